@@ -1,0 +1,41 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"sync"
+	"time"
+)
+
+// epoch is the time at which tests happen unless they move it.
+var epoch = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
+func testSecret(name string) Secret {
+	sum := sha256.Sum256([]byte(name))
+	return NewSecret(sum[:])
+}
+
+// testRand is a stream that is the same for the same seed.
+func testRand(seed string) io.Reader { return &hashStream{seed: []byte(seed)} }
+
+type hashStream struct {
+	mu    sync.Mutex
+	seed  []byte
+	count uint64
+	rest  bytes.Buffer
+}
+
+func (s *hashStream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.rest.Len() < len(p) {
+		s.count++
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(s.seed, s.count))
+		s.rest.Write(sum[:])
+	}
+	return s.rest.Read(p)
+}

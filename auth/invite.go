@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const inviteAudience = "turnpike-invite"
+
+// Invite is exchanged for a ticket that opens one room.
+type Invite struct {
+	ID      string // Unique to the invite.
+	Room    string
+	Role    Role
+	Expires time.Time // UTC, whole seconds.
+}
+
+// check holds what Issue and Verify both ask of an invite.
+func (inv Invite) check() error {
+	if inv.ID == "" {
+		return errors.New("no ID")
+	}
+	if inv.Room == "" {
+		return errors.New("no room")
+	}
+	if !inv.Role.valid() {
+		return fmt.Errorf("unknown role %q", inv.Role)
+	}
+	return nil
+}
+
+type inviteClaims struct {
+	jwt.RegisteredClaims
+	Room string `json:"room"`
+	Role Role   `json:"role"`
+}
+
+// Invites signs and verifies invites. They are JWTs like tickets, but by their
+// own key and for their own audience: neither passes for the other.
+type Invites struct{ signer signer }
+
+// NewInvites makes the invites of one secret, from which it derives a key of
+// its own. It panics if key is zero.
+func NewInvites(key Secret, now func() time.Time, rand io.Reader) *Invites {
+	return &Invites{newSigner(inviteAudience, key, now, rand)}
+}
+
+// Issue signs an invite that lives for ttl, in whole seconds. It fills in the
+// ID and Expires, and the role guest if there is none, and returns the invite
+// as Verify will.
+func (i *Invites) Issue(inv Invite, ttl time.Duration) (token string, issued Invite, err error) {
+	registered, err := i.signer.registered(ttl)
+	if err != nil {
+		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
+	}
+	if inv.Role == "" {
+		inv.Role = RoleGuest
+	}
+	inv.ID, inv.Expires = registered.ID, registered.ExpiresAt.UTC()
+	if err := inv.check(); err != nil {
+		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
+	}
+	token, err = i.signer.sign(inviteClaims{registered, inv.Room, inv.Role})
+	if err != nil {
+		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
+	}
+	return token, inv, nil
+}
+
+// Verify returns the invite that Issue put into token. Its errors wrap
+// ErrUnauthorized, or are ErrExpired; what they say is for the log only.
+func (i *Invites) Verify(token string) (Invite, error) {
+	var c inviteClaims
+	if err := i.signer.open(token, &c); err != nil {
+		return Invite{}, err
+	}
+	inv := Invite{ID: c.ID, Room: c.Room, Role: c.Role, Expires: c.ExpiresAt.UTC()}
+	if err := inv.check(); err != nil {
+		return Invite{}, refuse("invite: %w", err)
+	}
+	return inv, nil
+}

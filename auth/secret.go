@@ -1,0 +1,161 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+const (
+	redacted = "[redacted]"
+
+	// secretBytes is the size of a generated secret and of a derived one.
+	secretBytes = 32
+)
+
+// Secret is key material. However it is printed, logged or marshalled, it
+// shows as "[redacted]". The zero Secret holds no key.
+type Secret struct {
+	_ [0]func() // No ==, which would compare pointers and in variable time.
+
+	// key is behind a pointer because fmt prints an unexported field of
+	// somebody's struct by reflection, without asking our methods, and it
+	// does not follow pointers there.
+	key *[]byte
+}
+
+// NewSecret copies b. An empty b makes the zero Secret.
+func NewSecret(b []byte) Secret {
+	if len(b) == 0 {
+		return Secret{}
+	}
+	key := bytes.Clone(b)
+	return Secret{key: &key}
+}
+
+// Bytes returns the key itself: the caller must not change it or print it.
+func (s Secret) Bytes() []byte {
+	if s.key == nil {
+		return nil
+	}
+	return *s.key
+}
+
+// IsZero reports whether s holds no key.
+func (s Secret) IsZero() bool { return s.key == nil }
+
+// Derive returns the key of 32 bytes that belongs to purpose (HKDF-SHA256,
+// RFC 5869). Keys of different purposes say nothing about each other, so what
+// is signed for one purpose never verifies for another. It panics if s is
+// zero, because the result would be known to everybody.
+func (s Secret) Derive(purpose string) Secret {
+	if s.IsZero() {
+		panic("auth: a key derived from an empty secret would be no secret")
+	}
+	key, err := hkdf.Key(sha256.New, s.Bytes(), nil, purpose, secretBytes)
+	if err != nil {
+		panic("auth: hkdf: " + err.Error()) // Only FIPS 140 mode refuses, and only secrets under 14 bytes.
+	}
+	return Secret{key: &key}
+}
+
+func (Secret) String() string   { return redacted }
+func (Secret) GoString() string { return redacted }
+
+// Format covers the verbs that do not ask String, such as %x and %d.
+func (Secret) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+
+// LoadOrCreateSecret reads the secret in the file at path. If there is no such
+// file it creates one with 32 bytes from rand, in hexadecimal, that only its
+// owner may read; a missing directory is made for its owner only. Processes
+// that race to create it all return the secret of the one that won.
+func LoadOrCreateSecret(path string, rand io.Reader) (Secret, error) {
+	s, err := loadSecret(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	if err := createSecret(path, rand); err != nil && !errors.Is(err, fs.ErrExist) {
+		return Secret{}, fmt.Errorf("create secret: %w", err)
+	}
+	return loadSecret(path) // The file's, which may be another process's.
+}
+
+func loadSecret(path string) (Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Secret{}, fmt.Errorf("read secret: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Secret{}, fmt.Errorf("read secret: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return Secret{}, fmt.Errorf("secret %s: not a regular file (hint: remove it, and a new secret is made)", path)
+	}
+	// Windows has access lists instead, which Go does not show as a mode.
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return Secret{}, fmt.Errorf("secret %s: mode %04o lets others in (hint: chmod 600 %s)", path, mode, path)
+	}
+	const enough = 4 * secretBytes // Anything longer is refused by its length.
+	text, err := io.ReadAll(io.LimitReader(f, enough))
+	if err != nil {
+		return Secret{}, fmt.Errorf("read secret: %w", err)
+	}
+	text = bytes.TrimSpace(text)
+	key := make([]byte, secretBytes)
+	// The decoder's own error would quote what is in the file.
+	if len(text) != hex.EncodedLen(secretBytes) {
+		return Secret{}, damagedSecret(path)
+	}
+	if _, err := hex.Decode(key, text); err != nil {
+		return Secret{}, damagedSecret(path)
+	}
+	return Secret{key: &key}, nil
+}
+
+func damagedSecret(path string) error {
+	return fmt.Errorf("secret %s: does not hold %d bytes in hexadecimal "+
+		"(hint: restore it, or remove it: a new secret is made, and what the old one signed is refused)", path, secretBytes)
+}
+
+// createSecret fails with fs.ErrExist if path exists. The file appears under
+// its name only once it is whole: it is written under another and then linked,
+// which unlike a rename does not replace the file of a process that was faster.
+func createSecret(path string, rand io.Reader) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	key := make([]byte, secretBytes)
+	if _, err := io.ReadFull(rand, key); err != nil {
+		return fmt.Errorf("random bytes: %w", err)
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp") // Mode 0600.
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err = f.WriteString(hex.EncodeToString(key) + "\n"); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Link(f.Name(), path)
+}

@@ -1,0 +1,137 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Issuer is the issuer of our own users, and of every token that we sign.
+const Issuer = "turnpike"
+
+const ticketAudience = "turnpike"
+
+// User is who a ticket admits. Two users are the same if both fields are.
+type User struct {
+	Issuer  string // Ours is the constant Issuer; never contains a colon.
+	Subject string // Unique within the issuer, and opaque.
+}
+
+// String is the user's form on the wire, opaque to clients.
+func (u User) String() string { return u.Issuer + ":" + u.Subject }
+
+// Ticket admits a user.
+type Ticket struct {
+	ID      string // Unique to the ticket.
+	User    User
+	Name    string   // Only shown; empty if the user is yet to choose one.
+	Rooms   []string // The rooms it opens, in path.Match syntax; "*" opens all, none opens none.
+	Role    Role
+	Expires time.Time // UTC, whole seconds.
+}
+
+// AllowsRoom reports whether the ticket opens room.
+func (t Ticket) AllowsRoom(room string) bool {
+	for _, pattern := range t.Rooms {
+		if pattern == "*" {
+			return true
+		}
+		if ok, err := path.Match(pattern, room); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// check holds what Issue and Verify both ask of a ticket.
+func (t Ticket) check() error {
+	if t.ID == "" {
+		return errors.New("no ID")
+	}
+	if t.User.Issuer != Issuer {
+		return fmt.Errorf("issuer %q is not ours", t.User.Issuer)
+	}
+	if t.User.Subject == "" {
+		return errors.New("no subject")
+	}
+	if !t.Role.valid() {
+		return fmt.Errorf("unknown role %q", t.Role)
+	}
+	for _, pattern := range t.Rooms {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("room pattern %q: %w", pattern, err)
+		}
+	}
+	return nil
+}
+
+type ticketClaims struct {
+	jwt.RegisteredClaims
+	Name  string   `json:"name,omitempty"`
+	Rooms []string `json:"rooms,omitempty"`
+	Role  Role     `json:"role"`
+}
+
+// Tickets signs and verifies tickets: JWTs by HS256, with 30 s of leeway for
+// clocks that differ.
+type Tickets struct{ signer signer }
+
+// NewTickets makes the tickets of one secret, from which it derives a key of
+// its own. It panics if key is zero.
+func NewTickets(key Secret, now func() time.Time, rand io.Reader) *Tickets {
+	return &Tickets{newSigner(ticketAudience, key, now, rand)}
+}
+
+// Issue signs a ticket that lives for ttl, in whole seconds. It fills in the
+// ID and Expires, the issuer, a Subject if there is none, and the role guest
+// if there is none, and returns the ticket as Verify will.
+func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Ticket, err error) {
+	registered, err := t.signer.registered(ttl)
+	if err != nil {
+		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
+	}
+	if tk.User.Issuer == "" {
+		tk.User.Issuer = Issuer
+	}
+	if tk.User.Subject == "" {
+		tk.User.Subject = NewID(t.signer.rand, idChars)
+	}
+	if tk.Role == "" {
+		tk.Role = RoleGuest
+	}
+	tk.ID, tk.Expires = registered.ID, registered.ExpiresAt.UTC()
+	if err := tk.check(); err != nil {
+		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
+	}
+	registered.Subject = tk.User.Subject
+	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Rooms, tk.Role})
+	if err != nil {
+		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
+	}
+	return token, tk, nil
+}
+
+// Verify returns the ticket that Issue put into token. Its errors wrap
+// ErrUnauthorized, or are ErrExpired; what they say is for the log only.
+func (t *Tickets) Verify(token string) (Ticket, error) {
+	var c ticketClaims
+	if err := t.signer.open(token, &c); err != nil {
+		return Ticket{}, err
+	}
+	tk := Ticket{
+		ID:      c.ID,
+		User:    User{Issuer: c.Issuer, Subject: c.Subject},
+		Name:    c.Name,
+		Rooms:   c.Rooms,
+		Role:    c.Role,
+		Expires: c.ExpiresAt.UTC(),
+	}
+	if err := tk.check(); err != nil {
+		return Ticket{}, refuse("ticket: %w", err)
+	}
+	return tk, nil
+}
