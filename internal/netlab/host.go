@@ -1,0 +1,111 @@
+//go:build linux
+
+package netlab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Host is a network namespace with one interface, eth0. All fields are set before the test gets it.
+type Host struct {
+	lab    *Lab
+	name   string
+	netns  string
+	router string // its NAT's namespace; empty on the public segment
+	addr   netip.Addr
+	addr6  netip.Addr
+	public netip.Addr
+	kind   Kind
+}
+
+// Name is the name that the test gave it.
+func (h *Host) Name() string { return h.name }
+
+// Namespace is its name for `ip netns exec`.
+func (h *Host) Namespace() string { return h.netns }
+
+// Kind tells what it is behind.
+func (h *Host) Kind() Kind { return h.kind }
+
+// Addr is the IPv4 address of its interface.
+func (h *Host) Addr() netip.Addr { return h.addr }
+
+// Addr6 is the IPv6 address of its interface, or the zero Addr behind a NAT.
+func (h *Host) Addr6() netip.Addr { return h.addr6 }
+
+// Public is the IPv4 address that others see: the NAT's outside, or Addr.
+func (h *Host) Public() netip.Addr { return h.public }
+
+// Command is exec.CommandContext on this host. The process is the command's own:
+// ip(8) is replaced by it, so that ctx and Wait mean what they say. It must have ended
+// when the test ends.
+func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.netns, name}, args...)...)
+	cmd.WaitDelay = 5 * time.Second // Grandchildren may hold the output open.
+	return cmd
+}
+
+// Do calls fn on this host: sockets that fn itself opens, not ones that its
+// goroutines open, belong to the host, and stay so.
+func (h *Host) Do(fn func() error) error { return inside(h.netns, fn) }
+
+// ListenUDP opens a UDP socket on the host's IPv4 address. Port 0 takes any.
+func (h *Host) ListenUDP(port uint16) (*net.UDPConn, error) {
+	var conn *net.UDPConn
+	err := h.Do(func() (err error) {
+		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(h.addr, port)))
+		return err
+	})
+	return conn, err
+}
+
+// ListenTCP listens on the host's IPv4 address. Port 0 takes any.
+func (h *Host) ListenTCP(port uint16) (*net.TCPListener, error) {
+	var ln *net.TCPListener
+	err := h.Do(func() (err error) {
+		ln, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(h.addr, port)))
+		return err
+	})
+	return ln, err
+}
+
+// DialTCP connects from the host.
+func (h *Host) DialTCP(to netip.AddrPort, timeout time.Duration) (net.Conn, error) {
+	var conn net.Conn
+	err := h.Do(func() (err error) {
+		conn, err = (&net.Dialer{Timeout: timeout}).Dial("tcp", to.String())
+		return err
+	})
+	return conn, err
+}
+
+// inside calls fn on a thread that has entered the namespace. The thread ends
+// with it, because a goroutine that exits while locked takes its thread
+// along: no other goroutine can ever run in the wrong namespace.
+func inside(netns string, fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- func() error {
+			fd, err := unix.Open(filepath.Join("/run/netns", netns), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return fmt.Errorf("open namespace %s: %w", netns, err)
+			}
+			defer unix.Close(fd)
+			if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("enter namespace %s: %w", netns, err)
+			}
+			return fn()
+		}()
+	}()
+	return <-done
+}

@@ -1,0 +1,263 @@
+//go:build linux
+
+package netlab
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// patience bounds what must happen. Nothing waits for it when all is well.
+const patience = 5 * time.Second
+
+// TestNAT proves that each kind maps and filters as its name says, with three
+// sockets outside: two on one host, which differ in their port only, and one on another host.
+func TestNAT(t *testing.T) {
+	for _, test := range []struct {
+		kind       Kind
+		samePort   bool // endpoint-independent mapping
+		otherPort  bool // lets in another port of an address that was sent to
+		otherHost  bool // lets in an address that was never sent to
+		keepsPorts bool // port preservation (RFC 4787 §4.2.1)
+	}{
+		{kind: FullCone, samePort: true, otherPort: true, otherHost: true, keepsPorts: true},
+		{kind: AddressRestricted, samePort: true, otherPort: true, keepsPorts: true},
+		{kind: PortRestricted, samePort: true, keepsPorts: true},
+		{kind: Symmetric},
+	} {
+		t.Run(test.kind.String(), func(t *testing.T) {
+			lab := New(t)
+			one, two := lab.Public("one"), lab.Public("two")
+			alice := lab.Behind(test.kind, "alice")
+			known, knownHost, stranger := listen(t, one), listen(t, one), listen(t, two)
+
+			// Filtering. Only the first socket outside has been sent to.
+			inside := listen(t, alice)
+			mapped := send(t, inside, known, "hello")
+			if mapped.Addr() != alice.Public() {
+				t.Fatalf("came from %v, want %v", mapped.Addr(), alice.Public())
+			}
+			write(t, knownHost, mapped, "other port")
+			write(t, stranger, mapped, "other host")
+			got := until(t, inside, known, mapped)
+			if slices.Contains(got, "other port") != test.otherPort {
+				t.Errorf("another port of a known address was let in: %v, want %v", !test.otherPort, test.otherPort)
+			}
+			if slices.Contains(got, "other host") != test.otherHost {
+				t.Errorf("an unknown address was let in: %v, want %v", !test.otherHost, test.otherHost)
+			}
+
+			// A port that nothing inside has sent from is closed on every NAT.
+			unused := listen(t, alice)
+			fresh := netip.AddrPortFrom(alice.Public(), local(unused).Port())
+			write(t, stranger, fresh, "unasked")
+			if got := until(t, unused, known, netip.AddrPort{}); slices.Contains(got, "unasked") {
+				t.Error("a port without a mapping let a packet in")
+			}
+
+			// Mapping. Two destinations could get one random port by chance, six will not.
+			ports := []uint16{mapped.Port(), send(t, inside, knownHost, "b").Port(), send(t, inside, stranger, "c").Port()}
+			for range 3 {
+				ports = append(ports, send(t, inside, listen(t, two), "d").Port())
+			}
+			if same := len(slices.Compact(slices.Clone(ports))) == 1; same != test.samePort {
+				t.Errorf("public ports by destination: %v, want the same for all: %v", ports, test.samePort)
+			}
+			if keeps := ports[0] == local(inside).Port(); keeps != test.keepsPorts {
+				t.Errorf("inside port %d, outside port %d, want them equal: %v", local(inside).Port(), ports[0], test.keepsPorts)
+			}
+		})
+	}
+}
+
+// TestHolePunching is what the kinds mean in practice: after both sides have
+// sent to where the other appears to be, packets pass or do not.
+func TestHolePunching(t *testing.T) {
+	for _, test := range []struct {
+		a, b  Kind
+		works bool
+	}{
+		{PortRestricted, PortRestricted, true},
+		{FullCone, Symmetric, true},
+		{AddressRestricted, Symmetric, true},
+		{PortRestricted, Symmetric, false},
+		{Symmetric, Symmetric, false},
+	} {
+		t.Run(test.a.String()+" and "+test.b.String(), func(t *testing.T) {
+			lab := New(t)
+			server := listen(t, lab.Public("server"))
+			a, b := listen(t, lab.Behind(test.a, "a")), listen(t, lab.Behind(test.b, "b"))
+			atA, atB := send(t, a, server, "a"), send(t, b, server, "b")
+			// The first may be lost on the way, for it comes before the hole is there.
+			write(t, a, atB, "from a")
+			write(t, b, atA, "from b")
+			write(t, a, atB, "from a")
+			gotA, gotB := until(t, a, server, atA), until(t, b, server, atB)
+			// One direction is enough: the side that is reached learns where to answer.
+			if works := slices.Contains(gotA, "from b") || slices.Contains(gotB, "from a"); works != test.works {
+				t.Errorf("a hole was punched: %v, want %v", works, test.works)
+			}
+		})
+	}
+}
+
+func TestFirewalls(t *testing.T) {
+	for _, test := range []struct {
+		kind        Kind
+		to443, to80 bool
+	}{
+		{UDPBlocked, true, true},
+		{Only443, true, false},
+	} {
+		t.Run(test.kind.String(), func(t *testing.T) {
+			lab := New(t)
+			server, alice := lab.Public("server"), lab.Behind(test.kind, "alice")
+			for port, want := range map[uint16]bool{443: test.to443, 80: test.to80} {
+				if err := connect(t, alice, server, port, want); (err == nil) != want {
+					t.Errorf("TCP to port %d: %v, want it to pass: %v", port, err, want)
+				}
+			}
+			// What alice sends by UDP is gone for good by the time that a later packet has made the same way from elsewhere.
+			target, inside, other := listen(t, server), listen(t, alice), listen(t, lab.Public("other"))
+			write(t, inside, local(target), "blocked")
+			if from := send(t, other, target, "passes"); from != local(other) {
+				t.Errorf("a UDP packet got out, from %v", from)
+			}
+		})
+	}
+}
+
+func TestPublic(t *testing.T) {
+	lab := New(t)
+	one, two := lab.Public("one"), lab.Behind(Public, "two")
+	a, b := listen(t, one), listen(t, two)
+	if from := send(t, a, b, "hello"); from != local(a) {
+		t.Errorf("came from %v, want %v", from, local(a))
+	}
+	for _, h := range []*Host{one, two} {
+		if h.Addr() != h.Public() || !h.Addr6().Is6() {
+			t.Errorf("%s: addr %v, public %v, IPv6 %v", h.Name(), h.Addr(), h.Public(), h.Addr6())
+		}
+	}
+	// IPv6 works as soon as the host is there.
+	err := one.Do(func() error {
+		ln, err := net.ListenTCP("tcp6", net.TCPAddrFromAddrPort(netip.AddrPortFrom(one.Addr6(), 443)))
+		if err == nil {
+			t.Cleanup(func() { ln.Close() })
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := two.DialTCP(netip.AddrPortFrom(one.Addr6(), 443), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+// connect tries a TCP connection and one echo over it.
+func connect(t *testing.T, from, to *Host, port uint16, want bool) error {
+	t.Helper()
+	ln, err := to.ListenTCP(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if conn, err := ln.Accept(); err == nil {
+			_, _ = io.Copy(conn, conn)
+			conn.Close()
+		}
+	}()
+	defer func() { ln.Close(); <-served }()
+	timeout := patience
+	if !want {
+		timeout = 300 * time.Millisecond // A dropped SYN is waited for in vain.
+	}
+	conn, err := from.DialTCP(netip.AddrPortFrom(to.Addr(), port), timeout)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := conn.Write([]byte("x")); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	return err
+}
+
+func listen(t *testing.T, h *Host) *net.UDPConn {
+	t.Helper()
+	conn, err := h.ListenUDP(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func local(c *net.UDPConn) netip.AddrPort {
+	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+func write(t *testing.T, from *net.UDPConn, to netip.AddrPort, text string) {
+	t.Helper()
+	if _, err := from.WriteToUDPAddrPort([]byte(text), to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(c *net.UDPConn) (string, netip.AddrPort, error) {
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	buf := make([]byte, 100)
+	n, from, err := c.ReadFromUDPAddrPort(buf)
+	return string(buf[:n]), from, err
+}
+
+// send carries text to a public socket and returns where it appeared to come from.
+func send(t *testing.T, from, to *net.UDPConn, text string) netip.AddrPort {
+	t.Helper()
+	write(t, from, local(to), text)
+	got, source, err := read(to)
+	if err != nil || got != text {
+		t.Fatalf("got %q, %v, want %q", got, err, text)
+	}
+	return source
+}
+
+// until collects what arrives inside before the last of three round trips with a
+// socket that may send in: what was sent before them has arrived, or never will.
+func until(t *testing.T, inside, known *net.UDPConn, mapped netip.AddrPort) []string {
+	t.Helper()
+	var got []string
+	for range 3 {
+		source := send(t, inside, known, "ping")
+		if mapped.IsValid() && source != mapped {
+			t.Fatalf("the mapping moved from %v to %v", mapped, source)
+		}
+		write(t, known, source, "pong")
+		for {
+			text, _, err := read(inside)
+			if err != nil {
+				if errors.Is(err, net.ErrClosed) {
+					t.Fatal(err)
+				}
+				t.Fatalf("no answer from the known socket: %v", err)
+			}
+			if text == "pong" {
+				break
+			}
+			got = append(got, text)
+		}
+	}
+	return got
+}

@@ -1,0 +1,83 @@
+//go:build linux
+
+package netlab
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCommand(t *testing.T) {
+	lab := New(t)
+	server := lab.Public("server")
+	lab.Name("turn.lab", server)
+	alice := lab.Behind(Symmetric, "alice")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	out, err := alice.Command(ctx, "getent", "hosts", "turn.lab").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), server.Addr().String()+" ") {
+		t.Errorf("turn.lab resolves to %q (%v), want %v", out, err, server.Addr())
+	}
+	out, err = alice.Command(ctx, "ip", "-4", "-o", "addr").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), alice.Addr().String()) {
+		t.Errorf("ip addr: %v: %s", err, out)
+	}
+}
+
+// TestCleanup holds that a lab leaves nothing behind, and takes nothing that is not its own.
+func TestCleanup(t *testing.T) {
+	outer := New(t)
+	outer.Public("stays")
+	names := func() string {
+		out, err := exec.Command("ip", "netns", "list").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	var prefix, dir string
+	t.Run("inner", func(t *testing.T) {
+		lab := New(t)
+		prefix, dir = lab.prefix, filepath.Join(hostsDir, lab.Behind(FullCone, "alice").Namespace())
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
+		if got := names(); strings.Count(got, prefix+"-") != 3 {
+			t.Errorf("namespaces: %s, want the wire, a host and its NAT", got)
+		}
+	})
+	if got := names(); strings.Contains(got, prefix+"-") || !strings.Contains(got, outer.prefix+"-stays") {
+		t.Errorf("namespaces left:\n%s", got)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there (%v)", dir, err)
+	}
+}
+
+// TestIsolation holds that the machine's own network is out of reach.
+func TestIsolation(t *testing.T) {
+	lab := New(t)
+	host := lab.Public("host")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	out, err := host.Command(ctx, "ip", "-o", "link").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := bytes.Count(out, []byte("\n")); lines != 2 {
+		t.Errorf("interfaces besides lo and eth0:\n%s", out)
+	}
+	out, err = exec.CommandContext(ctx, "ip", "-n", lab.wire, "-o", "link").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := bytes.Count(out, []byte("\n")); lines != 3 {
+		t.Errorf("the segment has more than lo, br0 and the port to the host:\n%s", out)
+	}
+}
