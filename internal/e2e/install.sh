@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs what the tests need besides Go, where it is missing: programs from Debian as
+# root, npm packages into node_modules. Says nothing when there is nothing to do. What
+# it cannot install it names: the tests that need it skip, and fail where CI is set.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# program and the Debian package that has it
+needed="
+  chromium           chromium
+  ip                 iproute2
+  nft                nftables
+  certutil           libnss3-tools
+  turnutils_uclient  coturn
+  node               nodejs
+  npm                npm
+"
+
+give_up() {
+  echo "install.sh: $*" >&2
+  if [ -n "${CI:-}" ]; then exit 1; fi
+  echo "install.sh: going on; tests that need it will be skipped" >&2
+  exit 0
+}
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+while read -r program package; do
+  [ -z "$program" ] || command -v "$program" >/dev/null || missing+=("$package")
+done <<<"$needed"
+
+if [ ${#missing[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null || give_up "missing: ${missing[*]} (Debian's names), and there is no apt-get here to install it"
+  [ "$(id -u)" = 0 ] || give_up "missing: ${missing[*]}; as root: apt-get install ${missing[*]}"
+  echo "install.sh: installing ${missing[*]}" >&2
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  export DEBIAN_FRONTEND=noninteractive
+  if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    give_up "apt-get could not install ${missing[*]}"
+  fi
+  # The package brings a TURN server that starts by itself, on the port that ours wants. Only its clients are needed.
+  if [[ " ${missing[*]} " == *" coturn "* ]] && [ -d /run/systemd/system ]; then
+    systemctl disable --now --quiet coturn || true
+  fi
+fi
+
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  npm ci --no-audit --no-fund --loglevel=error >&2 || give_up "npm ci failed"
+fi
