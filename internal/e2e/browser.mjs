@@ -1,0 +1,109 @@
+// @ts-check
+// Browsers on the hosts of netlab, and what the pages said, kept for when a test fails.
+
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+/**
+ * Where a browser runs: the namespace of its host, and a home directory whose certificate store trusts the test's authority.
+ * @typedef {{ netns: string, home: string }} Place
+ */
+
+/** Milliseconds that anything in a page may take before the test fails. */
+export const patience = 30_000;
+
+const executablePath = fileURLToPath(new URL('chromium.sh', import.meta.url));
+
+const args = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // A moving picture and a beep in place of camera and microphone. Permission to use them is each context's own.
+  '--use-fake-device-for-media-stream',
+  // No mDNS responder exists in the lab, so names would hide the addresses even from those who should see them.
+  '--disable-features=WebRtcHideLocalIpsWithMdns',
+];
+
+/** Browsers and pages of one scenario. */
+export class Stage {
+  /** @type {import('playwright-core').Browser[]} */
+  #browsers = [];
+  /** @type {{ name: string, page: import('playwright-core').Page, log: string[] }[]} */
+  #pages = [];
+
+  /** @param {Place} place */
+  async browser(place) {
+    const browser = await chromium.launch({
+      executablePath,
+      chromiumSandbox: false, // Chromium's sandbox refuses to run as root, and namespaces need root.
+      args,
+      env: { ...process.env, NETNS: place.netns, HOME: place.home },
+    });
+    this.#browsers.push(browser);
+    return browser;
+  }
+
+  /**
+   * A page in a context of its own, which is as good as a person's own browser.
+   * @param {import('playwright-core').Browser} browser
+   * @param {string} name shown in failures only
+   * @param {{ camera?: boolean }} [options] camera false: the person refuses camera and microphone
+   */
+  async page(browser, name, { camera = true } = {}) {
+    const context = await browser.newContext({ permissions: camera ? ['camera', 'microphone'] : [] });
+    context.setDefaultTimeout(patience);
+    const page = await context.newPage();
+    /** @type {string[]} */
+    const log = [];
+    page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => log.push(`uncaught: ${error.stack ?? error.message}`));
+    page.on('requestfailed', (request) => log.push(`failed: ${request.url()}: ${request.failure()?.errorText}`));
+    page.on('crash', () => log.push('the page crashed'));
+    this.#pages.push({ name, page, log });
+    return page;
+  }
+
+  /**
+   * Leaves a picture of every page in dir, and returns what the pages said.
+   * @param {string} dir
+   */
+  async report(dir) {
+    const lines = [];
+    for (const { name, page, log } of this.#pages) {
+      lines.push(`--- ${name} at ${page.url().replace(/#.*/, '')}${page.isClosed() ? ' (closed)' : ''}`, ...log);
+      if (page.isClosed()) continue;
+      const text = await page.locator('body').innerText({ timeout: 2000 }).catch(String);
+      lines.push(...text.split('\n').map((line) => `| ${line}`));
+      await page.screenshot({ path: join(dir, `${name}.png`), timeout: 5000 }).catch((error) => lines.push(String(error)));
+    }
+    const report = lines.join('\n');
+    await writeFile(join(dir, 'pages.txt'), report);
+    return report;
+  }
+
+  async close() {
+    await Promise.all(this.#browsers.map((browser) => browser.close()));
+  }
+}
+
+/**
+ * Asks again and again until the answer is one, and returns it. For what a locator cannot wait for.
+ * @template T
+ * @param {string} what
+ * @param {() => Promise<T | false | null | undefined>} ask
+ * @returns {Promise<T>}
+ */
+export async function until(what, ask) {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

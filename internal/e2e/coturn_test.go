@@ -1,0 +1,86 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"turnpike/internal/netlab"
+)
+
+// TestCoturnClients lets the programs of coturn judge the server, with a
+// credential as coturn's users make them: from a secret that both sides have.
+func TestCoturnClients(t *testing.T) {
+	need(t, "turnutils_uclient", "turnutils_stunclient", "turnutils_peer")
+	lab := netlab.New(t)
+	s, _, _ := open(t, lab)
+	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
+	address := s.host.Addr().String()
+
+	t.Run("stunclient", func(t *testing.T) {
+		ctx, cancel := within(t, 20*time.Second)
+		defer cancel()
+		out := stdout(t, alice.Command(ctx, "turnutils_stunclient", address))
+		if !strings.Contains(out, alice.Public().String()+":") {
+			t.Errorf("want the reflexive address %v: %s", alice.Public(), out)
+		}
+	})
+
+	ctx, cancel := within(t, 2*time.Minute)
+	defer cancel()
+	peer := echo.Command(ctx, "turnutils_peer", "-L", echo.Addr().String())
+	var peerLog output
+	peer.Stdout, peer.Stderr = &peerLog, &peerLog
+	if err := peer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = peer.Wait() // Killed, as it never ends by itself.
+		if t.Failed() {
+			t.Logf("turnutils_peer: %s", peerLog.String())
+		}
+	})
+
+	// -c: no second allocation on the next port, which needs EVEN-PORT.
+	toPeer := []string{"-e", echo.Addr().String()}
+	for _, test := range []struct {
+		name string
+		args []string
+	}{
+		{"udp, channels, echo peer", toPeer},
+		{"udp, indications, echo peer", append([]string{"-s"}, toPeer...)},
+		{"tcp, channels, echo peer", append([]string{"-t"}, toPeer...)},
+		{"tcp, indications, echo peer", append([]string{"-t", "-s"}, toPeer...)},
+		{"udp, client to client", []string{"-y", "-m", "2"}},
+		{"tcp, client to client", []string{"-t", "-y", "-m", "2"}},
+		{"udp, many clients, large", append([]string{"-m", "20", "-l", "1200"}, toPeer...)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := within(t, 30*time.Second)
+			defer cancel()
+			args := append([]string{"-c", "-n", "50", "-z", "5", "-u", "alice", "-W", restSecret}, test.args...)
+			out := stdout(t, alice.Command(ctx, "turnutils_uclient", append(args, address)...))
+			if err := lossless(out); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// lossless reads what turnutils_uclient counted: it exits with 0 whatever it lost.
+func lossless(out string) error {
+	totals := regexp.MustCompile(`tot_send_msgs=(\d+), tot_recv_msgs=(\d+)`).FindAllStringSubmatch(out, -1)
+	if len(totals) == 0 {
+		return fmt.Errorf("turnutils_uclient printed no totals")
+	}
+	last := totals[len(totals)-1]
+	if last[1] == "0" || last[1] != last[2] {
+		return fmt.Errorf("sent %s, received %s", last[1], last[2])
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"turnpike/internal/netlab"
+)
+
+// A place is where the driver starts a browser.
+type place struct {
+	Netns string `json:"netns"`
+	Home  string `json:"home"`
+}
+
+// at makes a home directory for a browser on host. With ca it trusts that certificate.
+func at(t *testing.T, host *netlab.Host, ca *authority) place {
+	t.Helper()
+	p := place{Netns: host.Namespace(), Home: t.TempDir()}
+	if ca == nil {
+		return p
+	}
+	store := filepath.Join(p.Home, ".pki", "nssdb")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := within(t, 20*time.Second)
+	defer cancel()
+	for _, args := range [][]string{
+		{"-N", "--empty-password"},
+		{"-A", "-n", "turnpike test authority", "-t", "C,,", "-i", ca.caFile},
+	} {
+		cmd := exec.CommandContext(ctx, "certutil", append([]string{"-d", "sql:" + store}, args...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("certutil %v: %v: %s", args, err, out)
+		}
+	}
+	return p
+}
+
+// drive plays one scenario of drive.mjs, and decodes what it reports into
+// report. A scenario that fails ends the test.
+func drive(t *testing.T, scenario string, plan map[string]any, report any) {
+	t.Helper()
+	ctx, cancel := within(t, 90*time.Second)
+	defer cancel()
+	plan["artifacts"] = t.ArtifactDir()
+	input, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "node", "drive.mjs", scenario)
+	cmd.Stdin = bytes.NewReader(input)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	// Playwright closes its browsers on SIGTERM, and would leave them on SIGKILL.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var last []byte
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		last = bytes.Clone(lines.Bytes())
+		t.Logf("%s", last)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("scenario %s: %v\n%s\npictures of the pages: %s (kept with go test -artifacts)", scenario, err, complaint.Bytes(), t.ArtifactDir())
+	}
+	if report != nil {
+		if err := json.Unmarshal(last, report); err != nil {
+			t.Fatalf("scenario %s: its report is not what the test expects: %v", scenario, err)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+// @ts-check
+// Several people at one server, each in a context of one browser: rooms, rings and names.
+
+import { Home, Room, online } from './pages.mjs';
+
+/** @typedef {import('./browser.mjs').Stage} Stage */
+/** @typedef {(what: string) => void} Step */
+/** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
+
+/**
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {string[]} names
+ */
+async function homes(stage, plan, ...names) {
+  const browser = await stage.browser(plan.place);
+  return Promise.all(names.map(async (name) => {
+    const home = new Home(await stage.page(browser, name));
+    await home.open(plan.url, name);
+    return home;
+  }));
+}
+
+/**
+ * Two tabs see each other and talk; a third is told that the room is full; a tab that is closed is gone for the other.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function room(stage, plan, step) {
+  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  const id = await ann.create();
+  step(`ann created ${id}`);
+  await ben.join(id);
+  const [a, b] = [new Room(ann.page), new Room(ben.page)];
+  await Promise.all([a.others(1), b.others(1)]);
+  await a.say('anyone?');
+  const sender = await b.hear('anyone?');
+  if (sender !== 'ann') throw new Error(`the message came from ${sender}, not from ann`);
+  await b.say('me');
+  await a.hear('me');
+  step('chat works both ways');
+  await Promise.all([a.watch(), b.watch()]);
+  step('both pictures move');
+  const { path } = await a.path();
+  await cid.join(id);
+  const full = await cid.notice('full');
+  step('a third is told that the room is full');
+  await ben.page.close();
+  await a.others(0);
+  step('ann sees that ben is gone');
+  return { path, full };
+}
+
+/**
+ * A room that does not exist is offered to be created.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function missing(stage, plan, step) {
+  const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
+  await ann.join('attic');
+  const notice = await ann.notice('not-existing');
+  step('ann is told that there is no attic');
+  await ann.page.getByTestId('create-missing').click();
+  const id = await new Room(ann.page).id();
+  await ben.join('attic');
+  await Promise.all([ann, ben].map((home) => new Room(home.page).others(1)));
+  step('ben joined the attic that ann created');
+  return { notice, id };
+}
+
+/**
+ * A name that another has is refused, and another one is taken.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function names(stage, plan, step) {
+  const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
+  await ann.row('ben').waitFor();
+  await ben.rename('Ann');
+  const notice = await ben.notice('name-taken');
+  step('ben cannot be Ann');
+  await ben.rename('bert');
+  await ann.row('bert').waitFor();
+  step('ann sees bert');
+  return { notice };
+}
+
+/**
+ * Someone rings and is declined, rings again and is accepted; both are in one room then.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function ring(stage, plan, step) {
+  const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
+  const ringing = ann.page.getByTestId('ringing');
+  const rings = ben.page.getByTestId('ring');
+
+  await ann.row('ben').getByTestId('call').click();
+  await ringing.waitFor();
+  await rings.waitFor();
+  await rings.getByTestId('decline').click();
+  await ringing.waitFor({ state: 'hidden' });
+  step('ben declined');
+
+  await ann.row('ben').getByTestId('call').click();
+  await rings.waitFor();
+  await ringing.getByTestId('cancel').click();
+  await rings.waitFor({ state: 'hidden' });
+  step('ann cancelled');
+
+  await ann.row('ben').getByTestId('call').click();
+  await rings.getByTestId('accept').click();
+  const rooms = [new Room(ann.page), new Room(ben.page)];
+  await Promise.all(rooms.map((room) => room.others(1)));
+  step('ben accepted');
+  await Promise.all(rooms.map((room) => room.watch()));
+  step('both pictures move');
+  await rooms[0].page.getByTestId('hangup').click();
+  await Promise.all([ann, ben].map((home) => home.page.getByTestId('online-list').waitFor()));
+  step('both are home again');
+  return {};
+}
+
+/**
+ * Someone who refuses camera and microphone can still talk, and see.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function refused(stage, plan, step) {
+  const [ann] = await homes(stage, plan, 'ann');
+  const id = await ann.create();
+  const page = await stage.page(await stage.browser(plan.place), 'shy', { camera: false });
+  await page.goto(`${plan.url}/r/${id}`);
+  await online(page);
+  const [a, shy] = [new Room(ann.page), new Room(page)];
+  await Promise.all([a.others(1), shy.others(1)]);
+  await shy.say('only text from me');
+  await a.hear('only text from me');
+  await a.say('fine');
+  await shy.hear('fine');
+  step('chat works without a camera');
+  await shy.watch();
+  step("the other's picture moves");
+  return {};
+}

@@ -1,0 +1,34 @@
+// @ts-check
+// Two people follow a link to one room, each in a browser on a host of their own.
+
+import { Room, online } from './pages.mjs';
+
+/** @typedef {import('./browser.mjs').Stage} Stage */
+
+/**
+ * The people meet, talk both ways and see each other move.
+ * @param {Stage} stage
+ * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, camera?: boolean })[] }} plan
+ * @param {(what: string) => void} step
+ */
+export async function meet(stage, plan, step) {
+  const rooms = await Promise.all(plan.people.map(async ({ name, url, camera, ...place }) => {
+    const page = await stage.page(await stage.browser(place), name, { camera });
+    await page.goto(url);
+    await online(page);
+    return new Room(page);
+  }));
+  step('both are online');
+  await Promise.all(rooms.map((room) => room.others(1)));
+  step('each sees the other');
+  const [a, b] = rooms;
+  await a.say('hello from a');
+  await b.hear('hello from a');
+  await b.say('hello from b');
+  await a.hear('hello from b');
+  step('chat works both ways');
+  const frames = await Promise.all(rooms.map((room) => room.watch()));
+  step('both pictures move');
+  const paths = await Promise.all(rooms.map((room) => room.path()));
+  return { frames, paths };
+}

@@ -1,0 +1,117 @@
+// @ts-check
+// What a person does on the pages and sees there, by the data-testid attributes that the pages keep for this.
+
+import { patience, until } from './browser.mjs';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+const remoteTile = '[data-testid=tile]:not([data-local])';
+
+/** @param {Page} page */
+export async function online(page) {
+  await page.waitForFunction(() => document.documentElement.dataset.state === 'online', null, { timeout: patience });
+}
+
+/** The home page of a server, under a name. */
+export class Home {
+  /** @param {Page} page */
+  constructor(page) {
+    this.page = page;
+  }
+
+  /**
+   * @param {string} url
+   * @param {string} name
+   */
+  async open(url, name) {
+    await this.page.goto(url);
+    await online(this.page);
+    await this.rename(name);
+  }
+
+  /** @param {string} name */
+  async rename(name) {
+    const input = this.page.getByTestId('name');
+    await input.fill(name);
+    await input.press('Enter');
+  }
+
+  /** Creates a room, and returns the id that the server gave it. */
+  async create() {
+    await this.page.getByTestId('create-room').click();
+    return new Room(this.page).id();
+  }
+
+  /** @param {string} room */
+  async join(room) {
+    await this.page.getByTestId('room-id').fill(room);
+    await this.page.getByTestId('join-room').click();
+  }
+
+  /** The row of someone who is online. @param {string} name */
+  row(name) {
+    return this.page.getByTestId('online-list').locator('[data-user]').filter({ hasText: name });
+  }
+
+  /** Waits until a notice with this code is shown, and returns its text. @param {string} code */
+  async notice(code) {
+    const notice = this.page.locator(`[data-testid=notice][data-code="${code}"]`);
+    await notice.waitFor();
+    return notice.innerText();
+  }
+}
+
+/** A room that a page is in. */
+export class Room {
+  /** @param {Page} page */
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** The id that the page shows. */
+  async id() {
+    const name = this.page.getByTestId('room-name');
+    return until('a room id', async () => (await name.innerText()).trim());
+  }
+
+  /** @param {string} text */
+  async say(text) {
+    await this.page.getByTestId('chat-input').fill(text);
+    await this.page.getByTestId('chat-send').click();
+  }
+
+  /**
+   * Waits for a message of somebody else, and returns who sent it.
+   * @param {string} text
+   */
+  async hear(text) {
+    const message = this.page.locator('[data-testid=chat-log] .message:not([data-own])').filter({ hasText: text });
+    await message.waitFor();
+    if (!(await message.locator('time').innerText())) throw new Error(`the message ${text} has no time`);
+    return message.locator('.sender').innerText();
+  }
+
+  /** Waits until others are shown. @param {number} count */
+  async others(count) {
+    const tiles = this.page.locator(remoteTile);
+    await until(`${count} others in the room`, async () => (await tiles.count()) === count);
+  }
+
+  /** Waits until the picture of the other moves, which is to say that frames arrive and go on arriving. */
+  async watch() {
+    const video = this.page.locator(`${remoteTile} video`).first();
+    const frames = () => video.evaluate((v) => /** @type {HTMLVideoElement} */ (v).getVideoPlaybackQuality().totalVideoFrames);
+    const first = await until('a first frame of the other', frames);
+    return until('more frames of the other', async () => {
+      const now = await frames();
+      return now >= first + 10 && now;
+    });
+  }
+
+  /** Waits until the path to the other is known, and returns how it is named and described. */
+  async path() {
+    const path = this.page.getByTestId('path').and(this.page.locator('[data-path=direct], [data-path=relayed]')).first();
+    await path.waitFor();
+    return { path: await path.getAttribute('data-path'), text: await path.innerText() };
+  }
+}

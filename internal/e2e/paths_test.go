@@ -1,0 +1,95 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"turnpike/internal/netlab"
+)
+
+// The server of most tests: a public address, a certificate, and no entrance without an invite.
+const (
+	publicName = "turn.lab"
+	publicURL  = "https://" + publicName
+	restSecret = "north"
+)
+
+// open starts such a server in lab.
+func open(t *testing.T, lab *netlab.Lab) (s *server, config string, ca *authority) {
+	t.Helper()
+	host := lab.Public("server")
+	lab.Name(publicName, host)
+	ca = newAuthority(t, publicName, host.Addr())
+	config = filepath.Join(t.TempDir(), "turnpike.toml")
+	text := fmt.Sprintf(`
+public_host   = %q
+state_dir     = %q
+drain_timeout = "1s"
+
+[http]
+listen = [":443"]
+
+[tls]
+mode      = "files"
+cert_file = %q
+key_file  = %q
+
+[turn]
+shared_secrets = [%q]
+
+[auth]
+guests = "never"
+`, publicName, t.TempDir(), ca.certFile, ca.keyFile, restSecret)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, host, publicURL, netip.AddrPortFrom(host.Addr(), 443), ca, "--config", config)
+	return s, config, ca
+}
+
+type path struct{ Path, Text string }
+
+// TestPaths is what turnpike is for: two people behind whatever NATs talk and see each other,
+// through the relay where nothing else connects them, and only there.
+func TestPaths(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	s, config, ca := open(t, lab)
+	for i, test := range []struct {
+		a, b netlab.Kind
+		want string
+	}{
+		{netlab.Symmetric, netlab.Symmetric, "relayed"},
+		{netlab.Symmetric, netlab.UDPBlocked, "relayed"},
+		{netlab.UDPBlocked, netlab.UDPBlocked, "relayed"},
+		{netlab.PortRestricted, netlab.Symmetric, "relayed"},
+		{netlab.FullCone, netlab.FullCone, "direct"},
+		{netlab.PortRestricted, netlab.PortRestricted, "direct"},
+	} {
+		t.Run(test.a.String()+" x "+test.b.String(), func(t *testing.T) {
+			type person struct {
+				place
+				Name string `json:"name"`
+				URL  string `json:"url"`
+			}
+			link := s.link(t, config, fmt.Sprintf("standup-%d", i))
+			var people []person
+			for side, kind := range map[string]netlab.Kind{"a": test.a, "b": test.b} {
+				host := lab.Behind(kind, fmt.Sprintf("%s%d", side, i))
+				people = append(people, person{at(t, host, ca), side, link})
+			}
+			var report struct{ Paths []path }
+			drive(t, "meet", map[string]any{"people": people}, &report)
+			for _, got := range report.Paths {
+				if got.Path != test.want {
+					t.Errorf("the page says %q (%s), want %s", got.Path, got.Text, test.want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,147 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"turnpike/internal/netlab"
+)
+
+// A server is one running `turnpike serve`.
+type server struct {
+	host *netlab.Host
+	dir  string // its working directory
+	log  output
+}
+
+// serve starts `turnpike serve` with args on host, waits until it is ready, and
+// ends it when t does. ready is the base URL to ask, at the address dial.
+func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, args ...string) *server {
+	t.Helper()
+	s := &server{host: host, dir: t.TempDir()}
+	ctx, cancel := within(t, 10*time.Minute)
+	cmd := host.Command(ctx, turnpike, append([]string{"serve"}, args...)...)
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		defer cancel()
+		_ = cmd.Process.Signal(syscall.SIGTERM) // Fails if it has ended, of which Wait tells.
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("turnpike serve, told to stop: %v", err)
+			}
+		case <-time.After(15 * time.Second):
+			t.Error("turnpike serve did not stop when told to")
+			cancel()
+			<-ended
+		}
+		if t.Failed() {
+			t.Logf("the server's log:\n%s", s.log.String())
+			_ = os.WriteFile(filepath.Join(t.ArtifactDir(), "server.log"), []byte(s.log.String()), 0o644)
+		}
+	})
+	client := client(host, dial, ca)
+	defer client.CloseIdleConnections()
+	deadline := time.After(20 * time.Second)
+	for {
+		if resp, err := client.Get(ready + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return s
+			}
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("turnpike serve ended before it was ready: %v", err)
+		case <-deadline:
+			t.Fatal("turnpike serve did not become ready")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// run runs another command of the program on the server's host, and returns what it prints on stdout.
+func (s *server) run(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := within(t, 20*time.Second)
+	defer cancel()
+	cmd := s.host.Command(ctx, turnpike, args...)
+	cmd.Dir = s.dir
+	return stdout(t, cmd)
+}
+
+// link makes an invite and returns its link.
+func (s *server) link(t *testing.T, config, room string) string {
+	t.Helper()
+	out := s.run(t, "invite", "--config", config, "--room", room, "--ttl", "1h")
+	for _, word := range strings.Fields(out) {
+		if strings.HasPrefix(word, "https://") && strings.Contains(word, "#invite=") {
+			return word
+		}
+	}
+	t.Fatalf("turnpike invite printed no link: %s", out)
+	return ""
+}
+
+func stdout(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, out.Bytes(), complaint.Bytes())
+	}
+	return out.String()
+}
+
+// client asks the server at addr from host, whatever the URL's host says.
+func client(host *netlab.Host, addr netip.AddrPort, ca *authority) *http.Client {
+	transport := &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return host.DialTCP(addr, 5*time.Second)
+		},
+	}
+	if ca != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: ca.pool}
+	}
+	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
+}
+
+// output collects what a process prints while the test reads it.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
