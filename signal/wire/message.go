@@ -1,0 +1,370 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Message is any message of the protocol.
+type Message interface {
+	// Type is the value of the field "type".
+	Type() string
+}
+
+// ClientMessage is a message that a client may send.
+type ClientMessage interface {
+	Message
+	// RequestID is the client's id, which the answer carries as ref; empty if
+	// the client gave none.
+	RequestID() string
+}
+
+// Request is what every client message may carry.
+type Request struct {
+	ID string `json:"id,omitempty"`
+}
+
+// RequestID implements [ClientMessage].
+func (r Request) RequestID() string { return r.ID }
+
+// Peer is a session in a room, as its mates see it.
+type Peer struct {
+	Session string `json:"session"`
+	User    string `json:"user"`
+	Name    string `json:"name"`
+}
+
+// User is somebody who is online, with however many sessions. The user's
+// identifier is opaque to clients.
+type User struct {
+	User string `json:"user"`
+	Name string `json:"name"`
+}
+
+// ICEServer is an RTCIceServer. Its credential is a secret of the session.
+type ICEServer struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"`
+}
+
+// What clients send.
+type (
+	// Hello is the first message. A field resume is reserved: it is ignored,
+	// as every unknown field is.
+	Hello struct {
+		Request
+		Ticket string `json:"ticket"`
+		Name   string `json:"name,omitempty"`
+	}
+	// Join enters a room. With no Room one is made and named by the server;
+	// Size counts only when the room is made, zero is [DefaultRoomSize].
+	Join struct {
+		Request
+		Room   string `json:"room,omitempty"`
+		Create bool   `json:"create,omitempty"`
+		Size   int    `json:"size,omitempty"`
+	}
+	// Leave leaves a room.
+	Leave struct {
+		Request
+		Room string `json:"room"`
+	}
+	// Signal carries exactly one of Description and Candidate to a room mate.
+	// Both are raw JSON; a Candidate of null says that there are no more.
+	Signal struct {
+		Request
+		Room        string          `json:"room"`
+		To          string          `json:"to"`
+		Description json.RawMessage `json:"description,omitempty"`
+		Candidate   json.RawMessage `json:"candidate,omitempty"`
+	}
+	// Call rings a user.
+	Call struct {
+		Request
+		To string `json:"to"`
+	}
+	// Accept answers a call that rings here.
+	Accept struct {
+		Request
+		Call string `json:"call"`
+	}
+	// Decline refuses a call that rings here.
+	Decline struct {
+		Request
+		Call string `json:"call"`
+	}
+	// Cancel takes back a call that was not answered yet.
+	Cancel struct {
+		Request
+		Call string `json:"call"`
+	}
+	// Hangup ends an answered call.
+	Hangup struct {
+		Request
+		Call string `json:"call"`
+	}
+	// Bye ends the session and its relays.
+	Bye struct {
+		Request
+	}
+)
+
+// What the server sends. Ref is the id of the request that is answered, empty
+// if it had none or if nobody asked.
+type (
+	// Welcome answers Hello. Resume is opaque and reserved.
+	Welcome struct {
+		Ref        string      `json:"ref,omitempty"`
+		Session    string      `json:"session"`
+		User       string      `json:"user"`
+		Name       string      `json:"name"`
+		Role       string      `json:"role"`
+		Resume     string      `json:"resume"`
+		ICEServers []ICEServer `json:"iceServers"`
+		ICEExpires time.Time   `json:"iceExpires,omitzero"`
+		Online     []User      `json:"online"`
+	}
+	// Error answers any request. RetryAfter is in seconds.
+	Error struct {
+		Ref        string `json:"ref,omitempty"`
+		Code       Code   `json:"code"`
+		Message    string `json:"message"`
+		Field      string `json:"field,omitempty"`
+		RetryAfter int    `json:"retryAfter,omitempty"`
+	}
+	// Joined tells who else is in the room.
+	Joined struct {
+		Ref   string `json:"ref,omitempty"`
+		Room  string `json:"room"`
+		Size  int    `json:"size"`
+		Peers []Peer `json:"peers"`
+	}
+	// Left answers Leave, or tells that the server took us out of the room.
+	Left struct {
+		Ref    string `json:"ref,omitempty"`
+		Room   string `json:"room"`
+		Reason string `json:"reason"`
+	}
+	// PeerJoined tells of a new room mate.
+	PeerJoined struct {
+		Room string `json:"room"`
+		Peer Peer   `json:"peer"`
+	}
+	// PeerLeft tells that a room mate is no longer there.
+	PeerLeft struct {
+		Room    string `json:"room"`
+		Session string `json:"session"`
+		Reason  string `json:"reason"`
+	}
+	// Forward is a Signal as its receiver sees it; From is set by the server.
+	Forward struct {
+		Room        string          `json:"room"`
+		From        string          `json:"from"`
+		Description json.RawMessage `json:"description,omitempty"`
+		Candidate   json.RawMessage `json:"candidate,omitempty"`
+	}
+	// Online tells of users who came, or whose name changed.
+	Online struct {
+		Users []User `json:"users"`
+	}
+	// Offline tells of users whose last session ended.
+	Offline struct {
+		Users []User `json:"users"`
+	}
+	// Ring tells that somebody calls.
+	Ring struct {
+		Call string `json:"call"`
+		From User   `json:"from"`
+	}
+	// Ringing answers Call.
+	Ringing struct {
+		Ref  string `json:"ref,omitempty"`
+		Call string `json:"call"`
+		To   User   `json:"to"`
+	}
+	// Accepted tells both sides of a call which room is theirs.
+	Accepted struct {
+		Ref  string `json:"ref,omitempty"`
+		Call string `json:"call"`
+		Room string `json:"room"`
+	}
+	// Declined tells that the call was refused.
+	Declined struct {
+		Ref    string `json:"ref,omitempty"`
+		Call   string `json:"call"`
+		Reason string `json:"reason,omitempty"`
+	}
+	// Cancelled tells that the call rings no more.
+	Cancelled struct {
+		Ref    string `json:"ref,omitempty"`
+		Call   string `json:"call"`
+		Reason string `json:"reason"`
+	}
+	// HungUp tells that an answered call is over.
+	HungUp struct {
+		Ref  string `json:"ref,omitempty"`
+		Call string `json:"call"`
+		Room string `json:"room"`
+	}
+	// NewICEServers brings a new credential before the old one expires.
+	NewICEServers struct {
+		ICEServers []ICEServer `json:"iceServers"`
+		ICEExpires time.Time   `json:"iceExpires,omitzero"`
+	}
+	// GoingAway announces a planned stop. RetryAfter is in seconds.
+	GoingAway struct {
+		RetryAfter int `json:"retryAfter"`
+	}
+)
+
+func (*Hello) Type() string   { return TypeHello }
+func (*Join) Type() string    { return TypeJoin }
+func (*Leave) Type() string   { return TypeLeave }
+func (*Signal) Type() string  { return TypeSignal }
+func (*Call) Type() string    { return TypeCall }
+func (*Accept) Type() string  { return TypeAccept }
+func (*Decline) Type() string { return TypeDecline }
+func (*Cancel) Type() string  { return TypeCancel }
+func (*Hangup) Type() string  { return TypeHangup }
+func (*Bye) Type() string     { return TypeBye }
+
+func (*Welcome) Type() string       { return TypeWelcome }
+func (*Error) Type() string         { return TypeError }
+func (*Joined) Type() string        { return TypeJoined }
+func (*Left) Type() string          { return TypeLeft }
+func (*PeerJoined) Type() string    { return TypePeerJoined }
+func (*PeerLeft) Type() string      { return TypePeerLeft }
+func (*Forward) Type() string       { return TypeSignal }
+func (*Online) Type() string        { return TypeOnline }
+func (*Offline) Type() string       { return TypeOffline }
+func (*Ring) Type() string          { return TypeCall }
+func (*Ringing) Type() string       { return TypeRinging }
+func (*Accepted) Type() string      { return TypeAccept }
+func (*Declined) Type() string      { return TypeDecline }
+func (*Cancelled) Type() string     { return TypeCancel }
+func (*HungUp) Type() string        { return TypeHangup }
+func (*NewICEServers) Type() string { return TypeICEServers }
+func (*GoingAway) Type() string     { return TypeGoingAway }
+
+// ClientTypes lists the types that clients send.
+func ClientTypes() []string {
+	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye}
+}
+
+// Encode gives m as one JSON object with its type first. It fails only for
+// what no JSON can hold, such as a payload that is not JSON or a year of five
+// digits.
+func Encode(m Message) ([]byte, error) {
+	switch m := m.(type) {
+	case *Signal:
+		return appendSignal(nil, "to", m.ID, m.Room, m.To, m.Description, m.Candidate), nil
+	case *Forward:
+		return appendSignal(nil, "from", "", m.Room, m.From, m.Description, m.Candidate), nil
+	}
+	fields, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", m.Type(), err)
+	}
+	out := make([]byte, 0, len(fields)+len(`"type":"",`)+len(m.Type()))
+	out = append(out, `{"type":"`...)
+	out = append(out, m.Type()...)
+	out = append(out, '"')
+	if len(fields) > len("{}") {
+		out = append(out, ',')
+	}
+	return append(out, fields[1:]...), nil
+}
+
+// appendSignal splices the payload as it is: it is by far the most frequent
+// message, and nothing in it concerns the server.
+func appendSignal(dst []byte, direction, id, room, session string, description, candidate json.RawMessage) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, len(description)+len(candidate)+len(id)+len(room)+len(session)+80)
+	}
+	dst = append(dst, `{"type":"signal"`...)
+	if id != "" {
+		dst = appendString(dst, "id", id)
+	}
+	dst = appendString(dst, "room", room)
+	dst = appendString(dst, direction, session)
+	if description != nil {
+		dst = append(append(dst, `,"description":`...), description...)
+	}
+	if candidate != nil {
+		dst = append(append(dst, `,"candidate":`...), candidate...)
+	}
+	return append(dst, '}')
+}
+
+func appendString(dst []byte, field, value string) []byte {
+	dst = append(append(append(dst, `,"`...), field...), `":`...)
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(value) // a string always encodes
+			return append(dst, quoted...)
+		}
+	}
+	return append(append(append(dst, '"'), value...), '"')
+}
+
+// ParseServer reads a server's message. It is for clients: it ignores unknown
+// fields, and a type that it does not know gives nil with no error, since a
+// client must pass over what a later version adds.
+func ParseServer(data []byte) (Message, error) {
+	var head struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("server message: %w", err)
+	}
+	m := newServerMessage(head.Type)
+	if m == nil {
+		return nil, nil
+	}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("server message %s: %w", head.Type, err)
+	}
+	return m, nil
+}
+
+func newServerMessage(typ string) Message {
+	switch typ {
+	case TypeWelcome:
+		return new(Welcome)
+	case TypeError:
+		return new(Error)
+	case TypeJoined:
+		return new(Joined)
+	case TypeLeft:
+		return new(Left)
+	case TypePeerJoined:
+		return new(PeerJoined)
+	case TypePeerLeft:
+		return new(PeerLeft)
+	case TypeSignal:
+		return new(Forward)
+	case TypeOnline:
+		return new(Online)
+	case TypeOffline:
+		return new(Offline)
+	case TypeCall:
+		return new(Ring)
+	case TypeRinging:
+		return new(Ringing)
+	case TypeAccept:
+		return new(Accepted)
+	case TypeDecline:
+		return new(Declined)
+	case TypeCancel:
+		return new(Cancelled)
+	case TypeHangup:
+		return new(HungUp)
+	case TypeICEServers:
+		return new(NewICEServers)
+	case TypeGoingAway:
+		return new(GoingAway)
+	}
+	return nil
+}

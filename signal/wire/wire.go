@@ -1,0 +1,170 @@
+// Package wire is the signaling protocol turnpike.v1 as Go types: one JSON
+// object a WebSocket text message, named by its "type".
+//
+// A client's message goes through [Parse], which accepts nothing that it has
+// not checked; a server's message through [Encode]. The forwarded payload of
+// a signal message is never decoded on the way: Parse finds where it lies and
+// Encode splices it. ../PROTOCOL.md is the protocol in prose, testdata holds
+// an example of every message.
+package wire
+
+import "time"
+
+// Subprotocol is the WebSocket subprotocol that both sides must name.
+const Subprotocol = "turnpike.v1"
+
+// The values of "type", client to server first. Six words go both ways, with
+// other fields each way.
+const (
+	TypeHello  = "hello"  // client: ticket, name?            -> welcome
+	TypeJoin   = "join"   // client: room?, create?, size?    -> joined
+	TypeLeave  = "leave"  // client: room                     -> left
+	TypeSignal = "signal" // client: room, to, description | candidate
+	//                       server: room, from, description | candidate
+	TypeCall = "call" // client: to (a user)                  -> ringing
+	//                   server: call, from (a user): it rings
+	TypeAccept = "accept" // client: call                     -> accept, joined
+	//                       server: call, room
+	TypeDecline = "decline" // client: call                   -> decline
+	//                         server: call, reason?
+	TypeCancel = "cancel" // client: call                     -> cancel
+	//                       server: call, reason
+	TypeHangup = "hangup" // client: call                     -> hangup
+	//                       server: call, room
+	TypeBye = "bye" // client: the session ends; close 1000
+
+	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, iceServers, iceExpires, online
+	TypeError      = "error"       // server: code, message, field?, retryAfter?
+	TypeJoined     = "joined"      // server: room, size, peers
+	TypeLeft       = "left"        // server: room, reason
+	TypePeerJoined = "peer-joined" // server: room, peer
+	TypePeerLeft   = "peer-left"   // server: room, session, reason
+	TypeOnline     = "online"      // server: users
+	TypeOffline    = "offline"     // server: users
+	TypeRinging    = "ringing"     // server: call, to (a user)
+	TypeICEServers = "ice-servers" // server: iceServers, iceExpires
+	TypeGoingAway  = "going-away"  // server: retryAfter; close 1001 follows
+)
+
+// Code is the stable name of an error; its sentence may change.
+type Code string
+
+// The error codes.
+const (
+	CodeUnauthorized Code = "unauthorized" // the ticket does not admit
+	CodeNotExisting  Code = "not-existing" // no such room, and create was not asked
+	CodeFull         Code = "full"         // the room has as many as it may
+	CodeNameTaken    Code = "name-taken"   // another user who is online has the name
+	CodeNotInRoom    Code = "not-in-room"  // sender or receiver is not in the room
+	CodeBadMessage   Code = "bad-message"  // field says which field
+	CodeSlow         Code = "slow"         // reserved: too slow a reader learns it from the close code
+	CodeRateLimited  Code = "rate-limited" // retryAfter says for how long
+	CodeForbidden    Code = "forbidden"    // the ticket does not allow it
+	CodeNoSuchUser   Code = "no-such-user" // not online, or not for a guest's eyes
+	CodeBusy         Code = "busy"         // one of the two is in a call or being rung
+	CodeNoSuchCall   Code = "no-such-call" // over, or never one of the sender's
+	CodeInternal     Code = "internal"     // the server's fault
+)
+
+// Codes lists every error code.
+func Codes() []Code {
+	return []Code{CodeUnauthorized, CodeNotExisting, CodeFull, CodeNameTaken, CodeNotInRoom, CodeBadMessage, CodeSlow,
+		CodeRateLimited, CodeForbidden, CodeNoSuchUser, CodeBusy, CodeNoSuchCall, CodeInternal}
+}
+
+// The WebSocket close codes. The close frame's reason is the word beside it.
+const (
+	CloseBye          = 1000 // bye
+	CloseGoingAway    = 1001 // going-away
+	CloseTooBig       = 1009 // too-big
+	CloseBadMessage   = 4000 // bad-message
+	CloseUnauthorized = 4001 // unauthorized
+	CloseSlow         = 4002 // slow
+	CloseHelloTimeout = 4003 // hello-timeout
+	CloseRateLimited  = 4004 // rate-limited
+	CloseDead         = 4005 // dead
+)
+
+// CloseReason is the word that goes with a close code, empty for others'.
+func CloseReason(code int) string {
+	switch code {
+	case CloseBye:
+		return "bye"
+	case CloseGoingAway:
+		return "going-away"
+	case CloseTooBig:
+		return "too-big"
+	case CloseBadMessage:
+		return "bad-message"
+	case CloseUnauthorized:
+		return "unauthorized"
+	case CloseSlow:
+		return "slow"
+	case CloseHelloTimeout:
+		return "hello-timeout"
+	case CloseRateLimited:
+		return "rate-limited"
+	case CloseDead:
+		return "dead"
+	}
+	return ""
+}
+
+// Why somebody is no longer in a room: left and peer-left.
+const (
+	ReasonLeave      = "leave"       // sent leave
+	ReasonHangup     = "hangup"      // the call of this room was hung up
+	ReasonBye        = "bye"         // ended the session
+	ReasonGone       = "gone"        // the connection was lost
+	ReasonSlow       = "slow"        // did not read what it was sent
+	ReasonBadMessage = "bad-message" // broke the protocol or its limits
+	ReasonShutdown   = "shutdown"    // the server is going away
+)
+
+// Why a call that nobody answered here stopped ringing: cancel.
+const (
+	CancelCancelled         = "cancelled"          // the caller gave up
+	CancelTimeout           = "timeout"            // nobody answered within RingTimeout
+	CancelAnsweredElsewhere = "answered-elsewhere" // another session of the user accepted or declined
+	CancelGone              = "gone"               // the other side's connection was lost
+)
+
+// The limits. Lengths of text are in Unicode code points.
+const (
+	MaxMessage = 64 << 10 // bytes of one WebSocket message from a client
+	MaxDepth   = 32       // objects and arrays inside one another
+	MaxID      = 64       // id
+	MaxTicket  = 16 << 10 // ticket
+	MaxName    = 32       // name
+	MaxRoom    = 64       // room
+	MaxSession = 64       // session, in to
+	MaxUser    = 512      // user, in to
+	MaxCall    = 64       // call
+
+	MinRoomSize     = 2
+	MaxRoomSize     = 16
+	DefaultRoomSize = 2
+
+	MaxBadMessages = 10 // in BadMessageWindow: then CloseBadMessage
+
+	BadMessageWindow = time.Minute
+	HelloTimeout     = 10 * time.Second // from the open socket to the accepted hello
+	PingInterval     = 25 * time.Second // WebSocket pings from the server
+	DeadAfter        = 45 * time.Second // silence, pongs included
+	RingTimeout      = 45 * time.Second
+)
+
+// ValidRoom reports whether id is one that a client may give:
+// ^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$.
+func ValidRoom(id string) bool {
+	if len(id) == 0 || len(id) > MaxRoom || id[0] == '-' || id[len(id)-1] == '-' {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
