@@ -31,7 +31,6 @@ func TestCoturnClients(t *testing.T) {
 	})
 
 	ctx, cancel := within(t, 2*time.Minute)
-	defer cancel()
 	peer := echo.Command(ctx, "turnutils_peer", "-L", echo.Addr().String())
 	var peerLog output
 	peer.Stdout, peer.Stderr = &peerLog, &peerLog
@@ -61,6 +60,7 @@ func TestCoturnClients(t *testing.T) {
 		{"udp, many clients, large", append([]string{"-m", "20", "-l", "1200"}, toPeer...)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // The clients mostly wait for themselves.
 			ctx, cancel := within(t, 30*time.Second)
 			defer cancel()
 			args := append([]string{"-c", "-n", "50", "-z", "5", "-u", "alice", "-W", restSecret}, test.args...)

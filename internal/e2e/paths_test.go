@@ -27,9 +27,8 @@ func open(t *testing.T, lab *netlab.Lab) (s *server, config string, ca *authorit
 	ca = newAuthority(t, publicName, host.Addr())
 	config = filepath.Join(t.TempDir(), "turnpike.toml")
 	text := fmt.Sprintf(`
-public_host   = %q
-state_dir     = %q
-drain_timeout = "1s"
+public_host = %q
+state_dir   = %q
 
 [http]
 listen = [":443"]
@@ -79,9 +78,10 @@ func TestPaths(t *testing.T) {
 			}
 			link := s.link(t, config, fmt.Sprintf("standup-%d", i))
 			var people []person
-			for side, kind := range map[string]netlab.Kind{"a": test.a, "b": test.b} {
-				host := lab.Behind(kind, fmt.Sprintf("%s%d", side, i))
-				people = append(people, person{at(t, host, ca), side, link})
+			for side, kind := range []netlab.Kind{test.a, test.b} {
+				name := []string{"ann", "ben"}[side]
+				host := lab.Behind(kind, fmt.Sprintf("%s%d", name, i))
+				people = append(people, person{at(t, host, ca), name, link})
 			}
 			var report struct{ Paths []path }
 			drive(t, "meet", map[string]any{"people": people}, &report)
