@@ -25,12 +25,10 @@ const (
 // Secret is key material. However it is printed, logged or marshalled, it
 // shows as "[redacted]". The zero Secret holds no key.
 type Secret struct {
-	_ [0]func() // No ==, which would compare pointers and in variable time.
-
-	// key is behind a pointer because fmt prints an unexported field of
-	// somebody's struct by reflection, without asking our methods, and it
-	// does not follow pointers there.
-	key *[]byte
+	// key is behind a function because fmt prints an unexported field of
+	// somebody's struct by reflection, without asking our methods, and for
+	// some verbs follows pointers there.
+	key func() []byte
 }
 
 // NewSecret copies b. An empty b makes the zero Secret.
@@ -38,8 +36,12 @@ func NewSecret(b []byte) Secret {
 	if len(b) == 0 {
 		return Secret{}
 	}
-	key := bytes.Clone(b)
-	return Secret{key: &key}
+	return ownSecret(bytes.Clone(b))
+}
+
+// ownSecret makes a secret of key, which it keeps.
+func ownSecret(key []byte) Secret {
+	return Secret{key: func() []byte { return key }}
 }
 
 // Bytes returns the key itself: the caller must not change it or print it.
@@ -47,7 +49,7 @@ func (s Secret) Bytes() []byte {
 	if s.key == nil {
 		return nil
 	}
-	return *s.key
+	return s.key()
 }
 
 // IsZero reports whether s holds no key.
@@ -65,7 +67,7 @@ func (s Secret) Derive(purpose string) Secret {
 	if err != nil {
 		panic("auth: hkdf: " + err.Error()) // Only FIPS 140 mode refuses, and only secrets under 14 bytes.
 	}
-	return Secret{key: &key}
+	return ownSecret(key)
 }
 
 func (Secret) String() string   { return redacted }
@@ -123,7 +125,7 @@ func loadSecret(path string) (Secret, error) {
 	if _, err := hex.Decode(key, text); err != nil {
 		return Secret{}, damagedSecret(path)
 	}
-	return Secret{key: &key}, nil
+	return ownSecret(key), nil
 }
 
 func damagedSecret(path string) error {
