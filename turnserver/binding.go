@@ -1,0 +1,66 @@
+package turnserver
+
+import (
+	"encoding/binary"
+
+	"github.com/pion/stun/v3"
+)
+
+// binding answers a plain Binding request (RFC 8489 §6.3.1) without the heap. It leaves requests that need an error,
+// or more thought, to request, and reports false.
+func (w *worker) binding(c *client, pkt []byte) bool {
+	fingerprint := false
+	for attrs := attributesOf(pkt); ; {
+		typ, start, _, more, bad := attrs.next()
+		switch {
+		case bad:
+			w.srv.counters.drop(dropMalformed)
+			return true
+		case !more:
+			w.answerBinding(c, pkt, fingerprint)
+			return true
+		case typ == attrFingerprint:
+			if !fingerprintHolds(pkt, start) {
+				w.srv.counters.drop(dropMalformed)
+				return true
+			}
+			fingerprint = true
+		case required(typ) && !known(stun.AttrType(typ)):
+			return false
+		}
+	}
+}
+
+// fingerprintHolds checks the FINGERPRINT whose value begins at start: it is last, and the CRC of what stands before it (RFC 8489 §14.7).
+func fingerprintHolds(pkt []byte, start int) bool {
+	before := start - attrHeaderSize
+	return len(pkt)-before == fingerprintSize &&
+		binary.BigEndian.Uint32(pkt[start:]) == stun.FingerprintValue(pkt[:before])
+}
+
+func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
+	transactionID := pkt[8:stunHeaderSize]
+	size := xorAddressSize(c.tuple.client.addr().Is4())
+	n := stunHeaderSize + attrHeaderSize + size
+
+	out := w.out[:]
+	binary.BigEndian.PutUint16(out, typeBindingSuccess)
+	binary.BigEndian.PutUint32(out[4:], magicCookie)
+	copy(out[8:], transactionID)
+	binary.BigEndian.PutUint16(out[stunHeaderSize:], attrXORMappedAddress)
+	binary.BigEndian.PutUint16(out[stunHeaderSize+2:], uint16(size))
+	putXORAddress(out[stunHeaderSize+attrHeaderSize:], c.tuple.client, transactionID)
+
+	total := n
+	if fingerprint {
+		total += fingerprintSize
+	}
+	binary.BigEndian.PutUint16(out[2:], uint16(total-stunHeaderSize))
+	if fingerprint {
+		binary.BigEndian.PutUint16(out[n:], attrFingerprint)
+		binary.BigEndian.PutUint16(out[n+2:], 4)
+		binary.BigEndian.PutUint32(out[n+4:], stun.FingerprintValue(out[:n]))
+	}
+	w.srv.counters.bindings.Add(1)
+	c.send(w.srv, out[:total])
+}

@@ -1,0 +1,112 @@
+package turnserver
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"turnpike/auth"
+)
+
+// Config says what to serve. It is not changed after New.
+type Config struct {
+	Realm    string // of the long-term credentials; must be what Credentials was made with
+	Software string // SOFTWARE attribute of Allocate answers; empty sends none
+
+	Listen []Listener
+	Relay  []RelayAddress // at least one; the first of each family is used
+
+	MinPort, MaxPort uint16 // relayed ports, both included; default 49152 and 65535
+
+	Credentials *auth.Credentials
+	Scope       Scope          // nil: sessions' credentials reach live relayed addresses only
+	AllowPeers  []netip.Prefix // opens ranges that the default peer policy denies
+	DenyPeers   []netip.Prefix // closes further ranges; deny wins
+	Limits      Limits         // zero fields take their defaults
+
+	NonceKey auth.Secret // signs nonces; several nodes that share it accept each other's
+	Log      *slog.Logger
+}
+
+// Listener is an address to receive STUN and TURN on.
+type Listener struct {
+	Network  string // "udp" or "tcp"
+	Addr     netip.AddrPort
+	Optional bool // left out with a log line, instead of failing, where the host lacks the address family
+}
+
+func (l Listener) String() string { return l.Network + "://" + l.Addr.String() }
+
+// RelayAddress is an address that relayed sockets are bound to, and the one that peers know it by.
+type RelayAddress struct {
+	Local    netip.Addr
+	External netip.Addr // equal to Local unless a 1:1 NAT stands in front
+}
+
+// Scope narrows what the credentials minted by signaling may do. Calls come from any goroutine and must not block.
+type Scope interface {
+	// MayRelay reports whether the session's relays may send to ip, which is canonical.
+	MayRelay(session string, ip netip.Addr) bool
+	// SessionLive reports whether the session may make new allocations.
+	SessionLive(session string) bool
+}
+
+// Limits bound what one client, and all of them, can take.
+type Limits struct {
+	AllocationsPerSession    int           // default 256: Chrome makes one for each interface, URL and connection
+	AllocationsPerUser       int           // default 256; a user of REST credentials
+	Allocations              int           // default 16384
+	PermissionsPerAllocation int           // default 128
+	ChannelsPerAllocation    int           // default 128
+	Streams                  int           // TCP connections at a time; default 16384
+	AllocationMaxAge         time.Duration // default 24 h; then an allocation ends, refreshed or not
+}
+
+func (l Limits) withDefaults() Limits {
+	l.AllocationsPerSession = cmp.Or(l.AllocationsPerSession, 256)
+	l.AllocationsPerUser = cmp.Or(l.AllocationsPerUser, 256)
+	l.Allocations = cmp.Or(l.Allocations, 16384)
+	l.PermissionsPerAllocation = cmp.Or(l.PermissionsPerAllocation, 128)
+	l.ChannelsPerAllocation = cmp.Or(l.ChannelsPerAllocation, 128)
+	l.Streams = cmp.Or(l.Streams, 16384)
+	l.AllocationMaxAge = cmp.Or(l.AllocationMaxAge, 24*time.Hour)
+	return l
+}
+
+func (c *Config) validate() error {
+	if c.Realm == "" {
+		return errors.New("the realm is empty")
+	}
+	if c.Credentials == nil {
+		return errors.New("no credentials are configured")
+	}
+	if c.NonceKey.IsZero() {
+		return errors.New("the nonce key is empty")
+	}
+	if c.MinPort > c.MaxPort {
+		return fmt.Errorf("relay ports %d-%d: the first is greater than the last", c.MinPort, c.MaxPort)
+	}
+	if len(c.Relay) == 0 {
+		return errors.New("there is no relay address")
+	}
+	for _, r := range c.Relay {
+		if !r.Local.IsValid() || r.Local.IsUnspecified() || r.Local.IsMulticast() {
+			return fmt.Errorf("relay address %v is not the address of an interface", r.Local)
+		}
+		if r.External.IsValid() && r.External.Unmap().Is4() != r.Local.Unmap().Is4() {
+			return fmt.Errorf("relay address %v has an external address of the other family, %v", r.Local, r.External)
+		}
+	}
+	for _, l := range c.Listen {
+		if l.Network != "udp" && l.Network != "tcp" {
+			return fmt.Errorf("listener %v: the network is neither udp nor tcp", l)
+		}
+		if !l.Addr.IsValid() {
+			return fmt.Errorf("listener %v: the address is not valid", l)
+		}
+	}
+	return nil
+}

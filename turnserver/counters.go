@@ -1,0 +1,132 @@
+package turnserver
+
+import (
+	"strconv"
+	"sync/atomic"
+)
+
+// reason says why a packet was dropped or a peer refused.
+type reason uint8
+
+const (
+	dropMalformed      reason = iota // neither STUN nor ChannelData, or inconsistent lengths
+	dropUnexpected                   // well-formed, but of a kind that no client sends to a server
+	dropNoAllocation                 // data on a five-tuple that has no allocation
+	dropNoChannel                    // ChannelData on a channel that is not bound
+	dropNoPermission                 // no permission for the peer, in either direction
+	dropNoRelay                      // sent to one of our relay addresses, at a port nobody holds
+	dropTooLarge                     // does not fit a datagram once the header is changed
+	dropSendFailed                   // the operating system refused to send
+	dropSlowClient                   // the client does not read its TCP stream fast enough
+	dropListener                     // reading from a listener failed
+	denyUnspecified                  // peer policy, by the range that the address is in
+	denyLoopback                     //
+	denyLinkLocal                    //
+	denyPrivate                      //
+	denyMulticast                    //
+	denyReserved                     //
+	denyOwnHost                      // an address of this host that relays nothing
+	denyConfigured                   // in deny_peers
+	denyScope                        // not signalled to this session
+	denyFamily                       // not of the relayed address's family
+	streamBadFrame                   // a stream was closed: neither STUN nor ChannelData, or too long
+	streamNoAllocation               // a stream was closed: no allocation within the time allowed
+	reasonCount
+)
+
+// reasonNames are label values of metrics: they do not change once published.
+func reasonNames() [reasonCount]string {
+	return [reasonCount]string{
+		dropMalformed:      "malformed",
+		dropUnexpected:     "unexpected",
+		dropNoAllocation:   "no_allocation",
+		dropNoChannel:      "no_channel",
+		dropNoPermission:   "no_permission",
+		dropNoRelay:        "no_such_relayed_address",
+		dropTooLarge:       "too_large",
+		dropSendFailed:     "send_failed",
+		dropSlowClient:     "slow_client",
+		dropListener:       "listener_read_failed",
+		denyUnspecified:    "unspecified",
+		denyLoopback:       "loopback",
+		denyLinkLocal:      "link_local",
+		denyPrivate:        "private",
+		denyMulticast:      "multicast",
+		denyReserved:       "reserved",
+		denyOwnHost:        "own_host",
+		denyConfigured:     "deny_peers",
+		denyScope:          "not_signalled",
+		denyFamily:         "address_family",
+		streamBadFrame:     "bad_frame",
+		streamNoAllocation: "no_allocation",
+	}
+}
+
+func (r reason) group() string {
+	switch {
+	case r >= streamBadFrame:
+		return "streams_closed"
+	case r >= denyUnspecified:
+		return "peers_denied"
+	default:
+		return "packets_dropped"
+	}
+}
+
+// Counter is one total since the server started.
+type Counter struct {
+	Name   string // what is counted, plural, in snake case
+	Reason string // why or which; empty if there is no more to say
+	Value  uint64
+}
+
+// errorCodes are those that this server answers with.
+func errorCodes() []int {
+	return []int{400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 500, 508}
+}
+
+// counters are totals that any goroutine may add to.
+type counters struct {
+	reasons     [reasonCount]atomic.Uint64
+	errors      [512]atomic.Uint64 // by STUN error code
+	bindings    atomic.Uint64
+	allocations atomic.Uint64
+	packets     [2]atomic.Uint64 // by direction
+	bytes       [2]atomic.Uint64
+	hops        atomic.Uint64 // packets that went from one allocation to another in memory
+}
+
+// direction of relayed data, as seen by the client.
+type direction uint8
+
+const (
+	up   direction = iota // client to peer
+	down                  // peer to client
+)
+
+func (c *counters) drop(r reason) { c.reasons[r].Add(1) }
+
+func (c *counters) relayed(d direction, n int) {
+	c.packets[d].Add(1)
+	c.bytes[d].Add(uint64(n))
+}
+
+func (c *counters) list() []Counter {
+	out := []Counter{
+		{"binding_responses", "", c.bindings.Load()},
+		{"allocations_made", "", c.allocations.Load()},
+		{"packets_relayed", "up", c.packets[up].Load()},
+		{"packets_relayed", "down", c.packets[down].Load()},
+		{"bytes_relayed", "up", c.bytes[up].Load()},
+		{"bytes_relayed", "down", c.bytes[down].Load()},
+		{"packets_relayed_in_memory", "", c.hops.Load()},
+	}
+	names := reasonNames()
+	for r := range reasonCount {
+		out = append(out, Counter{r.group(), names[r], c.reasons[r].Load()})
+	}
+	for _, code := range errorCodes() {
+		out = append(out, Counter{"error_responses", strconv.Itoa(code), c.errors[code].Load()})
+	}
+	return out
+}

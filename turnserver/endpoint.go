@@ -1,0 +1,60 @@
+package turnserver
+
+import (
+	"net"
+	"net/netip"
+)
+
+// endpoint is an IP address and a port as plain bytes, so that flow keys hash fast and hold no pointers.
+// IPv4 addresses stand in their IPv4-mapped form. Zones are not kept: no relayed flow is link-local.
+type endpoint struct {
+	ip   [16]byte
+	port uint16
+}
+
+func endpointOf(ap netip.AddrPort) endpoint {
+	return endpoint{ip: ap.Addr().As16(), port: ap.Port()}
+}
+
+func (e endpoint) addr() netip.Addr         { return netip.AddrFrom16(e.ip).Unmap() }
+func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(e.addr(), e.port) }
+
+// protocol is the transport between client and server, the fifth part of a five-tuple.
+type protocol uint8
+
+const (
+	protoUDP protocol = iota + 1
+	protoTCP
+)
+
+// fiveTuple names an allocation (RFC 8656 §3.2). local is the address that the client sent to, which on a listener with an
+// unspecified address is not the listener's own.
+type fiveTuple struct {
+	client, local endpoint
+	proto         protocol
+}
+
+// canonical gives an address the one form in which addresses are compared: IPv4-mapped unwrapped, no zone.
+func canonical(ip netip.Addr) netip.Addr {
+	return ip.Unmap().WithZone("")
+}
+
+// addrPortOf takes the address out of what package net reports.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return unmapped(a.AddrPort())
+	case *net.TCPAddr:
+		return unmapped(a.AddrPort())
+	default:
+		ap, err := netip.ParseAddrPort(a.String())
+		if err != nil {
+			return netip.AddrPort{}
+		}
+		return unmapped(ap)
+	}
+}
+
+func unmapped(ap netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

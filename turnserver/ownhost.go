@@ -1,0 +1,103 @@
+package turnserver
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// readOwnHost lists the addresses of this host's interfaces, at which a relay reaches nothing but live relayed addresses:
+// what listens on them may trust the host itself.
+func (s *Server) readOwnHost() {
+	own := make(map[netip.Addr]bool)
+	for _, r := range s.relays {
+		own[r.local], own[r.external] = true, true
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		if s.ownHost.Load() != nil {
+			return // the list of last time is better than none
+		}
+		s.log.Warn("turn: cannot list the addresses of this host; set turn.deny_peers to keep relays off them", "error", err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				own[canonical(ip)] = true
+			}
+		}
+	}
+	s.ownHost.Store(&own)
+}
+
+// isOwnHost reports whether ip, or an IPv4 address inside it, is one of this host's.
+func (s *Server) isOwnHost(ip netip.Addr) bool {
+	own := *s.ownHost.Load()
+	if own[ip] {
+		return true
+	}
+	embedded, n := embeddedIPv4(ip)
+	for _, v4 := range embedded[:n] {
+		if own[v4] {
+			return true
+		}
+	}
+	return false
+}
+
+// DefaultRelayAddresses returns, for each address family, the source address of the default route: the one that this host talks
+// to the world from. Without a default route it falls back to the first global unicast address of an interface that is up.
+func DefaultRelayAddresses() ([]netip.Addr, error) {
+	var out []netip.Addr
+	for _, probe := range []struct{ network, address string }{
+		// Connecting a UDP socket asks for the route and sends nothing.
+		{"udp4", "1.1.1.1:9"},
+		{"udp6", "[2606:4700:4700::1111]:9"},
+	} {
+		conn, err := net.Dial(probe.network, probe.address)
+		if err != nil {
+			continue
+		}
+		ip := canonical(addrPortOf(conn.LocalAddr()).Addr())
+		_ = conn.Close()
+		if ip.IsGlobalUnicast() {
+			out = append(out, ip)
+		}
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	return firstGlobalUnicast()
+}
+
+func firstGlobalUnicast() ([]netip.Addr, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 || i.Name == "docker0" {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			n, ok := a.(*net.IPNet)
+			if !ok {
+				continue
+			}
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && canonical(ip).IsGlobalUnicast() {
+				return []netip.Addr{canonical(ip)}, nil
+			}
+		}
+	}
+	return nil, errors.New("this host has no default route and no global address")
+}
+
+// familyMissing reports whether a socket could not be opened because the host has no such address family.
+func familyMissing(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
+}

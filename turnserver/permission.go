@@ -1,0 +1,122 @@
+package turnserver
+
+import (
+	"encoding/binary"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
+)
+
+// createPermission answers a CreatePermission request (RFC 8656 §10.2): all of its peers, or none.
+func (r *request) createPermission() {
+	w := r.w
+	w.ips = w.ips[:0]
+	for _, attr := range r.m.Attributes {
+		if attr.Type != stun.AttrXORPeerAddress {
+			continue
+		}
+		peer, ok := parseXORAddress(attr.Value, r.m.TransactionID[:])
+		if !ok {
+			r.fail(stun.CodeBadRequest)
+			return
+		}
+		if code := w.srv.admit(r.alloc, peer); code != 0 {
+			r.fail(code)
+			return
+		}
+		w.ips = append(w.ips, peer.ip)
+	}
+	if len(w.ips) == 0 {
+		r.fail(stun.CodeBadRequest)
+		return
+	}
+	if !w.shard.permit(r.alloc, w.ips, w.srv.now(), w.srv.cfg.Limits.PermissionsPerAllocation) {
+		r.fail(stun.CodeInsufficientCapacity)
+		return
+	}
+	r.begin(stun.ClassSuccessResponse)
+	r.send()
+}
+
+// channelBind answers a ChannelBind request (RFC 8656 §12.2).
+func (r *request) channelBind() {
+	srv := r.w.srv
+	number, ok := r.m.Attributes.Get(stun.AttrChannelNumber)
+	address, haveAddress := r.m.Attributes.Get(stun.AttrXORPeerAddress)
+	if !ok || len(number.Value) != 4 || !haveAddress {
+		r.fail(stun.CodeBadRequest)
+		return
+	}
+	channel := binary.BigEndian.Uint16(number.Value)
+	peer, ok := parseXORAddress(address.Value, r.m.TransactionID[:])
+	if !ok || channel < minChannel || channel > maxChannel {
+		r.fail(stun.CodeBadRequest)
+		return
+	}
+	if code := srv.admit(r.alloc, peer); code != 0 {
+		r.fail(code)
+		return
+	}
+	d := srv.destinationOf(peer)
+	if !d.reaches() {
+		srv.counters.drop(denyOwnHost)
+		r.fail(stun.CodeForbidden)
+		return
+	}
+	switch r.alloc.shard.bind(r.alloc, channel, d, srv.now(), &srv.cfg.Limits) {
+	case bindConflict:
+		r.fail(stun.CodeBadRequest)
+	case bindFull:
+		r.fail(stun.CodeInsufficientCapacity)
+	case bound:
+		r.begin(stun.ClassSuccessResponse)
+		r.send()
+	}
+}
+
+// admit judges a peer address for an allocation, and returns the error code if it may not be sent to.
+func (s *Server) admit(a *allocation, peer endpoint) stun.ErrorCode {
+	ip := peer.addr()
+	if ip.Is4() != a.address.local.Is4() {
+		s.counters.drop(denyFamily)
+		return stun.CodePeerAddrFamilyMismatch
+	}
+	// Relay addresses of this node are admitted to everyone: permissions carry no port, and where a packet goes,
+	// the port is checked to be a live relayed address.
+	if s.relayAddressOf(ip) != nil {
+		return 0
+	}
+	if s.isOwnHost(ip) {
+		s.counters.drop(denyOwnHost)
+		return stun.CodeForbidden
+	}
+	if why, ok := s.policy.judge(ip); !ok {
+		s.counters.drop(why)
+		return stun.CodeForbidden
+	}
+	if !s.inScope(a, peer) {
+		s.counters.drop(denyScope)
+		return stun.CodeForbidden
+	}
+	return 0
+}
+
+// inScope narrows what was minted by signaling. A permission that is live may be refreshed without asking: clients refresh all of
+// theirs in one request, and that must not fail because one room mate has left.
+func (s *Server) inScope(a *allocation, peer endpoint) bool {
+	switch a.grant.Kind {
+	case auth.GrantREST:
+		return true
+	case auth.GrantSession:
+		return s.hasPermission(a, peer.ip) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.addr())
+	default:
+		return false
+	}
+}
+
+func (s *Server) hasPermission(a *allocation, ip [16]byte) bool {
+	a.shard.mu.RLock()
+	defer a.shard.mu.RUnlock()
+	return a.permits(ip, s.now())
+}

@@ -1,0 +1,167 @@
+package turnserver
+
+import (
+	"encoding/binary"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
+)
+
+// request is one STUN request while it is being answered.
+type request struct {
+	w           *worker
+	c           *client
+	m           *stun.Message // attributes after MESSAGE-INTEGRITY are gone once it is authenticated
+	fingerprint bool          // the answer carries FINGERPRINT because the request did (RFC 8489 §7.3)
+	signed      bool          // the answer carries MESSAGE-INTEGRITY with key
+	key         [16]byte
+	grant       auth.Grant
+	alloc       *allocation // on the five-tuple, or nil
+}
+
+// known reports whether this server understands a comprehension-required attribute.
+func known(t stun.AttrType) bool {
+	switch t {
+	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrRealm, stun.AttrNonce,
+		stun.AttrChannelNumber, stun.AttrLifetime, stun.AttrXORPeerAddress, stun.AttrData,
+		stun.AttrRequestedAddressFamily, stun.AttrRequestedTransport, stun.AttrXORMappedAddress, stun.AttrXORRelayedAddress:
+		return true
+	default:
+		return false
+	}
+}
+
+// request decodes and answers a request. What cannot be decoded gets no answer (RFC 8489 §6.3).
+func (w *worker) request(c *client, pkt []byte) {
+	w.req.Raw = append(w.req.Raw[:0], pkt...)
+	if err := w.req.Decode(); err != nil {
+		w.srv.counters.drop(dropMalformed)
+		return
+	}
+	r := request{w: w, c: c, m: &w.req}
+	if last := len(r.m.Attributes) - 1; last >= 0 && r.m.Attributes[last].Type == stun.AttrFingerprint {
+		if stun.Fingerprint.Check(r.m) != nil {
+			w.srv.counters.drop(dropMalformed)
+			return
+		}
+		r.fingerprint = true
+	}
+	r.alloc = w.shard.find(c.tuple)
+
+	switch r.m.Type.Method {
+	case stun.MethodBinding:
+		r.refuseUnknown() // binding() has answered all others
+	case stun.MethodAllocate:
+		r.authenticated(r.allocate)
+	case stun.MethodRefresh:
+		r.authenticated(r.withAllocation(r.refresh))
+	case stun.MethodCreatePermission:
+		r.authenticated(r.withAllocation(r.createPermission))
+	case stun.MethodChannelBind:
+		r.authenticated(r.withAllocation(r.channelBind))
+	default:
+		r.fail(stun.CodeBadRequest)
+	}
+}
+
+// authenticated runs do once the request's credentials and attributes are known to be good.
+func (r *request) authenticated(do func()) {
+	if r.authenticate() && !r.refuseUnknown() {
+		do()
+	}
+}
+
+// withAllocation runs do if the five-tuple has an allocation, and it is this user's (RFC 8656 §5).
+func (r *request) withAllocation(do func()) func() {
+	return func() {
+		switch {
+		case r.alloc == nil:
+			r.fail(stun.CodeAllocMismatch)
+		case r.alloc.grant.Username != r.grant.Username || r.alloc.key != r.key:
+			r.fail(stun.CodeWrongCredentials)
+		default:
+			do()
+		}
+	}
+}
+
+// refuseUnknown answers 420 if there are attributes that must be understood and are not (RFC 8489 §6.3.1).
+func (r *request) refuseUnknown() bool {
+	w := r.w
+	w.unknown = w.unknown[:0]
+	for _, a := range r.m.Attributes {
+		if a.Type.Required() && !known(a.Type) && len(w.unknown) < maxUnknown {
+			w.unknown = append(w.unknown, a.Type)
+		}
+	}
+	if len(w.unknown) == 0 {
+		return false
+	}
+	r.begin(stun.ClassErrorResponse)
+	r.addError(stun.CodeUnknownAttribute)
+	_ = w.unknown.AddTo(&w.res)
+	r.send()
+	return true
+}
+
+// maxUnknown bounds UNKNOWN-ATTRIBUTES, so that an answer is never much longer than its request.
+const maxUnknown = 8
+
+// begin starts an answer in w.res.
+func (r *request) begin(class stun.MessageClass) {
+	res := &r.w.res
+	res.Reset()
+	res.Type = stun.MessageType{Method: r.m.Type.Method, Class: class}
+	res.TransactionID = r.m.TransactionID
+	res.WriteHeader()
+}
+
+// fail answers with an error that needs no further attributes.
+func (r *request) fail(code stun.ErrorCode) {
+	r.begin(stun.ClassErrorResponse)
+	r.addError(code)
+	r.send()
+}
+
+// challenge answers 401 or 438 with what the client needs to try again (RFC 8489 §9.2.4).
+func (r *request) challenge(code stun.ErrorCode) {
+	r.signed = false
+	r.begin(stun.ClassErrorResponse)
+	r.addError(code)
+	r.w.res.Add(stun.AttrRealm, []byte(r.w.srv.cfg.Realm))
+	r.w.res.Add(stun.AttrNonce, r.w.nonce(r.c))
+	r.send()
+}
+
+func (r *request) addError(code stun.ErrorCode) {
+	r.w.srv.counters.errors[code].Add(1)
+	// Every code that is used here has a reason phrase in pion/stun, so this cannot fail; a test holds it.
+	_ = code.AddTo(&r.w.res)
+}
+
+// addAddress adds an XOR address attribute.
+func (r *request) addAddress(t stun.AttrType, e endpoint) {
+	var value [20]byte
+	size := xorAddressSize(e.addr().Is4())
+	putXORAddress(value[:size], e, r.m.TransactionID[:])
+	r.w.res.Add(t, value[:size])
+}
+
+func (r *request) addUint32(t stun.AttrType, v uint32) {
+	var value [4]byte
+	binary.BigEndian.PutUint32(value[:], v)
+	r.w.res.Add(t, value[:])
+}
+
+// send completes the answer and sends it.
+func (r *request) send() {
+	res := &r.w.res
+	if r.signed {
+		_ = stun.MessageIntegrity(r.key[:]).AddTo(res) // fails only after a FINGERPRINT, which comes next
+	}
+	if r.fingerprint {
+		_ = stun.Fingerprint.AddTo(res)
+	}
+	r.c.send(r.w.srv, res.Raw)
+}

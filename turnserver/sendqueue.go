@@ -1,0 +1,119 @@
+package turnserver
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxQueued bounds what waits for a client that reads slowly: a second of a fast video call.
+	maxQueued = 256 << 10
+	// writeTimeout ends a stream whose client has not read at all for so long.
+	writeTimeout = 30 * time.Second
+)
+
+// sendQueue writes messages to a stream, whole and in order, without ever blocking its callers. While the socket takes all
+// that is sent, the sender writes it and nothing is copied; what the socket does not take waits here, and a
+// goroutine that writes it lives until the queue is empty.
+type sendQueue struct {
+	// Static after init.
+	conn  net.Conn
+	raw   syscall.RawConn // nil if the connection is not a plain socket
+	spawn func(func())    // starts a goroutine that Close waits for
+	try   func(fd uintptr) bool
+
+	// Owned by whoever set busy.
+	tryData []byte
+	tryN    int
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	busy   bool // somebody writes; others only append
+	failed bool
+	queue  []byte
+}
+
+func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
+	q.conn, q.spawn = conn, spawn
+	if sc, ok := conn.(syscall.Conn); ok {
+		q.raw, _ = sc.SyscallConn()
+	}
+	q.try = func(fd uintptr) bool {
+		q.tryN = writeNonblocking(fd, q.tryData)
+		return true // never wait here
+	}
+}
+
+// send takes b over, which the caller may reuse, or reports false if there is no room for it.
+func (q *sendQueue) send(b []byte) bool {
+	q.mu.Lock()
+	switch {
+	case q.failed || len(q.queue)+len(b) > maxQueued:
+		q.mu.Unlock()
+		return false
+	case q.busy:
+		q.queue = append(q.queue, b...)
+		q.mu.Unlock()
+		return true
+	}
+	q.busy = true
+	q.mu.Unlock()
+
+	rest := b[q.writeNow(b):]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(rest) == 0 && len(q.queue) == 0 {
+		q.busy = false
+		return true
+	}
+	// What others appended meanwhile comes after the rest of b.
+	q.queue = append(append(make([]byte, 0, len(rest)+len(q.queue)), rest...), q.queue...)
+	q.spawn(q.drain)
+	return true
+}
+
+// writeNow writes what the socket takes at once.
+func (q *sendQueue) writeNow(b []byte) int {
+	if q.raw == nil {
+		return 0
+	}
+	q.tryData, q.tryN = b, 0
+	err := q.raw.Write(q.try)
+	q.tryData = nil
+	if err != nil {
+		return 0
+	}
+	return q.tryN
+}
+
+// drain writes the queue until it is empty.
+func (q *sendQueue) drain() {
+	for {
+		q.mu.Lock()
+		b := q.queue
+		q.queue = nil
+		if len(b) == 0 {
+			_ = q.conn.SetWriteDeadline(time.Time{}) // or a later writeNow would find it passed
+			q.busy = false
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+
+		_ = q.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := q.conn.Write(b); err != nil {
+			q.fail()
+			return
+		}
+	}
+}
+
+// fail ends the stream; its reader sees that and ends its allocation.
+func (q *sendQueue) fail() {
+	q.mu.Lock()
+	q.failed, q.queue = true, nil
+	q.mu.Unlock()
+	_ = q.conn.Close()
+}

@@ -1,0 +1,248 @@
+package turnserver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server is one STUN and TURN node. New makes it, Start opens its sockets, Close ends it for good.
+type Server struct {
+	// Static after New.
+	cfg      Config
+	log      *slog.Logger
+	policy   *peerPolicy
+	relays   []*relayAddress
+	buffers  *bufferPool
+	workers  *workerPool
+	wallTime func() time.Time // tests set another
+	epoch    time.Time
+
+	counters counters
+	quota    quota
+	draining atomic.Bool
+	ownHost  atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
+	lastWarn atomic.Int64                        // clock of the last warning that capacity is used up
+
+	readers sync.WaitGroup // one for each goroutine; startReader adds to it
+	done    chan struct{}  // closed by Close
+
+	mu      sync.Mutex
+	closed  bool
+	shards  []*shard
+	sockets []*udpSocket
+	tcp     []tcpListener
+	streams map[*stream]struct{}
+	addrs   []Listener
+}
+
+// New checks cfg and makes a server. It opens no sockets.
+func New(cfg Config) (*Server, error) {
+	if cfg.MinPort == 0 && cfg.MaxPort == 0 {
+		cfg.MinPort, cfg.MaxPort = 49152, 65535
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("turnserver: %w", err)
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		cfg:      cfg,
+		log:      cfg.Log,
+		policy:   newPeerPolicy(cfg.AllowPeers, cfg.DenyPeers),
+		buffers:  newBufferPool(),
+		wallTime: time.Now,
+		epoch:    time.Now(),
+		quota:    quota{owners: make(map[string]int)},
+		done:     make(chan struct{}),
+		streams:  make(map[*stream]struct{}),
+	}
+	s.workers = newWorkerPool(s)
+	for _, r := range cfg.Relay {
+		s.relays = append(s.relays, newRelayAddress(r, cfg.MinPort, cfg.MaxPort))
+	}
+	s.lastWarn.Store(int64(-warnInterval))
+	s.readOwnHost()
+	return s, nil
+}
+
+func (s *Server) wallClock() time.Time { return s.wallTime() }
+
+// now is the time that expiries are measured in.
+func (s *Server) now() clock { return clock(s.wallTime().Sub(s.epoch)) }
+
+// Start opens every listener and begins to serve. If one cannot be opened, none stays open. It is called once.
+func (s *Server) Start() error {
+	for _, l := range s.cfg.Listen {
+		err := s.listen(l)
+		if err != nil && l.Optional && familyMissing(err) {
+			s.log.Info("turn: listener left out: this host lacks the address family", "listener", l.String())
+			continue
+		}
+		if err != nil {
+			_ = s.Close()
+			return fmt.Errorf("listen on %v: %w", l, err)
+		}
+	}
+	for _, r := range s.relays {
+		// A relay address that is not this host's shows now, not at the first call.
+		probe, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.local, 0)))
+		if err != nil {
+			_ = s.Close()
+			return fmt.Errorf("relay address %v: %w", r.local, err)
+		}
+		_ = probe.Close()
+	}
+	s.serve()
+	return nil
+}
+
+// serve starts the readers of everything that listen opened.
+func (s *Server) serve() {
+	s.mu.Lock()
+	sockets, tcp := s.sockets, s.tcp
+	s.mu.Unlock()
+	for _, sock := range sockets {
+		if s.startReader() {
+			go sock.read()
+		}
+	}
+	for _, l := range tcp {
+		if s.startReader() {
+			go l.accept()
+		}
+	}
+	if s.startReader() {
+		go s.sweepLoop()
+	}
+}
+
+// startReader counts a goroutine that Close waits for, unless the server is closed.
+func (s *Server) startReader() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.readers.Add(1)
+	return true
+}
+
+// Addrs lists the listeners that are open, with the ports that were asked for as 0 resolved.
+func (s *Server) Addrs() []Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Listener(nil), s.addrs...)
+}
+
+// Allocations is how many allocations live.
+func (s *Server) Allocations() int { return s.quota.inUse() }
+
+// Counters lists the totals since New, always in the same order.
+func (s *Server) Counters() []Counter { return s.counters.list() }
+
+// Drain refuses new allocations from now on; those that live go on.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// EndSession ends the allocations that were made with a session's credentials.
+func (s *Server) EndSession(session string) {
+	s.endWhere(func(a *allocation) bool { return session != "" && a.grant.Session == session })
+}
+
+// EndUser ends the allocations of a user of REST or relay-only credentials.
+func (s *Server) EndUser(user string) {
+	s.endWhere(func(a *allocation) bool { return user != "" && a.grant.User == user })
+}
+
+func (s *Server) endWhere(match func(*allocation) bool) {
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	for _, sh := range shards {
+		for _, a := range sh.owned(match) {
+			a.end()
+		}
+	}
+}
+
+// Close ends every allocation, closes every socket, and waits for every goroutine. It is idempotent.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	sockets, tcp := s.sockets, s.tcp
+	streams := make([]*stream, 0, len(s.streams))
+	for t := range s.streams {
+		streams = append(streams, t)
+	}
+	s.mu.Unlock()
+
+	var err error
+	if first {
+		close(s.done)
+		for _, sock := range sockets {
+			err = errors.Join(err, sock.conn.Close())
+		}
+		for _, l := range tcp {
+			err = errors.Join(err, l.ln.Close())
+		}
+		for _, t := range streams {
+			t.close()
+		}
+		s.endWhere(func(*allocation) bool { return true })
+	}
+	s.readers.Wait()
+	return err
+}
+
+const (
+	sweepInterval   = time.Second
+	ownHostInterval = 30 * time.Second
+	warnInterval    = time.Minute
+)
+
+// sweepLoop removes what has expired, and keeps the list of the host's own addresses fresh.
+func (s *Server) sweepLoop() {
+	defer s.readers.Done()
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for sinceOwnHost := time.Duration(0); ; sinceOwnHost += sweepInterval {
+		select {
+		case <-s.done:
+			return
+		case <-ticker.C:
+		}
+		s.sweep()
+		if sinceOwnHost >= ownHostInterval {
+			s.readOwnHost()
+			sinceOwnHost = 0
+		}
+	}
+}
+
+func (s *Server) sweep() {
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	now := s.now()
+	for _, sh := range shards {
+		for _, a := range sh.sweep(now) {
+			a.end()
+		}
+	}
+}
+
+// warnFull logs that capacity is used up, at most once a minute.
+func (s *Server) warnFull(msg string, args ...any) {
+	now, last := int64(s.now()), s.lastWarn.Load()
+	if now-last >= int64(warnInterval) && s.lastWarn.CompareAndSwap(last, now) {
+		s.log.Warn(msg, args...)
+	}
+}
