@@ -44,13 +44,6 @@ const (
 	familyIPv6 family = 0x02
 )
 
-func familyOf(ip netip.Addr) family {
-	if ip.Is4() {
-		return familyIPv4
-	}
-	return familyIPv6
-}
-
 // wellFormed reports whether pkt is exactly one STUN message by its header. Attributes are not looked at.
 func wellFormed(pkt []byte) bool {
 	return len(pkt) >= stunHeaderSize &&
