@@ -1,0 +1,187 @@
+// Package deploy_test holds that what is here to be installed works: systemd
+// accepts the unit and finds it well confined, and the sample configuration
+// says what the program does.
+package deploy_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxExposure is on the scale of "systemd-analyze security", 0 to 10. What is
+// left is what a relay cannot do without, above all the network.
+const maxExposure = 2.5
+
+// systemdAnalyze skips where systemd is missing, except in CI, which has to have it.
+func systemdAnalyze(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		const why = "no systemd-analyze to judge the unit (Debian has it in the package systemd)"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
+	}
+	return path
+}
+
+// installable is the unit in a directory of its own, with a program that
+// exists: verify refuses one that does not.
+func installable(t *testing.T) string {
+	t.Helper()
+	unit, err := os.ReadFile("turnpike.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const installed = "ExecStart=/usr/bin/turnpike serve --config /etc/turnpike/turnpike.toml\n"
+	if bytes.Count(unit, []byte("ExecStart=")) != 1 || !bytes.Contains(unit, []byte(installed)) {
+		t.Fatalf("the unit does not start the program with just %q", strings.TrimSpace(installed))
+	}
+	unit = bytes.Replace(unit, []byte("ExecStart=/usr/bin/turnpike "), []byte("ExecStart="+self+" "), 1)
+	path := filepath.Join(t.TempDir(), "turnpike.service")
+	if err := os.WriteFile(path, unit, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestUnitVerifies(t *testing.T) {
+	analyze := systemdAnalyze(t)
+	// Some complaints, by version, come without an exit status.
+	out, err := exec.Command(analyze, "verify", "--man=no", "--recursive-errors=no", installable(t)).CombinedOutput()
+	if err != nil || len(bytes.TrimSpace(out)) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+func TestUnitExposure(t *testing.T) {
+	analyze := systemdAnalyze(t)
+	out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", installable(t)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("systemd-analyze security: %v\n%s", err, out)
+	}
+	found := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`).FindSubmatch(out)
+	if found == nil {
+		t.Fatalf("systemd-analyze security gives no exposure:\n%s", out)
+	}
+	exposure, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("exposure %.1f of 10", exposure)
+	if exposure >= maxExposure {
+		t.Errorf("exposure %.1f, want under %.1f\n%s", exposure, maxExposure, out)
+	}
+}
+
+// TestUnitSettings holds what systemd has no opinion about and the program needs.
+func TestUnitSettings(t *testing.T) {
+	unit, err := os.ReadFile("turnpike.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, why := range map[string]string{
+		"Type=notify":                                                 "the server says when it is ready",
+		"DynamicUser=yes":                                             "it runs unprivileged",
+		"StateDirectory=turnpike":                                     "the secret outlives a restart",
+		"AmbientCapabilities=CAP_NET_BIND_SERVICE":                    "it may serve 443",
+		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE":                  "and has no other privilege",
+		"RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX": "Go lists interfaces over netlink, and readiness goes over a local socket",
+		"EnvironmentFile=-/etc/turnpike/turnpike.env":                 "secrets are kept out of a file that everyone reads",
+		"SystemCallFilter=@system-service":                            "the filter begins with a list of what is allowed",
+		"SystemCallErrorNumber=EPERM":                                 "a call that is refused is an error, not the end",
+		"ProtectSystem=strict":                                        "it writes nowhere but to its state",
+		"WantedBy=multi-user.target":                                  "it can be enabled",
+	} {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `$`).Match(unit) {
+			t.Errorf("no %s: %s", setting, why)
+		}
+	}
+}
+
+// TestSampleConfiguration compares the sample, with its keys uncommented, with
+// what the program prints as its defaults.
+func TestSampleConfiguration(t *testing.T) {
+	turnpike := filepath.Join(t.TempDir(), "turnpike")
+	if out, err := exec.Command("go", "build", "-o", turnpike, "turnpike/cmd/turnpike").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile("turnpike.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uncommented := regexp.MustCompile(`(?m)^#([a-z_]+ = )`).ReplaceAll(text, []byte("$1"))
+	sample, defaults := decode(t, uncommented), decode(t, config(t, turnpike))
+	if sample["state_dir"] != "/var/lib/turnpike" {
+		t.Errorf("state_dir is %v; it is to be the unit's StateDirectory", sample["state_dir"])
+	}
+	delete(sample, "state_dir")
+	delete(defaults, "state_dir")
+	compare(t, "", sample, defaults)
+
+	asInstalled := decode(t, config(t, turnpike, "--config", "turnpike.toml"))
+	delete(asInstalled, "state_dir")
+	compare(t, "as installed: ", asInstalled, defaults)
+}
+
+// config is what "turnpike config" prints in an environment with no settings.
+func config(t *testing.T, turnpike string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(turnpike, append([]string{"config"}, args...)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	if len(args) == 0 {
+		cmd.Dir = t.TempDir() // Where there is no turnpike.toml to be found.
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("turnpike config: %v\n%s", err, stderr.Bytes())
+	}
+	return out
+}
+
+func decode(t *testing.T, text []byte) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := toml.Unmarshal(text, &v); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return v
+}
+
+func compare(t *testing.T, table string, sample, defaults map[string]any) {
+	t.Helper()
+	for key, want := range defaults {
+		got, ok := sample[key]
+		inner, isTable := want.(map[string]any)
+		gotInner, gotTable := got.(map[string]any)
+		switch {
+		case !ok:
+			t.Errorf("%s%s is missing; its default is %v", table, key, want)
+		case isTable && gotTable:
+			compare(t, table+key+".", gotInner, inner)
+		case !reflect.DeepEqual(got, want):
+			t.Errorf("%s%s is %v; the default is %v", table, key, got, want)
+		}
+	}
+	for key := range sample {
+		if _, ok := defaults[key]; !ok {
+			t.Errorf("%s%s is unknown to the program", table, key)
+		}
+	}
+}
