@@ -1,0 +1,185 @@
+package signal
+
+import (
+	"slices"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+const callIDLength = 12
+
+// call goes from ringing, when room is nil, to answered, and is gone from
+// Server.calls when it is over. Both users point to it from its beginning to
+// its end, which is what makes them busy. Guarded by Server.mu.
+type call struct {
+	id         string
+	caller     *session
+	callee     *user
+	ringing    []*session // the callee's; none once answered
+	ringsUntil time.Time
+	answered   *session // the callee's, once answered
+	room       *room    // once answered
+}
+
+func (s *session) call(m *wire.Call) *wire.Error {
+	srv := s.srv
+	if wait := s.joins.take(time.Now(), srv.cfg.Limits.Joins); wait > 0 {
+		return rateLimited(wait, "Too many joins and calls.")
+	}
+	id := auth.NewID(srv.cfg.Rand, callIDLength)
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	callee := srv.users[m.To]
+	switch {
+	case callee == s.user:
+		return failed(wire.CodeForbidden, "You cannot call yourself.")
+	case callee == nil || !s.seesAll() && !s.sharesRoom(callee):
+		return failed(wire.CodeNoSuchUser, "Nobody of that identifier is online.")
+	case callee.call != nil:
+		return failed(wire.CodeBusy, "They are in a call.")
+	case s.user.call != nil:
+		return failed(wire.CodeBusy, "You are in a call.")
+	}
+	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout)}
+	srv.calls[id] = c
+	callee.call, s.user.call = c, c
+	s.send(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire()})
+	ring := srv.encode(&wire.Ring{Call: id, From: s.user.wire()})
+	for _, other := range c.ringing {
+		other.pushText(ring)
+	}
+	return nil
+}
+
+func (s *session) sharesRoom(u *user) bool {
+	return slices.ContainsFunc(s.rooms, func(r *room) bool {
+		return slices.ContainsFunc(r.members, func(other *session) bool { return other.user == u })
+	})
+}
+
+// accept puts the caller and the session that answered into a room of two. The
+// one who answered comes second and so is the newcomer, who makes the offer.
+func (s *session) accept(m *wire.Accept) *wire.Error {
+	srv := s.srv
+	roomID := newRoomID(srv.cfg.Rand)
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	c := srv.calls[m.Call]
+	switch {
+	case c == nil || !slices.Contains(c.ringing, s):
+		return noSuchCall()
+	case srv.rooms[roomID] != nil:
+		return failed(wire.CodeInternal, "No free room id was found; try again.")
+	}
+	others := srv.encode(&wire.Cancelled{Call: c.id, Reason: wire.CancelAnsweredElsewhere})
+	for _, other := range c.ringing {
+		if other != s {
+			other.pushText(others)
+		}
+	}
+	c.ringing, c.answered = nil, s
+	c.room = srv.newRoom(roomID, 2)
+	c.room.call = c
+	c.caller.send(&wire.Accepted{Call: c.id, Room: roomID})
+	s.send(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
+	srv.enterRoom(c.caller, c.room, "")
+	srv.enterRoom(s, c.room, "")
+	return nil
+}
+
+func (s *session) decline(m *wire.Decline) *wire.Error {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	c := srv.calls[m.Call]
+	if c == nil || !slices.Contains(c.ringing, s) {
+		return noSuchCall()
+	}
+	srv.forgetCall(c)
+	c.caller.send(&wire.Declined{Call: c.id})
+	s.send(&wire.Declined{Ref: m.ID, Call: c.id})
+	others := srv.encode(&wire.Cancelled{Call: c.id, Reason: wire.CancelAnsweredElsewhere})
+	for _, other := range c.ringing {
+		if other != s {
+			other.pushText(others)
+		}
+	}
+	return nil
+}
+
+func (s *session) cancel(m *wire.Cancel) *wire.Error {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	c := srv.calls[m.Call]
+	if c == nil || c.caller != s || c.room != nil {
+		return noSuchCall()
+	}
+	srv.forgetCall(c)
+	s.send(&wire.Cancelled{Ref: m.ID, Call: c.id, Reason: wire.CancelCancelled})
+	srv.tellRinging(c, wire.CancelCancelled)
+	return nil
+}
+
+func (s *session) hangup(m *wire.Hangup) *wire.Error {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	c := srv.calls[m.Call]
+	if c == nil || c.room == nil || c.caller != s && c.answered != s {
+		return noSuchCall()
+	}
+	other := c.caller
+	if other == s {
+		other = c.answered
+	}
+	srv.forgetCall(c)
+	srv.takeOut(s, c.room)
+	srv.takeOut(other, c.room)
+	s.send(&wire.HungUp{Ref: m.ID, Call: c.id, Room: c.room.id})
+	other.send(&wire.HungUp{Call: c.id, Room: c.room.id})
+	other.send(&wire.Left{Room: c.room.id, Reason: wire.ReasonHangup})
+	return nil
+}
+
+// forgetCall ends a call in silence: both users may be called again.
+func (srv *Server) forgetCall(c *call) {
+	delete(srv.calls, c.id)
+	c.caller.user.call, c.callee.call = nil, nil
+	if c.room != nil {
+		c.room.call = nil
+	}
+}
+
+// stopRinging ends a call that nobody answered, and tells both sides why.
+func (srv *Server) stopRinging(c *call, reason string) {
+	srv.forgetCall(c)
+	c.caller.send(&wire.Cancelled{Call: c.id, Reason: reason})
+	srv.tellRinging(c, reason)
+}
+
+func (srv *Server) tellRinging(c *call, reason string) {
+	data := srv.encode(&wire.Cancelled{Call: c.id, Reason: reason})
+	for _, s := range c.ringing {
+		s.pushText(data)
+	}
+}
+
+// dropFromCall takes a session that ends out of its user's call. An answered
+// call has ended with its room; one that rings ends with its caller or with the
+// last session where it rings.
+func (srv *Server) dropFromCall(c *call, s *session) {
+	if c.room != nil {
+		return
+	}
+	c.ringing = slices.DeleteFunc(c.ringing, func(other *session) bool { return other == s })
+	if c.caller == s || len(c.ringing) == 0 {
+		srv.stopRinging(c, wire.CancelGone)
+	}
+}
+
+func noSuchCall() *wire.Error {
+	return failed(wire.CodeNoSuchCall, "There is no such call, or it is over.")
+}

@@ -1,0 +1,156 @@
+package signal
+
+import (
+	"net/netip"
+	"time"
+
+	"turnpike/signal/wire"
+)
+
+// Limits bound what clients may do. A zero field takes its default.
+type Limits struct {
+	Sessions        int  // open sockets of all clients; 20,000
+	SessionsPerAddr int  // open sockets from one IPv4 address or IPv6 /64; 256
+	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s
+	Messages        Rate // of one session, pings included; 200, then 50 a second
+	Joins           Rate // joins and calls of one session; 20, then one in 3 s
+	RoomsPerSession int  // 16, calls' rooms not counted
+	QueueMessages   int  // that wait for a client that reads slowly; 1,024
+	QueueBytes      int  // likewise; 1 MiB
+
+	// ScopeLinger is how long a lost session's relays may refresh their
+	// permissions; not less than the greatest age of an allocation. 24 h.
+	ScopeLinger time.Duration
+}
+
+// Rate is a token bucket's: a burst, and what comes back a second.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// The tenth bad message in a minute is the one that ends the session.
+var badMessageRate = Rate{PerSecond: (wire.MaxBadMessages - 1) / wire.BadMessageWindow.Seconds(), Burst: wire.MaxBadMessages - 1}
+
+// refusalRate is how often a session may be told that it sends too much.
+var refusalRate = Rate{PerSecond: 0.5, Burst: 20}
+
+func (l *Limits) fill() {
+	setDefault(&l.Sessions, 20_000)
+	setDefault(&l.SessionsPerAddr, 256)
+	setDefault(&l.FailedHellos, Rate{PerSecond: 1.0 / 3, Burst: 20})
+	setDefault(&l.Messages, Rate{PerSecond: 50, Burst: 200})
+	setDefault(&l.Joins, Rate{PerSecond: 1.0 / 3, Burst: 20})
+	setDefault(&l.RoomsPerSession, 16)
+	setDefault(&l.QueueMessages, 1024)
+	setDefault(&l.QueueBytes, 1<<20)
+	setDefault(&l.ScopeLinger, 24*time.Hour)
+}
+
+func setDefault[T comparable](field *T, value T) {
+	if *field == *new(T) {
+		*field = value
+	}
+}
+
+// bucket is a token bucket; the zero bucket is full.
+type bucket struct {
+	spent float64
+	at    time.Time
+}
+
+// take takes a token, or says how long it will be until there is one.
+func (b *bucket) take(now time.Time, rate Rate) (wait time.Duration) {
+	b.refill(now, rate)
+	if left := float64(rate.Burst) - b.spent; left < 1 {
+		return max(time.Duration((1-left)/rate.PerSecond*float64(time.Second)), 1)
+	}
+	b.spent++
+	return 0
+}
+
+// wait says what take would, but takes nothing.
+func (b *bucket) wait(now time.Time, rate Rate) time.Duration {
+	peek := *b
+	return peek.take(now, rate)
+}
+
+func (b *bucket) refill(now time.Time, rate Rate) {
+	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*rate.PerSecond)
+	b.at = now
+}
+
+// addrUse is what one address has in use. Guarded by Server.mu.
+type addrUse struct {
+	sockets int
+	failed  bucket
+}
+
+// limitPrefix is what limits count an address as: one subscriber usually has a
+// whole IPv6 /64.
+func limitPrefix(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Prefix(bits) // the zero address has the zero prefix
+	return prefix
+}
+
+// reserve counts a socket against the limits, or says why there may not be
+// another.
+func (srv *Server) reserve(addr netip.Prefix) (refused string) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	use := srv.addrs[addr]
+	switch {
+	case srv.draining:
+		return refusedDraining
+	case len(srv.conns) >= srv.cfg.Limits.Sessions:
+		return refusedSessions
+	case use == nil:
+		use = new(addrUse)
+		srv.addrs[addr] = use
+	case use.sockets >= srv.cfg.Limits.SessionsPerAddr, use.failed.wait(time.Now(), srv.cfg.Limits.FailedHellos) > 0:
+		return refusedAddr
+	}
+	use.sockets++
+	return ""
+}
+
+func (srv *Server) release(addr netip.Prefix) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.addrs[addr].sockets--
+}
+
+func (srv *Server) forgetConn(s *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.conns, s)
+	srv.addrs[s.addr].sockets--
+}
+
+// helloWait is how long an address that came with bad tickets must wait.
+func (srv *Server) helloWait(addr netip.Prefix) time.Duration {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.addrs[addr].failed.wait(time.Now(), srv.cfg.Limits.FailedHellos)
+}
+
+func (srv *Server) countFailedHello(addr netip.Prefix) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.addrs[addr].failed.take(time.Now(), srv.cfg.Limits.FailedHellos)
+}
+
+// forgetAddrs drops the addresses that have nothing open and nothing to
+// answer for.
+func (srv *Server) forgetAddrs(now time.Time) {
+	for addr, use := range srv.addrs {
+		if use.failed.refill(now, srv.cfg.Limits.FailedHellos); use.sockets == 0 && use.failed.spent == 0 {
+			delete(srv.addrs, addr)
+		}
+	}
+}

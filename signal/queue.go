@@ -1,0 +1,200 @@
+package signal
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"turnpike/signal/wire"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	// writeTimeout bounds the writing of one frame to a client that does not read.
+	writeTimeout = 10 * time.Second
+	// closeGrace is how long a closed session may take to read what is queued
+	// and to answer the close frame; a slow one has proven that it does not read.
+	closeGrace     = 2 * time.Second
+	closeGraceSlow = 500 * time.Millisecond
+)
+
+// frame is a WebSocket message or control frame that waits to be written.
+type frame struct {
+	kind int // of websocket's: TextMessage, PingMessage, PongMessage, CloseMessage
+	data []byte
+}
+
+// queue is what waits for a session's socket. Its states:
+//
+//	idle ── push ──▶ writing ── empty ──▶ idle
+//	any ── shut ──▶ closed: the close frame is the last, later frames are dropped
+//	any ── write error ──▶ closed and empty
+//
+// While writing, a goroutine exists that alone writes to the socket. (gorilla
+// itself answers a breach of the WebSocket protocol from the reader; its own
+// lock makes that safe, and the connection is over.)
+type queue struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	frames     []frame
+	bytes      int
+	writing    bool
+	closed     bool
+	readerDone bool
+	reason     string      // why the session ends, for its mates; once closed
+	cutOff     *time.Timer // closes the socket of a closed session
+}
+
+// pushText queues one message; data must not change afterwards.
+func (s *session) pushText(data []byte) { s.push(frame{websocket.TextMessage, data}) }
+
+// send queues m.
+func (s *session) send(m wire.Message) { s.pushText(s.srv.encode(m)) }
+
+// push queues f and never blocks. A session that lets its queue overflow ends,
+// because a message left out would break a negotiation in silence. An empty
+// queue takes a frame of any size.
+func (s *session) push(f frame) {
+	q, limits := &s.queue, &s.srv.cfg.Limits
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return
+	}
+	full := len(q.frames) >= limits.QueueMessages || len(q.frames) > 0 && q.bytes+len(f.data) > limits.QueueBytes
+	if !full {
+		s.append(f)
+	}
+	q.mu.Unlock()
+	if full {
+		s.shut(wire.CloseSlow, wire.ReasonSlow)
+	}
+}
+
+// append adds a frame and sees to it that somebody writes it; queue.mu is held.
+func (s *session) append(f frame) {
+	q := &s.queue
+	q.frames = append(q.frames, f)
+	q.bytes += len(f.data)
+	if !q.writing {
+		q.writing = true
+		s.srv.running.Go(s.write)
+	}
+}
+
+// shut ends the session with a close code, and gives its mates reason once the
+// reader is done. Only the first call counts.
+func (s *session) shut(code int, reason string) {
+	if s.finishWith(code, wire.CloseReason(code), reason) {
+		s.srv.counters.closes.add(wire.CloseReason(code))
+	}
+}
+
+// finishWith queues a close frame as the last. The socket is cut off if the
+// client does not take it in time.
+func (s *session) finishWith(code int, word, reason string) bool {
+	q := &s.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.closed, q.reason = true, reason
+	grace := closeGrace
+	if code == wire.CloseSlow {
+		q.frames, q.bytes, grace = nil, 0, closeGraceSlow
+	}
+	s.append(frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, word)})
+	q.cutOff = time.AfterFunc(grace, func() { s.conn.Close() })
+	return true
+}
+
+// write is the writer: it ends when nothing is left to write.
+func (s *session) write() {
+	q := &s.queue
+	for {
+		f, ok := q.next()
+		if !ok {
+			break
+		}
+		if err := s.writeFrame(f); err != nil {
+			q.fail(err)
+			s.conn.Close() // wakes the reader
+			return
+		}
+	}
+	q.mu.Lock()
+	done := q.readerDone
+	q.mu.Unlock()
+	if done {
+		s.conn.Close()
+	}
+}
+
+func (s *session) writeFrame(f frame) error {
+	deadline := time.Now().Add(writeTimeout)
+	if f.kind != websocket.TextMessage {
+		return s.conn.WriteControl(f.kind, f.data, deadline)
+	}
+	s.conn.SetWriteDeadline(deadline) // only remembers it; the write reports errors
+	return s.conn.WriteMessage(f.kind, f.data)
+}
+
+// next takes the first frame; with none left the caller writes no more.
+func (q *queue) next() (frame, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.frames) == 0 {
+		q.frames, q.writing = nil, false // an idle session keeps no array
+		return frame{}, false
+	}
+	f := q.frames[0]
+	q.frames[0] = frame{} // written, it must not be kept by the array
+	q.frames = q.frames[1:]
+	q.bytes -= len(f.data)
+	return f, true
+}
+
+// fail ends the queue after an error of the socket.
+func (q *queue) fail(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed, q.reason = true, wire.ReasonGone
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			q.reason = wire.ReasonSlow
+		}
+	}
+	q.frames, q.bytes, q.writing = nil, 0, false
+}
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// endReason closes the queue, if it is not, and says why the session ends.
+func (q *queue) endReason() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed, q.reason = true, wire.ReasonGone
+	}
+	return q.reason
+}
+
+// readerLeaves closes the socket, or leaves that to a writer which still has
+// the close frame to write.
+func (s *session) readerLeaves() {
+	q := &s.queue
+	q.mu.Lock()
+	q.readerDone = true
+	writing := q.writing && q.cutOff != nil
+	q.mu.Unlock()
+	if !writing {
+		s.conn.Close()
+	}
+}

@@ -1,0 +1,152 @@
+package signal
+
+import (
+	"io"
+	"slices"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+// room is a bounded set of sessions; it dies with the last. Guarded by
+// Server.mu.
+type room struct {
+	id      string
+	size    int
+	members []*session // in the order of their coming
+	call    *call      // whose room it is, if it is a call's
+}
+
+func (r *room) has(s *session) bool { return slices.Contains(r.members, s) }
+
+// newRoomID makes an id that can be read aloud, such as k7m-2pq-x9r.
+func newRoomID(rand io.Reader) string {
+	id := auth.NewID(rand, 9)
+	return id[:3] + "-" + id[3:6] + "-" + id[6:]
+}
+
+func (s *session) join(m *wire.Join) *wire.Error {
+	srv := s.srv
+	if wait := s.joins.take(time.Now(), srv.cfg.Limits.Joins); wait > 0 {
+		return rateLimited(wait, "Too many joins and calls.")
+	}
+	id, create := m.Room, m.Create
+	if id == "" {
+		id, create = newRoomID(srv.cfg.Rand), true
+	}
+	if !s.ticket.AllowsRoom(id) {
+		return failed(wire.CodeForbidden, "Your ticket does not open this room.")
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r := srv.rooms[id]
+	switch {
+	case r != nil && r.has(s):
+		s.send(joined(m.ID, r, s))
+		return nil
+	case r == nil && !create:
+		return failed(wire.CodeNotExisting, "There is no such room.")
+	case r != nil && m.Room == "":
+		return failed(wire.CodeInternal, "No free room id was found; try again.")
+	case r != nil && len(r.members) >= r.size:
+		return failed(wire.CodeFull, "The room has as many people as it may have.")
+	case len(s.rooms) >= srv.cfg.Limits.RoomsPerSession:
+		return failed(wire.CodeForbidden, "You are in as many rooms as you may be; leave one first.")
+	}
+	if r == nil {
+		size := m.Size
+		if size == 0 {
+			size = wire.DefaultRoomSize
+		}
+		r = srv.newRoom(id, size)
+	}
+	srv.enterRoom(s, r, m.ID)
+	return nil
+}
+
+func (srv *Server) newRoom(id string, size int) *room {
+	r := &room{id: id, size: size}
+	srv.rooms[id] = r
+	return r
+}
+
+// enterRoom puts s into r, answers it, and tells those who are there.
+func (srv *Server) enterRoom(s *session, r *room, ref string) {
+	srv.tellRoom(r, &wire.PeerJoined{Room: r.id, Peer: s.peer()})
+	r.members = append(r.members, s)
+	s.rooms = append(s.rooms, r)
+	s.send(joined(ref, r, s))
+}
+
+func joined(ref string, r *room, s *session) *wire.Joined {
+	m := &wire.Joined{Ref: ref, Room: r.id, Size: r.size, Peers: []wire.Peer{}}
+	for _, other := range r.members {
+		if other != s {
+			m.Peers = append(m.Peers, other.peer())
+		}
+	}
+	return m
+}
+
+func (s *session) leave(m *wire.Leave) *wire.Error {
+	s.srv.mu.Lock()
+	defer s.srv.mu.Unlock()
+	r := s.srv.rooms[m.Room]
+	if r == nil || !r.has(s) {
+		return failed(wire.CodeNotInRoom, "You are not in this room.")
+	}
+	s.srv.leaveRoom(s, r, wire.ReasonLeave)
+	s.send(&wire.Left{Ref: m.ID, Room: r.id, Reason: wire.ReasonLeave})
+	return nil
+}
+
+// leaveRoom takes s out of r and tells those who stay. A call whose room one
+// of the two leaves is over.
+func (srv *Server) leaveRoom(s *session, r *room, reason string) {
+	srv.takeOut(s, r)
+	if r.call != nil {
+		srv.forgetCall(r.call)
+	}
+	srv.tellRoom(r, &wire.PeerLeft{Room: r.id, Session: s.id, Reason: reason})
+}
+
+// takeOut removes s from r in silence.
+func (srv *Server) takeOut(s *session, r *room) {
+	r.members = slices.DeleteFunc(r.members, func(other *session) bool { return other == s })
+	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
+	if len(r.members) == 0 {
+		delete(srv.rooms, r.id)
+	}
+}
+
+func (srv *Server) tellRoom(r *room, m wire.Message) {
+	if len(r.members) == 0 || srv.draining {
+		return
+	}
+	data := srv.encode(m)
+	for _, s := range r.members {
+		s.pushText(data)
+	}
+}
+
+// signal forwards a description or candidate to a room mate. Its addresses
+// enter the mate's scope first: the mate's client asks for permissions as soon
+// as it has the message. Nobody signals to itself, or a session could widen
+// its own scope alone.
+func (s *session) signal(m *wire.Signal) *wire.Error {
+	srv := s.srv
+	addrs, names := candidateAddrs(nil, m.Text())
+	data := srv.encode(&wire.Forward{Room: m.Room, From: s.id, Description: m.Description, Candidate: m.Candidate})
+	srv.counters.scope.addN(scopeHostName, names)
+
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r, to := srv.rooms[m.Room], srv.sessions[m.To]
+	if r == nil || to == nil || to == s || !r.has(s) || !r.has(to) {
+		return failed(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
+	}
+	srv.counters.scope.addN(scopeFull, to.scope.note(addrs))
+	to.pushText(data)
+	return nil
+}

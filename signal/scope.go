@@ -1,0 +1,118 @@
+package signal
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// maxScope bounds the addresses that a session's relays may reach.
+	maxScope = 64
+	// maxLingering bounds the scopes that are kept of sessions that ended; the
+	// oldest go first.
+	maxLingering = 1 << 16
+)
+
+// scope is the set of addresses that a session's room mates have signalled as
+// their candidates: what the TURN credential of the session may reach, besides
+// live relayed addresses. Any port: a peer behind a symmetric NAT comes from
+// ports that nobody signalled. Guarded by Server.mu.
+type scope struct{ addrs []netip.Addr }
+
+// note adds addresses and reports how many did not fit.
+func (sc *scope) note(addrs []netip.Addr) (ignored int) {
+	for _, addr := range addrs {
+		switch {
+		case slices.Contains(sc.addrs, addr):
+		case len(sc.addrs) < maxScope:
+			sc.addrs = append(sc.addrs, addr)
+		default:
+			ignored++
+		}
+	}
+	return ignored
+}
+
+// MayRelay reports whether the relays of a session may send to ip. It stays
+// true after the mate who signalled ip has left, and after the session's
+// connection was lost, because clients refresh all permissions in one request
+// that is granted or denied as a whole. A bye ends it.
+func (srv *Server) MayRelay(session string, ip netip.Addr) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	sc := srv.lingering.scopes[session]
+	if s := srv.sessions[session]; s != nil {
+		sc = s.scope
+	}
+	return slices.Contains(sc.addrs, ip.Unmap())
+}
+
+// SessionLive reports whether a session may still make allocations.
+func (srv *Server) SessionLive(session string) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.sessions[session] != nil
+}
+
+// candidateAddrs appends the connection addresses of the candidates in text,
+// which is an SDP or one candidate attribute, in canonical form. It counts
+// those that are host names, mDNS ones above all: they grant nothing.
+func candidateAddrs(dst []netip.Addr, text string) (addrs []netip.Addr, names int) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimPrefix(line, "a=")
+		if !strings.HasPrefix(line, "candidate:") {
+			continue
+		}
+		// RFC 8839 §5.1: foundation component transport priority address port ...
+		fields := strings.Fields(line)
+		if len(fields) < 6 {
+			continue
+		}
+		addr, err := netip.ParseAddr(fields[4])
+		if err != nil || addr.Zone() != "" {
+			names++
+			continue
+		}
+		dst = append(dst, addr.Unmap())
+	}
+	return dst, names
+}
+
+// lingeringScopes are the scopes of sessions that ended without bye, for as
+// long as one of their relays may live. Guarded by Server.mu.
+type lingeringScopes struct {
+	scopes map[string]scope
+	order  []lingering // oldest first; they all linger equally long
+}
+
+type lingering struct {
+	session string
+	until   time.Time
+}
+
+func (l *lingeringScopes) add(session string, sc scope, until time.Time) {
+	if len(sc.addrs) == 0 {
+		return
+	}
+	if l.scopes == nil {
+		l.scopes = make(map[string]scope)
+	}
+	if len(l.order) >= maxLingering {
+		l.dropFirst()
+	}
+	l.scopes[session] = sc
+	l.order = append(l.order, lingering{session, until})
+}
+
+func (l *lingeringScopes) expire(now time.Time) {
+	for len(l.order) > 0 && !now.Before(l.order[0].until) {
+		l.dropFirst()
+	}
+}
+
+func (l *lingeringScopes) dropFirst() {
+	delete(l.scopes, l.order[0].session)
+	l.order = l.order[1:]
+}

@@ -1,0 +1,350 @@
+// Package signal introduces peers to each other. It is the WebSocket endpoint
+// of the protocol turnpike.v1 (PROTOCOL.md, package wire): sessions, rooms,
+// directed signals, presence and calls.
+//
+//	socket ── reader ── wire.Parse ──┐                  ┌── queue ── writer ── socket
+//	          (one a session)        ├── Server.mu ─────┤   (the writer lives only while
+//	socket ── reader ── wire.Parse ──┘   who is where   └── queue   its queue is not empty)
+//
+// A reader owns its session's private state and does the work of what it
+// read; what concerns others happens under Server.mu, in memory only, and ends
+// as frames in their bounded queues. Nobody ever waits for another's socket: a
+// queue that overflows closes its session with the code slow.
+//
+// Lock order: Server.mu, then a queue's mu.
+package signal
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	handshakeTimeout = 10 * time.Second
+	sweepInterval    = time.Second
+	// retryAfter is what clients are told to wait when the server stops.
+	retryAfter = 2 * time.Second
+	// What waits in buffers for the next byte is most of an idle session.
+	readBufferSize  = 1 << 10
+	writeBufferSize = 4 << 10
+)
+
+// Config is what a server needs from outside. Every function must be safe for
+// concurrent use; none is called with a lock held.
+type Config struct {
+	// VerifyTicket judges the ticket of a hello. Its error is logged and never
+	// shown to the client.
+	VerifyTicket func(token string) (auth.Ticket, error)
+	// ICEServers makes what a session hands to RTCPeerConnection and says when
+	// its credential expires. It is called for the welcome and for each renewal,
+	// with the upgrade request. A zero time means that nothing expires. Nil: no
+	// servers.
+	ICEServers func(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time)
+	// EndRelays ends a session's allocations, because the session said bye.
+	// It is not called for a lost connection: a signaling outage must not kill a
+	// healthy relayed call. May be nil.
+	EndRelays func(session string)
+	// AllowedOrigins are the origins, as in https://app.example.org, that may
+	// connect besides pages from the same host. Clients that send no Origin are
+	// not browsers and may connect.
+	AllowedOrigins []string
+	// ClientAddr is the address that limits count, behind proxies not the
+	// socket's. Nil: the socket's.
+	ClientAddr func(*http.Request) netip.Addr
+	// Limits bound what clients may do. Zero fields take their defaults.
+	Limits Limits
+	Log    *slog.Logger // nil: discarded
+	Rand   io.Reader    // nil: crypto/rand
+}
+
+// Server is the WebSocket endpoint and all that it remembers.
+type Server struct {
+	// Static after construction.
+	cfg      Config
+	origins  map[string]bool
+	upgrader websocket.Upgrader
+	counters counters
+	buffers  sync.Pool     // of *readBuffer
+	stop     chan struct{} // closed by Shutdown, ends the sweep
+
+	// Counts the sweep, readers and writers. Added to under mu while not
+	// draining, or by a goroutine that is counted itself.
+	running sync.WaitGroup
+
+	mu sync.Mutex // before any queue's mu
+	// Guarded by mu.
+	draining  bool
+	conns     map[*session]struct{} // every open socket
+	sessions  map[string]*session   // by id: from welcome to end
+	users     map[string]*user      // who is online
+	names     map[string]*user      // by canonical name: the same users
+	rooms     map[string]*room
+	calls     map[string]*call
+	addrs     map[netip.Prefix]*addrUse
+	lingering lingeringScopes
+}
+
+// New makes a server and starts its sweep; Shutdown ends it.
+func New(cfg Config) *Server {
+	cfg.Limits.fill()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.ClientAddr == nil {
+		cfg.ClientAddr = socketAddr
+	}
+	if cfg.ICEServers == nil {
+		cfg.ICEServers = func(string, auth.User, *http.Request) ([]wire.ICEServer, time.Time) { return nil, time.Time{} }
+	}
+	if cfg.EndRelays == nil {
+		cfg.EndRelays = func(string) {}
+	}
+	srv := &Server{
+		cfg:      cfg,
+		origins:  make(map[string]bool),
+		counters: newCounters(),
+		stop:     make(chan struct{}),
+		conns:    make(map[*session]struct{}),
+		sessions: make(map[string]*session),
+		users:    make(map[string]*user),
+		names:    make(map[string]*user),
+		rooms:    make(map[string]*room),
+		calls:    make(map[string]*call),
+		addrs:    make(map[netip.Prefix]*addrUse),
+	}
+	srv.buffers.New = func() any { return new(readBuffer) }
+	for _, origin := range cfg.AllowedOrigins {
+		srv.origins[normalOrigin(origin)] = true
+	}
+	srv.upgrader = websocket.Upgrader{
+		HandshakeTimeout: handshakeTimeout,
+		ReadBufferSize:   readBufferSize,
+		WriteBufferSize:  writeBufferSize,
+		WriteBufferPool:  new(sync.Pool),
+		Subprotocols:     []string{wire.Subprotocol},
+		CheckOrigin:      func(*http.Request) bool { return true }, // ServeHTTP did
+	}
+	srv.running.Go(srv.sweepUntilStopped)
+	return srv
+}
+
+// ServeHTTP upgrades the request to a WebSocket and hands it to a reader. What
+// is refused here is refused by HTTP status, before anything is kept for it.
+func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case !srv.originAllowed(r):
+		srv.refuse(w, http.StatusForbidden, refusedOrigin, "this origin may not connect; see allowed_origins")
+		return
+	case !offers(r, wire.Subprotocol):
+		srv.refuse(w, http.StatusBadRequest, refusedSubprotocol, "a WebSocket with the subprotocol "+wire.Subprotocol+" is needed here")
+		return
+	}
+	addr := limitPrefix(srv.cfg.ClientAddr(r))
+	if reason := srv.reserve(addr); reason != "" {
+		status := http.StatusServiceUnavailable
+		if reason == refusedAddr {
+			status = http.StatusTooManyRequests
+		}
+		w.Header().Set("Retry-After", seconds(retryAfter))
+		srv.refuse(w, status, reason, "not now; try again later")
+		return
+	}
+	conn, err := srv.upgrader.Upgrade(w, r, nil)
+	if err != nil { // Upgrade has answered
+		srv.counters.refused.add(refusedHandshake)
+		srv.release(addr)
+		return
+	}
+	s := newSession(srv, conn, r, addr)
+	if !srv.start(s) {
+		conn.Close()
+		srv.release(addr)
+	}
+}
+
+// start begins to read from s, unless the server is going away.
+func (srv *Server) start(s *session) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.draining {
+		return false
+	}
+	srv.conns[s] = struct{}{}
+	// In a goroutine of its own, because net/http's keeps buffers and a grown
+	// stack for as long as the handler runs.
+	srv.running.Go(s.read)
+	return true
+}
+
+func (srv *Server) refuse(w http.ResponseWriter, status int, reason, sentence string) {
+	srv.counters.refused.add(reason)
+	http.Error(w, sentence, status)
+}
+
+// Shutdown tells every client that the server goes away, closes the sockets
+// with 1001 and waits for all goroutines. When ctx ends first it cuts the
+// sockets off and returns the context's error. From its beginning on new
+// clients are refused with 503.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	goingAway := srv.encode(&wire.GoingAway{RetryAfter: int(retryAfter.Seconds())})
+	srv.mu.Lock()
+	if !srv.draining {
+		srv.draining = true
+		close(srv.stop)
+		for s := range srv.conns {
+			if s.id != "" {
+				s.pushText(goingAway)
+			}
+			s.shut(wire.CloseGoingAway, wire.ReasonShutdown)
+		}
+	}
+	srv.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		srv.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	srv.mu.Lock()
+	conns := make([]*session, 0, len(srv.conns))
+	for s := range srv.conns {
+		conns = append(conns, s)
+	}
+	srv.mu.Unlock()
+	for _, s := range conns {
+		s.conn.Close()
+	}
+	<-done
+	return ctx.Err()
+}
+
+func (srv *Server) sweepUntilStopped() {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-srv.stop:
+			return
+		case now := <-tick.C:
+			srv.sweep(now)
+		}
+	}
+}
+
+// sweep does what is due: it is the only clock of all sessions and calls.
+func (srv *Server) sweep(now time.Time) {
+	for _, s := range srv.sweepLocked(now) {
+		servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, s.request)
+		s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
+		srv.mu.Lock()
+		s.renewAt = renewalTime(now, expires)
+		srv.mu.Unlock()
+	}
+}
+
+// sweepLocked returns the sessions whose credential wants renewal.
+func (srv *Server) sweepLocked(now time.Time) (renew []*session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for s := range srv.conns {
+		switch {
+		case s.id == "" && now.Sub(s.opened) >= wire.HelloTimeout:
+			s.shut(wire.CloseHelloTimeout, wire.ReasonGone)
+		case now.Sub(time.Unix(0, s.lastHeard.Load())) >= wire.DeadAfter:
+			s.shut(wire.CloseDead, wire.ReasonGone)
+		case now.Sub(s.pinged) >= wire.PingInterval:
+			s.pinged = now
+			s.push(frame{kind: websocket.PingMessage})
+		}
+		if !s.renewAt.IsZero() && !now.Before(s.renewAt) {
+			s.renewAt = time.Time{}
+			renew = append(renew, s)
+		}
+	}
+	for _, c := range srv.calls {
+		if c.room == nil && !now.Before(c.ringsUntil) {
+			srv.stopRinging(c, wire.CancelTimeout)
+		}
+	}
+	srv.forgetAddrs(now)
+	srv.lingering.expire(now)
+	return renew
+}
+
+// renewalTime is three quarters into a credential's life, zero if it does not
+// expire.
+func renewalTime(now, expires time.Time) time.Time {
+	if expires.IsZero() {
+		return time.Time{}
+	}
+	return now.Add(expires.Sub(now) / 4 * 3)
+}
+
+func (srv *Server) originAllowed(r *http.Request) bool {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		return true
+	}
+	origin := normalOrigin(origins[0])
+	if len(origins) > 1 {
+		return false
+	}
+	_, host, ok := strings.Cut(origin, "://")
+	return ok && host == strings.ToLower(r.Host) || srv.origins[origin]
+}
+
+func normalOrigin(origin string) string {
+	return strings.ToLower(strings.TrimSuffix(origin, "/"))
+}
+
+func offers(r *http.Request, subprotocol string) bool {
+	for _, offered := range websocket.Subprotocols(r) {
+		if offered == subprotocol {
+			return true
+		}
+	}
+	return false
+}
+
+func socketAddr(r *http.Request) netip.Addr {
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero address limits what has none
+	return ap.Addr()
+}
+
+// encode gives m as a frame's text. What it cannot encode is a fault of ours:
+// it is logged and becomes an internal error at the client.
+func (srv *Server) encode(m wire.Message) []byte {
+	data, err := wire.Encode(m)
+	if err != nil {
+		srv.cfg.Log.Error("signaling message lost", "err", err)
+		data, _ = wire.Encode(failed(wire.CodeInternal, "The server failed."))
+	}
+	return data
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{} // [] in JSON, where nil would be null
+	}
+	return list
+}

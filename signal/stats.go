@@ -1,0 +1,107 @@
+package signal
+
+import (
+	"sync/atomic"
+
+	"turnpike/signal/wire"
+)
+
+// Why a WebSocket was refused before it was one.
+const (
+	refusedOrigin      = "origin"
+	refusedSubprotocol = "subprotocol"
+	refusedHandshake   = "handshake"
+	refusedDraining    = "draining"
+	refusedSessions    = "sessions"
+	refusedAddr        = "address"
+)
+
+const (
+	messageInvalid = "invalid"   // beside the types: a message that Parse refused
+	sessionNew     = "new"       // sessions begun; resumed ones will stand beside
+	scopeHostName  = "host-name" // candidates that grant nothing
+	scopeFull      = "full"      // addresses over maxScope
+)
+
+// Counter is a number that only grows. Names and reasons are of a fixed set:
+// nothing that an outsider chooses is ever one.
+type Counter struct {
+	Name, Reason string
+	Value        uint64
+}
+
+// Stats is what there is at one moment.
+type Stats struct {
+	Sockets, Sessions, Users, Rooms, Calls int
+}
+
+// Stats counts what there is now.
+func (srv *Server) Stats() Stats {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return Stats{len(srv.conns), len(srv.sessions), len(srv.users), len(srv.rooms), len(srv.calls)}
+}
+
+// Counters returns all counters, those at zero too, in a stable order: the
+// messages that came by type, error answers by code, closed sockets by the word
+// of the close code, refused sockets, sessions begun and ended, and addresses
+// that did not enter a scope.
+func (srv *Server) Counters() []Counter {
+	c := &srv.counters
+	var all []Counter
+	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.ended, &c.scope} {
+		for i, reason := range t.reasons {
+			all = append(all, Counter{t.name, reason, t.values[i].Load()})
+		}
+	}
+	return all
+}
+
+// counters are static after construction.
+type counters struct {
+	messages, errors, closes, refused, begun, ended, scope tally
+}
+
+func newCounters() counters {
+	var codes []string
+	for _, code := range wire.Codes() {
+		codes = append(codes, string(code))
+	}
+	var words []string
+	for _, code := range []int{wire.CloseBye, wire.CloseGoingAway, wire.CloseTooBig, wire.CloseBadMessage, wire.CloseUnauthorized,
+		wire.CloseSlow, wire.CloseHelloTimeout, wire.CloseRateLimited, wire.CloseDead} {
+		words = append(words, wire.CloseReason(code))
+	}
+	return counters{
+		messages: newTally("messages", append(wire.ClientTypes(), messageInvalid)...),
+		errors:   newTally("errors", codes...),
+		closes:   newTally("closes", words...),
+		refused:  newTally("refused", refusedOrigin, refusedSubprotocol, refusedHandshake, refusedDraining, refusedSessions, refusedAddr),
+		begun:    newTally("sessions_begun", sessionNew),
+		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
+			wire.ReasonShutdown),
+		scope: newTally("scope_ignored", scopeHostName, scopeFull),
+	}
+}
+
+// tally counts by reason.
+type tally struct {
+	name    string
+	reasons []string
+	values  []atomic.Uint64
+}
+
+func newTally(name string, reasons ...string) tally {
+	return tally{name, reasons, make([]atomic.Uint64, len(reasons))}
+}
+
+func (t *tally) add(reason string) { t.addN(reason, 1) }
+
+func (t *tally) addN(reason string, n int) {
+	for i, r := range t.reasons {
+		if r == reason {
+			t.values[i].Add(uint64(n))
+			return
+		}
+	}
+}
