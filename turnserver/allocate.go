@@ -209,5 +209,9 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	}
 	s.counters.allocations.Add(1)
 	go a.readRelay()
+	if s.isClosed() || !s.mayAllocate(&a.grant) {
+		a.end() // ended meanwhile, before those who end allocations could see this one
+		return nil, stun.CodeForbidden
+	}
 	return a, 0
 }

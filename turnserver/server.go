@@ -135,6 +135,16 @@ func (s *Server) startReader() bool {
 	return true
 }
 
+// isClosed reports whether Close has begun.
+func (s *Server) isClosed() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Addrs lists the listeners that are open, with the ports that were asked for as 0 resolved.
 func (s *Server) Addrs() []Listener {
 	s.mu.Lock()
