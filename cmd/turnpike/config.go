@@ -1,0 +1,240 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/turnserver"
+)
+
+// Config is everything that an operator can set. The keys, their order and their meaning are DESIGN's; keys() binds
+// each to its field, and the file, the variables, the flags, `turnpike config` and the help all go by that one table.
+type Config struct {
+	PublicHost   string // without brackets when it is an IPv6 address; empty: found out
+	StateDir     string
+	DrainTimeout time.Duration
+
+	HTTP struct {
+		Listen         []string // as net.Listen takes it
+		AllowedOrigins []string
+		TrustedProxies []netip.Prefix
+		ProxyProtocol  bool
+	}
+	TLS struct {
+		Mode     string // off or files
+		CertFile string
+		KeyFile  string
+	}
+	TURN struct {
+		Realm             string
+		Listen            []turnserver.Listener
+		RelayAddresses    []netip.Addr // empty: the default route's source addresses
+		ExternalAddresses map[netip.Addr]netip.Addr
+		RelayPorts        portRange
+		SharedSecrets     []auth.Secret
+		AllowPeers        []netip.Prefix
+		DenyPeers         []netip.Prefix
+		Offload           string
+	}
+	Auth struct {
+		Guests        string // loopback, always or never
+		TicketTTL     time.Duration
+		CredentialTTL time.Duration
+	}
+	Signal struct {
+		ResumeWindow time.Duration
+	}
+	Limits  limits
+	Metrics struct {
+		Listen string // empty: off
+	}
+
+	file    string            // the file that was read; empty: none
+	sources map[string]string // key -> where its value came from; absent: the default
+}
+
+// portRange is inclusive at both ends.
+type portRange struct{ min, max uint16 }
+
+func (r portRange) String() string { return fmt.Sprintf("%d-%d", r.min, r.max) }
+
+func parsePortRange(s string) (portRange, error) {
+	low, high, ok := strings.Cut(s, "-")
+	first, err1 := strconv.ParseUint(strings.TrimSpace(low), 10, 16)
+	last, err2 := strconv.ParseUint(strings.TrimSpace(high), 10, 16)
+	if !ok || err1 != nil || err2 != nil || first == 0 {
+		return portRange{}, fmt.Errorf("%q is not a range of ports; write it like %q", s, "49152-65535")
+	}
+	if first > last {
+		return portRange{}, fmt.Errorf("%q ends before it begins; write %q", s, fmt.Sprintf("%d-%d", last, first))
+	}
+	return portRange{uint16(first), uint16(last)}, nil
+}
+
+// parseListener reads "udp://0.0.0.0:3478". Port 0 lets the system choose.
+func parseListener(s string) (turnserver.Listener, error) {
+	network, rest, ok := strings.Cut(s, "://")
+	if ok && (network == "tls" || network == "dtls") {
+		return turnserver.Listener{}, fmt.Errorf("%q: %s comes with a later version; use udp:// and tcp://", s, network)
+	}
+	addr, err := netip.ParseAddrPort(rest)
+	if !ok || (network != "udp" && network != "tcp") || err != nil {
+		return turnserver.Listener{}, fmt.Errorf("%q is not a listener; write it like %q or %q", s, "udp://0.0.0.0:3478", "tcp://[::]:3478")
+	}
+	return turnserver.Listener{Network: network, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}, nil
+}
+
+func showListener(l turnserver.Listener) string { return l.String() }
+
+// key is one line of the configuration.
+type key struct {
+	name   string // as the file has it: turn.realm
+	value  value
+	help   string
+	secret bool // neither a flag, which `ps` would show, nor ever printed
+}
+
+// env is the variable that sets the key: TURNPIKE_TURN_REALM.
+func (k key) env() string {
+	return "TURNPIKE_" + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))
+}
+
+// flag is the flag that sets the key, without its dashes: turn-realm.
+func (k key) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(k.name) }
+
+const (
+	guestsLoopback = "loopback"
+	guestsAlways   = "always"
+	guestsNever    = "never"
+
+	tlsOff   = "off"
+	tlsFiles = "files"
+)
+
+func (c *Config) keys() []key {
+	str := func(p *string, parse func(string) (string, error), example string) value {
+		return scalar[string]{p, parse, same, example}
+	}
+	strs := func(p *[]string, parse func(string) (string, error), example string) value {
+		return list[string]{p, parse, same, example}
+	}
+	dur := func(p *time.Duration, least time.Duration) value {
+		return scalar[time.Duration]{p, duration(least), showDuration, "30s"}
+	}
+	prefixes := func(p *[]netip.Prefix) value {
+		return list[netip.Prefix]{p, parsePrefix, netip.Prefix.String, "10.0.0.0/8"}
+	}
+	anything := func(s string) (string, error) { return s, nil }
+
+	keys := []key{
+		{name: "public_host", value: str(&c.PublicHost, parseHost, "turn.example.org"),
+			help: "the name or address that clients reach; wins over the Host header"},
+		{name: "state_dir", value: str(&c.StateDir, notEmpty("./turnpike-state"), "/var/lib/turnpike"),
+			help: "where the generated secret lives"},
+		{name: "drain_timeout", value: dur(&c.DrainTimeout, 0),
+			help: "how long a stopping server waits for its relays to end"},
+
+		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"),
+			help: "addresses of the web pages and signaling"},
+		{name: "http.allowed_origins", value: strs(&c.HTTP.AllowedOrigins, parseOrigin, "https://app.example.org"),
+			help: "other origins that may use signaling and the SDK"},
+		{name: "http.trusted_proxies", value: prefixes(&c.HTTP.TrustedProxies),
+			help: "CIDRs whose X-Forwarded-For is believed"},
+		{name: "http.proxy_protocol", value: toggle{&c.HTTP.ProxyProtocol},
+			help: "for a later version: expect a PROXY header"},
+
+		{name: "tls.mode", value: str(&c.TLS.Mode, oneOf([]string{tlsOff, tlsFiles}, map[string]string{
+			"acme": `use "files" with tls.cert_file and tls.key_file, or a reverse proxy that holds the certificate`,
+		}), tlsFiles), help: "off, or files: https on every http listener"},
+		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, its chain after it"},
+		{name: "tls.key_file", value: str(&c.TLS.KeyFile, anything, "privkey.pem"), help: "PEM private key"},
+
+		{name: "turn.realm", value: str(&c.TURN.Realm, parseRealm, "turnpike"), help: "realm of the TURN credentials"},
+		{name: "turn.listen", value: list[turnserver.Listener]{&c.TURN.Listen, parseListener, showListener, "udp://0.0.0.0:3478"},
+			help: "STUN and TURN listeners, udp:// and tcp://"},
+		{name: "turn.relay_addresses", value: list[netip.Addr]{&c.TURN.RelayAddresses, parseRelayAddr, netip.Addr.String, "203.0.113.9"},
+			help: "local addresses to relay from; default: those of the default route"},
+		{name: "turn.external_addresses", value: addrPairs{&c.TURN.ExternalAddresses},
+			help: "behind 1:1 NAT: local address = address that the world sees"},
+		{name: "turn.relay_ports", value: scalar[portRange]{&c.TURN.RelayPorts, parsePortRange, portRange.String, "49152-65535"},
+			help: "UDP ports to relay from"},
+		{name: "turn.shared_secrets", value: list[auth.Secret]{&c.TURN.SharedSecrets, parseSecret, auth.Secret.String, "a long random string"},
+			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
+		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},
+		{name: "turn.deny_peers", value: prefixes(&c.TURN.DenyPeers), help: "CIDRs that close it further; deny wins"},
+		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{"auto", "off"}, map[string]string{
+			"require": `relaying in the kernel is not there yet; use "auto"`,
+		}), "auto"), help: "auto or off; this version always relays in the process"},
+
+		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{guestsLoopback, guestsAlways, guestsNever}, nil), guestsLoopback),
+			help: "who gets in with no invite: loopback, always or never"},
+		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket admits"},
+		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential allocates"},
+		{name: "auth.api_keys", value: reserved{"API keys come with a later version; leave it empty"}, secret: true, help: "for a later version"},
+		{name: "auth.issuers", value: reserved{"other apps' tickets come with a later version; remove the [[auth.issuers]] tables"}, secret: true, help: "for a later version"},
+
+		{name: "signal.resume_window", value: dur(&c.Signal.ResumeWindow, 0), help: "for a later version"},
+	}
+	keys = append(keys, c.Limits.keys()...)
+	return append(keys, key{name: "metrics.listen", value: str(&c.Metrics.Listen, optional(parseHostPort), "127.0.0.1:9090"),
+		help: "Prometheus metrics, and pprof if the address is loopback; empty: off"})
+}
+
+func notEmpty(example string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if s == "" {
+			return "", fmt.Errorf("is empty; write it like %q", example)
+		}
+		return s, nil
+	}
+}
+
+func parseRealm(s string) (string, error) {
+	// RFC 8489 §14.9: fewer than 128 characters, at most 763 bytes.
+	if s == "" || len(s) > 127 || strings.ContainsAny(s, "\"\\\r\n") {
+		return "", fmt.Errorf("%q is not a realm; use 1 to 127 characters without quotes, like %q", s, "turnpike")
+	}
+	return s, nil
+}
+
+func parseRelayAddr(s string) (netip.Addr, error) {
+	a, err := parseAddr(s)
+	if err == nil && (a.IsUnspecified() || a.IsMulticast()) {
+		return netip.Addr{}, fmt.Errorf("%q is no address of one machine; write one that this machine has, like %q", s, "203.0.113.9")
+	}
+	return a, err
+}
+
+// defaultConfig works with no file at all. stateDir is the default of state_dir.
+func defaultConfig(stateDir string) *Config {
+	c := &Config{StateDir: stateDir, DrainTimeout: 30 * time.Second, sources: map[string]string{}}
+	c.HTTP.Listen = []string{"127.0.0.1:8080"}
+	c.TLS.Mode = tlsOff
+	c.TURN.Realm = "turnpike"
+	c.TURN.Listen = []turnserver.Listener{
+		{Network: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:3478")},
+		{Network: "tcp", Addr: netip.MustParseAddrPort("0.0.0.0:3478")},
+		{Network: "udp", Addr: netip.MustParseAddrPort("[::]:3478")},
+		{Network: "tcp", Addr: netip.MustParseAddrPort("[::]:3478")},
+	}
+	c.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{}
+	c.TURN.RelayPorts = portRange{49152, 65535}
+	c.TURN.Offload = "auto"
+	c.Auth.Guests = guestsLoopback
+	c.Auth.TicketTTL = 10 * time.Minute
+	c.Auth.CredentialTTL = time.Hour
+	c.Signal.ResumeWindow = defaultResumeWindow
+	c.Limits = defaultLimits()
+	c.Metrics.Listen = "127.0.0.1:9090"
+	return c
+}
+
+const defaultResumeWindow = 30 * time.Second
+
+// secretFile is the one secret that everything this server signs is derived from.
+func (c *Config) secretFile() string { return filepath.Join(c.StateDir, "secret") }

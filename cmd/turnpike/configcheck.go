@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// check refuses combinations that cannot work, and what only a later version does.
+func (c *Config) check() []error {
+	var bad []error
+	refuse := func(name, format string, args ...any) { bad = append(bad, c.errorf(name, format, args...)) }
+
+	if c.HTTP.ProxyProtocol {
+		refuse("http.proxy_protocol", "the PROXY protocol comes with a later version; set it to false and use http.trusted_proxies")
+	}
+	if c.Signal.ResumeWindow != defaultResumeWindow {
+		refuse("signal.resume_window", "resuming sessions comes with a later version; leave it at %q", showDuration(defaultResumeWindow))
+	}
+	for _, f := range []struct{ key, value string }{{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}} {
+		switch {
+		case c.TLS.Mode == tlsFiles && f.value == "":
+			refuse(f.key, `is empty, but tls.mode is "files"; name the PEM file`)
+		case c.TLS.Mode == tlsOff && f.value != "":
+			refuse(f.key, `is set, but tls.mode is "off"; set tls.mode = "files", or remove it`)
+		}
+	}
+	if len(c.HTTP.Listen) == 0 {
+		refuse("http.listen", `is empty; write at least one address, like "127.0.0.1:8080"`)
+	}
+	for i, addr := range c.HTTP.Listen {
+		if !strings.HasSuffix(addr, ":0") && slices.Contains(c.HTTP.Listen[:i], addr) {
+			refuse(fmt.Sprintf("http.listen[%d]", i), "%q stands there twice; remove one", addr)
+		}
+	}
+	return append(bad, c.checkTURN()...)
+}
+
+func (c *Config) checkTURN() []error {
+	var bad []error
+	refuse := func(name, format string, args ...any) { bad = append(bad, c.errorf(name, format, args...)) }
+
+	if len(c.TURN.Listen) == 0 {
+		refuse("turn.listen", `is empty; write at least one listener, like "udp://0.0.0.0:3478"`)
+	}
+	for i, l := range c.TURN.Listen {
+		if l.Addr.Port() != 0 && slices.Contains(c.TURN.Listen[:i], l) {
+			refuse(fmt.Sprintf("turn.listen[%d]", i), "%q stands there twice; remove one", showListener(l))
+		}
+	}
+	for i, a := range c.TURN.RelayAddresses {
+		if slices.ContainsFunc(c.TURN.RelayAddresses[:i], func(b netip.Addr) bool { return a.Is4() == b.Is4() }) {
+			refuse(fmt.Sprintf("turn.relay_addresses[%d]", i), "%q is the second of its family; this version relays from one IPv4 and one IPv6 address", a)
+		}
+	}
+	if len(c.TURN.RelayAddresses) > 0 {
+		for _, local := range slices.SortedFunc(maps.Keys(c.TURN.ExternalAddresses), netip.Addr.Compare) {
+			if !slices.Contains(c.TURN.RelayAddresses, local) {
+				refuse("turn.external_addresses", "%q is not among turn.relay_addresses; write a local address on the left and the one the world sees on the right", local)
+			}
+		}
+	}
+	return bad
+}
+
+// warnings are what starts, but hardly as meant. relays are the addresses that relaying will use.
+func (c *Config) warnings(relays []netip.Addr) []string {
+	var out []string
+	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+
+	loopback := !slices.ContainsFunc(c.HTTP.Listen, func(addr string) bool { return !listensOnLoopback(addr) })
+	proxied := len(c.HTTP.TrustedProxies) > 0
+	switch {
+	case c.PublicHost != "" && !loopbackHost(c.PublicHost) && loopback && !proxied:
+		warn("public_host is %q, but http.listen has only loopback addresses, so nobody outside reaches the pages: "+
+			"set http.listen = [\":443\"] with tls.mode = \"files\", or name your reverse proxy in http.trusted_proxies", c.PublicHost)
+	case !loopback && c.TLS.Mode == tlsOff && !proxied:
+		warn("http.listen is open to the network without TLS: browsers give no camera or microphone to pages without https; " +
+			"set tls.mode = \"files\", or put a reverse proxy with a certificate in front and name it in http.trusted_proxies")
+	}
+	if publicName(c.PublicHost) && len(c.TURN.ExternalAddresses) == 0 {
+		for _, a := range relays {
+			if a.Is4() && (a.IsPrivate() || a.IsLoopback() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)) {
+				warn("the relay address %s is private, while public_host is %q: peers outside cannot reach it; "+
+					"behind 1:1 NAT set turn.external_addresses = { %q = \"your public address\" }", a, c.PublicHost, a)
+			}
+		}
+	}
+	if c.Metrics.Listen != "" && !listensOnLoopback(c.Metrics.Listen) {
+		warn("metrics.listen is %q, where others may reach it: pprof is off there, and a firewall should keep strangers out", c.Metrics.Listen)
+	}
+	return out
+}
+
+// listensOnLoopback reports whether only this machine reaches a listening address.
+func listensOnLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && loopbackHost(host)
+}
+
+// loopbackHost reports whether host, without a port, can only mean this machine.
+func loopbackHost(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// publicName guesses whether the whole world is meant to reach host.
+func publicName(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsGlobalUnicast() && !a.IsPrivate()
+	}
+	_, suffix, dotted := strings.Cut(host, ".")
+	if !dotted {
+		return false
+	}
+	if i := strings.LastIndexByte(suffix, '.'); i >= 0 {
+		suffix = suffix[i+1:]
+	}
+	return !slices.Contains([]string{"local", "localhost", "lan", "internal", "test", "arpa"}, suffix)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"time"
+
+	"turnpike/signal"
+	"turnpike/turnserver"
+)
+
+// limits is the [limits] table.
+type limits struct {
+	turn   turnserver.Limits
+	signal signal.Limits // rates are in the three fields below until signaling() fills them in
+
+	messagesPerSecond      int // of one session
+	joinsPerMinute         int // of one session
+	failedTicketsPerMinute int // from one address
+}
+
+// signaling is what signal.New takes.
+func (l *limits) signaling() signal.Limits {
+	out := l.signal
+	out.Messages = signal.Rate{PerSecond: float64(l.messagesPerSecond), Burst: 4 * l.messagesPerSecond}
+	out.Joins = perMinute(l.joinsPerMinute)
+	out.FailedHellos = perMinute(l.failedTicketsPerMinute)
+	out.ScopeLinger = max(out.ScopeLinger, l.turn.AllocationMaxAge) // else a relay would outlive what it may refresh
+	return out
+}
+
+// perMinute allows n at once, and as many again each minute.
+func perMinute(n int) signal.Rate { return signal.Rate{PerSecond: float64(n) / 60, Burst: n} }
+
+// defaultLimits spells the defaults out, so that `turnpike config` can show them.
+func defaultLimits() limits {
+	return limits{
+		turn: turnserver.Limits{
+			AllocationsPerSession:    256,
+			AllocationsPerUser:       256,
+			Allocations:              16384,
+			PermissionsPerAllocation: 128,
+			ChannelsPerAllocation:    128,
+			Streams:                  16384,
+			AllocationMaxAge:         24 * time.Hour,
+		},
+		signal:                 signal.Limits{Sessions: 20_000, SessionsPerAddr: 256, RoomsPerSession: 16, ScopeLinger: 24 * time.Hour},
+		messagesPerSecond:      50,
+		joinsPerMinute:         20,
+		failedTicketsPerMinute: 10,
+	}
+}
+
+func (l *limits) keys() []key {
+	count := func(name string, p *int, help string) key {
+		return key{name: "limits." + name, value: number{p, 1}, help: help}
+	}
+	return []key{
+		count("allocations", &l.turn.Allocations, "relays at a time, of everybody"),
+		count("allocations_per_session", &l.turn.AllocationsPerSession, "relays of one signaling session"),
+		count("allocations_per_user", &l.turn.AllocationsPerUser, "relays of one user of shared_secrets or ice-servers"),
+		count("permissions_per_allocation", &l.turn.PermissionsPerAllocation, "addresses that one relay may send to"),
+		count("channels_per_allocation", &l.turn.ChannelsPerAllocation, "channels of one relay"),
+		{name: "limits.allocation_max_age", value: scalar[time.Duration]{&l.turn.AllocationMaxAge, duration(time.Minute), showDuration, "24h"},
+			help: "after this a relay ends, refreshed or not"},
+		count("turn_streams", &l.turn.Streams, "TURN connections over TCP at a time"),
+		count("sessions", &l.signal.Sessions, "signaling connections at a time"),
+		count("sessions_per_address", &l.signal.SessionsPerAddr, "likewise, from one IPv4 address or IPv6 /64"),
+		count("rooms_per_session", &l.signal.RoomsPerSession, "rooms that one session may be in"),
+		count("messages_per_second", &l.messagesPerSecond, "signaling messages of one session; four times that at once"),
+		count("joins_per_minute", &l.joinsPerMinute, "joins and calls of one session"),
+		count("failed_tickets_per_minute", &l.failedTicketsPerMinute, "refused tickets and invites from one address"),
+	}
+}

@@ -1,0 +1,405 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"turnpike/auth"
+)
+
+// value is one configuration key's place in Config: it takes what a TOML file, a variable or a flag says, or returns
+// an error that is the rest of a sentence after the key's name.
+type value interface {
+	fromTOML(v any) error
+	fromText(s string) error
+	String() string // as a TOML literal; secrets are [redacted]
+}
+
+// partError says which part of a list or table is bad, such as "[1]".
+type partError struct {
+	part string
+	err  error
+}
+
+func (e *partError) Error() string { return e.part + ": " + e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
+
+// scalar is a value that a file writes as one string.
+type scalar[T any] struct {
+	p       *T
+	parse   func(string) (T, error)
+	show    func(T) string
+	example string
+}
+
+func (v scalar[T]) fromTOML(raw any) error {
+	s, ok := raw.(string)
+	if !ok {
+		return fmt.Errorf("%v is not a string; write it like %q", raw, v.example)
+	}
+	return v.fromText(s)
+}
+
+func (v scalar[T]) fromText(s string) error {
+	parsed, err := v.parse(s)
+	if err != nil {
+		return err
+	}
+	*v.p = parsed
+	return nil
+}
+
+func (v scalar[T]) String() string { return quote(v.show(*v.p)) }
+
+// list is a value that a file writes as an array of strings, a variable or a flag with commas between.
+type list[T any] struct {
+	p       *[]T
+	parse   func(string) (T, error)
+	show    func(T) string
+	example string
+}
+
+func (v list[T]) fromTOML(raw any) error {
+	items, ok := raw.([]any)
+	if !ok {
+		return fmt.Errorf("%v is not a list; write it like [%q]", raw, v.example)
+	}
+	words := make([]string, len(items))
+	for i, item := range items {
+		if words[i], ok = item.(string); !ok {
+			return &partError{fmt.Sprintf("[%d]", i), fmt.Errorf("%v is not a string; write it like %q", item, v.example)}
+		}
+	}
+	return v.set(words)
+}
+
+func (v list[T]) fromText(s string) error { return v.set(splitList(s)) }
+
+func (v list[T]) set(words []string) error {
+	out := make([]T, 0, len(words))
+	for i, word := range words {
+		parsed, err := v.parse(word)
+		if err != nil {
+			return &partError{fmt.Sprintf("[%d]", i), err}
+		}
+		out = append(out, parsed)
+	}
+	*v.p = out
+	return nil
+}
+
+func (v list[T]) String() string {
+	words := make([]string, len(*v.p))
+	for i, item := range *v.p {
+		words[i] = quote(v.show(item))
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// addrPairs is a table from one IP address to another; a variable or a flag writes A=B,C=D.
+type addrPairs struct{ p *map[netip.Addr]netip.Addr }
+
+func (v addrPairs) fromTOML(raw any) error {
+	table, ok := raw.(map[string]any)
+	if !ok {
+		return fmt.Errorf(`%v is not a table; write it like { "10.0.0.5" = "203.0.113.9" }`, raw)
+	}
+	words := make(map[string]string, len(table))
+	for from, to := range table {
+		if words[from], ok = to.(string); !ok {
+			return &partError{"." + quote(from), fmt.Errorf("%v is not a string; write it like %q", to, "203.0.113.9")}
+		}
+	}
+	return v.set(words)
+}
+
+func (v addrPairs) fromText(s string) error {
+	words := make(map[string]string)
+	for _, pair := range splitList(s) {
+		from, to, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("%q has no \"=\"; write it like 10.0.0.5=203.0.113.9", pair)
+		}
+		words[strings.TrimSpace(from)] = strings.TrimSpace(to)
+	}
+	return v.set(words)
+}
+
+func (v addrPairs) set(words map[string]string) error {
+	out := make(map[netip.Addr]netip.Addr, len(words))
+	for _, from := range slices.Sorted(maps.Keys(words)) {
+		local, err := parseAddr(from)
+		if err != nil {
+			return &partError{"." + quote(from), err}
+		}
+		external, err := parseAddr(words[from])
+		if err != nil {
+			return &partError{"." + quote(from), err}
+		}
+		if local.Is4() != external.Is4() {
+			return &partError{"." + quote(from), fmt.Errorf("%q is of the other address family; both must be IPv4 or both IPv6", words[from])}
+		}
+		out[local] = external
+	}
+	*v.p = out
+	return nil
+}
+
+func (v addrPairs) String() string {
+	pairs := make([]string, 0, len(*v.p))
+	for _, from := range slices.SortedFunc(maps.Keys(*v.p), netip.Addr.Compare) {
+		pairs = append(pairs, quote(from.String())+" = "+quote((*v.p)[from].String()))
+	}
+	if len(pairs) == 0 {
+		return "{}"
+	}
+	return "{ " + strings.Join(pairs, ", ") + " }"
+}
+
+// number is a whole number of at least min.
+type number struct {
+	p   *int
+	min int
+}
+
+func (v number) fromTOML(raw any) error {
+	n, ok := raw.(int64)
+	if !ok {
+		return fmt.Errorf("%v is not a whole number; write it like %d, without quotes", quoteIfString(raw), max(v.min, 256))
+	}
+	return v.set(n)
+}
+
+func (v number) fromText(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a whole number; write it like %d", s, max(v.min, 256))
+	}
+	return v.set(n)
+}
+
+func (v number) set(n int64) error {
+	if n < int64(v.min) || n > 1<<31-1 {
+		return fmt.Errorf("%d is out of range; use %d or more, up to %d", n, v.min, 1<<31-1)
+	}
+	*v.p = int(n)
+	return nil
+}
+
+func (v number) String() string { return strconv.Itoa(*v.p) }
+
+// toggle is true or false.
+type toggle struct{ p *bool }
+
+func (v toggle) fromTOML(raw any) error {
+	b, ok := raw.(bool)
+	if !ok {
+		return fmt.Errorf("%v is neither true nor false; write one of them, without quotes", quoteIfString(raw))
+	}
+	*v.p = b
+	return nil
+}
+
+func (v toggle) fromText(s string) error {
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return fmt.Errorf("%q is neither true nor false", s)
+	}
+	*v.p = b
+	return nil
+}
+
+func (v toggle) String() string { return strconv.FormatBool(*v.p) }
+
+// reserved is a list that only a later version reads: naming it is fine, filling it is refused.
+type reserved struct{ hint string }
+
+func (v reserved) fromTOML(raw any) error {
+	switch list := raw.(type) {
+	case []any:
+		if len(list) == 0 {
+			return nil
+		}
+	case []map[string]any:
+		if len(list) == 0 {
+			return nil
+		}
+	}
+	return errors.New(v.hint)
+}
+
+func (v reserved) fromText(s string) error {
+	if s == "" {
+		return nil
+	}
+	return errors.New(v.hint)
+}
+
+func (v reserved) String() string { return "[]" }
+
+func splitList(s string) []string {
+	var words []string
+	for word := range strings.SplitSeq(s, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// quote writes s as a TOML basic string.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func quoteIfString(v any) any {
+	if s, ok := v.(string); ok {
+		return quote(s)
+	}
+	return v
+}
+
+func same(s string) string { return s }
+
+func parseAddr(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return netip.Addr{}, fmt.Errorf("%q is not an IP address; write it like %q or %q", s, "203.0.113.9", "2001:db8::9")
+	}
+	return a.Unmap(), nil
+}
+
+// parsePrefix accepts a CIDR whose host bits are zero; a bare address stands for itself alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q is not a CIDR; write it like %q", s, "10.0.0.0/8")
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%q has bits set after its length; write %q, or %q for that address alone", s, p.Masked(), p.Addr())
+	}
+	return p, nil
+}
+
+// parseHost accepts a host name or an IP address with neither scheme nor port, or nothing.
+func parseHost(s string) (string, error) {
+	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	if a, err := netip.ParseAddr(bare); err == nil && a.Zone() == "" {
+		return a.Unmap().String(), nil
+	}
+	if strings.ContainsAny(s, ":/@?# \t\"'<>[]\\,%") || len(s) > 253 {
+		return "", fmt.Errorf("%q is not a plain host; write it like %q, without scheme or port", s, "turn.example.org")
+	}
+	return strings.ToLower(s), nil
+}
+
+func parseHostPort(s string) (string, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || strings.ContainsAny(host, "/@ ") {
+		return "", fmt.Errorf("%q is not an address to listen on; write it like %q or %q", s, "127.0.0.1:8080", ":8080")
+	}
+	return s, nil
+}
+
+// optional lets nothing at all pass, where that turns a thing off.
+func optional[T any](parse func(string) (T, error)) func(string) (T, error) {
+	return func(s string) (T, error) {
+		if s == "" {
+			var zero T
+			return zero, nil
+		}
+		return parse(s)
+	}
+}
+
+func parseOrigin(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
+		u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%q is not an origin; write it like %q, with nothing after the host", s, "https://app.example.org")
+	}
+	return strings.ToLower(s), nil
+}
+
+// duration refuses what is shorter than least.
+func duration(least time.Duration) func(string) (time.Duration, error) {
+	return func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration; write it like %q, %q or %q", s, "30s", "10m", "24h")
+		}
+		if d < least {
+			return 0, fmt.Errorf("%q is too short; use %q or longer", s, showDuration(least))
+		}
+		return d, nil
+	}
+}
+
+// showDuration writes 10m for 10m0s and 24h for 24h0m0s.
+func showDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// oneOf accepts the words now supported; later holds words of later versions with the advice for each.
+func oneOf(words []string, later map[string]string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if hint, ok := later[s]; ok {
+			return "", fmt.Errorf("%q comes with a later version; %s", s, hint)
+		}
+		if !slices.Contains(words, s) {
+			quoted := make([]string, len(words))
+			for i, w := range words {
+				quoted[i] = strconv.Quote(w)
+			}
+			return "", fmt.Errorf("%q is none of its values; use %s", s, strings.Join(quoted, " or "))
+		}
+		return s, nil
+	}
+}
+
+// minSharedSecret keeps out secrets that can be guessed from one observed username and password.
+const minSharedSecret = 16
+
+// parseSecret never repeats what it was given, not even in an error.
+func parseSecret(s string) (auth.Secret, error) {
+	if len(s) < minSharedSecret {
+		return auth.Secret{}, fmt.Errorf("the secret is shorter than %d characters; make one with: openssl rand -hex 32", minSharedSecret)
+	}
+	return auth.NewSecret([]byte(s)), nil
+}

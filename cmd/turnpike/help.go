@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const helpMain = `turnpike lets browsers and programs behind NATs talk to each other, on a server of your own.
+
+usage: turnpike COMMAND [flags]
+
+  serve     run the server: web pages, signaling, STUN and TURN
+  check     sign in as a client and try STUN and every TURN address
+  invite    print a link that lets people into a room
+  ticket    print a ticket that admits a user, for your own apps
+  config    print the configuration in force, and where each value came from
+  version   print the version
+  help      print this, or "turnpike help COMMAND" about one of them
+
+Start without any file:
+
+  turnpike serve                      then open http://localhost:8080 in two tabs
+  turnpike check                      in another terminal: does everything work?
+
+On a machine that others can reach, write turnpike.toml:
+
+  public_host = "turn.example.org"
+  http.listen = [":443"]
+  tls = { mode = "files", cert_file = "fullchain.pem", key_file = "privkey.pem" }
+
+open TCP 443, UDP and TCP 3478 and UDP 49152-65535 in its firewall, then:
+
+  turnpike serve --config turnpike.toml
+  turnpike check --config turnpike.toml
+  turnpike invite --config turnpike.toml --room standup --ttl 24h
+
+Exit status: 0 done; 1 failed, and stderr says why in one line; 2 called wrongly.
+`
+
+const helpServe = `Run the server until it is told to stop.
+
+usage: turnpike serve [--config FILE] [--state DIR] [flags]
+
+Without a configuration it serves this machine only: pages at http://localhost:8080, and STUN and TURN on port 3478 of
+every address. What it listens on, who may get in and where its state lives is printed once everything is up; the log
+goes to stderr.
+
+examples:
+  turnpike serve
+  turnpike serve --config /etc/turnpike/turnpike.toml
+  turnpike serve --http-listen :8443 --tls-mode files --tls-cert-file fullchain.pem --tls-key-file privkey.pem
+  TURNPIKE_TURN_SHARED_SECRETS=$(openssl rand -hex 32) turnpike serve     for apps that mint coturn's REST credentials
+
+files:
+  turnpike.toml           read if it is in the working directory; or the file of --config or $TURNPIKE_CONFIG.
+                          "turnpike config" prints every key. A path in it is meant from where the file is
+  turnpike-state/secret   made at the first start, mode 0600. Whoever reads it can make invites, so keep it;
+                          without it, the invites and tickets given out are void
+
+signals:
+  SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait for the relays that
+            are there to end, at most drain_timeout. A second signal ends the wait
+  SIGINT    (Ctrl-C) stop at once
+
+flags of this command:
+  --log-format text|json   form of the log on stderr (text)
+  --log-level LEVEL        debug, info, warn or error (info)
+`
+
+const helpCheck = `Sign in to a server as a client would and try everything that it offers.
+
+usage: turnpike check [URL] [--ticket TICKET | --invite LINK] [--timeout 10s] [--json] [--config FILE] [--state DIR]
+
+It gets a ticket, opens signaling, and takes from it the STUN and TURN addresses that every client is given. To each
+TURN address it makes two relays, and sends a packet from one to the other and one back. A line tells how each went
+and how long it took, or what is wrong and what to do. The TURN client is pion's, not written with this server.
+
+Without a URL it checks the server that the configuration describes, as seen from here; run it from elsewhere too,
+with the URL, since only then firewalls are between. It gets in by the ticket or the invite (the link or only
+its code); else by a ticket that it makes itself, if it is on the server's machine and may read its state; else as a
+guest.
+
+examples:
+  turnpike check
+  turnpike check https://turn.example.org --invite 'https://turn.example.org/r/standup#invite=eyJ...'
+  turnpike check https://turn.example.org --ticket "$TICKET" --json
+
+flags of this command:
+  --ticket TICKET   sign in with this ticket ("turnpike ticket" prints one)
+  --invite LINK     sign in with this invite
+  --timeout TIME    how long each step may take (10s)
+  --json            print an array of results instead of lines
+
+environment:
+  SSL_CERT_FILE     certificates to trust besides the system's own (on Linux), for a server with a test CA
+
+Exit status: 0 if everything worked, 1 if anything failed.
+`
+
+const helpInvite = `Print a link that lets people into one room.
+
+usage: turnpike invite --room NAME [--ttl 24h] [--role guest|member] [--json] [--config FILE] [--state DIR]
+
+Everyone who has the link can use it until it expires. It is signed with the secret in the server's state directory,
+so run this on the server's machine, as a user who may read that directory, with the server's --config or --state.
+The server may be running; it needs no restart. Only the link goes to stdout.
+
+examples:
+  turnpike invite --room standup
+  turnpike invite --room standup --ttl 720h --config /etc/turnpike/turnpike.toml
+
+flags of this command:
+  --room NAME    the room: 1 to 64 of a-z, 0-9 and "-"
+  --ttl TIME     how long the link works (24h)
+  --role ROLE    guest: sees those in the room. member: sees and may call everyone online (guest)
+  --json         print {"link", "invite", "room", "role", "expires"}
+`
+
+const helpTicket = `Print a ticket that admits one user to signaling.
+
+usage: turnpike ticket [--name NAME] [--user ID] [--rooms a,b] [--role guest|member] [--ttl 10m] [--config FILE] [--state DIR]
+
+A ticket is what a client says hello with, and what GET /api/v1/ice-servers takes as its bearer token. People get
+theirs from an invite; this command is for your own apps and scripts. Only the ticket goes to stdout.
+
+examples:
+  turnpike ticket --name Ada
+  curl -H "Authorization: Bearer $(turnpike ticket --name probe)" http://localhost:8080/api/v1/ice-servers
+
+flags of this command:
+  --name NAME    the name that others see (the client chooses if it is empty)
+  --user ID      who it is, the same ID for the same user each time (a new one)
+  --rooms LIST   rooms that it opens, with commas between; "*" and "team-*" are patterns (*)
+  --role ROLE    guest or member (member)
+  --ttl TIME     how long it admits (auth.ticket_ttl of the configuration)
+  --json         print {"ticket", "user", "name", "role", "rooms", "expires"}
+`
+
+const helpConfig = `Print the configuration in force as TOML.
+
+usage: turnpike config [--config FILE] [--state DIR] [flags]
+
+Flags win over TURNPIKE_* variables, these over the file, the file over the defaults. A value that is not the default
+has a comment that says where it came from. Secrets are printed as [redacted].
+
+examples:
+  turnpike config > turnpike.toml                  every key, to start a file from
+  turnpike config --config /etc/turnpike/turnpike.toml
+`
+
+// topic is the help of one command: its text, and whether a list of the configuration's flags follows.
+type topic struct {
+	text      string
+	listFlags bool
+}
+
+func topics() map[string]topic {
+	return map[string]topic{
+		"":        {helpMain, false},
+		"help":    {helpMain, false},
+		"serve":   {helpServe, true},
+		"check":   {helpCheck, false},
+		"invite":  {helpInvite, false},
+		"ticket":  {helpTicket, false},
+		"config":  {helpConfig, true},
+		"version": {"Print the version, the commit, and what it was built with.\n\nusage: turnpike version\n", false},
+	}
+}
+
+// usageLine is the usage that the help of a command has.
+func usageLine(command string) string {
+	_, rest, _ := strings.Cut(topics()[command].text, "usage: ")
+	line, _, _ := strings.Cut(rest, "\n")
+	if command == "" {
+		return line + "; \"turnpike help\" says more"
+	}
+	return line + "\n\"turnpike help " + command + "\" says more"
+}
+
+func (p *program) help(_ context.Context, args []string) error {
+	if len(args) > 1 {
+		return &usageError{"", errors.New("help takes one command")}
+	}
+	name := ""
+	if len(args) == 1 && !strings.HasPrefix(args[0], "-") {
+		name = args[0]
+	}
+	t, ok := topics()[name]
+	if !ok {
+		return &usageError{"", fmt.Errorf("there is no command %q", name)}
+	}
+	if _, err := io.WriteString(p.stdout, t.text); err != nil || !t.listFlags {
+		return err
+	}
+	return listKeyFlags(p.stdout)
+}
+
+// listKeyFlags tells the flag of every key, with its default.
+func listKeyFlags(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(`
+flags of the configuration (the key turn.realm is --turn-realm and $TURNPIKE_TURN_REALM; lists have commas between):
+  --config FILE   the configuration file
+  --state DIR     the same as --state-dir
+`)
+	for _, k := range defaultConfig("turnpike-state").keys() {
+		if k.secret {
+			if _, later := k.value.(reserved); !later {
+				fmt.Fprintf(&b, "  $%s\n        %s (file or variable only)\n", k.env(), k.help)
+			}
+			continue
+		}
+		fmt.Fprintf(&b, "  --%s\n        %s (%s)\n", k.flag(), k.help, k.value)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,150 @@
+// Turnpike is a NAT-traversal server in one program: it authenticates peers, introduces them to each other (signaling),
+// tells them their public address (STUN), relays for them when no direct path exists (TURN), and serves a browser client.
+//
+// This package reads the configuration (config*.go), joins signaling and relaying, which do not know each other
+// (serve.go), answers the HTTP API (api.go) and holds the operator's commands, a file each.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	drain := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		if <-signals == syscall.SIGTERM {
+			close(drain)
+			<-signals
+		}
+		cancel()
+		signal.Stop(signals) // from here on a signal ends the process as it would any other
+	}()
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain}
+	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// program is the world that a command runs in.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string // as os.Environ gives it
+
+	// drain is closed to ask a server to end when its relays have; the context's end asks it to end now.
+	drain <-chan struct{}
+}
+
+// getenv returns the value of a variable, empty if it is not set.
+func (p *program) getenv(name string) string {
+	for _, v := range p.environ {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// usageError is the caller's mistake in the arguments: exit status 2.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+// errReported ends a command with status 1 after it has said why itself.
+var errReported = errors.New("reported")
+
+type command struct {
+	name string
+	run  func(p *program, ctx context.Context, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"serve", (*program).serve},
+		{"check", (*program).check},
+		{"invite", (*program).invite},
+		{"ticket", (*program).ticket},
+		{"config", (*program).config},
+		{"version", (*program).version},
+		{"help", (*program).help},
+	}
+}
+
+// run executes one command and returns the exit status: 0, 1 if it failed, 2 if it was called wrongly.
+func (p *program) run(ctx context.Context, args []string) int {
+	err := p.dispatch(ctx, args)
+	if err == nil {
+		return 0
+	}
+	usage, misused := errors.AsType[*usageError](err)
+	if !errors.Is(err, errReported) {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(p.stderr, "turnpike: %s\n", line)
+		}
+	}
+	if misused {
+		fmt.Fprintf(p.stderr, "usage: %s\n", usageLine(usage.command))
+		return 2
+	}
+	return 1
+}
+
+func (p *program) dispatch(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return p.help(ctx, nil)
+	}
+	name := args[0]
+	switch name {
+	case "-h", "-help", "--help":
+		name = "help"
+	case "-v", "-version", "--version":
+		name = "version"
+	}
+	for _, c := range commands() {
+		if c.name != name {
+			continue
+		}
+		err := c.run(p, ctx, args[1:])
+		if errors.Is(err, flag.ErrHelp) {
+			return p.help(ctx, []string{name})
+		}
+		return err
+	}
+	return &usageError{"", fmt.Errorf("there is no command %q", name)}
+}
+
+// parseFlags parses args and returns what follows the flags. Flags may also stand behind the arguments.
+func parseFlags(fs *flag.FlagSet, args []string, maxArgs int) ([]string, error) {
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	var rest []string
+	for {
+		if err := fs.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, &usageError{fs.Name(), err}
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		rest = append(rest, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
+	if len(rest) > maxArgs {
+		return nil, &usageError{fs.Name(), fmt.Errorf("%q is one argument too many", rest[maxArgs])}
+	}
+	return rest, nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"turnpike/signal"
+	"turnpike/turnserver"
+)
+
+// newMetricsServer serves /metrics, and pprof only where nobody but this machine reaches it: a heap dump has secrets.
+func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, log *slog.Logger) *http.Server {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collector{turn, sig},
+	)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
+	if listensOnLoopback(cfg.Metrics.Listen) {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return &http.Server{
+		Handler:           rebindingGuard(mux),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		WriteTimeout:      2 * time.Minute, // profiles take as long as they are asked to
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// rebindingGuard refuses requests that came to loopback under a name of somebody else's: a page in a browser of this
+// machine whose owner bound that name to 127.0.0.1.
+func rebindingGuard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if remoteAddr(r).IsLoopback() && !loopbackHost(hostOnly(r.Host)) {
+			http.Error(w, "use this address by its own name", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// collector reads the gauges and counters of the two servers when Prometheus asks. It describes none of them
+// beforehand: which counters there are is theirs to say.
+type collector struct {
+	turn   *turnserver.Server
+	signal *signal.Server
+}
+
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(name, help string, value int) {
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue, float64(value))
+	}
+	gauge("turnpike_turn_allocations", "Relays that are there now.", c.turn.Allocations())
+	stats := c.signal.Stats()
+	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)
+	gauge("turnpike_signal_sessions", "Signaling sessions that are there now.", stats.Sessions)
+	gauge("turnpike_signal_users", "Users who are online now.", stats.Users)
+	gauge("turnpike_signal_rooms", "Rooms that are there now.", stats.Rooms)
+	gauge("turnpike_signal_calls", "Calls that ring or are answered now.", stats.Calls)
+	for _, t := range c.turn.Counters() {
+		out <- total("turn", t.Name, t.Reason, t.Value)
+	}
+	for _, t := range c.signal.Counters() {
+		out <- total("signal", t.Name, t.Reason, t.Value)
+	}
+}
+
+// total is a counter of one part, with its reason under the label that fits.
+func total(part, name, reason string, value uint64) prometheus.Metric {
+	var labels, values []string
+	if reason != "" {
+		labels, values = []string{reasonLabel(name)}, []string{reason}
+	}
+	desc := prometheus.NewDesc("turnpike_"+part+"_"+name+"_total", "Total since the start.", labels, nil)
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), values...)
+}
+
+func reasonLabel(name string) string {
+	switch name {
+	case "packets_relayed", "bytes_relayed":
+		return "direction"
+	case "messages":
+		return "type"
+	case "error_responses", "errors":
+		return "code"
+	}
+	return "reason"
+}

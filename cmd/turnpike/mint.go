@@ -1,0 +1,40 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"turnpike/auth"
+)
+
+// signingSecret loads the server's secret for a command beside it. Where there is none yet it makes it, as the server
+// would, and says so: an invite that the server's own secret did not sign is void.
+func (p *program) signingSecret(cfg *Config) (auth.Secret, error) {
+	_, err := os.Stat(cfg.secretFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(p.stderr, "turnpike: note: made a new secret in %s; if your server keeps its state elsewhere, pass its --config or --state\n", cfg.StateDir)
+	}
+	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
+	if err != nil {
+		return auth.Secret{}, cfg.errorf("state_dir", "%w", err)
+	}
+	return secret, nil
+}
+
+// parseRole accepts the roles that this version tells apart.
+func parseRole(s string) (auth.Role, error) {
+	switch role := auth.Role(s); role {
+	case auth.RoleGuest, auth.RoleMember:
+		return role, nil
+	}
+	return "", fmt.Errorf("--role %q is neither guest nor member", s)
+}
+
+func writeLine(w io.Writer, s string) error {
+	_, err := fmt.Fprintln(w, s)
+	return err
+}

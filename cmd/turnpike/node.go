@@ -1,0 +1,204 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal"
+	"turnpike/signal/wire"
+	"turnpike/turnserver"
+	"turnpike/web"
+)
+
+// node is one server process: signaling and relaying, joined here because neither knows the other, and HTTP around them.
+type node struct {
+	cfg    *Config
+	log    *slog.Logger
+	relays []turnserver.RelayAddress
+	creds  *auth.Credentials
+	turn   *turnserver.Server
+	signal *signal.Server
+	api    *api
+	ice    iceServers
+
+	web     *http.Server
+	webs    []net.Listener
+	metrics *http.Server
+	metric  net.Listener // nil: off
+}
+
+// newNode makes the parts, and opens no socket.
+func newNode(cfg *Config, log *slog.Logger) (*node, error) {
+	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
+	if err != nil {
+		return nil, cfg.errorf("state_dir", "%w", err)
+	}
+	n := &node{cfg: cfg, log: log}
+	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
+		return nil, err
+	}
+	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
+	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
+	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins}
+	origins := cfg.HTTP.AllowedOrigins
+	if cfg.PublicHost != "" {
+		from.self = cfg.publicURL(cfg.HTTP.Listen)
+		origins = append(slices.Clone(origins), from.self)
+	}
+
+	n.signal = signal.New(signal.Config{
+		VerifyTicket:   tickets.Verify,
+		ICEServers:     n.sessionICE,
+		EndRelays:      func(session string) { n.turn.EndSession(session) },
+		AllowedOrigins: origins,
+		ClientAddr:     from.clientAddr,
+		Limits:         cfg.Limits.signaling(),
+		Log:            log,
+	})
+	n.turn, err = turnserver.New(turnserver.Config{
+		Realm:       cfg.TURN.Realm,
+		Software:    "turnpike",
+		Listen:      turnListeners(cfg),
+		Relay:       n.relays,
+		MinPort:     cfg.TURN.RelayPorts.min,
+		MaxPort:     cfg.TURN.RelayPorts.max,
+		Credentials: n.creds,
+		Scope:       n.signal,
+		AllowPeers:  cfg.TURN.AllowPeers,
+		DenyPeers:   cfg.TURN.DenyPeers,
+		Limits:      cfg.Limits.turn,
+		NonceKey:    secret.Derive("turnpike turn nonce"),
+		Log:         log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.api = &api{
+		guests: cfg.Auth.Guests, ticketTTL: cfg.Auth.TicketTTL, credTTL: cfg.Auth.CredentialTTL,
+		visitors: from, tickets: tickets, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
+		nameTaken: n.signal.NameTaken, ice: &n.ice, log: log,
+		failures: newLimiter(cfg.Limits.failedTicketsPerMinute, time.Now),
+	}
+	mux := http.NewServeMux()
+	n.api.register(mux)
+	mux.Handle("/signal", n.signal)
+	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: cfg.HTTP.AllowedOrigins}))
+	n.web = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       20 * time.Second, // both end where /signal takes the connection over
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	n.metrics = newMetricsServer(cfg, n.turn, n.signal, log)
+	if cfg.TLS.Mode == tlsFiles {
+		if n.web.TLSConfig, err = loadTLS(cfg); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// sessionICE gives signaling what a session's welcome and renewals carry.
+func (n *node) sessionICE(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time) {
+	cred := n.creds.MintSession(session, user.String(), n.cfg.Auth.CredentialTTL)
+	return n.ice.list(r, cred), cred.Expires
+}
+
+// turnListeners are those configured. The IPv6 half of the defaults may be missing where a host has no IPv6.
+func turnListeners(cfg *Config) []turnserver.Listener {
+	listen := slices.Clone(cfg.TURN.Listen)
+	for i := range listen {
+		listen[i].Optional = cfg.sources["turn.listen"] == "" && listen[i].Addr.Addr().Is6()
+	}
+	return listen
+}
+
+// relayAddresses joins the configured or found local addresses with what the world sees instead of them.
+func relayAddresses(cfg *Config, find func() ([]netip.Addr, error)) ([]turnserver.RelayAddress, error) {
+	local := cfg.TURN.RelayAddresses
+	if len(local) == 0 {
+		found, err := find()
+		if err != nil {
+			return nil, cfg.errorf("turn.relay_addresses", "no relay address found: %w; write this machine's address there", err)
+		}
+		if local = found; len(local) == 0 {
+			return nil, cfg.errorf("turn.relay_addresses", `no relay address found, because this machine has no default route; write its address there, like ["203.0.113.9"]`)
+		}
+	}
+	relays := make([]turnserver.RelayAddress, len(local))
+	for i, a := range local {
+		relays[i] = turnserver.RelayAddress{Local: a, External: a}
+		if external, ok := cfg.TURN.ExternalAddresses[a]; ok {
+			relays[i].External = external
+		}
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(cfg.TURN.ExternalAddresses), netip.Addr.Compare) {
+		if !slices.Contains(local, a) {
+			return nil, cfg.errorf("turn.external_addresses", "%q is not an address that this server relays from, which are %v", a, local)
+		}
+	}
+	return relays, nil
+}
+
+// open opens every socket. If one cannot be opened, none stays open.
+func (n *node) open() (err error) {
+	defer func() {
+		if err != nil {
+			n.closeListeners()
+		}
+	}()
+	for i, addr := range n.cfg.HTTP.Listen {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return n.cfg.errorf(fmt.Sprintf("http.listen[%d]", i), "%s", listenProblem(addr, err))
+		}
+		n.webs = append(n.webs, l)
+	}
+	if addr := n.cfg.Metrics.Listen; addr != "" {
+		if n.metric, err = net.Listen("tcp", addr); err != nil {
+			return n.cfg.errorf("metrics.listen", "%s", listenProblem(addr, err)+`, or set it to "" for no metrics`)
+		}
+	}
+	if err := n.turn.Start(); err != nil {
+		return n.turnProblem(err)
+	}
+	n.ice.publicHost = n.cfg.PublicHost
+	n.ice.open = n.turn.Addrs()
+	for _, r := range n.relays {
+		n.ice.relays = append(n.ice.relays, r.Local)
+	}
+	return nil
+}
+
+func (n *node) closeListeners() {
+	for _, l := range n.webs {
+		_ = l.Close()
+	}
+	if n.metric != nil {
+		_ = n.metric.Close()
+	}
+}
+
+// webAddrs are the addresses that HTTP is served on, ports resolved.
+func (n *node) webAddrs() []string {
+	addrs := make([]string, len(n.webs))
+	for i, l := range n.webs {
+		addrs[i] = n.cfg.HTTP.Listen[i]
+		if host, port, err := net.SplitHostPort(addrs[i]); err == nil && port == "0" {
+			_, port, _ = net.SplitHostPort(l.Addr().String())
+			addrs[i] = net.JoinHostPort(host, port)
+		}
+	}
+	return addrs
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"turnpike/turnserver"
+)
+
+func (p *program) serve(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	var flags configFlags
+	flags.register(fs)
+	format := fs.String("log-format", "text", "")
+	var level slog.Level
+	fs.TextVar(&level, "log-level", slog.LevelInfo, "")
+	if _, err := parseFlags(fs, args, 0); err != nil {
+		return err
+	}
+	log, err := newLogger(p.stderr, *format, level)
+	if err != nil {
+		return &usageError{"serve", err}
+	}
+	cfg, err := flags.load(p.getenv)
+	if err != nil {
+		return err
+	}
+	n, err := newNode(cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := n.open(); err != nil {
+		return err
+	}
+	for _, w := range append(n.warnings(), unknownVariables(p.environ)...) {
+		fmt.Fprintf(p.stderr, "turnpike: warning: %s\n", w)
+	}
+	return n.run(ctx, p.drain, p.stdout)
+}
+
+func newLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
+	opts := &slog.HandlerOptions{Level: level}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is neither text nor json", format)
+}
+
+func (n *node) warnings() []string {
+	var local []netip.Addr
+	for _, r := range n.relays {
+		local = append(local, r.Local)
+	}
+	out := n.cfg.warnings(local)
+	if n.web.TLSConfig != nil {
+		if w := certificateWarning(n.web.TLSConfig.Certificates[0].Leaf, n.cfg.PublicHost, time.Now()); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// run serves until ctx ends, or after drain is closed until the relays have ended.
+func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer) error {
+	failed := make(chan error, len(n.webs)+1) // one for each server goroutine: none ever waits
+	var serving sync.WaitGroup
+	for _, l := range n.webs {
+		serving.Go(func() { failed <- n.serveWeb(l) })
+	}
+	if n.metric != nil {
+		serving.Go(func() { failed <- n.metrics.Serve(n.metric) })
+	}
+	n.api.ready.Store(true)
+	n.banner(stdout)
+	n.notify(daemon.SdNotifyReady)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-drain:
+		n.drain(ctx)
+	case err = <-failed:
+		err = fmt.Errorf("serve http: %w", err)
+	}
+	n.api.ready.Store(false)
+	n.notify(daemon.SdNotifyStopping)
+	n.close()
+	serving.Wait()
+	n.log.Info("stopped")
+	return err
+}
+
+func (n *node) serveWeb(l net.Listener) error {
+	if n.web.TLSConfig != nil {
+		return n.web.ServeTLS(l, "", "")
+	}
+	return n.web.Serve(l)
+}
+
+// notify tells systemd, if it started us.
+func (n *node) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		n.log.Warn("tell systemd", "state", state, "err", err)
+	}
+}
+
+// drain refuses new relays and sessions, and waits for the relays that are there: at most drain_timeout, or until ctx ends.
+func (n *node) drain(ctx context.Context) {
+	n.api.ready.Store(false)
+	n.notify(daemon.SdNotifyStopping)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
+	defer cancel()
+	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", n.cfg.DrainTimeout)
+	n.turn.Drain()
+	if err := n.signal.Shutdown(ctx); err != nil && ctx.Err() == nil {
+		n.log.Warn("close signaling", "err", err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for n.turn.Allocations() > 0 {
+		select {
+		case <-ctx.Done():
+			n.log.Info("relays were still there at the end", "relays", n.turn.Allocations())
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// close ends everything, in about a second at most.
+func (n *node) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := n.signal.Shutdown(ctx); err != nil {
+		n.log.Warn("close signaling", "err", err)
+	}
+	for _, s := range []*http.Server{n.web, n.metrics} {
+		if s.Shutdown(ctx) != nil { // a request, or a connection that a browser opened ahead, outlasted the wait
+			_ = s.Close()
+		}
+	}
+	n.closeListeners()
+	if err := n.turn.Close(); err != nil {
+		n.log.Warn("close turn", "err", err)
+	}
+}
+
+// banner prints what is served, where and for whom.
+func (n *node) banner(w io.Writer) {
+	addrs := n.webAddrs()
+	rows := [][2]string{
+		{"web", strings.Join(n.cfg.webURLs(addrs), "  ")},
+		{"turn", joinStrings(n.turn.Addrs())},
+		{"relay", showRelays(n.relays) + ", ports " + n.cfg.TURN.RelayPorts.String()},
+		{"who", n.cfg.who()},
+		{"state", n.cfg.StateDir},
+	}
+	if n.metric != nil {
+		rows = append(rows, [2]string{"metrics", "http://" + n.metric.Addr().String() + "/metrics"})
+	}
+	if n.cfg.file != "" {
+		rows = append(rows, [2]string{"config", n.cfg.file})
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "turnpike %s\n", versionString())
+	for _, row := range rows {
+		fmt.Fprintf(&b, "  %-8s %s\n", row[0], row[1])
+	}
+	_, _ = io.WriteString(w, b.String())
+}
+
+func joinStrings[T fmt.Stringer](items []T) string {
+	words := make([]string, len(items))
+	for i, item := range items {
+		words[i] = item.String()
+	}
+	return strings.Join(words, "  ")
+}
+
+func showRelays(relays []turnserver.RelayAddress) string {
+	words := make([]string, len(relays))
+	for i, r := range relays {
+		words[i] = r.Local.String()
+		if r.External != r.Local {
+			words[i] += " (seen as " + r.External.String() + ")"
+		}
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"time"
+
+	"turnpike/auth"
+)
+
+func (p *program) ticket(_ context.Context, args []string) error {
+	fs := flag.NewFlagSet("ticket", flag.ContinueOnError)
+	var flags configFlags
+	flags.register(fs)
+	name := fs.String("name", "", "")
+	user := fs.String("user", "", "")
+	rooms := fs.String("rooms", "*", "")
+	roleName := fs.String("role", string(auth.RoleMember), "")
+	ttl := fs.Duration("ttl", 0, "")
+	asJSON := fs.Bool("json", false, "")
+	if _, err := parseFlags(fs, args, 0); err != nil {
+		return err
+	}
+	role, err := parseRole(*roleName)
+	if err != nil {
+		return &usageError{"ticket", err}
+	}
+	shown := ""
+	if *name != "" {
+		if shown, _, err = auth.CleanName(*name); err != nil {
+			return &usageError{"ticket", fmt.Errorf("--name: %w", err)}
+		}
+	}
+	cfg, err := flags.load(p.getenv)
+	if err != nil {
+		return err
+	}
+	if *ttl == 0 {
+		*ttl = cfg.Auth.TicketTTL
+	}
+	secret, err := p.signingSecret(cfg)
+	if err != nil {
+		return err
+	}
+	want := auth.Ticket{User: auth.User{Subject: *user}, Name: shown, Rooms: splitList(*rooms), Role: role}
+	token, got, err := auth.NewTickets(secret, time.Now, rand.Reader).Issue(want, *ttl)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(p.stdout).Encode(map[string]any{"ticket": token, "user": got.User.String(), "name": got.Name, "role": got.Role, "rooms": got.Rooms, "expires": got.Expires})
+	}
+	return writeLine(p.stdout, token)
+}
