@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,6 +93,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if *asJSON {
 		e := json.NewEncoder(p.stdout)
 		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
 		err = e.Encode(results)
 	} else {
 		_, err = fmt.Fprintln(p.stdout, c.total())
@@ -104,13 +106,13 @@ func (p *program) check(ctx context.Context, args []string) error {
 
 func (r result) line() string {
 	if !r.OK {
-		return fmt.Sprintf("FAIL %-9s  %s  %s\n", r.Check, r.URL, r.Problem)
+		return fmt.Sprintf("FAIL %-9s  %-44s  %s\n", r.Check, r.URL, r.Problem)
 	}
-	parts := []string{fmt.Sprintf("ok   %-9s  %s", r.Check, r.URL)}
+	took := strconv.FormatFloat(r.Millis, 'f', 1, 64) + " ms"
 	if r.Detail != "" {
-		parts = append(parts, r.Detail)
+		took = r.Detail + "  " + took
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%.0f ms", r.Millis)), "  ") + "\n"
+	return fmt.Sprintf("ok   %-9s  %-44s  %s\n", r.Check, r.URL, took)
 }
 
 func (c *checker) total() string {

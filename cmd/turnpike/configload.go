@@ -182,51 +182,54 @@ type fileReader struct {
 func (r *fileReader) table(prefix string, table map[string]toml.Primitive) {
 	for name, prim := range table {
 		name = prefix + name
-		switch k, known := r.keys[name]; {
-		case known:
-			r.decode(name, prim, func(raw any) error { return k.value.fromTOML(raw) })
-		case r.sections[name]:
+		raw, line := r.read(prim)
+		source := r.name
+		if line > 0 {
+			source = fmt.Sprintf("%s:%d", r.name, line)
+		}
+		if _, isTable := raw.(map[string]any); isTable && r.sections[name] {
 			var inner map[string]toml.Primitive
-			if err := r.md.PrimitiveDecode(prim, &inner); err != nil {
-				r.decode(name, prim, func(any) error {
-					return fmt.Errorf("is a table; write [%s] on a line of its own and its keys below", name)
-				})
+			if err := r.md.PrimitiveDecode(prim, &inner); err == nil {
+				r.table(name+".", inner)
 				continue
 			}
-			r.table(name+".", inner)
-		default:
-			r.decode(name, prim, func(any) error { return r.unknown(name) })
 		}
-	}
-}
-
-// decode runs take on the value of a key, and remembers the line that it stands on.
-func (r *fileReader) decode(name string, prim toml.Primitive, take func(raw any) error) {
-	var failed error
-	err := r.md.PrimitiveDecode(prim, &tomlFunc{func(raw any) { failed = take(raw) }})
-	line, source := 0, r.name
-	if perr, ok := errors.AsType[toml.ParseError](err); ok && perr.Position.Line > 0 {
-		line = perr.Position.Line
-		source = fmt.Sprintf("%s:%d", r.name, line)
-	}
-	if failed == nil {
+		if err := r.take(name, raw); err != nil {
+			e := badValue(source, name, err)
+			e.line = line
+			r.bad = append(r.bad, e)
+			continue
+		}
 		r.cfg.sources[name] = source
-		return
 	}
-	e := badValue(source, name, failed)
-	e.line = line
-	r.bad = append(r.bad, e)
 }
 
-// tomlFunc calls f with a raw value. The toml package tells positions only in errors, so it always fails.
-type tomlFunc struct{ f func(raw any) }
-
-var errPosition = errors.New("position wanted")
-
-func (t *tomlFunc) UnmarshalTOML(raw any) error {
-	t.f(raw)
-	return errPosition
+func (r *fileReader) take(name string, raw any) error {
+	if k, known := r.keys[name]; known {
+		return k.value.fromTOML(raw)
+	}
+	if r.sections[name] {
+		return fmt.Errorf("is a table; write [%s] on a line of its own and its keys below", name)
+	}
+	return r.unknown(name)
 }
+
+// read returns a value and the line of its key. The toml package tells positions only in errors, so there has to be one.
+func (r *fileReader) read(prim toml.Primitive) (raw any, line int) {
+	taken := tomlFunc(func(v any) error {
+		raw = v
+		return errors.New("position wanted")
+	})
+	if perr, ok := errors.AsType[toml.ParseError](r.md.PrimitiveDecode(prim, &taken)); ok {
+		line = perr.Position.Line
+	}
+	return raw, line
+}
+
+// tomlFunc is a function as a toml.Unmarshaler.
+type tomlFunc func(raw any) error
+
+func (f *tomlFunc) UnmarshalTOML(raw any) error { return (*f)(raw) }
 
 // unknown suggests the key that a misspelt one is nearest to.
 func (r *fileReader) unknown(name string) error {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -162,12 +163,16 @@ func (n *node) close() {
 // banner prints what is served, where and for whom.
 func (n *node) banner(w io.Writer) {
 	addrs := n.webAddrs()
+	state, err := filepath.Abs(n.cfg.StateDir)
+	if err != nil {
+		state = n.cfg.StateDir
+	}
 	rows := [][2]string{
 		{"web", strings.Join(n.cfg.webURLs(addrs), "  ")},
 		{"turn", joinStrings(n.turn.Addrs())},
 		{"relay", showRelays(n.relays) + ", ports " + n.cfg.TURN.RelayPorts.String()},
 		{"who", n.cfg.who()},
-		{"state", n.cfg.StateDir},
+		{"state", state},
 	}
 	if n.metric != nil {
 		rows = append(rows, [2]string{"metrics", "http://" + n.metric.Addr().String() + "/metrics"})

@@ -1,0 +1,68 @@
+# `make` lists the targets. Go is all that `run` and `build` need.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION     := $(shell git describe --tags --dirty 2>/dev/null)
+FUZZTIME    ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start a server for this machine: http://localhost:8080
+	bin/turnpike serve
+
+.PHONY: build
+build: ## leave bin/turnpike, a single static file
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/turnpike ./cmd/turnpike
+
+.PHONY: check
+check: lint js ## format, vet, staticcheck, unit tests, types and tests of the JavaScript: no root, no browser
+	go test -race -short ./...
+
+.PHONY: test
+test: install lint js ## everything, real browsers behind real NATs too: installs what it needs, as root
+	CI=true go test -race -timeout 20m ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: clean
+clean: ## remove what was built and installed here, but not turnpike-state
+	rm -rf bin node_modules
+
+# What follows is part of the targets above.
+
+.PHONY: lint
+lint:
+	@unformatted=$$(gofmt -l auth cmd deploy internal signal turnserver web); \
+	  if [ -n "$$unformatted" ]; then echo "not as gofmt writes it:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	GOOS=darwin go vet ./...
+	GOOS=windows go vet ./...
+	go run $(STATICCHECK) ./...
+
+.PHONY: js
+js: node_modules/.package-lock.json
+	npm run --silent check
+	npm test --silent
+
+node_modules/.package-lock.json: package-lock.json
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends nodejs npm; } \
+	  || { echo "the checks of the JavaScript need Node.js 20 and npm: install them, or run this as root on Debian"; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: install
+install:
+	internal/e2e/install.sh
