@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -29,6 +30,9 @@ func (inv Invite) check() error {
 	}
 	if !inv.Role.valid() {
 		return fmt.Errorf("unknown role %q", inv.Role)
+	}
+	if !utf8.ValidString(inv.Room) {
+		return errNotUTF8
 	}
 	return nil
 }

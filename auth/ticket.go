@@ -6,6 +6,7 @@ import (
 	"io"
 	"path"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -61,7 +62,13 @@ func (t Ticket) check() error {
 	if !t.Role.valid() {
 		return fmt.Errorf("unknown role %q", t.Role)
 	}
+	if !utf8.ValidString(t.User.Subject) || !utf8.ValidString(t.Name) {
+		return errNotUTF8
+	}
 	for _, pattern := range t.Rooms {
+		if !utf8.ValidString(pattern) {
+			return errNotUTF8
+		}
 		if _, err := path.Match(pattern, ""); err != nil {
 			return fmt.Errorf("room pattern %q: %w", pattern, err)
 		}

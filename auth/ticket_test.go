@@ -75,6 +75,9 @@ func TestIssueRefuses(t *testing.T) {
 		"another's issuer": {Ticket{User: User{"accounts.example", "ann"}}, time.Hour},
 		"unknown role":     {Ticket{Role: "king"}, time.Hour},
 		"bad room pattern": {Ticket{Rooms: []string{"ok", "[a"}}, time.Hour},
+		"subject no UTF-8": {Ticket{User: User{Subject: "a\xff"}}, time.Hour},
+		"name no UTF-8":    {Ticket{Name: "a\xff"}, time.Hour},
+		"room no UTF-8":    {Ticket{Rooms: []string{"a\xff"}}, time.Hour},
 		"too long":         {Ticket{Rooms: []string{strings.Repeat("r", maxTokenBytes)}}, time.Hour},
 	} {
 		t.Run("ticket, "+name, func(t *testing.T) {
@@ -93,6 +96,7 @@ func TestIssueRefuses(t *testing.T) {
 	}{
 		"no life":      {Invite{Room: "r"}, 0},
 		"no room":      {Invite{}, time.Hour},
+		"no UTF-8":     {Invite{Room: "\xff"}, time.Hour},
 		"unknown role": {Invite{Room: "r", Role: "king"}, time.Hour},
 		"too long":     {Invite{Room: strings.Repeat("r", maxTokenBytes)}, time.Hour},
 	} {

@@ -21,6 +21,10 @@ const (
 	idChars = 16
 )
 
+// errNotUTF8 refuses what JSON would change in silence, which could make two
+// subjects one.
+var errNotUTF8 = errors.New("text that is not UTF-8")
+
 // Role is what a user may do beyond entering rooms.
 type Role string
 
