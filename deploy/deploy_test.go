@@ -116,6 +116,11 @@ func TestUnitSettings(t *testing.T) {
 // TestSampleConfiguration compares the sample, with its keys uncommented, with
 // what the program prints as its defaults.
 func TestSampleConfiguration(t *testing.T) {
+	// go test keeps a result while what the test itself looked at is the same,
+	// and would not notice a change in what its child builds.
+	if _, err := os.ReadDir("../cmd/turnpike"); err != nil {
+		t.Fatal(err)
+	}
 	turnpike := filepath.Join(t.TempDir(), "turnpike")
 	if out, err := exec.Command("go", "build", "-o", turnpike, "turnpike/cmd/turnpike").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
@@ -172,7 +177,7 @@ func compare(t *testing.T, table string, sample, defaults map[string]any) {
 		gotInner, gotTable := got.(map[string]any)
 		switch {
 		case !ok:
-			t.Errorf("%s%s is missing; its default is %v", table, key, want)
+			t.Errorf("%s%s is missing from deploy/turnpike.toml; its default is %v", table, key, want)
 		case isTable && gotTable:
 			compare(t, table+key+".", gotInner, inner)
 		case !reflect.DeepEqual(got, want):
