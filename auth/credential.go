@@ -219,10 +219,13 @@ func parseUsername(name string) (expires time.Time, user string, ok bool) {
 	return time.Unix(min(seconds, maxExpiry), 0).UTC(), user, true
 }
 
-// passwordKey computes long-term keys with one secret and no allocation.
+// passwordKey computes long-term keys with one secret and, once as many states
+// exist as goroutines ever asked at a time, no allocation.
 type passwordKey struct {
 	secret Secret
-	states sync.Pool // *passwordState
+
+	mu   sync.Mutex
+	free []*passwordState // Guarded by mu. Not a sync.Pool, which forgets at random under the race detector.
 }
 
 type passwordState struct {
@@ -230,19 +233,30 @@ type passwordState struct {
 	buf []byte
 }
 
-func newPasswordKey(secret Secret) *passwordKey {
-	k := &passwordKey{secret: secret}
-	k.states.New = func() any {
-		return &passwordState{mac: hmac.New(sha1.New, secret.Bytes())}
+func newPasswordKey(secret Secret) *passwordKey { return &passwordKey{secret: secret} }
+
+func (k *passwordKey) take() *passwordState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n := len(k.free); n > 0 {
+		st := k.free[n-1]
+		k.free = k.free[:n-1]
+		return st
 	}
-	return k
+	return &passwordState{mac: hmac.New(sha1.New, k.secret.Bytes())}
+}
+
+func (k *passwordKey) put(st *passwordState) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.free = append(k.free, st)
 }
 
 // longTerm returns the key of RFC 8489 §9.2.2 for the password that the REST
 // API gives username.
 func (k *passwordKey) longTerm(username, realm string) [md5.Size]byte {
-	st := k.states.Get().(*passwordState)
-	defer k.states.Put(st)
+	st := k.take()
+	defer k.put(st)
 	st.buf = append(st.buf[:0], username...)
 	st.mac.Reset()
 	_, _ = st.mac.Write(st.buf)

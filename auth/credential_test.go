@@ -220,9 +220,6 @@ func TestCandidatesConcurrently(t *testing.T) {
 // TestCandidatesAllocate holds the cost of a packet that may be a stranger's:
 // one allocation for the username, which the grants then share, if dst has room.
 func TestCandidatesAllocate(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector makes pools forget at random")
-	}
 	c := testCredentials(testSecret("one"), testSecret("two"))
 	dst := make([]Candidate, 0, 4)
 	for username, want := range map[string]float64{"1777863721:s.sess1": 1, "1777863721:ann": 1, strings.Repeat("1", 600): 0} {
