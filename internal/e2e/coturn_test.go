@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -45,7 +46,6 @@ func TestCoturnClients(t *testing.T) {
 		}
 	})
 
-	// -c: no second allocation on the next port, which needs EVEN-PORT.
 	toPeer := []string{"-e", echo.Addr().String()}
 	for _, test := range []struct {
 		name string
@@ -53,22 +53,44 @@ func TestCoturnClients(t *testing.T) {
 	}{
 		{"udp, channels, echo peer", toPeer},
 		{"udp, indications, echo peer", append([]string{"-s"}, toPeer...)},
+		{"udp, indications, large", append([]string{"-s", "-l", "1200", "-n", "500"}, toPeer...)},
 		{"tcp, channels, echo peer", append([]string{"-t"}, toPeer...)},
 		{"tcp, indications, echo peer", append([]string{"-t", "-s"}, toPeer...)},
-		{"udp, client to client", []string{"-y", "-m", "2"}},
-		{"tcp, client to client", []string{"-t", "-y", "-m", "2"}},
-		{"udp, many clients, large", append([]string{"-m", "20", "-l", "1200"}, toPeer...)},
+		{"udp, client to client", []string{"-y", "-s", "-m", "2"}},
+		{"tcp, client to client", []string{"-t", "-y", "-s", "-m", "2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // The clients mostly wait for themselves.
-			ctx, cancel := within(t, 30*time.Second)
+			ctx, cancel := within(t, 60*time.Second)
 			defer cancel()
-			args := append([]string{"-c", "-n", "50", "-z", "5", "-u", "alice", "-W", restSecret}, test.args...)
-			out := stdout(t, alice.Command(ctx, "turnutils_uclient", append(args, address)...))
+			out := uclient(ctx, t, alice, append(test.args, address))
 			if err := lossless(out); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// uclient runs turnutils_uclient until it has made requests that the server may grant, and returns what it printed.
+//
+// Version 4.6.1 rolls dice: every other Allocate has an EVEN-PORT, even where no second port is wanted (-c), which a
+// server may refuse to know (420), and channel numbers are from the range of RFC 5766, a quarter of which RFC 8656 §12 has
+// left (400 for the rest). It gives up within milliseconds then. Any other error is the server's.
+func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string) string {
+	t.Helper()
+	for try := 1; ; try++ {
+		// A user for every try: the allocations of those given up stay until they expire, and count.
+		common := []string{"-c", "-n", "50", "-z", "5", "-u", fmt.Sprintf("alice%d", try), "-W", restSecret}
+		cmd := from.Command(ctx, "turnutils_uclient", append(common, args...)...)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			t.Logf("try %d", try)
+			return string(out)
+		}
+		dice := strings.Contains(string(out), "error 420 (") || strings.Contains(string(out), "channel bind: error 400 (")
+		if !dice || try == 500 {
+			t.Fatalf("%s, try %d: %v\n%s", strings.Join(cmd.Args, " "), try, err, out)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 const (
 	publicName = "turn.lab"
 	publicURL  = "https://" + publicName
-	restSecret = "north"
+	restSecret = "north-by-northwest"
 )
 
 // open starts such a server in lab.
