@@ -61,7 +61,7 @@ func (w *worker) request(c *client, pkt []byte) {
 	case stun.MethodChannelBind:
 		r.authenticated(r.withAllocation(r.channelBind))
 	default:
-		r.fail(stun.CodeBadRequest)
+		w.srv.counters.drop(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
 	}
 }
 
