@@ -51,6 +51,7 @@ func TestPionRelayToRelay(t *testing.T) {
 			if err != nil {
 				t.Fatal("second allocation:", err)
 			}
+			defer b.Close() // stops its timers
 			// Eight bytes at least: pion's stream reader waits for more than the eight of a shorter ChannelData frame.
 			// It binds a channel behind the first packets, so that indications and ChannelData both pass here.
 			for i := range 20 {

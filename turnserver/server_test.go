@@ -1,8 +1,14 @@
 package turnserver
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,7 +17,37 @@ import (
 
 const testRealm = "turnpike.test"
 
-var loopback = netip.MustParseAddr("127.0.0.1")
+var (
+	loopback = netip.MustParseAddr("127.0.0.1")
+	// peerIP is where peers stand that are not relays of the server under test. It is not in the list of the host's addresses.
+	peerIP = netip.MustParseAddr("127.0.0.2")
+)
+
+// TestMain fails if a goroutine outlives its server.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	if code == 0 && !goroutinesEnd(before) {
+		fmt.Fprintln(os.Stderr, "goroutines were left behind:")
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// goroutinesEnd waits for all but n goroutines to end: runtime and timers take a moment after the last test.
+func goroutinesEnd(n int) bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); runtime.NumGoroutine() > n; {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
+}
 
 // startServer runs a server on loopback, relaying from loopback; change may adjust its configuration.
 func startServer(t testing.TB, change func(*Config)) *Server {
@@ -47,6 +83,49 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	return s
 }
 
+// testClock is the real time, moved ahead.
+type testClock struct{ ahead atomic.Int64 }
+
+func (c *testClock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *testClock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// startClocked runs a server whose time the test moves.
+func startClocked(t testing.TB, change func(*Config)) (*Server, *testClock) {
+	t.Helper()
+	s, clock := newServer(t, change), new(testClock)
+	s.wallTime = clock.now
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s, clock
+}
+
+// allowLoopback lets relays send to peerIP.
+func allowLoopback(cfg *Config) {
+	cfg.AllowPeers = append(cfg.AllowPeers, netip.MustParsePrefix("127.0.0.0/8"))
+}
+
+// counterOf reads one counter.
+func counterOf(t testing.TB, s *Server, name, reason string) uint64 {
+	t.Helper()
+	for _, c := range s.Counters() {
+		if c.Name == name && c.Reason == reason {
+			return c.Value
+		}
+	}
+	t.Fatalf("no counter %s of %s", name, reason)
+	return 0
+}
+
+// waitCounted waits for a counter to reach a value.
+func waitCounted(t testing.TB, s *Server, name, reason string, want uint64) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%s of %s to be %d", name, reason, want), func() bool { return counterOf(t, s, name, reason) >= want })
+	if got := counterOf(t, s, name, reason); got != want {
+		t.Fatalf("%s of %s is %d, want %d", name, reason, got, want)
+	}
+}
+
 func testCredentials() *auth.Credentials {
 	return auth.NewCredentials(testRealm, auth.NewSecret([]byte("signaling")), []auth.Secret{auth.NewSecret([]byte("shared"))}, time.Now)
 }
@@ -63,15 +142,61 @@ func listenerAddr(t testing.TB, s *Server, network string) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// listenPeer opens a plain UDP socket for a peer, or a client.
+// listenPeer opens a plain UDP socket for a client.
 func listenPeer(t testing.TB) *net.UDPConn {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
+	return listenAt(t, loopback)
+}
+
+func listenAt(t testing.TB, ip netip.Addr) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
+	if familyMissing(err) {
+		t.Skipf("this host has no address %v: %v", ip, err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// testPeer is a peer on a real socket.
+type testPeer struct {
+	t    testing.TB
+	conn *net.UDPConn
+	addr netip.AddrPort
+}
+
+// newPeer opens a peer at peerIP.
+func newPeer(t testing.TB) *testPeer {
+	t.Helper()
+	conn := listenAt(t, peerIP)
+	_ = conn.SetReadBuffer(1 << 20)
+	return &testPeer{t, conn, addrPortOf(conn.LocalAddr())}
+}
+
+func (p *testPeer) send(to netip.AddrPort, data []byte) {
+	p.t.Helper()
+	if _, err := p.conn.WriteToUDPAddrPort(data, to); err != nil {
+		p.t.Fatalf("peer: send %d bytes: %v", len(data), err)
+	}
+}
+
+// want checks the next datagram that reaches the peer.
+func (p *testPeer) want(from netip.AddrPort, data []byte) {
+	p.t.Helper()
+	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	buf := make([]byte, maxDatagram)
+	n, got, err := p.conn.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		p.t.Fatal("peer: ", err)
+	}
+	if unmapped(got) != from || !bytes.Equal(buf[:n], data) {
+		p.t.Fatalf("the peer got %d bytes from %v, want %d from %v (the same bytes: %v)", n, got, len(data), from, bytes.Equal(buf[:n], data))
+	}
 }
 
 // waitFor polls for what another goroutine brings about.
