@@ -38,13 +38,15 @@ func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
 func (s *session) hello(m *wire.Hello) *wire.Error {
 	srv := s.srv
 	if wait := srv.helloWait(s.addr); wait > 0 {
+		s.answer(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
 		s.shut(wire.CloseRateLimited, wire.ReasonGone)
-		return rateLimited(wait, "Too many bad tickets from your address.")
+		return nil
 	}
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
 	if err != nil {
 		srv.cfg.Log.Debug("ticket refused", "addr", s.addr, "err", err)
-		return s.refuseTicket()
+		s.refuseTicket(m.ID)
+		return nil
 	}
 	name := ticket.Name
 	if m.Name != "" && (name == "" || ticket.Role == auth.RoleGuest) {
@@ -84,15 +86,12 @@ func (s *session) hello(m *wire.Hello) *wire.Error {
 }
 
 // refuseTicket counts a bad ticket against the address and the socket.
-func (s *session) refuseTicket() *wire.Error {
+func (s *session) refuseTicket(ref string) {
 	s.srv.countFailedHello(s.addr)
-	e := failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one.")
+	s.answer(ref, failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
 	if s.refusedTickets++; s.refusedTickets == ticketTries {
-		s.answer("", e)
 		s.shut(wire.CloseUnauthorized, wire.ReasonGone)
-		return nil
 	}
-	return e
 }
 
 // enter finds or makes the user of a new session and tells the members. Of two

@@ -2,7 +2,7 @@ package signal
 
 import (
 	"errors"
-	"os"
+	"net"
 	"sync"
 	"time"
 
@@ -163,7 +163,7 @@ func (q *queue) fail(err error) {
 	defer q.mu.Unlock()
 	if !q.closed {
 		q.closed, q.reason = true, wire.ReasonGone
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if ne := (net.Error)(nil); errors.As(err, &ne) && ne.Timeout() {
 			q.reason = wire.ReasonSlow
 		}
 	}

@@ -1,0 +1,338 @@
+package signal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+
+	"github.com/gorilla/websocket"
+)
+
+// TestMain fails the run if a goroutine of this package outlives the tests,
+// each of which shuts its server down.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if left := leaked(); left != "" {
+			fmt.Fprintln(os.Stderr, "goroutines left:\n"+left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leaked gives the stacks of this package's goroutines other than the caller's.
+// It yields for a while first: one that is done may not have exited yet.
+func leaked() string {
+	var left []string
+	for range 1000 {
+		buf := make([]byte, 1<<20)
+		stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+		left = nil
+		for _, stack := range stacks[1:] {
+			if strings.Contains(stack, "turnpike/signal.") {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	return strings.Join(left, "\n\n")
+}
+
+// testTicket makes the "token" that the test servers' VerifyTicket reads: the
+// ticket itself in JSON.
+func testTicket(user, name string, role auth.Role, rooms ...string) string {
+	if len(rooms) == 0 {
+		rooms = []string{"*"}
+	}
+	data, err := json.Marshal(auth.Ticket{User: auth.User{Issuer: auth.Issuer, Subject: user}, Name: name, Role: role, Rooms: rooms})
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+func verifyTestTicket(token string) (auth.Ticket, error) {
+	var tk auth.Ticket
+	if err := json.Unmarshal([]byte(token), &tk); err != nil {
+		return tk, auth.ErrUnauthorized
+	}
+	return tk, nil
+}
+
+// harness is a server that clients reach through real WebSockets, over TCP or,
+// for the clock of testing/synctest, over memory.
+type harness struct {
+	t      testing.TB
+	srv    *Server
+	url    string
+	dialer websocket.Dialer
+	// patience is how long a client waits for a message.
+	patience time.Duration
+
+	mu    sync.Mutex
+	ended []string // by EndRelays
+}
+
+func newHarness(t testing.TB, edit func(*Config)) *harness {
+	t.Helper()
+	h := &harness{t: t, patience: 20 * time.Second}
+	h.start(edit)
+	ts := httptest.NewServer(h.srv)
+	t.Cleanup(func() {
+		h.shutdown()
+		ts.Close()
+	})
+	h.url = "ws" + strings.TrimPrefix(ts.URL, "http") + "/signal"
+	return h
+}
+
+// newMemoryHarness serves over net.Pipe, whose two ends hold no bytes between
+// them: what a client does not read blocks the writer at once.
+func newMemoryHarness(t testing.TB, edit func(*Config)) *harness {
+	t.Helper()
+	h := &harness{t: t, url: "ws://turnpike.test/signal", patience: 24 * time.Hour}
+	h.start(edit)
+	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	hs := &http.Server{Handler: h.srv}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		hs.Serve(l)
+	}()
+	t.Cleanup(func() {
+		h.shutdown()
+		hs.Close()
+		<-served
+	})
+	h.dialer.NetDial = func(string, string) (net.Conn, error) { return l.dial() }
+	return h
+}
+
+func (h *harness) start(edit func(*Config)) {
+	cfg := Config{VerifyTicket: verifyTestTicket, EndRelays: func(session string) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.ended = append(h.ended, session)
+	}}
+	cfg.Limits.Joins = Rate{PerSecond: 1000, Burst: 1000}
+	if edit != nil {
+		edit(&cfg)
+	}
+	h.srv = New(cfg)
+	h.dialer = websocket.Dialer{Subprotocols: []string{wire.Subprotocol}}
+}
+
+func (h *harness) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.srv.Shutdown(ctx); err != nil {
+		h.t.Errorf("Shutdown: %v", err)
+	}
+}
+
+type memoryListener struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *memoryListener) dial() (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memoryListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
+
+// client is a peer in a test. Its messages are maps, as JavaScript sees them.
+type client struct {
+	t       testing.TB
+	conn    *websocket.Conn
+	session string
+	user    string
+
+	patience time.Duration
+}
+
+type msg map[string]any
+
+// dial opens a socket and says nothing.
+func (h *harness) dial() *client {
+	h.t.Helper()
+	conn, resp, err := h.dialer.Dial(h.url, nil)
+	if err != nil {
+		h.t.Fatalf("dial: %v (%v)", err, resp)
+	}
+	h.t.Cleanup(func() { conn.Close() })
+	return &client{t: h.t, conn: conn, patience: h.patience}
+}
+
+// member connects a member whose user and name are name.
+func (h *harness) member(name string) *client {
+	h.t.Helper()
+	return h.welcome(testTicket(name, name, auth.RoleMember))
+}
+
+func (h *harness) guest(name string) *client {
+	h.t.Helper()
+	return h.welcome(testTicket(name, name, auth.RoleGuest))
+}
+
+func (h *harness) welcome(ticket string) *client {
+	h.t.Helper()
+	c := h.dial()
+	c.send(msg{"type": "hello", "ticket": ticket})
+	w := c.expect("welcome")
+	c.session, c.user = w["session"].(string), w["user"].(string)
+	return c
+}
+
+func (c *client) send(m msg) {
+	c.t.Helper()
+	if err := c.conn.WriteJSON(m); err != nil {
+		c.t.Fatalf("send %v: %v", m, err)
+	}
+}
+
+func (c *client) sendText(text string) {
+	c.t.Helper()
+	if err := c.conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		c.t.Fatalf("send %s: %v", text, err)
+	}
+}
+
+func (c *client) read() (msg, error) {
+	c.conn.SetReadDeadline(time.Now().Add(c.patience))
+	_, data, err := c.conn.ReadMessage()
+	if err != nil {
+		return nil, err
+	}
+	var m msg
+	return m, json.Unmarshal(data, &m)
+}
+
+// expect reads the next message, which must be of the type and have the fields
+// given as pairs.
+func (c *client) expect(typ string, pairs ...any) msg {
+	c.t.Helper()
+	m, err := c.read()
+	if err != nil {
+		c.t.Fatalf("waiting for %s: %v", typ, err)
+	}
+	if m["type"] != typ {
+		c.t.Fatalf("got %v, want %s", m, typ)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		field := pairs[i].(string)
+		if got, want := fmt.Sprint(m[field]), fmt.Sprint(pairs[i+1]); got != want {
+			c.t.Fatalf("%s: %s is %s, want %s", typ, field, got, want)
+		}
+	}
+	return m
+}
+
+// skipTo reads until a message of the type comes.
+func (c *client) skipTo(typ string) msg {
+	c.t.Helper()
+	for {
+		m, err := c.read()
+		if err != nil {
+			c.t.Fatalf("waiting for %s: %v", typ, err)
+		}
+		if m["type"] == typ {
+			return m
+		}
+	}
+}
+
+// expectClose reads until the socket closes, which must be by the code and the
+// word that goes with it.
+func (c *client) expectClose(code int) {
+	c.t.Helper()
+	for {
+		_, err := c.read()
+		var ce *websocket.CloseError
+		if errors.As(err, &ce) {
+			if ce.Code != code || ce.Text != wire.CloseReason(code) {
+				c.t.Fatalf("closed with %d %q, want %d %q", ce.Code, ce.Text, code, wire.CloseReason(code))
+			}
+			return
+		}
+		if err != nil {
+			c.t.Fatalf("waiting for close %d: %v", code, err)
+		}
+	}
+}
+
+// expectNothing proves that nothing has come for the client, by a request
+// whose answer must be the next message.
+func (c *client) expectNothing() {
+	c.t.Helper()
+	c.send(msg{"type": "leave", "id": "nothing", "room": "never-joined"})
+	c.expect("error", "ref", "nothing", "code", "not-in-room")
+}
+
+func (c *client) join(room string, fields ...any) msg {
+	c.t.Helper()
+	m := msg{"type": "join", "room": room, "create": true}
+	for i := 0; i < len(fields); i += 2 {
+		m[fields[i].(string)] = fields[i+1]
+	}
+	c.send(m)
+	return c.expect("joined", "room", room)
+}
+
+// pair connects two guests and puts them into a room.
+func (h *harness) pair(room string) (a, b *client) {
+	h.t.Helper()
+	a, b = h.guest(room+" a"), h.guest(room+" b")
+	a.join(room)
+	b.join(room)
+	a.expect("peer-joined")
+	return a, b
+}
+
+func (c *client) signalTo(to *client, room, candidate string) {
+	c.t.Helper()
+	c.send(msg{"type": "signal", "room": room, "to": to.session, "candidate": msg{"candidate": candidate, "sdpMid": "0"}})
+}
+
+// testICEServers hands out credentials that live for an hour.
+func testICEServers(session string, _ auth.User, _ *http.Request) ([]wire.ICEServer, time.Time) {
+	return []wire.ICEServer{{URLs: []string{"turn:turn.test"}, Username: session, Credential: "c"}}, time.Now().Add(time.Hour)
+}

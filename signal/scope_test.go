@@ -1,0 +1,184 @@
+package signal
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"turnpike/signal/wire"
+)
+
+func TestCandidateAddrs(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		want       []string
+		names      int
+	}{
+		{"host", "candidate:1 1 udp 2122260223 192.168.1.7 54321 typ host", []string{"192.168.1.7"}, 0},
+		{"attribute form", "a=candidate:1 1 udp 1 198.51.100.2 9 typ host", []string{"198.51.100.2"}, 0},
+		{"related address grants nothing", "candidate:1 1 udp 1 203.0.113.7 9 typ srflx raddr 10.0.0.1 rport 9", []string{"203.0.113.7"}, 0},
+		{"IPv6", "candidate:1 1 udp 1 2001:DB8::7 9 typ host", []string{"2001:db8::7"}, 0},
+		{"mapped", "candidate:1 1 udp 1 ::ffff:192.0.2.1 9 typ host", []string{"192.0.2.1"}, 0},
+		{"zone", "candidate:1 1 udp 1 fe80::1%eth0 9 typ host", nil, 1},
+		{"mDNS", "candidate:1 1 udp 1 1f4712db-ea17-4bcf-a596-105139dfd8bf.local 9 typ host", nil, 1},
+		{"host name", "candidate:1 1 udp 1 example.org 9 typ host", nil, 1},
+		{"too short", "candidate:1 1 udp 1 192.0.2.1", nil, 0},
+		{"end", "", nil, 0},
+		{"not a candidate", "end-of-candidates", nil, 0},
+		{"SDP", "v=0\r\nc=IN IP4 192.0.2.9\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=mid:0\r\na=candidate:2 1 tcp 1 2001:db8::1 9 typ host tcptype active\r\n",
+			[]string{"192.0.2.1", "2001:db8::1"}, 0},
+	} {
+		addrs, names := candidateAddrs(nil, tc.text)
+		var got []string
+		for _, a := range addrs {
+			got = append(got, a.String())
+		}
+		if !reflect.DeepEqual(got, tc.want) || names != tc.names {
+			t.Errorf("%s: got %v and %d names, want %v and %d", tc.name, got, names, tc.want, tc.names)
+		}
+	}
+}
+
+func candidate(addr string) string {
+	return "candidate:1 1 udp 1 " + addr + " 9 typ host"
+}
+
+func TestScope(t *testing.T) {
+	h := newHarness(t, nil)
+	a, b := h.pair("x")
+	may := func(c *client, addr string) bool { return h.srv.MayRelay(c.session, netip.MustParseAddr(addr)) }
+
+	if may(b, "192.0.2.1") || h.srv.MayRelay("nobody", netip.MustParseAddr("192.0.2.1")) {
+		t.Error("open before anything was signalled")
+	}
+	a.signalTo(b, "x", candidate("192.0.2.1"))
+	b.expect("signal")
+	if !may(b, "192.0.2.1") || !may(b, "::ffff:192.0.2.1") {
+		t.Error("closed for what a mate has signalled")
+	}
+	if may(b, "192.0.2.2") || may(a, "192.0.2.1") {
+		t.Error("open for another address, or for the sender")
+	}
+	a.send(msg{"type": "signal", "room": "x", "to": b.session, "description": msg{"type": "offer",
+		"sdp": "v=0\r\na=candidate:1 1 udp 1 ::ffff:198.51.100.1 9 typ host\r\n"}})
+	b.expect("signal")
+	if !may(b, "198.51.100.1") {
+		t.Error("closed for a candidate of an SDP in mapped form")
+	}
+
+	// Nobody widens their own scope, nor that of somebody in another room.
+	a.signalTo(a, "x", candidate("192.0.2.3"))
+	a.expect("error", "code", "not-in-room")
+	stranger := h.guest("stranger")
+	stranger.signalTo(b, "x", candidate("192.0.2.3"))
+	stranger.expect("error", "code", "not-in-room")
+	if may(a, "192.0.2.3") || may(b, "192.0.2.3") {
+		t.Error("open for what was not forwarded")
+	}
+
+	// The cap: 64, of which two are used; host names use none.
+	a.signalTo(b, "x", candidate("f00.local"))
+	b.expect("signal")
+	for i := range maxScope {
+		a.signalTo(b, "x", candidate(fmt.Sprintf("203.0.113.%d", i)))
+		b.expect("signal")
+	}
+	if !may(b, "203.0.113.61") || may(b, "203.0.113.62") || may(b, "203.0.113.63") {
+		t.Error("the cap is not 64")
+	}
+	for _, want := range []Counter{{"scope_ignored", "host-name", 1}, {"scope_ignored", "full", 2}} {
+		if !slices.Contains(h.srv.Counters(), want) {
+			t.Errorf("no %v in %v", want, h.srv.Counters())
+		}
+	}
+
+	// What was granted outlives the mate, and the session's own connection, but
+	// not a bye.
+	a.send(msg{"type": "bye"})
+	a.expectClose(wire.CloseBye)
+	b.expect("peer-left")
+	if !may(b, "192.0.2.1") {
+		t.Error("closed when the mate left")
+	}
+	if h.srv.SessionLive(a.session) || !h.srv.SessionLive(b.session) {
+		t.Error("a should be dead and b alive")
+	}
+	b.send(msg{"type": "bye"})
+	b.expectClose(wire.CloseBye)
+	if may(b, "192.0.2.1") {
+		t.Error("open after bye")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if want := []string{a.session, b.session}; !slices.Equal(h.ended, want) {
+		t.Errorf("EndRelays for %v, want %v", h.ended, want)
+	}
+}
+
+// TestScopeLingers holds that a lost connection allows no new allocation but
+// lets the old ones refresh their permissions, for a day.
+func TestScopeLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newMemoryHarness(t, nil)
+		a, b := h.guest("a"), h.guest("b")
+		a.join("x")
+		b.join("x")
+		a.expect("peer-joined")
+		b.signalTo(a, "x", candidate("192.0.2.1"))
+		a.expect("signal")
+		a.conn.NetConn().Close()
+		b.expect("peer-left", "reason", "gone")
+		addr := netip.MustParseAddr("192.0.2.1")
+		if h.srv.SessionLive(a.session) || !h.srv.MayRelay(a.session, addr) {
+			t.Error("want a dead session whose relays may refresh")
+		}
+		b.drain()
+		time.Sleep(h.srv.cfg.Limits.ScopeLinger + 2*sweepInterval)
+		if h.srv.MayRelay(a.session, addr) {
+			t.Error("still open after a day")
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.ended) != 0 {
+			t.Errorf("EndRelays for %v, want none", h.ended)
+		}
+	})
+}
+
+func TestLingeringIsBounded(t *testing.T) {
+	var l lingeringScopes
+	sc := scope{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	now := time.Now()
+	l.add("empty", scope{}, now)
+	for i := range maxLingering + 1 {
+		l.add(fmt.Sprint(i), sc, now.Add(time.Duration(i)))
+	}
+	if _, ok := l.scopes["0"]; ok || len(l.scopes) != maxLingering || len(l.order) != maxLingering {
+		t.Errorf("%d scopes, %d in order, first kept: %v", len(l.scopes), len(l.order), ok)
+	}
+	l.expire(now.Add(maxLingering))
+	if len(l.scopes) != 0 || len(l.order) != 0 {
+		t.Errorf("%d scopes, %d in order after all expired", len(l.scopes), len(l.order))
+	}
+}
+
+// FuzzCandidateAddrs asserts that what is found is canonical, and bounded by
+// the lines there are.
+func FuzzCandidateAddrs(f *testing.F) {
+	f.Add("a=candidate:1 1 udp 1 ::ffff:192.0.2.1 9 typ host\r\ncandidate:2 1 udp 1 x.local 9 typ host")
+	f.Fuzz(func(t *testing.T, text string) {
+		addrs, names := candidateAddrs(nil, text)
+		if len(addrs)+names > len(text) {
+			t.Fatalf("%d addresses in %d bytes", len(addrs)+names, len(text))
+		}
+		for _, a := range addrs {
+			if !a.IsValid() || a.Is4In6() || a.Zone() != "" {
+				t.Errorf("%v is not canonical", a)
+			}
+		}
+	})
+}
