@@ -1,0 +1,118 @@
+// @ts-check
+import './elements/chat.js';
+import './elements/controls.js';
+import './elements/home.js';
+import './elements/name.js';
+import './elements/notice.js';
+import './elements/online.js';
+import './elements/path.js';
+import './elements/ring.js';
+import './elements/ringing.js';
+import './elements/room.js';
+import './elements/status.js';
+import './elements/tile.js';
+import { find } from './dom.js';
+import { HomePage } from './elements/home.js';
+import { Notice } from './elements/notice.js';
+import { Ring } from './elements/ring.js';
+import { Ringing } from './elements/ringing.js';
+import { RoomPage } from './elements/room.js';
+import { Status } from './elements/status.js';
+import { inviteOf, roomOf } from './rooms.js';
+import { Session } from './session.js';
+import { storeInvite, storeTicket } from './storage.js';
+import { wordsFor } from './words.js';
+
+/**
+ * The page: its signed-in session, and what is shown for the address in the address bar. The session outlives every
+ * change of page.
+ */
+export class App {
+  constructor() {
+    keepInvite();
+    this.session = new Session();
+    this.notice = find(document, 'tp-notice', Notice);
+    this.main = find(document, 'main', HTMLElement);
+  }
+
+  start() {
+    const { session } = this;
+    session.on('state', ({ detail }) => (document.documentElement.dataset.state = detail === 'closed' ? 'offline' : detail));
+    session.on('refused', ({ detail }) => this.#refused(detail.error));
+    find(document, 'tp-status', Status).watch(session);
+    find(document, 'tp-ring', Ring).watch(this);
+    find(document, 'tp-ringing', Ringing).app = this;
+    addEventListener('popstate', () => this.#show());
+    addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
+    document.addEventListener('click', (event) => this.#follow(event));
+    this.#show();
+    session.start();
+    this.#watchVersion();
+  }
+
+  /** @param {string} path */
+  navigate(path) {
+    if (path !== location.pathname) history.pushState(null, '', path);
+    this.#show();
+  }
+
+  /** Rings a user, and goes to the room if they accept. @param {import('./sdk/messages.js').User} user */
+  call(user) {
+    return find(document, 'tp-ringing', Ringing).call(user);
+  }
+
+  #show() {
+    this.notice.clear();
+    const page = location.pathname === '/' ? new HomePage(this) : new RoomPage(this, roomOf(location.pathname));
+    this.main.replaceChildren(page);
+    document.title = page.heading ? `${page.heading} · turnpike` : 'turnpike';
+    scrollTo(0, 0);
+    if (document.readyState === 'complete') page.querySelector('h1')?.focus({ preventScroll: true });
+  }
+
+  /** @param {MouseEvent} event */
+  #follow(event) {
+    const link = event.target instanceof Element ? event.target.closest('a[data-link]') : null;
+    if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    this.navigate(link.pathname);
+  }
+
+  /** @param {unknown} error why the server does not let us in */
+  #refused(error) {
+    const words = wordsFor(error);
+    const actions = [{ label: 'Try again', run: () => this.session.restart() }];
+    if (['expired', 'unauthorized'].includes(words.code)) {
+      actions.push({ label: 'Go on without the invite', run: () => this.session.restartWithoutInvite() });
+    }
+    this.notice.show({ ...words, actions });
+  }
+
+  /** An upgraded server no longer has this very file; old and new modules must not mix. */
+  #watchVersion() {
+    let wasOffline = false;
+    this.session.on('state', async ({ detail }) => {
+      if (detail === 'offline') wasOffline = true;
+      if (detail !== 'online' || !wasOffline) return;
+      const answer = await fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).catch(() => undefined);
+      if (answer?.status !== 404) return;
+      this.notice.show({
+        code: 'upgraded',
+        title: 'There is a new version',
+        text: 'The server was upgraded. Reload when it suits you.',
+        actions: [{ label: 'Reload', run: () => location.reload() }],
+      });
+    });
+  }
+}
+
+/** Takes an invite out of the address bar, so that nobody who looks over a shoulder or shares the address passes it on. */
+function keepInvite() {
+  const invite = inviteOf(location.hash);
+  if (!invite) return;
+  history.replaceState(null, '', location.pathname);
+  storeInvite(invite);
+  storeTicket(undefined);
+}
+
+new App().start();

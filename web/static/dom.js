@@ -1,0 +1,61 @@
+// @ts-check
+
+/**
+ * Gives an element the content of a `<template>` of index.html.
+ *
+ * @param {Element} host
+ * @param {string} id of the template
+ */
+export function fill(host, id) {
+  host.replaceChildren(find(document, `template#${id}`, HTMLTemplateElement).content.cloneNode(true));
+}
+
+/**
+ * Finds what must be there, as the type that it must have.
+ *
+ * @template {Element} T
+ * @param {ParentNode} host
+ * @param {string} selector
+ * @param {new () => T} type
+ * @returns {T}
+ */
+export function find(host, selector, type) {
+  const element = host.querySelector(selector);
+  if (!(element instanceof type)) throw new Error(`no ${type.name} matches ${selector}`);
+  return element;
+}
+
+/**
+ * Writes text into the element that matches.
+ *
+ * @param {ParentNode} host
+ * @param {string} selector
+ * @param {string} text
+ */
+export function write(host, selector, text) {
+  find(host, selector, Element).textContent = text;
+}
+
+/**
+ * Shows one of the drawings of icons.svg.
+ *
+ * @param {ParentNode} host of the `<svg>`
+ * @param {string} name
+ */
+export function drawIcon(host, name) {
+  const use = find(host, 'use', SVGUseElement);
+  use.setAttribute('href', use.href.baseVal.replace(/#.*/, `#${name}`));
+}
+
+/**
+ * Makes a round sign of a name: its initial on one of six colours.
+ *
+ * @param {ParentNode} host of the `.avatar`
+ * @param {string} name
+ */
+export function drawAvatar(host, name) {
+  const avatar = find(host, '.avatar', HTMLElement);
+  avatar.textContent = [...name.trim()][0]?.toUpperCase() ?? '?';
+  const sum = [...name].reduce((sum, character) => sum + (character.codePointAt(0) ?? 0), 0);
+  avatar.dataset.colour = String(sum % 6);
+}

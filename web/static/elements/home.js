@@ -1,0 +1,75 @@
+// @ts-check
+import { fill, find, write } from '../dom.js';
+import { readRoom, roomPath } from '../rooms.js';
+import { storeInvite, storeTicket } from '../storage.js';
+import { wordsFor, wordsOf } from '../words.js';
+import { NameForm } from './name.js';
+import { OnlineList } from './online.js';
+
+/** @import { App } from '../app.js' */
+
+const SIZES = { from: 2, to: 16 };
+
+/** The start page: who we are, rooms to make and to join, and who is there to call. */
+export class HomePage extends HTMLElement {
+  heading = '';
+
+  /** @param {App} app */
+  constructor(app) {
+    super();
+    this.app = app;
+  }
+
+  connectedCallback() {
+    fill(this, 'home');
+    find(this, 'tp-name', NameForm).watch(this.app);
+    find(this, 'tp-online', OnlineList).watch(this.app);
+    const size = find(this, 'select', HTMLSelectElement);
+    for (let people = SIZES.from; people <= SIZES.to; people++) {
+      size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
+    }
+    find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#create(Number(size.value));
+    });
+    find(this, 'form.join', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#join(find(this, '[name=room]', HTMLInputElement).value);
+    });
+  }
+
+  /** @param {number} size */
+  async #create(size) {
+    const button = find(this, '[data-testid=create-room]', HTMLButtonElement);
+    button.disabled = true;
+    try {
+      const client = await this.app.session.settled();
+      const room = await client.join(undefined, { create: true, size });
+      if (this.isConnected) this.app.navigate(roomPath(room.id));
+      else await room.leave();
+    } catch (error) {
+      this.app.notice.show(wordsFor(error));
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  /** @param {string} text */
+  #join(text) {
+    const room = readRoom(text, location.origin);
+    if (!room) {
+      write(this, '.join .field-error', text.trim() === '' ? 'Write the room’s id, or paste its link.' : wordsOf('bad-room').text);
+      find(this, '[name=room]', HTMLInputElement).focus();
+      return;
+    }
+    if (room.invite) {
+      storeInvite(room.invite);
+      storeTicket(undefined);
+      location.assign(roomPath(room.id));
+      return;
+    }
+    this.app.navigate(roomPath(room.id));
+  }
+}
+
+customElements.define('tp-home', HomePage);

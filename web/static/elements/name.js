@@ -1,0 +1,95 @@
+// @ts-check
+import { fill, find, write } from '../dom.js';
+import { nameProblem, nextName } from '../names.js';
+import { wordsFor } from '../words.js';
+
+/** @import { App } from '../app.js' */
+
+/** The user's own name, which can be changed in place. What was typed stays, even if it is refused. */
+export class NameForm extends HTMLElement {
+  #ended = new AbortController();
+  /** @type {App | undefined} */
+  #app;
+
+  /** @param {App} app */
+  watch(app) {
+    this.#app = app;
+    fill(this, 'name');
+    const signal = this.#ended.signal;
+    const input = this.#input;
+    input.value = app.session.name;
+    app.session.on('name', ({ detail }) => this.#named(detail), { signal });
+    input.addEventListener('input', () => this.#typed());
+    input.addEventListener('change', () => this.#commit());
+    find(this, 'form', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#commit();
+    });
+    this.#typed();
+  }
+
+  disconnectedCallback() {
+    this.#ended.abort();
+  }
+
+  get #input() {
+    return find(this, 'input', HTMLInputElement);
+  }
+
+  /** @param {string} name that the server knows us by now */
+  #named(name) {
+    const input = this.#input;
+    if (document.activeElement !== input) input.value = name;
+    this.#typed();
+  }
+
+  #typed() {
+    const changed = this.#input.value.trim() !== this.#app?.session.name;
+    find(this, 'button', HTMLButtonElement).hidden = !changed;
+    this.#complain('');
+  }
+
+  async #commit() {
+    const { session, notice } = this.#app ?? {};
+    const input = this.#input;
+    const name = input.value.trim().replace(/\s+/g, ' ');
+    if (!session || !notice || (name === session.name && session.state !== 'closed')) return;
+    const problem = nameProblem(name);
+    if (problem) return this.#complain(problem);
+    try {
+      await session.rename(name);
+      if (notice.dataset.code === 'name-taken') notice.clear();
+      if (input.value.trim() === name) input.value = session.name;
+      this.#typed();
+    } catch (error) {
+      this.#refused(name, error);
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} error
+   */
+  #refused(name, error) {
+    const words = wordsFor(error);
+    const other = nextName(name);
+    const actions = [{ label: `Be “${other}”`, run: () => this.#take(other) }];
+    this.#app?.notice.show({ ...words, actions: words.code === 'name-taken' ? actions : [] });
+    this.#complain(words.title);
+    this.#input.focus();
+  }
+
+  /** @param {string} name */
+  #take(name) {
+    this.#input.value = name;
+    this.#commit();
+  }
+
+  /** @param {string} problem */
+  #complain(problem) {
+    write(this, '.field-error', problem);
+    this.#input.toggleAttribute('aria-invalid', problem !== '');
+  }
+}
+
+customElements.define('tp-name', NameForm);

@@ -1,0 +1,58 @@
+// @ts-check
+
+/**
+ * @typedef {object} NoticeAction
+ * @property {string} label
+ * @property {() => void} run
+ * @property {string} [testid]
+ *
+ * @typedef {object} NoticeContent
+ * @property {string} code data-code, for programs
+ * @property {string} title
+ * @property {string} [text] what to do
+ * @property {NoticeAction[]} [actions]
+ * @property {boolean} [whole] it stands in for the page, which has nothing else to show
+ */
+
+/** The one place where the page tells what went wrong or happened. */
+export class Notice extends HTMLElement {
+  /** @param {NoticeContent} content */
+  show({ code, title, text = '', actions = [], whole = false }) {
+    this.dataset.code = code;
+    this.toggleAttribute('data-whole', whole);
+    const heading = document.createElement(whole ? 'h1' : 'strong');
+    heading.textContent = title;
+    heading.tabIndex = -1;
+    const paragraph = document.createElement('p');
+    paragraph.textContent = text;
+    const row = document.createElement('div');
+    row.className = 'row';
+    row.append(...actions.map((action, place) => this.#button(action, place === 0)));
+    if (!whole) row.append(this.#button({ label: 'Dismiss', run: () => {} }, actions.length === 0));
+    this.replaceChildren(heading, paragraph, row);
+    if (whole) heading.focus();
+  }
+
+  clear() {
+    delete this.dataset.code;
+    this.replaceChildren();
+  }
+
+  /**
+   * @param {NoticeAction} action
+   * @param {boolean} first
+   */
+  #button({ label, run, testid }, first) {
+    const button = document.createElement('button');
+    button.textContent = label;
+    button.className = first && label !== 'Dismiss' ? 'primary' : 'quiet';
+    if (testid) button.dataset.testid = testid;
+    button.addEventListener('click', () => {
+      this.clear();
+      run();
+    });
+    return button;
+  }
+}
+
+customElements.define('tp-notice', Notice);

@@ -1,0 +1,83 @@
+// @ts-check
+import { drawAvatar, fill, find, write } from '../dom.js';
+
+/**
+ * @import { App } from '../app.js'
+ * @import { User } from '../sdk/messages.js'
+ */
+
+/** Who else is online, each with a button that rings them. */
+export class OnlineList extends HTMLElement {
+  #ended = new AbortController();
+
+  /** @param {App} app */
+  watch(app) {
+    fill(this, 'online');
+    const { session } = app;
+    const signal = this.#ended.signal;
+    const update = () => this.#update(app, [...session.client.online.values()]);
+    session.on('presence', update, { signal });
+    session.on('state', update, { signal });
+    update();
+  }
+
+  disconnectedCallback() {
+    this.#ended.abort();
+  }
+
+  /**
+   * Keeps the rows that stay, so that focus does.
+   *
+   * @param {App} app
+   * @param {User[]} users
+   */
+  #update(app, users) {
+    const list = find(this, 'ul', HTMLUListElement);
+    /** @type {Map<string | undefined, HTMLElement>} */
+    const rows = new Map([...list.querySelectorAll('li')].map((row) => [row.dataset.user, row]));
+    const sorted = [...users].sort((a, b) => a.name.localeCompare(b.name));
+    const wanted = sorted.map((user) => rows.get(user.user) ?? this.#row(app, user));
+    for (const [place, row] of wanted.entries()) {
+      const user = sorted[place];
+      if (user) name(row, user);
+      if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
+    }
+    while (list.children.length > wanted.length) list.lastElementChild?.remove();
+    write(this, '.empty', users.length > 0 ? '' : emptyText(app.session.client.role, app.session.state));
+  }
+
+  /**
+   * @param {App} app
+   * @param {User} user
+   */
+  #row(app, user) {
+    const row = document.createElement('li');
+    row.dataset.user = user.user;
+    fill(row, 'online-row');
+    find(row, 'button', HTMLButtonElement).addEventListener('click', () => app.call({ ...user, name: row.title }));
+    return row;
+  }
+}
+
+/**
+ * @param {HTMLElement} row
+ * @param {User} user
+ */
+function name(row, user) {
+  row.title = user.name;
+  write(row, '.who', user.name);
+  drawAvatar(row, user.name);
+  find(row, 'button', HTMLButtonElement).setAttribute('aria-label', `Call ${user.name}`);
+}
+
+/**
+ * @param {string} role
+ * @param {string} state
+ */
+function emptyText(role, state) {
+  if (state !== 'online') return 'We shall see once the connection stands.';
+  if (role === 'guest') return 'Guests see only who is in a room with them. Make one, and send its link.';
+  return 'Nobody else just now. Whoever opens this page appears here.';
+}
+
+customElements.define('tp-online', OnlineList);

@@ -1,0 +1,77 @@
+// @ts-check
+import { drawAvatar, fill, find, write } from '../dom.js';
+import { roomPath } from '../rooms.js';
+import { wordsFor } from '../words.js';
+
+/**
+ * @import { App } from '../app.js'
+ * @import { Call } from '../sdk/turnpike.js'
+ * @import { User } from '../sdk/messages.js'
+ */
+
+/** The dialog of a call that goes out, until it is answered or taken back. */
+export class Ringing extends HTMLElement {
+  /** @type {App | undefined} */
+  app;
+
+  connectedCallback() {
+    fill(this, 'ringing');
+  }
+
+  /** @param {User} user */
+  async call(user) {
+    const dialog = find(this, 'dialog', HTMLDialogElement);
+    if (dialog.open) return;
+    write(this, 'h2', `Ringing ${user.name}…`);
+    drawAvatar(this, user.name);
+    const cancelled = new AbortController();
+    const signal = cancelled.signal;
+    const cancel = () => cancelled.abort();
+    find(this, 'button', HTMLButtonElement).addEventListener('click', cancel, { signal });
+    dialog.addEventListener('cancel', cancel, { signal });
+    dialog.showModal();
+    try {
+      const client = await this.app?.session.settled();
+      if (client) await this.#answered(await client.call(user.user, { signal }), signal);
+    } catch (error) {
+      if (!signal.aborted) this.app?.notice.show(wordsFor(error));
+    } finally {
+      cancelled.abort();
+      dialog.close();
+    }
+  }
+
+  /**
+   * Resolves when the call has led to a room, or has ended.
+   *
+   * @param {Call} call
+   * @param {AbortSignal} signal aborts when our user takes the call back
+   * @returns {Promise<void>}
+   */
+  #answered(call, signal) {
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => call.cancel().then(resolve));
+      call.on('accept', ({ detail: { room } }) => {
+        this.app?.navigate(roomPath(room.id));
+        resolve();
+      });
+      call.on('end', ({ detail }) => {
+        if (!signal.aborted) this.#unanswered(call.user.name, detail);
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ event: string, reason: string }} end
+   */
+  #unanswered(name, { event, reason }) {
+    if (event === 'hangup') return;
+    const title = event === 'decline' ? `${name} declined` : `${name} did not answer`;
+    const text = reason === 'gone' ? 'The connection was lost while it rang.' : 'Perhaps later.';
+    this.app?.notice.show({ code: event === 'decline' ? 'declined' : 'unanswered', title, text });
+  }
+}
+
+customElements.define('tp-ringing', Ringing);

@@ -1,0 +1,242 @@
+// @ts-check
+import { fill, find, write } from '../dom.js';
+import { LocalMedia } from '../media.js';
+import { isRoomId, roomPath } from '../rooms.js';
+import { codeOf } from '../sdk/turnpike.js';
+import { wordsFor, wordsOf } from '../words.js';
+import { Chat } from './chat.js';
+import { Controls } from './controls.js';
+import { NameForm } from './name.js';
+import { Tile } from './tile.js';
+
+/**
+ * @import { App } from '../app.js'
+ * @import { Peer, Room } from '../sdk/turnpike.js'
+ * @import { Words } from '../words.js'
+ */
+
+const COPIED_MS = 2000;
+
+/** The page of a room: people, chat and controls, or why we cannot be in it. */
+export class RoomPage extends HTMLElement {
+  #ended = new AbortController();
+  #media = new LocalMedia();
+  /** @type {Promise<void> | undefined} */
+  #mediaStarted;
+  /** @type {Room | undefined} */
+  #room;
+  /** A connection that was not there yet is no reason to give up. */
+  #enterWhenOnline = false;
+  #ownTile = new Tile();
+
+  /**
+   * @param {App} app
+   * @param {string} id
+   */
+  constructor(app, id) {
+    super();
+    this.app = app;
+    this.roomId = id;
+    this.heading = id;
+  }
+
+  connectedCallback() {
+    const { session, notice } = this.app;
+    const signal = this.#ended.signal;
+    fill(this, 'room');
+    this.toggleAttribute('data-entering', true);
+    write(this, '[data-testid=room-name]', this.roomId);
+    find(this, 'tp-name', NameForm).watch(this.app);
+    this.#controls.watch(this.#media, () => this.#hangup());
+    this.#chat.watch((text) => this.#send(text));
+    this.#tiles.append(this.#ownTile);
+    find(this, '[data-testid=copy-link]', HTMLButtonElement).addEventListener('click', () => this.#copyLink());
+    this.#media.on('change', () => this.#shareMedia());
+    this.#media.on('problem', ({ detail }) => notice.show({ code: 'media', title: detail }));
+    session.on('name', () => this.#showOwn(), { signal });
+    session.on('client', () => this.#enter({ create: true }), { signal });
+    session.on('state', ({ detail }) => detail === 'online' && this.#enterWhenOnline && this.#enter(), { signal });
+    this.#showOwn();
+    this.#enter();
+  }
+
+  disconnectedCallback() {
+    this.#ended.abort();
+    this.#media.stop();
+    this.#leave();
+  }
+
+  get #chat() {
+    return find(this, 'tp-chat', Chat);
+  }
+
+  get #controls() {
+    return find(this, 'tp-controls', Controls);
+  }
+
+  get #tiles() {
+    return find(this, '.tiles', HTMLElement);
+  }
+
+  async #enter({ create = false } = {}) {
+    this.#enterWhenOnline = false;
+    if (!isRoomId(this.roomId)) return this.#block(wordsOf('bad-room'));
+    const { session } = this.app;
+    const client = await session.settled();
+    if (this.#ended.signal.aborted || client.state === 'closed') return;
+    try {
+      const options = { create: create || session.isInvitedTo(this.roomId), size: this.#room?.size ?? 2 };
+      const room = client.rooms.get(this.roomId) ?? (await client.join(this.roomId, options));
+      if (this.#ended.signal.aborted) await room.leave();
+      else this.#entered(room);
+    } catch (error) {
+      this.#notEntered(error);
+    }
+  }
+
+  /** @param {unknown} error */
+  #notEntered(error) {
+    if (this.#ended.signal.aborted) return;
+    if (['offline', 'timeout'].includes(codeOf(error))) {
+      this.#enterWhenOnline = true;
+      return;
+    }
+    this.#block(wordsFor(error));
+  }
+
+  /** @param {Words} words why there is no being in this room */
+  #block(words) {
+    this.toggleAttribute('data-blocked', true);
+    const home = { label: 'To the start', run: () => this.app.navigate('/') };
+    const retry = { label: 'Try again', run: () => this.#retry(false) };
+    const create = { label: 'Create it', testid: 'create-missing', run: () => this.#retry(true) };
+    const first = words.code === 'not-existing' ? [create] : words.code === 'bad-room' ? [] : [retry];
+    this.app.notice.show({ ...words, actions: [...first, home], whole: true });
+  }
+
+  /** @param {boolean} create */
+  #retry(create) {
+    this.toggleAttribute('data-blocked', false);
+    this.#enter({ create });
+  }
+
+  /** @param {Room} room */
+  #entered(room) {
+    this.#room = room;
+    this.toggleAttribute('data-entering', false);
+    const signal = this.#ended.signal;
+    room.on('peer-joined', ({ detail: { peer } }) => this.#addPeer(peer, 'came in'), { signal });
+    room.on('peer-left', ({ detail }) => this.#removePeer(detail.peer, detail.reason), { signal });
+    room.on('left', ({ detail }) => this.#left(room, detail.reason), { signal });
+    room.on('message', ({ detail: { peer, text } }) => {
+      // By our own clock, so that the times in the log are in order.
+      this.#chat.say({ sender: peer.name, text, at: new Date(), own: false });
+    }, { signal });
+    for (const peer of room.peers.values()) this.#addPeer(peer, 'is here');
+    this.#count();
+    this.#shareMedia();
+    this.#mediaStarted ??= this.#startMedia();
+  }
+
+  async #startMedia() {
+    await this.#media.start();
+    if (this.#ended.signal.aborted) return;
+    const { audio, video } = this.#media.tracks;
+    if (audio && video) return;
+    const lacking = audio ? 'camera' : video ? 'microphone' : 'camera or microphone';
+    this.#chat.tell(`You have no ${lacking} on. You can still see, hear and write, and turn it on at any time.`);
+  }
+
+  #shareMedia() {
+    this.#showOwn();
+    this.#room?.share(this.#media.tracks);
+  }
+
+  #showOwn() {
+    this.#ownTile.showLocal(this.app.session.name, this.#media.tracks);
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {string} what
+   */
+  #addPeer(peer, what) {
+    const tile = new Tile();
+    this.#tiles.append(tile);
+    tile.watch(peer);
+    peer.on('error', ({ detail }) => console.warn(`negotiation with ${peer.name}:`, detail));
+    this.#chat.tell(`${peer.name} ${what}.`);
+    this.#count();
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {string} reason
+   */
+  #removePeer(peer, reason) {
+    this.#tiles.querySelector(`[data-session="${CSS.escape(peer.session)}"]`)?.remove();
+    this.#chat.tell(`${peer.name} ${reason === 'gone' ? 'lost the connection' : 'left'}.`);
+    this.#count();
+  }
+
+  /**
+   * @param {Room} room
+   * @param {string} reason
+   */
+  #left(room, reason) {
+    if (room !== this.#room || reason === 'leave' || reason === 'closed') return;
+    if (reason !== 'hangup') return this.#block(wordsOf(reason));
+    this.app.navigate('/');
+    this.app.notice.show({ code: 'hangup', title: 'The call has ended' });
+  }
+
+  #count() {
+    const room = this.#room;
+    if (!room) return;
+    const people = room.peers.size + 1;
+    this.#tiles.dataset.count = String(people);
+    this.toggleAttribute('data-alone', people === 1);
+    write(this, '.count', `${people} of ${room.size}`);
+    write(this, '.waiting', people > 1 ? '' : 'Nobody else is here yet. Send them the link to this room.');
+    this.#chat.setListeners(people - 1);
+  }
+
+  /** @param {string} text */
+  #send(text) {
+    const room = this.#room;
+    if (!room) return false;
+    try {
+      this.#chat.say({ sender: 'You', own: true, ...room.sendMessage(text) });
+      return true;
+    } catch (error) {
+      this.app.notice.show(wordsFor(error));
+      return false;
+    }
+  }
+
+  #hangup() {
+    this.app.navigate('/');
+  }
+
+  #leave() {
+    const room = this.#room;
+    if (!room || room.isLeft) return;
+    const call = [...this.app.session.client.calls.values()].find(({ roomId }) => roomId === room.id);
+    if (call) call.hangup();
+    else room.leave();
+  }
+
+  async #copyLink() {
+    const link = new URL(roomPath(this.roomId), location.href).href;
+    const label = find(this, '[data-testid=copy-link] span', HTMLElement);
+    try {
+      await navigator.clipboard.writeText(link);
+      label.textContent = 'Copied';
+      setTimeout(() => (label.textContent = 'Copy link'), COPIED_MS);
+    } catch {
+      this.app.notice.show({ code: 'link', title: 'The link to this room', text: link });
+    }
+  }
+}
+
+customElements.define('tp-room', RoomPage);

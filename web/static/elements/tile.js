@@ -1,0 +1,86 @@
+// @ts-check
+import { drawAvatar, fill, find, write } from '../dom.js';
+import { PathBadge } from './path.js';
+
+/**
+ * @import { Peer } from '../sdk/turnpike.js'
+ * @import { Media } from '../sdk/peer.js'
+ */
+
+/** One person in a room: picture or initial, name, and for others the path to them. */
+export class Tile extends HTMLElement {
+  /** @param {Peer} peer */
+  watch(peer) {
+    this.#draw(peer.name);
+    this.dataset.session = peer.session;
+    const badge = new PathBadge();
+    badge.dataset.testid = 'path';
+    find(this, '.aside', Element).replaceWith(badge);
+    badge.watch(peer);
+    peer.on('media', ({ detail }) => this.#showMedia(detail));
+    this.#showMedia(peer.media);
+    this.#video.srcObject = peer.stream;
+    peer.on('track', () => this.#play());
+    find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());
+  }
+
+  /**
+   * Shows ourselves.
+   *
+   * @param {string} name
+   * @param {Media} media
+   */
+  showLocal(name, { audio, video }) {
+    if (!this.firstChild) this.#draw(name);
+    this.dataset.local = '';
+    write(this, '.who', 'You');
+    drawAvatar(this, name);
+    this.#video.muted = true;
+    this.#showMedia({ audio: !!audio?.enabled, video: !!video });
+    write(this, '.aside', audio || video ? '' : 'no camera or microphone');
+    const shown = this.#video.srcObject;
+    if (shown instanceof MediaStream && shown.getTracks()[0] === video) return;
+    this.#video.srcObject = video ? new MediaStream([video]) : null;
+  }
+
+  /** @param {string} name */
+  #draw(name) {
+    fill(this, 'tile');
+    this.dataset.testid = 'tile';
+    this.setAttribute('role', 'group');
+    this.setAttribute('aria-label', name);
+    write(this, '.who', name);
+    drawAvatar(this, name);
+  }
+
+  get #video() {
+    return find(this, 'video', HTMLVideoElement);
+  }
+
+  /** @param {{ audio: boolean, video: boolean }} media */
+  #showMedia({ audio, video }) {
+    this.toggleAttribute('data-video', video);
+    this.toggleAttribute('data-muted', !audio);
+  }
+
+  /** Browsers may refuse to play sound before the user has touched the page; the picture then goes on without it. */
+  async #play() {
+    const video = this.#video;
+    try {
+      await video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      video.muted = true;
+      find(this, '.unblock', HTMLButtonElement).hidden = false;
+      video.play().catch(() => {});
+    }
+  }
+
+  #unblock() {
+    this.#video.muted = false;
+    find(this, '.unblock', HTMLButtonElement).hidden = true;
+    this.#play();
+  }
+}
+
+customElements.define('tp-tile', Tile);

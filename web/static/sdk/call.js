@@ -1,0 +1,118 @@
+// @ts-check
+import { Emitter } from './emitter.js';
+import { TurnpikeError } from './error.js';
+
+/**
+ * @import { Client } from './client.js'
+ * @import { User } from './messages.js'
+ * @import { Room } from './room.js'
+ *
+ * @typedef {object} CallEvents
+ * @property {{ room: Room }} accept both are in the room now
+ * @property {{ reason: string }} decline
+ * @property {{ reason: string }} cancel reason: cancelled, timeout, answered-elsewhere, gone
+ * @property {{ reason: string }} hangup
+ * @property {{ event: 'decline' | 'cancel' | 'hangup', reason: string }} end follows any of the three before
+ */
+
+/**
+ * A ring from one user to another, which ends in a room of two or in nothing. It is ringing when it comes into being:
+ * `client.call()` resolves with an outgoing one, the client's `call` event brings an incoming one.
+ *
+ * @extends {Emitter<CallEvents>}
+ */
+export class Call extends Emitter {
+  #client;
+  /** @type {(room: Room) => void} */
+  #resolveRoom = () => {};
+  /** @type {(error: unknown) => void} */
+  #rejectRoom = () => {};
+  /** @type {Promise<Room>} */
+  #room = new Promise((resolve, reject) => {
+    this.#resolveRoom = resolve;
+    this.#rejectRoom = reject;
+  });
+
+  /**
+   * @param {Client} client
+   * @param {string} id
+   * @param {'incoming' | 'outgoing'} direction
+   * @param {User} user the other one
+   */
+  constructor(client, id, direction, user) {
+    super();
+    this.#client = client;
+    this.#room.catch(() => {}); // Most calls that end have nobody waiting for the room.
+    this.id = id;
+    this.direction = direction;
+    this.user = user;
+    /** @type {'ringing' | 'accepted' | 'ended'} */
+    this.state = 'ringing';
+    /** @type {string | undefined} the id of the room it led to */
+    this.roomId = undefined;
+  }
+
+  /**
+   * Takes an incoming call.
+   *
+   * @returns {Promise<Room>} that both are in
+   */
+  async accept() {
+    await this.#client.request({ type: 'accept', call: this.id });
+    return this.#room;
+  }
+
+  /** Refuses an incoming call. */
+  async decline() {
+    await this.#finish('decline', 'declined');
+  }
+
+  /** Takes an outgoing call back before it is answered. */
+  async cancel() {
+    await this.#finish('cancel', 'cancelled');
+  }
+
+  /** Ends an accepted call, for both. */
+  async hangup() {
+    await this.#finish('hangup', 'hangup');
+  }
+
+  /**
+   * @param {'decline' | 'cancel' | 'hangup'} type
+   * @param {string} reason
+   */
+  async #finish(type, reason) {
+    if (this.state === 'ended') return;
+    const told = this.#client.request({ type, call: this.id });
+    this.end(type, reason);
+    await told.catch(() => {}); // `no-such-call` and a lost connection come to the same.
+  }
+
+  // What follows is for Client.
+
+  /** @param {string} roomId */
+  accepted(roomId) {
+    if (this.state === 'ringing') this.state = 'accepted';
+    this.roomId = roomId;
+  }
+
+  /** @param {Room} room */
+  joined(room) {
+    this.#resolveRoom(room);
+    this.emit('accept', { room });
+  }
+
+  /**
+   * @param {'decline' | 'cancel' | 'hangup'} event
+   * @param {string} reason
+   */
+  end(event, reason) {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.#client.calls.delete(this.id);
+    this.#rejectRoom(new TurnpikeError('no-such-call', 'The call has ended.'));
+    if (event === 'hangup' && this.roomId) this.#client.rooms.get(this.roomId)?.end(reason);
+    this.emit(event, { reason });
+    this.emit('end', { event, reason });
+  }
+}

@@ -1,0 +1,32 @@
+// @ts-check
+
+/**
+ * What goes wrong has a `code`. Most come from the server and are listed in signal/PROTOCOL.md: `full`,
+ * `not-existing`, `name-taken`, `unauthorized`... The SDK adds: `offline` (the server cannot be reached, or the
+ * connection was lost before it answered), `timeout`, `closed` (this client was closed), and `too-long`.
+ */
+export class TurnpikeError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} [message]
+   * @param {{ field?: string | undefined, retryAfter?: number | undefined, cause?: unknown }} [details]
+   */
+  constructor(code, message, { field, retryAfter, cause } = {}) {
+    super(message || code, cause === undefined ? undefined : { cause });
+    this.name = 'TurnpikeError';
+    /** Stable; what programs branch on. */
+    this.code = code;
+    /** The field at fault, with `bad-message` and `bad-request`. */
+    this.field = field;
+    /** Seconds to wait, with `rate-limited`. */
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @returns {string} the code of a TurnpikeError, else ''
+ */
+export function codeOf(error) {
+  return error instanceof TurnpikeError ? error.code : '';
+}

@@ -1,0 +1,55 @@
+// @ts-check
+
+/**
+ * The way that packets take to a peer.
+ *
+ * @typedef {object} Path
+ * @property {'direct' | 'relayed'} kind relayed if either side's relay is in the way
+ * @property {'udp' | 'tcp' | 'tls' | 'dtls'} protocol our own end's: to the peer, or to our relay
+ * @property {number | undefined} rtt milliseconds to the peer and back; undefined until measured
+ * @property {string | undefined} via the URL of our own relay, else the address of the peer's; undefined if direct
+ */
+
+/**
+ * @param {RTCStatsReport} stats of an RTCPeerConnection
+ * @returns {Path | undefined} undefined as long as no pair of candidates works
+ */
+export function pathOf(stats) {
+  const pair = selectedPair(stats);
+  const local = pair && stats.get(pair.localCandidateId);
+  const remote = pair && stats.get(pair.remoteCandidateId);
+  if (!local || !remote) return undefined;
+  const rtt = typeof pair.currentRoundTripTime === 'number' ? pair.currentRoundTripTime * 1000 : undefined;
+  if (local.candidateType === 'relay') {
+    return { kind: 'relayed', protocol: local.relayProtocol ?? relayProtocol(local.url), rtt, via: local.url };
+  }
+  if (remote.candidateType === 'relay') {
+    return { kind: 'relayed', protocol: local.protocol, rtt, via: remote.address ?? remote.ip };
+  }
+  return { kind: 'direct', protocol: local.protocol, rtt, via: undefined };
+}
+
+/**
+ * Chrome and Safari name the pair in the transport's report; Firefox marks the pair itself.
+ *
+ * @param {RTCStatsReport} stats
+ */
+function selectedPair(stats) {
+  /** @type {any} */
+  let marked;
+  for (const report of stats.values()) {
+    if (report.type === 'transport' && report.selectedCandidatePairId) {
+      return stats.get(report.selectedCandidatePairId);
+    }
+    if (report.type === 'candidate-pair' && (report.selected || (report.nominated && report.state === 'succeeded'))) {
+      marked = report;
+    }
+  }
+  return marked;
+}
+
+/** @param {string | undefined} url such as `turn:host:3478?transport=tcp` */
+function relayProtocol(url) {
+  if (url?.startsWith('turns:')) return url.includes('transport=udp') ? 'dtls' : 'tls';
+  return url?.includes('transport=tcp') ? 'tcp' : 'udp';
+}

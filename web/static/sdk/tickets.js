@@ -1,0 +1,63 @@
+// @ts-check
+import { TurnpikeError } from './error.js';
+
+/**
+ * @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket
+ */
+
+/** The server that this file came from, so that an app that imports the SDK from it need not name it. */
+export const HOME = new URL('/', import.meta.url);
+
+/**
+ * Asks the server for a ticket, which admits its bearer for some minutes.
+ *
+ * @param {object} request
+ * @param {string} request.name shown to others, 1 to 32 characters
+ * @param {string | undefined} [request.invite] from an invite link; without one, the server's configuration decides
+ * @param {string | URL | undefined} [request.url] the server; default: where this file came from
+ * @param {AbortSignal | undefined} [request.signal]
+ * @returns {Promise<Ticket>}
+ * @throws {TurnpikeError} `invite-required`, `unauthorized`, `expired`, `name-taken`, `bad-request`, `rate-limited`, `offline`
+ */
+export async function getTicket({ name, invite, url = HOME, signal }) {
+  const response = await request(new URL('/api/v1/tickets', url), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(invite === undefined ? { name } : { name, invite }),
+    credentials: 'omit',
+    signal: signal ?? null,
+  });
+  const body = await response.json().catch(() => undefined);
+  if (!response.ok) throw refusal(response, body);
+  if (typeof body?.ticket !== 'string') throw new TurnpikeError('internal', 'The answer holds no ticket.');
+  return body;
+}
+
+/**
+ * @param {URL} url
+ * @param {RequestInit} init
+ */
+async function request(url, init) {
+  try {
+    return await fetch(url, init);
+  } catch (cause) {
+    init.signal?.throwIfAborted();
+    throw new TurnpikeError('offline', 'The server cannot be reached.', { cause });
+  }
+}
+
+/**
+ * @param {Response} response
+ * @param {any} body
+ */
+function refusal(response, body) {
+  const { code, message, field } = body?.error ?? {};
+  if (typeof code !== 'string') return new TurnpikeError(codeForStatus(response.status), `HTTP status ${response.status}`);
+  return new TurnpikeError(code, message, { field, retryAfter: Number(response.headers.get('Retry-After')) || undefined });
+}
+
+/** @param {number} status of an answer that is not the server's own, such as a reverse proxy's */
+function codeForStatus(status) {
+  if (status === 429) return 'rate-limited';
+  return [502, 503, 504].includes(status) ? 'offline' : 'internal';
+}

@@ -1,0 +1,39 @@
+// @ts-check
+
+/**
+ * The turnpike SDK: signaling and WebRTC connections between peers, with no DOM. Other apps import it from a server
+ * that lists their origin in `http.allowed_origins`:
+ *
+ *     import { connect, getTicket } from 'https://turn.example.org/sdk/turnpike.js';
+ *
+ *     const client = await connect({ getTicket: ({ name, signal }) => getTicket({ name: name ?? 'Ada', signal }) });
+ *     const room = await client.join('standup', { create: true });
+ *     room.on('peer-joined', ({ detail: { peer } }) => { video.srcObject = peer.stream; });
+ *     room.on('message', ({ detail: { peer, text } }) => console.log(peer.name, text));
+ *     await room.share({ audio: microphoneTrack, video: cameraTrack });
+ *
+ * A Client has Rooms and Calls, a Room has Peers; all of them are EventTargets.
+ */
+
+import { Client } from './client.js';
+
+export { Call } from './call.js';
+export { TurnpikeError, codeOf } from './error.js';
+export { MAX_TEXT, Peer } from './peer.js';
+export { Room } from './room.js';
+export { getTicket } from './tickets.js';
+export { Client };
+
+/**
+ * Signs in and resolves with the client once the server has welcomed it. A server that cannot be reached is tried
+ * again until it can, so pass a `signal` to limit the wait.
+ *
+ * @param {import('./client.js').ClientOptions} options
+ * @returns {Promise<Client>}
+ * @throws {import('./error.js').TurnpikeError} what waiting will not heal, such as `unauthorized` or `name-taken`
+ */
+export async function connect(options) {
+  const client = new Client(options);
+  await client.open();
+  return client;
+}

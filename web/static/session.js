@@ -1,0 +1,162 @@
+// @ts-check
+import { Client, TurnpikeError, codeOf, getTicket } from './sdk/turnpike.js';
+import { Emitter } from './sdk/emitter.js';
+import { madeUpName, nextName } from './names.js';
+import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTicket } from './storage.js';
+
+/**
+ * @import { Call } from './sdk/turnpike.js'
+ * @import { ClientState, TicketRequest } from './sdk/client.js'
+ * @import { User } from './sdk/messages.js'
+ *
+ * @typedef {object} SessionEvents
+ * @property {ClientState} state
+ * @property {User[]} presence
+ * @property {Call} call
+ * @property {string} name
+ * @property {Client} client another client has taken over, under another name
+ * @property {{ error: unknown }} refused the server does not let us in
+ */
+
+/** A ticket with less than this left is not worth presenting. */
+const TICKET_MARGIN_MS = 10_000;
+
+/**
+ * The one client of this tab, under the name that its user has chosen. To be renamed is to sign in anew and let the
+ * former client go.
+ *
+ * @extends {Emitter<SessionEvents>}
+ */
+export class Session extends Emitter {
+  /** @type {Promise<unknown>} settles when nobody is signing in under another name */
+  #settled = Promise.resolve();
+
+  constructor() {
+    super();
+    this.name = storedName() ?? madeUpName();
+    this.client = this.#newClient(this.name, nextName);
+  }
+
+  get state() {
+    return this.client.state;
+  }
+
+  /** Signs in. What goes wrong is told by the `refused` event. */
+  start() {
+    this.#adopt(this.client);
+    this.#settled = this.client.open().catch(() => {});
+  }
+
+  /** Tries again after a refusal. */
+  restart() {
+    this.client = this.#newClient(this.name, nextName);
+    this.start();
+  }
+
+  /** Forgets the invite, which was not valid, and tries without one. */
+  restartWithoutInvite() {
+    storeInvite(undefined);
+    storeTicket(undefined);
+    this.restart();
+  }
+
+  /**
+   * Takes another name. Rejects with `name-taken` and the like; then the old name stays.
+   *
+   * @param {string} name
+   */
+  rename(name) {
+    const renaming = this.#settled.then(() => this.#rename(name));
+    this.#settled = renaming.catch(() => {});
+    return renaming;
+  }
+
+  /**
+   * The client, once it has signed in or been refused, and no rename is under way.
+   *
+   * @returns {Promise<Client>}
+   */
+  async settled() {
+    await this.#settled;
+    return this.client;
+  }
+
+  /** @param {string} room that the ticket is for, by its name and not by a pattern */
+  isInvitedTo(room) {
+    return storedInvite() !== undefined && !!storedTicket()?.rooms?.includes(room);
+  }
+
+  /** @param {string} name */
+  async #rename(name) {
+    if (name === this.name && this.state !== 'closed') return;
+    const former = this.client;
+    // Against a name that differs in case only, our own former session would stand.
+    if (name.toLowerCase() === this.name.toLowerCase()) await former.close();
+    const next = this.#newClient(name, () => undefined);
+    try {
+      await next.open();
+    } catch (error) {
+      if (former.state === 'closed') this.restart();
+      throw error;
+    }
+    this.#adopt(next);
+    storeName(next.name, { typed: true });
+    await former.close();
+    this.emit('client', next);
+  }
+
+  /** @param {Client} client */
+  #adopt(client) {
+    this.client = client;
+    const mine = () => this.client === client;
+    client.on('state', ({ detail }) => mine() && this.#changed(detail));
+    client.on('presence', ({ detail }) => mine() && this.emit('presence', detail));
+    client.on('call', ({ detail }) => mine() && this.emit('call', detail));
+    client.on('closed', ({ detail }) => mine() && detail.error && this.emit('refused', detail));
+    this.#changed(client.state);
+    this.emit('presence', [...client.online.values()]);
+  }
+
+  /** @param {ClientState} state */
+  #changed(state) {
+    if (state === 'online') {
+      this.name = this.client.name;
+      storeName(this.name, { typed: false });
+      this.emit('name', this.name);
+    }
+    this.emit('state', state);
+  }
+
+  /**
+   * @param {string} name
+   * @param {(taken: string) => string | undefined} onNameTaken
+   */
+  #newClient(name, onNameTaken) {
+    /** @param {string} taken */
+    const another = (taken) => (client.session ? nextName(taken) : onNameTaken(taken));
+    const client = new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request) });
+    return client;
+  }
+}
+
+/**
+ * A ticket for this tab: the stored one if it will do, else a new one.
+ *
+ * @param {TicketRequest} request
+ */
+async function ticketFor({ name = '', fresh, signal }) {
+  const stored = storedTicket();
+  if (!fresh && stored?.name === name && Date.parse(stored.expires) > Date.now() + TICKET_MARGIN_MS) return stored.token;
+  const { ticket, expires, rooms } = await getTicket({ name, invite: storedInvite(), signal }).catch(rethrow);
+  storeTicket({ name, token: ticket, expires, rooms });
+  return ticket;
+}
+
+/**
+ * @param {unknown} error
+ * @returns {never}
+ */
+function rethrow(error) {
+  if (codeOf(error) === 'bad-request') throw new TurnpikeError('bad-name', String(error), { cause: error });
+  throw error;
+}

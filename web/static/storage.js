@@ -1,0 +1,80 @@
+// @ts-check
+
+/**
+ * What the tab remembers over a reload (sessionStorage), and what the browser remembers (localStorage). A browser that
+ * forbids storage just forgets.
+ */
+
+/** @typedef {{ name: string, token: string, expires: string, rooms: string[] }} StoredTicket */
+
+const TICKET = 'turnpike.ticket';
+const INVITE = 'turnpike.invite';
+const NAME = 'turnpike.name';
+
+/** @returns {StoredTicket | undefined} */
+export function storedTicket() {
+  try {
+    return JSON.parse(read('session', TICKET) ?? '') ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {StoredTicket | undefined} ticket */
+export function storeTicket(ticket) {
+  write('session', TICKET, ticket && JSON.stringify(ticket));
+}
+
+export function storedInvite() {
+  return read('session', INVITE);
+}
+
+/** @param {string | undefined} invite */
+export function storeInvite(invite) {
+  write('session', INVITE, invite);
+}
+
+/** The name of this tab, else the last one that was typed in any. */
+export function storedName() {
+  return read('session', NAME) ?? read('local', NAME);
+}
+
+/**
+ * @param {string} name
+ * @param {{ typed: boolean }} how only a typed name is a suggestion for other tabs
+ */
+export function storeName(name, { typed }) {
+  write('session', NAME, name);
+  if (typed) write('local', NAME, name);
+}
+
+/**
+ * @param {'session' | 'local'} where
+ * @param {string} key
+ */
+function read(where, key) {
+  try {
+    return storage(where).getItem(key) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param {'session' | 'local'} where
+ * @param {string} key
+ * @param {string | undefined} value
+ */
+function write(where, key, value) {
+  try {
+    if (value === undefined) storage(where).removeItem(key);
+    else storage(where).setItem(key, value);
+  } catch {
+    // Private modes and full disks refuse.
+  }
+}
+
+/** @param {'session' | 'local'} where */
+function storage(where) {
+  return where === 'session' ? sessionStorage : localStorage;
+}
