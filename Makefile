@@ -45,7 +45,7 @@ clean: ## remove what was built and installed here, but not turnpike-state
 
 .PHONY: lint
 lint:
-	@unformatted=$$(gofmt -l auth cmd deploy internal signal turnserver web); \
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "not as gofmt writes it:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	GOOS=darwin go vet ./...

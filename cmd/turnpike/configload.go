@@ -234,7 +234,7 @@ func (f *tomlFunc) UnmarshalTOML(raw any) error { return (*f)(raw) }
 // unknown suggests the key that a misspelt one is nearest to.
 func (r *fileReader) unknown(name string) error {
 	best, distance := "", 4
-	for known := range maps.Keys(r.keys) {
+	for _, known := range append(slices.Collect(maps.Keys(r.keys)), slices.Collect(maps.Keys(r.sections))...) {
 		d := editDistance(name, known)
 		if strings.HasSuffix(known, "."+name) { // the right key in the wrong table
 			d = 0

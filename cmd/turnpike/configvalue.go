@@ -70,12 +70,12 @@ type list[T any] struct {
 func (v list[T]) fromTOML(raw any) error {
 	items, ok := raw.([]any)
 	if !ok {
-		return fmt.Errorf("%v is not a list; write it like [%q]", raw, v.example)
+		return fmt.Errorf("is not a list; write it like [%q]", v.example) // without what it is, which may be a secret
 	}
 	words := make([]string, len(items))
 	for i, item := range items {
 		if words[i], ok = item.(string); !ok {
-			return &partError{fmt.Sprintf("[%d]", i), fmt.Errorf("%v is not a string; write it like %q", item, v.example)}
+			return &partError{fmt.Sprintf("[%d]", i), fmt.Errorf("is not a string; write it like %q", v.example)}
 		}
 	}
 	return v.set(words)

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"turnpike/auth"
+	"turnpike/turnserver"
+)
+
+func TestICEServers(t *testing.T) {
+	everywhere := []string{"udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478"}
+	relays := []string{"192.0.2.10", "2001:db8::10"}
+	tests := []struct {
+		name       string
+		publicHost string
+		open       []string
+		relays     []string
+		host       string // header
+		want       string // URLs; a semicolon between servers
+	}{
+		{"public_host wins", "turn.example.org", everywhere, relays, "other.example",
+			"stun:turn.example.org:3478; turn:turn.example.org:3478?transport=udp turn:turn.example.org:3478?transport=tcp"},
+		{"public_host for this machine too", "turn.example.org", everywhere, relays, "localhost:8080",
+			"stun:turn.example.org:3478; turn:turn.example.org:3478?transport=udp turn:turn.example.org:3478?transport=tcp"},
+		{"the host the client came by", "", everywhere, relays, "box.lan:8080",
+			"stun:box.lan:3478; turn:box.lan:3478?transport=udp turn:box.lan:3478?transport=tcp"},
+		{"loopback becomes a relay address", "", everywhere, relays, "localhost:8080",
+			"stun:192.0.2.10:3478; turn:192.0.2.10:3478?transport=udp turn:192.0.2.10:3478?transport=tcp"},
+		{"loopback on a host without IPv4", "", everywhere, relays[1:], "[::1]:8080",
+			"stun:[2001:db8::10]:3478; turn:[2001:db8::10]:3478?transport=udp turn:[2001:db8::10]:3478?transport=tcp"},
+		{"IPv6 has brackets, and the listener of its family", "", []string{"udp://0.0.0.0:1", "udp://[::]:2"}, relays, "[2001:db8::5]:8080",
+			"stun:[2001:db8::5]:2; turn:[2001:db8::5]:2?transport=udp"},
+		{"an IPv6 public_host", "2001:db8::5", everywhere, relays, "box.lan",
+			"stun:[2001:db8::5]:3478; turn:[2001:db8::5]:3478?transport=udp turn:[2001:db8::5]:3478?transport=tcp"},
+		{"only what is open: TCP", "", []string{"tcp://0.0.0.0:443"}, relays, "box.lan", "turn:box.lan:443?transport=tcp"},
+		{"only what is open: no IPv6", "", []string{"udp://0.0.0.0:3478"}, relays, "[2001:db8::5]", ""},
+		{"ports of their own", "", []string{"udp://0.0.0.0:1000", "tcp://0.0.0.0:2000"}, relays, "10.0.0.5",
+			"stun:10.0.0.5:1000; turn:10.0.0.5:1000?transport=udp turn:10.0.0.5:2000?transport=tcp"},
+		{"a listener on loopback, for this machine", "", []string{"udp://127.0.0.1:3478"}, relays, "localhost",
+			"stun:127.0.0.1:3478; turn:127.0.0.1:3478?transport=udp"},
+		{"a listener on loopback is not for others", "", []string{"udp://127.0.0.1:3478", "udp://0.0.0.0:3479"}, relays, "box.lan",
+			"stun:box.lan:3479; turn:box.lan:3479?transport=udp"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := iceServers{publicHost: test.publicHost}
+			for _, l := range test.open {
+				listener, err := parseListener(l)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.open = append(s.open, listener)
+			}
+			for _, a := range test.relays {
+				s.relays = append(s.relays, netip.MustParseAddr(a))
+			}
+			var got []string
+			for _, server := range s.list(request("192.0.2.1:1", test.host), auth.Credential{Username: "u", Password: "p"}) {
+				got = append(got, strings.Join(server.URLs, " "))
+				wantCredential := strings.HasPrefix(server.URLs[0], "turn:")
+				if (server.Username == "u" && server.Credential == "p") != wantCredential {
+					t.Errorf("%v has the credential %q", server.URLs, server.Username)
+				}
+			}
+			if joined := strings.Join(got, "; "); joined != test.want {
+				t.Errorf("got  %s\nwant %s", joined, test.want)
+			}
+		})
+	}
+}
+
+func TestRelayAddresses(t *testing.T) {
+	found := func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.5")}, nil }
+	none := func() ([]netip.Addr, error) { return nil, nil }
+
+	cfg := defaultConfig("state")
+	cfg.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{netip.MustParseAddr("10.0.0.5"): netip.MustParseAddr("203.0.113.9")}
+	got, err := relayAddresses(cfg, found)
+	want := []turnserver.RelayAddress{{Local: netip.MustParseAddr("10.0.0.5"), External: netip.MustParseAddr("203.0.113.9")}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("behind 1:1 NAT: %v, %v; want %v", got, err, want)
+	}
+
+	cfg.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{netip.MustParseAddr("10.0.0.6"): netip.MustParseAddr("203.0.113.9")}
+	if _, err := relayAddresses(cfg, found); err == nil || !strings.HasPrefix(err.Error(), `turn.external_addresses: "10.0.0.6" is not an address that this server relays from`) {
+		t.Errorf("a wrong external address: %v", err)
+	}
+
+	cfg = defaultConfig("state")
+	if _, err := relayAddresses(cfg, none); err == nil || !strings.HasPrefix(err.Error(), "turn.relay_addresses: no relay address found") {
+		t.Errorf("no default route: %v", err)
+	}
+	cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	if got, err := relayAddresses(cfg, none); err != nil || len(got) != 1 || got[0].External != got[0].Local {
+		t.Errorf("configured: %v, %v", got, err)
+	}
+}

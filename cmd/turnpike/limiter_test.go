@@ -1,0 +1,62 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(3, time.Now)
+		addr, neighbour := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
+		for range 3 {
+			if wait := l.wait(addr); wait != 0 {
+				t.Fatalf("refused before the limit, for %v", wait)
+			}
+			l.failed(addr)
+		}
+		if wait := l.wait(addr); wait != 20*time.Second {
+			t.Errorf("after three failures the wait is %v, want 20s", wait)
+		}
+		if wait := l.wait(neighbour); wait != 0 {
+			t.Errorf("another address waits %v", wait)
+		}
+		time.Sleep(20 * time.Second)
+		if wait := l.wait(addr); wait != 0 {
+			t.Errorf("a third of a minute later the wait is %v", wait)
+		}
+		l.failed(addr)
+		time.Sleep(time.Hour)
+		for range 3 {
+			l.failed(addr)
+		}
+		if l.wait(addr) == 0 {
+			t.Error("a long rest allows more than the limit at once")
+		}
+	})
+}
+
+func TestLimiterCountsIPv6BySubnet(t *testing.T) {
+	l := newLimiter(1, time.Now)
+	l.failed(netip.MustParseAddr("2001:db8::1"))
+	if l.wait(netip.MustParseAddr("2001:db8::ffff")) == 0 {
+		t.Error("another address of the same /64 has a bucket of its own")
+	}
+	if l.wait(netip.MustParseAddr("2001:db8:0:1::1")) != 0 {
+		t.Error("the next /64 shares the bucket")
+	}
+}
+
+func TestLimiterIsBounded(t *testing.T) {
+	l := newLimiter(1, time.Now)
+	addr := netip.MustParseAddr("10.0.0.0")
+	for range maxBuckets + 1000 {
+		l.failed(addr)
+		addr = addr.Next()
+	}
+	if len(l.buckets) > maxBuckets {
+		t.Errorf("%d addresses are remembered, want at most %d", len(l.buckets), maxBuckets)
+	}
+}

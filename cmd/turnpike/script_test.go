@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"turnpike": main})
+}
+
+// TestScripts runs the transcripts in testdata. Beside testscript's own commands they have
+//
+//	serve ARGS   start a server in this process, on free ports of loopback, and wait until it is up;
+//	             sets $URL, $HTTPADDR, $METRICS, $TURNUDP and $TURNTCP, and leaves what it printed in serve.out
+//	stop         ask it to drain, wait for its end and leave its log in serve.err
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[serverKey{}] = &scriptServer{}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve": cmdServe,
+			"stop":  cmdStop,
+		},
+	})
+}
+
+type serverKey struct{}
+
+// scriptServer is the server of one script.
+type scriptServer struct{ *testServer }
+
+func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! serve")
+	}
+	s := startServer(args...)
+	ts.Value(serverKey{}).(*scriptServer).testServer = s
+	ts.Defer(func() { s.stop() })
+	if s.banner == "" {
+		ts.Fatalf("the server did not start: %s", s.stderr.String())
+	}
+	ts.Setenv("URL", s.row("web"))
+	ts.Setenv("METRICS", s.row("metrics"))
+	ts.Setenv("HTTPADDR", strings.Replace(strings.TrimPrefix(s.row("web"), "http://"), "localhost", "127.0.0.1", 1))
+	if udp, tcp, ok := strings.Cut(s.row("turn"), "  "); ok {
+		ts.Setenv("TURNUDP", udp)
+		ts.Setenv("TURNTCP", tcp)
+	}
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "serve.out"), []byte(s.banner), 0o600))
+}
+
+func cmdStop(ts *testscript.TestScript, _ bool, _ []string) {
+	s := ts.Value(serverKey{}).(*scriptServer)
+	close(s.drain)
+	if status := s.wait(); status != 0 {
+		ts.Fatalf("the server ended with status %d: %s", status, s.stderr.String())
+	}
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "serve.err"), []byte(s.stderr.String()), 0o600))
+}
+
+// testServer is a `turnpike serve` in this process.
+type testServer struct {
+	banner string // what it printed; empty if it ended before it was up
+	stderr syncBuffer
+	drain  chan struct{}
+	cancel context.CancelFunc
+	status chan int
+}
+
+// startServer starts a server on free ports of loopback, over which args win, and waits until it is up or has ended.
+func startServer(args ...string) *testServer {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &testServer{drain: make(chan struct{}), cancel: cancel, status: make(chan int, 1)}
+	stdout := make(writerChan, 1)
+	p := &program{stdin: strings.NewReader(""), stdout: stdout, stderr: &s.stderr, drain: s.drain}
+	defaults := []string{"serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+		"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
+	go func() { s.status <- p.run(ctx, append(defaults, args...)) }()
+	select {
+	case s.banner = <-stdout:
+	case status := <-s.status:
+		s.status <- status
+	}
+	return s
+}
+
+// row returns a line of the banner without its heading.
+func (s *testServer) row(heading string) string {
+	m := regexp.MustCompile(`(?m)^  ` + heading + ` +(.*)$`).FindStringSubmatch(s.banner)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// wait waits for the end and returns the exit status.
+func (s *testServer) wait() int {
+	status := <-s.status
+	s.status <- status
+	return status
+}
+
+func (s *testServer) stop() {
+	s.cancel()
+	s.wait()
+}
+
+// writerChan hands on what is written first, which is the banner.
+type writerChan chan string
+
+func (w writerChan) Write(b []byte) (int, error) {
+	select {
+	case w <- string(b):
+	default:
+	}
+	return len(b), nil
+}
+
+// syncBuffer is a buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+var _ io.Writer = (*syncBuffer)(nil)
+
+func (s *syncBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
