@@ -33,7 +33,6 @@ func (r *request) authenticate() bool {
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	}
-	r.cutAfterIntegrity()
 	r.signed = true
 	return true
 }

@@ -9,7 +9,7 @@ import (
 // binding answers a plain Binding request (RFC 8489 §6.3.1) without the heap. It leaves requests that need an error,
 // or more thought, to request, and reports false.
 func (w *worker) binding(c *client, pkt []byte) bool {
-	fingerprint := false
+	fingerprint, signed := false, false
 	for attrs := attributesOf(pkt); ; {
 		typ, start, _, more, bad := attrs.next()
 		switch {
@@ -25,7 +25,9 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 				return true
 			}
 			fingerprint = true
-		case required(typ) && !known(stun.AttrType(typ)):
+		case typ == attrMessageIntegrity:
+			signed = true // what comes after does not count (RFC 8489 §14.5)
+		case !signed && required(typ) && !known(stun.AttrType(typ)):
 			return false
 		}
 	}

@@ -12,7 +12,7 @@ import (
 type request struct {
 	w           *worker
 	c           *client
-	m           *stun.Message // attributes after MESSAGE-INTEGRITY are gone once it is authenticated
+	m           *stun.Message // without the attributes after MESSAGE-INTEGRITY
 	fingerprint bool          // the answer carries FINGERPRINT because the request did (RFC 8489 §7.3)
 	signed      bool          // the answer carries MESSAGE-INTEGRITY with key
 	key         [16]byte
@@ -47,6 +47,7 @@ func (w *worker) request(c *client, pkt []byte) {
 		}
 		r.fingerprint = true
 	}
+	r.cutAfterIntegrity()
 	r.alloc = w.shard.find(c.tuple)
 
 	switch r.m.Type.Method {

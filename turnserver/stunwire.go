@@ -23,6 +23,7 @@ const (
 	typeClassIndication = 0x0010
 
 	// pion/stun names REQUESTED-ADDRESS-FAMILY by RFC 6156; RFC 8656 adds nothing else that is needed here.
+	attrMessageIntegrity = uint16(stun.AttrMessageIntegrity)
 	attrXORMappedAddress = uint16(stun.AttrXORMappedAddress)
 	attrXORPeerAddress   = uint16(stun.AttrXORPeerAddress)
 	attrData             = uint16(stun.AttrData)
