@@ -202,11 +202,12 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 		s.quota.give(who)
 		return nil, stun.CodeInsufficientCapacity
 	}
-	a.shard.insert(a)
+	// Only once it is in the shard can others end it, which takes back what comes before.
 	address.publish(a)
 	if a.client.stream != nil {
 		a.client.stream.allocationMade()
 	}
+	a.shard.insert(a)
 	s.counters.allocations.Add(1)
 	go a.readRelay()
 	if s.isClosed() || !s.mayAllocate(&a.grant) {
