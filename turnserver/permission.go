@@ -12,6 +12,7 @@ import (
 func (r *request) createPermission() {
 	w := r.w
 	w.ips = w.ips[:0]
+	limit := w.srv.cfg.Limits.PermissionsPerAllocation
 	for _, attr := range r.m.Attributes {
 		if attr.Type != stun.AttrXORPeerAddress {
 			continue
@@ -25,18 +26,16 @@ func (r *request) createPermission() {
 			r.fail(code)
 			return
 		}
-		w.ips = append(w.ips, peer.ip)
+		if w.ips = append(w.ips, peer.ip); len(w.ips) > limit {
+			r.answer(full) // before there are thousands to judge and compare
+			return
+		}
 	}
 	if len(w.ips) == 0 {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	if !w.shard.permit(r.alloc, w.ips, w.srv.now(), w.srv.cfg.Limits.PermissionsPerAllocation) {
-		r.fail(stun.CodeInsufficientCapacity)
-		return
-	}
-	r.begin(stun.ClassSuccessResponse)
-	r.send()
+	r.answer(w.shard.permit(r.alloc, w.ips, w.srv.now(), limit))
 }
 
 // channelBind answers a ChannelBind request (RFC 8656 §12.2).
@@ -64,14 +63,21 @@ func (r *request) channelBind() {
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	switch r.alloc.shard.bind(r.alloc, channel, d, srv.now(), &srv.cfg.Limits) {
-	case bindConflict:
-		r.fail(stun.CodeBadRequest)
-	case bindFull:
-		r.fail(stun.CodeInsufficientCapacity)
-	case bound:
+	r.answer(r.alloc.shard.bind(r.alloc, channel, d, srv.now(), &srv.cfg.Limits))
+}
+
+// answer answers a request that has nothing to say but whether it was done.
+func (r *request) answer(o outcome) {
+	switch o {
+	case done:
 		r.begin(stun.ClassSuccessResponse)
 		r.send()
+	case conflict:
+		r.fail(stun.CodeBadRequest)
+	case full:
+		r.fail(stun.CodeInsufficientCapacity)
+	case gone:
+		r.fail(stun.CodeAllocMismatch)
 	}
 }
 

@@ -99,10 +99,23 @@ func (s *shard) remove(a *allocation) bool {
 	return true
 }
 
+// outcome is what became of a request to change an allocation.
+type outcome uint8
+
+const (
+	done     outcome = iota
+	conflict         // the channel has another peer, or the peer another channel
+	full             // the allocation has as many channels or permissions as it may
+	gone             // the allocation ended meanwhile
+)
+
 // permit makes or refreshes permissions, all or none of them; none if the allocation would have more than limit.
-func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) bool {
+func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.allocations[a.client.tuple] != a {
+		return gone
+	}
 	missing := 0
 	for i, ip := range ips {
 		if a.permission(ip) == nil && !containsIP(ips[:i], ip) {
@@ -110,12 +123,12 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) bool
 		}
 	}
 	if len(a.permissions)+missing > limit {
-		return false
+		return full
 	}
 	for _, ip := range ips {
 		s.grant(a, ip, now)
 	}
-	return true
+	return done
 }
 
 func containsIP(ips [][16]byte, ip [16]byte) bool {
@@ -138,32 +151,26 @@ func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 	return p
 }
 
-// bindOutcome is what became of a ChannelBind.
-type bindOutcome uint8
-
-const (
-	bound        bindOutcome = iota
-	bindConflict             // the channel has another peer, or the peer another channel
-	bindFull                 // the allocation has as many channels or permissions as it may
-)
-
 // bind binds or refreshes a channel, with the permission for its peer.
-func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock, limits *Limits) bindOutcome {
+func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock, limits *Limits) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.allocations[a.client.tuple] != a {
+		return gone
+	}
 	var found *flow
 	for _, f := range a.flows {
 		if (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
-			return bindConflict
+			return conflict
 		}
 		if f.channel == channel {
 			found = f
 		}
 	}
-	full := found == nil && len(a.flows) >= limits.ChannelsPerAllocation ||
+	tooMany := found == nil && len(a.flows) >= limits.ChannelsPerAllocation ||
 		a.permission(peer.endpoint.ip) == nil && len(a.permissions) >= limits.PermissionsPerAllocation
-	if full {
-		return bindFull
+	if tooMany {
+		return full
 	}
 	p := s.grant(a, peer.endpoint.ip, now)
 	if found == nil {
@@ -173,7 +180,7 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 		s.flows.down[downKey{a.local, peer.endpoint}] = found
 	}
 	found.expires = now.add(channelLifetime)
-	return bound
+	return done
 }
 
 // unbind takes a flow out of the table, not out of its allocation. The caller holds mu.
