@@ -191,8 +191,10 @@ func TestRingTimeout(t *testing.T) {
 		ann.expect("online")
 		start := time.Now()
 		id := ann.ring(bob)
-		go ann.expect("cancel", "call", id, "reason", "timeout")
-		bob.expect("cancel", "call", id, "reason", "timeout")
+		together(
+			func() { ann.expect("cancel", "call", id, "reason", "timeout") },
+			func() { bob.expect("cancel", "call", id, "reason", "timeout") },
+		)
 		if took := time.Since(start); took < wire.RingTimeout || took > wire.RingTimeout+sweepInterval {
 			t.Errorf("rang for %v", took)
 		}

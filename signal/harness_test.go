@@ -70,6 +70,9 @@ func testTicket(user, name string, role auth.Role, rooms ...string) string {
 
 func verifyTestTicket(token string) (auth.Ticket, error) {
 	var tk auth.Ticket
+	if token == "expired" {
+		return tk, auth.ErrExpired
+	}
 	if err := json.Unmarshal([]byte(token), &tk); err != nil {
 		return tk, auth.ErrUnauthorized
 	}
@@ -297,6 +300,15 @@ func (c *client) expectClose(code int) {
 			c.t.Fatalf("waiting for close %d: %v", code, err)
 		}
 	}
+}
+
+// together runs what several clients do at once and waits for all of them.
+func together(do ...func()) {
+	var wg sync.WaitGroup
+	for _, f := range do {
+		wg.Go(f)
+	}
+	wg.Wait()
 }
 
 // expectNothing proves that nothing has come for the client, by a request

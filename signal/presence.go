@@ -2,6 +2,7 @@ package signal
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 const (
 	sessionIDLength = 16
 	resumeLength    = 32
-	// ticketTries are the bad tickets after which a socket is closed.
+	// ticketTries is how many refused tickets close a socket.
 	ticketTries = 3
 )
 
@@ -45,7 +46,13 @@ func (s *session) hello(m *wire.Hello) *wire.Error {
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
 	if err != nil {
 		srv.cfg.Log.Debug("ticket refused", "addr", s.addr, "err", err)
-		s.refuseTicket(m.ID)
+		if !errors.Is(err, auth.ErrExpired) { // that one we signed: nobody is guessing
+			srv.countFailedHello(s.addr)
+		}
+		s.answer(m.ID, failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
+		if s.refusedTickets++; s.refusedTickets == ticketTries {
+			s.shut(wire.CloseUnauthorized, wire.ReasonGone)
+		}
 		return nil
 	}
 	name := ticket.Name
@@ -83,15 +90,6 @@ func (s *session) hello(m *wire.Hello) *wire.Error {
 	srv.counters.begun.add(sessionNew)
 	srv.cfg.Log.Debug("session began", "session", id, "user", u.id, "role", ticket.Role)
 	return nil
-}
-
-// refuseTicket counts a bad ticket against the address and the socket.
-func (s *session) refuseTicket(ref string) {
-	s.srv.countFailedHello(s.addr)
-	s.answer(ref, failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
-	if s.refusedTickets++; s.refusedTickets == ticketTries {
-		s.shut(wire.CloseUnauthorized, wire.ReasonGone)
-	}
 }
 
 // enter finds or makes the user of a new session and tells the members. Of two

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -194,6 +195,12 @@ func TestUnauthorized(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		cfg.Limits.FailedHellos = Rate{PerSecond: 0.001, Burst: 4}
 	})
+	old := h.dial() // an expired ticket is no guess: it does not count against the address
+	for range ticketTries {
+		old.send(msg{"type": "hello", "ticket": "expired"})
+		old.expect("error", "code", "unauthorized")
+	}
+	old.expectClose(wire.CloseUnauthorized)
 	early := h.dial()
 	c := h.dial()
 	for range ticketTries {
@@ -268,13 +275,12 @@ func TestUpgradeRefused(t *testing.T) {
 func TestSocketsPerAddress(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) { cfg.Limits.SessionsPerAddr = 2 })
 	a := h.member("a")
-	h.dial()
+	h.member("b")
 	if _, resp, err := h.dialer.Dial(h.url, nil); err == nil || resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
 		t.Fatalf("third: %v, %v, want 429", resp, err)
 	}
-	b := h.srv.Stats()
-	if b.Sockets != 2 || b.Sessions != 1 {
-		t.Errorf("stats %+v", b)
+	if st := h.srv.Stats(); st.Sockets != 2 || st.Sessions != 2 || st.Users != 2 {
+		t.Errorf("stats %+v", st)
 	}
 	a.send(msg{"type": "bye"})
 	a.expectClose(wire.CloseBye)
@@ -331,6 +337,31 @@ func TestMessageRate(t *testing.T) {
 		}
 	}
 	c.expectClose(wire.CloseRateLimited)
+}
+
+func TestCounters(t *testing.T) {
+	h := newHarness(t, nil)
+	before := h.srv.Counters()
+	c := h.member("a")
+	c.sendText(`{"type":"made up"}`)
+	c.expect("error")
+	c.expectNothing()
+	c.send(msg{"type": "bye"})
+	c.expectClose(wire.CloseBye)
+	grown := map[string]uint64{}
+	for i, after := range h.srv.Counters() {
+		if after.Name != before[i].Name || after.Reason != before[i].Reason {
+			t.Fatalf("the order changed: %v became %v", before[i], after)
+		}
+		if n := after.Value - before[i].Value; n > 0 {
+			grown[after.Name+" "+after.Reason] = n
+		}
+	}
+	want := map[string]uint64{"messages hello": 1, "messages invalid": 1, "messages leave": 1, "messages bye": 1, "errors bad-message": 1,
+		"errors not-in-room": 1, "closes bye": 1, "sessions_begun new": 1, "sessions_ended bye": 1}
+	if !maps.Equal(grown, want) {
+		t.Errorf("grown %v, want %v", grown, want)
+	}
 }
 
 func TestJoinRate(t *testing.T) {

@@ -65,7 +65,7 @@ func (s *session) push(f frame) {
 	}
 	full := len(q.frames) >= limits.QueueMessages || len(q.frames) > 0 && q.bytes+len(f.data) > limits.QueueBytes
 	if !full {
-		s.append(f)
+		s.enqueue(f)
 	}
 	q.mu.Unlock()
 	if full {
@@ -73,8 +73,8 @@ func (s *session) push(f frame) {
 	}
 }
 
-// append adds a frame and sees to it that somebody writes it; queue.mu is held.
-func (s *session) append(f frame) {
+// enqueue adds a frame and sees to it that somebody writes it; queue.mu is held.
+func (s *session) enqueue(f frame) {
 	q := &s.queue
 	q.frames = append(q.frames, f)
 	q.bytes += len(f.data)
@@ -87,14 +87,14 @@ func (s *session) append(f frame) {
 // shut ends the session with a close code, and gives its mates reason once the
 // reader is done. Only the first call counts.
 func (s *session) shut(code int, reason string) {
-	if s.finishWith(code, wire.CloseReason(code), reason) {
+	if s.closeWith(code, wire.CloseReason(code), reason) {
 		s.srv.counters.closes.add(wire.CloseReason(code))
 	}
 }
 
-// finishWith queues a close frame as the last. The socket is cut off if the
+// closeWith queues a close frame as the last. The socket is cut off if the
 // client does not take it in time.
-func (s *session) finishWith(code int, word, reason string) bool {
+func (s *session) closeWith(code int, word, reason string) bool {
 	q := &s.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *session) finishWith(code int, word, reason string) bool {
 	if code == wire.CloseSlow {
 		q.frames, q.bytes, grace = nil, 0, closeGraceSlow
 	}
-	s.append(frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, word)})
+	s.enqueue(frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, word)})
 	q.cutOff = time.AfterFunc(grace, func() { s.conn.Close() })
 	return true
 }

@@ -136,7 +136,7 @@ func (srv *Server) tellRoom(r *room, m wire.Message) {
 // its own scope alone.
 func (s *session) signal(m *wire.Signal) *wire.Error {
 	srv := s.srv
-	addrs, names := candidateAddrs(nil, m.Text())
+	addrs, names := candidateAddrs(m.Text())
 	data := srv.encode(&wire.Forward{Room: m.Room, From: s.id, Description: m.Description, Candidate: m.Candidate})
 	srv.counters.scope.addN(scopeHostName, names)
 

@@ -56,10 +56,10 @@ func (srv *Server) SessionLive(session string) bool {
 	return srv.sessions[session] != nil
 }
 
-// candidateAddrs appends the connection addresses of the candidates in text,
+// candidateAddrs finds the connection addresses of the candidates in text,
 // which is an SDP or one candidate attribute, in canonical form. It counts
 // those that are host names, mDNS ones above all: they grant nothing.
-func candidateAddrs(dst []netip.Addr, text string) (addrs []netip.Addr, names int) {
+func candidateAddrs(text string) (addrs []netip.Addr, names int) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimPrefix(line, "a=")
 		if !strings.HasPrefix(line, "candidate:") {
@@ -75,9 +75,9 @@ func candidateAddrs(dst []netip.Addr, text string) (addrs []netip.Addr, names in
 			names++
 			continue
 		}
-		dst = append(dst, addr.Unmap())
+		addrs = append(addrs, addr.Unmap())
 	}
-	return dst, names
+	return addrs, names
 }
 
 // lingeringScopes are the scopes of sessions that ended without bye, for as

@@ -32,7 +32,7 @@ func TestCandidateAddrs(t *testing.T) {
 		{"SDP", "v=0\r\nc=IN IP4 192.0.2.9\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=mid:0\r\na=candidate:2 1 tcp 1 2001:db8::1 9 typ host tcptype active\r\n",
 			[]string{"192.0.2.1", "2001:db8::1"}, 0},
 	} {
-		addrs, names := candidateAddrs(nil, tc.text)
+		addrs, names := candidateAddrs(tc.text)
 		var got []string
 		for _, a := range addrs {
 			got = append(got, a.String())
@@ -171,7 +171,7 @@ func TestLingeringIsBounded(t *testing.T) {
 func FuzzCandidateAddrs(f *testing.F) {
 	f.Add("a=candidate:1 1 udp 1 ::ffff:192.0.2.1 9 typ host\r\ncandidate:2 1 udp 1 x.local 9 typ host")
 	f.Fuzz(func(t *testing.T, text string) {
-		addrs, names := candidateAddrs(nil, text)
+		addrs, names := candidateAddrs(text)
 		if len(addrs)+names > len(text) {
 			t.Fatalf("%d addresses in %d bytes", len(addrs)+names, len(text))
 		}

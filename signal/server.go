@@ -19,8 +19,11 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -150,7 +153,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !srv.originAllowed(r):
 		srv.refuse(w, http.StatusForbidden, refusedOrigin, "this origin may not connect; see allowed_origins")
 		return
-	case !offers(r, wire.Subprotocol):
+	case !slices.Contains(websocket.Subprotocols(r), wire.Subprotocol):
 		srv.refuse(w, http.StatusBadRequest, refusedSubprotocol, "a WebSocket with the subprotocol "+wire.Subprotocol+" is needed here")
 		return
 	}
@@ -160,7 +163,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if reason == refusedAddr {
 			status = http.StatusTooManyRequests
 		}
-		w.Header().Set("Retry-After", seconds(retryAfter))
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 		srv.refuse(w, status, reason, "not now; try again later")
 		return
 	}
@@ -226,12 +229,9 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	srv.mu.Lock()
-	conns := make([]*session, 0, len(srv.conns))
-	for s := range srv.conns {
-		conns = append(conns, s)
-	}
+	left := slices.Collect(maps.Keys(srv.conns))
 	srv.mu.Unlock()
-	for _, s := range conns {
+	for _, s := range left {
 		s.conn.Close()
 	}
 	<-done
@@ -246,24 +246,16 @@ func (srv *Server) sweepUntilStopped() {
 		case <-srv.stop:
 			return
 		case now := <-tick.C:
-			srv.sweep(now)
+			for _, s := range srv.sweep(now) {
+				srv.renewCredential(s, now)
+			}
 		}
 	}
 }
 
-// sweep does what is due: it is the only clock of all sessions and calls.
-func (srv *Server) sweep(now time.Time) {
-	for _, s := range srv.sweepLocked(now) {
-		servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, s.request)
-		s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
-		srv.mu.Lock()
-		s.renewAt = renewalTime(now, expires)
-		srv.mu.Unlock()
-	}
-}
-
-// sweepLocked returns the sessions whose credential wants renewal.
-func (srv *Server) sweepLocked(now time.Time) (renew []*session) {
+// sweep does what is due, being the only clock of all sessions and calls. It
+// returns the sessions whose credential wants renewal.
+func (srv *Server) sweep(now time.Time) (renew []*session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for s := range srv.conns {
@@ -291,10 +283,18 @@ func (srv *Server) sweepLocked(now time.Time) (renew []*session) {
 	return renew
 }
 
+func (srv *Server) renewCredential(s *session, now time.Time) {
+	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, s.request)
+	s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	s.renewAt = renewalTime(now, expires)
+}
+
 // renewalTime is three quarters into a credential's life, zero if it does not
-// expire.
+// expire or already has.
 func renewalTime(now, expires time.Time) time.Time {
-	if expires.IsZero() {
+	if !expires.After(now) {
 		return time.Time{}
 	}
 	return now.Add(expires.Sub(now) / 4 * 3)
@@ -302,28 +302,19 @@ func renewalTime(now, expires time.Time) time.Time {
 
 func (srv *Server) originAllowed(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
-		return true
+	switch len(origins) {
+	case 0:
+		return true // not a browser
+	case 1:
+		origin := normalOrigin(origins[0])
+		_, host, _ := strings.Cut(origin, "://")
+		return host != "" && host == strings.ToLower(r.Host) || srv.origins[origin]
 	}
-	origin := normalOrigin(origins[0])
-	if len(origins) > 1 {
-		return false
-	}
-	_, host, ok := strings.Cut(origin, "://")
-	return ok && host == strings.ToLower(r.Host) || srv.origins[origin]
+	return false
 }
 
 func normalOrigin(origin string) string {
 	return strings.ToLower(strings.TrimSuffix(origin, "/"))
-}
-
-func offers(r *http.Request, subprotocol string) bool {
-	for _, offered := range websocket.Subprotocols(r) {
-		if offered == subprotocol {
-			return true
-		}
-	}
-	return false
 }
 
 func socketAddr(r *http.Request) netip.Addr {

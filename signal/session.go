@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -67,7 +66,7 @@ func newSession(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.P
 		return nil
 	})
 	conn.SetCloseHandler(func(code int, _ string) error {
-		s.finishWith(code, "", wire.ReasonGone) // the echo that RFC 6455 §5.5.1 asks for
+		s.closeWith(code, "", wire.ReasonGone) // the echo that RFC 6455 §5.5.1 asks for
 		return nil
 	})
 	return s
@@ -234,5 +233,3 @@ func badField(field, sentence string) *wire.Error {
 func rateLimited(wait time.Duration, sentence string) *wire.Error {
 	return &wire.Error{Code: wire.CodeRateLimited, Message: sentence, RetryAfter: int(math.Ceil(wait.Seconds()))}
 }
-
-func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }

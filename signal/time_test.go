@@ -55,13 +55,15 @@ func TestDead(t *testing.T) {
 		a, b := h.guest("a"), h.guest("b")
 		a.join("x")
 		start := time.Now()
-		go func() {
+		together(func() {
 			b.join("x")
 			b.conn.SetPingHandler(func(string) error { return nil }) // no pong
 			b.expectClose(wire.CloseDead)
-		}()
-		a.expect("peer-joined")
-		a.expect("peer-left", "session", b.session, "reason", "gone")
+			b.conn.Close()
+		}, func() {
+			a.expect("peer-joined")
+			a.expect("peer-left", "session", b.session, "reason", "gone")
+		})
 		if took := time.Since(start); took < wire.DeadAfter || took > wire.DeadAfter+sweepInterval+closeGrace {
 			t.Errorf("dead after %v", took)
 		}
@@ -193,24 +195,24 @@ func TestShutdown(t *testing.T) {
 		h := newMemoryHarness(t, nil)
 		a, b := h.pair("x")
 		mute := h.dial() // never says hello
-		stuck := h.guest("stuck")
-		_ = stuck // never reads
-		done := make(chan error)
+		h.guest("stuck") // never reads
 		start := time.Now()
-		go func() { done <- h.srv.Shutdown(context.Background()) }()
-		for _, c := range []*client{a, b} {
-			go func() {
+		toldToGo := func(c *client) func() {
+			return func() {
 				c.expect("going-away", "retryAfter", int(retryAfter.Seconds()))
 				c.expectClose(wire.CloseGoingAway)
-			}()
+			}
 		}
-		mute.expectClose(wire.CloseGoingAway)
-		if _, resp, err := h.dialer.Dial(h.url, nil); err == nil || resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("dial: %v, %v, want 503", resp, err)
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		together(toldToGo(a), toldToGo(b), func() {
+			mute.expectClose(wire.CloseGoingAway)
+			if _, resp, err := h.dialer.Dial(h.url, nil); err == nil || resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("dial: %v, %v, want 503", resp, err)
+			}
+		}, func() {
+			if err := h.srv.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
 		if took := time.Since(start); took != closeGrace {
 			t.Errorf("took %v, want the %v that the stuck client has", took, closeGrace)
 		}
