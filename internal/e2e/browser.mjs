@@ -63,6 +63,13 @@ export class Stage {
     page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => log.push(`uncaught: ${error.stack ?? error.message}`));
     page.on('requestfailed', (request) => log.push(`failed: ${request.url()}: ${request.failure()?.errorText}`));
+    page.on('websocket', (socket) => {
+      /** @param {string} way */
+      const frame = (way) => (/** @type {{ payload: string | Buffer }} */ { payload }) => log.push(`${way} ${String(payload).slice(0, 200)}`);
+      socket.on('framesent', frame('>'));
+      socket.on('framereceived', frame('<'));
+      socket.on('close', () => log.push('the WebSocket closed'));
+    });
     page.on('crash', () => log.push('the page crashed'));
     this.#pages.push({ name, page, log });
     return page;

@@ -42,14 +42,15 @@ export async function room(stage, plan, step) {
   step('chat works both ways');
   await Promise.all([a.watch(), b.watch()]);
   step('both pictures move');
-  const { path } = await a.path();
+  await Promise.all([a.path('direct'), b.path('direct')]);
+  step('both paths are direct');
   await cid.join(id);
   const full = await cid.notice('full');
   step('a third is told that the room is full');
   await ben.page.close();
   await a.others(0);
   step('ann sees that ben is gone');
-  return { path, full };
+  return { full };
 }
 
 /**

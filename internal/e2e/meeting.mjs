@@ -8,7 +8,7 @@ import { Room, online } from './pages.mjs';
 /**
  * The people meet, talk both ways and see each other move.
  * @param {Stage} stage
- * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, camera?: boolean })[] }} plan
+ * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, camera?: boolean })[], path: string }} plan
  * @param {(what: string) => void} step
  */
 export async function meet(stage, plan, step) {
@@ -29,6 +29,7 @@ export async function meet(stage, plan, step) {
   step('chat works both ways');
   const frames = await Promise.all(rooms.map((room) => room.watch()));
   step('both pictures move');
-  const paths = await Promise.all(rooms.map((room) => room.path()));
+  const paths = await Promise.all(rooms.map((room) => room.path(plan.path)));
+  step(`both paths are ${plan.path}`);
   return { frames, paths };
 }

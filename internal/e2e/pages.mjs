@@ -108,10 +108,13 @@ export class Room {
     });
   }
 
-  /** Waits until the path to the other is known, and returns how it is named and described. */
-  async path() {
-    const path = this.page.getByTestId('path').and(this.page.locator('[data-path=direct], [data-path=relayed]')).first();
-    await path.waitFor();
-    return { path: await path.getAttribute('data-path'), text: await path.innerText() };
+  /**
+   * Waits until the page names the path to the other so, and returns how it describes it. ICE may have begun with another.
+   * @param {string} path direct or relayed
+   */
+  async path(path) {
+    const shown = this.page.locator(`[data-testid=path][data-path=${path}]`).first();
+    await shown.waitFor();
+    return shown.innerText();
   }
 }

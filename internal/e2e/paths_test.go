@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -51,8 +52,6 @@ guests = "never"
 	return s, config, ca
 }
 
-type path struct{ Path, Text string }
-
 // TestPaths is what turnpike is for: two people behind whatever NATs talk and see each other,
 // through the relay where nothing else connects them, and only there.
 func TestPaths(t *testing.T) {
@@ -61,14 +60,16 @@ func TestPaths(t *testing.T) {
 	s, config, ca := open(t, lab)
 	for i, test := range []struct {
 		a, b netlab.Kind
-		want string
+		path string
+		over [2]string // what each side says that its own half of the path is over
 	}{
-		{netlab.Symmetric, netlab.Symmetric, "relayed"},
-		{netlab.Symmetric, netlab.UDPBlocked, "relayed"},
-		{netlab.UDPBlocked, netlab.UDPBlocked, "relayed"},
-		{netlab.PortRestricted, netlab.Symmetric, "relayed"},
-		{netlab.FullCone, netlab.FullCone, "direct"},
-		{netlab.PortRestricted, netlab.PortRestricted, "direct"},
+		{netlab.Symmetric, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}},
+		{netlab.Symmetric, netlab.UDPBlocked, "relayed", [2]string{"UDP", "TCP"}},
+		{netlab.UDPBlocked, netlab.UDPBlocked, "relayed", [2]string{"TCP", "TCP"}},
+		{netlab.PortRestricted, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}},
+		{netlab.FullCone, netlab.FullCone, "direct", [2]string{"UDP", "UDP"}},
+		{netlab.AddressRestricted, netlab.PortRestricted, "direct", [2]string{"UDP", "UDP"}},
+		{netlab.PortRestricted, netlab.PortRestricted, "direct", [2]string{"UDP", "UDP"}},
 	} {
 		t.Run(test.a.String()+" x "+test.b.String(), func(t *testing.T) {
 			type person struct {
@@ -83,11 +84,11 @@ func TestPaths(t *testing.T) {
 				host := lab.Behind(kind, fmt.Sprintf("%s%d", name, i))
 				people = append(people, person{at(t, host, ca), name, link})
 			}
-			var report struct{ Paths []path }
-			drive(t, "meet", map[string]any{"people": people}, &report)
-			for _, got := range report.Paths {
-				if got.Path != test.want {
-					t.Errorf("the page says %q (%s), want %s", got.Path, got.Text, test.want)
+			var report struct{ Paths []string }
+			drive(t, "meet", map[string]any{"people": people, "path": test.path}, &report)
+			for side, got := range report.Paths {
+				if !strings.Contains(got, "over "+test.over[side]) {
+					t.Errorf("%s's page says %q, want over %s", people[side].Name, got, test.over[side])
 				}
 			}
 		})

@@ -154,10 +154,11 @@ func (l *Lab) Behind(kind Kind, name string) *Host {
 }
 
 // Name lets every host of the lab, also those to come, resolve name to the address of h.
-// It goes by /etc/hosts, thus only programs started by [Host.Command] see it.
+// It goes by /etc/hosts, thus only programs started by [Host.Command] see it. The name stands there with a
+// final dot too, since Chromium appends one to the names of STUN and TURN servers.
 func (l *Lab) Name(name string, h *Host) {
 	l.t.Helper()
-	l.names = append(l.names, fmt.Sprintf("%s %s\n", h.addr, name))
+	l.names = append(l.names, fmt.Sprintf("%s %s %s.\n", h.addr, name, name))
 	for _, h := range l.hosts {
 		l.writeNames(h)
 	}
