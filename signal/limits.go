@@ -14,7 +14,7 @@ type Limits struct {
 	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
-	RoomsPerSession int  // 16, calls' rooms not counted
+	RoomsPerSession int  // 16; a call's room is never refused
 	QueueMessages   int  // that wait for a client that reads slowly; 1,024
 	QueueBytes      int  // likewise; 1 MiB
 

@@ -1,0 +1,166 @@
+package signal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"turnpike/auth"
+)
+
+// checkInvariants holds that everything that points to something is pointed
+// back at.
+func checkInvariants(t *testing.T, srv *Server) {
+	t.Helper()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for id, s := range srv.sessions {
+		if s.id != id || s.ended || srv.users[s.user.id] != s.user || !slices.Contains(s.user.sessions, s) {
+			t.Errorf("session %s: id %s, ended %v, user %v", id, s.id, s.ended, s.user)
+		}
+		for _, r := range s.rooms {
+			if srv.rooms[r.id] != r || !r.has(s) {
+				t.Errorf("session %s is in room %s, which does not have it", id, r.id)
+			}
+		}
+	}
+	for id, u := range srv.users {
+		if len(u.sessions) == 0 || srv.names[u.canonical] != u {
+			t.Errorf("user %s has %d sessions; the name %s is of %v", id, len(u.sessions), u.canonical, srv.names[u.canonical])
+		}
+		if u.call != nil && (srv.calls[u.call.id] != u.call || u.call.caller.user != u && u.call.callee != u) {
+			t.Errorf("user %s is in a call that is over, or another's", id)
+		}
+	}
+	if len(srv.names) != len(srv.users) {
+		t.Errorf("%d names of %d users", len(srv.names), len(srv.users))
+	}
+	for id, r := range srv.rooms {
+		if len(r.members) == 0 || len(r.members) > r.size {
+			t.Errorf("room %s has %d of %d", id, len(r.members), r.size)
+		}
+		for _, s := range r.members {
+			if srv.sessions[s.id] != s || !slices.Contains(s.rooms, r) {
+				t.Errorf("room %s has session %s, which is not in it", id, s.id)
+			}
+		}
+	}
+	for id, c := range srv.calls {
+		if c.caller.user.call != c || c.callee.call != c || srv.sessions[c.caller.id] != c.caller {
+			t.Errorf("call %s: its users are not in it", id)
+		}
+		if c.room == nil && len(c.ringing) == 0 {
+			t.Errorf("call %s rings nowhere", id)
+		}
+		if c.room != nil && (c.room.call != c || !c.room.has(c.caller) || !c.room.has(c.answered)) {
+			t.Errorf("call %s is answered, but not both are in its room", id)
+		}
+	}
+}
+
+// TestInvariants lets clients do random things at once, again and again, and
+// looks at what the server remembers each time that all is quiet.
+func TestInvariants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, rounds = 12, 200
+		h := newMemoryHarness(t, func(cfg *Config) {
+			unlimited(cfg)
+			cfg.Limits.RoomsPerSession = 3
+		})
+		type actor struct {
+			*client
+			mu    sync.Mutex
+			calls []string // heard of
+		}
+		connect := func(i int) *actor {
+			role := []auth.Role{auth.RoleMember, auth.RoleGuest}[i%2]
+			user := fmt.Sprint("user", i/2*2%8) // some have several sessions
+			a := &actor{client: h.welcome(testTicket(user, user, role))}
+			go func() {
+				for {
+					m, err := a.client.read()
+					if err != nil {
+						return
+					}
+					if id, ok := m["call"].(string); ok {
+						a.mu.Lock()
+						a.calls = append(a.calls, id)
+						a.mu.Unlock()
+					}
+				}
+			}()
+			return a
+		}
+		actors := make([]*actor, clients)
+		for i := range actors {
+			actors[i] = connect(i)
+		}
+		did := map[string]bool{}
+		for round := range rounds {
+			rng := rand.New(rand.NewPCG(1, uint64(round)))
+			for i, a := range actors {
+				other := actors[rng.IntN(clients)]
+				room := fmt.Sprint("room", rng.IntN(3))
+				call := "none"
+				a.mu.Lock()
+				if len(a.calls) > 0 {
+					call = a.calls[len(a.calls)-1]
+				}
+				a.mu.Unlock()
+				switch n := rng.IntN(20); {
+				case n < 5:
+					a.send(msg{"type": "join", "room": room, "create": true, "size": 2 + rng.IntN(3)})
+				case n < 7:
+					a.send(msg{"type": "leave", "room": room})
+				case n < 10:
+					a.signalTo(other.client, room, candidate("192.0.2.1"))
+				case n < 13:
+					a.send(msg{"type": "call", "to": other.user})
+				case n < 18:
+					a.send(msg{"type": []string{"accept", "accept", "decline", "cancel", "hangup"}[n-13], "call": call})
+				case n == 18:
+					a.send(msg{"type": "bye"})
+					a.conn.Close()
+					actors[i] = connect(i)
+				default:
+					a.conn.Close()
+					actors[i] = connect(i)
+				}
+			}
+			synctest.Wait()
+			checkInvariants(t, h.srv)
+			for kind, is := range map[string]bool{"rooms": h.srv.Stats().Rooms > 0, "calls": h.srv.Stats().Calls > 0, "answered": h.answered()} {
+				did[kind] = did[kind] || is
+			}
+			if t.Failed() {
+				t.Fatalf("after round %d", round)
+			}
+		}
+		if !did["rooms"] || !did["calls"] || !did["answered"] {
+			t.Errorf("the clients did too little: %v", did)
+		}
+		for _, a := range actors {
+			a.conn.Close()
+		}
+		synctest.Wait()
+		checkInvariants(t, h.srv)
+		if st := h.srv.Stats(); st != (Stats{}) {
+			t.Errorf("left %+v", st)
+		}
+	})
+}
+
+// answered reports whether there is an answered call.
+func (h *harness) answered() bool {
+	h.srv.mu.Lock()
+	defer h.srv.mu.Unlock()
+	for _, c := range h.srv.calls {
+		if c.room != nil {
+			return true
+		}
+	}
+	return false
+}
