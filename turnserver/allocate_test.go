@@ -1,0 +1,520 @@
+package turnserver
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"math"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
+)
+
+// testScope is what signaling would say.
+type testScope struct {
+	mu     sync.Mutex
+	ended  map[string]bool
+	peers  map[netip.Addr]bool // of every session
+	asking func(session string)
+}
+
+func newScope(peers ...netip.Addr) *testScope {
+	s := &testScope{ended: make(map[string]bool), peers: make(map[netip.Addr]bool)}
+	for _, p := range peers {
+		s.peers[p] = true
+	}
+	return s
+}
+
+func (s *testScope) MayRelay(session string, ip netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[ip]
+}
+
+func (s *testScope) SessionLive(session string) bool {
+	s.mu.Lock()
+	live, asking := !s.ended[session], s.asking
+	s.mu.Unlock()
+	if asking != nil {
+		asking(session)
+	}
+	return live
+}
+
+func (s *testScope) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func dialSession(t testing.TB, s *Server, network, session string) *testClient {
+	t.Helper()
+	return dialAs(t, s, network, testCredentials().MintSession(session, "alice", time.Hour))
+}
+
+func TestAllocateAnswer(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, func(cfg *Config) { cfg.Software = "turnpike test" })
+		c := dialREST(t, s, network, "alice")
+		res := c.accept(stun.MethodAllocate, transport(transportUDP))
+		relayed := addressIn(t, res, stun.AttrXORRelayedAddress)
+		if relayed.Addr() != loopback || relayed.Port() < 49152 {
+			t.Errorf("relayed address %v", relayed)
+		}
+		if got := addressIn(t, res, stun.AttrXORMappedAddress); got != c.addr() {
+			t.Errorf("mapped address %v, want %v", got, c.addr())
+		}
+		if got := lifetimeIn(t, res); got != defaultLifetime {
+			t.Errorf("lifetime %v", got)
+		}
+		var software stun.Software
+		if err := software.GetFrom(res); err != nil || software.String() != "turnpike test" {
+			t.Errorf("software %q, %v", software, err)
+		}
+		if s.Allocations() != 1 || counterOf(t, s, "allocations_made", "") != 1 {
+			t.Errorf("%d allocations", s.Allocations())
+		}
+	})
+}
+
+func TestAllocateRefusals(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		for name, row := range map[string]struct {
+			code  int
+			attrs []stun.Setter
+		}{
+			"no transport":        {400, nil},
+			"transport too short": {400, []stun.Setter{attribute{stun.AttrRequestedTransport, []byte{transportUDP}}}},
+			"TCP":                 {442, []stun.Setter{transport(6)}},
+			"transport 0":         {442, []stun.Setter{transport(0)}},
+			"family 3":            {440, []stun.Setter{transport(transportUDP), addressFamily(3)}},
+			"family 0":            {440, []stun.Setter{transport(transportUDP), addressFamily(0)}},
+			"family too short":    {400, []stun.Setter{transport(transportUDP), attribute{stun.AttrRequestedAddressFamily, []byte{1}}}},
+			"no IPv6 relay":       {440, []stun.Setter{transport(transportUDP), addressFamily(familyIPv6)}},
+			"lifetime too short":  {400, []stun.Setter{transport(transportUDP), attribute{stun.AttrLifetime, []byte{1, 2}}}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				before := counterOf(t, s, "error_responses", map[int]string{400: "400", 440: "440", 442: "442"}[row.code])
+				dialREST(t, s, network, "alice").refuse(row.code, stun.MethodAllocate, row.attrs...)
+				if counterOf(t, s, "error_responses", map[int]string{400: "400", 440: "440", 442: "442"}[row.code]) != before+1 {
+					t.Error("the error was not counted")
+				}
+			})
+		}
+		if s.Allocations() != 0 {
+			t.Errorf("%d allocations were made", s.Allocations())
+		}
+	})
+}
+
+func TestLifetime(t *testing.T) {
+	s := startServer(t, nil)
+	refreshed := dialREST(t, s, "udp", "bob")
+	refreshed.allocate()
+	for asked, want := range map[uint32]time.Duration{
+		1: defaultLifetime, 599: defaultLifetime, 600: defaultLifetime, 601: 601 * time.Second,
+		1800: 30 * time.Minute, 3600: maxLifetime, 3601: maxLifetime, math.MaxUint32: maxLifetime,
+		0: defaultLifetime, // an Allocate that asks for nothing gets the default
+	} {
+		c := dialREST(t, s, "udp", "alice")
+		if got := lifetimeIn(t, c.accept(stun.MethodAllocate, transport(transportUDP), lifetime(asked))); got != want {
+			t.Errorf("Allocate for %d s is granted %v, want %v", asked, got, want)
+		}
+		if asked == 0 {
+			continue
+		}
+		if got := lifetimeIn(t, refreshed.accept(stun.MethodRefresh, lifetime(asked))); got != want {
+			t.Errorf("Refresh for %d s is granted %v, want %v", asked, got, want)
+		}
+	}
+	if got := lifetimeIn(t, refreshed.accept(stun.MethodRefresh)); got != defaultLifetime {
+		t.Errorf("Refresh with no lifetime is granted %v", got)
+	}
+	refreshed.refuse(400, stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{1}})
+}
+
+func TestExpiry(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s, clock := startClocked(t, nil)
+		c := dialREST(t, s, network, "alice")
+		c.allocate()
+		clock.advance(defaultLifetime - time.Second)
+		s.sweep()
+		c.accept(stun.MethodRefresh, lifetime(1200))
+		clock.advance(defaultLifetime)
+		s.sweep()
+		if s.Allocations() != 1 {
+			t.Fatal("a refreshed allocation ended early")
+		}
+		clock.advance(defaultLifetime)
+		s.sweep()
+		if s.Allocations() != 0 {
+			t.Fatal("an expired allocation lives on")
+		}
+		c.refuse(437, stun.MethodRefresh)
+		c.allocate() // the five-tuple is free again
+	})
+}
+
+func TestAllocationMaxAge(t *testing.T) {
+	s, clock := startClocked(t, func(cfg *Config) { cfg.Limits.AllocationMaxAge = 25 * time.Minute })
+	c := dialREST(t, s, "udp", "alice")
+	if got := lifetimeIn(t, c.accept(stun.MethodAllocate, transport(transportUDP), lifetime(3600))); got != 25*time.Minute {
+		t.Errorf("Allocate is granted %v", got)
+	}
+	clock.advance(20 * time.Minute)
+	if got := lifetimeIn(t, c.accept(stun.MethodRefresh)); got > 5*time.Minute || got < 4*time.Minute {
+		t.Errorf("Refresh at 20 minutes is granted %v", got)
+	}
+	clock.advance(5 * time.Minute)
+	s.sweep()
+	if s.Allocations() != 0 {
+		t.Error("an allocation outlived the greatest age")
+	}
+}
+
+func TestRetransmission(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		c := dialREST(t, s, network, "alice").challenged()
+		m := c.build(stun.MethodAllocate, transport(transportUDP), lifetime(1800))
+		first := c.wantCode(c.roundTrip(m), 0)
+		c.accept(stun.MethodRefresh, lifetime(700)) // does not change what the Allocate was granted
+		if again := c.roundTrip(m); !bytes.Equal(first.Raw, again.Raw) {
+			t.Errorf("answered %v, and the retransmission %v", first, again)
+		}
+		c.refuse(437, stun.MethodAllocate, transport(transportUDP)) // another transaction is none
+		if s.Allocations() != 1 {
+			t.Errorf("%d allocations", s.Allocations())
+		}
+	})
+}
+
+func TestRefreshEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		c := dialREST(t, s, network, "alice")
+		for range 2 {
+			c.allocate()
+			if got := lifetimeIn(t, c.accept(stun.MethodRefresh, lifetime(0))); got != 0 {
+				t.Errorf("ended with lifetime %v", got)
+			}
+			if s.Allocations() != 0 {
+				t.Fatal("Refresh with 0 ended nothing")
+			}
+		}
+		peer := peerAddr(netip.AddrPortFrom(loopback, 9))
+		c.refuse(437, stun.MethodRefresh, lifetime(0))
+		c.refuse(437, stun.MethodRefresh)
+		c.refuse(437, stun.MethodCreatePermission, peer)
+		c.refuse(437, stun.MethodChannelBind, channelNumber(minChannel), peer)
+	})
+}
+
+func TestRefreshFamily(t *testing.T) {
+	c := dialREST(t, startServer(t, nil), "udp", "alice")
+	c.allocate()
+	c.accept(stun.MethodRefresh, addressFamily(familyIPv4))
+	c.refuse(443, stun.MethodRefresh, addressFamily(familyIPv6), lifetime(0))
+	c.refuse(440, stun.MethodRefresh, addressFamily(7), lifetime(0))
+	c.accept(stun.MethodRefresh)
+}
+
+// TestAnotherUser sends from the five-tuple of an allocation with credentials that are good, but not its own. An Allocate is 437 as
+// for anyone (RFC 8656 §7.2), the rest 441 (§5).
+func TestAnotherUser(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		peer := peerAddr(netip.AddrPortFrom(peerIP, 9))
+		for name, other := range map[string]auth.Credential{
+			"another user":             mintREST(t, "mallory", time.Hour),
+			"the user's other session": mintREST(t, "alice", 2*time.Hour),
+			"signaling's":              testCredentials().MintSession("S1", "alice", time.Hour),
+		} {
+			c := dialREST(t, s, network, "alice")
+			c.allocate()
+			c.as(other)
+			c.refuse(441, stun.MethodRefresh, lifetime(0))
+			c.refuse(441, stun.MethodCreatePermission, peer)
+			c.refuse(441, stun.MethodChannelBind, channelNumber(minChannel), peer)
+			c.refuse(437, stun.MethodAllocate, transport(transportUDP))
+			if s.Allocations() != 1 {
+				t.Fatalf("%s could end the allocation", name)
+			}
+			c.as(mintREST(t, "alice", time.Hour))
+			s.EndUser("alice")
+		}
+	})
+}
+
+func TestQuotas(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, func(cfg *Config) {
+			cfg.Scope = newScope()
+			cfg.Limits = Limits{AllocationsPerSession: 2, AllocationsPerUser: 1, Allocations: 4}
+		})
+		dialSession(t, s, network, "S1").expectAllocate(0)
+		second := dialSession(t, s, network, "S1").expectAllocate(0)
+		dialSession(t, s, network, "S1").expectAllocate(486)
+		dialREST(t, s, network, "alice").expectAllocate(0)
+		dialREST(t, s, network, "alice").expectAllocate(486)
+		dialAs(t, s, network, mintREST(t, "alice", 2*time.Hour)).expectAllocate(486) // a user is one, whichever credential
+		dialREST(t, s, network, "bob").expectAllocate(0)
+		dialREST(t, s, network, "carol").expectAllocate(508)
+		second.accept(stun.MethodRefresh, lifetime(0))
+		dialSession(t, s, network, "S1").expectAllocate(0)
+		if s.Allocations() != 4 {
+			t.Errorf("%d allocations", s.Allocations())
+		}
+	})
+}
+
+// expectAllocate asks for an allocation and checks the answer's code.
+func (c *testClient) expectAllocate(want int) *testClient {
+	c.t.Helper()
+	c.wantCode(c.do(stun.MethodAllocate, transport(transportUDP)), want)
+	return c
+}
+
+// countingHandler counts log records by message.
+type countingHandler struct {
+	slog.Handler
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func newCountingHandler() *countingHandler {
+	return &countingHandler{Handler: slog.DiscardHandler, seen: make(map[string]int)}
+}
+
+func (h *countingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *countingHandler) Handle(_ context.Context, r slog.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen[r.Message]++
+	return nil
+}
+
+func (h *countingHandler) total() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, v := range h.seen {
+		n += v
+	}
+	return n
+}
+
+// freePort returns a UDP port that nobody holds at an address, for now.
+func freePort(t *testing.T, ip netip.Addr) uint16 {
+	t.Helper()
+	conn := listenAt(t, ip)
+	defer conn.Close()
+	return addrPortOf(conn.LocalAddr()).Port()
+}
+
+func TestPortsRunOut(t *testing.T) {
+	handler := newCountingHandler()
+	port := freePort(t, loopback)
+	s, clock := startClocked(t, func(cfg *Config) {
+		cfg.MinPort, cfg.MaxPort = port, port
+		cfg.Log = slog.New(handler)
+	})
+	first := dialREST(t, s, "udp", "alice")
+	if got := first.allocate(); got.Port() != port {
+		t.Fatalf("relayed port %d, want %d", got.Port(), port)
+	}
+	for range 3 {
+		dialREST(t, s, "udp", "bob").expectAllocate(508)
+	}
+	if got := handler.total(); got != 1 {
+		t.Errorf("logged %d times within a minute: %v", got, handler.seen)
+	}
+	clock.advance(warnInterval)
+	dialREST(t, s, "udp", "bob").expectAllocate(508)
+	if got := handler.total(); got != 2 {
+		t.Errorf("logged %d times in two minutes: %v", got, handler.seen)
+	}
+	first.accept(stun.MethodRefresh, lifetime(0))
+	last := dialREST(t, s, "udp", "bob").expectAllocate(0)
+	last.accept(stun.MethodRefresh, lifetime(0))
+
+	// A port that another program holds is stepped over, and is no port of ours.
+	foreign := listenAt(t, loopback)
+	taken := addrPortOf(foreign.LocalAddr()).Port()
+	s = startServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = taken, taken })
+	dialREST(t, s, "udp", "carol").expectAllocate(508)
+	if s.Allocations() != 0 {
+		t.Error("a refused allocation was counted")
+	}
+	_ = foreign.Close()
+	dialREST(t, s, "udp", "carol").expectAllocate(0)
+}
+
+// TestPortsAreRandom: an outsider cannot guess the next relayed port.
+func TestPortsAreRandom(t *testing.T) {
+	const low, high, n = 50000, 50999, 12
+	s := startServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = low, high })
+	seen, neighbours := make(map[uint16]bool), 0
+	var last uint16
+	for range n {
+		port := dialREST(t, s, "udp", "alice").allocate().Port()
+		if port < low || port > high || seen[port] {
+			t.Errorf("port %d is out of range, or held twice", port)
+		}
+		if seen[port] = true; port == last+1 || port == last-1 {
+			neighbours++
+		}
+		last = port
+	}
+	if neighbours > n/2 {
+		t.Errorf("of %d ports %d stand next to the one before", n, neighbours)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	s := startServer(t, nil)
+	c := dialREST(t, s, "udp", "alice")
+	c.allocate()
+	s.Drain()
+	dialREST(t, s, "udp", "alice").expectAllocate(508)
+	c.accept(stun.MethodRefresh)
+	dial(t, s, "udp").barrier() // Binding is still answered
+}
+
+func TestIPv6Relays(t *testing.T) {
+	_ = listenAt(t, netip.IPv6Loopback()) // or skip
+	s := startServer(t, func(cfg *Config) {
+		cfg.Relay = append(cfg.Relay, RelayAddress{Local: netip.IPv6Loopback()})
+	})
+	onBoth(t, func(t *testing.T, network string) {
+		for _, row := range []struct {
+			attrs []stun.Setter
+			want  netip.Addr
+		}{
+			{nil, loopback},
+			{[]stun.Setter{addressFamily(familyIPv4)}, loopback},
+			{[]stun.Setter{addressFamily(familyIPv6)}, netip.IPv6Loopback()},
+		} {
+			if got := dialREST(t, s, network, "alice").allocate(row.attrs...); got.Addr() != row.want {
+				t.Errorf("relayed address %v, want one at %v", got, row.want)
+			}
+		}
+		c := dialREST(t, s, network, "alice")
+		c.allocate(addressFamily(familyIPv6))
+		c.refuse(443, stun.MethodCreatePermission, peerAddr(netip.AddrPortFrom(loopback, 9)))
+		c.refuse(443, stun.MethodRefresh, addressFamily(familyIPv4))
+		c.accept(stun.MethodRefresh, addressFamily(familyIPv6))
+	})
+}
+
+func TestExternalAddress(t *testing.T) {
+	external := netip.MustParseAddr("203.0.113.9")
+	s := startServer(t, func(cfg *Config) { cfg.Relay[0].External = external })
+	c := dialREST(t, s, "udp", "alice")
+	res := c.accept(stun.MethodAllocate, transport(transportUDP))
+	if got := addressIn(t, res, stun.AttrXORRelayedAddress); got.Addr() != external || got.Port() < 49152 {
+		t.Errorf("relayed address %v, want one at %v", got, external)
+	}
+	if got := addressIn(t, res, stun.AttrXORMappedAddress); got != c.addr() {
+		t.Errorf("mapped address %v", got)
+	}
+}
+
+func TestSessionMustLive(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		scope := newScope()
+		s := startServer(t, func(cfg *Config) { cfg.Scope = scope })
+		c := dialSession(t, s, network, "S1").expectAllocate(0)
+		scope.set(func() { scope.ended["S1"] = true })
+		dialSession(t, s, network, "S1").expectAllocate(403)
+		c.accept(stun.MethodRefresh) // a signaling outage kills no healthy relay
+		dialSession(t, s, network, "S2").expectAllocate(0)
+		dialREST(t, s, network, "alice").expectAllocate(0)
+		dialAs(t, s, network, testCredentials().MintRelayOnly("alice", time.Hour)).expectAllocate(0)
+	})
+}
+
+// TestSessionEndsMeanwhile kicks a session between the question whether it lives and the allocation.
+func TestSessionEndsMeanwhile(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		scope := newScope()
+		s := startServer(t, func(cfg *Config) { cfg.Scope = scope })
+		scope.asking = func(session string) {
+			scope.set(func() { scope.ended[session] = true })
+			s.EndSession(session)
+		}
+		dialSession(t, s, network, "S1").expectAllocate(403)
+		waitFor(t, "the relayed port to be free", func() bool { return s.Allocations() == 0 && heldPorts(s) == 0 })
+	})
+}
+
+// heldPorts counts the relayed ports that are in use or reserved.
+func heldPorts(s *Server) (n int) {
+	for _, r := range s.relays {
+		for i := range r.slots {
+			if r.slots[i].Load() != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func TestEndSessionAndUser(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		s1, s2 := dialSession(t, s, network, "S1").expectAllocate(0), dialSession(t, s, network, "S2").expectAllocate(0)
+		again := dialSession(t, s, network, "S1").expectAllocate(0)
+		alice, bob := dialREST(t, s, network, "alice").expectAllocate(0), dialREST(t, s, network, "bob").expectAllocate(0)
+
+		s.EndSession("")
+		s.EndUser("")
+		s.EndSession("alice")
+		s.EndUser("S1")
+		if s.Allocations() != 5 {
+			t.Fatalf("%d allocations live, want 5", s.Allocations())
+		}
+		s.EndSession("S1")
+		s1.refuse(437, stun.MethodRefresh)
+		again.refuse(437, stun.MethodRefresh)
+		s2.accept(stun.MethodRefresh)
+		s.EndUser("alice")
+		alice.refuse(437, stun.MethodRefresh)
+		bob.accept(stun.MethodRefresh)
+		if s.Allocations() != 2 || heldPorts(s) != 2 {
+			t.Errorf("%d allocations and %d ports are left, want 2", s.Allocations(), heldPorts(s))
+		}
+	})
+}
+
+// TestCloseWhileAllocating: Close ends what is being made at that moment, too, and returns.
+func TestCloseWhileAllocating(t *testing.T) {
+	for range 20 {
+		s := startServer(t, nil)
+		begun, wg := make(chan struct{}, 4), sync.WaitGroup{}
+		for i := range cap(begun) {
+			c := dialREST(t, s, []string{"udp", "tcp"}[i%2], "alice").challenged()
+			request := c.build(stun.MethodAllocate, transport(transportUDP)).Raw
+			wg.Go(func() {
+				_, _ = c.conn.Write(request)
+				begun <- struct{}{}
+			})
+		}
+		<-begun
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if s.Allocations() != 0 || heldPorts(s) != 0 {
+			t.Fatalf("%d allocations and %d ports are left", s.Allocations(), heldPorts(s))
+		}
+	}
+}
