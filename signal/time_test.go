@@ -196,6 +196,7 @@ func TestShutdown(t *testing.T) {
 		a, b := h.pair("x")
 		mute := h.dial() // never says hello
 		h.guest("stuck") // never reads
+		synctest.Wait()  // until the server knows of all of them
 		start := time.Now()
 		toldToGo := func(c *client) func() {
 			return func() {
