@@ -14,9 +14,11 @@ func FuzzConfigFile(f *testing.F) {
 	f.Add("[turn]\nrealm = \"a\\u0007b\"\nallow_peers = [\"10.0.0.0/99\"]\n")
 	f.Fuzz(func(t *testing.T, data string) {
 		cfg := defaultConfig("state")
-		for _, err := range cfg.parse("fuzz.toml", data) {
-			if s := err.Error(); !strings.HasPrefix(s, "fuzz.toml") {
-				t.Errorf("%q does not say which file", s)
+		if bad := cfg.parse("fuzz.toml", data); len(bad) > 0 {
+			for _, err := range bad {
+				if s := err.Error(); !strings.HasPrefix(s, "fuzz.toml") {
+					t.Errorf("%q does not say which file", s)
+				}
 			}
 			return
 		}

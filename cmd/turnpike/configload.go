@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -161,7 +162,7 @@ func (c *Config) parse(name, data string) []error {
 		}
 	}
 	r.table("", top)
-	slices.SortStableFunc(r.bad, func(a, b *configError) int { return a.line - b.line })
+	slices.SortFunc(r.bad, func(a, b *configError) int { return cmp.Or(a.line-b.line, strings.Compare(a.key, b.key)) })
 	errs := make([]error, len(r.bad))
 	for i, e := range r.bad {
 		errs[i] = e
@@ -209,7 +210,7 @@ func (r *fileReader) take(name string, raw any) error {
 		return k.value.fromTOML(raw)
 	}
 	if r.sections[name] {
-		return fmt.Errorf("is a table; write [%s] on a line of its own and its keys below", name)
+		return fmt.Errorf("has no value but keys; write [%s] on a line of its own and the keys below", name)
 	}
 	return r.unknown(name)
 }
@@ -231,19 +232,23 @@ type tomlFunc func(raw any) error
 
 func (f *tomlFunc) UnmarshalTOML(raw any) error { return (*f)(raw) }
 
-// unknown suggests the key that a misspelt one is nearest to.
+// unknown suggests the key that a misspelt one is nearest to, if one is near.
 func (r *fileReader) unknown(name string) error {
+	known := slices.Concat(slices.Sorted(maps.Keys(r.keys)), slices.Sorted(maps.Keys(r.sections)))
 	best, distance := "", 4
-	for _, known := range append(slices.Collect(maps.Keys(r.keys)), slices.Collect(maps.Keys(r.sections))...) {
-		d := editDistance(name, known)
-		if strings.HasSuffix(known, "."+name) { // the right key in the wrong table
-			d = 0
+	for _, k := range known {
+		if strings.HasSuffix(k, "."+name) { // the right key in the wrong table
+			best = k
+			break
 		}
-		if d < distance || d == distance && known < best {
-			best, distance = known, d
+		if max(len(name)-len(k), len(k)-len(name)) >= distance {
+			continue
+		}
+		if d := editDistance(name, k); d < distance {
+			best, distance = k, d
 		}
 	}
-	if distance < 4 {
+	if best != "" {
 		return fmt.Errorf("there is no such key; did you mean %s?", best)
 	}
 	return errors.New("there is no such key; `turnpike config` lists all there are")
