@@ -1,0 +1,198 @@
+package turnserver
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+func TestChannelBindRefusals(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c := dialREST(t, s, network, "alice")
+		c.allocate()
+		good := peerAddr(at("127.0.0.2"))
+		for name, row := range map[string]struct {
+			code  int
+			attrs []stun.Setter
+		}{
+			"below the range":   {400, []stun.Setter{channelNumber(minChannel - 1), good}},
+			"above the range":   {400, []stun.Setter{channelNumber(maxChannel + 1), good}},
+			"reserved":          {400, []stun.Setter{channelNumber(0x7FFF), good}},
+			"channel 0":         {400, []stun.Setter{channelNumber(0), good}},
+			"channel 0xFFFF":    {400, []stun.Setter{channelNumber(0xFFFF), good}},
+			"no channel":        {400, []stun.Setter{good}},
+			"channel too short": {400, []stun.Setter{attribute{stun.AttrChannelNumber, []byte{0x40, 0}}, good}},
+			"no peer":           {400, []stun.Setter{channelNumber(minChannel)}},
+			"peer too short":    {400, []stun.Setter{channelNumber(minChannel), attribute{stun.AttrXORPeerAddress, []byte{0, 1, 2}}}},
+			"denied peer":       {403, []stun.Setter{channelNumber(minChannel), peerAddr(at("10.0.0.1"))}},
+			"other family":      {443, []stun.Setter{channelNumber(minChannel), peerAddr(at("2606:4700::1111"))}},
+		} {
+			c.refuse(row.code, stun.MethodChannelBind, row.attrs...)
+			if permissionsOf(s) != 0 {
+				t.Fatalf("%s: a permission was made", name)
+			}
+		}
+		c.bind(minChannel, at("127.0.0.2"))
+		c.bind(maxChannel, at("127.0.0.3"))
+	})
+}
+
+func TestChannelConflicts(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s, clock := startClocked(t, allowLoopback)
+		c := dialREST(t, s, network, "alice")
+		c.allocate(lifetime(3600))
+		first, second := at("127.0.0.2"), netip.AddrPortFrom(peerIP, 10)
+		conflict := func(channel uint16, peer netip.AddrPort) {
+			t.Helper()
+			c.refuse(400, stun.MethodChannelBind, channelNumber(channel), peerAddr(peer))
+		}
+		c.bind(0x4001, first)
+		conflict(0x4002, first)
+		conflict(0x4001, second)
+		c.bind(0x4001, first)
+		c.bind(0x4002, second)
+		conflict(0x4001, second) // each bound, but not to each other
+
+		clock.advance(channelLifetime)
+		s.sweep()
+		c.bind(0x4001, second)
+		c.bind(0x4002, first)
+	})
+}
+
+func TestChannelLimit(t *testing.T) {
+	s := startServer(t, func(cfg *Config) {
+		allowLoopback(cfg)
+		cfg.Limits.ChannelsPerAllocation = 2
+	})
+	c := dialREST(t, s, "udp", "alice")
+	c.allocate()
+	peer := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(peerIP, port) }
+	c.bind(0x4001, peer(1))
+	c.bind(0x4002, peer(2))
+	c.refuse(508, stun.MethodChannelBind, channelNumber(0x4003), peerAddr(peer(3)))
+	c.bind(0x4001, peer(1))
+}
+
+// TestChannelExpires: ten minutes after its last binding a channel is unbound. Its permission goes after five, unless renewed.
+func TestChannelExpires(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s, clock := startClocked(t, allowLoopback)
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		relayed := c.allocate(lifetime(3600))
+		both := func(word string) {
+			t.Helper()
+			c.sendChannel(minChannel, []byte(word))
+			peer.want(relayed, []byte(word))
+			peer.send(relayed, []byte(word))
+			c.wantData(minChannel, peer.addr, []byte(word))
+		}
+		neither := func(word string) {
+			t.Helper()
+			up, down := counterOf(t, s, "packets_dropped", "no_channel"), counterOf(t, s, "packets_dropped", "no_permission")
+			c.sendChannel(minChannel, []byte(word))
+			peer.send(relayed, []byte(word))
+			waitCounted(t, s, "packets_dropped", "no_channel", up+1)
+			waitCounted(t, s, "packets_dropped", "no_permission", down+1)
+		}
+		neither("before")
+		c.bind(minChannel, peer.addr) // makes the permission, too
+		both("bound")
+		clock.advance(permissionLifetime)
+		neither("permission expired")
+		s.sweep()
+		neither("permission swept")
+		c.permit(peer.addr)
+		both("permission revived") // the channel was bound all the while
+		c.bind(minChannel, peer.addr)
+		clock.advance(channelLifetime - time.Second)
+		s.sweep()
+		c.permit(peer.addr)
+		both("rebound")
+		clock.advance(time.Second)
+		s.sweep()
+
+		// The permission lives, so the peer's data comes as an indication.
+		c.sendChannel(minChannel, []byte("unbound"))
+		peer.send(relayed, []byte("unbound"))
+		c.wantData(0, peer.addr, []byte("unbound"))
+		c.bind(minChannel+1, peer.addr)
+		c.sendChannel(minChannel+1, []byte("another"))
+		peer.want(relayed, []byte("another"))
+		if up, down := flowsOf(s); up != 1 || down != 1 {
+			t.Errorf("the flow table holds %d flows up and %d down, want 1", up, down)
+		}
+	})
+}
+
+// flowsOf counts what the flow tables hold.
+func flowsOf(s *Server) (up, down int) {
+	for _, sh := range s.shards {
+		sh.mu.RLock()
+		up, down = up+len(sh.flows.up), down+len(sh.flows.down)
+		sh.mu.RUnlock()
+	}
+	return up, down
+}
+
+func TestChannelDataNotRelayed(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		relayed := c.allocate()
+		c.bind(minChannel, peer.addr)
+		c.sendChannel(minChannel+1, []byte("unbound"))
+		c.sendChannel(maxChannel, []byte("unbound"))
+		if network == "udp" { // on a stream these end it
+			c.write([]byte{0x40, 0x00, 0x00, 0x05, 'c', 'u', 't', '!'})
+			c.write([]byte{0x50, 0x00, 0x00, 0x01, 'x', 0, 0, 0})
+		}
+		c.sendChannel(minChannel, []byte("bound"))
+		peer.want(relayed, []byte("bound"))
+		c.wantSilence()
+		waitCounted(t, s, "packets_dropped", "no_channel", 2)
+		if network == "udp" {
+			waitCounted(t, s, "packets_dropped", "malformed", 2)
+		}
+		// Padding on UDP is allowed, and is not data (RFC 8656 §12.5).
+		c.write([]byte{0x40, 0x00, 0x00, 0x05, 'p', 'a', 'd', 'd', '?', 0, 0, 0})
+		peer.want(relayed, []byte("padd?"))
+	})
+}
+
+// TestChannelsEndWithTheAllocation: nothing of an allocation outlives it in the flow table, whenever it ends.
+func TestChannelsEndWithTheAllocation(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c, peer := dialREST(t, s, network, "alice"), netip.AddrPortFrom(peerIP, 9)
+		c.allocate()
+		c.bind(minChannel, peer)
+		var a *allocation
+		for _, sh := range s.shards {
+			for _, live := range sh.owned(func(*allocation) bool { return true }) {
+				a = live
+			}
+		}
+		c.accept(stun.MethodRefresh, lifetime(0))
+
+		// A request that found the allocation just before it ended.
+		if got := a.shard.bind(a, minChannel+1, s.destinationOf(endpointOf(peer)), s.now(), &s.cfg.Limits); got != gone {
+			t.Errorf("binding a channel of an ended allocation: %v", got)
+		}
+		if got := a.shard.permit(a, [][16]byte{endpointOf(peer).ip}, s.now(), 10); got != gone {
+			t.Errorf("permitting a peer of an ended allocation: %v", got)
+		}
+		if a.shard.refresh(a, s.now()) {
+			t.Error("an ended allocation was refreshed")
+		}
+		if up, down := flowsOf(s); up != 0 || down != 0 {
+			t.Errorf("the flow table holds %d flows up and %d down", up, down)
+		}
+		c.sendChannel(minChannel, []byte("late"))
+		waitCounted(t, s, "packets_dropped", "no_channel", 1)
+	})
+}
