@@ -177,7 +177,7 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 	w := t.srv.workers.get(t.shard)
 	defer t.srv.workers.put(w)
 
-	limit := headroom + maxDatagram
+	limit := headroom + maxMessage
 	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])
 	for start < end {
 		size, ok := frameSize(b.bytes[start:end])
@@ -204,7 +204,7 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 }
 
 // frameSize returns how long the frame at the front of b is, padding included, 0 if more bytes are needed to tell, and false
-// if it is no frame that a client may send.
+// if it is no frame that a client may send. No frame is longer than maxMessage.
 func frameSize(b []byte) (int, bool) {
 	if len(b) == 0 {
 		return 0, true
@@ -218,11 +218,10 @@ func frameSize(b []byte) (int, bool) {
 	// In int: with padding, a 16-bit length can pass 65535.
 	length := int(binary.BigEndian.Uint16(b[2:]))
 	if isChannelData(b[0]) {
-		size := channelHeaderSize + pad4(length)
-		return size, size <= maxDatagram
+		return channelHeaderSize + pad4(length), true
 	}
 	size := stunHeaderSize + length
-	if size > maxDatagram || length%4 != 0 {
+	if length%4 != 0 {
 		return 0, false
 	}
 	if binary.BigEndian.Uint16(b) != typeSendIndication && size > maxRequest {
