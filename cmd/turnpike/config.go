@@ -12,7 +12,7 @@ import (
 	"turnpike/turnserver"
 )
 
-// Config is everything that an operator can set. The keys, their order and their meaning are DESIGN's; keys() binds
+// Config is everything that an operator can set. The names of the keys are a contract; keys() binds
 // each to its field, and the file, the variables, the flags, `turnpike config` and the help all go by that one table.
 type Config struct {
 	PublicHost   string // without brackets when it is an IPv6 address; empty: found out

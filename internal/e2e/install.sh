@@ -11,6 +11,7 @@ needed="
   ip                 iproute2
   nft                nftables
   certutil           libnss3-tools
+  systemd-analyze    systemd
   turnutils_uclient  coturn
   node               nodejs
   npm                npm
