@@ -91,6 +91,9 @@ type stream struct {
 	tuple fiveTuple
 	out   sendQueue
 
+	// Owned by serve.
+	begun bool // a frame was served
+
 	// Guarded by mu.
 	mu          sync.Mutex
 	allocations int // 1 or 0, but for the moment in which one expires while the next is made
@@ -181,12 +184,14 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])
 	for start < end {
 		size, ok := frameSize(b.bytes[start:end])
-		if !ok {
+		// ChannelData is never first; HTTP would pass for it.
+		if !ok || !t.begun && isChannelData(b.bytes[start]) {
 			t.srv.counters.drop(streamBadFrame)
 			return false
 		}
 		if size > 0 && size <= end-start {
 			w.handle(c, b.bytes[:], start, start+size)
+			t.begun = true
 			start += size
 			continue
 		}
