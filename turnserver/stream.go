@@ -76,6 +76,7 @@ func (s *Server) serveStream(conn net.Conn, shard *shard) {
 	}
 	s.mu.Unlock()
 	if !ok {
+		s.counters.drop(streamTooMany)
 		_ = conn.Close()
 		return
 	}
