@@ -1,7 +1,7 @@
 // @ts-check
 // Two people follow a link to one room, each in a browser on a host of their own.
 
-import { Room, online } from './pages.mjs';
+import { Home, Room, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 
@@ -32,4 +32,21 @@ export async function meet(stage, plan, step) {
   const paths = await Promise.all(rooms.map((room, i) => room.path(plan.path, plan.people[i].over)));
   step(`both paths are ${plan.path}`);
   return { frames, paths };
+}
+
+/**
+ * Who comes without a good invite is told why they cannot come in.
+ * @param {Stage} stage
+ * @param {{ place: import('./browser.mjs').Place, links: { url: string, code: string }[] }} plan
+ * @param {(what: string) => void} step
+ */
+export async function stranger(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  for (const { url, code } of plan.links) {
+    const page = await stage.page(browser, code);
+    await page.goto(url);
+    const notice = await new Home(page).notice(code);
+    step(`${code}: ${notice.split('\n')[0]}`);
+  }
+  return {};
 }

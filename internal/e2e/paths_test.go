@@ -88,3 +88,20 @@ func TestPaths(t *testing.T) {
 		})
 	}
 }
+
+// TestStranger shows the door to those without an invite that holds.
+func TestStranger(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	s, config, ca := open(t, lab)
+	type link struct {
+		URL  string `json:"url"`
+		Code string `json:"code"`
+	}
+	good := s.link(t, config, "standup")
+	forged := good[:len(good)-6] + "AAAAAA"
+	drive(t, "stranger", map[string]any{
+		"place": at(t, lab.Behind(netlab.Symmetric, "alice"), ca),
+		"links": []link{{publicURL, "invite-required"}, {publicURL + "/r/standup", "invite-required"}, {forged, "unauthorized"}},
+	})
+}
