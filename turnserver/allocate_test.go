@@ -447,10 +447,12 @@ func TestSessionEndsMeanwhile(t *testing.T) {
 	onBoth(t, func(t *testing.T, network string) {
 		scope := newScope()
 		s := startServer(t, func(cfg *Config) { cfg.Scope = scope })
-		scope.asking = func(session string) {
-			scope.set(func() { scope.ended[session] = true })
-			s.EndSession(session)
-		}
+		scope.set(func() {
+			scope.asking = func(session string) {
+				scope.set(func() { scope.ended[session] = true })
+				s.EndSession(session)
+			}
+		})
 		dialSession(t, s, network, "S1").expectAllocate(403)
 		waitFor(t, "the relayed port to be free", func() bool { return s.Allocations() == 0 && heldPorts(s) == 0 })
 	})

@@ -115,12 +115,8 @@ func TestSmallSizesInARow(t *testing.T) {
 			peer.want(relayed, pattern(size))
 			c.wantData(minChannel, peer.addr, pattern(size))
 		}
-		if got := counterOf(t, s, "packets_relayed", "up"); got != 80 {
-			t.Errorf("%d packets were counted up", got)
-		}
-		if got := counterOf(t, s, "bytes_relayed", "down"); got != 40*39/2 {
-			t.Errorf("%d bytes were counted down", got)
-		}
+		waitCounted(t, s, "packets_relayed", "up", 80)
+		waitCounted(t, s, "bytes_relayed", "down", 40*39/2)
 	})
 }
 
