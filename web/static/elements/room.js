@@ -82,7 +82,7 @@ export class RoomPage extends HTMLElement {
     this.#enterWhenOnline = false;
     if (!isRoomId(this.roomId)) return this.#block(wordsOf('bad-room'));
     const { session } = this.app;
-    const client = await session.settled();
+    const client = (await session.settled()) ?? session.client;
     if (this.#ended.signal.aborted || client.state === 'closed') return;
     try {
       const options = { create: create || session.isInvitedTo(this.roomId), size: this.#room?.size ?? 2 };

@@ -16,7 +16,7 @@ import { HOME } from './tickets.js';
  * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] asked at every connection
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] another name to try; undefined gives up
- * @property {AbortSignal} [signal] ends the client, at whatever stage
+ * @property {AbortSignal} [signal] gives up waiting for the first welcome
  * @property {typeof WebSocket} [WebSocket] default: the platform's
  * @property {typeof RTCPeerConnection} [RTCPeerConnection] default: the platform's
  *
@@ -79,7 +79,6 @@ export class Client extends Emitter {
     this.rooms = new Map();
     /** @type {Map<string, Call>} by id */
     this.calls = new Map();
-    options.signal?.addEventListener('abort', () => this.#fail(options.signal?.reason), { signal: this.#end.signal });
   }
 
   /**
@@ -87,12 +86,16 @@ export class Client extends Emitter {
    * for as long as it takes. Rejects with what time will not heal: `unauthorized`, `name-taken`, `invite-required`...
    */
   open() {
-    return new Promise((resolve, reject) => {
-      this.options.signal?.throwIfAborted();
-      this.on('state', ({ detail }) => detail === 'online' && resolve(undefined), { signal: this.#end.signal });
-      this.on('closed', ({ detail }) => reject(detail.error ?? new TurnpikeError('closed')), { once: true });
+    const { signal } = this.options;
+    const settled = new AbortController();
+    const opened = new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      signal?.addEventListener('abort', () => this.#fail(signal.reason), { signal: settled.signal });
+      this.on('state', ({ detail }) => detail === 'online' && resolve(undefined), { signal: settled.signal });
+      this.on('closed', ({ detail }) => reject(detail.error ?? new TurnpikeError('closed')), { signal: settled.signal });
       this.#run();
     });
+    return opened.finally(() => settled.abort());
   }
 
   /**

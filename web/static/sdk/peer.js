@@ -106,7 +106,7 @@ export class Peer extends Emitter {
       if (description) await this.#receiveDescription(description);
       else if (candidate !== undefined) await this.#receiveCandidate(candidate);
     } catch (error) {
-      if (this.state !== 'closed') this.emit('error', error);
+      this.#failed(error);
     }
   }
 
@@ -119,7 +119,7 @@ export class Peer extends Emitter {
   async share(media) {
     this.#sent = { ...media };
     this.#tellMedia();
-    if (this.#prepared) await this.#attach();
+    if (this.#prepared) await this.#attach().catch((error) => this.#failed(error));
   }
 
   /**
@@ -170,7 +170,7 @@ export class Peer extends Emitter {
       await this.connection.setLocalDescription();
       this.#sendDescription();
     } catch (error) {
-      if (this.state !== 'closed') this.emit('error', error);
+      this.#failed(error);
     } finally {
       this.#makingOffer = false;
     }
@@ -254,6 +254,11 @@ export class Peer extends Emitter {
       }
       await transceiver.sender.replaceTrack(track);
     }));
+  }
+
+  /** @param {unknown} error of a step that is nobody's to wait for; what a closed connection refuses is no error */
+  #failed(error) {
+    if (this.state !== 'closed') this.emit('error', error);
   }
 
   #tellMedia() {
