@@ -163,6 +163,17 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// TestRefreshTooLate: what has expired is not revived, even if no sweep has come by.
+func TestRefreshTooLate(t *testing.T) {
+	s, clock := startClocked(t, nil)
+	c := dialREST(t, s, "udp", "alice")
+	c.allocate()
+	clock.advance(defaultLifetime)
+	c.refuse(437, stun.MethodRefresh)
+	s.sweep()
+	c.allocate()
+}
+
 func TestAllocationMaxAge(t *testing.T) {
 	s, clock := startClocked(t, func(cfg *Config) { cfg.Limits.AllocationMaxAge = 25 * time.Minute })
 	c := dialREST(t, s, "udp", "alice")
