@@ -98,6 +98,21 @@ func TestTooLargeForAPeer(t *testing.T) {
 	other.wantData(minChannel, relayed, []byte("still here"))
 }
 
+// TestSendFails: what the system refuses to send is counted, and harms nothing.
+func TestSendFails(t *testing.T) {
+	s := startServer(t, allowLoopback)
+	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
+	relayed, nowhere := c.allocate(), netip.AddrPortFrom(peerIP, 0)
+	c.permit(peer.addr)
+	c.bind(minChannel, nowhere)
+	c.indicate(nowhere, []byte("x"))
+	c.sendChannel(minChannel, []byte("x"))
+	c.indicate(peer.addr, []byte("after"))
+	peer.want(relayed, []byte("after"))
+	waitCounted(t, s, "packets_dropped", "send_failed", 2)
+	waitCounted(t, s, "packets_relayed", "up", 1)
+}
+
 // TestSmallSizesInARow relays without gaps, so that padding that is missing or counted as data shifts what follows.
 func TestSmallSizesInARow(t *testing.T) {
 	onBoth(t, func(t *testing.T, network string) {

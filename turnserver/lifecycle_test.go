@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -142,13 +143,77 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// TestEverythingAtOnce lets clients make, use and end relays while their users are ended, the sweep goes round and the server is asked
+// and closed. What comes of each request is open; what is left in the end is not.
+func TestEverythingAtOnce(t *testing.T) {
+	s, clock := startClocked(t, allowLoopback)
+	peer := at("127.0.0.2")
+	var clients, others sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 6 {
+		user := []string{"alice", "bob"}[i%2]
+		c := dialREST(t, s, []string{"udp", "tcp"}[i/3], user).challenged()
+		clients.Go(func() {
+			for n := range 60 {
+				for _, m := range [][]byte{
+					c.build(stun.MethodAllocate, transport(transportUDP)).Raw,
+					c.build(stun.MethodCreatePermission, peerAddr(at("127.0.0.3"))).Raw,
+					c.build(stun.MethodChannelBind, channelNumber(minChannel), peerAddr(peer)).Raw,
+					channelMessage(minChannel, pattern(n), true),
+					sendIndication(t, peer, pattern(n)),
+					c.build(stun.MethodRefresh, lifetime(uint32(n%2*600))).Raw,
+				} {
+					if _, err := c.conn.Write(m); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				c.barrier()
+				c.queued = nil
+				clock.advance(time.Second) // less, in sum, than a nonce holds
+			}
+		})
+	}
+	for _, disturb := range []func(){
+		func() { s.EndUser("alice") }, s.sweep, func() { _ = s.Counters(); _ = s.Addrs() }, s.readOwnHost,
+	} {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					disturb()
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	clients.Wait()
+	close(stop)
+	others.Wait()
+	if live, held := s.Allocations(), heldPorts(s); live != held {
+		t.Errorf("%d allocations live, and hold %d ports", live, held)
+	}
+	for _, user := range []string{"alice", "bob"} {
+		s.EndUser(user)
+	}
+	if up, down := flowsOf(s); s.Allocations() != 0 || heldPorts(s) != 0 || up != 0 || down != 0 {
+		t.Errorf("%d allocations, %d ports, %d and %d flows are left", s.Allocations(), heldPorts(s), up, down)
+	}
+}
+
 func TestDefaultRelayAddresses(t *testing.T) {
 	addrs, err := DefaultRelayAddresses()
 	if err != nil {
 		t.Skip("this host has no address to relay from: ", err)
 	}
+	first, err := firstGlobalUnicast() // what is left without a default route
+	if err != nil {
+		t.Error(err)
+	}
 	s := newServer(t, nil)
-	for _, a := range addrs {
+	for _, a := range append(addrs, first...) {
 		if !s.isOwnHost(a) || a.IsLoopback() || a.IsUnspecified() {
 			t.Errorf("%v is no address to relay from", a)
 		}
