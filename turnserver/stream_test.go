@@ -254,6 +254,33 @@ func TestClientThatNeverReads(t *testing.T) {
 	})
 }
 
+// TestClientThatReadsSlowly in false time: as long as it reads at all, its stream lives, and all that was queued comes.
+func TestClientThatReadsSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		var q sendQueue
+		var wg sync.WaitGroup
+		q.init(far, wg.Go)
+		queued, n := pattern(maxQueued), 0
+		if !q.send(queued) {
+			t.Fatal("the queue is smaller than it says")
+		}
+		for buf := make([]byte, 1024); n < len(queued); time.Sleep(time.Second) {
+			got, err := near.Read(buf)
+			if err != nil || !bytes.Equal(buf[:got], queued[n:n+got]) {
+				t.Fatalf("after %d bytes: %v", n, err)
+			}
+			n += got
+		}
+		wg.Wait()
+		if !q.send(nil) {
+			t.Error("the stream was given up")
+		}
+		wg.Wait()
+	})
+}
+
 // TestFloodedClient floods the relayed address of a client that does not read: what it costs is bounded and counted, another
 // client notices nothing, and when it reads again it finds whole frames.
 func TestFloodedClient(t *testing.T) {
