@@ -50,7 +50,7 @@ func at(t *testing.T, host *netlab.Host, ca *authority) place {
 // drive plays one scenario of drive.mjs, and logs its steps. A scenario that fails ends the test.
 func drive(t *testing.T, scenario string, plan map[string]any) {
 	t.Helper()
-	ctx, cancel := within(t, 90*time.Second)
+	ctx, cancel := within(t, 2*time.Minute)
 	defer cancel()
 	plan["artifacts"] = t.ArtifactDir()
 	input, err := json.Marshal(plan)
