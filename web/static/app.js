@@ -1,16 +1,4 @@
 // @ts-check
-import './elements/chat.js';
-import './elements/controls.js';
-import './elements/home.js';
-import './elements/name.js';
-import './elements/notice.js';
-import './elements/online.js';
-import './elements/path.js';
-import './elements/ring.js';
-import './elements/ringing.js';
-import './elements/room.js';
-import './elements/status.js';
-import './elements/tile.js';
 import { find } from './dom.js';
 import { HomePage } from './elements/home.js';
 import { Notice } from './elements/notice.js';

@@ -95,6 +95,18 @@ test('a request ends with its signal, its time limit, or the connection', async 
   await assert.rejects(client.join('e'), { code: 'closed' });
 });
 
+test('a room that is entered after its signal aborted is left', async () => {
+  const { client, socket } = await signedIn();
+  const abort = new AbortController();
+  const aborted = assert.rejects(client.join('standup', { signal: abort.signal }), (reason) => reason === 'enough');
+  await settle();
+  abort.abort('enough');
+  await aborted;
+  await socket.answer('join', joined);
+  socket.take('leave');
+  assert.equal(client.rooms.size, 0);
+});
+
 test('no more requests wait than a bound', async () => {
   const { client } = await signedIn();
   const requests = Array.from({ length: 300 }, () => client.join('x').catch((error) => error.code));

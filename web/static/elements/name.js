@@ -96,7 +96,7 @@ export class NameForm extends HTMLElement {
   /** @param {string} problem */
   #complain(problem) {
     write(this, '.field-error', problem);
-    this.#input.toggleAttribute('aria-invalid', problem !== '');
+    this.#input.setAttribute('aria-invalid', String(problem !== ''));
   }
 }
 

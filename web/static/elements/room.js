@@ -96,7 +96,7 @@ export class RoomPage extends HTMLElement {
 
   /** @param {unknown} error */
   #notEntered(error) {
-    if (this.#ended.signal.aborted) return;
+    if (this.#ended.signal.aborted || codeOf(error) === 'closed') return; // Under another name we enter anew.
     if (['offline', 'timeout'].includes(codeOf(error))) {
       this.#enterWhenOnline = true;
       return;

@@ -107,10 +107,13 @@ export class Client extends Emitter {
    * @throws {TurnpikeError} `not-existing`, `full`, `forbidden`, `bad-message`
    */
   async join(id, { create, size, signal } = {}) {
-    const joined = await this.request({ type: 'join', room: id?.toLowerCase(), create, size }, signal);
-    const room = this.rooms.get(joined.room);
-    if (!room) throw new TurnpikeError('closed', 'The room was left before it was entered.');
-    return room;
+    signal?.throwIfAborted();
+    const joining = this.request({ type: 'join', room: id?.toLowerCase(), create, size }).then((joined) => {
+      const room = this.rooms.get(joined.room);
+      if (!room) throw new TurnpikeError('closed', 'The room was left before it was entered.');
+      return room;
+    });
+    return abortable(joining, signal, (room) => room.leave());
   }
 
   /**
@@ -123,15 +126,12 @@ export class Client extends Emitter {
    */
   async call(user, { signal } = {}) {
     signal?.throwIfAborted();
-    // An aborted request may be ringing already, so it is not the request that the signal ends.
-    const ringing = await this.request({ type: 'call', to: user });
-    const call = this.calls.get(ringing.call);
-    if (!call) throw new TurnpikeError('no-such-call', 'The call has ended.');
-    if (signal?.aborted) {
-      await call.cancel();
-      signal.throwIfAborted();
-    }
-    return call;
+    const calling = this.request({ type: 'call', to: user }).then((ringing) => {
+      const call = this.calls.get(ringing.call);
+      if (!call) throw new TurnpikeError('no-such-call', 'The call has ended.');
+      return call;
+    });
+    return abortable(calling, signal, (call) => call.cancel());
   }
 
   /** Says farewell: the session and its relays end. Resolves when the server has closed. */
@@ -158,15 +158,14 @@ export class Client extends Emitter {
    * For Room and Call.
    *
    * @param {ClientMessage} message
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<any>}
+   * @returns {Promise<any>} the answer
    */
-  async request(message, signal) {
+  async request(message) {
     if (this.state === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
     if (this.state !== 'online' || !this.#connection) {
       throw new TurnpikeError('offline', 'There is no connection to the server.');
     }
-    return this.#connection.request(message, signal);
+    return this.#connection.request(message);
   }
 
   async #run() {
@@ -364,4 +363,28 @@ export class Client extends Emitter {
     this.state = state;
     this.emit('state', state);
   }
+}
+
+/**
+ * What is asked for, unless the signal aborts first. The server may be doing it by then, so it is undone once it is
+ * done.
+ *
+ * @template T
+ * @param {Promise<T>} asked
+ * @param {AbortSignal | undefined} signal
+ * @param {(done: T) => unknown} undo
+ * @returns {Promise<T>}
+ */
+function abortable(asked, signal, undo) {
+  if (!signal) return asked;
+  const settled = new AbortController();
+  /** @type {Promise<never>} */
+  const aborted = new Promise((_, reject) => {
+    const abort = () => {
+      reject(signal.reason);
+      asked.then(undo, () => {});
+    };
+    signal.addEventListener('abort', abort, { signal: settled.signal });
+  });
+  return Promise.race([asked, aborted]).finally(() => settled.abort());
 }

@@ -40,8 +40,9 @@ const KINDS = ['audio', 'video'];
  * negotiation" has it (https://www.w3.org/TR/webrtc/#perfect-negotiation-example).
  *
  * The session with the smaller id is polite. The other one makes the first offer, so that glare is the exception; it
- * is handled all the same. Chat has a data channel with id 0, agreed on beforehand; audio and video have a transceiver
- * each from the start, so that a camera turned on later needs no negotiation.
+ * is handled all the same. Audio and video have a transceiver each from the start, so that a camera turned on later
+ * needs no negotiation. The data channel "chat" is agreed on beforehand, with id 0; it carries JSON, of which the types
+ * `{type: 'chat', text, at}` and `{type: 'media', audio, video}` are known and others are ignored.
  *
  * @extends {Emitter<PeerEvents>}
  */
