@@ -165,43 +165,35 @@ func TestSendWithMore(t *testing.T) {
 func TestRelayToRelay(t *testing.T) {
 	external := netip.MustParseAddr("203.0.113.9")
 	s := startServer(t, func(cfg *Config) { cfg.Relay[0].External = external })
-	networks, bools := []string{"udp", "tcp"}, []bool{false, true}
-	for _, from := range networks {
-		for _, to := range networks {
-			for _, fromChannel := range bools {
-				for _, toChannel := range bools {
-					for _, fromInside := range bools {
-						for _, toInside := range bools {
-							name := fmt.Sprintf("%s to %s, channels %v %v, inside %v %v", from, to, fromChannel, toChannel, fromInside, toInside)
-							t.Run(name, func(t *testing.T) {
-								a := hopEnd{testClient: dialREST(t, s, from, "alice"), channel: fromChannel, inside: fromInside}
-								b := hopEnd{testClient: dialREST(t, s, to, "bob"), channel: toChannel, inside: toInside}
-								ra, rb := a.allocate(), b.allocate()
-								if ra.Addr() != external {
-									t.Fatal("relayed address", ra)
-								}
-								a.meet(rb)
-								b.meet(ra)
-								before := counterOf(t, s, "packets_relayed_in_memory", "")
-								sizes := []int{0, 1, 2, 3, 4, 1200, 1471, mostInIndication}
-								for _, size := range sizes {
-									a.sendTo(pattern(size))
-									b.wantFrom(pattern(size))
-									b.sendTo(pattern(size))
-									a.wantFrom(pattern(size))
-								}
-								if got := counterOf(t, s, "packets_relayed_in_memory", "") - before; got != uint64(2*len(sizes)) {
-									t.Errorf("%d packets went in memory", got)
-								}
-								// Lest the next client get this one's port from the system, and with it its allocation.
-								a.accept(stun.MethodRefresh, lifetime(0))
-								b.accept(stun.MethodRefresh, lifetime(0))
-							})
-						}
-					}
-				}
+	for mix := range 1 << 6 {
+		is := func(bit int) bool { return mix>>bit&1 == 1 }
+		networks := map[bool]string{false: "udp", true: "tcp"}
+		from, to := networks[is(0)], networks[is(1)]
+		name := fmt.Sprintf("%s to %s, channels %v %v, inside %v %v", from, to, is(2), is(3), is(4), is(5))
+		t.Run(name, func(t *testing.T) {
+			a := hopEnd{testClient: dialREST(t, s, from, "alice"), channel: is(2), inside: is(4)}
+			b := hopEnd{testClient: dialREST(t, s, to, "bob"), channel: is(3), inside: is(5)}
+			ra, rb := a.allocate(), b.allocate()
+			if ra.Addr() != external {
+				t.Fatal("relayed address", ra)
 			}
-		}
+			a.meet(rb)
+			b.meet(ra)
+			before := counterOf(t, s, "packets_relayed_in_memory", "")
+			sizes := []int{0, 1, 2, 3, 4, 1200, 1471, mostInIndication}
+			for _, size := range sizes {
+				a.sendTo(pattern(size))
+				b.wantFrom(pattern(size))
+				b.sendTo(pattern(size))
+				a.wantFrom(pattern(size))
+			}
+			if got := counterOf(t, s, "packets_relayed_in_memory", "") - before; got != uint64(2*len(sizes)) {
+				t.Errorf("%d packets went in memory", got)
+			}
+			// Lest the next client get this one's port from the system, and with it its allocation.
+			a.accept(stun.MethodRefresh, lifetime(0))
+			b.accept(stun.MethodRefresh, lifetime(0))
+		})
 	}
 }
 

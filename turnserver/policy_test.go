@@ -4,10 +4,9 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v3"
-
-	"time"
 )
 
 // deniedPeers are addresses that no relay reaches by default, with the reason that is counted.
