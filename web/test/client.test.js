@@ -1,17 +1,22 @@
 // @ts-check
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, mock, test } from 'node:test';
-import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
+import { afterEach, beforeEach, test } from 'node:test';
+import { FakePeerConnection, FakeSocket, FakeTimers, settle, welcome } from './fakes.js';
 import { Client, connect } from '../static/sdk/turnpike.js';
 
 /** @type {Client[]} */
 const clients = [];
 
-beforeEach(() => mock.timers.enable({ apis: ['setTimeout'] }));
+/** @type {FakeTimers} */
+let timers;
+
+beforeEach(() => {
+  timers = new FakeTimers();
+});
 
 afterEach(() => {
   for (const client of clients.splice(0)) client.close();
-  mock.timers.reset();
+  timers.restore();
   FakeSocket.made = [];
 });
 
@@ -84,7 +89,7 @@ test('a request ends with its signal, its time limit, or the connection', async 
   await aborted;
   const late = assert.rejects(client.join('b'), { code: 'timeout' });
   await settle();
-  mock.timers.tick(15_000);
+  timers.tick(15_000);
   await late;
   const lost = assert.rejects(client.join('c'), { code: 'offline' });
   await settle();
@@ -167,13 +172,13 @@ test('a lost connection: back as a new session, in the same rooms, to new peers'
   socket.ended(1006, '');
   await settle();
   assert.equal(room.peers.get('s2'), before, 'peers outlive the connection');
-  mock.timers.tick(500);
+  timers.tick(500);
   const next = await FakeSocket.opened();
   assert.notEqual(next, socket);
   await next.answer('hello', welcome({ session: 's3' }));
   assert.deepEqual({ ...next.sent[0], id: '' }, { type: 'join', room: 'standup', create: true, size: 4, id: '' });
   await next.answer('join', { type: 'error', code: 'full', message: '' });
-  mock.timers.tick(5000);
+  timers.tick(5000);
   await settle();
   await next.answer('join', joined);
   assert.equal(client.rooms.get('standup'), room);
@@ -191,7 +196,7 @@ test('a room that cannot be entered again is left', async () => {
   const left = new Promise((resolve) => room.on('left', ({ detail }) => resolve(detail.reason)));
   socket.ended(1001, 'going-away');
   await settle();
-  mock.timers.tick(500);
+  timers.tick(500);
   const next = await FakeSocket.opened();
   await next.answer('hello', welcome({ session: 's3' }));
   await next.answer('join', { type: 'error', code: 'forbidden', message: '' });
@@ -203,10 +208,10 @@ test('going-away is heeded', async () => {
   await socket.say({ type: 'going-away', retryAfter: 7 });
   socket.ended(1001, 'going-away');
   await settle();
-  mock.timers.tick(7000);
+  timers.tick(7000);
   await settle();
   assert.equal(FakeSocket.made.length, 1);
-  mock.timers.tick(500);
+  timers.tick(500);
   await settle();
   assert.equal(FakeSocket.made.length, 2);
   await client.close();
@@ -218,7 +223,7 @@ test('close says farewell, and nothing comes after', async () => {
   socket.take('bye');
   socket.ended(1000, 'bye');
   await closing;
-  mock.timers.tick(60_000);
+  timers.tick(60_000);
   await settle();
   assert.equal(client.state, 'closed');
   assert.equal(FakeSocket.made.length, 1);

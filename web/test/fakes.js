@@ -1,6 +1,52 @@
 // @ts-check
 // A WebSocket whose other end is the test, and RTCPeerConnections that negotiate with one another like real ones.
 
+import { webcrypto } from 'node:crypto';
+
+// What browsers and newer versions of Node.js have, and Debian 12's Node.js 18 lacks.
+globalThis.CustomEvent ??= /** @type {any} */ (class extends Event {
+  /** @param {string} name @param {{ detail?: unknown }} [init] */
+  constructor(name, init) {
+    super(name);
+    this.detail = init?.detail;
+  }
+});
+globalThis.crypto ??= /** @type {any} */ (webcrypto);
+
+/** setTimeout in the test's hands. The mock of node:test loses timers in Node.js 18. */
+export class FakeTimers {
+  #now = 0;
+  #last = 0;
+  /** @type {Map<number, { at: number, run: () => void }>} */
+  #waiting = new Map();
+  #real = { setTimeout, clearTimeout };
+
+  constructor() {
+    globalThis.setTimeout = /** @type {any} */ ((/** @type {() => void} */ run, ms = 0) => {
+      this.#waiting.set(++this.#last, { at: this.#now + ms, run });
+      return this.#last;
+    });
+    globalThis.clearTimeout = /** @type {any} */ ((/** @type {number} */ id) => this.#waiting.delete(id));
+  }
+
+  /** Lets time pass, and what is due happen in its order. @param {number} ms */
+  tick(ms) {
+    const end = this.#now + ms;
+    for (;;) {
+      const [next] = [...this.#waiting].filter(([, timer]) => timer.at <= end).sort(([, a], [, b]) => a.at - b.at);
+      if (!next) break;
+      this.#waiting.delete(next[0]);
+      this.#now = next[1].at;
+      next[1].run();
+    }
+    this.#now = end;
+  }
+
+  restore() {
+    Object.assign(globalThis, this.#real);
+  }
+}
+
 /** Lets everything that is ready to go on do so. */
 export async function settle() {
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
