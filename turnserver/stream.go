@@ -14,7 +14,7 @@ import (
 // slowly does not stretch it, and again from the end of an allocation.
 const setupTime = 30 * time.Second
 
-// maxRequest bounds STUN messages on a stream that are not Send indications. No request needs as much.
+// maxRequest bounds STUN messages that are not Send indications. No request needs as much.
 const maxRequest = 4096
 
 // tcpListener accepts the streams of one listener.
