@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -178,7 +177,11 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 		s.warnFull("turn: the limit of allocations is reached; raise limits.allocations if this host can carry more")
 		return nil, stun.CodeInsufficientCapacity
 	}
-	conn, local, err := address.open(context.Background())
+	bind := openRelayConn
+	if r.w.loop != nil {
+		bind = r.w.loop.openRelay
+	}
+	sock, local, err := address.open(bind)
 	if err != nil {
 		s.quota.give(who)
 		if errors.Is(err, errPortsTaken) {
@@ -192,16 +195,10 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	a := &allocation{
 		shard: r.w.shard, client: *r.c, grant: r.grant, key: r.key,
 		transactionID: r.m.TransactionID, lifetime: min(lifetime, limits.AllocationMaxAge),
-		address: address, conn: conn, local: local, external: local, born: now,
+		address: address, sock: sock, local: local, external: local, born: now,
 	}
 	a.external.ip = address.external.As16()
 	a.expires = now.add(a.lifetime)
-	if !s.startReader() {
-		_ = conn.Close()
-		address.release(local.port)
-		s.quota.give(who)
-		return nil, stun.CodeInsufficientCapacity
-	}
 	// Only once it is in the shard can others end it, which takes back what comes before.
 	address.publish(a)
 	if a.client.stream != nil {
@@ -209,7 +206,7 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)
-	go a.readRelay()
+	sock.start(a)
 	if s.isClosed() || !s.mayAllocate(&a.grant) {
 		a.end() // ended meanwhile, before those who end allocations could see this one
 		return nil, stun.CodeForbidden

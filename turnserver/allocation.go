@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"net"
 	"net/netip"
 	"time"
 
@@ -21,7 +20,7 @@ type allocation struct {
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
 	lifetime      time.Duration                // that the Allocate was granted
 	address       *relayAddress
-	conn          *net.UDPConn
+	sock          relaySocket
 	local         endpoint // the relayed address as bound here
 	external      endpoint // the same as peers see it
 	born          clock
@@ -88,8 +87,7 @@ func (a *allocation) end() {
 	if !a.shard.remove(a) {
 		return
 	}
-	_ = a.conn.Close() // its reader sees this and returns
-	a.address.release(a.local.port)
+	a.sock.close(a)
 	a.shard.srv.quota.give(owner(&a.grant))
 	if a.client.stream != nil {
 		a.client.stream.allocationEnded()

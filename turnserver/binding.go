@@ -45,7 +45,7 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 	size := xorAddressSize(c.tuple.client.addr().Is4())
 	n := stunHeaderSize + attrHeaderSize + size
 
-	out := w.out[:]
+	out := w.answer[:]
 	binary.BigEndian.PutUint16(out, typeBindingSuccess)
 	binary.BigEndian.PutUint32(out[4:], magicCookie)
 	copy(out[8:], transactionID)
@@ -64,5 +64,6 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 		binary.BigEndian.PutUint32(out[n+4:], stun.FingerprintValue(out[:n]))
 	}
 	w.srv.counters.bindings.Add(1)
-	c.send(w.srv, out[:total])
+	c.send(w, out[:total], control)
+	w.flush() // answer is used again
 }

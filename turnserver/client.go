@@ -6,26 +6,33 @@ import "net/netip"
 type client struct {
 	tuple  fiveTuple
 	remote netip.AddrPort // with the zone, if the client is link-local
-	sock   *udpSocket     // nil on a stream
+	sock   clientSocket   // nil on a stream
 	source []byte         // control message that names the address to answer from; nil where the socket has one address
 	stream *stream        // nil on UDP
 }
 
-// send passes one STUN message or, already padded on a stream, one ChannelData message to the client, or reports false if that
-// was not possible, which it counts. It never blocks.
-func (c *client) send(srv *Server, b []byte) bool {
-	if c.stream != nil {
-		if !c.stream.send(b) {
-			srv.counters.drop(dropSlowClient)
-			return false
-		}
-		return true
+// clientSocket is the UDP socket that a client's packets come to.
+type clientSocket interface {
+	// sendTo sends b to the client, now or when w's batch is flushed. Whatever becomes of it, it is counted: b carries size bytes
+	// that a peer sent, or none.
+	sendTo(w *worker, c *client, b []byte, size int)
+}
+
+// control is the size of what no peer sent.
+const control = -1
+
+// send passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks, and
+// counts what becomes of it.
+func (c *client) send(w *worker, b []byte, size int) {
+	if c.stream == nil {
+		c.sock.sendTo(w, c, b, size)
+		return
 	}
-	if _, _, err := c.sock.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		srv.counters.drop(sendFailure(len(b)))
-		return false
+	if !c.stream.send(b) {
+		w.srv.counters.drop(dropSlowClient)
+		return
 	}
-	return true
+	w.srv.counters.sent(down, size)
 }
 
 // largestPayload is the most that a UDP datagram over IPv4 carries.

@@ -27,6 +27,9 @@ type Config struct {
 	DenyPeers   []netip.Prefix // closes further ranges; deny wins
 	Limits      Limits         // zero fields take their defaults
 
+	// Portable serves UDP with a goroutine a socket, as systems without epoll have to, where the default is a loop a CPU.
+	Portable bool
+
 	NonceKey auth.Secret // signs nonces; several nodes that share it accept each other's
 	Log      *slog.Logger
 }

@@ -108,6 +108,13 @@ const (
 
 func (c *counters) drop(r reason) { c.reasons[r].Add(1) }
 
+// sent counts a packet that has left: of size bytes that are relayed, or control.
+func (c *counters) sent(d direction, size int) {
+	if size != control {
+		c.relayed(d, size)
+	}
+}
+
 func (c *counters) relayed(d direction, n int) {
 	c.packets[d].Add(1)
 	c.bytes[d].Add(uint64(n))

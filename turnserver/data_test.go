@@ -373,12 +373,14 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 			return func() {
 				n := copy(b.bytes[headroom:], packet)
 				w.handle(&a.client, b.bytes[:], headroom, headroom+n)
+				w.flush()
 			}
 		}
 		downward := func(from netip.AddrPort) func() {
 			return func() {
 				n := copy(b.bytes[headroom:], data)
-				a.fromPeer(b.bytes[:], headroom, headroom+n, endpointOf(from))
+				a.fromPeer(w, b.bytes[:], headroom, headroom+n, endpointOf(from))
+				w.flush()
 			}
 		}
 		for name, run := range map[string]func(){

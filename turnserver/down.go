@@ -15,26 +15,25 @@ const (
 )
 
 // fromPeer relays buf[start:end], which peer sent to the relayed address.
-func (a *allocation) fromPeer(buf []byte, start, end int, peer endpoint) {
-	how, channel := a.carrierFor(peer)
-	a.toClient(how, channel, buf, start, end, peer)
+func (a *allocation) fromPeer(w *worker, buf []byte, start, end int, peer endpoint) {
+	how, channel := a.carrierFor(peer, w.now())
+	a.toClient(w, how, channel, buf, start, end, peer)
 }
 
 // fromRelay relays buf[start:end], which another allocation of this node sent here. Permissions and channels name
 // it by the address that peers see, or, if this client knows the inside of a 1:1 NAT, by the local one.
-func (a *allocation) fromRelay(from *allocation, buf []byte, start, end int) {
+func (a *allocation) fromRelay(w *worker, from *allocation, buf []byte, start, end int) {
 	peer := from.external
-	how, channel := a.carrierFor(peer)
+	how, channel := a.carrierFor(peer, w.now())
 	if how == carryNothing && from.local != peer {
 		peer = from.local
-		how, channel = a.carrierFor(peer)
+		how, channel = a.carrierFor(peer, w.now())
 	}
-	a.toClient(how, channel, buf, start, end, peer)
+	a.toClient(w, how, channel, buf, start, end, peer)
 }
 
 // carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
-func (a *allocation) carrierFor(peer endpoint) (carrier, uint16) {
-	now := a.shard.srv.now()
+func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
 	a.shard.mu.RLock()
 	defer a.shard.mu.RUnlock()
 	if f := a.shard.flows.down[downKey{a.local, peer}]; f != nil && f.live(now) {
@@ -46,10 +45,9 @@ func (a *allocation) carrierFor(peer endpoint) (carrier, uint16) {
 	return carryNothing, 0
 }
 
-func (a *allocation) toClient(how carrier, channel uint16, buf []byte, start, end int, peer endpoint) {
-	srv := a.shard.srv
+func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte, start, end int, peer endpoint) {
 	if how == carryNothing {
-		srv.counters.drop(dropNoPermission)
+		w.srv.counters.drop(dropNoPermission)
 		return
 	}
 	size := end - start
@@ -60,12 +58,10 @@ func (a *allocation) toClient(how carrier, channel uint16, buf []byte, start, en
 		start, end = wrapDataIndication(peer, buf, start, end)
 	}
 	if end-start > maxMessage {
-		srv.counters.drop(dropTooLarge)
+		w.srv.counters.drop(dropTooLarge)
 		return
 	}
-	if a.client.send(srv, buf[start:end]) {
-		srv.counters.relayed(down, size)
-	}
+	a.client.send(w, buf[start:end], size)
 }
 
 // maxMessage is the longest STUN message: its length field is 16 bits of a multiple of four.

@@ -20,6 +20,7 @@ type fuzzServer struct {
 	worker *worker
 	client client
 	near   *net.UDPConn // the client's socket
+	far    *net.UDPConn // the server's
 	key    stun.MessageIntegrity
 	auth   []stun.Setter
 	buf    *buffer
@@ -35,13 +36,13 @@ func newFuzzServer(t testing.TB) *fuzzServer {
 	s.wallTime = func() time.Time { return fixed } // nothing expires, however long this runs
 	near, far := listenPeer(t), listenPeer(t)
 	from := addrPortOf(near.LocalAddr())
-	sock := &udpSocket{srv: s, conn: far, bound: addrPortOf(far.LocalAddr())}
+	sock := &udpSocket{srv: s, conn: far, address: newBoundAddress(addrPortOf(far.LocalAddr()), false)}
 	sock.shard = newShard(s)
 	s.shards = append(s.shards, sock.shard)
 	cred := mintREST(t, "alice", 24*time.Hour)
 	f := &fuzzServer{
-		srv: s, worker: newWorker(s, sock.shard), near: near, buf: new(buffer), in: make([]byte, maxDatagram),
-		client: client{tuple: fiveTuple{client: endpointOf(from), local: endpointOf(sock.bound), proto: protoUDP}, remote: from, sock: sock},
+		srv: s, worker: newWorker(s, sock.shard), near: near, far: far, buf: new(buffer), in: make([]byte, maxDatagram),
+		client: client{tuple: fiveTuple{client: endpointOf(from), local: endpointOf(sock.address.bound), proto: protoUDP}, remote: from, sock: sock},
 		key:    stun.NewLongTermIntegrity(cred.Username, testRealm, cred.Password),
 	}
 	f.auth = []stun.Setter{
@@ -57,7 +58,7 @@ func (f *fuzzServer) handle(t testing.TB, packet []byte) (got [][]byte) {
 	f.worker.handle(&f.client, f.buf.bytes[:], headroom, headroom+n)
 
 	last := []byte{0xFF}
-	if _, err := f.client.sock.conn.WriteToUDPAddrPort(last, f.client.remote); err != nil {
+	if _, err := f.far.WriteToUDPAddrPort(last, f.client.remote); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.near.SetReadDeadline(time.Now().Add(patience)); err != nil {

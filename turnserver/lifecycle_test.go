@@ -192,15 +192,14 @@ func TestEverythingAtOnce(t *testing.T) {
 	clients.Wait()
 	close(stop)
 	others.Wait()
-	if live, held := s.Allocations(), heldPorts(s); live != held {
-		t.Errorf("%d allocations live, and hold %d ports", live, held)
-	}
+	waitFor(t, "no ports to be held but those of allocations", func() bool { return s.Allocations() == heldPorts(s) })
 	for _, user := range []string{"alice", "bob"} {
 		s.EndUser(user)
 	}
-	if up, down := flowsOf(s); s.Allocations() != 0 || heldPorts(s) != 0 || up != 0 || down != 0 {
-		t.Errorf("%d allocations, %d ports, %d and %d flows are left", s.Allocations(), heldPorts(s), up, down)
+	if up, down := flowsOf(s); s.Allocations() != 0 || up != 0 || down != 0 {
+		t.Errorf("%d allocations, %d and %d flows are left", s.Allocations(), up, down)
 	}
+	waitFor(t, "the ports to be free", func() bool { return heldPorts(s) == 0 })
 }
 
 func TestDefaultRelayAddresses(t *testing.T) {

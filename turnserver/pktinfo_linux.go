@@ -16,17 +16,18 @@ var packetInfoSpace = unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 // requestPacketInfo sets a socket up before it is bound.
 func requestPacketInfo(network, _ string, raw syscall.RawConn) error {
 	var err error
-	controlErr := raw.Control(func(fd uintptr) {
-		if network == "udp4" {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		} else {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		}
-	})
+	controlErr := raw.Control(func(fd uintptr) { err = setPacketInfo(int(fd), network == "udp4") })
 	if controlErr != nil {
 		return controlErr
 	}
 	return err
+}
+
+func setPacketInfo(fd int, is4 bool) error {
+	if is4 {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 }
 
 // destinationAddr reads the address that a datagram came to (ip(7), ipv6(7)).

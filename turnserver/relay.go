@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,12 +25,8 @@ func newRelayAddress(r RelayAddress, minPort, maxPort uint16) *relayAddress {
 	if !external.IsValid() {
 		external = local
 	}
-	network := "udp4"
-	if local.Is6() {
-		network = "udp6"
-	}
 	return &relayAddress{
-		local: local, external: external, network: network, minPort: minPort,
+		local: local, external: external, network: udpNetwork(local), minPort: minPort,
 		reserved: new(allocation),
 		slots:    make([]atomic.Pointer[allocation], int(maxPort)-int(minPort)+1),
 	}
@@ -63,9 +58,18 @@ var errPortsTaken = errors.New("every relay port is taken")
 // foreignPorts bounds how many ports that other programs hold an Allocate steps over.
 const foreignPorts = 64
 
+// relaySocket is an allocation's relayed socket.
+type relaySocket interface {
+	// start begins to read what peers send.
+	start(a *allocation)
+	// sendTo sends b to a peer, now or when w's batch is flushed, and counts what becomes of it.
+	sendTo(w *worker, to *destination, b []byte)
+	// close ends reading and frees the port, at once or soon.
+	close(a *allocation)
+}
+
 // open binds a socket to a free port, chosen at random so that outsiders cannot guess it (RFC 6056), and leaves it reserved.
-func (r *relayAddress) open(ctx context.Context) (*net.UDPConn, endpoint, error) {
-	var lc net.ListenConfig
+func (r *relayAddress) open(bind func(*relayAddress, netip.AddrPort) (relaySocket, error)) (relaySocket, endpoint, error) {
 	first, failed := rand.IntN(len(r.slots)), 0
 	for i := range r.slots {
 		slot := (first + i) % len(r.slots)
@@ -73,9 +77,9 @@ func (r *relayAddress) open(ctx context.Context) (*net.UDPConn, endpoint, error)
 			continue
 		}
 		addr := netip.AddrPortFrom(r.local, r.port(slot))
-		conn, err := lc.ListenPacket(ctx, r.network, addr.String())
+		sock, err := bind(r, addr)
 		if err == nil {
-			return conn.(*net.UDPConn), endpointOf(addr), nil
+			return sock, endpointOf(addr), nil
 		}
 		r.slots[slot].Store(nil)
 		if failed++; failed == foreignPorts {
@@ -95,26 +99,54 @@ func (s *Server) relayAddressOf(ip netip.Addr) *relayAddress {
 	return nil
 }
 
+// relayConn is a relayed socket of the portable path, and of clients on streams: a goroutine reads it.
+type relayConn struct{ conn *net.UDPConn }
+
+func openRelayConn(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
+	conn, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	return relayConn{conn}, nil
+}
+
+func (c relayConn) start(a *allocation) {
+	a.shard.srv.readers.Go(func() { c.read(a) }) // the caller is counted itself
+}
+
+func (c relayConn) sendTo(w *worker, to *destination, b []byte) {
+	if _, err := c.conn.WriteToUDPAddrPort(b, to.addr); err != nil {
+		w.srv.counters.drop(sendFailure(len(b)))
+		return
+	}
+	w.srv.counters.relayed(up, len(b))
+}
+
+func (c relayConn) close(a *allocation) {
+	_ = c.conn.Close() // the reader sees this and returns
+	a.address.release(a.local.port)
+}
+
 // errorsInARow is how often reading a socket may fail before its reader gives up. An ICMP error costs one.
 const errorsInARow = 64
 
-// readRelay reads what peers send to the relayed address, until the allocation ends. It holds a buffer only while there is
-// something to read.
-func (a *allocation) readRelay() {
+// read reads what peers send to the relayed address, until the allocation ends. It holds a buffer and a worker only while there
+// is something to read.
+func (c relayConn) read(a *allocation) {
 	srv := a.shard.srv
-	defer srv.readers.Done()
 	defer a.end()
-	wait := newReadWaiter(a.conn)
+	wait := newReadWaiter(c.conn)
 	for failed := 0; failed < errorsInARow; {
 		if err := wait.readable(); err != nil {
 			return
 		}
-		b := srv.buffers.get()
-		n, _, flags, from, err := a.conn.ReadMsgUDPAddrPort(b.bytes[headroom:headroom+maxDatagram], nil)
+		b, w := srv.buffers.get(), srv.workers.get(a.shard)
+		n, _, flags, from, err := c.conn.ReadMsgUDPAddrPort(b.bytes[headroom:headroom+maxDatagram], nil)
 		switch {
 		case err == nil && !truncated(flags):
 			failed = 0
-			a.fromPeer(b.bytes[:], headroom, headroom+n, endpointOf(from))
+			a.fromPeer(w, b.bytes[:], headroom, headroom+n, endpointOf(from))
+			w.flush()
 		case err == nil:
 			srv.counters.drop(dropTooLarge)
 		case errors.Is(err, net.ErrClosed):
@@ -122,6 +154,7 @@ func (a *allocation) readRelay() {
 		default:
 			failed++
 		}
+		srv.workers.put(w)
 		srv.buffers.put(b)
 	}
 }

@@ -164,5 +164,6 @@ func (r *request) send() {
 	if r.fingerprint {
 		_ = stun.Fingerprint.AddTo(res)
 	}
-	r.c.send(r.w.srv, res.Raw)
+	r.c.send(r.w, res.Raw, control)
+	r.w.flush() // res is used again
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type Server struct {
 	mu      sync.Mutex
 	closed  bool
 	shards  []*shard
+	loops   []*loop // serve UDP; none on the portable path
 	sockets []*udpSocket
 	tcp     []tcpListener
 	streams map[*stream]struct{}
@@ -80,6 +82,10 @@ func (s *Server) now() clock { return clock(s.wallTime().Sub(s.epoch)) }
 
 // Start opens every listener and begins to serve. If one cannot be opened, none stays open. It is called once.
 func (s *Server) Start() error {
+	if err := s.makeLoops(); err != nil {
+		_ = s.Close()
+		return err
+	}
 	for _, l := range s.cfg.Listen {
 		err := s.listen(l)
 		if err != nil && l.Optional && familyMissing(err) {
@@ -104,11 +110,34 @@ func (s *Server) Start() error {
 	return nil
 }
 
+// makeLoops makes a loop for each CPU, where the system has them.
+func (s *Server) makeLoops() error {
+	if !loops || s.cfg.Portable {
+		return nil
+	}
+	for range runtime.GOMAXPROCS(0) {
+		l, err := s.newLoop()
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.loops = append(s.loops, l)
+		s.shards = append(s.shards, l.shard)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
 // serve starts the readers of everything that listen opened.
 func (s *Server) serve() {
 	s.mu.Lock()
-	sockets, tcp := s.sockets, s.tcp
+	loops, sockets, tcp := s.loops, s.sockets, s.tcp
 	s.mu.Unlock()
+	for _, l := range loops {
+		if s.startReader() {
+			go l.run()
+		}
+	}
 	for _, sock := range sockets {
 		if s.startReader() {
 			go sock.read()
@@ -187,7 +216,7 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
-	sockets, tcp := s.sockets, s.tcp
+	loops, sockets, tcp := s.loops, s.sockets, s.tcp
 	streams := make([]*stream, 0, len(s.streams))
 	for t := range s.streams {
 		streams = append(streams, t)
@@ -209,8 +238,16 @@ func (s *Server) Close() error {
 			t.close()
 		}
 		s.endWhere(func(*allocation) bool { return true })
+		for _, l := range loops {
+			l.stop()
+		}
 	}
 	s.readers.Wait()
+	if first {
+		for _, l := range loops {
+			l.closeSockets()
+		}
+	}
 	return err
 }
 

@@ -24,10 +24,18 @@ var (
 	peerIP = netip.MustParseAddr("127.0.0.2")
 )
 
-// TestMain fails if a goroutine outlives its server.
+// portable says which data path the servers of the tests use.
+var portable bool
+
+// TestMain runs everything on both data paths, where there are two. It fails if a goroutine outlives its server.
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if code == 0 && loops {
+		portable = true
+		fmt.Println("once more on the portable path")
+		code = m.Run()
+	}
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // keeps goroutines of its own
 	if code == 0 && !fuzzing && !goroutinesEnd(before) {
 		fmt.Fprintln(os.Stderr, "goroutines were left behind:")
@@ -65,6 +73,7 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{
 		Realm:       testRealm,
+		Portable:    portable,
 		Listen:      []Listener{{Network: "udp", Addr: netip.AddrPortFrom(loopback, 0)}, {Network: "tcp", Addr: netip.AddrPortFrom(loopback, 0)}},
 		Relay:       []RelayAddress{{Local: loopback, External: loopback}},
 		Credentials: testCredentials(),

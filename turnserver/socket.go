@@ -16,11 +16,15 @@ type udpSocket struct {
 	srv     *Server
 	shard   *shard
 	conn    *net.UDPConn
-	bound   netip.AddrPort
-	anyAddr bool // bound to the unspecified address: packets say which address they came to
+	address boundAddress
+}
 
-	// Owned by read.
-	sources map[netip.Addr][]byte // control messages that name the address to answer from
+func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
+	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
+		w.srv.counters.drop(sendFailure(len(b)))
+		return
+	}
+	w.srv.counters.sent(down, size)
 }
 
 // listen opens one listener: the sockets that it needs, and a shard for each.
@@ -35,6 +39,9 @@ func (s *Server) listen(l Listener) error {
 // for each address of the host.
 func (s *Server) listenUDP(l Listener) error {
 	ip := l.Addr.Addr().Unmap()
+	if len(s.loops) > 0 {
+		return s.openInLoops(netip.AddrPortFrom(ip, l.Addr.Port()))
+	}
 	if !ip.IsUnspecified() || packetInfo {
 		return s.openUDP(netip.AddrPortFrom(ip, l.Addr.Port()), ip.IsUnspecified())
 	}
@@ -63,16 +70,42 @@ func (s *Server) listenUDP(l Listener) error {
 	return nil
 }
 
-func (s *Server) openUDP(addr netip.AddrPort, anyAddr bool) error {
-	network := "udp6"
-	if addr.Addr().Is4() {
-		network = "udp4"
+// openInLoops opens a socket in each loop, all on one address.
+func (s *Server) openInLoops(addr netip.AddrPort) error {
+	if addr.Port() != 0 {
+		// Sockets that share their address would also share it with another process of this user's that does the same.
+		probe, err := net.ListenUDP(udpNetwork(addr.Addr()), net.UDPAddrFromAddrPort(addr))
+		if err != nil {
+			return err
+		}
+		_ = probe.Close()
 	}
+	for _, l := range s.loops {
+		bound, err := l.open(addr, addr.Addr().IsUnspecified())
+		if err != nil {
+			return err
+		}
+		addr = bound // the first settles port 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addrs = append(s.addrs, Listener{Network: "udp", Addr: addr})
+	return nil
+}
+
+func udpNetwork(ip netip.Addr) string {
+	if ip.Is4() {
+		return "udp4"
+	}
+	return "udp6"
+}
+
+func (s *Server) openUDP(addr netip.AddrPort, anyAddr bool) error {
 	var lc net.ListenConfig
 	if anyAddr {
 		lc.Control = requestPacketInfo
 	}
-	pc, err := lc.ListenPacket(context.Background(), network, addr.String())
+	pc, err := lc.ListenPacket(context.Background(), udpNetwork(addr.Addr()), addr.String())
 	if err != nil {
 		return err
 	}
@@ -80,14 +113,13 @@ func (s *Server) openUDP(addr netip.AddrPort, anyAddr bool) error {
 	_ = conn.SetReadBuffer(listenerBuffer)
 	_ = conn.SetWriteBuffer(listenerBuffer)
 	sock := &udpSocket{
-		srv: s, shard: newShard(s), conn: conn, bound: addrPortOf(conn.LocalAddr()), anyAddr: anyAddr,
-		sources: make(map[netip.Addr][]byte),
+		srv: s, shard: newShard(s), conn: conn, address: newBoundAddress(addrPortOf(conn.LocalAddr()), anyAddr),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sockets = append(s.sockets, sock)
 	s.shards = append(s.shards, sock.shard)
-	s.addrs = append(s.addrs, Listener{Network: "udp", Addr: sock.bound})
+	s.addrs = append(s.addrs, Listener{Network: "udp", Addr: sock.address.bound})
 	return nil
 }
 
@@ -111,33 +143,48 @@ func (u *udpSocket) read() {
 			continue
 		}
 		failed = 0
-		if c, ok := u.clientOf(from, control[:nc]); ok {
-			w.handle(&c, b.bytes[:], headroom, headroom+n)
-		} else {
+		var ok bool
+		if w.client, ok = u.address.client(u, from, control[:nc]); !ok {
 			u.srv.counters.drop(dropListener)
+			continue
 		}
+		w.handle(&w.client, b.bytes[:], headroom, headroom+n)
 	}
 	_ = u.conn.Close()
-	u.srv.log.Error("turn: a UDP listener failed and is closed", "listener", u.bound)
+	u.srv.log.Error("turn: a UDP listener failed and is closed", "listener", u.address.bound)
 }
 
-// clientOf says who sent a datagram, and to which of our addresses.
-func (u *udpSocket) clientOf(from netip.AddrPort, control []byte) (client, bool) {
-	local := u.bound
+// boundAddress is what a listener's socket is bound to. Its methods belong to the socket's reader.
+type boundAddress struct {
+	// Static after construction.
+	bound   netip.AddrPort
+	anyAddr bool // bound to the unspecified address: packets say which address they came to
+
+	// Owned by the reader.
+	sources map[netip.Addr][]byte // control messages that name the address to answer from
+}
+
+func newBoundAddress(bound netip.AddrPort, anyAddr bool) boundAddress {
+	return boundAddress{bound: bound, anyAddr: anyAddr, sources: make(map[netip.Addr][]byte)}
+}
+
+// client says who sent a datagram to sock, and to which of our addresses.
+func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, control []byte) (client, bool) {
+	local := l.bound
 	var source []byte
-	if u.anyAddr {
+	if l.anyAddr {
 		ip, ok := destinationAddr(control)
 		if !ok {
 			return client{}, false
 		}
 		local = netip.AddrPortFrom(ip, local.Port())
-		source = u.sourceFrom(ip)
+		source = l.sourceFrom(ip)
 	}
 	from = unmapped(from)
 	return client{
-		tuple:  fiveTuple{client: endpointOf(from), local: endpointOf(local), proto: protoUDP},
+		tuple:  fiveTuple{client: endpointOf(withoutZone(from)), local: endpointOf(withoutZone(local)), proto: protoUDP},
 		remote: from,
-		sock:   u,
+		sock:   sock,
 		source: source,
 	}, true
 }
@@ -145,12 +192,12 @@ func (u *udpSocket) clientOf(from netip.AddrPort, control []byte) (client, bool)
 // maxSources bounds the control messages kept; a host has fewer addresses than that, or one that routes whole prefixes to itself.
 const maxSources = 4096
 
-func (u *udpSocket) sourceFrom(ip netip.Addr) []byte {
-	source, ok := u.sources[ip]
+func (l *boundAddress) sourceFrom(ip netip.Addr) []byte {
+	source, ok := l.sources[ip]
 	if !ok {
 		source = sendFrom(ip)
-		if len(u.sources) < maxSources {
-			u.sources[ip] = source
+		if len(l.sources) < maxSources {
+			l.sources[ip] = source
 		}
 	}
 	return source

@@ -196,6 +196,7 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 			start += size
 			continue
 		}
+		w.flush()             // before the buffer is written to
 		if start > headroom { // keep headroom, and room for the whole frame
 			end = headroom + copy(b.bytes[headroom:], b.bytes[start:end])
 			start = headroom
@@ -206,6 +207,7 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 			return false
 		}
 	}
+	w.flush()
 	return true
 }
 

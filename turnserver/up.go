@@ -16,7 +16,7 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 		w.srv.counters.drop(dropMalformed)
 		return
 	}
-	now := w.srv.now()
+	now := w.now()
 	w.shard.mu.RLock()
 	f := w.shard.flows.up[upKey{c.tuple, channel}]
 	live := f != nil && f.live(now)
@@ -25,7 +25,7 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 		w.srv.counters.drop(dropNoChannel)
 		return
 	}
-	f.alloc.toPeer(&f.peer, buf, data, dataEnd)
+	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd)
 }
 
 // sendIndication relays the data of a Send indication (RFC 8656 §11.2). Whatever is wrong with it, it is dropped in silence.
@@ -70,7 +70,7 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 
 // send relays data to peer if the client's allocation permits it.
 func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
-	now := w.srv.now()
+	now := w.now()
 	w.shard.mu.RLock()
 	a := w.shard.allocations[c.tuple]
 	permitted := a != nil && a.permits(peer.ip, now)
@@ -81,32 +81,27 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
 	case !permitted:
 		w.srv.counters.drop(dropNoPermission)
 	default:
-		d := w.srv.destinationOf(peer)
-		a.toPeer(&d, buf, start, end)
+		w.peer = w.srv.destinationOf(peer)
+		a.toPeer(w, &w.peer, buf, start, end)
 	}
 }
 
 // toPeer sends buf[start:end] from the relayed address, or hands it over if the peer is a relayed address of this node.
-func (a *allocation) toPeer(d *destination, buf []byte, start, end int) {
-	srv := a.shard.srv
+func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int) {
 	if d.own != nil {
 		to := d.own.holder(d.endpoint.port)
 		if to == nil {
-			srv.counters.drop(dropNoRelay)
+			w.srv.counters.drop(dropNoRelay)
 			return
 		}
 		if end-start > largestPayload { // as on the wire, which a stream's frames can exceed
-			srv.counters.drop(dropTooLarge)
+			w.srv.counters.drop(dropTooLarge)
 			return
 		}
-		srv.counters.relayed(up, end-start)
-		srv.counters.hops.Add(1)
-		to.fromRelay(a, buf, start, end)
+		w.srv.counters.relayed(up, end-start)
+		w.srv.counters.hops.Add(1)
+		to.fromRelay(w, a, buf, start, end)
 		return
 	}
-	if _, err := a.conn.WriteToUDPAddrPort(buf[start:end], d.addr); err != nil {
-		srv.counters.drop(sendFailure(end - start))
-		return
-	}
-	srv.counters.relayed(up, end-start)
+	a.sock.sendTo(w, d, buf[start:end])
 }

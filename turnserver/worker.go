@@ -16,16 +16,36 @@ type worker struct {
 	srv   *Server
 	shard *shard
 
-	out        [128]byte // Binding answers
+	answer     [128]byte // to a Binding request
 	req, res   stun.Message
 	candidates []auth.Candidate
 	ips        [][16]byte
 	unknown    stun.UnknownAttributes
 	nonceMAC   hash.Hash
+
+	client client      // who sent the datagram in hand
+	peer   destination // of the Send indication in hand
+
+	out   *sendBatch // what waits for flush
+	loop  *loop      // set where a loop serves; nil on streams and the portable path
+	clock clock      // of the batch in hand; loop's
+}
+
+// now is the time that expiries are judged by: a batch is judged by one.
+func (w *worker) now() clock {
+	if w.loop != nil {
+		return w.clock
+	}
+	return w.srv.now()
+}
+
+// flush sends what waits, before buffers are used again.
+func (w *worker) flush() {
+	w.out.flush()
 }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, nonceMAC: srv.newNonceMAC()}
+	return &worker{srv: srv, shard: shard, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
 }
 
 // workerPool lends workers to streams.

@@ -1,0 +1,331 @@
+//go:build linux && (amd64 || arm64)
+
+package turnserver
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// loops says that this system can serve UDP in loops.
+const loops = true
+
+// loop serves one shard with one goroutine: its share of every UDP listener's clients, by a socket of its own in each listener's
+// SO_REUSEPORT group, and the relayed sockets of their allocations. It reads in batches and writes what a batch
+// brought before it reads again, so nothing waits for a timer, and an idle allocation costs a table entry and a socket.
+type loop struct {
+	// Static after the first run.
+	srv       *Server
+	shard     *shard
+	worker    *worker
+	epoll     int
+	wake      int // an eventfd
+	listeners []*loopListener
+
+	// Owned by run.
+	relays map[int32]*loopRelay // by descriptor
+	in     *recvBatch
+
+	stopping atomic.Bool
+
+	mu      sync.Mutex
+	closing []*loopRelay // ended allocations, whose sockets run closes
+}
+
+// loopListener is a loop's socket of one listener.
+type loopListener struct {
+	fd      int
+	address boundAddress
+}
+
+// loopRelay is the relayed socket of an allocation that a loop reads.
+type loopRelay struct {
+	// Static after start.
+	loop  *loop
+	fd    int
+	alloc *allocation
+}
+
+func (s *Server) newLoop() (*loop, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(epoll)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	l := &loop{srv: s, shard: newShard(s), epoll: epoll, wake: wake, relays: make(map[int32]*loopRelay)}
+	l.worker = newWorker(s, l.shard)
+	l.worker.loop = l
+	l.in = newRecvBatch()
+	if err := l.watch(wake); err != nil {
+		l.closeSockets()
+		return nil, err
+	}
+	return l, nil
+}
+
+// watch has run told when fd can be read.
+func (l *loop) watch(fd int) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
+}
+
+// open opens the loop's socket of a listener, and returns what it is bound to.
+func (l *loop) open(addr netip.AddrPort, anyAddr bool) (netip.AddrPort, error) {
+	fd, err := openReusable(addr, anyAddr)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	bound, err := boundTo(fd)
+	if err == nil {
+		err = l.watch(fd)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return netip.AddrPort{}, err
+	}
+	l.listeners = append(l.listeners, &loopListener{fd: fd, address: newBoundAddress(bound, anyAddr)})
+	return bound, nil
+}
+
+const eventsAtOnce = 128
+
+// run serves until stop.
+func (l *loop) run() {
+	defer l.srv.readers.Done()
+	events := make([]unix.EpollEvent, eventsAtOnce)
+	for !l.stopping.Load() {
+		n, err := unix.EpollWait(l.epoll, events, -1)
+		if err != nil && err != unix.EINTR {
+			l.srv.log.Error("turn: a loop failed and no longer serves", "error", os.NewSyscallError("epoll_wait", err))
+			break
+		}
+		l.worker.clock = l.srv.now()
+		for i := range events[:max(n, 0)] {
+			l.serve(int(events[i].Fd))
+		}
+		l.closeEnded()
+	}
+	for _, a := range l.shard.owned(func(*allocation) bool { return true }) {
+		a.end()
+	}
+	l.closeEnded()
+}
+
+// serve reads one socket once. What is left there is told again, after others have had their turn.
+func (l *loop) serve(fd int) {
+	if r := l.relays[int32(fd)]; r != nil {
+		r.read()
+		return
+	}
+	if fd == l.wake {
+		var count [8]byte
+		_, _ = unix.Read(fd, count[:])
+		return
+	}
+	for _, s := range l.listeners {
+		if s.fd == fd {
+			s.read(l)
+			return
+		}
+	}
+}
+
+// read serves a batch of what clients sent.
+func (s *loopListener) read(l *loop) {
+	w := l.worker
+	n := l.in.read(s.fd)
+	for i := range n {
+		m := l.in.message(i)
+		if m.truncated {
+			l.srv.counters.drop(dropTooLarge)
+			continue
+		}
+		var ok bool
+		if w.client, ok = s.address.client(s, m.from, m.control); !ok {
+			l.srv.counters.drop(dropListener)
+			continue
+		}
+		w.handle(&w.client, m.buf, headroom, headroom+m.size)
+	}
+	w.flush()
+}
+
+// sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
+func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
+	w.out.add(down, s.fd, c.remote, c.source, b, size)
+}
+
+// read relays a batch of what peers sent.
+func (r *loopRelay) read() {
+	l := r.loop
+	n := l.in.read(r.fd)
+	for i := range n {
+		m := l.in.message(i)
+		if m.truncated {
+			l.srv.counters.drop(dropTooLarge)
+			continue
+		}
+		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, endpointOf(m.from))
+	}
+	l.worker.flush()
+}
+
+func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
+	fd, err := openBound(addr)
+	if err != nil {
+		return nil, err
+	}
+	return &loopRelay{loop: l, fd: fd}, nil
+}
+
+// start is called by the loop itself, which serves the request that makes the allocation.
+func (r *loopRelay) start(a *allocation) {
+	r.alloc = a
+	r.loop.relays[int32(r.fd)] = r
+	if err := r.loop.watch(r.fd); err != nil {
+		r.loop.srv.log.Error("turn: a relayed socket cannot be watched", "error", err)
+		a.end()
+	}
+}
+
+// sendTo implements relaySocket. Only the loop's own worker has its allocations.
+func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
+	w.out.add(up, r.fd, to.addr, nil, b, len(b))
+}
+
+// close leaves the socket to the loop, which may be about to use it.
+func (r *loopRelay) close(*allocation) {
+	r.loop.mu.Lock()
+	r.loop.closing = append(r.loop.closing, r)
+	r.loop.mu.Unlock()
+	r.loop.poke()
+}
+
+// closeEnded closes the sockets of ended allocations and frees their ports.
+func (l *loop) closeEnded() {
+	l.mu.Lock()
+	ended := l.closing
+	l.closing = nil
+	l.mu.Unlock()
+	for _, r := range ended {
+		delete(l.relays, int32(r.fd))
+		_ = unix.Close(r.fd) // which takes it out of epoll, too
+		r.alloc.address.release(r.alloc.local.port)
+	}
+}
+
+// poke makes run look around.
+func (l *loop) poke() {
+	one := [8]byte{1} // any number but zero does, in either byte order
+	_, _ = unix.Write(l.wake, one[:])
+}
+
+// stop makes run return, after it has ended what it serves.
+func (l *loop) stop() {
+	l.stopping.Store(true)
+	l.poke()
+}
+
+// closeSockets is called once run has returned and nobody sends any more.
+func (l *loop) closeSockets() {
+	for _, s := range l.listeners {
+		_ = unix.Close(s.fd)
+	}
+	_ = unix.Close(l.wake)
+	_ = unix.Close(l.epoll)
+}
+
+// openReusable opens a listener's socket that shares its address with the sockets of the other loops: the kernel spreads clients
+// over them, always the same client to the same socket as long as their number stays.
+func openReusable(addr netip.AddrPort, anyAddr bool) (int, error) {
+	fd, err := openSocket(addr.Addr())
+	if err != nil {
+		return 0, err
+	}
+	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err == nil && anyAddr {
+		err = setPacketInfo(fd, addr.Addr().Is4())
+	}
+	if err == nil {
+		growBuffers(fd)
+		err = unix.Bind(fd, sockaddr(addr))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return 0, os.NewSyscallError("bind", err)
+	}
+	return fd, nil
+}
+
+// openBound opens a socket that has its address to itself.
+func openBound(addr netip.AddrPort) (int, error) {
+	fd, err := openSocket(addr.Addr())
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
+		_ = unix.Close(fd)
+		return 0, os.NewSyscallError("bind", err)
+	}
+	return fd, nil
+}
+
+func openSocket(ip netip.Addr) (int, error) {
+	domain := unix.AF_INET6
+	if ip.Is4() {
+		domain = unix.AF_INET
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	if domain == unix.AF_INET6 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			_ = unix.Close(fd)
+			return 0, os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return fd, nil
+}
+
+// growBuffers asks for room for bursts: beyond the system's limit where the process may, else up to it.
+func growBuffers(fd int) {
+	for _, o := range []struct{ force, ask int }{
+		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF},
+		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF},
+	} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, listenerBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, listenerBuffer)
+		}
+	}
+}
+
+func sockaddr(addr netip.AddrPort) unix.Sockaddr {
+	if addr.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16(), ZoneId: zoneIndex(addr.Addr().Zone())}
+}
+
+func boundTo(fd int) (netip.AddrPort, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("getsockname", err)
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil
+	default:
+		return netip.AddrPort{}, fmt.Errorf("a socket of an unknown family, %T", sa)
+	}
+}

@@ -1,0 +1,35 @@
+//go:build !linux || !(amd64 || arm64)
+
+package turnserver
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// loops says that this system has only the portable path.
+const loops = false
+
+// loop is never made here.
+type loop struct{ shard *shard }
+
+var errNoLoops = errors.New("this system has no loops")
+
+func (s *Server) newLoop() (*loop, error) { return nil, errNoLoops }
+
+func (*loop) open(netip.AddrPort, bool) (netip.AddrPort, error) {
+	return netip.AddrPort{}, errNoLoops
+}
+
+func (*loop) openRelay(*relayAddress, netip.AddrPort) (relaySocket, error) { return nil, errNoLoops }
+
+func (*loop) run()          {}
+func (*loop) stop()         {}
+func (*loop) closeSockets() {}
+
+// sendBatch has nothing to gather: every socket here sends at once.
+type sendBatch struct{}
+
+func newSendBatch(*counters) *sendBatch { return nil }
+
+func (*sendBatch) flush() {}
