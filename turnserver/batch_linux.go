@@ -22,7 +22,8 @@ type mmsghdr struct {
 	_    [4]byte
 }
 
-// controlSpace holds the control messages of one datagram: packet information, and on the way out UDP_SEGMENT.
+// controlSpace holds the control messages of one datagram: packet information, traffic class and hop limit, and on the
+// way out UDP_SEGMENT.
 const controlSpace = 128
 
 // sockaddrSpace holds a sockaddr_in6, the longer of the two kinds.
@@ -50,7 +51,7 @@ type datagram struct {
 	buf       []byte // the packet is at headroom, and is size bytes long
 	size      int
 	from      netip.AddrPort
-	control   []byte
+	header    ipHeader
 	truncated bool
 }
 
@@ -94,7 +95,7 @@ func (b *recvBatch) message(i int) datagram {
 		buf:       b.buffers[i].bytes[:],
 		size:      int(h.size),
 		from:      b.last.addr,
-		control:   b.controls[i][:h.hdr.Controllen],
+		header:    parseHeader(b.controls[i][:h.hdr.Controllen]),
 		truncated: h.hdr.Flags&unix.MSG_TRUNC != 0,
 	}
 }
@@ -153,6 +154,7 @@ type outgoing struct {
 	len    int
 	size   int // of what is relayed, or control
 	way    direction
+	header ipHeader // of the packet that is relayed
 }
 
 // sendBatch gathers datagrams and writes them with as few system calls as they allow: a run from one socket with sendmmsg, and
@@ -177,11 +179,19 @@ type span struct{ first, end int }
 func newSendBatch(c *counters) *sendBatch { return &sendBatch{counters: c} }
 
 // add queues a datagram, which must not change until flush.
-func (b *sendBatch) add(way direction, fd int, to netip.AddrPort, source, data []byte, size int) {
+func (b *sendBatch) add(o outgoing, data []byte) {
+	if o.size == control {
+		o.header = ipHeader{} // nothing is relayed
+	}
+	if o.header.lastHop() {
+		b.counters.drop(dropHopLimit)
+		return
+	}
 	if b.n == batchSize {
 		b.flush()
 	}
-	b.waiting[b.n] = outgoing{fd, to, source, len(data), size, way}
+	o.len = len(data)
+	b.waiting[b.n] = o
 	b.iovs[b.n].Base = unsafe.SliceData(data) // kept alive by the iovec, which is a pointer that the collector sees
 	b.iovs[b.n].SetLen(len(data))
 	b.n++
@@ -277,7 +287,7 @@ func (b *sendBatch) runFrom(first, end int) int {
 		next := &b.waiting[i]
 		total += next.len
 		if next.to != head.to || next.len > head.len || next.len == 0 || total > maxSegmented ||
-			unsafe.SliceData(next.source) != unsafe.SliceData(head.source) || next.way != head.way {
+			unsafe.SliceData(next.source) != unsafe.SliceData(head.source) || next.way != head.way || !next.header.alike(&head.header) {
 			return i
 		}
 		if next.len < head.len {
@@ -295,6 +305,7 @@ func (b *sendBatch) fill(i, first, end int) {
 	h.Iov = &b.iovs[first]
 	h.SetIovlen(end - first)
 	n := copy(b.controls[i][:], head.source)
+	n += head.header.put(b.controls[i][n:], head.to.Addr().Is4())
 	if end-first > 1 {
 		n += putSegmentSize(b.controls[i][n:], uint16(head.len))
 	}
@@ -307,10 +318,7 @@ func (b *sendBatch) fill(i, first, end int) {
 
 // putSegmentSize writes the control message of UDP_SEGMENT (udp(7)), and returns the room that it takes.
 func putSegmentSize(b []byte, size uint16) int {
-	// struct cmsghdr on 64-bit systems: a length of eight bytes, level and type of four each.
-	binary.NativeEndian.PutUint64(b, uint64(unix.CmsgLen(2)))
-	binary.NativeEndian.PutUint32(b[8:], unix.IPPROTO_UDP)
-	binary.NativeEndian.PutUint32(b[12:], unix.UDP_SEGMENT)
-	binary.NativeEndian.PutUint16(b[16:], size)
+	putControlHeader(b, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
+	binary.NativeEndian.PutUint16(b[cmsgHeaderSize:], size)
 	return unix.CmsgSpace(2)
 }

@@ -14,14 +14,14 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 		typ, start, _, more, bad := attrs.next()
 		switch {
 		case bad:
-			w.srv.counters.drop(dropMalformed)
+			w.counters.drop(dropMalformed)
 			return true
 		case !more:
 			w.answerBinding(c, pkt, fingerprint)
 			return true
 		case typ == attrFingerprint:
 			if !fingerprintHolds(pkt, start) {
-				w.srv.counters.drop(dropMalformed)
+				w.counters.drop(dropMalformed)
 				return true
 			}
 			fingerprint = true
@@ -63,7 +63,7 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 		binary.BigEndian.PutUint16(out[n+2:], 4)
 		binary.BigEndian.PutUint32(out[n+4:], stun.FingerprintValue(out[:n]))
 	}
-	w.srv.counters.bindings.Add(1)
+	w.counters.bindings.Add(1)
 	c.send(w, out[:total], control)
 	w.flush() // answer is used again
 }

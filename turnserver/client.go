@@ -29,10 +29,10 @@ func (c *client) send(w *worker, b []byte, size int) {
 		return
 	}
 	if !c.stream.send(b) {
-		w.srv.counters.drop(dropSlowClient)
+		w.counters.drop(dropSlowClient)
 		return
 	}
-	w.srv.counters.sent(down, size)
+	w.counters.sent(down, size)
 }
 
 // largestPayload is the most that a UDP datagram over IPv4 carries.

@@ -18,6 +18,7 @@ const (
 	dropTooLarge                     // does not fit a datagram once the header is changed
 	dropSendFailed                   // the operating system refused to send
 	dropSlowClient                   // the client does not read its TCP stream fast enough
+	dropHopLimit                     // its hop limit ends here
 	dropListener                     // reading from a listener failed
 	denyUnspecified                  // peer policy, by the range that the address is in
 	denyLoopback                     //
@@ -47,6 +48,7 @@ func reasonNames() [reasonCount]string {
 		dropTooLarge:       "too_large",
 		dropSendFailed:     "send_failed",
 		dropSlowClient:     "slow_client",
+		dropHopLimit:       "hop_limit",
 		dropListener:       "listener_read_failed",
 		denyUnspecified:    "unspecified",
 		denyLoopback:       "loopback",
@@ -87,7 +89,7 @@ func errorCodes() []int {
 	return []int{400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 500, 508}
 }
 
-// counters are totals that any goroutine may add to.
+// counters are totals that any goroutine may add to. Each loop has its own, so that no two CPUs write to the same.
 type counters struct {
 	reasons     [reasonCount]atomic.Uint64
 	errors      [512]atomic.Uint64 // by STUN error code
@@ -120,22 +122,29 @@ func (c *counters) relayed(d direction, n int) {
 	c.bytes[d].Add(uint64(n))
 }
 
-func (c *counters) list() []Counter {
+// sum lists the totals of all, which goes on while they are added to.
+func sum(all []*counters) []Counter {
+	total := func(pick func(*counters) *atomic.Uint64) (n uint64) {
+		for _, c := range all {
+			n += pick(c).Load()
+		}
+		return n
+	}
 	out := []Counter{
-		{"binding_responses", "", c.bindings.Load()},
-		{"allocations_made", "", c.allocations.Load()},
-		{"packets_relayed", "up", c.packets[up].Load()},
-		{"packets_relayed", "down", c.packets[down].Load()},
-		{"bytes_relayed", "up", c.bytes[up].Load()},
-		{"bytes_relayed", "down", c.bytes[down].Load()},
-		{"packets_relayed_in_memory", "", c.hops.Load()},
+		{"binding_responses", "", total(func(c *counters) *atomic.Uint64 { return &c.bindings })},
+		{"allocations_made", "", total(func(c *counters) *atomic.Uint64 { return &c.allocations })},
+		{"packets_relayed", "up", total(func(c *counters) *atomic.Uint64 { return &c.packets[up] })},
+		{"packets_relayed", "down", total(func(c *counters) *atomic.Uint64 { return &c.packets[down] })},
+		{"bytes_relayed", "up", total(func(c *counters) *atomic.Uint64 { return &c.bytes[up] })},
+		{"bytes_relayed", "down", total(func(c *counters) *atomic.Uint64 { return &c.bytes[down] })},
+		{"packets_relayed_in_memory", "", total(func(c *counters) *atomic.Uint64 { return &c.hops })},
 	}
 	names := reasonNames()
 	for r := range reasonCount {
-		out = append(out, Counter{r.group(), names[r], c.reasons[r].Load()})
+		out = append(out, Counter{r.group(), names[r], total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })})
 	}
 	for _, code := range errorCodes() {
-		out = append(out, Counter{"error_responses", strconv.Itoa(code), c.errors[code].Load()})
+		out = append(out, Counter{"error_responses", strconv.Itoa(code), total(func(c *counters) *atomic.Uint64 { return &c.errors[code] })})
 	}
 	return out
 }

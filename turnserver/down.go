@@ -47,7 +47,7 @@ func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
 
 func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte, start, end int, peer endpoint) {
 	if how == carryNothing {
-		w.srv.counters.drop(dropNoPermission)
+		w.counters.drop(dropNoPermission)
 		return
 	}
 	size := end - start
@@ -58,7 +58,7 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		start, end = wrapDataIndication(peer, buf, start, end)
 	}
 	if end-start > maxMessage {
-		w.srv.counters.drop(dropTooLarge)
+		w.counters.drop(dropTooLarge)
 		return
 	}
 	a.client.send(w, buf[start:end], size)

@@ -31,6 +31,7 @@ type loop struct {
 	relays map[int32]*loopRelay // by descriptor
 	in     *recvBatch
 
+	counters counters // what this loop did; others read them
 	stopping atomic.Bool
 
 	mu      sync.Mutex
@@ -64,6 +65,7 @@ func (s *Server) newLoop() (*loop, error) {
 	l := &loop{srv: s, shard: newShard(s), epoll: epoll, wake: wake, relays: make(map[int32]*loopRelay)}
 	l.worker = newWorker(s, l.shard)
 	l.worker.loop = l
+	l.worker.counters, l.worker.out.counters = &l.counters, &l.counters
 	l.in = newRecvBatch()
 	if err := l.watch(wake); err != nil {
 		l.closeSockets()
@@ -146,14 +148,18 @@ func (s *loopListener) read(l *loop) {
 	for i := range n {
 		m := l.in.message(i)
 		if m.truncated {
-			l.srv.counters.drop(dropTooLarge)
+			l.worker.counters.drop(dropTooLarge)
 			continue
 		}
-		var ok bool
-		if w.client, ok = s.address.client(s, m.from, m.control); !ok {
-			l.srv.counters.drop(dropListener)
-			continue
+		to := s.address.bound.Addr()
+		if s.address.anyAddr {
+			if to = m.header.to; !to.IsValid() {
+				w.counters.drop(dropListener)
+				continue
+			}
 		}
+		w.client = s.address.client(s, m.from, to)
+		w.header = m.header
 		w.handle(&w.client, m.buf, headroom, headroom+m.size)
 	}
 	w.flush()
@@ -161,7 +167,7 @@ func (s *loopListener) read(l *loop) {
 
 // sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
 func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
-	w.out.add(down, s.fd, c.remote, c.source, b, size)
+	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, header: w.header}, b)
 }
 
 // read relays a batch of what peers sent.
@@ -171,9 +177,10 @@ func (r *loopRelay) read() {
 	for i := range n {
 		m := l.in.message(i)
 		if m.truncated {
-			l.srv.counters.drop(dropTooLarge)
+			l.worker.counters.drop(dropTooLarge)
 			continue
 		}
+		l.worker.header = m.header
 		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, endpointOf(m.from))
 	}
 	l.worker.flush()
@@ -199,7 +206,7 @@ func (r *loopRelay) start(a *allocation) {
 
 // sendTo implements relaySocket. Only the loop's own worker has its allocations.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
-	w.out.add(up, r.fd, to.addr, nil, b, len(b))
+	w.out.add(outgoing{fd: r.fd, to: to.addr, size: len(b), way: up, header: w.header}, b)
 }
 
 // close leaves the socket to the loop, which may be about to use it.
@@ -255,6 +262,9 @@ func openReusable(addr netip.AddrPort, anyAddr bool) (int, error) {
 		err = setPacketInfo(fd, addr.Addr().Is4())
 	}
 	if err == nil {
+		err = setHeaderInfo(fd, addr.Addr().Is4())
+	}
+	if err == nil {
 		growBuffers(fd)
 		err = unix.Bind(fd, sockaddr(addr))
 	}
@@ -271,7 +281,10 @@ func openBound(addr netip.AddrPort) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
+	if err = setHeaderInfo(fd, addr.Addr().Is4()); err == nil {
+		err = unix.Bind(fd, sockaddr(addr))
+	}
+	if err != nil {
 		_ = unix.Close(fd)
 		return 0, os.NewSyscallError("bind", err)
 	}

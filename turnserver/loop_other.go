@@ -11,7 +11,11 @@ import (
 const loops = false
 
 // loop is never made here.
-type loop struct{ shard *shard }
+type loop struct {
+	shard    *shard
+	worker   *worker
+	counters counters
+}
 
 var errNoLoops = errors.New("this system has no loops")
 

@@ -116,10 +116,10 @@ func (c relayConn) start(a *allocation) {
 
 func (c relayConn) sendTo(w *worker, to *destination, b []byte) {
 	if _, err := c.conn.WriteToUDPAddrPort(b, to.addr); err != nil {
-		w.srv.counters.drop(sendFailure(len(b)))
+		w.counters.drop(sendFailure(len(b)))
 		return
 	}
-	w.srv.counters.relayed(up, len(b))
+	w.counters.relayed(up, len(b))
 }
 
 func (c relayConn) close(a *allocation) {

@@ -36,13 +36,13 @@ func known(t stun.AttrType) bool {
 func (w *worker) request(c *client, pkt []byte) {
 	w.req.Raw = append(w.req.Raw[:0], pkt...)
 	if err := w.req.Decode(); err != nil {
-		w.srv.counters.drop(dropMalformed)
+		w.counters.drop(dropMalformed)
 		return
 	}
 	r := request{w: w, c: c, m: &w.req}
 	if last := len(r.m.Attributes) - 1; last >= 0 && r.m.Attributes[last].Type == stun.AttrFingerprint {
 		if stun.Fingerprint.Check(r.m) != nil {
-			w.srv.counters.drop(dropMalformed)
+			w.counters.drop(dropMalformed)
 			return
 		}
 		r.fingerprint = true
@@ -62,7 +62,7 @@ func (w *worker) request(c *client, pkt []byte) {
 	case stun.MethodChannelBind:
 		r.authenticated(r.withAllocation(r.channelBind))
 	default:
-		w.srv.counters.drop(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
+		w.counters.drop(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
 	}
 }
 
@@ -136,7 +136,7 @@ func (r *request) challenge(code stun.ErrorCode) {
 }
 
 func (r *request) addError(code stun.ErrorCode) {
-	r.w.srv.counters.errors[code].Add(1)
+	r.w.counters.errors[code].Add(1)
 	// Every code that is used here has a reason phrase in pion/stun, so this cannot fail; a test holds it.
 	_ = code.AddTo(&r.w.res)
 }

@@ -185,7 +185,15 @@ func (s *Server) Addrs() []Listener {
 func (s *Server) Allocations() int { return s.quota.inUse() }
 
 // Counters lists the totals since New, always in the same order.
-func (s *Server) Counters() []Counter { return s.counters.list() }
+func (s *Server) Counters() []Counter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []*counters{&s.counters}
+	for _, l := range s.loops {
+		all = append(all, &l.counters)
+	}
+	return sum(all)
+}
 
 // Drain refuses new allocations from now on; those that live go on.
 func (s *Server) Drain() { s.draining.Store(true) }

@@ -21,10 +21,10 @@ type udpSocket struct {
 
 func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
 	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		w.srv.counters.drop(sendFailure(len(b)))
+		w.counters.drop(sendFailure(len(b)))
 		return
 	}
-	w.srv.counters.sent(down, size)
+	w.counters.sent(down, size)
 }
 
 // listen opens one listener: the sockets that it needs, and a shard for each.
@@ -143,11 +143,15 @@ func (u *udpSocket) read() {
 			continue
 		}
 		failed = 0
-		var ok bool
-		if w.client, ok = u.address.client(u, from, control[:nc]); !ok {
+		to, ok := u.address.bound.Addr(), true
+		if u.address.anyAddr {
+			to, ok = destinationAddr(control[:nc])
+		}
+		if !ok {
 			u.srv.counters.drop(dropListener)
 			continue
 		}
+		w.client = u.address.client(u, from, to)
 		w.handle(&w.client, b.bytes[:], headroom, headroom+n)
 	}
 	_ = u.conn.Close()
@@ -168,17 +172,12 @@ func newBoundAddress(bound netip.AddrPort, anyAddr bool) boundAddress {
 	return boundAddress{bound: bound, anyAddr: anyAddr, sources: make(map[netip.Addr][]byte)}
 }
 
-// client says who sent a datagram to sock, and to which of our addresses.
-func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, control []byte) (client, bool) {
-	local := l.bound
+// client says who sent a datagram to sock, which came to one of our addresses.
+func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, to netip.Addr) client {
+	local := netip.AddrPortFrom(to, l.bound.Port())
 	var source []byte
 	if l.anyAddr {
-		ip, ok := destinationAddr(control)
-		if !ok {
-			return client{}, false
-		}
-		local = netip.AddrPortFrom(ip, local.Port())
-		source = l.sourceFrom(ip)
+		source = l.sourceFrom(to)
 	}
 	from = unmapped(from)
 	return client{
@@ -186,7 +185,7 @@ func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, control []
 		remote: from,
 		sock:   sock,
 		source: source,
-	}, true
+	}
 }
 
 // maxSources bounds the control messages kept; a host has fewer addresses than that, or one that routes whole prefixes to itself.

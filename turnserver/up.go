@@ -13,7 +13,7 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	data := start + channelHeaderSize
 	dataEnd := data + int(binary.BigEndian.Uint16(buf[start+2:]))
 	if dataEnd > end {
-		w.srv.counters.drop(dropMalformed)
+		w.counters.drop(dropMalformed)
 		return
 	}
 	now := w.now()
@@ -22,7 +22,7 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	live := f != nil && f.live(now)
 	w.shard.mu.RUnlock()
 	if !live {
-		w.srv.counters.drop(dropNoChannel)
+		w.counters.drop(dropNoChannel)
 		return
 	}
 	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd)
@@ -37,7 +37,7 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	for attrs := attributesOf(pkt); ; {
 		typ, from, to, more, bad := attrs.next()
 		if bad {
-			w.srv.counters.drop(dropMalformed)
+			w.counters.drop(dropMalformed)
 			return
 		}
 		if !more {
@@ -46,23 +46,23 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 		switch {
 		case typ == attrXORPeerAddress && !havePeer:
 			if peer, havePeer = parseXORAddress(pkt[from:to], pkt[8:stunHeaderSize]); !havePeer {
-				w.srv.counters.drop(dropMalformed)
+				w.counters.drop(dropMalformed)
 				return
 			}
 		case typ == attrData && !haveData:
 			data, dataEnd, haveData = start+from, start+to, true
 		case typ == attrFingerprint:
 			if !fingerprintHolds(pkt, from) {
-				w.srv.counters.drop(dropMalformed)
+				w.counters.drop(dropMalformed)
 				return
 			}
 		case required(typ) && !known(stun.AttrType(typ)):
-			w.srv.counters.drop(dropUnexpected)
+			w.counters.drop(dropUnexpected)
 			return
 		}
 	}
 	if !havePeer || !haveData {
-		w.srv.counters.drop(dropMalformed)
+		w.counters.drop(dropMalformed)
 		return
 	}
 	w.send(c, peer, buf, data, dataEnd)
@@ -77,9 +77,9 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
 	w.shard.mu.RUnlock()
 	switch {
 	case a == nil:
-		w.srv.counters.drop(dropNoAllocation)
+		w.counters.drop(dropNoAllocation)
 	case !permitted:
-		w.srv.counters.drop(dropNoPermission)
+		w.counters.drop(dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
 		a.toPeer(w, &w.peer, buf, start, end)
@@ -91,15 +91,15 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 	if d.own != nil {
 		to := d.own.holder(d.endpoint.port)
 		if to == nil {
-			w.srv.counters.drop(dropNoRelay)
+			w.counters.drop(dropNoRelay)
 			return
 		}
 		if end-start > largestPayload { // as on the wire, which a stream's frames can exceed
-			w.srv.counters.drop(dropTooLarge)
+			w.counters.drop(dropTooLarge)
 			return
 		}
-		w.srv.counters.relayed(up, end-start)
-		w.srv.counters.hops.Add(1)
+		w.counters.relayed(up, end-start)
+		w.counters.hops.Add(1)
 		to.fromRelay(w, a, buf, start, end)
 		return
 	}

@@ -13,8 +13,9 @@ import (
 // worker is what one goroutine needs to serve packets, kept so that serving them allocates little, and data nothing.
 // It belongs to its reader; a stream borrows one while it has frames in hand.
 type worker struct {
-	srv   *Server
-	shard *shard
+	srv      *Server
+	shard    *shard
+	counters *counters // the loop's own, else the server's
 
 	answer     [128]byte // to a Binding request
 	req, res   stun.Message
@@ -25,6 +26,7 @@ type worker struct {
 
 	client client      // who sent the datagram in hand
 	peer   destination // of the Send indication in hand
+	header ipHeader    // of the datagram in hand
 
 	out   *sendBatch // what waits for flush
 	loop  *loop      // set where a loop serves; nil on streams and the portable path
@@ -45,7 +47,7 @@ func (w *worker) flush() {
 }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
 }
 
 // workerPool lends workers to streams.
@@ -68,11 +70,11 @@ func (w *worker) handle(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	switch {
 	case len(pkt) < channelHeaderSize:
-		w.srv.counters.drop(dropMalformed)
+		w.counters.drop(dropMalformed)
 	case isChannelData(pkt[0]):
 		w.channelData(c, buf, start, end)
 	case !wellFormed(pkt):
-		w.srv.counters.drop(dropMalformed)
+		w.counters.drop(dropMalformed)
 	default:
 		w.stun(c, buf, start, end)
 	}
@@ -88,13 +90,13 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	case typ == typeSendIndication:
 		w.sendIndication(c, buf, start, end)
 	case len(pkt) > maxRequest: // before it is hashed for each key that may have signed it
-		w.srv.counters.drop(dropMalformed)
+		w.counters.drop(dropMalformed)
 	case typ == typeBindingRequest && w.binding(c, pkt):
 	case typ&typeClassMask == 0:
 		w.request(c, pkt)
 	case typ&typeClassMask == typeClassIndication:
 		// A Binding indication keeps a NAT's mapping alive and has no answer; other indications are for clients.
 	default:
-		w.srv.counters.drop(dropUnexpected)
+		w.counters.drop(dropUnexpected)
 	}
 }

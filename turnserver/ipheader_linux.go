@@ -1,0 +1,96 @@
+//go:build linux && (amd64 || arm64)
+
+package turnserver
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// setHeaderInfo has the kernel say, with every datagram, what its header's class and hop limit were. It also takes path MTU
+// discovery off the socket: what is relayed has its ends to discover the path, and an ICMP message that anyone may
+// forge must not shrink what this socket sends to everybody.
+func setHeaderInfo(fd int, is4 bool) error {
+	options := []struct{ level, name, value int }{
+		{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1},
+		{unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1},
+		{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT},
+	}
+	if is4 {
+		options = []struct{ level, name, value int }{
+			{unix.IPPROTO_IP, unix.IP_RECVTOS, 1},
+			{unix.IPPROTO_IP, unix.IP_RECVTTL, 1},
+			{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT},
+		}
+	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cmsgHeaderSize is the size of struct cmsghdr on 64-bit systems: a length of eight bytes, level and type of four each.
+const cmsgHeaderSize = 16
+
+// parseHeader reads the control messages of a datagram (ip(7), ipv6(7)).
+func parseHeader(control []byte) (h ipHeader) {
+	for len(control) > 0 {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			return h
+		}
+		control = rest
+		switch header.Level {
+		case unix.IPPROTO_IP:
+			switch {
+			case header.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
+				h.to = netip.AddrFrom4([4]byte(data[4:8])) // ipi_spec_dst, the local address even for a broadcast
+			case header.Type == unix.IP_TOS && len(data) >= 1:
+				h.class = data[0]
+			case header.Type == unix.IP_TTL && len(data) >= 4:
+				h.hopLimit = uint8(binary.NativeEndian.Uint32(data))
+			}
+		case unix.IPPROTO_IPV6:
+			switch {
+			case header.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
+				h.to = netip.AddrFrom16([16]byte(data[:16]))
+			case header.Type == unix.IPV6_TCLASS && len(data) >= 4:
+				h.class = uint8(binary.NativeEndian.Uint32(data))
+			case header.Type == unix.IPV6_HOPLIMIT && len(data) >= 4:
+				h.hopLimit = uint8(binary.NativeEndian.Uint32(data))
+			}
+		}
+	}
+	return h
+}
+
+// put writes the control messages that send a packet on with h, one hop older, and returns the room that they take.
+func (h *ipHeader) put(b []byte, is4 bool) (n int) {
+	level, class, hopLimit := unix.IPPROTO_IPV6, unix.IPV6_TCLASS, unix.IPV6_HOPLIMIT
+	if is4 {
+		level, class, hopLimit = unix.IPPROTO_IP, unix.IP_TOS, unix.IP_TTL
+	}
+	if h.class != 0 {
+		n += putControlInt(b[n:], level, class, uint32(h.class))
+	}
+	if h.hopLimit != 0 {
+		n += putControlInt(b[n:], level, hopLimit, uint32(h.hopLimit-1))
+	}
+	return n
+}
+
+func putControlInt(b []byte, level, typ int, value uint32) int {
+	putControlHeader(b, level, typ, 4)
+	binary.NativeEndian.PutUint32(b[cmsgHeaderSize:], value)
+	return unix.CmsgSpace(4)
+}
+
+func putControlHeader(b []byte, level, typ, size int) {
+	binary.NativeEndian.PutUint64(b, uint64(unix.CmsgLen(size)))
+	binary.NativeEndian.PutUint32(b[8:], uint32(level))
+	binary.NativeEndian.PutUint32(b[12:], uint32(typ))
+}
