@@ -37,6 +37,7 @@ type recvBatch struct {
 	names    [batchSize][sockaddrSpace]byte
 	controls [batchSize][controlSpace]byte
 	buffers  [batchSize]*buffer
+	filled   int // how many the last read filled, whose lengths the kernel has changed
 	last     lastAddr
 }
 
@@ -66,6 +67,7 @@ func newRecvBatch() *recvBatch {
 		h.SetIovlen(1)
 		h.Name = &b.names[i][0]
 		h.Control = &b.controls[i][0]
+		b.resetLengths(i)
 	}
 	return b
 }
@@ -73,17 +75,24 @@ func newRecvBatch() *recvBatch {
 // read reads what there is, up to a batch, and returns how many datagrams that are. An error, such as an ICMP message that a
 // socket reports, is no datagram: if the socket is really broken, nobody can do more about it than about silence.
 func (b *recvBatch) read(fd int) int {
-	for i := range b.headers {
-		h := &b.headers[i].hdr
-		h.Namelen = sockaddrSpace
-		h.SetControllen(controlSpace)
+	for i := range b.filled {
+		b.resetLengths(i)
 	}
+	b.filled = 0
 	// The pointer is to memory that b keeps alive, and the kernel is done with it when the call returns.
 	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0
 	}
-	return int(n)
+	b.filled = int(n)
+	return b.filled
+}
+
+// resetLengths says how much room the kernel has for an address and control messages.
+func (b *recvBatch) resetLengths(i int) {
+	h := &b.headers[i].hdr
+	h.Namelen = sockaddrSpace
+	h.SetControllen(controlSpace)
 }
 
 func (b *recvBatch) message(i int) datagram {

@@ -2,22 +2,29 @@
 //
 // A packet from a client goes this way:
 //
-//	socket.go, stream.go   read a datagram or cut a frame from a TCP stream
+//	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a TCP stream
 //	worker.go              tell ChannelData, Send, Binding and requests apart
 //	up.go                  ChannelData and Send indications: look the flow up, send to the peer
-//	binding.go             Binding requests, answered from the stack
+//	binding.go             Binding requests, answered from the worker
 //	request.go             everything else: decode, authenticate (auth.go), then by method:
 //	                       allocate.go, permission.go (CreatePermission, ChannelBind)
+//	batch_linux.go         write what the batch brought
 //
 // and a packet from a peer this way:
 //
-//	relay.go               read from an allocation's relayed socket
+//	loop_linux.go          read a batch from an allocation's relayed socket
 //	down.go                look the flow up, add a ChannelData or Data header in front, send to the client
+//	batch_linux.go         write what the batch brought
 //
 // A peer that is itself a relayed address of this node is reached in memory: up.go hands the packet to
 // the other allocation's half of down.go.
 //
-// A shard (shard.go) owns the allocations, permissions and flows of the clients that reach one listener.
-// Requests and the sweep write them, the packet path only reads them. Nothing here logs, locks for long or
-// allocates for a relayed packet; what is dropped is counted by reason (counters.go).
+// On Linux a loop a CPU (loop_linux.go, batch_linux.go) serves the UDP clients whose packets the kernel gives it, with all of
+// their relayed sockets, and wastes neither goroutine nor buffer on what is idle. The portable path (socket.go, relay.go)
+// has a goroutine a socket instead; it serves other systems, and the relayed sockets of clients on streams. Both meet in
+// the same worker, and pass the same tests.
+//
+// A shard (shard.go) owns the allocations, permissions and flows of one loop, or of one listener. Requests and the sweep write
+// them, the packet path only reads them. Nothing here logs, locks for long or allocates for a relayed packet; what is
+// dropped is counted by reason (counters.go).
 package turnserver

@@ -40,8 +40,13 @@ type loop struct {
 
 // loopListener is a loop's socket of one listener.
 type loopListener struct {
+	// Static after open.
 	fd      int
 	address boundAddress
+
+	// Owned by run.
+	client   client     // who sent the last datagram,
+	clientTo netip.Addr // and where to
 }
 
 // loopRelay is the relayed socket of an allocation that a loop reads.
@@ -151,18 +156,27 @@ func (s *loopListener) read(l *loop) {
 			l.worker.counters.drop(dropTooLarge)
 			continue
 		}
-		to := s.address.bound.Addr()
-		if s.address.anyAddr {
-			if to = m.header.to; !to.IsValid() {
-				w.counters.drop(dropListener)
-				continue
-			}
+		if s.address.anyAddr && !m.header.to.IsValid() {
+			w.counters.drop(dropListener)
+			continue
 		}
-		w.client = s.address.client(s, m.from, to)
+		s.clientOf(&m)
 		w.header = m.header
-		w.handle(&w.client, m.buf, headroom, headroom+m.size)
+		w.handle(&s.client, m.buf, headroom, headroom+m.size)
 	}
 	w.flush()
+}
+
+// clientOf sets s.client to who sent m.
+func (s *loopListener) clientOf(m *datagram) {
+	if m.from == s.client.remote && m.header.to == s.clientTo {
+		return // the same as last time: packets come in bursts
+	}
+	to := m.header.to
+	if !s.address.anyAddr {
+		to = s.address.bound.Addr()
+	}
+	s.client, s.clientTo = s.address.client(s, m.from, to), m.header.to
 }
 
 // sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
