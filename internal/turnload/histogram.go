@@ -56,7 +56,7 @@ func (h *Histogram) Count() uint64 { return h.total }
 
 // Percentile is the duration that p percent of all do not exceed; zero if there are none.
 func (h *Histogram) Percentile(p float64) time.Duration {
-	rank := max(1, uint64(math.Ceil(p/100*float64(h.total))))
+	rank := max(1, uint64(math.Ceil(p*float64(h.total)/100)))
 	var seen uint64
 	for b, n := range h.counts {
 		if seen += n; n > 0 && seen >= rank {

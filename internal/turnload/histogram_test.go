@@ -30,11 +30,11 @@ func TestPercentile(t *testing.T) {
 			}
 			whole.Merge(&part)
 			slices.Sort(list)
-			for _, p := range []float64{0, 1, 50, 90, 99, 99.9, 100} {
-				want := list[max(0, int(p/100*float64(len(list))+0.999999)-1)]
-				got := whole.Percentile(p)
+			for _, permille := range []int{0, 10, 500, 900, 990, 999, 1000} {
+				want := list[max(0, permille*len(list)/1000-1)]
+				got := whole.Percentile(float64(permille) / 10)
 				if got < want || float64(got) > float64(want)*(1+1.0/parts)+1 {
-					t.Errorf("p%v is %v, want %v or hardly more", p, got, want)
+					t.Errorf("%d of 1000 are within %v, want %v or hardly more", permille, got, want)
 				}
 			}
 			if whole.Count() != 10_000 {
