@@ -9,26 +9,13 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
-	"golang.org/x/sys/unix"
 )
 
 const (
-	patience       = 8 * time.Second // for one answer, resent to get it
 	allocationLife = 10 * time.Minute
 	transportUDP   = 17
 	firstChannel   = 0x4000
 )
-
-// RefusedError is a server's answer to a request that it refuses.
-type RefusedError struct {
-	Method stun.Method
-	Code   int
-	Reason string
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%v is answered with %d %s", e.Method, e.Code, e.Reason)
-}
 
 // client is one allocation. Setting up and closing belong to one goroutine at a time; while a load runs, the worker
 // reads the socket and hands answers on.
@@ -43,30 +30,6 @@ type client struct {
 	channel      uint16         // 0 with indications
 }
 
-// request makes a request and returns the server's success.
-func (c *client) request(method stun.Method, attrs ...stun.Setter) (*stun.Message, error) {
-	for try := 0; ; try++ {
-		m, err := c.build(method, attrs...)
-		if err != nil {
-			return nil, err
-		}
-		answer, err := c.exchange(m)
-		if err != nil {
-			return nil, fmt.Errorf("%v: %w", method, err)
-		}
-		if answer.Type.Class == stun.ClassSuccessResponse {
-			return answer, nil
-		}
-		refused := refusal(answer)
-		if challenge := refused.Code == 401 && c.nonce == "" || refused.Code == 438; !challenge || try == 3 {
-			return nil, refused
-		}
-		if err := c.learn(answer); err != nil {
-			return nil, err
-		}
-	}
-}
-
 // build makes a request, signed once a challenge came.
 func (c *client) build(method stun.Method, attrs ...stun.Setter) (*stun.Message, error) {
 	all := append([]stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}, attrs...)
@@ -74,36 +37,6 @@ func (c *client) build(method stun.Method, attrs ...stun.Setter) (*stun.Message,
 		all = append(all, stun.NewUsername(c.username), stun.NewRealm(c.realm), stun.NewNonce(c.nonce), c.key)
 	}
 	return stun.Build(all...)
-}
-
-// exchange sends a request, and again after 100, 200, 400 ms and so on, until its answer comes.
-func (c *client) exchange(m *stun.Message) (*stun.Message, error) {
-	var buf [inboxBytes]byte
-	start := time.Now()
-	for resend := time.Duration(0); time.Since(start) < patience; {
-		if time.Since(start) >= resend {
-			resend = max(answerWait, 2*resend)
-			if err := c.send(m.Raw); err != nil {
-				return nil, nobody(err)
-			}
-		}
-		b, err := c.read(buf[:])
-		if err != nil {
-			return nil, nobody(err)
-		}
-		answer := &stun.Message{Raw: b}
-		if stun.IsMessage(b) && answer.Decode() == nil && answer.TransactionID == m.TransactionID {
-			return answer, nil
-		}
-	}
-	return nil, errors.New("no answer; is it a TURN server, and do the firewalls let UDP through?")
-}
-
-func nobody(err error) error {
-	if errors.Is(err, unix.ECONNREFUSED) {
-		return errors.New("nobody listens there")
-	}
-	return err
 }
 
 // learn takes REALM and NONCE from a 401 or 438.
@@ -127,16 +60,17 @@ func refusal(answer *stun.Message) *RefusedError {
 	return &RefusedError{answer.Type.Method, int(code.Code), string(code.Reason)}
 }
 
-// allocate makes the allocation, with a relayed address of the family of like.
-func (c *client) allocate(like netip.Addr) error {
+// allocation is the request for an allocation with a relayed address of the family of like.
+func allocation(like netip.Addr) (stun.Method, []stun.Setter) {
 	attrs := []stun.Setter{stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{transportUDP, 0, 0, 0}}}
 	if like.Is6() {
 		attrs = append(attrs, stun.RawAttribute{Type: stun.AttrRequestedAddressFamily, Value: []byte{2, 0, 0, 0}})
 	}
-	answer, err := c.request(stun.MethodAllocate, attrs...)
-	if err != nil {
-		return err
-	}
+	return stun.MethodAllocate, attrs
+}
+
+// allocated takes the answer to that.
+func (c *client) allocated(answer *stun.Message) error {
 	var relayed stun.XORMappedAddress
 	if err := relayed.GetFromAs(answer, stun.AttrXORRelayedAddress); err != nil {
 		return fmt.Errorf("the server's relayed address: %w", err)
@@ -146,15 +80,12 @@ func (c *client) allocate(like netip.Addr) error {
 	return nil
 }
 
-// open lets the client and a peer exchange data: by a channel, or by indications.
-func (c *client) open(peer netip.AddrPort, indications bool) error {
+// reach sets whom the client exchanges data with: by a channel, or by indications.
+func (c *client) reach(peer netip.AddrPort, indications bool) {
 	c.peer, c.channel = peer, firstChannel
 	if indications {
 		c.channel = 0
 	}
-	method, attrs := c.opening()
-	_, err := c.request(method, attrs...)
-	return err
 }
 
 // opening is the request that makes the permission or the channel, and keeps it.
@@ -208,12 +139,6 @@ func (c *client) answered(raw []byte) error {
 		return err
 	}
 	return c.refresh()
-}
-
-// free ends the allocation.
-func (c *client) free() error {
-	_, err := c.request(stun.MethodRefresh, lifetime(0))
-	return err
 }
 
 func lifetime(d time.Duration) stun.Setter {

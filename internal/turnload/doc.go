@@ -2,7 +2,8 @@
 // outside, by RFC 8656 alone. It is the engine of `turnpike bench` and of `make bench`.
 //
 //	generator_linux.go   Open: sockets, allocations, permissions or channels; Run: one load, measured
-//	client_linux.go      the TURN client of one allocation: requests, 401 and 438, retransmission
+//	client_linux.go      the TURN client of one allocation: what it asks for, what it is told
+//	transaction_linux.go requests and answers: retransmission, 401 and 438
 //	profile.go           what calls send: sizes, bursts, intervals
 //	pacer.go             which flow sends a frame next, and when
 //	worker_linux.go      the loop that sends what is due and polls the receiving sockets

@@ -7,11 +7,12 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/pion/stun/v3"
+	"golang.org/x/sys/unix"
 )
 
-// inFlight is how many requests are under way at a time.
-const inFlight = 32
+// freeTime bounds the wait for the server when the allocations are given back; what is left of them expires.
+const freeTime = 5 * time.Second
 
 // Generator holds the calls of a Config. Its methods are called from one goroutine.
 type Generator struct {
@@ -183,30 +184,39 @@ func (g *Generator) allocateAll(ctx context.Context) error {
 		like = g.cfg.Peer
 	}
 	begin := time.Now()
-	err = each(ctx, len(clients), func(i int) error { return clients[i].allocate(like) })
+	err = perform(ctx, clients, performer{
+		request: func(*client) (stun.Method, []stun.Setter) { return allocation(like) },
+		done:    (*client).allocated,
+	})
 	if err != nil {
 		return err
 	}
 	g.setup.Took = time.Since(begin)
-	if err := each(ctx, len(g.calls), func(i int) error { return g.join(&g.calls[i]) }); err != nil {
+	for i := range g.calls {
+		if err := g.join(&g.calls[i]); err != nil {
+			return err
+		}
+	}
+	if err := perform(ctx, clients, performer{request: (*client).opening}); err != nil {
 		return err
 	}
 	g.setup.RSSAfter, g.setup.SlabAfter, err = g.memory()
 	return err
 }
 
-// join lets the ends of a call reach each other.
+// join tells the ends of a call whom they reach.
 func (g *Generator) join(c *call) error {
 	near, far := c.near.client, c.far.client
 	if far != nil {
-		return errors.Join(near.open(far.relayed, g.cfg.Indications), far.open(near.relayed, g.cfg.Indications))
+		near.reach(far.relayed, g.cfg.Indications)
+		far.reach(near.relayed, g.cfg.Indications)
+		return nil
 	}
-	if !g.cfg.Hold {
-		if err := c.far.connect(near.relayed); err != nil {
-			return err
-		}
+	near.reach(c.far.local, g.cfg.Indications)
+	if g.cfg.Hold {
+		return nil // the one peer is everybody's
 	}
-	return near.open(c.far.local, g.cfg.Indications)
+	return c.far.connect(near.relayed)
 }
 
 func (g *Generator) memory() (rss, slab int64, err error) {
@@ -280,15 +290,22 @@ func (g *Generator) probeWay(from, to end) error {
 		}
 		probe = append(header, probe...)
 	}
-	var buf [inboxBytes]byte
+	in := newInbox()
 	for begin := time.Now(); time.Since(begin) < patience/2; {
 		_ = from.send(probe) // an error tells of an earlier packet's ICMP message
-		b, _ := to.read(buf[:])
-		if to.client != nil {
-			b = unwrap(b)
-		}
-		if _, ok := parsePacket(b); ok {
-			return nil
+		for resend := time.Now().Add(firstResend); time.Now().Before(resend); {
+			n, _ := in.receive(to.socket)
+			for i := range n {
+				b, _, _ := in.datagram(i)
+				if to.client != nil {
+					b = unwrap(b)
+				}
+				if _, ok := parsePacket(b); ok {
+					return nil
+				}
+			}
+			wait := unix.NsecToTimespec(int64(pollInterval))
+			_ = unix.Nanosleep(&wait, nil)
 		}
 	}
 	return fmt.Errorf("no packet comes from %v to %v by way of the server's relay; is a firewall or a NAT between the server and the peers?", from.local, to.local)
@@ -296,12 +313,16 @@ func (g *Generator) probeWay(from, to end) error {
 
 // Close frees the allocations and closes all sockets. A server that does not answer to one is not asked for the rest.
 func (g *Generator) Close() {
-	clients := g.clients()
-	_ = each(context.Background(), len(clients), func(i int) error {
-		if !clients[i].relayed.IsValid() {
-			return nil
+	var allocated []*client
+	for _, c := range g.clients() {
+		if c.relayed.IsValid() {
+			allocated = append(allocated, c)
 		}
-		return clients[i].free()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), freeTime)
+	defer cancel()
+	_ = perform(ctx, allocated, performer{
+		request: func(*client) (stun.Method, []stun.Setter) { return stun.MethodRefresh, []stun.Setter{lifetime(0)} },
 	})
 	for i, c := range g.calls {
 		if c.near.socket != nil {
@@ -312,20 +333,4 @@ func (g *Generator) Close() {
 		}
 	}
 	g.calls = nil
-}
-
-// each calls do for 0 to n-1, several at a time, until one fails.
-func each(ctx context.Context, n int, do func(i int) error) error {
-	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(inFlight)
-	for i := range n {
-		if inner.Err() != nil {
-			break
-		}
-		group.Go(func() error { return do(i) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v3"
+
 	"turnpike/auth"
 	"turnpike/turnserver"
 )
@@ -146,8 +148,13 @@ func TestRefresh(t *testing.T) {
 			t.Error("the nonce is still the stale one")
 		}
 	}
-	if _, err := g.clients()[0].request(0x004, lifetime(allocationLife)); err != nil { // Refresh
-		t.Error("the allocation is gone: ", err)
+	err := perform(t.Context(), g.clients(), performer{
+		request: func(*client) (stun.Method, []stun.Setter) {
+			return stun.MethodRefresh, []stun.Setter{lifetime(allocationLife)}
+		},
+	})
+	if err != nil {
+		t.Error("an allocation is gone: ", err)
 	}
 }
 

@@ -92,16 +92,16 @@ func newInbox() *inbox {
 	return in
 }
 
-// receive reads what has come to a socket, and returns how many datagrams that was.
-func (in *inbox) receive(s *socket) int {
+// receive reads what has come to a socket, and returns how many datagrams that was. An error is an ICMP message's.
+func (in *inbox) receive(s *socket) (int, error) {
 	for i := range in.msgs {
 		in.msgs[i].hdr.SetControllen(inboxControl)
 	}
 	n, err := mmsg(unix.SYS_RECVMMSG, s.fd, in.msgs[:])
-	if errors.Is(err, unix.ECONNREFUSED) {
-		n, _ = mmsg(unix.SYS_RECVMMSG, s.fd, in.msgs[:])
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		err = nil
 	}
-	return n
+	return n, err
 }
 
 // datagram returns what the last receive put at i, and what the kernel said with it: when it came, in

@@ -1,6 +1,11 @@
 package turnload
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
 
 // Load is one run.
 type Load struct {
@@ -72,4 +77,15 @@ func (r *Result) verdict() verdict {
 type Maximum struct {
 	Result        *Result // of the run at that rate; nil if there was none
 	LoaderLimited bool    // the loader could not do more, so the server may
+}
+
+// RefusedError is a server's answer to a request that it refuses.
+type RefusedError struct {
+	Method stun.Method
+	Code   int
+	Reason string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%v is answered with %d %s", e.Method, e.Code, e.Reason)
 }

@@ -4,16 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	receiveBuffer = 2 << 20
-	// answerWait is how long one read for an answer waits.
-	answerWait = 100 * time.Millisecond
-)
+const receiveBuffer = 2 << 20
 
 // socket is a UDP socket that the runtime's poller does not know: it would be woken for each datagram.
 type socket struct {
@@ -56,10 +51,6 @@ func (s *socket) setUp(local netip.AddrPort) error {
 			return err
 		}
 	}
-	wait := unix.NsecToTimeval(answerWait.Nanoseconds())
-	if err := unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
-		return err
-	}
 	return s.readLocal()
 }
 
@@ -90,22 +81,6 @@ func (s *socket) send(b []byte) error {
 		_, err := unix.Write(s.fd, b)
 		if !errors.Is(err, unix.EINTR) {
 			return err
-		}
-	}
-}
-
-// read waits for a datagram for answerWait; then it returns nothing.
-func (s *socket) read(b []byte) ([]byte, error) {
-	for {
-		n, err := unix.Read(s.fd, b)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		default:
-			return b[:n], nil
 		}
 	}
 }

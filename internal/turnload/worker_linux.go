@@ -113,7 +113,7 @@ func (w *worker) poll(now time.Duration) {
 		r := w.busy[w.cursor]
 		w.cursor++
 		for {
-			n := w.in.receive(r.socket)
+			n, _ := w.in.receive(r.socket) // after an ICMP message, what has come is still there in the next round
 			for i := range n {
 				w.take(r, i)
 			}
@@ -130,7 +130,8 @@ func (w *worker) pollQuiet() {
 	}
 	w.quietNext = (w.quietNext + 1) % len(w.quiet)
 	c := w.quiet[w.quietNext]
-	for i := range w.in.receive(c.socket) {
+	n, _ := w.in.receive(c.socket)
+	for i := range n {
 		data, _, _ := w.in.datagram(i)
 		w.answered(c, bytes.Clone(data))
 	}
