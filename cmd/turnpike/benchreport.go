@@ -41,7 +41,7 @@ func (r *benchReport) writeText(w io.Writer) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("allocations", "%d in %v (%.0f a second), %s", r.setup.Allocations, r.setup.Took.Round(time.Millisecond), r.allocationRate(), r.kind())
+	row("allocations", "%d in %v (%.0f a second), %s", r.setup.Allocations, r.setup.Took.Round(100*time.Microsecond), r.allocationRate(), r.kind())
 	if cfg.PID != 0 {
 		row("memory", "%.1f KB an allocation: process %d grew from %.1f to %.1f MB", r.allocationBytes()/1024, cfg.PID,
 			float64(r.setup.RSSBefore)/(1<<20), float64(r.setup.RSSAfter)/(1<<20))

@@ -53,6 +53,7 @@ type bench struct {
 	settings
 	servers []maker
 	figures figures
+	others  string // a warning, or empty
 }
 
 // figures are what was measured, a value a pair.
@@ -165,7 +166,7 @@ func (b *bench) record(s scenario, server string, r *turnload.Result) {
 	}
 	b.note("cpu "+s.name, server, cpu)
 	b.note("loss "+s.name, server, 100*r.Loss())
-	b.note("loader "+s.name, server, float64(r.LoaderDropped+r.LoaderSkipped))
+	b.note("loader "+s.name, server, 100*float64(r.LoaderDropped+r.LoaderSkipped)/(r.Rate*r.Duration.Seconds()))
 	b.note("received "+s.name, server, float64(r.Received))
 	for name, percentile := range map[string]float64{"p50 ": 50, "p99 ": 99, "p99.9 ": 99.9} {
 		b.note(name+s.name, server, float64(r.Latency.Percentile(percentile))/1e3)

@@ -105,16 +105,19 @@ func (b *bench) ratio(r row) string {
 	return strings.TrimSpace(fmt.Sprintf("%.2f %s", value, r.ratio.of))
 }
 
+// noteworthy is the percentage of packets whose loss spoils the other figures of a load.
+const noteworthy = 0.5
+
 // notes tell what a reader of the table must know: loads that were not carried whole.
 func (b *bench) notes() string {
 	var lines []string
 	for f, values := range b.figures {
 		worst := slices.Max(values)
 		switch kind, name, _ := strings.Cut(f.name, " "); {
-		case kind == "loss" && worst > 0.5:
+		case kind == "loss" && worst > noteworthy:
 			lines = append(lines, fmt.Sprintf("%s lost up to %.1f %% of %s.", f.server, worst, name))
-		case kind == "loader" && worst > 0:
-			lines = append(lines, fmt.Sprintf("The load generator itself dropped or left out up to %.0f packets of %s with %s.", worst, name, f.server))
+		case kind == "loader" && worst > noteworthy:
+			lines = append(lines, fmt.Sprintf("The load generator itself dropped or left out up to %.1f %% of %s with %s.", worst, name, f.server))
 		case f.name == "loader's limit":
 			lines = append(lines, fmt.Sprintf("With %s, the load generator set the highest rate in %d of the searches.", f.server, len(values)))
 		}
@@ -141,9 +144,21 @@ func (b *bench) where() string {
 	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude", "*").Output(); err == nil {
 		commit = string(bytes.TrimSpace(out))
 	}
-	return fmt.Sprintf("%d x %s, Linux %s, %s; %s; commit %s; coturn %s; %d pairs of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).",
+	return fmt.Sprintf("%d x %s, Linux %s, %s; %s; commit %s; coturn %s; %d pairs of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).%s",
 		runtime.NumCPU(), model, version("uname", "-r"), runtime.Version(), time.Now().Format(time.DateOnly), commit,
-		version("turnserver", "--version"), b.pairs, b.settings.run)
+		version("turnserver", "--version"), b.pairs, b.settings.run, b.others)
+}
+
+// others warns of what else the machine does. It is asked before anything is measured.
+func others() string {
+	var load float64
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		_, _ = fmt.Sscan(string(b), &load)
+	}
+	if load < 0.5 {
+		return ""
+	}
+	return fmt.Sprintf("\nThe machine was busy with other things: load average %.1f before the start.", load)
 }
 
 // TestTable is `make bench`.
@@ -158,6 +173,7 @@ func TestTable(t *testing.T) {
 		settings: settings{pairs: n, run: 5 * time.Second, warmup: 500 * time.Millisecond, divide: 1, hold: 10_000, trial: time.Second},
 		servers:  []maker{ours(), coturn()},
 		figures:  figures{},
+		others:   others(),
 	}
 	build(t)
 	b.keepOff(t)

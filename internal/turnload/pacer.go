@@ -1,7 +1,7 @@
 package turnload
 
 import (
-	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -9,6 +9,9 @@ import (
 // maxLag is how far a pacer may fall behind before it gives frames up. Sending all of them late would be another
 // load than the one asked for.
 const maxLag = 20 * time.Millisecond
+
+// phaseSeed is any number. Figures of different phases would differ.
+const phaseSeed = 8656
 
 // pacer says which of some flows sends a frame next, and when. Every flow sends one frame an interval, each in a phase
 // of its own, as cameras that nobody synchronised do.
@@ -29,8 +32,8 @@ type turn struct {
 func newPacer(interval time.Duration, flows []int) pacer {
 	p := pacer{interval: interval}
 	for _, flow := range flows {
-		// Multiples of the golden ratio spread any number of phases about evenly, the same ones in each run.
-		_, fraction := math.Modf(float64(flow) * math.Phi)
+		// At random, so that frames meet as they do in life, but the same in each run.
+		fraction := rand.New(rand.NewPCG(phaseSeed, uint64(flow))).Float64()
 		p.turns = append(p.turns, turn{time.Duration(fraction * float64(interval)), flow})
 	}
 	slices.SortFunc(p.turns, func(a, b turn) int { return int(a.phase - b.phase) })

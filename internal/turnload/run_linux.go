@@ -97,7 +97,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool, answered func(*client,
 func (w *worker) listen(e end, data bool) {
 	switch {
 	case data:
-		w.busy = append(w.busy, receiver{e.socket, e.client})
+		w.busy = append(w.busy, e)
 	case e.client != nil:
 		w.quiet = append(w.quiet, e.client)
 	}

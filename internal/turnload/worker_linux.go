@@ -26,10 +26,10 @@ const (
 // but for stop.
 type worker struct {
 	// Static.
-	flows    []flow     // of all workers; it touches those of its calls
-	busy     []receiver // that data comes to
-	quiet    []*client  // that only answers come to
-	begin    time.Time  // of the load
+	flows    []flow    // of all workers; it touches those of its calls
+	busy     []end     // that data comes to
+	quiet    []*client // that only answers come to
+	begin    time.Time // of the load
 	warm     time.Duration
 	end      time.Duration
 	round    time.Duration
@@ -49,12 +49,6 @@ type worker struct {
 	bytes          uint64
 	loaderDropped  uint64
 	latency        Histogram
-}
-
-// receiver is a socket that data comes to.
-type receiver struct {
-	*socket
-	client *client // nil: bare payloads
 }
 
 // loop sends and receives until everything has come or drainTime is over.
@@ -138,7 +132,7 @@ func (w *worker) pollQuiet() {
 }
 
 // take counts one datagram.
-func (w *worker) take(r receiver, i int) {
+func (w *worker) take(r end, i int) {
 	data, came, dropped := w.in.datagram(i)
 	if dropped != r.dropped && dropped != 0 {
 		w.loaderDropped += uint64(dropped - r.dropped)
