@@ -47,7 +47,7 @@ memory        5.0 KB an allocation: process 17 grew from 10.0 to 10.5 MB
 sent          video both, 96000 packets a second for 2s
 delivered     95520 packets a second, 917.0 Mbit/s
 lost          0.500 %: 960 of 192000
-latency       p50 504 µs  p99 992 µs  p99.9 1000 µs
+latency       p50 504 µs  p99 991 µs  p99.9 999 µs
 reordered     1
 note          this loader itself dropped 2 packets; let it have more processor time (--workers, taskset) or raise net.core.rmem_max
 note          this loader could not keep up and left out 3 packets; try more --workers
