@@ -8,7 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const receiveBuffer = 2 << 20
+const (
+	receiveBuffer = 2 << 20
+	// The ports of the sockets are below those that relays have by default (49152 to 65535), so that 10,000 calls do not take the relays' ports away from a server on this machine.
+	firstPort, lastPort = 16384, 49151
+)
 
 // socket is a UDP socket that the runtime's poller does not know: it would be woken for each datagram.
 type socket struct {
@@ -37,6 +41,9 @@ func openSocket(local netip.AddrPort) (*socket, error) {
 }
 
 func (s *socket) setUp(local netip.AddrPort) error {
+	ports := uint32(lastPort)<<16 | firstPort
+	// Kernels before 6.3 do not know the option, and take any port.
+	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, int(ports))
 	if err := unix.Bind(s.fd, sockaddr(local)); err != nil {
 		return err
 	}
