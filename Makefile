@@ -66,7 +66,7 @@ js: node_modules/.package-lock.json
 
 node_modules/.package-lock.json: package-lock.json
 	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends nodejs npm; } \
-	  || { echo "the checks of the JavaScript need Node.js 20 and npm: install them, or run this as root on Debian"; exit 1; }
+	  || { echo "the checks of the JavaScript need Node.js 18 or later and npm: install them, or run this as root on Debian"; exit 1; }
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 

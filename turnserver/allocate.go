@@ -137,7 +137,7 @@ func (r *request) refresh() {
 		end := a.born.add(srv.cfg.Limits.AllocationMaxAge)
 		expires := min(now.add(max(lifetime, defaultLifetime)), end)
 		lifetime = max(time.Duration(expires-now), 0)
-		if !a.shard.refresh(a, expires) {
+		if !a.shard.refresh(a, now, expires) {
 			r.fail(stun.CodeAllocMismatch)
 			return
 		}

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -320,5 +321,30 @@ func TestEveryErrorCodeHasAReason(t *testing.T) {
 		if err := stun.ErrorCode(code).AddTo(m); err != nil {
 			t.Errorf("%d: %v", code, err)
 		}
+	}
+}
+
+// TestLongRequest sends more than any request needs, which is not worth hashing.
+func TestLongRequest(t *testing.T) {
+	s := startServer(t, nil)
+	client := listenPeer(t)
+	server := listenerAddr(t, s, "udp")
+	long := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest))
+	long.Add(stun.AttrSoftware, make([]byte, maxRequest))
+	for _, pkt := range [][]byte{long.Raw, stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw} {
+		if _, err := client.WriteToUDPAddrPort(pkt, server); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 2000)
+	if err := client.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := client.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := binary.BigEndian.Uint16(buf[:n]); got != typeBindingSuccess {
+		t.Errorf("the first answer is of type %#x, want only the Binding to be answered", got)
 	}
 }

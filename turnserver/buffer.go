@@ -12,9 +12,9 @@ const (
 	tailroom = 64
 )
 
-// buffer holds one packet, or a batch of stream frames, between headroom and tailroom.
+// buffer holds one packet, or a batch of stream frames, between headroom and tailroom. Of both kinds the longest is a STUN message.
 type buffer struct {
-	bytes [headroom + maxDatagram + tailroom]byte
+	bytes [headroom + maxMessage + tailroom]byte
 }
 
 // bufferPool lends buffers to readers for as long as they have something in hand.

@@ -11,18 +11,21 @@ type client struct {
 	stream *stream        // nil on UDP
 }
 
-// send passes one STUN message or, already padded on a stream, one ChannelData message to the client.
-// It never blocks.
-func (c *client) send(srv *Server, b []byte) {
+// send passes one STUN message or, already padded on a stream, one ChannelData message to the client, or reports false if that
+// was not possible, which it counts. It never blocks.
+func (c *client) send(srv *Server, b []byte) bool {
 	if c.stream != nil {
 		if !c.stream.send(b) {
 			srv.counters.drop(dropSlowClient)
+			return false
 		}
-		return
+		return true
 	}
 	if _, _, err := c.sock.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
 		srv.counters.drop(sendFailure(len(b)))
+		return false
 	}
+	return true
 }
 
 // largestPayload is the most that a UDP datagram over IPv4 carries.

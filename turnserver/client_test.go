@@ -58,10 +58,10 @@ func dialAddr(t testing.TB, network string, addr netip.AddrPort) *testClient {
 
 func clientOn(t testing.TB, conn net.Conn) *testClient {
 	c := &testClient{t: t, conn: conn, buf: make([]byte, maxDatagram)}
-	if u, ok := conn.(*net.UDPConn); ok {
-		_ = u.SetReadBuffer(1 << 20)
-	} else {
+	if conn.LocalAddr().Network() != "udp" {
 		c.frames = bufio.NewReader(conn)
+	} else if u, ok := conn.(*net.UDPConn); ok {
+		_ = u.SetReadBuffer(1 << 20)
 	}
 	return c
 }

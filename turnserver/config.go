@@ -86,6 +86,9 @@ func (c *Config) validate() error {
 	if c.NonceKey.IsZero() {
 		return errors.New("the nonce key is empty")
 	}
+	if c.MinPort == 0 {
+		return errors.New("relay ports begin at 1: 0 would let the system choose any port")
+	}
 	if c.MinPort > c.MaxPort {
 		return fmt.Errorf("relay ports %d-%d: the first is greater than the last", c.MinPort, c.MaxPort)
 	}

@@ -31,6 +31,7 @@ const (
 	denyFamily                       // not of the relayed address's family
 	streamBadFrame                   // a stream was closed: neither STUN nor ChannelData, or too long
 	streamNoAllocation               // a stream was closed: no allocation within the time allowed
+	streamTooMany                    // a stream was closed at once: there are as many as there may be
 	reasonCount
 )
 
@@ -59,6 +60,7 @@ func reasonNames() [reasonCount]string {
 		denyFamily:         "address_family",
 		streamBadFrame:     "bad_frame",
 		streamNoAllocation: "no_allocation",
+		streamTooMany:      "too_many",
 	}
 }
 

@@ -63,8 +63,9 @@ func (a *allocation) toClient(how carrier, channel uint16, buf []byte, start, en
 		srv.counters.drop(dropTooLarge)
 		return
 	}
-	srv.counters.relayed(down, size)
-	a.client.send(srv, buf[start:end])
+	if a.client.send(srv, buf[start:end]) {
+		srv.counters.relayed(down, size)
+	}
 }
 
 // maxMessage is the longest STUN message: its length field is 16 bits of a multiple of four.

@@ -11,7 +11,18 @@ type peerPolicy struct {
 }
 
 func newPeerPolicy(allow, deny []netip.Prefix) *peerPolicy {
-	return &peerPolicy{allow: allow, deny: deny, ranges: deniedRanges()}
+	return &peerPolicy{allow: canonicalPrefixes(allow), deny: canonicalPrefixes(deny), ranges: deniedRanges()}
+}
+
+// canonicalPrefixes unwraps prefixes in IPv4-mapped form, which would contain no canonical address.
+func canonicalPrefixes(prefixes []netip.Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, len(prefixes))
+	for i, p := range prefixes {
+		if out[i] = p; p.Addr().Is4In6() && p.Bits() >= 96 {
+			out[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+	}
+	return out
 }
 
 // deniedRange is a range that no relay reaches unless allow_peers opens it.
@@ -111,7 +122,9 @@ func embeddedIPv4(ip netip.Addr) (found [2]netip.Addr, n int) {
 	b := ip.As16()
 	v4 := func(at int) netip.Addr { return netip.AddrFrom4([4]byte(b[at : at+4])) }
 	switch {
-	case [12]byte(b[:12]) == [12]byte{}: // IPv4-compatible, ::a.b.c.d (RFC 4291 §2.5.5.1)
+	case ip == netip.IPv6Unspecified() || ip == netip.IPv6Loopback(): // no IPv4-compatible ones
+	case [12]byte(b[:12]) == [12]byte{}, // IPv4-compatible, ::a.b.c.d (RFC 4291 §2.5.5.1)
+		[12]byte(b[:12]) == [12]byte{8: 0xff, 9: 0xff}: // IPv4-translated, ::ffff:0:a.b.c.d (RFC 2765 §2.1)
 		found[0], n = v4(12), 1
 	case [12]byte(b[:12]) == [12]byte{0x00, 0x64, 0xff, 0x9b}: // NAT64 (RFC 6052 §2.1)
 		found[0], n = v4(12), 1

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -10,8 +11,9 @@ import (
 const (
 	// maxQueued bounds what waits for a client that reads slowly: a second of a fast video call.
 	maxQueued = 256 << 10
-	// writeTimeout ends a stream whose client has not read at all for so long.
+	// writeTimeout ends a stream whose client does not read writePiece bytes in that time: slow clients lose data, dead ones the stream.
 	writeTimeout = 30 * time.Second
+	writePiece   = 16 << 10
 )
 
 // sendQueue writes messages to a stream, whole and in order, without ever blocking its callers. While the socket takes all
@@ -102,10 +104,12 @@ func (q *sendQueue) drain() {
 		}
 		q.mu.Unlock()
 
-		_ = q.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := q.conn.Write(b); err != nil {
-			q.fail()
-			return
+		for piece := range slices.Chunk(b, writePiece) {
+			_ = q.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := q.conn.Write(piece); err != nil {
+				q.fail()
+				return
+			}
 		}
 	}
 }

@@ -198,7 +198,9 @@ func (s *Server) Close() error {
 	if first {
 		close(s.done)
 		for _, sock := range sockets {
-			err = errors.Join(err, sock.conn.Close())
+			if e := sock.conn.Close(); !errors.Is(e, net.ErrClosed) { // a listener that failed has closed its socket
+				err = errors.Join(err, e)
+			}
 		}
 		for _, l := range tcp {
 			err = errors.Join(err, l.ln.Close())

@@ -189,11 +189,11 @@ func (s *shard) unbind(f *flow) {
 	delete(s.flows.down, downKey{f.alloc.local, f.peer.endpoint})
 }
 
-// refresh moves an allocation's expiry, which it reports false for if the allocation is gone.
-func (s *shard) refresh(a *allocation, expires clock) bool {
+// refresh moves an allocation's expiry, which it reports false for if the allocation is gone, or the sweep may have listed it as expired.
+func (s *shard) refresh(a *allocation, now, expires clock) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.allocations[a.client.tuple] != a {
+	if s.allocations[a.client.tuple] != a || now >= a.expires {
 		return false
 	}
 	a.expires = expires

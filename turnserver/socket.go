@@ -117,6 +117,7 @@ func (u *udpSocket) read() {
 			u.srv.counters.drop(dropListener)
 		}
 	}
+	_ = u.conn.Close()
 	u.srv.log.Error("turn: a UDP listener failed and is closed", "listener", u.bound)
 }
 

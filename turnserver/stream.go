@@ -14,7 +14,7 @@ import (
 // slowly does not stretch it, and again from the end of an allocation.
 const setupTime = 30 * time.Second
 
-// maxRequest bounds STUN messages on a stream that are not Send indications. No request needs as much.
+// maxRequest bounds STUN messages that are not Send indications. No request needs as much.
 const maxRequest = 4096
 
 // tcpListener accepts the streams of one listener.
@@ -76,6 +76,7 @@ func (s *Server) serveStream(conn net.Conn, shard *shard) {
 	}
 	s.mu.Unlock()
 	if !ok {
+		s.counters.drop(streamTooMany)
 		_ = conn.Close()
 		return
 	}
@@ -90,6 +91,9 @@ type stream struct {
 	conn  net.Conn
 	tuple fiveTuple
 	out   sendQueue
+
+	// Owned by serve.
+	begun bool // a frame was served
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -177,16 +181,18 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 	w := t.srv.workers.get(t.shard)
 	defer t.srv.workers.put(w)
 
-	limit := headroom + maxDatagram
+	limit := headroom + maxMessage
 	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])
 	for start < end {
 		size, ok := frameSize(b.bytes[start:end])
-		if !ok {
+		// ChannelData is never first; HTTP would pass for it.
+		if !ok || !t.begun && isChannelData(b.bytes[start]) {
 			t.srv.counters.drop(streamBadFrame)
 			return false
 		}
 		if size > 0 && size <= end-start {
 			w.handle(c, b.bytes[:], start, start+size)
+			t.begun = true
 			start += size
 			continue
 		}
@@ -204,7 +210,7 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 }
 
 // frameSize returns how long the frame at the front of b is, padding included, 0 if more bytes are needed to tell, and false
-// if it is no frame that a client may send.
+// if it is no frame that a client may send. No frame is longer than maxMessage.
 func frameSize(b []byte) (int, bool) {
 	if len(b) == 0 {
 		return 0, true
@@ -218,11 +224,10 @@ func frameSize(b []byte) (int, bool) {
 	// In int: with padding, a 16-bit length can pass 65535.
 	length := int(binary.BigEndian.Uint16(b[2:]))
 	if isChannelData(b[0]) {
-		size := channelHeaderSize + pad4(length)
-		return size, size <= maxDatagram
+		return channelHeaderSize + pad4(length), true
 	}
 	size := stunHeaderSize + length
-	if size > maxDatagram || length%4 != 0 {
+	if length%4 != 0 {
 		return 0, false
 	}
 	if binary.BigEndian.Uint16(b) != typeSendIndication && size > maxRequest {

@@ -95,6 +95,10 @@ func (a *allocation) toPeer(d *destination, buf []byte, start, end int) {
 			srv.counters.drop(dropNoRelay)
 			return
 		}
+		if end-start > largestPayload { // as on the wire, which a stream's frames can exceed
+			srv.counters.drop(dropTooLarge)
+			return
+		}
 		srv.counters.relayed(up, end-start)
 		srv.counters.hops.Add(1)
 		to.fromRelay(a, buf, start, end)

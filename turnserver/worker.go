@@ -67,6 +67,8 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	switch {
 	case typ == typeSendIndication:
 		w.sendIndication(c, buf, start, end)
+	case len(pkt) > maxRequest: // before it is hashed for each key that may have signed it
+		w.srv.counters.drop(dropMalformed)
 	case typ == typeBindingRequest && w.binding(c, pkt):
 	case typ&typeClassMask == 0:
 		w.request(c, pkt)

@@ -168,10 +168,10 @@ func minter(cfg *Config) func() (string, error) {
 func checkName() string { return "check " + auth.NewID(rand.Reader, 6) }
 
 // step runs one check within the timeout and reports it. It returns whether it succeeded.
-func (c *checker) step(ctx context.Context, name, url string, do func(ctx context.Context, r *result) error) bool {
+func (c *checker) step(ctx context.Context, name, target string, do func(ctx context.Context, r *result) error) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	r := result{Check: name, URL: url}
+	r := result{Check: name, URL: target}
 	start := time.Now()
 	err := do(ctx, &r)
 	if r.Millis == 0 {
@@ -207,7 +207,15 @@ func (c *checker) run(ctx context.Context) {
 	}) {
 		return
 	}
-	defer socket.Close() // the session lives on while its credentials are tried
+	heard := make(chan struct{})
+	go func() { // reading answers the server's pings: the session has to live while its credentials are tried
+		defer close(heard)
+		for {
+			if _, _, err := socket.NextReader(); err != nil {
+				return
+			}
+		}
+	}()
 	for _, server := range servers {
 		for _, raw := range server.URLs {
 			c.checkICE(ctx, raw, server)
@@ -216,6 +224,9 @@ func (c *checker) run(ctx context.Context) {
 	if bye, err := wire.Encode(&wire.Bye{}); err == nil {
 		_ = socket.WriteMessage(websocket.TextMessage, bye)
 	}
+	_ = socket.SetReadDeadline(time.Now().Add(time.Second)) // for the server to close
+	<-heard
+	_ = socket.Close()
 }
 
 func (c *checker) checkHealth(ctx context.Context, r *result) error {

@@ -12,7 +12,7 @@ import (
 	"turnpike/turnserver"
 )
 
-// Config is everything that an operator can set. The keys, their order and their meaning are DESIGN's; keys() binds
+// Config is everything that an operator can set. The names of the keys are a contract; keys() binds
 // each to its field, and the file, the variables, the flags, `turnpike config` and the help all go by that one table.
 type Config struct {
 	PublicHost   string // without brackets when it is an IPv6 address; empty: found out
@@ -89,8 +89,6 @@ func parseListener(s string) (turnserver.Listener, error) {
 	return turnserver.Listener{Network: network, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}, nil
 }
 
-func showListener(l turnserver.Listener) string { return l.String() }
-
 // key is one line of the configuration.
 type key struct {
 	name   string // as the file has it: turn.realm
@@ -155,7 +153,7 @@ func (c *Config) keys() []key {
 		{name: "tls.key_file", value: str(&c.TLS.KeyFile, anything, "privkey.pem"), help: "PEM private key"},
 
 		{name: "turn.realm", value: str(&c.TURN.Realm, parseRealm, "turnpike"), help: "realm of the TURN credentials"},
-		{name: "turn.listen", value: list[turnserver.Listener]{&c.TURN.Listen, parseListener, showListener, "udp://0.0.0.0:3478"},
+		{name: "turn.listen", value: list[turnserver.Listener]{&c.TURN.Listen, parseListener, turnserver.Listener.String, "udp://0.0.0.0:3478"},
 			help: "STUN and TURN listeners, udp:// and tcp://"},
 		{name: "turn.relay_addresses", value: list[netip.Addr]{&c.TURN.RelayAddresses, parseRelayAddr, netip.Addr.String, "203.0.113.9"},
 			help: "local addresses to relay from; default: those of the default route"},

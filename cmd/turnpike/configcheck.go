@@ -48,7 +48,7 @@ func (c *Config) checkTURN() []error {
 	}
 	for i, l := range c.TURN.Listen {
 		if l.Addr.Port() != 0 && slices.Contains(c.TURN.Listen[:i], l) {
-			refuse(fmt.Sprintf("turn.listen[%d]", i), "%q stands there twice; remove one", showListener(l))
+			refuse(fmt.Sprintf("turn.listen[%d]", i), "%q stands there twice; remove one", l)
 		}
 	}
 	for i, a := range c.TURN.RelayAddresses {

@@ -80,9 +80,9 @@ TURN address it makes two relays, and sends a packet from one to the other and o
 and how long it took, or what is wrong and what to do. The TURN client is pion's, not written with this server.
 
 Without a URL it checks the server that the configuration describes, as seen from here; run it from elsewhere too,
-with the URL, since only then firewalls are between. It gets in by the ticket or the invite (the link or only
-its code); else by a ticket that it makes itself, if it is on the server's machine and may read its state; else as a
-guest.
+with the URL, since only then firewalls are between. It gets in by the ticket or the invite (the link or only its
+code); else as a guest; and where guests need an invite, by a ticket that it signs itself, if it is on the server's
+machine and may read its state.
 
 examples:
   turnpike check

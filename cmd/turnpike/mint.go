@@ -15,12 +15,13 @@ import (
 // would, and says so: an invite that the server's own secret did not sign is void.
 func (p *program) signingSecret(cfg *Config) (auth.Secret, error) {
 	_, err := os.Stat(cfg.secretFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(p.stderr, "turnpike: note: made a new secret in %s; if your server keeps its state elsewhere, pass its --config or --state\n", cfg.StateDir)
-	}
+	made := errors.Is(err, fs.ErrNotExist)
 	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
 	if err != nil {
 		return auth.Secret{}, cfg.errorf("state_dir", "%w", err)
+	}
+	if made {
+		fmt.Fprintf(p.stderr, "turnpike: note: made a new secret in %s; if your server keeps its state elsewhere, pass its --config or --state\n", cfg.StateDir)
 	}
 	return secret, nil
 }

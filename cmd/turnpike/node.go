@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -45,6 +47,12 @@ func newNode(cfg *Config, log *slog.Logger) (*node, error) {
 	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
 		return nil, err
 	}
+	var certificate *tls.Config // nil: plain http
+	if cfg.TLS.Mode == tlsFiles {
+		if certificate, err = loadTLS(cfg); err != nil {
+			return nil, err
+		}
+	}
 	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
 	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins}
@@ -79,6 +87,7 @@ func newNode(cfg *Config, log *slog.Logger) (*node, error) {
 		Log:         log,
 	})
 	if err != nil {
+		_ = n.signal.Shutdown(context.Background()) // it has sessions to wait for only once it is served
 		return nil, err
 	}
 	n.api = &api{
@@ -93,6 +102,7 @@ func newNode(cfg *Config, log *slog.Logger) (*node, error) {
 	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: cfg.HTTP.AllowedOrigins}))
 	n.web = &http.Server{
 		Handler:           mux,
+		TLSConfig:         certificate,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second, // both end where /signal takes the connection over
 		WriteTimeout:      time.Minute,
@@ -101,11 +111,6 @@ func newNode(cfg *Config, log *slog.Logger) (*node, error) {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	n.metrics = newMetricsServer(cfg, n.turn, n.signal, log)
-	if cfg.TLS.Mode == tlsFiles {
-		if n.web.TLSConfig, err = loadTLS(cfg); err != nil {
-			return nil, err
-		}
-	}
 	return n, nil
 }
 
@@ -115,11 +120,11 @@ func (n *node) sessionICE(session string, user auth.User, r *http.Request) ([]wi
 	return n.ice.list(r, cred), cred.Expires
 }
 
-// turnListeners are those configured. The IPv6 half of the defaults may be missing where a host has no IPv6.
+// turnListeners are those configured. Of the defaults the half may be missing whose address family a host has not.
 func turnListeners(cfg *Config) []turnserver.Listener {
 	listen := slices.Clone(cfg.TURN.Listen)
 	for i := range listen {
-		listen[i].Optional = cfg.sources["turn.listen"] == "" && listen[i].Addr.Addr().Is6()
+		listen[i].Optional = cfg.sources["turn.listen"] == ""
 	}
 	return listen
 }
@@ -151,13 +156,8 @@ func relayAddresses(cfg *Config, find func() ([]netip.Addr, error)) ([]turnserve
 	return relays, nil
 }
 
-// open opens every socket. If one cannot be opened, none stays open.
+// open opens every socket. If one cannot be opened, close closes the others.
 func (n *node) open() (err error) {
-	defer func() {
-		if err != nil {
-			n.closeListeners()
-		}
-	}()
 	for i, addr := range n.cfg.HTTP.Listen {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {

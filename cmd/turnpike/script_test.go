@@ -89,7 +89,7 @@ func startServer(args ...string) *testServer {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &testServer{drain: make(chan struct{}), cancel: cancel, status: make(chan int, 1)}
 	stdout := make(writerChan, 1)
-	p := &program{stdin: strings.NewReader(""), stdout: stdout, stderr: &s.stderr, drain: s.drain}
+	p := &program{stdout: stdout, stderr: &s.stderr, drain: s.drain}
 	defaults := []string{"serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
 		"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
 	go func() { s.status <- p.run(ctx, append(defaults, args...)) }()

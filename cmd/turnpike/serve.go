@@ -42,6 +42,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		return err
 	}
 	if err := n.open(); err != nil {
+		n.close()
 		return err
 	}
 	for _, w := range append(n.warnings(), unknownVariables(p.environ)...) {
@@ -90,15 +91,19 @@ func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	n.notify(daemon.SdNotifyReady)
 
 	var err error
+	draining := false
 	select {
 	case <-ctx.Done():
 	case <-drain:
-		n.drain(ctx)
+		draining = true
 	case err = <-failed:
 		err = fmt.Errorf("serve http: %w", err)
 	}
 	n.api.ready.Store(false)
 	n.notify(daemon.SdNotifyStopping)
+	if draining {
+		n.drain(ctx)
+	}
 	n.close()
 	serving.Wait()
 	n.log.Info("stopped")
@@ -121,8 +126,6 @@ func (n *node) notify(state string) {
 
 // drain refuses new relays and sessions, and waits for the relays that are there: at most drain_timeout, or until ctx ends.
 func (n *node) drain(ctx context.Context) {
-	n.api.ready.Store(false)
-	n.notify(daemon.SdNotifyStopping)
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 	defer cancel()
 	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", n.cfg.DrainTimeout)

@@ -12,7 +12,7 @@ import { chromium } from 'playwright-core';
  */
 
 /** Milliseconds that anything in a page may take before the test fails. */
-export const patience = 30_000;
+export const patience = 45_000;
 
 const executablePath = fileURLToPath(new URL('chromium.sh', import.meta.url));
 

@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,36 +14,61 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestCheck runs `turnpike check` where a client would be.
+// TestCheck runs `turnpike check` where clients are: everything works behind NATs, and where
+// UDP is blocked, exactly what goes over UDP is reported.
 func TestCheck(t *testing.T) {
 	need(t)
 	lab := netlab.New(t)
 	s, config, ca := open(t, lab)
 	link := s.link(t, config, "standup")
+	const (
+		stunUDP = "stun:" + publicName + ":3478"
+		turnUDP = "turn:" + publicName + ":3478?transport=udp"
+		turnTCP = "turn:" + publicName + ":3478?transport=tcp"
+	)
 	for _, test := range []struct {
-		kind netlab.Kind
-		ok   bool
+		kind      netlab.Kind
+		ok, fails []string // among the three above
 	}{
-		{netlab.Symmetric, true},
-		{netlab.PortRestricted, true},
-		{netlab.UDPBlocked, false},
+		{netlab.Symmetric, []string{stunUDP, turnUDP, turnTCP}, nil},
+		{netlab.PortRestricted, []string{stunUDP, turnUDP, turnTCP}, nil},
+		{netlab.UDPBlocked, []string{turnTCP}, []string{stunUDP, turnUDP}},
 	} {
 		t.Run(test.kind.String(), func(t *testing.T) {
 			host := lab.Behind(test.kind, strings.ReplaceAll(test.kind.String(), " ", "-"))
 			ctx, cancel := within(t, 60*time.Second)
 			defer cancel()
-			cmd := host.Command(ctx, turnpike, "check", publicURL, "--invite", link, "--timeout", "3s")
+			cmd := host.Command(ctx, turnpike, "check", publicURL, "--invite", link, "--timeout", "2s", "--json")
 			cmd.Dir = t.TempDir()
 			cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+ca.caFile)
-			out, err := cmd.CombinedOutput()
-			if ok := err == nil; ok != test.ok {
-				t.Errorf("turnpike check: %v, want success: %v", err, test.ok)
+			var complaint bytes.Buffer
+			cmd.Stderr = &complaint
+			out, err := cmd.Output()
+			if (err == nil) != (test.fails == nil) {
+				t.Errorf("turnpike check: %v, want a failure: %v\n%s", err, test.fails != nil, complaint.Bytes())
 			}
-			t.Logf("%s", out)
-			for line := range strings.Lines(string(out)) {
-				if strings.Contains(line, "transport=tcp") && !strings.Contains(line, "ok") {
-					t.Errorf("TURN over TCP failed: %s", line)
+			var results []struct {
+				URL     string
+				OK      bool
+				Problem string
+			}
+			if err := json.Unmarshal(out, &results); err != nil {
+				t.Fatalf("turnpike check --json: %v\n%s%s", err, out, complaint.Bytes())
+			}
+			var ok, fails []string
+			for _, r := range results {
+				switch isICE := strings.HasPrefix(r.URL, "stun:") || strings.HasPrefix(r.URL, "turn:"); {
+				case isICE && r.OK:
+					ok = append(ok, r.URL)
+				case isICE:
+					fails = append(fails, r.URL)
 				}
+				if !r.OK && r.Problem == "" {
+					t.Errorf("%s failed, and nothing says why", r.URL)
+				}
+			}
+			if !slices.Equal(ok, test.ok) || !slices.Equal(fails, test.fails) {
+				t.Errorf("worked: %v, want %v; failed: %v, want %v\n%s", ok, test.ok, fails, test.fails, out)
 			}
 		})
 	}

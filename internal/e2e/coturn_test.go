@@ -53,7 +53,8 @@ func TestCoturnClients(t *testing.T) {
 	}{
 		{"udp, channels, echo peer", toPeer},
 		{"udp, indications, echo peer", append([]string{"-s"}, toPeer...)},
-		{"udp, indications, large", append([]string{"-s", "-l", "1200", "-n", "500"}, toPeer...)},
+		// 80 of these fit into the buffer of one socket: a machine that stalls loses none.
+		{"udp, indications, large", append([]string{"-s", "-l", "1200", "-n", "80"}, toPeer...)},
 		{"tcp, channels, echo peer", append([]string{"-t"}, toPeer...)},
 		{"tcp, indications, echo peer", append([]string{"-t", "-s"}, toPeer...)},
 		{"udp, client to client", []string{"-y", "-s", "-m", "2"}},

@@ -47,11 +47,10 @@ func at(t *testing.T, host *netlab.Host, ca *authority) place {
 	return p
 }
 
-// drive plays one scenario of drive.mjs, and decodes what it reports into
-// report. A scenario that fails ends the test.
-func drive(t *testing.T, scenario string, plan map[string]any, report any) {
+// drive plays one scenario of drive.mjs, and logs its steps. A scenario that fails ends the test.
+func drive(t *testing.T, scenario string, plan map[string]any) {
 	t.Helper()
-	ctx, cancel := within(t, 90*time.Second)
+	ctx, cancel := within(t, 2*time.Minute)
 	defer cancel()
 	plan["artifacts"] = t.ArtifactDir()
 	input, err := json.Marshal(plan)
@@ -72,17 +71,10 @@ func drive(t *testing.T, scenario string, plan map[string]any, report any) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var last []byte
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		last = bytes.Clone(lines.Bytes())
-		t.Logf("%s", last)
+		t.Log(lines.Text())
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("scenario %s: %v\n%s\npictures of the pages: %s (kept with go test -artifacts)", scenario, err, complaint.Bytes(), t.ArtifactDir())
-	}
-	if report != nil {
-		if err := json.Unmarshal(last, report); err != nil {
-			t.Fatalf("scenario %s: its report is not what the test expects: %v", scenario, err)
-		}
 	}
 }

@@ -42,7 +42,7 @@ export async function room(stage, plan, step) {
   step('chat works both ways');
   await Promise.all([a.watch(), b.watch()]);
   step('both pictures move');
-  await Promise.all([a.path('direct'), b.path('direct')]);
+  await Promise.all([a.path('direct', 'UDP'), b.path('direct', 'UDP')]);
   step('both paths are direct');
   await cid.join(id);
   const full = await cid.notice('full');

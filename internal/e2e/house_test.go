@@ -18,7 +18,7 @@ func TestHouse(t *testing.T) {
 	serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
 	for _, scenario := range []string{"room", "missing", "names", "ring", "refused"} {
 		t.Run(scenario, func(t *testing.T) {
-			drive(t, scenario, map[string]any{"place": at(t, host, nil), "url": "http://localhost:8080"}, nil)
+			drive(t, scenario, map[string]any{"place": at(t, host, nil), "url": "http://localhost:8080"})
 		})
 	}
 }

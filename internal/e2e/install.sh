@@ -12,6 +12,7 @@ needed="
   ip                 iproute2
   nft                nftables
   certutil           libnss3-tools
+  systemd-analyze    systemd
   turnutils_uclient  coturn
   turnserver         coturn
   taskset            util-linux

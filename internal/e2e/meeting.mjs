@@ -1,19 +1,19 @@
 // @ts-check
 // Two people follow a link to one room, each in a browser on a host of their own.
 
-import { Room, online } from './pages.mjs';
+import { Home, Room, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 
 /**
  * The people meet, talk both ways and see each other move.
  * @param {Stage} stage
- * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, camera?: boolean })[], path: string }} plan
+ * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, over: string })[], path: string }} plan
  * @param {(what: string) => void} step
  */
 export async function meet(stage, plan, step) {
-  const rooms = await Promise.all(plan.people.map(async ({ name, url, camera, ...place }) => {
-    const page = await stage.page(await stage.browser(place), name, { camera });
+  const rooms = await Promise.all(plan.people.map(async ({ name, url, netns, home }) => {
+    const page = await stage.page(await stage.browser({ netns, home }), name);
     await page.goto(url);
     await online(page);
     return new Room(page);
@@ -29,7 +29,24 @@ export async function meet(stage, plan, step) {
   step('chat works both ways');
   const frames = await Promise.all(rooms.map((room) => room.watch()));
   step('both pictures move');
-  const paths = await Promise.all(rooms.map((room) => room.path(plan.path)));
+  const paths = await Promise.all(rooms.map((room, i) => room.path(plan.path, plan.people[i].over)));
   step(`both paths are ${plan.path}`);
   return { frames, paths };
+}
+
+/**
+ * Who comes without a good invite is told why they cannot come in.
+ * @param {Stage} stage
+ * @param {{ place: import('./browser.mjs').Place, links: { url: string, code: string }[] }} plan
+ * @param {(what: string) => void} step
+ */
+export async function stranger(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  for (const { url, code } of plan.links) {
+    const page = await stage.page(browser, code);
+    await page.goto(url);
+    const notice = await new Home(page).notice(code);
+    step(`${code}: ${notice.split('\n')[0]}`);
+  }
+  return {};
 }

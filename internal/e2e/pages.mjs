@@ -109,11 +109,13 @@ export class Room {
   }
 
   /**
-   * Waits until the page names the path to the other so, and returns how it describes it. ICE may have begun with another.
+   * Waits until the page names the path to the other so, and returns how it describes it. ICE may begin with another,
+   * since what is first to connect is not always the best.
    * @param {string} path direct or relayed
+   * @param {string} over UDP or TCP: how the page's own half goes
    */
-  async path(path) {
-    const shown = this.page.locator(`[data-testid=path][data-path=${path}]`).first();
+  async path(path, over) {
+    const shown = this.page.locator(`[data-testid=path][data-path=${path}]`).filter({ hasText: `over ${over}` }).first();
     await shown.waitFor();
     return shown.innerText();
   }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -61,7 +60,7 @@ func TestPaths(t *testing.T) {
 	for i, test := range []struct {
 		a, b netlab.Kind
 		path string
-		over [2]string // what each side says that its own half of the path is over
+		over [2]string // how each side's own half of the path goes
 	}{
 		{netlab.Symmetric, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}},
 		{netlab.Symmetric, netlab.UDPBlocked, "relayed", [2]string{"UDP", "TCP"}},
@@ -76,21 +75,33 @@ func TestPaths(t *testing.T) {
 				place
 				Name string `json:"name"`
 				URL  string `json:"url"`
+				Over string `json:"over"`
 			}
 			link := s.link(t, config, fmt.Sprintf("standup-%d", i))
 			var people []person
 			for side, kind := range []netlab.Kind{test.a, test.b} {
 				name := []string{"ann", "ben"}[side]
 				host := lab.Behind(kind, fmt.Sprintf("%s%d", name, i))
-				people = append(people, person{at(t, host, ca), name, link})
+				people = append(people, person{at(t, host, ca), name, link, test.over[side]})
 			}
-			var report struct{ Paths []string }
-			drive(t, "meet", map[string]any{"people": people, "path": test.path}, &report)
-			for side, got := range report.Paths {
-				if !strings.Contains(got, "over "+test.over[side]) {
-					t.Errorf("%s's page says %q, want over %s", people[side].Name, got, test.over[side])
-				}
-			}
+			drive(t, "meet", map[string]any{"people": people, "path": test.path})
 		})
 	}
+}
+
+// TestStranger shows the door to those without an invite that holds.
+func TestStranger(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	s, config, ca := open(t, lab)
+	type link struct {
+		URL  string `json:"url"`
+		Code string `json:"code"`
+	}
+	good := s.link(t, config, "standup")
+	forged := good[:len(good)-6] + "AAAAAA"
+	drive(t, "stranger", map[string]any{
+		"place": at(t, lab.Behind(netlab.Symmetric, "alice"), ca),
+		"links": []link{{publicURL, "invite-required"}, {publicURL + "/r/standup", "invite-required"}, {forged, "unauthorized"}},
+	})
 }

@@ -45,7 +45,6 @@ func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, c
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		defer cancel()
-		asked := time.Now()
 		// SIGTERM would wait for relays that a closed browser has left. Fails if the process has ended, of which Wait tells.
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		select {
@@ -58,7 +57,6 @@ func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, c
 			cancel()
 			<-ended
 		}
-		t.Logf("stopped in %v", time.Since(asked))
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", s.log.String())
 			_ = os.WriteFile(filepath.Join(t.ArtifactDir(), "server.log"), []byte(s.log.String()), 0o644)

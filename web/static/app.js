@@ -1,16 +1,4 @@
 // @ts-check
-import './elements/chat.js';
-import './elements/controls.js';
-import './elements/home.js';
-import './elements/name.js';
-import './elements/notice.js';
-import './elements/online.js';
-import './elements/path.js';
-import './elements/ring.js';
-import './elements/ringing.js';
-import './elements/room.js';
-import './elements/status.js';
-import './elements/tile.js';
 import { find } from './dom.js';
 import { HomePage } from './elements/home.js';
 import { Notice } from './elements/notice.js';
@@ -28,6 +16,9 @@ import { wordsFor } from './words.js';
  * change of page.
  */
 export class App {
+  /** @type {unknown} why the server did not let us in, until we try again */
+  #refusal;
+
   constructor() {
     keepInvite();
     this.session = new Session();
@@ -38,11 +29,14 @@ export class App {
   start() {
     const { session } = this;
     session.on('state', ({ detail }) => (document.documentElement.dataset.state = detail === 'closed' ? 'offline' : detail));
-    session.on('refused', ({ detail }) => this.#refused(detail.error));
+    session.on('refused', ({ detail: { error } }) => {
+      this.#refusal = error;
+      this.#showRefusal();
+    });
     find(document, 'tp-status', Status).watch(session);
     find(document, 'tp-ring', Ring).watch(this);
     find(document, 'tp-ringing', Ringing).app = this;
-    addEventListener('popstate', () => this.#show());
+    addEventListener('popstate', () => this.#showAndFocus());
     addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
     document.addEventListener('click', (event) => this.#follow(event));
     this.#show();
@@ -53,7 +47,7 @@ export class App {
   /** @param {string} path */
   navigate(path) {
     if (path !== location.pathname) history.pushState(null, '', path);
-    this.#show();
+    this.#showAndFocus();
   }
 
   /** Rings a user, and goes to the room if they accept. @param {import('./sdk/messages.js').User} user */
@@ -62,12 +56,18 @@ export class App {
   }
 
   #show() {
+    if (this.#refusal) return this.#showRefusal();
     this.notice.clear();
     const page = location.pathname === '/' ? new HomePage(this) : new RoomPage(this, roomOf(location.pathname));
     this.main.replaceChildren(page);
     document.title = page.heading ? `${page.heading} · turnpike` : 'turnpike';
+  }
+
+  /** A change of page within the page starts at its top, for eyes and for screen readers. */
+  #showAndFocus() {
+    this.#show();
     scrollTo(0, 0);
-    if (document.readyState === 'complete') page.querySelector('h1')?.focus({ preventScroll: true });
+    find(document.body, 'h1', HTMLHeadingElement).focus({ preventScroll: true });
   }
 
   /** @param {MouseEvent} event */
@@ -78,14 +78,21 @@ export class App {
     this.navigate(link.pathname);
   }
 
-  /** @param {unknown} error why the server does not let us in */
-  #refused(error) {
-    const words = wordsFor(error);
-    const actions = [{ label: 'Try again', run: () => this.session.restart() }];
+  /** Tells why the server does not let us in; there is no use in showing anything else then. */
+  #showRefusal() {
+    const words = wordsFor(this.#refusal);
+    /** @param {() => void} restart */
+    const action = (restart) => () => {
+      this.#refusal = undefined;
+      restart();
+      this.#show();
+    };
+    const actions = [{ label: 'Try again', run: action(() => this.session.restart()) }];
     if (['expired', 'unauthorized'].includes(words.code)) {
-      actions.push({ label: 'Go on without the invite', run: () => this.session.restartWithoutInvite() });
+      actions.push({ label: 'Go on without the invite', run: action(() => this.session.restartWithoutInvite()) });
     }
-    this.notice.show({ ...words, actions });
+    this.main.replaceChildren();
+    this.notice.show({ ...words, actions, whole: true });
   }
 
   /** An upgraded server no longer has this very file; old and new modules must not mix. */
@@ -115,4 +122,6 @@ function keepInvite() {
   storeTicket(undefined);
 }
 
-new App().start();
+const app = new App();
+// A video that waits for its first picture would hold up the load event, and the browser would seem to load for ever.
+addEventListener('load', () => app.start());

@@ -23,10 +23,19 @@ export function readRoom(text, origin) {
   const trimmed = text.trim();
   const id = trimmed.toLowerCase().replace(/\s+/g, '-');
   if (isRoomId(id)) return { id, invite: undefined };
-  if (!URL.canParse(trimmed)) return undefined;
-  const url = new URL(trimmed);
+  const url = readUrl(trimmed);
+  if (url?.origin !== origin) return undefined;
   const linked = roomOf(url.pathname);
-  return url.origin === origin && isRoomId(linked) ? { id: linked, invite: inviteOf(url.hash) } : undefined;
+  return isRoomId(linked) ? { id: linked, invite: inviteOf(url.hash) } : undefined;
+}
+
+/** @param {string} text */
+function readUrl(text) {
+  try {
+    return new URL(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param {string} pathname of a room's page */

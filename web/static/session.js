@@ -28,8 +28,8 @@ const TICKET_MARGIN_MS = 10_000;
  * @extends {Emitter<SessionEvents>}
  */
 export class Session extends Emitter {
-  /** @type {Promise<unknown>} settles when nobody is signing in under another name */
-  #settled = Promise.resolve();
+  /** @type {Promise<boolean>} resolves when no signing in is under way: false if it was a rename that failed */
+  #settled = Promise.resolve(true);
 
   constructor() {
     super();
@@ -44,7 +44,7 @@ export class Session extends Emitter {
   /** Signs in. What goes wrong is told by the `refused` event. */
   start() {
     this.#adopt(this.client);
-    this.#settled = this.client.open().catch(() => {});
+    this.#settled = this.client.open().then(() => true, () => true);
   }
 
   /** Tries again after a refusal. */
@@ -67,18 +67,22 @@ export class Session extends Emitter {
    */
   rename(name) {
     const renaming = this.#settled.then(() => this.#rename(name));
-    this.#settled = renaming.catch(() => {});
+    const settled = renaming.then(() => true, () => false);
+    this.#settled = settled;
+    settled.then(() => {
+      // A failure is news only to those who waited for it.
+      if (this.#settled === settled) this.#settled = Promise.resolve(true);
+    });
     return renaming;
   }
 
   /**
    * The client, once it has signed in or been refused, and no rename is under way.
    *
-   * @returns {Promise<Client>}
+   * @returns {Promise<Client | undefined>} undefined if a rename was, and failed; whoever asked for it tells why
    */
   async settled() {
-    await this.#settled;
-    return this.client;
+    return (await this.#settled) ? this.client : undefined;
   }
 
   /** @param {string} room that the ticket is for, by its name and not by a pattern */

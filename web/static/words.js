@@ -6,7 +6,7 @@ import { codeOf } from './sdk/turnpike.js';
 /** What errors mean to a person, and what to do. @type {Record<string, [title: string, text: string]>} */
 const WORDS = {
   'full': ['This room is full', 'Everyone it has space for is in it already. Wait until somebody leaves, or make a room of your own.'],
-  'not-existing': ['There is no such room', 'It may have closed when the last person left, or the id has a slip in it.'],
+  'not-existing': ['There is no such room', 'It may have closed when the last person left, or the id has a slip in it. You can make it now.'],
   'bad-room': ['That is no room id', 'An id has letters, digits and hyphens, such as k7m-2pq-x9r. A link to a room works too.'],
   'name-taken': ['That name is taken', 'Somebody who is online has it. Please pick another.'],
   'bad-name': ['That name cannot be used', 'Please pick another, without unusual characters.'],

@@ -44,6 +44,7 @@ export class HomePage extends HTMLElement {
     button.disabled = true;
     try {
       const client = await this.app.session.settled();
+      if (!client) return;
       const room = await client.join(undefined, { create: true, size });
       if (this.isConnected) this.app.navigate(roomPath(room.id));
       else await room.leave();

@@ -10,6 +10,10 @@ export class NameForm extends HTMLElement {
   #ended = new AbortController();
   /** @type {App | undefined} */
   #app;
+  /** What stands in the field unless the user has changed it. */
+  #shown = '';
+  /** The name that the server is being asked for. Enter is both a change and a submission. */
+  #asked = '';
 
   /** @param {App} app */
   watch(app) {
@@ -17,7 +21,6 @@ export class NameForm extends HTMLElement {
     fill(this, 'name');
     const signal = this.#ended.signal;
     const input = this.#input;
-    input.value = app.session.name;
     app.session.on('name', ({ detail }) => this.#named(detail), { signal });
     input.addEventListener('input', () => this.#typed());
     input.addEventListener('change', () => this.#commit());
@@ -25,7 +28,7 @@ export class NameForm extends HTMLElement {
       event.preventDefault();
       this.#commit();
     });
-    this.#typed();
+    this.#named(app.session.name);
   }
 
   disconnectedCallback() {
@@ -39,7 +42,8 @@ export class NameForm extends HTMLElement {
   /** @param {string} name that the server knows us by now */
   #named(name) {
     const input = this.#input;
-    if (document.activeElement !== input) input.value = name;
+    if (input.value === this.#shown) input.value = name;
+    this.#shown = name;
     this.#typed();
   }
 
@@ -52,17 +56,21 @@ export class NameForm extends HTMLElement {
   async #commit() {
     const { session, notice } = this.#app ?? {};
     const input = this.#input;
-    const name = input.value.trim().replace(/\s+/g, ' ');
-    if (!session || !notice || (name === session.name && session.state !== 'closed')) return;
+    const typed = input.value;
+    const name = typed.trim().replace(/\s+/g, ' ');
+    if (!session || !notice || name === session.name || name === this.#asked) return;
     const problem = nameProblem(name);
     if (problem) return this.#complain(problem);
+    this.#asked = name;
     try {
       await session.rename(name);
+      if (input.value === typed) input.value = session.name;
       if (notice.dataset.code === 'name-taken') notice.clear();
-      if (input.value.trim() === name) input.value = session.name;
       this.#typed();
     } catch (error) {
       this.#refused(name, error);
+    } finally {
+      this.#asked = '';
     }
   }
 
@@ -88,7 +96,7 @@ export class NameForm extends HTMLElement {
   /** @param {string} problem */
   #complain(problem) {
     write(this, '.field-error', problem);
-    this.#input.toggleAttribute('aria-invalid', problem !== '');
+    this.#input.setAttribute('aria-invalid', String(problem !== ''));
   }
 }
 

@@ -47,6 +47,7 @@ export class Ring extends HTMLElement {
     drawAvatar(this, call.user.name);
     document.title = `${call.user.name} is calling`;
     dialog.showModal();
+    find(this, 'h2', HTMLHeadingElement).focus(); // On a button, a key typed for the chat would answer the call.
   }
 
   /**

@@ -82,7 +82,7 @@ export class RoomPage extends HTMLElement {
     this.#enterWhenOnline = false;
     if (!isRoomId(this.roomId)) return this.#block(wordsOf('bad-room'));
     const { session } = this.app;
-    const client = await session.settled();
+    const client = (await session.settled()) ?? session.client;
     if (this.#ended.signal.aborted || client.state === 'closed') return;
     try {
       const options = { create: create || session.isInvitedTo(this.roomId), size: this.#room?.size ?? 2 };
@@ -96,7 +96,7 @@ export class RoomPage extends HTMLElement {
 
   /** @param {unknown} error */
   #notEntered(error) {
-    if (this.#ended.signal.aborted) return;
+    if (this.#ended.signal.aborted || codeOf(error) === 'closed') return; // Under another name we enter anew.
     if (['offline', 'timeout'].includes(codeOf(error))) {
       this.#enterWhenOnline = true;
       return;
@@ -122,6 +122,7 @@ export class RoomPage extends HTMLElement {
 
   /** @param {Room} room */
   #entered(room) {
+    const again = this.#room !== undefined; // under another name: the others have not moved
     this.#room = room;
     this.toggleAttribute('data-entering', false);
     const signal = this.#ended.signal;
@@ -132,7 +133,8 @@ export class RoomPage extends HTMLElement {
       // By our own clock, so that the times in the log are in order.
       this.#chat.say({ sender: peer.name, text, at: new Date(), own: false });
     }, { signal });
-    for (const peer of room.peers.values()) this.#addPeer(peer, 'is here');
+    const news = again ? '' : 'is here';
+    for (const peer of room.peers.values()) this.#addPeer(peer, news);
     this.#count();
     this.#shareMedia();
     this.#mediaStarted ??= this.#startMedia();
@@ -158,14 +160,14 @@ export class RoomPage extends HTMLElement {
 
   /**
    * @param {Peer} peer
-   * @param {string} what
+   * @param {string} news about them for the log; '' if there is none
    */
-  #addPeer(peer, what) {
+  #addPeer(peer, news) {
     const tile = new Tile();
     this.#tiles.append(tile);
     tile.watch(peer);
     peer.on('error', ({ detail }) => console.warn(`negotiation with ${peer.name}:`, detail));
-    this.#chat.tell(`${peer.name} ${what}.`);
+    if (news) this.#chat.tell(`${peer.name} ${news}.`);
     this.#count();
   }
 
@@ -175,7 +177,7 @@ export class RoomPage extends HTMLElement {
    */
   #removePeer(peer, reason) {
     this.#tiles.querySelector(`[data-session="${CSS.escape(peer.session)}"]`)?.remove();
-    this.#chat.tell(`${peer.name} ${reason === 'gone' ? 'lost the connection' : 'left'}.`);
+    if (reason !== 'closed') this.#chat.tell(`${peer.name} ${reason === 'gone' ? 'lost the connection' : 'left'}.`);
     this.#count();
   }
 

@@ -31,9 +31,8 @@ export class Tile extends HTMLElement {
    * @param {Media} media
    */
   showLocal(name, { audio, video }) {
-    if (!this.firstChild) this.#draw(name);
+    if (!this.firstChild) this.#draw('You');
     this.dataset.local = '';
-    write(this, '.who', 'You');
     drawAvatar(this, name);
     this.#video.muted = true;
     this.#showMedia({ audio: !!audio?.enabled, video: !!video });

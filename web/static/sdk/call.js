@@ -67,9 +67,9 @@ export class Call extends Emitter {
     await this.#finish('decline', 'declined');
   }
 
-  /** Takes an outgoing call back before it is answered. */
+  /** Takes an outgoing call back. Does nothing once it is answered: then it is hung up. */
   async cancel() {
-    await this.#finish('cancel', 'cancelled');
+    if (this.state === 'ringing') await this.#finish('cancel', 'cancelled');
   }
 
   /** Ends an accepted call, for both. */

@@ -16,7 +16,7 @@ import { HOME } from './tickets.js';
  * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] asked at every connection
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] another name to try; undefined gives up
- * @property {AbortSignal} [signal] ends the client, at whatever stage
+ * @property {AbortSignal} [signal] gives up waiting for the first welcome
  * @property {typeof WebSocket} [WebSocket] default: the platform's
  * @property {typeof RTCPeerConnection} [RTCPeerConnection] default: the platform's
  *
@@ -79,7 +79,6 @@ export class Client extends Emitter {
     this.rooms = new Map();
     /** @type {Map<string, Call>} by id */
     this.calls = new Map();
-    options.signal?.addEventListener('abort', () => this.#fail(options.signal?.reason), { signal: this.#end.signal });
   }
 
   /**
@@ -87,12 +86,16 @@ export class Client extends Emitter {
    * for as long as it takes. Rejects with what time will not heal: `unauthorized`, `name-taken`, `invite-required`...
    */
   open() {
-    return new Promise((resolve, reject) => {
-      this.options.signal?.throwIfAborted();
-      this.on('state', ({ detail }) => detail === 'online' && resolve(undefined), { signal: this.#end.signal });
-      this.on('closed', ({ detail }) => reject(detail.error ?? new TurnpikeError('closed')), { once: true });
+    const { signal } = this.options;
+    const settled = new AbortController();
+    const opened = new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      signal?.addEventListener('abort', () => this.#fail(signal.reason), { signal: settled.signal });
+      this.on('state', ({ detail }) => detail === 'online' && resolve(undefined), { signal: settled.signal });
+      this.on('closed', ({ detail }) => reject(detail.error ?? new TurnpikeError('closed')), { signal: settled.signal });
       this.#run();
     });
+    return opened.finally(() => settled.abort());
   }
 
   /**
@@ -104,10 +107,13 @@ export class Client extends Emitter {
    * @throws {TurnpikeError} `not-existing`, `full`, `forbidden`, `bad-message`
    */
   async join(id, { create, size, signal } = {}) {
-    const joined = await this.request({ type: 'join', room: id?.toLowerCase(), create, size }, signal);
-    const room = this.rooms.get(joined.room);
-    if (!room) throw new TurnpikeError('closed', 'The room was left before it was entered.');
-    return room;
+    signal?.throwIfAborted();
+    const joining = this.request({ type: 'join', room: id?.toLowerCase(), create, size }).then((joined) => {
+      const room = this.rooms.get(joined.room);
+      if (!room) throw new TurnpikeError('closed', 'The room was left before it was entered.');
+      return room;
+    });
+    return abortable(joining, signal, (room) => room.leave());
   }
 
   /**
@@ -120,15 +126,12 @@ export class Client extends Emitter {
    */
   async call(user, { signal } = {}) {
     signal?.throwIfAborted();
-    // An aborted request may be ringing already, so it is not the request that the signal ends.
-    const ringing = await this.request({ type: 'call', to: user });
-    const call = this.calls.get(ringing.call);
-    if (!call) throw new TurnpikeError('no-such-call', 'The call has ended.');
-    if (signal?.aborted) {
-      await call.cancel();
-      signal.throwIfAborted();
-    }
-    return call;
+    const calling = this.request({ type: 'call', to: user }).then((ringing) => {
+      const call = this.calls.get(ringing.call);
+      if (!call) throw new TurnpikeError('no-such-call', 'The call has ended.');
+      return call;
+    });
+    return abortable(calling, signal, (call) => call.cancel());
   }
 
   /** Says farewell: the session and its relays end. Resolves when the server has closed. */
@@ -155,15 +158,14 @@ export class Client extends Emitter {
    * For Room and Call.
    *
    * @param {ClientMessage} message
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<any>}
+   * @returns {Promise<any>} the answer
    */
-  async request(message, signal) {
+  async request(message) {
     if (this.state === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
     if (this.state !== 'online' || !this.#connection) {
       throw new TurnpikeError('offline', 'There is no connection to the server.');
     }
-    return this.#connection.request(message, signal);
+    return this.#connection.request(message);
   }
 
   async #run() {
@@ -361,4 +363,28 @@ export class Client extends Emitter {
     this.state = state;
     this.emit('state', state);
   }
+}
+
+/**
+ * What is asked for, unless the signal aborts first. The server may be doing it by then, so it is undone once it is
+ * done.
+ *
+ * @template T
+ * @param {Promise<T>} asked
+ * @param {AbortSignal | undefined} signal
+ * @param {(done: T) => unknown} undo
+ * @returns {Promise<T>}
+ */
+function abortable(asked, signal, undo) {
+  if (!signal) return asked;
+  const settled = new AbortController();
+  /** @type {Promise<never>} */
+  const aborted = new Promise((_, reject) => {
+    const abort = () => {
+      reject(signal.reason);
+      asked.then(undo, () => {});
+    };
+    signal.addEventListener('abort', abort, { signal: settled.signal });
+  });
+  return Promise.race([asked, aborted]).finally(() => settled.abort());
 }

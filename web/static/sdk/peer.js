@@ -40,8 +40,9 @@ const KINDS = ['audio', 'video'];
  * negotiation" has it (https://www.w3.org/TR/webrtc/#perfect-negotiation-example).
  *
  * The session with the smaller id is polite. The other one makes the first offer, so that glare is the exception; it
- * is handled all the same. Chat has a data channel with id 0, agreed on beforehand; audio and video have a transceiver
- * each from the start, so that a camera turned on later needs no negotiation.
+ * is handled all the same. Audio and video have a transceiver each from the start, so that a camera turned on later
+ * needs no negotiation. The data channel "chat" is agreed on beforehand, with id 0; it carries JSON, of which the types
+ * `{type: 'chat', text, at}` and `{type: 'media', audio, video}` are known and others are ignored.
  *
  * @extends {Emitter<PeerEvents>}
  */
@@ -106,7 +107,7 @@ export class Peer extends Emitter {
       if (description) await this.#receiveDescription(description);
       else if (candidate !== undefined) await this.#receiveCandidate(candidate);
     } catch (error) {
-      if (this.state !== 'closed') this.emit('error', error);
+      this.#failed(error);
     }
   }
 
@@ -119,7 +120,7 @@ export class Peer extends Emitter {
   async share(media) {
     this.#sent = { ...media };
     this.#tellMedia();
-    if (this.#prepared) await this.#attach();
+    if (this.#prepared) await this.#attach().catch((error) => this.#failed(error));
   }
 
   /**
@@ -170,7 +171,7 @@ export class Peer extends Emitter {
       await this.connection.setLocalDescription();
       this.#sendDescription();
     } catch (error) {
-      if (this.state !== 'closed') this.emit('error', error);
+      this.#failed(error);
     } finally {
       this.#makingOffer = false;
     }
@@ -254,6 +255,11 @@ export class Peer extends Emitter {
       }
       await transceiver.sender.replaceTrack(track);
     }));
+  }
+
+  /** @param {unknown} error of a step that is nobody's to wait for; what a closed connection refuses is no error */
+  #failed(error) {
+    if (this.state !== 'closed') this.emit('error', error);
   }
 
   #tellMedia() {

@@ -1,0 +1,436 @@
+package turnserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// fuzzServer is a server that serves one UDP client by hand, packet by packet, and what the client needs to sign with.
+type fuzzServer struct {
+	srv    *Server
+	worker *worker
+	client client
+	near   *net.UDPConn // the client's socket
+	key    stun.MessageIntegrity
+	auth   []stun.Setter
+	buf    *buffer
+	in     []byte
+}
+
+// newFuzzServer relays only between its own relayed addresses, so that no input sends a packet to anybody.
+func newFuzzServer(t testing.TB) *fuzzServer {
+	s := newServer(t, func(cfg *Config) {
+		cfg.DenyPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	})
+	fixed := time.Now()
+	s.wallTime = func() time.Time { return fixed } // nothing expires, however long this runs
+	near, far := listenPeer(t), listenPeer(t)
+	from := addrPortOf(near.LocalAddr())
+	sock := &udpSocket{srv: s, conn: far, bound: addrPortOf(far.LocalAddr())}
+	sock.shard = newShard(s)
+	s.shards = append(s.shards, sock.shard)
+	cred := mintREST(t, "alice", 24*time.Hour)
+	f := &fuzzServer{
+		srv: s, worker: newWorker(s, sock.shard), near: near, buf: new(buffer), in: make([]byte, maxDatagram),
+		client: client{tuple: fiveTuple{client: endpointOf(from), local: endpointOf(sock.bound), proto: protoUDP}, remote: from, sock: sock},
+		key:    stun.NewLongTermIntegrity(cred.Username, testRealm, cred.Password),
+	}
+	f.auth = []stun.Setter{
+		stun.NewUsername(cred.Username), stun.NewRealm(testRealm), stun.NewNonce(string(f.worker.nonce(&f.client))), f.key,
+	}
+	return f
+}
+
+// handle serves one packet and returns what the client got.
+func (f *fuzzServer) handle(t testing.TB, packet []byte) (got [][]byte) {
+	t.Helper()
+	n := copy(f.buf.bytes[headroom:headroom+maxDatagram], packet)
+	f.worker.handle(&f.client, f.buf.bytes[:], headroom, headroom+n)
+
+	last := []byte{0xFF}
+	if _, err := f.client.sock.conn.WriteToUDPAddrPort(last, f.client.remote); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.near.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, err := f.near.Read(f.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(f.in[:n], last) {
+			return got
+		}
+		got = append(got, bytes.Clone(f.in[:n]))
+	}
+}
+
+// allocated makes sure that there is an allocation, that may send to itself, on a channel too.
+func (f *fuzzServer) allocated(t testing.TB) *allocation {
+	t.Helper()
+	if a := f.worker.shard.find(f.client.tuple); a != nil {
+		return a
+	}
+	f.request(t, stun.MethodAllocate, transport(transportUDP))
+	a := f.worker.shard.find(f.client.tuple)
+	if a == nil {
+		t.Fatal("no allocation could be made")
+	}
+	self := peerAddr(a.local.addrPort())
+	f.request(t, stun.MethodChannelBind, channelNumber(minChannel), self)
+	return a
+}
+
+func (f *fuzzServer) request(t testing.TB, method stun.Method, attrs ...stun.Setter) {
+	t.Helper()
+	m := buildMessage(t, stun.NewType(method, stun.ClassRequest), append(attrs, f.auth...)...)
+	for _, answer := range f.handle(t, m.Raw) {
+		if code := codeOf(t, decode(t, answer)); code != 0 {
+			t.Fatalf("%v: answered %d", method, code)
+		}
+	}
+}
+
+// sign makes a request of any bytes that has a good credential.
+func (f *fuzzServer) sign(packet []byte) []byte {
+	if len(packet) < stunHeaderSize || isChannelData(packet[0]) || len(packet) > 60000 {
+		return packet
+	}
+	m := &stun.Message{Raw: bytes.Clone(packet[:len(packet)&^3])}
+	m.Raw[0] &= 0x3F
+	binary.BigEndian.PutUint32(m.Raw[4:], magicCookie)
+	m.Length = uint32(len(m.Raw) - stunHeaderSize)
+	m.WriteLength()
+	if m.Decode() != nil {
+		return packet
+	}
+	for _, a := range f.auth {
+		if a.AddTo(m) != nil {
+			return packet
+		}
+	}
+	return m.Raw
+}
+
+// mostAmplified bounds how many bytes a byte of an unauthenticated request may draw. A bare Allocate, of 20 bytes, is the worst.
+const mostAmplified = 5
+
+func FuzzHandleUDP(f *testing.F) {
+	server := newFuzzServer(f)
+	self := peerAddr(server.allocated(f).local.addrPort())
+	data := attribute{stun.AttrData, []byte("data")}
+	seed := func(method stun.Method, class stun.MessageClass, attrs ...stun.Setter) {
+		m := buildMessage(f, stun.NewType(method, class), attrs...).Raw
+		f.Add(m, false)
+		f.Add(m, true)
+	}
+	seed(stun.MethodBinding, stun.ClassRequest, stun.NewSoftware("x"), stun.Fingerprint)
+	seed(stun.MethodBinding, stun.ClassRequest, stun.NewUsername("x"), attribute{0x7ff0, nil})
+	seed(stun.MethodBinding, stun.ClassIndication)
+	seed(stun.MethodAllocate, stun.ClassRequest)
+	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportUDP), lifetime(1), addressFamily(familyIPv6))
+	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(0))
+	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(700), addressFamily(familyIPv4))
+	seed(stun.MethodCreatePermission, stun.ClassRequest, self, self)
+	seed(stun.MethodCreatePermission, stun.ClassRequest, peerAddr(at("10.0.0.1")))
+	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(minChannel), self)
+	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(maxChannel), peerAddr(at("2001:db8::1")))
+	seed(stun.MethodSend, stun.ClassIndication, self, data)
+	seed(stun.MethodSend, stun.ClassIndication, data, self, stun.Fingerprint)
+	seed(stun.MethodData, stun.ClassIndication, self, data)
+	seed(stun.MethodAllocate, stun.ClassRequest, append([]stun.Setter{transport(transportUDP)}, server.auth...)...)
+	f.Add(channelMessage(minChannel, []byte("data"), false), false)
+	f.Add(channelMessage(minChannel, nil, true), false)
+	f.Add(channelMessage(maxChannel, []byte("unbound"), true), false)
+	f.Add([]byte{}, false)
+	f.Add([]byte{0x40, 0, 0xFF, 0xFF}, false)
+
+	f.Fuzz(func(t *testing.T, packet []byte, signed bool) {
+		if len(packet) > largestPayload {
+			t.Skip()
+		}
+		server.allocated(t)
+		if signed {
+			packet = server.sign(packet)
+		}
+		isRequest := len(packet) >= 2 && packet[0]&0xC0 == 0 && binary.BigEndian.Uint16(packet)&typeClassMask == 0
+		total := 0
+		got := server.handle(t, packet)
+		for _, answer := range got {
+			total += len(answer)
+			checkAnswer(t, packet, answer, isRequest)
+		}
+		if len(got) > 1 {
+			t.Fatalf("%d answers to one packet", len(got))
+		}
+		if isRequest && !signed && total > mostAmplified*len(packet) {
+			t.Fatalf("%d bytes drew %d", len(packet), total)
+		}
+		if !isRequest && total > len(packet)+headroom {
+			t.Fatalf("%d bytes of data became %d", len(packet), total)
+		}
+	})
+}
+
+// checkAnswer holds that what the server sends is well-formed and belongs to what it was sent.
+func checkAnswer(t *testing.T, packet, answer []byte, isRequest bool) {
+	t.Helper()
+	if isChannelData(answer[0]) {
+		if n := int(binary.BigEndian.Uint16(answer[2:])); isRequest || n != len(answer)-channelHeaderSize {
+			t.Fatalf("ChannelData of length %d in %d bytes, to % x", n, len(answer), packet)
+		}
+		return
+	}
+	m := decode(t, answer)
+	switch {
+	case !isRequest:
+		if m.Type != stun.NewType(stun.MethodData, stun.ClassIndication) {
+			t.Fatalf("% x, no request, drew %v", packet, m)
+		}
+	case !bytes.Equal(m.TransactionID[:], packet[8:stunHeaderSize]):
+		t.Fatalf("the answer has another transaction: %v", m)
+	default:
+		codeOf(t, m)
+		if m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(m) != nil {
+			t.Fatalf("the answer's FINGERPRINT is wrong: %v", m)
+		}
+	}
+}
+
+// scriptedConn gives a stream cut into pieces, then bytes that begin no frame, and keeps what is written.
+type scriptedConn struct {
+	net.Conn
+	pieces  [][]byte
+	written bytes.Buffer // by the one drain at a time
+}
+
+func (c *scriptedConn) Read(b []byte) (int, error) {
+	for len(c.pieces) > 0 && len(c.pieces[0]) == 0 {
+		c.pieces = c.pieces[1:]
+	}
+	if len(c.pieces) == 0 {
+		return copy(b, bytes.Repeat([]byte{0xFF}, len(b))), nil
+	}
+	n := copy(b, c.pieces[0])
+	c.pieces[0] = c.pieces[0][n:]
+	return n, nil
+}
+
+func (c *scriptedConn) Write(b []byte) (int, error)      { return c.written.Write(b) }
+func (c *scriptedConn) Close() error                     { return nil }
+func (c *scriptedConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *scriptedConn) LocalAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 3478}
+}
+func (c *scriptedConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 5}
+}
+
+// FuzzStream gives the same stream whole and in pieces, and expects the same answers and the same counts: so the same frames were found.
+func FuzzStream(f *testing.F) {
+	binding := buildMessage(f, stun.BindingRequest, stun.Fingerprint).Raw
+	send := sendIndication(f, at("1.1.1.1"), []byte("indication"))
+	channel := channelMessage(minChannel, []byte("channel"), true)
+	allocate := buildMessage(f, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP)).Raw
+	f.Add(slices.Concat(binding, send, channel, binding), []byte{1, 3, 7})
+	f.Add(slices.Concat(binding, channel, allocate, []byte("GET / HTTP/1.1\r\n")), []byte{0})
+	f.Add(slices.Concat(binding, []byte{0x40, 0, 0xFF, 0xFC}, make([]byte, 100)), []byte{4})
+	f.Add(slices.Concat(binding, []byte{0, 1, 0xFF, 0xEC}, make([]byte, 100)), []byte{200})
+	f.Add(slices.Concat(binding, []byte{0, 0x16, 0xFF, 0xFC, 0x21, 0x12, 0xA4, 0x42}, make([]byte, 100)), []byte{5})
+	f.Add(slices.Concat(allocate, allocate[:10]), []byte{19})
+	f.Add([]byte("GET / HTTP/1.1\r\n"), []byte{2})
+	f.Add([]byte{}, []byte{})
+
+	s := newServer(f, nil)
+	fixed := time.Now()
+	s.wallTime = func() time.Time { return fixed } // so that nonces are equal
+	shard := newShard(s)
+	run := func(pieces [][]byte) ([]byte, []uint64) {
+		before := s.Counters()
+		conn := &scriptedConn{pieces: pieces}
+		s.serveStream(conn, shard)
+		s.readers.Wait()
+		counts := make([]uint64, len(before))
+		for i, c := range s.Counters() {
+			counts[i] = c.Value - before[i].Value
+		}
+		return conn.written.Bytes(), counts
+	}
+	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
+		if len(stream) > 32<<10 { // its answers fit the queue
+			t.Skip()
+		}
+		checkFrames(t, stream)
+		answers, counts := run([][]byte{bytes.Clone(stream)})
+		cutAnswers, cutCounts := run(cut(stream, cuts))
+		if !bytes.Equal(answers, cutAnswers) || !slices.Equal(counts, cutCounts) {
+			t.Fatalf("whole: % x %v\ncut: % x %v", answers, counts, cutAnswers, cutCounts)
+		}
+		for r := bytes.NewReader(answers); ; {
+			frame, err := readFrame(r)
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			decode(t, frame) // without an allocation there is nothing else
+		}
+	})
+}
+
+// cut copies a stream into pieces of the lengths in cuts, over and over.
+func cut(stream, cuts []byte) (pieces [][]byte) {
+	for i := 0; len(stream) > 0; i++ {
+		n := len(stream)
+		if len(cuts) > 0 {
+			n = min(n, int(cuts[i%len(cuts)])+1)
+		}
+		pieces = append(pieces, bytes.Clone(stream[:n]))
+		stream = stream[n:]
+	}
+	return pieces
+}
+
+// checkFrames walks a stream as serve does: every step goes ahead, by no more than a buffer holds, and more bytes change no verdict.
+func checkFrames(t *testing.T, stream []byte) {
+	t.Helper()
+	for len(stream) > 0 {
+		size, ok := frameSize(stream)
+		switch {
+		case !ok:
+			return
+		case size == 0:
+			if len(stream) >= 8 {
+				t.Fatalf("eight bytes do not tell a frame: % x", stream[:8])
+			}
+			return
+		case size < channelHeaderSize || size > maxMessage || size%4 != 0:
+			t.Fatalf("a frame of %d bytes", size)
+		}
+		for n := range min(8, len(stream)) {
+			if early, earlyOK := frameSize(stream[:n]); !earlyOK || early != 0 && early != size {
+				t.Fatalf("%d bytes tell %d, %v, all of them %d", n, early, earlyOK, size)
+			}
+		}
+		if size > len(stream) {
+			return
+		}
+		stream = stream[size:]
+	}
+}
+
+// FuzzPolicy: an IPv4 address that is denied stays so in every IPv6 address that carries it, and configured ranges are obeyed.
+func FuzzPolicy(f *testing.F) {
+	for ip := range deniedPeers() {
+		b := netip.MustParseAddr(ip).As16()
+		f.Add(b[:], uint8(128))
+	}
+	for _, ip := range openPeers() {
+		b := netip.MustParseAddr(ip).As16()
+		f.Add(b[:], uint8(100))
+	}
+	plain, none := newPeerPolicy(nil, nil), netip.Addr{}
+	f.Fuzz(func(t *testing.T, raw []byte, bits uint8) {
+		if len(raw) != 16 {
+			t.Skip()
+		}
+		ip := canonical(netip.AddrFrom16([16]byte(raw)))
+		_, ok := plain.judge(ip)
+		if special := ip.IsLoopback() || ip.IsPrivate() || ip.IsMulticast() || ip.IsUnspecified() || ip.IsLinkLocalUnicast(); special && ok {
+			t.Fatalf("%v is allowed", ip)
+		}
+		for _, form := range carriersOf(ip) {
+			if _, carried := plain.judge(form); carried && !ok {
+				t.Errorf("%v is denied, but %v is not", ip, form)
+			}
+		}
+		around := netip.PrefixFrom(ip, min(int(bits), ip.BitLen()))
+		if why, ok := newPeerPolicy([]netip.Prefix{around}, []netip.Prefix{around}).judge(ip); ok || why != denyConfigured {
+			t.Errorf("%v is in deny_peers, but allowed %v for reason %d", ip, ok, why)
+		}
+		if embedded, n := embeddedIPv4(ip); n == 0 {
+			if _, ok := newPeerPolicy([]netip.Prefix{around}, nil).judge(ip); !ok {
+				t.Errorf("%v is in allow_peers, but denied", ip)
+			}
+		} else if embedded[0] == none {
+			t.Errorf("%v carries an address that is none", ip)
+		}
+	})
+}
+
+// carriersOf lists IPv6 addresses through which a network might deliver to an IPv4 address.
+func carriersOf(ip netip.Addr) (out []netip.Addr) {
+	if !ip.Is4() {
+		return nil
+	}
+	v4 := ip.As4()
+	put := func(prefix string, at int) {
+		b := netip.MustParseAddr(prefix).As16()
+		copy(b[at:], v4[:])
+		out = append(out, netip.AddrFrom16(b))
+	}
+	put("64:ff9b::", 12)
+	put("::ffff:0:0:0", 12)
+	put("2002::1:2:3", 2)
+	put("2606::5efe:0:0", 12)
+	put("2606::200:5efe:0:0", 12)
+	put("2001:0::fefe:fefe", 4) // Teredo's server
+	if b := ip.As4(); b[0]|b[1]|b[2]|b[3] != 0 && ip != netip.AddrFrom4([4]byte{0, 0, 0, 1}) {
+		put("::", 12)
+	}
+	for i := range v4 {
+		v4[i] = ^v4[i]
+	}
+	put("2001:0:101:101::", 12) // Teredo's client
+	return out
+}
+
+// FuzzXORAddress: what is parsed and written again is the same, and pion's code reads the same.
+func FuzzXORAddress(f *testing.F) {
+	f.Add([]byte("\x00\x01\xa1\x47\xe1\x12\xa6\x43"), []byte("0123456789ab"))
+	f.Add([]byte("\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9"), []byte("0123456789ab"))
+	f.Add([]byte{0, 3, 0, 0}, []byte("0123456789ab"))
+	f.Fuzz(func(t *testing.T, value, id []byte) {
+		if len(id) != stun.TransactionIDSize {
+			t.Skip()
+		}
+		e, ok := parseXORAddress(value, id)
+		if !ok {
+			return
+		}
+		var again [20]byte
+		size := xorAddressSize(e.addr().Is4())
+		putXORAddress(again[:size], e, id)
+		mapped := len(value) == 20 && size == 8 // is written in its plain form
+		if !mapped && !bytes.Equal(again[1:size], value[1:]) {
+			t.Errorf("% x became %v became % x", value, e, again[:size])
+		}
+		if back, ok := parseXORAddress(again[:size], id); !ok || back != e {
+			t.Errorf("%v became % x became %v", e, again[:size], back)
+		}
+		m := buildMessage(t, stun.BindingRequest)
+		copy(m.TransactionID[:], id)
+		m.WriteTransactionID()
+		value[0] = 0 // is reserved, to be ignored, but pion refuses others
+		m.Add(stun.AttrXORPeerAddress, value)
+		var other stun.XORMappedAddress
+		if err := other.GetFromAs(m, stun.AttrXORPeerAddress); err != nil {
+			t.Fatalf("% x: parsed, but pion says %v", value, err)
+		}
+		ip, _ := netip.AddrFromSlice(other.IP)
+		if ip.Unmap() != e.addr() || other.Port != int(e.port) {
+			t.Errorf("% x is %v, but pion says %v", value, e.addrPort(), other)
+		}
+	})
+}

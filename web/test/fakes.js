@@ -1,0 +1,346 @@
+// @ts-check
+// A WebSocket whose other end is the test, and RTCPeerConnections that negotiate with one another like real ones.
+
+import { webcrypto } from 'node:crypto';
+
+// What browsers and newer versions of Node.js have, and Debian 12's Node.js 18 lacks.
+globalThis.CustomEvent ??= /** @type {any} */ (class extends Event {
+  /** @param {string} name @param {{ detail?: unknown }} [init] */
+  constructor(name, init) {
+    super(name);
+    this.detail = init?.detail;
+  }
+});
+globalThis.crypto ??= /** @type {any} */ (webcrypto);
+
+/** setTimeout in the test's hands. The mock of node:test loses timers in Node.js 18. */
+export class FakeTimers {
+  #now = 0;
+  #last = 0;
+  /** @type {Map<number, { at: number, run: () => void }>} */
+  #waiting = new Map();
+  #real = { setTimeout, clearTimeout };
+
+  constructor() {
+    globalThis.setTimeout = /** @type {any} */ ((/** @type {() => void} */ run, ms = 0) => {
+      this.#waiting.set(++this.#last, { at: this.#now + ms, run });
+      return this.#last;
+    });
+    globalThis.clearTimeout = /** @type {any} */ ((/** @type {number} */ id) => this.#waiting.delete(id));
+  }
+
+  /** Lets time pass, and what is due happen in its order. @param {number} ms */
+  tick(ms) {
+    const end = this.#now + ms;
+    for (;;) {
+      const [next] = [...this.#waiting].filter(([, timer]) => timer.at <= end).sort(([, a], [, b]) => a.at - b.at);
+      if (!next) break;
+      this.#waiting.delete(next[0]);
+      this.#now = next[1].at;
+      next[1].run();
+    }
+    this.#now = end;
+  }
+
+  restore() {
+    Object.assign(globalThis, this.#real);
+  }
+}
+
+/** Lets everything that is ready to go on do so. */
+export async function settle() {
+  for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+}
+
+export class FakeSocket extends EventTarget {
+  /** @type {FakeSocket[]} */
+  static made = [];
+  readyState = 0;
+  bufferedAmount = 0;
+  /** @type {any[]} messages that the client has sent and the test has not yet taken */
+  sent = [];
+
+  /**
+   * @param {string} url
+   * @param {string} protocol
+   */
+  constructor(url, protocol) {
+    super();
+    this.url = url;
+    this.protocol = protocol;
+    FakeSocket.made.push(this);
+  }
+
+  /** The newest one, opened. */
+  static async opened() {
+    await settle();
+    const socket = FakeSocket.made.at(-1);
+    if (!socket) throw new Error('no socket was made');
+    if (socket.readyState === 0) {
+      socket.readyState = 1;
+      socket.dispatchEvent(new Event('open'));
+    }
+    await settle();
+    return socket;
+  }
+
+  /** @param {string} data */
+  send(data) {
+    if (this.readyState !== 1) throw new Error('not open');
+    this.sent.push(JSON.parse(data));
+  }
+
+  close() {
+    this.ended(1005, '');
+  }
+
+  /** The server's end closes. @param {number} code @param {string} reason */
+  ended(code, reason) {
+    if (this.readyState === 3) return;
+    this.readyState = 3;
+    this.dispatchEvent(Object.assign(new Event('close'), { code, reason }));
+  }
+
+  /** The oldest message not yet taken, which must be of this type. @param {string} type */
+  take(type) {
+    const message = this.sent.shift();
+    if (message?.type !== type) throw new Error(`want a ${type}, got ${JSON.stringify(message)}`);
+    return message;
+  }
+
+  /** The server says something. @param {any} message */
+  async say(message) {
+    this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(message) }));
+    await settle();
+  }
+
+  /** The server answers the oldest message not yet taken. @param {string} type @param {any} answer */
+  async answer(type, answer) {
+    const { id } = this.take(type);
+    await this.say({ ...answer, ref: id });
+  }
+}
+
+/** @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes] */
+export function welcome(changes) {
+  return { type: 'welcome', session: 's1', user: 'u1', name: 'Ada', role: 'member', iceServers: [], online: [], ...changes };
+}
+
+class FakeTrack {
+  enabled = true;
+  /** @param {string} kind */
+  constructor(kind) {
+    this.kind = kind;
+  }
+}
+
+/** @param {'audio' | 'video'} kind @returns {any} */
+export function track(kind) {
+  return new FakeTrack(kind);
+}
+
+export class FakeMediaStream {
+  /** @type {unknown[]} */
+  tracks = [];
+  /** @param {unknown} track */
+  addTrack(track) {
+    this.tracks.push(track);
+  }
+}
+
+export class FakeChannel extends EventTarget {
+  readyState = 'connecting';
+  bufferedAmount = 0;
+  /** @type {any[]} */
+  sent = [];
+
+  /** @param {string} label @param {RTCDataChannelInit} init */
+  constructor(label, init) {
+    super();
+    this.label = label;
+    this.init = init;
+  }
+
+  /** @param {string} data */
+  send(data) {
+    this.sent.push(JSON.parse(data));
+  }
+
+  open() {
+    this.readyState = 'open';
+    this.dispatchEvent(new Event('open'));
+  }
+
+  /** @param {unknown} data */
+  receive(data) {
+    this.dispatchEvent(Object.assign(new Event('message'), { data }));
+  }
+}
+
+class FakeTransceiver {
+  /** @param {any} trackOrKind @param {string} direction */
+  constructor(trackOrKind, direction) {
+    const kind = typeof trackOrKind === 'string' ? trackOrKind : trackOrKind.kind;
+    this.direction = direction;
+    this.receiver = { track: new FakeTrack(kind) };
+    this.sender = {
+      track: typeof trackOrKind === 'string' ? null : trackOrKind,
+      setStreams() {},
+      /** @param {any} track */
+      async replaceTrack(track) {
+        this.track = track;
+      },
+    };
+  }
+}
+
+let offers = 0;
+
+/**
+ * Keeps the rules of https://www.w3.org/TR/webrtc/ that negotiation depends on: operations take time and are chained,
+ * an offer rolls back one's own, an answer must fit the offer, a candidate must fit the remote description.
+ */
+export class FakePeerConnection extends EventTarget {
+  /** @type {FakePeerConnection[]} */
+  static made = [];
+  signalingState = 'stable';
+  iceConnectionState = 'new';
+  connectionState = 'new';
+  /** @type {any} */
+  localDescription = null;
+  /** @type {any} */
+  remoteDescription = null;
+  /** @type {any[]} */
+  candidates = [];
+  /** @type {FakeTransceiver[]} */
+  transceivers = [];
+  /** @type {FakeChannel[]} */
+  channels = [];
+  restarts = 0;
+  #negotiationNeeded = false;
+  #operations = 0;
+  /** @type {Promise<unknown>} */
+  #chain = Promise.resolve();
+
+  /** @param {RTCConfiguration} configuration */
+  constructor(configuration) {
+    super();
+    this.configuration = configuration;
+    FakePeerConnection.made.push(this);
+  }
+
+  getConfiguration() {
+    return this.configuration;
+  }
+
+  /** @param {RTCConfiguration} configuration */
+  setConfiguration(configuration) {
+    this.configuration = configuration;
+  }
+
+  /** @param {string} label @param {RTCDataChannelInit} init */
+  createDataChannel(label, init) {
+    const channel = new FakeChannel(label, init);
+    this.channels.push(channel);
+    if (this.signalingState === 'stable') this.needNegotiation();
+    return channel;
+  }
+
+  /** @param {any} trackOrKind @param {{ direction: string }} init */
+  addTransceiver(trackOrKind, { direction }) {
+    this.transceivers.push(new FakeTransceiver(trackOrKind, direction));
+    this.needNegotiation();
+  }
+
+  getTransceivers() {
+    return this.transceivers;
+  }
+
+  restartIce() {
+    this.restarts++;
+    this.needNegotiation();
+  }
+
+  needNegotiation() {
+    this.#negotiationNeeded = true;
+    queueMicrotask(() => this.#tellNegotiationNeeded());
+  }
+
+  /** At most one event, once no operation is under way and the state is stable. */
+  #tellNegotiationNeeded() {
+    if (!this.#negotiationNeeded || this.#operations > 0) return;
+    if (this.signalingState !== 'stable' || this.connectionState === 'closed') return;
+    this.#negotiationNeeded = false;
+    this.dispatchEvent(new Event('negotiationneeded'));
+  }
+
+  setLocalDescription() {
+    return this.#operate(() => {
+      if (this.signalingState === 'have-remote-offer') {
+        this.localDescription = { type: 'answer', sdp: `answers ${this.remoteDescription.sdp}` };
+        this.signalingState = 'stable';
+        return;
+      }
+      this.localDescription = { type: 'offer', sdp: `offer ${++offers}` };
+      this.signalingState = 'have-local-offer';
+    });
+  }
+
+  /** @param {any} description */
+  setRemoteDescription(description) {
+    return this.#operate(() => {
+      if (description.type === 'offer') {
+        if (this.signalingState === 'have-local-offer') this.#negotiationNeeded = true; // The rollback's offer is still due.
+        if (this.transceivers.length === 0) {
+          this.transceivers = ['audio', 'video'].map((kind) => new FakeTransceiver(kind, 'recvonly'));
+        }
+        this.signalingState = 'have-remote-offer';
+        this.remoteDescription = description;
+        return;
+      }
+      if (this.signalingState !== 'have-local-offer' || description.sdp !== `answers ${this.localDescription.sdp}`) {
+        throw new Error(`InvalidStateError: ${description.sdp} in ${this.signalingState}`);
+      }
+      this.remoteDescription = description;
+      this.signalingState = 'stable';
+    });
+  }
+
+  /** @param {any} candidate */
+  addIceCandidate(candidate) {
+    return this.#operate(() => {
+      if (!this.remoteDescription) throw new Error('InvalidStateError: no remote description');
+      if (candidate && candidate.for !== undefined && candidate.for !== this.remoteDescription.sdp) {
+        throw new Error(`OperationError: a candidate for ${candidate.for} with ${this.remoteDescription.sdp}`);
+      }
+      this.candidates.push(candidate);
+    });
+  }
+
+  async getStats() {
+    return new Map();
+  }
+
+  close() {
+    this.connectionState = 'closed';
+  }
+
+  /** @param {string} state */
+  becomeIce(state) {
+    this.iceConnectionState = state;
+    this.dispatchEvent(new Event('iceconnectionstatechange'));
+  }
+
+  /** @param {() => void} operation */
+  #operate(operation) {
+    this.#operations++;
+    const result = this.#chain.then(() => Promise.resolve()).then(operation);
+    this.#chain = result.catch(() => {}).then(() => {
+      this.#operations--;
+      queueMicrotask(() => this.#tellNegotiationNeeded());
+    });
+    return result;
+  }
+}
+
+Object.assign(globalThis, { MediaStream: FakeMediaStream });

@@ -1,0 +1,210 @@
+// @ts-check
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakePeerConnection, settle, track } from './fakes.js';
+import { MAX_TEXT, Peer } from '../static/sdk/peer.js';
+
+const NOTHING = { audio: null, video: null };
+
+/**
+ * @param {string} self
+ * @param {string} other
+ * @param {Partial<import('../static/sdk/peer.js').PeerOptions>} [options]
+ */
+function makePeer(self, other, options) {
+  /** @type {any[]} */
+  const sent = [];
+  const peer = new Peer({ session: other, user: `user of ${other}`, name: other }, {
+    self,
+    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    iceServers: [],
+    media: NOTHING,
+    send: (negotiation) => sent.push(negotiation),
+    ...options,
+  });
+  /** @type {unknown[]} */
+  const errors = [];
+  peer.on('error', ({ detail }) => errors.push(detail));
+  const pc = /** @type {FakePeerConnection} */ (/** @type {unknown} */ (peer.connection));
+  return { peer, sent, errors, pc };
+}
+
+test('the smaller session is polite and waits; the larger one offers first', async () => {
+  const a = makePeer('a', 'b');
+  const b = makePeer('b', 'a');
+  await settle();
+  assert.equal(a.peer.polite, true);
+  assert.equal(b.peer.polite, false);
+  assert.deepEqual(a.sent, []);
+  assert.equal(b.sent.length, 1);
+  assert.equal(b.sent[0].description.type, 'offer');
+  assert.deepEqual(b.pc.configuration, { iceServers: [], bundlePolicy: 'max-bundle' });
+  assert.deepEqual(b.pc.channels[0]?.init, { negotiated: true, id: 0, ordered: true });
+  assert.deepEqual(b.pc.transceivers.map(({ direction }) => direction), ['sendrecv', 'sendrecv']);
+});
+
+test('the answering side sends on the transceivers of the offer', async () => {
+  const video = track('video');
+  const a = makePeer('a', 'b', { media: { audio: null, video } });
+  await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
+  assert.equal(a.sent[0].description.type, 'answer');
+  assert.equal(a.pc.transceivers.length, 2);
+  assert.deepEqual(a.pc.transceivers.map(({ direction }) => direction), ['sendrecv', 'sendrecv']);
+  assert.equal(a.pc.transceivers[1]?.sender.track, video);
+});
+
+test('glare: the impolite side ignores the offer and its candidates, the polite side gives way', async () => {
+  const b = makePeer('b', 'a');
+  await settle();
+  await b.peer.receive({ description: { type: 'offer', sdp: 'a foreign offer' } });
+  await b.peer.receive({ candidate: candidateFor('a foreign offer') });
+  assert.equal(b.pc.signalingState, 'have-local-offer');
+  assert.deepEqual(b.errors, []);
+  assert.deepEqual(b.pc.candidates, []);
+
+  const a = makePeer('a', 'b');
+  a.pc.needNegotiation();
+  await settle();
+  assert.equal(a.sent[0].description.type, 'offer');
+  await a.peer.receive({ description: b.sent[0].description });
+  assert.equal(a.sent[1].description.sdp, `answers ${b.sent[0].description.sdp}`);
+  await b.peer.receive({ description: a.sent[1].description });
+  assert.equal(b.pc.signalingState, 'stable');
+  assert.deepEqual([...a.errors, ...b.errors], []);
+});
+
+test('candidates wait for the remote description', async () => {
+  const a = makePeer('a', 'b');
+  await a.peer.receive({ candidate: { candidate: 'one' } });
+  await a.peer.receive({ candidate: null });
+  assert.deepEqual(a.pc.candidates, []);
+  await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
+  assert.deepEqual(a.pc.candidates, [{ candidate: 'one' }, null]);
+  await a.peer.receive({ candidate: { candidate: 'two' } });
+  assert.equal(a.pc.candidates.length, 3);
+  assert.deepEqual(a.errors, []);
+});
+
+test('a candidate that fits nothing is reported', async () => {
+  const a = makePeer('a', 'b');
+  await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
+  await a.peer.receive({ candidate: candidateFor('another') });
+  assert.equal(a.errors.length, 1);
+});
+
+test('however messages and negotiations interleave, both sides end stable and agreed', async () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = randomFrom(seed);
+    /** @type {{ to: 'a' | 'b', message: any }[]} */
+    const wire = [];
+    const a = makePeer('a', 'b', { send: (message) => wire.push({ to: 'b', message }) });
+    const b = makePeer('b', 'a', { send: (message) => wire.push({ to: 'a', message }) });
+    const sides = { a, b };
+    for (let step = 0; step < 40 || wire.length > 0; step++) {
+      const choice = random();
+      if (choice < 0.2 && step < 40) sides[random() < 0.5 ? 'a' : 'b'].pc.restartIce();
+      else if (choice < 0.7) deliver(wire, sides, random);
+      else await turns(Math.floor(random() * 6));
+    }
+    do {
+      await settle();
+      while (wire.length > 0) deliver(wire, sides, random);
+      await settle();
+    } while (wire.length > 0);
+    assert.equal(a.pc.signalingState, 'stable', `seed ${seed}`);
+    assert.equal(b.pc.signalingState, 'stable', `seed ${seed}`);
+    assert.equal(a.pc.remoteDescription.sdp, b.pc.localDescription.sdp, `seed ${seed}`);
+    assert.equal(b.pc.remoteDescription.sdp, a.pc.localDescription.sdp, `seed ${seed}`);
+    assert.deepEqual([...a.errors, ...b.errors], [], `seed ${seed}`);
+  }
+});
+
+test('ICE that failed is restarted', () => {
+  const b = makePeer('b', 'a');
+  b.pc.becomeIce('disconnected');
+  assert.equal(b.pc.restarts, 0);
+  b.pc.becomeIce('failed');
+  assert.equal(b.pc.restarts, 1);
+});
+
+test('new ICE servers change nothing else of the configuration', () => {
+  const b = makePeer('b', 'a');
+  b.peer.setIceServers([{ urls: 'stun:example.org' }]);
+  assert.deepEqual(b.pc.configuration, { iceServers: [{ urls: 'stun:example.org' }], bundlePolicy: 'max-bundle' });
+});
+
+test('chat waits for its channel, up to a bound', async () => {
+  const { peer, pc } = makePeer('b', 'a');
+  const at = new Date(0);
+  for (let n = 0; n < 100; n++) peer.sendMessage({ text: `${n}`, at });
+  assert.throws(() => peer.sendMessage({ text: 'one too many', at }), { code: 'slow' });
+  const channel = pc.channels[0];
+  channel?.open();
+  assert.deepEqual(channel?.sent[0], { type: 'media', audio: false, video: false });
+  assert.deepEqual(channel?.sent[1], { type: 'chat', text: '0', at: '1970-01-01T00:00:00.000Z' });
+  assert.equal(channel?.sent.length, 101);
+  if (channel) channel.bufferedAmount = 2 << 20;
+  assert.throws(() => peer.sendMessage({ text: 'more', at }), { code: 'slow' });
+});
+
+test('what comes in by the channel is checked', () => {
+  const { peer, pc } = makePeer('b', 'a');
+  /** @type {any[]} */
+  const got = [];
+  peer.on('message', ({ detail }) => got.push(detail));
+  const channel = pc.channels[0];
+  for (const data of ['', 'null', '[]', '{"type":"chat"}', '{"type":"chat","text":1}', '{"type":"__proto__"}', new ArrayBuffer(2)]) {
+    channel?.receive(data);
+  }
+  assert.equal(got.length, 0);
+  channel?.receive(JSON.stringify({ type: 'chat', text: 'x'.repeat(MAX_TEXT + 1), at: 'never' }));
+  assert.equal(got[0]?.text.length, MAX_TEXT);
+  assert.ok(!Number.isNaN(got[0]?.at.getTime()));
+  channel?.receive('{"type":"media","audio":true,"video":"yes"}');
+  assert.deepEqual(peer.media, { audio: true, video: false });
+});
+
+test('a camera turned on later needs no negotiation, and the peer is told', async () => {
+  const { peer, pc, sent } = makePeer('b', 'a');
+  await settle();
+  const before = sent.length;
+  pc.channels[0]?.open();
+  const audio = track('audio');
+  await peer.share({ audio, video: null });
+  audio.enabled = false;
+  await peer.share({ audio, video: track('video') });
+  await settle();
+  assert.equal(sent.length, before);
+  assert.equal(pc.transceivers[0]?.sender.track, audio);
+  assert.deepEqual(pc.channels[0]?.sent.at(-1), { type: 'media', audio: false, video: true });
+});
+
+/** The fakes refuse it with any other remote description. @param {string} sdp */
+function candidateFor(sdp) {
+  return /** @type {RTCIceCandidateInit} */ ({ candidate: 'x', for: sdp });
+}
+
+/**
+ * Hands over the oldest message to one side, which is chosen by chance: the server keeps each direction in order.
+ *
+ * @param {{ to: 'a' | 'b', message: any }[]} wire
+ * @param {Record<'a' | 'b', { peer: Peer }>} sides
+ * @param {() => number} random
+ */
+function deliver(wire, sides, random) {
+  const to = random() < 0.5 ? 'a' : 'b';
+  const index = wire.findIndex((entry) => entry.to === to);
+  const [entry] = index < 0 ? [] : wire.splice(index, 1);
+  if (entry) sides[to].peer.receive(entry.message);
+}
+
+/** @param {number} count */
+async function turns(count) {
+  for (let turn = 0; turn < count; turn++) await Promise.resolve();
+}
+
+/** Park and Miller's generator: the same numbers for the same seed. @param {number} seed */
+function randomFrom(seed) {
+  let state = seed;
+  return () => (state = (state * 48271) % 2147483647) / 2147483647;
+}

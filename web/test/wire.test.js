@@ -1,0 +1,116 @@
+// @ts-check
+// The examples of signal/wire/testdata, which the Go side tests too: the SDK understands what the server may say.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
+import { Client } from '../static/sdk/turnpike.js';
+
+const folder = new URL('../../signal/wire/testdata/', import.meta.url);
+
+/** @type {[file: string, message: any][]} */
+const examples = readdirSync(folder)
+  .filter((file) => file.endsWith('.json'))
+  .map((file) => [file, JSON.parse(readFileSync(new URL(file, folder), 'utf8'))])
+  .filter(([, { direction }]) => direction === 'server')
+  .map(([file, { message }]) => [file, message]);
+
+/** @typedef {{ client: Client, events: Record<string, any>, socket: FakeSocket }} Scene */
+
+/**
+ * What must be so after a message of each type.
+ *
+ * @type {Record<string, (scene: Scene, message: any) => void>}
+ */
+const understood = {
+  'welcome': ({ client }, { session, iceServers, online }) => {
+    assert.equal(client.session, session);
+    assert.deepEqual(client.iceServers, iceServers);
+    assert.equal(client.online.size, online.length);
+  },
+  'error': ({ events }, { ref, code }) => assert.equal(ref ? events.refused?.code : events.error?.code, code),
+  'joined': ({ client }, { room, size, peers }) => {
+    assert.equal(client.rooms.get(room)?.size, size);
+    assert.deepEqual([...(client.rooms.get(room)?.peers.keys() ?? [])], peers.map(({ session = '' }) => session));
+  },
+  'left': ({ client }, { room }) => assert.equal(client.rooms.has(room), false),
+  'peer-joined': ({ client }, { room, peer }) => assert.equal(client.rooms.get(room)?.peers.get(peer.session)?.name, peer.name),
+  'peer-left': ({ client }, { room, session }) => assert.equal(client.rooms.get(room)?.peers.has(session), false),
+  'signal': ({ client }, { room, from, description, candidate }) => {
+    const pc = /** @type {any} */ (client.rooms.get(room)?.peers.get(from)?.connection);
+    if (description) assert.equal(pc.remoteDescription.sdp, description.sdp);
+    else assert.deepEqual(pc.candidates, [candidate]);
+  },
+  'online': ({ client }, { users }) => assert.ok(users.every(({ user = '' }) => client.online.has(user))),
+  'offline': ({ client }, { users }) => assert.ok(users.every(({ user = '' }) => !client.online.has(user))),
+  'call': ({ events }, { call, from }) => assert.deepEqual([events.call.id, events.call.user], [call, from]),
+  'ringing': ({ client }, { call, to }) => assert.deepEqual(client.calls.get(call)?.user, to),
+  'accept': ({ client }, { call, room }) => assert.equal(client.calls.get(call)?.roomId, room),
+  'decline': ({ client }, { call }) => assert.equal(client.calls.has(call), false),
+  'cancel': ({ client }, { call }) => assert.equal(client.calls.has(call), false),
+  'hangup': ({ client }, { call, room }) => assert.deepEqual([client.calls.has(call), client.rooms.has(room)], [false, false]),
+  'ice-servers': ({ client }, { iceServers }) => {
+    assert.deepEqual(client.iceServers, iceServers);
+    const pc = /** @type {any} */ (client.rooms.get('before')?.peers.get('someone')?.connection);
+    assert.deepEqual(pc.configuration.iceServers, iceServers);
+  },
+  'going-away': ({ events }, { retryAfter }) => assert.deepEqual(events['going-away'], { retryAfter }),
+};
+
+/** A client in the middle of things: what an example speaks of is there. @param {any} message @returns {Promise<Scene>} */
+async function scene(message) {
+  FakeSocket.made = [];
+  const client = new Client({
+    url: 'http://localhost',
+    ticket: 't',
+    WebSocket: /** @type {any} */ (FakeSocket),
+    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+  });
+  const opened = client.open();
+  const socket = await FakeSocket.opened();
+  await socket.answer('hello', welcome({ session: '0' })); // polite to everyone, so that every offer is taken
+  await opened;
+  const other = { session: message.from ?? message.session ?? 'someone', user: 'u2', name: 'Bob' };
+  await socket.say({ type: 'joined', room: 'before', size: 2, peers: [{ ...other, session: 'someone' }] });
+  if (message.room && message.type !== 'joined') {
+    const peers = typeof other.session === 'string' && message.type !== 'peer-joined' ? [other] : [];
+    await socket.say({ type: 'joined', room: message.room, size: 2, peers });
+  }
+  if (message.candidate !== undefined) {
+    client.rooms.get(message.room)?.peers.get(message.from)?.receive({ description: { type: 'offer', sdp: 'offer' } });
+  }
+  if (['accept', 'decline', 'cancel', 'hangup'].includes(message.type)) {
+    await socket.say({ type: 'call', call: message.call, from: { user: 'u2', name: 'Bob' } });
+    if (message.room) client.calls.get(message.call)?.accepted(message.room);
+  }
+  /** @type {Record<string, any>} */
+  const events = {};
+  for (const name of /** @type {const} */ (['error', 'call', 'going-away'])) {
+    client.on(name, ({ detail }) => (events[name] = detail));
+  }
+  await settle();
+  return { client, events, socket };
+}
+
+test('there is an example of every message that the server may send', () => {
+  assert.deepEqual([...new Set(examples.map(([, { type }]) => type))].sort(), Object.keys(understood).sort());
+});
+
+for (const [file, message] of examples) {
+  test(`${file} is understood`, async () => {
+    const at = await scene(message);
+    if (message.ref) {
+      // The request that the example answers, whatever it was.
+      const request = at.client.request({ type: 'leave', room: 'x' }).catch((error) => (at.events.refused = error));
+      await settle();
+      const { id } = at.socket.sent.at(-1);
+      await at.socket.say({ ...message, ref: id });
+      await request;
+    } else {
+      await at.socket.say(message);
+    }
+    understood[message.type]?.(at, message);
+    at.client.close();
+    at.socket.ended(1000, 'bye');
+  });
+}

@@ -1,0 +1,247 @@
+package web
+
+import (
+	"bytes"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func get(t *testing.T, h http.Handler, target string, header ...string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, resp *http.Response) string {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPages(t *testing.T) {
+	h := Handler(Options{})
+	home := body(t, get(t, h, "/"))
+	for _, target := range []string{"/", "/?x=1", "/r/standup", "/r/k7m-2pq-x9r", "/r/not%20an%20id"} {
+		resp := get(t, h, target)
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: status %d", target, resp.StatusCode)
+		}
+		if got := resp.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+			t.Errorf("%s: content type %q", target, got)
+		}
+		if got := resp.Header.Get("Cache-Control"); got != "no-cache" {
+			t.Errorf("%s: cache control %q", target, got)
+		}
+		if body(t, resp) != home {
+			t.Errorf("%s is another page than /", target)
+		}
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	h := Handler(Options{})
+	for _, target := range []string{
+		"/nothing", "/r/", "/r/a/b", "/index.html", "/404.html", "/web.go", "/sdk/", "/sdk/missing.js", "/v/", "/favicon.ico",
+		"/v/" + TreeHash() + "/", "/v/" + TreeHash() + "/index.html", "/v/" + TreeHash() + "/sdk", "/v/0123456789abcdef/app.js",
+	} {
+		resp := get(t, h, target)
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: status %d", target, resp.StatusCode)
+		}
+		if got := resp.Header.Get("Cache-Control"); got != "no-cache" {
+			t.Errorf("%s: cache control %q", target, got)
+		}
+		if html := body(t, resp); !strings.Contains(html, "This road ends here") || strings.Contains(html, placeholder) {
+			t.Errorf("%s: not the page for this, or with the placeholder in it", target)
+		}
+		if resp.Header.Get("Content-Security-Policy") != contentSecurityPolicy {
+			t.Errorf("%s: no content security policy", target)
+		}
+	}
+}
+
+func TestMethods(t *testing.T) {
+	h := Handler(Options{})
+	for method, want := range map[string]int{"HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405, "OPTIONS": 405} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, "/", nil))
+		if w.Code != want {
+			t.Errorf("%s: status %d, want %d", method, w.Code, want)
+		}
+		if method == "HEAD" && w.Body.Len() > 0 {
+			t.Error("HEAD has a body")
+		}
+	}
+}
+
+func TestPageHeaders(t *testing.T) {
+	header := get(t, Handler(Options{}), "/").Header
+	for name, want := range map[string]string{
+		"X-Content-Type-Options":     "nosniff",
+		"Referrer-Policy":            "no-referrer",
+		"Permissions-Policy":         "camera=(self), microphone=(self), display-capture=(self)",
+		"Cross-Origin-Opener-Policy": "same-origin",
+	} {
+		if got := header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	policy := header.Get("Content-Security-Policy")
+	for _, want := range []string{
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "media-src 'self' blob:",
+		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'",
+	} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy lacks %s", want)
+		}
+	}
+	for _, never := range []string{"unsafe", "http:", "https:", "*"} {
+		if strings.Contains(policy, never) {
+			t.Errorf("the policy has %s", never)
+		}
+	}
+}
+
+func TestVersionedFilesAreImmutable(t *testing.T) {
+	h := Handler(Options{})
+	types := map[string]string{
+		"app.js": "text/javascript; charset=utf-8", "sdk/turnpike.js": "text/javascript; charset=utf-8",
+		"css/base.css": "text/css; charset=utf-8", "icons.svg": "image/svg+xml",
+	}
+	for name, contentType := range types {
+		resp := get(t, h, "/v/"+TreeHash()+"/"+name)
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: status %d", name, resp.StatusCode)
+		}
+		if got := resp.Header.Get("Cache-Control"); got != "public, max-age=31536000, immutable" {
+			t.Errorf("%s: cache control %q", name, got)
+		}
+		if got := resp.Header.Get("Content-Type"); got != contentType {
+			t.Errorf("%s: content type %q", name, got)
+		}
+		if got := resp.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("%s: sniffing allowed", name)
+		}
+		want, err := os.ReadFile("static/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body(t, resp) != string(want) {
+			t.Errorf("%s is not the file as it stands in the repository", name)
+		}
+	}
+}
+
+func TestSDKUnderStableNames(t *testing.T) {
+	const friend, stranger = "https://app.example.org", "https://elsewhere.example"
+	h := Handler(Options{AllowedOrigins: []string{friend}})
+	resp := get(t, h, "/sdk/turnpike.js", "Origin", friend)
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Cache-Control") != "no-cache" {
+		t.Errorf("status %d, cache control %q", resp.StatusCode, resp.Header.Get("Cache-Control"))
+	}
+	if got := resp.Header.Get("Access-Control-Allow-Origin"); got != friend {
+		t.Errorf("an allowed origin gets %q", got)
+	}
+	etag := resp.Header.Get("ETag")
+	if again := get(t, h, "/sdk/turnpike.js", "If-None-Match", etag); etag == "" || again.StatusCode != http.StatusNotModified {
+		t.Errorf("ETag %q is answered with %d", etag, again.StatusCode)
+	}
+	for _, origin := range []string{"", stranger, "null", "https://app.example.org.evil.example"} {
+		resp := get(t, h, "/sdk/turnpike.js", "Origin", origin)
+		if got, ok := resp.Header["Access-Control-Allow-Origin"]; ok {
+			t.Errorf("origin %q gets %q", origin, got)
+		}
+		if resp.Header.Get("Vary") != "Origin" {
+			t.Errorf("origin %q: a cache would give the answer to others", origin)
+		}
+	}
+}
+
+func TestFavicon(t *testing.T) {
+	resp := get(t, Handler(Options{}), "/favicon.svg")
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "image/svg+xml" {
+		t.Errorf("status %d, content type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
+	}
+}
+
+func TestTreeHash(t *testing.T) {
+	tree := func(files ...string) fs.FS {
+		m := fstest.MapFS{}
+		for i := 0; i < len(files); i += 2 {
+			m[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+		}
+		return m
+	}
+	base := treeHash(tree("a.js", "1", "b/c.js", "2"))
+	if again := treeHash(tree("b/c.js", "2", "a.js", "1")); again != base {
+		t.Errorf("the same files have hashes %s and %s", base, again)
+	}
+	for name, other := range map[string]fs.FS{
+		"content": tree("a.js", "1", "b/c.js", "3"),
+		"name":    tree("a.js", "1", "b/d.js", "2"),
+		"border":  tree("a.js", "12", "b/c.js", ""),
+		"fewer":   tree("a.js", "1"),
+	} {
+		if treeHash(other) == base {
+			t.Errorf("another %s has the same hash", name)
+		}
+	}
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(TreeHash()) {
+		t.Errorf("hash %q", TreeHash())
+	}
+}
+
+// TestReferencesResolve follows what the pages and modules name: with no build
+// step, nothing else would find a slip before a browser does.
+func TestReferencesResolve(t *testing.T) {
+	tree := static()
+	inPage := regexp.MustCompile(`(?:href|src)="(/[^"]*)"`)
+	inModule := regexp.MustCompile(`(?m)^(?:import|export)\s+(?:[^;'"]*?\sfrom\s+)?'([^']+)'|@import \{[^}]*\} from '([^']+)'|\bimport\('([^']+)'\)`)
+	inStyle := regexp.MustCompile(`url\(["']?([^"')]+)`)
+	h := Handler(Options{})
+	walk(tree, func(name string, content []byte) {
+		switch path.Ext(name) {
+		case ".html":
+			for _, m := range inPage.FindAllSubmatch(content, -1) {
+				target, fragment, _ := strings.Cut(strings.ReplaceAll(string(m[1]), placeholder, TreeHash()), "#")
+				resp := get(t, h, target)
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("%s refers to %s, which has status %d", name, m[1], resp.StatusCode)
+				}
+				if fragment != "" && !strings.Contains(body(t, resp), `id="`+fragment+`"`) {
+					t.Errorf("%s refers to %s, and there is no such drawing", name, m[1])
+				}
+			}
+		case ".js":
+			for _, m := range inModule.FindAllSubmatch(content, -1) {
+				target := string(bytes.Join(m[1:], nil))
+				if !strings.HasPrefix(target, "./") && !strings.HasPrefix(target, "../") {
+					t.Errorf("%s imports %s, which is not a file of ours", name, target)
+					continue
+				}
+				if _, err := fs.Stat(tree, path.Join(path.Dir(name), target)); err != nil {
+					t.Errorf("%s imports %s: %v", name, target, err)
+				}
+			}
+		case ".css":
+			if m := inStyle.FindSubmatch(content); m != nil {
+				t.Errorf("%s refers to %s: the hash would not reach it", name, m[1])
+			}
+		}
+	})
+}
