@@ -134,13 +134,13 @@ func (b *bench) measureRouting(t *testing.T, s scenario) {
 	t.Helper()
 	cfg := b.config(t, s)
 	cfg.Direct, cfg.Relayed = true, false
-	b.record(s, routing, b.send(t, cfg))
+	b.record(t, s, routing, b.send(t, cfg))
 }
 
 func (b *bench) measure(t *testing.T, s scenario, m maker) {
 	t.Helper()
 	defer b.start(t, m).end()
-	b.record(s, m.name, b.send(t, b.config(t, s)))
+	b.record(t, s, m.name, b.send(t, b.config(t, s)))
 }
 
 func (b *bench) send(t *testing.T, cfg turnload.Config) *turnload.Result {
@@ -158,12 +158,15 @@ func (b *bench) send(t *testing.T, cfg turnload.Config) *turnload.Result {
 }
 
 // record notes the figures of a run. Processor time is less what routing took in the same pair.
-func (b *bench) record(s scenario, server string, r *turnload.Result) {
+func (b *bench) record(t *testing.T, s scenario, server string, r *turnload.Result) {
+	t.Helper()
 	cpu := float64(r.BusyPerPacket()) / 1e3
 	if server != routing {
 		way := b.figures[figure{"cpu " + s.name, routing}]
 		cpu -= way[len(way)-1]
 	}
+	t.Logf("%-8s  %5.2f µs a packet, %.0f packets a second delivered, %.3f %% lost, p50 %v, p99 %v",
+		server, cpu, r.DeliveredRate(), 100*r.Loss(), r.Latency.Percentile(50), r.Latency.Percentile(99))
 	b.note("cpu "+s.name, server, cpu)
 	b.note("loss "+s.name, server, 100*r.Loss())
 	b.note("loader "+s.name, server, 100*float64(r.LoaderDropped+r.LoaderSkipped)/(r.Rate*r.Duration.Seconds()))
@@ -186,6 +189,7 @@ func (b *bench) measureMemory(t *testing.T, m maker) {
 	}
 	defer g.Close()
 	s := g.Setup()
+	t.Logf("%-8s  %d allocations in %v, memory from %d to %d bytes", m.name, s.Allocations, s.Took, s.RSSBefore, s.RSSAfter)
 	b.note("allocations a second", m.name, float64(s.Allocations)/s.Took.Seconds())
 	b.note("memory", m.name, float64(s.RSSAfter-s.RSSBefore)/float64(s.Allocations)/1024)
 	b.note("kernel memory", m.name, float64(s.SlabAfter-s.SlabBefore)/float64(s.Allocations)/1024)
@@ -207,6 +211,7 @@ func (b *bench) measureMax(t *testing.T, m maker) {
 	if found.Result == nil {
 		t.Fatalf("%s: every rate loses too much", m.name)
 	}
+	t.Logf("%-8s  %.0f packets a second, by the load generator: %v", m.name, found.Result.Rate, found.LoaderLimited)
 	b.note("highest rate", m.name, found.Result.Rate)
 	if found.LoaderLimited {
 		b.note("loader's limit", m.name, found.Result.Rate)

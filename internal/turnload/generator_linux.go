@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
-	"golang.org/x/sys/unix"
 )
 
 // freeTime bounds the wait for the server when the allocations are given back; what is left of them expires.
@@ -304,8 +303,7 @@ func (g *Generator) probeWay(from, to end) error {
 					return nil
 				}
 			}
-			wait := unix.NsecToTimespec(int64(pollInterval))
-			_ = unix.Nanosleep(&wait, nil)
+			nap(pollInterval)
 		}
 	}
 	return fmt.Errorf("no packet comes from %v to %v by way of the server's relay; is a firewall or a NAT between the server and the peers?", from.local, to.local)

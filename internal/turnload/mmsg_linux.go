@@ -127,3 +127,11 @@ func (in *inbox) datagram(i int) (data []byte, came int64, dropped uint32) {
 	}
 	return in.buffers[i][:in.msgs[i].n], came, dropped
 }
+
+// nap sleeps for a time that is short, or less if a signal comes. The scheduler is not told: to take the thread's processor
+// away and to give it back would cost more than the packets.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	// The call reads t while it lasts, and keeps no pointer to it.
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
+}

@@ -30,3 +30,20 @@ func TestMemory(t *testing.T) {
 		t.Error("no process has memory")
 	}
 }
+
+// TestStopwatch holds that the machine's time does not stand still while this process works.
+func TestStopwatch(t *testing.T) {
+	s, err := startStopwatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		passed, busy, err := s.busy()
+		if err != nil || passed > 10*time.Second {
+			t.Fatalf("after %v of work the machine was busy for %v, %v", passed, busy, err)
+		}
+		if busy > passed/4 && passed > 100*time.Millisecond {
+			return
+		}
+	}
+}

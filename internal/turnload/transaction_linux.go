@@ -55,8 +55,7 @@ func perform(ctx context.Context, clients []*client, p performer) error {
 			return err
 		}
 		if !answered {
-			wait := unix.NsecToTimespec(int64(pollInterval))
-			_ = unix.Nanosleep(&wait, nil)
+			nap(pollInterval)
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ const (
 	// The sockets are all looked into once in a round. It takes about as long as a few datagrams take to come to each.
 	datagramsARound = 4
 	minRound        = time.Millisecond
-	maxRound        = 10 * time.Millisecond
+	maxRound        = 50 * time.Millisecond
 
 	// drainTime is how long packets may be under way after the last was sent.
 	drainTime = 300 * time.Millisecond
@@ -173,7 +173,6 @@ func (w *worker) sleep() {
 		}
 	}
 	if wait := next - time.Since(w.begin); wait > 0 {
-		t := unix.NsecToTimespec(int64(wait))
-		_ = unix.Nanosleep(&t, nil) // a signal ends it early, and the loop goes round once more
+		nap(wait)
 	}
 }
