@@ -49,7 +49,7 @@ func (r *benchReport) writeText(w io.Writer) error {
 	if res := r.result; res != nil {
 		row("sent", "%s %s, %.0f packets a second for %v", cfg.Profile.Name, cfg.Direction, float64(res.Sent)/res.Duration.Seconds(), res.Duration)
 		row("delivered", "%.0f packets a second, %.1f Mbit/s", res.DeliveredRate(), float64(res.Bytes)*8/res.Duration.Seconds()/1e6)
-		row("lost", "%.3f %%: %d of %d", 100*res.Loss(), res.Sent-res.Received, res.Sent)
+		row("lost", "%.3f %%: %d of %d", 100*res.Loss(), res.Lost(), res.Sent)
 		row("latency", "p50 %s  p99 %s  p99.9 %s", micros(res, 50), micros(res, 99), micros(res, 99.9))
 		if res.Reordered > 0 {
 			row("reordered", "%d", res.Reordered)

@@ -44,9 +44,7 @@ type flow struct {
 
 	number    uint32 // of the next datagram
 	expected  uint32 // the number after the highest that was received
-	sent      uint64 // in this run, as are the rest
-	received  uint64
-	reordered uint64
+	reordered uint64 // in this run
 }
 
 // Open opens the sockets, makes the allocations with their channels or permissions, and sees whether data comes through.

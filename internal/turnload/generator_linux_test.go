@@ -3,6 +3,7 @@ package turnload
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -101,6 +102,28 @@ func TestRun(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestIPv6 holds that a server at an IPv6 address relays IPv6.
+func TestIPv6(t *testing.T) {
+	home := netip.IPv6Loopback()
+	probe, err := net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(home, 0)))
+	if err != nil {
+		t.Skip("this host has no IPv6: ", err)
+	}
+	_ = probe.Close()
+	for _, indications := range []bool{false, true} {
+		cfg := testConfig(t, func(c *turnserver.Config) {
+			c.Listen[0].Addr = netip.AddrPortFrom(home, 0)
+			c.Relay = []turnserver.RelayAddress{{Local: home, External: home}}
+		})
+		cfg.Relayed, cfg.Peer, cfg.Indications = true, netip.Addr{}, indications
+		g := open(t, cfg)
+		r, err := g.Run(t.Context(), Load{Duration: 100 * time.Millisecond})
+		if err != nil || r.Received == 0 || !g.clients()[0].relayed.Addr().Is6() {
+			t.Errorf("%+v, %v", r, err)
+		}
 	}
 }
 

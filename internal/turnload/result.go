@@ -47,12 +47,18 @@ type Result struct {
 // MaxLoss is the share of packets above which a rate is too high.
 const MaxLoss = 0.005
 
-// Loss is the share of sent packets that did not arrive.
+// maxUnsent is the share of a load that the loader may fail to send without being the limit.
+const maxUnsent = 0.02
+
+// Lost is how many of the sent packets did not arrive. A network that doubles packets hides that it loses others.
+func (r *Result) Lost() uint64 { return r.Sent - min(r.Sent, r.Received) }
+
+// Loss is the share of them.
 func (r *Result) Loss() float64 {
 	if r.Sent == 0 {
 		return 0
 	}
-	return 1 - float64(r.Received)/float64(r.Sent)
+	return float64(r.Lost()) / float64(r.Sent)
 }
 
 // DeliveredRate is packets a second.
@@ -68,9 +74,12 @@ func (r *Result) BusyPerPacket() time.Duration {
 
 // verdict judges the run as a trial of Max.
 func (r *Result) verdict() verdict {
-	unsent := r.Rate*r.Duration.Seconds() - float64(r.Sent)
-	loader := unsent > 0.02*r.Rate*r.Duration.Seconds() || float64(r.LoaderDropped) > 0.5*float64(r.Sent-r.Received)
-	return verdict{good: r.Loss() < MaxLoss && unsent <= 0.02*r.Rate*r.Duration.Seconds(), loader: loader}
+	asked := r.Rate * r.Duration.Seconds()
+	allSent := float64(r.Sent) >= (1-maxUnsent)*asked
+	return verdict{
+		good:   r.Loss() < MaxLoss && allSent,
+		loader: !allSent || 2*r.LoaderDropped > r.Lost(),
+	}
 }
 
 // Maximum is the highest rate that Max found.

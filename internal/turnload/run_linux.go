@@ -32,7 +32,7 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Result, error) {
 	g.runs++
 	for i := range g.flows {
 		f := &g.flows[i]
-		f.sent, f.received, f.reordered, f.expected = 0, 0, 0, f.number
+		f.reordered, f.expected = 0, f.number
 	}
 	answers := make(chan answer, 1024)
 	var stop atomic.Bool
