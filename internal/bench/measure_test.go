@@ -204,7 +204,9 @@ func (b *bench) measureMax(t *testing.T, m maker) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	found, err := g.Max(t.Context(), turnload.Load{Duration: b.trial, Warmup: b.trial / 10}, nil)
+	found, err := g.Max(t.Context(), turnload.Load{Duration: b.trial, Warmup: b.trial / 10}, func(r *turnload.Result) {
+		t.Logf("%-8s  %.0f packets a second: %.3f %% lost, %.1f %% not sent", m.name, r.Rate, 100*r.Loss(), 100*(1-float64(r.Sent)/r.Rate/r.Duration.Seconds()))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
