@@ -3,10 +3,11 @@
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     := $(shell git describe --tags --dirty 2>/dev/null)
 FUZZTIME    ?= 30s
+BENCH_PAIRS ?= 5
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and start a server for this machine: http://localhost:8080
@@ -34,7 +35,13 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks
+bench: ## compare relaying with coturn's, as root, in a quarter of an hour: BENCH_PAIRS (5) makes it shorter
+	@[ "$$(id -u)" = 0 ] || { echo "make bench makes network namespaces: run it as root"; exit 1; }
+	CI=true internal/e2e/install.sh ip nft taskset turnserver
+	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestTable -v ./internal/bench
+
+.PHONY: microbench
+microbench: ## run the benchmarks of single functions
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: clean

@@ -14,6 +14,7 @@ usage: turnpike COMMAND [flags]
 
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
+  bench     load a TURN server with calls, and measure rate, loss and latency
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
   config    print the configuration in force, and where each value came from
@@ -100,6 +101,45 @@ environment:
 Exit status: 0 if everything worked, 1 if anything failed.
 `
 
+const helpBench = `Load a TURN server with calls, and measure what becomes of their packets.
+
+usage: turnpike bench turn:HOST:PORT (--secret SECRET | --user NAME --password PASSWORD) [flags]
+
+The server may be any: turnpike, coturn or another, over UDP. Each call makes a real allocation with a channel, and
+sends what calls send: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a
+second. Client and peer of a call are sockets of this process, so the server must be able to reach this machine, and be allowed
+to relay to it; with --relayed it need not, because two clients talk by an allocation each.
+
+Latency is one way through the server, from handing a frame to the kernel until the kernel's time stamp of its arrival. Both
+are of this machine's one clock. A load that this machine cannot make is told apart from one that the server cannot carry.
+
+examples:
+  turnpike bench turn:turn.example.org:3478 --secret "$SECRET" --relayed --profile mixed --direction both
+  turnpike bench turn:192.0.2.7:3478 --secret "$SECRET" --calls 200 --max
+  turnpike bench turn:192.0.2.7:3478 --secret "$SECRET" --calls 10000 --seconds 0 --pid "$(pidof turnserver)"
+
+flags of this command:
+  --secret SECRET     one of the server's turn.shared_secrets (coturn: static-auth-secret); each call is a user of its own
+  --user NAME         sign in with this name, and --password PASSWORD, in all calls
+  --calls N           how many calls (50)
+  --profile NAME      video, audio or mixed: both (video)
+  --direction WAY     up: from client to peer; down; or both (up)
+  --seconds N         how long to measure, after half a second of warm-up; 0 only makes the allocations (10; 2 a trial of --max)
+  --rate N            packets a second of all calls, instead of the profile's own
+  --max               search the highest rate with less than 0.5 % lost, beginning with the profile's or that of --rate
+  --indications       send in indications, as Firefox does, not by channels
+  --relayed           from client to client, each with an allocation
+  --peer ADDRESS      the address of this machine that peers have (the one that leads to the server)
+  --pid PID           the server's process on this machine: tells its memory (RSS) an allocation; take thousands of calls
+  --workers N         threads that send and receive (half of the processors, at most 4)
+  --json              print an object instead of lines
+
+environment:
+  TURNPIKE_BENCH_SECRET, TURNPIKE_BENCH_PASSWORD   instead of the flags, which others on this machine can see
+
+It runs on Linux.
+`
+
 const helpInvite = `Print a link that lets people into one room.
 
 usage: turnpike invite --room NAME [--ttl 24h] [--role guest|member] [--json] [--config FILE] [--state DIR]
@@ -163,6 +203,7 @@ func topics() map[string]topic {
 		"help":    {helpMain, false},
 		"serve":   {helpServe, true},
 		"check":   {helpCheck, false},
+		"bench":   {helpBench, false},
 		"invite":  {helpInvite, false},
 		"ticket":  {helpTicket, false},
 		"config":  {helpConfig, true},

@@ -73,6 +73,7 @@ func commands() []command {
 	return []command{
 		{"serve", (*program).serve},
 		{"check", (*program).check},
+		{"bench", (*program).bench},
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},
 		{"config", (*program).config},

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the transcripts in testdata. Beside testscript's own commands they have
 //
 //	serve ARGS   start a server in this process, on free ports of loopback, and wait until it is up;
-//	             sets $URL, $HTTPADDR, $METRICS, $TURNUDP and $TURNTCP, and leaves what it printed in serve.out
+//	             sets $URL, $HTTPADDR, $METRICS, $TURNUDP, $TURNTCP and $TURNURL, and leaves what it printed in serve.out
 //	stop         ask it to drain, wait for its end and leave its log in serve.err
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -61,6 +61,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	if udp, tcp, ok := strings.Cut(s.row("turn"), "  "); ok {
 		ts.Setenv("TURNUDP", udp)
 		ts.Setenv("TURNTCP", tcp)
+		ts.Setenv("TURNURL", strings.Replace(udp, "udp://", "turn:", 1))
 	}
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "serve.out"), []byte(s.banner), 0o600))
 }

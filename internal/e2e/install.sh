@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go, where it is missing: programs from Debian as
-# root, npm packages into node_modules. Says nothing when there is nothing to do. What
-# it cannot install it names: the tests that need it skip, and fail where CI is set.
+# root, npm packages into node_modules; with arguments only the programs of these names.
+# Says nothing when there is nothing to do. What it cannot install it names: the tests
+# that need it skip, and fail where CI is set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,6 +14,8 @@ needed="
   certutil           libnss3-tools
   systemd-analyze    systemd
   turnutils_uclient  coturn
+  turnserver         coturn
+  taskset            util-linux
   node               nodejs
   npm                npm
 "
@@ -27,6 +30,7 @@ give_up() {
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 while read -r program package; do
+  [ $# = 0 ] || [[ " $* " == *" $program "* ]] || continue
   [ -z "$program" ] || command -v "$program" >/dev/null || missing+=("$package")
 done <<<"$needed"
 
@@ -41,12 +45,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     tail -n 20 "$log" >&2
     give_up "apt-get could not install ${missing[*]}"
   fi
-  # The package brings a TURN server that starts by itself, on the port that ours wants. Only its clients are needed.
+  # The package brings a TURN server that starts by itself, on the port that ours wants. It is started by the tests alone.
   if [[ " ${missing[*]} " == *" coturn "* ]] && [ -d /run/systemd/system ]; then
     systemctl disable --now --quiet coturn || true
   fi
 fi
 
-if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+if [ $# = 0 ] && [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   npm ci --no-audit --no-fund --loglevel=error >&2 || give_up "npm ci failed"
 fi

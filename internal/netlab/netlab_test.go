@@ -5,6 +5,8 @@ package netlab
 import (
 	"bytes"
 	"context"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,4 +82,25 @@ func TestIsolation(t *testing.T) {
 	if lines := bytes.Count(out, []byte("\n")); lines != 3 {
 		t.Errorf("the segment has more than lo, br0 and the port to the host:\n%s", out)
 	}
+}
+
+// TestLine holds that the outer hosts of a line reach each other and both sides of the middle one, by their own addresses.
+func TestLine(t *testing.T) {
+	line := New(t).Line()
+	left, right := listen(t, line.Left), listen(t, line.Right)
+	for _, way := range [][2]*net.UDPConn{{left, right}, {right, left}, {left, listen(t, line.Middle)}, {right, listen(t, line.Middle)}} {
+		if from := send(t, way[0], way[1], "hello"); from != local(way[0]) {
+			t.Errorf("came from %v, want %v", from, local(way[0]))
+		}
+	}
+	var conn *net.UDPConn
+	err := line.Middle.Do(func() (err error) {
+		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(line.ToRight, 0)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	send(t, left, conn, "hello")
 }

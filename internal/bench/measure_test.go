@@ -1,0 +1,221 @@
+//go:build linux
+
+package bench
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/internal/turnload"
+)
+
+const routing = "routing" // in the place of a server's name
+
+// scenario is a load of which processor time, latency and loss are measured.
+type scenario struct {
+	name        string
+	calls       int
+	profile     string
+	direction   turnload.Direction
+	indications bool
+	relayed     bool
+}
+
+// scenarios are at the rates that the profiles have, 60,000 packets a second for 250 video calls.
+func scenarios() []scenario {
+	return []scenario{
+		{name: "video up", calls: 250, profile: "video", direction: turnload.Up},
+		{name: "video down", calls: 250, profile: "video", direction: turnload.Down},
+		{name: "audio up", calls: 500, profile: "audio", direction: turnload.Up},
+		{name: "audio both ways", calls: 500, profile: "audio", direction: turnload.Both},
+		{name: "indications up", calls: 250, profile: "video", direction: turnload.Up, indications: true},
+		{name: "indications down", calls: 250, profile: "video", direction: turnload.Down, indications: true},
+		{name: "relay to relay", calls: 250, profile: "video", direction: turnload.Up, relayed: true},
+	}
+}
+
+// settings say how much is measured.
+type settings struct {
+	pairs  int
+	run    time.Duration // of one measurement
+	warmup time.Duration
+	divide int           // the scenarios' calls by
+	hold   int           // allocations to measure memory with
+	trial  time.Duration // of the search for the highest rate; 0: no search
+}
+
+// bench is one run of everything.
+type bench struct {
+	lab
+	settings
+	servers []maker
+	figures figures
+	others  string // a warning, or empty
+}
+
+// figures are what was measured, a value a pair.
+type figures map[figure][]float64
+
+// figure is one thing that is measured of one server.
+type figure struct{ name, server string }
+
+// median of what was measured; false if nothing was.
+func (f figures) median(name, server string) (float64, bool) {
+	values := slices.Sorted(slices.Values(f[figure{name, server}]))
+	n := len(values)
+	if n == 0 {
+		return 0, false
+	}
+	return (values[n/2] + values[(n-1)/2]) / 2, true
+}
+
+func (b *bench) note(name, server string, value float64) {
+	b.figures[figure{name, server}] = append(b.figures[figure{name, server}], value)
+}
+
+// measureAll runs everything, a subtest for each load.
+func (b *bench) measureAll(t *testing.T) {
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			b.turnAbout(t, func(m maker) { b.measure(t, s, m) }, func() { b.measureRouting(t, s) })
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	t.Run("memory", func(t *testing.T) {
+		b.turnAbout(t, func(m maker) { b.measureMemory(t, m) }, func() {})
+	})
+	if b.trial > 0 {
+		t.Run("highest rate", func(t *testing.T) {
+			b.turnAbout(t, func(m maker) { b.measureMax(t, m) }, func() {})
+		})
+	}
+}
+
+// turnAbout calls first, and then each server's measurement, as often as there are pairs, each pair in the other order.
+func (b *bench) turnAbout(t *testing.T, measure func(maker), first func()) {
+	for pair := range b.pairs {
+		first()
+		order := slices.Clone(b.servers)
+		if pair%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, m := range order {
+			measure(m)
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// config is a scenario's calls.
+func (b *bench) config(t *testing.T, s scenario) turnload.Config {
+	t.Helper()
+	profile, err := turnload.ProfileByName(s.profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turnload.Config{
+		Server: b.server(), Credential: turnload.RESTLogin(auth.NewSecret([]byte(secret)), time.Now()),
+		Calls: max(2, s.calls/b.divide), Profile: profile, Direction: s.direction,
+		Indications: s.indications, Relayed: s.relayed,
+		Peer: b.Right.Addr(), InClient: b.Left.Do, InPeer: b.Right.Do,
+		Workers: min(4, runtime.NumCPU()-1),
+	}
+}
+
+// measureRouting sends a scenario's packets with no server in the way. Relayed ones take as many steps.
+func (b *bench) measureRouting(t *testing.T, s scenario) {
+	t.Helper()
+	cfg := b.config(t, s)
+	cfg.Direct, cfg.Relayed = true, false
+	b.record(t, s, routing, b.send(t, cfg))
+}
+
+func (b *bench) measure(t *testing.T, s scenario, m maker) {
+	t.Helper()
+	defer b.start(t, m).end()
+	b.record(t, s, m.name, b.send(t, b.config(t, s)))
+}
+
+func (b *bench) send(t *testing.T, cfg turnload.Config) *turnload.Result {
+	t.Helper()
+	g, err := turnload.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	r, err := g.Run(t.Context(), turnload.Load{Duration: b.run, Warmup: b.warmup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// record notes the figures of a run. Processor time is less what routing took in the same pair.
+func (b *bench) record(t *testing.T, s scenario, server string, r *turnload.Result) {
+	t.Helper()
+	cpu := float64(r.BusyPerPacket()) / 1e3
+	if server != routing {
+		way := b.figures[figure{"cpu " + s.name, routing}]
+		cpu -= way[len(way)-1]
+	}
+	t.Logf("%-8s  %5.2f µs a packet, %.0f packets a second delivered, %.3f %% lost, p50 %v, p99 %v",
+		server, cpu, r.DeliveredRate(), 100*r.Loss(), r.Latency.Percentile(50), r.Latency.Percentile(99))
+	b.note("cpu "+s.name, server, cpu)
+	b.note("loss "+s.name, server, 100*r.Loss())
+	b.note("loader "+s.name, server, 100*float64(r.LoaderDropped+r.LoaderSkipped)/(r.Rate*r.Duration.Seconds()))
+	b.note("received "+s.name, server, float64(r.Received))
+	for name, percentile := range map[string]float64{"p50 ": 50, "p99 ": 99, "p99.9 ": 99.9} {
+		b.note(name+s.name, server, float64(r.Latency.Percentile(percentile))/1e3)
+	}
+}
+
+// measureMemory makes many allocations with a channel each.
+func (b *bench) measureMemory(t *testing.T, m maker) {
+	t.Helper()
+	p := b.start(t, m)
+	defer p.end()
+	cfg := b.config(t, scenarios()[0])
+	cfg.Hold, cfg.Calls, cfg.PID = true, b.hold, p.pid
+	g, err := turnload.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	s := g.Setup()
+	t.Logf("%-8s  %d allocations in %v, memory from %d to %d bytes", m.name, s.Allocations, s.Took, s.RSSBefore, s.RSSAfter)
+	b.note("allocations a second", m.name, float64(s.Allocations)/s.Took.Seconds())
+	b.note("memory", m.name, float64(s.RSSAfter-s.RSSBefore)/float64(s.Allocations)/1024)
+	b.note("kernel memory", m.name, float64(s.SlabAfter-s.SlabBefore)/float64(s.Allocations)/1024)
+}
+
+// measureMax searches the highest rate of video up.
+func (b *bench) measureMax(t *testing.T, m maker) {
+	t.Helper()
+	defer b.start(t, m).end()
+	g, err := turnload.Open(t.Context(), b.config(t, scenarios()[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	found, err := g.Max(t.Context(), turnload.Load{Duration: b.trial, Warmup: b.trial / 10}, func(r *turnload.Result) {
+		t.Logf("%-8s  %.0f packets a second: %.3f %% lost, %.1f %% not sent", m.name, r.Rate, 100*r.Loss(), 100*(1-float64(r.Sent)/r.Rate/r.Duration.Seconds()))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Result == nil {
+		t.Fatalf("%s: every rate loses too much", m.name)
+	}
+	t.Logf("%-8s  %.0f packets a second, by the load generator: %v", m.name, found.Result.Rate, found.LoaderLimited)
+	b.note("highest rate", m.name, found.Result.Rate)
+	if found.LoaderLimited {
+		b.note("loader's limit", m.name, found.Result.Rate)
+	}
+}

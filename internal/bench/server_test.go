@@ -1,0 +1,123 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+const (
+	secret     = "nothing that anybody else relies on"
+	listenPort = 3478
+	startTime  = 15 * time.Second
+)
+
+// maker is a server that can be started.
+type maker struct {
+	name    string
+	command func(l lab, stateDir string) []string
+}
+
+func ours() maker {
+	return maker{
+		name: "turnpike",
+		command: func(l lab, stateDir string) []string {
+			return []string{turnpike, "serve", "--state", stateDir, "--http-listen", "127.0.0.1:0", "--metrics-listen", "",
+				"--turn-listen", "udp://" + l.server().String(), "--turn-relay-addresses", l.ToRight.String()}
+		},
+	}
+}
+
+// coturn is Debian's, with as little to do beside relaying as it can be told. It has a thread for a core, as by its
+// default on a machine of one.
+func coturn() maker {
+	return maker{
+		name: "coturn",
+		command: func(l lab, _ string) []string {
+			return []string{"turnserver", "-n", "--listening-ip", l.Middle.Addr().String(), "--listening-port", strconv.Itoa(listenPort),
+				"--relay-ip", l.ToRight.String(), "--realm", "bench", "--use-auth-secret", "--static-auth-secret", secret,
+				"--relay-threads", "1", "--no-tls", "--no-dtls", "--no-tcp", "--no-cli", "--no-software-attribute",
+				"--log-file", "/dev/null", "--pidfile", "/dev/null"}
+		},
+	}
+}
+
+// server is where servers listen.
+func (l lab) server() netip.AddrPort { return netip.AddrPortFrom(l.Middle.Addr(), listenPort) }
+
+// process is a running server.
+type process struct {
+	pid int
+	end func()
+}
+
+// start runs a server on its core of the middle host, and waits until it answers.
+func (l lab) start(t *testing.T, m maker) process {
+	t.Helper()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	var log bytes.Buffer
+	cmd := l.Middle.Command(ctx, "taskset", append([]string{"-c", strconv.Itoa(l.core)}, m.command(l, dir)...)...)
+	cmd.Dir = dir
+	cmd.Env = append(cmd.Environ(), "TURNPIKE_TURN_SHARED_SECRETS="+secret)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	p := process{cmd.Process.Pid, sync.OnceFunc(func() { cancel(); <-ended })}
+	if err := l.awaitAnswer(ended); err != nil {
+		p.end()
+		t.Fatalf("%s does not answer: %v\n%s", m.name, err, log.Bytes())
+	}
+	return p
+}
+
+// awaitAnswer asks the server for a binding until it answers or has ended.
+func (l lab) awaitAnswer(ended <-chan struct{}) error {
+	conn, err := l.Left.ListenUDP(0)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	request := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+	buf := make([]byte, 1500)
+	for begin := time.Now(); ; {
+		if _, err = conn.WriteToUDPAddrPort(request.Raw, l.server()); err == nil {
+			_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			if _, _, err = conn.ReadFromUDPAddrPort(buf); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-ended:
+			return errors.New("it has ended")
+		default:
+		}
+		if time.Since(begin) > startTime {
+			return err
+		}
+	}
+}
+
+// version is the first line that a program prints about itself.
+func version(name string, args ...string) string {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		return "unknown"
+	}
+	line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
+	return string(line)
+}

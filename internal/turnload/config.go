@@ -1,0 +1,84 @@
+package turnload
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"turnpike/auth"
+)
+
+// Config says which calls to hold at which server. It is not changed after Open.
+type Config struct {
+	Server     netip.AddrPort           // its UDP listener
+	Credential func(call int) Login     // of each call, so that quotas of a user need not be raised
+	Calls      int                      // at least one
+	Profile    Profile                  // what each call sends in each direction
+	Direction  Direction                //
+	Peer       netip.Addr               // local address of the peers; zero: the one that leads to the server
+	Workers    int                      // threads that send and receive; default 1
+	InClient   func(func() error) error // calls its argument where the clients' sockets are to be opened; nil: here
+	InPeer     func(func() error) error // likewise for peers
+
+	Indications bool // Send and Data indications instead of channels
+	Relayed     bool // from client to client through an allocation of each, with no peers
+	Direct      bool // from client to peer without any server, to know what the way there costs
+	Hold        bool // allocations and channels only: nothing can be run
+
+	PID int // of the server if it is on this machine, to read its memory; 0: unknown
+}
+
+// Login is a username and password.
+type Login struct{ Username, Password string }
+
+// RESTLogin makes logins of the TURN REST API, a user for each call, valid for a day.
+func RESTLogin(secret auth.Secret, now time.Time) func(call int) Login {
+	expires := strconv.FormatInt(now.Add(24*time.Hour).Unix(), 10)
+	return func(call int) Login {
+		username := expires + ":bench" + strconv.Itoa(call)
+		return Login{username, auth.Password(secret, username)}
+	}
+}
+
+func (c *Config) validate() error {
+	switch {
+	case !c.Direct && !c.Server.IsValid():
+		return errors.New("there is no server to load")
+	case !c.Direct && c.Credential == nil:
+		return errors.New("there is no credential")
+	case c.Direct && !c.Peer.IsValid():
+		return errors.New("there is no address to send to without a server")
+	case c.Calls < 1:
+		return fmt.Errorf("%d calls are too few", c.Calls)
+	case c.Direct && c.Relayed, c.Hold && (c.Direct || c.Relayed):
+		return errors.New("these modes exclude each other")
+	}
+	for _, s := range c.Profile.Streams {
+		if s.Size < packetHeader || s.Size > maxPayload || s.Size%4 != 0 || s.Burst < 1 || s.Burst > maxBurst || s.Interval <= 0 {
+			return fmt.Errorf("profile %q has a stream that cannot be sent: %+v", c.Profile.Name, s)
+		}
+	}
+	c.Workers = cmp.Or(c.Workers, 1)
+	return nil
+}
+
+// inClient calls open where clients are.
+func (c *Config) inClient(open func() error) error { return in(c.InClient, open) }
+
+// inPeer calls open where peers are.
+func (c *Config) inPeer(open func() error) error { return in(c.InPeer, open) }
+
+func in(where func(func() error) error, open func() error) error {
+	if where == nil {
+		return open()
+	}
+	return where(open)
+}
+
+// NominalRate is the packets a second of all calls, in all directions.
+func (c *Config) NominalRate() float64 {
+	return c.Profile.PacketsPerSecond() * float64(c.Calls*c.Direction.ways())
+}

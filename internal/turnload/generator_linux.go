@@ -1,0 +1,332 @@
+package turnload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// freeTime bounds the wait for the server when the allocations are given back; what is left of them expires.
+const freeTime = 5 * time.Second
+
+// Generator holds the calls of a Config. Its methods are called from one goroutine.
+type Generator struct {
+	cfg   Config
+	calls []call
+	setup Setup
+	flows []flow
+
+	runs      uint32
+	refreshed time.Time // when the allocations last got more time
+}
+
+// call is two ends that send to each other.
+type call struct{ near, far end }
+
+// end is one end of a call.
+type end struct {
+	*socket         // of the client, if it is one
+	client  *client // nil: a peer, which reaches the relayed address like any other
+}
+
+// flow is one stream in one direction of a call. Static but for the counters, which belong to the worker of its call
+// while a run lasts.
+type flow struct {
+	id     uint32
+	call   int
+	from   *socket
+	header []byte // before the payload
+	stream Stream
+
+	number    uint32 // of the next datagram
+	expected  uint32 // the number after the highest that was received
+	reordered uint64 // in this run
+}
+
+// Open opens the sockets, makes the allocations with their channels or permissions, and sees whether data comes through.
+func Open(ctx context.Context, cfg Config) (*Generator, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	g := &Generator{cfg: cfg, calls: make([]call, cfg.Calls), refreshed: time.Now()}
+	err := g.open(ctx)
+	if err != nil {
+		g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *Generator) open(ctx context.Context) error {
+	if err := g.openSockets(); err != nil {
+		return err
+	}
+	if !g.cfg.Direct {
+		if err := g.allocateAll(ctx); err != nil {
+			return err
+		}
+	}
+	if g.cfg.Hold {
+		return nil
+	}
+	if err := g.makeFlows(); err != nil {
+		return err
+	}
+	return g.probe()
+}
+
+// Setup tells how the allocations were made.
+func (g *Generator) Setup() Setup { return g.setup }
+
+func (g *Generator) openSockets() error {
+	cfg := &g.cfg
+	to := cfg.Server
+	if cfg.Direct {
+		to = netip.AddrPortFrom(cfg.Peer, 0)
+	}
+	any4or6 := netip.IPv6Unspecified()
+	if to.Addr().Is4() {
+		any4or6 = netip.IPv4Unspecified()
+	}
+	err := cfg.inClient(func() error {
+		for i := range g.calls {
+			c := &g.calls[i]
+			if err := c.near.openClient(netip.AddrPortFrom(any4or6, 0), cfg, 2*i); err != nil {
+				return err
+			}
+			if cfg.Relayed {
+				if err := c.far.openClient(netip.AddrPortFrom(any4or6, 0), cfg, 2*i+1); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || cfg.Relayed {
+		return err
+	}
+	if !cfg.Peer.IsValid() {
+		cfg.Peer = g.calls[0].near.local.Addr()
+	}
+	err = cfg.inPeer(func() error { return g.openPeers() })
+	if err != nil || !cfg.Direct {
+		return err
+	}
+	for i := range g.calls {
+		c := &g.calls[i]
+		if err := errors.Join(c.near.connect(c.far.local), c.far.connect(c.near.local)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openClient opens the socket of a client, or where there is no server, what stands in its place.
+func (e *end) openClient(local netip.AddrPort, cfg *Config, login int) error {
+	s, err := openSocket(local)
+	if err != nil {
+		return err
+	}
+	e.socket = s
+	if cfg.Direct {
+		return nil
+	}
+	credential := cfg.Credential(login)
+	e.client = &client{socket: s, username: credential.Username, password: credential.Password}
+	return s.connect(cfg.Server)
+}
+
+// openPeers opens the sockets of the peers. Calls that send nothing share one.
+func (g *Generator) openPeers() error {
+	for i := range g.calls {
+		if g.cfg.Hold && i > 0 {
+			g.calls[i].far = g.calls[0].far
+			continue
+		}
+		s, err := openSocket(netip.AddrPortFrom(g.cfg.Peer, 0))
+		if err != nil {
+			return err
+		}
+		g.calls[i].far.socket = s
+	}
+	return nil
+}
+
+// clients are all allocations.
+func (g *Generator) clients() []*client {
+	var all []*client
+	for _, c := range g.calls {
+		for _, e := range []end{c.near, c.far} {
+			if e.client != nil {
+				all = append(all, e.client)
+			}
+		}
+	}
+	return all
+}
+
+func (g *Generator) allocateAll(ctx context.Context) error {
+	clients := g.clients()
+	g.setup.Allocations = len(clients)
+	var err error
+	if g.setup.RSSBefore, g.setup.SlabBefore, err = g.memory(); err != nil {
+		return err
+	}
+	like := g.cfg.Server.Addr()
+	if g.cfg.Peer.IsValid() {
+		like = g.cfg.Peer
+	}
+	begin := time.Now()
+	err = perform(ctx, clients, performer{
+		request: func(*client) (stun.Method, []stun.Setter) { return allocation(like) },
+		done:    (*client).allocated,
+	})
+	if err != nil {
+		return err
+	}
+	g.setup.Took = time.Since(begin)
+	for i := range g.calls {
+		if err := g.join(&g.calls[i]); err != nil {
+			return err
+		}
+	}
+	if err := perform(ctx, clients, performer{request: (*client).opening}); err != nil {
+		return err
+	}
+	g.setup.RSSAfter, g.setup.SlabAfter, err = g.memory()
+	return err
+}
+
+// join tells the ends of a call whom they reach.
+func (g *Generator) join(c *call) error {
+	near, far := c.near.client, c.far.client
+	if far != nil {
+		near.reach(far.relayed, g.cfg.Indications)
+		far.reach(near.relayed, g.cfg.Indications)
+		return nil
+	}
+	near.reach(c.far.local, g.cfg.Indications)
+	if g.cfg.Hold {
+		return nil // the one peer is everybody's
+	}
+	return c.far.connect(near.relayed)
+}
+
+func (g *Generator) memory() (rss, slab int64, err error) {
+	if g.cfg.PID == 0 {
+		return 0, 0, nil
+	}
+	if rss, err = residentBytes(g.cfg.PID); err != nil {
+		return 0, 0, fmt.Errorf("the memory of process %d: %w", g.cfg.PID, err)
+	}
+	slab, err = slabBytes()
+	return rss, slab, err
+}
+
+// makeFlows makes what the calls send.
+func (g *Generator) makeFlows() error {
+	for i, c := range g.calls {
+		for _, stream := range g.cfg.Profile.Streams {
+			if g.cfg.Direction != Down {
+				if err := g.addFlow(i, c.near, stream); err != nil {
+					return err
+				}
+			}
+			if g.cfg.Direction != Up {
+				if err := g.addFlow(i, c.far, stream); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Generator) addFlow(call int, from end, stream Stream) error {
+	f := flow{id: uint32(len(g.flows)), call: call, from: from.socket, stream: stream}
+	if from.client != nil {
+		var err error
+		if f.header, err = from.client.header(stream.Size); err != nil {
+			return err
+		}
+	}
+	g.flows = append(g.flows, f)
+	return nil
+}
+
+// probe sends a packet each way through the first call, until it comes, because a server that drops all of them
+// would leave a report without any reason.
+func (g *Generator) probe() error {
+	c := g.calls[0]
+	ways := [][2]end{{c.near, c.far}, {c.far, c.near}}
+	switch g.cfg.Direction {
+	case Up:
+		ways = ways[:1]
+	case Down:
+		ways = ways[1:]
+	}
+	for _, way := range ways {
+		if err := g.probeWay(way[0], way[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Generator) probeWay(from, to end) error {
+	probe := make([]byte, packetHeader)
+	packet{}.put(probe)
+	if from.client != nil {
+		header, err := from.client.header(len(probe))
+		if err != nil {
+			return err
+		}
+		probe = append(header, probe...)
+	}
+	in := newInbox()
+	for begin := time.Now(); time.Since(begin) < patience/2; {
+		_ = from.send(probe) // an error tells of an earlier packet's ICMP message
+		for resend := time.Now().Add(firstResend); time.Now().Before(resend); {
+			n, _ := in.receive(to.socket)
+			for i := range n {
+				b, _, _ := in.datagram(i)
+				if to.client != nil {
+					b = unwrap(b)
+				}
+				if _, ok := parsePacket(b); ok {
+					return nil
+				}
+			}
+			nap(pollInterval)
+		}
+	}
+	return fmt.Errorf("no packet comes from %v to %v by way of the server's relay; is a firewall or a NAT between the server and the peers?", from.local, to.local)
+}
+
+// Close frees the allocations and closes all sockets. A server that does not answer to one is not asked for the rest.
+func (g *Generator) Close() {
+	var allocated []*client
+	for _, c := range g.clients() {
+		if c.relayed.IsValid() {
+			allocated = append(allocated, c)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), freeTime)
+	defer cancel()
+	_ = perform(ctx, allocated, performer{
+		request: func(*client) (stun.Method, []stun.Setter) { return stun.MethodRefresh, []stun.Setter{lifetime(0)} },
+	})
+	for i, c := range g.calls {
+		if c.near.socket != nil {
+			c.near.close()
+		}
+		if shared := g.cfg.Hold && i > 0; c.far.socket != nil && !shared {
+			c.far.close()
+		}
+	}
+	g.calls = nil
+}

@@ -1,0 +1,45 @@
+package turnload
+
+import "math"
+
+// verdict is what a trial of Max says of a rate.
+type verdict struct {
+	good   bool // what was sent has arrived
+	loader bool // if not good: the loader could not send, or not take, as much as that
+}
+
+// maxResolution is how near below the highest rate the search ends.
+const maxResolution = 1.03
+
+// searchMax finds the highest rate for which try says good, from a start that may lie above or below it. A rate is
+// bad if it was bad twice, because one hold-up of the machine makes any rate bad once. loader says that what set the
+// limit was the loader.
+func searchMax(start float64, try func(rate float64) (verdict, error)) (best float64, loader bool, err error) {
+	low, high := 0.0, math.Inf(1)
+	for rate := start; ; {
+		v, err := try(rate)
+		if err == nil && !v.good {
+			v, err = try(rate)
+		}
+		switch {
+		case err != nil:
+			return low, loader, err
+		case v.good:
+			low = rate
+		default:
+			high, loader = rate, v.loader
+		}
+		switch {
+		case math.IsInf(high, 1):
+			rate = 2 * low
+		case low == 0 && high < start/1000:
+			return 0, loader, nil
+		case low == 0:
+			rate = high / 2
+		case high/low <= maxResolution:
+			return low, loader, nil
+		default:
+			rate = math.Sqrt(low * high)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package turnload
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	receiveBuffer = 2 << 20
+	// The ports of the sockets are below those that relays have by default (49152 to 65535), so that 10,000 calls do not take the relays' ports away from a server on this machine.
+	firstPort, lastPort = 16384, 49151
+)
+
+// socket is a UDP socket that the runtime's poller does not know: it would be woken for each datagram.
+type socket struct {
+	fd    int
+	local netip.AddrPort
+
+	dropped uint32 // by the kernel, when the worker last read; owned by the worker
+}
+
+// openSocket opens one at a local address.
+func openSocket(local netip.AddrPort) (*socket, error) {
+	family := unix.AF_INET6
+	if local.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a socket: %w", err)
+	}
+	s := &socket{fd: fd}
+	if err := s.setUp(local); err != nil {
+		s.close()
+		return nil, fmt.Errorf("set up a socket at %v: %w", local, err)
+	}
+	return s, nil
+}
+
+func (s *socket) setUp(local netip.AddrPort) error {
+	ports := uint32(lastPort)<<16 | firstPort
+	// Kernels before 6.3 do not know the option, and take any port.
+	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, int(ports))
+	if err := unix.Bind(s.fd, sockaddr(local)); err != nil {
+		return err
+	}
+	// Only root may exceed net.core.rmem_max.
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
+			return err
+		}
+	}
+	for _, option := range []int{unix.SO_TIMESTAMPNS_NEW, unix.SO_RXQ_OVFL} {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, option, 1); err != nil {
+			return err
+		}
+	}
+	return s.readLocal()
+}
+
+func (s *socket) readLocal() error {
+	sa, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return err
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		s.local = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		s.local = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	}
+	return nil
+}
+
+// connect makes to the only address that the socket sends to and receives from.
+func (s *socket) connect(to netip.AddrPort) error {
+	if err := unix.Connect(s.fd, sockaddr(to)); err != nil {
+		return fmt.Errorf("connect to %v: %w", to, err)
+	}
+	return s.readLocal()
+}
+
+func (s *socket) send(b []byte) error {
+	for {
+		_, err := unix.Write(s.fd, b)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (s *socket) close() { _ = unix.Close(s.fd) }
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
