@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go, where it is missing: programs from Debian as
-# root, npm packages into node_modules; with arguments only the programs of these names.
-# Says nothing when there is nothing to do. What it cannot install it names: the tests
-# that need it skip, and fail where CI is set.
+# root (a C compiler for the race detector among them), npm packages into node_modules;
+# with arguments only the programs of these names. Says nothing when there is nothing to
+# do. What it cannot install it names: the tests that need it skip, and fail where CI is set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # program and the Debian package that has it
 needed="
+  cc                 build-essential
   chromium           chromium
   ip                 iproute2
   nft                nftables
