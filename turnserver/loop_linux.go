@@ -3,6 +3,7 @@
 package turnserver
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -24,7 +25,8 @@ type loop struct {
 	shard     *shard
 	worker    *worker
 	epoll     int
-	wake      int // an eventfd
+	poll      *os.File // epoll again, for the Go runtime to wait for
+	wake      int      // an eventfd
 	listeners []*loopListener
 
 	// Owned by run.
@@ -59,6 +61,9 @@ type loopRelay struct {
 
 func (s *Server) newLoop() (*loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		err = unix.SetNonblock(epoll, true) // the sign for os.NewFile that it can be waited for
+	}
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
@@ -67,7 +72,7 @@ func (s *Server) newLoop() (*loop, error) {
 		_ = unix.Close(epoll)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	l := &loop{srv: s, shard: newShard(s), epoll: epoll, wake: wake, relays: make(map[int32]*loopRelay)}
+	l := &loop{srv: s, shard: newShard(s), epoll: epoll, poll: os.NewFile(uintptr(epoll), "epoll"), wake: wake, relays: make(map[int32]*loopRelay)}
 	l.worker = newWorker(s, l.shard)
 	l.worker.loop = l
 	l.worker.counters, l.worker.out.counters = &l.counters, &l.counters
@@ -108,18 +113,26 @@ const eventsAtOnce = 128
 // run serves until stop.
 func (l *loop) run() {
 	defer l.srv.readers.Done()
-	events := make([]unix.EpollEvent, eventsAtOnce)
-	for !l.stopping.Load() {
-		n, err := unix.EpollWait(l.epoll, events, -1)
-		if err != nil && err != unix.EINTR {
-			l.srv.log.Error("turn: a loop failed and no longer serves", "error", os.NewSyscallError("epoll_wait", err))
+	poll, err := l.poll.SyscallConn()
+	events, n := make([]unix.EpollEvent, eventsAtOnce), 0
+	// The goroutine sleeps in the runtime's own poller, which watches ours. A thread that slept in epoll_wait would be taken for
+	// one that is stuck in a system call, and cost the runtime more than the packets do.
+	ready := func(fd uintptr) bool {
+		n, err = pollNow(fd, events)
+		return n > 0 || err != nil
+	}
+	for err == nil && !l.stopping.Load() {
+		if err = errors.Join(poll.Read(ready), err); err != nil {
 			break
 		}
 		l.worker.clock = l.srv.now()
-		for i := range events[:max(n, 0)] {
+		for i := range events[:n] {
 			l.serve(int(events[i].Fd))
 		}
 		l.closeEnded()
+	}
+	if err != nil {
+		l.srv.log.Error("turn: a loop failed and no longer serves", "error", err)
 	}
 	for _, a := range l.shard.owned(func(*allocation) bool { return true }) {
 		a.end()
@@ -262,7 +275,7 @@ func (l *loop) closeSockets() {
 		_ = unix.Close(s.fd)
 	}
 	_ = unix.Close(l.wake)
-	_ = unix.Close(l.epoll)
+	_ = l.poll.Close()
 }
 
 // openReusable opens a listener's socket that shares its address with the sockets of the other loops: the kernel spreads clients
