@@ -3,7 +3,6 @@
 package turnserver
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -31,6 +30,7 @@ type loop struct {
 
 	// Owned by run.
 	relays map[int32]*loopRelay // by descriptor
+	unread []int                // descriptors that had more than a batch
 	in     *recvBatch
 
 	counters counters // what this loop did; others read them
@@ -84,9 +84,9 @@ func (s *Server) newLoop() (*loop, error) {
 	return l, nil
 }
 
-// watch has run told when fd can be read.
+// watch has run told, once, whenever something has come to fd: who is told reads all there is.
 func (l *loop) watch(fd int) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
@@ -115,6 +115,7 @@ func (l *loop) run() {
 	defer l.srv.readers.Done()
 	poll, err := l.poll.SyscallConn()
 	events, n := make([]unix.EpollEvent, eventsAtOnce), 0
+	var spare []int // what unread was before
 	// The goroutine sleeps in the runtime's own poller, which watches ours. A thread that slept in epoll_wait would be taken for
 	// one that is stuck in a system call, and cost the runtime more than the packets do.
 	ready := func(fd uintptr) bool {
@@ -122,12 +123,22 @@ func (l *loop) run() {
 		return n > 0 || err != nil
 	}
 	for err == nil && !l.stopping.Load() {
-		if err = errors.Join(poll.Read(ready), err); err != nil {
+		if len(l.unread) > 0 {
+			ready(uintptr(l.epoll))
+		} else if e := poll.Read(ready); e != nil {
+			err = e
+		}
+		if err != nil {
 			break
 		}
 		l.worker.clock = l.srv.now()
+		unread := l.unread
+		l.unread, spare = spare[:0], unread
 		for i := range events[:n] {
 			l.serve(int(events[i].Fd))
+		}
+		for _, fd := range unread {
+			l.serve(fd)
 		}
 		l.closeEnded()
 	}
@@ -140,10 +151,10 @@ func (l *loop) run() {
 	l.closeEnded()
 }
 
-// serve reads one socket once. What is left there is told again, after others have had their turn.
+// serve reads one socket once. If there may be more, others have their turn first.
 func (l *loop) serve(fd int) {
 	if r := l.relays[int32(fd)]; r != nil {
-		r.read()
+		l.again(fd, r.read())
 		return
 	}
 	if fd == l.wake {
@@ -153,14 +164,21 @@ func (l *loop) serve(fd int) {
 	}
 	for _, s := range l.listeners {
 		if s.fd == fd {
-			s.read(l)
+			l.again(fd, s.read(l))
 			return
 		}
 	}
 }
 
-// read serves a batch of what clients sent.
-func (s *loopListener) read(l *loop) {
+// again has fd served again if it gave a whole batch. A descriptor may be in the list twice; the second reading finds nothing.
+func (l *loop) again(fd, n int) {
+	if n == batchSize {
+		l.unread = append(l.unread, fd)
+	}
+}
+
+// read serves a batch of what clients sent, and returns how many datagrams that were.
+func (s *loopListener) read(l *loop) int {
 	w := l.worker
 	n := l.in.read(s.fd)
 	for i := range n {
@@ -178,6 +196,7 @@ func (s *loopListener) read(l *loop) {
 		w.handle(&s.client, m.buf, headroom, headroom+m.size)
 	}
 	w.flush()
+	return n
 }
 
 // clientOf sets s.client to who sent m.
@@ -197,8 +216,8 @@ func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
 	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, header: w.header}, b)
 }
 
-// read relays a batch of what peers sent.
-func (r *loopRelay) read() {
+// read relays a batch of what peers sent, and returns how many datagrams that were.
+func (r *loopRelay) read() int {
 	l := r.loop
 	n := l.in.read(r.fd)
 	for i := range n {
@@ -211,6 +230,7 @@ func (r *loopRelay) read() {
 		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, endpointOf(m.from))
 	}
 	l.worker.flush()
+	return n
 }
 
 func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
