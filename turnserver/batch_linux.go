@@ -89,20 +89,20 @@ func newRecvBatch() *recvBatch {
 	return b
 }
 
-// read reads what there is, up to a batch, and returns how many datagrams that are. An error, such as an ICMP message that a
-// socket reports, is no datagram: if the socket is really broken, nobody can do more about it than about silence.
-func (b *recvBatch) read(fd int) int {
+// read reads what there is, up to a batch, and returns how many datagrams that are, and whether there may be more. An error other
+// than that there are none, such as an ICMP message that a socket reports, takes the place of a datagram.
+func (b *recvBatch) read(fd int) (n int, more bool) {
 	for i := range b.filled {
 		b.resetLengths(i)
 	}
 	b.filled = 0
 	// The pointer is to memory that b keeps alive, and the kernel is done with it when the call returns.
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+	got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
-		return 0
+		return 0, errno != unix.EAGAIN
 	}
-	b.filled = int(n)
-	return b.filled
+	b.filled = int(got)
+	return b.filled, b.filled == batchSize
 }
 
 // resetLengths says how much room the kernel has for an address and control messages.

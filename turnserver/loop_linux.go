@@ -3,7 +3,6 @@
 package turnserver
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"sync"
@@ -19,7 +18,7 @@ const loops = true
 // SO_REUSEPORT group, and the relayed sockets of their allocations. It reads in batches and writes what a batch
 // brought before it reads again, so nothing waits for a timer, and an idle allocation costs a table entry and a socket.
 type loop struct {
-	// Static after the first run.
+	// Static once run begins.
 	srv       *Server
 	shard     *shard
 	worker    *worker
@@ -92,9 +91,12 @@ func (l *loop) watch(fd int) error {
 
 // open opens the loop's socket of a listener, and returns what it is bound to.
 func (l *loop) open(addr netip.AddrPort, anyAddr bool) (netip.AddrPort, error) {
-	fd, err := openReusable(addr, anyAddr)
+	fd, roomy, err := openReusable(addr, anyAddr)
 	if err != nil {
 		return netip.AddrPort{}, err
+	}
+	if !roomy {
+		l.srv.hintBuffers()
 	}
 	bound, err := boundTo(fd)
 	if err == nil {
@@ -170,17 +172,17 @@ func (l *loop) serve(fd int) {
 	}
 }
 
-// again has fd served again if it gave a whole batch. A descriptor may be in the list twice; the second reading finds nothing.
-func (l *loop) again(fd, n int) {
-	if n == batchSize {
+// again has fd served again if there may be more. A descriptor may be in the list twice; the second reading finds nothing.
+func (l *loop) again(fd int, more bool) {
+	if more {
 		l.unread = append(l.unread, fd)
 	}
 }
 
-// read serves a batch of what clients sent, and returns how many datagrams that were.
-func (s *loopListener) read(l *loop) int {
+// read serves a batch of what clients sent, and reports whether there may be more.
+func (s *loopListener) read(l *loop) bool {
 	w := l.worker
-	n := l.in.read(s.fd)
+	n, more := l.in.read(s.fd)
 	for i := range n {
 		m := l.in.message(i)
 		if m.truncated {
@@ -196,7 +198,7 @@ func (s *loopListener) read(l *loop) int {
 		w.handle(&s.client, m.buf, headroom, headroom+m.size)
 	}
 	w.flush()
-	return n
+	return more
 }
 
 // clientOf sets s.client to who sent m.
@@ -216,10 +218,10 @@ func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
 	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, header: w.header}, b)
 }
 
-// read relays a batch of what peers sent, and returns how many datagrams that were.
-func (r *loopRelay) read() int {
+// read relays a batch of what peers sent, and reports whether there may be more.
+func (r *loopRelay) read() bool {
 	l := r.loop
-	n := l.in.read(r.fd)
+	n, more := l.in.read(r.fd)
 	for i := range n {
 		m := l.in.message(i)
 		if m.truncated {
@@ -230,7 +232,7 @@ func (r *loopRelay) read() int {
 		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, endpointOf(m.from))
 	}
 	l.worker.flush()
-	return n
+	return more
 }
 
 func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
@@ -296,96 +298,4 @@ func (l *loop) closeSockets() {
 	}
 	_ = unix.Close(l.wake)
 	_ = l.poll.Close()
-}
-
-// openReusable opens a listener's socket that shares its address with the sockets of the other loops: the kernel spreads clients
-// over them, always the same client to the same socket as long as their number stays.
-func openReusable(addr netip.AddrPort, anyAddr bool) (int, error) {
-	fd, err := openSocket(addr.Addr())
-	if err != nil {
-		return 0, err
-	}
-	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err == nil && anyAddr {
-		err = setPacketInfo(fd, addr.Addr().Is4())
-	}
-	if err == nil {
-		err = setHeaderInfo(fd, addr.Addr().Is4())
-	}
-	if err == nil {
-		growBuffers(fd)
-		err = unix.Bind(fd, sockaddr(addr))
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return 0, os.NewSyscallError("bind", err)
-	}
-	return fd, nil
-}
-
-// openBound opens a socket that has its address to itself.
-func openBound(addr netip.AddrPort) (int, error) {
-	fd, err := openSocket(addr.Addr())
-	if err != nil {
-		return 0, err
-	}
-	if err = setHeaderInfo(fd, addr.Addr().Is4()); err == nil {
-		err = unix.Bind(fd, sockaddr(addr))
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return 0, os.NewSyscallError("bind", err)
-	}
-	return fd, nil
-}
-
-func openSocket(ip netip.Addr) (int, error) {
-	domain := unix.AF_INET6
-	if ip.Is4() {
-		domain = unix.AF_INET
-	}
-	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return 0, os.NewSyscallError("socket", err)
-	}
-	if domain == unix.AF_INET6 {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			_ = unix.Close(fd)
-			return 0, os.NewSyscallError("setsockopt", err)
-		}
-	}
-	return fd, nil
-}
-
-// growBuffers asks for room for bursts: beyond the system's limit where the process may, else up to it.
-func growBuffers(fd int) {
-	for _, o := range []struct{ force, ask int }{
-		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF},
-		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF},
-	} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, listenerBuffer) != nil {
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, listenerBuffer)
-		}
-	}
-}
-
-func sockaddr(addr netip.AddrPort) unix.Sockaddr {
-	if addr.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16(), ZoneId: zoneIndex(addr.Addr().Zone())}
-}
-
-func boundTo(fd int) (netip.AddrPort, error) {
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return netip.AddrPort{}, os.NewSyscallError("getsockname", err)
-	}
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil
-	default:
-		return netip.AddrPort{}, fmt.Errorf("a socket of an unknown family, %T", sa)
-	}
 }

@@ -191,3 +191,31 @@ func TestManyClients(t *testing.T) {
 		}
 	}
 }
+
+// TestBacklog lets more than a batch come together before the loop looks: it is told once, and reads all of it.
+func TestBacklog(t *testing.T) {
+	s := startServer(t, allowLoopback)
+	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
+	relayed := c.allocate()
+	c.bind(minChannel, peer.addr)
+	shard := s.relays[0].holder(relayed.Port()).shard
+	data := func(i int) []byte { return []byte{byte(i), 1, 2, 3} }
+
+	shard.mu.Lock() // the first packet waits for this
+	for i := range 2*batchSize + 10 {
+		c.sendChannel(minChannel, data(i))
+	}
+	shard.mu.Unlock()
+	for i := range 2*batchSize + 10 {
+		peer.want(relayed, data(i))
+	}
+
+	shard.mu.Lock()
+	for i := range 2*batchSize + 10 {
+		peer.send(relayed, data(i))
+	}
+	shard.mu.Unlock()
+	for i := range 2*batchSize + 10 {
+		c.wantData(minChannel, peer.addr, data(i))
+	}
+}

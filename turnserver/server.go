@@ -29,6 +29,7 @@ type Server struct {
 	draining atomic.Bool
 	ownHost  atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
 	lastWarn atomic.Int64                        // clock of the last warning that capacity is used up
+	hinted   atomic.Bool                         // hintBuffers has spoken
 
 	readers sync.WaitGroup // one for each goroutine; startReader adds to it
 	done    chan struct{}  // closed by Close
@@ -293,6 +294,14 @@ func (s *Server) sweep() {
 		for _, a := range sh.sweep(now) {
 			a.end()
 		}
+	}
+}
+
+// hintBuffers says, once, how to give bursts more room.
+func (s *Server) hintBuffers() {
+	if s.hinted.CompareAndSwap(false, true) {
+		s.log.Info("turn: the system's limit of socket buffers is small for bursts of packets; raise net.core.rmem_max and net.core.wmem_max with sysctl",
+			"wanted", listenerBuffer)
 	}
 }
 
