@@ -25,7 +25,7 @@ check: lint js ## format, vet, staticcheck, unit tests, types and tests of the J
 
 .PHONY: test
 test: install lint js ## everything, real browsers behind real NATs too: installs what it needs, as root
-	CI=true go test -race -timeout 20m ./...
+	CI=true go test -race -count=1 -timeout 20m ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
