@@ -264,19 +264,14 @@ func (b *sendBatch) send(first, end int, segment bool) {
 			if failed.end-failed.first > 1 {
 				// The device or the path does not take segments of this length. What follows is rebuilt after it.
 				b.send(failed.first, failed.end, false)
-				b.send2(failed.end, end)
+				if failed.end < end {
+					b.send(failed.end, end, true)
+				}
 				return
 			}
 			b.counters.drop(sendFailure(b.waiting[failed.first].len))
 			sent++
 		}
-	}
-}
-
-// send2 goes on with the rest of a socket's datagrams.
-func (b *sendBatch) send2(first, end int) {
-	if first < end {
-		b.send(first, end, true)
 	}
 }
 

@@ -3,18 +3,18 @@
 // A packet from a client goes this way:
 //
 //	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a TCP stream
-//	worker.go              tell ChannelData, Send, Binding and requests apart
-//	up.go                  ChannelData and Send indications: look the flow up, send to the peer
-//	binding.go             Binding requests, answered from the worker
-//	request.go             everything else: decode, authenticate (auth.go), then by method:
-//	                       allocate.go, permission.go (CreatePermission, ChannelBind)
-//	batch_linux.go         write what the batch brought
+//	worker.go                 tell ChannelData, Send, Binding and requests apart
+//	up.go                     ChannelData and Send indications: look the flow up, send to the peer
+//	binding.go                Binding requests, answered from the worker
+//	request.go                everything else: decode, authenticate (auth.go), then by method:
+//	                          allocate.go, permission.go (CreatePermission, ChannelBind)
+//	batch_linux.go            write what the batch brought
 //
 // and a packet from a peer this way:
 //
-//	loop_linux.go          read a batch from an allocation's relayed socket
-//	down.go                look the flow up, add a ChannelData or Data header in front, send to the client
-//	batch_linux.go         write what the batch brought
+//	loop_linux.go             read a batch from an allocation's relayed socket
+//	down.go                   look the flow up, add a ChannelData or Data header in front, send to the client
+//	batch_linux.go            write what the batch brought
 //
 // A peer that is itself a relayed address of this node is reached in memory: up.go hands the packet to
 // the other allocation's half of down.go.

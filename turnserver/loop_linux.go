@@ -186,7 +186,7 @@ func (s *loopListener) read(l *loop) bool {
 	for i := range n {
 		m := l.in.message(i)
 		if m.truncated {
-			l.worker.counters.drop(dropTooLarge)
+			w.counters.drop(dropTooLarge)
 			continue
 		}
 		if s.address.anyAddr && !m.header.to.IsValid() {

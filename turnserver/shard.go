@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// shard owns the allocations of the clients that reach one listener, and the table of their flows.
+// shard owns the allocations of the clients of one loop, or on the portable path and on streams of one listener, and the
+// table of their flows.
 // Requests and the sweep change it under mu; the packet path reads it under the read half.
 // mu is taken after Server.mu or alone, never with another shard's, and never across a system call.
 type shard struct {
