@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls here never block, so they are raw: each that the runtime is told of wakes its monitor thread, which then looks every
+// The calls here do not block, or only for as long as loop.wait says, so they are raw: each that the runtime is told of wakes its monitor thread, which then looks every
 // 20 µs whether the call got stuck. Under a steady load that took more time than the packets.
 
 // batchSize is how many datagrams one system call reads or writes at most.
@@ -51,17 +51,18 @@ type lastAddr struct {
 	addr netip.AddrPort
 }
 
-// pollNow returns what of an epoll is ready, without waiting. The events' memory is the caller's, and the kernel is done with it
-// when the call returns.
-func pollNow(epoll uintptr, events []unix.EpollEvent) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
-	if errno != 0 && errno != unix.EINTR {
+// epollWaitRaw is epoll_wait(2) without telling the Go runtime; see loop.wait. The events' memory is the caller's, and the kernel is
+// done with it when the call returns.
+func epollWaitRaw(epoll int, events []unix.EpollEvent, timeout int) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(timeout), 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, nil
+	default:
 		return 0, os.NewSyscallError("epoll_pwait", errno)
 	}
-	if errno != 0 {
-		return 0, nil
-	}
-	return int(n), nil
 }
 
 // datagram is one that was read; it is valid until the next read.

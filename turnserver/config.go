@@ -27,6 +27,11 @@ type Config struct {
 	DenyPeers   []netip.Prefix // closes further ranges; deny wins
 	Limits      Limits         // zero fields take their defaults
 
+	// Loops is how many goroutines serve UDP where the system has what they need, by default one for each processor that Go may use
+	// (runtime.GOMAXPROCS). With a greater GOMAXPROCS than Loops they sleep in the kernel for moments without giving their
+	// processor to other goroutines, which saves a good part of the work of a busy relay.
+	Loops int
+
 	// Portable serves UDP with a goroutine a socket, as systems without epoll have to, where the default is a loop a CPU.
 	Portable bool
 
@@ -105,6 +110,9 @@ func (c *Config) validate() error {
 		if r.External.IsValid() && r.External.Unmap().Is4() != r.Local.Unmap().Is4() {
 			return fmt.Errorf("relay address %v has an external address of the other family, %v", r.Local, r.External)
 		}
+	}
+	if c.Loops < 0 {
+		return fmt.Errorf("%d loops: there cannot be fewer than none", c.Loops)
 	}
 	for _, l := range c.Listen {
 		if l.Network != "udp" && l.Network != "tcp" {

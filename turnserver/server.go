@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("turnserver: %w", err)
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Loops = cmp.Or(cfg.Loops, runtime.GOMAXPROCS(0))
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -111,12 +113,12 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// makeLoops makes a loop for each CPU, where the system has them.
+// makeLoops makes the loops, where the system has them.
 func (s *Server) makeLoops() error {
 	if !loops || s.cfg.Portable {
 		return nil
 	}
-	for range runtime.GOMAXPROCS(0) {
+	for range s.cfg.Loops {
 		l, err := s.newLoop()
 		if err != nil {
 			return err

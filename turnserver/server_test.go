@@ -29,6 +29,7 @@ var portable bool
 
 // TestMain runs everything on both data paths, where there are two. It fails if a goroutine outlives its server.
 func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(2 * testLoops()) // so that loops may keep a P
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // which chooses its own path, and keeps goroutines
@@ -45,6 +46,8 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+func testLoops() int { return max(2, runtime.NumCPU()) }
 
 // goroutinesEnd waits for all but n goroutines to end: runtime and timers take a moment after the last test.
 func goroutinesEnd(n int) bool {
@@ -75,6 +78,7 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	cfg := Config{
 		Realm:       testRealm,
 		Portable:    portable,
+		Loops:       testLoops(),
 		Listen:      []Listener{{Network: "udp", Addr: netip.AddrPortFrom(loopback, 0)}, {Network: "tcp", Addr: netip.AddrPortFrom(loopback, 0)}},
 		Relay:       []RelayAddress{{Local: loopback, External: loopback}},
 		Credentials: testCredentials(),

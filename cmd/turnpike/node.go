@@ -37,8 +37,8 @@ type node struct {
 	metric  net.Listener // nil: off
 }
 
-// newNode makes the parts, and opens no socket.
-func newNode(cfg *Config, log *slog.Logger) (*node, error) {
+// newNode makes the parts, and opens no socket. UDP is served in so many loops.
+func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
 	if err != nil {
 		return nil, cfg.errorf("state_dir", "%w", err)
@@ -83,6 +83,7 @@ func newNode(cfg *Config, log *slog.Logger) (*node, error) {
 		AllowPeers:  cfg.TURN.AllowPeers,
 		DenyPeers:   cfg.TURN.DenyPeers,
 		Limits:      cfg.Limits.turn,
+		Loops:       loops,
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
 	})

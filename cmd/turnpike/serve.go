@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,10 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	n, err := newNode(cfg, log)
+	// Each loop of the relay may keep a P of the runtime's: there is one more for each, so that nobody else lacks one.
+	loops := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2 * loops))
+	n, err := newNode(cfg, loops, log)
 	if err != nil {
 		return err
 	}
