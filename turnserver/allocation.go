@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/stun/v3"
@@ -25,16 +26,36 @@ type allocation struct {
 	external      endpoint // the same as peers see it
 	born          clock
 
+	// Written under shard.mu, read without.
+	permissions atomic.Pointer[[]*permission]
+
 	// Guarded by shard.mu.
-	expires     clock
-	permissions []*permission
-	flows       []*flow
+	expires clock
+	flows   []*flow
+
+	traffic [2]traffic // by direction; whoever relays adds to it
 }
 
-// permission returns the permission for ip, live or not. The caller holds shard.mu. Allocations have a handful of
-// permissions, where a scan is faster than a map, and smaller.
+// traffic counts what an allocation was handed to relay.
+type traffic struct{ packets, bytes atomic.Uint64 }
+
+func (t *traffic) add(size int) {
+	t.packets.Add(1)
+	t.bytes.Add(uint64(size))
+}
+
+// permitted lists the permissions, live or not.
+func (a *allocation) permitted() []*permission {
+	if list := a.permissions.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// permission returns the permission for ip, live or not. Allocations have a handful of permissions, where a scan is faster than a
+// map, and smaller.
 func (a *allocation) permission(ip [16]byte) *permission {
-	for _, p := range a.permissions {
+	for _, p := range a.permitted() {
 		if p.ip == ip {
 			return p
 		}
@@ -42,12 +63,26 @@ func (a *allocation) permission(ip [16]byte) *permission {
 	return nil
 }
 
-// permits reports whether ip has a live permission. The caller holds shard.mu.
+// permits reports whether ip has a live permission.
 func (a *allocation) permits(ip [16]byte, now clock) bool {
 	p := a.permission(ip)
-	return p != nil && now < p.expires
+	return p != nil && now < p.expires.at()
 }
 
+// appendFlowsThrough appends the flows that a permission lets through, for a sink if there is one. The caller holds shard.mu.
+func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
+	if a.shard.flows.sink == nil {
+		return flows
+	}
+	for _, f := range a.flows {
+		if f.permission == p {
+			flows = append(flows, f)
+		}
+	}
+	return flows
+}
+
+// hasFlowTo reports whether a channel is bound to ip. The caller holds shard.mu.
 func (a *allocation) hasFlowTo(ip [16]byte) bool {
 	for _, f := range a.flows {
 		if f.peer.endpoint.ip == ip {

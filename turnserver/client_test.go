@@ -166,6 +166,12 @@ func (c *testClient) next() []byte {
 func (c *testClient) roundTrip(m *stun.Message) *stun.Message {
 	c.t.Helper()
 	c.write(m.Raw)
+	return c.answerTo(m)
+}
+
+// answerTo returns the answer to a request that was sent, and queues what comes before it.
+func (c *testClient) answerTo(m *stun.Message) *stun.Message {
+	c.t.Helper()
 	for {
 		frame := c.read()
 		if frame[0]&0xC0 == 0 {

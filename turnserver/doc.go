@@ -24,7 +24,7 @@
 // has a goroutine a socket instead; it serves other systems, and the relayed sockets of clients on streams. Both meet in
 // the same worker, and pass the same tests.
 //
-// A shard (shard.go) owns the allocations, permissions and flows of one loop, or of one listener. Requests and the sweep write
-// them, the packet path only reads them. Nothing here logs, locks for long or allocates for a relayed packet; what is
+// A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests and the sweep
+// write them, the packet path reads them without a lock. Nothing here logs or allocates for a relayed packet; what is
 // dropped is counted by reason (counters.go).
 package turnserver

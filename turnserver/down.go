@@ -34,9 +34,7 @@ func (a *allocation) fromRelay(w *worker, from *allocation, buf []byte, start, e
 
 // carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
 func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
-	a.shard.mu.RLock()
-	defer a.shard.mu.RUnlock()
-	if f := a.shard.flows.down[downKey{a.local, peer}]; f != nil && f.live(now) {
+	if f, ok := a.shard.flows.down.Load(downKey{a.local, peer}); ok && f.live(now) {
 		return carryChannel, f.channel
 	}
 	if a.permits(peer.ip, now) {
@@ -61,6 +59,7 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		w.counters.drop(dropTooLarge)
 		return
 	}
+	a.traffic[down].add(size)
 	a.client.send(w, buf[start:end], size)
 }
 

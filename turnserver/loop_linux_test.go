@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 )
 
@@ -201,7 +202,11 @@ func TestBacklog(t *testing.T) {
 	shard := s.relays[0].holder(relayed.Port()).shard
 	data := func(i int) []byte { return []byte{byte(i), 1, 2, 3} }
 
-	shard.mu.Lock() // the first packet waits for this
+	// The loop waits for mu with the request, which came before the packets.
+	refresh := c.build(stun.MethodCreatePermission, peersOf(peer.addr)...)
+
+	shard.mu.Lock()
+	c.write(refresh.Raw)
 	for i := range 2*batchSize + 10 {
 		c.sendChannel(minChannel, data(i))
 	}
@@ -209,12 +214,15 @@ func TestBacklog(t *testing.T) {
 	for i := range 2*batchSize + 10 {
 		peer.want(relayed, data(i))
 	}
+	c.answerTo(refresh)
 
 	shard.mu.Lock()
+	c.write(refresh.Raw)
 	for i := range 2*batchSize + 10 {
 		peer.send(relayed, data(i))
 	}
 	shard.mu.Unlock()
+	c.answerTo(refresh)
 	for i := range 2*batchSize + 10 {
 		c.wantData(minChannel, peer.addr, data(i))
 	}

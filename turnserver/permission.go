@@ -115,14 +115,8 @@ func (s *Server) inScope(a *allocation, peer endpoint) bool {
 	case auth.GrantREST:
 		return true
 	case auth.GrantSession:
-		return s.hasPermission(a, peer.ip) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.addr())
+		return a.permits(peer.ip, s.now()) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.addr())
 	default:
 		return false
 	}
-}
-
-func (s *Server) hasPermission(a *allocation, ip [16]byte) bool {
-	a.shard.mu.RLock()
-	defer a.shard.mu.RUnlock()
-	return a.permits(ip, s.now())
 }

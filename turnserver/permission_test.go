@@ -14,11 +14,9 @@ func at(ip string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAdd
 // permissionsOf counts the permissions that the one allocation of a server holds.
 func permissionsOf(s *Server) (n int) {
 	for _, sh := range s.shards {
-		sh.mu.RLock()
-		for _, a := range sh.allocations {
-			n += len(a.permissions)
+		for _, a := range sh.allocations.All() {
+			n += len(a.permitted())
 		}
-		sh.mu.RUnlock()
 	}
 	return n
 }

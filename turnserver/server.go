@@ -19,6 +19,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	policy   *peerPolicy
+	sink     flowSink // of every shard's flows; nil: the sockets forward all
 	relays   []*relayAddress
 	buffers  *bufferPool
 	workers  *workerPool

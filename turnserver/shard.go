@@ -1,65 +1,29 @@
 package turnserver
 
 import (
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
 )
 
 // shard owns the allocations of the clients of one loop, or on the portable path and on streams of one listener, and the
 // table of their flows.
-// Requests and the sweep change it under mu; the packet path reads it under the read half.
+// Requests and the sweep change it under mu. The packet path reads it without: maps and expiries are made for that, and an
+// allocation's permissions are replaced, not changed.
 // mu is taken after Server.mu or alone, never with another shard's, and never across a system call.
 type shard struct {
-	srv *Server
-
-	mu          sync.RWMutex
-	allocations map[fiveTuple]*allocation
+	// Static after construction.
+	srv         *Server
+	allocations *xsync.Map[fiveTuple, *allocation]
 	flows       flowTable
+
+	mu sync.Mutex // held by whoever changes an allocation that is in the shard
 }
 
 func newShard(srv *Server) *shard {
-	return &shard{
-		srv:         srv,
-		allocations: make(map[fiveTuple]*allocation),
-		flows:       flowTable{up: make(map[upKey]*flow), down: make(map[downKey]*flow)},
-	}
-}
-
-// flowTable says in one look-up what becomes of a packet on a bound channel, in either direction. It is the seam between
-// deciding and forwarding: bind and unbind alone change it, forwarding only reads it.
-type flowTable struct {
-	up   map[upKey]*flow
-	down map[downKey]*flow
-}
-
-type upKey struct {
-	tuple   fiveTuple
-	channel uint16
-}
-
-type downKey struct {
-	relayed, peer endpoint // the relayed address in its local form
-}
-
-// flow is a channel binding (RFC 8656 §12).
-type flow struct {
-	// Static after construction.
-	alloc   *allocation
-	channel uint16
-	peer    destination
-
-	// Guarded by shard.mu.
-	permission *permission
-	expires    clock
-}
-
-// live reports whether the flow carries data now: a channel needs a permission as well (RFC 8656 §12.6, §12.7).
-func (f *flow) live(now clock) bool { return now < f.expires && now < f.permission.expires }
-
-// permission lets one peer IP address through (RFC 8656 §9).
-type permission struct {
-	ip      [16]byte
-	expires clock
+	return &shard{srv: srv, allocations: xsync.NewMap[fiveTuple, *allocation](), flows: newFlowTable(srv.sink)}
 }
 
 // clock is a point in time, in nanoseconds since the server was made; it never goes back.
@@ -74,29 +38,32 @@ const (
 
 // find returns the allocation on a five-tuple, or nil.
 func (s *shard) find(t fiveTuple) *allocation {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.allocations[t]
+	a, _ := s.allocations.Load(t)
+	return a
 }
 
 func (s *shard) insert(a *allocation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.allocations[a.client.tuple] = a
+	s.allocations.Store(a.client.tuple, a)
 }
 
 // remove takes an allocation with all its flows out, and reports false if that was done before.
 func (s *shard) remove(a *allocation) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.allocations[a.client.tuple] != a {
+	if s.find(a.client.tuple) != a {
+		s.mu.Unlock()
 		return false
 	}
-	delete(s.allocations, a.client.tuple)
-	for _, f := range a.flows {
+	s.allocations.Delete(a.client.tuple)
+	flows := a.flows
+	for _, f := range flows {
 		s.unbind(f)
 	}
-	a.flows, a.permissions = nil, nil
+	a.flows = nil
+	a.permissions.Store(nil)
+	s.mu.Unlock()
+	s.flows.report(flows)
 	return true
 }
 
@@ -113,8 +80,8 @@ const (
 // permit makes or refreshes permissions, all or none of them; none if the allocation would have more than limit.
 func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outcome {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.allocations[a.client.tuple] != a {
+	if s.find(a.client.tuple) != a {
+		s.mu.Unlock()
 		return gone
 	}
 	missing := 0
@@ -123,12 +90,16 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outc
 			missing++
 		}
 	}
-	if len(a.permissions)+missing > limit {
+	if len(a.permitted())+missing > limit {
+		s.mu.Unlock()
 		return full
 	}
+	var changed []*flow
 	for _, ip := range ips {
-		s.grant(a, ip, now)
+		changed = a.appendFlowsThrough(changed, s.grant(a, ip, now))
 	}
+	s.mu.Unlock()
+	s.flows.report(changed)
 	return done
 }
 
@@ -144,57 +115,75 @@ func containsIP(ips [][16]byte, ip [16]byte) bool {
 // grant makes or refreshes one permission. The caller holds mu.
 func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 	p := a.permission(ip)
-	if p == nil {
-		p = &permission{ip: ip}
-		a.permissions = append(a.permissions, p)
+	if p != nil {
+		p.expires.set(now.add(permissionLifetime))
+		return p
 	}
-	p.expires = now.add(permissionLifetime)
+	p = &permission{ip: ip}
+	p.expires.set(now.add(permissionLifetime))
+	// Readers of the list that there was see no further than its end.
+	list := append(a.permitted(), p)
+	a.permissions.Store(&list)
 	return p
 }
 
 // bind binds or refreshes a channel, with the permission for its peer.
 func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock, limits *Limits) outcome {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.allocations[a.client.tuple] != a {
+	if s.find(a.client.tuple) != a {
+		s.mu.Unlock()
 		return gone
 	}
+	p, result := s.bindLocked(a, channel, peer, now, limits)
+	var changed []*flow // with the permission, other channels to the same address live longer
+	if result == done {
+		changed = a.appendFlowsThrough(nil, p)
+	}
+	s.mu.Unlock()
+	s.flows.report(changed)
+	return result
+}
+
+// bindLocked does bind's work, and returns the permission that the channel goes with. The caller holds mu.
+func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (*permission, outcome) {
 	var found *flow
 	for _, f := range a.flows {
 		if (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
-			return conflict
+			return nil, conflict
 		}
 		if f.channel == channel {
 			found = f
 		}
 	}
 	tooMany := found == nil && len(a.flows) >= limits.ChannelsPerAllocation ||
-		a.permission(peer.endpoint.ip) == nil && len(a.permissions) >= limits.PermissionsPerAllocation
+		a.permission(peer.endpoint.ip) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation
 	if tooMany {
-		return full
+		return nil, full
 	}
 	p := s.grant(a, peer.endpoint.ip, now)
-	if found == nil {
-		found = &flow{alloc: a, channel: channel, peer: peer, permission: p}
-		a.flows = append(a.flows, found)
-		s.flows.up[upKey{a.client.tuple, channel}] = found
-		s.flows.down[downKey{a.local, peer.endpoint}] = found
+	if found != nil {
+		found.expires.set(now.add(channelLifetime))
+		return p, done
 	}
-	found.expires = now.add(channelLifetime)
-	return done
+	f := &flow{alloc: a, channel: channel, peer: peer, permission: p}
+	f.expires.set(now.add(channelLifetime))
+	a.flows = append(a.flows, f)
+	s.flows.up.Store(f.upKey(), f)
+	s.flows.down.Store(f.downKey(), f)
+	return p, done
 }
 
-// unbind takes a flow out of the table, not out of its allocation. The caller holds mu.
+// unbind takes a flow out of the table, not out of its allocation. The caller holds mu, and reports it later.
 func (s *shard) unbind(f *flow) {
-	delete(s.flows.up, upKey{f.alloc.client.tuple, f.channel})
-	delete(s.flows.down, downKey{f.alloc.local, f.peer.endpoint})
+	s.flows.up.Delete(f.upKey())
+	s.flows.down.Delete(f.downKey())
 }
 
 // refresh moves an allocation's expiry, which it reports false for if the allocation is gone, or the sweep may have listed it as expired.
 func (s *shard) refresh(a *allocation, now, expires clock) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.allocations[a.client.tuple] != a || now >= a.expires {
+	if s.find(a.client.tuple) != a || now >= a.expires {
 		return false
 	}
 	a.expires = expires
@@ -203,46 +192,46 @@ func (s *shard) refresh(a *allocation, now, expires clock) bool {
 
 // sweep removes what has expired: channels and permissions here, and lists the allocations for the caller to end.
 func (s *shard) sweep(now clock) (ended []*allocation) {
+	var unbound []*flow
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.allocations {
+	for _, a := range s.allocations.All() {
 		if now >= a.expires {
 			ended = append(ended, a)
 			continue
 		}
-		s.sweepAllocation(a, now)
+		unbound = s.sweepAllocation(a, now, unbound)
 	}
+	s.mu.Unlock()
+	s.flows.report(unbound)
 	return ended
 }
 
-func (s *shard) sweepAllocation(a *allocation, now clock) {
+// sweepAllocation removes an allocation's expired channels, which it adds to unbound, and permissions. The caller holds mu.
+func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*flow {
 	kept := a.flows[:0]
 	for _, f := range a.flows {
-		if now < f.expires {
+		if now < f.expires.at() {
 			kept = append(kept, f)
 			continue
 		}
 		s.unbind(f)
+		unbound = append(unbound, f)
 	}
 	clear(a.flows[len(kept):])
 	a.flows = kept
 
-	permissions := a.permissions[:0]
-	for _, p := range a.permissions {
-		// A flow keeps its permission, expired or not, so that a later CreatePermission revives the flow.
-		if now < p.expires || a.hasFlowTo(p.ip) {
-			permissions = append(permissions, p)
-		}
+	// A flow keeps its permission, expired or not, so that a later CreatePermission revives the flow.
+	expired := func(p *permission) bool { return now >= p.expires.at() && !a.hasFlowTo(p.ip) }
+	if list := a.permitted(); slices.ContainsFunc(list, expired) {
+		list = slices.DeleteFunc(slices.Clone(list), expired) // readers may be in the old one
+		a.permissions.Store(&list)
 	}
-	clear(a.permissions[len(permissions):])
-	a.permissions = permissions
+	return unbound
 }
 
 // owned lists the allocations that match, for the caller to end.
 func (s *shard) owned(match func(*allocation) bool) (out []*allocation) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, a := range s.allocations {
+	for _, a := range s.allocations.All() {
 		if match(a) {
 			out = append(out, a)
 		}

@@ -16,12 +16,8 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 		w.counters.drop(dropMalformed)
 		return
 	}
-	now := w.now()
-	w.shard.mu.RLock()
-	f := w.shard.flows.up[upKey{c.tuple, channel}]
-	live := f != nil && f.live(now)
-	w.shard.mu.RUnlock()
-	if !live {
+	f, ok := w.shard.flows.up.Load(upKey{c.tuple, channel})
+	if !ok || !f.live(w.now()) {
 		w.counters.drop(dropNoChannel)
 		return
 	}
@@ -70,15 +66,11 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 
 // send relays data to peer if the client's allocation permits it.
 func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
-	now := w.now()
-	w.shard.mu.RLock()
-	a := w.shard.allocations[c.tuple]
-	permitted := a != nil && a.permits(peer.ip, now)
-	w.shard.mu.RUnlock()
+	a := w.shard.find(c.tuple)
 	switch {
 	case a == nil:
 		w.counters.drop(dropNoAllocation)
-	case !permitted:
+	case !a.permits(peer.ip, w.now()):
 		w.counters.drop(dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
@@ -100,8 +92,10 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 		}
 		w.counters.relayed(up, end-start)
 		w.counters.hops.Add(1)
+		a.traffic[up].add(end - start)
 		to.fromRelay(w, a, buf, start, end)
 		return
 	}
+	a.traffic[up].add(end - start)
 	a.sock.sendTo(w, d, buf[start:end])
 }

@@ -1,0 +1,108 @@
+package turnserver
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/puzpuzpuz/xsync/v4"
+)
+
+// flowTable says in one look-up what becomes of a packet on a bound channel, in either direction. It is the seam between
+// deciding and forwarding: shard.bind and shard.unbind alone change it, forwarding reads it, without locks and from any goroutine.
+// What forwards in its place, below the sockets, is kept up to date by report.
+type flowTable struct {
+	// Static after construction.
+	up   *xsync.Map[upKey, *flow]
+	down *xsync.Map[downKey, *flow]
+	sink flowSink // or nil
+
+	reporting sync.Mutex // held while sink is told, so that it hears of one flow's changes in their order
+}
+
+// upKey is what a packet from the client shows of its flow.
+type upKey struct {
+	tuple   fiveTuple
+	channel uint16
+}
+
+// downKey is what a packet from the peer shows of its flow.
+type downKey struct {
+	relayed, peer endpoint // the relayed address in its local form
+}
+
+// flowEntry is a flow as plain data: all that forwarding its packets takes. It carries data until expires.
+type flowEntry struct {
+	up      upKey
+	down    downKey
+	expires clock
+}
+
+// flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by the sweep.
+type flowSink interface {
+	// set makes an entry, or changes its expiry.
+	set(flowEntry)
+	// remove ends what has the entry's keys, if there is such a flow.
+	remove(flowEntry)
+}
+
+func newFlowTable(sink flowSink) flowTable {
+	return flowTable{up: xsync.NewMap[upKey, *flow](), down: xsync.NewMap[downKey, *flow](), sink: sink}
+}
+
+// report tells the sink what the table now says of flows that have changed. It reads the table after the change and under a lock of
+// its own, so of two reports that overtake each other the last one is right. The caller holds no lock.
+func (t *flowTable) report(changed []*flow) {
+	if t.sink == nil || len(changed) == 0 {
+		return
+	}
+	t.reporting.Lock()
+	defer t.reporting.Unlock()
+	for _, f := range changed {
+		e := f.entry()
+		up, _ := t.up.Load(e.up)
+		down, _ := t.down.Load(e.down)
+		if up == f {
+			t.sink.set(e)
+			continue
+		}
+		t.sink.remove(e)
+		for _, successor := range []*flow{up, down} { // of the same channel, of the same peer
+			if successor != nil {
+				t.sink.set(successor.entry())
+			}
+		}
+	}
+}
+
+// flow is a channel binding (RFC 8656 §12).
+type flow struct {
+	// Static after construction.
+	alloc      *allocation
+	channel    uint16
+	peer       destination
+	permission *permission
+
+	expires expiry // of the channel; written under shard.mu
+}
+
+func (f *flow) upKey() upKey     { return upKey{f.alloc.client.tuple, f.channel} }
+func (f *flow) downKey() downKey { return downKey{f.alloc.local, f.peer.endpoint} }
+
+func (f *flow) entry() flowEntry { return flowEntry{f.upKey(), f.downKey(), f.until()} }
+
+// until is when the flow stops to carry data: a channel needs a permission as well (RFC 8656 §12.6, §12.7).
+func (f *flow) until() clock { return min(f.expires.at(), f.permission.expires.at()) }
+
+func (f *flow) live(now clock) bool { return now < f.until() }
+
+// permission lets one peer IP address through (RFC 8656 §9).
+type permission struct {
+	ip      [16]byte // static
+	expires expiry   // written under shard.mu
+}
+
+// expiry is a clock that is read without a lock.
+type expiry struct{ nanoseconds atomic.Int64 }
+
+func (e *expiry) at() clock   { return clock(e.nanoseconds.Load()) }
+func (e *expiry) set(c clock) { e.nanoseconds.Store(int64(c)) }

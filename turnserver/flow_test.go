@@ -1,0 +1,176 @@
+package turnserver
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"turnpike/auth"
+)
+
+// recordingSink keeps what it was told, as the kernel's maps would: an entry by each of its keys.
+type recordingSink struct {
+	up   map[upKey]flowEntry
+	down map[downKey]flowEntry
+}
+
+func newRecordingSink() *recordingSink {
+	return &recordingSink{make(map[upKey]flowEntry), make(map[downKey]flowEntry)}
+}
+
+func (r *recordingSink) set(e flowEntry)    { r.up[e.up], r.down[e.down] = e, e }
+func (r *recordingSink) remove(e flowEntry) { delete(r.up, e.up); delete(r.down, e.down) }
+
+// noSocket is a relayed socket of tests that send nothing.
+type noSocket struct{}
+
+func (noSocket) start(*allocation)                    {}
+func (noSocket) sendTo(*worker, *destination, []byte) {}
+func (noSocket) close(a *allocation)                  {}
+
+// flowRig is a shard without a network.
+type flowRig struct {
+	srv   *Server
+	shard *shard
+}
+
+func newFlowRig(t *testing.T, sink flowSink) *flowRig {
+	t.Helper()
+	srv := newServer(t, allowLoopback)
+	srv.sink = sink
+	return &flowRig{srv, newShard(srv)}
+}
+
+// allocation puts one on the i-th five-tuple.
+func (r *flowRig) allocation(i int, now clock) *allocation {
+	a := &allocation{
+		shard: r.shard, sock: noSocket{}, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
+		client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
+		local:  rigEndpoint(3, i), expires: now.add(defaultLifetime),
+	}
+	r.srv.quota.take(owner(&a.grant), 1<<30, 1<<30)
+	r.shard.insert(a)
+	return a
+}
+
+func rigEndpoint(host byte, i int) endpoint {
+	return endpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, 0, 0, host}), uint16(1000+i)))
+}
+
+// TestSinkFollowsTable does what requests and the sweep do, at random, and holds that the sink then says what the table says.
+func TestSinkFollowsTable(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 8656))
+		sink := newRecordingSink()
+		r := newFlowRig(t, sink)
+		limits := Limits{ChannelsPerAllocation: 4, PermissionsPerAllocation: 3}
+		now := clock(0)
+		bound := 0
+		for range 2000 {
+			a := r.shard.find(fiveTuple{client: rigEndpoint(1, random.IntN(5)), local: rigEndpoint(2, 0), proto: protoUDP})
+			peer := rigEndpoint(byte(10+random.IntN(4)), random.IntN(2))
+			switch step := random.IntN(10); {
+			case step == 0:
+				now = now.add(time.Duration(random.IntN(240)) * time.Second)
+			case step == 1:
+				for _, ended := range r.shard.sweep(now) {
+					ended.end()
+				}
+			case a == nil:
+				for i := range 5 {
+					if r.shard.find(fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}) == nil {
+						r.allocation(i, now)
+						break
+					}
+				}
+			case step == 2:
+				a.end()
+			case step == 3:
+				r.shard.refresh(a, now, now.add(defaultLifetime))
+			case step < 6:
+				r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
+			default:
+				if r.shard.bind(a, minChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
+					bound++
+				}
+			}
+			r.compare(t, sink)
+		}
+		if bound < 100 {
+			t.Errorf("seed %d: only %d channels were bound", seed, bound)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
+	t.Helper()
+	if up, down := r.shard.flows.up.Size(), r.shard.flows.down.Size(); len(sink.up) != up || len(sink.down) != down || up != down {
+		t.Fatalf("the sink has %d and %d flows, the table %d and %d", len(sink.up), len(sink.down), up, down)
+	}
+	for key, f := range r.shard.flows.up.All() {
+		if want := f.entry(); sink.up[key] != want || sink.down[want.down] != want {
+			t.Fatalf("the sink has %+v, the table %+v", sink.up[key], want)
+		}
+	}
+}
+
+// TestFlowsAreReadWhileTheyChange has many readers look flows up while they are bound, swept, ended and made again. What a reader finds
+// under a key is a flow of that key, and a flow of an ended allocation is not found again.
+func TestFlowsAreReadWhileTheyChange(t *testing.T) {
+	r := newFlowRig(t, newRecordingSink())
+	const clients, channels = 4, 3
+	var ended [clients]atomic.Int64 // the highest generation that has ended; it is kept in the allocation's birth
+	var stop atomic.Bool
+	var reads atomic.Int64
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for !stop.Load() {
+				for i := range clients {
+					over := ended[i].Load()
+					key := upKey{fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}, minChannel + uint16(reads.Add(1)%channels)}
+					f, ok := r.shard.flows.up.Load(key)
+					if !ok {
+						continue
+					}
+					if f.upKey() != key || int64(f.alloc.born) <= over {
+						t.Errorf("found %+v of generation %d under %+v, after the end of generation %d", f.upKey(), f.alloc.born, key, over)
+						return
+					}
+					f.live(0)
+					f.alloc.permits(f.peer.endpoint.ip, 0)
+				}
+			}
+		})
+	}
+	limits := Limits{ChannelsPerAllocation: channels, PermissionsPerAllocation: channels}
+	for generation := int64(1); generation <= 500 || reads.Load() < 1000; generation++ {
+		for i := range clients {
+			a := r.shard.find(fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP})
+			if a != nil {
+				was := int64(a.born)
+				a.end()
+				ended[i].Store(was)
+			}
+			a = &allocation{
+				shard: r.shard, sock: noSocket{}, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
+				client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
+				local:  rigEndpoint(3, i), expires: clock(time.Hour), born: clock(generation),
+			}
+			r.srv.quota.take(owner(&a.grant), 1<<30, 1<<30)
+			r.shard.insert(a)
+			for n := range uint16(channels) {
+				r.shard.bind(a, minChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)
+			}
+			r.shard.sweep(clock(permissionLifetime) + clock(channelLifetime) - 1)
+		}
+	}
+	stop.Store(true)
+	readers.Wait()
+}
