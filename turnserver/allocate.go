@@ -165,15 +165,12 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	if s.draining.Load() {
 		return nil, stun.CodeInsufficientCapacity
 	}
-	limits, who := &s.cfg.Limits, owner(&r.grant)
-	ofOwner := limits.AllocationsPerUser
-	if r.grant.Kind == auth.GrantSession {
-		ofOwner = limits.AllocationsPerSession
-	}
-	if ok, ownerFull := s.quota.take(who, ofOwner, limits.Allocations); !ok {
-		if ownerFull {
-			return nil, stun.CodeAllocQuotaReached
-		}
+	limits := &s.cfg.Limits
+	holder, stands := s.quota.take(&r.grant, r.c, limits)
+	switch stands {
+	case ownerLimit, addressLimit:
+		return nil, stun.CodeAllocQuotaReached
+	case totalLimit:
 		s.warnFull("turn: the limit of allocations is reached; raise limits.allocations if this host can carry more")
 		return nil, stun.CodeInsufficientCapacity
 	}
@@ -183,7 +180,7 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	}
 	sock, local, err := address.open(bind)
 	if err != nil {
-		s.quota.give(who)
+		s.quota.give(holder, r.c)
 		if errors.Is(err, errPortsTaken) {
 			s.warnFull("turn: every relay port is taken; widen turn.relay_ports", "address", address.local)
 		} else {
@@ -193,7 +190,7 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	}
 	now := s.now()
 	a := &allocation{
-		shard: r.w.shard, client: *r.c, grant: r.grant, key: r.key,
+		shard: r.w.shard, client: *r.c, grant: r.grant, holder: holder, key: r.key,
 		transactionID: r.m.TransactionID, lifetime: min(lifetime, limits.AllocationMaxAge),
 		address: address, sock: sock, local: local, external: local, born: now,
 	}

@@ -285,6 +285,36 @@ func TestQuotas(t *testing.T) {
 	})
 }
 
+// TestAddressQuota: one address has its share, whoever its users are. An IPv6 /64 is one address.
+func TestAddressQuota(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, func(cfg *Config) { cfg.Limits.AllocationsPerAddress = 2 })
+		first := dialREST(t, s, network, "alice").expectAllocate(0)
+		dialREST(t, s, network, "bob").expectAllocate(0)
+		dialREST(t, s, network, "carol").expectAllocate(486)
+		first.accept(stun.MethodRefresh, lifetime(0))
+		dialREST(t, s, network, "carol").expectAllocate(0)
+	})
+	q := newQuota()
+	limits := Limits{AllocationsPerAddress: 1}.withDefaults()
+	take := func(ip, user string) quotaLimit {
+		c := client{tuple: fiveTuple{client: endpointOf(at(ip))}}
+		_, limit := q.take(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
+		return limit
+	}
+	for _, row := range []struct {
+		ip   string
+		want quotaLimit
+	}{
+		{"2001:db8::1", withinLimits}, {"2001:db8::ffff:2", addressLimit}, {"2001:db8:0:1::1", withinLimits},
+		{"192.0.2.1", withinLimits}, {"192.0.2.2", withinLimits}, {"192.0.2.1", addressLimit},
+	} {
+		if got := take(row.ip, row.ip); got != row.want {
+			t.Errorf("%s: %v, want %v", row.ip, got, row.want)
+		}
+	}
+}
+
 // expectAllocate asks for an allocation and checks the answer's code.
 func (c *testClient) expectAllocate(want int) *testClient {
 	c.t.Helper()

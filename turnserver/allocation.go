@@ -17,6 +17,7 @@ type allocation struct {
 	shard         *shard
 	client        client
 	grant         auth.Grant
+	holder        *holder
 	key           [16]byte
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
 	lifetime      time.Duration                // that the Allocate was granted
@@ -33,7 +34,10 @@ type allocation struct {
 	expires clock
 	flows   []*flow
 
-	traffic [2]traffic // by direction; whoever relays adds to it
+	// Whoever relays adds to them.
+	traffic [2]traffic // by direction
+	rates   [2]bucket
+	dropped [3]atomic.Uint64 // by the index of allocationDrops
 }
 
 // traffic counts what an allocation was handed to relay.
@@ -92,14 +96,6 @@ func (a *allocation) hasFlowTo(ip [16]byte) bool {
 	return false
 }
 
-// owner is who an allocation's quota is counted for: the session, else the user.
-func owner(g *auth.Grant) string {
-	if g.Kind == auth.GrantSession {
-		return "session:" + g.Session
-	}
-	return "user:" + g.User
-}
-
 // destination is a peer with what sending to it needs.
 type destination struct {
 	endpoint endpoint
@@ -123,7 +119,7 @@ func (a *allocation) end() {
 		return
 	}
 	a.sock.close(a)
-	a.shard.srv.quota.give(owner(&a.grant))
+	a.shard.srv.quota.give(a.holder, &a.client)
 	if a.client.stream != nil {
 		a.client.stream.allocationEnded()
 	}

@@ -66,16 +66,23 @@ type Scope interface {
 type Limits struct {
 	AllocationsPerSession    int           // default 256: Chrome makes one for each interface, URL and connection
 	AllocationsPerUser       int           // default 256; a user of REST credentials
+	AllocationsPerAddress    int           // default 1024; of an IPv4 address or an IPv6 /64: an office behind one NAT is one
 	Allocations              int           // default 16384
 	PermissionsPerAllocation int           // default 128
 	ChannelsPerAllocation    int           // default 128
 	Streams                  int           // TCP connections at a time; default 16384
 	AllocationMaxAge         time.Duration // default 24 h; then an allocation ends, refreshed or not
+
+	// Bits a second of relayed data, in each direction apart. 0 is no limit.
+	BandwidthPerAllocation int64
+	BandwidthPerUser       int64 // a session is a user here
+	Bandwidth              int64 // of the whole node
 }
 
 func (l Limits) withDefaults() Limits {
 	l.AllocationsPerSession = cmp.Or(l.AllocationsPerSession, 256)
 	l.AllocationsPerUser = cmp.Or(l.AllocationsPerUser, 256)
+	l.AllocationsPerAddress = cmp.Or(l.AllocationsPerAddress, 1024)
 	l.Allocations = cmp.Or(l.Allocations, 16384)
 	l.PermissionsPerAllocation = cmp.Or(l.PermissionsPerAllocation, 128)
 	l.ChannelsPerAllocation = cmp.Or(l.ChannelsPerAllocation, 128)

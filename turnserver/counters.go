@@ -19,6 +19,7 @@ const (
 	dropSendFailed                   // the operating system refused to send
 	dropSlowClient                   // the client does not read its TCP stream fast enough
 	dropHopLimit                     // its hop limit ends here
+	dropBandwidth                    // over a limit of bandwidth
 	dropListener                     // reading from a listener failed
 	denyUnspecified                  // peer policy, by the range that the address is in
 	denyLoopback                     //
@@ -49,6 +50,7 @@ func reasonNames() [reasonCount]string {
 		dropSendFailed:     "send_failed",
 		dropSlowClient:     "slow_client",
 		dropHopLimit:       "hop_limit",
+		dropBandwidth:      "bandwidth",
 		dropListener:       "listener_read_failed",
 		denyUnspecified:    "unspecified",
 		denyLoopback:       "loopback",

@@ -44,11 +44,15 @@ func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
 }
 
 func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte, start, end int, peer endpoint) {
-	if how == carryNothing {
-		w.counters.drop(dropNoPermission)
+	size := end - start
+	switch {
+	case how == carryNothing:
+		a.drop(w, dropNoPermission)
+		return
+	case !w.srv.bandwidth.admits(a, down, size, w.now()):
+		a.drop(w, dropBandwidth)
 		return
 	}
-	size := end - start
 	switch how {
 	case carryChannel:
 		start, end = wrapChannelData(channel, buf, start, end, a.client.stream != nil)
@@ -56,7 +60,7 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		start, end = wrapDataIndication(peer, buf, start, end)
 	}
 	if end-start > maxMessage {
-		w.counters.drop(dropTooLarge)
+		a.drop(w, dropTooLarge)
 		return
 	}
 	a.traffic[down].add(size)

@@ -27,6 +27,19 @@ const (
 	protoTCP
 )
 
+func protocols() []protocol { return []protocol{protoUDP, protoTCP} }
+
+func (p protocol) String() string {
+	switch p {
+	case protoUDP:
+		return "udp"
+	case protoTCP:
+		return "tcp"
+	default:
+		return "unknown"
+	}
+}
+
 // fiveTuple names an allocation (RFC 8656 §3.2). local is the address that the client sent to, which on a listener with an
 // unspecified address is not the listener's own.
 type fiveTuple struct {

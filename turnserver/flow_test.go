@@ -51,7 +51,7 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 		client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
 		local:  rigEndpoint(3, i), expires: now.add(defaultLifetime),
 	}
-	r.srv.quota.take(owner(&a.grant), 1<<30, 1<<30)
+	a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 	r.shard.insert(a)
 	return a
 }
@@ -163,7 +163,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 				client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
 				local:  rigEndpoint(3, i), expires: clock(time.Hour), born: clock(generation),
 			}
-			r.srv.quota.take(owner(&a.grant), 1<<30, 1<<30)
+			a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 			r.shard.insert(a)
 			for n := range uint16(channels) {
 				r.shard.bind(a, minChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)

@@ -1,35 +1,88 @@
 package turnserver
 
-import "sync"
+import (
+	"sync"
 
-// quota counts allocations by owner and in total.
+	"turnpike/auth"
+)
+
+// quota counts allocations by who holds them, by where they are held from, and in total.
 type quota struct {
-	mu     sync.Mutex
-	total  int
-	owners map[string]int
+	mu        sync.Mutex
+	total     int
+	owners    map[string]*holder
+	addresses map[[16]byte]int // by sourceOf
 }
 
-// take counts one more allocation for owner, unless that would exceed a limit.
-func (q *quota) take(owner string, ofOwner, ofAll int) (ok, ownerFull bool) {
+// holder is a session or a user with allocations. All of them share its bandwidth.
+type holder struct {
+	name  string // static; see owner
+	rates [2]bucket
+
+	count int // guarded by quota.mu
+}
+
+func newQuota() quota {
+	return quota{owners: make(map[string]*holder), addresses: make(map[[16]byte]int)}
+}
+
+// owner is who an allocation is counted for: the session, else the user.
+func owner(g *auth.Grant) string {
+	if g.Kind == auth.GrantSession {
+		return "session:" + g.Session
+	}
+	return "user:" + g.User
+}
+
+// quotaLimit says which limit stands against one more allocation.
+type quotaLimit uint8
+
+const (
+	withinLimits quotaLimit = iota
+	ownerLimit
+	addressLimit
+	totalLimit
+)
+
+// take counts one more allocation for a client with a grant, unless a limit stands against it.
+func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLimit) {
+	ofOwner := limits.AllocationsPerUser
+	if g.Kind == auth.GrantSession {
+		ofOwner = limits.AllocationsPerSession
+	}
+	name, source := owner(g), sourceOf(c.tuple.client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	h := q.owners[name]
 	switch {
-	case q.owners[owner] >= ofOwner:
-		return false, true
-	case q.total >= ofAll:
-		return false, false
+	case h != nil && h.count >= ofOwner:
+		return nil, ownerLimit
+	case q.addresses[source] >= limits.AllocationsPerAddress:
+		return nil, addressLimit
+	case q.total >= limits.Allocations:
+		return nil, totalLimit
 	}
-	q.owners[owner]++
+	if h == nil {
+		h = &holder{name: name}
+		q.owners[name] = h
+	}
+	h.count++
+	q.addresses[source]++
 	q.total++
-	return true, false
+	return h, withinLimits
 }
 
-func (q *quota) give(owner string) {
+// give takes back what take counted.
+func (q *quota) give(h *holder, c *client) {
+	source := sourceOf(c.tuple.client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total--
-	if q.owners[owner]--; q.owners[owner] == 0 {
-		delete(q.owners, owner)
+	if h.count--; h.count == 0 {
+		delete(q.owners, h.name)
+	}
+	if q.addresses[source]--; q.addresses[source] == 0 {
+		delete(q.addresses, source)
 	}
 }
 

@@ -26,12 +26,13 @@ type Server struct {
 	wallTime func() time.Time // tests set another
 	epoch    time.Time
 
-	counters counters
-	quota    quota
-	draining atomic.Bool
-	ownHost  atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
-	lastWarn atomic.Int64                        // clock of the last warning that capacity is used up
-	hinted   atomic.Bool                         // hintBuffers has spoken
+	counters  counters
+	quota     quota
+	bandwidth bandwidth
+	draining  atomic.Bool
+	ownHost   atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
+	lastWarn  atomic.Int64                        // clock of the last warning that capacity is used up
+	hinted    atomic.Bool                         // hintBuffers has spoken
 
 	readers sync.WaitGroup // one for each goroutine; startReader adds to it
 	done    chan struct{}  // closed by Close
@@ -66,10 +67,11 @@ func New(cfg Config) (*Server, error) {
 		buffers:  newBufferPool(),
 		wallTime: time.Now,
 		epoch:    time.Now(),
-		quota:    quota{owners: make(map[string]int)},
+		quota:    newQuota(),
 		done:     make(chan struct{}),
 		streams:  make(map[*stream]struct{}),
 	}
+	s.bandwidth = newBandwidth(&s.cfg.Limits)
 	s.workers = newWorkerPool(s)
 	for _, r := range cfg.Relay {
 		s.relays = append(s.relays, newRelayAddress(r, cfg.MinPort, cfg.MaxPort))

@@ -71,7 +71,7 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
 	case a == nil:
 		w.counters.drop(dropNoAllocation)
 	case !a.permits(peer.ip, w.now()):
-		w.counters.drop(dropNoPermission)
+		a.drop(w, dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
 		a.toPeer(w, &w.peer, buf, start, end)
@@ -80,6 +80,10 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
 
 // toPeer sends buf[start:end] from the relayed address, or hands it over if the peer is a relayed address of this node.
 func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int) {
+	if !w.srv.bandwidth.admits(a, up, end-start, w.now()) {
+		a.drop(w, dropBandwidth)
+		return
+	}
 	if d.own != nil {
 		to := d.own.holder(d.endpoint.port)
 		if to == nil {
@@ -87,7 +91,7 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 			return
 		}
 		if end-start > largestPayload { // as on the wire, which a stream's frames can exceed
-			w.counters.drop(dropTooLarge)
+			a.drop(w, dropTooLarge)
 			return
 		}
 		w.counters.relayed(up, end-start)

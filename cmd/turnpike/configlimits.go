@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"turnpike/signal"
@@ -36,6 +39,7 @@ func defaultLimits() limits {
 		turn: turnserver.Limits{
 			AllocationsPerSession:    256,
 			AllocationsPerUser:       256,
+			AllocationsPerAddress:    1024,
 			Allocations:              16384,
 			PermissionsPerAllocation: 128,
 			ChannelsPerAllocation:    128,
@@ -53,14 +57,21 @@ func (l *limits) keys() []key {
 	count := func(name string, p *int, help string) key {
 		return key{name: "limits." + name, value: number{p, 1}, help: help}
 	}
+	bandwidth := func(name string, p *int64, help string) key {
+		return key{name: "limits." + name, value: scalar[int64]{p, parseBandwidth, showBandwidth, "20 Mbit/s"}, help: help}
+	}
 	return []key{
 		count("allocations", &l.turn.Allocations, "relays at a time, of everybody"),
 		count("allocations_per_session", &l.turn.AllocationsPerSession, "relays of one signaling session"),
 		count("allocations_per_user", &l.turn.AllocationsPerUser, "relays of one user of shared_secrets or ice-servers"),
+		count("allocations_per_address", &l.turn.AllocationsPerAddress, "relays of one IPv4 address or IPv6 /64"),
 		count("permissions_per_allocation", &l.turn.PermissionsPerAllocation, "addresses that one relay may send to"),
 		count("channels_per_allocation", &l.turn.ChannelsPerAllocation, "channels of one relay"),
 		{name: "limits.allocation_max_age", value: scalar[time.Duration]{&l.turn.AllocationMaxAge, duration(time.Minute), showDuration, "24h"},
 			help: "after this a relay ends, refreshed or not"},
+		bandwidth("bandwidth", &l.turn.Bandwidth, "bits a second that all relays carry in each direction; what is over it is lost"),
+		bandwidth("bandwidth_per_user", &l.turn.BandwidthPerUser, "likewise, the relays of one session or user"),
+		bandwidth("bandwidth_per_allocation", &l.turn.BandwidthPerAllocation, "likewise, one relay"),
 		count("turn_streams", &l.turn.Streams, "TURN connections over TCP at a time"),
 		count("sessions", &l.signal.Sessions, "signaling connections at a time"),
 		count("sessions_per_address", &l.signal.SessionsPerAddr, "likewise, from one IPv4 address or IPv6 /64"),
@@ -69,4 +80,43 @@ func (l *limits) keys() []key {
 		count("joins_per_minute", &l.joinsPerMinute, "joins and calls of one session"),
 		count("failed_tickets_per_minute", &l.failedTicketsPerMinute, "refused tickets and invites from one address"),
 	}
+}
+
+// bandwidthUnits are what parseBandwidth knows, the greatest first.
+func bandwidthUnits() []bandwidthUnit {
+	return []bandwidthUnit{{"Gbit/s", 1e9}, {"Mbit/s", 1e6}, {"kbit/s", 1e3}}
+}
+
+type bandwidthUnit struct {
+	name string
+	bits int64
+}
+
+const noLimit = "unlimited"
+
+// parseBandwidth reads a rate in bits a second; 0 is no limit.
+func parseBandwidth(s string) (int64, error) {
+	if s == noLimit {
+		return 0, nil
+	}
+	for _, u := range bandwidthUnits() {
+		number, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err == nil && n > 0 && n <= 1e12/u.bits {
+			return n * u.bits, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no bandwidth; write a whole number of kbit/s, Mbit/s or Gbit/s, like %q, or %q", s, "20 Mbit/s", noLimit)
+}
+
+func showBandwidth(bits int64) string {
+	for _, u := range bandwidthUnits() {
+		if bits > 0 && bits%u.bits == 0 {
+			return fmt.Sprintf("%d %s", bits/u.bits, u.name)
+		}
+	}
+	return noLimit
 }

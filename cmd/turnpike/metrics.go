@@ -14,7 +14,7 @@ import (
 	"turnpike/turnserver"
 )
 
-// newMetricsServer serves /metrics, and pprof only where nobody but this machine reaches it: a heap dump has secrets.
+// newMetricsServer serves /metrics, and where nobody but this machine reaches it, who is relaying, and pprof: a heap dump has secrets.
 func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -25,6 +25,7 @@ func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	if listensOnLoopback(cfg.Metrics.Listen) {
+		mux.HandleFunc("GET /allocations", func(w http.ResponseWriter, _ *http.Request) { writeAllocations(w, turn.Snapshot()) })
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -67,7 +68,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(name, help string, value int) {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue, float64(value))
 	}
-	gauge("turnpike_turn_allocations", "Relays that are there now.", c.turn.Allocations())
+	for transport, n := range c.turn.AllocationsByTransport() {
+		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that are there now, by their client's transport.", []string{"transport"}, nil)
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), transport)
+	}
 	stats := c.signal.Stats()
 	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)
 	gauge("turnpike_signal_sessions", "Signaling sessions that are there now.", stats.Sessions)

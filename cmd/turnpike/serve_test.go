@@ -177,7 +177,7 @@ func TestPages(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	s := start(t)
 	status, body := get(t, http.DefaultClient, s.row("metrics"))
-	for _, want := range []string{"turnpike_turn_allocations 0", "turnpike_signal_sessions 0", `turnpike_turn_packets_relayed_total{direction="up"} 0`,
+	for _, want := range []string{`turnpike_turn_allocations{transport="udp"} 0`, "turnpike_signal_sessions 0", `turnpike_turn_packets_relayed_total{direction="up"} 0`,
 		`turnpike_turn_error_responses_total{code="401"} 0`, `turnpike_turn_packets_dropped_total{reason="malformed"} 0`,
 		`turnpike_signal_messages_total{type="hello"} 0`, "go_goroutines "} {
 		if !strings.Contains(body, want) {
@@ -185,6 +185,9 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	base := strings.TrimSuffix(s.row("metrics"), "/metrics")
+	if status, body := get(t, http.DefaultClient, base+"/allocations"); status != 200 || !strings.Contains(body, `"allocations": []`) {
+		t.Errorf("the allocations: %d %s", status, body)
+	}
 	if status, _ := get(t, http.DefaultClient, base+"/debug/pprof/cmdline"); status != 200 {
 		t.Errorf("pprof on loopback: %d", status)
 	}

@@ -69,7 +69,8 @@ func (l lab) start(t *testing.T, m maker) process {
 	var log bytes.Buffer
 	cmd := l.Middle.Command(ctx, "taskset", append([]string{"-c", strconv.Itoa(l.core)}, m.command(l, dir)...)...)
 	cmd.Dir = dir
-	cmd.Env = append(cmd.Environ(), "TURNPIKE_TURN_SHARED_SECRETS="+secret)
+	// All of the load comes from one address.
+	cmd.Env = append(cmd.Environ(), "TURNPIKE_TURN_SHARED_SECRETS="+secret, "TURNPIKE_LIMITS_ALLOCATIONS_PER_ADDRESS=100000")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		cancel()

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"turnpike/turnserver"
+)
+
+// allocationJSON is an element of what GET /allocations answers.
+type allocationJSON struct {
+	Session          string            `json:"session,omitempty"`
+	User             string            `json:"user,omitempty"`
+	Transport        string            `json:"transport"`
+	Client           netip.AddrPort    `json:"client"`
+	Server           netip.AddrPort    `json:"server"`
+	Relayed          []netip.AddrPort  `json:"relayed"`
+	Permissions      []netip.Addr      `json:"permissions"`
+	Channels         []netip.AddrPort  `json:"channels"`
+	PacketsUp        uint64            `json:"packetsUp"`
+	BytesUp          uint64            `json:"bytesUp"`
+	PacketsDown      uint64            `json:"packetsDown"`
+	BytesDown        uint64            `json:"bytesDown"`
+	Dropped          map[string]uint64 `json:"dropped"` // packets by reason
+	AgeSeconds       float64           `json:"ageSeconds"`
+	ExpiresInSeconds float64           `json:"expiresInSeconds"`
+}
+
+// writeAllocations answers with who is relaying, the one that has carried most first.
+func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation) {
+	out := make([]allocationJSON, 0, len(all))
+	for _, a := range all {
+		dropped := make(map[string]uint64)
+		for _, c := range a.Dropped {
+			dropped[c.Reason] = c.Value
+		}
+		out = append(out, allocationJSON{
+			Session: a.Session, User: a.User, Transport: a.Transport, Client: a.Client, Server: a.Server, Relayed: a.Relayed,
+			Permissions: append([]netip.Addr{}, a.Peers...), Channels: append([]netip.AddrPort{}, a.Channels...),
+			PacketsUp: a.Up.Packets, BytesUp: a.Up.Bytes, PacketsDown: a.Down.Packets, BytesDown: a.Down.Bytes,
+			Dropped: dropped, AgeSeconds: a.Age.Seconds(), ExpiresInSeconds: a.ExpiresIn.Seconds(),
+		})
+	}
+	slices.SortStableFunc(out, func(a, b allocationJSON) int {
+		switch x, y := a.BytesUp+a.BytesDown, b.BytesUp+b.BytesDown; {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		default:
+			return a.Client.Compare(b.Client)
+		}
+	})
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(map[string]any{"allocations": out}) // who asked has gone away
+}

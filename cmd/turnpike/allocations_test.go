@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"turnpike/turnserver"
+)
+
+// TestAllocationsJSON: the one that carries most stands first, and lists are lists when they are empty.
+func TestAllocationsJSON(t *testing.T) {
+	client := netip.MustParseAddrPort("192.0.2.1:1")
+	w := httptest.NewRecorder()
+	writeAllocations(w, []turnserver.Allocation{
+		{User: "quiet", Client: client, Age: time.Minute},
+		{Session: "S", Client: client, Up: turnserver.Traffic{Packets: 1, Bytes: 100}, Dropped: []turnserver.Counter{{Name: "packets_dropped", Reason: "bandwidth", Value: 7}}},
+	})
+	var got struct {
+		Allocations []struct {
+			Session, User         string
+			BytesUp               uint64
+			AgeSeconds            float64
+			Dropped               map[string]uint64
+			Permissions, Channels []string
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	all := got.Allocations
+	if len(all) != 2 || all[0].Session != "S" || all[0].BytesUp != 100 || all[0].Dropped["bandwidth"] != 7 || all[1].AgeSeconds != 60 {
+		t.Errorf("%+v", all)
+	}
+	if all[1].Permissions == nil || all[1].Channels == nil || all[1].Dropped == nil {
+		t.Errorf("empty lists are null: %s", w.Body)
+	}
+}
+
+// TestBandwidths: what is shown is what was meant.
+func TestBandwidths(t *testing.T) {
+	for text, want := range map[string]int64{"20 Mbit/s": 20e6, "512kbit/s": 512e3, "10 Gbit/s": 10e9, "1500 kbit/s": 1500e3, "unlimited": 0} {
+		got, err := parseBandwidth(text)
+		if err != nil || got != want {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+		if again, err := parseBandwidth(showBandwidth(got)); err != nil || again != got {
+			t.Errorf("%q is shown as %q", text, showBandwidth(got))
+		}
+	}
+	for _, text := range []string{"", "20", "0 Mbit/s", "-1 Mbit/s", "1.5 Mbit/s", "20 MB/s", "9999999 Gbit/s", "Mbit/s"} {
+		if got, err := parseBandwidth(text); err == nil {
+			t.Errorf("%q is taken for %d", text, got)
+		}
+	}
+}

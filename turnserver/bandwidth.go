@@ -1,0 +1,63 @@
+package turnserver
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// bandwidth holds relayed data to the limits, in each direction apart. What comes too fast is dropped, not kept for later.
+type bandwidth struct {
+	// Static after construction. Bits a second; 0 is no limit.
+	limited                  bool
+	allocation, holder, node int64
+
+	total [2]bucket
+}
+
+func newBandwidth(l *Limits) bandwidth {
+	return bandwidth{
+		limited:    l.BandwidthPerAllocation > 0 || l.BandwidthPerUser > 0 || l.Bandwidth > 0,
+		allocation: l.BandwidthPerAllocation, holder: l.BandwidthPerUser, node: l.Bandwidth,
+	}
+}
+
+// admits reports whether an allocation may relay size more bytes now. What one limit refuses has been taken from those before it,
+// so that who sends too much does not also use up what is everybody's.
+func (b *bandwidth) admits(a *allocation, d direction, size int, now clock) bool {
+	if !b.limited {
+		return true
+	}
+	return a.rates[d].take(size, b.allocation, now) && a.holder.rates[d].take(size, b.holder, now) && b.total[d].take(size, b.node, now)
+}
+
+// bucket is a token bucket, full at first. Its value is the clock at which it is full again.
+type bucket struct{ fullAt atomic.Int64 }
+
+// A bucket holds the tokens of burstTime, and never less than a few datagrams of the greatest size.
+const (
+	burstTime  = 250 * time.Millisecond
+	burstBytes = 4 * maxDatagram
+)
+
+// take takes size bytes' tokens at a rate in bits a second, and reports false if there are too few.
+func (b *bucket) take(size int, rate int64, now clock) bool {
+	if rate <= 0 {
+		return true
+	}
+	burst := max(clock(burstTime), sendingTime(burstBytes, rate))
+	for {
+		fullAt := b.fullAt.Load()
+		next := max(clock(fullAt), now) + sendingTime(size, rate)
+		if next-now > burst {
+			return false
+		}
+		if b.fullAt.CompareAndSwap(fullAt, int64(next)) {
+			return true
+		}
+	}
+}
+
+// sendingTime is how long bytes take at a rate in bits a second. It does not overflow below a terabyte.
+func sendingTime(bytes int, rate int64) clock {
+	return clock(int64(bytes) * 8 * 1e6 / max(rate/1e3, 1))
+}

@@ -1,0 +1,110 @@
+package turnserver
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Allocation is what Snapshot tells of one allocation.
+type Allocation struct {
+	Session   string // that its credential was minted for, or empty
+	User      string // else the user
+	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"
+	Client    netip.AddrPort
+	Server    netip.AddrPort // the address that the client sends to
+	Relayed   []netip.AddrPort
+	Peers     []netip.Addr     // with a permission that is live
+	Channels  []netip.AddrPort // peers with a channel that is live
+	Up, Down  Traffic
+	Dropped   []Counter // packets of this allocation, by reason; those of which there are none are left out
+	Age       time.Duration
+	ExpiresIn time.Duration // unless it is refreshed
+}
+
+// Traffic is what was relayed in one direction.
+type Traffic struct{ Packets, Bytes uint64 }
+
+// Snapshot lists the allocations that live, in no order, each as it is at the moment.
+func (s *Server) Snapshot() []Allocation {
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	var out []Allocation
+	now := s.now()
+	for _, sh := range shards {
+		out = sh.appendSnapshot(out, now)
+	}
+	return out
+}
+
+// AllocationsByTransport counts the allocations that live by the transport between client and server.
+func (s *Server) AllocationsByTransport() map[string]int {
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	by := make(map[string]int)
+	for _, p := range protocols() {
+		by[p.String()] = 0
+	}
+	for _, sh := range shards {
+		for tuple := range sh.allocations.All() {
+			by[tuple.proto.String()]++
+		}
+	}
+	return by
+}
+
+func (s *shard) appendSnapshot(out []Allocation, now clock) []Allocation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.allocations.All() {
+		out = append(out, a.snapshot(now))
+	}
+	return out
+}
+
+// snapshot describes the allocation. The caller holds shard.mu.
+func (a *allocation) snapshot(now clock) Allocation {
+	out := Allocation{
+		Session: a.grant.Session, User: a.grant.User, Transport: a.client.tuple.proto.String(),
+		Client: a.client.tuple.client.addrPort(), Server: a.client.tuple.local.addrPort(),
+		Relayed: []netip.AddrPort{a.external.addrPort()},
+		Up:      a.traffic[up].read(), Down: a.traffic[down].read(),
+		Age: time.Duration(now - a.born), ExpiresIn: max(0, time.Duration(a.expires-now)),
+	}
+	for _, p := range a.permitted() {
+		if now < p.expires.at() {
+			out.Peers = append(out.Peers, endpoint{ip: p.ip}.addr())
+		}
+	}
+	for _, f := range a.flows {
+		if f.live(now) {
+			out.Channels = append(out.Channels, f.peer.addr)
+		}
+	}
+	slices.SortFunc(out.Peers, netip.Addr.Compare)
+	slices.SortFunc(out.Channels, netip.AddrPort.Compare)
+	names := reasonNames()
+	for i, r := range allocationDrops() {
+		if n := a.dropped[i].Load(); n > 0 {
+			out.Dropped = append(out.Dropped, Counter{r.group(), names[r], n})
+		}
+	}
+	return out
+}
+
+func (t *traffic) read() Traffic { return Traffic{t.packets.Load(), t.bytes.Load()} }
+
+// allocationDrops are the reasons that are counted for each allocation, too.
+func allocationDrops() [3]reason { return [...]reason{dropNoPermission, dropTooLarge, dropBandwidth} }
+
+// drop counts a packet that this allocation does not relay.
+func (a *allocation) drop(w *worker, r reason) {
+	w.counters.drop(r)
+	for i, counted := range allocationDrops() {
+		if counted == r {
+			a.dropped[i].Add(1)
+		}
+	}
+}
