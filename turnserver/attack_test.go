@@ -1,0 +1,270 @@
+package turnserver
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
+)
+
+// attack is one way in which TURN servers were broken, or could be, and the test that it fails here.
+type attack struct {
+	name string
+	seen string // where: a CVE, an advisory, a study; empty if nowhere that is known
+	fail func(*testing.T)
+}
+
+// attacks is the list of what this server is held against, from the histories of coturn and pion/turn, and from Enable Security's
+// studies of TURN servers. Those that need TLS, or several hosts, are in tests of their own.
+func attacks() []attack {
+	return []attack{
+		// Relaying to where the attacker could not go by himself.
+		{"peers inside: loopback, private, link-local, metadata, in every disguise", "CVE-2018-4058, CVE-2020-26262, CVE-2026-27624; Slack's TURN servers, 2020", deniedPeersAreRefused},
+		{"the host's own ports, by any of its addresses", "CVE-2018-4059", ownHostIsDenied},
+		{"an allowed peer beside a denied one", "", createPermissionIsAllOrNothing},
+		{"data to a peer without a permission", "RFC 8656 §21.1.3", sendNeedsPermission},
+		{"a stolen session credential as a proxy", "RFC 8656 §21.1.1", sessionScope},
+		{"a stolen credential that may reach relays only", "", relayOnly},
+		{"a relayed address that ended and was given to another", "", deadRelayIsNotReached},
+
+		// Somebody else's allocation.
+		{"refresh, end, permit and bind on another user's five-tuple", "pion/turn up to 4.1.4", anotherUser},
+		{"a nonce that was made for another client", "RFC 8489 §16.1.2", TestForeignNonce},
+		{"a nonce for ever", "coturn #151", TestStaleNonce},
+		{"nonces and ports that can be guessed", "CVE-2025-69217", nothingIsGuessed},
+		{"telling which users exist", "RFC 8489 §16.1.2", TestRefusalsLookAlike},
+
+		// Requests that are not what they seem.
+		{"attributes after MESSAGE-INTEGRITY", "RFC 8489 §14.5", TestAfterIntegrity},
+		{"the same attribute twice", "RFC 8489 §14", TestDuplicateAttributes},
+		{"attributes that must be understood and are not, such as coturn's ACCESS-TOKEN", "CVE-2026-43994", unknownAttributes},
+		{"HTTP on a TURN port", "CVE-2020-6061, CVE-2020-6062", httpOnTURN},
+		{"lengths that lie, over TCP", "pion/turn up to 4.1.4: a frame of length 0xFFEC or 0xFFFC", TestFrameLengths},
+		{"lengths that lie, over UDP", "", lyingLengths},
+		{"a request as long as a datagram", "", TestLongRequest},
+		{"thousands of peers in one request", "", manyPeersInOneRequest},
+		{"what stands in the padding of answers", "CVE-2020-4067", paddingIsZero},
+
+		// Taking more than one's share.
+		{"a flood of requests from forged sources: memory stays flat", "coturn #1999", forgedSources},
+		{"connections that say nothing, or a byte at a time", "slowloris", TestStreamWithoutAllocation},
+		{"more connections than there may be", "", TestStreamLimit},
+		{"a client that never reads while its peer floods", "tailscale's TestSendFreeze", TestClientThatNeverReads},
+		{"another client beside the flooded one", "", TestFloodedClient},
+		{"allocations without end", "", TestQuotas},
+		{"permissions without end", "", TestPermissionLimit},
+		{"relays of sessions and users that have ended", "", TestEndSessionAndUser},
+	}
+}
+
+// TestAttacks runs every attack. `go test -run TestAttacks -v` prints the list.
+func TestAttacks(t *testing.T) {
+	for _, a := range attacks() {
+		name := a.name
+		if a.seen != "" {
+			name += " (" + a.seen + ")"
+		}
+		t.Run(name, a.fail)
+	}
+}
+
+func sendNeedsPermission(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		relayed := c.allocate()
+		c.indicate(peer.addr, []byte("out"))
+		c.sendChannel(minChannel, []byte("out"))
+		c.barrier()
+		peer.send(relayed, []byte("in"))
+		waitCounted(t, s, "packets_dropped", "no_permission", 2)
+		if up, down := counterOf(t, s, "packets_relayed", "up"), counterOf(t, s, "packets_relayed", "down"); up+down != 0 {
+			t.Errorf("%d packets went up, %d down", up, down)
+		}
+	})
+}
+
+// deadRelayIsNotReached: a channel to a relayed address of this node leads nowhere once its allocation has ended.
+func deadRelayIsNotReached(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		c, gone := dialREST(t, s, network, "alice"), dialREST(t, s, network, "bob")
+		c.allocate()
+		target := gone.allocate()
+		c.bind(minChannel, target)
+		gone.accept(stun.MethodRefresh, lifetime(0))
+		waitFor(t, "the port to be free", func() bool { return s.relays[0].holder(target.Port()) == nil })
+		c.sendChannel(minChannel, []byte("anybody there?"))
+		c.barrier()
+		if got := counterOf(t, s, "packets_dropped", "no_such_relayed_address"); got != 1 {
+			t.Errorf("%d packets were dropped", got)
+		}
+		c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(target)) // even to refresh it
+	})
+}
+
+// nothingIsGuessed: nonces of two servers, or of two clients, have no part in common but the time, and ports do not follow each other.
+func nothingIsGuessed(t *testing.T) {
+	nonces := make(map[string]bool)
+	for range 2 {
+		s := startServer(t, func(cfg *Config) { cfg.NonceKey = auth.NewSecret(binary.BigEndian.AppendUint64(nil, rand.Uint64())) })
+		for range 20 {
+			c := dialREST(t, s, "udp", "alice").challenged()
+			mac := c.nonce[len(c.nonce)-8:]
+			if nonces[mac] {
+				t.Fatalf("the end of nonce %q was seen before", c.nonce)
+			}
+			nonces[mac] = true
+		}
+	}
+	portsAreRandom(t)
+}
+
+// unknownAttributes: 420, with what was not understood, and nothing is done.
+func unknownAttributes(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		const accessToken = stun.AttrType(0x001B) // RFC 7635 §6.2
+		for _, size := range []int{0, 1, 2, 3, 255, 256, 257, 2000} {
+			c := dialREST(t, s, network, "alice").challenged()
+			res := c.refuse(420, stun.MethodAllocate, transport(transportUDP), attribute{accessToken, pattern(size)})
+			var unknown stun.UnknownAttributes
+			if err := unknown.GetFrom(res); err != nil || !slices.Contains(unknown, accessToken) {
+				t.Errorf("%v, %v are named as unknown", unknown, err)
+			}
+		}
+		if s.Allocations() != 0 {
+			t.Error("an allocation was made")
+		}
+	})
+}
+
+// httpOnTURN: a stream that speaks HTTP is closed, a datagram dropped; both are counted, and nobody else notices.
+func httpOnTURN(t *testing.T) {
+	s := startServer(t, nil)
+	other := dialREST(t, s, "tcp", "alice")
+	other.allocate()
+	for _, request := range []string{
+		"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
+		"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", strings.Repeat("A", 70000),
+	} {
+		c := dial(t, s, "tcp")
+		c.write([]byte(request))
+		c.wantClosed()
+		if len(request) < 1000 {
+			c = dial(t, s, "udp")
+			c.write([]byte(request))
+			if got := c.barrier(); len(got) != 0 {
+				t.Errorf("%q was answered with %x", request, got)
+			}
+		}
+	}
+	other.accept(stun.MethodRefresh)
+}
+
+// lyingLengths: datagrams whose lengths do not fit what is there are dropped, whichever length it is.
+func lyingLengths(t *testing.T) {
+	s := startServer(t, allowLoopback)
+	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
+	relayed := c.allocate()
+	c.bind(minChannel, peer.addr)
+	lengths := []uint16{1, 2, 3, 4, 5, 7, 8, 19, 20, 21, 0x7FFF, 0x8000, 0xFFEB, 0xFFEC, 0xFFED, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF}
+	before := counterOf(t, s, "packets_dropped", "malformed")
+	sent := uint64(0)
+	for _, length := range lengths {
+		for _, m := range [][]byte{
+			channelMessage(minChannel, nil, false), buildMessage(t, stun.BindingRequest).Raw,
+			sendIndication(t, peer.addr, nil), c.build(stun.MethodAllocate, transport(transportUDP)).Raw,
+		} {
+			m = slices.Clone(m)
+			m[2], m[3] = byte(length>>8), byte(length)
+			if int(length) == len(m)-stunHeaderSize {
+				continue // no lie
+			}
+			c.write(m)
+			sent++
+		}
+		attr := buildMessage(t, stun.NewType(stun.MethodSend, stun.ClassIndication), attribute{stun.AttrData, []byte("data")}, peerAddr(peer.addr)).Raw
+		attr[stunHeaderSize+2], attr[stunHeaderSize+3] = byte(length>>8), byte(length)
+		if pad4(int(length)) != pad4(4) {
+			c.write(attr)
+			sent++
+		}
+		c.barrier()
+	}
+	if got := counterOf(t, s, "packets_dropped", "malformed") - before; got != sent {
+		t.Errorf("%d of %d were dropped", got, sent)
+	}
+	c.sendChannel(minChannel, []byte("still there"))
+	peer.want(relayed, []byte("still there"))
+}
+
+// paddingIsZero looks at every byte of answers that no attribute accounts for: memory of the server's must not be in them.
+func paddingIsZero(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Software = "odd" })
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		check := func(raw []byte) {
+			t.Helper()
+			for attrs := attributesOf(raw); ; {
+				typ, _, to, more, bad := attrs.next()
+				if !more || bad {
+					if bad {
+						t.Errorf("% x does not parse", raw)
+					}
+					return
+				}
+				for at := to; at%4 != 0; at++ {
+					if raw[at] != 0 {
+						t.Errorf("attribute %#x is padded with %#x", typ, raw[at])
+					}
+				}
+			}
+		}
+		relayed := c.allocate()
+		for range 3 { // buffers that were used before
+			check(c.roundTrip(buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest))).Raw)
+			check(c.do(stun.MethodRefresh).Raw)
+			check(c.do(stun.MethodChannelBind).Raw)
+			check(c.do(stun.MethodAllocate, attribute{stun.AttrType(0x7001), []byte{1}}).Raw)
+			c.permit(peer.addr)
+			peer.send(relayed, pattern(1001))
+			check(c.next())
+			peer.send(relayed, []byte("x"))
+			check(c.next())
+		}
+	})
+}
+
+// forgedSources: requests without and with wrong credentials, from addresses that were never seen, cost the server nothing that lasts.
+func forgedSources(t *testing.T) {
+	f := newFuzzServer(t)
+	challenge := buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP)).Raw
+	binding := buildMessage(t, stun.BindingRequest).Raw
+	wrong := buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP), stun.NewUsername("nobody"),
+		stun.NewRealm(testRealm), stun.NewNonce("0000000000000000"), stun.NewShortTermIntegrity("wrong")).Raw
+	flood := func(n int) {
+		c := f.client
+		for i := range n {
+			c.tuple.client = endpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(1+i%60000)))
+			for _, m := range [][]byte{challenge, binding, wrong} {
+				end := headroom + copy(f.buf.bytes[headroom:], m)
+				f.worker.handle(&c, f.buf.bytes[:], headroom, end)
+			}
+		}
+	}
+	flood(1000)
+	before, _ := memoryInUse()
+	const n = 50_000
+	flood(n)
+	after, _ := memoryInUse()
+	if grown := after - before; grown > n {
+		t.Errorf("%d forged sources took %d bytes", n, grown)
+	}
+}
