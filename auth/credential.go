@@ -2,7 +2,6 @@ package auth
 
 import (
 	"crypto/hmac"
-	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base32"
 	"encoding/base64"
@@ -57,19 +56,19 @@ type Grant struct {
 	Expires  time.Time // UTC, whole seconds.
 }
 
-// Candidate is a key that a username's message may be signed with, and what it
-// grants if it is.
+// Candidate is a password that a username's message may be signed with, as the
+// keys that are made of it, and what it grants if it is.
 type Candidate struct {
-	Key   [md5.Size]byte // MD5(username:realm:password), RFC 8489 §9.2.2.
+	Keys  Keys
 	Grant Grant
 }
 
-// Format keeps the key out of logs.
+// Format keeps the keys out of logs.
 func (c Candidate) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "{Key:%s Grant:%+v}", redacted, c.Grant)
+	_, _ = fmt.Fprintf(f, "{Keys:%v Grant:%+v}", c.Keys, c.Grant)
 }
 
-// LogValue keeps the key out of logs.
+// LogValue keeps the keys out of logs.
 func (c Candidate) LogValue() slog.Value { return slog.AnyValue(c.Grant) }
 
 // Credential is an expiring TURN username and password. It prints without its
@@ -108,6 +107,7 @@ type Credentials struct {
 	signaling *passwordKey
 	pseudonym Secret
 	shared    []*passwordKey // The first signs, all verify.
+	minted    *usernames     // Nil unless RememberUsernames was called.
 }
 
 // NewCredentials makes the credentials of one realm. What signaling hands out
@@ -132,7 +132,7 @@ func NewCredentials(realm string, signaling Secret, shared []Secret, now func() 
 // MintSession makes the credential of a session. The user is not in it: the
 // session knows its user, and usernames travel in the clear.
 func (c *Credentials) MintSession(session, user string, ttl time.Duration) Credential {
-	return c.mint(c.signaling.secret, sessionPrefix+session, ttl)
+	return c.remembered(c.mint(c.signaling.secret, sessionPrefix+session, ttl))
 }
 
 // MintRelayOnly makes a credential that belongs to no session. Its username
@@ -141,7 +141,7 @@ func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
 	mac := hmac.New(sha1.New, c.pseudonym.Bytes())
 	_, _ = io.WriteString(mac, user)
 	id := base32.StdEncoding.EncodeToString(mac.Sum(nil)) // 20 bytes: no padding.
-	return c.mint(c.signaling.secret, relayOnlyPrefix+strings.ToLower(id), ttl)
+	return c.remembered(c.mint(c.signaling.secret, relayOnlyPrefix+strings.ToLower(id), ttl))
 }
 
 // MintREST makes a credential as other apps do, with the first shared secret.
@@ -161,8 +161,8 @@ func (c *Credentials) mint(secret Secret, user string, ttl time.Duration) Creden
 	return Credential{Username: username, Password: Password(secret, username), Expires: expires}
 }
 
-// Candidates appends to dst every key that may have signed for username: with
-// each shared secret, and with signaling's key if the user part is one of
+// Candidates appends to dst the keys of every password that username may have:
+// by each shared secret, and by signaling's key if the user part is one of
 // ours. Which of them verifies decides the grant's kind. It does not judge
 // expiry: callers compare Grant.Expires. It reports false, with dst as it was,
 // if username is malformed; otherwise every username costs the same work.
@@ -175,18 +175,18 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 	if !ok {
 		return dst, false
 	}
-	key := c.signaling.longTerm(name, c.realm)
+	keys := c.signaling.longTerm(name, c.realm)
 	grant := Grant{Username: name, Expires: expires}
 	if session, found := strings.CutPrefix(user, sessionPrefix); found && session != "" {
 		grant.Kind, grant.Session = GrantSession, session
-		dst = append(dst, Candidate{Key: key, Grant: grant})
+		dst = append(dst, Candidate{Keys: keys, Grant: grant})
 	} else if id, found := strings.CutPrefix(user, relayOnlyPrefix); found && id != "" {
 		grant.Kind, grant.User = GrantRelayOnly, user
-		dst = append(dst, Candidate{Key: key, Grant: grant})
+		dst = append(dst, Candidate{Keys: keys, Grant: grant})
 	}
 	grant.Kind, grant.User, grant.Session = GrantREST, user, ""
 	for _, shared := range c.shared {
-		dst = append(dst, Candidate{Key: shared.longTerm(name, c.realm), Grant: grant})
+		dst = append(dst, Candidate{Keys: shared.longTerm(name, c.realm), Grant: grant})
 	}
 	return dst, true
 }
@@ -252,9 +252,8 @@ func (k *passwordKey) put(st *passwordState) {
 	k.free = append(k.free, st)
 }
 
-// longTerm returns the key of RFC 8489 §9.2.2 for the password that the REST
-// API gives username.
-func (k *passwordKey) longTerm(username, realm string) [md5.Size]byte {
+// longTerm returns the keys of the password that the REST API gives username.
+func (k *passwordKey) longTerm(username, realm string) Keys {
 	st := k.take()
 	defer k.put(st)
 	st.buf = append(st.buf[:0], username...)
@@ -269,5 +268,5 @@ func (k *passwordKey) longTerm(username, realm string) [md5.Size]byte {
 	var sum [sha1.Size]byte
 	copy(sum[:], st.buf[at:])
 	st.buf = base64.StdEncoding.AppendEncode(st.buf[:at], sum[:])
-	return md5.Sum(st.buf)
+	return longTermKeys(st.buf)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -15,8 +16,9 @@ import (
 	"unicode/utf8"
 )
 
-func longTermKey(username, realm, password string) [md5.Size]byte {
-	return md5.Sum([]byte(username + ":" + realm + ":" + password))
+func longTermKey(username, realm, password string) Keys {
+	text := []byte(username + ":" + realm + ":" + password)
+	return Keys{md5.Sum(text), sha256.Sum256(text)}
 }
 
 func testCredentials(shared ...Secret) *Credentials {
@@ -61,11 +63,11 @@ func TestMintedCredentialsAreCandidates(t *testing.T) {
 	}
 }
 
-// matching returns the grants of the candidates with this key.
-func matching(candidates []Candidate, key [md5.Size]byte) []Grant {
+// matching returns the grants of the candidates with these keys.
+func matching(candidates []Candidate, keys Keys) []Grant {
 	var grants []Grant
 	for _, c := range candidates {
-		if c.Key == key {
+		if c.Keys == keys {
 			grants = append(grants, c.Grant)
 		}
 	}
@@ -103,8 +105,8 @@ func TestCoturnCompatibility(t *testing.T) {
 	if !ok || len(got) != 2 {
 		t.Fatalf("%d candidates, ok %v; want 2", len(got), ok)
 	}
-	if hex.EncodeToString(got[1].Key[:]) != key {
-		t.Errorf("key %x, want %s", got[1].Key, key)
+	if hex.EncodeToString(got[1].Keys.MD5[:]) != key {
+		t.Errorf("key %x, want %s", got[1].Keys.MD5, key)
 	}
 	want := Grant{Username: username, User: "ninefingers", Kind: GrantREST, Expires: time.Unix(1433895918, 0).UTC()}
 	if got[1].Grant != want {
@@ -280,7 +282,7 @@ func FuzzCandidates(f *testing.F) {
 			}
 			mac := hmac.New(sha1.New, secret.Bytes())
 			mac.Write(username)
-			if candidate.Key != longTermKey(before, "realm", base64.StdEncoding.EncodeToString(mac.Sum(nil))) {
+			if candidate.Keys != longTermKey(before, "realm", base64.StdEncoding.EncodeToString(mac.Sum(nil))) {
 				t.Errorf("%q: wrong key for %v", before, candidate.Grant.Kind)
 			}
 			g := candidate.Grant

@@ -62,7 +62,7 @@ func (r *request) allocate() {
 // allocateAgain answers an Allocate on a five-tuple that has an allocation: a retransmission is answered as it was.
 func (r *request) allocateAgain() {
 	a := r.alloc
-	if a.transactionID == r.m.TransactionID && a.grant.Username == r.grant.Username && a.key == r.key {
+	if a.transactionID == r.m.TransactionID && r.isOwner(a) {
 		r.granted(a, a.lifetime)
 		return
 	}
@@ -190,7 +190,7 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	}
 	now := s.now()
 	a := &allocation{
-		shard: r.w.shard, client: *r.c, grant: r.grant, holder: holder, key: r.key,
+		shard: r.w.shard, client: *r.c, grant: r.grant, holder: holder, keys: r.keys,
 		transactionID: r.m.TransactionID, lifetime: min(lifetime, limits.AllocationMaxAge),
 		address: address, sock: sock, local: local, external: local, born: now,
 	}

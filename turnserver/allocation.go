@@ -18,7 +18,7 @@ type allocation struct {
 	client        client
 	grant         auth.Grant
 	holder        *holder
-	key           [16]byte
+	keys          auth.Keys
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
 	lifetime      time.Duration                // that the Allocate was granted
 	address       *relayAddress

@@ -1,119 +1,124 @@
 package turnserver
 
 import (
-	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
-	"hash"
-	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
 )
 
-// authenticate checks the long-term credential of a request (RFC 8489 §9.2.4), and answers it if it is not good.
+// authenticate checks the long-term credential of a request, in the order of RFC 8489 §9.2.4, and answers it if it is not good.
+//
+// In one thing it is stricter: a nonce that was never this client's is refused before the credential is looked at. Who sends
+// such a nonce has not shown that the address is its own, and may not have us compute.
 func (r *request) authenticate() bool {
-	if !r.m.Contains(stun.AttrMessageIntegrity) {
+	if r.integrity.at == 0 {
+		r.count(authChallenged)
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	}
-	username, haveUsername := r.m.Attributes.Get(stun.AttrUsername)
 	realm, haveRealm := r.m.Attributes.Get(stun.AttrRealm)
 	nonce, haveNonce := r.m.Attributes.Get(stun.AttrNonce)
-	if !haveUsername || !haveRealm || !haveNonce {
+	if !r.m.Contains(stun.AttrUsername) && !r.m.Contains(stun.AttrUserhash) || !haveRealm || !haveNonce {
+		r.count(authMalformed)
 		r.fail(stun.CodeBadRequest)
 		return false
 	}
-	if !r.w.nonceHolds(nonce.Value, r.c) {
+	if cookieFeatures(nonce.Value)&featurePasswordAlgorithms != 0 {
+		var ok bool
+		if r.algorithm, ok = readPasswordAlgorithm(r.m); !ok {
+			r.count(authMalformed)
+			r.fail(stun.CodeBadRequest)
+			return false
+		}
+	}
+	state := r.w.judgeNonce(nonce.Value, r.c)
+	if state == nonceForeign {
+		r.count(authStaleNonce)
 		r.challenge(stun.CodeStaleNonce)
 		return false
 	}
-	if string(realm.Value) != r.w.srv.cfg.Realm || !r.verify(username.Value) {
+	switch verdict := r.verify(realm.Value); {
+	case verdict == authRefused:
+		r.count(verdict)
 		r.challenge(stun.CodeUnauthorized)
 		return false
+	case state == nonceStale:
+		r.count(authStaleNonce)
+		r.challenge(stun.CodeStaleNonce)
+		return false
 	}
+	r.count(authAccepted)
 	r.signed = true
 	return true
 }
 
-// verify finds the key that signed the request, and sets key and grant. The credential of a live allocation is good for
+// verify finds the password whose key signed the request, and sets keys and grant. The credential of a live allocation is good for
 // that allocation even when it has expired: expiry is judged at Allocate.
-func (r *request) verify(username []byte) bool {
-	if a := r.alloc; a != nil && a.grant.Username == string(username) && r.signedWith(a.key) {
-		r.key, r.grant = a.key, a.grant
-		return true
-	}
+func (r *request) verify(realm []byte) authOutcome {
 	w := r.w
-	candidates, ok := w.srv.cfg.Credentials.Candidates(username, w.candidates[:0])
-	if !ok {
-		return false
+	username, ourRealm := r.username(), string(realm) == w.srv.cfg.Realm
+	if a := r.alloc; ourRealm && a != nil && a.grant.Username == string(username) && r.signedWith(&a.keys) {
+		r.keys, r.grant = a.keys, a.grant
+		return authAccepted
+	}
+	candidates, known := w.candidatesFor(username)
+	verdict := authRefused
+	for i := range candidates {
+		if !r.signedWith(&candidates[i].Keys) || !known || !ourRealm {
+			continue
+		}
+		r.keys, r.grant = candidates[i].Keys, candidates[i].Grant
+		if r.m.Type.Method != stun.MethodAllocate || w.srv.wallClock().Before(r.grant.Expires) {
+			verdict = authAccepted
+		}
+		break
+	}
+	return verdict
+}
+
+// nobody is a username that could be one of ours, and is nobody's.
+const nobody = "0:s.nobody"
+
+// candidatesFor lists the keys that may have signed for username. If it can be nobody's, it lists nobody's keys, so that a refusal
+// takes as long as one for a wrong password.
+func (w *worker) candidatesFor(username []byte) (candidates []auth.Candidate, known bool) {
+	candidates, known = w.srv.cfg.Credentials.Candidates(username, w.candidates[:0])
+	if known = known && len(candidates) > 0; !known {
+		w.name = append(w.name[:0], nobody...)
+		candidates, _ = w.srv.cfg.Credentials.Candidates(w.name, candidates)
 	}
 	w.candidates = candidates
-	for i := range candidates {
-		if r.signedWith(candidates[i].Key) {
-			r.key, r.grant = candidates[i].Key, candidates[i].Grant
-			return r.m.Type.Method != stun.MethodAllocate || w.srv.wallClock().Before(r.grant.Expires)
-		}
+	return candidates, known
+}
+
+// username is what USERNAME says, or who USERHASH stands for: the owner of the allocation, or somebody whom this node has minted a
+// credential for. It is empty for anybody else.
+func (r *request) username() []byte {
+	if name, ok := r.m.Attributes.Get(stun.AttrUsername); ok {
+		return name.Value
 	}
-	return false
-}
-
-func (r *request) signedWith(key [16]byte) bool {
-	return stun.MessageIntegrity(key[:]).Check(r.m) == nil
-}
-
-// cutAfterIntegrity drops the attributes that MESSAGE-INTEGRITY does not cover (RFC 8489 §14.5): anyone may have added them.
-func (r *request) cutAfterIntegrity() {
-	for i, a := range r.m.Attributes {
-		if a.Type == stun.AttrMessageIntegrity {
-			r.m.Attributes = r.m.Attributes[:i+1]
-			return
-		}
+	hash, _ := r.m.Attributes.Get(stun.AttrUserhash)
+	if len(hash.Value) != sha256.Size {
+		return nil
 	}
-}
-
-// A nonce is the time it was made, in seconds, and an HMAC of that and the client's address, in hexadecimal. So the server
-// remembers none, and one that was overheard is of no use elsewhere.
-const (
-	nonceLifetime = 10 * time.Minute
-	nonceTimeSize = 4
-	nonceMACSize  = 12
-	nonceSize     = 2 * (nonceTimeSize + nonceMACSize)
-)
-
-func (s *Server) newNonceMAC() hash.Hash {
-	return hmac.New(sha256.New, s.cfg.NonceKey.Bytes())
-}
-
-// nonce makes a nonce for c.
-func (w *worker) nonce(c *client) []byte {
-	return w.nonceAt(uint32(w.srv.wallClock().Unix()), c)
-}
-
-func (w *worker) nonceAt(seconds uint32, c *client) []byte {
-	var raw [nonceTimeSize + 18]byte
-	binary.BigEndian.PutUint32(raw[:], seconds)
-	copy(raw[nonceTimeSize:], c.tuple.client.ip[:])
-	binary.BigEndian.PutUint16(raw[nonceTimeSize+16:], c.tuple.client.port)
-	w.nonceMAC.Reset()
-	w.nonceMAC.Write(raw[:])
-	var sum [sha256.Size]byte
-	copy(raw[nonceTimeSize:], w.nonceMAC.Sum(sum[:0])[:nonceMACSize])
-	return hex.AppendEncode(make([]byte, 0, nonceSize), raw[:nonceTimeSize+nonceMACSize])
-}
-
-// nonceHolds reports whether nonce was made for c and is not too old.
-func (w *worker) nonceHolds(nonce []byte, c *client) bool {
-	if len(nonce) != nonceSize {
-		return false
+	credentials := r.w.srv.cfg.Credentials
+	name, ok := credentials.Username(hash.Value)
+	if a := r.alloc; !ok && a != nil && [sha256.Size]byte(hash.Value) == credentials.Userhash(a.grant.Username) {
+		name = a.grant.Username // remembered for longer than the credential is
 	}
-	var raw [nonceTimeSize]byte
-	if _, err := hex.Decode(raw[:], nonce[:2*nonceTimeSize]); err != nil {
-		return false
-	}
-	seconds := binary.BigEndian.Uint32(raw[:])
-	age := w.srv.wallClock().Sub(time.Unix(int64(seconds), 0))
-	// A little in the future is another node's clock.
-	return age <= nonceLifetime && age >= -time.Minute && hmac.Equal(bytes.ToLower(nonce), w.nonceAt(seconds, c))
+	r.w.name = append(r.w.name[:0], name...)
+	return r.w.name
+}
+
+func (r *request) count(o authOutcome) { r.w.counters.auth[o].Add(1) }
+
+func (r *request) signedWith(keys *auth.Keys) bool {
+	return r.integrity.holds(r.m.Raw, r.algorithm.key(keys))
+}
+
+// isOwner reports whether the request is the allocation's owner's: signed with the same password, by whichever algorithm.
+func (r *request) isOwner(a *allocation) bool {
+	return a.grant.Username == r.grant.Username && a.keys.Equal(&r.keys)
 }

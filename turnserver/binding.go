@@ -25,8 +25,8 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 				return true
 			}
 			fingerprint = true
-		case typ == attrMessageIntegrity:
-			signed = true // what comes after does not count (RFC 8489 §14.5)
+		case typ == attrMessageIntegrity || typ == attrMessageIntegritySHA256:
+			signed = true // what comes after does not count (RFC 8489 §9)
 		case !signed && required(typ) && !known(stun.AttrType(typ)):
 			return false
 		}
@@ -44,7 +44,10 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 	transactionID := pkt[8:stunHeaderSize]
 	size := xorAddressSize(c.tuple.client.addr().Is4())
 	n := stunHeaderSize + attrHeaderSize + size
-
+	total := n
+	if fingerprint {
+		total += fingerprintSize
+	}
 	out := w.answer[:]
 	binary.BigEndian.PutUint16(out, typeBindingSuccess)
 	binary.BigEndian.PutUint32(out[4:], magicCookie)
@@ -53,10 +56,6 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 	binary.BigEndian.PutUint16(out[stunHeaderSize+2:], uint16(size))
 	putXORAddress(out[stunHeaderSize+attrHeaderSize:], c.tuple.client, transactionID)
 
-	total := n
-	if fingerprint {
-		total += fingerprintSize
-	}
 	binary.BigEndian.PutUint16(out[2:], uint16(total-stunHeaderSize))
 	if fingerprint {
 		binary.BigEndian.PutUint16(out[n:], attrFingerprint)

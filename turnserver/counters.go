@@ -79,6 +79,29 @@ func (r reason) group() string {
 	}
 }
 
+// authOutcome is what became of a request that needs a credential.
+type authOutcome uint8
+
+const (
+	authAccepted   authOutcome = iota
+	authChallenged             // had no credential yet
+	authMalformed              // lacked what a credential needs, or chose an algorithm that it was not offered
+	authRefused                // wrong password, unknown or expired username
+	authStaleNonce             // the nonce was too old, or another client's
+	authOutcomeCount
+)
+
+// authOutcomeNames are label values of metrics, as reasonNames are.
+func authOutcomeNames() [authOutcomeCount]string {
+	return [authOutcomeCount]string{
+		authAccepted:   "accepted",
+		authChallenged: "challenged",
+		authMalformed:  "malformed",
+		authRefused:    "refused",
+		authStaleNonce: "stale_nonce",
+	}
+}
+
 // Counter is one total since the server started.
 type Counter struct {
 	Name   string // what is counted, plural, in snake case
@@ -94,6 +117,7 @@ func errorCodes() []int {
 // counters are totals that any goroutine may add to. Each loop has its own, so that no two CPUs write to the same.
 type counters struct {
 	reasons     [reasonCount]atomic.Uint64
+	auth        [authOutcomeCount]atomic.Uint64
 	errors      [512]atomic.Uint64 // by STUN error code
 	bindings    atomic.Uint64
 	allocations atomic.Uint64
@@ -144,6 +168,9 @@ func sum(all []*counters) []Counter {
 	names := reasonNames()
 	for r := range reasonCount {
 		out = append(out, Counter{r.group(), names[r], total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })})
+	}
+	for o, name := range authOutcomeNames() {
+		out = append(out, Counter{"authentications", name, total(func(c *counters) *atomic.Uint64 { return &c.auth[o] })})
 	}
 	for _, code := range errorCodes() {
 		out = append(out, Counter{"error_responses", strconv.Itoa(code), total(func(c *counters) *atomic.Uint64 { return &c.errors[code] })})

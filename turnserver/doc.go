@@ -6,7 +6,8 @@
 //	worker.go                 tell ChannelData, Send, Binding and requests apart
 //	up.go                     ChannelData and Send indications: look the flow up, send to the peer
 //	binding.go                Binding requests, answered from the worker
-//	request.go                everything else: decode, authenticate (auth.go), then by method:
+//	request.go                everything else: decode, authenticate (auth.go; integrity.go, nonce.go,
+//	                          passwordalgorithms.go), then by method:
 //	                          allocate.go, permission.go (CreatePermission, ChannelBind)
 //	batch_linux.go            write what the batch brought
 //

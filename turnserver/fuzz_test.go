@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -23,6 +24,7 @@ type fuzzServer struct {
 	far    *net.UDPConn // the server's
 	key    stun.MessageIntegrity
 	auth   []stun.Setter
+	modern []stun.Setter // the same credential by RFC 8489
 	buf    *buffer
 	in     []byte
 }
@@ -48,6 +50,9 @@ func newFuzzServer(t testing.TB) *fuzzServer {
 	f.auth = []stun.Setter{
 		stun.NewUsername(cred.Username), stun.NewRealm(testRealm), stun.NewNonce(string(f.worker.nonce(&f.client))), f.key,
 	}
+	sum := sha256.Sum256([]byte(cred.Username + ":" + testRealm + ":" + cred.Password))
+	f.modern = append(slices.Clone(f.auth[:3]), attribute{stun.AttrPasswordAlgorithm, []byte(algorithmSHA256)},
+		attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, integritySHA256(sum[:]))
 	return f
 }
 
@@ -102,8 +107,15 @@ func (f *fuzzServer) request(t testing.TB, method stun.Method, attrs ...stun.Set
 	}
 }
 
+// How a fuzzed packet is signed.
+const (
+	unsigned = iota
+	signedMD5
+	signedSHA256
+)
+
 // sign makes a request of any bytes that has a good credential.
-func (f *fuzzServer) sign(packet []byte) []byte {
+func (f *fuzzServer) sign(packet []byte, how uint8) []byte {
 	if len(packet) < stunHeaderSize || isChannelData(packet[0]) || len(packet) > 60000 {
 		return packet
 	}
@@ -115,7 +127,11 @@ func (f *fuzzServer) sign(packet []byte) []byte {
 	if m.Decode() != nil {
 		return packet
 	}
-	for _, a := range f.auth {
+	attrs := f.auth
+	if how == signedSHA256 {
+		attrs = f.modern
+	}
+	for _, a := range attrs {
 		if a.AddTo(m) != nil {
 			return packet
 		}
@@ -124,7 +140,7 @@ func (f *fuzzServer) sign(packet []byte) []byte {
 }
 
 // mostAmplified bounds how many bytes a byte of an unauthenticated request may draw. A bare Allocate, of 20 bytes, is the worst.
-const mostAmplified = 5
+const mostAmplified = 6
 
 func FuzzHandleUDP(f *testing.F) {
 	server := newFuzzServer(f)
@@ -132,8 +148,9 @@ func FuzzHandleUDP(f *testing.F) {
 	data := attribute{stun.AttrData, []byte("data")}
 	seed := func(method stun.Method, class stun.MessageClass, attrs ...stun.Setter) {
 		m := buildMessage(f, stun.NewType(method, class), attrs...).Raw
-		f.Add(m, false)
-		f.Add(m, true)
+		for how := range uint8(signedSHA256 + 1) {
+			f.Add(m, how)
+		}
 	}
 	seed(stun.MethodBinding, stun.ClassRequest, stun.NewSoftware("x"), stun.Fingerprint)
 	seed(stun.MethodBinding, stun.ClassRequest, stun.NewUsername("x"), attribute{0x7ff0, nil})
@@ -150,19 +167,22 @@ func FuzzHandleUDP(f *testing.F) {
 	seed(stun.MethodSend, stun.ClassIndication, data, self, stun.Fingerprint)
 	seed(stun.MethodData, stun.ClassIndication, self, data)
 	seed(stun.MethodAllocate, stun.ClassRequest, append([]stun.Setter{transport(transportUDP)}, server.auth...)...)
-	f.Add(channelMessage(minChannel, []byte("data"), false), false)
-	f.Add(channelMessage(minChannel, nil, true), false)
-	f.Add(channelMessage(maxChannel, []byte("unbound"), true), false)
-	f.Add([]byte{}, false)
-	f.Add([]byte{0x40, 0, 0xFF, 0xFF}, false)
+	seed(stun.MethodAllocate, stun.ClassRequest, append([]stun.Setter{transport(transportUDP)}, server.modern...)...)
+	seed(stun.MethodRefresh, stun.ClassRequest, append([]stun.Setter{userhashOf("x"), attribute{stun.AttrPasswordAlgorithm, nil}}, server.modern[1:]...)...)
+	f.Add(channelMessage(minChannel, []byte("data"), false), uint8(unsigned))
+	f.Add(channelMessage(minChannel, nil, true), uint8(unsigned))
+	f.Add(channelMessage(maxChannel, []byte("unbound"), true), uint8(unsigned))
+	f.Add([]byte{}, uint8(unsigned))
+	f.Add([]byte{0x40, 0, 0xFF, 0xFF}, uint8(unsigned))
 
-	f.Fuzz(func(t *testing.T, packet []byte, signed bool) {
+	f.Fuzz(func(t *testing.T, packet []byte, how uint8) {
 		if len(packet) > largestPayload {
 			t.Skip()
 		}
 		server.allocated(t)
+		signed := how != unsigned
 		if signed {
-			packet = server.sign(packet)
+			packet = server.sign(packet, how)
 		}
 		isRequest := len(packet) >= 2 && packet[0]&0xC0 == 0 && binary.BigEndian.Uint16(packet)&typeClassMask == 0
 		total := 0
@@ -202,6 +222,9 @@ func checkAnswer(t *testing.T, packet, answer []byte, isRequest bool) {
 		t.Fatalf("the answer has another transaction: %v", m)
 	default:
 		codeOf(t, m)
+		if m.Contains(stun.AttrMessageIntegrity) && m.Contains(stun.AttrMessageIntegritySHA256) {
+			t.Fatalf("the answer is signed twice: %v", m)
+		}
 		if m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(m) != nil {
 			t.Fatalf("the answer's FINGERPRINT is wrong: %v", m)
 		}

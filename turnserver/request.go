@@ -12,18 +12,22 @@ import (
 type request struct {
 	w           *worker
 	c           *client
-	m           *stun.Message // without the attributes after MESSAGE-INTEGRITY
+	m           *stun.Message // only with the attributes that its integrity covers, if it has one
 	fingerprint bool          // the answer carries FINGERPRINT because the request did (RFC 8489 §7.3)
-	signed      bool          // the answer carries MESSAGE-INTEGRITY with key
-	key         [16]byte
+	integrity   integrity
+	algorithm   passwordAlgorithm
+	signed      bool // the answer is signed with one of keys
+	keys        auth.Keys
 	grant       auth.Grant
-	alloc       *allocation // on the five-tuple, or nil
+	alloc       *allocation    // on the five-tuple, or nil
+	code        stun.ErrorCode // of the answer; 0: success
 }
 
 // known reports whether this server understands a comprehension-required attribute.
 func known(t stun.AttrType) bool {
 	switch t {
-	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrRealm, stun.AttrNonce,
+	case stun.AttrUsername, stun.AttrUserhash, stun.AttrRealm, stun.AttrNonce, stun.AttrPasswordAlgorithm,
+		stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
 		stun.AttrChannelNumber, stun.AttrLifetime, stun.AttrXORPeerAddress, stun.AttrData,
 		stun.AttrRequestedAddressFamily, stun.AttrRequestedTransport, stun.AttrXORMappedAddress, stun.AttrXORRelayedAddress:
 		return true
@@ -47,7 +51,7 @@ func (w *worker) request(c *client, pkt []byte) {
 		}
 		r.fingerprint = true
 	}
-	r.cutAfterIntegrity()
+	r.integrity = cutAtIntegrity(r.m)
 	r.alloc = w.shard.find(c.tuple)
 
 	switch r.m.Type.Method {
@@ -79,7 +83,7 @@ func (r *request) withAllocation(do func()) func() {
 		switch {
 		case r.alloc == nil:
 			r.fail(stun.CodeAllocMismatch)
-		case r.alloc.grant.Username != r.grant.Username || r.alloc.key != r.key:
+		case !r.isOwner(r.alloc):
 			r.fail(stun.CodeWrongCredentials)
 		default:
 			do()
@@ -132,11 +136,12 @@ func (r *request) challenge(code stun.ErrorCode) {
 	r.addError(code)
 	r.w.res.Add(stun.AttrRealm, []byte(r.w.srv.cfg.Realm))
 	r.w.res.Add(stun.AttrNonce, r.w.nonce(r.c))
+	r.w.res.Add(stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms))
 	r.send()
 }
 
 func (r *request) addError(code stun.ErrorCode) {
-	r.w.counters.errors[code].Add(1)
+	r.code = code
 	// Every code that is used here has a reason phrase in pion/stun, so this cannot fail; a test holds it.
 	_ = code.AddTo(&r.w.res)
 }
@@ -159,10 +164,13 @@ func (r *request) addUint32(t stun.AttrType, v uint32) {
 func (r *request) send() {
 	res := &r.w.res
 	if r.signed {
-		_ = stun.MessageIntegrity(r.key[:]).AddTo(res) // fails only after a FINGERPRINT, which comes next
+		addIntegrity(res, r.algorithm.integrityType(), r.algorithm.key(&r.keys))
 	}
 	if r.fingerprint {
 		_ = stun.Fingerprint.AddTo(res)
+	}
+	if r.code != 0 {
+		r.w.counters.errors[r.code].Add(1)
 	}
 	r.c.send(r.w, res.Raw, control)
 	r.w.flush() // res is used again

@@ -23,11 +23,12 @@ const (
 	typeClassIndication = 0x0010
 
 	// pion/stun names REQUESTED-ADDRESS-FAMILY by RFC 6156; RFC 8656 adds nothing else that is needed here.
-	attrMessageIntegrity = uint16(stun.AttrMessageIntegrity)
-	attrXORMappedAddress = uint16(stun.AttrXORMappedAddress)
-	attrXORPeerAddress   = uint16(stun.AttrXORPeerAddress)
-	attrData             = uint16(stun.AttrData)
-	attrFingerprint      = uint16(stun.AttrFingerprint)
+	attrMessageIntegrity       = uint16(stun.AttrMessageIntegrity)
+	attrMessageIntegritySHA256 = uint16(stun.AttrMessageIntegritySHA256)
+	attrXORMappedAddress       = uint16(stun.AttrXORMappedAddress)
+	attrXORPeerAddress         = uint16(stun.AttrXORPeerAddress)
+	attrData                   = uint16(stun.AttrData)
+	attrFingerprint            = uint16(stun.AttrFingerprint)
 )
 
 // ChannelData's wire format (RFC 8656 §12.4).

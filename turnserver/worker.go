@@ -20,6 +20,7 @@ type worker struct {
 	answer     [128]byte // to a Binding request
 	req, res   stun.Message
 	candidates []auth.Candidate
+	name       []byte // of whoever a USERHASH stands for
 	ips        [][16]byte
 	unknown    stun.UnknownAttributes
 	nonceMAC   hash.Hash

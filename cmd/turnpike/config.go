@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/secure/precis"
+
 	"turnpike/auth"
 	"turnpike/turnserver"
 )
@@ -196,6 +198,10 @@ func parseRealm(s string) (string, error) {
 	// RFC 8489 §14.9: fewer than 128 characters, at most 763 bytes.
 	if s == "" || len(s) > 127 || strings.ContainsAny(s, "\"\\\r\n") {
 		return "", fmt.Errorf("%q is not a realm; use 1 to 127 characters without quotes, like %q", s, "turnpike")
+	}
+	// Newer clients make their keys of the prepared form, older ones of what they are sent: it has to be the same.
+	if prepared, err := precis.OpaqueString.String(s); err != nil || prepared != s {
+		return "", fmt.Errorf("%q is not a realm as clients prepare it (RFC 8265); use plain letters, like %q", s, "turnpike")
 	}
 	return s, nil
 }

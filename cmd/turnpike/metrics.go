@@ -104,6 +104,8 @@ func reasonLabel(name string) string {
 		return "type"
 	case "error_responses", "errors":
 		return "code"
+	case "authentications":
+		return "outcome"
 	}
 	return "reason"
 }

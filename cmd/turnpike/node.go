@@ -54,6 +54,7 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		}
 	}
 	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
+	n.creds.RememberUsernames(maxUsernames, cfg.Auth.CredentialTTL)
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
 	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins}
 	origins := cfg.HTTP.AllowedOrigins
@@ -114,6 +115,9 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 	n.metrics = newMetricsServer(cfg, n.turn, n.signal, log)
 	return n, nil
 }
+
+// maxUsernames bounds what is kept so that clients need not say their TURN usernames: about 12 MB.
+const maxUsernames = 1 << 16
 
 // sessionICE gives signaling what a session's welcome and renewals carry.
 func (n *node) sessionICE(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time) {

@@ -1,0 +1,173 @@
+package turnserver
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
+)
+
+func TestStaleNonce(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s, clock := startClocked(t, nil)
+		c := dialREST(t, s, network, "alice")
+		c.allocate()
+		clock.advance(nonceLifetime - 2*time.Second)
+		c.wantCode(c.roundTrip(c.build(stun.MethodRefresh, lifetime(3600))), 0)
+
+		clock.advance(4 * time.Second)
+		stale := c.wantCode(c.roundTrip(c.build(stun.MethodRefresh)), 438)
+		old := c.nonce
+		c.learn(stale)
+		if c.nonce == old {
+			t.Error("the stale nonce was handed out again")
+		}
+		c.wantCode(c.roundTrip(c.build(stun.MethodRefresh)), 0)
+	})
+}
+
+// TestForeignNonce: a nonce is good only at the address that it was made for, and only if it was made here.
+func TestForeignNonce(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s := startServer(t, nil)
+		c, other := dialREST(t, s, network, "alice").challenged(), dialREST(t, s, network, "alice").challenged()
+		good := c.nonce
+		for name, nonce := range map[string]string{
+			"another client's": other.nonce,
+			"one character":    "x",
+			"cut":              good[:len(good)-1],
+			"longer":           good + "A",
+			"changed prefix":   flip(good, 0),
+			"changed features": flip(good, len(cookiePrefix)),
+			"other features":   good[:len(cookiePrefix)] + "wAAA" + good[cookieSize:],
+			"no features":      good[:len(cookiePrefix)] + "AAAA" + good[cookieSize:],
+			"no cookie":        good[cookieSize:],
+			"changed time":     flip(good, cookieSize+5),
+			"changed MAC":      flip(good, len(good)-2),
+			"changed last bit": good[:len(good)-1] + string(good[len(good)-1]+1),
+			"no base64":        good[:len(good)-2] + "\r\n",
+		} {
+			c.nonce = nonce
+			c.wantCode(c.roundTrip(c.build(stun.MethodAllocate, transport(transportUDP))), 438)
+			if s.Allocations() != 0 {
+				t.Fatalf("%s: an allocation was made", name)
+			}
+		}
+		c.nonce = good
+		c.wantCode(c.roundTrip(c.build(stun.MethodAllocate, transport(transportUDP))), 0)
+	})
+}
+
+// flip changes a letter of base64.
+func flip(s string, i int) string {
+	b := []byte(s)
+	b[i] = "AB"[min(1, strings.IndexByte("A", b[i])+1)]
+	return string(b)
+}
+
+// TestNonceFromTheFuture: a node whose clock is ahead is trusted a little.
+func TestNonceFromTheFuture(t *testing.T) {
+	s, clock := startClocked(t, nil)
+	c := dialREST(t, s, "udp", "alice")
+	for ahead, want := range map[time.Duration]int{30 * time.Second: 0, 2 * time.Minute: 438} {
+		clock.advance(ahead)
+		c.challenged()
+		clock.advance(-ahead)
+		c.wantCode(c.roundTrip(c.build(stun.MethodAllocate, transport(transportUDP))), want)
+		if want == 0 {
+			c.accept(stun.MethodRefresh, lifetime(0))
+		}
+		c.nonce, c.key = "", nil
+	}
+}
+
+// TestNonceComesLast: whether a credential is good is said before whether the nonce is too old (RFC 8489 §9.2.4), but not to
+// those who come with a nonce that was never theirs.
+func TestNonceComesLast(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		s, clock := startClocked(t, nil)
+		good := mintREST(t, "alice", time.Hour)
+		right, wrong := dialAs(t, s, network, good).challenged(), dialAs(t, s, network, auth.Credential{Username: good.Username, Password: "x"}).challenged()
+		clock.advance(nonceLifetime + 2*time.Second)
+		right.wantCode(right.roundTrip(right.build(stun.MethodRefresh)), 438)
+		wrong.wantCode(wrong.roundTrip(wrong.build(stun.MethodRefresh)), 401)
+		if counterOf(t, s, "authentications", "refused") != 1 || counterOf(t, s, "authentications", "stale_nonce") != 1 {
+			t.Error("not counted as one refusal and one stale nonce")
+		}
+		right.nonce, wrong.nonce = wrong.nonce, right.nonce
+		right.wantCode(right.roundTrip(right.build(stun.MethodRefresh)), 438)
+		wrong.wantCode(wrong.roundTrip(wrong.build(stun.MethodRefresh)), 438)
+		if counterOf(t, s, "authentications", "refused") != 1 {
+			t.Error("a credential was looked at that came with another client's nonce")
+		}
+	})
+}
+
+// TestNonceForm: a nonce is qdtext of RFC 3261 with fewer than 128 characters (RFC 8489 §14.10), and a new one for each address.
+func TestNonceForm(t *testing.T) {
+	s := newServer(t, nil)
+	w, seen := newWorker(s, nil), make(map[string]bool)
+	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
+		for port := range uint16(100) {
+			nonce := string(w.nonce(&client{tuple: fiveTuple{client: endpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))}}))
+			if len(nonce) != 32 || len(nonce) >= 128 || seen[nonce] || !strings.HasPrefix(nonce, "obMatJos2gAAA") {
+				t.Fatalf("the nonce of %s, port %d is %q", ip, port, nonce)
+			}
+			for _, c := range []byte(nonce) {
+				if c <= ' ' || c >= 0x7F || c == '"' || c == '\\' {
+					t.Fatalf("%q has a character that a nonce may not have", nonce)
+				}
+			}
+			seen[nonce] = true
+		}
+	}
+}
+
+// TestChallengesAreShort holds what a challenge carries to what it must: it goes to whoever claims to have asked.
+func TestChallengesAreShort(t *testing.T) {
+	s := startServer(t, func(cfg *Config) {
+		cfg.Realm = "turnpike"
+		cfg.Credentials = auth.NewCredentials("turnpike", auth.NewSecret([]byte("signaling")), nil, time.Now)
+	})
+	c := dial(t, s, "udp")
+	const header, code, realm, nonce, algorithms = 20, 20, 12, 36, 12
+	if got := len(c.wantCode(c.roundTrip(c.build(stun.MethodAllocate)), 401).Raw); got != header+code+realm+nonce+algorithms {
+		t.Errorf("a challenge is of %d bytes, want %d", got, header+code+realm+nonce+algorithms)
+	}
+}
+
+// FuzzNonce: of all that a client may come with, only what was made for it holds.
+func FuzzNonce(f *testing.F) {
+	s := newServer(f, nil)
+	fixed := time.Now()
+	s.wallTime = func() time.Time { return fixed }
+	w, c := newWorker(s, nil), &client{tuple: fiveTuple{client: endpoint{port: 5}}}
+	valid, stale := w.nonce(c), w.nonceAt(uint32(fixed.Add(-nonceLifetime-2*time.Second).Unix()), featurePasswordAlgorithms, c)
+	for _, seed := range [][]byte{nil, valid, stale, valid[:31], valid[cookieSize:], append(bytes.Clone(valid), 'A'), []byte(cookiePrefix + "\r\n\r\n"), make([]byte, 32)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, nonce []byte) {
+		before := bytes.Clone(nonce)
+		want := nonceForeign
+		if bytes.Equal(nonce, valid) {
+			want = nonceValid
+		} else if bytes.Equal(nonce, stale) {
+			want = nonceStale
+		}
+		if got := w.judgeNonce(nonce, c); got != want {
+			t.Errorf("%q is judged %d, want %d", nonce, got, want)
+		}
+		features := cookieFeatures(nonce)
+		if features>>24 != 0 || features != 0 && string(appendCookie(nil, features)) != string(nonce[:cookieSize]) {
+			t.Errorf("%q tells of %#x", nonce, features)
+		}
+		if !bytes.Equal(nonce, before) {
+			t.Error("the nonce was changed")
+		}
+	})
+}
