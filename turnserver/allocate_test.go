@@ -267,7 +267,7 @@ func TestQuotas(t *testing.T) {
 	onBoth(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) {
 			cfg.Scope = newScope()
-			cfg.Limits = Limits{AllocationsPerSession: 2, AllocationsPerUser: 1, Allocations: 4}
+			cfg.Limits.AllocationsPerSession, cfg.Limits.AllocationsPerUser, cfg.Limits.Allocations = 2, 1, 4
 		})
 		dialSession(t, s, network, "S1").expectAllocate(0)
 		second := dialSession(t, s, network, "S1").expectAllocate(0)

@@ -39,6 +39,10 @@ func attacks() []attack {
 		{"a nonce for ever", "coturn #151", TestStaleNonce},
 		{"nonces and ports that can be guessed", "CVE-2025-69217", nothingIsGuessed},
 		{"telling which users exist", "RFC 8489 §16.1.2", TestRefusalsLookAlike},
+		{"telling it by the time that a refusal takes", "", TestRefusalsCostTheSame},
+		{"guessing passwords, or having another source locked out", "", TestFailedCredentials},
+		{"the other algorithm's key, or another's USERHASH", "RFC 8489 §14.4", TestUserhashOfAnother},
+		{"a challenge from which somebody has taken the better algorithm", "RFC 8489 §16.1.3", TestBidDown},
 
 		// Requests that are not what they seem.
 		{"attributes after MESSAGE-INTEGRITY", "RFC 8489 §14.5", TestAfterIntegrity},
@@ -53,6 +57,8 @@ func attacks() []attack {
 
 		// Taking more than one's share.
 		{"a flood of requests from forged sources: memory stays flat", "coturn #1999", forgedSources},
+		{"a flood that uses up what other sources may ask", "", TestForgedSources},
+		{"a victim's address as the sender, to have it flooded with answers", "coturn #1588", TestAnswersToAnybody},
 		{"connections that say nothing, or a byte at a time", "slowloris", TestStreamWithoutAllocation},
 		{"more connections than there may be", "", TestStreamLimit},
 		{"a client that never reads while its peer floods", "tailscale's TestSendFreeze", TestClientThatNeverReads},

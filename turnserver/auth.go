@@ -11,7 +11,8 @@ import (
 // authenticate checks the long-term credential of a request, in the order of RFC 8489 §9.2.4, and answers it if it is not good.
 //
 // In one thing it is stricter: a nonce that was never this client's is refused before the credential is looked at. Who sends
-// such a nonce has not shown that the address is its own, and may not have us compute.
+// such a nonce has not shown that the address is its own, and must neither have us compute nor have failures counted against
+// that address, nor guess at passwords without having them counted.
 func (r *request) authenticate() bool {
 	if r.integrity.at == 0 {
 		r.count(authChallenged)
@@ -40,8 +41,13 @@ func (r *request) authenticate() bool {
 		return false
 	}
 	switch verdict := r.verify(realm.Value); {
+	case verdict == authLimited:
+		r.count(verdict)
+		r.w.counters.drop(dropLoginLimit)
+		return false
 	case verdict == authRefused:
 		r.count(verdict)
+		r.w.srv.failures.take(r.c.tuple.client, r.w.now())
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	case state == nonceStale:
@@ -62,6 +68,9 @@ func (r *request) verify(realm []byte) authOutcome {
 	if a := r.alloc; ourRealm && a != nil && a.grant.Username == string(username) && r.signedWith(&a.keys) {
 		r.keys, r.grant = a.keys, a.grant
 		return authAccepted
+	}
+	if w.srv.failures.usedUp(r.c.tuple.client, w.now()) {
+		return authLimited // before anything is computed
 	}
 	candidates, known := w.candidatesFor(username)
 	verdict := authRefused

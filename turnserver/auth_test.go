@@ -313,3 +313,25 @@ func TestLongRequest(t *testing.T) {
 		t.Errorf("the first answer is of type %#x, want only the Binding to be answered", got)
 	}
 }
+
+// TestRefusalsCostTheSame: as many keys are tried for a username that is nobody's as for one of ours with a wrong password.
+func TestRefusalsCostTheSame(t *testing.T) {
+	for _, shared := range [][]auth.Secret{nil, {auth.NewSecret([]byte("first")), auth.NewSecret([]byte("second"))}} {
+		s := newServer(t, func(cfg *Config) {
+			cfg.Credentials = auth.NewCredentials(testRealm, auth.NewSecret([]byte("signaling")), shared, time.Now)
+		})
+		w := newWorker(s, nil)
+		ours, known := w.candidatesFor([]byte(testCredentials().MintSession("S1", "alice", time.Hour).Username))
+		if !known || len(ours) != 1+len(shared) {
+			t.Fatalf("%d keys for a session's username", len(ours))
+		}
+		for _, name := range []string{"", "nobody", ":", "1e9:alice", strings.Repeat("x", 600), "\xff"} {
+			if keys, known := w.candidatesFor([]byte(name)); known || len(keys) != 1+len(shared) {
+				t.Errorf("%q: known %v, and %d keys", name, known, len(keys))
+			}
+		}
+		if keys, _ := w.candidatesFor([]byte(mintREST(t, "alice", time.Hour).Username)); len(keys) == 0 {
+			t.Error("no key is tried for an app's username")
+		}
+	}
+}

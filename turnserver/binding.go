@@ -48,6 +48,9 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 	if fingerprint {
 		total += fingerprintSize
 	}
+	if !w.mayAnswer(c, total, len(pkt)) {
+		return
+	}
 	out := w.answer[:]
 	binary.BigEndian.PutUint16(out, typeBindingSuccess)
 	binary.BigEndian.PutUint32(out[4:], magicCookie)

@@ -77,6 +77,10 @@ type Limits struct {
 	BandwidthPerAllocation int64
 	BandwidthPerUser       int64 // a session is a user here
 	Bandwidth              int64 // of the whole node
+
+	// Both are for an IPv4 address or an IPv6 /64.
+	UnauthenticatedAnswersPerSecond int // over UDP, four times as many at once; default 100. Beyond, no answer is longer than its request
+	FailedCredentialsPerMinute      int // as many at once; default 60. Beyond, log-ins are not looked at
 }
 
 func (l Limits) withDefaults() Limits {
@@ -88,6 +92,8 @@ func (l Limits) withDefaults() Limits {
 	l.ChannelsPerAllocation = cmp.Or(l.ChannelsPerAllocation, 128)
 	l.Streams = cmp.Or(l.Streams, 16384)
 	l.AllocationMaxAge = cmp.Or(l.AllocationMaxAge, 24*time.Hour)
+	l.UnauthenticatedAnswersPerSecond = cmp.Or(l.UnauthenticatedAnswersPerSecond, 100)
+	l.FailedCredentialsPerMinute = cmp.Or(l.FailedCredentialsPerMinute, 60)
 	return l
 }
 

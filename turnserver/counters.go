@@ -21,6 +21,8 @@ const (
 	dropHopLimit                     // its hop limit ends here
 	dropBandwidth                    // over a limit of bandwidth
 	dropListener                     // reading from a listener failed
+	dropAnswerLimit                  // a request whose answer could serve to flood its apparent sender
+	dropLoginLimit                   // a request from where log-ins have failed too often
 	denyUnspecified                  // peer policy, by the range that the address is in
 	denyLoopback                     //
 	denyLinkLocal                    //
@@ -52,6 +54,8 @@ func reasonNames() [reasonCount]string {
 		dropHopLimit:       "hop_limit",
 		dropBandwidth:      "bandwidth",
 		dropListener:       "listener_read_failed",
+		dropAnswerLimit:    "unauthenticated_answers",
+		dropLoginLimit:     "failed_credentials",
 		denyUnspecified:    "unspecified",
 		denyLoopback:       "loopback",
 		denyLinkLocal:      "link_local",
@@ -88,6 +92,7 @@ const (
 	authMalformed              // lacked what a credential needs, or chose an algorithm that it was not offered
 	authRefused                // wrong password, unknown or expired username
 	authStaleNonce             // the nonce was too old, or another client's
+	authLimited                // not looked at, because too many from that source have failed
 	authOutcomeCount
 )
 
@@ -99,6 +104,7 @@ func authOutcomeNames() [authOutcomeCount]string {
 		authMalformed:  "malformed",
 		authRefused:    "refused",
 		authStaleNonce: "stale_nonce",
+		authLimited:    "limited",
 	}
 }
 

@@ -17,6 +17,8 @@
 //	down.go                   look the flow up, add a ChannelData or Data header in front, send to the client
 //	batch_linux.go            write what the batch brought
 //
+// What is answered to those who have not authenticated themselves, and who fails to, is limited by source (sourcelimit.go).
+//
 // A peer that is itself a relayed address of this node is reached in memory: up.go hands the packet to
 // the other allocation's half of down.go.
 //

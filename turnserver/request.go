@@ -160,7 +160,7 @@ func (r *request) addUint32(t stun.AttrType, v uint32) {
 	r.w.res.Add(t, value[:])
 }
 
-// send completes the answer and sends it.
+// send completes the answer and sends it, if the client may have one.
 func (r *request) send() {
 	res := &r.w.res
 	if r.signed {
@@ -168,6 +168,9 @@ func (r *request) send() {
 	}
 	if r.fingerprint {
 		_ = stun.Fingerprint.AddTo(res)
+	}
+	if !r.signed && !r.w.mayAnswer(r.c, len(res.Raw), len(r.m.Raw)) {
+		return
 	}
 	if r.code != 0 {
 		r.w.counters.errors[r.code].Add(1)

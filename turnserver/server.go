@@ -26,6 +26,8 @@ type Server struct {
 	wallTime func() time.Time // tests set another
 	epoch    time.Time
 
+	answers   *sourceLimit // to those who have not authenticated themselves, over UDP
+	failures  *sourceLimit // to authenticate
 	counters  counters
 	quota     quota
 	bandwidth bandwidth
@@ -72,6 +74,8 @@ func New(cfg Config) (*Server, error) {
 		streams:  make(map[*stream]struct{}),
 	}
 	s.bandwidth = newBandwidth(&s.cfg.Limits)
+	s.answers = newSourceLimit(cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
+	s.failures = newSourceLimit(cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
 	s.workers = newWorkerPool(s)
 	for _, r := range cfg.Relay {
 		s.relays = append(s.relays, newRelayAddress(r, cfg.MinPort, cfg.MaxPort))

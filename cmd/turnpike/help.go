@@ -108,7 +108,8 @@ usage: turnpike bench turn:HOST:PORT (--secret SECRET | --user NAME --password P
 The server may be any: turnpike, coturn or another, over UDP. Each call makes a real allocation with a channel, and
 sends what calls send: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a
 second. Client and peer of a call are sockets of this process, so the server must be able to reach this machine, and be allowed
-to relay to it; with --relayed it need not, because two clients talk by an allocation each.
+to relay to it; with --relayed it need not, because two clients talk by an allocation each. A turnpike lets one address make a hundred
+allocations a second; for more, raise its limits.unauthenticated_answers_per_second.
 
 Latency is one way through the server, from handing a frame to the kernel until the kernel's time stamp of its arrival. Both
 are of this machine's one clock. A load that this machine cannot make is told apart from one that the server cannot carry.

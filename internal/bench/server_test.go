@@ -70,7 +70,8 @@ func (l lab) start(t *testing.T, m maker) process {
 	cmd := l.Middle.Command(ctx, "taskset", append([]string{"-c", strconv.Itoa(l.core)}, m.command(l, dir)...)...)
 	cmd.Dir = dir
 	// All of the load comes from one address.
-	cmd.Env = append(cmd.Environ(), "TURNPIKE_TURN_SHARED_SECRETS="+secret, "TURNPIKE_LIMITS_ALLOCATIONS_PER_ADDRESS=100000")
+	cmd.Env = append(cmd.Environ(), "TURNPIKE_TURN_SHARED_SECRETS="+secret, "TURNPIKE_LIMITS_ALLOCATIONS_PER_ADDRESS=100000",
+		"TURNPIKE_LIMITS_UNAUTHENTICATED_ANSWERS_PER_SECOND=1000000")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		cancel()

@@ -1,0 +1,284 @@
+package turnserver
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/auth"
+)
+
+// frozen is a time that only the test moves.
+type frozen struct{ at atomic.Int64 }
+
+func (f *frozen) now() time.Time          { return time.Unix(0, f.at.Load()) }
+func (f *frozen) advance(d time.Duration) { f.at.Add(int64(d)) }
+
+// startFrozen runs a server whose time stands still.
+func startFrozen(t testing.TB, change func(*Config)) (*Server, *frozen) {
+	t.Helper()
+	s, clock := newServer(t, change), new(frozen)
+	clock.at.Store(time.Now().UnixNano())
+	s.wallTime = clock.now
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s, clock
+}
+
+// dialFrom connects a client that has an address of its own.
+func dialFrom(t testing.TB, s *Server, network, ip string) *testClient {
+	t.Helper()
+	var dialer net.Dialer
+	if dialer.LocalAddr = net.Addr(&net.UDPAddr{IP: net.ParseIP(ip)}); network == "tcp" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(ip)}
+	}
+	conn, err := dialer.Dial(network, listenerAddr(t, s, network).String())
+	if err != nil {
+		t.Skip("this host lacks a loopback address: ", err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return clientOn(t, conn)
+}
+
+func endpointAt(ip string, port uint16) endpoint {
+	return endpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))
+}
+
+// takes counts how many of n tokens a source is given.
+func takes(l *sourceLimit, e endpoint, now clock, n int) (given int) {
+	for range n {
+		e.port++ // which says nothing of a source
+		if l.take(e, now) {
+			given++
+		}
+	}
+	return given
+}
+
+func TestSourceLimit(t *testing.T) {
+	l := newSourceLimit(10, time.Second, 4)
+	v4, v6 := endpointAt("192.0.2.1", 1), endpointAt("2001:db8:1:2::1", 1)
+	for _, e := range []endpoint{v4, v6} {
+		for _, row := range []struct {
+			at   time.Duration
+			want int
+		}{{0, 40}, {0, 0}, {99 * time.Millisecond, 0}, {100 * time.Millisecond, 1}, {time.Second, 9}, {time.Hour, 40}, {time.Hour + 2*time.Second, 20}} {
+			if used := l.usedUp(e, clock(row.at)); used != (row.want == 0) {
+				t.Errorf("%v at %v: used up: %v", e.addr(), row.at, used)
+			}
+			if got := takes(l, e, clock(row.at), 1000); got != row.want {
+				t.Errorf("%v at %v: %d tokens, want %d", e.addr(), row.at, got, row.want)
+			}
+		}
+	}
+	now := clock(time.Hour + 2*time.Second)
+	for ip, want := range map[string]int{
+		"192.0.2.2": 40, "2001:db8:1:3::1": 40, // others
+		"2001:db8:1:2:ffff::1": 0, "2001:db8:1:2::": 0, // of the same /64
+		"::ffff:192.0.2.1": 0, // the same, as a socket of both families shows it
+	} {
+		if got := takes(l, endpointAt(ip, 1), now, 1000); got != want {
+			t.Errorf("%s: %d tokens, want %d", ip, got, want)
+		}
+	}
+	if got := takes(newSourceLimit(math.MaxInt, time.Second, 4), v4, 0, 100_000); got != 100_000 {
+		t.Errorf("%d tokens without a limit", got)
+	}
+}
+
+// TestSourceLimitTogether: goroutines that take at the same time get what one would.
+func TestSourceLimitTogether(t *testing.T) {
+	l := newSourceLimit(1000, time.Second, 1)
+	var given atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { given.Add(int64(takes(l, endpointAt("192.0.2.1", 1), 0, 1000))) })
+	}
+	all.Wait()
+	// Whoever stands between the two buckets while the last tokens go may have its own taken by another.
+	if got := given.Load(); got < 1000 || got >= 1008 {
+		t.Errorf("%d tokens, want 1000", got)
+	}
+}
+
+// TestForgedSources: a flood from more sources than could be remembered takes no memory, and nothing from others; sources that use up
+// their tokens take along hardly anybody.
+func TestForgedSources(t *testing.T) {
+	l := newSourceLimit(100, time.Second, 4)
+	random := rand.New(rand.NewPCG(1, 2))
+	anybody := func() (e endpoint) {
+		binary.BigEndian.PutUint64(e.ip[:], random.Uint64())
+		return e
+	}
+	if allocs := testing.AllocsPerRun(1000, func() {
+		for range 500 {
+			l.take(anybody(), 0)
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	for range 2000 {
+		takes(l, anybody(), 0, 400)
+	}
+	refused, among := 0, 10_000
+	for range among {
+		if !l.take(anybody(), 0) {
+			refused++
+		}
+	}
+	if refused > among/100 {
+		t.Errorf("of %d others %d are refused", among, refused)
+	}
+}
+
+// TestAnswersToAnybody: over UDP, what asks without a credential gets so many answers that are longer than its question, and then
+// only such as are not. A stream has shown that the address is its own.
+func TestAnswersToAnybody(t *testing.T) {
+	const perSecond, atOnce, asked = 10, 40, 100
+	request := func(method stun.Method, attrs ...stun.Setter) func(t testing.TB) *stun.Message {
+		return func(t testing.TB) *stun.Message {
+			return buildMessage(t, stun.NewType(method, stun.ClassRequest), attrs...)
+		}
+	}
+	long := request(stun.MethodBinding, stun.NewSoftware(strings.Repeat("x", 40)))
+	for name, question := range map[string]func(testing.TB) *stun.Message{
+		"Binding":                         request(stun.MethodBinding),
+		"Binding with a fingerprint":      request(stun.MethodBinding, stun.Fingerprint),
+		"Binding with unknown attributes": request(stun.MethodBinding, attribute{0x7ff0, nil}, attribute{0x7ff1, nil}),
+		"Allocate":                        request(stun.MethodAllocate, transport(transportUDP)),
+		"bad Refresh":                     request(stun.MethodRefresh, attribute{stun.AttrMessageIntegrity, nil}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, clock := startFrozen(t, func(cfg *Config) { cfg.Limits.UnauthenticatedAnswersPerSecond = perSecond })
+			answered := func(c *testClient) int {
+				t.Helper()
+				c.queued = nil
+				for range asked {
+					c.write(question(t).Raw)
+				}
+				c.wantCode(c.roundTrip(long(t)), 0)
+				return len(c.queued)
+			}
+			c := dialFrom(t, s, "udp", "127.0.0.5")
+			if got := answered(c); got != atOnce {
+				t.Fatalf("of %d questions %d were answered, want %d", asked, got, atOnce)
+			}
+			waitCounted(t, s, "packets_dropped", "unauthenticated_answers", asked-atOnce)
+			sent := counterOf(t, s, "error_responses", "401") + counterOf(t, s, "error_responses", "420") + counterOf(t, s, "error_responses", "400")
+			if sent != 0 && sent != atOnce {
+				t.Errorf("%d error responses are counted, want those that were sent", sent)
+			}
+			for range asked {
+				if m := long(t); len(c.wantCode(c.roundTrip(m), 0).Raw) > len(m.Raw) {
+					t.Fatal("it gets more bytes than it sends")
+				}
+			}
+			clock.advance(time.Second)
+			if got := answered(c); got != perSecond {
+				t.Errorf("a second later %d were answered, want %d", got, perSecond)
+			}
+			if got := answered(dialFrom(t, s, "udp", "127.0.0.6")); got != atOnce {
+				t.Errorf("of another source %d were answered, want %d", got, atOnce)
+			}
+			if got := answered(dialFrom(t, s, "tcp", "127.0.0.5")); got != asked {
+				t.Errorf("over TCP %d of %d were answered", got, asked)
+			}
+		})
+	}
+}
+
+// TestLimitedSourceRelays: a source that gets no more answers keeps what it has, and what proves who it is gets answers.
+func TestLimitedSourceRelays(t *testing.T) {
+	s, _ := startFrozen(t, func(cfg *Config) {
+		allowLoopback(cfg)
+		cfg.Limits.UnauthenticatedAnswersPerSecond = 1
+	})
+	c, peer := dialFrom(t, s, "udp", "127.0.0.5").as(mintREST(t, "alice", time.Hour)), newPeer(t)
+	relayed := c.allocate()
+	c.bind(minChannel, peer.addr)
+	for range 100 {
+		c.write(buildMessage(t, stun.BindingRequest).Raw)
+	}
+	for i := range 100 {
+		data := fmt.Appendf(nil, "packet %d", i)
+		c.sendChannel(minChannel, data)
+		peer.want(relayed, data)
+		c.indicate(peer.addr, data)
+		peer.want(relayed, data)
+		c.accept(stun.MethodRefresh)
+	}
+	c.nonce = strings.ToLower(c.nonce)
+	c.accept(stun.MethodRefresh) // after a 438
+	waitCounted(t, s, "packets_dropped", "unauthenticated_answers", 100-3)
+}
+
+// TestFailedCredentials: who fails to log in too often is not heard for a while, and only who comes from there and shows nothing
+// that was good before. What lives is not touched.
+func TestFailedCredentials(t *testing.T) {
+	onBoth(t, func(t *testing.T, network string) {
+		const perMinute = 6
+		s, clock := startFrozen(t, func(cfg *Config) { cfg.Limits.FailedCredentialsPerMinute = perMinute })
+		good := mintREST(t, "alice", time.Hour)
+		wrong := []auth.Credential{
+			{Username: good.Username, Password: "guess"},
+			{Username: "nobody", Password: good.Password},
+			mintREST(t, "alice", -time.Minute), // expired
+		}
+		owner := dialFrom(t, s, network, "127.0.0.5").as(good)
+		owner.allocate()
+		newcomer := dialFrom(t, s, network, "127.0.0.5").as(good).challenged()
+		guesser := dialFrom(t, s, network, "127.0.0.5")
+		guess := func(i int) *stun.Message {
+			t.Helper()
+			guesser.as(wrong[i%len(wrong)])
+			guesser.learn(guesser.wantCode(guesser.roundTrip(guesser.build(stun.MethodAllocate)), 401))
+			return guesser.build(stun.MethodAllocate, transport(transportUDP))
+		}
+		silent := func(c *testClient, m *stun.Message) {
+			t.Helper()
+			c.write(m.Raw)
+			c.wantSilence()
+		}
+
+		// What comes with another's nonce is not looked at: its source may be forged.
+		for range 2 * perMinute {
+			guess(0)
+			guesser.nonce = newcomer.nonce
+			guesser.wantCode(guesser.roundTrip(guesser.build(stun.MethodAllocate, transport(transportUDP))), 438)
+		}
+		for i := range perMinute {
+			guesser.wantCode(guesser.roundTrip(guess(i)), 401)
+		}
+		limited := uint64(0)
+		for i := range 5 {
+			silent(guesser, guess(i))
+			limited++
+		}
+		allocate := newcomer.build(stun.MethodAllocate, transport(transportUDP))
+		silent(newcomer, allocate)
+		limited++
+		owner.accept(stun.MethodRefresh)
+		dialFrom(t, s, network, "127.0.0.6").as(good).allocate()
+		waitCounted(t, s, "packets_dropped", "failed_credentials", limited)
+		waitCounted(t, s, "authentications", "limited", limited)
+		waitCounted(t, s, "authentications", "refused", perMinute)
+
+		clock.advance(time.Minute / perMinute)
+		guesser.wantCode(guesser.roundTrip(guess(0)), 401) // one more
+		silent(guesser, guess(0))
+		clock.advance(time.Minute / perMinute)
+		newcomer.wantCode(newcomer.roundTrip(allocate), 0) // which takes nothing away
+		guesser.wantCode(guesser.roundTrip(guess(0)), 401)
+	})
+}
