@@ -118,6 +118,7 @@ func (a *allocation) end() {
 	if !a.shard.remove(a) {
 		return
 	}
+	a.address.withdraw(a.local.port) // whoever relays to it from now on is told that nobody is there
 	a.sock.close(a)
 	a.shard.srv.quota.give(a.holder, &a.client)
 	if a.client.stream != nil {

@@ -33,15 +33,17 @@ func (noSocket) close(a *allocation)                  {}
 
 // flowRig is a shard without a network.
 type flowRig struct {
-	srv   *Server
-	shard *shard
+	srv     *Server
+	shard   *shard
+	address *relayAddress
 }
 
 func newFlowRig(t *testing.T, sink flowSink) *flowRig {
 	t.Helper()
 	srv := newServer(t, allowLoopback)
 	srv.sink = sink
-	return &flowRig{srv, newShard(srv)}
+	first := rigEndpoint(3, 0)
+	return &flowRig{srv, newShard(srv), newRelayAddress(RelayAddress{Local: first.addr()}, first.port, first.port+10)}
 }
 
 // allocation puts one on the i-th five-tuple.
@@ -49,7 +51,7 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 	a := &allocation{
 		shard: r.shard, sock: noSocket{}, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
 		client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
-		local:  rigEndpoint(3, i), expires: now.add(defaultLifetime),
+		local:  rigEndpoint(3, i), address: r.address, expires: now.add(defaultLifetime),
 	}
 	a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 	r.shard.insert(a)
@@ -161,7 +163,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			a = &allocation{
 				shard: r.shard, sock: noSocket{}, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
 				client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
-				local:  rigEndpoint(3, i), expires: clock(time.Hour), born: clock(generation),
+				local:  rigEndpoint(3, i), address: r.address, expires: clock(time.Hour), born: clock(generation),
 			}
 			a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 			r.shard.insert(a)

@@ -45,7 +45,10 @@ func (r *relayAddress) holder(port uint16) *allocation {
 	return a
 }
 
-func (r *relayAddress) publish(a *allocation)   { r.slots[a.local.port-r.minPort].Store(a) }
+func (r *relayAddress) publish(a *allocation) { r.slots[a.local.port-r.minPort].Store(a) }
+
+// withdraw ends the holding of a port whose socket is still to be closed.
+func (r *relayAddress) withdraw(port uint16)    { r.slots[port-r.minPort].Store(r.reserved) }
 func (r *relayAddress) release(port uint16)     { r.slots[port-r.minPort].Store(nil) }
 func (r *relayAddress) reserve(slot int) bool   { return r.slots[slot].CompareAndSwap(nil, r.reserved) }
 func (r *relayAddress) port(slot int) uint16    { return r.minPort + uint16(slot) }

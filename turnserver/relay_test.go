@@ -3,6 +3,7 @@ package turnserver
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -39,12 +40,18 @@ func (h *countingHandler) total() (n int) {
 	return n
 }
 
-// freePort returns a UDP port that nobody holds at an address, for now.
+// freePort returns a UDP port that nobody holds at an address, and that the system gives to nobody who does not ask for it.
 func freePort(t *testing.T, ip netip.Addr) uint16 {
 	t.Helper()
-	conn := listenAt(t, ip)
-	defer conn.Close()
-	return addrPortOf(conn.LocalAddr()).Port()
+	for port := uint16(21000); port < 22000; port++ {
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port)))
+		if err == nil {
+			_ = conn.Close()
+			return port
+		}
+	}
+	t.Fatal("a thousand ports are taken")
+	return 0
 }
 
 func TestPortsRunOut(t *testing.T) {
@@ -70,12 +77,16 @@ func TestPortsRunOut(t *testing.T) {
 		t.Errorf("logged %d times in two minutes: %v", got, handler.seen)
 	}
 	first.accept(stun.MethodRefresh, lifetime(0))
+	waitFor(t, "the port to be free", func() bool { return heldPorts(s) == 0 })
 	last := dialREST(t, s, "udp", "bob").expectAllocate(0)
 	last.accept(stun.MethodRefresh, lifetime(0))
 
 	// A port that another program holds is stepped over, and is no port of ours.
-	foreign := listenAt(t, loopback)
-	taken := addrPortOf(foreign.LocalAddr()).Port()
+	taken := freePort(t, loopback)
+	foreign, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, taken)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	s = startServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = taken, taken })
 	dialREST(t, s, "udp", "carol").expectAllocate(508)
 	if s.Allocations() != 0 {
