@@ -160,6 +160,15 @@ func (s *Server) relayAddressFor(want family) *relayAddress {
 	return nil
 }
 
+// loopFor returns the loop that is to read the relayed socket that a request asks for: the one that serves the client, or for
+// a client on a stream one of all; nil if there are none.
+func (s *Server) loopFor(r *request) *loop {
+	if r.w.loop != nil || len(s.relayLoops) == 0 {
+		return r.w.loop
+	}
+	return s.relayLoops[s.nextLoop.Add(1)%uint32(len(s.relayLoops))]
+}
+
 // newAllocation makes an allocation and starts reading its relayed socket, or says which error to answer with.
 func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.Duration) (*allocation, stun.ErrorCode) {
 	if s.draining.Load() {
@@ -175,8 +184,8 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 		return nil, stun.CodeInsufficientCapacity
 	}
 	bind := openRelayConn
-	if r.w.loop != nil {
-		bind = r.w.loop.openRelay
+	if l := s.loopFor(r); l != nil {
+		bind = l.openRelay
 	}
 	sock, local, err := address.open(bind)
 	if err != nil {

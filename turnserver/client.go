@@ -21,18 +21,14 @@ type clientSocket interface {
 // control is the size of what no peer sent.
 const control = -1
 
-// send passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks, and
-// counts what becomes of it.
+// send passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks.
+// b leaves when w's batch is flushed, if not before, and it is then counted what becomes of it.
 func (c *client) send(w *worker, b []byte, size int) {
 	if c.stream == nil {
 		c.sock.sendTo(w, c, b, size)
 		return
 	}
-	if !c.stream.send(b) {
-		w.counters.drop(dropSlowClient)
-		return
-	}
-	w.counters.sent(down, size)
+	w.streams.add(c.stream, b, size)
 }
 
 // largestPayload is the most that a UDP datagram over IPv4 carries.

@@ -9,13 +9,13 @@
 //	request.go                everything else: decode, authenticate (auth.go; integrity.go, nonce.go,
 //	                          passwordalgorithms.go), then by method:
 //	                          allocate.go, permission.go (CreatePermission, ChannelBind)
-//	batch_linux.go            write what the batch brought
+//	batch_linux.go, gather.go write what the batch brought, to a stream in one piece
 //
 // and a packet from a peer this way:
 //
 //	loop_linux.go             read a batch from an allocation's relayed socket
 //	down.go                   look the flow up, add a ChannelData or Data header in front, send to the client
-//	batch_linux.go            write what the batch brought
+//	batch_linux.go, gather.go write what the batch brought, to a stream in one piece
 //
 // What is answered to those who have not authenticated themselves, and who fails to, is limited by source (sourcelimit.go).
 //
@@ -23,9 +23,9 @@
 // the other allocation's half of down.go.
 //
 // On Linux a loop a CPU (loop_linux.go, batch_linux.go) serves the UDP clients whose packets the kernel gives it, with all of
-// their relayed sockets, and wastes neither goroutine nor buffer on what is idle. The portable path (socket.go, relay.go)
-// has a goroutine a socket instead; it serves other systems, and the relayed sockets of clients on streams. Both meet in
-// the same worker, and pass the same tests.
+// their relayed sockets, and its share of those of clients on streams. It wastes neither goroutine nor buffer on what is idle.
+// The portable path (socket.go, relay.go) has a goroutine a socket instead; it serves other systems. Both meet in the same
+// worker, and pass the same tests.
 //
 // A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests and the sweep
 // write them, the packet path reads them without a lock. Nothing here logs or allocates for a relayed packet; what is

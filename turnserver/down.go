@@ -57,6 +57,9 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 	case carryChannel:
 		start, end = wrapChannelData(channel, buf, start, end, a.client.stream != nil)
 	default:
+		if w.adjoining {
+			w.flush() // the header takes the place of packets before this one, which may be waiting still
+		}
 		start, end = wrapDataIndication(peer, buf, start, end)
 	}
 	if end-start > maxMessage {

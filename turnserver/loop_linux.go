@@ -39,7 +39,8 @@ type loop struct {
 	stopping atomic.Bool
 
 	mu      sync.Mutex
-	closing []*loopRelay // ended allocations, whose sockets run closes
+	joining []*loopRelay // of clients on streams, which run is to read
+	closing []*loopRelay // of ended allocations, which run is to close
 }
 
 // loopListener is a loop's socket of one listener.
@@ -55,10 +56,21 @@ type loopListener struct {
 
 // loopRelay is the relayed socket of an allocation that a loop reads.
 type loopRelay struct {
+	// Static after openRelay.
+	loop    *loop
+	fd      int
+	address *relayAddress
+	port    uint16
+
 	// Static after start.
-	loop  *loop
-	fd    int
-	alloc *allocation
+	alloc  *allocation
+	shared bool // with the goroutine of a client's stream, which sends from it
+
+	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while a
+	// stream's batch may still send from it.
+	mu     sync.Mutex
+	held   bool
+	closed bool
 }
 
 func (s *Server) newLoop() (*loop, error) {
@@ -135,7 +147,7 @@ func (l *loop) run() {
 		for _, fd := range unread {
 			l.serve(fd)
 		}
-		l.closeEnded()
+		l.comeAndGo()
 	}
 	if err != nil {
 		l.srv.log.Error("turn: a loop failed and no longer serves", "error", err)
@@ -143,7 +155,7 @@ func (l *loop) run() {
 	for _, a := range l.shard.owned(func(*allocation) bool { return true }) {
 		a.end()
 	}
-	l.closeEnded()
+	l.comeAndGo()
 }
 
 // A wait shorter than briefly says that packets follow each other closely. While they do, and never longer than briefTimeout, the
@@ -264,22 +276,62 @@ func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, err
 	if err != nil {
 		return nil, err
 	}
-	return &loopRelay{loop: l, fd: fd}, nil
+	return &loopRelay{loop: l, fd: fd, address: r, port: addr.Port()}, nil
 }
 
-// start is called by the loop itself, which serves the request that makes the allocation.
+// start is called by the loop itself, if it serves the request that makes the allocation, else by the client's stream.
 func (r *loopRelay) start(a *allocation) {
 	r.alloc = a
-	r.loop.relays[int32(r.fd)] = r
-	if err := r.loop.watch(r.fd); err != nil {
-		r.loop.srv.log.Error("turn: a relayed socket cannot be watched", "error", err)
-		a.end()
+	if a.shard == r.loop.shard {
+		r.loop.adopt(r)
+		return
+	}
+	r.shared = true
+	r.loop.mu.Lock()
+	r.loop.joining = append(r.loop.joining, r)
+	r.loop.mu.Unlock()
+	r.loop.poke()
+}
+
+// adopt begins to read a relayed socket.
+func (l *loop) adopt(r *loopRelay) {
+	l.relays[int32(r.fd)] = r
+	if err := l.watch(r.fd); err != nil {
+		l.srv.log.Error("turn: a relayed socket cannot be watched", "error", err)
+		r.alloc.end()
 	}
 }
 
-// sendTo implements relaySocket. Only the loop's own worker has its allocations.
+// sendTo implements relaySocket. w is the loop's own, or that of the client's stream.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
+	if r.shared && !r.hold(w) {
+		w.counters.drop(dropNoAllocation)
+		return
+	}
 	w.out.add(outgoing{fd: r.fd, to: to.addr, size: len(b), way: up, header: w.header}, b)
+}
+
+// hold keeps the socket open until w is flushed, or reports false if it is closed. A stream has one worker, and so one holder.
+func (r *loopRelay) hold(w *worker) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held || r.closed {
+		return r.held
+	}
+	r.held = true
+	w.held = append(w.held, r)
+	return true
+}
+
+// letGo implements heldRelay.
+func (r *loopRelay) letGo() {
+	r.mu.Lock()
+	r.held = false
+	closed := r.closed
+	r.mu.Unlock()
+	if closed {
+		r.free()
+	}
 }
 
 // close leaves the socket to the loop, which may be about to use it.
@@ -290,17 +342,39 @@ func (r *loopRelay) close(*allocation) {
 	r.loop.poke()
 }
 
-// closeEnded closes the sockets of ended allocations and frees their ports.
-func (l *loop) closeEnded() {
+// comeAndGo begins to read the sockets of streams' new allocations, and closes those of ended ones.
+func (l *loop) comeAndGo() {
 	l.mu.Lock()
-	ended := l.closing
-	l.closing = nil
+	joining, ended := l.joining, l.closing
+	l.joining, l.closing = nil, nil
 	l.mu.Unlock()
+	for _, r := range joining {
+		if !r.isClosed() { // its allocation may have ended before it joined
+			l.adopt(r)
+		}
+	}
 	for _, r := range ended {
 		delete(l.relays, int32(r.fd))
-		_ = unix.Close(r.fd) // which takes it out of epoll, too
-		r.alloc.address.release(r.alloc.local.port)
+		r.mu.Lock()
+		r.closed = true
+		held := r.held
+		r.mu.Unlock()
+		if !held { // else who holds it does this
+			r.free()
+		}
 	}
+}
+
+func (r *loopRelay) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+// free closes the socket, which takes it out of epoll, too, and gives its port back.
+func (r *loopRelay) free() {
+	_ = unix.Close(r.fd)
+	r.address.release(r.port)
 }
 
 // poke makes run look around.
@@ -317,6 +391,7 @@ func (l *loop) stop() {
 
 // closeSockets is called once run has returned and nobody sends any more.
 func (l *loop) closeSockets() {
+	l.comeAndGo() // what streams left behind after run
 	for _, s := range l.listeners {
 		_ = unix.Close(s.fd)
 	}

@@ -39,6 +39,9 @@ type Server struct {
 	readers sync.WaitGroup // one for each goroutine; startReader adds to it
 	done    chan struct{}  // closed by Close
 
+	relayLoops []*loop       // loops, static once Start has opened a listener
+	nextLoop   atomic.Uint32 // counts the relayed sockets that loops got in turn
+
 	mu      sync.Mutex
 	closed  bool
 	shards  []*shard
@@ -134,6 +137,7 @@ func (s *Server) makeLoops() error {
 		s.loops = append(s.loops, l)
 		s.shards = append(s.shards, l.shard)
 		s.mu.Unlock()
+		s.relayLoops = append(s.relayLoops, l)
 	}
 	return nil
 }

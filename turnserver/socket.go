@@ -153,6 +153,7 @@ func (u *udpSocket) read() {
 		}
 		w.client = u.address.client(u, from, to)
 		w.handle(&w.client, b.bytes[:], headroom, headroom+n)
+		w.flush()
 	}
 	_ = u.conn.Close()
 	u.srv.log.Error("turn: a UDP listener failed and is closed", "listener", u.address.bound)

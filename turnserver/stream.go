@@ -179,7 +179,9 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 	b := t.srv.buffers.get()
 	defer t.srv.buffers.put(b)
 	w := t.srv.workers.get(t.shard)
+	w.adjoining = true
 	defer t.srv.workers.put(w)
+	defer w.flush() // what came before the end of the stream, or a bad frame
 
 	limit := headroom + maxMessage
 	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])

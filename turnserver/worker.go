@@ -29,9 +29,14 @@ type worker struct {
 	peer   destination // of the Send indication in hand
 	header ipHeader    // of the datagram in hand
 
-	out   *sendBatch // what waits for flush
-	loop  *loop      // set where a loop serves; nil on streams and the portable path
-	clock clock      // of the batch in hand; loop's
+	// What waits for flush.
+	out     *sendBatch
+	streams streamBatch
+	held    []heldRelay // of clients on streams: their sockets stay open until what is in out has left
+
+	adjoining bool  // the packets in hand lie side by side in one buffer, as frames of a stream do
+	loop      *loop // set where a loop serves; nil on streams and the portable path
+	clock     clock // of the batch in hand; loop's
 }
 
 // now is the time that expiries are judged by: a batch is judged by one.
@@ -45,7 +50,16 @@ func (w *worker) now() clock {
 // flush sends what waits, before buffers are used again.
 func (w *worker) flush() {
 	w.out.flush()
+	w.streams.flush(w.counters)
+	for _, r := range w.held {
+		r.letGo()
+	}
+	clear(w.held)
+	w.held = w.held[:0]
 }
+
+// heldRelay is a relayed socket that another goroutine would close.
+type heldRelay interface{ letGo() }
 
 func newWorker(srv *Server, shard *shard) *worker {
 	return &worker{srv: srv, shard: shard, counters: &srv.counters, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
@@ -60,7 +74,7 @@ func newWorkerPool(srv *Server) *workerPool {
 
 func (p *workerPool) get(s *shard) *worker {
 	w := p.pool.Get().(*worker)
-	w.shard = s
+	w.shard, w.adjoining = s, false
 	return w
 }
 

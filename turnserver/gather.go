@@ -1,0 +1,66 @@
+package turnserver
+
+// streamBatch gathers what a batch of packets brings for clients on streams, so that each stream is written to once and not
+// once a packet. What is added stays where it is until flush.
+type streamBatch struct {
+	waiting []streamMessage
+	joined  []byte // what goes out in one write, if it is more than one message
+}
+
+// streamMessage is one STUN or ChannelData message for a client on a stream.
+type streamMessage struct {
+	to   *stream
+	data []byte
+	size int // of what a peer sent, or control
+}
+
+// maxJoined bounds one write, and so the memory that joining takes.
+const maxJoined = 64 << 10
+
+func (b *streamBatch) add(to *stream, data []byte, size int) {
+	b.waiting = append(b.waiting, streamMessage{to, data, size})
+}
+
+// flush writes all that waits, in order, and counts what becomes of it.
+func (b *streamBatch) flush(c *counters) {
+	for first := 0; first < len(b.waiting); {
+		end := b.runFrom(first)
+		b.send(b.waiting[first:end], c)
+		first = end
+	}
+	clear(b.waiting) // let go of the data
+	b.waiting = b.waiting[:0]
+}
+
+// runFrom returns the end of the run at first that goes to one stream in one write.
+func (b *streamBatch) runFrom(first int) int {
+	end, total := first+1, len(b.waiting[first].data)
+	for end < len(b.waiting) && b.waiting[end].to == b.waiting[first].to && total+len(b.waiting[end].data) <= maxJoined {
+		total += len(b.waiting[end].data)
+		end++
+	}
+	return end
+}
+
+// send writes the messages of one run. If the stream has no room for all of them, as many as there is room for go.
+func (b *streamBatch) send(run []streamMessage, c *counters) {
+	if len(run) > 1 {
+		b.joined = b.joined[:0]
+		for _, m := range run {
+			b.joined = append(b.joined, m.data...)
+		}
+		if run[0].to.send(b.joined) {
+			for _, m := range run {
+				c.sent(down, m.size)
+			}
+			return
+		}
+	}
+	for _, m := range run {
+		if m.to.send(m.data) {
+			c.sent(down, m.size)
+		} else {
+			c.drop(dropSlowClient)
+		}
+	}
+}
