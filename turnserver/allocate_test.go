@@ -383,9 +383,10 @@ func TestEndSessionAndUser(t *testing.T) {
 		s.EndUser("alice")
 		alice.refuse(437, stun.MethodRefresh)
 		bob.accept(stun.MethodRefresh)
-		if s.Allocations() != 2 || heldPorts(s) != 2 {
-			t.Errorf("%d allocations and %d ports are left, want 2", s.Allocations(), heldPorts(s))
+		if s.Allocations() != 2 {
+			t.Errorf("%d allocations are left, want 2", s.Allocations())
 		}
+		waitFor(t, "the other ports to be free", func() bool { return heldPorts(s) == 2 })
 	})
 }
 
