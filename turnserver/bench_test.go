@@ -44,7 +44,7 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 		f.worker = f.srv.loops[0].worker
 		t.Cleanup(f.srv.serve)
 	}
-	f.srv.cfg.Limits.AllocationsPerUser = n
+	f.srv.cfg.Limits.AllocationsPerUser, f.srv.cfg.Limits.AllocationsPerAddress = n, n
 	outside := netip.MustParseAddr("1.1.1.1") // nothing is sent there
 	f.srv.policy = newPeerPolicy(nil, nil)
 	heapBefore, stackBefore := memoryInUse()

@@ -10,28 +10,30 @@ import (
 type quota struct {
 	mu        sync.Mutex
 	total     int
-	owners    map[string]*holder
+	owners    map[owner]*holder
 	addresses map[[16]byte]int // by sourceOf
 }
 
 // holder is a session or a user with allocations. All of them share its bandwidth.
 type holder struct {
-	name  string // static; see owner
+	owner owner // static
 	rates [2]bucket
 
 	count int // guarded by quota.mu
 }
 
 func newQuota() quota {
-	return quota{owners: make(map[string]*holder), addresses: make(map[[16]byte]int)}
+	return quota{owners: make(map[owner]*holder), addresses: make(map[[16]byte]int)}
 }
 
 // owner is who an allocation is counted for: the session, else the user.
-func owner(g *auth.Grant) string {
+type owner struct{ session, user string }
+
+func ownerOf(g *auth.Grant) owner {
 	if g.Kind == auth.GrantSession {
-		return "session:" + g.Session
+		return owner{session: g.Session}
 	}
-	return "user:" + g.User
+	return owner{user: g.User}
 }
 
 // quotaLimit says which limit stands against one more allocation.
@@ -50,10 +52,10 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLi
 	if g.Kind == auth.GrantSession {
 		ofOwner = limits.AllocationsPerSession
 	}
-	name, source := owner(g), sourceOf(c.tuple.client)
+	who, source := ownerOf(g), sourceOf(c.tuple.client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := q.owners[name]
+	h := q.owners[who]
 	switch {
 	case h != nil && h.count >= ofOwner:
 		return nil, ownerLimit
@@ -63,8 +65,8 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLi
 		return nil, totalLimit
 	}
 	if h == nil {
-		h = &holder{name: name}
-		q.owners[name] = h
+		h = &holder{owner: who}
+		q.owners[who] = h
 	}
 	h.count++
 	q.addresses[source]++
@@ -79,7 +81,7 @@ func (q *quota) give(h *holder, c *client) {
 	defer q.mu.Unlock()
 	q.total--
 	if h.count--; h.count == 0 {
-		delete(q.owners, h.name)
+		delete(q.owners, h.owner)
 	}
 	if q.addresses[source]--; q.addresses[source] == 0 {
 		delete(q.addresses, source)
