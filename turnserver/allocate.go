@@ -207,8 +207,8 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 	a.expires = now.add(a.lifetime)
 	// Only once it is in the shard can others end it, which takes back what comes before.
 	address.publish(a)
-	if a.client.stream != nil {
-		a.client.stream.allocationMade()
+	if a.client.conn != nil {
+		a.client.conn.allocationMade()
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)

@@ -11,7 +11,7 @@ import (
 )
 
 // allocation is a relayed transport address held for one client (RFC 8656 §3.2). It lives from Allocate until a
-// Refresh with lifetime 0, its expiry, its greatest age, the end of its session, its user or its stream, or Close.
+// Refresh with lifetime 0, its expiry, its greatest age, the end of its session, its user or its connection, or Close.
 type allocation struct {
 	// Static after construction.
 	shard         *shard
@@ -121,7 +121,7 @@ func (a *allocation) end() {
 	a.address.withdraw(a.local.port) // whoever relays to it from now on is told that nobody is there
 	a.sock.close(a)
 	a.shard.srv.quota.give(a.holder, &a.client)
-	if a.client.stream != nil {
-		a.client.stream.allocationEnded()
+	if a.client.conn != nil {
+		a.client.conn.allocationEnded()
 	}
 }

@@ -8,10 +8,11 @@ type client struct {
 	remote netip.AddrPort // with the zone, if the client is link-local
 	sock   clientSocket   // nil on a stream
 	source []byte         // control message that names the address to answer from; nil where the socket has one address
-	stream *stream        // nil on UDP
+	stream *stream        // nil where a message is a datagram: on UDP and DTLS
+	conn   *connection    // that the client's allocation lives and dies with; nil on UDP
 }
 
-// clientSocket is the UDP socket that a client's packets come to.
+// clientSocket is the UDP socket, or the DTLS association, that a client's packets come to.
 type clientSocket interface {
 	// sendTo sends b to the client, now or when w's batch is flushed. Whatever becomes of it, it is counted: b carries size bytes
 	// that a peer sent, or none.

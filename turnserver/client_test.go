@@ -3,6 +3,8 @@ package turnserver
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -35,7 +37,7 @@ const patience = 5 * time.Second
 // onBoth runs a test over each transport between client and server.
 func onBoth(t *testing.T, test func(t *testing.T, network string)) {
 	t.Helper()
-	for _, network := range []string{"udp", "tcp"} {
+	for _, network := range []string{"udp", "tcp", "tls", "dtls"} {
 		t.Run(network, func(t *testing.T) { test(t, network) })
 	}
 }
@@ -48,12 +50,26 @@ func dial(t testing.TB, s *Server, network string) *testClient {
 
 func dialAddr(t testing.TB, network string, addr netip.AddrPort) *testClient {
 	t.Helper()
-	conn, err := net.Dial(network, addr.String())
+	conn, err := connect(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return clientOn(t, conn)
+}
+
+// connect connects to a listener of any network.
+func connect(network string, addr netip.AddrPort) (net.Conn, error) {
+	switch network {
+	case "tls":
+		return tls.Dial("tcp", addr.String(), clientTLS())
+	case "dtls":
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		return dialDTLS(ctx, addr)
+	default:
+		return net.Dial(network, addr.String())
+	}
 }
 
 func clientOn(t testing.TB, conn net.Conn) *testClient {

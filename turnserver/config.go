@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,18 +36,30 @@ type Config struct {
 	// Portable serves UDP with a goroutine a socket, as systems without epoll have to, where the default is a loop a CPU.
 	Portable bool
 
+	// GetCertificate has the certificate of tls:// and dtls:// listeners, and of ServeStreams, for each handshake anew. Of dtls://
+	// it is told the server name only. Needed only where there is such a listener.
+	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+	// ProxyProtocol makes a PROXY header (version 1 or 2) mandatory at the beginning of every stream, and TrustedProxies the only
+	// ones who may connect. Without it, connections from TrustedProxies are those of many, and not counted by address.
+	ProxyProtocol  bool
+	TrustedProxies []netip.Prefix
+
 	NonceKey auth.Secret // signs nonces; several nodes that share it accept each other's
 	Log      *slog.Logger
 }
 
 // Listener is an address to receive STUN and TURN on.
 type Listener struct {
-	Network  string // "udp" or "tcp"
+	Network  string // "udp", "tcp", "tls" or "dtls"
 	Addr     netip.AddrPort
 	Optional bool // left out with a log line, instead of failing, where the host lacks the address family
 }
 
 func (l Listener) String() string { return l.Network + "://" + l.Addr.String() }
+
+// secure reports whether the listener needs a certificate.
+func (l Listener) secure() bool { return l.Network == "tls" || l.Network == "dtls" }
 
 // RelayAddress is an address that relayed sockets are bound to, and the one that peers know it by.
 type RelayAddress struct {
@@ -70,7 +83,9 @@ type Limits struct {
 	Allocations              int           // default 16384
 	PermissionsPerAllocation int           // default 128
 	ChannelsPerAllocation    int           // default 128
-	Streams                  int           // TCP connections at a time; default 16384
+	Streams                  int           // connections over TCP, TLS and DTLS at a time; default 16384
+	ConnectionsPerAddress    int           // of these, and of those handed over, from one IPv4 address or IPv6 /64; default 1024
+	Openings                 int           // of these, those that have not shown yet what they carry, and as many of DTLS; default 1024
 	AllocationMaxAge         time.Duration // default 24 h; then an allocation ends, refreshed or not
 
 	// Bits a second of relayed data, in each direction apart. 0 is no limit.
@@ -91,6 +106,8 @@ func (l Limits) withDefaults() Limits {
 	l.PermissionsPerAllocation = cmp.Or(l.PermissionsPerAllocation, 128)
 	l.ChannelsPerAllocation = cmp.Or(l.ChannelsPerAllocation, 128)
 	l.Streams = cmp.Or(l.Streams, 16384)
+	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 1024)
+	l.Openings = cmp.Or(l.Openings, 1024)
 	l.AllocationMaxAge = cmp.Or(l.AllocationMaxAge, 24*time.Hour)
 	l.UnauthenticatedAnswersPerSecond = cmp.Or(l.UnauthenticatedAnswersPerSecond, 100)
 	l.FailedCredentialsPerMinute = cmp.Or(l.FailedCredentialsPerMinute, 60)
@@ -127,9 +144,15 @@ func (c *Config) validate() error {
 	if c.Loops < 0 {
 		return fmt.Errorf("%d loops: there cannot be fewer than none", c.Loops)
 	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		return errors.New("PROXY headers are wanted, but no proxy is trusted")
+	}
 	for _, l := range c.Listen {
-		if l.Network != "udp" && l.Network != "tcp" {
-			return fmt.Errorf("listener %v: the network is neither udp nor tcp", l)
+		if l.Network != "udp" && l.Network != "tcp" && l.Network != "tls" && l.Network != "dtls" {
+			return fmt.Errorf("listener %v: the network is none of udp, tcp, tls and dtls", l)
+		}
+		if l.secure() && c.GetCertificate == nil {
+			return fmt.Errorf("listener %v: there is no certificate", l)
 		}
 		if !l.Addr.IsValid() {
 			return fmt.Errorf("listener %v: the address is not valid", l)

@@ -23,6 +23,9 @@ const (
 	dropListener                     // reading from a listener failed
 	dropAnswerLimit                  // a request whose answer could serve to flood its apparent sender
 	dropLoginLimit                   // a request from where log-ins have failed too often
+	dropNoAssociation                // no DTLS association, nor the beginning of one
+	dropSlowServer                   // a DTLS client sends faster than it is served
+	dropBadCookie                    // a DTLS ClientHello with a cookie that is not good, or no longer
 	denyUnspecified                  // peer policy, by the range that the address is in
 	denyLoopback                     //
 	denyLinkLocal                    //
@@ -36,8 +39,26 @@ const (
 	streamBadFrame                   // a stream was closed: neither STUN nor ChannelData, or too long
 	streamNoAllocation               // a stream was closed: no allocation within the time allowed
 	streamTooMany                    // a stream was closed at once: there are as many as there may be
+	streamTooManyFrom                // or as many from its address
+	streamCrowdedOut                 // closed before it was known what it carries, to make room for another
+	streamSilent                     // its first frame, or the PROXY header before it, did not come in time
+	streamLeft                       // the client left before that
+	streamTURNOff                    // STUN on a listener that is for HTTP alone
+	streamReserved                   // the client asked for a protocol that is spoken to nobody here
+	streamStranger                   // not from a trusted proxy, where all come from those
+	streamProxyHeader                // no PROXY header from a trusted proxy, or a bad one
+	tlsNotTLS                        // a TLS handshake failed: what came was not TLS
+	tlsTimeout                       // it was not done in time
+	tlsByClient                      // the client ended it
+	tlsFailed                        // no common version, cipher suite or protocol, or a broken message
+	dtlsTimeout                      // and the same of DTLS
+	dtlsCrowdedOut                   //
+	dtlsFailed                       //
 	reasonCount
 )
+
+// goesOn is no reason: nothing ends.
+const goesOn = reasonCount
 
 // reasonNames are label values of metrics: they do not change once published.
 func reasonNames() [reasonCount]string {
@@ -56,6 +77,9 @@ func reasonNames() [reasonCount]string {
 		dropListener:       "listener_read_failed",
 		dropAnswerLimit:    "unauthenticated_answers",
 		dropLoginLimit:     "failed_credentials",
+		dropNoAssociation:  "no_dtls_association",
+		dropSlowServer:     "slow_server",
+		dropBadCookie:      "bad_dtls_cookie",
 		denyUnspecified:    "unspecified",
 		denyLoopback:       "loopback",
 		denyLinkLocal:      "link_local",
@@ -69,11 +93,30 @@ func reasonNames() [reasonCount]string {
 		streamBadFrame:     "bad_frame",
 		streamNoAllocation: "no_allocation",
 		streamTooMany:      "too_many",
+		streamTooManyFrom:  "too_many_from_address",
+		streamCrowdedOut:   "crowded_out",
+		streamSilent:       "silent",
+		streamLeft:         "left",
+		streamTURNOff:      "turn_off",
+		streamReserved:     "reserved_protocol",
+		streamStranger:     "not_a_trusted_proxy",
+		streamProxyHeader:  "proxy_header",
+		tlsNotTLS:          "not_tls",
+		tlsTimeout:         "timeout",
+		tlsByClient:        "client",
+		tlsFailed:          "failed",
+		dtlsTimeout:        "timeout",
+		dtlsCrowdedOut:     "crowded_out",
+		dtlsFailed:         "failed",
 	}
 }
 
 func (r reason) group() string {
 	switch {
+	case r >= dtlsTimeout:
+		return "dtls_handshakes_failed"
+	case r >= tlsNotTLS:
+		return "tls_handshakes_failed"
 	case r >= streamBadFrame:
 		return "streams_closed"
 	case r >= denyUnspecified:
@@ -129,6 +172,7 @@ type counters struct {
 	allocations atomic.Uint64
 	packets     [2]atomic.Uint64 // by direction
 	bytes       [2]atomic.Uint64
+	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
 }
 
@@ -171,6 +215,7 @@ func sum(all []*counters) []Counter {
 		{"bytes_relayed", "down", total(func(c *counters) *atomic.Uint64 { return &c.bytes[down] })},
 		{"packets_relayed_in_memory", "", total(func(c *counters) *atomic.Uint64 { return &c.hops })},
 	}
+	out = append(out, Counter{"dtls_hello_verify_requests", "", total(func(c *counters) *atomic.Uint64 { return &c.verifies })})
 	names := reasonNames()
 	for r := range reasonCount {
 		out = append(out, Counter{r.group(), names[r], total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })})

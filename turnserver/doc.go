@@ -1,8 +1,8 @@
-// Package turnserver answers STUN (RFC 8489) and relays with TURN (RFC 8656) over UDP and TCP.
+// Package turnserver answers STUN (RFC 8489) and relays with TURN (RFC 8656) over UDP, TCP, TLS and DTLS.
 //
 // A packet from a client goes this way:
 //
-//	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a TCP stream
+//	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a stream
 //	worker.go                 tell ChannelData, Send, Binding and requests apart
 //	up.go                     ChannelData and Send indications: look the flow up, send to the peer
 //	binding.go                Binding requests, answered from the worker
@@ -18,6 +18,11 @@
 //	batch_linux.go, gather.go write what the batch brought, to a stream in one piece
 //
 // What is answered to those who have not authenticated themselves, and who fails to, is limited by source (sourcelimit.go).
+//
+// Before a stream begins, accept.go reads what stands in front of it: a PROXY header (proxyproto.go), TLS (tls.go), and on a port
+// that is shared with HTTP as much of the first frame as tells the two apart. DTLS (dtls.go) begins with a cookie
+// (dtlshello.go); from there on pion/dtls has it, and each record is a message as each datagram is. What is not past its beginning
+// is bounded, in time and in number (admission.go).
 //
 // A peer that is itself a relayed address of this node is reached in memory: up.go hands the packet to
 // the other allocation's half of down.go.

@@ -25,9 +25,11 @@ type protocol uint8
 const (
 	protoUDP protocol = iota + 1
 	protoTCP
+	protoTLS
+	protoDTLS
 )
 
-func protocols() []protocol { return []protocol{protoUDP, protoTCP} }
+func protocols() []protocol { return []protocol{protoUDP, protoTCP, protoTLS, protoDTLS} }
 
 func (p protocol) String() string {
 	switch p {
@@ -35,6 +37,10 @@ func (p protocol) String() string {
 		return "udp"
 	case protoTCP:
 		return "tcp"
+	case protoTLS:
+		return "tls"
+	case protoDTLS:
+		return "dtls"
 	default:
 		return "unknown"
 	}

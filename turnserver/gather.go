@@ -34,6 +34,9 @@ func (b *streamBatch) flush(c *counters) {
 
 // runFrom returns the end of the run at first that goes to one stream in one write.
 func (b *streamBatch) runFrom(first int) int {
+	if b.waiting[first].to.tls != nil {
+		return first + 1 // a record each
+	}
 	end, total := first+1, len(b.waiting[first].data)
 	for end < len(b.waiting) && b.waiting[end].to == b.waiting[first].to && total+len(b.waiting[end].data) <= maxJoined {
 		total += len(b.waiting[end].data)

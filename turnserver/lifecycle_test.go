@@ -17,7 +17,7 @@ import (
 func TestClose(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	clients := []*testClient{
-		dialREST(t, s, "udp", "alice"), dialREST(t, s, "tcp", "alice"), pipe(t, s, s.tcp[0].shard).as(mintREST(t, "bob", time.Hour)),
+		dialREST(t, s, "udp", "alice"), dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tls", "alice"), dialREST(t, s, "dtls", "alice"), pipe(t, s, s.tcp[0].shard).as(mintREST(t, "bob", time.Hour)),
 	}
 	for _, c := range clients {
 		c.allocate()
@@ -40,7 +40,9 @@ func TestClose(t *testing.T) {
 	if up, down := flowsOf(s); up != 0 || down != 0 {
 		t.Errorf("%d and %d flows are left", up, down)
 	}
-	clients[1].wantClosed()
+	for _, c := range clients[1:] {
+		c.wantClosed()
+	}
 	idle.wantClosed()
 	if s.startReader() {
 		t.Error("a closed server starts readers")
@@ -63,10 +65,12 @@ func TestStartFails(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"UDP port in use": {func(cfg *Config) { cfg.Listen[0].Addr = listenerAddr(t, taken, "udp") }, "udp://" + listenerAddr(t, taken, "udp").String()},
-		"TCP port in use": {func(cfg *Config) { cfg.Listen[1].Addr = listenerAddr(t, taken, "tcp") }, "tcp://" + listenerAddr(t, taken, "tcp").String()},
-		"not this host":   {func(cfg *Config) { cfg.Listen[0].Addr = netip.MustParseAddrPort("198.51.100.9:3478") }, "198.51.100.9"},
-		"relay elsewhere": {func(cfg *Config) { cfg.Relay[0].Local = netip.MustParseAddr("198.51.100.9") }, "relay address 198.51.100.9"},
+		"TLS port in use":  {func(cfg *Config) { cfg.Listen[2].Addr = listenerAddr(t, taken, "tcp") }, "tls://" + listenerAddr(t, taken, "tcp").String()},
+		"DTLS port in use": {func(cfg *Config) { cfg.Listen[3].Addr = listenerAddr(t, taken, "udp") }, "dtls://" + listenerAddr(t, taken, "udp").String()},
+		"UDP port in use":  {func(cfg *Config) { cfg.Listen[0].Addr = listenerAddr(t, taken, "udp") }, "udp://" + listenerAddr(t, taken, "udp").String()},
+		"TCP port in use":  {func(cfg *Config) { cfg.Listen[1].Addr = listenerAddr(t, taken, "tcp") }, "tcp://" + listenerAddr(t, taken, "tcp").String()},
+		"not this host":    {func(cfg *Config) { cfg.Listen[0].Addr = netip.MustParseAddrPort("198.51.100.9:3478") }, "198.51.100.9"},
+		"relay elsewhere":  {func(cfg *Config) { cfg.Relay[0].Local = netip.MustParseAddr("198.51.100.9") }, "relay address 198.51.100.9"},
 	} {
 		s := newServer(t, row.change)
 		err := s.Start()
@@ -78,7 +82,7 @@ func TestStartFails(t *testing.T) {
 	s := newServer(t, func(cfg *Config) {
 		cfg.Listen = append(cfg.Listen, Listener{Network: "udp", Addr: netip.MustParseAddrPort("[2001:db8::1]:0"), Optional: true})
 	})
-	if err := s.Start(); err != nil || len(s.Addrs()) != 2 {
+	if err := s.Start(); err != nil || len(s.Addrs()) != 4 {
 		t.Errorf("%v, and %v are open", err, s.Addrs())
 	}
 	s = newServer(t, func(cfg *Config) {
@@ -99,7 +103,9 @@ func TestBadConfig(t *testing.T) {
 		"no relay address":         func(cfg *Config) { cfg.Relay = nil },
 		"address of an interface":  func(cfg *Config) { cfg.Relay[0].Local = netip.IPv4Unspecified() },
 		"other family":             func(cfg *Config) { cfg.Relay[0].External = netip.IPv6Loopback() },
-		"neither udp nor tcp":      func(cfg *Config) { cfg.Listen[0].Network = "tls" },
+		"none of udp, tcp, tls":    func(cfg *Config) { cfg.Listen[0].Network = "sctp" },
+		"there is no certificate":  func(cfg *Config) { cfg.Listen[0].Network = "tls" },
+		"no proxy is trusted":      func(cfg *Config) { cfg.ProxyProtocol = true },
 		"the address is not valid": func(cfg *Config) { cfg.Listen[0].Addr = netip.AddrPort{} },
 	} {
 		cfg := Config{
@@ -150,9 +156,9 @@ func TestEverythingAtOnce(t *testing.T) {
 	peer := at("127.0.0.2")
 	var clients, others sync.WaitGroup
 	stop := make(chan struct{})
-	for i := range 6 {
+	for i := range 8 {
 		user := []string{"alice", "bob"}[i%2]
-		c := dialREST(t, s, []string{"udp", "tcp"}[i/3], user).challenged()
+		c := dialREST(t, s, []string{"udp", "tcp", "tls", "dtls"}[i/2], user).challenged()
 		clients.Go(func() {
 			for n := range 60 {
 				for _, m := range [][]byte{

@@ -14,14 +14,17 @@ func pionClient(t *testing.T, s *Server, network string) *turn.Client {
 	t.Helper()
 	server := listenerAddr(t, s, network).String()
 	var conn net.PacketConn
-	if network == "tcp" {
-		c, err := net.Dial("tcp", server)
+	switch network {
+	case "udp":
+		conn = listenPeer(t)
+	default:
+		c, err := connect(network, listenerAddr(t, s, network))
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn = turn.NewSTUNConn(c)
-	} else {
-		conn = listenPeer(t)
+		if conn = turn.NewSTUNConn(c); network == "dtls" {
+			conn = datagramConn{c}
+		}
 	}
 	cred, _ := testCredentials().MintREST("alice", time.Hour)
 	client, err := turn.NewClient(&turn.ClientConfig{
@@ -38,9 +41,18 @@ func pionClient(t *testing.T, s *Server, network string) *turn.Client {
 	return client
 }
 
+// datagramConn makes a net.PacketConn of a connection on which a message is a read.
+type datagramConn struct{ net.Conn }
+
+func (d datagramConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := d.Read(b)
+	return n, d.RemoteAddr(), err
+}
+func (d datagramConn) WriteTo(b []byte, _ net.Addr) (int, error) { return d.Write(b) }
+
 // TestPionRelayToRelay sends from one relayed address to another and back, over each transport.
 func TestPionRelayToRelay(t *testing.T) {
-	for _, network := range []string{"udp", "tcp"} {
+	for _, network := range []string{"udp", "tcp", "tls", "dtls"} {
 		t.Run(network, func(t *testing.T) {
 			s := startServer(t, nil)
 			a, err := pionClient(t, s, network).Allocate()

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/dtls/v3"
 )
 
 // Server is one STUN and TURN node. New makes it, Start opens its sockets, Close ends it for good.
@@ -25,12 +29,17 @@ type Server struct {
 	workers  *workerPool
 	wallTime func() time.Time // tests set another
 	epoch    time.Time
+	tls      tlsConfigs
+	dtls     []dtls.ServerOption
 
 	answers   *sourceLimit // to those who have not authenticated themselves, over UDP
 	failures  *sourceLimit // to authenticate
 	counters  counters
 	quota     quota
 	bandwidth bandwidth
+	addresses *addressCount
+	opening   openings // streams
+	verified  openings // DTLS associations whose client has shown that it is where it says
 	draining  atomic.Bool
 	ownHost   atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
 	lastWarn  atomic.Int64                        // clock of the last warning that capacity is used up
@@ -42,14 +51,15 @@ type Server struct {
 	relayLoops []*loop       // loops, static once Start has opened a listener
 	nextLoop   atomic.Uint32 // counts the relayed sockets that loops got in turn
 
-	mu      sync.Mutex
-	closed  bool
-	shards  []*shard
-	loops   []*loop // serve UDP; none on the portable path
-	sockets []*udpSocket
-	tcp     []tcpListener
-	streams map[*stream]struct{}
-	addrs   []Listener
+	mu           sync.Mutex
+	closed       bool
+	shards       []*shard
+	loops        []*loop // serve UDP; none on the portable path
+	sockets      []*udpSocket
+	tcp          []*streamListener
+	streams      map[*stream]struct{}
+	associations map[*association]struct{}
+	addrs        []Listener
 }
 
 // New checks cfg and makes a server. It opens no sockets.
@@ -75,10 +85,16 @@ func New(cfg Config) (*Server, error) {
 		quota:    newQuota(),
 		done:     make(chan struct{}),
 		streams:  make(map[*stream]struct{}),
+
+		associations: make(map[*association]struct{}),
 	}
 	s.bandwidth = newBandwidth(&s.cfg.Limits)
 	s.answers = newSourceLimit(cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
 	s.failures = newSourceLimit(cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
+	s.tls = newTLSConfigs(&s.cfg)
+	s.dtls = dtlsOptions(&s.cfg)
+	s.addresses = newAddressCount(s.cfg.Limits.ConnectionsPerAddress)
+	s.opening.limit, s.verified.limit = s.cfg.Limits.Openings, s.cfg.Limits.Openings
 	s.workers = newWorkerPool(s)
 	for _, r := range cfg.Relay {
 		s.relays = append(s.relays, newRelayAddress(r, cfg.MinPort, cfg.MaxPort))
@@ -243,19 +259,27 @@ func (s *Server) Close() error {
 	for t := range s.streams {
 		streams = append(streams, t)
 	}
+	associations := slices.Collect(maps.Keys(s.associations))
 	s.mu.Unlock()
 
 	var err error
 	if first {
 		close(s.done)
+		s.verified.close()
+		for _, a := range associations { // while their farewell can be sent
+			_ = a.Close()
+		}
 		for _, sock := range sockets {
 			if e := sock.conn.Close(); !errors.Is(e, net.ErrClosed) { // a listener that failed has closed its socket
 				err = errors.Join(err, e)
 			}
 		}
 		for _, l := range tcp {
-			err = errors.Join(err, l.ln.Close())
+			if e := l.ln.Close(); !errors.Is(e, net.ErrClosed) { // who gave it to ServeStreams may have closed it
+				err = errors.Join(err, e)
+			}
 		}
+		s.opening.close()
 		for _, t := range streams {
 			t.close()
 		}

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"bytes"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"math"
@@ -80,11 +81,15 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 		Realm:       testRealm,
 		Portable:    portable,
 		Loops:       testLoops(),
-		Listen:      []Listener{{Network: "udp", Addr: netip.AddrPortFrom(loopback, 0)}, {Network: "tcp", Addr: netip.AddrPortFrom(loopback, 0)}},
 		Relay:       []RelayAddress{{Local: loopback, External: loopback}},
 		Credentials: testCredentials(),
 		NonceKey:    auth.NewSecret([]byte("nonce key of the tests, 32 bytes")),
 		Limits:      Limits{UnauthenticatedAnswersPerSecond: math.MaxInt, FailedCredentialsPerMinute: math.MaxInt}, // all clients have one address
+
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return testCertificate(), nil },
+	}
+	for _, network := range []string{"udp", "tcp", "tls", "dtls"} {
+		cfg.Listen = append(cfg.Listen, Listener{Network: network, Addr: netip.AddrPortFrom(loopback, 0)})
 	}
 	if change != nil {
 		change(&cfg)

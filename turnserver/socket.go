@@ -17,6 +17,7 @@ type udpSocket struct {
 	shard   *shard
 	conn    *net.UDPConn
 	address boundAddress
+	dtls    *dtlsListener // serves what comes, instead of a worker; nil on udp://
 }
 
 func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
@@ -29,7 +30,7 @@ func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
 
 // listen opens one listener: the sockets that it needs, and a shard for each.
 func (s *Server) listen(l Listener) error {
-	if l.Network == "tcp" {
+	if l.Network == "tcp" || l.Network == "tls" {
 		return s.listenTCP(l)
 	}
 	return s.listenUDP(l)
@@ -39,11 +40,11 @@ func (s *Server) listen(l Listener) error {
 // for each address of the host.
 func (s *Server) listenUDP(l Listener) error {
 	ip := l.Addr.Addr().Unmap()
-	if len(s.loops) > 0 {
+	if len(s.loops) > 0 && l.Network == "udp" {
 		return s.openInLoops(netip.AddrPortFrom(ip, l.Addr.Port()))
 	}
 	if !ip.IsUnspecified() || packetInfo {
-		return s.openUDP(netip.AddrPortFrom(ip, l.Addr.Port()), ip.IsUnspecified())
+		return s.openUDP(l.Network, netip.AddrPortFrom(ip, l.Addr.Port()), ip.IsUnspecified())
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -59,7 +60,7 @@ func (s *Server) listenUDP(l Listener) error {
 		if own = canonical(own); !ok || own.Is4() != ip.Is4() || own.IsLinkLocalUnicast() {
 			continue
 		}
-		if err := s.openUDP(netip.AddrPortFrom(own, l.Addr.Port()), false); err != nil {
+		if err := s.openUDP(l.Network, netip.AddrPortFrom(own, l.Addr.Port()), false); err != nil {
 			return err
 		}
 		opened = true
@@ -100,7 +101,7 @@ func udpNetwork(ip netip.Addr) string {
 	return "udp6"
 }
 
-func (s *Server) openUDP(addr netip.AddrPort, anyAddr bool) error {
+func (s *Server) openUDP(network string, addr netip.AddrPort, anyAddr bool) error {
 	var lc net.ListenConfig
 	if anyAddr {
 		lc.Control = requestPacketInfo
@@ -115,11 +116,17 @@ func (s *Server) openUDP(addr netip.AddrPort, anyAddr bool) error {
 	sock := &udpSocket{
 		srv: s, shard: newShard(s), conn: conn, address: newBoundAddress(addrPortOf(conn.LocalAddr()), anyAddr),
 	}
+	if network == "dtls" {
+		if sock.dtls, err = newDTLSListener(sock); err != nil {
+			_ = conn.Close()
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sockets = append(s.sockets, sock)
 	s.shards = append(s.shards, sock.shard)
-	s.addrs = append(s.addrs, Listener{Network: "udp", Addr: sock.address.bound})
+	s.addrs = append(s.addrs, Listener{Network: network, Addr: sock.address.bound})
 	return nil
 }
 
@@ -152,6 +159,10 @@ func (u *udpSocket) read() {
 			continue
 		}
 		w.client = u.address.client(u, from, to)
+		if u.dtls != nil {
+			u.dtls.receive(&w.client, b.bytes[headroom:headroom+n])
+			continue
+		}
 		w.handle(&w.client, b.bytes[:], headroom, headroom+n)
 		w.flush()
 	}

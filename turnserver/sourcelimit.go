@@ -68,7 +68,7 @@ func (l *sourceLimit) has(fullAt, now clock) bool {
 // mayAnswer reports whether an answer of size bytes may go to a client who has asked in so many and has shown nothing that proves
 // who it is. Over UDP the sender's address may be a victim's, so that beyond its share a source gets no more bytes than it sends.
 func (w *worker) mayAnswer(c *client, size, asked int) bool {
-	if c.stream != nil || size <= asked || w.srv.answers.take(c.tuple.client, w.now()) {
+	if c.conn != nil || size <= asked || w.srv.answers.take(c.tuple.client, w.now()) {
 		return true
 	}
 	w.counters.drop(dropAnswerLimit)

@@ -2,68 +2,13 @@ package turnserver
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"sync"
-	"time"
 )
-
-// setupTime is how long a stream may go without an allocation. It runs from the connection's beginning, so that sending
-// slowly does not stretch it, and again from the end of an allocation.
-const setupTime = 30 * time.Second
 
 // maxRequest bounds STUN messages that are not Send indications. No request needs as much.
 const maxRequest = 4096
-
-// tcpListener accepts the streams of one listener.
-type tcpListener struct {
-	srv   *Server
-	shard *shard
-	ln    net.Listener
-}
-
-func (s *Server) listenTCP(l Listener) error {
-	network := "tcp6"
-	if l.Addr.Addr().Unmap().Is4() {
-		network = "tcp4"
-	}
-	ln, err := net.Listen(network, l.Addr.String())
-	if err != nil {
-		return err
-	}
-	t := tcpListener{srv: s, shard: newShard(s), ln: ln}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tcp = append(s.tcp, t)
-	s.shards = append(s.shards, t.shard)
-	s.addrs = append(s.addrs, Listener{Network: "tcp", Addr: addrPortOf(ln.Addr())})
-	return nil
-}
-
-// accept takes connections until the listener is closed. When the system runs out of descriptors it waits, longer each time.
-func (l tcpListener) accept() {
-	defer l.srv.readers.Done()
-	const longest = time.Second
-	for delay := time.Duration(0); ; {
-		conn, err := l.ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			delay = min(max(5*time.Millisecond, 2*delay), longest)
-			select {
-			case <-time.After(delay):
-				continue
-			case <-l.srv.done:
-				return
-			}
-		}
-		delay = 0
-		l.srv.serveStream(conn, l.shard)
-	}
-}
 
 // serveStream serves one connection in a goroutine of its own, if there may be one more.
 func (s *Server) serveStream(conn net.Conn, shard *shard) {
@@ -83,31 +28,32 @@ func (s *Server) serveStream(conn net.Conn, shard *shard) {
 	go t.serve()
 }
 
-// stream is a client's TCP connection, on which STUN messages and ChannelData follow each other (RFC 8656 §3.1, RFC 8489 §6.2.2).
+// stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656 §3.1, RFC 8489 §6.2.2).
 type stream struct {
 	// Static after construction.
 	srv   *Server
 	shard *shard
-	conn  net.Conn
 	tuple fiveTuple
 	out   sendQueue
+	tls   *recordQueue // instead of out, on TLS
+
+	connection
 
 	// Owned by serve.
 	begun bool // a frame was served
-
-	// Guarded by mu.
-	mu          sync.Mutex
-	allocations int // 1 or 0, but for the moment in which one expires while the next is made
 }
 
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	remote, local := addrPortOf(conn.RemoteAddr()), addrPortOf(conn.LocalAddr())
 	t := &stream{
-		srv: s, shard: shard, conn: conn,
-		tuple: fiveTuple{client: endpointOf(withoutZone(remote)), local: endpointOf(withoutZone(local)), proto: protoTCP},
+		srv: s, shard: shard, connection: connection{conn: conn},
+		tuple: fiveTuple{client: endpointOf(withoutZone(remote)), local: endpointOf(withoutZone(local)), proto: protocolOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
-	_ = conn.SetReadDeadline(time.Now().Add(setupTime))
+	if t.tuple.proto == protoTLS {
+		t.tls = &recordQueue{conn: conn, timeout: writeTimeout, spawn: s.readers.Go}
+	}
+	t.limitSetup()
 	return t
 }
 
@@ -116,34 +62,22 @@ func withoutZone(ap netip.AddrPort) netip.AddrPort {
 }
 
 // send queues b, or drops it if the client does not keep up.
-func (t *stream) send(b []byte) bool { return t.out.send(b) }
+func (t *stream) send(b []byte) bool {
+	if t.tls != nil {
+		return t.tls.send(b)
+	}
+	return t.out.send(b)
+}
 
 func (t *stream) close() {
 	_ = t.conn.Close()
-}
-
-// allocationMade lifts the deadline: the stream now lives as long as its allocation.
-func (t *stream) allocationMade() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.allocations++
-	_ = t.conn.SetReadDeadline(time.Time{}) // sets a timer and waits for nothing; under mu, so that the last word holds
-}
-
-// allocationEnded gives the client setupTime to make another.
-func (t *stream) allocationEnded() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.allocations--; t.allocations == 0 {
-		_ = t.conn.SetReadDeadline(time.Now().Add(setupTime))
-	}
 }
 
 // serve reads the stream to its end. An idle one holds no buffer: the first bytes of a frame are read into a small array.
 func (t *stream) serve() {
 	defer t.srv.readers.Done()
 	defer t.finish()
-	c := client{tuple: t.tuple, remote: addrPortOf(t.conn.RemoteAddr()), stream: t}
+	c := client{tuple: t.tuple, remote: addrPortOf(t.conn.RemoteAddr()), stream: t, conn: &t.connection}
 	for {
 		var first [channelHeaderSize]byte
 		if _, err := io.ReadFull(t.conn, first[:]); err != nil {
@@ -156,11 +90,9 @@ func (t *stream) serve() {
 	}
 }
 
-// finish ends what the stream carried. Its allocation dies with it (RFC 8656 §3.1).
+// finish ends what the stream carried.
 func (t *stream) finish() {
-	if a := t.shard.find(t.tuple); a != nil {
-		a.end()
-	}
+	t.endAllocation(t.shard, t.tuple)
 	t.close()
 	t.srv.mu.Lock()
 	defer t.srv.mu.Unlock()
@@ -168,8 +100,7 @@ func (t *stream) finish() {
 }
 
 func (t *stream) countTimeout(err error) {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		t.srv.counters.drop(streamNoAllocation)
 	}
 }

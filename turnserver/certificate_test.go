@@ -1,0 +1,75 @@
+package turnserver
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v3"
+)
+
+const testName = "turn.test"
+
+// testCertificate is of the servers of all tests. It signs itself, so that clients can trust it and nothing else.
+var testCertificate = sync.OnceValue(func() *tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{testName}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+})
+
+func testRoots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(testCertificate().Leaf)
+	return pool
+}
+
+func clientTLS(protocols ...string) *tls.Config {
+	return &tls.Config{RootCAs: testRoots(), ServerName: testName, NextProtos: protocols}
+}
+
+// dialDTLS connects pion's DTLS client.
+func dialDTLS(ctx context.Context, addr netip.AddrPort, opts ...dtls.ClientOption) (*dtls.Conn, error) {
+	// Not where all packets come, as the address of the other end is not told then.
+	sock, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr.Addr(), 0)))
+	if err != nil {
+		return nil, err
+	}
+	_ = sock.SetReadBuffer(1 << 20)
+	return handshakeDTLS(ctx, sock, addr, opts...)
+}
+
+// handshakeDTLS owns sock.
+func handshakeDTLS(ctx context.Context, sock net.PacketConn, addr netip.AddrPort, opts ...dtls.ClientOption) (*dtls.Conn, error) {
+	opts = append([]dtls.ClientOption{dtls.WithRootCAs(testRoots()), dtls.WithServerName(testName)}, opts...)
+	conn, err := dtls.ClientWithOptions(sock, net.UDPAddrFromAddrPort(addr), opts...)
+	if err == nil {
+		err = conn.HandshakeContext(ctx)
+	}
+	if err != nil {
+		_ = sock.Close()
+		return nil, err
+	}
+	return conn, nil
+}

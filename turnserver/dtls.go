@@ -1,0 +1,256 @@
+package turnserver
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/logging"
+)
+
+// dtlsListener serves the DTLS associations of one UDP socket.
+//
+// Who sends a ClientHello is asked, with nothing kept, for a cookie that only the owner of its address gets. One with a good
+// cookie begins an association, which pion/dtls serves from there on. A record carries one message, as a datagram does (RFC 8656
+// §3.1, RFC 7350).
+type dtlsListener struct {
+	// Static after construction.
+	srv     *Server
+	sock    *udpSocket
+	patched cookieField
+
+	// Owned by the socket's reader.
+	cookies *dtlsCookies
+
+	// Guarded by mu.
+	mu           sync.Mutex
+	associations map[fiveTuple]*association
+}
+
+func newDTLSListener(sock *udpSocket) (*dtlsListener, error) {
+	field, err := findCookieField()
+	if err != nil {
+		return nil, err
+	}
+	return &dtlsListener{
+		srv: sock.srv, sock: sock, patched: field, cookies: newDTLSCookies(), associations: make(map[fiveTuple]*association),
+	}, nil
+}
+
+func dtlsOptions(cfg *Config) []dtls.ServerOption {
+	if cfg.GetCertificate == nil {
+		return nil
+	}
+	logs := logging.NewDefaultLoggerFactory()
+	logs.DefaultLogLevel = logging.LogLevelDisabled
+	return []dtls.ServerOption{
+		dtls.WithGetCertificate(func(hello *dtls.ClientHelloInfo) (*tls.Certificate, error) {
+			return cfg.GetCertificate(&tls.ClientHelloInfo{ServerName: hello.ServerName})
+		}),
+		dtls.WithCipherSuites(
+			dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, dtls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, dtls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			dtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, dtls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		),
+		dtls.WithSupportedProtocols(alpnTURN, alpnDiscovery),
+		dtls.WithLoggerFactory(logs),
+	}
+}
+
+// receive serves a datagram. c is overwritten by the next.
+func (l *dtlsListener) receive(c *client, pkt []byte) {
+	tuple := c.tuple
+	tuple.proto = protoDTLS
+	l.mu.Lock()
+	a := l.associations[tuple]
+	l.mu.Unlock()
+	hello, isHello := parseClientHello(pkt)
+	switch {
+	case a != nil && (!isHello || hello.random() == a.random):
+		a.receive(pkt)
+	case !isHello:
+		l.srv.counters.drop(dropNoAssociation)
+	case hello.tooOld():
+		l.srv.counters.drop(dtlsFailed)
+		l.sock.send(c, l.cookies.versionAlert(&hello))
+	case hello.message == dtlsFirstMessage:
+		l.srv.counters.verifies.Add(1)
+		l.sock.send(c, l.cookies.verifyRequest(&hello, tuple, l.srv.now()))
+	case hello.message != dtlsMessageVerified || !l.cookies.hold(&hello, tuple, l.srv.now()):
+		l.srv.counters.drop(dropBadCookie)
+	default:
+		if a != nil { // a client that has begun anew, and is who it says (RFC 6347 §4.2.8)
+			_ = a.Close()
+		}
+		l.begin(c, tuple, &hello)
+	}
+}
+
+// send sends a datagram as it is, and not through a worker.
+func (u *udpSocket) send(c *client, b []byte) {
+	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
+		u.srv.counters.drop(sendFailure(len(b)))
+	}
+}
+
+// begin begins an association with a client whose cookie is good.
+func (l *dtlsListener) begin(c *client, tuple fiveTuple, hello *clientHello) {
+	s := l.srv
+	trusted := s.trusts(c.remote.Addr())
+	if !trusted && !s.addresses.take(c.remote.Addr()) {
+		s.counters.drop(streamTooManyFrom)
+		return
+	}
+	a, err := newAssociation(l, c, tuple, hello)
+	if err != nil { // of the configuration, which others have as well
+		s.counters.drop(dtlsFailed)
+		s.uncount(trusted, c)
+		return
+	}
+	a.trusted = trusted
+	s.mu.Lock()
+	ok := !s.closed && len(s.streams)+len(s.associations) < s.cfg.Limits.Streams
+	if ok {
+		s.associations[a] = struct{}{}
+		s.readers.Add(1)
+	}
+	s.mu.Unlock()
+	if !ok {
+		s.counters.drop(streamTooMany)
+		s.uncount(trusted, c)
+		return
+	}
+	l.mu.Lock()
+	l.associations[tuple] = a
+	l.mu.Unlock()
+	a.place = s.verified.add(a)
+	go a.serve()
+}
+
+func (s *Server) uncount(trusted bool, c *client) {
+	if !trusted {
+		s.addresses.give(c.remote.Addr())
+	}
+}
+
+// association is one client's DTLS association.
+type association struct {
+	// Static after construction.
+	listener *dtlsListener
+	outside  client // who its datagrams come from
+	inside   client // who its messages come from
+	random   [dtlsRandomSize]byte
+	session  *dtls.Conn
+	wire     *dtlsWire // below session
+	trusted  bool      // not counted by address
+	place    *list.Element
+	out      recordQueue
+
+	connection
+}
+
+func newAssociation(l *dtlsListener, c *client, tuple fiveTuple, hello *clientHello) (*association, error) {
+	a := &association{listener: l, outside: *c, random: hello.random()}
+	a.wire = newDTLSWire(l, &a.outside, hello)
+	session, err := dtls.ServerWithOptions(a.wire, a.wire.remote, l.srv.dtls...)
+	if err != nil {
+		return nil, err
+	}
+	a.session, a.wire.session, a.conn = session, session, session
+	a.out = recordQueue{conn: session, spawn: l.srv.readers.Go}
+	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.connection}
+	return a, nil
+}
+
+// receive takes a datagram of the association's client.
+func (a *association) receive(pkt []byte) {
+	switch {
+	case len(pkt) > maxDTLSDatagram:
+		a.listener.srv.counters.drop(dropTooLarge)
+	case !a.wire.push(pkt):
+		a.listener.srv.counters.drop(dropSlowServer)
+	}
+}
+
+// serve does the handshake, and serves what comes until either side ends the association.
+func (a *association) serve() {
+	s := a.listener.srv
+	defer s.readers.Done()
+	defer a.finish()
+	if !a.handshake() {
+		return
+	}
+	b := make([]byte, headroom+maxDTLSDatagram+tailroom)
+	for {
+		n, err := a.session.Read(b[headroom : headroom+maxDTLSDatagram])
+		if err != nil {
+			if isTimeout(err) {
+				s.counters.drop(streamNoAllocation)
+			}
+			return
+		}
+		w := s.workers.get(a.listener.sock.shard)
+		w.handle(&a.inside, b, headroom, headroom+n)
+		w.flush()
+		s.workers.put(w)
+	}
+}
+
+// handshake reports whether client and server agreed in time.
+func (a *association) handshake() bool {
+	s := a.listener.srv
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	err := a.session.HandshakeContext(ctx)
+	cancel()
+	a.wire.handshakeDone()
+	crowdedOut := !s.verified.done(a.place)
+	switch {
+	case s.isClosed():
+	case crowdedOut:
+		s.counters.drop(dtlsCrowdedOut)
+	case errors.Is(err, context.DeadlineExceeded):
+		s.counters.drop(dtlsTimeout)
+	case err != nil:
+		s.counters.drop(dtlsFailed)
+	default:
+		a.limitSetup()
+		return true
+	}
+	return false
+}
+
+// Close ends the association, and its allocation before anybody else can use the five-tuple.
+func (a *association) Close() error {
+	a.endAllocation(a.listener.sock.shard, a.inside.tuple)
+	return a.session.Close()
+}
+
+// finish forgets the association.
+func (a *association) finish() {
+	_ = a.Close()
+	l, s := a.listener, a.listener.srv
+	l.mu.Lock()
+	if l.associations[a.inside.tuple] == a {
+		delete(l.associations, a.inside.tuple)
+	}
+	l.mu.Unlock()
+	s.mu.Lock()
+	delete(s.associations, a)
+	s.mu.Unlock()
+	s.uncount(a.trusted, &a.outside)
+}
+
+// sendTo implements clientSocket.
+func (a *association) sendTo(w *worker, _ *client, b []byte, size int) {
+	switch {
+	case len(b) > maxRecord:
+		w.counters.drop(dropTooLarge)
+	case !a.out.send(b):
+		w.counters.drop(dropSlowClient)
+	default:
+		w.counters.sent(down, size)
+	}
+}

@@ -1,0 +1,467 @@
+package turnserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/stun/v3"
+)
+
+// clientHelloDTLS is what pion's client says first: no session, no cookie.
+func clientHelloDTLS(t testing.TB) []byte {
+	t.Helper()
+	near, far := net.Pipe()
+	ctx, cancel := context.WithCancel(context.Background())
+	client, err := dtls.ClientWithOptions(datagramConn{near}, near.LocalAddr(), dtls.WithServerName(testName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = client.HandshakeContext(ctx)
+		close(ended)
+	}()
+	b := make([]byte, 2048)
+	n, err := far.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_ = near.Close()
+	<-ended
+	return b[:n]
+}
+
+// withCookie is the hello that answers a HelloVerifyRequest.
+func withCookie(t testing.TB, hello, cookie []byte, message uint16, sequence uint64) []byte {
+	t.Helper()
+	h, ok := parseClientHello(hello)
+	if !ok {
+		t.Fatalf("no ClientHello: % x", hello)
+	}
+	body := append(append(append(bytes.Clone(h.before), byte(len(cookie))), cookie...), h.after...)
+	b := append(bytes.Clone(h.record[:dtlsHello]), body...)
+	binary.BigEndian.PutUint64(b[3:], sequence)
+	binary.BigEndian.PutUint16(b[11:], uint16(len(b)-dtlsRecordHeader))
+	putUint24(b[14:], len(body))
+	binary.BigEndian.PutUint16(b[17:], message)
+	putUint24(b[22:], len(body))
+	return b
+}
+
+// dtlsListenerOf is the server's DTLS listener.
+func dtlsListenerOf(t testing.TB, s *Server) *dtlsListener {
+	t.Helper()
+	for _, sock := range s.sockets {
+		if sock.dtls != nil {
+			return sock.dtls
+		}
+	}
+	t.Fatal("no DTLS listener")
+	return nil
+}
+
+// rawClient speaks DTLS by hand.
+func rawDTLS(t testing.TB, s *Server) *testClient {
+	t.Helper()
+	return dialAddr(t, "udp", listenerAddr(t, s, "dtls"))
+}
+
+// TestCookie: a hello is answered with a cookie, in fewer bytes, and nothing is kept; only the hello that brings the cookie back, from
+// the same address and in time, begins an association.
+func TestCookie(t *testing.T) {
+	s, clock := startClocked(t, nil)
+	hello := clientHelloDTLS(t)
+	c, other := rawDTLS(t, s), rawDTLS(t, s)
+	ask := func(c *testClient, sequence uint64) []byte {
+		first := bytes.Clone(hello)
+		binary.BigEndian.PutUint64(first[3:], sequence)
+		c.write(first)
+		answer := c.read()
+		if len(answer) >= len(hello) || !isHelloVerify(answer) || binary.BigEndian.Uint64(answer[3:]) != sequence ||
+			binary.BigEndian.Uint16(answer[17:]) != 0 || int(answer[dtlsHello+2]) != dtlsCookieSize || len(answer) != dtlsHello+3+dtlsCookieSize {
+			t.Fatalf("answered % x", answer)
+		}
+		return bytes.Clone(answer[dtlsHello+3:])
+	}
+	cookie := ask(c, 0)
+	if again := ask(c, 7); !bytes.Equal(again, cookie) {
+		t.Error("asked again at once, the cookie is another")
+	}
+	if theirs := ask(other, 0); bytes.Equal(theirs, cookie) {
+		t.Error("the cookie of another address is the same")
+	}
+	l := dtlsListenerOf(t, s)
+	bad := uint64(0)
+	refused := func(name string, c *testClient, hello []byte) {
+		t.Helper()
+		c.write(hello)
+		bad++
+		waitCounted(t, s, "packets_dropped", "bad_dtls_cookie", bad)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.associations) != 0 {
+			t.Errorf("%s began an association", name)
+		}
+	}
+	flipped, changed := bytes.Clone(cookie), bytes.Clone(hello)
+	flipped[dtlsCookieSize-1] ^= 1
+	changed[dtlsHello+2] ^= 1 // the random
+	later := bytes.Clone(cookie)
+	later[0]++
+	refused("a wrong cookie", c, withCookie(t, hello, flipped, 1, 1))
+	refused("a cookie of the next slot", c, withCookie(t, hello, later, 1, 1))
+	refused("a short cookie", c, withCookie(t, hello, cookie[:dtlsCookieSize-1], 1, 1))
+	refused("no cookie", c, withCookie(t, hello, nil, 1, 1))
+	refused("another hello", c, withCookie(t, changed, cookie, 1, 1))
+	refused("somebody else", other, withCookie(t, hello, cookie, 1, 1))
+	refused("a third hello", c, withCookie(t, hello, cookie, 2, 1))
+	clock.advance(2 * dtlsCookieLifetime)
+	refused("an old cookie", c, withCookie(t, hello, cookie, 1, 1))
+
+	fresh := ask(c, 0)
+	clock.advance(dtlsCookieLifetime)
+	c.write(withCookie(t, hello, fresh, 1, 5))
+	flight := c.read()
+	if flight[0] != dtlsTypeHandshake || flight[dtlsRecordHeader] != 2 || binary.BigEndian.Uint64(flight[3:]) != 5 || binary.BigEndian.Uint16(flight[17:]) != 1 {
+		t.Errorf("no ServerHello with the hello's record sequence number, and message 1: % x", flight[:dtlsHello])
+	}
+	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got != 4 {
+		t.Errorf("%d were asked for a cookie", got)
+	}
+}
+
+// TestForgedHellos: a flood of hellos from addresses that nobody has costs no heap, no goroutine and no association.
+func TestForgedHellos(t *testing.T) {
+	s := startServer(t, nil)
+	l := dtlsListenerOf(t, s)
+	sink := listenPeer(t)
+	sock := &udpSocket{srv: s, conn: listenPeer(t), shard: newShard(s)} // so that the cookies go to nobody
+	mine := &dtlsListener{srv: s, sock: sock, cookies: newDTLSCookies(), associations: l.associations}
+	hello := clientHelloDTLS(t)
+	forge := func(i int) client {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 4000)
+		return client{tuple: fiveTuple{client: endpointOf(from), proto: protoUDP}, remote: addrPortOf(sink.LocalAddr())}
+	}
+	goroutines := runtime.NumGoroutine()
+	i := 0
+	if allocs := testing.AllocsPerRun(2000, func() {
+		c := forge(i)
+		i++
+		mine.receive(&c, hello)
+	}); allocs != 0 {
+		t.Errorf("%v allocations a hello", allocs)
+	}
+	s.mu.Lock()
+	kept := len(s.associations)
+	s.mu.Unlock()
+	if kept != 0 || runtime.NumGoroutine() > goroutines+1 {
+		t.Errorf("%d associations and %d goroutines more", kept, runtime.NumGoroutine()-goroutines)
+	}
+	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got < 2000 {
+		t.Errorf("only %d were answered", got)
+	}
+}
+
+// TestOldDTLS: who speaks DTLS 1.0 at most is told, in its own version, and costs nothing.
+func TestOldDTLS(t *testing.T) {
+	s := startServer(t, nil)
+	c := rawDTLS(t, s)
+	hello := clientHelloDTLS(t)
+	hello[dtlsHello], hello[dtlsHello+1] = 0xFE, 0xFF
+	c.write(hello)
+	if got, want := c.read(), []byte{21, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70}; !bytes.Equal(got, want) {
+		t.Errorf("answered % x, want % x", got, want)
+	}
+	waitCounted(t, s, "dtls_handshakes_failed", "failed", 1)
+	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got != 0 {
+		t.Error("it was asked for a cookie")
+	}
+}
+
+// TestHalfOpenDTLS: clients that do have their addresses, but say no more than hello, hold a bounded number of places, and another
+// client gets through.
+func TestHalfOpenDTLS(t *testing.T) {
+	const places, flood = 4, 20
+	s := startServer(t, func(cfg *Config) { cfg.Limits.Openings = places })
+	hello := clientHelloDTLS(t)
+	for range flood {
+		c := rawDTLS(t, s)
+		c.write(hello)
+		c.write(withCookie(t, hello, c.read()[dtlsHello+3:], 1, 1))
+		if flight := c.read(); flight[dtlsRecordHeader] != 2 {
+			t.Fatalf("no ServerHello: % x", flight)
+		}
+	}
+	waitCounted(t, s, "dtls_handshakes_failed", "crowded_out", flood-places)
+	if got := s.verified.len(); got != places {
+		t.Errorf("%d wait", got)
+	}
+	c := dialREST(t, s, "dtls", "alice")
+	c.allocate()
+	waitFor(t, "the half-open to be at most the bound", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.associations) <= places+1
+	})
+}
+
+// TestNotDTLS: what is no DTLS is counted and not answered; within an association it harms nothing.
+func TestNotDTLS(t *testing.T) {
+	s := startServer(t, nil)
+	c := rawDTLS(t, s)
+	hello := clientHelloDTLS(t)
+	fragment := bytes.Clone(hello)
+	putUint24(fragment[22:], len(hello)-dtlsHello-1)
+	packets := [][]byte{
+		buildMessage(t, stun.BindingRequest).Raw, []byte("GET / HTTP/1.1\r\n\r\n"), {}, {22}, hello[:dtlsHello], hello[:len(hello)-1], fragment,
+		bytes.Repeat([]byte{22, 254, 253, 0, 1}, 20), channelMessage(minChannel, []byte("data"), false),
+	}
+	for i, p := range packets {
+		c.write(p)
+		waitCounted(t, s, "packets_dropped", "no_dtls_association", uint64(i+1))
+	}
+	c.write(hello)
+	if first := c.read(); !isHelloVerify(first) {
+		t.Errorf("something was answered: % x", first)
+	}
+
+	sock := listenPeer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	addr := listenerAddr(t, s, "dtls")
+	conn, err := handshakeDTLS(ctx, sock, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, p := range append(packets, make([]byte, maxDTLSDatagram+1)) {
+		if _, err := sock.WriteToUDPAddrPort(p, addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := clientOn(t, conn)
+	client.barrier()
+	waitCounted(t, s, "packets_dropped", "too_large", 1)
+	client.write([]byte("no STUN"))
+	waitCounted(t, s, "packets_dropped", "malformed", 1)
+	client.barrier()
+}
+
+// lossy loses some datagrams, counted over both directions.
+type lossy struct {
+	*net.UDPConn
+	n    atomic.Int32
+	lose atomic.Uint64 // a bit each
+}
+
+func (l *lossy) lost() bool { return l.lose.Load()>>l.n.Add(1)&1 == 1 }
+
+func (l *lossy) WriteTo(b []byte, to net.Addr) (int, error) {
+	if l.lost() {
+		return len(b), nil
+	}
+	return l.UDPConn.WriteTo(b, to)
+}
+
+func (l *lossy) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := l.UDPConn.ReadFrom(b)
+		if err != nil || !l.lost() {
+			return n, from, err
+		}
+	}
+}
+
+// TestLossyHandshake loses each datagram of a handshake in turn, and each two. So hellos come twice, with a cookie and without, and the
+// records of the server have to go on from where the client's are.
+func TestLossyHandshake(t *testing.T) {
+	s := startServer(t, nil)
+	const most = 10
+	for i := range most {
+		for j := range i + 1 {
+			sock := &lossy{UDPConn: listenPeer(t)}
+			sock.lose.Store(1<<i | 1<<j) // the first datagram is 1: 0 loses nothing
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+			conn, err := handshakeDTLS(ctx, sock, listenerAddr(t, s, "dtls"), dtls.WithFlightInterval(20*time.Millisecond))
+			cancel()
+			if err != nil {
+				t.Fatalf("without datagrams %d and %d: %v", i, j, err)
+			}
+			if i == 0 && sock.n.Load() < 6 {
+				t.Errorf("a handshake of %d datagrams", sock.n.Load())
+			}
+			sock.lose.Store(0)
+			clientOn(t, conn).barrier()
+			_ = conn.Close()
+		}
+	}
+	wantNoneOpen(t, s)
+}
+
+// TestBeginAnew: a client that lost its association begins another from the same port, once it has shown that it is the same; its
+// allocation ends then, not before.
+func TestBeginAnew(t *testing.T) {
+	s := startServer(t, nil)
+	addr := listenerAddr(t, s, "dtls")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	sock := &mute{UDPConn: listenPeer(t)}
+	port := addrPortOf(sock.LocalAddr())
+	conn, err := handshakeDTLS(ctx, sock, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := clientOn(t, conn).as(mintREST(t, "alice", time.Hour))
+	first.allocate()
+
+	// A hello alone, which anybody could have sent in the client's name, ends nothing.
+	if _, err := sock.WriteToUDPAddrPort(clientHelloDTLS(t), addr); err != nil {
+		t.Fatal(err)
+	}
+	waitCounted(t, s, "dtls_hello_verify_requests", "", 2)
+	first.barrier()
+
+	sock.silent.Store(true) // no farewell
+	_ = conn.Close()
+	again, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Allocations() != 1 {
+		t.Fatal("the allocation has ended")
+	}
+	if conn, err = handshakeDTLS(ctx, again, addr); err != nil {
+		t.Fatal(err)
+	}
+	if s.Allocations() != 0 {
+		t.Error("the allocation of the association before is there")
+	}
+	clientOn(t, conn).as(mintREST(t, "alice", time.Hour)).allocate()
+	waitFor(t, "the first association to be forgotten", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.associations) == 1
+	})
+	if s.Allocations() != 1 {
+		t.Error("the end of the first association ended the allocation of the second")
+	}
+	_ = conn.Close()
+	wantNoneOpen(t, s)
+}
+
+// mute is a socket whose writes can be turned off.
+type mute struct {
+	*net.UDPConn
+	silent atomic.Bool
+}
+
+func (m *mute) WriteTo(b []byte, to net.Addr) (int, error) {
+	if m.silent.Load() {
+		return len(b), nil
+	}
+	return m.UDPConn.WriteTo(b, to)
+}
+
+// TestDTLSProtocols: ALPN as in TLS.
+func TestDTLSProtocols(t *testing.T) {
+	s := startServer(t, nil)
+	for _, row := range []struct {
+		offer []string
+		want  string
+		ok    bool
+	}{{nil, "", true}, {[]string{alpnTURN}, alpnTURN, true}, {[]string{"x", alpnDiscovery}, alpnDiscovery, true}, {[]string{"x"}, "", false}} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		var opts []dtls.ClientOption
+		if row.offer != nil {
+			opts = append(opts, dtls.WithSupportedProtocols(row.offer...))
+		}
+		conn, err := dialDTLS(ctx, listenerAddr(t, s, "dtls"), opts...)
+		cancel()
+		if (err == nil) != row.ok {
+			t.Errorf("offered %q: %v", row.offer, err)
+		}
+		if err != nil {
+			continue
+		}
+		if state, _ := conn.ConnectionState(); state.NegotiatedProtocol != row.want {
+			t.Errorf("offered %q: %q", row.offer, state.NegotiatedProtocol)
+		}
+		clientOn(t, conn).barrier()
+		_ = conn.Close()
+	}
+	waitCounted(t, s, "dtls_handshakes_failed", "failed", 1)
+}
+
+// TestFarewell: either side's end is told to the other.
+func TestFarewell(t *testing.T) {
+	s := startServer(t, nil)
+	c, other := dialREST(t, s, "dtls", "alice"), dialREST(t, s, "dtls", "bob")
+	c.allocate()
+	other.allocate()
+	_ = c.conn.Close()
+	waitFor(t, "the allocation to end", func() bool { return s.Allocations() == 1 })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = other.conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := other.conn.Read(make([]byte, 100)); !errors.Is(err, io.EOF) {
+		t.Errorf("the server's end: %v", err)
+	}
+}
+
+// TestDTLSQueueIsBounded, in both directions: what a peer floods and what a client floods.
+func TestDTLSQueueIsBounded(t *testing.T) {
+	w := &dtlsWire{}
+	w.arrived.L = &w.mu
+	pushed := 0
+	for w.push(make([]byte, 1000)) {
+		if pushed++; pushed > 2*maxUnread/1000 {
+			t.Fatal("the unread have no bound")
+		}
+	}
+	b := make([]byte, maxDTLSDatagram)
+	if n, _, err := w.ReadFrom(b); n != 1000 || err != nil || !w.push(b[:1000]) || w.push(b[:1000]) {
+		t.Errorf("read %d, %v", n, err)
+	}
+	_ = w.Close()
+	if !w.push(b) || w.size != 0 {
+		t.Error("a closed wire keeps something")
+	}
+
+	q := recordQueue{spawn: func(func()) {}} // nobody drains it
+	sent := 0
+	for q.send(b[:1000]) {
+		if sent += 1000; sent > 2*maxQueued {
+			t.Fatal("the queue has no bound")
+		}
+	}
+	if sent < maxQueued-1000 || cap(q.queue.bytes) > 2*maxQueued {
+		t.Errorf("%d bytes were queued in %d", sent, cap(q.queue.bytes))
+	}
+}
+
+// TestCookieField: pion/dtls keeps its cookie where it is looked for, and what is not there is not overwritten.
+func TestCookieField(t *testing.T) {
+	field, err := findCookieField()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dtls.ServerWithOptions(&dtlsWire{}, nil, dtlsOptions(&newServer(t, nil).cfg)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if field.set(conn, []byte("a request"), []byte("a cookie")) == nil {
+		t.Error("a cookie is set before there is one")
+	}
+}

@@ -1,0 +1,229 @@
+package turnserver
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"time"
+)
+
+// The parts of DTLS 1.2's wire format (RFC 6347 §4.1, §4.2) that are read and written before a client has shown that it receives
+// what is sent to its address. Until then nothing is kept for it.
+const (
+	dtlsRecordHeader    = 13 // type, version, epoch, sequence number, length
+	dtlsHandshakeHeader = 12 // type, length, message sequence, fragment offset, fragment length
+	dtlsHello           = dtlsRecordHeader + dtlsHandshakeHeader
+
+	dtlsTypeAlert       = 21
+	dtlsTypeHandshake   = 22
+	dtlsClientHello     = 1
+	dtlsHelloVerify     = 3
+	dtlsVersionMajor    = 254
+	dtlsVersion12       = 0xFEFD
+	dtlsVersion10       = 0xFEFF // of every HelloVerifyRequest, whatever will be spoken (RFC 6347 §4.2.1)
+	dtlsSequenceMask    = 1<<48 - 1
+	dtlsRandomSize      = 32
+	dtlsLongestSession  = 32
+	dtlsLongestHello    = 2048 // a ClientHello in one datagram; in fragments it could not be judged without keeping them
+	dtlsFirstMessage    = 0    // message sequence of a ClientHello,
+	dtlsMessageVerified = 1    // and of the one that answers a HelloVerifyRequest
+)
+
+// clientHello is where the parts of a ClientHello lie. Its slices are of the datagram.
+type clientHello struct {
+	record   []byte // header and all; what follows in the datagram is left out
+	sequence uint64 // of the record
+	message  uint16 // sequence of the message
+	cookie   []byte
+	before   []byte // what stands before the cookie's length: version, random and session ID
+	after    []byte // what stands after the cookie, extensions and all
+	suites   []byte // what of after stands before the extensions
+}
+
+// tooOld reports whether the client speaks nothing newer than DTLS 1.1. Versions count down, and 1.3 says in a hello that it is 1.2.
+func (h *clientHello) tooOld() bool { return binary.BigEndian.Uint16(h.before) > dtlsVersion12 }
+
+func (h *clientHello) random() [dtlsRandomSize]byte { return [dtlsRandomSize]byte(h.before[2:]) }
+
+// parseClientHello reads a datagram that begins with a whole ClientHello in clear.
+func parseClientHello(b []byte) (h clientHello, ok bool) {
+	if len(b) < dtlsHello || b[0] != dtlsTypeHandshake || b[1] != dtlsVersionMajor || b[dtlsRecordHeader] != dtlsClientHello {
+		return h, false
+	}
+	epochAndSequence := binary.BigEndian.Uint64(b[3:])
+	size := int(binary.BigEndian.Uint16(b[11:]))
+	if epochAndSequence > dtlsSequenceMask || size > dtlsLongestHello || len(b) < dtlsRecordHeader+size || size < dtlsHandshakeHeader {
+		return h, false
+	}
+	b = b[:dtlsRecordHeader+size]
+	length, offset, fragment := uint24(b[14:]), uint24(b[19:]), uint24(b[22:])
+	if offset != 0 || fragment != length || length != size-dtlsHandshakeHeader {
+		return h, false
+	}
+	h.record, h.sequence, h.message = b, epochAndSequence, binary.BigEndian.Uint16(b[17:])
+
+	body := b[dtlsHello:]
+	rest, ok := after(body, 2+dtlsRandomSize)
+	if !ok {
+		return h, false
+	}
+	session, rest, ok := vector8(rest)
+	if !ok || len(session) > dtlsLongestSession {
+		return h, false
+	}
+	h.before = body[:len(body)-len(rest)]
+	if h.cookie, rest, ok = vector8(rest); !ok {
+		return h, false
+	}
+	h.after = rest
+	if len(rest) < 2 {
+		return h, false
+	}
+	suites := int(binary.BigEndian.Uint16(rest))
+	if rest, ok = after(rest, 2+suites); !ok || suites < 2 || suites%2 != 0 {
+		return h, false
+	}
+	compressions, rest, ok := vector8(rest)
+	if !ok || len(compressions) == 0 {
+		return h, false
+	}
+	h.suites = h.after[:len(h.after)-len(rest)]
+	return h, len(rest) == 0 || len(rest) >= 2 && int(binary.BigEndian.Uint16(rest)) == len(rest)-2
+}
+
+func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }
+
+func putUint24(b []byte, n int) { b[0], b[1], b[2] = byte(n>>16), byte(n>>8), byte(n) }
+
+// after returns what follows the first n bytes.
+func after(b []byte, n int) ([]byte, bool) {
+	if len(b) < n {
+		return nil, false
+	}
+	return b[n:], true
+}
+
+// vector8 cuts off a vector whose length is one byte.
+func vector8(b []byte) (vector, rest []byte, ok bool) {
+	if len(b) < 1 || len(b) < 1+int(b[0]) {
+		return nil, nil, false
+	}
+	return b[1 : 1+int(b[0])], b[1+int(b[0]):], true
+}
+
+// unverified is the ClientHello as it was before the client had a cookie: the first message, without one.
+func (h *clientHello) unverified() []byte {
+	size := len(h.before) + 1 + len(h.after)
+	b := make([]byte, dtlsHello, dtlsHello+size)
+	copy(b, h.record[:dtlsHello])
+	binary.BigEndian.PutUint64(b[3:], 0)
+	binary.BigEndian.PutUint16(b[11:], uint16(dtlsHandshakeHeader+size))
+	putUint24(b[14:], size)
+	binary.BigEndian.PutUint16(b[17:], dtlsFirstMessage)
+	putUint24(b[22:], size)
+	b = append(b, h.before...)
+	b = append(b, 0)
+	return append(b, h.after...)
+}
+
+// dtlsCookies makes and checks the cookies of a listener (RFC 6347 §4.2.1). It belongs to the reader of the listener's socket.
+// A cookie is a byte of the time and an HMAC of that time, the five-tuple and what a client may not change in its hello.
+type dtlsCookies struct {
+	mac    hash.Hash
+	tuple  [2*18 + 4]byte // and a slot
+	answer [dtlsHello + 3 + dtlsCookieSize]byte
+	alert  [dtlsRecordHeader + 2]byte
+	sum    [sha256.Size]byte
+}
+
+const (
+	dtlsCookieSize     = 20 // so that the answer is shorter than any hello
+	dtlsCookieLifetime = 30 * time.Second
+)
+
+func newDTLSCookies() *dtlsCookies {
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	return &dtlsCookies{mac: hmac.New(sha256.New, key)}
+}
+
+// slot is the time as a cookie has it, of which it shows the last byte. A cookie is good in its slot and the next.
+func slot(now clock) uint32 { return uint32(now / clock(dtlsCookieLifetime)) }
+
+// cookie returns the cookie of a hello. It is overwritten by the next.
+func (c *dtlsCookies) cookie(h *clientHello, t fiveTuple, at uint32) []byte {
+	b := c.tuple[:]
+	copy(b, t.client.ip[:])
+	binary.BigEndian.PutUint16(b[16:], t.client.port)
+	copy(b[18:], t.local.ip[:])
+	binary.BigEndian.PutUint16(b[34:], t.local.port)
+	binary.BigEndian.PutUint32(b[36:], at)
+	c.mac.Reset()
+	c.mac.Write(b)
+	c.mac.Write(h.before)
+	c.mac.Write(h.suites)
+	sum := c.mac.Sum(c.sum[:0])
+	sum[0] = byte(at)
+	return sum[:dtlsCookieSize]
+}
+
+func (c *dtlsCookies) hold(h *clientHello, t fiveTuple, now clock) bool {
+	if len(h.cookie) != dtlsCookieSize {
+		return false
+	}
+	at := slot(now)
+	if h.cookie[0] != byte(at) {
+		at--
+	}
+	return hmac.Equal(h.cookie, c.cookie(h, t, at))
+}
+
+// verifyRequest is the answer to a first ClientHello, until the next. It is shorter than the hello, and its record has the
+// hello's sequence number, so that a client that was answered twice can tell the answers from what follows.
+func (c *dtlsCookies) verifyRequest(h *clientHello, t fiveTuple, now clock) []byte {
+	cookie := c.cookie(h, t, slot(now))
+	b := c.answer[:]
+	b[0] = dtlsTypeHandshake
+	binary.BigEndian.PutUint16(b[1:], dtlsVersion10)
+	binary.BigEndian.PutUint64(b[3:], h.sequence)
+	binary.BigEndian.PutUint16(b[11:], uint16(len(b)-dtlsRecordHeader))
+	b[dtlsRecordHeader] = dtlsHelloVerify
+	putUint24(b[14:], len(b)-dtlsHello)
+	binary.BigEndian.PutUint16(b[17:], dtlsFirstMessage)
+	putUint24(b[22:], len(b)-dtlsHello)
+	binary.BigEndian.PutUint16(b[dtlsHello:], dtlsVersion10)
+	b[dtlsHello+2] = dtlsCookieSize
+	copy(b[dtlsHello+3:], cookie)
+	return b
+}
+
+// versionAlert is the answer to a client that is too old, until the next: a fatal protocol_version (RFC 5246 §7.2). It has the hello's
+// own version, since such a client takes no other.
+func (c *dtlsCookies) versionAlert(h *clientHello) []byte {
+	b := c.alert[:]
+	b[0] = dtlsTypeAlert
+	copy(b[1:], h.before[:2])
+	binary.BigEndian.PutUint64(b[3:], h.sequence)
+	b[12], b[13], b[14] = 2, 2, 70 // length, fatal, protocol_version
+	return b
+}
+
+// isHelloVerify reports whether a datagram of ours begins with a HelloVerifyRequest.
+func isHelloVerify(b []byte) bool {
+	return len(b) > dtlsHello && b[0] == dtlsTypeHandshake && b[dtlsRecordHeader] == dtlsHelloVerify && b[3] == 0 && b[4] == 0
+}
+
+// addToSequence moves the sequence numbers of the records in clear of a datagram of ours, and reports whether there is another.
+func addToSequence(b []byte, n uint64) (encrypted bool) {
+	for len(b) >= dtlsRecordHeader {
+		if header := binary.BigEndian.Uint64(b[3:]); header <= dtlsSequenceMask { // epoch 0
+			binary.BigEndian.PutUint64(b[3:], (header+n)&dtlsSequenceMask)
+		} else {
+			encrypted = true
+		}
+		b, _ = after(b, dtlsRecordHeader+int(binary.BigEndian.Uint16(b[11:])))
+	}
+	return encrypted
+}
