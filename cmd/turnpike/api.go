@@ -177,7 +177,7 @@ func (a *api) admit(r *http.Request, invite string) (auth.Ticket, *apiError) {
 		return auth.Ticket{Rooms: []string{inv.Room}, Role: inv.Role}, nil
 	}
 	switch {
-	case a.guests != guestsNever && local(r):
+	case a.guests != guestsNever && a.visitors.local(r):
 		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleMember}, nil
 	case a.guests == guestsAlways:
 		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleGuest}, nil

@@ -44,6 +44,7 @@ type checker struct {
 	ticket string
 	invite string
 	mint   func() (string, error) // a ticket made here; nil if this machine cannot
+	own    []ownListener          // of the server checked, if it is the configuration's
 
 	report  func(result)
 	failed  int
@@ -78,6 +79,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 		c.base, err = baseURL(*invite)
 	default:
 		c.base, c.dial = ownServer(cfg)
+		c.own = ownListeners(cfg)
 	}
 	if err != nil {
 		return &usageError{"check", err}
@@ -122,12 +124,16 @@ func (c *checker) total() string {
 	return fmt.Sprintf("all %d checks passed", c.checked)
 }
 
-// ownServer is the server of cfg on this machine: the URL that its certificate is for, reached by its first listener.
+// ownServer is the server of cfg on this machine: the URL that its certificate is for, reached by its first listener. Where a load
+// balancer has to be passed, it is reached as from elsewhere.
 func ownServer(cfg *Config) (string, func(ctx context.Context, network, addr string) (net.Conn, error)) {
 	listener := cfg.HTTP.Listen[0]
 	base := cfg.listenerURL(listener)
 	if cfg.TLS.Mode == tlsFiles {
 		base = cfg.publicURL(cfg.HTTP.Listen)
+	}
+	if cfg.HTTP.ProxyProtocol {
+		return cfg.publicURL(cfg.HTTP.Listen), new(net.Dialer).DialContext
 	}
 	return base, func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, listener)
@@ -221,6 +227,7 @@ func (c *checker) run(ctx context.Context) {
 			c.checkICE(ctx, raw, server)
 		}
 	}
+	c.checkOwn(ctx, servers)
 	if bye, err := wire.Encode(&wire.Bye{}); err == nil {
 		_ = socket.WriteMessage(websocket.TextMessage, bye)
 	}

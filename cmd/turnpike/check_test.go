@@ -44,7 +44,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			target := iceTarget{uri, auth.Credential{Username: "1900000000:s.x", Password: "wrong"}}
+			target := iceTarget{uri: uri, credential: auth.Credential{Username: "1900000000:s.x", Password: "wrong"}}
 			timeout := 20 * time.Second
 			if strings.Contains(test.name, "without an answer") {
 				timeout = 300 * time.Millisecond

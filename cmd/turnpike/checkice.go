@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -10,9 +11,11 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
 	"github.com/pion/stun/v3"
 	"github.com/pion/transport/v4"
@@ -36,13 +39,25 @@ func (c *checker) checkICE(ctx context.Context, raw string, server wire.ICEServe
 		c.step(ctx, "stun "+uri.Proto.String(), raw, target.bind)
 		return
 	}
-	c.step(ctx, "turn "+uri.Proto.String(), raw, target.relay)
+	c.step(ctx, "turn "+target.network(), raw, target.relay)
 }
 
-// iceTarget is one advertised address and what to sign in with.
+// iceTarget is one address and what to sign in with.
 type iceTarget struct {
 	uri        *stun.URI
 	credential auth.Credential
+	name       string // that the certificate is for; empty: the URI's host
+}
+
+// network is the listener's that the URI leads to. There is TLS over UDP in it: DTLS (RFC 7065).
+func (t iceTarget) network() string {
+	switch secure := t.uri.Scheme == stun.SchemeTypeTURNS; {
+	case secure && t.uri.Proto == stun.ProtoTypeUDP:
+		return "dtls"
+	case secure:
+		return "tls"
+	}
+	return t.uri.Proto.String()
 }
 
 // bind asks for our own address.
@@ -147,15 +162,13 @@ func (t iceTarget) connect(ctx context.Context) (*turnClient, error) {
 		return nil, err
 	}
 	addr := net.UDPAddrFromAddrPort(server) // pion wants a UDP address for streams too
-	logs := logging.NewDefaultLoggerFactory()
-	logs.DefaultLogLevel = logging.LogLevelDisabled
 	client, err := turn.NewClient(&turn.ClientConfig{
 		TURNServerAddr: server.String(),
 		Username:       t.credential.Username,
 		Password:       t.credential.Password,
 		Conn:           conn,
 		Net:            resolved{addr: addr},
-		LoggerFactory:  logs,
+		LoggerFactory:  silent(),
 	})
 	if err == nil {
 		err = client.Listen()
@@ -193,34 +206,82 @@ func (t iceTarget) resolve(ctx context.Context) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(t.uri.Port)), nil
 }
 
+// socket connects to server, or at least opens a socket that can send there.
 func (t iceTarget) socket(ctx context.Context, server netip.AddrPort) (net.PacketConn, error) {
-	if t.uri.Proto == stun.ProtoTypeTCP {
+	name := cmp.Or(t.name, t.uri.Host)
+	switch t.network() {
+	case "tcp":
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", server.String())
 		if err != nil {
 			return nil, t.problem(ctx, err)
 		}
 		return turn.NewSTUNConn(conn), nil
+	case "tls":
+		dialer := tls.Dialer{Config: &tls.Config{ServerName: name, NextProtos: []string{"stun.turn"}}}
+		conn, err := dialer.DialContext(ctx, "tcp", server.String())
+		if err != nil {
+			return nil, t.problem(ctx, err)
+		}
+		return turn.NewSTUNConn(conn), nil
+	case "dtls":
+		sock, err := new(net.ListenConfig).ListenPacket(ctx, udpNetwork(server), ":0")
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dtls.ClientWithOptions(sock, net.UDPAddrFromAddrPort(server), dtls.WithServerName(name), dtls.WithLoggerFactory(silent()))
+		if err == nil {
+			err = conn.HandshakeContext(ctx)
+		}
+		if err != nil {
+			_ = sock.Close()
+			return nil, t.problem(ctx, err)
+		}
+		return messageConn{conn}, nil
 	}
-	network := "udp6"
+	return new(net.ListenConfig).ListenPacket(ctx, udpNetwork(server), ":0")
+}
+
+func udpNetwork(server netip.AddrPort) string {
 	if server.Addr().Is4() {
-		network = "udp4"
+		return "udp4"
 	}
-	return new(net.ListenConfig).ListenPacket(ctx, network, ":0")
+	return "udp6"
+}
+
+// messageConn is a connection on which a read is a message.
+type messageConn struct{ net.Conn }
+
+// ReadFrom implements net.PacketConn.
+func (c messageConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := c.Read(b)
+	return n, c.RemoteAddr(), err
+}
+
+// WriteTo implements net.PacketConn.
+func (c messageConn) WriteTo(b []byte, _ net.Addr) (int, error) { return c.Write(b) }
+
+func silent() logging.LoggerFactory {
+	logs := logging.NewDefaultLoggerFactory()
+	logs.DefaultLogLevel = logging.LogLevelDisabled
+	return logs
 }
 
 // problem says what an error means for the operator of the server, and what to do.
 func (t iceTarget) problem(ctx context.Context, err error) error {
-	where := fmt.Sprintf("%s port %d", t.uri.Proto, t.uri.Port)
+	where := fmt.Sprintf("%s port %d", t.network(), t.uri.Port)
 	if refused, ok := errors.AsType[*stun.TurnError](err); ok {
 		return fmt.Errorf("%s answers %w; %s", where, refused, turnAdvice(refused.ErrorCodeAttr.Code))
+	}
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%s: the certificate is not one that clients trust (%w)", where, cert.Err)
 	}
 	switch {
 	case isErrno(err, syscall.ECONNREFUSED, 10061):
 		return fmt.Errorf("%s refuses the connection; is turn.listen right, and does %s lead to the server?", where, t.uri.Host)
-	case ctx.Err() != nil || isTimeout(err):
+	case ctx.Err() != nil || isTimeout(err) || strings.Contains(err.Error(), "all retransmissions failed"): // as pion says
 		return fmt.Errorf("no answer from %s; open it in the firewall of the server and of its provider, and see that %s leads to the server", where, t.uri.Host)
 	}
-	return err
+	return fmt.Errorf("%s: %w", where, err)
 }
 
 func turnAdvice(code stun.ErrorCode) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Config struct {
 		AllowedOrigins []string
 		TrustedProxies []netip.Prefix
 		ProxyProtocol  bool
+		TURN           bool // STUN and TURN on the same ports
 	}
 	TLS struct {
 		Mode     string // off or files
@@ -81,12 +83,9 @@ func parsePortRange(s string) (portRange, error) {
 // parseListener reads "udp://0.0.0.0:3478". Port 0 lets the system choose.
 func parseListener(s string) (turnserver.Listener, error) {
 	network, rest, ok := strings.Cut(s, "://")
-	if ok && (network == "tls" || network == "dtls") {
-		return turnserver.Listener{}, fmt.Errorf("%q: %s comes with a later version; use udp:// and tcp://", s, network)
-	}
 	addr, err := netip.ParseAddrPort(rest)
-	if !ok || (network != "udp" && network != "tcp") || err != nil {
-		return turnserver.Listener{}, fmt.Errorf("%q is not a listener; write it like %q or %q", s, "udp://0.0.0.0:3478", "tcp://[::]:3478")
+	if !ok || !slices.Contains([]string{"udp", "tcp", "tls", "dtls"}, network) || err != nil {
+		return turnserver.Listener{}, fmt.Errorf("%q is not a listener; write it like %q or %q, with udp, tcp, tls or dtls", s, "udp://0.0.0.0:3478", "tcp://[::]:3478")
 	}
 	return turnserver.Listener{Network: network, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}, nil
 }
@@ -140,23 +139,25 @@ func (c *Config) keys() []key {
 			help: "how long a stopping server waits for its relays to end"},
 
 		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"),
-			help: "addresses of the web pages and signaling"},
+			help: "addresses of the web pages and signaling, and of TURN over TCP, or TLS if there is a certificate"},
+		{name: "http.turn", value: toggle{&c.HTTP.TURN},
+			help: "answer STUN and TURN there too"},
 		{name: "http.allowed_origins", value: strs(&c.HTTP.AllowedOrigins, parseOrigin, "https://app.example.org"),
 			help: "other origins that may use signaling and the SDK"},
 		{name: "http.trusted_proxies", value: prefixes(&c.HTTP.TrustedProxies),
-			help: "CIDRs whose X-Forwarded-For is believed"},
+			help: "CIDRs whose X-Forwarded-For or PROXY header is believed"},
 		{name: "http.proxy_protocol", value: toggle{&c.HTTP.ProxyProtocol},
-			help: "for a later version: expect a PROXY header"},
+			help: "a PROXY header is mandatory on all TCP listeners, and nobody but trusted_proxies may connect"},
 
 		{name: "tls.mode", value: str(&c.TLS.Mode, oneOf([]string{tlsOff, tlsFiles}, map[string]string{
 			"acme": `use "files" with tls.cert_file and tls.key_file, or a reverse proxy that holds the certificate`,
-		}), tlsFiles), help: "off, or files: https on every http listener"},
-		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, its chain after it"},
+		}), tlsFiles), help: "off, or files: https on every http listener, and tls:// and dtls://"},
+		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, its chain after it; read again when it changes"},
 		{name: "tls.key_file", value: str(&c.TLS.KeyFile, anything, "privkey.pem"), help: "PEM private key"},
 
 		{name: "turn.realm", value: str(&c.TURN.Realm, parseRealm, "turnpike"), help: "realm of the TURN credentials"},
 		{name: "turn.listen", value: list[turnserver.Listener]{&c.TURN.Listen, parseListener, turnserver.Listener.String, "udp://0.0.0.0:3478"},
-			help: "STUN and TURN listeners, udp:// and tcp://"},
+			help: "STUN and TURN listeners: udp://, tcp://, tls:// and dtls://"},
 		{name: "turn.relay_addresses", value: list[netip.Addr]{&c.TURN.RelayAddresses, parseRelayAddr, netip.Addr.String, "203.0.113.9"},
 			help: "local addresses to relay from; default: those of the default route"},
 		{name: "turn.external_addresses", value: addrPairs{&c.TURN.ExternalAddresses},
@@ -218,6 +219,7 @@ func parseRelayAddr(s string) (netip.Addr, error) {
 func defaultConfig(stateDir string) *Config {
 	c := &Config{StateDir: stateDir, DrainTimeout: 30 * time.Second, sources: map[string]string{}}
 	c.HTTP.Listen = []string{"127.0.0.1:8080"}
+	c.HTTP.TURN = true
 	c.TLS.Mode = tlsOff
 	c.TURN.Realm = "turnpike"
 	c.TURN.Listen = []turnserver.Listener{

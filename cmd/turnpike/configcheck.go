@@ -6,7 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+
+	"turnpike/turnserver"
 )
 
 // check refuses combinations that cannot work, and what only a later version does.
@@ -14,8 +17,8 @@ func (c *Config) check() []error {
 	var bad []error
 	refuse := func(name, format string, args ...any) { bad = append(bad, c.errorf(name, format, args...)) }
 
-	if c.HTTP.ProxyProtocol {
-		refuse("http.proxy_protocol", "the PROXY protocol comes with a later version; set it to false and use http.trusted_proxies")
+	if c.HTTP.ProxyProtocol && len(c.HTTP.TrustedProxies) == 0 {
+		refuse("http.proxy_protocol", `is true, but http.trusted_proxies is empty, so nobody could connect; name your load balancer there, like ["10.0.0.2"]`)
 	}
 	if c.Signal.ResumeWindow != defaultResumeWindow {
 		refuse("signal.resume_window", "resuming sessions comes with a later version; leave it at %q", showDuration(defaultResumeWindow))
@@ -43,12 +46,30 @@ func (c *Config) checkTURN() []error {
 	var bad []error
 	refuse := func(name, format string, args ...any) { bad = append(bad, c.errorf(name, format, args...)) }
 
-	if len(c.TURN.Listen) == 0 {
-		refuse("turn.listen", `is empty; write at least one listener, like "udp://0.0.0.0:3478"`)
+	if len(c.TURN.Listen) == 0 && !c.HTTP.TURN {
+		refuse("turn.listen", `is empty, and http.turn is false; write at least one listener, like "udp://0.0.0.0:3478"`)
 	}
 	for i, l := range c.TURN.Listen {
-		if l.Addr.Port() != 0 && slices.Contains(c.TURN.Listen[:i], l) {
-			refuse(fmt.Sprintf("turn.listen[%d]", i), "%q stands there twice; remove one", l)
+		name := fmt.Sprintf("turn.listen[%d]", i)
+		if (l.Network == "tls" || l.Network == "dtls") && c.TLS.Mode == tlsOff {
+			refuse(name, `%q needs a certificate, but tls.mode is "off"; set tls.mode = "files", tls.cert_file and tls.key_file`, l)
+		}
+		if l.Addr.Port() == 0 {
+			continue
+		}
+		if slices.Contains(c.TURN.Listen[:i], l) {
+			refuse(name, "%q stands there twice; remove one", l)
+			continue
+		}
+		for _, other := range c.TURN.Listen[:i] {
+			if portKind(l) == portKind(other) && l.Addr == other.Addr {
+				refuse(name, "%q has the port of %q; give one of them a port of its own", l, other)
+			}
+		}
+		for _, addr := range c.HTTP.Listen {
+			if portKind(l) == "tcp" && sameAddress(addr, l.Addr) {
+				refuse(name, "%q has the port of http.listen %q, which carries TURN itself; remove this listener", l, addr)
+			}
 		}
 	}
 	for i, a := range c.TURN.RelayAddresses {
@@ -64,6 +85,24 @@ func (c *Config) checkTURN() []error {
 		}
 	}
 	return bad
+}
+
+// portKind is what a listener's port is a port of.
+func portKind(l turnserver.Listener) string {
+	if l.Network == "udp" || l.Network == "dtls" {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// sameAddress reports whether an address as net.Listen takes it would surely collide with addr.
+func sameAddress(listen string, addr netip.AddrPort) bool {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port != strconv.Itoa(int(addr.Port())) {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "" && addr.Addr().IsUnspecified() || err == nil && ip.Unmap() == addr.Addr()
 }
 
 // warnings are what starts, but hardly as meant. relays are the addresses that relaying will use.

@@ -4,7 +4,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
@@ -15,22 +17,26 @@ import (
 type iceServers struct {
 	publicHost string                // empty: the host that the client reached us by
 	open       []turnserver.Listener // those really open, ports resolved
+	web        []turnserver.Listener // http listeners on which TURN is spoken too: "tcp" or "tls"
 	relays     []netip.Addr          // local addresses that we relay from
 }
 
-// list returns a STUN and a TURN server for the client of r. Each address has both, over what is open: one UDP and one
-// TCP listener, the first of each that the client can reach.
+// list returns a STUN and a TURN server for the client of r: one address for each way that there is, since browsers try all and
+// complain of more than four. UDP, TCP, and for networks that let nothing else out TLS, on port 443 if we are there. DTLS is
+// not among them, as no browser speaks it.
 func (s *iceServers) list(r *http.Request, cred auth.Credential) []wire.ICEServer {
+	host := hostOnly(r.Host)
 	var stun, turn []string
-	for _, network := range []string{"udp", "tcp"} {
-		hostport := s.reach(network, hostOnly(r.Host))
-		if hostport == "" {
-			continue
-		}
-		if network == "udp" {
-			stun = append(stun, "stun:"+hostport)
-		}
-		turn = append(turn, "turn:"+hostport+"?transport="+network)
+	if udp := s.reach(s.open, "udp", host); len(udp) > 0 {
+		stun = append(stun, "stun:"+udp[0])
+		turn = append(turn, "turn:"+udp[0]+"?transport=udp")
+	}
+	if tcp := append(s.reach(s.open, "tcp", host), s.reach(s.web, "tcp", host)...); len(tcp) > 0 {
+		turn = append(turn, "turn:"+tcp[0]+"?transport=tcp")
+	}
+	if tls := append(s.reach(s.web, "tls", host), s.reach(s.open, "tls", host)...); len(tls) > 0 {
+		best := max(0, slices.IndexFunc(tls, func(hostport string) bool { return strings.HasSuffix(hostport, ":443") }))
+		turn = append(turn, "turns:"+tls[best]+"?transport=tcp")
 	}
 	servers := make([]wire.ICEServer, 0, 2)
 	if len(stun) > 0 {
@@ -42,21 +48,22 @@ func (s *iceServers) list(r *http.Request, cred auth.Credential) []wire.ICEServe
 	return servers
 }
 
-// reach returns the host and port of the first listener of network that a client can use, which came to us by host; it is
-// empty if there is none.
-func (s *iceServers) reach(network, host string) string {
+// reach returns the host and port of each listener of network that a client can use, which came to us by host.
+func (s *iceServers) reach(listeners []turnserver.Listener, network, host string) (out []string) {
 	if s.publicHost != "" {
 		host = s.publicHost
 	}
-	for _, l := range s.open {
+	for _, l := range listeners {
 		if l.Network != network {
 			continue
 		}
-		if h := s.hostFor(l.Addr.Addr(), host); h != "" {
-			return net.JoinHostPort(h, strconv.Itoa(int(l.Addr.Port())))
+		h := s.hostFor(l.Addr.Addr(), host)
+		if h == "" || network == "tls" && h != host { // the certificate is for host
+			continue
 		}
+		out = append(out, net.JoinHostPort(h, strconv.Itoa(int(l.Addr.Port()))))
 	}
-	return ""
+	return out
 }
 
 // hostFor returns the host by which a client that reached us by host reaches a listener on addr, empty if it cannot. A
@@ -78,7 +85,7 @@ func (s *iceServers) hostFor(addr netip.Addr, host string) string {
 	if err == nil && literal.Unmap().Is4() != addr.Is4() {
 		return "" // the address is of one family and the listener of the other
 	}
-	if addr.IsLoopback() && (err != nil || !literal.Unmap().IsLoopback()) {
+	if addr.IsLoopback() && !loopbackHost(host) {
 		return "" // open to this machine only, and the client came from elsewhere
 	}
 	return host

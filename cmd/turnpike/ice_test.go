@@ -21,6 +21,21 @@ func TestICEServers(t *testing.T) {
 		host       string // header
 		want       string // URLs; a semicolon between servers
 	}{
+		{"443 on the http port", "turn.example.org", slices.Concat(everywhere, []string{"web tls://0.0.0.0:443", "web tls://[::]:443"}), relays, "turn.example.org",
+			"stun:turn.example.org:3478; turn:turn.example.org:3478?transport=udp turn:turn.example.org:3478?transport=tcp turns:turn.example.org:443?transport=tcp"},
+		{"443 before other ports", "turn.example.org", []string{"web tls://[::]:8443", "tls://0.0.0.0:5349", "tls://0.0.0.0:443"}, relays, "x",
+			"turns:turn.example.org:443?transport=tcp"},
+		{"the http port before others", "", []string{"tls://0.0.0.0:5349", "web tls://0.0.0.0:8443"}, relays, "box.lan:8443",
+			"turns:box.lan:8443?transport=tcp"},
+		{"a listener of TLS", "", []string{"tls://[::]:5349"}, relays, "[2001:db8::5]:8443", "turns:[2001:db8::5]:5349?transport=tcp"},
+		{"the http port in clear, if there is no other", "", []string{"udp://0.0.0.0:3478", "web tcp://0.0.0.0:8080"}, relays, "box.lan:8080",
+			"stun:box.lan:3478; turn:box.lan:3478?transport=udp turn:box.lan:8080?transport=tcp"},
+		{"the http port in clear, if there is another", "", []string{"tcp://0.0.0.0:3478", "web tcp://0.0.0.0:8080"}, relays, "box.lan:8080",
+			"turn:box.lan:3478?transport=tcp"},
+		{"no certificate is for the address in loopback's stead", "", []string{"web tls://0.0.0.0:8443"}, relays, "localhost:8443", ""},
+		{"DTLS is for no browser", "turn.example.org", []string{"dtls://0.0.0.0:5349"}, relays, "x", ""},
+		{"everything", "turn.example.org", slices.Concat(everywhere, []string{"tls://0.0.0.0:5349", "dtls://0.0.0.0:5349", "web tls://[::]:443", "web tls://0.0.0.0:8443"}), relays, "x",
+			"stun:turn.example.org:3478; turn:turn.example.org:3478?transport=udp turn:turn.example.org:3478?transport=tcp turns:turn.example.org:443?transport=tcp"},
 		{"public_host wins", "turn.example.org", everywhere, relays, "other.example",
 			"stun:turn.example.org:3478; turn:turn.example.org:3478?transport=udp turn:turn.example.org:3478?transport=tcp"},
 		{"public_host for this machine too", "turn.example.org", everywhere, relays, "localhost:8080",
@@ -48,11 +63,16 @@ func TestICEServers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := iceServers{publicHost: test.publicHost}
 			for _, l := range test.open {
+				l, web := strings.CutPrefix(l, "web ")
 				listener, err := parseListener(l)
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.open = append(s.open, listener)
+				if web {
+					s.web = append(s.web, listener)
+				} else {
+					s.open = append(s.open, listener)
+				}
 			}
 			for _, a := range test.relays {
 				s.relays = append(s.relays, netip.MustParseAddr(a))
@@ -60,7 +80,7 @@ func TestICEServers(t *testing.T) {
 			var got []string
 			for _, server := range s.list(request("192.0.2.1:1", test.host), auth.Credential{Username: "u", Password: "p"}) {
 				got = append(got, strings.Join(server.URLs, " "))
-				wantCredential := strings.HasPrefix(server.URLs[0], "turn:")
+				wantCredential := strings.HasPrefix(server.URLs[0], "turn")
 				if (server.Username == "u" && server.Credential == "p") != wantCredential {
 					t.Errorf("%v has the credential %q", server.URLs, server.Username)
 				}

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // listenProblem says in a sentence why addr cannot be listened on, and what to do.
@@ -45,46 +40,4 @@ func (n *node) turnProblem(err error) error {
 		}
 	}
 	return err
-}
-
-// loadTLS reads the certificate and its key.
-func loadTLS(cfg *Config) (*tls.Config, error) {
-	read := func(key, name string) ([]byte, error) {
-		data, err := os.ReadFile(name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, cfg.errorf(key, "there is no file %s; write where the PEM file is", name)
-		case errors.Is(err, fs.ErrPermission):
-			return nil, cfg.errorf(key, "%s may not be read by this user; give the server's user read access", name)
-		case err != nil:
-			return nil, cfg.errorf(key, "%w", err)
-		}
-		return data, nil
-	}
-	certPEM, err := read("tls.cert_file", cfg.TLS.CertFile)
-	if err != nil {
-		return nil, err
-	}
-	keyPEM, err := read("tls.key_file", cfg.TLS.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, cfg.errorf("tls.cert_file", "%s and %s are not a certificate and its key: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
-}
-
-// certificateWarning says why clients will not trust a certificate that loads; empty if nothing is known.
-func certificateWarning(leaf *x509.Certificate, host string, now time.Time) string {
-	switch {
-	case now.After(leaf.NotAfter):
-		return fmt.Sprintf("the certificate expired on %s; renew it and restart", leaf.NotAfter.Format(time.DateOnly))
-	case now.Before(leaf.NotBefore):
-		return fmt.Sprintf("the certificate is not valid before %s; is this machine's clock right?", leaf.NotBefore.Format(time.DateOnly))
-	case host != "" && leaf.VerifyHostname(host) != nil:
-		return fmt.Sprintf("the certificate is not for public_host %q; browsers will refuse it", host)
-	}
-	return ""
 }

@@ -15,12 +15,12 @@ import (
 )
 
 // newMetricsServer serves /metrics, and where nobody but this machine reaches it, who is relaying, and pprof: a heap dump has secrets.
-func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, log *slog.Logger) *http.Server {
+func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collector{turn, sig},
+		collector{turn, sig, certs},
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
@@ -60,6 +60,7 @@ func rebindingGuard(next http.Handler) http.Handler {
 type collector struct {
 	turn   *turnserver.Server
 	signal *signal.Server
+	certs  *certificates // nil: no TLS
 }
 
 func (collector) Describe(chan<- *prometheus.Desc) {}
@@ -71,6 +72,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for transport, n := range c.turn.AllocationsByTransport() {
 		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that are there now, by their client's transport.", []string{"transport"}, nil)
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), transport)
+	}
+	if c.certs != nil {
+		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time.", int(c.certs.leaf().NotAfter.Unix()))
+		out <- total("tls", "certificate_reloads", "ok", c.certs.reloaded.Load())
+		out <- total("tls", "certificate_reloads", "failed", c.certs.failed.Load())
 	}
 	stats := c.signal.Stats()
 	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)
@@ -106,6 +112,8 @@ func reasonLabel(name string) string {
 		return "code"
 	case "authentications":
 		return "outcome"
+	case "certificate_reloads":
+		return "result"
 	}
 	return "reason"
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -26,13 +25,15 @@ type node struct {
 	log    *slog.Logger
 	relays []turnserver.RelayAddress
 	creds  *auth.Credentials
+	certs  *certificates // nil: no TLS
 	turn   *turnserver.Server
 	signal *signal.Server
 	api    *api
 	ice    iceServers
 
 	web     *http.Server
-	webs    []net.Listener
+	handed  *webConns
+	webs    []net.Listener // whose connections are handed to web, unless they carry TURN
 	metrics *http.Server
 	metric  net.Listener // nil: off
 }
@@ -43,20 +44,19 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return nil, cfg.errorf("state_dir", "%w", err)
 	}
-	n := &node{cfg: cfg, log: log}
+	n := &node{cfg: cfg, log: log, handed: newWebConns()}
 	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
 		return nil, err
 	}
-	var certificate *tls.Config // nil: plain http
 	if cfg.TLS.Mode == tlsFiles {
-		if certificate, err = loadTLS(cfg); err != nil {
+		if n.certs, err = loadCertificates(cfg, log); err != nil {
 			return nil, err
 		}
 	}
 	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
 	n.creds.RememberUsernames(maxUsernames, cfg.Auth.CredentialTTL)
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
-	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins}
+	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, proxied: cfg.HTTP.ProxyProtocol}
 	origins := cfg.HTTP.AllowedOrigins
 	if cfg.PublicHost != "" {
 		from.self = cfg.publicURL(cfg.HTTP.Listen)
@@ -72,7 +72,7 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		Limits:         cfg.Limits.signaling(),
 		Log:            log,
 	})
-	n.turn, err = turnserver.New(turnserver.Config{
+	turn := turnserver.Config{
 		Realm:       cfg.TURN.Realm,
 		Software:    "turnpike",
 		Listen:      turnListeners(cfg),
@@ -87,8 +87,14 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		Loops:       loops,
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
-	})
-	if err != nil {
+
+		ProxyProtocol:  cfg.HTTP.ProxyProtocol,
+		TrustedProxies: cfg.HTTP.TrustedProxies,
+	}
+	if n.certs != nil {
+		turn.GetCertificate = n.certs.get
+	}
+	if n.turn, err = turnserver.New(turn); err != nil {
 		_ = n.signal.Shutdown(context.Background()) // it has sessions to wait for only once it is served
 		return nil, err
 	}
@@ -104,7 +110,6 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: cfg.HTTP.AllowedOrigins}))
 	n.web = &http.Server{
 		Handler:           mux,
-		TLSConfig:         certificate,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second, // both end where /signal takes the connection over
 		WriteTimeout:      time.Minute,
@@ -112,7 +117,7 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	n.metrics = newMetricsServer(cfg, n.turn, n.signal, log)
+	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, log)
 	return n, nil
 }
 
@@ -179,7 +184,7 @@ func (n *node) open() (err error) {
 		return n.turnProblem(err)
 	}
 	n.ice.publicHost = n.cfg.PublicHost
-	n.ice.open = n.turn.Addrs()
+	n.ice.open, n.ice.web = n.turn.Addrs(), n.webTURN()
 	for _, r := range n.relays {
 		n.ice.relays = append(n.ice.relays, r.Local)
 	}

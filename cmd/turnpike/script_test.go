@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -21,8 +22,9 @@ func TestMain(m *testing.M) {
 // TestScripts runs the transcripts in testdata. Beside testscript's own commands they have
 //
 //	serve ARGS   start a server in this process, on free ports of loopback, and wait until it is up;
-//	             sets $URL, $HTTPADDR, $METRICS, $TURNUDP, $TURNTCP and $TURNURL, and leaves what it printed in serve.out
-//	stop         ask it to drain, wait for its end and leave its log in serve.err
+//	             sets $URL, $HTTPADDR, $METRICS, $TURNUDP, $TURNTCP, $TURNURL and $TURNALL, and leaves what it printed in serve.out
+//	drain        ask it to drain, wait for its end and leave its log in serve.err (stop is testscript's own, and ends the script)
+//	certificate  make a certificate for localhost: cert.pem and key.pem, which the commands trust from here on
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -34,8 +36,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": cmdServe,
-			"stop":  cmdStop,
+			"serve":       cmdServe,
+			"drain":       cmdDrain,
+			"certificate": cmdCertificate,
 		},
 	})
 }
@@ -57,7 +60,9 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("URL", s.row("web"))
 	ts.Setenv("METRICS", s.row("metrics"))
-	ts.Setenv("HTTPADDR", strings.Replace(strings.TrimPrefix(s.row("web"), "http://"), "localhost", "127.0.0.1", 1))
+	_, web, _ := strings.Cut(s.row("web"), "://")
+	ts.Setenv("HTTPADDR", strings.Replace(web, "localhost", "127.0.0.1", 1))
+	ts.Setenv("TURNALL", strings.ReplaceAll(s.row("turn"), "  ", ","))
 	if udp, tcp, ok := strings.Cut(s.row("turn"), "  "); ok {
 		ts.Setenv("TURNUDP", udp)
 		ts.Setenv("TURNTCP", tcp)
@@ -66,7 +71,13 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "serve.out"), []byte(s.banner), 0o600))
 }
 
-func cmdStop(ts *testscript.TestScript, _ bool, _ []string) {
+func cmdCertificate(ts *testscript.TestScript, _ bool, _ []string) {
+	certFile, _, err := makeCertificate(ts.Getenv("WORK"), time.Hour, "localhost")
+	ts.Check(err)
+	ts.Setenv("SSL_CERT_FILE", certFile)
+}
+
+func cmdDrain(ts *testscript.TestScript, _ bool, _ []string) {
 	s := ts.Value(serverKey{}).(*scriptServer)
 	close(s.drain)
 	if status := s.wait(); status != 0 {

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
@@ -78,8 +78,8 @@ func (n *node) warnings() []string {
 		local = append(local, r.Local)
 	}
 	out := n.cfg.warnings(local)
-	if n.web.TLSConfig != nil {
-		if w := certificateWarning(n.web.TLSConfig.Certificates[0].Leaf, n.cfg.PublicHost, time.Now()); w != "" {
+	if n.certs != nil {
+		if w := certificateWarning(n.certs.leaf(), n.cfg.PublicHost, time.Now()); w != "" {
 			out = append(out, w)
 		}
 	}
@@ -88,10 +88,19 @@ func (n *node) warnings() []string {
 
 // run serves until ctx ends, or after drain is closed until the relays have ended.
 func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer) error {
-	failed := make(chan error, len(n.webs)+1) // one for each server goroutine: none ever waits
+	failed := make(chan error, len(n.webs)+2) // one for each server goroutine: none ever waits
 	var serving sync.WaitGroup
+	serving.Go(func() { failed <- n.web.Serve(n.handed) })
 	for _, l := range n.webs {
-		serving.Go(func() { failed <- n.serveWeb(l) })
+		serving.Go(func() {
+			if err := n.turn.ServeStreams(l, n.webStreams()); err != nil {
+				failed <- err
+			}
+		})
+	}
+	stopWatching := func() {}
+	if n.certs != nil {
+		stopWatching = n.certs.start()
 	}
 	if n.metric != nil {
 		serving.Go(func() { failed <- n.metrics.Serve(n.metric) })
@@ -114,17 +123,11 @@ func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	if draining {
 		n.drain(ctx)
 	}
+	stopWatching()
 	n.close()
 	serving.Wait()
 	n.log.Info("stopped")
 	return err
-}
-
-func (n *node) serveWeb(l net.Listener) error {
-	if n.web.TLSConfig != nil {
-		return n.web.ServeTLS(l, "", "")
-	}
-	return n.web.Serve(l)
 }
 
 // notify tells systemd, if it started us.
@@ -182,7 +185,7 @@ func (n *node) banner(w io.Writer) {
 	}
 	rows := [][2]string{
 		{"web", strings.Join(n.cfg.webURLs(addrs), "  ")},
-		{"turn", joinStrings(n.turn.Addrs())},
+		{"turn", cmp.Or(joinStrings(n.turn.Addrs()), "on the web addresses")},
 		{"relay", showRelays(n.relays) + ", ports " + n.cfg.TURN.RelayPorts.String()},
 		{"who", n.cfg.who()},
 		{"state", state},

@@ -13,6 +13,7 @@ import (
 type visitors struct {
 	proxies []netip.Prefix // whose X-Forwarded-For is believed
 	origins []string       // of other sites that may use us: scheme://host[:port], lower-case
+	proxied bool           // every connection comes through a proxy that says whose it is
 	self    string         // our own origin, if public_host is set: a proxy may have changed the Host header
 }
 
@@ -62,8 +63,8 @@ func (v *visitors) trusts(a netip.Addr) bool {
 // local reports whether the request comes from a person on this machine. The connection alone does not say so: a reverse
 // proxy on this machine connects from loopback for strangers, and a page of a stranger may have bound its own name to
 // 127.0.0.1 (DNS rebinding), which the Host header shows.
-func local(r *http.Request) bool {
-	if !remoteAddr(r).IsLoopback() || !loopbackHost(hostOnly(r.Host)) {
+func (v *visitors) local(r *http.Request) bool {
+	if v.proxied || !remoteAddr(r).IsLoopback() || !loopbackHost(hostOnly(r.Host)) {
 		return false
 	}
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "Via"} {

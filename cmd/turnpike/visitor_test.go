@@ -50,7 +50,7 @@ func TestLocal(t *testing.T) {
 		{"a proxy: X-Forwarded-Proto", "127.0.0.1:5000", "localhost", []string{"X-Forwarded-Proto: https"}, false},
 	}
 	for _, test := range tests {
-		if got := local(request(test.remote, test.host, test.headers...)); got != test.want {
+		if got := new(visitors).local(request(test.remote, test.host, test.headers...)); got != test.want {
 			t.Errorf("%s: local is %v, want %v", test.name, got, test.want)
 		}
 	}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// certificatePoll is how often the files are looked at.
+	certificatePoll = 5 * time.Second
+	// expiryNotice is how long before its end a certificate is complained of: it should have been renewed by then.
+	expiryNotice = 14 * 24 * time.Hour
+)
+
+// certificates has the certificate in force, and takes a new one when the files change. Connections keep what they began with.
+type certificates struct {
+	// Static after construction.
+	cfg *Config
+	log *slog.Logger
+
+	current  atomic.Pointer[tls.Certificate]
+	reloaded atomic.Uint64
+	failed   atomic.Uint64
+
+	// Owned by watch.
+	loaded     filesState // of current
+	seen       filesState // when last looked at
+	complained filesState // that could not be loaded, and was told of
+	warned     time.Time  // of the end of current
+}
+
+// filesState tells two versions of the files apart.
+type filesState [2]struct {
+	modified time.Time
+	size     int64
+}
+
+// loadCertificates reads the files for the first time.
+func loadCertificates(cfg *Config, log *slog.Logger) (*certificates, error) {
+	c := &certificates{cfg: cfg, log: log, loaded: stateOf(cfg), warned: time.Now()} // warnings tells at the start
+	cert, err := readCertificate(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.current.Store(cert)
+	return c, nil
+}
+
+// get is for handshakes.
+func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}
+
+func (c *certificates) leaf() *x509.Certificate { return c.current.Load().Leaf }
+
+// start watches the files until stop is called, and takes SIGHUP for a sign that they are new.
+func (c *certificates) start() (stop func()) {
+	hangup, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangup, syscall.SIGHUP)
+	var watching sync.WaitGroup
+	watching.Go(func() { c.watch(done, hangup) })
+	return func() {
+		signal.Stop(hangup)
+		close(done)
+		watching.Wait()
+	}
+}
+
+// watch takes new certificates until done is closed, at once when hangup says that they are there.
+func (c *certificates) watch(done <-chan struct{}, hangup <-chan os.Signal) {
+	tick := time.NewTicker(certificatePoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-hangup:
+			c.look(true)
+		case <-tick.C:
+			c.look(false)
+		}
+		c.warn(time.Now())
+	}
+}
+
+// look loads the files if they have changed, and then stood still from one look to the next: who writes them may not be done yet.
+// With now it does not wait, nor ask whether they changed.
+func (c *certificates) look(now bool) {
+	state := stateOf(c.cfg)
+	still := state == c.seen
+	c.seen = state
+	if !now && (state == c.loaded || !still) {
+		return
+	}
+	cert, err := readCertificate(c.cfg)
+	switch {
+	case err != nil:
+	case stateOf(c.cfg) != state:
+		return // written meanwhile: the next look finds them changed
+	case time.Now().After(cert.Leaf.NotAfter):
+		err = c.cfg.errorf("tls.cert_file", "%s expired on %s", c.cfg.TLS.CertFile, cert.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	if err != nil {
+		if now || state != c.complained {
+			c.complained = state
+			c.failed.Add(1)
+			c.log.Error("tls: the new certificate cannot be used, so the one before stays", "err", err, "expires", c.leaf().NotAfter)
+		}
+		return
+	}
+	c.current.Store(cert)
+	c.loaded = state
+	c.reloaded.Add(1)
+	c.log.Info("tls: new certificate", "cert_file", c.cfg.TLS.CertFile, "names", cert.Leaf.DNSNames, "expires", cert.Leaf.NotAfter)
+	c.warned = time.Time{}
+}
+
+// warn tells once a day what is wrong with the certificate in force.
+func (c *certificates) warn(now time.Time) {
+	if now.Sub(c.warned) < 24*time.Hour {
+		return
+	}
+	if w := certificateWarning(c.leaf(), c.cfg.PublicHost, now); w != "" {
+		c.warned = now
+		c.log.Warn("tls: " + w)
+	}
+}
+
+// stateOf is zero where a file is missing.
+func stateOf(cfg *Config) (s filesState) {
+	for i, name := range []string{cfg.TLS.CertFile, cfg.TLS.KeyFile} {
+		if info, err := os.Stat(name); err == nil {
+			s[i].modified, s[i].size = info.ModTime(), info.Size()
+		}
+	}
+	return s
+}
+
+// readCertificate reads the certificate and its key.
+func readCertificate(cfg *Config) (*tls.Certificate, error) {
+	read := func(key, name string) ([]byte, error) {
+		data, err := os.ReadFile(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, cfg.errorf(key, "there is no file %s; write where the PEM file is", name)
+		case errors.Is(err, fs.ErrPermission):
+			return nil, cfg.errorf(key, "%s may not be read by this user; give the server's user read access", name)
+		case err != nil:
+			return nil, cfg.errorf(key, "%w", err)
+		}
+		return data, nil
+	}
+	certPEM, err := read("tls.cert_file", cfg.TLS.CertFile)
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := read("tls.key_file", cfg.TLS.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, cfg.errorf("tls.cert_file", "%s and %s are not a certificate and its key: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
+	}
+	return &cert, nil
+}
+
+// certificateWarning says why clients do not trust a certificate that loads, or soon will not; empty if nothing is known.
+func certificateWarning(leaf *x509.Certificate, host string, now time.Time) string {
+	switch {
+	case now.After(leaf.NotAfter):
+		return fmt.Sprintf("the certificate expired on %s; renew it", leaf.NotAfter.Format(time.DateOnly))
+	case now.Before(leaf.NotBefore):
+		return fmt.Sprintf("the certificate is not valid before %s; is this machine's clock right?", leaf.NotBefore.Format(time.DateOnly))
+	case host != "" && leaf.VerifyHostname(host) != nil:
+		return fmt.Sprintf("the certificate is not for public_host %q; browsers will refuse it", host)
+	case now.Add(expiryNotice).After(leaf.NotAfter):
+		return fmt.Sprintf("the certificate expires on %s; renew it", leaf.NotAfter.Format(time.DateOnly))
+	}
+	return ""
+}
