@@ -15,7 +15,7 @@ import (
 )
 
 // TestCheck runs `turnpike check` where clients are: everything works behind NATs, and where
-// UDP is blocked, exactly what goes over UDP is reported.
+// something is blocked, exactly what would need it is reported.
 func TestCheck(t *testing.T) {
 	need(t)
 	lab := netlab.New(t)
@@ -25,14 +25,16 @@ func TestCheck(t *testing.T) {
 		stunUDP = "stun:" + publicName + ":3478"
 		turnUDP = "turn:" + publicName + ":3478?transport=udp"
 		turnTCP = "turn:" + publicName + ":3478?transport=tcp"
+		turnTLS = "turns:" + publicName + ":443?transport=tcp"
 	)
 	for _, test := range []struct {
 		kind      netlab.Kind
-		ok, fails []string // among the three above
+		ok, fails []string // among the four above
 	}{
-		{netlab.Symmetric, []string{stunUDP, turnUDP, turnTCP}, nil},
-		{netlab.PortRestricted, []string{stunUDP, turnUDP, turnTCP}, nil},
-		{netlab.UDPBlocked, []string{turnTCP}, []string{stunUDP, turnUDP}},
+		{netlab.Symmetric, []string{stunUDP, turnUDP, turnTCP, turnTLS}, nil},
+		{netlab.PortRestricted, []string{stunUDP, turnUDP, turnTCP, turnTLS}, nil},
+		{netlab.UDPBlocked, []string{turnTCP, turnTLS}, []string{stunUDP, turnUDP}},
+		{netlab.Only443, []string{turnTLS}, []string{stunUDP, turnUDP, turnTCP}},
 	} {
 		t.Run(test.kind.String(), func(t *testing.T) {
 			host := lab.Behind(test.kind, strings.ReplaceAll(test.kind.String(), " ", "-"))
@@ -57,7 +59,7 @@ func TestCheck(t *testing.T) {
 			}
 			var ok, fails []string
 			for _, r := range results {
-				switch isICE := strings.HasPrefix(r.URL, "stun:") || strings.HasPrefix(r.URL, "turn:"); {
+				switch isICE := strings.HasPrefix(r.URL, "stun:") || strings.HasPrefix(r.URL, "turn"); {
 				case isICE && r.OK:
 					ok = append(ok, r.URL)
 				case isICE:

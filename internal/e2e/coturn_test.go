@@ -18,7 +18,7 @@ import (
 func TestCoturnClients(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_stunclient", "turnutils_peer")
 	lab := netlab.New(t)
-	s, _, _ := open(t, lab)
+	s, _, ca := open(t, lab)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
 	address := s.host.Addr().String()
 
@@ -59,6 +59,15 @@ func TestCoturnClients(t *testing.T) {
 		{"tcp, indications, echo peer", append([]string{"-t", "-s"}, toPeer...)},
 		{"udp, client to client", []string{"-y", "-s", "-m", "2"}},
 		{"tcp, client to client", []string{"-t", "-y", "-s", "-m", "2"}},
+		{"tls, channels, echo peer", append([]string{"-t", "-S"}, toPeer...)},
+		{"tls, indications, echo peer", append([]string{"-t", "-S", "-s"}, toPeer...)},
+		{"tls on the port of the pages", append([]string{"-t", "-S", "-s", "-p", "443"}, toPeer...)},
+		{"tls, client to client", []string{"-t", "-S", "-y", "-s", "-m", "2"}},
+		{"tls, certificate verified", append([]string{"-t", "-S", "-s", "-E", ca.caFile}, toPeer...)},
+		{"dtls, channels, echo peer", append([]string{"-S"}, toPeer...)},
+		{"dtls, indications, echo peer", append([]string{"-S", "-s"}, toPeer...)},
+		{"dtls, indications, large", append([]string{"-S", "-s", "-l", "1200", "-n", "80"}, toPeer...)},
+		{"dtls, client to client", []string{"-S", "-y", "-s", "-m", "2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // The clients mostly wait for themselves.

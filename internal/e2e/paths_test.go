@@ -39,6 +39,7 @@ cert_file = %q
 key_file  = %q
 
 [turn]
+listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349"]
 shared_secrets = [%q]
 
 [auth]
@@ -65,6 +66,8 @@ func TestPaths(t *testing.T) {
 		{netlab.Symmetric, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}},
 		{netlab.Symmetric, netlab.UDPBlocked, "relayed", [2]string{"UDP", "TCP"}},
 		{netlab.UDPBlocked, netlab.UDPBlocked, "relayed", [2]string{"TCP", "TCP"}},
+		{netlab.Only443, netlab.Symmetric, "relayed", [2]string{"TLS", "UDP"}},
+		{netlab.Only443, netlab.Only443, "relayed", [2]string{"TLS", "TLS"}},
 		{netlab.PortRestricted, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}},
 		{netlab.FullCone, netlab.FullCone, "direct", [2]string{"UDP", "UDP"}},
 		{netlab.AddressRestricted, netlab.PortRestricted, "direct", [2]string{"UDP", "UDP"}},
