@@ -57,7 +57,7 @@ func dialSession(t testing.TB, s *Server, network, session string) *testClient {
 }
 
 func TestAllocateAnswer(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) { cfg.Software = "turnpike test" })
 		c := dialREST(t, s, network, "alice")
 		res := c.accept(stun.MethodAllocate, transport(transportUDP))
@@ -82,7 +82,7 @@ func TestAllocateAnswer(t *testing.T) {
 }
 
 func TestAllocateRefusals(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		for name, row := range map[string]struct {
 			code  int
@@ -139,7 +139,7 @@ func TestLifetime(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, nil)
 		c := dialREST(t, s, network, "alice")
 		c.allocate()
@@ -190,7 +190,7 @@ func TestAllocationMaxAge(t *testing.T) {
 }
 
 func TestRetransmission(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c := dialREST(t, s, network, "alice").challenged()
 		m := c.build(stun.MethodAllocate, transport(transportUDP), lifetime(1800))
@@ -207,7 +207,7 @@ func TestRetransmission(t *testing.T) {
 }
 
 func TestRefreshEnds(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c := dialREST(t, s, network, "alice")
 		for range 2 {
@@ -239,7 +239,7 @@ func TestRefreshFamily(t *testing.T) {
 // anotherUser sends from the five-tuple of an allocation with credentials that are good, but not its own. An Allocate is 437 as
 // for anyone (RFC 8656 §7.2), the rest 441 (§5).
 func anotherUser(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		peer := peerAddr(netip.AddrPortFrom(peerIP, 9))
 		for name, other := range map[string]auth.Credential{
@@ -264,7 +264,7 @@ func anotherUser(t *testing.T) {
 }
 
 func TestQuotas(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) {
 			cfg.Scope = newScope()
 			cfg.Limits.AllocationsPerSession, cfg.Limits.AllocationsPerUser, cfg.Limits.Allocations = 2, 1, 4
@@ -287,7 +287,7 @@ func TestQuotas(t *testing.T) {
 
 // TestAddressQuota: one address has its share, whoever its users are. An IPv6 /64 is one address.
 func TestAddressQuota(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) { cfg.Limits.AllocationsPerAddress = 2 })
 		first := dialREST(t, s, network, "alice").expectAllocate(0)
 		dialREST(t, s, network, "bob").expectAllocate(0)
@@ -333,7 +333,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestSessionMustLive(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		scope := newScope()
 		s := startServer(t, func(cfg *Config) { cfg.Scope = scope })
 		c := dialSession(t, s, network, "S1").expectAllocate(0)
@@ -348,7 +348,7 @@ func TestSessionMustLive(t *testing.T) {
 
 // TestSessionEndsMeanwhile kicks a session between the question whether it lives and the allocation.
 func TestSessionEndsMeanwhile(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		scope := newScope()
 		s := startServer(t, func(cfg *Config) { cfg.Scope = scope })
 		scope.set(func() {
@@ -363,7 +363,7 @@ func TestSessionEndsMeanwhile(t *testing.T) {
 }
 
 func TestEndSessionAndUser(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		s1, s2 := dialSession(t, s, network, "S1").expectAllocate(0), dialSession(t, s, network, "S2").expectAllocate(0)
 		again := dialSession(t, s, network, "S1").expectAllocate(0)

@@ -81,7 +81,7 @@ func TestAttacks(t *testing.T) {
 }
 
 func sendNeedsPermission(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
@@ -98,7 +98,7 @@ func sendNeedsPermission(t *testing.T) {
 
 // deadRelayIsNotReached: a channel to a relayed address of this node leads nowhere once its allocation has ended.
 func deadRelayIsNotReached(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c, gone := dialREST(t, s, network, "alice"), dialREST(t, s, network, "bob")
 		c.allocate()
@@ -134,7 +134,7 @@ func nothingIsGuessed(t *testing.T) {
 
 // unknownAttributes: 420, with what was not understood, and nothing is done.
 func unknownAttributes(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		const accessToken = stun.AttrType(0x001B) // RFC 7635 §6.2
 		for _, size := range []int{0, 1, 2, 3, 255, 256, 257, 2000} {
@@ -213,7 +213,7 @@ func lyingLengths(t *testing.T) {
 
 // paddingIsZero looks at every byte of answers that no attribute accounts for: memory of the server's must not be in them.
 func paddingIsZero(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Software = "odd" })
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		check := func(raw []byte) {

@@ -19,7 +19,7 @@ func turnMethods() []stun.Method {
 }
 
 func TestChallenge(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		c := dial(t, startServer(t, nil), network)
 		for _, method := range turnMethods() {
 			res := c.wantCode(c.roundTrip(c.build(method)), 401)
@@ -36,7 +36,7 @@ func TestChallenge(t *testing.T) {
 }
 
 func TestMissingCredentialAttributes(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		c := dialREST(t, startServer(t, nil), network, "alice").challenged()
 		username, realm, nonce := stun.NewUsername(c.username), stun.NewRealm(c.realm), stun.NewNonce(c.nonce)
 		for name, attrs := range map[string][]stun.Setter{
@@ -58,7 +58,7 @@ func TestMissingCredentialAttributes(t *testing.T) {
 }
 
 func TestWrongCredentials(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		good := mintREST(t, "alice", time.Hour)
 		expiry, _, _ := strings.Cut(good.Username, ":")
@@ -130,7 +130,7 @@ func errorOf(t *testing.T, m *stun.Message) []byte {
 
 // TestWrongIntegrity sends signatures that cannot be right.
 func TestWrongIntegrity(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c := dialREST(t, s, network, "alice").challenged()
 		m := c.build(stun.MethodAllocate, transport(transportUDP))
@@ -150,7 +150,7 @@ func TestWrongIntegrity(t *testing.T) {
 
 // TestExpiredCredential: expiry is judged when a relay is asked for, and never cuts one that lives.
 func TestExpiredCredential(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
 		cred := mintREST(t, "alice", time.Minute)
 		c := dialAs(t, s, network, cred)
@@ -196,7 +196,7 @@ func TestSecrets(t *testing.T) {
 
 // TestAfterIntegrity: what stands behind MESSAGE-INTEGRITY may be anybody's and does not count (RFC 8489 §14.5).
 func TestAfterIntegrity(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c := dialREST(t, s, network, "alice")
 		c.allocate()
@@ -253,7 +253,7 @@ func TestAfterIntegrity(t *testing.T) {
 
 // TestDuplicateAttributes: of attributes that may come once, the first counts (RFC 8489 §14).
 func TestDuplicateAttributes(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c := dialREST(t, s, network, "alice")
 		c.allocate(transport(6)) // allocate puts UDP first

@@ -46,7 +46,7 @@ func TestBandwidth(t *testing.T) {
 		"node":       {func(l *Limits) { l.Bandwidth = slow }, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, network string) {
+			onEach(t, func(t *testing.T, network string) {
 				s, _ := startClocked(t, func(cfg *Config) { allowLoopback(cfg); row.limit(&cfg.Limits) })
 				peer := newPeer(t)
 				client := func(user string) *testClient {

@@ -24,7 +24,7 @@ func onFamilies(t *testing.T, test func(t *testing.T, s *Server, network string)
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			onBoth(t, func(t *testing.T, network string) { test(t, s, network) })
+			onEach(t, func(t *testing.T, network string) { test(t, s, network) })
 		})
 	}
 }
@@ -66,7 +66,7 @@ func TestFingerprint(t *testing.T) {
 
 // TestBadFingerprint: what is not STUN, though it looks so, gets no answer (RFC 8489 §7.3).
 func TestBadFingerprint(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c := dial(t, s, network)
 		types := []stun.MessageType{stun.BindingRequest, stun.NewType(stun.MethodAllocate, stun.ClassRequest), stun.NewType(stun.MethodSend, stun.ClassIndication)}
@@ -81,7 +81,7 @@ func TestBadFingerprint(t *testing.T) {
 }
 
 func TestUnknownAttributes(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		c := dialREST(t, startServer(t, nil), network, "alice").challenged()
 		for name, row := range map[string]struct {
 			request *stun.Message
@@ -131,7 +131,7 @@ func TestUnknownAttributesAreBounded(t *testing.T) {
 // TestNotAnswered lists what looks like STUN and must be dropped in silence (RFC 8489 §6.3), while the client's other
 // packets are served. A stream survives these, because its frames are whole.
 func TestNotAnswered(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c := dial(t, s, network)
 		for name, row := range map[string]struct {

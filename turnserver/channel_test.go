@@ -9,7 +9,7 @@ import (
 )
 
 func TestChannelBindRefusals(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c := dialREST(t, s, network, "alice")
 		c.allocate()
@@ -41,7 +41,7 @@ func TestChannelBindRefusals(t *testing.T) {
 }
 
 func TestChannelConflicts(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
 		c := dialREST(t, s, network, "alice")
 		c.allocate(lifetime(3600))
@@ -80,7 +80,7 @@ func TestChannelLimit(t *testing.T) {
 
 // TestChannelExpires: ten minutes after its last binding a channel is unbound. Its permission goes after five, unless renewed.
 func TestChannelExpires(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate(lifetime(3600))
@@ -138,7 +138,7 @@ func flowsOf(s *Server) (up, down int) {
 }
 
 func TestChannelDataNotRelayed(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
@@ -164,7 +164,7 @@ func TestChannelDataNotRelayed(t *testing.T) {
 
 // TestChannelsEndWithTheAllocation: nothing of an allocation outlives it in the flow table, whenever it ends.
 func TestChannelsEndWithTheAllocation(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), netip.AddrPortFrom(peerIP, 9)
 		c.allocate()

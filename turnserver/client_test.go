@@ -34,8 +34,8 @@ type testClient struct {
 
 const patience = 5 * time.Second
 
-// onBoth runs a test over each transport between client and server.
-func onBoth(t *testing.T, test func(t *testing.T, network string)) {
+// onEach runs a test over each transport between client and server.
+func onEach(t *testing.T, test func(t *testing.T, network string)) {
 	t.Helper()
 	for _, network := range []string{"udp", "tcp", "tls", "dtls"} {
 		t.Run(network, func(t *testing.T) { test(t, network) })

@@ -80,7 +80,7 @@ func TestBatchForSlowStream(t *testing.T) {
 // TestFramesSideBySide sends frames to two relayed addresses in one write. The second becomes a Data indication, whose header is longer
 // than the frame's own, and takes room where the first frame stands.
 func TestFramesSideBySide(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c, first, second := dialREST(t, s, "tcp", "alice"), dialREST(t, s, network, "bob"), dialREST(t, s, network, "carol")
 		relayed, ofFirst, ofSecond := c.allocate(), first.allocate(), second.allocate()

@@ -13,7 +13,7 @@ import (
 )
 
 func TestStaleNonce(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, nil)
 		c := dialREST(t, s, network, "alice")
 		c.allocate()
@@ -33,7 +33,7 @@ func TestStaleNonce(t *testing.T) {
 
 // TestForeignNonce: a nonce is good only at the address that it was made for, and only if it was made here.
 func TestForeignNonce(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		c, other := dialREST(t, s, network, "alice").challenged(), dialREST(t, s, network, "alice").challenged()
 		good := c.nonce
@@ -89,7 +89,7 @@ func TestNonceFromTheFuture(t *testing.T) {
 // TestNonceComesLast: whether a credential is good is said before whether the nonce is too old (RFC 8489 §9.2.4), but not to
 // those who come with a nonce that was never theirs.
 func TestNonceComesLast(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, nil)
 		good := mintREST(t, "alice", time.Hour)
 		right, wrong := dialAs(t, s, network, good).challenged(), dialAs(t, s, network, auth.Credential{Username: good.Username, Password: "x"}).challenged()

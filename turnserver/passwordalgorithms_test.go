@@ -86,7 +86,7 @@ func (c *modern) askSigned(want int, method stun.Method, attrs ...stun.Setter) *
 
 // TestPasswordAlgorithms: a client of RFC 8489 does everything with either algorithm, and is answered in kind.
 func TestPasswordAlgorithms(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		for name, chosen := range map[string]string{"SHA-256": algorithmSHA256, "MD5": algorithmMD5} {
 			s, clock := startClocked(t, allowLoopback)
 			for _, cred := range []auth.Credential{mintREST(t, "alice", time.Hour), testCredentials().MintSession("S1", "alice", time.Hour)} {
@@ -118,7 +118,7 @@ func TestPasswordAlgorithms(t *testing.T) {
 // refused (RFC 8489 §9.2.1, §16.1.3).
 func TestBidDown(t *testing.T) {
 	const md5Only, sha256Only, swapped = algorithmMD5, algorithmSHA256, algorithmMD5 + algorithmSHA256
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		for name, row := range map[string]struct {
 			list, chosen attribute
@@ -166,7 +166,7 @@ func TestBidDown(t *testing.T) {
 // TestIntegrityOfAnswers: which attribute signs the answer follows from whether the request names an algorithm (RFC 8489 §9.2.4), and
 // where a request is signed twice, the better signature decides.
 func TestIntegrityOfAnswers(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		bad := attribute{stun.AttrMessageIntegritySHA256, make([]byte, 32)}
 		badSHA1 := attribute{stun.AttrMessageIntegrity, make([]byte, 20)}
@@ -231,7 +231,7 @@ func (s truncated256) AddTo(m *stun.Message) error {
 // TestOneUserEitherAlgorithm: whoever knows the password owns the allocation, by whichever key; nobody else does.
 func TestOneUserEitherAlgorithm(t *testing.T) {
 	first, second := auth.NewSecret([]byte("first")), auth.NewSecret([]byte("second"))
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) {
 			cfg.Credentials = auth.NewCredentials(testRealm, auth.NewSecret([]byte("signaling")), []auth.Secret{first, second}, time.Now)
 		})

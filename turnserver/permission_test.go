@@ -23,7 +23,7 @@ func permissionsOf(s *Server) (n int) {
 
 // createPermissionIsAllOrNothing: one peer that is refused refuses all.
 func createPermissionIsAllOrNothing(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
 		c := dialREST(t, s, network, "alice")
 		c.allocate()
@@ -87,7 +87,7 @@ func manyPeersInOneRequest(t *testing.T) {
 
 // TestPermissionExpires: five minutes after it was last made, nothing passes either way.
 func TestPermissionExpires(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()

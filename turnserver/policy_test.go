@@ -244,7 +244,7 @@ func TestOwnHostIsListed(t *testing.T) {
 
 // sessionScope: a session's credential reaches what was signalled to it, while that holds or a permission of it lives.
 func sessionScope(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		scope := newScope()
 		s, clock := startClocked(t, func(cfg *Config) {
 			allowLoopback(cfg)

@@ -122,7 +122,7 @@ func TestIPv6Relays(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.Relay = append(cfg.Relay, RelayAddress{Local: netip.IPv6Loopback()})
 	})
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		for _, row := range []struct {
 			attrs []stun.Setter
 			want  netip.Addr

@@ -9,7 +9,7 @@ import (
 
 // TestSnapshot: the list of allocations is live, and says of each whose it is, where it leads and what it has carried.
 func TestSnapshot(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
 		peer, stranger := newPeer(t), newPeer(t)
 		c := dialREST(t, s, network, "alice")

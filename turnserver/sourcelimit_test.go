@@ -226,7 +226,7 @@ func TestLimitedSourceRelays(t *testing.T) {
 // TestFailedCredentials: who fails to log in too often is not heard for a while, and only who comes from there and shows nothing
 // that was good before. What lives is not touched.
 func TestFailedCredentials(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		const perMinute = 6
 		s, clock := startFrozen(t, func(cfg *Config) { cfg.Limits.FailedCredentialsPerMinute = perMinute })
 		good := mintREST(t, "alice", time.Hour)

@@ -34,7 +34,7 @@ func startRemembering(t testing.TB, shared ...auth.Secret) (*Server, *testClock,
 
 // TestUserhash: a session's client says only the hash of its username, from the first request on, until after its credential has expired.
 func TestUserhash(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, clock, credentials := startRemembering(t)
 		clock.advance(time.Minute)
 		for _, cred := range []auth.Credential{
@@ -74,7 +74,7 @@ func TestUserhash(t *testing.T) {
 
 // TestUnknownUserhash: what is the hash of nobody is refused like a wrong password.
 func TestUnknownUserhash(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		shared := auth.NewSecret([]byte("shared"))
 		s, _, credentials := startRemembering(t, shared)
 		session, rest := credentials.MintSession("S1", "alice", time.Hour), mintREST(t, "alice", time.Hour)
@@ -112,7 +112,7 @@ func TestUnknownUserhash(t *testing.T) {
 
 // TestUserhashOfAnother: an allocation is its owner's, however that is named.
 func TestUserhashOfAnother(t *testing.T) {
-	onBoth(t, func(t *testing.T, network string) {
+	onEach(t, func(t *testing.T, network string) {
 		s, _, credentials := startRemembering(t)
 		alice, mallory := credentials.MintSession("S1", "alice", time.Hour), credentials.MintSession("S2", "mallory", time.Hour)
 		c := dialModern(t, s, network, alice, algorithmSHA256)
