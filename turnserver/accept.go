@@ -131,7 +131,7 @@ func (s *Server) trusts(ip netip.Addr) bool {
 func (l *streamListener) open(c *clientConn, place *list.Element) {
 	s := l.srv
 	defer s.readers.Done()
-	_ = c.sock.SetDeadline(time.Now().Add(openTime))
+	_ = c.sock.SetDeadline(time.Now().Add(s.openTime))
 	kind, why := l.openUp(c)
 	if !s.opening.done(place) { // closed by somebody else, whatever openUp made of that
 		why = streamCrowdedOut

@@ -21,7 +21,7 @@ type attack struct {
 }
 
 // attacks is the list of what this server is held against, from the histories of coturn and pion/turn, and from Enable Security's
-// studies of TURN servers. Those that need TLS, or several hosts, are in tests of their own.
+// studies of TURN servers. Those that need several hosts are in tests of their own.
 func attacks() []attack {
 	return []attack{
 		// Relaying to where the attacker could not go by himself.
@@ -44,6 +44,12 @@ func attacks() []attack {
 		{"the other algorithm's key, or another's USERHASH", "RFC 8489 §14.4", TestUserhashOfAnother},
 		{"a challenge from which somebody has taken the better algorithm", "RFC 8489 §16.1.3", TestBidDown},
 
+		// Connections that are not what they seem.
+		{"a PROXY header from a stranger, or a second one from a client", "", TestProxySpoofed},
+		{"no PROXY header, or a bad one, from a trusted proxy", "", TestBadProxyHeaders},
+		{"anything but TLS where TLS is spoken", "ALPACA, 2021", TestNotTLS},
+		{"a protocol that the other side did not agree to", "ALPACA, 2021", TestALPN},
+
 		// Requests that are not what they seem.
 		{"attributes after MESSAGE-INTEGRITY", "RFC 8489 §14.5", TestAfterIntegrity},
 		{"the same attribute twice", "RFC 8489 §14", TestDuplicateAttributes},
@@ -60,7 +66,14 @@ func attacks() []attack {
 		{"a flood that uses up what other sources may ask", "", TestForgedSources},
 		{"a victim's address as the sender, to have it flooded with answers", "coturn #1588", TestAnswersToAnybody},
 		{"connections that say nothing, or a byte at a time", "slowloris", TestStreamWithoutAllocation},
+		{"the same before TLS, in its handshake, before a PROXY header and on a port that is HTTP's too", "slowloris", TestSlowBeginnings},
+		{"handshakes that are begun and left", "", TestHalfOpenFlood},
+		{"DTLS hellos from forged sources: nothing is kept, and less is sent than came", "RFC 6347 §4.2.1", TestForgedHellos},
+		{"DTLS cookies that are forged, old, or another's", "", TestCookie},
+		{"DTLS handshakes that are begun and left, by clients with an address of their own", "", TestHalfOpenDTLS},
+		{"ending another's DTLS association by a hello in its name", "RFC 6347 §4.2.8", TestBeginAnew},
 		{"more connections than there may be", "", TestStreamLimit},
+		{"more connections than there may be from one address", "", TestConnectionsPerAddress},
 		{"a client that never reads while its peer floods", "tailscale's TestSendFreeze", TestClientThatNeverReads},
 		{"another client beside the flooded one", "", TestFloodedClient},
 		{"allocations without end", "", TestQuotas},

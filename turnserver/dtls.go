@@ -202,7 +202,7 @@ func (a *association) serve() {
 // handshake reports whether client and server agreed in time.
 func (a *association) handshake() bool {
 	s := a.listener.srv
-	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.openTime)
 	err := a.session.HandshakeContext(ctx)
 	cancel()
 	a.wire.handshakeDone()

@@ -216,6 +216,33 @@ func TestHalfOpenDTLS(t *testing.T) {
 	})
 }
 
+// TestSilentDTLS: who says no more than hello has a time for it, and who says more than is read has a bound.
+func TestSilentDTLS(t *testing.T) {
+	s := newServer(t, nil)
+	s.openTime = 50 * time.Millisecond
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hello := clientHelloDTLS(t)
+	c := rawDTLS(t, s)
+	c.write(hello)
+	second := withCookie(t, hello, c.read()[dtlsHello+3:], 1, 1)
+	c.write(second)
+	waitCounted(t, s, "dtls_handshakes_failed", "timeout", 1)
+	wantNoneOpen(t, s)
+
+	l := dtlsListenerOf(t, s)
+	parsed, _ := parseClientHello(second)
+	a, err := newAssociation(l, &client{remote: c.addr()}, fiveTuple{}, &parsed) // which nobody serves
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxUnread / 1000 {
+		a.receive(make([]byte, 1000))
+	}
+	waitCounted(t, s, "packets_dropped", "slow_server", uint64((len(hello)+len(second)+maxUnread/1000*1000-maxUnread+999)/1000))
+}
+
 // TestNotDTLS: what is no DTLS is counted and not answered; within an association it harms nothing.
 func TestNotDTLS(t *testing.T) {
 	s := startServer(t, nil)

@@ -28,6 +28,7 @@ type Server struct {
 	buffers  *bufferPool
 	workers  *workerPool
 	wallTime func() time.Time // tests set another
+	openTime time.Duration    // likewise
 	epoch    time.Time
 	tls      tlsConfigs
 	dtls     []dtls.ServerOption
@@ -81,6 +82,7 @@ func New(cfg Config) (*Server, error) {
 		policy:   newPeerPolicy(cfg.AllowPeers, cfg.DenyPeers),
 		buffers:  newBufferPool(),
 		wallTime: time.Now,
+		openTime: openTime,
 		epoch:    time.Now(),
 		quota:    newQuota(),
 		done:     make(chan struct{}),

@@ -32,7 +32,7 @@ On a machine that others can reach, write turnpike.toml:
   http.listen = [":443"]
   tls = { mode = "files", cert_file = "fullchain.pem", key_file = "privkey.pem" }
 
-open TCP 443, UDP and TCP 3478 and UDP 49152-65535 in its firewall, then:
+open TCP 443 (which carries TURN, too), UDP and TCP 3478 and UDP 49152-65535 in its firewall, then:
 
   turnpike serve --config turnpike.toml
   turnpike check --config turnpike.toml
@@ -65,6 +65,7 @@ signals:
   SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait for the relays that
             are there to end, at most drain_timeout. A second signal ends the wait
   SIGINT    (Ctrl-C) stop at once
+  SIGHUP    read the certificate again now; where there is none, it ends the server
 
 flags of this command:
   --log-format text|json   form of the log on stderr (text)
@@ -79,8 +80,9 @@ It gets a ticket, opens signaling, and takes from it the STUN and TURN addresses
 TURN address it makes two relays, and sends a packet from one to the other and one back. A line tells how each went
 and how long it took, or what is wrong and what to do. The TURN client is pion's, not written with this server.
 
-Without a URL it checks the server that the configuration describes, as seen from here; run it from elsewhere too,
-with the URL, since only then firewalls are between. It gets in by the ticket or the invite (the link or only its
+Without a URL it checks the server that the configuration describes, as seen from here, with those of its TURN
+listeners that no browser is told of, such as dtls://. Run it from elsewhere too, with the URL, since only then
+firewalls are between. It gets in by the ticket or the invite (the link or only its
 code); else as a guest; and where guests need an invite, by a ticket that it signs itself, if it is on the server's
 machine and may read its state.
 

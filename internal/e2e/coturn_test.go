@@ -85,7 +85,8 @@ func TestCoturnClients(t *testing.T) {
 //
 // Version 4.6.1 rolls dice: every other Allocate has an EVEN-PORT, even where no second port is wanted (-c), which a
 // server may refuse to know (420), and channel numbers are from the range of RFC 5766, a quarter of which RFC 8656 §12 has
-// left (400 for the rest). It gives up within milliseconds then. Any other error is the server's.
+// left (400 for the rest). It gives up within milliseconds then. Any other error is the server's. Over DTLS it dices for the
+// version, too, and goes on doing so by itself where that is 1.0.
 func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string) string {
 	t.Helper()
 	for try := 1; ; try++ {

@@ -17,6 +17,7 @@ needed="
   turnutils_uclient  coturn
   turnserver         coturn
   taskset            util-linux
+  curl               curl
   node               nodejs
   npm                npm
 "

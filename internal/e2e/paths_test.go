@@ -22,7 +22,15 @@ const (
 // open starts such a server in lab.
 func open(t *testing.T, lab *netlab.Lab) (s *server, config string, ca *authority) {
 	t.Helper()
-	host := lab.Public("server")
+	host, config, ca := configure(t, lab)
+	s = serve(t, host, publicURL, netip.AddrPortFrom(host.Addr(), 443), ca, "--config", config)
+	return s, config, ca
+}
+
+// configure makes such a server's host, configuration and certificate.
+func configure(t *testing.T, lab *netlab.Lab) (host *netlab.Host, config string, ca *authority) {
+	t.Helper()
+	host = lab.Public("server")
 	lab.Name(publicName, host)
 	ca = newAuthority(t, publicName, host.Addr())
 	config = filepath.Join(t.TempDir(), "turnpike.toml")
@@ -48,8 +56,7 @@ guests = "never"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = serve(t, host, publicURL, netip.AddrPortFrom(host.Addr(), 443), ca, "--config", config)
-	return s, config, ca
+	return host, config, ca
 }
 
 // TestPaths is what turnpike is for: two people behind whatever NATs talk and see each other,
