@@ -112,7 +112,7 @@ func (l *dtlsListener) begin(c *client, tuple fiveTuple, hello *clientHello) {
 	}
 	a.trusted = trusted
 	s.mu.Lock()
-	ok := !s.closed && len(s.streams)+len(s.associations) < s.cfg.Limits.Streams
+	ok := s.mayConnect()
 	if ok {
 		s.associations[a] = struct{}{}
 		s.readers.Add(1)

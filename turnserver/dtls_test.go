@@ -3,12 +3,9 @@ package turnserver
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
-	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,178 +13,6 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v3"
 )
-
-// clientHelloDTLS is what pion's client says first: no session, no cookie.
-func clientHelloDTLS(t testing.TB) []byte {
-	t.Helper()
-	near, far := net.Pipe()
-	ctx, cancel := context.WithCancel(context.Background())
-	client, err := dtls.ClientWithOptions(datagramConn{near}, near.LocalAddr(), dtls.WithServerName(testName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = client.HandshakeContext(ctx)
-		close(ended)
-	}()
-	b := make([]byte, 2048)
-	n, err := far.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	_ = near.Close()
-	<-ended
-	return b[:n]
-}
-
-// withCookie is the hello that answers a HelloVerifyRequest.
-func withCookie(t testing.TB, hello, cookie []byte, message uint16, sequence uint64) []byte {
-	t.Helper()
-	h, ok := parseClientHello(hello)
-	if !ok {
-		t.Fatalf("no ClientHello: % x", hello)
-	}
-	body := append(append(append(bytes.Clone(h.before), byte(len(cookie))), cookie...), h.after...)
-	b := append(bytes.Clone(h.record[:dtlsHello]), body...)
-	binary.BigEndian.PutUint64(b[3:], sequence)
-	binary.BigEndian.PutUint16(b[11:], uint16(len(b)-dtlsRecordHeader))
-	putUint24(b[14:], len(body))
-	binary.BigEndian.PutUint16(b[17:], message)
-	putUint24(b[22:], len(body))
-	return b
-}
-
-// dtlsListenerOf is the server's DTLS listener.
-func dtlsListenerOf(t testing.TB, s *Server) *dtlsListener {
-	t.Helper()
-	for _, sock := range s.sockets {
-		if sock.dtls != nil {
-			return sock.dtls
-		}
-	}
-	t.Fatal("no DTLS listener")
-	return nil
-}
-
-// rawClient speaks DTLS by hand.
-func rawDTLS(t testing.TB, s *Server) *testClient {
-	t.Helper()
-	return dialAddr(t, "udp", listenerAddr(t, s, "dtls"))
-}
-
-// TestCookie: a hello is answered with a cookie, in fewer bytes, and nothing is kept; only the hello that brings the cookie back, from
-// the same address and in time, begins an association.
-func TestCookie(t *testing.T) {
-	s, clock := startClocked(t, nil)
-	hello := clientHelloDTLS(t)
-	c, other := rawDTLS(t, s), rawDTLS(t, s)
-	ask := func(c *testClient, sequence uint64) []byte {
-		first := bytes.Clone(hello)
-		binary.BigEndian.PutUint64(first[3:], sequence)
-		c.write(first)
-		answer := c.read()
-		if len(answer) >= len(hello) || !isHelloVerify(answer) || binary.BigEndian.Uint64(answer[3:]) != sequence ||
-			binary.BigEndian.Uint16(answer[17:]) != 0 || int(answer[dtlsHello+2]) != dtlsCookieSize || len(answer) != dtlsHello+3+dtlsCookieSize {
-			t.Fatalf("answered % x", answer)
-		}
-		return bytes.Clone(answer[dtlsHello+3:])
-	}
-	cookie := ask(c, 0)
-	if again := ask(c, 7); !bytes.Equal(again, cookie) {
-		t.Error("asked again at once, the cookie is another")
-	}
-	if theirs := ask(other, 0); bytes.Equal(theirs, cookie) {
-		t.Error("the cookie of another address is the same")
-	}
-	l := dtlsListenerOf(t, s)
-	bad := uint64(0)
-	refused := func(name string, c *testClient, hello []byte) {
-		t.Helper()
-		c.write(hello)
-		bad++
-		waitCounted(t, s, "packets_dropped", "bad_dtls_cookie", bad)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if len(l.associations) != 0 {
-			t.Errorf("%s began an association", name)
-		}
-	}
-	flipped, changed := bytes.Clone(cookie), bytes.Clone(hello)
-	flipped[dtlsCookieSize-1] ^= 1
-	changed[dtlsHello+2] ^= 1 // the random
-	later := bytes.Clone(cookie)
-	later[0]++
-	refused("a wrong cookie", c, withCookie(t, hello, flipped, 1, 1))
-	refused("a cookie of the next slot", c, withCookie(t, hello, later, 1, 1))
-	refused("a short cookie", c, withCookie(t, hello, cookie[:dtlsCookieSize-1], 1, 1))
-	refused("no cookie", c, withCookie(t, hello, nil, 1, 1))
-	refused("another hello", c, withCookie(t, changed, cookie, 1, 1))
-	refused("somebody else", other, withCookie(t, hello, cookie, 1, 1))
-	refused("a third hello", c, withCookie(t, hello, cookie, 2, 1))
-	clock.advance(2 * dtlsCookieLifetime)
-	refused("an old cookie", c, withCookie(t, hello, cookie, 1, 1))
-
-	fresh := ask(c, 0)
-	clock.advance(dtlsCookieLifetime)
-	c.write(withCookie(t, hello, fresh, 1, 5))
-	flight := c.read()
-	if flight[0] != dtlsTypeHandshake || flight[dtlsRecordHeader] != 2 || binary.BigEndian.Uint64(flight[3:]) != 5 || binary.BigEndian.Uint16(flight[17:]) != 1 {
-		t.Errorf("no ServerHello with the hello's record sequence number, and message 1: % x", flight[:dtlsHello])
-	}
-	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got != 4 {
-		t.Errorf("%d were asked for a cookie", got)
-	}
-}
-
-// TestForgedHellos: a flood of hellos from addresses that nobody has costs no heap, no goroutine and no association.
-func TestForgedHellos(t *testing.T) {
-	s := startServer(t, nil)
-	l := dtlsListenerOf(t, s)
-	sink := listenPeer(t)
-	sock := &udpSocket{srv: s, conn: listenPeer(t), shard: newShard(s)} // so that the cookies go to nobody
-	mine := &dtlsListener{srv: s, sock: sock, cookies: newDTLSCookies(), associations: l.associations}
-	hello := clientHelloDTLS(t)
-	forge := func(i int) client {
-		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 4000)
-		return client{tuple: fiveTuple{client: endpointOf(from), proto: protoUDP}, remote: addrPortOf(sink.LocalAddr())}
-	}
-	goroutines := runtime.NumGoroutine()
-	i := 0
-	if allocs := testing.AllocsPerRun(2000, func() {
-		c := forge(i)
-		i++
-		mine.receive(&c, hello)
-	}); allocs != 0 {
-		t.Errorf("%v allocations a hello", allocs)
-	}
-	s.mu.Lock()
-	kept := len(s.associations)
-	s.mu.Unlock()
-	if kept != 0 || runtime.NumGoroutine() > goroutines+1 {
-		t.Errorf("%d associations and %d goroutines more", kept, runtime.NumGoroutine()-goroutines)
-	}
-	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got < 2000 {
-		t.Errorf("only %d were answered", got)
-	}
-}
-
-// TestOldDTLS: who speaks DTLS 1.0 at most is told, in its own version, and costs nothing.
-func TestOldDTLS(t *testing.T) {
-	s := startServer(t, nil)
-	c := rawDTLS(t, s)
-	hello := clientHelloDTLS(t)
-	hello[dtlsHello], hello[dtlsHello+1] = 0xFE, 0xFF
-	c.write(hello)
-	if got, want := c.read(), []byte{21, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70}; !bytes.Equal(got, want) {
-		t.Errorf("answered % x, want % x", got, want)
-	}
-	waitCounted(t, s, "dtls_handshakes_failed", "failed", 1)
-	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got != 0 {
-		t.Error("it was asked for a cookie")
-	}
-}
 
 // TestHalfOpenDTLS: clients that do have their addresses, but say no more than hello, hold a bounded number of places, and another
 // client gets through.
@@ -241,6 +66,38 @@ func TestSilentDTLS(t *testing.T) {
 		a.receive(make([]byte, 1000))
 	}
 	waitCounted(t, s, "packets_dropped", "slow_server", uint64((len(hello)+len(second)+maxUnread/1000*1000-maxUnread+999)/1000))
+}
+
+// TestDTLSLimits: an association without an allocation has its time, as a stream has, and takes a place among the streams and among
+// the connections of its address.
+func TestDTLSLimits(t *testing.T) {
+	hello := clientHelloDTLS(t)
+	begin := func(s *Server) {
+		c := rawDTLS(t, s)
+		c.write(hello)
+		c.write(withCookie(t, hello, c.read()[dtlsHello+3:], 1, 1))
+	}
+	s := startServer(t, func(cfg *Config) { cfg.Limits.Streams = 2 })
+	first := dial(t, s, "dtls")
+	first.barrier()
+	dial(t, s, "tcp").barrier()
+	begin(s)
+	waitCounted(t, s, "streams_closed", "too_many", 1)
+	dial(t, s, "tcp").wantClosed()
+	waitCounted(t, s, "streams_closed", "too_many", 2)
+
+	s.mu.Lock()
+	for a := range s.associations {
+		_ = a.conn.SetReadDeadline(time.Now()) // as if setupTime were over
+	}
+	s.mu.Unlock()
+	first.wantClosed()
+	waitCounted(t, s, "streams_closed", "no_allocation", 1)
+
+	s = startServer(t, func(cfg *Config) { cfg.Limits.ConnectionsPerAddress = 1 })
+	dial(t, s, "tcp").barrier()
+	begin(s)
+	waitCounted(t, s, "streams_closed", "too_many_from_address", 1)
 }
 
 // TestNotDTLS: what is no DTLS is counted and not answered; within an association it harms nothing.

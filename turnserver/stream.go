@@ -14,7 +14,7 @@ const maxRequest = 4096
 func (s *Server) serveStream(conn net.Conn, shard *shard) {
 	t := newStream(s, shard, conn)
 	s.mu.Lock()
-	ok := !s.closed && len(s.streams) < s.cfg.Limits.Streams
+	ok := s.mayConnect()
 	if ok {
 		s.streams[t] = struct{}{}
 		s.readers.Add(1)
@@ -26,6 +26,11 @@ func (s *Server) serveStream(conn net.Conn, shard *shard) {
 		return
 	}
 	go t.serve()
+}
+
+// mayConnect reports whether there may be one more stream or association. The caller holds mu.
+func (s *Server) mayConnect() bool {
+	return !s.closed && len(s.streams)+len(s.associations) < s.cfg.Limits.Streams
 }
 
 // stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656 §3.1, RFC 8489 §6.2.2).

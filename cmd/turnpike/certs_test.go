@@ -300,3 +300,20 @@ func (r *roots) add(t *testing.T, dir string) {
 	r.pool = r.pool.Clone()
 	r.pool.AppendCertsFromPEM(data)
 }
+
+func TestCertificateWarning(t *testing.T) {
+	leaf := newCertificateDir(t).certs.leaf() // for localhost, from two days ago until in thirty
+	for _, row := range []struct {
+		host string
+		in   time.Duration
+		want string
+	}{
+		{"", 0, ""}, {"localhost", 0, ""}, {"turn.example.org", 0, "is not for public_host"},
+		{"localhost", -72 * time.Hour, "is not valid before"}, {"localhost", 17 * 24 * time.Hour, "expires on"}, {"localhost", 31 * 24 * time.Hour, "expired on"},
+	} {
+		got := certificateWarning(leaf, row.host, time.Now().Add(row.in))
+		if (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
+			t.Errorf("%q in %v: %q, want %q", row.host, row.in, got, row.want)
+		}
+	}
+}
