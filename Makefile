@@ -46,6 +46,11 @@ bench: ## compare relaying with coturn's, as root, in a quarter of an hour: BENC
 microbench: ## run the benchmarks of single functions
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: generate
+generate: ## build the kernel programs of turnserver/offload again, with Debian 12's clang
+	CI=true internal/e2e/install.sh clang-14 llvm-strip-14
+	go generate ./...
+
 .PHONY: clean
 clean: ## remove what was built and installed here, but not turnpike-state
 	rm -rf bin node_modules

@@ -20,6 +20,8 @@ needed="
   curl               curl
   node               nodejs
   npm                npm
+  clang-14           clang-14
+  llvm-strip-14      llvm-14
 "
 
 give_up() {

@@ -1,0 +1,203 @@
+//go:build linux && (amd64 || arm64)
+
+package offload
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// attachment is the program at the ingress of one interface.
+type attachment interface{ Close() error }
+
+// attachMethod attaches the program to an interface.
+type attachMethod struct {
+	attach func(*ebpf.Program, netlink.Link) (attachment, error)
+	mortal bool // what is attached may outlive the process
+}
+
+// tcx is the way since Linux 6.6: the attachment is a descriptor, and ends with the process however that ends. The program comes last
+// of those that are there, so that other people's have had their say.
+func tcx() attachMethod {
+	return attachMethod{attach: func(program *ebpf.Program, to netlink.Link) (attachment, error) {
+		return link.AttachTCX(link.TCXOptions{Interface: to.Attrs().Index, Program: program, Attach: ebpf.AttachTCXIngress})
+	}}
+}
+
+// filter is the way before that: a filter in the interface's clsact queueing discipline. It stays if the process is killed, so its
+// program forwards only while a heart beats (watcher), and the next process removes what dead ones left.
+func filter() attachMethod { return attachMethod{attach: attachFilter, mortal: true} }
+
+const (
+	filterName     = "turnpike"
+	filterPriority = 3478
+)
+
+// filterAttachment is a filter that this process added.
+type filterAttachment struct {
+	filter *netlink.BpfFilter
+	qdisc  *netlink.Clsact // if this process made that, too
+}
+
+func attachFilter(program *ebpf.Program, to netlink.Link) (attachment, error) {
+	index := to.Attrs().Index
+	a := &filterAttachment{qdisc: &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}}
+	switch err := netlink.QdiscAdd(a.qdisc); {
+	case errors.Is(err, unix.EEXIST):
+		a.qdisc = nil
+	case err != nil:
+		return nil, fmt.Errorf("add the clsact queueing discipline: %w", err)
+	}
+	removeOrphans(to)
+	a.filter = &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Protocol: unix.ETH_P_ALL,
+			Priority: filterPriority, Handle: uint32(os.Getpid()),
+		},
+		Fd: program.FD(), Name: filterName, DirectAction: true,
+	}
+	if err := netlink.FilterAdd(a.filter); err != nil {
+		return nil, fmt.Errorf("add a filter: %w", err)
+	}
+	return a, nil
+}
+
+// removeOrphans removes the filters of processes that were killed. A filter's handle is its process.
+func removeOrphans(from netlink.Link) {
+	filters, err := netlink.FilterList(from, netlink.HANDLE_MIN_INGRESS)
+	if err != nil {
+		return
+	}
+	for _, f := range filters {
+		b, ok := f.(*netlink.BpfFilter)
+		if ok && b.Priority == filterPriority && strings.HasPrefix(b.Name, filterName) && errors.Is(unix.Kill(int(b.Handle), 0), unix.ESRCH) {
+			_ = netlink.FilterDel(b)
+		}
+	}
+}
+
+// Close removes the filter, and the queueing discipline if that is of no more use.
+func (a *filterAttachment) Close() error {
+	err := netlink.FilterDel(a.filter)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
+		err = nil // it went with the interface, or with the queueing discipline
+	}
+	if a.qdisc == nil || err != nil {
+		return err
+	}
+	l, linkErr := netlink.LinkByIndex(a.qdisc.LinkIndex)
+	if linkErr != nil {
+		return nil // the interface is gone
+	}
+	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+		if others, err := netlink.FilterList(l, parent); err != nil || len(others) > 0 {
+			return nil
+		}
+	}
+	_ = netlink.QdiscDel(a.qdisc)
+	return nil
+}
+
+// attacher keeps the program attached to the interfaces that packets come to. It belongs to one goroutine at a time.
+type attacher struct {
+	program   *ebpf.Program
+	addresses []netip.Addr
+	method    attachMethod
+	attached  map[int]attachment // by the interface's number
+	failed    map[int]bool       // those that an error was reported for
+}
+
+// sync attaches to interfaces that have come, and detaches from those that have gone. It returns errors that are new.
+func (a *attacher) sync() error {
+	links, err := a.wanted()
+	if err != nil {
+		return err
+	}
+	for index, at := range a.attached {
+		if !slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Attrs().Index == index }) {
+			_ = at.Close() // an interface that is gone has taken it along
+			delete(a.attached, index)
+		}
+	}
+	var errs []error
+	for _, l := range links {
+		index := l.Attrs().Index
+		if a.attached[index] != nil {
+			continue
+		}
+		at, err := a.method.attach(a.program, l)
+		switch {
+		case err == nil:
+			a.attached[index] = at
+			delete(a.failed, index)
+		case !a.failed[index]:
+			a.failed[index] = true
+			errs = append(errs, fmt.Errorf("attach to %s: %w", l.Attrs().Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wanted lists the interfaces that carry our addresses. Where an address is on none that packets from outside come by, but
+// on the loopback interface or a dummy as with anycast, or where it stands for all, that is every interface with an address.
+func (a *attacher) wanted() ([]netlink.Link, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the interfaces: %w", err)
+	}
+	var addressed, carrying []netlink.Link
+	found := make(map[netip.Addr]bool)
+	for _, l := range links {
+		attrs := l.Attrs()
+		if !framed(attrs) || attrs.Flags&net.FlagUp == 0 {
+			continue
+		}
+		list, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil || len(list) == 0 {
+			continue // it is gone, or has none
+		}
+		outside := attrs.Flags&net.FlagLoopback == 0 && l.Type() != "dummy"
+		if outside {
+			addressed = append(addressed, l)
+		}
+		carries := false
+		for _, have := range list {
+			ip, _ := netip.AddrFromSlice(have.IP)
+			ip = ip.Unmap()
+			if slices.Contains(a.addresses, ip) && (outside || ip.IsLoopback()) {
+				carries, found[ip] = true, true
+			}
+		}
+		if carries {
+			carrying = append(carrying, l)
+		}
+	}
+	if slices.ContainsFunc(a.addresses, func(ip netip.Addr) bool { return !found[ip] && !ip.IsLoopback() }) {
+		for _, l := range carrying {
+			if l.Attrs().Flags&net.FlagLoopback != 0 {
+				addressed = append(addressed, l)
+			}
+		}
+		return addressed, nil
+	}
+	return carrying, nil
+}
+
+func (a *attacher) close() {
+	for index, at := range a.attached {
+		_ = at.Close()
+		delete(a.attached, index)
+	}
+}

@@ -1,0 +1,133 @@
+//go:build linux && (amd64 || arm64)
+
+package offload
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"structs"
+	"time"
+)
+
+// What follows translates between Flow and the maps' structures, in which addresses and ports stand as they do in packets.
+
+// address is struct address of bpf/forward.c.
+type address = struct {
+	_    structs.HostLayout
+	Word [4]uint32
+}
+
+// Flags of forwardFlow, as bpf/forward.c has them.
+const (
+	flowHop uint8 = 1 << iota
+	flowV6
+)
+
+func upKey(f Flow) forwardKey {
+	k := keyOf(f.Client, f.Local)
+	k.Channel = networkOrder(f.Channel)
+	return k
+}
+
+func downKey(f Flow) forwardKey { return keyOf(f.Peer, f.Relayed) }
+
+func keyOf(remote, local netip.AddrPort) forwardKey {
+	return forwardKey{
+		Remote: addressOf(remote.Addr()), RemotePort: networkOrder(remote.Port()),
+		Local: addressOf(local.Addr()), LocalPort: networkOrder(local.Port()),
+	}
+}
+
+// upEntry says that a packet from the client leaves the relayed address for the peer, or, with a peer that is a relayed address of
+// this node, that it goes on as one that came there.
+func upEntry(f Flow, expires uint64) forwardFlow {
+	from, to := f.Relayed, f.Peer
+	var flags uint8
+	if f.PeerRelay.IsValid() {
+		from, to, flags = f.External, f.PeerRelay, flowHop
+	}
+	e := entryOf(f, f.Client, f.Local, from, to, expires)
+	e.Flags |= flags
+	return e
+}
+
+// downEntry says that a packet from the peer leaves the listener for the client, with the channel.
+func downEntry(f Flow, expires uint64) forwardFlow {
+	e := entryOf(f, f.Peer, f.Relayed, f.Local, f.Client, expires)
+	e.Channel = networkOrder(f.Channel)
+	return e
+}
+
+// entryOf is the entry for what comes from remote to local, and leaves as from `from` to `to`.
+func entryOf(f Flow, remote, local, from, to netip.AddrPort, expires uint64) forwardFlow {
+	e := forwardFlow{
+		Expires: expires,
+		From:    addressOf(from.Addr()), FromPort: networkOrder(from.Port()),
+		To: addressOf(to.Addr()), ToPort: networkOrder(to.Port()),
+		Meters: f.Meters,
+		SumIn:  addressSum(remote.Addr(), local.Addr()),
+		SumOut: addressSum(from.Addr(), to.Addr()),
+	}
+	if to.Addr().Unmap().Is6() {
+		e.Flags |= flowV6
+	}
+	return e
+}
+
+func addressOf(ip netip.Addr) (a address) {
+	b := ip.As16()
+	for i := range a.Word {
+		a.Word[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return a
+}
+
+func addrOf(a address) netip.Addr {
+	var b [16]byte
+	for i, w := range a.Word {
+		binary.NativeEndian.PutUint32(b[4*i:], w)
+	}
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// networkOrder swaps a word between the machine's byte order and the network's; it is its own inverse.
+func networkOrder(w uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, w))
+}
+
+// addressSum is the addresses' part of an Internet checksum (RFC 1071), of words in the machine's byte order.
+func addressSum(ips ...netip.Addr) uint16 {
+	var sum uint32
+	for _, ip := range ips {
+		b := ip.Unmap().AsSlice()
+		for i := 0; i < len(b); i += 2 {
+			sum += uint32(binary.NativeEndian.Uint16(b[i:]))
+		}
+	}
+	for sum>>16 != 0 {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+// flowLabel makes a random number an IPv6 flow label, which is 20 bits, and not 0 (RFC 6437 §3), as the header has it.
+func flowLabel(random uint32) uint32 {
+	return binary.NativeEndian.Uint32(binary.BigEndian.AppendUint32(nil, random%0xfffff+1))
+}
+
+func entryFrom(key *forwardKey, f *forwardFlow) Entry {
+	return Entry{
+		Remote:  netip.AddrPortFrom(addrOf(key.Remote), networkOrder(key.RemotePort)),
+		Local:   netip.AddrPortFrom(addrOf(key.Local), networkOrder(key.LocalPort)),
+		Channel: networkOrder(key.Channel),
+		Usage:   usageOf(f),
+	}
+}
+
+func usageOf(f *forwardFlow) Usage {
+	u := Usage{Packets: f.Packets, Bytes: f.Bytes}
+	if f.Seen != 0 {
+		u.Seen = time.Now().Add(time.Duration(int64(f.Seen) - now()))
+	}
+	return u
+}

@@ -1,0 +1,78 @@
+package offload
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Flow is an established flow as plain data: a channel that is bound, with all that forwarding takes.
+type Flow struct {
+	Client, Local netip.AddrPort // the five-tuple, over UDP; Local is the address of this host that the client sends to
+	Channel       uint16
+	Relayed, Peer netip.AddrPort // the relayed address as bound here, and whom the channel is bound to
+
+	// PeerRelay is set if the peer is a relayed address of this node: the same address as bound here. Its packets then go straight
+	// to that allocation's client, if that one has a channel to External: Relayed as others know it.
+	PeerRelay, External netip.AddrPort
+
+	Expires time.Time
+
+	// Meters bound the flow's bandwidth, both directions together: keys that SetMeter was called with, or 0.
+	Meters [3]uint32
+}
+
+// Config is what Open needs.
+type Config struct {
+	// Addresses are those that packets come to: of listeners, and relayed ones. An unspecified one stands for all.
+	Addresses []netip.Addr
+
+	MaxFlows int          // default 65536; more go through user space
+	Log      *slog.Logger // default: nothing is logged
+}
+
+// Entry is one direction of a flow, and what the kernel has forwarded in it.
+type Entry struct {
+	Remote, Local netip.AddrPort // client and listener, or peer and relayed address
+	Channel       uint16         // of what comes from the client; 0 says that it comes from the peer
+	Usage
+}
+
+// Usage is what the kernel has forwarded.
+type Usage struct {
+	Packets, Bytes uint64    // data, without ChannelData headers
+	Seen           time.Time // when the last packet came, forwarded or not; zero: none yet
+}
+
+func (u *Usage) add(v Usage) {
+	u.Packets += v.Packets
+	u.Bytes += v.Bytes
+	if v.Seen.After(u.Seen) {
+		u.Seen = v.Seen
+	}
+}
+
+// Totals are sums over all flows since Open, those that have ended too.
+type Totals struct {
+	PacketsUp, PacketsDown uint64 // from clients, to clients
+	BytesUp, BytesDown     uint64 // data, without ChannelData headers
+	Hops                   uint64 // packets from client to client; they are in up and down, too
+
+	// Dropped.
+	OverRate uint64 // over the bandwidth of a meter
+	Failed   uint64 // the kernel had no memory
+
+	// Passed up to user space, though they are of a flow.
+	Expired     uint64
+	Unconfirmed uint64 // nothing has come from the other direction yet
+	Unrouted    uint64 // the kernel has no route that the program could take
+	TooLong     uint64 // for the next link in one piece
+	Untypical   uint64 // other lengths than they have as a rule, or on their last hop
+}
+
+// Errors of Put.
+var (
+	ErrFull   = errors.New("offload: there are as many flows as there may be")
+	ErrClosed = errors.New("offload: closed")
+)

@@ -1,0 +1,27 @@
+//go:build !linux || !(amd64 || arm64)
+
+package offload
+
+import (
+	"errors"
+	"runtime"
+)
+
+// Path needs Linux; there is none elsewhere.
+type Path struct{}
+
+var errSystem = errors.New("forwarding in the kernel needs Linux on amd64 or arm64, and this is " + runtime.GOOS + " on " + runtime.GOARCH)
+
+// Supported says why Open would fail.
+func Supported() error { return errSystem }
+
+// Open fails.
+func Open(Config) (*Path, error) { return nil, errSystem }
+
+func (*Path) Put(Flow) error                        { return errSystem }
+func (*Path) Remove(Flow) (up, down Usage)          { return Usage{}, Usage{} }
+func (*Path) SetMeter(uint32, uint64, uint64) error { return errSystem }
+func (*Path) RemoveMeter(uint32)                    {}
+func (*Path) Totals() (Totals, error)               { return Totals{}, errSystem }
+func (*Path) Each(func(Entry)) error                { return errSystem }
+func (*Path) Close() error                          { return nil }

@@ -1,0 +1,63 @@
+//go:build linux && (amd64 || arm64)
+
+package offload
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Totals adds up what the CPUs have counted.
+func (p *Path) Totals() (Totals, error) {
+	var each []forwardTotals
+	if err := p.objects.Count.Lookup(uint32(0), &each); err != nil {
+		return Totals{}, fmt.Errorf("offload: read the totals: %w", err)
+	}
+	var sum Totals
+	for i := range each {
+		t := &each[i]
+		sum.PacketsUp += t.PacketsUp
+		sum.PacketsDown += t.PacketsDown
+		sum.BytesUp += t.BytesUp
+		sum.BytesDown += t.BytesDown
+		sum.Hops += t.Hops
+		sum.OverRate += t.OverRate
+		sum.Failed += t.Failed
+		sum.Expired += t.Expired
+		sum.Unconfirmed += t.Unconfirmed
+		sum.Unrouted += t.Unrouted
+		sum.TooLong += t.TooLong
+		sum.Untypical += t.Untypical
+	}
+	return sum, nil
+}
+
+// Each tells of every entry there is, while packets pass. An entry that is made or ended meanwhile may be left out, or be told of twice.
+func (p *Path) Each(tell func(Entry)) error {
+	return p.scan(func(key *forwardKey, f *forwardFlow) { tell(entryFrom(key, f)) })
+}
+
+// scan reads the map of flows in batches.
+func (p *Path) scan(tell func(*forwardKey, *forwardFlow)) error {
+	const atOnce = 256
+	var cursor ebpf.MapBatchCursor
+	keys, values := make([]forwardKey, atOnce), make([]forwardFlow, atOnce)
+	for {
+		n, err := p.objects.Flows.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			tell(&keys[i], &values[i])
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, ebpf.ErrKeyNotExist):
+			return nil // that was the last batch
+		case errors.Is(err, unix.ENOSPC) && len(keys) < 1<<16: // more than that have one hash
+			keys, values = make([]forwardKey, 2*len(keys)), make([]forwardFlow, 2*len(values))
+		default:
+			return fmt.Errorf("offload: read the flows: %w", err)
+		}
+	}
+}
