@@ -45,14 +45,6 @@ type Usage struct {
 	Seen           time.Time // when the last packet came, forwarded or not; zero: none yet
 }
 
-func (u *Usage) add(v Usage) {
-	u.Packets += v.Packets
-	u.Bytes += v.Bytes
-	if v.Seen.After(u.Seen) {
-		u.Seen = v.Seen
-	}
-}
-
 // Totals are sums over all flows since Open, those that have ended too.
 type Totals struct {
 	PacketsUp, PacketsDown uint64 // from clients, to clients

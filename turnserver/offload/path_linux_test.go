@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 // wantVerdict runs a packet that the program is to do one thing with.
@@ -259,5 +261,25 @@ func TestFormats(t *testing.T) {
 		if label := binary.BigEndian.Uint32(b); label == 0 || label > 0xfffff {
 			t.Errorf("flow label %#x", label)
 		}
+	}
+}
+
+// BenchmarkStrangers is what the program costs packets that it has nothing to do with. The kernel repeats it on one packet, which
+// is possible because that does not change.
+func BenchmarkStrangers(b *testing.B) {
+	r := newLoopbackRig(b)
+	f := r.flow(false, false)
+	r.confirmed(f)
+	stranger := downPacket(f, pattern(1200))
+	stranger.from = netip.AddrPortFrom(stranger.from.Addr(), 9)
+	tcp := withIPv4(stranger.frame(), func(ip []byte) { ip[9] = 6 })
+	for name, frame := range map[string][]byte{"UDP": stranger.frame(), "TCP": tcp} {
+		b.Run(name, func(b *testing.B) {
+			verdict, err := r.objects.Forward.Run(&ebpf.RunOptions{Data: frame, Repeat: uint32(b.N)})
+			must(b, err)
+			if int32(verdict) != -1 {
+				b.Fatal("verdict", verdict)
+			}
+		})
 	}
 }

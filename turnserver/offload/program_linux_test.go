@@ -77,7 +77,9 @@ func (r *rig) scenarios() (out []scenario) {
 	for _, v6 := range [][2]bool{{false, false}, {true, true}, {false, true}, {true, false}} {
 		f := r.flow(v6[0], v6[1])
 		out = append(out, scenario{fmt.Sprintf("client IPv6 %v, relayed IPv6 %v", v6[0], v6[1]), []Flow{f},
-			func(data []byte, padding int) []datagram { return []datagram{upPacket(f, data, padding), downPacket(f, data)} }})
+			func(data []byte, padding int) []datagram {
+				return []datagram{upPacket(f, data, padding), downPacket(f, data)}
+			}})
 		one, two := r.hop(v6[0], v6[1])
 		out = append(out, scenario{fmt.Sprintf("from client to client, IPv6 %v and %v", v6[0], v6[1]), []Flow{one, two},
 			func(data []byte, padding int) []datagram {
