@@ -36,12 +36,9 @@ func TestMain(m *testing.M) {
 
 // order is what a daemon is told, a line of JSON.
 type order struct {
-	Open, Filter   bool
-	Addresses      []netip.Addr
-	Put, Remove    *Flow
-	Meter          uint32
-	BytesPerSecond uint64
-	Burst          uint64
+	Open, Filter bool
+	Addresses    []netip.Addr
+	Put, Remove  *Flow
 }
 
 // report is its answer: what was done, and the totals since Open.
@@ -70,8 +67,6 @@ func serve(in io.Reader, out io.Writer) {
 			err = path.Put(*o.Put)
 		case o.Remove != nil:
 			r.Up, r.Down = path.Remove(*o.Remove)
-		case o.Meter != 0:
-			err = path.SetMeter(o.Meter, o.BytesPerSecond, o.Burst)
 		}
 		if err == nil {
 			r.Totals, err = path.Totals()

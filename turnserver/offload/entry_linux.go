@@ -46,25 +46,26 @@ func upEntry(f Flow, expires uint64) forwardFlow {
 	if f.PeerRelay.IsValid() {
 		from, to, flags = f.External, f.PeerRelay, flowHop
 	}
-	e := entryOf(f, f.Client, f.Local, from, to, expires)
+	e := entryOf(f.Client, f.Local, from, to, expires)
 	e.Flags |= flags
+	e.Meters = f.UpMeters
 	return e
 }
 
 // downEntry says that a packet from the peer leaves the listener for the client, with the channel.
 func downEntry(f Flow, expires uint64) forwardFlow {
-	e := entryOf(f, f.Peer, f.Relayed, f.Local, f.Client, expires)
+	e := entryOf(f.Peer, f.Relayed, f.Local, f.Client, expires)
+	e.Meters = f.DownMeters
 	e.Channel = networkOrder(f.Channel)
 	return e
 }
 
 // entryOf is the entry for what comes from remote to local, and leaves as from `from` to `to`.
-func entryOf(f Flow, remote, local, from, to netip.AddrPort, expires uint64) forwardFlow {
+func entryOf(remote, local, from, to netip.AddrPort, expires uint64) forwardFlow {
 	e := forwardFlow{
 		Expires: expires,
 		From:    addressOf(from.Addr()), FromPort: networkOrder(from.Port()),
 		To: addressOf(to.Addr()), ToPort: networkOrder(to.Port()),
-		Meters: f.Meters,
 		SumIn:  addressSum(remote.Addr(), local.Addr()),
 		SumOut: addressSum(from.Addr(), to.Addr()),
 	}
@@ -110,11 +111,6 @@ func addressSum(ips ...netip.Addr) uint16 {
 	return uint16(sum)
 }
 
-// flowLabel makes a random number an IPv6 flow label, which is 20 bits, and not 0 (RFC 6437 §3), as the header has it.
-func flowLabel(random uint32) uint32 {
-	return binary.NativeEndian.Uint32(binary.BigEndian.AppendUint32(nil, random%0xfffff+1))
-}
-
 func entryFrom(key *forwardKey, f *forwardFlow) Entry {
 	return Entry{
 		Remote:  netip.AddrPortFrom(addrOf(key.Remote), networkOrder(key.RemotePort)),
@@ -125,7 +121,7 @@ func entryFrom(key *forwardKey, f *forwardFlow) Entry {
 }
 
 func usageOf(f *forwardFlow) Usage {
-	u := Usage{Packets: f.Packets, Bytes: f.Bytes}
+	u := Usage{Packets: f.Packets, Bytes: f.Bytes, Dropped: uint64(f.Dropped)}
 	if f.Seen != 0 {
 		u.Seen = time.Now().Add(time.Duration(int64(f.Seen) - now()))
 	}

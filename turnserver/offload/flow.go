@@ -19,8 +19,8 @@ type Flow struct {
 
 	Expires time.Time
 
-	// Meters bound the flow's bandwidth, both directions together: keys that SetMeter was called with, or 0.
-	Meters [3]uint32
+	// UpMeters and DownMeters bound the flow's bandwidth by direction: ids that SetMeter was called with, or 0.
+	UpMeters, DownMeters [3]uint32
 }
 
 // Config is what Open needs.
@@ -42,6 +42,7 @@ type Entry struct {
 // Usage is what the kernel has forwarded.
 type Usage struct {
 	Packets, Bytes uint64    // data, without ChannelData headers
+	Dropped        uint64    // packets over a meter's bandwidth, modulo 1<<32
 	Seen           time.Time // when the last packet came, forwarded or not; zero: none yet
 }
 
@@ -59,7 +60,7 @@ type Totals struct {
 	Expired     uint64
 	Unconfirmed uint64 // nothing has come from the other direction yet
 	Unrouted    uint64 // the kernel has no route that the program could take
-	TooLong     uint64 // for the next link in one piece
+	TooLong     uint64 // for the next link in one piece, or, between virtual interfaces, than 2048 bytes
 	Untypical   uint64 // other lengths than they have as a rule, or on their last hop
 }
 

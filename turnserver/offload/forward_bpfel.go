@@ -33,7 +33,7 @@ type forwardFlow struct {
 	Flags     uint8
 	Confirmed uint8
 	Ifindex   uint32
-	Label     uint32
+	Dropped   uint32
 	Meters    [3]uint32
 	SumIn     uint16
 	SumOut    uint16

@@ -289,6 +289,31 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+// TestJumbo: long packets whose checksum nobody has computed yet go up, because they would have to be copied.
+func TestJumbo(t *testing.T) {
+	l := newLine(t)
+	for _, side := range []*netlab.Host{l.Left, l.Right} {
+		l.ip(side, "link set eth0 mtu 9000")
+	}
+	l.ip(l.Middle, "link set eth0 mtu 9000")
+	l.ip(l.Middle, "link set eth1 mtu 9000")
+	d := startDaemon(t, l.Middle)
+	d.do(order{Open: true, Addresses: l.addresses()})
+	c := l.call(d, false, false)
+	for _, size := range []int{2048, 2049, 8000} {
+		c.up(pattern(size))
+		c.down(pattern(size))
+	}
+	c.peer.want(c.flow.Relayed, pattern(2048))
+	c.client.want(c.flow.Local, channelData(c.flow.Channel, pattern(2048), 0))
+	if got := d.totals(); got.TooLong != 4 || got.PacketsUp != 1 {
+		t.Errorf("%+v", got)
+	}
+	l.checksums(l.Left, "eth0", false)
+	l.checksums(l.Right, "eth0", false)
+	c.exchange(8900)
+}
+
 // TestRemoveUnderLoad: after Remove has returned, nothing more of what is sent arrives.
 func TestRemoveUnderLoad(t *testing.T) {
 	l := newLine(t)

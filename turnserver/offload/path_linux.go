@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -23,6 +23,8 @@ type Path struct {
 	log     *slog.Logger
 	objects forwardObjects
 	watcher *watcher // follows interfaces and routes
+
+	entries atomic.Int64 // in the map of flows
 
 	mu     sync.Mutex // held by whoever changes flows
 	closed bool
@@ -125,24 +127,28 @@ func (p *Path) Put(f Flow) error {
 // put writes one entry. Between reading what was there and writing, a packet may pass uncounted. The caller holds mu.
 func (p *Path) put(key forwardKey, entry *forwardFlow) error {
 	var was forwardFlow
-	switch err := p.objects.Flows.Lookup(&key, &was); {
+	err := p.objects.Flows.Lookup(&key, &was)
+	switch {
 	case err == nil && was.From == entry.From && was.FromPort == entry.FromPort && was.To == entry.To && was.ToPort == entry.ToPort:
-		entry.Ifindex, entry.Label = was.Ifindex, was.Label
-		entry.Packets, entry.Bytes, entry.Seen, entry.Confirmed = was.Packets, was.Bytes, was.Seen, was.Confirmed
+		entry.Ifindex, entry.Seen, entry.Confirmed = was.Ifindex, was.Seen, was.Confirmed
+		entry.Packets, entry.Bytes, entry.Dropped = was.Packets, was.Bytes, was.Dropped
 	case err == nil || errors.Is(err, ebpf.ErrKeyNotExist):
-		entry.Label = flowLabel(rand.Uint32())
 		if entry.Flags&flowHop == 0 {
 			entry.Ifindex = p.routes.interfaceOf(addrOf(entry.From), addrOf(entry.To))
 		}
 	default:
 		return fmt.Errorf("offload: read a flow: %w", err)
 	}
-	err := p.objects.Flows.Put(&key, entry)
+	isNew := err != nil
+	err = p.objects.Flows.Put(&key, entry)
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOMEM) {
 		return ErrFull
 	}
 	if err != nil {
 		return fmt.Errorf("offload: write a flow: %w", err)
+	}
+	if isNew {
+		p.entries.Add(1)
 	}
 	return nil
 }
@@ -163,15 +169,31 @@ func (p *Path) take(key forwardKey) Usage {
 	if err := p.objects.Flows.LookupAndDelete(&key, &was); err != nil {
 		return Usage{}
 	}
+	p.entries.Add(-1)
 	return usageOf(&was)
 }
 
-// SetMeter makes or changes a meter: so many bytes of data a second, and a burst of so many at once. The id is not 0.
-func (p *Path) SetMeter(id uint32, bytesPerSecond, burst uint64) error {
-	bytesPerSecond = max(bytesPerSecond, 1)
+// Flows is how many flows there are.
+func (p *Path) Flows() int { return int(p.entries.Load() / 2) }
+
+// Try runs the program on an Ethernet frame that is sent nowhere, as tests do: it reports whether it would be forwarded, and in what
+// form, or dropped. It is counted all the same.
+func (p *Path) Try(frame []byte) (out []byte, forwarded, dropped bool, err error) {
+	verdict, out, err := p.objects.Forward.Test(frame)
+	return out, verdict == actRedirect, verdict == actShot, err
+}
+
+// Verdicts of the program (linux/pkt_cls.h).
+const (
+	actShot     = 2
+	actRedirect = 7
+)
+
+// SetMeter makes or changes a meter: so many bits of data a second, and what makes up such a burst at once. The id is not 0.
+func (p *Path) SetMeter(id uint32, bitsPerSecond int64, burst time.Duration) error {
 	m := forwardMeter{
-		Cost:  uint64(time.Second) << 16 / bytesPerSecond,
-		Burst: max(uint64(float64(burst)/float64(bytesPerSecond)*float64(time.Second)), uint64(2*coarseClock)),
+		Cost:  uint64(8*time.Second) << 16 / uint64(max(bitsPerSecond, 1000)),
+		Burst: uint64(max(burst, 2*coarseClock)),
 	}
 	if err := p.objects.Meters.Put(&id, &m); err != nil {
 		return fmt.Errorf("offload: write a meter: %w", err)

@@ -83,11 +83,11 @@ struct flow {
 	be16 channel;
 	u8 flags;
 	u8 confirmed; /* the other direction has been seen; written here */
-	u32 ifindex;  /* out of which interface; 0: none is known */
-	be32 label;   /* IPv6 flow label */
-	u32 meters[3]; /* keys of what bounds the flow's bandwidth; 0: none */
-	u16 sum_in;   /* sum of the addresses that packets come with, */
-	u16 sum_out;  /* and of those that they leave with, as their checksums have them */
+	u32 ifindex;   /* out of which interface; 0: none is known */
+	u32 dropped;   /* packets over its bandwidth; written here */
+	u32 meters[3]; /* keys of what bounds that; 0: none */
+	u16 sum_in;    /* sum of the addresses that packets come with, */
+	u16 sum_out;   /* and of those that they leave with, as their checksums have them */
 };
 
 enum flag {
@@ -116,7 +116,7 @@ struct totals {
 	u64 expired;
 	u64 unconfirmed;
 	u64 unrouted;
-	u64 too_long;  /* for the next link in one piece */
+	u64 too_long;  /* for the next link in one piece, or for shift */
 	u64 untypical; /* wrong or unusual lengths */
 };
 
@@ -446,18 +446,28 @@ INLINE enum verdict admit(struct __sk_buff *skb, const struct route *r, struct t
 		t->too_long++;
 		return PASS;
 	}
-	if (flow_over(r->in, now, r->size) || (r->out != r->in && flow_over(r->out, now, r->size))) {
+	struct flow *over = flow_over(r->in, now, r->size) ? r->in : 0;
+	if (!over && r->out != r->in && flow_over(r->out, now, r->size))
+		over = r->out;
+	if (over) {
+		__sync_fetch_and_add(&over->dropped, 1);
 		t->over_rate++;
 		return DROP;
 	}
 	return FORWARD;
 }
 
+/* grows_by is what the packet gains or loses behind its UDP header. */
+INLINE int grows_by(const struct route *r)
+{
+	return (r->out->channel ? CHANNEL : 0) - (r->up ? CHANNEL : 0);
+}
+
 /* resize gives the packet the size that it leaves with. The headers are rewritten later. */
 INLINE bool resize(struct __sk_buff *skb, const struct packet *p, const struct route *r, bool partial)
 {
 	bool v6 = r->out->flags & FLOW_V6;
-	int by = (r->out->channel ? CHANNEL : 0) - (r->up ? CHANNEL : 0);
+	int by = grows_by(r);
 	if (r->padding && bpf_skb_change_tail(skb, skb->len - r->padding, 0))
 		return false;
 	if (v6 != p->v6 && bpf_skb_change_proto(skb, v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP), 0))
@@ -487,6 +497,17 @@ INLINE u16 checksum(const struct packet *p, const struct route *r, const struct 
 	return new ? new : 0xffff;
 }
 
+/* label makes an IPv6 flow label of what a flow's packets have in common (RFC 6437 §3), which is not 0. */
+INLINE u32 label(const struct flow *f)
+{
+	u32 x = ((u32)f->from_port << 16 | f->to_port) ^ f->sum_out;
+	x *= 0x9e3779b1; /* spreads the bits */
+	x ^= x >> 15;
+	x *= 0x85ebca6b;
+	x >>= 12;
+	return x ? x : 1;
+}
+
 /* rewrite writes the headers: class and ECN stay, the hop limit loses one, as a router would have it (RFC 8656 §14). */
 INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct route *r, u16 padding, bool partial)
 {
@@ -499,7 +520,7 @@ INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct 
 	u.checksum = checksum(p, r, &u, &c, padding, partial);
 
 	if (out->flags & FLOW_V6) {
-		h6.ip.version_class_label = htonl(6u << 28 | (u32)p->class << 20) | out->label;
+		h6.ip.version_class_label = htonl(6u << 28 | (u32)p->class << 20 | label(out));
 		h6.ip.payload = u.size;
 		h6.ip.next = PROTO_UDP;
 		h6.ip.hops = p->hops - 1;
@@ -588,6 +609,10 @@ int forward(struct __sk_buff *skb)
 
 	u16 padding = padding_sum(skb, p.l4 + UDP + CHANNEL + r.size, r.padding);
 	bool partial = is_partial(skb, &p, r.in);
+	if (partial && grows_by(&r) && r.size > SCRATCH) {
+		t->too_long++;
+		return TC_ACT_UNSPEC;
+	}
 	if (!resize(skb, &p, &r, partial) || !rewrite(skb, &p, &r, padding, partial)) {
 		t->failed++;
 		return TC_ACT_SHOT;
