@@ -20,5 +20,7 @@
 // translation on this very host is not left out, a direction of a flow is forwarded only once the program has seen a packet of the other
 // direction, with the addresses that user space knows.
 //
+// No server opens a Path yet: its flow table is to be joined to one.
+//
 // A wrong UDP checksum stays wrong, for the receiver to see, and an absent one over IPv4 stays absent, as with a router.
 package offload
