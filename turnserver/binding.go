@@ -10,12 +10,15 @@ import (
 // or more thought, to request, and reports false.
 func (w *worker) binding(c *client, pkt []byte) bool {
 	fingerprint, signed := false, false
+	var discovery discoveryRequest
 	for attrs := attributesOf(pkt); ; {
-		typ, start, _, more, bad := attrs.next()
+		typ, start, end, more, bad := attrs.next()
 		switch {
 		case bad:
 			w.counters.drop(dropMalformed)
 			return true
+		case !more && c.origin != nil:
+			return w.answerDiscovery(c, pkt, &discovery, fingerprint)
 		case !more:
 			w.answerBinding(c, pkt, fingerprint)
 			return true
@@ -27,6 +30,7 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 			fingerprint = true
 		case typ == attrMessageIntegrity || typ == attrMessageIntegritySHA256:
 			signed = true // what comes after does not count (RFC 8489 §9)
+		case !signed && c.origin != nil && discovery.take(typ, pkt[start:end]):
 		case !signed && required(typ) && !known(stun.AttrType(typ)):
 			return false
 		}

@@ -10,6 +10,7 @@ type client struct {
 	source []byte         // control message that names the address to answer from; nil where the socket has one address
 	stream *stream        // nil where a message is a datagram: on UDP and DTLS
 	conn   *connection    // that the client's allocation lives and dies with; nil on UDP
+	origin *origin        // the address that it sent to, if that is one of a DiscoveryPair
 }
 
 // clientSocket is the UDP socket, or the DTLS association, that a client's packets come to.

@@ -20,6 +20,8 @@ type Config struct {
 	Listen []Listener
 	Relay  []RelayAddress // at least one; the first of each family is used
 
+	Discovery []DiscoveryPair // at most one of each family; none: no NAT behaviour discovery
+
 	MinPort, MaxPort uint16 // relayed ports, both included; default 49152 and 65535
 
 	Credentials *auth.Credentials
@@ -156,6 +158,14 @@ func (c *Config) validate() error {
 		}
 		if !l.Addr.IsValid() {
 			return fmt.Errorf("listener %v: the address is not valid", l)
+		}
+	}
+	for i := range c.Discovery {
+		if err := c.Discovery[i].validate(c.Listen); err != nil {
+			return err
+		}
+		if i > 0 && (i > 1 || c.Discovery[i].isIPv4() == c.Discovery[0].isIPv4()) {
+			return errors.New("discovery takes one pair of addresses of each family")
 		}
 	}
 	return nil

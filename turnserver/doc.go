@@ -5,7 +5,7 @@
 //	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a stream
 //	worker.go                 tell ChannelData, Send, Binding and requests apart
 //	up.go                     ChannelData and Send indications: look the flow up, send to the peer
-//	binding.go                Binding requests, answered from the worker
+//	binding.go                Binding requests, answered from the worker; discovery.go where clients find out about their NATs
 //	request.go                everything else: decode, authenticate (auth.go; integrity.go, nonce.go,
 //	                          passwordalgorithms.go), then by method:
 //	                          allocate.go, permission.go (CreatePermission, ChannelBind)

@@ -107,6 +107,18 @@ func TestBadConfig(t *testing.T) {
 		"there is no certificate":  func(cfg *Config) { cfg.Listen[0].Network = "tls" },
 		"no proxy is trusted":      func(cfg *Config) { cfg.ProxyProtocol = true },
 		"the address is not valid": func(cfg *Config) { cfg.Listen[0].Addr = netip.AddrPort{} },
+		"UDP listener on 127.0.0.1:3479": func(cfg *Config) {
+			cfg.Listen, cfg.Discovery = discoveryListeners(fakePair("127.0.0.1", "127.0.0.2"))[:1], []DiscoveryPair{fakePair("127.0.0.1", "127.0.0.2")}
+		},
+		"two addresses of one family": func(cfg *Config) { cfg.Discovery = []DiscoveryPair{fakePair("127.0.0.1", "::1")} },
+		"two addresses, not":          func(cfg *Config) { cfg.Discovery = []DiscoveryPair{fakePair("127.0.0.1", "127.0.0.1")} },
+		"two ports": func(cfg *Config) {
+			cfg.Discovery = []DiscoveryPair{{Local: fakePair("127.0.0.1", "127.0.0.2").Local, External: fakePair("127.0.0.1", "127.0.0.2").Local}}
+		},
+		"one pair of addresses of each": func(cfg *Config) {
+			a, b := fakePair("127.0.0.1", "127.0.0.2"), fakePair("127.0.0.3", "127.0.0.4")
+			cfg.Listen, cfg.Discovery = append(discoveryListeners(a), discoveryListeners(b)...), []DiscoveryPair{a, b}
+		},
 	} {
 		cfg := Config{
 			Realm: testRealm, Credentials: testCredentials(), NonceKey: auth.NewSecret([]byte("key")),

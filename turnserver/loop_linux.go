@@ -125,6 +125,15 @@ func (l *loop) open(addr netip.AddrPort, anyAddr bool) (netip.AddrPort, error) {
 	return bound, nil
 }
 
+// bound lists the sockets of listeners by their addresses.
+func (l *loop) bound() map[netip.AddrPort]boundSocket {
+	out := make(map[netip.AddrPort]boundSocket, len(l.listeners))
+	for _, s := range l.listeners {
+		out[s.address.bound] = boundSocket{&s.address, s}
+	}
+	return out
+}
+
 const eventsAtOnce = 128
 
 // run serves until stop.

@@ -25,6 +25,8 @@ func (*loop) open(netip.AddrPort, bool) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errNoLoops
 }
 
+func (*loop) bound() map[netip.AddrPort]boundSocket { return nil }
+
 func (*loop) openRelay(*relayAddress, netip.AddrPort) (relaySocket, error) { return nil, errNoLoops }
 
 func (*loop) run()          {}

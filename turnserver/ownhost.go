@@ -14,6 +14,11 @@ func (s *Server) readOwnHost() {
 	for _, r := range s.relays {
 		own[r.local], own[r.external] = true, true
 	}
+	for _, p := range s.cfg.Discovery {
+		for _, ip := range p.External {
+			own[canonical(ip)] = true
+		}
+	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		if s.ownHost.Load() != nil {

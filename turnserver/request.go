@@ -56,7 +56,9 @@ func (w *worker) request(c *client, pkt []byte) {
 
 	switch r.m.Type.Method {
 	case stun.MethodBinding:
-		r.refuseUnknown() // binding() has answered all others
+		if !r.refuseUnknown() {
+			r.fail(stun.CodeBadRequest) // binding() has answered those that are good
+		}
 	case stun.MethodAllocate:
 		r.authenticated(r.allocate)
 	case stun.MethodRefresh:
@@ -96,7 +98,7 @@ func (r *request) refuseUnknown() bool {
 	w := r.w
 	w.unknown = w.unknown[:0]
 	for _, a := range r.m.Attributes {
-		if a.Type.Required() && !known(a.Type) && len(w.unknown) < maxUnknown {
+		if a.Type.Required() && !r.knows(a.Type) && len(w.unknown) < maxUnknown {
 			w.unknown = append(w.unknown, a.Type)
 		}
 	}

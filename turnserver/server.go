@@ -137,6 +137,10 @@ func (s *Server) Start() error {
 		}
 		_ = probe.Close()
 	}
+	if err := s.linkOrigins(); err != nil {
+		_ = s.Close()
+		return err
+	}
 	s.serve()
 	return nil
 }

@@ -174,7 +174,8 @@ func (u *udpSocket) read() {
 type boundAddress struct {
 	// Static after construction.
 	bound   netip.AddrPort
-	anyAddr bool // bound to the unspecified address: packets say which address they came to
+	anyAddr bool    // bound to the unspecified address: packets say which address they came to
+	origin  *origin // set by linkOrigins, if there are others to answer from
 
 	// Owned by the reader.
 	sources map[netip.Addr][]byte // control messages that name the address to answer from
@@ -197,6 +198,7 @@ func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, to netip.A
 		remote: from,
 		sock:   sock,
 		source: source,
+		origin: l.origin,
 	}
 }
 

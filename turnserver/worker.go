@@ -18,6 +18,7 @@ type worker struct {
 	counters *counters // the loop's own, else the server's
 
 	answer     [128]byte // to a Binding request
+	answerFrom client    // whom it goes to, and from which socket, if that may be another than the one asked
 	req, res   stun.Message
 	candidates []auth.Candidate
 	name       []byte // of whoever a USERHASH stands for

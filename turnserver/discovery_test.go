@@ -1,0 +1,526 @@
+package turnserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// startDiscovery runs a server with a DiscoveryPair on two addresses of loopback.
+func startDiscovery(t *testing.T, change func(*Config)) (*Server, DiscoveryPair) {
+	t.Helper()
+	for port := uint16(22000); port < 22100; port += 2 { // which the system gives to nobody who does not ask for them
+		pair := DiscoveryPair{Local: [2]netip.Addr{loopback, peerIP}, Ports: [2]uint16{port, port + 1}}
+		pair.External = pair.Local
+		s := newServer(t, func(cfg *Config) {
+			cfg.Listen = append(cfg.Listen, discoveryListeners(pair)...)
+			cfg.Discovery = []DiscoveryPair{pair}
+			if change != nil {
+				change(cfg)
+			}
+			pair = cfg.Discovery[0]
+		})
+		err := s.Start()
+		if err == nil {
+			return s, pair
+		}
+		if familyMissing(err) {
+			t.Skip("this host has no second loopback address: ", err)
+		}
+		t.Log(err) // somebody has the port
+	}
+	t.Fatal("a hundred ports are taken")
+	panic("unreachable")
+}
+
+func discoveryListeners(pair DiscoveryPair) (out []Listener) {
+	for i := range byte(4) {
+		out = append(out, Listener{Network: "udp", Addr: pair.local(i)})
+	}
+	return out
+}
+
+// listener is a socket that hears answers from everywhere.
+type listener struct {
+	t    testing.TB
+	conn *net.UDPConn
+}
+
+func newListener(t testing.TB) *listener { return &listener{t, listenPeer(t)} }
+
+func (l *listener) addr() netip.AddrPort { return addrPortOf(l.conn.LocalAddr()) }
+
+func (l *listener) send(m *stun.Message, to netip.AddrPort) {
+	l.t.Helper()
+	if _, err := l.conn.WriteToUDPAddrPort(m.Raw, to); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// receive returns the next answer and where it came from.
+func (l *listener) receive() (*stun.Message, netip.AddrPort) {
+	l.t.Helper()
+	if err := l.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		l.t.Fatal(err)
+	}
+	buf := make([]byte, maxDatagram)
+	n, from, err := l.conn.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return decode(l.t, buf[:n]), unmapped(from)
+}
+
+func (l *listener) ask(to netip.AddrPort, attrs ...stun.Setter) (*stun.Message, netip.AddrPort) {
+	l.t.Helper()
+	m := buildMessage(l.t, stun.BindingRequest, attrs...)
+	l.send(m, to)
+	res, from := l.receive()
+	if res.TransactionID != m.TransactionID {
+		l.t.Fatalf("got %v to %v", res, m)
+	}
+	return res, from
+}
+
+func changeRequest(flags uint32) attribute {
+	return attribute{stun.AttrChangeRequest, binary.BigEndian.AppendUint32(nil, flags)}
+}
+
+func responsePort(port uint16) attribute {
+	return attribute{stun.AttrResponsePort, binary.BigEndian.AppendUint32(nil, uint32(port)<<16)}
+}
+
+func padding(n int) attribute { return attribute{stun.AttrPadding, bytes.Repeat([]byte{0xAA}, n)} }
+
+// addressesIn reads the four addresses of a Binding answer with pion's code.
+func addressesIn(t testing.TB, m *stun.Message) (mapped, plain, origin, other netip.AddrPort) {
+	t.Helper()
+	read := func(typ stun.AttrType) netip.AddrPort {
+		var a stun.MappedAddress
+		if err := a.GetFromAs(m, typ); err != nil {
+			t.Fatalf("%v: %v", typ, err)
+		}
+		ip, _ := netip.AddrFromSlice(a.IP)
+		return netip.AddrPortFrom(ip.Unmap(), uint16(a.Port))
+	}
+	return addressIn(t, m, stun.AttrXORMappedAddress), read(stun.AttrMappedAddress), read(stun.AttrResponseOrigin), read(stun.AttrOtherAddress)
+}
+
+// TestChangeRequest asks each of the four addresses to answer from each of the four (RFC 5780 §6.1, table 1).
+func TestChangeRequest(t *testing.T) {
+	s, pair := startDiscovery(t, nil)
+	for range 4 { // clients that the kernel may give to different loops
+		l := newListener(t)
+		for to := range byte(4) {
+			for name, row := range map[string]struct {
+				attrs []stun.Setter
+				from  byte
+			}{
+				"nothing asked":        {nil, to},
+				"no flags":             {[]stun.Setter{changeRequest(0)}, to},
+				"change port":          {[]stun.Setter{changeRequest(2)}, to ^ changePort},
+				"change IP":            {[]stun.Setter{changeRequest(4)}, to ^ changeIP},
+				"both":                 {[]stun.Setter{changeRequest(6)}, to ^ changePort ^ changeIP},
+				"bits without meaning": {[]stun.Setter{changeRequest(0xFFFFFFF9)}, to},
+				"the first counts":     {[]stun.Setter{changeRequest(2), changeRequest(4)}, to ^ changePort},
+				"with FINGERPRINT":     {[]stun.Setter{stun.NewSoftware("x"), changeRequest(4), stun.Fingerprint}, to ^ changeIP},
+				"after the integrity":  {[]stun.Setter{stun.NewShortTermIntegrity("x"), changeRequest(4)}, to},
+			} {
+				res, from := l.ask(pair.local(to), row.attrs...)
+				if from != pair.local(row.from) {
+					t.Errorf("%s to %v: answered from %v, want %v", name, pair.local(to), from, pair.local(row.from))
+				}
+				mapped, plain, origin, other := addressesIn(t, res)
+				if mapped != l.addr() || plain != mapped || origin != from || other != pair.local(to^changePort^changeIP) {
+					t.Errorf("%s to %v: mapped %v and %v, origin %v, other %v", name, pair.local(to), mapped, plain, origin, other)
+				}
+				if want := name == "with FINGERPRINT"; res.Contains(stun.AttrFingerprint) != want || want && stun.Fingerprint.Check(res) != nil {
+					t.Errorf("%s: FINGERPRINT is there %v, good %v", name, !want, stun.Fingerprint.Check(res))
+				}
+			}
+		}
+	}
+	if counterOf(t, s, "binding_responses", "") != 4*4*9 {
+		t.Error("not every answer is counted")
+	}
+}
+
+// TestDiscoveryElsewhere: whatever is not one of the pair's UDP addresses, and every method but Binding, is served as if
+// there were no pair (RFC 5780 §6, §7.2).
+func TestDiscoveryElsewhere(t *testing.T) {
+	s, pair := startDiscovery(t, nil)
+	for _, name := range []string{"udp", "tcp", "tls", "dtls"} { // another UDP listener
+		c := dial(t, s, name)
+		if res := c.wantCode(c.roundTrip(buildMessage(t, stun.BindingRequest)), 0); res.Contains(stun.AttrOtherAddress) || res.Contains(stun.AttrMappedAddress) {
+			t.Errorf("%s: answered %v", name, res)
+		}
+		for _, a := range []attribute{changeRequest(6), responsePort(5000), padding(100)} {
+			res := c.wantCode(c.roundTrip(buildMessage(t, stun.BindingRequest, a)), 420)
+			var unknown stun.UnknownAttributes
+			if err := unknown.GetFrom(res); err != nil || !slices.Equal(unknown, stun.UnknownAttributes{a.typ}) {
+				t.Errorf("%s: UNKNOWN-ATTRIBUTES %v, want %v", name, unknown, a.typ)
+			}
+		}
+	}
+	// The pair relays as other listeners do.
+	c := dialAddr(t, "udp", pair.local(3)).as(mintREST(t, "alice", time.Hour))
+	c.refuse(420, stun.MethodAllocate, transport(transportUDP), changeRequest(0))
+	c.allocate()
+}
+
+// TestExternalDiscovery: behind a 1:1 NAT clients are told what they can reach.
+func TestExternalDiscovery(t *testing.T) {
+	external := [2]netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("9.9.9.9")}
+	s, pair := startDiscovery(t, func(cfg *Config) { cfg.Discovery[0].External = external })
+	l := newListener(t)
+	res, from := l.ask(pair.local(changePort), changeRequest(4))
+	_, _, origin, other := addressesIn(t, res)
+	if from != pair.local(changePort|changeIP) || origin != netip.AddrPortFrom(external[1], from.Port()) ||
+		other != netip.AddrPortFrom(external[1], pair.Ports[0]) {
+		t.Errorf("from %v: origin %v, other %v", from, origin, other)
+	}
+	// They are this host's, where a relay sends to other relays only.
+	client := dialREST(t, s, "udp", "alice")
+	client.allocate()
+	for _, ip := range external {
+		client.refuse(403, stun.MethodCreatePermission, peerAddr(netip.AddrPortFrom(ip, 53)))
+	}
+	if got := counterOf(t, s, "peers_denied", "own_host"); got != 2 {
+		t.Errorf("%d of 2 were refused as this host's", got)
+	}
+}
+
+// TestResponsePort: the answer goes to another port of the address that asked, and nowhere else.
+func TestResponsePort(t *testing.T) {
+	_, pair := startDiscovery(t, nil)
+	asking, hearing := newListener(t), newListener(t)
+	port := hearing.addr().Port()
+	for name, row := range map[string]struct {
+		attrs []stun.Setter
+		from  byte
+	}{
+		"plain":       {[]stun.Setter{responsePort(port)}, 0},
+		"two bytes":   {[]stun.Setter{attribute{stun.AttrResponsePort, binary.BigEndian.AppendUint16(nil, port)}}, 0},
+		"from afar":   {[]stun.Setter{responsePort(port), changeRequest(6)}, 3},
+		"first of it": {[]stun.Setter{responsePort(port), responsePort(9)}, 0},
+	} {
+		m := buildMessage(t, stun.BindingRequest, row.attrs...)
+		asking.send(m, pair.local(0))
+		res, from := hearing.receive()
+		mapped, _, _, _ := addressesIn(t, res)
+		if res.TransactionID != m.TransactionID || from != pair.local(row.from) || mapped != asking.addr() {
+			t.Errorf("%s: %v from %v, want the answer to %v from %v", name, res, from, m, pair.local(row.from))
+		}
+	}
+	if res, _ := asking.ask(pair.local(0), responsePort(asking.addr().Port())); codeOf(t, res) != 0 {
+		t.Error("the own port is refused")
+	}
+}
+
+// TestBadDiscovery: what cannot be done is 400, from the address that was asked to the one that asked.
+func TestBadDiscovery(t *testing.T) {
+	_, pair := startDiscovery(t, nil)
+	l := newListener(t)
+	for name, row := range map[string]struct {
+		attrs []stun.Setter
+		code  int
+	}{
+		"CHANGE-REQUEST too short":     {[]stun.Setter{attribute{stun.AttrChangeRequest, []byte{0, 0, 0}}}, 400},
+		"CHANGE-REQUEST too long":      {[]stun.Setter{attribute{stun.AttrChangeRequest, make([]byte, 8)}}, 400},
+		"CHANGE-REQUEST empty":         {[]stun.Setter{attribute{stun.AttrChangeRequest, nil}}, 400},
+		"RESPONSE-PORT empty":          {[]stun.Setter{attribute{stun.AttrResponsePort, nil}}, 400},
+		"RESPONSE-PORT of three bytes": {[]stun.Setter{attribute{stun.AttrResponsePort, []byte{1, 2, 3}}}, 400},
+		"port 0":                       {[]stun.Setter{responsePort(0), changeRequest(2)}, 400},
+		"a port of services":           {[]stun.Setter{responsePort(53)}, 400},
+		"RESPONSE-PORT with PADDING":   {[]stun.Setter{responsePort(5000), padding(4)}, 400},
+		"PADDING with RESPONSE-PORT":   {[]stun.Setter{padding(4), responsePort(5000)}, 400},
+		"an unknown one as well":       {[]stun.Setter{responsePort(0), attribute{0x7fff, nil}}, 420},
+	} {
+		res, from := l.ask(pair.local(1), row.attrs...)
+		if code := codeOf(t, res); code != row.code || from != pair.local(1) {
+			t.Errorf("%s: answered %d from %v, want %d", name, code, from, row.code)
+		}
+	}
+}
+
+// TestPadding: an answer is padded to the length of its request, and never beyond.
+func TestPadding(t *testing.T) {
+	_, pair := startDiscovery(t, nil)
+	l := newListener(t)
+	for _, n := range []int{0, 1, 4, 47, 48, 52, 100, 1500, 1501, 4000} {
+		for _, attrs := range [][]stun.Setter{
+			{padding(n)}, {padding(n), stun.Fingerprint}, {changeRequest(6), padding(n), padding(n / 2), stun.Fingerprint},
+		} {
+			m := buildMessage(t, stun.BindingRequest, attrs...)
+			if len(m.Raw) > maxRequest {
+				continue
+			}
+			l.send(m, pair.local(0))
+			res, _ := l.receive()
+			addressesIn(t, res)
+			got, err := res.Get(stun.AttrPadding)
+			if err != nil || res.TransactionID != m.TransactionID {
+				t.Fatalf("%d bytes of padding: %v", n, res)
+			}
+			full := len(attrs) < 3 && len(got) > 0 // the request is nothing but padding
+			if len(got) > pad4(n) || len(res.Raw) > max(len(m.Raw), 80) || full && len(res.Raw) != len(m.Raw) || !bytes.Equal(got, make([]byte, len(got))) {
+				t.Errorf("%d bytes of padding in %d became %d in %d", n, len(m.Raw), len(got), len(res.Raw))
+			}
+			if res.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(res) != nil {
+				t.Error("the FINGERPRINT is wrong")
+			}
+		}
+	}
+}
+
+// fakeSocket keeps what is sent.
+type fakeSocket struct {
+	sent *[]sentPacket
+}
+
+type sentPacket struct {
+	from *fakeSocket
+	to   netip.AddrPort
+	data []byte
+}
+
+func (f *fakeSocket) sendTo(_ *worker, c *client, b []byte, _ int) {
+	*f.sent = append(*f.sent, sentPacket{f, c.remote, bytes.Clone(b)})
+}
+
+// fakeDiscovery is a worker without sockets, and a client of the first of four addresses.
+func fakeDiscovery(t testing.TB, pair DiscoveryPair, from netip.AddrPort) (w *worker, c *client, socks [4]*fakeSocket, sent *[]sentPacket) {
+	t.Helper()
+	sent = new([]sentPacket)
+	bound := make(map[netip.AddrPort]boundSocket)
+	var addresses [4]boundAddress
+	for i := range socks {
+		socks[i] = &fakeSocket{sent}
+		addresses[i] = newBoundAddress(pair.local(byte(i)), false)
+		bound[pair.local(byte(i))] = boundSocket{&addresses[i], socks[i]}
+	}
+	if err := pair.link(bound); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, nil)
+	client := addresses[0].client(socks[0], from, pair.Local[0])
+	return newWorker(s, newShard(s)), &client, socks, sent
+}
+
+func fakePair(a, b string) DiscoveryPair {
+	pair := DiscoveryPair{Local: [2]netip.Addr{netip.MustParseAddr(a), netip.MustParseAddr(b)}, Ports: [2]uint16{3478, 3479}}
+	pair.External = pair.Local
+	return pair
+}
+
+// TestDiscoveryNeedsNoHeap: the addresses of a pair answer without the heap, too, plain requests and others.
+func TestDiscoveryNeedsNoHeap(t *testing.T) {
+	s := newServer(t, nil)
+	sink := listenPeer(t)
+	to := addrPortOf(listenPeer(t).LocalAddr())
+	sock := &udpSocket{srv: s, conn: sink}
+	pair := fakePair("127.0.0.1", "127.0.0.2")
+	bound := make(map[netip.AddrPort]boundSocket)
+	var addresses [4]boundAddress
+	for i := range addresses {
+		bound[pair.local(byte(i))] = boundSocket{&addresses[i], sock}
+	}
+	if err := pair.link(bound); err != nil {
+		t.Fatal(err)
+	}
+	c := addresses[0].client(sock, to, pair.Local[0])
+	w := newWorker(s, newShard(s))
+	b := new(buffer)
+	for name, m := range map[string]*stun.Message{
+		"plain":    buildMessage(t, stun.BindingRequest),
+		"changed":  buildMessage(t, stun.BindingRequest, changeRequest(6), responsePort(5000), stun.Fingerprint),
+		"unpadded": buildMessage(t, stun.BindingRequest, padding(4)),
+		"padded":   buildMessage(t, stun.BindingRequest, padding(1500)),
+	} {
+		if allocs := testing.AllocsPerRun(100, func() {
+			n := copy(b.bytes[headroom:], m.Raw)
+			w.handle(&c, b.bytes[:], headroom, headroom+n)
+		}); allocs != 0 {
+			t.Errorf("%s: %v allocations a request", name, allocs)
+		}
+	}
+	if counterOf(t, s, "binding_responses", "") == 0 {
+		t.Error("nothing was answered")
+	}
+}
+
+// TestDiscoveryIPv6: all of the longer addresses fit.
+func TestDiscoveryIPv6(t *testing.T) {
+	from := netip.MustParseAddrPort("[2001:db8::7]:7000")
+	w, c, socks, sent := fakeDiscovery(t, fakePair("2001:db8::1", "2001:db8::2"), from)
+	b := new(buffer)
+	for _, attrs := range [][]stun.Setter{{stun.Fingerprint}, {padding(0), changeRequest(4), stun.Fingerprint}, {padding(1300), changeRequest(4), stun.Fingerprint}} {
+		m := buildMessage(t, stun.BindingRequest, attrs...)
+		*sent = nil
+		w.handle(c, b.bytes[:], headroom, headroom+copy(b.bytes[headroom:], m.Raw))
+		if len(*sent) != 1 {
+			t.Fatalf("%d answers", len(*sent))
+		}
+		res := decode(t, (*sent)[0].data)
+		mapped, plain, origin, other := addressesIn(t, res)
+		wantFrom := 0
+		if len(attrs) > 1 {
+			wantFrom = changeIP
+		}
+		if (*sent)[0].from != socks[wantFrom] || (*sent)[0].to != from || mapped != from || plain != from ||
+			origin.Addr() != netip.MustParseAddr([]string{0: "2001:db8::1", changeIP: "2001:db8::2"}[wantFrom]) ||
+			other != netip.MustParseAddrPort("[2001:db8::2]:3479") || stun.Fingerprint.Check(res) != nil {
+			t.Errorf("%v: mapped %v, %v, origin %v, other %v", res, mapped, plain, origin, other)
+		}
+	}
+}
+
+// TestDiscoveryIsLimited: beyond its share a source gets no answer that is longer than what it sent, which a padded one never is.
+func TestDiscoveryIsLimited(t *testing.T) {
+	w, c, _, sent := fakeDiscovery(t, fakePair("192.0.2.1", "192.0.2.2"), netip.MustParseAddrPort("192.0.2.7:7000"))
+	const share = 3
+	w.srv.answers = newSourceLimit(share, time.Hour, 1)
+	b := new(buffer)
+	ask := func(attrs ...stun.Setter) int {
+		before := len(*sent)
+		m := buildMessage(t, stun.BindingRequest, attrs...)
+		w.handle(c, b.bytes[:], headroom, headroom+copy(b.bytes[headroom:], m.Raw))
+		return len(*sent) - before
+	}
+	short := 0
+	for _, attrs := range [][]stun.Setter{nil, {changeRequest(6)}, {responsePort(5000)}, {padding(4)}, {responsePort(0)}, nil, {changeRequest(2), stun.Fingerprint}} {
+		short += ask(attrs...)
+	}
+	if dropped := counterOf(t, w.srv, "packets_dropped", reasonNames()[dropAnswerLimit]); short != share || dropped != 7-share {
+		t.Errorf("%d answered, %d dropped, of 7", short, dropped)
+	}
+	for range 5 {
+		if ask(changeRequest(6), padding(1500)) != 1 {
+			t.Error("a request with much padding was not answered")
+		}
+	}
+}
+
+// FuzzDiscovery: what a Binding request of any bytes to an address of a pair draws is what pion's reading of it asks for.
+func FuzzDiscovery(f *testing.F) {
+	for _, attrs := range [][]stun.Setter{
+		nil,
+		{changeRequest(6)}, {changeRequest(4), stun.Fingerprint}, {changeRequest(2), changeRequest(4)},
+		{responsePort(5000), changeRequest(6)}, {responsePort(53)}, {responsePort(7000)}, {responsePort(0)},
+		{attribute{stun.AttrResponsePort, []byte{0x20, 0x20}}}, {attribute{stun.AttrResponsePort, []byte{1}}},
+		{padding(3)}, {padding(1500), stun.Fingerprint}, {padding(50), responsePort(5000)},
+		{attribute{stun.AttrChangeRequest, []byte{1}}, attribute{0x7ff0, []byte("x")}},
+		{changeRequest(2), stun.NewShortTermIntegrity("x"), changeRequest(6), stun.Fingerprint},
+	} {
+		f.Add(buildMessage(f, stun.BindingRequest, attrs...).Raw, false)
+		f.Add(buildMessage(f, stun.BindingRequest, attrs...).Raw, true)
+	}
+	from4, from6 := netip.MustParseAddrPort("192.0.2.7:7000"), netip.MustParseAddrPort("[2001:db8::7]:700")
+	w4, c4, socks4, sent4 := fakeDiscovery(f, fakePair("192.0.2.1", "192.0.2.2"), from4)
+	w6, c6, socks6, sent6 := fakeDiscovery(f, fakePair("2001:db8::1", "2001:db8::2"), from6)
+	b := new(buffer)
+	f.Fuzz(func(t *testing.T, packet []byte, ipv6 bool) {
+		if len(packet) > largestPayload || len(packet) >= 2 && binary.BigEndian.Uint16(packet) != typeBindingRequest {
+			t.Skip()
+		}
+		w, c, socks, sent := w4, c4, socks4, sent4
+		if ipv6 {
+			w, c, socks, sent = w6, c6, socks6, sent6
+		}
+		*sent = nil
+		w.handle(c, b.bytes[:], headroom, headroom+copy(b.bytes[headroom:headroom+maxDatagram], packet))
+		want := expectDiscovery(packet, c)
+		if len(*sent) == 0 || want.silent {
+			if len(*sent) > 0 || !want.silent {
+				t.Fatalf("% x drew %d answers", packet, len(*sent))
+			}
+			return
+		}
+		got := (*sent)[0]
+		res := decode(t, got.data)
+		if len(*sent) > 1 || got.to != want.to || got.from != socks[want.from] || codeOf(t, res) != want.code {
+			t.Fatalf("% x drew %d answers, the first %d to %v", packet, len(*sent), codeOf(t, res), got.to)
+		}
+		if !bytes.Equal(res.TransactionID[:], packet[8:stunHeaderSize]) {
+			t.Fatal("the answer has another transaction")
+		}
+		if want.code != 0 {
+			return
+		}
+		mapped, plain, origin, other := addressesIn(t, res)
+		if mapped != c.remote || plain != mapped || origin != c.origin.changeTo[want.from].address.addrPort() || other != c.origin.changeTo[3].address.addrPort() {
+			t.Fatalf("% x: mapped %v and %v, origin %v, other %v", packet, mapped, plain, origin, other)
+		}
+		padding, err := res.Get(stun.AttrPadding)
+		if (err == nil) != want.padded || len(padding) > want.padding || len(padding) > 0 && len(got.data) > len(packet) {
+			t.Fatalf("% x, of %d bytes, drew %d with %d of padding", packet, len(packet), len(got.data), len(padding))
+		}
+	})
+}
+
+// discoveryOutcome is what should become of a Binding request to the first address of a pair.
+type discoveryOutcome struct {
+	silent  bool
+	code    int
+	from    byte
+	to      netip.AddrPort
+	padded  bool
+	padding int // the most that there may be
+}
+
+// expectDiscovery goes by pion's reading of the request.
+func expectDiscovery(packet []byte, c *client) discoveryOutcome {
+	want := discoveryOutcome{to: c.remote}
+	m := &stun.Message{Raw: bytes.Clone(packet)}
+	if len(packet)%4 != 0 || len(packet) > maxRequest || m.Decode() != nil || len(packet) != stunHeaderSize+int(m.Length) {
+		return discoveryOutcome{silent: true}
+	}
+	var port []byte
+	var changed, bad, unknown bool
+	for i, a := range m.Attributes {
+		if a.Type == stun.AttrFingerprint && (i != len(m.Attributes)-1 || stun.Fingerprint.Check(m) != nil) {
+			return discoveryOutcome{silent: true}
+		}
+	}
+	for _, a := range m.Attributes {
+		if a.Type == stun.AttrMessageIntegrity || a.Type == stun.AttrMessageIntegritySHA256 && known(a.Type) {
+			break
+		}
+		switch {
+		case a.Type == stun.AttrChangeRequest && !changed:
+			changed = true
+			if bad = bad || len(a.Value) != 4; !bad {
+				want.from = a.Value[3] & 6 / 2
+			}
+		case a.Type == stun.AttrResponsePort && port == nil:
+			port = append([]byte{}, a.Value...)
+		case a.Type == stun.AttrPadding && !want.padded:
+			want.padded, want.padding = true, pad4(len(a.Value))
+		case a.Type == stun.AttrChangeRequest, a.Type == stun.AttrResponsePort, a.Type == stun.AttrPadding:
+		case a.Type < 0x8000 && !known(a.Type):
+			unknown = true
+		}
+	}
+	if port != nil {
+		if len(port) != 2 && len(port) != 4 || want.padded {
+			bad = true
+		} else if p := binary.BigEndian.Uint16(port); p == 0 || p < 1024 && p != c.remote.Port() {
+			bad = true
+		} else {
+			want.to = netip.AddrPortFrom(c.remote.Addr(), p)
+		}
+	}
+	if unknown || bad {
+		want.from, want.to, want.code = 0, c.remote, 400
+		if unknown {
+			want.code = 420
+		}
+	}
+	return want
+}
