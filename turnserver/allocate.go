@@ -52,6 +52,9 @@ func (r *request) allocate() {
 		r.fail(stun.CodeForbidden)
 		return
 	}
+	if r.w.srv.draining.Load() && r.tryAlternate() {
+		return
+	}
 	if a, code := r.w.srv.newAllocation(r, address, max(lifetime, defaultLifetime)); a != nil {
 		r.granted(a, a.lifetime)
 	} else {

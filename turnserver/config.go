@@ -22,6 +22,9 @@ type Config struct {
 
 	Discovery []DiscoveryPair // at most one of each family; none: no NAT behaviour discovery
 
+	Alternates      []Alternate // where clients are sent while this server drains; none: they are refused
+	AlternateDomain string      // in the certificate of the Alternates, if it is another than in this server's
+
 	MinPort, MaxPort uint16 // relayed ports, both included; default 49152 and 65535
 
 	Credentials *auth.Credentials
@@ -160,13 +163,8 @@ func (c *Config) validate() error {
 			return fmt.Errorf("listener %v: the address is not valid", l)
 		}
 	}
-	for i := range c.Discovery {
-		if err := c.Discovery[i].validate(c.Listen); err != nil {
-			return err
-		}
-		if i > 0 && (i > 1 || c.Discovery[i].isIPv4() == c.Discovery[0].isIPv4()) {
-			return errors.New("discovery takes one pair of addresses of each family")
-		}
+	if err := validateDiscovery(c.Discovery, c.Listen); err != nil {
+		return err
 	}
-	return nil
+	return validateAlternates(c.Alternates)
 }

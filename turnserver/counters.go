@@ -160,7 +160,7 @@ type Counter struct {
 
 // errorCodes are those that this server answers with.
 func errorCodes() []int {
-	return []int{400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 500, 508}
+	return []int{300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 500, 508}
 }
 
 // counters are totals that any goroutine may add to. Each loop has its own, so that no two CPUs write to the same.

@@ -27,6 +27,18 @@ func (p *DiscoveryPair) external(i byte) endpoint {
 	return endpointOf(netip.AddrPortFrom(canonical(p.External[i>>1&1]), p.Ports[i&1]))
 }
 
+func validateDiscovery(pairs []DiscoveryPair, listen []Listener) error {
+	for i := range pairs {
+		if err := pairs[i].validate(listen); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(pairs[:i], func(p DiscoveryPair) bool { return p.isIPv4() == pairs[i].isIPv4() }) {
+			return errors.New("discovery takes one pair of addresses of each family")
+		}
+	}
+	return nil
+}
+
 func (p *DiscoveryPair) isIPv4() bool { return canonical(p.Local[0]).Is4() }
 
 func (p *DiscoveryPair) validate(listen []Listener) error {

@@ -8,7 +8,7 @@
 //	binding.go                Binding requests, answered from the worker; discovery.go where clients find out about their NATs
 //	request.go                everything else: decode, authenticate (auth.go; integrity.go, nonce.go,
 //	                          passwordalgorithms.go), then by method:
-//	                          allocate.go, permission.go (CreatePermission, ChannelBind)
+//	                          allocate.go (alternate.go while draining), permission.go (CreatePermission, ChannelBind)
 //	batch_linux.go, gather.go write what the batch brought, to a stream in one piece
 //
 // and a packet from a peer this way:

@@ -46,6 +46,9 @@ func (p protocol) String() string {
 	}
 }
 
+// secured reports whether the transport is TLS or DTLS.
+func (p protocol) secured() bool { return p == protoTLS || p == protoDTLS }
+
 // fiveTuple names an allocation (RFC 8656 §3.2). local is the address that the client sent to, which on a listener with an
 // unspecified address is not the listener's own.
 type fiveTuple struct {

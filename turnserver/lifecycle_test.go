@@ -119,6 +119,10 @@ func TestBadConfig(t *testing.T) {
 			a, b := fakePair("127.0.0.1", "127.0.0.2"), fakePair("127.0.0.3", "127.0.0.4")
 			cfg.Listen, cfg.Discovery = append(discoveryListeners(a), discoveryListeners(b)...), []DiscoveryPair{a, b}
 		},
+		"alternate server": func(cfg *Config) { cfg.Alternates = []Alternate{{Addr: netip.MustParseAddrPort("9.9.9.9:0")}} },
+		"for the same clients": func(cfg *Config) {
+			cfg.Alternates = []Alternate{{Addr: netip.MustParseAddrPort("9.9.9.9:1")}, {Addr: netip.MustParseAddrPort("[::ffff:9.9.9.9]:2")}}
+		},
 	} {
 		cfg := Config{
 			Realm: testRealm, Credentials: testCredentials(), NonceKey: auth.NewSecret([]byte("key")),

@@ -1,0 +1,67 @@
+package turnserver
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/pion/stun/v3"
+)
+
+// Alternate is an address of another server that accepts this one's credentials.
+type Alternate struct {
+	Addr    netip.AddrPort
+	Secured bool // for clients that use TLS or DTLS; else for those that use UDP or TCP
+}
+
+func validateAlternates(alternates []Alternate) error {
+	for i, a := range alternates {
+		ip := canonical(a.Addr.Addr())
+		if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Addr.Port() == 0 {
+			return fmt.Errorf("alternate server %v is not an address that clients can be sent to", a.Addr)
+		}
+		for _, b := range alternates[:i] {
+			if a.Secured == b.Secured && ip.Is4() == canonical(b.Addr.Addr()).Is4() {
+				return fmt.Errorf("alternate servers %v and %v are for the same clients", b.Addr, a.Addr)
+			}
+		}
+	}
+	return nil
+}
+
+// alternate returns the server for clients of a family, which use TLS or do not.
+func (s *Server) alternate(is4, secured bool) (endpoint, bool) {
+	for _, a := range s.cfg.Alternates {
+		if e := endpointOf(a.Addr); e.addr().Is4() == is4 && a.Secured == secured {
+			return e, true
+		}
+	}
+	return endpoint{}, false
+}
+
+// tryAlternate answers 300 with another server's address (RFC 8489 §10), or reports false if there is none of the family by which the
+// client came, which that must have. One of the other family goes with it.
+func (r *request) tryAlternate() bool {
+	srv, secured := r.w.srv, r.c.tuple.proto.secured()
+	is4 := r.c.tuple.client.addr().Is4()
+	first, ok := srv.alternate(is4, secured)
+	if !ok {
+		return false
+	}
+	r.begin(stun.ClassErrorResponse)
+	r.addError(stun.CodeTryAlternate)
+	r.addAlternate(first)
+	if second, ok := srv.alternate(!is4, secured); ok {
+		r.addAlternate(second)
+	}
+	if secured && srv.cfg.AlternateDomain != "" {
+		r.w.res.Add(stun.AttrAlternateDomain, []byte(srv.cfg.AlternateDomain))
+	}
+	r.send()
+	return true
+}
+
+func (r *request) addAlternate(e endpoint) {
+	var value [20]byte
+	putAddress(value[:], e)
+	r.w.res.Add(stun.AttrAlternateServer, value[:xorAddressSize(e.addr().Is4())])
+}
