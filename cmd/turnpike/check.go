@@ -228,6 +228,7 @@ func (c *checker) run(ctx context.Context) {
 		}
 	}
 	c.checkOwn(ctx, servers)
+	c.checkNAT(ctx, servers)
 	if bye, err := wire.Encode(&wire.Bye{}); err == nil {
 		_ = socket.WriteMessage(websocket.TextMessage, bye)
 	}

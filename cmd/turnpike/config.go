@@ -43,6 +43,9 @@ type Config struct {
 		SharedSecrets     []auth.Secret
 		AllowPeers        []netip.Prefix
 		DenyPeers         []netip.Prefix
+		NATDiscoveryPort  int // 0: off
+		AlternateServer   []turnserver.Alternate
+		AlternateDomain   string
 		Offload           string
 	}
 	Auth struct {
@@ -168,6 +171,12 @@ func (c *Config) keys() []key {
 			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
 		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},
 		{name: "turn.deny_peers", value: prefixes(&c.TURN.DenyPeers), help: "CIDRs that close it further; deny wins"},
+		{name: "turn.nat_discovery_port", value: number{&c.TURN.NATDiscoveryPort, 0},
+			help: "a second UDP port, to tell clients what NAT they are behind; needs two addresses in turn.listen; 0: off"},
+		{name: "turn.alternate_server", value: list[turnserver.Alternate]{&c.TURN.AlternateServer, parseAlternate, showAlternate, "203.0.113.20:3478"},
+			help: "where clients are sent while this server drains: one address of each family, and with tls:// for those on TLS"},
+		{name: "turn.alternate_domain", value: str(&c.TURN.AlternateDomain, parseHost, "turn2.example.org"),
+			help: "the name in the certificate there, if it is another"},
 		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{"auto", "off"}, map[string]string{
 			"require": `relaying in the kernel is not there yet; use "auto"`,
 		}), "auto"), help: "auto or off; this version always relays in the process"},

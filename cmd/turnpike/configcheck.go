@@ -79,12 +79,14 @@ func (c *Config) checkTURN() []error {
 	}
 	if len(c.TURN.RelayAddresses) > 0 {
 		for _, local := range slices.SortedFunc(maps.Keys(c.TURN.ExternalAddresses), netip.Addr.Compare) {
-			if !slices.Contains(c.TURN.RelayAddresses, local) {
+			if !slices.Contains(c.TURN.RelayAddresses, local) && !c.inDiscovery(local) {
 				refuse("turn.external_addresses", "%q is not among turn.relay_addresses; write a local address on the left and the one the world sees on the right", local)
 			}
 		}
 	}
-	return bad
+	_, problems := c.discovery()
+	bad = append(bad, problems...)
+	return append(bad, c.checkAlternates(c.ownAddresses())...)
 }
 
 // portKind is what a listener's port is a port of.

@@ -78,7 +78,8 @@ usage: turnpike check [URL] [--ticket TICKET | --invite LINK] [--timeout 10s] [-
 
 It gets a ticket, opens signaling, and takes from it the STUN and TURN addresses that every client is given. To each
 TURN address it makes two relays, and sends a packet from one to the other and one back. A line tells how each went
-and how long it took, or what is wrong and what to do. The TURN client is pion's, not written with this server.
+and how long it took, or what is wrong and what to do. The TURN client is pion's, not written with this server. If
+the server can tell (turn.nat_discovery_port), a line says what kind of NAT this machine is behind, and what that means for calls.
 
 Without a URL it checks the server that the configuration describes, as seen from here, with those of its TURN
 listeners that no browser is told of, such as dtls://. Run it from elsewhere too, with the URL, since only then

@@ -34,6 +34,12 @@ func (n *node) turnProblem(err error) error {
 			return n.cfg.errorf(fmt.Sprintf("turn.listen[%d]", i), "%s", listenProblem(l.String(), err))
 		}
 	}
+	pairs, _ := n.cfg.discovery()
+	for _, l := range discoveryListeners(pairs) {
+		if strings.HasPrefix(err.Error(), "listen on "+l.String()+":") {
+			return n.cfg.errorf("turn.nat_discovery_port", "%s", listenProblem(l.String(), err))
+		}
+	}
 	for _, r := range n.relays {
 		if strings.HasPrefix(err.Error(), "relay address "+r.Local.String()+":") {
 			return n.cfg.errorf("turn.relay_addresses", "%s", listenProblem(r.Local.String(), err))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -48,6 +49,9 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
 		return nil, err
 	}
+	if err := errors.Join(cfg.checkAlternates(addressesOf(n.relays))...); err != nil {
+		return nil, err
+	}
 	if cfg.TLS.Mode == tlsFiles {
 		if n.certs, err = loadCertificates(cfg, log); err != nil {
 			return nil, err
@@ -72,6 +76,7 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		Limits:         cfg.Limits.signaling(),
 		Log:            log,
 	})
+	pairs, _ := cfg.discovery()
 	turn := turnserver.Config{
 		Realm:       cfg.TURN.Realm,
 		Software:    "turnpike",
@@ -90,6 +95,10 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 
 		ProxyProtocol:  cfg.HTTP.ProxyProtocol,
 		TrustedProxies: cfg.HTTP.TrustedProxies,
+
+		Discovery:       pairs,
+		Alternates:      cfg.TURN.AlternateServer,
+		AlternateDomain: cfg.TURN.AlternateDomain,
 	}
 	if n.certs != nil {
 		turn.GetCertificate = n.certs.get
@@ -136,7 +145,8 @@ func turnListeners(cfg *Config) []turnserver.Listener {
 	for i := range listen {
 		listen[i].Optional = cfg.sources["turn.listen"] == ""
 	}
-	return listen
+	pairs, _ := cfg.discovery()
+	return append(listen, discoveryListeners(pairs)...)
 }
 
 // relayAddresses joins the configured or found local addresses with what the world sees instead of them.
@@ -159,7 +169,7 @@ func relayAddresses(cfg *Config, find func() ([]netip.Addr, error)) ([]turnserve
 		}
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(cfg.TURN.ExternalAddresses), netip.Addr.Compare) {
-		if !slices.Contains(local, a) {
+		if !slices.Contains(local, a) && !cfg.inDiscovery(a) {
 			return nil, cfg.errorf("turn.external_addresses", "%q is not an address that this server relays from, which are %v", a, local)
 		}
 	}

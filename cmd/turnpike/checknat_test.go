@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"turnpike/signal/wire"
+)
+
+// natServer answers as a server with two addresses and two ports does to clients behind a NAT of some kind: it tells them what
+// it would see, and sends nothing that the NAT would not let in.
+type natServer struct {
+	socks  [4]*net.UDPConn // as turnserver.DiscoveryPair has them: bit 0 is the port, bit 1 the address
+	kind   natKind
+	silent int // a socket that does not answer; negative: none
+}
+
+func startNATServer(t *testing.T, kind natKind, silent int) *natServer {
+	t.Helper()
+	s := &natServer{kind: kind, silent: silent}
+	for try := 0; ; try++ {
+		var err error
+		for i := range s.socks {
+			ip, port := []string{"127.0.0.1", "127.0.0.2"}[i>>1], 0
+			if i > 1 {
+				port = s.addr(i & 1).Port
+			}
+			if s.socks[i], err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip), Port: port}); err != nil {
+				break
+			}
+			t.Cleanup(func() { _ = s.socks[i].Close() })
+		}
+		if err == nil {
+			break
+		}
+		if problem := listenProblem("", err); strings.Contains(problem, "not an address") {
+			t.Skip("this machine has one loopback address: ", err)
+		}
+		if try == 50 {
+			t.Fatal(err)
+		}
+	}
+	for i := range s.socks {
+		go s.serve(i)
+	}
+	return s
+}
+
+func (s *natServer) addr(i int) *net.UDPAddr { return s.socks[i].LocalAddr().(*net.UDPAddr) }
+
+func (s *natServer) serve(i int) {
+	buf := make([]byte, 1500)
+	for {
+		n, from, err := s.socks[i].ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		m := &stun.Message{Raw: append([]byte(nil), buf[:n]...)}
+		if m.Decode() != nil || i == s.silent {
+			continue
+		}
+		flags := 0
+		if v, err := m.Get(stun.AttrChangeRequest); err == nil {
+			flags = int(v[3]) >> 1
+		}
+		passes := flags == 0 || s.kind.filtering == endpointIndependent || s.kind.filtering == addressDependent && flags == 1
+		if !passes {
+			continue
+		}
+		mapped := stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())}
+		if s.kind.translates {
+			mapped.IP = net.IPv4(192, 0, 2, 1)
+			mapped.Port = 1000 + []int{0, i >> 1, i}[s.kind.mapping]
+		}
+		other := s.addr(i ^ 3)
+		res, err := stun.Build(m, stun.BindingSuccess, &mapped, &stun.OtherAddress{IP: other.IP, Port: other.Port})
+		if err == nil {
+			_, _ = s.socks[i^flags].WriteToUDPAddrPort(res.Raw, from)
+		}
+	}
+}
+
+// checkNATOf runs the step against a server and returns the line, or none.
+func checkNATOf(t *testing.T, url string, timeout time.Duration) (lines []result) {
+	t.Helper()
+	c := &checker{timeout: timeout, report: func(r result) { lines = append(lines, r) }}
+	c.checkNAT(t.Context(), []wire.ICEServer{{URLs: []string{"turn:127.0.0.1:1", url}}})
+	return lines
+}
+
+func TestCheckNAT(t *testing.T) {
+	for want, kind := range map[string]natKind{
+		"no NAT, endpoint-independent filtering: anybody reaches this machine directly":                                                                                                                  {},
+		"no NAT, address-dependent filtering: a firewall lets in who was sent to before, as calls do, so direct paths work":                                                                              {filtering: addressDependent},
+		"endpoint-independent mapping, endpoint-independent filtering: direct paths work, whatever NAT the other side has":                                                                               {translates: true},
+		"endpoint-independent mapping, address-dependent filtering: direct paths work, whatever NAT the other side has":                                                                                  {true, endpointIndependent, addressDependent},
+		"endpoint-independent mapping, address and port-dependent filtering: direct paths work, but not to those whose NAT's mapping depends on whom they send to, with whom calls are relayed":          {true, endpointIndependent, addressAndPortDependent},
+		"address-dependent mapping, address-dependent filtering: direct paths work only to those without a NAT, or whose NAT's filtering ignores ports; calls with others are relayed":                   {true, addressDependent, addressDependent},
+		"address and port-dependent mapping, address and port-dependent filtering: direct paths work only to those without a NAT, or whose NAT's filtering ignores ports; calls with others are relayed": {true, addressAndPortDependent, addressAndPortDependent},
+	} {
+		t.Run(fmt.Sprint(kind.translates, kind.mapping, kind.filtering), func(t *testing.T) {
+			t.Parallel() // what is filtered is waited for
+			s := startNATServer(t, kind, -1)
+			got := checkNATOf(t, "stun:"+s.addr(0).String(), time.Minute)
+			if len(got) != 1 || !got[0].OK || got[0].Detail != want {
+				t.Errorf("got %v, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestCheckNATFails: the operator of a server that does not keep its word learns what to mend, and nobody else hears of it.
+func TestCheckNATFails(t *testing.T) {
+	for name, row := range map[string]struct {
+		silent  int
+		kind    natKind
+		timeout time.Duration
+		want    string // part of the problem; empty: no line at all
+	}{
+		"the server itself":    {silent: 0, timeout: time.Minute},
+		"its other address":    {2, natKind{}, time.Minute, "no answer from 127.0.0.2:"},
+		"its other port there": {3, natKind{}, time.Minute, "which the server says is its other address; open it in the firewall"},
+		"time":                 {-1, natKind{true, endpointIndependent, addressAndPortDependent}, 200 * time.Millisecond, "give --timeout more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startNATServer(t, row.kind, row.silent)
+			got := checkNATOf(t, "stun:"+s.addr(0).String(), row.timeout)
+			if row.want == "" {
+				if len(got) != 0 {
+					t.Errorf("got %v", got)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].OK || !strings.Contains(got[0].Problem, row.want) {
+				t.Errorf("got %v, want %s", got, row.want)
+			}
+		})
+	}
+}
+
+// TestCheckNATOfOurs lets the check and the server meet: with turn.nat_discovery_port there is a line, and none without.
+func TestCheckNATOfOurs(t *testing.T) {
+	probe := startNATServer(t, natKind{}, -1) // finds two free ports on two addresses, or skips
+	first, second := probe.addr(0).Port, probe.addr(1).Port
+	for _, sock := range probe.socks {
+		_ = sock.Close()
+	}
+	listen := fmt.Sprintf("udp://127.0.0.1:%d,udp://127.0.0.2:%d", first, first)
+	for port, want := range map[int]string{second: "no NAT, endpoint-independent filtering", 0: ""} {
+		s := start(t, "--turn-listen", listen, "--turn-nat-discovery-port", fmt.Sprint(port))
+		got := checkNATOf(t, fmt.Sprintf("stun:127.0.0.1:%d", first), time.Minute)
+		if (len(got) == 1) != (want != "") || len(got) == 1 && (!got[0].OK || !strings.HasPrefix(got[0].Detail, want)) {
+			t.Errorf("port %d: got %v, want %q", port, got, want)
+		}
+		if shown := strings.Contains(s.row("turn"), fmt.Sprintf("udp://127.0.0.2:%d", second)); shown != (port != 0) {
+			t.Errorf("port %d: listens on %s", port, s.row("turn"))
+		}
+		s.stop()
+	}
+}
