@@ -16,7 +16,8 @@ import (
 func TestLoadBalancer(t *testing.T) {
 	need(t, "curl")
 	lab := netlab.New(t)
-	host, config, ca := configure(t, lab)
+	host := lab.Public("server")
+	config, ca := configure(t, lab, host, defaultListen)
 	balancer, stranger := lab.Public("balancer"), lab.Public("stranger")
 	ctx, cancel := within(t, time.Minute)
 	defer cancel()

@@ -22,15 +22,23 @@ const (
 // open starts such a server in lab.
 func open(t *testing.T, lab *netlab.Lab) (s *server, config string, ca *authority) {
 	t.Helper()
-	host, config, ca := configure(t, lab)
+	return openOn(t, lab, lab.Public("server"), defaultListen)
+}
+
+// defaultListen is what such a server listens on for TURN.
+const defaultListen = `listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349"]`
+
+// openOn starts it on a host, with these lines under [turn].
+func openOn(t *testing.T, lab *netlab.Lab, host *netlab.Host, turn string) (s *server, config string, ca *authority) {
+	t.Helper()
+	config, ca = configure(t, lab, host, turn)
 	s = serve(t, host, publicURL, netip.AddrPortFrom(host.Addr(), 443), ca, "--config", config)
 	return s, config, ca
 }
 
-// configure makes such a server's host, configuration and certificate.
-func configure(t *testing.T, lab *netlab.Lab) (host *netlab.Host, config string, ca *authority) {
+// configure makes such a server's configuration and certificate.
+func configure(t *testing.T, lab *netlab.Lab, host *netlab.Host, turn string) (config string, ca *authority) {
 	t.Helper()
-	host = lab.Public("server")
 	lab.Name(publicName, host)
 	ca = newAuthority(t, publicName, host.Addr())
 	config = filepath.Join(t.TempDir(), "turnpike.toml")
@@ -47,16 +55,16 @@ cert_file = %q
 key_file  = %q
 
 [turn]
-listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349"]
 shared_secrets = [%q]
+%s
 
 [auth]
 guests = "never"
-`, publicName, t.TempDir(), ca.certFile, ca.keyFile, restSecret)
+`, publicName, t.TempDir(), ca.certFile, ca.keyFile, restSecret, turn)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return host, config, ca
+	return config, ca
 }
 
 // TestPaths is what turnpike is for: two people behind whatever NATs talk and see each other,

@@ -26,6 +26,15 @@ type server struct {
 	host *netlab.Host
 	dir  string // its working directory
 	log  output
+	proc *os.Process
+}
+
+// drain tells the server to take no more relays, and to wait for those that there are to end.
+func (s *server) drain(t *testing.T) {
+	t.Helper()
+	if err := s.proc.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // serve starts `turnpike serve` with args on host, waits until it is ready, and
@@ -41,6 +50,7 @@ func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, c
 		cancel()
 		t.Fatal(err)
 	}
+	s.proc = cmd.Process
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {

@@ -162,6 +162,52 @@ func TestPublic(t *testing.T) {
 	conn.Close()
 }
 
+// TestSecond: a second address answers, and does not become the one that the host sends from.
+func TestSecond(t *testing.T) {
+	lab := New(t)
+	one, two := lab.Public("one"), lab.Public("two")
+	v4, v6 := lab.Second(one)
+	for _, ip := range []netip.Addr{v4, v6} {
+		var second *net.UDPConn
+		err := one.Do(func() (err error) {
+			second, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { second.Close() })
+		var asking net.Conn
+		err = two.Do(func() (err error) {
+			asking, err = net.Dial("udp", second.LocalAddr().String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { asking.Close() })
+		if _, err := asking.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if text, from, err := read(second); err != nil || text != "hello" || from.String() != asking.LocalAddr().String() {
+			t.Errorf("%v heard %q from %v: %v", ip, text, from, err)
+		}
+	}
+	target := listen(t, two)
+	var first net.Conn
+	err := one.Do(func() (err error) {
+		first, err = net.Dial("udp4", local(target).String())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if got := first.LocalAddr().(*net.UDPAddr).AddrPort().Addr(); got != one.Addr() {
+		t.Errorf("sends from %v, want %v", got, one.Addr())
+	}
+}
+
 // connect tries a TCP connection and one echo over it.
 func connect(t *testing.T, from, to *Host, port uint16, want bool) error {
 	t.Helper()

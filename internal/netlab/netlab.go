@@ -113,6 +113,20 @@ func (l *Lab) Public(name string) *Host {
 	return h
 }
 
+// Second gives a host on the public segment another IPv4 and another IPv6 address.
+func (l *Lab) Second(h *Host) (v4, v6 netip.Addr) {
+	l.t.Helper()
+	if h.kind != Public {
+		l.t.Fatalf("netlab: %s is %v, and has one address", h.name, h.kind)
+	}
+	v4, v6, _ = l.address()
+	l.ip(h.netns,
+		fmt.Sprintf("addr add %s/24 dev eth0", v4),
+		fmt.Sprintf("addr add %s/64 dev eth0 nodad", v6),
+	)
+	return v4, v6
+}
+
 // Behind makes a host that has a NAT of the given kind to itself. Public is
 // not a NAT: it makes what [Lab.Public] makes.
 func (l *Lab) Behind(kind Kind, name string) *Host {

@@ -1,0 +1,121 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"turnpike/internal/netlab"
+)
+
+// TestNATDiscovery: what coturn's turnutils_natdiscovery finds out by our server (RFC 5780), and what `turnpike check` does, is the
+// NAT that netlab made.
+func TestNATDiscovery(t *testing.T) {
+	need(t, "turnutils_natdiscovery")
+	lab := netlab.New(t)
+	host := lab.Public("server")
+	second, second6 := lab.Second(host)
+	s, config, ca := openOn(t, lab, host, fmt.Sprintf(`
+listen = ["udp://%s:3478", "udp://%s:3478", "udp://[%s]:3478", "udp://[%s]:3478", "tcp://0.0.0.0:3478"]
+nat_discovery_port = 3479
+`, host.Addr(), second, host.Addr6(), second6))
+	link := s.link(t, config, "standup")
+	for _, test := range []struct {
+		kind               netlab.Kind
+		mapping, filtering string // as turnutils_natdiscovery says it
+		check              string // as `turnpike check` does
+	}{
+		{netlab.Public, "NAT with Endpoint Independent Mapping!", "NAT with Endpoint Independent Filtering!",
+			"no NAT, endpoint-independent filtering: "},
+		{netlab.FullCone, "NAT with Endpoint Independent Mapping!", "NAT with Endpoint Independent Filtering!",
+			"endpoint-independent mapping, endpoint-independent filtering: "},
+		{netlab.AddressRestricted, "NAT with Endpoint Independent Mapping!", "NAT with Address Dependent Filtering!",
+			"endpoint-independent mapping, address-dependent filtering: "},
+		{netlab.PortRestricted, "NAT with Endpoint Independent Mapping!", "NAT with Address and Port Dependent Filtering!",
+			"endpoint-independent mapping, address and port-dependent filtering: "},
+		{netlab.Symmetric, "NAT with Address and Port Dependent Mapping!", "NAT with Address and Port Dependent Filtering!",
+			"address and port-dependent mapping, address and port-dependent filtering: "},
+	} {
+		t.Run(test.kind.String(), func(t *testing.T) {
+			inside := lab.Behind(test.kind, strings.ReplaceAll(test.kind.String(), " ", "-"))
+			t.Parallel() // The clients mostly wait for what NATs keep out.
+			for _, padding := range []bool{false, true} {
+				wantDecision(t, discover(t, inside, padding, "-m", "-L", inside.Addr().String(), host.Addr().String()), test.kind, test.mapping)
+				wantDecision(t, discover(t, inside, padding, "-f", "-L", inside.Addr().String(), host.Addr().String()), test.kind, test.filtering)
+			}
+			// The answer to a second socket's request comes to the first, through the mapping that this has had for a second.
+			out := discover(t, inside, false, "-t", "-T", "1", "-L", inside.Addr().String(), host.Addr().String())
+			if !strings.Contains(out, "RFC 5780 response 2") {
+				t.Errorf("no answer to RESPONSE-PORT: %s", out)
+			}
+			if got := natLine(t, inside, ca, link); !strings.HasPrefix(got, test.check) {
+				t.Errorf("turnpike check says %q, want %q", got, test.check)
+			}
+		})
+	}
+	t.Run("IPv6", func(t *testing.T) {
+		guest := lab.Public("guest")
+		t.Parallel()
+		for _, padding := range []bool{false, true} {
+			wantDecision(t, discover(t, guest, padding, "-m", "-L", guest.Addr6().String(), host.Addr6().String()), guest.Kind(), "NAT with Endpoint Independent Mapping!")
+			wantDecision(t, discover(t, guest, padding, "-f", "-L", guest.Addr6().String(), host.Addr6().String()), guest.Kind(), "NAT with Endpoint Independent Filtering!")
+		}
+	})
+}
+
+// discover runs turnutils_natdiscovery, and holds that no NAT has changed addresses inside the packets, of which the server tells
+// twice.
+func discover(t *testing.T, from *netlab.Host, padding bool, args ...string) string {
+	t.Helper()
+	if padding { // 1500 bytes, so that every packet is in fragments
+		args = append([]string{"-P"}, args...)
+	}
+	ctx, cancel := within(t, 60*time.Second)
+	defer cancel()
+	out := stdout(t, from.Command(ctx, "turnutils_natdiscovery", args...))
+	if !strings.Contains(out, "No ALG: Mapped == XOR-Mapped") || strings.Contains(out, "differ") || strings.Contains(out, "error") {
+		t.Errorf("%v: %s", args, out)
+	}
+	return out
+}
+
+// wantDecision checks what turnutils_natdiscovery decided, between lines of "=". Where there is no NAT, it says so, and goes on.
+func wantDecision(t *testing.T, out string, kind netlab.Kind, want string) {
+	t.Helper()
+	if kind == netlab.Public {
+		want = "No NAT! (Endpoint Independent Mapping) " + want
+	}
+	var got []string
+	for _, d := range regexp.MustCompile(`=\n((?:No )?NAT[^\n]*)\n=`).FindAllStringSubmatch(out, -1) {
+		got = append(got, d[1])
+	}
+	if strings.Join(got, " ") != want {
+		t.Errorf("decided %q, want %q: %s", got, want, out)
+	}
+}
+
+// natLine is what `turnpike check` says of the NAT.
+func natLine(t *testing.T, from *netlab.Host, ca *authority, link string) string {
+	t.Helper()
+	ctx, cancel := within(t, 60*time.Second)
+	defer cancel()
+	cmd := from.Command(ctx, turnpike, "check", publicURL, "--invite", link, "--json")
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+ca.caFile)
+	var results []struct{ Check, Detail string }
+	if err := json.Unmarshal([]byte(stdout(t, cmd)), &results); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Check == "nat" {
+			return r.Detail
+		}
+	}
+	return ""
+}
