@@ -4,19 +4,20 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { chromium, firefox } from 'playwright-core';
 
 /**
- * Where a browser runs: the namespace of its host, and a home directory whose certificate store trusts the test's authority.
- * @typedef {{ netns: string, home: string }} Place
+ * Where a browser runs: the namespace of its host, and a home directory whose certificate stores trust the test's authority.
+ * A scenario with a Firefox is itself played in its namespace, since the socket that tells Firefox what to do is there.
+ * @typedef {{ netns: string, home: string, browser: 'chromium' | 'firefox' }} Place
  */
 
 /** Milliseconds that anything in a page may take before the test fails. */
 export const patience = 45_000;
 
-const executablePath = fileURLToPath(new URL('chromium.sh', import.meta.url));
+const executablePath = fileURLToPath(new URL('netns.sh', import.meta.url));
 
-const args = [
+const chromiumArgs = [
   '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
@@ -29,6 +30,17 @@ const args = [
   '--disable-features=WebRtcHideLocalIpsWithMdns',
 ];
 
+// The same for Firefox, which asks nobody for permission then.
+const firefoxUserPrefs = {
+  'media.navigator.streams.fake': true,
+  'media.navigator.permission.disabled': true,
+  'media.peerconnection.ice.obfuscate_host_addresses': false,
+  // It plays H.264 by a plugin that it would have to fetch; VP8 it has.
+  'media.gmp-manager.updateEnabled': false,
+  'network.captive-portal-service.enabled': false,
+  'network.connectivity-service.enabled': false,
+};
+
 /** Browsers and pages of one scenario. */
 export class Stage {
   /** @type {import('playwright-core').Browser[]} */
@@ -38,12 +50,7 @@ export class Stage {
 
   /** @param {Place} place */
   async browser(place) {
-    const browser = await chromium.launch({
-      executablePath,
-      chromiumSandbox: false, // Chromium's sandbox refuses to run as root, and namespaces need root.
-      args,
-      env: { ...process.env, NETNS: place.netns, HOME: place.home },
-    });
+    const browser = await launch(place);
     this.#browsers.push(browser);
     return browser;
   }
@@ -55,7 +62,8 @@ export class Stage {
    * @param {{ camera?: boolean }} [options] camera false: the person refuses camera and microphone
    */
   async page(browser, name, { camera = true } = {}) {
-    const context = await browser.newContext({ permissions: camera ? ['camera', 'microphone'] : [] });
+    const asks = browser.browserType().name() === 'chromium';
+    const context = await browser.newContext({ permissions: camera && asks ? ['camera', 'microphone'] : [] });
     context.setDefaultTimeout(patience);
     const page = await context.newPage();
     /** @type {string[]} */
@@ -96,6 +104,22 @@ export class Stage {
   async close() {
     await Promise.all(this.#browsers.map((browser) => browser.close()));
   }
+}
+
+/** @param {Place} place */
+async function launch({ netns, home, browser }) {
+  const env = { ...process.env, NETNS: netns, HOME: home };
+  if (browser === 'chromium') {
+    // Chromium's sandbox refuses to run as root, and namespaces need root.
+    return chromium.launch({ executablePath, chromiumSandbox: false, args: chromiumArgs, env: { ...env, BROWSER: 'chromium' } });
+  }
+  // The browser that Debian has, by WebDriver BiDi. It looks for authorities in its profile alone, so it gets one.
+  const context = await firefox.launchPersistentContext(join(home, 'firefox'), {
+    channel: 'moz-firefox', executablePath, firefoxUserPrefs, env: { ...env, BROWSER: 'firefox-esr' },
+  });
+  const launched = context.browser();
+  if (!launched) throw new Error('Firefox runs without being a browser');
+  return launched;
 }
 
 /**

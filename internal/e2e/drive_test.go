@@ -18,18 +18,32 @@ import (
 
 // A place is where the driver starts a browser.
 type place struct {
-	Netns string `json:"netns"`
-	Home  string `json:"home"`
+	Netns   string `json:"netns"`
+	Home    string `json:"home"`
+	Browser string `json:"browser"`
 }
 
-// at makes a home directory for a browser on host. With ca it trusts that certificate.
+const (
+	chromium = "chromium"
+	firefox  = "firefox"
+)
+
+// at makes a home directory for a Chromium on host. With ca it trusts that certificate.
 func at(t *testing.T, host *netlab.Host, ca *authority) place {
+	return browserAt(t, chromium, host, ca)
+}
+
+// browserAt is at for either browser.
+func browserAt(t *testing.T, browser string, host *netlab.Host, ca *authority) place {
 	t.Helper()
-	p := place{Netns: host.Namespace(), Home: t.TempDir()}
+	p := place{Netns: host.Namespace(), Home: t.TempDir(), Browser: browser}
 	if ca == nil {
 		return p
 	}
 	store := filepath.Join(p.Home, ".pki", "nssdb")
+	if browser == firefox {
+		store = filepath.Join(p.Home, "firefox") // the profile
+	}
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +64,12 @@ func at(t *testing.T, host *netlab.Host, ca *authority) place {
 // drive plays one scenario of drive.mjs, and logs its steps. A scenario that fails ends the test.
 func drive(t *testing.T, scenario string, plan map[string]any) {
 	t.Helper()
+	driveOn(t, nil, scenario, plan)
+}
+
+// driveOn is drive for a scenario that has to be played on a host, as one with a Firefox on it.
+func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any) {
+	t.Helper()
 	ctx, cancel := within(t, 2*time.Minute)
 	defer cancel()
 	plan["artifacts"] = t.ArtifactDir()
@@ -58,6 +78,9 @@ func drive(t *testing.T, scenario string, plan map[string]any) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, "node", "drive.mjs", scenario)
+	if host != nil {
+		cmd = host.Command(ctx, "node", "drive.mjs", scenario)
+	}
 	cmd.Stdin = bytes.NewReader(input)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.."
 needed="
   cc                 build-essential
   chromium           chromium
+  firefox-esr        firefox-esr
   ip                 iproute2
   nft                nftables
   certutil           libnss3-tools

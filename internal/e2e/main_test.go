@@ -6,7 +6,7 @@
 //
 //	test (Go) ── turnpike serve ──────────── on a host of netlab
 //	     └────── node drive.mjs SCENARIO
-//	                  └── Chromium, Chromium  on hosts behind NATs
+//	                  └── Chromium, Firefox   on hosts behind NATs
 //
 // A scenario is a file of JavaScript that acts and looks as people do; the Go
 // test says who stands where, and judges what the scenario reports. What a page

@@ -12,8 +12,8 @@ import { Home, Room, online } from './pages.mjs';
  * @param {(what: string) => void} step
  */
 export async function meet(stage, plan, step) {
-  const rooms = await Promise.all(plan.people.map(async ({ name, url, netns, home }) => {
-    const page = await stage.page(await stage.browser({ netns, home }), name);
+  const rooms = await Promise.all(plan.people.map(async ({ name, url, ...place }) => {
+    const page = await stage.page(await stage.browser(place), name);
     await page.goto(url);
     await online(page);
     return new Room(page);

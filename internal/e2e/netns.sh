@@ -1,4 +1,4 @@
 #!/bin/sh
-# Chromium on a host of netlab: playwright starts this in place of the browser,
-# and talks to it over the file descriptors that exec keeps.
-exec ip netns exec "$NETNS" chromium "$@"
+# A browser on a host of netlab: playwright starts this in place of it. Chromium is
+# talked to over file descriptors, which exec keeps; Firefox over the host's loopback.
+exec ip netns exec "$NETNS" "$BROWSER" "$@"

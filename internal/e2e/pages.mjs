@@ -97,15 +97,27 @@ export class Room {
     await until(`${count} others in the room`, async () => (await tiles.count()) === count);
   }
 
-  /** Waits until the picture of the other moves, which is to say that frames arrive and go on arriving. */
+  /**
+   * Waits until the picture of the other moves, which is to say that frames arrive and go on arriving, and returns how many
+   * were shown.
+   */
   async watch() {
-    const video = this.page.locator(`${remoteTile} video`).first();
-    const frames = () => video.evaluate((v) => /** @type {HTMLVideoElement} */ (v).getVideoPlaybackQuality().totalVideoFrames);
-    const first = await until('a first frame of the other', frames);
-    return until('more frames of the other', async () => {
-      const now = await frames();
-      return now >= first + 10 && now;
-    });
+    // Firefox counts no frames of streams in getVideoPlaybackQuality.
+    return this.page.locator(`${remoteTile} video`).first().evaluate((video, timeout) => new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('waited in vain for frames of the other')), timeout);
+      let first = Infinity;
+      /** @type {VideoFrameRequestCallback} */
+      const shown = (_, { presentedFrames }) => {
+        first = Math.min(first, presentedFrames);
+        if (presentedFrames < first + 10) {
+          /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
+        } else {
+          clearTimeout(timer);
+          resolve(presentedFrames);
+        }
+      };
+      /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
+    }), patience);
   }
 
   /**

@@ -67,6 +67,14 @@ guests = "never"
 	return config, ca
 }
 
+// A person follows a link, in the scenario meet.
+type person struct {
+	place
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	Over string `json:"over"` // how their own half of the path to the other is to go
+}
+
 // TestPaths is what turnpike is for: two people behind whatever NATs talk and see each other,
 // through the relay where nothing else connects them, and only there.
 func TestPaths(t *testing.T) {
@@ -89,12 +97,6 @@ func TestPaths(t *testing.T) {
 		{netlab.PortRestricted, netlab.PortRestricted, "direct", [2]string{"UDP", "UDP"}},
 	} {
 		t.Run(test.a.String()+" x "+test.b.String(), func(t *testing.T) {
-			type person struct {
-				place
-				Name string `json:"name"`
-				URL  string `json:"url"`
-				Over string `json:"over"`
-			}
 			link := s.link(t, config, fmt.Sprintf("standup-%d", i))
 			var people []person
 			for side, kind := range []netlab.Kind{test.a, test.b} {

@@ -1,0 +1,37 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"turnpike/internal/netlab"
+)
+
+// TestFirefox lets Firefox meet Chromium. It has an ICE of its own: it sends indications where Chromium binds channels, looks for
+// authorities in its profile alone, and tells of the path in its own way.
+func TestFirefox(t *testing.T) {
+	need(t, "node", "chromium", "firefox-esr", "certutil")
+	lab := netlab.New(t)
+	s, config, ca := open(t, lab)
+	for i, test := range []struct {
+		firefox, chromium netlab.Kind
+		path              string
+		over              [2]string // how each side's own half of the path goes
+	}{
+		{netlab.Symmetric, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}},
+		{netlab.Only443, netlab.Symmetric, "relayed", [2]string{"TLS", "UDP"}},
+		{netlab.PortRestricted, netlab.FullCone, "direct", [2]string{"UDP", "UDP"}},
+	} {
+		t.Run(test.firefox.String()+" x "+test.chromium.String(), func(t *testing.T) {
+			link := s.link(t, config, fmt.Sprintf("standup-%d", i))
+			ann, ben := lab.Behind(test.firefox, fmt.Sprintf("ann%d", i)), lab.Behind(test.chromium, fmt.Sprintf("ben%d", i))
+			people := []person{
+				{browserAt(t, firefox, ann, ca), "ann", link, test.over[0]},
+				{browserAt(t, chromium, ben, ca), "ben", link, test.over[1]},
+			}
+			driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path})
+		})
+	}
+}
