@@ -220,7 +220,7 @@ func (g *Generator) memory() (rss, slab int64, err error) {
 	if g.cfg.PID == 0 {
 		return 0, 0, nil
 	}
-	if rss, err = residentBytes(g.cfg.PID); err != nil {
+	if rss, err = ResidentBytes(g.cfg.PID); err != nil {
 		return 0, 0, fmt.Errorf("the memory of process %d: %w", g.cfg.PID, err)
 	}
 	slab, err = slabBytes()

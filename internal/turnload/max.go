@@ -2,32 +2,32 @@ package turnload
 
 import "math"
 
-// verdict is what a trial of Max says of a rate.
-type verdict struct {
-	good   bool // what was sent has arrived
-	loader bool // if not good: the loader could not send, or not take, as much as that
+// Verdict is what a trial of Max says of a rate.
+type Verdict struct {
+	Good   bool // what was sent has arrived
+	Loader bool // if not good: the loader could not send, or not take, as much as that
 }
 
 // maxResolution is how near below the highest rate the search ends.
 const maxResolution = 1.03
 
-// searchMax finds the highest rate for which try says good, from a start that may lie above or below it. A rate is
+// SearchMax finds the highest rate for which try says good, from a start that may lie above or below it. A rate is
 // bad if it was bad twice, because one hold-up of the machine makes any rate bad once. loader says that what set the
 // limit was the loader.
-func searchMax(start float64, try func(rate float64) (verdict, error)) (best float64, loader bool, err error) {
+func SearchMax(start float64, try func(rate float64) (Verdict, error)) (best float64, loader bool, err error) {
 	low, high := 0.0, math.Inf(1)
 	for rate := start; ; {
 		v, err := try(rate)
-		if err == nil && !v.good {
+		if err == nil && !v.Good {
 			v, err = try(rate)
 		}
 		switch {
 		case err != nil:
 			return low, loader, err
-		case v.good:
+		case v.Good:
 			low = rate
 		default:
-			high, loader = rate, v.loader
+			high, loader = rate, v.Loader
 		}
 		switch {
 		case math.IsInf(high, 1):

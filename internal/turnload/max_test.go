@@ -21,15 +21,15 @@ func TestSearchMax(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			trials, hiccups := 0, map[float64]bool{}
-			best, loader, err := searchMax(test.start, func(rate float64) (verdict, error) {
+			best, loader, err := SearchMax(test.start, func(rate float64) (Verdict, error) {
 				if rate > test.loader {
-					return verdict{loader: true}, nil
+					return Verdict{Loader: true}, nil
 				}
 				if trials++; trials%3 == 0 && !hiccups[rate] { // as a busy machine has them
 					hiccups[rate] = true
-					return verdict{}, nil
+					return Verdict{}, nil
 				}
-				return verdict{good: rate <= test.server}, nil
+				return Verdict{Good: rate <= test.server}, nil
 			})
 			limit := min(test.server, test.loader)
 			if err != nil || best > limit || best < limit/maxResolution || loader != test.byLoader {
@@ -43,12 +43,12 @@ func TestSearchMax(t *testing.T) {
 }
 
 func TestSearchMaxEnds(t *testing.T) {
-	best, _, err := searchMax(1000, func(float64) (verdict, error) { return verdict{}, nil })
+	best, _, err := SearchMax(1000, func(float64) (Verdict, error) { return Verdict{}, nil })
 	if best != 0 || err != nil {
 		t.Errorf("a server that loses everything has the rate %v, %v", best, err)
 	}
 	broken := errors.New("broken")
-	if _, _, err := searchMax(1000, func(float64) (verdict, error) { return verdict{}, broken }); !errors.Is(err, broken) {
+	if _, _, err := SearchMax(1000, func(float64) (Verdict, error) { return Verdict{}, broken }); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
@@ -56,14 +56,14 @@ func TestSearchMaxEnds(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	for name, test := range map[string]struct {
 		r    Result
-		want verdict
+		want Verdict
 	}{
-		"all came":      {Result{Sent: 1000, Received: 1000}, verdict{good: true}},
-		"four in 1000":  {Result{Sent: 1000, Received: 996}, verdict{good: true}},
-		"five in 1000":  {Result{Sent: 1000, Received: 995}, verdict{}},
-		"loader's own":  {Result{Sent: 1000, Received: 900, LoaderDropped: 90}, verdict{loader: true}},
-		"not sent":      {Result{Sent: 900, Received: 900}, verdict{loader: true}},
-		"nothing there": {Result{}, verdict{loader: true}},
+		"all came":      {Result{Sent: 1000, Received: 1000}, Verdict{Good: true}},
+		"four in 1000":  {Result{Sent: 1000, Received: 996}, Verdict{Good: true}},
+		"five in 1000":  {Result{Sent: 1000, Received: 995}, Verdict{}},
+		"loader's own":  {Result{Sent: 1000, Received: 900, LoaderDropped: 90}, Verdict{Loader: true}},
+		"not sent":      {Result{Sent: 900, Received: 900}, Verdict{Loader: true}},
+		"nothing there": {Result{}, Verdict{Loader: true}},
 	} {
 		test.r.Rate, test.r.Duration = 1000, time.Second
 		if got := test.r.verdict(); got != test.want {

@@ -13,14 +13,14 @@ const maxLag = 20 * time.Millisecond
 // phaseSeed is any number. Figures of different phases would differ.
 const phaseSeed = 8656
 
-// pacer says which of some flows sends a frame next, and when. Every flow sends one frame an interval, each in a phase
+// Pacer says which of some flows sends a frame next, and when. Every flow sends one frame an interval, each in a phase
 // of its own, as cameras that nobody synchronised do.
-type pacer struct {
+type Pacer struct {
 	interval time.Duration
 	turns    []turn // by phase
 	next     int    // of turns
 	cycle    time.Duration
-	skipped  uint64 // frames given up because they were late
+	Skipped  uint64 // frames given up because they were late
 }
 
 type turn struct {
@@ -28,9 +28,9 @@ type turn struct {
 	flow  int
 }
 
-// newPacer makes the pacer of flows, which are numbers that differ over all pacers of a load.
-func newPacer(interval time.Duration, flows []int) pacer {
-	p := pacer{interval: interval}
+// NewPacer makes the pacer of flows, which are numbers that differ over all pacers of a load.
+func NewPacer(interval time.Duration, flows []int) Pacer {
+	p := Pacer{interval: interval}
 	for _, flow := range flows {
 		// At random, so that frames meet as they do in life, but the same in each run.
 		fraction := rand.New(rand.NewPCG(phaseSeed, uint64(flow))).Float64()
@@ -40,13 +40,13 @@ func newPacer(interval time.Duration, flows []int) pacer {
 	return p
 }
 
-// due is when the next frame is to be sent, from the beginning of the load.
-func (p *pacer) due() time.Duration { return p.cycle + p.turns[p.next].phase }
+// Due is when the next frame is to be sent, from the beginning of the load.
+func (p *Pacer) Due() time.Duration { return p.cycle + p.turns[p.next].phase }
 
-// take returns the flow whose frame is due at now, if one is. After a hold-up it skips what it cannot make up for.
-func (p *pacer) take(now time.Duration) (flow int, ok bool) {
+// Take returns the flow whose frame is due at now, if one is. After a hold-up it skips what it cannot make up for.
+func (p *Pacer) Take(now time.Duration) (flow int, ok bool) {
 	for {
-		due := p.due()
+		due := p.Due()
 		if due > now {
 			return 0, false
 		}
@@ -58,6 +58,6 @@ func (p *pacer) take(now time.Duration) (flow int, ok bool) {
 		if now-due <= maxLag {
 			return flow, true
 		}
-		p.skipped++
+		p.Skipped++
 	}
 }

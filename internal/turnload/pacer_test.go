@@ -13,16 +13,16 @@ func TestPacer(t *testing.T) {
 	for i := range ids {
 		ids[i] = 7 + 2*i // any numbers do
 	}
-	p := newPacer(interval, ids)
+	p := NewPacer(interval, ids)
 	sent := map[int][]time.Duration{}
 	var last time.Duration
 	var quarters [4]int
 	for range flows * cycles {
-		due := p.due()
-		if _, ok := p.take(due - 1); ok {
+		due := p.Due()
+		if _, ok := p.Take(due - 1); ok {
 			t.Fatalf("a frame was sent before %v", due)
 		}
-		flow, ok := p.take(due)
+		flow, ok := p.Take(due)
 		if !ok || due < last {
 			t.Fatalf("at %v, after %v: %v", due, last, ok)
 		}
@@ -46,27 +46,27 @@ func TestPacer(t *testing.T) {
 			t.Errorf("frames by quarter of the interval: %v", quarters)
 		}
 	}
-	if p.skipped > 0 {
-		t.Errorf("%d frames were skipped", p.skipped)
+	if p.Skipped > 0 {
+		t.Errorf("%d frames were skipped", p.Skipped)
 	}
 }
 
 // TestPacerLate holds that a hold-up is made up for if it is short, and given up if it is long.
 func TestPacerLate(t *testing.T) {
-	p := newPacer(time.Millisecond, []int{1})
+	p := NewPacer(time.Millisecond, []int{1})
 	count := func(now time.Duration) (n int) {
 		for {
-			if _, ok := p.take(now); !ok {
+			if _, ok := p.Take(now); !ok {
 				return n
 			}
 			n++
 		}
 	}
-	if n := count(10 * time.Millisecond); n != 10 || p.skipped != 0 {
-		t.Errorf("10 ms late: %d frames sent, %d skipped", n, p.skipped)
+	if n := count(10 * time.Millisecond); n != 10 || p.Skipped != 0 {
+		t.Errorf("10 ms late: %d frames sent, %d skipped", n, p.Skipped)
 	}
-	if n := count(110 * time.Millisecond); n != 20 || p.skipped != 80 {
-		t.Errorf("100 ms late: %d frames sent, %d skipped, want the last 20 ms of them", n, p.skipped)
+	if n := count(110 * time.Millisecond); n != 20 || p.Skipped != 80 {
+		t.Errorf("100 ms late: %d frames sent, %d skipped, want the last 20 ms of them", n, p.Skipped)
 	}
 }
 

@@ -3,10 +3,13 @@ package turnload
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -62,9 +65,44 @@ func (s stopwatch) busy() (passed, busy time.Duration, err error) {
 	return passed, max(0, passed*time.Duration(processors)-(unused-s.unused)), err
 }
 
-// residentBytes is the memory of a process.
-func residentBytes(pid int) (int64, error) {
+// ResidentBytes is the memory of a process.
+func ResidentBytes(pid int) (int64, error) {
 	return kilobytes(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
+}
+
+// ProcessTime is the processor time that the threads of a process have spent so far, those that have ended not included. It is
+// exact, where /proc/PID/stat counts the ticks of a clock that a server which runs for microseconds at a time never meets.
+func ProcessTime(pid int) (time.Duration, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, err
+	}
+	if len(files) == 0 {
+		return 0, fmt.Errorf("there is no process %d, or the kernel keeps no schedstat", pid)
+	}
+	var sum time.Duration
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return 0, err
+		}
+		took, err := parseSchedstat(b)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", file, err)
+		}
+		sum += took
+	}
+	return sum, nil
+}
+
+// parseSchedstat reads the first of three numbers: the nanoseconds on a processor.
+func parseSchedstat(b []byte) (time.Duration, error) {
+	first, _, _ := strings.Cut(string(b), " ")
+	n, err := strconv.ParseInt(first, 10, 64)
+	return time.Duration(n), err
 }
 
 // slabBytes is the memory of the kernel's small objects: sockets, files, routes.

@@ -19,14 +19,29 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+func TestProcessTime(t *testing.T) {
+	if took, err := parseSchedstat([]byte("364911 87193 3\n")); err != nil || took != 364_911 {
+		t.Errorf("%v, %v; want 364.911µs", took, err)
+	}
+	if _, err := parseSchedstat([]byte("\n")); err == nil {
+		t.Error("nothing was read as a time")
+	}
+	if took, err := ProcessTime(os.Getpid()); err != nil || took <= 0 || took > time.Hour {
+		t.Errorf("this process took %v, %v", took, err)
+	}
+	if _, err := ProcessTime(-1); err == nil {
+		t.Error("no process takes time")
+	}
+}
+
 func TestMemory(t *testing.T) {
-	if n, err := residentBytes(os.Getpid()); err != nil || n < 1<<20 || n > 1<<40 {
+	if n, err := ResidentBytes(os.Getpid()); err != nil || n < 1<<20 || n > 1<<40 {
 		t.Errorf("this process has %d bytes, %v", n, err)
 	}
 	if n, err := slabBytes(); err != nil || n < 1<<20 {
 		t.Errorf("the kernel has %d bytes, %v", n, err)
 	}
-	if _, err := residentBytes(-1); err == nil {
+	if _, err := ResidentBytes(-1); err == nil {
 		t.Error("no process has memory")
 	}
 }

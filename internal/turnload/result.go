@@ -73,12 +73,12 @@ func (r *Result) BusyPerPacket() time.Duration {
 }
 
 // verdict judges the run as a trial of Max.
-func (r *Result) verdict() verdict {
+func (r *Result) verdict() Verdict {
 	asked := r.Rate * r.Duration.Seconds()
 	allSent := float64(r.Sent) >= (1-maxUnsent)*asked
-	return verdict{
-		good:   r.Loss() < MaxLoss && allSent,
-		loader: !allSent || 2*r.LoaderDropped > r.Lost(),
+	return Verdict{
+		Good:   r.Loss() < MaxLoss && allSent,
+		Loader: !allSent || 2*r.LoaderDropped > r.Lost(),
 	}
 }
 

@@ -82,7 +82,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool, answered func(*client,
 		}
 		for s, flows := range own {
 			interval := float64(streams[s].Interval) * g.cfg.NominalRate() / load.Rate
-			w.pacers = append(w.pacers, newPacer(time.Duration(interval), flows))
+			w.pacers = append(w.pacers, NewPacer(time.Duration(interval), flows))
 		}
 		for i := n; i < len(g.calls); i += len(workers) {
 			w.listen(g.calls[i].near, g.cfg.Direction != Up)
@@ -163,7 +163,7 @@ func (g *Generator) sum(r *Result, workers []*worker) {
 		r.Latency.Merge(&w.latency)
 		for i := range w.pacers {
 			p := &w.pacers[i]
-			r.LoaderSkipped += p.skipped * uint64(g.cfg.Profile.Streams[i].Burst)
+			r.LoaderSkipped += p.Skipped * uint64(g.cfg.Profile.Streams[i].Burst)
 		}
 	}
 	for i := range g.flows {
@@ -178,17 +178,17 @@ func (g *Generator) Max(ctx context.Context, load Load, report func(*Result)) (M
 	if start == 0 {
 		start = g.cfg.NominalRate()
 	}
-	_, loader, err := searchMax(start, func(rate float64) (verdict, error) {
+	_, loader, err := SearchMax(start, func(rate float64) (Verdict, error) {
 		load.Rate = rate
 		r, err := g.Run(ctx, load)
 		if err != nil {
-			return verdict{}, err
+			return Verdict{}, err
 		}
 		if report != nil {
 			report(r)
 		}
 		v := r.verdict()
-		if v.good && (found.Result == nil || r.Rate > found.Result.Rate) {
+		if v.Good && (found.Result == nil || r.Rate > found.Result.Rate) {
 			found.Result = r
 		}
 		return v, nil

@@ -38,7 +38,7 @@ type worker struct {
 	stop     *atomic.Bool
 
 	// Its own.
-	pacers    []pacer
+	pacers    []Pacer
 	out       *outbox
 	in        *inbox
 	cursor    int // of busy
@@ -81,7 +81,7 @@ func (w *worker) sendDue(now time.Duration) {
 	}
 	for i := range w.pacers {
 		for range framesAtOnce {
-			id, ok := w.pacers[i].take(now)
+			id, ok := w.pacers[i].Take(now)
 			if !ok {
 				break
 			}
@@ -165,7 +165,7 @@ func (w *worker) take(r end, i int) {
 func (w *worker) sleep() {
 	next := w.nextRound
 	for i := range w.pacers {
-		if due := w.pacers[i].due(); due < w.end {
+		if due := w.pacers[i].Due(); due < w.end {
 			next = min(next, due)
 		}
 	}
