@@ -9,7 +9,7 @@ RACE         = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and start a server for this machine: http://localhost:8080
@@ -41,6 +41,11 @@ bench: ## compare relaying with coturn's, as root, in a quarter of an hour: BENC
 	@[ "$$(id -u)" = 0 ] || { echo "make bench makes network namespaces: run it as root"; exit 1; }
 	CI=true internal/e2e/install.sh ip nft taskset turnserver
 	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestTable -v ./internal/bench
+
+.PHONY: bench-signal
+bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's server, in a quarter of an hour: BENCH_PAIRS (5) makes it shorter
+	CI=true internal/e2e/install.sh taskset node
+	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestSignalTable -v ./internal/bench
 
 .PHONY: microbench
 microbench: ## run the benchmarks of single functions

@@ -34,6 +34,9 @@ type benchOptions struct {
 }
 
 func (p *program) bench(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "signal" {
+		return p.benchSignal(ctx, args[1:])
+	}
 	o, err := p.benchOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return err
@@ -102,7 +105,7 @@ func (p *program) benchOptions(args []string) (*benchOptions, error) {
 		return nil, err
 	}
 	if len(rest) == 0 {
-		return nil, errors.New("which server? Write it like turn:turn.example.org:3478")
+		return nil, errors.New("which server? Write it like turn:turn.example.org:3478; or \"bench signal\" and a URL")
 	}
 	if o.uri, err = benchURI(rest[0]); err != nil {
 		return nil, err

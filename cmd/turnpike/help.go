@@ -14,7 +14,7 @@ usage: turnpike COMMAND [flags]
 
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
-  bench     load a TURN server with calls, and measure rate, loss and latency
+  bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
   config    print the configuration in force, and where each value came from
@@ -107,6 +107,7 @@ Exit status: 0 if everything worked, 1 if anything failed.
 const helpBench = `Load a TURN server with calls, and measure what becomes of their packets.
 
 usage: turnpike bench turn:HOST:PORT (--secret SECRET | --user NAME --password PASSWORD) [flags]
+       turnpike bench signal URL [flags]      loads signaling; "turnpike help bench signal" says how
 
 The server may be any: turnpike, coturn or another, over UDP. Each call makes a real allocation with a channel, and
 sends what calls send: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a
@@ -140,6 +141,43 @@ flags of this command:
 
 environment:
   TURNPIKE_BENCH_SECRET, TURNPIKE_BENCH_PASSWORD   instead of the flags, which others on this machine can see
+
+It runs on Linux.
+`
+
+const helpBenchSignal = `Load the signaling of a turnpike with sessions, and measure what becomes of their messages.
+
+usage: turnpike bench signal URL [--ticket TICKET] [flags] [--config FILE] [--state DIR]
+
+Each session is a WebSocket of its own that logs in. Two and two share a room, and send each other descriptions of 1 KiB. Tickets
+are signed here, a guest's for each session, with the secret in the server's state directory; or all sessions use the one of
+--ticket. All of the load comes from one address, so raise the server's limits.sessions_per_address and
+limits.connections_per_address above --sessions; and limits.messages_per_second, if a session is to send more than that.
+
+Latency is from handing a message to the kernel until the kernel's time stamp of its arrival at the mate. Both are of this machine's
+one clock. A load that this machine cannot make is told apart from one that the server cannot carry.
+
+examples:
+  turnpike bench signal http://localhost:8080 --sessions 200
+  turnpike bench signal http://localhost:8080 --sessions 2000 --max --pid "$(pidof turnpike)"
+  turnpike bench signal http://localhost:8080 --sessions 10000 --seconds 0 --pid "$(pidof turnpike)"
+  turnpike bench signal https://turn.example.org --ticket "$(turnpike ticket --ttl 1h --config turnpike.toml)"
+
+flags of this command:
+  --sessions N        how many sessions, an even number (1000)
+  --rate N            messages a second of all sessions (2000)
+  --size BYTES        of a message (1024)
+  --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; 2 a trial of --max)
+  --max               search the highest rate with a p99 latency of at most 50 ms, beginning with that of --rate
+  --ticket TICKET     log all sessions in with this ticket ("turnpike ticket" prints one)
+  --pid PID           the server's process on this machine: tells its memory (RSS) an idle session, read 3 seconds after the last
+                      log-in, and its processor time a log-in and a message
+  --workers N         threads that send and receive (1)
+  --json              print an object instead of lines
+
+environment:
+  TURNPIKE_BENCH_TICKET   instead of --ticket, which others on this machine can see
+  SSL_CERT_FILE           certificates to trust besides the system's own, for a server with a test CA
 
 It runs on Linux.
 `
@@ -203,12 +241,15 @@ type topic struct {
 
 func topics() map[string]topic {
 	return map[string]topic{
-		"":        {helpMain, false},
-		"help":    {helpMain, false},
-		"serve":   {helpServe, true},
-		"check":   {helpCheck, false},
-		"bench":   {helpBench, false},
-		"invite":  {helpInvite, false},
+		"":       {helpMain, false},
+		"help":   {helpMain, false},
+		"serve":  {helpServe, true},
+		"check":  {helpCheck, false},
+		"bench":  {helpBench, false},
+		"invite": {helpInvite, false},
+
+		"bench signal": {helpBenchSignal, false},
+
 		"ticket":  {helpTicket, false},
 		"config":  {helpConfig, true},
 		"version": {"Print the version, the commit, and what it was built with.\n\nusage: turnpike version\n", false},
@@ -226,14 +267,14 @@ func usageLine(command string) string {
 }
 
 func (p *program) help(_ context.Context, args []string) error {
-	if len(args) > 1 {
-		return &usageError{"", errors.New("help takes one command")}
-	}
-	name := ""
-	if len(args) == 1 && !strings.HasPrefix(args[0], "-") {
-		name = args[0]
+	name := strings.Join(args, " ")
+	if strings.HasPrefix(name, "-") {
+		name = ""
 	}
 	t, ok := topics()[name]
+	if !ok && len(args) > 1 {
+		return &usageError{"", errors.New("help takes one command")}
+	}
 	if !ok {
 		return &usageError{"", fmt.Errorf("there is no command %q", name)}
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package bench compares the server with others, by the load generator of turnpike bench, on three hosts of netlab:
+// Package bench compares the server with others. Relaying is loaded by the load generator of turnpike bench, on three hosts of netlab:
 //
 //	clients ── server ── peers
 //
@@ -9,6 +9,8 @@
 // same packets. Each figure comes from pairs of runs, one after the other, in turn one first and the other.
 //
 // `make bench` runs TestTable, which prints the table; `go test -run TestTable/audio` with BENCH_PAIRS set runs a part of it.
+//
+// Signaling is loaded by that of turnpike bench signal, over loopback, beside PeerJS's server: `make bench-signal` runs TestSignalTable.
 package bench
 
 import (
@@ -87,18 +89,21 @@ type lab struct {
 
 func newLab(t *testing.T) lab {
 	t.Helper()
-	return lab{netlab.New(t).Line(), runtime.NumCPU() - 1}
+	return lab{netlab.New(t).Line(), serverCore()}
 }
 
+// serverCore is the core that servers have to themselves.
+func serverCore() int { return runtime.NumCPU() - 1 }
+
 // keepOff moves every thread of this process off the server's core. Threads to come inherit that from theirs.
-func (l lab) keepOff(t *testing.T) {
+func keepOff(t *testing.T) {
 	t.Helper()
 	if runtime.NumCPU() < 2 {
 		t.Fatal("bench: server and load generator need a core each")
 	}
 	var set unix.CPUSet
 	for core := range runtime.NumCPU() {
-		if core != l.core {
+		if core != serverCore() {
 			set.Set(core)
 		}
 	}

@@ -76,24 +76,24 @@ func (b *bench) table() string {
 			}
 			cells = append(cells, cell)
 		}
-		cells = append(cells, b.ratio(r), r.goal)
+		cells = append(cells, b.figures.ratio(r), r.goal)
 		fmt.Fprintf(&out, "| %s |\n", strings.Join(cells, " | "))
 	}
 	return out.String() + b.notes()
 }
 
 // ratio is the median of the pairs' ratios, since the two of a pair were measured in the same minute.
-func (b *bench) ratio(r row) string {
+func (f figures) ratio(r row) string {
 	by := r.ratio.by
 	if by == nil {
 		by = []string{r.figure}
 	}
-	ours := b.figures[figure{r.figure, "turnpike"}]
+	ours := f[figure{r.figure, "turnpike"}]
 	ratios := figures{}
 	for i := range ours {
 		var sum float64
 		for _, name := range by {
-			theirs := b.figures[figure{name, r.ratio.whom}]
+			theirs := f[figure{name, r.ratio.whom}]
 			if i >= len(theirs) {
 				return ""
 			}
@@ -129,8 +129,14 @@ func (b *bench) notes() string {
 	return "\n" + strings.Join(lines, "\n") + "\n"
 }
 
-// where tells machine, date and commit.
+// where tells machine, date and commit, and how it was measured.
 func (b *bench) where() string {
+	return fmt.Sprintf("%s; coturn %s; %d pairs of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).%s",
+		here(), version("turnserver", "--version"), b.pairs, b.settings.run, b.others)
+}
+
+// here tells machine, date and commit.
+func here() string {
 	model := "unknown processor"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range bytes.Lines(info) {
@@ -144,9 +150,8 @@ func (b *bench) where() string {
 	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude", "*").Output(); err == nil {
 		commit = string(bytes.TrimSpace(out))
 	}
-	return fmt.Sprintf("%d x %s, Linux %s, %s; %s; commit %s; coturn %s; %d pairs of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).%s",
-		runtime.NumCPU(), model, version("uname", "-r"), runtime.Version(), time.Now().Format(time.DateOnly), commit,
-		version("turnserver", "--version"), b.pairs, b.settings.run, b.others)
+	return fmt.Sprintf("%d x %s, Linux %s, %s; %s; commit %s",
+		runtime.NumCPU(), model, version("uname", "-r"), runtime.Version(), time.Now().Format(time.DateOnly), commit)
 }
 
 // others warns of what else the machine does. It is asked before anything is measured.
@@ -176,7 +181,7 @@ func TestTable(t *testing.T) {
 		others:   others(),
 	}
 	build(t)
-	b.keepOff(t)
+	keepOff(t)
 	b.measureAll(t)
 	fmt.Printf("\n%s\n\n%s", b.where(), b.table())
 }

@@ -57,12 +57,16 @@ func table() []rule {
 		{from: ours, unless: []string{"turnpike/cmd/..."}, never: "turnpike/cmd/...", tests: true,
 			why: "cmd joins the parts, so no part may need cmd"},
 
-		{from: ours, unless: []string{"turnpike/internal/..."}, never: "turnpike/internal/...", but: []string{"turnpike/internal/turnload/..."},
-			why: "internal is the machinery of tests, and is not shipped, but for the load generator, which is turnpike bench"},
+		{from: ours, unless: []string{"turnpike/internal/..."}, never: "turnpike/internal/...", but: []string{"turnpike/internal/turnload/...", "turnpike/internal/signalload/..."},
+			why: "internal is the machinery of tests, and is not shipped, but for the load generators, which are turnpike bench"},
 		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/..."}, never: "turnpike/internal/turnload/...",
+			why: "what is loaded knows nothing of what loads it"},
+		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/..."}, never: "turnpike/internal/signalload/...",
 			why: "what is loaded knows nothing of what loads it"},
 		{from: "turnpike/internal/turnload", never: ours, but: []string{"turnpike/auth"},
 			why: "the load generator takes any server for a stranger, with ours for one of them"},
+		{from: "turnpike/internal/signalload", never: ours, but: []string{"turnpike/internal/turnload", "turnpike/auth"},
+			why: "likewise, and a client that is written from the protocol's page judges the server's reading of it"},
 		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/..."}, never: pionTURN,
 			why: "relaying is ours; pion's client judges it from outside, in tests and in turnpike check"},
 	}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"turnpike/internal/signalload"
+)
+
+// testSignalReport is what a --max with --pid may find.
+func testSignalReport(t *testing.T) *signalReport {
+	t.Helper()
+	p := &program{environ: []string{"TURNPIKE_BENCH_TICKET=from the environment"}}
+	o, err := p.signalOptions([]string{"https://turn.example.org", "--sessions", "100", "--max", "--pid", "17"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.seconds != benchMaxSeconds || o.cfg.Host != "turn.example.org" || o.cfg.TLS == nil || o.cfg.TLS.ServerName != "turn.example.org" {
+		t.Fatalf("%+v", o)
+	}
+	r := &signalload.Result{
+		Rate: 20_000, Duration: 2 * time.Second, Sent: 40_000, Received: 39_999, Bytes: 39_999 * 1024, LoaderSkipped: 3, ServerTime: 500 * time.Millisecond,
+	}
+	for i := range 1000 {
+		r.Latency.Add(time.Duration(i+1) * time.Microsecond)
+	}
+	return &signalReport{
+		options: o,
+		setup:   signalload.Setup{Sessions: 100, Took: 20 * time.Millisecond, RSSBefore: 10 << 20, RSSAfter: 10<<20 + 800<<10, LoginTime: 15 * time.Millisecond},
+		result:  r,
+		maximum: signalload.Maximum{Result: r, LoaderLimited: true},
+	}
+}
+
+func TestBenchSignalText(t *testing.T) {
+	var out bytes.Buffer
+	if err := testSignalReport(t).writeText(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := `log-ins       100 in 20ms (5000 a second), in rooms of two
+memory        8.0 KB an idle session: process 17 grew from 10.0 to 10.8 MB
+processor     150 µs a log-in
+sent          messages of 1024 bytes, 20000 a second for 2s
+delivered     20000 messages a second, 163.8 Mbit/s
+lost          0.003 %: 1 of 40000
+latency       p50 504 µs  p99 991 µs  p99.9 999 µs
+processor     12.5 µs a message
+note          this loader could not keep up and left out 3 messages; try more --workers
+highest rate  20000 messages a second with a p99 latency of at most 50ms
+note          the loader can do no more; the server may. Try more --workers, or another machine
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestBenchSignalJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := testSignalReport(t).writeJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	var got signalJSON
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Server != "https://turn.example.org" || got.Sessions != 100 || got.RSSPerSession != 8192 || got.LoginsPerSecond != 5000 ||
+		got.CPUPerLogin != 150 || got.Load.Received != 39_999 || got.Load.CPUPerMessage != 12.5 || got.Load.P999 < 998 || !got.Max.LoaderLimited {
+		t.Error(out.String())
+	}
+}

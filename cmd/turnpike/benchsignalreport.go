@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"turnpike/internal/signalload"
+)
+
+// signalReport is what a bench signal found.
+type signalReport struct {
+	options *signalOptions
+	setup   signalload.Setup
+	result  *signalload.Result // nil if nothing was sent
+	maximum signalload.Maximum
+}
+
+// sessionBytes is the server's growth for each session.
+func (r *signalReport) sessionBytes() float64 {
+	return float64(r.setup.RSSAfter-r.setup.RSSBefore) / float64(r.setup.Sessions)
+}
+
+func (r *signalReport) loginRate() float64 { return float64(r.setup.Sessions) / r.setup.Took.Seconds() }
+
+func (r *signalReport) writeText(w io.Writer) error {
+	var b strings.Builder
+	cfg := &r.options.cfg
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("log-ins", "%d in %v (%.0f a second), in rooms of two", r.setup.Sessions, r.setup.Took.Round(100*time.Microsecond), r.loginRate())
+	if cfg.PID != 0 {
+		row("memory", "%.1f KB an idle session: process %d grew from %.1f to %.1f MB", r.sessionBytes()/1024, cfg.PID,
+			float64(r.setup.RSSBefore)/(1<<20), float64(r.setup.RSSAfter)/(1<<20))
+		row("processor", "%s a log-in", showMicros(r.setup.LoginTime/time.Duration(r.setup.Sessions)))
+	}
+	if res := r.result; res != nil {
+		row("sent", "messages of %d bytes, %.0f a second for %v", cfg.Size, float64(res.Sent)/res.Duration.Seconds(), res.Duration)
+		row("delivered", "%.0f messages a second, %.1f Mbit/s", res.DeliveredRate(), float64(res.Bytes)*8/res.Duration.Seconds()/1e6)
+		row("lost", "%.3f %%: %d of %d", 100*res.Loss(), res.Lost(), res.Sent)
+		row("latency", "p50 %s  p99 %s  p99.9 %s", showMicros(res.Latency.Percentile(50)), showMicros(res.Latency.Percentile(99)),
+			showMicros(res.Latency.Percentile(99.9)))
+		if cfg.PID != 0 {
+			row("processor", "%.1f µs a message", float64(res.ServerTimePerMessage())/1e3)
+		}
+		if res.LoaderSkipped > 0 {
+			row("note", "this loader could not keep up and left out %d messages; try more --workers", res.LoaderSkipped)
+		}
+	}
+	if r.maximum.Result != nil {
+		row("highest rate", "%.0f messages a second with a p99 latency of at most %v", r.maximum.Result.Rate, signalload.MaxP99)
+		if r.maximum.LoaderLimited {
+			row("note", "the loader can do no more; the server may. Try more --workers, or another machine")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func showMicros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1e3) }
+
+// signalJSON is the report for programs. Rates are messages a second, times microseconds unless their name says more.
+type signalJSON struct {
+	Server   string `json:"server"`
+	Sessions int    `json:"sessions"`
+	Size     int    `json:"size"`
+
+	LoginsPerSecond float64 `json:"logins_per_second"`
+	RSSPerSession   float64 `json:"rss_bytes_per_session,omitempty"`
+	CPUPerLogin     float64 `json:"cpu_per_login,omitempty"`
+
+	Load *signalLoadJSON `json:"load,omitempty"`
+	Max  *signalMaxJSON  `json:"max,omitempty"`
+}
+
+type signalLoadJSON struct {
+	Seconds       float64 `json:"seconds"`
+	Rate          float64 `json:"rate"`
+	DeliveredRate float64 `json:"delivered_rate"`
+	DeliveredBits float64 `json:"delivered_bits_per_second"`
+	Sent          uint64  `json:"sent"`
+	Received      uint64  `json:"received"`
+	Loss          float64 `json:"loss"`
+	LoaderSkipped uint64  `json:"loader_skipped"`
+	P50           float64 `json:"latency_p50"`
+	P99           float64 `json:"latency_p99"`
+	P999          float64 `json:"latency_p99_9"`
+	CPUPerMessage float64 `json:"cpu_per_message,omitempty"`
+}
+
+type signalMaxJSON struct {
+	Rate          float64 `json:"rate"`
+	LoaderLimited bool    `json:"loader_limited"`
+}
+
+func (r *signalReport) writeJSON(w io.Writer) error {
+	cfg := &r.options.cfg
+	out := signalJSON{Server: r.options.server.String(), Sessions: cfg.Sessions, Size: cfg.Size, LoginsPerSecond: r.loginRate()}
+	if cfg.PID != 0 {
+		out.RSSPerSession = r.sessionBytes()
+		out.CPUPerLogin = float64(r.setup.LoginTime) / 1e3 / float64(r.setup.Sessions)
+	}
+	if res := r.result; res != nil {
+		us := func(p float64) float64 { return float64(res.Latency.Percentile(p)) / 1e3 }
+		out.Load = &signalLoadJSON{
+			Seconds: res.Duration.Seconds(), Rate: res.Rate, DeliveredRate: res.DeliveredRate(),
+			DeliveredBits: float64(res.Bytes) * 8 / res.Duration.Seconds(), Sent: res.Sent, Received: res.Received,
+			Loss: res.Loss(), LoaderSkipped: res.LoaderSkipped, P50: us(50), P99: us(99), P999: us(99.9),
+			CPUPerMessage: float64(res.ServerTimePerMessage()) / 1e3,
+		}
+	}
+	if best := r.maximum.Result; best != nil {
+		out.Max = &signalMaxJSON{best.Rate, r.maximum.LoaderLimited}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}
+
+// signalTrialLine tells of the last trial of --max, while the next one runs.
+func signalTrialLine(r *signalload.Result) string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.0f messages a second: p99 %s", r.Rate, showMicros(r.Latency.Percentile(99)))
+}

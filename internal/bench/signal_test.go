@@ -1,0 +1,247 @@
+//go:build linux
+
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"turnpike/internal/signalload"
+)
+
+// signalSettings say how much is measured of signaling.
+type signalSettings struct {
+	pairs    int
+	sessions int           // that send
+	idle     int           // that do not, to measure memory and log-ins with
+	secure   int           // likewise, under TLS
+	settle   time.Duration // before memory is read
+	rate     float64       // at which latency is measured
+	start    float64       // of the search for the highest rate
+	run      time.Duration // of one measurement
+	trial    time.Duration // of the search
+}
+
+// signalBench is one run of everything.
+type signalBench struct {
+	signalSettings
+	servers []signalServer
+	pair    *keyPair
+	figures figures
+}
+
+func (b *signalBench) note(name, server string, value float64) {
+	b.figures[figure{name, server}] = append(b.figures[figure{name, server}], value)
+}
+
+// turnAbout calls each server's measurement as often as there are pairs, each pair in the other order.
+func (b *signalBench) turnAbout(t *testing.T, name string, measure func(t *testing.T, s signalServer)) {
+	t.Run(name, func(t *testing.T) {
+		for pair := range b.pairs {
+			order := slices.Clone(b.servers)
+			if pair%2 == 1 {
+				slices.Reverse(order)
+			}
+			for _, s := range order {
+				if measure(t, s); t.Failed() {
+					return
+				}
+			}
+		}
+	})
+}
+
+func (b *signalBench) measureAll(t *testing.T) {
+	b.turnAbout(t, "idle", func(t *testing.T, s signalServer) { b.measureIdle(t, s, "", b.idle, nil) })
+	b.turnAbout(t, "idle under TLS", func(t *testing.T, s signalServer) { b.measureIdle(t, s, " TLS", b.secure, b.pair) })
+	b.turnAbout(t, "latency", b.measureLatency)
+	b.turnAbout(t, "highest rate", b.measureMax)
+	t.Run("processor", b.measureProcessor)
+}
+
+// open starts a server and logs sessions in.
+func (b *signalBench) open(t *testing.T, s signalServer, sessions int, settle time.Duration, pair *keyPair) (*signalload.Generator, func()) {
+	t.Helper()
+	p := s.start(t, pair)
+	p.config.Sessions, p.config.Settle = sessions, settle
+	g, err := signalload.Open(t.Context(), p.config)
+	if err != nil {
+		p.end()
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	return g, func() {
+		g.Close()
+		p.end()
+	}
+}
+
+// measureIdle logs many sessions in, which then do nothing.
+func (b *signalBench) measureIdle(t *testing.T, s signalServer, suffix string, sessions int, pair *keyPair) {
+	t.Helper()
+	g, end := b.open(t, s, sessions, b.settle, pair)
+	defer end()
+	up := g.Setup()
+	t.Logf("%-8s  %d log-ins in %v, %v of processor time, memory from %d to %d bytes", s.name, up.Sessions, up.Took, up.LoginTime, up.RSSBefore, up.RSSAfter)
+	b.note("log-ins"+suffix, s.name, float64(up.Sessions)/up.Took.Seconds())
+	b.note("memory"+suffix, s.name, float64(up.RSSAfter-up.RSSBefore)/float64(up.Sessions)/1024)
+}
+
+// measureLatency sends at a rate that all servers carry.
+func (b *signalBench) measureLatency(t *testing.T, s signalServer) {
+	t.Helper()
+	g, end := b.open(t, s, b.sessions, 0, nil)
+	defer end()
+	r := b.send(t, g, s, b.rate)
+	for name, percentile := range map[string]float64{"p50": 50, "p99": 99, "p99.9": 99.9} {
+		b.note(name, s.name, float64(r.Latency.Percentile(percentile))/1e3)
+	}
+}
+
+func (b *signalBench) send(t *testing.T, g *signalload.Generator, s signalServer, rate float64) *signalload.Result {
+	t.Helper()
+	r, err := g.Run(t.Context(), signalload.Load{Rate: rate, Duration: b.run, Warmup: b.run / 5})
+	if err != nil {
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	logResult(t, s, r)
+	b.note("received", s.name, float64(r.Received))
+	return r
+}
+
+func logResult(t *testing.T, s signalServer, r *signalload.Result) {
+	t.Logf("%-8s  %6.0f messages a second: %.0f delivered, %d lost, %d not sent, p50 %v, p99 %v, %.1f µs of processor time each", s.name, r.Rate,
+		r.DeliveredRate(), r.Lost(), r.LoaderSkipped, r.Latency.Percentile(50), r.Latency.Percentile(99), float64(r.ServerTimePerMessage())/1e3)
+}
+
+// measureMax searches the highest rate.
+func (b *signalBench) measureMax(t *testing.T, s signalServer) {
+	t.Helper()
+	g, end := b.open(t, s, b.sessions, 0, nil)
+	defer end()
+	found, err := g.Max(t.Context(), signalload.Load{Rate: b.start, Duration: b.trial, Warmup: b.trial / 5}, func(r *signalload.Result) { logResult(t, s, r) })
+	if err != nil {
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	if found.Result == nil {
+		t.Fatalf("%s: at every rate messages take longer than %v", s.name, signalload.MaxP99)
+	}
+	t.Logf("%-8s  highest rate %.0f, by the load generator: %v", s.name, found.Result.Rate, found.LoaderLimited)
+	b.note("highest rate", s.name, found.Result.Rate)
+	if found.LoaderLimited {
+		b.note("loader's limit", s.name, found.Result.Rate)
+	}
+}
+
+// measureProcessor sends at the highest rate of the other server in the same pair.
+func (b *signalBench) measureProcessor(t *testing.T) {
+	pair := 0
+	b.turnAbout(t, "at the other's highest rate", func(t *testing.T, s signalServer) {
+		g, end := b.open(t, s, b.sessions, 0, nil)
+		defer end()
+		rate := b.figures[figure{"highest rate", "PeerJS"}][pair/len(b.servers)]
+		pair++
+		r := b.send(t, g, s, rate)
+		b.note("processor", s.name, float64(r.ServerTimePerMessage())/1e3)
+	})
+}
+
+func signalRows() []row {
+	theirs := ratio{whom: "PeerJS"}
+	return []row{
+		{"Memory (RSS) an idle session", "memory", "%.1f KB", theirs, "≤ 9 KB"},
+		{"Memory (RSS) an idle session, TLS", "memory TLS", "%.1f KB", theirs, "≤ 20 KB"},
+		{"Log-ins a second", "log-ins", "%.0f", theirs, "≥ 1.24, as Galène's"},
+		{"Log-ins a second, TLS", "log-ins TLS", "%.0f", theirs, ""},
+		{"Latency p50 at 2,000 a second", "p50", "%.0f µs", theirs, ""},
+		{"Latency p99 at 2,000 a second", "p99", "%.0f µs", theirs, "≤ 1"},
+		{"Latency p99.9 at 2,000 a second", "p99.9", "%.0f µs", theirs, ""},
+		{"Highest rate with p99 under 50 ms", "highest rate", "%.0f/s", theirs, "≥ 1.5"},
+		{"CPU a message at PeerJS's highest rate", "processor", "%.1f µs", theirs, "≤ 0.6"},
+	}
+}
+
+// table writes the rows.
+func (b *signalBench) table() string {
+	var out strings.Builder
+	fmt.Fprint(&out, "| median | turnpike | PeerJS | ratio | goal |\n|---|---|---|---|---|\n")
+	for _, r := range signalRows() {
+		cells := []string{r.title}
+		for _, server := range []string{"turnpike", "PeerJS"} {
+			cell := ""
+			if value, ok := b.figures.median(r.figure, server); ok {
+				cell = fmt.Sprintf(r.format, value)
+			}
+			cells = append(cells, cell)
+		}
+		fmt.Fprintf(&out, "| %s |\n", strings.Join(append(cells, b.figures.ratio(r), r.goal), " | "))
+	}
+	for _, server := range []string{"turnpike", "PeerJS"} {
+		if n := len(b.figures[figure{"loader's limit", server}]); n > 0 {
+			fmt.Fprintf(&out, "\nWith %s, the load generator set the highest rate in %d of the searches.\n", server, n)
+		}
+	}
+	return out.String()
+}
+
+func (b *signalBench) where(others string) string {
+	return fmt.Sprintf("%s; PeerJS %s on Node.js %s; %d pairs, server on one core, load generator on another.\n"+
+		"Memory of %d idle sessions, %d under TLS, each in a room; messages of 1 KiB between %d sessions.%s",
+		here(), version("node", "-p", "require('peer/package.json').version"), version("node", "--version"), b.pairs, b.idle, b.secure, b.sessions, others)
+}
+
+// TestSignalTable is `make bench-signal`.
+func TestSignalTable(t *testing.T) {
+	n := pairs(t)
+	if n == 0 {
+		t.Skip("bench: takes a quarter of an hour; make bench-signal runs it")
+	}
+	needPeerJS(t)
+	b := &signalBench{
+		signalSettings: signalSettings{
+			pairs: n, sessions: 1000, idle: 10_000, secure: 5000, settle: 3 * time.Second, rate: 2000, start: 40_000,
+			run: 5 * time.Second, trial: 2 * time.Second,
+		},
+		servers: []signalServer{ourSignaling(), peerJS()}, pair: newKeyPair(t), figures: figures{},
+	}
+	busy := others()
+	build(t)
+	keepOff(t)
+	b.measureAll(t)
+	fmt.Printf("\n%s\n\n%s", b.where(busy), b.table())
+}
+
+// TestSignalQuick holds that `make bench-signal` works: messages come through each server, and the table has its figures. What
+// they are, on a machine that tests other things too, says nothing.
+func TestSignalQuick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("bench: starts each server several times; -short is set")
+	}
+	needPeerJS(t)
+	b := &signalBench{
+		signalSettings: signalSettings{
+			pairs: 1, sessions: 4, idle: 20, secure: 10, rate: 100, start: 100, run: 200 * time.Millisecond, trial: 50 * time.Millisecond,
+		},
+		servers: []signalServer{ourSignaling(), peerJS()}, pair: newKeyPair(t), figures: figures{},
+	}
+	build(t)
+	b.measureAll(t)
+	for _, s := range b.servers {
+		if n, ok := b.figures.median("received", s.name); !ok || n == 0 {
+			t.Errorf("%s: nothing was delivered", s.name)
+		}
+	}
+	table := b.table()
+	for _, r := range signalRows() {
+		_, ours := b.figures.median(r.figure, "turnpike")
+		_, theirs := b.figures.median(r.figure, "PeerJS")
+		if !ours || !theirs || !strings.Contains(table, "| "+r.title+" |") {
+			t.Errorf("the table has no figures of %q", r.title)
+		}
+	}
+	if t.Failed() {
+		t.Log(table)
+	}
+}

@@ -1,0 +1,182 @@
+//go:build linux
+
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/internal/signalload"
+)
+
+// signalServer is a signaling server that can be started.
+type signalServer struct {
+	name    string
+	command func(stateDir string, pair *keyPair) []string
+	dialect func(t *testing.T, stateDir string) signalload.Dialect
+}
+
+func ourSignaling() signalServer {
+	return signalServer{
+		name: "turnpike",
+		command: func(stateDir string, pair *keyPair) []string {
+			args := []string{turnpike, "serve", "--state", stateDir, "--http-listen", "127.0.0.1:0", "--metrics-listen", "",
+				"--turn-listen", "udp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
+			if pair != nil {
+				args = append(args, "--tls-mode", "files", "--tls-cert-file", pair.certificate, "--tls-key-file", pair.key)
+			}
+			return args
+		},
+		dialect: func(t *testing.T, stateDir string) signalload.Dialect {
+			secret, err := auth.LoadOrCreateSecret(filepath.Join(stateDir, "secret"), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tickets := auth.NewTickets(secret, time.Now, rand.Reader)
+			return signalload.Turnpike{Run: "table", Ticket: func(session int) (string, error) {
+				token, _, err := tickets.Issue(auth.Ticket{Name: fmt.Sprintf("bench %d", session), Rooms: []string{"*"}}, time.Hour)
+				return token, err
+			}}
+		},
+	}
+}
+
+// peerJS is the signaling server of PeerJS, which relays what its clients send to each other's names, to whoever comes.
+func peerJS() signalServer {
+	return signalServer{
+		name: "PeerJS",
+		command: func(_ string, pair *keyPair) []string {
+			script, err := filepath.Abs("peerjs.cjs")
+			if err != nil {
+				panic(err)
+			}
+			args := []string{"node", script}
+			if pair != nil {
+				args = append(args, pair.certificate, pair.key)
+			}
+			return args
+		},
+		dialect: func(*testing.T, string) signalload.Dialect { return signalload.PeerJS{} },
+	}
+}
+
+// needPeerJS skips t where the server is not installed. In CI, that is a failure.
+func needPeerJS(t *testing.T) {
+	t.Helper()
+	need(t, "taskset", "node")
+	if _, err := os.Stat(filepath.Join("..", "..", "node_modules", "peer")); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("bench: %v, and CI must not skip this test", err)
+		}
+		t.Skipf("bench: %v; internal/e2e/install.sh installs it", err)
+	}
+}
+
+// signalProcess is a running signaling server.
+type signalProcess struct {
+	pid    int
+	config signalload.Config
+	end    func()
+}
+
+// start runs a server on its core and waits until it says where it listens.
+func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
+	t.Helper()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	var log bytes.Buffer
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", strconv.Itoa(serverCore())}, s.command(dir, pair)...)...)
+	// All of the load comes from one address.
+	cmd.Env = append(os.Environ(), "TURNPIKE_LIMITS_SESSIONS=100000", "TURNPIKE_LIMITS_SESSIONS_PER_ADDRESS=100000",
+		"TURNPIKE_LIMITS_CONNECTIONS_PER_ADDRESS=100000", "TURNPIKE_LIMITS_MESSAGES_PER_SECOND=100000")
+	cmd.Stderr = &log
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	where := make(chan string, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		says := regexp.MustCompile(`^ *web +https?://localhost:([0-9]+)`)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if m := says.FindStringSubmatch(lines.Text()); m != nil {
+				where <- m[1]
+			}
+		}
+		_ = cmd.Wait()
+	}()
+	p := signalProcess{pid: cmd.Process.Pid, end: sync.OnceFunc(func() { cancel(); <-ended })}
+	select {
+	case port := <-where:
+		p.config = signalload.Config{Server: netip.MustParseAddrPort("127.0.0.1:" + port), Host: "localhost:" + port, Dialect: s.dialect(t, dir), PID: p.pid}
+		if pair != nil {
+			p.config.TLS = &tls.Config{ServerName: "localhost", RootCAs: pair.roots}
+		}
+		return p
+	case <-ended:
+	case <-time.After(startTime):
+	}
+	p.end()
+	t.Fatalf("%s does not say where it listens\n%s", s.name, log.Bytes())
+	return p
+}
+
+// keyPair is a certificate for localhost, in files.
+type keyPair struct {
+	certificate, key string
+	roots            *x509.CertPool
+}
+
+func newKeyPair(t *testing.T) *keyPair {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	k := &keyPair{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), x509.NewCertPool()}
+	k.roots.AddCert(leaf)
+	for file, block := range map[string]*pem.Block{k.certificate: {Type: "CERTIFICATE", Bytes: der}, k.key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return k
+}

@@ -1,0 +1,70 @@
+package signalload
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Turnpike is turnpike.v1, as signal/PROTOCOL.md tells it to everybody.
+type Turnpike struct {
+	// Run tells the rooms of this load from those of others: a few of a-z and 0-9.
+	Run string
+	// Ticket admits a session.
+	Ticket func(session int) (string, error)
+	// Name is what sessions are called whose tickets have no name; empty if all have one.
+	Name string
+}
+
+func (Turnpike) request(int) (target, subprotocol string) { return "/signal", "turnpike.v1" }
+
+func (t Turnpike) greeting(session int) (string, error) {
+	ticket, err := t.Ticket(session)
+	if err != nil {
+		return "", err
+	}
+	hello, err := json.Marshal(map[string]string{"type": "hello", "ticket": ticket, "name": t.Name})
+	if t.Name == "" {
+		hello, err = json.Marshal(map[string]string{"type": "hello", "ticket": ticket})
+	}
+	return string(hello), err
+}
+
+func (Turnpike) greeted(_ int, message []byte) (address string, ok bool) {
+	if typ, _ := stringField(message, "type"); typ != "welcome" {
+		return "", false
+	}
+	return stringField(message, "session")
+}
+
+func (t Turnpike) room(session int) string { return fmt.Sprintf("bench-%s-%d", t.Run, session/2) }
+
+func (t Turnpike) entering(session int) string {
+	return `{"type":"join","room":"` + t.room(session) + `","create":true,"size":2}`
+}
+
+func (Turnpike) entered(message []byte) bool {
+	typ, _ := stringField(message, "type")
+	return typ == "joined"
+}
+
+func (t Turnpike) envelope(session int, to string) (before, after string) {
+	return `{"type":"signal","room":"` + t.room(session) + `","to":"` + to + `","description":{"type":"offer","sdp":"`, `"}}`
+}
+
+func (Turnpike) refusal(message []byte) *RefusedError {
+	typ, _ := stringField(message, "type")
+	switch typ {
+	case "error":
+		e := new(RefusedError)
+		e.Code, _ = stringField(message, "code")
+		e.Detail, _ = stringField(message, "message")
+		return e
+	case "going-away":
+		return &RefusedError{Code: typ, Detail: "it is going away"}
+	}
+	return nil
+}
+
+func (Turnpike) receipt([]byte, uint64) string { return "" }
+
+func (Turnpike) farewell() string { return `{"type":"bye"}` }
