@@ -35,16 +35,14 @@ func (r *request) allocate() {
 		r.fail(stun.CodeUnsupportedTransProto)
 		return
 	}
-	want, ok := r.requestedFamily()
+	want, ok := r.wanted()
 	if !ok {
 		return
 	}
-	lifetime, ok := r.lifetime()
-	if !ok {
+	if want.lifetime, ok = r.lifetime(); !ok {
 		return
 	}
-	address := r.w.srv.relayAddressFor(want)
-	if address == nil {
+	if !want.reserved && want.addresses == [2]*relayAddress{} {
 		r.fail(stun.CodeAddrFamilyNotSupported)
 		return
 	}
@@ -55,32 +53,97 @@ func (r *request) allocate() {
 	if r.w.srv.draining.Load() && r.tryAlternate() {
 		return
 	}
-	if a, code := r.w.srv.newAllocation(r, address, max(lifetime, defaultLifetime)); a != nil {
-		r.granted(a, a.lifetime)
+	if a, code := r.w.srv.newAllocation(r, &want); a != nil {
+		r.grantedAs(a)
 	} else {
 		r.fail(code)
 	}
+}
+
+// wanted is what an Allocate request asks for.
+type wanted struct {
+	lifetime  time.Duration
+	port      portWish
+	addresses [2]*relayAddress // to have a relayed address at each; nil: none there
+	both      bool             // one of each family is asked for, IPv4 first
+	reserved  bool             // instead, the port that waits under token
+	token     reservationToken
+}
+
+// wanted reads the attributes that choose the relayed addresses, or answers 400 or 440 (RFC 8656 §7.2).
+func (r *request) wanted() (want wanted, ok bool) {
+	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
+	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
+	additional, hasAdditional := r.m.Attributes.Get(attrAdditionalAddressFamily)
+	hasFamily := r.m.Contains(stun.AttrRequestedAddressFamily)
+	if hasEven && len(even.Value) == 1 {
+		if want.port = evenPort; even.Value[0]&0x80 != 0 {
+			want.port = evenPair
+		}
+	}
+	switch {
+	case hasEven && len(even.Value) != 1,
+		hasToken && (len(token.Value) != len(want.token) || hasEven || hasFamily || hasAdditional),
+		hasAdditional && (len(additional.Value) != 4 || family(additional.Value[0]) != familyIPv6 || hasFamily || want.port == evenPair):
+		r.fail(stun.CodeBadRequest)
+		return want, false
+	case hasToken:
+		want.reserved, want.token = true, reservationToken(token.Value)
+	case hasAdditional:
+		want.both = true
+		want.addresses = [2]*relayAddress{r.w.srv.relayAddressFor(familyIPv4), r.w.srv.relayAddressFor(familyIPv6)}
+	default:
+		f, ok := r.requestedFamily()
+		if !ok {
+			return want, false
+		}
+		want.addresses[0] = r.w.srv.relayAddressFor(f)
+	}
+	return want, true
 }
 
 // allocateAgain answers an Allocate on a five-tuple that has an allocation: a retransmission is answered as it was.
 func (r *request) allocateAgain() {
 	a := r.alloc
 	if a.transactionID == r.m.TransactionID && r.isOwner(a) {
-		r.granted(a, a.lifetime)
+		r.grantedAs(a)
 		return
 	}
 	r.fail(stun.CodeAllocMismatch)
 }
 
-func (r *request) granted(a *allocation, lifetime time.Duration) {
+// grantedAs answers with what the Allocate that made a was granted.
+func (r *request) grantedAs(a *allocation) {
 	r.begin(stun.ClassSuccessResponse)
-	r.addAddress(stun.AttrXORRelayedAddress, a.external)
+	r.addAddress(stun.AttrXORRelayedAddress, a.first.external)
+	if x := a.extras; x != nil {
+		if x.second != nil {
+			r.addAddress(stun.AttrXORRelayedAddress, x.second.external)
+		}
+		if x.refused != 0 {
+			r.addAddressError(x.refused, x.why)
+		}
+		if x.token != nil {
+			r.w.res.Add(stun.AttrReservationToken, x.token[:])
+		}
+	}
 	r.addAddress(stun.AttrXORMappedAddress, r.c.tuple.client)
-	r.addUint32(stun.AttrLifetime, uint32(lifetime/time.Second))
+	r.addUint32(stun.AttrLifetime, a.granted)
 	if software := r.w.srv.cfg.Software; software != "" {
 		r.w.res.Add(stun.AttrSoftware, []byte(software))
 	}
 	r.send()
+}
+
+// addAddressError adds ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of a family.
+func (r *request) addAddressError(f family, why stun.ErrorCode) {
+	value := []byte{byte(f), 0, byte(why / 100), byte(why % 100)}
+	if why == stun.CodeAddrFamilyNotSupported {
+		value = append(value, "Address Family not Supported"...)
+	} else {
+		value = append(value, "Insufficient Capacity"...)
+	}
+	r.w.res.Add(attrAddressErrorCode, value)
 }
 
 // requestedFamily reads REQUESTED-ADDRESS-FAMILY, which is IPv4 unless said otherwise, or answers 440.
@@ -115,31 +178,32 @@ func (r *request) lifetime() (time.Duration, bool) {
 	return min(time.Duration(binary.BigEndian.Uint32(a.Value))*time.Second, maxLifetime), true
 }
 
-// refresh answers a Refresh request (RFC 8656 §8.2).
+// refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it names.
 func (r *request) refresh() {
 	a, srv := r.alloc, r.w.srv
 	lifetime, ok := r.lifetime()
 	if !ok {
 		return
 	}
+	var only *relayed
 	if r.m.Contains(stun.AttrRequestedAddressFamily) {
 		want, ok := r.requestedFamily()
 		if !ok {
 			return
 		}
-		if !a.address.fits(want) {
+		if only = a.relayedOf(want); only == nil {
 			r.fail(stun.CodePeerAddrFamilyMismatch)
 			return
 		}
 	}
 	if lifetime == 0 {
-		a.end()
+		a.endRelayed(only)
 	} else {
 		now := srv.now()
 		end := a.born.add(srv.cfg.Limits.AllocationMaxAge)
 		expires := min(now.add(max(lifetime, defaultLifetime)), end)
 		lifetime = max(time.Duration(expires-now), 0)
-		if !a.shard.refresh(a, now, expires) {
+		if !a.shard.refresh(a, only, now, expires) {
 			r.fail(stun.CodeAllocMismatch)
 			return
 		}
@@ -148,6 +212,9 @@ func (r *request) refresh() {
 	r.addUint32(stun.AttrLifetime, uint32(lifetime/time.Second))
 	r.send()
 }
+
+// sendsWhole reports whether this server can keep a datagram to a peer from being fragmented.
+func (s *Server) sendsWhole() bool { return len(s.relayLoops) > 0 }
 
 // mayAllocate asks signaling whether a session's credential may still make allocations.
 func (s *Server) mayAllocate(g *auth.Grant) bool {
@@ -172,8 +239,8 @@ func (s *Server) loopFor(r *request) *loop {
 	return s.relayLoops[s.nextLoop.Add(1)%uint32(len(s.relayLoops))]
 }
 
-// newAllocation makes an allocation and starts reading its relayed socket, or says which error to answer with.
-func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.Duration) (*allocation, stun.ErrorCode) {
+// newAllocation makes an allocation and starts reading its relayed sockets, or says which error to answer with.
+func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.ErrorCode) {
 	if s.draining.Load() {
 		return nil, stun.CodeInsufficientCapacity
 	}
@@ -186,39 +253,112 @@ func (s *Server) newAllocation(r *request, address *relayAddress, lifetime time.
 		s.warnFull("turn: the limit of allocations is reached; raise limits.allocations if this host can carry more")
 		return nil, stun.CodeInsufficientCapacity
 	}
-	bind := openRelayConn
-	if l := s.loopFor(r); l != nil {
-		bind = l.openRelay
-	}
-	sock, local, err := address.open(bind)
-	if err != nil {
-		s.quota.give(holder, r.c)
-		if errors.Is(err, errPortsTaken) {
-			s.warnFull("turn: every relay port is taken; widen turn.relay_ports", "address", address.local)
-		} else {
-			s.warnFull("turn: no relayed socket could be opened", "address", address.local, "error", err)
-		}
-		return nil, stun.CodeInsufficientCapacity
-	}
-	now := s.now()
+	now, lifetime := s.now(), min(max(want.lifetime, defaultLifetime), limits.AllocationMaxAge)
 	a := &allocation{
 		shard: r.w.shard, client: *r.c, grant: r.grant, holder: holder, keys: r.keys,
-		transactionID: r.m.TransactionID, lifetime: min(lifetime, limits.AllocationMaxAge),
-		address: address, sock: sock, local: local, external: local, born: now,
+		transactionID: r.m.TransactionID, granted: uint32(lifetime / time.Second), born: now,
 	}
-	a.external.ip = address.external.As16()
-	a.expires = now.add(a.lifetime)
+	if !s.openRelayed(r, a, want) {
+		s.quota.give(holder, r.c)
+		return nil, stun.CodeInsufficientCapacity
+	}
 	// Only once it is in the shard can others end it, which takes back what comes before.
-	address.publish(a)
+	for rel := range a.live() {
+		rel.expires = now.add(lifetime)
+		rel.address.publish(a, rel.local.port)
+	}
 	if a.client.conn != nil {
 		a.client.conn.allocationMade()
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)
-	sock.start(a)
+	a.start()
 	if s.isClosed() || !s.mayAllocate(&a.grant) {
 		a.end() // ended meanwhile, before those who end allocations could see this one
+		s.dropReservation(a)
 		return nil, stun.CodeForbidden
 	}
 	return a, 0
+}
+
+// openRelayed gives an allocation its relayed addresses, which of two families may be only one. It reports false if there is none, or
+// not all that must be.
+func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
+	l := s.loopFor(r)
+	if want.reserved {
+		reserved, ok := s.reserved.claim(want.token, &a.grant, a.born)
+		if ok {
+			a.first.relayPort = reserved.port
+			a.first.sock.moveTo(l)
+		}
+		return ok
+	}
+	bind := binder(openRelayConn)
+	if l != nil {
+		bind = l.openRelay
+	}
+	if want.both {
+		return s.openBoth(a, bind, want)
+	}
+	ports, err := s.openPort(want.addresses[0], bind, want.port)
+	if err != nil {
+		return false
+	}
+	a.first.relayPort = ports[0]
+	if want.port != evenPair {
+		return true
+	}
+	token, ok := s.reserved.add(&reservation{port: ports[1], grant: a.grant, expires: a.born.add(reservationTime)})
+	if !ok {
+		ports[0].close()
+		ports[1].close()
+		return false
+	}
+	a.extras = &extras{token: &token}
+	return true
+}
+
+// openBoth opens a port at the relay address of each family. If only one can be had, extras say why.
+func (s *Server) openBoth(a *allocation, bind binder, want *wanted) bool {
+	x := new(extras)
+	opened := 0
+	for i, address := range want.addresses {
+		f, why := [...]family{familyIPv4, familyIPv6}[i], stun.CodeAddrFamilyNotSupported
+		if address != nil {
+			why = stun.CodeInsufficientCapacity
+			if ports, err := s.openPort(address, bind, want.port); err == nil {
+				if opened++; opened == 1 {
+					a.first.relayPort = ports[0]
+				} else {
+					x.second = &relayed{relayPort: ports[0]}
+				}
+				continue
+			}
+		}
+		x.refused, x.why = f, why
+	}
+	a.extras = x
+	return opened > 0
+}
+
+// openPort opens a port, or a pair, at one relay address. If there is none at all, the log says so.
+func (s *Server) openPort(address *relayAddress, bind binder, wish portWish) ([2]relayPort, error) {
+	ports, err := address.open(bind, wish)
+	switch {
+	case err == nil, errors.Is(err, errPortsTaken) && wish != anyPort:
+	case errors.Is(err, errPortsTaken):
+		s.warnFull("turn: every relay port is taken; widen turn.relay_ports", "address", address.local)
+	default:
+		s.warnFull("turn: no relayed socket could be opened", "address", address.local, "error", err)
+	}
+	return ports, err
+}
+
+// dropReservation gives back the port that was reserved with a.
+func (s *Server) dropReservation(a *allocation) {
+	if a.extras != nil && a.extras.token != nil {
+		if reserved, ok := s.reserved.claim(*a.extras.token, &a.grant, a.born); ok {
+			reserved.port.close()
+		}
+	}
 }

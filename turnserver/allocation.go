@@ -1,17 +1,18 @@
 package turnserver
 
 import (
+	"iter"
 	"net/netip"
+	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
 )
 
-// allocation is a relayed transport address held for one client (RFC 8656 §3.2). It lives from Allocate until a
-// Refresh with lifetime 0, its expiry, its greatest age, the end of its session, its user or its connection, or Close.
+// allocation is a relayed transport address held for one client, or two, one of each family (RFC 8656 §3.2). It lives from
+// Allocate until a Refresh with lifetime 0, its expiry, its greatest age, the end of its session, its user or its connection, or Close.
 type allocation struct {
 	// Static after construction.
 	shard         *shard
@@ -20,24 +21,79 @@ type allocation struct {
 	holder        *holder
 	keys          auth.Keys
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
-	lifetime      time.Duration                // that the Allocate was granted
-	address       *relayAddress
-	sock          relaySocket
-	local         endpoint // the relayed address as bound here
-	external      endpoint // the same as peers see it
+	granted       uint32                       // seconds that the Allocate was granted
+	extras        *extras                      // nil for most
 	born          clock
+
+	first relayed // the only one, unless there are extras
 
 	// Written under shard.mu, read without.
 	permissions atomic.Pointer[[]*permission]
 
 	// Guarded by shard.mu.
-	expires clock
-	flows   []*flow
+	flows []*flow
 
 	// Whoever relays adds to them.
 	traffic [2]traffic // by direction
 	rates   [2]bucket
 	dropped [3]atomic.Uint64 // by the index of allocationDrops
+}
+
+// extras are what few allocations have.
+type extras struct {
+	second *relayed // of the other family, or nil
+
+	// Of the answer to the Allocate.
+	token   *reservationToken // of the port that was reserved with it, or nil
+	refused family            // that was asked for and could not be had, and why; or 0
+	why     stun.ErrorCode
+}
+
+// relayed is one relayed transport address of an allocation.
+type relayed struct {
+	relayPort // static after construction
+
+	over atomic.Bool // written under shard.mu, read without
+
+	expires clock // guarded by shard.mu
+}
+
+// relayedTo returns the relayed address that peers of e's family are talked to from, if the allocation ever had one.
+func (a *allocation) relayedTo(e *endpoint) *relayed {
+	if a.extras == nil || a.extras.second == nil || a.first.local.is4() == e.is4() {
+		return &a.first
+	}
+	return a.extras.second
+}
+
+// relayedOf returns the relayed address of a family, or nil if there is none any more.
+func (a *allocation) relayedOf(f family) *relayed {
+	for r := range a.live() {
+		if r.address.fits(f) {
+			return r
+		}
+	}
+	return nil
+}
+
+// live yields the relayed addresses that have not ended.
+func (a *allocation) live() iter.Seq[*relayed] {
+	return func(yield func(*relayed) bool) {
+		if !a.first.over.Load() && !yield(&a.first) {
+			return
+		}
+		if a.extras != nil && a.extras.second != nil && !a.extras.second.over.Load() {
+			yield(a.extras.second)
+		}
+	}
+}
+
+// expires is when the last of the relayed addresses does. The caller holds shard.mu.
+func (a *allocation) expires() (last clock) {
+	for r := range a.live() {
+		last = max(last, r.expires)
+	}
+	return last
 }
 
 // traffic counts what an allocation was handed to relay.
@@ -65,6 +121,14 @@ func (a *allocation) permission(ip [16]byte) *permission {
 		}
 	}
 	return nil
+}
+
+// forget removes the permissions that match. The caller holds shard.mu.
+func (a *allocation) forget(match func(*permission) bool) {
+	if list := a.permitted(); slices.ContainsFunc(list, match) {
+		list = slices.DeleteFunc(slices.Clone(list), match) // readers may be in the old one
+		a.permissions.Store(&list)
+	}
 }
 
 // permits reports whether ip has a live permission.
@@ -113,13 +177,28 @@ func (d *destination) reaches() bool {
 	return d.own == nil || d.own.holder(d.endpoint.port) != nil
 }
 
+// start begins to read the relayed sockets.
+func (a *allocation) start() {
+	for r := range a.live() {
+		r.sock.start(a, r)
+	}
+}
+
 // end takes the allocation out of service and waits for nothing. It is safe to call more than once.
-func (a *allocation) end() {
-	if !a.shard.remove(a) {
+func (a *allocation) end() { a.endRelayed(nil) }
+
+// endRelayed does the same with one relayed address, and with the allocation if it was the last; nil stands for all.
+func (a *allocation) endRelayed(only *relayed) {
+	ended, last := a.shard.remove(a, only)
+	for _, r := range ended {
+		if r != nil {
+			r.address.withdraw(r.local.port) // whoever relays to it from now on is told that nobody is there
+			r.close()
+		}
+	}
+	if !last {
 		return
 	}
-	a.address.withdraw(a.local.port) // whoever relays to it from now on is told that nobody is there
-	a.sock.close(a)
 	a.shard.srv.quota.give(a.holder, &a.client)
 	if a.client.conn != nil {
 		a.client.conn.allocationEnded()

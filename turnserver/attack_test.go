@@ -31,10 +31,12 @@ func attacks() []attack {
 		{"data to a peer without a permission", "RFC 8656 §21.1.3", sendNeedsPermission},
 		{"a stolen session credential as a proxy", "RFC 8656 §21.1.1", sessionScope},
 		{"a stolen credential that may reach relays only", "", relayOnly},
+		{"the same by an allocation's second relayed address", "", bothFamiliesAreJudged},
 		{"a relayed address that ended and was given to another", "", deadRelayIsNotReached},
 
 		// Somebody else's allocation.
 		{"refresh, end, permit and bind on another user's five-tuple", "pion/turn up to 4.1.4", anotherUser},
+		{"a port that another has reserved", "RFC 8656 §21.1", reservationTheft},
 		{"a nonce that was made for another client", "RFC 8489 §16.1.2", TestForeignNonce},
 		{"a nonce for ever", "coturn #151", TestStaleNonce},
 		{"nonces and ports that can be guessed", "CVE-2025-69217", nothingIsGuessed},
@@ -77,6 +79,7 @@ func attacks() []attack {
 		{"a client that never reads while its peer floods", "tailscale's TestSendFreeze", TestClientThatNeverReads},
 		{"another client beside the flooded one", "", TestFloodedClient},
 		{"allocations without end", "", TestQuotas},
+		{"reserved ports without end", "", reservationFlood},
 		{"permissions without end", "", TestPermissionLimit},
 		{"relays of sessions and users that have ended", "", TestEndSessionAndUser},
 	}

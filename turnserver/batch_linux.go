@@ -92,13 +92,20 @@ func newRecvBatch() *recvBatch {
 
 // read reads what there is, up to a batch, and returns how many datagrams that are, and whether there may be more. An error other
 // than that there are none, such as an ICMP message that a socket reports, takes the place of a datagram.
-func (b *recvBatch) read(fd int) (n int, more bool) {
+func (b *recvBatch) read(fd int) (n int, more bool) { return b.receive(fd, unix.MSG_DONTWAIT) }
+
+// readErrors reads as many messages of a socket's error queue (recvmsg(2)).
+func (b *recvBatch) readErrors(fd int) (n int, more bool) {
+	return b.receive(fd, unix.MSG_DONTWAIT|unix.MSG_ERRQUEUE)
+}
+
+func (b *recvBatch) receive(fd, flags int) (n int, more bool) {
 	for i := range b.filled {
 		b.resetLengths(i)
 	}
 	b.filled = 0
 	// The pointer is to memory that b keeps alive, and the kernel is done with it when the call returns.
-	got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+	got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchSize, uintptr(flags), 0, 0)
 	if errno != 0 {
 		return 0, errno != unix.EAGAIN
 	}
@@ -250,6 +257,7 @@ func (b *sendBatch) send(first, end int, segment bool) {
 		b.fill(messages, at, next)
 		at = next
 	}
+	again := -1 // the message that is tried a second time
 	for sent := 0; sent < messages; {
 		// The pointer is to memory that b keeps alive, and the kernel is done with it when the call returns.
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[sent])), uintptr(messages-sent), unix.MSG_DONTWAIT, 0, 0)
@@ -260,6 +268,8 @@ func (b *sendBatch) send(first, end int, segment bool) {
 				b.count(s)
 			}
 			sent += int(n)
+		case sent != again && mayBeICMP(errno):
+			again = sent // perhaps it is about a packet before, and said once
 		default:
 			failed := b.spans[sent]
 			if failed.end-failed.first > 1 {
@@ -270,7 +280,11 @@ func (b *sendBatch) send(first, end int, segment bool) {
 				}
 				return
 			}
-			b.counters.drop(sendFailure(b.waiting[failed.first].len))
+			if errno == unix.EMSGSIZE {
+				b.counters.drop(dropTooLarge)
+			} else {
+				b.counters.drop(sendFailure(b.waiting[failed.first].len))
+			}
 			sent++
 		}
 	}

@@ -77,7 +77,7 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 	// A packet to each, that is dropped, shows that each reader has come to where it waits.
 	for i := range f.srv.relays[0].slots {
 		if a := f.srv.relays[0].slots[i].Load(); a != nil {
-			if _, err := f.near.WriteToUDPAddrPort([]byte("x"), a.local.addrPort()); err != nil {
+			if _, err := f.near.WriteToUDPAddrPort([]byte("x"), a.first.local.addrPort()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -106,7 +106,7 @@ type benchFlow struct {
 }
 
 // newBenchFlow makes the flow. What it sends is real, to sockets that overflow, or to a client that discards it.
-func newBenchFlow(b *testing.B, network string) *benchFlow {
+func newBenchFlow(b testing.TB, network string) *benchFlow {
 	s := startServer(b, allowLoopback)
 	c, peer, other := dialREST(b, s, network, "alice"), newPeer(b), newPeer(b)
 	relayed := c.allocate()
@@ -155,7 +155,7 @@ func BenchmarkChannelData(b *testing.B) {
 	}
 	b.Run("across", func(b *testing.B) { // to another allocation, here the same
 		f := newBenchFlow(b, "udp")
-		now, d := f.srv.now(), f.srv.destinationOf(f.alloc.external)
+		now, d := f.srv.now(), f.srv.destinationOf(f.alloc.first.external)
 		if got := f.alloc.shard.bind(f.alloc, maxChannel, d, now, &f.srv.cfg.Limits); got != done {
 			b.Fatal("bind:", got)
 		}

@@ -31,7 +31,7 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 		case typ == attrMessageIntegrity || typ == attrMessageIntegritySHA256:
 			signed = true // what comes after does not count (RFC 8489 §9)
 		case !signed && c.origin != nil && discovery.take(typ, pkt[start:end]):
-		case !signed && required(typ) && !known(stun.AttrType(typ)):
+		case !signed && required(typ) && !w.srv.knows(stun.AttrType(typ)):
 			return false
 		}
 	}

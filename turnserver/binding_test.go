@@ -92,12 +92,8 @@ func TestUnknownAttributes(t *testing.T) {
 				[]stun.AttrType{stun.AttrChangeRequest},
 			},
 			"several": {
-				c.build(stun.MethodAllocate, transport(transportUDP), attribute{stun.AttrDontFragment, nil}, attribute{0x7fff, []byte("x")}),
-				[]stun.AttrType{stun.AttrDontFragment, 0x7fff},
-			},
-			"even port": {
-				c.build(stun.MethodAllocate, transport(transportUDP), attribute{stun.AttrEvenPort, []byte{0x80}}),
-				[]stun.AttrType{stun.AttrEvenPort},
+				c.build(stun.MethodAllocate, transport(transportUDP), attribute{0x7ffd, nil}, attribute{0x7fff, []byte("x")}),
+				[]stun.AttrType{0x7ffd, 0x7fff},
 			},
 			"before an allocation is looked for": {
 				c.build(stun.MethodRefresh, attribute{0x7ffe, nil}),

@@ -184,7 +184,7 @@ func TestChannelsEndWithTheAllocation(t *testing.T) {
 		if got := a.shard.permit(a, [][16]byte{endpointOf(peer).ip}, s.now(), 10); got != gone {
 			t.Errorf("permitting a peer of an ended allocation: %v", got)
 		}
-		if a.shard.refresh(a, s.now(), s.now()) {
+		if a.shard.refresh(a, nil, s.now(), s.now()) {
 			t.Error("an ended allocation was refreshed")
 		}
 		if up, down := flowsOf(s); up != 0 || down != 0 {

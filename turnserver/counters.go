@@ -20,6 +20,8 @@ const (
 	dropSlowClient                   // the client does not read its TCP stream fast enough
 	dropHopLimit                     // its hop limit ends here
 	dropBandwidth                    // over a limit of bandwidth
+	dropICMP                         // an ICMP message of a kind that clients are not told of, or about no peer of theirs
+	dropICMPLimit                    // more ICMP messages than a client is told of
 	dropListener                     // reading from a listener failed
 	dropAnswerLimit                  // a request whose answer could serve to flood its apparent sender
 	dropLoginLimit                   // a request from where log-ins have failed too often
@@ -74,6 +76,8 @@ func reasonNames() [reasonCount]string {
 		dropSlowClient:     "slow_client",
 		dropHopLimit:       "hop_limit",
 		dropBandwidth:      "bandwidth",
+		dropICMP:           "icmp",
+		dropICMPLimit:      "icmp_limit",
 		dropListener:       "listener_read_failed",
 		dropAnswerLimit:    "unauthenticated_answers",
 		dropLoginLimit:     "failed_credentials",
@@ -174,6 +178,7 @@ type counters struct {
 	bytes       [2]atomic.Uint64
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
+	icmp        atomic.Uint64 // ICMP messages that clients were told of
 }
 
 // direction of relayed data, as seen by the client.
@@ -215,6 +220,7 @@ func sum(all []*counters) []Counter {
 		{"bytes_relayed", "down", total(func(c *counters) *atomic.Uint64 { return &c.bytes[down] })},
 		{"packets_relayed_in_memory", "", total(func(c *counters) *atomic.Uint64 { return &c.hops })},
 	}
+	out = append(out, Counter{"icmp_messages_relayed", "", total(func(c *counters) *atomic.Uint64 { return &c.icmp })})
 	out = append(out, Counter{"dtls_hello_verify_requests", "", total(func(c *counters) *atomic.Uint64 { return &c.verifies })})
 	names := reasonNames()
 	for r := range reasonCount {

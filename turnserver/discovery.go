@@ -185,7 +185,7 @@ func (d *discoveryRequest) refused(source uint16) bool {
 
 // knows reports whether the server understands a comprehension-required attribute in this request.
 func (r *request) knows(t stun.AttrType) bool {
-	return known(t) || r.c.origin != nil && r.m.Type.Method == stun.MethodBinding && isDiscovery(uint16(t))
+	return r.w.srv.knows(t) || r.c.origin != nil && r.m.Type.Method == stun.MethodBinding && isDiscovery(uint16(t))
 }
 
 // answerDiscovery answers a Binding request to one of the addresses of a DiscoveryPair (RFC 5780 §6.1), which also a request that

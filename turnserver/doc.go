@@ -32,6 +32,9 @@
 // The portable path (socket.go, relay.go) has a goroutine a socket instead; it serves other systems. Both meet in the same
 // worker, and pass the same tests.
 //
+// An allocation has one relayed address or two, one of each family (allocation.go). Ports that wait for their owner are in reservation.go; what
+// ICMP says of a peer comes from its relayed socket (icmp.go, icmp_linux.go).
+//
 // A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests and the sweep
 // write them, the packet path reads them without a lock. Nothing here logs or allocates for a relayed packet; what is
 // dropped is counted by reason (counters.go).

@@ -22,7 +22,7 @@ func (a *allocation) fromPeer(w *worker, buf []byte, start, end int, peer endpoi
 
 // fromRelay relays buf[start:end], which another allocation of this node sent here. Permissions and channels name
 // it by the address that peers see, or, if this client knows the inside of a 1:1 NAT, by the local one.
-func (a *allocation) fromRelay(w *worker, from *allocation, buf []byte, start, end int) {
+func (a *allocation) fromRelay(w *worker, from *relayed, buf []byte, start, end int) {
 	peer := from.external
 	how, channel := a.carrierFor(peer, w.now())
 	if how == carryNothing && from.local != peer {
@@ -34,7 +34,7 @@ func (a *allocation) fromRelay(w *worker, from *allocation, buf []byte, start, e
 
 // carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
 func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
-	if f, ok := a.shard.flows.down.Load(downKey{a.local, peer}); ok && f.live(now) {
+	if f, ok := a.shard.flows.down.Load(downKey{a.relayedTo(&peer).local, peer}); ok && f.live(now) {
 		return carryChannel, f.channel
 	}
 	if a.permits(peer.ip, now) {

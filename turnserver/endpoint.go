@@ -16,6 +16,18 @@ func endpointOf(ap netip.AddrPort) endpoint {
 	return endpoint{ip: ap.Addr().As16(), port: ap.Port()}
 }
 
+// mappedPrefix begins the IPv4-mapped form.
+var mappedPrefix = [12]byte{10: 0xFF, 11: 0xFF}
+
+func (e *endpoint) is4() bool { return [12]byte(e.ip[:12]) == mappedPrefix }
+
+func (e endpoint) family() family {
+	if e.is4() {
+		return familyIPv4
+	}
+	return familyIPv6
+}
+
 func (e endpoint) addr() netip.Addr         { return netip.AddrFrom16(e.ip).Unmap() }
 func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(e.addr(), e.port) }
 

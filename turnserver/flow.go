@@ -85,8 +85,10 @@ type flow struct {
 	expires expiry // of the channel; written under shard.mu
 }
 
-func (f *flow) upKey() upKey     { return upKey{f.alloc.client.tuple, f.channel} }
-func (f *flow) downKey() downKey { return downKey{f.alloc.local, f.peer.endpoint} }
+func (f *flow) upKey() upKey { return upKey{f.alloc.client.tuple, f.channel} }
+func (f *flow) downKey() downKey {
+	return downKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
+}
 
 func (f *flow) entry() flowEntry { return flowEntry{f.upKey(), f.downKey(), f.until()} }
 

@@ -27,9 +27,11 @@ func (r *recordingSink) remove(e flowEntry) { delete(r.up, e.up); delete(r.down,
 // noSocket is a relayed socket of tests that send nothing.
 type noSocket struct{}
 
-func (noSocket) start(*allocation)                    {}
-func (noSocket) sendTo(*worker, *destination, []byte) {}
-func (noSocket) close(a *allocation)                  {}
+func (noSocket) moveTo(*loop)                            {}
+func (noSocket) start(*allocation, *relayed)             {}
+func (noSocket) sendTo(*worker, *destination, []byte)    {}
+func (noSocket) sendWhole(*worker, *destination, []byte) {}
+func (noSocket) close(*relayAddress, uint16)             {}
 
 // flowRig is a shard without a network.
 type flowRig struct {
@@ -49,10 +51,11 @@ func newFlowRig(t *testing.T, sink flowSink) *flowRig {
 // allocation puts one on the i-th five-tuple.
 func (r *flowRig) allocation(i int, now clock) *allocation {
 	a := &allocation{
-		shard: r.shard, sock: noSocket{}, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
+		shard: r.shard, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
 		client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
-		local:  rigEndpoint(3, i), address: r.address, expires: now.add(defaultLifetime),
 	}
+	a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
+	a.first.expires = now.add(defaultLifetime)
 	a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 	r.shard.insert(a)
 	return a
@@ -79,7 +82,7 @@ func TestSinkFollowsTable(t *testing.T) {
 				now = now.add(time.Duration(random.IntN(240)) * time.Second)
 			case step == 1:
 				for _, ended := range r.shard.sweep(now) {
-					ended.end()
+					ended.alloc.endRelayed(ended.relayed)
 				}
 			case a == nil:
 				for i := range 5 {
@@ -91,7 +94,7 @@ func TestSinkFollowsTable(t *testing.T) {
 			case step == 2:
 				a.end()
 			case step == 3:
-				r.shard.refresh(a, now, now.add(defaultLifetime))
+				r.shard.refresh(a, nil, now, now.add(defaultLifetime))
 			case step < 6:
 				r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
 			default:
@@ -161,10 +164,11 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 				ended[i].Store(was)
 			}
 			a = &allocation{
-				shard: r.shard, sock: noSocket{}, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
+				shard: r.shard, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"}, born: clock(generation),
 				client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
-				local:  rigEndpoint(3, i), address: r.address, expires: clock(time.Hour), born: clock(generation),
 			}
+			a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
+			a.first.expires = clock(time.Hour)
 			a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 			r.shard.insert(a)
 			for n := range uint16(channels) {

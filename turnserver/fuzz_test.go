@@ -92,7 +92,7 @@ func (f *fuzzServer) allocated(t testing.TB) *allocation {
 	if a == nil {
 		t.Fatal("no allocation could be made")
 	}
-	self := peerAddr(a.local.addrPort())
+	self := peerAddr(a.first.local.addrPort())
 	f.request(t, stun.MethodChannelBind, channelNumber(minChannel), self)
 	return a
 }
@@ -144,7 +144,7 @@ const mostAmplified = 6
 
 func FuzzHandleUDP(f *testing.F) {
 	server := newFuzzServer(f)
-	self := peerAddr(server.allocated(f).local.addrPort())
+	self := peerAddr(server.allocated(f).first.local.addrPort())
 	data := attribute{stun.AttrData, []byte("data")}
 	seed := func(method stun.Method, class stun.MessageClass, attrs ...stun.Setter) {
 		m := buildMessage(f, stun.NewType(method, class), attrs...).Raw

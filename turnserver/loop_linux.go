@@ -56,7 +56,7 @@ type loopListener struct {
 
 // loopRelay is the relayed socket of an allocation that a loop reads.
 type loopRelay struct {
-	// Static after openRelay.
+	// Static after openRelay, loop after start.
 	loop    *loop
 	fd      int
 	address *relayAddress
@@ -65,6 +65,8 @@ type loopRelay struct {
 	// Static after start.
 	alloc  *allocation
 	shared bool // with the goroutine of a client's stream, which sends from it
+
+	told pacer // of ICMP messages; owned by loop.run
 
 	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while a
 	// stream's batch may still send from it.
@@ -151,6 +153,9 @@ func (l *loop) run() {
 		unread := l.unread
 		l.unread, spare = spare[:0], unread
 		for i := range events[:n] {
+			if events[i].Events&unix.EPOLLERR != 0 {
+				l.serveErrors(int(events[i].Fd))
+			}
 			l.serve(int(events[i].Fd))
 		}
 		for _, fd := range unread {
@@ -281,15 +286,18 @@ func (r *loopRelay) read() bool {
 }
 
 func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
-	fd, err := openBound(addr)
+	fd, err := openRelayed(addr)
 	if err != nil {
 		return nil, err
 	}
 	return &loopRelay{loop: l, fd: fd, address: r, port: addr.Port()}, nil
 }
 
+// moveTo implements relaySocket, for sockets that were reserved before it was known who would use them.
+func (r *loopRelay) moveTo(l *loop) { r.loop = l }
+
 // start is called by the loop itself, if it serves the request that makes the allocation, else by the client's stream.
-func (r *loopRelay) start(a *allocation) {
+func (r *loopRelay) start(a *allocation, _ *relayed) {
 	r.alloc = a
 	if a.shard == r.loop.shard {
 		r.loop.adopt(r)
@@ -320,6 +328,24 @@ func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 	w.out.add(outgoing{fd: r.fd, to: to.addr, size: len(b), way: up, header: w.header}, b)
 }
 
+// sendWhole implements relaySocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
+// socket, since all that goes to peers comes from the allocation's one client.
+func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
+	if r.shared && !r.hold(w) {
+		w.counters.drop(dropNoAllocation)
+		return
+	}
+	is4 := to.endpoint.is4()
+	w.out.flush()
+	if err := forbidFragments(r.fd, is4, true); err != nil {
+		w.counters.drop(dropSendFailed)
+		return
+	}
+	r.sendTo(w, to, b)
+	w.out.flush()
+	_ = forbidFragments(r.fd, is4, false) // what was set can be set back
+}
+
 // hold keeps the socket open until w is flushed, or reports false if it is closed. A stream has one worker, and so one holder.
 func (r *loopRelay) hold(w *worker) bool {
 	r.mu.Lock()
@@ -344,7 +370,7 @@ func (r *loopRelay) letGo() {
 }
 
 // close leaves the socket to the loop, which may be about to use it.
-func (r *loopRelay) close(*allocation) {
+func (r *loopRelay) close(*relayAddress, uint16) {
 	r.loop.mu.Lock()
 	r.loop.closing = append(r.loop.closing, r)
 	r.loop.mu.Unlock()

@@ -41,7 +41,7 @@ func TestSegmentsRefused(t *testing.T) {
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
 	c.bind(minChannel, peer.addr)
-	fds := []int{s.relays[0].holder(relayed.Port()).sock.(*loopRelay).fd}
+	fds := []int{s.relays[0].holder(relayed.Port()).first.sock.(*loopRelay).fd}
 	for _, l := range s.loops {
 		for _, listener := range l.listeners {
 			fds = append(fds, listener.fd)

@@ -78,13 +78,15 @@ func (r *request) answer(o outcome) {
 		r.fail(stun.CodeInsufficientCapacity)
 	case gone:
 		r.fail(stun.CodeAllocMismatch)
+	case halved:
+		r.fail(stun.CodePeerAddrFamilyMismatch)
 	}
 }
 
 // admit judges a peer address for an allocation, and returns the error code if it may not be sent to.
 func (s *Server) admit(a *allocation, peer endpoint) stun.ErrorCode {
 	ip := peer.addr()
-	if ip.Is4() != a.address.local.Is4() {
+	if a.relayedOf(peer.family()) == nil {
 		s.counters.drop(denyFamily)
 		return stun.CodePeerAddrFamilyMismatch
 	}

@@ -15,7 +15,7 @@ type relayAddress struct {
 	local, external netip.Addr
 	network         string // "udp4" or "udp6"
 	minPort         uint16
-	reserved        *allocation // stands in a slot while its socket is being made
+	reserved        *allocation // stands in a slot whose port nobody relays to, but which is not free
 
 	slots []atomic.Pointer[allocation] // by port less minPort
 }
@@ -45,7 +45,7 @@ func (r *relayAddress) holder(port uint16) *allocation {
 	return a
 }
 
-func (r *relayAddress) publish(a *allocation) { r.slots[a.local.port-r.minPort].Store(a) }
+func (r *relayAddress) publish(a *allocation, port uint16) { r.slots[port-r.minPort].Store(a) }
 
 // withdraw ends the holding of a port whose socket is still to be closed.
 func (r *relayAddress) withdraw(port uint16)    { r.slots[port-r.minPort].Store(r.reserved) }
@@ -63,33 +63,93 @@ const foreignPorts = 64
 
 // relaySocket is an allocation's relayed socket.
 type relaySocket interface {
-	// start begins to read what peers send.
-	start(a *allocation)
+	// moveTo has a loop read it, from start on; nil where there are none.
+	moveTo(l *loop)
+	// start begins to read what peers send to one of a's relayed addresses.
+	start(a *allocation, r *relayed)
 	// sendTo sends b to a peer, now or when w's batch is flushed, and counts what becomes of it.
 	sendTo(w *worker, to *destination, b []byte)
+	// sendWhole does the same, and no router may fragment the packet. It is slower, and not for systems that cannot.
+	sendWhole(w *worker, to *destination, b []byte)
 	// close ends reading and frees the port, at once or soon.
-	close(a *allocation)
+	close(address *relayAddress, port uint16)
 }
 
-// open binds a socket to a free port, chosen at random so that outsiders cannot guess it (RFC 6056), and leaves it reserved.
-func (r *relayAddress) open(bind func(*relayAddress, netip.AddrPort) (relaySocket, error)) (relaySocket, endpoint, error) {
-	first, failed := rand.IntN(len(r.slots)), 0
+// binder makes a relayed socket.
+type binder func(*relayAddress, netip.AddrPort) (relaySocket, error)
+
+// relayPort is a port of a relay address with its socket.
+type relayPort struct {
+	address  *relayAddress
+	sock     relaySocket
+	local    endpoint // as bound here
+	external endpoint // as peers see it
+}
+
+func (p *relayPort) close() { p.sock.close(p.address, p.local.port) }
+
+// portWish is what kind of port a client asks for (RFC 8656 §18.7).
+type portWish uint8
+
+const (
+	anyPort  portWish = iota
+	evenPort          //
+	evenPair          // and the next higher one, too
+)
+
+// open binds a socket to a free port, chosen at random so that outsiders cannot guess it (RFC 6056), and leaves it reserved. Of a pair
+// it returns both.
+func (r *relayAddress) open(bind binder, wish portWish) (ports [2]relayPort, err error) {
+	first, failed, count := rand.IntN(len(r.slots)), 0, 1
+	if wish == evenPair {
+		count = 2
+	}
 	for i := range r.slots {
 		slot := (first + i) % len(r.slots)
-		if !r.reserve(slot) {
+		if wish != anyPort && r.port(slot)%2 != 0 || slot+count > len(r.slots) {
 			continue
 		}
-		addr := netip.AddrPortFrom(r.local, r.port(slot))
-		sock, err := bind(r, addr)
-		if err == nil {
-			return sock, endpointOf(addr), nil
+		ports, err = r.bind(bind, slot, count)
+		switch {
+		case err == nil:
+			return ports, nil
+		case errors.Is(err, errPortsTaken):
+			continue
 		}
-		r.slots[slot].Store(nil)
 		if failed++; failed == foreignPorts {
-			return nil, endpoint{}, fmt.Errorf("no relayed socket after %d tries: %w", failed, err)
+			return ports, fmt.Errorf("no relayed socket after %d tries: %w", failed, err)
 		}
 	}
-	return nil, endpoint{}, errPortsTaken
+	return ports, errPortsTaken
+}
+
+// bind binds sockets to as many ports from slot on, or to none of them.
+func (r *relayAddress) bind(bind binder, slot, count int) (ports [2]relayPort, err error) {
+	for i := range count {
+		p := &ports[i]
+		if *p, err = r.bindOne(bind, slot+i); err != nil {
+			for _, p := range ports[:i] {
+				p.close()
+			}
+			return [2]relayPort{}, err
+		}
+	}
+	return ports, nil
+}
+
+func (r *relayAddress) bindOne(bind binder, slot int) (relayPort, error) {
+	if !r.reserve(slot) {
+		return relayPort{}, errPortsTaken
+	}
+	addr := netip.AddrPortFrom(r.local, r.port(slot))
+	sock, err := bind(r, addr)
+	if err != nil {
+		r.slots[slot].Store(nil)
+		return relayPort{}, err
+	}
+	p := relayPort{address: r, sock: sock, local: endpointOf(addr), external: endpointOf(addr)}
+	p.external.ip = r.external.As16()
+	return p, nil
 }
 
 // relayAddressOf returns the relay address that ip is the local or external form of, or nil.
@@ -113,9 +173,14 @@ func openRelayConn(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
 	return relayConn{conn}, nil
 }
 
-func (c relayConn) start(a *allocation) {
-	a.shard.srv.readers.Go(func() { c.read(a) }) // the caller is counted itself
+func (relayConn) moveTo(*loop) {}
+
+func (c relayConn) start(a *allocation, r *relayed) {
+	a.shard.srv.readers.Go(func() { c.read(a, r) }) // the caller is counted itself
 }
+
+// sendWhole is not called: on the portable path, DONT-FRAGMENT is an attribute that is not known.
+func (c relayConn) sendWhole(w *worker, to *destination, b []byte) { c.sendTo(w, to, b) }
 
 func (c relayConn) sendTo(w *worker, to *destination, b []byte) {
 	if _, err := c.conn.WriteToUDPAddrPort(b, to.addr); err != nil {
@@ -125,19 +190,19 @@ func (c relayConn) sendTo(w *worker, to *destination, b []byte) {
 	w.counters.relayed(up, len(b))
 }
 
-func (c relayConn) close(a *allocation) {
+func (c relayConn) close(address *relayAddress, port uint16) {
 	_ = c.conn.Close() // the reader sees this and returns
-	a.address.release(a.local.port)
+	address.release(port)
 }
 
 // errorsInARow is how often reading a socket may fail before its reader gives up. An ICMP error costs one.
 const errorsInARow = 64
 
-// read reads what peers send to the relayed address, until the allocation ends. It holds a buffer and a worker only while there
-// is something to read.
-func (c relayConn) read(a *allocation) {
+// read reads what peers send to the relayed address, until it ends. It holds a buffer and a worker only while there is something to
+// read.
+func (c relayConn) read(a *allocation, r *relayed) {
 	srv := a.shard.srv
-	defer a.end()
+	defer a.endRelayed(r)
 	wait := newReadWaiter(c.conn)
 	for failed := 0; failed < errorsInARow; {
 		if err := wait.readable(); err != nil {

@@ -23,13 +23,15 @@ type request struct {
 	code        stun.ErrorCode // of the answer; 0: success
 }
 
-// known reports whether this server understands a comprehension-required attribute.
-func known(t stun.AttrType) bool {
+// knows reports whether this server understands a comprehension-required attribute.
+func (s *Server) knows(t stun.AttrType) bool {
 	switch t {
+	case stun.AttrDontFragment: // else it is to be treated as unknown (RFC 8656 §7.2, §11.2)
+		return s.sendsWhole()
 	case stun.AttrUsername, stun.AttrUserhash, stun.AttrRealm, stun.AttrNonce, stun.AttrPasswordAlgorithm,
 		stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
 		stun.AttrChannelNumber, stun.AttrLifetime, stun.AttrXORPeerAddress, stun.AttrData,
-		stun.AttrRequestedAddressFamily, stun.AttrRequestedTransport, stun.AttrXORMappedAddress, stun.AttrXORRelayedAddress:
+		stun.AttrRequestedAddressFamily, stun.AttrEvenPort, stun.AttrReservationToken, stun.AttrRequestedTransport, stun.AttrXORMappedAddress, stun.AttrXORRelayedAddress:
 		return true
 	default:
 		return false

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+
+	"turnpike/auth"
 )
 
 // Server is one STUN and TURN node. New makes it, Start opens its sockets, Close ends it for good.
@@ -37,6 +39,7 @@ type Server struct {
 	failures  *sourceLimit // to authenticate
 	counters  counters
 	quota     quota
+	reserved  reservations
 	bandwidth bandwidth
 	addresses *addressCount
 	opening   openings // streams
@@ -85,6 +88,7 @@ func New(cfg Config) (*Server, error) {
 		openTime: openTime,
 		epoch:    time.Now(),
 		quota:    newQuota(),
+		reserved: newReservations(),
 		done:     make(chan struct{}),
 		streams:  make(map[*stream]struct{}),
 
@@ -234,25 +238,26 @@ func (s *Server) Counters() []Counter {
 // Drain refuses new allocations from now on; those that live go on.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// EndSession ends the allocations that were made with a session's credentials.
+// EndSession ends the allocations and reservations that were made with a session's credentials.
 func (s *Server) EndSession(session string) {
-	s.endWhere(func(a *allocation) bool { return session != "" && a.grant.Session == session })
+	s.endWhere(func(g *auth.Grant) bool { return session != "" && g.Session == session })
 }
 
-// EndUser ends the allocations of a user of REST or relay-only credentials.
+// EndUser ends the allocations and reservations of a user of REST or relay-only credentials.
 func (s *Server) EndUser(user string) {
-	s.endWhere(func(a *allocation) bool { return user != "" && a.grant.User == user })
+	s.endWhere(func(g *auth.Grant) bool { return user != "" && g.User == user })
 }
 
-func (s *Server) endWhere(match func(*allocation) bool) {
+func (s *Server) endWhere(match func(*auth.Grant) bool) {
 	s.mu.Lock()
 	shards := s.shards
 	s.mu.Unlock()
 	for _, sh := range shards {
-		for _, a := range sh.owned(match) {
+		for _, a := range sh.owned(func(a *allocation) bool { return match(&a.grant) }) {
 			a.end()
 		}
 	}
+	s.reserved.end(func(r *reservation) bool { return match(&r.grant) })
 }
 
 // Close ends every allocation, closes every socket, and waits for every goroutine. It is idempotent.
@@ -289,7 +294,7 @@ func (s *Server) Close() error {
 		for _, t := range streams {
 			t.close()
 		}
-		s.endWhere(func(*allocation) bool { return true })
+		s.endWhere(func(*auth.Grant) bool { return true })
 		for _, l := range loops {
 			l.stop()
 		}
@@ -334,10 +339,11 @@ func (s *Server) sweep() {
 	s.mu.Unlock()
 	now := s.now()
 	for _, sh := range shards {
-		for _, a := range sh.sweep(now) {
-			a.end()
+		for _, e := range sh.sweep(now) {
+			e.alloc.endRelayed(e.relayed)
 		}
 	}
+	s.reserved.end(func(r *reservation) bool { return now >= r.expires })
 }
 
 // hintBuffers says, once, how to give bursts more room.

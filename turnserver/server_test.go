@@ -21,7 +21,8 @@ import (
 const testRealm = "turnpike.test"
 
 var (
-	loopback = netip.MustParseAddr("127.0.0.1")
+	loopback  = netip.MustParseAddr("127.0.0.1")
+	loopback6 = netip.IPv6Loopback()
 	// peerIP is where peers stand that are not relays of the server under test. It is not in the list of the host's addresses.
 	peerIP = netip.MustParseAddr("127.0.0.2")
 )

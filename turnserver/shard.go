@@ -48,23 +48,40 @@ func (s *shard) insert(a *allocation) {
 	s.allocations.Store(a.client.tuple, a)
 }
 
-// remove takes an allocation with all its flows out, and reports false if that was done before.
-func (s *shard) remove(a *allocation) bool {
+// remove takes a relayed address out with its flows and permissions, and with the last of them the allocation; all of them if only is
+// nil. It returns those that it took out, not those that were before, and whether the last was among them.
+func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bool) {
 	s.mu.Lock()
-	if s.find(a.client.tuple) != a {
+	if s.find(a.client.tuple) != a || only != nil && only.over.Load() {
 		s.mu.Unlock()
-		return false
+		return ended, false
 	}
-	s.allocations.Delete(a.client.tuple)
-	flows := a.flows
-	for _, f := range flows {
+	last = true
+	for r := range a.live() {
+		if only == nil || r == only {
+			r.over.Store(true)
+			ended[1], ended[0] = ended[0], r
+		} else {
+			last = false
+		}
+	}
+	ends := func(e endpoint) bool { return last || e.is4() == only.local.is4() }
+	var unbound []*flow
+	a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool {
+		if !ends(f.peer.endpoint) {
+			return false
+		}
 		s.unbind(f)
+		unbound = append(unbound, f)
+		return true
+	})
+	a.forget(func(p *permission) bool { return ends(endpoint{ip: p.ip}) })
+	if last {
+		s.allocations.Delete(a.client.tuple)
 	}
-	a.flows = nil
-	a.permissions.Store(nil)
 	s.mu.Unlock()
-	s.flows.report(flows)
-	return true
+	s.flows.report(unbound)
+	return ended, last
 }
 
 // outcome is what became of a request to change an allocation.
@@ -75,6 +92,7 @@ const (
 	conflict         // the channel has another peer, or the peer another channel
 	full             // the allocation has as many channels or permissions as it may
 	gone             // the allocation ended meanwhile
+	halved           // its relayed address of the peer's family did
 )
 
 // permit makes or refreshes permissions, all or none of them; none if the allocation would have more than limit.
@@ -86,6 +104,10 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outc
 	}
 	missing := 0
 	for i, ip := range ips {
+		if a.relayedOf(endpoint{ip: ip}.family()) == nil {
+			s.mu.Unlock()
+			return halved
+		}
 		if a.permission(ip) == nil && !containsIP(ips[:i], ip) {
 			missing++
 		}
@@ -146,6 +168,9 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 
 // bindLocked does bind's work, and returns the permission that the channel goes with. The caller holds mu.
 func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (*permission, outcome) {
+	if a.relayedOf(peer.endpoint.family()) == nil {
+		return nil, halved
+	}
 	var found *flow
 	for _, f := range a.flows {
 		if (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
@@ -179,25 +204,38 @@ func (s *shard) unbind(f *flow) {
 	s.flows.down.Delete(f.downKey())
 }
 
-// refresh moves an allocation's expiry, which it reports false for if the allocation is gone, or the sweep may have listed it as expired.
-func (s *shard) refresh(a *allocation, now, expires clock) bool {
+// refresh moves the expiry of one relayed address, or of all if only is nil. It reports false if there is none that is neither gone nor,
+// as the sweep may have noticed, expired.
+func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refreshed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.find(a.client.tuple) != a || now >= a.expires {
+	if s.find(a.client.tuple) != a {
 		return false
 	}
-	a.expires = expires
-	return true
+	for r := range a.live() {
+		if (only == nil || r == only) && now < r.expires {
+			r.expires = expires
+			refreshed = true
+		}
+	}
+	return refreshed
 }
 
-// sweep removes what has expired: channels and permissions here, and lists the allocations for the caller to end.
-func (s *shard) sweep(now clock) (ended []*allocation) {
+// expired is a relayed address that the sweep has found.
+type expired struct {
+	alloc   *allocation
+	relayed *relayed
+}
+
+// sweep removes what has expired: channels and permissions here, and lists the relayed addresses for the caller to end.
+func (s *shard) sweep(now clock) (ended []expired) {
 	var unbound []*flow
 	s.mu.Lock()
 	for _, a := range s.allocations.All() {
-		if now >= a.expires {
-			ended = append(ended, a)
-			continue
+		for r := range a.live() {
+			if now >= r.expires {
+				ended = append(ended, expired{a, r})
+			}
 		}
 		unbound = s.sweepAllocation(a, now, unbound)
 	}
@@ -221,11 +259,7 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	a.flows = kept
 
 	// A flow keeps its permission, expired or not, so that a later CreatePermission revives the flow.
-	expired := func(p *permission) bool { return now >= p.expires.at() && !a.hasFlowTo(p.ip) }
-	if list := a.permitted(); slices.ContainsFunc(list, expired) {
-		list = slices.DeleteFunc(slices.Clone(list), expired) // readers may be in the old one
-		a.permissions.Store(&list)
-	}
+	a.forget(func(p *permission) bool { return now >= p.expires.at() && !a.hasFlowTo(p.ip) })
 	return unbound
 }
 

@@ -12,8 +12,8 @@ type Allocation struct {
 	User      string // else the user
 	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"
 	Client    netip.AddrPort
-	Server    netip.AddrPort // the address that the client sends to
-	Relayed   []netip.AddrPort
+	Server    netip.AddrPort   // the address that the client sends to
+	Relayed   []netip.AddrPort // one of each family at most
 	Peers     []netip.Addr     // with a permission that is live
 	Channels  []netip.AddrPort // peers with a channel that is live
 	Up, Down  Traffic
@@ -69,9 +69,11 @@ func (a *allocation) snapshot(now clock) Allocation {
 	out := Allocation{
 		Session: a.grant.Session, User: a.grant.User, Transport: a.client.tuple.proto.String(),
 		Client: a.client.tuple.client.addrPort(), Server: a.client.tuple.local.addrPort(),
-		Relayed: []netip.AddrPort{a.external.addrPort()},
-		Up:      a.traffic[up].read(), Down: a.traffic[down].read(),
-		Age: time.Duration(now - a.born), ExpiresIn: max(0, time.Duration(a.expires-now)),
+		Up: a.traffic[up].read(), Down: a.traffic[down].read(),
+		Age: time.Duration(now - a.born), ExpiresIn: max(0, time.Duration(a.expires()-now)),
+	}
+	for r := range a.live() {
+		out.Relayed = append(out.Relayed, r.external.addrPort())
 	}
 	for _, p := range a.permitted() {
 		if now < p.expires.at() {

@@ -26,10 +26,8 @@ func openReusable(addr netip.AddrPort, anyAddr bool) (fd int, roomy bool, err er
 	return fd, roomy, err
 }
 
-// openBound opens a socket that has its address to itself.
-func openBound(addr netip.AddrPort) (int, error) {
-	return openDatagram(addr, func(int, bool) error { return nil })
-}
+// openRelayed opens a socket that has its address to itself, and keeps the ICMP messages that come back.
+func openRelayed(addr netip.AddrPort) (int, error) { return openDatagram(addr, keepErrors) }
 
 // openDatagram opens a UDP socket that never blocks, and binds it once it is set up.
 func openDatagram(addr netip.AddrPort, setUp func(fd int, is4 bool) error) (int, error) {

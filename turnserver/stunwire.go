@@ -22,13 +22,18 @@ const (
 	typeClassMask       = 0x0110
 	typeClassIndication = 0x0010
 
-	// pion/stun names REQUESTED-ADDRESS-FAMILY by RFC 6156; RFC 8656 adds nothing else that is needed here.
 	attrMessageIntegrity       = uint16(stun.AttrMessageIntegrity)
 	attrMessageIntegritySHA256 = uint16(stun.AttrMessageIntegritySHA256)
 	attrXORMappedAddress       = uint16(stun.AttrXORMappedAddress)
 	attrXORPeerAddress         = uint16(stun.AttrXORPeerAddress)
 	attrData                   = uint16(stun.AttrData)
+	attrDontFragment           = uint16(stun.AttrDontFragment)
 	attrFingerprint            = uint16(stun.AttrFingerprint)
+
+	// Of RFC 8656 §18, pion/stun lacks these.
+	attrAdditionalAddressFamily = stun.AttrType(0x8000)
+	attrAddressErrorCode        = stun.AttrType(0x8001)
+	attrICMP                    = uint16(0x8004)
 )
 
 // ChannelData's wire format (RFC 8656 §12.4).

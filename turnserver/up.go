@@ -21,14 +21,14 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 		w.counters.drop(dropNoChannel)
 		return
 	}
-	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd)
+	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd, false)
 }
 
 // sendIndication relays the data of a Send indication (RFC 8656 §11.2). Whatever is wrong with it, it is dropped in silence.
 func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	var peer endpoint
-	havePeer, haveData := false, false
+	havePeer, haveData, whole := false, false, false
 	var data, dataEnd int
 	for attrs := attributesOf(pkt); ; {
 		typ, from, to, more, bad := attrs.next()
@@ -52,20 +52,28 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 				w.counters.drop(dropMalformed)
 				return
 			}
-		case required(typ) && !known(stun.AttrType(typ)):
+		case required(typ) && !w.srv.knows(stun.AttrType(typ)):
 			w.counters.drop(dropUnexpected)
 			return
+		case typ == attrDontFragment:
+			whole = true
 		}
 	}
 	if !havePeer || !haveData {
 		w.counters.drop(dropMalformed)
 		return
 	}
-	w.send(c, peer, buf, data, dataEnd)
+	w.send(c, peer, buf, data, dataEnd, whole && heedsDontFragment(c, &peer))
 }
 
-// send relays data to peer if the client's allocation permits it.
-func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
+// heedsDontFragment reports whether a client's DONT-FRAGMENT counts: not where datagrams are relayed from or to IPv6
+// (RFC 8656 §13).
+func heedsDontFragment(c *client, peer *endpoint) bool {
+	return c.stream != nil || c.tuple.client.is4() && peer.is4()
+}
+
+// send relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
+func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int, whole bool) {
 	a := w.shard.find(c.tuple)
 	switch {
 	case a == nil:
@@ -74,32 +82,37 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int) {
 		a.drop(w, dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
-		a.toPeer(w, &w.peer, buf, start, end)
+		a.toPeer(w, &w.peer, buf, start, end, whole)
 	}
 }
 
 // toPeer sends buf[start:end] from the relayed address, or hands it over if the peer is a relayed address of this node.
-func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int) {
+func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int, whole bool) {
+	if end-start > largestPayload { // which a stream's frames can exceed
+		a.drop(w, dropTooLarge)
+		return
+	}
 	if !w.srv.bandwidth.admits(a, up, end-start, w.now()) {
 		a.drop(w, dropBandwidth)
 		return
 	}
+	from := a.relayedTo(&d.endpoint)
 	if d.own != nil {
 		to := d.own.holder(d.endpoint.port)
 		if to == nil {
 			w.counters.drop(dropNoRelay)
 			return
 		}
-		if end-start > largestPayload { // as on the wire, which a stream's frames can exceed
-			a.drop(w, dropTooLarge)
-			return
-		}
 		w.counters.relayed(up, end-start)
 		w.counters.hops.Add(1)
 		a.traffic[up].add(end - start)
-		to.fromRelay(w, a, buf, start, end)
+		to.fromRelay(w, from, buf, start, end)
 		return
 	}
 	a.traffic[up].add(end - start)
-	a.sock.sendTo(w, d, buf[start:end])
+	if whole {
+		from.sock.sendWhole(w, d, buf[start:end])
+		return
+	}
+	from.sock.sendTo(w, d, buf[start:end])
 }

@@ -17,7 +17,7 @@ type worker struct {
 	shard    *shard
 	counters *counters // the loop's own, else the server's
 
-	answer     [128]byte // to a Binding request
+	answer     [128]byte // to a Binding request, or an indication without data
 	answerFrom client    // whom it goes to, and from which socket, if that may be another than the one asked
 	req, res   stun.Message
 	candidates []auth.Candidate

@@ -1,0 +1,205 @@
+//go:build linux && (amd64 || arm64)
+
+package turnserver
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+	"golang.org/x/sys/unix"
+)
+
+// icmpIn reads the next frame that is a Data indication with ICMP (RFC 8656 §18.13).
+func (c *testClient) icmpIn() (peer netip.AddrPort, typ, code uint8, data uint32) {
+	c.t.Helper()
+	m := decode(c.t, c.next())
+	v, err := m.Get(stun.AttrType(attrICMP))
+	if m.Type != stun.NewType(stun.MethodData, stun.ClassIndication) || err != nil || len(v) != 8 || m.Contains(stun.AttrData) {
+		c.t.Fatalf("got %v, want a Data indication with ICMP alone", m)
+	}
+	word := binary.BigEndian.Uint32(v)
+	return addressIn(c.t, m, stun.AttrXORPeerAddress), uint8(word >> 9), uint8(word & 0x1FF), binary.BigEndian.Uint32(v[4:])
+}
+
+// closedPort returns an address at peerIP where nobody is.
+func closedPort(t testing.TB) netip.AddrPort {
+	t.Helper()
+	conn := listenAt(t, peerIP)
+	_ = conn.Close()
+	return addrPortOf(conn.LocalAddr())
+}
+
+// TestICMP: a client is told that its peer's port is closed, over each transport, and for channels as for indications.
+func TestICMP(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c, closed := dialREST(t, s, network, "alice"), closedPort(t)
+		c.allocate()
+		c.bind(minChannel, closed)
+		for i, send := range []func(){
+			func() { c.sendChannel(minChannel, []byte("anybody there?")) },
+			func() { c.indicate(closed, []byte("anybody there?")) },
+		} {
+			send()
+			if portable {
+				waitCounted(t, s, "packets_relayed", "up", uint64(i+1)) // and no more comes of it
+				continue
+			}
+			if peer, typ, code, data := c.icmpIn(); peer != closed || typ != icmp4Unreachable || code != 3 || data != 0 {
+				t.Errorf("got type %d, code %d, data %d about %v", typ, code, data, peer)
+			}
+			waitCounted(t, s, "icmp_messages_relayed", "", uint64(i+1))
+		}
+	})
+}
+
+// TestICMPHarmsNobody: while one peer's port is closed, what goes to another arrives whole and in order, though the kernel returns
+// the first one's errors from whatever call comes next.
+func TestICMPHarmsNobody(t *testing.T) {
+	s := startServer(t, allowLoopback)
+	c, peer, closed := dialREST(t, s, "udp", "alice"), newPeer(t), closedPort(t)
+	relayed := c.allocate()
+	c.bind(minChannel, closed)
+	c.bind(minChannel+1, peer.addr)
+	for i := range 200 {
+		c.sendChannel(minChannel, []byte("nobody"))
+		c.sendChannel(minChannel+1, pattern(i))
+		peer.want(relayed, pattern(i))
+	}
+}
+
+// TestICMPNotRelayed: about a peer whose permission is over, of a kind that is of no interest, and more than a client is to be told.
+func TestICMPNotRelayed(t *testing.T) {
+	f := newBenchFlow(t, "udp")
+	told := new(pacer)
+	peer := endpointOf(f.peer)
+	refused := func(m icmpMessage, reason string) {
+		t.Helper()
+		before := counterOf(t, f.srv, "packets_dropped", reason)
+		f.alloc.fromICMP(f.worker, &m, told)
+		if got := counterOf(t, f.srv, "packets_dropped", reason) - before; got != 1 {
+			t.Errorf("%+v: %d were counted as %s", m, got, reason)
+		}
+	}
+	refused(newICMPMessage(endpointOf(at("192.0.2.1")), icmp4Unreachable, 3, 0), "icmp")
+	for _, typ := range []uint8{0, 4, 5, 8, 12} {
+		refused(newICMPMessage(peer, typ, 0, 0), "icmp")
+	}
+	m := newICMPMessage(peer, icmp4Unreachable, icmp4TooBig, 1400)
+	if m.data != 1400 || newICMPMessage(peer, icmp4Unreachable, 3, 1400).data != 0 {
+		t.Error("the MTU is of type 3, code 4 alone")
+	}
+	for range icmpBurst {
+		f.alloc.fromICMP(f.worker, &m, told)
+	}
+	refused(m, "icmp_limit")
+	if !told.admits(f.srv.now().add(icmpInterval)) {
+		t.Error("the next one comes too late")
+	}
+}
+
+// FuzzICMP: whatever control messages come, nothing is read past them, and what is told of is of the peer's family.
+func FuzzICMP(f *testing.F) {
+	entry := func(level, typ int32, origin, icmpType, code byte, errno unix.Errno, mtu uint32) []byte {
+		b := make([]byte, unix.CmsgSpace(16))
+		putControlHeader(b, int(level), int(typ), 16)
+		binary.NativeEndian.PutUint32(b[cmsgHeaderSize:], uint32(errno))
+		b[cmsgHeaderSize+4], b[cmsgHeaderSize+5], b[cmsgHeaderSize+6] = origin, icmpType, code
+		binary.NativeEndian.PutUint32(b[cmsgHeaderSize+8:], mtu)
+		return b
+	}
+	f.Add(entry(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_ICMP, 3, 3, unix.ECONNREFUSED, 0), true)
+	f.Add(entry(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_LOCAL, 0, 0, unix.EMSGSIZE, 1400), true)
+	f.Add(entry(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.SO_EE_ORIGIN_ICMP6, 2, 0, unix.EMSGSIZE, 1280), false)
+	f.Add([]byte{1, 2, 3}, false)
+	f.Fuzz(func(t *testing.T, control []byte, is4 bool) {
+		peer := endpointOf(netip.MustParseAddrPort("[2001:db8::1]:9"))
+		if is4 {
+			peer = endpointOf(netip.MustParseAddrPort("192.0.2.1:9"))
+		}
+		m, ok := parseICMP(control, peer)
+		if !ok {
+			if m != (icmpMessage{}) {
+				t.Errorf("refused, and yet %+v", m)
+			}
+			return
+		}
+		if m.peer != peer || m.data != 0 && m.ofInterest() && m.code != icmp4TooBig && m.typ != icmp6TooBig {
+			t.Errorf("%+v", m)
+		}
+		var b [128]byte
+		if out := putICMPIndication(b[:], &m); !wellFormed(out) {
+			t.Errorf("% x", out)
+		}
+	})
+}
+
+// captureIPv4 returns a function that waits for the next UDP packet over loopback to port, and returns its IPv4 header.
+func captureIPv4(t *testing.T) func(port uint16) []byte {
+	t.Helper()
+	const ip = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xFF<<8 // in network byte order
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, ip)
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skip("packets cannot be captured: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience / time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	return func(port uint16) []byte {
+		t.Helper()
+		buf := make([]byte, maxDatagram)
+		for {
+			n, _, err := unix.Recvfrom(fd, buf, 0)
+			if err != nil {
+				t.Fatal("capture: ", err)
+			}
+			if n >= 28 && buf[9] == unix.IPPROTO_UDP && binary.BigEndian.Uint16(buf[22:]) == port {
+				return buf[:20]
+			}
+		}
+	}
+}
+
+// TestDontFragment: DONT-FRAGMENT sets DF on the packet that it came with, and on no other (RFC 8656 §11.2). Where the system cannot
+// do that, the attribute is unknown.
+func TestDontFragment(t *testing.T) {
+	capture := captureIPv4(t)
+	onEach(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		whole := attribute{stun.AttrDontFragment, nil}
+		if portable {
+			c.refuse(420, stun.MethodAllocate, transport(transportUDP), whole)
+			c.allocate()
+			c.permit(peer.addr)
+			c.write(buildMessage(t, stun.NewType(stun.MethodSend, stun.ClassIndication), peerAddr(peer.addr), whole, attribute{stun.AttrData, []byte("x")}).Raw)
+			c.barrier()
+			waitCounted(t, s, "packets_dropped", "unexpected", 1)
+			return
+		}
+		relayed := c.allocate(whole)
+		c.permit(peer.addr)
+		for i := range 6 {
+			attrs := []stun.Setter{peerAddr(peer.addr), attribute{stun.AttrData, pattern(i)}}
+			if i%2 == 1 {
+				attrs = append(attrs, whole)
+			}
+			c.write(buildMessage(t, stun.NewType(stun.MethodSend, stun.ClassIndication), attrs...).Raw)
+			peer.want(relayed, pattern(i))
+			if set := capture(peer.addr.Port())[6]&0x40 != 0; set != (i%2 == 1) {
+				t.Errorf("packet %d: DF is %v", i, set)
+			}
+		}
+		if got := counterOf(t, s, "packets_relayed", "up"); got != 6 {
+			t.Errorf("%d packets were relayed", got)
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package turnserver
+
+import (
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"turnpike/auth"
+)
+
+// reservationTime is how long a reserved port waits for its Allocate (RFC 8656 §7.2).
+const reservationTime = 30 * time.Second
+
+// A client that reserves in good faith has a few ports waiting at a time: the RTCP ports of a call.
+const (
+	maxReservations         = 1024
+	maxReservationsOfHolder = 16
+)
+
+// reservationToken names a reserved port (RFC 8656 §18.10). It is random: who knows it was told, and it is still of use to its owner only.
+type reservationToken [8]byte
+
+// reservation is a port that is kept for an Allocate to come. Its socket is bound, so that no other program gets the port.
+type reservation struct {
+	// Static after construction.
+	port    relayPort
+	grant   auth.Grant // of the Allocate that made it
+	expires clock
+}
+
+// reservations are the ports that wait, of the whole server: the Allocate may come over another transport (RFC 8656 §7.2).
+type reservations struct {
+	mu      sync.Mutex
+	byToken map[reservationToken]*reservation
+	held    map[owner]int
+}
+
+func newReservations() reservations {
+	return reservations{byToken: make(map[reservationToken]*reservation), held: make(map[owner]int)}
+}
+
+// add keeps a port, or reports false if there are too many already.
+func (s *reservations) add(r *reservation) (token reservationToken, ok bool) {
+	_, _ = rand.Read(token[:]) // never fails
+	who := ownerOf(&r.grant)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.byToken) >= maxReservations || s.held[who] >= maxReservationsOfHolder || s.byToken[token] != nil {
+		return token, false
+	}
+	s.byToken[token] = r
+	s.held[who]++
+	return token, true
+}
+
+// claim hands a port over to its owner, once and in time.
+func (s *reservations) claim(token reservationToken, g *auth.Grant, now clock) (*reservation, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.byToken[token]
+	if r == nil || ownerOf(&r.grant) != ownerOf(g) || now >= r.expires {
+		return nil, false
+	}
+	s.remove(token)
+	return r, true
+}
+
+// end gives back the ports that match.
+func (s *reservations) end(match func(*reservation) bool) {
+	var ended []*reservation
+	s.mu.Lock()
+	for token, r := range s.byToken {
+		if match(r) {
+			s.remove(token)
+			ended = append(ended, r)
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range ended {
+		r.port.close()
+	}
+}
+
+// remove takes a port out. The caller holds mu.
+func (s *reservations) remove(token reservationToken) {
+	who := ownerOf(&s.byToken[token].grant)
+	delete(s.byToken, token)
+	if s.held[who]--; s.held[who] == 0 {
+		delete(s.held, who)
+	}
+}
