@@ -64,7 +64,7 @@ func (s *session) hello(m *wire.Hello) *wire.Error {
 		return badField("name", err.Error())
 	}
 	id := auth.NewID(srv.cfg.Rand, sessionIDLength)
-	servers, expires := srv.cfg.ICEServers(id, ticket.User, s.request)
+	servers, expires := srv.cfg.ICEServers(id, ticket.User, s.request())
 	welcome := &wire.Welcome{
 		Ref: m.ID, Session: id, User: ticket.User.String(), Role: string(ticket.Role),
 		Resume:     auth.NewID(srv.cfg.Rand, resumeLength),
@@ -80,6 +80,9 @@ func (s *session) hello(m *wire.Hello) *wire.Error {
 	s.id, s.ticket, s.user = id, ticket, u
 	u.sessions = append(u.sessions, s)
 	srv.sessions[id] = s
+	if s.seesAll() {
+		srv.members[s] = struct{}{}
+	}
 	s.renewAt = renewalTime(time.Now(), expires)
 	welcome.Name = u.name
 	welcome.Online = []wire.User{}
@@ -132,12 +135,12 @@ func (srv *Server) exit(s *session) {
 
 // tellMembers sends m to every session that sees all, but not to u's own.
 func (srv *Server) tellMembers(u *user, m wire.Message) {
-	if srv.draining {
+	if srv.draining || len(srv.members) == 0 {
 		return
 	}
 	data := srv.encode(m)
-	for _, s := range srv.sessions {
-		if s.user != u && s.seesAll() {
+	for s := range srv.members {
+		if s.user != u {
 			s.pushText(data)
 		}
 	}

@@ -52,7 +52,7 @@ type Config struct {
 	VerifyTicket func(token string) (auth.Ticket, error)
 	// ICEServers makes what a session hands to RTCPeerConnection and says when
 	// its credential expires. It is called for the welcome and for each renewal,
-	// with the upgrade request. A zero time means that nothing expires. Nil: no
+	// with a request that has the Host of the upgrade and nothing else. A zero time means that nothing expires. Nil: no
 	// servers.
 	ICEServers func(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time)
 	// EndRelays ends a session's allocations, because the session said bye.
@@ -91,6 +91,7 @@ type Server struct {
 	draining  bool
 	conns     map[*session]struct{} // every open socket
 	sessions  map[string]*session   // by id: from welcome to end
+	members   map[*session]struct{} // of these, who sees everybody
 	users     map[string]*user      // who is online
 	names     map[string]*user      // by canonical name: the same users
 	rooms     map[string]*room
@@ -124,6 +125,7 @@ func New(cfg Config) *Server {
 		stop:     make(chan struct{}),
 		conns:    make(map[*session]struct{}),
 		sessions: make(map[string]*session),
+		members:  make(map[*session]struct{}),
 		users:    make(map[string]*user),
 		names:    make(map[string]*user),
 		rooms:    make(map[string]*room),
@@ -284,7 +286,7 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 }
 
 func (srv *Server) renewCredential(s *session, now time.Time) {
-	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, s.request)
+	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, s.request())
 	s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

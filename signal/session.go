@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,11 +21,11 @@ import (
 // life. Both end together; resuming on another socket will part them.
 type session struct {
 	// Static after construction.
-	srv     *Server
-	conn    *websocket.Conn
-	request *http.Request // the upgrade
-	addr    netip.Prefix  // what limits count
-	opened  time.Time
+	srv    *Server
+	conn   *websocket.Conn
+	host   string       // by which the client reached us
+	addr   netip.Prefix // what limits count
+	opened time.Time
 
 	queue     queue
 	lastHeard atomic.Int64 // Unix nanoseconds
@@ -58,7 +59,7 @@ type readBuffer struct {
 
 func newSession(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.Prefix) *session {
 	now := time.Now()
-	s := &session{srv: srv, conn: conn, request: r, addr: addr, opened: now, pinged: now}
+	s := &session{srv: srv, conn: conn, host: strings.Clone(r.Host), addr: addr, opened: now, pinged: now}
 	s.lastHeard.Store(now.UnixNano())
 	conn.SetPingHandler(s.handlePing)
 	conn.SetPongHandler(func(string) error {
@@ -71,6 +72,9 @@ func newSession(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.P
 	})
 	return s
 }
+
+// request is what is left of the upgrade: a session would keep two kilobytes for the whole.
+func (s *session) request() *http.Request { return &http.Request{Host: s.host} }
 
 // handlePing answers a client's ping. Pings count as messages; those over the
 // rate are not answered.
@@ -147,6 +151,22 @@ func (s *session) handle(data []byte) {
 }
 
 func (s *session) dispatch(m wire.ClientMessage) *wire.Error {
+	if signal, ok := m.(*wire.Signal); ok && s.id != "" {
+		return s.signal(signal)
+	}
+	return apart(func() *wire.Error { return s.dispatchRare(m) })
+}
+
+// apart runs what needs a big stack in a goroutine of its own and waits for it. The reader waits for most of its life, and a
+// stack that has once grown is memory that every idle session would keep.
+func apart(do func() *wire.Error) *wire.Error {
+	done := make(chan *wire.Error)
+	go func() { done <- do() }()
+	return <-done
+}
+
+// dispatchRare acts on all but signals. It has the reader's rights: the reader waits for it.
+func (s *session) dispatchRare(m wire.ClientMessage) *wire.Error {
 	hello, isHello := m.(*wire.Hello)
 	switch {
 	case isHello && s.id == "":
@@ -161,8 +181,6 @@ func (s *session) dispatch(m wire.ClientMessage) *wire.Error {
 		return s.join(m)
 	case *wire.Leave:
 		return s.leave(m)
-	case *wire.Signal:
-		return s.signal(m)
 	case *wire.Call:
 		return s.call(m)
 	case *wire.Accept:
@@ -209,6 +227,7 @@ func (srv *Server) end(s *session, reason string) {
 	s.ended = true
 	s.renewAt = time.Time{}
 	delete(srv.sessions, s.id)
+	delete(srv.members, s)
 	for len(s.rooms) > 0 {
 		srv.leaveRoom(s, s.rooms[0], reason)
 	}

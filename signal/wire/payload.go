@@ -1,6 +1,9 @@
 package wire
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // description is an RTCSessionDescriptionInit, its fields raw.
 type description struct{ typ, sdp []byte }
@@ -32,16 +35,34 @@ func (c *candidate) slot(name []byte) *[]byte {
 	return nil
 }
 
+// walk fills d from an object.
+func (d *description) walk(raw []byte) *FieldError {
+	w := walker{data: raw}
+	for w.next() {
+		w.keep(d.slot(w.name))
+	}
+	return w.err
+}
+
+// walk fills c from an object.
+func (c *candidate) walk(raw []byte) *FieldError {
+	w := walker{data: raw}
+	for w.next() {
+		w.keep(c.slot(w.name))
+	}
+	return w.err
+}
+
 func checkDescription(raw []byte) *FieldError {
 	var d description
-	if err := walkObject(raw, d.slot); err != nil {
+	if err := d.walk(raw); err != nil {
 		return err.within("description")
 	}
-	typ, err := text("description.type", d.typ, MaxID)
+	typ, err := word("description.type", d.typ, MaxID)
 	if err != nil {
 		return err
 	}
-	switch typ {
+	switch string(typ) {
 	case "offer", "answer", "pranswer":
 		return checkString("description.sdp", d.sdp)
 	case "rollback": // takes no SDP, but browsers send an empty one
@@ -58,7 +79,7 @@ func checkCandidate(raw []byte) *FieldError {
 		return nil
 	}
 	var c candidate
-	if err := walkObject(raw, c.slot); err != nil {
+	if err := c.walk(raw); err != nil {
 		return err.within("candidate")
 	}
 	if err := checkString("candidate.candidate", c.candidate); err != nil {
@@ -84,22 +105,22 @@ func checkCandidate(raw []byte) *FieldError {
 func isNull(raw []byte) bool { return string(raw) == "null" }
 
 // Text is the text in which a signal's candidates stand: the SDP of its
-// description or the attribute of its candidate. Empty for the end of
-// candidates.
+// description or the attribute of its candidate. Empty if there is none in it.
 func (m *Signal) Text() string {
 	var raw []byte
 	if m.Description != nil {
 		var d description
-		if walkObject(m.Description, d.slot) == nil {
+		if d.walk(m.Description) == nil {
 			raw = d.sdp
 		}
 	} else {
 		var c candidate
-		if walkObject(m.Candidate, c.slot) == nil {
+		if c.walk(m.Candidate) == nil {
 			raw = c.candidate
 		}
 	}
-	if checkString("", raw) != nil {
+	// Only \u could hide the word; no other escape stands for a letter.
+	if checkString("", raw) != nil || !bytes.Contains(raw, []byte("candidate:")) && !bytes.Contains(raw, []byte(`\u`)) {
 		return ""
 	}
 	return unquote(raw)

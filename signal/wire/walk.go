@@ -4,46 +4,71 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
-// walkObject finds the members of a JSON object, of which json.Valid already
-// approved, and puts each raw value where slot says; nil means that the member
-// is not wanted. encoding/json would do, but for three things: it takes null
+// walker finds the members of a JSON object, of which validJSON already
+// approved. encoding/json would do, but for three things: it takes null
 // for an empty string, "ROOM" for "room", and the last of two members of one
 // name, where a browser or another server might take the first.
-func walkObject(data []byte, slot func(name []byte) *[]byte) *FieldError {
-	i := skipSpace(data, 0)
-	if i >= len(data) || data[i] != '{' {
-		return &FieldError{Problem: "must be an object"}
+//
+//	for w := (walker{data: data}); w.next(); {
+//		w.keep(place of w.name)
+//	}
+type walker struct {
+	data        []byte
+	name, value []byte      // of the member that next has found; the name unquoted, the value raw
+	err         *FieldError // what ended the walk, nil at the end of the object
+
+	at      int // before the next member, or where an object must begin
+	started bool
+}
+
+// next finds a member. It reports false after the last one, and after an error.
+func (w *walker) next() bool {
+	if w.err != nil {
+		return false
 	}
-	for i++; i < len(data); i++ {
-		i = skipSpace(data, i)
-		if i >= len(data) || data[i] == '}' {
-			return nil
-		}
-		end := stringEnd(data, i)
-		name := data[i:end]
-		if len(name) < 2 {
-			break
-		}
-		i = skipSpace(data, end) + 1 // the colon
-		i = skipSpace(data, i)
-		end, ok := valueEnd(data, i)
-		if !ok {
-			return &FieldError{Problem: "is nested deeper than " + strconv.Itoa(MaxDepth)}
-		}
-		if to := slot(memberName(name)); to != nil {
-			if *to != nil {
-				return &FieldError{Field: string(memberName(name)), Problem: "is there twice"}
-			}
-			*to = data[i:end:end]
-		}
-		i = skipSpace(data, end) // the comma or the end
-		if i >= len(data) || data[i] != ',' {
-			return nil
-		}
+	data, i := w.data, skipSpace(w.data, w.at)
+	switch {
+	case !w.started && (i >= len(data) || data[i] != '{'):
+		w.err = &FieldError{Problem: "must be an object"}
+		return false
+	case w.started && (i >= len(data) || data[i] != ','):
+		return false // the end
 	}
-	return &FieldError{Problem: "is not JSON"}
+	w.started = true
+	i = skipSpace(data, i+1)
+	if i >= len(data) || data[i] == '}' {
+		return false
+	}
+	end := stringEnd(data, i)
+	name := data[i:end]
+	if len(name) < 2 {
+		w.err = &FieldError{Problem: "is not JSON"}
+		return false
+	}
+	i = skipSpace(data, end) + 1 // the colon
+	i = skipSpace(data, i)
+	end, ok := valueEnd(data, i)
+	if !ok {
+		w.err = &FieldError{Problem: "is nested deeper than " + strconv.Itoa(MaxDepth)}
+		return false
+	}
+	i = min(i, end)
+	w.name, w.value, w.at = memberName(name), data[i:end:end], end
+	return true
+}
+
+// keep puts the value where it is wanted; nil means that it is not.
+func (w *walker) keep(to *[]byte) {
+	switch {
+	case to == nil:
+	case *to != nil:
+		w.err = &FieldError{Field: string(w.name), Problem: "is there twice"}
+	default:
+		*to = w.value
+	}
 }
 
 // within names the object that holds the field.
@@ -141,9 +166,39 @@ func unquote(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw[1 : len(raw)-1])
 	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		return ""
+	if bytes.Contains(raw, []byte(`\u`)) {
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
+		}
+		return s
 	}
-	return s
+	var s strings.Builder
+	s.Grow(len(raw))
+	for rest := raw[1 : len(raw)-1]; ; {
+		plain, escape, found := bytes.Cut(rest, []byte{'\\'})
+		s.Write(plain)
+		if !found || len(escape) == 0 {
+			return s.String()
+		}
+		s.WriteByte(unescaped(escape[0]))
+		rest = escape[1:]
+	}
+}
+
+// unescaped is what the letter after a backslash stands for.
+func unescaped(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return c // a quote, a backslash or a slash
 }

@@ -228,7 +228,9 @@ func TestSignalText(t *testing.T) {
 		m    Signal
 		want string
 	}{
-		{"sdp", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=x"}`)}, "v=0\r\na=x"},
+		{"sdp", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=candidate:1"}`)}, "v=0\r\na=candidate:1"},
+		{"sdp with an escape", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"a=\u0063andidate:1"}`)}, "a=candidate:1"},
+		{"sdp without candidates", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=x"}`)}, ""},
 		{"candidate", Signal{Candidate: json.RawMessage(`{"candidate":"candidate:1 1 udp"}`)}, "candidate:1 1 udp"},
 		{"end", Signal{Candidate: json.RawMessage(`null`)}, ""},
 		{"nothing", Signal{}, ""},
