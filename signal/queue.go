@@ -39,6 +39,7 @@ type queue struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	frames     []frame
+	first      [1]frame // what frames begins in: mostly one waits, and that costs no array
 	bytes      int
 	writing    bool
 	closed     bool
@@ -76,6 +77,9 @@ func (s *session) push(f frame) {
 // enqueue adds a frame and sees to it that somebody writes it; queue.mu is held.
 func (s *session) enqueue(f frame) {
 	q := &s.queue
+	if q.frames == nil {
+		q.frames = q.first[:0]
+	}
 	q.frames = append(q.frames, f)
 	q.bytes += len(f.data)
 	if !q.writing {

@@ -40,7 +40,7 @@ const (
 	// retryAfter is what clients are told to wait when the server stops.
 	retryAfter = 2 * time.Second
 	// What waits in buffers for the next byte is most of an idle session.
-	readBufferSize  = 1 << 10
+	readBufferSize  = 128 // for frames' headers; payloads go past it
 	writeBufferSize = 4 << 10
 )
 
@@ -75,12 +75,13 @@ type Config struct {
 // Server is the WebSocket endpoint and all that it remembers.
 type Server struct {
 	// Static after construction.
-	cfg      Config
-	origins  map[string]bool
-	upgrader websocket.Upgrader
-	counters counters
-	buffers  sync.Pool     // of *readBuffer
-	stop     chan struct{} // closed by Shutdown, ends the sweep
+	cfg       Config
+	origins   map[string]bool
+	upgrader  websocket.Upgrader
+	counters  counters
+	buffers   sync.Pool     // of *readBuffer
+	readAhead sync.Pool     // of *[readAhead]byte
+	stop      chan struct{} // closed by Shutdown, ends the sweep
 
 	// Counts the sweep, readers and writers. Added to under mu while not
 	// draining, or by a goroutine that is counted itself.
@@ -133,6 +134,7 @@ func New(cfg Config) *Server {
 		addrs:    make(map[netip.Prefix]*addrUse),
 	}
 	srv.buffers.New = func() any { return new(readBuffer) }
+	srv.readAhead.New = func() any { return new([readAhead]byte) }
 	for _, origin := range cfg.AllowedOrigins {
 		srv.origins[normalOrigin(origin)] = true
 	}
@@ -169,7 +171,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.refuse(w, status, reason, "not now; try again later")
 		return
 	}
-	conn, err := srv.upgrader.Upgrade(w, r, nil)
+	conn, err := srv.upgrader.Upgrade(lazyWriter{w, &srv.readAhead}, r, nil)
 	if err != nil { // Upgrade has answered
 		srv.counters.refused.add(refusedHandshake)
 		srv.release(addr)

@@ -1,0 +1,68 @@
+package signal
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+)
+
+// readAhead is what one read of a socket may bring: most messages whole, with their frames' headers.
+const readAhead = 4 << 10
+
+// lazyConn is a socket that holds no buffer while there is nothing to read: most sockets of a signaling server, most of the time. A
+// buffer comes from the pool once the socket is readable, and goes back when its bytes have been taken.
+type lazyConn struct {
+	net.Conn
+	raw  syscall.RawConn
+	pool *sync.Pool // of *[readAhead]byte
+
+	// Owned by the reader.
+	buffer *[readAhead]byte // nil: none
+	ahead  []byte           // of buffer, to be read first
+}
+
+// lazy wraps a connection. One that is no bare socket, such as TLS, has its own buffers and stays as it is.
+func lazy(conn net.Conn, pool *sync.Pool) net.Conn {
+	sc, ok := conn.(syscall.Conn)
+	if !ok || !canReadRaw {
+		return conn
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return conn
+	}
+	return &lazyConn{Conn: conn, raw: raw, pool: pool}
+}
+
+func (c *lazyConn) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if len(c.ahead) == 0 {
+		if err := c.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, c.ahead)
+	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+		c.pool.Put(c.buffer)
+		c.buffer, c.ahead = nil, nil
+	}
+	return n, nil
+}
+
+// lazyWriter is an http.ResponseWriter whose connection becomes a lazyConn when it is taken over.
+type lazyWriter struct {
+	http.ResponseWriter
+	pool *sync.Pool
+}
+
+func (w lazyWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return lazy(conn, w.pool), buffered, nil
+}

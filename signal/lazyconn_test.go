@@ -1,0 +1,89 @@
+package signal
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// lazyPair is a socket over TCP, and the lazy other end of it.
+func lazyPair(t *testing.T) (net.Conn, *lazyConn) {
+	t.Helper()
+	if !canReadRaw {
+		t.Skip("no lazy sockets on this system")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	pool := &sync.Pool{New: func() any { return new([readAhead]byte) }}
+	c, ok := lazy(far, pool).(*lazyConn)
+	if !ok {
+		t.Fatal("a TCP socket is not lazy")
+	}
+	return near, c
+}
+
+// TestLazyConn holds that bytes come as they were sent, in reads of any size, and that no buffer is kept afterwards.
+func TestLazyConn(t *testing.T) {
+	near, c := lazyPair(t)
+	want := []byte(strings.Repeat("turnpike", 3*readAhead/8))
+	go near.Write(want)
+	var got []byte
+	for size := 1; len(got) < len(want); size = size%5000 + 331 {
+		b := make([]byte, min(size, len(want)-len(got)))
+		n, err := io.ReadFull(c, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b[:n]...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other bytes came than were sent")
+	}
+	if c.buffer != nil || c.ahead != nil {
+		t.Error("a buffer is kept with nothing in it")
+	}
+	near.Close()
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("after the end: %d, %v", n, err)
+	}
+}
+
+// TestLazyConnEnds holds that waiting ends with a deadline, and when the connection is closed.
+func TestLazyConnEnds(t *testing.T) {
+	_, c := lazyPair(t)
+	c.SetReadDeadline(time.Now())
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("deadline: %v", err)
+	}
+	c.SetReadDeadline(time.Time{})
+	ended := make(chan error)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		ended <- err
+	}()
+	c.Close()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if a, b := net.Pipe(); lazy(a, nil) != a || b.Close() != nil {
+		t.Error("what is no socket is lazy")
+	}
+}
