@@ -87,3 +87,34 @@ func TestLazyConnEnds(t *testing.T) {
 		t.Error("what is no socket is lazy")
 	}
 }
+
+// countingConn counts deadlines.
+type countingConn struct {
+	net.Conn
+	deadlines []time.Time
+}
+
+func (c *countingConn) SetWriteDeadline(t time.Time) error {
+	c.deadlines = append(c.deadlines, t)
+	return nil
+}
+
+// TestLazyDeadline holds that a write has its time but for the slack, and that no earlier deadline is passed over.
+func TestLazyDeadline(t *testing.T) {
+	under := new(countingConn)
+	c := &lazyConn{Conn: under}
+	at := time.Now()
+	for _, d := range []time.Duration{0, deadlineSlack / 2, deadlineSlack, deadlineSlack * 3 / 2, 0} {
+		c.SetWriteDeadline(at.Add(d))
+	}
+	c.SetWriteDeadline(time.Time{})
+	want := []time.Time{at, at.Add(deadlineSlack), at, {}}
+	if len(under.deadlines) != len(want) {
+		t.Fatalf("%v, want %v", under.deadlines, want)
+	}
+	for i := range want {
+		if !under.deadlines[i].Equal(want[i]) {
+			t.Errorf("deadline %d is %v, want %v", i, under.deadlines[i], want[i])
+		}
+	}
+}
