@@ -189,7 +189,7 @@ func (b *signalBench) table() string {
 func (b *signalBench) where(others string) string {
 	return fmt.Sprintf("%s; PeerJS %s on Node.js %s; %d pairs, server on one core, load generator on another.\n"+
 		"Memory of %d idle sessions, %d under TLS, each in a room; messages of 1 KiB between %d sessions.%s",
-		here(), version("node", "-p", "require('peer/package.json').version"), version("node", "--version"), b.pairs, b.idle, b.secure, b.sessions, others)
+		here(), version("node", "-p", "require('../../node_modules/peer/package.json').version"), version("node", "--version"), b.pairs, b.idle, b.secure, b.sessions, others)
 }
 
 // TestSignalTable is `make bench-signal`.
