@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"turnpike/auth"
@@ -207,6 +208,9 @@ func signalProblem(o *signalOptions, err error) error {
 		hint = "; was the ticket made with this server's secret, and is it still valid?"
 	case refused.Code == "rate-limited":
 		hint = "; a session sends more than it may: raise limits.messages_per_second, or take more --sessions"
+	}
+	if strings.HasSuffix(refused.Code, " slow") {
+		hint = "; messages waited for a session until its queue was full: take a lower --rate, or more --sessions"
 	}
 	return fmt.Errorf("%s: %w%s", o.server, refused, hint)
 }
