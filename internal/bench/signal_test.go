@@ -222,7 +222,7 @@ func TestSignalQuick(t *testing.T) {
 	needPeerJS(t)
 	b := &signalBench{
 		signalSettings: signalSettings{
-			pairs: 1, sessions: 4, idle: 20, secure: 10, rate: 100, start: 100, run: 200 * time.Millisecond, trial: 50 * time.Millisecond,
+			pairs: 1, sessions: 40, idle: 20, secure: 10, rate: 100, start: 100, run: 200 * time.Millisecond, trial: 50 * time.Millisecond,
 		},
 		servers: []signalServer{ourSignaling(), peerJS()}, pair: newKeyPair(t), figures: figures{},
 	}
