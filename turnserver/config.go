@@ -34,9 +34,13 @@ type Config struct {
 	Limits      Limits         // zero fields take their defaults
 
 	// Loops is how many goroutines serve UDP where the system has what they need, by default one for each processor that Go may use
-	// (runtime.GOMAXPROCS). With a greater GOMAXPROCS than Loops they sleep in the kernel for moments without giving their
-	// processor to other goroutines, which saves a good part of the work of a busy relay.
+	// (runtime.GOMAXPROCS).
 	Loops int
+
+	// SpareProcessors is called with true when loops have become busy, and with false when they no longer are. In between they sleep
+	// in the kernel for moments without giving their processor to other goroutines, which saves a good part of the work of a busy relay;
+	// so that nobody lacks one, it has to make GOMAXPROCS greater by Loops for that time. Nil: they never do.
+	SpareProcessors func(spare bool)
 
 	// Portable serves UDP with a goroutine a socket, as systems without epoll have to, where the default is a loop a CPU.
 	Portable bool

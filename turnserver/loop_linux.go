@@ -5,7 +5,6 @@ package turnserver
 import (
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +24,7 @@ type loop struct {
 	shard     *shard
 	worker    *worker
 	epoll     int
-	wake      int  // an eventfd
-	holdsP    bool // there is a P for each loop to keep while it sleeps briefly
+	wake      int // an eventfd
 	listeners []*loopListener
 
 	// Owned by run.
@@ -35,8 +33,9 @@ type loop struct {
 	unread []int                // descriptors that had more than a batch
 	in     *recvBatch
 
-	counters counters // what this loop did; others read them
-	stopping atomic.Bool
+	counters   counters      // what this loop did; others read them
+	shortWaits atomic.Uint32 // likewise; see spare
+	stopping   atomic.Bool
 
 	mu      sync.Mutex
 	joining []*loopRelay // of clients on streams, which run is to read
@@ -87,7 +86,6 @@ func (s *Server) newLoop() (*loop, error) {
 	}
 	l := &loop{
 		srv: s, shard: newShard(s), epoll: epoll, wake: wake, relays: make(map[int32]*loopRelay),
-		holdsP: runtime.GOMAXPROCS(0) > s.cfg.Loops,
 	}
 	l.worker = newWorker(s, l.shard)
 	l.worker.loop = l
@@ -191,7 +189,7 @@ func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	}
 	if l.brief {
 		n, err = epollWaitRaw(l.epoll, events, briefTimeout)
-		l.brief = n > 0
+		l.slept(n > 0)
 		return n, err
 	}
 	begin := l.srv.now()
@@ -199,9 +197,20 @@ func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	if err == unix.EINTR {
 		return 0, nil
 	}
-	l.brief = l.holdsP && l.srv.now()-begin < clock(briefly)
+	l.slept(l.srv.now()-begin < clock(briefly))
 	return max(n, 0), os.NewSyscallError("epoll_wait", err)
 }
+
+// slept expects the next wait to be as the last one was.
+func (l *loop) slept(short bool) {
+	if short {
+		l.shortWaits.Add(1)
+	}
+	l.brief = short && l.srv.spare.granted.Load()
+}
+
+// takeShortWaits counts anew, and says how many there were.
+func (l *loop) takeShortWaits() uint32 { return l.shortWaits.Swap(0) }
 
 // serve reads one socket once. If there may be more, others have their turn first.
 func (l *loop) serve(fd int) {

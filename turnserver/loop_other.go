@@ -29,9 +29,10 @@ func (*loop) bound() map[netip.AddrPort]boundSocket { return nil }
 
 func (*loop) openRelay(*relayAddress, netip.AddrPort) (relaySocket, error) { return nil, errNoLoops }
 
-func (*loop) run()          {}
-func (*loop) stop()         {}
-func (*loop) closeSockets() {}
+func (*loop) run()                   {}
+func (*loop) stop()                  {}
+func (*loop) closeSockets()          {}
+func (*loop) takeShortWaits() uint32 { return 0 }
 
 // sendBatch has nothing to gather: every socket here sends at once.
 type sendBatch struct{}

@@ -46,8 +46,9 @@ type Server struct {
 	verified  openings // DTLS associations whose client has shown that it is where it says
 	draining  atomic.Bool
 	ownHost   atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
-	lastWarn  atomic.Int64                        // clock of the last warning that capacity is used up
-	hinted    atomic.Bool                         // hintBuffers has spoken
+	spare     spare
+	lastWarn  atomic.Int64 // clock of the last warning that capacity is used up
+	hinted    atomic.Bool  // hintBuffers has spoken
 
 	readers sync.WaitGroup // one for each goroutine; startReader adds to it
 	done    chan struct{}  // closed by Close
@@ -326,6 +327,7 @@ func (s *Server) sweepLoop() {
 		case <-ticker.C:
 		}
 		s.sweep()
+		s.lookForSpare()
 		if sinceOwnHost >= ownHostInterval {
 			s.readOwnHost()
 			sinceOwnHost = 0
@@ -344,6 +346,21 @@ func (s *Server) sweep() {
 		}
 	}
 	s.reserved.end(func(r *reservation) bool { return now >= r.expires })
+}
+
+// lookForSpare lets loops that are busy have processors of their own.
+func (s *Server) lookForSpare() {
+	if s.cfg.SpareProcessors == nil {
+		return
+	}
+	s.mu.Lock()
+	loops := s.loops
+	s.mu.Unlock()
+	busiest := uint32(0)
+	for _, l := range loops {
+		busiest = max(busiest, l.takeShortWaits())
+	}
+	s.spare.look(busiest, s.cfg.SpareProcessors)
 }
 
 // hintBuffers says, once, how to give bursts more room.

@@ -99,6 +99,7 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.spare.granted.Store(true) // TestMain saw to it
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error("close:", err)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -39,8 +40,8 @@ type node struct {
 	metric  net.Listener // nil: off
 }
 
-// newNode makes the parts, and opens no socket. UDP is served in so many loops.
-func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
+// newNode makes the parts, and opens no socket. There are so many processors, and as many loops that serve UDP.
+func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
 	if err != nil {
 		return nil, cfg.errorf("state_dir", "%w", err)
@@ -89,7 +90,7 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		AllowPeers:  cfg.TURN.AllowPeers,
 		DenyPeers:   cfg.TURN.DenyPeers,
 		Limits:      cfg.Limits.turn,
-		Loops:       loops,
+		Loops:       processors,
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
 
@@ -99,6 +100,14 @@ func newNode(cfg *Config, loops int, log *slog.Logger) (*node, error) {
 		Discovery:       pairs,
 		Alternates:      cfg.TURN.AlternateServer,
 		AlternateDomain: cfg.TURN.AlternateDomain,
+
+		SpareProcessors: func(spare bool) {
+			if spare {
+				runtime.GOMAXPROCS(2 * processors)
+			} else {
+				runtime.GOMAXPROCS(processors)
+			}
+		},
 	}
 	if n.certs != nil {
 		turn.GetCertificate = n.certs.get

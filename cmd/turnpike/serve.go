@@ -44,10 +44,8 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if p.getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(40))
 	}
-	// Each loop of the relay may keep a P of the runtime's: there is one more for each, so that nobody else lacks one.
-	loops := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2 * loops))
-	n, err := newNode(cfg, loops, log)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0)) // which the relay changes as it needs
+	n, err := newNode(cfg, runtime.GOMAXPROCS(0), log)
 	if err != nil {
 		return err
 	}
