@@ -18,6 +18,8 @@ type lazyConn struct {
 	net.Conn
 	raw  syscall.RawConn
 	pool *sync.Pool // of *[readAhead]byte
+	// readRaw and writeRaw, made once.
+	doRead, doWrite func(fd uintptr) bool
 
 	// Owned by the reader.
 	buffer *[readAhead]byte // nil: none
@@ -25,7 +27,13 @@ type lazyConn struct {
 	failed error            // of the read that fill waits for
 
 	// Owned by whoever writes, of whom gorilla lets in one at a time.
-	deadline time.Time
+	deadline  time.Time
+	impatient bool   // Write does not wait
+	rest      []byte // what it therefore left over
+	// Of writeAtOnce, while it runs.
+	writing     []byte
+	wrote       int
+	failedWrite error
 }
 
 // deadlineSlack is by how much the time for a write may be shorter than was asked for.
@@ -34,6 +42,9 @@ const deadlineSlack = time.Second
 // SetWriteDeadline leaves a deadline that is nearly as late as it is. gorilla sets one for each message, and moving the
 // runtime's timer costs a tenth of what forwarding does.
 func (c *lazyConn) SetWriteDeadline(t time.Time) error {
+	if c.impatient {
+		return nil // what does not wait needs none
+	}
 	if late := t.Sub(c.deadline); late >= 0 && late < deadlineSlack {
 		return nil
 	}
@@ -57,7 +68,9 @@ func lazy(conn net.Conn, pool *sync.Pool) net.Conn {
 	if err != nil {
 		return conn
 	}
-	return &lazyConn{Conn: conn, raw: raw, pool: pool}
+	c := &lazyConn{Conn: conn, raw: raw, pool: pool}
+	c.doRead, c.doWrite = c.readRaw, c.writeRaw
+	return c
 }
 
 func (c *lazyConn) Read(b []byte) (int, error) {
@@ -75,6 +88,38 @@ func (c *lazyConn) Read(b []byte) (int, error) {
 		c.buffer, c.ahead = nil, nil
 	}
 	return n, nil
+}
+
+// hurry says whether writes from now on may wait for the socket. If not, what it does not take is kept: finish must be called then.
+func (c *lazyConn) hurry(on bool) error {
+	c.impatient = on
+	if on && !c.deadline.IsZero() { // an old one would fail new writes
+		c.deadline = time.Time{}
+		return c.Conn.SetWriteDeadline(c.deadline)
+	}
+	return nil
+}
+
+func (c *lazyConn) Write(b []byte) (int, error) {
+	if !c.impatient {
+		return c.Conn.Write(b)
+	}
+	n, err := c.writeAtOnce(b)
+	if err != nil {
+		return n, err
+	}
+	if n < len(b) {
+		c.rest = append(c.rest, b[n:]...) // b is gorilla's
+	}
+	return len(b), nil
+}
+
+// finish waits until what was left over is written.
+func (c *lazyConn) finish() error {
+	rest := c.rest
+	c.rest = nil
+	_, err := c.Conn.Write(rest)
+	return err
 }
 
 // lazyWriter is an http.ResponseWriter whose connection becomes a lazyConn when it is taken over.

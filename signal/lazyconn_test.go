@@ -118,3 +118,57 @@ func TestLazyDeadline(t *testing.T) {
 		}
 	}
 }
+
+// TestHurry holds that a write in a hurry never waits, and that what the socket did not take then comes first later.
+func TestHurry(t *testing.T) {
+	near, c := lazyPair(t)
+	if err := c.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil { // of a write long ago
+		t.Fatal(err)
+	}
+	if err := c.hurry(true); err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for i := byte(0); len(c.rest) == 0; i++ {
+		b := bytes.Repeat([]byte{i}, 100_000)
+		if n, err := c.Write(b); n != len(b) || err != nil {
+			t.Fatalf("write %d: %d, %v", i, n, err)
+		}
+		want = append(want, b...)
+	}
+	if err := c.hurry(false); err != nil {
+		t.Fatal(err)
+	}
+	last := []byte("last")
+	written := make(chan error, 1)
+	go func() {
+		err := c.finish()
+		if err == nil {
+			_, err = c.Write(last)
+		}
+		written <- err
+	}()
+	got := make([]byte, len(want)+len(last))
+	if _, err := io.ReadFull(near, got); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, append(want, last...)) || c.rest != nil {
+		t.Error("other bytes came than were sent")
+	}
+}
+
+// TestHurryToNobody holds that a write to a socket that was closed fails.
+func TestHurryToNobody(t *testing.T) {
+	_, c := lazyPair(t)
+	c.Conn.Close()
+	err := c.hurry(true)
+	if err == nil {
+		_, err = c.Write([]byte("x"))
+	}
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("write to a closed socket: %v", err)
+	}
+}

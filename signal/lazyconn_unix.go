@@ -3,7 +3,6 @@
 package signal
 
 import (
-	"errors"
 	"io"
 	"os"
 	"syscall"
@@ -14,7 +13,7 @@ const canReadRaw = true
 // fill waits until the socket is readable, and reads.
 func (c *lazyConn) fill() error {
 	c.failed = nil
-	if err := c.raw.Read(c.readRaw); err != nil {
+	if err := c.raw.Read(c.doRead); err != nil {
 		return err
 	}
 	return c.failed
@@ -24,12 +23,9 @@ func (c *lazyConn) fill() error {
 // brings something.
 func (c *lazyConn) readRaw(fd uintptr) bool {
 	buffer := c.pool.Get().(*[readAhead]byte)
-	n, err := syscall.Read(int(fd), buffer[:])
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), buffer[:])
-	}
+	n, err := readNow(int(fd), buffer[:])
 	switch {
-	case errors.Is(err, syscall.EAGAIN):
+	case err == syscall.EAGAIN:
 		c.pool.Put(buffer)
 		return false
 	case err != nil:
@@ -41,5 +37,26 @@ func (c *lazyConn) readRaw(fd uintptr) bool {
 		return true
 	}
 	c.pool.Put(buffer)
+	return true
+}
+
+// writeAtOnce writes as much as the socket takes now.
+func (c *lazyConn) writeAtOnce(b []byte) (n int, err error) {
+	c.writing = b
+	failed := c.raw.Write(c.doWrite)
+	n, err = c.wrote, c.failedWrite
+	c.writing, c.wrote, c.failedWrite = nil, 0, nil
+	if failed != nil {
+		return 0, failed
+	}
+	return n, err
+}
+
+func (c *lazyConn) writeRaw(fd uintptr) bool {
+	n, err := writeNow(int(fd), c.writing)
+	if err != nil && err != syscall.EAGAIN {
+		c.failedWrite = os.NewSyscallError("write", err)
+	}
+	c.wrote = n
 	return true
 }

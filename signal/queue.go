@@ -58,34 +58,39 @@ func (s *session) send(m wire.Message) { s.pushText(s.srv.encode(m)) }
 // because a message left out would break a negotiation in silence. An empty
 // queue takes a frame of any size.
 func (s *session) push(f frame) {
+	if s.offer(f) {
+		s.srv.running.Go(s.write)
+	}
+}
+
+// offer is push, but for the writer: it reports true if there was none. Then the caller is to begin one, or to be it.
+func (s *session) offer(f frame) (writer bool) {
 	q, limits := &s.queue, &s.srv.cfg.Limits
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return
+		return false
 	}
 	full := len(q.frames) >= limits.QueueMessages || len(q.frames) > 0 && q.bytes+len(f.data) > limits.QueueBytes
 	if !full {
-		s.enqueue(f)
+		writer = q.add(f)
 	}
 	q.mu.Unlock()
 	if full {
 		s.shut(wire.CloseSlow, wire.ReasonSlow)
 	}
+	return writer
 }
 
-// enqueue adds a frame and sees to it that somebody writes it; queue.mu is held.
-func (s *session) enqueue(f frame) {
-	q := &s.queue
+// add adds a frame, and reports whether somebody must begin to write; mu is held.
+func (q *queue) add(f frame) (writer bool) {
 	if q.frames == nil {
 		q.frames = q.first[:0]
 	}
 	q.frames = append(q.frames, f)
 	q.bytes += len(f.data)
-	if !q.writing {
-		q.writing = true
-		s.srv.running.Go(s.write)
-	}
+	writer, q.writing = !q.writing, true
+	return writer
 }
 
 // shut ends the session with a close code, and gives its mates reason once the
@@ -110,25 +115,73 @@ func (s *session) closeWith(code int, word, reason string) bool {
 	if code == wire.CloseSlow {
 		q.frames, q.bytes, grace = nil, 0, closeGraceSlow
 	}
-	s.enqueue(frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, word)})
+	if q.add(frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, word)}) {
+		s.srv.running.Go(s.write)
+	}
 	q.cutOff = time.AfterFunc(grace, func() { s.conn.Close() })
 	return true
 }
 
 // write is the writer: it ends when nothing is left to write.
 func (s *session) write() {
-	q := &s.queue
+	if s.lazy != nil && len(s.lazy.rest) > 0 {
+		s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err := s.lazy.finish(); err != nil {
+			s.writeFailed(err)
+			return
+		}
+	}
 	for {
-		f, ok := q.next()
+		f, ok := s.queue.next()
 		if !ok {
 			break
 		}
 		if err := s.writeFrame(f); err != nil {
-			q.fail(err)
-			s.conn.Close() // wakes the reader
+			s.writeFailed(err)
 			return
 		}
 	}
+	s.writerLeaves()
+}
+
+// visitedFrames is how many frames the reader of another session writes at the most.
+const visitedFrames = 4
+
+// writeAsVisitor is the writer, too, for the reader of another session, which waits for nobody's socket: what this socket does not
+// take at once is left to a writer of its own. Most sockets take everything, and then nobody had to be woken.
+func (s *session) writeAsVisitor() {
+	if s.lazy == nil {
+		s.srv.running.Go(s.write)
+		return
+	}
+	for range visitedFrames {
+		f, ok := s.queue.next()
+		if !ok {
+			s.writerLeaves()
+			return
+		}
+		err := s.lazy.hurry(true)
+		if err == nil {
+			err = s.writeFrame(f)
+		}
+		if s.lazy.hurry(false); err != nil {
+			s.writeFailed(err)
+			return
+		}
+		if len(s.lazy.rest) > 0 {
+			break
+		}
+	}
+	s.srv.running.Go(s.write)
+}
+
+func (s *session) writeFailed(err error) {
+	s.queue.fail(err)
+	s.conn.Close() // wakes the reader
+}
+
+func (s *session) writerLeaves() {
+	q := &s.queue
 	q.mu.Lock()
 	done := q.readerDone
 	q.mu.Unlock()

@@ -2,11 +2,14 @@ package signal
 
 import (
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
+
+	"github.com/gorilla/websocket"
 )
 
 // room is a bounded set of sessions; it dies with the last. Guarded by
@@ -139,14 +142,21 @@ func (s *session) signal(m *wire.Signal) *wire.Error {
 	addrs, names := candidateAddrs(m.Text())
 	data := srv.encode(&wire.Forward{Room: m.Room, From: s.id, Description: m.Description, Candidate: m.Candidate})
 	srv.counters.scope.addN(scopeHostName, names)
+	to, writer, e := s.forward(m, addrs, data)
+	if writer {
+		to.writeAsVisitor()
+	}
+	return e
+}
 
+func (s *session) forward(m *wire.Signal, addrs []netip.Addr, data []byte) (to *session, writer bool, e *wire.Error) {
+	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	r, to := srv.rooms[m.Room], srv.sessions[m.To]
 	if r == nil || to == nil || to == s || !r.has(s) || !r.has(to) {
-		return failed(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
+		return nil, false, failed(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
 	}
 	srv.counters.scope.addN(scopeFull, to.scope.note(addrs))
-	to.pushText(data)
-	return nil
+	return to, to.offer(frame{websocket.TextMessage, data}), nil
 }

@@ -23,6 +23,7 @@ type session struct {
 	// Static after construction.
 	srv    *Server
 	conn   *websocket.Conn
+	lazy   *lazyConn    // beneath conn; nil if that is no bare socket
 	host   string       // by which the client reached us
 	addr   netip.Prefix // what limits count
 	opened time.Time
@@ -60,6 +61,7 @@ type readBuffer struct {
 func newSession(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.Prefix) *session {
 	now := time.Now()
 	s := &session{srv: srv, conn: conn, host: strings.Clone(r.Host), addr: addr, opened: now, pinged: now}
+	s.lazy, _ = conn.NetConn().(*lazyConn)
 	s.lastHeard.Store(now.UnixNano())
 	conn.SetPingHandler(s.handlePing)
 	conn.SetPongHandler(func(string) error {
