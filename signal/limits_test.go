@@ -60,19 +60,3 @@ func TestAddrsAreForgotten(t *testing.T) {
 		t.Errorf("kept %v", srv.addrs)
 	}
 }
-
-// TestRush holds that memory is given back once after many log-ins, when they are over, and not for a few.
-func TestRush(t *testing.T) {
-	var r rush
-	for i, step := range []struct {
-		begun uint64
-		over  bool
-	}{
-		{0, false}, {rushSize - 1, false}, {rushSize - 1, false}, {rushSize, false}, {rushSize, true}, {rushSize, false},
-		{3 * rushSize, false}, {4 * rushSize, false}, {4 * rushSize, true}, {4*rushSize + 1, false}, {4*rushSize + 1, false},
-	} {
-		if got := r.over(step.begun); got != step.over {
-			t.Errorf("step %d, %d log-ins: %v", i, step.begun, got)
-		}
-	}
-}

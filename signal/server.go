@@ -22,7 +22,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -246,7 +245,6 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 func (srv *Server) sweepUntilStopped() {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
-	var rush rush
 	for {
 		select {
 		case <-srv.stop:
@@ -255,31 +253,8 @@ func (srv *Server) sweepUntilStopped() {
 			for _, s := range srv.sweep(now) {
 				srv.renewCredential(s, now)
 			}
-			if rush.over(srv.counters.begun.total()) {
-				debug.FreeOSMemory()
-			}
 		}
 	}
-}
-
-// rush notices when many have logged in and no more come. Then what logging in left behind is given back: a server at rest
-// makes no garbage that would make the runtime collect it.
-type rush struct {
-	seen, tidied uint64 // sessions begun, at the last look and when memory was last given back
-}
-
-// rushSize is how many log-ins are worth a collection out of turn.
-const rushSize = 500
-
-// over looks at the sessions begun so far, once an interval.
-func (r *rush) over(begun uint64) bool {
-	still := begun == r.seen
-	r.seen = begun
-	if !still || begun-r.tidied < rushSize {
-		return false
-	}
-	r.tidied = begun
-	return true
 }
 
 // sweep does what is due, being the only clock of all sessions and calls. It

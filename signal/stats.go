@@ -105,11 +105,3 @@ func (t *tally) addN(reason string, n int) {
 		}
 	}
 }
-
-// total is the sum over all reasons.
-func (t *tally) total() (sum uint64) {
-	for i := range t.values {
-		sum += t.values[i].Load()
-	}
-	return sum
-}

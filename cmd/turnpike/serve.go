@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -39,11 +38,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	// What is relayed makes no garbage, and what makes garbage is rare: so collecting it more often costs little, and saves a
-	// good part of the memory that many relays take.
-	if p.getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(40))
-	}
+	defer keepMemory(p.getenv)()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0)) // which the relay changes as it needs
 	n, err := newNode(cfg, runtime.GOMAXPROCS(0), log)
 	if err != nil {
