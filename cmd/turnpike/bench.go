@@ -124,6 +124,7 @@ func (p *program) benchOptions(args []string) (*benchOptions, error) {
 	if o.cfg.Credential, err = benchCredential(*secret, *user, *password); err != nil {
 		return nil, err
 	}
+	o.cfg.Settle = benchSettle
 	return o, o.check()
 }
 

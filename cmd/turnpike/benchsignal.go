@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	benchSettle   = 3 * time.Second // before the memory of idle sessions is read
+	benchSettle   = 3 * time.Second // before memory is read
 	benchTicketID = 6               // characters that tell the rooms and names of one bench from another's
 )
 

@@ -135,7 +135,8 @@ flags of this command:
   --indications       send in indications, as Firefox does, not by channels
   --relayed           from client to client, each with an allocation
   --peer ADDRESS      the address of this machine that peers have (the one that leads to the server)
-  --pid PID           the server's process on this machine: tells its memory (RSS) an allocation; take thousands of calls
+  --pid PID           the server's process on this machine: tells its memory (RSS) an allocation, read 3 seconds after
+                      the last one; take thousands of calls
   --workers N         threads that send and receive (half of the processors, at most 4)
   --json              print an object instead of lines
 

@@ -44,6 +44,7 @@ type settings struct {
 	warmup time.Duration
 	divide int           // the scenarios' calls by
 	hold   int           // allocations to measure memory with
+	settle time.Duration // before it is read
 	trial  time.Duration // of the search for the highest rate; 0: no search
 }
 
@@ -182,7 +183,7 @@ func (b *bench) measureMemory(t *testing.T, m maker) {
 	p := b.start(t, m)
 	defer p.end()
 	cfg := b.config(t, scenarios()[0])
-	cfg.Hold, cfg.Calls, cfg.PID = true, b.hold, p.pid
+	cfg.Hold, cfg.Calls, cfg.PID, cfg.Settle = true, b.hold, p.pid, b.settle
 	g, err := turnload.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

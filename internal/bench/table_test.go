@@ -175,7 +175,7 @@ func TestTable(t *testing.T) {
 	need(t, "turnserver", "taskset")
 	b := &bench{
 		lab:      newLab(t),
-		settings: settings{pairs: n, run: 5 * time.Second, warmup: 500 * time.Millisecond, divide: 1, hold: 10_000, trial: time.Second},
+		settings: settings{pairs: n, run: 5 * time.Second, warmup: 500 * time.Millisecond, divide: 1, hold: 10_000, settle: 3 * time.Second, trial: time.Second},
 		servers:  []maker{ours(), coturn()},
 		figures:  figures{},
 		others:   others(),

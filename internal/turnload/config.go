@@ -28,7 +28,8 @@ type Config struct {
 	Direct      bool // from client to peer without any server, to know what the way there costs
 	Hold        bool // allocations and channels only: nothing can be run
 
-	PID int // of the server if it is on this machine, to read its memory; 0: unknown
+	PID    int           // of the server if it is on this machine, to read its memory; 0: unknown
+	Settle time.Duration // how long to wait after the last allocation before that is read
 }
 
 // Login is a username and password.

@@ -197,8 +197,24 @@ func (g *Generator) allocateAll(ctx context.Context) error {
 	if err := perform(ctx, clients, performer{request: (*client).opening}); err != nil {
 		return err
 	}
+	if err := g.settle(ctx); err != nil {
+		return err
+	}
 	g.setup.RSSAfter, g.setup.SlabAfter, err = g.memory()
 	return err
+}
+
+// settle gives the server time to come to rest.
+func (g *Generator) settle(ctx context.Context) error {
+	if g.cfg.PID == 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(g.cfg.Settle):
+		return nil
+	}
 }
 
 // join tells the ends of a call whom they reach.
