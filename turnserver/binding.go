@@ -23,7 +23,7 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 			w.answerBinding(c, pkt, fingerprint)
 			return true
 		case typ == attrFingerprint:
-			if !fingerprintHolds(pkt, start) {
+			if !fingerprintHolds(pkt, start, end) {
 				w.counters.drop(dropMalformed)
 				return true
 			}
@@ -37,10 +37,11 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 	}
 }
 
-// fingerprintHolds checks the FINGERPRINT whose value begins at start: it is last, and the CRC of what stands before it (RFC 8489 §14.7).
-func fingerprintHolds(pkt []byte, start int) bool {
+// fingerprintHolds checks the FINGERPRINT whose value is from start to end: it is last, and the CRC of what stands before it (RFC 8489
+// §14.7).
+func fingerprintHolds(pkt []byte, start, end int) bool {
 	before := start - attrHeaderSize
-	return len(pkt)-before == fingerprintSize &&
+	return end-before == fingerprintSize && end == len(pkt) &&
 		binary.BigEndian.Uint32(pkt[start:]) == stun.FingerprintValue(pkt[:before])
 }
 

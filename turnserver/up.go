@@ -48,7 +48,7 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 		case typ == attrData && !haveData:
 			data, dataEnd, haveData = start+from, start+to, true
 		case typ == attrFingerprint:
-			if !fingerprintHolds(pkt, from) {
+			if !fingerprintHolds(pkt, from, to) {
 				w.counters.drop(dropMalformed)
 				return
 			}
