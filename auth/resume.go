@@ -1,0 +1,105 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	resumeAudience = "turnpike-resume"
+
+	// ResumeTTL is how long a resume token lives. A session gets a new one before that.
+	ResumeTTL = time.Hour
+)
+
+// Resume is what a session needs to go on: on another connection, and, should the server process that it began in be gone, in
+// another one that has the same secret.
+type Resume struct {
+	Session    string
+	Epoch      string // identifies the server process that signed
+	Generation uint64 // grows with each welcome of the session, from 1
+	Ticket     Ticket // what admitted the user; its Expires is not kept: a session outlives its ticket
+	Name       string // in force
+	In         []ResumeRoom
+}
+
+// ResumeRoom is a room that the session is in.
+type ResumeRoom struct {
+	ID   string `json:"id"`
+	Size int    `json:"size"`
+}
+
+type resumeClaims struct {
+	jwt.RegisteredClaims
+	TicketID   string       `json:"tid"`
+	UserIssuer string       `json:"uis"`
+	Epoch      string       `json:"epo"`
+	Generation uint64       `json:"gen"`
+	Session    string       `json:"ses"`
+	Name       string       `json:"name,omitempty"`
+	Rooms      []string     `json:"rooms,omitempty"`
+	Role       Role         `json:"role"`
+	In         []ResumeRoom `json:"in,omitempty"`
+}
+
+// ResumeTokens signs and verifies resume tokens: JWTs like tickets, but by their own key and for their own audience.
+type ResumeTokens struct{ signer signer }
+
+// NewResumeTokens makes the resume tokens of one secret, from which it derives a key of its own. It panics if key is zero.
+func NewResumeTokens(key Secret, now func() time.Time, rand io.Reader) *ResumeTokens {
+	return &ResumeTokens{newSigner(resumeAudience, key, now, rand)}
+}
+
+// Issue signs a token that lives for ResumeTTL.
+func (t *ResumeTokens) Issue(r Resume) (string, error) {
+	registered, err := t.signer.registered(ResumeTTL)
+	if err == nil {
+		err = r.check()
+	}
+	if err != nil {
+		return "", fmt.Errorf("issue resume token: %w", err)
+	}
+	registered.ID = "" // the generation makes it unique
+	registered.Subject = r.Ticket.User.Subject
+	token, err := t.signer.sign(resumeClaims{
+		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation,
+		Session: r.Session, Name: r.Name, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role, In: r.In,
+	})
+	if err != nil {
+		return "", fmt.Errorf("issue resume token: %w", err)
+	}
+	return token, nil
+}
+
+// Verify returns what Issue put into token. Its errors wrap ErrUnauthorized, or are ErrExpired; what they say is for the log only.
+func (t *ResumeTokens) Verify(token string) (Resume, error) {
+	var c resumeClaims
+	if err := t.signer.open(token, &c); err != nil {
+		return Resume{}, err
+	}
+	r := Resume{
+		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Name: c.Name, In: c.In,
+		Ticket: Ticket{ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role},
+	}
+	if err := r.check(); err != nil {
+		return Resume{}, refuse("resume token: %w", err)
+	}
+	return r, nil
+}
+
+// check holds what Issue and Verify both ask of a token.
+func (r Resume) check() error {
+	switch {
+	case r.Session == "" || r.Epoch == "":
+		return errors.New("no session or epoch")
+	case r.Ticket.User.Issuer == "" || r.Ticket.User.Subject == "":
+		return errors.New("no user")
+	case !r.Ticket.Role.valid():
+		return fmt.Errorf("unknown role %q", r.Ticket.Role)
+	}
+	return nil
+}
