@@ -45,12 +45,19 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout)}
 	srv.calls[id] = c
 	callee.call, s.user.call = c, c
-	s.send(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire()})
+	s.reply(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire()})
 	ring := srv.encode(&wire.Ring{Call: id, From: s.user.wire()})
 	for _, other := range c.ringing {
 		other.pushText(ring)
 	}
 	return nil
+}
+
+// ringAgain tells a session that has lost its state of the call that rings there. The caller holds mu.
+func (srv *Server) ringAgain(s *session) {
+	if c := s.user.call; c != nil && slices.Contains(c.ringing, s) {
+		s.send(&wire.Ring{Call: c.id, From: c.caller.user.wire()})
+	}
 }
 
 func (s *session) sharesRoom(u *user) bool {
@@ -83,7 +90,7 @@ func (s *session) accept(m *wire.Accept) *wire.Error {
 	c.room = srv.newRoom(roomID, 2)
 	c.room.call = c
 	c.caller.send(&wire.Accepted{Call: c.id, Room: roomID})
-	s.send(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
+	s.reply(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
 	srv.enterRoom(c.caller, c.room, "")
 	srv.enterRoom(s, c.room, "")
 	return nil
@@ -99,7 +106,7 @@ func (s *session) decline(m *wire.Decline) *wire.Error {
 	}
 	srv.forgetCall(c)
 	c.caller.send(&wire.Declined{Call: c.id})
-	s.send(&wire.Declined{Ref: m.ID, Call: c.id})
+	s.reply(&wire.Declined{Ref: m.ID, Call: c.id})
 	others := srv.encode(&wire.Cancelled{Call: c.id, Reason: wire.CancelAnsweredElsewhere})
 	for _, other := range c.ringing {
 		if other != s {
@@ -118,7 +125,7 @@ func (s *session) cancel(m *wire.Cancel) *wire.Error {
 		return noSuchCall()
 	}
 	srv.forgetCall(c)
-	s.send(&wire.Cancelled{Ref: m.ID, Call: c.id, Reason: wire.CancelCancelled})
+	s.reply(&wire.Cancelled{Ref: m.ID, Call: c.id, Reason: wire.CancelCancelled})
 	srv.tellRinging(c, wire.CancelCancelled)
 	return nil
 }
@@ -138,7 +145,7 @@ func (s *session) hangup(m *wire.Hangup) *wire.Error {
 	srv.forgetCall(c)
 	srv.takeOut(s, c.room)
 	srv.takeOut(other, c.room)
-	s.send(&wire.HungUp{Ref: m.ID, Call: c.id, Room: c.room.id})
+	s.reply(&wire.HungUp{Ref: m.ID, Call: c.id, Room: c.room.id})
 	other.send(&wire.HungUp{Call: c.id, Room: c.room.id})
 	other.send(&wire.Left{Room: c.room.id, Reason: wire.ReasonHangup})
 	return nil

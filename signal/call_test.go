@@ -12,8 +12,9 @@ import (
 // ring has a call b and returns the call's id.
 func (c *client) ring(to ...*client) string {
 	c.t.Helper()
-	c.send(msg{"type": "call", "id": "ring", "to": to[0].user})
-	id := c.expect("ringing", "ref", "ring")["call"].(string)
+	request := c.newID()
+	c.send(msg{"type": "call", "id": request, "to": to[0].user})
+	id := c.expect("ringing", "ref", request)["call"].(string)
 	for _, other := range to {
 		other.expect("call", "call", id)
 	}

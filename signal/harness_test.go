@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,6 +55,9 @@ func leaked() string {
 	}
 	return strings.Join(left, "\n\n")
 }
+
+// testSecret signs the resume tokens of every server in the tests: each is another process of the same node.
+var testSecret = auth.NewSecret([]byte("secret of the tests, 32 bytes or more"))
 
 // testTicket makes the "token" that the test servers' VerifyTicket reads: the
 // ticket itself in JSON.
@@ -133,7 +137,7 @@ func (h *harness) start(edit func(*Config)) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.ended = append(h.ended, session)
-	}}
+	}, ResumeTokens: auth.NewResumeTokens(testSecret, time.Now, rand.Reader)}
 	cfg.Limits.Joins = Rate{PerSecond: 1000, Burst: 1000}
 	if edit != nil {
 		edit(&cfg)
@@ -188,7 +192,13 @@ type client struct {
 	conn    *websocket.Conn
 	session string
 	user    string
+	token   string // to resume with
 
+	withoutAck bool
+
+	writing  sync.Mutex // held to write: whoever reads acknowledges
+	received uint64     // the number of the last message
+	requests int        // made by newID
 	patience time.Duration
 }
 
@@ -222,18 +232,36 @@ func (h *harness) welcome(ticket string) *client {
 	c.send(msg{"type": "hello", "ticket": ticket})
 	w := c.expect("welcome")
 	c.session, c.user = w["session"].(string), w["user"].(string)
+	c.token, _ = w["resume"].(string)
 	return c
 }
 
 func (c *client) send(m msg) {
 	c.t.Helper()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.conn.WriteJSON(m); err != nil {
 		c.t.Fatalf("send %v: %v", m, err)
 	}
 }
 
+// newID makes the id of a request.
+func (c *client) newID() string {
+	c.requests++
+	return fmt.Sprint("request ", c.requests)
+}
+
+// acknowledge says that all messages so far have been handled.
+func (c *client) acknowledge() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.conn.WriteJSON(msg{"type": "ack", "received": c.received}) // an error shows at the next read
+}
+
 func (c *client) sendText(text string) {
 	c.t.Helper()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 		c.t.Fatalf("send %s: %v", text, err)
 	}
@@ -246,7 +274,20 @@ func (c *client) read() (msg, error) {
 		return nil, err
 	}
 	var m msg
-	return m, json.Unmarshal(data, &m)
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, err
+	}
+	if seq, ok := m["seq"].(float64); ok && m["type"] == "welcome" {
+		c.received = uint64(seq)
+	} else if ok {
+		if uint64(seq) != c.received+1 {
+			c.t.Errorf("message %v after %d: %v", seq, c.received, m)
+		}
+		if c.received = uint64(seq); c.received%wire.AckEvery == 0 && !c.withoutAck {
+			c.acknowledge()
+		}
+	}
+	return m, nil
 }
 
 // expect reads the next message, which must be of the type and have the fields
@@ -315,8 +356,9 @@ func together(do ...func()) {
 // whose answer must be the next message.
 func (c *client) expectNothing() {
 	c.t.Helper()
-	c.send(msg{"type": "leave", "id": "nothing", "room": "never-joined"})
-	c.expect("error", "ref", "nothing", "code", "not-in-room")
+	id := c.newID()
+	c.send(msg{"type": "leave", "id": id, "room": "never-joined"})
+	c.expect("error", "ref", id, "code", "not-in-room")
 }
 
 func (c *client) join(room string, fields ...any) msg {

@@ -15,8 +15,9 @@ type Limits struct {
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
 	RoomsPerSession int  // 16; a call's room is never refused
-	QueueMessages   int  // that wait for a client that reads slowly; 1,024
+	QueueMessages   int  // that a client has not acknowledged; 1,024
 	QueueBytes      int  // likewise; 1 MiB
+	KeptBytes       int  // likewise, of all clients; 256 MiB
 
 	// ScopeLinger is how long a lost session's relays may refresh their
 	// permissions; not less than the greatest age of an allocation. 24 h.
@@ -44,6 +45,7 @@ func (l *Limits) fill() {
 	setDefault(&l.RoomsPerSession, 16)
 	setDefault(&l.QueueMessages, 1024)
 	setDefault(&l.QueueBytes, 1<<20)
+	setDefault(&l.KeptBytes, 256<<20)
 	setDefault(&l.ScopeLinger, 24*time.Hour)
 }
 
@@ -83,6 +85,7 @@ func (b *bucket) refill(now time.Time, rate Rate) {
 // addrUse is what one address has in use. Guarded by Server.mu.
 type addrUse struct {
 	sockets int
+	away    int // sessions
 	failed  bucket
 }
 
@@ -125,11 +128,11 @@ func (srv *Server) release(addr netip.Prefix) {
 	srv.addrs[addr].sockets--
 }
 
-func (srv *Server) forgetConn(s *session) {
+func (srv *Server) forgetConn(c *socket) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	delete(srv.conns, s)
-	srv.addrs[s.addr].sockets--
+	delete(srv.conns, c)
+	srv.addrs[c.addr].sockets--
 }
 
 // helloWait is how long an address that came with bad tickets must wait.
@@ -149,7 +152,7 @@ func (srv *Server) countFailedHello(addr netip.Prefix) {
 // answer for.
 func (srv *Server) forgetAddrs(now time.Time) {
 	for addr, use := range srv.addrs {
-		if use.failed.refill(now, srv.cfg.Limits.FailedHellos); use.sockets == 0 && use.failed.spent == 0 {
+		if use.failed.refill(now, srv.cfg.Limits.FailedHellos); use.sockets == 0 && use.away == 0 && use.failed.spent == 0 {
 			delete(srv.addrs, addr)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"slices"
-	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
@@ -12,7 +11,6 @@ import (
 
 const (
 	sessionIDLength = 16
-	resumeLength    = 32
 	// ticketTries is how many refused tickets close a socket.
 	ticketTries = 3
 )
@@ -29,29 +27,37 @@ type user struct {
 func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
 
 func (s *session) peer() wire.Peer {
-	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name}
+	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.socket == nil}
 }
 
 // seesAll reports whether the session sees who is online and may ring them.
 func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
 
-// hello admits a session, or says why not. The socket may try again.
-func (s *session) hello(m *wire.Hello) *wire.Error {
-	srv := s.srv
-	if wait := srv.helloWait(s.addr); wait > 0 {
-		s.answer(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
-		s.shut(wire.CloseRateLimited, wire.ReasonGone)
+// hello admits a session, new or resumed, or says why not. The socket may try again.
+func (c *socket) hello(m *wire.Hello) *wire.Error {
+	srv := c.srv
+	if wait := srv.helloWait(c.addr); wait > 0 {
+		c.refuse(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
+		c.shut(wire.CloseRateLimited, wire.ReasonGone)
 		return nil
+	}
+	if m.Resume != nil {
+		if resumed, e := c.resume(m); resumed || e != nil {
+			return e
+		}
+		if m.Ticket == "" {
+			return failed(wire.CodeNoSuchSession, "There is no such session to resume; say hello with a ticket.")
+		}
 	}
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
 	if err != nil {
-		srv.cfg.Log.Debug("ticket refused", "addr", s.addr, "err", err)
+		srv.cfg.Log.Debug("ticket refused", "addr", c.addr, "err", err)
 		if !errors.Is(err, auth.ErrExpired) { // that one we signed: nobody is guessing
-			srv.countFailedHello(s.addr)
+			srv.countFailedHello(c.addr)
 		}
-		s.answer(m.ID, failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
-		if s.refusedTickets++; s.refusedTickets == ticketTries {
-			s.shut(wire.CloseUnauthorized, wire.ReasonGone)
+		c.refuse(m.ID, failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
+		if c.refusedTickets++; c.refusedTickets == ticketTries {
+			c.shut(wire.CloseUnauthorized, wire.ReasonGone)
 		}
 		return nil
 	}
@@ -63,36 +69,49 @@ func (s *session) hello(m *wire.Hello) *wire.Error {
 	if err != nil {
 		return badField("name", err.Error())
 	}
-	id := auth.NewID(srv.cfg.Rand, sessionIDLength)
-	servers, expires := srv.cfg.ICEServers(id, ticket.User, s.request())
-	welcome := &wire.Welcome{
-		Ref: m.ID, Session: id, User: ticket.User.String(), Role: string(ticket.Role),
-		Resume:     auth.NewID(srv.cfg.Rand, resumeLength),
-		ICEServers: orEmpty(servers), ICEExpires: expires,
-	}
-
+	s := newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket)
+	welcome := c.newWelcome(m.ID, s.id, ticket)
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	u, e := srv.enter(welcome.User, shown, canonical)
+	if e := srv.begin(s, shown, canonical); e != nil {
+		return e
+	}
+	welcome.Online = srv.onlineFor(s)
+	srv.welcome(c, s, welcome)
+	c.carry(&s.stream)
+	srv.counters.begun.add(sessionNew)
+	return nil
+}
+
+// newSession makes a session that is nowhere yet.
+func newSession(srv *Server, id string, ticket auth.Ticket) *session {
+	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}}
+}
+
+// begin lets a session be known under a name, if nobody else has it. The caller holds mu.
+func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
+	u, e := srv.enter(s.ticket.User.String(), shown, canonical)
 	if e != nil {
 		return e
 	}
-	s.id, s.ticket, s.user = id, ticket, u
+	s.user = u
 	u.sessions = append(u.sessions, s)
-	srv.sessions[id] = s
+	srv.sessions[s.id] = s
 	if s.seesAll() {
 		srv.members[s] = struct{}{}
 	}
-	s.renewAt = renewalTime(time.Now(), expires)
-	welcome.Name = u.name
-	welcome.Online = []wire.User{}
-	if s.seesAll() {
-		welcome.Online = srv.usersExcept(u)
-	}
-	s.send(welcome)
-	srv.counters.begun.add(sessionNew)
-	srv.cfg.Log.Debug("session began", "session", id, "user", u.id, "role", ticket.Role)
+	srv.cfg.Log.Debug("session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)
 	return nil
+}
+
+// onlineFor lists whom s sees. The caller holds mu.
+func (srv *Server) onlineFor(s *session) []wire.User {
+	if s.seesAll() {
+		return srv.usersExcept(s.user)
+	}
+	return []wire.User{}
 }
 
 // enter finds or makes the user of a new session and tells the members. Of two
@@ -119,7 +138,7 @@ func (srv *Server) enter(id, name, canonical string) (*user, *wire.Error) {
 
 // exit takes a session's user offline if it was the last session, and ends
 // what rang there.
-func (srv *Server) exit(s *session) {
+func (srv *Server) exit(s *session, reason string) {
 	u := s.user
 	u.sessions = slices.DeleteFunc(u.sessions, func(other *session) bool { return other == s })
 	if u.call != nil {
@@ -130,12 +149,15 @@ func (srv *Server) exit(s *session) {
 	}
 	delete(srv.users, u.id)
 	delete(srv.names, u.canonical)
+	if reason == wire.ReasonShutdown {
+		return // all are told to go
+	}
 	srv.tellMembers(u, &wire.Offline{Users: []wire.User{u.wire()}})
 }
 
 // tellMembers sends m to every session that sees all, but not to u's own.
 func (srv *Server) tellMembers(u *user, m wire.Message) {
-	if srv.draining || len(srv.members) == 0 {
+	if len(srv.members) == 0 {
 		return
 	}
 	data := srv.encode(m)

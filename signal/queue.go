@@ -3,6 +3,7 @@ package signal
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 const (
 	// writeTimeout bounds the writing of one frame to a client that does not read.
 	writeTimeout = 10 * time.Second
-	// closeGrace is how long a closed session may take to read what is queued
+	// closeGrace is how long a closed socket's client may take to read what is queued
 	// and to answer the close frame; a slow one has proven that it does not read.
 	closeGrace     = 2 * time.Second
 	closeGraceSlow = 500 * time.Millisecond
@@ -24,87 +25,96 @@ const (
 type frame struct {
 	kind int // of websocket's: TextMessage, PingMessage, PongMessage, CloseMessage
 	data []byte
+	seq  uint64 // to be written into data; 0: none
 }
 
-// queue is what waits for a session's socket. Its states:
+// queue is what waits for a socket: frames that belong to the socket alone, and then what the stream of its session has for it. Its
+// states:
 //
-//	idle ── push ──▶ writing ── empty ──▶ idle
+//	idle ── claim ──▶ writing ── nothing left ──▶ idle
 //	any ── shut ──▶ closed: the close frame is the last, later frames are dropped
 //	any ── write error ──▶ closed and empty
 //
-// While writing, a goroutine exists that alone writes to the socket. (gorilla
+// While writing, somebody alone writes to the socket: a goroutine that exists as long, or the reader of another socket. (gorilla
 // itself answers a breach of the WebSocket protocol from the reader; its own
 // lock makes that safe, and the connection is over.)
 type queue struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	frames     []frame
-	first      [1]frame // what frames begins in: mostly one waits, and that costs no array
-	bytes      int
+	stream     *stream // of the session; nil: none yet, or it is not to be sent
+	closing    []byte  // the close frame
 	writing    bool
 	closed     bool
 	readerDone bool
-	reason     string      // why the session ends, for its mates; once closed
-	cutOff     *time.Timer // closes the socket of a closed session
+	reason     string      // why the socket ends; once closed
+	cutOff     *time.Timer // closes the socket of a closed queue
 }
 
-// pushText queues one message; data must not change afterwards.
-func (s *session) pushText(data []byte) { s.push(frame{websocket.TextMessage, data}) }
+// maxFrames bounds the frames that belong to a socket alone: pings, pongs, and what answers requests outside of a session.
+const maxFrames = 64
 
-// send queues m.
-func (s *session) send(m wire.Message) { s.pushText(s.srv.encode(m)) }
-
-// push queues f and never blocks. A session that lets its queue overflow ends,
-// because a message left out would break a negotiation in silence. An empty
-// queue takes a frame of any size.
-func (s *session) push(f frame) {
-	if s.offer(f) {
-		s.srv.running.Go(s.write)
-	}
+// sendApart sends m outside of the session's stream.
+func (c *socket) sendApart(m wire.Message) {
+	c.push(frame{kind: websocket.TextMessage, data: c.srv.encode(m)})
 }
 
-// offer is push, but for the writer: it reports true if there was none. Then the caller is to begin one, or to be it.
-func (s *session) offer(f frame) (writer bool) {
-	q, limits := &s.queue, &s.srv.cfg.Limits
+// push queues f and never blocks.
+func (c *socket) push(f frame) {
+	q := &c.queue
 	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return false
-	}
-	full := len(q.frames) >= limits.QueueMessages || len(q.frames) > 0 && q.bytes+len(f.data) > limits.QueueBytes
-	if !full {
-		writer = q.add(f)
+	full := !q.closed && len(q.frames) >= maxFrames
+	begin := false
+	if !q.closed && !full {
+		q.frames = append(q.frames, f)
+		begin = q.claimLocked()
 	}
 	q.mu.Unlock()
 	if full {
-		s.shut(wire.CloseSlow, wire.ReasonSlow)
+		c.shut(wire.CloseSlow, wire.ReasonSlow)
 	}
-	return writer
+	if begin {
+		c.srv.running.Go(c.write)
+	}
 }
 
-// add adds a frame, and reports whether somebody must begin to write; mu is held.
-func (q *queue) add(f frame) (writer bool) {
-	if q.frames == nil {
-		q.frames = q.first[:0]
-	}
-	q.frames = append(q.frames, f)
-	q.bytes += len(f.data)
-	writer, q.writing = !q.writing, true
-	return writer
+// claim makes the caller the writer, if there is none.
+func (q *queue) claim() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.closed && q.claimLocked()
 }
 
-// shut ends the session with a close code, and gives its mates reason once the
+func (q *queue) claimLocked() bool {
+	begin := !q.writing
+	q.writing = true
+	return begin
+}
+
+// carry has the socket send what a session is told, after the frames that wait.
+func (c *socket) carry(st *stream) {
+	q := &c.queue
+	q.mu.Lock()
+	q.stream = st
+	begin := !q.closed && q.claimLocked()
+	q.mu.Unlock()
+	if begin {
+		c.srv.running.Go(c.write)
+	}
+}
+
+// shut ends the socket with a close code, and gives its session reason once the
 // reader is done. Only the first call counts.
-func (s *session) shut(code int, reason string) {
-	if s.closeWith(code, wire.CloseReason(code), reason) {
-		s.srv.counters.closes.add(wire.CloseReason(code))
+func (c *socket) shut(code int, reason string) {
+	if c.closeWith(code, wire.CloseReason(code), reason) {
+		c.srv.counters.closes.add(wire.CloseReason(code))
 	}
 }
 
 // closeWith queues a close frame as the last. The socket is cut off if the
 // client does not take it in time.
-func (s *session) closeWith(code int, word, reason string) bool {
-	q := &s.queue
+func (c *socket) closeWith(code int, word, reason string) bool {
+	q := &c.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -112,36 +122,40 @@ func (s *session) closeWith(code int, word, reason string) bool {
 	}
 	q.closed, q.reason = true, reason
 	grace := closeGrace
-	if code == wire.CloseSlow {
-		q.frames, q.bytes, grace = nil, 0, closeGraceSlow
+	switch code {
+	case wire.CloseSlow:
+		q.frames, q.stream, grace = nil, nil, closeGraceSlow
+	case wire.CloseReplaced:
+		q.frames, q.stream = nil, nil
 	}
-	if q.add(frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, word)}) {
-		s.srv.running.Go(s.write)
+	q.closing = websocket.FormatCloseMessage(code, word)
+	if q.claimLocked() {
+		c.srv.running.Go(c.write)
 	}
-	q.cutOff = time.AfterFunc(grace, func() { s.conn.Close() })
+	q.cutOff = time.AfterFunc(grace, func() { c.conn.Close() })
 	return true
 }
 
 // write is the writer: it ends when nothing is left to write.
-func (s *session) write() {
-	if s.lazy != nil && len(s.lazy.rest) > 0 {
-		s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if err := s.lazy.finish(); err != nil {
-			s.writeFailed(err)
+func (c *socket) write() {
+	if c.lazy != nil && len(c.lazy.rest) > 0 {
+		c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err := c.lazy.finish(); err != nil {
+			c.writeFailed(err)
 			return
 		}
 	}
 	for {
-		f, ok := s.queue.next()
+		f, ok := c.next()
 		if !ok {
 			break
 		}
-		if err := s.writeFrame(f); err != nil {
-			s.writeFailed(err)
+		if err := c.writeFrame(f); err != nil {
+			c.writeFailed(err)
 			return
 		}
 	}
-	s.writerLeaves()
+	c.writerLeaves()
 }
 
 // visitedFrames is how many frames the reader of another session writes at the most.
@@ -149,69 +163,85 @@ const visitedFrames = 4
 
 // writeAsVisitor is the writer, too, for the reader of another session, which waits for nobody's socket: what this socket does not
 // take at once is left to a writer of its own. Most sockets take everything, and then nobody had to be woken.
-func (s *session) writeAsVisitor() {
-	if s.lazy == nil {
-		s.srv.running.Go(s.write)
+func (c *socket) writeAsVisitor() {
+	if c.lazy == nil {
+		c.srv.running.Go(c.write)
 		return
 	}
 	for range visitedFrames {
-		f, ok := s.queue.next()
+		f, ok := c.next()
 		if !ok {
-			s.writerLeaves()
+			c.writerLeaves()
 			return
 		}
-		err := s.lazy.hurry(true)
+		err := c.lazy.hurry(true)
 		if err == nil {
-			err = s.writeFrame(f)
+			err = c.writeFrame(f)
 		}
-		if s.lazy.hurry(false); err != nil {
-			s.writeFailed(err)
+		if c.lazy.hurry(false); err != nil {
+			c.writeFailed(err)
 			return
 		}
-		if len(s.lazy.rest) > 0 {
+		if len(c.lazy.rest) > 0 {
 			break
 		}
 	}
-	s.srv.running.Go(s.write)
+	c.srv.running.Go(c.write)
 }
 
-func (s *session) writeFailed(err error) {
-	s.queue.fail(err)
-	s.conn.Close() // wakes the reader
+func (c *socket) writeFailed(err error) {
+	c.queue.fail(err)
+	c.conn.Close() // wakes the reader
 }
 
-func (s *session) writerLeaves() {
-	q := &s.queue
+func (c *socket) writerLeaves() {
+	q := &c.queue
 	q.mu.Lock()
 	done := q.readerDone
 	q.mu.Unlock()
 	if done {
-		s.conn.Close()
+		c.conn.Close()
 	}
 }
 
-func (s *session) writeFrame(f frame) error {
+func (c *socket) writeFrame(f frame) error {
 	deadline := time.Now().Add(writeTimeout)
 	if f.kind != websocket.TextMessage {
-		return s.conn.WriteControl(f.kind, f.data, deadline)
+		return c.conn.WriteControl(f.kind, f.data, deadline)
 	}
-	s.conn.SetWriteDeadline(deadline) // only remembers it; the write reports errors
-	return s.conn.WriteMessage(f.kind, f.data)
+	c.conn.SetWriteDeadline(deadline) // only remembers it; the write reports errors
+	if f.seq == 0 {
+		return c.conn.WriteMessage(f.kind, f.data)
+	}
+	buf := c.srv.numbered.Get().(*[]byte)
+	defer c.srv.numbered.Put(buf)
+	*buf = wire.AppendSeq((*buf)[:0], f.data, f.seq)
+	return c.conn.WriteMessage(f.kind, *buf)
 }
 
-// next takes the first frame; with none left the caller writes no more.
-func (q *queue) next() (frame, bool) {
+// next takes what is to be written first; with nothing left the caller writes no more.
+func (c *socket) next() (frame, bool) {
+	q := &c.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.frames) == 0 {
-		q.frames, q.writing = nil, false // an idle session keeps no array
-		return frame{}, false
+	if len(q.frames) > 0 {
+		f := q.frames[0]
+		q.frames = slices.Delete(q.frames, 0, 1)
+		return f, true
 	}
-	f := q.frames[0]
-	q.frames[0] = frame{} // written, it must not be kept by the array
-	q.frames = q.frames[1:]
-	q.bytes -= len(f.data)
-	return f, true
+	q.frames = nil // an idle socket keeps no array
+	if q.stream != nil {
+		if data, seq, ok := q.stream.take(c); ok {
+			return frame{websocket.TextMessage, data, seq}, true
+		}
+	}
+	if q.closing != nil {
+		f := frame{kind: websocket.CloseMessage, data: q.closing}
+		q.closing, q.stream = nil, nil
+		return f, true
+	}
+	q.writing = false
+	return frame{}, false
 }
 
 // fail ends the queue after an error of the socket.
@@ -224,7 +254,7 @@ func (q *queue) fail(err error) {
 			q.reason = wire.ReasonSlow
 		}
 	}
-	q.frames, q.bytes, q.writing = nil, 0, false
+	q.frames, q.stream, q.closing, q.writing = nil, nil, nil, false
 }
 
 func (q *queue) isClosed() bool {
@@ -245,13 +275,13 @@ func (q *queue) endReason() string {
 
 // readerLeaves closes the socket, or leaves that to a writer which still has
 // the close frame to write.
-func (s *session) readerLeaves() {
-	q := &s.queue
+func (c *socket) readerLeaves() {
+	q := &c.queue
 	q.mu.Lock()
 	q.readerDone = true
 	writing := q.writing && q.cutOff != nil
 	q.mu.Unlock()
 	if !writing {
-		s.conn.Close()
+		c.conn.Close()
 	}
 }

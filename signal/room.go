@@ -2,14 +2,11 @@ package signal
 
 import (
 	"io"
-	"net/netip"
 	"slices"
 	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
-
-	"github.com/gorilla/websocket"
 )
 
 // room is a bounded set of sessions; it dies with the last. Guarded by
@@ -46,7 +43,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	r := srv.rooms[id]
 	switch {
 	case r != nil && r.has(s):
-		s.send(joined(m.ID, r, s))
+		s.reply(joined(m.ID, r, s))
 		return nil
 	case r == nil && !create:
 		return failed(wire.CodeNotExisting, "There is no such room.")
@@ -74,12 +71,23 @@ func (srv *Server) newRoom(id string, size int) *room {
 	return r
 }
 
-// enterRoom puts s into r, answers it, and tells those who are there.
+// enterRoom puts s into r and tells it, and tells those who are there. ref is of the request of s that this answers; empty if it
+// answers none.
 func (srv *Server) enterRoom(s *session, r *room, ref string) {
-	srv.tellRoom(r, &wire.PeerJoined{Room: r.id, Peer: s.peer()})
+	srv.putIn(s, r)
+	if m := joined(ref, r, s); ref != "" {
+		s.reply(m)
+	} else {
+		s.send(m)
+	}
+}
+
+// putIn puts s into r, and tells those who are there.
+func (srv *Server) putIn(s *session, r *room) {
+	srv.tellRoom(r, &wire.PeerJoined{Room: r.id, Peer: wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name}})
 	r.members = append(r.members, s)
 	s.rooms = append(s.rooms, r)
-	s.send(joined(ref, r, s))
+	srv.roomsChanged(s)
 }
 
 func joined(ref string, r *room, s *session) *wire.Joined {
@@ -100,7 +108,7 @@ func (s *session) leave(m *wire.Leave) *wire.Error {
 		return failed(wire.CodeNotInRoom, "You are not in this room.")
 	}
 	s.srv.leaveRoom(s, r, wire.ReasonLeave)
-	s.send(&wire.Left{Ref: m.ID, Room: r.id, Reason: wire.ReasonLeave})
+	s.reply(&wire.Left{Ref: m.ID, Room: r.id, Reason: wire.ReasonLeave})
 	return nil
 }
 
@@ -111,7 +119,9 @@ func (srv *Server) leaveRoom(s *session, r *room, reason string) {
 	if r.call != nil {
 		srv.forgetCall(r.call)
 	}
-	srv.tellRoom(r, &wire.PeerLeft{Room: r.id, Session: s.id, Reason: reason})
+	if reason != wire.ReasonShutdown {
+		srv.tellRoom(r, &wire.PeerLeft{Room: r.id, Session: s.id, Reason: reason})
+	}
 }
 
 // takeOut removes s from r in silence.
@@ -121,42 +131,39 @@ func (srv *Server) takeOut(s *session, r *room) {
 	if len(r.members) == 0 {
 		delete(srv.rooms, r.id)
 	}
+	srv.roomsChanged(s)
 }
 
-func (srv *Server) tellRoom(r *room, m wire.Message) {
-	if len(r.members) == 0 || srv.draining {
+func (srv *Server) tellRoom(r *room, m wire.Message) { srv.tellRoomBut(nil, r, m) }
+
+func (srv *Server) tellRoomBut(but *session, r *room, m wire.Message) {
+	if len(r.members) == 0 {
 		return
 	}
 	data := srv.encode(m)
 	for _, s := range r.members {
-		s.pushText(data)
+		if s != but {
+			s.pushText(data)
+		}
 	}
 }
 
-// signal forwards a description or candidate to a room mate. Its addresses
+// signal forwards a description or candidates to a room mate. Their addresses
 // enter the mate's scope first: the mate's client asks for permissions as soon
 // as it has the message. Nobody signals to itself, or a session could widen
-// its own scope alone.
-func (s *session) signal(m *wire.Signal) *wire.Error {
+// its own scope alone. It returns the mate's socket if the caller is to write to it.
+func (s *session) signal(m *wire.Signal) (mate *socket, e *wire.Error) {
 	srv := s.srv
-	addrs, names := candidateAddrs(m.Text())
-	data := srv.encode(&wire.Forward{Room: m.Room, From: s.id, Description: m.Description, Candidate: m.Candidate})
+	addrs, names := payloadAddrs(&m.Payload)
+	data := srv.encode(&wire.Forward{Room: m.Room, From: s.id, Payload: m.Payload})
 	srv.counters.scope.addN(scopeHostName, names)
-	to, writer, e := s.forward(m, addrs, data)
-	if writer {
-		to.writeAsVisitor()
-	}
-	return e
-}
 
-func (s *session) forward(m *wire.Signal, addrs []netip.Addr, data []byte) (to *session, writer bool, e *wire.Error) {
-	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	r, to := srv.rooms[m.Room], srv.sessions[m.To]
 	if r == nil || to == nil || to == s || !r.has(s) || !r.has(to) {
-		return nil, false, failed(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
+		return nil, failed(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
 	}
 	srv.counters.scope.addN(scopeFull, to.scope.note(addrs))
-	return to, to.offer(frame{websocket.TextMessage, data}), nil
+	return to.offer(data), nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"turnpike/signal/wire"
 )
 
 const (
@@ -54,6 +56,15 @@ func (srv *Server) SessionLive(session string) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	return srv.sessions[session] != nil
+}
+
+// payloadAddrs finds the addresses of the candidates in a signal, and counts those that are host names.
+func payloadAddrs(p *wire.Payload) (addrs []netip.Addr, names int) {
+	for text := range p.Texts() {
+		more, hosts := candidateAddrs(text)
+		addrs, names = append(addrs, more...), names+hosts
+	}
+	return addrs, names
 }
 
 // candidateAddrs finds the connection addresses of the candidates in text,
@@ -115,4 +126,43 @@ func (l *lingeringScopes) expire(now time.Time) {
 func (l *lingeringScopes) dropFirst() {
 	delete(l.scopes, l.order[0].session)
 	l.order = l.order[1:]
+}
+
+// overSessions remembers sessions that were ended while tokens were good that another process would honour. Guarded by Server.mu.
+type overSessions struct {
+	ids   map[string]struct{}
+	order []lingering // oldest first
+}
+
+// maxOver bounds what is remembered; the oldest go first.
+const maxOver = 1 << 16
+
+func (o *overSessions) has(session string) bool {
+	_, ok := o.ids[session]
+	return ok
+}
+
+func (o *overSessions) add(session string, until time.Time) {
+	if o.has(session) {
+		return
+	}
+	if o.ids == nil {
+		o.ids = make(map[string]struct{})
+	}
+	if len(o.order) >= maxOver {
+		o.dropFirst()
+	}
+	o.ids[session] = struct{}{}
+	o.order = append(o.order, lingering{session, until})
+}
+
+func (o *overSessions) expire(now time.Time) {
+	for len(o.order) > 0 && !now.Before(o.order[0].until) {
+		o.dropFirst()
+	}
+}
+
+func (o *overSessions) dropFirst() {
+	delete(o.ids, o.order[0].session)
+	o.order = o.order[1:]
 }

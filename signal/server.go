@@ -11,21 +11,20 @@
 // as frames in their bounded queues. Nobody ever waits for another's socket: a
 // queue that overflows closes its session with the code slow.
 //
-// Lock order: Server.mu, then a queue's mu.
+// A session outlives its socket for a while, and goes on by another (resume.go). Lock order: see session.
 package signal
 
 import (
-	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"turnpike/auth"
@@ -37,6 +36,7 @@ import (
 const (
 	handshakeTimeout = 10 * time.Second
 	sweepInterval    = time.Second
+	epochLength      = 12
 	// retryAfter is what clients are told to wait when the server stops.
 	retryAfter = 2 * time.Second
 	// What waits in buffers for the next byte is most of an idle session.
@@ -59,6 +59,10 @@ type Config struct {
 	// It is not called for a lost connection: a signaling outage must not kill a
 	// healthy relayed call. May be nil.
 	EndRelays func(session string)
+	// ResumeWindow is how long a session outlives its socket; zero: not at all. ResumeTokens sign what it is resumed with, and are
+	// needed for a window.
+	ResumeWindow time.Duration
+	ResumeTokens *auth.ResumeTokens
 	// AllowedOrigins are the origins, as in https://app.example.org, that may
 	// connect besides pages from the same host. Clients that send no Origin are
 	// not browsers and may connect.
@@ -81,17 +85,23 @@ type Server struct {
 	counters  counters
 	buffers   sync.Pool     // of *readBuffer
 	readAhead sync.Pool     // of *[readAhead]byte
+	numbered  sync.Pool     // of *[]byte, in which messages get their numbers
+	epoch     string        // of this process, in resume tokens
 	stop      chan struct{} // closed by Shutdown, ends the sweep
+
+	kept atomic.Int64 // bytes of all streams
 
 	// Counts the sweep, readers and writers. Added to under mu while not
 	// draining, or by a goroutine that is counted itself.
 	running sync.WaitGroup
 
-	mu sync.Mutex // before any queue's mu
+	mu sync.Mutex // see session for the order of locks
 	// Guarded by mu.
 	draining  bool
-	conns     map[*session]struct{} // every open socket
+	conns     map[*socket]struct{}  // every open one
 	sessions  map[string]*session   // by id: from welcome to end
+	away      map[*session]struct{} // of these, who has no socket
+	over      overSessions
 	members   map[*session]struct{} // of these, who sees everybody
 	users     map[string]*user      // who is online
 	names     map[string]*user      // by canonical name: the same users
@@ -124,8 +134,10 @@ func New(cfg Config) *Server {
 		origins:  make(map[string]bool),
 		counters: newCounters(),
 		stop:     make(chan struct{}),
-		conns:    make(map[*session]struct{}),
+		conns:    make(map[*socket]struct{}),
 		sessions: make(map[string]*session),
+		away:     make(map[*session]struct{}),
+		epoch:    auth.NewID(cfg.Rand, epochLength),
 		members:  make(map[*session]struct{}),
 		users:    make(map[string]*user),
 		names:    make(map[string]*user),
@@ -134,6 +146,7 @@ func New(cfg Config) *Server {
 		addrs:    make(map[netip.Prefix]*addrUse),
 	}
 	srv.buffers.New = func() any { return new(readBuffer) }
+	srv.numbered.New = func() any { return new([]byte) }
 	srv.readAhead.New = func() any { return new([readAhead]byte) }
 	for _, origin := range cfg.AllowedOrigins {
 		srv.origins[normalOrigin(origin)] = true
@@ -177,69 +190,29 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.release(addr)
 		return
 	}
-	s := newSession(srv, conn, r, addr)
-	if !srv.start(s) {
+	if !srv.start(newSocket(srv, conn, r, addr)) {
 		conn.Close()
 		srv.release(addr)
 	}
 }
 
-// start begins to read from s, unless the server is going away.
-func (srv *Server) start(s *session) bool {
+// start begins to read from c, unless the server is going away.
+func (srv *Server) start(c *socket) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if srv.draining {
 		return false
 	}
-	srv.conns[s] = struct{}{}
+	srv.conns[c] = struct{}{}
 	// In a goroutine of its own, because net/http's keeps buffers and a grown
 	// stack for as long as the handler runs.
-	srv.running.Go(s.read)
+	srv.running.Go(c.read)
 	return true
 }
 
 func (srv *Server) refuse(w http.ResponseWriter, status int, reason, sentence string) {
 	srv.counters.refused.add(reason)
 	http.Error(w, sentence, status)
-}
-
-// Shutdown tells every client that the server goes away, closes the sockets
-// with 1001 and waits for all goroutines. When ctx ends first it cuts the
-// sockets off and returns the context's error. From its beginning on new
-// clients are refused with 503.
-func (srv *Server) Shutdown(ctx context.Context) error {
-	goingAway := srv.encode(&wire.GoingAway{RetryAfter: int(retryAfter.Seconds())})
-	srv.mu.Lock()
-	if !srv.draining {
-		srv.draining = true
-		close(srv.stop)
-		for s := range srv.conns {
-			if s.id != "" {
-				s.pushText(goingAway)
-			}
-			s.shut(wire.CloseGoingAway, wire.ReasonShutdown)
-		}
-	}
-	srv.mu.Unlock()
-
-	done := make(chan struct{})
-	go func() {
-		srv.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	srv.mu.Lock()
-	left := slices.Collect(maps.Keys(srv.conns))
-	srv.mu.Unlock()
-	for _, s := range left {
-		s.conn.Close()
-	}
-	<-done
-	return ctx.Err()
 }
 
 func (srv *Server) sweepUntilStopped() {
@@ -262,21 +235,29 @@ func (srv *Server) sweepUntilStopped() {
 func (srv *Server) sweep(now time.Time) (renew []*session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	for s := range srv.conns {
+	for c := range srv.conns {
 		switch {
-		case s.id == "" && now.Sub(s.opened) >= wire.HelloTimeout:
-			s.shut(wire.CloseHelloTimeout, wire.ReasonGone)
-		case now.Sub(time.Unix(0, s.lastHeard.Load())) >= wire.DeadAfter:
-			s.shut(wire.CloseDead, wire.ReasonGone)
-		case now.Sub(s.pinged) >= wire.PingInterval:
-			s.pinged = now
-			s.push(frame{kind: websocket.PingMessage})
+		case c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout:
+			c.shut(wire.CloseHelloTimeout, wire.ReasonGone)
+		case now.Sub(time.Unix(0, c.lastHeard.Load())) >= wire.DeadAfter:
+			c.shut(wire.CloseDead, wire.ReasonGone)
+		case now.Sub(c.pinged) >= wire.PingInterval:
+			c.pinged = now
+			c.push(frame{kind: websocket.PingMessage})
 		}
-		if !s.renewAt.IsZero() && !now.Before(s.renewAt) {
+		s := c.session
+		if s == nil || s.socket != c {
+			continue
+		}
+		if isDue(s.renewAt, now) {
 			s.renewAt = time.Time{}
 			renew = append(renew, s)
 		}
+		if isDue(s.tokenDue, now) {
+			s.send(&wire.NewToken{Token: srv.token(s, now)})
+		}
 	}
+	srv.sweepAway(now)
 	for _, c := range srv.calls {
 		if c.room == nil && !now.Before(c.ringsUntil) {
 			srv.stopRinging(c, wire.CancelTimeout)
@@ -284,15 +265,26 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 	}
 	srv.forgetAddrs(now)
 	srv.lingering.expire(now)
+	srv.over.expire(now)
 	return renew
 }
 
+func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
 func (srv *Server) renewCredential(s *session, now time.Time) {
-	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, s.request())
+	srv.mu.Lock()
+	c := s.socket
+	srv.mu.Unlock()
+	if c == nil {
+		return // the welcome that it comes back to brings a new one
+	}
+	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, c.request())
 	s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	s.renewAt = renewalTime(now, expires)
+	if s.socket == c {
+		s.renewAt = renewalTime(now, expires)
+	}
 }
 
 // renewalTime is three quarters into a credential's life, zero if it does not

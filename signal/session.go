@@ -1,221 +1,127 @@
 package signal
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"math"
-	"net/http"
+	"hash/maphash"
 	"net/netip"
-	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
-
-	"github.com/gorilla/websocket"
 )
 
-// session is one client's socket and, after the welcome, its authenticated
-// life. Both end together; resuming on another socket will part them.
+// session is one authenticated life. It is carried by a socket, or away for a while between two:
+//
+//	carried ── socket lost ──▶ away ── resumed on another socket ──▶ carried
+//	away ── resume window over, or too much to keep ──▶ ended
+//	carried ── bye, or a breach of the protocol ──▶ ended
+//
+// A session acts in turns, one message at a time: only who holds turn, for the socket that carries the session, acts for it. So a
+// resume never finds it in the middle of something.
+//
+// Lock order: turn, Server.mu, queue.mu, stream.mu.
 type session struct {
 	// Static after construction.
-	srv    *Server
-	conn   *websocket.Conn
-	lazy   *lazyConn    // beneath conn; nil if that is no bare socket
-	host   string       // by which the client reached us
-	addr   netip.Prefix // what limits count
-	opened time.Time
+	srv      *Server
+	id       string
+	ticket   auth.Ticket
+	restored bool // from a token of another process
 
-	queue     queue
-	lastHeard atomic.Int64 // Unix nanoseconds
+	stream stream // what it is told
 
-	// Owned by the reader.
-	badMessages    bucket
-	messages       bucket
-	refusals       bucket
-	joins          bucket
-	refusedTickets int
+	turn sync.Mutex
+	// Guarded by turn.
+	reader   *socket // whose messages count; it stays when that socket is lost
+	requests requests
+	joins    bucket
+	oldest   uint64 // the least generation of resume tokens that is good
 
-	// Written by the reader under srv.mu: the reader reads them freely, others
-	// under srv.mu.
-	id     string // empty before the welcome
-	ticket auth.Ticket
-	user   *user
+	// Written under turn and srv.mu, read under either.
+	generation uint64 // of the resume token, one more with each welcome
 
 	// Guarded by srv.mu.
-	rooms   []*room
-	scope   scope
-	ended   bool
-	pinged  time.Time
-	renewAt time.Time // zero: never
+	user     *user
+	socket   *socket // that carries it; nil while it is away
+	rooms    []*room
+	scope    scope
+	ended    bool
+	renewAt  time.Time // of the credential; zero: never
+	tokenDue time.Time // when a new resume token is to be sent; zero: never
+	away     absence
 }
 
-// readBuffer holds a message while it is handled.
-type readBuffer struct {
-	bytes.Buffer
-	limited io.LimitedReader
+// absence is a session's time without a socket. Guarded by srv.mu.
+type absence struct {
+	since, until time.Time
+	addr         netip.Prefix // from which it was carried last
+	told         bool         // room mates know
 }
 
-func newSession(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.Prefix) *session {
-	now := time.Now()
-	s := &session{srv: srv, conn: conn, host: strings.Clone(r.Host), addr: addr, opened: now, pinged: now}
-	s.lazy, _ = conn.NetConn().(*lazyConn)
-	s.lastHeard.Store(now.UnixNano())
-	conn.SetPingHandler(s.handlePing)
-	conn.SetPongHandler(func(string) error {
-		s.lastHeard.Store(time.Now().UnixNano())
-		return nil
-	})
-	conn.SetCloseHandler(func(code int, _ string) error {
-		s.closeWith(code, "", wire.ReasonGone) // the echo that RFC 6455 §5.5.1 asks for
-		return nil
-	})
-	return s
+// send tells the session m.
+func (s *session) send(m wire.Message) { s.pushText(s.srv.encode(m)) }
+
+// reply is send for what answers the request whose turn it is.
+func (s *session) reply(m wire.Message) {
+	data := s.srv.encode(m)
+	s.pushText(data)
+	s.requests.answer = data
 }
 
-// request is what is left of the upgrade: a session would keep two kilobytes for the whole.
-func (s *session) request() *http.Request { return &http.Request{Host: s.host} }
-
-// handlePing answers a client's ping. Pings count as messages; those over the
-// rate are not answered.
-func (s *session) handlePing(data string) error {
-	now := time.Now()
-	s.lastHeard.Store(now.UnixNano())
-	if s.messages.take(now, s.srv.cfg.Limits.Messages) == 0 {
-		s.push(frame{websocket.PongMessage, []byte(data)})
+// act takes a turn: it acts on one message, unless another socket carries the session by now, and answers. It returns the socket of
+// whom the message was for, if the caller is to write to it, and the error that it answered with.
+func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.reader != c {
+		return nil, nil
 	}
-	return nil
-}
-
-// read is the reader: it lives as long as the socket.
-func (s *session) read() {
-	for {
-		kind, r, err := s.conn.NextReader()
-		if err != nil {
-			break
-		}
-		s.lastHeard.Store(time.Now().UnixNano())
-		if s.queue.isClosed() {
-			continue // what comes after our close frame is read only to see the client's
-		}
-		if err := s.readMessage(kind, r); err != nil {
-			break
+	s.oldest = s.generation
+	if received := m.Acknowledged(); received > 0 && !s.stream.acknowledge(received) {
+		e = badField("received", "received is more than was sent")
+	} else if id := m.RequestID(); id != "" {
+		if done, answer := s.requests.done(id, s.stream.acknowledged()); done {
+			if answer != nil {
+				s.pushText(answer)
+			}
+			return nil, nil
 		}
 	}
-	s.srv.end(s, s.queue.endReason())
-	s.srv.forgetConn(s)
-	s.readerLeaves()
-}
-
-// readMessage reads one message, whose buffer belongs to it only as long, and
-// acts on it.
-func (s *session) readMessage(kind int, r io.Reader) error {
-	buf := s.srv.buffers.Get().(*readBuffer)
-	defer s.srv.buffers.Put(buf)
-	buf.Reset()
-	buf.limited = io.LimitedReader{R: r, N: wire.MaxMessage + 1}
-	_, err := buf.ReadFrom(&buf.limited)
-	buf.limited.R = nil
-	if err != nil {
-		return err
-	}
-	switch {
-	case buf.Len() > wire.MaxMessage:
-		s.shut(wire.CloseTooBig, wire.ReasonBadMessage)
-	case kind != websocket.TextMessage:
-		s.srv.counters.messages.add(messageInvalid)
-		s.answer("", badField("", "The message must be text, not binary."))
-	default:
-		s.handle(buf.Bytes())
-	}
-	return nil
-}
-
-// handle acts on one message. data is valid only during the call.
-func (s *session) handle(data []byte) {
-	m, err := wire.Parse(data)
-	if fe := (*wire.FieldError)(nil); errors.As(err, &fe) {
-		s.srv.counters.messages.add(messageInvalid)
-		s.answer(fe.Ref, badField(fe.Field, fe.Error()))
-		return
-	}
-	s.srv.counters.messages.add(m.Type())
-	if wait := s.messages.take(time.Now(), s.srv.cfg.Limits.Messages); wait > 0 {
-		s.answer(m.RequestID(), rateLimited(wait, "Too many messages."))
-		if s.refusals.take(time.Now(), refusalRate) > 0 {
-			s.shut(wire.CloseRateLimited, wire.ReasonBadMessage)
-		}
-		return
-	}
-	s.answer(m.RequestID(), s.dispatch(m))
-}
-
-func (s *session) dispatch(m wire.ClientMessage) *wire.Error {
-	if signal, ok := m.(*wire.Signal); ok && s.id != "" {
-		return s.signal(signal)
-	}
-	return apart(func() *wire.Error { return s.dispatchRare(m) })
-}
-
-// apart runs what needs a big stack in a goroutine of its own and waits for it. The reader waits for most of its life, and a
-// stack that has once grown is memory that every idle session would keep.
-func apart(do func() *wire.Error) *wire.Error {
-	done := make(chan *wire.Error)
-	go func() { done <- do() }()
-	return <-done
-}
-
-// dispatchRare acts on all but signals. It has the reader's rights: the reader waits for it.
-func (s *session) dispatchRare(m wire.ClientMessage) *wire.Error {
-	hello, isHello := m.(*wire.Hello)
-	switch {
-	case isHello && s.id == "":
-		return s.hello(hello)
-	case isHello:
-		return badField("type", "hello was already answered")
-	case s.id == "":
-		return badField("type", "must be hello in the first message")
-	}
-	switch m := m.(type) {
-	case *wire.Join:
-		return s.join(m)
-	case *wire.Leave:
-		return s.leave(m)
-	case *wire.Call:
-		return s.call(m)
-	case *wire.Accept:
-		return s.accept(m)
-	case *wire.Decline:
-		return s.decline(m)
-	case *wire.Cancel:
-		return s.cancel(m)
-	case *wire.Hangup:
-		return s.hangup(m)
-	case *wire.Bye:
-		s.bye()
-	}
-	return nil
-}
-
-// answer sends an error, if there is one, and keeps count of the bad messages.
-func (s *session) answer(ref string, e *wire.Error) {
 	if e == nil {
-		return
+		mate, e = s.dispatch(m)
 	}
-	s.srv.counters.errors.add(string(e.Code))
-	e.Ref = ref
-	s.send(e)
-	if e.Code == wire.CodeBadMessage && s.badMessages.take(time.Now(), badMessageRate) > 0 {
-		s.shut(wire.CloseBadMessage, wire.ReasonBadMessage)
+	if e != nil {
+		s.srv.counters.errors.add(string(e.Code))
+		e.Ref = m.RequestID()
+		s.reply(e)
 	}
+	if id := m.RequestID(); id != "" {
+		if s.requests.handled(id, s.stream.last()) {
+			c.sendApart(&wire.Handled{Ref: id})
+		}
+	}
+	return mate, e
 }
 
-func (s *session) bye() {
-	s.srv.end(s, wire.ReasonBye)
-	s.srv.cfg.EndRelays(s.id)
-	s.shut(wire.CloseBye, wire.ReasonBye)
+func (s *session) dispatch(m wire.ClientMessage) (mate *socket, e *wire.Error) {
+	switch m := m.(type) {
+	case *wire.Signal:
+		return s.signal(m)
+	case *wire.Join:
+		e = s.join(m)
+	case *wire.Leave:
+		e = s.leave(m)
+	case *wire.Call:
+		e = s.call(m)
+	case *wire.Accept:
+		e = s.accept(m)
+	case *wire.Decline:
+		e = s.decline(m)
+	case *wire.Cancel:
+		e = s.cancel(m)
+	case *wire.Hangup:
+		e = s.hangup(m)
+	}
+	return nil, e
 }
 
 // end takes a session out of everything. Its scope outlives it unless it said
@@ -223,34 +129,149 @@ func (s *session) bye() {
 func (srv *Server) end(s *session, reason string) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if s.id == "" || s.ended {
+	srv.endLocked(s, reason)
+}
+
+// endLocked is end for those who hold mu.
+func (srv *Server) endLocked(s *session, reason string) {
+	if s.ended {
 		return
 	}
 	s.ended = true
-	s.renewAt = time.Time{}
+	s.renewAt, s.tokenDue = time.Time{}, time.Time{}
+	srv.endAbsence(s)
+	s.stream.end()
 	delete(srv.sessions, s.id)
 	delete(srv.members, s)
 	for len(s.rooms) > 0 {
 		srv.leaveRoom(s, s.rooms[0], reason)
 	}
-	srv.exit(s)
-	if reason != wire.ReasonBye {
-		srv.lingering.add(s.id, s.scope, time.Now().Add(srv.cfg.Limits.ScopeLinger))
+	srv.exit(s, reason)
+	now := time.Now()
+	if s.restored {
+		srv.over.add(s.id, now.Add(auth.ResumeTTL))
+	}
+	if !endsRelays(reason) {
+		srv.lingering.add(s.id, s.scope, now.Add(srv.cfg.Limits.ScopeLinger))
 	}
 	s.scope = scope{}
 	srv.counters.ended.add(reason)
 	srv.cfg.Log.Debug("session ended", "session", s.id, "user", s.user.id, "reason", reason)
 }
 
-// failed makes an error's answer.
-func failed(code wire.Code, sentence string) *wire.Error {
-	return &wire.Error{Code: code, Message: sentence}
+// endsRelays reports whether a session that ends for the reason takes its relays with it.
+func endsRelays(reason string) bool { return reason == wire.ReasonBye || reason == wire.ReasonRevoked }
+
+// EndWhere ends the sessions that match says, and their relays, because what admitted them holds no longer. match is called with no
+// lock held.
+func (srv *Server) EndWhere(match func(session string, ticket auth.Ticket) bool) {
+	srv.mu.Lock()
+	all := make([]*session, 0, len(srv.sessions))
+	for _, s := range srv.sessions {
+		all = append(all, s)
+	}
+	srv.mu.Unlock()
+	for _, s := range all {
+		if !match(s.id, s.ticket) {
+			continue
+		}
+		c := srv.revoke(s)
+		srv.cfg.EndRelays(s.id)
+		if c != nil {
+			c.shut(wire.CloseEnded, wire.ReasonRevoked)
+		}
+	}
 }
 
-func badField(field, sentence string) *wire.Error {
-	return &wire.Error{Code: wire.CodeBadMessage, Message: sentence, Field: field}
+// revoke ends a session between two of its turns, for good, and returns the socket that carried it.
+func (srv *Server) revoke(s *session) *socket {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	s.reader = nil
+	srv.endLocked(s, wire.ReasonRevoked)
+	srv.over.add(s.id, time.Now().Add(auth.ResumeTTL))
+	return s.socket
 }
 
-func rateLimited(wait time.Duration, sentence string) *wire.Error {
-	return &wire.Error{Code: wire.CodeRateLimited, Message: sentence, RetryAfter: int(math.Ceil(wait.Seconds()))}
+const (
+	maxAnswers    = 64 // kept of the requests that were answered last, and not acknowledged
+	maxUnanswered = 64 // remembered of the requests that have no answer
+)
+
+// requests remembers what a session has asked, so that a request which the client sends again after its connection was lost is
+// answered again, and not done again. Guarded by session.turn.
+type requests struct {
+	answer     []byte // of the request whose turn it is; nil: none yet
+	last       string // id of the last request
+	answered   []answeredRequest
+	unanswered *[maxUnanswered]uint64 // hashes of ids, by turns
+	next       int                    // of unanswered
+	unacked    int                    // how many of those the client does not know to be handled
 }
+
+type answeredRequest struct {
+	id     string
+	answer []byte
+	seq    uint64
+}
+
+// done reports whether a request was handled before, and its answer if it has one. What the client has acknowledged is forgotten: it
+// has the answer.
+func (q *requests) done(id string, acknowledged uint64) (done bool, answer []byte) {
+	q.answer = nil
+	keep := q.answered[:0]
+	for _, a := range q.answered {
+		if a.id == id {
+			done, answer = true, a.answer
+		}
+		if a.seq > acknowledged {
+			keep = append(keep, a)
+		}
+	}
+	clear(q.answered[len(keep):])
+	if q.answered = keep; len(keep) == 0 {
+		q.answered = nil
+	}
+	if done || q.unanswered == nil {
+		return done, answer
+	}
+	hash := idHash(id)
+	for _, h := range q.unanswered {
+		if h == hash {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// handled remembers the request whose turn is over. seq is of the last message that the session was told. It reports whether it is time
+// to tell the client.
+func (q *requests) handled(id string, seq uint64) (tell bool) {
+	q.last = id
+	if q.answer != nil {
+		if len(q.answered) >= maxAnswers {
+			q.answered = append(q.answered[:0], q.answered[1:]...)
+		}
+		q.answered = append(q.answered, answeredRequest{id, q.answer, seq})
+		q.answer = nil
+		return false
+	}
+	if q.unanswered == nil {
+		q.unanswered = new([maxUnanswered]uint64)
+	}
+	q.unanswered[q.next] = idHash(id)
+	q.next = (q.next + 1) % maxUnanswered
+	if q.unacked++; q.unacked >= wire.AckEvery {
+		q.unacked = 0
+		return true
+	}
+	return false
+}
+
+// hashSeed is constant, as a client can at most hide its own requests from itself.
+var hashSeed = maphash.MakeSeed()
+
+// idHash is never zero, which stands for no request.
+func idHash(id string) uint64 { return maphash.String(hashSeed, id) | 1 }

@@ -17,10 +17,14 @@ const (
 )
 
 const (
-	messageInvalid = "invalid"   // beside the types: a message that Parse refused
-	sessionNew     = "new"       // sessions begun; resumed ones will stand beside
-	scopeHostName  = "host-name" // candidates that grant nothing
-	scopeFull      = "full"      // addresses over maxScope
+	messageInvalid = "invalid" // beside the types: a message that Parse refused
+
+	sessionNew      = "new" // how sessions began
+	sessionReplayed = wire.ResumedReplayed
+	sessionRestored = wire.ResumedRestored
+
+	scopeHostName = "host-name" // candidates that grant nothing
+	scopeFull     = "full"      // addresses over maxScope
 )
 
 // Counter is a number that only grows. Names and reasons are of a fixed set:
@@ -32,14 +36,15 @@ type Counter struct {
 
 // Stats is what there is at one moment.
 type Stats struct {
-	Sockets, Sessions, Users, Rooms, Calls int
+	Sockets, Sessions, Away, Users, Rooms, Calls int
+	KeptBytes                                    int64 // of messages that clients have not acknowledged
 }
 
 // Stats counts what there is now.
 func (srv *Server) Stats() Stats {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return Stats{len(srv.conns), len(srv.sessions), len(srv.users), len(srv.rooms), len(srv.calls)}
+	return Stats{len(srv.conns), len(srv.sessions), len(srv.away), len(srv.users), len(srv.rooms), len(srv.calls), srv.kept.Load()}
 }
 
 // Counters returns all counters, those at zero too, in a stable order: the
@@ -69,7 +74,7 @@ func newCounters() counters {
 	}
 	var words []string
 	for _, code := range []int{wire.CloseBye, wire.CloseGoingAway, wire.CloseTooBig, wire.CloseBadMessage, wire.CloseUnauthorized,
-		wire.CloseSlow, wire.CloseHelloTimeout, wire.CloseRateLimited, wire.CloseDead} {
+		wire.CloseSlow, wire.CloseHelloTimeout, wire.CloseRateLimited, wire.CloseDead, wire.CloseReplaced, wire.CloseEnded} {
 		words = append(words, wire.CloseReason(code))
 	}
 	return counters{
@@ -77,9 +82,9 @@ func newCounters() counters {
 		errors:   newTally("errors", codes...),
 		closes:   newTally("closes", words...),
 		refused:  newTally("refused", refusedOrigin, refusedSubprotocol, refusedHandshake, refusedDraining, refusedSessions, refusedAddr),
-		begun:    newTally("sessions_begun", sessionNew),
+		begun:    newTally("sessions_begun", sessionNew, sessionReplayed, sessionRestored),
 		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
-			wire.ReasonShutdown),
+			wire.ReasonShutdown, wire.ReasonRevoked),
 		scope: newTally("scope_ignored", scopeHostName, scopeFull),
 	}
 }

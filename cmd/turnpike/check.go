@@ -340,7 +340,7 @@ func hello(ctx context.Context, socket *websocket.Conn, token string) (*wire.Wel
 		if err != nil {
 			return nil, fmt.Errorf("no welcome: %w", err)
 		}
-		message, err := wire.ParseServer(data)
+		message, _, err := wire.ParseServer(data)
 		if err != nil {
 			return nil, err
 		}

@@ -188,7 +188,8 @@ func (c *Config) keys() []key {
 		{name: "auth.api_keys", value: reserved{"API keys come with a later version; leave it empty"}, secret: true, help: "for a later version"},
 		{name: "auth.issuers", value: reserved{"other apps' tickets come with a later version; remove the [[auth.issuers]] tables"}, secret: true, help: "for a later version"},
 
-		{name: "signal.resume_window", value: dur(&c.Signal.ResumeWindow, 0), help: "for a later version"},
+		{name: "signal.resume_window", value: dur(&c.Signal.ResumeWindow, 0),
+			help: "how long a session without a connection can be resumed; 0: not at all"},
 	}
 	keys = append(keys, c.Limits.keys()...)
 	return append(keys, key{name: "metrics.listen", value: str(&c.Metrics.Listen, optional(parseHostPort), "127.0.0.1:9090"),
@@ -249,7 +250,10 @@ func defaultConfig(stateDir string) *Config {
 	return c
 }
 
-const defaultResumeWindow = 30 * time.Second
+const (
+	defaultResumeWindow = 30 * time.Second
+	maxResumeWindow     = 10 * time.Minute
+)
 
 // secretFile is the one secret that everything this server signs is derived from.
 func (c *Config) secretFile() string { return filepath.Join(c.StateDir, "secret") }

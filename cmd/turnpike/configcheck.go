@@ -20,8 +20,9 @@ func (c *Config) check() []error {
 	if c.HTTP.ProxyProtocol && len(c.HTTP.TrustedProxies) == 0 {
 		refuse("http.proxy_protocol", `is true, but http.trusted_proxies is empty, so nobody could connect; name your load balancer there, like ["10.0.0.2"]`)
 	}
-	if c.Signal.ResumeWindow != defaultResumeWindow {
-		refuse("signal.resume_window", "resuming sessions comes with a later version; leave it at %q", showDuration(defaultResumeWindow))
+	if c.Signal.ResumeWindow > maxResumeWindow {
+		refuse("signal.resume_window", "%s is too long: what a session misses is kept for it until then; use at most %s",
+			showDuration(c.Signal.ResumeWindow), showDuration(maxResumeWindow))
 	}
 	for _, f := range []struct{ key, value string }{{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}} {
 		switch {

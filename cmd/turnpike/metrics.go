@@ -81,6 +81,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	stats := c.signal.Stats()
 	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)
 	gauge("turnpike_signal_sessions", "Signaling sessions that are there now.", stats.Sessions)
+	gauge("turnpike_signal_sessions_away", "Of these, how many have no connection at the moment.", stats.Away)
+	gauge("turnpike_signal_unacknowledged_bytes", "Messages that are kept until clients have acknowledged them.", int(stats.KeptBytes))
 	gauge("turnpike_signal_users", "Users who are online now.", stats.Users)
 	gauge("turnpike_signal_rooms", "Rooms that are there now.", stats.Rooms)
 	gauge("turnpike_signal_calls", "Calls that ring or are answered now.", stats.Calls)
@@ -106,6 +108,8 @@ func reasonLabel(name string) string {
 	switch name {
 	case "packets_relayed", "bytes_relayed":
 		return "direction"
+	case "sessions_begun":
+		return "how"
 	case "messages":
 		return "type"
 	case "error_responses", "errors":

@@ -72,6 +72,8 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		VerifyTicket:   tickets.Verify,
 		ICEServers:     n.sessionICE,
 		EndRelays:      func(session string) { n.turn.EndSession(session) },
+		ResumeWindow:   cfg.Signal.ResumeWindow,
+		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
 		AllowedOrigins: origins,
 		ClientAddr:     from.clientAddr,
 		Limits:         cfg.Limits.signaling(),

@@ -1,6 +1,7 @@
 package signalload
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -65,6 +66,18 @@ func (Turnpike) refusal(message []byte) *RefusedError {
 	return nil
 }
 
-func (Turnpike) receipt([]byte, uint64) string { return "" }
+// ackEvery is how many messages PROTOCOL.md lets a client acknowledge at once.
+const ackEvery = 32
+
+func (Turnpike) receipt(last []byte, messages uint64) string {
+	if messages%ackEvery != 0 {
+		return ""
+	}
+	_, seq, ok := bytes.Cut(last[max(0, len(last)-32):], []byte(`,"seq":`)) // it is the last field
+	if !ok {
+		return "" // the message is none of those that are counted
+	}
+	return `{"type":"ack","received":` + string(bytes.TrimSuffix(seq, []byte("}"))) + "}"
+}
 
 func (Turnpike) farewell() string { return `{"type":"bye"}` }

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -18,21 +19,30 @@ type ClientMessage interface {
 	// RequestID is the client's id, which the answer carries as ref; empty if
 	// the client gave none.
 	RequestID() string
+	// Acknowledged is the greatest seq that the client has handled; zero if it
+	// does not say.
+	Acknowledged() uint64
 }
 
 // Request is what every client message may carry.
 type Request struct {
-	ID string `json:"id,omitempty"`
+	ID       string `json:"id,omitempty"`
+	Received uint64 `json:"received,omitempty"`
 }
 
 // RequestID implements [ClientMessage].
 func (r Request) RequestID() string { return r.ID }
 
-// Peer is a session in a room, as its mates see it.
+// Acknowledged implements [ClientMessage].
+func (r Request) Acknowledged() uint64 { return r.Received }
+
+// Peer is a session in a room, as its mates see it. Away says that it has no
+// connection at the moment.
 type Peer struct {
 	Session string `json:"session"`
 	User    string `json:"user"`
 	Name    string `json:"name"`
+	Away    bool   `json:"away,omitempty"`
 }
 
 // User is somebody who is online, with however many sessions. The user's
@@ -51,12 +61,22 @@ type ICEServer struct {
 
 // What clients send.
 type (
-	// Hello is the first message. A field resume is reserved: it is ignored,
-	// as every unknown field is.
+	// Hello is the first message. It has a Ticket, or a session to Resume, or
+	// both: then the ticket is for the case that there is nothing to resume.
 	Hello struct {
 		Request
-		Ticket string `json:"ticket"`
-		Name   string `json:"name,omitempty"`
+		Ticket string  `json:"ticket,omitempty"`
+		Name   string  `json:"name,omitempty"`
+		Resume *Resume `json:"resume,omitempty"`
+	}
+	// Resume asks for a session to go on. Received is the greatest seq that the
+	// client has handled. Fresh says that it has lost everything else, its
+	// peer connections above all.
+	Resume struct {
+		Session  string `json:"session"`
+		Token    string `json:"token"`
+		Received uint64 `json:"received"`
+		Fresh    bool   `json:"fresh,omitempty"`
 	}
 	// Join enters a room. With no Room one is made and named by the server;
 	// Size counts only when the room is made, zero is [DefaultRoomSize].
@@ -71,14 +91,14 @@ type (
 		Request
 		Room string `json:"room"`
 	}
-	// Signal carries exactly one of Description and Candidate to a room mate.
-	// Both are raw JSON; a Candidate of null says that there are no more.
+	// Signal carries exactly one of Description, Candidate and Candidates to a
+	// room mate. All are raw JSON; a candidate of null says that there are no
+	// more.
 	Signal struct {
 		Request
-		Room        string          `json:"room"`
-		To          string          `json:"to"`
-		Description json.RawMessage `json:"description,omitempty"`
-		Candidate   json.RawMessage `json:"candidate,omitempty"`
+		Room string `json:"room"`
+		To   string `json:"to"`
+		Payload
 	}
 	// Call rings a user.
 	Call struct {
@@ -109,22 +129,74 @@ type (
 	Bye struct {
 		Request
 	}
+	// Ack says nothing but what every client message may: Received.
+	Ack struct {
+		Request
+	}
+	// Ping asks for a Pong.
+	Ping struct {
+		Request
+	}
 )
+
+// Payload is what a signal carries, as raw JSON that is forwarded as it came:
+// one of the three.
+type Payload struct {
+	Description json.RawMessage `json:"description,omitempty"`
+	Candidate   json.RawMessage `json:"candidate,omitempty"`
+	Candidates  json.RawMessage `json:"candidates,omitempty"`
+}
 
 // What the server sends. Ref is the id of the request that is answered, empty
 // if it had none or if nobody asked.
 type (
-	// Welcome answers Hello. Resume is opaque and reserved.
+	// Welcome answers Hello. Resume is the token to resume with, empty if that
+	// is off; ResumeWindow is in seconds; Epoch is another one for each process
+	// of a server. Resumed is empty for a new session;
+	// else Rooms are those that it is in, and Handled is the id of the last
+	// request that was handled, if it is known. Online is nil for a session that
+	// goes on and knows it. Seq is the number that those of what follows come
+	// after.
 	Welcome struct {
-		Ref        string      `json:"ref,omitempty"`
-		Session    string      `json:"session"`
-		User       string      `json:"user"`
-		Name       string      `json:"name"`
-		Role       string      `json:"role"`
-		Resume     string      `json:"resume"`
-		ICEServers []ICEServer `json:"iceServers"`
-		ICEExpires time.Time   `json:"iceExpires,omitzero"`
-		Online     []User      `json:"online"`
+		Ref          string      `json:"ref,omitempty"`
+		Seq          uint64      `json:"seq"`
+		Session      string      `json:"session"`
+		User         string      `json:"user"`
+		Name         string      `json:"name"`
+		Role         string      `json:"role"`
+		Resume       string      `json:"resume,omitempty"`
+		ResumeWindow int         `json:"resumeWindow"`
+		Epoch        string      `json:"epoch"`
+		Resumed      string      `json:"resumed,omitempty"`
+		Handled      string      `json:"handled,omitempty"`
+		Rooms        []Joined    `json:"rooms,omitempty"`
+		ICEServers   []ICEServer `json:"iceServers"`
+		ICEExpires   time.Time   `json:"iceExpires,omitzero"`
+		Online       []User      `json:"online,omitzero"`
+	}
+	// Handled acknowledges requests that have no other answer: those up to Ref.
+	Handled struct {
+		Ref string `json:"ref"`
+	}
+	// Pong answers Ping.
+	Pong struct {
+		Ref string `json:"ref,omitempty"`
+	}
+	// NewToken takes the place of the token in Welcome.
+	NewToken struct {
+		Token string `json:"token"`
+	}
+	// PeerAway tells that a room mate has lost its connection.
+	PeerAway struct {
+		Room    string `json:"room"`
+		Session string `json:"session"`
+	}
+	// PeerBack tells that it has one again. Fresh says that it has nothing else:
+	// peer connections begin anew, by its offer.
+	PeerBack struct {
+		Room    string `json:"room"`
+		Session string `json:"session"`
+		Fresh   bool   `json:"fresh,omitempty"`
 	}
 	// Error answers any request. RetryAfter is in seconds.
 	Error struct {
@@ -160,10 +232,9 @@ type (
 	}
 	// Forward is a Signal as its receiver sees it; From is set by the server.
 	Forward struct {
-		Room        string          `json:"room"`
-		From        string          `json:"from"`
-		Description json.RawMessage `json:"description,omitempty"`
-		Candidate   json.RawMessage `json:"candidate,omitempty"`
+		Room string `json:"room"`
+		From string `json:"from"`
+		Payload
 	}
 	// Online tells of users who came, or whose name changed.
 	Online struct {
@@ -229,6 +300,8 @@ func (*Decline) Type() string { return TypeDecline }
 func (*Cancel) Type() string  { return TypeCancel }
 func (*Hangup) Type() string  { return TypeHangup }
 func (*Bye) Type() string     { return TypeBye }
+func (*Ack) Type() string     { return TypeAck }
+func (*Ping) Type() string    { return TypePing }
 
 func (*Welcome) Type() string       { return TypeWelcome }
 func (*Error) Type() string         { return TypeError }
@@ -247,10 +320,16 @@ func (*Cancelled) Type() string     { return TypeCancel }
 func (*HungUp) Type() string        { return TypeHangup }
 func (*NewICEServers) Type() string { return TypeICEServers }
 func (*GoingAway) Type() string     { return TypeGoingAway }
+func (*Handled) Type() string       { return TypeAck }
+func (*Pong) Type() string          { return TypePong }
+func (*NewToken) Type() string      { return TypeResume }
+func (*PeerAway) Type() string      { return TypePeerAway }
+func (*PeerBack) Type() string      { return TypePeerBack }
 
 // ClientTypes lists the types that clients send.
 func ClientTypes() []string {
-	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye}
+	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye,
+		TypeAck, TypePing}
 }
 
 // Encode gives m as one JSON object with its type first. It fails only for
@@ -259,9 +338,9 @@ func ClientTypes() []string {
 func Encode(m Message) ([]byte, error) {
 	switch m := m.(type) {
 	case *Signal:
-		return appendSignal(nil, "to", m.ID, m.Room, m.To, m.Description, m.Candidate), nil
+		return appendSignal(m.Request, "to", m.Room, m.To, &m.Payload), nil
 	case *Forward:
-		return appendSignal(nil, "from", "", m.Room, m.From, m.Description, m.Candidate), nil
+		return appendSignal(Request{}, "from", m.Room, m.From, &m.Payload), nil
 	}
 	fields, err := json.Marshal(m)
 	if err != nil {
@@ -279,23 +358,34 @@ func Encode(m Message) ([]byte, error) {
 
 // appendSignal splices the payload as it is: it is by far the most frequent
 // message, and nothing in it concerns the server.
-func appendSignal(dst []byte, direction, id, room, session string, description, candidate json.RawMessage) []byte {
-	if dst == nil {
-		dst = make([]byte, 0, len(description)+len(candidate)+len(id)+len(room)+len(session)+80)
+func appendSignal(req Request, direction, room, session string, p *Payload) []byte {
+	size := len(p.Description) + len(p.Candidate) + len(p.Candidates) + len(req.ID) + len(room) + len(session) + 80
+	dst := append(make([]byte, 0, size), `{"type":"signal"`...)
+	if req.ID != "" {
+		dst = appendString(dst, "id", req.ID)
 	}
-	dst = append(dst, `{"type":"signal"`...)
-	if id != "" {
-		dst = appendString(dst, "id", id)
+	if req.Received > 0 {
+		dst = strconv.AppendUint(append(dst, `,"received":`...), req.Received, 10)
 	}
 	dst = appendString(dst, "room", room)
 	dst = appendString(dst, direction, session)
-	if description != nil {
-		dst = append(append(dst, `,"description":`...), description...)
+	if p.Description != nil {
+		dst = append(append(dst, `,"description":`...), p.Description...)
 	}
-	if candidate != nil {
-		dst = append(append(dst, `,"candidate":`...), candidate...)
+	if p.Candidate != nil {
+		dst = append(append(dst, `,"candidate":`...), p.Candidate...)
+	}
+	if p.Candidates != nil {
+		dst = append(append(dst, `,"candidates":`...), p.Candidates...)
 	}
 	return append(dst, '}')
+}
+
+// AppendSeq appends what Encode gave, with the number seq in it as its last
+// field. It changes nothing of message, which many may share.
+func AppendSeq(dst, message []byte, seq uint64) []byte {
+	dst = append(dst, message[:len(message)-1]...)
+	return append(strconv.AppendUint(append(dst, `,"seq":`...), seq, 10), '}')
 }
 
 func appendString(dst []byte, field, value string) []byte {
@@ -309,24 +399,25 @@ func appendString(dst []byte, field, value string) []byte {
 	return append(append(append(dst, '"'), value...), '"')
 }
 
-// ParseServer reads a server's message. It is for clients: it ignores unknown
-// fields, and a type that it does not know gives nil with no error, since a
-// client must pass over what a later version adds.
-func ParseServer(data []byte) (Message, error) {
+// ParseServer reads a server's message, and its seq, which is zero if it has
+// none. It is for clients: it ignores unknown fields, and a type that it does
+// not know gives nil with no error, since a client must pass over what a later
+// version adds.
+func ParseServer(data []byte) (m Message, seq uint64, err error) {
 	var head struct {
 		Type string `json:"type"`
+		Seq  uint64 `json:"seq"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, fmt.Errorf("server message: %w", err)
+		return nil, 0, fmt.Errorf("server message: %w", err)
 	}
-	m := newServerMessage(head.Type)
-	if m == nil {
-		return nil, nil
+	if m = newServerMessage(head.Type); m == nil {
+		return nil, head.Seq, nil
 	}
 	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("server message %s: %w", head.Type, err)
+		return nil, 0, fmt.Errorf("server message %s: %w", head.Type, err)
 	}
-	return m, nil
+	return m, head.Seq, nil
 }
 
 func newServerMessage(typ string) Message {
@@ -365,6 +456,16 @@ func newServerMessage(typ string) Message {
 		return new(NewICEServers)
 	case TypeGoingAway:
 		return new(GoingAway)
+	case TypeAck:
+		return new(Handled)
+	case TypePong:
+		return new(Pong)
+	case TypeResume:
+		return new(NewToken)
+	case TypePeerAway:
+		return new(PeerAway)
+	case TypePeerBack:
+		return new(PeerBack)
 	}
 	return nil
 }

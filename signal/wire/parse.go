@@ -41,10 +41,10 @@ func Parse(data []byte) (ClientMessage, error) {
 
 // fields are the raw values of a message's known fields, nil where absent.
 type fields struct {
-	typ, id                            []byte
-	ticket, name                       []byte
-	room, create, size                 []byte
-	to, description, candidate, callID []byte
+	typ, id, received                              []byte
+	ticket, name, resume                           []byte
+	room, create, size                             []byte
+	to, description, candidate, candidates, callID []byte
 }
 
 func (f *fields) slot(name []byte) *[]byte {
@@ -53,8 +53,12 @@ func (f *fields) slot(name []byte) *[]byte {
 		return &f.typ
 	case "id":
 		return &f.id
+	case "received":
+		return &f.received
 	case "ticket":
 		return &f.ticket
+	case "resume":
+		return &f.resume
 	case "name":
 		return &f.name
 	case "room":
@@ -69,6 +73,8 @@ func (f *fields) slot(name []byte) *[]byte {
 		return &f.description
 	case "candidate":
 		return &f.candidate
+	case "candidates":
+		return &f.candidates
 	case "call":
 		return &f.callID
 	}
@@ -104,6 +110,13 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 		}
 		req.ID = id
 	}
+	if f.received != nil {
+		received, err := number("received", f.received)
+		if err != nil {
+			return nil, err
+		}
+		req.Received = received
+	}
 	typ, err := word("type", f.typ, MaxID)
 	if err != nil {
 		return nil, err
@@ -135,6 +148,10 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 		return &Hangup{*req, call}, err
 	case TypeBye:
 		return &Bye{*req}, nil
+	case TypeAck:
+		return &Ack{*req}, nil
+	case TypePing:
+		return &Ping{*req}, nil
 	}
 	return nil, &FieldError{Field: "type", Problem: "is not one that a client sends"}
 }
@@ -142,11 +159,62 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 func (f *fields) hello(req Request) (ClientMessage, *FieldError) {
 	m := &Hello{Request: req}
 	var err *FieldError
-	if m.Ticket, err = text("ticket", f.ticket, MaxTicket); err != nil {
-		return nil, err
+	if f.ticket != nil || f.resume == nil {
+		if m.Ticket, err = text("ticket", f.ticket, MaxTicket); err != nil {
+			return nil, err
+		}
+	}
+	if f.resume != nil {
+		if m.Resume, err = readResume(f.resume); err != nil {
+			return nil, err.within("resume")
+		}
 	}
 	if f.name != nil {
 		if m.Name, err = text("name", f.name, MaxName); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// resumeFields are those of hello's resume, raw.
+type resumeFields struct{ session, token, received, fresh []byte }
+
+func (r *resumeFields) slot(name []byte) *[]byte {
+	switch string(name) {
+	case "session":
+		return &r.session
+	case "token":
+		return &r.token
+	case "received":
+		return &r.received
+	case "fresh":
+		return &r.fresh
+	}
+	return nil
+}
+
+func readResume(raw []byte) (m *Resume, err *FieldError) {
+	var r resumeFields
+	w := walker{data: raw}
+	for w.next() {
+		w.keep(r.slot(w.name))
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	m = new(Resume)
+	if m.Session, err = text("session", r.session, MaxSession); err != nil {
+		return nil, err
+	}
+	if m.Token, err = text("token", r.token, MaxToken); err != nil {
+		return nil, err
+	}
+	if m.Received, err = number("received", r.received); err != nil {
+		return nil, err
+	}
+	if r.fresh != nil {
+		if m.Fresh, err = boolean("fresh", r.fresh); err != nil {
 			return nil, err
 		}
 	}
@@ -162,12 +230,8 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 		}
 	}
 	if f.create != nil {
-		switch string(f.create) {
-		case "true":
-			m.Create = true
-		case "false":
-		default:
-			return nil, &FieldError{Field: "create", Problem: "must be true or false"}
+		if m.Create, err = boolean("create", f.create); err != nil {
+			return nil, err
 		}
 	}
 	if f.size != nil {
@@ -179,7 +243,7 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 }
 
 func (f *fields) signal(req Request) (ClientMessage, *FieldError) {
-	m := &Signal{Request: req, Description: f.description, Candidate: f.candidate}
+	m := &Signal{Request: req, Payload: Payload{f.description, f.candidate, f.candidates}}
 	var err *FieldError
 	if m.Room, err = f.roomID(); err != nil {
 		return nil, err
@@ -187,17 +251,7 @@ func (f *fields) signal(req Request) (ClientMessage, *FieldError) {
 	if m.To, err = text("to", f.to, MaxSession); err != nil {
 		return nil, err
 	}
-	switch {
-	case f.description == nil && f.candidate == nil:
-		return nil, &FieldError{Field: "description", Problem: "or candidate is missing"}
-	case f.description != nil && f.candidate != nil:
-		return nil, &FieldError{Field: "candidate", Problem: "must not stand beside description"}
-	case f.description != nil:
-		err = checkDescription(f.description)
-	default:
-		err = checkCandidate(f.candidate)
-	}
-	if err != nil {
+	if err := m.Payload.check(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -255,4 +309,23 @@ func integer(field string, raw []byte, least, most int) (int, *FieldError) {
 		return 0, &FieldError{Field: field, Problem: "must be a whole number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most)}
 	}
 	return n, nil
+}
+
+// number reads a whole number that JavaScript can hold exactly.
+func number(field string, raw []byte) (uint64, *FieldError) {
+	n, err := strconv.ParseUint(string(raw), 10, 64)
+	if err != nil || n > 1<<53-1 {
+		return 0, &FieldError{Field: field, Problem: "must be a whole number from 0 to 2^53 - 1"}
+	}
+	return n, nil
+}
+
+func boolean(field string, raw []byte) (bool, *FieldError) {
+	switch string(raw) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, &FieldError{Field: field, Problem: "must be true or false"}
 }

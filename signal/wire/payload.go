@@ -2,7 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"iter"
 	"math"
+	"strconv"
 )
 
 // description is an RTCSessionDescriptionInit, its fields raw.
@@ -74,29 +76,38 @@ func checkDescription(raw []byte) *FieldError {
 	return &FieldError{Field: "description.type", Problem: "must be offer, answer, pranswer or rollback"}
 }
 
-func checkCandidate(raw []byte) *FieldError {
+// checkCandidate checks a candidate of the field that it is in.
+func checkCandidate(field string, raw []byte) *FieldError {
 	if isNull(raw) {
 		return nil
 	}
 	var c candidate
-	if err := c.walk(raw); err != nil {
-		return err.within("candidate")
+	err := c.walk(raw)
+	if err == nil {
+		err = c.check()
 	}
-	if err := checkString("candidate.candidate", c.candidate); err != nil {
+	if err != nil {
+		return err.within(field)
+	}
+	return nil
+}
+
+func (c *candidate) check() *FieldError {
+	if err := checkString("candidate", c.candidate); err != nil {
 		return err
 	}
 	if c.sdpMid != nil && !isNull(c.sdpMid) {
-		if err := checkString("candidate.sdpMid", c.sdpMid); err != nil {
+		if err := checkString("sdpMid", c.sdpMid); err != nil {
 			return err
 		}
 	}
 	if c.usernameFragment != nil && !isNull(c.usernameFragment) {
-		if err := checkString("candidate.usernameFragment", c.usernameFragment); err != nil {
+		if err := checkString("usernameFragment", c.usernameFragment); err != nil {
 			return err
 		}
 	}
 	if c.sdpMLineIndex != nil && !isNull(c.sdpMLineIndex) {
-		_, err := integer("candidate.sdpMLineIndex", c.sdpMLineIndex, 0, math.MaxUint16)
+		_, err := integer("sdpMLineIndex", c.sdpMLineIndex, 0, math.MaxUint16)
 		return err
 	}
 	return nil
@@ -104,24 +115,71 @@ func checkCandidate(raw []byte) *FieldError {
 
 func isNull(raw []byte) bool { return string(raw) == "null" }
 
-// Text is the text in which a signal's candidates stand: the SDP of its
-// description or the attribute of its candidate. Empty if there is none in it.
-func (m *Signal) Text() string {
-	var raw []byte
-	if m.Description != nil {
-		var d description
-		if d.walk(m.Description) == nil {
-			raw = d.sdp
+// check holds that there is one payload, and that it is what it should be.
+func (p *Payload) check() *FieldError {
+	switch {
+	case p.Candidate != nil && p.Description != nil:
+		return &FieldError{Field: "candidate", Problem: "must not stand beside description"}
+	case p.Candidates != nil && (p.Description != nil || p.Candidate != nil):
+		return &FieldError{Field: "candidates", Problem: "must not stand beside description or candidate"}
+	case p.Description != nil:
+		return checkDescription(p.Description)
+	case p.Candidate != nil:
+		return checkCandidate("candidate", p.Candidate)
+	case p.Candidates != nil:
+		return checkCandidates(p.Candidates)
+	}
+	return &FieldError{Field: "description", Problem: "or candidate is missing"}
+}
+
+func checkCandidates(raw []byte) *FieldError {
+	n := 0
+	l := lister{data: raw}
+	for l.next() {
+		if n++; n > MaxCandidates {
+			break
 		}
-	} else {
-		var c candidate
-		if c.walk(m.Candidate) == nil {
-			raw = c.candidate
+		if err := checkCandidate("candidates", l.value); err != nil {
+			return err
 		}
 	}
-	// Only \u could hide the word; no other escape stands for a letter.
+	if l.err || n == 0 || n > MaxCandidates {
+		return &FieldError{Field: "candidates", Problem: "must be a list of 1 to " + strconv.Itoa(MaxCandidates)}
+	}
+	return nil
+}
+
+// Texts yields the texts in which the addresses of candidates stand: the SDP of
+// a description, the attribute of a candidate.
+func (p *Payload) Texts() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		switch {
+		case p.Description != nil:
+			var d description
+			if d.walk(p.Description) == nil {
+				yieldText(d.sdp, yield)
+			}
+		case p.Candidate != nil:
+			yieldCandidate(p.Candidate, yield)
+		default:
+			for l := (lister{data: p.Candidates}); l.next(); {
+				if !yieldCandidate(l.value, yield) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func yieldCandidate(raw []byte, yield func(string) bool) bool {
+	var c candidate
+	return isNull(raw) || c.walk(raw) != nil || yieldText(c.candidate, yield)
+}
+
+// yieldText passes over what has no candidates. Only \u could hide the word; no other escape stands for a letter.
+func yieldText(raw []byte, yield func(string) bool) bool {
 	if checkString("", raw) != nil || !bytes.Contains(raw, []byte("candidate:")) && !bytes.Contains(raw, []byte(`\u`)) {
-		return ""
+		return true
 	}
-	return unquote(raw)
+	return yield(unquote(raw))
 }

@@ -71,6 +71,41 @@ func (w *walker) keep(to *[]byte) {
 	}
 }
 
+// lister finds the values of a JSON list, of which validJSON already approved.
+type lister struct {
+	data  []byte
+	value []byte // that next has found, raw
+	err   bool   // this is no list
+
+	at      int
+	started bool
+}
+
+// next finds a value. It reports false after the last one, and where there is no list.
+func (l *lister) next() bool {
+	data, i := l.data, skipSpace(l.data, l.at)
+	switch {
+	case l.err:
+		return false
+	case !l.started && (i >= len(data) || data[i] != '['):
+		l.err = true
+		return false
+	case l.started && (i >= len(data) || data[i] != ','):
+		return false // the end
+	}
+	l.started = true
+	i = skipSpace(data, i+1)
+	if i >= len(data) || data[i] == ']' {
+		return false
+	}
+	end, ok := valueEnd(data, i)
+	if l.err = !ok; l.err {
+		return false
+	}
+	l.value, l.at = data[i:end:end], end
+	return true
+}
+
 // within names the object that holds the field.
 func (e *FieldError) within(object string) *FieldError {
 	if e.Field == "" {

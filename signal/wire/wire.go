@@ -13,14 +13,15 @@ import "time"
 // Subprotocol is the WebSocket subprotocol that both sides must name.
 const Subprotocol = "turnpike.v1"
 
-// The values of "type", client to server first. Six words go both ways, with
-// other fields each way.
+// The values of "type", client to server first. Seven words go both ways, with
+// other fields each way. Every client message may have id and received; every
+// server message but welcome, ack and pong has seq once the session is there.
 const (
-	TypeHello  = "hello"  // client: ticket, name?            -> welcome
+	TypeHello  = "hello"  // client: ticket?, name?, resume?  -> welcome
 	TypeJoin   = "join"   // client: room?, create?, size?    -> joined
 	TypeLeave  = "leave"  // client: room                     -> left
-	TypeSignal = "signal" // client: room, to, description | candidate
-	//                       server: room, from, description | candidate
+	TypeSignal = "signal" // client: room, to, description | candidate | candidates
+	//                       server: room, from, description | candidate | candidates
 	TypeCall = "call" // client: to (a user)                  -> ringing
 	//                   server: call, from (a user): it rings
 	TypeAccept = "accept" // client: call                     -> accept, joined
@@ -32,8 +33,15 @@ const (
 	TypeHangup = "hangup" // client: call                     -> hangup
 	//                       server: call, room
 	TypeBye = "bye" // client: the session ends; close 1000
+	TypeAck = "ack" // client: received
+	//                 server: ref; all requests up to it were handled
+	TypePing = "ping" // client                               -> pong
 
-	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, iceServers, iceExpires, online
+	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, iceServers, iceExpires, online
+	TypePong       = "pong"        // server
+	TypeResume     = "resume"      // server: token, in the place of the last one
+	TypePeerAway   = "peer-away"   // server: room, session
+	TypePeerBack   = "peer-back"   // server: room, session, fresh?
 	TypeError      = "error"       // server: code, message, field?, retryAfter?
 	TypeJoined     = "joined"      // server: room, size, peers
 	TypeLeft       = "left"        // server: room, reason
@@ -63,13 +71,15 @@ const (
 	CodeNoSuchUser   Code = "no-such-user" // not online, or not for a guest's eyes
 	CodeBusy         Code = "busy"         // one of the two is in a call or being rung
 	CodeNoSuchCall   Code = "no-such-call" // over, or never one of the sender's
-	CodeInternal     Code = "internal"     // the server's fault
+
+	CodeNoSuchSession Code = "no-such-session" // not there to be resumed: say hello with a ticket
+	CodeInternal      Code = "internal"        // the server's fault
 )
 
 // Codes lists every error code.
 func Codes() []Code {
 	return []Code{CodeUnauthorized, CodeNotExisting, CodeFull, CodeNameTaken, CodeNotInRoom, CodeBadMessage, CodeSlow,
-		CodeRateLimited, CodeForbidden, CodeNoSuchUser, CodeBusy, CodeNoSuchCall, CodeInternal}
+		CodeRateLimited, CodeForbidden, CodeNoSuchUser, CodeBusy, CodeNoSuchCall, CodeNoSuchSession, CodeInternal}
 }
 
 // The WebSocket close codes. The close frame's reason is the word beside it.
@@ -83,6 +93,8 @@ const (
 	CloseHelloTimeout = 4003 // hello-timeout
 	CloseRateLimited  = 4004 // rate-limited
 	CloseDead         = 4005 // dead
+	CloseReplaced     = 4006 // replaced
+	CloseEnded        = 4007 // ended
 )
 
 // CloseReason is the word that goes with a close code, empty for others'.
@@ -106,6 +118,10 @@ func CloseReason(code int) string {
 		return "rate-limited"
 	case CloseDead:
 		return "dead"
+	case CloseReplaced:
+		return "replaced"
+	case CloseEnded:
+		return "ended"
 	}
 	return ""
 }
@@ -119,6 +135,13 @@ const (
 	ReasonSlow       = "slow"        // did not read what it was sent
 	ReasonBadMessage = "bad-message" // broke the protocol or its limits
 	ReasonShutdown   = "shutdown"    // the server is going away
+	ReasonRevoked    = "revoked"     // what admitted the user was revoked
+)
+
+// How a session was resumed: welcome.
+const (
+	ResumedReplayed = "replayed" // all that was missed follows
+	ResumedRestored = "restored" // by another process, from the token
 )
 
 // Why a call that nobody answered here stopped ringing: cancel.
@@ -140,6 +163,11 @@ const (
 	MaxSession = 64       // session, in to
 	MaxUser    = 512      // user, in to
 	MaxCall    = 64       // call
+	MaxToken   = 8 << 10  // resume.token
+
+	MaxCandidates = 32 // in candidates
+
+	AckEvery = 32 // messages, at the latest after which each side acknowledges
 
 	MinRoomSize     = 2
 	MaxRoomSize     = 16
@@ -152,6 +180,8 @@ const (
 	PingInterval     = 25 * time.Second // WebSocket pings from the server
 	DeadAfter        = 45 * time.Second // silence, pongs included
 	RingTimeout      = 45 * time.Second
+	AwayNotice       = 2 * time.Second // without a connection, until room mates are told
+	ClosedWindow     = 5 * time.Second // at most, for the resuming of a session whose page was closed
 )
 
 // ValidRoom reports whether id is one that a client may give:

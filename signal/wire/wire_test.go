@@ -51,7 +51,7 @@ func TestExamplesRoundTrip(t *testing.T) {
 			case "client":
 				m, err = Parse(ex.Message)
 			case "server":
-				m, err = ParseServer(ex.Message)
+				m, _, err = ParseServer(ex.Message)
 			default:
 				t.Fatalf("direction %q", ex.Direction)
 			}
@@ -80,7 +80,8 @@ func TestExamplesRoundTrip(t *testing.T) {
 		}
 	}
 	for _, typ := range []string{TypeWelcome, TypeError, TypeJoined, TypeLeft, TypePeerJoined, TypePeerLeft, TypeSignal,
-		TypeOnline, TypeOffline, TypeCall, TypeRinging, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeICEServers, TypeGoingAway} {
+		TypeOnline, TypeOffline, TypeCall, TypeRinging, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeICEServers, TypeGoingAway,
+		TypeAck, TypePong, TypeResume, TypePeerAway, TypePeerBack} {
 		if !slices.Contains(seen["server"], typ) {
 			t.Errorf("no example of a server's %s", typ)
 		}
@@ -164,6 +165,24 @@ func TestParseRefuses(t *testing.T) {
 		{"sdpMLineIndex string", sig + `"candidate":{"candidate":"","sdpMLineIndex":"0"}}`, "candidate.sdpMLineIndex", "whole number"},
 		{"sdpMLineIndex below zero", sig + `"candidate":{"candidate":"","sdpMLineIndex":-1}}`, "candidate.sdpMLineIndex", "whole number"},
 		{"usernameFragment array", sig + `"candidate":{"candidate":"","usernameFragment":[]}}`, "candidate.usernameFragment", "string"},
+		{"candidates beside candidate", sig + `"candidate":null,"candidates":[null]}`, "candidates", "beside"},
+		{"candidates beside description", sig + `"description":{"type":"offer","sdp":""},"candidates":[null]}`, "candidates", "beside"},
+		{"candidates null", sig + `"candidates":null}`, "candidates", "list"},
+		{"candidates object", sig + `"candidates":{}}`, "candidates", "list"},
+		{"no candidates", sig + `"candidates":[]}`, "candidates", "list"},
+		{"too many candidates", sig + `"candidates":[null` + strings.Repeat(",null", MaxCandidates) + `]}`, "candidates", "list"},
+		{"a bad one among candidates", sig + `"candidates":[null,{"candidate":1}]}`, "candidates.candidate", "string"},
+		{"received string", `{"type":"ack","received":"1"}`, "received", "whole number"},
+		{"received below zero", `{"type":"ack","received":-1}`, "received", "whole number"},
+		{"received fraction", `{"type":"ack","received":1.5}`, "received", "whole number"},
+		{"received beyond JavaScript's", `{"type":"ack","received":9007199254740992}`, "received", "whole number"},
+		{"received null", `{"type":"bye","received":null}`, "received", "whole number"},
+		{"resume null", `{"type":"hello","ticket":"t","resume":null}`, "resume", "object"},
+		{"resume without session", `{"type":"hello","resume":{"token":"t","received":1}}`, "resume.session", "missing"},
+		{"resume without token", `{"type":"hello","resume":{"session":"s","received":1}}`, "resume.token", "missing"},
+		{"resume without received", `{"type":"hello","resume":{"session":"s","token":"t"}}`, "resume.received", "whole number"},
+		{"resume with fresh as a word", `{"type":"hello","resume":{"session":"s","token":"t","received":1,"fresh":"true"}}`, "resume.fresh", "true or false"},
+		{"token too long", `{"type":"hello","resume":{"session":"s","received":1,"token":"` + long(MaxToken+1) + `"}}`, "resume.token", "long"},
 		{"call without to", `{"type":"call"}`, "to", "missing"},
 		{"to a user too long", `{"type":"call","to":"` + long(513) + `"}`, "to", "long"},
 		{"accept without call", `{"type":"accept"}`, "call", "missing"},
@@ -189,20 +208,26 @@ func TestParseAccepts(t *testing.T) {
 		data string
 		want ClientMessage
 	}{
-		{` { "type" : "bye" , "later" : [ { "a" : "}" } ] , "id" : "x" } `, &Bye{Request{"x"}}},
-		{`{"type":"hello","ticket":"t","resume":{"session":"s","token":"t","received":7}}`, &Hello{Ticket: "t"}},
-		{`{"type":"hello","ticket":"t","resume":null}`, &Hello{Ticket: "t"}},
+		{` { "type" : "bye" , "later" : [ { "a" : "}" } ] , "id" : "x" } `, &Bye{Request{ID: "x"}}},
+		{`{"type":"bye","received":9007199254740991}`, &Bye{Request{Received: 1<<53 - 1}}},
+		{`{"type":"ack","received":0}`, &Ack{}},
+		{`{"type":"hello","resume":{"session":"s","token":"t","received":7}}`, &Hello{Resume: &Resume{"s", "t", 7, false}}},
+		{`{"type":"hello","ticket":"t","resume":{"session":"s","token":"t","received":0,"fresh":true}}`, &Hello{Ticket: "t", Resume: &Resume{"s", "t", 0, true}}},
 		{`{"\u0074ype":"l\u0065ave","room":"a"}`, &Leave{Room: "a"}},
 		{`{"type":"join","create":false}`, &Join{}},
 		{`{"type":"join","room":"a-b","size":16,"create":true}`, &Join{Room: "a-b", Size: 16, Create: true}},
 		{`{"type":"call","to":"https://id.example.org:\"x\\"}`, &Call{To: `https://id.example.org:"x\`}},
 		{
 			`{"type":"signal","room":"a","to":"b","description":{"type":"rollback"} }`,
-			&Signal{Room: "a", To: "b", Description: json.RawMessage(`{"type":"rollback"}`)},
+			&Signal{Room: "a", To: "b", Payload: Payload{Description: json.RawMessage(`{"type":"rollback"}`)}},
 		},
 		{
 			`{"type":"signal","room":"a","to":"b","from":"me","candidate": {"candidate":"\"\\","sdpMid":null,"x":{}} }`,
-			&Signal{Room: "a", To: "b", Candidate: json.RawMessage(`{"candidate":"\"\\","sdpMid":null,"x":{}}`)},
+			&Signal{Room: "a", To: "b", Payload: Payload{Candidate: json.RawMessage(`{"candidate":"\"\\","sdpMid":null,"x":{}}`)}},
+		},
+		{
+			`{"type":"signal","room":"a","to":"b","candidates":[ {"candidate":"x"} , null ]}`,
+			&Signal{Room: "a", To: "b", Payload: Payload{Candidates: json.RawMessage(`[ {"candidate":"x"} , null ]`)}},
 		},
 	} {
 		got, err := Parse([]byte(tc.data))
@@ -222,40 +247,55 @@ func TestFieldErrorCarriesRef(t *testing.T) {
 	}
 }
 
-func TestSignalText(t *testing.T) {
+func TestPayloadTexts(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		m    Signal
-		want string
+		p    Payload
+		want []string
 	}{
-		{"sdp", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=candidate:1"}`)}, "v=0\r\na=candidate:1"},
-		{"sdp with an escape", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"a=\u0063andidate:1"}`)}, "a=candidate:1"},
-		{"sdp without candidates", Signal{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=x"}`)}, ""},
-		{"candidate", Signal{Candidate: json.RawMessage(`{"candidate":"candidate:1 1 udp"}`)}, "candidate:1 1 udp"},
-		{"end", Signal{Candidate: json.RawMessage(`null`)}, ""},
-		{"nothing", Signal{}, ""},
-		{"not JSON", Signal{Description: json.RawMessage(`{"sdp":`)}, ""},
-		{"half a string", Signal{Description: json.RawMessage(`{"sdp":"`)}, ""},
+		{"sdp", Payload{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=candidate:1"}`)}, []string{"v=0\r\na=candidate:1"}},
+		{"sdp with an escape", Payload{Description: json.RawMessage(`{"type":"offer","sdp":"a=\u0063andidate:1"}`)}, []string{"a=candidate:1"}},
+		{"sdp without candidates", Payload{Description: json.RawMessage(`{"type":"offer","sdp":"v=0\r\na=x"}`)}, nil},
+		{"candidate", Payload{Candidate: json.RawMessage(`{"candidate":"candidate:1 1 udp"}`)}, []string{"candidate:1 1 udp"}},
+		{"end", Payload{Candidate: json.RawMessage(`null`)}, nil},
+		{"candidates", Payload{Candidates: json.RawMessage(`[{"candidate":"candidate:1"},null,{"candidate":"x"},{"candidate":"candidate:2"}]`)}, []string{"candidate:1", "candidate:2"}},
+		{"nothing", Payload{}, nil},
+		{"not JSON", Payload{Description: json.RawMessage(`{"sdp":`)}, nil},
+		{"half a string", Payload{Description: json.RawMessage(`{"sdp":"`)}, nil},
+		{"no list", Payload{Candidates: json.RawMessage(`{"candidate":"candidate:1"}`)}, nil},
 	} {
-		if got := tc.m.Text(); got != tc.want {
+		if got := slices.Collect(tc.p.Texts()); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
 		}
 	}
 }
 
-func TestParseServerPassesOverUnknownTypes(t *testing.T) {
-	m, err := ParseServer([]byte(`{"type":"peer-away","seq":1}`))
-	if m != nil || err != nil {
-		t.Fatalf("got %v, %v, want nothing", m, err)
+func TestAppendSeq(t *testing.T) {
+	m, err := Encode(&GoingAway{RetryAfter: 2})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := ParseServer([]byte(`{"type":"joined","size":"2"}`)); err == nil {
+	shared := bytes.Clone(m)
+	numbered := AppendSeq(nil, m, 17)
+	got, seq, err := ParseServer(numbered)
+	if err != nil || seq != 17 || !reflect.DeepEqual(got, &GoingAway{RetryAfter: 2}) || !bytes.Equal(m, shared) {
+		t.Errorf("%s is %v with %d, %v; %s was %s", numbered, got, seq, err, m, shared)
+	}
+}
+
+func TestParseServerPassesOverUnknownTypes(t *testing.T) {
+	m, seq, err := ParseServer([]byte(`{"type":"later","seq":1}`))
+	if m != nil || seq != 1 || err != nil {
+		t.Fatalf("got %v, %d, %v, want nothing but the number", m, seq, err)
+	}
+	if _, _, err := ParseServer([]byte(`{"type":"joined","size":"2"}`)); err == nil {
 		t.Fatal("a size that is a string was accepted")
 	}
 }
 
 func TestCloseReasons(t *testing.T) {
 	for _, code := range []int{CloseBye, CloseGoingAway, CloseTooBig, CloseBadMessage, CloseUnauthorized, CloseSlow,
-		CloseHelloTimeout, CloseRateLimited, CloseDead} {
+		CloseHelloTimeout, CloseRateLimited, CloseDead, CloseReplaced, CloseEnded} {
 		if CloseReason(code) == "" {
 			t.Errorf("no word for %d", code)
 		}
@@ -294,13 +334,17 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%s\nbecame %s\n%#v\nbecame %#v, %v", data, out, m, again, err)
 		}
 		if s, ok := m.(*Signal); ok {
-			_ = s.Text()
-			fwd := Forward{Room: s.Room, From: "f", Description: s.Description, Candidate: s.Candidate}
+			for range s.Texts() {
+			}
+			fwd := Forward{Room: s.Room, From: "f", Payload: s.Payload}
 			out, err := Encode(&fwd)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := ParseServer(out)
+			got, seq, err := ParseServer(AppendSeq(nil, out, 1))
+			if seq != 1 {
+				t.Fatalf("%s has the number %d", out, seq)
+			}
 			if err != nil || !reflect.DeepEqual(got, &fwd) {
 				t.Fatalf("%s\nwas forwarded as %s\n%#v, %v", data, out, got, err)
 			}
@@ -315,7 +359,7 @@ func checkLimits(t *testing.T, m ClientMessage) {
 	}
 	switch m := m.(type) {
 	case *Hello:
-		if m.Ticket == "" || len([]rune(m.Ticket)) > MaxTicket || len([]rune(m.Name)) > MaxName {
+		if m.Ticket == "" && m.Resume == nil || len([]rune(m.Ticket)) > MaxTicket || len([]rune(m.Name)) > MaxName {
 			t.Errorf("hello %#v", m)
 		}
 	case *Join:
@@ -327,7 +371,7 @@ func checkLimits(t *testing.T, m ClientMessage) {
 			t.Errorf("leave %#v", m)
 		}
 	case *Signal:
-		if !ValidRoom(m.Room) || m.To == "" || len([]rune(m.To)) > MaxSession || (m.Description == nil) == (m.Candidate == nil) {
+		if !ValidRoom(m.Room) || m.To == "" || len([]rune(m.To)) > MaxSession || m.Payload.check() != nil {
 			t.Errorf("signal %#v", m)
 		}
 	case *Call:
@@ -348,7 +392,7 @@ func BenchmarkParseSignal(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := m.(*Signal)
-		if _, err := Encode(&Forward{Room: s.Room, From: s.To, Description: s.Description}); err != nil {
+		if _, err := Encode(&Forward{Room: s.Room, From: s.To, Payload: s.Payload}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,84 @@
+package signal
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"turnpike/signal/wire"
+)
+
+// drainStep is the least time between two sockets that are closed while the server goes away: so many clients a second come back, to
+// another server or to this one's successor.
+const drainStep = 5 * time.Millisecond
+
+// Shutdown sends every client away, and waits for all goroutines. From its beginning on new clients are refused with 503. Those who are
+// there are told at once when their time is, and until then go on as before: their times are drainStep apart, or closer if
+// nine tenths of what is left until the deadline of ctx are too short for that. Then the socket is closed with 1001. When ctx ends it
+// cuts off those sockets that are left, and returns the context's error.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	srv.mu.Lock()
+	first := !srv.draining
+	srv.draining = true
+	all := slices.Collect(maps.Keys(srv.conns))
+	srv.mu.Unlock()
+	if first {
+		srv.sendAway(ctx, all)
+		close(srv.stop)
+	} else {
+		for _, c := range all {
+			c.shut(wire.CloseGoingAway, wire.ReasonShutdown)
+		}
+	}
+
+	done := make(chan struct{})
+	go func() {
+		srv.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	srv.mu.Lock()
+	left := slices.Collect(maps.Keys(srv.conns))
+	srv.mu.Unlock()
+	for _, c := range left {
+		c.conn.Close()
+	}
+	<-done
+	return ctx.Err()
+}
+
+// sendAway closes the sockets one after the other, in random order.
+func (srv *Server) sendAway(ctx context.Context, all []*socket) {
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	step := drainStep
+	if deadline, ok := ctx.Deadline(); ok && len(all) > 0 {
+		step = min(step, time.Until(deadline)*9/10/time.Duration(len(all)))
+	}
+	srv.mu.Lock()
+	for i, c := range all {
+		if c.session != nil && c.session.socket == c {
+			after := time.Duration(i) * step
+			c.session.send(&wire.GoingAway{RetryAfter: int((after + retryAfter).Round(time.Second).Seconds())})
+		}
+	}
+	srv.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	tick := time.NewTicker(max(step, time.Microsecond))
+	defer tick.Stop()
+	for _, c := range all {
+		c.shut(wire.CloseGoingAway, wire.ReasonShutdown)
+		select {
+		case <-tick.C:
+		case <-ctx.Done(): // the rest at once
+			tick.Reset(time.Microsecond)
+		}
+	}
+}

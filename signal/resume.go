@@ -1,0 +1,252 @@
+package signal
+
+import (
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+const (
+	// tokenRenewal is how long a resume token is used. It is good for longer (auth.ResumeTTL), so that a client which slept through
+	// the renewal can still come back.
+	tokenRenewal = auth.ResumeTTL / 2
+	// tokenDelay gathers changes of a session's rooms for one new token.
+	tokenDelay = time.Second
+)
+
+// resumes reports whether sessions outlive their sockets here.
+func (srv *Server) resumes() bool { return srv.cfg.ResumeWindow > 0 }
+
+// resume lets the socket carry a session that is already there, or was in another process. It reports false if there is no such
+// session: then the ticket counts, if there is one.
+func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
+	srv := c.srv
+	if !srv.resumes() {
+		return false, nil
+	}
+	token, err := srv.cfg.ResumeTokens.Verify(m.Resume.Token)
+	switch {
+	case err != nil:
+		srv.cfg.Log.Debug("resume token refused", "addr", c.addr, "err", err)
+		if err != auth.ErrExpired {
+			srv.countFailedHello(c.addr)
+		}
+		return false, nil
+	case token.Session != m.Resume.Session:
+		srv.countFailedHello(c.addr)
+		return false, nil
+	}
+	srv.mu.Lock()
+	s, over := srv.sessions[token.Session], srv.over.has(token.Session)
+	srv.mu.Unlock()
+	switch {
+	case s != nil:
+		return c.replay(s, &token, m), nil
+	case over || token.Epoch == srv.epoch: // ended here
+		return false, nil
+	}
+	return c.restore(&token, m)
+}
+
+// replay lets the socket carry a session of this process, from where the client has lost it.
+func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
+	srv := c.srv
+	welcome := c.newWelcome(m.ID, s.id, s.ticket)
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if token.Generation < s.oldest {
+		srv.cfg.Log.Debug("resume token is of the past", "session", s.id, "addr", c.addr)
+		return false
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	received := m.Resume.Received
+	if m.Resume.Fresh {
+		received = s.stream.last() // the welcome tells it how things are, and what led there is of no use
+	}
+	if s.ended || srv.draining || !s.stream.canResume(received) {
+		return false
+	}
+	former := s.socket
+	if former != nil {
+		s.stream.detach(former)
+		former.shut(wire.CloseReplaced, wire.ReasonGone)
+	}
+	wasTold := s.away.told
+	srv.endAbsence(s)
+	s.generation++
+	welcome.Resumed, welcome.Handled, welcome.Seq = wire.ResumedReplayed, s.requests.last, received
+	if m.Resume.Fresh {
+		welcome.Online = srv.onlineFor(s)
+	}
+	srv.welcome(c, s, welcome)
+	s.stream.attach(c, received)
+	c.carry(&s.stream)
+	if wasTold || m.Resume.Fresh {
+		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: m.Resume.Fresh} })
+	}
+	if m.Resume.Fresh {
+		srv.ringAgain(s)
+	}
+	srv.counters.begun.add(sessionReplayed)
+	return true
+}
+
+// restore makes a session of another process anew, as its token says.
+func (c *socket) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
+	srv := c.srv
+	shown, canonical, err := auth.CleanName(token.Name)
+	if err != nil {
+		return false, nil // the rules for names have changed
+	}
+	s := newSession(srv, token.Session, token.Ticket)
+	s.restored, s.generation, s.oldest = true, token.Generation+1, token.Generation
+	welcome := c.newWelcome(m.ID, s.id, s.ticket)
+	welcome.Resumed = wire.ResumedRestored
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.sessions[s.id] != nil || srv.over.has(s.id) || srv.draining {
+		return false, nil // in the meantime
+	}
+	if e := srv.begin(s, shown, canonical); e != nil {
+		return false, e
+	}
+	for _, in := range token.In {
+		r := srv.rooms[in.ID]
+		if r == nil {
+			r = srv.newRoom(in.ID, in.Size)
+		}
+		if len(r.members) < r.size {
+			srv.putIn(s, r)
+		}
+	}
+	welcome.Online = srv.onlineFor(s)
+	srv.welcome(c, s, welcome)
+	c.carry(&s.stream)
+	srv.counters.begun.add(sessionRestored)
+	return true, nil
+}
+
+// newWelcome makes what needs no lock of a welcome.
+func (c *socket) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome {
+	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.request())
+	return &wire.Welcome{
+		Ref: ref, Session: session, User: ticket.User.String(), Role: string(ticket.Role),
+		ResumeWindow: int(c.srv.cfg.ResumeWindow.Seconds()), Epoch: c.srv.epoch,
+		ICEServers: orEmpty(servers), ICEExpires: expires,
+	}
+}
+
+// welcome makes c the socket of s, and sends the welcome before all else. The caller holds s.turn and mu.
+func (srv *Server) welcome(c *socket, s *session, m *wire.Welcome) {
+	now := time.Now()
+	m.Name = s.user.name
+	if m.Resumed != "" {
+		m.Rooms = make([]wire.Joined, 0, len(s.rooms))
+		for _, r := range s.rooms {
+			m.Rooms = append(m.Rooms, *joined("", r, s))
+		}
+	}
+	m.Resume = srv.token(s, now)
+	s.renewAt = renewalTime(now, m.ICEExpires)
+	s.socket, s.reader, c.session = c, c, s
+	s.stream.attach(c, s.stream.acknowledged())
+	c.sendApart(m)
+}
+
+// token signs a resume token that says how s is now, and has the next one come in time. The caller holds mu.
+func (srv *Server) token(s *session, now time.Time) string {
+	if !srv.resumes() {
+		return ""
+	}
+	in := make([]auth.ResumeRoom, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		in = append(in, auth.ResumeRoom{ID: r.id, Size: r.size})
+	}
+	token, err := srv.cfg.ResumeTokens.Issue(auth.Resume{
+		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Ticket: s.ticket, Name: s.user.name, In: in,
+	})
+	if err != nil {
+		srv.cfg.Log.Warn("a session cannot be resumed elsewhere", "session", s.id, "err", err)
+	}
+	s.tokenDue = now.Add(tokenRenewal)
+	return token
+}
+
+// roomsChanged has the session told of a token that knows its rooms. The caller holds mu.
+func (srv *Server) roomsChanged(s *session) {
+	if srv.resumes() && !s.ended {
+		s.tokenDue = time.Now().Add(tokenDelay)
+	}
+}
+
+// lose takes a socket from the session that it carried, which is away from now on if it may be, and ends if not.
+func (srv *Server) lose(c *socket, reason string) {
+	if c.session == nil {
+		return
+	}
+	s := c.session
+	s.stream.detach(c)
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if s.socket != c {
+		return // another one carries it
+	}
+	s.socket = nil
+	if s.ended {
+		return
+	}
+	window := srv.cfg.ResumeWindow
+	if c.closeCode == wire.CloseGoingAway { // the page was closed, or is loaded again
+		window = min(window, wire.ClosedWindow)
+	}
+	use := srv.addrs[c.addr]
+	limits := &srv.cfg.Limits
+	switch {
+	case window == 0, reason != wire.ReasonGone && reason != wire.ReasonShutdown && (reason != wire.ReasonSlow || s.stream.isOver()),
+		len(srv.away) >= limits.Sessions, use.away >= limits.SessionsPerAddr:
+		srv.endLocked(s, reason)
+		return
+	}
+	now := time.Now()
+	s.away = absence{since: now, until: now.Add(window), addr: c.addr}
+	s.renewAt, s.tokenDue = time.Time{}, time.Time{}
+	use.away++
+	srv.away[s] = struct{}{}
+}
+
+// endAbsence forgets that s was away. The caller holds mu.
+func (srv *Server) endAbsence(s *session) {
+	if _, ok := srv.away[s]; !ok {
+		return
+	}
+	delete(srv.away, s)
+	srv.addrs[s.away.addr].away--
+	s.away = absence{}
+}
+
+// sweepAway ends the sessions that nobody came back for, and tells room mates of those who are gone for more than a moment. The
+// caller holds mu.
+func (srv *Server) sweepAway(now time.Time) {
+	for s := range srv.away {
+		switch {
+		case s.stream.isOver():
+			srv.endLocked(s, wire.ReasonSlow)
+		case !now.Before(s.away.until):
+			srv.endLocked(s, wire.ReasonGone)
+		case !s.away.told && now.Sub(s.away.since) >= wire.AwayNotice:
+			s.away.told = true
+			srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerAway{Room: r.id, Session: s.id} })
+		}
+	}
+}
+
+// tellMates tells everybody else in each room of s. The caller holds mu.
+func (srv *Server) tellMates(s *session, message func(*room) wire.Message) {
+	for _, r := range s.rooms {
+		srv.tellRoomBut(s, r, message(r))
+	}
+}

@@ -1,0 +1,189 @@
+package signal
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"turnpike/signal/wire"
+)
+
+// stream is what a session is told, numbered from 1, for as long as the client has not acknowledged it:
+//
+//	          acked            next
+//	acknowledged │ sent         │ to be sent │
+//
+// What was sent is sent again on the next socket, from where the client says that it is.
+type stream struct {
+	kept *atomic.Int64 // static: counts the bytes of all streams
+
+	mu sync.Mutex
+	// Guarded by mu.
+	messages [][]byte  // not acknowledged; their numbers follow acked
+	first    [1][]byte // what messages begins in: mostly one waits, and that costs no array
+	acked    uint64
+	next     int // of messages
+	bytes    int
+	over     bool    // nothing is added any more
+	socket   *socket // that sends them; nil while the session is away
+}
+
+// pushText tells the session one message, which must not change afterwards, and never blocks. A session that lets too much wait ends,
+// because a message left out would break a negotiation in silence. The caller may hold Server.mu.
+func (s *session) pushText(data []byte) {
+	if c := s.offer(data); c != nil {
+		c.srv.running.Go(c.write)
+	}
+}
+
+// offer is pushText, but for the writing: it returns the socket if nobody writes to it. Then the caller is to begin a writer, or to be it.
+func (s *session) offer(data []byte) *socket {
+	st, limits := &s.stream, &s.srv.cfg.Limits
+	st.mu.Lock()
+	c := st.socket
+	if st.over {
+		st.mu.Unlock()
+		return nil
+	}
+	full := len(st.messages) >= limits.QueueMessages || len(st.messages) > 0 && st.bytes+len(data) > limits.QueueBytes ||
+		st.kept.Load() > int64(limits.KeptBytes)
+	if full {
+		st.over = true
+		st.forgetAll()
+	} else {
+		st.add(data)
+	}
+	st.mu.Unlock()
+	switch {
+	case c == nil:
+		return nil // if it is full, the sweep ends the session
+	case full:
+		c.shut(wire.CloseSlow, wire.ReasonSlow)
+		return nil
+	case c.queue.claim():
+		return c
+	}
+	return nil
+}
+
+// add adds a message; mu is held.
+func (st *stream) add(data []byte) {
+	if st.messages == nil {
+		st.messages = st.first[:0]
+	}
+	st.messages = append(st.messages, data)
+	st.bytes += len(data)
+	st.kept.Add(int64(len(data)))
+}
+
+// take returns what c is to send next.
+func (st *stream) take(c *socket) (data []byte, seq uint64, ok bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.socket != c || st.next >= len(st.messages) {
+		return nil, 0, false
+	}
+	data = st.messages[st.next]
+	st.next++
+	return data, st.acked + uint64(st.next), true
+}
+
+// acknowledge forgets messages, and reports false if there are not so many.
+func (st *stream) acknowledge(received uint64) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.over {
+		return true // and has forgotten how many there were
+	}
+	if received > st.acked+uint64(st.next) {
+		return false
+	}
+	st.forget(received)
+	return true
+}
+
+// forget drops messages up to a number; mu is held.
+func (st *stream) forget(received uint64) {
+	if received <= st.acked {
+		return
+	}
+	n := int(received - st.acked)
+	freed := 0
+	for _, data := range st.messages[:n] {
+		freed += len(data)
+	}
+	st.bytes -= freed
+	st.kept.Add(int64(-freed))
+	st.acked, st.next = received, max(0, st.next-n)
+	if n == len(st.messages) {
+		st.messages, st.first[0] = nil, nil // an idle session keeps no array
+		return
+	}
+	st.messages = slices.Delete(st.messages, 0, n)
+}
+
+// forgetAll drops every message; mu is held.
+func (st *stream) forgetAll() {
+	st.kept.Add(int64(-st.bytes))
+	st.messages, st.first[0] = nil, nil
+	st.bytes, st.next = 0, 0
+}
+
+// canResume reports whether all messages after received are there.
+func (st *stream) canResume(received uint64) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return !st.over && received >= st.acked && received <= st.acked+uint64(len(st.messages))
+}
+
+// attach has c send what comes after received, of which canResume has said that it is there.
+func (st *stream) attach(c *socket, received uint64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.forget(received)
+	st.socket, st.next = c, 0
+}
+
+// detach ends the sending by c, if it is c that sends.
+func (st *stream) detach(c *socket) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.socket != c {
+		return
+	}
+	st.socket, st.next = nil, 0
+	if st.over {
+		st.forgetAll()
+	}
+}
+
+// end ends the stream. What is there is still sent, if there is a socket.
+func (st *stream) end() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.over = true
+	if st.socket == nil {
+		st.forgetAll()
+	}
+}
+
+// isOver reports whether nothing is added any more.
+func (st *stream) isOver() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.over
+}
+
+// acknowledged is the number of the last message that the client has.
+func (st *stream) acknowledged() uint64 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.acked
+}
+
+// last is the number of the last message that there is.
+func (st *stream) last() uint64 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.acked + uint64(len(st.messages))
+}
