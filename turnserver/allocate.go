@@ -264,7 +264,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	// Only once it is in the shard can others end it, which takes back what comes before.
 	for rel := range a.live() {
-		rel.expires = now.add(lifetime)
+		rel.expires.set(now.add(lifetime))
 		rel.address.publish(a, rel.local.port)
 	}
 	if a.client.conn != nil {

@@ -53,9 +53,9 @@ type extras struct {
 type relayed struct {
 	relayPort // static after construction
 
-	over atomic.Bool // written under shard.mu, read without
-
-	expires clock // guarded by shard.mu
+	// Written under shard.mu, read without.
+	over    atomic.Bool
+	expires expiry
 }
 
 // relayedTo returns the relayed address that peers of e's family are talked to from, if the allocation ever had one.
@@ -88,10 +88,10 @@ func (a *allocation) live() iter.Seq[*relayed] {
 	}
 }
 
-// expires is when the last of the relayed addresses does. The caller holds shard.mu.
+// expires is when the last of the relayed addresses does.
 func (a *allocation) expires() (last clock) {
 	for r := range a.live() {
-		last = max(last, r.expires)
+		last = max(last, r.expires.at())
 	}
 	return last
 }
@@ -144,6 +144,20 @@ func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
 	}
 	for _, f := range a.flows {
 		if f.permission == p {
+			flows = append(flows, f)
+		}
+	}
+	return flows
+}
+
+// appendFlowsOutliving appends the flows from a relayed address that would live on after end, for a sink if there is one. The caller
+// holds shard.mu.
+func (a *allocation) appendFlowsOutliving(flows []*flow, r *relayed, end clock) []*flow {
+	if a.shard.flows.sink == nil {
+		return flows
+	}
+	for _, f := range a.flows {
+		if a.relayedTo(&f.peer.endpoint) == r && f.until() > end {
 			flows = append(flows, f)
 		}
 	}

@@ -42,6 +42,9 @@ type Config struct {
 	// so that nobody lacks one, it has to make GOMAXPROCS greater by Loops for that time. Nil: they never do.
 	SpareProcessors func(spare bool)
 
+	// Offload has established flows forwarded in the kernel; see package offload.
+	Offload OffloadMode
+
 	// Portable serves UDP with a goroutine a socket, as systems without epoll have to, where the default is a loop a CPU.
 	Portable bool
 

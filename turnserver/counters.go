@@ -3,6 +3,8 @@ package turnserver
 import (
 	"strconv"
 	"sync/atomic"
+
+	"turnpike/turnserver/offload"
 )
 
 // reason says why a packet was dropped or a peer refused.
@@ -203,8 +205,8 @@ func (c *counters) relayed(d direction, n int) {
 	c.bytes[d].Add(uint64(n))
 }
 
-// sum lists the totals of all, which goes on while they are added to.
-func sum(all []*counters) []Counter {
+// sum lists the totals of all, and what the kernel has forwarded besides. It goes on while they are added to.
+func sum(all []*counters, below offload.Totals) []Counter {
 	total := func(pick func(*counters) *atomic.Uint64) (n uint64) {
 		for _, c := range all {
 			n += pick(c).Load()
@@ -214,17 +216,19 @@ func sum(all []*counters) []Counter {
 	out := []Counter{
 		{"binding_responses", "", total(func(c *counters) *atomic.Uint64 { return &c.bindings })},
 		{"allocations_made", "", total(func(c *counters) *atomic.Uint64 { return &c.allocations })},
-		{"packets_relayed", "up", total(func(c *counters) *atomic.Uint64 { return &c.packets[up] })},
-		{"packets_relayed", "down", total(func(c *counters) *atomic.Uint64 { return &c.packets[down] })},
-		{"bytes_relayed", "up", total(func(c *counters) *atomic.Uint64 { return &c.bytes[up] })},
-		{"bytes_relayed", "down", total(func(c *counters) *atomic.Uint64 { return &c.bytes[down] })},
-		{"packets_relayed_in_memory", "", total(func(c *counters) *atomic.Uint64 { return &c.hops })},
+		{"packets_relayed", "up", below.PacketsUp + total(func(c *counters) *atomic.Uint64 { return &c.packets[up] })},
+		{"packets_relayed", "down", below.PacketsDown + total(func(c *counters) *atomic.Uint64 { return &c.packets[down] })},
+		{"bytes_relayed", "up", below.BytesUp + total(func(c *counters) *atomic.Uint64 { return &c.bytes[up] })},
+		{"bytes_relayed", "down", below.BytesDown + total(func(c *counters) *atomic.Uint64 { return &c.bytes[down] })},
+		{"packets_relayed_in_memory", "", below.Hops + total(func(c *counters) *atomic.Uint64 { return &c.hops })},
 	}
+	out = append(out, offloadCounters(below)...)
 	out = append(out, Counter{"icmp_messages_relayed", "", total(func(c *counters) *atomic.Uint64 { return &c.icmp })})
 	out = append(out, Counter{"dtls_hello_verify_requests", "", total(func(c *counters) *atomic.Uint64 { return &c.verifies })})
 	names := reasonNames()
+	dropped := map[reason]uint64{dropBandwidth: below.OverRate, dropSendFailed: below.Failed}
 	for r := range reasonCount {
-		out = append(out, Counter{r.group(), names[r], total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })})
+		out = append(out, Counter{r.group(), names[r], dropped[r] + total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })})
 	}
 	for o, name := range authOutcomeNames() {
 		out = append(out, Counter{"authentications", name, total(func(c *counters) *atomic.Uint64 { return &c.auth[o] })})

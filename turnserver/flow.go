@@ -30,11 +30,12 @@ type downKey struct {
 	relayed, peer endpoint // the relayed address in its local form
 }
 
-// flowEntry is a flow as plain data: all that forwarding its packets takes. It carries data until expires.
+// flowEntry is what the table says of a flow: its keys as they are now, and until when what forwards in the sockets' place may do so.
 type flowEntry struct {
 	up      upKey
 	down    downKey
 	expires clock
+	flow    *flow
 }
 
 // flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by the sweep.
@@ -83,6 +84,8 @@ type flow struct {
 	permission *permission
 
 	expires expiry // of the channel; written under shard.mu
+
+	offloaded atomic.Bool // the kernel forwards it; written by kernelPath, one call at a time
 }
 
 func (f *flow) upKey() upKey { return upKey{f.alloc.client.tuple, f.channel} }
@@ -90,7 +93,10 @@ func (f *flow) downKey() downKey {
 	return downKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
 }
 
-func (f *flow) entry() flowEntry { return flowEntry{f.upKey(), f.downKey(), f.until()} }
+// entry is never good for longer than the relayed address: user space may be late to notice that it has expired.
+func (f *flow) entry() flowEntry {
+	return flowEntry{f.upKey(), f.downKey(), min(f.until(), f.alloc.relayedTo(&f.peer.endpoint).expires.at()), f}
+}
 
 // until is when the flow stops to carry data: a channel needs a permission as well (RFC 8656 §12.6, §12.7).
 func (f *flow) until() clock { return min(f.expires.at(), f.permission.expires.at()) }

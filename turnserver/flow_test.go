@@ -55,7 +55,7 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 		client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
 	}
 	a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
-	a.first.expires = now.add(defaultLifetime)
+	a.first.expires.set(now.add(defaultLifetime))
 	a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 	r.shard.insert(a)
 	return a
@@ -168,7 +168,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 				client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
 			}
 			a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
-			a.first.expires = clock(time.Hour)
+			a.first.expires.set(clock(time.Hour))
 			a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
 			r.shard.insert(a)
 			for n := range uint16(channels) {

@@ -25,7 +25,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	policy   *peerPolicy
-	sink     flowSink // of every shard's flows; nil: the sockets forward all
+	sink     flowSink // of every shard's flows, set before there are any; nil: the sockets forward all
 	relays   []*relayAddress
 	buffers  *bufferPool
 	workers  *workerPool
@@ -52,6 +52,10 @@ type Server struct {
 
 	readers sync.WaitGroup // one for each goroutine; startReader adds to it
 	done    chan struct{}  // closed by Close
+
+	// Static once Start has begun.
+	kernel       *kernelPath // the sink, if that is the kernel
+	notOffloaded error       // why it is not, if it was to be
 
 	relayLoops []*loop       // loops, static once Start has opened a listener
 	nextLoop   atomic.Uint32 // counts the relayed sockets that loops got in turn
@@ -118,6 +122,10 @@ func (s *Server) now() clock { return clock(s.wallTime().Sub(s.epoch)) }
 
 // Start opens every listener and begins to serve. If one cannot be opened, none stays open. It is called once.
 func (s *Server) Start() error {
+	if err := s.openKernelPath(); err != nil {
+		_ = s.Close()
+		return err
+	}
 	if err := s.makeLoops(); err != nil {
 		_ = s.Close()
 		return err
@@ -233,7 +241,7 @@ func (s *Server) Counters() []Counter {
 	for _, l := range s.loops {
 		all = append(all, &l.counters)
 	}
-	return sum(all)
+	return sum(all, s.kernel.totals())
 }
 
 // Drain refuses new allocations from now on; those that live go on.
@@ -305,6 +313,7 @@ func (s *Server) Close() error {
 		for _, l := range loops {
 			l.closeSockets()
 		}
+		s.kernel.close()
 	}
 	return err
 }

@@ -208,16 +208,20 @@ func (s *shard) unbind(f *flow) {
 // as the sweep may have noticed, expired.
 func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refreshed bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.find(a.client.tuple) != a {
+		s.mu.Unlock()
 		return false
 	}
+	var changed []*flow
 	for r := range a.live() {
-		if (only == nil || r == only) && now < r.expires {
-			r.expires = expires
+		if (only == nil || r == only) && now < r.expires.at() {
+			changed = a.appendFlowsOutliving(changed, r, min(r.expires.at(), expires))
+			r.expires.set(expires)
 			refreshed = true
 		}
 	}
+	s.mu.Unlock()
+	s.flows.report(changed)
 	return refreshed
 }
 
@@ -233,7 +237,7 @@ func (s *shard) sweep(now clock) (ended []expired) {
 	s.mu.Lock()
 	for _, a := range s.allocations.All() {
 		for r := range a.live() {
-			if now >= r.expires {
+			if now >= r.expires.at() {
 				ended = append(ended, expired{a, r})
 			}
 		}

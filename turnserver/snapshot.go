@@ -12,14 +12,21 @@ type Allocation struct {
 	User      string // else the user
 	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"
 	Client    netip.AddrPort
-	Server    netip.AddrPort   // the address that the client sends to
-	Relayed   []netip.AddrPort // one of each family at most
-	Peers     []netip.Addr     // with a permission that is live
-	Channels  []netip.AddrPort // peers with a channel that is live
-	Up, Down  Traffic
-	Dropped   []Counter // packets of this allocation, by reason; those of which there are none are left out
+	Server    netip.AddrPort     // the address that the client sends to
+	Relayed   []netip.AddrPort   // one of each family at most
+	Peers     []netip.Addr       // with a permission that is live
+	Channels  []netip.AddrPort   // peers with a channel that is live
+	Offloaded []OffloadedChannel // those of Channels that the kernel forwards
+	Up, Down  Traffic            // by the kernel, too
+	Dropped   []Counter          // packets of this allocation, by reason; those of which there are none are left out
 	Age       time.Duration
 	ExpiresIn time.Duration // unless it is refreshed
+}
+
+// OffloadedChannel is a channel that the kernel forwards, with what it has forwarded.
+type OffloadedChannel struct {
+	Peer     netip.AddrPort
+	Up, Down Traffic
 }
 
 // Traffic is what was relayed in one direction.
@@ -31,9 +38,9 @@ func (s *Server) Snapshot() []Allocation {
 	shards := s.shards
 	s.mu.Unlock()
 	var out []Allocation
-	now := s.now()
+	now, below := s.now(), s.kernel.usage()
 	for _, sh := range shards {
-		out = sh.appendSnapshot(out, now)
+		out = sh.appendSnapshot(out, now, below)
 	}
 	return out
 }
@@ -55,17 +62,17 @@ func (s *Server) AllocationsByTransport() map[string]int {
 	return by
 }
 
-func (s *shard) appendSnapshot(out []Allocation, now clock) []Allocation {
+func (s *shard) appendSnapshot(out []Allocation, now clock, below kernelUsage) []Allocation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.allocations.All() {
-		out = append(out, a.snapshot(now))
+		out = append(out, a.snapshot(now, below))
 	}
 	return out
 }
 
 // snapshot describes the allocation. The caller holds shard.mu.
-func (a *allocation) snapshot(now clock) Allocation {
+func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	out := Allocation{
 		Session: a.grant.Session, User: a.grant.User, Transport: a.client.tuple.proto.String(),
 		Client: a.client.tuple.client.addrPort(), Server: a.client.tuple.local.addrPort(),
@@ -80,16 +87,33 @@ func (a *allocation) snapshot(now clock) Allocation {
 			out.Peers = append(out.Peers, endpoint{ip: p.ip}.addr())
 		}
 	}
+	var overRate uint64 // in the kernel
 	for _, f := range a.flows {
 		if f.live(now) {
 			out.Channels = append(out.Channels, f.peer.addr)
 		}
+		if !f.offloaded.Load() {
+			continue
+		}
+		inUp, inDown := below.of(f)
+		c := OffloadedChannel{f.peer.addr, Traffic{inUp.Packets, inUp.Bytes}, Traffic{inDown.Packets, inDown.Bytes}}
+		out.Up.add(c.Up)
+		out.Down.add(c.Down)
+		overRate += inUp.Dropped + inDown.Dropped
+		if f.live(now) {
+			out.Offloaded = append(out.Offloaded, c)
+		}
 	}
 	slices.SortFunc(out.Peers, netip.Addr.Compare)
 	slices.SortFunc(out.Channels, netip.AddrPort.Compare)
+	slices.SortFunc(out.Offloaded, func(a, b OffloadedChannel) int { return a.Peer.Compare(b.Peer) })
 	names := reasonNames()
 	for i, r := range allocationDrops() {
-		if n := a.dropped[i].Load(); n > 0 {
+		n := a.dropped[i].Load()
+		if r == dropBandwidth {
+			n += overRate
+		}
+		if n > 0 {
 			out.Dropped = append(out.Dropped, Counter{r.group(), names[r], n})
 		}
 	}
@@ -98,15 +122,24 @@ func (a *allocation) snapshot(now clock) Allocation {
 
 func (t *traffic) read() Traffic { return Traffic{t.packets.Load(), t.bytes.Load()} }
 
+func (t *Traffic) add(more Traffic) {
+	t.Packets += more.Packets
+	t.Bytes += more.Bytes
+}
+
 // allocationDrops are the reasons that are counted for each allocation, too.
 func allocationDrops() [3]reason { return [...]reason{dropNoPermission, dropTooLarge, dropBandwidth} }
 
 // drop counts a packet that this allocation does not relay.
 func (a *allocation) drop(w *worker, r reason) {
 	w.counters.drop(r)
+	a.addDropped(r, 1)
+}
+
+func (a *allocation) addDropped(r reason, n uint64) {
 	for i, counted := range allocationDrops() {
 		if counted == r {
-			a.dropped[i].Add(1)
+			a.dropped[i].Add(n)
 		}
 	}
 }

@@ -19,13 +19,27 @@ type allocationJSON struct {
 	Relayed          []netip.AddrPort  `json:"relayed"`
 	Permissions      []netip.Addr      `json:"permissions"`
 	Channels         []netip.AddrPort  `json:"channels"`
-	PacketsUp        uint64            `json:"packetsUp"`
-	BytesUp          uint64            `json:"bytesUp"`
-	PacketsDown      uint64            `json:"packetsDown"`
-	BytesDown        uint64            `json:"bytesDown"`
+	Offloaded        []offloadedJSON   `json:"offloaded"` // of the channels, those that the kernel forwards
+	trafficJSON                        // by the kernel, too
 	Dropped          map[string]uint64 `json:"dropped"` // packets by reason
 	AgeSeconds       float64           `json:"ageSeconds"`
 	ExpiresInSeconds float64           `json:"expiresInSeconds"`
+}
+
+type offloadedJSON struct {
+	Peer netip.AddrPort `json:"peer"`
+	trafficJSON
+}
+
+type trafficJSON struct {
+	PacketsUp   uint64 `json:"packetsUp"`
+	BytesUp     uint64 `json:"bytesUp"`
+	PacketsDown uint64 `json:"packetsDown"`
+	BytesDown   uint64 `json:"bytesDown"`
+}
+
+func trafficOf(up, down turnserver.Traffic) trafficJSON {
+	return trafficJSON{up.Packets, up.Bytes, down.Packets, down.Bytes}
 }
 
 // writeAllocations answers with who is relaying, the one that has carried most first.
@@ -36,10 +50,14 @@ func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation) {
 		for _, c := range a.Dropped {
 			dropped[c.Reason] = c.Value
 		}
+		offloaded := make([]offloadedJSON, 0, len(a.Offloaded))
+		for _, c := range a.Offloaded {
+			offloaded = append(offloaded, offloadedJSON{c.Peer, trafficOf(c.Up, c.Down)})
+		}
 		out = append(out, allocationJSON{
 			Session: a.Session, User: a.User, Transport: a.Transport, Client: a.Client, Server: a.Server, Relayed: a.Relayed,
 			Permissions: append([]netip.Addr{}, a.Peers...), Channels: append([]netip.AddrPort{}, a.Channels...),
-			PacketsUp: a.Up.Packets, BytesUp: a.Up.Bytes, PacketsDown: a.Down.Packets, BytesDown: a.Down.Bytes,
+			Offloaded: offloaded, trafficJSON: trafficOf(a.Up, a.Down),
 			Dropped: dropped, AgeSeconds: a.Age.Seconds(), ExpiresInSeconds: a.ExpiresIn.Seconds(),
 		})
 	}

@@ -116,6 +116,10 @@ const (
 
 	tlsOff   = "off"
 	tlsFiles = "files"
+
+	offloadAuto    = "auto"
+	offloadOff     = "off"
+	offloadRequire = "require"
 )
 
 func (c *Config) keys() []key {
@@ -177,9 +181,8 @@ func (c *Config) keys() []key {
 			help: "where clients are sent while this server drains: one address of each family, and with tls:// for those on TLS"},
 		{name: "turn.alternate_domain", value: str(&c.TURN.AlternateDomain, parseHost, "turn2.example.org"),
 			help: "the name in the certificate there, if it is another"},
-		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{"auto", "off"}, map[string]string{
-			"require": `relaying in the kernel is not there yet; use "auto"`,
-		}), "auto"), help: "auto or off; this version always relays in the process"},
+		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{offloadAuto, offloadOff, offloadRequire}, nil), offloadAuto),
+			help: "established flows in the kernel (Linux, with privileges): auto, off, or require, which does not start without"},
 
 		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{guestsLoopback, guestsAlways, guestsNever}, nil), guestsLoopback),
 			help: "who gets in with no invite: loopback, always or never"},
@@ -240,7 +243,7 @@ func defaultConfig(stateDir string) *Config {
 	}
 	c.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{}
 	c.TURN.RelayPorts = portRange{49152, 65535}
-	c.TURN.Offload = "auto"
+	c.TURN.Offload = offloadAuto
 	c.Auth.Guests = guestsLoopback
 	c.Auth.TicketTTL = 10 * time.Minute
 	c.Auth.CredentialTTL = time.Hour

@@ -45,5 +45,8 @@ func (n *node) turnProblem(err error) error {
 			return n.cfg.errorf("turn.relay_addresses", "%s", listenProblem(r.Local.String(), err))
 		}
 	}
+	if why, ok := strings.CutPrefix(err.Error(), "offload: "); ok {
+		return n.cfg.errorf("turn.offload", `%s; or set it to "auto"`, why)
+	}
 	return err
 }

@@ -73,6 +73,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that are there now, by their client's transport.", []string{"transport"}, nil)
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), transport)
 	}
+	offloaded := c.turn.Offload()
+	on := 0
+	if offloaded.On {
+		on = 1
+	}
+	gauge("turnpike_turn_offload", "1 if the kernel forwards established flows.", on)
+	gauge("turnpike_turn_flows_offloaded", "Channels that the kernel forwards now.", offloaded.Flows)
 	if c.certs != nil {
 		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time.", int(c.certs.leaf().NotAfter.Unix()))
 		out <- total("tls", "certificate_reloads", "ok", c.certs.reloaded.Load())
@@ -106,7 +113,7 @@ func total(part, name, reason string, value uint64) prometheus.Metric {
 
 func reasonLabel(name string) string {
 	switch name {
-	case "packets_relayed", "bytes_relayed":
+	case "packets_relayed", "bytes_relayed", "packets_offloaded", "bytes_offloaded":
 		return "direction"
 	case "sessions_begun":
 		return "how"

@@ -93,6 +93,7 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		DenyPeers:   cfg.TURN.DenyPeers,
 		Limits:      cfg.Limits.turn,
 		Loops:       processors,
+		Offload:     cfg.offload(),
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
 
@@ -158,6 +159,17 @@ func turnListeners(cfg *Config) []turnserver.Listener {
 	}
 	pairs, _ := cfg.discovery()
 	return append(listen, discoveryListeners(pairs)...)
+}
+
+// offload is turn.offload.
+func (c *Config) offload() turnserver.OffloadMode {
+	switch c.TURN.Offload {
+	case offloadRequire:
+		return turnserver.OffloadRequire
+	case offloadAuto:
+		return turnserver.OffloadAuto
+	}
+	return turnserver.OffloadOff
 }
 
 // relayAddresses joins the configured or found local addresses with what the world sees instead of them.

@@ -1,0 +1,204 @@
+package turnserver
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"turnpike/turnserver/offload"
+)
+
+// OffloadMode says whether established flows are forwarded in the kernel: channels of clients over UDP.
+type OffloadMode uint8
+
+const (
+	OffloadOff     OffloadMode = iota
+	OffloadAuto                // where the system and the process's privileges allow it
+	OffloadRequire             // Start fails where they do not
+)
+
+// kernelPath is the flowSink that forwards flows in the kernel. The flow table tells it of them, and what the kernel has counted
+// comes back: to an allocation when its flow ends, and until then to whoever asks for a snapshot.
+type kernelPath struct {
+	// Static after construction.
+	srv  *Server
+	path *offload.Path
+
+	mu   sync.Mutex
+	last offload.Totals // as read last, which is what there is once path is closed
+}
+
+// openKernelPath begins to forward in the kernel if that is wanted and possible. It is called before there are shards.
+func (s *Server) openKernelPath() error {
+	if s.cfg.Offload == OffloadOff {
+		return nil
+	}
+	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), Log: s.log})
+	switch {
+	case err == nil:
+		s.log.Info("turn: established flows are forwarded in the kernel")
+		s.kernel = &kernelPath{srv: s, path: path}
+		s.sink = s.kernel
+		return nil
+	case s.cfg.Offload == OffloadRequire:
+		return fmt.Errorf("offload: %w", err)
+	default:
+		s.notOffloaded = err
+		s.log.Info("turn: relaying without help of the kernel", "reason", err)
+		return nil
+	}
+}
+
+// packetAddresses are those that clients and peers send UDP to.
+func (s *Server) packetAddresses() (all []netip.Addr) {
+	for _, l := range s.cfg.Listen {
+		if l.Network == "udp" {
+			all = append(all, canonical(l.Addr.Addr()))
+		}
+	}
+	for _, r := range s.relays {
+		all = append(all, r.local)
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
+// takes reports whether the kernel may forward a flow.
+func (k *kernelPath) takes(e *flowEntry) bool {
+	tuple := &e.up.tuple
+	return tuple.proto == protoUDP && !k.srv.bandwidth.limited && !tuple.client.addr().IsLinkLocalUnicast() // whose zone is not kept
+}
+
+func (k *kernelPath) set(e flowEntry) {
+	if !k.takes(&e) {
+		return
+	}
+	err := k.path.Put(k.flowOf(&e))
+	e.flow.offloaded.Store(err == nil)
+	if err != nil {
+		k.remove(e)
+		k.srv.warnFull("turn: a flow is not offloaded", "error", err)
+	}
+}
+
+func (k *kernelPath) remove(e flowEntry) {
+	e.flow.offloaded.Store(false)
+	if e.up.tuple.proto != protoUDP {
+		return
+	}
+	ended := k.flowOf(&e)
+	inUp, inDown := k.path.Remove(ended)
+	e.flow.alloc.relayedBelow(up, inUp)
+	e.flow.alloc.relayedBelow(down, inDown)
+}
+
+// flowOf describes a flow to the kernel.
+func (k *kernelPath) flowOf(e *flowEntry) offload.Flow {
+	f := e.flow
+	from := f.alloc.relayedTo(&f.peer.endpoint)
+	out := offload.Flow{
+		Client: e.up.tuple.client.addrPort(), Local: e.up.tuple.local.addrPort(), Channel: e.up.channel,
+		Relayed: e.down.relayed.addrPort(), Peer: e.down.peer.addrPort(),
+		Expires: time.Now().Add(time.Duration(e.expires - k.srv.now())), // by a clock that nobody sets
+	}
+	if own := f.peer.own; own != nil {
+		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.port)
+		out.External = from.external.addrPort()
+	}
+	return out
+}
+
+// relayedBelow adds what the kernel has forwarded of an allocation's flow that has ended.
+func (a *allocation) relayedBelow(d direction, u offload.Usage) {
+	a.traffic[d].packets.Add(u.Packets)
+	a.traffic[d].bytes.Add(u.Bytes)
+	a.addDropped(dropBandwidth, u.Dropped)
+}
+
+// totals are what the kernel has done since Start; zeroes if k is nil.
+func (k *kernelPath) totals() offload.Totals {
+	if k == nil {
+		return offload.Totals{}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now, err := k.path.Totals(); err == nil {
+		k.last = now
+	}
+	return k.last
+}
+
+// offloadCounters lists what is the kernel's alone. What it forwarded is among what was relayed, too.
+func offloadCounters(t offload.Totals) []Counter {
+	const passed = "packets_not_offloaded" // of flows that the kernel has, and that came to user space nevertheless
+	return []Counter{
+		{"packets_offloaded", "up", t.PacketsUp},
+		{"packets_offloaded", "down", t.PacketsDown},
+		{"bytes_offloaded", "up", t.BytesUp},
+		{"bytes_offloaded", "down", t.BytesDown},
+		{passed, "expired", t.Expired},
+		{passed, "unconfirmed", t.Unconfirmed},
+		{passed, "unrouted", t.Unrouted},
+		{passed, "too_long", t.TooLong},
+		{passed, "untypical", t.Untypical},
+	}
+}
+
+// kernelUsage is what the kernel has forwarded by what packets show of their flow.
+type kernelUsage map[kernelKey]offload.Usage
+
+type kernelKey struct {
+	remote, local netip.AddrPort
+	channel       uint16 // 0 on the way down
+}
+
+// usage reads what the kernel has forwarded of the flows that there are. It holds no lock of the server's.
+func (k *kernelPath) usage() kernelUsage {
+	if k == nil {
+		return nil
+	}
+	all := make(kernelUsage, 2*k.path.Flows())
+	err := k.path.Each(func(e offload.Entry) { all[kernelKey{e.Remote, e.Local, e.Channel}] = e.Usage })
+	if err != nil {
+		k.srv.log.Warn("turn: what the kernel forwards is not in the list of allocations", "error", err)
+	}
+	return all
+}
+
+func (u kernelUsage) of(f *flow) (inUp, inDown offload.Usage) {
+	e := f.entry()
+	inUp = u[kernelKey{e.up.tuple.client.addrPort(), e.up.tuple.local.addrPort(), e.up.channel}]
+	inDown = u[kernelKey{e.down.peer.addrPort(), e.down.relayed.addrPort(), 0}]
+	return inUp, inDown
+}
+
+// OffloadStatus tells what the kernel forwards now.
+type OffloadStatus struct {
+	On     bool
+	Flows  int    // channels; of a server's other channels the packets go through the process
+	Reason string // why it is not on, though it may be; empty if it is, or is not to be
+}
+
+// Offload tells whether the kernel forwards flows, once Start has returned.
+func (s *Server) Offload() OffloadStatus {
+	switch {
+	case s.kernel != nil:
+		return OffloadStatus{On: true, Flows: s.kernel.path.Flows()}
+	case s.notOffloaded != nil:
+		return OffloadStatus{Reason: s.notOffloaded.Error()}
+	}
+	return OffloadStatus{}
+}
+
+// close ends forwarding in the kernel. k may be nil.
+func (k *kernelPath) close() {
+	if k == nil {
+		return
+	}
+	k.totals()
+	if err := k.path.Close(); err != nil {
+		k.srv.log.Warn("turn: end forwarding in the kernel", "error", err)
+	}
+}
