@@ -6,7 +6,8 @@
 //
 // The server has one core, and the load generator, with the sockets of both sides in their hosts, has the rest. What is
 // compared is the time of the whole machine for a packet, less what it takes when the middle host only routes the
-// same packets. Each figure comes from pairs of runs, one after the other, in turn one first and the other.
+// same packets. Our server is measured twice, with established flows in the kernel and without. Each figure comes from rounds of runs, one
+// server after the other, and every other round in the opposite order.
 //
 // `make bench` runs TestTable, which prints the table; `go test -run TestTable/audio` with BENCH_PAIRS set runs a part of it.
 //

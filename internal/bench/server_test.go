@@ -28,21 +28,31 @@ type maker struct {
 	command func(l lab, stateDir string) []string
 }
 
-func ours() maker {
+// Servers' names: turnpike's say which way its packets go.
+const (
+	kernel    = "kernel"
+	userSpace = "user space"
+	theirs    = "coturn"
+)
+
+func ours(way, offload string) maker {
 	return maker{
-		name: "turnpike",
+		name: way,
 		command: func(l lab, stateDir string) []string {
-			return []string{turnpike, "serve", "--state", stateDir, "--http-listen", "127.0.0.1:0", "--metrics-listen", "",
+			return []string{turnpike, "serve", "--state", stateDir, "--http-listen", "127.0.0.1:0", "--metrics-listen", "", "--turn-offload", offload,
 				"--turn-listen", "udp://" + l.server().String(), "--turn-relay-addresses", l.ToRight.String()}
 		},
 	}
 }
 
+// servers are all that are measured.
+func servers() []maker { return []maker{ours(kernel, "require"), ours(userSpace, "off"), coturn()} }
+
 // coturn is Debian's, with as little to do beside relaying as it can be told. It has a thread for a core, as by its
 // default on a machine of one.
 func coturn() maker {
 	return maker{
-		name: "coturn",
+		name: theirs,
 		command: func(l lab, _ string) []string {
 			return []string{"turnserver", "-n", "--listening-ip", l.Middle.Addr().String(), "--listening-port", strconv.Itoa(listenPort),
 				"--relay-ip", l.ToRight.String(), "--realm", "bench", "--use-auth-secret", "--static-auth-secret", secret,

@@ -148,9 +148,18 @@ func (b *signalBench) measureProcessor(t *testing.T) {
 	})
 }
 
-func signalRows() []row {
-	theirs := ratio{whom: "PeerJS"}
-	return []row{
+// signalRow is a line of the table.
+type signalRow struct {
+	title  string
+	figure string
+	format string
+	ratio  comparison
+	goal   string
+}
+
+func signalRows() []signalRow {
+	theirs := timesOf("PeerJS", "%.2f", "")
+	return []signalRow{
 		{"Memory (RSS) an idle session", "memory", "%.1f KB", theirs, "≤ 9 KB"},
 		{"Memory (RSS) an idle session, TLS", "memory TLS", "%.1f KB", theirs, "≤ 20 KB"},
 		{"Log-ins a second", "log-ins", "%.0f", theirs, "≥ 1.24, as Galène's"},
@@ -176,7 +185,7 @@ func (b *signalBench) table() string {
 			}
 			cells = append(cells, cell)
 		}
-		fmt.Fprintf(&out, "| %s |\n", strings.Join(append(cells, b.figures.ratio(r), r.goal), " | "))
+		fmt.Fprintf(&out, "| %s |\n", strings.Join(append(cells, b.figures.compare(r.ratio, r.figure, "turnpike"), r.goal), " | "))
 	}
 	for _, server := range []string{"turnpike", "PeerJS"} {
 		if n := len(b.figures[figure{"loader's limit", server}]); n > 0 {

@@ -14,95 +14,139 @@ import (
 	"time"
 )
 
-// row is a line of the table. Its ratio is of the medians of two figures, or of one and a sum.
+// row is a line of the table: a figure of every server, and how ours compare.
 type row struct {
-	title  string
-	figure string
+	title     string
+	figure    string
+	format    string
+	kernel    comparison
+	userSpace comparison
+}
+
+// comparison puts one of our figures beside others of its pair, since what is of a pair was measured in the same minute.
+type comparison struct {
+	with   func(f figures, name, server string, pair int) (float64, bool)
 	format string
-	ratio  ratio
 	goal   string
 }
 
-// ratio divides a figure of turnpike by others.
-type ratio struct {
-	of   string // its words in the table
-	by   []string
-	whom string
+// times says how often a figure holds coturn's.
+func times(goal string) comparison { return timesOf(theirs, "%.2f of coturn's", goal) }
+
+func timesOf(whose, format, goal string) comparison {
+	return comparison{format: format, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
+		ours, ok1 := f.at(name, server, pair)
+		others, ok2 := f.at(name, whose, pair)
+		return ours / others, ok1 && ok2
+	}}
+}
+
+// timesOwn compares with the sum of a server's own other figures.
+func timesOwn(what, goal string, others ...string) comparison {
+	return comparison{format: "%.2f of " + what, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
+		ours, ok := f.at(name, server, pair)
+		var sum float64
+		for _, other := range others {
+			value, there := f.at(other, server, pair)
+			sum += value
+			ok = ok && there
+		}
+		return ours / sum, ok
+	}}
+}
+
+// withRouting says how often all that the machine does for a packet holds what it does for routing it.
+func withRouting(goal string) comparison {
+	return comparison{format: "%.2f of routing's, with it", goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
+		ours, ok1 := f.at(name, server, pair)
+		way, ok2 := f.at(name, routing, pair)
+		return (ours + way) / way, ok1 && ok2
+	}}
+}
+
+// overRouting is the difference to routing.
+func overRouting(goal string) comparison {
+	return comparison{format: "%+.0f µs to routing", goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
+		ours, ok1 := f.at(name, server, pair)
+		way, ok2 := f.at(name, routing, pair)
+		return ours - way, ok1 && ok2
+	}}
 }
 
 func rows() []row {
-	coturn := ratio{whom: "coturn"}
 	table := []row{
-		{"CPU a packet, video up", "cpu video up", "%.2f µs", coturn, "≤ 0.75"},
-		{"CPU a packet, video down", "cpu video down", "%.2f µs", coturn, "≤ 0.75"},
-		{"CPU a packet, audio up", "cpu audio up", "%.2f µs", coturn, "≤ 0.85"},
-		{"CPU a packet, audio both ways", "cpu audio both ways", "%.2f µs", coturn, "≤ 0.85"},
-		{"CPU a packet, video up, indications", "cpu indications up", "%.2f µs",
-			ratio{"of our channels", []string{"cpu video up"}, "turnpike"}, "≤ 1.3"},
-		{"CPU a packet, video down, indications", "cpu indications down", "%.2f µs",
-			ratio{"of our channels", []string{"cpu video down"}, "turnpike"}, "≤ 1.3"},
-		{"CPU a packet, relay to relay", "cpu relay to relay", "%.2f µs",
-			ratio{"of our up and down", []string{"cpu video up", "cpu video down"}, "turnpike"}, "≤ 0.55"},
-		{"Highest rate, video up", "highest rate", "%.0f/s", coturn, "≥ 1.1, or the loader's limit"},
+		{"CPU a packet, video up", "cpu video up", "%.2f µs", times("≤ 0.1"), times("≤ 0.75")},
+		{"CPU a packet, video down", "cpu video down", "%.2f µs", times("≤ 0.1"), times("≤ 0.75")},
+		{"CPU a packet, audio up", "cpu audio up", "%.2f µs", times("≤ 0.1"), times("≤ 0.85")},
+		{"CPU a packet, audio both ways", "cpu audio both ways", "%.2f µs", times("≤ 0.1"), times("≤ 0.85")},
+		{"CPU a packet, video up, indications", "cpu indications up", "%.2f µs", times(""), timesOwn("channels", "≤ 1.3", "cpu video up")},
+		{"CPU a packet, video down, indications", "cpu indications down", "%.2f µs", times(""), timesOwn("channels", "≤ 1.3", "cpu video down")},
+		{"CPU a packet, relay to relay", "cpu relay to relay", "%.2f µs", withRouting("≤ 1.3"),
+			timesOwn("up and down", "≤ 0.55", "cpu video up", "cpu video down")},
+		{"Highest rate, video up", "highest rate", "%.0f/s", times("≥ 3, or the loader's limit"), times("≥ 1.1, or the loader's limit")},
 	}
 	for _, direction := range []string{"up", "down"} {
 		table = append(table,
-			row{"Latency p50, video " + direction, "p50 video " + direction, "%.0f µs", coturn, "≤ 0.4"},
-			row{"Latency p99, video " + direction, "p99 video " + direction, "%.0f µs", coturn, "≤ 0.7"},
-			row{"Latency p99.9, video " + direction, "p99.9 video " + direction, "%.0f µs", coturn, ""},
+			row{"Latency p50, video " + direction, "p50 video " + direction, "%.0f µs", overRouting("≤ +20 µs"), times("≤ 0.4")},
+			row{"Latency p99, video " + direction, "p99 video " + direction, "%.0f µs", times("≤ 0.3"), times("≤ 0.7")},
+			row{"Latency p99.9, video " + direction, "p99.9 video " + direction, "%.0f µs", times(""), times("")},
 		)
 	}
 	return append(table,
-		row{"Memory (RSS) an allocation", "memory", "%.1f KB", coturn, "≤ 2 KB; portable path 6 KB"},
-		row{"The kernel's memory beside it", "kernel memory", "%.1f KB", coturn, ""},
-		row{"Allocations a second", "allocations a second", "%.0f", coturn, "≥ 3"},
+		row{"Memory (RSS) an allocation", "memory", "%.1f KB", times("≤ 2 KB"), times("≤ 2 KB; portable path 6 KB")},
+		row{"The kernel's memory beside it", "kernel memory", "%.1f KB", times(""), times("")},
+		row{"Allocations a second", "allocations a second", "%.0f", times("≥ 3"), times("≥ 3")},
 	)
 }
 
 // table writes the rows of which there are figures.
 func (b *bench) table() string {
 	var out strings.Builder
-	fmt.Fprintln(&out, "| median | routing | turnpike | coturn | ratio | goal |")
-	fmt.Fprintln(&out, "|---|---|---|---|---|---|")
+	fmt.Fprintln(&out, "| median | routing | kernel | user space | coturn | kernel | goal | user space | goal |")
+	fmt.Fprintln(&out, "|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows() {
-		if _, ok := b.figures.median(r.figure, "turnpike"); !ok {
+		if _, ok := b.figures.median(r.figure, userSpace); !ok {
 			continue
 		}
 		cells := []string{r.title}
-		for _, server := range []string{routing, "turnpike", "coturn"} {
+		for _, server := range []string{routing, kernel, userSpace, theirs} {
 			cell := ""
 			if value, ok := b.figures.median(r.figure, server); ok {
 				cell = fmt.Sprintf(r.format, value)
 			}
 			cells = append(cells, cell)
 		}
-		cells = append(cells, b.figures.ratio(r), r.goal)
+		cells = append(cells, b.figures.compare(r.kernel, r.figure, kernel), r.kernel.goal)
+		cells = append(cells, b.figures.compare(r.userSpace, r.figure, userSpace), r.userSpace.goal)
 		fmt.Fprintf(&out, "| %s |\n", strings.Join(cells, " | "))
 	}
 	return out.String() + b.notes()
 }
 
-// ratio is the median of the pairs' ratios, since the two of a pair were measured in the same minute.
-func (f figures) ratio(r row) string {
-	by := r.ratio.by
-	if by == nil {
-		by = []string{r.figure}
+// at is what was measured in one pair; false if nothing was.
+func (f figures) at(name, server string, pair int) (float64, bool) {
+	values := f[figure{name, server}]
+	if pair >= len(values) {
+		return 0, false
 	}
-	ours := f[figure{r.figure, "turnpike"}]
-	ratios := figures{}
-	for i := range ours {
-		var sum float64
-		for _, name := range by {
-			theirs := f[figure{name, r.ratio.whom}]
-			if i >= len(theirs) {
-				return ""
-			}
-			sum += theirs[i]
+	return values[pair], true
+}
+
+// compare is the median of the pairs' comparisons, or nothing if one cannot be made.
+func (f figures) compare(c comparison, name, server string) string {
+	results := figures{}
+	for pair := range f[figure{name, server}] {
+		value, ok := c.with(f, name, server, pair)
+		if !ok {
+			return ""
 		}
-		ratios[figure{}] = append(ratios[figure{}], ours[i]/sum)
+		results[figure{}] = append(results[figure{}], value)
 	}
-	value, _ := ratios.median("", "")
-	return strings.TrimSpace(fmt.Sprintf("%.2f %s", value, r.ratio.of))
+	value, ok := results.median("", "")
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(c.format, value)
 }
 
 // noteworthy is the percentage of packets whose loss spoils the other figures of a load.
@@ -131,7 +175,7 @@ func (b *bench) notes() string {
 
 // where tells machine, date and commit, and how it was measured.
 func (b *bench) where() string {
-	return fmt.Sprintf("%s; coturn %s; %d pairs of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).%s",
+	return fmt.Sprintf("%s; coturn %s; %d rounds of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).%s",
 		here(), version("turnserver", "--version"), b.pairs, b.settings.run, b.others)
 }
 
@@ -176,7 +220,7 @@ func TestTable(t *testing.T) {
 	b := &bench{
 		lab:      newLab(t),
 		settings: settings{pairs: n, run: 5 * time.Second, warmup: 500 * time.Millisecond, divide: 1, hold: 10_000, settle: 3 * time.Second, trial: time.Second},
-		servers:  []maker{ours(), coturn()},
+		servers:  servers(),
 		figures:  figures{},
 		others:   others(),
 	}
@@ -196,13 +240,13 @@ func TestQuick(t *testing.T) {
 	b := &bench{
 		lab:      newLab(t),
 		settings: settings{pairs: 1, run: 300 * time.Millisecond, warmup: 50 * time.Millisecond, divide: 50, hold: 50, trial: 0},
-		servers:  []maker{ours(), coturn()},
+		servers:  servers(),
 		figures:  figures{},
 	}
 	build(t)
 	b.measureAll(t)
 	for _, s := range scenarios() {
-		for _, server := range []string{routing, "turnpike", "coturn"} {
+		for _, server := range []string{routing, kernel, userSpace, theirs} {
 			if n, ok := b.figures.median("received "+s.name, server); !ok || n == 0 {
 				t.Errorf("%s, %s: nothing was delivered", s.name, server)
 			}

@@ -76,6 +76,9 @@ func (g *Generator) open(ctx context.Context) error {
 	if err := g.makeFlows(); err != nil {
 		return err
 	}
+	if err := g.greet(); err != nil {
+		return err
+	}
 	return g.probe()
 }
 
@@ -274,6 +277,32 @@ func (g *Generator) addFlow(call int, from end, stream Stream) error {
 	return nil
 }
 
+// greet sends a packet each way through each call, as the checks do that come before media: a server may treat what has been answered
+// otherwise than what has not.
+func (g *Generator) greet() error {
+	for _, c := range g.calls {
+		for _, way := range [][2]end{{c.far, c.near}, {c.near, c.far}} {
+			hello, err := way[0].probe()
+			if err != nil {
+				return err
+			}
+			_ = way[0].send(hello) // an error tells of an earlier packet's ICMP message
+		}
+	}
+	return nil
+}
+
+// probe is a packet of no run.
+func (e end) probe() ([]byte, error) {
+	probe := make([]byte, packetHeader)
+	packet{}.put(probe)
+	if e.client == nil {
+		return probe, nil
+	}
+	header, err := e.client.header(len(probe))
+	return append(header, probe...), err
+}
+
 // probe sends a packet each way through the first call, until it comes, because a server that drops all of them
 // would leave a report without any reason.
 func (g *Generator) probe() error {
@@ -294,14 +323,9 @@ func (g *Generator) probe() error {
 }
 
 func (g *Generator) probeWay(from, to end) error {
-	probe := make([]byte, packetHeader)
-	packet{}.put(probe)
-	if from.client != nil {
-		header, err := from.client.header(len(probe))
-		if err != nil {
-			return err
-		}
-		probe = append(header, probe...)
+	probe, err := from.probe()
+	if err != nil {
+		return err
 	}
 	in := newInbox()
 	for begin := time.Now(); time.Since(begin) < patience/2; {
