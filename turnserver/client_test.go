@@ -408,6 +408,16 @@ func (c *testClient) receive() received {
 	return received{peer: addressIn(c.t, m, stun.AttrXORPeerAddress), data: data}
 }
 
+// receiveOn returns the next data relayed to the client, which is to come on a channel.
+func (c *testClient) receiveOn(channel uint16) []byte {
+	c.t.Helper()
+	got := c.receive()
+	if got.channel != channel {
+		c.t.Fatalf("got %d bytes on channel %#x from %v, want some on %#x", len(got.data), got.channel, got.peer, channel)
+	}
+	return got.data
+}
+
 // wantData checks the next data relayed to the client: on a channel, or from peer if channel is 0.
 func (c *testClient) wantData(channel uint16, peer netip.AddrPort, data []byte) {
 	c.t.Helper()

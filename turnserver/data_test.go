@@ -134,11 +134,13 @@ func TestSmallSizesInARow(t *testing.T) {
 			c.indicate(peer.addr, pattern(size))
 			peer.send(relayed, pattern(size))
 		}
+		var once, twice [][]byte
 		for size := range 40 {
-			peer.want(relayed, pattern(size))
-			peer.want(relayed, pattern(size))
-			c.wantData(minChannel, peer.addr, pattern(size))
+			once = append(once, pattern(size))
+			twice = append(twice, pattern(size), pattern(size))
 		}
+		wantAll(t, func() []byte { return peer.receive(relayed) }, twice, network == "udp")
+		wantAll(t, func() []byte { return c.receiveOn(minChannel) }, once, network == "udp")
 		waitCounted(t, s, "packets_relayed", "up", 80)
 		waitCounted(t, s, "bytes_relayed", "down", 40*39/2)
 	})

@@ -5,6 +5,7 @@ package turnserver
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,19 +71,18 @@ func burst(t *testing.T, s *Server, c *testClient, peer *testPeer, relayed netip
 		return b
 	}
 	const atOnce = 10
+	mixed := slices.Min(sizes) != slices.Max(sizes)
 	for first := 0; first < len(sizes); first += atOnce {
+		var all [][]byte
 		for i := first; i < first+atOnce; i++ {
+			all = append(all, data(i))
 			c.sendChannel(minChannel, data(i))
 		}
-		for i := first; i < first+atOnce; i++ {
-			peer.want(relayed, data(i))
+		wantAll(t, func() []byte { return peer.receive(relayed) }, all, mixed)
+		for _, b := range all {
+			peer.send(relayed, b)
 		}
-		for i := first; i < first+atOnce; i++ {
-			peer.send(relayed, data(i))
-		}
-		for i := first; i < first+atOnce; i++ {
-			c.wantData(minChannel, peer.addr, data(i))
-		}
+		wantAll(t, func() []byte { return c.receiveOn(minChannel) }, all, mixed)
 	}
 	for _, way := range []string{"up", "down"} {
 		waitCounted(t, s, "packets_relayed", way, uint64(len(sizes)))

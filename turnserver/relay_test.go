@@ -11,7 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// countingHandler counts log records by message.
+// countingHandler counts warnings and errors in the log by message.
 type countingHandler struct {
 	slog.Handler
 	mu   sync.Mutex
@@ -22,7 +22,9 @@ func newCountingHandler() *countingHandler {
 	return &countingHandler{Handler: slog.DiscardHandler, seen: make(map[string]int)}
 }
 
-func (h *countingHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h *countingHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
 
 func (h *countingHandler) Handle(_ context.Context, r slog.Record) error {
 	h.mu.Lock()

@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,20 +29,24 @@ var (
 	peerIP = netip.MustParseAddr("127.0.0.2")
 )
 
-// portable says which data path the servers of the tests use.
-var portable bool
+// portable and offloaded say which data path the servers of the tests use, beside loops.
+var portable, offloaded bool
 
-// TestMain runs everything on both data paths, where there are two. It fails if a goroutine outlives its server.
+// TestMain runs everything on each data path that there is. It fails if a goroutine outlives its server.
 func TestMain(m *testing.M) {
+	offloaded = enterOffloaded()
 	runtime.GOMAXPROCS(2 * testLoops()) // so that loops may keep a P
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // which chooses its own path, and keeps goroutines
 	listing := flag.Lookup("test.list").Value.String() != ""
-	if code == 0 && loops && !fuzzing && !listing {
+	if code == 0 && loops && !offloaded && !fuzzing && !listing {
 		portable = true
 		fmt.Println("once more on the portable path")
 		code = m.Run()
+		if code == 0 {
+			code = againOffloaded()
+		}
 	}
 	if code == 0 && !fuzzing && !goroutinesEnd(before) {
 		fmt.Fprintln(os.Stderr, "goroutines were left behind:")
@@ -92,6 +98,9 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	for _, network := range []string{"udp", "tcp", "tls", "dtls"} {
 		cfg.Listen = append(cfg.Listen, Listener{Network: network, Addr: netip.AddrPortFrom(loopback, 0)})
 	}
+	if offloaded {
+		cfg.Offload = OffloadRequire
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -109,15 +118,32 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 }
 
 // testClock is the real time, moved ahead.
-type testClock struct{ ahead atomic.Int64 }
+type testClock struct {
+	srv   *Server // nil: it has no flows
+	ahead atomic.Int64
+}
 
-func (c *testClock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *testClock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+func (c *testClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// advance moves the time ahead. The kernel has a clock of its own: it is told anew how long that goes on.
+func (c *testClock) advance(d time.Duration) {
+	c.ahead.Add(int64(d))
+	if c.srv == nil || c.srv.kernel == nil {
+		return
+	}
+	c.srv.mu.Lock()
+	shards := c.srv.shards
+	c.srv.mu.Unlock()
+	for _, sh := range shards {
+		sh.flows.report(slices.Collect(maps.Values(maps.Collect(sh.flows.up.All()))))
+	}
+}
 
 // startClocked runs a server whose time the test moves.
 func startClocked(t testing.TB, change func(*Config)) (*Server, *testClock) {
 	t.Helper()
-	s, clock := newServer(t, change), new(testClock)
+	s := newServer(t, change)
+	clock := &testClock{srv: s}
 	s.wallTime = clock.now
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
@@ -211,6 +237,14 @@ func (p *testPeer) send(to netip.AddrPort, data []byte) {
 // want checks the next datagram that reaches the peer.
 func (p *testPeer) want(from netip.AddrPort, data []byte) {
 	p.t.Helper()
+	if got := p.receive(from); !bytes.Equal(got, data) {
+		p.t.Fatalf("the peer got %d bytes, want %d (the same bytes: %v)", len(got), len(data), bytes.Equal(got, data))
+	}
+}
+
+// receive returns the next datagram that reaches the peer, which is to come from from.
+func (p *testPeer) receive(from netip.AddrPort) []byte {
+	p.t.Helper()
 	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		p.t.Fatal(err)
 	}
@@ -219,8 +253,27 @@ func (p *testPeer) want(from netip.AddrPort, data []byte) {
 	if err != nil {
 		p.t.Fatal("peer: ", err)
 	}
-	if unmapped(got) != from || !bytes.Equal(buf[:n], data) {
-		p.t.Fatalf("the peer got %d bytes from %v, want %d from %v (the same bytes: %v)", n, got, len(data), from, bytes.Equal(buf[:n], data))
+	if unmapped(got) != from {
+		p.t.Fatalf("the peer got %d bytes from %v, want some from %v", n, got, from)
+	}
+	return buf[:n]
+}
+
+// wantAll checks what comes next, in the order of want unless some of it goes through the kernel and some through the process.
+func wantAll(t testing.TB, next func() []byte, want [][]byte, mixed bool) {
+	t.Helper()
+	var got [][]byte
+	for range want {
+		got = append(got, next())
+	}
+	if offloaded && mixed {
+		slices.SortFunc(got, bytes.Compare)
+		slices.SortFunc(want, bytes.Compare)
+	}
+	for i := range want {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Fatalf("datagram %d has %d bytes, want %d (the same bytes: %v)", i, len(got[i]), len(want[i]), bytes.Equal(got[i], want[i]))
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
@@ -57,12 +58,12 @@ func Supported() error {
 
 // tcxMissing reports that this kernel attaches by filters only. Where nothing can be loaded it reports false.
 func tcxMissing() bool {
-	objects, err := load(2, false)
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
 	if err != nil {
 		return false
 	}
-	defer objects.Close()
-	_, err = link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: objects.Forward, Attach: ebpf.AttachTCXIngress}) // there is no such
+	defer program.Close()
+	_, err = link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: program, Attach: ebpf.AttachTCXIngress}) // there is no such
 	return errors.Is(err, ebpf.ErrNotSupported)
 }
 
