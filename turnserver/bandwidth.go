@@ -11,7 +11,8 @@ type bandwidth struct {
 	limited                  bool
 	allocation, holder, node int64
 
-	total [2]bucket
+	total  [2]bucket
+	kernel *kernelPath // has the meters of buckets that it draws on, too; set before anything is relayed
 }
 
 func newBandwidth(l *Limits) bandwidth {
@@ -27,11 +28,25 @@ func (b *bandwidth) admits(a *allocation, d direction, size int, now clock) bool
 	if !b.limited {
 		return true
 	}
-	return a.rates[d].take(size, b.allocation, now) && a.holder.rates[d].take(size, b.holder, now) && b.total[d].take(size, b.node, now)
+	return b.take(&a.rates[d], size, b.allocation, now) && b.take(&a.holder.rates[d], size, b.holder, now) && b.take(&b.total[d], size, b.node, now)
 }
 
-// bucket is a token bucket, full at first. Its value is the clock at which it is full again.
-type bucket struct{ fullAt atomic.Int64 }
+// take takes size bytes' tokens from a bucket, wherever these are kept.
+func (b *bandwidth) take(from *bucket, size int, rate int64, now clock) bool {
+	if id := from.meter.Load(); id != 0 {
+		return b.kernel.path.Take(id, size)
+	}
+	return from.take(size, rate, now)
+}
+
+// bucket is a token bucket, full at first. Its value is the clock at which it is full again, unless the kernel forwards flows that it
+// bounds: then a meter of the kernel's stands in its place.
+type bucket struct {
+	fullAt atomic.Int64
+	meter  atomic.Uint32 // or 0
+
+	flows int // that the kernel forwards; guarded by meterPool.mu
+}
 
 // A bucket holds the tokens of burstTime, and never less than a few datagrams of the greatest size.
 const (
@@ -44,7 +59,7 @@ func (b *bucket) take(size int, rate int64, now clock) bool {
 	if rate <= 0 {
 		return true
 	}
-	burst := max(clock(burstTime), sendingTime(burstBytes, rate))
+	burst := burstOf(rate)
 	for {
 		fullAt := b.fullAt.Load()
 		next := max(clock(fullAt), now) + sendingTime(size, rate)
@@ -56,6 +71,9 @@ func (b *bucket) take(size int, rate int64, now clock) bool {
 		}
 	}
 }
+
+// burstOf is how long the bytes of a full bucket take at its rate.
+func burstOf(rate int64) clock { return max(clock(burstTime), sendingTime(burstBytes, rate)) }
 
 // sendingTime is how long bytes take at a rate in bits a second. It does not overflow below a terabyte.
 func sendingTime(bytes int, rate int64) clock {

@@ -23,8 +23,9 @@ const (
 // comes back: to an allocation when its flow ends, and until then to whoever asks for a snapshot.
 type kernelPath struct {
 	// Static after construction.
-	srv  *Server
-	path *offload.Path
+	srv    *Server
+	path   *offload.Path
+	meters *meterPool
 
 	mu   sync.Mutex
 	last offload.Totals // as read last, which is what there is once path is closed
@@ -35,12 +36,13 @@ func (s *Server) openKernelPath() error {
 	if s.cfg.Offload == OffloadOff {
 		return nil
 	}
-	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), Log: s.log})
+	meters := metersFor(&s.cfg.Limits)
+	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), Meters: meters, Log: s.log})
 	switch {
 	case err == nil:
 		s.log.Info("turn: established flows are forwarded in the kernel")
-		s.kernel = &kernelPath{srv: s, path: path}
-		s.sink = s.kernel
+		s.kernel = &kernelPath{srv: s, path: path, meters: newMeterPool(s, path, meters)}
+		s.sink, s.bandwidth.kernel = s.kernel, s.kernel
 		return nil
 	case s.cfg.Offload == OffloadRequire:
 		return fmt.Errorf("offload: %w", err)
@@ -68,30 +70,36 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 // takes reports whether the kernel may forward a flow.
 func (k *kernelPath) takes(e *flowEntry) bool {
 	tuple := &e.up.tuple
-	return tuple.proto == protoUDP && !k.srv.bandwidth.limited && !tuple.client.addr().IsLinkLocalUnicast() // whose zone is not kept
+	return tuple.proto == protoUDP && !tuple.client.addr().IsLinkLocalUnicast() // whose zone is not kept
 }
 
 func (k *kernelPath) set(e flowEntry) {
 	if !k.takes(&e) {
 		return
 	}
-	err := k.path.Put(k.flowOf(&e))
-	e.flow.offloaded.Store(err == nil)
-	if err != nil {
+	if !e.flow.offloaded.Load() {
+		if !k.meters.share(e.flow.alloc) {
+			return
+		}
+		e.flow.offloaded.Store(true)
+	}
+	if err := k.path.Put(k.flowOf(&e)); err != nil {
 		k.remove(e)
 		k.srv.warnFull("turn: a flow is not offloaded", "error", err)
 	}
 }
 
 func (k *kernelPath) remove(e flowEntry) {
-	e.flow.offloaded.Store(false)
 	if e.up.tuple.proto != protoUDP {
 		return
 	}
-	ended := k.flowOf(&e)
-	inUp, inDown := k.path.Remove(ended)
-	e.flow.alloc.relayedBelow(up, inUp)
-	e.flow.alloc.relayedBelow(down, inDown)
+	a := e.flow.alloc
+	inUp, inDown := k.path.Remove(k.flowOf(&e))
+	a.relayedBelow(up, inUp)
+	a.relayedBelow(down, inDown)
+	if e.flow.offloaded.CompareAndSwap(true, false) {
+		k.meters.unshare(a)
+	}
 }
 
 // flowOf describes a flow to the kernel.
@@ -101,7 +109,8 @@ func (k *kernelPath) flowOf(e *flowEntry) offload.Flow {
 	out := offload.Flow{
 		Client: e.up.tuple.client.addrPort(), Local: e.up.tuple.local.addrPort(), Channel: e.up.channel,
 		Relayed: e.down.relayed.addrPort(), Peer: e.down.peer.addrPort(),
-		Expires: time.Now().Add(time.Duration(e.expires - k.srv.now())), // by a clock that nobody sets
+		Expires:  time.Now().Add(time.Duration(e.expires - k.srv.now())), // by a clock that nobody sets
+		UpMeters: k.metersOf(f.alloc, up), DownMeters: k.metersOf(f.alloc, down),
 	}
 	if own := f.peer.own; own != nil {
 		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.port)

@@ -1,33 +1,327 @@
 package turnserver
 
 import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
 )
 
-// TestOffloaded: a channel's packets go through the kernel once each end has sent, and are counted as if through the process.
+// offloadedCall is a client with a channel whose packets go through the kernel.
+type offloadedCall struct {
+	*testClient
+	peer    *testPeer
+	relayed netip.AddrPort
+}
+
+func callOffloaded(t *testing.T, s *Server, c *testClient) offloadedCall {
+	t.Helper()
+	call := offloadedCall{c, newPeer(t), c.allocate()}
+	c.bind(minChannel, call.peer.addr)
+	call.exchange([]byte("hello"), []byte("hello")) // the first packet up comes before the peer has been seen
+	c.barrier()                                     // by then it is counted
+	return call
+}
+
+// exchange sends a packet each way.
+func (c offloadedCall) exchange(out, in []byte) {
+	c.t.Helper()
+	c.sendChannel(minChannel, out)
+	c.peer.want(c.relayed, out)
+	c.peer.send(c.relayed, in)
+	c.wantData(minChannel, c.peer.addr, in)
+}
+
+// TestOffloaded: a channel's packets go through the kernel once each end has sent, and are counted as if through the process, while the
+// flow lives and when it has ended.
 func TestOffloaded(t *testing.T) {
-	needOffloaded(t)
-	s := startServer(t, allowLoopback)
-	peer := newPeer(t)
-	c := dialREST(t, s, "udp", "alice")
-	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s, clock := startClocked(t, allowLoopback)
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
 	const rounds = 10
-	for i := range rounds {
-		c.sendChannel(minChannel, pattern(100+i))
-		peer.want(relayed, pattern(100+i))
-		peer.send(relayed, pattern(50))
-		c.wantData(minChannel, peer.addr, pattern(50))
+	for range rounds {
+		call.exchange(pattern(100), pattern(50))
 	}
-	waitCounted(t, s, "packets_relayed", "up", rounds)
-	waitCounted(t, s, "packets_relayed", "down", rounds)
-	waitCounted(t, s, "packets_offloaded", "up", rounds-1)
-	waitCounted(t, s, "packets_offloaded", "down", rounds)
+	call.indicate(call.peer.addr, pattern(7))
+	call.peer.want(call.relayed, pattern(7))
+	counted := func(when string) {
+		t.Helper()
+		waitCounted(t, s, "packets_relayed", "up", rounds+2)
+		waitCounted(t, s, "packets_relayed", "down", rounds+1)
+		waitCounted(t, s, "bytes_relayed", "up", 100*rounds+5+7)
+		waitCounted(t, s, "packets_offloaded", "up", rounds)
+		waitCounted(t, s, "packets_offloaded", "down", rounds+1)
+		waitCounted(t, s, "bytes_offloaded", "down", 50*rounds+5)
+		waitCounted(t, s, "packets_not_offloaded", "unconfirmed", 1)
+		a := s.Snapshot()[0]
+		if (a.Up != Traffic{rounds + 2, 100*rounds + 5 + 7}) || (a.Down != Traffic{rounds + 1, 50*rounds + 5}) {
+			t.Errorf("%s: %+v and %+v", when, a.Up, a.Down)
+		}
+	}
+	counted("while it lives")
 	a := s.Snapshot()[0]
-	if (a.Up != Traffic{rounds, 100*rounds + 45}) || (a.Down != Traffic{rounds, 50 * rounds}) {
-		t.Errorf("%+v and %+v", a.Up, a.Down)
-	}
-	if len(a.Offloaded) != 1 || a.Offloaded[0].Peer != peer.addr || a.Offloaded[0].Down.Packets != rounds {
+	if len(a.Offloaded) != 1 || a.Offloaded[0] != (OffloadedChannel{call.peer.addr, Traffic{rounds, 100 * rounds}, Traffic{rounds + 1, 50*rounds + 5}}) {
 		t.Errorf("%+v", a.Offloaded)
 	}
+	if got := s.Offload(); !got.On || got.Flows != 1 {
+		t.Errorf("%+v", got)
+	}
+	call.accept(stun.MethodRefresh, lifetime(3600))
+	clock.advance(channelLifetime)
+	s.sweep()
+	counted("after its end")
+	if got := s.Offload(); got.Flows != 0 || s.Snapshot()[0].Offloaded != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestOffloadedFamilies: clients and peers of either family, by listeners on the unspecified address.
+func TestOffloadedFamilies(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s := startServer(t, func(cfg *Config) {
+		allowLoopback(cfg)
+		cfg.AllowPeers = append(cfg.AllowPeers, netip.PrefixFrom(offloadedPeerIP6, 128))
+		cfg.Listen = []Listener{
+			{Network: "udp", Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)}, {Network: "udp", Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), 0)},
+		}
+		cfg.Relay = append(cfg.Relay, RelayAddress{Local: loopback6, External: loopback6})
+	})
+	for _, to := range []netip.AddrPort{
+		netip.AddrPortFrom(loopback, s.Addrs()[0].Addr.Port()), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.7"), s.Addrs()[0].Addr.Port()),
+		netip.AddrPortFrom(loopback6, s.Addrs()[1].Addr.Port()),
+	} {
+		for _, peerAt := range []netip.Addr{peerIP, offloadedPeerIP6} {
+			t.Run(to.Addr().String()+" and "+peerAt.String(), func(t *testing.T) {
+				before := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
+				conn := listenFree(t, peerAt)
+				call := offloadedCall{testClient: dialAddr(t, "udp", to).as(mintREST(t, "alice", time.Hour)), peer: &testPeer{t, conn, addrPortOf(conn.LocalAddr())}}
+				wanted := familyIPv4
+				if peerAt.Is6() {
+					wanted = familyIPv6
+				}
+				call.relayed = call.allocate(addressFamily(wanted))
+				call.bind(minChannel, call.peer.addr)
+				for range 5 {
+					call.exchange(pattern(120), pattern(80))
+				}
+				after := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
+				if after-before != 9 {
+					t.Errorf("%d packets went through the kernel", after-before)
+				}
+			})
+		}
+	}
+}
+
+// TestOffloadedHop: two clients of one server reach each other in one pass of the kernel, behind a 1:1 NAT too, whichever of its two
+// addresses they know each other by.
+func TestOffloadedHop(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s := startServer(t, func(cfg *Config) { cfg.Relay[0].External = netip.MustParseAddr("203.0.113.9") })
+	one, two := dialREST(t, s, "udp", "alice"), dialREST(t, s, "udp", "bob")
+	oneAt, twoAt := one.allocate(), two.allocate()
+	if oneAt.Addr() != s.relays[0].external {
+		t.Fatalf("relayed address %v", oneAt)
+	}
+	one.bind(minChannel, twoAt)
+	two.bind(maxChannel, oneAt)
+	for i := range 10 {
+		one.sendChannel(minChannel, pattern(10+i))
+		two.wantData(maxChannel, oneAt, pattern(10+i))
+		two.sendChannel(maxChannel, pattern(90))
+		one.wantData(minChannel, twoAt, pattern(90))
+	}
+	waitCounted(t, s, "packets_relayed_in_memory", "", 20)
+	waitCounted(t, s, "packets_offloaded", "up", 19)
+	waitCounted(t, s, "packets_offloaded", "down", 19)
+	for _, a := range s.Snapshot() {
+		if a.Up.Packets != 10 || a.Down.Packets != 10 || len(a.Offloaded) != 1 {
+			t.Errorf("%+v", a)
+		}
+	}
+	// By its local address, which only the process knows to be the same.
+	inside := dialREST(t, s, "udp", "carol")
+	insideAt := inside.allocate()
+	inside.bind(minChannel, netip.AddrPortFrom(loopback, twoAt.Port()))
+	two.bind(maxChannel-1, insideAt)
+	for range 3 {
+		inside.sendChannel(minChannel, pattern(33))
+		two.wantData(maxChannel-1, insideAt, pattern(33))
+		two.sendChannel(maxChannel-1, pattern(34))
+		inside.wantData(minChannel, netip.AddrPort{}, pattern(34))
+	}
+	two.accept(stun.MethodRefresh, lifetime(0))
+	one.sendChannel(minChannel, pattern(50))
+	waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 1)
+}
+
+// TestOffloadedBandwidth: a limit is one limit for what the kernel and the process relay, and goes on when a flow leaves the kernel.
+func TestOffloadedBandwidth(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	const size, slow, most = 1200, 1000, burstBytes / 1200 // bits a second: see TestBandwidth
+	for name, row := range map[string]struct {
+		limit             func(*Limits)
+		others, everybody bool
+	}{
+		"allocation": {func(l *Limits) { l.BandwidthPerAllocation = slow }, false, false},
+		"user":       {func(l *Limits) { l.BandwidthPerUser = slow }, true, false},
+		"node":       {func(l *Limits) { l.Bandwidth = slow }, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); row.limit(&cfg.Limits) })
+			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
+			other, stranger := callOffloaded(t, s, dialREST(t, s, "udp", "alice")), callOffloaded(t, s, dialREST(t, s, "udp", "bob"))
+			count := func(name, reason string) uint64 { return counterOf(t, s, name, reason) }
+			relayed, below := count("packets_relayed", "up"), count("packets_offloaded", "up")
+			for i := range most + 20 {
+				if i%3 == 0 {
+					greedy.indicate(greedy.peer.addr, pattern(size))
+				} else {
+					greedy.sendChannel(minChannel, pattern(size))
+				}
+				greedy.barrier()
+			}
+			relayed, below = count("packets_relayed", "up")-relayed, count("packets_offloaded", "up")-below
+			// The greetings took a little, and kernel and process may give one too many between them.
+			if relayed > most+1 || relayed < most-1 || below < relayed/2 || below == relayed {
+				t.Fatalf("%d packets went through, %d of them in the kernel, want %d", relayed, below, most)
+			}
+			dropped := count("packets_dropped", "bandwidth")
+			if dropped != most+20-relayed {
+				t.Errorf("%d packets were counted as over the limit", dropped)
+			}
+			var counted uint64
+			for _, a := range s.Snapshot() {
+				for _, c := range a.Dropped {
+					counted += c.Value
+				}
+			}
+			if counted != dropped {
+				t.Errorf("%d packets over the limit are counted with allocations, and %d in total", counted, dropped)
+			}
+			sends := func(c offloadedCall) bool {
+				before := count("packets_relayed", "up")
+				c.sendChannel(minChannel, pattern(size))
+				c.barrier()
+				return count("packets_relayed", "up") > before
+			}
+			if sends(greedy) || sends(other) == row.others || sends(stranger) == row.everybody {
+				t.Error("who is held back is not who shares the limit")
+			}
+			greedy.accept(stun.MethodRefresh, lifetime(3600))
+			clock.advance(channelLifetime) // which is nothing to the kernel's meters, as that clock is the real one
+			s.sweep()
+			if got := s.Offload().Flows; got != 0 {
+				t.Fatalf("%d flows are left", got)
+			}
+			const refill = 5 * time.Minute
+			clock.advance(refill)
+			greedy.permit(greedy.peer.addr)
+			before := count("packets_relayed", "up")
+			for range 200 {
+				greedy.indicate(greedy.peer.addr, pattern(size))
+				greedy.barrier()
+			}
+			refilled := uint64(refill / time.Second * slow / 8 / size)
+			if got := count("packets_relayed", "up") - before; got < refilled-1 || got > refilled+1 {
+				t.Errorf("%d packets went through in the process afterwards, want %d", got, refilled)
+			}
+		})
+	}
+}
+
+// TestOffloadedRevocation floods flows through the kernel, and ends them in every way: of what is sent once that is done, nothing arrives.
+func TestOffloadedRevocation(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	for name, end := range map[string]func(*Server, *testClock, *testClient){
+		"session": func(s *Server, _ *testClock, _ *testClient) { s.EndSession("S1") },
+		"refresh": func(_ *Server, _ *testClock, c *testClient) { c.accept(stun.MethodRefresh, lifetime(0)) },
+		"expiry":  func(s *Server, clock *testClock, _ *testClient) { clock.ahead.Add(int64(time.Hour)); s.sweep() },
+		"close":   func(s *Server, _ *testClock, _ *testClient) { _ = s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = everyone{} })
+			for range 3 {
+				startFlood(callOffloaded(t, s, dialREST(t, s, "udp", "bob")))
+			}
+			call := callOffloaded(t, s, dialAs(t, s, "udp", testCredentials().MintSession("S1", "alice", time.Hour)))
+			flood := startFlood(call)
+			waitFor(t, "the flood to arrive", func() bool { return flood.arrived.Load() > 5000 })
+			end(s, clock, call.testClient)
+			last := flood.sent.Load() + 1 // which may have been under way
+			waitFor(t, "more of the flood", func() bool { return flood.sent.Load() > last+1000 })
+			flood.stop()
+			if got := flood.arrived.Load(); got > last {
+				t.Errorf("packet %d arrived, and %d was the last before the end", got, last)
+			}
+		})
+	}
+}
+
+// everyone is a Scope that allows all.
+type everyone struct{}
+
+func (everyone) MayRelay(string, netip.Addr) bool { return true }
+func (everyone) SessionLive(string) bool          { return true }
+
+// flood is a client that sends numbered packets as fast as it can, and its peer.
+type flood struct {
+	call          offloadedCall
+	sent, arrived atomic.Uint64 // the highest numbers
+	stopping      atomic.Bool
+	stop          func() // waits for all that has been sent to have arrived, as far as it does
+}
+
+func startFlood(call offloadedCall) *flood {
+	f := &flood{call: call}
+	_ = call.peer.conn.SetReadDeadline(time.Time{})
+	var sending, receiving sync.WaitGroup
+	sending.Go(func() {
+		for n := uint64(1); !f.stopping.Load(); n++ {
+			_, _ = call.conn.Write(channelMessage(minChannel, binary.BigEndian.AppendUint64(nil, n), false)) // refused, once the server is closed
+			f.sent.Store(n)
+		}
+	})
+	receiving.Go(func() {
+		buf := make([]byte, maxDatagram)
+		for {
+			n, _, err := call.peer.conn.ReadFromUDPAddrPort(buf)
+			if err != nil || n != 8 {
+				return
+			}
+			f.arrived.Store(max(f.arrived.Load(), binary.BigEndian.Uint64(buf)))
+		}
+	})
+	f.stop = sync.OnceFunc(func() {
+		f.stopping.Store(true)
+		sending.Wait()
+		done := make(chan struct{})
+		go func() { receiving.Wait(); close(done) }()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for { // a full socket may lose it
+			call.peer.send(call.peer.addr, []byte("over"))
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	call.t.Cleanup(f.stop)
+	return f
 }

@@ -1,13 +1,17 @@
 package turnserver
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"turnpike/turnserver/offload"
 )
@@ -15,6 +19,25 @@ import (
 // offloadedEnv is set for a process that runs the tests with flows forwarded in the kernel: on the loopback interface of a network
 // namespace of its own, so that the programs of its servers see no packets but theirs.
 const offloadedEnv = "TURNPIKE_TURNSERVER_TEST_OFFLOADED"
+
+// offloadedPeerIP6 is to IPv6 there what peerIP is to IPv4.
+var offloadedPeerIP6 = netip.MustParseAddr("fd00::2")
+
+// listenFree opens a socket on an address that need not be in the list of the host's addresses.
+func listenFree(t *testing.T, ip netip.Addr) *net.UDPConn {
+	t.Helper()
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		controlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1) }) // for both families
+		return errors.Join(controlErr, err)
+	}}
+	conn, err := lc.ListenPacket(t.Context(), udpNetwork(ip), netip.AddrPortFrom(ip, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.(*net.UDPConn)
+}
 
 // againOffloaded runs the tests once more in such a process, and returns its exit code. Where that cannot be it says so; in CI, that is a
 // failure.
@@ -56,17 +79,15 @@ func enterOffloaded() bool {
 	if err == nil {
 		err = netlink.LinkSetUp(lo)
 	}
+	if err == nil {
+		err = netlink.RouteAdd(&netlink.Route{
+			LinkIndex: lo.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL,
+			Dst: &net.IPNet{IP: offloadedPeerIP6.AsSlice(), Mask: net.CIDRMask(128, 128)},
+		})
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "set the loopback interface up:", err)
 		os.Exit(1)
 	}
 	return true
-}
-
-// needOffloaded skips t in the runs on other data paths.
-func needOffloaded(t *testing.T) {
-	t.Helper()
-	if !offloaded {
-		t.Skip("for the run with flows in the kernel")
-	}
 }

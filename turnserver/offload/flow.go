@@ -19,7 +19,7 @@ type Flow struct {
 
 	Expires time.Time
 
-	// UpMeters and DownMeters bound the flow's bandwidth by direction: ids that SetMeter was called with, or 0.
+	// UpMeters and DownMeters bound the flow's bandwidth by direction: meters that SetMeter was called for, or 0.
 	UpMeters, DownMeters [3]uint32
 }
 
@@ -29,6 +29,7 @@ type Config struct {
 	Addresses []netip.Addr
 
 	MaxFlows int          // default 65536; more go through user space
+	Meters   int          // how many there may be, with ids from 1 on
 	Log      *slog.Logger // default: nothing is logged
 }
 

@@ -23,6 +23,7 @@ type Path struct {
 	// Static after Open.
 	log     *slog.Logger
 	objects forwardObjects
+	meters  *meters
 	watcher *watcher // follows interfaces and routes
 
 	entries atomic.Int64 // in the map of flows
@@ -34,7 +35,6 @@ type Path struct {
 
 const (
 	defaultMaxFlows = 1 << 16
-	maxMeters       = 1 << 16
 	// coarseClock is how far the program's clock may be behind, a tick of the slowest kernel: expiries are early by it.
 	coarseClock = 10 * time.Millisecond
 )
@@ -49,11 +49,11 @@ func Open(cfg Config) (*Path, error) {
 
 // Supported says why Open would fail: nil if it would not, as far as can be known without attaching.
 func Supported() error {
-	objects, err := load(2, false)
+	p, err := newPath(2, 0, false)
 	if err != nil {
 		return err
 	}
-	return objects.Close()
+	return p.Close()
 }
 
 // tcxMissing reports that this kernel attaches by filters only. Where nothing can be loaded it reports false.
@@ -71,13 +71,28 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	objects, err := load(2*cmp.Or(cfg.MaxFlows, defaultMaxFlows), method.mortal)
+	p, err := newPath(2*cmp.Or(cfg.MaxFlows, defaultMaxFlows), cfg.Meters, method.mortal)
 	if err != nil {
 		return nil, err
 	}
-	p := &Path{log: cfg.Log, objects: *objects}
-	if p.routes, err = newRouter(); err == nil {
-		p.watcher, err = newWatcher(p, cfg.Addresses, method)
+	p.log = cfg.Log
+	if p.watcher, err = newWatcher(p, cfg.Addresses, method); err != nil {
+		_ = p.Close()
+		return nil, explain(err)
+	}
+	return p, nil
+}
+
+// newPath loads the program for so many entries and meters, and attaches it nowhere. If it is mortal, it forwards only while its heart
+// beats.
+func newPath(entries, meters int, mortal bool) (p *Path, err error) {
+	objects, err := load(entries, meters, mortal)
+	if err != nil {
+		return nil, explain(err)
+	}
+	p = &Path{objects: *objects}
+	if p.meters, err = mapMeters(p.objects.Meters); err == nil {
+		p.routes, err = newRouter()
 	}
 	if err != nil {
 		_ = p.Close()
@@ -86,24 +101,20 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 	return p, nil
 }
 
-// load loads the program for so many entries. One that is mortal forwards only while its heart beats.
-func load(entries int, mortal bool) (*forwardObjects, error) {
+func load(entries, meters int, mortal bool) (*forwardObjects, error) {
 	spec, err := loadForward()
 	if err != nil {
 		return nil, err
 	}
 	spec.Maps[forwardMapFlows].MaxEntries = uint32(entries)
-	spec.Maps[forwardMapMeters].MaxEntries = maxMeters
+	spec.Maps[forwardMapMeters].MaxEntries = uint32(meters + 1) // there is none with the id 0
 	if mortal {
 		if err := spec.Variables[forwardVarMortal].Set(uint32(1)); err != nil {
 			return nil, err
 		}
 	}
 	objects := new(forwardObjects)
-	if err := spec.LoadAndAssign(objects, nil); err != nil {
-		return nil, explain(err)
-	}
-	return objects, nil
+	return objects, spec.LoadAndAssign(objects, nil)
 }
 
 // Put makes the flow's entries, or changes what they say; what was counted in them stays.
@@ -190,22 +201,7 @@ const (
 	actRedirect = 7
 )
 
-// SetMeter makes or changes a meter: so many bits of data a second, and what makes up such a burst at once. The id is not 0.
-func (p *Path) SetMeter(id uint32, bitsPerSecond int64, burst time.Duration) error {
-	m := forwardMeter{
-		Cost:  uint64(8*time.Second) << 16 / uint64(max(bitsPerSecond, 1000)),
-		Burst: uint64(max(burst, 2*coarseClock)),
-	}
-	if err := p.objects.Meters.Put(&id, &m); err != nil {
-		return fmt.Errorf("offload: write a meter: %w", err)
-	}
-	return nil
-}
-
-// RemoveMeter ends a meter; flows that have it are no longer bounded by it.
-func (p *Path) RemoveMeter(id uint32) { _ = p.objects.Meters.Delete(&id) }
-
-// Close detaches the program and frees all. It is idempotent.
+// Close detaches the program and frees all. It is idempotent. Nobody may take from a meter meanwhile or later.
 func (p *Path) Close() error {
 	p.mu.Lock()
 	first := !p.closed
@@ -220,6 +216,7 @@ func (p *Path) Close() error {
 	if p.routes != nil {
 		p.routes.close()
 	}
+	p.meters.close()
 	return p.objects.Close()
 }
 

@@ -127,13 +127,14 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestMeter: a bandwidth holds over both directions and over all the flows that share it, and what exceeds it is dropped and counted.
+// TestMeter: a bandwidth holds over both directions, over all the flows that share it and over what user space relays, and what exceeds
+// it is dropped and counted.
 func TestMeter(t *testing.T) {
 	r := newRig(t)
 	one, two := r.hop(false, false)
 	f := r.flow(true, true)
 	const rate, burst, size = 1_000_000, 100_000, 1000
-	must(t, r.SetMeter(7, 8*rate, burst*time.Second/rate))
+	r.SetMeter(7, 8*rate, burst*time.Second/rate, 0)
 	f.UpMeters, f.DownMeters, one.UpMeters = [3]uint32{0, 7}, [3]uint32{7}, [3]uint32{7}
 	r.confirmed(f, one, two)
 	packets := []datagram{upPacket(f, pattern(size), 0), downPacket(f, pattern(size)), upPacket(one, pattern(size), 0)}
@@ -143,6 +144,13 @@ func TestMeter(t *testing.T) {
 	since, windows := 0, 0 // packets forwarded since then
 	for i := 0; windows < 5; i++ {
 		before := time.Now()
+		if i%4 == 3 { // user space takes its part
+			if r.Take(7, size) {
+				forwarded++
+				since++
+			}
+			continue
+		}
 		verdict, out := r.run(packets[i%len(packets)].frame())
 		switch verdict {
 		case forward:
@@ -172,7 +180,7 @@ func TestMeter(t *testing.T) {
 	if got := r.totals().OverRate; got != uint64(dropped) || got != counted || dropped == 0 {
 		t.Errorf("%d were dropped and %d counted, %d with the flows", dropped, got, counted)
 	}
-	r.RemoveMeter(7)
+	r.EndMeter(7)
 	for _, d := range packets {
 		r.wantVerdict(d, forward)
 	}

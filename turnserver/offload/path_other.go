@@ -19,12 +19,13 @@ func Supported() error { return errSystem }
 // Open fails.
 func Open(Config) (*Path, error) { return nil, errSystem }
 
-func (*Path) Put(Flow) error                              { return errSystem }
-func (*Path) Remove(Flow) (up, down Usage)                { return Usage{}, Usage{} }
-func (*Path) SetMeter(uint32, int64, time.Duration) error { return errSystem }
-func (*Path) RemoveMeter(uint32)                          {}
-func (*Path) Flows() int                                  { return 0 }
-func (*Path) Try([]byte) (_ []byte, _, _ bool, err error) { return nil, false, false, errSystem }
-func (*Path) Totals() (Totals, error)                     { return Totals{}, errSystem }
-func (*Path) Each(func(Entry)) error                      { return errSystem }
-func (*Path) Close() error                                { return nil }
+func (*Path) Put(Flow) error                                       { return errSystem }
+func (*Path) Remove(Flow) (up, down Usage)                         { return Usage{}, Usage{} }
+func (*Path) SetMeter(uint32, int64, time.Duration, time.Duration) {}
+func (*Path) EndMeter(uint32) (ahead time.Duration)                { return 0 }
+func (*Path) Take(uint32, int) bool                                { return true }
+func (*Path) Flows() int                                           { return 0 }
+func (*Path) Try([]byte) (_ []byte, _, _ bool, err error)          { return nil, false, false, errSystem }
+func (*Path) Totals() (Totals, error)                              { return Totals{}, errSystem }
+func (*Path) Each(func(Entry)) error                               { return errSystem }
+func (*Path) Close() error                                         { return nil }

@@ -37,7 +37,10 @@ type rig struct {
 	out int // an interface with an MTU of outMTU, where all routes lead
 }
 
-const outMTU = 1500
+const (
+	outMTU    = 1500
+	rigMeters = 8
+)
 
 // Hosts of the rig, in both families.
 type hosts struct {
@@ -80,11 +83,9 @@ func newRig(t testing.TB) *rig {
 		everywhere := &net.IPNet{IP: make(net.IP, h.peer.BitLen()/8), Mask: net.CIDRMask(0, h.peer.BitLen())}
 		must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: everywhere}))
 	}
-	objects, err := load(1024, false)
+	p, err := newPath(1024, rigMeters, false)
 	must(t, err)
-	routes, err := newRouter()
-	must(t, err)
-	r := &rig{Path: &Path{objects: *objects, routes: routes}, t: t, out: link.Attrs().Index}
+	r := &rig{Path: p, t: t, out: link.Attrs().Index}
 	t.Cleanup(func() { must(t, r.Close()) })
 	return r
 }
@@ -93,11 +94,9 @@ func newRig(t testing.TB) *rig {
 func newLoopbackRig(t testing.TB) *rig {
 	t.Helper()
 	needKernel(t)
-	objects, err := load(1024, false)
+	p, err := newPath(1024, rigMeters, false)
 	must(t, err)
-	routes, err := newRouter()
-	must(t, err)
-	r := &rig{Path: &Path{objects: *objects, routes: routes}, t: t, out: 1}
+	r := &rig{Path: p, t: t, out: 1}
 	t.Cleanup(func() { must(t, r.Close()) })
 	return r
 }

@@ -85,7 +85,7 @@ struct flow {
 	u8 confirmed; /* the other direction has been seen; written here */
 	u32 ifindex;   /* out of which interface; 0: none is known */
 	u32 dropped;   /* packets over its bandwidth; written here */
-	u32 meters[3]; /* keys of what bounds that; 0: none */
+	u32 meters[3]; /* which bound that; 0: none */
 	u16 sum_in;    /* sum of the addresses that packets come with, */
 	u16 sum_out;   /* and of those that they leave with, as their checksums have them */
 };
@@ -95,11 +95,14 @@ enum flag {
 	FLOW_V6 = 2,  /* `to` is an IPv6 address */
 };
 
-/* meter is a bandwidth in the form of GCRA: a packet takes time, and may not be taken further ahead of the clock than burst. */
+/*
+ * meter is a bandwidth in the form of GCRA: a packet takes time, and may not be taken further ahead of the clock than burst. User space
+ * has the same memory and takes from it, too, for packets that it relays itself.
+ */
 struct meter {
 	u64 cost;  /* ns a byte, in 1/65536 */
 	u64 burst; /* ns */
-	u64 taken; /* until when time has been given out; written here */
+	u64 taken; /* until when time has been given out */
 };
 
 /* totals counts, for each CPU, what became of packets that had the key of a flow. User space adds them up. */
@@ -129,8 +132,8 @@ struct {
 } flows SEC(".maps");
 
 struct {
-	MAP_UINT(type, BPF_MAP_TYPE_HASH);
-	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_UINT(map_flags, BPF_F_MMAPABLE);
 	MAP_UINT(max_entries, 1); /* user space sets it */
 	MAP_TYPE(key, u32);
 	MAP_TYPE(value, struct meter);
@@ -313,7 +316,7 @@ INLINE struct flow *next(const struct flow *f)
 	return bpf_map_lookup_elem(&flows, &key);
 }
 
-/* over reports whether a packet exceeds a bandwidth. Two CPUs at the same moment may give one packet too many. */
+/* over reports whether a packet exceeds a bandwidth. Two takers at the same moment may be given one packet too many. */
 INLINE bool over(u32 id, u64 now, u32 size)
 {
 	struct meter *m = id ? bpf_map_lookup_elem(&meters, &id) : 0;
