@@ -59,13 +59,41 @@ func installable(t *testing.T) string {
 	return path
 }
 
-func TestUnitVerifies(t *testing.T) {
-	analyze := systemdAnalyze(t)
+func TestUnitVerifies(t *testing.T) { verify(t, installable(t)) }
+
+func verify(t *testing.T, unit string) {
+	t.Helper()
 	// Some complaints, by version, come without an exit status.
-	out, err := exec.Command(analyze, "verify", "--man=no", "--recursive-errors=no", installable(t)).CombinedOutput()
+	out, err := exec.Command(systemdAnalyze(t), "verify", "--man=no", "--recursive-errors=no", unit).CombinedOutput()
 	if err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
+}
+
+// TestOffloadDropIn: systemd accepts what is laid over the unit to forward in the kernel, and it gives what that takes. The program says
+// which capabilities those are: turnserver/offload holds it.
+func TestOffloadDropIn(t *testing.T) {
+	dropIn, err := os.ReadFile("offload.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, why := range map[string]string{
+		"AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN":   "the process has them",
+		"CapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_NET_ADMIN": "and may have them",
+		"SystemCallFilter=bpf": "the unit's filter refuses bpf(2)",
+	} {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `$`).Match(dropIn) {
+			t.Errorf("no %s: %s", setting, why)
+		}
+	}
+	unit := installable(t)
+	if err := os.Mkdir(unit+".d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(unit+".d", "offload.conf"), dropIn, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	verify(t, unit)
 }
 
 func TestUnitExposure(t *testing.T) {

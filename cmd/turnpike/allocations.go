@@ -42,8 +42,15 @@ func trafficOf(up, down turnserver.Traffic) trafficJSON {
 	return trafficJSON{up.Packets, up.Bytes, down.Packets, down.Bytes}
 }
 
+// offloadJSON is what GET /allocations says of forwarding in the kernel.
+type offloadJSON struct {
+	On     bool   `json:"on"`
+	Flows  int    `json:"flows"`
+	Reason string `json:"reason,omitempty"` // why it is not on, though it may be
+}
+
 // writeAllocations answers with who is relaying, the one that has carried most first.
-func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation) {
+func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation, offload turnserver.OffloadStatus) {
 	out := make([]allocationJSON, 0, len(all))
 	for _, a := range all {
 		dropped := make(map[string]uint64)
@@ -75,5 +82,5 @@ func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation) {
 	w.Header().Set("Cache-Control", "no-store")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(map[string]any{"allocations": out}) // who asked has gone away
+	_ = encoder.Encode(map[string]any{"allocations": out, "offload": offloadJSON(offload)}) // who asked has gone away
 }

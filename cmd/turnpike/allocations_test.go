@@ -16,10 +16,21 @@ func TestAllocationsJSON(t *testing.T) {
 	w := httptest.NewRecorder()
 	writeAllocations(w, []turnserver.Allocation{
 		{User: "quiet", Client: client, Age: time.Minute},
-		{Session: "S", Client: client, Up: turnserver.Traffic{Packets: 1, Bytes: 100}, Dropped: []turnserver.Counter{{Name: "packets_dropped", Reason: "bandwidth", Value: 7}}},
-	})
+		{
+			Session: "S", Client: client, Up: turnserver.Traffic{Packets: 1, Bytes: 100}, Dropped: []turnserver.Counter{{Name: "packets_dropped", Reason: "bandwidth", Value: 7}},
+			Offloaded: []turnserver.OffloadedChannel{{Peer: client, Up: turnserver.Traffic{Packets: 1, Bytes: 90}}},
+		},
+	}, turnserver.OffloadStatus{On: true, Flows: 1})
 	var got struct {
+		Offload struct {
+			On    bool
+			Flows int
+		}
 		Allocations []struct {
+			Offloaded []struct {
+				Peer    netip.AddrPort
+				BytesUp uint64
+			}
 			Session, User         string
 			BytesUp               uint64
 			AgeSeconds            float64
@@ -34,7 +45,10 @@ func TestAllocationsJSON(t *testing.T) {
 	if len(all) != 2 || all[0].Session != "S" || all[0].BytesUp != 100 || all[0].Dropped["bandwidth"] != 7 || all[1].AgeSeconds != 60 {
 		t.Errorf("%+v", all)
 	}
-	if all[1].Permissions == nil || all[1].Channels == nil || all[1].Dropped == nil {
+	if !got.Offload.On || got.Offload.Flows != 1 || len(all[0].Offloaded) != 1 || all[0].Offloaded[0].Peer != client || all[0].Offloaded[0].BytesUp != 90 {
+		t.Errorf("in the kernel: %s", w.Body)
+	}
+	if all[1].Permissions == nil || all[1].Channels == nil || all[1].Dropped == nil || all[1].Offloaded == nil {
 		t.Errorf("empty lists are null: %s", w.Body)
 	}
 }

@@ -45,6 +45,7 @@ type checker struct {
 	invite string
 	mint   func() (string, error) // a ticket made here; nil if this machine cannot
 	own    []ownListener          // of the server checked, if it is the configuration's
+	inside string                 // where that one tells this machine who relays; empty: nowhere
 
 	report  func(result)
 	failed  int
@@ -80,6 +81,9 @@ func (p *program) check(ctx context.Context, args []string) error {
 	default:
 		c.base, c.dial = ownServer(cfg)
 		c.own = ownListeners(cfg)
+		if listensOnLoopback(cfg.Metrics.Listen) {
+			c.inside = "http://" + cfg.Metrics.Listen + "/allocations"
+		}
 	}
 	if err != nil {
 		return &usageError{"check", err}
@@ -228,6 +232,7 @@ func (c *checker) run(ctx context.Context) {
 		}
 	}
 	c.checkOwn(ctx, servers)
+	c.checkOffload(ctx)
 	c.checkNAT(ctx, servers)
 	if bye, err := wire.Encode(&wire.Bye{}); err == nil {
 		_ = socket.WriteMessage(websocket.TextMessage, bye)

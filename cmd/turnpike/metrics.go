@@ -25,7 +25,7 @@ func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
 	if listensOnLoopback(cfg.Metrics.Listen) {
-		mux.HandleFunc("GET /allocations", func(w http.ResponseWriter, _ *http.Request) { writeAllocations(w, turn.Snapshot()) })
+		mux.HandleFunc("GET /allocations", func(w http.ResponseWriter, _ *http.Request) { writeAllocations(w, turn.Snapshot(), turn.Offload()) })
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,4 +127,84 @@ func offloadsBothWays(client *http.Client) bool {
 		}
 	}
 	return false
+}
+
+// TestOffloadPrivileges starts the server as a user who is nobody: with the capabilities that README names, which the kernel's path takes,
+// and without, where it relays all the same and says what is missing.
+func TestOffloadPrivileges(t *testing.T) {
+	need(t, "setpriv")
+	nobody := func(capabilities string) []string {
+		return []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all" + capabilities, "--ambient-caps=-all" + capabilities}
+	}
+	const all = ",+bpf,+perfmon,+net_admin"
+	// Nobody may not go where the program has been built.
+	program := filepath.Join(worldReadable(t), "turnpike")
+	if err := copyFile(program, turnpike); err != nil {
+		t.Fatal(err)
+	}
+	command := func(t *testing.T, capabilities, offload string) []string {
+		state := filepath.Join(worldReadable(t), "state")
+		if err := os.Mkdir(state, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(state, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		return append(nobody(capabilities), program, "serve", "--state", state, "--turn-offload", offload)
+	}
+	web := netip.MustParseAddrPort("127.0.0.1:8080")
+	for _, test := range []struct {
+		capabilities, offload string
+		on                    float64
+		log, check            string
+	}{
+		{all, "require", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 of"},
+		{all, "auto", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 of"},
+		{"", "auto", 0, "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", "flows go through the process: forwarding in the kernel needs CAP_BPF"},
+		{all, "off", 0, "", "flows go through the process, as turn.offload has it"},
+	} {
+		t.Run(test.offload+test.capabilities, func(t *testing.T) {
+			s := serveBy(t, netlab.New(t).Public("server"), "http://"+web.String(), web, nil, command(t, test.capabilities, test.offload)...)
+			if got := s.metrics(t)["turnpike_turn_offload"]; got != test.on {
+				t.Errorf("turnpike_turn_offload is %v, want %v", got, test.on)
+			}
+			if n := strings.Count(s.log.String(), "kernel"); !strings.Contains(s.log.String(), test.log) || test.log != "" && n > 2 {
+				t.Errorf("the log does not say %q, or not in one line:\n%s", test.log, s.log.String())
+			}
+			if out := s.run(t, "check"); !strings.Contains(out, test.check) {
+				t.Errorf("turnpike check does not say %q:\n%s", test.check, out)
+			}
+		})
+	}
+	t.Run("required and not to be had", func(t *testing.T) {
+		ctx, cancel := within(t, 20*time.Second)
+		defer cancel()
+		line := command(t, "", "require")
+		out, err := netlab.New(t).Public("server").Command(ctx, line[0], line[1:]...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "turn.offload: forwarding in the kernel needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON") {
+			t.Errorf("%v:\n%s", err, out)
+		}
+	})
+}
+
+// worldReadable makes a directory that everybody may enter, unlike those of t.
+func worldReadable(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "turnpike-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func copyFile(to, from string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, 0o755)
 }

@@ -41,9 +41,15 @@ func (s *server) drain(t *testing.T) {
 // ends it when t does. ready is the base URL to ask, at the address dial.
 func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, args ...string) *server {
 	t.Helper()
+	return serveBy(t, host, ready, dial, ca, append([]string{turnpike, "serve"}, args...)...)
+}
+
+// serveBy is serve by a command line of the test's own.
+func serveBy(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, command ...string) *server {
+	t.Helper()
 	s := &server{host: host, dir: t.TempDir()}
 	ctx, cancel := within(t, 10*time.Minute)
-	cmd := host.Command(ctx, turnpike, append([]string{"serve"}, args...)...)
+	cmd := host.Command(ctx, command[0], command[1:]...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
 	if err := cmd.Start(); err != nil {
