@@ -35,6 +35,10 @@
 // An allocation has one relayed address or two, one of each family (allocation.go). Ports that wait for their owner are in reservation.go; what
 // ICMP says of a peer comes from its relayed socket (icmp.go, icmp_linux.go).
 //
+// Where the kernel can forward, it does so with established flows over UDP (kernelpath.go, package offload): the packets of a bound
+// channel never come here, and everything else comes here as ever. The flow table tells the kernel of each change (flow.go), and what
+// the kernel has counted is in every total; limits of bandwidth are held together (kernelmeters.go).
+//
 // A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests and the sweep
 // write them, the packet path reads them without a lock. Nothing here logs or allocates for a relayed packet; what is
 // dropped is counted by reason (counters.go).

@@ -18,6 +18,7 @@ needed="
   turnutils_uclient  coturn
   turnserver         coturn
   taskset            util-linux
+  setpriv            util-linux
   curl               curl
   node               nodejs
   npm                npm

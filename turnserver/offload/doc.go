@@ -16,11 +16,12 @@
 //	attach_linux.go  follows the interfaces, and attaches the program to those that packets come to
 //	route_linux.go   asks the kernel which interface a flow leaves by, and again when routes change
 //
+// The server's flow table is the only source of entries (kernelpath.go there). What bounds a flow's bandwidth is shared memory that both
+// sides take from (meter_linux.go), so that no limit is one for each of them.
+//
 // Packets that are forwarded here pass before netfilter, connection tracking and reverse path filtering. So that address
 // translation on this very host is not left out, a direction of a flow is forwarded only once the program has seen a packet of the other
 // direction, with the addresses that user space knows.
-//
-// No server opens a Path yet: its flow table is to be joined to one.
 //
 // A wrong UDP checksum stays wrong, for the receiver to see, and an absent one over IPv4 stays absent, as with a router.
 package offload
