@@ -68,48 +68,53 @@ func rigEndpoint(host byte, i int) endpoint {
 // TestSinkFollowsTable does what requests and the sweep do, at random, and holds that the sink then says what the table says.
 func TestSinkFollowsTable(t *testing.T) {
 	for seed := range uint64(6) {
-		random := rand.New(rand.NewPCG(seed, 8656))
 		sink := newRecordingSink()
-		r := newFlowRig(t, sink)
-		limits := Limits{ChannelsPerAllocation: 4, PermissionsPerAllocation: 3}
-		now := clock(0)
-		bound := 0
-		for range 1000 {
-			a := r.shard.find(fiveTuple{client: rigEndpoint(1, random.IntN(5)), local: rigEndpoint(2, 0), proto: protoUDP})
-			peer := rigEndpoint(byte(10+random.IntN(4)), random.IntN(2))
-			switch step := random.IntN(10); {
-			case step == 0:
-				now = now.add(time.Duration(random.IntN(240)) * time.Second)
-			case step == 1:
-				for _, ended := range r.shard.sweep(now) {
-					ended.alloc.endRelayed(ended.relayed)
-				}
-			case a == nil:
-				for i := range 5 {
-					if r.shard.find(fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}) == nil {
-						r.allocation(i, now)
-						break
-					}
-				}
-			case step == 2:
-				a.end()
-			case step == 3:
-				r.shard.refresh(a, nil, now, now.add(defaultLifetime))
-			case step < 6:
-				r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
-			default:
-				if r.shard.bind(a, minChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
-					bound++
+		newFlowRig(t, sink).live(t, seed, func(r *flowRig) { r.compare(t, sink) })
+	}
+}
+
+// live does what requests and the sweep do, at random, and calls check after each.
+func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 8656))
+	limits := Limits{ChannelsPerAllocation: 4, PermissionsPerAllocation: 3}
+	now := clock(0)
+	bound := 0
+	for range 1000 {
+		a := r.shard.find(fiveTuple{client: rigEndpoint(1, random.IntN(5)), local: rigEndpoint(2, 0), proto: protoUDP})
+		peer := rigEndpoint(byte(10+random.IntN(4)), random.IntN(2))
+		switch step := random.IntN(10); {
+		case step == 0:
+			now = now.add(time.Duration(random.IntN(240)) * time.Second)
+		case step == 1:
+			for _, ended := range r.shard.sweep(now) {
+				ended.alloc.endRelayed(ended.relayed)
+			}
+		case a == nil:
+			for i := range 5 {
+				if r.shard.find(fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}) == nil {
+					r.allocation(i, now)
+					break
 				}
 			}
-			r.compare(t, sink)
+		case step == 2:
+			a.end()
+		case step == 3:
+			r.shard.refresh(a, nil, now, now.add(defaultLifetime))
+		case step < 6:
+			r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
+		default:
+			if r.shard.bind(a, minChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
+				bound++
+			}
 		}
-		if bound < 50 {
-			t.Errorf("seed %d: only %d channels were bound", seed, bound)
-		}
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
+		check(r)
+	}
+	if bound < 50 {
+		t.Errorf("seed %d: only %d channels were bound", seed, bound)
+	}
+	if t.Failed() {
+		t.Fatalf("seed %d", seed)
 	}
 }
 
