@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"turnpike/auth"
 	"turnpike/turnserver/offload"
 )
 
@@ -199,6 +200,36 @@ func (s *Server) Offload() OffloadStatus {
 		return OffloadStatus{Reason: s.notOffloaded.Error()}
 	}
 	return OffloadStatus{}
+}
+
+// Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so with a channel that
+// is bound now. It reports found only to the allocation's owner.
+func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
+	address := s.relayAddressOf(canonical(relayed.Addr()))
+	if address == nil {
+		return false, false
+	}
+	a := address.holder(relayed.Port())
+	if a == nil || ownerOf(&a.grant) != ownerOf(who) {
+		return false, false
+	}
+	if s.kernel == nil {
+		return false, true
+	}
+	var flows []offload.Flow
+	a.shard.mu.Lock()
+	for _, f := range a.flows {
+		if e := f.entry(); f.offloaded.Load() {
+			flows = append(flows, s.kernel.flowOf(&e))
+		}
+	}
+	a.shard.mu.Unlock()
+	for _, f := range flows {
+		if inUp, inDown, ok := s.kernel.path.Usage(f); ok && inUp.Packets+inDown.Packets > 0 {
+			return true, true
+		}
+	}
+	return false, true
 }
 
 // close ends forwarding in the kernel. k may be nil.

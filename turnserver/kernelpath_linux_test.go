@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/auth"
 	"turnpike/turnserver/offload"
 )
 
@@ -73,6 +74,12 @@ func TestOffloaded(t *testing.T) {
 	}
 	if got := s.Offload(); !got.On || got.Flows != 1 {
 		t.Errorf("%+v", got)
+	}
+	for user, want := range map[string]bool{"alice": true, "bob": false} {
+		offloads, found := s.Offloads(call.relayed, &auth.Grant{Kind: auth.GrantREST, User: user})
+		if offloads != want || found != want {
+			t.Errorf("%s is told %v, %v", user, offloads, found)
+		}
 	}
 	call.accept(stun.MethodRefresh, lifetime(3600))
 	clock.advance(channelLifetime)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type api struct {
 	creds     *auth.Credentials
 	nameTaken func(canonical string) bool
 	ice       *iceServers
+	offloads  func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
 	failures  *limiter
 	log       *slog.Logger
 
@@ -42,6 +44,7 @@ type api struct {
 func (a *api) register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/tickets", a.endpoint(http.MethodPost, a.postTicket))
 	mux.Handle("/api/v1/ice-servers", a.endpoint(http.MethodGet, a.getICEServers))
+	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(http.MethodGet, a.getRelay))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "There is no such API path."})
 	})
@@ -206,6 +209,31 @@ func (a *api) getICEServers(r *http.Request) (any, *apiError) {
 	}
 	cred := a.creds.MintRelayOnly(ticket.User.String(), a.credTTL)
 	return iceAnswer{a.ice.list(r, cred), cred.Expires}, nil
+}
+
+type relayAnswer struct {
+	Offloaded bool `json:"offloaded"` // the server's kernel forwards what it carries
+}
+
+// getRelay tells the owner of a TURN credential about a relay that was made with one of theirs.
+func (a *api) getRelay(r *http.Request) (any, *apiError) {
+	first, rest, _ := r.BasicAuth()
+	login := first + ":" + rest // cut at the first colon, but a TURN username has one
+	last := strings.LastIndexByte(login, ':')
+	username, password := login[:last], login[last+1:]
+	grant, ok := a.creds.Verify(username, password)
+	if !ok {
+		return nil, unauthorized("Send a TURN credential as \"Authorization: Basic\".")
+	}
+	relayed, err := netip.ParseAddrPort(r.PathValue("relayed"))
+	if err != nil {
+		return nil, badRequest("", "The path has to end in a relayed address, like 203.0.113.9:50000.")
+	}
+	offloads, found := a.offloads(relayed, &grant)
+	if !found {
+		return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "You have no relay at this address."}
+	}
+	return relayAnswer{offloads}, nil
 }
 
 // refused logs why, which the client is not told.

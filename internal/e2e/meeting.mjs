@@ -8,7 +8,7 @@ import { Home, Room, online } from './pages.mjs';
 /**
  * The people meet, talk both ways and see each other move.
  * @param {Stage} stage
- * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, over: string })[], path: string }} plan
+ * @param {{ people: (import('./browser.mjs').Place & { name: string, url: string, over: string })[], path: string, by?: string }} plan
  * @param {(what: string) => void} step
  */
 export async function meet(stage, plan, step) {
@@ -31,6 +31,11 @@ export async function meet(stage, plan, step) {
   step('both pictures move');
   const paths = await Promise.all(rooms.map((room, i) => room.path(plan.path, plan.people[i].over)));
   step(`both paths are ${plan.path}`);
+  const by = plan.by;
+  if (by) {
+    paths.push(await Promise.any(rooms.map((room) => room.pathBy(by)))); // an own relay is in one half at least
+    step(`and ${by}`);
+  }
   return { frames, paths };
 }
 

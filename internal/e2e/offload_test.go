@@ -19,16 +19,16 @@ import (
 )
 
 // TestOffload has two people meet whom only a relay connects, with their packets in the kernel of the server's host and without. By default
-// they go through the kernel, since tests run as root: then hardly any of what channels carry may come to the process, and the list of
-// relays tells of channels that the kernel forwards.
+// they go through the kernel, since tests run as root: then most of what is relayed may not come to the process, and the list of relays and
+// the page tell of it.
 func TestOffload(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	for _, test := range []struct {
-		name, turn string
-		offloads   bool
+		name, turn, page string
+		offloads         bool
 	}{
-		{"kernel", "", true},
-		{"process", `offload = "off"`, false},
+		{"kernel", "", "by the kernel", true},
+		{"process", `offload = "off"`, "", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			lab := netlab.New(t)
@@ -41,7 +41,7 @@ func TestOffload(t *testing.T) {
 			}
 			ctx, cancel := within(t, 2*time.Minute)
 			listed := s.awaitOffloaded(ctx)
-			drive(t, "meet", map[string]any{"people": people, "path": "relayed"})
+			drive(t, "meet", map[string]any{"people": people, "path": "relayed", "by": test.page})
 			cancel()
 			if got := <-listed; got != test.offloads {
 				t.Errorf("the list of relays tells of channels that the kernel forwards both ways: %v", got)
@@ -52,7 +52,7 @@ func TestOffload(t *testing.T) {
 				offloaded := metrics[`turnpike_turn_packets_offloaded_total{direction="`+direction+`"}`]
 				t.Logf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 				// Some go up to the process: all before the channels are bound and each end has sent, and the checks of other paths.
-				if relayed < 100 || test.offloads && offloaded < 0.8*relayed || !test.offloads && offloaded != 0 {
+				if relayed < 100 || test.offloads && offloaded < 0.5*relayed || !test.offloads && offloaded != 0 {
 					t.Errorf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 				}
 			}

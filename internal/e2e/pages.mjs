@@ -131,4 +131,14 @@ export class Room {
     await shown.waitFor();
     return shown.innerText();
   }
+
+  /**
+   * Waits until the page says so of the path to the other, too, and returns how it describes it.
+   * @param {string} by
+   */
+  async pathBy(by) {
+    const shown = this.page.getByTestId('path').filter({ hasText: by }).first();
+    await shown.waitFor();
+    return shown.innerText();
+  }
 }

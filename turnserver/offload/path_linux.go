@@ -185,6 +185,16 @@ func (p *Path) take(key forwardKey) Usage {
 	return usageOf(&was)
 }
 
+// Usage is what has been forwarded of a flow; false if there is no such flow.
+func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
+	var inUp, inDown forwardFlow
+	upKey, downKey := upKey(f), downKey(f)
+	if p.objects.Flows.Lookup(&upKey, &inUp) != nil || p.objects.Flows.Lookup(&downKey, &inDown) != nil {
+		return Usage{}, Usage{}, false
+	}
+	return usageOf(&inUp), usageOf(&inDown), true
+}
+
 // Flows is how many flows there are.
 func (p *Path) Flows() int { return int(p.entries.Load() / 2) }
 

@@ -24,6 +24,7 @@ func (*Path) Remove(Flow) (up, down Usage)                         { return Usag
 func (*Path) SetMeter(uint32, int64, time.Duration, time.Duration) {}
 func (*Path) EndMeter(uint32) (ahead time.Duration)                { return 0 }
 func (*Path) Take(uint32, int) bool                                { return true }
+func (*Path) Usage(Flow) (up, down Usage, ok bool)                 { return Usage{}, Usage{}, false }
 func (*Path) Flows() int                                           { return 0 }
 func (*Path) Try([]byte) (_ []byte, _, _ bool, err error)          { return nil, false, false, errSystem }
 func (*Path) Totals() (Totals, error)                              { return Totals{}, errSystem }

@@ -1,7 +1,7 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pathOf } from '../static/sdk/path.js';
+import { pathOf, relayedAddressOf } from '../static/sdk/path.js';
 
 /**
  * @param {any} local
@@ -48,3 +48,13 @@ const table = [
 for (const [name, report, path] of table) {
   test(name, () => assert.deepEqual(pathOf(report), path));
 }
+
+test('the relayed address is that of our own relay', () => {
+  const relay = { candidateType: 'relay', protocol: 'udp', address: '203.0.113.5', port: 50000 };
+  assert.equal(relayedAddressOf(stats(relay, host)), '203.0.113.5:50000');
+  assert.equal(relayedAddressOf(stats({ ...relay, address: '2001:db8::5' }, host)), '[2001:db8::5]:50000');
+  assert.equal(relayedAddressOf(stats({ ...relay, address: undefined, ip: '203.0.113.5' }, host)), '203.0.113.5:50000');
+  assert.equal(relayedAddressOf(stats({ ...relay, port: undefined }, host)), undefined);
+  assert.equal(relayedAddressOf(stats(host, relay)), undefined);
+  assert.equal(relayedAddressOf(stats(host, host, {}, {})), undefined);
+});

@@ -49,10 +49,11 @@ export class PathBadge extends HTMLElement {
     }
     const way = path.kind === 'direct' ? 'Direct' : 'Relayed';
     const time = path.rtt === undefined ? '' : ` · ${Math.max(1, Math.round(path.rtt))} ms`;
-    this.textContent = `${way} over ${path.protocol.toUpperCase()}${time}`;
+    const by = path.offloaded ? ', by the kernel' : '';
+    this.textContent = `${way} over ${path.protocol.toUpperCase()}${by}${time}`;
     this.title = path.kind === 'direct'
       ? `Packets go straight between you and ${peer.name}.`
-      : `Packets go by way of the relay ${path.via ?? ''}, which cannot read them.`;
+      : `Packets go by way of the relay ${path.via ?? ''}, which cannot read them${path.offloaded ? '. Its kernel forwards them' : ''}.`;
   }
 }
 

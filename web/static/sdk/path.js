@@ -8,6 +8,7 @@
  * @property {'udp' | 'tcp' | 'tls' | 'dtls'} protocol our own end's: to the peer, or to our relay
  * @property {number | undefined} rtt milliseconds to the peer and back; undefined until measured
  * @property {string | undefined} via the URL of our own relay, else the address of the peer's; undefined if direct
+ * @property {boolean} [offloaded] our own relay is one of the server's, and its kernel forwards the packets
  */
 
 /**
@@ -27,6 +28,20 @@ export function pathOf(stats) {
     return { kind: 'relayed', protocol: local.protocol, rtt, via: remote.address ?? remote.ip };
   }
   return { kind: 'direct', protocol: local.protocol, rtt, via: undefined };
+}
+
+/**
+ * The relayed address that packets leave from.
+ *
+ * @param {RTCStatsReport} stats
+ * @returns {string | undefined} address and port; undefined if our own end uses no relay
+ */
+export function relayedAddressOf(stats) {
+  const pair = selectedPair(stats);
+  const local = pair && stats.get(pair.localCandidateId);
+  const address = local?.address ?? local?.ip;
+  if (local?.candidateType !== 'relay' || !address || !local.port) return undefined;
+  return `${address.includes(':') ? `[${address}]` : address}:${local.port}`;
 }
 
 /**

@@ -1,7 +1,8 @@
 // @ts-check
 import { Emitter } from './emitter.js';
 import { TurnpikeError } from './error.js';
-import { pathOf } from './path.js';
+import { pathOf, relayedAddressOf } from './path.js';
+import { RelayStatus } from './relay.js';
 
 /**
  * @import { PeerInfo } from './messages.js'
@@ -16,6 +17,7 @@ import { pathOf } from './path.js';
  * @property {typeof RTCPeerConnection} RTCPeerConnection
  * @property {RTCIceServer[]} iceServers
  * @property {Media} media what we send from the start
+ * @property {URL} [home] the server, to be asked about our relays
  * @property {(negotiation: Negotiation) => void} send to the peer, by way of the server
  *
  * @typedef {object} PeerEvents
@@ -48,6 +50,7 @@ const KINDS = ['audio', 'video'];
  */
 export class Peer extends Emitter {
   #options;
+  #relay;
   /** @type {Media} what we send */
   #sent;
   #prepared = false;
@@ -69,6 +72,7 @@ export class Peer extends Emitter {
     super();
     this.#options = options;
     this.#sent = { ...options.media };
+    this.#relay = options.home && new RelayStatus(options.home);
     this.session = info.session;
     this.user = info.user;
     this.name = info.name;
@@ -94,7 +98,13 @@ export class Peer extends Emitter {
    */
   async path() {
     if (this.state === 'closed') return undefined;
-    return pathOf(await this.connection.getStats());
+    const stats = await this.connection.getStats();
+    const [path, relayed] = [pathOf(stats), relayedAddressOf(stats)];
+    if (path && relayed && this.#relay) {
+      const offloaded = await this.#relay.offloaded(relayed, this.connection.getConfiguration().iceServers ?? []);
+      if (offloaded !== undefined) path.offloaded = offloaded;
+    }
+    return path;
   }
 
   /**

@@ -2,6 +2,7 @@
 import { Emitter } from './emitter.js';
 import { TurnpikeError } from './error.js';
 import { MAX_TEXT, Peer } from './peer.js';
+import { HOME } from './tickets.js';
 
 /**
  * @import { Client } from './client.js'
@@ -97,6 +98,7 @@ export class Room extends Emitter {
       RTCPeerConnection: this.#client.options.RTCPeerConnection ?? RTCPeerConnection,
       iceServers: this.#client.iceServers,
       media: this.media,
+      home: new URL('/', this.#client.options.url ?? HOME),
       send: (negotiation) => this.#client.send({ type: 'signal', room: this.id, to: info.session, ...negotiation }),
     });
     peer.on('message', ({ detail }) => this.emit('message', { peer, ...detail }));
