@@ -45,7 +45,7 @@ type bucket struct {
 	fullAt atomic.Int64
 	meter  atomic.Uint32 // or 0
 
-	flows int // that the kernel forwards; guarded by meterPool.mu
+	flows int32 // that the kernel forwards; guarded by meterPool.mu
 }
 
 // A bucket holds the tokens of burstTime, and never less than a few datagrams of the greatest size.

@@ -132,12 +132,14 @@ func (k *kernelPath) totals() offload.Totals {
 	if k == nil {
 		return offload.Totals{}
 	}
+	now, err := k.path.Totals()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now, err := k.path.Totals(); err == nil {
-		k.last = now
+	if err != nil {
+		return k.last
 	}
-	return k.last
+	k.last = now
+	return now
 }
 
 // offloadCounters lists what is the kernel's alone. What it forwarded is among what was relayed, too.

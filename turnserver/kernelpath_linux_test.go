@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+	"golang.org/x/sys/unix"
 
 	"turnpike/auth"
 	"turnpike/turnserver/offload"
@@ -87,6 +89,39 @@ func TestOffloaded(t *testing.T) {
 	counted("after its end")
 	if got := s.Offload(); got.Flows != 0 || s.Snapshot()[0].Offloaded != nil {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestOffloadedSegments: what comes as one packet for several, as from a sender on this machine or its hypervisor, is cut up by the IP stack
+// and relayed in the process, each with its header.
+func TestOffloadedSegments(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s := startServer(t, allowLoopback)
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
+	raw, err := call.conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size, segments = 200, 8
+	if e := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, channelHeaderSize+size)
+	}); e != nil || err != nil {
+		t.Fatal(e, err)
+	}
+	var burst []byte
+	for range segments {
+		burst = append(burst, channelMessage(minChannel, pattern(size), false)...)
+	}
+	before := counterOf(t, s, "packets_offloaded", "up")
+	call.write(burst)
+	for range segments {
+		call.peer.want(call.relayed, pattern(size))
+	}
+	waitCounted(t, s, "packets_relayed", "up", 1+segments)
+	if got := counterOf(t, s, "packets_offloaded", "up") - before; got != 0 {
+		t.Errorf("%d packets went through the kernel", got)
 	}
 }
 

@@ -235,13 +235,14 @@ func (s *Server) Allocations() int { return s.quota.inUse() }
 
 // Counters lists the totals since New, always in the same order.
 func (s *Server) Counters() []Counter {
+	below := s.kernel.totals()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []*counters{&s.counters}
 	for _, l := range s.loops {
 		all = append(all, &l.counters)
 	}
-	return sum(all, s.kernel.totals())
+	return sum(all, below)
 }
 
 // Drain refuses new allocations from now on; those that live go on.
