@@ -19,6 +19,7 @@ needed="
   turnserver         coturn
   taskset            util-linux
   setpriv            util-linux
+  setcap             libcap2-bin
   curl               curl
   node               nodejs
   npm                npm
