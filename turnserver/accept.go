@@ -74,12 +74,18 @@ func (s *Server) listenTCP(l Listener) error {
 	return nil
 }
 
-// accept takes connections until the listener is closed. When the system runs out of descriptors it waits, longer each time.
+// accept takes connections until the listener is closed.
 func (l *streamListener) accept() {
 	defer l.srv.readers.Done()
+	l.srv.acceptFrom(l.ln, l.begin)
+}
+
+// acceptFrom hands on what connects to a listener until that is closed. When the system runs out of descriptors it waits, longer
+// each time.
+func (s *Server) acceptFrom(ln net.Listener, begin func(net.Conn)) {
 	const longest = time.Second
 	for delay := time.Duration(0); ; {
-		conn, err := l.ln.Accept()
+		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -88,12 +94,12 @@ func (l *streamListener) accept() {
 			select {
 			case <-time.After(delay):
 				continue
-			case <-l.srv.done:
+			case <-s.done:
 				return
 			}
 		}
 		delay = 0
-		l.begin(conn)
+		begin(conn)
 	}
 }
 
@@ -247,6 +253,14 @@ func (c *clientConn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// CloseWrite tells the client that no more will come, and goes on reading.
+func (c *clientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // protocolOf tells over what a stream comes.
 func protocolOf(conn net.Conn) protocol {
 	if c, ok := conn.(*clientConn); ok {
@@ -255,21 +269,13 @@ func protocolOf(conn net.Conn) protocol {
 	return protoTCP
 }
 
-// otherConn is a connection that is handed over. It ends as its kind does: TLS with a farewell, TCP with half of it open
-// for the other side to read the end, if who serves it wants that.
+// otherConn is a connection that is handed over. It ends as its kind does: TLS with a farewell.
 type otherConn struct{ *clientConn }
 
 func (c otherConn) Close() error {
 	err := c.Conn.Close()
 	_ = c.clientConn.Close()
 	return err
-}
-
-func (c otherConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }
 
 // peekSize is how many bytes tell STUN from all else: type, length and magic cookie.

@@ -31,11 +31,16 @@ func (r *request) allocate() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	if transport.Value[0] != transportUDP {
+	srv, tcp := r.w.srv, transport.Value[0] == transportTCP
+	switch {
+	case tcp && len(srv.tcpRelays) == 0, !tcp && transport.Value[0] != transportUDP:
 		r.fail(stun.CodeUnsupportedTransProto)
 		return
+	case tcp && (r.c.stream == nil || r.m.Contains(stun.AttrDontFragment) || r.m.Contains(stun.AttrEvenPort) || r.m.Contains(stun.AttrReservationToken)):
+		r.fail(stun.CodeBadRequest) // RFC 6062 §5.1
+		return
 	}
-	want, ok := r.wanted()
+	want, ok := r.wanted(tcp)
 	if !ok {
 		return
 	}
@@ -46,14 +51,14 @@ func (r *request) allocate() {
 		r.fail(stun.CodeAddrFamilyNotSupported)
 		return
 	}
-	if !r.w.srv.mayAllocate(&r.grant) {
+	if !srv.mayAllocate(&r.grant) {
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	if r.w.srv.draining.Load() && r.tryAlternate() {
+	if srv.draining.Load() && r.tryAlternate() {
 		return
 	}
-	if a, code := r.w.srv.newAllocation(r, &want); a != nil {
+	if a, code := srv.newAllocation(r, &want); a != nil {
 		r.grantedAs(a)
 	} else {
 		r.fail(code)
@@ -62,6 +67,7 @@ func (r *request) allocate() {
 
 // wanted is what an Allocate request asks for.
 type wanted struct {
+	tcp       bool // to be relayed, not datagrams
 	lifetime  time.Duration
 	port      portWish
 	addresses [2]*relayAddress // to have a relayed address at each; nil: none there
@@ -71,7 +77,11 @@ type wanted struct {
 }
 
 // wanted reads the attributes that choose the relayed addresses, or answers 400 or 440 (RFC 8656 §7.2).
-func (r *request) wanted() (want wanted, ok bool) {
+func (r *request) wanted(tcp bool) (want wanted, ok bool) {
+	relays := r.w.srv.relays
+	if want.tcp = tcp; tcp {
+		relays = r.w.srv.tcpRelays
+	}
 	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
 	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
 	additional, hasAdditional := r.m.Attributes.Get(attrAdditionalAddressFamily)
@@ -91,13 +101,13 @@ func (r *request) wanted() (want wanted, ok bool) {
 		want.reserved, want.token = true, reservationToken(token.Value)
 	case hasAdditional:
 		want.both = true
-		want.addresses = [2]*relayAddress{r.w.srv.relayAddressFor(familyIPv4), r.w.srv.relayAddressFor(familyIPv6)}
+		want.addresses = [2]*relayAddress{relayAddressFor(relays, familyIPv4), relayAddressFor(relays, familyIPv6)}
 	default:
 		f, ok := r.requestedFamily()
 		if !ok {
 			return want, false
 		}
-		want.addresses[0] = r.w.srv.relayAddressFor(f)
+		want.addresses[0] = relayAddressFor(relays, f)
 	}
 	return want, true
 }
@@ -221,8 +231,8 @@ func (s *Server) mayAllocate(g *auth.Grant) bool {
 	return g.Kind != auth.GrantSession || s.cfg.Scope == nil || s.cfg.Scope.SessionLive(g.Session)
 }
 
-func (s *Server) relayAddressFor(want family) *relayAddress {
-	for _, r := range s.relays {
+func relayAddressFor(relays []*relayAddress, want family) *relayAddress {
+	for _, r := range relays {
 		if r.fits(want) {
 			return r
 		}
@@ -284,6 +294,9 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 // openRelayed gives an allocation its relayed addresses, which of two families may be only one. It reports false if there is none, or
 // not all that must be.
 func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
+	if want.tcp {
+		return s.openAt(a, s.listenForPeers, want)
+	}
 	l := s.loopFor(r)
 	if want.reserved {
 		reserved, ok := s.reserved.claim(want.token, &a.grant, a.born)
@@ -297,6 +310,11 @@ func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
 	if l != nil {
 		bind = l.openRelay
 	}
+	return s.openAt(a, bind, want)
+}
+
+// openAt opens the ports that are wanted with bind.
+func (s *Server) openAt(a *allocation, bind binder, want *wanted) bool {
 	if want.both {
 		return s.openBoth(a, bind, want)
 	}

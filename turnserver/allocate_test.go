@@ -90,7 +90,7 @@ func TestAllocateRefusals(t *testing.T) {
 		}{
 			"no transport":        {400, nil},
 			"transport too short": {400, []stun.Setter{attribute{stun.AttrRequestedTransport, []byte{transportUDP}}}},
-			"TCP":                 {442, []stun.Setter{transport(6)}},
+			"SCTP":                {442, []stun.Setter{transport(132)}},
 			"transport 0":         {442, []stun.Setter{transport(0)}},
 			"family 3":            {440, []stun.Setter{transport(transportUDP), addressFamily(3)}},
 			"family 0":            {440, []stun.Setter{transport(transportUDP), addressFamily(0)}},
@@ -253,6 +253,7 @@ func anotherUser(t *testing.T) {
 			c.refuse(441, stun.MethodRefresh, lifetime(0))
 			c.refuse(441, stun.MethodCreatePermission, peer)
 			c.refuse(441, stun.MethodChannelBind, channelNumber(minChannel), peer)
+			c.refuse(441, stun.MethodConnect, peer)
 			c.refuse(437, stun.MethodAllocate, transport(transportUDP))
 			if s.Allocations() != 1 {
 				t.Fatalf("%s could end the allocation", name)

@@ -181,9 +181,11 @@ type destination struct {
 	own      *relayAddress // set if the peer's IP address is one of this node's relay addresses
 }
 
-func (s *Server) destinationOf(e endpoint) destination {
+func (s *Server) destinationOf(e endpoint) destination { return destinationAmong(s.relays, e) }
+
+func destinationAmong(relays []*relayAddress, e endpoint) destination {
 	ap := e.addrPort()
-	return destination{endpoint: e, addr: ap, own: s.relayAddressOf(ap.Addr())}
+	return destination{endpoint: e, addr: ap, own: relayAddressOf(relays, ap.Addr())}
 }
 
 // reaches reports whether sending to d could succeed: a port of our own relay addresses must be live.

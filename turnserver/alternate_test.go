@@ -63,7 +63,7 @@ func redirect(t *testing.T, ip netip.Addr, network string) {
 	stays.allocate()
 	s.Drain()
 	comes.wantCode(comes.roundTrip(comes.build(stun.MethodAllocate, transport(transportUDP))), 401)
-	comes.refuse(442, stun.MethodAllocate, transport(6))
+	comes.refuse(442, stun.MethodAllocate, transport(132))
 	res := comes.refuse(300, stun.MethodAllocate, transport(transportUDP)) // whose signature it checks
 	want := []netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:3478"), netip.MustParseAddrPort("[2620:fe::fe]:3479")}
 	name := ""

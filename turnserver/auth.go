@@ -34,7 +34,7 @@ func (r *request) authenticate() bool {
 			return false
 		}
 	}
-	state := r.w.judgeNonce(nonce.Value, r.c)
+	state := r.judgeNonce(nonce.Value)
 	if state == nonceForeign {
 		r.count(authStaleNonce)
 		r.challenge(stun.CodeStaleNonce)
@@ -60,12 +60,22 @@ func (r *request) authenticate() bool {
 	return true
 }
 
+// judgeNonce says what the request's nonce is worth. A ConnectionBind comes from another port than the allocation's requests did, and
+// there are clients, pion's among them, that try no other nonce than the one they have: from the allocation's address, that does.
+func (r *request) judgeNonce(nonce []byte) nonceState {
+	state := r.w.judgeNonce(nonce, r.c)
+	if a := r.concerned(); state == nonceForeign && a != nil && a.client.tuple.client.ip == r.c.tuple.client.ip {
+		state = r.w.judgeNonce(nonce, &a.client)
+	}
+	return state
+}
+
 // verify finds the password whose key signed the request, and sets keys and grant. The credential of a live allocation is good for
 // that allocation even when it has expired: expiry is judged at Allocate.
 func (r *request) verify(realm []byte) authOutcome {
 	w := r.w
 	username, ourRealm := r.username(), string(realm) == w.srv.cfg.Realm
-	if a := r.alloc; ourRealm && a != nil && a.grant.Username == string(username) && r.signedWith(&a.keys) {
+	if a := r.concerned(); ourRealm && a != nil && a.grant.Username == string(username) && r.signedWith(&a.keys) {
 		r.keys, r.grant = a.keys, a.grant
 		return authAccepted
 	}
@@ -114,7 +124,7 @@ func (r *request) username() []byte {
 	}
 	credentials := r.w.srv.cfg.Credentials
 	name, ok := credentials.Username(hash.Value)
-	if a := r.alloc; !ok && a != nil && [sha256.Size]byte(hash.Value) == credentials.Userhash(a.grant.Username) {
+	if a := r.concerned(); !ok && a != nil && [sha256.Size]byte(hash.Value) == credentials.Userhash(a.grant.Username) {
 		name = a.grant.Username // remembered for longer than the credential is
 	}
 	r.w.name = append(r.w.name[:0], name...)

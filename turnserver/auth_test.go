@@ -15,7 +15,9 @@ import (
 
 // turnMethods are those that need a credential.
 func turnMethods() []stun.Method {
-	return []stun.Method{stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind}
+	return []stun.Method{
+		stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind, stun.MethodConnect, stun.MethodConnectionBind,
+	}
 }
 
 func TestChallenge(t *testing.T) {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// bandwidth holds relayed data to the limits, in each direction apart. What comes too fast is dropped, not kept for later.
+// bandwidth holds relayed data to the limits, in each direction apart. Of datagrams, what comes too fast is dropped, not kept for
+// later; a stream has to wait.
 type bandwidth struct {
 	// Static after construction. Bits a second; 0 is no limit.
 	limited                  bool
@@ -39,6 +40,32 @@ func (b *bandwidth) take(from *bucket, size int, rate int64, now clock) bool {
 	return from.take(size, rate, now)
 }
 
+// patient is how long a stream waits at least, so that many that wait do not ask all the time. It is short beside burstTime, and a
+// stream alone is not slowed by it.
+const patient = 10 * time.Millisecond
+
+// await waits until an allocation may relay size more bytes of a stream, at most a bucket's burst, or reports false if it has ended
+// before. A stream takes tokens only when all that it needs are there: so it leaves some to datagrams, which are smaller. Where a meter of
+// the kernel's stands in a bucket's place, how long is not known, and it asks again after a moment.
+func (b *bandwidth) await(a *allocation, d direction, size int, now func() clock, ended <-chan struct{}) bool {
+	if !b.limited {
+		return true
+	}
+	for _, limit := range [...]struct {
+		of   *bucket
+		rate int64
+	}{{&a.rates[d], b.allocation}, {&a.holder.rates[d], b.holder}, {&b.total[d], b.node}} {
+		for at := now(); !b.take(limit.of, size, limit.rate, at); at = now() {
+			select {
+			case <-time.After(max(patient, limit.of.lacks(size, limit.rate, at))):
+			case <-ended:
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // bucket is a token bucket, full at first. Its value is the clock at which it is full again, unless the kernel forwards flows that it
 // bounds: then a meter of the kernel's stands in its place.
 type bucket struct {
@@ -70,6 +97,11 @@ func (b *bucket) take(size int, rate int64, now clock) bool {
 			return true
 		}
 	}
+}
+
+// lacks is how long it takes until the bucket has size bytes' tokens, if nobody else takes any.
+func (b *bucket) lacks(size int, rate int64, now clock) time.Duration {
+	return time.Duration(max(clock(b.fullAt.Load()), now) + sendingTime(size, rate) - now - burstOf(rate))
 }
 
 // burstOf is how long the bytes of a full bucket take at its rate.

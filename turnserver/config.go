@@ -33,6 +33,8 @@ type Config struct {
 	DenyPeers   []netip.Prefix // closes further ranges; deny wins
 	Limits      Limits         // zero fields take their defaults
 
+	NoTCPRelaying bool // relay datagrams only, and not TCP connections (RFC 6062), which systems other than Unix never do
+
 	// Loops is how many goroutines serve UDP where the system has what they need, by default one for each processor that Go may use
 	// (runtime.GOMAXPROCS).
 	Loops int
@@ -97,10 +99,16 @@ type Limits struct {
 	ChannelsPerAllocation    int           // default 128
 	Streams                  int           // connections over TCP, TLS and DTLS at a time; default 16384
 	ConnectionsPerAddress    int           // of these, and of those handed over, from one IPv4 address or IPv6 /64; default 1024
-	Openings                 int           // of these, those that have not shown yet what they carry, and as many of DTLS; default 1024
+	Openings                 int           // of these, those that have not shown yet what they carry, as many of DTLS, and as many with peers; default 1024
 	AllocationMaxAge         time.Duration // default 24 h; then an allocation ends, refreshed or not
 
-	// Bits a second of relayed data, in each direction apart. 0 is no limit.
+	// TCP relaying.
+	PendingConnectionsPerAllocation int           // with peers, that are being made or wait for the client; default 16
+	PendingConnectionsPerUser       int           // likewise; a session is a user here; default 64. Of all together there are at most Openings
+	ConnectsPerMinute               int           // that a session or user may ask for, as many at once; default 120
+	ConnectTimeout                  time.Duration // default 30 s, the least that RFC 6062 §5.2 allows
+
+	// Bits a second of relayed data, in each direction apart. 0 is no limit. Datagrams over it are lost, connections are slowed.
 	BandwidthPerAllocation int64
 	BandwidthPerUser       int64 // a session is a user here
 	Bandwidth              int64 // of the whole node
@@ -120,6 +128,10 @@ func (l Limits) withDefaults() Limits {
 	l.Streams = cmp.Or(l.Streams, 16384)
 	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 1024)
 	l.Openings = cmp.Or(l.Openings, 1024)
+	l.PendingConnectionsPerAllocation = cmp.Or(l.PendingConnectionsPerAllocation, 16)
+	l.PendingConnectionsPerUser = cmp.Or(l.PendingConnectionsPerUser, 64)
+	l.ConnectsPerMinute = cmp.Or(l.ConnectsPerMinute, 120)
+	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, 30*time.Second)
 	l.AllocationMaxAge = cmp.Or(l.AllocationMaxAge, 24*time.Hour)
 	l.UnauthenticatedAnswersPerSecond = cmp.Or(l.UnauthenticatedAnswersPerSecond, 100)
 	l.FailedCredentialsPerMinute = cmp.Or(l.FailedCredentialsPerMinute, 60)

@@ -58,6 +58,14 @@ const (
 	dtlsTimeout                      // and the same of DTLS
 	dtlsCrowdedOut                   //
 	dtlsFailed                       //
+	peerNoPermission                 // a peer's TCP connection was closed at once: no permission
+	peerOwnHost                      // it came from this host, and from no relayed address
+	peerTooMany                      // as many connections with peers wait as may, of this allocation, session or user
+	peerCrowdedOut                   // one with a peer was closed, to make room for another
+	peerUnclaimed                    // the client has not taken it over in time
+	peerTimeout                      // a peer has not accepted one in time
+	peerFailed                       // a peer has refused one, or cannot be reached
+	peerTooOften                     // a Connect was refused: too many in this minute
 	reasonCount
 )
 
@@ -114,11 +122,21 @@ func reasonNames() [reasonCount]string {
 		dtlsTimeout:        "timeout",
 		dtlsCrowdedOut:     "crowded_out",
 		dtlsFailed:         "failed",
+		peerNoPermission:   "no_permission",
+		peerOwnHost:        "own_host",
+		peerTooMany:        "too_many",
+		peerCrowdedOut:     "crowded_out",
+		peerUnclaimed:      "unclaimed",
+		peerTimeout:        "timeout",
+		peerFailed:         "failed",
+		peerTooOften:       "too_often",
 	}
 }
 
 func (r reason) group() string {
 	switch {
+	case r >= peerNoPermission:
+		return "peer_connections_failed"
 	case r >= dtlsTimeout:
 		return "dtls_handshakes_failed"
 	case r >= tlsNotTLS:
@@ -166,7 +184,7 @@ type Counter struct {
 
 // errorCodes are those that this server answers with.
 func errorCodes() []int {
-	return []int{300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 500, 508}
+	return []int{300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508}
 }
 
 // counters are totals that any goroutine may add to. Each loop has its own, so that no two CPUs write to the same.
@@ -181,6 +199,8 @@ type counters struct {
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
 	icmp        atomic.Uint64 // ICMP messages that clients were told of
+
+	peerConns [2]atomic.Uint64 // TCP connections with peers: up those that clients asked for, down those that peers made
 }
 
 // direction of relayed data, as seen by the client.
@@ -225,6 +245,8 @@ func sum(all []*counters, below offload.Totals) []Counter {
 	out = append(out, offloadCounters(below)...)
 	out = append(out, Counter{"icmp_messages_relayed", "", total(func(c *counters) *atomic.Uint64 { return &c.icmp })})
 	out = append(out, Counter{"dtls_hello_verify_requests", "", total(func(c *counters) *atomic.Uint64 { return &c.verifies })})
+	out = append(out, Counter{"peer_connections", "up", total(func(c *counters) *atomic.Uint64 { return &c.peerConns[up] })})
+	out = append(out, Counter{"peer_connections", "down", total(func(c *counters) *atomic.Uint64 { return &c.peerConns[down] })})
 	names := reasonNames()
 	dropped := map[reason]uint64{dropBandwidth: below.OverRate, dropSendFailed: below.Failed}
 	for r := range reasonCount {

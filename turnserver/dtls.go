@@ -160,7 +160,7 @@ func newAssociation(l *dtlsListener, c *client, tuple fiveTuple, hello *clientHe
 		return nil, err
 	}
 	a.session, a.wire.session, a.conn = session, session, session
-	a.out = recordQueue{conn: session, spawn: l.srv.readers.Go}
+	a.out.init(session, 0, l.srv.readers.Go)
 	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.connection}
 	return a, nil
 }

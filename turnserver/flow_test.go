@@ -45,7 +45,7 @@ func newFlowRig(t *testing.T, sink flowSink) *flowRig {
 	srv := newServer(t, allowLoopback)
 	srv.sink = sink
 	first := rigEndpoint(3, 0)
-	return &flowRig{srv, newShard(srv), newRelayAddress(RelayAddress{Local: first.addr()}, first.port, first.port+10)}
+	return &flowRig{srv, newShard(srv), newRelayAddress("udp", RelayAddress{Local: first.addr()}, first.port, first.port+10)}
 }
 
 // allocation puts one on the i-th five-tuple.

@@ -207,7 +207,7 @@ func (s *Server) Offload() OffloadStatus {
 // Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so with a channel that
 // is bound now. It reports found only to the allocation's owner.
 func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
-	address := s.relayAddressOf(canonical(relayed.Addr()))
+	address := relayAddressOf(s.relays, canonical(relayed.Addr()))
 	if address == nil {
 		return false, false
 	}

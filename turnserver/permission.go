@@ -57,6 +57,10 @@ func (r *request) channelBind() {
 		r.fail(code)
 		return
 	}
+	if r.alloc.relaysTCP() {
+		r.fail(stun.CodeForbidden)
+		return
+	}
 	d := srv.destinationOf(peer)
 	if !d.reaches() {
 		srv.counters.drop(denyOwnHost)
@@ -92,7 +96,7 @@ func (s *Server) admit(a *allocation, peer endpoint) stun.ErrorCode {
 	}
 	// Relay addresses of this node are admitted to everyone: permissions carry no port, and where a packet goes,
 	// the port is checked to be a live relayed address.
-	if s.relayAddressOf(ip) != nil {
+	if relayAddressOf(s.relays, ip) != nil {
 		return 0
 	}
 	if s.isOwnHost(ip) {

@@ -10,7 +10,7 @@ import (
 // that read record by record, as coturn's do, find each message whole. Callers never block; a goroutine that writes lives until
 // the queue is empty.
 type recordQueue struct {
-	// Static.
+	// Static after init.
 	conn    net.Conn
 	timeout time.Duration // for each writePiece; zero: writing never waits
 	spawn   func(func())  // starts a goroutine that Close waits for
@@ -20,7 +20,13 @@ type recordQueue struct {
 	busy   bool // a goroutine writes
 	failed bool
 	queue  messages
-	spare  messages // empty, for the next exchange
+	spare  messages  // empty, for the next exchange
+	left   sync.Cond // that the queue is empty, or has failed
+}
+
+func (q *recordQueue) init(conn net.Conn, timeout time.Duration, spawn func(func())) {
+	q.conn, q.timeout, q.spawn = conn, timeout, spawn
+	q.left.L = &q.mu
 }
 
 // messages stand one behind the other.
@@ -54,6 +60,7 @@ func (q *recordQueue) drain() {
 		q.mu.Lock()
 		if len(q.queue.ends) == 0 {
 			q.busy = false
+			q.left.Broadcast()
 			q.mu.Unlock()
 			return
 		}
@@ -68,11 +75,22 @@ func (q *recordQueue) drain() {
 		q.mu.Lock()
 		if err != nil {
 			q.failed, q.queue = true, messages{}
+			q.left.Broadcast()
 		} else if cap(out.bytes) <= keptQueue {
 			q.spare = messages{bytes: out.bytes[:0], ends: out.ends[:0]}
 		}
 		q.mu.Unlock()
 	}
+}
+
+// takeOver waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes.
+func (q *recordQueue) takeOver() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.busy && !q.failed {
+		q.left.Wait()
+	}
+	return !q.failed
 }
 
 func (q *recordQueue) write(m messages) error {

@@ -13,20 +13,21 @@ import (
 type relayAddress struct {
 	// Static after construction.
 	local, external netip.Addr
-	network         string // "udp4" or "udp6"
+	network         string // "udp4", "udp6", "tcp4" or "tcp6"
 	minPort         uint16
 	reserved        *allocation // stands in a slot whose port nobody relays to, but which is not free
 
 	slots []atomic.Pointer[allocation] // by port less minPort
 }
 
-func newRelayAddress(r RelayAddress, minPort, maxPort uint16) *relayAddress {
+// newRelayAddress makes a relay address of a transport, "udp" or "tcp", whose ports are two different things.
+func newRelayAddress(transport string, r RelayAddress, minPort, maxPort uint16) *relayAddress {
 	local, external := canonical(r.Local), canonical(r.External)
 	if !external.IsValid() {
 		external = local
 	}
 	return &relayAddress{
-		local: local, external: external, network: udpNetwork(local), minPort: minPort,
+		local: local, external: external, network: networkOf(transport, local), minPort: minPort,
 		reserved: new(allocation),
 		slots:    make([]atomic.Pointer[allocation], int(maxPort)-int(minPort)+1),
 	}
@@ -152,9 +153,9 @@ func (r *relayAddress) bindOne(bind binder, slot int) (relayPort, error) {
 	return p, nil
 }
 
-// relayAddressOf returns the relay address that ip is the local or external form of, or nil.
-func (s *Server) relayAddressOf(ip netip.Addr) *relayAddress {
-	for _, r := range s.relays {
+// relayAddressOf returns the one of relays that ip is the local or external form of, or nil.
+func relayAddressOf(relays []*relayAddress, ip netip.Addr) *relayAddress {
+	for _, r := range relays {
 		if r.is(ip) {
 			return r
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -160,7 +161,7 @@ func TestExternalAddress(t *testing.T) {
 
 // heldPorts counts the relayed ports that are in use or reserved.
 func heldPorts(s *Server) (n int) {
-	for _, r := range s.relays {
+	for _, r := range slices.Concat(s.relays, s.tcpRelays) {
 		for i := range r.slots {
 			if r.slots[i].Load() != nil {
 				n++

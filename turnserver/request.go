@@ -31,7 +31,8 @@ func (s *Server) knows(t stun.AttrType) bool {
 	case stun.AttrUsername, stun.AttrUserhash, stun.AttrRealm, stun.AttrNonce, stun.AttrPasswordAlgorithm,
 		stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
 		stun.AttrChannelNumber, stun.AttrLifetime, stun.AttrXORPeerAddress, stun.AttrData,
-		stun.AttrRequestedAddressFamily, stun.AttrEvenPort, stun.AttrReservationToken, stun.AttrRequestedTransport, stun.AttrXORMappedAddress, stun.AttrXORRelayedAddress:
+		stun.AttrRequestedAddressFamily, stun.AttrEvenPort, stun.AttrReservationToken, stun.AttrRequestedTransport, stun.AttrXORMappedAddress, stun.AttrXORRelayedAddress,
+		stun.AttrConnectionID:
 		return true
 	default:
 		return false
@@ -69,6 +70,10 @@ func (w *worker) request(c *client, pkt []byte) {
 		r.authenticated(r.withAllocation(r.createPermission))
 	case stun.MethodChannelBind:
 		r.authenticated(r.withAllocation(r.channelBind))
+	case stun.MethodConnect:
+		r.authenticated(r.withAllocation(r.connect))
+	case stun.MethodConnectionBind:
+		r.authenticated(r.connectionBind)
 	default:
 		w.counters.drop(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
 	}
@@ -152,10 +157,15 @@ func (r *request) addError(code stun.ErrorCode) {
 
 // addAddress adds an XOR address attribute.
 func (r *request) addAddress(t stun.AttrType, e endpoint) {
+	addXORAddress(&r.w.res, t, e)
+}
+
+// addXORAddress adds an XOR address attribute to a message that has its transaction ID.
+func addXORAddress(m *stun.Message, t stun.AttrType, e endpoint) {
 	var value [20]byte
 	size := xorAddressSize(e.addr().Is4())
-	putXORAddress(value[:size], e, r.m.TransactionID[:])
-	r.w.res.Add(t, value[:size])
+	putXORAddress(value[:size], e, m.TransactionID[:])
+	m.Add(t, value[:size])
 }
 
 func (r *request) addUint32(t stun.AttrType, v uint32) {

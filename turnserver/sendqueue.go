@@ -35,10 +35,12 @@ type sendQueue struct {
 	busy   bool // somebody writes; others only append
 	failed bool
 	queue  []byte
+	left   sync.Cond // that the queue is empty, or has failed
 }
 
 func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 	q.conn, q.spawn = conn, spawn
+	q.left.L = &q.mu
 	if sc, ok := conn.(syscall.Conn); ok {
 		q.raw, _ = sc.SyscallConn()
 	}
@@ -76,6 +78,16 @@ func (q *sendQueue) send(b []byte) bool {
 	return true
 }
 
+// takeOver waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the stream.
+func (q *sendQueue) takeOver() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.busy && !q.failed {
+		q.left.Wait()
+	}
+	return !q.failed
+}
+
 // writeNow writes what the socket takes at once.
 func (q *sendQueue) writeNow(b []byte) int {
 	if q.raw == nil {
@@ -99,6 +111,7 @@ func (q *sendQueue) drain() {
 		if len(b) == 0 {
 			_ = q.conn.SetWriteDeadline(time.Time{}) // or a later writeNow would find it passed
 			q.busy = false
+			q.left.Broadcast()
 			q.mu.Unlock()
 			return
 		}
@@ -118,6 +131,7 @@ func (q *sendQueue) drain() {
 func (q *sendQueue) fail() {
 	q.mu.Lock()
 	q.failed, q.queue = true, nil
+	q.left.Broadcast()
 	q.mu.Unlock()
 	_ = q.conn.Close()
 }

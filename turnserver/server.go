@@ -35,11 +35,15 @@ type Server struct {
 	tls      tlsConfigs
 	dtls     []dtls.ServerOption
 
+	tcpRelays []*relayAddress // the same addresses for TCP; none: it is not relayed
+
 	answers   *sourceLimit // to those who have not authenticated themselves, over UDP
 	failures  *sourceLimit // to authenticate
+	connects  *sourceLimit // to peers over TCP, of a session or a user
 	counters  counters
 	quota     quota
 	reserved  reservations
+	peers     peerConns
 	bandwidth bandwidth
 	addresses *addressCount
 	opening   openings // streams
@@ -102,13 +106,18 @@ func New(cfg Config) (*Server, error) {
 	s.bandwidth = newBandwidth(&s.cfg.Limits)
 	s.answers = newSourceLimit(cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
 	s.failures = newSourceLimit(cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
+	s.connects = newSourceLimit(cfg.Limits.ConnectsPerMinute, time.Minute, 1)
+	s.peers = newPeerConns(&s.cfg.Limits)
 	s.tls = newTLSConfigs(&s.cfg)
 	s.dtls = dtlsOptions(&s.cfg)
 	s.addresses = newAddressCount(s.cfg.Limits.ConnectionsPerAddress)
 	s.opening.limit, s.verified.limit = s.cfg.Limits.Openings, s.cfg.Limits.Openings
 	s.workers = newWorkerPool(s)
 	for _, r := range cfg.Relay {
-		s.relays = append(s.relays, newRelayAddress(r, cfg.MinPort, cfg.MaxPort))
+		s.relays = append(s.relays, newRelayAddress("udp", r, cfg.MinPort, cfg.MaxPort))
+		if tcpRelaying && !cfg.NoTCPRelaying {
+			s.tcpRelays = append(s.tcpRelays, newRelayAddress("tcp", r, cfg.MinPort, cfg.MaxPort))
+		}
 	}
 	s.lastWarn.Store(int64(-warnInterval))
 	s.readOwnHost()
@@ -356,6 +365,7 @@ func (s *Server) sweep() {
 		}
 	}
 	s.reserved.end(func(r *reservation) bool { return now >= r.expires })
+	s.peers.endExpired(now)
 }
 
 // lookForSpare lets loops that are busy have processors of their own.

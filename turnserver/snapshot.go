@@ -8,19 +8,22 @@ import (
 
 // Allocation is what Snapshot tells of one allocation.
 type Allocation struct {
-	Session   string // that its credential was minted for, or empty
-	User      string // else the user
-	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"
-	Client    netip.AddrPort
-	Server    netip.AddrPort     // the address that the client sends to
-	Relayed   []netip.AddrPort   // one of each family at most
-	Peers     []netip.Addr       // with a permission that is live
-	Channels  []netip.AddrPort   // peers with a channel that is live
-	Offloaded []OffloadedChannel // those of Channels that the kernel forwards
-	Up, Down  Traffic            // by the kernel, too
-	Dropped   []Counter          // packets of this allocation, by reason; those of which there are none are left out
-	Age       time.Duration
-	ExpiresIn time.Duration // unless it is refreshed
+	Session     string // that its credential was minted for, or empty
+	User        string // else the user
+	Transport   string // between client and server: "udp", "tcp", "tls" or "dtls"
+	TCP         bool   // is what it relays, in connections, instead of datagrams
+	Client      netip.AddrPort
+	Server      netip.AddrPort     // the address that the client sends to
+	Relayed     []netip.AddrPort   // one of each family at most
+	Peers       []netip.Addr       // with a permission that is live
+	Channels    []netip.AddrPort   // peers with a channel that is live
+	Offloaded   []OffloadedChannel // those of Channels that the kernel forwards
+	Connections []netip.AddrPort   // peers with a TCP connection that carries data
+	Pending     int                // connections that are being made, or wait for the client
+	Up, Down    Traffic            // by the kernel, too
+	Dropped     []Counter          // packets of this allocation, by reason; those of which there are none are left out
+	Age         time.Duration
+	ExpiresIn   time.Duration // unless it is refreshed
 }
 
 // OffloadedChannel is a channel that the kernel forwards, with what it has forwarded.
@@ -29,7 +32,7 @@ type OffloadedChannel struct {
 	Up, Down Traffic
 }
 
-// Traffic is what was relayed in one direction.
+// Traffic is what was relayed in one direction. Of TCP, a packet is what was passed on at once.
 type Traffic struct{ Packets, Bytes uint64 }
 
 // Snapshot lists the allocations that live, in no order, each as it is at the moment.
@@ -81,6 +84,10 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	}
 	for r := range a.live() {
 		out.Relayed = append(out.Relayed, r.external.addrPort())
+		if t, ok := r.sock.(*tcpRelay); ok {
+			connections, pending := a.shard.srv.peers.list(t)
+			out.TCP, out.Connections, out.Pending = true, append(out.Connections, connections...), out.Pending+pending
+		}
 	}
 	for _, p := range a.permitted() {
 		if now < p.expires.at() {
@@ -107,6 +114,7 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	slices.SortFunc(out.Peers, netip.Addr.Compare)
 	slices.SortFunc(out.Channels, netip.AddrPort.Compare)
 	slices.SortFunc(out.Offloaded, func(a, b OffloadedChannel) int { return a.Peer.Compare(b.Peer) })
+	slices.SortFunc(out.Connections, netip.AddrPort.Compare)
 	names := reasonNames()
 	for i, r := range allocationDrops() {
 		n := a.dropped[i].Load()

@@ -94,11 +94,14 @@ func (s *Server) openInLoops(addr netip.AddrPort) error {
 	return nil
 }
 
-func udpNetwork(ip netip.Addr) string {
+func udpNetwork(ip netip.Addr) string { return networkOf("udp", ip) }
+
+// networkOf is what package net calls a transport over the family of ip.
+func networkOf(transport string, ip netip.Addr) string {
 	if ip.Is4() {
-		return "udp4"
+		return transport + "4"
 	}
-	return "udp6"
+	return transport + "6"
 }
 
 func (s *Server) openUDP(network string, addr netip.AddrPort, anyAddr bool) error {

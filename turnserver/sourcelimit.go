@@ -32,6 +32,16 @@ func newSourceLimit(n int, period time.Duration, periods int) *sourceLimit {
 // take takes a token of the source, and reports false if it has none.
 func (l *sourceLimit) take(e endpoint, now clock) bool {
 	first, second := l.buckets(e)
+	return l.takeFromBoth(first, second, now)
+}
+
+// takeOf does the same for a session or a user instead of a source.
+func (l *sourceLimit) takeOf(who owner, now clock) bool {
+	first, second := l.bucketsAt(maphash.Comparable(l.seed, who))
+	return l.takeFromBoth(first, second, now)
+}
+
+func (l *sourceLimit) takeFromBoth(first, second *atomic.Int64, now clock) bool {
 	inFirst, inSecond := l.takeFrom(first, now), l.takeFrom(second, now)
 	return inFirst || inSecond
 }
@@ -44,7 +54,10 @@ func (l *sourceLimit) usedUp(e endpoint, now clock) bool {
 
 func (l *sourceLimit) buckets(e endpoint) (first, second *atomic.Int64) {
 	source := sourceOf(e)
-	hash := maphash.Bytes(l.seed, source[:])
+	return l.bucketsAt(maphash.Bytes(l.seed, source[:]))
+}
+
+func (l *sourceLimit) bucketsAt(hash uint64) (first, second *atomic.Int64) {
 	return &l.rows[0][hash%sourceBuckets], &l.rows[1][hash>>32%sourceBuckets]
 }
 

@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -45,7 +46,9 @@ type stream struct {
 	connection
 
 	// Owned by serve.
-	begun bool // a frame was served
+	begun   bool      // a frame was served
+	claimed *peerConn // whose data the stream carries from now on, instead of frames
+	behind  []byte    // what came behind the claim
 }
 
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {
@@ -56,7 +59,8 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	}
 	t.out.init(conn, s.readers.Go)
 	if t.tuple.proto == protoTLS {
-		t.tls = &recordQueue{conn: conn, timeout: writeTimeout, spawn: s.readers.Go}
+		t.tls = new(recordQueue)
+		t.tls.init(conn, writeTimeout, s.readers.Go)
 	}
 	t.limitSetup()
 	return t
@@ -90,6 +94,9 @@ func (t *stream) serve() {
 			return
 		}
 		if !t.serveBatch(&c, first) {
+			if t.claimed != nil {
+				t.carry()
+			}
 			return
 		}
 	}
@@ -132,6 +139,10 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 			w.handle(c, b.bytes[:], start, start+size)
 			t.begun = true
 			start += size
+			if t.claimed != nil {
+				t.behind = bytes.Clone(b.bytes[start:end])
+				return false
+			}
 			continue
 		}
 		w.flush()             // before the buffer is written to

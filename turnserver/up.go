@@ -78,6 +78,8 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int, whol
 	switch {
 	case a == nil:
 		w.counters.drop(dropNoAllocation)
+	case c.stream != nil && a.relaysTCP(): // which has connections instead (RFC 6062 §3)
+		w.counters.drop(dropUnexpected)
 	case !a.permits(peer.ip, w.now()):
 		a.drop(w, dropNoPermission)
 	default:

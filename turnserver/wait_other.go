@@ -2,12 +2,12 @@
 
 package turnserver
 
-import "net"
-
 // readWaiter cannot wait without a buffer here: the read itself blocks, holding one.
 type readWaiter struct{}
 
-func newReadWaiter(*net.UDPConn) *readWaiter { return &readWaiter{} }
+func newReadWaiter(any) *readWaiter { return &readWaiter{} }
+
+func (*readWaiter) waits() bool { return false }
 
 func (*readWaiter) readable() error { return nil }
 

@@ -3,7 +3,6 @@
 package turnserver
 
 import (
-	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,13 +10,17 @@ import (
 
 // readWaiter waits until a socket has something to read, without lending it a buffer meanwhile.
 type readWaiter struct {
-	raw  syscall.RawConn
+	raw  syscall.RawConn // nil: what is read from is no socket
 	poll func(fd uintptr) bool
 }
 
-func newReadWaiter(conn *net.UDPConn) *readWaiter {
-	raw, err := conn.SyscallConn()
-	if err != nil { // only on an invalid connection, which the first read reports
+func newReadWaiter(conn any) *readWaiter {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return &readWaiter{}
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil { // TLS, or an invalid connection, which the first read reports
 		return &readWaiter{}
 	}
 	fds := make([]unix.PollFd, 1) // lives as long as the waiter, not as long as a packet
@@ -28,10 +31,13 @@ func newReadWaiter(conn *net.UDPConn) *readWaiter {
 	}}
 }
 
-// readable blocks until the socket can be read or is closed.
+// waits reports whether readable does.
+func (w *readWaiter) waits() bool { return w.raw != nil }
+
+// readable blocks until the socket can be read or is closed. Of what is no socket the read itself has to wait, with a buffer.
 func (w *readWaiter) readable() error {
 	if w.raw == nil {
-		return net.ErrClosed
+		return nil
 	}
 	return w.raw.Read(w.poll)
 }

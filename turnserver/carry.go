@@ -1,0 +1,96 @@
+package turnserver
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// lingerTime is how long a connection may stay silent of which one side has said its last. Who has gone altogether looks the same as who
+// only has no more to say.
+const lingerTime = 5 * time.Minute
+
+// carry copies data between a client's stream that has claimed a connection with a peer, and the peer, until both have said their last,
+// one of them fails, or the allocation ends. What one side does not take the other has to keep: the server holds a buffer in each
+// direction, and none while nothing comes.
+func (t *stream) carry() {
+	p := t.claimed
+	defer p.end(goesOn)
+	if !t.takeOver() {
+		return
+	}
+	_ = t.conn.SetDeadline(time.Time{}) // there is no allocation to wait for, and writing may take as long as the client likes
+	var other sync.WaitGroup
+	other.Go(func() { p.pass(down, t.conn, p.conn, nil) })
+	p.pass(up, p.conn, t.conn, t.behind)
+	other.Wait()
+}
+
+// takeOver waits until the client has been sent all that waits for it, or reports false if it cannot be.
+func (t *stream) takeOver() bool {
+	if t.tls != nil {
+		return t.tls.takeOver()
+	}
+	return t.out.takeOver()
+}
+
+// recordSize is the most that a read from TLS returns.
+const recordSize = 16 << 10
+
+// pass passes on what has come before, and what comes, and then that no more will. If it cannot, it ends the connection.
+func (p *peerConn) pass(d direction, to, from net.Conn, before []byte) {
+	wait := newReadWaiter(from)
+	var own []byte // to read to where the read itself waits
+	if !wait.waits() {
+		own = make([]byte, recordSize)
+	}
+	err := p.write(d, to, before)
+	for err == nil {
+		if p.halved.Load() {
+			_ = from.SetReadDeadline(time.Now().Add(lingerTime))
+		}
+		if err = wait.readable(); err == nil {
+			err = p.passSome(d, to, from, own)
+		}
+	}
+	half, ok := to.(interface{ CloseWrite() error })
+	if !errors.Is(err, io.EOF) || !ok || half.CloseWrite() != nil {
+		p.end(goesOn)
+		return
+	}
+	p.halved.Store(true)
+	_ = to.SetReadDeadline(time.Now().Add(lingerTime)) // of the other direction's read, which may be waiting already
+}
+
+// passSome passes on what there is, up to a buffer.
+func (p *peerConn) passSome(d direction, to, from net.Conn, buf []byte) error {
+	if buf == nil {
+		b := p.relay.srv.buffers.get()
+		defer p.relay.srv.buffers.put(b)
+		buf = b.bytes[:maxDatagram]
+	}
+	n, err := from.Read(buf)
+	if failed := p.write(d, to, buf[:n]); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// write passes b on as soon as the limits allow and for as long as it takes, and counts it.
+func (p *peerConn) write(d direction, to net.Conn, b []byte) error {
+	s, a := p.relay.srv, p.relay.alloc
+	if len(b) == 0 {
+		return nil
+	}
+	if !s.bandwidth.await(a, d, len(b), s.now, p.life.Done()) {
+		return net.ErrClosed
+	}
+	if _, err := to.Write(b); err != nil {
+		return err
+	}
+	a.traffic[d].add(len(b))
+	s.counters.relayed(d, len(b))
+	return nil
+}

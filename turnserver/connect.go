@@ -1,0 +1,121 @@
+package turnserver
+
+import (
+	"github.com/pion/stun/v3"
+)
+
+// transportTCP is REQUESTED-TRANSPORT's value for TCP (RFC 6062 §4.1).
+const transportTCP = 6
+
+// connect answers a Connect request (RFC 6062 §5.2): once the connection with the peer is there, or has failed.
+func (r *request) connect() {
+	srv := r.w.srv
+	attr, ok := r.m.Attributes.Get(stun.AttrXORPeerAddress)
+	peer, valid := parseXORAddress(attr.Value, r.m.TransactionID[:])
+	if !ok || !valid || peer.port == 0 {
+		r.fail(stun.CodeBadRequest)
+		return
+	}
+	if !r.alloc.relaysTCP() {
+		r.fail(stun.CodeForbidden)
+		return
+	}
+	if code := srv.admit(r.alloc, peer); code != 0 {
+		r.fail(code)
+		return
+	}
+	to := destinationAmong(srv.tcpRelays, peer)
+	if !to.reaches() {
+		srv.counters.drop(denyOwnHost)
+		r.fail(stun.CodeForbidden)
+		return
+	}
+	if !srv.connects.takeOf(r.alloc.holder.owner, srv.now()) {
+		srv.counters.drop(peerTooOften)
+		r.fail(stun.CodeInsufficientCapacity)
+		return
+	}
+	relay := r.alloc.tcp(&peer)
+	switch p, result := srv.peers.begin(relay, peer); result {
+	case conflict:
+		r.fail(stun.CodeConnAlreadyExists)
+	case full:
+		srv.counters.drop(peerTooMany)
+		r.fail(stun.CodeInsufficientCapacity)
+	case done:
+		later := r.later()
+		srv.readers.Go(func() { p.connect(&to, later) }) // the client's stream is counted itself
+	default:
+		r.answer(result)
+	}
+}
+
+// later is what it takes to answer the request when its packet, and the worker that has it in hand, are gone.
+func (r *request) later() *request {
+	return &request{
+		c: &r.alloc.client, m: &stun.Message{Type: r.m.Type, TransactionID: r.m.TransactionID},
+		fingerprint: r.fingerprint, algorithm: r.algorithm, signed: r.signed, keys: r.keys,
+	}
+}
+
+// connect connects to the peer and answers r.
+func (p *peerConn) connect(to *destination, r *request) {
+	t := p.relay
+	conn, err := t.dial(p.life, to)
+	var id connectionID
+	ok := false
+	if err == nil {
+		id, ok = t.srv.peers.await(p, conn, t.srv.now())
+	} else {
+		p.end(dialFailure(err))
+	}
+	r.w = t.srv.workers.get(t.alloc.shard)
+	defer t.srv.workers.put(r.w)
+	if !ok {
+		r.fail(stun.CodeConnTimeoutOrFailure)
+		return
+	}
+	t.srv.counters.peerConns[up].Add(1)
+	r.begin(stun.ClassSuccessResponse)
+	r.w.res.Add(stun.AttrConnectionID, id[:])
+	r.send()
+}
+
+// connectionID reads CONNECTION-ID.
+func (r *request) connectionID() (id connectionID, ok bool) {
+	attr, ok := r.m.Attributes.Get(stun.AttrConnectionID)
+	if !ok || len(attr.Value) != len(id) {
+		return id, false
+	}
+	return connectionID(attr.Value), true
+}
+
+// connectionBind answers a ConnectionBind request (RFC 6062 §5.4). The stream that it came by carries the peer's data from there on. A
+// connection that is another user's is answered like one that is not there.
+func (r *request) connectionBind() {
+	id, ok := r.connectionID()
+	t := r.c.stream
+	if !ok || t == nil || r.alloc != nil {
+		r.fail(stun.CodeBadRequest)
+		return
+	}
+	if t.claimed = r.w.srv.peers.claim(id, r.isOwner, t, r.w.srv.now()); t.claimed == nil {
+		r.fail(stun.CodeBadRequest)
+		return
+	}
+	r.begin(stun.ClassSuccessResponse)
+	r.send()
+}
+
+// concerned returns the allocation that the request is about, as far as that shows before its credential is known to be good: the
+// one on the five-tuple, or for a ConnectionBind, which has another, the one whose peer it names.
+func (r *request) concerned() *allocation {
+	if r.alloc != nil || r.m.Type.Method != stun.MethodConnectionBind {
+		return r.alloc
+	}
+	id, ok := r.connectionID()
+	if p := r.w.srv.peers.named(id); ok && p != nil {
+		return p.relay.alloc
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package turnserver
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// connectionID names a connection with a peer (RFC 6062 §6.2.1). It is random, and of use to the allocation's owner only.
+type connectionID [4]byte
+
+// peerConn is a TCP connection with a peer. It is pending while it is made and while it waits for the client, whose connection then
+// carries its data.
+type peerConn struct {
+	// Static after begin.
+	relay *tcpRelay
+	peer  endpoint        // as the client knows it
+	life  context.Context // ends with the connection
+	die   context.CancelFunc
+
+	halved atomic.Bool // one side has said its last
+
+	// Guarded by Server.peers.mu, but conn is static once it is set.
+	over    bool
+	place   *list.Element // among the pending; nil: it is none
+	conn    net.Conn      // nil while it is being made
+	id      connectionID  // while it waits
+	expires clock         // likewise
+	client  *stream       // that has taken it over
+}
+
+// peerConns are the TCP connections with peers, of the whole server: a client takes one over by a connection that may come to another
+// listener than its allocation's.
+type peerConns struct {
+	// Static after construction.
+	limit, ofAllocation, ofOwner int // of pending
+
+	// Guarded by mu, as are the connections themselves. It is taken after shard.mu or alone.
+	mu      sync.Mutex
+	pending list.List // of *peerConn, the oldest first
+	held    map[owner]int
+	waiting map[connectionID]*peerConn
+}
+
+func newPeerConns(l *Limits) peerConns {
+	return peerConns{
+		limit: l.Openings, ofAllocation: l.PendingConnectionsPerAllocation, ofOwner: l.PendingConnectionsPerUser,
+		held: make(map[owner]int), waiting: make(map[connectionID]*peerConn),
+	}
+}
+
+// begin makes a pending connection with a peer: a conflict if there is one already. If there are too many of all owners together, the
+// oldest ends: who floods us pushes out mostly his own.
+func (s *peerConns) begin(t *tcpRelay, peer endpoint) (*peerConn, outcome) {
+	p := &peerConn{relay: t, peer: peer}
+	s.mu.Lock()
+	switch {
+	case t.closed:
+		s.mu.Unlock()
+		return nil, gone
+	case t.conns[peer] != nil:
+		s.mu.Unlock()
+		return nil, conflict
+	case s.pendingOf(t.alloc) >= s.ofAllocation || s.held[p.owner()] >= s.ofOwner:
+		s.mu.Unlock()
+		return nil, full
+	}
+	p.life, p.die = context.WithCancel(context.Background())
+	t.conns[peer] = p
+	t.pending++
+	s.held[p.owner()]++
+	p.place = s.pending.PushBack(p)
+	var oldest *peerConn
+	if s.pending.Len() > s.limit {
+		oldest = s.pending.Front().Value.(*peerConn)
+	}
+	s.mu.Unlock()
+	if oldest != nil {
+		oldest.end(peerCrowdedOut)
+	}
+	return p, done
+}
+
+func (p *peerConn) owner() owner { return p.relay.alloc.holder.owner }
+
+// pendingOf counts an allocation's, of both families. The caller holds mu.
+func (s *peerConns) pendingOf(a *allocation) (n int) {
+	for r := range a.live() {
+		if t, ok := r.sock.(*tcpRelay); ok {
+			n += t.pending
+		}
+	}
+	return n
+}
+
+// await has a connection that was made wait for the client. If it ended meanwhile, it is closed.
+func (s *peerConns) await(p *peerConn, conn net.Conn, now clock) (id connectionID, ok bool) {
+	s.mu.Lock()
+	if p.over {
+		s.mu.Unlock()
+		reset(conn)
+		return id, false
+	}
+	defer s.mu.Unlock()
+	for {
+		if _, _ = rand.Read(id[:]); s.waiting[id] == nil { // which never fails
+			break
+		}
+	}
+	p.conn, p.id, p.expires = conn, id, now.add(bindTime)
+	s.waiting[id] = p
+	return id, true
+}
+
+// named returns the connection that waits under id, or nil.
+func (s *peerConns) named(id connectionID) *peerConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting[id]
+}
+
+// claim hands the connection that waits under id to a client's stream, once and in time.
+func (s *peerConns) claim(id connectionID, mayHave func(*allocation) bool, by *stream, now clock) *peerConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.waiting[id]
+	if p == nil || now >= p.expires || !mayHave(p.relay.alloc) {
+		return nil
+	}
+	s.settle(p)
+	p.client = by
+	return p
+}
+
+// settle takes a connection out of the pending ones. The caller holds mu.
+func (s *peerConns) settle(p *peerConn) {
+	if p.place == nil {
+		return
+	}
+	s.pending.Remove(p.place)
+	p.place = nil
+	p.relay.pending--
+	if s.held[p.owner()]--; s.held[p.owner()] == 0 {
+		delete(s.held, p.owner())
+	}
+	if p.conn != nil {
+		delete(s.waiting, p.id)
+	}
+}
+
+// close lets a relayed address begin no more connections, and returns those that it has for the caller to end.
+func (s *peerConns) close(t *tcpRelay) (left []*peerConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.closed = true
+	for _, p := range t.conns {
+		left = append(left, p)
+	}
+	return left
+}
+
+// end closes the connection with the peer, and the client's. It counts why, unless the connection has ended before.
+func (p *peerConn) end(why reason) {
+	s := &p.relay.srv.peers
+	s.mu.Lock()
+	if p.over {
+		s.mu.Unlock()
+		return
+	}
+	p.over = true
+	s.settle(p)
+	delete(p.relay.conns, p.peer)
+	conn, client := p.conn, p.client
+	s.mu.Unlock()
+	if why != goesOn {
+		p.relay.srv.counters.drop(why)
+	}
+	p.die()
+	if conn != nil {
+		_ = conn.Close()
+	}
+	if client != nil {
+		client.close()
+	}
+}
+
+// endExpired ends the connections that no client has taken over in time.
+func (s *peerConns) endExpired(now clock) {
+	var expired []*peerConn
+	s.mu.Lock()
+	for _, p := range s.waiting {
+		if now >= p.expires {
+			expired = append(expired, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range expired {
+		p.end(peerUnclaimed)
+	}
+}
+
+// list tells the peers of a relayed address whose connections carry data, and how many connections are pending.
+func (s *peerConns) list(t *tcpRelay) (carrying []netip.AddrPort, pending int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for peer, p := range t.conns {
+		if p.client != nil {
+			carrying = append(carrying, peer.addrPort())
+		}
+	}
+	return carrying, t.pending
+}

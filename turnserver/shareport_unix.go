@@ -1,0 +1,28 @@
+//go:build unix
+
+package turnserver
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// tcpRelaying says that this system lets connections leave from a port that another socket listens on.
+const tcpRelaying = true
+
+// sharePort lets a socket have the port of others that do the same, and of connections that have just ended.
+func sharePort(_, _ string, conn syscall.RawConn) error {
+	var err error
+	if failed := conn.Control(func(fd uintptr) {
+		for _, option := range []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT} {
+			if err == nil {
+				err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1))
+			}
+		}
+	}); failed != nil {
+		return failed
+	}
+	return err
+}

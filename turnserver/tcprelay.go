@@ -1,0 +1,172 @@
+package turnserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers; connections to them leave from its
+// port. What it carries never meets the packet path.
+type tcpRelay struct {
+	// Static after construction.
+	srv     *Server
+	address *relayAddress
+	local   netip.AddrPort
+	ln      net.Listener
+
+	// Static after start.
+	alloc *allocation
+
+	// Guarded by Server.peers.mu.
+	closed  bool
+	conns   map[endpoint]*peerConn // by the peer
+	pending int                    // of conns
+}
+
+// listenForPeers is the binder of TCP.
+func (s *Server) listenForPeers(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
+	// Sockets that share their port would also share it with another process of this user's that does the same.
+	probe, err := net.Listen(r.network, addr.String())
+	if err != nil {
+		return nil, err
+	}
+	_ = probe.Close()
+	config := net.ListenConfig{Control: sharePort}
+	config.SetMultipathTCP(false)
+	ln, err := config.Listen(context.Background(), r.network, addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return &tcpRelay{srv: s, address: r, local: addr, ln: ln, conns: make(map[endpoint]*peerConn)}, nil
+}
+
+// tcp returns the socket that relays TCP to and from peers of e's family, or nil if the allocation relays datagrams.
+func (a *allocation) tcp(e *endpoint) *tcpRelay {
+	t, _ := a.relayedTo(e).sock.(*tcpRelay)
+	return t
+}
+
+// relaysTCP reports whether the allocation relays TCP.
+func (a *allocation) relaysTCP() bool {
+	_, ok := a.first.sock.(*tcpRelay)
+	return ok
+}
+
+func (*tcpRelay) moveTo(*loop) {}
+
+// start is called by the client's stream, which is counted itself.
+func (t *tcpRelay) start(a *allocation, _ *relayed) {
+	t.alloc = a
+	t.srv.readers.Go(func() { t.srv.acceptFrom(t.ln, t.welcome) })
+}
+
+// sendTo is not called: a Send indication on such an allocation is dropped before, and it has no channels.
+func (*tcpRelay) sendTo(w *worker, _ *destination, _ []byte)    { w.counters.drop(dropUnexpected) }
+func (*tcpRelay) sendWhole(w *worker, _ *destination, _ []byte) { w.counters.drop(dropUnexpected) }
+
+// close ends every connection with a peer, and the client's connections that go with them.
+func (t *tcpRelay) close(address *relayAddress, port uint16) {
+	_ = t.ln.Close() // the goroutine that accepts sees this and returns
+	for _, p := range t.srv.peers.close(t) {
+		p.end(goesOn)
+	}
+	address.release(port)
+}
+
+// welcome takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
+func (t *tcpRelay) welcome(conn net.Conn) {
+	peer, why := t.judge(endpointOf(addrPortOf(conn.RemoteAddr())))
+	if why == goesOn {
+		p, result := t.srv.peers.begin(t, peer)
+		if result == done {
+			t.srv.counters.peerConns[down].Add(1)
+			if id, ok := t.srv.peers.await(p, conn, t.srv.now()); ok {
+				t.announce(id, peer)
+			}
+			return
+		}
+		if why = peerTooMany; result != full { // the allocation has just ended
+			why = goesOn
+		}
+	}
+	if why != goesOn {
+		t.srv.counters.drop(why)
+	}
+	reset(conn)
+}
+
+// reset closes a connection that nobody is to have, without a trace: what is refused in a flood does not stay behind in TIME_WAIT.
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// judge tells by which address the client knows a peer that has connected, or why the peer may not. A peer on this host must be a
+// relayed address, which its connections leave from: of those two forms of its address, the client has permitted one.
+func (t *tcpRelay) judge(from endpoint) (endpoint, reason) {
+	d, now := destinationAmong(t.srv.tcpRelays, from), t.srv.now()
+	if !d.reaches() {
+		return from, peerOwnHost
+	}
+	if d.own != nil {
+		if external := (endpoint{ip: d.own.external.As16(), port: from.port}); t.alloc.permits(external.ip, now) {
+			return external, goesOn
+		}
+	}
+	if !t.alloc.permits(from.ip, now) {
+		return from, peerNoPermission
+	}
+	return from, goesOn
+}
+
+// announce sends a ConnectionAttempt indication. If the client does not read it, nobody will claim the connection.
+func (t *tcpRelay) announce(id connectionID, peer endpoint) {
+	w := t.srv.workers.get(t.alloc.shard)
+	defer t.srv.workers.put(w)
+	m := &w.res
+	m.Reset()
+	m.Type = stun.NewType(stun.MethodConnectionAttempt, stun.ClassIndication)
+	m.TransactionID = stun.NewTransactionID()
+	m.WriteHeader()
+	addXORAddress(m, stun.AttrXORPeerAddress, peer)
+	m.Add(stun.AttrConnectionID, id[:])
+	t.alloc.client.send(w, m.Raw, control)
+	w.flush()
+}
+
+// dial connects to a peer from the relayed address. An address of this node is reached by its local form, since clouds do not hairpin
+// 1:1 NAT, and only while it is an allocation's.
+func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, error) {
+	dialer := net.Dialer{Control: sharePort, Timeout: t.srv.cfg.Limits.ConnectTimeout}
+	if to.own == nil {
+		return dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
+	}
+	holder := to.own.holder(to.endpoint.port)
+	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, netip.AddrPortFrom(to.own.local, to.endpoint.port))
+	if err == nil && (holder == nil || to.own.holder(to.endpoint.port) != holder) {
+		reset(conn)
+		return nil, errRelayGone
+	}
+	return conn, err
+}
+
+// errRelayGone means that a relayed address of this node ended while it was connected to.
+var errRelayGone = errors.New("the relayed address has ended")
+
+// dialFailure sorts what kept a peer from being reached.
+func dialFailure(err error) reason {
+	if isTimeout(err) {
+		return peerTimeout
+	}
+	return peerFailed
+}
+
+// bindTime is how long a connection with a peer waits for the client to take it over (RFC 6062 §4.3, §5.3).
+const bindTime = 30 * time.Second
