@@ -139,7 +139,7 @@ func TestNotAnswered(t *testing.T) {
 			"success response":        {buildMessage(t, stun.BindingSuccess).Raw, "unexpected"},
 			"error response":          {buildMessage(t, stun.BindingError).Raw, "unexpected"},
 			"unknown method":          {buildMessage(t, stun.NewType(0x0ff, stun.ClassRequest)).Raw, "unexpected"},
-			"TCP relaying":            {buildMessage(t, stun.NewType(stun.MethodConnect, stun.ClassRequest)).Raw, "unexpected"},
+			"a server's method":       {buildMessage(t, stun.NewType(stun.MethodConnectionAttempt, stun.ClassRequest)).Raw, "unexpected"},
 			"attribute cut short":     {cutAttribute(t, stun.BindingRequest), "malformed"},
 			"Allocate cut short":      {cutAttribute(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest)), "malformed"},
 			"Send cut short":          {cutAttribute(t, stun.NewType(stun.MethodSend, stun.ClassIndication)), "malformed"},

@@ -10,7 +10,7 @@ import (
 
 // lingerTime is how long a connection may stay silent of which one side has said its last. Who has gone altogether looks the same as who
 // only has no more to say.
-const lingerTime = 5 * time.Minute
+const lingerTime = time.Minute
 
 // carry copies data between a client's stream that has claimed a connection with a peer, and the peer, until both have said their last,
 // one of them fails, or the allocation ends. What one side does not take the other has to keep: the server holds a buffer in each
@@ -19,6 +19,10 @@ func (t *stream) carry() {
 	p := t.claimed
 	defer p.end(goesOn)
 	if !t.takeOver() {
+		return
+	}
+	_ = t.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := t.conn.Write(t.answer); err != nil {
 		return
 	}
 	_ = t.conn.SetDeadline(time.Time{}) // there is no allocation to wait for, and writing may take as long as the client likes

@@ -1,6 +1,8 @@
 package turnserver
 
 import (
+	"bytes"
+
 	"github.com/pion/stun/v3"
 )
 
@@ -104,7 +106,8 @@ func (r *request) connectionBind() {
 		return
 	}
 	r.begin(stun.ClassSuccessResponse)
-	r.send()
+	r.complete()
+	t.answer = bytes.Clone(r.w.res.Raw) // sent by carry, as nothing may be lost from here on
 }
 
 // concerned returns the allocation that the request is about, as far as that shows before its credential is known to be good: the

@@ -116,6 +116,13 @@ const (
 
 // sign makes a request of any bytes that has a good credential.
 func (f *fuzzServer) sign(packet []byte, how uint8) []byte {
+	if how == signedSHA256 {
+		return signPacket(packet, f.modern)
+	}
+	return signPacket(packet, f.auth)
+}
+
+func signPacket(packet []byte, attrs []stun.Setter) []byte {
 	if len(packet) < stunHeaderSize || isChannelData(packet[0]) || len(packet) > 60000 {
 		return packet
 	}
@@ -126,10 +133,6 @@ func (f *fuzzServer) sign(packet []byte, how uint8) []byte {
 	m.WriteLength()
 	if m.Decode() != nil {
 		return packet
-	}
-	attrs := f.auth
-	if how == signedSHA256 {
-		attrs = f.modern
 	}
 	for _, a := range attrs {
 		if a.AddTo(m) != nil {
@@ -163,6 +166,9 @@ func FuzzHandleUDP(f *testing.F) {
 	seed(stun.MethodCreatePermission, stun.ClassRequest, peerAddr(at("10.0.0.1")))
 	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(minChannel), self)
 	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(maxChannel), peerAddr(at("2001:db8::1")))
+	seed(stun.MethodConnect, stun.ClassRequest, self)
+	seed(stun.MethodConnectionBind, stun.ClassRequest, attribute{stun.AttrConnectionID, []byte("fuzz")})
+	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportTCP))
 	seed(stun.MethodSend, stun.ClassIndication, self, data)
 	seed(stun.MethodSend, stun.ClassIndication, data, self, stun.Fingerprint)
 	seed(stun.MethodData, stun.ClassIndication, self, data)
@@ -267,12 +273,15 @@ func FuzzStream(f *testing.F) {
 	send := sendIndication(f, at("1.1.1.1"), []byte("indication"))
 	channel := channelMessage(minChannel, []byte("channel"), true)
 	allocate := buildMessage(f, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP)).Raw
+	connect := buildMessage(f, stun.NewType(stun.MethodConnect, stun.ClassRequest), peerAddr(at("1.1.1.1"))).Raw
+	claim := buildMessage(f, stun.NewType(stun.MethodConnectionBind, stun.ClassRequest), attribute{stun.AttrConnectionID, []byte("fuzz")}).Raw
 	f.Add(slices.Concat(binding, send, channel, binding), []byte{1, 3, 7})
 	f.Add(slices.Concat(binding, channel, allocate, []byte("GET / HTTP/1.1\r\n")), []byte{0})
 	f.Add(slices.Concat(binding, []byte{0x40, 0, 0xFF, 0xFC}, make([]byte, 100)), []byte{4})
 	f.Add(slices.Concat(binding, []byte{0, 1, 0xFF, 0xEC}, make([]byte, 100)), []byte{200})
 	f.Add(slices.Concat(binding, []byte{0, 0x16, 0xFF, 0xFC, 0x21, 0x12, 0xA4, 0x42}, make([]byte, 100)), []byte{5})
 	f.Add(slices.Concat(allocate, allocate[:10]), []byte{19})
+	f.Add(slices.Concat(connect, claim, channel), []byte{9})
 	f.Add([]byte("GET / HTTP/1.1\r\n"), []byte{2})
 	f.Add([]byte{}, []byte{})
 

@@ -2,7 +2,10 @@ package turnserver
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +82,89 @@ func TestPionRelayToRelay(t *testing.T) {
 			waitFor(t, "the closed allocation to end", func() bool { return s.Allocations() == 1 })
 		})
 	}
+}
+
+// TestPionTCP has pion's client connect to a peer, accept one, and connect to another allocation, over TCP.
+func TestPionTCP(t *testing.T) {
+	s := startServer(t, allowLoopback)
+	a, err := pionClient(t, s, "tcp").AllocateTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	b, err := pionClient(t, s, "tcp").AllocateTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	peer := newTCPPeer(t)
+
+	dialed, err := a.Dial("tcp4", peer.addr.String())
+	if err != nil {
+		t.Fatal("connect to a peer: ", err)
+	}
+	both(t, dialed, peer.accept(addrPortOf(a.Addr())).conn)
+	_ = dialed.Close() // what stays is the permission that pion's client made for the peer
+
+	from, addr := peer.dial(addrPortOf(a.Addr()))
+	accepted, err := a.Accept()
+	if err != nil {
+		t.Fatal("accept a peer: ", err)
+	}
+	if got := addrPortOf(accepted.RemoteAddr()); got != addr {
+		t.Errorf("accepted %v, want %v", got, addr)
+	}
+	both(t, accepted, from.conn)
+	_ = from.conn.Close()
+	if n, err := accepted.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("%d bytes after the end, %v", n, err)
+	}
+	_ = accepted.Close()
+
+	if _, err := b.Dial("tcp4", netip.AddrPortFrom(addrPortOf(a.Addr()).Addr(), 1).String()); err == nil { // permits a's address
+		t.Error("connected to a port of this host")
+	}
+	if _, err := a.Dial("tcp4", "127.0.0.1:1"); err == nil {
+		t.Error("connected to a port of this host")
+	}
+	across, err := a.Dial("tcp4", b.Addr().String())
+	if err != nil {
+		t.Fatal("connect to an allocation: ", err)
+	}
+	defer across.Close()
+	met, err := b.Accept()
+	if err != nil {
+		t.Fatal("accept an allocation: ", err)
+	}
+	defer met.Close()
+	if met.RemoteAddr().String() != a.Addr().String() {
+		t.Errorf("accepted %v, want %v", met.RemoteAddr(), a.Addr())
+	}
+	both(t, across, met)
+}
+
+// both sends a good deal of data from each of two ends to the other, at once.
+func both(t *testing.T, ends ...net.Conn) {
+	t.Helper()
+	data := pattern(1 << 20)
+	var wg sync.WaitGroup
+	for i := range ends {
+		to, from := ends[i], ends[1-i]
+		wg.Go(func() {
+			_ = to.SetWriteDeadline(time.Now().Add(patience))
+			if _, err := to.Write(data); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			got := make([]byte, len(data))
+			_ = from.SetReadDeadline(time.Now().Add(patience))
+			if n, err := io.ReadFull(from, got); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("got %d bytes, %v (the same bytes: %v)", n, err, bytes.Equal(got[:n], data[:n]))
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // exchange sends data from one relayed connection to another. The first packet the other way opens the permission.

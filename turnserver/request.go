@@ -174,8 +174,8 @@ func (r *request) addUint32(t stun.AttrType, v uint32) {
 	r.w.res.Add(t, value[:])
 }
 
-// send completes the answer and sends it, if the client may have one.
-func (r *request) send() {
+// complete adds what comes last in an answer.
+func (r *request) complete() {
 	res := &r.w.res
 	if r.signed {
 		addIntegrity(res, r.algorithm.integrityType(), r.algorithm.key(&r.keys))
@@ -183,6 +183,12 @@ func (r *request) send() {
 	if r.fingerprint {
 		_ = stun.Fingerprint.AddTo(res)
 	}
+}
+
+// send completes the answer and sends it, if the client may have one.
+func (r *request) send() {
+	r.complete()
+	res := &r.w.res
 	if !r.signed && !r.w.mayAnswer(r.c, len(res.Raw), len(r.m.Raw)) {
 		return
 	}

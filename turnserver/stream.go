@@ -48,7 +48,8 @@ type stream struct {
 	// Owned by serve.
 	begun   bool      // a frame was served
 	claimed *peerConn // whose data the stream carries from now on, instead of frames
-	behind  []byte    // what came behind the claim
+	answer  []byte    // to the claim
+	behind  []byte    // what came behind it
 }
 
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {

@@ -2,9 +2,11 @@ package turnserver
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,13 +152,31 @@ func (p *tcpPeer) dial(relayed netip.AddrPort) (*testData, netip.AddrPort) {
 
 func peerDial(t testing.TB, ip netip.Addr, to netip.AddrPort) (*testData, netip.AddrPort) {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)), Timeout: patience}
-	conn, err := d.Dial("tcp", to.String())
+	conn, err := tryDial(ip, to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return &testData{t, conn, conn}, addrPortOf(conn.LocalAddr())
+}
+
+func tryDial(ip netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)), Timeout: patience}
+	return d.Dial("tcp", to.String())
+}
+
+// wantShutOut checks that a connection from ip to a relayed address is closed, which may show before it is known to be made.
+func wantShutOut(t testing.TB, ip netip.Addr, relayed netip.AddrPort) {
+	t.Helper()
+	conn, err := tryDial(ip, relayed)
+	if err != nil {
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatal(err)
+		}
+		return
+	}
+	defer conn.Close()
+	(&testData{t, conn, conn}).wantEnded()
 }
 
 // peerConnsOf counts the connections with peers, by what the server keeps of them.
