@@ -44,6 +44,7 @@ type peerConns struct {
 	pending list.List // of *peerConn, the oldest first
 	held    map[owner]int
 	waiting map[connectionID]*peerConn
+	claimed int // that have not ended
 }
 
 func newPeerConns(l *Limits) peerConns {
@@ -132,6 +133,7 @@ func (s *peerConns) claim(id connectionID, mayHave func(*allocation) bool, by *s
 		return nil
 	}
 	s.settle(p)
+	s.claimed++
 	p.client = by
 	return p
 }
@@ -175,6 +177,9 @@ func (p *peerConn) end(why reason) {
 	s.settle(p)
 	delete(p.relay.conns, p.peer)
 	conn, client := p.conn, p.client
+	if client != nil {
+		s.claimed--
+	}
 	s.mu.Unlock()
 	if why != goesOn {
 		p.relay.srv.counters.drop(why)

@@ -65,6 +65,13 @@ func (s *Server) AllocationsByTransport() map[string]int {
 	return by
 }
 
+// PeerConnections counts the TCP connections with peers: those that are being made or wait for the client, and those that carry data.
+func (s *Server) PeerConnections() (pending, open int) {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	return s.peers.pending.Len(), s.peers.claimed
+}
+
 func (s *shard) appendSnapshot(out []Allocation, now clock, below kernelUsage) []Allocation {
 	s.mu.Lock()
 	defer s.mu.Unlock()

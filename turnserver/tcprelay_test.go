@@ -184,13 +184,14 @@ func peerConnsOf(s *Server) (pending, waiting, carrying int) {
 	for _, a := range s.Snapshot() {
 		carrying += len(a.Connections)
 	}
+	pending, open := s.PeerConnections()
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
 	held := 0
 	for _, n := range s.peers.held {
 		held += n
 	}
-	return max(held, s.peers.pending.Len()), len(s.peers.waiting), carrying
+	return max(held, pending), len(s.peers.waiting), max(carrying, open)
 }
 
 // wantNoPeerConns waits until nothing is left of connections with peers.

@@ -14,12 +14,15 @@ type allocationJSON struct {
 	Session          string            `json:"session,omitempty"`
 	User             string            `json:"user,omitempty"`
 	Transport        string            `json:"transport"`
+	Relays           string            `json:"relays"` // udp or tcp
 	Client           netip.AddrPort    `json:"client"`
 	Server           netip.AddrPort    `json:"server"`
 	Relayed          []netip.AddrPort  `json:"relayed"`
 	Permissions      []netip.Addr      `json:"permissions"`
 	Channels         []netip.AddrPort  `json:"channels"`
-	Offloaded        []offloadedJSON   `json:"offloaded"` // of the channels, those that the kernel forwards
+	Offloaded        []offloadedJSON   `json:"offloaded"`   // of the channels, those that the kernel forwards
+	Connections      []netip.AddrPort  `json:"connections"` // over TCP, with peers
+	Pending          int               `json:"pendingConnections"`
 	trafficJSON                        // by the kernel, too
 	Dropped          map[string]uint64 `json:"dropped"` // packets by reason
 	AgeSeconds       float64           `json:"ageSeconds"`
@@ -61,9 +64,14 @@ func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation, offloa
 		for _, c := range a.Offloaded {
 			offloaded = append(offloaded, offloadedJSON{c.Peer, trafficOf(c.Up, c.Down)})
 		}
+		relays := "udp"
+		if a.TCP {
+			relays = "tcp"
+		}
 		out = append(out, allocationJSON{
-			Session: a.Session, User: a.User, Transport: a.Transport, Client: a.Client, Server: a.Server, Relayed: a.Relayed,
+			Session: a.Session, User: a.User, Transport: a.Transport, Relays: relays, Client: a.Client, Server: a.Server, Relayed: a.Relayed,
 			Permissions: append([]netip.Addr{}, a.Peers...), Channels: append([]netip.AddrPort{}, a.Channels...),
+			Connections: append([]netip.AddrPort{}, a.Connections...), Pending: a.Pending,
 			Offloaded: offloaded, trafficJSON: trafficOf(a.Up, a.Down),
 			Dropped: dropped, AgeSeconds: a.Age.Seconds(), ExpiresInSeconds: a.ExpiresIn.Seconds(),
 		})

@@ -17,7 +17,7 @@ func TestAllocationsJSON(t *testing.T) {
 	writeAllocations(w, []turnserver.Allocation{
 		{User: "quiet", Client: client, Age: time.Minute},
 		{
-			Session: "S", Client: client, Up: turnserver.Traffic{Packets: 1, Bytes: 100}, Dropped: []turnserver.Counter{{Name: "packets_dropped", Reason: "bandwidth", Value: 7}},
+			Session: "S", TCP: true, Connections: []netip.AddrPort{client}, Pending: 3, Client: client, Up: turnserver.Traffic{Packets: 1, Bytes: 100}, Dropped: []turnserver.Counter{{Name: "packets_dropped", Reason: "bandwidth", Value: 7}},
 			Offloaded: []turnserver.OffloadedChannel{{Peer: client, Up: turnserver.Traffic{Packets: 1, Bytes: 90}}},
 		},
 	}, turnserver.OffloadStatus{On: true, Flows: 1})
@@ -36,6 +36,9 @@ func TestAllocationsJSON(t *testing.T) {
 			AgeSeconds            float64
 			Dropped               map[string]uint64
 			Permissions, Channels []string
+			Relays                string
+			Connections           []string
+			PendingConnections    int
 		}
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
@@ -48,7 +51,10 @@ func TestAllocationsJSON(t *testing.T) {
 	if !got.Offload.On || got.Offload.Flows != 1 || len(all[0].Offloaded) != 1 || all[0].Offloaded[0].Peer != client || all[0].Offloaded[0].BytesUp != 90 {
 		t.Errorf("in the kernel: %s", w.Body)
 	}
-	if all[1].Permissions == nil || all[1].Channels == nil || all[1].Dropped == nil || all[1].Offloaded == nil {
+	if all[0].Relays != "tcp" || len(all[0].Connections) != 1 || all[0].PendingConnections != 3 || all[1].Relays != "udp" {
+		t.Errorf("of TCP: %+v", all)
+	}
+	if all[1].Permissions == nil || all[1].Connections == nil || all[1].Channels == nil || all[1].Dropped == nil || all[1].Offloaded == nil {
 		t.Errorf("empty lists are null: %s", w.Body)
 	}
 }

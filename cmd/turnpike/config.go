@@ -43,6 +43,7 @@ type Config struct {
 		SharedSecrets     []auth.Secret
 		AllowPeers        []netip.Prefix
 		DenyPeers         []netip.Prefix
+		TCPRelaying       bool
 		NATDiscoveryPort  int // 0: off
 		AlternateServer   []turnserver.Alternate
 		AlternateDomain   string
@@ -170,7 +171,9 @@ func (c *Config) keys() []key {
 		{name: "turn.external_addresses", value: addrPairs{&c.TURN.ExternalAddresses},
 			help: "behind 1:1 NAT: local address = address that the world sees"},
 		{name: "turn.relay_ports", value: scalar[portRange]{&c.TURN.RelayPorts, parsePortRange, portRange.String, "49152-65535"},
-			help: "UDP ports to relay from"},
+			help: "UDP and TCP ports to relay from"},
+		{name: "turn.tcp_relaying", value: toggle{&c.TURN.TCPRelaying},
+			help: "relay TCP connections to and from peers too (RFC 6062), for clients that ask for it; browsers do not"},
 		{name: "turn.shared_secrets", value: list[auth.Secret]{&c.TURN.SharedSecrets, parseSecret, auth.Secret.String, "a long random string"},
 			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
 		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},
@@ -243,6 +246,7 @@ func defaultConfig(stateDir string) *Config {
 	}
 	c.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{}
 	c.TURN.RelayPorts = portRange{49152, 65535}
+	c.TURN.TCPRelaying = true
 	c.TURN.Offload = offloadAuto
 	c.Auth.Guests = guestsLoopback
 	c.Auth.TicketTTL = 10 * time.Minute

@@ -80,6 +80,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge("turnpike_turn_offload", "1 if the kernel forwards established flows.", on)
 	gauge("turnpike_turn_flows_offloaded", "Channels that the kernel forwards now.", offloaded.Flows)
+	pending, open := c.turn.PeerConnections()
+	for state, n := range map[string]int{"pending": pending, "open": open} {
+		desc := prometheus.NewDesc("turnpike_turn_peer_connections", "TCP connections with peers that are there now.", []string{"state"}, nil)
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), state)
+	}
 	if c.certs != nil {
 		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time.", int(c.certs.leaf().NotAfter.Unix()))
 		out <- total("tls", "certificate_reloads", "ok", c.certs.reloaded.Load())
@@ -113,7 +118,7 @@ func total(part, name, reason string, value uint64) prometheus.Metric {
 
 func reasonLabel(name string) string {
 	switch name {
-	case "packets_relayed", "bytes_relayed", "packets_offloaded", "bytes_offloaded":
+	case "packets_relayed", "bytes_relayed", "packets_offloaded", "bytes_offloaded", "peer_connections":
 		return "direction"
 	case "sessions_begun":
 		return "how"

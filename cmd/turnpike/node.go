@@ -97,6 +97,8 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
 
+		NoTCPRelaying: !cfg.TURN.TCPRelaying,
+
 		ProxyProtocol:  cfg.HTTP.ProxyProtocol,
 		TrustedProxies: cfg.HTTP.TrustedProxies,
 

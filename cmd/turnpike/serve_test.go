@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -74,14 +75,15 @@ func relayCredential(t *testing.T, s *testServer) iceTarget {
 	}
 	defer resp.Body.Close()
 	var ice iceAnswer
-	if err := json.NewDecoder(resp.Body).Decode(&ice); err != nil || len(ice.ICEServers) != 2 {
+	if err := json.NewDecoder(resp.Body).Decode(&ice); err != nil || len(ice.ICEServers) == 0 {
 		t.Fatalf("iceServers: %+v, %v", ice, err)
 	}
-	uri, err := stun.ParseURI(ice.ICEServers[1].URLs[0])
-	if err != nil {
-		t.Fatal(err)
+	relays := ice.ICEServers[len(ice.ICEServers)-1] // before it stands STUN, if there is UDP
+	uri, err := stun.ParseURI(relays.URLs[0])
+	if err != nil || relays.Username == "" {
+		t.Fatalf("iceServers: %+v, %v", ice, err)
 	}
-	return iceTarget{uri: uri, credential: auth.Credential{Username: ice.ICEServers[1].Username, Password: ice.ICEServers[1].Credential}}
+	return iceTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
 }
 
 func TestDrainWaitsForRelays(t *testing.T) {
@@ -132,6 +134,25 @@ func TestDrainWaitsForRelays(t *testing.T) {
 	}
 }
 
+// TestTCPRelaying: TCP is relayed unless the configuration says otherwise.
+func TestTCPRelaying(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		s := start(t, "--turn-listen", "tcp://127.0.0.1:0", fmt.Sprintf("--turn-tcp-relaying=%v", on))
+		client, err := relayCredential(t, s).connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.close()
+		relay, err := client.AllocateTCP()
+		if (err == nil) != on {
+			t.Errorf("turn.tcp_relaying is %v: %v", on, err)
+		}
+		if err == nil {
+			_ = relay.Close()
+		}
+	}
+}
+
 func TestDrainTimeout(t *testing.T) {
 	s := start(t, "--drain-timeout", "50ms")
 	client, err := relayCredential(t, s).connect(t.Context())
@@ -179,7 +200,8 @@ func TestMetrics(t *testing.T) {
 	status, body := get(t, http.DefaultClient, s.row("metrics"))
 	for _, want := range []string{`turnpike_turn_allocations{transport="udp"} 0`, "turnpike_signal_sessions 0", `turnpike_turn_packets_relayed_total{direction="up"} 0`,
 		`turnpike_turn_error_responses_total{code="401"} 0`, `turnpike_turn_packets_dropped_total{reason="malformed"} 0`,
-		`turnpike_signal_messages_total{type="hello"} 0`, "go_goroutines "} {
+		`turnpike_turn_peer_connections{state="open"} 0`, `turnpike_turn_peer_connections_total{direction="up"} 0`,
+		`turnpike_turn_peer_connections_failed_total{reason="unclaimed"} 0`, `turnpike_signal_messages_total{type="hello"} 0`, "go_goroutines "} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the metrics (status %d) lack %s", status, want)
 		}
