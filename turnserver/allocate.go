@@ -85,6 +85,9 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
 	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
 	additional, hasAdditional := r.m.Attributes.Get(attrAdditionalAddressFamily)
+	if !hasAdditional {
+		additional, hasAdditional = r.m.Attributes.Get(attrAdditionalAddressFamilyCoturn)
+	}
 	hasFamily := r.m.Contains(stun.AttrRequestedAddressFamily)
 	if hasEven && len(even.Value) == 1 {
 		if want.port = evenPort; even.Value[0]&0x80 != 0 {

@@ -101,6 +101,17 @@ func TestBothFamilies(t *testing.T) {
 	})
 }
 
+// TestCoturnsFamily: coturn's clients ask for the other family by a number of their own.
+func TestCoturnsFamily(t *testing.T) {
+	s := startServer(t, bothFamilies(t))
+	theirs := attribute{stun.AttrType(0x8032), []byte{byte(familyIPv6), 0, 0, 0}}
+	c := dialREST(t, s, "udp", "alice")
+	if got := relayedIn(t, c.accept(stun.MethodAllocate, transport(transportUDP), theirs)); len(got) != 2 {
+		t.Errorf("relayed addresses %v", got)
+	}
+	dialREST(t, s, "udp", "alice").refuse(400, stun.MethodAllocate, transport(transportUDP), theirs, addressFamily(familyIPv4))
+}
+
 // TestOneFamilyOfTwo: a family that cannot be had is told of, and does not stand in the way of the other (RFC 8656 §7.2).
 func TestOneFamilyOfTwo(t *testing.T) {
 	_ = listenAt(t, loopback6)

@@ -34,6 +34,9 @@ const (
 	attrAdditionalAddressFamily = stun.AttrType(0x8000)
 	attrAddressErrorCode        = stun.AttrType(0x8001)
 	attrICMP                    = uint16(0x8004)
+
+	// What coturn's clients send for ADDITIONAL-ADDRESS-FAMILY: it is older than the number that IANA assigned.
+	attrAdditionalAddressFamilyCoturn = stun.AttrType(0x8032)
 )
 
 // ChannelData's wire format (RFC 8656 §12.4).
