@@ -5,8 +5,13 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/netip"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,21 +36,7 @@ func TestCoturnClients(t *testing.T) {
 		}
 	})
 
-	ctx, cancel := within(t, 2*time.Minute)
-	peer := echo.Command(ctx, "turnutils_peer", "-L", echo.Addr().String())
-	var peerLog output
-	peer.Stdout, peer.Stderr = &peerLog, &peerLog
-	if err := peer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = peer.Wait() // Killed, as it never ends by itself.
-		if t.Failed() {
-			t.Logf("turnutils_peer: %s", peerLog.String())
-		}
-	})
-
+	listenForEcho(t, echo)
 	toPeer := []string{"-e", echo.Addr().String()}
 	for _, test := range []struct {
 		name string
@@ -68,16 +59,145 @@ func TestCoturnClients(t *testing.T) {
 		{"dtls, indications, echo peer", append([]string{"-S", "-s"}, toPeer...)},
 		{"dtls, indications, large", append([]string{"-S", "-s", "-l", "1200", "-n", "80"}, toPeer...)},
 		{"dtls, client to client", []string{"-S", "-y", "-s", "-m", "2"}},
+		{"tcp, TCP relaying", []string{"-T", "-m", "4"}},
+		{"tls, TCP relaying", []string{"-T", "-S", "-m", "4"}},
+		{"tls on the port of the pages, TCP relaying", []string{"-T", "-S", "-p", "443"}},
+		{"udp, negative tests", append([]string{"-N", "-s"}, toPeer...)}, // Among good messages they send bad ones.
+		{"tcp, negative tests", append([]string{"-t", "-N", "-s"}, toPeer...)},
+		{"tls, negative tests", append([]string{"-t", "-S", "-N", "-s"}, toPeer...)},
+		{"dtls, negative tests", append([]string{"-S", "-N", "-s"}, toPeer...)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // The clients mostly wait for themselves.
-			ctx, cancel := within(t, 60*time.Second)
-			defer cancel()
-			out := uclient(ctx, t, alice, append(test.args, address))
-			if err := lossless(out); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
+			wantLossless(t, alice, append(test.args, address))
 		})
+	}
+}
+
+// TestCoturnFamilies: the same with IPv6 on either side of the server, and with relays of both families at once.
+func TestCoturnFamilies(t *testing.T) {
+	need(t, "turnutils_uclient", "turnutils_peer")
+	lab := netlab.New(t)
+	s, _, _ := openOn(t, lab, lab.Public("server"), `listen = [
+	"udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349",
+	"udp://[::]:3478", "tcp://[::]:3478", "tls://[::]:5349", "dtls://[::]:5349"]`)
+	guest, echo := lab.Public("guest"), lab.Public("echo")
+	listenForEcho(t, echo)
+	four, six := s.host.Addr().String(), s.host.Addr6().String()
+	toFour, toSix := []string{"-e", echo.Addr().String()}, []string{"-e", echo.Addr6().String()}
+	for _, test := range []struct {
+		name string
+		args []string
+	}{
+		{"IPv6, udp, channels", append([]string{"-x"}, append(toSix, six)...)},
+		{"IPv6, udp, indications", append([]string{"-x", "-s"}, append(toSix, six)...)},
+		{"IPv6, tcp, channels", append([]string{"-x", "-t"}, append(toSix, six)...)},
+		{"IPv6, tls, indications", append([]string{"-x", "-t", "-S", "-s"}, append(toSix, six)...)},
+		{"IPv6, dtls, indications", append([]string{"-x", "-S", "-s"}, append(toSix, six)...)},
+		{"IPv6, client to client", []string{"-x", "-y", "-s", "-m", "2", six}},
+		{"IPv6, TCP relaying", []string{"-x", "-T", six}},
+		{"IPv6, TCP relaying over TLS", []string{"-x", "-T", "-S", six}},
+		{"from IPv4 to IPv6", append([]string{"-x", "-s"}, append(toSix, four)...)},
+		{"from IPv6 to IPv4", append([]string{"-X", "-s"}, append(toFour, six)...)},
+		{"from IPv4 to IPv6, TCP relaying", []string{"-x", "-T", four}},
+		{"both, udp, to IPv4", append([]string{"-Z", "-s"}, append(toFour, four)...)},
+		{"both, udp, to IPv6", append([]string{"-Z", "-s"}, append(toSix, four)...)},
+		{"both, udp, channels", append([]string{"-Z"}, append(toSix, six)...)},
+		{"both, tcp, client to client", []string{"-Z", "-t", "-y", "-s", "-m", "2", four}},
+		{"both, TCP relaying", []string{"-Z", "-T", four}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			wantLossless(t, guest, test.args)
+		})
+	}
+	t.Run("TCP peers that connect to the relay", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := within(t, 60*time.Second)
+		defer cancel()
+		// Of its two clients, one is the peer, whose messages it counts as sent and never as received.
+		out := uclient(ctx, t, guest, []string{"-P", "-L", guest.Addr().String(), four})
+		if sent, received := totals(out, "bytes ~ "); sent == 0 || received != sent/2 {
+			t.Errorf("sent %d, received %d\n%s", sent, received, out)
+		}
+	})
+}
+
+// TestCoturnNegativeProtocol: clients that change bytes of what they send at random harm neither the server nor anybody else. What
+// becomes of themselves is open: some wait for ever for the answer to what was no request any more.
+func TestCoturnNegativeProtocol(t *testing.T) {
+	need(t, "turnutils_uclient", "turnutils_peer")
+	lab := netlab.New(t)
+	s, _, _ := open(t, lab)
+	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
+	listenForEcho(t, echo)
+	address, toPeer := s.host.Addr().String(), []string{"-e", echo.Addr().String()}
+	var clients sync.WaitGroup
+	for i := range 4 {
+		for _, args := range [][]string{
+			append([]string{"-s"}, toPeer...), append([]string{"-t", "-s"}, toPeer...), append([]string{"-t", "-S", "-s"}, toPeer...),
+			append([]string{"-S", "-s"}, toPeer...), {"-T"},
+		} {
+			clients.Go(func() {
+				ctx, cancel := within(t, 8*time.Second)
+				defer cancel()
+				args = append([]string{"-R", "-c", "-n", "200", "-z", "5", "-u", fmt.Sprintf("mallory%d", i), "-W", restSecret}, args...)
+				_ = alice.Command(ctx, "turnutils_uclient", append(args, address)...).Run()
+			})
+		}
+	}
+	clients.Wait()
+	metrics := client(s.host, netip.MustParseAddrPort("127.0.0.1:9090"), nil)
+	defer metrics.CloseIdleConnections()
+	resp, err := metrics.Get("http://127.0.0.1:9090/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || regexp.MustCompile(`(?m)^turnpike_turn_packets_dropped_total\{reason="malformed"\} 0$`).Match(body) {
+		t.Errorf("%v, and nothing malformed came: %s", err, body)
+	}
+	wantLossless(t, alice, append(append([]string{"-t", "-s"}, toPeer...), address))
+	wantLossless(t, alice, []string{"-T", address})
+}
+
+// listenForEcho has coturn's peer echo what comes to a host, over UDP, until t ends.
+func listenForEcho(t *testing.T, host *netlab.Host) {
+	t.Helper()
+	ctx, cancel := within(t, 4*time.Minute)
+	args := []string{"-L", host.Addr().String()}
+	if host.Addr6().IsValid() {
+		args = append(args, "-L", host.Addr6().String())
+	}
+	peer := host.Command(ctx, "turnutils_peer", args...)
+	var log output
+	peer.Stdout, peer.Stderr = &log, &log
+	if err := peer.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = peer.Wait() // Killed, as it never ends by itself.
+		if t.Failed() {
+			t.Logf("turnutils_peer: %s", log.String())
+		}
+	})
+}
+
+// wantLossless runs turnutils_uclient, and holds that it gets back all that it sends.
+func wantLossless(t *testing.T, from *netlab.Host, args []string) {
+	t.Helper()
+	ctx, cancel := within(t, 60*time.Second)
+	defer cancel()
+	out := uclient(ctx, t, from, args)
+	judge := lossless
+	if slices.Contains(args, "-T") {
+		judge = losslessTCP
+	}
+	if err := judge(out); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -85,8 +205,8 @@ func TestCoturnClients(t *testing.T) {
 //
 // Version 4.6.1 rolls dice: every other Allocate has an EVEN-PORT, even where no second port is wanted (-c), which a
 // server may refuse to know (420), and channel numbers are from the range of RFC 5766, a quarter of which RFC 8656 §12 has
-// left (400 for the rest). It gives up within milliseconds then. Any other error is the server's. Over DTLS it dices for the
-// version, too, and goes on doing so by itself where that is 1.0.
+// left (400 for the rest). It gives up within milliseconds then. Any other error is the server's. Over DTLS and TLS it dices for the
+// version, too, and goes on doing so by itself where that is too old, unless it relays TCP.
 func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string) string {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -98,22 +218,35 @@ func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string
 			t.Logf("try %d", try)
 			return string(out)
 		}
-		dice := strings.Contains(string(out), "error 420 (") || strings.Contains(string(out), "channel bind: error 400 (")
+		dice := strings.Contains(string(out), "error 420 (") || strings.Contains(string(out), "channel bind: error 400 (") ||
+			strings.Contains(string(out), "alert protocol version")
 		if !dice || try == 500 {
 			t.Fatalf("%s, try %d: %v\n%s", strings.Join(cmd.Args, " "), try, err, out)
 		}
 	}
 }
 
-// lossless reads what turnutils_uclient counted: it exits with 0 whatever it lost.
-func lossless(out string) error {
-	totals := regexp.MustCompile(`tot_send_msgs=(\d+), tot_recv_msgs=(\d+)`).FindAllStringSubmatch(out, -1)
-	if len(totals) == 0 {
-		return fmt.Errorf("turnutils_uclient printed no totals")
-	}
-	last := totals[len(totals)-1]
-	if last[1] == "0" || last[1] != last[2] {
-		return fmt.Errorf("sent %s, received %s", last[1], last[2])
+// lossless judges what turnutils_uclient counted: it exits with 0 whatever it lost.
+func lossless(out string) error { return same(out, "msgs=") }
+
+// losslessTCP does the same where it relays TCP, in which two messages may come as one: it takes them for one then.
+func losslessTCP(out string) error { return same(out, "bytes ~ ") }
+
+func same(out, unit string) error {
+	if sent, received := totals(out, unit); sent == 0 || sent != received {
+		return fmt.Errorf("sent %d, received %d", sent, received)
 	}
 	return nil
+}
+
+// totals reads how many of a unit turnutils_uclient counted: 0 if it printed nothing of that.
+func totals(out, unit string) (sent, received int) {
+	all := regexp.MustCompile(`tot_send_`+unit+`(\d+), tot_recv_`+unit+`(\d+)`).FindAllStringSubmatch(out, -1)
+	if len(all) == 0 {
+		return 0, 0
+	}
+	last := all[len(all)-1]
+	sent, _ = strconv.Atoi(last[1])
+	received, _ = strconv.Atoi(last[2])
+	return sent, received
 }
