@@ -8,6 +8,9 @@
 //	     Invites ── exchanged for a ──▶ Tickets              Credentials ◀── shared secrets
 //	  "join room R"                   "this is user U"     "may relay until T"   (TURN REST API)
 //
+// Other apps' tokens are tickets, too, if the operator named the app: Verifier
+// judges them by that issuer's key, and ours by Tickets.
+//
 // Nothing here is stored: what was signed verifies until it expires, in every
 // process that holds the same secret. Time and randomness are passed in by the
 // caller, and the values here are safe for concurrent use if those are.
@@ -20,9 +23,9 @@ import "errors"
 // is helped to forge a better one.
 var ErrUnauthorized = errors.New("unauthorized")
 
-// ErrExpired wraps ErrUnauthorized. It is given only for a token that we
-// signed and whose single fault is its age, so that a page may say that a link
-// is too old.
+// ErrExpired wraps ErrUnauthorized. It is given only for a token that we, or an
+// issuer that the operator named, signed and whose single fault is its age, so
+// that a page may say that a link is too old.
 var ErrExpired error = expiredError{}
 
 type expiredError struct{}

@@ -105,13 +105,8 @@ func (s *signer) sign(claims jwt.Claims) (string, error) {
 
 // open verifies token and fills claims. Its errors wrap ErrUnauthorized.
 func (s *signer) open(token string, claims jwt.Claims) error {
-	if len(token) > maxTokenBytes {
-		return refuse("token of %d bytes", len(token))
-	}
-	// Go's base64 skips line breaks even when strict, but a token has one
-	// spelling: nothing verifies that Issue did not return.
-	if strings.ContainsAny(token, "\r\n") {
-		return refuse("line break in the token")
+	if err := checkSpelling(token, maxTokenBytes); err != nil {
+		return err
 	}
 	_, err := s.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) {
 		return s.key.Bytes(), nil
@@ -141,6 +136,19 @@ func onlyExpired(err error) bool {
 		}
 	}
 	return true
+}
+
+// checkSpelling refuses what is too long to parse for a stranger, and line
+// breaks, which Go's base64 skips even when strict: a token has one spelling,
+// and nothing verifies that its issuer did not make.
+func checkSpelling(token string, most int) error {
+	if len(token) > most {
+		return refuse("token of %d bytes", len(token))
+	}
+	if strings.ContainsAny(token, "\r\n") {
+		return refuse("line break in the token")
+	}
+	return nil
 }
 
 func refuse(format string, args ...any) error {

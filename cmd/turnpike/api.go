@@ -29,6 +29,7 @@ type api struct {
 
 	visitors  *visitors
 	tickets   *auth.Tickets
+	verify    func(token string) (auth.Ticket, error) // of every ticket, whoever made it
 	invites   *auth.Invites
 	creds     *auth.Credentials
 	nameTaken func(canonical string) bool
@@ -195,11 +196,11 @@ type iceAnswer struct {
 
 // getICEServers gives the bearer of a ticket a credential that belongs to no session.
 func (a *api) getICEServers(r *http.Request) (any, *apiError) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+	token := bearer(r)
+	if token == "" {
 		return nil, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
 	}
-	ticket, err := a.tickets.Verify(strings.TrimSpace(token))
+	ticket, err := a.verify(token)
 	if errors.Is(err, auth.ErrExpired) {
 		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This ticket has expired."}
 	}
@@ -234,6 +235,15 @@ func (a *api) getRelay(r *http.Request) (any, *apiError) {
 		return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "You have no relay at this address."}
 	}
 	return relayAnswer{offloads}, nil
+}
+
+// bearer returns the token of the Authorization header, empty if there is none.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // refused logs why, which the client is not told.

@@ -53,6 +53,8 @@ type Config struct {
 		Guests        string // loopback, always or never
 		TicketTTL     time.Duration
 		CredentialTTL time.Duration
+		APIKeys       []auth.Secret
+		Issuers       []issuerConfig
 	}
 	Signal struct {
 		ResumeWindow time.Duration
@@ -191,8 +193,10 @@ func (c *Config) keys() []key {
 			help: "who gets in with no invite: loopback, always or never"},
 		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket admits"},
 		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential allocates"},
-		{name: "auth.api_keys", value: reserved{"API keys come with a later version; leave it empty"}, secret: true, help: "for a later version"},
-		{name: "auth.issuers", value: reserved{"other apps' tickets come with a later version; remove the [[auth.issuers]] tables"}, secret: true, help: "for a later version"},
+		{name: "auth.api_keys", value: list[auth.Secret]{&c.Auth.APIKeys, parseSecret, auth.Secret.String, "a long random string"},
+			secret: true, help: "keys of your apps' servers, for GET /api/v1/turn-credentials"},
+		{name: "auth.issuers", value: issuerList{&c.Auth.Issuers}, secret: true,
+			help: "[[auth.issuers]] tables: apps whose tickets are accepted as they are"},
 
 		{name: "signal.resume_window", value: dur(&c.Signal.ResumeWindow, 0),
 			help: "how long a session without a connection can be resumed; 0: not at all"},

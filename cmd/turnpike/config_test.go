@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,8 @@ import (
 func FuzzConfigFile(f *testing.F) {
 	f.Add("public_host = \"turn.example.org\"\nhttp.listen = [\":443\"]\n[turn]\nexternal_addresses = { \"10.0.0.5\" = \"203.0.113.9\" }\n")
 	f.Add("turn = { listen = [\"udp://[::]:3478\"], relay_ports = \"1-2\" }\n[limits]\nsessions = 7\n[[auth.issuers]]\n")
+	f.Add("[auth]\nissuers = [{ name = \"a\", algorithms = [\"EdDSA\"], audience = \"*\", key_file = \"a.pem\", leeway = \"1m\" }]\n")
+	f.Add("[[auth.issuers]]\nname = \"b\"\nalgorithms = [\"ES256\"]\naudience = \"x\"\njwks_url = \"https://x/y\"\nrole_claim = \"\"\n")
 	f.Add("[turn]\nrealm = \"a\\u0007b\"\nallow_peers = [\"10.0.0.0/99\"]\n")
 	f.Fuzz(func(t *testing.T, data string) {
 		cfg := defaultConfig("state")
@@ -23,7 +26,8 @@ func FuzzConfigFile(f *testing.F) {
 			return
 		}
 		var first, second strings.Builder
-		cfg.sources, cfg.TURN.SharedSecrets = map[string]string{}, nil
+		cfg.sources, cfg.TURN.SharedSecrets, cfg.Auth.APIKeys = map[string]string{}, nil, nil
+		cfg.Auth.Issuers = slices.DeleteFunc(cfg.Auth.Issuers, func(is issuerConfig) bool { return !is.Secret.IsZero() })
 		if err := cfg.print(&first); err != nil {
 			t.Fatal(err)
 		}

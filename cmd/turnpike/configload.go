@@ -196,13 +196,23 @@ func (r *fileReader) table(prefix string, table map[string]toml.Primitive) {
 			}
 		}
 		if err := r.take(name, raw); err != nil {
-			e := badValue(source, name, err)
-			e.line = line
-			r.bad = append(r.bad, e)
+			for _, err := range severalErrors(err) {
+				e := badValue(source, name, err)
+				e.line = line
+				r.bad = append(r.bad, e)
+			}
 			continue
 		}
 		r.cfg.sources[name] = source
 	}
+}
+
+// severalErrors takes apart what errors.Join made.
+func severalErrors(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 func (r *fileReader) take(name string, raw any) error {

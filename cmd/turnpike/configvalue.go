@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -218,32 +217,6 @@ func (v toggle) fromText(s string) error {
 }
 
 func (v toggle) String() string { return strconv.FormatBool(*v.p) }
-
-// reserved is a list that only a later version reads: naming it is fine, filling it is refused.
-type reserved struct{ hint string }
-
-func (v reserved) fromTOML(raw any) error {
-	switch list := raw.(type) {
-	case []any:
-		if len(list) == 0 {
-			return nil
-		}
-	case []map[string]any:
-		if len(list) == 0 {
-			return nil
-		}
-	}
-	return errors.New(v.hint)
-}
-
-func (v reserved) fromText(s string) error {
-	if s == "" {
-		return nil
-	}
-	return errors.New(v.hint)
-}
-
-func (v reserved) String() string { return "[]" }
 
 func splitList(s string) []string {
 	var words []string

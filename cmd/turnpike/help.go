@@ -295,7 +295,7 @@ flags of the configuration (the key turn.realm is --turn-realm and $TURNPIKE_TUR
 `)
 	for _, k := range defaultConfig("turnpike-state").keys() {
 		if k.secret {
-			if _, later := k.value.(reserved); !later {
+			if _, tables := k.value.(issuerList); !tables {
 				fmt.Fprintf(&b, "  $%s\n        %s (file or variable only)\n", k.env(), k.help)
 			}
 			continue

@@ -27,11 +27,13 @@ type node struct {
 	log    *slog.Logger
 	relays []turnserver.RelayAddress
 	creds  *auth.Credentials
-	certs  *certificates // nil: no TLS
-	turn   *turnserver.Server
-	signal *signal.Server
-	api    *api
-	ice    iceServers
+
+	verifier *auth.Verifier // of every ticket, whoever made it
+	certs    *certificates  // nil: no TLS
+	turn     *turnserver.Server
+	signal   *signal.Server
+	api      *api
+	ice      iceServers
 
 	web     *http.Server
 	handed  *webConns
@@ -61,6 +63,9 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
 	n.creds.RememberUsernames(maxUsernames, cfg.Auth.CredentialTTL)
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
+	if n.verifier, err = newVerifier(cfg, tickets, log); err != nil {
+		return nil, err
+	}
 	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, proxied: cfg.HTTP.ProxyProtocol}
 	origins := cfg.HTTP.AllowedOrigins
 	if cfg.PublicHost != "" {
@@ -69,7 +74,7 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	}
 
 	n.signal = signal.New(signal.Config{
-		VerifyTicket:   tickets.Verify,
+		VerifyTicket:   n.verifier.Verify,
 		ICEServers:     n.sessionICE,
 		EndRelays:      func(session string) { n.turn.EndSession(session) },
 		ResumeWindow:   cfg.Signal.ResumeWindow,
@@ -118,12 +123,13 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		turn.GetCertificate = n.certs.get
 	}
 	if n.turn, err = turnserver.New(turn); err != nil {
+		n.verifier.Close()
 		_ = n.signal.Shutdown(context.Background()) // it has sessions to wait for only once it is served
 		return nil, err
 	}
 	n.api = &api{
 		guests: cfg.Auth.Guests, ticketTTL: cfg.Auth.TicketTTL, credTTL: cfg.Auth.CredentialTTL,
-		visitors: from, tickets: tickets, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
+		visitors: from, tickets: tickets, verify: n.verifier.Verify, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
 		nameTaken: n.signal.NameTaken, ice: &n.ice, offloads: n.turn.Offloads, log: log,
 		failures: newLimiter(cfg.Limits.failedTicketsPerMinute, time.Now),
 	}
@@ -142,6 +148,19 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	}
 	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, log)
 	return n, nil
+}
+
+// newVerifier makes what judges tickets: ours, and those of the configured issuers.
+func newVerifier(cfg *Config, tickets *auth.Tickets, log *slog.Logger) (*auth.Verifier, error) {
+	issuers, err := cfg.issuers()
+	if err != nil {
+		return nil, err
+	}
+	v, err := auth.NewVerifier(tickets, issuers, time.Now, log)
+	if err != nil {
+		return nil, cfg.errorf("auth.issuers", "%w", err)
+	}
+	return v, nil
 }
 
 // maxUsernames bounds what is kept so that clients need not say their TURN usernames: about 12 MB.

@@ -163,6 +163,7 @@ func (n *node) close() {
 			_ = s.Close()
 		}
 	}
+	n.verifier.Close()
 	n.closeListeners()
 	if err := n.turn.Close(); err != nil {
 		n.log.Warn("close turn", "err", err)

@@ -1,0 +1,138 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	// maxSubjectBytes leaves room for the issuer's name in a user's form on the wire.
+	maxSubjectBytes = 255
+
+	// maxClaimList bounds an audience, and the rooms of a ticket, each of which
+	// is compared whenever its user enters one.
+	maxClaimList = 256
+
+	// maxPatternBytes is twice what a room's name may have.
+	maxPatternBytes = 128
+)
+
+// claimSet is the payload of another app's token. Names are taken to the
+// letter and stand there once: encoding/json would take "SUB" for "sub" and the
+// last of two, where the app may have checked the first.
+type claimSet map[string]json.RawMessage
+
+// UnmarshalJSON is called with valid JSON.
+func (c *claimSet) UnmarshalJSON(data []byte) error {
+	if !utf8.Valid(data) {
+		return errNotUTF8
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return errors.New("the claims are not an object")
+	}
+	set := claimSet{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string) // The decoder has no other keys.
+		if _, twice := set[name]; twice {
+			return fmt.Errorf("claim %q stands there twice", name)
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		set[name] = value
+	}
+	*c = set
+	return nil
+}
+
+// text returns a claim that is a string, empty if there is none.
+func (c claimSet) text(name string, most int) (string, error) {
+	raw, ok := c[name]
+	if !ok {
+		return "", nil
+	}
+	return parseText(strconv.Quote(name), raw, most)
+}
+
+func parseText(what string, raw json.RawMessage, most int) (string, error) {
+	var s string
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return "", fmt.Errorf("claim %s is not a string", what)
+	}
+	if len(s) > most {
+		return "", fmt.Errorf("claim %s is longer than %d bytes", what, most)
+	}
+	// An escaped half of a surrogate pair decodes to U+FFFD, which would make
+	// two texts one; control characters would break lines where it is shown.
+	if strings.ContainsRune(s, utf8.RuneError) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fmt.Errorf("claim %s has characters that it cannot have", what)
+	}
+	return s, nil
+}
+
+// texts returns a claim that is a list of strings, or one string alone. There
+// is none if it is nil.
+func (c claimSet) texts(name string, most int) ([]string, error) {
+	raw, ok := c[name]
+	if !ok {
+		return nil, nil
+	}
+	var list []json.RawMessage
+	switch {
+	case raw[0] == '"':
+		list = []json.RawMessage{raw}
+	case raw[0] != '[' || json.Unmarshal(raw, &list) != nil:
+		return nil, fmt.Errorf("claim %q is neither a list of strings nor a string", name)
+	}
+	if len(list) > maxClaimList {
+		return nil, fmt.Errorf("claim %q has more than %d entries", name, maxClaimList)
+	}
+	out := make([]string, len(list))
+	for i, item := range list {
+		var err error
+		if out[i], err = parseText(fmt.Sprintf("%q[%d]", name, i), item, most); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// date returns a claim that counts seconds, nil if there is none.
+func (c claimSet) date(name string) (*jwt.NumericDate, error) {
+	raw, ok := c[name]
+	if !ok {
+		return nil, nil
+	}
+	seconds, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || !(seconds >= 0 && seconds <= maxExpiry) { // Written so that NaN is refused.
+		return nil, fmt.Errorf("claim %q is not a time in seconds since 1970", name)
+	}
+	return jwt.NewNumericDate(time.Unix(int64(seconds), 0)), nil
+}
+
+// The methods below make it what the jwt package validates.
+
+func (c claimSet) GetExpirationTime() (*jwt.NumericDate, error) { return c.date("exp") }
+func (c claimSet) GetIssuedAt() (*jwt.NumericDate, error)       { return c.date("iat") }
+func (c claimSet) GetNotBefore() (*jwt.NumericDate, error)      { return c.date("nbf") }
+func (c claimSet) GetIssuer() (string, error)                   { return c.text("iss", maxForeignTokenBytes) }
+func (c claimSet) GetSubject() (string, error)                  { return c.text("sub", maxSubjectBytes) }
+
+func (c claimSet) GetAudience() (jwt.ClaimStrings, error) {
+	return c.texts("aud", maxForeignTokenBytes)
+}

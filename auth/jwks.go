@@ -1,0 +1,159 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// jwksInterval is how long a withdrawn key is still good, at most.
+	jwksInterval = 15 * time.Minute
+
+	// jwksMinInterval is how often strangers, whose tokens name keys that there
+	// are not, can make us read the page.
+	jwksMinInterval = 10 * time.Second
+
+	jwksTimeout  = 5 * time.Second
+	maxJWKSBytes = 1 << 20
+)
+
+// jwks holds the keys of a JWKS page (RFC 7517). They are read again each
+// jwksInterval, and when a token names a key that is not there; when that
+// fails, those that were read before stay.
+type jwks struct {
+	known  jwkset.Storage  // What was read last: memory only.
+	lookup keyfunc.Keyfunc // By the library's rules, over known.
+	remote jwkset.Storage  // Reads the page when asked for a key that it has not.
+	ctx    context.Context // Ends the library's goroutine, which reads in intervals.
+	close  context.CancelFunc
+	now    func() time.Time
+
+	mu      sync.Mutex
+	reading chan struct{} // Guarded by mu: closed when the reading that goes on is done; nil: none does.
+	read    time.Time     // Guarded by mu: when the last reading that a token caused began.
+}
+
+func newJWKS(name, url string, now func() time.Time, log *slog.Logger) (*jwks, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	j := &jwks{known: jwkset.NewMemoryStorage(), ctx: ctx, close: cancel, now: now}
+	page, err := jwkset.NewStorageFromHTTP(url, jwkset.HTTPClientStorageOptions{
+		Client:                    &http.Client{Transport: boundedTransport{http.DefaultTransport}, CheckRedirect: keepSecure},
+		Ctx:                       ctx,
+		HTTPTimeout:               jwksTimeout,
+		NoErrorReturnFirstHTTPReq: true,
+		RefreshErrorHandler: func(_ context.Context, err error) {
+			log.Warn("the keys of an issuer could not be read; those known before stay", "issuer", name, "url", url, "err", err)
+		},
+		RefreshInterval: jwksInterval,
+		Storage:         j.known,
+	})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	// How often is ours to say: the library's limiter would keep callers waiting.
+	j.remote, err = jwkset.NewHTTPClient(jwkset.HTTPClientOptions{
+		HTTPURLs: map[string]jwkset.Storage{url: page}, RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1),
+	})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	j.lookup, err = keyfunc.New(keyfunc.Options{
+		Ctx: ctx, Storage: j.known, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""},
+	})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return j, nil
+}
+
+// find returns the keys that may have signed t: the one that it names, or all
+// if it names none. The caller sees to it that they fit the algorithm.
+func (j *jwks) find(t *jwt.Token) ([]any, error) {
+	found, err := j.findKnown(t)
+	if err == nil && len(found) > 0 || err != nil && !errors.Is(err, jwkset.ErrKeyNotFound) {
+		return found, err
+	}
+	kid, _ := t.Header["kid"].(string)
+	j.refresh(kid)
+	return j.findKnown(t)
+}
+
+func (j *jwks) findKnown(t *jwt.Token) ([]any, error) {
+	key, err := j.lookup.Keyfunc(t)
+	if err != nil {
+		return nil, err
+	}
+	set, all := key.(jwt.VerificationKeySet)
+	if !all {
+		return []any{key}, nil
+	}
+	found := make([]any, len(set.Keys))
+	for i, key := range set.Keys {
+		found[i] = key
+	}
+	return found, nil
+}
+
+// refresh reads the page, unless that was done a moment ago. Those that come
+// while it is read wait for the same reading.
+func (j *jwks) refresh(kid string) {
+	j.mu.Lock()
+	reading, now := j.reading, j.now()
+	if reading == nil && !j.read.IsZero() && now.Sub(j.read) < jwksMinInterval {
+		j.mu.Unlock()
+		return
+	}
+	leads := reading == nil
+	if leads {
+		reading = make(chan struct{})
+		j.reading, j.read = reading, now
+	}
+	j.mu.Unlock()
+	if !leads {
+		<-reading
+		return
+	}
+	ctx, cancel := context.WithTimeout(j.ctx, jwksTimeout)
+	defer cancel()
+	_, _ = j.remote.KeyRead(ctx, kid) // What it read is in known; what went wrong is logged.
+	j.mu.Lock()
+	j.reading = nil
+	j.mu.Unlock()
+	close(reading)
+}
+
+// boundedTransport cuts off answers that are too long to be key sets.
+type boundedTransport struct{ http.RoundTripper }
+
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxJWKSBytes), resp.Body}
+	}
+	return resp, err
+}
+
+// keepSecure follows no redirect to where the keys could be changed on the way.
+func keepSecure(r *http.Request, via []*http.Request) error {
+	if len(via) > 3 || !goodJWKSURL(r.URL.String()) {
+		return fmt.Errorf("redirected to %s", r.URL.Redacted())
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package auth
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// jwksPage is an app's JWKS page, whose keys come and go, and which may be down.
+type jwksPage struct {
+	*httptest.Server
+	reads atomic.Int64
+	gate  chan struct{} // If there is one, an answer waits for it.
+
+	mu   sync.Mutex
+	keys map[string]crypto.Signer // Guarded by mu, by kid.
+	body string                   // Guarded by mu: instead of the keys, if there is one.
+	down bool                     // Guarded by mu.
+}
+
+func newJWKSPage(t *testing.T) *jwksPage {
+	p := &jwksPage{keys: map[string]crypto.Signer{}}
+	p.Server = httptest.NewServer(p)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *jwksPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.reads.Add(1)
+	if p.gate != nil {
+		<-p.gate
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.down {
+		http.Error(w, "down", http.StatusServiceUnavailable)
+		return
+	}
+	if p.body != "" {
+		_, _ = w.Write([]byte(p.body))
+		return
+	}
+	var set jwkset.JWKSMarshal
+	for kid, key := range p.keys {
+		jwk, err := jwkset.NewJWKFromKey(key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: kid}})
+		if err != nil {
+			panic(err)
+		}
+		set.Keys = append(set.Keys, jwk.Marshal())
+	}
+	_ = json.NewEncoder(w).Encode(set)
+}
+
+// set gives the page one key, and brings it up or takes it down.
+func (p *jwksPage) set(kid string, key crypto.Signer, down bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys, p.down, p.body = map[string]crypto.Signer{kid: key}, down, ""
+}
+
+// setBody answers with body instead.
+func (p *jwksPage) setBody(body string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.body, p.down = body, false
+}
+
+// jwksTest is a verifier of one issuer with a JWKS page, and a clock.
+type jwksTest struct {
+	*Verifier
+	page *jwksPage
+	log  bytes.Buffer
+	now  atomic.Int64
+}
+
+func newJWKSTest(t *testing.T, page *jwksPage, algorithms ...string) *jwksTest {
+	t.Helper()
+	test := &jwksTest{page: page}
+	test.now.Store(epoch.Unix())
+	c := appConfig("ES256")
+	c.Keys, c.JWKSURL, c.Algorithms = nil, page.URL, algorithms
+	var err error
+	test.Verifier, err = NewVerifier(testTickets(epoch), []IssuerConfig{c}, func() time.Time { return time.Unix(test.now.Load(), 0) },
+		slog.New(slog.NewTextHandler(&test.log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(test.Close)
+	return test
+}
+
+func (test *jwksTest) pass(d time.Duration) { test.now.Add(int64(d / time.Second)) }
+
+func newECKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// by signs as the app does, naming the key unless kid is empty.
+func by(t *testing.T, kid string, key any) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, appClaims())
+	if kid != "" {
+		token.Header["kid"] = kid
+	}
+	s, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (test *jwksTest) want(t *testing.T, what, token string, ok bool, reads int64) {
+	t.Helper()
+	_, err := test.Verify(token)
+	if ok && err != nil || !ok && !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("%s: %v", what, err)
+	}
+	if got := test.page.reads.Load(); got != reads {
+		t.Errorf("%s: the page was read %d times, want %d", what, got, reads)
+	}
+}
+
+func TestJWKSAlgorithms(t *testing.T) {
+	for alg, key := range appKeys() {
+		page := newJWKSPage(t)
+		page.set("k", key, false)
+		test := newJWKSTest(t, page, publicAlgorithms()...)
+		test.want(t, alg+" with kid", appSign(t, alg, appClaims(), "kid", "k"), true, 1)
+		test.want(t, alg+" without kid", appSign(t, alg, appClaims()), true, 1)
+		test.want(t, alg+" with a kid of a number", appSign(t, alg, appClaims(), "kid", 1), false, 1)
+		for other := range appKeys() {
+			if fits(other, key.Public()) {
+				continue
+			}
+			test.want(t, other+" with the kid of "+alg, appSign(t, other, appClaims(), "kid", "k"), false, 1)
+		}
+	}
+}
+
+func TestJWKSRotates(t *testing.T) {
+	page, first, second, stranger := newJWKSPage(t), newECKey(t), newECKey(t), newECKey(t)
+	page.set("1", first, false)
+	test := newJWKSTest(t, page, "ES256")
+	test.want(t, "the first key", by(t, "1", first), true, 1)
+	page.set("2", second, false)
+	test.want(t, "the second key, just published", by(t, "2", second), true, 2)
+	test.want(t, "the first key, withdrawn", by(t, "1", first), false, 2)
+	test.want(t, "the second key's name on another", by(t, "2", stranger), false, 2)
+
+	// Names that there are not make it read once in a while, and no more.
+	for i := range 100 {
+		test.want(t, "a kid that there is not", by(t, fmt.Sprint("x", i), stranger), false, 2)
+	}
+	test.pass(jwksMinInterval)
+	for i := range 100 {
+		test.want(t, "a kid that there is not, later", by(t, fmt.Sprint("y", i), stranger), false, 3)
+	}
+}
+
+func TestJWKSOutage(t *testing.T) {
+	page, first, second := newJWKSPage(t), newECKey(t), newECKey(t)
+	page.set("1", first, true)
+	test := newJWKSTest(t, page, "ES256")
+	if !strings.Contains(test.log.String(), "could not be read") || !strings.Contains(test.log.String(), page.URL) {
+		t.Errorf("the log of a page that is down at the start is %q", test.log.String())
+	}
+	test.want(t, "down from the start", by(t, "1", first), false, 2)
+	page.set("1", first, false)
+	test.want(t, "up, but asked a moment ago", by(t, "1", first), false, 2)
+	test.pass(jwksMinInterval)
+	test.want(t, "up", by(t, "1", first), true, 3)
+
+	for what, spoil := range map[string]func(){
+		"down":                    func() { page.set("2", second, true) },
+		"not JSON":                func() { page.setBody("<html>") },
+		"endless":                 func() { page.setBody(`{"keys":[` + strings.Repeat(" ", maxJWKSBytes) + `]}`) },
+		"a key that is damaged":   func() { page.setBody(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"2"}]}`) },
+		"redirected to elsewhere": func() { page.setBody("") },
+	} {
+		reads := page.reads.Load()
+		spoil()
+		test.pass(jwksMinInterval)
+		test.want(t, what+": a key never seen", by(t, "2", second), false, reads+1)
+		test.want(t, what+": the key that was read before", by(t, "1", first), true, reads+1)
+		page.set("1", first, false)
+	}
+	page.set("2", second, false)
+	test.pass(jwksMinInterval)
+	reads := page.reads.Load()
+	test.want(t, "after it all", by(t, "2", second), true, reads+1)
+}
+
+func TestJWKSRecoversWithoutKid(t *testing.T) {
+	page, key := newJWKSPage(t), newECKey(t)
+	page.set("", key, true)
+	test := newJWKSTest(t, page, "ES256")
+	page.set("", key, false)
+	test.want(t, "a token that names no key", by(t, "", key), true, 2)
+}
+
+// TestJWKSKeepsToItsUse has keys on the page that must sign nothing.
+func TestJWKSKeepsToItsUse(t *testing.T) {
+	page, key := newJWKSPage(t), newECKey(t)
+	entry := func(change func(*jwkset.JWKMarshal)) string {
+		jwk, err := jwkset.NewJWKFromKey(key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: "k"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := jwk.Marshal()
+		change(&m)
+		data, err := json.Marshal(jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{m}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	page.setBody(`{"keys":[{"kty":"oct","kid":"k","k":"` + b64(appSecret) + `"}]}`)
+	test := newJWKSTest(t, page, "ES256")
+	test.want(t, "a secret on the page, by its name", appSign(t, "HS256", appClaims(), "kid", "k"), false, 1)
+	test.want(t, "a secret on the page", appSign(t, "HS256", appClaims()), false, 1)
+
+	for what, tt := range map[string]struct {
+		body string
+		ok   bool
+	}{
+		"for anything":          {entry(func(*jwkset.JWKMarshal) {}), true},
+		"for signing":           {entry(func(m *jwkset.JWKMarshal) { m.USE = jwkset.UseSig }), true},
+		"for encryption":        {entry(func(m *jwkset.JWKMarshal) { m.USE = jwkset.UseEnc }), false},
+		"for another algorithm": {entry(func(m *jwkset.JWKMarshal) { m.ALG = jwkset.AlgES384 }), false},
+	} {
+		page.setBody(tt.body)
+		test := newJWKSTest(t, page, "ES256")
+		reads := page.reads.Load()
+		test.want(t, what, by(t, "k", key), tt.ok, reads)
+		test.want(t, what+", not named", by(t, "", key), tt.ok, page.reads.Load())
+	}
+}
+
+// TestJWKSIsReadOnceForMany has many users come with a new key at a time.
+func TestJWKSIsReadOnceForMany(t *testing.T) {
+	page, key := newJWKSPage(t), newECKey(t)
+	page.set("old", newECKey(t), false)
+	test := newJWKSTest(t, page, "ES256")
+	page.set("new", key, false)
+	page.gate = make(chan struct{})
+	token := by(t, "new", key)
+	const many = 50
+	var wg sync.WaitGroup
+	for range many {
+		wg.Go(func() {
+			if _, err := test.Verify(token); err != nil {
+				t.Errorf("refused while the page was read: %v", err)
+			}
+		})
+	}
+	close(page.gate)
+	wg.Wait()
+	if n := page.reads.Load(); n != 2 {
+		t.Errorf("the page was read %d times, want 2", n)
+	}
+}
+
+func TestJWKSRedirects(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"https://app.example/keys": true, "http://127.0.0.1:1/": true, "http://app.example/keys": false, "ftp://app.example/": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, url, nil)
+		if err := keepSecure(r, nil); (err == nil) != ok {
+			t.Errorf("redirected to %s: %v", url, err)
+		}
+	}
+	if keepSecure(httptest.NewRequest(http.MethodGet, "https://app.example/", nil), make([]*http.Request, 4)) == nil {
+		t.Error("follows redirects for ever")
+	}
+}

@@ -1,0 +1,91 @@
+package auth
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Verifier verifies every token that may come as a ticket: our own, and those
+// of the apps that the operator named.
+//
+//	token ── iss, not yet verified ─┬─▶ Tickets      our secret, HS256
+//	                                └─▶ the issuer   its own key, algorithms and audience
+//
+// What a token says of itself chooses whose key it has to have been signed
+// with, and nothing else.
+type Verifier struct {
+	own     *Tickets
+	issuers map[string]*issuer // By iss.
+}
+
+// NewVerifier makes a verifier of our own tickets and of those of issuers. The
+// JWKS pages are read before it returns; one that cannot be read is logged, and
+// read again later. The error is an IssuerFault, after "NAME: ". Close ends it.
+func NewVerifier(own *Tickets, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
+	v := &Verifier{own: own, issuers: map[string]*issuer{}}
+	for _, c := range issuers {
+		if v.issuers[c.iss()] != nil {
+			v.Close()
+			return nil, fmt.Errorf("%s: %w", c.Name, &IssuerFault{"issuer", fmt.Errorf("%q is that of another issuer, too", c.iss())})
+		}
+		is, err := newIssuer(c, now, log)
+		if err != nil {
+			v.Close()
+			return nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		v.issuers[c.iss()] = is
+	}
+	return v, nil
+}
+
+// Close stops reading JWKS pages. It is safe to call it twice.
+func (v *Verifier) Close() {
+	for _, is := range v.issuers {
+		if is.keys != nil {
+			is.keys.close()
+		}
+	}
+}
+
+// Verify returns the ticket that token is. Its errors wrap ErrUnauthorized, or
+// are ErrExpired; what they say is for the log only.
+func (v *Verifier) Verify(token string) (Ticket, error) {
+	if len(v.issuers) == 0 {
+		return v.own.Verify(token)
+	}
+	iss, err := issuerOf(token)
+	if err != nil {
+		return Ticket{}, err
+	}
+	if is := v.issuers[iss]; is != nil {
+		return is.verify(token)
+	}
+	if iss != Issuer {
+		return Ticket{}, refuse("no issuer has iss %.100q", iss)
+	}
+	return v.own.Verify(token)
+}
+
+// names are the issuers' iss claims, in order.
+func (v *Verifier) names() []string { return slices.Sorted(maps.Keys(v.issuers)) }
+
+// issuerOf reads the iss claim of a token that nobody has verified yet.
+func issuerOf(token string) (string, error) {
+	if err := checkSpelling(token, maxForeignTokenBytes); err != nil {
+		return "", err
+	}
+	claims := claimSet{}
+	if _, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(token, &claims); err != nil {
+		return "", refuse("%w", err)
+	}
+	iss, err := claims.GetIssuer()
+	if err != nil {
+		return "", refuse("%w", err)
+	}
+	return iss, nil
+}

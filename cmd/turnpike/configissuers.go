@@ -1,0 +1,212 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"turnpike/auth"
+)
+
+// issuerConfig is an [[auth.issuers]] table. Its public keys are read when the server starts.
+type issuerConfig struct {
+	auth.IssuerConfig
+	keyFile string
+}
+
+// defaultIssuer lets a user of another app do what a guest may, unless its tokens say more.
+func defaultIssuer() issuerConfig {
+	return issuerConfig{IssuerConfig: auth.IssuerConfig{
+		Leeway: 30 * time.Second, NameClaim: "name", RoomsClaim: "rooms", RoleClaim: "role",
+		DefaultRooms: []string{"*"}, DefaultRole: auth.RoleGuest,
+	}}
+}
+
+// keys are those of an [[auth.issuers]] table, without auth.issuers before them.
+func (c *issuerConfig) keys() []key {
+	anything := func(s string) (string, error) { return s, nil }
+	str := func(p *string, example string) value { return scalar[string]{p, anything, same, example} }
+	strs := func(p *[]string, example string) value { return list[string]{p, anything, same, example} }
+	role := func(s string) (auth.Role, error) { return auth.Role(s), nil }
+	return []key{
+		{name: "name", value: str(&c.Name, "app")},
+		{name: "issuer", value: str(&c.Issuer, "https://app.example.org")},
+		{name: "algorithms", value: strs(&c.Algorithms, "ES256")},
+		{name: "audience", value: str(&c.Audience, "turnpike")},
+		{name: "leeway", value: scalar[time.Duration]{&c.Leeway, duration(0), showDuration, "30s"}},
+		{name: "secret", value: scalar[auth.Secret]{&c.Secret, parseIssuerSecret, auth.Secret.String, "a long random string"}, secret: true},
+		{name: "key_file", value: str(&c.keyFile, "app.pem")},
+		{name: "jwks_url", value: str(&c.JWKSURL, "https://app.example.org/.well-known/jwks.json")},
+		{name: "name_claim", value: str(&c.NameClaim, "name")},
+		{name: "rooms_claim", value: str(&c.RoomsClaim, "rooms")},
+		{name: "role_claim", value: str(&c.RoleClaim, "role")},
+		{name: "default_rooms", value: strs(&c.DefaultRooms, "team-*")},
+		{name: "default_role", value: scalar[auth.Role]{&c.DefaultRole, role, func(r auth.Role) string { return string(r) }, "member"}},
+	}
+}
+
+// parseIssuerSecret leaves the secret's length to auth, which knows how long it has to be.
+func parseIssuerSecret(s string) (auth.Secret, error) {
+	if s == "" {
+		return auth.Secret{}, errors.New("is empty; write the secret that the app signs with, or remove the line")
+	}
+	return auth.NewSecret([]byte(s)), nil
+}
+
+// issuerList is the array of [[auth.issuers]] tables.
+type issuerList struct{ p *[]issuerConfig }
+
+func (v issuerList) fromTOML(raw any) error {
+	tables, ok := raw.([]map[string]any)
+	if items, isList := raw.([]any); isList { // written in line, or empty
+		ok = true
+		for _, item := range items {
+			table, isTable := item.(map[string]any)
+			ok = ok && isTable
+			tables = append(tables, table)
+		}
+	}
+	if !ok {
+		return errors.New("is not a list of tables; write [[auth.issuers]] on a line of its own and the issuer's keys below")
+	}
+	var bad []error
+	out := make([]issuerConfig, len(tables))
+	for i, table := range tables {
+		out[i] = defaultIssuer()
+		for _, err := range out[i].fromTable(table) {
+			err.part = fmt.Sprintf("[%d].", i) + err.part
+			bad = append(bad, err)
+		}
+	}
+	if bad = append(bad, sameIssuers(out)...); len(bad) > 0 {
+		return errors.Join(bad...)
+	}
+	*v.p = out
+	return nil
+}
+
+// sameIssuers refuses a name or an iss claim that two issuers have: whose user, and whose key, would it be?
+func sameIssuers(issuers []issuerConfig) (bad []error) {
+	for i, a := range issuers {
+		for _, b := range issuers[:i] {
+			switch {
+			case a.Name != "" && a.Name == b.Name:
+				bad = append(bad, &partError{fmt.Sprintf("[%d].name", i), fmt.Errorf("%q is the name of another issuer, too; choose one of its own", a.Name)})
+			case a.Name != "" && cmp.Or(a.Issuer, a.Name) == cmp.Or(b.Issuer, b.Name):
+				bad = append(bad, &partError{fmt.Sprintf("[%d].issuer", i),
+					fmt.Errorf("%q is that of another issuer, too; an app that changes its key has one table, and both keys in its key_file", cmp.Or(a.Issuer, a.Name))})
+			}
+		}
+	}
+	return bad
+}
+
+// fromTable reads one table. The parts of its errors are the table's keys.
+func (c *issuerConfig) fromTable(table map[string]any) (bad []*partError) {
+	keys := map[string]key{}
+	for _, k := range c.keys() {
+		keys[k.name] = k
+	}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		k, known := keys[name]
+		if !known {
+			bad = append(bad, &partError{name, fmt.Errorf("there is no such key; there are %s", strings.Join(slices.Sorted(maps.Keys(keys)), ", "))})
+			continue
+		}
+		if _, isText := table[name].(string); !isText && k.secret {
+			bad = append(bad, &partError{name, errors.New("is not a string")}) // without what it is
+			continue
+		}
+		if err := k.value.fromTOML(table[name]); err != nil {
+			part, ok := errors.AsType[*partError](err)
+			if !ok {
+				part = &partError{"", err}
+			}
+			bad = append(bad, &partError{name + part.part, part.err})
+		}
+	}
+	if len(bad) > 0 {
+		return bad
+	}
+	switch n := c.keyCount(); {
+	case n == 0:
+		return append(bad, &partError{"secret", errors.New("is missing, and so are key_file and jwks_url; write the one that the app's tokens are verified with")})
+	case n > 1:
+		return append(bad, &partError{"secret", errors.New("stands beside key_file or jwks_url, or they beside each other; leave one of the three")})
+	}
+	for _, fault := range c.Check() {
+		bad = append(bad, &partError{fault.Key, fault.Err})
+	}
+	return bad
+}
+
+// keyCount is how many of secret, key_file and jwks_url are set.
+func (c *issuerConfig) keyCount() (n int) {
+	for _, set := range []bool{!c.Secret.IsZero(), c.keyFile != "", c.JWKSURL != ""} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+func (v issuerList) fromText(s string) error {
+	if s == "" {
+		return nil
+	}
+	return errors.New("has no form as text; write [[auth.issuers]] tables into the configuration file")
+}
+
+// String writes one table a line, with the keys that say something.
+func (v issuerList) String() string {
+	if len(*v.p) == 0 {
+		return "[]"
+	}
+	var b strings.Builder
+	b.WriteString("[\n")
+	for i := range *v.p {
+		plain := defaultIssuer()
+		plainKeys := plain.keys()
+		var words []string
+		for j, k := range (*v.p)[i].keys() {
+			if s := k.value.String(); s != plainKeys[j].value.String() || k.secret && !(*v.p)[i].Secret.IsZero() {
+				words = append(words, k.name+" = "+s)
+			}
+		}
+		fmt.Fprintf(&b, "  { %s },\n", strings.Join(words, ", "))
+	}
+	return b.String() + "]"
+}
+
+// issuers reads the key files and returns what a Verifier takes.
+func (c *Config) issuers() ([]auth.IssuerConfig, error) {
+	out := make([]auth.IssuerConfig, len(c.Auth.Issuers))
+	for i, is := range c.Auth.Issuers {
+		out[i] = is.IssuerConfig
+		if is.keyFile == "" {
+			continue
+		}
+		key := fmt.Sprintf("auth.issuers[%d].", i)
+		name := is.keyFile
+		if c.file != "" && !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(c.file), name) // a path in a file is meant from where the file is
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, c.errorf(key+"key_file", "%w; name the PEM file with the app's public key", err)
+		}
+		if out[i].Keys, err = auth.ParsePublicKeys(data); err != nil {
+			return nil, c.errorf(key+"key_file", "%s %w", name, err)
+		}
+		for _, fault := range out[i].Check() {
+			return nil, c.errorf(key+fault.Key, "%w", fault.Err)
+		}
+	}
+	return out, nil
+}
