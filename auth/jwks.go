@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ const (
 // fails, those that were read before stay.
 type jwks struct {
 	known  jwkset.Storage  // What was read last: memory only.
-	lookup keyfunc.Keyfunc // By the library's rules, over known.
+	lookup keyfunc.Keyfunc // Of the key that a token names, among those known.
 	remote jwkset.Storage  // Reads the page when asked for a key that it has not.
 	ctx    context.Context // Ends the library's goroutine, which reads in intervals.
 	close  context.CancelFunc
@@ -93,19 +94,34 @@ func (j *jwks) find(t *jwt.Token) ([]any, error) {
 }
 
 func (j *jwks) findKnown(t *jwt.Token) ([]any, error) {
-	key, err := j.lookup.Keyfunc(t)
+	if _, named := t.Header["kid"]; named {
+		key, err := j.lookup.Keyfunc(t)
+		if err != nil {
+			return nil, err
+		}
+		return []any{key}, nil
+	}
+	// The library would return those that are for another use, too.
+	all, err := j.known.KeyReadAll(j.ctx)
 	if err != nil {
 		return nil, err
 	}
-	set, all := key.(jwt.VerificationKeySet)
-	if !all {
-		return []any{key}, nil
-	}
-	found := make([]any, len(set.Keys))
-	for i, key := range set.Keys {
-		found[i] = key
+	var found []any
+	for _, key := range all {
+		m := key.Marshal()
+		if (m.USE == "" || m.USE == jwkset.UseSig) && (m.ALG == "" || m.ALG.String() == t.Method.Alg()) {
+			found = append(found, publicPart(key.Key()))
+		}
 	}
 	return found, nil
+}
+
+// publicPart is what verifies: some pages have more of a key than they should.
+func publicPart(key any) any {
+	if private, ok := key.(interface{ Public() crypto.PublicKey }); ok {
+		return private.Public()
+	}
+	return key
 }
 
 // refresh reads the page, unless that was done a moment ago. Those that come

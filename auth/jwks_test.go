@@ -26,12 +26,12 @@ import (
 type jwksPage struct {
 	*httptest.Server
 	reads atomic.Int64
-	gate  chan struct{} // If there is one, an answer waits for it.
 
 	mu   sync.Mutex
 	keys map[string]crypto.Signer // Guarded by mu, by kid.
 	body string                   // Guarded by mu: instead of the keys, if there is one.
 	down bool                     // Guarded by mu.
+	gate chan struct{}            // Guarded by mu: an answer waits for it, if there is one.
 }
 
 func newJWKSPage(t *testing.T) *jwksPage {
@@ -43,8 +43,11 @@ func newJWKSPage(t *testing.T) *jwksPage {
 
 func (p *jwksPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.reads.Add(1)
-	if p.gate != nil {
-		<-p.gate
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
+		<-gate
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -192,11 +195,10 @@ func TestJWKSOutage(t *testing.T) {
 	test.want(t, "up", by(t, "1", first), true, 3)
 
 	for what, spoil := range map[string]func(){
-		"down":                    func() { page.set("2", second, true) },
-		"not JSON":                func() { page.setBody("<html>") },
-		"endless":                 func() { page.setBody(`{"keys":[` + strings.Repeat(" ", maxJWKSBytes) + `]}`) },
-		"a key that is damaged":   func() { page.setBody(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"2"}]}`) },
-		"redirected to elsewhere": func() { page.setBody("") },
+		"down":                  func() { page.set("2", second, true) },
+		"not JSON":              func() { page.setBody("<html>") },
+		"endless":               func() { page.setBody(`{"keys":[` + strings.Repeat(" ", maxJWKSBytes) + `]}`) },
+		"a key that is damaged": func() { page.setBody(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"2"}]}`) },
 	} {
 		reads := page.reads.Load()
 		spoil()
@@ -247,14 +249,33 @@ func TestJWKSKeepsToItsUse(t *testing.T) {
 		"for anything":          {entry(func(*jwkset.JWKMarshal) {}), true},
 		"for signing":           {entry(func(m *jwkset.JWKMarshal) { m.USE = jwkset.UseSig }), true},
 		"for encryption":        {entry(func(m *jwkset.JWKMarshal) { m.USE = jwkset.UseEnc }), false},
+		"a private key":         {privateEntry(t, key), true},
 		"for another algorithm": {entry(func(m *jwkset.JWKMarshal) { m.ALG = jwkset.AlgES384 }), false},
 	} {
 		page.setBody(tt.body)
 		test := newJWKSTest(t, page, "ES256")
-		reads := page.reads.Load()
-		test.want(t, what, by(t, "k", key), tt.ok, reads)
-		test.want(t, what+", not named", by(t, "", key), tt.ok, page.reads.Load())
+		for name, token := range map[string]string{what: by(t, "k", key), what + ", not named": by(t, "", key)} {
+			if _, err := test.Verify(token); (err == nil) != tt.ok {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
+}
+
+// privateEntry is the page of an app that publishes more of its key than it should.
+func privateEntry(t *testing.T, key crypto.Signer) string {
+	t.Helper()
+	jwk, err := jwkset.NewJWKFromKey(key, jwkset.JWKOptions{
+		Marshal: jwkset.JWKMarshalOptions{Private: true}, Metadata: jwkset.JWKMetadataOptions{KID: "k"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{jwk.Marshal()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 // TestJWKSIsReadOnceForMany has many users come with a new key at a time.
@@ -263,7 +284,10 @@ func TestJWKSIsReadOnceForMany(t *testing.T) {
 	page.set("old", newECKey(t), false)
 	test := newJWKSTest(t, page, "ES256")
 	page.set("new", key, false)
-	page.gate = make(chan struct{})
+	gate := make(chan struct{})
+	page.mu.Lock()
+	page.gate = gate
+	page.mu.Unlock()
 	token := by(t, "new", key)
 	const many = 50
 	var wg sync.WaitGroup
@@ -274,7 +298,7 @@ func TestJWKSIsReadOnceForMany(t *testing.T) {
 			}
 		})
 	}
-	close(page.gate)
+	close(gate)
 	wg.Wait()
 	if n := page.reads.Load(); n != 2 {
 		t.Errorf("the page was read %d times, want 2", n)

@@ -94,14 +94,17 @@ func (v issuerList) fromTOML(raw any) error {
 // sameIssuers refuses a name or an iss claim that two issuers have: whose user, and whose key, would it be?
 func sameIssuers(issuers []issuerConfig) (bad []error) {
 	for i, a := range issuers {
-		for _, b := range issuers[:i] {
-			switch {
-			case a.Name != "" && a.Name == b.Name:
-				bad = append(bad, &partError{fmt.Sprintf("[%d].name", i), fmt.Errorf("%q is the name of another issuer, too; choose one of its own", a.Name)})
-			case a.Name != "" && cmp.Or(a.Issuer, a.Name) == cmp.Or(b.Issuer, b.Name):
-				bad = append(bad, &partError{fmt.Sprintf("[%d].issuer", i),
-					fmt.Errorf("%q is that of another issuer, too; an app that changes its key has one table, and both keys in its key_file", cmp.Or(a.Issuer, a.Name))})
-			}
+		iss := cmp.Or(a.Issuer, a.Name)
+		same := slices.IndexFunc(issuers[:i], func(b issuerConfig) bool {
+			return a.Name != "" && (a.Name == b.Name || iss == cmp.Or(b.Issuer, b.Name))
+		})
+		switch {
+		case same < 0:
+		case a.Name == issuers[same].Name:
+			bad = append(bad, &partError{fmt.Sprintf("[%d].name", i), fmt.Errorf("%q is the name of another issuer, too; choose one of its own", a.Name)})
+		default:
+			bad = append(bad, &partError{fmt.Sprintf("[%d].issuer", i),
+				fmt.Errorf("%q is that of another issuer, too; an app that changes its key has one table, and both keys in its key_file", iss)})
 		}
 	}
 	return bad
@@ -182,6 +185,19 @@ func (v issuerList) String() string {
 		fmt.Fprintf(&b, "  { %s },\n", strings.Join(words, ", "))
 	}
 	return b.String() + "]"
+}
+
+// tableLines are the lines on which the tables of an array begin: the toml package knows that of the last one only.
+func tableLines(data, name string) (lines []int) {
+	n := 0
+	for line := range strings.Lines(data) {
+		n++
+		line, _, _ = strings.Cut(strings.Join(strings.Fields(line), ""), "#")
+		if line == "[["+name+"]]" {
+			lines = append(lines, n)
+		}
+	}
+	return lines
 }
 
 // issuers reads the key files and returns what a Verifier takes.

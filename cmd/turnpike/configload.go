@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -49,7 +50,8 @@ func badValue(source, name string, err error) *configError {
 // errorf complains about a key whose value was readable, but wrong.
 func (c *Config) errorf(name, format string, args ...any) error {
 	base, _, _ := strings.Cut(name, "[")
-	return &configError{source: c.sources[base], key: name, err: fmt.Errorf(format, args...)}
+	part, _, _ := strings.Cut(name, "]") // of an array of tables, each has a line
+	return &configError{source: cmp.Or(c.sources[part+"]"], c.sources[base]), key: name, err: fmt.Errorf(format, args...)}
 }
 
 // configFlags are the flags that every command which reads the configuration takes.
@@ -154,7 +156,7 @@ func (c *Config) parse(name, data string) []error {
 		}
 		return []error{&configError{source: name, err: err}}
 	}
-	r := &fileReader{cfg: c, name: name, md: md, keys: map[string]key{}, sections: map[string]bool{}}
+	r := &fileReader{cfg: c, name: name, data: data, md: md, keys: map[string]key{}, sections: map[string]bool{}}
 	for _, k := range c.keys() {
 		r.keys[k.name] = k
 		if section, _, ok := strings.Cut(k.name, "."); ok {
@@ -174,6 +176,7 @@ func (c *Config) parse(name, data string) []error {
 type fileReader struct {
 	cfg      *Config
 	name     string
+	data     string
 	md       toml.MetaData
 	keys     map[string]key
 	sections map[string]bool
@@ -199,12 +202,30 @@ func (r *fileReader) table(prefix string, table map[string]toml.Primitive) {
 			for _, err := range severalErrors(err) {
 				e := badValue(source, name, err)
 				e.line = line
+				if table := r.tableLine(e.key); table > 0 {
+					e.line, e.source = table, fmt.Sprintf("%s:%d", r.name, table)
+				}
 				r.bad = append(r.bad, e)
 			}
 			continue
 		}
 		r.cfg.sources[name] = source
+		for i, line := range tableLines(r.data, name) {
+			r.cfg.sources[fmt.Sprintf("%s[%d]", name, i)] = fmt.Sprintf("%s:%d", r.name, line)
+		}
 	}
+}
+
+// tableLine is the line of the table that "auth.issuers[1].name" is in, 0 if it is not one of several.
+func (r *fileReader) tableLine(key string) int {
+	name, rest, _ := strings.Cut(key, "[")
+	index, _, _ := strings.Cut(rest, "]")
+	if i, err := strconv.Atoi(index); err == nil {
+		if lines := tableLines(r.data, name); i < len(lines) {
+			return lines[i]
+		}
+	}
+	return 0
 }
 
 // severalErrors takes apart what errors.Join made.
