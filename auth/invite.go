@@ -17,6 +17,7 @@ type Invite struct {
 	ID      string // Unique to the invite.
 	Room    string
 	Role    Role
+	Uses    int       // How many tickets it is good for, which a Ledger counts; 0: any number.
 	Expires time.Time // UTC, whole seconds.
 }
 
@@ -31,6 +32,9 @@ func (inv Invite) check() error {
 	if !inv.Role.valid() {
 		return fmt.Errorf("unknown role %q", inv.Role)
 	}
+	if inv.Uses < 0 {
+		return fmt.Errorf("%d uses", inv.Uses)
+	}
 	if !utf8.ValidString(inv.Room) {
 		return errNotUTF8
 	}
@@ -41,6 +45,7 @@ type inviteClaims struct {
 	jwt.RegisteredClaims
 	Room string `json:"room"`
 	Role Role   `json:"role"`
+	Uses int    `json:"uses,omitempty"`
 }
 
 // Invites signs and verifies invites. They are JWTs like tickets, but by their
@@ -68,7 +73,7 @@ func (i *Invites) Issue(inv Invite, ttl time.Duration) (token string, issued Inv
 	if err := inv.check(); err != nil {
 		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
 	}
-	token, err = i.signer.sign(inviteClaims{registered, inv.Room, inv.Role})
+	token, err = i.signer.sign(inviteClaims{registered, inv.Room, inv.Role, inv.Uses})
 	if err != nil {
 		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
 	}
@@ -82,7 +87,7 @@ func (i *Invites) Verify(token string) (Invite, error) {
 	if err := i.signer.open(token, &c); err != nil {
 		return Invite{}, err
 	}
-	inv := Invite{ID: c.ID, Room: c.Room, Role: c.Role, Expires: c.ExpiresAt.UTC()}
+	inv := Invite{ID: c.ID, Room: c.Room, Role: c.Role, Uses: c.Uses, Expires: c.ExpiresAt.UTC()}
 	if err := inv.check(); err != nil {
 		return Invite{}, refuse("invite: %w", err)
 	}

@@ -11,7 +11,7 @@ func testInvites(now time.Time) *Invites {
 
 func TestInviteRoundTrip(t *testing.T) {
 	invites := testInvites(epoch)
-	for _, inv := range []Invite{{Room: "standup"}, {Room: "k7m-2pq-x9r", Role: RoleMember}} {
+	for _, inv := range []Invite{{Room: "standup"}, {Room: "k7m-2pq-x9r", Role: RoleMember, Uses: 1}} {
 		token, issued, err := invites.Issue(inv, 24*time.Hour)
 		if err != nil {
 			t.Fatal(err)

@@ -32,6 +32,7 @@ type Ticket struct {
 	Name    string   // Only shown; empty if the user is yet to choose one.
 	Rooms   []string // The rooms it opens, in path.Match syntax; "*" opens all, none opens none.
 	Role    Role
+	Invite  string    // The ID of the invite that it was made from; empty: from none.
 	Expires time.Time // UTC, whole seconds.
 }
 
@@ -62,7 +63,7 @@ func (t Ticket) check() error {
 	if !t.Role.valid() {
 		return fmt.Errorf("unknown role %q", t.Role)
 	}
-	if !utf8.ValidString(t.User.Subject) || !utf8.ValidString(t.Name) {
+	if !utf8.ValidString(t.User.Subject) || !utf8.ValidString(t.Name) || !utf8.ValidString(t.Invite) {
 		return errNotUTF8
 	}
 	for _, pattern := range t.Rooms {
@@ -78,9 +79,10 @@ func (t Ticket) check() error {
 
 type ticketClaims struct {
 	jwt.RegisteredClaims
-	Name  string   `json:"name,omitempty"`
-	Rooms []string `json:"rooms,omitempty"`
-	Role  Role     `json:"role"`
+	Name   string   `json:"name,omitempty"`
+	Rooms  []string `json:"rooms,omitempty"`
+	Role   Role     `json:"role"`
+	Invite string   `json:"inv,omitempty"`
 }
 
 // Tickets signs and verifies tickets: JWTs by HS256, with 30 s of leeway for
@@ -115,7 +117,7 @@ func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Tick
 		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
 	}
 	registered.Subject = tk.User.Subject
-	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Rooms, tk.Role})
+	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Rooms, tk.Role, tk.Invite})
 	if err != nil {
 		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
 	}
@@ -135,6 +137,7 @@ func (t *Tickets) Verify(token string) (Ticket, error) {
 		Name:    c.Name,
 		Rooms:   c.Rooms,
 		Role:    c.Role,
+		Invite:  c.Invite,
 		Expires: c.ExpiresAt.UTC(),
 	}
 	if err := tk.check(); err != nil {

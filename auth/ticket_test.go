@@ -25,7 +25,7 @@ func TestTicketRoundTrip(t *testing.T) {
 	tickets := testTickets(epoch.Add(123 * time.Millisecond))
 	for name, tk := range map[string]Ticket{
 		"full": {
-			User: User{Subject: "ann"}, Name: "Ann ☂", Role: RoleMember,
+			User: User{Subject: "ann"}, Name: "Ann ☂", Role: RoleMember, Invite: "inv1",
 			Rooms: []string{"standup", "team-*"},
 		},
 		"empty":           {},
