@@ -92,7 +92,7 @@ func appSign(t testing.TB, alg string, claims jwt.Claims, header ...any) string 
 
 func testVerifier(t testing.TB, configs ...IssuerConfig) *Verifier {
 	t.Helper()
-	v, err := NewVerifier(testTickets(epoch), configs, at(epoch), slog.New(slog.DiscardHandler))
+	v, err := NewVerifier(testTickets(epoch), nil, configs, at(epoch), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +146,26 @@ func TestAlgorithmsAreNotConfused(t *testing.T) {
 					t.Errorf("the public key of %s was a secret for %s: %v", taken, alg, err)
 				}
 			}
+		}
+	}
+}
+
+func TestVerifierKnowsRevokedInvites(t *testing.T) {
+	revoked := func(invite string) bool { return invite == "bad" }
+	for _, configs := range [][]IssuerConfig{nil, {appConfig("HS256")}} {
+		v, err := NewVerifier(testTickets(epoch), revoked, configs, at(epoch), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for invite, bad := range map[string]bool{"": false, "good": false, "bad": true} {
+			token := mustIssue(t, testTickets(epoch), Ticket{Invite: invite}, time.Hour)
+			if tk, err := v.Verify(token); bad != errors.Is(err, ErrUnauthorized) || !bad && tk.Invite != invite {
+				t.Errorf("a ticket of invite %q is %+v, %v", invite, tk, err)
+			}
+		}
+		// What another app says of invites is nothing to us.
+		if _, err := v.Verify(appSign(t, "HS256", appWith("inv", "bad"))); len(configs) > 0 && err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -401,13 +421,13 @@ func TestIssuerConfigFaults(t *testing.T) {
 		if tt.want == "" {
 			continue
 		}
-		if _, err := NewVerifier(testTickets(epoch), []IssuerConfig{c}, at(epoch), slog.New(slog.DiscardHandler)); err == nil {
+		if _, err := NewVerifier(testTickets(epoch), nil, []IssuerConfig{c}, at(epoch), slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s: made all the same", name)
 		}
 	}
 	a, b := appConfig("ES256"), appConfig("HS256")
 	b.Name = "b"
-	if _, err := NewVerifier(testTickets(epoch), []IssuerConfig{a, b}, at(epoch), slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := NewVerifier(testTickets(epoch), nil, []IssuerConfig{a, b}, at(epoch), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("two issuers have the same iss")
 	}
 }

@@ -99,7 +99,7 @@ func newJWKSTest(t *testing.T, page *jwksPage, algorithms ...string) *jwksTest {
 	c := appConfig("ES256")
 	c.Keys, c.JWKSURL, c.Algorithms = nil, page.URL, algorithms
 	var err error
-	test.Verifier, err = NewVerifier(testTickets(epoch), []IssuerConfig{c}, func() time.Time { return time.Unix(test.now.Load(), 0) },
+	test.Verifier, err = NewVerifier(testTickets(epoch), nil, []IssuerConfig{c}, func() time.Time { return time.Unix(test.now.Load(), 0) },
 		slog.New(slog.NewTextHandler(&test.log, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -20,14 +20,16 @@ import (
 // with, and nothing else.
 type Verifier struct {
 	own     *Tickets
+	revoked func(invite string) bool
 	issuers map[string]*issuer // By iss.
 }
 
-// NewVerifier makes a verifier of our own tickets and of those of issuers. The
+// NewVerifier makes a verifier of our own tickets, but those made from an invite
+// that was revoked, and of those of issuers. Nil for revoked stands for none. The
 // JWKS pages are read before it returns; one that cannot be read is logged, and
 // read again later. The error is an IssuerFault, after "NAME: ". Close ends it.
-func NewVerifier(own *Tickets, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
-	v := &Verifier{own: own, issuers: map[string]*issuer{}}
+func NewVerifier(own *Tickets, revoked func(invite string) bool, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
+	v := &Verifier{own: own, revoked: revoked, issuers: map[string]*issuer{}}
 	for _, c := range issuers {
 		if v.issuers[c.iss()] != nil {
 			v.Close()
@@ -56,7 +58,7 @@ func (v *Verifier) Close() {
 // are ErrExpired; what they say is for the log only.
 func (v *Verifier) Verify(token string) (Ticket, error) {
 	if len(v.issuers) == 0 {
-		return v.own.Verify(token)
+		return v.verifyOwn(token)
 	}
 	iss, err := issuerOf(token)
 	if err != nil {
@@ -68,7 +70,15 @@ func (v *Verifier) Verify(token string) (Ticket, error) {
 	if iss != Issuer {
 		return Ticket{}, refuse("no issuer has iss %.100q", iss)
 	}
-	return v.own.Verify(token)
+	return v.verifyOwn(token)
+}
+
+func (v *Verifier) verifyOwn(token string) (Ticket, error) {
+	tk, err := v.own.Verify(token)
+	if err == nil && tk.Invite != "" && v.revoked != nil && v.revoked(tk.Invite) {
+		return Ticket{}, ErrInviteRevoked
+	}
+	return tk, err
 }
 
 // names are the issuers' iss claims, in order.

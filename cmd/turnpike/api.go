@@ -31,6 +31,7 @@ type api struct {
 	tickets   *auth.Tickets
 	verify    func(token string) (auth.Ticket, error) // of every ticket, whoever made it
 	invites   *auth.Invites
+	use       func(auth.Invite) error // takes one of its uses
 	creds     *auth.Credentials
 	nameTaken func(canonical string) bool
 	ice       *iceServers
@@ -147,7 +148,7 @@ func (a *api) postTicket(r *http.Request) (any, *apiError) {
 	if apiErr := readJSON(r, &req); apiErr != nil {
 		return nil, apiErr
 	}
-	ticket, apiErr := a.admit(r, req.Invite)
+	ticket, invite, apiErr := a.admit(r, req.Invite)
 	if apiErr != nil {
 		return nil, apiErr
 	}
@@ -158,6 +159,9 @@ func (a *api) postTicket(r *http.Request) (any, *apiError) {
 	if a.nameTaken(canonical) {
 		return nil, &apiError{Status: http.StatusConflict, Code: "name-taken", Message: "Somebody who is online has this name; choose another.", Field: "name"}
 	}
+	if apiErr := a.useInvite(invite); apiErr != nil { // last of all, so that a bad name costs no use
+		return nil, apiErr
+	}
 	ticket.Name = shown
 	token, issued, err := a.tickets.Issue(ticket, a.ticketTTL)
 	if err != nil {
@@ -167,26 +171,43 @@ func (a *api) postTicket(r *http.Request) (any, *apiError) {
 	return ticketAnswer{token, issued.Expires, issued.Name, issued.Role, issued.Rooms}, nil
 }
 
-// admit decides what the visitor may do: by the invite, else by where the request comes from.
-func (a *api) admit(r *http.Request, invite string) (auth.Ticket, *apiError) {
+// admit decides what the visitor may do: by the invite, which it returns, else by where the request comes from.
+func (a *api) admit(r *http.Request, invite string) (auth.Ticket, auth.Invite, *apiError) {
 	if invite != "" {
 		inv, err := a.invites.Verify(invite)
 		switch {
 		case errors.Is(err, auth.ErrExpired):
-			return auth.Ticket{}, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This invite has expired; ask for a new link."}
+			return auth.Ticket{}, auth.Invite{}, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This invite has expired; ask for a new link."}
 		case err != nil:
 			a.refused(r, "invite", err)
-			return auth.Ticket{}, unauthorized("This invite is not valid.")
+			return auth.Ticket{}, auth.Invite{}, unauthorized("This invite is not valid.")
 		}
-		return auth.Ticket{Rooms: []string{inv.Room}, Role: inv.Role}, nil
+		return auth.Ticket{Rooms: []string{inv.Room}, Role: inv.Role, Invite: inv.ID}, inv, nil
 	}
 	switch {
 	case a.guests != guestsNever && a.visitors.local(r):
-		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleMember}, nil
+		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleMember}, auth.Invite{}, nil
 	case a.guests == guestsAlways:
-		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleGuest}, nil
+		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleGuest}, auth.Invite{}, nil
 	}
-	return auth.Ticket{}, &apiError{Status: http.StatusUnauthorized, Code: "invite-required", Message: "You need an invite link to get in here."}
+	return auth.Ticket{}, auth.Invite{}, &apiError{Status: http.StatusUnauthorized, Code: "invite-required", Message: "You need an invite link to get in here."}
+}
+
+// useInvite takes a use of the invite that somebody came by, if they did.
+func (a *api) useInvite(inv auth.Invite) *apiError {
+	if inv.ID == "" {
+		return nil
+	}
+	switch err := a.use(inv); {
+	case errors.Is(err, auth.ErrInviteUsed):
+		return &apiError{Status: http.StatusForbidden, Code: "invite-used", Message: "This invite has been used; ask for a new link."}
+	case errors.Is(err, auth.ErrInviteRevoked):
+		return &apiError{Status: http.StatusForbidden, Code: "invite-revoked", Message: "This invite was taken back; ask for a new link."}
+	case err != nil:
+		a.log.Error("use an invite", "invite", inv.ID, "err", err)
+		return &apiError{Status: http.StatusInternalServerError, Code: "internal", Message: "The server could not make a ticket."}
+	}
+	return nil
 }
 
 type iceAnswer struct {

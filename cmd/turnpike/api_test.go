@@ -42,6 +42,7 @@ func newAPITest(guests string) *apiTest {
 	test.ice.publicHost = "turn.example.org"
 	test.ice.open = append(test.ice.open, listener)
 	test.verify = test.tickets.Verify
+	test.use = func(auth.Invite) error { return nil }
 	mux := http.NewServeMux()
 	test.register(mux)
 	test.handler = mux

@@ -268,3 +268,6 @@ const (
 
 // secretFile is the one secret that everything this server signs is derived from.
 func (c *Config) secretFile() string { return filepath.Join(c.StateDir, "secret") }
+
+// ledgerFile remembers which invites were made, used and revoked.
+func (c *Config) ledgerFile() string { return filepath.Join(c.StateDir, "invites") }

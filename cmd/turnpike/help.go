@@ -60,6 +60,7 @@ files:
                           "turnpike config" prints every key. A path in it is meant from where the file is
   turnpike-state/secret   made at the first start, mode 0600. Whoever reads it can make invites, so keep it;
                           without it, the invites and tickets given out are void
+  turnpike-state/invites  which invites were made, used and revoked; keep it, too
 
 signals:
   SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait for the relays that
@@ -183,28 +184,42 @@ environment:
 It runs on Linux.
 `
 
-const helpInvite = `Print a link that lets people into one room.
+const helpInvite = `Print a link that lets people into one room, list the links that were made, or take one back.
 
-usage: turnpike invite --room NAME [--ttl 24h] [--role guest|member] [--json] [--config FILE] [--state DIR]
+usage: turnpike invite --room NAME [--uses N] [--ttl 24h] [--role ROLE] [--json] [--config FILE] [--state DIR]
+       turnpike invite --list [--json] [--config FILE] [--state DIR]
+       turnpike invite --revoke ID|LINK [--config FILE] [--state DIR]
 
-Everyone who has the link can use it until it expires. It is signed with the secret in the server's state directory,
-so run this on the server's machine, as a user who may read that directory, with the server's --config or --state.
-The server may be running; it needs no restart. Only the link goes to stdout.
+Everyone who has the link can use it until it expires, or has been used --uses times. It is signed with the secret in the
+server's state directory, so run this on the server's machine, as a user who may read and write that directory, with the
+server's --config or --state. The server may be running; it needs no restart. Only the link goes to stdout.
+
+What --revoke takes back admits nobody from a second later on, nor do the tickets that were made from it.
 
 examples:
   turnpike invite --room standup
   turnpike invite --room standup --ttl 720h --config /etc/turnpike/turnpike.toml
+  turnpike invite --room standup --uses 1 --role moderator
 
 flags of this command:
   --room NAME    the room: 1 to 64 of a-z, 0-9 and "-"
+  --uses N       how many tickets it is good for; 0 is any number (0)
   --ttl TIME     how long the link works (24h)
-  --role ROLE    guest: sees those in the room. member: sees and may call everyone online (guest)
-  --json         print {"link", "invite", "room", "role", "expires"}
+  --role ROLE    guest: sees those in the room. member: sees and may call everyone online. moderator and admin: members
+                 that clients and your apps may grant more (guest)
+  --list         print the ID, room, role, uses and expiry of the invites that have not expired
+  --revoke ID    take an invite back, by its ID or its link
+  --json         print {"link", "invite", "id", "room", "role", "uses", "expires"}; with --list an array of
+                 {"id", "room", "role", "uses", "used", "revoked", "expires"}
+
+files:
+  turnpike-state/invites   which invites were made, used and revoked. Without it single-use links work once more, and
+                           revoked ones again
 `
 
 const helpTicket = `Print a ticket that admits one user to signaling.
 
-usage: turnpike ticket [--name NAME] [--user ID] [--rooms a,b] [--role guest|member] [--ttl 10m] [--config FILE] [--state DIR]
+usage: turnpike ticket [--name NAME] [--user ID] [--rooms a,b] [--role ROLE] [--ttl 10m] [--config FILE] [--state DIR]
 
 A ticket is what a client says hello with, and what GET /api/v1/ice-servers takes as its bearer token. People get
 theirs from an invite; this command is for your own apps and scripts. Only the ticket goes to stdout.
@@ -217,7 +232,7 @@ flags of this command:
   --name NAME    the name that others see (the client chooses if it is empty)
   --user ID      who it is, the same ID for the same user each time (a new one)
   --rooms LIST   rooms that it opens, with commas between; "*" and "team-*" are patterns (*)
-  --role ROLE    guest or member (member)
+  --role ROLE    guest, member, moderator or admin (member)
   --ttl TIME     how long it admits (auth.ticket_ttl of the configuration)
   --json         print {"ticket", "user", "name", "role", "rooms", "expires"}
 `

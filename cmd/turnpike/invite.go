@@ -7,8 +7,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"turnpike/auth"
@@ -19,14 +22,12 @@ func (p *program) invite(_ context.Context, args []string) error {
 	fs := flag.NewFlagSet("invite", flag.ContinueOnError)
 	var flags configFlags
 	flags.register(fs)
-	room := fs.String("room", "", "")
-	ttl := fs.Duration("ttl", 24*time.Hour, "")
-	roleName := fs.String("role", string(auth.RoleGuest), "")
-	asJSON := fs.Bool("json", false, "")
+	var want inviteFlags
+	want.register(fs)
 	if _, err := parseFlags(fs, args, 0); err != nil {
 		return err
 	}
-	inv, err := newInvite(*room, *roleName, *ttl)
+	inv, err := want.check(fs)
 	if err != nil {
 		return &usageError{"invite", err}
 	}
@@ -38,25 +39,76 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	token, inv, err := auth.NewInvites(secret, time.Now, rand.Reader).Issue(inv, *ttl)
+	ledger, err := auth.OpenLedger(cfg.ledgerFile(), time.Now, slog.New(slog.NewTextHandler(p.stderr, nil)))
+	if err != nil {
+		return cfg.errorf("state_dir", "%w", err)
+	}
+	defer ledger.Close()
+	invites := auth.NewInvites(secret, time.Now, rand.Reader)
+	switch {
+	case want.list:
+		return p.listInvites(ledger, want.asJSON)
+	case want.revoke != "":
+		return p.revokeInvite(ledger, invites, want.revoke)
+	}
+	token, inv, err := invites.Issue(inv, want.ttl)
 	if err != nil {
 		return err
+	}
+	if err := ledger.Made(inv); err != nil {
+		return cfg.errorf("state_dir", "%w", err)
 	}
 	base := cfg.publicURL(cfg.HTTP.Listen)
 	link := inviteLink(base, inv.Room, token)
 	if u, err := url.Parse(base); err == nil && loopbackHost(u.Hostname()) {
 		fmt.Fprintln(p.stderr, "turnpike: note: this link works on this machine only; set public_host to the name that others reach it by")
 	}
-	if *asJSON {
-		return json.NewEncoder(p.stdout).Encode(map[string]any{"link": link, "invite": token, "room": inv.Room, "role": inv.Role, "expires": inv.Expires})
+	if want.asJSON {
+		return json.NewEncoder(p.stdout).Encode(map[string]any{
+			"link": link, "invite": token, "id": inv.ID, "room": inv.Room, "role": inv.Role, "uses": inv.Uses, "expires": inv.Expires,
+		})
 	}
 	return writeLine(p.stdout, link)
 }
 
-// newInvite checks what the flags ask for.
-func newInvite(room, roleName string, ttl time.Duration) (auth.Invite, error) {
-	role, err := parseRole(roleName)
-	room = strings.ToLower(room)
+// inviteFlags are the command's own.
+type inviteFlags struct {
+	room, role, revoke string
+	ttl                time.Duration
+	uses               int
+	list, asJSON       bool
+}
+
+func (f *inviteFlags) register(fs *flag.FlagSet) {
+	fs.StringVar(&f.room, "room", "", "")
+	fs.DurationVar(&f.ttl, "ttl", 24*time.Hour, "")
+	fs.StringVar(&f.role, "role", string(auth.RoleGuest), "")
+	fs.IntVar(&f.uses, "uses", 0, "")
+	fs.StringVar(&f.revoke, "revoke", "", "")
+	fs.BoolVar(&f.list, "list", false, "")
+	fs.BoolVar(&f.asJSON, "json", false, "")
+}
+
+// check returns the invite that the flags ask for, if they ask for one.
+func (f *inviteFlags) check(fs *flag.FlagSet) (auth.Invite, error) {
+	set := map[string]bool{}
+	fs.Visit(func(fl *flag.Flag) { set[fl.Name] = true })
+	if set["list"] || set["revoke"] {
+		for _, name := range []string{"room", "ttl", "role", "uses"} {
+			if set[name] {
+				return auth.Invite{}, fmt.Errorf("--%s says what invite to make, which --list and --revoke do not", name)
+			}
+		}
+		switch {
+		case set["list"] && set["revoke"]:
+			return auth.Invite{}, errors.New("--list and --revoke are two commands; give one of them")
+		case set["revoke"] && f.revoke == "":
+			return auth.Invite{}, errors.New("--revoke is empty; give it an ID of \"turnpike invite --list\", or the link")
+		}
+		return auth.Invite{}, nil
+	}
+	role, err := parseRole(f.role)
+	room := strings.ToLower(f.room)
 	switch {
 	case err != nil:
 		return auth.Invite{}, err
@@ -64,10 +116,73 @@ func newInvite(room, roleName string, ttl time.Duration) (auth.Invite, error) {
 		return auth.Invite{}, errors.New("--room is missing; name the room, like --room standup")
 	case !wire.ValidRoom(room):
 		return auth.Invite{}, fmt.Errorf("--room %q is not a room; use 1 to 64 of a-z, 0-9 and \"-\", with no \"-\" at either end", room)
-	case ttl < time.Second:
-		return auth.Invite{}, fmt.Errorf("--ttl %v is too short; write it like 24h", ttl)
+	case f.ttl < time.Second:
+		return auth.Invite{}, fmt.Errorf("--ttl %v is too short; write it like 24h", f.ttl)
+	case f.uses < 0:
+		return auth.Invite{}, fmt.Errorf("--uses %d is less than none; use 1 for one person, or 0 for any number", f.uses)
 	}
-	return auth.Invite{Room: room, Role: role}, nil
+	return auth.Invite{Room: room, Role: role, Uses: f.uses}, nil
+}
+
+// listedInvite is an invite in the output of --list --json.
+type listedInvite struct {
+	ID      string    `json:"id"`
+	Room    string    `json:"room"`
+	Role    auth.Role `json:"role"`
+	Uses    int       `json:"uses"`
+	Used    int       `json:"used"`
+	Revoked bool      `json:"revoked"`
+	Expires time.Time `json:"expires"`
+}
+
+func (p *program) listInvites(ledger *auth.Ledger, asJSON bool) error {
+	listed := []listedInvite{}
+	for _, e := range ledger.List() {
+		listed = append(listed, listedInvite{e.ID, e.Room, e.Role, e.Uses, e.Used, e.Revoked, e.Expires})
+	}
+	if asJSON {
+		return json.NewEncoder(p.stdout).Encode(listed)
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tROOM\tROLE\tUSED\tEXPIRES")
+	for _, inv := range listed {
+		used := "any number"
+		if inv.Uses > 0 {
+			used = strconv.Itoa(inv.Used) + " of " + strconv.Itoa(inv.Uses)
+		}
+		if inv.Revoked {
+			used = "revoked"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", inv.ID, inv.Room, inv.Role, used, inv.Expires.Format(time.RFC3339))
+	}
+	return w.Flush()
+}
+
+// revokeInvite takes an ID or a link. Of a link the expiry is known even if the ledger does not know the invite.
+func (p *program) revokeInvite(ledger *auth.Ledger, invites *auth.Invites, which string) error {
+	known, ok := ledger.Find(which)
+	inv := known.Invite
+	if !ok {
+		var err error
+		if inv, err = invites.Verify(inviteToken(which)); errors.Is(err, auth.ErrExpired) {
+			return errors.New("this invite has expired already")
+		} else if err != nil {
+			return fmt.Errorf("there is no invite %q here; give --revoke an ID of \"turnpike invite --list\", or the whole link, and pass the server's --config or --state", clip(which))
+		}
+	}
+	if err := ledger.Revoke(inv.ID, inv.Expires); err != nil {
+		return err
+	}
+	return writeLine(p.stdout, "revoked "+inv.ID)
+}
+
+// clip shortens what may be a link, which would fill the line and should not be shown.
+func clip(s string) string {
+	const most = 32
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
 }
 
 // inviteLink keeps the invite in the fragment, which browsers send to no server and no log sees.

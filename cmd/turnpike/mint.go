@@ -26,13 +26,12 @@ func (p *program) signingSecret(cfg *Config) (auth.Secret, error) {
 	return secret, nil
 }
 
-// parseRole accepts the roles that this version tells apart.
 func parseRole(s string) (auth.Role, error) {
 	switch role := auth.Role(s); role {
-	case auth.RoleGuest, auth.RoleMember:
+	case auth.RoleGuest, auth.RoleMember, auth.RoleModerator, auth.RoleAdmin:
 		return role, nil
 	}
-	return "", fmt.Errorf("--role %q is neither guest nor member", s)
+	return "", fmt.Errorf("--role %q is none of guest, member, moderator and admin", s)
 }
 
 func writeLine(w io.Writer, s string) error {

@@ -29,11 +29,15 @@ type node struct {
 	creds  *auth.Credentials
 
 	verifier *auth.Verifier // of every ticket, whoever made it
-	certs    *certificates  // nil: no TLS
-	turn     *turnserver.Server
-	signal   *signal.Server
-	api      *api
-	ice      iceServers
+	ledger   *auth.Ledger   // of invites
+
+	// onRevoked is called when an invite was revoked, for the sessions of those who came by it.
+	onRevoked func(inviteID string)
+	certs     *certificates // nil: no TLS
+	turn      *turnserver.Server
+	signal    *signal.Server
+	api       *api
+	ice       iceServers
 
 	web     *http.Server
 	handed  *webConns
@@ -63,7 +67,11 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
 	n.creds.RememberUsernames(maxUsernames, cfg.Auth.CredentialTTL)
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
-	if n.verifier, err = newVerifier(cfg, tickets, log); err != nil {
+	if n.ledger, err = openLedger(cfg, log); err != nil {
+		return nil, err
+	}
+	if n.verifier, err = newVerifier(cfg, tickets, n.ledger.Revoked, log); err != nil {
+		_ = n.ledger.Close()
 		return nil, err
 	}
 	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, proxied: cfg.HTTP.ProxyProtocol}
@@ -123,13 +131,13 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		turn.GetCertificate = n.certs.get
 	}
 	if n.turn, err = turnserver.New(turn); err != nil {
-		n.verifier.Close()
+		n.closeAuth()
 		_ = n.signal.Shutdown(context.Background()) // it has sessions to wait for only once it is served
 		return nil, err
 	}
 	n.api = &api{
 		guests: cfg.Auth.Guests, ticketTTL: cfg.Auth.TicketTTL, credTTL: cfg.Auth.CredentialTTL,
-		visitors: from, tickets: tickets, verify: n.verifier.Verify, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
+		visitors: from, tickets: tickets, verify: n.verifier.Verify, use: n.ledger.Use, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
 		nameTaken: n.signal.NameTaken, ice: &n.ice, offloads: n.turn.Offloads, log: log,
 		failures: newLimiter(cfg.Limits.failedTicketsPerMinute, time.Now),
 	}
@@ -151,12 +159,12 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 }
 
 // newVerifier makes what judges tickets: ours, and those of the configured issuers.
-func newVerifier(cfg *Config, tickets *auth.Tickets, log *slog.Logger) (*auth.Verifier, error) {
+func newVerifier(cfg *Config, tickets *auth.Tickets, revoked func(string) bool, log *slog.Logger) (*auth.Verifier, error) {
 	issuers, err := cfg.issuers()
 	if err != nil {
 		return nil, err
 	}
-	v, err := auth.NewVerifier(tickets, issuers, time.Now, log)
+	v, err := auth.NewVerifier(tickets, revoked, issuers, time.Now, log)
 	if err != nil {
 		return nil, cfg.errorf("auth.issuers", "%w", err)
 	}

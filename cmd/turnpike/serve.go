@@ -98,6 +98,8 @@ func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	if n.metric != nil {
 		serving.Go(func() { failed <- n.metrics.Serve(n.metric) })
 	}
+	watching, stopInvites := context.WithCancel(context.Background())
+	serving.Go(func() { n.watchInvites(watching) })
 	n.api.ready.Store(true)
 	n.banner(stdout)
 	n.notify(daemon.SdNotifyReady)
@@ -117,6 +119,7 @@ func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 		n.drain(ctx)
 	}
 	stopWatching()
+	stopInvites()
 	n.close()
 	serving.Wait()
 	n.log.Info("stopped")
@@ -163,7 +166,7 @@ func (n *node) close() {
 			_ = s.Close()
 		}
 	}
-	n.verifier.Close()
+	n.closeAuth()
 	n.closeListeners()
 	if err := n.turn.Close(); err != nil {
 		n.log.Warn("close turn", "err", err)

@@ -88,7 +88,7 @@ export class App {
       this.#show();
     };
     const actions = [{ label: 'Try again', run: action(() => this.session.restart()) }];
-    if (['expired', 'unauthorized'].includes(words.code)) {
+    if (['expired', 'unauthorized', 'invite-used', 'invite-revoked'].includes(words.code)) {
       actions.push({ label: 'Go on without the invite', run: action(() => this.session.restartWithoutInvite()) });
     }
     this.main.replaceChildren();

@@ -11,6 +11,8 @@ const WORDS = {
   'name-taken': ['That name is taken', 'Somebody who is online has it. Please pick another.'],
   'bad-name': ['That name cannot be used', 'Please pick another, without unusual characters.'],
   'expired': ['This invite has expired', 'Ask whoever sent it for a new link.'],
+  'invite-used': ['This invite has been used', 'It was for one person, or for a few. Ask whoever sent it for a new link.'],
+  'invite-revoked': ['This invite was taken back', 'Ask whoever sent it for a new link.'],
   'invite-required': ['You need an invite to come in', 'Open the link that you were sent. If you have none, ask whoever runs this server.'],
   'unauthorized': ['This invite is not valid', 'The link may have been cut short. Copy it again, or ask for a new one.'],
   'forbidden': ['Your invite is not for this', 'It lets you into the room that it names. Open its link again to go there.'],

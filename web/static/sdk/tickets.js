@@ -17,7 +17,7 @@ export const HOME = new URL('/', import.meta.url);
  * @param {string | URL | undefined} [request.url] the server; default: where this file came from
  * @param {AbortSignal | undefined} [request.signal]
  * @returns {Promise<Ticket>}
- * @throws {TurnpikeError} `invite-required`, `unauthorized`, `expired`, `name-taken`, `bad-request`, `rate-limited`, `offline`
+ * @throws {TurnpikeError} `invite-required`, `unauthorized`, `expired`, `invite-used`, `invite-revoked`, `name-taken`, `bad-request`, `rate-limited`, `offline`
  */
 export async function getTicket({ name, invite, url = HOME, signal }) {
   const response = await request(new URL('/api/v1/tickets', url), {

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"turnpike/auth"
+)
+
+const (
+	// ledgerInterval is how long a revoked invite is good in a running server, at most.
+	ledgerInterval = time.Second
+
+	// ledgerKeep is how long an expired invite is remembered beside the life of the tickets that were made from it.
+	ledgerKeep = 24 * time.Hour
+)
+
+// openLedger opens the server's ledger of invites and drops what has expired.
+func openLedger(cfg *Config, log *slog.Logger) (*auth.Ledger, error) {
+	ledger, err := auth.OpenLedger(cfg.ledgerFile(), time.Now, log)
+	if err != nil {
+		return nil, cfg.errorf("state_dir", "%w", err)
+	}
+	if err := ledger.Prune(ledgerKeep + cfg.Auth.TicketTTL); err != nil {
+		log.Warn("expired invites stay in the ledger", "err", err)
+	}
+	return ledger, nil
+}
+
+// watchInvites reads what `turnpike invite --revoke` writes, until ctx ends.
+func (n *node) watchInvites(ctx context.Context) {
+	tick := time.NewTicker(ledgerInterval)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		revoked, err := n.ledger.Poll()
+		if err != nil && !failing { // once, not each second
+			n.log.Error("revoked invites cannot be read", "err", err)
+		}
+		failing = err != nil
+		for _, id := range revoked {
+			n.log.Info("invite revoked", "invite", id)
+			if n.onRevoked != nil {
+				n.onRevoked(id)
+			}
+		}
+	}
+}
+
+// closeAuth ends what judges tickets and invites.
+func (n *node) closeAuth() {
+	n.verifier.Close()
+	if err := n.ledger.Close(); err != nil {
+		n.log.Warn("close the ledger of invites", "err", err)
+	}
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"turnpike/auth"
+)
+
+// runCommand runs a command of the operator's and returns what it printed.
+func runCommand(t *testing.T, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	p := &program{stdout: &stdout, stderr: &stderr}
+	if status := p.run(t.Context(), args); status != 0 {
+		t.Fatalf("%q: status %d: %s", args, status, stderr.String())
+	}
+	return stdout.String()
+}
+
+type madeInvite struct {
+	Link, Invite, ID string
+	Uses             int
+}
+
+func makeInvite(t *testing.T, state string, args ...string) (made madeInvite) {
+	t.Helper()
+	out := runCommand(t, append([]string{"invite", "--state", state, "--room", "standup", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.ID == "" {
+		t.Fatalf("%s: %v", out, err)
+	}
+	return made
+}
+
+// exchange asks the server at base for a ticket, and returns it or the code of the refusal.
+func exchange(t *testing.T, base, invite, name string) (ticket, code string) {
+	t.Helper()
+	body, err := json.Marshal(ticketRequest{Name: name, Invite: invite})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(base+"/api/v1/tickets", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return "", "unreachable"
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Ticket string
+		Error  struct{ Code string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Error(err)
+	}
+	return answer.Ticket, answer.Error.Code
+}
+
+// iceServersStatus is what the server says to the bearer of a ticket.
+func iceServersStatus(t *testing.T, base, ticket string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/v1/ice-servers", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+ticket)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestInviteUsesInAServer has a crowd come with one invite, restarts the server, and comes again.
+func TestInviteUsesInAServer(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := startServer("--state", state, "--auth-guests", "never")
+	defer func() { s.stop() }()
+	made := makeInvite(t, state, "--uses", "2", "--role", "moderator")
+	const crowd = 20
+	var in, used atomic.Int64
+	var wg sync.WaitGroup
+	for i := range crowd {
+		wg.Go(func() {
+			switch ticket, code := exchange(t, s.row("web"), made.Invite, fmt.Sprint("user ", i)); {
+			case ticket != "":
+				in.Add(1)
+			case code == "invite-used":
+				used.Add(1)
+			default:
+				t.Errorf("refused with %q", code)
+			}
+		})
+	}
+	wg.Wait()
+	if in.Load() != 2 || used.Load() != crowd-2 {
+		t.Errorf("%d got in and %d were too late, of %d for an invite of 2 uses", in.Load(), used.Load(), crowd)
+	}
+	if ticket, code := exchange(t, s.row("web"), made.Invite, ""); ticket != "" || code != "bad-request" {
+		t.Errorf("with no name: %q, %q", ticket, code)
+	}
+	s.stop()
+	s = startServer("--state", state, "--auth-guests", "never")
+	if ticket, code := exchange(t, s.row("web"), made.Invite, "Late"); ticket != "" || code != "invite-used" {
+		t.Errorf("after a restart: %q, %q", ticket, code)
+	}
+	if list := runCommand(t, "invite", "--state", state, "--list"); !strings.Contains(list, made.ID+"  standup  moderator  2 of 2  ") {
+		t.Errorf("the list is\n%s", list)
+	}
+}
+
+func TestBadNameCostsNoUse(t *testing.T) {
+	a := newAPITest(guestsNever)
+	uses := 0
+	a.use = func(auth.Invite) error { uses++; return nil }
+	invite, _, err := a.invites.Issue(auth.Invite{Room: "standup", Uses: 1}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, status := range map[string]int{"": 400, "Bob": 409} {
+		body, _ := json.Marshal(ticketRequest{Name: name, Invite: invite})
+		if resp, _ := a.do("POST", "/api/v1/tickets", string(body), request(stranger, "turn.example.org")); resp.StatusCode != status || uses != 0 {
+			t.Errorf("name %q: %d, %d uses", name, resp.StatusCode, uses)
+		}
+	}
+	a.use = func(auth.Invite) error { return errors.New("disk full") }
+	body, _ := json.Marshal(ticketRequest{Name: "Ada", Invite: invite})
+	resp, object := a.do("POST", "/api/v1/tickets", string(body), request(stranger, "turn.example.org"))
+	if text := fmt.Sprint(object); resp.StatusCode != 500 || errorCode(object) != "internal" || strings.Contains(text, "disk") {
+		t.Errorf("without a ledger: %d %v", resp.StatusCode, object)
+	}
+}
+
+// TestRevokedInviteInAServer revokes an invite beside a running server, by its ID and by its link.
+func TestRevokedInviteInAServer(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := startServer("--state", state, "--auth-guests", "never", "--log-level", "debug")
+	defer s.stop()
+	for i, by := range []func(madeInvite) string{func(m madeInvite) string { return m.ID }, func(m madeInvite) string { return m.Link }} {
+		made := makeInvite(t, state)
+		ticket, code := exchange(t, s.row("web"), made.Invite, fmt.Sprint("Ada ", i))
+		if code != "" || iceServersStatus(t, s.row("web"), ticket) != 200 {
+			t.Fatalf("a good invite: %q", code)
+		}
+		if out := runCommand(t, "invite", "--state", state, "--revoke", by(made)); out != "revoked "+made.ID+"\n" {
+			t.Errorf("printed %q", out)
+		}
+		// The server looks once a second, so the requests end; the test's own deadline is the limit.
+		for code != "invite-revoked" && t.Context().Err() == nil {
+			if _, code = exchange(t, s.row("web"), made.Invite, fmt.Sprint("Eve ", i)); code != "" && code != "invite-revoked" {
+				t.Fatalf("refused with %q", code)
+			}
+		}
+		if status := iceServersStatus(t, s.row("web"), ticket); status != 401 {
+			t.Errorf("the ticket of a revoked invite: %d", status)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	p := &program{stdout: &stdout, stderr: &stderr}
+	if status := p.run(t.Context(), []string{"invite", "--state", state, "--revoke", "unheard-of"}); status != 1 || !strings.Contains(stderr.String(), `there is no invite "unheard-of" here`) {
+		t.Errorf("an unknown ID: status %d, %s", status, stderr.String())
+	}
+}
+
+// TestSessionsHearOfRevokedInvites holds that the hook is called, once for each, within two seconds.
+func TestSessionsHearOfRevokedInvites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invites")
+	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.DiscardHandler)
+		open := func() *auth.Ledger {
+			l, err := auth.OpenLedger(path, time.Now, log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		server, command := open(), open()
+		defer server.Close()
+		defer command.Close()
+		told := make(chan string, 10)
+		n := &node{log: log, ledger: server, onRevoked: func(id string) { told <- id }}
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { n.watchInvites(ctx) })
+		start := time.Now()
+		for _, id := range []string{"a", "b", "a"} {
+			if err := command.Revoke(id, start.Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := []string{<-told, <-told}
+		if took := time.Since(start); took > 2*time.Second || !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("told of %v after %v", got, took)
+		}
+		time.Sleep(10 * time.Second) // of the bubble's time
+		cancel()
+		watching.Wait()
+		if len(told) > 0 {
+			t.Errorf("told again of %s", <-told)
+		}
+	})
+}
