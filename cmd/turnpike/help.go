@@ -217,16 +217,22 @@ files:
                            revoked ones again
 `
 
-const helpTicket = `Print a ticket that admits one user to signaling.
+const helpTicket = `Print a ticket that admits one user to signaling, or explain one.
 
 usage: turnpike ticket [--name NAME] [--user ID] [--rooms a,b] [--role ROLE] [--ttl 10m] [--config FILE] [--state DIR]
+       turnpike ticket --inspect [--json] [--config FILE] [--state DIR] < TICKET
 
 A ticket is what a client says hello with, and what GET /api/v1/ice-servers takes as its bearer token. People get
 theirs from an invite; this command is for your own apps and scripts. Only the ticket goes to stdout.
 
+With --inspect it reads a ticket from stdin, one of this server's or of an app in [[auth.issuers]], and says what is in it,
+whose key has to have signed it, whether it did, and why the server accepts or refuses it. The exit status is 1 if it would
+be refused. Keys at a jwks_url are fetched for it.
+
 examples:
   turnpike ticket --name Ada
   curl -H "Authorization: Bearer $(turnpike ticket --name probe)" http://localhost:8080/api/v1/ice-servers
+  turnpike ticket --inspect --config turnpike.toml < token.txt
 
 flags of this command:
   --name NAME    the name that others see (the client chooses if it is empty)
@@ -234,7 +240,9 @@ flags of this command:
   --rooms LIST   rooms that it opens, with commas between; "*" and "team-*" are patterns (*)
   --role ROLE    guest, member, moderator or admin (member)
   --ttl TIME     how long it admits (auth.ticket_ttl of the configuration)
-  --json         print {"ticket", "user", "name", "role", "rooms", "expires"}
+  --inspect      explain the ticket on stdin
+  --json         print {"ticket", "user", "name", "role", "rooms", "expires"}; with --inspect {"accepted", "issuer", "header",
+                 "claims", "signed", "reasons", "ticket"}
 `
 
 const helpConfig = `Print the configuration in force as TOML.

@@ -91,18 +91,14 @@ func (f *inviteFlags) register(fs *flag.FlagSet) {
 
 // check returns the invite that the flags ask for, if they ask for one.
 func (f *inviteFlags) check(fs *flag.FlagSet) (auth.Invite, error) {
-	set := map[string]bool{}
-	fs.Visit(func(fl *flag.Flag) { set[fl.Name] = true })
-	if set["list"] || set["revoke"] {
-		for _, name := range []string{"room", "ttl", "role", "uses"} {
-			if set[name] {
-				return auth.Invite{}, fmt.Errorf("--%s says what invite to make, which --list and --revoke do not", name)
-			}
+	if revoking := setBeside(fs, "revoke") != ""; f.list || revoking {
+		if name := setBeside(fs, "room", "ttl", "role", "uses"); name != "" {
+			return auth.Invite{}, fmt.Errorf("--%s says what invite to make, which --list and --revoke do not", name)
 		}
 		switch {
-		case set["list"] && set["revoke"]:
+		case f.list && revoking:
 			return auth.Invite{}, errors.New("--list and --revoke are two commands; give one of them")
-		case set["revoke"] && f.revoke == "":
+		case revoking && f.revoke == "":
 			return auth.Invite{}, errors.New("--revoke is empty; give it an ID of \"turnpike invite --list\", or the link")
 		}
 		return auth.Invite{}, nil

@@ -30,12 +30,13 @@ func main() {
 		cancel()
 		signal.Stop(signals) // from here on a signal ends the process as it would any other
 	}()
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
 // program is the world that a command runs in.
 type program struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string // as os.Environ gives it
 

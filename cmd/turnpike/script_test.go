@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 //	serve ARGS   start a server in this process, on free ports of loopback, and wait until it is up;
 //	             sets $URL, $HTTPADDR, $METRICS, $TURNUDP, $TURNTCP, $TURNURL and $TURNALL, and leaves what it printed in serve.out
 //	drain        ask it to drain, wait for its end and leave its log in serve.err (stop is testscript's own, and ends the script)
+//	keypair ALG FILE               make an app's key pair, FILE and FILE.pub
+//	sign ALG KEYFILE CLAIMS NAME   sign a token with a secret or a private key, and leave it in $NAME and the file NAME
 //	certificate  make a certificate for localhost: cert.pem and key.pem, which the commands trust from here on
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -39,6 +41,8 @@ func TestScripts(t *testing.T) {
 			"serve":       cmdServe,
 			"drain":       cmdDrain,
 			"certificate": cmdCertificate,
+			"keypair":     cmdKeyPair,
+			"sign":        cmdSign,
 		},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"turnpike/auth"
@@ -21,8 +22,14 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	roleName := fs.String("role", string(auth.RoleMember), "")
 	ttl := fs.Duration("ttl", 0, "")
 	asJSON := fs.Bool("json", false, "")
+	inspect := fs.Bool("inspect", false, "")
 	if _, err := parseFlags(fs, args, 0); err != nil {
 		return err
+	}
+	if *inspect {
+		if name := setBeside(fs, "name", "user", "rooms", "role", "ttl"); name != "" {
+			return &usageError{"ticket", fmt.Errorf("--%s says what ticket to make, which --inspect does not", name)}
+		}
 	}
 	role, err := parseRole(*roleName)
 	if err != nil {
@@ -45,6 +52,9 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *inspect {
+		return p.inspectTicket(cfg, secret, *asJSON)
+	}
 	want := auth.Ticket{User: auth.User{Subject: *user}, Name: shown, Rooms: splitList(*rooms), Role: role}
 	token, got, err := auth.NewTickets(secret, time.Now, rand.Reader).Issue(want, *ttl)
 	if err != nil {
@@ -54,4 +64,14 @@ func (p *program) ticket(_ context.Context, args []string) error {
 		return json.NewEncoder(p.stdout).Encode(map[string]any{"ticket": token, "user": got.User.String(), "name": got.Name, "role": got.Role, "rooms": got.Rooms, "expires": got.Expires})
 	}
 	return writeLine(p.stdout, token)
+}
+
+// setBeside returns one of the named flags that was given, empty if none was.
+func setBeside(fs *flag.FlagSet, names ...string) (found string) {
+	fs.Visit(func(f *flag.Flag) {
+		if slices.Contains(names, f.Name) {
+			found = f.Name
+		}
+	})
+	return found
 }

@@ -1,0 +1,166 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Inspection is what a verifier makes of a token, for the operator's eyes.
+type Inspection struct {
+	Header  json.RawMessage // Nil if it is no token at all, as are the claims.
+	Claims  json.RawMessage
+	Issuer  string   // The name of the issuer whose key has to have signed it: Issuer for ours; empty: none is known.
+	Signed  bool     // By that key.
+	Ticket  Ticket   // What it admits, if it does.
+	Reasons []string // Why it is refused, the first one first; nil: it is not.
+}
+
+// rules are what a token is judged by.
+type rules struct {
+	name, iss, audience string
+	algorithms          []string
+	leeway              time.Duration
+	key                 jwt.Keyfunc
+	notBefore           bool // The claim nbf has to be there.
+}
+
+// Inspect explains what Verify says of a token.
+func (v *Verifier) Inspect(token string) Inspection {
+	var in Inspection
+	tk, err := v.Verify(token)
+	if err == nil {
+		in.Ticket = tk
+	}
+	claims := claimSet{}
+	parser := jwt.NewParser(jwt.WithStrictDecoding())
+	unverified, parts, parseErr := parser.ParseUnverified(token, &claims)
+	if len(parts) == 3 {
+		in.Header, in.Claims = rawSegment(parser, parts[0]), rawSegment(parser, parts[1])
+	}
+	if spelling := checkSpelling(token, maxForeignTokenBytes); spelling != nil {
+		parseErr = spelling
+	}
+	if parseErr != nil {
+		in.Reasons = []string{"it is no token that can be read: " + plain(parseErr)}
+		return in
+	}
+	iss, issErr := claims.GetIssuer()
+	r, known := v.rulesOf(iss)
+	switch {
+	case issErr != nil:
+		in.Reasons = []string{issErr.Error()}
+		return in
+	case !known:
+		in.Reasons = []string{v.noIssuer(iss)}
+		return in
+	}
+	in.Issuer = r.name
+	alg := unverified.Method.Alg()
+	checker := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithValidMethods(r.algorithms), jwt.WithoutClaimsValidation())
+	_, signErr := checker.ParseWithClaims(token, &claimSet{}, r.key)
+	in.Signed = signErr == nil
+	if err == nil {
+		return in
+	}
+	switch {
+	case !slices.Contains(r.algorithms, alg):
+		in.Reasons = append(in.Reasons, fmt.Sprintf("it is signed by %s, and %s takes %s", alg, r.name, strings.Join(r.algorithms, ", ")))
+	case signErr != nil:
+		in.Reasons = append(in.Reasons, "the signature is not by the key of "+r.name+": "+plain(signErr))
+	}
+	in.Reasons = append(in.Reasons, r.explain(claims, v.own.signer.now())...)
+	if len(in.Reasons) == 0 { // What is left is about the claims that say more.
+		in.Reasons = []string{plain(err)}
+	}
+	return in
+}
+
+func rawSegment(p *jwt.Parser, segment string) json.RawMessage {
+	data, err := p.DecodeSegment(segment)
+	if err != nil || !json.Valid(data) {
+		return nil
+	}
+	return data
+}
+
+// rulesOf finds what judges the tokens of iss.
+func (v *Verifier) rulesOf(iss string) (rules, bool) {
+	if is := v.issuers[iss]; is != nil {
+		return rules{name: is.Name, iss: iss, audience: is.Audience, algorithms: is.Algorithms, leeway: is.Leeway, key: is.key}, true
+	}
+	s := v.own.signer
+	return rules{
+		name: Issuer, iss: Issuer, audience: s.audience, algorithms: []string{jwt.SigningMethodHS256.Alg()}, leeway: leeway,
+		key: func(*jwt.Token) (any, error) { return s.key.Bytes(), nil }, notBefore: true,
+	}, iss == Issuer
+}
+
+func (v *Verifier) noIssuer(iss string) string {
+	known := []string{fmt.Sprintf("%q, which is this server", Issuer)}
+	for _, name := range v.names() {
+		known = append(known, fmt.Sprintf("%q", name))
+	}
+	has := fmt.Sprintf("its iss is %.100q", iss)
+	if iss == "" {
+		has = "it has no iss"
+	}
+	return has + ", and the issuers known are " + strings.Join(known, ", ")
+}
+
+// explain finds what is wrong with the claims that every token has.
+func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
+	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
+	times := map[string]*jwt.NumericDate{}
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		date, err := claims.date(name)
+		if err != nil {
+			say("%v", err)
+		}
+		times[name] = date
+		if _, there := claims[name]; !there && (name == "exp" || name == "nbf" && r.notBefore) {
+			say("it has no %s", name)
+		}
+	}
+	ago := func(d time.Duration) time.Duration { return d.Round(time.Second) }
+	if exp := times["exp"]; exp != nil && !now.Before(exp.Add(r.leeway)) {
+		say("it expired %v ago (exp), with a leeway of %v", ago(now.Sub(exp.Time)), r.leeway)
+	}
+	if nbf := times["nbf"]; nbf != nil && now.Before(nbf.Add(-r.leeway)) {
+		say("it is not good for another %v (nbf), with a leeway of %v", ago(nbf.Sub(now)), r.leeway)
+	}
+	if iat := times["iat"]; iat != nil && now.Before(iat.Add(-r.leeway)) {
+		say("it was made %v from now (iat), with a leeway of %v: the clocks differ", ago(iat.Sub(now)), r.leeway)
+	}
+	audience, err := claims.GetAudience()
+	switch {
+	case err != nil:
+		say("%v", err)
+	case r.audience == AnyAudience || slices.Contains(audience, r.audience):
+	case len(audience) == 0:
+		say("it has no aud, and %s takes %q", r.name, r.audience)
+	default:
+		say("its aud is %.200q, and %s takes %q", []string(audience), r.name, r.audience)
+	}
+	subject, err := claims.GetSubject()
+	switch {
+	case err != nil:
+		say("%v", err)
+	case subject == "":
+		say("it has no sub, so there is no user")
+	}
+	return reasons
+}
+
+// plain is an error's text without what every refusal says.
+func plain(err error) string {
+	if errors.Is(err, ErrInviteRevoked) {
+		return "the invite that it was made from was revoked"
+	}
+	return strings.TrimPrefix(err.Error(), ErrUnauthorized.Error()+": ")
+}

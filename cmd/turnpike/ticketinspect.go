@@ -1,0 +1,146 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"turnpike/auth"
+)
+
+// maxInspected is more than any ticket has that would be accepted.
+const maxInspected = 64 << 10
+
+// inspectTicket reads a token and says what the server would make of it. The token comes on stdin, because others on this
+// machine can see arguments.
+func (p *program) inspectTicket(cfg *Config, secret auth.Secret, asJSON bool) error {
+	data, err := io.ReadAll(io.LimitReader(p.stdin, maxInspected))
+	if err != nil {
+		return fmt.Errorf("read the ticket: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return errors.New("there is no ticket on stdin; pipe one in, like: turnpike ticket | turnpike ticket --inspect")
+	}
+	log := slog.New(slog.NewTextHandler(p.stderr, nil))
+	ledger, err := auth.OpenLedger(cfg.ledgerFile(), time.Now, log)
+	if err != nil {
+		return cfg.errorf("state_dir", "%w", err)
+	}
+	defer ledger.Close()
+	verifier, err := newVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), ledger.Revoked, log)
+	if err != nil {
+		return err
+	}
+	defer verifier.Close()
+	in := verifier.Inspect(token)
+	if asJSON {
+		err = writeInspectionJSON(p.stdout, in)
+	} else {
+		_, err = io.WriteString(p.stdout, showInspection(in, time.Now()))
+	}
+	if err != nil {
+		return err
+	}
+	if len(in.Reasons) > 0 {
+		return errReported
+	}
+	return nil
+}
+
+func writeInspectionJSON(w io.Writer, in auth.Inspection) error {
+	out := map[string]any{
+		"accepted": len(in.Reasons) == 0, "issuer": in.Issuer, "header": in.Header, "claims": in.Claims, "signed": in.Signed,
+		"reasons": append([]string{}, in.Reasons...),
+	}
+	if tk := in.Ticket; len(in.Reasons) == 0 {
+		out["ticket"] = map[string]any{"user": tk.User.String(), "name": tk.Name, "role": tk.Role, "rooms": tk.Rooms, "expires": tk.Expires}
+	}
+	return json.NewEncoder(w).Encode(out)
+}
+
+// showInspection says it in lines, the verdict last.
+func showInspection(in auth.Inspection, now time.Time) string {
+	var b strings.Builder
+	row := func(heading, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", heading, fmt.Sprintf(format, args...))
+	}
+	showObject(row, "header", in.Header, now)
+	showObject(row, "claims", in.Claims, now)
+	switch {
+	case in.Issuer == "":
+		row("issuer", "none that is known here")
+	case in.Issuer == auth.Issuer:
+		row("issuer", "this server")
+	default:
+		row("issuer", "%s, of [[auth.issuers]]", in.Issuer)
+	}
+	switch {
+	case in.Signed:
+		row("signature", "good")
+	case in.Issuer != "":
+		row("signature", "bad")
+	}
+	if len(in.Reasons) == 0 {
+		tk := in.Ticket
+		rooms := "no room"
+		if len(tk.Rooms) > 0 {
+			rooms = strings.Join(tk.Rooms, ", ")
+		}
+		row("accepted", "user %s", tk.User)
+		row("", "name %q, role %s", tk.Name, tk.Role)
+		row("", "rooms: %s", rooms)
+	}
+	for i, reason := range in.Reasons {
+		row([]string{"refused", ""}[min(i, 1)], "%s", reason)
+	}
+	return b.String()
+}
+
+// showObject writes a line for each field, with times as people read them.
+func showObject(row func(heading, format string, args ...any), heading string, raw json.RawMessage, now time.Time) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		if raw != nil {
+			row(heading, "%s", short(string(raw)))
+		}
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		text := short(string(fields[name]))
+		var seconds float64
+		if slices.Contains([]string{"exp", "nbf", "iat"}, name) && json.Unmarshal(fields[name], &seconds) == nil && seconds > 0 && seconds < 1e11 {
+			at := time.Unix(int64(seconds), 0).UTC()
+			text += "  " + at.Format(time.RFC3339)
+			if d := at.Sub(now).Round(time.Second); d >= 0 {
+				text += ", in " + d.String()
+			} else {
+				text += ", " + (-d).String() + " ago"
+			}
+		}
+		row(heading, "%-6s %s", name, text)
+		heading = ""
+	}
+}
+
+// short keeps a claim on one line, and what would steer the terminal out of it.
+func short(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "..."
+	}
+	return s
+}
