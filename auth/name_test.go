@@ -16,6 +16,8 @@ func TestCleanName(t *testing.T) {
 		{"Zoe\u0308", "Zoë", "zoë"},
 		{"Βίκτωρ", "Βίκτωρ", "βίκτωρ"},
 		{"李雷", "李雷", "李雷"},
+		{"李雷 Lee", "李雷 Lee", "李雷 lee"},
+		{"Иван 2", "Иван 2", "иван 2"},
 		{"Ann ☂", "Ann ☂", "ann ☂"},
 		{"<b>&\"'", "<b>&\"'", "<b>&\"'"},
 		{"x", "x", "x"},
@@ -51,6 +53,13 @@ func TestCleanNameRefuses(t *testing.T) {
 		{"a\xffb", errNameInvalid},
 		{"\ufeffAnn", errNameInvalid},
 		{"\ue000", errNameInvalid}, // Private use.
+		{"\u0410nn", errNameMixed}, // Cyrillic A.
+		{"Ann \u041b\u0438", errNameMixed},
+		{"\u0391nn", errNameMixed},         // Greek Alpha.
+		{"\u03b1\u0430", errNameMixed},     // Greek and Cyrillic.
+		{"\u0430\uff41", errNameMixed},     // A wide Latin letter, which becomes a plain one.
+		{"Ann \u00b5", errNameMixed},       // The micro sign becomes a Greek letter.
+		{"\u0430\U0001d41a", errNameMixed}, // A mathematical a, likewise.
 	} {
 		shown, canonical, err := CleanName(tt.in)
 		if err != tt.want || shown != "" || canonical != "" {
