@@ -9,7 +9,12 @@ import (
 // maxBuckets bounds the memory that strangers can make a limiter take: about 1 MB.
 const maxBuckets = 10_000
 
-// limiter counts failures by address, a token bucket each: perMinute at once, and as many again each minute.
+// maxPenalty is the longest that an address has to wait between two failures.
+const maxPenalty = 15 * time.Minute
+
+// limiter counts failures by address. An address may fail perMinute times at once, and gets them back over a minute. When
+// they are spent it has to wait, and twice as long after each failure that follows: who mistypes is held up for seconds,
+// who guesses for ever longer. It is forgiven after a rest as long as its last wait, and at least a minute.
 type limiter struct {
 	perMinute float64
 	now       func() time.Time
@@ -19,8 +24,10 @@ type limiter struct {
 }
 
 type bucket struct {
-	tokens float64
-	at     time.Time
+	tokens  float64
+	at      time.Time     // when there were so many tokens
+	penalty time.Duration // the last wait; 0: none to be remembered
+	until   time.Time     // its end
 }
 
 func newLimiter(perMinute int, now func() time.Time) *limiter {
@@ -41,32 +48,41 @@ func source(a netip.Addr) netip.Prefix {
 func (l *limiter) wait(addr netip.Addr) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tokens := l.tokens(source(addr), l.now())
-	if tokens >= 1 {
-		return 0
-	}
-	return time.Duration((1 - tokens) / l.perMinute * float64(time.Minute))
+	now := l.now()
+	return max(0, l.bucket(source(addr), now).until.Sub(now))
 }
 
-// failed takes a token from addr.
+// failed counts a failure of addr.
 func (l *limiter) failed(addr netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, from := l.now(), source(addr)
-	tokens := l.tokens(from, now)
+	b := l.bucket(from, now)
+	switch {
+	case now.Before(b.until): // asked before the wait began: one of several at a time
+	case b.penalty > 0:
+		b.penalty = min(2*b.penalty, maxPenalty)
+		b.until = now.Add(b.penalty)
+	default:
+		if b.tokens--; b.tokens < 1 {
+			b.penalty = time.Duration((1 - b.tokens) / l.perMinute * float64(time.Minute))
+			b.until = now.Add(b.penalty)
+		}
+	}
 	if _, known := l.buckets[from]; !known && len(l.buckets) >= maxBuckets {
 		l.evict(now)
 	}
-	l.buckets[from] = bucket{max(tokens-1, 0), now}
+	l.buckets[from] = b
 }
 
-// tokens needs mu.
-func (l *limiter) tokens(from netip.Prefix, now time.Time) float64 {
+// bucket is the bucket of from as it is now. It needs mu.
+func (l *limiter) bucket(from netip.Prefix, now time.Time) bucket {
 	b, ok := l.buckets[from]
-	if !ok {
-		return l.perMinute
+	if !ok || b.penalty > 0 && !now.Before(b.until.Add(max(b.penalty, time.Minute))) {
+		return bucket{tokens: l.perMinute, at: now}
 	}
-	return min(l.perMinute, b.tokens+now.Sub(b.at).Minutes()*l.perMinute)
+	b.tokens, b.at = min(l.perMinute, b.tokens+now.Sub(b.at).Minutes()*l.perMinute), now
+	return b
 }
 
 // evict forgets a few addresses that map order happens to give, those with full buckets if there are any. Looking at a
@@ -76,7 +92,7 @@ func (l *limiter) evict(now time.Time) {
 	looked, evicted := 0, false
 	for from := range l.buckets {
 		looked++
-		if l.tokens(from, now) >= l.perMinute || looked == look && !evicted {
+		if b := l.bucket(from, now); b.penalty == 0 && b.tokens >= l.perMinute || looked == look && !evicted {
 			delete(l.buckets, from)
 			evicted = true
 		}

@@ -28,12 +28,45 @@ func TestLimiter(t *testing.T) {
 			t.Errorf("a third of a minute later the wait is %v", wait)
 		}
 		l.failed(addr)
+		if wait := l.wait(addr); wait != 40*time.Second {
+			t.Errorf("after a failure more the wait is %v, want twice as long", wait)
+		}
 		time.Sleep(time.Hour)
 		for range 3 {
 			l.failed(addr)
 		}
 		if l.wait(addr) == 0 {
 			t.Error("a long rest allows more than the limit at once")
+		}
+	})
+}
+
+// TestLimiterDelayGrows guesses as soon as it may, for a day.
+func TestLimiterDelayGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(10, time.Now)
+		addr := netip.MustParseAddr("203.0.113.1")
+		var last time.Duration
+		guesses := 0
+		for start := time.Now(); time.Since(start) < 24*time.Hour; guesses++ {
+			l.failed(addr)
+			l.failed(addr) // at the same time, which the wait does not hold up
+			wait := l.wait(addr)
+			if wait < last || wait > maxPenalty {
+				t.Fatalf("after guess %d the wait is %v, and was %v", guesses, wait, last)
+			}
+			last = wait
+			time.Sleep(wait)
+		}
+		if last != maxPenalty || guesses > 24*4+20 {
+			t.Errorf("%d guesses in a day, with %v at the end", guesses, last)
+		}
+		time.Sleep(maxPenalty)
+		for range 9 {
+			l.failed(addr)
+		}
+		if wait := l.wait(addr); wait != 0 {
+			t.Errorf("after a rest the wait is %v", wait)
 		}
 	})
 }
