@@ -33,6 +33,7 @@ type api struct {
 	invites   *auth.Invites
 	use       func(auth.Invite) error // takes one of its uses
 	creds     *auth.Credentials
+	apiKeys   []auth.Secret
 	nameTaken func(canonical string) bool
 	ice       *iceServers
 	offloads  func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
@@ -47,6 +48,7 @@ func (a *api) register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/tickets", a.endpoint(http.MethodPost, a.postTicket))
 	mux.Handle("/api/v1/ice-servers", a.endpoint(http.MethodGet, a.getICEServers))
 	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(http.MethodGet, a.getRelay))
+	mux.Handle("/api/v1/turn-credentials", a.endpoint(http.MethodGet, a.getTURNCredentials))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "There is no such API path."})
 	})

@@ -20,6 +20,9 @@ func (c *Config) check() []error {
 	if c.HTTP.ProxyProtocol && len(c.HTTP.TrustedProxies) == 0 {
 		refuse("http.proxy_protocol", `is true, but http.trusted_proxies is empty, so nobody could connect; name your load balancer there, like ["10.0.0.2"]`)
 	}
+	if len(c.Auth.APIKeys) > 0 && len(c.TURN.SharedSecrets) == 0 {
+		refuse("auth.api_keys", "has keys for credentials that the first of turn.shared_secrets signs, but there is none; make one with: openssl rand -hex 32")
+	}
 	if c.Signal.ResumeWindow > maxResumeWindow {
 		refuse("signal.resume_window", "%s is too long: what a session misses is kept for it until then; use at most %s",
 			showDuration(c.Signal.ResumeWindow), showDuration(maxResumeWindow))

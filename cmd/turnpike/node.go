@@ -138,6 +138,7 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	n.api = &api{
 		guests: cfg.Auth.Guests, ticketTTL: cfg.Auth.TicketTTL, credTTL: cfg.Auth.CredentialTTL,
 		visitors: from, tickets: tickets, verify: n.verifier.Verify, use: n.ledger.Use, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
+		apiKeys:   cfg.Auth.APIKeys,
 		nameTaken: n.signal.NameTaken, ice: &n.ice, offloads: n.turn.Offloads, log: log,
 		failures: newLimiter(cfg.Limits.failedTicketsPerMinute, time.Now),
 	}

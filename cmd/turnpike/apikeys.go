@@ -1,0 +1,73 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+
+	"turnpike/auth"
+)
+
+// restAnswer is what the TURN REST API answers (draft-uberti-behave-turn-rest-00 §2.2).
+type restAnswer struct {
+	Username string   `json:"username"`
+	Password string   `json:"password"`
+	TTL      int64    `json:"ttl"` // seconds
+	URIs     []string `json:"uris"`
+}
+
+// getTURNCredentials gives an app's server a credential for one of its users. Unlike a session's it reaches what the general
+// peer policy allows, as if the app had minted it with a shared secret itself.
+func (a *api) getTURNCredentials(r *http.Request) (any, *apiError) {
+	if len(a.apiKeys) == 0 {
+		return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "This server hands out no TURN credentials here; its operator can add auth.api_keys."}
+	}
+	query := r.URL.Query()
+	if query.Has("key") || query.Has("api_key") { // where the draft has it, and every log on the way
+		return nil, badRequest("key", "Send the key as \"Authorization: Bearer KEY\", never in the URL, and replace this one, which logs may have by now.")
+	}
+	key := bearer(r)
+	if key == "" {
+		return nil, unauthorized("Send an API key as \"Authorization: Bearer KEY\".")
+	}
+	if !a.knowsKey(key) {
+		a.log.Info("refused", "what", "API key", "client", a.visitors.clientAddr(r))
+		return nil, unauthorized("This API key is not valid.")
+	}
+	if service := query.Get("service"); service != "turn" {
+		return nil, badRequest("service", "The only service is turn: ask for ?service=turn.")
+	}
+	user := query.Get("username")
+	if user == "" {
+		user = auth.NewID(rand.Reader, anonymousLength)
+	}
+	cred, ok := a.creds.MintREST(user, a.credTTL)
+	if !ok {
+		return nil, badRequest("username", "This username is too long, or has characters that it cannot have.")
+	}
+	answer := restAnswer{cred.Username, cred.Password, int64(a.credTTL.Seconds()), []string{}}
+	for _, server := range a.ice.list(r, cred) {
+		for _, uri := range server.URLs {
+			if !strings.HasPrefix(uri, "stun") {
+				answer.URIs = append(answer.URIs, uri)
+			}
+		}
+	}
+	return answer, nil
+}
+
+// anonymousLength keeps the quotas of users apart whom the app does not name.
+const anonymousLength = 16
+
+// knowsKey takes as long whatever the key is.
+func (a *api) knowsKey(key string) bool {
+	given := sha256.Sum256([]byte(key))
+	found := 0
+	for _, known := range a.apiKeys {
+		sum := sha256.Sum256(known.Bytes())
+		found |= subtle.ConstantTimeCompare(given[:], sum[:])
+	}
+	return found == 1
+}
