@@ -11,9 +11,10 @@
 // Other apps' tokens are tickets, too, if the operator named the app: Verifier
 // judges them by that issuer's key, and ours by Tickets.
 //
-// Nothing here is stored: what was signed verifies until it expires, in every
-// process that holds the same secret. Time and randomness are passed in by the
-// caller, and the values here are safe for concurrent use if those are.
+// Nothing here is stored, but for which invites were used and revoked (Ledger):
+// what was signed verifies until it expires, in every process that holds the
+// same secret. Time and randomness are passed in by the caller, and the values
+// here are safe for concurrent use if those are.
 package auth
 
 import "errors"
