@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -43,6 +44,7 @@ type resumeClaims struct {
 	Name       string       `json:"name,omitempty"`
 	Rooms      []string     `json:"rooms,omitempty"`
 	Role       Role         `json:"role"`
+	Invite     string       `json:"inv,omitempty"`
 	In         []ResumeRoom `json:"in,omitempty"`
 }
 
@@ -67,7 +69,8 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	registered.Subject = r.Ticket.User.Subject
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation,
-		Session: r.Session, Name: r.Name, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role, In: r.In,
+		Session: r.Session, Name: r.Name, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
+		Invite: r.Ticket.Invite, In: r.In,
 	})
 	if err != nil {
 		return "", fmt.Errorf("issue resume token: %w", err)
@@ -83,7 +86,9 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 	}
 	r := Resume{
 		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Name: c.Name, In: c.In,
-		Ticket: Ticket{ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role},
+		Ticket: Ticket{
+			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
+		},
 	}
 	if err := r.check(); err != nil {
 		return Resume{}, refuse("resume token: %w", err)
@@ -100,6 +105,16 @@ func (r Resume) check() error {
 		return errors.New("no user")
 	case !r.Ticket.Role.valid():
 		return fmt.Errorf("unknown role %q", r.Ticket.Role)
+	}
+	for _, text := range append([]string{r.Session, r.Epoch, r.Name, r.Ticket.ID, r.Ticket.User.Issuer, r.Ticket.User.Subject, r.Ticket.Invite}, r.Ticket.Rooms...) {
+		if !utf8.ValidString(text) {
+			return errNotUTF8
+		}
+	}
+	for _, room := range r.In {
+		if room.ID == "" || room.Size < 1 {
+			return fmt.Errorf("room %q of size %d", room.ID, room.Size)
+		}
 	}
 	return nil
 }

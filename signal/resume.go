@@ -36,6 +36,8 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	case token.Session != m.Resume.Session:
 		srv.countFailedHello(c.addr)
 		return false, nil
+	case srv.cfg.Revoked(token.Ticket):
+		return false, nil
 	}
 	srv.mu.Lock()
 	s, over := srv.sessions[token.Session], srv.over.has(token.Session)

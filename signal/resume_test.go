@@ -437,6 +437,17 @@ func TestEndWhere(t *testing.T) {
 	}
 }
 
+// TestRevokedIsNotRestored: another process does not take over a session whose invite was revoked.
+func TestRevokedIsNotRestored(t *testing.T) {
+	h := newHarness(t, resuming)
+	c := h.member("a")
+	next := newHarness(t, func(cfg *Config) {
+		resuming(cfg)
+		cfg.Revoked = func(ticket auth.Ticket) bool { return ticket.User.Subject == "a" }
+	})
+	next.resume(c.identity()).expect("error", "code", "no-such-session")
+}
+
 // TestDrain spreads the clients over the time there is, and lets them work until theirs.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

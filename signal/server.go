@@ -63,6 +63,9 @@ type Config struct {
 	// needed for a window.
 	ResumeWindow time.Duration
 	ResumeTokens *auth.ResumeTokens
+	// Revoked reports whether what admitted a user holds no longer, so that the session is not resumed in another process. EndWhere
+	// ends those that are there. Nil: never.
+	Revoked func(auth.Ticket) bool
 	// AllowedOrigins are the origins, as in https://app.example.org, that may
 	// connect besides pages from the same host. Clients that send no Origin are
 	// not browsers and may connect.
@@ -125,6 +128,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(string, auth.User, *http.Request) ([]wire.ICEServer, time.Time) { return nil, time.Time{} }
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(auth.Ticket) bool { return false }
 	}
 	if cfg.EndRelays == nil {
 		cfg.EndRelays = func(string) {}

@@ -124,7 +124,7 @@ func TestCredentialRenewal(t *testing.T) {
 // queue, and nobody else is harmed.
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const queue = 32
+		const queue = 3 * wire.AckEvery // of which those who read acknowledge in time
 		h := newMemoryHarness(t, func(cfg *Config) {
 			cfg.Limits.QueueMessages = queue
 			cfg.Limits.Messages = Rate{PerSecond: 1e6, Burst: 1e6}

@@ -87,11 +87,15 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		EndRelays:      func(session string) { n.turn.EndSession(session) },
 		ResumeWindow:   cfg.Signal.ResumeWindow,
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
+		Revoked:        func(t auth.Ticket) bool { return t.Invite != "" && n.ledger.Revoked(t.Invite) },
 		AllowedOrigins: origins,
 		ClientAddr:     from.clientAddr,
 		Limits:         cfg.Limits.signaling(),
 		Log:            log,
 	})
+	n.onRevoked = func(invite string) {
+		n.signal.EndWhere(func(_ string, t auth.Ticket) bool { return t.Invite == invite })
+	}
 	pairs, _ := cfg.discovery()
 	turn := turnserver.Config{
 		Realm:       cfg.TURN.Realm,
