@@ -277,9 +277,9 @@ func (c *client) read() (msg, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, err
 	}
-	if seq, ok := m["seq"].(float64); ok && m["type"] == "welcome" {
-		c.received = uint64(seq)
-	} else if ok {
+	if after, ok := m["after"].(float64); ok {
+		c.received = uint64(after)
+	} else if seq, ok := m["seq"].(float64); ok {
 		if uint64(seq) != c.received+1 {
 			c.t.Errorf("message %v after %d: %v", seq, c.received, m)
 		}

@@ -238,7 +238,7 @@ func (p *fragile) read(conn *websocket.Conn) {
 
 // handle acts on a message; mu is held.
 func (p *fragile) handle(conn *websocket.Conn, m msg) {
-	if seq, ok := m["seq"].(float64); ok && m["type"] != "welcome" {
+	if seq, ok := m["seq"].(float64); ok {
 		if p.received++; uint64(seq) != p.received {
 			p.h.t.Errorf("%s: message %v after %d: %v", p.name, seq, p.received-1, m)
 		}

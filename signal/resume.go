@@ -78,7 +78,7 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	wasTold := s.away.told
 	srv.endAbsence(s)
 	s.generation++
-	welcome.Resumed, welcome.Handled, welcome.Seq = wire.ResumedReplayed, s.requests.last, received
+	welcome.Resumed, welcome.Handled, welcome.After = wire.ResumedReplayed, s.requests.last, received
 	if m.Resume.Fresh {
 		welcome.Online = srv.onlineFor(s)
 	}

@@ -155,11 +155,11 @@ type (
 	// of a server. Resumed is empty for a new session;
 	// else Rooms are those that it is in, and Handled is the id of the last
 	// request that was handled, if it is known. Online is nil for a session that
-	// goes on and knows it. Seq is the number that those of what follows come
+	// goes on and knows it. After is the number that the next message comes
 	// after.
 	Welcome struct {
 		Ref          string      `json:"ref,omitempty"`
-		Seq          uint64      `json:"seq"`
+		After        uint64      `json:"after"`
 		Session      string      `json:"session"`
 		User         string      `json:"user"`
 		Name         string      `json:"name"`
