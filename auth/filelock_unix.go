@@ -10,16 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile waits until no other process has f locked. The lock ends with the process.
-func lockFile(f *os.File) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+// tryLockFile locks f, or reports that another process has it locked. The lock ends with the process.
+func tryLockFile(f *os.File) (busy bool, err error) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	return errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR), err
 }
 
 func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
+
+// ownLikeDir gives a file that root made, by a command beside the server, to the user who has its directory.
+func ownLikeDir(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var dir unix.Stat_t
+	if err := unix.Stat(filepath.Dir(f.Name()), &dir); err != nil {
+		return &os.PathError{Op: "stat", Path: filepath.Dir(f.Name()), Err: err}
+	}
+	return f.Chown(int(dir.Uid), int(dir.Gid))
+}
 
 // syncDir makes a new name in path's directory outlast a crash.
 func syncDir(path string) error {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -10,10 +11,15 @@ import (
 // Windows keeps others from reading what it covers, too.
 const lockedByte = 1 << 30
 
-// lockFile waits until no other process has f locked. The lock ends with the process.
-func lockFile(f *os.File) error {
-	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK, 0, 1, 0, &windows.Overlapped{OffsetHigh: lockedByte})
+// tryLockFile locks f, or reports that another process has it locked. The lock ends with the process.
+func tryLockFile(f *os.File) (busy bool, err error) {
+	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{OffsetHigh: lockedByte})
+	return errors.Is(err, windows.ERROR_LOCK_VIOLATION), err
 }
+
+// ownLikeDir has nothing to do: whose a file is does not say who may read it here.
+func ownLikeDir(*os.File) error { return nil }
 
 func unlockFile(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: lockedByte})

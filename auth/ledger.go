@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,8 +29,12 @@ type inviteError string
 func (e inviteError) Error() string { return "unauthorized: " + string(e) }
 func (e inviteError) Unwrap() error { return ErrUnauthorized }
 
-// maxLedgerLine bounds what is read for one event.
-const maxLedgerLine = 4 << 10
+const (
+	maxLedgerLine = 4 << 10 // What is read for one event.
+
+	ledgerPatience = 5 * time.Second // How long another process may have the file locked.
+	ledgerPause    = 5 * time.Millisecond
+)
 
 // Ledger remembers, in a file, which invites were made, used and revoked. Each
 // event is a line of JSON at the file's end, written while the file is locked
@@ -44,9 +49,9 @@ type Ledger struct {
 	now  func() time.Time
 	log  *slog.Logger
 
-	// Guarded by io, which is locked before mu, and while the file is read and
-	// written: that is what it is for.
-	io     sync.Mutex
+	turn chan struct{} // Of room for one: who has put something in may use the file.
+
+	// Owned by whose turn it is.
 	file   *os.File
 	offset int64 // Where the first line begins that was not read yet.
 	size   int64 // Of the file when it was read: more than offset after a line that was cut short.
@@ -55,6 +60,9 @@ type Ledger struct {
 	invites map[string]*LedgerEntry // Guarded by mu, by ID.
 	news    []string                // Guarded by mu: revoked, and not told by Poll yet.
 }
+
+// errLedgerBusy is for a process that was stopped while it had the file locked.
+var errLedgerBusy = errors.New("another process has had the file locked for too long")
 
 // LedgerEntry is what a ledger knows of an invite. Room, Role and Uses are
 // empty if it was made before there was a ledger.
@@ -82,7 +90,7 @@ const (
 
 // OpenLedger reads the ledger at path, and makes it, mode 0600, if there is none.
 func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{path: path, now: now, log: log, invites: map[string]*LedgerEntry{}}
+	l := &Ledger{path: path, now: now, log: log, turn: make(chan struct{}, 1), invites: map[string]*LedgerEntry{}}
 	if err := l.locked(func() error { return nil }); err != nil {
 		return nil, err
 	}
@@ -94,8 +102,8 @@ func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, e
 
 // Close closes the file. Nothing may be called after it.
 func (l *Ledger) Close() error {
-	l.io.Lock()
-	defer l.io.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	if l.file == nil {
 		return nil
 	}
@@ -196,8 +204,8 @@ func (l *Ledger) Poll() (revoked []string, err error) {
 
 // changed reports whether the file is another, or longer, than was read.
 func (l *Ledger) changed() bool {
-	l.io.Lock()
-	defer l.io.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	there, err := os.Stat(l.path)
 	if err != nil || l.file == nil {
 		return true
@@ -207,9 +215,11 @@ func (l *Ledger) changed() bool {
 }
 
 // Prune writes the file anew without the invites that expired longer ago than
-// keep, for as long as tickets may live that were made from them.
+// keep, for as long as tickets may live that were made from them, and forgets
+// these.
 func (l *Ledger) Prune(keep time.Duration) error {
 	return l.locked(func() error {
+		l.forget(keep)
 		data, err := io.ReadAll(io.NewSectionReader(l.file, 0, l.offset))
 		if err != nil {
 			return fmt.Errorf("invites: %w", err)
@@ -230,6 +240,12 @@ func (l *Ledger) Prune(keep time.Duration) error {
 	})
 }
 
+func (l *Ledger) forget(keep time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.invites, func(_ string, entry *LedgerEntry) bool { return !entry.Expires.Add(keep).After(l.now()) })
+}
+
 // replace puts another file in the place of the locked one. Who waits for the
 // lock finds that the file is no longer the one at its path.
 func (l *Ledger) replace(data []byte) (err error) {
@@ -243,7 +259,7 @@ func (l *Ledger) replace(data []byte) (err error) {
 		}
 	}()
 	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
+		err = errors.Join(ownLikeDir(f), f.Sync())
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -258,14 +274,20 @@ func (l *Ledger) replace(data []byte) (err error) {
 }
 
 // locked runs do while no other process writes, with all that was written read.
+// It waits for ledgerPatience at most.
 func (l *Ledger) locked(do func() error) error {
-	l.io.Lock()
-	defer l.io.Unlock()
+	deadline := time.Now().Add(ledgerPatience)
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-time.After(ledgerPatience):
+		return fmt.Errorf("invites: %s: %w", l.path, errLedgerBusy)
+	}
 	for {
 		if err := l.open(); err != nil {
 			return fmt.Errorf("invites: %w", err)
 		}
-		if err := lockFile(l.file); err != nil {
+		if err := lockBefore(deadline, l.file); err != nil {
 			return fmt.Errorf("invites: lock %s: %w", l.path, err)
 		}
 		there, err := os.Stat(l.path)
@@ -285,7 +307,22 @@ func (l *Ledger) locked(do func() error) error {
 	return do()
 }
 
-// open opens the file if it is not open. It needs io.
+// lockBefore tries until it has the lock: to wait for it inside the system would
+// take a thread, and might be for ever.
+func lockBefore(deadline time.Time, f *os.File) error {
+	for {
+		busy, err := tryLockFile(f)
+		switch {
+		case !busy:
+			return err
+		case time.Now().After(deadline):
+			return errLedgerBusy
+		}
+		time.Sleep(ledgerPause)
+	}
+}
+
+// open opens the file if it is not open. It needs the turn.
 func (l *Ledger) open() error {
 	if l.file != nil {
 		return nil
@@ -300,7 +337,7 @@ func (l *Ledger) open() error {
 		return err
 	}
 	if fresh {
-		if err := syncDir(l.path); err != nil {
+		if err := errors.Join(ownLikeDir(f), syncDir(l.path)); err != nil {
 			_ = f.Close()
 			return err
 		}

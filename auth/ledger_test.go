@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -123,6 +124,9 @@ func TestLedgerPrunes(t *testing.T) {
 	}
 	want(t, "the kept one", l.Use(kept), ErrInviteUsed)
 	want(t, "the kept one, elsewhere", openTestLedger(t, path, &log).Use(kept), ErrInviteUsed)
+	if _, ok := l.Find("old"); ok {
+		t.Error("what was pruned is still in memory")
+	}
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("the directory holds %v, %v", files, err)
 	}
@@ -262,6 +266,56 @@ func TestLedgerAcrossProcesses(t *testing.T) {
 		if n := strings.Count(all, fmt.Sprintf("took i%d\n", i)); n != 1 {
 			t.Errorf("invite %d was taken %d times", i, n)
 		}
+	}
+}
+
+// TestLedgerDoesNotWaitForEver for a process that was stopped while it had the file locked, and everything goes on after it.
+func TestLedgerDoesNotWaitForEver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invites")
+	synctest.Test(t, func(t *testing.T) {
+		l, stopped, one := openTestLedger(t, path, nil), openTestLedger(t, path, nil), testInvite("one", 1)
+		if busy, err := tryLockFile(stopped.file); busy || err != nil {
+			t.Fatal(busy, err)
+		}
+		start := time.Now()
+		var waiting sync.WaitGroup
+		for range 5 {
+			waiting.Go(func() { want(t, "use", l.Use(one), errLedgerBusy) })
+		}
+		waiting.Wait()
+		if waited := time.Since(start); waited < ledgerPatience || waited > ledgerPatience+time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		want(t, "a use that is not counted", l.Use(testInvite("any", 0)), nil)
+		if err := unlockFile(stopped.file); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "use", l.Use(one), nil)
+	})
+}
+
+// TestLedgerIsTheServers holds that a file which root's command makes first may be read by the server's user.
+func TestLedgerIsTheServers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes files for others")
+	}
+	dir := t.TempDir()
+	if err := os.Chown(dir, 12345, 12346); err != nil {
+		t.Fatal(err)
+	}
+	l := openTestLedger(t, filepath.Join(dir, "invites"), nil)
+	for _, step := range []string{"made", "pruned"} {
+		info, err := os.Stat(l.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := reflect.ValueOf(info.Sys()).Elem(); st.FieldByName("Uid").Uint() != 12345 || st.FieldByName("Gid").Uint() != 12346 {
+			t.Errorf("%s: the owner is %+v", step, info.Sys())
+		}
+		old := testInvite("old", 1)
+		old.Expires = epoch.Add(-time.Hour)
+		want(t, "made", l.Made(old), nil)
+		want(t, "prune", l.Prune(0), nil)
 	}
 }
 

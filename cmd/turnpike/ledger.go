@@ -14,6 +14,8 @@ const (
 
 	// ledgerKeep is how long an expired invite is remembered beside the life of the tickets that were made from it.
 	ledgerKeep = 24 * time.Hour
+
+	ledgerPruneInterval = time.Hour
 )
 
 // openLedger opens the server's ledger of invites and drops what has expired.
@@ -22,21 +24,29 @@ func openLedger(cfg *Config, log *slog.Logger) (*auth.Ledger, error) {
 	if err != nil {
 		return nil, cfg.errorf("state_dir", "%w", err)
 	}
-	if err := ledger.Prune(ledgerKeep + cfg.Auth.TicketTTL); err != nil {
-		log.Warn("expired invites stay in the ledger", "err", err)
-	}
+	pruneLedger(cfg, ledger, log)
 	return ledger, nil
 }
 
-// watchInvites reads what `turnpike invite --revoke` writes, until ctx ends.
+func pruneLedger(cfg *Config, ledger *auth.Ledger, log *slog.Logger) {
+	if err := ledger.Prune(ledgerKeep + cfg.Auth.TicketTTL); err != nil {
+		log.Warn("expired invites stay in the ledger", "err", err)
+	}
+}
+
+// watchInvites reads what `turnpike invite --revoke` writes, and drops what has expired, until ctx ends.
 func (n *node) watchInvites(ctx context.Context) {
-	tick := time.NewTicker(ledgerInterval)
+	tick, prune := time.NewTicker(ledgerInterval), time.NewTicker(ledgerPruneInterval)
 	defer tick.Stop()
+	defer prune.Stop()
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-prune.C:
+			pruneLedger(n.cfg, n.ledger, n.log)
+			continue
 		case <-tick.C:
 		}
 		revoked, err := n.ledger.Poll()
