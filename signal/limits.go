@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"turnpike/auth"
 	"turnpike/signal/wire"
 )
 
@@ -11,7 +12,7 @@ import (
 type Limits struct {
 	Sessions        int  // open sockets of all clients; 20,000
 	SessionsPerAddr int  // open sockets from one IPv4 address or IPv6 /64; 256
-	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s
+	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s, and then ever fewer
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
 	RoomsPerSession int  // 16; a call's room is never refused
@@ -86,7 +87,7 @@ func (b *bucket) refill(now time.Time, rate Rate) {
 type addrUse struct {
 	sockets int
 	away    int // sessions
-	failed  bucket
+	failed  auth.Failures
 }
 
 // limitPrefix is what limits count an address as: one subscriber usually has a
@@ -115,7 +116,7 @@ func (srv *Server) reserve(addr netip.Prefix) (refused string) {
 	case use == nil:
 		use = new(addrUse)
 		srv.addrs[addr] = use
-	case use.sockets >= srv.cfg.Limits.SessionsPerAddr, use.failed.wait(time.Now(), srv.cfg.Limits.FailedHellos) > 0:
+	case use.sockets >= srv.cfg.Limits.SessionsPerAddr, use.failed.Wait(time.Now()) > 0:
 		return refusedAddr
 	}
 	use.sockets++
@@ -139,20 +140,20 @@ func (srv *Server) forgetConn(c *socket) {
 func (srv *Server) helloWait(addr netip.Prefix) time.Duration {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return srv.addrs[addr].failed.wait(time.Now(), srv.cfg.Limits.FailedHellos)
+	return srv.addrs[addr].failed.Wait(time.Now())
 }
 
 func (srv *Server) countFailedHello(addr netip.Prefix) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	srv.addrs[addr].failed.take(time.Now(), srv.cfg.Limits.FailedHellos)
+	srv.addrs[addr].failed.Add(time.Now(), srv.cfg.Limits.FailedHellos.PerSecond, srv.cfg.Limits.FailedHellos.Burst)
 }
 
 // forgetAddrs drops the addresses that have nothing open and nothing to
 // answer for.
 func (srv *Server) forgetAddrs(now time.Time) {
 	for addr, use := range srv.addrs {
-		if use.failed.refill(now, srv.cfg.Limits.FailedHellos); use.sockets == 0 && use.away == 0 && use.failed.spent == 0 {
+		if use.sockets == 0 && use.away == 0 && use.failed.Forgotten(now, srv.cfg.Limits.FailedHellos.PerSecond) {
 			delete(srv.addrs, addr)
 		}
 	}

@@ -49,7 +49,7 @@ func TestAddrsAreForgotten(t *testing.T) {
 	busy, failed, idle := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32"), netip.MustParsePrefix("192.0.2.3/32")
 	srv.addrs[busy] = &addrUse{sockets: 1}
 	srv.addrs[failed] = new(addrUse)
-	srv.addrs[failed].failed.take(now, srv.cfg.Limits.FailedHellos)
+	srv.countFailedHello(failed)
 	srv.addrs[idle] = new(addrUse)
 	srv.forgetAddrs(now)
 	if len(srv.addrs) != 2 || srv.addrs[idle] != nil {

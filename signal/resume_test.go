@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -251,11 +253,11 @@ func TestResumeRefused(t *testing.T) {
 		{"received more than there can be", identity{a.session, a.token, 1<<53 - 1}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			before := h.guesses()
+			before := h.failures()
 			c := h.resume(tc.id)
 			c.t = t
 			c.expect("error", "ref", "resume", "code", "no-such-session")
-			if guessed := h.guesses() > before; guessed != tc.guesses {
+			if guessed := !maps.Equal(h.failures(), before); guessed != tc.guesses {
 				t.Errorf("a guess: %v", guessed)
 			}
 		})
@@ -265,14 +267,15 @@ func TestResumeRefused(t *testing.T) {
 	b.expectNothing()
 }
 
-// guesses is how many bad tickets and tokens there were, at least.
-func (h *harness) guesses() (n float64) {
+// failures are those that are counted, which are the bad tickets and tokens.
+func (h *harness) failures() map[netip.Prefix]auth.Failures {
 	h.srv.mu.Lock()
 	defer h.srv.mu.Unlock()
-	for _, use := range h.srv.addrs {
-		n += use.failed.spent
+	all := make(map[netip.Prefix]auth.Failures)
+	for addr, use := range h.srv.addrs {
+		all[addr] = use.failed
 	}
-	return n
+	return all
 }
 
 // TestAway follows a session that nobody comes back for.

@@ -77,8 +77,10 @@ func badRequest(field, message string) *apiError {
 	return &apiError{Status: http.StatusBadRequest, Code: "bad-request", Message: message, Field: field}
 }
 
+const codeUnauthorized = "unauthorized"
+
 func unauthorized(message string) *apiError {
-	return &apiError{Status: http.StatusUnauthorized, Code: "unauthorized", Message: message}
+	return &apiError{Status: http.StatusUnauthorized, Code: codeUnauthorized, Message: message}
 }
 
 // endpoint does what every API path needs around handle: origins and CORS, the method, and the answer as JSON.
@@ -118,14 +120,15 @@ func (a *api) endpoint(method string, handle func(*http.Request) (any, *apiError
 	})
 }
 
-// limited refuses an address that has failed to authenticate too often, and counts its failures.
+// limited refuses an address that has failed to authenticate too often, and counts its failures: those that may have been
+// guesses. Whoever has no invite, or one of ours that is too old, is no reason to keep others of the same address out.
 func (a *api) limited(r *http.Request, handle func(*http.Request) (any, *apiError)) (any, *apiError) {
 	addr := a.visitors.clientAddr(r)
 	if wait := a.failures.wait(addr); wait > 0 {
 		return nil, &apiError{Status: http.StatusTooManyRequests, Code: "rate-limited", Message: "Too many refused attempts from this address; try again later.", retryAfter: wait}
 	}
 	answer, apiErr := handle(r)
-	if apiErr != nil && apiErr.Status == http.StatusUnauthorized {
+	if apiErr != nil && apiErr.Code == codeUnauthorized {
 		a.failures.failed(addr)
 	}
 	return answer, apiErr

@@ -265,6 +265,14 @@ func TestFailedTicketsAreLimited(t *testing.T) {
 	if resp, _ := post("198.51.100.1"); resp.StatusCode != 401 {
 		t.Errorf("after the wait: %d", resp.StatusCode)
 	}
+	if resp, _ := post("198.51.100.1"); resp.Header.Get("Retry-After") != "40" {
+		t.Errorf("after one failure more: Retry-After %q, want twice as long", resp.Header.Get("Retry-After"))
+	}
+	for range 10 {
+		if resp, object := a.do("POST", "/api/v1/tickets", `{"name":"Bea"}`, from("198.51.100.3")); resp.StatusCode != 401 {
+			t.Errorf("one who only lacks an invite: %d %v", resp.StatusCode, object)
+		}
+	}
 }
 
 func TestHealth(t *testing.T) {

@@ -100,7 +100,7 @@ func (l *limits) keys() []key {
 		count("unacknowledged_bytes", &l.signal.KeptBytes, "messages of all sessions, until the clients have acknowledged them"),
 		count("messages_per_second", &l.messagesPerSecond, "signaling messages of one session; four times that at once"),
 		count("joins_per_minute", &l.joinsPerMinute, "joins and calls of one session"),
-		count("failed_tickets_per_minute", &l.failedTicketsPerMinute, "refused tickets and invites from one address"),
+		count("failed_tickets_per_minute", &l.failedTicketsPerMinute, "refused tickets and invites from one address; beyond, each wait is twice as long as the one before"),
 	}
 }
 

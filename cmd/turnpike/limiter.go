@@ -4,34 +4,25 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"turnpike/auth"
 )
 
-// maxBuckets bounds the memory that strangers can make a limiter take: about 1 MB.
-const maxBuckets = 10_000
+// maxFailing bounds the memory that strangers can make a limiter take: about 2 MB.
+const maxFailing = 10_000
 
-// maxPenalty is the longest that an address has to wait between two failures.
-const maxPenalty = 15 * time.Minute
-
-// limiter counts failures by address. An address may fail perMinute times at once, and gets them back over a minute. When
-// they are spent it has to wait, and twice as long after each failure that follows: who mistypes is held up for seconds,
-// who guesses for ever longer. It is forgiven after a rest as long as its last wait, and at least a minute.
+// limiter counts failures by address: perMinute are free and come back in a minute; each beyond them makes the address wait
+// twice as long as the one before.
 type limiter struct {
-	perMinute float64
+	perMinute int
 	now       func() time.Time
 
 	mu      sync.Mutex
-	buckets map[netip.Prefix]bucket // guarded by mu; an address that is not in it has a full bucket
-}
-
-type bucket struct {
-	tokens  float64
-	at      time.Time     // when there were so many tokens
-	penalty time.Duration // the last wait; 0: none to be remembered
-	until   time.Time     // its end
+	failing map[netip.Prefix]*auth.Failures // guarded by mu; an address that is not in it has nothing to answer for
 }
 
 func newLimiter(perMinute int, now func() time.Time) *limiter {
-	return &limiter{perMinute: float64(perMinute), now: now, buckets: map[netip.Prefix]bucket{}}
+	return &limiter{perMinute: perMinute, now: now, failing: map[netip.Prefix]*auth.Failures{}}
 }
 
 // source is what one customer of a network has: an IPv4 address, or an IPv6 /64.
@@ -48,8 +39,10 @@ func source(a netip.Addr) netip.Prefix {
 func (l *limiter) wait(addr netip.Addr) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
-	return max(0, l.bucket(source(addr), now).until.Sub(now))
+	if f := l.failing[source(addr)]; f != nil {
+		return f.Wait(l.now())
+	}
+	return 0
 }
 
 // failed counts a failure of addr.
@@ -57,43 +50,28 @@ func (l *limiter) failed(addr netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, from := l.now(), source(addr)
-	b := l.bucket(from, now)
-	switch {
-	case now.Before(b.until): // asked before the wait began: one of several at a time
-	case b.penalty > 0:
-		b.penalty = min(2*b.penalty, maxPenalty)
-		b.until = now.Add(b.penalty)
-	default:
-		if b.tokens--; b.tokens < 1 {
-			b.penalty = time.Duration((1 - b.tokens) / l.perMinute * float64(time.Minute))
-			b.until = now.Add(b.penalty)
+	f := l.failing[from]
+	if f == nil {
+		if len(l.failing) >= maxFailing {
+			l.evict(now)
 		}
+		f = new(auth.Failures)
+		l.failing[from] = f
 	}
-	if _, known := l.buckets[from]; !known && len(l.buckets) >= maxBuckets {
-		l.evict(now)
-	}
-	l.buckets[from] = b
+	f.Add(now, l.perSecond(), l.perMinute)
 }
 
-// bucket is the bucket of from as it is now. It needs mu.
-func (l *limiter) bucket(from netip.Prefix, now time.Time) bucket {
-	b, ok := l.buckets[from]
-	if !ok || b.penalty > 0 && !now.Before(b.until.Add(max(b.penalty, time.Minute))) {
-		return bucket{tokens: l.perMinute, at: now}
-	}
-	b.tokens, b.at = min(l.perMinute, b.tokens+now.Sub(b.at).Minutes()*l.perMinute), now
-	return b
-}
+func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }
 
-// evict forgets a few addresses that map order happens to give, those with full buckets if there are any. Looking at a
-// few keeps the work bounded when a flood has filled the table. It needs mu.
+// evict forgets a few addresses that map order happens to give, those with nothing to answer for if there are any. Looking
+// at a few keeps the work bounded when a flood has filled the table. It needs mu.
 func (l *limiter) evict(now time.Time) {
 	const look = 16
 	looked, evicted := 0, false
-	for from := range l.buckets {
+	for from, f := range l.failing {
 		looked++
-		if b := l.bucket(from, now); b.penalty == 0 && b.tokens >= l.perMinute || looked == look && !evicted {
-			delete(l.buckets, from)
+		if f.Forgotten(now, l.perSecond()) || looked == look && !evicted {
+			delete(l.failing, from)
 			evicted = true
 		}
 		if looked == look {
