@@ -225,6 +225,12 @@ func newIssuer(c IssuerConfig, now func() time.Time, log *slog.Logger) (*issuer,
 	return is, nil
 }
 
+func (is *issuer) close() {
+	if is.keys != nil {
+		is.keys.close()
+	}
+}
+
 // key finds what may have signed t, of which only the algorithm, which the
 // parser has found to be one of ours, and the key's ID count: jku, x5u, jwk and
 // x5c would let a token bring its own key.

@@ -318,3 +318,33 @@ func TestJWKSRedirects(t *testing.T) {
 		t.Error("follows redirects for ever")
 	}
 }
+
+// TestJWKSPagesAreReadAtOnce has each of two pages answer only once both are asked, as if they were slow.
+func TestJWKSPagesAreReadAtOnce(t *testing.T) {
+	var log bytes.Buffer
+	var asked sync.WaitGroup
+	asked.Add(2)
+	var configs []IssuerConfig
+	for _, name := range []string{"one", "two"} {
+		answer := sync.OnceFunc(func() {
+			asked.Done()
+			asked.Wait()
+		})
+		page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answer()
+			_, _ = w.Write([]byte(`{"keys":[]}`))
+		}))
+		t.Cleanup(page.Close)
+		c := appConfig("ES256")
+		c.Name, c.Issuer, c.Keys, c.JWKSURL = name, "", nil, page.URL
+		configs = append(configs, c)
+	}
+	v, err := NewVerifier(testTickets(epoch), nil, configs, at(epoch), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
+	if log.Len() > 0 {
+		t.Errorf("one waited for the other: %s", log.String())
+	}
+}

@@ -1,10 +1,12 @@
 package auth
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -30,17 +32,27 @@ type Verifier struct {
 // read again later. The error is an IssuerFault, after "NAME: ". Close ends it.
 func NewVerifier(own *Tickets, revoked func(invite string) bool, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
 	v := &Verifier{own: own, revoked: revoked, issuers: map[string]*issuer{}}
-	for _, c := range issuers {
-		if v.issuers[c.iss()] != nil {
-			v.Close()
-			return nil, fmt.Errorf("%s: %w", c.Name, &IssuerFault{"issuer", fmt.Errorf("%q is that of another issuer, too", c.iss())})
+	made, errs := make([]*issuer, len(issuers)), make([]error, len(issuers))
+	var making sync.WaitGroup // All at once, so that pages that are down hold up the start by one timeout only.
+	for i, c := range issuers {
+		making.Go(func() { made[i], errs[i] = newIssuer(c, now, log) })
+	}
+	making.Wait()
+	var bad error
+	for i, c := range issuers {
+		switch {
+		case errs[i] != nil:
+			bad = cmp.Or(bad, fmt.Errorf("%s: %w", c.Name, errs[i]))
+		case v.issuers[c.iss()] != nil:
+			made[i].close()
+			bad = cmp.Or(bad, fmt.Errorf("%s: %w", c.Name, &IssuerFault{"issuer", fmt.Errorf("%q is that of another issuer, too", c.iss())}))
+		default:
+			v.issuers[c.iss()] = made[i]
 		}
-		is, err := newIssuer(c, now, log)
-		if err != nil {
-			v.Close()
-			return nil, fmt.Errorf("%s: %w", c.Name, err)
-		}
-		v.issuers[c.iss()] = is
+	}
+	if bad != nil {
+		v.Close()
+		return nil, bad
 	}
 	return v, nil
 }
@@ -48,9 +60,7 @@ func NewVerifier(own *Tickets, revoked func(invite string) bool, issuers []Issue
 // Close stops reading JWKS pages. It is safe to call it twice.
 func (v *Verifier) Close() {
 	for _, is := range v.issuers {
-		if is.keys != nil {
-			is.keys.close()
-		}
+		is.close()
 	}
 }
 
