@@ -194,7 +194,9 @@ Everyone who has the link can use it until it expires, or has been used --uses t
 server's state directory, so run this on the server's machine, as a user who may read and write that directory, with the
 server's --config or --state. The server may be running; it needs no restart. Only the link goes to stdout.
 
-What --revoke takes back admits nobody from a second later on, nor do the tickets that were made from it.
+One use is one ticket, which admits for auth.ticket_ttl: who comes back later uses it once more. What --revoke takes back
+admits nobody from a second later on, nor do the tickets that were made from it; the sessions of those who came by it end,
+and their relays with them.
 
 examples:
   turnpike invite --room standup

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"turnpike/auth"
@@ -40,6 +41,7 @@ func (n *node) watchInvites(ctx context.Context) {
 	defer tick.Stop()
 	defer prune.Stop()
 	failing := false
+	var before []string // revoked in the interval before
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,10 +58,11 @@ func (n *node) watchInvites(ctx context.Context) {
 		failing = err != nil
 		for _, id := range revoked {
 			n.log.Info("invite revoked", "invite", id)
-			if n.onRevoked != nil {
-				n.onRevoked(id)
-			}
 		}
+		for _, id := range slices.Concat(before, revoked) { // twice, for those who were just being let in
+			n.onRevoked(id)
+		}
+		before = revoked
 	}
 }
 

@@ -31,9 +31,8 @@ type node struct {
 	verifier *auth.Verifier // of every ticket, whoever made it
 	ledger   *auth.Ledger   // of invites
 
-	// onRevoked is called when an invite was revoked, for the sessions of those who came by it.
-	onRevoked func(inviteID string)
-	certs     *certificates // nil: no TLS
+	onRevoked func(inviteID string) // ends the sessions of those who came by it
+	certs     *certificates         // nil: no TLS
 	turn      *turnserver.Server
 	signal    *signal.Server
 	api       *api
