@@ -24,6 +24,11 @@ const (
 
 	// maxPatternBytes is twice what a room's name may have.
 	maxPatternBytes = 128
+
+	// maxRoomsBytes and maxIDBytes let a session's resume token, which repeats
+	// them, keep to maxTokenBytes.
+	maxRoomsBytes = 2 << 10
+	maxIDBytes    = 128
 )
 
 // claimSet is the payload of another app's token. Names are taken to the

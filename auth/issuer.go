@@ -297,7 +297,7 @@ func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 	if tk.User.Subject == "" {
 		return Ticket{}, errors.New(`claim "sub" is missing, so there is no user`)
 	}
-	if tk.ID, err = claims.text("jti", maxSubjectBytes); err != nil {
+	if tk.ID, err = claims.text("jti", maxIDBytes); err != nil {
 		return Ticket{}, err
 	}
 	if is.NameClaim != "" {
@@ -328,6 +328,9 @@ func (is *issuer) rights(claims claimSet, tk *Ticket) error {
 	rooms, err := claims.texts(is.RoomsClaim, maxPatternBytes)
 	if err != nil {
 		return err
+	}
+	if n := len(strings.Join(rooms, "")); n > maxRoomsBytes {
+		return fmt.Errorf("claim %q has %d bytes of rooms, and may have %d; use patterns", is.RoomsClaim, n, maxRoomsBytes)
 	}
 	for _, pattern := range rooms {
 		if err := checkPattern(pattern); err != nil {

@@ -255,76 +255,78 @@ func TestVerifierRefuses(t *testing.T) {
 	}
 
 	for name, token := range map[string]string{
-		"empty":                "",
-		"garbage":              "a.b.c",
-		"two parts":            parts[0] + "." + parts[1],
-		"no signature":         parts[0] + "." + parts[1] + ".",
-		"changed claims":       parts[0] + "." + segment(appWith("role", "admin")) + "." + parts[2],
-		"line break":           good + "\n",
-		"huge":                 good + strings.Repeat("A", maxForeignTokenBytes),
-		"huge, signed":         appSign(t, "HS256", appWith("x", strings.Repeat("A", maxForeignTokenBytes))),
-		"alg none":             sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, appClaims()),
-		"alg None, signed":     rawToken("HS256", `{"alg":"None"}`, jsonOf(appClaims())),
-		"alg missing":          rawToken("HS256", `{}`, jsonOf(appClaims())),
-		"alg of a number":      rawToken("HS256", `{"alg":256}`, jsonOf(appClaims())),
-		"another secret":       sign(t, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), appClaims()),
-		"empty secret":         sign(t, jwt.SigningMethodHS256, []byte{}, appClaims()),
-		"crit":                 appSign(t, "HS256", appClaims(), "crit", []string{"b64"}, "b64", false),
-		"iss unknown":          appSign(t, "HS256", appWith("iss", "https://evil.example")),
-		"iss ours":             appSign(t, "HS256", appWith("iss", Issuer)),
-		"iss missing":          appSign(t, "HS256", appWithout("iss")),
-		"iss null":             appSign(t, "HS256", appWith("iss", nil)),
-		"iss a list":           appSign(t, "HS256", appWith("iss", []string{"https://app.example"})),
-		"iss in capitals":      appSign(t, "HS256", merge(appWithout("iss"), "ISS", "https://app.example")),
-		"aud wrong":            appSign(t, "HS256", appWith("aud", "other")),
-		"aud missing":          appSign(t, "HS256", appWithout("aud")),
-		"aud null":             appSign(t, "HS256", appWith("aud", nil)),
-		"aud of numbers":       appSign(t, "HS256", appWith("aud", []any{1, "turnpike"})),
-		"aud an object":        appSign(t, "HS256", appWith("aud", map[string]string{"turnpike": "turnpike"})),
-		"exp missing":          appSign(t, "HS256", appWithout("exp")),
-		"exp null":             appSign(t, "HS256", appWith("exp", nil)),
-		"exp a string":         appSign(t, "HS256", appWith("exp", fmt.Sprint(epoch.Add(time.Hour).Unix()))),
-		"exp beyond all time":  appSign(t, "HS256", appWith("exp", 1e18)),
-		"exp negative":         appSign(t, "HS256", appWith("exp", -1)),
-		"exp 1e999":            claims(`"sub":"ann","nbf":1e999`),
-		"nbf in the future":    appSign(t, "HS256", appWith("nbf", epoch.Add(31*time.Second).Unix())),
-		"nbf a string":         appSign(t, "HS256", appWith("nbf", "now")),
-		"iat in the future":    appSign(t, "HS256", appWith("iat", epoch.Add(31*time.Second).Unix())),
-		"expired, other aud":   appSign(t, "HS256", merge(appWith("exp", epoch.Add(-time.Hour).Unix()), "aud", "x")),
-		"expired, forged":      sign(t, jwt.SigningMethodHS256, []byte("guess"), appWith("exp", epoch.Add(-time.Hour).Unix())),
-		"sub missing":          appSign(t, "HS256", appWithout("sub")),
-		"sub empty":            appSign(t, "HS256", appWith("sub", "")),
-		"sub null":             appSign(t, "HS256", appWith("sub", nil)),
-		"sub a number":         appSign(t, "HS256", appWith("sub", 17)),
-		"sub too long":         appSign(t, "HS256", appWith("sub", strings.Repeat("a", maxSubjectBytes+1))),
-		"sub breaks a line":    appSign(t, "HS256", appWith("sub", "a\nb")),
-		"sub half a surrogate": claims(`"sub":"ann\ud800"`),
-		"sub no UTF-8":         claims("\"sub\":\"ann\xff\""),
-		"sub twice":            claims(`"sub":"ann","sub":"bob"`),
-		"sub twice, escaped":   claims(`"sub":"ann","\u0073ub":"bob"`),
-		"sub in capitals":      claims(`"SUB":"ann"`),
-		"jti a number":         appSign(t, "HS256", appWith("jti", 1)),
-		"name a number":        appSign(t, "HS256", appWith("name", 1)),
-		"name null":            appSign(t, "HS256", appWith("name", nil)),
-		"name an object":       appSign(t, "HS256", appWith("name", map[string]string{"__proto__": "x"})),
-		"name huge":            appSign(t, "HS256", appWith("name", strings.Repeat("a", maxRawNameBytes+1))),
-		"role unknown":         appSign(t, "HS256", appWith("role", "king")),
-		"role empty":           appSign(t, "HS256", appWith("role", "")),
-		"role null":            appSign(t, "HS256", appWith("role", nil)),
-		"role a list":          appSign(t, "HS256", appWith("role", []string{"admin"})),
-		"rooms null":           appSign(t, "HS256", appWith("rooms", nil)),
-		"rooms a number":       appSign(t, "HS256", appWith("rooms", 1)),
-		"rooms an object":      appSign(t, "HS256", appWith("rooms", map[string]bool{"standup": true})),
-		"rooms of numbers":     appSign(t, "HS256", appWith("rooms", []any{"standup", 1})),
-		"rooms of null":        appSign(t, "HS256", appWith("rooms", []any{nil})),
-		"rooms, one empty":     appSign(t, "HS256", appWith("rooms", []string{""})),
-		"rooms, one too long":  appSign(t, "HS256", appWith("rooms", strings.Repeat("a", maxPatternBytes+1))),
-		"rooms, a bad pattern": appSign(t, "HS256", appWith("rooms", "[a")),
-		"257 rooms":            appSign(t, "HS256", appWith("rooms", manyRooms[:maxClaimList+1])),
-		"10,000 rooms":         appSign(t, "HS256", appWith("rooms", manyRooms)),
-		"claims of a list":     rawToken("HS256", `{"alg":"HS256"}`, `["https://app.example"]`),
-		"claims of null":       rawToken("HS256", `{"alg":"HS256"}`, `null`),
-		"claims twice":         rawToken("HS256", `{"alg":"HS256"}`, jsonOf(appClaims())+"{}"),
+		"empty":                 "",
+		"garbage":               "a.b.c",
+		"two parts":             parts[0] + "." + parts[1],
+		"no signature":          parts[0] + "." + parts[1] + ".",
+		"changed claims":        parts[0] + "." + segment(appWith("role", "admin")) + "." + parts[2],
+		"line break":            good + "\n",
+		"huge":                  good + strings.Repeat("A", maxForeignTokenBytes),
+		"huge, signed":          appSign(t, "HS256", appWith("x", strings.Repeat("A", maxForeignTokenBytes))),
+		"alg none":              sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, appClaims()),
+		"alg None, signed":      rawToken("HS256", `{"alg":"None"}`, jsonOf(appClaims())),
+		"alg missing":           rawToken("HS256", `{}`, jsonOf(appClaims())),
+		"alg of a number":       rawToken("HS256", `{"alg":256}`, jsonOf(appClaims())),
+		"another secret":        sign(t, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), appClaims()),
+		"empty secret":          sign(t, jwt.SigningMethodHS256, []byte{}, appClaims()),
+		"crit":                  appSign(t, "HS256", appClaims(), "crit", []string{"b64"}, "b64", false),
+		"iss unknown":           appSign(t, "HS256", appWith("iss", "https://evil.example")),
+		"iss ours":              appSign(t, "HS256", appWith("iss", Issuer)),
+		"iss missing":           appSign(t, "HS256", appWithout("iss")),
+		"iss null":              appSign(t, "HS256", appWith("iss", nil)),
+		"iss a list":            appSign(t, "HS256", appWith("iss", []string{"https://app.example"})),
+		"iss in capitals":       appSign(t, "HS256", merge(appWithout("iss"), "ISS", "https://app.example")),
+		"aud wrong":             appSign(t, "HS256", appWith("aud", "other")),
+		"aud missing":           appSign(t, "HS256", appWithout("aud")),
+		"aud null":              appSign(t, "HS256", appWith("aud", nil)),
+		"aud of numbers":        appSign(t, "HS256", appWith("aud", []any{1, "turnpike"})),
+		"aud an object":         appSign(t, "HS256", appWith("aud", map[string]string{"turnpike": "turnpike"})),
+		"exp missing":           appSign(t, "HS256", appWithout("exp")),
+		"exp null":              appSign(t, "HS256", appWith("exp", nil)),
+		"exp a string":          appSign(t, "HS256", appWith("exp", fmt.Sprint(epoch.Add(time.Hour).Unix()))),
+		"exp beyond all time":   appSign(t, "HS256", appWith("exp", 1e18)),
+		"exp negative":          appSign(t, "HS256", appWith("exp", -1)),
+		"exp 1e999":             claims(`"sub":"ann","nbf":1e999`),
+		"nbf in the future":     appSign(t, "HS256", appWith("nbf", epoch.Add(31*time.Second).Unix())),
+		"nbf a string":          appSign(t, "HS256", appWith("nbf", "now")),
+		"iat in the future":     appSign(t, "HS256", appWith("iat", epoch.Add(31*time.Second).Unix())),
+		"expired, other aud":    appSign(t, "HS256", merge(appWith("exp", epoch.Add(-time.Hour).Unix()), "aud", "x")),
+		"expired, forged":       sign(t, jwt.SigningMethodHS256, []byte("guess"), appWith("exp", epoch.Add(-time.Hour).Unix())),
+		"sub missing":           appSign(t, "HS256", appWithout("sub")),
+		"sub empty":             appSign(t, "HS256", appWith("sub", "")),
+		"sub null":              appSign(t, "HS256", appWith("sub", nil)),
+		"sub a number":          appSign(t, "HS256", appWith("sub", 17)),
+		"sub too long":          appSign(t, "HS256", appWith("sub", strings.Repeat("a", maxSubjectBytes+1))),
+		"sub breaks a line":     appSign(t, "HS256", appWith("sub", "a\nb")),
+		"sub half a surrogate":  claims(`"sub":"ann\ud800"`),
+		"sub no UTF-8":          claims("\"sub\":\"ann\xff\""),
+		"sub twice":             claims(`"sub":"ann","sub":"bob"`),
+		"sub twice, escaped":    claims(`"sub":"ann","\u0073ub":"bob"`),
+		"sub in capitals":       claims(`"SUB":"ann"`),
+		"jti a number":          appSign(t, "HS256", appWith("jti", 1)),
+		"name a number":         appSign(t, "HS256", appWith("name", 1)),
+		"name null":             appSign(t, "HS256", appWith("name", nil)),
+		"name an object":        appSign(t, "HS256", appWith("name", map[string]string{"__proto__": "x"})),
+		"name huge":             appSign(t, "HS256", appWith("name", strings.Repeat("a", maxRawNameBytes+1))),
+		"role unknown":          appSign(t, "HS256", appWith("role", "king")),
+		"role empty":            appSign(t, "HS256", appWith("role", "")),
+		"role null":             appSign(t, "HS256", appWith("role", nil)),
+		"role a list":           appSign(t, "HS256", appWith("role", []string{"admin"})),
+		"rooms null":            appSign(t, "HS256", appWith("rooms", nil)),
+		"rooms a number":        appSign(t, "HS256", appWith("rooms", 1)),
+		"rooms an object":       appSign(t, "HS256", appWith("rooms", map[string]bool{"standup": true})),
+		"rooms of numbers":      appSign(t, "HS256", appWith("rooms", []any{"standup", 1})),
+		"rooms of null":         appSign(t, "HS256", appWith("rooms", []any{nil})),
+		"rooms, one empty":      appSign(t, "HS256", appWith("rooms", []string{""})),
+		"rooms, one too long":   appSign(t, "HS256", appWith("rooms", strings.Repeat("a", maxPatternBytes+1))),
+		"rooms, a bad pattern":  appSign(t, "HS256", appWith("rooms", "[a")),
+		"rooms, too many bytes": appSign(t, "HS256", appWith("rooms", slices.Repeat([]string{strings.Repeat("a", 100)}, 21))),
+		"jti too long":          appSign(t, "HS256", appWith("jti", strings.Repeat("a", maxIDBytes+1))),
+		"257 rooms":             appSign(t, "HS256", appWith("rooms", manyRooms[:maxClaimList+1])),
+		"10,000 rooms":          appSign(t, "HS256", appWith("rooms", manyRooms)),
+		"claims of a list":      rawToken("HS256", `{"alg":"HS256"}`, `["https://app.example"]`),
+		"claims of null":        rawToken("HS256", `{"alg":"HS256"}`, `null`),
+		"claims twice":          rawToken("HS256", `{"alg":"HS256"}`, jsonOf(appClaims())+"{}"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			tk, err := v.Verify(token)
@@ -432,6 +434,26 @@ func TestIssuerConfigFaults(t *testing.T) {
 	}
 }
 
+// TestGreatestTicketResumes holds that what an app may put into a token fits
+// into the resume token of its session.
+func TestGreatestTicketResumes(t *testing.T) {
+	rooms := slices.Repeat([]string{strings.Repeat("r", 64)}, maxRoomsBytes/64)
+	claims := merge(merge(merge(appClaims(), "rooms", rooms), "sub", strings.Repeat("s", maxSubjectBytes)), "jti", strings.Repeat("j", maxIDBytes))
+	tk, err := testVerifier(t, appConfig("HS256")).Verify(appSign(t, "HS256", claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resume := Resume{Session: strings.Repeat("s", 64), Epoch: strings.Repeat("e", 64), Generation: 1 << 60, Ticket: tk, Name: strings.Repeat("李", MaxNameRunes)}
+	for range 16 {
+		resume.In = append(resume.In, ResumeRoom{ID: strings.Repeat("r", 64), Size: 16})
+	}
+	token, err := NewResumeTokens(testSecret("a"), at(epoch), testRand("resume")).Issue(resume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of %d bytes", len(token), maxTokenBytes)
+}
+
 // FuzzVerifier holds that a token of the app verifies only as it was signed.
 func FuzzVerifier(f *testing.F) {
 	v := testVerifier(f, appConfig("HS256"))
@@ -474,7 +496,7 @@ func FuzzClaims(f *testing.F) {
 			return
 		}
 		if tk.User.Issuer != "app" || tk.User.Subject == "" || len(tk.User.Subject) > maxSubjectBytes || !tk.Role.valid() ||
-			len(tk.Rooms) > maxClaimList || tk.Expires.Before(epoch.Add(-time.Minute)) || len(tk.Name) > maxRawNameBytes {
+			len(tk.Rooms) > maxClaimList || len(strings.Join(tk.Rooms, "")) > maxRoomsBytes || tk.Expires.Before(epoch.Add(-time.Minute)) || len(tk.Name) > maxRawNameBytes {
 			t.Errorf("%q is %+v", claims, tk)
 		}
 		for _, pattern := range tk.Rooms {
