@@ -79,12 +79,14 @@ type (
 		Fresh    bool   `json:"fresh,omitempty"`
 	}
 	// Join enters a room. With no Room one is made and named by the server;
-	// Size counts only when the room is made, zero is [DefaultRoomSize].
+	// Size and Waiting count only when the room is made, a Size of zero is
+	// [DefaultRoomSize]. Waiting: whoever comes later waits to be let in.
 	Join struct {
 		Request
-		Room   string `json:"room,omitempty"`
-		Create bool   `json:"create,omitempty"`
-		Size   int    `json:"size,omitempty"`
+		Room    string `json:"room,omitempty"`
+		Create  bool   `json:"create,omitempty"`
+		Size    int    `json:"size,omitempty"`
+		Waiting bool   `json:"waiting,omitempty"`
 	}
 	// Leave leaves a room.
 	Leave struct {
@@ -206,12 +208,18 @@ type (
 		Field      string `json:"field,omitempty"`
 		RetryAfter int    `json:"retryAfter,omitempty"`
 	}
-	// Joined tells who else is in the room.
+	// Joined tells who else is in the room. Host is a session, empty in the
+	// room of a call. Waiting says that the room has a waiting room, Knocks who
+	// is in it, to those with host powers alone.
 	Joined struct {
-		Ref   string `json:"ref,omitempty"`
-		Room  string `json:"room"`
-		Size  int    `json:"size"`
-		Peers []Peer `json:"peers"`
+		Ref     string `json:"ref,omitempty"`
+		Room    string `json:"room"`
+		Size    int    `json:"size"`
+		Host    string `json:"host,omitempty"`
+		Locked  bool   `json:"locked,omitempty"`
+		Waiting bool   `json:"waiting,omitempty"`
+		Peers   []Peer `json:"peers"`
+		Knocks  []Peer `json:"knocks,omitempty"`
 	}
 	// Left answers Leave, or tells that the server took us out of the room.
 	Left struct {
@@ -329,7 +337,7 @@ func (*PeerBack) Type() string      { return TypePeerBack }
 // ClientTypes lists the types that clients send.
 func ClientTypes() []string {
 	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye,
-		TypeAck, TypePing}
+		TypeAck, TypePing, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
 }
 
 // Encode gives m as one JSON object with its type first. It fails only for
@@ -467,5 +475,5 @@ func newServerMessage(typ string) Message {
 	case TypePeerBack:
 		return new(PeerBack)
 	}
-	return nil
+	return newModerationMessage(typ)
 }

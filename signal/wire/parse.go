@@ -43,8 +43,9 @@ func Parse(data []byte) (ClientMessage, error) {
 type fields struct {
 	typ, id, received                              []byte
 	ticket, name, resume                           []byte
-	room, create, size                             []byte
+	room, create, size, waiting                    []byte
 	to, description, candidate, candidates, callID []byte
+	session                                        []byte
 }
 
 func (f *fields) slot(name []byte) *[]byte {
@@ -77,6 +78,10 @@ func (f *fields) slot(name []byte) *[]byte {
 		return &f.candidates
 	case "call":
 		return &f.callID
+	case "waiting":
+		return &f.waiting
+	case "session":
+		return &f.session
 	}
 	return nil
 }
@@ -152,6 +157,9 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 		return &Ack{*req}, nil
 	case TypePing:
 		return &Ping{*req}, nil
+	}
+	if m, err, ok := f.moderation(typ, *req); ok {
+		return m, err
 	}
 	return nil, &FieldError{Field: "type", Problem: "is not one that a client sends"}
 }
@@ -231,6 +239,11 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 	}
 	if f.create != nil {
 		if m.Create, err = boolean("create", f.create); err != nil {
+			return nil, err
+		}
+	}
+	if f.waiting != nil {
+		if m.Waiting, err = boolean("waiting", f.waiting); err != nil {
 			return nil, err
 		}
 	}

@@ -18,7 +18,7 @@ const Subprotocol = "turnpike.v1"
 // server message but welcome, ack and pong has seq once the session is there.
 const (
 	TypeHello  = "hello"  // client: ticket?, name?, resume?  -> welcome
-	TypeJoin   = "join"   // client: room?, create?, size?    -> joined
+	TypeJoin   = "join"   // client: room?, create?, size?, waiting? -> joined | waiting
 	TypeLeave  = "leave"  // client: room                     -> left
 	TypeSignal = "signal" // client: room, to, description | candidate | candidates
 	//                       server: room, from, description | candidate | candidates
@@ -37,13 +37,19 @@ const (
 	//                 server: ref; all requests up to it were handled
 	TypePing = "ping" // client                               -> pong
 
+	TypeLock   = "lock"   // client: room                     -> locked
+	TypeUnlock = "unlock" // client: room                     -> unlocked
+	TypeKick   = "kick"   // client: room, session            -> kicked
+	TypeAdmit  = "admit"  // client: room, session            -> admitted
+	TypeRefuse = "refuse" // client: room, session            -> refused
+
 	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, iceServers, iceExpires, online
 	TypePong       = "pong"        // server
 	TypeResume     = "resume"      // server: token, in the place of the last one
 	TypePeerAway   = "peer-away"   // server: room, session
 	TypePeerBack   = "peer-back"   // server: room, session, fresh?
 	TypeError      = "error"       // server: code, message, field?, retryAfter?
-	TypeJoined     = "joined"      // server: room, size, peers
+	TypeJoined     = "joined"      // server: room, size, host?, locked?, waiting?, peers, knocks?
 	TypeLeft       = "left"        // server: room, reason
 	TypePeerJoined = "peer-joined" // server: room, peer
 	TypePeerLeft   = "peer-left"   // server: room, session, reason
@@ -52,6 +58,16 @@ const (
 	TypeRinging    = "ringing"     // server: call, to (a user)
 	TypeICEServers = "ice-servers" // server: iceServers, iceExpires
 	TypeGoingAway  = "going-away"  // server: retryAfter; close 1001 follows
+
+	TypeHost      = "host"       // server: room, session
+	TypeLocked    = "locked"     // server: room, by (a session)
+	TypeUnlocked  = "unlocked"   // server: room, by
+	TypeKicked    = "kicked"     // server: room, session
+	TypeWaiting   = "waiting"    // server: room
+	TypeKnock     = "knock"      // server: room, peer
+	TypeKnockOver = "knock-over" // server: room, session
+	TypeAdmitted  = "admitted"   // server: room, session
+	TypeRefused   = "refused"    // server: room, session
 )
 
 // Code is the stable name of an error; its sentence may change.
@@ -74,12 +90,16 @@ const (
 
 	CodeNoSuchSession Code = "no-such-session" // not there to be resumed: say hello with a ticket
 	CodeInternal      Code = "internal"        // the server's fault
+	CodeNotHost       Code = "not-host"        // no host powers in the room
+	CodeLocked        Code = "locked"          // the room lets no newcomers in
+	CodeKicked        Code = "kicked"          // from this room, for its life
 )
 
 // Codes lists every error code.
 func Codes() []Code {
 	return []Code{CodeUnauthorized, CodeNotExisting, CodeFull, CodeNameTaken, CodeNotInRoom, CodeBadMessage, CodeSlow,
-		CodeRateLimited, CodeForbidden, CodeNoSuchUser, CodeBusy, CodeNoSuchCall, CodeNoSuchSession, CodeInternal}
+		CodeRateLimited, CodeForbidden, CodeNoSuchUser, CodeBusy, CodeNoSuchCall, CodeNoSuchSession, CodeInternal,
+		CodeNotHost, CodeLocked, CodeKicked}
 }
 
 // The WebSocket close codes. The close frame's reason is the word beside it.
@@ -136,6 +156,9 @@ const (
 	ReasonBadMessage = "bad-message" // broke the protocol or its limits
 	ReasonShutdown   = "shutdown"    // the server is going away
 	ReasonRevoked    = "revoked"     // what admitted the user was revoked
+	ReasonKicked     = "kicked"      // taken out by somebody with host powers
+	ReasonRefused    = "refused"     // was not let in from the waiting room; left only
+	ReasonClosed     = "closed"      // the room died while one waited; left only
 )
 
 // How a session was resumed: welcome.
@@ -160,7 +183,7 @@ const (
 	MaxTicket  = 16 << 10 // ticket
 	MaxName    = 32       // name
 	MaxRoom    = 64       // room
-	MaxSession = 64       // session, in to
+	MaxSession = 64       // session, in to and session
 	MaxUser    = 512      // user, in to
 	MaxCall    = 64       // call
 	MaxToken   = 8 << 10  // resume.token
@@ -172,6 +195,7 @@ const (
 	MinRoomSize     = 2
 	MaxRoomSize     = 16
 	DefaultRoomSize = 2
+	MaxWaiting      = 32 // sessions that wait to be let into one room
 
 	MaxBadMessages = 10 // in BadMessageWindow: then CloseBadMessage
 

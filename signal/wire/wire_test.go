@@ -81,7 +81,8 @@ func TestExamplesRoundTrip(t *testing.T) {
 	}
 	for _, typ := range []string{TypeWelcome, TypeError, TypeJoined, TypeLeft, TypePeerJoined, TypePeerLeft, TypeSignal,
 		TypeOnline, TypeOffline, TypeCall, TypeRinging, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeICEServers, TypeGoingAway,
-		TypeAck, TypePong, TypeResume, TypePeerAway, TypePeerBack} {
+		TypeAck, TypePong, TypeResume, TypePeerAway, TypePeerBack,
+		TypeHost, TypeLocked, TypeUnlocked, TypeKicked, TypeWaiting, TypeKnock, TypeKnockOver, TypeAdmitted, TypeRefused} {
 		if !slices.Contains(seen["server"], typ) {
 			t.Errorf("no example of a server's %s", typ)
 		}
@@ -139,6 +140,8 @@ func TestParseRefuses(t *testing.T) {
 		{"room too long", `{"type":"join","room":"` + long(65) + `"}`, "room", "long"},
 		{"create string", `{"type":"join","create":"true"}`, "create", "true or false"},
 		{"create null", `{"type":"join","create":null}`, "create", "true or false"},
+		{"waiting string", `{"type":"join","waiting":"yes"}`, "waiting", "true or false"},
+		{"waiting null", `{"type":"join","waiting":null}`, "waiting", "true or false"},
 		{"size string", `{"type":"join","size":"2"}`, "size", "whole number"},
 		{"size fraction", `{"type":"join","size":2.5}`, "size", "whole number"},
 		{"size too small", `{"type":"join","size":1}`, "size", "whole number"},
@@ -188,6 +191,14 @@ func TestParseRefuses(t *testing.T) {
 		{"accept without call", `{"type":"accept"}`, "call", "missing"},
 		{"decline without call", `{"type":"decline"}`, "call", "missing"},
 		{"cancel a number", `{"type":"cancel","call":1}`, "call", "string"},
+		{"lock without room", `{"type":"lock"}`, "room", "missing"},
+		{"unlock a number", `{"type":"unlock","room":1}`, "room", "string"},
+		{"kick without room", `{"type":"kick","session":"b"}`, "room", "missing"},
+		{"kick without session", `{"type":"kick","room":"a"}`, "session", "missing"},
+		{"kick null", `{"type":"kick","room":"a","session":null}`, "session", "string"},
+		{"admit too long", `{"type":"admit","room":"a","session":"` + long(65) + `"}`, "session", "long"},
+		{"refuse nobody", `{"type":"refuse","room":"a","session":""}`, "session", "long"},
+		{"kick out of a room of no such name", `{"type":"kick","room":"__proto__","session":"b"}`, "room", "lower-case"},
 		{"hangup too long", `{"type":"hangup","call":"` + long(65) + `"}`, "call", "long"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -216,6 +227,9 @@ func TestParseAccepts(t *testing.T) {
 		{`{"\u0074ype":"l\u0065ave","room":"a"}`, &Leave{Room: "a"}},
 		{`{"type":"join","create":false}`, &Join{}},
 		{`{"type":"join","room":"a-b","size":16,"create":true}`, &Join{Room: "a-b", Size: 16, Create: true}},
+		{`{"type":"join","waiting":true}`, &Join{Waiting: true}},
+		{`{"type":"lock","room":"a","id":"7"}`, &Lock{Request{ID: "7"}, "a"}},
+		{`{"type":"k\u0069ck","room":"a","session":"__proto__"}`, &Kick{Room: "a", Session: "__proto__"}},
 		{`{"type":"call","to":"https://id.example.org:\"x\\"}`, &Call{To: `https://id.example.org:"x\`}},
 		{
 			`{"type":"signal","room":"a","to":"b","description":{"type":"rollback"} }`,
@@ -378,6 +392,23 @@ func checkLimits(t *testing.T, m ClientMessage) {
 		if m.To == "" || len([]rune(m.To)) > MaxUser {
 			t.Errorf("call %#v", m)
 		}
+	case *Lock:
+		checkTarget(t, m, m.Room, "any")
+	case *Unlock:
+		checkTarget(t, m, m.Room, "any")
+	case *Kick:
+		checkTarget(t, m, m.Room, m.Session)
+	case *Admit:
+		checkTarget(t, m, m.Room, m.Session)
+	case *Refuse:
+		checkTarget(t, m, m.Room, m.Session)
+	}
+}
+
+func checkTarget(t *testing.T, m ClientMessage, room, session string) {
+	t.Helper()
+	if !ValidRoom(room) || session == "" || len([]rune(session)) > MaxSession {
+		t.Errorf("%s %#v", m.Type(), m)
 	}
 }
 
