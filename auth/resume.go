@@ -28,10 +28,14 @@ type Resume struct {
 	In         []ResumeRoom
 }
 
-// ResumeRoom is a room that the session is in.
+// ResumeRoom is a room that the session is in, and what it takes to make it again.
 type ResumeRoom struct {
-	ID   string `json:"id"`
-	Size int    `json:"size"`
+	ID      string `json:"id"`
+	Size    int    `json:"size"`
+	Host    bool   `json:"host,omitempty"` // the session is its host
+	Locked  bool   `json:"locked,omitempty"`
+	Waiting bool   `json:"waiting,omitempty"` // it has a waiting room
+	Call    bool   `json:"call,omitempty"`    // it is a call's: nobody is host
 }
 
 type resumeClaims struct {

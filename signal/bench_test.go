@@ -14,7 +14,9 @@ import (
 )
 
 func unlimited(cfg *Config) {
-	cfg.Limits = Limits{Sessions: 1 << 20, SessionsPerAddr: 1 << 20, Messages: Rate{PerSecond: 1e9, Burst: 1e9}, Joins: Rate{PerSecond: 1e9, Burst: 1e9}}
+	rate := Rate{PerSecond: 1e9, Burst: 1e9}
+	cfg.Limits = Limits{Sessions: 1 << 20, SessionsPerAddr: 1 << 20, Messages: rate, Joins: rate,
+		SessionsPerUser: 1 << 20, UserMessages: rate, UserJoins: rate, AddrHellos: rate, AddrJoins: rate}
 }
 
 // BenchmarkForward sends 1 KiB descriptions between pairs, each waiting for

@@ -25,8 +25,8 @@ type call struct {
 
 func (s *session) call(m *wire.Call) *wire.Error {
 	srv := s.srv
-	if wait := s.joins.take(time.Now(), srv.cfg.Limits.Joins); wait > 0 {
-		return rateLimited(wait, "Too many joins and calls.")
+	if e := s.takeJoin(); e != nil {
+		return e
 	}
 	id := auth.NewID(srv.cfg.Rand, callIDLength)
 	srv.mu.Lock()
@@ -88,7 +88,7 @@ func (s *session) accept(m *wire.Accept) *wire.Error {
 	}
 	c.ringing, c.answered = nil, s
 	c.room = srv.newRoom(roomID, 2)
-	c.room.call = c
+	c.room.call, c.room.ofCall = c, true
 	c.caller.send(&wire.Accepted{Call: c.id, Room: roomID})
 	s.reply(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
 	srv.enterRoom(c.caller, c.room, "")

@@ -138,7 +138,8 @@ func (h *harness) start(edit func(*Config)) {
 		defer h.mu.Unlock()
 		h.ended = append(h.ended, session)
 	}, ResumeTokens: auth.NewResumeTokens(testSecret, time.Now, rand.Reader)}
-	cfg.Limits.Joins = Rate{PerSecond: 1000, Burst: 1000}
+	many := Rate{PerSecond: 1000, Burst: 1000}
+	cfg.Limits.Joins, cfg.Limits.UserJoins, cfg.Limits.AddrJoins, cfg.Limits.AddrHellos = many, many, many, many
 	if edit != nil {
 		edit(&cfg)
 	}

@@ -15,10 +15,17 @@ type Limits struct {
 	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s, and then ever fewer
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
-	RoomsPerSession int  // 16; a call's room is never refused
-	QueueMessages   int  // that a client has not acknowledged; 1,024
-	QueueBytes      int  // likewise; 1 MiB
-	KeptBytes       int  // likewise, of all clients; 256 MiB
+	RoomsPerSession int  // waiting to be let in counts; 16; a call's room is never refused
+
+	SessionsPerUser int  // 64
+	UserMessages    Rate // of all sessions of one user, pings not included; 800, then 200 a second
+	UserJoins       Rate // joins and calls, likewise; 60, then 1 a second
+	AddrHellos      Rate // from one IPv4 address or IPv6 /64, whatever comes of them; 400, then 100 a second
+	AddrJoins       Rate // joins and calls, likewise; 600, then 10 a second
+
+	QueueMessages int // that a client has not acknowledged; 1,024
+	QueueBytes    int // likewise; 1 MiB
+	KeptBytes     int // likewise, of all clients; 256 MiB
 
 	// ScopeLinger is how long a lost session's relays may refresh their
 	// permissions; not less than the greatest age of an allocation. 24 h.
@@ -44,6 +51,11 @@ func (l *Limits) fill() {
 	setDefault(&l.Messages, Rate{PerSecond: 50, Burst: 200})
 	setDefault(&l.Joins, Rate{PerSecond: 1.0 / 3, Burst: 20})
 	setDefault(&l.RoomsPerSession, 16)
+	setDefault(&l.SessionsPerUser, 64)
+	setDefault(&l.UserMessages, Rate{PerSecond: 200, Burst: 800})
+	setDefault(&l.UserJoins, Rate{PerSecond: 1, Burst: 60})
+	setDefault(&l.AddrHellos, Rate{PerSecond: 100, Burst: 400})
+	setDefault(&l.AddrJoins, Rate{PerSecond: 10, Burst: 600})
 	setDefault(&l.QueueMessages, 1024)
 	setDefault(&l.QueueBytes, 1<<20)
 	setDefault(&l.KeptBytes, 256<<20)
@@ -85,9 +97,10 @@ func (b *bucket) refill(now time.Time, rate Rate) {
 
 // addrUse is what one address has in use. Guarded by Server.mu.
 type addrUse struct {
-	sockets int
-	away    int // sessions
-	failed  auth.Failures
+	sockets       int
+	away          int // sessions
+	failed        auth.Failures
+	hellos, joins bucket
 }
 
 // limitPrefix is what limits count an address as: one subscriber usually has a
@@ -153,7 +166,9 @@ func (srv *Server) countFailedHello(addr netip.Prefix) {
 // answer for.
 func (srv *Server) forgetAddrs(now time.Time) {
 	for addr, use := range srv.addrs {
-		if use.sockets == 0 && use.away == 0 && use.failed.Forgotten(now, srv.cfg.Limits.FailedHellos.PerSecond) {
+		use.hellos.refill(now, srv.cfg.Limits.AddrHellos)
+		use.joins.refill(now, srv.cfg.Limits.AddrJoins)
+		if use.sockets == 0 && use.away == 0 && use.hellos.spent+use.joins.spent == 0 && use.failed.Forgotten(now, srv.cfg.Limits.FailedHellos.PerSecond) {
 			delete(srv.addrs, addr)
 		}
 	}

@@ -22,6 +22,7 @@ type user struct {
 	canonical string // what name is unique by
 	sessions  []*session
 	call      *call // ringing, rung or answered; at most one
+	use       *userUse
 }
 
 func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
@@ -37,9 +38,13 @@ func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
 func (c *socket) hello(m *wire.Hello) *wire.Error {
 	srv := c.srv
 	if wait := srv.helloWait(c.addr); wait > 0 {
+		srv.counters.limited.add(limitedFailedHellos)
 		c.refuse(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
 		c.shut(wire.CloseRateLimited, wire.ReasonGone)
 		return nil
+	}
+	if e := srv.takeHello(c); e != nil {
+		return e
 	}
 	if m.Resume != nil {
 		if resumed, e := c.resume(m); resumed || e != nil {
@@ -92,6 +97,9 @@ func newSession(srv *Server, id string, ticket auth.Ticket) *session {
 
 // begin lets a session be known under a name, if nobody else has it. The caller holds mu.
 func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
+	if e := srv.mayHaveAnother(s.ticket.User.String()); e != nil {
+		return e
+	}
 	u, e := srv.enter(s.ticket.User.String(), shown, canonical)
 	if e != nil {
 		return e
@@ -102,6 +110,7 @@ func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
 	if s.seesAll() {
 		srv.members[s] = struct{}{}
 	}
+	s.presenceAt = srv.presence.clock
 	srv.cfg.Log.Debug("session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)
 	return nil
 }
@@ -114,8 +123,8 @@ func (srv *Server) onlineFor(s *session) []wire.User {
 	return []wire.User{}
 }
 
-// enter finds or makes the user of a new session and tells the members. Of two
-// names of one user the newer holds.
+// enter finds or makes the user of a new session and has the members told. Of
+// two names of one user the newer holds.
 func (srv *Server) enter(id, name, canonical string) (*user, *wire.Error) {
 	u := srv.users[id]
 	if holder := srv.names[canonical]; holder != nil && holder != u {
@@ -124,15 +133,19 @@ func (srv *Server) enter(id, name, canonical string) (*user, *wire.Error) {
 	if u != nil && u.name == name {
 		return u, nil
 	}
-	if u == nil {
-		u = &user{id: id}
+	isNew := u == nil
+	if isNew {
+		u = &user{id: id, use: srv.useOf(id)}
 		srv.users[id] = u
 	} else {
+		srv.presence.note(u, true)
 		delete(srv.names, u.canonical)
 	}
 	u.name, u.canonical = name, canonical
 	srv.names[canonical] = u
-	srv.tellMembers(u, &wire.Online{Users: []wire.User{u.wire()}})
+	if isNew {
+		srv.presence.note(u, false)
+	}
 	return u, nil
 }
 
@@ -147,25 +160,12 @@ func (srv *Server) exit(s *session, reason string) {
 	if len(u.sessions) > 0 {
 		return
 	}
+	if reason != wire.ReasonShutdown { // all are told to go
+		srv.presence.note(u, true)
+	}
+	srv.rememberUse(u)
 	delete(srv.users, u.id)
 	delete(srv.names, u.canonical)
-	if reason == wire.ReasonShutdown {
-		return // all are told to go
-	}
-	srv.tellMembers(u, &wire.Offline{Users: []wire.User{u.wire()}})
-}
-
-// tellMembers sends m to every session that sees all, but not to u's own.
-func (srv *Server) tellMembers(u *user, m wire.Message) {
-	if len(srv.members) == 0 {
-		return
-	}
-	data := srv.encode(m)
-	for s := range srv.members {
-		if s.user != u {
-			s.pushText(data)
-		}
-	}
 }
 
 func (srv *Server) usersExcept(u *user) []wire.User {

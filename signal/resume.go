@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"slices"
 	"time"
 
 	"turnpike/auth"
@@ -117,19 +118,36 @@ func (c *socket) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wi
 		return false, e
 	}
 	for _, in := range token.In {
-		r := srv.rooms[in.ID]
-		if r == nil {
-			r = srv.newRoom(in.ID, in.Size)
-		}
-		if len(r.members) < r.size {
-			srv.putIn(s, r)
-		}
+		srv.comeBack(s, in)
 	}
 	welcome.Online = srv.onlineFor(s)
 	srv.welcome(c, s, welcome)
 	c.carry(&s.stream)
 	srv.counters.begun.add(sessionRestored)
 	return true, nil
+}
+
+// comeBack puts a session of another process into a room that it was in there, and makes the room again if it is the first. Who was
+// host is host again, but not in a room that somebody made meanwhile. The caller holds mu.
+func (srv *Server) comeBack(s *session, in auth.ResumeRoom) {
+	r := srv.rooms[in.ID]
+	if r == nil {
+		r = srv.newRoom(in.ID, in.Size)
+		r.ofCall, r.locked, r.hasWaiting = in.Call, in.Locked, in.Waiting
+		r.awaitsHost = !in.Call
+	}
+	if len(r.members) >= r.size || slices.Contains(r.kicked, s.user.id) {
+		return
+	}
+	srv.putIn(s, r)
+	if !in.Host || !r.awaitsHost {
+		return
+	}
+	r.awaitsHost = false
+	if last := len(r.members) - 1; last > 0 {
+		r.members = slices.Insert(r.members[:last], 0, s)
+		srv.tellRoomBut(s, r, &wire.Host{Room: r.id, Session: s.id})
+	}
 }
 
 // newWelcome makes what needs no lock of a welcome.
@@ -166,7 +184,9 @@ func (srv *Server) token(s *session, now time.Time) string {
 	}
 	in := make([]auth.ResumeRoom, 0, len(s.rooms))
 	for _, r := range s.rooms {
-		in = append(in, auth.ResumeRoom{ID: r.id, Size: r.size})
+		in = append(in, auth.ResumeRoom{
+			ID: r.id, Size: r.size, Host: r.host() == s, Locked: r.locked, Waiting: r.hasWaiting, Call: r.ofCall,
+		})
 	}
 	token, err := srv.cfg.ResumeTokens.Issue(auth.Resume{
 		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Ticket: s.ticket, Name: s.user.name, In: in,

@@ -209,7 +209,7 @@ func TestRestore(t *testing.T) {
 	}
 	next := newHarness(t, resuming)
 	b2, w := next.back(b.identity(), wire.ResumedRestored)
-	if fmt.Sprint(w["rooms"]) != "[map[peers:[] room:x size:4]]" || w["handled"] != nil {
+	if fmt.Sprint(w["rooms"]) != "[map[host:"+b.session+" peers:[] room:x size:4]]" || w["handled"] != nil {
 		t.Errorf("welcome %v", w)
 	}
 	a2, w := next.back(a.identity(), wire.ResumedRestored)
@@ -217,6 +217,7 @@ func TestRestore(t *testing.T) {
 		t.Errorf("welcome %v", w)
 	}
 	b2.expect("peer-joined", "room", "x")
+	b2.expect("host", "room", "x", "session", a.session) // as before
 	a2.signalTo(b2, "x", "")
 	b2.expect("signal", "from", a.session)
 	b2.lose()
@@ -431,8 +432,9 @@ func TestEndWhere(t *testing.T) {
 	for _, gone := range []*client{a, b} {
 		h.resume(gone.identity()).expect("error", "code", "no-such-session")
 	}
-	c.expect("offline")
-	c.expect("offline")
+	if m := c.expect("offline"); len(m["users"].([]any)) != 2 {
+		t.Errorf("%v", m)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.ended) != 2 {

@@ -1,9 +1,9 @@
 package signal
 
 import (
+	"cmp"
 	"io"
 	"slices"
-	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
@@ -14,8 +14,15 @@ import (
 type room struct {
 	id      string
 	size    int
-	members []*session // in the order of their coming
-	call    *call      // whose room it is, if it is a call's
+	members []*session // in the order of their coming: the first is host
+	call    *call      // whose room it is, while the call is not over
+	ofCall  bool       // a call's room, or what is left of one: nobody is host
+
+	awaitsHost bool // made again as in another process, whose host is not back yet
+	locked     bool
+	hasWaiting bool       // newcomers wait to be let in
+	waiting    []*session // in the order of their coming, at most wire.MaxWaiting
+	kicked     []string   // users, at most maxKicked
 }
 
 func (r *room) has(s *session) bool { return slices.Contains(r.members, s) }
@@ -28,8 +35,8 @@ func newRoomID(rand io.Reader) string {
 
 func (s *session) join(m *wire.Join) *wire.Error {
 	srv := s.srv
-	if wait := s.joins.take(time.Now(), srv.cfg.Limits.Joins); wait > 0 {
-		return rateLimited(wait, "Too many joins and calls.")
+	if e := s.takeJoin(); e != nil {
+		return e
 	}
 	id, create := m.Room, m.Create
 	if id == "" {
@@ -49,20 +56,38 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		return failed(wire.CodeNotExisting, "There is no such room.")
 	case r != nil && m.Room == "":
 		return failed(wire.CodeInternal, "No free room id was found; try again.")
-	case r != nil && len(r.members) >= r.size:
-		return failed(wire.CodeFull, "The room has as many people as it may have.")
-	case len(s.rooms) >= srv.cfg.Limits.RoomsPerSession:
+	case r != nil && slices.Contains(r.waiting, s):
+		return srv.wait(s, r, m.ID)
+	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
 		return failed(wire.CodeForbidden, "You are in as many rooms as you may be; leave one first.")
+	case r == nil:
+		r = srv.newRoom(id, cmp.Or(m.Size, wire.DefaultRoomSize))
+		r.hasWaiting = m.Waiting
+		srv.enterRoom(s, r, m.ID)
+		return nil
 	}
-	if r == nil {
-		size := m.Size
-		if size == 0 {
-			size = wire.DefaultRoomSize
-		}
-		r = srv.newRoom(id, size)
+	return srv.comeIn(s, r, m.ID)
+}
+
+// comeIn lets a newcomer into a room that is there, or keeps it out, or has it
+// wait to be let in.
+func (srv *Server) comeIn(s *session, r *room, ref string) *wire.Error {
+	switch {
+	case slices.Contains(r.kicked, s.user.id):
+		return failed(wire.CodeKicked, "You were taken out of this room and cannot come back.")
+	case r.locked && !s.moderates():
+		return failed(wire.CodeLocked, "The room is locked.")
+	case len(r.members) >= r.size:
+		return roomFull()
+	case r.hasWaiting && !s.moderates():
+		return srv.wait(s, r, ref)
 	}
-	srv.enterRoom(s, r, m.ID)
+	srv.enterRoom(s, r, ref)
 	return nil
+}
+
+func roomFull() *wire.Error {
+	return failed(wire.CodeFull, "The room has as many people as it may have.")
 }
 
 func (srv *Server) newRoom(id string, size int) *room {
@@ -91,7 +116,10 @@ func (srv *Server) putIn(s *session, r *room) {
 }
 
 func joined(ref string, r *room, s *session) *wire.Joined {
-	m := &wire.Joined{Ref: ref, Room: r.id, Size: r.size, Peers: []wire.Peer{}}
+	m := &wire.Joined{Ref: ref, Room: r.id, Size: r.size, Locked: r.locked, Waiting: r.hasWaiting, Peers: []wire.Peer{}, Knocks: r.knocks(s)}
+	if host := r.host(); host != nil {
+		m.Host = host.id
+	}
 	for _, other := range r.members {
 		if other != s {
 			m.Peers = append(m.Peers, other.peer())
@@ -104,23 +132,29 @@ func (s *session) leave(m *wire.Leave) *wire.Error {
 	s.srv.mu.Lock()
 	defer s.srv.mu.Unlock()
 	r := s.srv.rooms[m.Room]
-	if r == nil || !r.has(s) {
-		return failed(wire.CodeNotInRoom, "You are not in this room.")
+	switch {
+	case r != nil && r.has(s):
+		s.srv.leaveRoom(s, r, wire.ReasonLeave)
+	case r != nil && slices.Contains(r.waiting, s):
+		s.srv.stopWaiting(s, r)
+	default:
+		return notInRoom()
 	}
-	s.srv.leaveRoom(s, r, wire.ReasonLeave)
 	s.reply(&wire.Left{Ref: m.ID, Room: r.id, Reason: wire.ReasonLeave})
 	return nil
 }
 
-// leaveRoom takes s out of r and tells those who stay. A call whose room one
-// of the two leaves is over.
+// leaveRoom takes s out of r and tells those who stay, and who is host now. A
+// call whose room one of the two leaves is over.
 func (srv *Server) leaveRoom(s *session, r *room, reason string) {
+	host := r.host()
 	srv.takeOut(s, r)
 	if r.call != nil {
 		srv.forgetCall(r.call)
 	}
 	if reason != wire.ReasonShutdown {
 		srv.tellRoom(r, &wire.PeerLeft{Room: r.id, Session: s.id, Reason: reason})
+		srv.tellHost(r, host)
 	}
 }
 
@@ -130,6 +164,7 @@ func (srv *Server) takeOut(s *session, r *room) {
 	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
 	if len(r.members) == 0 {
 		delete(srv.rooms, r.id)
+		srv.closeDoor(r)
 	}
 	srv.roomsChanged(s)
 }

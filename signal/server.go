@@ -45,7 +45,7 @@ const (
 )
 
 // Config is what a server needs from outside. Every function must be safe for
-// concurrent use; none is called with a lock held.
+// concurrent use; none is called with a lock held that another session waits for.
 type Config struct {
 	// VerifyTicket judges the ticket of a hello. Its error is logged and never
 	// shown to the client.
@@ -111,7 +111,9 @@ type Server struct {
 	rooms     map[string]*room
 	calls     map[string]*call
 	addrs     map[netip.Prefix]*addrUse
+	spent     map[string]*userUse // of users who are not online
 	lingering lingeringScopes
+	presence  presence
 }
 
 // New makes a server and starts its sweep; Shutdown ends it.
@@ -150,6 +152,8 @@ func New(cfg Config) *Server {
 		rooms:    make(map[string]*room),
 		calls:    make(map[string]*call),
 		addrs:    make(map[netip.Prefix]*addrUse),
+		spent:    make(map[string]*userUse),
+		presence: newPresence(),
 	}
 	srv.buffers.New = func() any { return new(readBuffer) }
 	srv.numbered.New = func() any { return new([]byte) }
@@ -224,10 +228,13 @@ func (srv *Server) refuse(w http.ResponseWriter, status int, reason, sentence st
 func (srv *Server) sweepUntilStopped() {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
+	defer srv.presence.timer.Stop()
 	for {
 		select {
 		case <-srv.stop:
 			return
+		case <-srv.presence.timer.C:
+			srv.tellPresence()
 		case now := <-tick.C:
 			for _, s := range srv.sweep(now) {
 				srv.renewCredential(s, now)
@@ -270,6 +277,7 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 		}
 	}
 	srv.forgetAddrs(now)
+	srv.forgetSpent(now)
 	srv.lingering.expire(now)
 	srv.over.expire(now)
 	return renew

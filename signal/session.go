@@ -43,11 +43,14 @@ type session struct {
 	user     *user
 	socket   *socket // that carries it; nil while it is away
 	rooms    []*room
+	waits    []*room // to be let in
 	scope    scope
 	ended    bool
 	renewAt  time.Time // of the credential; zero: never
 	tokenDue time.Time // when a new resume token is to be sent; zero: never
 	away     absence
+	// presenceAt is the presence.clock of the welcome, which told what was before.
+	presenceAt uint64
 }
 
 // absence is a session's time without a socket. Guarded by srv.mu.
@@ -120,6 +123,8 @@ func (s *session) dispatch(m wire.ClientMessage) (mate *socket, e *wire.Error) {
 		e = s.cancel(m)
 	case *wire.Hangup:
 		e = s.hangup(m)
+	default:
+		e = s.moderate(m)
 	}
 	return nil, e
 }
@@ -145,6 +150,13 @@ func (srv *Server) endLocked(s *session, reason string) {
 	delete(srv.members, s)
 	for len(s.rooms) > 0 {
 		srv.leaveRoom(s, s.rooms[0], reason)
+	}
+	for len(s.waits) > 0 {
+		if r := s.waits[0]; reason == wire.ReasonShutdown {
+			r.forgetWaiting(s)
+		} else {
+			srv.stopWaiting(s, r)
+		}
 	}
 	srv.exit(s, reason)
 	now := time.Now()

@@ -134,7 +134,7 @@ func (c *socket) handle(data []byte) {
 		return
 	}
 	c.srv.counters.messages.add(m.Type())
-	if wait := c.messages.take(time.Now(), c.srv.cfg.Limits.Messages); wait > 0 {
+	if wait := c.takeMessage(time.Now()); wait > 0 {
 		c.refuse(m.RequestID(), rateLimited(wait, "Too many messages."))
 		if c.refusals.take(time.Now(), refusalRate) > 0 {
 			c.shut(wire.CloseRateLimited, wire.ReasonBadMessage)

@@ -49,12 +49,12 @@ func (srv *Server) Stats() Stats {
 
 // Counters returns all counters, those at zero too, in a stable order: the
 // messages that came by type, error answers by code, closed sockets by the word
-// of the close code, refused sockets, sessions begun and ended, and addresses
-// that did not enter a scope.
+// of the close code, refused sockets, sessions begun and ended, what limits held
+// back, and addresses that did not enter a scope.
 func (srv *Server) Counters() []Counter {
 	c := &srv.counters
 	var all []Counter
-	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.ended, &c.scope} {
+	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.ended, &c.limited, &c.scope} {
 		for i, reason := range t.reasons {
 			all = append(all, Counter{t.name, reason, t.values[i].Load()})
 		}
@@ -64,7 +64,7 @@ func (srv *Server) Counters() []Counter {
 
 // counters are static after construction.
 type counters struct {
-	messages, errors, closes, refused, begun, ended, scope tally
+	messages, errors, closes, refused, begun, ended, limited, scope tally
 }
 
 func newCounters() counters {
@@ -85,6 +85,8 @@ func newCounters() counters {
 		begun:    newTally("sessions_begun", sessionNew, sessionReplayed, sessionRestored),
 		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
 			wire.ReasonShutdown, wire.ReasonRevoked),
+		limited: newTally("limited", limitedMessages, limitedUserMessages, limitedJoins, limitedUserJoins, limitedAddrJoins,
+			limitedAddrHellos, limitedFailedHellos, limitedUserSessions),
 		scope: newTally("scope_ignored", scopeHostName, scopeFull),
 	}
 }

@@ -207,7 +207,8 @@ func signalProblem(o *signalOptions, err error) error {
 	case refused.Code == "unauthorized":
 		hint = "; was the ticket made with this server's secret, and is it still valid?"
 	case refused.Code == "rate-limited":
-		hint = "; a session sends more than it may: raise limits.messages_per_second, or take more --sessions"
+		hint = "; at log-in, raise limits.hellos_per_second_per_address and limits.joins_per_minute_per_address; " +
+			"after it a session sends more than it may: raise limits.messages_per_second, or take more --sessions"
 	}
 	if strings.HasSuffix(refused.Code, " slow") {
 		hint = "; messages waited for a session until its queue was full: take a lower --rate, or more --sessions"

@@ -13,22 +13,33 @@ import (
 // limits is the [limits] table.
 type limits struct {
 	turn   turnserver.Limits
-	signal signal.Limits // rates are in the three fields below until signaling() fills them in
+	signal signal.Limits // rates are in the fields below until signaling() fills them in
 
-	messagesPerSecond      int // of one session
-	joinsPerMinute         int // of one session
-	failedTicketsPerMinute int // from one address
+	messagesPerSecond        int // of one session
+	messagesPerSecondPerUser int
+	joinsPerMinute           int // of one session
+	joinsPerMinutePerUser    int
+	joinsPerMinutePerAddress int
+	hellosPerSecondPerAddr   int
+	failedTicketsPerMinute   int // from one address
 }
 
 // signaling is what signal.New takes.
 func (l *limits) signaling() signal.Limits {
 	out := l.signal
-	out.Messages = signal.Rate{PerSecond: float64(l.messagesPerSecond), Burst: 4 * l.messagesPerSecond}
+	out.Messages = perSecond(l.messagesPerSecond)
+	out.UserMessages = perSecond(l.messagesPerSecondPerUser)
 	out.Joins = perMinute(l.joinsPerMinute)
+	out.UserJoins = perMinute(l.joinsPerMinutePerUser)
+	out.AddrJoins = perMinute(l.joinsPerMinutePerAddress)
+	out.AddrHellos = perSecond(l.hellosPerSecondPerAddr)
 	out.FailedHellos = perMinute(l.failedTicketsPerMinute)
 	out.ScopeLinger = max(out.ScopeLinger, l.turn.AllocationMaxAge) // else a relay would outlive what it may refresh
 	return out
 }
+
+// perSecond allows n a second, and four times as many at once.
+func perSecond(n int) signal.Rate { return signal.Rate{PerSecond: float64(n), Burst: 4 * n} }
 
 // perMinute allows n at once, and as many again each minute.
 func perMinute(n int) signal.Rate { return signal.Rate{PerSecond: float64(n) / 60, Burst: n} }
@@ -56,11 +67,17 @@ func defaultLimits() limits {
 			UnauthenticatedAnswersPerSecond: 100,
 			FailedCredentialsPerMinute:      60,
 		},
-		signal: signal.Limits{Sessions: 20_000, SessionsPerAddr: 256, RoomsPerSession: 16, KeptBytes: 256 << 20,
-			ScopeLinger: 24 * time.Hour},
-		messagesPerSecond:      50,
-		joinsPerMinute:         20,
-		failedTicketsPerMinute: 10,
+		signal: signal.Limits{
+			Sessions: 20_000, SessionsPerAddr: 256, SessionsPerUser: 64, RoomsPerSession: 16, KeptBytes: 256 << 20,
+			ScopeLinger: 24 * time.Hour,
+		},
+		messagesPerSecond:        50,
+		messagesPerSecondPerUser: 200,
+		joinsPerMinute:           20,
+		joinsPerMinutePerUser:    60,
+		joinsPerMinutePerAddress: 600,
+		hellosPerSecondPerAddr:   100,
+		failedTicketsPerMinute:   10,
 	}
 }
 
@@ -96,10 +113,15 @@ func (l *limits) keys() []key {
 		count("failed_credentials_per_minute", &l.turn.FailedCredentialsPerMinute, "wrong TURN credentials from one address"),
 		count("sessions", &l.signal.Sessions, "signaling connections at a time"),
 		count("sessions_per_address", &l.signal.SessionsPerAddr, "likewise, from one IPv4 address or IPv6 /64"),
-		count("rooms_per_session", &l.signal.RoomsPerSession, "rooms that one session may be in"),
+		count("sessions_per_user", &l.signal.SessionsPerUser, "signaling sessions of one user at a time"),
+		count("rooms_per_session", &l.signal.RoomsPerSession, "rooms that one session may be in, or wait to be let into"),
 		count("unacknowledged_bytes", &l.signal.KeptBytes, "messages of all sessions, until the clients have acknowledged them"),
 		count("messages_per_second", &l.messagesPerSecond, "signaling messages of one session; four times that at once"),
+		count("messages_per_second_per_user", &l.messagesPerSecondPerUser, "likewise, of all sessions of one user"),
+		count("hellos_per_second_per_address", &l.hellosPerSecondPerAddr, "sign-ins from one IPv4 address or IPv6 /64; four times that at once"),
 		count("joins_per_minute", &l.joinsPerMinute, "joins and calls of one session"),
+		count("joins_per_minute_per_user", &l.joinsPerMinutePerUser, "likewise, of all sessions of one user"),
+		count("joins_per_minute_per_address", &l.joinsPerMinutePerAddress, "likewise, from one IPv4 address or IPv6 /64"),
 		count("failed_tickets_per_minute", &l.failedTicketsPerMinute, "refused tickets and invites from one address; beyond, each wait is twice as long as the one before"),
 	}
 }

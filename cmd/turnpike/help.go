@@ -153,8 +153,9 @@ usage: turnpike bench signal URL [--ticket TICKET] [flags] [--config FILE] [--st
 
 Each session is a WebSocket of its own that logs in. Two and two share a room, and send each other descriptions of 1 KiB. Tickets
 are signed here, a guest's for each session, with the secret in the server's state directory; or all sessions use the one of
---ticket. All of the load comes from one address, so raise the server's limits.sessions_per_address and
-limits.connections_per_address above --sessions; and limits.messages_per_second, if a session is to send more than that.
+--ticket. All of the load comes from one address, so raise the server's limits.sessions_per_address,
+limits.connections_per_address, limits.hellos_per_second_per_address and limits.joins_per_minute_per_address above --sessions;
+and limits.messages_per_second, if a session is to send more than that. With --ticket, raise the three limits of a user likewise.
 
 Latency is from handing a message to the kernel until the kernel's time stamp of its arrival at the mate. Both are of this machine's
 one clock. A load that this machine cannot make is told apart from one that the server cannot carry.

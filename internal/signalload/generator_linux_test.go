@@ -29,7 +29,8 @@ func testConfig(t *testing.T, secure bool, limit func(*signal.Limits)) Config {
 		return auth.Ticket{User: auth.User{Issuer: auth.Issuer, Subject: token}, Name: token, Role: auth.RoleGuest, Rooms: []string{"*"}}, nil
 	}}
 	// TestMax asks for more than any server carries, which must not end a session.
-	cfg.Limits = signal.Limits{Messages: signal.Rate{PerSecond: 1e6, Burst: 1e6}, QueueMessages: 1 << 20, QueueBytes: 1 << 30}
+	many := signal.Rate{PerSecond: 1e6, Burst: 1e6}
+	cfg.Limits = signal.Limits{Messages: many, UserMessages: many, QueueMessages: 1 << 20, QueueBytes: 1 << 30}
 	if limit != nil {
 		limit(&cfg.Limits)
 	}

@@ -1,0 +1,195 @@
+package signal
+
+import (
+	"slices"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+// maxKicked bounds the users whom a room remembers as kicked; the oldest are
+// forgotten first.
+const maxKicked = 1024
+
+// moderates reports whether a ticket gives host powers in every room that its
+// bearer is in.
+func (s *session) moderates() bool {
+	return s.ticket.Role == auth.RoleModerator || s.ticket.Role == auth.RoleAdmin
+}
+
+// moderate acts on what only those with host powers may ask for.
+func (s *session) moderate(m wire.ClientMessage) *wire.Error {
+	switch m := m.(type) {
+	case *wire.Lock:
+		return s.lock(m)
+	case *wire.Unlock:
+		return s.unlock(m)
+	case *wire.Kick:
+		return s.kick(m)
+	case *wire.Admit:
+		return s.admit(m)
+	case *wire.Refuse:
+		return s.refuse(m)
+	}
+	return nil
+}
+
+// host is the longest-standing member: whoever made the room until it leaves,
+// then the next. The room of a call has none.
+func (r *room) host() *session {
+	if r.ofCall || len(r.members) == 0 {
+		return nil
+	}
+	return r.members[0]
+}
+
+// hasPowers reports whether s may moderate r: as its host, or as a member whose
+// role says so.
+func (r *room) hasPowers(s *session) bool {
+	return !r.ofCall && (r.host() == s || s.moderates() && r.has(s))
+}
+
+// tellHosts sends m to all members with host powers but one, which may be nil.
+func (srv *Server) tellHosts(r *room, m wire.Message, but *session) {
+	data := srv.encode(m)
+	for _, s := range r.members {
+		if s != but && r.hasPowers(s) {
+			s.pushText(data)
+		}
+	}
+}
+
+// moderated finds the room that s wants to moderate, or says why it may not.
+func (s *session) moderated(id string) (*room, *wire.Error) {
+	r := s.srv.rooms[id]
+	switch {
+	case r == nil || !r.has(s):
+		return nil, notInRoom()
+	case !r.hasPowers(s):
+		return nil, failed(wire.CodeNotHost, "Only the host of this room may do that, or a moderator.")
+	}
+	return r, nil
+}
+
+func notInRoom() *wire.Error { return failed(wire.CodeNotInRoom, "You are not in this room.") }
+
+func (s *session) lock(m *wire.Lock) *wire.Error {
+	return s.setLocked(m.Room, true, &wire.Locked{Ref: m.ID, Room: m.Room, By: s.id}, &wire.Locked{Room: m.Room, By: s.id})
+}
+
+func (s *session) unlock(m *wire.Unlock) *wire.Error {
+	return s.setLocked(m.Room, false, &wire.Unlocked{Ref: m.ID, Room: m.Room, By: s.id}, &wire.Unlocked{Room: m.Room, By: s.id})
+}
+
+// setLocked answers s, and tells the others if it changed anything.
+func (s *session) setLocked(id string, locked bool, answer, news wire.Message) *wire.Error {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r, e := s.moderated(id)
+	if e != nil {
+		return e
+	}
+	s.reply(answer)
+	if r.locked == locked {
+		return nil
+	}
+	r.locked = locked
+	srv.tellRoomBut(s, r, news)
+	for _, other := range r.members {
+		srv.roomsChanged(other) // for their resume tokens
+	}
+	return nil
+}
+
+// kick takes a user out of a room, with all of the user's sessions that are in
+// it or wait for it, and ends what these sessions relay.
+func (s *session) kick(m *wire.Kick) *wire.Error {
+	kicked, e := s.kickOut(m)
+	for _, other := range kicked {
+		s.srv.cfg.EndRelays(other.id) // not under the lock
+	}
+	return e
+}
+
+// kickOut does the part of kick that is under the lock.
+func (s *session) kickOut(m *wire.Kick) (kicked []*session, e *wire.Error) {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r, e := s.moderated(m.Room)
+	if e != nil {
+		return nil, e
+	}
+	target := srv.sessions[m.Session]
+	switch {
+	case target == nil || !r.has(target):
+		return nil, failed(wire.CodeNotInRoom, "They are not in this room.")
+	case target.user == s.user:
+		return nil, failed(wire.CodeForbidden, "You cannot kick yourself; leave instead.")
+	}
+	kicked = r.sessionsOf(target.user)
+	if slices.ContainsFunc(kicked, func(other *session) bool { return !s.mayKick(other) }) {
+		return nil, failed(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
+	}
+	r.keepOut(target.user.id)
+	for _, other := range kicked {
+		srv.leaveRoom(other, r, wire.ReasonKicked)
+		other.send(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
+		other.scope = scope{}
+	}
+	for _, other := range slices.Clone(r.waiting) {
+		if other.user == target.user {
+			srv.stopWaiting(other, r)
+			other.send(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
+		}
+	}
+	s.reply(&wire.Kicked{Ref: m.ID, Room: r.id, Session: m.Session})
+	srv.cfg.Log.Debug("kicked from a room", "room", r.id, "user", target.user.id, "by", s.user.id)
+	return kicked, nil
+}
+
+// mayKick holds moderators apart from hosts, and admins from both.
+func (s *session) mayKick(other *session) bool {
+	switch other.ticket.Role {
+	case auth.RoleAdmin:
+		return s.ticket.Role == auth.RoleAdmin
+	case auth.RoleModerator:
+		return s.moderates()
+	}
+	return true
+}
+
+func (r *room) sessionsOf(u *user) (all []*session) {
+	for _, s := range r.members {
+		if s.user == u {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// keepOut remembers a kicked user for the room's life.
+func (r *room) keepOut(user string) {
+	if len(r.kicked) == maxKicked {
+		r.kicked = slices.Delete(r.kicked, 0, 1)
+	}
+	r.kicked = append(r.kicked, user)
+}
+
+// tellHost says who the host is, if it is not who it was, and tells a new one
+// who waits to be let in.
+func (srv *Server) tellHost(r *room, was *session) {
+	host := r.host()
+	if host == nil || host == was {
+		return
+	}
+	srv.tellRoom(r, &wire.Host{Room: r.id, Session: host.id})
+	srv.roomsChanged(host)
+	if host.moderates() {
+		return // who has powers anyway knows
+	}
+	for _, s := range r.waiting {
+		host.send(&wire.Knock{Room: r.id, Peer: s.peer()})
+	}
+}

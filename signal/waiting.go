@@ -1,0 +1,104 @@
+package signal
+
+import (
+	"slices"
+
+	"turnpike/signal/wire"
+)
+
+// A room that was made with a waiting room lets in whoever has host powers in
+// it. All others wait, outside of the room but known to it, until they are
+// admitted or refused, give up, or the room dies. A waiting session is in
+// room.waiting and the room in session.waits; both are guarded by Server.mu.
+
+// wait puts s before r's door and tells those who can open it. Who waits
+// already is only answered.
+func (srv *Server) wait(s *session, r *room, ref string) *wire.Error {
+	if !slices.Contains(r.waiting, s) {
+		if len(r.waiting) >= wire.MaxWaiting {
+			return failed(wire.CodeFull, "As many wait to be let in as may.")
+		}
+		r.waiting = append(r.waiting, s)
+		s.waits = append(s.waits, r)
+		srv.tellHosts(r, &wire.Knock{Room: r.id, Peer: s.peer()}, nil)
+	}
+	s.reply(&wire.Waiting{Ref: ref, Room: r.id})
+	return nil
+}
+
+func (s *session) admit(m *wire.Admit) *wire.Error {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r, other, e := s.knocking(m.Room, m.Session)
+	switch {
+	case e != nil:
+		return e
+	case len(r.members) >= r.size:
+		return roomFull()
+	}
+	r.forgetWaiting(other)
+	s.reply(&wire.Admitted{Ref: m.ID, Room: r.id, Session: other.id})
+	srv.tellHosts(r, &wire.Admitted{Room: r.id, Session: other.id}, s)
+	srv.enterRoom(other, r, "")
+	return nil
+}
+
+func (s *session) refuse(m *wire.Refuse) *wire.Error {
+	srv := s.srv
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r, other, e := s.knocking(m.Room, m.Session)
+	if e != nil {
+		return e
+	}
+	r.forgetWaiting(other)
+	s.reply(&wire.Refused{Ref: m.ID, Room: r.id, Session: other.id})
+	srv.tellHosts(r, &wire.Refused{Room: r.id, Session: other.id}, s)
+	other.send(&wire.Left{Room: r.id, Reason: wire.ReasonRefused})
+	return nil
+}
+
+// knocking finds who waits for the room that s moderates.
+func (s *session) knocking(room, id string) (*room, *session, *wire.Error) {
+	r, e := s.moderated(room)
+	if e != nil {
+		return nil, nil, e
+	}
+	other := s.srv.sessions[id]
+	if other == nil || !slices.Contains(r.waiting, other) {
+		return nil, nil, failed(wire.CodeNotInRoom, "They do not wait for this room.")
+	}
+	return r, other, nil
+}
+
+// stopWaiting takes s away from r's door and tells those who might have opened.
+func (srv *Server) stopWaiting(s *session, r *room) {
+	r.forgetWaiting(s)
+	srv.tellHosts(r, &wire.KnockOver{Room: r.id, Session: s.id}, nil)
+}
+
+func (r *room) forgetWaiting(s *session) {
+	r.waiting = slices.DeleteFunc(r.waiting, func(other *session) bool { return other == s })
+	s.waits = slices.DeleteFunc(s.waits, func(other *room) bool { return other == r })
+}
+
+// closeDoor tells all who wait for a room that it is no more.
+func (srv *Server) closeDoor(r *room) {
+	for len(r.waiting) > 0 {
+		s := r.waiting[0]
+		r.forgetWaiting(s)
+		s.send(&wire.Left{Room: r.id, Reason: wire.ReasonClosed})
+	}
+}
+
+// knocks lists who waits, if s may let them in.
+func (r *room) knocks(s *session) (peers []wire.Peer) {
+	if !r.hasPowers(s) {
+		return nil
+	}
+	for _, other := range r.waiting {
+		peers = append(peers, other.peer())
+	}
+	return peers
+}
