@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"turnpike/auth"
+	"turnpike/signal/wire"
 )
 
 // checkInvariants holds that everything that points to something is pointed
@@ -24,6 +25,11 @@ func checkInvariants(t *testing.T, srv *Server) {
 		for _, r := range s.rooms {
 			if srv.rooms[r.id] != r || !r.has(s) {
 				t.Errorf("session %s is in room %s, which does not have it", id, r.id)
+			}
+		}
+		for _, r := range s.waits {
+			if srv.rooms[r.id] != r || !slices.Contains(r.waiting, s) {
+				t.Errorf("session %s waits for room %s, which does not know", id, r.id)
 			}
 		}
 	}
@@ -47,6 +53,7 @@ func checkInvariants(t *testing.T, srv *Server) {
 				t.Errorf("room %s has session %s, which is not in it", id, s.id)
 			}
 		}
+		checkModeration(t, srv, r)
 	}
 	for id, c := range srv.calls {
 		if c.caller.user.call != c || c.callee.call != c || srv.sessions[c.caller.id] != c.caller {
@@ -61,37 +68,42 @@ func checkInvariants(t *testing.T, srv *Server) {
 	}
 }
 
+// checkModeration holds what must be so of the host powers in a room.
+func checkModeration(t *testing.T, srv *Server, r *room) {
+	t.Helper()
+	if (r.host() == nil) != r.ofCall || r.ofCall && (r.locked || r.hasWaiting || len(r.waiting)+len(r.kicked) > 0) {
+		t.Errorf("room %s: host %v, of a call %v, locked %v, %d wait", r.id, r.host(), r.ofCall, r.locked, len(r.waiting))
+	}
+	if len(r.waiting) > wire.MaxWaiting || len(r.waiting) > 0 && !r.hasWaiting {
+		t.Errorf("%d wait for room %s, which has a waiting room: %v", len(r.waiting), r.id, r.hasWaiting)
+	}
+	for _, s := range r.waiting {
+		if srv.sessions[s.id] != s || !slices.Contains(s.waits, r) || r.has(s) || s.moderates() {
+			t.Errorf("session %s waits for room %s, in it: %v, its role %s", s.id, r.id, r.has(s), s.ticket.Role)
+		}
+	}
+	for _, s := range slices.Concat(r.members, r.waiting) {
+		if slices.Contains(r.kicked, s.user.id) {
+			t.Errorf("room %s was closed to user %s, who is in it or waits", r.id, s.user.id)
+		}
+	}
+}
+
 // TestInvariants lets clients do random things at once, again and again, and
-// looks at what the server remembers each time that all is quiet.
+// looks at what the server remembers and what clients have been told, each time
+// that all is quiet.
 func TestInvariants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const clients, rounds = 12, 200
+		const clients, rounds = 12, 300
 		h := newMemoryHarness(t, func(cfg *Config) {
 			unlimited(cfg)
 			cfg.Limits.RoomsPerSession = 3
 		})
-		type actor struct {
-			*client
-			mu    sync.Mutex
-			calls []string // heard of
-		}
 		connect := func(i int) *actor {
-			role := []auth.Role{auth.RoleMember, auth.RoleGuest}[i%2]
+			role := []auth.Role{auth.RoleMember, auth.RoleGuest, auth.RoleModerator, auth.RoleGuest}[i%4]
 			user := fmt.Sprint("user", i/2*2%8) // some have several sessions
-			a := &actor{client: h.welcome(testTicket(user, user, role))}
-			go func() {
-				for {
-					m, err := a.client.read()
-					if err != nil {
-						return
-					}
-					if id, ok := m["call"].(string); ok {
-						a.mu.Lock()
-						a.calls = append(a.calls, id)
-						a.mu.Unlock()
-					}
-				}
-			}()
+			a := newActor(h, testTicket(user, user, role))
+			go a.listen()
 			return a
 		}
 		actors := make([]*actor, clients)
@@ -104,15 +116,17 @@ func TestInvariants(t *testing.T) {
 			for i, a := range actors {
 				other := actors[rng.IntN(clients)]
 				room := fmt.Sprint("room", rng.IntN(3))
-				call := "none"
-				a.mu.Lock()
-				if len(a.calls) > 0 {
-					call = a.calls[len(a.calls)-1]
-				}
-				a.mu.Unlock()
-				switch n := rng.IntN(20); {
-				case n < 5:
-					a.send(msg{"type": "join", "room": room, "create": true, "size": 2 + rng.IntN(3)})
+				call := a.lastCall()
+				switch n := rng.IntN(32); {
+				case n >= 20 && n < 23:
+					a.send(msg{"type": []string{"lock", "unlock", "unlock"}[n-20], "room": room})
+				case n == 23:
+					a.send(msg{"type": "kick", "room": room, "session": other.session})
+				case n >= 24 && n < 31:
+					knock, id := a.aKnock(rng.IntN(3))
+					a.send(msg{"type": []string{"admit", "refuse"}[min(n-24, 5)/5], "room": knock, "session": id})
+				case n < 5 || n == 31:
+					a.send(msg{"type": "join", "room": room, "create": true, "size": 2 + rng.IntN(6), "waiting": rng.IntN(2) == 0})
 				case n < 7:
 					a.send(msg{"type": "leave", "room": room})
 				case n < 10:
@@ -131,7 +145,11 @@ func TestInvariants(t *testing.T) {
 				}
 			}
 			synctest.Wait()
+			time.Sleep(2 * presenceDelay)
 			checkInvariants(t, h.srv)
+			for _, a := range actors {
+				a.check(h.srv, did)
+			}
 			for kind, is := range map[string]bool{"rooms": h.srv.Stats().Rooms > 0, "calls": h.srv.Stats().Calls > 0, "answered": h.answered()} {
 				did[kind] = did[kind] || is
 			}
@@ -139,8 +157,10 @@ func TestInvariants(t *testing.T) {
 				t.Fatalf("after round %d", round)
 			}
 		}
-		if !did["rooms"] || !did["calls"] || !did["answered"] {
-			t.Errorf("the clients did too little: %v", did)
+		for _, kind := range []string{"rooms", "calls", "answered", "locked", "waiting", "knocks", "kicked", "admitted", "refused", "host"} {
+			if !did[kind] {
+				t.Errorf("of %s there was nothing: %v", kind, did)
+			}
 		}
 		for _, a := range actors {
 			a.conn.Close()
