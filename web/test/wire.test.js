@@ -29,8 +29,12 @@ const understood = {
     assert.equal(client.online.size, online.length);
   },
   'error': ({ events }, { ref, code }) => assert.equal(ref ? events.refused?.code : events.error?.code, code),
-  'joined': ({ client }, { room, size, peers }) => {
+  'joined': ({ client }, { room, size, peers, host, locked = false, waiting = false, knocks = [] }) => {
     assert.equal(client.rooms.get(room)?.size, size);
+    assert.equal(client.rooms.get(room)?.host, host);
+    assert.equal(client.rooms.get(room)?.locked, locked);
+    assert.equal(client.rooms.get(room)?.hasWaitingRoom, waiting);
+    assert.deepEqual([...(client.rooms.get(room)?.knocks.values() ?? [])], knocks);
     assert.deepEqual([...(client.rooms.get(room)?.peers.keys() ?? [])], peers.map(({ session = '' }) => session));
   },
   'left': ({ client }, { room }) => assert.equal(client.rooms.has(room), false),
@@ -54,6 +58,15 @@ const understood = {
     const pc = /** @type {any} */ (client.rooms.get('before')?.peers.get('someone')?.connection);
     assert.deepEqual(pc.configuration.iceServers, iceServers);
   },
+  'host': ({ client }, { room, session }) => assert.equal(client.rooms.get(room)?.host, session),
+  'locked': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.locked, true),
+  'unlocked': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.locked, false),
+  'kicked': () => {}, // an answer, beside `peer-left`
+  'waiting': ({ client }, { room }) => assert.equal(client.rooms.has(room), false),
+  'knock': ({ client }, { room, peer }) => assert.deepEqual(client.rooms.get(room)?.knocks.get(peer.session), peer),
+  'knock-over': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
+  'admitted': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
+  'refused': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
   'going-away': ({ events }, { retryAfter }) => assert.deepEqual(events['going-away'], { retryAfter }),
 };
 
@@ -72,9 +85,10 @@ async function scene(message) {
   await opened;
   const other = { session: message.from ?? message.session ?? 'someone', user: 'u2', name: 'Bob' };
   await socket.say({ type: 'joined', room: 'before', size: 2, peers: [{ ...other, session: 'someone' }] });
-  if (message.room && message.type !== 'joined') {
+  if (message.room && !['joined', 'waiting'].includes(message.type)) {
     const peers = typeof other.session === 'string' && message.type !== 'peer-joined' ? [other] : [];
-    await socket.say({ type: 'joined', room: message.room, size: 2, peers });
+    const knocks = ['knock-over', 'admitted', 'refused'].includes(message.type) ? peers.splice(0) : [];
+    await socket.say({ type: 'joined', room: message.room, size: 2, host: '0', locked: message.type === 'unlocked', peers, knocks });
   }
   if (message.candidate !== undefined) {
     client.rooms.get(message.room)?.peers.get(message.from)?.receive({ description: { type: 'offer', sdp: 'offer' } });

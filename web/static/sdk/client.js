@@ -3,12 +3,14 @@ import { backoff, pause } from './backoff.js';
 import { Call } from './call.js';
 import { Connection, fromMessage } from './connection.js';
 import { Emitter } from './emitter.js';
+import { moderate } from './moderation.js';
 import { TurnpikeError, codeOf } from './error.js';
 import { Room } from './room.js';
 import { HOME } from './tickets.js';
+import { Waits } from './waits.js';
 
 /**
- * @import { ClientMessage, ServerMessage, User, Welcome } from './messages.js'
+ * @import { ClientMessage, JoinMessage, ServerMessage, User, Welcome } from './messages.js'
  *
  * @typedef {object} ClientOptions
  * @property {string | URL} [url] the server; default: where this file came from
@@ -24,6 +26,13 @@ import { HOME } from './tickets.js';
  * @property {string | undefined} name that the ticket should be for
  * @property {boolean} fresh the last ticket was refused, so that a stored one will not do
  * @property {AbortSignal} signal
+ *
+ * @typedef {object} JoinOptions
+ * @property {boolean} [create] make the room if there is none of this id
+ * @property {number} [size] 2 to 16 people; for creating
+ * @property {boolean} [waitingRoom] whoever comes later waits until the host lets them in; for creating
+ * @property {() => void} [onWaiting] we wait to be let in
+ * @property {AbortSignal} [signal] gives up, waiting too
  *
  * @typedef {'connecting' | 'online' | 'offline' | 'closed'} ClientState
  *
@@ -56,6 +65,7 @@ const BYE_MS = 2000;
 export class Client extends Emitter {
   /** @type {Connection | undefined} */
   #connection;
+  #waits = new Waits();
   #end = new AbortController();
   #refused = false;
   /** Seconds that the server asked us to wait before coming back. */
@@ -99,21 +109,37 @@ export class Client extends Emitter {
   }
 
   /**
-   * Enters a room. Without an id the server makes one up and creates it.
+   * Enters a room. Without an id the server makes one up and creates it. If the room has a waiting room, this
+   * resolves when somebody has let us in.
    *
    * @param {string} [id]
-   * @param {{ create?: boolean, size?: number, signal?: AbortSignal }} [options] `size` (2 to 16) is for creating
+   * @param {JoinOptions} [options]
    * @returns {Promise<Room>}
-   * @throws {TurnpikeError} `not-existing`, `full`, `forbidden`, `bad-message`
+   * @throws {TurnpikeError} `not-existing`, `full`, `locked`, `kicked`, `refused`, `forbidden`, `bad-message`
    */
-  async join(id, { create, size, signal } = {}) {
+  async join(id, { create, size, waitingRoom, onWaiting, signal } = {}) {
     signal?.throwIfAborted();
-    const joining = this.request({ type: 'join', room: id?.toLowerCase(), create, size }).then((joined) => {
-      const room = this.rooms.get(joined.room);
-      if (!room) throw new TurnpikeError('closed', 'The room was left before it was entered.');
-      return room;
-    });
-    return abortable(joining, signal, (room) => room.leave());
+    const message = { type: /** @type {const} */ ('join'), room: id?.toLowerCase(), create, size, waiting: waitingRoom };
+    return abortable(this.#enter(message, onWaiting, signal), signal, (room) => room.leave());
+  }
+
+  /**
+   * @param {JoinMessage} message
+   * @param {(() => void) | undefined} onWaiting
+   * @param {AbortSignal | undefined} signal
+   */
+  async #enter(message, onWaiting, signal) {
+    const { room: id } = await this.request(message);
+    if (this.#waits.has(id)) {
+      const giveUp = () => this.send({ type: 'leave', room: id });
+      if (signal?.aborted) giveUp();
+      signal?.addEventListener('abort', giveUp);
+      onWaiting?.();
+      await this.#waits.over(id).finally(() => signal?.removeEventListener('abort', giveUp));
+    }
+    const room = this.rooms.get(id);
+    if (!room) throw new TurnpikeError('closed', 'The room was left before it was entered.');
+    return room;
   }
 
   /**
@@ -178,6 +204,7 @@ export class Client extends Emitter {
         const since = performance.now();
         this.#setState('online');
         for (const room of this.rooms.values()) this.#rejoin(room);
+        for (const room of this.#waits.rooms) this.#waitAgain(room);
         const { reason } = await connection.closed;
         this.#refused = reason === 'unauthorized';
         if (performance.now() - since > STABLE_MS) attempt = 0;
@@ -247,7 +274,8 @@ export class Client extends Emitter {
     switch (message.type) {
       case 'welcome': return this.#welcome(message);
       case 'joined': return this.#joined(message);
-      case 'left': return this.rooms.get(message.room)?.end(message.reason);
+      case 'left': return this.#left(message.room, message.reason);
+      case 'waiting': return this.#waits.begin(message.room);
       case 'peer-joined': return this.rooms.get(message.room)?.addPeer(message.peer);
       case 'peer-left': return this.rooms.get(message.room)?.removePeer(message.session, message.reason);
       case 'signal': return this.rooms.get(message.room)?.receive(message);
@@ -265,6 +293,9 @@ export class Client extends Emitter {
         return this.emit('going-away', { retryAfter: message.retryAfter });
       case 'error':
         if (message.ref === undefined) this.emit('error', fromMessage(message));
+        return;
+      default:
+        if ('room' in message) moderate(this.rooms.get(message.room), message);
     }
   }
 
@@ -281,11 +312,21 @@ export class Client extends Emitter {
     const room = known ?? new Room(this, joined);
     this.rooms.set(room.id, room);
     room.update(joined);
+    this.#waits.admitted(room.id);
     if (known) return;
     this.emit('room', room);
     for (const call of this.calls.values()) {
       if (call.roomId === room.id) call.joined(room);
     }
+  }
+
+  /**
+   * @param {string} room that we were in, or waited for
+   * @param {string} reason
+   */
+  #left(room, reason) {
+    this.rooms.get(room)?.end(reason);
+    this.#waits.left(room, reason);
   }
 
   /**
@@ -335,6 +376,15 @@ export class Client extends Emitter {
     }
   }
 
+  /** Only our former session waited. @param {string} room */
+  async #waitAgain(room) {
+    try {
+      await this.request({ type: 'join', room });
+    } catch (error) {
+      if (codeOf(error) !== 'offline') this.#waits.failed(room, error);
+    }
+  }
+
   /** What cannot outlive the connection. Peers can, until we are back. */
   #lost() {
     this.#setState('offline');
@@ -353,6 +403,7 @@ export class Client extends Emitter {
     this.#end.abort(new TurnpikeError('closed', 'The client is closed.'));
     for (const call of [...this.calls.values()]) call.end('cancel', 'gone');
     for (const room of [...this.rooms.values()]) room.end('closed');
+    for (const room of this.#waits.rooms) this.#waits.failed(room, new TurnpikeError('closed', 'The client is closed.'));
     this.emit('closed', { error });
     if (error !== undefined) this.#connection?.drop();
   }

@@ -7,14 +7,21 @@
  * @typedef {{ user: string, name: string }} User
  * @typedef {{ session: string, user: string, name: string }} PeerInfo
  *
+ * @typedef {{
+ *   type: 'join', room?: string | undefined, create?: boolean | undefined, size?: number | undefined,
+ *   waiting?: boolean | undefined,
+ * }} JoinMessage
+ *
  * @typedef {(
  *   | { type: 'hello', ticket: string, name?: string | undefined }
- *   | { type: 'join', room?: string | undefined, create?: boolean | undefined, size?: number | undefined }
+ *   | JoinMessage
  *   | { type: 'leave', room: string }
  *   | { type: 'signal', room: string, to: string, description: RTCSessionDescriptionInit }
  *   | { type: 'signal', room: string, to: string, candidate: RTCIceCandidateInit | null }
  *   | { type: 'call', to: string }
  *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
+ *   | { type: 'lock' | 'unlock', room: string }
+ *   | { type: 'kick' | 'admit' | 'refuse', room: string, session: string }
  *   | { type: 'bye' }
  * )} ClientMessage
  *
@@ -25,7 +32,10 @@
  * @typedef {{
  *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number,
  * }} ErrorMessage
- * @typedef {{ type: 'joined', ref?: string, room: string, size: number, peers: PeerInfo[] }} Joined
+ * @typedef {{
+ *   type: 'joined', ref?: string, room: string, size: number, host?: string, locked?: boolean, waiting?: boolean,
+ *   peers: PeerInfo[], knocks?: PeerInfo[],
+ * }} Joined
  * @typedef {{
  *   type: 'signal', room: string, from: string,
  *   description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null,
@@ -47,6 +57,12 @@
  *   | { type: 'hangup', ref?: string, call: string, room?: string }
  *   | { type: 'ice-servers', iceServers: RTCIceServer[], iceExpires: string }
  *   | { type: 'going-away', retryAfter: number }
+ *   | { type: 'host', room: string, session: string }
+ *   | { type: 'locked' | 'unlocked', ref?: string, room: string, by: string }
+ *   | { type: 'kicked' | 'admitted' | 'refused', ref?: string, room: string, session: string }
+ *   | { type: 'waiting', ref?: string, room: string }
+ *   | { type: 'knock', room: string, peer: PeerInfo }
+ *   | { type: 'knock-over', room: string, session: string }
  * )} ServerMessage
  */
 

@@ -11,9 +11,16 @@ import { HOME } from './tickets.js';
  *
  * @typedef {object} RoomEvents
  * @property {{ peer: Peer }} peer-joined
- * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown
+ * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown, kicked
  * @property {{ peer: Peer, text: string, at: Date }} message chat
- * @property {{ reason: string }} left we are out for good: `leave`, `hangup`, or the code of what hindered our return
+ * @property {{ reason: string }} left we are out for good: `leave`, `hangup`, `kicked`, or the code of what hindered our return
+ * @property {{ session: string }} host somebody else is host now, perhaps we: see `isHost`
+ * @property {{ by: string }} locked nobody can come in any more; `by` is a session
+ * @property {{ by: string }} unlocked
+ * @property {{ peer: PeerInfo }} knock somebody waits to be let in; told to those who moderate, as are all in `knocks`
+ * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they wait no more
+ *
+ * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, were cut off, or were kicked
  */
 
 /**
@@ -38,6 +45,13 @@ export class Room extends Emitter {
     this.#session = client.session;
     this.id = joined.room;
     this.size = joined.size;
+    /** The session that is host; '' in a call's room, which has none. */
+    this.host = '';
+    this.locked = false;
+    /** Whether newcomers wait to be let in. */
+    this.hasWaitingRoom = false;
+    /** @type {Map<string, PeerInfo>} who waits to be let in, by session; empty for those who do not moderate */
+    this.knocks = new Map();
     /** @type {Map<string, Peer>} by session */
     this.peers = new Map();
     /** @type {Media} */
@@ -46,6 +60,55 @@ export class Room extends Emitter {
 
   get isLeft() {
     return this.#left;
+  }
+
+  get isHost() {
+    return this.host !== '' && this.host === this.#client.session;
+  }
+
+  /** Whether we may lock, kick and let in: as the host, or by our role. */
+  get moderates() {
+    return this.isHost || (this.host !== '' && ['moderator', 'admin'].includes(this.#client.role));
+  }
+
+  /** Lets nobody in any more, but moderators. @throws {TurnpikeError} `not-host` */
+  async lock() {
+    await this.#client.request({ type: 'lock', room: this.id });
+  }
+
+  /** Lets everybody in again. @throws {TurnpikeError} `not-host` */
+  async unlock() {
+    await this.#client.request({ type: 'unlock', room: this.id });
+  }
+
+  /**
+   * Takes a peer's user out, who cannot come back for as long as the room lives.
+   *
+   * @param {string} session of a peer
+   * @throws {TurnpikeError} `not-host`, `forbidden`, `not-in-room`
+   */
+  async kick(session) {
+    await this.#client.request({ type: 'kick', room: this.id, session });
+  }
+
+  /**
+   * Lets somebody in who waits.
+   *
+   * @param {string} session of `knocks`
+   * @throws {TurnpikeError} `not-host`, `full`, `not-in-room` if they wait no more
+   */
+  async admit(session) {
+    await this.#client.request({ type: 'admit', room: this.id, session });
+  }
+
+  /**
+   * Sends somebody away who waits.
+   *
+   * @param {string} session of `knocks`
+   * @throws {TurnpikeError} `not-host`, `not-in-room` if they wait no more
+   */
+  async refuse(session) {
+    await this.#client.request({ type: 'refuse', room: this.id, session });
   }
 
   /**
@@ -87,7 +150,54 @@ export class Room extends Emitter {
     this.size = joined.size;
     if (this.#session !== this.#client.session) this.removePeers('gone');
     this.#session = this.#client.session;
+    this.hasWaitingRoom = !!joined.waiting;
+    this.setHost(joined.host ?? '');
+    if (this.locked !== !!joined.locked) this.setLocked(!!joined.locked, '');
+    this.#setKnocks(joined.knocks ?? []);
     for (const info of joined.peers) this.addPeer(info);
+  }
+
+  /** @param {string} session */
+  setHost(session) {
+    if (this.host === session) return;
+    this.host = session;
+    this.emit('host', { session });
+  }
+
+  /**
+   * @param {boolean} locked
+   * @param {string} by a session; '' if it happened while we were away
+   */
+  setLocked(locked, by) {
+    this.locked = locked;
+    this.emit(locked ? 'locked' : 'unlocked', { by });
+  }
+
+  /** @param {PeerInfo} peer */
+  addKnock(peer) {
+    if (this.knocks.has(peer.session)) return;
+    this.knocks.set(peer.session, peer);
+    this.emit('knock', { peer });
+  }
+
+  /**
+   * @param {string} session
+   * @param {KnockOutcome} outcome
+   */
+  removeKnock(session, outcome) {
+    const peer = this.knocks.get(session);
+    if (!peer) return;
+    this.knocks.delete(session);
+    this.emit('knock-over', { peer, outcome });
+  }
+
+  /** @param {PeerInfo[]} knocks */
+  #setKnocks(knocks) {
+    const now = new Set(knocks.map(({ session }) => session));
+    for (const session of [...this.knocks.keys()]) {
+      if (!now.has(session)) this.removeKnock(session, 'over');
+    }
+    for (const peer of knocks) this.addKnock(peer);
   }
 
   /** @param {PeerInfo} info */
