@@ -275,9 +275,9 @@ func TestModerationAttacks(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.by.t = t
-			tc.send["id"] = "attack"
+			tc.send["id"] = tc.name
 			tc.by.send(tc.send)
-			tc.by.expect("error", "ref", "attack", "code", tc.code)
+			tc.by.expect("error", "ref", tc.name, "code", tc.code)
 		})
 	}
 	for _, c := range []*client{host, guest, stranger, mate} {

@@ -10,8 +10,8 @@ import (
 // knock has c wait before room, whose members with host powers hear of it.
 func (c *client) knock(room string, hosts ...*client) {
 	c.t.Helper()
-	c.send(msg{"type": "join", "id": "knock", "room": room})
-	c.expect("waiting", "ref", "knock", "room", room)
+	c.send(msg{"type": "join", "room": room})
+	c.expect("waiting", "room", room)
 	for _, host := range hosts {
 		host.expect("knock", "room", room, "peer", fmt.Sprintf("map[name:%s session:%s user:%s]", c.name(), c.session, c.user))
 	}
@@ -26,7 +26,9 @@ func TestWaitingRoom(t *testing.T) {
 	if m := host.join("x", "size", 4, "waiting", true); m["waiting"] != true || m["knocks"] != nil {
 		t.Errorf("joined %v", m)
 	}
-	mate.knock("x", host)
+	mate.send(msg{"type": "join", "id": "0", "room": "x"})
+	mate.expect("waiting", "ref", "0", "room", "x")
+	host.expect("knock", "room", "x")
 	// The mate knows of nobody and cannot signal in.
 	mate.send(msg{"type": "signal", "id": "1", "room": "x", "to": host.session, "candidate": nil})
 	mate.expect("error", "ref", "1", "code", "not-in-room")
