@@ -150,3 +150,86 @@ export async function refused(stage, plan, step) {
   step("the other's picture moves");
   return {};
 }
+
+/**
+ * The host locks the room, and a third is refused until it is unlocked; then the host leaves, and another is host.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function locked(stage, plan, step) {
+  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  const id = await ann.create({ size: 4 });
+  await ben.join(id);
+  const [a, b, c] = [ann, ben, cid].map(({ page }) => new Room(page));
+  await Promise.all([a.others(1), b.others(1)]);
+  if (await b.page.getByTestId('lock').isVisible()) throw new Error('ben, who is no host, may lock');
+  await a.page.getByTestId('lock').click();
+  await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor();
+  step('ann locked the room, and ben sees it');
+  await cid.join(id);
+  const notice = await cid.notice('locked');
+  step('cid is refused');
+  await a.page.getByTestId('lock').click();
+  await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor({ state: 'hidden' });
+  await c.page.getByRole('button', { name: 'Try again' }).click();
+  await Promise.all([a.others(2), b.others(2), c.others(2)]);
+  step('cid came in when it was unlocked');
+  await a.page.getByTestId('hangup').click();
+  await b.page.getByTestId('lock').waitFor();
+  step('ben is host when ann has left');
+  return { notice };
+}
+
+/**
+ * Somebody knocks and is refused, knocks again and is let in; another gives up.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function knock(stage, plan, step) {
+  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  const id = await ann.create({ size: 3, waiting: true });
+  const [a, b] = [ann, ben].map(({ page }) => new Room(page));
+  await ben.join(id);
+  const notice = await ben.notice('waiting');
+  await a.knock('ben').getByTestId('refuse').click();
+  await ben.notice('refused');
+  step('ben waited and was refused');
+  await b.page.getByRole('button', { name: 'Try again' }).click();
+  await cid.join(id);
+  await a.knock('cid').waitFor();
+  await a.knock('ben').getByTestId('admit').click();
+  await Promise.all([a.others(1), b.others(1)]);
+  await b.say('thank you');
+  await a.hear('thank you');
+  step('ben knocked again and was let in');
+  await cid.page.getByTestId('give-up').click();
+  await a.knock('cid').waitFor({ state: 'detached' });
+  step('cid gave up');
+  return { notice };
+}
+
+/**
+ * The host removes somebody, who is told why and cannot come back.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function kicked(stage, plan, step) {
+  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  const id = await ann.create({ size: 3 });
+  await Promise.all([ben.join(id), cid.join(id)]);
+  const [a, b, c] = [ann, ben, cid].map(({ page }) => new Room(page));
+  await Promise.all([a.others(2), b.others(2), c.others(2)]);
+  await a.remove('ben');
+  const notice = await ben.notice('kicked');
+  await Promise.all([a.others(1), c.others(1)]);
+  step('ben was removed, and knows it');
+  await ben.page.goto(`${plan.url}/r/${id}`);
+  await ben.notice('kicked');
+  step('ben cannot come back');
+  await c.say('still here');
+  await a.hear('still here');
+  return { notice };
+}

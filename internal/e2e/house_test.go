@@ -16,7 +16,7 @@ func TestHouse(t *testing.T) {
 	lab := netlab.New(t)
 	host := lab.Public("host")
 	serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-	for _, scenario := range []string{"room", "missing", "names", "ring", "refused"} {
+	for _, scenario := range []string{"room", "missing", "names", "ring", "refused", "locked", "knock", "kicked"} {
 		t.Run(scenario, func(t *testing.T) {
 			drive(t, scenario, map[string]any{"place": at(t, host, nil), "url": "http://localhost:8080"})
 		})

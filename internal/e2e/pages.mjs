@@ -36,8 +36,13 @@ export class Home {
     await input.press('Enter');
   }
 
-  /** Creates a room, and returns the id that the server gave it. */
-  async create() {
+  /**
+   * Creates a room, and returns the id that the server gave it.
+   * @param {{ size?: number, waiting?: boolean }} [options]
+   */
+  async create({ size, waiting = false } = {}) {
+    if (size) await this.page.locator('[name=size]').selectOption(String(size));
+    if (waiting) await this.page.getByTestId('waiting-room').check();
     await this.page.getByTestId('create-room').click();
     return new Room(this.page).id();
   }
@@ -89,6 +94,17 @@ export class Room {
     await message.waitFor();
     if (!(await message.locator('time').innerText())) throw new Error(`the message ${text} has no time`);
     return message.locator('.sender').innerText();
+  }
+
+  /** The row of someone who waits to be let in. @param {string} name */
+  knock(name) {
+    return this.page.getByTestId('knocks').locator('li').filter({ hasText: name });
+  }
+
+  /** Takes someone out of the room. @param {string} name */
+  async remove(name) {
+    await this.page.locator(remoteTile).filter({ hasText: name }).getByTestId('remove-person').click();
+    await this.page.getByTestId('confirm-remove').click();
   }
 
   /** Waits until others are shown. @param {number} count */

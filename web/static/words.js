@@ -6,6 +6,12 @@ import { codeOf } from './sdk/turnpike.js';
 /** What errors mean to a person, and what to do. @type {Record<string, [title: string, text: string]>} */
 const WORDS = {
   'full': ['This room is full', 'Everyone it has space for is in it already. Wait until somebody leaves, or make a room of your own.'],
+  'locked': ['This room is locked', 'Whoever hosts it lets nobody else in just now. Ask them to unlock it, then try again.'],
+  'kicked': ['You were removed from this room', 'Whoever hosts it has taken you out. You cannot come back while it lasts.'],
+  'refused': ['You were not let in', 'Whoever hosts this room has said no for now. You can ask again.'],
+  'not-host': ['Only the host may do that', 'Somebody else hosts this room now.'],
+  'not-in-room': ['They are no longer there', 'They left or gave up waiting before this reached the server.'],
+  'waiting': ['Waiting to be let in', 'Whoever hosts this room has been told that you are here. It opens by itself when they let you in.'],
   'not-existing': ['There is no such room', 'It may have closed when the last person left, or the id has a slip in it. You can make it now.'],
   'bad-room': ['That is no room id', 'An id has letters, digits and hyphens, such as k7m-2pq-x9r. A link to a room works too.'],
   'name-taken': ['That name is taken', 'Somebody who is online has it. Please pick another.'],

@@ -30,7 +30,7 @@ export class HomePage extends HTMLElement {
     }
     find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#create(Number(size.value));
+      this.#create(Number(size.value), find(this, '[name=waiting]', HTMLInputElement).checked);
     });
     find(this, 'form.join', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
@@ -38,14 +38,17 @@ export class HomePage extends HTMLElement {
     });
   }
 
-  /** @param {number} size */
-  async #create(size) {
+  /**
+   * @param {number} size
+   * @param {boolean} waitingRoom
+   */
+  async #create(size, waitingRoom) {
     const button = find(this, '[data-testid=create-room]', HTMLButtonElement);
     button.disabled = true;
     try {
       const client = await this.app.session.settled();
       if (!client) return;
-      const room = await client.join(undefined, { create: true, size });
+      const room = await client.join(undefined, { create: true, size, waitingRoom });
       if (this.isConnected) this.app.navigate(roomPath(room.id));
       else await room.leave();
     } catch (error) {

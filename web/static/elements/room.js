@@ -6,7 +6,10 @@ import { codeOf } from '../sdk/turnpike.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { Chat } from './chat.js';
 import { Controls } from './controls.js';
+import { Door } from './door.js';
+import { Lock } from './lock.js';
 import { NameForm } from './name.js';
+import { Remove } from './remove.js';
 import { Tile } from './tile.js';
 
 /**
@@ -16,6 +19,8 @@ import { Tile } from './tile.js';
  */
 
 const COPIED_MS = 2000;
+/** @type {Record<string, string>} by the reason of `peer-left` */
+const HOW_THEY_WENT = { gone: 'lost the connection', kicked: 'was removed' };
 
 /** The page of a room: people, chat and controls, or why we cannot be in it. */
 export class RoomPage extends HTMLElement {
@@ -62,6 +67,7 @@ export class RoomPage extends HTMLElement {
 
   disconnectedCallback() {
     this.#ended.abort();
+    find(document, 'tp-remove', Remove).close();
     this.#media.stop();
     this.#leave();
   }
@@ -84,12 +90,19 @@ export class RoomPage extends HTMLElement {
     const { session } = this.app;
     const client = (await session.settled()) ?? session.client;
     if (this.#ended.signal.aborted || client.state === 'closed') return;
+    const attempt = new AbortController();
+    const { signal } = attempt;
+    this.#ended.signal.addEventListener('abort', () => attempt.abort());
     try {
-      const options = { create: create || session.isInvitedTo(this.roomId), size: this.#room?.size ?? 2 };
+      const options = {
+        create: create || session.isInvitedTo(this.roomId), size: this.#room?.size ?? 2, signal,
+        onWaiting: () => this.#wait(attempt),
+      };
       const room = client.rooms.get(this.roomId) ?? (await client.join(this.roomId, options));
       if (this.#ended.signal.aborted) await room.leave();
       else this.#entered(room);
     } catch (error) {
+      if (attempt.signal.aborted) return;
       this.#notEntered(error);
     }
   }
@@ -104,13 +117,24 @@ export class RoomPage extends HTMLElement {
     this.#block(wordsFor(error));
   }
 
+  /** Shows that we wait to be let in. @param {AbortController} attempt to come in */
+  #wait(attempt) {
+    this.toggleAttribute('data-blocked', true);
+    const giveUp = () => {
+      attempt.abort();
+      this.app.navigate('/');
+    };
+    const actions = [{ label: 'Give up', testid: 'give-up', run: giveUp }];
+    this.app.notice.show({ ...wordsOf('waiting'), actions, whole: true });
+  }
+
   /** @param {Words} words why there is no being in this room */
   #block(words) {
     this.toggleAttribute('data-blocked', true);
     const home = { label: 'To the start', run: () => this.app.navigate('/') };
     const retry = { label: 'Try again', run: () => this.#retry(false) };
     const create = { label: 'Create it', testid: 'create-missing', run: () => this.#retry(true) };
-    const first = words.code === 'not-existing' ? [create] : words.code === 'bad-room' ? [] : [retry];
+    const first = words.code === 'not-existing' ? [create] : ['bad-room', 'kicked'].includes(words.code) ? [] : [retry];
     this.app.notice.show({ ...words, actions: [...first, home], whole: true });
   }
 
@@ -124,8 +148,14 @@ export class RoomPage extends HTMLElement {
   #entered(room) {
     const again = this.#room !== undefined; // under another name: the others have not moved
     this.#room = room;
+    this.#admitted();
     this.toggleAttribute('data-entering', false);
     const signal = this.#ended.signal;
+    find(this, 'tp-lock', Lock).watch(this.app, room, signal);
+    find(this, 'tp-door', Door).watch(this.app, room, signal);
+    room.on('host', ({ detail }) => this.#hostChanged(room, detail.session), { signal });
+    room.on('locked', ({ detail }) => this.#tellOf(room, detail.by, 'locked the room'), { signal });
+    room.on('unlocked', ({ detail }) => this.#tellOf(room, detail.by, 'unlocked the room'), { signal });
     room.on('peer-joined', ({ detail: { peer } }) => this.#addPeer(peer, 'came in'), { signal });
     room.on('peer-left', ({ detail }) => this.#removePeer(detail.peer, detail.reason), { signal });
     room.on('left', ({ detail }) => this.#left(room, detail.reason), { signal });
@@ -138,6 +168,55 @@ export class RoomPage extends HTMLElement {
     this.#count();
     this.#shareMedia();
     this.#mediaStarted ??= this.#startMedia();
+  }
+
+  /** Takes the waiting screen away, if there was one. */
+  #admitted() {
+    if (!this.hasAttribute('data-blocked')) return;
+    this.toggleAttribute('data-blocked', false);
+    this.app.notice.clear();
+    find(this, 'h1', HTMLHeadingElement).focus({ preventScroll: true });
+  }
+
+  /**
+   * @param {Room} room
+   * @param {string} session
+   */
+  #hostChanged(room, session) {
+    this.#tellOf(room, session, room.isHost ? 'host the room now' : 'hosts the room now');
+    for (const peer of room.peers.values()) this.#offerRemoval(room, peer);
+  }
+
+  /**
+   * @param {Room} room
+   * @param {string} session who did something; '' if nobody knows
+   * @param {string} what
+   */
+  #tellOf(room, session, what) {
+    const name = session === this.app.session.client.session ? 'You' : room.peers.get(session)?.name;
+    if (name) this.#chat.tell(`${name} ${what}.`);
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Peer} peer
+   */
+  #offerRemoval(room, peer) {
+    const tile = this.#tiles.querySelector(`[data-session="${CSS.escape(peer.session)}"]`);
+    if (tile instanceof Tile) tile.offerRemoval(room.moderates, () => this.#removePerson(room, peer));
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Peer} peer
+   */
+  async #removePerson(room, peer) {
+    if (!(await find(document, 'tp-remove', Remove).ask(peer.name))) return;
+    try {
+      await room.kick(peer.session);
+    } catch (error) {
+      this.app.notice.show(wordsFor(error));
+    }
   }
 
   async #startMedia() {
@@ -166,6 +245,7 @@ export class RoomPage extends HTMLElement {
     const tile = new Tile();
     this.#tiles.append(tile);
     tile.watch(peer);
+    if (this.#room) this.#offerRemoval(this.#room, peer);
     peer.on('error', ({ detail }) => console.warn(`negotiation with ${peer.name}:`, detail));
     if (news) this.#chat.tell(`${peer.name} ${news}.`);
     this.#count();
@@ -177,7 +257,7 @@ export class RoomPage extends HTMLElement {
    */
   #removePeer(peer, reason) {
     this.#tiles.querySelector(`[data-session="${CSS.escape(peer.session)}"]`)?.remove();
-    if (reason !== 'closed') this.#chat.tell(`${peer.name} ${reason === 'gone' ? 'lost the connection' : 'left'}.`);
+    if (reason !== 'closed') this.#chat.tell(`${peer.name} ${HOW_THEY_WENT[reason] ?? 'left'}.`);
     this.#count();
   }
 
@@ -186,6 +266,7 @@ export class RoomPage extends HTMLElement {
    * @param {string} reason
    */
   #left(room, reason) {
+    find(document, 'tp-remove', Remove).close();
     if (room !== this.#room || reason === 'leave' || reason === 'closed') return;
     if (reason !== 'hangup') return this.#block(wordsOf(reason));
     this.app.navigate('/');

@@ -25,6 +25,21 @@ export class Tile extends HTMLElement {
   }
 
   /**
+   * Offers to take the person out of the room, while that is ours to do.
+   *
+   * @param {boolean} offered
+   * @param {() => void} remove
+   */
+  offerRemoval(offered, remove) {
+    const button = find(this, '.remove', HTMLButtonElement);
+    const label = `Remove ${this.getAttribute('aria-label')} from the room`;
+    write(button, 'span', label);
+    button.title = label;
+    button.hidden = !offered;
+    button.onclick = remove;
+  }
+
+  /**
    * Shows ourselves.
    *
    * @param {string} name

@@ -1,0 +1,54 @@
+// @ts-check
+import { drawIcon, fill, find, write } from '../dom.js';
+import { wordsFor } from '../words.js';
+
+/**
+ * @import { App } from '../app.js'
+ * @import { Room } from '../sdk/turnpike.js'
+ */
+
+/** Says that the room is locked, and lets those who may lock it and open it again. */
+export class Lock extends HTMLElement {
+  /**
+   * @param {App} app
+   * @param {Room} room
+   * @param {AbortSignal} signal ends the watch
+   */
+  watch(app, room, signal) {
+    fill(this, 'lock');
+    const update = () => this.#update(room);
+    for (const event of /** @type {const} */ (['host', 'locked', 'unlocked'])) room.on(event, update, { signal });
+    this.#button.addEventListener('click', () => this.#toggle(app, room), { signal });
+    update();
+  }
+
+  get #button() {
+    return find(this, 'button', HTMLButtonElement);
+  }
+
+  /** @param {Room} room */
+  #update(room) {
+    const button = this.#button;
+    write(this, '.locked-sign', room.locked && !room.moderates ? 'Locked' : '');
+    button.hidden = !room.moderates;
+    button.setAttribute('aria-pressed', String(room.locked));
+    button.title = room.locked ? 'Let others in again' : 'Let nobody else in';
+    write(button, 'span', room.locked ? 'Unlock' : 'Lock');
+    drawIcon(button, room.locked ? 'lock' : 'lock-off');
+    this.toggleAttribute('data-locked', room.locked);
+  }
+
+  /**
+   * @param {App} app
+   * @param {Room} room
+   */
+  async #toggle(app, room) {
+    try {
+      await (room.locked ? room.unlock() : room.lock());
+    } catch (error) {
+      app.notice.show(wordsFor(error));
+    }
+  }
+}
+
+customElements.define('tp-lock', Lock);

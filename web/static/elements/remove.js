@@ -1,0 +1,33 @@
+// @ts-check
+import { drawAvatar, fill, find, write } from '../dom.js';
+
+/** The dialog that asks whether a person shall really leave the room. */
+export class Remove extends HTMLElement {
+  connectedCallback() {
+    fill(this, 'remove');
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Promise<boolean>} false: they stay
+   */
+  ask(name) {
+    const dialog = find(this, 'dialog', HTMLDialogElement);
+    if (dialog.open) return Promise.resolve(false);
+    write(this, 'h2', `Remove ${name}?`);
+    drawAvatar(this, name);
+    dialog.returnValue = '';
+    dialog.showModal();
+    return new Promise((resolve) => {
+      dialog.addEventListener('close', () => resolve(dialog.returnValue === 'remove'), { once: true });
+    });
+  }
+
+  /** Whom it asks about is gone, or we are. */
+  close() {
+    const dialog = find(this, 'dialog', HTMLDialogElement);
+    if (dialog.open) dialog.close('');
+  }
+}
+
+customElements.define('tp-remove', Remove);
