@@ -59,10 +59,10 @@ func TestUserRates(t *testing.T) {
 
 		// Four messages are gone. The two take turns with the other sixteen.
 		for range 8 {
-			a.signalTo(b, "x", "")
-			a2.signalTo(b, "x", "")
-			b.expect("signal", "from", a.session)
-			b.expect("signal", "from", a2.session)
+			for _, from := range []*client{a, a2} {
+				from.signalTo(b, "x", "")
+				b.expect("signal", "from", from.session)
+			}
 		}
 		a.signalTo(b, "x", "")
 		a.expect("error", "code", "rate-limited", "retryAfter", 1)
