@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -75,15 +76,81 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	}
 	id, _ := s.peers.await(p, conn, s.now())
 	stream := newStream(s, a.shard, near)
+	stream.send(pattern(maxQueued)) // what the client was sent before, and has not read
 	stream.answer = []byte("answer")
 	if stream.claimed = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); stream.claimed == nil {
 		t.Fatal("it cannot be claimed")
 	}
 	wg.Go(stream.carry)
-	if _, err := io.ReadFull(client, make([]byte, len(stream.answer))); err != nil {
-		t.Fatal(err)
+	for _, want := range [][]byte{pattern(maxQueued), stream.answer} {
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("the client reads %.20q, %v, want %.20q", got, err, want)
+		}
 	}
 	return client, peer
+}
+
+// TestTakeOver in false time: of either kind of queue, when all has left, or cannot.
+func TestTakeOver(t *testing.T) {
+	type queue interface {
+		send([]byte) bool
+		takeOver() bool
+	}
+	for name, make := range map[string]func(net.Conn, func(func())) queue{
+		"messages": func(conn net.Conn, spawn func(func())) queue { q := new(sendQueue); q.init(conn, spawn); return q },
+		"records": func(conn net.Conn, spawn func(func())) queue {
+			q := new(recordQueue)
+			q.init(conn, writeTimeout, spawn)
+			return q
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				var wg sync.WaitGroup
+				q := make(far, wg.Go)
+				if !q.takeOver() {
+					t.Error("an empty queue cannot be taken over")
+				}
+				start := time.Now()
+				q.send(pattern(3))
+				q.send(pattern(5))
+				time.AfterFunc(time.Second, func() { _, _ = io.ReadFull(near, pattern(8)) })
+				if !q.takeOver() || time.Since(start) != time.Second {
+					t.Errorf("taken over after %v", time.Since(start))
+				}
+				q.send(pattern(3))
+				if q.takeOver() || time.Since(start) != time.Second+writeTimeout {
+					t.Errorf("after %v it is taken over, though its reader has stopped", time.Since(start))
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// TestLeft in false time: of a connection that one side has left, and the other is silent, nothing is left in the end.
+func TestLeft(t *testing.T) {
+	for _, way := range []string{"client", "peer"} {
+		synctest.Test(t, func(t *testing.T) {
+			var wg sync.WaitGroup
+			first, last := carried(t, &wg)
+			if way == "peer" {
+				first, last = last, first
+			}
+			start := time.Now()
+			_ = first.CloseWrite()
+			if _, err := io.Copy(io.Discard, last); err != nil || time.Since(start) != 0 {
+				t.Errorf("the other is told %v after %v", err, time.Since(start))
+			}
+			wg.Wait()
+			if got := time.Since(start); got != lingerTime {
+				t.Errorf("ended after %v, want %v", got, lingerTime)
+			}
+			_ = last.Close()
+		})
+	}
 }
 
 // TestLinger in false time: as long as both sides may still speak, they may be silent; of a connection that one side has left, silence is

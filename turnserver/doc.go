@@ -34,7 +34,8 @@
 //
 // TCP (RFC 6062) is relayed beside all that. An allocation's relayed socket then listens for peers, and connections to them leave from
 // its port (tcprelay.go). Each waits for a connection of the client's, which claims it (connect.go, peerconn.go); from there on the two are
-// copied into each other, with two goroutines for as long as they live (carry.go).
+// copied into each other (carry.go). An allocation costs a goroutine that accepts, and a connection one that reads the peer, beside the one
+// that reads the client's stream.
 //
 // An allocation has one relayed address or two, one of each family (allocation.go). Ports that wait for their owner are in reservation.go; what
 // ICMP says of a peer comes from its relayed socket (icmp.go, icmp_linux.go).

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -239,6 +240,22 @@ func TestTCPRelayToRelay(t *testing.T) {
 				waitCounted(t, s, "peers_denied", "own_host", 6)
 			})
 		})
+	}
+}
+
+// TestRelayGoneWhileDialed: what is reached at an address of this host, but is no allocation's any more, is not the client's.
+func TestRelayGoneWhileDialed(t *testing.T) {
+	s := startServer(t, nil)
+	c := dialREST(t, s, "tcp", "alice")
+	relay := s.tcpRelays[0].holder(c.allocateTCP().Port()).first.sock.(*tcpRelay)
+	service, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	to := destinationAmong(s.tcpRelays, endpointOf(addrPortOf(service.Addr())))
+	if conn, err := relay.dial(t.Context(), &to); !errors.Is(err, errRelayGone) {
+		t.Errorf("connected to %v, %v", conn, err)
 	}
 }
 

@@ -81,23 +81,23 @@ func (t *tcpRelay) close(address *relayAddress, port uint16) {
 // welcome takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
 func (t *tcpRelay) welcome(conn net.Conn) {
 	peer, why := t.judge(endpointOf(addrPortOf(conn.RemoteAddr())))
-	if why == goesOn {
-		p, result := t.srv.peers.begin(t, peer)
-		if result == done {
-			t.srv.counters.peerConns[down].Add(1)
-			if id, ok := t.srv.peers.await(p, conn, t.srv.now()); ok {
-				t.announce(id, peer)
-			}
-			return
-		}
-		if why = peerTooMany; result != full { // the allocation has just ended
-			why = goesOn
-		}
-	}
 	if why != goesOn {
 		t.srv.counters.drop(why)
+		reset(conn)
+		return
 	}
-	reset(conn)
+	switch p, result := t.srv.peers.begin(t, peer); result {
+	case done:
+		t.srv.counters.peerConns[down].Add(1)
+		if id, ok := t.srv.peers.await(p, conn, t.srv.now()); ok {
+			t.announce(id, peer)
+		}
+	case full:
+		t.srv.counters.drop(peerTooMany)
+		reset(conn)
+	default: // the allocation has just ended
+		reset(conn)
+	}
 }
 
 // reset closes a connection that nobody is to have, without a trace: what is refused in a flood does not stay behind in TIME_WAIT.
