@@ -29,7 +29,7 @@ func (s *session) moderate(m wire.ClientMessage) *wire.Error {
 	case *wire.Admit:
 		return s.admit(m)
 	case *wire.Refuse:
-		return s.refuse(m)
+		return s.turnAway(m)
 	}
 	return nil
 }

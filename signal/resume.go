@@ -37,7 +37,7 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	case token.Session != m.Resume.Session:
 		srv.countFailedHello(c.addr)
 		return false, nil
-	case srv.cfg.Revoked(token.Ticket):
+	case srv.cfg.Revoked(token.Ticket), m.Ticket != "" && srv.admitsAnother(m.Ticket, token.Ticket.User):
 		return false, nil
 	}
 	srv.mu.Lock()
@@ -52,7 +52,13 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	return c.restore(&token, m)
 }
 
-// replay lets the socket carry a session of this process, from where the client has lost it.
+// admitsAnother reports whether a ticket is good, and somebody else's: whoever used the page before must not be taken for who uses it now.
+func (srv *Server) admitsAnother(ticket string, user auth.User) bool {
+	admitted, err := srv.cfg.VerifyTicket(ticket)
+	return err == nil && admitted.User != user
+}
+
+// replay lets the socket carry a session that is in this process, from where the client has lost it.
 func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	srv := c.srv
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
@@ -64,10 +70,7 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	received := m.Resume.Received
-	if m.Resume.Fresh {
-		received = s.stream.last() // the welcome tells it how things are, and what led there is of no use
-	}
+	received, replayed := s.resumePoint(token, m.Resume)
 	if s.ended || srv.draining || !s.stream.canResume(received) {
 		return false
 	}
@@ -78,12 +81,16 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	}
 	wasTold := s.away.told
 	srv.endAbsence(s)
-	s.generation++
-	welcome.Resumed, welcome.Handled, welcome.After = wire.ResumedReplayed, s.requests.last, received
-	if m.Resume.Fresh {
+	s.generation = max(s.generation, token.Generation) + 1 // another process may have given more tokens
+	welcome.Resumed, welcome.After = wire.ResumedRestored, received
+	if replayed {
+		welcome.Resumed, welcome.Handled = wire.ResumedReplayed, s.requests.last
+	}
+	if m.Resume.Fresh || !replayed {
 		welcome.Online = srv.onlineFor(s)
 	}
 	srv.welcome(c, s, welcome)
+	s.stream.replaceTokens(srv.encode(&wire.NewToken{Token: welcome.Resume}))
 	s.stream.attach(c, received)
 	c.carry(&s.stream)
 	if wasTold || m.Resume.Fresh {
@@ -92,8 +99,23 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	if m.Resume.Fresh {
 		srv.ringAgain(s)
 	}
-	srv.counters.begun.add(sessionReplayed)
+	srv.counters.begun.add(welcome.Resumed)
 	return true
+}
+
+// resumePoint is the number of the message after which a session goes on that is in this process, and whether the client knows that
+// numbering, so that everything is replayed. The caller holds s.turn.
+func (s *session) resumePoint(token *auth.Resume, m *wire.Resume) (received uint64, replayed bool) {
+	replayed = token.Epoch == s.srv.epoch
+	switch {
+	case m.Fresh: // the welcome tells it how things are, and what led there is of no use
+		return s.stream.last(), replayed
+	case replayed:
+		return m.Received, true
+	case s.stream.acknowledged() == 0: // the welcome that told it of this process was lost: it has had nothing yet
+		return 0, false
+	}
+	return s.stream.last(), false // it was in another process in the meantime
 }
 
 // restore makes a session of another process anew, as its token says.
@@ -123,6 +145,9 @@ func (c *socket) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wi
 	welcome.Online = srv.onlineFor(s)
 	srv.welcome(c, s, welcome)
 	c.carry(&s.stream)
+	if m.Resume.Fresh { // mates who came back before it may have connections with it
+		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: true} })
+	}
 	srv.counters.begun.add(sessionRestored)
 	return true, nil
 }

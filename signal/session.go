@@ -80,7 +80,7 @@ func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Er
 	}
 	s.oldest = s.generation
 	if received := m.Acknowledged(); received > 0 && !s.stream.acknowledge(received) {
-		e = badField("received", "received is more than was sent")
+		e = tooMuchReceived()
 	} else if id := m.RequestID(); id != "" {
 		if done, answer := s.requests.done(id, s.stream.acknowledged()); done {
 			if answer != nil {
@@ -103,6 +103,38 @@ func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Er
 		}
 	}
 	return mate, e
+}
+
+// refuse answers a message on which the session does not act. The request has its answer, so after a resume it is not sent again.
+func (s *session) refuse(c *socket, e *wire.Error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.reader != c {
+		return
+	}
+	s.send(e)
+	if e.Ref != "" {
+		s.requests.last = e.Ref
+	}
+}
+
+// acknowledge notes what the client has received, where the session does not act on the message that says so. It reports false if
+// there are not so many.
+func (s *session) acknowledge(c *socket, received uint64) (sent bool) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.reader != c || s.stream.acknowledge(received)
+}
+
+// bye ends the session, if the socket still carries it.
+func (s *session) bye(c *socket) bool {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.reader != c {
+		return false
+	}
+	s.srv.end(s, wire.ReasonBye)
+	return true
 }
 
 func (s *session) dispatch(m wire.ClientMessage) (mate *socket, e *wire.Error) {

@@ -135,6 +135,9 @@ func (c *socket) handle(data []byte) {
 	}
 	c.srv.counters.messages.add(m.Type())
 	if wait := c.takeMessage(time.Now()); wait > 0 {
+		if c.session != nil { // what it has received counts all the same, or it would end as slow
+			c.acknowledge(m)
+		}
 		c.refuse(m.RequestID(), rateLimited(wait, "Too many messages."))
 		if c.refusals.take(time.Now(), refusalRate) > 0 {
 			c.shut(wire.CloseRateLimited, wire.ReasonBadMessage)
@@ -147,6 +150,9 @@ func (c *socket) handle(data []byte) {
 func (c *socket) dispatch(m wire.ClientMessage) {
 	switch m := m.(type) {
 	case *wire.Ping:
+		if c.session != nil {
+			c.acknowledge(m)
+		}
 		c.sendApart(&wire.Pong{Ref: m.ID})
 	case *wire.Signal:
 		if c.session == nil {
@@ -207,7 +213,7 @@ func (c *socket) refuse(ref string, e *wire.Error) {
 	c.srv.counters.errors.add(string(e.Code))
 	e.Ref = ref
 	if c.session != nil {
-		c.session.send(e)
+		c.session.refuse(c, e)
 	} else {
 		c.sendApart(e)
 	}
@@ -221,11 +227,18 @@ func (c *socket) countBad(e *wire.Error) {
 	}
 }
 
+// acknowledge notes what the client says to have received in a message on which its session does not act.
+func (c *socket) acknowledge(m wire.ClientMessage) {
+	if !c.session.acknowledge(c, m.Acknowledged()) {
+		c.refuse(m.RequestID(), tooMuchReceived())
+	}
+}
+
 func (c *socket) bye() {
-	s := c.session
-	c.srv.end(s, wire.ReasonBye)
-	c.srv.cfg.EndRelays(s.id)
-	c.shut(wire.CloseBye, wire.ReasonBye)
+	if c.session.bye(c) {
+		c.srv.cfg.EndRelays(c.session.id)
+		c.shut(wire.CloseBye, wire.ReasonBye)
+	}
 }
 
 // failed makes an error's answer.
@@ -236,6 +249,8 @@ func failed(code wire.Code, sentence string) *wire.Error {
 func badField(field, sentence string) *wire.Error {
 	return &wire.Error{Code: wire.CodeBadMessage, Message: sentence, Field: field}
 }
+
+func tooMuchReceived() *wire.Error { return badField("received", "received is more than was sent") }
 
 func rateLimited(wait time.Duration, sentence string) *wire.Error {
 	return &wire.Error{Code: wire.CodeRateLimited, Message: sentence, RetryAfter: int(math.Ceil(wait.Seconds()))}

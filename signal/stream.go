@@ -45,8 +45,7 @@ func (s *session) offer(data []byte) *socket {
 		st.mu.Unlock()
 		return nil
 	}
-	full := len(st.messages) >= limits.QueueMessages || len(st.messages) > 0 && st.bytes+len(data) > limits.QueueBytes ||
-		st.kept.Load() > int64(limits.KeptBytes)
+	full := len(st.messages) >= limits.QueueMessages || len(st.messages) > 0 && st.bytes+len(data) > st.share(limits)
 	if full {
 		st.over = true
 		st.forgetAll()
@@ -64,6 +63,15 @@ func (s *session) offer(data []byte) *socket {
 		return c
 	}
 	return nil
+}
+
+// keptShare is which part of what is left of Limits.KeptBytes one session may take. The less is left, the less it may have: so those who
+// let much wait end, and those who acknowledge go on, however many let much wait on purpose.
+const keptShare = 64
+
+// share is how many bytes may wait for the session. A single message always may.
+func (st *stream) share(limits *Limits) int {
+	return min(limits.QueueBytes, (limits.KeptBytes-int(st.kept.Load()))/keptShare)
 }
 
 // add adds a message; mu is held.
@@ -142,6 +150,20 @@ func (st *stream) attach(c *socket, received uint64) {
 	defer st.mu.Unlock()
 	st.forget(received)
 	st.socket, st.next = c, 0
+}
+
+// replaceTokens puts data in the place of the resume tokens that the client has not had: they are older than the one in its welcome, and
+// must not come after it.
+func (st *stream) replaceTokens(data []byte) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i, old := range st.messages {
+		if wire.IsNewToken(old) {
+			st.messages[i] = data
+			st.bytes += len(data) - len(old)
+			st.kept.Add(int64(len(data) - len(old)))
+		}
+	}
 }
 
 // detach ends the sending by c, if it is c that sends.

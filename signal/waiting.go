@@ -44,7 +44,7 @@ func (s *session) admit(m *wire.Admit) *wire.Error {
 	return nil
 }
 
-func (s *session) refuse(m *wire.Refuse) *wire.Error {
+func (s *session) turnAway(m *wire.Refuse) *wire.Error {
 	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -394,6 +395,11 @@ func appendSignal(req Request, direction, room, session string, p *Payload) []by
 func AppendSeq(dst, message []byte, seq uint64) []byte {
 	dst = append(dst, message[:len(message)-1]...)
 	return append(strconv.AppendUint(append(dst, `,"seq":`...), seq, 10), '}')
+}
+
+// IsNewToken reports whether message, which Encode gave, is a [NewToken].
+func IsNewToken(message []byte) bool {
+	return bytes.HasPrefix(message, []byte(`{"type":"`+TypeResume+`"`))
 }
 
 func appendString(dst []byte, field, value string) []byte {
