@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -22,91 +23,128 @@ import (
 var propertySeed = flag.Uint64("property.seed", 0, "of TestNothingIsLost; 0: another one each time")
 
 // TestNothingIsLost lets peers talk over connections that break at any byte, at any time: in the middle of a frame, before the welcome
-// was read, again while resuming. Resumes are tried twice at once. Every message arrives once, and in order.
+// was read, again while resuming. Resumes are tried twice at once. Now and then, when nobody talks, another server takes the place of the
+// first, and the connections break as before while all come back there. Every message arrives once, and in order, and every question is
+// answered once.
 func TestNothingIsLost(t *testing.T) {
-	const peers, messages = 4, 1500 // of each
+	const peers, servers, messages = 4, 6, 250 // of each peer, to each server
 	seed := *propertySeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("-property.seed=%d", seed)
 	synctest.Test(t, func(t *testing.T) {
-		h := newMemoryHarness(t, func(cfg *Config) {
-			unlimited(cfg)
-			resuming(cfg)
-			cfg.Limits.QueueMessages, cfg.Limits.QueueBytes = peers*messages*2, 1<<30 // nobody is slow, who is away while all talk
-		})
+		serve := func() *harness {
+			return newMemoryHarness(t, func(cfg *Config) {
+				unlimited(cfg)
+				resuming(cfg)
+				cfg.Limits.QueueMessages, cfg.Limits.QueueBytes = peers*messages*2, 1<<30 // nobody is slow, who is away while all talk
+			})
+		}
+		h := serve()
 		all := make([]*fragile, peers)
 		for i := range all {
 			all[i] = newFragile(h, fmt.Sprint("peer ", i), seed+uint64(i))
 			all[i].connect()
 		}
-		for _, p := range all {
-			p.waitFor(func() bool { return len(p.mates) == peers-1 })
-		}
-		var talking sync.WaitGroup
-		for _, p := range all {
-			talking.Go(func() {
-				for range messages {
-					p.talk()
+		resumed := map[string]uint64{}
+		for server := range servers {
+			if server > 0 {
+				h.shutdown()
+				h = serve()
+				for _, p := range all {
+					p.moveTo(h)
 				}
-			})
-		}
-		talking.Wait()
-		said := map[string]map[string]int{} // by whom, to whom
-		for _, p := range all {
-			p.waitFor(func() bool {
-				said[p.session] = maps.Clone(p.said)
-				return true
-			})
+			}
+			allTalk(all, messages)
+			for _, how := range []string{wire.ResumedReplayed, wire.ResumedRestored} {
+				resumed[how] += counterOf(h.srv, "sessions_begun", how)
+			}
+			if begun := counterOf(h.srv, "sessions_begun", sessionNew); server > 0 && begun > 0 {
+				t.Errorf("%d sessions were begun anew", begun)
+			}
 		}
 		drops := 0
 		for _, p := range all {
 			p.waitFor(func() bool {
-				for _, mate := range p.mates {
-					if p.heard[mate] < said[mate][p.session] {
-						return false
-					}
-				}
 				drops += p.drops
 				return true
 			})
 		}
-		if drops < messages/20 {
+		if drops < peers*servers*messages/80 {
 			t.Errorf("only %d connections were lost", drops)
 		}
-		t.Logf("%d connections were lost, %d sessions replayed", drops, counterOf(h.srv, "sessions_begun", wire.ResumedReplayed))
+		t.Logf("%d connections were lost, sessions resumed: %v", drops, resumed)
 		for _, p := range all {
 			p.close()
+		}
+		for _, p := range all {
+			p.reading.Wait()
 		}
 	})
 }
 
+// allTalk returns when all peers know each other, each has said so many things, and all that was said has been heard.
+func allTalk(all []*fragile, messages int) {
+	var talking sync.WaitGroup
+	for _, p := range all {
+		p.waitFor(func() bool { return p.keepsRoom && len(p.mates) == len(all)-1 })
+	}
+	for _, p := range all {
+		talking.Go(func() {
+			for range messages {
+				p.talk()
+			}
+		})
+	}
+	talking.Wait()
+	said := map[string]map[string]int{} // by whom, to whom
+	for _, p := range all {
+		p.waitFor(func() bool {
+			said[p.session] = maps.Clone(p.said)
+			return true
+		})
+	}
+	for _, p := range all {
+		p.waitFor(func() bool {
+			for _, mate := range p.mates {
+				if p.heard[mate] < said[mate][p.session] {
+					return false
+				}
+			}
+			return len(p.asked) == 0
+		})
+	}
+}
+
 // fragile is a client that follows PROTOCOL.md over connections that break.
 type fragile struct {
-	h    *harness
-	name string
+	name    string
+	reading sync.WaitGroup
 
 	mu      sync.Mutex
 	changed sync.Cond
 	// Guarded by mu.
-	rng      *rand.Rand
-	conn     *websocket.Conn // nil: lost
-	session  string
-	token    string
-	received uint64
-	lastID   int
-	pending  []msg          // requests that the server may not have handled
-	mates    []string       // sessions
-	said     map[string]int // messages to each mate
-	heard    map[string]int // and from each
-	drops    int
-	closed   bool
-	reading  sync.WaitGroup
+	h         *harness
+	rng       *rand.Rand
+	conn      *websocket.Conn // nil: lost
+	session   string
+	token     string
+	epoch     string
+	keepsRoom bool // token knows the room
+	received  uint64
+	lastID    int
+	pending   []msg           // requests that the server may not have handled
+	mates     []string        // sessions
+	said      map[string]int  // messages to each mate
+	heard     map[string]int  // and from each
+	asked     map[string]bool // ids of requests that want an answer
+	drops     int
+	closed    bool
 }
 
 func newFragile(h *harness, name string, seed uint64) *fragile {
-	p := &fragile{h: h, name: name, rng: rand.New(rand.NewPCG(seed, 1)), said: map[string]int{}, heard: map[string]int{}}
+	p := &fragile{h: h, name: name, rng: rand.New(rand.NewPCG(seed, 1)), said: map[string]int{}, heard: map[string]int{}, asked: map[string]bool{}}
 	p.changed.L = &p.mu
 	return p
 }
@@ -120,7 +158,14 @@ func (p *fragile) waitFor(done func() bool) {
 	}
 }
 
-// talk says one thing to somebody.
+// moveTo has the peer reach another server from now on, where it finds its mates again.
+func (p *fragile) moveTo(h *harness) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.h, p.mates = h, nil
+}
+
+// talk says one thing to somebody, and sometimes asks the server for something.
 func (p *fragile) talk() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,6 +175,10 @@ func (p *fragile) talk() {
 	mate := p.mates[p.rng.IntN(len(p.mates))]
 	p.said[mate]++
 	p.request(msg{"type": "signal", "room": "x", "to": mate, "candidate": msg{"candidate": strconv.Itoa(p.said[mate])}})
+	if p.rng.IntN(4) == 0 {
+		p.asked[strconv.Itoa(p.lastID+1)] = true
+		p.request(msg{"type": "leave", "room": "y"}) // in which nobody is
+	}
 }
 
 // request sends what must be handled once; mu is held.
@@ -246,10 +295,21 @@ func (p *fragile) handle(conn *websocket.Conn, m msg) {
 	switch m["type"] {
 	case "welcome":
 		resumed := p.session != ""
-		if resumed && m["resumed"] != wire.ResumedReplayed {
-			p.h.t.Errorf("%s: not replayed: %v", p.name, m)
+		how := wire.ResumedRestored
+		if m["epoch"] == p.epoch {
+			how = wire.ResumedReplayed
 		}
-		p.conn, p.session, p.token = conn, m["session"].(string), m["resume"].(string)
+		if resumed && (m["resumed"] != how || m["session"] != p.session) {
+			p.h.t.Errorf("%s: not %s: %v", p.name, how, m)
+		}
+		p.conn, p.session, p.token, p.epoch = conn, m["session"].(string), m["resume"].(string), m["epoch"].(string)
+		p.received = uint64(m["after"].(float64))
+		if m["resumed"] == wire.ResumedRestored {
+			p.mates = nil
+			for _, room := range m["rooms"].([]any) {
+				p.meet(room.(map[string]any)["peers"].([]any)...)
+			}
+		}
 		if !resumed {
 			conn.NetConn().(*breaking).breakAfter(p.budget())
 			p.request(msg{"type": "join", "room": "x", "create": true, "size": 16})
@@ -263,16 +323,21 @@ func (p *fragile) handle(conn *websocket.Conn, m msg) {
 			p.write(again)
 		}
 	case "joined":
-		for _, peer := range m["peers"].([]any) {
-			p.mates = append(p.mates, peer.(map[string]any)["session"].(string))
-		}
+		p.meet(m["peers"].([]any)...)
 		p.forget(m["ref"].(string))
 	case "peer-joined":
-		p.mates = append(p.mates, m["peer"].(map[string]any)["session"].(string))
+		p.meet(m["peer"])
 	case "resume":
-		p.token = m["token"].(string)
+		p.token, p.keepsRoom = m["token"].(string), true
 	case "ack":
 		p.forget(m["ref"].(string))
+	case "error":
+		ref := m["ref"].(string)
+		if m["code"] != "not-in-room" || !p.asked[ref] {
+			p.h.t.Errorf("%s: %v", p.name, m)
+		}
+		delete(p.asked, ref)
+		p.forget(ref)
 	case "signal":
 		from := m["from"].(string)
 		if p.heard[from]++; m["candidate"].(map[string]any)["candidate"] != strconv.Itoa(p.heard[from]) {
@@ -281,9 +346,18 @@ func (p *fragile) handle(conn *websocket.Conn, m msg) {
 		if p.received%20 == 0 {
 			p.write(msg{"type": "ack"})
 		}
-	case "peer-away", "peer-back":
+	case "peer-away", "peer-back", "going-away":
 	default:
 		p.h.t.Errorf("%s: %v", p.name, m)
+	}
+}
+
+// meet adds mates that are not known yet; mu is held.
+func (p *fragile) meet(peers ...any) {
+	for _, peer := range peers {
+		if session := peer.(map[string]any)["session"].(string); !slices.Contains(p.mates, session) {
+			p.mates = append(p.mates, session)
+		}
 	}
 }
 
@@ -298,6 +372,7 @@ func (p *fragile) forget(id string) {
 	}
 }
 
+// close ends the peer, whose goroutines are to be waited for.
 func (p *fragile) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -305,7 +380,6 @@ func (p *fragile) close() {
 		p.conn.Close()
 	}
 	p.mu.Unlock()
-	p.reading.Wait()
 }
 
 // breaking is a connection that breaks after so many bytes, both ways together.
