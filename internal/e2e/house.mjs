@@ -151,6 +151,8 @@ export async function refused(stage, plan, step) {
   return {};
 }
 
+// Whoever has just closed a page holds the name for a while, so that the people of these scenarios have names of their own.
+
 /**
  * The host locks the room, and a third is refused until it is unlocked; then the host leaves, and another is host.
  * @param {Stage} stage
@@ -158,26 +160,26 @@ export async function refused(stage, plan, step) {
  * @param {Step} step
  */
 export async function locked(stage, plan, step) {
-  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
-  const id = await ann.create({ size: 4 });
-  await ben.join(id);
-  const [a, b, c] = [ann, ben, cid].map(({ page }) => new Room(page));
+  const [ada, bob, cy] = await homes(stage, plan, 'ada', 'bob', 'cy');
+  const id = await ada.create({ size: 4 });
+  await bob.join(id);
+  const [a, b, c] = [ada, bob, cy].map(({ page }) => new Room(page));
   await Promise.all([a.others(1), b.others(1)]);
-  if (await b.page.getByTestId('lock').isVisible()) throw new Error('ben, who is no host, may lock');
+  if (await b.page.getByTestId('lock').isVisible()) throw new Error('bob, who is no host, may lock');
   await a.page.getByTestId('lock').click();
   await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor();
-  step('ann locked the room, and ben sees it');
-  await cid.join(id);
-  const notice = await cid.notice('locked');
-  step('cid is refused');
+  step('ada locked the room, and bob sees it');
+  await cy.join(id);
+  const notice = await cy.notice('locked');
+  step('cy is refused');
   await a.page.getByTestId('lock').click();
   await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor({ state: 'hidden' });
   await c.page.getByRole('button', { name: 'Try again' }).click();
   await Promise.all([a.others(2), b.others(2), c.others(2)]);
-  step('cid came in when it was unlocked');
+  step('cy came in when it was unlocked');
   await a.page.getByTestId('hangup').click();
   await b.page.getByTestId('lock').waitFor();
-  step('ben is host when ann has left');
+  step('bob is host when ada has left');
   return { notice };
 }
 
@@ -188,25 +190,25 @@ export async function locked(stage, plan, step) {
  * @param {Step} step
  */
 export async function knock(stage, plan, step) {
-  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
-  const id = await ann.create({ size: 3, waiting: true });
-  const [a, b] = [ann, ben].map(({ page }) => new Room(page));
-  await ben.join(id);
-  const notice = await ben.notice('waiting');
-  await a.knock('ben').getByTestId('refuse').click();
-  await ben.notice('refused');
-  step('ben waited and was refused');
+  const [dora, emil, finn] = await homes(stage, plan, 'dora', 'emil', 'finn');
+  const id = await dora.create({ size: 3, waiting: true });
+  const [a, b] = [dora, emil].map(({ page }) => new Room(page));
+  await emil.join(id);
+  const notice = await emil.notice('waiting');
+  await a.knock('emil').getByTestId('refuse').click();
+  await emil.notice('refused');
+  step('emil waited and was refused');
   await b.page.getByRole('button', { name: 'Try again' }).click();
-  await cid.join(id);
-  await a.knock('cid').waitFor();
-  await a.knock('ben').getByTestId('admit').click();
+  await finn.join(id);
+  await a.knock('finn').waitFor();
+  await a.knock('emil').getByTestId('admit').click();
   await Promise.all([a.others(1), b.others(1)]);
   await b.say('thank you');
   await a.hear('thank you');
-  step('ben knocked again and was let in');
-  await cid.page.getByTestId('give-up').click();
-  await a.knock('cid').waitFor({ state: 'detached' });
-  step('cid gave up');
+  step('emil knocked again and was let in');
+  await finn.page.getByTestId('give-up').click();
+  await a.knock('finn').waitFor({ state: 'detached' });
+  step('finn gave up');
   return { notice };
 }
 
@@ -217,18 +219,18 @@ export async function knock(stage, plan, step) {
  * @param {Step} step
  */
 export async function kicked(stage, plan, step) {
-  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
-  const id = await ann.create({ size: 3 });
-  await Promise.all([ben.join(id), cid.join(id)]);
-  const [a, b, c] = [ann, ben, cid].map(({ page }) => new Room(page));
+  const [gus, hal, ivy] = await homes(stage, plan, 'gus', 'hal', 'ivy');
+  const id = await gus.create({ size: 3 });
+  await Promise.all([hal.join(id), ivy.join(id)]);
+  const [a, b, c] = [gus, hal, ivy].map(({ page }) => new Room(page));
   await Promise.all([a.others(2), b.others(2), c.others(2)]);
-  await a.remove('ben');
-  const notice = await ben.notice('kicked');
+  await a.remove('hal');
+  const notice = await hal.notice('kicked');
   await Promise.all([a.others(1), c.others(1)]);
-  step('ben was removed, and knows it');
-  await ben.page.goto(`${plan.url}/r/${id}`);
-  await ben.notice('kicked');
-  step('ben cannot come back');
+  step('hal was removed, and knows it');
+  await hal.page.goto(`${plan.url}/r/${id}`);
+  await hal.notice('kicked');
+  step('hal cannot come back');
   await c.say('still here');
   await a.hear('still here');
   return { notice };
