@@ -346,7 +346,7 @@ func (p *fragile) handle(conn *websocket.Conn, m msg) {
 		if p.received%20 == 0 {
 			p.write(msg{"type": "ack"})
 		}
-	case "peer-away", "peer-back", "going-away":
+	case "peer-away", "peer-back", "going-away", "host":
 	default:
 		p.h.t.Errorf("%s: %v", p.name, m)
 	}

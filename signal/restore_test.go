@@ -43,6 +43,7 @@ func TestLostWelcomeOfRestore(t *testing.T) {
 					t.Errorf("welcome %v", w)
 				}
 				b2.expect("peer-joined", "room", "x")
+				b2.expect("host", "room", "x", "session", a.session)
 				for i := range 3 {
 					if m := b2.expect("signal", "from", a.session); m["candidate"].(map[string]any)["candidate"] != fmt.Sprint(i) {
 						t.Errorf("signal %d is %v", i, m)

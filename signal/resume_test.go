@@ -223,6 +223,7 @@ func TestRestore(t *testing.T) {
 	b2.lose()
 	b3, _ := next.back(b.identity(), wire.ResumedRestored) // as if the welcome had been lost, and all that came after it
 	b3.expect("peer-joined", "room", "x")
+	b3.expect("host", "room", "x", "session", a.session)
 	b3.expect("signal", "from", a.session)
 	b3.expectNothing()
 
