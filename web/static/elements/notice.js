@@ -5,6 +5,7 @@
  * @property {string} label
  * @property {() => void} run
  * @property {string} [testid]
+ * @property {boolean} [quiet] it is not what people are meant to do
  *
  * @typedef {object} NoticeContent
  * @property {string} code data-code, for programs
@@ -42,10 +43,10 @@ export class Notice extends HTMLElement {
    * @param {NoticeAction} action
    * @param {boolean} first
    */
-  #button({ label, run, testid }, first) {
+  #button({ label, run, testid, quiet }, first) {
     const button = document.createElement('button');
     button.textContent = label;
-    button.className = first && label !== 'Dismiss' ? 'primary' : 'quiet';
+    button.className = first && !quiet && label !== 'Dismiss' ? 'primary' : 'quiet';
     if (testid) button.dataset.testid = testid;
     button.addEventListener('click', () => {
       this.clear();

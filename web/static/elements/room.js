@@ -124,7 +124,7 @@ export class RoomPage extends HTMLElement {
       attempt.abort();
       this.app.navigate('/');
     };
-    const actions = [{ label: 'Give up', testid: 'give-up', run: giveUp }];
+    const actions = [{ label: 'Give up', testid: 'give-up', quiet: true, run: giveUp }];
     this.app.notice.show({ ...wordsOf('waiting'), actions, whole: true });
   }
 
