@@ -208,6 +208,9 @@ func (p *fragile) write(m msg) {
 func (p *fragile) connect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed { // while it paused
+		return
+	}
 	p.dial(p.session != "" && p.rng.IntN(4) == 0)
 }
 

@@ -262,7 +262,7 @@ func defaultConfig(stateDir string) *Config {
 }
 
 const (
-	defaultResumeWindow = 30 * time.Second
+	defaultResumeWindow = time.Duration(0) // the pages' own client does not resume yet, and its place would be kept for nobody
 	maxResumeWindow     = 10 * time.Minute
 )
 

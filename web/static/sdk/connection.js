@@ -9,6 +9,7 @@ const ANSWER_TIMEOUT_MS = 15_000;
 /** More than this unsent means that the network is gone; a lost candidate would break negotiation in silence. */
 const MAX_BUFFERED_BYTES = 1 << 20;
 const MAX_PENDING = 256;
+const ACK_EVERY = 32;
 
 /**
  * @typedef {{ code: number, reason: string }} Closed how the WebSocket ended; code 1006 if the network did it
@@ -23,6 +24,7 @@ export class Connection {
   /** @type {Map<string, Pending>} requests that wait for their answer, by id */
   #pending = new Map();
   #lastId = 0;
+  #received = 0;
   /** @type {(closed: Closed) => void} */
   #settleClosed = () => {};
 
@@ -131,10 +133,18 @@ export class Connection {
     const message = parse(data);
     if (!message) return;
     onMessage(message);
+    this.#count(message);
     if (!('ref' in message) || typeof message.ref !== 'string') return;
     const pending = this.#pending.get(message.ref);
     if (message.type === 'error') pending?.reject(fromMessage(message));
     else pending?.resolve(message);
+  }
+
+  /** The server keeps what is not acknowledged, up to a bound. @param {ServerMessage} message */
+  #count(message) {
+    if (!('seq' in message) || typeof message.seq !== 'number') return;
+    this.#received = message.seq;
+    if (this.#received % ACK_EVERY === 0) this.send({ type: 'ack', received: this.#received });
   }
 
   /** @param {Closed} closed */

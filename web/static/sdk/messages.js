@@ -22,12 +22,13 @@
  *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
  *   | { type: 'lock' | 'unlock', room: string }
  *   | { type: 'kick' | 'admit' | 'refuse', room: string, session: string }
+ *   | { type: 'ack', received: number }
  *   | { type: 'bye' }
  * )} ClientMessage
  *
  * @typedef {{
  *   type: 'welcome', ref?: string, session: string, user: string, name: string, role: string, resume?: string,
- *   iceServers: RTCIceServer[], iceExpires: string, online: User[],
+ *   iceServers: RTCIceServer[], iceExpires: string, online?: User[],
  * }} Welcome
  * @typedef {{
  *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number,
@@ -38,7 +39,7 @@
  * }} Joined
  * @typedef {{
  *   type: 'signal', room: string, from: string,
- *   description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null,
+ *   description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null, candidates?: (RTCIceCandidateInit | null)[],
  * }} Signal
  *
  * @typedef {(
@@ -57,6 +58,10 @@
  *   | { type: 'hangup', ref?: string, call: string, room?: string }
  *   | { type: 'ice-servers', iceServers: RTCIceServer[], iceExpires: string }
  *   | { type: 'going-away', retryAfter: number }
+ *   | { type: 'ack' | 'pong', ref?: string }
+ *   | { type: 'resume', token: string }
+ *   | { type: 'peer-away', room: string, session: string }
+ *   | { type: 'peer-back', room: string, session: string, fresh?: boolean }
  *   | { type: 'host', room: string, session: string }
  *   | { type: 'locked' | 'unlocked', ref?: string, room: string, by: string }
  *   | { type: 'kicked' | 'admitted' | 'refused', ref?: string, room: string, session: string }

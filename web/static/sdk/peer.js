@@ -110,12 +110,13 @@ export class Peer extends Emitter {
   /**
    * Takes what the peer sent by way of the server. For Room.
    *
-   * @param {Partial<{ description: RTCSessionDescriptionInit, candidate: RTCIceCandidateInit | null }>} negotiation
+   * @param {Partial<{ description: RTCSessionDescriptionInit, candidate: RTCIceCandidateInit | null, candidates: (RTCIceCandidateInit | null)[] }>} negotiation
    */
-  async receive({ description, candidate }) {
+  async receive({ description, candidate, candidates }) {
     try {
       if (description) await this.#receiveDescription(description);
       else if (candidate !== undefined) await this.#receiveCandidate(candidate);
+      for (const one of candidates ?? []) await this.#receiveCandidate(one);
     } catch (error) {
       this.#failed(error);
     }
