@@ -2,12 +2,18 @@ package signal
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
+
+	"github.com/gorilla/websocket"
 )
 
 // settledPair is pair, of whose members each has a token that knows the room.
@@ -52,6 +58,36 @@ func TestLostWelcomeOfRestore(t *testing.T) {
 				b2.expectNothing()
 			})
 		})
+	}
+}
+
+// TestRestoreTriedAtOnce: of two tries of one client at once, none fails because the other one is ahead of it.
+func TestRestoreTriedAtOnce(t *testing.T) {
+	var both sync.WaitGroup // have found no session there
+	both.Add(2)
+	var asked atomic.Int32
+	former, next := newHarness(t, resuming), newHarness(t, func(cfg *Config) {
+		resuming(cfg)
+		cfg.ICEServers = func(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time) {
+			if asked.Add(1) <= 2 {
+				both.Done()
+				both.Wait()
+			}
+			return testICEServers(session, user, r)
+		}
+	})
+	id := former.guest("a").identity()
+	one, other := next.resume(id), next.resume(id)
+	together(func() { one.isWelcomeOrReplaced(id) }, func() { other.isWelcomeOrReplaced(id) })
+	if st := next.srv.Stats(); st.Sessions != 1 || st.Away != 0 {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+func (c *client) isWelcomeOrReplaced(id identity) {
+	m, err := c.read()
+	if !websocket.IsCloseError(err, wire.CloseReplaced) && (err != nil || m["resumed"] != wire.ResumedRestored || m["session"] != id.session) {
+		c.t.Errorf("%v, %v", m, err)
 	}
 }
 

@@ -49,7 +49,14 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	case over || token.Epoch == srv.epoch: // ended here
 		return false, nil
 	}
-	return c.restore(&token, m)
+	resumed, e = c.restore(&token, m)
+	if resumed || e != nil {
+		return resumed, e
+	}
+	srv.mu.Lock()
+	s = srv.sessions[token.Session]
+	srv.mu.Unlock()
+	return s != nil && c.replay(s, &token, m), nil // another socket of the same client was faster
 }
 
 // admitsAnother reports whether a ticket is good, and somebody else's: whoever used the page before must not be taken for who uses it now.
