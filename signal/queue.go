@@ -51,8 +51,9 @@ type queue struct {
 	cutOff     *time.Timer // closes the socket of a closed queue
 }
 
-// maxFrames bounds the frames that belong to a socket alone: pings, pongs, and what answers requests outside of a session.
-const maxFrames = 64
+// maxFrames bounds the frames that belong to a socket alone: pings, pongs, and what answers requests outside of a session. A client may
+// send 200 messages at once.
+const maxFrames = 256
 
 // sendApart sends m outside of the session's stream.
 func (c *socket) sendApart(m wire.Message) {
@@ -63,11 +64,12 @@ func (c *socket) sendApart(m wire.Message) {
 func (c *socket) push(f frame) {
 	q := &c.queue
 	q.mu.Lock()
-	full := !q.closed && len(q.frames) >= maxFrames
-	begin := false
-	if !q.closed && !full {
-		q.frames = append(q.frames, f)
-		begin = q.claimLocked()
+	full, begin := false, false
+	if !q.closed && !q.replacePong(f) {
+		if full = len(q.frames) >= maxFrames; !full {
+			q.frames = append(q.frames, f)
+			begin = q.claimLocked()
+		}
 	}
 	q.mu.Unlock()
 	if full {
@@ -76,6 +78,20 @@ func (c *socket) push(f frame) {
 	if begin {
 		c.srv.running.Go(c.write)
 	}
+}
+
+// replacePong puts a pong in the place of one that waits: only the last ping has to be answered (RFC 6455 §5.5.3). mu is held.
+func (q *queue) replacePong(f frame) bool {
+	if f.kind != websocket.PongMessage {
+		return false
+	}
+	for i := range q.frames {
+		if q.frames[i].kind == f.kind {
+			q.frames[i] = f
+			return true
+		}
+	}
+	return false
 }
 
 // claim makes the caller the writer, if there is none.
@@ -106,21 +122,20 @@ func (c *socket) carry(st *stream) {
 // shut ends the socket with a close code, and gives its session reason once the
 // reader is done. Only the first call counts.
 func (c *socket) shut(code int, reason string) {
-	if c.closeWith(code, wire.CloseReason(code), reason) {
-		c.srv.counters.closes.add(wire.CloseReason(code))
-	}
+	c.closeWith(code, wire.CloseReason(code), reason)
 }
 
 // closeWith queues a close frame as the last. The socket is cut off if the
 // client does not take it in time.
-func (c *socket) closeWith(code int, word, reason string) bool {
+func (c *socket) closeWith(code int, word, reason string) {
 	q := &c.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return false
+		return
 	}
 	q.closed, q.reason = true, reason
+	c.srv.counters.closes.add(word) // before the client can know; the echo of a client's close has no word, and is not counted
 	grace := closeGrace
 	switch code {
 	case wire.CloseSlow:
@@ -133,7 +148,6 @@ func (c *socket) closeWith(code int, word, reason string) bool {
 		c.srv.running.Go(c.write)
 	}
 	q.cutOff = time.AfterFunc(grace, func() { c.conn.Close() })
-	return true
 }
 
 // write is the writer: it ends when nothing is left to write.

@@ -85,6 +85,9 @@ func (c *socket) handlePing(data string) error {
 func (c *socket) read() {
 	for {
 		kind, r, err := c.conn.NextReader()
+		if errors.Is(err, websocket.ErrReadLimit) { // a length that is no number
+			c.shut(wire.CloseTooBig, wire.ReasonBadMessage)
+		}
 		if err != nil {
 			break
 		}
@@ -135,10 +138,9 @@ func (c *socket) handle(data []byte) {
 	}
 	c.srv.counters.messages.add(m.Type())
 	if wait := c.takeMessage(time.Now()); wait > 0 {
-		if c.session != nil { // what it has received counts all the same, or it would end as slow
-			c.acknowledge(m)
+		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
+			c.refuse(m.RequestID(), rateLimited(wait, "Too many messages."))
 		}
-		c.refuse(m.RequestID(), rateLimited(wait, "Too many messages."))
 		if c.refusals.take(time.Now(), refusalRate) > 0 {
 			c.shut(wire.CloseRateLimited, wire.ReasonBadMessage)
 		}
@@ -150,10 +152,9 @@ func (c *socket) handle(data []byte) {
 func (c *socket) dispatch(m wire.ClientMessage) {
 	switch m := m.(type) {
 	case *wire.Ping:
-		if c.session != nil {
-			c.acknowledge(m)
+		if c.acknowledge(m) {
+			c.sendApart(&wire.Pong{Ref: m.ID})
 		}
-		c.sendApart(&wire.Pong{Ref: m.ID})
 	case *wire.Signal:
 		if c.session == nil {
 			c.refuse(m.ID, badField("type", "must be hello in the first message"))
@@ -227,11 +228,14 @@ func (c *socket) countBad(e *wire.Error) {
 	}
 }
 
-// acknowledge notes what the client says to have received in a message on which its session does not act.
-func (c *socket) acknowledge(m wire.ClientMessage) {
-	if !c.session.acknowledge(c, m.Acknowledged()) {
-		c.refuse(m.RequestID(), tooMuchReceived())
+// acknowledge notes what the client says to have received in a message on which its session does not act, if it has one. It reports false
+// if it has refused that.
+func (c *socket) acknowledge(m wire.ClientMessage) bool {
+	if c.session == nil || c.session.acknowledge(c, m.Acknowledged()) {
+		return true
 	}
+	c.refuse(m.RequestID(), tooMuchReceived())
+	return false
 }
 
 func (c *socket) bye() {
