@@ -135,6 +135,18 @@ func (a *actor) aKnock(n int) (room, session string) {
 	return "room0", "nobody"
 }
 
+// aMate is somebody in a room of the actor's.
+func (a *actor) aMate(n int) (room, session string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(a.rooms)) {
+		if peers := a.rooms[id].peers; len(peers) > 0 {
+			return id, peers[n%len(peers)]
+		}
+	}
+	return "room0", "nobody"
+}
+
 // check holds that the actor knows what is so, and notes what it has seen.
 func (a *actor) check(srv *Server, did map[string]bool) {
 	srv.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"turnpike/auth"
+	"turnpike/signal/wire"
 )
 
 func unlimited(cfg *Config) {
@@ -54,6 +55,9 @@ func BenchmarkForward(b *testing.B) {
 					if err != nil {
 						b.Error(err)
 						return
+					}
+					if p.to.received++; p.to.received%wire.AckEvery == 0 {
+						p.to.acknowledge()
 					}
 				}
 			})

@@ -121,7 +121,8 @@ func TestInvariants(t *testing.T) {
 				case n >= 20 && n < 23:
 					a.send(msg{"type": []string{"lock", "unlock", "unlock"}[n-20], "room": room})
 				case n == 23:
-					a.send(msg{"type": "kick", "room": room, "session": other.session})
+					room, mate := a.aMate(rng.IntN(8))
+					a.send(msg{"type": "kick", "room": room, "session": mate})
 				case n >= 24 && n < 31:
 					knock, id := a.aKnock(rng.IntN(3))
 					a.send(msg{"type": []string{"admit", "refuse"}[min(n-24, 5)/5], "room": knock, "session": id})
