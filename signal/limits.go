@@ -71,7 +71,7 @@ func setDefault[T comparable](field *T, value T) {
 // bucket is a token bucket; the zero bucket is full.
 type bucket struct {
 	spent float64
-	at    time.Time
+	at    int64 // Unix nanoseconds: a session has several buckets, and a time.Time is thrice as long
 }
 
 // take takes a token, or says how long it will be until there is one.
@@ -91,8 +91,10 @@ func (b *bucket) wait(now time.Time, rate Rate) time.Duration {
 }
 
 func (b *bucket) refill(now time.Time, rate Rate) {
-	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*rate.PerSecond)
-	b.at = now
+	at := now.UnixNano()
+	passed := time.Duration(max(0, at-b.at)) // a clock may be set back
+	b.spent = max(0, b.spent-passed.Seconds()*rate.PerSecond)
+	b.at = at
 }
 
 // addrUse is what one address has in use. Guarded by Server.mu.

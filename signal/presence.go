@@ -28,7 +28,7 @@ type user struct {
 func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
 
 func (s *session) peer() wire.Peer {
-	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away.told}
+	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
 }
 
 // seesAll reports whether the session sees who is online and may ring them.

@@ -86,7 +86,7 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 		s.stream.detach(former)
 		former.shut(wire.CloseReplaced, wire.ReasonGone)
 	}
-	wasTold := s.away.told
+	wasTold := s.away != nil && s.away.told
 	srv.endAbsence(s)
 	s.generation = max(s.generation, token.Generation) + 1 // another process may have given more tokens
 	welcome.Resumed, welcome.After = wire.ResumedRestored, received
@@ -266,7 +266,7 @@ func (srv *Server) lose(c *socket, reason string) {
 		return
 	}
 	now := time.Now()
-	s.away = absence{since: now, until: now.Add(window), addr: c.addr}
+	s.away = &absence{since: now, until: now.Add(window), addr: c.addr}
 	s.renewAt, s.tokenDue = time.Time{}, time.Time{}
 	use.away++
 	srv.away[s] = struct{}{}
@@ -274,12 +274,12 @@ func (srv *Server) lose(c *socket, reason string) {
 
 // endAbsence forgets that s was away. The caller holds mu.
 func (srv *Server) endAbsence(s *session) {
-	if _, ok := srv.away[s]; !ok {
+	if s.away == nil {
 		return
 	}
 	delete(srv.away, s)
 	srv.addrs[s.away.addr].away--
-	s.away = absence{}
+	s.away = nil
 }
 
 // sweepAway ends the sessions that nobody came back for, and tells room mates of those who are gone for more than a moment. The

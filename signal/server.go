@@ -262,6 +262,7 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 		if s == nil || s.socket != c {
 			continue
 		}
+		s.stream.rest()
 		if isDue(s.renewAt, now) {
 			s.renewAt = time.Time{}
 			renew = append(renew, s)

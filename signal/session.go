@@ -48,7 +48,7 @@ type session struct {
 	ended    bool
 	renewAt  time.Time // of the credential; zero: never
 	tokenDue time.Time // when a new resume token is to be sent; zero: never
-	away     absence
+	away     *absence  // nil while it is carried
 	// presenceAt is the presence.clock of the welcome, which told what was before.
 	presenceAt uint64
 }

@@ -25,6 +25,7 @@ type stream struct {
 	next     int // of messages
 	bytes    int
 	over     bool    // nothing is added any more
+	used     bool    // since the last rest
 	socket   *socket // that sends them; nil while the session is away
 }
 
@@ -79,7 +80,11 @@ func (st *stream) add(data []byte) {
 	if st.messages == nil {
 		st.messages = st.first[:0]
 	}
+	st.used = true
 	st.messages = append(st.messages, data)
+	if len(st.messages) == len(st.first)+1 {
+		st.first[0] = nil // they have moved to an array of their own
+	}
 	st.bytes += len(data)
 	st.kept.Add(int64(len(data)))
 }
@@ -123,11 +128,20 @@ func (st *stream) forget(received uint64) {
 	st.bytes -= freed
 	st.kept.Add(int64(-freed))
 	st.acked, st.next = received, max(0, st.next-n)
-	if n == len(st.messages) {
-		st.messages, st.first[0] = nil, nil // an idle session keeps no array
-		return
-	}
 	st.messages = slices.Delete(st.messages, 0, n)
+	if len(st.messages) == 0 && cap(st.messages) > 2*wire.AckEvery {
+		st.messages = nil // grown for one who was away
+	}
+}
+
+// rest is called now and then: an idle stream keeps no array.
+func (st *stream) rest() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.messages) == 0 && !st.used {
+		st.messages = nil
+	}
+	st.used = false
 }
 
 // forgetAll drops every message; mu is held.
