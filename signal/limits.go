@@ -25,7 +25,7 @@ type Limits struct {
 
 	QueueMessages int // that a client has not acknowledged; 1,024
 	QueueBytes    int // likewise; 1 MiB
-	KeptBytes     int // likewise, of all clients; 256 MiB
+	KeptBytes     int // likewise, of all clients, of which one may take a 64th of what is left; 256 MiB
 
 	// ScopeLinger is how long a lost session's relays may refresh their
 	// permissions; not less than the greatest age of an allocation. 24 h.

@@ -30,15 +30,18 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	switch {
 	case err != nil:
 		srv.cfg.Log.Debug("resume token refused", "addr", c.addr, "err", err)
-		if err != auth.ErrExpired {
-			srv.countFailedHello(c.addr)
+		if err == auth.ErrExpired {
+			return srv.noResume(resumeExpired), nil
 		}
-		return false, nil
+		srv.countFailedHello(c.addr)
+		return srv.noResume(resumeForged), nil
 	case token.Session != m.Resume.Session:
 		srv.countFailedHello(c.addr)
-		return false, nil
-	case srv.cfg.Revoked(token.Ticket), m.Ticket != "" && srv.admitsAnother(m.Ticket, token.Ticket.User):
-		return false, nil
+		return srv.noResume(resumeForged), nil
+	case srv.cfg.Revoked(token.Ticket):
+		return srv.noResume(resumeRevoked), nil
+	case m.Ticket != "" && srv.admitsAnother(m.Ticket, token.Ticket.User):
+		return srv.noResume(resumeOtherUser), nil
 	}
 	srv.mu.Lock()
 	s, over := srv.sessions[token.Session], srv.over.has(token.Session)
@@ -47,7 +50,7 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	case s != nil:
 		return c.replay(s, &token, m), nil
 	case over || token.Epoch == srv.epoch: // ended here
-		return false, nil
+		return srv.noResume(resumeEnded), nil
 	}
 	resumed, e = c.restore(&token, m)
 	if resumed || e != nil {
@@ -56,7 +59,16 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv.mu.Lock()
 	s = srv.sessions[token.Session]
 	srv.mu.Unlock()
-	return s != nil && c.replay(s, &token, m), nil // another socket of the same client was faster
+	if s == nil {
+		return srv.noResume(resumeEnded), nil
+	}
+	return c.replay(s, &token, m), nil // another socket of the same client was faster
+}
+
+// noResume counts why a session was not resumed.
+func (srv *Server) noResume(reason string) (resumed bool) {
+	srv.counters.unresumed.add(reason)
+	return false
 }
 
 // admitsAnother reports whether a ticket is good, and somebody else's: whoever used the page before must not be taken for who uses it now.
@@ -73,13 +85,16 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	defer s.turn.Unlock()
 	if token.Generation < s.oldest {
 		srv.cfg.Log.Debug("resume token is of the past", "session", s.id, "addr", c.addr)
-		return false
+		return srv.noResume(resumeReplaced)
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	received, replayed := s.resumePoint(token, m.Resume)
-	if s.ended || srv.draining || !s.stream.canResume(received) {
-		return false
+	switch {
+	case s.ended || srv.draining:
+		return srv.noResume(resumeEnded)
+	case !s.stream.canResume(received):
+		return srv.noResume(resumeGap)
 	}
 	former := s.socket
 	if former != nil {

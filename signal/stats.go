@@ -23,6 +23,14 @@ const (
 	sessionReplayed = wire.ResumedReplayed
 	sessionRestored = wire.ResumedRestored
 
+	resumeForged    = "forged"     // why sessions were not resumed
+	resumeExpired   = "expired"    // the token
+	resumeReplaced  = "replaced"   // by a token of a later welcome
+	resumeRevoked   = "revoked"    // what admitted the user
+	resumeOtherUser = "other-user" // had a ticket beside it
+	resumeEnded     = "ended"      // the session
+	resumeGap       = "gap"        // what the client has missed is not there
+
 	scopeHostName = "host-name" // candidates that grant nothing
 	scopeFull     = "full"      // addresses over maxScope
 )
@@ -49,12 +57,12 @@ func (srv *Server) Stats() Stats {
 
 // Counters returns all counters, those at zero too, in a stable order: the
 // messages that came by type, error answers by code, closed sockets by the word
-// of the close code, refused sockets, sessions begun and ended, what limits held
-// back, and addresses that did not enter a scope.
+// of the close code, refused sockets, sessions begun, not resumed, and ended,
+// what limits held back, and addresses that did not enter a scope.
 func (srv *Server) Counters() []Counter {
 	c := &srv.counters
 	var all []Counter
-	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.ended, &c.limited, &c.scope} {
+	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.unresumed, &c.ended, &c.limited, &c.scope} {
 		for i, reason := range t.reasons {
 			all = append(all, Counter{t.name, reason, t.values[i].Load()})
 		}
@@ -64,7 +72,7 @@ func (srv *Server) Counters() []Counter {
 
 // counters are static after construction.
 type counters struct {
-	messages, errors, closes, refused, begun, ended, limited, scope tally
+	messages, errors, closes, refused, begun, unresumed, ended, limited, scope tally
 }
 
 func newCounters() counters {
@@ -78,11 +86,12 @@ func newCounters() counters {
 		words = append(words, wire.CloseReason(code))
 	}
 	return counters{
-		messages: newTally("messages", append(wire.ClientTypes(), messageInvalid)...),
-		errors:   newTally("errors", codes...),
-		closes:   newTally("closes", words...),
-		refused:  newTally("refused", refusedOrigin, refusedSubprotocol, refusedHandshake, refusedDraining, refusedSessions, refusedAddr),
-		begun:    newTally("sessions_begun", sessionNew, sessionReplayed, sessionRestored),
+		messages:  newTally("messages", append(wire.ClientTypes(), messageInvalid)...),
+		errors:    newTally("errors", codes...),
+		closes:    newTally("closes", words...),
+		refused:   newTally("refused", refusedOrigin, refusedSubprotocol, refusedHandshake, refusedDraining, refusedSessions, refusedAddr),
+		begun:     newTally("sessions_begun", sessionNew, sessionReplayed, sessionRestored),
+		unresumed: newTally("resumes_refused", resumeForged, resumeExpired, resumeReplaced, resumeRevoked, resumeOtherUser, resumeEnded, resumeGap),
 		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
 			wire.ReasonShutdown, wire.ReasonRevoked),
 		limited: newTally("limited", limitedMessages, limitedUserMessages, limitedJoins, limitedUserJoins, limitedAddrJoins,

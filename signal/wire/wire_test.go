@@ -371,10 +371,18 @@ func checkLimits(t *testing.T, m ClientMessage) {
 	if n := len([]rune(m.RequestID())); n > MaxID {
 		t.Errorf("id of %d", n)
 	}
+	const most = 1<<53 - 1 // that JavaScript counts to
+	if m.Acknowledged() > most {
+		t.Errorf("received %d", m.Acknowledged())
+	}
 	switch m := m.(type) {
 	case *Hello:
 		if m.Ticket == "" && m.Resume == nil || len([]rune(m.Ticket)) > MaxTicket || len([]rune(m.Name)) > MaxName {
 			t.Errorf("hello %#v", m)
+		}
+		if r := m.Resume; r != nil && (r.Session == "" || len([]rune(r.Session)) > MaxSession || r.Token == "" ||
+			len([]rune(r.Token)) > MaxToken || r.Received > most) {
+			t.Errorf("resume %#v", r)
 		}
 	case *Join:
 		if m.Room != "" && !ValidRoom(m.Room) || m.Size != 0 && (m.Size < MinRoomSize || m.Size > MaxRoomSize) {
