@@ -158,6 +158,9 @@ func captureIPv4(t *testing.T) func(port uint16) []byte {
 		buf := make([]byte, maxDatagram)
 		for {
 			n, _, err := unix.Recvfrom(fd, buf, 0)
+			if err == unix.EINTR { // Go's scheduler interrupts threads by signals
+				continue
+			}
 			if err != nil {
 				t.Fatal("capture: ", err)
 			}
