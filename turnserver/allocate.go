@@ -44,6 +44,9 @@ func (r *request) allocate() {
 	if !ok {
 		return
 	}
+	if want.mobile, ok = r.wantsTicket(tcp); !ok {
+		return
+	}
 	if want.lifetime, ok = r.lifetime(); !ok {
 		return
 	}
@@ -72,6 +75,7 @@ type wanted struct {
 	port      portWish
 	addresses [2]*relayAddress // to have a relayed address at each; nil: none there
 	both      bool             // one of each family is asked for, IPv4 first
+	mobile    bool             // the client may move
 	reserved  bool             // instead, the port that waits under token
 	token     reservationToken
 }
@@ -139,6 +143,9 @@ func (r *request) grantedAs(a *allocation) {
 		if x.token != nil {
 			r.w.res.Add(stun.AttrReservationToken, x.token[:])
 		}
+		if x.mobile != nil {
+			r.w.res.Add(attrMobilityTicket, x.mobile.first[:])
+		}
 	}
 	r.addAddress(stun.AttrXORMappedAddress, r.c.tuple.client)
 	r.addUint32(stun.AttrLifetime, a.granted)
@@ -193,37 +200,53 @@ func (r *request) lifetime() (time.Duration, bool) {
 
 // refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it names.
 func (r *request) refresh() {
-	a, srv := r.alloc, r.w.srv
-	lifetime, ok := r.lifetime()
-	if !ok {
-		return
+	if how, ok := r.refreshing(); ok && r.refreshed(&how) {
+		r.send()
 	}
-	var only *relayed
+}
+
+// refreshing is what a Refresh request asks for.
+type refreshing struct {
+	lifetime time.Duration // 0: to end
+	only     *relayed      // nil: all relayed addresses
+}
+
+// refreshing reads the attributes of a Refresh, or answers an error.
+func (r *request) refreshing() (how refreshing, ok bool) {
+	if how.lifetime, ok = r.lifetime(); !ok {
+		return how, false
+	}
 	if r.m.Contains(stun.AttrRequestedAddressFamily) {
 		want, ok := r.requestedFamily()
 		if !ok {
-			return
+			return how, false
 		}
-		if only = a.relayedOf(want); only == nil {
+		if how.only = r.alloc.relayedOf(want); how.only == nil {
 			r.fail(stun.CodePeerAddrFamilyMismatch)
-			return
+			return how, false
 		}
 	}
+	return how, true
+}
+
+// refreshed does what a Refresh asks for and begins the answer, or answers 437.
+func (r *request) refreshed(how *refreshing) bool {
+	a, srv, lifetime := r.alloc, r.w.srv, how.lifetime
 	if lifetime == 0 {
-		a.endRelayed(only)
+		a.endRelayed(how.only)
 	} else {
 		now := srv.now()
 		end := a.born.add(srv.cfg.Limits.AllocationMaxAge)
 		expires := min(now.add(max(lifetime, defaultLifetime)), end)
 		lifetime = max(time.Duration(expires-now), 0)
-		if !a.shard.refresh(a, only, now, expires) {
+		if !a.shard.refresh(a, how.only, now, expires) {
 			r.fail(stun.CodeAllocMismatch)
-			return
+			return false
 		}
 	}
 	r.begin(stun.ClassSuccessResponse)
 	r.addUint32(stun.AttrLifetime, uint32(lifetime/time.Second))
-	r.send()
+	return true
 }
 
 // sendsWhole reports whether this server can keep a datagram to a peer from being fragmented.
@@ -257,6 +280,10 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	if s.draining.Load() {
 		return nil, stun.CodeInsufficientCapacity
 	}
+	s.mobility.makeRoom(r.c.tuple)
+	if r.w.shard.find(r.c.tuple) != nil { // an allocation has just moved here
+		return nil, stun.CodeAllocMismatch
+	}
 	limits := &s.cfg.Limits
 	holder, stands := s.quota.take(&r.grant, r.c, limits)
 	switch stands {
@@ -268,20 +295,25 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	now, lifetime := s.now(), min(max(want.lifetime, defaultLifetime), limits.AllocationMaxAge)
 	a := &allocation{
-		shard: r.w.shard, client: *r.c, grant: r.grant, holder: holder, keys: r.keys,
+		shard: r.w.shard, grant: r.grant, holder: holder, keys: r.keys,
 		transactionID: r.m.TransactionID, granted: uint32(lifetime / time.Second), born: now,
 	}
+	home := &home{client: *r.c}
+	a.home.Store(home)
 	if !s.openRelayed(r, a, want) {
 		s.quota.give(holder, r.c)
 		return nil, stun.CodeInsufficientCapacity
+	}
+	if want.mobile {
+		s.mobility.admit(a)
 	}
 	// Only once it is in the shard can others end it, which takes back what comes before.
 	for rel := range a.live() {
 		rel.expires.set(now.add(lifetime))
 		rel.address.publish(a, rel.local.port)
 	}
-	if a.client.conn != nil {
-		a.client.conn.allocationMade()
+	if home.conn != nil {
+		home.conn.allocationMade()
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)

@@ -16,7 +16,6 @@ import (
 type allocation struct {
 	// Static after construction.
 	shard         *shard
-	client        client
 	grant         auth.Grant
 	holder        *holder
 	keys          auth.Keys
@@ -28,6 +27,7 @@ type allocation struct {
 	first relayed // the only one, unless there are extras
 
 	// Written under shard.mu, read without.
+	home        atomic.Pointer[home] // changes if the client moves (mobility.go)
 	permissions atomic.Pointer[[]*permission]
 
 	// Guarded by shard.mu.
@@ -42,6 +42,7 @@ type allocation struct {
 // extras are what few allocations have.
 type extras struct {
 	second *relayed // of the other family, or nil
+	mobile *mobile  // nil: its client cannot move
 
 	// Of the answer to the Allocate.
 	token   *reservationToken // of the port that was reserved with it, or nil
@@ -215,8 +216,10 @@ func (a *allocation) endRelayed(only *relayed) {
 	if !last {
 		return
 	}
-	a.shard.srv.quota.give(a.holder, &a.client)
-	if a.client.conn != nil {
-		a.client.conn.allocationEnded()
+	srv, home := a.shard.srv, a.home.Load()
+	srv.mobility.forget(a)
+	srv.quota.give(a.holder, &home.client)
+	if home.conn != nil {
+		home.conn.allocationEnded()
 	}
 }

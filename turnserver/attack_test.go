@@ -53,6 +53,12 @@ func attacks() []attack {
 		{"the other algorithm's key, or another's USERHASH", "RFC 8489 §14.4", TestUserhashOfAnother},
 		{"a challenge from which somebody has taken the better algorithm", "RFC 8489 §16.1.3", TestBidDown},
 
+		{"another user's mobility ticket", "RFC 8016 §6", anothersTicket},
+		{"a mobility ticket that was used before", "RFC 8016 §3.2.2", replayedTicket},
+		{"a mobility ticket that is forged, cut or another server's", "RFC 8016 §6", forgedTicket},
+		{"the mobility ticket of an allocation that has ended", "", endedTicket},
+		{"the place that a client meant to move to, and that another has by now", "", TestMoveExpires},
+
 		// Connections that are not what they seem.
 		{"a PROXY header from a stranger, or a second one from a client", "", TestProxySpoofed},
 		{"no PROXY header, or a bad one, from a trusted proxy", "", TestBadProxyHeaders},

@@ -60,12 +60,12 @@ func (r *request) authenticate() bool {
 	return true
 }
 
-// judgeNonce says what the request's nonce is worth. A ConnectionBind comes from another port than the allocation's requests did, and
-// there are clients, pion's among them, that try no other nonce than the one they have: from the allocation's address, that does.
+// judgeNonce says what the request's nonce is worth. A ConnectionBind comes from another port than the allocation's requests did, as may a
+// Refresh with a ticket, and there are clients, pion's among them, that try no other nonce than the one they have: from the allocation's address, that does.
 func (r *request) judgeNonce(nonce []byte) nonceState {
 	state := r.w.judgeNonce(nonce, r.c)
-	if a := r.concerned(); state == nonceForeign && a != nil && a.client.tuple.client.ip == r.c.tuple.client.ip {
-		state = r.w.judgeNonce(nonce, &a.client)
+	if a := r.concerned(); state == nonceForeign && a != nil && a.home.Load().tuple.client.ip == r.c.tuple.client.ip {
+		state = r.w.judgeNonce(nonce, &a.home.Load().client)
 	}
 	return state
 }

@@ -283,10 +283,12 @@ func TestDuplicateAttributes(t *testing.T) {
 }
 
 func TestEveryErrorCodeHasAReason(t *testing.T) {
+	r := request{w: new(worker), m: new(stun.Message)}
 	for _, code := range errorCodes() {
-		m := new(stun.Message)
-		if err := stun.ErrorCode(code).AddTo(m); err != nil {
-			t.Errorf("%d: %v", code, err)
+		r.begin(stun.ClassErrorResponse)
+		r.addError(stun.ErrorCode(code))
+		if got := codeOf(t, &r.w.res); got != code {
+			t.Errorf("%d became %d", code, got)
 		}
 	}
 }

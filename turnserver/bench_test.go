@@ -124,7 +124,7 @@ func (f *benchFlow) up(b *testing.B, packet []byte) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := copy(f.buf.bytes[headroom:], packet)
-		f.worker.handle(&f.alloc.client, f.buf.bytes[:], headroom, headroom+n)
+		f.worker.handle(&f.alloc.home.Load().client, f.buf.bytes[:], headroom, headroom+n)
 		f.worker.flush()
 	}
 }

@@ -13,6 +13,12 @@ type client struct {
 	origin *origin        // the address that it sent to, if that is one of a DiscoveryPair
 }
 
+// home is where an allocation's client is. It never changes; an allocation whose client moves gets another.
+type home struct {
+	client
+	via *shard // that the client's packets come to, if it is another than the allocation's; else nil
+}
+
 // clientSocket is the UDP socket, or the DTLS association, that a client's packets come to.
 type clientSocket interface {
 	// sendTo sends b to the client, now or when w's batch is flushed. Whatever becomes of it, it is counted: b carries size bytes

@@ -44,6 +44,9 @@ type Config struct {
 	// so that nobody lacks one, it has to make GOMAXPROCS greater by Loops for that time. Nil: they never do.
 	SpareProcessors func(spare bool)
 
+	// Mobility lets clients that ask for it take their allocations along when their address changes (RFC 8016).
+	Mobility bool
+
 	// Offload has established flows forwarded in the kernel; see package offload.
 	Offload OffloadMode
 

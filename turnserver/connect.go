@@ -55,7 +55,7 @@ func (r *request) connect() {
 // later is what it takes to answer the request when its packet, and the worker that has it in hand, are gone.
 func (r *request) later() *request {
 	return &request{
-		c: &r.alloc.client, m: &stun.Message{Type: r.m.Type, TransactionID: r.m.TransactionID},
+		c: &r.alloc.home.Load().client, m: &stun.Message{Type: r.m.Type, TransactionID: r.m.TransactionID},
 		fingerprint: r.fingerprint, algorithm: r.algorithm, signed: r.signed, keys: r.keys,
 	}
 }

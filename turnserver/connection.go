@@ -42,9 +42,11 @@ func (c *connection) allocationEnded() {
 	}
 }
 
-// endAllocation ends the allocation that the connection carried. The five-tuple may be another connection's by now.
+// endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be another
+// connection's by now.
 func (c *connection) endAllocation(s *shard, t fiveTuple) {
-	if a := s.find(t); a != nil && a.client.conn == c {
-		a.end()
+	s.srv.mobility.abandon(t, c)
+	if a := s.find(t); a != nil && a.home.Load().conn == c {
+		a.disconnected(c)
 	}
 }

@@ -20,6 +20,7 @@ const (
 	dropTooLarge                     // does not fit a datagram once the header is changed
 	dropSendFailed                   // the operating system refused to send
 	dropSlowClient                   // the client does not read its TCP stream fast enough
+	dropClientAway                   // the client, which can come by another connection, has lost the one it had
 	dropHopLimit                     // its hop limit ends here
 	dropBandwidth                    // over a limit of bandwidth
 	dropICMP                         // an ICMP message of a kind that clients are not told of, or about no peer of theirs
@@ -84,6 +85,7 @@ func reasonNames() [reasonCount]string {
 		dropTooLarge:       "too_large",
 		dropSendFailed:     "send_failed",
 		dropSlowClient:     "slow_client",
+		dropClientAway:     "client_away",
 		dropHopLimit:       "hop_limit",
 		dropBandwidth:      "bandwidth",
 		dropICMP:           "icmp",
@@ -184,7 +186,7 @@ type Counter struct {
 
 // errorCodes are those that this server answers with.
 func errorCodes() []int {
-	return []int{300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508}
+	return []int{300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508}
 }
 
 // counters are totals that any goroutine may add to. Each loop has its own, so that no two CPUs write to the same.
@@ -197,6 +199,7 @@ type counters struct {
 	packets     [2]atomic.Uint64 // by direction
 	bytes       [2]atomic.Uint64
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
+	moves       atomic.Uint64 // allocations whose client has moved
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
 	icmp        atomic.Uint64 // ICMP messages that clients were told of
 
@@ -236,6 +239,7 @@ func sum(all []*counters, below offload.Totals) []Counter {
 	out := []Counter{
 		{"binding_responses", "", total(func(c *counters) *atomic.Uint64 { return &c.bindings })},
 		{"allocations_made", "", total(func(c *counters) *atomic.Uint64 { return &c.allocations })},
+		{"allocations_moved", "", total(func(c *counters) *atomic.Uint64 { return &c.moves })},
 		{"packets_relayed", "up", below.PacketsUp + total(func(c *counters) *atomic.Uint64 { return &c.packets[up] })},
 		{"packets_relayed", "down", below.PacketsDown + total(func(c *counters) *atomic.Uint64 { return &c.packets[down] })},
 		{"bytes_relayed", "up", below.BytesUp + total(func(c *counters) *atomic.Uint64 { return &c.bytes[up] })},

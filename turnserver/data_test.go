@@ -391,7 +391,7 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 		upward := func(packet []byte) func() {
 			return func() {
 				n := copy(b.bytes[headroom:], packet)
-				w.handle(&a.client, b.bytes[:], headroom, headroom+n)
+				w.handle(&a.home.Load().client, b.bytes[:], headroom, headroom+n)
 				w.flush()
 			}
 		}

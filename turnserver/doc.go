@@ -37,6 +37,9 @@
 // copied into each other (carry.go). An allocation costs a goroutine that accepts, and a connection one that reads the peer, beside the one
 // that reads the client's stream.
 //
+// A client that has changed networks takes its allocation along, with a ticket (ticket.go, mobility.go). The packet path finds the same
+// flows under another five-tuple, which may belong to another shard than the allocation does.
+//
 // An allocation has one relayed address or two, one of each family (allocation.go). Ports that wait for their owner are in reservation.go; what
 // ICMP says of a peer comes from its relayed socket (icmp.go, icmp_linux.go).
 //

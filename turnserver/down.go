@@ -53,9 +53,10 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		a.drop(w, dropBandwidth)
 		return
 	}
+	home := a.home.Load()
 	switch how {
 	case carryChannel:
-		start, end = wrapChannelData(channel, buf, start, end, a.client.stream != nil)
+		start, end = wrapChannelData(channel, buf, start, end, home.stream != nil)
 	default:
 		if w.adjoining {
 			w.flush() // the header takes the place of packets before this one, which may be waiting still
@@ -67,7 +68,7 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		return
 	}
 	a.traffic[down].add(size)
-	a.client.send(w, buf[start:end], size)
+	home.send(w, buf[start:end], size)
 }
 
 // maxMessage is the longest STUN message: its length field is 16 bits of a multiple of four.

@@ -8,7 +8,7 @@ import (
 )
 
 // flowTable says in one look-up what becomes of a packet on a bound channel, in either direction. It is the seam between
-// deciding and forwarding: shard.bind and shard.unbind alone change it, forwarding reads it, without locks and from any goroutine.
+// deciding and forwarding: shard.put and shard.unbind alone change it, forwarding reads it, without locks and from any goroutine.
 // What forwards in its place, below the sockets, is kept up to date by report.
 type flowTable struct {
 	// Static after construction.
@@ -79,6 +79,7 @@ func (t *flowTable) report(changed []*flow) {
 type flow struct {
 	// Static after construction.
 	alloc      *allocation
+	home       *home // of alloc, when the flow was made: one whose client moves gets other flows
 	channel    uint16
 	peer       destination
 	permission *permission
@@ -88,7 +89,7 @@ type flow struct {
 	offloaded atomic.Bool // the kernel forwards it; written by kernelPath, one call at a time
 }
 
-func (f *flow) upKey() upKey { return upKey{f.alloc.client.tuple, f.channel} }
+func (f *flow) upKey() upKey { return upKey{f.home.tuple, f.channel} }
 func (f *flow) downKey() downKey {
 	return downKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
 }

@@ -33,32 +33,41 @@ func (noSocket) sendTo(*worker, *destination, []byte)    {}
 func (noSocket) sendWhole(*worker, *destination, []byte) {}
 func (noSocket) close(*relayAddress, uint16)             {}
 
-// flowRig is a shard without a network.
+// flowRig is a shard without a network, and another that its clients may move to.
 type flowRig struct {
-	srv     *Server
-	shard   *shard
-	address *relayAddress
+	srv          *Server
+	shard, other *shard
+	address      *relayAddress
+	made         int // allocations
 }
 
 func newFlowRig(t *testing.T, sink flowSink) *flowRig {
 	t.Helper()
-	srv := newServer(t, allowLoopback)
+	srv := newServer(t, allowMobility)
 	srv.sink = sink
 	first := rigEndpoint(3, 0)
-	return &flowRig{srv, newShard(srv), newRelayAddress("udp", RelayAddress{Local: first.addr()}, first.port, first.port+10)}
+	return &flowRig{
+		srv: srv, shard: newShard(srv), other: newShard(srv),
+		address: newRelayAddress("udp", RelayAddress{Local: first.addr()}, first.port, first.port+1000),
+	}
 }
 
 // allocation puts one on the i-th five-tuple.
 func (r *flowRig) allocation(i int, now clock) *allocation {
 	a := &allocation{
 		shard: r.shard, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
-		client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
 	}
-	a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
+	a.home.Store(&home{client: client{tuple: rigTuple(i)}})
+	a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, r.made), address: r.address}
+	r.made++
 	a.first.expires.set(now.add(defaultLifetime))
-	a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
+	a.holder, _ = r.srv.quota.take(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 	r.shard.insert(a)
 	return a
+}
+
+func rigTuple(i int) fiveTuple {
+	return fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}
 }
 
 func rigEndpoint(host byte, i int) endpoint {
@@ -81,7 +90,7 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 	now := clock(0)
 	bound := 0
 	for range 1000 {
-		a := r.shard.find(fiveTuple{client: rigEndpoint(1, random.IntN(5)), local: rigEndpoint(2, 0), proto: protoUDP})
+		a := r.shard.find(rigTuple(random.IntN(5)))
 		peer := rigEndpoint(byte(10+random.IntN(4)), random.IntN(2))
 		switch step := random.IntN(10); {
 		case step == 0:
@@ -92,15 +101,17 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 			}
 		case a == nil:
 			for i := range 5 {
-				if r.shard.find(fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}) == nil {
+				if r.shard.find(rigTuple(i)) == nil {
 					r.allocation(i, now)
 					break
 				}
 			}
 		case step == 2:
 			a.end()
-		case step == 3:
+		case step == 3 && random.IntN(2) == 0:
 			r.shard.refresh(a, nil, now, now.add(defaultLifetime))
+		case step == 3:
+			r.move(t, a, rigTuple(random.IntN(5)), random.IntN(2) == 0)
 		case step < 6:
 			r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
 		default:
@@ -118,6 +129,21 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 	}
 }
 
+// move moves an allocation to a five-tuple, whose packets may come to the other shard, unless it is taken.
+func (r *flowRig) move(t *testing.T, a *allocation, to fiveTuple, across bool) {
+	t.Helper()
+	h := &home{client: client{tuple: to}}
+	if across {
+		h.via = r.other
+	}
+	taken := r.shard.find(to) != nil
+	_, changed, ok := r.shard.rehome(a, h)
+	if ok == taken {
+		t.Fatalf("moved %v to a place that is taken %v", ok, taken)
+	}
+	r.shard.flows.report(changed)
+}
+
 func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
 	t.Helper()
 	if up, down := r.shard.flows.up.Size(), r.shard.flows.down.Size(); len(sink.up) != up || len(sink.down) != down || up != down {
@@ -127,6 +153,20 @@ func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
 		if want := f.entry(); sink.up[key] != want || sink.down[want.down] != want {
 			t.Fatalf("the sink has %+v, the table %+v", sink.up[key], want)
 		}
+		if other, _ := r.other.flows.up.Load(key); (other == f) != (f.home.via == r.other) || f.home != f.alloc.home.Load() {
+			t.Fatalf("%+v, whose packets come to %p, is %+v in the other shard", f, f.home.via, other)
+		}
+	}
+	guests := 0
+	for tuple, a := range r.shard.allocations.All() {
+		if guest, _ := r.other.guests.Load(tuple); guest == a {
+			guests++
+		} else if a.home.Load().via != nil {
+			t.Fatalf("the guest on %+v is not found", tuple)
+		}
+	}
+	if guests != r.other.guests.Size() || r.other.flows.down.Size() != 0 {
+		t.Fatalf("%d guests of %d live, with %d flows down", guests, r.other.guests.Size(), r.other.flows.down.Size())
 	}
 }
 
@@ -144,7 +184,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			for !stop.Load() {
 				for i := range clients {
 					over := ended[i].Load()
-					key := upKey{fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}, minChannel + uint16(reads.Add(1)%channels)}
+					key := upKey{rigTuple(i), minChannel + uint16(reads.Add(1)%channels)}
 					f, ok := r.shard.flows.up.Load(key)
 					if !ok {
 						continue
@@ -162,7 +202,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 	limits := Limits{ChannelsPerAllocation: channels, PermissionsPerAllocation: channels}
 	for generation := int64(1); generation <= 100 || reads.Load() < 1000; generation++ {
 		for i := range clients {
-			a := r.shard.find(fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP})
+			a := r.shard.find(rigTuple(i))
 			if a != nil {
 				was := int64(a.born)
 				a.end()
@@ -170,11 +210,11 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			}
 			a = &allocation{
 				shard: r.shard, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"}, born: clock(generation),
-				client: client{tuple: fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}},
 			}
+			a.home.Store(&home{client: client{tuple: rigTuple(i)}})
 			a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
 			a.first.expires.set(clock(time.Hour))
-			a.holder, _ = r.srv.quota.take(&a.grant, &a.client, &r.srv.cfg.Limits)
+			a.holder, _ = r.srv.quota.take(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 			r.shard.insert(a)
 			for n := range uint16(channels) {
 				r.shard.bind(a, minChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)

@@ -33,6 +33,7 @@ type fuzzServer struct {
 func newFuzzServer(t testing.TB) *fuzzServer {
 	s := newServer(t, func(cfg *Config) {
 		cfg.DenyPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		cfg.Mobility = true
 	})
 	fixed := time.Now()
 	s.wallTime = func() time.Time { return fixed } // nothing expires, however long this runs
@@ -161,6 +162,8 @@ func FuzzHandleUDP(f *testing.F) {
 	seed(stun.MethodAllocate, stun.ClassRequest)
 	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportUDP), lifetime(1), addressFamily(familyIPv6))
 	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(0))
+	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportUDP), mobilityTicket(nil))
+	seed(stun.MethodRefresh, stun.ClassRequest, mobilityTicket(bytes.Repeat([]byte("A"), ticketSize)))
 	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(700), addressFamily(familyIPv4))
 	seed(stun.MethodCreatePermission, stun.ClassRequest, self, self)
 	seed(stun.MethodCreatePermission, stun.ClassRequest, peerAddr(at("10.0.0.1")))

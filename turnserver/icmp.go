@@ -70,7 +70,7 @@ func (a *allocation) fromICMP(w *worker, m *icmpMessage, told *pacer) {
 		return
 	}
 	w.flush() // the answer's memory may be in use
-	a.client.send(w, putICMPIndication(w.answer[:], m), control)
+	a.home.Load().send(w, putICMPIndication(w.answer[:], m), control)
 	w.flush()
 	w.counters.icmp.Add(1)
 }

@@ -5,6 +5,7 @@ package turnserver
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,16 +63,15 @@ type loopRelay struct {
 	port    uint16
 
 	// Static after start.
-	alloc  *allocation
-	shared bool // with the goroutine of a client's stream, which sends from it
+	alloc *allocation
 
 	told pacer // of ICMP messages; owned by loop.run
 
-	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while a
-	// stream's batch may still send from it.
-	mu     sync.Mutex
-	held   bool
-	closed bool
+	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while the
+	// batch of a client's stream, or of the loop that a client has moved to, may still send from it.
+	mu      sync.Mutex
+	holders int
+	closed  bool
 }
 
 func (s *Server) newLoop() (*loop, error) {
@@ -312,7 +312,6 @@ func (r *loopRelay) start(a *allocation, _ *relayed) {
 		r.loop.adopt(r)
 		return
 	}
-	r.shared = true
 	r.loop.mu.Lock()
 	r.loop.joining = append(r.loop.joining, r)
 	r.loop.mu.Unlock()
@@ -328,9 +327,9 @@ func (l *loop) adopt(r *loopRelay) {
 	}
 }
 
-// sendTo implements relaySocket. w is the loop's own, or that of the client's stream.
+// sendTo implements relaySocket. w is the loop's own, that of the client's stream, or that of the loop which the client has moved to.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
-	if r.shared && !r.hold(w) {
+	if w.loop != r.loop && !r.hold(w) {
 		w.counters.drop(dropNoAllocation)
 		return
 	}
@@ -338,9 +337,9 @@ func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 }
 
 // sendWhole implements relaySocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
-// socket, since all that goes to peers comes from the allocation's one client.
+// socket, since all that goes to peers comes from the allocation's one client; but for the moment in which that moves.
 func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
-	if r.shared && !r.hold(w) {
+	if w.loop != r.loop && !r.hold(w) {
 		w.counters.drop(dropNoAllocation)
 		return
 	}
@@ -355,14 +354,17 @@ func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 	_ = forbidFragments(r.fd, is4, false) // what was set can be set back
 }
 
-// hold keeps the socket open until w is flushed, or reports false if it is closed. A stream has one worker, and so one holder.
+// hold keeps the socket open until w is flushed, or reports false if it is closed.
 func (r *loopRelay) hold(w *worker) bool {
+	if slices.Contains(w.held, heldRelay(r)) {
+		return true
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.held || r.closed {
-		return r.held
+	if r.closed {
+		return false
 	}
-	r.held = true
+	r.holders++
 	w.held = append(w.held, r)
 	return true
 }
@@ -370,10 +372,10 @@ func (r *loopRelay) hold(w *worker) bool {
 // letGo implements heldRelay.
 func (r *loopRelay) letGo() {
 	r.mu.Lock()
-	r.held = false
-	closed := r.closed
+	r.holders--
+	last := r.closed && r.holders == 0
 	r.mu.Unlock()
-	if closed {
+	if last {
 		r.free()
 	}
 }
@@ -401,9 +403,9 @@ func (l *loop) comeAndGo() {
 		delete(l.relays, int32(r.fd))
 		r.mu.Lock()
 		r.closed = true
-		held := r.held
+		held := r.holders > 0
 		r.mu.Unlock()
-		if !held { // else who holds it does this
+		if !held { // else who holds it last does this
 			r.free()
 		}
 	}

@@ -35,7 +35,7 @@ func (r *request) createPermission() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	r.answer(w.shard.permit(r.alloc, w.ips, w.srv.now(), limit))
+	r.answer(r.alloc.shard.permit(r.alloc, w.ips, w.srv.now(), limit))
 }
 
 // channelBind answers a ChannelBind request (RFC 8656 §12.2).

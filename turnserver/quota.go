@@ -76,13 +76,38 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLi
 
 // give takes back what take counted.
 func (q *quota) give(h *holder, c *client) {
-	source := sourceOf(c.tuple.client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total--
 	if h.count--; h.count == 0 {
 		delete(q.owners, h.owner)
 	}
+	q.leaveLocked(c)
+}
+
+// enter counts for where c is an allocation that is to move there from where was is, unless there are too many. Until it leaves
+// there, it is counted for both.
+func (q *quota) enter(c, was *client, limits *Limits) bool {
+	source := sourceOf(c.tuple.client)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if source != sourceOf(was.tuple.client) && q.addresses[source] >= limits.AllocationsPerAddress {
+		return false
+	}
+	q.addresses[source]++
+	return true
+}
+
+// leave takes back what enter counted, or what take counted for where c is.
+func (q *quota) leave(c *client) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.leaveLocked(c)
+}
+
+// leaveLocked does leave's work. The caller holds mu.
+func (q *quota) leaveLocked(c *client) {
+	source := sourceOf(c.tuple.client)
 	if q.addresses[source]--; q.addresses[source] == 0 {
 		delete(q.addresses, source)
 	}

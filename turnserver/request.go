@@ -19,7 +19,7 @@ type request struct {
 	signed      bool // the answer is signed with one of keys
 	keys        auth.Keys
 	grant       auth.Grant
-	alloc       *allocation    // on the five-tuple, or nil
+	alloc       *allocation    // on the five-tuple, or that a ticket is for; or nil
 	code        stun.ErrorCode // of the answer; 0: success
 }
 
@@ -65,6 +65,10 @@ func (w *worker) request(c *client, pkt []byte) {
 	case stun.MethodAllocate:
 		r.authenticated(r.allocate)
 	case stun.MethodRefresh:
+		if ticket, ok := r.m.Attributes.Get(attrMobilityTicket); ok {
+			r.refreshElsewhere(ticket.Value)
+			return
+		}
 		r.authenticated(r.withAllocation(r.refresh))
 	case stun.MethodCreatePermission:
 		r.authenticated(r.withAllocation(r.createPermission))
@@ -90,7 +94,7 @@ func (r *request) authenticated(do func()) {
 func (r *request) withAllocation(do func()) func() {
 	return func() {
 		switch {
-		case r.alloc == nil:
+		case r.alloc == nil && !r.arrives():
 			r.fail(stun.CodeAllocMismatch)
 		case !r.isOwner(r.alloc):
 			r.fail(stun.CodeWrongCredentials)
@@ -151,7 +155,11 @@ func (r *request) challenge(code stun.ErrorCode) {
 
 func (r *request) addError(code stun.ErrorCode) {
 	r.code = code
-	// Every code that is used here has a reason phrase in pion/stun, so this cannot fail; a test holds it.
+	if code == codeMobilityForbidden {
+		_ = stun.ErrorCodeAttribute{Code: code, Reason: []byte("Mobility Forbidden")}.AddTo(&r.w.res)
+		return
+	}
+	// Every other code that is used here has a reason phrase in pion/stun, so this cannot fail; a test holds it.
 	_ = code.AddTo(&r.w.res)
 }
 

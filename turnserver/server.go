@@ -45,6 +45,7 @@ type Server struct {
 	reserved  reservations
 	peers     peerConns
 	bandwidth bandwidth
+	mobility  *mobility // nil: clients cannot move
 	addresses *addressCount
 	opening   openings // streams
 	verified  openings // DTLS associations whose client has shown that it is where it says
@@ -113,6 +114,7 @@ func New(cfg Config) (*Server, error) {
 	s.addresses = newAddressCount(s.cfg.Limits.ConnectionsPerAddress)
 	s.opening.limit, s.verified.limit = s.cfg.Limits.Openings, s.cfg.Limits.Openings
 	s.workers = newWorkerPool(s)
+	s.mobility = newMobility(s)
 	for _, r := range cfg.Relay {
 		s.relays = append(s.relays, newRelayAddress("udp", r, cfg.MinPort, cfg.MaxPort))
 		if tcpRelaying && !cfg.NoTCPRelaying {
@@ -365,6 +367,7 @@ func (s *Server) sweep() {
 		}
 	}
 	s.reserved.end(func(r *reservation) bool { return now >= r.expires })
+	s.mobility.sweep(now)
 	s.peers.endExpired(now)
 }
 

@@ -12,18 +12,23 @@ import (
 // table of their flows.
 // Requests and the sweep change it under mu. The packet path reads it without: maps and expiries are made for that, and an
 // allocation's permissions are replaced, not changed.
-// mu is taken after Server.mu or alone, never with another shard's, and never across a system call.
+// mu is taken after Server.mu, after mobility.mu or alone, never with another shard's, and never across a system call.
 type shard struct {
 	// Static after construction.
 	srv         *Server
 	allocations *xsync.Map[fiveTuple, *allocation]
-	flows       flowTable
+	guests      *xsync.Map[fiveTuple, *allocation] // of other shards, written under their mu; their clients have moved here
+	flows       flowTable                          // and the guests' by what their clients send; of those, report knows nothing
 
 	mu sync.Mutex // held by whoever changes an allocation that is in the shard
 }
 
 func newShard(srv *Server) *shard {
-	return &shard{srv: srv, allocations: xsync.NewMap[fiveTuple, *allocation](), flows: newFlowTable(srv.sink)}
+	s := &shard{srv: srv, allocations: xsync.NewMap[fiveTuple, *allocation](), flows: newFlowTable(srv.sink)}
+	if srv.mobility != nil {
+		s.guests = xsync.NewMap[fiveTuple, *allocation]()
+	}
+	return s
 }
 
 // clock is a point in time, in nanoseconds since the server was made; it never goes back.
@@ -36,23 +41,32 @@ const (
 	channelLifetime    = 10 * time.Minute // RFC 8656 §12
 )
 
-// find returns the allocation on a five-tuple, or nil.
+// find returns the allocation on a five-tuple whose packets come here, or nil.
 func (s *shard) find(t fiveTuple) *allocation {
 	a, _ := s.allocations.Load(t)
+	if a == nil && s.guests != nil {
+		a, _ = s.guests.Load(t)
+	}
 	return a
+}
+
+// has reports whether an allocation of this shard lives. The caller holds mu.
+func (s *shard) has(a *allocation) bool {
+	found, _ := s.allocations.Load(a.home.Load().tuple)
+	return found == a
 }
 
 func (s *shard) insert(a *allocation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.allocations.Store(a.client.tuple, a)
+	s.allocations.Store(a.home.Load().tuple, a)
 }
 
 // remove takes a relayed address out with its flows and permissions, and with the last of them the allocation; all of them if only is
 // nil. It returns those that it took out, not those that were before, and whether the last was among them.
 func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bool) {
 	s.mu.Lock()
-	if s.find(a.client.tuple) != a || only != nil && only.over.Load() {
+	if !s.has(a) || only != nil && only.over.Load() {
 		s.mu.Unlock()
 		return ended, false
 	}
@@ -77,7 +91,7 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 	})
 	a.forget(func(p *permission) bool { return ends(endpoint{ip: p.ip}) })
 	if last {
-		s.allocations.Delete(a.client.tuple)
+		s.withdraw(a.home.Load())
 	}
 	s.mu.Unlock()
 	s.flows.report(unbound)
@@ -98,7 +112,7 @@ const (
 // permit makes or refreshes permissions, all or none of them; none if the allocation would have more than limit.
 func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outcome {
 	s.mu.Lock()
-	if s.find(a.client.tuple) != a {
+	if !s.has(a) {
 		s.mu.Unlock()
 		return gone
 	}
@@ -152,7 +166,7 @@ func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 // bind binds or refreshes a channel, with the permission for its peer.
 func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock, limits *Limits) outcome {
 	s.mu.Lock()
-	if s.find(a.client.tuple) != a {
+	if !s.has(a) {
 		s.mu.Unlock()
 		return gone
 	}
@@ -190,25 +204,85 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 		found.expires.set(now.add(channelLifetime))
 		return p, done
 	}
-	f := &flow{alloc: a, channel: channel, peer: peer, permission: p}
+	f := &flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}
 	f.expires.set(now.add(channelLifetime))
 	a.flows = append(a.flows, f)
+	s.put(f)
+	return p, done
+}
+
+// put enters a flow in the table. The caller holds mu.
+func (s *shard) put(f *flow) {
 	s.flows.up.Store(f.upKey(), f)
 	s.flows.down.Store(f.downKey(), f)
-	return p, done
+	if via := f.home.via; via != nil {
+		via.flows.up.Store(f.upKey(), f)
+	}
 }
 
 // unbind takes a flow out of the table, not out of its allocation. The caller holds mu, and reports it later.
 func (s *shard) unbind(f *flow) {
 	s.flows.up.Delete(f.upKey())
 	s.flows.down.Delete(f.downKey())
+	if via := f.home.via; via != nil {
+		via.flows.up.Delete(f.upKey())
+	}
+}
+
+// withdraw has an allocation no longer found on a five-tuple. The caller holds mu.
+func (s *shard) withdraw(h *home) {
+	s.allocations.Delete(h.tuple)
+	if h.via != nil {
+		h.via.guests.Delete(h.tuple)
+	}
+}
+
+// rehome gives an allocation another home, with the flows that it has: whoever looks one of them up finds it before and after. It
+// returns the home that it had and the flows that changed, for the caller to report, or reports false if the allocation has ended or the place is taken.
+func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, taken := s.allocations.Load(to.tuple)
+	if !s.has(a) || taken || to.via != nil && to.via.find(to.tuple) != nil {
+		return nil, nil, false
+	}
+	from = a.home.Load()
+	before := slices.Clone(a.flows)
+	for i, f := range before {
+		moved := &flow{alloc: a, home: to, channel: f.channel, peer: f.peer, permission: f.permission}
+		moved.expires.set(f.expires.at())
+		a.flows[i] = moved
+		s.put(moved) // on the way down it takes the place of f
+	}
+	s.allocations.Store(to.tuple, a)
+	if to.via != nil {
+		to.via.guests.Store(to.tuple, a)
+	}
+	a.home.Store(to) // what peers send goes there from now on
+	s.withdraw(from)
+	for _, f := range before {
+		s.flows.up.Delete(f.upKey())
+		if from.via != nil {
+			from.via.flows.up.Delete(f.upKey())
+		}
+	}
+	return from, append(before, a.flows...), true
+}
+
+// shorten has the allocation expire at end, unless it does before.
+func (s *shard) shorten(a *allocation, end clock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := range a.live() {
+		r.expires.set(min(r.expires.at(), end))
+	}
 }
 
 // refresh moves the expiry of one relayed address, or of all if only is nil. It reports false if there is none that is neither gone nor,
 // as the sweep may have noticed, expired.
 func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refreshed bool) {
 	s.mu.Lock()
-	if s.find(a.client.tuple) != a {
+	if !s.has(a) {
 		s.mu.Unlock()
 		return false
 	}
@@ -267,8 +341,10 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	return unbound
 }
 
-// owned lists the allocations that match, for the caller to end.
+// owned lists the allocations that match, for the caller to end. One that moves meanwhile is not missed.
 func (s *shard) owned(match func(*allocation) bool) (out []*allocation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, a := range s.allocations.All() {
 		if match(a) {
 			out = append(out, a)

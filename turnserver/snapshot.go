@@ -8,12 +8,12 @@ import (
 
 // Allocation is what Snapshot tells of one allocation.
 type Allocation struct {
-	Session     string // that its credential was minted for, or empty
-	User        string // else the user
-	Transport   string // between client and server: "udp", "tcp", "tls" or "dtls"
-	TCP         bool   // is what it relays, in connections, instead of datagrams
-	Client      netip.AddrPort
-	Server      netip.AddrPort     // the address that the client sends to
+	Session     string             // that its credential was minted for, or empty
+	User        string             // else the user
+	Transport   string             // between client and server: "udp", "tcp", "tls" or "dtls"
+	TCP         bool               // is what it relays, in connections, instead of datagrams
+	Client      netip.AddrPort     // zero while a client that can move has lost its connection
+	Server      netip.AddrPort     // the address that the client sends to; likewise
 	Relayed     []netip.AddrPort   // one of each family at most
 	Peers       []netip.Addr       // with a permission that is live
 	Channels    []netip.AddrPort   // peers with a channel that is live
@@ -83,11 +83,14 @@ func (s *shard) appendSnapshot(out []Allocation, now clock, below kernelUsage) [
 
 // snapshot describes the allocation. The caller holds shard.mu.
 func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
+	tuple := &a.home.Load().tuple
 	out := Allocation{
-		Session: a.grant.Session, User: a.grant.User, Transport: a.client.tuple.proto.String(),
-		Client: a.client.tuple.client.addrPort(), Server: a.client.tuple.local.addrPort(),
+		Session: a.grant.Session, User: a.grant.User, Transport: tuple.proto.String(),
 		Up: a.traffic[up].read(), Down: a.traffic[down].read(),
 		Age: time.Duration(now - a.born), ExpiresIn: max(0, time.Duration(a.expires()-now)),
+	}
+	if !tuple.stranded() {
+		out.Client, out.Server = tuple.client.addrPort(), tuple.local.addrPort()
 	}
 	for r := range a.live() {
 		out.Relayed = append(out.Relayed, r.external.addrPort())

@@ -299,7 +299,7 @@ func TestFloodedClient(t *testing.T) {
 		peer.send(otherRelayed, []byte("meanwhile"))
 		other.wantData(minChannel, peer.addr, []byte("meanwhile"))
 	}
-	q := &s.relays[0].holder(relayed.Port()).client.stream.out
+	q := &s.relays[0].holder(relayed.Port()).home.Load().stream.out
 	q.mu.Lock()
 	if waiting, room := len(q.queue), cap(q.queue); waiting > maxQueued || room > 2*maxQueued {
 		t.Errorf("%d bytes wait in %d", waiting, room)

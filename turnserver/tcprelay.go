@@ -137,7 +137,7 @@ func (t *tcpRelay) announce(id connectionID, peer endpoint) {
 	m.WriteHeader()
 	addXORAddress(m, stun.AttrXORPeerAddress, peer)
 	m.Add(stun.AttrConnectionID, id[:])
-	t.alloc.client.send(w, m.Raw, control)
+	t.alloc.home.Load().send(w, m.Raw, control)
 	w.flush()
 }
 

@@ -16,7 +16,11 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 		w.counters.drop(dropMalformed)
 		return
 	}
-	f, ok := w.shard.flows.up.Load(upKey{c.tuple, channel})
+	key := upKey{c.tuple, channel}
+	f, ok := w.shard.flows.up.Load(key)
+	if !ok && w.arrives(c) {
+		f, ok = w.shard.flows.up.Load(key)
+	}
 	if !ok || !f.live(w.now()) {
 		w.counters.drop(dropNoChannel)
 		return
@@ -75,6 +79,9 @@ func heedsDontFragment(c *client, peer *endpoint) bool {
 // send relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
 func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int, whole bool) {
 	a := w.shard.find(c.tuple)
+	if a == nil && w.arrives(c) {
+		a = w.shard.find(c.tuple)
+	}
 	switch {
 	case a == nil:
 		w.counters.drop(dropNoAllocation)

@@ -33,7 +33,7 @@ type worker struct {
 	// What waits for flush.
 	out     *sendBatch
 	streams streamBatch
-	held    []heldRelay // of clients on streams: their sockets stay open until what is in out has left
+	held    []heldRelay // of clients whose relayed sockets another goroutine closes: not until what is in out has left
 
 	adjoining bool  // the packets in hand lie side by side in one buffer, as frames of a stream do
 	loop      *loop // set where a loop serves; nil on streams and the portable path

@@ -1,0 +1,389 @@
+package turnserver
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/pion/stun/v3"
+	"github.com/puzpuzpuz/xsync/v4"
+)
+
+// mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed networks shows its
+// ticket in a Refresh, from where it is now. From then on its allocation has an arrival there, while it goes on to be served where it was: until
+// the client sends something else from the new five-tuple, or loses its old connection. Then the allocation gets a new home, with all
+// that it has.
+//
+// A packet path that finds an allocation knows nothing of this. Only what would be dropped is looked for among the arrivals.
+type mobility struct {
+	// Static after construction.
+	srv *Server
+	key ticketKey
+
+	arrivals *xsync.Map[fiveTuple, *arrival] // written under mu, read without
+
+	// Guarded by mu, which is taken before shard.mu, quota.mu and connection.mu.
+	mu      sync.Mutex
+	last    uint64                 // serial number of a ticket
+	tickets map[uint64]*allocation // that are good for something, by serial number
+}
+
+// mobile is what an allocation has whose client can move.
+type mobile struct {
+	first ticket // static: of the answer to the Allocate
+
+	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket is good until the client shows that it has
+	// had the answer, and after that for asking the same once more from where it moved to.
+	next    uint64   // the serial number of the ticket to move with
+	used    uint64   // of the one with which the client has moved last, or is about to; 0: of none
+	settled bool     // the client has sent something from where it moved to with that
+	arrival *arrival // or nil
+}
+
+// arrival is where an allocation's client is about to move to. It takes what the allocation will take there.
+type arrival struct {
+	// Static after construction.
+	alloc   *allocation
+	home    *home
+	expires clock
+}
+
+const (
+	// arrivalTime is how long a client may take to send something. No NAT keeps a mapping for longer that nothing passes through (RFC 4787
+	// REQ-5), and after that the five-tuple may be another's.
+	arrivalTime = 2 * time.Minute
+	// strandedTime is how long an allocation waits for a client that has lost its connection.
+	strandedTime = time.Minute
+)
+
+const (
+	attrMobilityTicket    = stun.AttrType(0x8030) // RFC 8016 §3.3
+	codeMobilityForbidden = stun.ErrorCode(405)   // RFC 8016 §3.4
+)
+
+// newMobility returns nil if clients may not move.
+func newMobility(srv *Server) *mobility {
+	if !srv.cfg.Mobility {
+		return nil
+	}
+	return &mobility{
+		srv: srv, key: newTicketKey(), arrivals: xsync.NewMap[fiveTuple, *arrival](), tickets: make(map[uint64]*allocation),
+	}
+}
+
+// wantsTicket reads the MOBILITY-TICKET of an Allocate (RFC 8016 §3.1.2), or answers 400 or 405. Who has TCP relayed cannot move: the
+// connections for data that belong to such an allocation could not come along.
+func (r *request) wantsTicket(tcp bool) (wants, ok bool) {
+	attr, wants := r.m.Attributes.Get(attrMobilityTicket)
+	switch {
+	case wants && (tcp || r.w.srv.mobility == nil):
+		r.fail(codeMobilityForbidden)
+		return true, false
+	case wants && len(attr.Value) != 0:
+		r.fail(stun.CodeBadRequest)
+		return true, false
+	}
+	return wants, true
+}
+
+// admit gives an allocation that is still to begin its first ticket.
+func (m *mobility) admit(a *allocation) {
+	if a.extras == nil {
+		a.extras = new(extras)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	serial := m.issue(a)
+	a.extras.mobile = &mobile{first: m.key.seal(serial), next: serial}
+}
+
+// issue makes a serial number. The caller holds mu.
+func (m *mobility) issue(a *allocation) uint64 {
+	m.last++
+	m.tickets[m.last] = a
+	return m.last
+}
+
+// ticketed returns the allocation that a ticket is for, or nil, and the ticket's serial number, or 0 if it is no ticket of this server.
+func (m *mobility) ticketed(value []byte) (*allocation, uint64) {
+	serial, ok := m.key.open(value)
+	if !ok {
+		return nil, 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tickets[serial], serial
+}
+
+// refreshElsewhere answers a Refresh request with a ticket, which is for an allocation on another five-tuple (RFC 8016 §3.2.2).
+func (r *request) refreshElsewhere(value []byte) {
+	m := r.w.srv.mobility
+	if m == nil {
+		r.authenticated(func() { r.fail(codeMobilityForbidden) })
+		return
+	}
+	var serial uint64
+	r.alloc, serial = m.ticketed(value)
+	r.authenticated(func() {
+		switch {
+		case serial == 0:
+			r.fail(stun.CodeBadRequest)
+		case r.alloc == nil:
+			r.fail(stun.CodeAllocMismatch)
+		case !r.isOwner(r.alloc):
+			r.fail(stun.CodeWrongCredentials)
+		default:
+			r.refreshAndMove(serial)
+		}
+	})
+}
+
+// refreshAndMove does what a ticket is for, if it is good: to move, or with lifetime 0 to end without coming to any other place.
+func (r *request) refreshAndMove(serial uint64) {
+	how, ok := r.refreshing()
+	if !ok {
+		return
+	}
+	next, code := r.w.srv.mobility.expect(r, serial, how.lifetime == 0)
+	if code != 0 {
+		r.fail(code)
+		return
+	}
+	if !r.refreshed(&how) {
+		return
+	}
+	if how.lifetime > 0 {
+		r.w.res.Add(attrMobilityTicket, next[:])
+	}
+	r.send()
+}
+
+// expect prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the ticket for the next
+// time, or which error to answer with.
+func (m *mobility) expect(r *request, serial uint64, ends bool) (ticket, stun.ErrorCode) {
+	a := r.alloc
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mob := a.extras.mobile
+	switch answered, code := m.judge(r, serial); {
+	case code != 0, ends:
+		return ticket{}, code
+	case answered:
+		return m.key.seal(mob.next), 0
+	}
+	m.cancel(mob)
+	if _, taken := m.arrivals.Load(r.c.tuple); taken || r.w.shard.find(r.c.tuple) != nil {
+		return ticket{}, stun.CodeAllocMismatch
+	}
+	if !m.srv.quota.enter(r.c, &a.home.Load().client, &m.srv.cfg.Limits) {
+		return ticket{}, stun.CodeAllocQuotaReached
+	}
+	m.await(r, mob)
+	if serial == mob.next {
+		delete(m.tickets, mob.used)
+		mob.used, mob.next, mob.settled = mob.next, m.issue(a), false
+	}
+	return m.key.seal(mob.next), 0
+}
+
+// judge says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the
+// same place, and the answer may have been lost. The caller holds mu.
+func (m *mobility) judge(r *request, serial uint64) (answered bool, code stun.ErrorCode) {
+	a, here := r.alloc, r.c.tuple
+	mob := a.extras.mobile
+	isHere := a.home.Load().tuple == here || mob.arrival != nil && mob.arrival.home.tuple == here
+	switch again := serial == mob.used; {
+	case m.tickets[serial] != a: // it has ended, or got other tickets, since it was looked up
+		return false, stun.CodeAllocMismatch
+	case isHere && again:
+		return true, 0
+	case isHere: // who has not moved does not show a ticket (RFC 8016 §3.2.1)
+		return false, stun.CodeBadRequest
+	case again && mob.settled: // it was good for one move
+		return false, stun.CodeAllocMismatch
+	}
+	return false, 0
+}
+
+// await makes an arrival on the five-tuple of a request. The caller holds mu.
+func (m *mobility) await(r *request, mob *mobile) {
+	to := &home{client: *r.c}
+	if r.w.shard != r.alloc.shard {
+		to.via = r.w.shard
+	}
+	if to.conn != nil {
+		to.conn.allocationMade()
+	}
+	mob.arrival = &arrival{alloc: r.alloc, home: to, expires: m.srv.now().add(arrivalTime)}
+	m.arrivals.Store(to.tuple, mob.arrival)
+}
+
+// cancel gives up an arrival, if there is one: the allocation stays where it is. The caller holds mu.
+func (m *mobility) cancel(mob *mobile) {
+	ar := mob.arrival
+	if ar == nil {
+		return
+	}
+	mob.arrival = nil
+	m.arrivals.Delete(ar.home.tuple)
+	m.leave(ar.home)
+}
+
+// leave gives back what a client takes where it is, or was about to be.
+func (m *mobility) leave(h *home) {
+	m.srv.quota.leave(&h.client)
+	if h.conn != nil {
+		h.conn.allocationEnded()
+	}
+}
+
+// arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports false if there is none.
+func (w *worker) arrives(c *client) bool {
+	m := w.srv.mobility
+	if m == nil {
+		return false
+	}
+	ar, ok := m.arrivals.Load(c.tuple)
+	return ok && m.complete(ar, true)
+}
+
+// arrives does the same for a request, if it is the allocation's owner's.
+func (r *request) arrives() bool {
+	m := r.w.srv.mobility
+	if m == nil {
+		return false
+	}
+	ar, ok := m.arrivals.Load(r.c.tuple)
+	if !ok || !r.isOwner(ar.alloc) || !m.complete(ar, true) {
+		return false
+	}
+	r.alloc = ar.alloc
+	return true
+}
+
+// complete moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It
+// reports false if that is no longer to be.
+func (m *mobility) complete(ar *arrival, sent bool) bool {
+	a := ar.alloc
+	m.mu.Lock()
+	mob := a.extras.mobile
+	if mob.arrival != ar {
+		m.mu.Unlock()
+		return false
+	}
+	if m.srv.now() >= ar.expires {
+		m.cancel(mob)
+		m.mu.Unlock()
+		return false
+	}
+	from, changed, ok := a.shard.rehome(a, ar.home)
+	if !ok { // it has ended, and forget is about to come
+		m.mu.Unlock()
+		return false
+	}
+	mob.arrival, mob.settled = nil, sent
+	m.arrivals.Delete(ar.home.tuple)
+	m.leave(from)
+	m.mu.Unlock()
+	m.srv.counters.moves.Add(1)
+	a.shard.flows.report(changed)
+	return true
+}
+
+// disconnected ends an allocation whose client has lost its connection, unless the client can still come by another.
+func (a *allocation) disconnected(c *connection) {
+	srv := a.shard.srv
+	if a.extras == nil || a.extras.mobile == nil || srv.isClosed() {
+		a.end()
+		return
+	}
+	srv.mobility.disconnected(a, c)
+}
+
+// disconnected moves the allocation to its arrival, or has it wait for its client.
+func (m *mobility) disconnected(a *allocation, c *connection) {
+	m.mu.Lock()
+	ar := a.extras.mobile.arrival
+	m.mu.Unlock()
+	if ar != nil && m.complete(ar, false) {
+		return
+	}
+	m.mu.Lock()
+	from := a.home.Load()
+	if from.conn != c { // it has moved
+		m.mu.Unlock()
+		return
+	}
+	a.shard.shorten(a, m.srv.now().add(strandedTime))
+	m.last++
+	_, changed, ok := a.shard.rehome(a, &home{client: nowhere(&from.client, m.last)})
+	m.mu.Unlock()
+	if !ok {
+		return
+	}
+	c.allocationEnded()
+	a.shard.flows.report(changed)
+}
+
+// nowhere is the client that an allocation has while its own has lost its connection: on a five-tuple that no packet comes from, and
+// still counted for the address that it was at.
+func nowhere(was *client, serial uint64) client {
+	tuple := fiveTuple{client: endpoint{ip: was.tuple.client.ip}, proto: was.tuple.proto}
+	binary.BigEndian.PutUint64(tuple.local.ip[:], serial)
+	return client{tuple: tuple, sock: noSocketNow{}}
+}
+
+// stranded reports whether a five-tuple is one of nowhere's.
+func (t *fiveTuple) stranded() bool { return t.client.port == 0 && t.local.port == 0 }
+
+// noSocketNow is where nowhere sends to.
+type noSocketNow struct{}
+
+func (noSocketNow) sendTo(w *worker, _ *client, _ []byte, _ int) { w.counters.drop(dropClientAway) }
+
+// abandon gives up what was to arrive on a connection that has ended. m may be nil.
+func (m *mobility) abandon(t fiveTuple, c *connection) {
+	m.cancelAt(t, func(ar *arrival) bool { return ar.home.conn == c })
+}
+
+// makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead. m may be nil.
+func (m *mobility) makeRoom(t fiveTuple) { m.cancelAt(t, func(*arrival) bool { return true }) }
+
+func (m *mobility) cancelAt(t fiveTuple, match func(*arrival) bool) {
+	if m == nil {
+		return
+	}
+	if _, ok := m.arrivals.Load(t); !ok {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ar, ok := m.arrivals.Load(t); ok && match(ar) {
+		m.cancel(ar.alloc.extras.mobile)
+	}
+}
+
+// forget is told of each allocation that has ended. m may be nil.
+func (m *mobility) forget(a *allocation) {
+	if a.extras == nil || a.extras.mobile == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mob := a.extras.mobile
+	m.cancel(mob)
+	delete(m.tickets, mob.next)
+	delete(m.tickets, mob.used)
+}
+
+// sweep gives up the arrivals of clients that have not come. m may be nil.
+func (m *mobility) sweep(now clock) {
+	if m == nil {
+		return
+	}
+	for t, ar := range m.arrivals.All() {
+		if now >= ar.expires {
+			m.cancelAt(t, func(current *arrival) bool { return current == ar })
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package turnserver
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+)
+
+// A mobility ticket (RFC 8016 §3.1) is the serial number of the ticket, encrypted, and a MAC of it, in base64: text, because coturn's
+// client takes it for a string, and of no more than 32 bytes. Nothing can be learned from it, nobody can make one, and what it stands
+// for is looked up (mobility.go). The encryption is deterministic, with the MAC for its nonce, as in SIV (RFC 5297).
+const (
+	serialSize    = 8
+	ticketMACSize = 16
+	ticketSize    = (serialSize + ticketMACSize) * 4 / 3
+)
+
+type ticket [ticketSize]byte
+
+// ticketKey seals tickets. It is this process's, as its allocations are.
+type ticketKey [sha256.Size]byte
+
+func newTicketKey() (k ticketKey) {
+	_, _ = rand.Read(k[:]) // never fails
+	return k
+}
+
+// seal makes the ticket with a serial number.
+func (k *ticketKey) seal(serial uint64) (t ticket) {
+	var raw [serialSize + ticketMACSize]byte
+	binary.BigEndian.PutUint64(raw[:], serial)
+	mac := k.sum("mac", raw[:serialSize])
+	copy(raw[serialSize:], mac[:])
+	k.encrypt(&raw)
+	base64.RawURLEncoding.Encode(t[:], raw[:])
+	return t
+}
+
+// open returns the serial number of a ticket, or reports false if this process has made no such ticket.
+func (k *ticketKey) open(b []byte) (serial uint64, ok bool) {
+	var raw [serialSize + ticketMACSize]byte
+	if len(b) != ticketSize {
+		return 0, false
+	}
+	if n, err := base64.RawURLEncoding.Decode(raw[:], b); n != len(raw) || err != nil {
+		return 0, false
+	}
+	k.encrypt(&raw)
+	mac := k.sum("mac", raw[:serialSize])
+	return binary.BigEndian.Uint64(raw[:]), hmac.Equal(raw[serialSize:], mac[:ticketMACSize])
+}
+
+// encrypt encrypts the serial number before a MAC, or decrypts it.
+func (k *ticketKey) encrypt(raw *[serialSize + ticketMACSize]byte) {
+	mask := k.sum("serial", raw[serialSize:])
+	for i := range serialSize {
+		raw[i] ^= mask[i]
+	}
+}
+
+func (k *ticketKey) sum(purpose string, data []byte) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte(purpose))
+	mac.Write(data)
+	mac.Sum(sum[:0])
+	return sum
+}
