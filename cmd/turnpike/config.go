@@ -44,6 +44,7 @@ type Config struct {
 		AllowPeers        []netip.Prefix
 		DenyPeers         []netip.Prefix
 		TCPRelaying       bool
+		Mobility          bool
 		NATDiscoveryPort  int // 0: off
 		AlternateServer   []turnserver.Alternate
 		AlternateDomain   string
@@ -176,6 +177,8 @@ func (c *Config) keys() []key {
 			help: "UDP and TCP ports to relay from"},
 		{name: "turn.tcp_relaying", value: toggle{&c.TURN.TCPRelaying},
 			help: "relay TCP connections to and from peers too (RFC 6062), for clients that ask for it; browsers do not"},
+		{name: "turn.mobility", value: toggle{&c.TURN.Mobility},
+			help: "clients that ask for it keep their relay when their address changes (RFC 8016); browsers do not"},
 		{name: "turn.shared_secrets", value: list[auth.Secret]{&c.TURN.SharedSecrets, parseSecret, auth.Secret.String, "a long random string"},
 			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
 		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},

@@ -110,6 +110,7 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		Limits:      cfg.Limits.turn,
 		Loops:       processors,
 		Offload:     cfg.offload(),
+		Mobility:    cfg.TURN.Mobility,
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
 
