@@ -123,6 +123,39 @@ func TestCoturnFamilies(t *testing.T) {
 	})
 }
 
+// TestCoturnMobility: with -M, coturn's client makes a relay, comes from another port with the ticket, and only then begins.
+func TestCoturnMobility(t *testing.T) {
+	need(t, "turnutils_uclient", "turnutils_peer")
+	lab := netlab.New(t)
+	s, _, _ := openOn(t, lab, lab.Public("server"), "mobility = true\n"+defaultListen)
+	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
+	listenForEcho(t, echo)
+	toPeer := []string{"-e", echo.Addr().String(), s.host.Addr().String()}
+	t.Run("clients", func(t *testing.T) {
+		for _, test := range []struct {
+			name string
+			args []string
+		}{
+			{"udp, channels", toPeer},
+			{"udp, indications", append([]string{"-s"}, toPeer...)},
+			{"tcp, channels", append([]string{"-t"}, toPeer...)},
+			{"tcp, indications", append([]string{"-t", "-s"}, toPeer...)},
+			{"tls, indications", append([]string{"-t", "-S", "-s"}, toPeer...)},
+			{"dtls, indications", append([]string{"-S", "-s"}, toPeer...)},
+			{"udp, client to client", []string{"-y", "-s", "-m", "2", s.host.Addr().String()}},
+			{"tcp, client to client", []string{"-t", "-y", "-s", "-m", "2", s.host.Addr().String()}},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				wantLossless(t, alice, append([]string{"-M"}, test.args...))
+			})
+		}
+	})
+	if body := metricsOf(t, s); !regexp.MustCompile(`(?m)^turnpike_turn_allocations_moved_total [1-9]`).MatchString(body) {
+		t.Errorf("no client has moved: %s", body)
+	}
+}
+
 // TestCoturnNegativeProtocol: clients that change bytes of what they send at random harm neither the server nor anybody else. What
 // becomes of themselves is open: some wait for ever for the answer to what was no request any more.
 func TestCoturnNegativeProtocol(t *testing.T) {
@@ -147,6 +180,16 @@ func TestCoturnNegativeProtocol(t *testing.T) {
 		}
 	}
 	clients.Wait()
+	if body := metricsOf(t, s); regexp.MustCompile(`(?m)^turnpike_turn_packets_dropped_total\{reason="malformed"\} 0$`).MatchString(body) {
+		t.Errorf("nothing malformed came: %s", body)
+	}
+	wantLossless(t, alice, append(append([]string{"-t", "-s"}, toPeer...), address))
+	wantLossless(t, alice, []string{"-T", address})
+}
+
+// metricsOf reads the server's metrics.
+func metricsOf(t *testing.T, s *server) string {
+	t.Helper()
 	metrics := client(s.host, netip.MustParseAddrPort("127.0.0.1:9090"), nil)
 	defer metrics.CloseIdleConnections()
 	resp, err := metrics.Get("http://127.0.0.1:9090/metrics")
@@ -155,11 +198,10 @@ func TestCoturnNegativeProtocol(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || regexp.MustCompile(`(?m)^turnpike_turn_packets_dropped_total\{reason="malformed"\} 0$`).Match(body) {
-		t.Errorf("%v, and nothing malformed came: %s", err, body)
+	if err != nil {
+		t.Fatal(err)
 	}
-	wantLossless(t, alice, append(append([]string{"-t", "-s"}, toPeer...), address))
-	wantLossless(t, alice, []string{"-T", address})
+	return string(body)
 }
 
 // listenForEcho has coturn's peer echo what comes to a host, over UDP, until t ends.
