@@ -237,28 +237,30 @@ func (m *mobility) leave(h *home) {
 	}
 }
 
-// arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports false if there is none.
+// arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports whether it is worth
+// to look again for what was not found: somebody else may have moved it just now.
 func (w *worker) arrives(c *client) bool {
 	m := w.srv.mobility
 	if m == nil {
 		return false
 	}
-	ar, ok := m.arrivals.Load(c.tuple)
-	return ok && m.complete(ar, true)
+	if ar, ok := m.arrivals.Load(c.tuple); ok {
+		m.complete(ar, true)
+	}
+	return true
 }
 
-// arrives does the same for a request, if it is the allocation's owner's.
+// arrives does the same for a request, if it is the allocation's owner's, and reports whether there is such an allocation.
 func (r *request) arrives() bool {
 	m := r.w.srv.mobility
 	if m == nil {
 		return false
 	}
-	ar, ok := m.arrivals.Load(r.c.tuple)
-	if !ok || !r.isOwner(ar.alloc) || !m.complete(ar, true) {
-		return false
+	if ar, ok := m.arrivals.Load(r.c.tuple); ok && r.isOwner(ar.alloc) {
+		m.complete(ar, true)
 	}
-	r.alloc = ar.alloc
-	return true
+	r.alloc = r.w.shard.find(r.c.tuple)
+	return r.alloc != nil
 }
 
 // complete moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It

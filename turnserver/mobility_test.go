@@ -437,7 +437,7 @@ func TestMoveQuota(t *testing.T) {
 	same := from(c, 1)
 	ticket = same.show(ticket) // one more would be too many, but it is the same
 	d := from(c, 6)
-	ticket = d.show(ticket)
+	d.show(ticket)
 	other := from(c, 1)
 	other.refuse(486, stun.MethodAllocate, transport(transportUDP)) // c may still be there
 	d.accept(stun.MethodRefresh)

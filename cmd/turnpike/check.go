@@ -44,7 +44,7 @@ type checker struct {
 	ticket string
 	invite string
 	mint   func() (string, error) // a ticket made here; nil if this machine cannot
-	own    []ownListener          // of the server checked, if it is the configuration's
+	own    *Config                // of the server checked; nil: it is another than the configuration's
 	inside string                 // where that one tells this machine who relays; empty: nowhere
 
 	report  func(result)
@@ -80,7 +80,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 		c.base, err = baseURL(*invite)
 	default:
 		c.base, c.dial = ownServer(cfg)
-		c.own = ownListeners(cfg)
+		c.own = cfg
 		if listensOnLoopback(cfg.Metrics.Listen) {
 			c.inside = "http://" + cfg.Metrics.Listen + "/allocations"
 		}
@@ -231,7 +231,10 @@ func (c *checker) run(ctx context.Context) {
 			c.checkICE(ctx, raw, server)
 		}
 	}
-	c.checkOwn(ctx, servers)
+	if c.own != nil {
+		c.checkOwn(ctx, servers)
+		c.checkOwnWeb(ctx)
+	}
 	c.checkOffload(ctx)
 	c.checkNAT(ctx, servers)
 	if bye, err := wire.Encode(&wire.Bye{}); err == nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -19,26 +22,26 @@ import (
 type ownListener struct {
 	network string // udp, tcp, tls or dtls
 	addr    netip.AddrPort
+	wide    bool // it has every address of the family
 }
 
 // ownListeners lists the TURN listeners of cfg, on http listeners too. Those whose port the system chooses are not known here, and
 // those over TCP are behind the load balancer if there is one.
 func ownListeners(cfg *Config) (out []ownListener) {
 	add := func(network string, addr netip.AddrPort) {
-		if addr.Addr().IsUnspecified() {
-			ip := netip.IPv6Loopback()
-			if addr.Addr().Is4() {
-				ip = netip.MustParseAddr("127.0.0.1")
-			}
-			addr = netip.AddrPortFrom(ip, addr.Port())
+		l := ownListener{network, addr, addr.Addr().IsUnspecified()}
+		if l.wide {
+			l.addr = netip.AddrPortFrom(loopbackOf(addr.Addr()), addr.Port())
 		}
 		stream := network == "tcp" || network == "tls"
 		if addr.Port() != 0 && !(stream && cfg.HTTP.ProxyProtocol) {
-			out = append(out, ownListener{network, addr})
+			out = append(out, l)
 		}
 	}
-	for _, l := range cfg.TURN.Listen {
-		add(l.Network, l.Addr)
+	for _, l := range turnListeners(cfg) {
+		if !l.Optional || hasFamily(l.Addr.Addr()) {
+			add(l.Network, l.Addr)
+		}
 	}
 	network := "tcp"
 	if cfg.TLS.Mode == tlsFiles {
@@ -55,13 +58,26 @@ func ownListeners(cfg *Config) (out []ownListener) {
 	return out
 }
 
-// checkOwn tries the listeners that no client is told of, DTLS among them, one of each network and port. servers have been tried.
-func (c *checker) checkOwn(ctx context.Context, servers []wire.ICEServer) {
-	type kind struct {
-		network string
-		port    uint16
+func loopbackOf(ip netip.Addr) netip.Addr {
+	if ip.Is4() {
+		return netip.MustParseAddr("127.0.0.1")
 	}
-	var tried []kind
+	return netip.IPv6Loopback()
+}
+
+// hasFamily reports whether this machine has addresses of ip's family.
+func hasFamily(ip netip.Addr) bool {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopbackOf(ip), 0)))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// checkOwn tries the listeners that no client is told of, DTLS among them. servers have been tried.
+func (c *checker) checkOwn(ctx context.Context, servers []wire.ICEServer) {
+	var tried []ownListener
 	var cred auth.Credential
 	for _, server := range servers {
 		if server.Username != "" {
@@ -69,7 +85,10 @@ func (c *checker) checkOwn(ctx context.Context, servers []wire.ICEServer) {
 		}
 		for _, raw := range server.URLs {
 			if uri, err := stun.ParseURI(raw); err == nil && server.Username != "" {
-				tried = append(tried, kind{iceTarget{uri: uri}.network(), uint16(uri.Port)})
+				target := iceTarget{uri: uri}
+				if addr, err := target.resolve(ctx); err == nil { // else it was found out before
+					tried = append(tried, ownListener{network: target.network(), addr: addr})
+				}
 			}
 		}
 	}
@@ -77,13 +96,59 @@ func (c *checker) checkOwn(ctx context.Context, servers []wire.ICEServer) {
 	if err != nil || cred.Username == "" {
 		return
 	}
-	for _, l := range c.own {
-		if k := (kind{l.network, l.addr.Port()}); !slices.Contains(tried, k) {
-			tried = append(tried, k)
+	for _, l := range ownListeners(c.own) {
+		if !slices.ContainsFunc(tried, l.covers) {
+			tried = append(tried, l)
 			target := iceTarget{uri: l.uri(), credential: cred, name: base.Hostname()}
 			c.step(ctx, "turn "+l.network, target.uri.String(), target.relay)
 		}
 	}
+}
+
+// covers reports whether what came to an address came to the listener.
+func (l ownListener) covers(tried ownListener) bool {
+	if l.network != tried.network || l.addr.Port() != tried.addr.Port() {
+		return false
+	}
+	return l.addr == tried.addr || l.wide && l.addr.Addr().Is4() == tried.addr.Addr().Is4()
+}
+
+// checkOwnWeb tries the http listeners besides the first, by which all else is tried, and that of the metrics where the configuration names
+// it.
+func (c *checker) checkOwnWeb(ctx context.Context) {
+	cfg := c.own
+	for i, listen := range cfg.HTTP.Listen {
+		if _, port, err := net.SplitHostPort(listen); i == 0 || err != nil || port == "0" || cfg.HTTP.ProxyProtocol {
+			continue
+		}
+		there := *c
+		there.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, listen)
+		}}}
+		c.step(ctx, "web", cfg.listenerURL(listen), there.checkHealth)
+	}
+	host, port, err := net.SplitHostPort(cfg.Metrics.Listen)
+	if err != nil || port == "0" || cfg.sources["metrics.listen"] == "" {
+		return
+	}
+	if ip, err := netip.ParseAddr(cmp.Or(host, "0.0.0.0")); err == nil && ip.IsUnspecified() {
+		host = loopbackOf(ip).String()
+	}
+	there := *c
+	there.base = "http://" + net.JoinHostPort(host, port)
+	there.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	c.step(ctx, "metrics", there.base+"/metrics", there.checkMetrics)
+}
+
+func (c *checker) checkMetrics(ctx context.Context, r *result) error {
+	status, body, err := c.fetch(ctx, http.MethodGet, "/metrics", nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s; is the server running with this metrics.listen?", dialProblem(err))
+	case status != http.StatusOK || !bytes.Contains(body, []byte("# TYPE ")):
+		return fmt.Errorf("answers %d and no metrics; has another program this port?", status)
+	}
+	return nil
 }
 
 // uri is the one by which RFC 7065 names the listener.
