@@ -250,6 +250,7 @@ func TestTURNOff(t *testing.T) {
 		c.wantClosed()
 		waitCounted(t, s, "streams_closed", "turn_off", uint64(i+1))
 	}
+	wantClosedFor(t, s, 2)
 	if _, err := tls.Dial("tcp", secure.String(), clientTLS(alpnTURN)); err == nil {
 		t.Error("stun.turn is agreed upon")
 	}

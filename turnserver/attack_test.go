@@ -203,6 +203,9 @@ func httpOnTURN(t *testing.T) {
 		}
 	}
 	other.accept(stun.MethodRefresh)
+	waitCounted(t, s, "streams_closed", "bad_frame", 5)
+	wantClosedFor(t, s, 5)
+	waitCounted(t, s, "packets_dropped", "malformed", 4)
 }
 
 // lyingLengths: datagrams whose lengths do not fit what is there are dropped, whichever length it is.

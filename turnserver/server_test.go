@@ -177,6 +177,20 @@ func waitCounted(t testing.TB, s *Server, name, reason string, want uint64) {
 	}
 }
 
+// wantClosedFor checks how many reasons were counted for which connections were closed: one each.
+func wantClosedFor(t *testing.T, s *Server, want uint64) {
+	t.Helper()
+	got := uint64(0)
+	for _, c := range s.Counters() {
+		if c.Name == "streams_closed" || c.Name == "tls_handshakes_failed" {
+			got += c.Value
+		}
+	}
+	if got != want {
+		t.Errorf("%d reasons were counted for %d connections", got, want)
+	}
+}
+
 func testCredentials() *auth.Credentials {
 	return auth.NewCredentials(testRealm, auth.NewSecret([]byte("signaling")), []auth.Secret{auth.NewSecret([]byte("shared"))}, time.Now)
 }

@@ -100,6 +100,7 @@ func TestNotTLS(t *testing.T) {
 			waitCounted(t, s, "tls_handshakes_failed", "not_tls", closed)
 		}
 	}
+	wantClosedFor(t, s, closed)
 	for name, cfg := range map[string]*tls.Config{
 		"TLS 1.1":       {MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true},
 		"no such suite": {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, InsecureSkipVerify: true},
