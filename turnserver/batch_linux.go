@@ -188,6 +188,7 @@ type outgoing struct {
 	len    int
 	size   int // of what is relayed, or control
 	way    direction
+	client protocol // over which the client is served
 	header ipHeader // of the packet that is relayed
 }
 
@@ -299,8 +300,9 @@ func (b *sendBatch) count(s span) {
 		}
 	}
 	if packets > 0 {
-		b.counters.packets[b.waiting[s.first].way].Add(uint64(packets))
-		b.counters.bytes[b.waiting[s.first].way].Add(uint64(bytes))
+		head := &b.waiting[s.first]
+		b.counters.packets[head.client][head.way].Add(uint64(packets))
+		b.counters.bytes[head.client][head.way].Add(uint64(bytes))
 	}
 }
 

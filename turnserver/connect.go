@@ -71,7 +71,7 @@ func (p *peerConn) connect(to *destination, r *request) {
 	} else {
 		p.end(dialFailure(err))
 	}
-	r.w = t.srv.workers.get(t.alloc.shard)
+	r.w = t.srv.workers.get(t.alloc.shard, 0)
 	defer t.srv.workers.put(r.w)
 	if !ok {
 		r.fail(stun.CodeConnTimeoutOrFailure)

@@ -179,9 +179,10 @@ func authOutcomeNames() [authOutcomeCount]string {
 
 // Counter is one total since the server started.
 type Counter struct {
-	Name   string // what is counted, plural, in snake case
-	Reason string // why or which; empty if there is no more to say
-	Value  uint64
+	Name      string // what is counted, plural, in snake case
+	Reason    string // why or which; empty if there is no more to say
+	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"; empty if it is not counted by that
+	Value     uint64
 }
 
 // errorCodes are those that this server answers with.
@@ -196,8 +197,8 @@ type counters struct {
 	errors      [512]atomic.Uint64 // by STUN error code
 	bindings    atomic.Uint64
 	allocations atomic.Uint64
-	packets     [2]atomic.Uint64 // by direction
-	bytes       [2]atomic.Uint64
+	packets     [protoCount][2]atomic.Uint64 // by the transport between client and server, and by direction
+	bytes       [protoCount][2]atomic.Uint64
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	moves       atomic.Uint64 // allocations whose client has moved
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
@@ -214,18 +215,21 @@ const (
 	down                  // peer to client
 )
 
+func (d direction) String() string { return [...]string{up: "up", down: "down"}[d] }
+
 func (c *counters) drop(r reason) { c.reasons[r].Add(1) }
 
-// sent counts a packet that has left: of size bytes that are relayed, or control.
-func (c *counters) sent(d direction, size int) {
+// sent counts what has left to a client: size bytes that are relayed, or control.
+func (c *counters) sent(to protocol, size int) {
 	if size != control {
-		c.relayed(d, size)
+		c.relayed(to, down, size)
 	}
 }
 
-func (c *counters) relayed(d direction, n int) {
-	c.packets[d].Add(1)
-	c.bytes[d].Add(uint64(n))
+// relayed counts a packet of a client over a transport.
+func (c *counters) relayed(p protocol, d direction, n int) {
+	c.packets[p][d].Add(1)
+	c.bytes[p][d].Add(uint64(n))
 }
 
 // sum lists the totals of all, and what the kernel has forwarded besides. It goes on while they are added to.
@@ -237,30 +241,38 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		return n
 	}
 	out := []Counter{
-		{"binding_responses", "", total(func(c *counters) *atomic.Uint64 { return &c.bindings })},
-		{"allocations_made", "", total(func(c *counters) *atomic.Uint64 { return &c.allocations })},
-		{"allocations_moved", "", total(func(c *counters) *atomic.Uint64 { return &c.moves })},
-		{"packets_relayed", "up", below.PacketsUp + total(func(c *counters) *atomic.Uint64 { return &c.packets[up] })},
-		{"packets_relayed", "down", below.PacketsDown + total(func(c *counters) *atomic.Uint64 { return &c.packets[down] })},
-		{"bytes_relayed", "up", below.BytesUp + total(func(c *counters) *atomic.Uint64 { return &c.bytes[up] })},
-		{"bytes_relayed", "down", below.BytesDown + total(func(c *counters) *atomic.Uint64 { return &c.bytes[down] })},
-		{"packets_relayed_in_memory", "", below.Hops + total(func(c *counters) *atomic.Uint64 { return &c.hops })},
+		{Name: "binding_responses", Value: total(func(c *counters) *atomic.Uint64 { return &c.bindings })},
+		{Name: "allocations_made", Value: total(func(c *counters) *atomic.Uint64 { return &c.allocations })},
+		{Name: "allocations_moved", Value: total(func(c *counters) *atomic.Uint64 { return &c.moves })},
+		{Name: "packets_relayed_in_memory", Value: below.Hops + total(func(c *counters) *atomic.Uint64 { return &c.hops })},
+		{Name: "icmp_messages_relayed", Value: total(func(c *counters) *atomic.Uint64 { return &c.icmp })},
+		{Name: "dtls_hello_verify_requests", Value: total(func(c *counters) *atomic.Uint64 { return &c.verifies })},
+	}
+	for _, d := range []direction{up, down} {
+		inKernel := [...]offload.Usage{up: {Packets: below.PacketsUp, Bytes: below.BytesUp}, down: {Packets: below.PacketsDown, Bytes: below.BytesDown}}[d]
+		for _, p := range protocols() {
+			packets := total(func(c *counters) *atomic.Uint64 { return &c.packets[p][d] })
+			bytes := total(func(c *counters) *atomic.Uint64 { return &c.bytes[p][d] })
+			if p == protoUDP { // the kernel serves no others
+				packets, bytes = packets+inKernel.Packets, bytes+inKernel.Bytes
+			}
+			out = append(out, Counter{"packets_relayed", d.String(), p.String(), packets}, Counter{"relayed_bytes", d.String(), p.String(), bytes})
+		}
+		out = append(out, Counter{Name: "peer_connections_made", Reason: d.String(), Value: total(func(c *counters) *atomic.Uint64 { return &c.peerConns[d] })})
 	}
 	out = append(out, offloadCounters(below)...)
-	out = append(out, Counter{"icmp_messages_relayed", "", total(func(c *counters) *atomic.Uint64 { return &c.icmp })})
-	out = append(out, Counter{"dtls_hello_verify_requests", "", total(func(c *counters) *atomic.Uint64 { return &c.verifies })})
-	out = append(out, Counter{"peer_connections", "up", total(func(c *counters) *atomic.Uint64 { return &c.peerConns[up] })})
-	out = append(out, Counter{"peer_connections", "down", total(func(c *counters) *atomic.Uint64 { return &c.peerConns[down] })})
 	names := reasonNames()
 	dropped := map[reason]uint64{dropBandwidth: below.OverRate, dropSendFailed: below.Failed}
 	for r := range reasonCount {
-		out = append(out, Counter{r.group(), names[r], dropped[r] + total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })})
+		n := dropped[r] + total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })
+		out = append(out, Counter{Name: r.group(), Reason: names[r], Value: n})
 	}
 	for o, name := range authOutcomeNames() {
-		out = append(out, Counter{"authentications", name, total(func(c *counters) *atomic.Uint64 { return &c.auth[o] })})
+		out = append(out, Counter{Name: "authentications", Reason: name, Value: total(func(c *counters) *atomic.Uint64 { return &c.auth[o] })})
 	}
 	for _, code := range errorCodes() {
-		out = append(out, Counter{"error_responses", strconv.Itoa(code), total(func(c *counters) *atomic.Uint64 { return &c.errors[code] })})
+		n := total(func(c *counters) *atomic.Uint64 { return &c.errors[code] })
+		out = append(out, Counter{Name: "error_responses", Reason: strconv.Itoa(code), Value: n})
 	}
 	return out
 }

@@ -142,7 +142,7 @@ func TestSmallSizesInARow(t *testing.T) {
 		wantAll(t, func() []byte { return peer.receive(relayed) }, twice, network == "udp")
 		wantAll(t, func() []byte { return c.receiveOn(minChannel) }, once, network == "udp")
 		waitCounted(t, s, "packets_relayed", "up", 80)
-		waitCounted(t, s, "bytes_relayed", "down", 40*39/2)
+		waitCounted(t, s, "relayed_bytes", "down", 40*39/2)
 	})
 }
 

@@ -192,7 +192,7 @@ func (a *association) serve() {
 			}
 			return
 		}
-		w := s.workers.get(a.listener.sock.shard)
+		w := s.workers.get(a.listener.sock.shard, protoDTLS)
 		w.handle(&a.inside, b, headroom, headroom+n)
 		w.flush()
 		s.workers.put(w)
@@ -251,6 +251,6 @@ func (a *association) sendTo(w *worker, _ *client, b []byte, size int) {
 	case !a.out.send(b):
 		w.counters.drop(dropSlowClient)
 	default:
-		w.counters.sent(down, size)
+		w.counters.sent(protoDTLS, size)
 	}
 }

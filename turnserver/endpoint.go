@@ -39,6 +39,7 @@ const (
 	protoTCP
 	protoTLS
 	protoDTLS
+	protoCount
 )
 
 func protocols() []protocol { return []protocol{protoUDP, protoTCP, protoTLS, protoDTLS} }

@@ -49,7 +49,7 @@ func TestOneWriteABatch(t *testing.T) {
 			t.Errorf("stream %d was written to %d times for two runs", i, n)
 		}
 	}
-	if got := counters.packets[down].Load(); got != 40 {
+	if got := counters.packets[protoTCP][down].Load(); got != 40 {
 		t.Errorf("%d packets were counted", got)
 	}
 	if len(b.waiting) != 0 {
@@ -69,7 +69,7 @@ func TestBatchForSlowStream(t *testing.T) {
 		b.add(stream, make([]byte, size), size)
 	}
 	b.flush(&counters)
-	sent, dropped := counters.packets[down].Load(), counters.reasons[dropSlowClient].Load()
+	sent, dropped := counters.packets[protoTCP][down].Load(), counters.reasons[dropSlowClient].Load()
 	if most := uint64(2*maxQueued/size + 1); sent < maxQueued/size || sent > most || sent+dropped != n {
 		t.Errorf("%d were sent and %d dropped of %d", sent, dropped, n)
 	}

@@ -146,15 +146,15 @@ func (k *kernelPath) totals() offload.Totals {
 func offloadCounters(t offload.Totals) []Counter {
 	const passed = "packets_not_offloaded" // of flows that the kernel has, and that came to user space nevertheless
 	return []Counter{
-		{"packets_offloaded", "up", t.PacketsUp},
-		{"packets_offloaded", "down", t.PacketsDown},
-		{"bytes_offloaded", "up", t.BytesUp},
-		{"bytes_offloaded", "down", t.BytesDown},
-		{passed, "expired", t.Expired},
-		{passed, "unconfirmed", t.Unconfirmed},
-		{passed, "unrouted", t.Unrouted},
-		{passed, "too_long", t.TooLong},
-		{passed, "untypical", t.Untypical},
+		{Name: "packets_offloaded", Reason: "up", Value: t.PacketsUp},
+		{Name: "packets_offloaded", Reason: "down", Value: t.PacketsDown},
+		{Name: "offloaded_bytes", Reason: "up", Value: t.BytesUp},
+		{Name: "offloaded_bytes", Reason: "down", Value: t.BytesDown},
+		{Name: passed, Reason: "expired", Value: t.Expired},
+		{Name: passed, Reason: "unconfirmed", Value: t.Unconfirmed},
+		{Name: passed, Reason: "unrouted", Value: t.Unrouted},
+		{Name: passed, Reason: "too_long", Value: t.TooLong},
+		{Name: passed, Reason: "untypical", Value: t.Untypical},
 	}
 }
 

@@ -59,10 +59,10 @@ func TestOffloaded(t *testing.T) {
 		t.Helper()
 		waitCounted(t, s, "packets_relayed", "up", rounds+2)
 		waitCounted(t, s, "packets_relayed", "down", rounds+1)
-		waitCounted(t, s, "bytes_relayed", "up", 100*rounds+5+7)
+		waitCounted(t, s, "relayed_bytes", "up", 100*rounds+5+7)
 		waitCounted(t, s, "packets_offloaded", "up", rounds)
 		waitCounted(t, s, "packets_offloaded", "down", rounds+1)
-		waitCounted(t, s, "bytes_offloaded", "down", 50*rounds+5)
+		waitCounted(t, s, "offloaded_bytes", "down", 50*rounds+5)
 		waitCounted(t, s, "packets_not_offloaded", "unconfirmed", 1)
 		a := s.Snapshot()[0]
 		if (a.Up != Traffic{rounds + 2, 100*rounds + 5 + 7}) || (a.Down != Traffic{rounds + 1, 50*rounds + 5}) {

@@ -139,16 +139,21 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestCounters: names and reasons are labels of metrics; two of the same would be one.
+// TestCounters: names, reasons and transports are labels of metrics; two of the same would be one, and all of a name have the same labels.
 func TestCounters(t *testing.T) {
 	s := startServer(t, nil)
-	seen := make(map[[2]string]bool)
+	seen, labels := make(map[Counter]bool), make(map[string][2]bool)
 	for _, c := range s.Counters() {
-		key := [2]string{c.Name, c.Reason}
-		if seen[key] || c.Name == "" {
-			t.Errorf("%v is listed twice, or has no name", key)
+		c.Value = 0
+		if seen[c] || c.Name == "" {
+			t.Errorf("%+v is listed twice, or has no name", c)
 		}
-		seen[key] = true
+		seen[c] = true
+		has := [2]bool{c.Reason != "", c.Transport != ""}
+		if before, ok := labels[c.Name]; ok && before != has {
+			t.Errorf("%+v has other labels than those before", c)
+		}
+		labels[c.Name] = has
 	}
 	for _, name := range reasonNames() {
 		if name == "" {

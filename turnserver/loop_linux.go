@@ -274,7 +274,7 @@ func (s *loopListener) clientOf(m *datagram) {
 
 // sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
 func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
-	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, header: w.header}, b)
+	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, client: protoUDP, header: w.header}, b)
 }
 
 // read relays a batch of what peers sent, and reports whether there may be more.
@@ -333,7 +333,7 @@ func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 		w.counters.drop(dropNoAllocation)
 		return
 	}
-	w.out.add(outgoing{fd: r.fd, to: to.addr, size: len(b), way: up, header: w.header}, b)
+	w.out.add(outgoing{fd: r.fd, to: to.addr, size: len(b), way: up, client: w.from, header: w.header}, b)
 }
 
 // sendWhole implements relaySocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the

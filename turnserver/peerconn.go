@@ -24,7 +24,7 @@ type peerConn struct {
 
 	halved atomic.Bool // one side has said its last
 
-	// Guarded by Server.peers.mu, but conn is static once it is set.
+	// Guarded by Server.peers.mu, but conn and client are static once they are set.
 	over    bool
 	place   *list.Element // among the pending; nil: it is none
 	conn    net.Conn      // nil while it is being made

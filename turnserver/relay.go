@@ -188,7 +188,7 @@ func (c relayConn) sendTo(w *worker, to *destination, b []byte) {
 		w.counters.drop(sendFailure(len(b)))
 		return
 	}
-	w.counters.relayed(up, len(b))
+	w.counters.relayed(w.from, up, len(b))
 }
 
 func (c relayConn) close(address *relayAddress, port uint16) {
@@ -209,7 +209,7 @@ func (c relayConn) read(a *allocation, r *relayed) {
 		if err := wait.readable(); err != nil {
 			return
 		}
-		b, w := srv.buffers.get(), srv.workers.get(a.shard)
+		b, w := srv.buffers.get(), srv.workers.get(a.shard, 0)
 		n, _, flags, from, err := c.conn.ReadMsgUDPAddrPort(b.bytes[headroom:headroom+maxDatagram], nil)
 		switch {
 		case err == nil && !truncated(flags):

@@ -156,16 +156,19 @@ func allowLoopback(cfg *Config) {
 	cfg.AllowPeers = append(cfg.AllowPeers, netip.MustParsePrefix("127.0.0.0/8"))
 }
 
-// counterOf reads one counter.
+// counterOf reads one counter, of all transports together.
 func counterOf(t testing.TB, s *Server, name, reason string) uint64 {
 	t.Helper()
+	sum, found := uint64(0), false
 	for _, c := range s.Counters() {
 		if c.Name == name && c.Reason == reason {
-			return c.Value
+			sum, found = sum+c.Value, true
 		}
 	}
-	t.Fatalf("no counter %s of %s", name, reason)
-	return 0
+	if !found {
+		t.Fatalf("no counter %s of %s", name, reason)
+	}
+	return sum
 }
 
 // waitCounted waits for a counter to reach a value.

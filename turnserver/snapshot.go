@@ -132,7 +132,7 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 			n += overRate
 		}
 		if n > 0 {
-			out.Dropped = append(out.Dropped, Counter{r.group(), names[r], n})
+			out.Dropped = append(out.Dropped, Counter{Name: r.group(), Reason: names[r], Value: n})
 		}
 	}
 	return out

@@ -45,7 +45,7 @@ func TestSnapshot(t *testing.T) {
 		stranger.send(relayed, pattern(1))
 		waitCounted(t, s, "packets_dropped", "no_permission", 1)
 		a = s.Snapshot()[0]
-		if len(a.Peers) != 0 || len(a.Channels) != 0 || !slices.Equal(a.Dropped, []Counter{{"packets_dropped", "no_permission", 1}}) {
+		if len(a.Peers) != 0 || len(a.Channels) != 0 || !slices.Equal(a.Dropped, []Counter{{"packets_dropped", "no_permission", "", 1}}) {
 			t.Errorf("after its permissions: %+v", a)
 		}
 		s.EndUser("alice")
@@ -53,4 +53,65 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("after its end: %+v", all)
 		}
 	})
+}
+
+// TestTrafficByTransport: packets and bytes are counted while they flow, by the transport of the client whom they come from or go to.
+func TestTrafficByTransport(t *testing.T) {
+	s := startServer(t, allowLoopback)
+	want := make(map[Counter]uint64)
+	add := func(network string, d direction, size uint64) {
+		want[Counter{Name: "packets_relayed", Reason: d.String(), Transport: network}]++
+		want[Counter{Name: "relayed_bytes", Reason: d.String(), Transport: network}] += size
+	}
+	check := func() {
+		t.Helper()
+		waitFor(t, "what was relayed to be counted", func() bool {
+			for _, c := range s.Counters() {
+				key := c
+				key.Value = 0
+				if c.Transport != "" && c.Value != want[key] {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	networks := []string{"udp", "tcp", "tls", "dtls"}
+	var clients []*testClient
+	var relays []netip.AddrPort
+	for i, network := range networks {
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		relayed := c.allocate()
+		c.bind(minChannel, peer.addr)
+		for n := range 3 {
+			data := pattern(100*(i+1) + n)
+			c.sendChannel(minChannel, data)
+			peer.want(relayed, data)
+			add(network, up, uint64(len(data)))
+			check()
+			peer.send(relayed, data[:10])
+			c.wantData(minChannel, peer.addr, data[:10])
+			add(network, down, 10)
+			check()
+		}
+		c.indicate(peer.addr, []byte("out"))
+		peer.want(relayed, []byte("out"))
+		add(network, up, 3)
+		c.barrier() // what is no data is not counted
+		check()
+		clients, relays = append(clients, c), append(relays, relayed)
+	}
+	for i, c := range clients { // from relay to relay
+		for j, d := range clients {
+			if i != j {
+				c.permit(relays[j])
+				d.permit(relays[i])
+				c.indicate(relays[j], []byte("across"))
+				d.wantData(0, relays[i], []byte("across"))
+				add(networks[i], up, 6)
+				add(networks[j], down, 6)
+				check()
+			}
+		}
+	}
 }

@@ -25,7 +25,7 @@ func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
 		w.counters.drop(sendFailure(len(b)))
 		return
 	}
-	w.counters.sent(down, size)
+	w.counters.sent(protoUDP, size)
 }
 
 // listen opens one listener: the sockets that it needs, and a shard for each.

@@ -122,7 +122,7 @@ func (t *stream) countTimeout(err error) {
 func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 	b := t.srv.buffers.get()
 	defer t.srv.buffers.put(b)
-	w := t.srv.workers.get(t.shard)
+	w := t.srv.workers.get(t.shard, t.tuple.proto)
 	w.adjoining = true
 	defer t.srv.workers.put(w)
 	defer w.flush() // what came before the end of the stream, or a bad frame

@@ -145,7 +145,7 @@ func pendingFlood(t *testing.T) {
 				taken++
 			}
 		}
-		accepted := func() int { return int(counterOf(t, s, "peer_connections", "down")) }
+		accepted := func() int { return int(counterOf(t, s, "peer_connections_made", "down")) }
 		refused := func() int { return int(counterOf(t, s, "peer_connections_failed", "too_many")) }
 		before, judged := accepted(), accepted()+refused()
 		for range ofAllocation {

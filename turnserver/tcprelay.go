@@ -128,7 +128,7 @@ func (t *tcpRelay) judge(from endpoint) (endpoint, reason) {
 
 // announce sends a ConnectionAttempt indication. If the client does not read it, nobody will claim the connection.
 func (t *tcpRelay) announce(id connectionID, peer endpoint) {
-	w := t.srv.workers.get(t.alloc.shard)
+	w := t.srv.workers.get(t.alloc.shard, 0)
 	defer t.srv.workers.put(w)
 	m := &w.res
 	m.Reset()

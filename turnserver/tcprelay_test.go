@@ -323,9 +323,9 @@ func TestConnect(t *testing.T) {
 		waitFor(t, "all bytes to be counted", func() bool {
 			a := s.Snapshot()[0]
 			return a.Up.Bytes == uint64(len(long)+4) && a.Down.Bytes == uint64(len(long)) &&
-				counterOf(t, s, "bytes_relayed", "up") == a.Up.Bytes && counterOf(t, s, "bytes_relayed", "down") == a.Down.Bytes && a.Up.Packets > 0
+				counterOf(t, s, "relayed_bytes", "up") == a.Up.Bytes && counterOf(t, s, "relayed_bytes", "down") == a.Down.Bytes && a.Up.Packets > 0
 		})
-		if up, down := counterOf(t, s, "peer_connections", "up"), counterOf(t, s, "peer_connections", "down"); up != 1 || down != 0 {
+		if up, down := counterOf(t, s, "peer_connections_made", "up"), counterOf(t, s, "peer_connections_made", "down"); up != 1 || down != 0 {
 			t.Errorf("%d connections were made and %d accepted", up, down)
 		}
 		_ = b.client.conn.Close()
@@ -380,7 +380,7 @@ func TestConnectionAttempt(t *testing.T) {
 		near.want(early)
 		near.send([]byte("answer"))
 		far.want([]byte("answer"))
-		if got := counterOf(t, s, "peer_connections", "down"); got != 1 {
+		if got := counterOf(t, s, "peer_connections_made", "down"); got != 1 {
 			t.Errorf("%d connections were accepted", got)
 		}
 

@@ -112,7 +112,7 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 			w.counters.drop(dropNoRelay)
 			return
 		}
-		w.counters.relayed(up, end-start)
+		w.counters.relayed(w.from, up, end-start)
 		w.counters.hops.Add(1)
 		a.traffic[up].add(end - start)
 		to.fromRelay(w, from, buf, start, end)

@@ -16,6 +16,7 @@ type worker struct {
 	srv      *Server
 	shard    *shard
 	counters *counters // the loop's own, else the server's
+	from     protocol  // over which the clients are served whose packets it has; 0: it has those of peers
 
 	answer     [128]byte // to a Binding request, or an indication without data
 	answerFrom client    // whom it goes to, and from which socket, if that may be another than the one asked
@@ -63,7 +64,7 @@ func (w *worker) flush() {
 type heldRelay interface{ letGo() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: protoUDP, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
 }
 
 // workerPool lends workers to streams.
@@ -73,9 +74,9 @@ func newWorkerPool(srv *Server) *workerPool {
 	return &workerPool{sync.Pool{New: func() any { return newWorker(srv, nil) }}}
 }
 
-func (p *workerPool) get(s *shard) *worker {
+func (p *workerPool) get(s *shard, from protocol) *worker {
 	w := p.pool.Get().(*worker)
-	w.shard, w.adjoining = s, false
+	w.shard, w.from, w.adjoining = s, from, false
 	return w
 }
 

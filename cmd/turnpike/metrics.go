@@ -87,8 +87,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.certs != nil {
 		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time.", int(c.certs.leaf().NotAfter.Unix()))
-		out <- total("tls", "certificate_reloads", "ok", c.certs.reloaded.Load())
-		out <- total("tls", "certificate_reloads", "failed", c.certs.failed.Load())
+		out <- total("tls_certificate_reloads", c.certs.reloaded.Load(), label{"result", "ok"})
+		out <- total("tls_certificate_reloads", c.certs.failed.Load(), label{"result", "failed"})
 	}
 	stats := c.signal.Stats()
 	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)
@@ -99,37 +99,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("turnpike_signal_rooms", "Rooms that are there now.", stats.Rooms)
 	gauge("turnpike_signal_calls", "Calls that ring or are answered now.", stats.Calls)
 	for _, t := range c.turn.Counters() {
-		out <- total("turn", t.Name, t.Reason, t.Value)
+		out <- total("turn_"+t.Name, t.Value, label{reasonLabel(t.Name), t.Reason}, label{"transport", t.Transport})
 	}
 	for _, t := range c.signal.Counters() {
-		out <- total("signal", t.Name, t.Reason, t.Value)
+		out <- total("signal_"+t.Name, t.Value, label{reasonLabel(t.Name), t.Reason})
 	}
-}
-
-// total is a counter of one part, with its reason under the label that fits.
-func total(part, name, reason string, value uint64) prometheus.Metric {
-	var labels, values []string
-	if reason != "" {
-		labels, values = []string{reasonLabel(name)}, []string{reason}
-	}
-	desc := prometheus.NewDesc("turnpike_"+part+"_"+name+"_total", "Total since the start.", labels, nil)
-	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), values...)
-}
-
-func reasonLabel(name string) string {
-	switch name {
-	case "packets_relayed", "bytes_relayed", "packets_offloaded", "bytes_offloaded", "peer_connections":
-		return "direction"
-	case "sessions_begun":
-		return "how"
-	case "messages":
-		return "type"
-	case "error_responses", "errors":
-		return "code"
-	case "authentications":
-		return "outcome"
-	case "certificate_reloads":
-		return "result"
-	}
-	return "reason"
 }

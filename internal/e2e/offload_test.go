@@ -50,7 +50,7 @@ func TestOffload(t *testing.T) {
 			}
 			metrics := s.metrics(t)
 			for _, direction := range []string{"up", "down"} {
-				relayed := metrics[`turnpike_turn_packets_relayed_total{direction="`+direction+`"}`]
+				relayed := metrics[`turnpike_turn_packets_relayed_total{direction="`+direction+`",transport="udp"}`]
 				offloaded := metrics[`turnpike_turn_packets_offloaded_total{direction="`+direction+`"}`]
 				t.Logf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 				// Some go up to the process: all before the channels are bound and each end has sent, and the checks of other paths.

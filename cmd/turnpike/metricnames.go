@@ -1,0 +1,77 @@
+package main
+
+import (
+	"cmp"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// label is a name with its value, which is never one that an outsider can choose.
+type label struct{ name, value string }
+
+// total is a counter, with those of its labels that have a value.
+func total(name string, value uint64, labels ...label) prometheus.Metric {
+	var names, values []string
+	for _, l := range labels {
+		if l.value != "" {
+			names, values = append(names, l.name), append(values, l.value)
+		}
+	}
+	help := cmp.Or(counterHelp()[name], "Total since the start.")
+	desc := prometheus.NewDesc("turnpike_"+name+"_total", help, names, nil)
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), values...)
+}
+
+// reasonLabel names what the reason of a counter is.
+func reasonLabel(name string) string {
+	switch name {
+	case "packets_relayed", "relayed_bytes", "packets_offloaded", "offloaded_bytes", "peer_connections_made":
+		return "direction"
+	case "sessions_begun":
+		return "how"
+	case "messages":
+		return "type"
+	case "error_responses", "errors":
+		return "code"
+	case "authentications":
+		return "outcome"
+	}
+	return "reason"
+}
+
+// counterHelp says what each counter counts.
+func counterHelp() map[string]string {
+	return map[string]string{
+		"tls_certificate_reloads": "How often the certificate was read again because it had changed.",
+
+		"turn_allocations_made":           "Relays that were made.",
+		"turn_allocations_moved":          "Relays that clients took along to another address or transport.",
+		"turn_packets_relayed":            "Packets of data that were relayed, by direction as the client sees it, and by the transport between client and server.",
+		"turn_relayed_bytes":              "Bytes of these, without headers.",
+		"turn_packets_relayed_in_memory":  "Of these, how many went from one relay of this server to another.",
+		"turn_packets_offloaded":          "Of these, how many the kernel forwarded.",
+		"turn_offloaded_bytes":            "Bytes of those that the kernel forwarded.",
+		"turn_packets_not_offloaded":      "Packets of flows that the kernel has, and which the process relayed nevertheless.",
+		"turn_packets_dropped":            "Packets that were neither relayed nor answered.",
+		"turn_peers_denied":               "Peers that clients asked for and the policy forbids.",
+		"turn_peer_connections_made":      "TCP connections with peers, by who made them: up by the client, down by the peer.",
+		"turn_peer_connections_failed":    "TCP connections with peers that were refused, or given up before a client had them.",
+		"turn_streams_closed":             "Connections of clients that the server closed.",
+		"turn_tls_handshakes_failed":      "TLS handshakes of clients that failed.",
+		"turn_dtls_handshakes_failed":     "DTLS handshakes of clients that failed.",
+		"turn_dtls_hello_verify_requests": "DTLS clients that were asked to show that they are where they say.",
+		"turn_icmp_messages_relayed":      "ICMP messages about peers that clients were told of.",
+		"turn_binding_responses":          "Answers to STUN Binding requests.",
+		"turn_error_responses":            "Errors that requests were answered with.",
+		"turn_authentications":            "Requests that need a credential, by what became of that.",
+
+		"signal_messages":       "Messages that came from clients.",
+		"signal_errors":         "Errors that messages were answered with.",
+		"signal_closes":         "Signaling connections that the server closed.",
+		"signal_refused":        "Signaling connections that were refused.",
+		"signal_sessions_begun": "Sessions that began.",
+		"signal_sessions_ended": "Sessions that ended.",
+		"signal_limited":        "What was refused because a session, a user or an address asked for too much of it.",
+		"signal_scope_ignored":  "Candidates that relays may not send to for it, though a room mate signalled them.",
+	}
+}
