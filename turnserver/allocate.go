@@ -286,10 +286,13 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	limits := &s.cfg.Limits
 	holder, stands := s.quota.take(&r.grant, r.c, limits)
+	if stands != goesOn {
+		s.counters.drop(stands)
+	}
 	switch stands {
-	case ownerLimit, addressLimit:
+	case limitSession, limitUser, limitAddress:
 		return nil, stun.CodeAllocQuotaReached
-	case totalLimit:
+	case limitTotal:
 		s.warnFull("turn: the limit of allocations is reached; raise limits.allocations if this host can carry more")
 		return nil, stun.CodeInsufficientCapacity
 	}

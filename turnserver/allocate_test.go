@@ -187,6 +187,7 @@ func TestAllocationMaxAge(t *testing.T) {
 	if s.Allocations() != 0 {
 		t.Error("an allocation outlived the greatest age")
 	}
+	waitCounted(t, s, "limits_reached", "allocation_max_age", 1)
 }
 
 func TestRetransmission(t *testing.T) {
@@ -283,6 +284,11 @@ func TestQuotas(t *testing.T) {
 		if s.Allocations() != 4 {
 			t.Errorf("%d allocations", s.Allocations())
 		}
+		for limit, want := range map[reason]uint64{limitSession: 1, limitUser: 2, limitTotal: 1, limitAddress: 0} {
+			if got := counterOf(t, s, "limits_reached", reasonNames()[limit]); got != want {
+				t.Errorf("%s was reached %d times, want %d", reasonNames()[limit], got, want)
+			}
+		}
 	})
 }
 
@@ -293,22 +299,23 @@ func TestAddressQuota(t *testing.T) {
 		first := dialREST(t, s, network, "alice").expectAllocate(0)
 		dialREST(t, s, network, "bob").expectAllocate(0)
 		dialREST(t, s, network, "carol").expectAllocate(486)
+		waitCounted(t, s, "limits_reached", "allocations_per_address", 1)
 		first.accept(stun.MethodRefresh, lifetime(0))
 		dialREST(t, s, network, "carol").expectAllocate(0)
 	})
 	q := newQuota()
 	limits := Limits{AllocationsPerAddress: 1}.withDefaults()
-	take := func(ip, user string) quotaLimit {
+	take := func(ip, user string) reason {
 		c := client{tuple: fiveTuple{client: endpointOf(at(ip))}}
 		_, limit := q.take(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
 		return limit
 	}
 	for _, row := range []struct {
 		ip   string
-		want quotaLimit
+		want reason
 	}{
-		{"2001:db8::1", withinLimits}, {"2001:db8::ffff:2", addressLimit}, {"2001:db8:0:1::1", withinLimits},
-		{"192.0.2.1", withinLimits}, {"192.0.2.2", withinLimits}, {"192.0.2.1", addressLimit},
+		{"2001:db8::1", goesOn}, {"2001:db8::ffff:2", limitAddress}, {"2001:db8:0:1::1", goesOn},
+		{"192.0.2.1", goesOn}, {"192.0.2.2", goesOn}, {"192.0.2.1", limitAddress},
 	} {
 		if got := take(row.ip, row.ip); got != row.want {
 			t.Errorf("%s: %v, want %v", row.ip, got, row.want)

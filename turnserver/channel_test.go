@@ -76,6 +76,7 @@ func TestChannelLimit(t *testing.T) {
 	c.bind(0x4002, peer(2))
 	c.refuse(508, stun.MethodChannelBind, channelNumber(0x4003), peerAddr(peer(3)))
 	c.bind(0x4001, peer(1))
+	waitCounted(t, s, "limits_reached", "channels_per_allocation", 1)
 }
 
 // TestChannelExpires: ten minutes after its last binding a channel is unbound. Its permission goes after five, unless renewed.

@@ -67,6 +67,13 @@ const (
 	peerTimeout                      // a peer has not accepted one in time
 	peerFailed                       // a peer has refused one, or cannot be reached
 	peerTooOften                     // a Connect was refused: too many in this minute
+	limitSession                     // an allocation was refused, by the limit that stood against it
+	limitUser                        //
+	limitAddress                     //
+	limitTotal                       //
+	limitPermissions                 // a permission was refused, because its allocation had as many as it may
+	limitChannels                    // and a channel
+	limitAge                         // an allocation has ended because of its age
 	reasonCount
 )
 
@@ -132,11 +139,20 @@ func reasonNames() [reasonCount]string {
 		peerTimeout:        "timeout",
 		peerFailed:         "failed",
 		peerTooOften:       "too_often",
+		limitSession:       "allocations_per_session",
+		limitUser:          "allocations_per_user",
+		limitAddress:       "allocations_per_address",
+		limitTotal:         "allocations",
+		limitPermissions:   "permissions_per_allocation",
+		limitChannels:      "channels_per_allocation",
+		limitAge:           "allocation_max_age",
 	}
 }
 
 func (r reason) group() string {
 	switch {
+	case r >= limitSession:
+		return "limits_reached"
 	case r >= peerNoPermission:
 		return "peer_connections_failed"
 	case r >= dtlsTimeout:

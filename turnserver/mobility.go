@@ -176,6 +176,7 @@ func (m *mobility) expect(r *request, serial uint64, ends bool) (ticket, stun.Er
 		return ticket{}, stun.CodeAllocMismatch
 	}
 	if !m.srv.quota.enter(r.c, &a.home.Load().client, &m.srv.cfg.Limits) {
+		m.srv.counters.drop(limitAddress)
 		return ticket{}, stun.CodeAllocQuotaReached
 	}
 	m.await(r, mob)

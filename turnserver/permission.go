@@ -79,6 +79,10 @@ func (r *request) answer(o outcome) {
 	case conflict:
 		r.fail(stun.CodeBadRequest)
 	case full:
+		r.w.srv.counters.drop(limitPermissions)
+		r.fail(stun.CodeInsufficientCapacity)
+	case crowded:
+		r.w.srv.counters.drop(limitChannels)
 		r.fail(stun.CodeInsufficientCapacity)
 	case gone:
 		r.fail(stun.CodeAllocMismatch)

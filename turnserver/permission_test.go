@@ -72,6 +72,7 @@ func TestPermissionLimit(t *testing.T) {
 	c.refuse(508, stun.MethodCreatePermission, peerAddr(at("1.1.1.4")))
 	c.permit(at("1.1.1.3"), at("1.1.1.2"), at("1.1.1.1")) // refreshing needs no room
 	c.bind(minChannel+1, netip.AddrPortFrom(at("1.1.1.1").Addr(), 10))
+	waitCounted(t, s, "limits_reached", "permissions_per_allocation", 4)
 }
 
 // manyPeersInOneRequest: a request about as long as may be is refused before its addresses are compared with each other.

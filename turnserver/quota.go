@@ -36,21 +36,11 @@ func ownerOf(g *auth.Grant) owner {
 	return owner{user: g.User}
 }
 
-// quotaLimit says which limit stands against one more allocation.
-type quotaLimit uint8
-
-const (
-	withinLimits quotaLimit = iota
-	ownerLimit
-	addressLimit
-	totalLimit
-)
-
-// take counts one more allocation for a client with a grant, unless a limit stands against it.
-func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLimit) {
-	ofOwner := limits.AllocationsPerUser
+// take counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else goesOn.
+func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, reason) {
+	ofOwner, owners := limits.AllocationsPerUser, limitUser
 	if g.Kind == auth.GrantSession {
-		ofOwner = limits.AllocationsPerSession
+		ofOwner, owners = limits.AllocationsPerSession, limitSession
 	}
 	who, source := ownerOf(g), sourceOf(c.tuple.client)
 	q.mu.Lock()
@@ -58,11 +48,11 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLi
 	h := q.owners[who]
 	switch {
 	case h != nil && h.count >= ofOwner:
-		return nil, ownerLimit
+		return nil, owners
 	case q.addresses[source] >= limits.AllocationsPerAddress:
-		return nil, addressLimit
+		return nil, limitAddress
 	case q.total >= limits.Allocations:
-		return nil, totalLimit
+		return nil, limitTotal
 	}
 	if h == nil {
 		h = &holder{owner: who}
@@ -71,7 +61,7 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, quotaLi
 	h.count++
 	q.addresses[source]++
 	q.total++
-	return h, withinLimits
+	return h, goesOn
 }
 
 // give takes back what take counted.

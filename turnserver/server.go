@@ -363,6 +363,9 @@ func (s *Server) sweep() {
 	now := s.now()
 	for _, sh := range shards {
 		for _, e := range sh.sweep(now) {
+			if now >= e.alloc.born.add(s.cfg.Limits.AllocationMaxAge) {
+				s.counters.drop(limitAge)
+			}
 			e.alloc.endRelayed(e.relayed)
 		}
 	}

@@ -104,7 +104,8 @@ type outcome uint8
 const (
 	done     outcome = iota
 	conflict         // the channel has another peer, or the peer another channel
-	full             // the allocation has as many channels or permissions as it may
+	full             // the allocation has as many permissions as it may
+	crowded          // and as many channels
 	gone             // the allocation ended meanwhile
 	halved           // its relayed address of the peer's family did
 )
@@ -194,9 +195,10 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 			found = f
 		}
 	}
-	tooMany := found == nil && len(a.flows) >= limits.ChannelsPerAllocation ||
-		a.permission(peer.endpoint.ip) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation
-	if tooMany {
+	switch {
+	case found == nil && len(a.flows) >= limits.ChannelsPerAllocation:
+		return nil, crowded
+	case a.permission(peer.endpoint.ip) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation:
 		return nil, full
 	}
 	p := s.grant(a, peer.endpoint.ip, now)
