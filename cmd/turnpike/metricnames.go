@@ -66,13 +66,14 @@ func counterHelp() map[string]string {
 		"turn_error_responses":            "Errors that requests were answered with.",
 		"turn_authentications":            "Requests that need a credential, by what became of that.",
 
-		"signal_messages":       "Messages that came from clients.",
-		"signal_errors":         "Errors that messages were answered with.",
-		"signal_closes":         "Signaling connections that the server closed.",
-		"signal_refused":        "Signaling connections that were refused.",
-		"signal_sessions_begun": "Sessions that began.",
-		"signal_sessions_ended": "Sessions that ended.",
-		"signal_limited":        "What was refused because a session, a user or an address asked for too much of it.",
-		"signal_scope_ignored":  "Candidates that relays may not send to for it, though a room mate signalled them.",
+		"signal_messages":        "Messages that came from clients.",
+		"signal_resumes_refused": "Sessions that clients asked for again and did not get.",
+		"signal_errors":          "Errors that messages were answered with.",
+		"signal_closes":          "Signaling connections that the server closed.",
+		"signal_refused":         "Signaling connections that were refused.",
+		"signal_sessions_begun":  "Sessions that began.",
+		"signal_sessions_ended":  "Sessions that ended.",
+		"signal_limited":         "What was refused because a session, a user or an address asked for too much of it.",
+		"signal_scope_ignored":   "Candidates that relays may not send to for it, though a room mate signalled them.",
 	}
 }
