@@ -2,7 +2,7 @@
 import { Emitter } from './sdk/emitter.js';
 
 /**
- * @import { Kind, Media } from './sdk/peer.js'
+ * @import { Kind, Media } from './sdk/negotiation.js'
  *
  * @typedef {object} LocalMediaEvents
  * @property {Media} change

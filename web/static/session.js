@@ -2,10 +2,10 @@
 import { Client, TurnpikeError, codeOf, getTicket } from './sdk/turnpike.js';
 import { Emitter } from './sdk/emitter.js';
 import { madeUpName, nextName } from './names.js';
-import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTicket } from './storage.js';
+import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTicket, tabStorage } from './storage.js';
 
 /**
- * @import { Call } from './sdk/turnpike.js'
+ * @import { Call, Room } from './sdk/turnpike.js'
  * @import { ClientState, TicketRequest } from './sdk/client.js'
  * @import { User } from './sdk/messages.js'
  *
@@ -13,6 +13,8 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
  * @property {ClientState} state
  * @property {User[]} presence
  * @property {Call} call
+ * @property {Room} room
+ * @property {{ how: 'replayed' | 'restored' }} resumed
  * @property {string} name
  * @property {Client} client another client has taken over, under another name
  * @property {{ error: unknown }} refused the server does not let us in
@@ -116,6 +118,8 @@ export class Session extends Emitter {
     client.on('state', ({ detail }) => mine() && this.#changed(detail));
     client.on('presence', ({ detail }) => mine() && this.emit('presence', detail));
     client.on('call', ({ detail }) => mine() && this.emit('call', detail));
+    client.on('room', ({ detail }) => mine() && this.emit('room', detail));
+    client.on('resumed', ({ detail }) => mine() && this.emit('resumed', detail));
     client.on('closed', ({ detail }) => mine() && detail.error && this.emit('refused', detail));
     this.#changed(client.state);
     this.emit('presence', [...client.online.values()]);
@@ -138,7 +142,8 @@ export class Session extends Emitter {
   #newClient(name, onNameTaken) {
     /** @param {string} taken */
     const another = (taken) => (client.session ? nextName(taken) : onNameTaken(taken));
-    const client = new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request) });
+    const storage = tabStorage();
+    const client = new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
     return client;
   }
 }

@@ -48,6 +48,15 @@ export function storeName(name, { typed }) {
   if (typed) write('local', NAME, name);
 }
 
+/** What the SDK keeps a session in; undefined where the browser forbids it. */
+export function tabStorage() {
+  try {
+    return storage('session');
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * @param {'session' | 'local'} where
  * @param {string} key

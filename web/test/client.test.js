@@ -1,7 +1,7 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { FakePeerConnection, FakeSocket, FakeTimers, settle, welcome } from './fakes.js';
+import { FakePeerConnection, FakeSocket, FakeStorage, FakeTimers, settle, welcome } from './fakes.js';
 import { Client, connect } from '../static/sdk/turnpike.js';
 
 /** @type {Client[]} */
@@ -33,12 +33,15 @@ function newClient(options) {
   return client;
 }
 
-/** @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options] */
-async function signedIn(options) {
+/**
+ * @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options]
+ * @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes]
+ */
+async function signedIn(options, changes) {
   const client = newClient(options);
   const opened = client.open();
   const socket = await FakeSocket.opened();
-  await socket.answer('hello', welcome());
+  await socket.answer('hello', welcome(changes));
   await opened;
   return { client, socket };
 }
@@ -81,8 +84,8 @@ test('answers find their requests in any order, and errors carry what the server
   assert.equal((await second).peers.get('s2')?.name, 'Bob');
 });
 
-test('a request ends with its signal, its time limit, or the connection', async () => {
-  const { client, socket } = await signedIn();
+test('a request ends with its signal, its time limit, or the client', async () => {
+  const { client } = await signedIn();
   const abort = new AbortController();
   const aborted = assert.rejects(client.join('a', { signal: abort.signal }), (reason) => reason === 'enough');
   abort.abort('enough');
@@ -91,13 +94,172 @@ test('a request ends with its signal, its time limit, or the connection', async 
   await settle();
   timers.tick(15_000);
   await late;
-  const lost = assert.rejects(client.join('c'), { code: 'offline' });
+  const open = assert.rejects(client.join('c'), { code: 'closed' });
+  client.close();
+  await open;
+  await assert.rejects(client.join('d'), { code: 'closed' });
+});
+
+test('what is asked for without a connection waits for the next', async () => {
+  const { client, socket } = await signedIn({}, { resume: 'token' });
+  const sent = client.join('sent');
   await settle();
+  const { id } = socket.take('join');
   socket.ended(1006, '');
-  await lost;
-  await assert.rejects(client.join('d'), { code: 'offline' });
-  await client.close();
-  await assert.rejects(client.join('e'), { code: 'closed' });
+  await settle();
+  const queued = client.join('queued');
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
+  next.take('ack');
+  assert.deepEqual(next.sent.map(({ type, room }) => [type, room]), [['join', 'sent'], ['join', 'queued']]);
+  assert.equal(next.sent[0].id, id);
+  await next.answer('join', { ...joined, room: 'sent' });
+  await next.answer('join', { ...joined, room: 'queued' });
+  assert.equal((await sent).id, 'sent');
+  assert.equal((await queued).id, 'queued');
+});
+
+test('what the server has handled is not sent again, and its answer comes by the replay', async () => {
+  const { client, socket } = await signedIn({}, { resume: 'token' });
+  const asked = client.join('standup');
+  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  client.send({ type: 'signal', room: 'x', to: 'z', candidates: [null] });
+  await settle();
+  const [{ id }, handled, lost] = [socket.take('join'), socket.take('signal'), socket.take('signal')];
+  socket.ended(1006, '');
+  await settle();
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  const hello = next.sent[0];
+  assert.deepEqual(hello.resume, { session: 's1', token: 'token', received: 0 });
+  assert.equal(hello.ticket, undefined);
+  await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', handled: handled.id, seq: 0 }));
+  assert.deepEqual(next.take('ack'), { type: 'ack', received: 0 });
+  assert.deepEqual(next.take('signal'), lost);
+  assert.deepEqual(next.sent, []);
+  await next.say({ ...joined, ref: id, seq: 1 });
+  assert.equal((await asked).id, 'standup');
+});
+
+test('the server is told what was read: with a request, or every 32 messages', async () => {
+  const { client, socket } = await signedIn({}, { resume: 'token' });
+  for (let seq = 1; seq <= 31; seq++) await socket.say({ type: 'online', users: [], seq });
+  assert.deepEqual(socket.sent, []);
+  await socket.say({ type: 'online', users: [], seq: 32 });
+  assert.deepEqual(socket.take('ack'), { type: 'ack', received: 32 });
+  await socket.say({ type: 'online', users: [{ user: 'u9', name: 'Eve' }], seq: 33 });
+  await socket.say({ type: 'offline', users: [{ user: 'u9', name: 'Eve' }], seq: 33 }); // a number that was had already
+  assert.equal(client.online.size, 1);
+  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  assert.equal(socket.take('signal').received, 33);
+  await socket.say({ type: 'online', users: [], seq: 35 });
+  assert.equal(socket.readyState, 3, 'a gap is a reason to come back, and to be told what was left out');
+});
+
+test('a connection that answers no probe is left, and the session comes back at once', async () => {
+  const events = new EventTarget();
+  const { client, socket } = await signedIn({ events }, { resume: 'token' });
+  /** @type {string[]} */
+  const told = [];
+  for (const name of /** @type {const} */ (['reconnecting', 'resumed', 'lost'])) {
+    client.on(name, ({ detail }) => told.push(detail ? `${name} ${detail.how}` : name));
+  }
+  events.dispatchEvent(new Event('online'));
+  const { id } = socket.take('ping');
+  await socket.say({ type: 'pong', ref: id });
+  timers.tick(2000);
+  assert.equal(client.state, 'online');
+  events.dispatchEvent(new Event('visibilitychange'));
+  socket.take('ping');
+  timers.tick(2000);
+  const next = await FakeSocket.opened(); // with no pause
+  assert.notEqual(next, socket);
+  await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
+  assert.deepEqual(told, ['reconnecting', 'resumed replayed']);
+});
+
+test('the network is back: a pause ends', async () => {
+  const events = new EventTarget();
+  const { socket } = await signedIn({ events }, { resume: 'token' });
+  socket.ended(1006, '');
+  await settle();
+  assert.equal(FakeSocket.made.length, 1);
+  events.dispatchEvent(new Event('online'));
+  await settle();
+  assert.equal(FakeSocket.made.length, 2);
+});
+
+test('what is sent and brings nothing back raises a doubt', async () => {
+  const { client, socket } = await signedIn();
+  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  socket.take('signal');
+  timers.tick(4000);
+  socket.take('ping');
+});
+
+test('a session that is over is not resumed: a ticket begins another one, in the same rooms', async () => {
+  const { client, socket } = await signedIn({}, { resume: 'token' });
+  let lost = 0;
+  client.on('lost', () => lost++);
+  const joining = client.join('standup');
+  await settle();
+  await socket.answer('join', joined);
+  const room = await joining;
+  socket.ended(1006, '');
+  await settle();
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  await next.answer('hello', { type: 'error', code: 'no-such-session', message: '' });
+  assert.equal(next.sent[0].ticket, 'a ticket');
+  await next.answer('hello', welcome({ session: 's3', resume: 'another' }));
+  assert.equal(lost, 1);
+  await next.answer('join', joined);
+  assert.equal(client.rooms.get('standup'), room);
+});
+
+test('a session that was ended for a reason that stands is not begun again', async () => {
+  const { client, socket } = await signedIn({}, { resume: 'token' });
+  socket.ended(4007, 'ended');
+  await settle();
+  assert.equal(client.state, 'closed');
+});
+
+test('another page that took the session over keeps it', async () => {
+  const { socket } = await signedIn({}, { resume: 'token' });
+  socket.ended(4006, 'replaced');
+  await settle();
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  assert.equal(next.sent[0].resume, undefined);
+});
+
+test('a page that is loaded again goes on with the session, the rooms and what was said; a copy of its tab does not', async () => {
+  const storage = new FakeStorage();
+  const events = new EventTarget();
+  const { client, socket } = await signedIn({ storage, events }, { resume: 'token' });
+  const joining = client.join('standup');
+  await settle();
+  await socket.answer('join', { ...joined, seq: 1 });
+  (await joining).sendMessage('before');
+  assert.equal(storage.size, 0, 'what a copy of the tab would copy');
+  events.dispatchEvent(new Event('pagehide'));
+  assert.equal(storage.size, 1);
+
+  const next = newClient({ storage });
+  const opened = next.open();
+  const second = await FakeSocket.opened();
+  assert.deepEqual(second.sent[0].resume, { session: 's1', token: 'token', received: 1, fresh: true });
+  assert.equal(storage.size, 0);
+  const rooms = [{ room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob', away: true }] }];
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', seq: 4, rooms }));
+  await opened;
+  const peer = next.rooms.get('standup')?.peers.get('s2');
+  assert.equal(peer?.away, true);
+  assert.equal(peer?.chat.kept.waiting[0]?.text, 'before');
+  await settle();
+  assert.equal(second.sent.find(({ type }) => type === 'signal')?.description.type, 'offer', 'as a newcomer does');
+  assert.ok(Number(second.sent.at(-1).id) > 1, 'ids go on');
 });
 
 test('a room that is entered after its signal aborted is left', async () => {
@@ -122,7 +284,7 @@ test('no more requests wait than a bound', async () => {
 test('a connection that takes nothing is given up', async () => {
   const { client, socket } = await signedIn();
   socket.bufferedAmount = 2 << 20;
-  client.send({ type: 'leave', room: 'x' });
+  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
   await settle();
   assert.equal(client.state, 'offline');
 });
@@ -159,7 +321,7 @@ test('a refused ticket is replaced once by a fresh one', async () => {
   await refused;
 });
 
-test('a lost connection: back as a new session, in the same rooms, to new peers', async () => {
+test('no session can be resumed: back as a new one, in the same rooms, to the same peers by new connections', async () => {
   const { client, socket } = await signedIn();
   /** @type {string[]} */
   const states = [];
@@ -168,10 +330,11 @@ test('a lost connection: back as a new session, in the same rooms, to new peers'
   await settle();
   await socket.answer('join', joined);
   const room = await joining;
-  const before = room.peers.get('s2');
+  const peer = room.peers.get('s2');
+  const before = /** @type {any} */ (peer?.connection);
+  before.connect();
   socket.ended(1006, '');
   await settle();
-  assert.equal(room.peers.get('s2'), before, 'peers outlive the connection');
   timers.tick(500);
   const next = await FakeSocket.opened();
   assert.notEqual(next, socket);
@@ -182,9 +345,72 @@ test('a lost connection: back as a new session, in the same rooms, to new peers'
   await settle();
   await next.answer('join', joined);
   assert.equal(client.rooms.get('standup'), room);
-  assert.notEqual(room.peers.get('s2'), before);
-  assert.equal(before?.state, 'closed');
+  assert.equal(room.peers.get('s2'), peer);
+  assert.equal(peer?.connection, before, 'until the next one works');
+  /** @type {any} */ (FakePeerConnection.made.at(-1)).connect();
+  assert.notEqual(peer?.connection, before);
+  assert.equal(before.connectionState, 'closed');
   assert.deepEqual(states, ['offline', 'connecting', 'online']);
+});
+
+test('peers outlive their sessions for as long as they can be reached, and take their place again', async () => {
+  const { client, socket } = await signedIn();
+  const joining = client.join('standup');
+  await settle();
+  await socket.answer('join', { ...joined, peers: [...joined.peers, { session: 's5', user: 'u5', name: 'Cid' }] });
+  const room = await joining;
+  /** @type {string[]} */
+  const told = [];
+  for (const name of /** @type {const} */ (['peer-joined', 'peer-left', 'peer-away', 'peer-back'])) {
+    room.on(name, ({ detail }) => told.push(`${name} ${detail.peer.name}`));
+  }
+  const bob = room.peers.get('s2');
+  /** @type {any} */ (bob?.connection).connect();
+  await socket.say({ type: 'peer-away', room: 'standup', session: 's2' });
+  await socket.say({ type: 'peer-left', room: 'standup', session: 's2', reason: 'gone' });
+  await socket.say({ type: 'peer-left', room: 'standup', session: 's5', reason: 'gone' });
+  assert.deepEqual(told.splice(0), ['peer-away Bob', 'peer-left Cid']);
+  await socket.say({ type: 'peer-joined', room: 'standup', peer: { session: 's6', user: 'u2', name: 'Bob' } });
+  assert.deepEqual(told.splice(0), ['peer-back Bob']);
+  assert.equal(room.peers.get('s6'), bob);
+  await socket.say({ type: 'peer-left', room: 'standup', session: 's6', reason: 'gone' });
+  const { connection } = /** @type {any} */ (bob);
+  connection.connectionState = 'disconnected';
+  connection.dispatchEvent(new Event('connectionstatechange'));
+  assert.deepEqual(told.splice(0), ['peer-away Bob', 'peer-left Bob']);
+  assert.equal(connection.connectionState, 'closed');
+});
+
+test('a server that was started again: rooms and peers stay, others are waited for, what was under way is done anew', async () => {
+  const { client, socket } = await signedIn({}, { resume: 'token', resumeWindow: 30 });
+  const joining = client.join('standup');
+  await settle();
+  const eve = { session: 's8', user: 'u8', name: 'Eve' };
+  await socket.answer('join', { ...joined, peers: [...joined.peers, eve] });
+  const room = await joining;
+  const [bob, late] = [room.peers.get('s2'), room.peers.get('s8')];
+  /** @type {any} */ (bob?.connection).connect();
+  /** @type {string[]} */
+  const gone = [];
+  room.on('peer-left', ({ detail }) => gone.push(detail.peer.name));
+  await settle();
+  socket.ended(1006, '');
+  await settle();
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  const { peers } = joined;
+  await next.answer('hello', welcome({ resume: 'x', resumed: 'restored', resumeWindow: 30, rooms: [{ room: 'standup', size: 4, peers }] }));
+  await settle();
+  const offers = next.sent.filter(({ type }) => type === 'signal');
+  assert.deepEqual(offers.map(({ to }) => to), ['s2'], 'our offer had no answer yet; who is not back yet gets none');
+  assert.equal(late?.away, true);
+  await next.say({ type: 'peer-joined', room: 'standup', peer: eve, seq: 1 });
+  await settle();
+  assert.equal(room.peers.get('s8'), late);
+  assert.equal(late?.away, false);
+  assert.equal(next.sent.filter(({ to }) => to === 's8').length, 1);
+  timers.tick(30_000);
+  assert.deepEqual(gone, []);
 });
 
 test('a room that cannot be entered again is left', async () => {
@@ -236,6 +462,8 @@ test('leaving a room closes its peers', async () => {
   await socket.answer('join', joined);
   const room = await joining;
   const peer = room.peers.get('s2');
+  await settle();
+  socket.take('signal');
   const leaving = room.leave();
   await settle();
   await socket.answer('leave', { type: 'left', room: 'standup', reason: 'leave' });

@@ -121,6 +121,31 @@ export class FakeSocket extends EventTarget {
   }
 }
 
+/** A tab's sessionStorage. */
+export class FakeStorage {
+  /** @type {Map<string, string>} */
+  #items = new Map();
+
+  get size() {
+    return this.#items.size;
+  }
+
+  /** @param {string} key */
+  getItem(key) {
+    return this.#items.get(key) ?? null;
+  }
+
+  /** @param {string} key @param {string} value */
+  setItem(key, value) {
+    this.#items.set(key, value);
+  }
+
+  /** @param {string} key */
+  removeItem(key) {
+    this.#items.delete(key);
+  }
+}
+
 /** @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes] */
 export function welcome(changes) {
   return { type: 'welcome', session: 's1', user: 'u1', name: 'Ada', role: 'member', iceServers: [], online: [], ...changes };
@@ -140,11 +165,20 @@ export function track(kind) {
 }
 
 export class FakeMediaStream {
-  /** @type {unknown[]} */
+  /** @type {any[]} */
   tracks = [];
   /** @param {unknown} track */
   addTrack(track) {
-    this.tracks.push(track);
+    if (!this.tracks.includes(track)) this.tracks.push(track);
+  }
+
+  getTracks() {
+    return [...this.tracks];
+  }
+
+  /** @param {unknown} track */
+  removeTrack(track) {
+    this.tracks = this.tracks.filter((other) => other !== track);
   }
 }
 
@@ -178,6 +212,8 @@ export class FakeChannel extends EventTarget {
 }
 
 class FakeTransceiver {
+  /** @type {string | null} */
+  mid = null;
   /** @param {any} trackOrKind @param {string} direction */
   constructor(trackOrKind, direction) {
     const kind = typeof trackOrKind === 'string' ? trackOrKind : trackOrKind.kind;
@@ -218,6 +254,7 @@ export class FakePeerConnection extends EventTarget {
   channels = [];
   restarts = 0;
   #negotiationNeeded = false;
+  #settled = false;
   #operations = 0;
   /** @type {Promise<unknown>} */
   #chain = Promise.resolve();
@@ -253,7 +290,7 @@ export class FakePeerConnection extends EventTarget {
   }
 
   getTransceivers() {
-    return this.transceivers;
+    return [...this.transceivers];
   }
 
   restartIce() {
@@ -274,14 +311,22 @@ export class FakePeerConnection extends EventTarget {
     this.dispatchEvent(new Event('negotiationneeded'));
   }
 
-  setLocalDescription() {
+  /** @param {{ type: string }} [description] a rollback, or nothing */
+  setLocalDescription(description) {
     return this.#operate(() => {
+      if (description?.type === 'rollback') {
+        if (this.signalingState !== 'have-local-offer') throw new Error(`InvalidStateError: rollback in ${this.signalingState}`);
+        this.#rollBack();
+        return;
+      }
       if (this.signalingState === 'have-remote-offer') {
         this.localDescription = { type: 'answer', sdp: `answers ${this.remoteDescription.sdp}` };
         this.signalingState = 'stable';
+        this.#settled = true;
         return;
       }
       this.localDescription = { type: 'offer', sdp: `offer ${++offers}` };
+      this.transceivers.forEach((transceiver, place) => (transceiver.mid ??= String(place)));
       this.signalingState = 'have-local-offer';
     });
   }
@@ -290,10 +335,8 @@ export class FakePeerConnection extends EventTarget {
   setRemoteDescription(description) {
     return this.#operate(() => {
       if (description.type === 'offer') {
-        if (this.signalingState === 'have-local-offer') this.#negotiationNeeded = true; // The rollback's offer is still due.
-        if (this.transceivers.length === 0) {
-          this.transceivers = ['audio', 'video'].map((kind) => new FakeTransceiver(kind, 'recvonly'));
-        }
+        if (this.signalingState === 'have-local-offer') this.#rollBack();
+        if (this.transceivers.every(({ mid }) => mid === null)) this.#takeTransceivers();
         this.signalingState = 'have-remote-offer';
         this.remoteDescription = description;
         return;
@@ -303,7 +346,21 @@ export class FakePeerConnection extends EventTarget {
       }
       this.remoteDescription = description;
       this.signalingState = 'stable';
+      this.#settled = true;
     });
+  }
+
+  #rollBack() {
+    this.signalingState = 'stable';
+    this.#negotiationNeeded = true; // The offer is still due.
+    if (this.#settled) return;
+    for (const transceiver of this.transceivers) transceiver.mid = null;
+  }
+
+  /** Those of a first offer; our own by addTransceiver take no part in it. */
+  #takeTransceivers() {
+    const taken = ['audio', 'video'].map((kind, mid) => Object.assign(new FakeTransceiver(kind, 'recvonly'), { mid: String(mid) }));
+    this.transceivers.push(...taken);
   }
 
   /** @param {any} candidate */
@@ -323,6 +380,18 @@ export class FakePeerConnection extends EventTarget {
 
   close() {
     this.connectionState = 'closed';
+  }
+
+  /** Both ends have found each other. */
+  connect() {
+    this.connectionState = 'connected';
+    this.dispatchEvent(new Event('connectionstatechange'));
+    for (const channel of this.channels) channel.open();
+  }
+
+  /** @param {{ candidate: string } | null} candidate of our own */
+  find(candidate) {
+    this.dispatchEvent(Object.assign(new Event('icecandidate'), { candidate: candidate && { ...candidate, toJSON: () => candidate } }));
   }
 
   /** @param {string} state */

@@ -1,12 +1,15 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakePeerConnection, settle, track } from './fakes.js';
-import { MAX_TEXT, Peer } from '../static/sdk/peer.js';
+import { FakePeerConnection, FakeTimers, settle, track } from './fakes.js';
+import { Chat, MAX_TEXT } from '../static/sdk/chat.js';
+import { Peer } from '../static/sdk/peer.js';
 
 const NOTHING = { audio: null, video: null };
 
 /**
+ * A peer that we meet: b is the newcomer, and offers first.
+ *
  * @param {string} self
  * @param {string} other
  * @param {Partial<import('../static/sdk/peer.js').PeerOptions>} [options]
@@ -16,10 +19,12 @@ function makePeer(self, other, options) {
   const sent = [];
   const peer = new Peer({ session: other, user: `user of ${other}`, name: other }, {
     self,
+    offers: self === 'b',
+    chat: new Chat(),
     RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
     iceServers: [],
     media: NOTHING,
-    send: (negotiation) => sent.push(negotiation),
+    send: (_, negotiated) => sent.push(negotiated),
     ...options,
   });
   /** @type {unknown[]} */
@@ -29,7 +34,7 @@ function makePeer(self, other, options) {
   return { peer, sent, errors, pc };
 }
 
-test('the smaller session is polite and waits; the larger one offers first', async () => {
+test('the newcomer offers first, and the smaller session is polite', async () => {
   const a = makePeer('a', 'b');
   const b = makePeer('b', 'a');
   await settle();
@@ -97,8 +102,8 @@ test('however messages and negotiations interleave, both sides end stable and ag
     const random = randomFrom(seed);
     /** @type {{ to: 'a' | 'b', message: any }[]} */
     const wire = [];
-    const a = makePeer('a', 'b', { send: (message) => wire.push({ to: 'b', message }) });
-    const b = makePeer('b', 'a', { send: (message) => wire.push({ to: 'a', message }) });
+    const a = makePeer('a', 'b', { send: (_, message) => wire.push({ to: 'b', message }) });
+    const b = makePeer('b', 'a', { send: (_, message) => wire.push({ to: 'a', message }) });
     const sides = { a, b };
     for (let step = 0; step < 40 || wire.length > 0; step++) {
       const choice = random();
@@ -141,8 +146,12 @@ test('chat waits for its channel, up to a bound', async () => {
   const channel = pc.channels[0];
   channel?.open();
   assert.deepEqual(channel?.sent[0], { type: 'media', audio: false, video: false });
-  assert.deepEqual(channel?.sent[1], { type: 'chat', text: '0', at: '1970-01-01T00:00:00.000Z' });
+  const { line, ...first } = channel?.sent[1];
+  assert.deepEqual(first, { type: 'chat', n: 1, text: '0', at: '1970-01-01T00:00:00.000Z' });
   assert.equal(channel?.sent.length, 101);
+  assert.throws(() => peer.sendMessage({ text: 'not yet', at }), { code: 'slow' });
+  channel?.receive(JSON.stringify({ type: 'chat-ack', line, n: 100 }));
+  peer.sendMessage({ text: 'now', at });
   if (channel) channel.bufferedAmount = 2 << 20;
   assert.throws(() => peer.sendMessage({ text: 'more', at }), { code: 'slow' });
 });
@@ -162,6 +171,104 @@ test('what comes in by the channel is checked', () => {
   assert.ok(!Number.isNaN(got[0]?.at.getTime()));
   channel?.receive('{"type":"media","audio":true,"video":"yes"}');
   assert.deepEqual(peer.media, { audio: true, video: false });
+});
+
+test('however channels are lost, what is said arrives once and in order', () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = randomFrom(seed);
+    let [from, to] = [new Chat(), new Chat()];
+    /** @type {string[]} */
+    const said = [];
+    /** @type {string[]} */
+    const heard = [];
+    /** @type {{ wire: string[], back: string[] }[]} */
+    const channels = [];
+    const at = new Date(0);
+    for (let step = 0; step < 60 || said.length > heard.length; step++) {
+      const channel = channels.at(-1);
+      const choice = step < 60 || !channel ? random() : 1;
+      if (choice < 0.3) {
+        said.push(`${said.length}`);
+        from.send({ text: `${said.length - 1}`, at });
+      } else if (choice < 0.4 || !channel) {
+        const [wire, back] = [newWire(), newWire()];
+        channels.push({ wire, back });
+        from.open(/** @type {any} */ ({ readyState: 'open', bufferedAmount: 0, send: (/** @type {string} */ data) => wire.push(data) }));
+      } else if (choice < 0.45) {
+        from = new Chat(JSON.parse(JSON.stringify(from.kept))); // A reload of one, and of the other.
+        to = new Chat(JSON.parse(JSON.stringify(to.kept)));
+        channels.length = 0;
+      } else {
+        // A former channel may still bring something, or the news that something arrived.
+        const { wire, back } = (step < 60 && channels[Math.floor(random() * channels.length)]) || channel;
+        const data = wire.shift();
+        if (data) {
+          const message = to.receive(JSON.parse(data), /** @type {any} */ ({ readyState: 'open', send: (/** @type {string} */ ack) => back.push(ack) }));
+          if (message) heard.push(message.text);
+        } else if (back.length > 0) {
+          from.receive(JSON.parse(back.shift() ?? ''), /** @type {any} */ (undefined));
+        }
+      }
+    }
+    assert.deepEqual(heard, said, `seed ${seed}`);
+  }
+});
+
+test('a peer that reloads its page gets a new connection; what was shared and said goes on', async () => {
+  const video = track('video');
+  const { peer, pc, sent } = makePeer('a', 'b', { media: { audio: null, video } });
+  await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'old.1' } });
+  pc.connect();
+  peer.sendMessage({ text: 'lost', at: new Date(0) });
+  peer.renew(peer, { self: 'a', offers: false });
+  assert.equal(peer.connection, /** @type {any} */ (pc), 'the former connection carries on');
+  sent.splice(0);
+  await peer.receive({ description: { type: 'offer', sdp: 'stale', id: 'old.2', to: 'unknown.1' } });
+  assert.deepEqual(sent, []);
+  await peer.receive({ description: { type: 'offer', sdp: 'another', id: 'new.1' } });
+  assert.equal(sent[0].description.sdp, 'answers another');
+  const next = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  next.connect();
+  assert.equal(peer.connection, /** @type {any} */ (next));
+  assert.equal(pc.connectionState, 'closed');
+  assert.deepEqual(next.channels[0]?.sent.map(({ type }) => type), ['media', 'chat']);
+  assert.equal(next.transceivers[1]?.sender.track, video);
+});
+
+test('an offer from another connection than the one we know begins anew', async () => {
+  const { peer, pc, sent } = makePeer('b', 'a');
+  await settle();
+  await peer.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
+  assert.equal(pc.signalingState, 'stable');
+  await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'new.1' } });
+  assert.notEqual(peer.connection, /** @type {any} */ (pc));
+  assert.equal(sent.at(-1)?.description.type, 'answer');
+});
+
+test('an answer to an offer that was taken back is not taken for one to the next', async () => {
+  const { peer, pc, sent, errors } = makePeer('b', 'a');
+  await settle();
+  const first = sent[0].description;
+  await peer.restart({ lost: true });
+  await settle();
+  const second = sent[1].description;
+  assert.equal(second.type, 'offer');
+  await peer.receive({ description: { type: 'answer', sdp: `answers ${first.sdp}`, id: 'x.1', to: first.id } });
+  assert.equal(pc.signalingState, 'have-local-offer');
+  await peer.receive({ description: { type: 'answer', sdp: `answers ${second.sdp}`, id: 'x.2', to: second.id } });
+  assert.equal(pc.signalingState, 'stable');
+  assert.deepEqual(errors, []);
+});
+
+test('candidates go in batches', async () => {
+  const timers = new FakeTimers();
+  const { pc, sent } = makePeer('a', 'b');
+  for (let n = 0; n < 40; n++) pc.find({ candidate: `${n}` });
+  pc.find(null);
+  timers.tick(50);
+  timers.restore();
+  assert.deepEqual(sent.map(({ candidates }) => candidates.length), [32, 9]);
+  assert.equal(sent[1].candidates.at(-1), null);
 });
 
 test('a camera turned on later needs no negotiation, and the peer is told', async () => {
@@ -207,4 +314,9 @@ async function turns(count) {
 function randomFrom(seed) {
   let state = seed;
   return () => (state = (state * 48271) % 2147483647) / 2147483647;
+}
+
+/** @returns {string[]} */
+function newWire() {
+  return [];
 }

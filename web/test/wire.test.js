@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
+import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { Client } from '../static/sdk/turnpike.js';
 
 const folder = new URL('../../signal/wire/testdata/', import.meta.url);
@@ -15,7 +15,14 @@ const examples = readdirSync(folder)
   .filter(([, { direction }]) => direction === 'server')
   .map(([file, { message }]) => [file, message]);
 
-/** @typedef {{ client: Client, events: Record<string, any>, socket: FakeSocket }} Scene */
+/**
+ * @typedef {object} Scene
+ * @property {Client} client
+ * @property {Record<string, any>} events the detail of each that came
+ * @property {FakeSocket} socket
+ * @property {() => string} leftBehind what the page leaves to the next one
+ * @property {unknown} before the connection with the peer that the message speaks of, if there was one
+ */
 
 /**
  * What must be so after a message of each type.
@@ -27,6 +34,16 @@ const understood = {
     assert.equal(client.session, session);
     assert.deepEqual(client.iceServers, iceServers);
     assert.equal(client.online.size, online?.length ?? 0);
+  },
+  // These two are of the connection and leave no trace; client.test.js tells what they are for.
+  'ack': () => {},
+  'pong': () => {},
+  'resume': ({ leftBehind }, { token }) => assert.ok(leftBehind().includes(JSON.stringify(token))),
+  'peer-away': ({ client }, { room, session }) => assert.equal(client.rooms.get(room)?.peers.get(session)?.away, true),
+  'peer-back': ({ client, before }, { room, session, fresh }) => {
+    const peer = client.rooms.get(room)?.peers.get(session);
+    assert.equal(peer?.away, false);
+    assert.equal(peer?.connection !== before, fresh);
   },
   'error': ({ events }, { ref, code }) => assert.equal(ref ? events.refused?.code : events.error?.code, code),
   'joined': ({ client }, { room, size, peers, host, locked = false, waiting = false, knocks = [] }) => {
@@ -67,18 +84,17 @@ const understood = {
   'knock-over': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
   'admitted': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
   'refused': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
-  'ack': () => {}, // For clients that send again what was not handled, and that resume; this one does neither yet.
-  'pong': () => {},
-  'resume': () => {},
-  'peer-away': () => {},
-  'peer-back': () => {},
   'going-away': ({ events }, { retryAfter }) => assert.deepEqual(events['going-away'], { retryAfter }),
 };
 
 /** A client in the middle of things: what an example speaks of is there. @param {any} message @returns {Promise<Scene>} */
 async function scene(message) {
   FakeSocket.made = [];
+  const page = new EventTarget();
+  const storage = new FakeStorage();
   const client = new Client({
+    storage,
+    events: page,
     url: 'http://localhost',
     ticket: 't',
     WebSocket: /** @type {any} */ (FakeSocket),
@@ -86,7 +102,7 @@ async function scene(message) {
   });
   const opened = client.open();
   const socket = await FakeSocket.opened();
-  await socket.answer('hello', welcome({ session: '0' })); // polite to everyone, so that every offer is taken
+  await socket.answer('hello', welcome({ session: '0', resume: 'token' })); // polite to everyone, so that every offer is taken
   await opened;
   const other = { session: message.from ?? message.session ?? 'someone', user: 'u2', name: 'Bob' };
   await socket.say({ type: 'joined', room: 'before', size: 2, peers: [{ ...other, session: 'someone' }] });
@@ -107,8 +123,14 @@ async function scene(message) {
   for (const name of /** @type {const} */ (['error', 'call', 'going-away'])) {
     client.on(name, ({ detail }) => (events[name] = detail));
   }
+  if (message.type === 'peer-back') await socket.say({ type: 'peer-away', room: message.room, session: message.session });
   await settle();
-  return { client, events, socket };
+  const leftBehind = () => {
+    page.dispatchEvent(new Event('pagehide'));
+    return storage.getItem('turnpike.session http://localhost') ?? '';
+  };
+  const before = client.rooms.get(message.room)?.peers.get(message.session)?.connection;
+  return { client, events, socket, leftBehind, before };
 }
 
 test('there is an example of every message that the server may send', () => {

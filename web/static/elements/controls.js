@@ -3,7 +3,7 @@ import { drawIcon, fill, find, write } from '../dom.js';
 
 /**
  * @import { LocalMedia } from '../media.js'
- * @import { Media } from '../sdk/peer.js'
+ * @import { Media } from '../sdk/negotiation.js'
  */
 
 /** Mute, camera and hang up. */

@@ -16,27 +16,21 @@ export function backoff(attempt, random = Math.random) {
 }
 
 /**
- * Resolves after `ms`, or rejects with the signal's reason. The browser's `online` event ends the pause early.
+ * Resolves after `ms`, or as soon as the signal aborts.
  *
  * @param {number} ms
  * @param {AbortSignal} signal
  * @returns {Promise<void>}
  */
 export function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const settled = new AbortController();
-    /** @param {() => void} settle */
-    const end = (settle) => {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = () => {
       clearTimeout(timer);
-      settled.abort();
-      settle();
+      signal.removeEventListener('abort', end);
+      resolve();
     };
-    const timer = setTimeout(() => end(resolve), ms);
-    signal.addEventListener('abort', () => end(() => reject(signal.reason)), { signal: settled.signal });
-    globalThis.addEventListener?.('online', () => end(resolve), { signal: settled.signal });
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
   });
 }

@@ -1,6 +1,6 @@
 // @ts-check
 import { Emitter } from './emitter.js';
-import { TurnpikeError } from './error.js';
+import { TurnpikeError, codeOf } from './error.js';
 
 /**
  * @import { Client } from './client.js'
@@ -84,8 +84,10 @@ export class Call extends Emitter {
   async #finish(type, reason) {
     if (this.state === 'ended') return;
     const told = this.#client.request({ type, call: this.id });
+    const room = this.roomId;
     this.end(type, reason);
-    await told.catch(() => {}); // `no-such-call` and a lost connection come to the same.
+    // The server may have been started again and know of no calls; then the room of this one is to be left.
+    await told.catch((error) => codeOf(error) === 'no-such-call' && room && this.#client.request({ type: 'leave', room })).catch(() => {});
   }
 
   // What follows is for Client.

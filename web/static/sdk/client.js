@@ -1,23 +1,34 @@
 // @ts-check
-import { backoff, pause } from './backoff.js';
+import { abortable } from './abortable.js';
 import { Call } from './call.js';
-import { Connection, fromMessage } from './connection.js';
+import { fromMessage } from './connection.js';
 import { Emitter } from './emitter.js';
+import { TurnpikeError } from './error.js';
+import { Keep } from './keep.js';
+import { Link } from './link.js';
 import { moderate } from './moderation.js';
-import { TurnpikeError, codeOf } from './error.js';
+import { follow } from './pagelife.js';
+import { Reentry } from './reentry.js';
 import { Room } from './room.js';
 import { HOME } from './tickets.js';
 import { Waits } from './waits.js';
+import { Watch } from './watch.js';
 
 /**
- * @import { ClientMessage, JoinMessage, ServerMessage, User, Welcome } from './messages.js'
+ * @import { KeptChat } from './chat.js'
+ * @import { KeepStorage, Keepsake } from './keep.js'
+ * @import { LinkState } from './link.js'
+ * @import { ClientMessage, JoinMessage, RoomState, ServerMessage, User, Welcome } from './messages.js'
+ * @import { Peer } from './peer.js'
  *
  * @typedef {object} ClientOptions
  * @property {string | URL} [url] the server; default: where this file came from
- * @property {string} [ticket] admits us; when it has expired, there is no reconnecting
- * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] asked at every connection
+ * @property {string} [ticket] admits us; when it has expired, no new session can be begun
+ * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] asked for every new session
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] another name to try; undefined gives up
+ * @property {KeepStorage} [storage] of this tab alone, as sessionStorage: with it a reload returns to the session; default: none
+ * @property {EventTarget} [events] tells of `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
  * @property {AbortSignal} [signal] gives up waiting for the first welcome
  * @property {typeof WebSocket} [WebSocket] default: the platform's
  * @property {typeof RTCPeerConnection} [RTCPeerConnection] default: the platform's
@@ -34,49 +45,43 @@ import { Waits } from './waits.js';
  * @property {() => void} [onWaiting] we wait to be let in
  * @property {AbortSignal} [signal] gives up, waiting too
  *
- * @typedef {'connecting' | 'online' | 'offline' | 'closed'} ClientState
+ * @typedef {LinkState} ClientState
  *
  * @typedef {object} ClientEvents
  * @property {ClientState} state
+ * @property {null} reconnecting the connection is lost; nothing else is, so far, and what is asked for meanwhile waits
+ * @property {{ how: 'replayed' | 'restored' }} resumed the session is back: with nothing lost, or on a server that was started again
+ * @property {null} lost another session had to be begun; the rooms are entered again, calls that rang are over
  * @property {User[]} presence everyone else who is online; guests see nobody
  * @property {Call} call somebody rings
- * @property {Room} room entered, by `join` or by a call
+ * @property {Room} room entered, by `join`, by a call, or because this page was in it before it was reloaded
  * @property {{ retryAfter: number }} going-away the server is about to stop
  * @property {TurnpikeError} error the server's answer to a message that wanted none
  * @property {{ error: unknown }} closed `error` says why, unless it was by `close`
  */
 
-/** What time may heal; any other error ends the client. */
-const PASSING = new Set(['offline', 'timeout', 'rate-limited', 'internal', 'slow']);
-/** A connection that lived this long was a good one: the next pause is a short one again. */
-const STABLE_MS = 10_000;
-const MAX_SIGN_IN_TRIES = 20;
-/** The server needs up to 45 s to notice that the connection of our former session is dead. */
-const REJOIN_TRIES = 12;
-const REJOIN_PAUSE_MS = 5000;
-const BYE_MS = 2000;
+const RESUME_WINDOW_S = 30;
 
 /**
- * A signed-in connection to the server. When it is lost, the client comes back by itself: as a new session that enters
- * the same rooms.
+ * A session with the server. It outlives lost connections, changes of network, restarts of the server and, with a `storage`,
+ * reloads of the page: the client does what there is to do unasked.
  *
  * @extends {Emitter<ClientEvents>}
  */
 export class Client extends Emitter {
-  /** @type {Connection | undefined} */
-  #connection;
   #waits = new Waits();
-  #end = new AbortController();
-  #refused = false;
-  /** Seconds that the server asked us to wait before coming back. */
-  #retryAfter = 0;
+  #link;
+  #watch;
+  #keep;
+  /** @type {Record<string, KeptChat>} of the page that was here before, by room and session */
+  #keptChats = {};
+  #ended = new AbortController();
+  #reentry = new Reentry(this, this.#ended.signal);
 
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
     this.options = options;
-    /** @type {ClientState} */
-    this.state = 'offline';
     this.session = '';
     this.user = '';
     this.name = options.name ?? '';
@@ -89,6 +94,21 @@ export class Client extends Emitter {
     this.rooms = new Map();
     /** @type {Map<string, Call>} by id */
     this.calls = new Map();
+    this.#keep = new Keep(options.storage, new URL(options.url ?? HOME).origin);
+    const kept = this.#keep.take();
+    if (kept) this.#restore(kept);
+    this.#link = new Link(options, kept?.link, {
+      state: (state) => this.#changed(state),
+      welcome: (welcome, fresh) => this.#welcome(welcome, fresh),
+      message: (message) => this.#receive(message),
+      closed: (error) => this.#closed(error),
+    });
+    this.#watch = new Watch(this.#link, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
+  }
+
+  /** @returns {ClientState} */
+  get state() {
+    return this.#link.state;
   }
 
   /**
@@ -100,10 +120,11 @@ export class Client extends Emitter {
     const settled = new AbortController();
     const opened = new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      signal?.addEventListener('abort', () => this.#fail(signal.reason), { signal: settled.signal });
+      signal?.addEventListener('abort', () => this.#link.end(signal.reason), { signal: settled.signal });
       this.on('state', ({ detail }) => detail === 'online' && resolve(undefined), { signal: settled.signal });
       this.on('closed', ({ detail }) => reject(detail.error ?? new TurnpikeError('closed')), { signal: settled.signal });
-      this.#run();
+      this.#listen();
+      this.#link.run();
     });
     return opened.finally(() => settled.abort());
   }
@@ -161,108 +182,73 @@ export class Client extends Emitter {
   }
 
   /** Says farewell: the session and its relays end. Resolves when the server has closed. */
-  async close() {
-    const connection = this.#connection;
-    if (this.state === 'online') connection?.send({ type: 'bye' });
-    this.#fail(undefined);
-    if (!connection) return;
-    const timer = setTimeout(() => connection.drop(), BYE_MS);
-    await connection.closed;
-    clearTimeout(timer);
+  close() {
+    return this.#link.close();
   }
 
-  /**
-   * For Room and Call.
-   *
-   * @param {ClientMessage} message
-   */
+  // What follows is for Room, Roster and Call.
+
+  /** @param {ClientMessage} message without an answer; without a connection it waits */
   send(message) {
-    this.#connection?.send(message);
+    this.#link.tell(message);
   }
 
   /**
-   * For Room and Call.
+   * Without a connection, it waits; if it is lost, the answer comes on the next one.
    *
    * @param {ClientMessage} message
    * @returns {Promise<any>} the answer
    */
-  async request(message) {
-    if (this.state === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
-    if (this.state !== 'online' || !this.#connection) {
-      throw new TurnpikeError('offline', 'There is no connection to the server.');
-    }
-    return this.#connection.request(message);
+  request(message) {
+    return this.#link.request(message);
   }
 
-  async #run() {
-    const ended = this.#end.signal;
-    let attempt = 0;
-    while (!ended.aborted) {
-      try {
-        this.#setState('connecting');
-        const connection = await this.#signIn();
-        const since = performance.now();
-        this.#setState('online');
-        for (const room of this.rooms.values()) this.#rejoin(room);
-        for (const room of this.#waits.rooms) this.#waitAgain(room);
-        const { reason } = await connection.closed;
-        this.#refused = reason === 'unauthorized';
-        if (performance.now() - since > STABLE_MS) attempt = 0;
-      } catch (error) {
-        if (!PASSING.has(codeOf(error))) this.#fail(error);
-        this.#retryAfter ||= (error instanceof TurnpikeError && error.retryAfter) || 0;
-      }
-      this.#connection?.drop();
-      if (ended.aborted) return;
-      this.#lost();
-      await pause(this.#retryAfter * 1000 + backoff(attempt++), ended).catch(() => {});
-      this.#retryAfter = 0;
-    }
+  /** @param {Peer} peer on the way to whom something is wrong */
+  doubt(peer) {
+    this.#watch.doubt(peer);
   }
 
-  /** @returns {Promise<Connection>} that has been welcomed */
-  async #signIn() {
-    for (let tries = 1; ; tries++) {
-      try {
-        const ticket = await this.#getTicket();
-        if (!this.#connection?.isOpen) this.#connection = await this.#connect();
-        await this.#connection.request({ type: 'hello', ticket, name: this.name || undefined }, this.#end.signal);
-        this.#refused = false;
-        return this.#connection;
-      } catch (error) {
-        this.#end.signal.throwIfAborted();
-        if (tries >= MAX_SIGN_IN_TRIES || !this.#mayTryAgain(error)) throw error;
-      }
-    }
+  /**
+   * @param {string} room
+   * @param {string} session
+   * @returns {KeptChat | undefined} what the page that was here before has said to a peer, and heard
+   */
+  takeChat(room, session) {
+    const key = `${room} ${session}`;
+    const chat = this.#keptChats[key];
+    delete this.#keptChats[key];
+    return chat;
   }
 
-  /** @param {unknown} error of an attempt to sign in */
-  #mayTryAgain(error) {
-    if (codeOf(error) === 'name-taken') {
-      const other = this.options.onNameTaken?.(this.name);
-      if (!other) return false;
-      this.name = other;
-      this.#refused = true; // A stored ticket is for the old name.
-      return true;
-    }
-    const again = codeOf(error) === 'unauthorized' && !!this.options.getTicket && !this.#refused;
-    this.#refused = true;
-    return again;
+  #listen() {
+    const back = () => {
+      this.#keep.take(); // It is for us again.
+      this.#link.wake();
+    };
+    const life = { wake: () => this.#link.wake(), hide: () => this.#leaveBehind(), show: back };
+    follow(this.options.events ?? globalThis, life, this.#ended.signal);
   }
 
-  async #getTicket() {
-    const { ticket, getTicket } = this.options;
-    if (!getTicket) return ticket ?? '';
-    const signal = this.#end.signal;
-    const answer = await getTicket({ name: this.name || undefined, fresh: this.#refused, signal });
-    return typeof answer === 'string' ? answer : answer.ticket;
+  /** The page that takes the place of this one goes on with the session. */
+  #leaveBehind() {
+    const link = this.#link.kept;
+    if (!link) return;
+    const chats = [...this.rooms.values()].flatMap((room) => room.roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
+    const calls = [...this.calls.values()].flatMap(({ id, direction, user, state, roomId }) => (
+      state === 'accepted' && roomId ? [{ id, direction, user, room: roomId }] : []));
+    this.#keep.put({ link, chats: { ...this.#keptChats, ...Object.fromEntries(chats) }, calls });
   }
 
-  #connect() {
-    const url = new URL('/signal', this.options.url ?? HOME);
-    url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
-    const Socket = this.options.WebSocket ?? WebSocket;
-    return Connection.open(Socket, url, (message) => this.#receive(message), this.#end.signal);
+  /** @param {Keepsake} kept */
+  #restore({ chats, calls }) {
+    this.#keptChats = chats;
+    for (const { id, direction, user, room } of calls) this.#newCall(id, direction, user).accepted(room);
+  }
+
+  /** @param {ClientState} state */
+  #changed(state) {
+    this.emit('state', state);
+    if (state === 'offline' && this.session) this.emit('reconnecting', null);
   }
 
   /**
@@ -272,12 +258,13 @@ export class Client extends Emitter {
    */
   #receive(message) {
     switch (message.type) {
-      case 'welcome': return this.#welcome(message);
       case 'joined': return this.#joined(message);
       case 'left': return this.#left(message.room, message.reason);
       case 'waiting': return this.#waits.begin(message.room);
-      case 'peer-joined': return this.rooms.get(message.room)?.addPeer(message.peer);
-      case 'peer-left': return this.rooms.get(message.room)?.removePeer(message.session, message.reason);
+      case 'peer-joined': return this.#roster(message)?.add(message.peer, { offers: false });
+      case 'peer-left': return this.#roster(message)?.remove(message.session, message.reason);
+      case 'peer-away': return this.#roster(message)?.away(message.session);
+      case 'peer-back': return this.#roster(message)?.back(message.session, message.fresh ?? false);
       case 'signal': return this.rooms.get(message.room)?.receive(message);
       case 'online':
       case 'offline': return this.#presence(message.type, message.users);
@@ -288,9 +275,7 @@ export class Client extends Emitter {
       case 'cancel': return this.calls.get(message.call)?.end('cancel', message.reason ?? 'cancelled');
       case 'hangup': return this.calls.get(message.call)?.end('hangup', 'hangup');
       case 'ice-servers': return this.#setIceServers(message.iceServers);
-      case 'going-away':
-        this.#retryAfter = message.retryAfter;
-        return this.emit('going-away', { retryAfter: message.retryAfter });
+      case 'going-away': return this.emit('going-away', { retryAfter: message.retryAfter });
       case 'error':
         if (message.ref === undefined) this.emit('error', fromMessage(message));
         return;
@@ -299,19 +284,52 @@ export class Client extends Emitter {
     }
   }
 
-  /** @param {Welcome} welcome */
-  #welcome({ session, user, name, role, iceServers, online }) {
-    Object.assign(this, { session, user, name, role, iceServers });
-    this.online.clear();
-    this.#presence('online', online ?? []);
+  /** @param {{ room: string }} message */
+  #roster({ room }) {
+    return this.rooms.get(room)?.roster;
   }
 
-  /** @param {import('./messages.js').Joined} joined */
+  /**
+   * @param {Welcome} welcome
+   * @param {boolean} fresh the session was another page's
+   */
+  #welcome(welcome, fresh) {
+    const { session, user, name, role, iceServers, online, resumed, rooms = [], resumeWindow = RESUME_WINDOW_S } = welcome;
+    const isFirst = !this.session;
+    Object.assign(this, { session, user, name, role });
+    this.#setIceServers(iceServers);
+    if (online) {
+      this.online.clear();
+      this.#presence('online', online);
+    }
+    if (resumed !== 'replayed') {
+      for (const room of this.#waits.rooms) this.#waitAgain(room);
+    }
+    if (!resumed) {
+      this.#endCalls(({ state }) => isFirst || state === 'ringing');
+      this.#reentry.lost();
+      if (!isFirst) this.emit('lost', null);
+      return;
+    }
+    if (fresh) {
+      this.#endCalls(({ roomId }) => !rooms.some(({ room }) => room === roomId));
+      for (const room of rooms) this.#joined(room);
+    } else if (resumed === 'restored') {
+      this.#endCalls(({ state }) => state === 'ringing');
+      const changing = this.#link.isWaiting(({ type }) => ['join', 'leave', 'accept'].includes(type));
+      this.#reentry.restored(rooms, resumeWindow * 1000, changing);
+    }
+    this.emit('resumed', { how: resumed });
+    this.#watch.resumed();
+  }
+
+  /** @param {RoomState} joined */
   #joined(joined) {
     const known = this.rooms.get(joined.room);
     const room = known ?? new Room(this, joined);
     this.rooms.set(room.id, room);
     room.update(joined);
+    this.#watch.start();
     this.#waits.admitted(room.id);
     if (known) return;
     this.emit('room', room);
@@ -352,6 +370,13 @@ export class Client extends Emitter {
     return call;
   }
 
+  /** @param {(call: Call) => boolean} matches */
+  #endCalls(matches) {
+    for (const call of [...this.calls.values()]) {
+      if (matches(call)) call.end('cancel', 'gone');
+    }
+  }
+
   /** @param {RTCIceServer[]} iceServers */
   #setIceServers(iceServers) {
     this.iceServers = iceServers;
@@ -360,82 +385,21 @@ export class Client extends Emitter {
     }
   }
 
-  /** @param {Room} room that we were in before the connection was lost */
-  async #rejoin(room) {
-    const connection = this.#connection;
-    for (let tries = 1; connection === this.#connection && !room.isLeft; tries++) {
-      try {
-        await this.request({ type: 'join', room: room.id, create: true, size: room.size });
-        return;
-      } catch (error) {
-        const code = codeOf(error);
-        if (code === 'offline' || code === 'closed') return; // The next connection enters it.
-        if (code !== 'full' || tries === REJOIN_TRIES) return room.end(code);
-        await pause(REJOIN_PAUSE_MS, this.#end.signal).catch(() => {});
-      }
-    }
-  }
-
-  /** Only our former session waited. @param {string} room */
+  /** The session that waited is no more, or the door is. @param {string} room */
   async #waitAgain(room) {
     try {
       await this.request({ type: 'join', room });
     } catch (error) {
-      if (codeOf(error) !== 'offline') this.#waits.failed(room, error);
+      this.#waits.failed(room, error);
     }
-  }
-
-  /** What cannot outlive the connection. Peers can, until we are back. */
-  #lost() {
-    this.#setState('offline');
-    for (const call of [...this.calls.values()]) {
-      if (call.state === 'ringing') call.end('cancel', 'gone');
-    }
-    this.calls.clear();
-    this.online.clear();
-    this.emit('presence', []);
   }
 
   /** @param {unknown} error why the client ends; undefined if it was told to */
-  #fail(error) {
-    if (this.state === 'closed') return;
-    this.#setState('closed');
-    this.#end.abort(new TurnpikeError('closed', 'The client is closed.'));
-    for (const call of [...this.calls.values()]) call.end('cancel', 'gone');
+  #closed(error) {
+    this.#ended.abort();
+    this.#endCalls(() => true);
     for (const room of [...this.rooms.values()]) room.end('closed');
     for (const room of this.#waits.rooms) this.#waits.failed(room, new TurnpikeError('closed', 'The client is closed.'));
     this.emit('closed', { error });
-    if (error !== undefined) this.#connection?.drop();
   }
-
-  /** @param {ClientState} state */
-  #setState(state) {
-    if (this.state === state) return;
-    this.state = state;
-    this.emit('state', state);
-  }
-}
-
-/**
- * What is asked for, unless the signal aborts first. The server may be doing it by then, so it is undone once it is
- * done.
- *
- * @template T
- * @param {Promise<T>} asked
- * @param {AbortSignal | undefined} signal
- * @param {(done: T) => unknown} undo
- * @returns {Promise<T>}
- */
-function abortable(asked, signal, undo) {
-  if (!signal) return asked;
-  const settled = new AbortController();
-  /** @type {Promise<never>} */
-  const aborted = new Promise((_, reject) => {
-    const abort = () => {
-      reject(signal.reason);
-      asked.then(undo, () => {});
-    };
-    signal.addEventListener('abort', abort, { signal: settled.signal });
-  });
-  return Promise.race([asked, aborted]).finally(() => settled.abort());
 }

@@ -2,35 +2,31 @@
 import { SUBPROTOCOL } from './messages.js';
 import { TurnpikeError } from './error.js';
 
-/** @import { ClientMessage, ServerMessage } from './messages.js' */
+/** @import { ClientMessage, Numbered, ServerMessage } from './messages.js' */
 
 const OPEN_TIMEOUT_MS = 10_000;
-const ANSWER_TIMEOUT_MS = 15_000;
-/** More than this unsent means that the network is gone; a lost candidate would break negotiation in silence. */
+/** More than this unsent means that the network is gone. */
 const MAX_BUFFERED_BYTES = 1 << 20;
-const MAX_PENDING = 256;
-const ACK_EVERY = 32;
 
 /**
  * @typedef {{ code: number, reason: string }} Closed how the WebSocket ended; code 1006 if the network did it
- * @typedef {{ resolve: (answer: any) => void, reject: (error: unknown) => void }} Pending
+ * @typedef {(message: ServerMessage, length: number) => void} Receiver `length` of the message, in UTF-16 units
  */
 
 /**
- * One WebSocket from its opening to its close: it finds the answer that belongs to each request, and hands every
- * message, answers included, to `onMessage` first, in order.
+ * One WebSocket from its opening to its close. It hands every message to `onMessage`, in order. It finds the answers only
+ * of what concerns the connection itself, `hello` and `ping`: what a session asks for may be answered on another one.
  */
 export class Connection {
-  /** @type {Map<string, Pending>} requests that wait for their answer, by id */
-  #pending = new Map();
+  /** @type {Map<string, { answer: (message: any) => void, fail: (error: unknown) => void }>} by the id of what was asked */
+  #asked = new Map();
   #lastId = 0;
-  #received = 0;
   /** @type {(closed: Closed) => void} */
   #settleClosed = () => {};
 
   /**
    * @param {WebSocket} socket newly made
-   * @param {(message: ServerMessage) => void} onMessage
+   * @param {Receiver} onMessage
    */
   constructor(socket, onMessage) {
     this.socket = socket;
@@ -43,7 +39,7 @@ export class Connection {
   /**
    * @param {typeof WebSocket} Socket
    * @param {URL} url
-   * @param {(message: ServerMessage) => void} onMessage
+   * @param {Receiver} onMessage
    * @param {AbortSignal} signal
    * @returns {Promise<Connection>}
    */
@@ -75,45 +71,43 @@ export class Connection {
   }
 
   /**
-   * Sends a message that wants no answer. On a closed connection it is dropped: whoever needs it starts anew then.
+   * Sends, unless the connection is lost or takes nothing more: then it is dropped.
    *
-   * @param {ClientMessage & { id?: string }} message
+   * @param {ClientMessage & Numbered} message
    */
   send(message) {
     if (!this.isOpen) return;
-    if (this.socket.bufferedAmount > MAX_BUFFERED_BYTES) {
-      this.drop();
-      return;
-    }
+    if (this.socket.bufferedAmount > MAX_BUFFERED_BYTES) return this.drop();
     this.socket.send(JSON.stringify(message));
   }
 
   /**
-   * Sends a message and resolves with the answer, or rejects with a TurnpikeError: the server's, `offline` or
-   * `timeout`; or with the signal's reason.
+   * Sends a message and resolves with the answer, or rejects with a TurnpikeError: the server's, `offline` or `timeout`; or
+   * with the signal's reason.
    *
    * @param {ClientMessage} message
+   * @param {number} patience milliseconds
    * @param {AbortSignal} [signal]
    * @returns {Promise<any>}
    */
-  request(message, signal) {
+  ask(message, patience, signal) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       if (!this.isOpen) throw offline('The connection to the server is lost.');
-      if (this.#pending.size >= MAX_PENDING) throw new TurnpikeError('rate-limited', 'Too many requests are waiting.');
-      const id = String(++this.#lastId);
-      const done = () => {
+      const id = `${message.type}-${++this.#lastId}`; // Not numbers, which are for what belongs to the session.
+      /** @param {() => void} settle */
+      const done = (settle) => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', aborted);
-        this.#pending.delete(id);
+        this.#asked.delete(id);
+        settle();
       };
-      const aborted = () => (done(), reject(signal?.reason));
-      const late = () => (done(), reject(new TurnpikeError('timeout', 'The server did not answer in time.')));
-      const timer = setTimeout(late, ANSWER_TIMEOUT_MS);
+      const aborted = () => done(() => reject(signal?.reason));
+      const timer = setTimeout(() => done(() => reject(new TurnpikeError('timeout', 'The server did not answer in time.'))), patience);
       signal?.addEventListener('abort', aborted);
-      this.#pending.set(id, {
-        resolve: (answer) => (done(), resolve(answer)),
-        reject: (error) => (done(), reject(error)),
+      this.#asked.set(id, {
+        answer: (message) => done(() => (message.type === 'error' ? reject(fromMessage(message)) : resolve(message))),
+        fail: (error) => done(() => reject(error)),
       });
       this.send({ ...message, id });
     });
@@ -125,34 +119,22 @@ export class Connection {
     this.#ended({ code: 1006, reason: '' });
   }
 
-  /**
-   * @param {unknown} data
-   * @param {(message: ServerMessage) => void} onMessage
-   */
-  #receive(data, onMessage) {
-    const message = parse(data);
-    if (!message) return;
-    onMessage(message);
-    this.#count(message);
-    if (!('ref' in message) || typeof message.ref !== 'string') return;
-    const pending = this.#pending.get(message.ref);
-    if (message.type === 'error') pending?.reject(fromMessage(message));
-    else pending?.resolve(message);
-  }
-
-  /** The server keeps what is not acknowledged, up to a bound. @param {ServerMessage} message */
-  #count(message) {
-    if (!('seq' in message) || typeof message.seq !== 'number') return;
-    this.#received = message.seq;
-    if (this.#received % ACK_EVERY === 0) this.send({ type: 'ack', received: this.#received });
-  }
-
   /** @param {Closed} closed */
   #ended(closed) {
     this.#settleClosed(closed);
-    for (const pending of [...this.#pending.values()]) {
-      pending.reject(offline('The connection was lost before the server answered.'));
-    }
+    for (const { fail } of [...this.#asked.values()]) fail(offline('The connection was lost before the server answered.'));
+  }
+
+  /**
+   * @param {unknown} data
+   * @param {Receiver} onMessage
+   */
+  #receive(data, onMessage) {
+    const text = String(data);
+    const message = parse(text);
+    if (!message) return;
+    onMessage(message, text.length);
+    if ('ref' in message && message.ref !== undefined) this.#asked.get(message.ref)?.answer(message);
   }
 }
 
@@ -167,12 +149,12 @@ function offline(message) {
 }
 
 /**
- * @param {unknown} data
+ * @param {string} text
  * @returns {ServerMessage | undefined} undefined if it is not an object with a type
  */
-function parse(data) {
+function parse(text) {
   try {
-    const message = JSON.parse(String(data));
+    const message = JSON.parse(text);
     return typeof message?.type === 'string' ? message : undefined;
   } catch {
     return undefined;

@@ -2,8 +2,8 @@
 
 /**
  * What goes wrong has a `code`. Most come from the server and are listed in signal/PROTOCOL.md: `full`,
- * `not-existing`, `name-taken`, `unauthorized`... The SDK adds: `offline` (the server cannot be reached, or the
- * connection was lost before it answered), `timeout`, `closed` (this client was closed), and `too-long`.
+ * `not-existing`, `name-taken`, `unauthorized`... The SDK adds: `offline` (the server cannot be
+ * reached), `timeout`, `closed` (this client was closed), and `too-long`.
  */
 export class TurnpikeError extends Error {
   /**

@@ -5,7 +5,22 @@
  * everywhere, and so are unknown types that the server sends.
  *
  * @typedef {{ user: string, name: string }} User
- * @typedef {{ session: string, user: string, name: string }} PeerInfo
+ * @typedef {{ session: string, user: string, name: string, away?: boolean }} PeerInfo
+ *
+ * What a client may add to any message: its `id`, if the message asks for something that the server must do once, and
+ * how far it has read the server's messages.
+ * @typedef {{ id?: string | undefined, received?: number | undefined }} Numbered
+ *
+ * An RTCSessionDescriptionInit. `id` names it, and `to` the description that it follows, so that one which comes too late is
+ * known for that. The server forwards both as they are.
+ * @typedef {{ type: RTCSdpType, sdp: string, id?: string | undefined, to?: string | undefined }} Description
+ *
+ * @typedef {(
+ *   | { description: Description }
+ *   | { candidates: (RTCIceCandidateInit | null)[] }
+ * )} Negotiated
+ *
+ * @typedef {{ session: string, token: string, received: number, fresh?: boolean | undefined }} Resume
  *
  * @typedef {{
  *   type: 'join', room?: string | undefined, create?: boolean | undefined, size?: number | undefined,
@@ -13,42 +28,46 @@
  * }} JoinMessage
  *
  * @typedef {(
- *   | { type: 'hello', ticket: string, name?: string | undefined }
+ *   | { type: 'hello', ticket?: string | undefined, name?: string | undefined, resume?: Resume | undefined }
  *   | JoinMessage
  *   | { type: 'leave', room: string }
- *   | { type: 'signal', room: string, to: string, description: RTCSessionDescriptionInit }
- *   | { type: 'signal', room: string, to: string, candidate: RTCIceCandidateInit | null }
+ *   | { type: 'signal', room: string, to: string } & Negotiated
  *   | { type: 'call', to: string }
  *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
  *   | { type: 'lock' | 'unlock', room: string }
  *   | { type: 'kick' | 'admit' | 'refuse', room: string, session: string }
  *   | { type: 'ack', received: number }
+ *   | { type: 'ping' }
  *   | { type: 'bye' }
  * )} ClientMessage
  *
  * @typedef {{
- *   type: 'welcome', ref?: string, session: string, user: string, name: string, role: string, resume?: string,
+ *   type: 'welcome', ref?: string, after?: number, session: string, user: string, name: string, role: string,
+ *   resume?: string, resumeWindow?: number, epoch?: string,
+ *   resumed?: 'replayed' | 'restored', handled?: string, rooms?: RoomState[],
  *   iceServers: RTCIceServer[], iceExpires: string, online?: User[],
  * }} Welcome
  * @typedef {{
  *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number,
  * }} ErrorMessage
  * @typedef {{
- *   type: 'joined', ref?: string, room: string, size: number, host?: string, locked?: boolean, waiting?: boolean,
- *   peers: PeerInfo[], knocks?: PeerInfo[],
- * }} Joined
+ *   room: string, size: number, host?: string, locked?: boolean, waiting?: boolean, peers: PeerInfo[], knocks?: PeerInfo[],
+ * }} RoomState
+ * @typedef {{ type: 'joined', ref?: string } & RoomState} Joined
  * @typedef {{
  *   type: 'signal', room: string, from: string,
- *   description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null, candidates?: (RTCIceCandidateInit | null)[],
+ *   description?: Description, candidate?: RTCIceCandidateInit | null, candidates?: (RTCIceCandidateInit | null)[],
  * }} Signal
  *
- * @typedef {(
+ * @typedef {{ seq?: number } & (
  *   | Welcome
  *   | ErrorMessage
  *   | Joined
  *   | { type: 'left', ref?: string, room: string, reason: string }
  *   | { type: 'peer-joined', room: string, peer: PeerInfo }
  *   | { type: 'peer-left', room: string, session: string, reason: string }
+ *   | { type: 'peer-away', room: string, session: string }
+ *   | { type: 'peer-back', room: string, session: string, fresh?: boolean }
  *   | Signal
  *   | { type: 'online' | 'offline', users: User[] }
  *   | { type: 'call', call: string, from: User }
@@ -57,11 +76,9 @@
  *   | { type: 'decline' | 'cancel', ref?: string, call: string, reason?: string }
  *   | { type: 'hangup', ref?: string, call: string, room?: string }
  *   | { type: 'ice-servers', iceServers: RTCIceServer[], iceExpires: string }
- *   | { type: 'going-away', retryAfter: number }
- *   | { type: 'ack' | 'pong', ref?: string }
  *   | { type: 'resume', token: string }
- *   | { type: 'peer-away', room: string, session: string }
- *   | { type: 'peer-back', room: string, session: string, fresh?: boolean }
+ *   | { type: 'ack' | 'pong', ref: string }
+ *   | { type: 'going-away', retryAfter: number }
  *   | { type: 'host', room: string, session: string }
  *   | { type: 'locked' | 'unlocked', ref?: string, room: string, by: string }
  *   | { type: 'kicked' | 'admitted' | 'refused', ref?: string, room: string, session: string }

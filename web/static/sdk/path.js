@@ -68,3 +68,20 @@ function relayProtocol(url) {
   if (url?.startsWith('turns:')) return url.includes('transport=udp') ? 'dtls' : 'tls';
   return url?.includes('transport=tcp') ? 'tcp' : 'udp';
 }
+
+const COUNTERS = ['bytesReceived', 'packetsReceived', 'requestsReceived', 'responsesReceived'];
+
+/**
+ * A number that grows with whatever comes in, be it media, data or only the checks that keep the path open.
+ *
+ * @param {RTCStatsReport} stats of an RTCPeerConnection
+ * @returns {number | undefined} undefined as long as nothing has come
+ */
+export function signsOfLife(stats) {
+  let sum = 0;
+  for (const report of stats.values()) {
+    if (!['transport', 'candidate-pair', 'inbound-rtp'].includes(report.type)) continue;
+    for (const counter of COUNTERS) sum += report[counter] ?? 0;
+  }
+  return sum || undefined;
+}

@@ -1,50 +1,40 @@
 // @ts-check
 import { Emitter } from './emitter.js';
-import { TurnpikeError } from './error.js';
-import { pathOf, relayedAddressOf } from './path.js';
+import { Negotiation } from './negotiation.js';
+import { pathOf, relayedAddressOf, signsOfLife } from './path.js';
 import { RelayStatus } from './relay.js';
 
 /**
- * @import { PeerInfo } from './messages.js'
+ * @import { Chat, ChatMessage } from './chat.js'
+ * @import { Negotiated, PeerInfo, Signal } from './messages.js'
+ * @import { Media } from './negotiation.js'
  * @import { Path } from './path.js'
- *
- * @typedef {{ description: RTCSessionDescriptionInit } | { candidate: RTCIceCandidateInit | null }} Negotiation
- * @typedef {'audio' | 'video'} Kind
- * @typedef {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} Media
  *
  * @typedef {object} PeerOptions
  * @property {string} self our own session
+ * @property {boolean} offers we came after the peer, so the first offer is ours
  * @property {typeof RTCPeerConnection} RTCPeerConnection
  * @property {RTCIceServer[]} iceServers
  * @property {Media} media what we send from the start
  * @property {URL} [home] the server, to be asked about our relays
- * @property {(negotiation: Negotiation) => void} send to the peer, by way of the server
+ * @property {Chat} chat
+ * @property {(session: string, negotiated: Negotiated) => void} send to the peer, by way of the server
  *
  * @typedef {object} PeerEvents
  * @property {RTCPeerConnectionState} state
  * @property {MediaStreamTrack} track one of the peer's; all of them are in `peer.stream`
  * @property {{ audio: boolean, video: boolean }} media what the peer says it sends; also in `peer.media`
- * @property {{ text: string, at: Date }} message chat; `at` by the peer's clock
+ * @property {ChatMessage} message chat; `at` by the peer's clock
  * @property {unknown} error a step of the negotiation that failed
  */
 
-/** Greatest length of a chat message, in UTF-16 units. */
-export const MAX_TEXT = 4000;
-
-const MAX_QUEUED_MESSAGES = 100;
-const MAX_QUEUED_CANDIDATES = 100;
-const MAX_BUFFERED_BYTES = 1 << 20;
-/** @type {Kind[]} */
-const KINDS = ['audio', 'video'];
-
 /**
- * The connection with one other session in a room: an RTCPeerConnection that is negotiated as W3C's "perfect
- * negotiation" has it (https://www.w3.org/TR/webrtc/#perfect-negotiation-example).
+ * Another session in a room, and the connection with it. The connection may be replaced in the life of a peer: the peer
+ * reloads its page, or we or it come back under a new session. Whatever was shared and said goes on then, and the former connection
+ * carries it until the next one works.
  *
- * The session with the smaller id is polite. The other one makes the first offer, so that glare is the exception; it
- * is handled all the same. Audio and video have a transceiver each from the start, so that a camera turned on later
- * needs no negotiation. The data channel "chat" is agreed on beforehand, with id 0; it carries JSON, of which the types
- * `{type: 'chat', text, at}` and `{type: 'media', audio, video}` are known and others are ignored.
+ * The session with the smaller id is polite. The data channel carries JSON, of which the types `{type: 'media', audio, video}` and
+ * those of Chat are known, and others ignored.
  *
  * @extends {Emitter<PeerEvents>}
  */
@@ -53,16 +43,13 @@ export class Peer extends Emitter {
   #relay;
   /** @type {Media} what we send */
   #sent;
-  #prepared = false;
-  #makingOffer = false;
-  #ignoreOffer = false;
-  #isSettingRemoteAnswerPending = false;
-  /** @type {(RTCIceCandidateInit | null)[]} that came before the remote description */
-  #candidates = [];
-  /** @type {RTCDataChannel | undefined} */
-  #chat;
-  /** @type {string[]} chat that waits for the channel to open */
-  #unsent = [];
+  /** @type {Negotiation} carries media and chat */
+  #current;
+  /** @type {Negotiation | undefined} is to take over from `#current` */
+  #next;
+  /** @type {RTCDataChannel | undefined} the last that opened */
+  #channel;
+  #closed = false;
 
   /**
    * @param {PeerInfo} info
@@ -73,17 +60,26 @@ export class Peer extends Emitter {
     this.#options = options;
     this.#sent = { ...options.media };
     this.#relay = options.home && new RelayStatus(options.home);
+    this.chat = options.chat;
     this.session = info.session;
     this.user = info.user;
     this.name = info.name;
-    this.polite = options.self < info.session;
+    /** Whether the server cannot reach the peer; what is connected may go on all the same. */
+    this.away = info.away ?? false;
     /** The peer's tracks, for a `<video>`'s srcObject. */
     this.stream = new MediaStream();
     /** What the peer says it sends: a muted or missing track still exists on our side. */
     this.media = { audio: false, video: false };
-    this.connection = new options.RTCPeerConnection({ iceServers: options.iceServers, bundlePolicy: 'max-bundle' });
-    this.#listen();
-    if (!this.polite) this.#prepare();
+    this.#current = this.#negotiate(options.offers);
+  }
+
+  get polite() {
+    return this.#options.self < this.session;
+  }
+
+  /** The RTCPeerConnection that carries media and chat at this moment. */
+  get connection() {
+    return this.#current.connection;
   }
 
   /** @returns {RTCPeerConnectionState} */
@@ -108,21 +104,6 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Takes what the peer sent by way of the server. For Room.
-   *
-   * @param {Partial<{ description: RTCSessionDescriptionInit, candidate: RTCIceCandidateInit | null, candidates: (RTCIceCandidateInit | null)[] }>} negotiation
-   */
-  async receive({ description, candidate, candidates }) {
-    try {
-      if (description) await this.#receiveDescription(description);
-      else if (candidate !== undefined) await this.#receiveCandidate(candidate);
-      for (const one of candidates ?? []) await this.#receiveCandidate(one);
-    } catch (error) {
-      this.#failed(error);
-    }
-  }
-
-  /**
    * Changes what we send; null sends nothing of that kind. Call it too when a track's `enabled` changes, so that the
    * peer is told.
    *
@@ -131,163 +112,156 @@ export class Peer extends Emitter {
   async share(media) {
     this.#sent = { ...media };
     this.#tellMedia();
-    if (this.#prepared) await this.#attach().catch((error) => this.#failed(error));
+    await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.share(media)));
   }
 
   /**
-   * Sends chat text, at once or as soon as the channel is open.
+   * Sends chat text. It arrives once, at once or as soon as the peer can be reached.
    *
-   * @param {{ text: string, at: Date }} message
+   * @param {ChatMessage} message
+   * @throws {import('./error.js').TurnpikeError} `slow` if too much waits already
    */
-  sendMessage({ text, at }) {
-    const data = JSON.stringify({ type: 'chat', text, at: at.toISOString() });
-    if (this.#chat?.readyState === 'open') {
-      if (this.#chat.bufferedAmount > MAX_BUFFERED_BYTES) throw new TurnpikeError('slow', `${this.name} does not read.`);
-      this.#chat.send(data);
-    } else {
-      if (this.#unsent.length >= MAX_QUEUED_MESSAGES) throw new TurnpikeError('slow', `${this.name} is not connected.`);
-      this.#unsent.push(data);
-    }
+  sendMessage(message) {
+    this.chat.send(message);
+  }
+
+  // What follows is for Room and Client.
+
+  /** Whether media and chat go through at this moment, whatever the server knows of the peer. */
+  get isConnected() {
+    return this.#current.isConnected;
+  }
+
+  /** Whether an offer of ours waits for its answer. */
+  get isOffering() {
+    return (this.#next ?? this.#current).isOffering;
+  }
+
+  /** @returns {Promise<number | undefined>} grows with whatever comes in from the peer; undefined if that cannot be known */
+  async signsOfLife() {
+    return this.state === 'closed' ? undefined : signsOfLife(await this.connection.getStats());
+  }
+
+  /** @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal */
+  async receive(signal) {
+    const negotiation = this.#next ?? this.#current;
+    const isNew = negotiation.isForeign(signal.description) && signal.description?.to === undefined;
+    if (isNew) this.renew(this, { self: this.#options.self, offers: false });
+    await (this.#next ?? this.#current).receive(signal);
   }
 
   /** @param {RTCIceServer[]} iceServers */
   setIceServers(iceServers) {
-    this.connection.setConfiguration({ ...this.connection.getConfiguration(), iceServers });
+    this.#options = { ...this.#options, iceServers };
+    for (const negotiation of [this.#current, this.#next]) {
+      negotiation?.connection.setConfiguration({ ...negotiation.connection.getConfiguration(), iceServers });
+    }
+  }
+
+  /**
+   * Finds a new way to the peer.
+   *
+   * @param {object} [options]
+   * @param {boolean} [options.lost] what was said in the negotiation may have been lost
+   */
+  restart(options) {
+    return (this.#next ?? this.#current).restart(options);
+  }
+
+  /**
+   * Makes a new connection, and gives the former one up once that works.
+   *
+   * @param {PeerInfo} info
+   * @param {{ self: string, offers: boolean }} options
+   */
+  renew(info, { self, offers }) {
+    this.#options = { ...this.#options, self };
+    this.session = info.session;
+    this.user = info.user;
+    this.name = info.name;
+    this.#next?.close();
+    this.#next = this.#negotiate(offers);
+    if (!this.#current.isConnected) this.#takeOver(this.#next);
   }
 
   close() {
-    this.connection.close();
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#current.close();
+    this.#next?.close();
   }
 
-  #listen() {
-    const pc = this.connection;
-    pc.addEventListener('negotiationneeded', () => this.#offer());
-    pc.addEventListener('icecandidate', ({ candidate }) => {
-      // An empty string ends one generation, null ends gathering; the peer needs only the latter.
-      if (candidate?.candidate !== '') this.#options.send({ candidate: candidate ? candidate.toJSON() : null });
+  /** @param {boolean} offers */
+  #negotiate(offers) {
+    const { RTCPeerConnection, iceServers, send } = this.#options;
+    const negotiation = new Negotiation({
+      polite: this.polite,
+      offers,
+      RTCPeerConnection,
+      iceServers,
+      media: this.#sent,
+      send: (negotiated) => negotiation === (this.#next ?? this.#current) && send(this.session, negotiated),
     });
-    pc.addEventListener('iceconnectionstatechange', () => {
-      if (pc.iceConnectionState === 'failed') pc.restartIce();
+    /** @type {MediaStreamTrack[]} */
+    const tracks = [];
+    const isCurrent = () => negotiation === this.#current;
+    negotiation.on('state', ({ detail }) => isCurrent() && this.emit('state', detail));
+    negotiation.on('error', ({ detail }) => this.emit('error', detail));
+    negotiation.on('track', ({ detail: track }) => {
+      tracks.push(track);
+      if (isCurrent()) this.#show([track]);
     });
-    pc.addEventListener('connectionstatechange', () => this.emit('state', pc.connectionState));
-    pc.addEventListener('track', ({ track }) => {
+    negotiation.on('open', ({ detail: channel }) => {
+      if (negotiation === this.#next) {
+        this.#takeOver(negotiation);
+        this.#show(tracks);
+      }
+      this.#channel = channel;
+      this.#tellMedia();
+      this.chat.open(channel);
+    });
+    negotiation.on('data', ({ detail: { data, channel } }) => this.#receiveData(data, channel));
+    return negotiation;
+  }
+
+  /** @param {Negotiation} next */
+  #takeOver(next) {
+    const former = this.#current;
+    this.#current = next;
+    this.#next = undefined;
+    former.close();
+    this.emit('state', this.state);
+  }
+
+  /** Tracks of a former connection have to go: an element plays one of a kind. @param {MediaStreamTrack[]} tracks */
+  #show(tracks) {
+    for (const track of tracks) {
+      for (const other of this.stream.getTracks()) {
+        if (other.kind === track.kind && other !== track) this.stream.removeTrack(other);
+      }
       this.stream.addTrack(track);
       this.emit('track', track);
-    });
-  }
-
-  async #offer() {
-    try {
-      this.#makingOffer = true;
-      await this.connection.setLocalDescription();
-      this.#sendDescription();
-    } catch (error) {
-      this.#failed(error);
-    } finally {
-      this.#makingOffer = false;
     }
-  }
-
-  /** @param {RTCSessionDescriptionInit} description */
-  async #receiveDescription(description) {
-    const pc = this.connection;
-    const readyForOffer =
-      !this.#makingOffer && (pc.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
-    const offerCollision = description.type === 'offer' && !readyForOffer;
-    this.#ignoreOffer = !this.polite && offerCollision;
-    if (this.#ignoreOffer) return;
-
-    this.#isSettingRemoteAnswerPending = description.type === 'answer';
-    try {
-      await pc.setRemoteDescription(description);
-    } finally {
-      this.#isSettingRemoteAnswerPending = false;
-    }
-    const candidates = this.#candidates.splice(0).map((candidate) => pc.addIceCandidate(candidate));
-    if (description.type === 'offer') {
-      this.#prepare();
-      await this.#attach();
-      await pc.setLocalDescription();
-      this.#sendDescription();
-    }
-    await Promise.all(candidates);
-  }
-
-  /** @param {RTCIceCandidateInit | null} candidate */
-  async #receiveCandidate(candidate) {
-    if (!this.connection.remoteDescription && !this.#ignoreOffer) {
-      if (this.#candidates.length < MAX_QUEUED_CANDIDATES) this.#candidates.push(candidate);
-      return;
-    }
-    try {
-      await this.connection.addIceCandidate(candidate);
-    } catch (error) {
-      if (!this.#ignoreOffer) throw error;
-    }
-  }
-
-  #sendDescription() {
-    const description = this.connection.localDescription;
-    if (description) this.#options.send({ description: { type: description.type, sdp: description.sdp } });
-  }
-
-  /** Opens the chat channel and, on the side that offers first, a transceiver for each kind of media. */
-  #prepare() {
-    if (this.#prepared) return;
-    this.#prepared = true;
-    const chat = this.connection.createDataChannel('chat', { negotiated: true, id: 0, ordered: true });
-    chat.addEventListener('open', () => {
-      this.#tellMedia();
-      for (const data of this.#unsent.splice(0)) chat.send(data);
-    });
-    chat.addEventListener('message', ({ data }) => this.#receiveData(data));
-    this.#chat = chat;
-    if (this.polite) return;
-    const streams = [new MediaStream()]; // One stream for both kinds keeps lips and voice together.
-    for (const kind of KINDS) {
-      this.connection.addTransceiver(this.#sent[kind] ?? kind, { direction: 'sendrecv', streams });
-    }
-  }
-
-  /** Puts what we send on the transceivers that are there; what an offer lacks gets one of its own. */
-  async #attach() {
-    const streams = [new MediaStream()];
-    const transceivers = this.connection.getTransceivers();
-    await Promise.all(KINDS.map(async (kind) => {
-      const track = this.#sent[kind];
-      const transceiver = transceivers.find(({ receiver }) => receiver.track.kind === kind);
-      if (!transceiver) {
-        if (track) this.connection.addTransceiver(track, { direction: 'sendrecv', streams });
-        return;
-      }
-      if (transceiver.direction === 'recvonly') {
-        transceiver.direction = 'sendrecv';
-        transceiver.sender.setStreams?.(...streams);
-      }
-      await transceiver.sender.replaceTrack(track);
-    }));
-  }
-
-  /** @param {unknown} error of a step that is nobody's to wait for; what a closed connection refuses is no error */
-  #failed(error) {
-    if (this.state !== 'closed') this.emit('error', error);
   }
 
   #tellMedia() {
-    if (this.#chat?.readyState !== 'open') return;
+    if (this.#channel?.readyState !== 'open') return;
     const { audio, video } = this.#sent;
-    this.#chat.send(JSON.stringify({ type: 'media', audio: !!audio?.enabled, video: !!video?.enabled }));
+    this.#channel.send(JSON.stringify({ type: 'media', audio: !!audio?.enabled, video: !!video?.enabled }));
   }
 
-  /** @param {unknown} data from the peer, so anything at all */
-  #receiveData(data) {
+  /**
+   * @param {unknown} data from the peer, so anything at all
+   * @param {RTCDataChannel} channel that it came by
+   */
+  #receiveData(data, channel) {
     const message = parse(data);
-    if (message?.type === 'chat' && typeof message.text === 'string') {
-      const at = new Date(String(message.at));
-      this.emit('message', { text: message.text.slice(0, MAX_TEXT), at: Number.isNaN(at.getTime()) ? new Date() : at });
-    } else if (message?.type === 'media') {
+    if (message?.type === 'media') {
       this.media = { audio: message.audio === true, video: message.video === true };
       this.emit('media', this.media);
+    } else if (message?.type === 'chat' || message?.type === 'chat-ack') {
+      const chat = this.chat.receive(message, channel);
+      if (chat) this.emit('message', chat);
     }
   }
 }

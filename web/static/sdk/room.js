@@ -1,17 +1,20 @@
 // @ts-check
+import { MAX_TEXT } from './chat.js';
 import { Emitter } from './emitter.js';
 import { TurnpikeError } from './error.js';
-import { MAX_TEXT, Peer } from './peer.js';
-import { HOME } from './tickets.js';
+import { Roster } from './roster.js';
 
 /**
  * @import { Client } from './client.js'
- * @import { Joined, PeerInfo, Signal } from './messages.js'
- * @import { Media } from './peer.js'
+ * @import { PeerInfo, RoomState, Signal } from './messages.js'
+ * @import { Media } from './negotiation.js'
+ * @import { Peer } from './peer.js'
  *
  * @typedef {object} RoomEvents
  * @property {{ peer: Peer }} peer-joined
  * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown, kicked
+ * @property {{ peer: Peer }} peer-away the server does not reach it; media may go on, and chat waits
+ * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: it comes with a new connection, such as after a reload
  * @property {{ peer: Peer, text: string, at: Date }} message chat
  * @property {{ reason: string }} left we are out for good: `leave`, `hangup`, `kicked`, or the code of what hindered our return
  * @property {{ session: string }} host somebody else is host now, perhaps we: see `isHost`
@@ -24,8 +27,7 @@ import { HOME } from './tickets.js';
  */
 
 /**
- * A room that we are in, and the peers in it. After a lost connection the client enters it again; the peers are new
- * ones then.
+ * A room that we are in, and the peers in it. Both outlive lost connections and reloaded pages.
  *
  * @extends {Emitter<RoomEvents>}
  */
@@ -37,7 +39,7 @@ export class Room extends Emitter {
 
   /**
    * @param {Client} client
-   * @param {Joined} joined
+   * @param {RoomState} joined
    */
   constructor(client, joined) {
     super();
@@ -52,8 +54,10 @@ export class Room extends Emitter {
     this.hasWaitingRoom = false;
     /** @type {Map<string, PeerInfo>} who waits to be let in, by session; empty for those who do not moderate */
     this.knocks = new Map();
+    /** For Client. */
+    this.roster = new Roster(client, this);
     /** @type {Map<string, Peer>} by session */
-    this.peers = new Map();
+    this.peers = this.roster.peers;
     /** @type {Media} */
     this.media = { audio: null, video: null };
   }
@@ -145,16 +149,20 @@ export class Room extends Emitter {
 
   // What follows is for Client.
 
-  /** @param {Joined} joined the others; those that we do not know yet are new */
+  /** @param {RoomState} joined the others; those that we do not know yet are new */
   update(joined) {
     this.size = joined.size;
-    if (this.#session !== this.#client.session) this.removePeers('gone');
+    this.roster.entered(joined.peers, this.#session !== this.#client.session);
     this.#session = this.#client.session;
-    this.hasWaitingRoom = !!joined.waiting;
-    this.setHost(joined.host ?? '');
-    if (this.locked !== !!joined.locked) this.setLocked(!!joined.locked, '');
-    this.#setKnocks(joined.knocks ?? []);
-    for (const info of joined.peers) this.addPeer(info);
+    this.#moderated(joined);
+  }
+
+  /** @param {RoomState} state */
+  #moderated(state) {
+    this.hasWaitingRoom = !!state.waiting;
+    this.setHost(state.host ?? '');
+    if (this.locked !== !!state.locked) this.setLocked(!!state.locked, '');
+    this.#setKnocks(state.knocks ?? []);
   }
 
   /** @param {string} session */
@@ -200,37 +208,16 @@ export class Room extends Emitter {
     for (const peer of knocks) this.addKnock(peer);
   }
 
-  /** @param {PeerInfo} info */
-  addPeer(info) {
-    if (this.peers.has(info.session)) return;
-    const peer = new Peer(info, {
-      self: this.#client.session,
-      RTCPeerConnection: this.#client.options.RTCPeerConnection ?? RTCPeerConnection,
-      iceServers: this.#client.iceServers,
-      media: this.media,
-      home: new URL('/', this.#client.options.url ?? HOME),
-      send: (negotiation) => this.#client.send({ type: 'signal', room: this.id, to: info.session, ...negotiation }),
-    });
-    peer.on('message', ({ detail }) => this.emit('message', { peer, ...detail }));
-    this.peers.set(info.session, peer);
-    this.emit('peer-joined', { peer });
-  }
-
   /**
-   * @param {string} session
-   * @param {string} reason
+   * The server was started again, and we are in the room.
+   *
+   * @param {RoomState} state
+   * @param {number} patience milliseconds to wait for others to come back
    */
-  removePeer(session, reason) {
-    const peer = this.peers.get(session);
-    if (!peer) return;
-    this.peers.delete(session);
-    peer.close();
-    this.emit('peer-left', { peer, reason });
-  }
-
-  /** @param {string} reason */
-  removePeers(reason) {
-    for (const session of [...this.peers.keys()]) this.removePeer(session, reason);
+  restored(state, patience) {
+    this.size = state.size;
+    this.roster.restored(state.peers, patience);
+    this.#moderated(state);
   }
 
   /** @param {Signal} signal */
@@ -243,7 +230,7 @@ export class Room extends Emitter {
     if (this.#left) return;
     this.#left = true;
     this.#client.rooms.delete(this.id);
-    this.removePeers(reason);
+    this.roster.clear(reason);
     this.emit('left', { reason });
   }
 }

@@ -18,8 +18,9 @@
 import { Client } from './client.js';
 
 export { Call } from './call.js';
+export { MAX_TEXT } from './chat.js';
 export { TurnpikeError, codeOf } from './error.js';
-export { MAX_TEXT, Peer } from './peer.js';
+export { Peer } from './peer.js';
 export { Room } from './room.js';
 export { getTicket } from './tickets.js';
 export { Client };

@@ -1,0 +1,281 @@
+// @ts-check
+import { Emitter } from './emitter.js';
+
+/**
+ * @import { Description, Negotiated, Signal } from './messages.js'
+ *
+ * @typedef {'audio' | 'video'} Kind
+ * @typedef {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} Media
+ *
+ * @typedef {object} NegotiationOptions
+ * @property {boolean} polite gives way when both offer at once
+ * @property {boolean} offers we are the newcomer, who makes the first offer
+ * @property {typeof RTCPeerConnection} RTCPeerConnection
+ * @property {RTCIceServer[]} iceServers
+ * @property {Media} media what we send from the start
+ * @property {(negotiated: Negotiated) => void} send to the peer, by way of the server
+ *
+ * @typedef {object} NegotiationEvents
+ * @property {RTCPeerConnectionState} state
+ * @property {MediaStreamTrack} track
+ * @property {RTCDataChannel} open the channel is open
+ * @property {{ data: unknown, channel: RTCDataChannel }} data that came by the channel
+ * @property {unknown} error a step that failed
+ */
+
+const MAX_QUEUED_CANDIDATES = 100;
+/** Candidates that are found within this time go in one message. */
+const GATHER_MS = 50;
+const MAX_CANDIDATES = 32;
+/** @type {Kind[]} */
+const KINDS = ['audio', 'video'];
+
+let made = 0;
+
+/**
+ * One RTCPeerConnection, negotiated as W3C's "perfect negotiation" has it
+ * (https://www.w3.org/TR/webrtc/#perfect-negotiation-example). Audio and video have a transceiver each from the start, so that a
+ * camera turned on later needs no negotiation. The data channel "chat" is agreed on beforehand, with id 0.
+ *
+ * Every description has an id and names the one that it follows: an answer to an offer that has been taken back, or an offer to
+ * a connection that is no more, may still come out of some queue, and would spoil what goes on now.
+ *
+ * @extends {Emitter<NegotiationEvents>}
+ */
+export class Negotiation extends Emitter {
+  #options;
+  /** @type {Media} what we send */
+  #sent;
+  #id = `${Math.random().toString(36).slice(2)}-${++made}`;
+  #descriptions = 0;
+  /** @type {string | undefined} the id of our own last offer */
+  #offer;
+  /** @type {string | undefined} the id of the peer's last description */
+  #theirs;
+  #prepared = false;
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #isSettingRemoteAnswerPending = false;
+  /** @type {(RTCIceCandidateInit | null)[]} that came before the remote description */
+  #early = [];
+  /** @type {(RTCIceCandidateInit | null)[]} found and not yet sent */
+  #found = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #gathering;
+  /** @type {RTCDataChannel | undefined} */
+  #channel;
+
+  /** @param {NegotiationOptions} options */
+  constructor(options) {
+    super();
+    this.#options = options;
+    this.#sent = { ...options.media };
+    this.connection = new options.RTCPeerConnection({ iceServers: options.iceServers, bundlePolicy: 'max-bundle' });
+    this.#listen();
+    if (options.offers) this.#prepare(options.offers);
+  }
+
+  get isConnected() {
+    return this.connection.connectionState === 'connected' && this.#channel?.readyState === 'open';
+  }
+
+  /** Whether we wait for an answer. */
+  get isOffering() {
+    return this.connection.signalingState === 'have-local-offer';
+  }
+
+  /**
+   * Whether an offer is from another connection than the one that we know: the peer has begun anew.
+   *
+   * @param {Description | undefined} description
+   */
+  isForeign(description) {
+    if (description?.type !== 'offer' || !description.id || !this.#theirs) return false;
+    return connectionOf(description.id) !== connectionOf(this.#theirs);
+  }
+
+  /**
+   * Takes what the peer sent by way of the server.
+   *
+   * @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal
+   */
+  async receive({ description, candidate, candidates }) {
+    try {
+      if (description) return await this.#receiveDescription(description);
+      const list = candidates ?? (candidate === undefined ? [] : [candidate]);
+      await Promise.all(list.map((candidate) => this.#receiveCandidate(candidate)));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** @param {Media} media what we send from now on */
+  async share(media) {
+    this.#sent = { ...media };
+    if (this.#prepared) await this.#attach().catch((error) => this.#failed(error));
+  }
+
+  /**
+   * Finds a new way to the peer.
+   *
+   * @param {object} [options]
+   * @param {boolean} [options.lost] an offer of ours may have been lost: it is taken back
+   */
+  async restart({ lost = false } = {}) {
+    if (!this.#prepared) return; // The first offer is the peer's to make.
+    try {
+      if (lost && this.isOffering) await this.connection.setLocalDescription({ type: 'rollback' });
+      this.connection.restartIce();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  close() {
+    clearTimeout(this.#gathering);
+    this.connection.close();
+  }
+
+  #listen() {
+    const pc = this.connection;
+    pc.addEventListener('negotiationneeded', () => this.#makeOffer());
+    // An empty string ends one generation, null ends gathering; the peer needs only the latter.
+    pc.addEventListener('icecandidate', ({ candidate }) => candidate?.candidate !== '' && this.#foundCandidate(candidate));
+    pc.addEventListener('iceconnectionstatechange', () => {
+      if (pc.iceConnectionState === 'failed') this.restart();
+    });
+    pc.addEventListener('connectionstatechange', () => this.emit('state', pc.connectionState));
+    pc.addEventListener('track', ({ track }) => this.emit('track', track));
+  }
+
+  /** @param {RTCIceCandidate | null} candidate */
+  #foundCandidate(candidate) {
+    this.#found.push(candidate && candidate.toJSON());
+    if (this.#found.length >= MAX_CANDIDATES) this.#sendCandidates();
+    else this.#gathering ??= setTimeout(() => this.#sendCandidates(), GATHER_MS);
+  }
+
+  #sendCandidates() {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    const candidates = this.#found.splice(0);
+    if (candidates.length > 0) this.#options.send({ candidates });
+  }
+
+  async #makeOffer() {
+    try {
+      this.#makingOffer = true;
+      await this.connection.setLocalDescription();
+      this.#sendDescription();
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  #sendDescription() {
+    const description = this.connection.localDescription;
+    if (!description) return;
+    this.#sendCandidates(); // They belong to the description before.
+    const id = `${this.#id}.${++this.#descriptions}`; // See connectionOf.
+    if (description.type === 'offer') this.#offer = id;
+    this.#options.send({ description: { type: description.type, sdp: description.sdp, id, to: this.#theirs } });
+  }
+
+  /** @param {Description} description */
+  async #receiveDescription(description) {
+    const pc = this.connection;
+    if (this.#isStale(description)) return;
+    this.#theirs = description.id;
+    const readyForOffer =
+      !this.#makingOffer && (pc.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
+    const offerCollision = description.type === 'offer' && !readyForOffer;
+    this.#ignoreOffer = !this.#options.polite && offerCollision;
+    if (this.#ignoreOffer) return;
+
+    this.#isSettingRemoteAnswerPending = description.type === 'answer';
+    try {
+      await pc.setRemoteDescription(description);
+    } finally {
+      this.#isSettingRemoteAnswerPending = false;
+    }
+    const candidates = this.#early.splice(0).map((candidate) => this.#addCandidate(candidate));
+    if (description.type === 'offer') {
+      this.#prepare(false);
+      await this.#attach();
+      await pc.setLocalDescription();
+      this.#sendDescription();
+    }
+    await Promise.all(candidates);
+  }
+
+  /** @param {Description} description from some client, so it may lack the ids */
+  #isStale({ type, to }) {
+    if (type === 'answer') return !this.isOffering || (to !== undefined && to !== this.#offer);
+    return to !== undefined && connectionOf(to) !== this.#id;
+  }
+
+  /** @param {RTCIceCandidateInit | null} candidate */
+  async #receiveCandidate(candidate) {
+    if (this.connection.remoteDescription || this.#ignoreOffer) return this.#addCandidate(candidate);
+    if (this.#early.length < MAX_QUEUED_CANDIDATES) this.#early.push(candidate);
+  }
+
+  /** @param {RTCIceCandidateInit | null} candidate */
+  async #addCandidate(candidate) {
+    try {
+      await this.connection.addIceCandidate(candidate);
+    } catch (error) {
+      const ufrag = candidate?.usernameFragment;
+      const isStale = !!ufrag && !this.connection.remoteDescription?.sdp.includes(`a=ice-ufrag:${ufrag}`);
+      if (!this.#ignoreOffer && !isStale) throw error;
+    }
+  }
+
+  /** @param {boolean} offers the side that offers first makes a transceiver for each kind of media */
+  #prepare(offers) {
+    if (this.#prepared) return;
+    this.#prepared = true;
+    const channel = this.connection.createDataChannel('chat', { negotiated: true, id: 0, ordered: true });
+    channel.addEventListener('open', () => this.emit('open', channel));
+    channel.addEventListener('close', () => this.emit('state', this.connection.connectionState));
+    channel.addEventListener('message', ({ data }) => this.emit('data', { data, channel }));
+    this.#channel = channel;
+    if (!offers) return;
+    const streams = [new MediaStream()]; // One stream for both kinds keeps lips and voice together.
+    for (const kind of KINDS) {
+      this.connection.addTransceiver(this.#sent[kind] ?? kind, { direction: 'sendrecv', streams });
+    }
+  }
+
+  /** Puts what we send on the transceivers that are there; what an offer lacks gets one of its own. */
+  async #attach() {
+    const streams = [new MediaStream()];
+    // If both offered first, our own have no part in the offer that we took.
+    const transceivers = this.connection.getTransceivers().sort((a, b) => Number(a.mid === null) - Number(b.mid === null));
+    await Promise.all(KINDS.map(async (kind) => {
+      const track = this.#sent[kind];
+      const transceiver = transceivers.find(({ receiver }) => receiver.track.kind === kind);
+      if (!transceiver) {
+        if (track) this.connection.addTransceiver(track, { direction: 'sendrecv', streams });
+        return;
+      }
+      if (transceiver.direction === 'recvonly') {
+        transceiver.direction = 'sendrecv';
+        transceiver.sender.setStreams?.(...streams);
+      }
+      await transceiver.sender.replaceTrack(track);
+    }));
+  }
+
+  /** @param {unknown} error of a step that is nobody's to wait for; what a closed connection refuses is no error */
+  #failed(error) {
+    if (this.connection.connectionState !== 'closed') this.emit('error', error);
+  }
+}
+
+/** @param {string} id of a description */
+function connectionOf(id) {
+  return id.slice(0, id.lastIndexOf('.'));
+}
