@@ -41,12 +41,16 @@ const firefoxUserPrefs = {
   'network.connectivity-service.enabled': false,
 };
 
+/** @typedef {{ session: string, resumed?: 'replayed' | 'restored' }} Welcome */
+
 /** Browsers and pages of one scenario. */
 export class Stage {
   /** @type {import('playwright-core').Browser[]} */
   #browsers = [];
   /** @type {{ name: string, page: import('playwright-core').Page, log: string[] }[]} */
   #pages = [];
+  /** @type {WeakMap<import('playwright-core').Page, Welcome[]>} */
+  #welcomes = new WeakMap();
 
   /** @param {Place} place */
   async browser(place) {
@@ -66,8 +70,21 @@ export class Stage {
     const context = await browser.newContext({ permissions: camera && asks ? ['camera', 'microphone'] : [] });
     context.setDefaultTimeout(patience);
     const page = await context.newPage();
+    this.follow(page, name);
+    return page;
+  }
+
+  /**
+   * Keeps what a page says, also one that opened by itself.
+   * @param {import('playwright-core').Page} page
+   * @param {string} name
+   */
+  follow(page, name) {
     /** @type {string[]} */
     const log = [];
+    /** @type {Welcome[]} */
+    const welcomes = [];
+    this.#welcomes.set(page, welcomes);
     page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => log.push(`uncaught: ${error.stack ?? error.message}`));
     page.on('requestfailed', (request) => log.push(`failed: ${request.url()}: ${request.failure()?.errorText}`));
@@ -76,11 +93,19 @@ export class Stage {
       const frame = (way) => (/** @type {{ payload: string | Buffer }} */ { payload }) => log.push(`${way} ${String(payload).slice(0, 200)}`);
       socket.on('framesent', frame('>'));
       socket.on('framereceived', frame('<'));
+      socket.on('framereceived', ({ payload }) => {
+        const message = JSON.parse(String(payload));
+        if (message.type === 'welcome') welcomes.push(message);
+      });
       socket.on('close', () => log.push('the WebSocket closed'));
     });
     page.on('crash', () => log.push('the page crashed'));
     this.#pages.push({ name, page, log });
-    return page;
+  }
+
+  /** What the server has welcomed a page with, oldest first. @param {import('playwright-core').Page} page */
+  welcomes(page) {
+    return this.#welcomes.get(page) ?? [];
   }
 
   /**

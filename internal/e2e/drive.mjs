@@ -1,18 +1,26 @@
 // @ts-check
-// Plays one scenario: node drive.mjs SCENARIO < plan.json
-// Prints a line of JSON a step, and the scenario's report as the last line. Exits with 1 if it failed,
-// after telling on stderr why, and what every page showed and logged.
+// Plays one scenario: node drive.mjs SCENARIO, with its plan as a line of JSON on stdin.
+// Prints a line of JSON a step, and the scenario's report as the last line. A step {"cue": NAME} asks the test to do
+// something, and waits for a line on stdin that says it is done. Exits with 1 if it failed, after telling on stderr
+// why, and what every page showed and logged.
 
-import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { Stage } from './browser.mjs';
 import * as meeting from './meeting.mjs';
 import * as house from './house.mjs';
+import * as resume from './resume.mjs';
 
-/** @type {Record<string, (stage: Stage, plan: any, step: (what: string) => void) => Promise<object>>} */
-const scenarios = { ...meeting, ...house };
+/**
+ * @typedef {(what: string) => void} Step
+ * @typedef {(name: string) => Promise<unknown>} Cue
+ * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
+ */
+const scenarios = { ...meeting, ...house, ...resume };
 
 const name = process.argv[2] ?? '';
-const plan = JSON.parse(readFileSync(0, 'utf8'));
+const lines = createInterface({ input: process.stdin });
+const said = lines[Symbol.asyncIterator]();
+const plan = JSON.parse((await said.next()).value);
 const scenario = scenarios[name];
 if (!scenario) throw new Error(`no scenario ${name}; there are: ${Object.keys(scenarios).join(', ')}`);
 
@@ -20,9 +28,15 @@ const started = Date.now();
 /** @param {string} what */
 const step = (what) => console.log(JSON.stringify({ ms: Date.now() - started, step: what }));
 
+/** @param {string} name */
+const cue = (name) => {
+  console.log(JSON.stringify({ ms: Date.now() - started, cue: name }));
+  return said.next();
+};
+
 const stage = new Stage();
 try {
-  const report = await scenario(stage, plan, step);
+  const report = await scenario(stage, plan, step, cue);
   console.log(JSON.stringify(report));
 } catch (error) {
   process.exitCode = 1;
@@ -30,4 +44,5 @@ try {
   console.error(await stage.report(plan.artifacts));
 } finally {
   await stage.close();
+  lines.close();
 }

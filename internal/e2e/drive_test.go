@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,13 +65,14 @@ func browserAt(t *testing.T, browser string, host *netlab.Host, ca *authority) p
 // drive plays one scenario of drive.mjs, and logs its steps. A scenario that fails ends the test.
 func drive(t *testing.T, scenario string, plan map[string]any) {
 	t.Helper()
-	driveOn(t, nil, scenario, plan)
+	driveOn(t, nil, scenario, plan, nil)
 }
 
-// driveOn is drive for a scenario that has to be played on a host, as one with a Firefox on it.
-func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any) {
+// driveOn is drive for a scenario that has to be played on a host, as one with a Firefox on it, or that asks for something
+// to be done by a cue.
+func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any, cues map[string]func()) {
 	t.Helper()
-	ctx, cancel := within(t, 2*time.Minute)
+	ctx, cancel := within(t, 3*time.Minute)
 	defer cancel()
 	plan["artifacts"] = t.ArtifactDir()
 	input, err := json.Marshal(plan)
@@ -81,7 +83,10 @@ func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]a
 	if host != nil {
 		cmd = host.Command(ctx, "node", "drive.mjs", scenario)
 	}
-	cmd.Stdin = bytes.NewReader(input)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	// Playwright closes its browsers on SIGTERM, and would leave them on SIGKILL.
@@ -94,9 +99,27 @@ func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]a
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	say := func(line string) {
+		if _, err := fmt.Fprintln(stdin, line); err != nil {
+			t.Errorf("scenario %s: %v", scenario, err) // It has ended; Wait tells why.
+		}
+	}
+	say(string(input))
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		t.Log(lines.Text())
+		var line struct{ Cue string }
+		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Cue == "" {
+			continue
+		}
+		act := cues[line.Cue]
+		if act == nil {
+			t.Errorf("scenario %s: nobody waits for the cue %q", scenario, line.Cue)
+			break
+		}
+		act()
+		say("done")
 	}
+	stdin.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("scenario %s: %v\n%s\npictures of the pages: %s (kept with go test -artifacts)", scenario, err, complaint.Bytes(), t.ArtifactDir())
 	}

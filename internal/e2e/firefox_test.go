@@ -31,7 +31,7 @@ func TestFirefox(t *testing.T) {
 				{browserAt(t, firefox, ann, ca), "ann", link, test.over[0]},
 				{browserAt(t, chromium, ben, ca), "ben", link, test.over[1]},
 			}
-			driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path})
+			driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path}, nil)
 		})
 	}
 }

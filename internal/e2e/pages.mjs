@@ -107,6 +107,16 @@ export class Room {
     await this.page.getByTestId('confirm-remove').click();
   }
 
+  /** How often somebody else's message is shown. @param {string} text */
+  async heard(text) {
+    return this.page.locator('[data-testid=chat-log] .message:not([data-own])').filter({ hasText: text }).count();
+  }
+
+  /** What the log says of comings and goings. */
+  async events() {
+    return this.page.locator('[data-testid=chat-log] .event').allInnerTexts();
+  }
+
   /** Waits until others are shown. @param {number} count */
   async others(count) {
     const tiles = this.page.locator(remoteTile);
@@ -131,6 +141,31 @@ export class Room {
           clearTimeout(timer);
           resolve(presentedFrames);
         }
+      };
+      /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
+    }), patience);
+  }
+
+  /**
+   * Waits for an interruption of the other's picture, then for its end, and returns how many milliseconds it took. To be called before
+   * what interrupts it.
+   */
+  async interruption() {
+    return this.page.locator(`${remoteTile} video`).first().evaluate((video, timeout) => new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('waited in vain for the picture to stop and to go on')), timeout);
+      let last = performance.now();
+      let gap = 0;
+      let since = 0;
+      const shown = () => {
+        const now = performance.now();
+        if (now - last > 700) [gap, since] = [now - last, 0]; // No picture takes that long on a busy machine.
+        last = now;
+        if (gap > 0 && ++since > 20) {
+          clearTimeout(timer);
+          resolve(Math.round(gap));
+          return;
+        }
+        /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
       };
       /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
     }), patience);

@@ -23,10 +23,15 @@ import (
 
 // A server is one running `turnpike serve`.
 type server struct {
-	host *netlab.Host
-	dir  string // its working directory
-	log  output
-	proc *os.Process
+	host    *netlab.Host
+	dir     string // its working directory
+	command []string
+	ready   string
+	client  *http.Client // asks it, wherever ready points to
+	log     output
+	proc    *os.Process
+	ended   chan error
+	cancel  context.CancelFunc
 }
 
 // drain tells the server to take no more relays, and to wait for those that there are to end.
@@ -47,55 +52,78 @@ func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, c
 // serveBy is serve by a command line of the test's own.
 func serveBy(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, command ...string) *server {
 	t.Helper()
-	s := &server{host: host, dir: t.TempDir()}
-	ctx, cancel := within(t, 10*time.Minute)
-	cmd := host.Command(ctx, command[0], command[1:]...)
-	cmd.Dir = s.dir
-	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	s.proc = cmd.Process
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	s := &server{host: host, dir: t.TempDir(), command: command, ready: ready, client: client(host, dial, ca)}
 	t.Cleanup(func() {
-		defer cancel()
+		s.client.CloseIdleConnections()
 		// SIGTERM would wait for relays that a closed browser has left. Fails if the process has ended, of which Wait tells.
-		_ = cmd.Process.Signal(syscall.SIGINT)
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("turnpike serve, told to stop: %v", err)
-			}
-		case <-time.After(15 * time.Second):
-			t.Error("turnpike serve did not stop when told to")
-			cancel()
-			<-ended
-		}
+		_ = s.proc.Signal(syscall.SIGINT)
+		s.wait(t, false)
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", s.log.String())
 			_ = os.WriteFile(filepath.Join(t.ArtifactDir(), "server.log"), []byte(s.log.String()), 0o644)
 		}
 	})
-	client := client(host, dial, ca)
-	defer client.CloseIdleConnections()
+	s.start(t)
+	return s
+}
+
+// start starts the process, and waits until it is ready.
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	var ctx context.Context
+	ctx, s.cancel = within(t, 10*time.Minute)
+	cmd := s.host.Command(ctx, s.command[0], s.command[1:]...)
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	if err := cmd.Start(); err != nil {
+		s.cancel()
+		t.Fatal(err)
+	}
+	s.proc, s.ended = cmd.Process, make(chan error, 1)
+	go func(ended chan<- error) { ended <- cmd.Wait() }(s.ended)
 	deadline := time.After(20 * time.Second)
 	for {
-		if resp, err := client.Get(ready + "/readyz"); err == nil {
+		if resp, err := s.client.Get(s.ready + "/readyz"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return s
+				return
 			}
 		}
 		select {
-		case err := <-ended:
-			ended <- err
+		case err := <-s.ended:
+			s.ended <- err
 			t.Fatalf("turnpike serve ended before it was ready: %v", err)
 		case <-deadline:
 			t.Fatal("turnpike serve did not become ready")
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+}
+
+// restart kills the process, which can say no farewell, and starts another one with the same state.
+func (s *server) restart(t *testing.T) {
+	t.Helper()
+	if err := s.proc.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(t, true)
+	s.client.CloseIdleConnections()
+	s.start(t)
+}
+
+// wait waits until the process has ended, and judges how unless it was killed.
+func (s *server) wait(t *testing.T, killed bool) {
+	t.Helper()
+	defer s.cancel()
+	select {
+	case err := <-s.ended:
+		if err != nil && !killed {
+			t.Errorf("turnpike serve, told to stop: %v", err)
+		}
+	case <-time.After(15 * time.Second):
+		t.Error("turnpike serve did not stop when told to")
+		s.cancel()
+		<-s.ended
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Host is a network namespace with one interface, eth0. All fields are set before the test gets it.
+// A Host is a network namespace with one interface, eth0. Only [Lab.Move] and [Lab.Readdress] change its fields after the test has got it.
 type Host struct {
 	lab    *Lab
 	name   string
@@ -25,6 +25,7 @@ type Host struct {
 	addr6  netip.Addr
 	public netip.Addr
 	kind   Kind
+	moves  int
 }
 
 // Name is the name that the test gave it.
@@ -52,6 +53,27 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.netns, name}, args...)...)
 	cmd.WaitDelay = 5 * time.Second // Grandchildren may hold the output open.
 	return cmd
+}
+
+// Hang lets the host be deaf and mute on a TCP port of its own, as if the way there had been cut: connections that are open are reset, and
+// those who come get no answer. It goes on until restore is called.
+func (h *Host) Hang(port uint16) (restore func()) {
+	l := h.lab
+	l.t.Helper()
+	// In this order, so that the resets get out.
+	l.nft(h.netns, fmt.Sprintf(`
+table inet hang {
+	chain in {
+		type filter hook input priority filter
+		tcp dport %d drop
+	}
+}
+`, port))
+	l.run("", "ip", "netns", "exec", h.netns, "ss", "-K", "state", "established", "sport", "=", fmt.Sprintf(":%d", port))
+	return func() {
+		l.t.Helper()
+		l.nft(h.netns, "delete table inet hang")
+	}
 }
 
 // Do calls fn on this host: sockets that fn itself opens, not ones that its

@@ -134,13 +134,49 @@ func (l *Lab) Behind(kind Kind, name string) *Host {
 	if kind == Public {
 		return l.Public(name)
 	}
+	h := &Host{lab: l, name: name, netns: l.namespace(name)}
+	l.connect(h, kind, name+"-nat")
+	l.add(h)
+	return h
+}
+
+// Move takes a host from behind its NAT and puts it behind another one of the given kind, as when a telephone leaves the house: its
+// address, and the one that others see, are new ones. What was open dies without a word: nothing that is sent to the old
+// address is answered.
+func (l *Lab) Move(h *Host, kind Kind) {
+	l.t.Helper()
+	if h.router == "" || kind == Public {
+		l.t.Fatalf("netlab: %s, %v, cannot be moved: only from NAT to NAT", h.name, h.kind)
+	}
+	l.ip(h.netns, "link del eth0")
+	h.moves++
+	l.connect(h, kind, fmt.Sprintf("%s-nat%d", h.name, h.moves))
+}
+
+// Readdress gives the NAT of a host another public address, as some providers do every night. The host itself does not notice: its
+// connections die without a word, since the NAT takes up none in mid-stream.
+func (l *Lab) Readdress(h *Host) {
+	l.t.Helper()
+	if h.router == "" {
+		l.t.Fatalf("netlab: %s is %v, and has no NAT", h.name, h.kind)
+	}
+	l.sysctl(h.router, "net/netfilter/nf_conntrack_tcp_loose", "0")
+	former := h.public
+	h.public, _, _ = l.address()
+	l.ip(h.router,
+		fmt.Sprintf("addr del %s/24 dev wan", former),
+		fmt.Sprintf("addr add %s/24 dev wan", h.public),
+		"route replace default dev wan",
+	)
+}
+
+// connect makes a NAT of the given kind and puts h behind it.
+func (l *Lab) connect(h *Host, kind Kind, router string) {
+	l.t.Helper()
 	wan, _, port := l.address()
 	n := wan.As4()[3]
 	inside := netip.AddrFrom4([4]byte{192, 168, n, 1})
-	h := &Host{
-		lab: l, name: name, netns: l.namespace(name), router: l.namespace(name + "-nat"),
-		addr: inside.Next(), public: wan, kind: kind,
-	}
+	h.router, h.addr, h.public, h.kind = l.namespace(router), inside.Next(), wan, kind
 	l.ip(l.wire, fmt.Sprintf("link add %s master br0 type veth peer name wan netns %s", port, h.router))
 	l.ip(l.wire, fmt.Sprintf("link set %s up", port))
 	l.ip(h.router, fmt.Sprintf("link add lan type veth peer name eth0 netns %s", h.netns))
@@ -163,8 +199,6 @@ func (l *Lab) Behind(kind Kind, name string) *Host {
 	)
 	l.sysctl(h.router, "net/ipv4/ip_forward", "1")
 	l.nft(h.router, ruleset(kind, h.addr))
-	l.add(h)
-	return h
 }
 
 // Name lets every host of the lab, also those to come, resolve name to the address of h.

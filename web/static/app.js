@@ -29,6 +29,7 @@ export class App {
   start() {
     const { session } = this;
     session.on('state', ({ detail }) => (document.documentElement.dataset.state = detail === 'closed' ? 'offline' : detail));
+    session.on('resumed', () => this.#leaveStrayRooms());
     session.on('refused', ({ detail: { error } }) => {
       this.#refusal = error;
       this.#showRefusal();
@@ -93,6 +94,15 @@ export class App {
     }
     this.main.replaceChildren();
     this.notice.show({ ...words, actions, whole: true });
+  }
+
+  /** The page that was here before may have been in a room that this one does not show. */
+  #leaveStrayRooms() {
+    const { rooms, calls } = this.session.client;
+    const called = new Set([...calls.values()].map(({ roomId }) => roomId));
+    for (const room of [...rooms.values()]) {
+      if (room.id !== roomOf(location.pathname) && !called.has(room.id)) room.leave();
+    }
   }
 
   /** An upgraded server no longer has this very file; old and new modules must not mix. */

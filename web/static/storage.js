@@ -6,10 +6,14 @@
  */
 
 /** @typedef {{ name: string, token: string, expires: string, rooms: string[] }} StoredTicket */
+/** @typedef {{ sender: string, text: string, at: string, own: boolean }} StoredMessage */
 
 const TICKET = 'turnpike.ticket';
 const INVITE = 'turnpike.invite';
 const NAME = 'turnpike.name';
+const CHAT = 'turnpike.chat';
+/** Characters of chat that a reload keeps. */
+const MAX_CHAT = 200_000;
 
 /** @returns {StoredTicket | undefined} */
 export function storedTicket() {
@@ -46,6 +50,33 @@ export function storedName() {
 export function storeName(name, { typed }) {
   write('session', NAME, name);
   if (typed) write('local', NAME, name);
+}
+
+/**
+ * Takes out what was said in a room before this page was loaded again, if it is the room that the page before was in.
+ *
+ * @param {string} room
+ * @returns {StoredMessage[] | undefined} undefined if it was in another, or in none
+ */
+export function takeChat(room) {
+  const text = read('session', CHAT);
+  write('session', CHAT, undefined);
+  try {
+    const stored = JSON.parse(text ?? '');
+    return stored.room === room ? stored.messages : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param {string} room
+ * @param {StoredMessage[]} messages the last of which are kept
+ */
+export function storeChat(room, messages) {
+  let length = 0;
+  const kept = [...messages].reverse().filter(({ text }) => (length += text.length) < MAX_CHAT).reverse();
+  write('session', CHAT, JSON.stringify({ room, messages: kept }));
 }
 
 /** What the SDK keeps a session in; undefined where the browser forbids it. */

@@ -22,6 +22,7 @@ const WORDS = {
   'invite-required': ['You need an invite to come in', 'Open the link that you were sent. If you have none, ask whoever runs this server.'],
   'unauthorized': ['This invite is not valid', 'The link may have been cut short. Copy it again, or ask for a new one.'],
   'forbidden': ['Your invite is not for this', 'It lets you into the room that it names. Open its link again to go there.'],
+  'ended': ['You were signed out', 'The invite that let you in does not hold any more. Ask whoever sent it for a new one.'],
   'no-such-user': ['They are no longer online', 'Try again when you see them in the list.'],
   'busy': ['They are in another call', 'Try again in a while.'],
   'no-such-call': ['The call is over', 'They stopped ringing before you answered.'],

@@ -10,6 +10,14 @@ const MAX_SHOWN = 1000;
 
 /** What is said in the room, and the field to say something. */
 export class Chat extends HTMLElement {
+  /** @type {ChatMessage[]} */
+  #said = [];
+
+  /** What was said, oldest first. */
+  get said() {
+    return [...this.#said];
+  }
+
   /** @param {(text: string) => boolean} send false if it could not be sent; the text stays then */
   watch(send) {
     fill(this, 'chat');
@@ -37,7 +45,10 @@ export class Chat extends HTMLElement {
   }
 
   /** @param {ChatMessage} message */
-  say({ sender, text, at, own }) {
+  say(message) {
+    const { sender, text, at, own } = message;
+    this.#said.push(message);
+    if (this.#said.length > MAX_SHOWN) this.#said.shift();
     const item = document.createElement('li');
     item.className = 'message';
     item.toggleAttribute('data-own', own);

@@ -3,6 +3,7 @@ import { fill, find, write } from '../dom.js';
 import { LocalMedia } from '../media.js';
 import { isRoomId, roomPath } from '../rooms.js';
 import { codeOf } from '../sdk/turnpike.js';
+import { storeChat, takeChat } from '../storage.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { Chat } from './chat.js';
 import { Controls } from './controls.js';
@@ -33,6 +34,10 @@ export class RoomPage extends HTMLElement {
   /** A connection that was not there yet is no reason to give up. */
   #enterWhenOnline = false;
   #ownTile = new Tile();
+  /** @type {Map<Peer, Tile>} */
+  #peerTiles = new Map();
+  /** The page was loaded again while we were in the room: who is here is no news. */
+  #isReload = false;
 
   /**
    * @param {App} app
@@ -61,6 +66,7 @@ export class RoomPage extends HTMLElement {
     session.on('name', () => this.#showOwn(), { signal });
     session.on('client', () => this.#enter({ create: true }), { signal });
     session.on('state', ({ detail }) => detail === 'online' && this.#enterWhenOnline && this.#enter(), { signal });
+    this.#keepChat();
     this.#showOwn();
     this.#enter();
   }
@@ -70,6 +76,16 @@ export class RoomPage extends HTMLElement {
     find(document, 'tp-remove', Remove).close();
     this.#media.stop();
     this.#leave();
+  }
+
+  /** What was said outlives a reload of the page, as the session does. */
+  #keepChat() {
+    const before = takeChat(this.roomId);
+    this.#isReload = before !== undefined;
+    for (const { at, ...message } of before ?? []) this.#chat.say({ ...message, at: new Date(at) });
+    addEventListener('pagehide', () => {
+      if (this.#room?.isLeft === false) storeChat(this.roomId, this.#chat.said.map(({ at, ...message }) => ({ ...message, at: at.toISOString() })));
+    }, { signal: this.#ended.signal });
   }
 
   get #chat() {
@@ -146,7 +162,7 @@ export class RoomPage extends HTMLElement {
 
   /** @param {Room} room */
   #entered(room) {
-    const again = this.#room !== undefined; // under another name: the others have not moved
+    const again = this.#room !== undefined || this.#isReload; // under another name, for example: the others have not moved
     this.#room = room;
     this.#admitted();
     this.toggleAttribute('data-entering', false);
@@ -158,6 +174,8 @@ export class RoomPage extends HTMLElement {
     room.on('unlocked', ({ detail }) => this.#tellOf(room, detail.by, 'unlocked the room'), { signal });
     room.on('peer-joined', ({ detail: { peer } }) => this.#addPeer(peer, 'came in'), { signal });
     room.on('peer-left', ({ detail }) => this.#removePeer(detail.peer, detail.reason), { signal });
+    room.on('peer-away', ({ detail: { peer } }) => this.#peerTiles.get(peer)?.showAway(true), { signal });
+    room.on('peer-back', ({ detail: { peer } }) => this.#peerTiles.get(peer)?.showAway(false), { signal });
     room.on('left', ({ detail }) => this.#left(room, detail.reason), { signal });
     room.on('message', ({ detail: { peer, text } }) => {
       // By our own clock, so that the times in the log are in order.
@@ -243,6 +261,7 @@ export class RoomPage extends HTMLElement {
    */
   #addPeer(peer, news) {
     const tile = new Tile();
+    this.#peerTiles.set(peer, tile);
     this.#tiles.append(tile);
     tile.watch(peer);
     if (this.#room) this.#offerRemoval(this.#room, peer);
@@ -256,7 +275,8 @@ export class RoomPage extends HTMLElement {
    * @param {string} reason
    */
   #removePeer(peer, reason) {
-    this.#tiles.querySelector(`[data-session="${CSS.escape(peer.session)}"]`)?.remove();
+    this.#peerTiles.get(peer)?.remove();
+    this.#peerTiles.delete(peer);
     if (reason !== 'closed') this.#chat.tell(`${peer.name} ${HOW_THEY_WENT[reason] ?? 'left'}.`);
     this.#count();
   }

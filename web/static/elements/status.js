@@ -1,21 +1,58 @@
 // @ts-check
 
-/** @import { Session } from '../session.js' */
+/**
+ * @import { ClientState } from '../sdk/client.js'
+ * @import { Session } from '../session.js'
+ */
 
-const TEXT = { connecting: 'Connecting…', online: 'Online', offline: 'Offline, trying again…', closed: 'Not signed in' };
+const TEXT = {
+  connecting: 'Connecting…',
+  online: 'Online',
+  offline: 'Offline, trying again…',
+  reconnecting: 'Reconnecting…',
+  back: 'Back online',
+  closed: 'Not signed in',
+};
+
+/** Shorter interruptions are nobody's concern: nothing is lost. */
+const CALM_MS = 1000;
+const BACK_MS = 4000;
 
 /** Says in the header how the connection to the server is. */
 export class Status extends HTMLElement {
+  #wasOnline = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
   /** @param {Session} session */
   watch(session) {
-    session.on('state', ({ detail }) => this.#show(detail));
+    session.on('state', ({ detail }) => this.#update(detail));
     this.#show('connecting');
+  }
+
+  /** @param {ClientState} state */
+  #update(state) {
+    if (state === 'online') {
+      this.#wasOnline = true;
+      if (this.dataset.state === 'back') return;
+      if (this.dataset.state !== 'reconnecting') return this.#show('online');
+      this.#show('back');
+      this.#timer = setTimeout(() => this.#show('online'), BACK_MS);
+    } else if (state === 'closed' || !this.#wasOnline) {
+      this.#show(state);
+    } else if (this.dataset.state === 'back') {
+      this.#show('reconnecting');
+    } else if (this.dataset.state !== 'reconnecting') {
+      this.#timer ??= setTimeout(() => this.#show('reconnecting'), CALM_MS);
+    }
   }
 
   /** @param {keyof typeof TEXT} state */
   #show(state) {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.dataset.state = state;
-    this.textContent = TEXT[state];
+    if (this.textContent !== TEXT[state]) this.textContent = TEXT[state];
   }
 }
 

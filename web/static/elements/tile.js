@@ -12,7 +12,7 @@ export class Tile extends HTMLElement {
   /** @param {Peer} peer */
   watch(peer) {
     this.#draw(peer.name);
-    this.dataset.session = peer.session;
+    this.showAway(peer.away);
     const badge = new PathBadge();
     badge.dataset.testid = 'path';
     find(this, '.aside', Element).replaceWith(badge);
@@ -22,6 +22,12 @@ export class Tile extends HTMLElement {
     this.#video.srcObject = peer.stream;
     peer.on('track', () => this.#play());
     find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());
+  }
+
+  /** @param {boolean} away the server cannot reach them */
+  showAway(away) {
+    this.toggleAttribute('data-away', away);
+    write(this, '.hint', away ? 'reconnecting…' : '');
   }
 
   /**

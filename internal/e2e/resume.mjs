@@ -1,0 +1,223 @@
+// @ts-check
+// What is not lost when pages are loaded again, networks change and servers are started again.
+
+import { until } from './browser.mjs';
+import { Home, Room, online } from './pages.mjs';
+
+/**
+ * @typedef {import('./browser.mjs').Stage} Stage
+ * @typedef {import('./drive.mjs').Step} Step
+ * @typedef {import('./drive.mjs').Cue} Cue
+ * @typedef {import('./browser.mjs').Place & { name: string, url: string }} Person
+ */
+
+/**
+ * Two people in one room of a server on this machine.
+ * @param {Stage} stage
+ * @param {{ place: import('./browser.mjs').Place, url: string }} plan
+ */
+async function pair(stage, plan) {
+  const browser = await stage.browser(plan.place);
+  const [ann, ben] = await Promise.all(['ann', 'ben'].map(async (name) => {
+    const home = new Home(await stage.page(browser, name));
+    await home.open(plan.url, name);
+    return home;
+  }));
+  await ben.page.waitForFunction(() => document.querySelector('[data-testid=online-list] [data-user]'));
+  await ben.join(await ann.create());
+  const rooms = [new Room(ann.page), new Room(ben.page)];
+  await Promise.all(rooms.map((room) => room.others(1)));
+  await Promise.all(rooms.map((room) => room.watch()));
+  return rooms;
+}
+
+/**
+ * Two people who follow a link, each on a host of their own.
+ * @param {Stage} stage
+ * @param {Person[]} people
+ */
+async function meeting(stage, people) {
+  const rooms = await Promise.all(people.map(async ({ name, url, ...place }) => {
+    const page = await stage.page(await stage.browser(place), name);
+    await page.goto(url);
+    await online(page);
+    return new Room(page);
+  }));
+  await Promise.all(rooms.map((room) => room.others(1)));
+  await Promise.all(rooms.map((room) => room.watch()));
+  return rooms;
+}
+
+/**
+ * Waits for a welcome later than those that there were.
+ * @param {Stage} stage
+ * @param {Room} room
+ * @param {number} count of those before
+ */
+function nextWelcome(stage, room, count) {
+  return until('another welcome', async () => stage.welcomes(room.page)[count]);
+}
+
+/**
+ * Waits until each has heard what the other said, and makes sure that it was once.
+ * @param {Room[]} rooms
+ * @param {string[]} texts that each said
+ */
+async function hearOnce([a, b], [fromA, fromB]) {
+  await Promise.all([a.hear(fromB), b.hear(fromA)]);
+  // Whatever came twice would come before what is said now.
+  await a.say(`and this from a, after ${fromA}`);
+  await b.say(`and this from b, after ${fromB}`);
+  await Promise.all([a.hear(`and this from b, after ${fromB}`), b.hear(`and this from a, after ${fromA}`)]);
+  const counts = await Promise.all([a.heard(fromB), b.heard(fromA)]);
+  if (counts.some((count) => count !== 2)) throw new Error(`heard ${counts.map((count) => count - 1)} times, not once`);
+}
+
+/**
+ * A page that is loaded again is back in the call, as the same session, and its room mate hardly notices.
+ * @param {Stage} stage
+ * @param {{ place: import('./browser.mjs').Place, url: string }} plan
+ * @param {Step} step
+ */
+export async function reload(stage, plan, step) {
+  const [a, b] = await pair(stage, plan);
+  await a.say('before');
+  await b.hear('before');
+  const [news, welcomes] = [await a.events(), stage.welcomes(b.page)];
+  const before = welcomes.at(-1);
+  const count = welcomes.length;
+  const reloaded = b.page.reload();
+  await a.say('while ben was loading');
+  await reloaded;
+  const welcome = await nextWelcome(stage, b, count);
+  if (welcome.session !== before?.session || welcome.resumed !== 'replayed') {
+    throw new Error(`welcomed as ${welcome.session}, resumed: ${welcome.resumed}; was ${before?.session}`);
+  }
+  step('ben is back as the same session');
+  await Promise.all([a.others(1), b.others(1)]);
+  await Promise.all([a.watch(), b.watch()]);
+  step('both pictures move again');
+  await b.hear('before');
+  await b.say('back');
+  await hearOnce([a, b], ['while ben was loading', 'back']);
+  step('nothing that was said is lost');
+  const now = await a.events();
+  if (now.join() !== news.join()) throw new Error(`ann was told: ${now.slice(news.length)}`);
+  return {};
+}
+
+/**
+ * A tab that is duplicated in the middle of a call gets a session of its own.
+ * @param {Stage} stage
+ * @param {{ place: import('./browser.mjs').Place, url: string }} plan
+ * @param {Step} step
+ */
+export async function duplicate(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  const home = new Home(await stage.page(browser, 'ann'));
+  await home.open(plan.url, 'ann');
+  await home.create();
+  const room = new Room(home.page);
+  const opened = home.page.context().waitForEvent('page');
+  await home.page.evaluate(() => void open(location.href));
+  const copy = await opened;
+  stage.follow(copy, 'copy');
+  const stored = await copy.evaluate(() => Object.keys(sessionStorage));
+  if (!stored.includes('turnpike.name')) throw new Error(`the copy has no copy of the storage: ${stored}`);
+  await online(copy);
+  step('the copy is online');
+  await Promise.all([room.others(1), new Room(copy).others(1)]);
+  await new Room(copy).watch();
+  const [mine, other] = [stage.welcomes(home.page), stage.welcomes(copy)];
+  if (other.some(({ session, resumed }) => resumed || session === mine.at(-1)?.session)) throw new Error('the copy took the session over');
+  step('both are in the room, each with a session of its own');
+  return {};
+}
+
+/**
+ * The network of one of the two changes in mid-call, and nothing tells of it but silence.
+ * @param {Stage} stage
+ * @param {{ people: Person[] }} plan
+ * @param {Step} step
+ * @param {Cue} cue does it
+ */
+export async function change(stage, plan, step, cue) {
+  const rooms = await meeting(stage, plan.people);
+  const [a, b] = rooms;
+  const [count, news] = [stage.welcomes(a.page).length, await b.events()];
+  const before = stage.welcomes(a.page)[count - 1];
+  step('both pictures move');
+  const interruptions = Promise.all(rooms.map((room) => room.interruption()));
+  await cue('change');
+  await a.say('from the one whose network changed');
+  await b.say('to the one whose network changed');
+  const gaps = await interruptions;
+  step(`the pictures stood still for ${gaps.join(' and ')} ms`);
+  const welcome = await nextWelcome(stage, a, count);
+  if (welcome.session !== before.session || welcome.resumed !== 'replayed') throw new Error(`resumed: ${welcome.resumed}`);
+  await hearOnce(rooms, ['from the one whose network changed', 'to the one whose network changed']);
+  step('what was said in the gap has arrived once');
+  await Promise.all(rooms.map((room) => room.others(1)));
+  const now = await b.events();
+  if (now.join() !== news.join()) throw new Error(`b was told: ${now.slice(news.length)}`);
+  return { gaps };
+}
+
+/**
+ * The server is killed and started again in mid-call; relays are gone with it.
+ * @param {Stage} stage
+ * @param {{ people: Person[] }} plan
+ * @param {Step} step
+ * @param {Cue} cue does it
+ */
+export async function restart(stage, plan, step, cue) {
+  const rooms = await meeting(stage, plan.people);
+  const [a, b] = rooms;
+  const counts = rooms.map(({ page }) => stage.welcomes(page).length);
+  const interruptions = Promise.all(rooms.map((room) => room.interruption()));
+  const restarted = cue('restart');
+  await a.say('from a in the gap');
+  await b.say('from b in the gap');
+  await restarted;
+  const welcomes = await Promise.all(rooms.map((room, i) => nextWelcome(stage, room, counts[i])));
+  if (welcomes.some(({ resumed }) => resumed !== 'restored')) throw new Error(`resumed: ${welcomes.map(({ resumed }) => resumed)}`);
+  step('both sessions are restored');
+  step(`the pictures stood still for ${(await interruptions).join(' and ')} ms`);
+  await hearOnce(rooms, ['from a in the gap', 'from b in the gap']);
+  step('what was said in the gap has arrived once');
+  await Promise.all(rooms.map((room) => room.others(1)));
+  return {};
+}
+
+/**
+ * The way to the server is cut for longer than it keeps sessions. The call goes on, and is taken up by the sessions that follow.
+ * @param {Stage} stage
+ * @param {{ people: Person[], frames: number }} plan
+ * @param {Step} step
+ * @param {Cue} cue cuts the way, waits until the server has given the sessions up, and mends it
+ */
+export async function outage(stage, plan, step, cue) {
+  const rooms = await meeting(stage, plan.people);
+  const [a, b] = rooms;
+  const counts = rooms.map(({ page }) => stage.welcomes(page).length);
+  await cue('cut');
+  await Promise.all(rooms.map(({ page }) => page.locator('tp-status[data-state=reconnecting]').waitFor()));
+  step('both pages say that they are cut off');
+  await cue('wait');
+  step('the server has given up both sessions');
+  await Promise.all(rooms.map((room) => room.watch()));
+  await a.say('from a without a server');
+  await b.say('from b without a server');
+  await hearOnce(rooms, ['from a without a server', 'from b without a server']);
+  step('the pictures move and chat works all the same');
+  await cue('mend');
+  const welcomes = await Promise.all(rooms.map((room, i) => nextWelcome(stage, room, counts[i])));
+  if (welcomes.some(({ resumed }) => resumed)) throw new Error('a session was resumed that the server had given up');
+  step('both have other sessions');
+  await Promise.all(rooms.map((room) => room.others(1)));
+  await Promise.all(rooms.map((room) => room.watch()));
+  await a.say('from a afterwards');
+  await b.say('from b afterwards');
+  await hearOnce(rooms, ['from a afterwards', 'from b afterwards']);
+  return {};
+}
