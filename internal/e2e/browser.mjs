@@ -80,6 +80,7 @@ export class Stage {
    * @param {string} name
    */
   follow(page, name) {
+    const started = Date.now();
     /** @type {string[]} */
     const log = [];
     /** @type {Welcome[]} */
@@ -90,14 +91,14 @@ export class Stage {
     page.on('requestfailed', (request) => log.push(`failed: ${request.url()}: ${request.failure()?.errorText}`));
     page.on('websocket', (socket) => {
       /** @param {string} way */
-      const frame = (way) => (/** @type {{ payload: string | Buffer }} */ { payload }) => log.push(`${way} ${String(payload).slice(0, 200)}`);
+      const frame = (way) => (/** @type {{ payload: string | Buffer }} */ { payload }) => log.push(`${Date.now() - started} ms ${way} ${String(payload).slice(0, 200)}`);
       socket.on('framesent', frame('>'));
       socket.on('framereceived', frame('<'));
       socket.on('framereceived', ({ payload }) => {
         const message = JSON.parse(String(payload));
         if (message.type === 'welcome') welcomes.push(message);
       });
-      socket.on('close', () => log.push('the WebSocket closed'));
+      socket.on('close', () => log.push(`${Date.now() - started} ms the WebSocket closed`));
     });
     page.on('crash', () => log.push('the page crashed'));
     this.#pages.push({ name, page, log });

@@ -147,28 +147,38 @@ export class Room {
   }
 
   /**
-   * Waits for an interruption of the other's picture, then for its end, and returns how many milliseconds it took. To be called before
-   * what interrupts it.
+   * Waits until the other's picture has moved for three seconds, and returns what waits for it to stop and to move for three seconds again,
+   * and tells how many milliseconds it stood still.
    */
   async interruption() {
-    return this.page.locator(`${remoteTile} video`).first().evaluate((video, timeout) => new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('waited in vain for the picture to stop and to go on')), timeout);
-      let last = performance.now();
-      let gap = 0;
-      let since = 0;
-      const shown = () => {
-        const now = performance.now();
-        if (now - last > 700) [gap, since] = [now - last, 0]; // No picture takes that long on a busy machine.
-        last = now;
-        if (gap > 0 && ++since > 20) {
-          clearTimeout(timer);
-          resolve(Math.round(gap));
-          return;
-        }
-        /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
-      };
-      /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown);
-    }), patience);
+    const video = this.page.locator(`${remoteTile} video`).first();
+    const watched = await video.evaluateHandle((element, timeout) => {
+      const video = /** @type {HTMLVideoElement} */ (element);
+      /** Resolves with the time that the picture stood still, if that is more than least, once it has moved for a while. @param {number} least */
+      const settled = (least) => new Promise((resolve, reject) => {
+        const deadline = performance.now() + timeout;
+        let [frames, last, since, still] = [-1, performance.now(), performance.now(), 0];
+        const timer = setInterval(() => {
+          const now = performance.now();
+          const { totalVideoFrames } = video.getVideoPlaybackQuality();
+          if (totalVideoFrames !== frames) {
+            // No picture takes 700 ms on a busy machine.
+            if (now - last > 700) [still, since] = [still + now - last, now];
+            [frames, last] = [totalVideoFrames, now];
+          }
+          const isSettled = now - since > 3000 && now - last < 700 && still >= least;
+          if (!isSettled && now < deadline) return;
+          clearInterval(timer);
+          if (isSettled) resolve(Math.round(still));
+          else reject(new Error(`the picture stood still for ${Math.round(still)} ms until now, and ${frames} frames were shown`));
+        }, 20);
+      });
+      return { settled };
+    }, patience);
+    await watched.evaluate(({ settled }) => settled(0));
+    const interrupted = watched.evaluate(({ settled }) => settled(1));
+    interrupted.catch(() => {}); // It is waited for later.
+    return () => interrupted;
   }
 
   /**

@@ -147,11 +147,11 @@ export async function change(stage, plan, step, cue) {
   const [count, news] = [stage.welcomes(a.page).length, await b.events()];
   const before = stage.welcomes(a.page)[count - 1];
   step('both pictures move');
-  const interruptions = Promise.all(rooms.map((room) => room.interruption()));
+  const interruptions = await Promise.all(rooms.map((room) => room.interruption()));
   await cue('change');
   await a.say('from the one whose network changed');
   await b.say('to the one whose network changed');
-  const gaps = await interruptions;
+  const gaps = await Promise.all(interruptions.map((ended) => ended()));
   step(`the pictures stood still for ${gaps.join(' and ')} ms`);
   const welcome = await nextWelcome(stage, a, count);
   if (welcome.session !== before.session || welcome.resumed !== 'replayed') throw new Error(`resumed: ${welcome.resumed}`);
@@ -174,7 +174,7 @@ export async function restart(stage, plan, step, cue) {
   const rooms = await meeting(stage, plan.people);
   const [a, b] = rooms;
   const counts = rooms.map(({ page }) => stage.welcomes(page).length);
-  const interruptions = Promise.all(rooms.map((room) => room.interruption()));
+  const interruptions = await Promise.all(rooms.map((room) => room.interruption()));
   const restarted = cue('restart');
   await a.say('from a in the gap');
   await b.say('from b in the gap');
@@ -182,7 +182,7 @@ export async function restart(stage, plan, step, cue) {
   const welcomes = await Promise.all(rooms.map((room, i) => nextWelcome(stage, room, counts[i])));
   if (welcomes.some(({ resumed }) => resumed !== 'restored')) throw new Error(`resumed: ${welcomes.map(({ resumed }) => resumed)}`);
   step('both sessions are restored');
-  step(`the pictures stood still for ${(await interruptions).join(' and ')} ms`);
+  step(`the pictures stood still for ${(await Promise.all(interruptions.map((ended) => ended()))).join(' and ')} ms`);
   await hearOnce(rooms, ['from a in the gap', 'from b in the gap']);
   step('what was said in the gap has arrived once');
   await Promise.all(rooms.map((room) => room.others(1)));

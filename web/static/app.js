@@ -40,8 +40,8 @@ export class App {
     addEventListener('popstate', () => this.#showAndFocus());
     addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
     document.addEventListener('click', (event) => this.#follow(event));
-    this.#show();
     session.start();
+    this.#show(); // Afterwards, as a page waits for the signing in that is under way.
     this.#watchVersion();
   }
 

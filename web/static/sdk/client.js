@@ -225,8 +225,12 @@ export class Client extends Emitter {
       this.#keep.take(); // It is for us again.
       this.#link.wake();
     };
-    const life = { wake: () => this.#link.wake(), hide: () => this.#leaveBehind(), show: back };
-    follow(this.options.events ?? globalThis, life, this.#ended.signal);
+    follow(this.options.events ?? globalThis, {
+      online: () => this.#link.wake({ suspicious: true }),
+      wake: () => this.#link.wake(),
+      hide: () => this.#leaveBehind(),
+      show: back,
+    }, this.#ended.signal);
   }
 
   /** The page that takes the place of this one goes on with the session. */

@@ -28,6 +28,8 @@ const STABLE_MS = 10_000;
 /** What has been sent for this long, with nothing coming in, raises the doubt that anything arrives. */
 const DOUBT_MS = 4000;
 const PROBE_MS = 2000;
+/** Enough if there is another witness: the peers are silent too, or the browser says that the network has changed. */
+const SHORT_PROBE_MS = 1000;
 /** An attempt that is older than this when the network comes back was made on the former one. */
 const FORLORN_MS = 1000;
 const BYE_MS = 2000;
@@ -155,12 +157,13 @@ export class Link {
   /**
    * Finds out whether the server still hears us. If not, the connection is dropped, and the way back begins at once.
    *
+   * @param {{ suspicious?: boolean }} [options] something else speaks for a change of network
    * @returns {Promise<boolean>}
    */
-  async probe() {
+  async probe({ suspicious = false } = {}) {
     const connection = this.#connection;
     if (this.state !== 'online' || !connection) return false;
-    this.#probing ??= connection.ask({ type: 'ping' }, PROBE_MS)
+    this.#probing ??= connection.ask({ type: 'ping' }, suspicious ? SHORT_PROBE_MS : PROBE_MS)
       .then(() => true, (error) => !['timeout', 'offline'].includes(codeOf(error))) // Any word from the server will do.
       .then((alive) => {
         this.#probing = undefined;
@@ -171,9 +174,13 @@ export class Link {
     return this.#probing;
   }
 
-  /** The network is back, or the user: a pause is over, and a connection has to show that it works. */
-  wake() {
-    if (this.state === 'online') return void this.probe();
+  /**
+   * The network is back, or the user: a pause is over, and a connection has to show that it works.
+   *
+   * @param {{ suspicious?: boolean }} [options]
+   */
+  wake(options) {
+    if (this.state === 'online') return void this.probe(options);
     const isForlorn = this.state === 'connecting' && performance.now() - this.#openingSince > FORLORN_MS;
     if (this.state === 'connecting' && !isForlorn) return;
     this.#hurry = true;

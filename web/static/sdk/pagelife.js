@@ -4,7 +4,8 @@
  * What happens to the page that we are in, as far as it concerns a connection.
  *
  * @typedef {object} PageLife
- * @property {() => void} wake the network is there again, or the user
+ * @property {() => void} online the network is there again, maybe another one
+ * @property {() => void} wake the user is there again
  * @property {() => void} hide the page may be about to end
  * @property {() => void} show the page that was to end is shown again
  */
@@ -14,10 +15,10 @@
  * @param {PageLife} life
  * @param {AbortSignal} signal
  */
-export function follow(events, { wake, hide, show }, signal) {
+export function follow(events, { online, wake, hide, show }, signal) {
   /** @param {string} name @param {(event: any) => void} listener */
   const listen = (name, listener) => events.addEventListener?.(name, listener, { signal }); // Not every globalThis has it.
-  listen('online', wake);
+  listen('online', online);
   listen('visibilitychange', ({ target }) => target?.visibilityState !== 'hidden' && wake());
   listen('pagehide', hide);
   listen('pageshow', ({ persisted }) => persisted && show());

@@ -15,7 +15,7 @@
 
 const CHECK_MS = 500;
 /** Where there was a steady flow, 2 s without anything are strange. */
-const STEADY = 4;
+const STEADY = 2;
 const SILENT = 4;
 /** Where nothing is sent, the checks that keep the path open come every few seconds. */
 const IDLE = 12;
@@ -67,7 +67,7 @@ export class Watch {
 
   /** Something is wrong on the way to a peer. @param {Peer} peer */
   async doubt(peer) {
-    if (!(await this.#link.probe()) || peer.away) return; // It, or we, will come back, and restart.
+    if (!(await this.#link.probe({ suspicious: true })) || peer.away) return; // It, or we, will come back, and restart.
     const { silent } = this.#beatOf(peer);
     if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#restart(peer);
   }
@@ -80,8 +80,9 @@ export class Watch {
       beat.rest = Math.max(0, beat.rest - 1);
       this.#checkOffer(peer, beat);
       if (signs === undefined) return;
-      if (signs !== beat.signs) {
-        beat.signs = signs;
+      const grown = signs > (beat.signs ?? 0);
+      beat.signs = signs; // Less than before: the browser has dropped a path, and what it counted there.
+      if (grown) {
         beat.steady++;
         beat.silent = 0;
         return;
