@@ -265,7 +265,7 @@ func defaultConfig(stateDir string) *Config {
 }
 
 const (
-	defaultResumeWindow = time.Duration(0) // the pages' own client does not resume yet, and its place would be kept for nobody
+	defaultResumeWindow = 30 * time.Second
 	maxResumeWindow     = 10 * time.Minute
 )
 

@@ -74,7 +74,7 @@ func (in *signedIn) resumption() map[string]any {
 func TestRevocationEndsSessions(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	serve := func() *testServer {
-		s := startServer("--state", state, "--auth-guests", "never", "--signal-resume-window", "30s")
+		s := startServer("--state", state, "--auth-guests", "never")
 		t.Cleanup(s.stop)
 		return s
 	}

@@ -194,7 +194,7 @@ func TestWhatEndsRelays(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := start(t, "--signal-resume-window", "30s")
+			s := start(t)
 			host, guest := signIn(t, s, "Host"), signIn(t, s, "Guest")
 			meet(host, guest)
 			a, b := host.turn(), guest.turn()

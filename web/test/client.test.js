@@ -134,7 +134,7 @@ test('what the server has handled is not sent again, and its answer comes by the
   const hello = next.sent[0];
   assert.deepEqual(hello.resume, { session: 's1', token: 'token', received: 0 });
   assert.equal(hello.ticket, undefined);
-  await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', handled: handled.id, seq: 0 }));
+  await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', handled: handled.id, after: 0 }));
   assert.deepEqual(next.take('ack'), { type: 'ack', received: 0 });
   assert.deepEqual(next.take('signal'), lost);
   assert.deepEqual(next.sent, []);
@@ -252,7 +252,7 @@ test('a page that is loaded again goes on with the session, the rooms and what w
   assert.deepEqual(second.sent[0].resume, { session: 's1', token: 'token', received: 1, fresh: true });
   assert.equal(storage.size, 0);
   const rooms = [{ room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob', away: true }] }];
-  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', seq: 4, rooms }));
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', after: 4, rooms }));
   await opened;
   const peer = next.rooms.get('standup')?.peers.get('s2');
   assert.equal(peer?.away, true);

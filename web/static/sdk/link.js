@@ -257,7 +257,7 @@ export class Link {
   #welcome(welcome) {
     const { session, resume, resumed, handled } = welcome;
     this.#resume = resume ? { session, token: resume } : undefined;
-    this.#inbox = new Inbox(welcome.seq);
+    this.#inbox = new Inbox(welcome.after);
     if (resumed === 'replayed') this.#outbox.replayed(handled);
     else this.#outbox.restarted();
     const fresh = this.#fresh && resumed !== undefined;

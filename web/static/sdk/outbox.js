@@ -82,7 +82,7 @@ export class Outbox {
    * @param {string | undefined} handled the id of the last that the server has handled
    */
   replayed(handled) {
-    const last = Number(handled ?? 0);
+    const last = Number(handled) || 0;
     for (const entry of this.#entries.values()) {
       if (Number(entry.id) > last) return;
       if (entry.resolve) this.#markSent(entry);
