@@ -46,7 +46,8 @@ async function signedIn(options, changes) {
   return { client, socket };
 }
 
-const joined = { type: 'joined', room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob' }] };
+const bob = { session: 's2', user: 'u2', name: 'Bob' };
+const joined = { type: 'joined', room: 'standup', size: 4, peers: [bob] };
 
 test('signs in with a ticket, at the server that it was told', async () => {
   const client = newClient({ name: 'Ada' });
@@ -177,6 +178,54 @@ test('a connection that answers no probe is left, and the session comes back at 
   assert.notEqual(next, socket);
   await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
   assert.deepEqual(told, ['reconnecting', 'resumed replayed']);
+});
+
+test('silence of a peer raises a doubt: if the server is silent too, the session comes back, and the peer is connected anew', async () => {
+  const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
+  await socket.say({ ...joined, peers: [] });
+  await socket.say({ type: 'peer-joined', room: joined.room, peer: bob });
+  const peer = client.rooms.get(joined.room)?.peers.get(bob.session);
+  const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  await peer?.receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
+  pc.connect();
+  const halfSeconds = async (/** @type {number} */ count, heard = 0) => {
+    for (let n = 0; n < count; n++) {
+      pc.received += heard;
+      timers.tick(500);
+      await settle();
+    }
+  };
+  await halfSeconds(4, 1000);
+  await halfSeconds(1);
+  assert.ok(!socket.sent.some(({ type }) => type === 'ping'));
+  await halfSeconds(1);
+  socket.sent = socket.sent.filter(({ type }) => type === 'ping');
+  socket.take('ping');
+  await halfSeconds(2);
+  const next = await FakeSocket.opened();
+  await next.answer('hello', welcome({ session: 's1', resume: 'token 2', resumed: 'replayed' }));
+  await settle();
+  assert.notEqual(FakePeerConnection.made.at(-1), pc);
+  assert.equal(next.sent.filter(({ type }) => type === 'signal').at(-1)?.description.type, 'offer');
+});
+
+test('a peer that only is silent, while the server answers, is left alone at first', async () => {
+  const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
+  await socket.say(joined);
+  const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  pc.connect();
+  const made = FakePeerConnection.made.length;
+  for (let n = 0; n < 10; n++) {
+    if (n < 4) pc.received += 1000;
+    timers.tick(500);
+    await settle();
+    const ping = socket.sent.find(({ type }) => type === 'ping');
+    if (!ping) continue;
+    socket.sent.length = 0;
+    await socket.say({ type: 'pong', ref: ping.id });
+  }
+  assert.equal(client.state, 'online');
+  assert.deepEqual([FakePeerConnection.made.length, pc.restarts], [made, 0]);
 });
 
 test('the network is back: a pause ends', async () => {

@@ -253,6 +253,8 @@ export class FakePeerConnection extends EventTarget {
   /** @type {FakeChannel[]} */
   channels = [];
   restarts = 0;
+  /** Bytes from the other end. */
+  received = 0;
   #negotiationNeeded = false;
   #settled = false;
   #operations = 0;
@@ -375,7 +377,7 @@ export class FakePeerConnection extends EventTarget {
   }
 
   async getStats() {
-    return new Map();
+    return new Map([['transport', { type: 'transport', bytesReceived: this.received }]]);
   }
 
   close() {

@@ -245,6 +245,54 @@ test('an offer from another connection than the one we know begins anew', async 
   assert.equal(sent.at(-1)?.description.type, 'answer');
 });
 
+test('after an interruption a peer is connected anew, if it knows what that is; else it gets a new path', async () => {
+  const { peer, pc, sent } = makePeer('b', 'a');
+  await settle();
+  await peer.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
+  pc.connect();
+  peer.reconnect();
+  await settle();
+  assert.equal(peer.connection, /** @type {any} */ (pc), 'the former connection may come back to life');
+  const offer = sent.at(-1).description;
+  assert.deepEqual([offer.type, offer.to], ['offer', undefined]);
+  await peer.receive({ description: { type: 'answer', sdp: `answers ${offer.sdp}`, id: 'new.1', to: offer.id } });
+  const next = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  next.connect();
+  assert.equal(peer.connection, /** @type {any} */ (next));
+  assert.equal(pc.connectionState, 'closed');
+
+  const simple = makePeer('b', 'a');
+  await settle();
+  await simple.peer.receive({ description: { type: 'answer', sdp: `answers ${simple.sent[0].description.sdp}` } });
+  simple.pc.connect();
+  simple.peer.reconnect();
+  await settle();
+  assert.equal(simple.pc.restarts, 1);
+});
+
+test('two who connect anew at the same time agree on one connection', async () => {
+  const [a, b] = [makePeer('a', 'b'), makePeer('b', 'a')];
+  await settle();
+  await a.peer.receive(b.sent.splice(0)[0]);
+  await settle();
+  for (const message of a.sent.splice(0)) await b.peer.receive(message);
+  for (const { pc } of [a, b]) pc.connect();
+  a.peer.reconnect();
+  b.peer.reconnect();
+  await settle();
+  for (let round = 0; round < 4; round++) {
+    const [fromA, fromB] = [a.sent.splice(0), b.sent.splice(0)];
+    for (const message of fromA) await b.peer.receive(message);
+    for (const message of fromB) await a.peer.receive(message);
+    await settle();
+  }
+  const [y, x] = FakePeerConnection.made.slice(-2).reverse();
+  for (const pc of [x, y]) pc?.connect();
+  assert.deepEqual([x?.signalingState, y?.signalingState], ['stable', 'stable']);
+  assert.equal(x?.localDescription.type === 'answer' || y?.localDescription.type === 'answer', true);
+  assert.deepEqual([...a.errors, ...b.errors], []);
+});
+
 test('an answer to an offer that was taken back is not taken for one to the next', async () => {
   const { peer, pc, sent, errors } = makePeer('b', 'a');
   await settle();

@@ -265,7 +265,9 @@ export class Client extends Emitter {
       case 'joined': return this.#joined(message);
       case 'left': return this.#left(message.room, message.reason);
       case 'waiting': return this.#waits.begin(message.room);
-      case 'peer-joined': return this.#roster(message)?.add(message.peer, { offers: false });
+      case 'peer-joined':
+        this.#roster(message)?.add(message.peer, { offers: false });
+        return this.#watch.start();
       case 'peer-left': return this.#roster(message)?.remove(message.session, message.reason);
       case 'peer-away': return this.#roster(message)?.away(message.session);
       case 'peer-back': return this.#roster(message)?.back(message.session, message.fresh ?? false);

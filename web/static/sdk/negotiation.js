@@ -84,6 +84,11 @@ export class Negotiation extends Emitter {
     return this.connection.signalingState === 'have-local-offer';
   }
 
+  /** Whether the peer's descriptions have ids, so that it can tell an offer of another connection from one of this. */
+  get isIdentified() {
+    return this.#theirs !== undefined;
+  }
+
   /**
    * Whether an offer is from another connection than the one that we know: the peer has begun anew.
    *

@@ -1,6 +1,7 @@
 // @ts-check
 import { Chat } from './chat.js';
 import { Peer } from './peer.js';
+import { HOME } from './tickets.js';
 
 /**
  * @import { KeptChat } from './chat.js'
@@ -87,6 +88,7 @@ export class Roster {
       RTCPeerConnection: client.options.RTCPeerConnection ?? RTCPeerConnection,
       iceServers: client.iceServers,
       media: this.#room.media,
+      home: new URL('/', client.options.url ?? HOME),
       chat: this.#chatWith(info),
       send: (to, negotiated) => client.send({ type: 'signal', room: this.#room.id, to, ...negotiated }),
     });

@@ -10,13 +10,15 @@
  * @property {number} silent checks since then that found none
  * @property {number} limit of silent checks that raises a doubt
  * @property {number} offering checks in a row that found an offer unanswered
- * @property {number} rest checks until another restart is tried
+ * @property {number} rest checks until it may be connected anew once more
  */
 
 const CHECK_MS = 500;
 /** Where there was a steady flow, 2 s without anything are strange. */
 const STEADY = 2;
 const SILENT = 4;
+/** So long before the doubt the server is asked for a sign of life. */
+const PROBING = 2;
 /** Where nothing is sent, the checks that keep the path open come every few seconds. */
 const IDLE = 12;
 /** Checks after a resume in which a doubt needs no proof: the network has just shown that it changes. */
@@ -27,7 +29,7 @@ const UNANSWERED = 20;
 /**
  * Watches what comes in from the peers. WebRTC itself takes some 15 s to call a path failed. Silence for 2 s raises the doubt whether the
  * network is still the same, and a probe of the signaling settles it: if that is dead too, it is resumed at once, and then the silent
- * paths are restarted; if it lives, a path that goes on being silent is.
+ * peers are connected anew; if it lives, a peer that goes on being silent is.
  */
 export class Watch {
   #link;
@@ -61,15 +63,15 @@ export class Watch {
     this.#shaken = SHAKEN;
     for (const peer of this.#peers()) {
       const { silent } = this.#beatOf(peer);
-      if (silent >= SILENT / 2 || isBroken(peer)) this.#restart(peer);
+      if (silent >= SILENT / 2 || isBroken(peer)) this.#reconnect(peer);
     }
   }
 
   /** Something is wrong on the way to a peer. @param {Peer} peer */
   async doubt(peer) {
-    if (!(await this.#link.probe({ suspicious: true })) || peer.away) return; // It, or we, will come back, and restart.
+    if (!(await this.#link.probe({ suspicious: true })) || peer.away) return; // It, or we, will come back, and reconnect.
     const { silent } = this.#beatOf(peer);
-    if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#restart(peer);
+    if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#reconnect(peer);
   }
 
   async #check() {
@@ -91,6 +93,8 @@ export class Watch {
         beat.limit = beat.steady >= STEADY ? SILENT : IDLE;
         beat.steady = 0;
       }
+      // If the server is as silent meanwhile, the way back begins when the limit is reached.
+      if (beat.silent === beat.limit - PROBING) this.#link.probe({ suspicious: true });
       if (beat.silent === beat.limit || beat.silent % IDLE === 0) await this.doubt(peer);
     }));
   }
@@ -109,11 +113,11 @@ export class Watch {
   }
 
   /** @param {Peer} peer */
-  #restart(peer) {
+  #reconnect(peer) {
     const beat = this.#beatOf(peer);
     if (beat.rest > 0) return;
     beat.rest = REST;
-    peer.restart();
+    peer.reconnect();
   }
 
   /** @param {Peer} peer @returns {Beat} */
