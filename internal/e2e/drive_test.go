@@ -72,7 +72,7 @@ func drive(t *testing.T, scenario string, plan map[string]any) {
 // to be done by a cue.
 func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any, cues map[string]func()) {
 	t.Helper()
-	ctx, cancel := within(t, 3*time.Minute)
+	ctx, cancel := within(t, 5*time.Minute)
 	defer cancel()
 	plan["artifacts"] = t.ArtifactDir()
 	input, err := json.Marshal(plan)

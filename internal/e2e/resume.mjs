@@ -192,9 +192,9 @@ export async function restart(stage, plan, step, cue) {
 /**
  * The way to the server is cut for longer than it keeps sessions. The call goes on, and is taken up by the sessions that follow.
  * @param {Stage} stage
- * @param {{ people: Person[], frames: number }} plan
+ * @param {{ people: Person[] }} plan
  * @param {Step} step
- * @param {Cue} cue cuts the way, waits until the server has given the sessions up, and mends it
+ * @param {Cue} cue cuts the way, waits for minutes in which the server gives the sessions up, and mends it
  */
 export async function outage(stage, plan, step, cue) {
   const rooms = await meeting(stage, plan.people);
@@ -204,7 +204,7 @@ export async function outage(stage, plan, step, cue) {
   await Promise.all(rooms.map(({ page }) => page.locator('tp-status[data-state=reconnecting]').waitFor()));
   step('both pages say that they are cut off');
   await cue('wait');
-  step('the server has given up both sessions');
+  step('the server has long given up both sessions');
   await Promise.all(rooms.map((room) => room.watch()));
   await a.say('from a without a server');
   await b.say('from b without a server');

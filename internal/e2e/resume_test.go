@@ -61,17 +61,23 @@ func TestServerRestart(t *testing.T) {
 	})
 }
 
-// TestSignalingOutage cuts the way to signaling, and to nothing else, for longer than the server keeps sessions without a connection: for
-// seconds here, since it keeps them for two. A relayed call goes on all the while.
+// TestSignalingOutage cuts the way to signaling, and to nothing else, for two minutes, which is longer than the server keeps
+// sessions. A relayed call goes on all the while.
 func TestSignalingOutage(t *testing.T) {
 	need(t, "node", "chromium", "certutil", "ss")
 	lab := netlab.New(t)
-	s, config, ca := openOn(t, lab, lab.Public("server"), defaultListen+"\n\n[signal]\nresume_window = \"2s\"\n")
+	s, config, ca := open(t, lab)
 	_, people := meet(t, lab, s, config, ca, 0, netlab.Symmetric, netlab.Symmetric)
 	var restore func()
+	var over <-chan time.Time
 	driveOn(t, nil, "outage", map[string]any{"people": people}, map[string]func(){
-		"cut":  func() { restore = s.host.Hang(443) },
-		"wait": func() { awaitSessions(t, s, 0) },
+		"cut": func() {
+			restore, over = s.host.Hang(443), time.After(2*time.Minute)
+		},
+		"wait": func() {
+			awaitSessions(t, s, 0)
+			<-over
+		},
 		"mend": func() { restore() },
 	})
 }

@@ -220,8 +220,7 @@ export class RoomPage extends HTMLElement {
    * @param {Peer} peer
    */
   #offerRemoval(room, peer) {
-    const tile = this.#tiles.querySelector(`[data-session="${CSS.escape(peer.session)}"]`);
-    if (tile instanceof Tile) tile.offerRemoval(room.moderates, () => this.#removePerson(room, peer));
+    this.#peerTiles.get(peer)?.offerRemoval(room.moderates, () => this.#removePerson(room, peer));
   }
 
   /**
