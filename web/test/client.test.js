@@ -370,6 +370,25 @@ test('a refused ticket is replaced once by a fresh one', async () => {
   await refused;
 });
 
+test('a server that cannot be reached is no reason for another ticket', async () => {
+  /** @type {boolean[]} */
+  const fresh = [];
+  const getTicket = async (/** @type {{ fresh: boolean }} */ request) => {
+    fresh.push(request.fresh);
+    return 'a ticket';
+  };
+  const { socket } = await signedIn({ getTicket });
+  socket.ended(1006, '');
+  await settle();
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  next.ended(1006, '');
+  await settle();
+  timers.tick(5000);
+  await (await FakeSocket.opened()).answer('hello', welcome({ session: 's2' }));
+  assert.deepEqual([...new Set(fresh)], [false]);
+});
+
 test('no session can be resumed: back as a new one, in the same rooms, to the same peers by new connections', async () => {
   const { client, socket } = await signedIn();
   /** @type {string[]} */

@@ -73,7 +73,8 @@ export class SignIn {
       this.#refused = true; // A stored ticket is for the old name.
       return true;
     }
-    const again = codeOf(error) === 'unauthorized' && !!this.#options.getTicket && !this.#refused;
+    if (codeOf(error) !== 'unauthorized') return false;
+    const again = !!this.#options.getTicket && !this.#refused;
     this.#refused = true;
     return again;
   }
