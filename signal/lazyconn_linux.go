@@ -12,6 +12,16 @@ func readNow(fd int, b []byte) (int, error) { return rawCall(syscall.SYS_READ, f
 
 func writeNow(fd int, b []byte) (int, error) { return rawCall(syscall.SYS_WRITE, fd, b) }
 
+// peekNow looks for a byte without taking it.
+func peekNow(fd int) error {
+	var b [1]byte
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1, syscall.MSG_PEEK, 0, 0)
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
 func rawCall(call uintptr, fd int, b []byte) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))

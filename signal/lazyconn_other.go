@@ -12,4 +12,5 @@ func (c *lazyConn) fill() error { return errors.ErrUnsupported }
 func (c *lazyConn) writeAtOnce([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func (c *lazyConn) readRaw(uintptr) bool  { return true }
+func (c *lazyConn) peekRaw(uintptr) bool  { return true }
 func (c *lazyConn) writeRaw(uintptr) bool { return true }

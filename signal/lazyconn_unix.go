@@ -40,6 +40,9 @@ func (c *lazyConn) readRaw(fd uintptr) bool {
 	return true
 }
 
+// peekRaw reports whether there is something to read, be it an error.
+func (c *lazyConn) peekRaw(fd uintptr) bool { return peekNow(int(fd)) != syscall.EAGAIN }
+
 // writeAtOnce writes as much as the socket takes now.
 func (c *lazyConn) writeAtOnce(b []byte) (n int, err error) {
 	c.writing = b

@@ -257,6 +257,8 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 		case now.Sub(c.pinged) >= wire.PingInterval:
 			c.pinged = now
 			c.push(frame{kind: websocket.PingMessage})
+		case c.lazy != nil && now.Sub(time.Unix(0, c.lastHeard.Load())) >= restAfter:
+			c.lazy.sendToRest()
 		}
 		s := c.session
 		if s == nil || s.socket != c {

@@ -81,9 +81,16 @@ func (c *socket) handlePing(data string) error {
 	return nil
 }
 
-// read is the reader: it lives as long as the socket.
+// restAfter is how long a client is silent when the reader of its socket begins to rest.
+const restAfter = 2 * time.Second
+
+// read is the reader. It lives as long as the socket, but for the times when nothing comes: then rest takes its place.
 func (c *socket) read() {
 	for {
+		if c.lazy != nil && !c.lazy.await() {
+			c.srv.running.Go(c.rest)
+			return
+		}
 		kind, r, err := c.conn.NextReader()
 		if errors.Is(err, websocket.ErrReadLimit) { // a length that is no number
 			c.shut(wire.CloseTooBig, wire.ReasonBadMessage)
@@ -102,6 +109,12 @@ func (c *socket) read() {
 	c.srv.lose(c, c.queue.endReason())
 	c.srv.forgetConn(c)
 	c.readerLeaves()
+}
+
+// rest waits for the client in a goroutine of its own: the stack of one that has read never becomes small again.
+func (c *socket) rest() {
+	c.lazy.doze()
+	c.srv.running.Go(c.read)
 }
 
 // readMessage reads one message, whose buffer belongs to it only as long, and

@@ -97,6 +97,9 @@ func (st *stream) take(c *socket) (data []byte, seq uint64, ok bool) {
 		return nil, 0, false
 	}
 	data = st.messages[st.next]
+	if wire.IsNewToken(data) {
+		st.replace(st.next, sentToken) // if it has to be sent again, it will be another one
+	}
 	st.next++
 	return data, st.acked + uint64(st.next), true
 }
@@ -173,11 +176,20 @@ func (st *stream) replaceTokens(data []byte) {
 	defer st.mu.Unlock()
 	for i, old := range st.messages {
 		if wire.IsNewToken(old) {
-			st.messages[i] = data
-			st.bytes += len(data) - len(old)
-			st.kept.Add(int64(len(data) - len(old)))
+			st.replace(i, data)
 		}
 	}
+}
+
+// sentToken stands for a resume token that was sent. Tokens always encode.
+var sentToken, _ = wire.Encode(&wire.NewToken{})
+
+// replace changes a message; mu is held.
+func (st *stream) replace(i int, data []byte) {
+	more := len(data) - len(st.messages[i])
+	st.messages[i] = data
+	st.bytes += more
+	st.kept.Add(int64(more))
 }
 
 // detach ends the sending by c, if it is c that sends.

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	benchSettle   = 3 * time.Second // before memory is read
-	benchTicketID = 6               // characters that tell the rooms and names of one bench from another's
+	benchSettle   = 10 * time.Second // before memory is read: the server is to be at rest
+	benchTicketID = 6                // characters that tell the rooms and names of one bench from another's
 )
 
 // signalOptions are the flags of bench signal, checked.

@@ -173,7 +173,7 @@ flags of this command:
   --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; 2 a trial of --max)
   --max               search the highest rate with a p99 latency of at most 50 ms, beginning with that of --rate
   --ticket TICKET     log all sessions in with this ticket ("turnpike ticket" prints one)
-  --pid PID           the server's process on this machine: tells its memory (RSS) an idle session, read 3 seconds after the last
+  --pid PID           the server's process on this machine: tells its memory (RSS) an idle session, read 10 seconds after the last
                       log-in, and its processor time a log-in and a message
   --workers N         threads that send and receive (1)
   --json              print an object instead of lines

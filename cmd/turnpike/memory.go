@@ -20,6 +20,7 @@ const (
 	tidyInterval = time.Second
 	tidyFrom     = 8 << 20   // bytes allocated since the last time that make tidying worth it
 	tidyRest     = 256 << 10 // bytes allocated in an interval that are no rush
+	tidyAgain    = 5         // intervals at rest after which what ended late is seen to
 )
 
 // keepMemory sets the garbage collector up, and returns what ends that. Whoever sets GOGC has other plans, and gets Go's own ways.
@@ -64,15 +65,26 @@ func tidyUntilEnd(ctx context.Context) {
 
 // tidy notices when a rush is over. A server at rest makes no garbage that would make the runtime collect what is there.
 type tidy struct {
-	last uint64 // bytes allocated until the last look
-	from uint64 // and until the last tidying
+	last  uint64 // bytes allocated until the last look
+	from  uint64 // and until the last tidying
+	again int    // intervals at rest until the second tidying; 0: there has been one
 }
 
 // due looks at the bytes allocated so far, once a tidyInterval.
 func (t *tidy) due(allocated uint64) bool {
 	resting := allocated-t.last < tidyRest
 	t.last = allocated
-	return resting && allocated-t.from >= tidyFrom
+	switch {
+	case !resting:
+		return false
+	case allocated-t.from >= tidyFrom:
+		t.again = tidyAgain
+		return true
+	case t.again == 0:
+		return false
+	}
+	t.again--
+	return t.again == 0
 }
 
 func (t *tidy) done(allocated uint64) { t.last, t.from = allocated, allocated }

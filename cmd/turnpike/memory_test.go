@@ -18,6 +18,13 @@ func TestTidy(t *testing.T) {
 		{tidyFrom*5 + tidyRest, false},    // the next one
 		{tidyFrom*6 + tidyRest, false},    // goes on
 		{tidyFrom*6 + tidyRest + 1, true}, // until now
+		{tidyFrom*6 + tidyRest + 2, false},
+		{tidyFrom*6 + tidyRest + 3, false},
+		{tidyFrom*6 + tidyRest*3, false}, // a little is no rush, and no rest either
+		{tidyFrom*6 + tidyRest*3, false},
+		{tidyFrom*6 + tidyRest*3, false},
+		{tidyFrom*6 + tidyRest*3, true}, // what ended late
+		{tidyFrom*6 + tidyRest*3, false},
 		{math.MaxUint64, false},
 	} {
 		due := tidied.due(step.allocated)

@@ -212,7 +212,7 @@ func TestSignalTable(t *testing.T) {
 	needPeerJS(t)
 	b := &signalBench{
 		signalSettings: signalSettings{
-			pairs: n, sessions: 1000, idle: 10_000, secure: 5000, settle: 3 * time.Second, rate: 2000, start: 40_000,
+			pairs: n, sessions: 1000, idle: 10_000, secure: 5000, settle: 10 * time.Second, rate: 2000, start: 40_000,
 			run: 5 * time.Second, trial: 2 * time.Second,
 		},
 		servers: []signalServer{ourSignaling(), peerJS()}, pair: newKeyPair(t), figures: figures{},
