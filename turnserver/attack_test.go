@@ -57,6 +57,8 @@ func attacks() []attack {
 		{"a mobility ticket that was used before", "RFC 8016 §3.2.2", replayedTicket},
 		{"a mobility ticket that is forged, cut or another server's", "RFC 8016 §6", forgedTicket},
 		{"the mobility ticket of an allocation that has ended", "", endedTicket},
+		{"a mobility ticket that was seen, by who has no credential", "RFC 8016 §6", ticketWithoutCredential},
+		{"a nonce that a client had before it moved", "RFC 8489 §16.1.2", nonceElsewhere},
 		{"the place that a client meant to move to, and that another has by now", "", TestMoveExpires},
 
 		// Connections that are not what they seem.
@@ -95,6 +97,9 @@ func attacks() []attack {
 		{"another client beside the flooded one", "", TestFloodedClient},
 		{"allocations without end", "", TestQuotas},
 		{"reserved ports without end", "", reservationFlood},
+		{"moves without end", "", moveFlood},
+		{"a relay that moves to a connection which carries the data of another", "", arrivalAmidData},
+		{"what peers send while a client moves", "", lostInMove},
 		{"permissions without end", "", TestPermissionLimit},
 		{"relays of sessions and users that have ended", "", TestEndSessionAndUser},
 	}

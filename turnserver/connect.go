@@ -97,7 +97,8 @@ func (r *request) connectionID() (id connectionID, ok bool) {
 func (r *request) connectionBind() {
 	id, ok := r.connectionID()
 	t := r.c.stream
-	if !ok || t == nil || r.alloc != nil {
+	r.w.srv.mobility.makeRoom(r.c.tuple) // or it would arrive amid the peer's data
+	if !ok || t == nil || r.w.shard.find(r.c.tuple) != nil {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
@@ -111,10 +112,15 @@ func (r *request) connectionBind() {
 }
 
 // concerned returns the allocation that the request is about, as far as that shows before its credential is known to be good: the
-// one on the five-tuple, or for a ConnectionBind, which has another, the one whose peer it names.
+// one on the five-tuple, or that is to arrive there, or for a ConnectionBind, which has another, the one whose peer it names.
 func (r *request) concerned() *allocation {
-	if r.alloc != nil || r.m.Type.Method != stun.MethodConnectionBind {
+	switch {
+	case r.alloc != nil:
 		return r.alloc
+	case r.m.Type.Method == stun.MethodAllocate:
+		return nil
+	case r.m.Type.Method != stun.MethodConnectionBind:
+		return r.w.srv.mobility.expected(r.c.tuple)
 	}
 	id, ok := r.connectionID()
 	if p := r.w.srv.peers.named(id); ok && p != nil {

@@ -74,6 +74,7 @@ const (
 	limitPermissions                 // a permission was refused, because its allocation had as many as it may
 	limitChannels                    // and a channel
 	limitAge                         // an allocation has ended because of its age
+	limitMoves                       // a move was refused: its allocation has moved too often
 	reasonCount
 )
 
@@ -146,6 +147,7 @@ func reasonNames() [reasonCount]string {
 		limitPermissions:   "permissions_per_allocation",
 		limitChannels:      "channels_per_allocation",
 		limitAge:           "allocation_max_age",
+		limitMoves:         "moves_per_allocation",
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed networks shows its
 // ticket in a Refresh, from where it is now. From then on its allocation has an arrival there, while it goes on to be served where it was: until
-// the client sends something else from the new five-tuple, or loses its old connection. Then the allocation gets a new home, with all
+// the client sends data, a request or a keepalive from the new five-tuple, or loses its old connection. Then the allocation gets a new home, with all
 // that it has.
 //
 // A packet path that finds an allocation knows nothing of this. Only what would be dropped is looked for among the arrivals.
@@ -36,8 +36,9 @@ type mobile struct {
 	// had the answer, and after that for asking the same once more from where it moved to.
 	next    uint64   // the serial number of the ticket to move with
 	used    uint64   // of the one with which the client has moved last, or is about to; 0: of none
-	settled bool     // the client has sent something from where it moved to with that
+	settled bool     // the client has sent data or a request from where it moved to with that
 	arrival *arrival // or nil
+	calm    clock    // when the client may move as often at once as ever
 }
 
 // arrival is where an allocation's client is about to move to. It takes what the allocation will take there.
@@ -54,6 +55,10 @@ const (
 	arrivalTime = 2 * time.Minute
 	// strandedTime is how long an allocation waits for a client that has lost its connection.
 	strandedTime = time.Minute
+	// movesAtOnce is how often a client may move within the time that it takes to have the first of these moves back, one a moveInterval:
+	// to take all its channels along costs more than the two packets that ask for it.
+	movesAtOnce  = 32
+	moveInterval = 2 * time.Second
 )
 
 const (
@@ -171,6 +176,10 @@ func (m *mobility) expect(r *request, serial uint64, ends bool) (ticket, stun.Er
 	case answered:
 		return m.key.seal(mob.next), 0
 	}
+	if !mob.mayMove(m.srv.now()) {
+		m.srv.counters.drop(limitMoves)
+		return ticket{}, stun.CodeAllocQuotaReached
+	}
 	m.cancel(mob)
 	if _, taken := m.arrivals.Load(r.c.tuple); taken || r.w.shard.find(r.c.tuple) != nil {
 		return ticket{}, stun.CodeAllocMismatch
@@ -185,6 +194,16 @@ func (m *mobility) expect(r *request, serial uint64, ends bool) (ticket, stun.Er
 		mob.used, mob.next, mob.settled = mob.next, m.issue(a), false
 	}
 	return m.key.seal(mob.next), 0
+}
+
+// mayMove counts a move, unless there were too many of late. The caller holds mobility.mu.
+func (mob *mobile) mayMove(now clock) bool {
+	calm := max(mob.calm, now).add(moveInterval)
+	if calm > now.add(movesAtOnce*moveInterval) {
+		return false
+	}
+	mob.calm = calm
+	return true
 }
 
 // judge says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the
@@ -238,6 +257,17 @@ func (m *mobility) leave(h *home) {
 	}
 }
 
+// expected returns the allocation that is to arrive on a five-tuple, or nil. m may be nil.
+func (m *mobility) expected(t fiveTuple) *allocation {
+	if m == nil {
+		return nil
+	}
+	if ar, ok := m.arrivals.Load(t); ok {
+		return ar.alloc
+	}
+	return nil
+}
+
 // arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports whether it is worth
 // to look again for what was not found: somebody else may have moved it just now.
 func (w *worker) arrives(c *client) bool {
@@ -251,7 +281,20 @@ func (w *worker) arrives(c *client) bool {
 	return true
 }
 
-// arrives does the same for a request, if it is the allocation's owner's, and reports whether there is such an allocation.
+// keepsAlive moves the allocation that has an arrival on the client's five-tuple, which is kept open by a Binding request or indication: who
+// listens without a word of its own is there, too. It does not settle what the ticket is good for, as the client may have sent it before
+// it was answered, to find out its own address.
+func (w *worker) keepsAlive(c *client) {
+	m := w.srv.mobility
+	if m == nil {
+		return
+	}
+	if ar, ok := m.arrivals.Load(c.tuple); ok {
+		m.complete(ar, false)
+	}
+}
+
+// arrives moves it for a request, if that is the allocation's owner's, and reports whether there is such an allocation.
 func (r *request) arrives() bool {
 	m := r.w.srv.mobility
 	if m == nil {
@@ -265,8 +308,8 @@ func (r *request) arrives() bool {
 }
 
 // complete moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It
-// reports false if that is no longer to be.
-func (m *mobility) complete(ar *arrival, sent bool) bool {
+// reports false if that is no longer to be. It is settled if what was sent shows that the client has no more use for the ticket.
+func (m *mobility) complete(ar *arrival, settled bool) bool {
 	a := ar.alloc
 	m.mu.Lock()
 	mob := a.extras.mobile
@@ -284,7 +327,7 @@ func (m *mobility) complete(ar *arrival, sent bool) bool {
 		m.mu.Unlock()
 		return false
 	}
-	mob.arrival, mob.settled = nil, sent
+	mob.arrival, mob.settled = nil, settled
 	m.arrivals.Delete(ar.home.tuple)
 	m.leave(from)
 	m.mu.Unlock()
@@ -349,7 +392,7 @@ func (m *mobility) abandon(t fiveTuple, c *connection) {
 	m.cancelAt(t, func(ar *arrival) bool { return ar.home.conn == c })
 }
 
-// makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead. m may be nil.
+// makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead, or has data of TCP carried. m may be nil.
 func (m *mobility) makeRoom(t fiveTuple) { m.cancelAt(t, func(*arrival) bool { return true }) }
 
 func (m *mobility) cancelAt(t fiveTuple, match func(*arrival) bool) {

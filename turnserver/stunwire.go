@@ -15,12 +15,13 @@ const (
 	magicCookie     = 0x2112A442
 	fingerprintSize = attrHeaderSize + 4
 
-	typeBindingRequest  = 0x0001
-	typeBindingSuccess  = 0x0101
-	typeSendIndication  = 0x0016
-	typeDataIndication  = 0x0017
-	typeClassMask       = 0x0110
-	typeClassIndication = 0x0010
+	typeBindingRequest    = 0x0001
+	typeBindingIndication = 0x0011
+	typeBindingSuccess    = 0x0101
+	typeSendIndication    = 0x0016
+	typeDataIndication    = 0x0017
+	typeClassMask         = 0x0110
+	typeClassIndication   = 0x0010
 
 	attrMessageIntegrity       = uint16(stun.AttrMessageIntegrity)
 	attrMessageIntegritySHA256 = uint16(stun.AttrMessageIntegritySHA256)

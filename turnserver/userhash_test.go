@@ -23,7 +23,7 @@ func startRemembering(t testing.TB, shared ...auth.Secret) (*Server, *testClock,
 	credentials.RememberUsernames(100, time.Minute)
 	s := newServer(t, func(cfg *Config) {
 		allowLoopback(cfg)
-		cfg.Credentials = credentials
+		cfg.Credentials, cfg.Mobility = credentials, true
 	})
 	s.wallTime = clock.now
 	if err := s.Start(); err != nil {

@@ -109,10 +109,14 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	case len(pkt) > maxRequest: // before it is hashed for each key that may have signed it
 		w.counters.drop(dropMalformed)
 	case typ == typeBindingRequest && w.binding(c, pkt):
+		w.keepsAlive(c)
 	case typ&typeClassMask == 0:
 		w.request(c, pkt)
 	case typ&typeClassMask == typeClassIndication:
 		// A Binding indication keeps a NAT's mapping alive and has no answer; other indications are for clients.
+		if typ == typeBindingIndication {
+			w.keepsAlive(c)
+		}
 	default:
 		w.counters.drop(dropUnexpected)
 	}
