@@ -108,8 +108,11 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 		w.sendIndication(c, buf, start, end)
 	case len(pkt) > maxRequest: // before it is hashed for each key that may have signed it
 		w.counters.drop(dropMalformed)
-	case typ == typeBindingRequest && w.binding(c, pkt):
+	case typ == typeBindingRequest:
 		w.keepsAlive(c)
+		if !w.binding(c, pkt) {
+			w.request(c, pkt)
+		}
 	case typ&typeClassMask == 0:
 		w.request(c, pkt)
 	case typ&typeClassMask == typeClassIndication:
