@@ -92,6 +92,61 @@ func TestOffloaded(t *testing.T) {
 	}
 }
 
+// TestOffloadedMove: the kernel forwards from and to where the client is, and no more where it was; what it has forwarded there still counts.
+func TestOffloadedMove(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s := startServer(t, allowMobility)
+	c := dialREST(t, s, "udp", "alice")
+	relayed, ticket := c.allocateMobile()
+	call := offloadedCall{c, newPeer(t), relayed}
+	call.bind(minChannel, call.peer.addr)
+	const rounds, moves = 5, 4
+	exchanged := uint64(0)
+	exchange := func() {
+		t.Helper()
+		for range rounds {
+			call.exchange(pattern(100), pattern(50))
+		}
+		exchanged += rounds
+		waitFor(t, "all to be counted", func() bool {
+			a := s.Snapshot()[0]
+			return a.Up == Traffic{exchanged, 100 * exchanged} && a.Down == Traffic{exchanged, 50 * exchanged}
+		})
+	}
+	exchange()
+	for range moves {
+		was := call.testClient
+		call.testClient = was.elsewhere(s, "udp")
+		ticket = call.show(ticket)
+		call.accept(stun.MethodRefresh)
+		before := counterOf(t, s, "packets_offloaded", "down")
+		exchange()
+		if got := counterOf(t, s, "packets_offloaded", "down") - before; got < rounds-1 {
+			t.Errorf("the kernel has forwarded %d of %d packets", got, rounds)
+		}
+		for key := range s.kernel.usage() {
+			if key.remote == was.addr() {
+				t.Errorf("the kernel still forwards from where the client was: %+v", key)
+			}
+		}
+		if flows := s.Offload().Flows; flows != 1 {
+			t.Errorf("the kernel forwards %d channels", flows)
+		}
+		dropped := counterOf(t, s, "packets_dropped", "no_channel")
+		was.sendChannel(minChannel, []byte("from where it was"))
+		waitCounted(t, s, "packets_dropped", "no_channel", dropped+1)
+	}
+	call.testClient = call.elsewhere(s, "tcp")
+	call.show(ticket)
+	call.accept(stun.MethodRefresh)
+	exchange()
+	if left := s.kernel.usage(); len(left) != 0 || s.Offload().Flows != 0 {
+		t.Errorf("the kernel still forwards for a client on a stream: %v", left)
+	}
+}
+
 // TestOffloadedSegments: what comes as one packet for several, as from a sender on this machine or its hypervisor, is cut up by the IP stack
 // and relayed in the process, each with its header.
 func TestOffloadedSegments(t *testing.T) {
