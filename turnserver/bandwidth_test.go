@@ -84,3 +84,28 @@ func TestBandwidth(t *testing.T) {
 		})
 	}
 }
+
+// TestBandwidthDown: what peers send is held to the limit as well, and reaches the client up to it.
+func TestBandwidthDown(t *testing.T) {
+	const size, slow = 1200, 1000 // bits a second
+	onEach(t, func(t *testing.T, network string) {
+		s, _ := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Limits.BandwidthPerAllocation = slow })
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		relayed := c.allocate()
+		c.bind(minChannel, peer.addr)
+		const most, over = burstBytes / size, 20
+		for range most {
+			peer.send(relayed, pattern(size))
+			c.wantData(minChannel, peer.addr, pattern(size))
+		}
+		for i := range uint64(over) {
+			peer.send(relayed, pattern(size))
+			waitCounted(t, s, "packets_dropped", "bandwidth", i+1)
+		}
+		c.wantSilence()
+		waitCounted(t, s, "packets_relayed", "down", most)
+		if dropped := s.Snapshot()[0].Dropped; len(dropped) != 1 || dropped[0].Reason != "bandwidth" || dropped[0].Value != over {
+			t.Errorf("of this relay were dropped %+v", dropped)
+		}
+	})
+}

@@ -488,3 +488,27 @@ func compareKernel(t *testing.T, r *flowRig, k *kernelPath) {
 		t.Fatalf("%d meters are in use, %d free", len(used), len(k.meters.free))
 	}
 }
+
+// TestNotOffloaded: who asks is told that nothing is forwarded in the kernel where it is not to be, and of nobody else's relays.
+func TestNotOffloaded(t *testing.T) {
+	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Offload = OffloadOff })
+	relayed := dialREST(t, s, "udp", "alice").allocate()
+	if got := s.Offload(); got != (OffloadStatus{}) {
+		t.Errorf("%+v", got)
+	}
+	for _, row := range []struct {
+		relayed netip.AddrPort
+		user    string
+		found   bool
+	}{
+		{relayed, "alice", true},
+		{relayed, "bob", false},
+		{netip.AddrPortFrom(relayed.Addr(), relayed.Port()^1), "alice", false},
+		{netip.AddrPortFrom(peerIP, relayed.Port()), "alice", false},
+	} {
+		offloads, found := s.Offloads(row.relayed, &auth.Grant{Kind: auth.GrantREST, User: row.user})
+		if offloads || found != row.found {
+			t.Errorf("%s is told %v, %v of %v", row.user, offloads, found, row.relayed)
+		}
+	}
+}

@@ -231,6 +231,17 @@ func TestMoveUserhash(t *testing.T) {
 	})
 }
 
+// TestMoveTooLate: a ticket is no use once its allocation has expired, whether that has been noticed or not.
+func TestMoveTooLate(t *testing.T) {
+	s, clock := startClocked(t, allowMobility)
+	c := dialREST(t, s, "udp", "alice")
+	_, ticket := c.allocateMobile()
+	clock.advance(defaultLifetime)
+	c.elsewhere(s, "udp").refuse(437, stun.MethodRefresh, mobilityTicket(ticket))
+	s.sweep()
+	wantNothingLeft(t, s)
+}
+
 // TestMoveEndings: a session's end and the greatest age are obeyed in the middle of a move.
 func TestMoveEndings(t *testing.T) {
 	for name, end := range map[string]func(*Server, *testClock){

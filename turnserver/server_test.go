@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/coverage"
 	"runtime/pprof"
 	"slices"
 	"sync/atomic"
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 		portable = true
 		fmt.Println("once more on the portable path")
 		code = m.Run()
+		writeCoverage()
 		if code == 0 {
 			code = againOffloaded()
 		}
@@ -54,6 +56,16 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// writeCoverage writes what was covered on the second path, too: m.Run does once. With -coverprofile the last process would overwrite what the
+// others have written; -covermode=atomic and -args -test.gocoverdir keep a file of each.
+func writeCoverage() {
+	if dir := flag.Lookup("test.gocoverdir").Value.String(); dir != "" {
+		if err := coverage.WriteCountersDir(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "write what was covered:", err)
+		}
+	}
 }
 
 func testLoops() int { return max(2, runtime.NumCPU()) }
