@@ -35,7 +35,7 @@ func TestMovesAtRandom(t *testing.T) {
 				m := &randomMover{t: t, s: s, random: rand.New(rand.NewPCG(seed, uint64(i))), user: fmt.Sprint("user", i), peer: newPeer(t)}
 				m.credential = mintREST(t, m.user, time.Hour)
 				m.begin()
-				for range 24 {
+				for range movesAtOnce / 2 { // none of which moves more than twice
 					m.step()
 				}
 			})

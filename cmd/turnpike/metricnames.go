@@ -53,7 +53,7 @@ func counterHelp() map[string]string {
 		"turn_offloaded_bytes":            "Bytes of those that the kernel forwarded.",
 		"turn_packets_not_offloaded":      "Packets of flows that the kernel has, and which the process relayed nevertheless.",
 		"turn_packets_dropped":            "Packets that were neither relayed nor answered.",
-		"turn_limits_reached":             "What was refused, or ended, because of a limit of relays; each by its name in the configuration.",
+		"turn_limits_reached":             "What was refused, or ended, because of a limit of relays; each by its name in the configuration, but for moves_per_allocation, which is fixed.",
 		"turn_peers_denied":               "Peers that clients asked for and the policy forbids.",
 		"turn_peer_connections_made":      "TCP connections with peers, by who made them: up by the client, down by the peer.",
 		"turn_peer_connections_failed":    "TCP connections with peers that were refused, or given up before a client had them.",
