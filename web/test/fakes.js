@@ -13,7 +13,7 @@ globalThis.CustomEvent ??= /** @type {any} */ (class extends Event {
 });
 globalThis.crypto ??= /** @type {any} */ (webcrypto);
 
-/** setTimeout in the test's hands. The mock of node:test loses timers in Node.js 18. */
+/** setTimeout and performance.now in the test's hands. The mock of node:test loses timers in Node.js 18. */
 export class FakeTimers {
   #now = 0;
   #last = 0;
@@ -27,23 +27,48 @@ export class FakeTimers {
       return this.#last;
     });
     globalThis.clearTimeout = /** @type {any} */ ((/** @type {number} */ id) => this.#waiting.delete(id));
+    performance.now = () => this.#now;
+  }
+
+  /** How many there are. */
+  get waiting() {
+    return this.#waiting.size;
   }
 
   /** Lets time pass, and what is due happen in its order. @param {number} ms */
   tick(ms) {
     const end = this.#now + ms;
-    for (;;) {
-      const [next] = [...this.#waiting].filter(([, timer]) => timer.at <= end).sort(([, a], [, b]) => a.at - b.at);
-      if (!next) break;
-      this.#waiting.delete(next[0]);
-      this.#now = next[1].at;
-      next[1].run();
-    }
+    while (this.#runNext(end));
+    this.#now = end;
+  }
+
+  /** Lets time pass, and after each thing that is due whatever follows from it. @param {number} ms */
+  async pass(ms) {
+    const end = this.#now + ms;
+    const followed = () => new Promise((resolve) => setImmediate(resolve));
+    await followed();
+    while (this.#runNext(end)) await followed();
     this.#now = end;
   }
 
   restore() {
     Object.assign(globalThis, this.#real);
+    delete /** @type {any} */ (performance).now; // the prototype has it
+  }
+
+  /** @param {number} end @returns {boolean} whether there was something due until then */
+  #runNext(end) {
+    let next = 0;
+    let at = Infinity;
+    for (const [id, timer] of this.#waiting) {
+      if (timer.at < at) [next, at] = [id, timer.at];
+    }
+    const timer = this.#waiting.get(next);
+    if (!timer || at > end) return false;
+    this.#waiting.delete(next);
+    this.#now = at;
+    timer.run();
+    return true;
   }
 }
 

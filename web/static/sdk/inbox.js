@@ -8,12 +8,13 @@ const MAX_UNTOLD_LENGTH = 64 << 10;
  * How far the server's numbered messages have been read: each counts once, and none is left out. It outlives connections.
  */
 export class Inbox {
-  #told = 0;
+  #told;
   #untoldLength = 0;
 
-  /** @param {number} received the number of the last message that was handled, 0 if none */
+  /** @param {number} received the number of the last message that was handled, 0 if none; the server knows, or is told by `hello` */
   constructor(received = 0) {
     this.received = received;
+    this.#told = received;
   }
 
   /**

@@ -294,7 +294,9 @@ export class Link {
 
   /** More is unsaid than may be: better no session than one with a gap. */
   #giveUp() {
+    if (!this.#resume && this.state !== 'online') return; // The next session begins without it anyway.
     this.#resume = undefined;
+    if (this.state === 'connecting') this.#interrupt.abort(new TurnpikeError('offline', 'Too much waits to be sent.'));
     this.#connection?.drop();
   }
 

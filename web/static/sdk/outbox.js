@@ -107,9 +107,10 @@ export class Outbox {
    */
   settle(message) {
     if (!('ref' in message) || message.ref === undefined) return;
+    const last = Number(message.ref);
+    if (Number.isNaN(last)) return; // `hello` and `ping` are of a connection, and tell nothing of what was asked before them.
     const answered = message.type === 'ack' ? undefined : this.#take(message.ref);
     // Requests are handled in order, so that an answer tells of those before it too.
-    const last = Number(message.ref);
     for (const { id, resolve } of this.#entries.values()) {
       if (Number(id) > last) break;
       if (!resolve) this.#entries.delete(id);
