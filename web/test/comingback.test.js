@@ -98,3 +98,90 @@ test('a session that too much was to be told to is not gone on with, not even if
   await after.answer('hello', welcome({ session: 's2', resume: 'token 2' }));
   assert.deepEqual(after.sent, []);
 });
+
+test('what waited is sent no faster than the server takes it', async () => {
+  const { client, socket } = await signedIn();
+  socket.ended(1006, '');
+  await settle();
+  for (let count = 0; count < 250; count++) client.send(told);
+  timers.tick(500);
+  const second = await FakeSocket.opened();
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
+  assert.ok(second.sent.length < 200);
+  timers.tick(6000);
+  assert.equal(second.sent.filter(({ type }) => type === 'signal').length, 250);
+});
+
+test('what the server does not take yet is told again, and what it does not take at all is an error', async () => {
+  const { client, socket } = await signedIn();
+  /** @type {string[]} */
+  const errors = [];
+  client.on('error', ({ detail }) => errors.push(detail.code));
+  client.send(told);
+  const { id } = socket.take('signal');
+  await socket.say({ type: 'error', ref: id, code: 'rate-limited', message: '', retryAfter: 3, seq: 1 });
+  client.send({ ...told, room: 'later' });
+  assert.deepEqual([socket.sent, errors], [[], []]);
+  timers.tick(3000);
+  const again = socket.take('signal');
+  assert.notEqual(again.id, id, 'the server may have handled others since');
+  assert.deepEqual([again.room, socket.take('signal').room], ['x', 'later']);
+  await socket.say({ type: 'error', ref: again.id, code: 'not-in-room', message: '', seq: 2 });
+  assert.deepEqual(errors, ['not-in-room']);
+});
+
+test('what is longer than the server takes is not sent, again and again', async () => {
+  const { client, socket } = await signedIn();
+  await assert.rejects(client.join('ü'.repeat(33_000)), { code: 'too-long' });
+  assert.throws(() => client.send({ ...told, room: 'x'.repeat(66_000) }), { code: 'too-long' });
+  assert.deepEqual(socket.sent, []);
+});
+
+test('a session that cannot go on under its name ends, and another begins', async () => {
+  const { client, socket } = await signedIn({ name: 'Ada', onNameTaken: () => 'Ada 2' });
+  const second = await next(socket);
+  await second.answer('hello', { type: 'error', code: 'name-taken', message: '' });
+  const hello = second.sent[0];
+  assert.deepEqual([hello.resume, hello.ticket, hello.name], [undefined, 'a ticket', 'Ada']);
+  await second.answer('hello', { type: 'error', code: 'name-taken', message: '' });
+  await second.answer('hello', welcome({ session: 's2', name: 'Ada 2' }));
+  assert.equal(client.name, 'Ada 2');
+});
+
+test('whatever the server asks, a client comes back some day', async () => {
+  const { socket } = await signedIn();
+  await socket.say({ type: 'going-away', retryAfter: 1e9, seq: 1 });
+  socket.ended(1001, 'going-away');
+  await settle();
+  timers.tick(1000);
+  await settle();
+  assert.equal(FakeSocket.made.length, 1, 'a timer of more than 2^31 ms rings at once');
+  timers.tick(3_600_000);
+  await settle();
+  assert.equal(FakeSocket.made.length, 2);
+});
+
+test('what still comes after the farewell opens nothing', async () => {
+  const { client, socket } = await signedIn();
+  client.join('standup').catch(() => {});
+  await settle();
+  const { id } = socket.take('join');
+  client.close();
+  const before = FakePeerConnection.made.length;
+  await socket.say({ type: 'joined', ref: id, room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob' }], seq: 1 });
+  assert.equal(client.rooms.size, 0);
+  assert.equal(FakePeerConnection.made.length, before);
+  socket.ended(1000, 'bye');
+  await settle();
+  assert.equal(timers.waiting, 0);
+});
+
+test('a server that stays away is asked now and then', async () => {
+  const { socket } = await signedIn();
+  socket.ended(1006, '');
+  for (let second = 0; second < 3600; second++) {
+    await timers.pass(1000);
+    FakeSocket.made.at(-1)?.ended(1006, '');
+  }
+  assert.ok(FakeSocket.made.length > 3600 / 17 && FakeSocket.made.length < 10 + 3600 / 7, `${FakeSocket.made.length} attempts in an hour`);
+});

@@ -89,6 +89,9 @@ export class FaultySocket extends EventTarget {
   /** @type {ReturnType<ModelServer['connected']> | undefined} */
   #server;
   #ids = new Set();
+  /** How much the server takes at this moment: 200 at once, 50 a second. */
+  #taken = 0;
+  #takenAt = performance.now();
   /** What the client has told the server to have received, and what it was given. */
   #told = 0;
 
@@ -117,6 +120,9 @@ export class FaultySocket extends EventTarget {
     if (this.readyState !== 1) this.#network.failures.push(new Error(`${data} was sent while the socket is not open`));
     if (this.#ids.has(message.id)) this.#network.failures.push(new Error(`${data} was sent twice on one connection`));
     if (message.id !== undefined) this.#ids.add(message.id);
+    this.#taken = 1 + Math.max(0, this.#taken - (performance.now() - this.#takenAt) / 20);
+    this.#takenAt = performance.now();
+    if (this.#taken > 200) this.#network.failures.push(new Error(`${data} is too much at once`));
     if (message.received !== undefined) this.#told = message.received;
     this.#up.carry(() => this.#server?.receive(message));
     if (!this.#network.calm && message.id !== undefined && message.type !== 'hello' && this.#network.random() < 0.03) {

@@ -101,6 +101,7 @@ export class Client extends Emitter {
       state: (state) => this.#changed(state),
       welcome: (welcome, fresh) => this.#welcome(welcome, fresh),
       message: (message) => this.#receive(message),
+      refused: (error) => this.emit('error', error),
       closed: (error) => this.#closed(error),
     });
     this.#watch = new Watch(this.#link, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));

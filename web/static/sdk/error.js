@@ -23,6 +23,16 @@ export class TurnpikeError extends Error {
   }
 }
 
+const PASSING = new Set(['offline', 'timeout', 'rate-limited', 'internal', 'slow']);
+
+/**
+ * @param {unknown} error
+ * @returns {boolean} whether time may heal it
+ */
+export function isPassing(error) {
+  return PASSING.has(codeOf(error));
+}
+
 /**
  * @param {unknown} error
  * @returns {string} the code of a TurnpikeError, else ''

@@ -1,9 +1,10 @@
 // @ts-check
 import { backoff, pause } from './backoff.js';
 import { Connection } from './connection.js';
-import { TurnpikeError, codeOf } from './error.js';
+import { TurnpikeError, codeOf, isPassing } from './error.js';
 import { Inbox } from './inbox.js';
 import { Outbox } from './outbox.js';
+import { Pace } from './pace.js';
 import { SignIn } from './signin.js';
 import { HOME } from './tickets.js';
 
@@ -18,11 +19,10 @@ import { HOME } from './tickets.js';
  * @property {(state: LinkState) => void} state
  * @property {(welcome: Welcome, fresh: boolean) => void} welcome what it changes is to be changed at once: more follows
  * @property {(message: ServerMessage) => void} message any other, once and in order
+ * @property {(error: TurnpikeError) => void} refused the server's answer to a message that wanted none
  * @property {(error: unknown) => void} closed `error` says why, unless it was by `close`
  */
 
-/** What time may heal; any other error ends the link. */
-const PASSING = new Set(['offline', 'timeout', 'rate-limited', 'internal', 'slow']);
 /** A connection that lived this long was a good one: the next pause is a short one again. */
 const STABLE_MS = 10_000;
 /** What has been sent for this long, with nothing coming in, raises the doubt that anything arrives. */
@@ -33,6 +33,9 @@ const SHORT_PROBE_MS = 1000;
 /** An attempt that is older than this when the network comes back was made on the former one. */
 const FORLORN_MS = 1000;
 const BYE_MS = 2000;
+/** Longer than this we do not stay away, whatever the server, or a proxy before it, asks. */
+const MAX_ASKED_MS = 600_000;
+const PACE_MS = 250;
 /** Another connection has taken over our session, which is to say another page. */
 const REPLACED = 4006;
 /** The session was ended for a reason that stands, such as a revoked invite. */
@@ -69,6 +72,9 @@ export class Link {
   #interrupt = new AbortController();
   #openingSince = 0;
   #heard = 0;
+  #pace = new Pace();
+  /** @type {ReturnType<typeof setTimeout> | undefined} nothing is sent until then: it would be too much */
+  #resting;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #doubt;
   /** @type {Promise<boolean> | undefined} */
@@ -113,7 +119,7 @@ export class Link {
         if (code === ENDED) this.end(new TurnpikeError('ended', 'The server has ended the session.'));
         if (performance.now() - since > STABLE_MS) attempt = 0;
       } catch (error) {
-        if (!PASSING.has(codeOf(error))) this.end(error);
+        if (!isPassing(error)) this.end(error); // Any other stays as it is.
         if (error instanceof TurnpikeError && error.retryAfter) this.#returnAt = performance.now() + error.retryAfter * 1000;
       }
       this.#connection?.drop();
@@ -141,6 +147,7 @@ export class Link {
    * Says something that has no answer. It arrives, once, if the session lives.
    *
    * @param {ClientMessage} message
+   * @throws {TurnpikeError} `too-long`
    */
   tell(message) {
     if (this.state === 'closed') return;
@@ -210,6 +217,7 @@ export class Link {
     this.#end.abort(closed);
     this.#interrupt.abort(closed);
     clearTimeout(this.#doubt);
+    clearTimeout(this.#resting);
     this.#outbox.fail(closed);
     this.#handlers.closed(error);
     if (error !== undefined) this.#connection?.drop();
@@ -234,7 +242,7 @@ export class Link {
    * @param {number} length
    */
   #receive(connection, message, length) {
-    if (connection !== this.#connection) return; // What an abandoned one still says, the next one says again.
+    if (connection !== this.#connection || this.#end.signal.aborted) return; // What an abandoned one still says, the next says again.
     this.#heard++;
     if (message.type === 'welcome') return this.#welcome(message);
     switch (this.#inbox.take('seq' in message ? message.seq : undefined, length)) {
@@ -242,7 +250,7 @@ export class Link {
       case 'gap': return connection.drop();
     }
     this.#handle(message);
-    this.#outbox.settle(message);
+    this.#settle(message);
     if (this.#inbox.isDue) this.#acknowledge();
   }
 
@@ -251,6 +259,13 @@ export class Link {
     if (message.type === 'resume' && this.#resume) this.#resume = { ...this.#resume, token: message.token };
     if (message.type === 'going-away') this.#returnAt = performance.now() + message.retryAfter * 1000;
     this.#handlers.message(message);
+  }
+
+  /** @param {ServerMessage} message */
+  #settle(message) {
+    const refusal = this.#outbox.settle(message);
+    if (refusal?.code === 'rate-limited') this.#rest((refusal.retryAfter ?? 1) * 1000);
+    else if (refusal) this.#handlers.refused(refusal);
   }
 
   /** @param {Welcome} welcome */
@@ -278,7 +293,16 @@ export class Link {
   }
 
   #flush() {
-    if (this.state === 'online') this.#outbox.flush((message) => this.#send(message));
+    if (this.state !== 'online' || this.#resting) return;
+    if (!this.#outbox.flush((message) => this.#send(message), this.#pace)) this.#rest(PACE_MS);
+  }
+
+  /** @param {number} ms */
+  #rest(ms) {
+    this.#resting ??= setTimeout(() => {
+      this.#resting = undefined;
+      this.#flush();
+    }, Math.min(ms, MAX_ASKED_MS));
   }
 
   /** @param {ClientMessage & Numbered} message */
@@ -303,7 +327,7 @@ export class Link {
   /** @param {number} attempt */
   async #pause(attempt) {
     this.#interrupt = new AbortController();
-    const asked = Math.max(0, this.#returnAt - performance.now());
+    const asked = Math.min(MAX_ASKED_MS, Math.max(0, this.#returnAt - performance.now()));
     if (!this.#hurry) await pause(asked + backoff(attempt), this.#interrupt.signal);
     this.#hurry = false;
     this.#returnAt = 0;

@@ -4,6 +4,7 @@ import { TurnpikeError } from './error.js';
 
 /**
  * @import { ClientMessage, Numbered, ServerMessage } from './messages.js'
+ * @import { Pace } from './pace.js'
  *
  * @typedef {object} Entry a message that the server may not have handled yet
  * @property {string} id
@@ -16,6 +17,8 @@ import { TurnpikeError } from './error.js';
 
 const ANSWER_TIMEOUT_MS = 15_000;
 const MAX_WAITING = 256;
+/** The server's limit, without what `id` and `received` take. */
+const MAX_BYTES = (64 << 10) - 200;
 
 /**
  * What the session has asked of the server, in order, until the server is known to have handled it. Without a connection it
@@ -36,7 +39,7 @@ export class Outbox {
 
   /**
    * @param {ClientMessage} message
-   * @returns {Promise<any>} the answer; rejects with the server's error, `timeout`, `rate-limited`, or what `fail` says
+   * @returns {Promise<any>} the answer; rejects with the server's error, `timeout`, `rate-limited`, `too-long`, or what `fail` says
    */
   request(message) {
     return new Promise((resolve, reject) => {
@@ -49,6 +52,7 @@ export class Outbox {
    * Takes a message that has no answer. The outbox must not be full.
    *
    * @param {ClientMessage} message
+   * @throws {TurnpikeError} `too-long`
    */
   tell(message) {
     this.#add(message, undefined, undefined);
@@ -58,13 +62,17 @@ export class Outbox {
    * Sends what is not yet sent on this connection.
    *
    * @param {(message: ClientMessage & Numbered) => void} send
+   * @param {Pace} pace
+   * @returns {boolean} whether all of it is sent; the rest has to wait
    */
-  flush(send) {
+  flush(send, pace) {
     for (const entry of this.#entries.values()) {
       if (entry.sent) continue;
+      if (!pace.take()) return false;
       this.#markSent(entry);
       send({ ...entry.message, id: entry.id });
     }
+    return true;
   }
 
   /** The connection is lost: what was sent may or may not have arrived. */
@@ -104,19 +112,23 @@ export class Outbox {
    * Takes an answer, or the news that everything without an answer has been handled up to an id.
    *
    * @param {ServerMessage} message
+   * @returns {TurnpikeError | undefined} what the server says to a message that wanted no answer; if that is `rate-limited`, it is sent again
    */
   settle(message) {
-    if (!('ref' in message) || message.ref === undefined) return;
+    if (!('ref' in message) || message.ref === undefined) return undefined;
     const last = Number(message.ref);
-    if (Number.isNaN(last)) return; // `hello` and `ping` are of a connection, and tell nothing of what was asked before them.
+    if (Number.isNaN(last)) return undefined; // `hello` and `ping` are of a connection, and tell nothing of what was asked before them.
     const answered = message.type === 'ack' ? undefined : this.#take(message.ref);
     // Requests are handled in order, so that an answer tells of those before it too.
     for (const { id, resolve } of this.#entries.values()) {
       if (Number(id) > last) break;
       if (!resolve) this.#entries.delete(id);
     }
-    if (message.type === 'error') answered?.reject?.(fromMessage(message));
-    else answered?.resolve?.(message);
+    if (message.type !== 'error') return void answered?.resolve?.(message);
+    const error = fromMessage(message);
+    if (!answered || answered.reject) return void answered?.reject?.(error);
+    if (error.code === 'rate-limited') this.tell(answered.message); // Under another id, as it comes after those that were not refused.
+    return error;
   }
 
   /** Ends everything that waits. @param {unknown} error */
@@ -138,6 +150,9 @@ export class Outbox {
    * @param {Entry['reject']} reject
    */
   #add(message, resolve, reject) {
+    if (new TextEncoder().encode(JSON.stringify(message)).length > MAX_BYTES) {
+      throw new TurnpikeError('too-long', 'A message may have 64 KiB.');
+    }
     const id = String(++this.lastId);
     this.#entries.set(id, { id, message, sent: false, resolve, reject, timer: undefined });
   }

@@ -1,5 +1,5 @@
 // @ts-check
-import { codeOf } from './error.js';
+import { codeOf, isPassing } from './error.js';
 
 /**
  * @import { ClientOptions } from './client.js'
@@ -45,8 +45,8 @@ export class SignIn {
         this.#refused = false;
         return connection;
       } catch (error) {
-        if (!signal.aborted && resume && ['no-such-session', 'unauthorized'].includes(codeOf(error))) {
-          resume = undefined;
+        if (!signal.aborted && resume && !isPassing(error)) {
+          resume = undefined; // It is over, or cannot go on as it was: somebody has its name, for example.
           continue;
         }
         if (!signal.aborted && tries < MAX_TRIES && this.#mayTryAgain(error)) continue;
