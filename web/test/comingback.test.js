@@ -55,6 +55,16 @@ async function next(socket) {
   return FakeSocket.opened();
 }
 
+const joined = { type: 'joined', room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob' }] };
+
+/** @param {Client} client @param {FakeSocket} socket @param {any} [answer] */
+async function inRoom(client, socket, answer) {
+  const joining = client.join('standup');
+  await settle();
+  await socket.answer('join', { ...joined, ...answer });
+  return joining;
+}
+
 /** @type {import('../static/sdk/messages.js').ClientMessage} */
 const told = { type: 'signal', room: 'x', to: 'y', candidates: [null] };
 
@@ -184,4 +194,155 @@ test('a server that stays away is asked now and then', async () => {
     FakeSocket.made.at(-1)?.ended(1006, '');
   }
   assert.ok(FakeSocket.made.length > 3600 / 17 && FakeSocket.made.length < 10 + 3600 / 7, `${FakeSocket.made.length} attempts in an hour`);
+});
+
+test('a room that cannot be entered again at once is tried again', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  const second = await next(socket);
+  await second.answer('hello', { type: 'error', code: 'no-such-session', message: '' });
+  await second.answer('hello', welcome({ session: 's3', resume: 'another' }));
+  await second.answer('join', { type: 'error', code: 'rate-limited', message: '', retryAfter: 8 });
+  timers.tick(7900);
+  await settle();
+  assert.deepEqual([second.sent.length, room.isLeft], [0, false]);
+  timers.tick(200);
+  await settle();
+  await second.answer('join', joined);
+  assert.equal(client.rooms.get('standup'), room);
+});
+
+test('peers who do not come back to a room that had to be entered again are gone in the end', async () => {
+  const { client, socket } = await signedIn({}, { resumeWindow: 30 });
+  const eve = { session: 's8', user: 'u8', name: 'Eve' };
+  const room = await inRoom(client, socket, { peers: [...joined.peers, eve] });
+  const second = await next(socket);
+  // The server went before the token knew of the room.
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'restored', resumeWindow: 30, rooms: [] }));
+  second.sent = second.sent.filter(({ type }) => type === 'join');
+  await second.answer('join', joined);
+  assert.deepEqual([...room.peers.values()].map(({ away }) => away), [false, true]);
+  timers.tick(30_000);
+  assert.deepEqual([...room.peers.keys()], ['s2']);
+});
+
+test('a call that was taken back when it was accepted is hung up, and its room never seen', async () => {
+  const { client, socket } = await signedIn();
+  let rooms = 0;
+  client.on('room', () => rooms++);
+  const calling = client.call('u2');
+  await settle();
+  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' } });
+  (await calling).cancel();
+  await settle();
+  const { id } = socket.take('cancel');
+  await socket.say({ type: 'accept', call: 'c1', room: 'k7m', seq: 1 });
+  await socket.say({ ...joined, room: 'k7m', seq: 2 });
+  await socket.say({ type: 'error', ref: id, code: 'no-such-call', message: '', seq: 3 });
+  const hangup = socket.take('hangup');
+  assert.equal(hangup.call, 'c1');
+  await socket.say({ type: 'hangup', ref: hangup.id, call: 'c1', room: 'k7m', seq: 4 });
+  assert.deepEqual([rooms, client.rooms.size, client.calls.size], [0, 0, 0]);
+  await socket.say({ ...joined, room: 'k7m', seq: 5 });
+  assert.equal(rooms, 1, 'another day the room is one like any other');
+});
+
+test('a call ends with its room', async () => {
+  const { client, socket } = await signedIn();
+  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' }, seq: 1 });
+  const call = client.calls.get('c1');
+  call?.accept();
+  await settle();
+  await socket.answer('accept', { type: 'accept', call: 'c1', room: 'k7m', seq: 2 });
+  await socket.say({ ...joined, room: 'k7m', seq: 3 });
+  /** @type {string[]} */
+  const ends = [];
+  call?.on('end', ({ detail }) => ends.push(`${detail.event} ${detail.reason}`));
+  await socket.say({ type: 'left', room: 'k7m', reason: 'kicked', seq: 4 });
+  assert.deepEqual(ends, ['hangup kicked']);
+  assert.equal(client.calls.size, 0);
+});
+
+test('a call that rang elsewhere when its page was reloaded is taken back', async () => {
+  const storage = new FakeStorage();
+  const events = new EventTarget();
+  const { client, socket } = await signedIn({ storage, events });
+  client.call('u2');
+  await settle();
+  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' }, seq: 1 });
+  events.dispatchEvent(new Event('pagehide'));
+  newClient({ storage }).open().catch(() => {});
+  const second = await FakeSocket.opened();
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', after: 1 }));
+  second.take('ack');
+  assert.equal(second.take('cancel').call, 'c1');
+});
+
+test('who gives up waiting to be let in is not let in by another server', async () => {
+  const { client, socket } = await signedIn();
+  const abort = new AbortController();
+  const waiting = assert.rejects(client.join('standup', { signal: abort.signal }), (reason) => reason === 'enough');
+  await settle();
+  await socket.answer('join', { type: 'waiting', room: 'standup', seq: 1 });
+  socket.ended(1006, '');
+  await settle();
+  abort.abort('enough');
+  await waiting;
+  timers.tick(500);
+  const second = await FakeSocket.opened();
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'restored' }));
+  assert.deepEqual(second.sent.map(({ type }) => type), ['ack', 'leave']);
+});
+
+test('a room that is left before it is entered is never seen', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  let rooms = 0;
+  client.on('room', () => rooms++);
+  const second = await next(socket);
+  await second.answer('hello', { type: 'error', code: 'no-such-session', message: '' });
+  await second.answer('hello', welcome({ session: 's3', resume: 'another' }));
+  room.leave();
+  await settle();
+  await second.answer('join', joined);
+  assert.equal(rooms, 0);
+  await second.answer('leave', { type: 'left', room: 'standup', reason: 'leave' });
+  assert.equal(client.rooms.size, 0);
+});
+
+test('more chat than the storage takes does not cost the session', async () => {
+  const storage = new FakeStorage(10_000);
+  const events = new EventTarget();
+  const { client, socket } = await signedIn({ storage, events });
+  const room = await inRoom(client, socket);
+  for (let count = 0; count < 20; count++) room.sendMessage('x'.repeat(1000));
+  events.dispatchEvent(new Event('pagehide'));
+  newClient({ storage }).open().catch(() => {});
+  const second = await FakeSocket.opened();
+  assert.equal(second.sent[0].resume.session, 's1');
+});
+
+test('what a page of another version has left is not understood, and does no harm', async () => {
+  for (const left of ['{"link":{"session":"s1","token":"t","received":0,"lastId":0}}', '[]', 'null', '{', '{"format":2}']) {
+    const storage = new FakeStorage();
+    storage.setItem('turnpike.session https://turn.example.org', left);
+    newClient({ storage }).open().catch(() => {});
+    const socket = await FakeSocket.opened();
+    assert.equal(socket.sent[0].ticket, 'a ticket');
+  }
+});
+
+test('a peer who takes no more chat does not keep it from the others', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  for (let count = 0; count < 100; count++) room.sendMessage('to Bob, who is away');
+  await socket.say({ type: 'peer-joined', room: 'standup', peer: { session: 's5', user: 'u5', name: 'Cid' }, seq: 1 });
+  const [bob, cid] = [...room.peers.values()];
+  /** @type {unknown[]} */
+  const errors = [];
+  bob?.on('error', ({ detail }) => errors.push(/** @type {any} */ (detail).code));
+  room.sendMessage('to both');
+  assert.deepEqual([errors, cid?.chat.kept.waiting.map(({ text }) => text)], [['slow'], ['to both']]);
+  await socket.say({ type: 'peer-left', room: 'standup', session: 's5', reason: 'leave', seq: 2 });
+  assert.throws(() => room.sendMessage('to nobody'), { code: 'slow' });
 });

@@ -150,6 +150,12 @@ export class FakeSocket extends EventTarget {
 export class FakeStorage {
   /** @type {Map<string, string>} */
   #items = new Map();
+  #quota;
+
+  /** @param {number} [quota] in UTF-16 units */
+  constructor(quota = Infinity) {
+    this.#quota = quota;
+  }
 
   get size() {
     return this.#items.size;
@@ -162,6 +168,7 @@ export class FakeStorage {
 
   /** @param {string} key @param {string} value */
   setItem(key, value) {
+    if (key.length + value.length > this.#quota) throw new Error('QuotaExceededError');
     this.#items.set(key, value);
   }
 

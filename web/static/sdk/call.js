@@ -11,7 +11,7 @@ import { TurnpikeError, codeOf } from './error.js';
  * @property {{ room: Room }} accept both are in the room now
  * @property {{ reason: string }} decline
  * @property {{ reason: string }} cancel reason: cancelled, timeout, answered-elsewhere, gone
- * @property {{ reason: string }} hangup
+ * @property {{ reason: string }} hangup reason: hangup, or why the room was left
  * @property {{ event: 'decline' | 'cancel' | 'hangup', reason: string }} end follows any of the three before
  */
 

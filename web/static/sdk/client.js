@@ -3,7 +3,7 @@ import { abortable } from './abortable.js';
 import { Call } from './call.js';
 import { fromMessage } from './connection.js';
 import { Emitter } from './emitter.js';
-import { TurnpikeError } from './error.js';
+import { TurnpikeError, codeOf } from './error.js';
 import { Keep } from './keep.js';
 import { Link } from './link.js';
 import { moderate } from './moderation.js';
@@ -61,6 +61,8 @@ import { Watch } from './watch.js';
  */
 
 const RESUME_WINDOW_S = 30;
+/** So many chats are left to the next page, which has a quota for them. */
+const MAX_CHATS = 32;
 
 /**
  * A session with the server. It outlives lost connections, changes of network, restarts of the server and, with a `storage`,
@@ -70,11 +72,15 @@ const RESUME_WINDOW_S = 30;
  */
 export class Client extends Emitter {
   #waits = new Waits();
+  /** @type {Set<string>} of calls that we had ended when they were accepted: they are hung up */
+  #unwanted = new Set();
   #link;
   #watch;
   #keep;
   /** @type {Record<string, KeptChat>} of the page that was here before, by room and session */
   #keptChats = {};
+  /** @type {string[]} calls that the page before had made, and that rang when it went */
+  #keptRinging = [];
   #ended = new AbortController();
   #reentry = new Reentry(this, this.#ended.signal);
 
@@ -153,7 +159,10 @@ export class Client extends Emitter {
   async #enter(message, onWaiting, signal) {
     const { room: id } = await this.request(message);
     if (this.#waits.has(id)) {
-      const giveUp = () => this.send({ type: 'leave', room: id });
+      const giveUp = () => {
+        this.#waits.failed(id, signal?.reason);
+        this.request({ type: 'leave', room: id }).catch(() => {});
+      };
       if (signal?.aborted) giveUp();
       signal?.addEventListener('abort', giveUp);
       onWaiting?.();
@@ -188,6 +197,18 @@ export class Client extends Emitter {
   }
 
   // What follows is for Room, Roster and Call.
+
+  /**
+   * A room has ended, and so has the call that led to it.
+   *
+   * @param {string} room
+   * @param {string} reason
+   */
+  roomEnded(room, reason) {
+    for (const call of [...this.calls.values()]) {
+      if (call.roomId === room) call.end('hangup', reason);
+    }
+  }
 
   /** @param {ClientMessage} message without an answer; without a connection it waits */
   send(message) {
@@ -239,14 +260,18 @@ export class Client extends Emitter {
     const link = this.#link.kept;
     if (!link) return;
     const chats = [...this.rooms.values()].flatMap((room) => room.roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
-    const calls = [...this.calls.values()].flatMap(({ id, direction, user, state, roomId }) => (
+    const all = [...this.calls.values()];
+    const calls = all.flatMap(({ id, direction, user, state, roomId }) => (
       state === 'accepted' && roomId ? [{ id, direction, user, room: roomId }] : []));
-    this.#keep.put({ link, chats: { ...this.#keptChats, ...Object.fromEntries(chats) }, calls });
+    const ringing = all.filter(({ direction, state }) => direction === 'outgoing' && state === 'ringing').map(({ id }) => id);
+    const latest = [...Object.entries(this.#keptChats), ...chats].slice(-MAX_CHATS);
+    this.#keep.put({ link, chats: Object.fromEntries(latest), calls, ringing });
   }
 
   /** @param {Keepsake} kept */
-  #restore({ chats, calls }) {
+  #restore({ chats, calls, ringing }) {
     this.#keptChats = chats;
+    this.#keptRinging = ringing;
     for (const { id, direction, user, room } of calls) this.#newCall(id, direction, user).accepted(room);
   }
 
@@ -263,7 +288,7 @@ export class Client extends Emitter {
    */
   #receive(message) {
     switch (message.type) {
-      case 'joined': return this.#joined(message);
+      case 'joined': return this.#isLeaving(message.room) ? undefined : this.#joined(message);
       case 'left': return this.#left(message.room, message.reason);
       case 'waiting': return this.#waits.begin(message.room);
       case 'peer-joined':
@@ -277,10 +302,12 @@ export class Client extends Emitter {
       case 'offline': return this.#presence(message.type, message.users);
       case 'call': return this.emit('call', this.#newCall(message.call, 'incoming', message.from));
       case 'ringing': return void this.#newCall(message.call, 'outgoing', message.to);
-      case 'accept': return this.calls.get(message.call)?.accepted(message.room);
+      case 'accept': return this.#accepted(message.call, message.room);
       case 'decline': return this.calls.get(message.call)?.end('decline', message.reason ?? 'declined');
       case 'cancel': return this.calls.get(message.call)?.end('cancel', message.reason ?? 'cancelled');
-      case 'hangup': return this.calls.get(message.call)?.end('hangup', 'hangup');
+      case 'hangup':
+        this.calls.get(message.call)?.end('hangup', 'hangup');
+        return this.#left(message.room ?? '', 'hangup');
       case 'ice-servers': return this.#setIceServers(message.iceServers);
       case 'going-away': return this.emit('going-away', { retryAfter: message.retryAfter });
       case 'error':
@@ -313,6 +340,7 @@ export class Client extends Emitter {
       for (const room of this.#waits.rooms) this.#waitAgain(room);
     }
     if (!resumed) {
+      this.#unwanted.clear();
       this.#endCalls(({ state }) => isFirst || state === 'ringing');
       this.#reentry.lost();
       if (!isFirst) this.emit('lost', null);
@@ -321,6 +349,7 @@ export class Client extends Emitter {
     if (fresh) {
       this.#endCalls(({ roomId }) => !rooms.some(({ room }) => room === roomId));
       for (const room of rooms) this.#joined(room);
+      for (const call of this.#keptRinging.splice(0)) this.#takeBack(call); // Nobody waits for it any more.
     } else if (resumed === 'restored') {
       this.#endCalls(({ state }) => state === 'ringing');
       const changing = this.#link.isWaiting(({ type }) => ['join', 'leave', 'accept'].includes(type));
@@ -328,6 +357,11 @@ export class Client extends Emitter {
     }
     this.emit('resumed', { how: resumed });
     this.#watch.resumed();
+  }
+
+  /** @param {string} room @returns {boolean} whether we are about to leave it, or have to */
+  #isLeaving(room) {
+    return this.#unwanted.has(room) || this.#link.isWaiting((message) => message.type === 'leave' && message.room === room);
   }
 
   /** @param {RoomState} joined */
@@ -350,8 +384,30 @@ export class Client extends Emitter {
    * @param {string} reason
    */
   #left(room, reason) {
+    this.#unwanted.delete(room);
     this.rooms.get(room)?.end(reason);
     this.#waits.left(room, reason);
+  }
+
+  /**
+   * @param {string} id of a call
+   * @param {string} room
+   */
+  #accepted(id, room) {
+    const call = this.calls.get(id);
+    if (call) return call.accepted(room);
+    this.#unwanted.add(room); // We have ended it at the same moment.
+    this.#hangUp(id).catch((error) => codeOf(error) === 'no-such-call' && this.request({ type: 'leave', room })).catch(() => {});
+  }
+
+  /** @param {string} call that the page before had made */
+  #takeBack(call) {
+    this.request({ type: 'cancel', call }).catch((error) => codeOf(error) === 'no-such-call' && this.#hangUp(call)).catch(() => {});
+  }
+
+  /** @param {string} call */
+  #hangUp(call) {
+    return this.request({ type: 'hangup', call });
   }
 
   /**

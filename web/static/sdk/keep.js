@@ -8,9 +8,13 @@
  *
  * @typedef {object} Keepsake what a page leaves to the one that takes its place when it is reloaded
  * @property {Kept} link
- * @property {Record<string, KeptChat>} chats by the session of the peer
- * @property {{ id: string, direction: 'incoming' | 'outgoing', user: { user: string, name: string }, room: string }[]} calls
+ * @property {Record<string, KeptChat>} chats by the room and the session of the peer
+ * @property {{ id: string, direction: 'incoming' | 'outgoing', user: { user: string, name: string }, room: string }[]} calls that were accepted
+ * @property {string[]} ringing calls that we had made and nobody had answered yet
  */
+
+/** Of the keepsake: a server that is upgraded between two pages brings pages that know another one. */
+const FORMAT = 1;
 
 /**
  * Keeps a session over a reload. The keepsake is in the storage only while no page uses it: a page takes it out when it begins,
@@ -36,7 +40,7 @@ export class Keep {
       if (!text) return undefined;
       this.#storage?.removeItem(this.#key);
       const keepsake = JSON.parse(text);
-      return typeof keepsake?.link?.token === 'string' ? keepsake : undefined;
+      return keepsake?.format === FORMAT ? keepsake : undefined;
     } catch {
       return undefined; // Private modes refuse, and what others wrote there is not ours to judge.
     }
@@ -44,10 +48,19 @@ export class Keep {
 
   /** @param {Keepsake} keepsake */
   put(keepsake) {
+    if (!this.#set(keepsake)) this.#set({ ...keepsake, chats: {} }); // Much was said to somebody who is away.
+  }
+
+  /**
+   * @param {Keepsake} keepsake
+   * @returns {boolean} whether there is room for it
+   */
+  #set(keepsake) {
     try {
-      this.#storage?.setItem(this.#key, JSON.stringify(keepsake));
+      this.#storage?.setItem(this.#key, JSON.stringify({ format: FORMAT, ...keepsake }));
+      return true;
     } catch {
-      // A storage that is full or forbidden: the next page begins a new session.
+      return false; // If it is forbidden, the next page begins a new session.
     }
   }
 }

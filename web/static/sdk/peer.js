@@ -25,7 +25,7 @@ import { RelayStatus } from './relay.js';
  * @property {MediaStreamTrack} track one of the peer's; all of them are in `peer.stream`
  * @property {{ audio: boolean, video: boolean }} media what the peer says it sends; also in `peer.media`
  * @property {ChatMessage} message chat; `at` by the peer's clock
- * @property {unknown} error a step of the negotiation that failed
+ * @property {unknown} error a step of the negotiation that failed, or `slow`: what was said to the whole room misses this peer
  */
 
 /**

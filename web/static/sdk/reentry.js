@@ -1,6 +1,6 @@
 // @ts-check
 import { pause } from './backoff.js';
-import { codeOf } from './error.js';
+import { TurnpikeError, codeOf, isPassing } from './error.js';
 
 /**
  * @import { Client } from './client.js'
@@ -44,7 +44,7 @@ export class Reentry {
     for (const room of rooms.values()) {
       const state = known.get(room.id);
       if (state) room.restored(state, patience);
-      else this.#rejoin(room);
+      else this.#rejoin(room, patience);
     }
     if (changing) return;
     for (const { room } of states) {
@@ -53,19 +53,24 @@ export class Reentry {
     }
   }
 
-  /** @param {Room} room */
-  async #rejoin(room) {
+  /**
+   * @param {Room} room
+   * @param {number} [patience] milliseconds to wait for others to come back, if they are to come back as whom we know
+   */
+  async #rejoin(room, patience) {
     const client = this.#client;
     const { session } = client;
     for (let tries = 1; session === client.session && !room.isLeft; tries++) {
       try {
-        await client.request({ type: 'join', room: room.id, create: true, size: room.size });
+        const answer = await client.request({ type: 'join', room: room.id, create: true, size: room.size });
+        if (patience && answer.type === 'joined') room.roster.awaitAllBut(answer.peers, patience);
         return;
       } catch (error) {
         const code = codeOf(error);
         if (code === 'closed') return;
-        if (code !== 'full' || tries === REJOIN_TRIES) return room.end(code);
-        await pause(REJOIN_PAUSE_MS, this.#ended);
+        if (!(code === 'full' || isPassing(error)) || tries === REJOIN_TRIES) return room.end(code);
+        const asked = error instanceof TurnpikeError ? (error.retryAfter ?? 0) * 1000 : 0;
+        await pause(Math.max(REJOIN_PAUSE_MS, asked), this.#ended);
       }
     }
   }

@@ -131,11 +131,14 @@ export class Room extends Emitter {
    *
    * @param {string} text
    * @returns {{ text: string, at: Date }}
+   * @throws {TurnpikeError} `too-long`, or `slow` if there are peers and none takes it; if some do not, they have an `error` event
    */
   sendMessage(text) {
     if (text.length > MAX_TEXT) throw new TurnpikeError('too-long', `A message may have ${MAX_TEXT} characters.`);
     const message = { text, at: new Date() };
-    for (const peer of this.peers.values()) peer.sendMessage(message);
+    const peers = [...this.peers.values()];
+    const missed = peers.filter((peer) => !said(peer, message));
+    if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'Nobody receives.');
     return message;
   }
 
@@ -231,6 +234,22 @@ export class Room extends Emitter {
     this.#left = true;
     this.#client.rooms.delete(this.id);
     this.roster.clear(reason);
+    this.#client.roomEnded(this.id, reason);
     this.emit('left', { reason });
+  }
+}
+
+/**
+ * @param {Peer} peer
+ * @param {{ text: string, at: Date }} message
+ * @returns {boolean} whether the peer takes it, which is none of the others' business
+ */
+function said(peer, message) {
+  try {
+    peer.sendMessage(message);
+    return true;
+  } catch (error) {
+    peer.emit('error', error);
+    return false;
   }
 }

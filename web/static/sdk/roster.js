@@ -64,12 +64,23 @@ export class Roster {
    * @param {number} patience milliseconds to wait for the others
    */
   restored(infos, patience) {
-    const sessions = new Set(infos.map(({ session }) => session));
-    for (const peer of [...this.peers.values()]) {
-      if (sessions.has(peer.session)) this.#recover(peer);
-      else this.#await(peer, patience);
+    this.awaitAllBut(infos, patience);
+    for (const { session } of infos) {
+      const peer = this.peers.get(session);
+      if (peer) this.#recover(peer);
     }
     for (const info of infos) this.add(info, { offers: true });
+  }
+
+  /**
+   * @param {PeerInfo[]} infos of those who are back
+   * @param {number} patience milliseconds to wait for the others
+   */
+  awaitAllBut(infos, patience) {
+    const sessions = new Set(infos.map(({ session }) => session));
+    for (const peer of this.peers.values()) {
+      if (!sessions.has(peer.session)) this.#await(peer, patience);
+    }
   }
 
   /**
