@@ -221,7 +221,7 @@ func TestRefusedForItsRateIsHandled(t *testing.T) {
 	if kept := h.srv.streamOf(c.session); kept > 1 {
 		t.Errorf("%d messages are kept, but for the last all are acknowledged", kept)
 	}
-	c.send(msg{"type": "ping", "id": "3", "received": c.received + 1})
+	c.send(msg{"type": "leave", "id": "3", "room": "x", "received": c.received + 1}) // for a ping, see TestRefusedPing
 	if e := c.expect("error", "ref", "3"); e["code"] != "rate-limited" && e["code"] != "bad-message" {
 		t.Errorf("%v", e)
 	}

@@ -105,15 +105,16 @@ func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Er
 	return mate, e
 }
 
-// refuse answers a message on which the session does not act. The request has its answer, so after a resume it is not sent again.
-func (s *session) refuse(c *socket, e *wire.Error) {
+// refuse answers a message on which the session does not act. If that is a request of the session, which a ping is not, it has its answer,
+// so that after a resume it is not sent again.
+func (s *session) refuse(c *socket, e *wire.Error, isRequest bool) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if s.reader != c {
 		return
 	}
 	s.send(e)
-	if e.Ref != "" {
+	if isRequest && e.Ref != "" {
 		s.requests.last = e.Ref
 	}
 }

@@ -152,7 +152,7 @@ func (c *socket) handle(data []byte) {
 	c.srv.counters.messages.add(m.Type())
 	if wait := c.takeMessage(time.Now()); wait > 0 {
 		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
-			c.refuse(m.RequestID(), rateLimited(wait, "Too many messages."))
+			c.refuseMessage(m, rateLimited(wait, "Too many messages."))
 		}
 		if c.refusals.take(time.Now(), refusalRate) > 0 {
 			c.shut(wire.CloseRateLimited, wire.ReasonBadMessage)
@@ -220,14 +220,22 @@ func (c *socket) turn(m wire.ClientMessage) (mate *socket) {
 }
 
 // refuse answers with an error, if there is one, outside of the turns of the session.
-func (c *socket) refuse(ref string, e *wire.Error) {
+func (c *socket) refuse(ref string, e *wire.Error) { c.refuseAny(ref, e, true) }
+
+// refuseMessage is refuse for a message that may be a ping.
+func (c *socket) refuseMessage(m wire.ClientMessage, e *wire.Error) {
+	_, isPing := m.(*wire.Ping)
+	c.refuseAny(m.RequestID(), e, !isPing)
+}
+
+func (c *socket) refuseAny(ref string, e *wire.Error, isRequest bool) {
 	if e == nil {
 		return
 	}
 	c.srv.counters.errors.add(string(e.Code))
 	e.Ref = ref
 	if c.session != nil {
-		c.session.refuse(c, e)
+		c.session.refuse(c, e, isRequest)
 	} else {
 		c.sendApart(e)
 	}
@@ -247,7 +255,7 @@ func (c *socket) acknowledge(m wire.ClientMessage) bool {
 	if c.session == nil || c.session.acknowledge(c, m.Acknowledged()) {
 		return true
 	}
-	c.refuse(m.RequestID(), tooMuchReceived())
+	c.refuseMessage(m, tooMuchReceived())
 	return false
 }
 
