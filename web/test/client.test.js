@@ -421,6 +421,22 @@ test('no session can be resumed: back as a new one, in the same rooms, to the sa
   assert.deepEqual(states, ['offline', 'connecting', 'online']);
 });
 
+test('whoever comes back as another user begins anew with everybody', async () => {
+  const { client, socket } = await signedIn();
+  await socket.say(joined);
+  const room = client.rooms.get('standup');
+  const before = /** @type {any} */ (room?.peers.get('s2')?.connection);
+  before.connect();
+  socket.ended(1006, '');
+  await settle();
+  timers.tick(500);
+  const next = await FakeSocket.opened();
+  await next.answer('hello', welcome({ session: 's3', user: 'u9' }));
+  assert.equal(before.connectionState, 'closed');
+  await next.answer('join', joined);
+  assert.notEqual(room?.peers.get('s2')?.connection, before);
+});
+
 test('peers outlive their sessions for as long as they can be reached, and take their place again', async () => {
   const { client, socket } = await signedIn();
   const joining = client.join('standup');

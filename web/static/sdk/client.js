@@ -330,6 +330,7 @@ export class Client extends Emitter {
   #welcome(welcome, fresh) {
     const { session, user, name, role, iceServers, online, resumed, rooms = [], resumeWindow = RESUME_WINDOW_S } = welcome;
     const isFirst = !this.session;
+    const isSomebodyElse = !isFirst && user !== this.user;
     Object.assign(this, { session, user, name, role });
     this.#setIceServers(iceServers);
     if (online) {
@@ -342,6 +343,8 @@ export class Client extends Emitter {
     if (!resumed) {
       this.#unwanted.clear();
       this.#endCalls(({ state }) => isFirst || state === 'ringing');
+      // Others recognize whom they still hear by the user, and would have us twice.
+      if (isSomebodyElse) for (const room of this.rooms.values()) room.roster.clear('gone');
       this.#reentry.lost();
       if (!isFirst) this.emit('lost', null);
       return;
