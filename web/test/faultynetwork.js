@@ -2,6 +2,7 @@
 // WebSockets over a network on which everything goes wrong: connections that break in the middle of anything, that go on in one
 // direction only, that are dead without anybody being told, that stall, that bring a message twice, or leave one out.
 import assert from 'node:assert/strict';
+import { STALE } from './modelserver.js';
 
 /** @import { ModelServer } from './modelserver.js' */
 
@@ -185,6 +186,7 @@ export class FaultySocket extends EventTarget {
   #bring(message) {
     if (this.readyState !== 1 || this.#page.isGone) return;
     const data = JSON.stringify(message);
+    assert.notEqual(message.message, STALE);
     if (message.type === 'welcome') this.#told = message.after;
     const { calm, random, counts } = this.#network;
     const fault = message.seq === undefined || calm ? 1 : random();

@@ -8,6 +8,9 @@ const CLOSED_WINDOW_MS = 5000;
 /** More than a well-behaved client ever leaves unacknowledged here; the real one ends the session at 1,024. */
 const MAX_UNACKNOWLEDGED = 100_000;
 
+/** What a client is told whose token is of the past; a hello that was late may be, but then nobody is there any more to hear it. */
+export const STALE = 'a stale token';
+
 /**
  * @typedef {{ send: (message: any) => void, close: (code: number, reason: string) => void }} Line to the client
  * @typedef {{ session: string, epoch: number, generation: number }} Token
@@ -127,7 +130,10 @@ export class ModelServer {
     const { resume, ticket, id } = hello;
     const found = resume && this.#resumes ? this.#resume(line, hello) : undefined;
     if (found) return found;
-    if (!ticket) return void line.send({ type: 'error', ref: id, code: 'no-such-session', message: '' });
+    if (!ticket) {
+      const isAlive = resume && this.#alive.has(resume.session);
+      return void line.send({ type: 'error', ref: id, code: 'no-such-session', message: isAlive ? STALE : '' });
+    }
     const session = new Session(`s${++this.#sessions}`, 1, 1);
     this.counts.new++;
     for (const { messages } of this.#alive.values()) this.#observer.lost(messages.map(numberOf));
