@@ -3,28 +3,12 @@ package turnserver
 import (
 	"bytes"
 	"encoding/binary"
-	"net"
-	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/stun/v3"
 )
-
-// elsewhereFrom is the same user, with the same credential, over UDP from another of the host's addresses.
-func (c *testClient) elsewhereFrom(s *Server, last byte) *testClient {
-	c.t.Helper()
-	local := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, last}), 0)
-	conn, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(local), net.UDPAddrFromAddrPort(listenerAddr(c.t, s, "udp")))
-	if err != nil {
-		c.t.Skip("this host has one loopback address only: ", err)
-	}
-	c.t.Cleanup(func() { _ = conn.Close() })
-	d := clientOn(c.t, conn)
-	d.username, d.password = c.username, c.password
-	return d
-}
 
 // moveFlood: a client that is to and fro without end is refused for a while, where it is it is served, and nothing grows.
 func moveFlood(t *testing.T) {
@@ -263,4 +247,89 @@ func TestMoveEndings(t *testing.T) {
 			d.refuse(437, stun.MethodRefresh, mobilityTicket(next))
 		})
 	}
+}
+
+// anothersTicket: a ticket is of no use to who is not its user, nor to the user with another credential.
+func anothersTicket(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s := startServer(t, allowMobility)
+		c := dialREST(t, s, network, "alice")
+		_, ticket := c.allocateMobile()
+		mallory := dialREST(t, s, network, "mallory")
+		mallory.refuse(441, stun.MethodRefresh, mobilityTicket(ticket))
+		mallory.refuse(441, stun.MethodRefresh, mobilityTicket(ticket), lifetime(0))
+		dialAs(t, s, network, mintREST(t, "alice", 2*time.Hour)).refuse(441, stun.MethodRefresh, mobilityTicket(ticket))
+		wrong := c.elsewhere(s, network)
+		wrong.password = "wrong"
+		wrong.refuse(401, stun.MethodRefresh, mobilityTicket(ticket))
+		dial(t, s, network).wantCode(wrong.roundTrip(buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest), mobilityTicket(ticket))), 401)
+		c.accept(stun.MethodRefresh)
+		if moved := s.mobility.arrivals.Size(); moved != 0 {
+			t.Errorf("%d allocations are about to move", moved)
+		}
+		c.elsewhere(s, network).show(ticket)
+	})
+}
+
+// replayedTicket: one that was used does not bring the allocation back, nor anywhere.
+func replayedTicket(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s := startServer(t, allowMobility)
+		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
+		relayed, ticket := c.allocateMobile()
+		c.bind(minChannel, peer.addr)
+		used := [][]byte{ticket}
+		d := c
+		for range 3 {
+			d = d.elsewhere(s, network)
+			ticket = d.show(ticket)
+			d.sendChannel(minChannel, []byte("here"))
+			peer.want(relayed, []byte("here"))
+			for _, old := range used {
+				c.refuse(437, stun.MethodRefresh, mobilityTicket(old))
+				c.elsewhere(s, network).refuse(437, stun.MethodRefresh, mobilityTicket(old), lifetime(0))
+			}
+			used = append(used, ticket)
+		}
+		peer.send(relayed, []byte("still here"))
+		d.wantData(minChannel, peer.addr, []byte("still here"))
+	})
+}
+
+// forgedTicket: nothing but a whole ticket of this process is one.
+func forgedTicket(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s, another := startServer(t, allowMobility), startServer(t, allowMobility)
+		c := dialREST(t, s, network, "alice")
+		_, ticket := c.allocateMobile()
+		_, foreign := dialREST(t, another, network, "alice").allocateMobile()
+		d := c.elsewhere(s, network)
+		forged := [][]byte{foreign, nil, ticket[:1], ticket[:len(ticket)-1], append(bytes.Clone(ticket), 'A'), append(bytes.Clone(ticket), ticket...), make([]byte, len(ticket)), pattern(1000)}
+		for i := range ticket {
+			changed := bytes.Clone(ticket)
+			changed[i] ^= 1
+			forged = append(forged, changed)
+		}
+		for _, bad := range forged {
+			d.refuse(400, stun.MethodRefresh, mobilityTicket(bad))
+		}
+		c.accept(stun.MethodRefresh)
+	})
+}
+
+// endedTicket: with its allocation a ticket ends, whatever comes to stand in its place.
+func endedTicket(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s := startServer(t, allowMobility)
+		c := dialREST(t, s, network, "alice")
+		_, ticket := c.allocateMobile()
+		c.accept(stun.MethodRefresh, lifetime(0))
+		d := c.elsewhere(s, network)
+		d.refuse(437, stun.MethodRefresh, mobilityTicket(ticket))
+		_, fresh := c.allocateMobile()
+		d.refuse(437, stun.MethodRefresh, mobilityTicket(ticket))
+		s.EndUser("alice")
+		d.refuse(437, stun.MethodRefresh, mobilityTicket(fresh))
+		wantNothingLeft(t, s)
+	})
 }

@@ -352,10 +352,7 @@ func FuzzMobility(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{4, 0, 4, 1, 4, 3, 4, 4, 6, 0, 6, 3, 0, 0}, 9)) // moves without end
 	fuzzer := newMobilityFuzzer(f)
 	f.Fuzz(func(t *testing.T, steps []byte) {
-		if len(steps) > 256 {
-			t.Skip()
-		}
-		for ; len(steps) >= 2; steps = steps[2:] {
+		for steps = steps[:min(len(steps), 256)]; len(steps) >= 2; steps = steps[2:] {
 			fuzzer.step(t, steps[0], steps[1])
 		}
 		fuzzer.end(t)

@@ -166,3 +166,67 @@ func (m *randomMover) end() {
 	}
 	m.elsewhere().refuse(437, stun.MethodRefresh, mobilityTicket(m.ticket))
 }
+
+// TestMovesAtOnce has many clients move while their peers send, others end, and the server looks through all of them.
+func TestMovesAtOnce(t *testing.T) {
+	s := startServer(t, allowMobility)
+	var stop atomic.Bool
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		for !stop.Load() {
+			s.sweep()
+			s.Snapshot()
+			s.AllocationsByTransport()
+			s.EndUser("nobody")
+		}
+	}()
+	t.Run("clients", func(t *testing.T) {
+		for i := range 8 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				moveAround(t, s, i)
+			})
+		}
+	})
+	stop.Store(true)
+	<-looked
+	wantNothingLeft(t, s)
+}
+
+// moveAround moves an allocation from network to network while a peer sends to it as fast as it can.
+func moveAround(t *testing.T, s *Server, i int) {
+	networks := []string{"udp", "tcp", "udp", "tls", "dtls"}
+	user := fmt.Sprint("user", i)
+	c, peer := dialREST(t, s, networks[i%len(networks)], user), newPeer(t)
+	relayed, ticket := c.allocateMobile()
+	c.bind(minChannel, peer.addr)
+	var stop atomic.Bool
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for !stop.Load() {
+			if _, err := peer.conn.WriteToUDPAddrPort([]byte("data"), relayed); err != nil {
+				return
+			}
+		}
+	}()
+	for n := range 12 {
+		old := c
+		c = c.elsewhere(s, networks[(i+n)%len(networks)])
+		if n%3 == 1 {
+			_ = old.conn.Close()
+		}
+		ticket = c.show(ticket)
+		if n%3 == 0 {
+			c.indicate(peer.addr, []byte("up"))
+		} else {
+			c.sendChannel(minChannel, []byte("up"))
+		}
+		peer.want(relayed, []byte("up"))
+		c.wantData(minChannel, peer.addr, []byte("data"))
+	}
+	s.EndUser(user) // an answer to the client could get lost in the flood
+	stop.Store(true)
+	<-sent
+}

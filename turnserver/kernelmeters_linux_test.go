@@ -1,0 +1,85 @@
+package turnserver
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// TestOffloadedBandwidth: a limit is one limit for what the kernel and the process relay, and goes on when a flow leaves the kernel.
+func TestOffloadedBandwidth(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	const size, slow, most = 1200, 1000, burstBytes / 1200 // bits a second: see TestBandwidth
+	for name, row := range map[string]struct {
+		limit             func(*Limits)
+		others, everybody bool
+	}{
+		"allocation": {func(l *Limits) { l.BandwidthPerAllocation = slow }, false, false},
+		"user":       {func(l *Limits) { l.BandwidthPerUser = slow }, true, false},
+		"node":       {func(l *Limits) { l.Bandwidth = slow }, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); row.limit(&cfg.Limits) })
+			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
+			other, stranger := callOffloaded(t, s, dialREST(t, s, "udp", "alice")), callOffloaded(t, s, dialREST(t, s, "udp", "bob"))
+			count := func(name, reason string) uint64 { return counterOf(t, s, name, reason) }
+			relayed, below := count("packets_relayed", "up"), count("packets_offloaded", "up")
+			for i := range most + 20 {
+				if i%3 == 0 {
+					greedy.indicate(greedy.peer.addr, pattern(size))
+				} else {
+					greedy.sendChannel(minChannel, pattern(size))
+				}
+				greedy.barrier()
+			}
+			relayed, below = count("packets_relayed", "up")-relayed, count("packets_offloaded", "up")-below
+			// The greetings took a little, and kernel and process may give one too many between them.
+			if relayed > most+1 || relayed < most-1 || below < relayed/2 || below == relayed {
+				t.Fatalf("%d packets went through, %d of them in the kernel, want %d", relayed, below, most)
+			}
+			dropped := count("packets_dropped", "bandwidth")
+			if dropped != most+20-relayed {
+				t.Errorf("%d packets were counted as over the limit", dropped)
+			}
+			var counted uint64
+			for _, a := range s.Snapshot() {
+				for _, c := range a.Dropped {
+					counted += c.Value
+				}
+			}
+			if counted != dropped {
+				t.Errorf("%d packets over the limit are counted with allocations, and %d in total", counted, dropped)
+			}
+			sends := func(c offloadedCall) bool {
+				before := count("packets_relayed", "up")
+				c.sendChannel(minChannel, pattern(size))
+				c.barrier()
+				return count("packets_relayed", "up") > before
+			}
+			if sends(greedy) || sends(other) == row.others || sends(stranger) == row.everybody {
+				t.Error("who is held back is not who shares the limit")
+			}
+			greedy.accept(stun.MethodRefresh, lifetime(3600))
+			clock.advance(channelLifetime) // which is nothing to the kernel's meters, as that clock is the real one
+			s.sweep()
+			if got := s.Offload().Flows; got != 0 {
+				t.Fatalf("%d flows are left", got)
+			}
+			const refill = 5 * time.Minute
+			clock.advance(refill)
+			greedy.permit(greedy.peer.addr)
+			before := count("packets_relayed", "up")
+			for range 200 {
+				greedy.indicate(greedy.peer.addr, pattern(size))
+				greedy.barrier()
+			}
+			refilled := uint64(refill / time.Second * slow / 8 / size)
+			if got := count("packets_relayed", "up") - before; got < refilled-1 || got > refilled+1 {
+				t.Errorf("%d packets went through in the process afterwards, want %d", got, refilled)
+			}
+		})
+	}
+}
