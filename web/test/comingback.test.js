@@ -1,76 +1,16 @@
 // @ts-check
 // What may happen to a client between one connection and the next, one case a test. nothinglost.test.js plays with chance instead.
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
-import { FakePeerConnection, FakeSocket, FakeStorage, FakeTimers, settle, welcome } from './fakes.js';
-import { Client } from '../static/sdk/turnpike.js';
-
-/** @type {Client[]} */
-const clients = [];
-
-/** @type {FakeTimers} */
-let timers;
-
-beforeEach(() => {
-  timers = new FakeTimers();
-});
-
-afterEach(() => {
-  for (const client of clients.splice(0)) client.close();
-  timers.restore();
-  FakeSocket.made = [];
-});
-
-/** @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options] */
-function newClient(options) {
-  const client = new Client({
-    url: 'https://turn.example.org',
-    ticket: 'a ticket',
-    WebSocket: /** @type {any} */ (FakeSocket),
-    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
-    ...options,
-  });
-  clients.push(client);
-  return client;
-}
-
-/**
- * @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options]
- * @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes]
- */
-async function signedIn(options, changes) {
-  const client = newClient(options);
-  const opened = client.open();
-  const socket = await FakeSocket.opened();
-  await socket.answer('hello', welcome({ resume: 'token', ...changes }));
-  await opened;
-  return { client, socket };
-}
-
-/** The connection is lost; the next one, on which hello waits for its answer. @param {FakeSocket} socket */
-async function next(socket) {
-  socket.ended(1006, '');
-  await settle();
-  timers.tick(1000); // the longest pause before the second attempt
-  return FakeSocket.opened();
-}
-
-const joined = { type: 'joined', room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob' }] };
-
-/** @param {Client} client @param {FakeSocket} socket @param {any} [answer] */
-async function inRoom(client, socket, answer) {
-  const joining = client.join('standup');
-  await settle();
-  await socket.answer('join', { ...joined, ...answer });
-  return joining;
-}
+import { test } from 'node:test';
+import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
+import { inRoom, joined, newClient, next, resumable, timers } from './signedin.js';
 
 /** @type {import('../static/sdk/messages.js').ClientMessage} */
 const told = { type: 'signal', room: 'x', to: 'y', candidates: [null] };
 
 test('the answer to a ping says nothing of what was told before or after it', async () => {
   const events = new EventTarget();
-  const { client, socket } = await signedIn({ events });
+  const { client, socket } = await resumable({ events });
   events.dispatchEvent(new Event('online'));
   client.send(told);
   const [ping, { id }] = [socket.take('ping'), socket.take('signal')];
@@ -84,7 +24,7 @@ test('the answer to a ping says nothing of what was told before or after it', as
 test('nothing comes between hello and its answer, however much the page before has read', async () => {
   const storage = new FakeStorage();
   const events = new EventTarget();
-  const { socket } = await signedIn({ storage, events });
+  const { socket } = await resumable({ storage, events });
   for (let seq = 1; seq <= 40; seq++) await socket.say({ type: 'online', users: [], seq });
   events.dispatchEvent(new Event('pagehide'));
   const client = newClient({ storage });
@@ -95,7 +35,7 @@ test('nothing comes between hello and its answer, however much the page before h
 });
 
 test('a session that too much was to be told to is not gone on with, not even if that happens while it is resumed', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   socket.ended(1006, '');
   await settle();
   timers.tick(500);
@@ -110,7 +50,7 @@ test('a session that too much was to be told to is not gone on with, not even if
 });
 
 test('what waited is sent no faster than the server takes it', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   socket.ended(1006, '');
   await settle();
   for (let count = 0; count < 250; count++) client.send(told);
@@ -123,7 +63,7 @@ test('what waited is sent no faster than the server takes it', async () => {
 });
 
 test('what the server does not take yet is told again, and what it does not take at all is an error', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   /** @type {string[]} */
   const errors = [];
   client.on('error', ({ detail }) => errors.push(detail.code));
@@ -141,14 +81,14 @@ test('what the server does not take yet is told again, and what it does not take
 });
 
 test('what is longer than the server takes is not sent, again and again', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   await assert.rejects(client.join('ü'.repeat(33_000)), { code: 'too-long' });
   assert.throws(() => client.send({ ...told, room: 'x'.repeat(66_000) }), { code: 'too-long' });
   assert.deepEqual(socket.sent, []);
 });
 
 test('a session that cannot go on under its name ends, and another begins', async () => {
-  const { client, socket } = await signedIn({ name: 'Ada', onNameTaken: () => 'Ada 2' });
+  const { client, socket } = await resumable({ name: 'Ada', onNameTaken: () => 'Ada 2' });
   const second = await next(socket);
   await second.answer('hello', { type: 'error', code: 'name-taken', message: '' });
   const hello = second.sent[0];
@@ -159,7 +99,7 @@ test('a session that cannot go on under its name ends, and another begins', asyn
 });
 
 test('whatever the server asks, a client comes back some day', async () => {
-  const { socket } = await signedIn();
+  const { socket } = await resumable();
   await socket.say({ type: 'going-away', retryAfter: 1e9, seq: 1 });
   socket.ended(1001, 'going-away');
   await settle();
@@ -172,7 +112,7 @@ test('whatever the server asks, a client comes back some day', async () => {
 });
 
 test('what still comes after the farewell opens nothing', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   client.join('standup').catch(() => {});
   await settle();
   const { id } = socket.take('join');
@@ -187,7 +127,7 @@ test('what still comes after the farewell opens nothing', async () => {
 });
 
 test('a server that stays away is asked now and then', async () => {
-  const { socket } = await signedIn();
+  const { socket } = await resumable();
   socket.ended(1006, '');
   for (let second = 0; second < 3600; second++) {
     await timers.pass(1000);
@@ -197,7 +137,7 @@ test('a server that stays away is asked now and then', async () => {
 });
 
 test('a room that cannot be entered again at once is tried again', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   const room = await inRoom(client, socket);
   const second = await next(socket);
   await second.answer('hello', { type: 'error', code: 'no-such-session', message: '' });
@@ -213,7 +153,7 @@ test('a room that cannot be entered again at once is tried again', async () => {
 });
 
 test('peers who do not come back to a room that had to be entered again are gone in the end', async () => {
-  const { client, socket } = await signedIn({}, { resumeWindow: 30 });
+  const { client, socket } = await resumable({}, { resumeWindow: 30 });
   const eve = { session: 's8', user: 'u8', name: 'Eve' };
   const room = await inRoom(client, socket, { peers: [...joined.peers, eve] });
   const second = await next(socket);
@@ -226,60 +166,8 @@ test('peers who do not come back to a room that had to be entered again are gone
   assert.deepEqual([...room.peers.keys()], ['s2']);
 });
 
-test('a call that was taken back when it was accepted is hung up, and its room never seen', async () => {
-  const { client, socket } = await signedIn();
-  let rooms = 0;
-  client.on('room', () => rooms++);
-  const calling = client.call('u2');
-  await settle();
-  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' } });
-  (await calling).cancel();
-  await settle();
-  const { id } = socket.take('cancel');
-  await socket.say({ type: 'accept', call: 'c1', room: 'k7m', seq: 1 });
-  await socket.say({ ...joined, room: 'k7m', seq: 2 });
-  await socket.say({ type: 'error', ref: id, code: 'no-such-call', message: '', seq: 3 });
-  const hangup = socket.take('hangup');
-  assert.equal(hangup.call, 'c1');
-  await socket.say({ type: 'hangup', ref: hangup.id, call: 'c1', room: 'k7m', seq: 4 });
-  assert.deepEqual([rooms, client.rooms.size, client.calls.size], [0, 0, 0]);
-  await socket.say({ ...joined, room: 'k7m', seq: 5 });
-  assert.equal(rooms, 1, 'another day the room is one like any other');
-});
-
-test('a call ends with its room', async () => {
-  const { client, socket } = await signedIn();
-  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' }, seq: 1 });
-  const call = client.calls.get('c1');
-  call?.accept();
-  await settle();
-  await socket.answer('accept', { type: 'accept', call: 'c1', room: 'k7m', seq: 2 });
-  await socket.say({ ...joined, room: 'k7m', seq: 3 });
-  /** @type {string[]} */
-  const ends = [];
-  call?.on('end', ({ detail }) => ends.push(`${detail.event} ${detail.reason}`));
-  await socket.say({ type: 'left', room: 'k7m', reason: 'kicked', seq: 4 });
-  assert.deepEqual(ends, ['hangup kicked']);
-  assert.equal(client.calls.size, 0);
-});
-
-test('a call that rang elsewhere when its page was reloaded is taken back', async () => {
-  const storage = new FakeStorage();
-  const events = new EventTarget();
-  const { client, socket } = await signedIn({ storage, events });
-  client.call('u2');
-  await settle();
-  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' }, seq: 1 });
-  events.dispatchEvent(new Event('pagehide'));
-  newClient({ storage }).open().catch(() => {});
-  const second = await FakeSocket.opened();
-  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', after: 1 }));
-  second.take('ack');
-  assert.equal(second.take('cancel').call, 'c1');
-});
-
 test('who gives up waiting to be let in is not let in by another server', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   const abort = new AbortController();
   const waiting = assert.rejects(client.join('standup', { signal: abort.signal }), (reason) => reason === 'enough');
   await settle();
@@ -295,7 +183,7 @@ test('who gives up waiting to be let in is not let in by another server', async 
 });
 
 test('a room that is left before it is entered is never seen', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   const room = await inRoom(client, socket);
   let rooms = 0;
   client.on('room', () => rooms++);
@@ -313,7 +201,7 @@ test('a room that is left before it is entered is never seen', async () => {
 test('more chat than the storage takes does not cost the session', async () => {
   const storage = new FakeStorage(10_000);
   const events = new EventTarget();
-  const { client, socket } = await signedIn({ storage, events });
+  const { client, socket } = await resumable({ storage, events });
   const room = await inRoom(client, socket);
   for (let count = 0; count < 20; count++) room.sendMessage('x'.repeat(1000));
   events.dispatchEvent(new Event('pagehide'));
@@ -333,7 +221,7 @@ test('what a page of another version has left is not understood, and does no har
 });
 
 test('a peer who takes no more chat does not keep it from the others', async () => {
-  const { client, socket } = await signedIn();
+  const { client, socket } = await resumable();
   const room = await inRoom(client, socket);
   for (let count = 0; count < 100; count++) room.sendMessage('to Bob, who is away');
   await socket.say({ type: 'peer-joined', room: 'standup', peer: { session: 's5', user: 'u5', name: 'Cid' }, seq: 1 });

@@ -1,0 +1,115 @@
+// @ts-check
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
+import { joined, newClient, resumable, signedIn } from './signedin.js';
+
+test('an outgoing call: rings, is accepted, leads to a room, is hung up by the other', async () => {
+  const { client, socket } = await signedIn();
+  const calling = client.call('u2');
+  await settle();
+  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' } });
+  const call = await calling;
+  /** @type {string[]} */
+  const events = [];
+  call.on('accept', ({ detail }) => events.push(`accept ${detail.room.id}`));
+  call.on('hangup', ({ detail }) => events.push(`hangup ${detail.reason}`));
+  call.on('end', ({ detail }) => events.push(`end ${detail.event}`));
+  await socket.say({ type: 'accept', call: 'c1', room: 'k7m' });
+  await socket.say({ ...joined, room: 'k7m', size: 2 });
+  assert.equal(call.state, 'accepted');
+  await socket.say({ type: 'hangup', call: 'c1', room: 'k7m' });
+  assert.deepEqual(events, ['accept k7m', 'hangup hangup', 'end hangup']);
+  assert.equal(client.calls.size, 0);
+  assert.equal(client.rooms.size, 0);
+});
+
+test('an incoming call: accepted, it resolves with the room', async () => {
+  const { client, socket } = await signedIn();
+  /** @type {Promise<import('../static/sdk/turnpike.js').Call>} */
+  const ring = new Promise((resolve) => client.on('call', ({ detail }) => resolve(detail)));
+  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' } });
+  const call = await ring;
+  assert.equal(call.user.name, 'Bob');
+  const accepting = call.accept();
+  await settle();
+  await socket.answer('accept', { type: 'accept', call: 'c1', room: 'k7m' });
+  await socket.say({ ...joined, room: 'k7m', size: 2 });
+  assert.equal((await accepting).id, 'k7m');
+});
+
+test('a call that ends while it is being accepted', async () => {
+  const { client, socket } = await signedIn();
+  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' } });
+  const call = client.calls.get('c1');
+  const refused = assert.rejects(Promise.resolve(call?.accept()), { code: 'no-such-call' });
+  await settle();
+  await socket.answer('accept', { type: 'error', code: 'no-such-call', message: '' });
+  await socket.say({ type: 'cancel', call: 'c1', reason: 'cancelled' });
+  await refused;
+  assert.equal(call?.state, 'ended');
+});
+
+test('a call that is aborted before it rings is taken back once it does', async () => {
+  const { client, socket } = await signedIn();
+  const abort = new AbortController();
+  const calling = assert.rejects(client.call('u2', { signal: abort.signal }), (reason) => reason === 'enough');
+  await settle();
+  const { id } = socket.take('call');
+  abort.abort('enough');
+  await socket.say({ type: 'ringing', ref: id, call: 'c1', to: { user: 'u2', name: 'Bob' } });
+  await socket.answer('cancel', { type: 'cancel', call: 'c1', reason: 'cancelled' });
+  await calling;
+});
+
+test('a call that was taken back when it was accepted is hung up, and its room never seen', async () => {
+  const { client, socket } = await resumable();
+  let rooms = 0;
+  client.on('room', () => rooms++);
+  const calling = client.call('u2');
+  await settle();
+  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' } });
+  (await calling).cancel();
+  await settle();
+  const { id } = socket.take('cancel');
+  await socket.say({ type: 'accept', call: 'c1', room: 'k7m', seq: 1 });
+  await socket.say({ ...joined, room: 'k7m', seq: 2 });
+  await socket.say({ type: 'error', ref: id, code: 'no-such-call', message: '', seq: 3 });
+  const hangup = socket.take('hangup');
+  assert.equal(hangup.call, 'c1');
+  await socket.say({ type: 'hangup', ref: hangup.id, call: 'c1', room: 'k7m', seq: 4 });
+  assert.deepEqual([rooms, client.rooms.size, client.calls.size], [0, 0, 0]);
+  await socket.say({ ...joined, room: 'k7m', seq: 5 });
+  assert.equal(rooms, 1, 'another day the room is one like any other');
+});
+
+test('a call ends with its room', async () => {
+  const { client, socket } = await resumable();
+  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' }, seq: 1 });
+  const call = client.calls.get('c1');
+  call?.accept();
+  await settle();
+  await socket.answer('accept', { type: 'accept', call: 'c1', room: 'k7m', seq: 2 });
+  await socket.say({ ...joined, room: 'k7m', seq: 3 });
+  /** @type {string[]} */
+  const ends = [];
+  call?.on('end', ({ detail }) => ends.push(`${detail.event} ${detail.reason}`));
+  await socket.say({ type: 'left', room: 'k7m', reason: 'kicked', seq: 4 });
+  assert.deepEqual(ends, ['hangup kicked']);
+  assert.equal(client.calls.size, 0);
+});
+
+test('a call that rang elsewhere when its page was reloaded is taken back', async () => {
+  const storage = new FakeStorage();
+  const events = new EventTarget();
+  const { client, socket } = await resumable({ storage, events });
+  client.call('u2');
+  await settle();
+  await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' }, seq: 1 });
+  events.dispatchEvent(new Event('pagehide'));
+  newClient({ storage }).open().catch(() => {});
+  const second = await FakeSocket.opened();
+  await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', after: 1 }));
+  second.take('ack');
+  assert.equal(second.take('cancel').call, 'c1');
+});

@@ -1,0 +1,78 @@
+// @ts-check
+// Where most tests of a client begin: it is signed in, and its timers, sockets and connections are fakes, new for each test.
+import { afterEach, beforeEach } from 'node:test';
+import { FakePeerConnection, FakeSocket, FakeTimers, settle, welcome } from './fakes.js';
+import { Client } from '../static/sdk/turnpike.js';
+
+/** @type {Client[]} */
+const clients = [];
+
+/** @type {FakeTimers} */
+export let timers;
+
+beforeEach(() => {
+  timers = new FakeTimers();
+});
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+  timers.restore();
+  FakeSocket.made = [];
+});
+
+export const bob = { session: 's2', user: 'u2', name: 'Bob' };
+export const joined = { type: 'joined', room: 'standup', size: 4, peers: [bob] };
+
+/** @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options] */
+export function newClient(options) {
+  const client = new Client({
+    url: 'https://turn.example.org',
+    ticket: 'a ticket',
+    WebSocket: /** @type {any} */ (FakeSocket),
+    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    ...options,
+  });
+  clients.push(client);
+  return client;
+}
+
+/**
+ * A client whose server resumes no sessions, unless `changes` has a `resume` token.
+ *
+ * @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options]
+ * @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes]
+ */
+export async function signedIn(options, changes) {
+  const client = newClient(options);
+  const opened = client.open();
+  const socket = await FakeSocket.opened();
+  await socket.answer('hello', welcome(changes));
+  await opened;
+  return { client, socket };
+}
+
+/**
+ * A client whose server resumes its session.
+ *
+ * @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options]
+ * @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes]
+ */
+export function resumable(options, changes) {
+  return signedIn(options, { resume: 'token', ...changes });
+}
+
+/** The connection is lost; the next one, on which hello waits for its answer. @param {FakeSocket} socket */
+export async function next(socket) {
+  socket.ended(1006, '');
+  await settle();
+  timers.tick(1000); // the longest pause before the second attempt
+  return FakeSocket.opened();
+}
+
+/** @param {Client} client @param {FakeSocket} socket @param {any} [answer] */
+export async function inRoom(client, socket, answer) {
+  const joining = client.join('standup');
+  await settle();
+  await socket.answer('join', { ...joined, ...answer });
+  return joining;
+}

@@ -1,0 +1,95 @@
+// @ts-check
+// How a client finds out that its network is gone, or back.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
+import { bob, joined, signedIn, timers } from './signedin.js';
+
+test('a connection that answers no probe is left, and the session comes back at once', async () => {
+  const events = new EventTarget();
+  const { client, socket } = await signedIn({ events }, { resume: 'token' });
+  /** @type {string[]} */
+  const told = [];
+  for (const name of /** @type {const} */ (['reconnecting', 'resumed', 'lost'])) {
+    client.on(name, ({ detail }) => told.push(detail ? `${name} ${detail.how}` : name));
+  }
+  events.dispatchEvent(new Event('online'));
+  const { id } = socket.take('ping');
+  await socket.say({ type: 'pong', ref: id });
+  timers.tick(2000);
+  assert.equal(client.state, 'online');
+  events.dispatchEvent(new Event('visibilitychange'));
+  socket.take('ping');
+  timers.tick(2000);
+  const next = await FakeSocket.opened(); // with no pause
+  assert.notEqual(next, socket);
+  await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
+  assert.deepEqual(told, ['reconnecting', 'resumed replayed']);
+});
+
+test('silence of a peer raises a doubt: if the server is silent too, the session comes back, and the peer is connected anew', async () => {
+  const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
+  await socket.say({ ...joined, peers: [] });
+  await socket.say({ type: 'peer-joined', room: joined.room, peer: bob });
+  const peer = client.rooms.get(joined.room)?.peers.get(bob.session);
+  const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  await peer?.receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
+  pc.connect();
+  const halfSeconds = async (/** @type {number} */ count, heard = 0) => {
+    for (let n = 0; n < count; n++) {
+      pc.received += heard;
+      timers.tick(500);
+      await settle();
+    }
+  };
+  await halfSeconds(4, 1000);
+  await halfSeconds(1);
+  assert.ok(!socket.sent.some(({ type }) => type === 'ping'));
+  await halfSeconds(1);
+  socket.sent = socket.sent.filter(({ type }) => type === 'ping');
+  socket.take('ping');
+  await halfSeconds(2);
+  const next = await FakeSocket.opened();
+  await next.answer('hello', welcome({ session: 's1', resume: 'token 2', resumed: 'replayed' }));
+  await settle();
+  assert.notEqual(FakePeerConnection.made.at(-1), pc);
+  assert.equal(next.sent.filter(({ type }) => type === 'signal').at(-1)?.description.type, 'offer');
+});
+
+test('a peer that only is silent, while the server answers, is left alone at first', async () => {
+  const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
+  await socket.say(joined);
+  const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  pc.connect();
+  const made = FakePeerConnection.made.length;
+  for (let n = 0; n < 10; n++) {
+    if (n < 4) pc.received += 1000;
+    timers.tick(500);
+    await settle();
+    const ping = socket.sent.find(({ type }) => type === 'ping');
+    if (!ping) continue;
+    socket.sent.length = 0;
+    await socket.say({ type: 'pong', ref: ping.id });
+  }
+  assert.equal(client.state, 'online');
+  assert.deepEqual([FakePeerConnection.made.length, pc.restarts], [made, 0]);
+});
+
+test('the network is back: a pause ends', async () => {
+  const events = new EventTarget();
+  const { socket } = await signedIn({ events }, { resume: 'token' });
+  socket.ended(1006, '');
+  await settle();
+  assert.equal(FakeSocket.made.length, 1);
+  events.dispatchEvent(new Event('online'));
+  await settle();
+  assert.equal(FakeSocket.made.length, 2);
+});
+
+test('what is sent and brings nothing back raises a doubt', async () => {
+  const { client, socket } = await signedIn();
+  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  socket.take('signal');
+  timers.tick(4000);
+  socket.take('ping');
+});
