@@ -343,10 +343,13 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	return unbound
 }
 
-// owned lists the allocations that match, for the caller to end. One that moves meanwhile is not missed.
+// owned lists the allocations that match, for the caller to end. One that moves meanwhile is not missed; where none can, no request
+// waits for the look through all of them.
 func (s *shard) owned(match func(*allocation) bool) (out []*allocation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if s.srv.mobility != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
 	for _, a := range s.allocations.All() {
 		if match(a) {
 			out = append(out, a)

@@ -100,10 +100,6 @@ export class Link {
     return this.#resume && { ...this.#resume, received: this.#inbox.received, lastId: this.#outbox.lastId };
   }
 
-  get name() {
-    return this.#signIn.name;
-  }
-
   /** Connects, and does so again whenever the connection is lost, until `close`. */
   async run() {
     const ended = this.#end.signal;

@@ -58,7 +58,7 @@ export class Watch {
     }, CHECK_MS);
   }
 
-  /** The session is back after a lost connection: what is silent gets a new path. */
+  /** The session is back after a lost connection: whoever is silent is connected anew. */
   resumed() {
     this.#shaken = SHAKEN;
     for (const peer of this.#peers()) {
