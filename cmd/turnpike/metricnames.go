@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -39,8 +40,8 @@ func reasonLabel(name string) string {
 	return "reason"
 }
 
-// counterHelp says what each counter counts.
-func counterHelp() map[string]string {
+// counterHelp says what each counter counts. It is made once, not for each counter at each scrape.
+var counterHelp = sync.OnceValue(func() map[string]string {
 	return map[string]string{
 		"tls_certificate_reloads": "How often the certificate was read again because it had changed.",
 
@@ -76,4 +77,4 @@ func counterHelp() map[string]string {
 		"signal_limited":         "What was refused because a session, a user or an address asked for too much of it.",
 		"signal_scope_ignored":   "Candidates that relays may not send to for it, though a room mate signalled them.",
 	}
-}
+})
