@@ -33,6 +33,8 @@ type allocation struct {
 	// Guarded by shard.mu.
 	flows []*flow
 
+	crowded expiry // until when no more flows without a channel are tried; shard.converse reads and writes it
+
 	// Whoever relays adds to them.
 	traffic [2]traffic // by direction
 	rates   [2]bucket
@@ -165,10 +167,30 @@ func (a *allocation) appendFlowsOutliving(flows []*flow, r *relayed, end clock) 
 	return flows
 }
 
-// hasFlowTo reports whether a channel is bound to ip. The caller holds shard.mu.
-func (a *allocation) hasFlowTo(ip [16]byte) bool {
+// channels counts those that are bound. The caller holds shard.mu.
+func (a *allocation) channels() (n int) {
 	for _, f := range a.flows {
-		if f.peer.endpoint.ip == ip {
+		if f.channel != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// flowTo returns the flow to a peer, or nil. The caller holds shard.mu.
+func (a *allocation) flowTo(peer endpoint) *flow {
+	for _, f := range a.flows {
+		if f.peer.endpoint == peer {
+			return f
+		}
+	}
+	return nil
+}
+
+// hasChannelTo reports whether a channel is bound to ip. The caller holds shard.mu.
+func (a *allocation) hasChannelTo(ip [16]byte) bool {
+	for _, f := range a.flows {
+		if f.channel != 0 && f.peer.endpoint.ip == ip {
 			return true
 		}
 	}

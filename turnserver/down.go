@@ -34,7 +34,7 @@ func (a *allocation) fromRelay(w *worker, from *relayed, buf []byte, start, end 
 
 // carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
 func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
-	if f, ok := a.shard.flows.down.Load(downKey{a.relayedTo(&peer).local, peer}); ok && f.live(now) {
+	if f, ok := a.shard.flows.down.Load(downKey{a.relayedTo(&peer).local, peer}); ok && f.channel != 0 && f.live(now) {
 		return carryChannel, f.channel
 	}
 	if a.permits(peer.ip, now) {

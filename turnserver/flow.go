@@ -9,6 +9,7 @@ import (
 
 // flowTable says in one look-up what becomes of a packet on a bound channel, in either direction. It is the seam between
 // deciding and forwarding: shard.put and shard.unbind alone change it, forwarding reads it, without locks and from any goroutine.
+// For the sink's sake there are flows without a channel in it as well, in down alone; the sockets do without them.
 // What forwards in its place, below the sockets, is kept up to date by report.
 type flowTable struct {
 	// Static after construction.
@@ -62,7 +63,7 @@ func (t *flowTable) report(changed []*flow) {
 		e := f.entry()
 		up, _ := t.up.Load(e.up)
 		down, _ := t.down.Load(e.down)
-		if up == f {
+		if down == f {
 			t.sink.set(e)
 			continue
 		}
@@ -75,16 +76,16 @@ func (t *flowTable) report(changed []*flow) {
 	}
 }
 
-// flow is a channel binding (RFC 8656 §12).
+// flow is a channel binding (RFC 8656 §12), or a peer that the client sends indications to (§11).
 type flow struct {
 	// Static after construction.
 	alloc      *allocation
-	home       *home // of alloc, when the flow was made: one whose client moves gets other flows
-	channel    uint16
+	home       *home  // of alloc, when the flow was made: one whose client moves gets other flows
+	channel    uint16 // 0: there is none
 	peer       destination
 	permission *permission
 
-	expires expiry // of the channel; written under shard.mu
+	expires expiry // of the channel, which its permission may outlive; written under shard.mu
 
 	offloaded atomic.Bool // the kernel forwards it; written by kernelPath, one call at a time
 }
@@ -103,6 +104,14 @@ func (f *flow) entry() flowEntry {
 func (f *flow) until() clock { return min(f.expires.at(), f.permission.expires.at()) }
 
 func (f *flow) live(now clock) bool { return now < f.until() }
+
+// over reports whether the flow is to be forgotten. A channel is kept without a permission, which may come back.
+func (f *flow) over(now clock) bool {
+	if f.channel == 0 {
+		return !f.live(now)
+	}
+	return now >= f.expires.at()
+}
 
 // permission lets one peer IP address through (RFC 8656 §9).
 type permission struct {

@@ -13,16 +13,38 @@ import (
 
 // recordingSink keeps what it was told, as the kernel's maps would: an entry by each of its keys.
 type recordingSink struct {
-	up   map[upKey]flowEntry
-	down map[downKey]flowEntry
+	up    map[upKey]flowEntry
+	sends map[sendKey]flowEntry // in place of up, without a channel
+	down  map[downKey]flowEntry
+}
+
+// sendKey is what a Send indication shows of its flow.
+type sendKey struct {
+	tuple fiveTuple
+	peer  endpoint
 }
 
 func newRecordingSink() *recordingSink {
-	return &recordingSink{make(map[upKey]flowEntry), make(map[downKey]flowEntry)}
+	return &recordingSink{make(map[upKey]flowEntry), make(map[sendKey]flowEntry), make(map[downKey]flowEntry)}
 }
 
-func (r *recordingSink) set(e flowEntry)    { r.up[e.up], r.down[e.down] = e, e }
-func (r *recordingSink) remove(e flowEntry) { delete(r.up, e.up); delete(r.down, e.down) }
+func (r *recordingSink) set(e flowEntry) {
+	r.down[e.down] = e
+	if e.up.channel == 0 {
+		r.sends[sendKey{e.up.tuple, e.down.peer}] = e
+	} else {
+		r.up[e.up] = e
+	}
+}
+
+func (r *recordingSink) remove(e flowEntry) {
+	delete(r.down, e.down)
+	if e.up.channel == 0 {
+		delete(r.sends, sendKey{e.up.tuple, e.down.peer})
+	} else {
+		delete(r.up, e.up)
+	}
+}
 
 // noSocket is a relayed socket of tests that send nothing.
 type noSocket struct{}
@@ -88,7 +110,7 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 	random := rand.New(rand.NewPCG(seed, 8656))
 	limits := Limits{ChannelsPerAllocation: 4, PermissionsPerAllocation: 3}
 	now := clock(0)
-	bound := 0
+	bound, conversed := 0, 0
 	for range 1000 {
 		a := r.shard.find(rigTuple(random.IntN(5)))
 		peer := rigEndpoint(byte(10+random.IntN(4)), random.IntN(2))
@@ -112,7 +134,12 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 			r.shard.refresh(a, nil, now, now.add(defaultLifetime))
 		case step == 3:
 			r.move(t, a, rigTuple(random.IntN(5)), random.IntN(2) == 0)
-		case step < 6:
+		case step < 5:
+			r.shard.converse(a, &destination{endpoint: peer}, now)
+			if f, ok := r.shard.flows.down.Load(downKey{a.first.local, peer}); ok && f.channel == 0 {
+				conversed++
+			}
+		case step < 7:
 			r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
 		default:
 			if r.shard.bind(a, minChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
@@ -121,8 +148,8 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 		}
 		check(r)
 	}
-	if bound < 50 {
-		t.Errorf("seed %d: only %d channels were bound", seed, bound)
+	if bound < 50 || conversed < 10 {
+		t.Errorf("seed %d: only %d channels were bound, and %d flows made without", seed, bound, conversed)
 	}
 	if t.Failed() {
 		t.Fatalf("seed %d", seed)
@@ -146,11 +173,19 @@ func (r *flowRig) move(t *testing.T, a *allocation, to fiveTuple, across bool) {
 
 func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
 	t.Helper()
-	if up, down := r.shard.flows.up.Size(), r.shard.flows.down.Size(); len(sink.up) != up || len(sink.down) != down || up != down {
-		t.Fatalf("the sink has %d and %d flows, the table %d and %d", len(sink.up), len(sink.down), up, down)
+	if up, down := r.shard.flows.up.Size(), r.shard.flows.down.Size(); len(sink.up) != up || len(sink.down) != down || up+len(sink.sends) != down {
+		t.Fatalf("the sink has %d and %d channels and %d flows without, the table %d and %d", len(sink.up), len(sink.down), len(sink.sends), up, down)
+	}
+	for key, f := range r.shard.flows.down.All() {
+		if want := f.entry(); sink.down[key] != want || f.channel == 0 && sink.sends[sendKey{want.up.tuple, key.peer}] != want {
+			t.Fatalf("the sink has %+v, the table %+v", sink.down[key], want)
+		}
+		if f.home != f.alloc.home.Load() || f.alloc.flowTo(key.peer) != f {
+			t.Fatalf("%+v is not of its allocation", f)
+		}
 	}
 	for key, f := range r.shard.flows.up.All() {
-		if want := f.entry(); sink.up[key] != want || sink.down[want.down] != want {
+		if want := f.entry(); sink.up[key] != want {
 			t.Fatalf("the sink has %+v, the table %+v", sink.up[key], want)
 		}
 		if other, _ := r.other.flows.up.Load(key); (other == f) != (f.home.via == r.other) || f.home != f.alloc.home.Load() {

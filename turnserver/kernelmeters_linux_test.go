@@ -23,8 +23,8 @@ func TestOffloadedBandwidth(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); row.limit(&cfg.Limits) })
-			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
-			other, stranger := callOffloaded(t, s, dialREST(t, s, "udp", "alice")), callOffloaded(t, s, dialREST(t, s, "udp", "bob"))
+			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel)
+			other, stranger := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel), callOffloaded(t, s, dialREST(t, s, "udp", "bob"), minChannel)
 			count := func(name, reason string) uint64 { return counterOf(t, s, name, reason) }
 			relayed, below := count("packets_relayed", "up"), count("packets_offloaded", "up")
 			for i := range most + 20 {

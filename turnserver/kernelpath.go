@@ -11,7 +11,8 @@ import (
 	"turnpike/turnserver/offload"
 )
 
-// OffloadMode says whether established flows are forwarded in the kernel: channels of clients over UDP.
+// OffloadMode says whether established flows of clients over UDP are forwarded in the kernel: channels, and peers that a client sends
+// indications to.
 type OffloadMode uint8
 
 const (
@@ -107,12 +108,9 @@ func (k *kernelPath) remove(e flowEntry) {
 func (k *kernelPath) flowOf(e *flowEntry) offload.Flow {
 	f := e.flow
 	from := f.alloc.relayedTo(&f.peer.endpoint)
-	out := offload.Flow{
-		Client: e.up.tuple.client.addrPort(), Local: e.up.tuple.local.addrPort(), Channel: e.up.channel,
-		Relayed: e.down.relayed.addrPort(), Peer: e.down.peer.addrPort(),
-		Expires:  time.Now().Add(time.Duration(e.expires - k.srv.now())), // by a clock that nobody sets
-		UpMeters: k.metersOf(f.alloc, up), DownMeters: k.metersOf(f.alloc, down),
-	}
+	out := keysOf(e)
+	out.Expires = time.Now().Add(time.Duration(e.expires - k.srv.now())) // by a clock that nobody sets
+	out.UpMeters, out.DownMeters = k.metersOf(f.alloc, up), k.metersOf(f.alloc, down)
 	if own := f.peer.own; own != nil {
 		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.port)
 		out.External = from.external.addrPort()
@@ -159,12 +157,7 @@ func offloadCounters(t offload.Totals) []Counter {
 }
 
 // kernelUsage is what the kernel has forwarded by what packets show of their flow.
-type kernelUsage map[kernelKey]offload.Usage
-
-type kernelKey struct {
-	remote, local netip.AddrPort
-	channel       uint16 // 0 on the way down
-}
+type kernelUsage map[offload.Key]offload.Usage
 
 // usage reads what the kernel has forwarded of the flows that there are. It holds no lock of the server's.
 func (k *kernelPath) usage() kernelUsage {
@@ -172,7 +165,7 @@ func (k *kernelPath) usage() kernelUsage {
 		return nil
 	}
 	all := make(kernelUsage, 2*k.path.Flows())
-	err := k.path.Each(func(e offload.Entry) { all[kernelKey{e.Remote, e.Local, e.Channel}] = e.Usage })
+	err := k.path.Each(func(e offload.Entry) { all[e.Key] = e.Usage })
 	if err != nil {
 		k.srv.log.Warn("turn: what the kernel forwards is not in the list of allocations", "error", err)
 	}
@@ -181,15 +174,22 @@ func (k *kernelPath) usage() kernelUsage {
 
 func (u kernelUsage) of(f *flow) (inUp, inDown offload.Usage) {
 	e := f.entry()
-	inUp = u[kernelKey{e.up.tuple.client.addrPort(), e.up.tuple.local.addrPort(), e.up.channel}]
-	inDown = u[kernelKey{e.down.peer.addrPort(), e.down.relayed.addrPort(), 0}]
-	return inUp, inDown
+	keys := keysOf(&e)
+	return u[keys.Up()], u[keys.Down()]
+}
+
+// keysOf describes a flow to the kernel, as far as it shows in packets.
+func keysOf(e *flowEntry) offload.Flow {
+	return offload.Flow{
+		Client: e.up.tuple.client.addrPort(), Local: e.up.tuple.local.addrPort(), Channel: e.up.channel,
+		Relayed: e.down.relayed.addrPort(), Peer: e.down.peer.addrPort(),
+	}
 }
 
 // OffloadStatus tells what the kernel forwards now.
 type OffloadStatus struct {
 	On     bool
-	Flows  int    // channels; of a server's other channels the packets go through the process
+	Flows  int    // channels and peers; the packets of others go through the process
 	Reason string // why it is not on, though it may be; empty if it is, or is not to be
 }
 
@@ -204,8 +204,8 @@ func (s *Server) Offload() OffloadStatus {
 	return OffloadStatus{}
 }
 
-// Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so with a channel that
-// is bound now. It reports found only to the allocation's owner.
+// Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so in a flow
+// that there is now. It reports found only to the allocation's owner.
 func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
 	address := relayAddressOf(s.relays, canonical(relayed.Addr()))
 	if address == nil {

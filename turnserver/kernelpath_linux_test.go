@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,29 +17,48 @@ import (
 	"turnpike/turnserver/offload"
 )
 
-// offloadedCall is a client with a channel whose packets go through the kernel.
+// offloadedCall is a client and a peer whose packets go through the kernel.
 type offloadedCall struct {
 	*testClient
 	peer    *testPeer
 	relayed netip.AddrPort
+	channel uint16 // 0: indications
 }
 
-func callOffloaded(t *testing.T, s *Server, c *testClient) offloadedCall {
+func callOffloaded(t *testing.T, s *Server, c *testClient, channel uint16) offloadedCall {
 	t.Helper()
-	call := offloadedCall{c, newPeer(t), c.allocate()}
-	c.bind(minChannel, call.peer.addr)
+	call := offloadedCall{c, newPeer(t), c.allocate(), channel}
+	call.meet()
 	call.exchange([]byte("hello"), []byte("hello")) // the first packet up comes before the peer has been seen
 	c.barrier()                                     // by then it is counted
 	return call
 }
 
+func (c offloadedCall) meet() {
+	c.t.Helper()
+	if c.channel == 0 {
+		c.permit(c.peer.addr)
+	} else {
+		c.bind(c.channel, c.peer.addr)
+	}
+}
+
+// message is what the client sends to have data relayed.
+func (c offloadedCall) message(data []byte) []byte {
+	c.t.Helper()
+	if c.channel == 0 {
+		return sendIndication(c.t, c.peer.addr, data)
+	}
+	return channelMessage(c.channel, data, c.isStream())
+}
+
 // exchange sends a packet each way.
 func (c offloadedCall) exchange(out, in []byte) {
 	c.t.Helper()
-	c.sendChannel(minChannel, out)
+	c.write(c.message(out))
 	c.peer.want(c.relayed, out)
 	c.peer.send(c.relayed, in)
-	c.wantData(minChannel, c.peer.addr, in)
+	c.wantData(c.channel, c.peer.addr, in)
 }
 
 // TestOffloaded: a channel's packets go through the kernel once each end has sent, and are counted as if through the process, while the
@@ -48,7 +68,7 @@ func TestOffloaded(t *testing.T) {
 		return // it is for the run with flows in the kernel
 	}
 	s, clock := startClocked(t, allowLoopback)
-	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel)
 	const rounds = 10
 	for range rounds {
 		call.exchange(pattern(100), pattern(50))
@@ -71,7 +91,7 @@ func TestOffloaded(t *testing.T) {
 	}
 	counted("while it lives")
 	a := s.Snapshot()[0]
-	if len(a.Offloaded) != 1 || a.Offloaded[0] != (OffloadedChannel{call.peer.addr, Traffic{rounds, 100 * rounds}, Traffic{rounds + 1, 50*rounds + 5}}) {
+	if len(a.Offloaded) != 1 || a.Offloaded[0] != (OffloadedFlow{call.peer.addr, Traffic{rounds, 100 * rounds}, Traffic{rounds + 1, 50*rounds + 5}}) {
 		t.Errorf("%+v", a.Offloaded)
 	}
 	if got := s.Offload(); !got.On || got.Flows != 1 {
@@ -100,7 +120,7 @@ func TestOffloadedMove(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c := dialREST(t, s, "udp", "alice")
 	relayed, ticket := c.allocateMobile()
-	call := offloadedCall{c, newPeer(t), relayed}
+	call := offloadedCall{c, newPeer(t), relayed, minChannel}
 	call.bind(minChannel, call.peer.addr)
 	const rounds, moves = 5, 4
 	exchanged := uint64(0)
@@ -127,12 +147,12 @@ func TestOffloadedMove(t *testing.T) {
 			t.Errorf("the kernel has forwarded %d of %d packets", got, rounds)
 		}
 		for key := range s.kernel.usage() {
-			if key.remote == was.addr() {
+			if key.Remote == was.addr() {
 				t.Errorf("the kernel still forwards from where the client was: %+v", key)
 			}
 		}
 		if flows := s.Offload().Flows; flows != 1 {
-			t.Errorf("the kernel forwards %d channels", flows)
+			t.Errorf("the kernel forwards %d flows", flows)
 		}
 		dropped := counterOf(t, s, "packets_dropped", "no_channel")
 		was.sendChannel(minChannel, []byte("from where it was"))
@@ -147,6 +167,106 @@ func TestOffloadedMove(t *testing.T) {
 	}
 }
 
+// TestOffloadedIndications: what a client sends in indications goes through the kernel from the second packet on, as what its peer sends
+// does, and is counted like what goes by a channel. Such a flow ends with the permission, or in its time, and then there is another.
+func TestOffloadedIndications(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s, clock := startClocked(t, allowLoopback)
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), 0)
+	const rounds = 10
+	exchanged := uint64(0)
+	exchange := func(inUp, inDown uint64) {
+		t.Helper()
+		up, down := counterOf(t, s, "packets_offloaded", "up"), counterOf(t, s, "packets_offloaded", "down")
+		for range rounds {
+			call.exchange(pattern(101), pattern(50))
+		}
+		call.barrier()
+		exchanged += rounds
+		waitCounted(t, s, "packets_offloaded", "up", up+inUp)
+		waitCounted(t, s, "packets_offloaded", "down", down+inDown)
+		if a := s.Snapshot()[0]; a.Up != (Traffic{exchanged + 1, 101*exchanged + 5}) || a.Down != (Traffic{exchanged + 1, 50*exchanged + 5}) {
+			t.Errorf("%+v and %+v", a.Up, a.Down)
+		}
+	}
+	flows := func(want int) {
+		t.Helper()
+		if got := s.Offload().Flows; got != want {
+			t.Errorf("the kernel forwards %d flows, want %d", got, want)
+		}
+	}
+	exchange(rounds, rounds)
+	if a := s.Snapshot()[0]; len(a.Channels) != 0 || len(a.Offloaded) != 1 || a.Offloaded[0].Peer != call.peer.addr || a.Offloaded[0].Up.Packets != rounds {
+		t.Errorf("%+v", a)
+	}
+	if offloads, found := s.Offloads(call.relayed, &auth.Grant{Kind: auth.GrantREST, User: "alice"}); !offloads || !found {
+		t.Errorf("%v, %v", offloads, found)
+	}
+
+	call.accept(stun.MethodRefresh, lifetime(3600))
+	call.meet() // refreshes the permission, which then outlives the flow
+	clock.advance(permissionLifetime - time.Second)
+	call.meet()
+	clock.advance(time.Second)
+	s.sweep()
+	flows(0)
+	exchange(rounds-1, rounds-1)
+	flows(1)
+
+	clock.advance(permissionLifetime)
+	s.sweep()
+	flows(0)
+	call.write(call.message([]byte("no permission")))
+	waitCounted(t, s, "packets_dropped", "no_permission", 1)
+	flows(0)
+	call.meet()
+	exchange(rounds-1, rounds-1)
+
+	call.bind(minChannel, call.peer.addr)
+	flows(1)
+	call.channel = minChannel
+	exchange(rounds-1, rounds) // the first one comes before the peer has been seen
+	call.channel = 0
+	call.write(call.message([]byte("beside the channel")))
+	call.peer.want(call.relayed, []byte("beside the channel"))
+	flows(1)
+}
+
+// TestOffloadedConversations: there is an end to the flows of indications, and what is sent to more peers arrives all the same.
+func TestOffloadedConversations(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s, clock := startClocked(t, allowLoopback)
+	c := dialREST(t, s, "udp", "alice")
+	relayed := c.allocate()
+	talk := func(to int) {
+		t.Helper()
+		for i := range to {
+			peer := newPeer(t)
+			c.permit(peer.addr)
+			c.indicate(peer.addr, pattern(i))
+			peer.want(relayed, pattern(i))
+		}
+	}
+	talk(mostConversations + 8)
+	if got := s.Offload().Flows; got != mostConversations {
+		t.Errorf("the kernel forwards %d flows, want %d", got, mostConversations)
+	}
+	c.bind(minChannel, newPeer(t).addr) // is another matter
+	if got := s.Offload().Flows; got != mostConversations+1 {
+		t.Errorf("the kernel forwards %d flows, want %d", got, mostConversations+1)
+	}
+	clock.advance(permissionLifetime)
+	s.sweep()
+	talk(1)
+	if got := s.Offload().Flows; got != 2 {
+		t.Errorf("later the kernel forwards %d flows, want 2", got)
+	}
+}
+
 // TestOffloadedSegments: what comes as one packet for several, as from a sender on this machine or its hypervisor, is cut up by the IP stack
 // and relayed in the process, each with its header.
 func TestOffloadedSegments(t *testing.T) {
@@ -154,7 +274,7 @@ func TestOffloadedSegments(t *testing.T) {
 		return // it is for the run with flows in the kernel
 	}
 	s := startServer(t, allowLoopback)
-	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"))
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel)
 	raw, err := call.conn.(*net.UDPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -198,24 +318,29 @@ func TestOffloadedFamilies(t *testing.T) {
 		netip.AddrPortFrom(loopback6, s.Addrs()[1].Addr.Port()),
 	} {
 		for _, peerAt := range []netip.Addr{peerIP, offloadedPeerIP6} {
-			t.Run(to.Addr().String()+" and "+peerAt.String(), func(t *testing.T) {
-				before := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
-				conn := listenFree(t, peerAt)
-				call := offloadedCall{testClient: dialAddr(t, "udp", to).as(mintREST(t, "alice", time.Hour)), peer: &testPeer{t, conn, addrPortOf(conn.LocalAddr())}}
-				wanted := familyIPv4
-				if peerAt.Is6() {
-					wanted = familyIPv6
-				}
-				call.relayed = call.allocate(addressFamily(wanted))
-				call.bind(minChannel, call.peer.addr)
-				for range 5 {
-					call.exchange(pattern(120), pattern(80))
-				}
-				after := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
-				if after-before != 9 {
-					t.Errorf("%d packets went through the kernel", after-before)
-				}
-			})
+			for _, channel := range []uint16{minChannel, 0} {
+				t.Run(fmt.Sprintf("%v and %v, channel %#x", to.Addr(), peerAt, channel), func(t *testing.T) {
+					before := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
+					conn := listenFree(t, peerAt)
+					call := offloadedCall{
+						testClient: dialAddr(t, "udp", to).as(mintREST(t, "alice", time.Hour)),
+						peer:       &testPeer{t, conn, addrPortOf(conn.LocalAddr())}, channel: channel,
+					}
+					wanted := familyIPv4
+					if peerAt.Is6() {
+						wanted = familyIPv6
+					}
+					call.relayed = call.allocate(addressFamily(wanted))
+					call.meet()
+					for range 5 {
+						call.exchange(pattern(120), pattern(81))
+					}
+					after := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
+					if after-before != 9-uint64(min(1, channel^minChannel)) { // an indication comes before its flow
+						t.Errorf("%d packets went through the kernel", after-before)
+					}
+				})
+			}
 		}
 	}
 }
@@ -259,6 +384,21 @@ func TestOffloadedHop(t *testing.T) {
 		two.sendChannel(maxChannel-1, pattern(34))
 		inside.wantData(minChannel, netip.AddrPort{}, pattern(34))
 	}
+	// In indications, whatever the other one uses.
+	three := dialREST(t, s, "udp", "dave")
+	threeAt := three.allocate()
+	three.permit(twoAt)
+	two.bind(maxChannel-2, threeAt)
+	hops := counterOf(t, s, "packets_offloaded", "up")
+	for i := range 10 {
+		three.indicate(twoAt, pattern(10+i))
+		two.wantData(maxChannel-2, threeAt, pattern(10+i))
+		two.sendChannel(maxChannel-2, pattern(90))
+		three.wantData(0, twoAt, pattern(90))
+	}
+	if got := counterOf(t, s, "packets_offloaded", "up") - hops; got < 18 {
+		t.Errorf("%d of 20 packets went through the kernel", got)
+	}
 	two.accept(stun.MethodRefresh, lifetime(0))
 	one.sendChannel(minChannel, pattern(50))
 	waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 1)
@@ -275,22 +415,24 @@ func TestOffloadedRevocation(t *testing.T) {
 		"expiry":  func(s *Server, clock *testClock, _ *testClient) { clock.ahead.Add(int64(time.Hour)); s.sweep() },
 		"close":   func(s *Server, _ *testClock, _ *testClient) { _ = s.Close() },
 	} {
-		t.Run(name, func(t *testing.T) {
-			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = everyone{} })
-			for range 3 {
-				startFlood(callOffloaded(t, s, dialREST(t, s, "udp", "bob")))
-			}
-			call := callOffloaded(t, s, dialAs(t, s, "udp", testCredentials().MintSession("S1", "alice", time.Hour)))
-			flood := startFlood(call)
-			waitFor(t, "the flood to arrive", func() bool { return flood.arrived.Load() > 5000 })
-			end(s, clock, call.testClient)
-			last := flood.sent.Load() + 1 // which may have been under way
-			waitFor(t, "more of the flood", func() bool { return flood.sent.Load() > last+1000 })
-			flood.stop()
-			if got := flood.arrived.Load(); got > last {
-				t.Errorf("packet %d arrived, and %d was the last before the end", got, last)
-			}
-		})
+		for _, channel := range []uint16{minChannel, 0} {
+			t.Run(fmt.Sprintf("%s, channel %#x", name, channel), func(t *testing.T) {
+				s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = everyone{} })
+				for range 3 {
+					startFlood(callOffloaded(t, s, dialREST(t, s, "udp", "bob"), channel))
+				}
+				call := callOffloaded(t, s, dialAs(t, s, "udp", testCredentials().MintSession("S1", "alice", time.Hour)), channel)
+				flood := startFlood(call)
+				waitFor(t, "the flood to arrive", func() bool { return flood.arrived.Load() > 5000 })
+				end(s, clock, call.testClient)
+				last := flood.sent.Load() + 1 // which may have been under way
+				waitFor(t, "more of the flood", func() bool { return flood.sent.Load() > last+1000 })
+				flood.stop()
+				if got := flood.arrived.Load(); got > last {
+					t.Errorf("packet %d arrived, and %d was the last before the end", got, last)
+				}
+			})
+		}
 	}
 }
 
@@ -314,7 +456,7 @@ func startFlood(call offloadedCall) *flood {
 	var sending, receiving sync.WaitGroup
 	sending.Go(func() {
 		for n := uint64(1); !f.stopping.Load(); n++ {
-			_, _ = call.conn.Write(channelMessage(minChannel, binary.BigEndian.AppendUint64(nil, n), false)) // refused, once the server is closed
+			_, _ = call.conn.Write(call.message(binary.BigEndian.AppendUint64(nil, n))) // refused, once the server is closed
 			f.sent.Store(n)
 		}
 	})
@@ -381,13 +523,12 @@ func compareKernel(t *testing.T, r *flowRig, k *kernelPath) {
 	t.Helper()
 	has := k.usage()
 	flows, metered := 0, make(map[*allocation]bool)
-	for _, f := range r.shard.flows.up.All() {
+	for _, f := range r.shard.flows.down.All() {
 		e := f.entry()
 		flows++
 		metered[f.alloc] = true
-		for _, key := range []kernelKey{
-			{e.up.tuple.client.addrPort(), e.up.tuple.local.addrPort(), e.up.channel}, {e.down.peer.addrPort(), e.down.relayed.addrPort(), 0},
-		} {
+		keys := keysOf(&e)
+		for _, key := range []offload.Key{keys.Up(), keys.Down()} {
 			if _, ok := has[key]; !ok {
 				t.Fatalf("the kernel lacks %+v", key)
 			}

@@ -147,7 +147,7 @@ func (c *testClock) advance(d time.Duration) {
 	shards := c.srv.shards
 	c.srv.mu.Unlock()
 	for _, sh := range shards {
-		sh.flows.report(slices.Collect(maps.Values(maps.Collect(sh.flows.up.All()))))
+		sh.flows.report(slices.Collect(maps.Values(maps.Collect(sh.flows.down.All()))))
 	}
 }
 

@@ -171,10 +171,14 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 		s.mu.Unlock()
 		return gone
 	}
+	before := a.flowTo(peer.endpoint)
 	p, result := s.bindLocked(a, channel, peer, now, limits)
-	var changed []*flow // with the permission, other channels to the same address live longer
+	var changed []*flow // with the permission, other flows to the same address live longer
 	if result == done {
 		changed = a.appendFlowsThrough(nil, p)
+		if before != nil && before != a.flowTo(peer.endpoint) {
+			changed = append(changed, before) // the channel takes its place
+		}
 	}
 	s.mu.Unlock()
 	s.flows.report(changed)
@@ -188,7 +192,7 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	}
 	var found *flow
 	for _, f := range a.flows {
-		if (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
+		if f.channel != 0 && (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
 			return nil, conflict
 		}
 		if f.channel == channel {
@@ -196,7 +200,7 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 		}
 	}
 	switch {
-	case found == nil && len(a.flows) >= limits.ChannelsPerAllocation:
+	case found == nil && a.channels() >= limits.ChannelsPerAllocation:
 		return nil, crowded
 	case a.permission(peer.endpoint.ip) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation:
 		return nil, full
@@ -206,17 +210,66 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 		found.expires.set(now.add(channelLifetime))
 		return p, done
 	}
-	f := &flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}
-	f.expires.set(now.add(channelLifetime))
+	s.start(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.add(channelLifetime))
+	return p, done
+}
+
+// mostConversations bounds the flows without a channel that an allocation has: ICE tries every pair of candidates. What the client sends
+// to more peers is relayed all the same, by the sockets.
+const mostConversations = 32
+
+// converse has the sink know of a peer that the client sends indications to. Such a flow lasts no longer than a permission does unless it
+// is refreshed; the first indication after that makes another.
+func (s *shard) converse(a *allocation, peer *destination, now clock) {
+	if s.flows.sink == nil || a.home.Load().tuple.proto != protoUDP || now < a.crowded.at() {
+		return
+	}
+	if f, ok := s.flows.down.Load(downKey{a.relayedTo(&peer.endpoint).local, peer.endpoint}); ok && !f.over(now) {
+		return
+	}
+	s.mu.Lock()
+	changed := s.converseLocked(a, *peer, now)
+	s.mu.Unlock()
+	s.flows.report(changed)
+}
+
+// converseLocked does converse's work, and returns the flows that have changed. The caller holds mu.
+func (s *shard) converseLocked(a *allocation, peer destination, now clock) (changed []*flow) {
+	p, before := a.permission(peer.endpoint.ip), a.flowTo(peer.endpoint)
+	switch {
+	case !s.has(a) || p == nil || before != nil && !before.over(now):
+		return nil // it has changed meanwhile
+	case len(a.flows)-a.channels() >= mostConversations || !peer.reaches():
+		a.crowded.set(now.add(time.Second))
+		return nil
+	}
+	f := &flow{alloc: a, home: a.home.Load(), peer: peer, permission: p}
+	if before != nil {
+		changed = append(changed, before)
+	}
+	s.start(f, now.add(permissionLifetime))
+	return append(changed, f)
+}
+
+// start begins a flow, and ends the one that there was to its peer. The caller holds mu.
+func (s *shard) start(f *flow, expires clock) {
+	f.expires.set(expires)
+	a := f.alloc
+	if before := a.flowTo(f.peer.endpoint); before != nil {
+		s.unbind(before)
+		a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool { return f == before })
+	}
 	a.flows = append(a.flows, f)
 	s.put(f)
-	return p, done
 }
 
 // put enters a flow in the table. The caller holds mu.
 func (s *shard) put(f *flow) {
-	s.flows.up.Store(f.upKey(), f)
 	s.flows.down.Store(f.downKey(), f)
+	if f.channel == 0 {
+		return
+	}
+	s.flows.up.Store(f.upKey(), f)
 	if via := f.home.via; via != nil {
 		via.flows.up.Store(f.upKey(), f)
 	}
@@ -250,12 +303,18 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 	}
 	from = a.home.Load()
 	before := slices.Clone(a.flows)
-	for i, f := range before {
+	a.flows = a.flows[:0]
+	for _, f := range before {
+		if f.channel == 0 {
+			s.unbind(f) // the client's next indication makes another
+			continue
+		}
 		moved := &flow{alloc: a, home: to, channel: f.channel, peer: f.peer, permission: f.permission}
 		moved.expires.set(f.expires.at())
-		a.flows[i] = moved
+		a.flows = append(a.flows, moved)
 		s.put(moved) // on the way down it takes the place of f
 	}
+	clear(a.flows[len(a.flows):len(before)])
 	s.allocations.Store(to.tuple, a)
 	if to.via != nil {
 		to.via.guests.Store(to.tuple, a)
@@ -324,11 +383,11 @@ func (s *shard) sweep(now clock) (ended []expired) {
 	return ended
 }
 
-// sweepAllocation removes an allocation's expired channels, which it adds to unbound, and permissions. The caller holds mu.
+// sweepAllocation removes an allocation's expired flows, which it adds to unbound, and permissions. The caller holds mu.
 func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*flow {
 	kept := a.flows[:0]
 	for _, f := range a.flows {
-		if now < f.expires.at() {
+		if !f.over(now) {
 			kept = append(kept, f)
 			continue
 		}
@@ -338,8 +397,8 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	clear(a.flows[len(kept):])
 	a.flows = kept
 
-	// A flow keeps its permission, expired or not, so that a later CreatePermission revives the flow.
-	a.forget(func(p *permission) bool { return now >= p.expires.at() && !a.hasFlowTo(p.ip) })
+	// A channel keeps its permission, expired or not, so that a later CreatePermission revives it.
+	a.forget(func(p *permission) bool { return now >= p.expires.at() && !a.hasChannelTo(p.ip) })
 	return unbound
 }
 

@@ -8,26 +8,26 @@ import (
 
 // Allocation is what Snapshot tells of one allocation.
 type Allocation struct {
-	Session     string             // that its credential was minted for, or empty
-	User        string             // else the user
-	Transport   string             // between client and server: "udp", "tcp", "tls" or "dtls"
-	TCP         bool               // is what it relays, in connections, instead of datagrams
-	Client      netip.AddrPort     // zero while a client that can move has lost its connection
-	Server      netip.AddrPort     // the address that the client sends to; likewise
-	Relayed     []netip.AddrPort   // one of each family at most
-	Peers       []netip.Addr       // with a permission that is live
-	Channels    []netip.AddrPort   // peers with a channel that is live
-	Offloaded   []OffloadedChannel // those of Channels that the kernel forwards
-	Connections []netip.AddrPort   // peers with a TCP connection that carries data
-	Pending     int                // connections that are being made, or wait for the client
-	Up, Down    Traffic            // by the kernel, too
-	Dropped     []Counter          // packets of this allocation, by reason; those of which there are none are left out
+	Session     string           // that its credential was minted for, or empty
+	User        string           // else the user
+	Transport   string           // between client and server: "udp", "tcp", "tls" or "dtls"
+	TCP         bool             // is what it relays, in connections, instead of datagrams
+	Client      netip.AddrPort   // zero while a client that can move has lost its connection
+	Server      netip.AddrPort   // the address that the client sends to; likewise
+	Relayed     []netip.AddrPort // one of each family at most
+	Peers       []netip.Addr     // with a permission that is live
+	Channels    []netip.AddrPort // peers with a channel that is live
+	Offloaded   []OffloadedFlow  // what the kernel forwards of it
+	Connections []netip.AddrPort // peers with a TCP connection that carries data
+	Pending     int              // connections that are being made, or wait for the client
+	Up, Down    Traffic          // by the kernel, too
+	Dropped     []Counter        // packets of this allocation, by reason; those of which there are none are left out
 	Age         time.Duration
 	ExpiresIn   time.Duration // unless it is refreshed
 }
 
-// OffloadedChannel is a channel that the kernel forwards, with what it has forwarded.
-type OffloadedChannel struct {
+// OffloadedFlow is a channel, or a peer that the client sends indications to, with what the kernel has forwarded.
+type OffloadedFlow struct {
 	Peer     netip.AddrPort
 	Up, Down Traffic
 }
@@ -106,14 +106,14 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	}
 	var overRate uint64 // in the kernel
 	for _, f := range a.flows {
-		if f.live(now) {
+		if f.channel != 0 && f.live(now) {
 			out.Channels = append(out.Channels, f.peer.addr)
 		}
 		if !f.offloaded.Load() {
 			continue
 		}
 		inUp, inDown := below.of(f)
-		c := OffloadedChannel{f.peer.addr, Traffic{inUp.Packets, inUp.Bytes}, Traffic{inDown.Packets, inDown.Bytes}}
+		c := OffloadedFlow{f.peer.addr, Traffic{inUp.Packets, inUp.Bytes}, Traffic{inDown.Packets, inDown.Bytes}}
 		out.Up.add(c.Up)
 		out.Down.add(c.Down)
 		overRate += inUp.Dropped + inDown.Dropped
@@ -123,7 +123,7 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	}
 	slices.SortFunc(out.Peers, netip.Addr.Compare)
 	slices.SortFunc(out.Channels, netip.AddrPort.Compare)
-	slices.SortFunc(out.Offloaded, func(a, b OffloadedChannel) int { return a.Peer.Compare(b.Peer) })
+	slices.SortFunc(out.Offloaded, func(a, b OffloadedFlow) int { return a.Peer.Compare(b.Peer) })
 	slices.SortFunc(out.Connections, netip.AddrPort.Compare)
 	names := reasonNames()
 	for i, r := range allocationDrops() {

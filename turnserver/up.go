@@ -91,6 +91,7 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int, whol
 		a.drop(w, dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
+		a.shard.converse(a, &w.peer, w.now())
 		a.toPeer(w, &w.peer, buf, start, end, whole)
 	}
 }

@@ -20,7 +20,7 @@ type allocationJSON struct {
 	Relayed          []netip.AddrPort  `json:"relayed"`
 	Permissions      []netip.Addr      `json:"permissions"`
 	Channels         []netip.AddrPort  `json:"channels"`
-	Offloaded        []offloadedJSON   `json:"offloaded"`   // of the channels, those that the kernel forwards
+	Offloaded        []offloadedJSON   `json:"offloaded"`   // what the kernel forwards: channels, and peers of indications
 	Connections      []netip.AddrPort  `json:"connections"` // over TCP, with peers
 	Pending          int               `json:"pendingConnections"`
 	trafficJSON                        // by the kernel, too

@@ -18,7 +18,7 @@ func TestAllocationsJSON(t *testing.T) {
 		{User: "quiet", Client: client, Age: time.Minute},
 		{
 			Session: "S", TCP: true, Connections: []netip.AddrPort{client}, Pending: 3, Client: client, Up: turnserver.Traffic{Packets: 1, Bytes: 100}, Dropped: []turnserver.Counter{{Name: "packets_dropped", Reason: "bandwidth", Value: 7}},
-			Offloaded: []turnserver.OffloadedChannel{{Peer: client, Up: turnserver.Traffic{Packets: 1, Bytes: 90}}},
+			Offloaded: []turnserver.OffloadedFlow{{Peer: client, Up: turnserver.Traffic{Packets: 1, Bytes: 90}}},
 		},
 	}, turnserver.OffloadStatus{On: true, Flows: 1})
 	var got struct {

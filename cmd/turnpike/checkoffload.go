@@ -31,10 +31,7 @@ func (c *checker) checkOffload(ctx context.Context) {
 // relaysStatus is what GET /allocations answers, as far as it matters here.
 type relaysStatus struct {
 	Offload     *offloadJSON
-	Allocations []struct {
-		Channels  []string
-		Offloaded []json.RawMessage
-	}
+	Allocations []struct{ Offloaded []json.RawMessage }
 }
 
 func (s *relaysStatus) sentence() string {
@@ -44,14 +41,13 @@ func (s *relaysStatus) sentence() string {
 	if !s.Offload.On {
 		return "flows go through the process: " + s.Offload.Reason
 	}
-	relays, channels := 0, 0
+	relays := 0
 	for _, a := range s.Allocations {
-		channels += len(a.Channels)
 		if len(a.Offloaded) > 0 {
 			relays++
 		}
 	}
-	return fmt.Sprintf("the kernel forwards %d of %d channels, of %d relays", s.Offload.Flows, channels, relays)
+	return fmt.Sprintf("the kernel forwards %d flows, of %d of %d relays", s.Offload.Flows, relays, len(s.Allocations))
 }
 
 func askOffload(ctx context.Context, url string) (*relaysStatus, error) {

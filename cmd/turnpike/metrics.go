@@ -79,7 +79,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		on = 1
 	}
 	gauge("turnpike_turn_offload", "1 if the kernel forwards established flows.", on)
-	gauge("turnpike_turn_flows_offloaded", "Channels that the kernel forwards now.", offloaded.Flows)
+	gauge("turnpike_turn_flows_offloaded", "Channels, and peers of indications, that the kernel forwards now.", offloaded.Flows)
 	pending, open := c.turn.PeerConnections()
 	for state, n := range map[string]int{"pending": pending, "open": open} {
 		desc := prometheus.NewDesc("turnpike_turn_peer_connections", "TCP connections with peers that are there now.", []string{"state"}, nil)

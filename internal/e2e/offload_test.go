@@ -46,7 +46,7 @@ func TestOffload(t *testing.T) {
 			drive(t, "meet", map[string]any{"people": people, "path": "relayed", "by": test.page})
 			cancel()
 			if got := <-listed; got != test.offloads {
-				t.Errorf("the list of relays tells of channels that the kernel forwards both ways: %v", got)
+				t.Errorf("the list of relays tells of flows that the kernel forwards both ways: %v", got)
 			}
 			metrics := s.metrics(t)
 			for _, direction := range []string{"up", "down"} {
@@ -85,7 +85,7 @@ func (s *server) metrics(t *testing.T) map[string]float64 {
 	return out
 }
 
-// awaitOffloaded looks at the list of relays until ctx ends, and then says whether it told of a channel that the kernel forwards both ways.
+// awaitOffloaded looks at the list of relays until ctx ends, and then says whether it told of a flow that the kernel forwards both ways.
 func (s *server) awaitOffloaded(ctx context.Context) <-chan bool {
 	found := make(chan bool, 1)
 	go func() {
@@ -159,8 +159,8 @@ func TestOffloadPrivileges(t *testing.T) {
 		on                     float64
 		log, check             string
 	}{
-		{"required", capable, "require", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 of"},
-		{"by default", capable, "auto", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 of"},
+		{"required", capable, "require", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 flows"},
+		{"by default", capable, "auto", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 flows"},
 		{"off", capable, "off", 0, "", "flows go through the process, as turn.offload has it"},
 		{"not to be had", plain, "auto", 0, "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", "flows go through the process: forwarding in the kernel needs CAP_BPF"},
 	} {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"structs"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 // What follows translates between Flow and the maps' structures, in which addresses and ports stand as they do in packets.
@@ -21,26 +23,48 @@ type address = struct {
 const (
 	flowHop uint8 = 1 << iota
 	flowV6
+	flowData
 )
 
-func upKey(f Flow) forwardKey {
-	k := keyOf(f.Client, f.Local)
-	k.Channel = networkOrder(f.Channel)
-	return k
+// slot is where a map has the entry of one direction.
+type slot struct {
+	entries *ebpf.Map
+	key     any // pointer to forwardKey or forwardSendKey, as the map wants
 }
 
-func downKey(f Flow) forwardKey { return keyOf(f.Peer, f.Relayed) }
-
-func keyOf(remote, local netip.AddrPort) forwardKey {
-	return forwardKey{
-		Remote: addressOf(remote.Addr()), RemotePort: networkOrder(remote.Port()),
-		Local: addressOf(local.Addr()), LocalPort: networkOrder(local.Port()),
+func (p *Path) slotOf(k Key) slot {
+	from := keyOf(k)
+	if k.Peer.IsValid() {
+		return slot{p.objects.Sends, &forwardSendKey{From: from, Peer: addressOf(k.Peer.Addr()), PeerPort: networkOrder(k.Peer.Port())}}
 	}
+	return slot{p.objects.Flows, &from}
+}
+
+func keyOf(k Key) forwardKey {
+	return forwardKey{
+		Remote: addressOf(k.Remote.Addr()), RemotePort: networkOrder(k.Remote.Port()),
+		Local: addressOf(k.Local.Addr()), LocalPort: networkOrder(k.Local.Port()),
+		Channel: networkOrder(k.Channel),
+	}
+}
+
+func (k *forwardKey) read() Key {
+	return Key{
+		Remote:  netip.AddrPortFrom(addrOf(k.Remote), networkOrder(k.RemotePort)),
+		Local:   netip.AddrPortFrom(addrOf(k.Local), networkOrder(k.LocalPort)),
+		Channel: networkOrder(k.Channel),
+	}
+}
+
+func (k *forwardSendKey) read() Key {
+	key := k.From.read()
+	key.Peer = netip.AddrPortFrom(addrOf(k.Peer), networkOrder(k.PeerPort))
+	return key
 }
 
 // upEntry says that a packet from the client leaves the relayed address for the peer, or, with a peer that is a relayed address of
 // this node, that it goes on as one that came there.
-func upEntry(f Flow, expires uint64) forwardFlow {
+func upEntry(f *Flow, expires uint64) forwardFlow {
 	from, to := f.Relayed, f.Peer
 	var flags uint8
 	if f.PeerRelay.IsValid() {
@@ -52,11 +76,14 @@ func upEntry(f Flow, expires uint64) forwardFlow {
 	return e
 }
 
-// downEntry says that a packet from the peer leaves the listener for the client, with the channel.
-func downEntry(f Flow, expires uint64) forwardFlow {
+// downEntry says that a packet from the peer leaves the listener for the client, with the channel or in a Data indication.
+func downEntry(f *Flow, expires uint64) forwardFlow {
 	e := entryOf(f.Peer, f.Relayed, f.Local, f.Client, expires)
 	e.Meters = f.DownMeters
 	e.Channel = networkOrder(f.Channel)
+	if f.Channel == 0 {
+		e.Flags |= flowData
+	}
 	return e
 }
 
@@ -109,15 +136,6 @@ func addressSum(ips ...netip.Addr) uint16 {
 		sum = sum&0xffff + sum>>16
 	}
 	return uint16(sum)
-}
-
-func entryFrom(key *forwardKey, f *forwardFlow) Entry {
-	return Entry{
-		Remote:  netip.AddrPortFrom(addrOf(key.Remote), networkOrder(key.RemotePort)),
-		Local:   netip.AddrPortFrom(addrOf(key.Local), networkOrder(key.LocalPort)),
-		Channel: networkOrder(key.Channel),
-		Usage:   usageOf(f),
-	}
 }
 
 func usageOf(f *forwardFlow) Usage {

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Flow is an established flow as plain data: a channel that is bound, with all that forwarding takes.
+// Flow is an established flow as plain data: a channel that is bound, or a peer that the client sends indications to, with all that
+// forwarding takes.
 type Flow struct {
 	Client, Local netip.AddrPort // the five-tuple, over UDP; Local is the address of this host that the client sends to
-	Channel       uint16
+	Channel       uint16         // 0: the data comes in Send indications and leaves in Data indications
 	Relayed, Peer netip.AddrPort // the relayed address as bound here, and whom the channel is bound to
 
 	// PeerRelay is set if the peer is a relayed address of this node: the same address as bound here. Its packets then go straight
@@ -28,15 +29,33 @@ type Config struct {
 	// Addresses are those that packets come to: of listeners, and relayed ones. An unspecified one stands for all.
 	Addresses []netip.Addr
 
-	MaxFlows int          // default 65536; more go through user space
+	MaxFlows int          // default 65536 channels, and as many without; more go through user space
 	Meters   int          // how many there may be, with ids from 1 on
 	Log      *slog.Logger // default: nothing is logged
 }
 
+// Key is what the packets of one direction of a flow show of it.
+type Key struct {
+	Remote, Local netip.AddrPort // client and listener, or peer and relayed address
+	Channel       uint16         // of ChannelData from the client
+	Peer          netip.AddrPort // that Send indications from the client name
+}
+
+// Up is the key of what comes from the client.
+func (f *Flow) Up() Key {
+	k := Key{Remote: f.Client, Local: f.Local, Channel: f.Channel}
+	if f.Channel == 0 {
+		k.Peer = f.Peer
+	}
+	return k
+}
+
+// Down is the key of what comes from the peer.
+func (f *Flow) Down() Key { return Key{Remote: f.Peer, Local: f.Relayed} }
+
 // Entry is one direction of a flow, and what the kernel has forwarded in it.
 type Entry struct {
-	Remote, Local netip.AddrPort // client and listener, or peer and relayed address
-	Channel       uint16         // of what comes from the client; 0 says that it comes from the peer
+	Key
 	Usage
 }
 

@@ -67,6 +67,17 @@ type forwardScratch struct {
 	Bytes [2048]uint8
 }
 
+type forwardSendKey struct {
+	_    structs.HostLayout
+	From forwardKey
+	Peer struct {
+		_    structs.HostLayout
+		Word [4]uint32
+	}
+	PeerPort uint16
+	Zero     uint16
+}
+
 type forwardTotals struct {
 	_           structs.HostLayout
 	PacketsUp   uint64
@@ -92,6 +103,7 @@ const (
 	forwardMapHeartbeat = "heartbeat"
 	forwardMapMeters    = "meters"
 	forwardMapScratch   = "scratch"
+	forwardMapSends     = "sends"
 	forwardProgForward  = "forward"
 	forwardVarMortal    = "mortal"
 )
@@ -150,6 +162,7 @@ type forwardMapSpecs struct {
 	Heartbeat *ebpf.MapSpec `ebpf:"heartbeat"`
 	Meters    *ebpf.MapSpec `ebpf:"meters"`
 	Scratch   *ebpf.MapSpec `ebpf:"scratch"`
+	Sends     *ebpf.MapSpec `ebpf:"sends"`
 }
 
 // forwardVariableSpecs contains global variables before they are loaded into the kernel.
@@ -184,6 +197,7 @@ type forwardMaps struct {
 	Heartbeat *ebpf.Map `ebpf:"heartbeat"`
 	Meters    *ebpf.Map `ebpf:"meters"`
 	Scratch   *ebpf.Map `ebpf:"scratch"`
+	Sends     *ebpf.Map `ebpf:"sends"`
 }
 
 func (m *forwardMaps) Close() error {
@@ -193,6 +207,7 @@ func (m *forwardMaps) Close() error {
 		m.Heartbeat,
 		m.Meters,
 		m.Scratch,
+		m.Sends,
 	)
 }
 

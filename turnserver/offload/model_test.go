@@ -1,8 +1,12 @@
 package offload
 
 import (
+	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
+
+	"github.com/pion/stun/v3"
 )
 
 // datagram is a UDP datagram with what matters of its headers.
@@ -11,6 +15,7 @@ type datagram struct {
 	class, hops uint8
 	data        []byte
 	noChecksum  bool // over IPv4
+	indication  bool // the data is a Data indication, whose id is zero here and random in the program's
 }
 
 const ethernetSize = 14
@@ -149,17 +154,19 @@ func (m model) relay(frame []byte) (datagram, bool) {
 	return out, header+8+len(out.data) <= m.mtu
 }
 
-// up is the way of ChannelData from a client.
+// up is the way of what a client sends.
 func (m model) up(in datagram) (datagram, bool) {
-	channel, size := binary.BigEndian.Uint16(in.data), int(binary.BigEndian.Uint16(in.data[2:]))
 	for _, f := range m.flows {
-		if in.from != f.Client || in.to != f.Local || channel != f.Channel {
+		if in.from != f.Client || in.to != f.Local {
 			continue
 		}
-		if padding := len(in.data) - 4 - size; size == 0 || padding < 0 || padding > 3 {
+		data, ok := unwrap(f, in.data)
+		if !ok {
+			continue
+		}
+		if len(data) == 0 {
 			return datagram{}, false
 		}
-		data := in.data[4 : 4+size]
 		if !f.PeerRelay.IsValid() {
 			return datagram{from: f.Relayed, to: f.Peer, data: data}, !in.noChecksum || in.to.Addr().Is4() && f.Peer.Addr().Is4()
 		}
@@ -176,10 +183,77 @@ func (m model) down(in datagram) (datagram, bool) {
 			// In a hop, a peer is known by one address and comes from it.
 			continue
 		}
-		header := binary.BigEndian.AppendUint16(nil, f.Channel)
-		header = binary.BigEndian.AppendUint16(header, uint16(len(in.data)))
 		bothIPv4 := in.to.Addr().Is4() && f.Client.Addr().Is4()
-		return datagram{from: f.Local, to: f.Client, data: append(header, in.data...)}, !in.noChecksum || bothIPv4
+		return datagram{from: f.Local, to: f.Client, data: wrap(f, in.data), indication: f.Channel == 0}, !in.noChecksum || bothIPv4
 	}
 	return datagram{}, false
+}
+
+// unwrap returns the data that a client sends in a flow, or false if it is not of the flow, or not in the usual form.
+func unwrap(f Flow, b []byte) (data []byte, ok bool) {
+	if f.Channel == 0 {
+		peer, data, ok := readSend(b)
+		return data, ok && peer == f.Peer
+	}
+	size := int(binary.BigEndian.Uint16(b[2:]))
+	padding := len(b) - 4 - size
+	if binary.BigEndian.Uint16(b) != f.Channel || padding < 0 || padding > 3 {
+		return nil, false
+	}
+	return b[4 : 4+size], true
+}
+
+// wrap returns what the client of a flow gets for data from the peer.
+func wrap(f Flow, data []byte) []byte {
+	if f.Channel == 0 {
+		return indication(stun.MethodData, f.Peer, data, [stun.TransactionIDSize]byte{})
+	}
+	return channelData(f.Channel, data, 0)
+}
+
+// readSend reads a Send indication that has a peer and data, in this order, and nothing else.
+func readSend(b []byte) (peer netip.AddrPort, data []byte, ok bool) {
+	m := stun.Message{Raw: bytes.Clone(b)}
+	if m.Decode() != nil || len(b) != 20+int(m.Length) || binary.BigEndian.Uint16(b) != 0x0016 || len(m.Attributes) != 2 {
+		return peer, nil, false
+	}
+	var address stun.XORMappedAddress
+	first, second := m.Attributes[0], m.Attributes[1]
+	if first.Type != stun.AttrXORPeerAddress || second.Type != stun.AttrData || address.GetFromAs(&m, stun.AttrXORPeerAddress) != nil {
+		return peer, nil, false
+	}
+	if size := map[bool]int{true: 8, false: 20}[len(address.IP) == net.IPv4len]; int(first.Length) != size {
+		return peer, nil, false
+	}
+	ip, _ := netip.AddrFromSlice(address.IP)
+	return netip.AddrPortFrom(ip, uint16(address.Port)), second.Value, true
+}
+
+// indication is a Send or Data indication about a peer.
+func indication(method stun.Method, peer netip.AddrPort, data []byte, id [stun.TransactionIDSize]byte) []byte {
+	m := stun.New()
+	m.Type = stun.NewType(method, stun.ClassIndication)
+	m.TransactionID = id
+	m.WriteHeader()
+	address := stun.XORMappedAddress{IP: peer.Addr().AsSlice(), Port: int(peer.Port())}
+	if err := address.AddToAs(m, stun.AttrXORPeerAddress); err != nil {
+		panic(err)
+	}
+	m.Add(stun.AttrData, data)
+	return m.Raw
+}
+
+// withoutID returns a Data indication as it would be with the id zero, or nil if it is none about a peer with data.
+func withoutID(b []byte) []byte {
+	if len(b) < 36 {
+		return nil
+	}
+	out := bytes.Clone(b)
+	clear(out[8:20])
+	if binary.BigEndian.Uint16(b[24:]) == 2 && len(b) >= 48 {
+		for i := range 12 {
+			out[32+i] ^= b[8+i]
+		}
+	}
+	return out
 }

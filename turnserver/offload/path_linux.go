@@ -26,7 +26,7 @@ type Path struct {
 	meters  *meters
 	watcher *watcher // follows interfaces and routes
 
-	entries atomic.Int64 // in the map of flows
+	flows atomic.Int64 // that there are
 
 	mu     sync.Mutex // held by whoever changes flows
 	closed bool
@@ -49,7 +49,7 @@ func Open(cfg Config) (*Path, error) {
 
 // Supported says why Open would fail: nil if it would not, as far as can be known without attaching.
 func Supported() error {
-	p, err := newPath(2, 0, false)
+	p, err := newPath(1, 0, false)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p, err := newPath(2*cmp.Or(cfg.MaxFlows, defaultMaxFlows), cfg.Meters, method.mortal)
+	p, err := newPath(cmp.Or(cfg.MaxFlows, defaultMaxFlows), cfg.Meters, method.mortal)
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +83,10 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 	return p, nil
 }
 
-// newPath loads the program for so many entries and meters, and attaches it nowhere. If it is mortal, it forwards only while its heart
+// newPath loads the program for so many flows and meters, and attaches it nowhere. If it is mortal, it forwards only while its heart
 // beats.
-func newPath(entries, meters int, mortal bool) (p *Path, err error) {
-	objects, err := load(entries, meters, mortal)
+func newPath(flows, meters int, mortal bool) (p *Path, err error) {
+	objects, err := load(flows, meters, mortal)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -101,12 +101,13 @@ func newPath(entries, meters int, mortal bool) (p *Path, err error) {
 	return p, nil
 }
 
-func load(entries, meters int, mortal bool) (*forwardObjects, error) {
+func load(flows, meters int, mortal bool) (*forwardObjects, error) {
 	spec, err := loadForward()
 	if err != nil {
 		return nil, err
 	}
-	spec.Maps[forwardMapFlows].MaxEntries = uint32(entries)
+	spec.Maps[forwardMapFlows].MaxEntries = uint32(2 * flows)
+	spec.Maps[forwardMapSends].MaxEntries = uint32(flows)
 	spec.Maps[forwardMapMeters].MaxEntries = uint32(meters + 1) // there is none with the id 0
 	if mortal {
 		if err := spec.Variables[forwardVarMortal].Set(uint32(1)); err != nil {
@@ -120,26 +121,31 @@ func load(entries, meters int, mortal bool) (*forwardObjects, error) {
 // Put makes the flow's entries, or changes what they say; what was counted in them stays.
 func (p *Path) Put(f Flow) error {
 	expires := monotonic(f.Expires.Add(-coarseClock))
-	up, down := upEntry(f, expires), downEntry(f, expires)
+	up, down := upEntry(&f, expires), downEntry(&f, expires)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return ErrClosed
 	}
-	if err := p.put(upKey(f), &up); err != nil {
+	isNew, err := p.put(p.slotOf(f.Up()), &up)
+	if err != nil {
 		return err
 	}
-	if err := p.put(downKey(f), &down); err != nil {
-		p.take(upKey(f))
+	if isNew {
+		p.flows.Add(1)
+	}
+	if _, err := p.put(p.slotOf(f.Down()), &down); err != nil {
+		p.takeUp(&f)
 		return err
 	}
 	return nil
 }
 
-// put writes one entry. Between reading what was there and writing, a packet may pass uncounted. The caller holds mu.
-func (p *Path) put(key forwardKey, entry *forwardFlow) error {
+// put writes one entry, and reports whether there was none. Between reading what was there and writing, a packet may pass uncounted. The
+// caller holds mu.
+func (p *Path) put(s slot, entry *forwardFlow) (isNew bool, err error) {
 	var was forwardFlow
-	err := p.objects.Flows.Lookup(&key, &was)
+	err = s.entries.Lookup(s.key, &was)
 	switch {
 	case err == nil && was.From == entry.From && was.FromPort == entry.FromPort && was.To == entry.To && was.ToPort == entry.ToPort:
 		entry.Ifindex, entry.Seen, entry.Confirmed = was.Ifindex, was.Seen, was.Confirmed
@@ -149,20 +155,17 @@ func (p *Path) put(key forwardKey, entry *forwardFlow) error {
 			entry.Ifindex = p.routes.interfaceOf(addrOf(entry.From), addrOf(entry.To))
 		}
 	default:
-		return fmt.Errorf("offload: read a flow: %w", err)
+		return false, fmt.Errorf("offload: read a flow: %w", err)
 	}
-	isNew := err != nil
-	err = p.objects.Flows.Put(&key, entry)
+	isNew = err != nil
+	err = s.entries.Put(s.key, entry)
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOMEM) {
-		return ErrFull
+		return false, ErrFull
 	}
 	if err != nil {
-		return fmt.Errorf("offload: write a flow: %w", err)
+		return false, fmt.Errorf("offload: write a flow: %w", err)
 	}
-	if isNew {
-		p.entries.Add(1)
-	}
-	return nil
+	return isNew, nil
 }
 
 // Remove ends a flow: not one more packet of it is forwarded. It returns what was.
@@ -172,31 +175,41 @@ func (p *Path) Remove(f Flow) (up, down Usage) {
 	if p.closed {
 		return up, down
 	}
-	return p.take(upKey(f)), p.take(downKey(f))
+	up = p.takeUp(&f)
+	down, _ = p.take(p.slotOf(f.Down()))
+	return up, down
 }
 
-// take deletes one entry. The caller holds mu.
-func (p *Path) take(key forwardKey) Usage {
-	var was forwardFlow
-	if err := p.objects.Flows.LookupAndDelete(&key, &was); err != nil {
-		return Usage{}
+// takeUp deletes the entry that counts as the flow. The caller holds mu.
+func (p *Path) takeUp(f *Flow) Usage {
+	up, had := p.take(p.slotOf(f.Up()))
+	if had {
+		p.flows.Add(-1)
 	}
-	p.entries.Add(-1)
-	return usageOf(&was)
+	return up
+}
+
+// take deletes one entry, and reports whether there was one. The caller holds mu.
+func (p *Path) take(s slot) (was Usage, had bool) {
+	var entry forwardFlow
+	if err := s.entries.LookupAndDelete(s.key, &entry); err != nil {
+		return Usage{}, false
+	}
+	return usageOf(&entry), true
 }
 
 // Usage is what has been forwarded of a flow; false if there is no such flow.
 func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 	var inUp, inDown forwardFlow
-	upKey, downKey := upKey(f), downKey(f)
-	if p.objects.Flows.Lookup(&upKey, &inUp) != nil || p.objects.Flows.Lookup(&downKey, &inDown) != nil {
+	above, below := p.slotOf(f.Up()), p.slotOf(f.Down())
+	if above.entries.Lookup(above.key, &inUp) != nil || below.entries.Lookup(below.key, &inDown) != nil {
 		return Usage{}, Usage{}, false
 	}
 	return usageOf(&inUp), usageOf(&inDown), true
 }
 
 // Flows is how many flows there are.
-func (p *Path) Flows() int { return int(p.entries.Load() / 2) }
+func (p *Path) Flows() int { return int(p.flows.Load()) }
 
 // Try runs the program on an Ethernet frame that is sent nowhere, as tests do: it reports whether it would be forwarded, and in what
 // form, or dropped. It is counted all the same.

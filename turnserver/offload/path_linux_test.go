@@ -103,9 +103,9 @@ func TestRemove(t *testing.T) {
 		t.Fatalf("%d entries, want 2", len(entries))
 	}
 	for _, e := range entries {
-		want := Entry{Remote: f.Client, Local: f.Local, Channel: f.Channel, Usage: Usage{Packets: 10, Bytes: 1045}}
-		if e.Channel == 0 {
-			want = Entry{Remote: f.Peer, Local: f.Relayed, Usage: Usage{Packets: 10, Bytes: 2045}}
+		want := Entry{f.Up(), Usage{Packets: 10, Bytes: 1045}}
+		if e.Key == f.Down() {
+			want = Entry{f.Down(), Usage{Packets: 10, Bytes: 2045}}
 		}
 		if since := time.Since(e.Seen); since < 0 || since > time.Minute {
 			t.Errorf("last seen %v ago", since)
@@ -192,7 +192,7 @@ func TestUnrouted(t *testing.T) {
 	r := newRig(t)
 	f := r.flow(false, false)
 	r.confirmed(f)
-	r.change(upKey(f), func(e *forwardFlow) { e.Ifindex = 0 })
+	r.change(f.Up(), func(e *forwardFlow) { e.Ifindex = 0 })
 	r.wantVerdict(upPacket(f, pattern(20), 0), pass)
 	r.wantVerdict(downPacket(f, pattern(20)), forward)
 	if got := r.totals(); got.Unrouted != 1 {

@@ -83,7 +83,7 @@ func newRig(t testing.TB) *rig {
 		everywhere := &net.IPNet{IP: make(net.IP, h.peer.BitLen()/8), Mask: net.CIDRMask(0, h.peer.BitLen())}
 		must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: everywhere}))
 	}
-	p, err := newPath(1024, rigMeters, false)
+	p, err := newPath(512, rigMeters, false)
 	must(t, err)
 	r := &rig{Path: p, t: t, out: link.Attrs().Index}
 	t.Cleanup(func() { must(t, r.Close()) })
@@ -94,7 +94,7 @@ func newRig(t testing.TB) *rig {
 func newLoopbackRig(t testing.TB) *rig {
 	t.Helper()
 	needKernel(t)
-	p, err := newPath(1024, rigMeters, false)
+	p, err := newPath(512, rigMeters, false)
 	must(t, err)
 	r := &rig{Path: p, t: t, out: 1}
 	t.Cleanup(func() { must(t, r.Close()) })
@@ -140,19 +140,20 @@ func (r *rig) confirmed(flows ...Flow) {
 	r.t.Helper()
 	for _, f := range flows {
 		must(r.t, r.Put(f))
-		for _, key := range []forwardKey{upKey(f), downKey(f)} {
+		for _, key := range []Key{f.Up(), f.Down()} {
 			r.change(key, func(e *forwardFlow) { e.Confirmed, e.Seen, e.Ifindex = 1, 1, uint32(r.out) })
 		}
 	}
 }
 
 // change rewrites an entry.
-func (r *rig) change(key forwardKey, how func(*forwardFlow)) {
+func (r *rig) change(key Key, how func(*forwardFlow)) {
 	r.t.Helper()
 	var e forwardFlow
-	must(r.t, r.objects.Flows.Lookup(&key, &e))
+	s := r.slotOf(key)
+	must(r.t, s.entries.Lookup(s.key, &e))
 	how(&e)
-	must(r.t, r.objects.Flows.Put(&key, &e))
+	must(r.t, s.entries.Put(s.key, &e))
 }
 
 // Verdicts of the program.

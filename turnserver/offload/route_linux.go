@@ -61,12 +61,12 @@ func framed(l *netlink.LinkAttrs) bool { return l.EncapType == "ether" || l.Enca
 func (p *Path) reroute(r *router) error {
 	type path struct{ from, to address }
 	type change struct {
-		key     forwardKey
+		key     Key
 		ifindex uint32
 	}
 	answers := make(map[path]uint32)
 	var changes []change
-	err := p.scan(func(key *forwardKey, f *forwardFlow) {
+	err := p.scan(func(key Key, f *forwardFlow) {
 		if f.Flags&flowHop != 0 {
 			return
 		}
@@ -77,15 +77,15 @@ func (p *Path) reroute(r *router) error {
 			answers[way] = ifindex
 		}
 		if ifindex != f.Ifindex {
-			changes = append(changes, change{*key, ifindex})
+			changes = append(changes, change{key, ifindex})
 		}
 	})
 	for _, c := range changes {
 		p.mu.Lock()
 		var f forwardFlow
-		if p.objects.Flows.Lookup(&c.key, &f) == nil && f.Flags&flowHop == 0 {
+		if s := p.slotOf(c.key); s.entries.Lookup(s.key, &f) == nil && f.Flags&flowHop == 0 {
 			f.Ifindex = c.ifindex
-			err = errors.Join(err, p.objects.Flows.Update(&c.key, &f, ebpf.UpdateExist))
+			err = errors.Join(err, s.entries.Update(s.key, &f, ebpf.UpdateExist))
 		}
 		p.mu.Unlock()
 	}

@@ -37,16 +37,24 @@ func (p *Path) Totals() (Totals, error) {
 
 // Each tells of every entry there is, while packets pass. An entry that is made or ended meanwhile may be left out, or be told of twice.
 func (p *Path) Each(tell func(Entry)) error {
-	return p.scan(func(key *forwardKey, f *forwardFlow) { tell(entryFrom(key, f)) })
+	return p.scan(func(key Key, f *forwardFlow) { tell(Entry{key, usageOf(f)}) })
 }
 
-// scan reads the map of flows in batches.
-func (p *Path) scan(tell func(*forwardKey, *forwardFlow)) error {
+// scan reads all entries in batches.
+func (p *Path) scan(tell func(Key, *forwardFlow)) error {
+	err := scan(p.objects.Flows, func(key *forwardKey, f *forwardFlow) { tell(key.read(), f) })
+	if err != nil {
+		return err
+	}
+	return scan(p.objects.Sends, func(key *forwardSendKey, f *forwardFlow) { tell(key.read(), f) })
+}
+
+func scan[K any](entries *ebpf.Map, tell func(*K, *forwardFlow)) error {
 	const atOnce = 256
 	var cursor ebpf.MapBatchCursor
-	keys, values := make([]forwardKey, atOnce), make([]forwardFlow, atOnce)
+	keys, values := make([]K, atOnce), make([]forwardFlow, atOnce)
 	for {
-		n, err := p.objects.Flows.BatchLookup(&cursor, keys, values, nil)
+		n, err := entries.BatchLookup(&cursor, keys, values, nil)
 		for i := range n {
 			tell(&keys[i], &values[i])
 		}
@@ -55,7 +63,7 @@ func (p *Path) scan(tell func(*forwardKey, *forwardFlow)) error {
 		case errors.Is(err, ebpf.ErrKeyNotExist):
 			return nil // that was the last batch
 		case errors.Is(err, unix.ENOSPC) && len(keys) < 1<<16: // more than that have one hash
-			keys, values = make([]forwardKey, 2*len(keys)), make([]forwardFlow, 2*len(values))
+			keys, values = make([]K, 2*len(keys)), make([]forwardFlow, 2*len(values))
 		default:
 			return fmt.Errorf("offload: read the flows: %w", err)
 		}

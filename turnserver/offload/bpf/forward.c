@@ -2,8 +2,9 @@
  * forward relays the packets of established TURN flows at the ingress of an interface, before the IP stack sees them
  * (RFC 8656 §12). What user space tells it is in the maps; see doc.go for who writes what.
  *
- *	parse      is this a plain UDP datagram? Its addresses, and what could be a ChannelData header, make the key
- *	match      which flow is it of, alive and known to pass here unchanged by any NAT?
+ *	parse      is this a plain UDP datagram?
+ *	find       which flow is it of? Its addresses say, and the header that it may have before its data
+ *	match      is the flow alive, and known to pass here unchanged by any NAT?
  *	admit      does it fit the next link, and its bandwidth?
  *	resize     room for the headers it leaves with
  *	rewrite    those headers, with correct checksums
@@ -12,49 +13,9 @@
  * kernel's versions, 5.15 and later have all that is used here.
  */
 #include "kernel.h"
+#include "wire.h"
 
 char dual_license[] SEC("license") = "Dual MIT/GPL";
-
-/* Wire formats. Packets begin with an Ethernet header, also on the loopback interface. */
-enum {
-	ETHERNET = 14,
-	IPV4 = 20,
-	IPV6 = 40,
-	UDP = 8,
-	CHANNEL = 4, /* channel number, length of the data (RFC 8656 §12.4) */
-
-	ETH_P_IP = 0x0800,
-	ETH_P_IPV6 = 0x86dd,
-	PROTO_UDP = 17,
-};
-
-struct ipv4 {
-	u8 version_size, class;
-	be16 total, id, fragment;
-	u8 hops, protocol;
-	u16 checksum;
-	be32 from, to;
-};
-
-struct address {
-	be32 word[4]; /* IPv4 addresses in their IPv4-mapped form */
-};
-
-struct ipv6 {
-	be32 version_class_label;
-	be16 payload;
-	u8 next, hops;
-	struct address from, to;
-};
-
-struct udp {
-	be16 from, to, size;
-	u16 checksum;
-};
-
-struct channel {
-	be16 number, size;
-};
 
 /*
  * key is what a packet shows of its flow. A packet from the client has the client as remote, the listener as local, and the
@@ -67,9 +28,17 @@ struct key {
 	u16 zero;
 };
 
+/* send_key is what a Send indication from the client shows of its flow: where it came from, without a channel, and the peer. */
+struct send_key {
+	struct key from;
+	struct address peer;
+	be16 peer_port;
+	u16 zero;
+};
+
 /*
- * flow is what becomes of a packet: it leaves as one from `from` to `to`, with a ChannelData header if there is a channel. The
- * same fields are the key of the flow's other direction, whose packets come from `to`.
+ * flow is what becomes of a packet: it leaves as one from `from` to `to`, in ChannelData if there is a channel. The same fields
+ * are the key of the flow's other direction, whose packets come from `to`.
  */
 struct flow {
 	u64 expires; /* CLOCK_MONOTONIC, ns, as are all times */
@@ -93,6 +62,7 @@ struct flow {
 enum flag {
 	FLOW_HOP = 1, /* `to` is a relayed address of this node: the flow from there on is the one with the key (from, to) */
 	FLOW_V6 = 2,  /* `to` is an IPv6 address */
+	FLOW_DATA = 4, /* the data leaves in Data indications */
 };
 
 /*
@@ -130,6 +100,14 @@ struct {
 	MAP_TYPE(key, struct key);
 	MAP_TYPE(value, struct flow);
 } flows SEC(".maps");
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_HASH);
+	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
+	MAP_UINT(max_entries, 1); /* user space sets it */
+	MAP_TYPE(key, struct send_key);
+	MAP_TYPE(value, struct flow);
+} sends SEC(".maps");
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -175,7 +153,18 @@ struct packet {
 	u8 class; /* DSCP and ECN */
 	u8 hops;
 	u16 checksum;
-	struct channel channel; /* what would be a ChannelData header */
+	struct channel first; /* what follows the UDP header: a ChannelData header, if it is one */
+};
+
+/* route is how a packet goes. */
+struct route {
+	struct flow *in, *out; /* the same but in a hop */
+	u32 size;              /* of the data */
+	u32 head, padding;     /* before it and behind it, as it comes */
+	u32 new_head, new_padding; /* and as it leaves */
+	u16 head_sum;          /* of what is before the data as it comes */
+	struct address peer;   /* whom the data is from, where Data indications are to tell */
+	be16 peer_port;
 };
 
 /* fold makes a sum of 16-bit words, of either byte order, one word (RFC 1071). */
@@ -200,6 +189,32 @@ INLINE u64 sum_ipv4(const struct ipv4 *h)
 	return (u64)w[0] + w[1] + w[2] + w[3] + w[4];
 }
 
+INLINE u64 sum_udp(const struct udp *h)
+{
+	return (u64)h->from + h->to + h->size + h->size; /* the size is in the pseudo header, too */
+}
+
+INLINE u64 sum_channel(const struct channel *h)
+{
+	return (u64)h->number + h->size;
+}
+
+/* pad is what makes size a multiple of four. */
+INLINE u32 pad(u32 size)
+{
+	return -size & 3;
+}
+
+/* sum_indication is the sum of one that ends where it must: of what is behind an IPv4 one, there is nothing. */
+INLINE u64 sum_indication(const struct indication *h)
+{
+	const u32 *w = (const u32 *)h;
+	u64 sum = 0;
+	for (int i = 0; i < INDICATION6 / 4; i++)
+		sum += w[i];
+	return sum;
+}
+
 /* headers returns the packet's first bytes if there are as many, in one piece. */
 INLINE void *headers(struct __sk_buff *skb, u32 size)
 {
@@ -219,7 +234,7 @@ INLINE bool parse_udp(struct packet *p, const struct udp *h, u32 size)
 		return false;
 	p->payload = size - UDP;
 	p->checksum = h->checksum;
-	p->channel = *channel;
+	p->first = *channel;
 	p->key.remote_port = h->from;
 	p->key.local_port = h->to;
 	return true;
@@ -286,28 +301,106 @@ INLINE bool parse(struct __sk_buff *skb, struct packet *p)
 	return false;
 }
 
-/*
- * confirm reports whether packets of the flow's other direction came by here with the addresses that user space knows. If they
- * do not, there is NAT on this very host, between here and the sockets, and what the sockets send must go through it.
- */
-INLINE bool confirm(struct flow *f)
+/* xor_address puts the IPv6 address of an indication into clear, or an address in clear into the form that it has there. */
+INLINE void xor_address(struct address *to, const struct address *from, const struct indication *h)
 {
+	to->word[0] = from->word[0] ^ h->cookie;
+	to->word[1] = from->word[1] ^ h->id[0];
+	to->word[2] = from->word[2] ^ h->id[1];
+	to->word[3] = from->word[3] ^ h->id[2];
+}
+
+INLINE bool is_ipv4(const struct address *a)
+{
+	return !a->word[0] && !a->word[1] && a->word[2] == htonl(0xffff);
+}
+
+/*
+ * find_send finds the flow of a Send indication, if its layout is the usual one: the peer, the data, and no more. What has other
+ * attributes, or another length than it says, is for user space to judge.
+ */
+INLINE struct flow *find_send(struct __sk_buff *skb, const struct packet *p, struct route *r)
+{
+	const u32 at = p->l4 + UDP;
+	struct indication h = {};
+	struct send_key key = {.from = p->key};
+	struct attribute data;
+	if (p->payload < INDICATION4 || bpf_skb_load_bytes(skb, at, &h, INDICATION4))
+		return 0;
+	if (h.cookie != htonl(COOKIE) || ntohs(h.size) != p->payload - STUN || h.peer.type != htons(XOR_PEER_ADDRESS))
+		return 0;
+	if (h.family == htons(FAMILY4) && h.peer.size == htons(8)) {
+		r->head = INDICATION4;
+		map_ipv4(&key.peer, h.v4.address ^ htonl(COOKIE));
+		data = h.v4.data;
+	} else if (h.family == htons(FAMILY6) && h.peer.size == htons(20)) {
+		if (p->payload < INDICATION6 || bpf_skb_load_bytes(skb, at, &h, INDICATION6))
+			return 0;
+		r->head = INDICATION6;
+		xor_address(&key.peer, &h.v6.address, &h);
+		data = h.v6.data;
+	} else {
+		return 0;
+	}
+	r->size = ntohs(data.size);
+	if (data.type != htons(ATTR_DATA) || r->head + r->size + pad(r->size) != p->payload)
+		return 0;
+	key.peer_port = h.port ^ htons(COOKIE >> 16);
+	r->head_sum = fold(sum_indication(&h));
+	return bpf_map_lookup_elem(&sends, &key);
+}
+
+/* find finds the flow of a packet, and what it has before its data. */
+INLINE struct flow *find(struct __sk_buff *skb, const struct packet *p, struct route *r)
+{
+	struct key key = p->key;
+	struct flow *f = 0;
+	if ((p->first.number & htons(0xf000)) == htons(0x4000)) {
+		key.channel = p->first.number;
+		f = bpf_map_lookup_elem(&flows, &key);
+		key.channel = 0;
+		r->head = CHANNEL;
+		r->size = ntohs(p->first.size);
+		r->head_sum = fold(sum_channel(&p->first));
+	} else if (p->first.number == htons(SEND)) {
+		f = find_send(skb, p, r);
+	}
+	if (f)
+		return f;
+	r->head = r->head_sum = 0;
+	r->size = p->payload;
+	return bpf_map_lookup_elem(&flows, &key);
+}
+
+/*
+ * confirm reports whether packets of the other direction came by here with the addresses that user space knows. If they do not,
+ * there is NAT on this very host, between here and the sockets, and what the sockets send must go through it.
+ */
+INLINE bool confirm(const struct route *r)
+{
+	struct flow *f = r->out, *other;
 	if (LIKELY(f->confirmed))
 		return true;
-	struct key back = {
-		.remote = f->to, .local = f->from,
-		.remote_port = f->to_port, .local_port = f->from_port,
-		.channel = f->channel,
+	struct send_key back = {
+		.from = {
+			.remote = f->to, .local = f->from,
+			.remote_port = f->to_port, .local_port = f->from_port,
+			.channel = f->channel,
+		},
+		.peer = r->peer, .peer_port = r->peer_port,
 	};
-	struct flow *other = bpf_map_lookup_elem(&flows, &back);
+	if (f->flags & FLOW_DATA)
+		other = bpf_map_lookup_elem(&sends, &back);
+	else
+		other = bpf_map_lookup_elem(&flows, &back.from);
 	if (!other || !other->seen)
 		return false;
 	f->confirmed = 1;
 	return true;
 }
 
-/* next is the flow that a packet of f goes on in, if f leads to another relayed address of this node. */
-INLINE struct flow *next(const struct flow *f)
+/* hop is the flow that a packet of f goes on in, if f leads to another relayed address of this node. */
+INLINE struct flow *hop(const struct flow *f)
 {
 	struct key key = {
 		.remote = f->from, .local = f->to,
@@ -353,9 +446,9 @@ INLINE bool is_partial(struct __sk_buff *skb, const struct packet *p, const stru
 }
 
 /*
- * shift moves size bytes of data by as many as the ChannelData header takes, by copying. Where the packet's start is moved
- * instead, a checksum that is left to the network card would be put into the wrong place, for the kernel notes that place
- * and no program can change it.
+ * shift moves the data by as many bytes as the headers before it grow, by copying. Where the packet's start is moved instead, a
+ * checksum that is left to the network card would be put into the wrong place, for the kernel notes that place and no program can
+ * change it.
  */
 INLINE bool shift(struct __sk_buff *skb, u32 data, u32 size, int by)
 {
@@ -382,54 +475,46 @@ INLINE u16 padding_sum(struct __sk_buff *skb, u32 offset, u32 size)
 	return offset & 1 ? __builtin_bswap16(sum) : sum;
 }
 
-INLINE u64 sum_udp(const struct udp *h)
-{
-	return (u64)h->from + h->to + h->size + h->size; /* the size is in the pseudo header, too */
-}
-
-INLINE u64 sum_channel(const struct channel *h)
-{
-	return (u64)h->number + h->size;
-}
-
 /* Why a packet is not forwarded. */
 enum verdict { FORWARD, PASS, DROP };
 
-/* route is how a packet goes. */
-struct route {
-	struct flow *in, *out; /* the same but in a hop */
-	u32 size;              /* of the data */
-	u32 padding;           /* behind it */
-	bool up;               /* from a client */
-};
-
-/* match finds the flow of a packet. What it is of must be all right before anything else is asked. */
-INLINE enum verdict match(struct packet *p, struct route *r, struct totals *t, u64 now)
+/* lead says where a packet goes, and what it has before its data and behind it then. */
+INLINE bool lead(const struct packet *p, struct route *r)
 {
-	r->size = p->payload;
-	r->padding = 0;
-	if (r->up) { /* what is sent by UDP may be padded or not (RFC 8656 §12.5) */
-		r->size = ntohs(p->channel.size);
-		r->padding = p->payload - CHANNEL - r->size;
+	r->out = r->in;
+	r->peer = p->key.remote;
+	r->peer_port = p->key.remote_port;
+	if (r->in->flags & FLOW_HOP) {
+		r->out = hop(r->in);
+		r->peer = r->in->from;
+		r->peer_port = r->in->from_port;
 	}
+	if (!r->out)
+		return false;
+	if (r->out->flags & FLOW_DATA) {
+		r->new_head = is_ipv4(&r->peer) ? INDICATION4 : INDICATION6;
+		r->new_padding = pad(r->size);
+	} else if (r->out->channel) {
+		r->new_head = CHANNEL;
+	}
+	return true;
+}
+
+/* match judges the flow of a packet. What it is of must be all right before anything else is asked. */
+INLINE enum verdict match(const struct packet *p, struct route *r, struct totals *t, u64 now)
+{
 	/* A packet on its last hop may not go on, and one without a checksum cannot become an IPv6 one. */
 	bool bare = !p->checksum && (p->v6 || r->in->flags & FLOW_V6 || r->in->flags & FLOW_HOP);
+	r->padding = p->payload - r->head - r->size; /* what is sent by UDP may be padded or not (RFC 8656 §12.5) */
 	if (!r->size || r->padding > 3 || p->hops <= 1 || bare) {
 		t->untypical++;
 		return PASS;
 	}
-	if (now >= r->in->expires) {
+	if (now >= r->in->expires || !lead(p, r) || now >= r->out->expires) {
 		t->expired++;
 		return PASS;
 	}
-	if (r->in->flags & FLOW_HOP) {
-		r->out = next(r->in);
-		if (!r->out || now >= r->out->expires) {
-			t->expired++;
-			return PASS;
-		}
-	}
-	if (!confirm(r->out)) {
+	if (!confirm(r)) {
 		t->unconfirmed++;
 		return PASS;
 	}
@@ -439,7 +524,7 @@ INLINE enum verdict match(struct packet *p, struct route *r, struct totals *t, u
 /* admit reports whether the packet may leave: in one piece, as user space's sockets send it in fragments, and within its bandwidth. */
 INLINE enum verdict admit(struct __sk_buff *skb, const struct route *r, struct totals *t, u64 now)
 {
-	u32 size = (r->out->flags & FLOW_V6 ? IPV6 : IPV4) + UDP + (r->out->channel ? CHANNEL : 0) + r->size;
+	u32 size = (r->out->flags & FLOW_V6 ? IPV6 : IPV4) + UDP + r->new_head + r->size + r->new_padding;
 	u32 mtu = size; /* in: the size to judge instead of the packet's */
 	if (!r->out->ifindex) {
 		t->unrouted++;
@@ -460,10 +545,23 @@ INLINE enum verdict admit(struct __sk_buff *skb, const struct route *r, struct t
 	return FORWARD;
 }
 
-/* grows_by is what the packet gains or loses behind its UDP header. */
+/* grows_by is what the packet gains or loses before its data. */
 INLINE int grows_by(const struct route *r)
 {
-	return (r->out->channel ? CHANNEL : 0) - (r->up ? CHANNEL : 0);
+	return (int)r->new_head - (int)r->head;
+}
+
+/*
+ * can_resize reports whether resize will succeed, but for want of memory. The kernel lets a packet grow at its end to what the
+ * interface takes that it came by.
+ */
+INLINE bool can_resize(struct __sk_buff *skb, const struct route *r, bool partial)
+{
+	int by = partial ? grows_by(r) : 0, more = by + (int)r->new_padding - (int)r->padding;
+	u32 mtu = 0; /* in: the packet's size is judged */
+	if (by && r->size + r->new_padding > SCRATCH)
+		return false;
+	return more <= 0 || !bpf_check_mtu(skb, 0, &mtu, more, 0);
 }
 
 /* resize gives the packet the size that it leaves with. The headers are rewritten later. */
@@ -473,17 +571,48 @@ INLINE bool resize(struct __sk_buff *skb, const struct packet *p, const struct r
 	int by = grows_by(r);
 	if (r->padding && bpf_skb_change_tail(skb, skb->len - r->padding, 0))
 		return false;
+	if (r->new_padding && bpf_skb_change_tail(skb, skb->len + r->new_padding, 0)) /* with zeroes */
+		return false;
 	if (v6 != p->v6 && bpf_skb_change_proto(skb, v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP), 0))
 		return false;
 	if (!by)
 		return true;
 	if (partial)
-		return shift(skb, ETHERNET + (v6 ? IPV6 : IPV4) + UDP + (r->up ? CHANNEL : 0), r->size, by);
+		return shift(skb, ETHERNET + (v6 ? IPV6 : IPV4) + UDP + r->head, r->size + r->new_padding, by);
 	return !bpf_skb_adjust_room(skb, by, BPF_ADJ_ROOM_NET, 0);
 }
 
+/* make_head makes what is before the data: a Data indication or, which is its beginning, a ChannelData header. */
+INLINE void make_head(struct indication *h, const struct route *r)
+{
+	const struct attribute data = {htons(ATTR_DATA), htons(r->size)};
+	if (!(r->out->flags & FLOW_DATA)) {
+		h->type = r->out->channel;
+		h->size = r->out->channel ? data.size : 0;
+		return;
+	}
+	h->type = htons(DATA);
+	h->size = htons(r->new_head - STUN + r->size + r->new_padding);
+	h->cookie = htonl(COOKIE);
+	for (int i = 0; i < 3; i++)
+		h->id[i] = bpf_get_prandom_u32();
+	h->peer.type = htons(XOR_PEER_ADDRESS);
+	h->port = r->peer_port ^ htons(COOKIE >> 16);
+	if (r->new_head == INDICATION4) {
+		h->peer.size = htons(8);
+		h->family = htons(FAMILY4);
+		h->v4.address = r->peer.word[3] ^ htonl(COOKIE);
+		h->v4.data = data;
+	} else {
+		h->peer.size = htons(20);
+		h->family = htons(FAMILY6);
+		xor_address(&h->v6.address, &r->peer, h);
+		h->v6.data = data;
+	}
+}
+
 /* checksum is the one that the packet leaves with (RFC 1624), or as much of it as is_partial tells of. */
-INLINE u16 checksum(const struct packet *p, const struct route *r, const struct udp *h, const struct channel *c, u16 padding, bool partial)
+INLINE u16 checksum(const struct packet *p, const struct route *r, const struct udp *h, u16 head_sum, u16 padding, bool partial)
 {
 	struct udp was = {p->key.remote_port, p->key.local_port, htons(p->payload + UDP), 0};
 	u64 sum = r->out->sum_out;
@@ -492,10 +621,7 @@ INLINE u16 checksum(const struct packet *p, const struct route *r, const struct 
 	if (!p->checksum)
 		return 0;
 	sum += sum_udp(h) + minus(p->checksum) + minus(r->in->sum_in) + minus(fold(sum_udp(&was))) + minus(padding);
-	if (r->up)
-		sum += minus(fold(sum_channel(&p->channel)));
-	if (r->out->channel)
-		sum += sum_channel(c);
+	sum += head_sum + minus(r->head_sum);
 	u16 new = ~fold(sum);
 	return new ? new : 0xffff;
 }
@@ -514,13 +640,13 @@ INLINE u32 label(const struct flow *f)
 /* rewrite writes the headers: class and ECN stay, the hop limit loses one, as a router would have it (RFC 8656 §14). */
 INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct route *r, u16 padding, bool partial)
 {
-	struct { struct ipv4 ip; struct udp udp; struct channel channel; } h4 = {};
-	struct { struct ipv6 ip; struct udp udp; struct channel channel; } h6 = {};
+	struct { struct ipv4 ip; struct udp udp; struct indication head; } h4 = {};
+	struct { struct ipv6 ip; struct udp udp; struct indication head; } h6 = {};
 	const struct flow *out = r->out;
-	u32 behind = UDP + (out->channel ? CHANNEL : 0);
-	struct channel c = {out->channel, htons(r->size)};
-	struct udp u = {out->from_port, out->to_port, htons(behind + r->size), 0};
-	u.checksum = checksum(p, r, &u, &c, padding, partial);
+	struct indication head = {};
+	make_head(&head, r);
+	struct udp u = {out->from_port, out->to_port, htons(UDP + r->new_head + r->size + r->new_padding), 0};
+	u.checksum = checksum(p, r, &u, fold(sum_indication(&head)), padding, partial);
 
 	if (out->flags & FLOW_V6) {
 		h6.ip.version_class_label = htonl(6u << 28 | (u32)p->class << 20 | label(out));
@@ -530,12 +656,12 @@ INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct 
 		h6.ip.from = out->from;
 		h6.ip.to = out->to;
 		h6.udp = u;
-		h6.channel = c;
-		return !bpf_skb_store_bytes(skb, ETHERNET, &h6, IPV6 + behind, BPF_F_RECOMPUTE_CSUM);
+		h6.head = head;
+		return !bpf_skb_store_bytes(skb, ETHERNET, &h6, IPV6 + UDP + r->new_head, BPF_F_RECOMPUTE_CSUM);
 	}
 	h4.ip.version_size = 0x45;
 	h4.ip.class = p->class;
-	h4.ip.total = htons(IPV4 + behind + r->size);
+	h4.ip.total = htons(IPV4 + ntohs(u.size));
 	h4.ip.id = bpf_get_prandom_u32(); /* it may be fragmented on its way */
 	h4.ip.hops = p->hops - 1;
 	h4.ip.protocol = PROTO_UDP;
@@ -543,19 +669,19 @@ INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct 
 	h4.ip.to = out->to.word[3];
 	h4.ip.checksum = ~fold(sum_ipv4(&h4.ip));
 	h4.udp = u;
-	h4.channel = c;
-	return !bpf_skb_store_bytes(skb, ETHERNET, &h4, IPV4 + behind, BPF_F_RECOMPUTE_CSUM);
+	h4.head = head;
+	return !bpf_skb_store_bytes(skb, ETHERNET, &h4, IPV4 + UDP + r->new_head, BPF_F_RECOMPUTE_CSUM);
 }
 
 INLINE void account(struct route *r, struct totals *t)
 {
 	__sync_fetch_and_add(&r->in->packets, 1);
 	__sync_fetch_and_add(&r->in->bytes, r->size);
-	if (r->up) {
+	if (r->head) {
 		t->packets_up++;
 		t->bytes_up += r->size;
 	}
-	if (r->out->channel) {
+	if (r->new_head) {
 		t->packets_down++;
 		t->bytes_down += r->size;
 	}
@@ -586,17 +712,9 @@ int forward(struct __sk_buff *skb)
 	struct route r = {};
 	if (!parse(skb, &p))
 		return TC_ACT_UNSPEC;
-	if ((p.channel.number & htons(0xf000)) == htons(0x4000)) {
-		p.key.channel = p.channel.number;
-		r.in = bpf_map_lookup_elem(&flows, &p.key);
-		r.up = r.in;
-		p.key.channel = 0;
-	}
-	if (!r.in)
-		r.in = bpf_map_lookup_elem(&flows, &p.key);
+	r.in = find(skb, &p, &r);
 	if (!r.in)
 		return TC_ACT_UNSPEC;
-	r.out = r.in;
 
 	u32 zero = 0;
 	u64 now = bpf_ktime_get_coarse_ns();
@@ -610,9 +728,9 @@ int forward(struct __sk_buff *skb)
 	if (v != FORWARD)
 		return v == DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 
-	u16 padding = padding_sum(skb, p.l4 + UDP + CHANNEL + r.size, r.padding);
+	u16 padding = padding_sum(skb, p.l4 + UDP + r.head + r.size, r.padding);
 	bool partial = is_partial(skb, &p, r.in);
-	if (partial && grows_by(&r) && r.size > SCRATCH) {
+	if (!can_resize(skb, &r, partial)) {
 		t->too_long++;
 		return TC_ACT_UNSPEC;
 	}
