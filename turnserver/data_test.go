@@ -162,6 +162,8 @@ func TestSendWithMore(t *testing.T) {
 		peer.want(relayed, []byte("hello"))
 		send(peerAddr(peer.addr), data, attribute{stun.AttrData, []byte("second")}, peerAddr(at("10.0.0.1")))
 		peer.want(relayed, []byte("hello")) // of duplicates the first counts
+		send(peerAddr(peer.addr), data, attribute{stun.AttrFingerprint, []byte("0000")})
+		peer.want(relayed, []byte("hello")) // which is not what it is good for
 		send(peerAddr(peer.addr), data, attribute{0x7ff1, nil})
 		send(peerAddr(peer.addr), data, attribute{0x7ff0, nil})
 		send(attribute{stun.AttrXORPeerAddress, []byte{0, 1}}, data)

@@ -44,7 +44,7 @@
 // ICMP says of a peer comes from its relayed socket (icmp.go, icmp_linux.go).
 //
 // Where the kernel can forward, it does so with established flows over UDP (kernelpath.go, package offload): the packets of a bound
-// channel never come here, and everything else comes here as ever. The flow table tells the kernel of each change (flow.go), and what
+// channel, and indications to and from a peer once the client has sent it one, never come here, and everything else comes here as ever. The flow table tells the kernel of each change (flow.go), and what
 // the kernel has counted is in every total; limits of bandwidth are held together (kernelmeters.go).
 //
 // A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests and the sweep

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -31,7 +32,17 @@ func TestFirefox(t *testing.T) {
 				{browserAt(t, firefox, ann, ca), "ann", link, test.over[0]},
 				{browserAt(t, chromium, ben, ca), "ben", link, test.over[1]},
 			}
-			driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path}, nil)
+			if i > 0 {
+				driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path}, nil)
+				return
+			}
+			// Indications are at one end, channels at the other.
+			offloads, page := true, "by the kernel"
+			if os.Getenv("TURNPIKE_TURN_OFFLOAD") == "off" {
+				offloads, page = false, ""
+			}
+			driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path, "by": page}, nil)
+			s.wantOffloaded(t, offloads)
 		})
 	}
 }

@@ -160,12 +160,12 @@ type call struct {
 	client, peer socket
 }
 
-// call makes a flow from the left host to the right one, and has both ends be seen.
-func (l line) call(d *daemon, clientV6, relayV6 bool) call {
+// call makes a flow from the left host to the right one, by a channel or without, and has both ends be seen.
+func (l line) call(d *daemon, clientV6, relayV6 bool, channel uint16) call {
 	l.t.Helper()
 	c := call{client: l.socket(l.Left, l.left(clientV6)), peer: l.socket(l.Right, l.right(relayV6))}
 	c.flow = Flow{
-		Client: c.client.addr, Local: netip.AddrPortFrom(l.near(clientV6), 3478), Channel: 0x4000,
+		Client: c.client.addr, Local: netip.AddrPortFrom(l.near(clientV6), 3478), Channel: channel,
 		Relayed: netip.AddrPortFrom(l.far(relayV6), 50000), Peer: c.peer.addr, Expires: time.Now().Add(time.Hour),
 	}
 	d.put(c.flow)
@@ -178,11 +178,24 @@ func (c call) begin() {
 	c.client.t.Helper()
 	c.up([]byte("nobody"))
 	c.down([]byte("hello"))
-	c.client.want(c.flow.Local, channelData(c.flow.Channel, []byte("hello"), 0))
+	c.wantDown([]byte("hello"))
 }
 
-func (c call) up(data []byte)   { c.client.send(c.flow.Local, channelData(c.flow.Channel, data, 0)) }
-func (c call) down(data []byte) { c.peer.send(c.flow.Relayed, data) }
+func (c call) up(data []byte)       { c.client.send(c.flow.Local, upPacket(c.flow, data, 0).data) }
+func (c call) down(data []byte)     { c.peer.send(c.flow.Relayed, data) }
+func (c call) wantDown(data []byte) { c.client.t.Helper(); c.client.wantRelayed(c.flow, data) }
+
+// wantRelayed reads one datagram from a peer.
+func (s socket) wantRelayed(f Flow, data []byte) {
+	s.t.Helper()
+	got, source := s.read(patience)
+	if f.Channel == 0 {
+		got = withoutID(got)
+	}
+	if want := wrap(f, data); source != f.Local || !bytes.Equal(got, want) {
+		s.t.Fatalf("got %d bytes from %v, want %d from %v\n%x\n%x", len(got), source, len(want), f.Local, got, want)
+	}
+}
 
 // exchange sends data of many lengths both ways.
 func (c call) exchange(most int) (packets int) {
@@ -191,10 +204,10 @@ func (c call) exchange(most int) (packets int) {
 		data := pattern(size)
 		c.up(data)
 		c.peer.want(c.flow.Relayed, data)
-		c.client.send(c.flow.Local, channelData(c.flow.Channel, data, -size&3))
+		c.client.send(c.flow.Local, upPacket(c.flow, data, -size&3).data)
 		c.peer.want(c.flow.Relayed, data)
 		c.down(data)
-		c.client.want(c.flow.Local, channelData(c.flow.Channel, data, 0))
+		c.wantDown(data)
 		packets += 3
 	}
 	return packets
@@ -217,9 +230,9 @@ func TestTraffic(t *testing.T) {
 				}
 				d := startDaemon(t, l.Middle)
 				d.do(order{Open: true, Addresses: l.addresses()})
-				c := l.call(d, v6[0], v6[1])
-				n := c.exchange(1400)
-				if got := d.totals(); got.PacketsUp+got.PacketsDown != uint64(n)+1 || got.Unconfirmed != 1 {
+				n := l.call(d, v6[0], v6[1], 0x4000).exchange(1400)
+				n += l.call(d, v6[0], v6[1], 0).exchange(1400)
+				if got := d.totals(); got.PacketsUp+got.PacketsDown != uint64(n)+2 || got.Unconfirmed != 2 {
 					t.Errorf("%d packets: %+v", n, got)
 				}
 			})
@@ -229,11 +242,14 @@ func TestTraffic(t *testing.T) {
 
 // TestAcross: clients on both sides reach each other in one pass.
 func TestAcross(t *testing.T) {
-	for _, sender := range []bool{false, true} {
-		t.Run(fmt.Sprint("checksums by the sender ", sender), func(t *testing.T) {
+	for _, test := range []struct {
+		sender bool
+		first  uint16 // channel of the first client
+	}{{false, 0x4001}, {true, 0x4001}, {false, 0}, {true, 0}} {
+		t.Run(fmt.Sprintf("checksums by the sender %v, from channel %#x", test.sender, test.first), func(t *testing.T) {
 			l := newLine(t)
-			l.checksums(l.Left, "eth0", !sender)
-			l.checksums(l.Right, "eth0", !sender)
+			l.checksums(l.Left, "eth0", !test.sender)
+			l.checksums(l.Right, "eth0", !test.sender)
 			d := startDaemon(t, l.Middle)
 			d.do(order{Open: true, Addresses: l.addresses()})
 			one, two := l.socket(l.Left, l.left(false)), l.socket(l.Right, l.right(true))
@@ -242,7 +258,7 @@ func TestAcross(t *testing.T) {
 				return netip.AddrPortFrom(netip.MustParseAddr("11.22.99.9"), port)
 			}
 			a := Flow{
-				Client: one.addr, Local: netip.AddrPortFrom(l.near(false), 3478), Channel: 0x4001, Expires: time.Now().Add(time.Hour),
+				Client: one.addr, Local: netip.AddrPortFrom(l.near(false), 3478), Channel: test.first, Expires: time.Now().Add(time.Hour),
 				Relayed: relay(50001), External: outside(50001), Peer: outside(50002), PeerRelay: relay(50002),
 			}
 			b := Flow{
@@ -250,14 +266,14 @@ func TestAcross(t *testing.T) {
 				Relayed: relay(50002), External: outside(50002), Peer: outside(50001), PeerRelay: relay(50001),
 			}
 			d.put(a, b)
-			one.send(a.Local, channelData(a.Channel, []byte("nobody"), 0))
-			two.send(b.Local, channelData(b.Channel, []byte("hello"), 1))
-			one.want(a.Local, channelData(a.Channel, []byte("hello"), 0))
+			one.send(a.Local, upPacket(a, []byte("nobody"), 0).data)
+			two.send(b.Local, upPacket(b, []byte("hello"), 1).data)
+			one.wantRelayed(a, []byte("hello"))
 			for size := 4; size < 1400; size += 1 + size/5 {
-				one.send(a.Local, channelData(a.Channel, pattern(size), size&3))
-				two.want(b.Local, channelData(b.Channel, pattern(size), 0))
-				two.send(b.Local, channelData(b.Channel, pattern(size), 0))
-				one.want(a.Local, channelData(a.Channel, pattern(size), 0))
+				one.send(a.Local, upPacket(a, pattern(size), size&3).data)
+				two.wantRelayed(b, pattern(size))
+				two.send(b.Local, upPacket(b, pattern(size), 0).data)
+				one.wantRelayed(a, pattern(size))
 			}
 			if got := d.totals(); got.Hops < 10 || got.PacketsUp != got.Hops || got.PacketsDown != got.Hops {
 				t.Errorf("%+v", got)
@@ -271,7 +287,7 @@ func TestTooLong(t *testing.T) {
 	l := newLine(t)
 	d := startDaemon(t, l.Middle)
 	d.do(order{Open: true, Addresses: l.addresses()})
-	c := l.call(d, false, false)
+	c := l.call(d, false, false, 0x4000)
 	const whole = 1500 - 20 - 8
 	c.down(pattern(whole - 4))
 	c.client.want(c.flow.Local, channelData(c.flow.Channel, pattern(whole-4), 0))
@@ -299,7 +315,7 @@ func TestJumbo(t *testing.T) {
 	l.ip(l.Middle, "link set eth1 mtu 9000")
 	d := startDaemon(t, l.Middle)
 	d.do(order{Open: true, Addresses: l.addresses()})
-	c := l.call(d, false, false)
+	c := l.call(d, false, false, 0x4000)
 	for _, size := range []int{2048, 2049, 8000} {
 		c.up(pattern(size))
 		c.down(pattern(size))
@@ -314,12 +330,38 @@ func TestJumbo(t *testing.T) {
 	c.exchange(8900)
 }
 
+// TestGrows: an indication takes so much more than the data that the packet can outgrow the interface that it came by. Where the kernel
+// cannot make room for it then, it goes up.
+func TestGrows(t *testing.T) {
+	l := newLine(t)
+	l.ip(l.Left, "link set eth0 mtu 9000")
+	l.ip(l.Middle, "link set eth0 mtu 9000")
+	d := startDaemon(t, l.Middle)
+	d.do(order{Open: true, Addresses: l.addresses()})
+	c := l.call(d, false, false, 0)
+	const whole = 1500 - 20 - 8
+	c.down(pattern(whole)) // whose checksum nobody has computed yet
+	c.down(pattern(whole - 36))
+	c.wantDown(pattern(whole - 36))
+	if got := d.totals(); got.TooLong != 1 || got.Failed != 0 {
+		t.Errorf("%+v", got)
+	}
+	l.checksums(l.Right, "eth0", false)
+	c.down(pattern(whole))
+	c.wantDown(pattern(whole))
+	c.down(pattern(whole - 1)) // to be padded
+	c.wantDown(pattern(whole - 1))
+	if got := d.totals(); got.TooLong != 1 || got.Failed != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestRemoveUnderLoad: after Remove has returned, nothing more of what is sent arrives.
 func TestRemoveUnderLoad(t *testing.T) {
 	l := newLine(t)
 	d := startDaemon(t, l.Middle)
 	d.do(order{Open: true, Addresses: l.addresses()})
-	c := l.call(d, false, false)
+	c := l.call(d, false, false, 0x4000)
 	number := func(i int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i)) }
 	sent := 0
 	for range 5000 {
@@ -341,7 +383,7 @@ func TestRemoveUnderLoad(t *testing.T) {
 		t.Errorf("%+v and %+v", gone.Up, gone.Down)
 	}
 	// A flow that lives shows that all of it has been through.
-	other := l.call(d, false, false)
+	other := l.call(d, false, false, 0x4000)
 	other.exchange(20)
 	if b, _ := c.peer.read(time.Millisecond); b != nil {
 		t.Errorf("packet %d arrived, and Remove was after 4999", binary.BigEndian.Uint64(b))
@@ -386,7 +428,7 @@ func TestNothingStays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := startDaemon(t, l.Middle)
 			d.do(order{Open: true, Addresses: l.addresses()})
-			c := l.call(d, false, false)
+			c := l.call(d, false, false, 0x4000)
 			c.exchange(100)
 			if n := l.attachedTo(l.Middle, "eth0"); n != 1 {
 				t.Errorf("%d programs are attached, want 1", n)
@@ -411,7 +453,7 @@ func TestFilter(t *testing.T) {
 	l := newLine(t)
 	killed := startDaemon(t, l.Middle)
 	killed.do(order{Open: true, Filter: true, Addresses: l.addresses()})
-	c := l.call(killed, false, true)
+	c := l.call(killed, false, true, 0x4000)
 	c.exchange(1400)
 	killed.kill()
 	begin := time.Now()
@@ -429,7 +471,7 @@ func TestFilter(t *testing.T) {
 	}
 	next := startDaemon(t, l.Middle)
 	next.do(order{Open: true, Filter: true, Addresses: l.addresses()})
-	c = l.call(next, false, true)
+	c = l.call(next, false, true, 0x4000)
 	c.exchange(1400)
 	if n := l.attachedTo(l.Middle, "eth0"); n != 1 {
 		t.Errorf("%d filters, want one", n)
@@ -445,7 +487,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	l := newLine(t)
 	d := startDaemon(t, l.Middle)
 	d.do(order{Open: true, Addresses: l.addresses()})
-	c := l.call(d, false, false)
+	c := l.call(d, false, false, 0x4000)
 	c.exchange(100)
 	l.ip(l.Middle, "link del eth1")
 	l.ip(l.Middle, "link add eth1 type veth peer name eth0 netns "+l.Right.Namespace())

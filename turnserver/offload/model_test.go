@@ -211,11 +211,16 @@ func wrap(f Flow, data []byte) []byte {
 	return channelData(f.Channel, data, 0)
 }
 
-// readSend reads a Send indication that has a peer and data, in this order, and nothing else.
+// readSend reads a Send indication that has a peer and data, in this order, and nothing else but perhaps a FINGERPRINT.
 func readSend(b []byte) (peer netip.AddrPort, data []byte, ok bool) {
 	m := stun.Message{Raw: bytes.Clone(b)}
-	if m.Decode() != nil || len(b) != 20+int(m.Length) || binary.BigEndian.Uint16(b) != 0x0016 || len(m.Attributes) != 2 {
+	if m.Decode() != nil || len(b) != 20+int(m.Length) || binary.BigEndian.Uint16(b) != 0x0016 || len(m.Attributes) < 2 {
 		return peer, nil, false
+	}
+	for _, more := range m.Attributes[2:] {
+		if more.Type != stun.AttrFingerprint || more.Length != 4 || len(m.Attributes) > 3 {
+			return peer, nil, false
+		}
 	}
 	var address stun.XORMappedAddress
 	first, second := m.Attributes[0], m.Attributes[1]

@@ -32,240 +32,272 @@ func (r *rig) totals() Totals {
 
 // TestConfirmation: a direction is forwarded once the other one has been seen, and not before.
 func TestConfirmation(t *testing.T) {
-	r := newRig(t)
-	f := r.flow(false, false)
-	must(t, r.Put(f))
-	up, down := upPacket(f, pattern(20), 0), downPacket(f, pattern(20))
-	r.wantVerdict(up, pass)
-	r.wantVerdict(up, pass)
-	r.wantVerdict(down, forward)
-	r.wantVerdict(up, forward)
-	if got := r.totals(); got.Unconfirmed != 2 || got.PacketsUp != 1 || got.PacketsDown != 1 {
-		t.Errorf("%+v", got)
-	}
-	f.Expires = f.Expires.Add(time.Minute)
-	must(t, r.Put(f)) // a refresh changes nothing of that
-	r.wantVerdict(up, forward)
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		f := r.flow(false, false)
+		set(&f)
+		must(t, r.Put(f))
+		up, down := upPacket(f, pattern(20), 0), downPacket(f, pattern(20))
+		r.wantVerdict(up, pass)
+		r.wantVerdict(up, pass)
+		r.wantVerdict(down, forward)
+		r.wantVerdict(up, forward)
+		if got := r.totals(); got.Unconfirmed != 2 || got.PacketsUp != 1 || got.PacketsDown != 1 {
+			t.Errorf("%+v", got)
+		}
+		f.Expires = f.Expires.Add(time.Minute)
+		must(t, r.Put(f)) // a refresh changes nothing of that
+		r.wantVerdict(up, forward)
 
-	// From client to client it is the one who receives that must have sent.
-	one, two := r.hop(false, false)
-	must(t, r.Put(one))
-	r.wantVerdict(upPacket(one, pattern(20), 0), pass) // the other has no channel
-	must(t, r.Put(two))
-	r.wantVerdict(upPacket(one, pattern(20), 0), pass)
-	r.wantVerdict(upPacket(two, pattern(20), 0), forward) // one has sent before
-	r.wantVerdict(upPacket(one, pattern(20), 0), forward)
+		// From client to client it is the one who receives that must have sent.
+		one, two := r.hop(false, false)
+		set(&one, &two)
+		must(t, r.Put(one))
+		r.wantVerdict(upPacket(one, pattern(20), 0), pass) // the other has no channel
+		must(t, r.Put(two))
+		r.wantVerdict(upPacket(one, pattern(20), 0), pass)
+		r.wantVerdict(upPacket(two, pattern(20), 0), forward) // one has sent before
+		r.wantVerdict(upPacket(one, pattern(20), 0), forward)
+	})
 }
 
 // TestExpiry: the program stops by its own clock, in either direction, and in a hop when either flow's time is over.
 func TestExpiry(t *testing.T) {
-	r := newRig(t)
-	f := r.flow(false, true)
-	r.confirmed(f)
-	up, down := upPacket(f, pattern(20), 0), downPacket(f, pattern(20))
-	r.wantVerdict(up, forward)
-	f.Expires = time.Now().Add(50 * time.Millisecond)
-	must(t, r.Put(f))
-	for verdict := uint32(forward); verdict != uint32(pass); {
-		late := time.Since(f.Expires) > 0 // before the program runs, which looks at the clock itself
-		if verdict, _ = r.run(up.frame()); late && verdict == forward {
-			t.Fatal("forwarded past its time")
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		f := r.flow(false, true)
+		set(&f)
+		r.confirmed(f)
+		up, down := upPacket(f, pattern(20), 0), downPacket(f, pattern(20))
+		r.wantVerdict(up, forward)
+		f.Expires = time.Now().Add(50 * time.Millisecond)
+		must(t, r.Put(f))
+		for verdict := uint32(forward); verdict != uint32(pass); {
+			late := time.Since(f.Expires) > 0 // before the program runs, which looks at the clock itself
+			if verdict, _ = r.run(up.frame()); late && verdict == forward {
+				t.Fatal("forwarded past its time")
+			}
 		}
-	}
-	r.wantVerdict(down, pass)
-	f.Expires = time.Now().Add(time.Hour)
-	must(t, r.Put(f))
-	r.wantVerdict(up, forward)
-	r.wantVerdict(down, forward)
+		r.wantVerdict(down, pass)
+		f.Expires = time.Now().Add(time.Hour)
+		must(t, r.Put(f))
+		r.wantVerdict(up, forward)
+		r.wantVerdict(down, forward)
 
-	one, two := r.hop(false, false)
-	two.Expires = time.Now()
-	r.confirmed(one, two)
-	r.wantVerdict(upPacket(one, pattern(20), 0), pass)
-	if got := r.totals(); got.Expired < 3 {
-		t.Errorf("%+v", got)
-	}
+		one, two := r.hop(false, false)
+		set(&one, &two)
+		two.Expires = time.Now()
+		r.confirmed(one, two)
+		r.wantVerdict(upPacket(one, pattern(20), 0), pass)
+		if got := r.totals(); got.Expired < 3 {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 // TestRemove: not one more packet, and what was counted is returned.
 func TestRemove(t *testing.T) {
-	r := newRig(t)
-	f := r.flow(true, false)
-	r.confirmed(f)
-	for size := range 10 {
-		r.wantVerdict(upPacket(f, pattern(100+size), 3), forward)
-		r.wantVerdict(downPacket(f, pattern(200+size)), forward)
-		must(t, r.Put(f)) // keeps the counts
-	}
-	var entries []Entry
-	must(t, r.Each(func(e Entry) { entries = append(entries, e) }))
-	if len(entries) != 2 {
-		t.Fatalf("%d entries, want 2", len(entries))
-	}
-	for _, e := range entries {
-		want := Entry{f.Up(), Usage{Packets: 10, Bytes: 1045}}
-		if e.Key == f.Down() {
-			want = Entry{f.Down(), Usage{Packets: 10, Bytes: 2045}}
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		f := r.flow(true, false)
+		set(&f)
+		r.confirmed(f)
+		for size := range 10 {
+			r.wantVerdict(upPacket(f, pattern(100+size), 3), forward)
+			r.wantVerdict(downPacket(f, pattern(200+size)), forward)
+			must(t, r.Put(f)) // keeps the counts
 		}
-		if since := time.Since(e.Seen); since < 0 || since > time.Minute {
-			t.Errorf("last seen %v ago", since)
+		var entries []Entry
+		must(t, r.Each(func(e Entry) { entries = append(entries, e) }))
+		if len(entries) != 2 {
+			t.Fatalf("%d entries, want 2", len(entries))
 		}
-		if e.Seen = (time.Time{}); e != want {
-			t.Errorf("got %+v, want %+v", e, want)
+		for _, e := range entries {
+			want := Entry{f.Up(), Usage{Packets: 10, Bytes: 1045}}
+			if e.Key == f.Down() {
+				want = Entry{f.Down(), Usage{Packets: 10, Bytes: 2045}}
+			}
+			if since := time.Since(e.Seen); since < 0 || since > time.Minute {
+				t.Errorf("last seen %v ago", since)
+			}
+			if e.Seen = (time.Time{}); e != want {
+				t.Errorf("got %+v, want %+v", e, want)
+			}
 		}
-	}
-	up, down := r.Remove(f)
-	if up.Packets != 10 || up.Bytes != 1045 || down.Packets != 10 || down.Bytes != 2045 {
-		t.Errorf("%+v and %+v", up, down)
-	}
-	r.wantVerdict(upPacket(f, pattern(20), 0), pass)
-	r.wantVerdict(downPacket(f, pattern(20)), pass)
-	if up, down := r.Remove(f); up != (Usage{}) || down != (Usage{}) {
-		t.Errorf("removed twice: %+v and %+v", up, down)
-	}
-	if got := r.totals(); got != (Totals{PacketsUp: 10, BytesUp: 1045, PacketsDown: 10, BytesDown: 2045}) {
-		t.Errorf("%+v", got)
-	}
+		up, down := r.Remove(f)
+		if up.Packets != 10 || up.Bytes != 1045 || down.Packets != 10 || down.Bytes != 2045 {
+			t.Errorf("%+v and %+v", up, down)
+		}
+		r.wantVerdict(upPacket(f, pattern(20), 0), pass)
+		r.wantVerdict(downPacket(f, pattern(20)), pass)
+		if up, down := r.Remove(f); up != (Usage{}) || down != (Usage{}) {
+			t.Errorf("removed twice: %+v and %+v", up, down)
+		}
+		if got := r.totals(); got != (Totals{PacketsUp: 10, BytesUp: 1045, PacketsDown: 10, BytesDown: 2045}) {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 // TestMeter: a bandwidth holds over both directions, over all the flows that share it and over what user space relays, and what exceeds
 // it is dropped and counted.
 func TestMeter(t *testing.T) {
-	r := newRig(t)
-	one, two := r.hop(false, false)
-	f := r.flow(true, true)
-	const rate, burst, size = 1_000_000, 100_000, 1000
-	r.SetMeter(7, 8*rate, burst*time.Second/rate, 0)
-	f.UpMeters, f.DownMeters, one.UpMeters = [3]uint32{0, 7}, [3]uint32{7}, [3]uint32{7}
-	r.confirmed(f, one, two)
-	packets := []datagram{upPacket(f, pattern(size), 0), downPacket(f, pattern(size)), upPacket(one, pattern(size), 0)}
-	begin, forwarded, dropped := time.Now(), 0, 0
-	// A drop says that the bucket is empty. Between two of them it has given what came in, or was full in between.
-	var empty time.Time
-	since, windows := 0, 0 // packets forwarded since then
-	for i := 0; windows < 5; i++ {
-		before := time.Now()
-		if i%4 == 3 { // user space takes its part
-			if r.Take(7, size) {
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		one, two := r.hop(false, false)
+		f := r.flow(true, true)
+		set(&f, &one, &two)
+		const rate, burst, size = 1_000_000, 100_000, 1000
+		r.SetMeter(7, 8*rate, burst*time.Second/rate, 0)
+		f.UpMeters, f.DownMeters, one.UpMeters = [3]uint32{0, 7}, [3]uint32{7}, [3]uint32{7}
+		r.confirmed(f, one, two)
+		packets := []datagram{upPacket(f, pattern(size), 0), downPacket(f, pattern(size)), upPacket(one, pattern(size), 0)}
+		begin, forwarded, dropped := time.Now(), 0, 0
+		// A drop says that the bucket is empty. Between two of them it has given what came in, or was full in between.
+		var empty time.Time
+		since, windows := 0, 0 // packets forwarded since then
+		for i := 0; windows < 5; i++ {
+			before := time.Now()
+			if i%4 == 3 { // user space takes its part
+				if r.Take(7, size) {
+					forwarded++
+					since++
+				}
+				continue
+			}
+			verdict, out := r.run(packets[i%len(packets)].frame())
+			switch verdict {
+			case forward:
 				forwarded++
 				since++
+			case drop:
+				dropped++
+				between := before.Sub(empty)
+				if !empty.IsZero() && between < 50*time.Millisecond {
+					break
+				}
+				if least := 0.9*min(rate*between.Seconds(), burst)/size - 2; !empty.IsZero() && float64(since) < least {
+					t.Errorf("%d packets of %d bytes were forwarded in %v, want %.0f or more", since, size, between, least)
+				}
+				empty, since = time.Now(), 0
+				windows++
+			default:
+				t.Fatalf("verdict %d, %x", verdict, out)
 			}
-			continue
 		}
-		verdict, out := r.run(packets[i%len(packets)].frame())
-		switch verdict {
-		case forward:
-			forwarded++
-			since++
-		case drop:
-			dropped++
-			between := before.Sub(empty)
-			if !empty.IsZero() && between < 50*time.Millisecond {
-				break
-			}
-			if least := 0.9*min(rate*between.Seconds(), burst)/size - 2; !empty.IsZero() && float64(since) < least {
-				t.Errorf("%d packets of %d bytes were forwarded in %v, want %.0f or more", since, size, between, least)
-			}
-			empty, since = time.Now(), 0
-			windows++
-		default:
-			t.Fatalf("verdict %d, %x", verdict, out)
+		most := (rate*time.Since(begin).Seconds()+burst)/size + 2
+		if float64(forwarded) > most {
+			t.Errorf("%d packets of %d bytes were forwarded, want up to %.0f", forwarded, size, most)
 		}
-	}
-	most := (rate*time.Since(begin).Seconds()+burst)/size + 2
-	if float64(forwarded) > most {
-		t.Errorf("%d packets of %d bytes were forwarded, want up to %.0f", forwarded, size, most)
-	}
-	var counted uint64
-	must(t, r.Each(func(e Entry) { counted += e.Dropped }))
-	if got := r.totals().OverRate; got != uint64(dropped) || got != counted || dropped == 0 {
-		t.Errorf("%d were dropped and %d counted, %d with the flows", dropped, got, counted)
-	}
-	r.EndMeter(7)
-	for _, d := range packets {
-		r.wantVerdict(d, forward)
-	}
+		var counted uint64
+		must(t, r.Each(func(e Entry) { counted += e.Dropped }))
+		if got := r.totals().OverRate; got != uint64(dropped) || got != counted || dropped == 0 {
+			t.Errorf("%d were dropped and %d counted, %d with the flows", dropped, got, counted)
+		}
+		r.EndMeter(7)
+		for _, d := range packets {
+			r.wantVerdict(d, forward)
+		}
+	})
 }
 
 // TestUnrouted: without a route the sockets have it, which know what to tell whom.
 func TestUnrouted(t *testing.T) {
-	r := newRig(t)
-	f := r.flow(false, false)
-	r.confirmed(f)
-	r.change(f.Up(), func(e *forwardFlow) { e.Ifindex = 0 })
-	r.wantVerdict(upPacket(f, pattern(20), 0), pass)
-	r.wantVerdict(downPacket(f, pattern(20)), forward)
-	if got := r.totals(); got.Unrouted != 1 {
-		t.Errorf("%+v", got)
-	}
-	must(t, r.reroute(r.routes))
-	r.wantVerdict(upPacket(f, pattern(20), 0), forward)
-	f.Peer = netip.MustParseAddrPort("127.0.0.1:9") // not to be reached from the relayed address
-	if got := r.routes.interfaceOf(f.Relayed.Addr(), netip.MustParseAddr("255.255.255.255")); got != 0 {
-		t.Errorf("broadcasts leave by interface %d", got)
-	}
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		f := r.flow(false, false)
+		set(&f)
+		r.confirmed(f)
+		r.change(f.Up(), func(e *forwardFlow) { e.Ifindex = 0 })
+		r.wantVerdict(upPacket(f, pattern(20), 0), pass)
+		r.wantVerdict(downPacket(f, pattern(20)), forward)
+		if got := r.totals(); got.Unrouted != 1 {
+			t.Errorf("%+v", got)
+		}
+		must(t, r.reroute(r.routes))
+		r.wantVerdict(upPacket(f, pattern(20), 0), forward)
+		f.Peer = netip.MustParseAddrPort("127.0.0.1:9") // not to be reached from the relayed address
+		if got := r.routes.interfaceOf(f.Relayed.Addr(), netip.MustParseAddr("255.255.255.255")); got != 0 {
+			t.Errorf("broadcasts leave by interface %d", got)
+		}
+	})
 }
 
 // TestFull: there is an end to the flows, and it is told.
 func TestFull(t *testing.T) {
-	r := newRig(t)
-	f := r.flow(false, false)
-	n := 0
-	var err error
-	for ; err == nil && n < 1000; n++ {
-		f.Channel++
-		f.Peer = netip.AddrPortFrom(f.Peer.Addr(), uint16(7000+n))
-		err = r.Put(f)
-	}
-	if !errors.Is(err, ErrFull) || n < 500 || n > 520 {
-		t.Errorf("flow %d: %v", n, err)
-	}
-	entries := 0
-	must(t, r.Each(func(Entry) { entries++ }))
-	if entries%2 != 0 {
-		t.Errorf("%d entries: a flow has two", entries)
-	}
-	must(t, r.Close())
-	if err := r.Put(f); !errors.Is(err, ErrClosed) {
-		t.Error("after Close:", err)
-	}
-	r.Remove(f)
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		f := r.flow(false, false)
+		set(&f)
+		n := 0
+		var err error
+		for ; err == nil && n < 1000; n++ {
+			if f.Channel != 0 {
+				f.Channel++
+			}
+			f.Peer = netip.AddrPortFrom(f.Peer.Addr(), uint16(7000+n))
+			err = r.Put(f)
+		}
+		if !errors.Is(err, ErrFull) || n < 500 || n > 520 {
+			t.Errorf("flow %d: %v", n, err)
+		}
+		entries := 0
+		must(t, r.Each(func(Entry) { entries++ }))
+		if entries%2 != 0 {
+			t.Errorf("%d entries: a flow has two", entries)
+		}
+		must(t, r.Close())
+		if err := r.Put(f); !errors.Is(err, ErrClosed) {
+			t.Error("after Close:", err)
+		}
+		r.Remove(f)
+	})
 }
 
 // mostMemory is what a flow may take of the kernel's memory, both directions together.
 const mostMemory = 512
 
-// TestMemory measures what flows take, by what the kernel charges for the map, which grows as it fills.
+// TestMemory measures what flows take, by what the kernel charges for the maps, which grow as they fill.
 func TestMemory(t *testing.T) {
-	r := newRig(t)
-	empty := r.memory()
-	const n = 400
-	f := r.flow(true, true)
-	for i := range n {
-		f.Channel = uint16(0x4000 + i)
-		f.Peer = netip.AddrPortFrom(f.Peer.Addr(), uint16(7000+i))
-		must(t, r.Put(f))
-	}
-	if each := float64(r.memory()-empty) / n; each > mostMemory || each < 200 {
-		t.Errorf("a flow takes %.0f bytes, want at most %d", each, mostMemory)
-	} else {
-		t.Logf("a flow takes %.0f bytes; the empty map for %d entries takes %d", each, r.objects.Flows.MaxEntries(), empty)
-	}
+	eachWay(t, func(t *testing.T, set func(...*Flow)) {
+		r := newRig(t)
+		empty := r.memory()
+		const n = 400
+		f := r.flow(true, true)
+		set(&f)
+		for i := range n {
+			if f.Channel != 0 {
+				f.Channel++
+			}
+			f.Peer = netip.AddrPortFrom(f.Peer.Addr(), uint16(7000+i))
+			must(t, r.Put(f))
+		}
+		if each := float64(r.memory()-empty) / n; each > mostMemory || each < 200 {
+			t.Errorf("a flow takes %.0f bytes, want at most %d", each, mostMemory)
+		} else {
+			t.Logf("a flow takes %.0f bytes; the empty maps for %d flows of either kind take %d", each, r.objects.Sends.MaxEntries(), empty)
+		}
+	})
 }
 
-// memory is what the kernel charges for the map of flows.
-func (r *rig) memory() int {
+// memory is what the kernel charges for the maps of flows.
+func (r *rig) memory() (sum int) {
 	r.t.Helper()
-	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", r.objects.Flows.FD()))
-	must(r.t, err)
-	for line := range strings.Lines(string(info)) {
-		var n int
-		if _, err := fmt.Sscanf(line, "memlock: %d", &n); err == nil {
-			return n
+	for _, m := range []*ebpf.Map{r.objects.Flows, r.objects.Sends} {
+		info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", m.FD()))
+		must(r.t, err)
+		found := false
+		for line := range strings.Lines(string(info)) {
+			var n int
+			if _, err := fmt.Sscanf(line, "memlock: %d", &n); err == nil {
+				sum, found = sum+n, true
+			}
+		}
+		if !found {
+			r.t.Fatalf("no memlock in\n%s", info)
 		}
 	}
-	r.t.Fatalf("no memlock in\n%s", info)
-	return 0
+	return sum
 }
 
 // TestFormats: what stands in the maps is as it is in packets.

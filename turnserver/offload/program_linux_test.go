@@ -62,11 +62,20 @@ func pattern(size int) []byte {
 	return b
 }
 
-// sendIndication is what a client sends to a peer: with any bytes for padding and, if that is to be more than three, behind it.
+// sendIndication is what a client sends to a peer: with any bytes for padding, with a FINGERPRINT, right or not, if the padding is odd,
+// and with too much behind it if it is more than three.
 func sendIndication(peer netip.AddrPort, data []byte, padding int) []byte {
 	b := indication(stun.MethodSend, peer, data, [...]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	for i := range -len(data) & 3 {
 		b[len(b)-1-i] = byte(padding)
+	}
+	if padding%2 == 1 {
+		m := stun.Message{Raw: b}
+		if err := m.Decode(); err != nil {
+			panic(err)
+		}
+		m.Add(stun.AttrFingerprint, binary.BigEndian.AppendUint32(nil, stun.FingerprintValue(b)^uint32(padding-1)))
+		b = m.Raw
 	}
 	if padding > 3 {
 		b = append(b, make([]byte, padding)...)
@@ -198,8 +207,12 @@ func TestShapes(t *testing.T) {
 		random := rand.New(rand.NewPCG(8656, 5))
 		for _, d := range s.packets(pattern(29), 1) {
 			good := d.frame()
-			headers := bytes.Index(good, pattern(29)) + 4
-			for at := range headers {
+			data := bytes.Index(good, pattern(29))
+			headers := data + 4
+			for at := range good {
+				if at >= headers && at < data+29 {
+					continue
+				}
 				for value := range 256 {
 					frame := bytes.Clone(good)
 					frame[at] = byte(value)

@@ -118,6 +118,18 @@ func (r *rig) flow(clientV6, relayV6 bool) Flow {
 	}
 }
 
+// eachWay runs a test for flows with a channel, and for those of indications.
+func eachWay(t *testing.T, test func(t *testing.T, set func(...*Flow))) {
+	t.Run("channels", func(t *testing.T) { test(t, func(...*Flow) {}) })
+	t.Run("indications", func(t *testing.T) {
+		test(t, func(flows ...*Flow) {
+			for _, f := range flows {
+				f.Channel = 0
+			}
+		})
+	})
+}
+
 // hop is a pair of flows between two clients of the node.
 func (r *rig) hop(v6, v6second bool) (one, two Flow) {
 	a, b, relays := family(v6), family(v6second), family(v6)
