@@ -330,28 +330,35 @@ func TestJumbo(t *testing.T) {
 	c.exchange(8900)
 }
 
-// TestGrows: an indication takes so much more than the data that the packet can outgrow the interface that it came by. Where the kernel
-// cannot make room for it then, it goes up.
+// TestGrows: a packet can outgrow the interface that it came by, with the header of an indication most of all. Where the kernel cannot
+// make room for it then, it goes up.
 func TestGrows(t *testing.T) {
 	l := newLine(t)
 	l.ip(l.Left, "link set eth0 mtu 9000")
 	l.ip(l.Middle, "link set eth0 mtu 9000")
 	d := startDaemon(t, l.Middle)
 	d.do(order{Open: true, Addresses: l.addresses()})
-	c := l.call(d, false, false, 0)
 	const whole = 1500 - 20 - 8
-	c.down(pattern(whole)) // whose checksum nobody has computed yet
-	c.down(pattern(whole - 36))
-	c.wantDown(pattern(whole - 36))
-	if got := d.totals(); got.TooLong != 1 || got.Failed != 0 {
+	calls := map[int]call{ // by the size that headers grow by
+		4: l.call(d, false, false, 0x4000), 36: l.call(d, false, false, 0),
+		24: l.call(d, true, false, 0x4001), 56: l.call(d, true, false, 0),
+	}
+	for header, c := range calls { // the checksums are left to the network card
+		c.down(pattern(whole - header + 1))
+		c.down(pattern(whole - header))
+		c.wantDown(pattern(whole - header))
+	}
+	if got := d.totals(); got.TooLong != 4 || got.Failed != 0 {
 		t.Errorf("%+v", got)
 	}
 	l.checksums(l.Right, "eth0", false)
-	c.down(pattern(whole))
-	c.wantDown(pattern(whole))
-	c.down(pattern(whole - 1)) // to be padded
-	c.wantDown(pattern(whole - 1))
-	if got := d.totals(); got.TooLong != 1 || got.Failed != 0 {
+	for _, c := range calls {
+		for _, size := range []int{whole, whole - 1} { // of which the latter is padded
+			c.down(pattern(size))
+			c.wantDown(pattern(size))
+		}
+	}
+	if got := d.totals(); got.TooLong != 4 || got.Failed != 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -200,12 +200,15 @@ INLINE int grows_by(const struct route *r)
  * can_resize reports whether resize will succeed, but for want of memory. The kernel lets a packet grow at its end to what the
  * interface takes that it came by.
  */
-INLINE bool can_resize(struct __sk_buff *skb, const struct route *r, bool partial)
+INLINE bool can_resize(struct __sk_buff *skb, const struct packet *p, const struct route *r, bool partial)
 {
-	int by = partial ? grows_by(r) : 0, more = by + (int)r->padding - (int)r->tail;
+	int by = grows_by(r), more = (int)r->padding - (int)r->tail;
 	u32 mtu = 0; /* in: the packet's size is judged */
-	if (by && r->size + r->padding > SCRATCH)
-		return false;
+	if (partial && by) {
+		if (r->size + r->padding > SCRATCH)
+			return false;
+		more += by + (r->out->flags & FLOW_V6 ? IPV6 : IPV4) - (p->v6 ? IPV6 : IPV4);
+	}
 	return more <= 0 || !bpf_check_mtu(skb, 0, &mtu, more, 0);
 }
 
@@ -363,7 +366,7 @@ int forward(struct __sk_buff *skb)
 
 	u16 sum = tail_sum(skb, p.l4 + UDP + r.head + r.size, r.tail);
 	bool partial = is_partial(skb, &p, r.in);
-	if (!can_resize(skb, &r, partial)) {
+	if (!can_resize(skb, &p, &r, partial)) {
 		t->too_long++;
 		return TC_ACT_UNSPEC;
 	}
