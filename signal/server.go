@@ -90,11 +90,12 @@ type Server struct {
 	readAhead sync.Pool     // of *[readAhead]byte
 	numbered  sync.Pool     // of *[]byte, in which messages get their numbers
 	epoch     string        // of this process, in resume tokens
-	stop      chan struct{} // closed by Shutdown, ends the sweep
+	stop      chan struct{} // closed by Shutdown, ends the sweep and idle aparts
+	aparts    aparts
 
 	kept atomic.Int64 // bytes of all streams
 
-	// Counts the sweep, readers and writers. Added to under mu while not
+	// Counts the sweep, readers, writers and aparts. Added to under mu while not
 	// draining, or by a goroutine that is counted itself.
 	running sync.WaitGroup
 
@@ -155,6 +156,7 @@ func New(cfg Config) *Server {
 		spent:    make(map[string]*userUse),
 		presence: newPresence(),
 	}
+	srv.aparts = newAparts(&srv.running, srv.stop)
 	srv.buffers.New = func() any { return new(readBuffer) }
 	srv.numbered.New = func() any { return new([]byte) }
 	srv.readAhead.New = func() any { return new([readAhead]byte) }

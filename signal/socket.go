@@ -181,19 +181,8 @@ func (c *socket) dispatch(m wire.ClientMessage) {
 		}
 		c.bye()
 	default:
-		apart(func() { c.dispatchRare(m) })
+		c.srv.aparts.do(func() { c.dispatchRare(m) })
 	}
-}
-
-// apart runs what needs a big stack in a goroutine of its own and waits for it. The reader waits for most of its life, and a
-// stack that has once grown is memory that every idle session would keep.
-func apart(do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		do()
-	}()
-	<-done
 }
 
 // dispatchRare acts on all but signals. It has the reader's rights: the reader waits for it.
