@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +52,7 @@ type signer struct {
 	key      Secret
 	now      func() time.Time
 	rand     io.Reader
+	header   string // of all that it signs, encoded
 	parser   *jwt.Parser
 }
 
@@ -59,6 +62,7 @@ func newSigner(audience string, key Secret, now func() time.Time, rand io.Reader
 		key:      key.Derive("turnpike jwt " + audience),
 		now:      now,
 		rand:     rand,
+		header:   base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)),
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 			jwt.WithIssuer(Issuer),
@@ -93,10 +97,16 @@ func (s *signer) registered(ttl time.Duration) (jwt.RegisteredClaims, error) {
 
 // sign refuses what open would refuse for its length.
 func (s *signer) sign(claims jwt.Claims) (string, error) {
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(s.key.Bytes())
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
+	token := s.header + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signature, err := jwt.SigningMethodHS256.Sign(token, s.key.Bytes())
+	if err != nil {
+		return "", err
+	}
+	token += "." + base64.RawURLEncoding.EncodeToString(signature)
 	if len(token) > maxTokenBytes {
 		return "", fmt.Errorf("the token would have %d bytes and at most %d are accepted", len(token), maxTokenBytes)
 	}
