@@ -12,7 +12,7 @@ import (
 // relays do. So the garbage collector is to hold what is kept close (gcPercent), but not to run for every few megabytes of a small
 // heap (gcBallast), and to give back what a rush left behind (tidy).
 const (
-	gcPercent = 40
+	gcPercent = 55
 	// gcBallast counts as memory in use, so that collections are at least gcPercent of it apart. It is never touched: no page of it
 	// takes memory.
 	gcBallast = 32 << 20
