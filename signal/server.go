@@ -231,23 +231,28 @@ func (srv *Server) sweepUntilStopped() {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	defer srv.presence.timer.Stop()
+	var chores []chore
+	more := time.NewTimer(choreInterval)
+	defer more.Stop()
 	for {
 		select {
 		case <-srv.stop:
 			return
 		case <-srv.presence.timer.C:
 			srv.tellPresence()
+			continue
 		case now := <-tick.C:
-			for _, s := range srv.sweep(now) {
-				srv.renewCredential(s, now)
-			}
+			chores = srv.sweep(chores, now)
+		case <-more.C:
+		}
+		if chores = srv.doSome(chores); chores != nil {
+			more.Reset(choreInterval)
 		}
 	}
 }
 
-// sweep does what is due, being the only clock of all sessions and calls. It
-// returns the sessions whose credential wants renewal.
-func (srv *Server) sweep(now time.Time) (renew []*session) {
+// sweep does what is due, being the only clock of all sessions and calls. It appends what takes more than a moment to chores.
+func (srv *Server) sweep(chores []chore, now time.Time) []chore {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for c := range srv.conns {
@@ -267,13 +272,7 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 			continue
 		}
 		s.stream.rest()
-		if isDue(s.renewAt, now) {
-			s.renewAt = time.Time{}
-			renew = append(renew, s)
-		}
-		if isDue(s.tokenDue, now) {
-			s.send(&wire.NewToken{Token: srv.token(s, now)})
-		}
+		chores = s.dueChores(chores, now)
 	}
 	srv.sweepAway(now)
 	for _, c := range srv.calls {
@@ -285,35 +284,10 @@ func (srv *Server) sweep(now time.Time) (renew []*session) {
 	srv.forgetSpent(now)
 	srv.lingering.expire(now)
 	srv.over.expire(now)
-	return renew
+	return chores
 }
 
 func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
-
-func (srv *Server) renewCredential(s *session, now time.Time) {
-	srv.mu.Lock()
-	c := s.socket
-	srv.mu.Unlock()
-	if c == nil {
-		return // the welcome that it comes back to brings a new one
-	}
-	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, c.request())
-	s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if s.socket == c {
-		s.renewAt = renewalTime(now, expires)
-	}
-}
-
-// renewalTime is three quarters into a credential's life, zero if it does not
-// expire or already has.
-func renewalTime(now, expires time.Time) time.Time {
-	if !expires.After(now) {
-		return time.Time{}
-	}
-	return now.Add(expires.Sub(now) / 4 * 3)
-}
 
 func (srv *Server) originAllowed(r *http.Request) bool {
 	origins := r.Header.Values("Origin")

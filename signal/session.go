@@ -48,7 +48,9 @@ type session struct {
 	ended    bool
 	renewAt  time.Time // of the credential; zero: never
 	tokenDue time.Time // when a new resume token is to be sent; zero: never
-	away     *absence  // nil while it is carried
+	// tokenAwaited says that renewToken is among the chores.
+	tokenAwaited bool
+	away         *absence // nil while it is carried
 	// presenceAt is the presence.clock of the welcome, which told what was before.
 	presenceAt uint64
 }

@@ -1,0 +1,44 @@
+package signal
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestChoresAreSpread: after a rush into rooms, every session gets its resume token, and nobody waits for more than a few to be signed.
+func TestChoresAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newMemoryHarness(t, resuming)
+		const batches = 3
+		var clients []*client
+		for i := range batches * choresAtOnce {
+			c := h.guest(fmt.Sprintf("guest %d", i))
+			c.join(fmt.Sprintf("room-%d", i))
+			clients = append(clients, c)
+		}
+		begin := time.Now()
+		var mu sync.Mutex
+		told := make(map[time.Duration]int)
+		var all sync.WaitGroup
+		for _, c := range clients {
+			all.Go(func() {
+				c.skipTo("resume")
+				mu.Lock()
+				defer mu.Unlock()
+				told[time.Since(begin)]++
+			})
+		}
+		all.Wait()
+		if len(told) != batches {
+			t.Errorf("%d sessions were told of their tokens at %v", len(clients), told)
+		}
+		for at, n := range told {
+			if n != choresAtOnce || at > tokenDelay+sweepInterval+batches*choreInterval {
+				t.Errorf("after %v, %d sessions were told", at, n)
+			}
+		}
+	})
+}
