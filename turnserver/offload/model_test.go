@@ -211,6 +211,13 @@ func wrap(f Flow, data []byte) []byte {
 	return channelData(f.Channel, data, 0)
 }
 
+// channelData frames data for a channel.
+func channelData(channel uint16, data []byte, padding int) []byte {
+	b := binary.BigEndian.AppendUint16(nil, channel)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
+	return append(append(b, data...), bytes.Repeat([]byte{0xa5}, padding)...)
+}
+
 // readSend reads a Send indication that has a peer and data, in this order, and nothing else but perhaps a FINGERPRINT.
 func readSend(b []byte) (peer netip.AddrPort, data []byte, ok bool) {
 	m := stun.Message{Raw: bytes.Clone(b)}

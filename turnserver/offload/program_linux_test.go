@@ -47,13 +47,6 @@ func (r *rig) compare(m model, frame []byte) (forwarded bool) {
 	return true
 }
 
-// channelData frames data for a channel.
-func channelData(channel uint16, data []byte, padding int) []byte {
-	b := binary.BigEndian.AppendUint16(nil, channel)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
-	return append(append(b, data...), bytes.Repeat([]byte{0xa5}, padding)...)
-}
-
 func pattern(size int) []byte {
 	b := make([]byte, size)
 	for i := range b {
