@@ -193,7 +193,7 @@ func FuzzIntegrity(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw, key []byte) {
 		m := &stun.Message{Raw: bytes.Clone(raw)}
 		if !wellFormed(raw) || m.Decode() != nil {
-			t.Skip()
+			return
 		}
 		all := slices.Clone(m.Attributes)
 		judge := cutAtIntegrity(m)

@@ -1,12 +1,9 @@
 package turnserver
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnpike/auth"
-	"turnpike/turnserver/offload"
 )
 
 // offloadedCall is a client and a peer whose packets go through the kernel.
@@ -167,106 +163,6 @@ func TestOffloadedMove(t *testing.T) {
 	}
 }
 
-// TestOffloadedIndications: what a client sends in indications goes through the kernel from the second packet on, as what its peer sends
-// does, and is counted like what goes by a channel. Such a flow ends with the permission, or in its time, and then there is another.
-func TestOffloadedIndications(t *testing.T) {
-	if !offloaded {
-		return // it is for the run with flows in the kernel
-	}
-	s, clock := startClocked(t, allowLoopback)
-	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), 0)
-	const rounds = 10
-	exchanged := uint64(0)
-	exchange := func(inUp, inDown uint64) {
-		t.Helper()
-		up, down := counterOf(t, s, "packets_offloaded", "up"), counterOf(t, s, "packets_offloaded", "down")
-		for range rounds {
-			call.exchange(pattern(101), pattern(50))
-		}
-		call.barrier()
-		exchanged += rounds
-		waitCounted(t, s, "packets_offloaded", "up", up+inUp)
-		waitCounted(t, s, "packets_offloaded", "down", down+inDown)
-		if a := s.Snapshot()[0]; a.Up != (Traffic{exchanged + 1, 101*exchanged + 5}) || a.Down != (Traffic{exchanged + 1, 50*exchanged + 5}) {
-			t.Errorf("%+v and %+v", a.Up, a.Down)
-		}
-	}
-	flows := func(want int) {
-		t.Helper()
-		if got := s.Offload().Flows; got != want {
-			t.Errorf("the kernel forwards %d flows, want %d", got, want)
-		}
-	}
-	exchange(rounds, rounds)
-	if a := s.Snapshot()[0]; len(a.Channels) != 0 || len(a.Offloaded) != 1 || a.Offloaded[0].Peer != call.peer.addr || a.Offloaded[0].Up.Packets != rounds {
-		t.Errorf("%+v", a)
-	}
-	if offloads, found := s.Offloads(call.relayed, &auth.Grant{Kind: auth.GrantREST, User: "alice"}); !offloads || !found {
-		t.Errorf("%v, %v", offloads, found)
-	}
-
-	call.accept(stun.MethodRefresh, lifetime(3600))
-	call.meet() // refreshes the permission, which then outlives the flow
-	clock.advance(permissionLifetime - time.Second)
-	call.meet()
-	clock.advance(time.Second)
-	s.sweep()
-	flows(0)
-	exchange(rounds-1, rounds-1)
-	flows(1)
-
-	clock.advance(permissionLifetime)
-	s.sweep()
-	flows(0)
-	call.write(call.message([]byte("no permission")))
-	waitCounted(t, s, "packets_dropped", "no_permission", 1)
-	flows(0)
-	call.meet()
-	exchange(rounds-1, rounds-1)
-
-	call.bind(minChannel, call.peer.addr)
-	flows(1)
-	call.channel = minChannel
-	exchange(rounds-1, rounds) // the first one comes before the peer has been seen
-	call.channel = 0
-	call.write(call.message([]byte("beside the channel")))
-	call.peer.want(call.relayed, []byte("beside the channel"))
-	flows(1)
-}
-
-// TestOffloadedConversations: there is an end to the flows of indications, and what is sent to more peers arrives all the same.
-func TestOffloadedConversations(t *testing.T) {
-	if !offloaded {
-		return // it is for the run with flows in the kernel
-	}
-	s, clock := startClocked(t, allowLoopback)
-	c := dialREST(t, s, "udp", "alice")
-	relayed := c.allocate()
-	talk := func(to int) {
-		t.Helper()
-		for i := range to {
-			peer := newPeer(t)
-			c.permit(peer.addr)
-			c.indicate(peer.addr, pattern(i))
-			peer.want(relayed, pattern(i))
-		}
-	}
-	talk(mostConversations + 8)
-	if got := s.Offload().Flows; got != mostConversations {
-		t.Errorf("the kernel forwards %d flows, want %d", got, mostConversations)
-	}
-	c.bind(minChannel, newPeer(t).addr) // is another matter
-	if got := s.Offload().Flows; got != mostConversations+1 {
-		t.Errorf("the kernel forwards %d flows, want %d", got, mostConversations+1)
-	}
-	clock.advance(permissionLifetime)
-	s.sweep()
-	talk(1)
-	if got := s.Offload().Flows; got != 2 {
-		t.Errorf("later the kernel forwards %d flows, want 2", got)
-	}
-}
-
 // TestOffloadedSegments: what comes as one packet for several, as from a sender on this machine or its hypervisor, is cut up by the IP stack
 // and relayed in the process, each with its header.
 func TestOffloadedSegments(t *testing.T) {
@@ -402,155 +298,6 @@ func TestOffloadedHop(t *testing.T) {
 	two.accept(stun.MethodRefresh, lifetime(0))
 	one.sendChannel(minChannel, pattern(50))
 	waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 1)
-}
-
-// TestOffloadedRevocation floods flows through the kernel, and ends them in every way: of what is sent once that is done, nothing arrives.
-func TestOffloadedRevocation(t *testing.T) {
-	if !offloaded {
-		return // it is for the run with flows in the kernel
-	}
-	for name, end := range map[string]func(*Server, *testClock, *testClient){
-		"session": func(s *Server, _ *testClock, _ *testClient) { s.EndSession("S1") },
-		"refresh": func(_ *Server, _ *testClock, c *testClient) { c.accept(stun.MethodRefresh, lifetime(0)) },
-		"expiry":  func(s *Server, clock *testClock, _ *testClient) { clock.ahead.Add(int64(time.Hour)); s.sweep() },
-		"close":   func(s *Server, _ *testClock, _ *testClient) { _ = s.Close() },
-	} {
-		for _, channel := range []uint16{minChannel, 0} {
-			t.Run(fmt.Sprintf("%s, channel %#x", name, channel), func(t *testing.T) {
-				s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = everyone{} })
-				for range 3 {
-					startFlood(callOffloaded(t, s, dialREST(t, s, "udp", "bob"), channel))
-				}
-				call := callOffloaded(t, s, dialAs(t, s, "udp", testCredentials().MintSession("S1", "alice", time.Hour)), channel)
-				flood := startFlood(call)
-				waitFor(t, "the flood to arrive", func() bool { return flood.arrived.Load() > 5000 })
-				end(s, clock, call.testClient)
-				last := flood.sent.Load() + 1 // which may have been under way
-				waitFor(t, "more of the flood", func() bool { return flood.sent.Load() > last+1000 })
-				flood.stop()
-				if got := flood.arrived.Load(); got > last {
-					t.Errorf("packet %d arrived, and %d was the last before the end", got, last)
-				}
-			})
-		}
-	}
-}
-
-// everyone is a Scope that allows all.
-type everyone struct{}
-
-func (everyone) MayRelay(string, netip.Addr) bool { return true }
-func (everyone) SessionLive(string) bool          { return true }
-
-// flood is a client that sends numbered packets as fast as it can, and its peer.
-type flood struct {
-	call          offloadedCall
-	sent, arrived atomic.Uint64 // the highest numbers
-	stopping      atomic.Bool
-	stop          func() // waits for all that has been sent to have arrived, as far as it does
-}
-
-func startFlood(call offloadedCall) *flood {
-	f := &flood{call: call}
-	_ = call.peer.conn.SetReadDeadline(time.Time{})
-	var sending, receiving sync.WaitGroup
-	sending.Go(func() {
-		for n := uint64(1); !f.stopping.Load(); n++ {
-			_, _ = call.conn.Write(call.message(binary.BigEndian.AppendUint64(nil, n))) // refused, once the server is closed
-			f.sent.Store(n)
-		}
-	})
-	receiving.Go(func() {
-		buf := make([]byte, maxDatagram)
-		for {
-			n, _, err := call.peer.conn.ReadFromUDPAddrPort(buf)
-			if err != nil || n != 8 {
-				return
-			}
-			f.arrived.Store(max(f.arrived.Load(), binary.BigEndian.Uint64(buf)))
-		}
-	})
-	f.stop = sync.OnceFunc(func() {
-		f.stopping.Store(true)
-		sending.Wait()
-		done := make(chan struct{})
-		go func() { receiving.Wait(); close(done) }()
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for { // a full socket may lose it
-			call.peer.send(call.peer.addr, []byte("over"))
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	call.t.Cleanup(f.stop)
-	return f
-}
-
-// TestKernelFollowsTable is TestSinkFollowsTable with the kernel's map for a sink, where it is limited whatever can be: the kernel has what
-// the table has and nothing else, and meters for it, of which none is lost.
-func TestKernelFollowsTable(t *testing.T) {
-	if !offloaded {
-		return // it is for the run with flows in the kernel
-	}
-	for seed := range uint64(3) {
-		r := newFlowRig(t, nil)
-		limits := Limits{Allocations: 8, BandwidthPerAllocation: 1e6, BandwidthPerUser: 1e6, Bandwidth: 1e6}
-		meters := metersFor(&limits)
-		path, err := offload.Open(offload.Config{Meters: meters})
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := &kernelPath{srv: r.srv, path: path, meters: newMeterPool(r.srv, path, meters)}
-		t.Cleanup(k.close)
-		r.srv.bandwidth = bandwidth{limited: true, allocation: 1e6, holder: 1e6, node: 1e6, kernel: k}
-		r.shard.flows.sink = k
-		r.live(t, seed, func(r *flowRig) { compareKernel(t, r, k) })
-		for _, a := range r.shard.owned(func(*allocation) bool { return true }) {
-			a.end()
-		}
-		compareKernel(t, r, k)
-		if got := len(k.meters.free); got != meters {
-			t.Errorf("seed %d: %d meters of %d are free at the end", seed, got, meters)
-		}
-	}
-}
-
-func compareKernel(t *testing.T, r *flowRig, k *kernelPath) {
-	t.Helper()
-	has := k.usage()
-	flows, metered := 0, make(map[*allocation]bool)
-	for _, f := range r.shard.flows.down.All() {
-		e := f.entry()
-		flows++
-		metered[f.alloc] = true
-		keys := keysOf(&e)
-		for _, key := range []offload.Key{keys.Up(), keys.Down()} {
-			if _, ok := has[key]; !ok {
-				t.Fatalf("the kernel lacks %+v", key)
-			}
-		}
-		if !f.offloaded.Load() {
-			t.Fatalf("%+v is not marked", e)
-		}
-	}
-	if len(has) != 2*flows || k.path.Flows() != flows {
-		t.Fatalf("the kernel has %d entries and %d flows, the table %d flows", len(has), k.path.Flows(), flows)
-	}
-	used := make(map[uint32]bool)
-	for a := range metered {
-		for _, d := range []direction{up, down} {
-			for _, id := range k.metersOf(a, d) {
-				used[id] = true
-			}
-		}
-	}
-	if used[0] || len(used)+len(k.meters.free) != metersFor(&Limits{Allocations: 8, BandwidthPerAllocation: 1, BandwidthPerUser: 1, Bandwidth: 1}) {
-		t.Fatalf("%d meters are in use, %d free", len(used), len(k.meters.free))
-	}
 }
 
 // TestNotOffloaded: who asks is told that nothing is forwarded in the kernel where it is not to be, and of nobody else's relays.

@@ -289,7 +289,7 @@ func FuzzPasswordAlgorithm(f *testing.F) {
 	f.Add([]byte(nil), []byte(nil), false, false)
 	f.Fuzz(func(t *testing.T, list, choice []byte, withList, withChoice bool) {
 		if len(list) > maxRequest || len(choice) > maxRequest {
-			t.Skip()
+			return
 		}
 		m := buildMessage(t, stun.BindingRequest)
 		if withList {

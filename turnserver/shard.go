@@ -171,22 +171,15 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 		s.mu.Unlock()
 		return gone
 	}
-	before := a.flowTo(peer.endpoint)
-	p, result := s.bindLocked(a, channel, peer, now, limits)
-	var changed []*flow // with the permission, other flows to the same address live longer
-	if result == done {
-		changed = a.appendFlowsThrough(nil, p)
-		if before != nil && before != a.flowTo(peer.endpoint) {
-			changed = append(changed, before) // the channel takes its place
-		}
-	}
+	changed, result := s.bindLocked(a, channel, peer, now, limits)
 	s.mu.Unlock()
 	s.flows.report(changed)
 	return result
 }
 
-// bindLocked does bind's work, and returns the permission that the channel goes with. The caller holds mu.
-func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (*permission, outcome) {
+// bindLocked does bind's work, and returns the flows that have changed: with the permission, other flows to the same address live longer.
+// The caller holds mu.
+func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (changed []*flow, result outcome) {
 	if a.relayedOf(peer.endpoint.family()) == nil {
 		return nil, halved
 	}
@@ -208,18 +201,18 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	p := s.grant(a, peer.endpoint.ip, now)
 	if found != nil {
 		found.expires.set(now.add(channelLifetime))
-		return p, done
+	} else {
+		changed = s.start(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.add(channelLifetime))
 	}
-	s.start(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.add(channelLifetime))
-	return p, done
+	return a.appendFlowsThrough(changed, p), done
 }
 
 // mostConversations bounds the flows without a channel that an allocation has: ICE tries every pair of candidates. What the client sends
 // to more peers is relayed all the same, by the sockets.
 const mostConversations = 32
 
-// converse has the sink know of a peer that the client sends indications to. Such a flow lasts no longer than a permission does unless it
-// is refreshed; the first indication after that makes another.
+// converse has the sink know of a peer that the client sends indications to. Such a flow lasts as long as a permission that nobody
+// refreshes; the first indication after that makes another.
 func (s *shard) converse(a *allocation, peer *destination, now clock) {
 	if s.flows.sink == nil || a.home.Load().tuple.proto != protoUDP || now < a.crowded.at() {
 		return
@@ -244,23 +237,21 @@ func (s *shard) converseLocked(a *allocation, peer destination, now clock) (chan
 		return nil
 	}
 	f := &flow{alloc: a, home: a.home.Load(), peer: peer, permission: p}
-	if before != nil {
-		changed = append(changed, before)
-	}
-	s.start(f, now.add(permissionLifetime))
-	return append(changed, f)
+	return append(s.start(f, now.add(permissionLifetime)), f)
 }
 
-// start begins a flow, and ends the one that there was to its peer. The caller holds mu.
-func (s *shard) start(f *flow, expires clock) {
+// start begins a flow, and returns the one that there was to its peer, if there was one, which ends. The caller holds mu.
+func (s *shard) start(f *flow, expires clock) (ended []*flow) {
 	f.expires.set(expires)
 	a := f.alloc
 	if before := a.flowTo(f.peer.endpoint); before != nil {
 		s.unbind(before)
 		a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool { return f == before })
+		ended = []*flow{before}
 	}
 	a.flows = append(a.flows, f)
 	s.put(f)
+	return ended
 }
 
 // put enters a flow in the table. The caller holds mu.

@@ -186,7 +186,7 @@ func FuzzTCPRelaying(f *testing.F) {
 	f.Fuzz(func(t *testing.T, packet []byte, to uint8) {
 		size, whole := frameSize(packet)
 		if !whole || size != len(packet) || size == 0 {
-			t.Skip() // FuzzStream's
+			return // FuzzStream's
 		}
 		fuzzer.prepare(t)
 		c := fuzzer.control

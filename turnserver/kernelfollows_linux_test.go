@@ -1,0 +1,70 @@
+package turnserver
+
+import (
+	"testing"
+
+	"turnpike/turnserver/offload"
+)
+
+// TestKernelFollowsTable is TestSinkFollowsTable with the kernel's map for a sink, where it is limited whatever can be: the kernel has what
+// the table has and nothing else, and meters for it, of which none is lost.
+func TestKernelFollowsTable(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	for seed := range uint64(3) {
+		r := newFlowRig(t, nil)
+		limits := Limits{Allocations: 8, BandwidthPerAllocation: 1e6, BandwidthPerUser: 1e6, Bandwidth: 1e6}
+		meters := metersFor(&limits)
+		path, err := offload.Open(offload.Config{Meters: meters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := &kernelPath{srv: r.srv, path: path, meters: newMeterPool(r.srv, path, meters)}
+		t.Cleanup(k.close)
+		r.srv.bandwidth = bandwidth{limited: true, allocation: 1e6, holder: 1e6, node: 1e6, kernel: k}
+		r.shard.flows.sink = k
+		r.live(t, seed, func(r *flowRig) { compareKernel(t, r, k) })
+		for _, a := range r.shard.owned(func(*allocation) bool { return true }) {
+			a.end()
+		}
+		compareKernel(t, r, k)
+		if got := len(k.meters.free); got != meters {
+			t.Errorf("seed %d: %d meters of %d are free at the end", seed, got, meters)
+		}
+	}
+}
+
+func compareKernel(t *testing.T, r *flowRig, k *kernelPath) {
+	t.Helper()
+	has := k.usage()
+	flows, metered := 0, make(map[*allocation]bool)
+	for _, f := range r.shard.flows.down.All() {
+		e := f.entry()
+		flows++
+		metered[f.alloc] = true
+		keys := keysOf(&e)
+		for _, key := range []offload.Key{keys.Up(), keys.Down()} {
+			if _, ok := has[key]; !ok {
+				t.Fatalf("the kernel lacks %+v", key)
+			}
+		}
+		if !f.offloaded.Load() {
+			t.Fatalf("%+v is not marked", e)
+		}
+	}
+	if len(has) != 2*flows || k.path.Flows() != flows {
+		t.Fatalf("the kernel has %d entries and %d flows, the table %d flows", len(has), k.path.Flows(), flows)
+	}
+	used := make(map[uint32]bool)
+	for a := range metered {
+		for _, d := range []direction{up, down} {
+			for _, id := range k.metersOf(a, d) {
+				used[id] = true
+			}
+		}
+	}
+	if used[0] || len(used)+len(k.meters.free) != metersFor(&Limits{Allocations: 8, BandwidthPerAllocation: 1, BandwidthPerUser: 1, Bandwidth: 1}) {
+		t.Fatalf("%d meters are in use, %d free", len(used), len(k.meters.free))
+	}
+}
