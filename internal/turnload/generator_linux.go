@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pion/stun/v3"
@@ -26,6 +27,14 @@ type Generator struct {
 
 // call is two ends that send to each other.
 type call struct{ near, far end }
+
+// ends are who sends and who receives what goes in a direction, of which Both is none.
+func (c call) ends(d Direction) (from, to end) {
+	if d == Down {
+		return c.far, c.near
+	}
+	return c.near, c.far
+}
 
 // end is one end of a call.
 type end struct {
@@ -76,10 +85,7 @@ func (g *Generator) open(ctx context.Context) error {
 	if err := g.makeFlows(); err != nil {
 		return err
 	}
-	if err := g.greet(); err != nil {
-		return err
-	}
-	return g.probe()
+	return g.greet()
 }
 
 // Setup tells how the allocations were made.
@@ -277,19 +283,49 @@ func (g *Generator) addFlow(call int, from end, stream Stream) error {
 	return nil
 }
 
-// greet sends a packet each way through each call, as the checks do that come before media: a server may treat what has been answered
-// otherwise than what has not.
+// greet sends packets each way through each call, as the checks do that come before media: a server may treat what has been answered
+// otherwise than what has not, and what it learns from the first packet holds from the second on. A way that no run takes need not work.
 func (g *Generator) greet() error {
-	for _, c := range g.calls {
-		for _, way := range [][2]end{{c.far, c.near}, {c.near, c.far}} {
-			hello, err := way[0].probe()
-			if err != nil {
+	for range 2 {
+		for _, d := range []Direction{Up, Down} {
+			err := g.greetOneWay(d)
+			if err != nil && (d == g.cfg.Direction || g.cfg.Direction == Both) {
 				return err
 			}
-			_ = way[0].send(hello) // an error tells of an earlier packet's ICMP message
+			if err != nil {
+				return nil
+			}
 		}
 	}
 	return nil
+}
+
+// greetOneWay sends a packet one way through each call, until it comes. It fails if none comes, because a server that drops all of them
+// would leave a report without any reason.
+func (g *Generator) greetOneWay(d Direction) error {
+	waiting := slices.Clone(g.calls)
+	in := newInbox()
+	for begin := time.Now(); len(waiting) > 0 && time.Since(begin) < patience/2; {
+		for _, c := range waiting {
+			from, _ := c.ends(d)
+			hello, err := from.probe()
+			if err != nil {
+				return err
+			}
+			_ = from.send(hello) // an error tells of an earlier packet's ICMP message
+		}
+		for resend := time.Now().Add(firstResend); len(waiting) > 0 && time.Now().Before(resend); nap(pollInterval) {
+			waiting = slices.DeleteFunc(waiting, func(c call) bool {
+				_, to := c.ends(d)
+				return to.greeted(in)
+			})
+		}
+	}
+	if len(waiting) < len(g.calls) {
+		return nil
+	}
+	from, to := g.calls[0].ends(d)
+	return fmt.Errorf("no packet comes from %v to %v by way of the server's relay; is a firewall or a NAT between the server and the peers?", from.local, to.local)
 }
 
 // probe is a packet of no run.
@@ -303,48 +339,19 @@ func (e end) probe() ([]byte, error) {
 	return append(header, probe...), err
 }
 
-// probe sends a packet each way through the first call, until it comes, because a server that drops all of them
-// would leave a report without any reason.
-func (g *Generator) probe() error {
-	c := g.calls[0]
-	ways := [][2]end{{c.near, c.far}, {c.far, c.near}}
-	switch g.cfg.Direction {
-	case Up:
-		ways = ways[:1]
-	case Down:
-		ways = ways[1:]
-	}
-	for _, way := range ways {
-		if err := g.probeWay(way[0], way[1]); err != nil {
-			return err
+// greeted reports whether a packet has come.
+func (e end) greeted(in *inbox) bool {
+	n, _ := in.receive(e.socket)
+	for i := range n {
+		b, _, _ := in.datagram(i)
+		if e.client != nil {
+			b = unwrap(b)
+		}
+		if _, ok := parsePacket(b); ok {
+			return true
 		}
 	}
-	return nil
-}
-
-func (g *Generator) probeWay(from, to end) error {
-	probe, err := from.probe()
-	if err != nil {
-		return err
-	}
-	in := newInbox()
-	for begin := time.Now(); time.Since(begin) < patience/2; {
-		_ = from.send(probe) // an error tells of an earlier packet's ICMP message
-		for resend := time.Now().Add(firstResend); time.Now().Before(resend); {
-			n, _ := in.receive(to.socket)
-			for i := range n {
-				b, _, _ := in.datagram(i)
-				if to.client != nil {
-					b = unwrap(b)
-				}
-				if _, ok := parsePacket(b); ok {
-					return nil
-				}
-			}
-			nap(pollInterval)
-		}
-	}
-	return fmt.Errorf("no packet comes from %v to %v by way of the server's relay; is a firewall or a NAT between the server and the peers?", from.local, to.local)
+	return false
 }
 
 // Close frees the allocations and closes all sockets. A server that does not answer to one is not asked for the rest.
