@@ -98,11 +98,12 @@ func (c *socket) read() {
 		if err != nil {
 			break
 		}
-		c.lastHeard.Store(time.Now().UnixNano())
+		now := time.Now()
+		c.lastHeard.Store(now.UnixNano())
 		if c.queue.isClosed() {
 			continue // what comes after our close frame is read only to see the client's
 		}
-		if err := c.readMessage(kind, r); err != nil {
+		if err := c.readMessage(kind, r, now); err != nil {
 			break
 		}
 	}
@@ -118,8 +119,8 @@ func (c *socket) rest() {
 }
 
 // readMessage reads one message, whose buffer belongs to it only as long, and
-// acts on it.
-func (c *socket) readMessage(kind int, r io.Reader) error {
+// acts on it. It began to come now.
+func (c *socket) readMessage(kind int, r io.Reader, now time.Time) error {
 	buf := c.srv.buffers.Get().(*readBuffer)
 	defer c.srv.buffers.Put(buf)
 	buf.Reset()
@@ -136,13 +137,13 @@ func (c *socket) readMessage(kind int, r io.Reader) error {
 		c.srv.counters.messages.add(messageInvalid)
 		c.refuse("", badField("", "The message must be text, not binary."))
 	default:
-		c.handle(buf.Bytes())
+		c.handle(buf.Bytes(), now)
 	}
 	return nil
 }
 
 // handle acts on one message. data is valid only during the call.
-func (c *socket) handle(data []byte) {
+func (c *socket) handle(data []byte, now time.Time) {
 	m, err := wire.Parse(data)
 	if fe := (*wire.FieldError)(nil); errors.As(err, &fe) {
 		c.srv.counters.messages.add(messageInvalid)
@@ -150,11 +151,11 @@ func (c *socket) handle(data []byte) {
 		return
 	}
 	c.srv.counters.messages.add(m.Type())
-	if wait := c.takeMessage(time.Now()); wait > 0 {
+	if wait := c.takeMessage(now); wait > 0 {
 		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
 			c.refuseMessage(m, rateLimited(wait, "Too many messages."))
 		}
-		if c.refusals.take(time.Now(), refusalRate) > 0 {
+		if c.refusals.take(now, refusalRate) > 0 {
 			c.shut(wire.CloseRateLimited, wire.ReasonBadMessage)
 		}
 		return

@@ -2,8 +2,10 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"iter"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -176,10 +178,30 @@ func yieldCandidate(raw []byte, yield func(string) bool) bool {
 	return isNull(raw) || c.walk(raw) != nil || yieldText(c.candidate, yield)
 }
 
-// yieldText passes over what has no candidates. Only \u could hide the word; no other escape stands for a letter.
+// yieldText passes over what has no candidates.
 func yieldText(raw []byte, yield func(string) bool) bool {
-	if checkString("", raw) != nil || !bytes.Contains(raw, []byte("candidate:")) && !bytes.Contains(raw, []byte(`\u`)) {
+	if checkString("", raw) != nil || !mayHaveCandidates(raw) {
 		return true
 	}
 	return yield(unquote(raw))
+}
+
+const candidateWord = "candidate:"
+
+// mayHaveCandidates reports whether the word is in a string, or a \u, which alone could hide it: no other escape stands for a letter. It
+// looks for how both end or begin, eight bytes at a time, as that is done for every message.
+func mayHaveCandidates(raw []byte) bool {
+	i := 0
+	for ; i+9 <= len(raw); i += 8 {
+		w, next := binary.LittleEndian.Uint64(raw[i:]), binary.LittleEndian.Uint64(raw[i+1:])
+		found := zeroBytes(w^ones*'e'|next^ones*':') | zeroBytes(w^ones*'\\'|next^ones*'u')
+		for ; found != 0; found &= found - 1 {
+			at := i + bits.TrailingZeros64(found)/8
+			if raw[at] == '\\' || bytes.HasSuffix(raw[:at+2], []byte(candidateWord)) {
+				return true
+			}
+		}
+	}
+	rest := raw[max(0, i-len(candidateWord)):]
+	return bytes.Contains(rest, []byte(candidateWord)) || bytes.Contains(rest, []byte(`\u`))
 }

@@ -85,7 +85,9 @@ func memberEnd(data []byte, i int) int {
 // validString is the index after the string that starts at i, negative if it is none.
 func validString(data []byte, i int) int {
 	for i++; ; {
-		i = plainEnd(data, i)
+		if i < len(data) && data[i] != '\\' { // after an escape often comes another
+			i = plainEnd(data, i)
+		}
 		if i >= len(data) || data[i] < ' ' {
 			return -1
 		}
@@ -123,13 +125,15 @@ const (
 	highs = 0x8080808080808080
 )
 
+// zeroBytes has the highest bit of each byte that is zero in w, and may have those of bytes above one.
+func zeroBytes(w uint64) uint64 { return (w - ones) &^ w & highs }
+
 // plainEnd is the index of the first quote, backslash or control character from i on.
 func plainEnd(data []byte, i int) int {
 	for ; i+8 <= len(data); i += 8 {
 		w := binary.LittleEndian.Uint64(data[i:])
-		quote, backslash := w^(ones*'"'), w^(ones*'\\')
-		// A byte of x is zero if (x-1)&^x has its highest bit. A borrow marks wrong bytes only above a right one.
-		found := ((w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs
+		// A byte is less than n if (byte-n)&^byte has its highest bit. A borrow marks wrong bytes only above a right one.
+		found := (w-ones*' ')&^w&highs | zeroBytes(w^ones*'"') | zeroBytes(w^ones*'\\')
 		if found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}

@@ -284,6 +284,20 @@ func TestPayloadTexts(t *testing.T) {
 	}
 }
 
+func TestMayHaveCandidates(t *testing.T) {
+	const filler = `e:\r:ue\n`
+	for before := range 24 {
+		for after := range 24 {
+			left, right := strings.Repeat(filler, 4)[:before], strings.Repeat(filler, 4)[:after]
+			for word, want := range map[string]bool{candidateWord: true, `\u0063andidate:`: true, "": false, "candidate;": false, "andidate:": false} {
+				if text := left + word + right; mayHaveCandidates([]byte(text)) != want && !(!want && strings.Contains(text, `\u`)) {
+					t.Errorf("%q: %v", text, !want)
+				}
+			}
+		}
+	}
+}
+
 func TestAppendSeq(t *testing.T) {
 	m, err := Encode(&GoingAway{RetryAfter: 2})
 	if err != nil {
@@ -431,6 +445,9 @@ func BenchmarkParseSignal(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := m.(*Signal)
+		for text := range s.Texts() {
+			b.Fatalf("%q has candidates", text)
+		}
 		if _, err := Encode(&Forward{Room: s.Room, From: s.To, Payload: s.Payload}); err != nil {
 			b.Fatal(err)
 		}
