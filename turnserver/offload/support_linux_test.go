@@ -87,3 +87,21 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifier bounds what judging the program takes: kernels give up at a million instructions, to which older ones come sooner than
+// this one, and who starts the server waits for it.
+func TestVerifier(t *testing.T) {
+	needKernel(t)
+	spec, err := loadForward()
+	must(t, err)
+	var objects forwardObjects
+	must(t, spec.LoadAndAssign(&objects, &ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}}))
+	defer objects.Close()
+	log := objects.Forward.VerifierLog
+	t.Log(log)
+	var processed int
+	_, stats, _ := strings.Cut(log, "processed ")
+	if _, err := fmt.Sscanf(stats, "%d insns", &processed); err != nil || processed > 50_000 {
+		t.Errorf("the verifier looked at %d instructions, %v: %s", processed, err, log)
+	}
+}

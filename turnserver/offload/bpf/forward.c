@@ -20,11 +20,11 @@ char dual_license[] SEC("license") = "Dual MIT/GPL";
  * confirm reports whether packets of the other direction came by here with the addresses that user space knows. If they do not,
  * there is NAT on this very host, between here and the sockets, and what the sockets send must go through it.
  */
-INLINE bool confirm(const struct route *r)
+JUDGED_ALONE int confirm(struct flow *f, const struct route *r)
 {
-	struct flow *f = r->out, *other;
-	if (LIKELY(f->confirmed))
-		return true;
+	struct flow *other;
+	if (!f || !r)
+		return false;
 	struct send_key back = {
 		.from = {
 			.remote = f->to, .local = f->from,
@@ -98,7 +98,7 @@ INLINE bool shift(struct __sk_buff *skb, u32 data, u32 size, int by)
 {
 	u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
-	if (!s || size < 1 || size > SCRATCH)
+	if (!s || !within(size, SCRATCH))
 		return false;
 	if (bpf_skb_load_bytes(skb, data, s->bytes, size))
 		return false;
@@ -111,7 +111,7 @@ INLINE bool shift(struct __sk_buff *skb, u32 data, u32 size, int by)
 INLINE u16 tail_sum(struct __sk_buff *skb, u32 offset, u32 size)
 {
 	u32 words[3] = {};
-	if (size < 1 || size > MOST_BEHIND)
+	if (!within(size, MOST_BEHIND))
 		return 0;
 	bpf_skb_load_bytes(skb, offset, words, size);
 	u16 sum = fold((u64)words[0] + words[1] + words[2]);
@@ -123,65 +123,68 @@ INLINE u16 tail_sum(struct __sk_buff *skb, u32 offset, u32 size)
 enum verdict { FORWARD, PASS, DROP };
 
 /* lead says where a packet goes, and what it has before its data and behind it then. */
-INLINE bool lead(const struct packet *p, struct route *r)
+INLINE struct flow *lead(const struct packet *p, struct route *r, struct flow *in)
 {
-	r->out = r->in;
+	struct flow *out = in;
 	r->peer = p->key.remote;
 	r->peer_port = p->key.remote_port;
-	if (r->in->flags & FLOW_HOP) {
-		r->out = hop(r->in);
-		r->peer = r->in->from;
-		r->peer_port = r->in->from_port;
+	if (in->flags & FLOW_HOP) {
+		out = hop(in);
+		r->peer = in->from;
+		r->peer_port = in->from_port;
 	}
-	if (!r->out)
-		return false;
-	if (r->out->flags & FLOW_DATA) {
+	if (!out)
+		return 0;
+	if (out->flags & FLOW_DATA) {
 		r->new_head = is_ipv4(&r->peer) ? INDICATION4 : INDICATION6;
 		r->padding = pad(r->size);
-	} else if (r->out->channel) {
+	} else if (out->channel) {
 		r->new_head = CHANNEL;
 	}
-	return true;
+	return out;
 }
 
-/* match judges the flow of a packet. What it is of must be all right before anything else is asked. */
-INLINE enum verdict match(const struct packet *p, struct route *r, struct totals *t, u64 now)
+/* match is the flow that a packet leaves in, 0 if it must not. What it is of must be all right before anything else is asked. */
+INLINE struct flow *match(const struct packet *p, struct route *r, struct flow *in, struct totals *t, u64 now)
 {
 	/* A packet on its last hop may not go on, and one without a checksum cannot become an IPv6 one. */
-	bool bare = !p->checksum && (p->v6 || r->in->flags & FLOW_V6 || r->in->flags & FLOW_HOP);
+	bool bare = !p->checksum && (p->v6 || in->flags & FLOW_V6 || in->flags & FLOW_HOP);
 	/* ChannelData that is sent by UDP may be padded or not (RFC 8656 §12.5). */
 	bool long_tail = r->tail > (r->head > CHANNEL ? MOST_BEHIND : 3);
+	struct flow *out = 0;
 	if (!r->size || long_tail || p->hops <= 1 || bare) {
 		t->untypical++;
-		return PASS;
+		return 0;
 	}
-	if (now >= r->in->expires || !lead(p, r) || now >= r->out->expires) {
+	if (now < in->expires)
+		out = lead(p, r, in);
+	if (!out || now >= out->expires) {
 		t->expired++;
-		return PASS;
+		return 0;
 	}
-	if (!confirm(r)) {
+	if (!out->confirmed && !confirm(out, r)) {
 		t->unconfirmed++;
-		return PASS;
+		return 0;
 	}
-	return FORWARD;
+	return out;
 }
 
 /* admit reports whether the packet may leave: in one piece, as user space's sockets send it in fragments, and within its bandwidth. */
-INLINE enum verdict admit(struct __sk_buff *skb, const struct route *r, struct totals *t, u64 now)
+INLINE enum verdict admit(struct __sk_buff *skb, const struct route *r, struct flow *in, struct flow *out, struct totals *t, u64 now)
 {
-	u32 size = (r->out->flags & FLOW_V6 ? IPV6 : IPV4) + UDP + r->new_head + r->size + r->padding;
+	u32 size = (out->flags & FLOW_V6 ? IPV6 : IPV4) + UDP + r->new_head + r->size + r->padding;
 	u32 mtu = size; /* in: the size to judge instead of the packet's */
-	if (!r->out->ifindex) {
+	if (!out->ifindex) {
 		t->unrouted++;
 		return PASS;
 	}
-	if (size > 0xffff || bpf_check_mtu(skb, r->out->ifindex, &mtu, 0, 0)) {
+	if (size > 0xffff || bpf_check_mtu(skb, out->ifindex, &mtu, 0, 0)) {
 		t->too_long++;
 		return PASS;
 	}
-	struct flow *over = flow_over(r->in, now, r->size) ? r->in : 0;
-	if (!over && r->out != r->in && flow_over(r->out, now, r->size))
-		over = r->out;
+	struct flow *over = flow_over(in, now, r->size) ? in : 0;
+	if (!over && out != in && flow_over(out, now, r->size))
+		over = out;
 	if (over) {
 		__sync_fetch_and_add(&over->dropped, 1);
 		t->over_rate++;
@@ -200,22 +203,21 @@ INLINE int grows_by(const struct route *r)
  * can_resize reports whether resize will succeed, but for want of memory. The kernel lets a packet grow at its end to what the
  * interface takes that it came by.
  */
-INLINE bool can_resize(struct __sk_buff *skb, const struct packet *p, const struct route *r, bool partial)
+INLINE bool can_resize(struct __sk_buff *skb, const struct packet *p, const struct route *r, bool v6, bool partial)
 {
 	int by = grows_by(r), more = (int)r->padding - (int)r->tail;
 	u32 mtu = 0; /* in: the packet's size is judged */
 	if (partial && by) {
 		if (r->size + r->padding > SCRATCH)
 			return false;
-		more += by + (r->out->flags & FLOW_V6 ? IPV6 : IPV4) - (p->v6 ? IPV6 : IPV4);
+		more += by + (v6 ? IPV6 : IPV4) - (p->v6 ? IPV6 : IPV4);
 	}
 	return more <= 0 || !bpf_check_mtu(skb, 0, &mtu, more, 0);
 }
 
 /* resize gives the packet the size that it leaves with. The headers are rewritten later. */
-INLINE bool resize(struct __sk_buff *skb, const struct packet *p, const struct route *r, bool partial)
+INLINE bool resize(struct __sk_buff *skb, const struct packet *p, const struct route *r, bool v6, bool partial)
 {
-	bool v6 = r->out->flags & FLOW_V6;
 	int by = grows_by(r);
 	if (r->tail && bpf_skb_change_tail(skb, skb->len - r->tail, 0))
 		return false;
@@ -231,12 +233,12 @@ INLINE bool resize(struct __sk_buff *skb, const struct packet *p, const struct r
 }
 
 /* make_head makes what is before the data: a Data indication or, which is its beginning, a ChannelData header. */
-INLINE void make_head(struct indication *h, const struct route *r)
+INLINE void make_head(struct indication *h, const struct route *r, const struct flow *out)
 {
 	const struct attribute data = {htons(ATTR_DATA), htons(r->size)};
-	if (!(r->out->flags & FLOW_DATA)) {
-		h->type = r->out->channel;
-		h->size = r->out->channel ? data.size : 0;
+	if (!(out->flags & FLOW_DATA)) {
+		h->type = out->channel;
+		h->size = out->channel ? data.size : 0;
 		return;
 	}
 	h->type = htons(DATA);
@@ -259,18 +261,17 @@ INLINE void make_head(struct indication *h, const struct route *r)
 	}
 }
 
-/* checksum is the one that the packet leaves with (RFC 1624), or as much of it as is_partial tells of. */
-INLINE u16 checksum(const struct packet *p, const struct route *r, const struct udp *h, u16 head_sum, u16 tail_sum, bool partial)
+/* checksum is the one that the packet leaves with (RFC 1624), or as much of it as is_partial tells of; added is of heads that change. */
+INLINE u16 checksum(const struct packet *p, const struct udp *h, const struct flow *in, const struct flow *out, u64 added, bool partial)
 {
 	struct udp was = {p->key.remote_port, p->key.local_port, htons(p->payload + UDP), 0};
-	u64 sum = r->out->sum_out;
+	u64 sum = out->sum_out;
 	if (partial)
 		return fold(sum + htons(PROTO_UDP) + h->size);
 	if (!p->checksum)
 		return 0;
-	sum += sum_udp(h) + minus(p->checksum) + minus(r->in->sum_in) + minus(fold(sum_udp(&was))) + minus(tail_sum);
-	sum += head_sum + minus(r->head_sum);
-	u16 new = ~fold(sum);
+	sum += sum_udp(h) + minus(p->checksum) + minus(in->sum_in) + minus(fold(sum_udp(&was)));
+	u16 new = ~fold(sum + added);
 	return new ? new : 0xffff;
 }
 
@@ -285,46 +286,71 @@ INLINE u32 label(const struct flow *f)
 	return x ? x : 1;
 }
 
-/* rewrite writes the headers: class and ECN stay, the hop limit loses one, as a router would have it (RFC 8656 §14). */
-INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct route *r, u16 tail_sum, bool partial)
-{
-	struct { struct ipv4 ip; struct udp udp; struct indication head; } h4 = {};
-	struct { struct ipv6 ip; struct udp udp; struct indication head; } h6 = {};
-	const struct flow *out = r->out;
-	struct indication head = {};
-	make_head(&head, r);
-	struct udp u = {out->from_port, out->to_port, htons(UDP + r->new_head + r->size + r->padding), 0};
-	u.checksum = checksum(p, r, &u, fold(sum_indication(&head)), tail_sum, partial);
+/* out_headers are those that a packet leaves with. An IPv4 header begins later, where it ends before the same UDP header. */
+struct out_headers {
+	union {
+		struct ipv6 v6;
+		struct {
+			u8 none[IPV6 - IPV4];
+			struct ipv4 v4;
+		};
+	};
+	struct udp udp;
+	struct indication head; /* what is before the data */
+};
 
+/* rewrite writes the headers: class and ECN stay, the hop limit loses one, as a router would have it (RFC 8656 §14). */
+INLINE bool rewrite(struct __sk_buff *skb, const struct packet *p, const struct flow *out, struct out_headers *h, u32 size)
+{
+	if (!within(size, UDP + INDICATION6))
+		return false;
 	if (out->flags & FLOW_V6) {
-		h6.ip.version_class_label = htonl(6u << 28 | (u32)p->class << 20 | label(out));
-		h6.ip.payload = u.size;
-		h6.ip.next = PROTO_UDP;
-		h6.ip.hops = p->hops - 1;
-		h6.ip.from = out->from;
-		h6.ip.to = out->to;
-		h6.udp = u;
-		h6.head = head;
-		return !bpf_skb_store_bytes(skb, ETHERNET, &h6, IPV6 + UDP + r->new_head, BPF_F_RECOMPUTE_CSUM);
+		h->v6.version_class_label = htonl(6u << 28 | (u32)p->class << 20 | label(out));
+		h->v6.payload = h->udp.size;
+		h->v6.next = PROTO_UDP;
+		h->v6.hops = p->hops - 1;
+		h->v6.from = out->from;
+		h->v6.to = out->to;
+		return !bpf_skb_store_bytes(skb, ETHERNET, &h->v6, IPV6 + size, BPF_F_RECOMPUTE_CSUM);
 	}
-	h4.ip.version_size = 0x45;
-	h4.ip.class = p->class;
-	h4.ip.total = htons(IPV4 + ntohs(u.size));
-	h4.ip.id = bpf_get_prandom_u32(); /* it may be fragmented on its way */
-	h4.ip.hops = p->hops - 1;
-	h4.ip.protocol = PROTO_UDP;
-	h4.ip.from = out->from.word[3];
-	h4.ip.to = out->to.word[3];
-	h4.ip.checksum = ~fold(sum_ipv4(&h4.ip));
-	h4.udp = u;
-	h4.head = head;
-	return !bpf_skb_store_bytes(skb, ETHERNET, &h4, IPV4 + UDP + r->new_head, BPF_F_RECOMPUTE_CSUM);
+	h->v4.version_size = 0x45;
+	h->v4.class = p->class;
+	h->v4.total = htons(IPV4 + ntohs(h->udp.size));
+	h->v4.id = bpf_get_prandom_u32(); /* it may be fragmented on its way */
+	h->v4.hops = p->hops - 1;
+	h->v4.protocol = PROTO_UDP;
+	h->v4.from = out->from.word[3];
+	h->v4.to = out->to.word[3];
+	h->v4.checksum = ~fold(sum_ipv4(&h->v4));
+	return !bpf_skb_store_bytes(skb, ETHERNET, &h->v4, IPV4 + size, BPF_F_RECOMPUTE_CSUM);
 }
 
-INLINE void account(struct route *r, struct totals *t)
+/* change makes the packet the one that leaves: PASS if that cannot be, and nothing was changed, DROP if it failed half-way. */
+JUDGED_ALONE int change(struct __sk_buff *skb, const struct packet *p, const struct route *r, const struct flow *in, const struct flow *out)
 {
-	__sync_fetch_and_add(&r->in->packets, 1);
-	__sync_fetch_and_add(&r->in->bytes, r->size);
+	struct out_headers h = {};
+	if (!p || !r || !in || !out)
+		return PASS;
+	bool v6 = out->flags & FLOW_V6, partial = is_partial(skb, p, in);
+	u16 behind = tail_sum(skb, p->l4 + UDP + r->head + r->size, r->tail);
+	if (!can_resize(skb, p, r, v6, partial))
+		return PASS;
+	if (!resize(skb, p, r, v6, partial))
+		return DROP;
+
+	make_head(&h.head, r, out);
+	h.udp.from = out->from_port;
+	h.udp.to = out->to_port;
+	h.udp.size = htons(UDP + r->new_head + r->size + r->padding);
+	u64 added = fold(sum_indication(&h.head)) + minus(r->head_sum) + minus(behind);
+	h.udp.checksum = checksum(p, &h.udp, in, out, added, partial);
+	return rewrite(skb, p, out, &h, UDP + r->new_head) ? FORWARD : DROP;
+}
+
+INLINE void account(const struct route *r, struct flow *in, struct flow *out, struct totals *t)
+{
+	__sync_fetch_and_add(&in->packets, 1);
+	__sync_fetch_and_add(&in->bytes, r->size);
 	if (r->head) {
 		t->packets_up++;
 		t->bytes_up += r->size;
@@ -333,9 +359,9 @@ INLINE void account(struct route *r, struct totals *t)
 		t->packets_down++;
 		t->bytes_down += r->size;
 	}
-	if (r->out != r->in) {
-		__sync_fetch_and_add(&r->out->packets, 1);
-		__sync_fetch_and_add(&r->out->bytes, r->size);
+	if (out != in) {
+		__sync_fetch_and_add(&out->packets, 1);
+		__sync_fetch_and_add(&out->bytes, r->size);
 		t->hops++;
 	}
 }
@@ -348,8 +374,8 @@ int forward(struct __sk_buff *skb)
 	struct route r = {};
 	if (!parse(skb, &p))
 		return TC_ACT_UNSPEC;
-	r.in = find(skb, &p, &r);
-	if (!r.in)
+	struct flow *in = find(skb, &p, &r);
+	if (!in)
 		return TC_ACT_UNSPEC;
 
 	u32 zero = 0;
@@ -357,23 +383,21 @@ int forward(struct __sk_buff *skb)
 	struct totals *t = bpf_map_lookup_elem(&count, &zero);
 	if (!t || !alive(now))
 		return TC_ACT_UNSPEC;
-	r.in->seen = now;
-	enum verdict v = match(&p, &r, t, now);
-	if (v == FORWARD)
-		v = admit(skb, &r, t, now);
+	in->seen = now;
+	struct flow *out = match(&p, &r, in, t, now);
+	if (!out)
+		return TC_ACT_UNSPEC;
+	enum verdict v = admit(skb, &r, in, out, t, now);
 	if (v != FORWARD)
 		return v == DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-
-	u16 sum = tail_sum(skb, p.l4 + UDP + r.head + r.size, r.tail);
-	bool partial = is_partial(skb, &p, r.in);
-	if (!can_resize(skb, &p, &r, partial)) {
+	switch (change(skb, &p, &r, in, out)) {
+	case PASS:
 		t->too_long++;
 		return TC_ACT_UNSPEC;
-	}
-	if (!resize(skb, &p, &r, partial) || !rewrite(skb, &p, &r, sum, partial)) {
+	case DROP:
 		t->failed++;
 		return TC_ACT_SHOT;
 	}
-	account(&r, t);
-	return bpf_redirect_neigh(r.out->ifindex, 0, 0, 0);
+	account(&r, in, out, t);
+	return bpf_redirect_neigh(out->ifindex, 0, 0, 0);
 }

@@ -22,6 +22,18 @@ typedef u32 be32;
 
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
+/*
+ * A function that the verifier judges by itself, for whatever may be passed to it, and not once more on every path to it: so paths do
+ * not multiply. It has five arguments at most, the numbers that they point to may be any, and pointers must be tested.
+ */
+#define JUDGED_ALONE __attribute__((noinline))
+
+/*
+ * within reports whether size is from 1 to most. The compiler would make one comparison of the two, of another number that depends on
+ * this one, from which the verifier learns nothing.
+ */
+#define within(size, most) (size >= 1 && ({ asm volatile("" : "+r"(size)); size <= most; }))
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 
 /* How a map's definition is written in BTF. */

@@ -22,13 +22,12 @@ struct packet {
 
 /* route is how a packet goes. */
 struct route {
-	struct flow *in, *out; /* the same but in a hop */
 	u32 size;              /* of the data */
 	u32 head, tail;        /* what is before it and behind it, as it comes: header, padding, FINGERPRINT */
 	u32 new_head, padding; /* and as it leaves */
 	u16 head_sum;          /* of what is before it as it comes */
-	struct address peer;   /* whom the data is from, where Data indications are to tell */
 	be16 peer_port;
+	struct address peer; /* whom the data is from, where Data indications are to tell */
 };
 
 /* headers returns the packet's first bytes if there are as many, in one piece. */
@@ -98,8 +97,10 @@ INLINE bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	return parse_udp(p, data + ETHERNET + IPV6, skb->len - ETHERNET - IPV6);
 }
 
-INLINE bool parse(struct __sk_buff *skb, struct packet *p)
+JUDGED_ALONE int parse(struct __sk_buff *skb, struct packet *p)
 {
+	if (!p)
+		return false;
 	/* A packet that stands for several, each with a ChannelData header of its own, is cut up by the IP stack. */
 	if (skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return false;
@@ -123,60 +124,63 @@ INLINE bool ends_usually(struct __sk_buff *skb, const struct route *r, u32 at)
 }
 
 /*
- * find_send finds the flow of a Send indication, if its layout is the usual one. What has other attributes, or another length than
+ * parse_send reads of which flow a Send indication is, if its layout is the usual one. What has other attributes, or another length than
  * it says, is for user space to judge.
  */
-INLINE struct flow *find_send(struct __sk_buff *skb, const struct packet *p, struct route *r)
+JUDGED_ALONE int parse_send(struct __sk_buff *skb, const struct packet *p, struct route *r, struct send_key *key)
 {
-	const u32 at = p->l4 + UDP;
 	struct indication h = {};
-	struct send_key key = {.from = p->key};
 	struct attribute data;
+	if (!p || !r || !key)
+		return false;
+	const u32 at = p->l4 + UDP;
 	if (p->payload < INDICATION4 || bpf_skb_load_bytes(skb, at, &h, INDICATION4))
-		return 0;
+		return false;
 	if (h.cookie != htonl(COOKIE) || ntohs(h.size) != p->payload - STUN || h.peer.type != htons(XOR_PEER_ADDRESS))
-		return 0;
+		return false;
 	if (h.family == htons(FAMILY4) && h.peer.size == htons(8)) {
 		r->head = INDICATION4;
-		map_ipv4(&key.peer, h.v4.address ^ htonl(COOKIE));
+		map_ipv4(&key->peer, h.v4.address ^ htonl(COOKIE));
 		data = h.v4.data;
 	} else if (h.family == htons(FAMILY6) && h.peer.size == htons(20)) {
 		if (p->payload < INDICATION6 || bpf_skb_load_bytes(skb, at, &h, INDICATION6))
-			return 0;
+			return false;
 		r->head = INDICATION6;
-		xor_address(&key.peer, &h.v6.address, &h);
+		xor_address(&key->peer, &h.v6.address, &h);
 		data = h.v6.data;
 	} else {
-		return 0;
+		return false;
 	}
 	r->size = ntohs(data.size);
 	r->tail = p->payload - r->head - r->size;
 	if (data.type != htons(ATTR_DATA) || !ends_usually(skb, r, at + r->head + r->size))
-		return 0;
-	key.peer_port = h.port ^ htons(COOKIE >> 16);
+		return false;
+	key->from = p->key;
+	key->peer_port = h.port ^ htons(COOKIE >> 16);
 	r->head_sum = fold(sum_indication(&h));
-	return bpf_map_lookup_elem(&sends, &key);
+	return true;
 }
 
 /* find finds the flow of a packet, and what it has before its data. */
-INLINE struct flow *find(struct __sk_buff *skb, const struct packet *p, struct route *r)
+INLINE struct flow *find(struct __sk_buff *skb, struct packet *p, struct route *r)
 {
-	struct key key = p->key;
 	struct flow *f = 0;
 	if ((p->first.number & htons(0xf000)) == htons(0x4000)) {
-		key.channel = p->first.number;
-		f = bpf_map_lookup_elem(&flows, &key);
-		key.channel = 0;
+		p->key.channel = p->first.number;
+		f = bpf_map_lookup_elem(&flows, &p->key);
+		p->key.channel = 0;
 		r->head = CHANNEL;
 		r->size = ntohs(p->first.size);
 		r->tail = p->payload - CHANNEL - r->size;
 		r->head_sum = fold(sum_channel(&p->first));
 	} else if (p->first.number == htons(SEND)) {
-		f = find_send(skb, p, r);
+		struct send_key send = {};
+		if (parse_send(skb, p, r, &send))
+			f = bpf_map_lookup_elem(&sends, &send);
 	}
 	if (f)
 		return f;
 	r->head = r->tail = r->head_sum = 0;
 	r->size = p->payload;
-	return bpf_map_lookup_elem(&flows, &key);
+	return bpf_map_lookup_elem(&flows, &p->key);
 }
