@@ -27,7 +27,7 @@ import { Watch } from './watch.js';
  * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] asked for every new session
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] another name to try; undefined gives up
- * @property {KeepStorage} [storage] of this tab alone, as sessionStorage: with it a reload returns to the session; default: none
+ * @property {KeepStorage} [storage] of this tab and this Client alone, as sessionStorage: with it a reload returns to the session; default: none
  * @property {EventTarget} [events] tells of `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
  * @property {AbortSignal} [signal] gives up waiting for the first welcome
  * @property {typeof WebSocket} [WebSocket] default: the platform's
