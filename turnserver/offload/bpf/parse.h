@@ -97,10 +97,8 @@ INLINE bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	return parse_udp(p, data + ETHERNET + IPV6, skb->len - ETHERNET - IPV6);
 }
 
-JUDGED_ALONE int parse(struct __sk_buff *skb, struct packet *p)
+INLINE bool parse(struct __sk_buff *skb, struct packet *p)
 {
-	if (!p)
-		return false;
 	/* A packet that stands for several, each with a ChannelData header of its own, is cut up by the IP stack. */
 	if (skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return false;
