@@ -98,12 +98,11 @@ func (c *socket) read() {
 		if err != nil {
 			break
 		}
-		now := time.Now()
-		c.lastHeard.Store(now.UnixNano())
+		c.lastHeard.Store(time.Now().UnixNano())
 		if c.queue.isClosed() {
 			continue // what comes after our close frame is read only to see the client's
 		}
-		if err := c.readMessage(kind, r, now); err != nil {
+		if err := c.readMessage(kind, r); err != nil {
 			break
 		}
 	}
@@ -119,8 +118,8 @@ func (c *socket) rest() {
 }
 
 // readMessage reads one message, whose buffer belongs to it only as long, and
-// acts on it. It began to come now.
-func (c *socket) readMessage(kind int, r io.Reader, now time.Time) error {
+// acts on it.
+func (c *socket) readMessage(kind int, r io.Reader) error {
 	buf := c.srv.buffers.Get().(*readBuffer)
 	defer c.srv.buffers.Put(buf)
 	buf.Reset()
@@ -137,13 +136,13 @@ func (c *socket) readMessage(kind int, r io.Reader, now time.Time) error {
 		c.srv.counters.messages.add(messageInvalid)
 		c.refuse("", badField("", "The message must be text, not binary."))
 	default:
-		c.handle(buf.Bytes(), now)
+		c.handle(buf.Bytes())
 	}
 	return nil
 }
 
 // handle acts on one message. data is valid only during the call.
-func (c *socket) handle(data []byte, now time.Time) {
+func (c *socket) handle(data []byte) {
 	m, err := wire.Parse(data)
 	if fe := (*wire.FieldError)(nil); errors.As(err, &fe) {
 		c.srv.counters.messages.add(messageInvalid)
@@ -151,6 +150,7 @@ func (c *socket) handle(data []byte, now time.Time) {
 		return
 	}
 	c.srv.counters.messages.add(m.Type())
+	now := time.Now() // after all of it has come: one that is sent slowly must not set the bucket of its user back
 	if wait := c.takeMessage(now); wait > 0 {
 		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
 			c.refuseMessage(m, rateLimited(wait, "Too many messages."))

@@ -115,7 +115,7 @@ export async function reload(stage, plan, step) {
 export async function duplicate(stage, plan, step) {
   const browser = await stage.browser(plan.place);
   const home = new Home(await stage.page(browser, 'cat'));
-  await home.open(plan.url, 'cat'); // a name that no tab had, which was closed just now
+  await home.open(plan.url, 'cat'); // a tab's name is taken for a while after it was closed, so none from before
   await home.create();
   const room = new Room(home.page);
   const opened = home.page.context().waitForEvent('page');

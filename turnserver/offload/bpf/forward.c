@@ -6,8 +6,8 @@
  *	find       which flow is it of? Its addresses say, and the header that it may have before its data
  *	match      is the flow alive, and known to pass here unchanged by any NAT?
  *	admit      does it fit the next link, and its bandwidth?
- *	resize     room for the headers it leaves with
- *	rewrite    those headers, with correct checksums
+ *	change     the packet that leaves: resize makes room for its headers,
+ *	           rewrite writes them, with correct checksums
  *
  * Until admit is done nothing has been changed, and whatever does not fit goes up to the sockets, which know all cases. Of the
  * kernel's versions, 5.15 and later have all that is used here.
