@@ -5,11 +5,10 @@ import "sync"
 // maxIdle is how many goroutines of an aparts wait for more work.
 const maxIdle = 4
 
-// aparts run what needs a big stack, while the reader that has it to do waits: readers wait for most of their life, and a stack that
-// has once grown is memory that every idle session would keep. To grow one anew for each log-in would be a good part of its work, so
-// a few goroutines that have one wait for more.
+// aparts run what needs a big stack, or takes longer than a poller should. To grow a stack anew for each log-in would be a good part of
+// its work, so a few goroutines that have one wait for more.
 type aparts struct {
-	running *sync.WaitGroup // counts them, and is held up by the callers of do
+	running *sync.WaitGroup // counts them, and is held up by those for whom they work
 	stop    <-chan struct{} // closed: nobody waits for more
 
 	work chan func()
@@ -23,16 +22,20 @@ func newAparts(running *sync.WaitGroup, stop <-chan struct{}) aparts {
 // do returns when f has.
 func (a *aparts) do(f func()) {
 	done := make(chan struct{})
-	work := func() {
+	a.hand(func() {
 		defer close(done)
 		f()
-	}
+	})
+	<-done
+}
+
+// hand has work done, and does not wait for that.
+func (a *aparts) hand(work func()) {
 	select {
 	case a.work <- work:
 	default:
 		a.running.Go(func() { a.run(work) })
 	}
-	<-done
 }
 
 // run works until enough others wait for more.

@@ -36,6 +36,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		srv.running.Wait()
+		srv.pollers.close()
 		close(done)
 	}()
 	select {

@@ -391,3 +391,15 @@ func (c *client) signalTo(to *client, room, candidate string) {
 func testICEServers(session string, _ auth.User, _ *http.Request) ([]wire.ICEServer, time.Time) {
 	return []wire.ICEServer{{URLs: []string{"turn:turn.test"}, Username: session, Credential: "c"}}, time.Now().Add(time.Hour)
 }
+
+// untilWatched waits until all that has come is done with.
+func (h *harness) untilWatched() {
+	for busy := true; busy; runtime.Gosched() {
+		busy = false
+		h.srv.mu.Lock()
+		for c := range h.srv.conns {
+			busy = busy || c.polled != nil && c.polled.state.Load() != connWatched
+		}
+		h.srv.mu.Unlock()
+	}
+}

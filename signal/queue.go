@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"slices"
@@ -119,6 +120,15 @@ func (c *socket) carry(st *stream) {
 	}
 }
 
+// closeAsTold is closeWith for a close frame that gorilla has made, because of a breach of RFC 6455.
+func (c *socket) closeAsTold(f []byte) {
+	code, word := websocket.CloseProtocolError, ""
+	if len(f) >= 4 {
+		code, word = int(binary.BigEndian.Uint16(f[2:])), string(f[4:])
+	}
+	c.closeWith(code, word, wire.ReasonGone)
+}
+
 // shut ends the socket with a close code, and gives its session reason once the
 // reader is done. Only the first call counts.
 func (c *socket) shut(code int, reason string) {
@@ -152,9 +162,8 @@ func (c *socket) closeWith(code int, word, reason string) {
 
 // write is the writer: it ends when nothing is left to write.
 func (c *socket) write() {
-	if c.lazy != nil && len(c.lazy.rest) > 0 {
-		c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if err := c.lazy.finish(); err != nil {
+	if c.polled != nil && len(c.polled.rest) > 0 {
+		if err := c.polled.finish(); err != nil {
 			c.writeFailed(err)
 			return
 		}
@@ -164,7 +173,7 @@ func (c *socket) write() {
 		if !ok {
 			break
 		}
-		if err := c.writeFrame(f); err != nil {
+		if err := c.writeFrame(f, true); err != nil {
 			c.writeFailed(err)
 			return
 		}
@@ -178,7 +187,7 @@ const visitedFrames = 4
 // writeAsVisitor is the writer, too, for the reader of another session, which waits for nobody's socket: what this socket does not
 // take at once is left to a writer of its own. Most sockets take everything, and then nobody had to be woken.
 func (c *socket) writeAsVisitor() {
-	if c.lazy == nil {
+	if c.polled == nil {
 		c.srv.running.Go(c.write)
 		return
 	}
@@ -188,15 +197,11 @@ func (c *socket) writeAsVisitor() {
 			c.writerLeaves()
 			return
 		}
-		err := c.lazy.hurry(true)
-		if err == nil {
-			err = c.writeFrame(f)
-		}
-		if c.lazy.hurry(false); err != nil {
+		if err := c.writeFrame(f, false); err != nil {
 			c.writeFailed(err)
 			return
 		}
-		if len(c.lazy.rest) > 0 {
+		if len(c.polled.rest) > 0 {
 			break
 		}
 	}
@@ -218,19 +223,29 @@ func (c *socket) writerLeaves() {
 	}
 }
 
-func (c *socket) writeFrame(f frame) error {
-	deadline := time.Now().Add(writeTimeout)
-	if f.kind != websocket.TextMessage {
-		return c.conn.WriteControl(f.kind, f.data, deadline)
+// writeFrame writes f. Without patience it waits for nothing, and may leave a rest, which only a polled socket can.
+func (c *socket) writeFrame(f frame, patient bool) error {
+	switch {
+	case c.polled != nil:
+		buf := c.srv.written.Get().(*[]byte)
+		defer c.srv.written.Put(buf)
+		var whole []byte
+		*buf, whole = appendFrame((*buf)[:0], f)
+		return c.polled.send(whole, patient)
+	case f.kind != websocket.TextMessage:
+		return c.conn.WriteControl(f.kind, f.data, time.Now().Add(writeTimeout))
+	case f.seq == 0:
+		return c.writeText(f.data)
 	}
-	c.conn.SetWriteDeadline(deadline) // only remembers it; the write reports errors
-	if f.seq == 0 {
-		return c.conn.WriteMessage(f.kind, f.data)
-	}
-	buf := c.srv.numbered.Get().(*[]byte)
-	defer c.srv.numbered.Put(buf)
+	buf := c.srv.written.Get().(*[]byte)
+	defer c.srv.written.Put(buf)
 	*buf = wire.AppendSeq((*buf)[:0], f.data, f.seq)
-	return c.conn.WriteMessage(f.kind, *buf)
+	return c.writeText(*buf)
+}
+
+func (c *socket) writeText(data []byte) error {
+	c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // only remembers it; the write reports errors
+	return c.conn.WriteMessage(websocket.TextMessage, data)
 }
 
 // next takes what is to be written first; with nothing left the caller writes no more.

@@ -3,8 +3,11 @@
 // directed signals, presence and calls.
 //
 //	socket ── reader ── wire.Parse ──┐                  ┌── queue ── writer ── socket
-//	          (one a session)        ├── Server.mu ─────┤   (the writer lives only while
+//	          (one at a time)        ├── Server.mu ─────┤   (the writer lives only while
 //	socket ── reader ── wire.Parse ──┘   who is where   └── queue   its queue is not empty)
+//
+// On Linux, where there is no TLS, a few pollers are the readers of all sockets, and goroutines only of those that take longer
+// (polledConn). Elsewhere each socket has a goroutine.
 //
 // A reader owns its session's private state and does the work of what it
 // read; what concerns others happens under Server.mu, in memory only, and ends
@@ -88,15 +91,16 @@ type Server struct {
 	counters  counters
 	buffers   sync.Pool     // of *readBuffer
 	readAhead sync.Pool     // of *[readAhead]byte
-	numbered  sync.Pool     // of *[]byte, in which messages get their numbers
+	written   sync.Pool     // of *[]byte, in which messages get their numbers and frames
 	epoch     string        // of this process, in resume tokens
 	stop      chan struct{} // closed by Shutdown, ends the sweep and idle aparts
 	aparts    aparts
+	pollers   pollers
 
 	kept atomic.Int64 // bytes of all streams
 
-	// Counts the sweep, readers, writers and aparts. Added to under mu while not
-	// draining, or by a goroutine that is counted itself.
+	// Counts the sweep, sockets, and the goroutines of readers, writers and aparts. Added to under mu while not
+	// draining, or by somebody who is counted, or acts for a socket that is.
 	running sync.WaitGroup
 
 	mu sync.Mutex // see session for the order of locks
@@ -158,7 +162,7 @@ func New(cfg Config) *Server {
 	}
 	srv.aparts = newAparts(&srv.running, srv.stop)
 	srv.buffers.New = func() any { return new(readBuffer) }
-	srv.numbered.New = func() any { return new([]byte) }
+	srv.written.New = func() any { return new([]byte) }
 	srv.readAhead.New = func() any { return new([readAhead]byte) }
 	for _, origin := range cfg.AllowedOrigins {
 		srv.origins[normalOrigin(origin)] = true
@@ -196,7 +200,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.refuse(w, status, reason, "not now; try again later")
 		return
 	}
-	conn, err := srv.upgrader.Upgrade(lazyWriter{w, &srv.readAhead}, r, nil)
+	conn, err := srv.upgrader.Upgrade(polledWriter{w, srv}, r, nil)
 	if err != nil { // Upgrade has answered
 		srv.counters.refused.add(refusedHandshake)
 		srv.release(addr)
@@ -216,9 +220,15 @@ func (srv *Server) start(c *socket) bool {
 		return false
 	}
 	srv.conns[c] = struct{}{}
-	// In a goroutine of its own, because net/http's keeps buffers and a grown
+	srv.running.Add(1) // until it ends
+	// In goroutines of their own, because net/http's keeps buffers and a grown
 	// stack for as long as the handler runs.
-	srv.running.Go(c.read)
+	switch {
+	case c.polled == nil:
+		srv.running.Go(c.read)
+	case !c.polled.release():
+		srv.running.Go(func() { c.readOn(nil) })
+	}
 	return true
 }
 
@@ -264,8 +274,6 @@ func (srv *Server) sweep(chores []chore, now time.Time) []chore {
 		case now.Sub(c.pinged) >= wire.PingInterval:
 			c.pinged = now
 			c.push(frame{kind: websocket.PingMessage})
-		case c.lazy != nil && now.Sub(time.Unix(0, c.lastHeard.Load())) >= restAfter:
-			c.lazy.sendToRest()
 		}
 		s := c.session
 		if s == nil || s.socket != c {

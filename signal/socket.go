@@ -3,7 +3,6 @@ package signal
 import (
 	"bytes"
 	"errors"
-	"io"
 	"math"
 	"net/http"
 	"net/netip"
@@ -21,7 +20,7 @@ type socket struct {
 	// Static after construction.
 	srv    *Server
 	conn   *websocket.Conn
-	lazy   *lazyConn    // beneath conn; nil if that is no bare socket
+	polled *polledConn  // beneath conn; nil if a goroutine waits for what comes
 	host   string       // by which the client reached us
 	addr   netip.Prefix // what limits count
 	opened time.Time
@@ -43,20 +42,21 @@ type socket struct {
 	pinged time.Time
 }
 
-// readBuffer holds a message while it is handled.
-type readBuffer struct {
-	bytes.Buffer
-	limited io.LimitedReader
-}
-
 func newSocket(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.Prefix) *socket {
 	now := time.Now()
 	c := &socket{srv: srv, conn: conn, host: strings.Clone(r.Host), addr: addr, opened: now, pinged: now}
-	c.lazy, _ = conn.NetConn().(*lazyConn)
+	if c.polled, _ = conn.NetConn().(*polledConn); c.polled != nil {
+		c.polled.socket = c
+	}
 	c.lastHeard.Store(now.UnixNano())
-	conn.SetPingHandler(c.handlePing)
+	conn.SetPingHandler(func(data string) error {
+		now := time.Now()
+		c.hear(now)
+		c.answerPing([]byte(data), now)
+		return nil
+	})
 	conn.SetPongHandler(func(string) error {
-		c.lastHeard.Store(time.Now().UnixNano())
+		c.hear(time.Now())
 		return nil
 	})
 	conn.SetCloseHandler(func(code int, _ string) error {
@@ -70,87 +70,26 @@ func newSocket(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.Pr
 // request is what is left of the upgrade: a session would keep two kilobytes for the whole.
 func (c *socket) request() *http.Request { return &http.Request{Host: c.host} }
 
-// handlePing answers a client's ping. Pings count as messages; those over the
+func (c *socket) hear(now time.Time) { c.lastHeard.Store(now.UnixNano()) }
+
+// answerPing answers a client's ping. Pings count as messages; those over the
 // rate are not answered.
-func (c *socket) handlePing(data string) error {
-	now := time.Now()
-	c.lastHeard.Store(now.UnixNano())
+func (c *socket) answerPing(data []byte, now time.Time) {
 	if c.messages.take(now, c.srv.cfg.Limits.Messages) == 0 {
-		c.push(frame{kind: websocket.PongMessage, data: []byte(data)})
+		c.push(frame{kind: websocket.PongMessage, data: bytes.Clone(data)})
 	}
-	return nil
 }
 
-// restAfter is how long a client is silent when the reader of its socket begins to rest.
-const restAfter = 2 * time.Second
-
-// read is the reader. It lives as long as the socket, but for the times when nothing comes: then rest takes its place.
-func (c *socket) read() {
-	for {
-		if c.lazy != nil && !c.lazy.await() {
-			c.srv.running.Go(c.rest)
-			return
-		}
-		kind, r, err := c.conn.NextReader()
-		if errors.Is(err, websocket.ErrReadLimit) { // a length that is no number
-			c.shut(wire.CloseTooBig, wire.ReasonBadMessage)
-		}
-		if err != nil {
-			break
-		}
-		c.lastHeard.Store(time.Now().UnixNano())
-		if c.queue.isClosed() {
-			continue // what comes after our close frame is read only to see the client's
-		}
-		if err := c.readMessage(kind, r); err != nil {
-			break
-		}
-	}
-	c.srv.lose(c, c.queue.endReason())
-	c.srv.forgetConn(c)
-	c.readerLeaves()
-}
-
-// rest waits for the client in a goroutine of its own: the stack of one that has read never becomes small again.
-func (c *socket) rest() {
-	c.lazy.doze()
-	c.srv.running.Go(c.read)
-}
-
-// readMessage reads one message, whose buffer belongs to it only as long, and
-// acts on it.
-func (c *socket) readMessage(kind int, r io.Reader) error {
-	buf := c.srv.buffers.Get().(*readBuffer)
-	defer c.srv.buffers.Put(buf)
-	buf.Reset()
-	buf.limited = io.LimitedReader{R: r, N: wire.MaxMessage + 1}
-	_, err := buf.ReadFrom(&buf.limited)
-	buf.limited.R = nil
-	if err != nil {
-		return err
-	}
-	switch {
-	case buf.Len() > wire.MaxMessage:
-		c.shut(wire.CloseTooBig, wire.ReasonBadMessage)
-	case kind != websocket.TextMessage:
-		c.srv.counters.messages.add(messageInvalid)
-		c.refuse("", badField("", "The message must be text, not binary."))
-	default:
-		c.handle(buf.Bytes())
-	}
-	return nil
-}
-
-// handle acts on one message. data is valid only during the call.
-func (c *socket) handle(data []byte) {
+// handle acts on one message, all of which had come at now. data is valid only during the call. A message that takes long is returned,
+// and left to the caller to dispatch.
+func (c *socket) handle(data []byte, now time.Time) (rare wire.ClientMessage) {
 	m, err := wire.Parse(data)
 	if fe := (*wire.FieldError)(nil); errors.As(err, &fe) {
 		c.srv.counters.messages.add(messageInvalid)
 		c.refuse(fe.Ref, badField(fe.Field, fe.Error()))
-		return
+		return nil
 	}
 	c.srv.counters.messages.add(m.Type())
-	now := time.Now() // after all of it has come: one that is sent slowly must not set the bucket of its user back
 	if wait := c.takeMessage(now); wait > 0 {
 		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
 			c.refuseMessage(m, rateLimited(wait, "Too many messages."))
@@ -158,37 +97,34 @@ func (c *socket) handle(data []byte) {
 		if c.refusals.take(now, refusalRate) > 0 {
 			c.shut(wire.CloseRateLimited, wire.ReasonBadMessage)
 		}
-		return
+		return nil
 	}
-	c.dispatch(m)
+	return c.dispatch(m)
 }
 
-func (c *socket) dispatch(m wire.ClientMessage) {
+// dispatch acts on what clients send again and again, and returns what else there is.
+func (c *socket) dispatch(m wire.ClientMessage) (rare wire.ClientMessage) {
 	switch m := m.(type) {
 	case *wire.Ping:
 		if c.acknowledge(m) {
 			c.sendApart(&wire.Pong{Ref: m.ID})
 		}
-	case *wire.Signal:
+	case *wire.Signal, *wire.Ack:
 		if c.session == nil {
-			c.refuse(m.ID, badField("type", "must be hello in the first message"))
+			c.refuse(m.RequestID(), badField("type", "must be hello in the first message"))
 		} else if mate := c.turn(m); mate != nil {
 			mate.writeAsVisitor()
 		}
-	case *wire.Bye:
-		if c.session == nil {
-			c.refuse(m.ID, badField("type", "must be hello in the first message"))
-			return
-		}
-		c.bye()
 	default:
-		c.srv.aparts.do(func() { c.dispatchRare(m) })
+		return m
 	}
+	return nil
 }
 
-// dispatchRare acts on all but signals. It has the reader's rights: the reader waits for it.
+// dispatchRare acts on what dispatch returns. Only the reader may call it, or who acts for it while it waits.
 func (c *socket) dispatchRare(m wire.ClientMessage) {
 	hello, isHello := m.(*wire.Hello)
+	_, isBye := m.(*wire.Bye)
 	switch {
 	case isHello && c.session == nil:
 		c.refuse(m.RequestID(), c.hello(hello))
@@ -196,6 +132,8 @@ func (c *socket) dispatchRare(m wire.ClientMessage) {
 		c.refuse(m.RequestID(), badField("type", "hello was already answered"))
 	case c.session == nil:
 		c.refuse(m.RequestID(), badField("type", "must be hello in the first message"))
+	case isBye:
+		c.bye()
 	default:
 		c.turn(m)
 	}

@@ -242,6 +242,9 @@ func (c *clientConn) Close() error {
 	return c.sock.Close()
 }
 
+// CloseSocket is for those who have another descriptor of the socket: the place among the connections of the address is kept until Close.
+func (c *clientConn) CloseSocket() error { return c.sock.Close() }
+
 func (c *clientConn) RemoteAddr() net.Addr { return c.remote }
 func (c *clientConn) LocalAddr() net.Addr  { return c.local }
 
