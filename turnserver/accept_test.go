@@ -402,6 +402,42 @@ func TestConnectionsPerAddress(t *testing.T) {
 	}
 }
 
+// TestCloseSocket holds that a connection whose socket is in other hands keeps its place until it is closed itself.
+func TestCloseSocket(t *testing.T) {
+	s := startServer(t, nil)
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed, ended := make(chan net.Conn), make(chan error)
+	go func() { ended <- s.ServeStreams(ln, StreamOptions{Other: func(c net.Conn) { handed <- c }}) }()
+	client := dialAddr(t, "tcp", ln.Addr().(*net.TCPAddr).AddrPort())
+	client.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	conn := <-handed
+	places := func() int {
+		s.addresses.mu.Lock()
+		defer s.addresses.mu.Unlock()
+		return s.addresses.count[customerOf(loopback)]
+	}
+	if err := conn.(interface{ CloseSocket() error }).CloseSocket(); err != nil {
+		t.Fatal(err)
+	}
+	client.wantClosed()
+	if n := places(); n != 1 {
+		t.Errorf("%d places with the socket closed, want 1", n)
+	}
+	_ = conn.Close()
+	if n := places(); n != 0 {
+		t.Errorf("%d places in the end", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
 // TestAddressCount: an IPv6 customer has a /64, and none has more than the limit.
 func TestAddressCount(t *testing.T) {
 	a := newAddressCount(2)
