@@ -28,31 +28,32 @@ const readAhead = 4 << 10
 //
 // Messages are written by the writer of the queue, past gorilla (send).
 type polledConn struct {
-	// Static after construction.
-	fd     int
-	poller *poller
-	slot   int32      // of the poller
-	pool   *sync.Pool // of *[readAhead]byte
-	from   net.Conn   // whose socket it was: it has the addresses, and its place among what is counted
+	fd int // static after construction
 
 	// Written once, before the first release.
 	socket *socket // nil during the handshake
 
 	uses   atomic.Int64 // of fd at the moment, and connClosed
 	state  atomic.Uint32
-	hungUp atomic.Bool   // the client sends no more: read until the end shows
-	come   chan struct{} // tells a reader that has awaited; made by the first one
+	hungUp atomic.Bool // the client sends no more: read until the end shows
 
 	// Owned by the reader.
 	ahead  []byte           // to be read first
 	buffer *[readAhead]byte // that ahead is in; nil: it is not from the pool
 	more   bool             // there may be more in the socket
 	frames frameEnds        // of what gorilla has read
+	come   chan struct{}    // tells the reader when it has awaited; made by the first that does
 
 	// Owned by the writer.
 	rest      []byte        // what a send that did not wait left over
-	room      chan struct{} // tells a writer that waits; made by the first one
+	room      chan struct{} // tells the writer when it waits; made by the first that does
 	wantsRoom atomic.Bool
+
+	// Static after construction.
+	poller *poller
+	slot   int32      // of the poller
+	pool   *sync.Pool // of *[readAhead]byte
+	from   net.Conn   // whose socket it was: it has the addresses, and its place among what is counted
 }
 
 // connClosed is in uses once the connection is closed. Who uses fd last then closes that.

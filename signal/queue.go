@@ -42,12 +42,12 @@ type frame struct {
 type queue struct {
 	mu sync.Mutex
 	// Guarded by mu.
-	frames     []frame
 	stream     *stream // of the session; nil: none yet, or it is not to be sent
-	closing    []byte  // the close frame
 	writing    bool
 	closed     bool
 	readerDone bool
+	frames     []frame
+	closing    []byte      // the close frame
 	reason     string      // why the socket ends; once closed
 	cutOff     *time.Timer // closes the socket of a closed queue
 }

@@ -22,19 +22,15 @@ import (
 // Lock order: turn, Server.mu, queue.mu, stream.mu.
 type session struct {
 	// Static after construction.
-	srv      *Server
-	id       string
-	ticket   auth.Ticket
-	restored bool // from a token of another process
+	srv *Server
+	id  string
 
 	stream stream // what it is told
 
 	turn sync.Mutex
 	// Guarded by turn.
-	reader   *socket // whose messages count; it stays when that socket is lost
-	requests requests
-	joins    bucket
-	oldest   uint64 // the least generation of resume tokens that is good
+	reader *socket // whose messages count; it stays when that socket is lost
+	oldest uint64  // the least generation of resume tokens that is good
 
 	// Written under turn and srv.mu, read under either.
 	generation uint64 // of the resume token, one more with each welcome
@@ -43,8 +39,8 @@ type session struct {
 	user     *user
 	socket   *socket // that carries it; nil while it is away
 	rooms    []*room
-	waits    []*room // to be let in
 	scope    scope
+	waits    []*room // to be let in
 	ended    bool
 	renewAt  time.Time // of the credential; zero: never
 	tokenDue time.Time // when a new resume token is to be sent; zero: never
@@ -53,6 +49,14 @@ type session struct {
 	away         *absence // nil while it is carried
 	// presenceAt is the presence.clock of the welcome, which told what was before.
 	presenceAt uint64
+
+	// Guarded by turn.
+	requests requests
+	joins    bucket
+
+	// Static after construction.
+	ticket   auth.Ticket
+	restored bool // from a token of another process
 }
 
 // absence is a session's time without a socket. Guarded by srv.mu.

@@ -16,27 +16,34 @@ import (
 )
 
 // socket is one client's WebSocket. It lives as long as its reader; the session that it carries may outlive it, and go on by another.
+//
+// What each message needs stands together, ahead of what few do: most sockets have gone cold when their next message comes.
 type socket struct {
 	// Static after construction.
 	srv    *Server
-	conn   *websocket.Conn
-	polled *polledConn  // beneath conn; nil if a goroutine waits for what comes
-	host   string       // by which the client reached us
-	addr   netip.Prefix // what limits count
-	opened time.Time
+	polled *polledConn // beneath conn; nil if a goroutine waits for what comes
 
-	queue     queue
+	// Written once, by the reader under srv.mu: the reader reads it freely, others under srv.mu.
+	session *session // nil before the welcome
+
 	lastHeard atomic.Int64 // Unix nanoseconds
 
 	// Owned by the reader.
+	messages bucket
+
+	queue queue
+
+	// Owned by the reader.
 	badMessages    bucket
-	messages       bucket
 	refusals       bucket
 	refusedTickets int
 	closeCode      int // with which the client closed; 0: it did not
 
-	// Written once, by the reader under srv.mu: the reader reads it freely, others under srv.mu.
-	session *session // nil before the welcome
+	// Static after construction.
+	conn   *websocket.Conn
+	host   string       // by which the client reached us
+	addr   netip.Prefix // what limits count
+	opened time.Time
 
 	// Guarded by srv.mu.
 	pinged time.Time
@@ -84,7 +91,7 @@ func (c *socket) answerPing(data []byte, now time.Time) {
 // and left to the caller to dispatch.
 func (c *socket) handle(data []byte, now time.Time) (rare wire.ClientMessage) {
 	m, err := wire.Parse(data)
-	if fe := (*wire.FieldError)(nil); errors.As(err, &fe) {
+	if fe, ok := errors.AsType[*wire.FieldError](err); ok {
 		c.srv.counters.messages.add(messageInvalid)
 		c.refuse(fe.Ref, badField(fe.Field, fe.Error()))
 		return nil

@@ -114,6 +114,9 @@ func newTally(name string, reasons ...string) tally {
 func (t *tally) add(reason string) { t.addN(reason, 1) }
 
 func (t *tally) addN(reason string, n int) {
+	if n == 0 {
+		return
+	}
 	for i, r := range t.reasons {
 		if r == reason {
 			t.values[i].Add(uint64(n))

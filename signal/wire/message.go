@@ -349,7 +349,7 @@ func Encode(m Message) ([]byte, error) {
 	case *Signal:
 		return appendSignal(m.Request, "to", m.Room, m.To, &m.Payload), nil
 	case *Forward:
-		return appendSignal(Request{}, "from", m.Room, m.From, &m.Payload), nil
+		return EncodeForward(m.Room, m.From, &m.Payload), nil
 	}
 	fields, err := json.Marshal(m)
 	if err != nil {
@@ -363,6 +363,11 @@ func Encode(m Message) ([]byte, error) {
 		out = append(out, ',')
 	}
 	return append(out, fields[1:]...), nil
+}
+
+// EncodeForward is Encode for a [Forward] that nobody has made yet.
+func EncodeForward(room, from string, p *Payload) []byte {
+	return appendSignal(Request{}, "from", room, from, p)
 }
 
 // appendSignal splices the payload as it is: it is by far the most frequent
