@@ -42,6 +42,11 @@ class Session {
     this.oldest = oldest;
   }
 
+  /** The later the session began, the greater. */
+  get number() {
+    return Number(this.id.slice(1));
+  }
+
   get last() {
     return this.acknowledged + this.messages.length;
   }
@@ -93,7 +98,8 @@ export class ModelServer {
 
   /** Tells the client something, if it has a session. @returns {number} how many things were said so far */
   push() {
-    const session = [...this.#alive.values()].at(-1); // The client does not know of any other.
+    let session;
+    for (const other of this.#alive.values()) if (!session || other.number > session.number) session = other; // The client knows of no other.
     if (session) this.#tell(session, { type: 'error', code: `p${++this.#pushed}`, message: 'pushed' });
     return this.#pushed;
   }
@@ -136,7 +142,7 @@ export class ModelServer {
     }
     const session = new Session(`s${++this.#sessions}`, 1, 1);
     this.counts.new++;
-    for (const { messages } of this.#alive.values()) this.#observer.lost(messages.map(numberOf));
+    this.#giveUpBefore(session);
     this.#alive.set(session.id, session);
     this.#welcome(line, session, { ref: id, after: 0 });
     return session;
@@ -174,6 +180,7 @@ export class ModelServer {
     if (resume.fresh || !isKnown) this.#observer.lost(skipped.map(numberOf));
     session.acknowledged = after;
     session.generation = Math.max(session.generation, token.generation) + 1;
+    this.#giveUpBefore(session);
     this.#alive.set(session.id, session);
     const resumed = isKnown ? 'replayed' : 'restored';
     this.counts[resumed]++;
@@ -182,6 +189,11 @@ export class ModelServer {
     for (const message of session.messages) if (message.type === 'resume') message.token = fresh;
     this.#welcome(line, session, { ref: id, after, resumed, handled, rooms: [] });
     return session;
+  }
+
+  /** The client has left earlier sessions, of which a hello that was late may have brought one back. @param {Session} session */
+  #giveUpBefore(session) {
+    for (const { number, messages } of this.#alive.values()) if (number < session.number) this.#observer.lost(messages.map(numberOf));
   }
 
   /**
