@@ -25,29 +25,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// polledPair is a socket over TCP, and the other end of it, which its pollers watch over once it is released. Nobody acts on what comes.
-func polledPair(t *testing.T) (net.Conn, *polledConn) {
+// tcpPair is both ends of a connection.
+func tcpPair(t *testing.T) (near, far *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	near, err := net.Dial("tcp", l.Addr().String())
+	dialled, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	far, err := l.Accept()
+	accepted, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { dialled.Close(); accepted.Close() })
+	return dialled.(*net.TCPConn), accepted.(*net.TCPConn)
+}
+
+// polledPair is a socket over TCP, and the other end of it, which its pollers watch over once it is released. Nobody acts on what comes.
+func polledPair(t *testing.T) (net.Conn, *polledConn) {
+	t.Helper()
+	near, far := tcpPair(t)
 	var ps pollers
 	c, err := ps.take(far, &sync.Pool{New: func() any { return new([readAhead]byte) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		near.Close()
 		c.Close()
 		ps.close()
 	})
@@ -217,24 +224,14 @@ func (c *countedConn) Close() error {
 func TestTakeSockets(t *testing.T) {
 	var ps pollers
 	defer ps.close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	near, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.Close()
-
+	near, far := tcpPair(t)
 	pipe, _ := net.Pipe()
 	for name, conn := range map[string]net.Conn{"pipe": pipe, "TLS": tls.Client(near, nil), "unknown": struct{ net.Conn }{near}} {
 		if _, err := ps.take(conn, nil); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	counted := &countedConn{TCPConn: near.(*net.TCPConn)}
+	counted := &countedConn{TCPConn: near}
 	c, err := ps.take(counted, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +239,7 @@ func TestTakeSockets(t *testing.T) {
 	if counted.closed {
 		t.Error("the connection was closed when its socket was taken")
 	}
-	if c.LocalAddr().String() != near.LocalAddr().String() || c.RemoteAddr().String() != l.Addr().String() {
+	if c.LocalAddr().String() != near.LocalAddr().String() || c.RemoteAddr().String() != far.LocalAddr().String() {
 		t.Errorf("addresses: %v, %v", c.LocalAddr(), c.RemoteAddr())
 	}
 	if c.Close(); !counted.closed {

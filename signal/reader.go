@@ -37,20 +37,20 @@ func (c *socket) read() {
 // readOn is the reader of a socket that a poller watches over, for as long as there is something to do that the poller should not: rare,
 // if it is not nil, and whatever comes after it.
 func (c *socket) readOn(rare wire.ClientMessage) {
-	buffer := c.srv.readAhead.Get().(*[readAhead]byte)
-	defer c.srv.readAhead.Put(buffer)
 	for {
 		if rare != nil {
 			c.dispatchRare(rare)
 		}
+		buffer := c.srv.readAhead.Get().(*[readAhead]byte) // not for longer: what follows may wait for the client
 		var held bool
-		if held, rare = c.pump(buffer[:], math.MaxInt); !held {
+		held, rare = c.pump(buffer[:], math.MaxInt)
+		c.srv.readAhead.Put(buffer)
+		if !held {
 			return
 		}
 		if rare != nil {
 			continue
 		}
-		c.polled.keep()
 		var ok bool
 		if rare, ok = c.readMessage(); !ok {
 			c.readerEnds()
@@ -64,17 +64,22 @@ const pollerReads = 4
 
 // pumpOrReadOn is for the poller, who waits for nobody.
 func (c *socket) pumpOrReadOn(buffer []byte) {
-	held, rare := c.pump(buffer, pollerReads)
-	if !held {
-		return
+	if held, rare := c.pump(buffer, pollerReads); held {
+		c.srv.aparts.hand(func() { c.readOn(rare) })
 	}
-	c.polled.keep()
-	c.srv.aparts.hand(func() { c.readOn(rare) })
 }
 
 // pump acts on what the socket has brought, as far as that is simple, until nothing more is there: then the caller holds the socket no
-// longer. If it does, it is to dispatch a message that takes long, or, with none, have gorilla read the next one.
+// longer. If it does, it is to dispatch a message that takes long, or, with none, have gorilla read the next one. The buffer is the
+// caller's again afterwards.
 func (c *socket) pump(buffer []byte, reads int) (held bool, rare wire.ClientMessage) {
+	if held, rare = c.pumpFrames(buffer, reads); held {
+		c.polled.keep()
+	}
+	return held, rare
+}
+
+func (c *socket) pumpFrames(buffer []byte, reads int) (held bool, rare wire.ClientMessage) {
 	p := c.polled
 	for {
 		for len(p.ahead) > 0 {
