@@ -29,7 +29,7 @@ func newAPITest(guests string) *apiTest {
 	listener, _ := parseListener("udp://0.0.0.0:3478")
 	test.api = &api{
 		guests: guests, ticketTTL: 10 * time.Minute, credTTL: time.Hour,
-		visitors:  &visitors{origins: []string{"https://app.example.org"}, proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+		visitors:  &visitors{localOnly: true, origins: []string{"https://app.example.org"}, proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 		tickets:   auth.NewTickets(secret, now, rand.Reader),
 		invites:   auth.NewInvites(secret, now, rand.Reader),
 		creds:     auth.NewCredentials("turnpike", secret, nil, now),
@@ -81,7 +81,7 @@ func TestTicketsForWhom(t *testing.T) {
 	}{
 		{guestsLoopback, true, 200, "member"},
 		{guestsLoopback, false, 401, "invite-required"},
-		{guestsAlways, true, 200, "member"},
+		{guestsAlways, true, 200, "guest"},
 		{guestsAlways, false, 200, "guest"},
 		{guestsNever, true, 401, "invite-required"},
 		{guestsNever, false, 401, "invite-required"},

@@ -193,7 +193,7 @@ func (c *Config) keys() []key {
 			help: "established flows in the kernel (Linux, with privileges): auto, off, or require, which does not start without"},
 
 		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{guestsLoopback, guestsAlways, guestsNever}, nil), guestsLoopback),
-			help: "who gets in with no invite: loopback, always or never"},
+			help: "who gets in with no invite: loopback (this machine, if nothing here tells of others), always (as guests) or never"},
 		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket admits"},
 		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential allocates"},
 		{name: "auth.api_keys", value: list[auth.Secret]{&c.Auth.APIKeys, parseSecret, auth.Secret.String, "a long random string"},

@@ -116,7 +116,7 @@ func (c *Config) warnings(relays []netip.Addr) []string {
 	var out []string
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 
-	loopback := !slices.ContainsFunc(c.HTTP.Listen, func(addr string) bool { return !listensOnLoopback(addr) })
+	loopback := c.listensOnLoopbackOnly()
 	proxied := len(c.HTTP.TrustedProxies) > 0
 	switch {
 	case c.PublicHost != "" && !loopbackHost(c.PublicHost) && loopback && !proxied:
@@ -138,6 +138,18 @@ func (c *Config) warnings(relays []netip.Addr) []string {
 		warn("metrics.listen is %q, where others may reach it: pprof is off there, and a firewall should keep strangers out", c.Metrics.Listen)
 	}
 	return out
+}
+
+// localOnly reports whether the configuration leaves no way by which a stranger's request could come to the pages and the
+// API. A name that others know, a trusted proxy, TLS and PROXY headers each tell of strangers, even on a loopback listener: a
+// reverse proxy or a forwarder may connect from this machine and not say for whom.
+func (c *Config) localOnly() bool {
+	return (c.PublicHost == "" || loopbackHost(c.PublicHost)) && len(c.HTTP.TrustedProxies) == 0 &&
+		c.TLS.Mode == tlsOff && !c.HTTP.ProxyProtocol && c.listensOnLoopbackOnly()
+}
+
+func (c *Config) listensOnLoopbackOnly() bool {
+	return !slices.ContainsFunc(c.HTTP.Listen, func(addr string) bool { return !listensOnLoopback(addr) })
 }
 
 // listensOnLoopback reports whether only this machine reaches a listening address.

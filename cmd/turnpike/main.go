@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -30,7 +32,8 @@ func main() {
 		cancel()
 		signal.Stop(signals) // from here on a signal ends the process as it would any other
 	}()
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain,
+		terminal: term.IsTerminal(int(os.Stdout.Fd()))}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
@@ -38,6 +41,7 @@ func main() {
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	terminal       bool     // stdout is one: a person reads along, and no journal
 	environ        []string // as os.Environ gives it
 
 	// drain is closed to ask a server to end when its relays have; the context's end asks it to end now.

@@ -43,6 +43,8 @@ type node struct {
 	webs    []net.Listener // whose connections are handed to web, unless they carry TURN
 	metrics *http.Server
 	metric  net.Listener // nil: off
+
+	showInvite bool // the banner may have an invite link: it goes to a terminal
 }
 
 // newNode makes the parts, and opens no socket. There are so many processors, and as many loops that serve UDP.
@@ -73,7 +75,7 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		_ = n.ledger.Close()
 		return nil, err
 	}
-	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, proxied: cfg.HTTP.ProxyProtocol}
+	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, localOnly: cfg.localOnly()}
 	origins := cfg.HTTP.AllowedOrigins
 	if cfg.PublicHost != "" {
 		from.self = cfg.publicURL(cfg.HTTP.Listen)

@@ -11,12 +11,14 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"turnpike/auth"
 	"turnpike/turnserver"
 )
 
@@ -51,6 +53,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	for _, w := range append(n.warnings(), unknownVariables(p.environ)...) {
 		fmt.Fprintf(p.stderr, "turnpike: warning: %s\n", w)
 	}
+	n.showInvite = p.terminal
 	return n.run(ctx, p.drain, p.stdout)
 }
 
@@ -187,6 +190,9 @@ func (n *node) banner(w io.Writer) {
 		{"who", n.cfg.who()},
 		{"state", state},
 	}
+	if link := n.firstLink(); link != "" {
+		rows = slices.Insert(rows, len(rows)-1, [2]string{"link", link})
+	}
 	if n.metric != nil {
 		rows = append(rows, [2]string{"metrics", "http://" + n.metric.Addr().String() + "/metrics"})
 	}
@@ -199,6 +205,29 @@ func (n *node) banner(w io.Writer) {
 		fmt.Fprintf(&b, "  %-8s %s\n", row[0], row[1])
 	}
 	_, _ = io.WriteString(w, b.String())
+}
+
+// The invite that serve prints on a terminal.
+const (
+	firstRoom = "lobby"
+	firstTTL  = 24 * time.Hour
+)
+
+// firstLink makes an invite for the person who started the server, where nobody gets in without one. It is empty where
+// somebody does, and where the output is no terminal: whoever reads a journal must not get in by what stands there.
+func (n *node) firstLink() string {
+	if !n.showInvite || n.cfg.admitsGuests() {
+		return ""
+	}
+	token, inv, err := n.api.invites.Issue(auth.Invite{Room: firstRoom, Role: auth.RoleGuest}, firstTTL)
+	if err == nil {
+		err = n.ledger.Made(inv)
+	}
+	if err != nil {
+		n.log.Error("make an invite to print", "err", err)
+		return ""
+	}
+	return inviteLink(n.cfg.publicURL(n.webAddrs()), inv.Room, token) + "  (for 24 hours)"
 }
 
 func joinStrings[T fmt.Stringer](items []T) string {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // publicURL is the URL, without a path, by which others reach the pages: of public_host if it is set, else of the first
@@ -59,14 +61,43 @@ func bracket(host string) string {
 	return host
 }
 
-// who says who may get in, and how to let others in.
+// who says for whom the server is, and by which command others are invited.
 func (c *Config) who() string {
-	const invite = "turnpike invite --room NAME"
-	switch c.Auth.Guests {
-	case guestsAlways:
+	switch {
+	case c.Auth.Guests == guestsAlways:
 		return "anyone (guests = always)"
-	case guestsNever:
-		return "those with an invite (guests = never): " + invite
+	case c.Auth.Guests == guestsLoopback && c.localOnly():
+		return "anyone on this machine (guests = loopback); others need an invite: " + c.inviteCommand()
+	case c.Auth.Guests == guestsLoopback:
+		return "those with an invite, because others can reach this server (guests = loopback): " + c.inviteCommand()
 	}
-	return "anyone on this machine (guests = loopback); others need an invite: " + invite
+	return "those with an invite (guests = never): " + c.inviteCommand()
+}
+
+// admitsGuests reports whether anybody gets in without an invite.
+func (c *Config) admitsGuests() bool {
+	return c.Auth.Guests == guestsAlways || c.Auth.Guests == guestsLoopback && c.localOnly()
+}
+
+// inviteCommand is the command that makes an invite for this server, from the folder in which the server was started.
+func (c *Config) inviteCommand() string {
+	command := "turnpike invite --room NAME"
+	if c.file != "" && c.file != defaultConfigFile {
+		command += " --config " + shellWord(c.file)
+	}
+	if strings.HasPrefix(c.sources["state_dir"], "--") {
+		command += " --state " + shellWord(c.StateDir)
+	}
+	return command
+}
+
+// shellWord quotes a word for a POSIX shell, if it needs that.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune("-_./:@%+=,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -13,8 +13,10 @@ import (
 type visitors struct {
 	proxies []netip.Prefix // whose X-Forwarded-For is believed
 	origins []string       // of other sites that may use us: scheme://host[:port], lower-case
-	proxied bool           // every connection comes through a proxy that says whose it is
 	self    string         // our own origin, if public_host is set: a proxy may have changed the Host header
+
+	// localOnly: by the configuration nobody from elsewhere can be here (Config.localOnly). Without it no request is local.
+	localOnly bool
 }
 
 // remoteAddr is the other end of the connection.
@@ -60,15 +62,22 @@ func (v *visitors) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(v.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// local reports whether the request comes from a person on this machine. The connection alone does not say so: a reverse
-// proxy on this machine connects from loopback for strangers, and a page of a stranger may have bound its own name to
-// 127.0.0.1 (DNS rebinding), which the Host header shows.
+// local reports whether the request comes from a person on this machine. The connection alone does not say so. A reverse
+// proxy on this machine connects from loopback for strangers, and may add no header that tells. A page of a stranger may
+// have bound its own name to 127.0.0.1 (DNS rebinding), which the Host and Origin headers show.
 func (v *visitors) local(r *http.Request) bool {
-	if v.proxied || !remoteAddr(r).IsLoopback() || !loopbackHost(hostOnly(r.Host)) {
+	host := hostOnly(r.Host)
+	if !v.localOnly || !remoteAddr(r).IsLoopback() || !loopbackHost(host) {
 		return false
 	}
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "Via"} {
 		if _, forwarded := r.Header[header]; forwarded {
+			return false
+		}
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		// Names are compared without ports, because editors and WSL forward one port to another.
+		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Hostname(), host) {
 			return false
 		}
 	}

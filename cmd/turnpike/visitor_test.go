@@ -32,6 +32,9 @@ func TestLocal(t *testing.T) {
 		{"by IPv6", "[::1]:5000", "[::1]:8080", nil, true},
 		{"IPv4 on an IPv6 socket", "[::ffff:127.0.0.1]:5000", "LocalHost", nil, true},
 		{"another loopback address", "127.9.9.9:5000", "127.9.9.9", nil, true},
+		{"a page of ours", "127.0.0.1:5000", "localhost:8080", []string{"Origin: http://localhost:8080"}, true},
+		{"a page of ours on IPv6", "[::1]:5000", "[::1]:8080", []string{"Origin: http://[::1]:8080"}, true},
+		{"a port that an editor forwards", "127.0.0.1:5000", "localhost:8080", []string{"Origin: http://LOCALHOST:3000"}, true},
 
 		{"the network", "192.0.2.1:5000", "localhost:8080", nil, false},
 		{"DNS rebinding", "127.0.0.1:5000", "evil.example:8080", nil, false},
@@ -47,11 +50,20 @@ func TestLocal(t *testing.T) {
 		{"a proxy: X-Real-IP", "127.0.0.1:5000", "localhost", []string{"X-Real-IP: 127.0.0.1"}, false},
 		{"a proxy: Via", "127.0.0.1:5000", "localhost", []string{"Via: 1.1 proxy"}, false},
 		{"a proxy: X-Forwarded-Host", "127.0.0.1:5000", "localhost", []string{"X-Forwarded-Host: turn.example.org"}, false},
+		{"a silent proxy: the page's Origin", "127.0.0.1:5000", "127.0.0.1:8080", []string{"Origin: https://turn.example.org"}, false},
+		{"a page of another app", "127.0.0.1:5000", "localhost:8080", []string{"Origin: https://app.example.org"}, false},
+		{"a page by another name of this machine", "127.0.0.1:5000", "localhost:8080", []string{"Origin: http://127.0.0.1:8080"}, false},
+		{"a sandboxed page", "127.0.0.1:5000", "localhost:8080", []string{"Origin: null"}, false},
+		{"two Origins", "127.0.0.1:5000", "localhost:8080", []string{"Origin: http://localhost:8080", "Origin: https://evil.example"}, false},
 		{"a proxy: X-Forwarded-Proto", "127.0.0.1:5000", "localhost", []string{"X-Forwarded-Proto: https"}, false},
 	}
 	for _, test := range tests {
-		if got := new(visitors).local(request(test.remote, test.host, test.headers...)); got != test.want {
+		r := request(test.remote, test.host, test.headers...)
+		if got := (&visitors{localOnly: true}).local(r); got != test.want {
 			t.Errorf("%s: local is %v, want %v", test.name, got, test.want)
+		}
+		if new(visitors).local(r) {
+			t.Errorf("%s: local, though strangers can reach the server", test.name)
 		}
 	}
 }

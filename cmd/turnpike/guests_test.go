@@ -1,0 +1,174 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestLocalOnly(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   bool
+	}{
+		"no configuration":       {func(*Config) {}, true},
+		"public_host loopback":   {func(c *Config) { c.PublicHost = "localhost" }, true},
+		"IPv6 and names":         {func(c *Config) { c.HTTP.Listen = []string{"[::1]:80", "localhost:81", "127.0.0.9:82"} }, true},
+		"public_host":            {func(c *Config) { c.PublicHost = "turn.example.org" }, false},
+		"trusted_proxies":        {func(c *Config) { c.HTTP.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} }, false},
+		"proxy_protocol":         {func(c *Config) { c.HTTP.ProxyProtocol = true }, false},
+		"TLS":                    {func(c *Config) { c.TLS.Mode = tlsFiles }, false},
+		"every address":          {func(c *Config) { c.HTTP.Listen = []string{":8080"} }, false},
+		"one address of several": {func(c *Config) { c.HTTP.Listen = []string{"127.0.0.1:80", "192.0.2.1:80"} }, false},
+	} {
+		cfg := defaultConfig("state")
+		test.change(cfg)
+		if got := cfg.localOnly(); got != test.want {
+			t.Errorf("%s: local only is %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// TestForwarders asks for a ticket through forwarders on the same host that do not say for whom they ask.
+func TestForwarders(t *testing.T) {
+	proxied := []string{"--public-host", "turn.example.org", "--http-trusted-proxies", "127.0.0.1/32"}
+	for name, test := range map[string]struct {
+		args   []string
+		direct bool
+		host   string // empty: as the forwarder has it by default
+		status int
+		body   string
+	}{
+		"a person on this machine":               {direct: true, status: 200, body: `"role":"member"`},
+		"a proxy that says nothing":              {args: proxied, status: 401, body: "invite-required"},
+		"a proxy that hands the Host on":         {args: proxied, host: "localhost", status: 401, body: "invite-required"},
+		"a forwarder below HTTP":                 {args: []string{"--public-host", "turn.example.org"}, direct: true, host: "localhost", status: 401, body: "invite-required"},
+		"guests = always, through a proxy":       {args: append([]string{"--auth-guests", "always"}, proxied...), status: 200, body: `"role":"guest"`},
+		"guests = always, by a silent forwarder": {args: []string{"--auth-guests", "always"}, direct: true, host: "localhost", status: 200, body: `"role":"guest"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(append([]string{"--state", t.TempDir()}, test.args...)...)
+			defer s.stop()
+			if s.banner == "" {
+				t.Fatal(s.stderr.String())
+			}
+			_, port, err := net.SplitHostPort(s.listener(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			to := "http://127.0.0.1:" + port
+			if !test.direct {
+				to = silentProxy(t, to, test.host).URL
+			}
+			req, _ := http.NewRequest(http.MethodPost, to+"/api/v1/tickets", strings.NewReader(`{"name":"Ada"}`))
+			req.Header.Set("Content-Type", "application/json")
+			if test.host != "" {
+				req.Host = test.host
+			}
+			if test.args != nil && !test.direct {
+				req.Header.Set("Origin", "https://turn.example.org") // as the browser of somebody who opened the public URL
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != test.status || !strings.Contains(string(body), test.body) {
+				t.Errorf("%d %s, want %d with %s", resp.StatusCode, body, test.status, test.body)
+			}
+		})
+	}
+}
+
+// listener is the loopback address at which a server serves HTTP.
+func (s *testServer) listener(t *testing.T) string {
+	t.Helper()
+	for shown := range strings.SplitSeq(s.row("web"), "  ") {
+		if u, err := url.Parse(shown); err == nil && u.Hostname() == "localhost" {
+			return u.Host
+		}
+	}
+	t.Fatalf("no loopback URL in %q", s.row("web"))
+	return ""
+}
+
+// silentProxy is a reverse proxy that adds no header about whom it asks for, as nginx with nothing but proxy_pass. It sets the
+// Host of the server behind it, or hands on that of the request if host is set.
+func silentProxy(t *testing.T, to, host string) *httptest.Server {
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		if host != "" {
+			r.Out.Host = r.In.Host
+		}
+	}}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// TestFirstLink: a person at a terminal gets a link that works, and a journal gets the command alone.
+func TestFirstLink(t *testing.T) {
+	never := []string{"--auth-guests", "never"}
+	for name, test := range map[string]struct {
+		terminal bool
+		args     []string
+		link     bool
+	}{
+		"terminal":               {true, never, true},
+		"terminal, public name":  {true, []string{"--public-host", "turn.example.org"}, true},
+		"journal":                {false, never, false},
+		"guests on this machine": {true, nil, false},
+		"guests from everywhere": {true, []string{"--auth-guests", "always"}, false},
+		"journal, public name":   {false, []string{"--public-host", "turn.example.org"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := t.TempDir()
+			s := startProgram(program{terminal: test.terminal}, append([]string{"--state", state}, test.args...)...)
+			defer s.stop()
+			if s.banner == "" {
+				t.Fatal(s.stderr.String())
+			}
+			_, invite, found := strings.Cut(s.row("link"), "#invite=")
+			if found != test.link || found != strings.Contains(s.banner, "#invite=") {
+				t.Fatalf("a link is %v, want %v:\n%s", found, test.link, s.banner)
+			}
+			if want := "turnpike invite --room NAME --state " + state; test.args == nil != strings.Contains(s.row("who"), "anyone on this machine") ||
+				!strings.Contains(s.row("who"), want) && !strings.Contains(s.row("who"), "always") {
+				t.Errorf("who: %s, want %s", s.row("who"), want)
+			}
+			if !found || len(test.args) > 0 && test.args[0] != "--auth-guests" {
+				return
+			}
+			invite, _, _ = strings.Cut(invite, " ")
+			resp, err := http.Post("http://"+s.listener(t)+"/api/v1/tickets", "application/json", strings.NewReader(`{"name":"Ada","invite":"`+invite+`"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !strings.Contains(string(body), `"role":"guest"`) {
+				t.Errorf("the link gives %d %s", resp.StatusCode, body)
+			}
+		})
+	}
+}
+
+func TestShellWord(t *testing.T) {
+	for word, want := range map[string]string{
+		"turnpike.toml": "turnpike.toml", "/etc/turn pike/a.toml": "'/etc/turn pike/a.toml'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'",
+	} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%q is %s, want %s", word, got, want)
+		}
+	}
+}
