@@ -137,7 +137,7 @@ func offloadsBothWays(client *http.Client) bool {
 	return false
 }
 
-// TestOffloadPrivileges starts the server as a user who is nobody: with the capabilities that README gives the program, which the kernel's
+// TestOffloadPrivileges starts the server as a user who is nobody: with the capabilities that docs/operation.md gives the program, which the kernel's
 // path takes, and without, where it relays all the same and says what is missing.
 func TestOffloadPrivileges(t *testing.T) {
 	need(t, "setpriv", "setcap")
@@ -149,7 +149,7 @@ func TestOffloadPrivileges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("setcap", readmeCapabilities(t), capable).CombinedOutput(); err != nil {
+	if out, err := exec.Command("setcap", documentedCapabilities(t), capable).CombinedOutput(); err != nil {
 		t.Fatalf("setcap: %v\n%s", err, out)
 	}
 	command := func(t *testing.T, program, offload string) []string {
@@ -202,17 +202,17 @@ func TestOffloadPrivileges(t *testing.T) {
 
 const nobody = 65534
 
-// readmeCapabilities are those that README has setcap give the program.
-func readmeCapabilities(t *testing.T) string {
+// documentedCapabilities are those that docs/operation.md has setcap give the program.
+func documentedCapabilities(t *testing.T) string {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/operation.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, ok := strings.Cut(string(readme), "sudo setcap ")
+	_, line, ok := strings.Cut(string(page), "sudo setcap ")
 	words := strings.Fields(line)
 	if !ok || len(words) < 2 || words[1] != "bin/turnpike" {
-		t.Fatal("README.md does not say how to give the program its capabilities")
+		t.Fatal("docs/operation.md does not say how to give the program its capabilities")
 	}
 	return words[0]
 }
