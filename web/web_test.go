@@ -56,7 +56,7 @@ func TestPages(t *testing.T) {
 func TestNotFound(t *testing.T) {
 	h := Handler(Options{})
 	for _, target := range []string{
-		"/nothing", "/r/", "/r/a/b", "/index.html", "/404.html", "/web.go", "/sdk/", "/sdk/missing.js", "/v/", "/favicon.ico",
+		"/nothing", "/r/", "/r/a/b", "/index.html", "/404.html", "/web.go", "/sdk/", "/sdk/room", "/sdk/room/", "/sdk/missing.js", "/v/", "/favicon.ico",
 		"/v/" + TreeHash() + "/", "/v/" + TreeHash() + "/index.html", "/v/" + TreeHash() + "/sdk", "/v/0123456789abcdef/app.js",
 	} {
 		resp := get(t, h, target)
@@ -169,6 +169,26 @@ func TestSDKUnderStableNames(t *testing.T) {
 		if resp.Header.Get("Vary") != "Origin" {
 			t.Errorf("origin %q: a cache would give the answer to others", origin)
 		}
+	}
+}
+
+// TestSDKIsWhole asks for every module of the SDK as a page of an allowed origin does, in folders too.
+func TestSDKIsWhole(t *testing.T) {
+	const friend = "https://app.example.org"
+	h := Handler(Options{AllowedOrigins: []string{friend}})
+	folders := map[string]bool{}
+	walk(static(), func(name string, _ []byte) {
+		if !strings.HasPrefix(name, "sdk/") {
+			return
+		}
+		folders[path.Dir(name)] = true
+		resp := get(t, h, "/"+name, "Origin", friend)
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Access-Control-Allow-Origin") != friend {
+			t.Errorf("%s: status %d for an allowed origin, which gets %q", name, resp.StatusCode, resp.Header.Get("Access-Control-Allow-Origin"))
+		}
+	})
+	if len(folders) < 2 {
+		t.Errorf("the SDK has the folders %v: none of them was tried", folders)
 	}
 }
 

@@ -98,24 +98,24 @@ export async function names(stage, plan, step) {
  */
 export async function ring(stage, plan, step) {
   const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
-  const ringing = ann.page.getByTestId('ringing');
-  const rings = ben.page.getByTestId('ring');
+  const outgoing = ann.page.getByTestId('outgoing-call');
+  const incoming = ben.page.getByTestId('incoming-call');
 
   await ann.row('ben').getByTestId('call').click();
-  await ringing.waitFor();
-  await rings.waitFor();
-  await rings.getByTestId('decline').click();
-  await ringing.waitFor({ state: 'hidden' });
+  await outgoing.waitFor();
+  await incoming.waitFor();
+  await incoming.getByTestId('decline').click();
+  await outgoing.waitFor({ state: 'hidden' });
   step('ben declined');
 
   await ann.row('ben').getByTestId('call').click();
-  await rings.waitFor();
-  await ringing.getByTestId('cancel').click();
-  await rings.waitFor({ state: 'hidden' });
+  await incoming.waitFor();
+  await outgoing.getByTestId('cancel').click();
+  await incoming.waitFor({ state: 'hidden' });
   step('ann cancelled');
 
   await ann.row('ben').getByTestId('call').click();
-  await rings.getByTestId('accept').click();
+  await incoming.getByTestId('accept').click();
   const rooms = [new Room(ann.page), new Room(ben.page)];
   await Promise.all(rooms.map((room) => room.others(1)));
   step('ben accepted');

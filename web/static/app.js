@@ -1,12 +1,12 @@
 // @ts-check
 import { find } from './dom.js';
 import { HomePage } from './elements/home.js';
+import { IncomingCall } from './elements/incomingcall.js';
 import { Notice } from './elements/notice.js';
-import { Ring } from './elements/ring.js';
-import { Ringing } from './elements/ringing.js';
+import { OutgoingCall } from './elements/outgoingcall.js';
 import { RoomPage } from './elements/room.js';
 import { Status } from './elements/status.js';
-import { inviteOf, roomOf } from './rooms.js';
+import { inviteOf, roomOf } from './roomlinks.js';
 import { Session } from './session.js';
 import { storeInvite, storeTicket } from './storage.js';
 import { wordsFor } from './words.js';
@@ -35,8 +35,8 @@ export class App {
       this.#showRefusal();
     });
     find(document, 'tp-status', Status).watch(session);
-    find(document, 'tp-ring', Ring).watch(this);
-    find(document, 'tp-ringing', Ringing).app = this;
+    find(document, 'tp-incoming-call', IncomingCall).watch(this);
+    find(document, 'tp-outgoing-call', OutgoingCall).app = this;
     addEventListener('popstate', () => this.#showAndFocus());
     addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
     document.addEventListener('click', (event) => this.#follow(event));
@@ -51,9 +51,9 @@ export class App {
     this.#showAndFocus();
   }
 
-  /** Rings a user, and goes to the room if they accept. @param {import('./sdk/messages.js').User} user */
+  /** Rings a user, and goes to the room if they accept. @param {import('./sdk/server/messages.js').User} user */
   call(user) {
-    return find(document, 'tp-ringing', Ringing).call(user);
+    return find(document, 'tp-outgoing-call', OutgoingCall).call(user);
   }
 
   #show() {

@@ -11,7 +11,7 @@ export function fill(host, id) {
 }
 
 /**
- * Finds what must be there, as the type that it must have.
+ * Finds an element that must be there, and checks its type.
  *
  * @template {Element} T
  * @param {ParentNode} host
@@ -23,6 +23,14 @@ export function find(host, selector, type) {
   const element = host.querySelector(selector);
   if (!(element instanceof type)) throw new Error(`no ${type.name} matches ${selector}`);
   return element;
+}
+
+/**
+ * @param {ParentNode} host
+ * @param {string} testid
+ */
+export function findButton(host, testid) {
+  return find(host, `[data-testid=${testid}]`, HTMLButtonElement);
 }
 
 /**
@@ -48,7 +56,7 @@ export function drawIcon(host, name) {
 }
 
 /**
- * Makes a round sign of a name: its initial on one of six colours.
+ * Draws a round sign for a name: its initial on one of six colours.
  *
  * @param {ParentNode} host of the `.avatar`
  * @param {string} name

@@ -2,7 +2,7 @@
 import { Emitter } from './sdk/emitter.js';
 
 /**
- * @import { Kind, Media } from './sdk/negotiation.js'
+ * @import { Kind, Media } from './sdk/peer/negotiation.js'
  *
  * @typedef {object} LocalMediaEvents
  * @property {Media} change
@@ -36,14 +36,14 @@ export class LocalMedia extends Emitter {
 
   async toggleMicrophone() {
     const { audio } = this.tracks;
-    if (!audio) return this.#tell(await this.#open(['audio']), 'microphone');
+    if (!audio) return this.#report(await this.#open(['audio']), 'microphone');
     audio.enabled = !audio.enabled;
     this.emit('change', this.tracks);
   }
 
   async toggleCamera() {
     const { video } = this.tracks;
-    if (!video) return this.#tell(await this.#open(['video']), 'camera');
+    if (!video) return this.#report(await this.#open(['video']), 'camera');
     video.stop();
     this.#set('video', null);
   }
@@ -96,7 +96,7 @@ export class LocalMedia extends Emitter {
    * @param {'open' | 'refused' | 'missing' | 'insecure'} outcome
    * @param {'microphone' | 'camera'} device
    */
-  #tell(outcome, device) {
+  #report(outcome, device) {
     if (outcome === 'refused') this.emit('problem', `The browser does not let this page use the ${device}. Allow it in the address bar, then try again.`);
     if (outcome === 'missing') this.emit('problem', `No ${device} was found, or another program is using it.`);
     if (outcome === 'insecure') this.emit('problem', `Browsers open the ${device} only for pages with HTTPS, or on localhost.`);

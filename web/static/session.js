@@ -6,8 +6,9 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
 
 /**
  * @import { Call, Room } from './sdk/turnpike.js'
- * @import { ClientState, TicketRequest } from './sdk/client.js'
- * @import { User } from './sdk/messages.js'
+ * @import { ClientState } from './sdk/client.js'
+ * @import { TicketRequest } from './sdk/options.js'
+ * @import { User } from './sdk/server/messages.js'
  *
  * @typedef {object} SessionEvents
  * @property {ClientState} state

@@ -2,7 +2,7 @@
 
 /**
  * What the tab remembers over a reload (sessionStorage), and what the browser remembers (localStorage). A browser that
- * forbids storage just forgets.
+ * forbids storage remembers nothing.
  */
 
 /** @typedef {{ name: string, token: string, expires: string, rooms: string[] }} StoredTicket */
@@ -38,14 +38,14 @@ export function storeInvite(invite) {
   write('session', INVITE, invite);
 }
 
-/** The name of this tab, else the last one that was typed in any. */
+/** The name of this tab, or else the last name that was typed in any tab. */
 export function storedName() {
   return read('session', NAME) ?? read('local', NAME);
 }
 
 /**
  * @param {string} name
- * @param {{ typed: boolean }} how only a typed name is a suggestion for other tabs
+ * @param {{ typed: boolean }} how only a typed name is suggested to other tabs
  */
 export function storeName(name, { typed }) {
   write('session', NAME, name);
@@ -53,12 +53,12 @@ export function storeName(name, { typed }) {
 }
 
 /**
- * Takes out what was said in a room before this page was loaded again, if it is the room that the page before was in.
+ * Takes the messages out of the storage that the page before this one left there.
  *
  * @param {string} room
- * @returns {StoredMessage[] | undefined} undefined if it was in another, or in none
+ * @returns {StoredMessage[] | undefined} undefined if that page was in another room, or in none
  */
-export function takeChat(room) {
+export function claimChat(room) {
   const text = read('session', CHAT);
   write('session', CHAT, undefined);
   try {
@@ -71,7 +71,7 @@ export function takeChat(room) {
 
 /**
  * @param {string} room
- * @param {StoredMessage[]} messages the last of which are kept
+ * @param {StoredMessage[]} messages of which the last are kept
  */
 export function storeChat(room, messages) {
   let length = 0;
@@ -79,7 +79,7 @@ export function storeChat(room, messages) {
   write('session', CHAT, JSON.stringify({ room, messages: kept }));
 }
 
-/** What the SDK keeps a session in; undefined where the browser forbids it. */
+/** Where the SDK saves a session; undefined if the browser forbids storage. */
 export function tabStorage() {
   try {
     return storage('session');

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { inRoom, joined, newClient, next, resumable, timers } from './signedin.js';
 
-/** @type {import('../static/sdk/messages.js').ClientMessage} */
+/** @type {import('../static/sdk/server/messages.js').ClientMessage} */
 const told = { type: 'signal', room: 'x', to: 'y', candidates: [null] };
 
 test('the answer to a ping says nothing of what was told before or after it', async () => {
@@ -230,7 +230,7 @@ test('a peer who takes no more chat does not keep it from the others', async () 
   const errors = [];
   bob?.on('error', ({ detail }) => errors.push(/** @type {any} */ (detail).code));
   room.sendMessage('to both');
-  assert.deepEqual([errors, cid?.chat.kept.waiting.map(({ text }) => text)], [['slow'], ['to both']]);
+  assert.deepEqual([errors, cid?.chat.saved.waiting.map(({ text }) => text)], [['slow'], ['to both']]);
   await socket.say({ type: 'peer-left', room: 'standup', session: 's5', reason: 'leave', seq: 2 });
   assert.throws(() => room.sendMessage('to nobody'), { code: 'slow' });
 });

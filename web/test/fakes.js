@@ -178,7 +178,7 @@ export class FakeStorage {
   }
 }
 
-/** @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes] */
+/** @param {Partial<import('../static/sdk/server/messages.js').Welcome>} [changes] */
 export function welcome(changes) {
   return { type: 'welcome', session: 's1', user: 'u1', name: 'Ada', role: 'member', iceServers: [], online: [], ...changes };
 }

@@ -1,7 +1,7 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pathOf, relayedAddressOf } from '../static/sdk/path.js';
+import { pathOf, relayedAddressOf } from '../static/sdk/peer/path.js';
 
 /**
  * @param {any} local

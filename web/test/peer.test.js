@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeTimers, settle, track } from './fakes.js';
-import { Chat, MAX_TEXT } from '../static/sdk/chat.js';
-import { Peer } from '../static/sdk/peer.js';
+import { MAX_TEXT, PeerChat } from '../static/sdk/peer/chat.js';
+import { Peer } from '../static/sdk/peer/peer.js';
 
 const NOTHING = { audio: null, video: null };
 
@@ -12,7 +12,7 @@ const NOTHING = { audio: null, video: null };
  *
  * @param {string} self
  * @param {string} other
- * @param {Partial<import('../static/sdk/peer.js').PeerOptions>} [options]
+ * @param {Partial<import('../static/sdk/peer/peer.js').PeerOptions>} [options]
  */
 function makePeer(self, other, options) {
   /** @type {any[]} */
@@ -20,7 +20,7 @@ function makePeer(self, other, options) {
   const peer = new Peer({ session: other, user: `user of ${other}`, name: other }, {
     self,
     offers: self === 'b',
-    chat: new Chat(),
+    chat: new PeerChat(),
     RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
     iceServers: [],
     media: NOTHING,
@@ -176,7 +176,7 @@ test('what comes in by the channel is checked', () => {
 test('however channels are lost, what is said arrives once and in order', () => {
   for (let seed = 1; seed <= 300; seed++) {
     const random = randomFrom(seed);
-    let [from, to] = [new Chat(), new Chat()];
+    let [from, to] = [new PeerChat(), new PeerChat()];
     /** @type {string[]} */
     const said = [];
     /** @type {string[]} */
@@ -195,8 +195,8 @@ test('however channels are lost, what is said arrives once and in order', () => 
         channels.push({ wire, back });
         from.open(/** @type {any} */ ({ readyState: 'open', bufferedAmount: 0, send: (/** @type {string} */ data) => wire.push(data) }));
       } else if (choice < 0.45) {
-        from = new Chat(JSON.parse(JSON.stringify(from.kept))); // A reload of one, and of the other.
-        to = new Chat(JSON.parse(JSON.stringify(to.kept)));
+        from = new PeerChat(JSON.parse(JSON.stringify(from.saved))); // A reload of one, and of the other.
+        to = new PeerChat(JSON.parse(JSON.stringify(to.saved)));
         channels.length = 0;
       } else {
         // A former channel may still bring something, or the news that something arrived.

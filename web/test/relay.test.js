@@ -1,7 +1,7 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RelayStatus } from '../static/sdk/relay.js';
+import { RelayStatus } from '../static/sdk/peer/relay.js';
 
 const home = new URL('https://turn.example.org/');
 const servers = [{ urls: 'stun:turn.example.org' }, { urls: 'turn:turn.example.org', username: '1:s.A', credential: 'secret' }];

@@ -63,7 +63,7 @@ test('a page that is loaded again goes on with the session, the rooms and what w
   await opened;
   const peer = next.rooms.get('standup')?.peers.get('s2');
   assert.equal(peer?.away, true);
-  assert.equal(peer?.chat.kept.waiting[0]?.text, 'before');
+  assert.equal(peer?.chat.saved.waiting[0]?.text, 'before');
   await settle();
   assert.equal(second.sent.find(({ type }) => type === 'signal')?.description.type, 'offer', 'as a newcomer does');
   assert.ok(Number(second.sent.at(-1).id) > 1, 'ids go on');

@@ -23,7 +23,7 @@ afterEach(() => {
 export const bob = { session: 's2', user: 'u2', name: 'Bob' };
 export const joined = { type: 'joined', room: 'standup', size: 4, peers: [bob] };
 
-/** @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options] */
+/** @param {Partial<import('../static/sdk/options.js').ClientOptions>} [options] */
 export function newClient(options) {
   const client = new Client({
     url: 'https://turn.example.org',
@@ -39,8 +39,8 @@ export function newClient(options) {
 /**
  * A client whose server resumes no sessions, unless `changes` has a `resume` token.
  *
- * @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options]
- * @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes]
+ * @param {Partial<import('../static/sdk/options.js').ClientOptions>} [options]
+ * @param {Partial<import('../static/sdk/server/messages.js').Welcome>} [changes]
  */
 export async function signedIn(options, changes) {
   const client = newClient(options);
@@ -54,8 +54,8 @@ export async function signedIn(options, changes) {
 /**
  * A client whose server resumes its session.
  *
- * @param {Partial<import('../static/sdk/client.js').ClientOptions>} [options]
- * @param {Partial<import('../static/sdk/messages.js').Welcome>} [changes]
+ * @param {Partial<import('../static/sdk/options.js').ClientOptions>} [options]
+ * @param {Partial<import('../static/sdk/server/messages.js').Welcome>} [changes]
  */
 export function resumable(options, changes) {
   return signedIn(options, { resume: 'token', ...changes });

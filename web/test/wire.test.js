@@ -35,7 +35,7 @@ const understood = {
     assert.deepEqual(client.iceServers, iceServers);
     assert.equal(client.online.size, online?.length ?? 0);
   },
-  // These two leave no trace; client.test.js and watch.test.js tell what they are for.
+  // These two leave no trace; client.test.js and liveness.test.js tell what they are for.
   'ack': () => {},
   'pong': () => {},
   'resume': ({ leftBehind }, { token }) => assert.ok(leftBehind().includes(JSON.stringify(token))),

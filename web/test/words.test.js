@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MAX_NAME, madeUpName, nameProblem, nextName } from '../static/names.js';
-import { inviteOf, readRoom, roomOf } from '../static/rooms.js';
-import { backoff } from '../static/sdk/backoff.js';
+import { inviteOf, readRoom, roomOf } from '../static/roomlinks.js';
+import { backoff } from '../static/sdk/server/backoff.js';
 
 test('numbered names count up and stay short enough', () => {
   assert.equal(nextName('Ada'), 'Ada 2');

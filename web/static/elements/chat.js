@@ -1,24 +1,20 @@
 // @ts-check
 import { fill, find, write } from '../dom.js';
+import { claimChat, storeChat } from '../storage.js';
 
-/** @typedef {{ sender: string, text: string, at: Date, own: boolean }} ChatMessage */
+/** @typedef {{ sender: string, text: string, at: Date, own: boolean }} ShownMessage */
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 /** A reader within this many pixels of the end follows the newest message. */
 const NEAR_END = 80;
 const MAX_SHOWN = 1000;
 
-/** What is said in the room, and the field to say something. */
-export class Chat extends HTMLElement {
-  /** @type {ChatMessage[]} */
-  #said = [];
+/** The messages of a room, and the field to write one. */
+export class ChatPanel extends HTMLElement {
+  /** @type {ShownMessage[]} oldest first */
+  #messages = [];
 
-  /** What was said, oldest first. */
-  get said() {
-    return [...this.#said];
-  }
-
-  /** @param {(text: string) => boolean} send false if it could not be sent; the text stays then */
+  /** @param {(text: string) => boolean} send returns false if it could not send the text, which then stays */
   watch(send) {
     fill(this, 'chat');
     const form = find(this, 'form', HTMLFormElement);
@@ -38,17 +34,34 @@ export class Chat extends HTMLElement {
     this.setListeners(0);
   }
 
-  /** @param {number} count how many others would read what is sent */
+  /** @param {number} count how many others would read a message */
   setListeners(count) {
     this.#button.disabled = count === 0;
     this.#input.placeholder = count === 0 ? 'Nobody is here to read yet' : 'Write to everyone here';
   }
 
-  /** @param {ChatMessage} message */
-  say(message) {
+  /**
+   * Shows the messages that the page before this one stored.
+   *
+   * @param {string} room
+   * @returns {boolean} whether that page was in this room
+   */
+  restore(room) {
+    const stored = claimChat(room);
+    for (const { at, ...message } of stored ?? []) this.showMessage({ ...message, at: new Date(at) });
+    return stored !== undefined;
+  }
+
+  /** Stores the messages for the page after this one. @param {string} room */
+  store(room) {
+    storeChat(room, this.#messages.map(({ at, ...message }) => ({ ...message, at: at.toISOString() })));
+  }
+
+  /** @param {ShownMessage} message */
+  showMessage(message) {
     const { sender, text, at, own } = message;
-    this.#said.push(message);
-    if (this.#said.length > MAX_SHOWN) this.#said.shift();
+    this.#messages.push(message);
+    if (this.#messages.length > MAX_SHOWN) this.#messages.shift();
     const item = document.createElement('li');
     item.className = 'message';
     item.toggleAttribute('data-own', own);
@@ -61,8 +74,8 @@ export class Chat extends HTMLElement {
     this.#append(item, own);
   }
 
-  /** @param {string} text what happened, such as who came */
-  tell(text) {
+  /** @param {string} text about an event, such as the arrival of somebody */
+  showEvent(text) {
     const item = document.createElement('li');
     item.className = 'event';
     item.textContent = text;
@@ -90,4 +103,4 @@ export class Chat extends HTMLElement {
   }
 }
 
-customElements.define('tp-chat', Chat);
+customElements.define('tp-chat', ChatPanel);

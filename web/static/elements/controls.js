@@ -1,12 +1,12 @@
 // @ts-check
-import { drawIcon, fill, find, write } from '../dom.js';
+import { drawIcon, fill, findButton, write } from '../dom.js';
 
 /**
  * @import { LocalMedia } from '../media.js'
- * @import { Media } from '../sdk/negotiation.js'
+ * @import { Media } from '../sdk/peer/negotiation.js'
  */
 
-/** Mute, camera and hang up. */
+/** The buttons for microphone, camera and hanging up. */
 export class Controls extends HTMLElement {
   /**
    * @param {LocalMedia} media
@@ -14,9 +14,9 @@ export class Controls extends HTMLElement {
    */
   watch(media, hangup) {
     fill(this, 'controls');
-    this.#onClick('mute', () => media.toggleMicrophone());
-    this.#onClick('camera', () => media.toggleCamera());
-    this.#onClick('hangup', hangup);
+    this.#onPress('mute', () => media.toggleMicrophone());
+    this.#onPress('camera', () => media.toggleCamera());
+    this.#onPress('hangup', hangup);
     media.on('change', ({ detail }) => this.#update(detail));
     this.#update(media.tracks);
   }
@@ -30,28 +30,23 @@ export class Controls extends HTMLElement {
   /**
    * @param {string} testid
    * @param {boolean} on
-   * @param {string} turnOff what the button says while it is on
+   * @param {string} turnOff the button's label while it is on
    * @param {string} turnOn
    * @param {string} icon
    */
   #show(testid, on, turnOff, turnOn, icon) {
-    const button = this.#button(testid);
+    const button = findButton(this, testid);
     write(button, 'span', on ? turnOff : turnOn);
     drawIcon(button, on ? icon : `${icon}-off`);
     button.toggleAttribute('data-off', !on);
-  }
-
-  /** @param {string} testid */
-  #button(testid) {
-    return find(this, `[data-testid=${testid}]`, HTMLButtonElement);
   }
 
   /**
    * @param {string} testid
    * @param {() => unknown} act
    */
-  #onClick(testid, act) {
-    const button = this.#button(testid);
+  #onPress(testid, act) {
+    const button = findButton(this, testid);
     button.addEventListener('click', async () => {
       button.disabled = true;
       await act();

@@ -1,14 +1,13 @@
 // @ts-check
-import { drawAvatar, fill, find, write } from '../dom.js';
-import { wordsFor } from '../words.js';
+import { drawAvatar, fill, find, findButton, write } from '../dom.js';
 
 /**
  * @import { App } from '../app.js'
- * @import { PeerInfo } from '../sdk/messages.js'
+ * @import { PeerInfo } from '../sdk/server/messages.js'
  * @import { Room } from '../sdk/turnpike.js'
  */
 
-/** Who waits to be let in, for those who may let them in; nothing if nobody does. */
+/** The people who wait to be let in, for those who may let them in; empty if nobody waits. */
 export class Door extends HTMLElement {
   /**
    * @param {App} app
@@ -31,18 +30,18 @@ export class Door extends HTMLElement {
    * @param {App} app
    * @param {Room} room
    * @param {PeerInfo} peer
-   * @param {boolean} tell it is news
+   * @param {boolean} isNews
    */
-  #add(app, room, peer, tell) {
+  #add(app, room, peer, isNews) {
     const row = document.createElement('li');
     row.dataset.session = peer.session;
     fill(row, 'door-row');
     write(row, '.who', peer.name);
     drawAvatar(row, peer.name);
-    this.#onClick(app, row, 'admit', `Admit ${peer.name}`, () => room.admit(peer.session));
-    this.#onClick(app, row, 'refuse', `Refuse ${peer.name}`, () => room.refuse(peer.session));
+    this.#onAnswer(app, row, 'admit', `Admit ${peer.name}`, () => room.admit(peer.session));
+    this.#onAnswer(app, row, 'refuse', `Refuse ${peer.name}`, () => room.refuse(peer.session));
     this.#list.append(row);
-    if (tell) write(this, '[role=status]', `${peer.name} waits to come in.`);
+    if (isNews) write(this, '[role=status]', `${peer.name} waits to come in.`);
     this.#count();
   }
 
@@ -53,28 +52,24 @@ export class Door extends HTMLElement {
    * @param {string} label
    * @param {() => Promise<void>} act
    */
-  #onClick(app, row, testid, label, act) {
-    const button = find(row, `[data-testid=${testid}]`, HTMLButtonElement);
+  #onAnswer(app, row, testid, label, act) {
+    const button = findButton(row, testid);
     button.setAttribute('aria-label', label);
     button.addEventListener('click', async () => {
       const buttons = row.querySelectorAll('button');
       for (const each of buttons) each.disabled = true;
-      try {
-        await act();
-      } catch (error) {
-        app.notice.show(wordsFor(error));
-        for (const each of buttons) each.disabled = false;
-      }
+      if (await app.notice.attempt(act)) return;
+      for (const each of buttons) each.disabled = false;
     });
   }
 
-  /** Focus that was in the row goes to the next one. @param {PeerInfo} peer */
+  /** Moves the focus to the next row, if it was in this one. @param {PeerInfo} peer */
   #remove(peer) {
     const row = this.#list.querySelector(`[data-session="${CSS.escape(peer.session)}"]`);
     const focused = !!row?.contains(document.activeElement);
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
     row?.remove();
-    if (focused && next) find(next, '[data-testid=admit]', HTMLButtonElement).focus();
+    if (focused && next) findButton(next, 'admit').focus();
     this.#count();
   }
 

@@ -1,8 +1,8 @@
 // @ts-check
-import { fill, find, write } from '../dom.js';
-import { readRoom, roomPath } from '../rooms.js';
+import { fill, find, findButton, write } from '../dom.js';
+import { readRoom, roomPath } from '../roomlinks.js';
 import { storeInvite, storeTicket } from '../storage.js';
-import { wordsFor, wordsOf } from '../words.js';
+import { wordsOf } from '../words.js';
 import { NameForm } from './name.js';
 import { OnlineList } from './online.js';
 
@@ -10,7 +10,7 @@ import { OnlineList } from './online.js';
 
 const SIZES = { from: 2, to: 16 };
 
-/** The start page: who we are, rooms to make and to join, and who is there to call. */
+/** The start page: our name, rooms to make and to join, and people to call. */
 export class HomePage extends HTMLElement {
   heading = '';
 
@@ -43,19 +43,16 @@ export class HomePage extends HTMLElement {
    * @param {boolean} waitingRoom
    */
   async #create(size, waitingRoom) {
-    const button = find(this, '[data-testid=create-room]', HTMLButtonElement);
+    const button = findButton(this, 'create-room');
     button.disabled = true;
-    try {
+    await this.app.notice.attempt(async () => {
       const client = await this.app.session.settled();
       if (!client) return;
       const room = await client.join(undefined, { create: true, size, waitingRoom });
       if (this.isConnected) this.app.navigate(roomPath(room.id));
       else await room.leave();
-    } catch (error) {
-      this.app.notice.show(wordsFor(error));
-    } finally {
-      button.disabled = false;
-    }
+    });
+    button.disabled = false;
   }
 
   /** @param {string} text */

@@ -1,13 +1,12 @@
 // @ts-check
 import { drawIcon, fill, find, write } from '../dom.js';
-import { wordsFor } from '../words.js';
 
 /**
  * @import { App } from '../app.js'
  * @import { Room } from '../sdk/turnpike.js'
  */
 
-/** Says that the room is locked, and lets those who may lock it and open it again. */
+/** Says that the room is locked, and lets moderators lock and unlock it. */
 export class Lock extends HTMLElement {
   /**
    * @param {App} app
@@ -43,11 +42,7 @@ export class Lock extends HTMLElement {
    * @param {Room} room
    */
   async #toggle(app, room) {
-    try {
-      await (room.locked ? room.unlock() : room.lock());
-    } catch (error) {
-      app.notice.show(wordsFor(error));
-    }
+    await app.notice.attempt(() => (room.locked ? room.unlock() : room.lock()));
   }
 }
 

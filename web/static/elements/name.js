@@ -5,14 +5,14 @@ import { wordsFor } from '../words.js';
 
 /** @import { App } from '../app.js' */
 
-/** The user's own name, which can be changed in place. What was typed stays, even if it is refused. */
+/** The user's own name, which can be changed in place. The typed text stays, even if the name is refused. */
 export class NameForm extends HTMLElement {
   #ended = new AbortController();
   /** @type {App | undefined} */
   #app;
-  /** What stands in the field unless the user has changed it. */
+  /** The text of the field, unless the user has changed it. */
   #shown = '';
-  /** The name that the server is being asked for. Enter is both a change and a submission. */
+  /** The name that we are asking the server for. The Enter key causes both a change and a submission. */
   #asked = '';
 
   /** @param {App} app */
@@ -81,14 +81,14 @@ export class NameForm extends HTMLElement {
   #refused(name, error) {
     const words = wordsFor(error);
     const other = nextName(name);
-    const actions = [{ label: `Be “${other}”`, run: () => this.#take(other) }];
+    const actions = [{ label: `Be “${other}”`, run: () => this.#tryName(other) }];
     this.#app?.notice.show({ ...words, actions: words.code === 'name-taken' ? actions : [] });
     this.#complain(words.title);
     this.#input.focus();
   }
 
   /** @param {string} name */
-  #take(name) {
+  #tryName(name) {
     this.#input.value = name;
     this.#commit();
   }

@@ -1,21 +1,22 @@
 // @ts-check
+import { wordsFor } from '../words.js';
 
 /**
  * @typedef {object} NoticeAction
  * @property {string} label
  * @property {() => void} run
  * @property {string} [testid]
- * @property {boolean} [quiet] it is not what people are meant to do
+ * @property {boolean} [quiet] not the action that people should take first
  *
  * @typedef {object} NoticeContent
  * @property {string} code data-code, for programs
  * @property {string} title
  * @property {string} [text] what to do
  * @property {NoticeAction[]} [actions]
- * @property {boolean} [whole] it stands in for the page, which has nothing else to show
+ * @property {boolean} [whole] replaces the page, which has nothing else to show
  */
 
-/** The one place where the page tells what went wrong or happened. */
+/** The one place where the page says what went wrong or happened. */
 export class Notice extends HTMLElement {
   /** @param {NoticeContent} content */
   show({ code, title, text = '', actions = [], whole = false }) {
@@ -32,6 +33,22 @@ export class Notice extends HTMLElement {
     if (!whole) row.append(this.#button({ label: 'Dismiss', run: () => {} }, actions.length === 0));
     this.replaceChildren(heading, paragraph, row);
     if (whole) heading.focus();
+  }
+
+  /**
+   * Does something, and shows the error if it fails.
+   *
+   * @param {() => unknown} act
+   * @returns {Promise<boolean>} whether it succeeded
+   */
+  async attempt(act) {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.show(wordsFor(error));
+      return false;
+    }
   }
 
   clear() {

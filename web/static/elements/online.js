@@ -3,7 +3,7 @@ import { drawAvatar, fill, find, write } from '../dom.js';
 
 /**
  * @import { App } from '../app.js'
- * @import { User } from '../sdk/messages.js'
+ * @import { User } from '../sdk/server/messages.js'
  */
 
 /** Who else is online, each with a button that rings them. */

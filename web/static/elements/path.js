@@ -1,7 +1,7 @@
 // @ts-check
 
 /**
- * @import { Path } from '../sdk/path.js'
+ * @import { Path } from '../sdk/peer/path.js'
  * @import { Peer } from '../sdk/turnpike.js'
  */
 

@@ -4,7 +4,7 @@ import { PathBadge } from './path.js';
 
 /**
  * @import { Peer } from '../sdk/turnpike.js'
- * @import { Media } from '../sdk/negotiation.js'
+ * @import { Media } from '../sdk/peer/negotiation.js'
  */
 
 /** One person in a room: picture or initial, name, and for others the path to them. */

@@ -1,8 +1,8 @@
 // @ts-check
 
 /**
- * An EventTarget whose events are listed in its type: `on` knows what each event's `detail` holds.
- * `addEventListener` works too, untyped.
+ * An EventTarget whose type lists its events, so that `on` knows the type of each event's `detail`. `addEventListener`
+ * works too, but untyped.
  *
  * @template {Record<string, any>} Events names and the type of each one's detail
  */

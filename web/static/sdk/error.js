@@ -1,9 +1,9 @@
 // @ts-check
 
 /**
- * What goes wrong has a `code`. Most come from the server and are listed in signal/PROTOCOL.md: `full`,
- * `not-existing`, `name-taken`, `unauthorized`... The SDK adds: `offline` (the server cannot be
- * reached), `timeout`, `closed` (this client was closed), and `too-long`.
+ * An error with a `code`. Most codes come from the server, and signal/PROTOCOL.md lists them: `full`, `not-existing`,
+ * `name-taken`, `unauthorized`... The SDK adds `offline` (the server cannot be reached), `timeout`, `closed` (this client
+ * was closed) and `too-long`.
  */
 export class TurnpikeError extends Error {
   /**
@@ -14,7 +14,7 @@ export class TurnpikeError extends Error {
   constructor(code, message, { field, retryAfter, cause } = {}) {
     super(message || code, cause === undefined ? undefined : { cause });
     this.name = 'TurnpikeError';
-    /** Stable; what programs branch on. */
+    /** Stable, so that programs can branch on it. */
     this.code = code;
     /** The field at fault, with `bad-message` and `bad-request`. */
     this.field = field;

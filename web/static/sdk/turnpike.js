@@ -17,21 +17,21 @@
 
 import { Client } from './client.js';
 
-export { Call } from './call.js';
-export { MAX_TEXT } from './chat.js';
+export { Call } from './room/call.js';
+export { MAX_TEXT } from './peer/chat.js';
 export { TurnpikeError, codeOf } from './error.js';
-export { Peer } from './peer.js';
-export { Room } from './room.js';
-export { getTicket } from './tickets.js';
+export { Peer } from './peer/peer.js';
+export { Room } from './room/room.js';
+export { getTicket } from './server/tickets.js';
 export { Client };
 
 /**
- * Signs in and resolves with the client once the server has welcomed it. A server that cannot be reached is tried
- * again until it can, so pass a `signal` to limit the wait.
+ * Signs in, and resolves with the client once the server has welcomed it. A server that cannot be reached is tried
+ * again for as long as it takes; pass a `signal` to limit the wait.
  *
- * @param {import('./client.js').ClientOptions} options
+ * @param {import('./options.js').ClientOptions} options
  * @returns {Promise<Client>}
- * @throws {import('./error.js').TurnpikeError} what waiting will not heal, such as `unauthorized` or `name-taken`
+ * @throws {import('./error.js').TurnpikeError} an error that waiting will not heal, such as `unauthorized` or `name-taken`
  */
 export async function connect(options) {
   const client = new Client(options);

@@ -4,10 +4,10 @@ const FIRST_MS = 500;
 const LONGEST_MS = 15_000;
 
 /**
- * The pause before attempt number `attempt` (from 0), in milliseconds. It doubles up to 15 s; half of it is chance, so
- * that the clients of a restarted server do not all come back at once.
+ * The pause before an attempt, in milliseconds. It doubles with each attempt, up to 15 s. Half of it is random, so that
+ * the clients of a restarted server do not all come back at once.
  *
- * @param {number} attempt
+ * @param {number} attempt from 0
  * @param {() => number} [random] in [0, 1)
  */
 export function backoff(attempt, random = Math.random) {

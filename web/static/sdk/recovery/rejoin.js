@@ -1,42 +1,41 @@
 // @ts-check
-import { pause } from './backoff.js';
-import { TurnpikeError, codeOf, isPassing } from './error.js';
+import { TurnpikeError, codeOf, isPassing } from '../error.js';
+import { pause } from '../server/backoff.js';
 
 /**
- * @import { Client } from './client.js'
- * @import { RoomState } from './messages.js'
- * @import { Room } from './room.js'
+ * @import { RoomState } from '../server/messages.js'
+ * @import { Room, RoomClient } from '../room/room.js'
  */
 
-/** Whoever holds our place in a room may be our own former session, until the server gives it up. */
+/** Our own former session may hold our place in a room, until the server gives it up. */
 const REJOIN_TRIES = 12;
 const REJOIN_PAUSE_MS = 5000;
 
-/** Brings a client back into its rooms, after a return that did not leave everything as it was. */
-export class Reentry {
+/** Brings a client back into its rooms, when it could not simply resume its session. */
+export class Rejoin {
   #client;
   #ended;
 
   /**
-   * @param {Client} client
-   * @param {AbortSignal} ended the client is closed
+   * @param {RoomClient} client
+   * @param {AbortSignal} ended aborts when the client is closed
    */
   constructor(client, ended) {
     this.#client = client;
     this.#ended = ended;
   }
 
-  /** Another session has begun: the server knows nothing of the rooms that we were in. */
-  lost() {
+  /** Another session has begun. The server knows nothing of our rooms. */
+  all() {
     for (const room of this.#client.rooms.values()) this.#rejoin(room);
   }
 
   /**
-   * The server was started again. What it had not yet told us, or forwarded for us, is lost, and so are its relays.
+   * The server has restarted. It has lost its relays, and the messages that it had not yet sent or forwarded.
    *
    * @param {RoomState[]} states of the rooms that it has put us into
-   * @param {number} patience milliseconds to wait for others to come back
-   * @param {boolean} changing requests wait that change where we are
+   * @param {number} patience milliseconds to wait for the others to come back
+   * @param {boolean} changing whether requests wait that change which rooms we are in
    */
   restored(states, patience, changing) {
     const { rooms } = this.#client;
@@ -48,14 +47,14 @@ export class Reentry {
     }
     if (changing) return;
     for (const { room } of states) {
-      // It has not learned in time that we left.
+      // We left, and it did not learn of it in time.
       if (!rooms.has(room)) this.#client.request({ type: 'leave', room }).catch(() => {});
     }
   }
 
   /**
    * @param {Room} room
-   * @param {number} [patience] milliseconds to wait for others to come back, if they are to come back as whom we know
+   * @param {number} [patience] milliseconds to wait for the others to come back; undefined if they come back as strangers
    */
   async #rejoin(room, patience) {
     const client = this.#client;

@@ -1,40 +1,40 @@
 // @ts-check
-import { Emitter } from './emitter.js';
+import { Emitter } from '../emitter.js';
 import { Negotiation } from './negotiation.js';
 import { pathOf, relayedAddressOf, signsOfLife } from './path.js';
 import { RelayStatus } from './relay.js';
 
 /**
- * @import { Chat, ChatMessage } from './chat.js'
- * @import { Negotiated, PeerInfo, Signal } from './messages.js'
+ * @import { ChatMessage, PeerChat } from './chat.js'
+ * @import { Negotiated, PeerInfo, Signal } from '../server/messages.js'
  * @import { Media } from './negotiation.js'
  * @import { Path } from './path.js'
  *
  * @typedef {object} PeerOptions
  * @property {string} self our own session
- * @property {boolean} offers we came after the peer, so the first offer is ours
+ * @property {boolean} offers whether we make the first offer, since we came after the peer
  * @property {typeof RTCPeerConnection} RTCPeerConnection
  * @property {RTCIceServer[]} iceServers
  * @property {Media} media what we send from the start
- * @property {URL} [home] the server, to be asked about our relays
- * @property {Chat} chat
- * @property {(session: string, negotiated: Negotiated) => void} send to the peer, by way of the server
+ * @property {URL} [home] the server, which knows about our relays
+ * @property {PeerChat} chat
+ * @property {(session: string, negotiated: Negotiated) => void} send to the peer, through the server
  *
  * @typedef {object} PeerEvents
  * @property {RTCPeerConnectionState} state
- * @property {MediaStreamTrack} track one of the peer's; all of them are in `peer.stream`
- * @property {{ audio: boolean, video: boolean }} media what the peer says it sends; also in `peer.media`
+ * @property {MediaStreamTrack} track one of the peer's tracks; all of them are in `peer.stream`
+ * @property {{ audio: boolean, video: boolean }} media the kinds that the peer says it sends; also in `peer.media`
  * @property {ChatMessage} message chat; `at` by the peer's clock
- * @property {unknown} error a step of the negotiation that failed, or `slow`: what was said to the whole room misses this peer
+ * @property {unknown} error a step of the negotiation failed, or a message to the room does not reach this peer (`slow`)
  */
 
 /**
- * Another session in a room, and the connection with it. The connection may be replaced in the life of a peer: the peer
- * reloads its page, or we or it come back under a new session. Whatever was shared and said goes on then, and the former connection
- * carries it until the next one works.
+ * Another session in a room, and the connection with it. A peer outlives its connection: the peer may reload its page, and
+ * either side may come back under a new session. Media and chat go on then. The former connection carries them until the
+ * next one works.
  *
- * The session with the smaller id is polite. The data channel carries JSON, of which the types `{type: 'media', audio, video}` and
- * those of Chat are known, and others ignored.
+ * The session with the smaller id is polite. The data channel carries JSON messages: `{type: 'media', audio, video}` and
+ * the types of PeerChat. Other types are ignored.
  *
  * @extends {Emitter<PeerEvents>}
  */
@@ -45,9 +45,9 @@ export class Peer extends Emitter {
   #sent;
   /** @type {Negotiation} carries media and chat */
   #current;
-  /** @type {Negotiation | undefined} is to take over from `#current` */
+  /** @type {Negotiation | undefined} replaces `#current` once it works */
   #next;
-  /** @type {RTCDataChannel | undefined} the last that opened */
+  /** @type {RTCDataChannel | undefined} the last one that opened */
   #channel;
   #closed = false;
 
@@ -64,11 +64,11 @@ export class Peer extends Emitter {
     this.session = info.session;
     this.user = info.user;
     this.name = info.name;
-    /** Whether the server cannot reach the peer; what is connected may go on all the same. */
+    /** Whether the server cannot reach the peer. Media and chat may go on all the same. */
     this.away = info.away ?? false;
     /** The peer's tracks, for a `<video>`'s srcObject. */
     this.stream = new MediaStream();
-    /** What the peer says it sends: a muted or missing track still exists on our side. */
+    /** The kinds that the peer says it sends. A muted or missing track still exists on our side. */
     this.media = { audio: false, video: false };
     this.#current = this.#negotiate(options.offers);
   }
@@ -88,7 +88,7 @@ export class Peer extends Emitter {
   }
 
   /**
-   * The way that packets take at this moment.
+   * The path that packets take at this moment.
    *
    * @returns {Promise<Path | undefined>} undefined while there is none
    */
@@ -104,30 +104,30 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Changes what we send; null sends nothing of that kind. Call it too when a track's `enabled` changes, so that the
-   * peer is told.
+   * Changes the tracks that we send; null sends nothing of that kind. Call it too when a track's `enabled` changes, so
+   * that the peer learns of it.
    *
    * @param {Media} media
    */
   async share(media) {
     this.#sent = { ...media };
-    this.#tellMedia();
+    this.#sendMediaState();
     await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.share(media)));
   }
 
   /**
-   * Sends chat text. It arrives once, at once or as soon as the peer can be reached.
+   * Sends chat text. It arrives once: now, or as soon as the peer can be reached.
    *
    * @param {ChatMessage} message
-   * @throws {import('./error.js').TurnpikeError} `slow` if too much waits already
+   * @throws {import('../error.js').TurnpikeError} `slow` if too many messages wait already
    */
   sendMessage(message) {
     this.chat.send(message);
   }
 
-  // What follows is for Room and Client.
+  // The methods below are for Room and Client.
 
-  /** Whether media and chat go through at this moment, whatever the server knows of the peer. */
+  /** Whether media and chat go through at this moment, even if the server cannot reach the peer. */
   get isConnected() {
     return this.#current.isConnected;
   }
@@ -137,7 +137,7 @@ export class Peer extends Emitter {
     return (this.#next ?? this.#current).isOffering;
   }
 
-  /** @returns {Promise<number | undefined>} grows with whatever comes in from the peer; undefined if that cannot be known */
+  /** @returns {Promise<number | undefined>} grows with everything that comes in from the peer; undefined if nobody can know */
   async signsOfLife() {
     return this.state === 'closed' ? undefined : signsOfLife(await this.connection.getStats());
   }
@@ -159,18 +159,18 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Finds a new way to the peer.
+   * Finds a new path to the peer.
    *
    * @param {object} [options]
-   * @param {boolean} [options.lost] what was said in the negotiation may have been lost
+   * @param {boolean} [options.lost] messages of the negotiation may have been lost
    */
   restart(options) {
     return (this.#next ?? this.#current).restart(options);
   }
 
   /**
-   * Connects anew after an interruption. That is faster than a new path for the connection that there is: by such a path the packets
-   * of the interruption are asked for again, and browsers wait for them, or show stale pictures, for seconds.
+   * Makes a new connection after an interruption. A new path for the present connection would be slower: the browser asks
+   * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds.
    */
   reconnect() {
     if ((this.#next ?? this.#current).isIdentified) this.#replace(true);
@@ -178,7 +178,7 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Makes a new connection, and gives the former one up once that works.
+   * Makes a new connection, and gives up the former one once the new one works.
    *
    * @param {PeerInfo} info
    * @param {{ self: string, offers: boolean }} options
@@ -189,7 +189,7 @@ export class Peer extends Emitter {
     this.user = info.user;
     this.name = info.name;
     const next = this.#replace(offers);
-    if (!this.#current.isConnected) this.#takeOver(next);
+    if (!this.#current.isConnected) this.#switchTo(next);
   }
 
   close() {
@@ -228,11 +228,11 @@ export class Peer extends Emitter {
     });
     negotiation.on('open', ({ detail: channel }) => {
       if (negotiation === this.#next) {
-        this.#takeOver(negotiation);
+        this.#switchTo(negotiation);
         this.#show(tracks);
       }
       this.#channel = channel;
-      this.#tellMedia();
+      this.#sendMediaState();
       this.chat.open(channel);
     });
     negotiation.on('data', ({ detail: { data, channel } }) => this.#receiveData(data, channel));
@@ -240,7 +240,7 @@ export class Peer extends Emitter {
   }
 
   /** @param {Negotiation} next */
-  #takeOver(next) {
+  #switchTo(next) {
     const former = this.#current;
     this.#current = next;
     this.#next = undefined;
@@ -248,7 +248,7 @@ export class Peer extends Emitter {
     this.emit('state', this.state);
   }
 
-  /** Tracks of a former connection have to go: an element plays one of a kind. @param {MediaStreamTrack[]} tracks */
+  /** Replaces the tracks of a former connection, since an element plays one track of a kind. @param {MediaStreamTrack[]} tracks */
   #show(tracks) {
     for (const track of tracks) {
       for (const other of this.stream.getTracks()) {
@@ -259,15 +259,15 @@ export class Peer extends Emitter {
     }
   }
 
-  #tellMedia() {
+  #sendMediaState() {
     if (this.#channel?.readyState !== 'open') return;
     const { audio, video } = this.#sent;
     this.#channel.send(JSON.stringify({ type: 'media', audio: !!audio?.enabled, video: !!video?.enabled }));
   }
 
   /**
-   * @param {unknown} data from the peer, so anything at all
-   * @param {RTCDataChannel} channel that it came by
+   * @param {unknown} data may be anything, since it comes from the peer
+   * @param {RTCDataChannel} channel that it came on
    */
   #receiveData(data, channel) {
     const message = parse(data);

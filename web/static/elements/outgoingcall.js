@@ -1,21 +1,21 @@
 // @ts-check
 import { drawAvatar, fill, find, write } from '../dom.js';
-import { roomPath } from '../rooms.js';
+import { roomPath } from '../roomlinks.js';
 import { wordsFor } from '../words.js';
 
 /**
  * @import { App } from '../app.js'
  * @import { Call } from '../sdk/turnpike.js'
- * @import { User } from '../sdk/messages.js'
+ * @import { User } from '../sdk/server/messages.js'
  */
 
-/** The dialog of a call that goes out, until it is answered or taken back. */
-export class Ringing extends HTMLElement {
+/** The dialog of an outgoing call, until it is answered or cancelled. */
+export class OutgoingCall extends HTMLElement {
   /** @type {App | undefined} */
   app;
 
   connectedCallback() {
-    fill(this, 'ringing');
+    fill(this, 'outgoing-call');
   }
 
   /** @param {User} user */
@@ -45,7 +45,7 @@ export class Ringing extends HTMLElement {
    * Resolves when the call has led to a room, or has ended.
    *
    * @param {Call} call
-   * @param {AbortSignal} signal aborts when our user takes the call back
+   * @param {AbortSignal} signal aborts when our user cancels the call
    * @returns {Promise<void>}
    */
   #answered(call, signal) {
@@ -74,4 +74,4 @@ export class Ringing extends HTMLElement {
   }
 }
 
-customElements.define('tp-ringing', Ringing);
+customElements.define('tp-outgoing-call', OutgoingCall);

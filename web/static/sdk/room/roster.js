@@ -1,38 +1,37 @@
 // @ts-check
-import { Chat } from './chat.js';
-import { Peer } from './peer.js';
-import { HOME } from './tickets.js';
+import { PeerChat } from '../peer/chat.js';
+import { Peer } from '../peer/peer.js';
+import { serverUrl } from '../server/address.js';
 
 /**
- * @import { KeptChat } from './chat.js'
- * @import { Client } from './client.js'
- * @import { PeerInfo } from './messages.js'
- * @import { Room } from './room.js'
+ * @import { SavedChat } from '../peer/chat.js'
+ * @import { PeerInfo } from '../server/messages.js'
+ * @import { Room, RoomClient } from './room.js'
  */
 
-/** Reasons of `peer-left` that say something of the peer's way to the server, and nothing of its way to us. */
+/** Reasons of `peer-left` for which the peer has lost the server, but perhaps not us. */
 const UNREACHED = new Set(['gone', 'slow', 'shutdown']);
 const MAX_CHATS = 32;
 
 /**
- * Who is in a room with us. The server's word is not all that counts: a peer whose session has ended because the server could not
- * reach it stays for as long as its media reaches us, and takes its place again when its user comes back.
+ * The peers in a room. A peer can stay after its session has ended: if the server could not reach it, but its media still
+ * reaches us. It takes its place again when its user comes back.
  */
 export class Roster {
   /** @type {Map<string, Peer>} by session */
   peers = new Map();
   #client;
   #room;
-  /** @type {Set<Peer>} whose session has ended while their connection works */
+  /** @type {Set<Peer>} peers whose session has ended while their connection works */
   #orphans = new Set();
-  /** @type {Map<Peer, ReturnType<typeof setTimeout>>} who were here before the server was started again */
+  /** @type {Map<Peer, ReturnType<typeof setTimeout>>} peers from before the server's restart, until their time to come back ends */
   #awaited = new Map();
-  /** @type {Map<string, Chat>} with users who were lost; what was said to them arrives if they come back */
+  /** @type {Map<string, PeerChat>} by user, with users who were lost; the messages to them arrive if they come back */
   #chats = new Map();
 
   /**
-   * @param {Client} client
-   * @param {Room} room that tells of what happens
+   * @param {RoomClient} client
+   * @param {Room} room emits the events
    */
   constructor(client, room) {
     this.#client = client;
@@ -40,10 +39,10 @@ export class Roster {
   }
 
   /**
-   * We have entered: those who were here before us get an offer.
+   * We have entered the room. The people who were there before us get an offer.
    *
    * @param {PeerInfo[]} infos
-   * @param {boolean} anew under another session than before
+   * @param {boolean} anew whether our session is another than before
    */
   entered(infos, anew) {
     const sessions = new Map(infos.map((info) => [info.session, info]));
@@ -58,7 +57,7 @@ export class Roster {
   }
 
   /**
-   * The server was started again, and we are back in the room with those who are back already.
+   * The server has restarted. We are back in the room, with the peers that are back already.
    *
    * @param {PeerInfo[]} infos
    * @param {number} patience milliseconds to wait for the others
@@ -73,7 +72,7 @@ export class Roster {
   }
 
   /**
-   * @param {PeerInfo[]} infos of those who are back
+   * @param {PeerInfo[]} infos of the peers that are back
    * @param {number} patience milliseconds to wait for the others
    */
   awaitAllBut(infos, patience) {
@@ -99,7 +98,7 @@ export class Roster {
       RTCPeerConnection: client.options.RTCPeerConnection ?? RTCPeerConnection,
       iceServers: client.iceServers,
       media: this.#room.media,
-      home: new URL('/', client.options.url ?? HOME),
+      home: serverUrl(client.options.url),
       chat: this.#chatWith(info),
       send: (to, negotiated) => client.send({ type: 'signal', room: this.#room.id, to, ...negotiated }),
     });
@@ -124,7 +123,7 @@ export class Roster {
     this.away(session);
   }
 
-  /** @param {string} session whom the server does not reach */
+  /** @param {string} session that the server cannot reach */
   away(session) {
     const peer = this.peers.get(session);
     if (!peer || peer.away) return;
@@ -150,20 +149,20 @@ export class Roster {
     for (const peer of [...this.peers.values()]) this.#drop(peer, reason);
   }
 
-  /** @returns {[session: string, chat: KeptChat][]} */
+  /** @returns {[session: string, chat: SavedChat][]} */
   get chats() {
-    return [...this.peers.values()].map((peer) => [peer.session, peer.chat.kept]);
+    return [...this.peers.values()].map((peer) => [peer.session, peer.chat.saved]);
   }
 
   /** @param {PeerInfo} info */
   #chatWith({ session, user }) {
-    const chat = this.#chats.get(user) ?? new Chat(this.#client.takeChat(this.#room.id, session));
+    const chat = this.#chats.get(user) ?? new PeerChat(this.#client.claimChat(this.#room.id, session));
     this.#chats.delete(user);
     return chat;
   }
 
   /**
-   * Under its new session, the user of an orphan takes its place.
+   * The user of an orphan is back under a new session, and takes the orphan's place.
    *
    * @param {Peer} orphan
    * @param {PeerInfo} info
@@ -177,7 +176,7 @@ export class Roster {
     this.#isBack(orphan, true);
   }
 
-  /** What the former process had not yet forwarded is lost, and so are its relays. @param {Peer} peer */
+  /** The former server process has lost its relays and the messages that it had not yet forwarded. @param {Peer} peer */
   async #recover(peer) {
     if (peer.isOffering || !peer.isConnected) return peer.restart({ lost: true });
     const path = await peer.path().catch(() => undefined);

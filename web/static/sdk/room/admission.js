@@ -1,5 +1,5 @@
 // @ts-check
-import { TurnpikeError } from './error.js';
+import { TurnpikeError } from '../error.js';
 
 /**
  * @typedef {object} Wait
@@ -8,14 +8,14 @@ import { TurnpikeError } from './error.js';
  * @property {(error: unknown) => void} reject
  */
 
-/** @type {Record<string, [code: string, message: string]>} by the reason of `left`; any other is its own code */
-const ENDS = {
+/** @type {Record<string, [code: string, message: string]>} by the reason of `left`; any other reason is its own code */
+const ERRORS = {
   closed: ['not-existing', 'The room closed before anybody let us in.'],
   refused: ['refused', 'We were not let in.'],
 };
 
-/** The rooms before whose doors we wait to be let in. */
-export class Waits {
+/** The rooms with a waiting room in which we wait to be let in. */
+export class Admissions {
   /** @type {Map<string, Wait>} by room */
   #waits = new Map();
 
@@ -28,17 +28,17 @@ export class Waits {
     return this.#waits.has(room);
   }
 
-  /** The server says that we wait; after a lost connection perhaps again. @param {string} room */
+  /** The server says that we wait. After a lost connection it may say so again. @param {string} room */
   begin(room) {
     if (this.#waits.has(room)) return;
     const wait = /** @type {Wait} */ ({});
     wait.admitted = new Promise((resolve, reject) => Object.assign(wait, { resolve, reject }));
-    wait.admitted.catch(() => {}); // Whoever asked may have given up.
+    wait.admitted.catch(() => {}); // The app may have given up.
     this.#waits.set(room, wait);
   }
 
-  /** Resolves when we are let in, at once if we do not wait. @param {string} room */
-  async over(room) {
+  /** Resolves when we are let in, or at once if we do not wait. @param {string} room */
+  async until(room) {
     await this.#waits.get(room)?.admitted;
   }
 
@@ -54,7 +54,7 @@ export class Waits {
    * @param {string} reason of `left`
    */
   left(room, reason) {
-    const [code, message] = ENDS[reason] ?? [reason, undefined];
+    const [code, message] = ERRORS[reason] ?? [reason, undefined];
     this.failed(room, new TurnpikeError(code, message));
   }
 

@@ -1,14 +1,14 @@
 // @ts-check
 
 /**
- * The way that packets take to a peer.
+ * The path that packets take to a peer.
  *
  * @typedef {object} Path
- * @property {'direct' | 'relayed'} kind relayed if either side's relay is in the way
- * @property {'udp' | 'tcp' | 'tls' | 'dtls'} protocol our own end's: to the peer, or to our relay
+ * @property {'direct' | 'relayed'} kind relayed if the packets pass a relay of either side
+ * @property {'udp' | 'tcp' | 'tls' | 'dtls'} protocol between us and the peer, or between us and our relay
  * @property {number | undefined} rtt milliseconds to the peer and back; undefined until measured
- * @property {string | undefined} via the URL of our own relay, else the address of the peer's; undefined if direct
- * @property {boolean} [offloaded] our own relay is one of the server's, and its kernel forwards the packets
+ * @property {string | undefined} via the URL of our own relay, or else the address of the peer's; undefined if direct
+ * @property {boolean} [offloaded] our own relay is the server's, whose kernel forwards the packets
  */
 
 /**
@@ -72,10 +72,10 @@ function relayProtocol(url) {
 const COUNTERS = ['bytesReceived', 'packetsReceived', 'requestsReceived', 'responsesReceived'];
 
 /**
- * A number that grows with whatever comes in, be it media, data or only the checks that keep the path open.
+ * A number that grows with everything that comes in: media, data, or only the checks that keep the path open.
  *
  * @param {RTCStatsReport} stats of an RTCPeerConnection
- * @returns {number | undefined} undefined as long as nothing has come
+ * @returns {number | undefined} undefined until something has come in
  */
 export function signsOfLife(stats) {
   let sum = 0;

@@ -1,106 +1,105 @@
 // @ts-check
+import { TurnpikeError, codeOf, isPassing } from '../error.js';
+import { serverUrl } from './address.js';
 import { backoff, pause } from './backoff.js';
-import { Connection } from './connection.js';
-import { TurnpikeError, codeOf, isPassing } from './error.js';
 import { Inbox } from './inbox.js';
 import { Outbox } from './outbox.js';
-import { Pace } from './pace.js';
 import { SignIn } from './signin.js';
-import { HOME } from './tickets.js';
+import { ServerSocket } from './socket.js';
 
 /**
- * @import { ClientOptions } from './client.js'
+ * @import { ClientOptions } from '../options.js'
  * @import { ClientMessage, Numbered, ServerMessage, Welcome } from './messages.js'
  *
- * @typedef {'connecting' | 'online' | 'offline' | 'closed'} LinkState
- * @typedef {{ session: string, token: string, received: number, lastId: number }} Kept what the page keeps of a session
+ * @typedef {'connecting' | 'online' | 'offline' | 'closed'} SignalingState
+ * @typedef {{ session: string, token: string, received: number, lastId: number }} SavedSession
  *
- * @typedef {object} LinkHandlers
- * @property {(state: LinkState) => void} state
- * @property {(welcome: Welcome, fresh: boolean) => void} welcome what it changes is to be changed at once: more follows
+ * @typedef {object} SignalingHandlers
+ * @property {(state: SignalingState) => void} state
+ * @property {(welcome: Welcome, fresh: boolean) => void} welcome must apply it before it returns: more messages follow
  * @property {(message: ServerMessage) => void} message any other, once and in order
- * @property {(error: TurnpikeError) => void} refused the server's answer to a message that wanted none
- * @property {(error: unknown) => void} closed `error` says why, unless it was by `close`
+ * @property {(error: TurnpikeError) => void} refused the server's error for a message without an answer
+ * @property {(error: unknown) => void} closed `error` says why; undefined after `close`
  */
 
-/** A connection that lived this long was a good one: the next pause is a short one again. */
+/** After a socket that lived this long, the pauses start short again. */
 const STABLE_MS = 10_000;
-/** What has been sent for this long, with nothing coming in, raises the doubt that anything arrives. */
+/** If nothing comes in for this long after something was sent, the server is probed. */
 const DOUBT_MS = 4000;
 const PROBE_MS = 2000;
-/** Enough if there is another witness: the peers are silent too, or the browser says that the network has changed. */
+/** Enough with a second sign: the peers are silent too, or the browser says that the network has changed. */
 const SHORT_PROBE_MS = 1000;
-/** An attempt that is older than this when the network comes back was made on the former one. */
+/** When the network comes back, an attempt older than this was made on the former network. */
 const FORLORN_MS = 1000;
 const BYE_MS = 2000;
-/** Longer than this we do not stay away, whatever the server, or a proxy before it, asks. */
+/** The longest pause that the server, or a proxy in front of it, can ask for. */
 const MAX_ASKED_MS = 600_000;
 const PACE_MS = 250;
-/** Another connection has taken over our session, which is to say another page. */
+/** Close code: another socket, of another page, has taken over our session. */
 const REPLACED = 4006;
-/** The session was ended for a reason that stands, such as a revoked invite. */
+/** Close code: the server has ended the session for a lasting reason, such as a revoked invite. */
 const ENDED = 4007;
 
 /**
- * The session with the server, over as many connections as it takes: every message once and in order, both ways, as
- * signal/PROTOCOL.md has it.
+ * The signaling with the server, over as many sockets as it takes: every message once and in order, both ways. The rules
+ * are in signal/PROTOCOL.md.
  *
  *     offline ──▶ connecting ──hello──▶ online ──▶ offline ──▶ ...      until closed
  */
-export class Link {
-  /** @type {LinkState} */
+export class Signaling {
+  /** @type {SignalingState} */
   state = 'offline';
   #options;
   #handlers;
   #signIn;
   #end = new AbortController();
-  /** @type {Connection | undefined} */
-  #connection;
+  /** @type {ServerSocket | undefined} */
+  #socket;
   /** @type {Inbox} */
   #inbox;
   /** @type {Outbox} */
   #outbox;
   /** @type {{ session: string, token: string } | undefined} undefined: the next welcome is a new session's */
   #resume;
-  /** Our peers do not live in this page: it was loaded anew. */
+  /** This page was loaded anew, so the connections to our peers are gone. */
   #fresh;
   /** When the server has asked us to come back, in milliseconds of performance.now. */
   #returnAt = 0;
-  /** We know that the connection was dead, or that the network is back: there is nothing to wait for. */
+  /** We reconnect without a pause: the socket was found dead, or the network is back. */
   #hurry = false;
-  /** Cuts short what is going on while there is no connection: a pause, or the opening of one. */
+  /** Ends a pause, or the opening of a socket. */
   #interrupt = new AbortController();
   #openingSince = 0;
+  /** How many messages have come in. */
   #heard = 0;
-  #pace = new Pace();
-  /** @type {ReturnType<typeof setTimeout> | undefined} nothing is sent until then: it would be too much */
-  #resting;
+  /** @type {ReturnType<typeof setTimeout> | undefined} until it fires, nothing is sent: it would be too much */
+  #restTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #doubt;
+  #doubtTimer;
   /** @type {Promise<boolean> | undefined} */
   #probing;
 
   /**
    * @param {ClientOptions} options
-   * @param {Kept | undefined} kept of the page that was here before
-   * @param {LinkHandlers} handlers
+   * @param {SavedSession | undefined} saved by the page before this one
+   * @param {SignalingHandlers} handlers
    */
-  constructor(options, kept, handlers) {
+  constructor(options, saved, handlers) {
     this.#options = options;
     this.#handlers = handlers;
     this.#signIn = new SignIn(options);
-    this.#resume = kept && { session: kept.session, token: kept.token };
-    this.#fresh = kept !== undefined;
-    this.#inbox = new Inbox(kept?.received);
-    this.#outbox = new Outbox(kept?.lastId);
+    this.#resume = saved && { session: saved.session, token: saved.token };
+    this.#fresh = saved !== undefined;
+    this.#inbox = new Inbox(saved?.received);
+    this.#outbox = new Outbox(saved?.lastId);
   }
 
-  /** @returns {Kept | undefined} with which another page can go on; undefined if there is no session */
-  get kept() {
+  /** @returns {SavedSession | undefined} lets another page go on with the session; undefined if there is none */
+  get saved() {
     return this.#resume && { ...this.#resume, received: this.#inbox.received, lastId: this.#outbox.lastId };
   }
 
-  /** Connects, and does so again whenever the connection is lost, until `close`. */
+  /** Connects, and reconnects whenever the socket is lost, until `close`. */
   async run() {
     const ended = this.#end.signal;
     for (let attempt = 0; !ended.aborted; attempt++) {
@@ -108,17 +107,17 @@ export class Link {
       try {
         this.#setState('connecting');
         const resume = this.#resume && { ...this.#resume, received: this.#inbox.received, fresh: this.#fresh || undefined };
-        const connection = await this.#signIn.enter(() => this.#connect(), resume, ended);
-        const { code, reason } = await connection.closed;
+        const socket = await this.#signIn.enter(() => this.#connect(), resume, ended);
+        const { code, reason } = await socket.closed;
         if (reason === 'unauthorized') this.#signIn.refused();
         if (code === REPLACED) this.#resume = undefined;
         if (code === ENDED) this.end(new TurnpikeError('ended', 'The server has ended the session.'));
         if (performance.now() - since > STABLE_MS) attempt = 0;
       } catch (error) {
-        if (!isPassing(error)) this.end(error); // Any other stays as it is.
+        if (!isPassing(error)) this.end(error);
         if (error instanceof TurnpikeError && error.retryAfter) this.#returnAt = performance.now() + error.retryAfter * 1000;
       }
-      this.#connection?.drop();
+      this.#socket?.drop();
       if (ended.aborted) return;
       this.#outbox.lost();
       this.#setState('offline');
@@ -127,7 +126,7 @@ export class Link {
   }
 
   /**
-   * Asks for something and resolves with the answer, which may come on a later connection.
+   * Sends a request and resolves with the answer, which may come on a later socket.
    *
    * @param {ClientMessage} message
    * @returns {Promise<any>}
@@ -140,15 +139,15 @@ export class Link {
   }
 
   /**
-   * Says something that has no answer. It arrives, once, if the session lives.
+   * Sends a message that has no answer. It arrives once, if the session lives.
    *
    * @param {ClientMessage} message
    * @throws {TurnpikeError} `too-long`
    */
-  tell(message) {
+  send(message) {
     if (this.state === 'closed') return;
     if (this.#outbox.isFull) return this.#giveUp();
-    this.#outbox.tell(message);
+    this.#outbox.enqueue(message);
     this.#flush();
   }
 
@@ -158,27 +157,27 @@ export class Link {
   }
 
   /**
-   * Finds out whether the server still hears us. If not, the connection is dropped, and the way back begins at once.
+   * Finds out whether the server still hears us. If not, the socket is dropped, and reconnecting begins at once.
    *
-   * @param {{ suspicious?: boolean }} [options] something else speaks for a change of network
+   * @param {{ suspicious?: boolean }} [options] suspicious: there is another sign that the network has changed
    * @returns {Promise<boolean>}
    */
   async probe({ suspicious = false } = {}) {
-    const connection = this.#connection;
-    if (this.state !== 'online' || !connection) return false;
-    this.#probing ??= connection.ask({ type: 'ping' }, suspicious ? SHORT_PROBE_MS : PROBE_MS)
-      .then(() => true, (error) => !['timeout', 'offline'].includes(codeOf(error))) // Any word from the server will do.
+    const socket = this.#socket;
+    if (this.state !== 'online' || !socket) return false;
+    this.#probing ??= socket.ask({ type: 'ping' }, suspicious ? SHORT_PROBE_MS : PROBE_MS)
+      .then(() => true, (error) => !['timeout', 'offline'].includes(codeOf(error))) // Any answer shows that the server is there.
       .then((alive) => {
         this.#probing = undefined;
         this.#hurry = !alive;
-        if (!alive) connection.drop();
+        if (!alive) socket.drop();
         return alive;
       });
     return this.#probing;
   }
 
   /**
-   * The network is back, or the user: a pause is over, and a connection has to show that it works.
+   * The network is back, or the user is. A pause ends, and a socket that is open gets probed.
    *
    * @param {{ suspicious?: boolean }} [options]
    */
@@ -188,66 +187,66 @@ export class Link {
     if (this.state === 'connecting' && !isForlorn) return;
     this.#hurry = true;
     this.#interrupt.abort(new TurnpikeError('offline', 'The network has changed.'));
-    this.#connection?.drop();
+    this.#socket?.drop();
   }
 
-  /** Says farewell: the session and its relays end. Resolves when the server has closed. */
+  /** Says farewell: the session and its relays end. Resolves when the server has closed the socket. */
   async close() {
-    const connection = this.#connection;
+    const socket = this.#socket;
     const wasOnline = this.state === 'online';
-    if (wasOnline) connection?.send({ type: 'bye' });
+    if (wasOnline) socket?.send({ type: 'bye' });
     this.#resume = undefined;
     this.end(undefined);
-    if (!connection) return;
-    if (!wasOnline) return connection.drop();
-    const timer = setTimeout(() => connection.drop(), BYE_MS);
-    await connection.closed;
+    if (!socket) return;
+    if (!wasOnline) return socket.drop();
+    const timer = setTimeout(() => socket.drop(), BYE_MS);
+    await socket.closed;
     clearTimeout(timer);
   }
 
-  /** @param {unknown} error why the link ends; undefined if it was told to */
+  /** @param {unknown} error why the signaling ends; undefined after `close` */
   end(error) {
     if (this.state === 'closed') return;
     this.#setState('closed');
     const closed = new TurnpikeError('closed', 'The client is closed.');
     this.#end.abort(closed);
     this.#interrupt.abort(closed);
-    clearTimeout(this.#doubt);
-    clearTimeout(this.#resting);
+    clearTimeout(this.#doubtTimer);
+    clearTimeout(this.#restTimer);
     this.#outbox.fail(closed);
     this.#handlers.closed(error);
-    if (error !== undefined) this.#connection?.drop();
+    if (error !== undefined) this.#socket?.drop();
   }
 
   async #connect() {
-    const url = new URL('/signal', this.#options.url ?? HOME);
+    const url = new URL('/signal', serverUrl(this.#options.url));
     url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
     this.#end.signal.throwIfAborted();
     this.#interrupt = new AbortController();
     this.#openingSince = performance.now();
-    /** @type {Connection} */
-    const connection = await Connection.open(this.#options.WebSocket ?? WebSocket, url,
-      (message, length) => this.#receive(connection, message, length), this.#interrupt.signal);
-    this.#connection = connection;
-    return connection;
+    /** @type {ServerSocket} */
+    const socket = await ServerSocket.open(this.#options.WebSocket ?? WebSocket, url,
+      (message, length) => this.#receive(socket, message, length), this.#interrupt.signal);
+    this.#socket = socket;
+    return socket;
   }
 
   /**
-   * @param {Connection} connection
+   * @param {ServerSocket} socket
    * @param {ServerMessage} message
    * @param {number} length
    */
-  #receive(connection, message, length) {
-    if (connection !== this.#connection || this.#end.signal.aborted) return; // What an abandoned one still says, the next says again.
+  #receive(socket, message, length) {
+    if (socket !== this.#socket || this.#end.signal.aborted) return; // The next socket repeats the messages of an abandoned one.
     this.#heard++;
     if (message.type === 'welcome') return this.#welcome(message);
-    switch (this.#inbox.take('seq' in message ? message.seq : undefined, length)) {
+    switch (this.#inbox.receive('seq' in message ? message.seq : undefined, length)) {
       case 'known': return;
-      case 'gap': return connection.drop();
+      case 'gap': return socket.drop();
     }
     this.#handle(message);
     this.#settle(message);
-    if (this.#inbox.isDue) this.#acknowledge();
+    if (this.#inbox.isAckDue) this.#acknowledge();
   }
 
   /** @param {ServerMessage} message */
@@ -277,47 +276,47 @@ export class Link {
     this.#returnAt = 0;
     this.#handlers.welcome(welcome, fresh);
     if (this.#end.signal.aborted) return;
-    // The server keeps the former token valid until it hears from us here.
+    // Until it gets this, the server keeps the former token valid.
     if (resumed) this.#acknowledge();
     this.#setState('online');
     this.#flush();
   }
 
   #acknowledge() {
-    this.#inbox.tell();
-    this.#connection?.send({ type: 'ack', received: this.#inbox.received });
+    this.#inbox.nextAck();
+    this.#socket?.send({ type: 'ack', received: this.#inbox.received });
   }
 
   #flush() {
-    if (this.state !== 'online' || this.#resting) return;
-    if (!this.#outbox.flush((message) => this.#send(message), this.#pace)) this.#rest(PACE_MS);
+    if (this.state !== 'online' || this.#restTimer) return;
+    if (!this.#outbox.flush((message) => this.#transmit(message))) this.#rest(PACE_MS);
   }
 
   /** @param {number} ms */
   #rest(ms) {
-    this.#resting ??= setTimeout(() => {
-      this.#resting = undefined;
+    this.#restTimer ??= setTimeout(() => {
+      this.#restTimer = undefined;
       this.#flush();
     }, Math.min(ms, MAX_ASKED_MS));
   }
 
   /** @param {ClientMessage & Numbered} message */
-  #send(message) {
-    const received = this.#inbox.tell();
-    this.#connection?.send(received === undefined ? message : { ...message, received });
+  #transmit(message) {
+    const received = this.#inbox.nextAck();
+    this.#socket?.send(received === undefined ? message : { ...message, received });
     const heard = this.#heard;
-    this.#doubt ??= setTimeout(() => {
-      this.#doubt = undefined;
+    this.#doubtTimer ??= setTimeout(() => {
+      this.#doubtTimer = undefined;
       if (heard === this.#heard) this.probe();
     }, DOUBT_MS);
   }
 
-  /** More is unsaid than may be: better no session than one with a gap. */
+  /** Too many messages wait. The session is given up, since it would have a gap. */
   #giveUp() {
-    if (!this.#resume && this.state !== 'online') return; // The next session begins without it anyway.
+    if (!this.#resume && this.state !== 'online') return; // The next session begins without the messages anyway.
     this.#resume = undefined;
     if (this.state === 'connecting') this.#interrupt.abort(new TurnpikeError('offline', 'Too much waits to be sent.'));
-    this.#connection?.drop();
+    this.#socket?.drop();
   }
 
   /** @param {number} attempt */
@@ -329,7 +328,7 @@ export class Link {
     this.#returnAt = 0;
   }
 
-  /** @param {LinkState} state */
+  /** @param {SignalingState} state */
   #setState(state) {
     if (this.state === state) return;
     this.state = state;

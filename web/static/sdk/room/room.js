@@ -1,29 +1,44 @@
 // @ts-check
-import { MAX_TEXT } from './chat.js';
-import { Emitter } from './emitter.js';
-import { TurnpikeError } from './error.js';
+import { Emitter } from '../emitter.js';
+import { TurnpikeError } from '../error.js';
+import { MAX_TEXT } from '../peer/chat.js';
 import { Roster } from './roster.js';
 
 /**
- * @import { Client } from './client.js'
- * @import { PeerInfo, RoomState, Signal } from './messages.js'
- * @import { Media } from './negotiation.js'
- * @import { Peer } from './peer.js'
+ * @import { ClientOptions } from '../options.js'
+ * @import { SavedChat } from '../peer/chat.js'
+ * @import { Media } from '../peer/negotiation.js'
+ * @import { Peer } from '../peer/peer.js'
+ * @import { ClientMessage, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
+ * @import { Call } from './call.js'
+ *
+ * @typedef {object} RoomClient what rooms and calls need of their Client
+ * @property {string} session our own
+ * @property {string} role
+ * @property {RTCIceServer[]} iceServers
+ * @property {Pick<ClientOptions, 'url' | 'RTCPeerConnection'>} options
+ * @property {Map<string, Room>} rooms by id
+ * @property {Map<string, Call>} calls by id
+ * @property {(message: ClientMessage) => void} send
+ * @property {(message: ClientMessage) => Promise<any>} request resolves with the answer
+ * @property {(room: string, reason: string) => void} roomEnded
+ * @property {(peer: Peer) => void} doubt
+ * @property {(room: string, session: string) => SavedChat | undefined} claimChat
  *
  * @typedef {object} RoomEvents
  * @property {{ peer: Peer }} peer-joined
  * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown, kicked
- * @property {{ peer: Peer }} peer-away the server does not reach it; media may go on, and chat waits
- * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: it comes with a new connection, such as after a reload
+ * @property {{ peer: Peer }} peer-away the server cannot reach the peer; media may go on, and chat waits
+ * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
  * @property {{ peer: Peer, text: string, at: Date }} message chat
- * @property {{ reason: string }} left we are out for good: `leave`, `hangup`, `kicked`, or the code of what hindered our return
- * @property {{ session: string }} host somebody else is host now, perhaps we: see `isHost`
- * @property {{ by: string }} locked nobody can come in any more; `by` is a session
+ * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, or the code of the error that prevented our return
+ * @property {{ session: string }} host there is another host now, perhaps we: see `isHost`
+ * @property {{ by: string }} locked nobody can join any more; `by` is a session
  * @property {{ by: string }} unlocked
- * @property {{ peer: PeerInfo }} knock somebody waits to be let in; told to those who moderate, as are all in `knocks`
- * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they wait no more
+ * @property {{ peer: PeerInfo }} knock somebody waits to be let in, and is in `knocks`; only moderators learn of it
+ * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they no longer wait
  *
- * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, were cut off, or were kicked
+ * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, lost the connection, or were kicked
  */
 
 /**
@@ -34,11 +49,11 @@ import { Roster } from './roster.js';
 export class Room extends Emitter {
   #client;
   #left = false;
-  /** Our own session when the peers were met; another one has to meet them anew. */
+  /** Our own session when we met the peers. Under another session we must meet them anew. */
   #session;
 
   /**
-   * @param {Client} client
+   * @param {RoomClient} client
    * @param {RoomState} joined
    */
   constructor(client, joined) {
@@ -52,7 +67,7 @@ export class Room extends Emitter {
     this.locked = false;
     /** Whether newcomers wait to be let in. */
     this.hasWaitingRoom = false;
-    /** @type {Map<string, PeerInfo>} who waits to be let in, by session; empty for those who do not moderate */
+    /** @type {Map<string, PeerInfo>} the people who wait to be let in, by session; empty unless we moderate */
     this.knocks = new Map();
     /** For Client. */
     this.roster = new Roster(client, this);
@@ -70,23 +85,23 @@ export class Room extends Emitter {
     return this.host !== '' && this.host === this.#client.session;
   }
 
-  /** Whether we may lock, kick and let in: as the host, or by our role. */
+  /** Whether we may lock, kick and let people in: as the host, or by our role. */
   get moderates() {
     return this.isHost || (this.host !== '' && ['moderator', 'admin'].includes(this.#client.role));
   }
 
-  /** Lets nobody in any more, but moderators. @throws {TurnpikeError} `not-host` */
+  /** Lets nobody join any more, except moderators. @throws {TurnpikeError} `not-host` */
   async lock() {
     await this.#client.request({ type: 'lock', room: this.id });
   }
 
-  /** Lets everybody in again. @throws {TurnpikeError} `not-host` */
+  /** Lets everybody join again. @throws {TurnpikeError} `not-host` */
   async unlock() {
     await this.#client.request({ type: 'unlock', room: this.id });
   }
 
   /**
-   * Takes a peer's user out, who cannot come back for as long as the room lives.
+   * Removes a peer's user, who cannot come back as long as the room exists.
    *
    * @param {string} session of a peer
    * @throws {TurnpikeError} `not-host`, `forbidden`, `not-in-room`
@@ -96,28 +111,28 @@ export class Room extends Emitter {
   }
 
   /**
-   * Lets somebody in who waits.
+   * Lets somebody in who knocks.
    *
    * @param {string} session of `knocks`
-   * @throws {TurnpikeError} `not-host`, `full`, `not-in-room` if they wait no more
+   * @throws {TurnpikeError} `not-host`, `full`, `not-in-room` if they no longer wait
    */
   async admit(session) {
     await this.#client.request({ type: 'admit', room: this.id, session });
   }
 
   /**
-   * Sends somebody away who waits.
+   * Sends somebody away who knocks.
    *
    * @param {string} session of `knocks`
-   * @throws {TurnpikeError} `not-host`, `not-in-room` if they wait no more
+   * @throws {TurnpikeError} `not-host`, `not-in-room` if they no longer wait
    */
   async refuse(session) {
     await this.#client.request({ type: 'refuse', room: this.id, session });
   }
 
   /**
-   * Sets what every peer gets from us, now and later: tracks, or null to send nothing of that kind. Call it again when
-   * a track's `enabled` changes, so that the others are told.
+   * Sets the tracks that every peer gets from us, now and later; null sends nothing of that kind. Call it again when a
+   * track's `enabled` changes, so that the others learn of it.
    *
    * @param {Media} media
    */
@@ -127,17 +142,17 @@ export class Room extends Emitter {
   }
 
   /**
-   * Sends chat text to every peer in the room. It goes from peer to peer, never through the server's signaling.
+   * Sends chat text to every peer in the room. It goes directly to the peers, never through the server's signaling.
    *
    * @param {string} text
    * @returns {{ text: string, at: Date }}
-   * @throws {TurnpikeError} `too-long`, or `slow` if there are peers and none takes it; if some do not, they have an `error` event
+   * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it; a single peer that cannot emits `error`
    */
   sendMessage(text) {
     if (text.length > MAX_TEXT) throw new TurnpikeError('too-long', `A message may have ${MAX_TEXT} characters.`);
     const message = { text, at: new Date() };
     const peers = [...this.peers.values()];
-    const missed = peers.filter((peer) => !said(peer, message));
+    const missed = peers.filter((peer) => !sent(peer, message));
     if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'Nobody receives.');
     return message;
   }
@@ -145,31 +160,44 @@ export class Room extends Emitter {
   /** Leaves, and resolves when the server knows. */
   async leave() {
     if (this.#left) return;
-    const told = this.#client.request({ type: 'leave', room: this.id });
+    const leaving = this.#client.request({ type: 'leave', room: this.id });
     this.end('leave');
-    await told.catch(() => {}); // A lost connection leaves too, and `not-in-room` is what we want.
+    await leaving.catch(() => {}); // A lost connection leaves too, and after `not-in-room` we are out as well.
   }
 
-  // What follows is for Client.
+  // The methods below are for Client.
 
-  /** @param {RoomState} joined the others; those that we do not know yet are new */
+  /** @param {RoomState} joined lists the others; those that we do not know yet are new */
   update(joined) {
     this.size = joined.size;
     this.roster.entered(joined.peers, this.#session !== this.#client.session);
     this.#session = this.#client.session;
-    this.#moderated(joined);
+    this.#updateModeration(joined);
   }
 
   /** @param {RoomState} state */
-  #moderated(state) {
+  #updateModeration(state) {
     this.hasWaitingRoom = !!state.waiting;
-    this.setHost(state.host ?? '');
-    if (this.locked !== !!state.locked) this.setLocked(!!state.locked, '');
+    this.#setHost(state.host ?? '');
+    if (this.locked !== !!state.locked) this.#setLocked(!!state.locked, '');
     this.#setKnocks(state.knocks ?? []);
   }
 
+  /** Applies news about the host, the lock or the waiting room; other messages change nothing. @param {ServerMessage} message */
+  moderate(message) {
+    switch (message.type) {
+      case 'host': return this.#setHost(message.session);
+      case 'locked':
+      case 'unlocked': return this.#setLocked(message.type === 'locked', message.by);
+      case 'knock': return this.#addKnock(message.peer);
+      case 'knock-over': return this.#removeKnock(message.session, 'over');
+      case 'admitted':
+      case 'refused': return this.#removeKnock(message.session, message.type);
+    }
+  }
+
   /** @param {string} session */
-  setHost(session) {
+  #setHost(session) {
     if (this.host === session) return;
     this.host = session;
     this.emit('host', { session });
@@ -179,13 +207,13 @@ export class Room extends Emitter {
    * @param {boolean} locked
    * @param {string} by a session; '' if it happened while we were away
    */
-  setLocked(locked, by) {
+  #setLocked(locked, by) {
     this.locked = locked;
     this.emit(locked ? 'locked' : 'unlocked', { by });
   }
 
   /** @param {PeerInfo} peer */
-  addKnock(peer) {
+  #addKnock(peer) {
     if (this.knocks.has(peer.session)) return;
     this.knocks.set(peer.session, peer);
     this.emit('knock', { peer });
@@ -195,7 +223,7 @@ export class Room extends Emitter {
    * @param {string} session
    * @param {KnockOutcome} outcome
    */
-  removeKnock(session, outcome) {
+  #removeKnock(session, outcome) {
     const peer = this.knocks.get(session);
     if (!peer) return;
     this.knocks.delete(session);
@@ -206,21 +234,21 @@ export class Room extends Emitter {
   #setKnocks(knocks) {
     const now = new Set(knocks.map(({ session }) => session));
     for (const session of [...this.knocks.keys()]) {
-      if (!now.has(session)) this.removeKnock(session, 'over');
+      if (!now.has(session)) this.#removeKnock(session, 'over');
     }
-    for (const peer of knocks) this.addKnock(peer);
+    for (const peer of knocks) this.#addKnock(peer);
   }
 
   /**
-   * The server was started again, and we are in the room.
+   * The server has restarted, and has put us into the room.
    *
    * @param {RoomState} state
-   * @param {number} patience milliseconds to wait for others to come back
+   * @param {number} patience milliseconds to wait for the others to come back
    */
   restored(state, patience) {
     this.size = state.size;
     this.roster.restored(state.peers, patience);
-    this.#moderated(state);
+    this.#updateModeration(state);
   }
 
   /** @param {Signal} signal */
@@ -242,9 +270,9 @@ export class Room extends Emitter {
 /**
  * @param {Peer} peer
  * @param {{ text: string, at: Date }} message
- * @returns {boolean} whether the peer takes it, which is none of the others' business
+ * @returns {boolean} whether the peer takes it
  */
-function said(peer, message) {
+function sent(peer, message) {
   try {
     peer.sendMessage(message);
     return true;

@@ -1,11 +1,11 @@
 // @ts-check
-import { SUBPROTOCOL } from './messages.js';
-import { TurnpikeError } from './error.js';
+import { TurnpikeError } from '../error.js';
+import { SUBPROTOCOL, errorFrom } from './messages.js';
 
 /** @import { ClientMessage, Numbered, ServerMessage } from './messages.js' */
 
 const OPEN_TIMEOUT_MS = 10_000;
-/** More than this unsent means that the network is gone. */
+/** With more than this unsent, the network is gone. */
 const MAX_BUFFERED_BYTES = 1 << 20;
 
 /**
@@ -14,11 +14,11 @@ const MAX_BUFFERED_BYTES = 1 << 20;
  */
 
 /**
- * One WebSocket from its opening to its close. It hands every message to `onMessage`, in order. It finds the answers only
- * of what concerns the connection itself, `hello` and `ping`: what a session asks for may be answered on another one.
+ * One WebSocket from its opening to its close. It passes every message to `onMessage`, in order. It matches answers only
+ * to `hello` and `ping`, which concern the socket itself: the answer to a session's request may come on a later socket.
  */
-export class Connection {
-  /** @type {Map<string, { answer: (message: any) => void, fail: (error: unknown) => void }>} by the id of what was asked */
+export class ServerSocket {
+  /** @type {Map<string, { answer: (message: any) => void, fail: (error: unknown) => void }>} by the id of the question */
   #asked = new Map();
   #lastId = 0;
   /** @type {(closed: Closed) => void} */
@@ -37,32 +37,32 @@ export class Connection {
   }
 
   /**
-   * @param {typeof WebSocket} Socket
+   * @param {typeof globalThis.WebSocket} WebSocket
    * @param {URL} url
    * @param {Receiver} onMessage
    * @param {AbortSignal} signal
-   * @returns {Promise<Connection>}
+   * @returns {Promise<ServerSocket>}
    */
-  static open(Socket, url, onMessage, signal) {
+  static open(WebSocket, url, onMessage, signal) {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
-      const connection = new Connection(new Socket(url.href, SUBPROTOCOL), onMessage);
+      const opening = new ServerSocket(new WebSocket(url.href, SUBPROTOCOL), onMessage);
       /** @param {unknown} reason */
       const fail = (reason) => {
         clearTimeout(timer);
         signal.removeEventListener('abort', aborted);
-        connection.drop();
+        opening.drop();
         reject(reason);
       };
       const aborted = () => fail(signal.reason);
       const timer = setTimeout(() => fail(offline('The server did not answer in time.')), OPEN_TIMEOUT_MS);
       signal.addEventListener('abort', aborted);
-      connection.socket.addEventListener('open', () => {
+      opening.socket.addEventListener('open', () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', aborted);
-        resolve(connection);
+        resolve(opening);
       });
-      connection.closed.then(() => fail(offline('The server cannot be reached.')));
+      opening.closed.then(() => fail(offline('The server cannot be reached.')));
     });
   }
 
@@ -71,7 +71,7 @@ export class Connection {
   }
 
   /**
-   * Sends, unless the connection is lost or takes nothing more: then it is dropped.
+   * Sends a message. A closed socket ignores it, and a socket with too much unsent is dropped.
    *
    * @param {ClientMessage & Numbered} message
    */
@@ -82,8 +82,8 @@ export class Connection {
   }
 
   /**
-   * Sends a message and resolves with the answer, or rejects with a TurnpikeError: the server's, `offline` or `timeout`; or
-   * with the signal's reason.
+   * Sends a message and resolves with the answer. Rejects with a TurnpikeError, which is the server's, `offline` or
+   * `timeout`, or with the signal's reason.
    *
    * @param {ClientMessage} message
    * @param {number} patience milliseconds
@@ -94,7 +94,7 @@ export class Connection {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       if (!this.isOpen) throw offline('The connection to the server is lost.');
-      const id = `${message.type}-${++this.#lastId}`; // Not numbers, which are for what belongs to the session.
+      const id = `${message.type}-${++this.#lastId}`; // Ids that are numbers belong to the session's requests.
       /** @param {() => void} settle */
       const done = (settle) => {
         clearTimeout(timer);
@@ -106,7 +106,7 @@ export class Connection {
       const timer = setTimeout(() => done(() => reject(new TurnpikeError('timeout', 'The server did not answer in time.'))), patience);
       signal?.addEventListener('abort', aborted);
       this.#asked.set(id, {
-        answer: (message) => done(() => (message.type === 'error' ? reject(fromMessage(message)) : resolve(message))),
+        answer: (message) => done(() => (message.type === 'error' ? reject(errorFrom(message)) : resolve(message))),
         fail: (error) => done(() => reject(error)),
       });
       this.send({ ...message, id });
@@ -136,11 +136,6 @@ export class Connection {
     onMessage(message, text.length);
     if ('ref' in message && message.ref !== undefined) this.#asked.get(message.ref)?.answer(message);
   }
-}
-
-/** @param {import('./messages.js').ErrorMessage} message */
-export function fromMessage({ code, message, field, retryAfter }) {
-  return new TurnpikeError(code, message, { field, retryAfter });
 }
 
 /** @param {string} message */

@@ -1,9 +1,9 @@
 // @ts-check
 
-/** How often the server is asked about one relay: what it says changes once, soon after the relay is first used. */
+/** How often we ask the server about one relay. Its answer changes once, soon after the relay is first used. */
 const EVERY_MS = 5000;
 
-/** Knows of a relay what the server tells its owner. */
+/** What the server tells a relay's owner about it. */
 export class RelayStatus {
   #url;
   #relayed = '';
@@ -17,11 +17,11 @@ export class RelayStatus {
   }
 
   /**
-   * Whether the server's kernel forwards what a relay carries.
+   * Whether the server's kernel forwards the packets of a relay.
    *
    * @param {string} relayed its relayed address
-   * @param {RTCIceServer[]} iceServers with the credential that it was made with, or a later one
-   * @returns {Promise<boolean | undefined>} undefined if the server does not say, as when the relay is another's
+   * @param {RTCIceServer[]} iceServers with the credential that the relay was made with, or a later one
+   * @returns {Promise<boolean | undefined>} undefined if the server does not say, for example about somebody else's relay
    */
   async offloaded(relayed, iceServers) {
     const now = Date.now();
@@ -43,7 +43,7 @@ export class RelayStatus {
       const response = await fetch(new URL(encodeURIComponent(relayed), this.#url), { headers, credentials: 'omit' });
       return response.ok ? Boolean((await response.json()).offloaded) : undefined;
     } catch {
-      return undefined; // the server is away: what it would say is only shown
+      return undefined; // The server cannot be reached. Its answer would only be shown.
     }
   }
 }

@@ -1,9 +1,9 @@
 // @ts-check
-import { TurnpikeError } from './error.js';
+import { TurnpikeError } from '../error.js';
 
 /**
  * @typedef {{ text: string, at: Date }} ChatMessage
- * @typedef {{ line: string, sent: number, waiting: Numbered[], from: string, received: number }} KeptChat for a reload
+ * @typedef {{ line: string, sent: number, waiting: Numbered[], from: string, received: number }} SavedChat for a reload
  * @typedef {{ n: number, text: string, at: string }} Numbered
  */
 
@@ -14,42 +14,46 @@ const MAX_WAITING = 100;
 const MAX_BUFFERED_BYTES = 1 << 20;
 
 /**
- * What is said to one peer and by it: every message once and in order, over as many data channels as it takes. A channel
- * that is lost may or may not have delivered what was sent on it. So messages are numbered, kept until the peer
- * acknowledges them, and sent again on the next channel; the peer knows by the number what it has had.
+ * The chat with one peer: every message once and in order, over as many data channels as it takes. A channel that is lost
+ * may or may not have delivered its messages. So each message has a number, waits until the peer acknowledges it, and is
+ * sent again on the next channel. The peer recognizes repetitions by the number.
  *
- *     {type: 'chat', line, n, text, at}     line: a name made up by the sender for the whole of what it says to this peer
- *     {type: 'chat-ack', line, n}           everything up to n has arrived
+ *     {type: 'chat', line, n, text, at}     line: a random id, one for all messages of this sender to this peer
+ *     {type: 'chat-ack', line, n}           every message up to n has arrived
  */
-export class Chat {
+export class PeerChat {
   /** @type {RTCDataChannel | undefined} */
   #channel;
+  /** The id of our own line. */
   #line;
+  /** The number of our last message. */
   #sent;
   /** @type {Numbered[]} not yet acknowledged */
   #waiting;
+  /** The id of the peer's line. */
   #from;
+  /** The number of the peer's last message. */
   #received;
 
-  /** @param {KeptChat} [kept] what a former page had said and heard */
-  constructor(kept) {
-    this.#line = kept?.line ?? madeUp();
-    this.#sent = kept?.sent ?? 0;
-    this.#waiting = kept?.waiting ?? [];
-    this.#from = kept?.from ?? '';
-    this.#received = kept?.received ?? 0;
+  /** @param {SavedChat} [saved] by the page before this one */
+  constructor(saved) {
+    this.#line = saved?.line ?? randomId();
+    this.#sent = saved?.sent ?? 0;
+    this.#waiting = saved?.waiting ?? [];
+    this.#from = saved?.from ?? '';
+    this.#received = saved?.received ?? 0;
   }
 
-  /** @returns {KeptChat} */
-  get kept() {
+  /** @returns {SavedChat} */
+  get saved() {
     return { line: this.#line, sent: this.#sent, waiting: this.#waiting, from: this.#from, received: this.#received };
   }
 
   /**
-   * Sends, at once or as soon as there is a channel.
+   * Sends a message now, or as soon as a channel opens.
    *
    * @param {ChatMessage} message
-   * @throws {TurnpikeError} `slow` if too much waits already
+   * @throws {TurnpikeError} `slow` if too many messages wait already
    */
   send({ text, at }) {
     if (this.#waiting.length >= MAX_WAITING || (this.#channel?.bufferedAmount ?? 0) > MAX_BUFFERED_BYTES) {
@@ -60,16 +64,16 @@ export class Chat {
     this.#transmit(message);
   }
 
-  /** Goes on over a channel that has opened. @param {RTCDataChannel} channel */
+  /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
   open(channel) {
     this.#channel = channel;
     for (const message of this.#waiting) this.#transmit(message);
   }
 
   /**
-   * @param {any} message of the types above, from the peer, so its fields may be anything
-   * @param {RTCDataChannel} channel that it came by
-   * @returns {ChatMessage | undefined} undefined if it is nothing to show
+   * @param {any} message of the types above; its fields may be anything, since they come from the peer
+   * @param {RTCDataChannel} channel that it came on
+   * @returns {ChatMessage | undefined} undefined if there is nothing to show
    */
   receive(message, channel) {
     const { type, line, n, text } = message;
@@ -98,6 +102,6 @@ export class Chat {
   }
 }
 
-function madeUp() {
+function randomId() {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

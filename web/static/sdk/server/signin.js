@@ -1,19 +1,19 @@
 // @ts-check
-import { codeOf, isPassing } from './error.js';
+import { codeOf, isPassing } from '../error.js';
 
 /**
- * @import { ClientOptions } from './client.js'
- * @import { Connection } from './connection.js'
+ * @import { ClientOptions } from '../options.js'
+ * @import { ServerSocket } from './socket.js'
  * @import { Resume } from './messages.js'
  */
 
 const WELCOME_TIMEOUT_MS = 15_000;
 const MAX_TRIES = 20;
 
-/** Gets a connection welcomed: as the session that was, else by a ticket, under a name that nobody else has. */
+/** Signs in on a socket: resumes the former session, or presents a ticket under a name that nobody else has. */
 export class SignIn {
   #options;
-  /** The last ticket was refused, or is for a name that was. */
+  /** The server refused the last ticket, or the name that it is for. */
   #refused = false;
 
   /** @param {ClientOptions} options */
@@ -22,35 +22,35 @@ export class SignIn {
     this.name = options.name ?? '';
   }
 
-  /** The server ended a connection because of its ticket. */
+  /** The server closed a socket because of its ticket. */
   refused() {
     this.#refused = true;
   }
 
   /**
-   * Resolves with a connection whose hello has been answered by `welcome`.
+   * Resolves with a socket on which the server has answered `hello` with `welcome`.
    *
-   * @param {() => Promise<Connection>} connect
+   * @param {() => Promise<ServerSocket>} connect
    * @param {Resume | undefined} resume
    * @param {AbortSignal} signal
    */
   async enter(connect, resume, signal) {
-    /** @type {Connection | undefined} */
-    let connection;
+    /** @type {ServerSocket | undefined} */
+    let socket;
     for (let tries = 1; ; tries++) {
       try {
         const credentials = resume ? { resume } : { ticket: await this.#ticket(signal), name: this.name || undefined };
-        if (!connection?.isOpen) connection = await connect();
-        await connection.ask({ type: 'hello', ...credentials }, WELCOME_TIMEOUT_MS, signal);
+        if (!socket?.isOpen) socket = await connect();
+        await socket.ask({ type: 'hello', ...credentials }, WELCOME_TIMEOUT_MS, signal);
         this.#refused = false;
-        return connection;
+        return socket;
       } catch (error) {
         if (!signal.aborted && resume && !isPassing(error)) {
-          resume = undefined; // It is over, or cannot go on as it was: somebody has its name, for example.
+          resume = undefined; // The session is over, or cannot go on: somebody else has its name, for example.
           continue;
         }
         if (!signal.aborted && tries < MAX_TRIES && this.#mayTryAgain(error)) continue;
-        connection?.drop();
+        socket?.drop();
         throw error;
       }
     }

@@ -1,18 +1,19 @@
 // @ts-check
+import { TurnpikeError } from '../error.js';
 
 /**
- * The messages of protocol `turnpike.v1` as types; signal/PROTOCOL.md says what they mean. Unknown fields are ignored
- * everywhere, and so are unknown types that the server sends.
+ * The messages of protocol `turnpike.v1` as types; signal/PROTOCOL.md says what they mean. Both sides ignore unknown
+ * fields, and the client ignores unknown types.
  *
  * @typedef {{ user: string, name: string }} User
  * @typedef {{ session: string, user: string, name: string, away?: boolean }} PeerInfo
  *
- * What a client may add to any message: its `id`, if the message asks for something that the server must do once, and
- * how far it has read the server's messages.
+ * A client may add these to any message. `id` marks a request that the server must carry out once. `received` says how
+ * far the client has read the server's messages.
  * @typedef {{ id?: string | undefined, received?: number | undefined }} Numbered
  *
- * An RTCSessionDescriptionInit. `id` names it, and `to` the description that it follows, so that one which comes too late is
- * known for that. The server forwards both as they are.
+ * An RTCSessionDescriptionInit. `id` names it, and `to` names the description that it follows: the receiver can tell when
+ * it comes too late. The server forwards both unchanged.
  * @typedef {{ type: RTCSdpType, sdp: string, id?: string | undefined, to?: string | undefined }} Description
  *
  * @typedef {(
@@ -90,3 +91,8 @@
 
 /** The WebSocket subprotocol. */
 export const SUBPROTOCOL = 'turnpike.v1';
+
+/** @param {ErrorMessage} message */
+export function errorFrom({ code, message, field, retryAfter }) {
+  return new TurnpikeError(code, message, { field, retryAfter });
+}

@@ -1,12 +1,8 @@
 // @ts-check
-import { TurnpikeError } from './error.js';
+import { TurnpikeError } from '../error.js';
+import { serverUrl } from './address.js';
 
-/**
- * @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket
- */
-
-/** The server that this file came from, so that an app that imports the SDK from it need not name it. */
-export const HOME = new URL('/', import.meta.url);
+/** @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket */
 
 /**
  * Asks the server for a ticket, which admits its bearer for some minutes.
@@ -14,13 +10,13 @@ export const HOME = new URL('/', import.meta.url);
  * @param {object} request
  * @param {string} request.name shown to others, 1 to 32 characters
  * @param {string | undefined} [request.invite] from an invite link; without one, the server's configuration decides
- * @param {string | URL | undefined} [request.url] the server; default: where this file came from
+ * @param {string | URL | undefined} [request.url] the server; default: the server that this file came from
  * @param {AbortSignal | undefined} [request.signal]
  * @returns {Promise<Ticket>}
  * @throws {TurnpikeError} `invite-required`, `unauthorized`, `expired`, `invite-used`, `invite-revoked`, `name-taken`, `bad-request`, `rate-limited`, `offline`
  */
-export async function getTicket({ name, invite, url = HOME, signal }) {
-  const response = await request(new URL('/api/v1/tickets', url), {
+export async function getTicket({ name, invite, url, signal }) {
+  const response = await request(new URL('/api/v1/tickets', serverUrl(url)), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(invite === undefined ? { name } : { name, invite }),
@@ -29,7 +25,7 @@ export async function getTicket({ name, invite, url = HOME, signal }) {
   });
   const body = await response.json().catch(() => undefined);
   if (!response.ok) throw refusal(response, body);
-  if (typeof body?.ticket !== 'string') throw new TurnpikeError('internal', 'The answer holds no ticket.');
+  if (typeof body?.ticket !== 'string') throw new TurnpikeError('internal', 'The answer has no ticket.');
   return body;
 }
 
@@ -56,7 +52,7 @@ function refusal(response, body) {
   return new TurnpikeError(code, message, { field, retryAfter: Number(response.headers.get('Retry-After')) || undefined });
 }
 
-/** @param {number} status of an answer that is not the server's own, such as a reverse proxy's */
+/** @param {number} status of an answer that comes from something else than the server, such as a reverse proxy */
 function codeForStatus(status) {
   if (status === 429) return 'rate-limited';
   return [502, 503, 504].includes(status) ? 'offline' : 'internal';

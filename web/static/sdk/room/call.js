@@ -1,23 +1,22 @@
 // @ts-check
-import { Emitter } from './emitter.js';
-import { TurnpikeError, codeOf } from './error.js';
+import { Emitter } from '../emitter.js';
+import { TurnpikeError, codeOf } from '../error.js';
 
 /**
- * @import { Client } from './client.js'
- * @import { User } from './messages.js'
- * @import { Room } from './room.js'
+ * @import { User } from '../server/messages.js'
+ * @import { Room, RoomClient } from './room.js'
  *
  * @typedef {object} CallEvents
  * @property {{ room: Room }} accept both are in the room now
  * @property {{ reason: string }} decline
  * @property {{ reason: string }} cancel reason: cancelled, timeout, answered-elsewhere, gone
  * @property {{ reason: string }} hangup reason: hangup, or why the room was left
- * @property {{ event: 'decline' | 'cancel' | 'hangup', reason: string }} end follows any of the three before
+ * @property {{ event: 'decline' | 'cancel' | 'hangup', reason: string }} end follows each of the three events above
  */
 
 /**
- * A ring from one user to another, which ends in a room of two or in nothing. It is ringing when it comes into being:
- * `client.call()` resolves with an outgoing one, the client's `call` event brings an incoming one.
+ * A ring from one user to another, which leads to a room of two or to nothing. A new call rings. `client.call()` resolves
+ * with an outgoing call; the client's `call` event brings an incoming one.
  *
  * @extends {Emitter<CallEvents>}
  */
@@ -34,7 +33,7 @@ export class Call extends Emitter {
   });
 
   /**
-   * @param {Client} client
+   * @param {RoomClient} client
    * @param {string} id
    * @param {'incoming' | 'outgoing'} direction
    * @param {User} user the other one
@@ -42,20 +41,20 @@ export class Call extends Emitter {
   constructor(client, id, direction, user) {
     super();
     this.#client = client;
-    this.#room.catch(() => {}); // Most calls that end have nobody waiting for the room.
+    this.#room.catch(() => {}); // When a call ends, mostly nobody waits for its room.
     this.id = id;
     this.direction = direction;
     this.user = user;
     /** @type {'ringing' | 'accepted' | 'ended'} */
     this.state = 'ringing';
-    /** @type {string | undefined} the id of the room it led to */
+    /** @type {string | undefined} the id of the room that the call led to */
     this.roomId = undefined;
   }
 
   /**
-   * Takes an incoming call.
+   * Accepts an incoming call.
    *
-   * @returns {Promise<Room>} that both are in
+   * @returns {Promise<Room>} the room that both are in
    */
   async accept() {
     await this.#client.request({ type: 'accept', call: this.id });
@@ -67,7 +66,7 @@ export class Call extends Emitter {
     await this.#finish('decline', 'declined');
   }
 
-  /** Takes an outgoing call back. Does nothing once it is answered: then it is hung up. */
+  /** Cancels an outgoing call while it rings. An answered call must be hung up instead. */
   async cancel() {
     if (this.state === 'ringing') await this.#finish('cancel', 'cancelled');
   }
@@ -83,14 +82,14 @@ export class Call extends Emitter {
    */
   async #finish(type, reason) {
     if (this.state === 'ended') return;
-    const told = this.#client.request({ type, call: this.id });
+    const answer = this.#client.request({ type, call: this.id });
     const room = this.roomId;
     this.end(type, reason);
-    // The server may have been started again and know of no calls; then the room of this one is to be left.
-    await told.catch((error) => codeOf(error) === 'no-such-call' && room && this.#client.request({ type: 'leave', room })).catch(() => {});
+    // A server that has restarted knows of no calls. Then we must leave the call's room.
+    await answer.catch((error) => codeOf(error) === 'no-such-call' && room && this.#client.request({ type: 'leave', room })).catch(() => {});
   }
 
-  // What follows is for Client.
+  // The methods below are for Client.
 
   /** @param {string} roomId */
   accepted(roomId) {

@@ -1,18 +1,17 @@
 // @ts-check
-import { drawAvatar, fill, find, write } from '../dom.js';
-import { roomPath } from '../rooms.js';
-import { wordsFor } from '../words.js';
+import { drawAvatar, fill, find, findButton, write } from '../dom.js';
+import { roomPath } from '../roomlinks.js';
 
 /**
  * @import { App } from '../app.js'
  * @import { Call } from '../sdk/turnpike.js'
  */
 
-/** The dialog of a call that comes in. Nothing is asked of camera or microphone before it is accepted. */
-export class Ring extends HTMLElement {
+/** The dialog of an incoming call. Camera and microphone stay off until the user accepts. */
+export class IncomingCall extends HTMLElement {
   /** @param {App} app */
   watch(app) {
-    fill(this, 'ring');
+    fill(this, 'incoming-call');
     app.session.on('call', ({ detail: call }) => this.#ring(app, call));
   }
 
@@ -37,26 +36,18 @@ export class Ring extends HTMLElement {
       close();
       if (detail.event === 'cancel') this.#missed(app, call, detail.reason);
     }, { signal: ended.signal });
-    this.#onClick('accept', ended.signal, () => {
+    const { signal } = ended;
+    findButton(this, 'accept').addEventListener('click', () => {
       close();
       accept(app, call);
-    });
-    this.#onClick('decline', ended.signal, () => call.decline());
-    dialog.addEventListener('cancel', () => call.decline(), { signal: ended.signal });
+    }, { signal });
+    findButton(this, 'decline').addEventListener('click', () => call.decline(), { signal });
+    dialog.addEventListener('cancel', () => call.decline(), { signal });
     write(this, 'h2', `${call.user.name} is calling`);
     drawAvatar(this, call.user.name);
     document.title = `${call.user.name} is calling`;
     dialog.showModal();
-    find(this, 'h2', HTMLHeadingElement).focus(); // On a button, a key typed for the chat would answer the call.
-  }
-
-  /**
-   * @param {string} testid
-   * @param {AbortSignal} signal
-   * @param {() => void} listener
-   */
-  #onClick(testid, signal, listener) {
-    find(this, `[data-testid=${testid}]`, HTMLButtonElement).addEventListener('click', listener, { signal });
+    find(this, 'h2', HTMLHeadingElement).focus(); // If a button had the focus, a key typed for the chat would answer the call.
   }
 
   /**
@@ -75,12 +66,10 @@ export class Ring extends HTMLElement {
  * @param {Call} call
  */
 async function accept(app, call) {
-  try {
+  await app.notice.attempt(async () => {
     const room = await call.accept();
     app.navigate(roomPath(room.id));
-  } catch (error) {
-    app.notice.show(wordsFor(error));
-  }
+  });
 }
 
-customElements.define('tp-ring', Ring);
+customElements.define('tp-incoming-call', IncomingCall);

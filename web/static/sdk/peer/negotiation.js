@@ -1,30 +1,30 @@
 // @ts-check
-import { Emitter } from './emitter.js';
+import { Emitter } from '../emitter.js';
 
 /**
- * @import { Description, Negotiated, Signal } from './messages.js'
+ * @import { Description, Negotiated, Signal } from '../server/messages.js'
  *
  * @typedef {'audio' | 'video'} Kind
  * @typedef {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} Media
  *
  * @typedef {object} NegotiationOptions
  * @property {boolean} polite gives way when both offer at once
- * @property {boolean} offers we are the newcomer, who makes the first offer
+ * @property {boolean} offers whether we make the first offer, as the newcomer does
  * @property {typeof RTCPeerConnection} RTCPeerConnection
  * @property {RTCIceServer[]} iceServers
- * @property {Media} media what we send from the start
- * @property {(negotiated: Negotiated) => void} send to the peer, by way of the server
+ * @property {Media} media the tracks that we send from the start
+ * @property {(negotiated: Negotiated) => void} send to the peer, through the server
  *
  * @typedef {object} NegotiationEvents
  * @property {RTCPeerConnectionState} state
  * @property {MediaStreamTrack} track
  * @property {RTCDataChannel} open the channel is open
- * @property {{ data: unknown, channel: RTCDataChannel }} data that came by the channel
- * @property {unknown} error a step that failed
+ * @property {{ data: unknown, channel: RTCDataChannel }} data came on the channel
+ * @property {unknown} error a step failed
  */
 
 const MAX_QUEUED_CANDIDATES = 100;
-/** Candidates that are found within this time go in one message. */
+/** Candidates found within this time go in one message. */
 const GATHER_MS = 50;
 const MAX_CANDIDATES = 32;
 /** @type {Kind[]} */
@@ -33,18 +33,18 @@ const KINDS = ['audio', 'video'];
 let made = 0;
 
 /**
- * One RTCPeerConnection, negotiated as W3C's "perfect negotiation" has it
- * (https://www.w3.org/TR/webrtc/#perfect-negotiation-example). Audio and video have a transceiver each from the start, so that a
- * camera turned on later needs no negotiation. The data channel "chat" is agreed on beforehand, with id 0.
+ * One RTCPeerConnection, negotiated by W3C's "perfect negotiation"
+ * (https://www.w3.org/TR/webrtc/#perfect-negotiation-example). Audio and video each have a transceiver from the start, so
+ * a camera turned on later needs no negotiation. The data channel "chat" needs none either: its id is always 0.
  *
- * Every description has an id and names the one that it follows: an answer to an offer that has been taken back, or an offer to
- * a connection that is no more, may still come out of some queue, and would spoil what goes on now.
+ * Every description has an id and names the description that it follows. A queue may still deliver an answer to an offer
+ * that was taken back, or an offer to a connection that is gone. By the ids they are recognized and ignored.
  *
  * @extends {Emitter<NegotiationEvents>}
  */
 export class Negotiation extends Emitter {
   #options;
-  /** @type {Media} what we send */
+  /** @type {Media} the tracks that we send */
   #sent;
   #id = `${Math.random().toString(36).slice(2)}-${++made}`;
   #descriptions = 0;
@@ -56,7 +56,7 @@ export class Negotiation extends Emitter {
   #makingOffer = false;
   #ignoreOffer = false;
   #isSettingRemoteAnswerPending = false;
-  /** @type {(RTCIceCandidateInit | null)[]} that came before the remote description */
+  /** @type {(RTCIceCandidateInit | null)[]} came before the remote description */
   #early = [];
   /** @type {(RTCIceCandidateInit | null)[]} found and not yet sent */
   #found = [];
@@ -84,13 +84,13 @@ export class Negotiation extends Emitter {
     return this.connection.signalingState === 'have-local-offer';
   }
 
-  /** Whether the peer's descriptions have ids, so that it can tell an offer of another connection from one of this. */
+  /** Whether the peer's descriptions have ids. Such a peer can tell an offer of another connection from one of this. */
   get isIdentified() {
     return this.#theirs !== undefined;
   }
 
   /**
-   * Whether an offer is from another connection than the one that we know: the peer has begun anew.
+   * Whether a description is an offer from another connection than the one that we know: the peer has begun anew.
    *
    * @param {Description | undefined} description
    */
@@ -100,7 +100,7 @@ export class Negotiation extends Emitter {
   }
 
   /**
-   * Takes what the peer sent by way of the server.
+   * Applies a description or candidates that the peer sent through the server.
    *
    * @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal
    */
@@ -114,20 +114,20 @@ export class Negotiation extends Emitter {
     }
   }
 
-  /** @param {Media} media what we send from now on */
+  /** @param {Media} media the tracks that we send from now on */
   async share(media) {
     this.#sent = { ...media };
     if (this.#prepared) await this.#attach().catch((error) => this.#failed(error));
   }
 
   /**
-   * Finds a new way to the peer.
+   * Finds a new path to the peer.
    *
    * @param {object} [options]
-   * @param {boolean} [options.lost] an offer of ours may have been lost: it is taken back
+   * @param {boolean} [options.lost] an offer of ours may have been lost, and is taken back
    */
   async restart({ lost = false } = {}) {
-    if (!this.#prepared) return; // The first offer is the peer's to make.
+    if (!this.#prepared) return; // The peer makes the first offer.
     try {
       if (lost && this.isOffering) await this.connection.setLocalDescription({ type: 'rollback' });
       this.connection.restartIce();
@@ -182,7 +182,7 @@ export class Negotiation extends Emitter {
   #sendDescription() {
     const description = this.connection.localDescription;
     if (!description) return;
-    this.#sendCandidates(); // They belong to the description before.
+    this.#sendCandidates(); // They belong to the description before this one.
     const id = `${this.#id}.${++this.#descriptions}`; // See connectionOf.
     if (description.type === 'offer') this.#offer = id;
     this.#options.send({ description: { type: description.type, sdp: description.sdp, id, to: this.#theirs } });
@@ -215,7 +215,7 @@ export class Negotiation extends Emitter {
     await Promise.all(candidates);
   }
 
-  /** @param {Description} description from some client, so it may lack the ids */
+  /** @param {Description} description may lack the ids, if it comes from another client */
   #isStale({ type, to }) {
     if (type === 'answer') return !this.isOffering || (to !== undefined && to !== this.#offer);
     return to !== undefined && connectionOf(to) !== this.#id;
@@ -238,7 +238,7 @@ export class Negotiation extends Emitter {
     }
   }
 
-  /** @param {boolean} offers the side that offers first makes a transceiver for each kind of media */
+  /** @param {boolean} offers whether we offer first; that side makes a transceiver for each kind of media */
   #prepare(offers) {
     if (this.#prepared) return;
     this.#prepared = true;
@@ -254,10 +254,10 @@ export class Negotiation extends Emitter {
     }
   }
 
-  /** Puts what we send on the transceivers that are there; what an offer lacks gets one of its own. */
+  /** Puts our tracks on the present transceivers. A track for which the offer has no transceiver gets a new one. */
   async #attach() {
     const streams = [new MediaStream()];
-    // If both offered first, our own have no part in the offer that we took.
+    // If both sides offered first, our own transceivers have no part in the offer that we accepted.
     const transceivers = this.connection.getTransceivers().sort((a, b) => Number(a.mid === null) - Number(b.mid === null));
     await Promise.all(KINDS.map(async (kind) => {
       const track = this.#sent[kind];
@@ -274,7 +274,7 @@ export class Negotiation extends Emitter {
     }));
   }
 
-  /** @param {unknown} error of a step that is nobody's to wait for; what a closed connection refuses is no error */
+  /** @param {unknown} error of a step that nobody waits for; after the connection is closed, errors do not matter */
   #failed(error) {
     if (this.connection.connectionState !== 'closed') this.emit('error', error);
   }

@@ -1,0 +1,93 @@
+// @ts-check
+import { isRoomId } from '../roomlinks.js';
+import { codeOf } from '../sdk/turnpike.js';
+import { wordsFor, wordsOf } from '../words.js';
+
+/**
+ * @import { App } from '../app.js'
+ * @import { Room } from '../sdk/turnpike.js'
+ * @import { Words } from '../words.js'
+ *
+ * @typedef {object} EntryPage what an entry needs of its page
+ * @property {App} app
+ * @property {string} roomId
+ * @property {AbortSignal} signal aborts when the page ends
+ * @property {() => number} size of the room, if we have to create it
+ * @property {(blocked: boolean) => void} setBlocked hides or shows the room, in whose place the notice stands
+ * @property {(room: Room) => void} entered
+ */
+
+/** The way into a room: it joins, waits to be let in, or says why we cannot be in the room. */
+export class Entry {
+  #page;
+  /** The server could not be reached. We try again once it can be. */
+  #whenOnline = false;
+
+  /** @param {EntryPage} page */
+  constructor(page) {
+    this.#page = page;
+    page.app.session.on('state', ({ detail }) => detail === 'online' && this.#whenOnline && this.enter(), { signal: page.signal });
+  }
+
+  /** @param {{ create?: boolean }} [options] create: make the room if it does not exist */
+  async enter({ create = false } = {}) {
+    this.#whenOnline = false;
+    const { app, roomId, signal: ended } = this.#page;
+    if (!isRoomId(roomId)) return this.block(wordsOf('bad-room'));
+    const { session } = app;
+    const client = (await session.settled()) ?? session.client;
+    if (ended.aborted || client.state === 'closed') return;
+    const attempt = new AbortController();
+    const { signal } = attempt;
+    ended.addEventListener('abort', () => attempt.abort());
+    try {
+      const options = {
+        create: create || session.isInvitedTo(roomId), size: this.#page.size(), signal,
+        onWaiting: () => this.#wait(attempt),
+      };
+      const room = client.rooms.get(roomId) ?? (await client.join(roomId, options));
+      if (ended.aborted) await room.leave();
+      else this.#page.entered(room);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#failed(error);
+    }
+  }
+
+  /** Says why we cannot be in this room, and what to do. @param {Words} words */
+  block(words) {
+    this.#page.setBlocked(true);
+    const home = { label: 'To the start', run: () => this.#page.app.navigate('/') };
+    const retry = { label: 'Try again', run: () => this.#retry(false) };
+    const create = { label: 'Create it', testid: 'create-missing', run: () => this.#retry(true) };
+    const first = words.code === 'not-existing' ? [create] : ['bad-room', 'kicked'].includes(words.code) ? [] : [retry];
+    this.#page.app.notice.show({ ...words, actions: [...first, home], whole: true });
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    if (this.#page.signal.aborted || codeOf(error) === 'closed') return; // After a rename, another client enters.
+    if (['offline', 'timeout'].includes(codeOf(error))) {
+      this.#whenOnline = true;
+      return;
+    }
+    this.block(wordsFor(error));
+  }
+
+  /** Shows that we wait to be let in. @param {AbortController} attempt to enter */
+  #wait(attempt) {
+    this.#page.setBlocked(true);
+    const giveUp = () => {
+      attempt.abort();
+      this.#page.app.navigate('/');
+    };
+    const actions = [{ label: 'Give up', testid: 'give-up', quiet: true, run: giveUp }];
+    this.#page.app.notice.show({ ...wordsOf('waiting'), actions, whole: true });
+  }
+
+  /** @param {boolean} create */
+  #retry(create) {
+    this.#page.setBlocked(false);
+    this.enter({ create });
+  }
+}

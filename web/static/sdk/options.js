@@ -1,0 +1,27 @@
+// @ts-check
+
+/**
+ * The options of a Client. They are types only: apps write them, and each layer of the SDK reads its own.
+ *
+ * @typedef {object} ClientOptions
+ * @property {string | URL} [url] the server; default: the server that this file came from
+ * @property {string} [ticket] admits us; once it has expired, no new session can begin
+ * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] called for every new session
+ * @property {string} [name] a guest's own choice; default: the ticket's
+ * @property {(taken: string) => string | undefined} [onNameTaken] returns another name to try; undefined gives up
+ * @property {TabStorage} [storage] with it, a reload returns to the session; default: none
+ * @property {EventTarget} [events] fires `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
+ * @property {AbortSignal} [signal] gives up waiting for the first welcome
+ * @property {typeof WebSocket} [WebSocket] default: the platform's
+ * @property {typeof RTCPeerConnection} [RTCPeerConnection] default: the platform's
+ *
+ * Such as sessionStorage. It must belong to this tab and this Client alone.
+ * @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} TabStorage
+ *
+ * @typedef {object} TicketRequest
+ * @property {string | undefined} name that the ticket should be for
+ * @property {boolean} fresh the server has refused the last ticket, so a stored one will not do
+ * @property {AbortSignal} signal
+ */
+
+export {};

@@ -1,0 +1,134 @@
+// @ts-check
+
+/**
+ * @import { Peer } from '../peer/peer.js'
+ * @import { Signaling } from '../server/signaling.js'
+ *
+ * @typedef {object} Pulse the state of one peer, counted in checks
+ * @property {number | undefined} signs of life at the last check
+ * @property {number} steady checks in a row that found new signs of life
+ * @property {number} silent checks since then that found none
+ * @property {number} limit of silent checks that raises a doubt
+ * @property {number} offering checks in a row that found an unanswered offer
+ * @property {number} rest checks until the peer may be connected anew again
+ */
+
+const CHECK_MS = 500;
+/** After so many steady checks, SILENT checks without anything raise a doubt. */
+const STEADY = 2;
+const SILENT = 4;
+/** The server is probed so many checks before the doubt. */
+const PROBING = 2;
+/** The limit on an idle path: WebRTC's own checks, which keep it open, come only every few seconds. */
+const IDLE = 12;
+/** So many checks after a resume, a doubt needs no more proof: the network has just changed. */
+const SHAKEN = 10;
+const REST = 10;
+const UNANSWERED = 20;
+
+/**
+ * Watches whether the peers are alive. WebRTC itself takes some 15 s to call a path failed. Here, 2 s of silence raise the
+ * doubt whether the network has changed, and a probe of the server settles it. If the server is silent too, the session is
+ * resumed at once, and then the silent peers are connected anew. If the server answers, a peer that stays silent is.
+ */
+export class Liveness {
+  #signaling;
+  #peers;
+  /** @type {WeakMap<Peer, Pulse>} */
+  #pulses = new WeakMap();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #shaken = 0;
+
+  /**
+   * @param {Signaling} signaling
+   * @param {() => Peer[]} peers returns all peers of this moment
+   */
+  constructor(signaling, peers) {
+    this.#signaling = signaling;
+    this.#peers = peers;
+  }
+
+  /** Must be called when there may be peers. The checks go on until there are none. */
+  start() {
+    this.#timer ??= setTimeout(async () => {
+      await this.#check();
+      this.#timer = undefined;
+      if (this.#peers().length > 0) this.start();
+    }, CHECK_MS);
+  }
+
+  /** The session is back after a lost connection: silent peers are connected anew. */
+  resumed() {
+    this.#shaken = SHAKEN;
+    for (const peer of this.#peers()) {
+      const { silent } = this.#pulseOf(peer);
+      if (silent >= SILENT / 2 || isBroken(peer)) this.#reconnect(peer);
+    }
+  }
+
+  /** Something is wrong with the path to a peer. @param {Peer} peer */
+  async doubt(peer) {
+    if (!(await this.#signaling.probe({ suspicious: true })) || peer.away) return; // The peer, or we, will come back, and then reconnect.
+    const { silent } = this.#pulseOf(peer);
+    if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#reconnect(peer);
+  }
+
+  async #check() {
+    this.#shaken = Math.max(0, this.#shaken - 1);
+    await Promise.all(this.#peers().map(async (peer) => {
+      const signs = await peer.signsOfLife().catch(() => undefined);
+      const pulse = this.#pulseOf(peer);
+      pulse.rest = Math.max(0, pulse.rest - 1);
+      this.#checkOffer(peer, pulse);
+      if (signs === undefined) return;
+      const grown = signs > (pulse.signs ?? 0);
+      pulse.signs = signs; // It can shrink: the browser has dropped a path, and with it that path's counters.
+      if (grown) {
+        pulse.steady++;
+        pulse.silent = 0;
+        return;
+      }
+      if (pulse.silent++ === 0) {
+        pulse.limit = pulse.steady >= STEADY ? SILENT : IDLE;
+        pulse.steady = 0;
+      }
+      // If the server is silent too, reconnecting begins by the time that the limit is reached.
+      if (pulse.silent === pulse.limit - PROBING) this.#signaling.probe({ suspicious: true });
+      if (pulse.silent === pulse.limit || pulse.silent % IDLE === 0) await this.doubt(peer);
+    }));
+  }
+
+  /**
+   * An offer stays unanswered only in a case that the negotiation cannot handle itself.
+   *
+   * @param {Peer} peer
+   * @param {Pulse} pulse
+   */
+  #checkOffer(peer, pulse) {
+    pulse.offering = peer.isOffering && !peer.away && this.#signaling.state === 'online' ? pulse.offering + 1 : 0;
+    if (pulse.offering < UNANSWERED) return;
+    pulse.offering = 0;
+    peer.restart({ lost: true });
+  }
+
+  /** @param {Peer} peer */
+  #reconnect(peer) {
+    const pulse = this.#pulseOf(peer);
+    if (pulse.rest > 0) return;
+    pulse.rest = REST;
+    peer.reconnect();
+  }
+
+  /** @param {Peer} peer @returns {Pulse} */
+  #pulseOf(peer) {
+    let pulse = this.#pulses.get(peer);
+    if (!pulse) this.#pulses.set(peer, pulse = { signs: undefined, steady: 0, silent: 0, limit: IDLE, offering: 0, rest: 0 });
+    return pulse;
+  }
+}
+
+/** @param {Peer} peer */
+function isBroken(peer) {
+  return ['disconnected', 'failed'].includes(peer.connection.iceConnectionState);
+}

@@ -1,0 +1,119 @@
+// @ts-check
+import { codeOf } from '../error.js';
+import { Call } from './call.js';
+
+/**
+ * @import { User } from '../server/messages.js'
+ * @import { Room, RoomClient } from './room.js'
+ *
+ * @typedef {object} SavedCalls for a reload
+ * @property {{ id: string, direction: 'incoming' | 'outgoing', user: User, room: string }[]} calls accepted calls
+ * @property {string[]} ringing ids of outgoing calls that nobody has answered yet
+ */
+
+/** The calls of a client, from the first ring to the end. */
+export class Calls {
+  /** @type {Map<string, Call>} by id */
+  all = new Map();
+  #client;
+  /** @type {Set<string>} rooms of calls that the other side accepted while we were ending them; we hang them up */
+  #unwanted = new Set();
+  /** @type {string[]} outgoing calls that rang when the page before this one went away */
+  #orphaned = [];
+
+  /** @param {RoomClient} client */
+  constructor(client) {
+    this.#client = client;
+  }
+
+  /** @returns {SavedCalls} */
+  get saved() {
+    const all = [...this.all.values()];
+    const calls = all.flatMap(({ id, direction, user, state, roomId }) => (
+      state === 'accepted' && roomId ? [{ id, direction, user, room: roomId }] : []));
+    const ringing = all.filter(({ direction, state }) => direction === 'outgoing' && state === 'ringing').map(({ id }) => id);
+    return { calls, ringing };
+  }
+
+  /** @param {SavedCalls} saved by the page before this one */
+  restore({ calls, ringing }) {
+    this.#orphaned = ringing;
+    for (const { id, direction, user, room } of calls) this.add(id, direction, user).accepted(room);
+  }
+
+  /** Cancels the calls of the page before this one: nobody waits for their answer any more. */
+  cancelOrphaned() {
+    for (const call of this.#orphaned.splice(0)) {
+      this.#client.request({ type: 'cancel', call }).catch((error) => codeOf(error) === 'no-such-call' && this.#hangUp(call)).catch(() => {});
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {'incoming' | 'outgoing'} direction
+   * @param {User} user
+   */
+  add(id, direction, user) {
+    const call = new Call(this.#client, id, direction, user);
+    this.all.set(id, call);
+    return call;
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} room
+   */
+  accepted(id, room) {
+    const call = this.all.get(id);
+    if (call) return call.accepted(room);
+    this.#unwanted.add(room); // We ended the call at the same moment.
+    this.#hangUp(id).catch((error) => codeOf(error) === 'no-such-call' && this.#client.request({ type: 'leave', room })).catch(() => {});
+  }
+
+  /** @param {string} room @returns {boolean} whether it belongs to a call that we have ended */
+  isUnwanted(room) {
+    return this.#unwanted.has(room);
+  }
+
+  /** We are in a room, perhaps in a call's. @param {Room} room */
+  joined(room) {
+    for (const call of this.all.values()) {
+      if (call.roomId === room.id) call.joined(room);
+    }
+  }
+
+  /** @param {string} room that we have left, or never entered */
+  left(room) {
+    this.#unwanted.delete(room);
+  }
+
+  /**
+   * A room has ended, and so has the call that led to it.
+   *
+   * @param {string} room
+   * @param {string} reason
+   */
+  roomEnded(room, reason) {
+    for (const call of [...this.all.values()]) {
+      if (call.roomId === room) call.end('hangup', reason);
+    }
+  }
+
+  /** Another session has begun. The server knows nothing of our former calls. @param {(call: Call) => boolean} isOver */
+  startSession(isOver) {
+    this.#unwanted.clear();
+    this.end(isOver);
+  }
+
+  /** @param {(call: Call) => boolean} matches */
+  end(matches) {
+    for (const call of [...this.all.values()]) {
+      if (matches(call)) call.end('cancel', 'gone');
+    }
+  }
+
+  /** @param {string} call */
+  #hangUp(call) {
+    return this.#client.request({ type: 'hangup', call });
+  }
+}
