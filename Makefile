@@ -4,6 +4,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     := $(shell git describe --tags --dirty 2>/dev/null)
 FUZZTIME    ?= 30s
 BENCH_PAIRS ?= 5
+# The tests of internal/e2e in which data is relayed.
+RELAYING    := ^Test(Paths|Firefox|CoturnClients|CoturnFamilies|CoturnMobility)$$
 # The race detector needs a C compiler. `test` installs one; `check` does without if there is none.
 RACE         = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -26,8 +28,13 @@ check: lint js ## format, vet, staticcheck, unit tests, types and tests of the J
 .PHONY: test
 test: install lint js ## everything, real browsers behind real NATs too: installs what it needs, as root
 	CI=true go test -race -count=1 -timeout 20m ./...
-	# Root relays in the kernel; whoever is not, in the process. Two tests are left out that take long and hardly relay.
-	CI=true TURNPIKE_TURN_OFFLOAD=off go test -count=1 -skip 'TestOffload|TestHouse|TestSignalingOutage' ./internal/e2e
+	# Root relays in the kernel. The process relays for everybody else: once more in user space, one row for each kind of flow.
+	CI=true TURNPIKE_TURN_OFFLOAD=off go test -count=1 -run '$(RELAYING)' ./internal/e2e
+
+.PHONY: matrix
+matrix: install ## what takes too long for test: all of internal/e2e in its long form, in the kernel and in user space
+	CI=true TURNPIKE_MATRIX=1 go test -count=1 -timeout 40m ./internal/e2e
+	CI=true TURNPIKE_MATRIX=1 TURNPIKE_TURN_OFFLOAD=off go test -count=1 -timeout 40m -skip 'TestOffload' ./internal/e2e
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

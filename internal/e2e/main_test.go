@@ -70,6 +70,17 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
+// Of the tables, `make test` runs every row with established flows in the kernel, and in user space the rows that are marked
+// as userSpace. `make matrix` runs all rows both ways.
+
+// leftOut reports whether this run leaves out a row.
+func leftOut(userSpace bool) bool {
+	return !userSpace && os.Getenv("TURNPIKE_TURN_OFFLOAD") == "off" && !matrix()
+}
+
+// matrix reports whether the long forms are wanted.
+func matrix() bool { return os.Getenv("TURNPIKE_MATRIX") != "" }
+
 // within is a context that ends after d, or soon enough before the test
 // binary's own deadline that everything started can still be ended in order.
 func within(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
