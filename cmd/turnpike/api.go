@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/signal/wire"
 )
 
@@ -190,9 +191,9 @@ func (a *api) admit(r *http.Request, invite string) (auth.Ticket, auth.Invite, *
 		return auth.Ticket{Rooms: []string{inv.Room}, Role: inv.Role, Invite: inv.ID}, inv, nil
 	}
 	switch {
-	case a.guests == guestsAlways:
+	case a.guests == config.GuestsAlways:
 		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleGuest}, auth.Invite{}, nil
-	case a.guests == guestsLoopback && a.visitors.local(r):
+	case a.guests == config.GuestsLoopback && a.visitors.local(r):
 		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleMember}, auth.Invite{}, nil
 	}
 	return auth.Ticket{}, auth.Invite{}, &apiError{Status: http.StatusUnauthorized, Code: "invite-required", Message: "You need an invite link to get in here."}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
+	"turnpike/turnserver"
 )
 
 // apiTest is an API with a clock of its own.
@@ -26,7 +28,7 @@ func newAPITest(guests string) *apiTest {
 	test := &apiTest{now: time.Unix(1_800_000_000, 0)}
 	now := func() time.Time { return test.now }
 	secret := auth.NewSecret([]byte("a secret of this test, long enough"))
-	listener, _ := parseListener("udp://0.0.0.0:3478")
+	listener := turnserver.Listener{Network: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:3478")}
 	test.api = &api{
 		guests: guests, ticketTTL: 10 * time.Minute, credTTL: time.Hour,
 		visitors:  &visitors{localOnly: true, origins: []string{"https://app.example.org"}, proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
@@ -79,12 +81,12 @@ func TestTicketsForWhom(t *testing.T) {
 		status int
 		role   string // or the error's code
 	}{
-		{guestsLoopback, true, 200, "member"},
-		{guestsLoopback, false, 401, "invite-required"},
-		{guestsAlways, true, 200, "guest"},
-		{guestsAlways, false, 200, "guest"},
-		{guestsNever, true, 401, "invite-required"},
-		{guestsNever, false, 401, "invite-required"},
+		{config.GuestsLoopback, true, 200, "member"},
+		{config.GuestsLoopback, false, 401, "invite-required"},
+		{config.GuestsAlways, true, 200, "guest"},
+		{config.GuestsAlways, false, 200, "guest"},
+		{config.GuestsNever, true, 401, "invite-required"},
+		{config.GuestsNever, false, 401, "invite-required"},
 	}
 	for _, test := range tests {
 		from := request(stranger, "turn.example.org")
@@ -114,7 +116,7 @@ func TestTicketsForWhom(t *testing.T) {
 }
 
 func TestTicketForInvite(t *testing.T) {
-	a := newAPITest(guestsNever)
+	a := newAPITest(config.GuestsNever)
 	invite, _, err := a.invites.Issue(auth.Invite{Room: "standup", Role: auth.RoleGuest}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +174,7 @@ func TestTicketRefusals(t *testing.T) {
 		{"a sandboxed page", "POST", `{"name":"Ada"}`, local("Origin: null"), 403, "forbidden", ""},
 	}
 	for _, test := range tests {
-		a := newAPITest(guestsLoopback)
+		a := newAPITest(config.GuestsLoopback)
 		resp, object := a.do(test.method, "/api/v1/tickets", test.body, test.from)
 		e, _ := object["error"].(map[string]any)
 		field, _ := e["field"].(string)
@@ -186,7 +188,7 @@ func TestTicketRefusals(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
-	a := newAPITest(guestsAlways)
+	a := newAPITest(config.GuestsAlways)
 	from := request(stranger, "turn.example.org", "Origin: https://app.example.org", "Access-Control-Request-Method: POST")
 	resp, _ := a.do("OPTIONS", "/api/v1/tickets", "", from)
 	if resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Origin") != "https://app.example.org" ||
@@ -207,7 +209,7 @@ func TestCORS(t *testing.T) {
 }
 
 func TestICEServersEndpoint(t *testing.T) {
-	a := newAPITest(guestsNever)
+	a := newAPITest(config.GuestsNever)
 	token, _, err := a.tickets.Issue(auth.Ticket{Name: "Ada", Rooms: []string{"*"}, Role: auth.RoleMember}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +244,7 @@ func TestICEServersEndpoint(t *testing.T) {
 }
 
 func TestFailedTicketsAreLimited(t *testing.T) {
-	a := newAPITest(guestsLoopback)
+	a := newAPITest(config.GuestsLoopback)
 	from := func(client string) *http.Request {
 		return request("10.0.0.1:4711", "turn.example.org", "X-Forwarded-For: "+client)
 	}
@@ -276,7 +278,7 @@ func TestFailedTicketsAreLimited(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	a := newAPITest(guestsLoopback)
+	a := newAPITest(config.GuestsLoopback)
 	status := func(path string) int {
 		resp, _ := a.do("GET", path, "", request(stranger, "turn.example.org"))
 		return resp.StatusCode

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 )
 
 const testAPIKey = "an API key of this test"
 
 func newAPIKeyTest() (*apiTest, auth.Secret) {
-	a := newAPITest(guestsNever)
+	a := newAPITest(config.GuestsNever)
 	shared := auth.NewSecret([]byte("a shared secret of this test"))
 	secret := auth.NewSecret([]byte("a secret of this test, long enough"))
 	a.creds = auth.NewCredentials("turnpike", secret, []auth.Secret{shared}, func() time.Time { return a.now })
@@ -86,7 +87,7 @@ func TestTURNCredentialsRefusals(t *testing.T) {
 	if resp := guess(); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the fourth guess: %d", resp.StatusCode)
 	}
-	a = newAPITest(guestsNever)
+	a = newAPITest(config.GuestsNever)
 	resp, object := a.do("GET", "/api/v1/turn-credentials?service=turn", "", request(stranger, "turn.example.org", "Authorization: Bearer x"))
 	if resp.StatusCode != 404 || errorCode(object) != "not-found" {
 		t.Errorf("with no keys configured: %d %v", resp.StatusCode, object)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/internal/signalload"
 )
 
@@ -83,8 +84,8 @@ func (p *program) benchSignal(ctx context.Context, args []string) error {
 func (p *program) signalOptions(args []string) (*signalOptions, error) {
 	fs := flag.NewFlagSet("bench signal", flag.ContinueOnError)
 	o := new(signalOptions)
-	var flags configFlags
-	flags.register(fs)
+	var flags config.Flags
+	flags.Register(fs)
 	ticket := fs.String("ticket", p.getenv("TURNPIKE_BENCH_TICKET"), "")
 	fs.IntVar(&o.cfg.Sessions, "sessions", 1000, "")
 	fs.IntVar(&o.cfg.Size, "size", 1024, "")
@@ -115,7 +116,7 @@ func (p *program) signalOptions(args []string) (*signalOptions, error) {
 	if o.server.Scheme == "https" {
 		o.cfg.TLS = &tls.Config{ServerName: o.server.Hostname(), NextProtos: []string{"http/1.1"}}
 	}
-	cfg, err := flags.load(p.getenv)
+	cfg, err := flags.Load(p.getenv, checkIssuer)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func (o *signalOptions) check() error {
 }
 
 // benchDialect makes what the sessions say: all with one ticket, or each with one that is signed here.
-func benchDialect(cfg *Config, ticket string) (signalload.Dialect, error) {
+func benchDialect(cfg *config.Config, ticket string) (signalload.Dialect, error) {
 	run := auth.NewID(rand.Reader, benchTicketID)
 	if ticket != "" {
 		one := func(int) (string, error) { return ticket, nil }
@@ -158,7 +159,7 @@ func benchDialect(cfg *Config, ticket string) (signalload.Dialect, error) {
 	if minter(cfg) == nil {
 		return nil, errors.New("tickets are needed: run this on the server's machine with its --config or --state, or pass --ticket")
 	}
-	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
+	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"turnpike/internal/config"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 // certificates has the certificate in force, and takes a new one when the files change. Connections keep what they began with.
 type certificates struct {
 	// Static after construction.
-	cfg *Config
+	cfg *config.Config
 	log *slog.Logger
 
 	current  atomic.Pointer[tls.Certificate]
@@ -46,7 +48,7 @@ type filesState [2]struct {
 }
 
 // loadCertificates reads the files for the first time.
-func loadCertificates(cfg *Config, log *slog.Logger) (*certificates, error) {
+func loadCertificates(cfg *config.Config, log *slog.Logger) (*certificates, error) {
 	c := &certificates{cfg: cfg, log: log, loaded: stateOf(cfg), warned: time.Now()} // warnings tells at the start
 	cert, err := readCertificate(cfg)
 	if err != nil {
@@ -108,7 +110,7 @@ func (c *certificates) look(now bool) {
 	case stateOf(c.cfg) != state:
 		return // written meanwhile: the next look finds them changed
 	case time.Now().After(cert.Leaf.NotAfter):
-		err = c.cfg.errorf("tls.cert_file", "%s expired on %s", c.cfg.TLS.CertFile, cert.Leaf.NotAfter.Format(time.DateOnly))
+		err = c.cfg.Errorf("tls.cert_file", "%s expired on %s", c.cfg.TLS.CertFile, cert.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	if err != nil {
 		if now || state != c.complained {
@@ -137,7 +139,7 @@ func (c *certificates) warn(now time.Time) {
 }
 
 // stateOf is zero where a file is missing.
-func stateOf(cfg *Config) (s filesState) {
+func stateOf(cfg *config.Config) (s filesState) {
 	for i, name := range []string{cfg.TLS.CertFile, cfg.TLS.KeyFile} {
 		if info, err := os.Stat(name); err == nil {
 			s[i].modified, s[i].size = info.ModTime(), info.Size()
@@ -147,16 +149,16 @@ func stateOf(cfg *Config) (s filesState) {
 }
 
 // readCertificate reads the certificate and its key.
-func readCertificate(cfg *Config) (*tls.Certificate, error) {
+func readCertificate(cfg *config.Config) (*tls.Certificate, error) {
 	read := func(key, name string) ([]byte, error) {
 		data, err := os.ReadFile(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, cfg.errorf(key, "there is no file %s; write where the PEM file is", name)
+			return nil, cfg.Errorf(key, "there is no file %s; write where the PEM file is", name)
 		case errors.Is(err, fs.ErrPermission):
-			return nil, cfg.errorf(key, "%s may not be read by this user; give the server's user read access", name)
+			return nil, cfg.Errorf(key, "%s may not be read by this user; give the server's user read access", name)
 		case err != nil:
-			return nil, cfg.errorf(key, "%w", err)
+			return nil, cfg.Errorf(key, "%w", err)
 		}
 		return data, nil
 	}
@@ -170,7 +172,7 @@ func readCertificate(cfg *Config) (*tls.Certificate, error) {
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, cfg.errorf("tls.cert_file", "%s and %s are not a certificate and its key: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
+		return nil, cfg.Errorf("tls.cert_file", "%s and %s are not a certificate and its key: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
 	}
 	return &cert, nil
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"turnpike/internal/config"
 )
 
 // certificateDir is a directory with a certificate, and what watches it. Tests look by hand.
@@ -29,8 +31,8 @@ func newCertificateDir(t *testing.T) *certificateDir {
 	t.Helper()
 	d := &certificateDir{t: t, dir: t.TempDir()}
 	d.write(30 * 24 * time.Hour)
-	cfg := defaultConfig("state")
-	cfg.TLS.Mode, cfg.TLS.CertFile, cfg.TLS.KeyFile = tlsFiles, filepath.Join(d.dir, "cert.pem"), filepath.Join(d.dir, "key.pem")
+	cfg := config.Default("state")
+	cfg.TLS.Mode, cfg.TLS.CertFile, cfg.TLS.KeyFile = config.TLSFiles, filepath.Join(d.dir, "cert.pem"), filepath.Join(d.dir, "key.pem")
 	certs, err := loadCertificates(cfg, slog.New(slog.NewTextHandler(&d.log, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/signal/wire"
 )
 
@@ -44,7 +45,7 @@ type checker struct {
 	ticket string
 	invite string
 	mint   func() (string, error) // a ticket made here; nil if this machine cannot
-	own    *Config                // of the server checked; nil: it is another than the configuration's
+	own    *config.Config         // of the server checked; nil: it is another than the configuration's
 	inside string                 // where that one tells this machine who relays; empty: nowhere
 
 	report  func(result)
@@ -54,8 +55,8 @@ type checker struct {
 
 func (p *program) check(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("check", flag.ContinueOnError)
-	var flags configFlags
-	flags.register(fs)
+	var flags config.Flags
+	flags.Register(fs)
 	ticket := fs.String("ticket", "", "")
 	invite := fs.String("invite", "", "")
 	timeout := fs.Duration("timeout", 10*time.Second, "")
@@ -67,7 +68,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if *timeout <= 0 {
 		return &usageError{"check", fmt.Errorf("--timeout %v is not positive", *timeout)}
 	}
-	cfg, err := flags.load(p.getenv)
+	cfg, err := flags.Load(p.getenv, checkIssuer)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	default:
 		c.base, c.dial = ownServer(cfg)
 		c.own = cfg
-		if listensOnLoopback(cfg.Metrics.Listen) {
+		if config.ListensOnLoopback(cfg.Metrics.Listen) {
 			c.inside = "http://" + cfg.Metrics.Listen + "/allocations"
 		}
 	}
@@ -130,14 +131,14 @@ func (c *checker) total() string {
 
 // ownServer is the server of cfg on this machine: the URL that its certificate is for, reached by its first listener. Where a load
 // balancer has to be passed, it is reached as from elsewhere.
-func ownServer(cfg *Config) (string, func(ctx context.Context, network, addr string) (net.Conn, error)) {
+func ownServer(cfg *config.Config) (string, func(ctx context.Context, network, addr string) (net.Conn, error)) {
 	listener := cfg.HTTP.Listen[0]
-	base := cfg.listenerURL(listener)
-	if cfg.TLS.Mode == tlsFiles {
-		base = cfg.publicURL(cfg.HTTP.Listen)
+	base := cfg.ListenerURL(listener)
+	if cfg.TLS.Mode == config.TLSFiles {
+		base = cfg.PublicURL(cfg.HTTP.Listen)
 	}
 	if cfg.HTTP.ProxyProtocol {
-		return cfg.publicURL(cfg.HTTP.Listen), new(net.Dialer).DialContext
+		return cfg.PublicURL(cfg.HTTP.Listen), new(net.Dialer).DialContext
 	}
 	return base, func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, listener)
@@ -157,14 +158,14 @@ func baseURL(s string) (string, error) {
 }
 
 // minter makes tickets with the secret in the state directory, if there is one that may be read. It makes none anew.
-func minter(cfg *Config) func() (string, error) {
-	if f, err := os.Open(cfg.secretFile()); err != nil {
+func minter(cfg *config.Config) func() (string, error) {
+	if f, err := os.Open(cfg.SecretFile()); err != nil {
 		return nil
 	} else if f.Close() != nil {
 		return nil
 	}
 	return func() (string, error) {
-		secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
+		secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
 		if err != nil {
 			return "", err
 		}
@@ -361,3 +362,5 @@ func hello(ctx context.Context, socket *websocket.Conn, token string) (*wire.Wel
 		}
 	}
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -15,6 +15,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/signal/wire"
 )
 
@@ -27,7 +28,7 @@ type ownListener struct {
 
 // ownListeners lists the TURN listeners of cfg, on http listeners too. Those whose port the system chooses are not known here, and
 // those over TCP are behind the load balancer if there is one.
-func ownListeners(cfg *Config) (out []ownListener) {
+func ownListeners(cfg *config.Config) (out []ownListener) {
 	add := func(network string, addr netip.AddrPort) {
 		l := ownListener{network, addr, addr.Addr().IsUnspecified()}
 		if l.wide {
@@ -44,7 +45,7 @@ func ownListeners(cfg *Config) (out []ownListener) {
 		}
 	}
 	network := "tcp"
-	if cfg.TLS.Mode == tlsFiles {
+	if cfg.TLS.Mode == config.TLSFiles {
 		network = "tls"
 	}
 	for _, listen := range cfg.HTTP.Listen {
@@ -125,10 +126,10 @@ func (c *checker) checkOwnWeb(ctx context.Context) {
 		there.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, listen)
 		}}}
-		c.step(ctx, "web", cfg.listenerURL(listen), there.checkHealth)
+		c.step(ctx, "web", cfg.ListenerURL(listen), there.checkHealth)
 	}
 	host, port, err := net.SplitHostPort(cfg.Metrics.Listen)
-	if err != nil || port == "0" || cfg.sources["metrics.listen"] == "" {
+	if err != nil || port == "0" || cfg.Source("metrics.listen") == "" {
 		return
 	}
 	if ip, err := netip.ParseAddr(cmp.Or(host, "0.0.0.0")); err == nil && ip.IsUnspecified() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"turnpike/internal/config"
 )
 
 const helpMain = `turnpike lets browsers and programs behind NATs talk to each other, on a server of your own.
@@ -308,26 +310,5 @@ func (p *program) help(_ context.Context, args []string) error {
 	if _, err := io.WriteString(p.stdout, t.text); err != nil || !t.listFlags {
 		return err
 	}
-	return listKeyFlags(p.stdout)
-}
-
-// listKeyFlags tells the flag of every key, with its default.
-func listKeyFlags(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString(`
-flags of the configuration (the key turn.realm is --turn-realm and $TURNPIKE_TURN_REALM; lists have commas between):
-  --config FILE   the configuration file
-  --state DIR     the same as --state-dir
-`)
-	for _, k := range defaultConfig("turnpike-state").keys() {
-		if k.secret {
-			if _, tables := k.value.(issuerList); !tables {
-				fmt.Fprintf(&b, "  $%s\n        %s (file or variable only)\n", k.env(), k.help)
-			}
-			continue
-		}
-		fmt.Fprintf(&b, "  --%s\n        %s (%s)\n", k.flag(), k.help, k.value)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return config.PrintFlags(p.stdout)
 }

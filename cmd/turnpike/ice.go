@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/signal/wire"
 	"turnpike/turnserver"
 )
@@ -70,7 +71,7 @@ func (s *iceServers) reach(listeners []turnserver.Listener, network, host string
 // client on this machine gets an address of the network instead of a loopback one: its browser's ICE sockets are bound
 // to the network's addresses, and those cannot send to 127.0.0.1.
 func (s *iceServers) hostFor(addr netip.Addr, host string) string {
-	if s.publicHost == "" && (host == "" || loopbackHost(host)) {
+	if s.publicHost == "" && (host == "" || config.LoopbackHost(host)) {
 		if !addr.IsUnspecified() {
 			return addr.String()
 		}
@@ -85,7 +86,7 @@ func (s *iceServers) hostFor(addr netip.Addr, host string) string {
 	if err == nil && literal.Unmap().Is4() != addr.Is4() {
 		return "" // the address is of one family and the listener of the other
 	}
-	if addr.IsLoopback() && !loopbackHost(host) {
+	if addr.IsLoopback() && !config.LoopbackHost(host) {
 		return "" // open to this machine only, and the client came from elsewhere
 	}
 	return host

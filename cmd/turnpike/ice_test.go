@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/turnserver"
 )
 
@@ -64,10 +65,8 @@ func TestICEServers(t *testing.T) {
 			s := iceServers{publicHost: test.publicHost}
 			for _, l := range test.open {
 				l, web := strings.CutPrefix(l, "web ")
-				listener, err := parseListener(l)
-				if err != nil {
-					t.Fatal(err)
-				}
+				network, addr, _ := strings.Cut(l, "://")
+				listener := turnserver.Listener{Network: network, Addr: netip.MustParseAddrPort(addr)}
 				if web {
 					s.web = append(s.web, listener)
 				} else {
@@ -96,7 +95,7 @@ func TestRelayAddresses(t *testing.T) {
 	found := func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.5")}, nil }
 	none := func() ([]netip.Addr, error) { return nil, nil }
 
-	cfg := defaultConfig("state")
+	cfg := config.Default("state")
 	cfg.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{netip.MustParseAddr("10.0.0.5"): netip.MustParseAddr("203.0.113.9")}
 	got, err := relayAddresses(cfg, found)
 	want := []turnserver.RelayAddress{{Local: netip.MustParseAddr("10.0.0.5"), External: netip.MustParseAddr("203.0.113.9")}}
@@ -109,7 +108,7 @@ func TestRelayAddresses(t *testing.T) {
 		t.Errorf("a wrong external address: %v", err)
 	}
 
-	cfg = defaultConfig("state")
+	cfg = config.Default("state")
 	if _, err := relayAddresses(cfg, none); err == nil || !strings.HasPrefix(err.Error(), "turn.relay_addresses: no relay address found") {
 		t.Errorf("no default route: %v", err)
 	}

@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/signal/wire"
 )
 
 func (p *program) invite(_ context.Context, args []string) error {
 	fs := flag.NewFlagSet("invite", flag.ContinueOnError)
-	var flags configFlags
-	flags.register(fs)
+	var flags config.Flags
+	flags.Register(fs)
 	var want inviteFlags
 	want.register(fs)
 	if _, err := parseFlags(fs, args, 0); err != nil {
@@ -31,7 +32,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"invite", err}
 	}
-	cfg, err := flags.load(p.getenv)
+	cfg, err := flags.Load(p.getenv, checkIssuer)
 	if err != nil {
 		return err
 	}
@@ -39,9 +40,9 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	ledger, err := auth.OpenLedger(cfg.ledgerFile(), time.Now, slog.New(slog.NewTextHandler(p.stderr, nil)))
+	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, slog.New(slog.NewTextHandler(p.stderr, nil)))
 	if err != nil {
-		return cfg.errorf("state_dir", "%w", err)
+		return cfg.Errorf("state_dir", "%w", err)
 	}
 	defer ledger.Close()
 	invites := auth.NewInvites(secret, time.Now, rand.Reader)
@@ -56,11 +57,11 @@ func (p *program) invite(_ context.Context, args []string) error {
 		return err
 	}
 	if err := ledger.Made(inv); err != nil {
-		return cfg.errorf("state_dir", "%w", err)
+		return cfg.Errorf("state_dir", "%w", err)
 	}
-	base := cfg.publicURL(cfg.HTTP.Listen)
+	base := cfg.PublicURL(cfg.HTTP.Listen)
 	link := inviteLink(base, inv.Room, token)
-	if u, err := url.Parse(base); err == nil && loopbackHost(u.Hostname()) {
+	if u, err := url.Parse(base); err == nil && config.LoopbackHost(u.Hostname()) {
 		fmt.Fprintln(p.stderr, "turnpike: note: this link works on this machine only; set public_host to the name that others reach it by")
 	}
 	if want.asJSON {

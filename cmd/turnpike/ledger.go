@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 )
 
 const (
@@ -20,16 +21,16 @@ const (
 )
 
 // openLedger opens the server's ledger of invites and drops what has expired.
-func openLedger(cfg *Config, log *slog.Logger) (*auth.Ledger, error) {
-	ledger, err := auth.OpenLedger(cfg.ledgerFile(), time.Now, log)
+func openLedger(cfg *config.Config, log *slog.Logger) (*auth.Ledger, error) {
+	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, log)
 	if err != nil {
-		return nil, cfg.errorf("state_dir", "%w", err)
+		return nil, cfg.Errorf("state_dir", "%w", err)
 	}
 	pruneLedger(cfg, ledger, log)
 	return ledger, nil
 }
 
-func pruneLedger(cfg *Config, ledger *auth.Ledger, log *slog.Logger) {
+func pruneLedger(cfg *config.Config, ledger *auth.Ledger, log *slog.Logger) {
 	if err := ledger.Prune(ledgerKeep + cfg.Auth.TicketTTL); err != nil {
 		log.Warn("expired invites stay in the ledger", "err", err)
 	}

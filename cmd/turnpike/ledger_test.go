@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 )
 
 // runCommand runs a command of the operator's and returns what it printed.
@@ -123,7 +124,7 @@ func TestInviteUsesInAServer(t *testing.T) {
 }
 
 func TestBadNameCostsNoUse(t *testing.T) {
-	a := newAPITest(guestsNever)
+	a := newAPITest(config.GuestsNever)
 	uses := 0
 	a.use = func(auth.Invite) error { uses++; return nil }
 	invite, _, err := a.invites.Issue(auth.Invite{Room: "standup", Uses: 1}, time.Hour)

@@ -31,22 +31,21 @@ func isErrno(err error, unix syscall.Errno, windows syscall.Errno) bool {
 func (n *node) turnProblem(err error) error {
 	for i, l := range n.cfg.TURN.Listen {
 		if strings.HasPrefix(err.Error(), "listen on "+l.String()+":") {
-			return n.cfg.errorf(fmt.Sprintf("turn.listen[%d]", i), "%s", listenProblem(l.String(), err))
+			return n.cfg.Errorf(fmt.Sprintf("turn.listen[%d]", i), "%s", listenProblem(l.String(), err))
 		}
 	}
-	pairs, _ := n.cfg.discovery()
-	for _, l := range discoveryListeners(pairs) {
+	for _, l := range n.cfg.DiscoveryListeners() {
 		if strings.HasPrefix(err.Error(), "listen on "+l.String()+":") {
-			return n.cfg.errorf("turn.nat_discovery_port", "%s", listenProblem(l.String(), err))
+			return n.cfg.Errorf("turn.nat_discovery_port", "%s", listenProblem(l.String(), err))
 		}
 	}
 	for _, r := range n.relays {
 		if strings.HasPrefix(err.Error(), "relay address "+r.Local.String()+":") {
-			return n.cfg.errorf("turn.relay_addresses", "%s", listenProblem(r.Local.String(), err))
+			return n.cfg.Errorf("turn.relay_addresses", "%s", listenProblem(r.Local.String(), err))
 		}
 	}
 	if why, ok := strings.CutPrefix(err.Error(), "offload: "); ok {
-		return n.cfg.errorf("turn.offload", `%s; or set it to "auto"`, why)
+		return n.cfg.Errorf("turn.offload", `%s; or set it to "auto"`, why)
 	}
 	return err
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"turnpike/internal/config"
 	"turnpike/signal"
 	"turnpike/turnserver"
 )
 
 // newMetricsServer serves /metrics, and where nobody but this machine reaches it, who is relaying, and pprof: a heap dump has secrets.
-func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, log *slog.Logger) *http.Server {
+func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -24,7 +25,7 @@ func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, 
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
-	if listensOnLoopback(cfg.Metrics.Listen) {
+	if config.ListensOnLoopback(cfg.Metrics.Listen) {
 		mux.HandleFunc("GET /allocations", func(w http.ResponseWriter, _ *http.Request) { writeAllocations(w, turn.Snapshot(), turn.Offload()) })
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -47,7 +48,7 @@ func newMetricsServer(cfg *Config, turn *turnserver.Server, sig *signal.Server, 
 // machine whose owner bound that name to 127.0.0.1.
 func rebindingGuard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if remoteAddr(r).IsLoopback() && !loopbackHost(hostOnly(r.Host)) {
+		if remoteAddr(r).IsLoopback() && !config.LoopbackHost(hostOnly(r.Host)) {
 			http.Error(w, "use this address by its own name", http.StatusForbidden)
 			return
 		}

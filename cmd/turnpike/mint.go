@@ -9,16 +9,17 @@ import (
 	"os"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 )
 
 // signingSecret loads the server's secret for a command beside it. Where there is none yet it makes it, as the server
 // would, and says so: an invite that the server's own secret did not sign is void.
-func (p *program) signingSecret(cfg *Config) (auth.Secret, error) {
-	_, err := os.Stat(cfg.secretFile())
+func (p *program) signingSecret(cfg *config.Config) (auth.Secret, error) {
+	_, err := os.Stat(cfg.SecretFile())
 	made := errors.Is(err, fs.ErrNotExist)
-	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
+	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
 	if err != nil {
-		return auth.Secret{}, cfg.errorf("state_dir", "%w", err)
+		return auth.Secret{}, cfg.Errorf("state_dir", "%w", err)
 	}
 	if made {
 		fmt.Fprintf(p.stderr, "turnpike: note: made a new secret in %s; if your server keeps its state elsewhere, pass its --config or --state\n", cfg.StateDir)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/signal"
 	"turnpike/signal/wire"
 	"turnpike/turnserver"
@@ -23,7 +24,7 @@ import (
 
 // node is one server process: signaling and relaying, joined here because neither knows the other, and HTTP around them.
 type node struct {
-	cfg    *Config
+	cfg    *config.Config
 	log    *slog.Logger
 	relays []turnserver.RelayAddress
 	creds  *auth.Credentials
@@ -48,24 +49,24 @@ type node struct {
 }
 
 // newNode makes the parts, and opens no socket. There are so many processors, and as many loops that serve UDP.
-func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
-	secret, err := auth.LoadOrCreateSecret(cfg.secretFile(), rand.Reader)
+func newNode(cfg *config.Config, processors int, log *slog.Logger) (*node, error) {
+	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
 	if err != nil {
-		return nil, cfg.errorf("state_dir", "%w", err)
+		return nil, cfg.Errorf("state_dir", "%w", err)
 	}
 	n := &node{cfg: cfg, log: log, handed: newWebConns()}
 	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(cfg.checkAlternates(addressesOf(n.relays))...); err != nil {
+	if err := errors.Join(cfg.CheckAlternates(addressesOf(n.relays))...); err != nil {
 		return nil, err
 	}
-	if cfg.TLS.Mode == tlsFiles {
+	if cfg.TLS.Mode == config.TLSFiles {
 		if n.certs, err = loadCertificates(cfg, log); err != nil {
 			return nil, err
 		}
 	}
-	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, cfg.TURN.SharedSecrets, time.Now)
+	n.creds = auth.NewCredentials(cfg.TURN.Realm, secret, secretsOf(cfg.TURN.SharedSecrets), time.Now)
 	n.creds.RememberUsernames(maxUsernames, cfg.Auth.CredentialTTL)
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
 	if n.ledger, err = openLedger(cfg, log); err != nil {
@@ -75,10 +76,10 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		_ = n.ledger.Close()
 		return nil, err
 	}
-	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, localOnly: cfg.localOnly()}
+	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, localOnly: cfg.LocalOnly()}
 	origins := cfg.HTTP.AllowedOrigins
 	if cfg.PublicHost != "" {
-		from.self = cfg.publicURL(cfg.HTTP.Listen)
+		from.self = cfg.PublicURL(cfg.HTTP.Listen)
 		origins = append(slices.Clone(origins), from.self)
 	}
 
@@ -91,27 +92,26 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		Revoked:        func(t auth.Ticket) bool { return t.Invite != "" && n.ledger.Revoked(t.Invite) },
 		AllowedOrigins: origins,
 		ClientAddr:     from.clientAddr,
-		Limits:         cfg.Limits.signaling(),
+		Limits:         signalLimits(&cfg.Limits),
 		Log:            log,
 	})
 	n.onRevoked = func(invite string) {
 		n.signal.EndWhere(func(_ string, t auth.Ticket) bool { return t.Invite == invite })
 	}
-	pairs, _ := cfg.discovery()
 	turn := turnserver.Config{
 		Realm:       cfg.TURN.Realm,
 		Software:    "turnpike",
 		Listen:      turnListeners(cfg),
 		Relay:       n.relays,
-		MinPort:     cfg.TURN.RelayPorts.min,
-		MaxPort:     cfg.TURN.RelayPorts.max,
+		MinPort:     cfg.TURN.RelayPorts.Min,
+		MaxPort:     cfg.TURN.RelayPorts.Max,
 		Credentials: n.creds,
 		Scope:       n.signal,
 		AllowPeers:  cfg.TURN.AllowPeers,
 		DenyPeers:   cfg.TURN.DenyPeers,
-		Limits:      cfg.Limits.turn,
+		Limits:      turnLimits(&cfg.Limits),
 		Loops:       processors,
-		Offload:     cfg.offload(),
+		Offload:     offloadMode(cfg),
 		Mobility:    cfg.TURN.Mobility,
 		NonceKey:    secret.Derive("turnpike turn nonce"),
 		Log:         log,
@@ -121,8 +121,8 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 		ProxyProtocol:  cfg.HTTP.ProxyProtocol,
 		TrustedProxies: cfg.HTTP.TrustedProxies,
 
-		Discovery:       pairs,
-		Alternates:      cfg.TURN.AlternateServer,
+		Discovery:       discoveryPairs(cfg),
+		Alternates:      alternates(cfg),
 		AlternateDomain: cfg.TURN.AlternateDomain,
 
 		SpareProcessors: func(spare bool) {
@@ -144,9 +144,9 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 	n.api = &api{
 		guests: cfg.Auth.Guests, ticketTTL: cfg.Auth.TicketTTL, credTTL: cfg.Auth.CredentialTTL,
 		visitors: from, tickets: tickets, verify: n.verifier.Verify, use: n.ledger.Use, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
-		apiKeys:   cfg.Auth.APIKeys,
+		apiKeys:   secretsOf(cfg.Auth.APIKeys),
 		nameTaken: n.signal.NameTaken, ice: &n.ice, offloads: n.turn.Offloads, log: log,
-		failures: newLimiter(cfg.Limits.failedTicketsPerMinute, time.Now),
+		failures: newLimiter(cfg.Limits.FailedTicketsPerMinute, time.Now),
 	}
 	mux := http.NewServeMux()
 	n.api.register(mux)
@@ -166,14 +166,14 @@ func newNode(cfg *Config, processors int, log *slog.Logger) (*node, error) {
 }
 
 // newVerifier makes what judges tickets: ours, and those of the configured issuers.
-func newVerifier(cfg *Config, tickets *auth.Tickets, revoked func(string) bool, log *slog.Logger) (*auth.Verifier, error) {
-	issuers, err := cfg.issuers()
+func newVerifier(cfg *config.Config, tickets *auth.Tickets, revoked func(string) bool, log *slog.Logger) (*auth.Verifier, error) {
+	issuers, err := issuers(cfg)
 	if err != nil {
 		return nil, err
 	}
 	v, err := auth.NewVerifier(tickets, revoked, issuers, time.Now, log)
 	if err != nil {
-		return nil, cfg.errorf("auth.issuers", "%w", err)
+		return nil, cfg.Errorf("auth.issuers", "%w", err)
 	}
 	return v, nil
 }
@@ -187,37 +187,16 @@ func (n *node) sessionICE(session string, user auth.User, r *http.Request) ([]wi
 	return n.ice.list(r, cred), cred.Expires
 }
 
-// turnListeners are those configured. Of the defaults the half may be missing whose address family a host has not.
-func turnListeners(cfg *Config) []turnserver.Listener {
-	listen := slices.Clone(cfg.TURN.Listen)
-	for i := range listen {
-		listen[i].Optional = cfg.sources["turn.listen"] == ""
-	}
-	pairs, _ := cfg.discovery()
-	return append(listen, discoveryListeners(pairs)...)
-}
-
-// offload is turn.offload.
-func (c *Config) offload() turnserver.OffloadMode {
-	switch c.TURN.Offload {
-	case offloadRequire:
-		return turnserver.OffloadRequire
-	case offloadAuto:
-		return turnserver.OffloadAuto
-	}
-	return turnserver.OffloadOff
-}
-
 // relayAddresses joins the configured or found local addresses with what the world sees instead of them.
-func relayAddresses(cfg *Config, find func() ([]netip.Addr, error)) ([]turnserver.RelayAddress, error) {
+func relayAddresses(cfg *config.Config, find func() ([]netip.Addr, error)) ([]turnserver.RelayAddress, error) {
 	local := cfg.TURN.RelayAddresses
 	if len(local) == 0 {
 		found, err := find()
 		if err != nil {
-			return nil, cfg.errorf("turn.relay_addresses", "no relay address found: %w; write this machine's address there", err)
+			return nil, cfg.Errorf("turn.relay_addresses", "no relay address found: %w; write this machine's address there", err)
 		}
 		if local = found; len(local) == 0 {
-			return nil, cfg.errorf("turn.relay_addresses", `no relay address found, because this machine has no default route; write its address there, like ["203.0.113.9"]`)
+			return nil, cfg.Errorf("turn.relay_addresses", `no relay address found, because this machine has no default route; write its address there, like ["203.0.113.9"]`)
 		}
 	}
 	relays := make([]turnserver.RelayAddress, len(local))
@@ -228,8 +207,8 @@ func relayAddresses(cfg *Config, find func() ([]netip.Addr, error)) ([]turnserve
 		}
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(cfg.TURN.ExternalAddresses), netip.Addr.Compare) {
-		if !slices.Contains(local, a) && !cfg.inDiscovery(a) {
-			return nil, cfg.errorf("turn.external_addresses", "%q is not an address that this server relays from, which are %v", a, local)
+		if !slices.Contains(local, a) && !cfg.InDiscovery(a) {
+			return nil, cfg.Errorf("turn.external_addresses", "%q is not an address that this server relays from, which are %v", a, local)
 		}
 	}
 	return relays, nil
@@ -240,13 +219,13 @@ func (n *node) open() (err error) {
 	for i, addr := range n.cfg.HTTP.Listen {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return n.cfg.errorf(fmt.Sprintf("http.listen[%d]", i), "%s", listenProblem(addr, err))
+			return n.cfg.Errorf(fmt.Sprintf("http.listen[%d]", i), "%s", listenProblem(addr, err))
 		}
 		n.webs = append(n.webs, l)
 	}
 	if addr := n.cfg.Metrics.Listen; addr != "" {
 		if n.metric, err = net.Listen("tcp", addr); err != nil {
-			return n.cfg.errorf("metrics.listen", "%s", listenProblem(addr, err)+`, or set it to "" for no metrics`)
+			return n.cfg.Errorf("metrics.listen", "%s", listenProblem(addr, err)+`, or set it to "" for no metrics`)
 		}
 	}
 	if err := n.turn.Start(); err != nil {

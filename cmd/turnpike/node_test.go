@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"turnpike/internal/config"
 )
 
 // TestNodeRemembersUsernames: what signaling hands out can be found by its hash, which clients may sign in with.
 func TestNodeRemembersUsernames(t *testing.T) {
-	cfg := defaultConfig(t.TempDir())
+	cfg := config.Default(t.TempDir())
 	cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 	n, err := newNode(cfg, 1, slog.New(slog.DiscardHandler))
 	if err != nil {

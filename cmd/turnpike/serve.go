@@ -19,13 +19,14 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 	"turnpike/turnserver"
 )
 
 func (p *program) serve(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
-	var flags configFlags
-	flags.register(fs)
+	var flags config.Flags
+	flags.Register(fs)
 	format := fs.String("log-format", "text", "")
 	var level slog.Level
 	fs.TextVar(&level, "log-level", slog.LevelInfo, "")
@@ -36,7 +37,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"serve", err}
 	}
-	cfg, err := flags.load(p.getenv)
+	cfg, err := flags.Load(p.getenv, checkIssuer)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		n.close()
 		return err
 	}
-	for _, w := range append(n.warnings(), unknownVariables(p.environ)...) {
+	for _, w := range append(n.warnings(), config.UnknownVariables(p.environ)...) {
 		fmt.Fprintf(p.stderr, "turnpike: warning: %s\n", w)
 	}
 	n.showInvite = p.terminal
@@ -73,7 +74,7 @@ func (n *node) warnings() []string {
 	for _, r := range n.relays {
 		local = append(local, r.Local)
 	}
-	out := n.cfg.warnings(local)
+	out := n.cfg.Warnings(local)
 	if n.certs != nil {
 		if w := certificateWarning(n.certs.leaf(), n.cfg.PublicHost, time.Now()); w != "" {
 			out = append(out, w)
@@ -184,10 +185,10 @@ func (n *node) banner(w io.Writer) {
 		state = n.cfg.StateDir
 	}
 	rows := [][2]string{
-		{"web", strings.Join(n.cfg.webURLs(addrs), "  ")},
+		{"web", strings.Join(n.cfg.WebURLs(addrs), "  ")},
 		{"turn", cmp.Or(joinStrings(n.turn.Addrs()), "on the web addresses")},
 		{"relay", showRelays(n.relays) + ", ports " + n.cfg.TURN.RelayPorts.String()},
-		{"who", n.cfg.who()},
+		{"who", n.cfg.Who()},
 		{"state", state},
 	}
 	if link := n.firstLink(); link != "" {
@@ -196,8 +197,8 @@ func (n *node) banner(w io.Writer) {
 	if n.metric != nil {
 		rows = append(rows, [2]string{"metrics", "http://" + n.metric.Addr().String() + "/metrics"})
 	}
-	if n.cfg.file != "" {
-		rows = append(rows, [2]string{"config", n.cfg.file})
+	if n.cfg.File() != "" {
+		rows = append(rows, [2]string{"config", n.cfg.File()})
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "turnpike %s\n", versionString())
@@ -216,7 +217,7 @@ const (
 // firstLink makes an invite for the person who started the server, where nobody gets in without one. It is empty where
 // somebody does, and where the output is no terminal: whoever reads a journal must not get in by what stands there.
 func (n *node) firstLink() string {
-	if !n.showInvite || n.cfg.admitsGuests() {
+	if !n.showInvite || n.cfg.AdmitsGuests() {
 		return ""
 	}
 	token, inv, err := n.api.invites.Issue(auth.Invite{Room: firstRoom, Role: auth.RoleGuest}, firstTTL)
@@ -227,7 +228,7 @@ func (n *node) firstLink() string {
 		n.log.Error("make an invite to print", "err", err)
 		return ""
 	}
-	return inviteLink(n.cfg.publicURL(n.webAddrs()), inv.Room, token) + "  (for 24 hours)"
+	return inviteLink(n.cfg.PublicURL(n.webAddrs()), inv.Room, token) + "  (for 24 hours)"
 }
 
 func joinStrings[T fmt.Stringer](items []T) string {

@@ -7,15 +7,17 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 )
 
 func (p *program) ticket(_ context.Context, args []string) error {
 	fs := flag.NewFlagSet("ticket", flag.ContinueOnError)
-	var flags configFlags
-	flags.register(fs)
+	var flags config.Flags
+	flags.Register(fs)
 	name := fs.String("name", "", "")
 	user := fs.String("user", "", "")
 	rooms := fs.String("rooms", "*", "")
@@ -41,7 +43,7 @@ func (p *program) ticket(_ context.Context, args []string) error {
 			return &usageError{"ticket", fmt.Errorf("--name: %w", err)}
 		}
 	}
-	cfg, err := flags.load(p.getenv)
+	cfg, err := flags.Load(p.getenv, checkIssuer)
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	if *inspect {
 		return p.inspectTicket(cfg, secret, *asJSON)
 	}
-	want := auth.Ticket{User: auth.User{Subject: *user}, Name: shown, Rooms: splitList(*rooms), Role: role}
+	want := auth.Ticket{User: auth.User{Subject: *user}, Name: shown, Rooms: roomPatterns(*rooms), Role: role}
 	token, got, err := auth.NewTickets(secret, time.Now, rand.Reader).Issue(want, *ttl)
 	if err != nil {
 		return err
@@ -74,4 +76,15 @@ func setBeside(fs *flag.FlagSet, names ...string) (found string) {
 		}
 	})
 	return found
+}
+
+// roomPatterns reads the list of --rooms.
+func roomPatterns(s string) []string {
+	var out []string
+	for pattern := range strings.SplitSeq(s, ",") {
+		if pattern = strings.TrimSpace(pattern); pattern != "" {
+			out = append(out, pattern)
+		}
+	}
+	return out
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/internal/config"
 )
 
 // maxInspected is more than any ticket has that would be accepted.
@@ -20,7 +21,7 @@ const maxInspected = 64 << 10
 
 // inspectTicket reads a token and says what the server would make of it. The token comes on stdin, because others on this
 // machine can see arguments.
-func (p *program) inspectTicket(cfg *Config, secret auth.Secret, asJSON bool) error {
+func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON bool) error {
 	data, err := io.ReadAll(io.LimitReader(p.stdin, maxInspected))
 	if err != nil {
 		return fmt.Errorf("read the ticket: %w", err)
@@ -30,9 +31,9 @@ func (p *program) inspectTicket(cfg *Config, secret auth.Secret, asJSON bool) er
 		return errors.New("there is no ticket on stdin; pipe one in, like: turnpike ticket | turnpike ticket --inspect")
 	}
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
-	ledger, err := auth.OpenLedger(cfg.ledgerFile(), time.Now, log)
+	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, log)
 	if err != nil {
-		return cfg.errorf("state_dir", "%w", err)
+		return cfg.Errorf("state_dir", "%w", err)
 	}
 	defer ledger.Close()
 	verifier, err := newVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), ledger.Revoked, log)

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"turnpike/internal/config"
 )
 
 // visitors judges where a request comes from. It is not changed once made.
@@ -15,7 +17,7 @@ type visitors struct {
 	origins []string       // of other sites that may use us: scheme://host[:port], lower-case
 	self    string         // our own origin, if public_host is set: a proxy may have changed the Host header
 
-	// localOnly: by the configuration nobody from elsewhere can be here (Config.localOnly). Without it no request is local.
+	// localOnly: by the configuration nobody from elsewhere can be here (config.Config.LocalOnly). Without it no request is local.
 	localOnly bool
 }
 
@@ -67,7 +69,7 @@ func (v *visitors) trusts(a netip.Addr) bool {
 // have bound its own name to 127.0.0.1 (DNS rebinding), which the Host and Origin headers show.
 func (v *visitors) local(r *http.Request) bool {
 	host := hostOnly(r.Host)
-	if !v.localOnly || !remoteAddr(r).IsLoopback() || !loopbackHost(host) {
+	if !v.localOnly || !remoteAddr(r).IsLoopback() || !config.LoopbackHost(host) {
 		return false
 	}
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "Via"} {

@@ -1,23 +1,27 @@
-package main
+package config
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
-
-	"turnpike/turnserver"
 )
 
-// discovery returns the pairs of addresses from which turn.nat_discovery_port lets clients find out about their NATs, one for
-// each family that has two, or complains of what keeps them from being pairs.
-func (c *Config) discovery() (pairs []turnserver.DiscoveryPair, bad []error) {
+// DiscoveryPair is two addresses of a family and two ports, from which a client finds out what NAT it is behind.
+type DiscoveryPair struct {
+	Local    [2]netip.Addr
+	External [2]netip.Addr // as the world sees them: equal to Local unless a 1:1 NAT stands in front
+	Ports    [2]uint16
+}
+
+// discovery returns a pair for each family that has two addresses, or complains of what keeps them from being a pair.
+func (c *Config) discovery() (pairs []DiscoveryPair, bad []error) {
 	port := c.TURN.NATDiscoveryPort
 	if port == 0 {
 		return nil, nil
 	}
 	const name = "turn.nat_discovery_port"
 	if port > 65535 {
-		return nil, []error{c.errorf(name, "%d is not a port; use one like 3479, or 0 for none", port)}
+		return nil, []error{c.Errorf(name, "%d is not a port; use one like 3479, or 0 for none", port)}
 	}
 	for _, is4 := range []bool{true, false} {
 		pair, err := c.discoveryPair(is4)
@@ -29,14 +33,14 @@ func (c *Config) discovery() (pairs []turnserver.DiscoveryPair, bad []error) {
 		}
 	}
 	if len(pairs) == 0 && len(bad) == 0 {
-		bad = append(bad, c.errorf(name, `needs two addresses of this machine in turn.listen, of one family and with the same port; `+
+		bad = append(bad, c.Errorf(name, `needs two addresses of this machine in turn.listen, of one family and with the same port; `+
 			`write them out instead of 0.0.0.0 or [::], like turn.listen = ["udp://203.0.113.9:3478", "udp://203.0.113.10:3478", "tcp://203.0.113.9:3478"], or set it to 0`))
 	}
 	return pairs, bad
 }
 
 // discoveryPair makes a pair of the UDP listeners of a family. Fewer than two make none.
-func (c *Config) discoveryPair(is4 bool) (*turnserver.DiscoveryPair, error) {
+func (c *Config) discoveryPair(is4 bool) (*DiscoveryPair, error) {
 	type entry struct {
 		index int
 		addr  netip.AddrPort
@@ -51,7 +55,7 @@ func (c *Config) discoveryPair(is4 bool) (*turnserver.DiscoveryPair, error) {
 		return nil, nil
 	}
 	refuse := func(e entry, format string, args ...any) error {
-		return c.errorf(fmt.Sprintf("turn.listen[%d]", e.index), "%q "+format, append([]any{"udp://" + e.addr.String()}, args...)...)
+		return c.Errorf(fmt.Sprintf("turn.listen[%d]", e.index), "%q "+format, append([]any{"udp://" + e.addr.String()}, args...)...)
 	}
 	for i, e := range found {
 		switch {
@@ -72,7 +76,7 @@ func (c *Config) discoveryPair(is4 bool) (*turnserver.DiscoveryPair, error) {
 	case first.Port() != second.Port():
 		return nil, refuse(found[1], "has another port than %q, and turn.nat_discovery_port needs the same on both; write %d", "udp://"+first.String(), first.Port())
 	}
-	pair := &turnserver.DiscoveryPair{
+	pair := &DiscoveryPair{
 		Local: [2]netip.Addr{first.Addr(), second.Addr()}, External: [2]netip.Addr{first.Addr(), second.Addr()},
 		Ports: [2]uint16{first.Port(), uint16(c.TURN.NATDiscoveryPort)},
 	}
@@ -80,7 +84,7 @@ func (c *Config) discoveryPair(is4 bool) (*turnserver.DiscoveryPair, error) {
 }
 
 // discoveryExternal sets what clients know the pair by, where a 1:1 NAT stands in front: of both addresses or of neither.
-func (c *Config) discoveryExternal(pair *turnserver.DiscoveryPair) error {
+func (c *Config) discoveryExternal(pair *DiscoveryPair) error {
 	const name = "turn.external_addresses"
 	for i, local := range pair.Local {
 		if external, ok := c.TURN.ExternalAddresses[local]; ok {
@@ -89,29 +93,35 @@ func (c *Config) discoveryExternal(pair *turnserver.DiscoveryPair) error {
 	}
 	for i, local := range pair.Local {
 		if _, ok := c.TURN.ExternalAddresses[local]; !ok && pair.External[1-i] != pair.Local[1-i] {
-			return c.errorf(name, "has %q, but not %q, which turn.nat_discovery_port tells clients too; write what the world sees instead of it", pair.Local[1-i], local)
+			return c.Errorf(name, "has %q, but not %q, which turn.nat_discovery_port tells clients too; write what the world sees instead of it", pair.Local[1-i], local)
 		}
 	}
 	if pair.External[0] == pair.External[1] {
-		return c.errorf(name, "has %q for both %q and %q, and turn.nat_discovery_port needs two; write another for one of them",
+		return c.Errorf(name, "has %q for both %q and %q, and turn.nat_discovery_port needs two; write another for one of them",
 			pair.External[0], pair.Local[0], pair.Local[1])
 	}
 	return nil
 }
 
-// discoveryListeners are what turn.nat_discovery_port opens besides turn.listen.
-func discoveryListeners(pairs []turnserver.DiscoveryPair) (out []turnserver.Listener) {
-	for _, p := range pairs {
+// Discovery returns the pairs of addresses from which turn.nat_discovery_port lets clients find out about their NATs.
+func (c *Config) Discovery() []DiscoveryPair {
+	pairs, _ := c.discovery() // Load has refused what is bad
+	return pairs
+}
+
+// DiscoveryListeners are what turn.nat_discovery_port opens besides turn.listen.
+func (c *Config) DiscoveryListeners() (out []Listener) {
+	for _, p := range c.Discovery() {
 		for _, local := range p.Local {
-			out = append(out, turnserver.Listener{Network: "udp", Addr: netip.AddrPortFrom(local, p.Ports[1])})
+			out = append(out, Listener{Network: "udp", Addr: netip.AddrPortFrom(local, p.Ports[1])})
 		}
 	}
 	return out
 }
 
-// inDiscovery reports whether clients may be told of a local address by turn.nat_discovery_port.
-func (c *Config) inDiscovery(local netip.Addr) bool {
-	return c.TURN.NATDiscoveryPort != 0 && slices.ContainsFunc(c.TURN.Listen, func(l turnserver.Listener) bool {
+// InDiscovery reports whether clients may be told of a local address by turn.nat_discovery_port.
+func (c *Config) InDiscovery(local netip.Addr) bool {
+	return c.TURN.NATDiscoveryPort != 0 && slices.ContainsFunc(c.TURN.Listen, func(l Listener) bool {
 		return l.Network == "udp" && l.Addr.Addr() == local
 	})
 }

@@ -1,66 +1,86 @@
-package main
+package config
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"turnpike/auth"
 )
 
-// issuerConfig is an [[auth.issuers]] table. Its public keys are read when the server starts.
-type issuerConfig struct {
-	auth.IssuerConfig
-	keyFile string
+// Issuer is an [[auth.issuers]] table: another app, whose tokens are accepted as tickets. Exactly one of Secret, KeyFile and
+// JWKSURL is set.
+type Issuer struct {
+	Name       string
+	Issuer     string // the iss claim of its tokens; empty: Name
+	Algorithms []string
+	Audience   string
+	Leeway     time.Duration
+
+	Secret  Secret
+	KeyFile string // as it was written: Config.IssuerKeyFile says where the file is
+	JWKSURL string
+
+	NameClaim, RoomsClaim, RoleClaim string // an empty one is not read
+	DefaultRooms                     []string
+	DefaultRole                      string
+}
+
+// CheckIssuer judges what an issuer's table says, beyond its form: the names of algorithms and roles, for example.
+type CheckIssuer func(*Issuer) []Fault
+
+// Fault is what is wrong with a table: the key in it, and the rest of a sentence after that key.
+type Fault struct {
+	Key string
+	Err error
 }
 
 // defaultIssuer lets a user of another app do what a guest may, unless its tokens say more.
-func defaultIssuer() issuerConfig {
-	return issuerConfig{IssuerConfig: auth.IssuerConfig{
+func defaultIssuer() Issuer {
+	return Issuer{
 		Leeway: 30 * time.Second, NameClaim: "name", RoomsClaim: "rooms", RoleClaim: "role",
-		DefaultRooms: []string{"*"}, DefaultRole: auth.RoleGuest,
-	}}
+		DefaultRooms: []string{"*"}, DefaultRole: "guest",
+	}
 }
 
 // keys are those of an [[auth.issuers]] table, without auth.issuers before them.
-func (c *issuerConfig) keys() []key {
+func (c *Issuer) keys() []key {
 	anything := func(s string) (string, error) { return s, nil }
 	str := func(p *string, example string) value { return scalar[string]{p, anything, same, example} }
 	strs := func(p *[]string, example string) value { return list[string]{p, anything, same, example} }
-	role := func(s string) (auth.Role, error) { return auth.Role(s), nil }
 	return []key{
 		{name: "name", value: str(&c.Name, "app")},
 		{name: "issuer", value: str(&c.Issuer, "https://app.example.org")},
 		{name: "algorithms", value: strs(&c.Algorithms, "ES256")},
 		{name: "audience", value: str(&c.Audience, "turnpike")},
 		{name: "leeway", value: scalar[time.Duration]{&c.Leeway, duration(0), showDuration, "30s"}},
-		{name: "secret", value: scalar[auth.Secret]{&c.Secret, parseIssuerSecret, auth.Secret.String, "a long random string"}, secret: true},
-		{name: "key_file", value: str(&c.keyFile, "app.pem")},
+		{name: "secret", value: scalar[Secret]{&c.Secret, parseIssuerSecret, Secret.String, "a long random string"}, secret: true},
+		{name: "key_file", value: str(&c.KeyFile, "app.pem")},
 		{name: "jwks_url", value: str(&c.JWKSURL, "https://app.example.org/.well-known/jwks.json")},
 		{name: "name_claim", value: str(&c.NameClaim, "name")},
 		{name: "rooms_claim", value: str(&c.RoomsClaim, "rooms")},
 		{name: "role_claim", value: str(&c.RoleClaim, "role")},
 		{name: "default_rooms", value: strs(&c.DefaultRooms, "team-*")},
-		{name: "default_role", value: scalar[auth.Role]{&c.DefaultRole, role, func(r auth.Role) string { return string(r) }, "member"}},
+		{name: "default_role", value: str(&c.DefaultRole, "member")},
 	}
 }
 
-// parseIssuerSecret leaves the secret's length to auth, which knows how long it has to be.
-func parseIssuerSecret(s string) (auth.Secret, error) {
+// parseIssuerSecret leaves the secret's length to CheckIssuer.
+func parseIssuerSecret(s string) (Secret, error) {
 	if s == "" {
-		return auth.Secret{}, errors.New("is empty; write the secret that the app signs with, or remove the line")
+		return Secret{}, errors.New("is empty; write the secret that the app signs with, or remove the line")
 	}
-	return auth.NewSecret([]byte(s)), nil
+	return NewSecret(s), nil
 }
 
 // issuerList is the array of [[auth.issuers]] tables.
-type issuerList struct{ p *[]issuerConfig }
+type issuerList struct {
+	p     *[]Issuer
+	check CheckIssuer // nil: none
+}
 
 func (v issuerList) fromTOML(raw any) error {
 	tables, ok := raw.([]map[string]any)
@@ -76,10 +96,10 @@ func (v issuerList) fromTOML(raw any) error {
 		return errors.New("is not a list of tables; write [[auth.issuers]] on a line of its own and the issuer's keys below")
 	}
 	var bad []error
-	out := make([]issuerConfig, len(tables))
+	out := make([]Issuer, len(tables))
 	for i, table := range tables {
 		out[i] = defaultIssuer()
-		for _, err := range out[i].fromTable(table) {
+		for _, err := range out[i].fromTable(table, v.check) {
 			err.part = fmt.Sprintf("[%d].", i) + err.part
 			bad = append(bad, err)
 		}
@@ -92,10 +112,10 @@ func (v issuerList) fromTOML(raw any) error {
 }
 
 // sameIssuers refuses a name or an iss claim that two issuers have: whose user, and whose key, would it be?
-func sameIssuers(issuers []issuerConfig) (bad []error) {
+func sameIssuers(issuers []Issuer) (bad []error) {
 	for i, a := range issuers {
 		iss := cmp.Or(a.Issuer, a.Name)
-		same := slices.IndexFunc(issuers[:i], func(b issuerConfig) bool {
+		same := slices.IndexFunc(issuers[:i], func(b Issuer) bool {
 			return a.Name != "" && (a.Name == b.Name || iss == cmp.Or(b.Issuer, b.Name))
 		})
 		switch {
@@ -111,7 +131,7 @@ func sameIssuers(issuers []issuerConfig) (bad []error) {
 }
 
 // fromTable reads one table. The parts of its errors are the table's keys.
-func (c *issuerConfig) fromTable(table map[string]any) (bad []*partError) {
+func (c *Issuer) fromTable(table map[string]any, check CheckIssuer) (bad []*partError) {
 	keys := map[string]key{}
 	for _, k := range c.keys() {
 		keys[k.name] = k
@@ -143,15 +163,18 @@ func (c *issuerConfig) fromTable(table map[string]any) (bad []*partError) {
 	case n > 1:
 		return append(bad, &partError{"secret", errors.New("stands beside key_file or jwks_url, or they beside each other; leave one of the three")})
 	}
-	for _, fault := range c.Check() {
+	if check == nil {
+		return nil
+	}
+	for _, fault := range check(c) {
 		bad = append(bad, &partError{fault.Key, fault.Err})
 	}
 	return bad
 }
 
 // keyCount is how many of secret, key_file and jwks_url are set.
-func (c *issuerConfig) keyCount() (n int) {
-	for _, set := range []bool{!c.Secret.IsZero(), c.keyFile != "", c.JWKSURL != ""} {
+func (c *Issuer) keyCount() (n int) {
+	for _, set := range []bool{!c.Secret.IsZero(), c.KeyFile != "", c.JWKSURL != ""} {
 		if set {
 			n++
 		}
@@ -187,42 +210,11 @@ func (v issuerList) String() string {
 	return b.String() + "]"
 }
 
-// tableLines are the lines on which the tables of an array begin: the toml package knows that of the last one only.
-func tableLines(data, name string) (lines []int) {
-	n := 0
-	for line := range strings.Lines(data) {
-		n++
-		line, _, _ = strings.Cut(strings.Join(strings.Fields(line), ""), "#")
-		if line == "[["+name+"]]" {
-			lines = append(lines, n)
-		}
+// IssuerKeyFile is the path of an issuer's key file: a path in a file is meant from where the file is.
+func (c *Config) IssuerKeyFile(i int) string {
+	name := c.Auth.Issuers[i].KeyFile
+	if c.file != "" && !filepath.IsAbs(name) {
+		return filepath.Join(filepath.Dir(c.file), name)
 	}
-	return lines
-}
-
-// issuers reads the key files and returns what a Verifier takes.
-func (c *Config) issuers() ([]auth.IssuerConfig, error) {
-	out := make([]auth.IssuerConfig, len(c.Auth.Issuers))
-	for i, is := range c.Auth.Issuers {
-		out[i] = is.IssuerConfig
-		if is.keyFile == "" {
-			continue
-		}
-		key := fmt.Sprintf("auth.issuers[%d].", i)
-		name := is.keyFile
-		if c.file != "" && !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(c.file), name) // a path in a file is meant from where the file is
-		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, c.errorf(key+"key_file", "%w; name the PEM file with the app's public key", err)
-		}
-		if out[i].Keys, err = auth.ParsePublicKeys(data); err != nil {
-			return nil, c.errorf(key+"key_file", "%s %w", name, err)
-		}
-		for _, fault := range out[i].Check() {
-			return nil, c.errorf(key+fault.Key, "%w", fault.Err)
-		}
-	}
-	return out, nil
+	return name
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"flag"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"turnpike/internal/config"
+)
+
+// loaded is the configuration of a file.
+func loaded(t *testing.T, text string) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "turnpike.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	var flags config.Flags
+	flags.Register(fs)
+	if err := fs.Parse([]string{"--config", file, "--state", filepath.Join(dir, "state")}); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := flags.Load(func(string) string { return "" }, checkIssuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// TestNodeTakesDiscovery: the server takes what the configuration lets pass.
+func TestNodeTakesDiscovery(t *testing.T) {
+	const both = `"udp://192.0.2.1:3478", "udp://192.0.2.2:3478"`
+	for name, row := range map[string]struct {
+		listen, more string
+		added        int // listeners
+	}{
+		"two addresses":         {both, "nat_discovery_port = 3479", 2},
+		"of each family":        {both + `, "udp://[2001:db8::1]:80", "udp://[2001:db8::2]:80"`, "nat_discovery_port = 3479", 4},
+		"the other family none": {both + `, "udp://[::]:3478", "tcp://0.0.0.0:3478"`, "nat_discovery_port = 3479", 2},
+		"behind 1:1 NAT": {both, `nat_discovery_port = 3479
+			external_addresses = { "192.0.2.1" = "198.51.100.1", "192.0.2.2" = "198.51.100.2" }
+			relay_addresses = ["192.0.2.1"]`, 2},
+		"off": {both, "nat_discovery_port = 0", 0},
+	} {
+		cfg := loaded(t, "[turn]\nlisten = ["+row.listen+"]\n"+row.more+"\n")
+		if all := turnListeners(cfg); len(all) != len(cfg.TURN.Listen)+row.added {
+			t.Errorf("%s: listens on %v", name, all)
+		}
+		cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+		if _, err := newNode(cfg, 1, slog.New(slog.DiscardHandler)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// check refuses combinations that cannot work, and what only a later version does.
+func (c *Config) check() []error {
+	var bad []error
+	refuse := func(name, format string, args ...any) { bad = append(bad, c.Errorf(name, format, args...)) }
+
+	if c.HTTP.ProxyProtocol && len(c.HTTP.TrustedProxies) == 0 {
+		refuse("http.proxy_protocol", `is true, but http.trusted_proxies is empty, so nobody could connect; name your load balancer there, like ["10.0.0.2"]`)
+	}
+	if len(c.Auth.APIKeys) > 0 && len(c.TURN.SharedSecrets) == 0 {
+		refuse("auth.api_keys", "has keys for credentials that the first of turn.shared_secrets signs, but there is none; make one with: openssl rand -hex 32")
+	}
+	if c.Signal.ResumeWindow > maxResumeWindow {
+		refuse("signal.resume_window", "%s is too long: what a session misses is kept for it until then; use at most %s",
+			showDuration(c.Signal.ResumeWindow), showDuration(maxResumeWindow))
+	}
+	for _, f := range []struct{ key, value string }{{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}} {
+		switch {
+		case c.TLS.Mode == TLSFiles && f.value == "":
+			refuse(f.key, `is empty, but tls.mode is "files"; name the PEM file`)
+		case c.TLS.Mode == TLSOff && f.value != "":
+			refuse(f.key, `is set, but tls.mode is "off"; set tls.mode = "files", or remove it`)
+		}
+	}
+	if len(c.HTTP.Listen) == 0 {
+		refuse("http.listen", `is empty; write at least one address, like "127.0.0.1:8080"`)
+	}
+	for i, addr := range c.HTTP.Listen {
+		if !strings.HasSuffix(addr, ":0") && slices.Contains(c.HTTP.Listen[:i], addr) {
+			refuse(fmt.Sprintf("http.listen[%d]", i), "%q stands there twice; remove one", addr)
+		}
+	}
+	return append(bad, c.checkTURN()...)
+}
+
+func (c *Config) checkTURN() []error {
+	var bad []error
+	refuse := func(name, format string, args ...any) { bad = append(bad, c.Errorf(name, format, args...)) }
+
+	if len(c.TURN.Listen) == 0 && !c.HTTP.TURN {
+		refuse("turn.listen", `is empty, and http.turn is false; write at least one listener, like "udp://0.0.0.0:3478"`)
+	}
+	for i, l := range c.TURN.Listen {
+		name := fmt.Sprintf("turn.listen[%d]", i)
+		if (l.Network == "tls" || l.Network == "dtls") && c.TLS.Mode == TLSOff {
+			refuse(name, `%q needs a certificate, but tls.mode is "off"; set tls.mode = "files", tls.cert_file and tls.key_file`, l)
+		}
+		if l.Addr.Port() == 0 {
+			continue
+		}
+		if slices.Contains(c.TURN.Listen[:i], l) {
+			refuse(name, "%q stands there twice; remove one", l)
+			continue
+		}
+		for _, other := range c.TURN.Listen[:i] {
+			if portKind(l) == portKind(other) && l.Addr == other.Addr {
+				refuse(name, "%q has the port of %q; give one of them a port of its own", l, other)
+			}
+		}
+		for _, addr := range c.HTTP.Listen {
+			if portKind(l) == "tcp" && sameAddress(addr, l.Addr) {
+				refuse(name, "%q has the port of http.listen %q, which carries TURN itself; remove this listener", l, addr)
+			}
+		}
+	}
+	for i, a := range c.TURN.RelayAddresses {
+		if slices.ContainsFunc(c.TURN.RelayAddresses[:i], func(b netip.Addr) bool { return a.Is4() == b.Is4() }) {
+			refuse(fmt.Sprintf("turn.relay_addresses[%d]", i), "%q is the second of its family; this version relays from one IPv4 and one IPv6 address", a)
+		}
+	}
+	if len(c.TURN.RelayAddresses) > 0 {
+		for _, local := range slices.SortedFunc(maps.Keys(c.TURN.ExternalAddresses), netip.Addr.Compare) {
+			if !slices.Contains(c.TURN.RelayAddresses, local) && !c.InDiscovery(local) {
+				refuse("turn.external_addresses", "%q is not among turn.relay_addresses; write a local address on the left and the one the world sees on the right", local)
+			}
+		}
+	}
+	_, problems := c.discovery()
+	bad = append(bad, problems...)
+	return append(bad, c.CheckAlternates(c.ownAddresses())...)
+}
+
+// portKind is what a listener's port is a port of.
+func portKind(l Listener) string {
+	if l.Network == "udp" || l.Network == "dtls" {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// sameAddress reports whether an address as net.Listen takes it would surely collide with addr.
+func sameAddress(listen string, addr netip.AddrPort) bool {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port != strconv.Itoa(int(addr.Port())) {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "" && addr.Addr().IsUnspecified() || err == nil && ip.Unmap() == addr.Addr()
+}

@@ -1,0 +1,126 @@
+// Package config reads the configuration: a TOML file, TURNPIKE_* variables and flags.
+//
+// Flags.Load begins with the defaults, and lays the file, the variables and the flags over them. One table has all keys
+// (keys.go); each key knows its field, how to read and to print its value (value.go), and its help. Config remembers where
+// each value came from, so that an error names the file and the line, the variable or the flag. Load returns all errors at
+// once. The server checks what only it knows when it starts, and complains by Config.Errorf in the same way.
+//
+// The package imports nothing of this project and no network library: its values are plain.
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"time"
+)
+
+// Config is everything that an operator can set. The names of the keys are a contract; keys() binds each to its field.
+type Config struct {
+	PublicHost   string // without brackets when it is an IPv6 address; empty: found out
+	StateDir     string
+	DrainTimeout time.Duration
+
+	HTTP struct {
+		Listen         []string // as net.Listen takes it
+		AllowedOrigins []string
+		TrustedProxies []netip.Prefix
+		ProxyProtocol  bool
+		TURN           bool // STUN and TURN on the same ports
+	}
+	TLS struct {
+		Mode     string // one of the constants TLS...
+		CertFile string
+		KeyFile  string
+	}
+	TURN struct {
+		Realm             string
+		Listen            []Listener
+		RelayAddresses    []netip.Addr // empty: the default route's source addresses
+		ExternalAddresses map[netip.Addr]netip.Addr
+		RelayPorts        PortRange
+		SharedSecrets     []Secret
+		AllowPeers        []netip.Prefix
+		DenyPeers         []netip.Prefix
+		TCPRelaying       bool
+		Mobility          bool
+		NATDiscoveryPort  int // 0: off
+		AlternateServer   []Alternate
+		AlternateDomain   string
+		Offload           string // one of the constants Offload...
+	}
+	Auth struct {
+		Guests        string // one of the constants Guests...
+		TicketTTL     time.Duration
+		CredentialTTL time.Duration
+		APIKeys       []Secret
+		Issuers       []Issuer
+	}
+	Signal struct {
+		ResumeWindow time.Duration
+	}
+	Limits  Limits
+	Metrics struct {
+		Listen string // empty: off
+	}
+
+	file        string            // the file that was read; empty: none
+	sources     map[string]string // key -> where its value came from; absent: the default
+	checkIssuer CheckIssuer       // nil: issuers are judged by their form only
+}
+
+// The words that auth.guests, tls.mode and turn.offload take.
+const (
+	GuestsLoopback = "loopback"
+	GuestsAlways   = "always"
+	GuestsNever    = "never"
+
+	TLSOff   = "off"
+	TLSFiles = "files"
+
+	OffloadAuto    = "auto"
+	OffloadOff     = "off"
+	OffloadRequire = "require"
+)
+
+const (
+	defaultResumeWindow = 30 * time.Second
+	maxResumeWindow     = 10 * time.Minute
+)
+
+// Default works with no file at all. stateDir is the default of state_dir.
+func Default(stateDir string) *Config {
+	c := &Config{StateDir: stateDir, DrainTimeout: 30 * time.Second, sources: map[string]string{}}
+	c.HTTP.Listen = []string{"127.0.0.1:8080"}
+	c.HTTP.TURN = true
+	c.TLS.Mode = TLSOff
+	c.TURN.Realm = "turnpike"
+	c.TURN.Listen = []Listener{
+		{Network: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:3478")},
+		{Network: "tcp", Addr: netip.MustParseAddrPort("0.0.0.0:3478")},
+		{Network: "udp", Addr: netip.MustParseAddrPort("[::]:3478")},
+		{Network: "tcp", Addr: netip.MustParseAddrPort("[::]:3478")},
+	}
+	c.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{}
+	c.TURN.RelayPorts = PortRange{49152, 65535}
+	c.TURN.TCPRelaying = true
+	c.TURN.Offload = OffloadAuto
+	c.Auth.Guests = GuestsLoopback
+	c.Auth.TicketTTL = 10 * time.Minute
+	c.Auth.CredentialTTL = time.Hour
+	c.Signal.ResumeWindow = defaultResumeWindow
+	c.Limits = defaultLimits()
+	c.Metrics.Listen = "127.0.0.1:9090"
+	return c
+}
+
+// SecretFile is the one secret that everything this server signs is derived from.
+func (c *Config) SecretFile() string { return filepath.Join(c.StateDir, "secret") }
+
+// LedgerFile remembers which invites were made, used and revoked.
+func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites") }
+
+// File is the file that was read, empty if there was none.
+func (c *Config) File() string { return c.file }
+
+// Source says where the value of a key came from: a line of the file, a variable or a flag. It is empty for a default.
+func (c *Config) Source(key string) string { return c.sources[key] }

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Who says for whom the server is, and by which command others are invited.
+func (c *Config) Who() string {
+	switch {
+	case c.Auth.Guests == GuestsAlways:
+		return "anyone (guests = always)"
+	case c.Auth.Guests == GuestsLoopback && c.LocalOnly():
+		return "anyone on this machine (guests = loopback); others need an invite: " + c.inviteCommand()
+	case c.Auth.Guests == GuestsLoopback:
+		return "those with an invite, because others can reach this server (guests = loopback): " + c.inviteCommand()
+	}
+	return "those with an invite (guests = never): " + c.inviteCommand()
+}
+
+// AdmitsGuests reports whether anybody gets in without an invite.
+func (c *Config) AdmitsGuests() bool {
+	return c.Auth.Guests == GuestsAlways || c.Auth.Guests == GuestsLoopback && c.LocalOnly()
+}
+
+// inviteCommand is the command that makes an invite for this server, from the folder in which the server was started.
+func (c *Config) inviteCommand() string {
+	command := "turnpike invite --room NAME"
+	if c.file != "" && c.file != defaultConfigFile {
+		command += " --config " + shellWord(c.file)
+	}
+	if strings.HasPrefix(c.sources["state_dir"], "--") {
+		command += " --state " + shellWord(c.StateDir)
+	}
+	return command
+}
+
+// shellWord quotes a word for a POSIX shell, if it needs that.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune("-_./:@%+=,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

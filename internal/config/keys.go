@@ -1,0 +1,106 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// key is one line of the configuration.
+type key struct {
+	name   string // as the file has it: turn.realm
+	value  value
+	help   string
+	secret bool // neither a flag, which `ps` would show, nor ever printed
+}
+
+// env is the variable that sets the key: TURNPIKE_TURN_REALM.
+func (k key) env() string {
+	return "TURNPIKE_" + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))
+}
+
+// flag is the flag that sets the key, without its dashes: turn-realm.
+func (k key) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(k.name) }
+
+func (c *Config) keys() []key {
+	str := func(p *string, parse func(string) (string, error), example string) value {
+		return scalar[string]{p, parse, same, example}
+	}
+	strs := func(p *[]string, parse func(string) (string, error), example string) value {
+		return list[string]{p, parse, same, example}
+	}
+	dur := func(p *time.Duration, least time.Duration) value {
+		return scalar[time.Duration]{p, duration(least), showDuration, "30s"}
+	}
+	prefixes := func(p *[]netip.Prefix) value {
+		return list[netip.Prefix]{p, parsePrefix, netip.Prefix.String, "10.0.0.0/8"}
+	}
+	anything := func(s string) (string, error) { return s, nil }
+
+	keys := []key{
+		{name: "public_host", value: str(&c.PublicHost, parseHost, "turn.example.org"),
+			help: "the name or address that clients reach; wins over the Host header"},
+		{name: "state_dir", value: str(&c.StateDir, notEmpty("./turnpike-state"), "/var/lib/turnpike"),
+			help: "where the generated secret lives"},
+		{name: "drain_timeout", value: dur(&c.DrainTimeout, 0),
+			help: "how long a stopping server waits for its relays to end"},
+
+		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"),
+			help: "addresses of the web pages and signaling, and of TURN over TCP, or TLS if there is a certificate"},
+		{name: "http.turn", value: toggle{&c.HTTP.TURN},
+			help: "answer STUN and TURN there too"},
+		{name: "http.allowed_origins", value: strs(&c.HTTP.AllowedOrigins, parseOrigin, "https://app.example.org"),
+			help: "other origins that may use signaling and the SDK"},
+		{name: "http.trusted_proxies", value: prefixes(&c.HTTP.TrustedProxies),
+			help: "CIDRs whose X-Forwarded-For or PROXY header is believed"},
+		{name: "http.proxy_protocol", value: toggle{&c.HTTP.ProxyProtocol},
+			help: "a PROXY header is mandatory on all TCP listeners, and nobody but trusted_proxies may connect"},
+
+		{name: "tls.mode", value: str(&c.TLS.Mode, oneOf([]string{TLSOff, TLSFiles}, map[string]string{
+			"acme": `use "files" with tls.cert_file and tls.key_file, or a reverse proxy that holds the certificate`,
+		}), TLSFiles), help: "off, or files: https on every http listener, and tls:// and dtls://"},
+		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, its chain after it; read again when it changes"},
+		{name: "tls.key_file", value: str(&c.TLS.KeyFile, anything, "privkey.pem"), help: "PEM private key"},
+
+		{name: "turn.realm", value: str(&c.TURN.Realm, parseRealm, "turnpike"), help: "realm of the TURN credentials"},
+		{name: "turn.listen", value: list[Listener]{&c.TURN.Listen, parseListener, Listener.String, "udp://0.0.0.0:3478"},
+			help: "STUN and TURN listeners: udp://, tcp://, tls:// and dtls://"},
+		{name: "turn.relay_addresses", value: list[netip.Addr]{&c.TURN.RelayAddresses, parseRelayAddr, netip.Addr.String, "203.0.113.9"},
+			help: "local addresses to relay from; default: those of the default route"},
+		{name: "turn.external_addresses", value: addrPairs{&c.TURN.ExternalAddresses},
+			help: "behind 1:1 NAT: local address = address that the world sees"},
+		{name: "turn.relay_ports", value: scalar[PortRange]{&c.TURN.RelayPorts, parsePortRange, PortRange.String, "49152-65535"},
+			help: "UDP and TCP ports to relay from"},
+		{name: "turn.tcp_relaying", value: toggle{&c.TURN.TCPRelaying},
+			help: "relay TCP connections to and from peers too (RFC 6062), for clients that ask for it; browsers do not"},
+		{name: "turn.mobility", value: toggle{&c.TURN.Mobility},
+			help: "clients that ask for it keep their relay when their address changes (RFC 8016); browsers do not"},
+		{name: "turn.shared_secrets", value: list[Secret]{&c.TURN.SharedSecrets, parseSecret, Secret.String, "a long random string"},
+			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
+		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},
+		{name: "turn.deny_peers", value: prefixes(&c.TURN.DenyPeers), help: "CIDRs that close it further; deny wins"},
+		{name: "turn.nat_discovery_port", value: number{&c.TURN.NATDiscoveryPort, 0},
+			help: "a second UDP port, to tell clients what NAT they are behind; needs two addresses in turn.listen; 0: off"},
+		{name: "turn.alternate_server", value: list[Alternate]{&c.TURN.AlternateServer, parseAlternate, showAlternate, "203.0.113.20:3478"},
+			help: "where clients are sent while this server drains: one address of each family, and with tls:// for those on TLS"},
+		{name: "turn.alternate_domain", value: str(&c.TURN.AlternateDomain, parseHost, "turn2.example.org"),
+			help: "the name in the certificate there, if it is another"},
+		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{OffloadAuto, OffloadOff, OffloadRequire}, nil), OffloadAuto),
+			help: "established flows in the kernel (Linux, with privileges): auto, off, or require, which does not start without"},
+
+		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{GuestsLoopback, GuestsAlways, GuestsNever}, nil), GuestsLoopback),
+			help: "who gets in with no invite: loopback (this machine, if nothing here tells of others), always (as guests) or never"},
+		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket admits"},
+		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential allocates"},
+		{name: "auth.api_keys", value: list[Secret]{&c.Auth.APIKeys, parseSecret, Secret.String, "a long random string"},
+			secret: true, help: "keys of your apps' servers, for GET /api/v1/turn-credentials"},
+		{name: "auth.issuers", value: issuerList{&c.Auth.Issuers, c.checkIssuer}, secret: true,
+			help: "[[auth.issuers]] tables: apps whose tickets are accepted as they are"},
+
+		{name: "signal.resume_window", value: dur(&c.Signal.ResumeWindow, 0),
+			help: "how long a session without a connection can be resumed; 0: not at all"},
+	}
+	keys = append(keys, c.Limits.keys()...)
+	return append(keys, key{name: "metrics.listen", value: str(&c.Metrics.Listen, optional(parseHostPort), "127.0.0.1:9090"),
+		help: "Prometheus metrics, and pprof if the address is loopback; empty: off"})
+}

@@ -1,0 +1,123 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// defaultConfigFile is read when it is there and nothing else is named.
+const defaultConfigFile = "turnpike.toml"
+
+// Flags are the flags that every command which reads the configuration takes.
+type Flags struct {
+	file  string
+	set   map[string]string // key -> text of its flag
+	names map[string]string // key -> the flag as it was written
+}
+
+// Register adds --config, --state and a flag for every key to fs.
+func (f *Flags) Register(fs *flag.FlagSet) {
+	f.set, f.names = map[string]string{}, map[string]string{}
+	fs.StringVar(&f.file, "config", "", "")
+	for _, k := range new(Config).keys() {
+		if k.secret {
+			continue
+		}
+		names := []string{k.flag()}
+		if k.name == "state_dir" {
+			names = append(names, "state")
+		}
+		for _, name := range names {
+			fs.Func(name, "", func(s string) error {
+				f.set[k.name], f.names[k.name] = s, "--"+name
+				return nil
+			})
+		}
+	}
+}
+
+// Load layers the file, the variables and the flags over the defaults, and reports every bad value at once. checkIssuer
+// judges each table of auth.issuers; nil takes any.
+func (f *Flags) Load(getenv func(string) string, checkIssuer CheckIssuer) (*Config, error) {
+	c := Default(defaultStateDir(getenv))
+	c.checkIssuer = checkIssuer
+	var bad []error
+	bad = append(bad, c.loadFile(f.file, getenv)...)
+	for _, k := range c.keys() {
+		if s := getenv(k.env()); s != "" {
+			bad = append(bad, c.setText(k, k.env(), s)...)
+		}
+		if s, ok := f.set[k.name]; ok {
+			bad = append(bad, c.setText(k, f.names[k.name], s)...)
+		}
+	}
+	if len(bad) == 0 {
+		bad = c.check()
+	}
+	return c, errors.Join(bad...)
+}
+
+func (c *Config) setText(k key, source, s string) []error {
+	if err := k.value.fromText(s); err != nil {
+		return []error{badValue(source, k.name, err)}
+	}
+	c.sources[k.name] = source
+	return nil
+}
+
+// defaultStateDir is systemd's StateDirectory= under systemd, else a directory beside the operator.
+func defaultStateDir(getenv func(string) string) string {
+	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return dir
+	}
+	return "turnpike-state"
+}
+
+// loadFile reads the named file, else $TURNPIKE_CONFIG, else ./turnpike.toml if there is one.
+func (c *Config) loadFile(name string, getenv func(string) string) []error {
+	optional := false
+	if name == "" {
+		name = getenv("TURNPIKE_CONFIG")
+	}
+	if name == "" {
+		name, optional = defaultConfigFile, true
+	}
+	data, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && optional:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return []error{&keyError{source: name, err: errors.New("there is no such file; name another with --config, or start without one")}}
+	case errors.Is(err, fs.ErrPermission):
+		return []error{&keyError{source: name, err: errors.New("may not be read by this user; run as the server's user, or change the file's mode")}}
+	case err != nil:
+		return []error{&keyError{source: name, err: err}}
+	}
+	c.file = name
+	bad := c.parse(name, string(data))
+	for key, p := range map[string]*string{"state_dir": &c.StateDir, "tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile} {
+		if c.sources[key] != "" && *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(filepath.Dir(name), *p) // a path in a file is meant from where the file is
+		}
+	}
+	return bad
+}
+
+// UnknownVariables warns of TURNPIKE_ variables that nothing reads. They are not refused, because Kubernetes sets some
+// for a service of that name.
+func UnknownVariables(environ []string) []string {
+	var out []string
+	for _, v := range environ {
+		name, _, _ := strings.Cut(v, "=")
+		known := name == "TURNPIKE_CONFIG" || slices.ContainsFunc(new(Config).keys(), func(k key) bool { return k.env() == name })
+		if strings.HasPrefix(name, "TURNPIKE_") && !known {
+			out = append(out, name+" is not a variable that turnpike reads; \"turnpike help config\" says which there are")
+		}
+	}
+	return out
+}

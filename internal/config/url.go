@@ -1,0 +1,60 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// PublicURL is the URL, without a path, by which others reach the pages: of public_host if it is set, else of the first
+// listener. addrs are the HTTP listeners.
+func (c *Config) PublicURL(addrs []string) string {
+	i := max(0, slices.IndexFunc(addrs, func(addr string) bool { return !ListensOnLoopback(addr) }))
+	if c.PublicHost == "" {
+		return c.ListenerURL(addrs[i])
+	}
+	if len(c.HTTP.TrustedProxies) > 0 && c.TLS.Mode == TLSOff { // the proxy has the certificate
+		return "https://" + bracket(c.PublicHost)
+	}
+	_, port, _ := net.SplitHostPort(addrs[i])
+	return c.url(c.PublicHost, port)
+}
+
+// WebURLs is what the operator may open: the public URL and the listeners' own.
+func (c *Config) WebURLs(addrs []string) []string {
+	urls := []string{c.PublicURL(addrs)}
+	for _, addr := range addrs {
+		if u := c.ListenerURL(addr); !slices.Contains(urls, u) && (c.PublicHost == "" || ListensOnLoopback(addr)) {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}
+
+// ListenerURL is the URL by which this machine reaches a listener.
+func (c *Config) ListenerURL(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && (a.IsUnspecified() || a == netip.MustParseAddr("127.0.0.1")) {
+		host = "localhost"
+	}
+	return c.url(host, port)
+}
+
+func (c *Config) url(host, port string) string {
+	scheme, usual := "http", "80"
+	if c.TLS.Mode == TLSFiles {
+		scheme, usual = "https", "443"
+	}
+	if port == usual {
+		return scheme + "://" + bracket(host)
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+func bracket(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}

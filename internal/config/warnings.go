@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Warnings are what starts, but hardly as meant. relays are the addresses that relaying will use.
+func (c *Config) Warnings(relays []netip.Addr) []string {
+	var out []string
+	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+
+	loopback := c.listensOnLoopbackOnly()
+	proxied := len(c.HTTP.TrustedProxies) > 0
+	switch {
+	case c.PublicHost != "" && !LoopbackHost(c.PublicHost) && loopback && !proxied:
+		warn("public_host is %q, but http.listen has only loopback addresses, so nobody outside reaches the pages: "+
+			"set http.listen = [\":443\"] with tls.mode = \"files\", or name your reverse proxy in http.trusted_proxies", c.PublicHost)
+	case !loopback && c.TLS.Mode == TLSOff && !proxied:
+		warn("http.listen is open to the network without TLS: browsers give no camera or microphone to pages without https; " +
+			"set tls.mode = \"files\", or put a reverse proxy with a certificate in front and name it in http.trusted_proxies")
+	}
+	if publicName(c.PublicHost) && len(c.TURN.ExternalAddresses) == 0 {
+		for _, a := range relays {
+			if a.Is4() && (a.IsPrivate() || a.IsLoopback() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)) {
+				warn("the relay address %s is private, while public_host is %q: peers outside cannot reach it; "+
+					"behind 1:1 NAT set turn.external_addresses = { %q = \"your public address\" }", a, c.PublicHost, a)
+			}
+		}
+	}
+	if c.Metrics.Listen != "" && !ListensOnLoopback(c.Metrics.Listen) {
+		warn("metrics.listen is %q, where others may reach it: pprof is off there, and a firewall should keep strangers out", c.Metrics.Listen)
+	}
+	return out
+}
+
+// publicName guesses whether the whole world is meant to reach host.
+func publicName(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsGlobalUnicast() && !a.IsPrivate()
+	}
+	_, suffix, dotted := strings.Cut(host, ".")
+	if !dotted {
+		return false
+	}
+	if i := strings.LastIndexByte(suffix, '.'); i >= 0 {
+		suffix = suffix[i+1:]
+	}
+	return !slices.Contains([]string{"local", "localhost", "lan", "internal", "test", "arpa"}, suffix)
+}
