@@ -62,7 +62,7 @@ func (srv *Server) renewCredential(s *session) {
 	if c == nil {
 		return // the welcome that it comes back to brings a new one
 	}
-	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, c.request())
+	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, c.host)
 	s.send(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

@@ -2,7 +2,6 @@ package signal
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,12 +67,12 @@ func TestRestoreTriedAtOnce(t *testing.T) {
 	var asked atomic.Int32
 	former, next := newHarness(t, resuming), newHarness(t, func(cfg *Config) {
 		resuming(cfg)
-		cfg.ICEServers = func(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time) {
+		cfg.ICEServers = func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
 			if asked.Add(1) <= 2 {
 				both.Done()
 				both.Wait()
 			}
-			return testICEServers(session, user, r)
+			return testICEServers(session, user, host)
 		}
 	})
 	id := former.guest("a").identity()

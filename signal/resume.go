@@ -199,7 +199,7 @@ func (srv *Server) comeBack(s *session, in auth.ResumeRoom) {
 
 // newWelcome makes what needs no lock of a welcome.
 func (c *socket) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome {
-	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.request())
+	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host)
 	return &wire.Welcome{
 		Ref: ref, Session: session, User: ticket.User.String(), Role: string(ticket.Role),
 		ResumeWindow: int(c.srv.cfg.ResumeWindow.Seconds()), Epoch: c.srv.epoch,

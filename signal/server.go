@@ -54,10 +54,9 @@ type Config struct {
 	// shown to the client.
 	VerifyTicket func(token string) (auth.Ticket, error)
 	// ICEServers makes what a session hands to RTCPeerConnection and says when
-	// its credential expires. It is called for the welcome and for each renewal,
-	// with a request that has the Host of the upgrade and nothing else. A zero time means that nothing expires. Nil: no
-	// servers.
-	ICEServers func(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time)
+	// its credential expires. It is called for the welcome and for each renewal. host is the Host header of the upgrade.
+	// A zero time means that nothing expires. Nil: no servers.
+	ICEServers func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time)
 	// EndRelays ends a session's allocations, because the session said bye.
 	// It is not called for a lost connection: a signaling outage must not kill a
 	// healthy relayed call. May be nil.
@@ -134,7 +133,7 @@ func New(cfg Config) *Server {
 		cfg.ClientAddr = socketAddr
 	}
 	if cfg.ICEServers == nil {
-		cfg.ICEServers = func(string, auth.User, *http.Request) ([]wire.ICEServer, time.Time) { return nil, time.Time{} }
+		cfg.ICEServers = func(string, auth.User, string) ([]wire.ICEServer, time.Time) { return nil, time.Time{} }
 	}
 	if cfg.Revoked == nil {
 		cfg.Revoked = func(auth.Ticket) bool { return false }

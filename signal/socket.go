@@ -41,7 +41,7 @@ type socket struct {
 
 	// Static after construction.
 	conn   *websocket.Conn
-	host   string       // by which the client reached us
+	host   string       // the Host header of the upgrade
 	addr   netip.Prefix // what limits count
 	opened time.Time
 
@@ -73,9 +73,6 @@ func newSocket(srv *Server, conn *websocket.Conn, r *http.Request, addr netip.Pr
 	})
 	return c
 }
-
-// request is what is left of the upgrade: a session would keep two kilobytes for the whole.
-func (c *socket) request() *http.Request { return &http.Request{Host: c.host} }
 
 func (c *socket) hear(now time.Time) { c.lastHeard.Store(now.UnixNano()) }
 

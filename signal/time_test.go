@@ -93,9 +93,9 @@ func TestCredentialRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hosts []string
 		h := newMemoryHarness(t, func(cfg *Config) {
-			cfg.ICEServers = func(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time) {
-				hosts = append(hosts, r.Host)
-				return testICEServers(session, user, r)
+			cfg.ICEServers = func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
+				hosts = append(hosts, host)
+				return testICEServers(session, user, host)
 			}
 		})
 		start := time.Now()

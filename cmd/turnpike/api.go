@@ -236,7 +236,7 @@ func (a *api) getICEServers(r *http.Request) (any, *apiError) {
 		return nil, unauthorized("This ticket is not valid.")
 	}
 	cred := a.creds.MintRelayOnly(ticket.User.String(), a.credTTL)
-	return iceAnswer{a.ice.list(r, cred), cred.Expires}, nil
+	return iceAnswer{a.ice.list(r.Host, cred), cred.Expires}, nil
 }
 
 type relayAnswer struct {

@@ -48,7 +48,7 @@ func (a *api) getTURNCredentials(r *http.Request) (any, *apiError) {
 		return nil, badRequest("username", "This username is too long, or has characters that it cannot have.")
 	}
 	answer := restAnswer{cred.Username, cred.Password, int64(a.credTTL.Seconds()), []string{}}
-	for _, server := range a.ice.list(r, cred) {
+	for _, server := range a.ice.list(r.Host, cred) {
 		for _, uri := range server.URLs {
 			if !strings.HasPrefix(uri, "stun") {
 				answer.URIs = append(answer.URIs, uri)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -22,11 +21,11 @@ type iceServers struct {
 	relays     []netip.Addr          // local addresses that we relay from
 }
 
-// list returns a STUN and a TURN server for the client of r: one address for each way that there is, since browsers try all and
+// list returns a STUN and a TURN server for a client that reached us by host, a Host header: one address for each way that there is, since browsers try all and
 // complain of more than four. UDP, TCP, and for networks that let nothing else out TLS, on port 443 if we are there. DTLS is
 // not among them, as no browser speaks it.
-func (s *iceServers) list(r *http.Request, cred auth.Credential) []wire.ICEServer {
-	host := hostOnly(r.Host)
+func (s *iceServers) list(host string, cred auth.Credential) []wire.ICEServer {
+	host = hostOnly(host)
 	var stun, turn []string
 	if udp := s.reach(s.open, "udp", host); len(udp) > 0 {
 		stun = append(stun, "stun:"+udp[0])

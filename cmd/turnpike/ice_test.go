@@ -77,7 +77,7 @@ func TestICEServers(t *testing.T) {
 				s.relays = append(s.relays, netip.MustParseAddr(a))
 			}
 			var got []string
-			for _, server := range s.list(request("192.0.2.1:1", test.host), auth.Credential{Username: "u", Password: "p"}) {
+			for _, server := range s.list(test.host, auth.Credential{Username: "u", Password: "p"}) {
 				got = append(got, strings.Join(server.URLs, " "))
 				wantCredential := strings.HasPrefix(server.URLs[0], "turn")
 				if (server.Username == "u" && server.Credential == "p") != wantCredential {

@@ -182,9 +182,9 @@ func newVerifier(cfg *config.Config, tickets *auth.Tickets, revoked func(string)
 const maxUsernames = 1 << 16
 
 // sessionICE gives signaling what a session's welcome and renewals carry.
-func (n *node) sessionICE(session string, user auth.User, r *http.Request) ([]wire.ICEServer, time.Time) {
+func (n *node) sessionICE(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
 	cred := n.creds.MintSession(session, user.String(), n.cfg.Auth.CredentialTTL)
-	return n.ice.list(r, cred), cred.Expires
+	return n.ice.list(host, cred), cred.Expires
 }
 
 // relayAddresses joins the configured or found local addresses with what the world sees instead of them.
