@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"turnpike/signal/socket"
 	"turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
@@ -136,10 +137,7 @@ func (a *attacker) refusedAs(code wire.Code, texts ...string) {
 	}
 }
 
-const (
-	textFrame  = 0x80 | websocket.TextMessage
-	compressed = 0x40
-)
+const compressed = 0x40 // in the first byte of a frame
 
 // frameAttacks break WebSocket, or stretch it.
 func frameAttacks() []attack {
@@ -157,11 +155,11 @@ func frameAttacks() []attack {
 			a.closedWith(tooBig)
 		}},
 		{name: "a frame of 4 EB that hardly begins", try: func(a *attacker) {
-			a.raw(textFrame, 1<<62, strings.Repeat("x", wire.MaxMessage+1))
+			a.raw(finalText, 1<<62, strings.Repeat("x", wire.MaxMessage+1))
 			a.closedWith(tooBig)
 		}},
 		{name: "a frame longer than there are numbers", try: func(a *attacker) {
-			a.raw(textFrame, 1<<64-1, "x")
+			a.raw(finalText, 1<<64-1, "x")
 			a.closedWith(tooBig)
 		}},
 		{name: "a message in 70,000 fragments", try: func(a *attacker) {
@@ -169,10 +167,10 @@ func frameAttacks() []attack {
 			a.closedWith(tooBig)
 		}},
 		{name: "half a message, and no more", memory: true, try: func(a *attacker) {
-			a.raw(textFrame, 1000, `{"type"`)
+			a.raw(finalText, 1000, `{"type"`)
 			together(func() { a.closedWith(wire.CloseDead) }, func() {
-				for range 2 * wire.DeadAfter / writeTimeout { // so that they read their pings in time
-					time.Sleep(writeTimeout / 2)
+				for range 2 * wire.DeadAfter / socket.WriteTimeout { // so that they read their pings in time
+					time.Sleep(socket.WriteTimeout / 2)
 					a.talk()
 				}
 			})
@@ -187,7 +185,7 @@ func frameAttacks() []attack {
 			conn.Close()
 		}},
 		{name: "a compression bomb that nobody agreed to", try: func(a *attacker) {
-			a.raw(textFrame|compressed, uint64(bomb.Len()), bomb.String()[:100])
+			a.raw(finalText|compressed, uint64(bomb.Len()), bomb.String()[:100])
 			a.closedWith(protocol)
 		}},
 		{name: "a reserved opcode", try: func(a *attacker) {
@@ -195,7 +193,7 @@ func frameAttacks() []attack {
 			a.closedWith(protocol)
 		}},
 		{name: "a frame without a mask", try: func(a *attacker) {
-			a.conn.NetConn().Write([]byte{textFrame, 2, '{', '}'})
+			a.conn.NetConn().Write([]byte{finalText, 2, '{', '}'})
 			a.closedWith(protocol)
 		}},
 		{name: "a long ping", try: func(a *attacker) {

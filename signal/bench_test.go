@@ -83,7 +83,7 @@ func BenchmarkIdleSession(b *testing.B) {
 			conns[i] = bareHello(b, ts.Listener.Addr().String(), testTicket(fmt.Sprint(i), fmt.Sprint(i), auth.RoleGuest))
 		}
 		if !measured {
-			h.untilWatched()
+			untilIdle()
 			b.ReportMetric(float64(inUse()-before)/sessions, "B/session")
 			measured = true
 		}

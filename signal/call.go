@@ -34,13 +34,13 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	callee := srv.users[m.To]
 	switch {
 	case callee == s.user:
-		return failed(wire.CodeForbidden, "You cannot call yourself.")
+		return newError(wire.CodeForbidden, "You cannot call yourself.")
 	case callee == nil || !s.seesAll() && !s.sharesRoom(callee):
-		return failed(wire.CodeNoSuchUser, "Nobody of that identifier is online.")
+		return newError(wire.CodeNoSuchUser, "Nobody of that identifier is online.")
 	case callee.call != nil:
-		return failed(wire.CodeBusy, "They are in a call.")
+		return newError(wire.CodeBusy, "They are in a call.")
 	case s.user.call != nil:
-		return failed(wire.CodeBusy, "You are in a call.")
+		return newError(wire.CodeBusy, "You are in a call.")
 	}
 	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout)}
 	srv.calls[id] = c
@@ -48,7 +48,7 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	s.reply(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire()})
 	ring := srv.encode(&wire.Ring{Call: id, From: s.user.wire()})
 	for _, other := range c.ringing {
-		other.pushText(ring)
+		other.tellText(ring)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (s *session) call(m *wire.Call) *wire.Error {
 // ringAgain tells a session that has lost its state of the call that rings there. The caller holds mu.
 func (srv *Server) ringAgain(s *session) {
 	if c := s.user.call; c != nil && slices.Contains(c.ringing, s) {
-		s.send(&wire.Ring{Call: c.id, From: c.caller.user.wire()})
+		s.tell(&wire.Ring{Call: c.id, From: c.caller.user.wire()})
 	}
 }
 
@@ -78,18 +78,18 @@ func (s *session) accept(m *wire.Accept) *wire.Error {
 	case c == nil || !slices.Contains(c.ringing, s):
 		return noSuchCall()
 	case srv.rooms[roomID] != nil:
-		return failed(wire.CodeInternal, "No free room id was found; try again.")
+		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	}
 	others := srv.encode(&wire.Cancelled{Call: c.id, Reason: wire.CancelAnsweredElsewhere})
 	for _, other := range c.ringing {
 		if other != s {
-			other.pushText(others)
+			other.tellText(others)
 		}
 	}
 	c.ringing, c.answered = nil, s
 	c.room = srv.newRoom(roomID, 2)
 	c.room.call, c.room.ofCall = c, true
-	c.caller.send(&wire.Accepted{Call: c.id, Room: roomID})
+	c.caller.tell(&wire.Accepted{Call: c.id, Room: roomID})
 	s.reply(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
 	srv.enterRoom(c.caller, c.room, "")
 	srv.enterRoom(s, c.room, "")
@@ -105,12 +105,12 @@ func (s *session) decline(m *wire.Decline) *wire.Error {
 		return noSuchCall()
 	}
 	srv.forgetCall(c)
-	c.caller.send(&wire.Declined{Call: c.id})
+	c.caller.tell(&wire.Declined{Call: c.id})
 	s.reply(&wire.Declined{Ref: m.ID, Call: c.id})
 	others := srv.encode(&wire.Cancelled{Call: c.id, Reason: wire.CancelAnsweredElsewhere})
 	for _, other := range c.ringing {
 		if other != s {
-			other.pushText(others)
+			other.tellText(others)
 		}
 	}
 	return nil
@@ -146,8 +146,8 @@ func (s *session) hangup(m *wire.Hangup) *wire.Error {
 	srv.takeOut(s, c.room)
 	srv.takeOut(other, c.room)
 	s.reply(&wire.HungUp{Ref: m.ID, Call: c.id, Room: c.room.id})
-	other.send(&wire.HungUp{Call: c.id, Room: c.room.id})
-	other.send(&wire.Left{Room: c.room.id, Reason: wire.ReasonHangup})
+	other.tell(&wire.HungUp{Call: c.id, Room: c.room.id})
+	other.tell(&wire.Left{Room: c.room.id, Reason: wire.ReasonHangup})
 	return nil
 }
 
@@ -163,14 +163,14 @@ func (srv *Server) forgetCall(c *call) {
 // stopRinging ends a call that nobody answered, and tells both sides why.
 func (srv *Server) stopRinging(c *call, reason string) {
 	srv.forgetCall(c)
-	c.caller.send(&wire.Cancelled{Call: c.id, Reason: reason})
+	c.caller.tell(&wire.Cancelled{Call: c.id, Reason: reason})
 	srv.tellRinging(c, reason)
 }
 
 func (srv *Server) tellRinging(c *call, reason string) {
 	data := srv.encode(&wire.Cancelled{Call: c.id, Reason: reason})
 	for _, s := range c.ringing {
-		s.pushText(data)
+		s.tellText(data)
 	}
 }
 
@@ -188,5 +188,5 @@ func (srv *Server) dropFromCall(c *call, s *session) {
 }
 
 func noSuchCall() *wire.Error {
-	return failed(wire.CodeNoSuchCall, "There is no such call, or it is over.")
+	return newError(wire.CodeNoSuchCall, "There is no such call, or it is over.")
 }

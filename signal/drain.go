@@ -29,14 +29,14 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		close(srv.stop)
 	} else {
 		for _, c := range all {
-			c.shut(wire.CloseGoingAway, wire.ReasonShutdown)
+			c.Shut(wire.CloseGoingAway, wire.ReasonShutdown)
 		}
 	}
 
 	done := make(chan struct{})
 	go func() {
-		srv.running.Wait()
-		srv.pollers.close()
+		srv.sweeping.Wait() // first: it writes to connections
+		srv.engine.Close()
 		close(done)
 	}()
 	select {
@@ -48,14 +48,14 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	left := slices.Collect(maps.Keys(srv.conns))
 	srv.mu.Unlock()
 	for _, c := range left {
-		c.conn.Close()
+		c.Close()
 	}
 	<-done
 	return ctx.Err()
 }
 
 // sendAway closes the sockets one after the other, in random order.
-func (srv *Server) sendAway(ctx context.Context, all []*socket) {
+func (srv *Server) sendAway(ctx context.Context, all []*conn) {
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	step := drainStep
 	if deadline, ok := ctx.Deadline(); ok && len(all) > 0 {
@@ -63,9 +63,9 @@ func (srv *Server) sendAway(ctx context.Context, all []*socket) {
 	}
 	srv.mu.Lock()
 	for i, c := range all {
-		if c.session != nil && c.session.socket == c {
+		if c.session != nil && c.session.conn == c {
 			after := time.Duration(i) * step
-			c.session.send(&wire.GoingAway{RetryAfter: int((after + retryAfter).Round(time.Second).Seconds())})
+			c.session.tell(&wire.GoingAway{RetryAfter: int((after + retryAfter).Round(time.Second).Seconds())})
 		}
 	}
 	srv.mu.Unlock()
@@ -75,7 +75,7 @@ func (srv *Server) sendAway(ctx context.Context, all []*socket) {
 	tick := time.NewTicker(max(step, time.Microsecond))
 	defer tick.Stop()
 	for _, c := range all {
-		c.shut(wire.CloseGoingAway, wire.ReasonShutdown)
+		c.Shut(wire.CloseGoingAway, wire.ReasonShutdown)
 		select {
 		case <-tick.C:
 		case <-ctx.Done(): // the rest at once

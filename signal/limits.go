@@ -2,6 +2,7 @@ package signal
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 
 	"turnpike/auth"
@@ -74,20 +75,14 @@ type bucket struct {
 	at    int64 // Unix nanoseconds: a session has several buckets, and a time.Time is thrice as long
 }
 
-// take takes a token, or says how long it will be until there is one.
-func (b *bucket) take(now time.Time, rate Rate) (wait time.Duration) {
+// takeToken takes a token, or says how long it will be until there is one.
+func (b *bucket) takeToken(now time.Time, rate Rate) (wait time.Duration) {
 	b.refill(now, rate)
 	if left := float64(rate.Burst) - b.spent; left < 1 {
 		return max(time.Duration((1-left)/rate.PerSecond*float64(time.Second)), 1)
 	}
 	b.spent++
 	return 0
-}
-
-// wait says what take would, but takes nothing.
-func (b *bucket) wait(now time.Time, rate Rate) time.Duration {
-	peek := *b
-	return peek.take(now, rate)
 }
 
 func (b *bucket) refill(now time.Time, rate Rate) {
@@ -144,7 +139,7 @@ func (srv *Server) release(addr netip.Prefix) {
 	srv.addrs[addr].sockets--
 }
 
-func (srv *Server) forgetConn(c *socket) {
+func (srv *Server) forgetConn(c *conn) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	delete(srv.conns, c)
@@ -174,4 +169,137 @@ func (srv *Server) forgetAddrs(now time.Time) {
 			delete(srv.addrs, addr)
 		}
 	}
+}
+
+// What limits held back, for the counter.
+const (
+	limitedMessages     = "messages" // of one session
+	limitedUserMessages = "user_messages"
+	limitedJoins        = "joins" // of one session
+	limitedUserJoins    = "user_joins"
+	limitedAddrJoins    = "address_joins"
+	limitedAddrHellos   = "address_hellos"
+	limitedFailedHellos = "address_failed_tickets"
+	limitedUserSessions = "user_sessions"
+)
+
+// maxSpentUsers bounds the users who are remembered after they went offline,
+// because they had used up some of what they may; more are not remembered.
+const maxSpentUsers = 1 << 16
+
+// userUse is what one user has used of what all the user's sessions may send
+// together.
+type userUse struct {
+	mu sync.Mutex // after Server.mu
+	// Guarded by mu.
+	messages, joins bucket
+}
+
+func (u *userUse) takeMessage(now time.Time, rate Rate) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.messages.takeToken(now, rate)
+}
+
+func (u *userUse) takeJoin(now time.Time, rate Rate) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.joins.takeToken(now, rate)
+}
+
+// isIdle reports whether nothing of it is used up any more.
+func (u *userUse) isIdle(now time.Time, l *Limits) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.messages.refill(now, l.UserMessages)
+	u.joins.refill(now, l.UserJoins)
+	return u.messages.spent+u.joins.spent == 0
+}
+
+// rememberUse keeps what a user who goes offline has used up, so that coming
+// back gives nothing back.
+func (srv *Server) rememberUse(u *user) {
+	if len(srv.spent) < maxSpentUsers && !u.use.isIdle(time.Now(), &srv.cfg.Limits) {
+		srv.spent[u.id] = u.use
+	}
+}
+
+// useOf is what a user who comes online has used up.
+func (srv *Server) useOf(id string) *userUse {
+	use := srv.spent[id]
+	if use == nil {
+		return new(userUse)
+	}
+	delete(srv.spent, id)
+	return use
+}
+
+func (srv *Server) forgetSpent(now time.Time) {
+	for id, use := range srv.spent {
+		if use.isIdle(now, &srv.cfg.Limits) {
+			delete(srv.spent, id)
+		}
+	}
+}
+
+// takeMessage counts a message against its socket and its user.
+func (c *conn) takeMessage(now time.Time) time.Duration {
+	limits := &c.srv.cfg.Limits
+	if wait := c.messages.takeToken(now, limits.Messages); wait > 0 {
+		c.srv.counters.limited.count(limitedMessages)
+		return wait
+	}
+	if c.session == nil {
+		return 0
+	}
+	wait := c.session.user.use.takeMessage(now, limits.UserMessages)
+	if wait > 0 {
+		c.srv.counters.limited.count(limitedUserMessages)
+	}
+	return wait
+}
+
+// takeJoin counts a join or call against its session, user and address.
+func (s *session) takeJoin() *wire.Error {
+	now, limits := time.Now(), &s.srv.cfg.Limits
+	wait, why := s.joins.takeToken(now, limits.Joins), limitedJoins
+	if wait == 0 {
+		wait, why = s.user.use.takeJoin(now, limits.UserJoins), limitedUserJoins
+	}
+	if wait == 0 {
+		wait, why = s.srv.takeAddrJoin(s, now), limitedAddrJoins
+	}
+	if wait == 0 {
+		return nil
+	}
+	s.srv.counters.limited.count(why)
+	return rateLimited(wait, "Too many joins and calls.")
+}
+
+func (srv *Server) takeAddrJoin(s *session, now time.Time) time.Duration {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.addrs[s.reader.addr].joins.takeToken(now, srv.cfg.Limits.AddrJoins)
+}
+
+// takeHello counts a hello against its address.
+func (srv *Server) takeHello(c *conn) *wire.Error {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	wait := srv.addrs[c.addr].hellos.takeToken(time.Now(), srv.cfg.Limits.AddrHellos)
+	if wait == 0 {
+		return nil
+	}
+	srv.counters.limited.count(limitedAddrHellos)
+	return rateLimited(wait, "Too many come from your address at once.")
+}
+
+// mayHaveAnother says why a user may not have one more session.
+func (srv *Server) mayHaveAnother(id string) *wire.Error {
+	u := srv.users[id]
+	if u == nil || len(u.sessions) < srv.cfg.Limits.SessionsPerUser {
+		return nil
+	}
+	srv.counters.limited.count(limitedUserSessions)
+	return newError(wire.CodeForbidden, "You have as many sessions as you may; end one first.")
 }

@@ -54,7 +54,7 @@ func (srv *Server) tellHosts(r *room, m wire.Message, but *session) {
 	data := srv.encode(m)
 	for _, s := range r.members {
 		if s != but && r.hasPowers(s) {
-			s.pushText(data)
+			s.tellText(data)
 		}
 	}
 }
@@ -66,12 +66,12 @@ func (s *session) moderated(id string) (*room, *wire.Error) {
 	case r == nil || !r.has(s):
 		return nil, notInRoom()
 	case !r.hasPowers(s):
-		return nil, failed(wire.CodeNotHost, "Only the host of this room may do that, or a moderator.")
+		return nil, newError(wire.CodeNotHost, "Only the host of this room may do that, or a moderator.")
 	}
 	return r, nil
 }
 
-func notInRoom() *wire.Error { return failed(wire.CodeNotInRoom, "You are not in this room.") }
+func notInRoom() *wire.Error { return newError(wire.CodeNotInRoom, "You are not in this room.") }
 
 func (s *session) lock(m *wire.Lock) *wire.Error {
 	return s.setLocked(m.Room, true, &wire.Locked{Ref: m.ID, Room: m.Room, By: s.id}, &wire.Locked{Room: m.Room, By: s.id})
@@ -124,24 +124,24 @@ func (s *session) kickOut(m *wire.Kick) (kicked []*session, e *wire.Error) {
 	target := srv.sessions[m.Session]
 	switch {
 	case target == nil || !r.has(target):
-		return nil, failed(wire.CodeNotInRoom, "They are not in this room.")
+		return nil, newError(wire.CodeNotInRoom, "They are not in this room.")
 	case target.user == s.user:
-		return nil, failed(wire.CodeForbidden, "You cannot kick yourself; leave instead.")
+		return nil, newError(wire.CodeForbidden, "You cannot kick yourself; leave instead.")
 	}
 	kicked = r.sessionsOf(target.user)
 	if slices.ContainsFunc(kicked, func(other *session) bool { return !s.mayKick(other) }) {
-		return nil, failed(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
+		return nil, newError(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
 	}
-	r.keepOut(target.user.id)
+	r.rememberKicked(target.user.id)
 	for _, other := range kicked {
 		srv.leaveRoom(other, r, wire.ReasonKicked)
-		other.send(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
+		other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
 		other.scope = scope{}
 	}
 	for _, other := range slices.Clone(r.waiting) {
 		if other.user == target.user {
 			srv.stopWaiting(other, r)
-			other.send(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
+			other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
 		}
 	}
 	s.reply(&wire.Kicked{Ref: m.ID, Room: r.id, Session: m.Session})
@@ -169,8 +169,8 @@ func (r *room) sessionsOf(u *user) (all []*session) {
 	return all
 }
 
-// keepOut remembers a kicked user for the room's life.
-func (r *room) keepOut(user string) {
+// rememberKicked remembers a kicked user for the room's life.
+func (r *room) rememberKicked(user string) {
 	if len(r.kicked) == maxKicked {
 		r.kicked = slices.Delete(r.kicked, 0, 1)
 	}
@@ -190,6 +190,6 @@ func (srv *Server) tellHost(r *room, was *session) {
 		return // who has powers anyway knows
 	}
 	for _, s := range r.waiting {
-		host.send(&wire.Knock{Room: r.id, Peer: s.peer()})
+		host.tell(&wire.Knock{Room: r.id, Peer: s.peer()})
 	}
 }

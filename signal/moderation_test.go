@@ -234,7 +234,7 @@ func TestCallsHaveNoHost(t *testing.T) {
 func TestKickedAreBounded(t *testing.T) {
 	r := new(room)
 	for i := range maxKicked + 1 {
-		r.keepOut(fmt.Sprint(i))
+		r.rememberKicked(fmt.Sprint(i))
 	}
 	if len(r.kicked) != maxKicked || r.kicked[0] != "1" || r.kicked[maxKicked-1] != fmt.Sprint(maxKicked) {
 		t.Errorf("%d, from %s to %s", len(r.kicked), r.kicked[0], r.kicked[len(r.kicked)-1])

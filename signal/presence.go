@@ -2,187 +2,141 @@ package signal
 
 import (
 	"cmp"
-	"errors"
 	"slices"
+	"time"
 
-	"turnpike/auth"
 	"turnpike/signal/wire"
 )
 
-const (
-	sessionIDLength = 16
-	// ticketTries is how many refused tickets close a socket.
-	ticketTries = 3
-)
+// presenceDelay is how long news of who came and went are gathered, so that a
+// rush of n log-ins is not n messages to each member.
+const presenceDelay = 200 * time.Millisecond
 
-// user is somebody who is online. Guarded by Server.mu.
-type user struct {
-	id        string // auth.User's wire form
-	name      string
-	canonical string // what name is unique by
-	sessions  []*session
-	call      *call // ringing, rung or answered; at most one
-	use       *userUse
+// presence is what has changed since members were last told. Guarded by
+// Server.mu, but for the timer's channel, on which the sweep waits.
+type presence struct {
+	timer   *time.Timer        // runs while there are changes
+	clock   uint64             // counts changes; a session remembers it from its welcome
+	began   uint64             // the clock before the first of changes
+	changes map[string]*change // by user
 }
 
-func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
+// change is what happened to one user.
+type change struct {
+	at     uint64    // by presence.clock: the last thing that did
+	was    bool      // whether the user was online before the first
+	before wire.User // the user then; if it was not online, as it came
 
-func (s *session) peer() wire.Peer {
-	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
+	// Once members are told.
+	online bool
+	isNews bool // to those who were there before all the changes
+	text   []byte
 }
 
-// seesAll reports whether the session sees who is online and may ring them.
-func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
+func newPresence() presence {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return presence{timer: timer, changes: make(map[string]*change)}
+}
 
-// hello admits a session, new or resumed, or says why not. The socket may try again.
-func (c *socket) hello(m *wire.Hello) *wire.Error {
-	srv := c.srv
-	if wait := srv.helloWait(c.addr); wait > 0 {
-		srv.counters.limited.add(limitedFailedHellos)
-		c.refuse(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
-		c.shut(wire.CloseRateLimited, wire.ReasonGone)
-		return nil
+// note remembers that u has come, or is about to go or to change its name; was
+// says whether it has been online so far, with the name that it has.
+func (p *presence) note(u *user, was bool) {
+	if len(p.changes) == 0 {
+		p.began = p.clock
+		p.timer.Reset(presenceDelay)
 	}
-	if e := srv.takeHello(c); e != nil {
-		return e
+	p.clock++
+	c := p.changes[u.id]
+	if c == nil {
+		c = &change{was: was, before: u.wire()}
+		p.changes[u.id] = c
 	}
-	if m.Resume != nil {
-		if resumed, e := c.resume(m); resumed || e != nil {
-			return e
-		}
-		if m.Ticket == "" {
-			return failed(wire.CodeNoSuchSession, "There is no such session to resume; say hello with a ticket.")
-		}
-	}
-	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
-	if err != nil {
-		srv.cfg.Log.Debug("ticket refused", "addr", c.addr, "err", err)
-		if !errors.Is(err, auth.ErrExpired) { // that one we signed: nobody is guessing
-			srv.countFailedHello(c.addr)
-		}
-		c.refuse(m.ID, failed(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
-		if c.refusedTickets++; c.refusedTickets == ticketTries {
-			c.shut(wire.CloseUnauthorized, wire.ReasonGone)
-		}
-		return nil
-	}
-	name := ticket.Name
-	if m.Name != "" && (name == "" || ticket.Role == auth.RoleGuest) {
-		name = m.Name // the names of others are vouched for by whoever made the ticket
-	}
-	shown, canonical, err := auth.CleanName(name)
-	if err != nil {
-		return badField("name", err.Error())
-	}
-	s := newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket)
-	welcome := c.newWelcome(m.ID, s.id, ticket)
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	c.at = p.clock
+}
+
+// tellPresence tells the members what has changed in the end. Who came and went
+// meanwhile is not told of, but to those who came themselves in between: they
+// are told all that was after their welcome.
+func (srv *Server) tellPresence() {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if e := srv.begin(s, shown, canonical); e != nil {
-		return e
-	}
-	welcome.Online = srv.onlineFor(s)
-	srv.welcome(c, s, welcome)
-	c.carry(&s.stream)
-	srv.counters.begun.add(sessionNew)
-	return nil
-}
-
-// newSession makes a session that is nowhere yet.
-func newSession(srv *Server, id string, ticket auth.Ticket) *session {
-	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}}
-}
-
-// begin lets a session be known under a name, if nobody else has it. The caller holds mu.
-func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
-	if e := srv.mayHaveAnother(s.ticket.User.String()); e != nil {
-		return e
-	}
-	u, e := srv.enter(s.ticket.User.String(), shown, canonical)
-	if e != nil {
-		return e
-	}
-	s.user = u
-	u.sessions = append(u.sessions, s)
-	srv.sessions[s.id] = s
-	if s.seesAll() {
-		srv.members[s] = struct{}{}
-	}
-	s.presenceAt = srv.presence.clock
-	srv.cfg.Log.Debug("session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)
-	return nil
-}
-
-// onlineFor lists whom s sees. The caller holds mu.
-func (srv *Server) onlineFor(s *session) []wire.User {
-	if s.seesAll() {
-		return srv.usersExcept(s.user)
-	}
-	return []wire.User{}
-}
-
-// enter finds or makes the user of a new session and has the members told. Of
-// two names of one user the newer holds.
-func (srv *Server) enter(id, name, canonical string) (*user, *wire.Error) {
-	u := srv.users[id]
-	if holder := srv.names[canonical]; holder != nil && holder != u {
-		return nil, failed(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
-	}
-	if u != nil && u.name == name {
-		return u, nil
-	}
-	isNew := u == nil
-	if isNew {
-		u = &user{id: id, use: srv.useOf(id)}
-		srv.users[id] = u
-	} else {
-		srv.presence.note(u, true)
-		delete(srv.names, u.canonical)
-	}
-	u.name, u.canonical = name, canonical
-	srv.names[canonical] = u
-	if isNew {
-		srv.presence.note(u, false)
-	}
-	return u, nil
-}
-
-// exit takes a session's user offline if it was the last session, and ends
-// what rang there.
-func (srv *Server) exit(s *session, reason string) {
-	u := s.user
-	u.sessions = slices.DeleteFunc(u.sessions, func(other *session) bool { return other == s })
-	if u.call != nil {
-		srv.dropFromCall(u.call, s)
-	}
-	if len(u.sessions) > 0 {
+	p := &srv.presence
+	if len(p.changes) == 0 {
 		return
 	}
-	if reason != wire.ReasonShutdown { // all are told to go
-		srv.presence.note(u, true)
-	}
-	srv.rememberUse(u)
-	delete(srv.users, u.id)
-	delete(srv.names, u.canonical)
-}
-
-func (srv *Server) usersExcept(u *user) []wire.User {
-	list := make([]wire.User, 0, len(srv.users))
-	for _, other := range srv.users {
-		if other != u {
-			list = append(list, other.wire())
+	changes := srv.settledChanges()
+	var shared presenceNews
+	for _, c := range changes {
+		if c.isNews {
+			shared.add(c)
 		}
 	}
-	slices.SortFunc(list, func(a, b wire.User) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.User, b.User)) })
-	return list
+	shared.encode()
+	for s := range srv.members {
+		cameAfter, changed := s.presenceAt > p.began, p.changes[s.user.id] != nil
+		if !cameAfter && !changed {
+			shared.tell(s)
+			continue
+		}
+		var own presenceNews
+		for _, c := range changes {
+			isNews := c.isNews || cameAfter
+			if isNews && c.at > s.presenceAt && c.before.User != s.user.id {
+				own.add(c)
+			}
+		}
+		own.encode()
+		own.tell(s)
+	}
+	clear(p.changes)
 }
 
-// NameTaken reports whether somebody who is online has the name, in the
-// canonical form of [auth.CleanName].
-func (srv *Server) NameTaken(canonical string) bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	return srv.names[canonical] != nil
+// settledChanges says of each change what came of it, in their order.
+func (srv *Server) settledChanges() []*change {
+	changes := make([]*change, 0, len(srv.presence.changes))
+	for id, c := range srv.presence.changes {
+		now := c.before
+		u := srv.users[id]
+		if c.online = u != nil; c.online {
+			now = u.wire()
+		}
+		c.isNews = c.online != c.was || c.online && now != c.before
+		c.text = wire.EncodeUser(now)
+		changes = append(changes, c)
+	}
+	slices.SortFunc(changes, func(a, b *change) int { return cmp.Compare(a.at, b.at) })
+	return changes
+}
+
+// presenceNews is what some members are told, at most one message of a kind.
+type presenceNews struct {
+	came, went      [][]byte
+	online, offline []byte // encoded; nil: nobody
+}
+
+func (n *presenceNews) add(c *change) {
+	if c.online {
+		n.came = append(n.came, c.text)
+	} else {
+		n.went = append(n.went, c.text)
+	}
+}
+
+func (n *presenceNews) encode() {
+	if len(n.came) > 0 {
+		n.online = wire.EncodeUsers(wire.TypeOnline, n.came)
+	}
+	if len(n.went) > 0 {
+		n.offline = wire.EncodeUsers(wire.TypeOffline, n.went)
+	}
+}
+
+func (n *presenceNews) tell(s *session) {
+	if n.online != nil {
+		s.tellText(n.online)
+	}
+	if n.offline != nil {
+		s.tellText(n.offline)
+	}
 }

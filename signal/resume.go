@@ -21,7 +21,7 @@ func (srv *Server) resumes() bool { return srv.cfg.ResumeWindow > 0 }
 
 // resume lets the socket carry a session that is already there, or was in another process. It reports false if there is no such
 // session: then the ticket counts, if there is one.
-func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
+func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
 	if !srv.resumes() {
 		return false, nil
@@ -44,7 +44,7 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 		return srv.noResume(resumeOtherUser), nil
 	}
 	srv.mu.Lock()
-	s, over := srv.sessions[token.Session], srv.over.has(token.Session)
+	s, over := srv.sessions[token.Session], srv.ended.has(token.Session)
 	srv.mu.Unlock()
 	switch {
 	case s != nil:
@@ -67,7 +67,7 @@ func (c *socket) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 
 // noResume counts why a session was not resumed.
 func (srv *Server) noResume(reason string) (resumed bool) {
-	srv.counters.unresumed.add(reason)
+	srv.counters.unresumed.count(reason)
 	return false
 }
 
@@ -78,7 +78,7 @@ func (srv *Server) admitsAnother(ticket string, user auth.User) bool {
 }
 
 // replay lets the socket carry a session that is in this process, from where the client has lost it.
-func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
+func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	srv := c.srv
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
 	s.turn.Lock()
@@ -96,10 +96,10 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	case !s.stream.canResume(received):
 		return srv.noResume(resumeGap)
 	}
-	former := s.socket
+	former := s.conn
 	if former != nil {
-		s.stream.detach(former)
-		former.shut(wire.CloseReplaced, wire.ReasonGone)
+		s.stream.detach(&former.Conn)
+		former.Shut(wire.CloseReplaced, wire.ReasonGone)
 	}
 	wasTold := s.away != nil && s.away.told
 	srv.endAbsence(s)
@@ -113,15 +113,15 @@ func (c *socket) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	}
 	srv.welcome(c, s, welcome)
 	s.stream.replaceTokens(srv.encode(&wire.NewToken{Token: welcome.Resume}))
-	s.stream.attach(c, received)
-	c.carry(&s.stream)
+	s.stream.attach(&c.Conn, received)
+	c.SetSource(&s.stream)
 	if wasTold || m.Resume.Fresh {
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: m.Resume.Fresh} })
 	}
 	if m.Resume.Fresh {
 		srv.ringAgain(s)
 	}
-	srv.counters.begun.add(welcome.Resumed)
+	srv.counters.begun.count(welcome.Resumed)
 	return true
 }
 
@@ -141,7 +141,7 @@ func (s *session) resumePoint(token *auth.Resume, m *wire.Resume) (received uint
 }
 
 // restore makes a session of another process anew, as its token says.
-func (c *socket) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
+func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
 	shown, canonical, err := auth.CleanName(token.Name)
 	if err != nil {
@@ -155,28 +155,28 @@ func (c *socket) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wi
 	defer s.turn.Unlock()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if srv.sessions[s.id] != nil || srv.over.has(s.id) || srv.draining {
+	if srv.sessions[s.id] != nil || srv.ended.has(s.id) || srv.draining {
 		return false, nil // in the meantime
 	}
 	if e := srv.begin(s, shown, canonical); e != nil {
 		return false, e
 	}
 	for _, in := range token.In {
-		srv.comeBack(s, in)
+		srv.restoreRoom(s, in)
 	}
 	welcome.Online = srv.onlineFor(s)
 	srv.welcome(c, s, welcome)
-	c.carry(&s.stream)
+	c.SetSource(&s.stream)
 	if m.Resume.Fresh { // mates who came back before it may have connections with it
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: true} })
 	}
-	srv.counters.begun.add(sessionRestored)
+	srv.counters.begun.count(sessionRestored)
 	return true, nil
 }
 
-// comeBack puts a session of another process into a room that it was in there, and makes the room again if it is the first. Who was
+// restoreRoom puts a session of another process into a room that it was in there, and makes the room again if it is the first. Who was
 // host is host again, but not in a room that somebody made meanwhile. The caller holds mu.
-func (srv *Server) comeBack(s *session, in auth.ResumeRoom) {
+func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	r := srv.rooms[in.ID]
 	if r == nil {
 		r = srv.newRoom(in.ID, in.Size)
@@ -195,33 +195,6 @@ func (srv *Server) comeBack(s *session, in auth.ResumeRoom) {
 		r.members = slices.Insert(r.members[:last], 0, s)
 		srv.tellRoomBut(s, r, &wire.Host{Room: r.id, Session: s.id})
 	}
-}
-
-// newWelcome makes what needs no lock of a welcome.
-func (c *socket) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome {
-	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host)
-	return &wire.Welcome{
-		Ref: ref, Session: session, User: ticket.User.String(), Role: string(ticket.Role),
-		ResumeWindow: int(c.srv.cfg.ResumeWindow.Seconds()), Epoch: c.srv.epoch,
-		ICEServers: orEmpty(servers), ICEExpires: expires,
-	}
-}
-
-// welcome makes c the socket of s, and sends the welcome before all else. The caller holds s.turn and mu.
-func (srv *Server) welcome(c *socket, s *session, m *wire.Welcome) {
-	now := time.Now()
-	m.Name = s.user.name
-	if m.Resumed != "" {
-		m.Rooms = make([]wire.Joined, 0, len(s.rooms))
-		for _, r := range s.rooms {
-			m.Rooms = append(m.Rooms, *joined("", r, s))
-		}
-	}
-	m.Resume = srv.token(s, now)
-	s.renewAt = renewalTime(now, m.ICEExpires)
-	s.socket, s.reader, c.session = c, c, s
-	s.stream.attach(c, s.stream.acknowledged())
-	c.sendApart(m)
 }
 
 // token signs a resume token that says how s is now, and has the next one come in time. The caller holds mu.
@@ -252,30 +225,30 @@ func (srv *Server) roomsChanged(s *session) {
 	}
 }
 
-// lose takes a socket from the session that it carried, which is away from now on if it may be, and ends if not.
-func (srv *Server) lose(c *socket, reason string) {
+// loseConn takes a socket from the session that it carried, which is away from now on if it may be, and ends if not.
+func (srv *Server) loseConn(c *conn, reason string, code int) {
 	if c.session == nil {
 		return
 	}
 	s := c.session
-	s.stream.detach(c)
+	s.stream.detach(&c.Conn)
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if s.socket != c {
+	if s.conn != c {
 		return // another one carries it
 	}
-	s.socket = nil
+	s.conn = nil
 	if s.ended {
 		return
 	}
 	window := srv.cfg.ResumeWindow
-	if c.closeCode == wire.CloseGoingAway { // the page was closed, or is loaded again
+	if code == wire.CloseGoingAway { // the page was closed, or is loaded again
 		window = min(window, wire.ClosedWindow)
 	}
 	use := srv.addrs[c.addr]
 	limits := &srv.cfg.Limits
 	switch {
-	case window == 0, reason != wire.ReasonGone && reason != wire.ReasonShutdown && (reason != wire.ReasonSlow || s.stream.isOver()),
+	case window == 0, reason != wire.ReasonGone && reason != wire.ReasonShutdown && (reason != wire.ReasonSlow || s.stream.hasEnded()),
 		len(srv.away) >= limits.Sessions, use.away >= limits.SessionsPerAddr:
 		srv.endLocked(s, reason)
 		return
@@ -302,7 +275,7 @@ func (srv *Server) endAbsence(s *session) {
 func (srv *Server) sweepAway(now time.Time) {
 	for s := range srv.away {
 		switch {
-		case s.stream.isOver():
+		case s.stream.hasEnded():
 			srv.endLocked(s, wire.ReasonSlow)
 		case !now.Before(s.away.until):
 			srv.endLocked(s, wire.ReasonGone)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"turnpike/auth"
+	"turnpike/signal/socket"
 	"turnpike/signal/wire"
 )
 
@@ -43,7 +44,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		id, create = newRoomID(srv.cfg.Rand), true
 	}
 	if !s.ticket.AllowsRoom(id) {
-		return failed(wire.CodeForbidden, "Your ticket does not open this room.")
+		return newError(wire.CodeForbidden, "Your ticket does not open this room.")
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -53,41 +54,41 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		s.reply(joined(m.ID, r, s))
 		return nil
 	case r == nil && !create:
-		return failed(wire.CodeNotExisting, "There is no such room.")
+		return newError(wire.CodeNotExisting, "There is no such room.")
 	case r != nil && m.Room == "":
-		return failed(wire.CodeInternal, "No free room id was found; try again.")
+		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	case r != nil && slices.Contains(r.waiting, s):
-		return srv.wait(s, r, m.ID)
+		return srv.knock(s, r, m.ID)
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
-		return failed(wire.CodeForbidden, "You are in as many rooms as you may be; leave one first.")
+		return newError(wire.CodeForbidden, "You are in as many rooms as you may be; leave one first.")
 	case r == nil:
 		r = srv.newRoom(id, cmp.Or(m.Size, wire.DefaultRoomSize))
 		r.hasWaiting = m.Waiting
 		srv.enterRoom(s, r, m.ID)
 		return nil
 	}
-	return srv.comeIn(s, r, m.ID)
+	return srv.letIn(s, r, m.ID)
 }
 
-// comeIn lets a newcomer into a room that is there, or keeps it out, or has it
+// letIn lets a newcomer into a room that is there, or keeps it out, or has it
 // wait to be let in.
-func (srv *Server) comeIn(s *session, r *room, ref string) *wire.Error {
+func (srv *Server) letIn(s *session, r *room, ref string) *wire.Error {
 	switch {
 	case slices.Contains(r.kicked, s.user.id):
-		return failed(wire.CodeKicked, "You were taken out of this room and cannot come back.")
+		return newError(wire.CodeKicked, "You were taken out of this room and cannot come back.")
 	case r.locked && !s.moderates():
-		return failed(wire.CodeLocked, "The room is locked.")
+		return newError(wire.CodeLocked, "The room is locked.")
 	case len(r.members) >= r.size:
 		return roomFull()
 	case r.hasWaiting && !s.moderates():
-		return srv.wait(s, r, ref)
+		return srv.knock(s, r, ref)
 	}
 	srv.enterRoom(s, r, ref)
 	return nil
 }
 
 func roomFull() *wire.Error {
-	return failed(wire.CodeFull, "The room has as many people as it may have.")
+	return newError(wire.CodeFull, "The room has as many people as it may have.")
 }
 
 func (srv *Server) newRoom(id string, size int) *room {
@@ -103,7 +104,7 @@ func (srv *Server) enterRoom(s *session, r *room, ref string) {
 	if m := joined(ref, r, s); ref != "" {
 		s.reply(m)
 	} else {
-		s.send(m)
+		s.tell(m)
 	}
 }
 
@@ -164,7 +165,7 @@ func (srv *Server) takeOut(s *session, r *room) {
 	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
 	if len(r.members) == 0 {
 		delete(srv.rooms, r.id)
-		srv.closeDoor(r)
+		srv.dismissWaiting(r)
 	}
 	srv.roomsChanged(s)
 }
@@ -178,7 +179,7 @@ func (srv *Server) tellRoomBut(but *session, r *room, m wire.Message) {
 	data := srv.encode(m)
 	for _, s := range r.members {
 		if s != but {
-			s.pushText(data)
+			s.tellText(data)
 		}
 	}
 }
@@ -187,20 +188,20 @@ func (srv *Server) tellRoomBut(but *session, r *room, m wire.Message) {
 // enter the mate's scope first: the mate's client asks for permissions as soon
 // as it has the message. Nobody signals to itself, or a session could widen
 // its own scope alone. It returns the mate's socket if the caller is to write to it.
-func (s *session) signal(m *wire.Signal) (mate *socket, e *wire.Error) {
+func (s *session) signal(m *wire.Signal) (mate *socket.Conn, e *wire.Error) {
 	srv := s.srv
 	addrs, names := payloadAddrs(&m.Payload)
 	data := wire.EncodeForward(m.Room, s.id, &m.Payload)
-	srv.counters.scope.addN(scopeHostName, names)
+	srv.counters.scope.countN(scopeHostName, names)
 
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	to := s.mate(m.Room, m.To)
 	if to == nil {
-		return nil, failed(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
+		return nil, newError(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
 	}
-	srv.counters.scope.addN(scopeFull, to.scope.note(addrs))
-	return to.offer(data), nil
+	srv.counters.scope.countN(scopeFull, to.scope.note(addrs))
+	return to.enqueue(data), nil
 }
 
 // mate finds another session in a room that s is in; nil: there is none. For every message, this is cheaper than looking in the maps of

@@ -4,18 +4,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"turnpike/signal/wire"
 )
 
-const (
-	// maxScope bounds the addresses that a session's relays may reach.
-	maxScope = 64
-	// maxLingering bounds the scopes that are kept of sessions that ended; the
-	// oldest go first.
-	maxLingering = 1 << 16
-)
+// maxScope bounds the addresses that a session's relays may reach.
+const maxScope = 64
 
 // scope is the set of addresses that a session's room mates have signalled as
 // their candidates: what the TURN credential of the session may reach, besides
@@ -44,7 +38,7 @@ func (sc *scope) note(addrs []netip.Addr) (ignored int) {
 func (srv *Server) MayRelay(session string, ip netip.Addr) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	sc := srv.lingering.scopes[session]
+	sc := srv.lingering.values[session]
 	if s := srv.sessions[session]; s != nil {
 		sc = s.scope
 	}
@@ -89,80 +83,4 @@ func candidateAddrs(text string) (addrs []netip.Addr, names int) {
 		addrs = append(addrs, addr.Unmap())
 	}
 	return addrs, names
-}
-
-// lingeringScopes are the scopes of sessions that ended without bye, for as
-// long as one of their relays may live. Guarded by Server.mu.
-type lingeringScopes struct {
-	scopes map[string]scope
-	order  []lingering // oldest first; they all linger equally long
-}
-
-type lingering struct {
-	session string
-	until   time.Time
-}
-
-func (l *lingeringScopes) add(session string, sc scope, until time.Time) {
-	if len(sc.addrs) == 0 {
-		return
-	}
-	if l.scopes == nil {
-		l.scopes = make(map[string]scope)
-	}
-	if len(l.order) >= maxLingering {
-		l.dropFirst()
-	}
-	l.scopes[session] = sc
-	l.order = append(l.order, lingering{session, until})
-}
-
-func (l *lingeringScopes) expire(now time.Time) {
-	for len(l.order) > 0 && !now.Before(l.order[0].until) {
-		l.dropFirst()
-	}
-}
-
-func (l *lingeringScopes) dropFirst() {
-	delete(l.scopes, l.order[0].session)
-	l.order = l.order[1:]
-}
-
-// overSessions remembers sessions that were ended while tokens were good that another process would honour. Guarded by Server.mu.
-type overSessions struct {
-	ids   map[string]struct{}
-	order []lingering // oldest first
-}
-
-// maxOver bounds what is remembered; the oldest go first.
-const maxOver = 1 << 16
-
-func (o *overSessions) has(session string) bool {
-	_, ok := o.ids[session]
-	return ok
-}
-
-func (o *overSessions) add(session string, until time.Time) {
-	if o.has(session) {
-		return
-	}
-	if o.ids == nil {
-		o.ids = make(map[string]struct{})
-	}
-	if len(o.order) >= maxOver {
-		o.dropFirst()
-	}
-	o.ids[session] = struct{}{}
-	o.order = append(o.order, lingering{session, until})
-}
-
-func (o *overSessions) expire(now time.Time) {
-	for len(o.order) > 0 && !now.Before(o.order[0].until) {
-		o.dropFirst()
-	}
-}
-
-func (o *overSessions) dropFirst() {
-	delete(o.ids, o.order[0].session)
-	o.order = o.order[1:]
 }

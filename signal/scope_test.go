@@ -132,6 +132,13 @@ func TestScopeLingers(t *testing.T) {
 		a.expect("signal")
 		a.conn.NetConn().Close()
 		b.expect("peer-left", "reason", "gone")
+		h.guest("nobody's mate").conn.NetConn().Close()
+		synctest.Wait()
+		h.srv.mu.Lock()
+		if kept := len(h.srv.lingering.values); kept != 1 || len(h.srv.sessions) != 1 {
+			t.Errorf("%d scopes linger of %d sessions, want one: empty ones are not kept", kept, 3-len(h.srv.sessions))
+		}
+		h.srv.mu.Unlock()
 		addr := netip.MustParseAddr("192.0.2.1")
 		if h.srv.SessionLive(a.session) || !h.srv.MayRelay(a.session, addr) {
 			t.Error("want a dead session whose relays may refresh")
@@ -147,23 +154,6 @@ func TestScopeLingers(t *testing.T) {
 			t.Errorf("EndRelays for %v, want none", h.ended)
 		}
 	})
-}
-
-func TestLingeringIsBounded(t *testing.T) {
-	var l lingeringScopes
-	sc := scope{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
-	now := time.Now()
-	l.add("empty", scope{}, now)
-	for i := range maxLingering + 1 {
-		l.add(fmt.Sprint(i), sc, now.Add(time.Duration(i)))
-	}
-	if _, ok := l.scopes["0"]; ok || len(l.scopes) != maxLingering || len(l.order) != maxLingering {
-		t.Errorf("%d scopes, %d in order, first kept: %v", len(l.scopes), len(l.order), ok)
-	}
-	l.expire(now.Add(maxLingering))
-	if len(l.scopes) != 0 || len(l.order) != 0 {
-		t.Errorf("%d scopes, %d in order after all expired", len(l.scopes), len(l.order))
-	}
 }
 
 // FuzzCandidateAddrs asserts that what is found is canonical, and bounded by

@@ -1,20 +1,16 @@
-// Package signal introduces peers to each other. It is the WebSocket endpoint
-// of the protocol turnpike.v1 (PROTOCOL.md, package wire): sessions, rooms,
-// directed signals, presence and calls.
+// Package signal introduces peers to each other: sessions, rooms, directed signals, calls and presence. It is the server of the protocol
+// turnpike.v1 (PROTOCOL.md, package wire), and leaves everything below a message to package socket.
 //
-//	socket ── reader ── wire.Parse ──┐                  ┌── queue ── writer ── socket
-//	          (one at a time)        ├── Server.mu ─────┤   (the writer lives only while
-//	socket ── reader ── wire.Parse ──┘   who is where   └── queue   its queue is not empty)
+//	socket ──▶ conn.HandleMessage ── wire.Parse ──▶ session.act, one message at a time
+//	                                                    │
+//	                                             under Server.mu: who is where
+//	                                                    │
+//	socket ◀── stream, numbered and kept until acknowledged ◀── session.tell, of this session and of others
 //
-// On Linux, where there is no TLS, a few pollers are the readers of all sockets, and goroutines only of those that take longer
-// (polledConn). Elsewhere each socket has a goroutine.
+// A conn that reads a message does all of its work: what concerns other sessions happens under Server.mu, in memory only, and ends in
+// their streams. Nobody ever waits for another's socket: a stream that overflows ends its session with the code slow.
 //
-// A reader owns its session's private state and does the work of what it
-// read; what concerns others happens under Server.mu, in memory only, and ends
-// as frames in their bounded queues. Nobody ever waits for another's socket: a
-// queue that overflows closes its session with the code slow.
-//
-// A session outlives its socket for a while, and goes on by another (resume.go). Lock order: see session.
+// A session outlives its conn for a while, and goes on by another (resume.go). Lock order: see session.
 package signal
 
 import (
@@ -23,7 +19,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,20 +26,14 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/signal/socket"
 	"turnpike/signal/wire"
-
-	"github.com/gorilla/websocket"
 )
 
 const (
-	handshakeTimeout = 10 * time.Second
-	sweepInterval    = time.Second
-	epochLength      = 12
+	epochLength = 12
 	// retryAfter is what clients are told to wait when the server stops.
 	retryAfter = 2 * time.Second
-	// What waits in buffers for the next byte is most of an idle session.
-	readBufferSize  = 128 // for frames' headers; payloads go past it
-	writeBufferSize = 4 << 10
 )
 
 // Config is what a server needs from outside. Every function must be safe for
@@ -84,31 +73,23 @@ type Config struct {
 // Server is the WebSocket endpoint and all that it remembers.
 type Server struct {
 	// Static after construction.
-	cfg       Config
-	origins   map[string]bool
-	upgrader  websocket.Upgrader
-	counters  counters
-	buffers   sync.Pool     // of *readBuffer
-	readAhead sync.Pool     // of *[readAhead]byte
-	written   sync.Pool     // of *[]byte, in which messages get their numbers and frames
-	epoch     string        // of this process, in resume tokens
-	stop      chan struct{} // closed by Shutdown, ends the sweep and idle aparts
-	aparts    aparts
-	pollers   pollers
+	cfg      Config
+	origins  map[string]bool
+	counters counters
+	engine   *socket.Engine
+	epoch    string         // of this process, in resume tokens
+	stop     chan struct{}  // closed by Shutdown, ends the sweep
+	sweeping sync.WaitGroup // counts the sweep
 
 	kept atomic.Int64 // bytes of all streams
-
-	// Counts the sweep, sockets, and the goroutines of readers, writers and aparts. Added to under mu while not
-	// draining, or by somebody who is counted, or acts for a socket that is.
-	running sync.WaitGroup
 
 	mu sync.Mutex // see session for the order of locks
 	// Guarded by mu.
 	draining  bool
-	conns     map[*socket]struct{}  // every open one
+	conns     map[*conn]struct{}    // every open one
 	sessions  map[string]*session   // by id: from welcome to end
 	away      map[*session]struct{} // of these, who has no socket
-	over      overSessions
+	ended     expiring[struct{}]    // sessions that ended while another process would honour their tokens
 	members   map[*session]struct{} // of these, who sees everybody
 	users     map[string]*user      // who is online
 	names     map[string]*user      // by canonical name: the same users
@@ -116,7 +97,7 @@ type Server struct {
 	calls     map[string]*call
 	addrs     map[netip.Prefix]*addrUse
 	spent     map[string]*userUse // of users who are not online
-	lingering lingeringScopes
+	lingering expiring[scope]     // of sessions that ended without bye, for as long as one of their relays may live
 	presence  presence
 }
 
@@ -145,8 +126,9 @@ func New(cfg Config) *Server {
 		cfg:      cfg,
 		origins:  make(map[string]bool),
 		counters: newCounters(),
+		engine:   socket.NewEngine(wire.Subprotocol, cfg.Log),
 		stop:     make(chan struct{}),
-		conns:    make(map[*socket]struct{}),
+		conns:    make(map[*conn]struct{}),
 		sessions: make(map[string]*session),
 		away:     make(map[*session]struct{}),
 		epoch:    auth.NewID(cfg.Rand, epochLength),
@@ -159,22 +141,10 @@ func New(cfg Config) *Server {
 		spent:    make(map[string]*userUse),
 		presence: newPresence(),
 	}
-	srv.aparts = newAparts(&srv.running, srv.stop)
-	srv.buffers.New = func() any { return new(readBuffer) }
-	srv.written.New = func() any { return new([]byte) }
-	srv.readAhead.New = func() any { return new([readAhead]byte) }
 	for _, origin := range cfg.AllowedOrigins {
 		srv.origins[normalOrigin(origin)] = true
 	}
-	srv.upgrader = websocket.Upgrader{
-		HandshakeTimeout: handshakeTimeout,
-		ReadBufferSize:   readBufferSize,
-		WriteBufferSize:  writeBufferSize,
-		WriteBufferPool:  new(sync.Pool),
-		Subprotocols:     []string{wire.Subprotocol},
-		CheckOrigin:      func(*http.Request) bool { return true }, // ServeHTTP did
-	}
-	srv.running.Go(srv.sweepUntilStopped)
+	srv.sweeping.Go(srv.sweepUntilStopped)
 	return srv
 }
 
@@ -183,10 +153,10 @@ func New(cfg Config) *Server {
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !srv.originAllowed(r):
-		srv.refuse(w, http.StatusForbidden, refusedOrigin, "this origin may not connect; see allowed_origins")
+		srv.refuseUpgrade(w, http.StatusForbidden, refusedOrigin, "this origin may not connect; see allowed_origins")
 		return
-	case !slices.Contains(websocket.Subprotocols(r), wire.Subprotocol):
-		srv.refuse(w, http.StatusBadRequest, refusedSubprotocol, "a WebSocket with the subprotocol "+wire.Subprotocol+" is needed here")
+	case !socket.Offers(r, wire.Subprotocol):
+		srv.refuseUpgrade(w, http.StatusBadRequest, refusedSubprotocol, "a WebSocket with the subprotocol "+wire.Subprotocol+" is needed here")
 		return
 	}
 	addr := limitPrefix(srv.cfg.ClientAddr(r))
@@ -196,105 +166,37 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			status = http.StatusTooManyRequests
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-		srv.refuse(w, status, reason, "not now; try again later")
+		srv.refuseUpgrade(w, status, reason, "not now; try again later")
 		return
 	}
-	conn, err := srv.upgrader.Upgrade(polledWriter{w, srv}, r, nil)
-	if err != nil { // Upgrade has answered
-		srv.counters.refused.add(refusedHandshake)
+	c := newConn(srv, r.Host, addr)
+	if err := srv.engine.Upgrade(w, r, &c.Conn, c); err != nil { // Upgrade has answered
+		srv.counters.refused.count(refusedHandshake)
 		srv.release(addr)
 		return
 	}
-	if !srv.start(newSocket(srv, conn, r, addr)) {
-		conn.Close()
+	if !srv.start(c) {
+		c.Close()
 		srv.release(addr)
 	}
 }
 
 // start begins to read from c, unless the server is going away.
-func (srv *Server) start(c *socket) bool {
+func (srv *Server) start(c *conn) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if srv.draining {
 		return false
 	}
 	srv.conns[c] = struct{}{}
-	srv.running.Add(1) // until it ends
-	// In goroutines of their own, because net/http's keeps buffers and a grown
-	// stack for as long as the handler runs.
-	switch {
-	case c.polled == nil:
-		srv.running.Go(c.read)
-	case !c.polled.release():
-		srv.running.Go(func() { c.readOn(nil) })
-	}
+	c.Start()
 	return true
 }
 
-func (srv *Server) refuse(w http.ResponseWriter, status int, reason, sentence string) {
-	srv.counters.refused.add(reason)
+func (srv *Server) refuseUpgrade(w http.ResponseWriter, status int, reason, sentence string) {
+	srv.counters.refused.count(reason)
 	http.Error(w, sentence, status)
 }
-
-func (srv *Server) sweepUntilStopped() {
-	tick := time.NewTicker(sweepInterval)
-	defer tick.Stop()
-	defer srv.presence.timer.Stop()
-	var chores []chore
-	more := time.NewTimer(choreInterval)
-	defer more.Stop()
-	for {
-		select {
-		case <-srv.stop:
-			return
-		case <-srv.presence.timer.C:
-			srv.tellPresence()
-			continue
-		case now := <-tick.C:
-			chores = srv.sweep(chores, now)
-		case <-more.C:
-		}
-		if chores = srv.doSome(chores); chores != nil {
-			more.Reset(choreInterval)
-		}
-	}
-}
-
-// sweep does what is due, being the only clock of all sessions and calls. It appends what takes more than a moment to chores.
-func (srv *Server) sweep(chores []chore, now time.Time) []chore {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	for c := range srv.conns {
-		switch {
-		case c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout:
-			c.shut(wire.CloseHelloTimeout, wire.ReasonGone)
-		case now.Sub(time.Unix(0, c.lastHeard.Load())) >= wire.DeadAfter:
-			c.shut(wire.CloseDead, wire.ReasonGone)
-		case now.Sub(c.pinged) >= wire.PingInterval:
-			c.pinged = now
-			c.push(frame{kind: websocket.PingMessage})
-		}
-		s := c.session
-		if s == nil || s.socket != c {
-			continue
-		}
-		s.stream.rest()
-		chores = s.dueChores(chores, now)
-	}
-	srv.sweepAway(now)
-	for _, c := range srv.calls {
-		if c.room == nil && !now.Before(c.ringsUntil) {
-			srv.stopRinging(c, wire.CancelTimeout)
-		}
-	}
-	srv.forgetAddrs(now)
-	srv.forgetSpent(now)
-	srv.lingering.expire(now)
-	srv.over.expire(now)
-	return chores
-}
-
-func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
 func (srv *Server) originAllowed(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
@@ -324,7 +226,7 @@ func (srv *Server) encode(m wire.Message) []byte {
 	data, err := wire.Encode(m)
 	if err != nil {
 		srv.cfg.Log.Error("signaling message lost", "err", err)
-		data, _ = wire.Encode(failed(wire.CodeInternal, "The server failed."))
+		data, _ = wire.Encode(newError(wire.CodeInternal, "The server failed."))
 	}
 	return data
 }

@@ -1,12 +1,12 @@
 package signal
 
 import (
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
 
 	"turnpike/auth"
+	"turnpike/signal/socket"
 	"turnpike/signal/wire"
 )
 
@@ -29,22 +29,22 @@ type session struct {
 
 	turn sync.Mutex
 	// Guarded by turn.
-	reader *socket // whose messages count; it stays when that socket is lost
-	oldest uint64  // the least generation of resume tokens that is good
+	reader *conn  // whose messages count; it stays when that socket is lost
+	oldest uint64 // the least generation of resume tokens that is good
 
 	// Written under turn and srv.mu, read under either.
 	generation uint64 // of the resume token, one more with each welcome
 
 	// Guarded by srv.mu.
 	user     *user
-	socket   *socket // that carries it; nil while it is away
+	conn     *conn // that carries it; nil while it is away
 	rooms    []*room
 	scope    scope
 	waits    []*room // to be let in
 	ended    bool
 	renewAt  time.Time // of the credential; zero: never
 	tokenDue time.Time // when a new resume token is to be sent; zero: never
-	// tokenAwaited says that renewToken is among the chores.
+	// tokenAwaited says that renewToken is among the renewals.
 	tokenAwaited bool
 	away         *absence // nil while it is carried
 	// presenceAt is the presence.clock of the welcome, which told what was before.
@@ -66,19 +66,19 @@ type absence struct {
 	told         bool         // room mates know
 }
 
-// send tells the session m.
-func (s *session) send(m wire.Message) { s.pushText(s.srv.encode(m)) }
+// tell tells the session m.
+func (s *session) tell(m wire.Message) { s.tellText(s.srv.encode(m)) }
 
 // reply is send for what answers the request whose turn it is.
 func (s *session) reply(m wire.Message) {
 	data := s.srv.encode(m)
-	s.pushText(data)
+	s.tellText(data)
 	s.requests.answer = data
 }
 
 // act takes a turn: it acts on one message, unless another socket carries the session by now, and answers. It returns the socket of
 // whom the message was for, if the caller is to write to it, and the error that it answered with.
-func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Error) {
+func (s *session) act(c *conn, m wire.ClientMessage) (mate *socket.Conn, e *wire.Error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if s.reader != c {
@@ -90,7 +90,7 @@ func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Er
 	} else if id := m.RequestID(); id != "" {
 		if done, answer := s.requests.done(id, s.stream.acknowledged()); done {
 			if answer != nil {
-				s.pushText(answer)
+				s.tellText(answer)
 			}
 			return nil, nil
 		}
@@ -99,27 +99,27 @@ func (s *session) act(c *socket, m wire.ClientMessage) (mate *socket, e *wire.Er
 		mate, e = s.dispatch(m)
 	}
 	if e != nil {
-		s.srv.counters.errors.add(string(e.Code))
+		s.srv.counters.errors.count(string(e.Code))
 		e.Ref = m.RequestID()
 		s.reply(e)
 	}
 	if id := m.RequestID(); id != "" {
 		if s.requests.handled(id, s.stream.last()) {
-			c.sendApart(&wire.Handled{Ref: id})
+			c.sendUnnumbered(&wire.Handled{Ref: id})
 		}
 	}
 	return mate, e
 }
 
-// refuse answers a message on which the session does not act. If that is a request of the session, which a ping is not, it has its answer,
+// answerError answers a message on which the session does not act. If that is a request of the session, which a ping is not, it has its answer,
 // so that after a resume it is not sent again.
-func (s *session) refuse(c *socket, e *wire.Error, isRequest bool) {
+func (s *session) answerError(c *conn, e *wire.Error, isRequest bool) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if s.reader != c {
 		return
 	}
-	s.send(e)
+	s.tell(e)
 	if isRequest && e.Ref != "" {
 		s.requests.last = e.Ref
 	}
@@ -127,14 +127,14 @@ func (s *session) refuse(c *socket, e *wire.Error, isRequest bool) {
 
 // acknowledge notes what the client has received, where the session does not act on the message that says so. It reports false if
 // there are not so many.
-func (s *session) acknowledge(c *socket, received uint64) (sent bool) {
+func (s *session) acknowledge(c *conn, received uint64) (sent bool) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	return s.reader != c || s.stream.acknowledge(received)
 }
 
 // bye ends the session, if the socket still carries it.
-func (s *session) bye(c *socket) bool {
+func (s *session) bye(c *conn) bool {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if s.reader != c {
@@ -144,7 +144,7 @@ func (s *session) bye(c *socket) bool {
 	return true
 }
 
-func (s *session) dispatch(m wire.ClientMessage) (mate *socket, e *wire.Error) {
+func (s *session) dispatch(m wire.ClientMessage) (mate *socket.Conn, e *wire.Error) {
 	switch m := m.(type) {
 	case *wire.Signal:
 		return s.signal(m)
@@ -197,16 +197,16 @@ func (srv *Server) endLocked(s *session, reason string) {
 			srv.stopWaiting(s, r)
 		}
 	}
-	srv.exit(s, reason)
+	srv.goOffline(s, reason)
 	now := time.Now()
 	if s.restored {
-		srv.over.add(s.id, now.Add(auth.ResumeTTL))
+		srv.ended.keep(s.id, struct{}{}, now.Add(auth.ResumeTTL))
 	}
-	if !endsRelays(reason) {
-		srv.lingering.add(s.id, s.scope, now.Add(srv.cfg.Limits.ScopeLinger))
+	if !endsRelays(reason) && len(s.scope.addrs) > 0 {
+		srv.lingering.keep(s.id, s.scope, now.Add(srv.cfg.Limits.ScopeLinger))
 	}
 	s.scope = scope{}
-	srv.counters.ended.add(reason)
+	srv.counters.ended.count(reason)
 	srv.cfg.Log.Debug("session ended", "session", s.id, "user", s.user.id, "reason", reason)
 }
 
@@ -229,100 +229,19 @@ func (srv *Server) EndWhere(match func(session string, ticket auth.Ticket) bool)
 		c := srv.revoke(s)
 		srv.cfg.EndRelays(s.id)
 		if c != nil {
-			c.shut(wire.CloseEnded, wire.ReasonRevoked)
+			c.Shut(wire.CloseEnded, wire.ReasonRevoked)
 		}
 	}
 }
 
 // revoke ends a session between two of its turns, for good, and returns the socket that carried it.
-func (srv *Server) revoke(s *session) *socket {
+func (srv *Server) revoke(s *session) *conn {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	s.reader = nil
 	srv.endLocked(s, wire.ReasonRevoked)
-	srv.over.add(s.id, time.Now().Add(auth.ResumeTTL))
-	return s.socket
+	srv.ended.keep(s.id, struct{}{}, time.Now().Add(auth.ResumeTTL))
+	return s.conn
 }
-
-const (
-	maxAnswers    = 64 // kept of the requests that were answered last, and not acknowledged
-	maxUnanswered = 64 // remembered of the requests that have no answer
-)
-
-// requests remembers what a session has asked, so that a request which the client sends again after its connection was lost is
-// answered again, and not done again. Guarded by session.turn.
-type requests struct {
-	answer     []byte // of the request whose turn it is; nil: none yet
-	last       string // id of the last request
-	answered   []answeredRequest
-	unanswered *[maxUnanswered]uint64 // hashes of ids, by turns
-	next       int                    // of unanswered
-	unacked    int                    // how many of those the client does not know to be handled
-}
-
-type answeredRequest struct {
-	id     string
-	answer []byte
-	seq    uint64
-}
-
-// done reports whether a request was handled before, and its answer if it has one. What the client has acknowledged is forgotten: it
-// has the answer.
-func (q *requests) done(id string, acknowledged uint64) (done bool, answer []byte) {
-	q.answer = nil
-	keep := q.answered[:0]
-	for _, a := range q.answered {
-		if a.id == id {
-			done, answer = true, a.answer
-		}
-		if a.seq > acknowledged {
-			keep = append(keep, a)
-		}
-	}
-	clear(q.answered[len(keep):])
-	if q.answered = keep; len(keep) == 0 {
-		q.answered = nil
-	}
-	if done || q.unanswered == nil {
-		return done, answer
-	}
-	hash := idHash(id)
-	for _, h := range q.unanswered {
-		if h == hash {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// handled remembers the request whose turn is over. seq is of the last message that the session was told. It reports whether it is time
-// to tell the client.
-func (q *requests) handled(id string, seq uint64) (tell bool) {
-	q.last = id
-	if q.answer != nil {
-		if len(q.answered) >= maxAnswers {
-			q.answered = append(q.answered[:0], q.answered[1:]...)
-		}
-		q.answered = append(q.answered, answeredRequest{id, q.answer, seq})
-		q.answer = nil
-		return false
-	}
-	if q.unanswered == nil {
-		q.unanswered = new([maxUnanswered]uint64)
-	}
-	q.unanswered[q.next] = idHash(id)
-	q.next = (q.next + 1) % maxUnanswered
-	if q.unacked++; q.unacked >= wire.AckEvery {
-		q.unacked = 0
-		return true
-	}
-	return false
-}
-
-// hashSeed is constant, as a client can at most hide its own requests from itself.
-var hashSeed = maphash.MakeSeed()
-
-// idHash is never zero, which stands for no request.
-func idHash(id string) uint64 { return maphash.String(hashSeed, id) | 1 }

@@ -111,9 +111,9 @@ func newTally(name string, reasons ...string) tally {
 	return tally{name, reasons, make([]atomic.Uint64, len(reasons))}
 }
 
-func (t *tally) add(reason string) { t.addN(reason, 1) }
+func (t *tally) count(reason string) { t.countN(reason, 1) }
 
-func (t *tally) addN(reason string, n int) {
+func (t *tally) countN(reason string, n int) {
 	if n == 0 {
 		return
 	}

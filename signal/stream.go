@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"turnpike/signal/socket"
 	"turnpike/signal/wire"
 )
 
@@ -24,43 +25,43 @@ type stream struct {
 	acked    uint64
 	next     int // of messages
 	bytes    int
-	over     bool    // nothing is added any more
-	used     bool    // since the last rest
-	socket   *socket // that sends them; nil while the session is away
+	ended    bool         // nothing is added any more
+	used     bool         // since the last rest
+	conn     *socket.Conn // that sends them; nil while the session is away
 }
 
-// pushText tells the session one message, which must not change afterwards, and never blocks. A session that lets too much wait ends,
+// tellText tells the session one message, which must not change afterwards, and never blocks. A session that lets too much wait ends,
 // because a message left out would break a negotiation in silence. The caller may hold Server.mu.
-func (s *session) pushText(data []byte) {
-	if c := s.offer(data); c != nil {
-		c.srv.running.Go(c.write)
+func (s *session) tellText(data []byte) {
+	if c := s.enqueue(data); c != nil {
+		c.StartWriter()
 	}
 }
 
-// offer is pushText, but for the writing: it returns the socket if nobody writes to it. Then the caller is to begin a writer, or to be it.
-func (s *session) offer(data []byte) *socket {
+// enqueue is tellText, but for the writing: it returns the socket if nobody writes to it. Then the caller is to begin a writer, or to be it.
+func (s *session) enqueue(data []byte) *socket.Conn {
 	st, limits := &s.stream, &s.srv.cfg.Limits
 	st.mu.Lock()
-	c := st.socket
-	if st.over {
+	c := st.conn
+	if st.ended {
 		st.mu.Unlock()
 		return nil
 	}
 	full := len(st.messages) >= limits.QueueMessages || len(st.messages) > 0 && st.bytes+len(data) > st.share(limits)
 	if full {
-		st.over = true
+		st.ended = true
 		st.forgetAll()
 	} else {
-		st.add(data)
+		st.append(data)
 	}
 	st.mu.Unlock()
 	switch {
 	case c == nil:
 		return nil // if it is full, the sweep ends the session
 	case full:
-		c.shut(wire.CloseSlow, wire.ReasonSlow)
+		c.Shut(wire.CloseSlow, wire.ReasonSlow)
 		return nil
-	case c.queue.claim():
+	case c.ClaimWriter():
 		return c
 	}
 	return nil
@@ -75,8 +76,8 @@ func (st *stream) share(limits *Limits) int {
 	return min(limits.QueueBytes, (limits.KeptBytes-int(st.kept.Load()))/keptShare)
 }
 
-// add adds a message; mu is held.
-func (st *stream) add(data []byte) {
+// append adds a message; mu is held.
+func (st *stream) append(data []byte) {
 	if st.messages == nil {
 		st.messages = st.first[:0]
 	}
@@ -89,11 +90,11 @@ func (st *stream) add(data []byte) {
 	st.kept.Add(int64(len(data)))
 }
 
-// take returns what c is to send next.
-func (st *stream) take(c *socket) (data []byte, seq uint64, ok bool) {
+// Next returns what c must send next (socket.Source).
+func (st *stream) Next(c *socket.Conn) (data []byte, seq uint64, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.socket != c || st.next >= len(st.messages) {
+	if st.conn != c || st.next >= len(st.messages) {
 		return nil, 0, false
 	}
 	data = st.messages[st.next]
@@ -108,7 +109,7 @@ func (st *stream) take(c *socket) (data []byte, seq uint64, ok bool) {
 func (st *stream) acknowledge(received uint64) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.over {
+	if st.ended {
 		return true // and has forgotten how many there were
 	}
 	if received > st.acked+uint64(st.next) {
@@ -158,15 +159,15 @@ func (st *stream) forgetAll() {
 func (st *stream) canResume(received uint64) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return !st.over && received >= st.acked && received <= st.acked+uint64(len(st.messages))
+	return !st.ended && received >= st.acked && received <= st.acked+uint64(len(st.messages))
 }
 
 // attach has c send what comes after received, of which canResume has said that it is there.
-func (st *stream) attach(c *socket, received uint64) {
+func (st *stream) attach(c *socket.Conn, received uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.forget(received)
-	st.socket, st.next = c, 0
+	st.conn, st.next = c, 0
 }
 
 // replaceTokens puts data in the place of the resume tokens that the client has not had: they are older than the one in its welcome, and
@@ -193,14 +194,14 @@ func (st *stream) replace(i int, data []byte) {
 }
 
 // detach ends the sending by c, if it is c that sends.
-func (st *stream) detach(c *socket) {
+func (st *stream) detach(c *socket.Conn) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.socket != c {
+	if st.conn != c {
 		return
 	}
-	st.socket, st.next = nil, 0
-	if st.over {
+	st.conn, st.next = nil, 0
+	if st.ended {
 		st.forgetAll()
 	}
 }
@@ -209,17 +210,17 @@ func (st *stream) detach(c *socket) {
 func (st *stream) end() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.over = true
-	if st.socket == nil {
+	st.ended = true
+	if st.conn == nil {
 		st.forgetAll()
 	}
 }
 
-// isOver reports whether nothing is added any more.
-func (st *stream) isOver() bool {
+// hasEnded reports whether nothing is added any more.
+func (st *stream) hasEnded() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.over
+	return st.ended
 }
 
 // acknowledged is the number of the last message that the client has.

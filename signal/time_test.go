@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/signal/socket"
 	"turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
@@ -64,7 +65,7 @@ func TestDead(t *testing.T) {
 			a.expect("peer-joined")
 			a.expect("peer-left", "session", b.session, "reason", "gone")
 		})
-		if took := time.Since(start); took < wire.DeadAfter || took > wire.DeadAfter+sweepInterval+closeGrace {
+		if took := time.Since(start); took < wire.DeadAfter || took > wire.DeadAfter+sweepInterval+socket.CloseGrace {
 			t.Errorf("dead after %v", took)
 		}
 	})
@@ -184,8 +185,8 @@ func TestWriteTimeout(t *testing.T) {
 		start := time.Now()
 		a.signalTo(b, "x", "") // b never reads it
 		a.expect("peer-left", "reason", "slow")
-		if took := time.Since(start); took != writeTimeout {
-			t.Errorf("cut off after %v, want %v", took, writeTimeout)
+		if took := time.Since(start); took != socket.WriteTimeout {
+			t.Errorf("cut off after %v, want %v", took, socket.WriteTimeout)
 		}
 	})
 }
@@ -214,8 +215,8 @@ func TestShutdown(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		if took := time.Since(start); took < closeGrace || took > closeGrace+4*drainStep {
-			t.Errorf("took %v, want the %v that the stuck client has", took, closeGrace)
+		if took := time.Since(start); took < socket.CloseGrace || took > socket.CloseGrace+4*drainStep {
+			t.Errorf("took %v, want the %v that the stuck client has", took, socket.CloseGrace)
 		}
 		if st := h.srv.Stats(); st != (Stats{}) {
 			t.Errorf("left %+v", st)

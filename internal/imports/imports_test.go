@@ -44,8 +44,10 @@ func table() []rule {
 			why: "the pages are files, and know the server by its protocol only, as any app does"},
 		{from: "turnpike/turnserver/...", never: ours, but: []string{"turnpike/auth", "turnpike/turnserver/..."},
 			why: "relaying needs credentials and nothing more: what it asks of others is a small interface of its own"},
-		{from: "turnpike/signal/...", never: ours, but: []string{"turnpike/auth", "turnpike/signal/..."},
-			why: "signaling needs tickets and the protocol: what it asks of others is a small interface of its own"},
+		{from: "turnpike/signal", never: ours, but: []string{"turnpike/auth", "turnpike/signal/wire", "turnpike/signal/socket"},
+			why: "signaling needs tickets, the protocol and sockets: what it asks of others is a small interface of its own"},
+		{from: "turnpike/signal/socket", never: ours, but: []string{"turnpike/signal/wire"}, tests: true,
+			why: "a socket carries messages for anybody: of the protocol it knows close codes, limits and where a message has its number"},
 		{from: "turnpike/client/...", never: ours, but: []string{"turnpike/signal/wire", "turnpike/client/..."}, later: true,
 			why: "programs that embed the client must not carry the server"},
 

@@ -1,4 +1,4 @@
-package signal
+package socket
 
 import (
 	"errors"
@@ -18,17 +18,17 @@ const (
 	pollerBuffer = 16 << 10
 )
 
-// pollers watch over sockets, one for each processor. Their epolls are watched by the runtime's: so their goroutines wait as any
-// others do. They start with the first socket.
+// pollers watch sockets, one for each processor. The runtime's epoll watches theirs, so their goroutines wait as any others do. They
+// start with the first socket.
 type pollers struct {
 	start   sync.Once
 	all     []*poller
 	failed  error
-	next    atomic.Uint32  // which takes the next socket
+	next    atomic.Uint32  // counts sockets, which go to the pollers by turns
 	running sync.WaitGroup // counts their goroutines
 }
 
-// poller watches over a part of the sockets, and reads what comes.
+// poller watches some of the sockets, and reads what comes.
 type poller struct {
 	// Static after construction.
 	file *os.File // the epoll
@@ -73,7 +73,7 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// close ends the pollers, and waits for that.
+// close ends the pollers, and waits until they have ended.
 func (ps *pollers) close() {
 	ps.start.Do(func() { ps.failed = net.ErrClosed })
 	for _, p := range ps.all {
@@ -82,9 +82,8 @@ func (ps *pollers) close() {
 	ps.running.Wait()
 }
 
-// take has a poller watch over the socket of a connection from now on; the caller is its reader. Where that cannot be done, which it
-// tells, the connection is as it was.
-func (ps *pollers) take(conn net.Conn, pool *sync.Pool) (*polledConn, error) {
+// adopt has a poller watch the socket of a connection from now on; the caller is its reader. After an error the connection is as it was.
+func (ps *pollers) adopt(conn net.Conn, pool *sync.Pool) (*polledConn, error) {
 	fd, closeIt, err := duplicate(conn)
 	if err != nil {
 		return nil, err
@@ -99,12 +98,12 @@ func (ps *pollers) take(conn net.Conn, pool *sync.Pool) (*polledConn, error) {
 		p.forget(c)
 		return nil, err
 	}
-	_ = closeIt() // or the runtime's epoll would watch, too, and have as much work with it
+	_ = closeIt() // or the runtime's epoll would watch it too, and cost as much again
 	return c, nil
 }
 
-// duplicate gives another descriptor of a connection's socket, and what closes the connection's own. A connection that counts for
-// something until it is closed itself has CloseSocket for that.
+// duplicate returns another descriptor of a connection's socket, and a function that closes the connection's own descriptor. A
+// connection that its listener counts until Close has CloseSocket for that.
 func duplicate(conn net.Conn) (fd int, closeIt func() error, err error) {
 	switch conn := conn.(type) {
 	case interface{ CloseSocket() error }:
@@ -129,7 +128,7 @@ func duplicate(conn net.Conn) (fd int, closeIt func() error, err error) {
 	return fd, closeIt, err
 }
 
-// add watches over a socket.
+// add begins to watch a socket.
 func (p *poller) add(c *polledConn) error {
 	p.mu.Lock()
 	c.slot = int32(len(p.conns))
@@ -149,8 +148,8 @@ func (p *poller) add(c *polledConn) error {
 	return err
 }
 
-// forget closes a socket, which takes it from the epoll. What is still on its way from there may then be taken for another's: that one
-// looks, and finds nothing.
+// forget closes a socket, which takes it out of the epoll. An event of it that is still on its way may then go to the next socket in
+// the slot, whose reader looks and finds nothing.
 func (p *poller) forget(c *polledConn) {
 	p.mu.Lock()
 	p.conns[c.slot] = nil
@@ -187,15 +186,15 @@ func (p *poller) act(event *unix.EpollEvent) {
 		c.hungUp.Store(true)
 	}
 	if event.Events&^unix.EPOLLIN != 0 {
-		c.tellWriter()
+		c.wakeWriter()
 	}
 	if event.Events&^unix.EPOLLOUT != 0 && c.claim() {
-		c.socket.pumpOrReadOn(p.buffer[:])
+		c.conn.pumpOrReadOn(p.buffer[:])
 	}
 }
 
-// readNow, writeNow and epollNow are read(2), write(2) and epoll_pwait(2) where they do not block. The Go runtime is not told of the system
-// call: that it could take a while is what makes the runtime's monitor thread look after it, and that costs more than the call.
+// readNow, writeNow and epollNow are read(2), write(2) and epoll_pwait(2) where they do not block. They do not tell the Go runtime of the
+// system call: for a call that could block, the runtime's monitor thread does work that costs more than the call.
 
 func readNow(fd int, b []byte) (int, error) { return rawCall(syscall.SYS_READ, fd, b) }
 

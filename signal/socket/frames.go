@@ -1,4 +1,4 @@
-package signal
+package socket
 
 import (
 	"encoding/binary"
@@ -6,7 +6,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// The first bytes of frames that are whole messages, or control frames, of those that simpleFrame finds (RFC 6455 §5.2).
+// The first bytes of the frames that simpleFrame finds: whole messages and control frames (RFC 6455 §5.2).
 const (
 	finalText = 0x81
 	finalPing = 0x89
@@ -15,9 +15,9 @@ const (
 
 const maxControl = 125 // bytes that a control frame may carry (RFC 6455 §5.5)
 
-// simpleFrame finds a message that is one frame, or a ping or pong, if all of it is at the beginning of b: nearly all that clients
-// send. It takes the mask off in place, and returns the frame's first byte, what it carries, and how long it is. A size of 0 says
-// that there is none, and that gorilla is to read on, which knows the rest of RFC 6455.
+// simpleFrame finds a message that is one frame, or a ping or pong, if all of it is at the beginning of b: clients send hardly anything
+// else. It takes the mask off in place, and returns the frame's first byte, its payload and its size. A size of 0 means that there is no
+// such frame: then gorilla, which knows the rest of RFC 6455, must read on.
 func simpleFrame(b []byte) (first byte, payload []byte, size int) {
 	if len(b) < 6 || b[1]&0x80 == 0 {
 		return 0, nil, 0
@@ -59,7 +59,7 @@ func unmask(b []byte, mask uint32) {
 
 const maxHeader = 10 // bytes before the payload of a frame without a mask
 
-// appendFrame makes a frame as servers send it, in the memory of b, and returns that with the frame, which begins somewhere in it.
+// appendFrame appends a frame as servers send it to b. It returns that memory, and the part of it that is the frame.
 func appendFrame(b []byte, f frame) (all, whole []byte) {
 	start := len(b) + maxHeader
 	b = append(b, make([]byte, maxHeader)...)
@@ -86,18 +86,15 @@ func appendFrame(b []byte, f frame) (all, whole []byte) {
 	return b, b[start:]
 }
 
-// frameEnds follows bytes through the frames of a WebSocket, as far as it takes to know where one ends (RFC 6455 §5.2).
+// frameEnds follows the bytes of a WebSocket to know where each frame ends (RFC 6455 §5.2).
 type frameEnds struct {
 	header [10]byte // of the frame, up to its length
 	have   int      // of header
 	left   uint64   // bytes after that
 }
 
-// isEnd reports whether the last byte was a frame's last.
-func (f *frameEnds) isEnd() bool { return f.have == 0 && f.left == 0 }
-
-// take returns how many of b, which is not empty, come before the end of the frame.
-func (f *frameEnds) take(b []byte) int {
+// advance returns how many bytes of b, which is not empty, belong to the current frame, and passes over them.
+func (f *frameEnds) advance(b []byte) int {
 	n := 0
 	for f.left == 0 && n < len(b) {
 		f.header[f.have] = b[n]
@@ -125,7 +122,7 @@ func (f *frameEnds) headerSize() int {
 	return 10
 }
 
-// size is what comes after the header: the mask, if there is one, and the payload.
+// size is the size of what comes after the header: the mask, if there is one, and the payload.
 func (f *frameEnds) size() uint64 {
 	length := uint64(f.header[1] & 0x7f)
 	switch length {

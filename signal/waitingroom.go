@@ -11,12 +11,12 @@ import (
 // admitted or refused, give up, or the room dies. A waiting session is in
 // room.waiting and the room in session.waits; both are guarded by Server.mu.
 
-// wait puts s before r's door and tells those who can open it. Who waits
+// knock puts s before r's door and tells those who can open it. Who waits
 // already is only answered.
-func (srv *Server) wait(s *session, r *room, ref string) *wire.Error {
+func (srv *Server) knock(s *session, r *room, ref string) *wire.Error {
 	if !slices.Contains(r.waiting, s) {
 		if len(r.waiting) >= wire.MaxWaiting {
-			return failed(wire.CodeFull, "As many wait to be let in as may.")
+			return newError(wire.CodeFull, "As many wait to be let in as may.")
 		}
 		r.waiting = append(r.waiting, s)
 		s.waits = append(s.waits, r)
@@ -30,7 +30,7 @@ func (s *session) admit(m *wire.Admit) *wire.Error {
 	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	r, other, e := s.knocking(m.Room, m.Session)
+	r, other, e := s.waitingFor(m.Room, m.Session)
 	switch {
 	case e != nil:
 		return e
@@ -48,26 +48,26 @@ func (s *session) turnAway(m *wire.Refuse) *wire.Error {
 	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	r, other, e := s.knocking(m.Room, m.Session)
+	r, other, e := s.waitingFor(m.Room, m.Session)
 	if e != nil {
 		return e
 	}
 	r.forgetWaiting(other)
 	s.reply(&wire.Refused{Ref: m.ID, Room: r.id, Session: other.id})
 	srv.tellHosts(r, &wire.Refused{Room: r.id, Session: other.id}, s)
-	other.send(&wire.Left{Room: r.id, Reason: wire.ReasonRefused})
+	other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonRefused})
 	return nil
 }
 
-// knocking finds who waits for the room that s moderates.
-func (s *session) knocking(room, id string) (*room, *session, *wire.Error) {
+// waitingFor finds who waits for the room that s moderates.
+func (s *session) waitingFor(room, id string) (*room, *session, *wire.Error) {
 	r, e := s.moderated(room)
 	if e != nil {
 		return nil, nil, e
 	}
 	other := s.srv.sessions[id]
 	if other == nil || !slices.Contains(r.waiting, other) {
-		return nil, nil, failed(wire.CodeNotInRoom, "They do not wait for this room.")
+		return nil, nil, newError(wire.CodeNotInRoom, "They do not wait for this room.")
 	}
 	return r, other, nil
 }
@@ -83,12 +83,12 @@ func (r *room) forgetWaiting(s *session) {
 	s.waits = slices.DeleteFunc(s.waits, func(other *room) bool { return other == r })
 }
 
-// closeDoor tells all who wait for a room that it is no more.
-func (srv *Server) closeDoor(r *room) {
+// dismissWaiting tells all who wait for a room that it is no more.
+func (srv *Server) dismissWaiting(r *room) {
 	for len(r.waiting) > 0 {
 		s := r.waiting[0]
 		r.forgetWaiting(s)
-		s.send(&wire.Left{Room: r.id, Reason: wire.ReasonClosed})
+		s.tell(&wire.Left{Room: r.id, Reason: wire.ReasonClosed})
 	}
 }
 

@@ -1,4 +1,4 @@
-package signal
+package socket
 
 import (
 	"bufio"
@@ -39,6 +39,9 @@ func appendFrameHeader(b []byte, size int, mask byte) []byte {
 	return binary.BigEndian.AppendUint64(append(b, mask|127), uint64(size))
 }
 
+// isEnd reports whether the last byte was a frame's last.
+func (f *frameEnds) isEnd() bool { return f.have == 0 && f.left == 0 }
+
 // TestFrameEnds holds that the ends of frames are found, however their bytes come.
 func TestFrameEnds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -52,7 +55,7 @@ func TestFrameEnds(t *testing.T) {
 		}
 		var f frameEnds
 		for at := 0; at < len(stream); {
-			n := f.take(stream[at:min(len(stream), at+1+random.IntN(1<<random.IntN(18)))])
+			n := f.advance(stream[at:min(len(stream), at+1+random.IntN(1<<random.IntN(18)))])
 			if at += n; n == 0 || f.isEnd() != ends[at] {
 				t.Fatalf("after %d of %d bytes: took %d, an end: %v, want %v", at, len(stream), n, f.isEnd(), ends[at])
 			}
@@ -69,7 +72,7 @@ func FuzzFrameEnds(f *testing.F) {
 		var whole, parts frameEnds
 		ends := map[int]bool{}
 		for at := 0; at < len(stream); {
-			n := whole.take(stream[at:])
+			n := whole.advance(stream[at:])
 			if n < 1 || n > len(stream)-at {
 				t.Fatalf("took %d of %d", n, len(stream)-at)
 			}
@@ -77,7 +80,7 @@ func FuzzFrameEnds(f *testing.F) {
 			ends[at] = whole.isEnd()
 		}
 		for at := 0; at < len(stream); {
-			at += parts.take(stream[at:min(len(stream), at+1+int(step))])
+			at += parts.advance(stream[at:min(len(stream), at+1+int(step))])
 			if parts.isEnd() != ends[at] && (parts.isEnd() || ends[at]) {
 				t.Fatalf("an end after %d bytes: %v, not %v", at, parts.isEnd(), ends[at])
 			}

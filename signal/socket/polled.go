@@ -1,4 +1,4 @@
-package signal
+package socket
 
 import (
 	"bufio"
@@ -14,24 +14,24 @@ import (
 	"time"
 )
 
-// readAhead is what one read of a socket may bring for a reader: most messages whole, with their frames' headers.
+// readAhead is how many bytes one read of a socket may bring for a reader: most messages whole, with their frames' headers.
 const readAhead = 4 << 10
 
-// polledConn is a socket that takes neither a goroutine nor a buffer while there is nothing to read, as it is with most sockets of a
-// signaling server, most of the time: a poller watches over it. Whoever holds the socket is its reader:
+// polledConn is a TCP socket that takes neither a goroutine nor a buffer while there is nothing to read. Most sockets of a signaling
+// server are in that state most of the time: a poller watches them. A reader holds the socket while it reads:
 //
 //	watched ── the poller sees something come, or Close ──▶ held ── all of it is read ──▶ watched
 //	                                                        held ◀──▶ awaited, by a reader that has a part of something
 //
-// The poller itself reads what is simple, so that in most cases nobody has to be woken (socket.pump). What takes long, or waits for more
-// to come, is left to a goroutine, which gives the socket back.
+// The poller itself reads simple frames, so that in most cases no goroutine has to be woken (Conn.pump). A goroutine does what takes long
+// or waits for more to come, and then gives the socket back.
 //
-// Messages are written by the writer of the queue, past gorilla (send).
+// The writer of the queue writes messages past gorilla (send).
 type polledConn struct {
 	fd int // static after construction
 
 	// Written once, before the first release.
-	socket *socket // nil during the handshake
+	conn *Conn // nil during the handshake
 
 	uses   atomic.Int64 // of fd at the moment, and connClosed
 	state  atomic.Uint32
@@ -41,22 +41,22 @@ type polledConn struct {
 	ahead  []byte           // to be read first
 	buffer *[readAhead]byte // that ahead is in; nil: it is not from the pool
 	more   bool             // there may be more in the socket
-	frames frameEnds        // of what gorilla has read
-	come   chan struct{}    // tells the reader when it has awaited; made by the first that does
+	ends   frameEnds        // of the frames that gorilla has read
+	come   chan struct{}    // wakes the reader that awaits something; made by the first that does
 
 	// Owned by the writer.
-	rest      []byte        // what a send that did not wait left over
-	room      chan struct{} // tells the writer when it waits; made by the first that does
-	wantsRoom atomic.Bool
+	rest     []byte        // what a send that did not wait left over
+	writable chan struct{} // wakes the writer that waits; made by the first that does
+	blocked  atomic.Bool   // the writer waits until the socket takes more
 
 	// Static after construction.
 	poller *poller
 	slot   int32      // of the poller
 	pool   *sync.Pool // of *[readAhead]byte
-	from   net.Conn   // whose socket it was: it has the addresses, and its place among what is counted
+	from   net.Conn   // whose socket it was: it has the addresses, and counts as a connection of its listener
 }
 
-// connClosed is in uses once the connection is closed. Who uses fd last then closes that.
+// connClosed is in uses once the connection is closed. The last to use fd then closes it.
 const connClosed = 1 << 32
 
 // The states of a polledConn.
@@ -86,7 +86,7 @@ func (c *polledConn) leave() {
 	}
 }
 
-// Close closes the socket, and has whoever waits for it see that. Anybody may call it.
+// Close closes the socket, and wakes a reader and a writer that wait for it. Anybody may call it.
 func (c *polledConn) Close() error {
 	for {
 		n := c.uses.Load()
@@ -99,12 +99,12 @@ func (c *polledConn) Close() error {
 	}
 	c.leave()
 	_ = c.from.Close() // whose socket is closed already
-	c.tellReader()
-	c.tellWriter()
+	c.wakeReader()
+	c.wakeWriter()
 	return nil
 }
 
-// claim makes the caller the reader, if there is none. If there is one, it will look again.
+// claim makes the caller the reader, if there is none. If there is one, that reader will look again.
 func (c *polledConn) claim() bool {
 	for {
 		switch c.state.Load() {
@@ -128,7 +128,7 @@ func (c *polledConn) claim() bool {
 	}
 }
 
-// release has the poller watch over the socket again. It reports false if something has come: the caller is to go on.
+// release has the poller watch the socket again. It reports false if something has come: the caller must go on reading.
 func (c *polledConn) release() bool { return c.letGo(connWatched) }
 
 // await waits until something comes.
@@ -150,18 +150,18 @@ func (c *polledConn) letGo(state uint32) bool {
 	return false
 }
 
-// tellReader has a reader look that waits, or begins one if there is none.
-func (c *polledConn) tellReader() {
+// wakeReader wakes a reader that waits, or starts one if there is none.
+func (c *polledConn) wakeReader() {
 	if c.claim() {
-		c.socket.srv.running.Go(func() { c.socket.readOn(nil) })
+		c.conn.engine.running.Go(func() { c.conn.readOn(nil) })
 	}
 }
 
-// tellWriter has a writer look that waits.
-func (c *polledConn) tellWriter() {
-	if c.wantsRoom.CompareAndSwap(true, false) {
+// wakeWriter wakes a writer that waits.
+func (c *polledConn) wakeWriter() {
+	if c.blocked.CompareAndSwap(true, false) {
 		select {
-		case c.room <- struct{}{}:
+		case c.writable <- struct{}{}:
 		default: // it has not looked since the last time
 		}
 	}
@@ -186,7 +186,7 @@ func (c *polledConn) readNow(b []byte) (int, error) {
 	return n, nil
 }
 
-// Read is for gorilla. It waits, and gives out nothing beyond the end of a frame: what comes then may be for somebody else.
+// Read is for gorilla. It waits, and gives out nothing beyond the end of a frame: the poller may read the next one.
 func (c *polledConn) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -196,13 +196,13 @@ func (c *polledConn) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := c.frames.take(c.ahead[:min(len(b), len(c.ahead))])
+	n := c.ends.advance(c.ahead[:min(len(b), len(c.ahead))])
 	copy(b, c.ahead[:n])
 	c.skip(n)
 	return n, nil
 }
 
-// fill waits for something to read, and takes a buffer only once that is there.
+// fill waits for something to read, and takes a buffer only once something is there.
 func (c *polledConn) fill() error {
 	for {
 		buffer := c.pool.Get().(*[readAhead]byte)
@@ -231,7 +231,7 @@ func (c *polledConn) skip(n int) {
 	}
 }
 
-// keep has what is to be read first survive the buffer that it is in.
+// keep copies what must be read first out of a buffer that is the caller's.
 func (c *polledConn) keep() {
 	switch {
 	case len(c.ahead) == 0 || c.buffer != nil:
@@ -243,16 +243,16 @@ func (c *polledConn) keep() {
 	}
 }
 
-// send writes b. Without patience it waits for nothing: what the socket does not take is kept, and finish must be called.
-func (c *polledConn) send(b []byte, patient bool) error {
+// send writes b. Unless it may wait it keeps what the socket does not take now, and finish must be called.
+func (c *polledConn) send(b []byte, mayWait bool) error {
 	n, err := c.writeNow(b)
 	switch {
 	case err != nil:
 		return err
 	case n == len(b):
 		return nil
-	case patient:
-		return c.sendSlowly(b[n:], writeTimeout)
+	case mayWait:
+		return c.sendSlowly(b[n:], WriteTimeout)
 	}
 	c.rest = append(c.rest, b[n:]...)
 	return nil
@@ -262,30 +262,30 @@ func (c *polledConn) send(b []byte, patient bool) error {
 func (c *polledConn) finish() error {
 	rest := c.rest
 	c.rest = nil
-	return c.sendSlowly(rest, writeTimeout)
+	return c.sendSlowly(rest, WriteTimeout)
 }
 
 // sendSlowly writes b as the socket takes it.
 func (c *polledConn) sendSlowly(b []byte, timeout time.Duration) error {
-	if c.room == nil {
-		c.room = make(chan struct{}, 1)
+	if c.writable == nil {
+		c.writable = make(chan struct{}, 1)
 	}
 	late := time.NewTimer(timeout)
 	defer late.Stop()
 	for {
-		c.wantsRoom.Store(true) // first, so that no room is missed
+		c.blocked.Store(true) // first, so that no waking is missed
 		n, err := c.writeNow(b)
 		if b = b[n:]; err != nil || len(b) == 0 {
-			c.wantsRoom.Store(false)
+			c.blocked.Store(false)
 			return err
 		}
 		if n > 0 {
 			continue
 		}
 		select {
-		case <-c.room:
+		case <-c.writable:
 		case <-late.C:
-			c.wantsRoom.Store(false)
+			c.blocked.Store(false)
 			return os.ErrDeadlineExceeded
 		}
 	}
@@ -305,19 +305,19 @@ func (c *polledConn) writeNow(b []byte) (int, error) {
 }
 
 // Write is for gorilla, which writes the answer to the handshake, and later, from the reader, the close frame that answers a breach of
-// RFC 6455. That one has to take its turn.
+// RFC 6455. The close frame has to take its turn in the queue.
 func (c *polledConn) Write(b []byte) (int, error) {
-	if c.socket == nil {
+	if c.conn == nil {
 		return len(b), c.send(b, true)
 	}
-	c.socket.closeAsTold(b)
+	c.conn.closeForBreach(b)
 	return len(b), nil
 }
 
 func (c *polledConn) LocalAddr() net.Addr  { return c.from.LocalAddr() }
 func (c *polledConn) RemoteAddr() net.Addr { return c.from.RemoteAddr() }
 
-// Deadlines are not for those who read and write here: the sweep ends sockets of which nothing is heard, and send has its own.
+// Deadlines do nothing here: Conn.KeepAlive ends a connection from which nothing is heard, and sendSlowly has its own.
 
 func (*polledConn) SetDeadline(time.Time) error      { return nil }
 func (*polledConn) SetReadDeadline(time.Time) error  { return nil }
@@ -326,7 +326,7 @@ func (*polledConn) SetWriteDeadline(time.Time) error { return nil }
 // polledWriter is an http.ResponseWriter whose connection becomes a polledConn when it is taken over.
 type polledWriter struct {
 	http.ResponseWriter
-	srv *Server
+	engine *Engine
 }
 
 func (w polledWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -334,15 +334,15 @@ func (w polledWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return w.srv.polled(conn), buffered, nil
+	return w.engine.polled(conn), buffered, nil
 }
 
 // polled takes the socket from a connection. One that is no bare socket, such as TLS, has its own buffers and stays as it is.
-func (srv *Server) polled(conn net.Conn) net.Conn {
-	c, err := srv.pollers.take(conn, &srv.readAhead)
+func (e *Engine) polled(conn net.Conn) net.Conn {
+	c, err := e.pollers.adopt(conn, &e.readAhead)
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {
-			srv.cfg.Log.Debug("a socket gets a goroutine instead of being polled", "err", err)
+			e.log.Debug("a socket gets a goroutine instead of being polled", "err", err)
 		}
 		return conn
 	}

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// TestChoresAreSpread: after a rush into rooms, every session gets its resume token, and nobody waits for more than a few to be signed.
-func TestChoresAreSpread(t *testing.T) {
+// TestRenewalsAreSpread: after a rush into rooms, every session gets its resume token, and nobody waits for more than a few to be signed.
+func TestRenewalsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)
 		const batches = 3
 		var clients []*client
-		for i := range batches * choresAtOnce {
+		for i := range batches * renewalsAtOnce {
 			c := h.guest(fmt.Sprintf("guest %d", i))
 			c.join(fmt.Sprintf("room-%d", i))
 			clients = append(clients, c)
@@ -36,7 +36,7 @@ func TestChoresAreSpread(t *testing.T) {
 			t.Errorf("%d sessions were told of their tokens at %v", len(clients), told)
 		}
 		for at, n := range told {
-			if n != choresAtOnce || at > tokenDelay+sweepInterval+batches*choreInterval {
+			if n != renewalsAtOnce || at > tokenDelay+sweepInterval+batches*renewalInterval {
 				t.Errorf("after %v, %d sessions were told", at, n)
 			}
 		}

@@ -1,0 +1,193 @@
+package signal
+
+import (
+	"errors"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"turnpike/signal/socket"
+	"turnpike/signal/wire"
+)
+
+// conn is one client's connection. It lives until nothing more can be read from it; the session that it carries may outlive it, and go on
+// by another.
+//
+// What each message needs comes first: when a message comes, the memory of most connections has gone cold.
+type conn struct {
+	srv *Server // static
+
+	// Written once, by the reader under srv.mu: the reader reads it freely, others under srv.mu.
+	session *session // nil before the welcome
+
+	messages bucket // owned by the reader
+
+	socket.Conn
+
+	// Owned by the reader.
+	badMessages    bucket
+	refusals       bucket
+	refusedTickets int
+
+	// Static after construction.
+	host   string       // the Host header of the upgrade
+	addr   netip.Prefix // what limits count
+	opened time.Time
+}
+
+func newConn(srv *Server, host string, addr netip.Prefix) *conn {
+	return &conn{srv: srv, host: strings.Clone(host), addr: addr, opened: time.Now()} // the request's memory is not kept
+}
+
+// HandleBinary refuses a binary message.
+func (c *conn) HandleBinary() {
+	c.srv.counters.messages.count(messageInvalid)
+	c.answerError("", badField("", "The message must be text, not binary."))
+}
+
+// HandlePing counts a ping as a message: pings over the rate are not answered.
+func (c *conn) HandlePing(now time.Time) (answer bool) {
+	return c.messages.takeToken(now, c.srv.cfg.Limits.Messages) == 0
+}
+
+// HandleClosing counts a close by its word. The echo of a client's close has none, and is not counted.
+func (c *conn) HandleClosing(word string) { c.srv.counters.closes.count(word) }
+
+// HandleEnd is called when nothing more can be read.
+func (c *conn) HandleEnd(reason string, code int) {
+	c.srv.loseConn(c, reason, code)
+	c.srv.forgetConn(c)
+}
+
+// sendUnnumbered sends m outside of the session's stream.
+func (c *conn) sendUnnumbered(m wire.Message) { c.PushText(c.srv.encode(m)) }
+
+// HandleMessage acts on a message, or returns it as a task if that takes long.
+func (c *conn) HandleMessage(data []byte, now time.Time) (task any) {
+	m, err := wire.Parse(data)
+	if fe, ok := errors.AsType[*wire.FieldError](err); ok {
+		c.srv.counters.messages.count(messageInvalid)
+		c.answerError(fe.Ref, badField(fe.Field, fe.Error()))
+		return nil
+	}
+	c.srv.counters.messages.count(m.Type())
+	if wait := c.takeMessage(now); wait > 0 {
+		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
+			c.answerErrorTo(m, rateLimited(wait, "Too many messages."))
+		}
+		if c.refusals.takeToken(now, refusalRate) > 0 {
+			c.Shut(wire.CloseRateLimited, wire.ReasonBadMessage)
+		}
+		return nil
+	}
+	return c.dispatch(m)
+}
+
+// dispatch acts on what clients send again and again, and returns what else there is.
+func (c *conn) dispatch(m wire.ClientMessage) (rare wire.ClientMessage) {
+	switch m := m.(type) {
+	case *wire.Ping:
+		if c.acknowledge(m) {
+			c.sendUnnumbered(&wire.Pong{Ref: m.ID})
+		}
+	case *wire.Signal, *wire.Ack:
+		if c.session == nil {
+			c.answerError(m.RequestID(), badField("type", "must be hello in the first message"))
+		} else if mate := c.act(m); mate != nil {
+			mate.WriteBriefly()
+		}
+	default:
+		return m
+	}
+	return nil
+}
+
+// HandleTask acts on a message that HandleMessage returned.
+func (c *conn) HandleTask(task any) {
+	m := task.(wire.ClientMessage)
+	hello, isHello := m.(*wire.Hello)
+	_, isBye := m.(*wire.Bye)
+	switch {
+	case isHello && c.session == nil:
+		c.answerError(m.RequestID(), c.hello(hello))
+	case isHello:
+		c.answerError(m.RequestID(), badField("type", "hello was already answered"))
+	case c.session == nil:
+		c.answerError(m.RequestID(), badField("type", "must be hello in the first message"))
+	case isBye:
+		c.bye()
+	default:
+		c.act(m)
+	}
+}
+
+// act lets the session act on a message, and keeps count of what it refuses. It returns the socket of whom the caller is to write to,
+// if there is somebody.
+func (c *conn) act(m wire.ClientMessage) (mate *socket.Conn) {
+	mate, e := c.session.act(c, m)
+	c.countBad(e)
+	return mate
+}
+
+// answerError answers with an error, if there is one, outside of the turns of the session.
+func (c *conn) answerError(ref string, e *wire.Error) { c.sendError(ref, e, true) }
+
+// answerErrorTo is answerError for a message that may be a ping.
+func (c *conn) answerErrorTo(m wire.ClientMessage, e *wire.Error) {
+	_, isPing := m.(*wire.Ping)
+	c.sendError(m.RequestID(), e, !isPing)
+}
+
+func (c *conn) sendError(ref string, e *wire.Error, isRequest bool) {
+	if e == nil {
+		return
+	}
+	c.srv.counters.errors.count(string(e.Code))
+	e.Ref = ref
+	if c.session != nil {
+		c.session.answerError(c, e, isRequest)
+	} else {
+		c.sendUnnumbered(e)
+	}
+	c.countBad(e)
+}
+
+// countBad closes the socket of a client that sends too many bad messages.
+func (c *conn) countBad(e *wire.Error) {
+	if e != nil && e.Code == wire.CodeBadMessage && c.badMessages.takeToken(time.Now(), badMessageRate) > 0 {
+		c.Shut(wire.CloseBadMessage, wire.ReasonBadMessage)
+	}
+}
+
+// acknowledge notes what the client says to have received in a message on which its session does not act, if it has one. It reports false
+// if it has refused that.
+func (c *conn) acknowledge(m wire.ClientMessage) bool {
+	if c.session == nil || c.session.acknowledge(c, m.Acknowledged()) {
+		return true
+	}
+	c.answerErrorTo(m, tooMuchReceived())
+	return false
+}
+
+func (c *conn) bye() {
+	if c.session.bye(c) {
+		c.srv.cfg.EndRelays(c.session.id)
+		c.Shut(wire.CloseBye, wire.ReasonBye)
+	}
+}
+
+// newError makes an error's answer.
+func newError(code wire.Code, sentence string) *wire.Error {
+	return &wire.Error{Code: code, Message: sentence}
+}
+
+func badField(field, sentence string) *wire.Error {
+	return &wire.Error{Code: wire.CodeBadMessage, Message: sentence, Field: field}
+}
+
+func tooMuchReceived() *wire.Error { return badField("received", "received is more than was sent") }
+
+func rateLimited(wait time.Duration, sentence string) *wire.Error {
+	return &wire.Error{Code: wire.CodeRateLimited, Message: sentence, RetryAfter: int(math.Ceil(wait.Seconds()))}
+}

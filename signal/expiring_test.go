@@ -1,0 +1,36 @@
+package signal
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestExpiringIsBounded(t *testing.T) {
+	var e expiring[int]
+	now := time.Now()
+	for i := range maxExpiring + 1 {
+		e.keep(fmt.Sprint(i), i, now.Add(time.Duration(i)))
+	}
+	if _, ok := e.values["0"]; ok || len(e.values) != maxExpiring || len(e.order) != maxExpiring {
+		t.Errorf("%d values, %d in order, first kept: %v", len(e.values), len(e.order), ok)
+	}
+	e.expire(now.Add(maxExpiring))
+	if len(e.values) != 0 || len(e.order) != 0 {
+		t.Errorf("%d values, %d in order after all expired", len(e.values), len(e.order))
+	}
+}
+
+// TestExpiringKeepsTheTime holds that what is kept again expires when it would have.
+func TestExpiringKeepsTheTime(t *testing.T) {
+	var e expiring[int]
+	now := time.Now()
+	e.keep("x", 1, now.Add(1))
+	e.keep("x", 2, now.Add(3))
+	if len(e.order) != 1 || e.values["x"] != 2 {
+		t.Errorf("kept %v, in the order %v", e.values, e.order)
+	}
+	if e.expire(now.Add(1)); e.has("x") {
+		t.Error("it has not expired")
+	}
+}

@@ -1,0 +1,123 @@
+package signal
+
+import (
+	"errors"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+const (
+	sessionIDLength = 16
+	// ticketTries is how many refused tickets close a socket.
+	ticketTries = 3
+)
+
+// hello admits a session, new or resumed, or says why not. The socket may try again.
+func (c *conn) hello(m *wire.Hello) *wire.Error {
+	srv := c.srv
+	if wait := srv.helloWait(c.addr); wait > 0 {
+		srv.counters.limited.count(limitedFailedHellos)
+		c.answerError(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
+		c.Shut(wire.CloseRateLimited, wire.ReasonGone)
+		return nil
+	}
+	if e := srv.takeHello(c); e != nil {
+		return e
+	}
+	if m.Resume != nil {
+		if resumed, e := c.resume(m); resumed || e != nil {
+			return e
+		}
+		if m.Ticket == "" {
+			return newError(wire.CodeNoSuchSession, "There is no such session to resume; say hello with a ticket.")
+		}
+	}
+	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
+	if err != nil {
+		srv.cfg.Log.Debug("ticket refused", "addr", c.addr, "err", err)
+		if !errors.Is(err, auth.ErrExpired) { // that one we signed: nobody is guessing
+			srv.countFailedHello(c.addr)
+		}
+		c.answerError(m.ID, newError(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
+		if c.refusedTickets++; c.refusedTickets == ticketTries {
+			c.Shut(wire.CloseUnauthorized, wire.ReasonGone)
+		}
+		return nil
+	}
+	name := ticket.Name
+	if m.Name != "" && (name == "" || ticket.Role == auth.RoleGuest) {
+		name = m.Name // the names of others are vouched for by whoever made the ticket
+	}
+	shown, canonical, err := auth.CleanName(name)
+	if err != nil {
+		return badField("name", err.Error())
+	}
+	s := newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket)
+	welcome := c.newWelcome(m.ID, s.id, ticket)
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if e := srv.begin(s, shown, canonical); e != nil {
+		return e
+	}
+	welcome.Online = srv.onlineFor(s)
+	srv.welcome(c, s, welcome)
+	c.SetSource(&s.stream)
+	srv.counters.begun.count(sessionNew)
+	return nil
+}
+
+// newSession makes a session that is nowhere yet.
+func newSession(srv *Server, id string, ticket auth.Ticket) *session {
+	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}}
+}
+
+// begin lets a session be known under a name, if nobody else has it. The caller holds mu.
+func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
+	if e := srv.mayHaveAnother(s.ticket.User.String()); e != nil {
+		return e
+	}
+	u, e := srv.goOnline(s.ticket.User.String(), shown, canonical)
+	if e != nil {
+		return e
+	}
+	s.user = u
+	u.sessions = append(u.sessions, s)
+	srv.sessions[s.id] = s
+	if s.seesAll() {
+		srv.members[s] = struct{}{}
+	}
+	s.presenceAt = srv.presence.clock
+	srv.cfg.Log.Debug("session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)
+	return nil
+}
+
+// newWelcome makes what needs no lock of a welcome.
+func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome {
+	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host)
+	return &wire.Welcome{
+		Ref: ref, Session: session, User: ticket.User.String(), Role: string(ticket.Role),
+		ResumeWindow: int(c.srv.cfg.ResumeWindow.Seconds()), Epoch: c.srv.epoch,
+		ICEServers: orEmpty(servers), ICEExpires: expires,
+	}
+}
+
+// welcome makes c the socket of s, and sends the welcome before all else. The caller holds s.turn and mu.
+func (srv *Server) welcome(c *conn, s *session, m *wire.Welcome) {
+	now := time.Now()
+	m.Name = s.user.name
+	if m.Resumed != "" {
+		m.Rooms = make([]wire.Joined, 0, len(s.rooms))
+		for _, r := range s.rooms {
+			m.Rooms = append(m.Rooms, *joined("", r, s))
+		}
+	}
+	m.Resume = srv.token(s, now)
+	s.renewAt = renewalTime(now, m.ICEExpires)
+	s.conn, s.reader, c.session = c, c, s
+	s.stream.attach(&c.Conn, s.stream.acknowledged())
+	c.sendUnnumbered(m)
+}

@@ -1,0 +1,121 @@
+package socket
+
+import (
+	"bytes"
+	"sync/atomic"
+	"time"
+
+	"turnpike/signal/wire"
+
+	"github.com/gorilla/websocket"
+)
+
+// Handler acts on what one client sends. Its methods are called one at a time, but for HandleClosing.
+type Handler interface {
+	// HandleMessage acts on a text message, all of which had come at now. data is valid only during the call. The call must not wait:
+	// it returns what takes long as a task, which HandleTask does before the next message; nil means that all is done.
+	HandleMessage(data []byte, now time.Time) (task any)
+	HandleTask(task any)
+	// HandleBinary is told of a binary message, which is dropped.
+	HandleBinary()
+	// HandlePing reports whether to answer the client's ping.
+	HandlePing(now time.Time) (answer bool)
+	// HandleClosing is told, before the client can know, the word that goes with the close code. It must not wait, nor call the Conn.
+	HandleClosing(word string)
+	// HandleEnd is the last call, once nothing more can be read. reason is Shut's, or wire.ReasonGone or wire.ReasonSlow.
+	// code is the close code of the client; zero if it sent none.
+	HandleEnd(reason string, code int)
+}
+
+// Conn is one client's WebSocket. It is made by [Engine.Upgrade], lives in the memory of its user, and must not be copied. Its methods
+// may be called by anybody unless they say otherwise, and never wait for the client.
+//
+// What each message needs comes first: when a message comes, the memory of most sockets has gone cold.
+type Conn struct {
+	// Static after Upgrade.
+	handler Handler
+	engine  *Engine
+	polled  *polledConn // beneath ws; nil if a goroutine waits for what comes
+
+	lastHeard atomic.Int64 // Unix nanoseconds
+
+	queue queue
+
+	ws *websocket.Conn // static after Upgrade
+
+	closeCode int // owned by the reader: with which the client closed; 0: it did not
+
+	pinged time.Time // owned by the caller of KeepAlive
+}
+
+func (c *Conn) init(e *Engine, ws *websocket.Conn, h Handler) {
+	now := time.Now()
+	c.handler, c.engine, c.ws, c.pinged = h, e, ws, now
+	if c.polled, _ = ws.NetConn().(*polledConn); c.polled != nil {
+		c.polled.conn = c
+	}
+	c.lastHeard.Store(now.UnixNano())
+	ws.SetPingHandler(func(data string) error {
+		now := time.Now()
+		c.hear(now)
+		c.answerPing([]byte(data), now)
+		return nil
+	})
+	ws.SetPongHandler(func(string) error {
+		c.hear(time.Now())
+		return nil
+	})
+	ws.SetCloseHandler(func(code int, _ string) error {
+		c.closeCode = code
+		c.closeWith(code, "", wire.ReasonGone) // the echo that RFC 6455 §5.5.1 asks for
+		return nil
+	})
+}
+
+// Start begins to read. It must be called once, and not while [Engine.Close] waits.
+func (c *Conn) Start() {
+	running := &c.engine.running
+	running.Add(1) // until it ends
+	// In goroutines of their own, because net/http's keeps buffers and a grown
+	// stack for as long as the handler runs.
+	switch {
+	case c.polled == nil:
+		running.Go(c.read)
+	case !c.polled.release():
+		running.Go(func() { c.readOn(nil) })
+	}
+}
+
+// Close cuts the connection off, without a close frame.
+func (c *Conn) Close() { _ = c.ws.Close() }
+
+// Shut closes the connection with a close code, after what waits in the queue. Of several calls the first counts: its reason is
+// HandleEnd's.
+func (c *Conn) Shut(code int, reason string) {
+	c.closeWith(code, wire.CloseReason(code), reason)
+}
+
+// PushText queues a text message that is no part of the source's.
+func (c *Conn) PushText(data []byte) {
+	c.push(frame{kind: websocket.TextMessage, data: data})
+}
+
+// KeepAlive pings a client that is due for it, and closes a connection from which nothing was heard for too long. One caller at a time
+// calls it, every second or so.
+func (c *Conn) KeepAlive(now time.Time) {
+	switch {
+	case now.Sub(time.Unix(0, c.lastHeard.Load())) >= wire.DeadAfter:
+		c.Shut(wire.CloseDead, wire.ReasonGone)
+	case now.Sub(c.pinged) >= wire.PingInterval:
+		c.pinged = now
+		c.push(frame{kind: websocket.PingMessage})
+	}
+}
+
+func (c *Conn) hear(now time.Time) { c.lastHeard.Store(now.UnixNano()) }
+
+func (c *Conn) answerPing(data []byte, now time.Time) {
+	if c.handler.HandlePing(now) {
+		c.push(frame{kind: websocket.PongMessage, data: bytes.Clone(data)})
+	}
+}

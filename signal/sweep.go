@@ -1,0 +1,65 @@
+package signal
+
+import (
+	"time"
+
+	"turnpike/signal/wire"
+)
+
+const sweepInterval = time.Second
+
+func (srv *Server) sweepUntilStopped() {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	defer srv.presence.timer.Stop()
+	var renewals []renewal
+	more := time.NewTimer(renewalInterval)
+	defer more.Stop()
+	for {
+		select {
+		case <-srv.stop:
+			return
+		case <-srv.presence.timer.C:
+			srv.tellPresence()
+			continue
+		case now := <-tick.C:
+			renewals = srv.sweep(renewals, now)
+		case <-more.C:
+		}
+		if renewals = srv.renewSome(renewals); renewals != nil {
+			more.Reset(renewalInterval)
+		}
+	}
+}
+
+// sweep does what is due, being the only clock of all sessions and calls. It appends what takes more than a moment to renewals.
+func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for c := range srv.conns {
+		if c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout {
+			c.Shut(wire.CloseHelloTimeout, wire.ReasonGone)
+		} else {
+			c.KeepAlive(now)
+		}
+		s := c.session
+		if s == nil || s.conn != c {
+			continue
+		}
+		s.stream.rest()
+		renewals = s.dueRenewals(renewals, now)
+	}
+	srv.sweepAway(now)
+	for _, c := range srv.calls {
+		if c.room == nil && !now.Before(c.ringsUntil) {
+			srv.stopRinging(c, wire.CancelTimeout)
+		}
+	}
+	srv.forgetAddrs(now)
+	srv.forgetSpent(now)
+	srv.lingering.expire(now)
+	srv.ended.expire(now)
+	return renewals
+}
+
+func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

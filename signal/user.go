@@ -1,0 +1,100 @@
+package signal
+
+import (
+	"cmp"
+	"slices"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+// user is somebody who is online. Guarded by Server.mu.
+type user struct {
+	id        string // auth.User's wire form
+	name      string
+	canonical string // what name is unique by
+	sessions  []*session
+	call      *call // ringing, rung or answered; at most one
+	use       *userUse
+}
+
+func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
+
+func (s *session) peer() wire.Peer {
+	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
+}
+
+// seesAll reports whether the session sees who is online and may ring them.
+func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
+
+// onlineFor lists whom s sees. The caller holds mu.
+func (srv *Server) onlineFor(s *session) []wire.User {
+	if s.seesAll() {
+		return srv.usersExcept(s.user)
+	}
+	return []wire.User{}
+}
+
+// goOnline finds or makes the user of a new session and has the members told. Of
+// two names of one user the newer holds.
+func (srv *Server) goOnline(id, name, canonical string) (*user, *wire.Error) {
+	u := srv.users[id]
+	if holder := srv.names[canonical]; holder != nil && holder != u {
+		return nil, newError(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
+	}
+	if u != nil && u.name == name {
+		return u, nil
+	}
+	isNew := u == nil
+	if isNew {
+		u = &user{id: id, use: srv.useOf(id)}
+		srv.users[id] = u
+	} else {
+		srv.presence.note(u, true)
+		delete(srv.names, u.canonical)
+	}
+	u.name, u.canonical = name, canonical
+	srv.names[canonical] = u
+	if isNew {
+		srv.presence.note(u, false)
+	}
+	return u, nil
+}
+
+// goOffline takes a session's user offline if it was the last session, and ends
+// what rang there.
+func (srv *Server) goOffline(s *session, reason string) {
+	u := s.user
+	u.sessions = slices.DeleteFunc(u.sessions, func(other *session) bool { return other == s })
+	if u.call != nil {
+		srv.dropFromCall(u.call, s)
+	}
+	if len(u.sessions) > 0 {
+		return
+	}
+	if reason != wire.ReasonShutdown { // all are told to go
+		srv.presence.note(u, true)
+	}
+	srv.rememberUse(u)
+	delete(srv.users, u.id)
+	delete(srv.names, u.canonical)
+}
+
+func (srv *Server) usersExcept(u *user) []wire.User {
+	list := make([]wire.User, 0, len(srv.users))
+	for _, other := range srv.users {
+		if other != u {
+			list = append(list, other.wire())
+		}
+	}
+	slices.SortFunc(list, func(a, b wire.User) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.User, b.User)) })
+	return list
+}
+
+// NameTaken reports whether somebody who is online has the name, in the
+// canonical form of [auth.CleanName].
+func (srv *Server) NameTaken(canonical string) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.names[canonical] != nil
+}
