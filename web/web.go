@@ -1,13 +1,18 @@
-// Package web serves the browser client and its SDK, which are embedded in the
+// Package web serves the browser client and its SDK. Both are embedded in the
 // binary as they stand in static/: no build step, so the lines served are the
 // lines in the repository.
 //
 //	/  /r/{room}           index.html, with the tree's hash in its URLs
 //	/v/{hash}/...          every file, immutable: other contents have another hash
-//	/sdk/...               the SDK under names that stay, for other apps to import
+//	/sdk/...               the SDK under stable names, for other apps to import
 //	/favicon.svg
 //
-// Anything else is a page that says so, with status 404.
+// Any other address gets 404.html, with status 404.
+//
+// static/sdk is the SDK, whose folders are layers: server/ (the session with the
+// server), peer/ (one peer's WebRTC), room/ (rooms, their peers, calls) and
+// recovery/ (what comes back after an interruption). static/elements has the
+// custom elements of the pages, and the files beside it tie them together.
 package web
 
 import (
@@ -35,9 +40,8 @@ const (
 	cacheRevalidate = "no-cache"
 )
 
-// contentSecurityPolicy lets a page run and load only what this server sent,
-// and talk only to it ('self' covers ws: and wss: too). Trusted types forbid
-// text from being read as HTML at all.
+// contentSecurityPolicy lets a page load, run and contact only this server
+// ('self' covers ws: and wss: too). Trusted types forbid reading any text as HTML.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
@@ -66,7 +70,7 @@ func TreeHash() string { return treeHash(static()) }
 func static() fs.FS {
 	files, err := fs.Sub(embedded, "static")
 	if err != nil {
-		panic(err) // "static" is a valid path, so this cannot be.
+		panic(err) // "static" is a valid path.
 	}
 	return files
 }
@@ -118,12 +122,12 @@ func walk(tree fs.FS, visit func(name string, content []byte)) {
 		return err
 	})
 	if err != nil {
-		panic(err) // Memory does not fail to be read.
+		panic(err) // Reading from memory cannot fail.
 	}
 }
 
-// contentType does not ask the host, whose tables may be strange: some name
-// JavaScript text/plain, which browsers then refuse to run as a module.
+// contentType ignores the host's tables. Some call JavaScript text/plain, which
+// browsers refuse to run as a module.
 func contentType(name string) string {
 	switch path.Ext(name) {
 	case ".html":
@@ -138,7 +142,7 @@ func contentType(name string) string {
 	return mime.TypeByExtension(path.Ext(name))
 }
 
-// readOnly refuses methods that would change something.
+// readOnly refuses all methods but GET and HEAD.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -150,8 +154,8 @@ func readOnly(next http.Handler) http.Handler {
 	})
 }
 
-// page serves every address that the client's router knows: the browser shows
-// the right one by its own address bar.
+// page serves the same page for every address that the client knows: the client
+// chooses the view by the address bar.
 func (s *site) page(w http.ResponseWriter, r *http.Request) {
 	setPageHeaders(w.Header())
 	s.serve(w, r, "index.html", cacheRevalidate)
@@ -163,13 +167,13 @@ func (s *site) notFound(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Content-Type", contentType("404.html"))
 	h.Set("Cache-Control", cacheRevalidate)
 	w.WriteHeader(http.StatusNotFound)
-	w.Write(s.files["404.html"].content) // A client that went away needs no answer.
+	w.Write(s.files["404.html"].content) // A write error means that the client has gone away.
 }
 
 func (s *site) versioned(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("path")
 	if _, ok := s.files[name]; !ok || r.PathValue("hash") != s.hash || path.Ext(name) == ".html" {
-		s.notFound(w, r) // Not even this version's file for another hash: it would be cached as that for a year.
+		s.notFound(w, r) // Under another tree's hash, browsers would cache this version's file for a year.
 		return
 	}
 	s.serve(w, r, name, cacheForever)

@@ -67,7 +67,7 @@ func TestNotFound(t *testing.T) {
 			t.Errorf("%s: cache control %q", target, got)
 		}
 		if html := body(t, resp); !strings.Contains(html, "This road ends here") || strings.Contains(html, placeholder) {
-			t.Errorf("%s: not the page for this, or with the placeholder in it", target)
+			t.Errorf("%s: not 404.html, or the placeholder is still in it", target)
 		}
 		if resp.Header.Get("Content-Security-Policy") != contentSecurityPolicy {
 			t.Errorf("%s: no content security policy", target)
@@ -226,8 +226,8 @@ func TestTreeHash(t *testing.T) {
 	}
 }
 
-// TestReferencesResolve follows what the pages and modules name: with no build
-// step, nothing else would find a slip before a browser does.
+// TestReferencesResolve follows the references of pages and modules. There is no
+// build step that would find a wrong one before a browser does.
 func TestReferencesResolve(t *testing.T) {
 	tree := static()
 	inPage := regexp.MustCompile(`(?:href|src)="(/[^"]*)"`)
@@ -244,7 +244,7 @@ func TestReferencesResolve(t *testing.T) {
 					t.Errorf("%s refers to %s, which has status %d", name, m[1], resp.StatusCode)
 				}
 				if fragment != "" && !strings.Contains(body(t, resp), `id="`+fragment+`"`) {
-					t.Errorf("%s refers to %s, and there is no such drawing", name, m[1])
+					t.Errorf("%s refers to %s, which has no such drawing", name, m[1])
 				}
 			}
 		case ".js":
@@ -260,7 +260,7 @@ func TestReferencesResolve(t *testing.T) {
 			}
 		case ".css":
 			if m := inStyle.FindSubmatch(content); m != nil {
-				t.Errorf("%s refers to %s: the hash would not reach it", name, m[1])
+				t.Errorf("%s refers to %s, whose URL would lack the hash", name, m[1])
 			}
 		}
 	})

@@ -12,11 +12,11 @@ import { storeInvite, storeTicket } from './storage.js';
 import { wordsFor } from './words.js';
 
 /**
- * The page: its signed-in session, and what is shown for the address in the address bar. The session outlives every
- * change of page.
+ * The whole page: the signed-in session, and the view for the address in the address bar. The session outlives every
+ * change of view.
  */
 export class App {
-  /** @type {unknown} why the server did not let us in, until we try again */
+  /** @type {unknown} the error with which the server refused us, until we try again */
   #refusal;
 
   constructor() {
@@ -41,7 +41,7 @@ export class App {
     addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
     document.addEventListener('click', (event) => this.#follow(event));
     session.start();
-    this.#show(); // Afterwards, as a page waits for the signing in that is under way.
+    this.#show(); // After start, because the view waits for the sign-in that is under way.
     this.#watchVersion();
   }
 
@@ -64,7 +64,7 @@ export class App {
     document.title = page.heading ? `${page.heading} · turnpike` : 'turnpike';
   }
 
-  /** A change of page within the page starts at its top, for eyes and for screen readers. */
+  /** Shows a new view from its top, for eyes and for screen readers. */
   #showAndFocus() {
     this.#show();
     scrollTo(0, 0);
@@ -79,7 +79,7 @@ export class App {
     this.navigate(link.pathname);
   }
 
-  /** Tells why the server does not let us in; there is no use in showing anything else then. */
+  /** Says why the server refuses us, and shows nothing else. */
   #showRefusal() {
     const words = wordsFor(this.#refusal);
     /** @param {() => void} restart */
@@ -96,7 +96,7 @@ export class App {
     this.notice.show({ ...words, actions, whole: true });
   }
 
-  /** The page that was here before may have been in a room that this one does not show. */
+  /** Leaves the rooms of the page before this one that this page does not show. */
   #leaveStrayRooms() {
     const { rooms, calls } = this.session.client;
     const called = new Set([...calls.values()].map(({ roomId }) => roomId));
@@ -105,7 +105,7 @@ export class App {
     }
   }
 
-  /** An upgraded server no longer has this very file; old and new modules must not mix. */
+  /** Offers a reload after an upgrade of the server, which then lacks this very file. Old and new modules must not mix. */
   #watchVersion() {
     let wasOffline = false;
     this.session.on('state', async ({ detail }) => {
@@ -123,7 +123,7 @@ export class App {
   }
 }
 
-/** Takes an invite out of the address bar, so that nobody who looks over a shoulder or shares the address passes it on. */
+/** Moves an invite out of the address bar, where onlookers would see it, and from where people would share it. */
 function keepInvite() {
   const invite = inviteOf(location.hash);
   if (!invite) return;
@@ -133,5 +133,5 @@ function keepInvite() {
 }
 
 const app = new App();
-// A video that waits for its first picture would hold up the load event, and the browser would seem to load for ever.
+// Start after the load event: a video that waits for its first picture would delay it, and the page would seem to load for ever.
 addEventListener('load', () => app.start());

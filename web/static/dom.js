@@ -45,7 +45,7 @@ export function write(host, selector, text) {
 }
 
 /**
- * Shows one of the drawings of icons.svg.
+ * Shows one of the drawings in icons.svg.
  *
  * @param {ParentNode} host of the `<svg>`
  * @param {string} name

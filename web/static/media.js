@@ -6,7 +6,7 @@ import { Emitter } from './sdk/emitter.js';
  *
  * @typedef {object} LocalMediaEvents
  * @property {Media} change
- * @property {string} problem in a sentence
+ * @property {string} problem a sentence for the user
  */
 
 /** @type {Record<Kind, MediaTrackConstraints>} */
@@ -16,8 +16,8 @@ const WANTED = {
 };
 
 /**
- * Our own camera and microphone. Muting keeps the microphone open and silent, so that it is back at once; a camera
- * that is off is let go, so that its light goes out.
+ * Our own camera and microphone. A muted microphone stays open, so that it is back at once. A camera that is turned off is
+ * released, so that its light goes out.
  *
  * @extends {Emitter<LocalMediaEvents>}
  */
@@ -26,7 +26,7 @@ export class LocalMedia extends Emitter {
   /** @type {Media} */
   tracks = { audio: null, video: null };
 
-  /** Asks for both; with one refused or missing, for the other. */
+  /** Asks for both. If one of them is missing, asks for each alone. */
   async start() {
     if (await this.#open(['audio', 'video']) === 'missing') {
       await this.#open(['audio']);
@@ -48,7 +48,7 @@ export class LocalMedia extends Emitter {
     this.#set('video', null);
   }
 
-  /** Lets go of camera and microphone for good. */
+  /** Releases camera and microphone for good. */
   stop() {
     this.#ended = true;
     this.tracks.audio?.stop();
@@ -78,7 +78,7 @@ export class LocalMedia extends Emitter {
   #add(track) {
     const kind = track.kind === 'audio' ? 'audio' : 'video';
     this.tracks[kind]?.stop();
-    // Unplugged, or taken away in the browser's own controls.
+    // The device was unplugged, or the user has revoked it in the browser's own controls.
     track.addEventListener('ended', () => this.tracks[kind] === track && this.#set(kind, null));
     this.#set(kind, track);
   }

@@ -13,10 +13,10 @@ export function roomPath(id) {
 }
 
 /**
- * What somebody typed or pasted to join a room: its id in any case, or a link to it.
+ * Reads the text that a user typed or pasted to join a room: its id, in capitals or not, or a link to it.
  *
  * @param {string} text
- * @param {string} origin ours: a link to another server is no room of this one
+ * @param {string} origin ours; a link to another server is refused
  * @returns {{ id: string, invite: string | undefined } | undefined}
  */
 export function readRoom(text, origin) {
@@ -48,7 +48,7 @@ export function roomOf(pathname) {
   }
 }
 
-/** @param {string} hash a link's fragment, which browsers send nowhere */
+/** @param {string} hash a link's fragment, which browsers send to no server */
 export function inviteOf(hash) {
   return new URLSearchParams(hash.replace(/^#/, '')).get('invite') ?? undefined;
 }

@@ -17,21 +17,21 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
  * @property {Room} room
  * @property {{ how: 'replayed' | 'restored' }} resumed
  * @property {string} name
- * @property {Client} client another client has taken over, under another name
- * @property {{ error: unknown }} refused the server does not let us in
+ * @property {Client} client another client has taken over, after a rename
+ * @property {{ error: unknown }} refused the server refuses to sign us in
  */
 
-/** A ticket with less than this left is not worth presenting. */
+/** A stored ticket that expires sooner than this is not used. */
 const TICKET_MARGIN_MS = 10_000;
 
 /**
- * The one client of this tab, under the name that its user has chosen. To be renamed is to sign in anew and let the
- * former client go.
+ * The one client of this tab, under the name that its user has chosen. A rename signs in anew with another client, and
+ * closes the former one.
  *
  * @extends {Emitter<SessionEvents>}
  */
 export class Session extends Emitter {
-  /** @type {Promise<boolean>} resolves when no signing in is under way: false if it was a rename that failed */
+  /** @type {Promise<boolean>} resolves when no sign-in is under way; false after a rename that failed */
   #settled = Promise.resolve(true);
 
   constructor() {
@@ -44,7 +44,7 @@ export class Session extends Emitter {
     return this.client.state;
   }
 
-  /** Signs in. What goes wrong is told by the `refused` event. */
+  /** Signs in. Errors come as a `refused` event. */
   start() {
     this.#adopt(this.client);
     this.#settled = this.client.open().then(() => true, () => true);
@@ -56,7 +56,7 @@ export class Session extends Emitter {
     this.start();
   }
 
-  /** Forgets the invite, which was not valid, and tries without one. */
+  /** Forgets the invite, which is not valid, and tries without one. */
   restartWithoutInvite() {
     storeInvite(undefined);
     storeTicket(undefined);
@@ -64,7 +64,7 @@ export class Session extends Emitter {
   }
 
   /**
-   * Takes another name. Rejects with `name-taken` and the like; then the old name stays.
+   * Signs in under another name. If that rejects, for example with `name-taken`, the old name stays.
    *
    * @param {string} name
    */
@@ -73,22 +73,22 @@ export class Session extends Emitter {
     const settled = renaming.then(() => true, () => false);
     this.#settled = settled;
     settled.then(() => {
-      // A failure is news only to those who waited for it.
+      // Only the callers that waited for this rename learn of its failure.
       if (this.#settled === settled) this.#settled = Promise.resolve(true);
     });
     return renaming;
   }
 
   /**
-   * The client, once it has signed in or been refused, and no rename is under way.
+   * Waits until the client has signed in or was refused, and until no rename is under way.
    *
-   * @returns {Promise<Client | undefined>} undefined if a rename was, and failed; whoever asked for it tells why
+   * @returns {Promise<Client | undefined>} undefined if a rename was under way and failed; its caller shows the error
    */
   async settled() {
     return (await this.#settled) ? this.client : undefined;
   }
 
-  /** @param {string} room that the ticket is for, by its name and not by a pattern */
+  /** Whether our ticket names this very room, not only a pattern. @param {string} room */
   isInvitedTo(room) {
     return storedInvite() !== undefined && !!storedTicket()?.rooms?.includes(room);
   }
@@ -97,7 +97,7 @@ export class Session extends Emitter {
   async #rename(name) {
     if (name === this.name && this.state !== 'closed') return;
     const former = this.client;
-    // Against a name that differs in case only, our own former session would stand.
+    // If the names differ in case only, our own former session holds the new one.
     if (name.toLowerCase() === this.name.toLowerCase()) await former.close();
     const next = this.#newClient(name, () => undefined);
     try {
@@ -144,13 +144,12 @@ export class Session extends Emitter {
     /** @param {string} taken */
     const another = (taken) => (client.session ? nextName(taken) : onNameTaken(taken));
     const storage = tabStorage();
-    const client = new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
-    return client;
+    return new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
   }
 }
 
 /**
- * A ticket for this tab: the stored one if it will do, else a new one.
+ * A ticket for this tab: the stored one if it is still good, or else a new one.
  *
  * @param {TicketRequest} request
  */

@@ -5,7 +5,7 @@ import { claimChat, storeChat } from '../storage.js';
 /** @typedef {{ sender: string, text: string, at: Date, own: boolean }} ShownMessage */
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-/** A reader within this many pixels of the end follows the newest message. */
+/** Within this many pixels of its end, the log follows the newest message. */
 const NEAR_END = 80;
 const MAX_SHOWN = 1000;
 

@@ -39,7 +39,7 @@ export class NameForm extends HTMLElement {
     return find(this, 'input', HTMLInputElement);
   }
 
-  /** @param {string} name that the server knows us by now */
+  /** @param {string} name under which the server knows us now */
   #named(name) {
     const input = this.#input;
     if (input.value === this.#shown) input.value = name;

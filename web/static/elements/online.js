@@ -6,7 +6,7 @@ import { drawAvatar, fill, find, write } from '../dom.js';
  * @import { User } from '../sdk/server/messages.js'
  */
 
-/** Who else is online, each with a button that rings them. */
+/** The other people who are online, each with a button that rings them. */
 export class OnlineList extends HTMLElement {
   #ended = new AbortController();
 
@@ -26,7 +26,7 @@ export class OnlineList extends HTMLElement {
   }
 
   /**
-   * Keeps the rows that stay, so that focus does.
+   * Keeps the rows of people who stay, so that a row keeps its focus.
    *
    * @param {App} app
    * @param {User[]} users
@@ -75,9 +75,9 @@ function name(row, user) {
  * @param {string} state
  */
 function emptyText(role, state) {
-  if (state !== 'online') return 'We shall see once the connection stands.';
-  if (role === 'guest') return 'Guests see only who is in a room with them. Make one, and send its link.';
-  return 'Nobody else just now. Whoever opens this page appears here.';
+  if (state !== 'online') return 'You will see them once you are connected.';
+  if (role === 'guest') return 'Guests see only the people in a room with them. Make a room, and send its link.';
+  return 'Nobody else at the moment. People appear here when they open this page.';
 }
 
 customElements.define('tp-online', OnlineList);

@@ -42,7 +42,7 @@ export class OutgoingCall extends HTMLElement {
   }
 
   /**
-   * Resolves when the call has led to a room, or has ended.
+   * Resolves when the call has led to a room or ended.
    *
    * @param {Call} call
    * @param {AbortSignal} signal aborts when our user cancels the call

@@ -8,7 +8,7 @@
 const EVERY_MS = 2000;
 const UNTIL_KNOWN_MS = 300;
 
-/** Shows the way that packets take to a peer, and how long they need. */
+/** Shows the path that packets take to a peer, and their round-trip time. */
 export class PathBadge extends HTMLElement {
   #ended = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -43,7 +43,7 @@ export class PathBadge extends HTMLElement {
   #show(path, peer) {
     this.dataset.path = path?.kind ?? 'connecting';
     if (!path) {
-      this.textContent = ['disconnected', 'failed'].includes(peer.state) ? 'Looking for another way…' : 'Connecting…';
+      this.textContent = ['disconnected', 'failed'].includes(peer.state) ? 'Looking for another path…' : 'Connecting…';
       this.title = '';
       return;
     }
@@ -53,7 +53,7 @@ export class PathBadge extends HTMLElement {
     this.textContent = `${way} over ${path.protocol.toUpperCase()}${by}${time}`;
     this.title = path.kind === 'direct'
       ? `Packets go straight between you and ${peer.name}.`
-      : `Packets go by way of the relay ${path.via ?? ''}, which cannot read them${path.offloaded ? '. Its kernel forwards them' : ''}.`;
+      : `Packets go through the relay ${path.via ?? ''}, which cannot read them${path.offloaded ? '. Its kernel forwards them' : ''}.`;
   }
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 import { drawAvatar, fill, find, write } from '../dom.js';
 
-/** The dialog that asks whether a person shall really leave the room. */
+/** The dialog that asks whether to remove a person from the room. */
 export class Remove extends HTMLElement {
   connectedCallback() {
     fill(this, 'remove');
@@ -23,7 +23,7 @@ export class Remove extends HTMLElement {
     });
   }
 
-  /** Whom it asks about is gone, or we are. */
+  /** Closes the dialog: the person has left, or we have. */
   close() {
     const dialog = find(this, 'dialog', HTMLDialogElement);
     if (dialog.open) dialog.close('');

@@ -14,11 +14,11 @@ const TEXT = {
   closed: 'Not signed in',
 };
 
-/** Shorter interruptions are nobody's concern: nothing is lost. */
+/** Shorter interruptions are not shown, since nothing is lost. */
 const CALM_MS = 1000;
 const BACK_MS = 4000;
 
-/** Says in the header how the connection to the server is. */
+/** Shows the state of the connection to the server, in the header. */
 export class Status extends HTMLElement {
   #wasOnline = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */

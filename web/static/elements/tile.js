@@ -7,7 +7,7 @@ import { PathBadge } from './path.js';
  * @import { Media } from '../sdk/peer/negotiation.js'
  */
 
-/** One person in a room: picture or initial, name, and for others the path to them. */
+/** One person in a room: picture or initial, name, and, for others, the path to them. */
 export class Tile extends HTMLElement {
   /** @param {Peer} peer */
   watch(peer) {
@@ -31,7 +31,7 @@ export class Tile extends HTMLElement {
   }
 
   /**
-   * Offers to take the person out of the room, while that is ours to do.
+   * Offers to remove the person from the room, if we may do that.
    *
    * @param {boolean} offered
    * @param {() => void} remove
@@ -83,7 +83,7 @@ export class Tile extends HTMLElement {
     this.toggleAttribute('data-muted', !audio);
   }
 
-  /** Browsers may refuse to play sound before the user has touched the page; the picture then goes on without it. */
+  /** A browser may refuse to play sound before the user has touched the page. Then the picture plays without sound. */
   async #play() {
     const video = this.#video;
     try {
