@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// epoch is the time at which tests happen unless they move it.
+// epoch is the time in every test that does not move it.
 var epoch = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
 func at(t time.Time) func() time.Time { return func() time.Time { return t } }
@@ -19,7 +19,7 @@ func testSecret(name string) Secret {
 	return NewSecret(sum[:])
 }
 
-// testRand is a stream that is the same for the same seed.
+// testRand returns the same stream for the same seed.
 func testRand(seed string) io.Reader { return &hashStream{seed: []byte(seed)} }
 
 type hashStream struct {

@@ -3,36 +3,35 @@ package auth
 import (
 	"crypto/hmac"
 	"crypto/sha1"
+	"crypto/subtle"
 	"encoding/base32"
 	"encoding/base64"
 	"fmt"
-	"hash"
 	"io"
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-// The user part of a username that we minted for ourselves.
+// How the user part begins in the usernames that signaling mints.
 const (
 	sessionPrefix   = "s."
 	relayOnlyPrefix = "r."
 )
 
-// maxUsernameBytes is STUN's (RFC 8489 §14.3).
+// maxUsernameBytes is STUN's limit (RFC 8489 §14.3).
 const maxUsernameBytes = 508
 
 // GrantKind says how far a credential's relays reach.
 type GrantKind uint8
 
 const (
-	GrantREST      GrantKind = iota + 1 // Minted with a shared secret: the general peer policy.
-	GrantSession                        // Minted by signaling: what the session's room mates signalled.
-	GrantRelayOnly                      // Minted for no session: live relayed addresses only.
+	GrantREST      GrantKind = iota + 1 // Minted with a shared secret; reaches what the peer policy allows.
+	GrantSession                        // Minted by signaling; reaches what the session's room mates signalled.
+	GrantRelayOnly                      // Minted for no session; reaches live relayed addresses only.
 )
 
 func (k GrantKind) String() string {
@@ -47,17 +46,17 @@ func (k GrantKind) String() string {
 	return "GrantKind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// Grant is what a credential allows to whom.
+// Grant says what a credential allows, and to whom.
 type Grant struct {
 	Username string // As on the wire.
-	User     string // Whom quotas count: the username after its expiry. Empty for GrantSession.
+	User     string // The part of the username after its expiry, for quotas. Empty for GrantSession.
 	Session  string // For GrantSession only.
 	Kind     GrantKind
 	Expires  time.Time // UTC, whole seconds.
 }
 
-// Candidate is a password that a username's message may be signed with, as the
-// keys that are made of it, and what it grants if it is.
+// Candidate is one password that a username may have, as the keys derived from
+// it, and the grant that goes with it.
 type Candidate struct {
 	Keys  Keys
 	Grant Grant
@@ -72,7 +71,7 @@ func (c Candidate) Format(f fmt.State, _ rune) {
 func (c Candidate) LogValue() slog.Value { return slog.AnyValue(c.Grant) }
 
 // Credential is an expiring TURN username and password. It prints without its
-// password; its fields and its JSON have it, for the one it is meant for.
+// password. Its JSON includes the password, for the client.
 type Credential struct {
 	Username string
 	Password string
@@ -91,16 +90,16 @@ func (c Credential) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("username", c.Username), slog.Time("expires", c.Expires))
 }
 
-// Password is the password of username by the TURN REST API, which coturn and
-// the apps made for it use: base64(HMAC-SHA1(secret, username)).
+// Password returns the password of username by the TURN REST API, which coturn
+// uses too: base64(HMAC-SHA1(secret, username)).
 func Password(secret Secret, username string) string {
 	mac := hmac.New(sha1.New, secret.Bytes())
 	_, _ = io.WriteString(mac, username)
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Credentials mints TURN credentials and finds the keys of those that clients
-// come with.
+// Credentials mints TURN credentials, and computes the keys of those that
+// clients present.
 type Credentials struct {
 	realm     string
 	now       func() time.Time
@@ -110,9 +109,9 @@ type Credentials struct {
 	minted    *usernames     // Nil unless RememberUsernames was called.
 }
 
-// NewCredentials makes the credentials of one realm. What signaling hands out
-// is signed with a key derived from signaling, and what other apps sign with
-// any of shared is accepted. It panics if one of the secrets is zero.
+// NewCredentials returns the Credentials of one realm. A key derived from
+// signaling signs the credentials that signaling mints; other apps may sign with
+// any of shared. It panics if one of the secrets is zero.
 func NewCredentials(realm string, signaling Secret, shared []Secret, now func() time.Time) *Credentials {
 	c := &Credentials{
 		realm:     realm,
@@ -129,14 +128,14 @@ func NewCredentials(realm string, signaling Secret, shared []Secret, now func() 
 	return c
 }
 
-// MintSession makes the credential of a session. The user is not in it: the
-// session knows its user, and usernames travel in the clear.
+// MintSession makes the credential of a session. Its username does not name the
+// user: the session knows its user, and usernames travel in the clear.
 func (c *Credentials) MintSession(session, user string, ttl time.Duration) Credential {
 	return c.remembered(c.mint(c.signaling.secret, sessionPrefix+session, ttl))
 }
 
-// MintRelayOnly makes a credential that belongs to no session. Its username
-// has a pseudonym of user, the same one each time, so that quotas can count.
+// MintRelayOnly makes a credential that belongs to no session. Its username has
+// a pseudonym of user, always the same one, so that quotas can count.
 func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
 	mac := hmac.New(sha1.New, c.pseudonym.Bytes())
 	_, _ = io.WriteString(mac, user)
@@ -162,10 +161,10 @@ func (c *Credentials) mint(secret Secret, user string, ttl time.Duration) Creden
 }
 
 // Candidates appends to dst the keys of every password that username may have:
-// by each shared secret, and by signaling's key if the user part is one of
-// ours. Which of them verifies decides the grant's kind. It does not judge
-// expiry: callers compare Grant.Expires. It reports false, with dst as it was,
-// if username is malformed; otherwise every username costs the same work.
+// first by signaling's key, if the user part has one of our prefixes, and then by
+// each shared secret. The keys that verify decide the grant. Candidates does not
+// check expiry: callers compare Grant.Expires. It reports false and leaves dst as
+// it is if username is malformed; every other username costs the same work.
 func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate, bool) {
 	if len(username) > maxUsernameBytes {
 		return dst, false
@@ -191,12 +190,31 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 	return dst, true
 }
 
-// maxExpiry is the last second of the year 9999, beyond which times have no
-// RFC 3339 form. Later expiries (an app that counts milliseconds) mean it.
+// Verify reports whether username and password are a valid credential that has
+// not expired, and returns its grant. TURN never sees a password, and uses
+// Candidates instead.
+func (c *Credentials) Verify(username, password string) (Grant, bool) {
+	candidates, _ := c.Candidates([]byte(username), nil)
+	ours := len(candidates) - len(c.shared) // Those by signaling's key come first.
+	for i, candidate := range candidates {
+		secret := c.signaling.secret
+		if i >= ours {
+			secret = c.shared[i-ours].secret
+		}
+		want := Password(secret, username)
+		if subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1 && c.now().Before(candidate.Grant.Expires) {
+			return candidate.Grant, true
+		}
+	}
+	return Grant{}, false
+}
+
+// maxExpiry is the last second of the year 9999: later times have no RFC 3339
+// form. It replaces later expiries, as of an app that counts milliseconds.
 const maxExpiry = 253402300799
 
-// parseUsername reads "expiry:user", or "expiry" alone, in Unix seconds. With
-// no user the whole username stands for it, so that quotas have what to count.
+// parseUsername reads "expiry:user", or "expiry" alone, in Unix seconds. Without
+// a user, the whole username counts as the user, so that quotas apply.
 func parseUsername(name string) (expires time.Time, user string, ok bool) {
 	digits, user, _ := strings.Cut(name, ":")
 	if user == "" {
@@ -212,61 +230,9 @@ func parseUsername(name string) (expires time.Time, user string, ok bool) {
 		}
 		seconds = seconds*10 + int64(d-'0')
 	}
-	// Usernames reach logs and quotas: nothing there that hides or breaks lines.
+	// Logs show usernames: refuse characters that hide or break lines.
 	if !utf8.ValidString(user) || strings.ContainsFunc(user, unicode.IsControl) {
 		return time.Time{}, "", false
 	}
 	return time.Unix(min(seconds, maxExpiry), 0).UTC(), user, true
-}
-
-// passwordKey computes long-term keys with one secret and, once as many states
-// exist as goroutines ever asked at a time, no allocation.
-type passwordKey struct {
-	secret Secret
-
-	mu   sync.Mutex
-	free []*passwordState // Guarded by mu. Not a sync.Pool, which forgets at random under the race detector.
-}
-
-type passwordState struct {
-	mac hash.Hash
-	buf []byte
-}
-
-func newPasswordKey(secret Secret) *passwordKey { return &passwordKey{secret: secret} }
-
-func (k *passwordKey) take() *passwordState {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if n := len(k.free); n > 0 {
-		st := k.free[n-1]
-		k.free = k.free[:n-1]
-		return st
-	}
-	return &passwordState{mac: hmac.New(sha1.New, k.secret.Bytes())}
-}
-
-func (k *passwordKey) put(st *passwordState) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.free = append(k.free, st)
-}
-
-// longTerm returns the keys of the password that the REST API gives username.
-func (k *passwordKey) longTerm(username, realm string) Keys {
-	st := k.take()
-	defer k.put(st)
-	st.buf = append(st.buf[:0], username...)
-	st.mac.Reset()
-	_, _ = st.mac.Write(st.buf)
-	st.buf = append(st.buf, ':')
-	st.buf = append(st.buf, realm...)
-	st.buf = append(st.buf, ':')
-	// The sum goes behind what is hashed next, to be encoded in its place.
-	at := len(st.buf)
-	st.buf = st.mac.Sum(st.buf)
-	var sum [sha1.Size]byte
-	copy(sum[:], st.buf[at:])
-	st.buf = base64.StdEncoding.AppendEncode(st.buf[:at], sum[:])
-	return longTermKeys(st.buf)
 }

@@ -88,8 +88,8 @@ func TestUsernamesTellLittle(t *testing.T) {
 	}
 }
 
-// TestCoturnCompatibility has a vector that is not ours: the password by
-// "openssl dgst -sha1 -hmac north", the key by coturn 4.6's "turnadmin -k".
+// TestCoturnCompatibility compares with other programs: the password comes from
+// "openssl dgst -sha1 -hmac north", the key from coturn 4.6's "turnadmin -k".
 func TestCoturnCompatibility(t *testing.T) {
 	const (
 		username = "1433895918:ninefingers"
@@ -134,8 +134,8 @@ func TestSeveralSharedSecrets(t *testing.T) {
 	}
 }
 
-// TestKeyDecidesKind: an app with a shared secret may call its users as we
-// call ours. It gets the reach of an app, and never that of a session.
+// TestKeyDecidesKind holds that an app with a shared secret gets the reach of an
+// app, even if it names its users as signaling does.
 func TestKeyDecidesKind(t *testing.T) {
 	shared := testSecret("shared")
 	c := testCredentials(shared)
@@ -149,11 +149,11 @@ func TestKeyDecidesKind(t *testing.T) {
 		if len(grants) != 1 || grants[0].Kind != GrantREST || grants[0].User != user || grants[0].Session != "" {
 			t.Errorf("%s: shared secret grants %+v", username, grants)
 		}
-		// With the signaling secret itself, underived, nobody gets in.
+		// The signaling secret itself, underived, opens nothing.
 		if grants := matching(got, longTermKey(username, "realm", Password(testSecret("signaling"), username))); len(grants) != 0 {
 			t.Errorf("%s: underived secret grants %+v", username, grants)
 		}
-		// What signaling's key signs is nothing unless it is a form of ours.
+		// Signaling's key opens only the usernames that signaling mints.
 		grants = matching(got, longTermKey(username, "realm", Password(c.signaling.secret, username)))
 		if ours := user == "s.sess1" || user == "r.id"; (len(grants) == 1) != ours {
 			t.Errorf("%s: signaling's key grants %+v", username, grants)
@@ -202,6 +202,50 @@ func TestUsernames(t *testing.T) {
 	}
 }
 
+// TestVerify holds that Verify accepts each kind of minted credential until it expires, and nothing else.
+func TestVerify(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	one, two := NewSecret([]byte("one shared secret")), NewSecret([]byte("the other one"))
+	signaling := NewSecret([]byte("signaling's secret"))
+	c := NewCredentials("realm", signaling, []Secret{one, two}, func() time.Time { return now })
+	other := NewCredentials("realm", NewSecret([]byte("another server's")), []Secret{two}, func() time.Time { return now })
+	rest, _ := c.MintREST("alice", time.Hour)
+	second, _ := other.MintREST("s.alice", time.Hour)
+	for _, row := range []struct {
+		cred Credential
+		want GrantKind
+	}{
+		{c.MintSession("S1", "alice", time.Hour), GrantSession}, {c.MintRelayOnly("alice", time.Hour), GrantRelayOnly},
+		{rest, GrantREST}, {second, GrantREST},
+	} {
+		g, ok := c.Verify(row.cred.Username, row.cred.Password)
+		if !ok || g.Kind != row.want || g.Username != row.cred.Username || row.want == GrantSession && g.Session != "S1" {
+			t.Errorf("%v: %+v, %v", row.want, g, ok)
+		}
+		for _, password := range []string{"", row.cred.Password[1:], row.cred.Password + "x", rest.Password + second.Password} {
+			if _, ok := c.Verify(row.cred.Username, password); ok {
+				t.Errorf("%v: a wrong password is accepted", row.want)
+			}
+		}
+		if _, ok := c.Verify("1"+row.cred.Username, row.cred.Password); ok {
+			t.Errorf("%v: another username is accepted", row.want)
+		}
+	}
+	forged := other.MintSession("S1", "alice", time.Hour)
+	if _, ok := c.Verify(forged.Username, forged.Password); ok {
+		t.Error("another server's session is accepted")
+	}
+	for _, name := range []string{"", "x", "x:s.S1"} {
+		if _, ok := c.Verify(name, Password(one, name)); ok {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+	now = now.Add(time.Hour)
+	if _, ok := c.Verify(rest.Username, rest.Password); ok {
+		t.Error("an expired one is accepted")
+	}
+}
+
 func TestCandidatesConcurrently(t *testing.T) {
 	c := testCredentials(testSecret("one"), testSecret("two"))
 	var wg sync.WaitGroup
@@ -219,8 +263,8 @@ func TestCandidatesConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// TestCandidatesAllocate holds the cost of a packet that may be a stranger's:
-// one allocation for the username, which the grants then share, if dst has room.
+// TestCandidatesAllocate holds the cost of a packet that a stranger may have sent:
+// one allocation, for the username that the grants share, if dst has room.
 func TestCandidatesAllocate(t *testing.T) {
 	c := testCredentials(testSecret("one"), testSecret("two"))
 	dst := make([]Candidate, 0, 4)
@@ -253,7 +297,7 @@ func BenchmarkCandidates(b *testing.B) {
 	}
 }
 
-// FuzzCandidates compares the keys with a plain computation of them.
+// FuzzCandidates compares the keys with a plain computation.
 func FuzzCandidates(f *testing.F) {
 	for _, s := range []string{"", "1777863721", "1777863721:ann", "1777863721:s.sess1", "1777863721:r.id", "0:", ":", "1:s.", "1:\xff"} {
 		f.Add([]byte(s))

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLockFile locks f, or reports that another process has it locked. The lock ends with the process.
+// tryLockFile locks f, or reports that another process holds the lock. The lock ends with the process.
 func tryLockFile(f *os.File) (busy bool, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	return errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR), err
@@ -18,7 +18,7 @@ func tryLockFile(f *os.File) (busy bool, err error) {
 
 func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
 
-// ownLikeDir gives a file that root made, by a command beside the server, to the user who has its directory.
+// ownLikeDir gives a file that root created to the owner of its directory: the server, which may run as another user, must read it.
 func ownLikeDir(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -30,7 +30,7 @@ func ownLikeDir(f *os.File) error {
 	return f.Chown(int(dir.Uid), int(dir.Gid))
 }
 
-// syncDir makes a new name in path's directory outlast a crash.
+// syncDir makes a new name in the directory of path survive a crash.
 func syncDir(path string) error {
 	d, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -22,15 +22,15 @@ func TestNewID(t *testing.T) {
 			count[c]++
 		}
 	}
-	if len(count) != len(readable) {
-		t.Errorf("%d characters occur, of %d", len(count), len(readable))
+	if len(count) != len(idAlphabet) {
+		t.Errorf("%d characters occur, of %d", len(count), len(idAlphabet))
 	}
 	for c, n := range count {
-		if strings.ContainsRune("0o1li", c) || !strings.ContainsRune(readable, c) {
-			t.Errorf("%q is not readable", c)
+		if strings.ContainsRune("0o1li", c) || !strings.ContainsRune(idAlphabet, c) {
+			t.Errorf("%q is not in the alphabet", c)
 		}
 		// About 645 each; 5 standard deviations are about 125.
-		if mean := ids * chars / len(readable); n < mean-125 || n > mean+125 {
+		if mean := ids * chars / len(idAlphabet); n < mean-125 || n > mean+125 {
 			t.Errorf("%q occurs %d times, others about %d", c, n, mean)
 		}
 	}

@@ -11,26 +11,26 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Inspection is what a verifier makes of a token, for the operator's eyes.
+// Inspection tells an operator why a verifier accepts or refuses a token.
 type Inspection struct {
-	Header  json.RawMessage // Nil if it is no token at all, as are the claims.
+	Header  json.RawMessage // Nil, as Claims is, if the input is no token at all.
 	Claims  json.RawMessage
-	Issuer  string   // The name of the issuer whose key has to have signed it: Issuer for ours; empty: none is known.
-	Signed  bool     // By that key.
-	Ticket  Ticket   // What it admits, if it does.
-	Reasons []string // Why it is refused, the first one first; nil: it is not.
+	Issuer  string   // Name of the issuer whose key must have signed it: Issuer for ours; empty: none is known.
+	Signed  bool     // That issuer's key signed it.
+	Ticket  Ticket   // Set if the verifier accepts it.
+	Reasons []string // Why the verifier refuses it; nil: it accepts it.
 }
 
-// rules are what a token is judged by.
+// rules are the conditions that the tokens of one issuer must meet.
 type rules struct {
 	name, iss, audience string
 	algorithms          []string
 	leeway              time.Duration
 	key                 jwt.Keyfunc
-	notBefore           bool // The claim nbf has to be there.
+	notBefore           bool // The claim nbf is required.
 }
 
-// Inspect explains what Verify says of a token.
+// Inspect explains Verify's answer to a token.
 func (v *Verifier) Inspect(token string) Inspection {
 	var in Inspection
 	tk, err := v.Verify(token)
@@ -75,7 +75,7 @@ func (v *Verifier) Inspect(token string) Inspection {
 		in.Reasons = append(in.Reasons, "the signature is not by the key of "+r.name+": "+plain(signErr))
 	}
 	in.Reasons = append(in.Reasons, r.explain(claims, v.own.signer.now())...)
-	if len(in.Reasons) == 0 { // What is left is about the claims that say more.
+	if len(in.Reasons) == 0 { // Only the optional claims remain.
 		in.Reasons = []string{plain(err)}
 	}
 	return in
@@ -89,7 +89,7 @@ func rawSegment(p *jwt.Parser, segment string) json.RawMessage {
 	return data
 }
 
-// rulesOf finds what judges the tokens of iss.
+// rulesOf finds the rules for the tokens of iss.
 func (v *Verifier) rulesOf(iss string) (rules, bool) {
 	if is := v.issuers[iss]; is != nil {
 		return rules{name: is.Name, iss: iss, audience: is.Audience, algorithms: is.Algorithms, leeway: is.Leeway, key: is.key}, true
@@ -113,7 +113,7 @@ func (v *Verifier) noIssuer(iss string) string {
 	return has + ", and the issuers known are " + strings.Join(known, ", ")
 }
 
-// explain finds what is wrong with the claims that every token has.
+// explain says what is wrong with the claims that every token has.
 func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 	times := map[string]*jwt.NumericDate{}
@@ -127,15 +127,15 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 			say("it has no %s", name)
 		}
 	}
-	ago := func(d time.Duration) time.Duration { return d.Round(time.Second) }
+	seconds := func(d time.Duration) time.Duration { return d.Round(time.Second) }
 	if exp := times["exp"]; exp != nil && !now.Before(exp.Add(r.leeway)) {
-		say("it expired %v ago (exp), with a leeway of %v", ago(now.Sub(exp.Time)), r.leeway)
+		say("it expired %v ago (exp), with a leeway of %v", seconds(now.Sub(exp.Time)), r.leeway)
 	}
 	if nbf := times["nbf"]; nbf != nil && now.Before(nbf.Add(-r.leeway)) {
-		say("it is not good for another %v (nbf), with a leeway of %v", ago(nbf.Sub(now)), r.leeway)
+		say("it is not good for another %v (nbf), with a leeway of %v", seconds(nbf.Sub(now)), r.leeway)
 	}
 	if iat := times["iat"]; iat != nil && now.Before(iat.Add(-r.leeway)) {
-		say("it was made %v from now (iat), with a leeway of %v: the clocks differ", ago(iat.Sub(now)), r.leeway)
+		say("it was made %v from now (iat), with a leeway of %v: the clocks differ", seconds(iat.Sub(now)), r.leeway)
 	}
 	audience, err := claims.GetAudience()
 	switch {
@@ -157,7 +157,7 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 	return reasons
 }
 
-// plain is an error's text without what every refusal says.
+// plain returns an error's text without the prefix that every refusal has.
 func plain(err error) string {
 	if errors.Is(err, ErrInviteRevoked) {
 		return "the invite that it was made from was revoked"

@@ -56,7 +56,7 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// FuzzInspect holds that the explanation says what Verify does.
+// FuzzInspect holds that Inspect agrees with Verify.
 func FuzzInspect(f *testing.F) {
 	v := testVerifier(f, appConfig("HS256"))
 	f.Add(appSign(f, "HS256", appClaims()))

@@ -17,11 +17,11 @@ type Invite struct {
 	ID      string // Unique to the invite.
 	Room    string
 	Role    Role
-	Uses    int       // How many tickets it is good for, which a Ledger counts; 0: any number.
+	Uses    int       // How many tickets it may be exchanged for, as a Ledger counts them; 0: any number.
 	Expires time.Time // UTC, whole seconds.
 }
 
-// check holds what Issue and Verify both ask of an invite.
+// check holds the conditions of both Issue and Verify.
 func (inv Invite) check() error {
 	if inv.ID == "" {
 		return errors.New("no ID")
@@ -48,19 +48,19 @@ type inviteClaims struct {
 	Uses int    `json:"uses,omitempty"`
 }
 
-// Invites signs and verifies invites. They are JWTs like tickets, but by their
-// own key and for their own audience: neither passes for the other.
+// Invites signs and verifies invites. They are JWTs like tickets, with a key and
+// an audience of their own: neither passes for the other.
 type Invites struct{ signer signer }
 
-// NewInvites makes the invites of one secret, from which it derives a key of
-// its own. It panics if key is zero.
+// NewInvites returns Invites that sign with a key derived from key. It panics if
+// key is zero.
 func NewInvites(key Secret, now func() time.Time, rand io.Reader) *Invites {
 	return &Invites{newSigner(inviteAudience, key, now, rand)}
 }
 
-// Issue signs an invite that lives for ttl, in whole seconds. It fills in the
-// ID and Expires, and the role guest if there is none, and returns the invite
-// as Verify will.
+// Issue signs an invite that lives for ttl, in whole seconds. It fills in ID and
+// Expires, and the role guest if there is none. It returns the invite as Verify
+// will.
 func (i *Invites) Issue(inv Invite, ttl time.Duration) (token string, issued Invite, err error) {
 	registered, err := i.signer.registered(ttl)
 	if err != nil {
@@ -84,7 +84,7 @@ func (i *Invites) Issue(inv Invite, ttl time.Duration) (token string, issued Inv
 // ErrUnauthorized, or are ErrExpired; what they say is for the log only.
 func (i *Invites) Verify(token string) (Invite, error) {
 	var c inviteClaims
-	if err := i.signer.open(token, &c); err != nil {
+	if err := i.signer.verify(token, &c); err != nil {
 		return Invite{}, err
 	}
 	inv := Invite{ID: c.ID, Room: c.Room, Role: c.Role, Uses: c.Uses, Expires: c.ExpiresAt.UTC()}

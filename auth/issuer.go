@@ -19,50 +19,50 @@ import (
 )
 
 const (
-	// AnyAudience as an IssuerConfig's Audience takes tokens for everybody, and
-	// those that do not say for whom they are.
+	// AnyAudience as an IssuerConfig's Audience accepts tokens for any audience,
+	// and tokens without one.
 	AnyAudience = "*"
 
 	// maxForeignTokenBytes bounds other apps' tokens, some of which carry more
-	// than ours. It is what a hello may carry.
+	// than ours. A hello has room for that many.
 	maxForeignTokenBytes = 16 << 10
 
 	maxIssuerName = 32
 	maxLeeway     = 5 * time.Minute
 
-	// minIssuerSecret is the hash's size of HS256, which RFC 7518 §3.2 asks
-	// for: one token is enough to try guesses on.
+	// minIssuerSecret is the hash size of HS256, which RFC 7518 §3.2 requires:
+	// a single token lets an attacker try guesses.
 	minIssuerSecret = 32
 
 	minRSABits = 2048 // RFC 7518 §3.3.
 )
 
-// hmacAlgorithms sign and verify with one secret, the others verify with a
-// public key. Nothing is in both lists, so a public key is never taken for a secret.
+// hmacAlgorithms sign and verify with one secret, publicAlgorithms verify with a
+// public key. No algorithm is in both lists, so a public key never serves as a secret.
 func hmacAlgorithms() []string   { return []string{"HS256", "HS384", "HS512"} }
 func publicAlgorithms() []string { return []string{"RS256", "PS256", "ES256", "EdDSA"} }
 
-// IssuerConfig is another app, whose tokens are taken for tickets as they are.
+// IssuerConfig describes another app whose tokens are accepted as tickets.
 // Exactly one of Secret, Keys and JWKSURL is set.
 type IssuerConfig struct {
-	Name       string   // Its users' Issuer: no colon, and not ours.
+	Name       string   // The Issuer of its users: no colon, and not ours.
 	Issuer     string   // The iss claim of its tokens; empty: Name.
-	Algorithms []string // All of which fit the key.
-	Audience   string   // One of the tokens' aud claim, or AnyAudience.
+	Algorithms []string // All of them must fit the key.
+	Audience   string   // The tokens' aud claim must have it; or AnyAudience.
 	Leeway     time.Duration
 
 	Secret  Secret             // For HS256, HS384 and HS512.
 	Keys    []crypto.PublicKey // For the other algorithms.
-	JWKSURL string             // Likewise, from a page that is read again and again.
+	JWKSURL string             // Likewise, from a page that is read repeatedly.
 
-	// The claims that say more than who it is; an empty one is not read.
+	// Names of the optional claims; the claim of an empty name is not read.
 	NameClaim, RoomsClaim, RoleClaim string
 	DefaultRooms                     []string // For a token without the claim.
 	DefaultRole                      Role     // Likewise.
 }
 
-// IssuerFault is what is wrong with an IssuerConfig: the key that the
-// configuration file has for it, and the rest of a sentence after it.
+// IssuerFault is a fault of an IssuerConfig: the key in the configuration file,
+// and the rest of a sentence that begins with the key.
 type IssuerFault struct {
 	Key string
 	Err error
@@ -71,7 +71,7 @@ type IssuerFault struct {
 func (f *IssuerFault) Error() string { return f.Key + ": " + f.Err.Error() }
 func (f *IssuerFault) Unwrap() error { return f.Err }
 
-// iss is the iss claim that its tokens have.
+// iss returns the iss claim of the issuer's tokens.
 func (c *IssuerConfig) iss() string {
 	if c.Issuer != "" {
 		return c.Issuer
@@ -79,7 +79,7 @@ func (c *IssuerConfig) iss() string {
 	return c.Name
 }
 
-// Check returns all that is wrong with c, but for how many keys it has.
+// Check returns all faults of c, except a wrong number of keys.
 func (c *IssuerConfig) Check() []*IssuerFault {
 	var faults []*IssuerFault
 	refuse := func(key, format string, args ...any) {
@@ -136,7 +136,7 @@ func (c *IssuerConfig) checkDefaults() (faults []*IssuerFault) {
 	return faults
 }
 
-// fitting are the algorithms that go with the kind of key that c has.
+// fitting returns the algorithms that fit c's kind of key.
 func (c *IssuerConfig) fitting() []string {
 	if !c.Secret.IsZero() {
 		return hmacAlgorithms()
@@ -158,8 +158,8 @@ func notInNames(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
 }
 
-// goodJWKSURL reports whether nobody between the app and us can change what is
-// read there.
+// goodJWKSURL reports whether nobody between the app and us can change the page
+// at s.
 func goodJWKSURL(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil {
@@ -196,7 +196,7 @@ func describeKey(key any) string {
 	return fmt.Sprintf("a key of the kind %T", key)
 }
 
-// issuer verifies the tokens of one app. It is not changed once made.
+// issuer verifies the tokens of one app. It does not change after newIssuer.
 type issuer struct {
 	IssuerConfig
 	parser *jwt.Parser
@@ -231,12 +231,12 @@ func (is *issuer) close() {
 	}
 }
 
-// key finds what may have signed t, of which only the algorithm, which the
-// parser has found to be one of ours, and the key's ID count: jku, x5u, jwk and
+// key finds the keys that may have signed t. Of t's header it reads only the
+// algorithm, which the parser has checked, and the key's ID: jku, x5u, jwk and
 // x5c would let a token bring its own key.
 func (is *issuer) key(t *jwt.Token) (any, error) {
 	if _, critical := t.Header["crit"]; critical {
-		return nil, errors.New("the header has crit, which asks for extensions that there are not") // RFC 7515 §4.1.11.
+		return nil, errors.New("the header has crit, which asks for extensions that do not exist here") // RFC 7515 §4.1.11.
 	}
 	var found []any
 	switch {
@@ -283,12 +283,12 @@ func (is *issuer) verify(token string) (Ticket, error) {
 	return tk, nil
 }
 
-// ticket maps the claims of a token that verified.
+// ticket makes a ticket of a verified token's claims.
 func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 	tk = Ticket{User: User{Issuer: is.Name}, Role: is.DefaultRole, Rooms: slices.Clone(is.DefaultRooms)}
 	expires, err := claims.date("exp")
 	if err != nil || expires == nil {
-		return Ticket{}, errors.Join(errors.New("no expiry"), err) // The parser has asked for it, too.
+		return Ticket{}, errors.Join(errors.New("no expiry"), err) // The parser has checked this, too.
 	}
 	tk.Expires = expires.UTC()
 	if tk.User.Subject, err = claims.text("sub", maxSubjectBytes); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// appKeys are another app's, made once because RSA keys take their time.
+// appKeys are another app's keys, made only once because RSA keys take long.
 var appKeys = sync.OnceValue(func() map[string]crypto.Signer {
 	must := func(key crypto.Signer, err error) crypto.Signer {
 		if err != nil {
@@ -167,7 +167,7 @@ func TestIssuerConfigFaults(t *testing.T) {
 		"HS256 with a URL":     {"ES256", func(c *IssuerConfig) { c.Keys, c.JWKSURL, c.Algorithms = nil, "https://a/b", []string{"HS256"} }, "algorithms[0]"},
 		"RS256 with a secret":  {"HS256", func(c *IssuerConfig) { c.Algorithms = []string{"HS256", "RS256"} }, "algorithms[1]"},
 		"in small letters":     {"HS256", func(c *IssuerConfig) { c.Algorithms = []string{"hs256"} }, "algorithms[0]"},
-		"a key that fits not":  {"ES256", func(c *IssuerConfig) { c.Keys = append(c.Keys, p384.Public()) }, "key_file"},
+		"a key that is unfit":  {"ES256", func(c *IssuerConfig) { c.Keys = append(c.Keys, p384.Public()) }, "key_file"},
 		"no audience":          {"ES256", func(c *IssuerConfig) { c.Audience = "" }, "audience"},
 		"negative leeway":      {"ES256", func(c *IssuerConfig) { c.Leeway = -1 }, "leeway"},
 		"an hour of leeway":    {"ES256", func(c *IssuerConfig) { c.Leeway = time.Hour }, "leeway"},
@@ -201,8 +201,8 @@ func TestIssuerConfigFaults(t *testing.T) {
 	}
 }
 
-// TestGreatestTicketResumes holds that what an app may put into a token fits
-// into the resume token of its session.
+// TestGreatestTicketResumes holds that the greatest ticket that an app may issue
+// fits into the resume token of its session.
 func TestGreatestTicketResumes(t *testing.T) {
 	rooms := slices.Repeat([]string{strings.Repeat("r", 64)}, maxRoomsBytes/64)
 	claims := merge(merge(merge(appClaims(), "rooms", rooms), "sub", strings.Repeat("s", maxSubjectBytes)), "jti", strings.Repeat("j", maxIDBytes))

@@ -18,31 +18,31 @@ import (
 )
 
 const (
-	// jwksInterval is how long a withdrawn key is still good, at most.
+	// jwksInterval is the longest time that a withdrawn key stays valid.
 	jwksInterval = 15 * time.Minute
 
-	// jwksMinInterval is how often strangers, whose tokens name keys that there
-	// are not, can make us read the page.
+	// jwksMinInterval is the shortest time between readings of the page that
+	// tokens cause: strangers can make them name unknown keys.
 	jwksMinInterval = 10 * time.Second
 
 	jwksTimeout  = 5 * time.Second
 	maxJWKSBytes = 1 << 20
 )
 
-// jwks holds the keys of a JWKS page (RFC 7517). They are read again each
-// jwksInterval, and when a token names a key that is not there; when that
-// fails, those that were read before stay.
+// jwks holds the keys of a JWKS page (RFC 7517). It reads the page every
+// jwksInterval, and when a token names an unknown key. If a reading fails, the
+// keys of the one before stay.
 type jwks struct {
-	known  jwkset.Storage  // What was read last: memory only.
-	lookup keyfunc.Keyfunc // Of the key that a token names, among those known.
-	remote jwkset.Storage  // Reads the page when asked for a key that it has not.
-	ctx    context.Context // Ends the library's goroutine, which reads in intervals.
+	known  jwkset.Storage  // The keys that were read last, in memory.
+	lookup keyfunc.Keyfunc // Finds the key that a token names among those known.
+	remote jwkset.Storage  // Reads the page when asked for an unknown key.
+	ctx    context.Context // Ends the library's goroutine, which reads at intervals.
 	close  context.CancelFunc
 	now    func() time.Time
 
 	mu      sync.Mutex
-	reading chan struct{} // Guarded by mu: closed when the reading that goes on is done; nil: none does.
-	read    time.Time     // Guarded by mu: when the last reading that a token caused began.
+	reading chan struct{} // Guarded by mu: closed at the end of the current reading; nil: there is none.
+	read    time.Time     // Guarded by mu: start of the last reading that a token caused.
 }
 
 func newJWKS(name, url string, now func() time.Time, log *slog.Logger) (*jwks, error) {
@@ -63,7 +63,7 @@ func newJWKS(name, url string, now func() time.Time, log *slog.Logger) (*jwks, e
 		cancel()
 		return nil, err
 	}
-	// How often is ours to say: the library's limiter would keep callers waiting.
+	// refresh limits how often the page is read: the library's limiter would keep callers waiting.
 	j.remote, err = jwkset.NewHTTPClient(jwkset.HTTPClientOptions{
 		HTTPURLs: map[string]jwkset.Storage{url: page}, RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1),
 	})
@@ -82,7 +82,7 @@ func newJWKS(name, url string, now func() time.Time, log *slog.Logger) (*jwks, e
 }
 
 // find returns the keys that may have signed t: the one that it names, or all
-// if it names none. The caller sees to it that they fit the algorithm.
+// if it names none. The caller must check that they fit the algorithm.
 func (j *jwks) find(t *jwt.Token) ([]any, error) {
 	found, err := j.findKnown(t)
 	if err == nil && len(found) > 0 || err != nil && !errors.Is(err, jwkset.ErrKeyNotFound) {
@@ -101,7 +101,7 @@ func (j *jwks) findKnown(t *jwt.Token) ([]any, error) {
 		}
 		return []any{key}, nil
 	}
-	// The library would return those that are for another use, too.
+	// The library would also return keys for another use.
 	all, err := j.known.KeyReadAll(j.ctx)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (j *jwks) findKnown(t *jwt.Token) ([]any, error) {
 	return found, nil
 }
 
-// publicPart is what verifies: some pages have more of a key than they should.
+// publicPart drops the private part of a key, which some pages publish by mistake.
 func publicPart(key any) any {
 	if private, ok := key.(interface{ Public() crypto.PublicKey }); ok {
 		return private.Public()
@@ -124,8 +124,8 @@ func publicPart(key any) any {
 	return key
 }
 
-// refresh reads the page, unless that was done a moment ago. Those that come
-// while it is read wait for the same reading.
+// refresh reads the page, unless a token caused that a moment ago. A caller that
+// comes during a reading waits for its end.
 func (j *jwks) refresh(kid string) {
 	j.mu.Lock()
 	reading, now := j.reading, j.now()
@@ -145,7 +145,7 @@ func (j *jwks) refresh(kid string) {
 	}
 	ctx, cancel := context.WithTimeout(j.ctx, jwksTimeout)
 	defer cancel()
-	_, _ = j.remote.KeyRead(ctx, kid) // What it read is in known; what went wrong is logged.
+	_, _ = j.remote.KeyRead(ctx, kid) // It stores the keys in known, and logs an error.
 	j.mu.Lock()
 	j.reading = nil
 	j.mu.Unlock()
@@ -166,7 +166,7 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// keepSecure follows no redirect to where the keys could be changed on the way.
+// keepSecure refuses a redirect to a page that somebody on the way could change.
 func keepSecure(r *http.Request, via []*http.Request) error {
 	if len(via) > 3 || !goodJWKSURL(r.URL.String()) {
 		return fmt.Errorf("redirected to %s", r.URL.Redacted())

@@ -119,8 +119,8 @@ func newECKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// by signs as the app does, naming the key unless kid is empty.
-func by(t *testing.T, kid string, key any) string {
+// signedBy signs as the app does, and names the key unless kid is empty.
+func signedBy(t *testing.T, kid string, key any) string {
 	t.Helper()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, appClaims())
 	if kid != "" {
@@ -165,19 +165,19 @@ func TestJWKSRotates(t *testing.T) {
 	page, first, second, stranger := newJWKSPage(t), newECKey(t), newECKey(t), newECKey(t)
 	page.set("1", first, false)
 	test := newJWKSTest(t, page, "ES256")
-	test.want(t, "the first key", by(t, "1", first), true, 1)
+	test.want(t, "the first key", signedBy(t, "1", first), true, 1)
 	page.set("2", second, false)
-	test.want(t, "the second key, just published", by(t, "2", second), true, 2)
-	test.want(t, "the first key, withdrawn", by(t, "1", first), false, 2)
-	test.want(t, "the second key's name on another", by(t, "2", stranger), false, 2)
+	test.want(t, "the second key, just published", signedBy(t, "2", second), true, 2)
+	test.want(t, "the first key, withdrawn", signedBy(t, "1", first), false, 2)
+	test.want(t, "the second key's name on another", signedBy(t, "2", stranger), false, 2)
 
-	// Names that there are not make it read once in a while, and no more.
+	// Unknown names cause one reading in jwksMinInterval.
 	for i := range 100 {
-		test.want(t, "a kid that there is not", by(t, fmt.Sprint("x", i), stranger), false, 2)
+		test.want(t, "an unknown kid", signedBy(t, fmt.Sprint("x", i), stranger), false, 2)
 	}
 	test.pass(jwksMinInterval)
 	for i := range 100 {
-		test.want(t, "a kid that there is not, later", by(t, fmt.Sprint("y", i), stranger), false, 3)
+		test.want(t, "an unknown kid, later", signedBy(t, fmt.Sprint("y", i), stranger), false, 3)
 	}
 }
 
@@ -188,11 +188,11 @@ func TestJWKSOutage(t *testing.T) {
 	if !strings.Contains(test.log.String(), "could not be read") || !strings.Contains(test.log.String(), page.URL) {
 		t.Errorf("the log of a page that is down at the start is %q", test.log.String())
 	}
-	test.want(t, "down from the start", by(t, "1", first), false, 2)
+	test.want(t, "down from the start", signedBy(t, "1", first), false, 2)
 	page.set("1", first, false)
-	test.want(t, "up, but asked a moment ago", by(t, "1", first), false, 2)
+	test.want(t, "up, but asked a moment ago", signedBy(t, "1", first), false, 2)
 	test.pass(jwksMinInterval)
-	test.want(t, "up", by(t, "1", first), true, 3)
+	test.want(t, "up", signedBy(t, "1", first), true, 3)
 
 	for what, spoil := range map[string]func(){
 		"down":                  func() { page.set("2", second, true) },
@@ -203,14 +203,14 @@ func TestJWKSOutage(t *testing.T) {
 		reads := page.reads.Load()
 		spoil()
 		test.pass(jwksMinInterval)
-		test.want(t, what+": a key never seen", by(t, "2", second), false, reads+1)
-		test.want(t, what+": the key that was read before", by(t, "1", first), true, reads+1)
+		test.want(t, what+": a key never seen", signedBy(t, "2", second), false, reads+1)
+		test.want(t, what+": the key that was read before", signedBy(t, "1", first), true, reads+1)
 		page.set("1", first, false)
 	}
 	page.set("2", second, false)
 	test.pass(jwksMinInterval)
 	reads := page.reads.Load()
-	test.want(t, "after it all", by(t, "2", second), true, reads+1)
+	test.want(t, "after it all", signedBy(t, "2", second), true, reads+1)
 }
 
 func TestJWKSRecoversWithoutKid(t *testing.T) {
@@ -218,10 +218,10 @@ func TestJWKSRecoversWithoutKid(t *testing.T) {
 	page.set("", key, true)
 	test := newJWKSTest(t, page, "ES256")
 	page.set("", key, false)
-	test.want(t, "a token that names no key", by(t, "", key), true, 2)
+	test.want(t, "a token that names no key", signedBy(t, "", key), true, 2)
 }
 
-// TestJWKSKeepsToItsUse has keys on the page that must sign nothing.
+// TestJWKSKeepsToItsUse puts keys on the page that must not verify a ticket.
 func TestJWKSKeepsToItsUse(t *testing.T) {
 	page, key := newJWKSPage(t), newECKey(t)
 	entry := func(change func(*jwkset.JWKMarshal)) string {
@@ -254,7 +254,7 @@ func TestJWKSKeepsToItsUse(t *testing.T) {
 	} {
 		page.setBody(tt.body)
 		test := newJWKSTest(t, page, "ES256")
-		for name, token := range map[string]string{what: by(t, "k", key), what + ", not named": by(t, "", key)} {
+		for name, token := range map[string]string{what: signedBy(t, "k", key), what + ", not named": signedBy(t, "", key)} {
 			if _, err := test.Verify(token); (err == nil) != tt.ok {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -262,7 +262,7 @@ func TestJWKSKeepsToItsUse(t *testing.T) {
 	}
 }
 
-// privateEntry is the page of an app that publishes more of its key than it should.
+// privateEntry returns the page of an app that publishes its private key.
 func privateEntry(t *testing.T, key crypto.Signer) string {
 	t.Helper()
 	jwk, err := jwkset.NewJWKFromKey(key, jwkset.JWKOptions{
@@ -278,7 +278,7 @@ func privateEntry(t *testing.T, key crypto.Signer) string {
 	return string(data)
 }
 
-// TestJWKSIsReadOnceForMany has many users come with a new key at a time.
+// TestJWKSIsReadOnceForMany verifies many tokens of a new key at a time.
 func TestJWKSIsReadOnceForMany(t *testing.T) {
 	page, key := newJWKSPage(t), newECKey(t)
 	page.set("old", newECKey(t), false)
@@ -288,7 +288,7 @@ func TestJWKSIsReadOnceForMany(t *testing.T) {
 	page.mu.Lock()
 	page.gate = gate
 	page.mu.Unlock()
-	token := by(t, "new", key)
+	token := signedBy(t, "new", key)
 	const many = 50
 	var wg sync.WaitGroup
 	for range many {
@@ -319,7 +319,7 @@ func TestJWKSRedirects(t *testing.T) {
 	}
 }
 
-// TestJWKSPagesAreReadAtOnce has each of two pages answer only once both are asked, as if they were slow.
+// TestJWKSPagesAreReadAtOnce holds that slow pages are read concurrently: neither of two answers before both are asked.
 func TestJWKSPagesAreReadAtOnce(t *testing.T) {
 	var log bytes.Buffer
 	var asked sync.WaitGroup

@@ -9,28 +9,28 @@ import (
 )
 
 const (
-	// MaxNameRunes bounds a name after it is cleaned.
+	// MaxNameRunes bounds a cleaned name.
 	MaxNameRunes = 32
 
-	// maxRawNameBytes bounds the work of cleaning. Names that become short
-	// enough are far below it, even when they come fully decomposed.
+	// maxRawNameBytes bounds the work of cleaning. A name that is short enough
+	// once cleaned is far below it, even if it arrives fully decomposed.
 	maxRawNameBytes = 512
 )
 
-// The text of these is fit to be shown to the one who typed the name.
+// Pages show these texts to the person who typed the name.
 var (
 	errNameEmpty   = errors.New("a name needs at least one visible character")
 	errNameLong    = errors.New("a name has at most 32 characters")
-	errNameInvalid = errors.New("a name has a character that names cannot have")
-	errNameMixed   = errors.New("a name has letters of one alphabet only: Latin, Cyrillic or Greek")
+	errNameInvalid = errors.New("a name must not have control, invisible or unassigned characters")
+	errNameMixed   = errors.New("a name must have letters of one alphabet only: Latin, Cyrillic or Greek")
 )
 
 // CleanName applies the PRECIS Nickname profile (RFC 8266) to a name that
-// somebody chose: shown has its spaces trimmed and single and its letters
-// composed, with no control characters, 1 to 32 code points; canonical is what
-// uniqueness compares, so that "Ann" and "ａｎｎ" are one name. A name that mixes
-// Latin, Cyrillic and Greek is refused: their letters look alike. Cleaning shown
-// again changes neither. The error is a sentence for the one who typed it.
+// somebody chose. shown has 1 to 32 code points: composed letters, single inner
+// spaces, no outer spaces, and no control characters. Uniqueness compares
+// canonical, so that "Ann" and "ａｎｎ" are one name. CleanName refuses a name that
+// mixes Latin, Cyrillic and Greek, whose letters look alike. Cleaning shown again
+// returns the same pair. The error is a sentence for the person who typed the name.
 func CleanName(s string) (shown, canonical string, err error) {
 	if len(s) > maxRawNameBytes {
 		return "", "", errNameLong
@@ -53,8 +53,8 @@ func CleanName(s string) (shown, canonical string, err error) {
 	return shown, canonical, nil
 }
 
-// mixesAlphabets reports whether s has letters of two alphabets that share the
-// look of many: the Cyrillic "Апп" passes for "Ann" only among Latin letters.
+// mixesAlphabets reports whether s has letters of two alphabets with many
+// lookalikes. One Cyrillic "А" among Latin letters passes for an "A".
 func mixesAlphabets(s string) bool {
 	found := 0
 	for _, alphabet := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek} {
@@ -68,8 +68,8 @@ func mixesAlphabets(s string) bool {
 	return found > 1
 }
 
-// stable applies rules until they change nothing, which RFC 8266 §2.1 expects
-// within three rounds more; what changes even then is refused.
+// stable applies rules until they change nothing. RFC 8266 §2.1 allows three more
+// rounds for that; stable refuses a name that needs more.
 func stable(rules func(string) (string, error), s string) (string, error) {
 	for range 4 {
 		next, err := rules(s)
@@ -84,7 +84,7 @@ func stable(rules func(string) (string, error), s string) (string, error) {
 	return "", errNameInvalid
 }
 
-// nameError tells a name of nothing but spaces from one with something bad.
+// nameError tells a name of only spaces from one with a bad character.
 func nameError(s string) error {
 	for _, r := range s {
 		if !unicode.IsSpace(r) {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// ParsePublicKeys reads the public keys of a PEM file: PUBLIC KEY, RSA PUBLIC
-// KEY or CERTIFICATE, one or, while an app changes its key, several. Its errors
-// are the rest of a sentence after the file's name.
+// ParsePublicKeys reads the public keys of a PEM file, in blocks named PUBLIC
+// KEY, RSA PUBLIC KEY or CERTIFICATE. While an app changes its key, there may be
+// several. Each error is the rest of a sentence that begins with the file's name.
 func ParsePublicKeys(data []byte) ([]crypto.PublicKey, error) {
 	var keys []crypto.PublicKey
 	for {

@@ -13,29 +13,28 @@ import (
 const (
 	resumeAudience = "turnpike-resume"
 
-	// ResumeTTL is how long a resume token lives. A session gets a new one before that.
+	// ResumeTTL is the life of a resume token. A session gets a new one before its end.
 	ResumeTTL = time.Hour
 )
 
-// Resume is what a session needs to go on: on another connection, and, should the server process that it began in be gone, in
-// another one that has the same secret.
+// Resume holds what a session needs to go on over another connection, or in another server process that has the same secret.
 type Resume struct {
 	Session    string
 	Epoch      string // identifies the server process that signed
 	Generation uint64 // grows with each welcome of the session, from 1
-	Ticket     Ticket // what admitted the user; its Expires is not kept: a session outlives its ticket
-	Name       string // in force
+	Ticket     Ticket // that admitted the user; without Expires, since a session outlives its ticket
+	Name       string // that the session has now
 	In         []ResumeRoom
 }
 
-// ResumeRoom is a room that the session is in, and what it takes to make it again.
+// ResumeRoom is a room that the session is in, with all that is needed to make the room again.
 type ResumeRoom struct {
 	ID      string `json:"id"`
 	Size    int    `json:"size"`
 	Host    bool   `json:"host,omitempty"` // the session is its host
 	Locked  bool   `json:"locked,omitempty"`
 	Waiting bool   `json:"waiting,omitempty"` // it has a waiting room
-	Call    bool   `json:"call,omitempty"`    // it is a call's: nobody is host
+	Call    bool   `json:"call,omitempty"`    // a call made it, so it has no host
 }
 
 type resumeClaims struct {
@@ -52,10 +51,10 @@ type resumeClaims struct {
 	In         []ResumeRoom `json:"in,omitempty"`
 }
 
-// ResumeTokens signs and verifies resume tokens: JWTs like tickets, but by their own key and for their own audience.
+// ResumeTokens signs and verifies resume tokens: JWTs like tickets, with a key and an audience of their own.
 type ResumeTokens struct{ signer signer }
 
-// NewResumeTokens makes the resume tokens of one secret, from which it derives a key of its own. It panics if key is zero.
+// NewResumeTokens returns ResumeTokens that sign with a key derived from key. It panics if key is zero.
 func NewResumeTokens(key Secret, now func() time.Time, rand io.Reader) *ResumeTokens {
 	return &ResumeTokens{newSigner(resumeAudience, key, now, rand)}
 }
@@ -69,7 +68,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("issue resume token: %w", err)
 	}
-	registered.ID = "" // the generation makes it unique
+	registered.ID = "" // session and generation make the token unique
 	registered.Subject = r.Ticket.User.Subject
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation,
@@ -85,7 +84,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 // Verify returns what Issue put into token. Its errors wrap ErrUnauthorized, or are ErrExpired; what they say is for the log only.
 func (t *ResumeTokens) Verify(token string) (Resume, error) {
 	var c resumeClaims
-	if err := t.signer.open(token, &c); err != nil {
+	if err := t.signer.verify(token, &c); err != nil {
 		return Resume{}, err
 	}
 	r := Resume{
@@ -100,7 +99,7 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 	return r, nil
 }
 
-// check holds what Issue and Verify both ask of a token.
+// check holds the conditions of both Issue and Verify.
 func (r Resume) check() error {
 	switch {
 	case r.Session == "" || r.Epoch == "":

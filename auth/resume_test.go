@@ -30,7 +30,7 @@ func TestResumeTokens(t *testing.T) {
 		t.Errorf("%+v, %v, want %+v", got, err, testResume())
 	}
 
-	// Tokens of one kind, or of another secret, do not pass for those of another.
+	// A resume token is no ticket, a ticket is no resume token, and each secret has tokens of its own.
 	if _, err := NewTickets(testSecret("resume"), clock, rand.Reader).Verify(token); !errors.Is(err, ErrUnauthorized) {
 		t.Errorf("it is a ticket: %v", err)
 	}
@@ -74,7 +74,7 @@ func TestResumeTokensIssueRefuses(t *testing.T) {
 	}
 }
 
-// FuzzResumeVerify: nothing verifies but what Issue has made.
+// FuzzResumeVerify holds that only a token from Issue verifies.
 func FuzzResumeVerify(f *testing.F) {
 	tokens := NewResumeTokens(testSecret("resume"), time.Now, rand.Reader)
 	token, err := tokens.Issue(testResume())

@@ -39,7 +39,7 @@ func NewSecret(b []byte) Secret {
 	return ownSecret(bytes.Clone(b))
 }
 
-// ownSecret makes a secret of key, which it keeps.
+// ownSecret makes a secret that keeps key itself, not a copy.
 func ownSecret(key []byte) Secret {
 	return Secret{key: func() []byte { return key }}
 }
@@ -56,9 +56,9 @@ func (s Secret) Bytes() []byte {
 func (s Secret) IsZero() bool { return s.key == nil }
 
 // Derive returns the key of 32 bytes that belongs to purpose (HKDF-SHA256,
-// RFC 5869). Keys of different purposes say nothing about each other, so what
-// is signed for one purpose never verifies for another. It panics if s is
-// zero, because the result would be known to everybody.
+// RFC 5869). Keys of different purposes are independent: a signature for one
+// purpose never verifies for another. Derive panics if s is zero, because
+// everybody could compute the result.
 func (s Secret) Derive(purpose string) Secret {
 	if s.IsZero() {
 		panic("auth: a key derived from an empty secret would be no secret")
@@ -79,10 +79,10 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
-// LoadOrCreateSecret reads the secret in the file at path. If there is no such
-// file it creates one with 32 bytes from rand, in hexadecimal, that only its
-// owner may read; a missing directory is made for its owner only. Processes
-// that race to create it all return the secret of the one that won.
+// LoadOrCreateSecret reads the secret in the file at path. It creates a missing
+// file with 32 bytes from rand, in hexadecimal, and a missing directory; only
+// their owner may read them. Processes that race to create the file all return
+// the winner's secret.
 func LoadOrCreateSecret(path string, rand io.Reader) (Secret, error) {
 	s, err := loadSecret(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +91,7 @@ func LoadOrCreateSecret(path string, rand io.Reader) (Secret, error) {
 	if err := createSecret(path, rand); err != nil && !errors.Is(err, fs.ErrExist) {
 		return Secret{}, fmt.Errorf("create secret: %w", err)
 	}
-	return loadSecret(path) // The file's, which may be another process's.
+	return loadSecret(path) // Another process may have created the file.
 }
 
 func loadSecret(path string) (Secret, error) {
@@ -133,9 +133,9 @@ func damagedSecret(path string) error {
 		"(hint: restore it, or remove it: a new secret is made, and what the old one signed is refused)", path, secretBytes)
 }
 
-// createSecret fails with fs.ErrExist if path exists. The file appears under
-// its name only once it is whole: it is written under another and then linked,
-// which unlike a rename does not replace the file of a process that was faster.
+// createSecret fails with fs.ErrExist if path exists. It writes the file under
+// another name and then links it, so that only a whole file appears at path.
+// Unlike a rename, a link does not replace the file of a faster process.
 func createSecret(path string, rand io.Reader) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

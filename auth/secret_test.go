@@ -30,7 +30,7 @@ func leaks(printed string, key []byte) bool {
 	return false
 }
 
-// printings is v through everything that might print it.
+// printings prints v in each way that might show a key.
 func printings(t *testing.T, v any) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -83,7 +83,7 @@ func TestSecretIsRedacted(t *testing.T) {
 	}
 }
 
-// TestLeaksFindsLeaks holds that the test above is able to fail.
+// TestLeaksFindsLeaks holds that TestSecretIsRedacted can fail.
 func TestLeaksFindsLeaks(t *testing.T) {
 	key := []byte("correct horse battery staple")
 	for how, text := range printings(t, struct{ key []byte }{key}) {
@@ -158,7 +158,7 @@ func TestLoadOrCreateSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := LoadOrCreateSecret(path, iotest.ErrReader(io.ErrUnexpectedEOF)) // Must not need randomness.
+	loaded, err := LoadOrCreateSecret(path, iotest.ErrReader(io.ErrUnexpectedEOF)) // Loading needs no randomness.
 	if err != nil {
 		t.Fatal(err)
 	}

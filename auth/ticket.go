@@ -16,9 +16,10 @@ const Issuer = "turnpike"
 
 const ticketAudience = "turnpike"
 
-// User is who a ticket admits. Two users are the same if both fields are.
+// User is the user that a ticket admits. Two Users are the same user if both
+// fields are equal.
 type User struct {
-	Issuer  string // Ours is the constant Issuer; never contains a colon.
+	Issuer  string // For our own users the constant Issuer; never contains a colon.
 	Subject string // Unique within the issuer, and opaque.
 }
 
@@ -29,11 +30,29 @@ func (u User) String() string { return u.Issuer + ":" + u.Subject }
 type Ticket struct {
 	ID      string // Unique to the ticket.
 	User    User
-	Name    string   // Only shown; empty if the user is yet to choose one.
+	Name    string   // Only shown; empty if the user has yet to choose one.
 	Rooms   []string // The rooms it opens, in path.Match syntax; "*" opens all, none opens none.
 	Role    Role
-	Invite  string    // The ID of the invite that it was made from; empty: from none.
+	Invite  string    // The ID of the invite that it was made from; empty: none.
 	Expires time.Time // UTC, whole seconds.
+}
+
+// Role decides what a user may do besides entering rooms.
+type Role string
+
+const (
+	RoleGuest     Role = "guest"
+	RoleMember    Role = "member"
+	RoleModerator Role = "moderator"
+	RoleAdmin     Role = "admin"
+)
+
+func (r Role) valid() bool {
+	switch r {
+	case RoleGuest, RoleMember, RoleModerator, RoleAdmin:
+		return true
+	}
+	return false
 }
 
 // AllowsRoom reports whether the ticket opens room.
@@ -49,7 +68,7 @@ func (t Ticket) AllowsRoom(room string) bool {
 	return false
 }
 
-// check holds what Issue and Verify both ask of a ticket.
+// check holds the conditions of both Issue and Verify.
 func (t Ticket) check() error {
 	if t.ID == "" {
 		return errors.New("no ID")
@@ -89,15 +108,15 @@ type ticketClaims struct {
 // clocks that differ.
 type Tickets struct{ signer signer }
 
-// NewTickets makes the tickets of one secret, from which it derives a key of
-// its own. It panics if key is zero.
+// NewTickets returns Tickets that sign with a key derived from key. It panics if
+// key is zero.
 func NewTickets(key Secret, now func() time.Time, rand io.Reader) *Tickets {
 	return &Tickets{newSigner(ticketAudience, key, now, rand)}
 }
 
-// Issue signs a ticket that lives for ttl, in whole seconds. It fills in the
-// ID and Expires, the issuer, a Subject if there is none, and the role guest
-// if there is none, and returns the ticket as Verify will.
+// Issue signs a ticket that lives for ttl, in whole seconds. It fills in ID,
+// Expires and the issuer, and if there is none, a Subject and the role guest. It
+// returns the ticket as Verify will.
 func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Ticket, err error) {
 	registered, err := t.signer.registered(ttl)
 	if err != nil {
@@ -128,7 +147,7 @@ func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Tick
 // ErrUnauthorized, or are ErrExpired; what they say is for the log only.
 func (t *Tickets) Verify(token string) (Ticket, error) {
 	var c ticketClaims
-	if err := t.signer.open(token, &c); err != nil {
+	if err := t.signer.verify(token, &c); err != nil {
 		return Ticket{}, err
 	}
 	tk := Ticket{

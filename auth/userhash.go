@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Userhash is what a client sends in the place of username where it may stay
-// anonymous (RFC 8489 §14.4): SHA-256(username:realm).
+// Userhash returns the hash that a client may send instead of its username, to
+// stay anonymous (RFC 8489 §14.4): SHA-256(username:realm).
 func (c *Credentials) Userhash(username string) [sha256.Size]byte {
 	var space [maxUsernameBytes + 256]byte // Enough for most realms, so that the heap is not needed.
 	text := append(space[:0], username...)
@@ -16,11 +16,10 @@ func (c *Credentials) Userhash(username string) [sha256.Size]byte {
 	return sha256.Sum256(append(text, c.realm...))
 }
 
-// RememberUsernames keeps the usernames that are minted for sessions and
-// relay-only from now on, at most so many at a time and until they expire, so
-// that Username finds them by their hashes. longest is the longest time that
-// credentials live which another process minted before with the same secret.
-// It is called once, before anything else.
+// RememberUsernames lets Username find the usernames that MintSession and
+// MintRelayOnly mint from now on, until they expire. It keeps at most atMost.
+// longest is the longest life of the credentials that an earlier process may have
+// minted with the same secret. Call it once, before any other method.
 func (c *Credentials) RememberUsernames(atMost int, longest time.Duration) {
 	c.minted = &usernames{atMost: atMost, byHash: make(map[[sha256.Size]byte]string)}
 	c.minted.unknownUntil.Store(c.now().Add(longest).UnixNano())
@@ -37,30 +36,30 @@ func (c *Credentials) Username(userhash []byte) (string, bool) {
 	return name, ok
 }
 
-// KnowsUsernames reports whether Username finds everybody who may come with a
-// good credential. It does not where outside apps mint them too, nor while
-// there may be some that were minted by an earlier process, or that there was
-// no room for.
+// KnowsUsernames reports whether Username finds every valid credential that
+// signaling or an app may have minted. It is false if other apps mint, too. It is
+// also false while a credential may be valid that an earlier process minted, or
+// for which the table had no room.
 func (c *Credentials) KnowsUsernames() bool {
 	return c.minted != nil && len(c.shared) == 0 && c.now().UnixNano() >= c.minted.unknownUntil.Load()
 }
 
-// remembered returns cred, and remembers its username if it is to.
+// remembered returns cred, and remembers its username after RememberUsernames.
 func (c *Credentials) remembered(cred Credential) Credential {
 	if c.minted != nil {
-		c.minted.add(c.Userhash(cred.Username), cred, c.now())
+		c.minted.remember(c.Userhash(cred.Username), cred, c.now())
 	}
 	return cred
 }
 
-// usernames is a bounded table of those that have not expired.
+// usernames is a bounded table of usernames that have not expired.
 type usernames struct {
 	atMost       int
-	unknownUntil atomic.Int64 // Unix nanoseconds; until then some may be good that are not in the table.
+	unknownUntil atomic.Int64 // Unix nanoseconds; until then the table may lack a valid username.
 
 	mu     sync.Mutex
 	byHash map[[sha256.Size]byte]string // Guarded by mu.
-	queue  []mintedUsername             // Guarded by mu. As they were minted, which is nearly as they expire.
+	queue  []mintedUsername             // Guarded by mu. In the order of minting, which is nearly that of expiry.
 }
 
 type mintedUsername struct {
@@ -68,9 +67,9 @@ type mintedUsername struct {
 	expires time.Time
 }
 
-// add makes room by forgetting what has expired. Where there is none it keeps
-// what is there: a stranger who asks for credentials must not push others out.
-func (u *usernames) add(hash [sha256.Size]byte, cred Credential, now time.Time) {
+// remember first forgets expired usernames. A full table keeps what it has: a
+// stranger who asks for credentials must not push others out.
+func (u *usernames) remember(hash [sha256.Size]byte, cred Credential, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.queue) > 0 && !now.Before(u.queue[0].expires) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestUserhash has the value of RFC 8489's appendix B.1.
+// TestUserhash compares with the value of RFC 8489, appendix B.1.
 func TestUserhash(t *testing.T) {
 	c := NewCredentials("example.org", testSecret("signaling"), nil, at(epoch))
 	hash := c.Userhash("マトリックス")
@@ -16,14 +16,14 @@ func TestUserhash(t *testing.T) {
 	}
 }
 
-// remembering makes credentials that remember two usernames, after a predecessor whose credentials lived for a minute.
+// remembering returns Credentials that remember two usernames. An earlier process may have minted credentials for a minute.
 func remembering(now *time.Time, shared ...Secret) *Credentials {
 	c := NewCredentials("realm", testSecret("signaling"), shared, func() time.Time { return *now })
 	c.RememberUsernames(2, time.Minute)
 	return c
 }
 
-// found says by which of the credentials' hashes a username is found.
+// found returns the indexes of the credentials whose usernames are found by their hashes.
 func found(t *testing.T, c *Credentials, creds ...Credential) (found string) {
 	t.Helper()
 	for i, cred := range creds {
@@ -60,7 +60,7 @@ func TestMintedUsernamesAreFound(t *testing.T) {
 	}
 }
 
-// TestRememberedUsernamesAreBounded: those that expire make room, those that there is no room for do not.
+// TestRememberedUsernamesAreBounded holds that an expired username makes room, and that a full table remembers no more.
 func TestRememberedUsernamesAreBounded(t *testing.T) {
 	now := epoch
 	c := remembering(&now)
@@ -120,7 +120,7 @@ func TestKnowsUsernames(t *testing.T) {
 	}
 }
 
-// TestUserhashAllocates holds that a stranger's hash costs nothing that must be collected.
+// TestUserhashAllocates holds that a stranger's hash costs no allocation.
 func TestUserhashAllocates(t *testing.T) {
 	now := epoch
 	c := remembering(&now)

@@ -12,28 +12,28 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Verifier verifies every token that may come as a ticket: our own, and those
-// of the apps that the operator named.
+// Verifier verifies every token that a client may present as a ticket: our own,
+// and those of the apps that the operator named.
 //
 //	token ── iss, not yet verified ─┬─▶ Tickets      our secret, HS256
 //	                                └─▶ the issuer   its own key, algorithms and audience
 //
-// What a token says of itself chooses whose key it has to have been signed
-// with, and nothing else.
+// The iss claim only chooses whose key must have signed the token.
 type Verifier struct {
 	own     *Tickets
 	revoked func(invite string) bool
 	issuers map[string]*issuer // By iss.
 }
 
-// NewVerifier makes a verifier of our own tickets, but those made from an invite
-// that was revoked, and of those of issuers. Nil for revoked stands for none. The
-// JWKS pages are read before it returns; one that cannot be read is logged, and
-// read again later. The error is an IssuerFault, after "NAME: ". Close ends it.
+// NewVerifier returns a verifier of our own tickets and those of issuers. Own
+// tickets made from a revoked invite are refused; nil for revoked means that no
+// invite is. NewVerifier reads the JWKS pages before it returns. It logs a page
+// that it cannot read, and reads it again later. An error is "NAME: " and an
+// IssuerFault. Close ends the readings.
 func NewVerifier(own *Tickets, revoked func(invite string) bool, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
 	v := &Verifier{own: own, revoked: revoked, issuers: map[string]*issuer{}}
 	made, errs := make([]*issuer, len(issuers)), make([]error, len(issuers))
-	var making sync.WaitGroup // All at once, so that pages that are down hold up the start by one timeout only.
+	var making sync.WaitGroup // Concurrently: several pages that are down must delay the start by one timeout only.
 	for i, c := range issuers {
 		making.Go(func() { made[i], errs[i] = newIssuer(c, now, log) })
 	}
@@ -64,8 +64,8 @@ func (v *Verifier) Close() {
 	}
 }
 
-// Verify returns the ticket that token is. Its errors wrap ErrUnauthorized, or
-// are ErrExpired; what they say is for the log only.
+// Verify returns the ticket that token stands for. Its errors wrap
+// ErrUnauthorized, or are ErrExpired; what they say is for the log only.
 func (v *Verifier) Verify(token string) (Ticket, error) {
 	if len(v.issuers) == 0 {
 		return v.verifyOwn(token)
@@ -91,10 +91,10 @@ func (v *Verifier) verifyOwn(token string) (Ticket, error) {
 	return tk, err
 }
 
-// names are the issuers' iss claims, in order.
+// names returns the issuers' iss claims, sorted.
 func (v *Verifier) names() []string { return slices.Sorted(maps.Keys(v.issuers)) }
 
-// issuerOf reads the iss claim of a token that nobody has verified yet.
+// issuerOf reads the iss claim of a token that is not verified yet.
 func issuerOf(token string) (string, error) {
 	if err := checkSpelling(token, maxForeignTokenBytes); err != nil {
 		return "", err

@@ -38,7 +38,7 @@ func TestVerifierTakesEachAlgorithm(t *testing.T) {
 }
 
 // TestAlgorithmsAreNotConfused signs by every algorithm for an issuer of every
-// other, and takes each public key, as it may be found, for a secret.
+// other. It also uses each public key, in every form that is published, as a secret.
 func TestAlgorithmsAreNotConfused(t *testing.T) {
 	for _, taken := range allAlgorithms() {
 		v := testVerifier(t, appConfig(taken))
@@ -81,7 +81,7 @@ func TestVerifierKnowsRevokedInvites(t *testing.T) {
 				t.Errorf("a ticket of invite %q is %+v, %v", invite, tk, err)
 			}
 		}
-		// What another app says of invites is nothing to us.
+		// An invite in another app's token means nothing.
 		if _, err := v.Verify(appSign(t, "HS256", appWith("inv", "bad"))); len(configs) > 0 && err != nil {
 			t.Error(err)
 		}
@@ -98,7 +98,7 @@ func jsonOf(claims jwt.MapClaims) string {
 	return string(data)
 }
 
-// rawToken signs a header and claims as they are, which need be no good JSON.
+// rawToken signs a header and claims as they are, even if they are no valid JSON.
 func rawToken(alg, header, claims string) string {
 	text := b64(header) + "." + b64(claims)
 	signature, err := jwt.GetSigningMethod(alg).Sign(text, []byte(appSecret))
@@ -120,7 +120,7 @@ func TestVerifierRefuses(t *testing.T) {
 		return rawToken("HS256", `{"alg":"HS256"}`, fmt.Sprintf(`{"iss":"https://app.example","aud":"turnpike","exp":%d,%s}`, epoch.Add(time.Hour).Unix(), s))
 	}
 	if _, err := v.Verify(claims(`"sub":"ann"`)); err != nil {
-		t.Fatalf("what is spoiled below is bad itself: %v", err)
+		t.Fatalf("the claims that are spoiled below are refused anyway: %v", err)
 	}
 
 	for name, token := range map[string]string{
@@ -215,7 +215,7 @@ func TestVerifierRefuses(t *testing.T) {
 	}
 }
 
-// TestTokenBringsNoKey signs with a key that the header points to, or holds.
+// TestTokenBringsNoKey signs with a key that the header holds or points to.
 func TestTokenBringsNoKey(t *testing.T) {
 	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -240,7 +240,7 @@ func TestTokenBringsNoKey(t *testing.T) {
 		if _, err := v.Verify(forged); !errors.Is(err, ErrUnauthorized) {
 			t.Errorf("forged, with %s: %v", name, err)
 		}
-		// The app's own tokens may have such fields: they are not looked at.
+		// The app's own tokens may have such fields: nobody reads them.
 		if _, err := v.Verify(appSign(t, "ES256", appClaims(), name, value)); err != nil {
 			t.Errorf("good, with %s: %v", name, err)
 		}

@@ -96,7 +96,7 @@ func (b *bucket) refill(now time.Time, rate Rate) {
 type addrUse struct {
 	sockets       int
 	away          int // sessions
-	failed        auth.Failures
+	failed        auth.Backoff
 	hellos, joins bucket
 }
 
@@ -156,7 +156,7 @@ func (srv *Server) helloWait(addr netip.Prefix) time.Duration {
 func (srv *Server) countFailedHello(addr netip.Prefix) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	srv.addrs[addr].failed.Add(time.Now(), srv.cfg.Limits.FailedHellos.PerSecond, srv.cfg.Limits.FailedHellos.Burst)
+	srv.addrs[addr].failed.Fail(time.Now(), srv.cfg.Limits.FailedHellos.PerSecond, srv.cfg.Limits.FailedHellos.Burst)
 }
 
 // forgetAddrs drops the addresses that have nothing open and nothing to

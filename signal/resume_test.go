@@ -272,10 +272,10 @@ func TestResumeRefused(t *testing.T) {
 }
 
 // failures are those that are counted, which are the bad tickets and tokens.
-func (h *harness) failures() map[netip.Prefix]auth.Failures {
+func (h *harness) failures() map[netip.Prefix]auth.Backoff {
 	h.srv.mu.Lock()
 	defer h.srv.mu.Unlock()
-	all := make(map[netip.Prefix]auth.Failures)
+	all := make(map[netip.Prefix]auth.Backoff)
 	for addr, use := range h.srv.addrs {
 		all[addr] = use.failed
 	}

@@ -18,11 +18,11 @@ type limiter struct {
 	now       func() time.Time
 
 	mu      sync.Mutex
-	failing map[netip.Prefix]*auth.Failures // guarded by mu; an address that is not in it has nothing to answer for
+	failing map[netip.Prefix]*auth.Backoff // guarded by mu; an address that is not in it has nothing to answer for
 }
 
 func newLimiter(perMinute int, now func() time.Time) *limiter {
-	return &limiter{perMinute: perMinute, now: now, failing: map[netip.Prefix]*auth.Failures{}}
+	return &limiter{perMinute: perMinute, now: now, failing: map[netip.Prefix]*auth.Backoff{}}
 }
 
 // source is what one customer of a network has: an IPv4 address, or an IPv6 /64.
@@ -55,10 +55,10 @@ func (l *limiter) failed(addr netip.Addr) {
 		if len(l.failing) >= maxFailing {
 			l.evict(now)
 		}
-		f = new(auth.Failures)
+		f = new(auth.Backoff)
 		l.failing[from] = f
 	}
-	f.Add(now, l.perSecond(), l.perMinute)
+	f.Fail(now, l.perSecond(), l.perMinute)
 }
 
 func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }

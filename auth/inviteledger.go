@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// ErrInviteUsed and ErrInviteRevoked wrap ErrUnauthorized. The one who holds a
-// good invite may be told.
+// ErrInviteUsed and ErrInviteRevoked wrap ErrUnauthorized. Clients may see them:
+// they are only given for an invite that verifies.
 var (
 	ErrInviteUsed    error = inviteError("this invite has been used")
 	ErrInviteRevoked error = inviteError("this invite was revoked")
@@ -30,42 +30,42 @@ func (e inviteError) Error() string { return "unauthorized: " + string(e) }
 func (e inviteError) Unwrap() error { return ErrUnauthorized }
 
 const (
-	maxLedgerLine = 4 << 10 // What is read for one event.
+	maxLedgerLine = 4 << 10 // Longer lines are damaged.
 
-	ledgerPatience = 5 * time.Second // How long another process may have the file locked.
+	ledgerPatience = 5 * time.Second // How long another process may hold the lock.
 	ledgerPause    = 5 * time.Millisecond
 )
 
-// Ledger remembers, in a file, which invites were made, used and revoked. Each
-// event is a line of JSON at the file's end, written while the file is locked
-// and on the disk before it counts; processes read each other's lines, so that
-// an invite for one use has one, however many processes, restarts and
-// requests at a time there are.
+// Ledger remembers in a file which invites were made, used and revoked. Each
+// event is a line of JSON at the end of the file. A process appends it under the
+// file's lock, and it counts once it is on the disk. Processes read each other's
+// lines, so an invite for one use has one use across processes, restarts and
+// concurrent requests.
 //
-// A line that a crash cut short did not count yet, and is skipped. Expired
-// invites need no memory: Prune drops them.
+// A line that a crash cut short does not count, and is skipped. Prune drops
+// expired invites.
 type Ledger struct {
 	path string
 	now  func() time.Time
 	log  *slog.Logger
 
-	turn chan struct{} // Of room for one: who has put something in may use the file.
+	turn chan struct{} // Holds one element while a goroutine uses the file.
 
-	// Owned by whose turn it is.
+	// Owned by the goroutine that holds the turn.
 	file   *os.File
-	offset int64 // Where the first line begins that was not read yet.
-	size   int64 // Of the file when it was read: more than offset after a line that was cut short.
+	offset int64 // Start of the first line that was not read yet.
+	size   int64 // Of the file at the last reading: more than offset if its last line was cut short.
 
-	mu      sync.Mutex
-	invites map[string]*LedgerEntry // Guarded by mu, by ID.
-	news    []string                // Guarded by mu: revoked, and not told by Poll yet.
+	mu         sync.Mutex
+	invites    map[string]*LedgerEntry // Guarded by mu, by ID.
+	unreported []string                // Guarded by mu: revoked, and not returned by Poll yet.
 }
 
-// errLedgerBusy is for a process that was stopped while it had the file locked.
-var errLedgerBusy = errors.New("another process has had the file locked for too long")
+// errLedgerBusy happens if another process was stopped while it held the lock.
+var errLedgerBusy = errors.New("another process has locked the file for too long")
 
-// LedgerEntry is what a ledger knows of an invite. Room, Role and Uses are
-// empty if it was made before there was a ledger.
+// LedgerEntry is a ledger's knowledge of an invite. Room, Role and Uses are empty
+// if the ledger has no line of its making.
 type LedgerEntry struct {
 	Invite
 	Used    int
@@ -88,7 +88,7 @@ const (
 	eventRevoked = "revoked"
 )
 
-// OpenLedger reads the ledger at path, and makes it, mode 0600, if there is none.
+// OpenLedger reads the ledger at path. It creates a missing file, with mode 0600.
 func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, error) {
 	l := &Ledger{path: path, now: now, log: log, turn: make(chan struct{}, 1), invites: map[string]*LedgerEntry{}}
 	if err := l.locked(func() error { return nil }); err != nil {
@@ -96,11 +96,11 @@ func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.news = nil // Nobody had a session yet.
+	l.unreported = nil // No session exists yet that a revocation could end.
 	return l, nil
 }
 
-// Close closes the file. Nothing may be called after it.
+// Close closes the file. No method may be called after it.
 func (l *Ledger) Close() error {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
@@ -112,18 +112,18 @@ func (l *Ledger) Close() error {
 	return file.Close()
 }
 
-// Made records an invite that was issued, so that it can be listed.
+// Made records an issued invite, so that List returns it.
 func (l *Ledger) Made(inv Invite) error {
 	return l.locked(func() error {
 		return l.append(ledgerEvent{eventMade, inv.ID, inv.Expires, inv.Room, inv.Role, inv.Uses})
 	})
 }
 
-// Use takes one of the uses of an invite that was verified. It returns
-// ErrInviteUsed if there was none left, and ErrInviteRevoked; with any other
-// error the use may be lost, but was not taken twice.
+// Use counts one use of a verified invite. It returns ErrInviteUsed if no use is
+// left, and ErrInviteRevoked for a revoked invite. Any other error may cost the
+// invite a use, but never gives it one too many.
 func (l *Ledger) Use(inv Invite) error {
-	if inv.Uses == 0 { // Nothing to count: what Poll has read is enough.
+	if inv.Uses == 0 { // Nothing to count: the lines that Poll has read are enough.
 		if l.Revoked(inv.ID) {
 			return ErrInviteRevoked
 		}
@@ -141,7 +141,7 @@ func (l *Ledger) Use(inv Invite) error {
 	})
 }
 
-// Revoke ends an invite, and the tickets that were made from it.
+// Revoke ends an invite and the tickets that were made from it.
 func (l *Ledger) Revoke(id string, expires time.Time) error {
 	return l.locked(func() error {
 		if l.entry(id).Revoked {
@@ -151,11 +151,11 @@ func (l *Ledger) Revoke(id string, expires time.Time) error {
 	})
 }
 
-// Revoked reports whether an invite was revoked, as far as was read. It is
-// memory only.
+// Revoked reports whether a line that was read revokes the invite. It does not
+// read the file.
 func (l *Ledger) Revoked(id string) bool { return l.entry(id).Revoked }
 
-// Find returns what is known of an invite.
+// Find returns the ledger's knowledge of an invite. It does not read the file.
 func (l *Ledger) Find(id string) (LedgerEntry, bool) {
 	entry := l.entry(id)
 	return entry, entry.ID != ""
@@ -190,19 +190,20 @@ func (l *Ledger) entry(id string) LedgerEntry {
 	return LedgerEntry{}
 }
 
-// Poll reads what other processes wrote, and returns the invites that were
-// revoked since the last call. It is cheap if there is nothing new.
+// Poll reads the lines that other processes wrote, and returns the invites that
+// were revoked since the last call. It is cheap if there is nothing new.
 func (l *Ledger) Poll() (revoked []string, err error) {
 	if l.changed() {
 		err = l.locked(func() error { return nil })
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	revoked, l.news = l.news, nil
+	revoked, l.unreported = l.unreported, nil
 	return revoked, err
 }
 
-// changed reports whether the file is another, or longer, than was read.
+// changed reports whether the file was replaced, or changed its size, since it
+// was read.
 func (l *Ledger) changed() bool {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
@@ -214,9 +215,8 @@ func (l *Ledger) changed() bool {
 	return err != nil || !os.SameFile(there, ours) || there.Size() != l.size
 }
 
-// Prune writes the file anew without the invites that expired longer ago than
-// keep, for as long as tickets may live that were made from them, and forgets
-// these.
+// Prune forgets the invites that expired longer ago than keep, and writes the
+// file anew without them. A ticket must not outlive its invite by more than keep.
 func (l *Ledger) Prune(keep time.Duration) error {
 	return l.locked(func() error {
 		l.forget(keep)
@@ -246,8 +246,8 @@ func (l *Ledger) forget(keep time.Duration) {
 	maps.DeleteFunc(l.invites, func(_ string, entry *LedgerEntry) bool { return !entry.Expires.Add(keep).After(l.now()) })
 }
 
-// replace puts another file in the place of the locked one. Who waits for the
-// lock finds that the file is no longer the one at its path.
+// replace puts another file in the place of the locked one. A process that waits
+// for the lock then finds that its file is no longer the one at the path.
 func (l *Ledger) replace(data []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(l.path), filepath.Base(l.path)+".*.tmp") // Mode 0600.
 	if err != nil {
@@ -273,8 +273,8 @@ func (l *Ledger) replace(data []byte) (err error) {
 	return syncDir(l.path)
 }
 
-// locked runs do while no other process writes, with all that was written read.
-// It waits for ledgerPatience at most.
+// locked locks the file, reads it to its end, and runs do while no other process
+// writes. It waits at most ledgerPatience for the lock.
 func (l *Ledger) locked(do func() error) error {
 	deadline := time.Now().Add(ledgerPatience)
 	select {
@@ -295,7 +295,7 @@ func (l *Ledger) locked(do func() error) error {
 		if err == nil && err2 == nil && os.SameFile(there, ours) {
 			break
 		}
-		_ = unlockFile(l.file) // It was replaced while we waited.
+		_ = unlockFile(l.file) // Another process replaced it meanwhile.
 		_ = l.file.Close()
 		l.file = nil
 	}
@@ -307,8 +307,8 @@ func (l *Ledger) locked(do func() error) error {
 	return do()
 }
 
-// lockBefore tries until it has the lock: to wait for it inside the system would
-// take a thread, and might be for ever.
+// lockBefore tries until it has the lock. Waiting inside the system call would
+// block a thread, perhaps for ever.
 func lockBefore(deadline time.Time, f *os.File) error {
 	for {
 		busy, err := tryLockFile(f)
@@ -322,7 +322,7 @@ func lockBefore(deadline time.Time, f *os.File) error {
 	}
 }
 
-// open opens the file if it is not open. It needs the turn.
+// open opens the file if it is not open. The caller holds the turn.
 func (l *Ledger) open() error {
 	if l.file != nil {
 		return nil
@@ -347,7 +347,7 @@ func (l *Ledger) open() error {
 	return nil
 }
 
-// rewind lets everything be read again. What was revoked stays so.
+// rewind makes readNew read the whole file again. Revoked invites stay revoked.
 func (l *Ledger) rewind() {
 	l.offset, l.size = 0, 0
 	l.mu.Lock()
@@ -357,7 +357,7 @@ func (l *Ledger) rewind() {
 	}
 }
 
-// append writes a line to the disk and reads it back. It needs the lock.
+// append writes a line to the disk and reads it back. The caller holds the lock.
 func (l *Ledger) append(ev ledgerEvent) error {
 	line, err := json.Marshal(ev)
 	if err != nil {
@@ -365,7 +365,7 @@ func (l *Ledger) append(ev ledgerEvent) error {
 	}
 	line = append(line, '\n')
 	if info, err := l.file.Stat(); err == nil && info.Size() > l.offset {
-		line = append([]byte("\n"), line...) // After a line that was cut short.
+		line = append([]byte("\n"), line...) // The last line was cut short: end it.
 	}
 	if _, err := l.file.Write(line); err != nil {
 		return fmt.Errorf("invites: %w", err)
@@ -379,13 +379,13 @@ func (l *Ledger) append(ev ledgerEvent) error {
 	return nil
 }
 
-// readNew applies the lines that were not read yet. It needs the lock.
+// readNew applies the lines that were not read yet. The caller holds the lock.
 func (l *Ledger) readNew() error {
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Size() < l.size { // Somebody emptied it, or put an older one there.
+	if info.Size() < l.size { // Somebody emptied the file, or put an older one there.
 		l.log.Warn("the file is shorter than it was; used invites may be good again", "file", l.path)
 		l.rewind()
 	}
@@ -451,7 +451,7 @@ func (l *Ledger) apply(ev ledgerEvent) {
 	case eventRevoked:
 		if !entry.Revoked {
 			entry.Revoked = true
-			l.news = append(l.news, ev.ID)
+			l.unreported = append(l.unreported, ev.ID)
 		}
 	}
 }

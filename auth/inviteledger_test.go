@@ -57,7 +57,7 @@ func TestLedgerCountsUses(t *testing.T) {
 	}
 	want(t, "the refusal", ErrInviteUsed, ErrUnauthorized)
 
-	l = openTestLedger(t, path, nil) // As after a restart: the other was not closed.
+	l = openTestLedger(t, path, nil) // As after a crash: the first ledger is still open.
 	want(t, "one, after a restart", l.Use(one), ErrInviteUsed)
 	want(t, "two, after a restart", l.Use(two), nil)
 	want(t, "two, a third time", l.Use(two), ErrInviteUsed)
@@ -95,7 +95,7 @@ func TestLedgerRevokes(t *testing.T) {
 	want(t, "one, revoked, before the poll", server.Use(one), ErrInviteRevoked)
 	poll("one")
 
-	// Another process prunes: the file is another, and nothing is told twice.
+	// Another process prunes and so replaces the file. Poll must repeat nothing.
 	want(t, "made", command.Made(Invite{ID: "old", Room: "r", Role: RoleGuest, Expires: epoch.Add(-2 * time.Hour)}), nil)
 	want(t, "prune", command.Prune(time.Hour), nil)
 	poll()
@@ -194,7 +194,7 @@ func TestLedgerIsEmptied(t *testing.T) {
 	want(t, "used twice in a new file", l.Use(one), ErrInviteUsed)
 }
 
-// TestLedgerSingleUse has many at a time come with each of several invites, by
+// TestLedgerSingleUse lets many goroutines use each of several invites, through
 // two ledgers of one file as two processes have them, while one prunes.
 func TestLedgerSingleUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
@@ -232,7 +232,7 @@ func TestLedgerSingleUse(t *testing.T) {
 	}
 }
 
-// TestLedgerAcrossProcesses has processes of their own race for one invite.
+// TestLedgerAcrossProcesses lets several processes race for each invite.
 func TestLedgerAcrossProcesses(t *testing.T) {
 	const variable, processes = "TURNPIKE_TEST_LEDGER", 4
 	if path := os.Getenv(variable); path != "" {
@@ -269,7 +269,7 @@ func TestLedgerAcrossProcesses(t *testing.T) {
 	}
 }
 
-// TestLedgerDoesNotWaitForEver for a process that was stopped while it had the file locked, and everything goes on after it.
+// TestLedgerDoesNotWaitForEver stops a process that holds the lock. Others wait for ledgerPatience only, and work again once it unlocks.
 func TestLedgerDoesNotWaitForEver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	synctest.Test(t, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestLedgerDoesNotWaitForEver(t *testing.T) {
 	})
 }
 
-// TestLedgerIsTheServers holds that a file which root's command makes first may be read by the server's user.
+// TestLedgerIsTheServers holds that the server's user owns a file that a command of root's has created.
 func TestLedgerIsTheServers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root makes files for others")
@@ -333,8 +333,8 @@ func TestLedgerLists(t *testing.T) {
 	}
 }
 
-// FuzzLedger holds that a file says the same when it is read at once and when
-// it grows while it is read, and that nothing in it makes it unreadable.
+// FuzzLedger holds that a ledger reads a growing file like a whole one, and that
+// no content makes the file unreadable.
 func FuzzLedger(f *testing.F) {
 	f.Add([]byte(`{"event":"used","id":"one","expires":"2026-05-04T04:02:01Z"}`+"\n"), 20)
 	f.Add([]byte(`{"event":"revoked","id":"one","expires":"2026-05-04T04:02:01Z"}`+"\n"+`{"event":"us`), 70)

@@ -15,7 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// goodClaims is what a ticket of ours has, for tests to spoil.
+// goodClaims returns the claims of a valid ticket, for tests to spoil.
 func goodClaims() jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss": "turnpike", "aud": "turnpike", "sub": "ann", "jti": "id", "name": "Ann", "role": "guest", "rooms": []string{"*"},
@@ -53,7 +53,7 @@ func segment(v any) string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-// TestGoodClaimsVerify holds that each refusal below has but one cause.
+// TestGoodClaimsVerify holds that goodClaims cause none of the refusals below.
 func TestGoodClaimsVerify(t *testing.T) {
 	if _, err := testTickets(epoch).Verify(signKey(t, goodClaims())); err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// listClaims marshal as something that is no object.
+// listClaims marshal as a list instead of an object.
 type listClaims struct{ jwt.MapClaims }
 
 func (listClaims) MarshalJSON() ([]byte, error) { return []byte(`["a"]`), nil }
@@ -227,8 +227,8 @@ func TestTokenLife(t *testing.T) {
 	}
 }
 
-// TestExpiredOnly holds that ErrExpired, which a client may hear of, is given
-// to nobody who forged a token or carried one to the wrong place.
+// TestExpiredOnly holds that a forged token, or one for another place, never
+// causes ErrExpired, which a client may see.
 func TestExpiredOnly(t *testing.T) {
 	tickets := testTickets(epoch)
 	old := epoch.Add(-2 * time.Hour).Unix()

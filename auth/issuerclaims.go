@@ -18,25 +18,25 @@ const (
 	// maxSubjectBytes leaves room for the issuer's name in a user's form on the wire.
 	maxSubjectBytes = 255
 
-	// maxClaimList bounds an audience, and the rooms of a ticket, each of which
-	// is compared whenever its user enters one.
+	// maxClaimList bounds an audience, and the rooms of a ticket. A user who
+	// enters a room is compared with each of those.
 	maxClaimList = 256
 
-	// maxPatternBytes is twice what a room's name may have.
+	// maxPatternBytes is twice the length of the longest room name.
 	maxPatternBytes = 128
 
-	// maxRoomsBytes and maxIDBytes let a session's resume token, which repeats
-	// them, keep to maxTokenBytes.
+	// maxRoomsBytes and maxIDBytes keep a session's resume token, which repeats
+	// rooms and ID, within maxTokenBytes.
 	maxRoomsBytes = 2 << 10
 	maxIDBytes    = 128
 )
 
-// claimSet is the payload of another app's token. Names are taken to the
-// letter and stand there once: encoding/json would take "SUB" for "sub" and the
-// last of two, where the app may have checked the first.
+// claimSet is the payload of another app's token. A claim's name must match
+// exactly and occur once: encoding/json would accept "SUB" as "sub", and the
+// last of two claims where the app may have checked the first.
 type claimSet map[string]json.RawMessage
 
-// UnmarshalJSON is called with valid JSON.
+// UnmarshalJSON relies on data being valid JSON, as encoding/json guarantees.
 func (c *claimSet) UnmarshalJSON(data []byte) error {
 	if !utf8.Valid(data) {
 		return errNotUTF8
@@ -51,9 +51,9 @@ func (c *claimSet) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return err
 		}
-		name, _ := token.(string) // The decoder has no other keys.
+		name, _ := token.(string) // The decoder returns no other kind of key.
 		if _, twice := set[name]; twice {
-			return fmt.Errorf("claim %q stands there twice", name)
+			return fmt.Errorf("claim %q occurs twice", name)
 		}
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
@@ -65,34 +65,34 @@ func (c *claimSet) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// text returns a claim that is a string, empty if there is none.
-func (c claimSet) text(name string, most int) (string, error) {
+// text returns a string claim, empty if it is missing.
+func (c claimSet) text(name string, maxBytes int) (string, error) {
 	raw, ok := c[name]
 	if !ok {
 		return "", nil
 	}
-	return parseText(strconv.Quote(name), raw, most)
+	return parseText(strconv.Quote(name), raw, maxBytes)
 }
 
-func parseText(what string, raw json.RawMessage, most int) (string, error) {
+func parseText(what string, raw json.RawMessage, maxBytes int) (string, error) {
 	var s string
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return "", fmt.Errorf("claim %s is not a string", what)
 	}
-	if len(s) > most {
-		return "", fmt.Errorf("claim %s is longer than %d bytes", what, most)
+	if len(s) > maxBytes {
+		return "", fmt.Errorf("claim %s is longer than %d bytes", what, maxBytes)
 	}
-	// An escaped half of a surrogate pair decodes to U+FFFD, which would make
-	// two texts one; control characters would break lines where it is shown.
+	// An escaped half of a surrogate pair decodes to U+FFFD, so that two different
+	// texts would become one. Control characters would break lines on a page.
 	if strings.ContainsRune(s, utf8.RuneError) || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", fmt.Errorf("claim %s has characters that it cannot have", what)
+		return "", fmt.Errorf("claim %s has control characters or is not valid Unicode", what)
 	}
 	return s, nil
 }
 
-// texts returns a claim that is a list of strings, or one string alone. There
-// is none if it is nil.
-func (c claimSet) texts(name string, most int) ([]string, error) {
+// texts returns a claim that is a list of strings or a single string, nil if it
+// is missing.
+func (c claimSet) texts(name string, maxBytes int) ([]string, error) {
 	raw, ok := c[name]
 	if !ok {
 		return nil, nil
@@ -110,14 +110,14 @@ func (c claimSet) texts(name string, most int) ([]string, error) {
 	out := make([]string, len(list))
 	for i, item := range list {
 		var err error
-		if out[i], err = parseText(fmt.Sprintf("%q[%d]", name, i), item, most); err != nil {
+		if out[i], err = parseText(fmt.Sprintf("%q[%d]", name, i), item, maxBytes); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// date returns a claim that counts seconds, nil if there is none.
+// date returns a claim in seconds since 1970, nil if it is missing.
 func (c claimSet) date(name string) (*jwt.NumericDate, error) {
 	raw, ok := c[name]
 	if !ok {
@@ -130,7 +130,7 @@ func (c claimSet) date(name string) (*jwt.NumericDate, error) {
 	return jwt.NewNumericDate(time.Unix(int64(seconds), 0)), nil
 }
 
-// The methods below make it what the jwt package validates.
+// The methods below implement jwt.Claims.
 
 func (c claimSet) GetExpirationTime() (*jwt.NumericDate, error) { return c.date("exp") }
 func (c claimSet) GetIssuedAt() (*jwt.NumericDate, error)       { return c.date("iat") }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestLongTermKeys has the example of RFC 8489 §9.2.2, and "sha256sum" of the same text.
+// TestLongTermKeys compares with the example of RFC 8489 §9.2.2, and with "sha256sum" of the same text.
 func TestLongTermKeys(t *testing.T) {
 	keys := longTermKeys([]byte("user:realm:pass"))
 	if got := hex.EncodeToString(keys.MD5[:]); got != "8493fbc53ba582fb4c044c456bdc40eb" {

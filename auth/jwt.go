@@ -13,46 +13,28 @@ import (
 )
 
 const (
-	// leeway forgives clocks that differ, at both ends of a token's life.
+	// leeway allows for clocks that differ, at both ends of a token's life.
 	leeway = 30 * time.Second
 
-	// maxTokenBytes bounds what is parsed for a stranger.
+	// maxTokenBytes bounds the token of ours that is parsed for a stranger.
 	maxTokenBytes = 8 << 10
 
 	// idChars gives token IDs and generated subjects 79 bits.
 	idChars = 16
 )
 
-// errNotUTF8 refuses what JSON would change in silence, which could make two
-// subjects one.
+// errNotUTF8 refuses text that JSON would change in silence: two different
+// subjects could become one.
 var errNotUTF8 = errors.New("text that is not UTF-8")
 
-// Role is what a user may do beyond entering rooms.
-type Role string
-
-const (
-	RoleGuest     Role = "guest"
-	RoleMember    Role = "member"
-	RoleModerator Role = "moderator"
-	RoleAdmin     Role = "admin"
-)
-
-func (r Role) valid() bool {
-	switch r {
-	case RoleGuest, RoleMember, RoleModerator, RoleAdmin:
-		return true
-	}
-	return false
-}
-
-// signer makes and opens the JWTs of one audience. The algorithm is pinned:
-// what a token's header asks for is only ever compared with it.
+// signer signs and verifies the JWTs of one audience. The algorithm is fixed; a
+// token whose header names another is refused.
 type signer struct {
 	audience string
 	key      Secret
 	now      func() time.Time
 	rand     io.Reader
-	header   string // of all that it signs, encoded
+	header   string // of every token that it signs, encoded
 	parser   *jwt.Parser
 }
 
@@ -78,7 +60,7 @@ func newSigner(audience string, key Secret, now func() time.Time, rand io.Reader
 }
 
 // registered returns the claims that every token of ours has. JWTs count whole
-// seconds, so the expiry is cut to one.
+// seconds, so the fraction of the expiry is cut.
 func (s *signer) registered(ttl time.Duration) (jwt.RegisteredClaims, error) {
 	now := s.now().UTC().Truncate(time.Second)
 	expires := now.Add(ttl).Truncate(time.Second)
@@ -95,7 +77,7 @@ func (s *signer) registered(ttl time.Duration) (jwt.RegisteredClaims, error) {
 	}, nil
 }
 
-// sign refuses what open would refuse for its length.
+// sign refuses a token that verify would refuse for its length.
 func (s *signer) sign(claims jwt.Claims) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -113,8 +95,8 @@ func (s *signer) sign(claims jwt.Claims) (string, error) {
 	return token, nil
 }
 
-// open verifies token and fills claims. Its errors wrap ErrUnauthorized.
-func (s *signer) open(token string, claims jwt.Claims) error {
+// verify verifies token and fills claims. Its errors wrap ErrUnauthorized.
+func (s *signer) verify(token string, claims jwt.Claims) error {
 	if err := checkSpelling(token, maxTokenBytes); err != nil {
 		return err
 	}
@@ -130,9 +112,9 @@ func (s *signer) open(token string, claims jwt.Claims) error {
 	return refuse("%w", err)
 }
 
-// onlyExpired reports whether age is all that is wrong. The signature is
-// verified before the claims are judged, so a forged token never gets here
-// with ErrTokenExpired, but one with several bad claims does.
+// onlyExpired reports whether age is a token's only fault. The parser verifies
+// the signature before the claims, so the err of a forged token never is
+// ErrTokenExpired; that of a token with several bad claims may be.
 func onlyExpired(err error) bool {
 	if !errors.Is(err, jwt.ErrTokenExpired) {
 		return false
@@ -148,11 +130,11 @@ func onlyExpired(err error) bool {
 	return true
 }
 
-// checkSpelling refuses what is too long to parse for a stranger, and line
-// breaks, which Go's base64 skips even when strict: a token has one spelling,
-// and nothing verifies that its issuer did not make.
-func checkSpelling(token string, most int) error {
-	if len(token) > most {
+// checkSpelling refuses a token that is too long to parse for a stranger. It also
+// refuses line breaks, which Go's base64 skips even when strict: only the one
+// spelling that the issuer made may verify.
+func checkSpelling(token string, maxBytes int) error {
+	if len(token) > maxBytes {
 		return refuse("token of %d bytes", len(token))
 	}
 	if strings.ContainsAny(token, "\r\n") {

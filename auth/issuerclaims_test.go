@@ -10,8 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// FuzzClaims signs whatever claims there are, as an app may that was taken
-// over: what becomes a ticket has to keep every bound.
+// FuzzClaims signs arbitrary claims, as an app that was taken over may. Each
+// ticket that they make must keep every bound.
 func FuzzClaims(f *testing.F) {
 	for _, c := range []jwt.MapClaims{appClaims(), appWithout("rooms"), appWith("exp", "x"), appWith("rooms", []any{nil})} {
 		f.Add(jsonOf(c))
