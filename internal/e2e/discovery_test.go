@@ -20,7 +20,7 @@ func TestNATDiscovery(t *testing.T) {
 	need(t, "turnutils_natdiscovery")
 	lab := netlab.New(t)
 	host := lab.Public("server")
-	second, second6 := lab.Second(host)
+	second, second6 := lab.AddAddresses(host)
 	s, config, ca := openOn(t, lab, host, fmt.Sprintf(`
 listen = ["udp://%s:3478", "udp://%s:3478", "udp://[%s]:3478", "udp://[%s]:3478", "tcp://0.0.0.0:3478"]
 nat_discovery_port = 3479

@@ -39,7 +39,7 @@ func openOn(t *testing.T, lab *netlab.Lab, host *netlab.Host, turn string) (s *s
 // configure makes such a server's configuration and certificate.
 func configure(t *testing.T, lab *netlab.Lab, host *netlab.Host, turn string) (config string, ca *authority) {
 	t.Helper()
-	lab.Name(publicName, host)
+	lab.AddName(publicName, host)
 	ca = newAuthority(t, publicName, host.Addr())
 	config = filepath.Join(t.TempDir(), "turnpike.toml")
 	text := fmt.Sprintf(`

@@ -77,7 +77,7 @@ func TestSignalingOutage(t *testing.T) {
 	var over <-chan time.Time
 	driveOn(t, nil, "outage", map[string]any{"people": people}, map[string]func(){
 		"cut": func() {
-			restore, over = s.host.Hang(443), time.After(outage)
+			restore, over = s.host.CutTCPPort(443), time.After(outage)
 		},
 		"wait": func() {
 			awaitSessions(t, s, 0)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestMove moves a host to another NAT, and gives its NAT another address: others see it there, and what was open is dead.
+// TestMove moves a host to another NAT, and gives its NAT another address. Others see the new address, and open connections are dead.
 func TestMove(t *testing.T) {
 	lab := New(t)
 	server := lab.Public("server")
@@ -31,7 +31,7 @@ func TestMove(t *testing.T) {
 			}
 			defer ln.Close()
 			to := netip.AddrPortFrom(server.Addr(), uint16(ln.Addr().(*net.TCPAddr).Port))
-			before, seen := dialed(t, host, ln, to)
+			before, seen := dial(t, host, ln, to)
 			if seen != host.Public() {
 				t.Fatalf("seen at %v, want %v", seen, host.Public())
 			}
@@ -40,19 +40,19 @@ func TestMove(t *testing.T) {
 			if host.Public() == former {
 				t.Fatalf("the public address is %v as before", former)
 			}
-			after, seen := dialed(t, host, ln, to)
+			after, seen := dial(t, host, ln, to)
 			if seen != host.Public() {
 				t.Fatalf("seen at %v after the change, want %v", seen, host.Public())
 			}
-			// What the former connection says does not arrive, and no reset tells of it; what the new one says does.
-			exchange(t, after, true)
-			exchange(t, before, false)
+			// The new connection works. On the former one nothing arrives, not even a reset.
+			wantDelivery(t, after, true)
+			wantDelivery(t, before, false)
 		})
 	}
 }
 
-// TestHang cuts a port off: who is connected notices, who comes waits.
-func TestHang(t *testing.T) {
+// TestCutTCPPort cuts a port off: an open connection is reset, and a new one gets no answer.
+func TestCutTCPPort(t *testing.T) {
 	lab := New(t)
 	server, client := lab.Public("server"), lab.Public("client")
 	ln, err := server.ListenTCP(0)
@@ -61,26 +61,26 @@ func TestHang(t *testing.T) {
 	}
 	defer ln.Close()
 	to := netip.AddrPortFrom(server.Addr(), uint16(ln.Addr().(*net.TCPAddr).Port))
-	open, _ := dialed(t, client, ln, to)
-	restore := server.Hang(to.Port())
+	open, _ := dial(t, client, ln, to)
+	restore := server.CutTCPPort(to.Port())
 	_ = open.near.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := open.near.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("read from a connection that was cut: %v, want a reset", err)
 	}
 	if conn, err := client.DialTCP(to, 200*time.Millisecond); err == nil {
 		conn.Close()
-		t.Error("connected to a port that hangs")
+		t.Error("connected to a port that is cut off")
 	}
 	restore()
-	pair, _ := dialed(t, client, ln, to)
-	exchange(t, pair, true)
+	pair, _ := dial(t, client, ln, to)
+	wantDelivery(t, pair, true)
 }
 
-// A pair is both ends of a connection.
+// A pair is the two ends of a connection.
 type pair struct{ near, far net.Conn }
 
-// dialed connects, and tells from where the server sees it.
-func dialed(t *testing.T, host *Host, ln *net.TCPListener, to netip.AddrPort) (pair, netip.Addr) {
+// dial connects, and returns the address from which the server sees the client.
+func dial(t *testing.T, host *Host, ln *net.TCPListener, to netip.AddrPort) (pair, netip.Addr) {
 	t.Helper()
 	near, err := host.DialTCP(to, 5*time.Second)
 	if err != nil {
@@ -95,8 +95,8 @@ func dialed(t *testing.T, host *Host, ln *net.TCPListener, to netip.AddrPort) (p
 	return pair{near, far}, far.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 }
 
-// exchange says something, and judges whether it arrives.
-func exchange(t *testing.T, p pair, arrives bool) {
+// wantDelivery sends a message, and checks whether it arrives.
+func wantDelivery(t *testing.T, p pair, arrives bool) {
 	t.Helper()
 	if _, err := p.near.Write([]byte("hello")); err != nil && arrives {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func exchange(t *testing.T, p pair, arrives bool) {
 	_ = p.far.SetReadDeadline(time.Now().Add(patience))
 	n, err := p.far.Read(make([]byte, 16))
 	if arrives && err != nil {
-		t.Errorf("what was said did not arrive: %v", err)
+		t.Errorf("the message did not arrive: %v", err)
 	}
 	if !arrives && (n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 		t.Errorf("a dead connection brought %d bytes and %v, want silence", n, err)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Host is a network namespace with one interface, eth0. Only [Lab.Move] and [Lab.Readdress] change its fields after the test has got it.
+// A Host is a network namespace with one interface, eth0. Once the test has it, only [Lab.Move] and [Lab.Readdress] change its fields.
 type Host struct {
 	lab    *Lab
 	name   string
@@ -28,41 +28,41 @@ type Host struct {
 	moves  int
 }
 
-// Name is the name that the test gave it.
+// Name returns the name that the test gave it.
 func (h *Host) Name() string { return h.name }
 
-// Namespace is its name for `ip netns exec`.
+// Namespace returns its name for `ip netns exec`.
 func (h *Host) Namespace() string { return h.netns }
 
-// Kind tells what it is behind.
+// Kind returns the kind of NAT or firewall that it is behind.
 func (h *Host) Kind() Kind { return h.kind }
 
-// Addr is the IPv4 address of its interface.
+// Addr returns the IPv4 address of its interface.
 func (h *Host) Addr() netip.Addr { return h.addr }
 
-// Addr6 is the IPv6 address of its interface, or the zero Addr behind a NAT.
+// Addr6 returns the IPv6 address of its interface, or the zero Addr behind a NAT.
 func (h *Host) Addr6() netip.Addr { return h.addr6 }
 
-// Public is the IPv4 address that others see: the NAT's outside, or Addr.
+// Public returns the IPv4 address that others see: the NAT's outside, or Addr.
 func (h *Host) Public() netip.Addr { return h.public }
 
-// Command is exec.CommandContext on this host. The process is the command's own:
-// ip(8) is replaced by it, so that ctx and Wait mean what they say. It must have ended
-// when the test ends.
+// Command is exec.CommandContext on this host. The command replaces ip(8) in its
+// process, so that ctx and Wait concern the command itself. It must end before the
+// test does.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.netns, name}, args...)...)
 	cmd.WaitDelay = 5 * time.Second // Grandchildren may hold the output open.
 	return cmd
 }
 
-// Hang lets the host be deaf and mute on a TCP port of its own, as if the way there had been cut: connections that are open are reset, and
-// those who come get no answer. It goes on until restore is called.
-func (h *Host) Hang(port uint16) (restore func()) {
+// CutTCPPort cuts the way to one of the host's TCP ports until the test calls restore. It resets open connections to the port,
+// and drops every packet to it.
+func (h *Host) CutTCPPort(port uint16) (restore func()) {
 	l := h.lab
 	l.t.Helper()
-	// In this order, so that the resets get out.
+	// Drop packets first, so that nobody connects again after the resets.
 	l.nft(h.netns, fmt.Sprintf(`
-table inet hang {
+table inet cut {
 	chain in {
 		type filter hook input priority filter
 		tcp dport %d drop
@@ -72,12 +72,12 @@ table inet hang {
 	l.run("", "ip", "netns", "exec", h.netns, "ss", "-K", "state", "established", "sport", "=", fmt.Sprintf(":%d", port))
 	return func() {
 		l.t.Helper()
-		l.nft(h.netns, "delete table inet hang")
+		l.nft(h.netns, "delete table inet cut")
 	}
 }
 
-// Do calls fn on this host: sockets that fn itself opens, not ones that its
-// goroutines open, belong to the host, and stay so.
+// Do calls fn on this host. A socket that fn itself opens belongs to the host for
+// its whole life; one that a goroutine of fn opens does not.
 func (h *Host) Do(fn func() error) error { return inside(h.netns, fn) }
 
 // ListenUDP opens a UDP socket on the host's IPv4 address. Port 0 takes any.

@@ -7,26 +7,25 @@ import (
 	"net/netip"
 )
 
-// A Line is three hosts in a row. What the outer ones send to each other is routed by the middle one, without NAT:
+// A Line is three hosts in a row. The middle one routes the packets of the outer ones, without NAT:
 //
 //	  left              middle              right
 //	11.22.34.2 ── 11.22.34.1  11.22.35.1 ── 11.22.35.2
 //	    eth0        eth0         eth1          eth0
 //
-// Nothing but routing and what runs in the middle is between them, not even a bridge, so that what a relay costs
-// can be compared with what routing costs.
+// There is no bridge between them, so that a benchmark can compare the cost of a relay in the middle with that of routing.
 type Line struct {
 	Left, Middle, Right *Host
 	ToRight             netip.Addr // of Middle; its Addr is the one to the left
 }
 
-// Line makes hosts named left, middle and right beside the public segment, which they do not reach. A lab has one line.
+// Line makes hosts named left, middle and right. They do not reach the public segment. A lab has at most one line.
 func (l *Lab) Line() Line {
 	l.t.Helper()
 	host := func(name, addr string) *Host {
 		h := &Host{lab: l, name: name, netns: l.namespace(name), addr: netip.MustParseAddr(addr), kind: Public}
 		h.public = h.addr
-		l.add(h)
+		l.register(h)
 		return h
 	}
 	line := Line{

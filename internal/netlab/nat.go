@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// A Kind is what stands between a host and the public segment. The old names
-// (RFC 3489) are shorter; the comments say it in the words of RFC 4787.
+// A Kind is the NAT or firewall between a host and the public segment. The names
+// are the short old ones of RFC 3489; the comments use the terms of RFC 4787.
 type Kind int
 
 const (
-	// Public is no NAT at all.
+	// Public has no NAT.
 	Public Kind = iota
 	// FullCone: endpoint-independent mapping, endpoint-independent filtering.
 	FullCone
@@ -24,9 +24,9 @@ const (
 	// Symmetric: address and port-dependent mapping with random ports, address
 	// and port-dependent filtering.
 	Symmetric
-	// UDPBlocked lets TCP out and nothing else, from ports as Symmetric has them.
+	// UDPBlocked lets only TCP out. It maps ports as Symmetric does.
 	UDPBlocked
-	// Only443 lets TCP to port 443 out and nothing else.
+	// Only443 lets only TCP to port 443 out. It maps ports as Symmetric does.
 	Only443
 )
 
@@ -38,20 +38,21 @@ func (k Kind) String() string {
 	return names[k]
 }
 
-// ruleset is what nft loads in the router of a host. Three properties of Linux are used:
+// ruleset returns the rules that nft loads in the router of a host. They use three
+// properties of Linux:
 //
-//   - masquerade keeps the port of the one host inside, whatever the destination,
-//     which is endpoint-independent mapping; told so, it takes a random one for every
-//     flow, which is address and port-dependent mapping;
-//   - a flow that connection tracking knows passes both ways, and nothing else
-//     does: address and port-dependent filtering;
-//   - a set that outbound packets fill tells which inbound packets a wider
-//     filtering lets through, and those are sent to the host with dnat.
+//   - By default masquerade keeps the port of the one host inside, whatever the
+//     destination: endpoint-independent mapping. With the flag random it takes a
+//     random port for every flow: address and port-dependent mapping.
+//   - Only a flow that connection tracking knows passes, both ways: address and
+//     port-dependent filtering.
+//   - Outbound packets fill a set, which tells the inbound packets that a wider
+//     filtering lets through. The rule for them sends them to the host with dnat.
 //
-// What is not let in is dropped at the input hook without an answer. An answer would
-// confirm the flow in connection tracking, and the host's own packet to the
-// same peer, a moment later, would get another port: hole punching would fail
-// by a race that real NATs of these kinds do not have.
+// The input hook drops all other inbound packets without an answer. An answer would
+// confirm the flow in connection tracking, and the host's next packet to the same
+// peer would get another port. Hole punching would then fail by a race that real
+// NATs of these kinds do not have.
 func ruleset(kind Kind, host netip.Addr) string {
 	// A mapping lives for at least two minutes after the last packet out (RFC 4787 REQ-5).
 	const timeout = "timeout 2m;"

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// patience bounds what must happen. Nothing waits for it when all is well.
+// patience bounds the wait for events that must happen. A test that passes never waits so long.
 const patience = 5 * time.Second
 
-// TestNAT proves that each kind maps and filters as its name says, with three
-// sockets outside: two on one host, which differ in their port only, and one on another host.
+// TestNAT holds that each kind maps and filters as its name says. Of three sockets
+// outside, two are on one host and differ only in their port. The third is on another host.
 func TestNAT(t *testing.T) {
 	for _, test := range []struct {
 		kind       Kind
@@ -36,15 +36,15 @@ func TestNAT(t *testing.T) {
 			alice := lab.Behind(test.kind, "alice")
 			known, knownHost, stranger := listen(t, one), listen(t, one), listen(t, two)
 
-			// Filtering. Only the first socket outside has been sent to.
+			// Filtering. Alice has sent to the first socket only.
 			inside := listen(t, alice)
-			mapped := send(t, inside, known, "hello")
+			mapped := deliver(t, inside, known, "hello")
 			if mapped.Addr() != alice.Public() {
 				t.Fatalf("came from %v, want %v", mapped.Addr(), alice.Public())
 			}
 			write(t, knownHost, mapped, "other port")
 			write(t, stranger, mapped, "other host")
-			got := until(t, inside, known, mapped)
+			got := collect(t, inside, known, mapped)
 			if slices.Contains(got, "other port") != test.otherPort {
 				t.Errorf("another port of a known address was let in: %v, want %v", !test.otherPort, test.otherPort)
 			}
@@ -52,18 +52,18 @@ func TestNAT(t *testing.T) {
 				t.Errorf("an unknown address was let in: %v, want %v", !test.otherHost, test.otherHost)
 			}
 
-			// A port that nothing inside has sent from is closed on every NAT.
+			// Every NAT keeps a port closed from which nobody inside has sent.
 			unused := listen(t, alice)
 			fresh := netip.AddrPortFrom(alice.Public(), local(unused).Port())
 			write(t, stranger, fresh, "unasked")
-			if got := until(t, unused, known, netip.AddrPort{}); slices.Contains(got, "unasked") {
+			if got := collect(t, unused, known, netip.AddrPort{}); slices.Contains(got, "unasked") {
 				t.Error("a port without a mapping let a packet in")
 			}
 
-			// Mapping. Two destinations could get one random port by chance, six will not.
-			ports := []uint16{mapped.Port(), send(t, inside, knownHost, "b").Port(), send(t, inside, stranger, "c").Port()}
+			// Mapping. Two destinations could get the same random port by chance, six will not.
+			ports := []uint16{mapped.Port(), deliver(t, inside, knownHost, "b").Port(), deliver(t, inside, stranger, "c").Port()}
 			for range 3 {
-				ports = append(ports, send(t, inside, listen(t, two), "d").Port())
+				ports = append(ports, deliver(t, inside, listen(t, two), "d").Port())
 			}
 			if same := len(slices.Compact(slices.Clone(ports))) == 1; same != test.samePort {
 				t.Errorf("public ports by destination: %v, want the same for all: %v", ports, test.samePort)
@@ -75,8 +75,8 @@ func TestNAT(t *testing.T) {
 	}
 }
 
-// TestHolePunching is what the kinds mean in practice: after both sides have
-// sent to where the other appears to be, packets pass or do not.
+// TestHolePunching shows what the kinds mean in practice. Each side sends to the
+// address that the server has seen of the other; some pairs of kinds connect.
 func TestHolePunching(t *testing.T) {
 	for _, test := range []struct {
 		a, b  Kind
@@ -92,13 +92,13 @@ func TestHolePunching(t *testing.T) {
 			lab := New(t)
 			server := listen(t, lab.Public("server"))
 			a, b := listen(t, lab.Behind(test.a, "a")), listen(t, lab.Behind(test.b, "b"))
-			atA, atB := send(t, a, server, "a"), send(t, b, server, "b")
-			// The first may be lost on the way, for it comes before the hole is there.
+			atA, atB := deliver(t, a, server, "a"), deliver(t, b, server, "b")
+			// The first packet may be lost, because it may come before b has punched its hole.
 			write(t, a, atB, "from a")
 			write(t, b, atA, "from b")
 			write(t, a, atB, "from a")
-			gotA, gotB := until(t, a, server, atA), until(t, b, server, atB)
-			// One direction is enough: the side that is reached learns where to answer.
+			gotA, gotB := collect(t, a, server, atA), collect(t, b, server, atB)
+			// One direction is enough: the side that gets a packet learns where to answer.
 			if works := slices.Contains(gotA, "from b") || slices.Contains(gotB, "from a"); works != test.works {
 				t.Errorf("a hole was punched: %v, want %v", works, test.works)
 			}
@@ -122,10 +122,10 @@ func TestFirewalls(t *testing.T) {
 					t.Errorf("TCP to port %d: %v, want it to pass: %v", port, err, want)
 				}
 			}
-			// What alice sends by UDP is gone for good by the time that a later packet has made the same way from elsewhere.
+			// Once a later packet from another host has arrived, alice's cannot arrive any more.
 			target, inside, other := listen(t, server), listen(t, alice), listen(t, lab.Public("other"))
 			write(t, inside, local(target), "blocked")
-			if from := send(t, other, target, "passes"); from != local(other) {
+			if from := deliver(t, other, target, "passes"); from != local(other) {
 				t.Errorf("a UDP packet got out, from %v", from)
 			}
 		})
@@ -136,7 +136,7 @@ func TestPublic(t *testing.T) {
 	lab := New(t)
 	one, two := lab.Public("one"), lab.Behind(Public, "two")
 	a, b := listen(t, one), listen(t, two)
-	if from := send(t, a, b, "hello"); from != local(a) {
+	if from := deliver(t, a, b, "hello"); from != local(a) {
 		t.Errorf("came from %v, want %v", from, local(a))
 	}
 	for _, h := range []*Host{one, two} {
@@ -144,7 +144,7 @@ func TestPublic(t *testing.T) {
 			t.Errorf("%s: addr %v, public %v, IPv6 %v", h.Name(), h.Addr(), h.Public(), h.Addr6())
 		}
 	}
-	// IPv6 works as soon as the host is there.
+	// IPv6 works as soon as the host exists.
 	err := one.Do(func() error {
 		ln, err := net.ListenTCP("tcp6", net.TCPAddrFromAddrPort(netip.AddrPortFrom(one.Addr6(), 443)))
 		if err == nil {
@@ -162,11 +162,11 @@ func TestPublic(t *testing.T) {
 	conn.Close()
 }
 
-// TestSecond: a second address answers, and does not become the one that the host sends from.
-func TestSecond(t *testing.T) {
+// TestAddAddresses holds that a second address receives, and that the host still sends from the first.
+func TestAddAddresses(t *testing.T) {
 	lab := New(t)
 	one, two := lab.Public("one"), lab.Public("two")
-	v4, v6 := lab.Second(one)
+	v4, v6 := lab.AddAddresses(one)
 	for _, ip := range []netip.Addr{v4, v6} {
 		var second *net.UDPConn
 		err := one.Do(func() (err error) {
@@ -226,7 +226,7 @@ func connect(t *testing.T, from, to *Host, port uint16, want bool) error {
 	defer func() { ln.Close(); <-served }()
 	timeout := patience
 	if !want {
-		timeout = 300 * time.Millisecond // A dropped SYN is waited for in vain.
+		timeout = 300 * time.Millisecond // Nothing answers a dropped SYN.
 	}
 	conn, err := from.DialTCP(netip.AddrPortFrom(to.Addr(), port), timeout)
 	if err != nil {
@@ -269,8 +269,8 @@ func read(c *net.UDPConn) (string, netip.AddrPort, error) {
 	return string(buf[:n]), from, err
 }
 
-// send carries text to a public socket and returns where it appeared to come from.
-func send(t *testing.T, from, to *net.UDPConn, text string) netip.AddrPort {
+// deliver sends text to a public socket and returns the address from which it appeared to come.
+func deliver(t *testing.T, from, to *net.UDPConn, text string) netip.AddrPort {
 	t.Helper()
 	write(t, from, local(to), text)
 	got, source, err := read(to)
@@ -280,13 +280,14 @@ func send(t *testing.T, from, to *net.UDPConn, text string) netip.AddrPort {
 	return source
 }
 
-// until collects what arrives inside before the last of three round trips with a
-// socket that may send in: what was sent before them has arrived, or never will.
-func until(t *testing.T, inside, known *net.UDPConn, mapped netip.AddrPort) []string {
+// collect makes three round trips with a socket that may send in, and returns the
+// other packets that arrive inside. A packet that was sent before has then arrived,
+// or never will.
+func collect(t *testing.T, inside, known *net.UDPConn, mapped netip.AddrPort) []string {
 	t.Helper()
 	var got []string
 	for range 3 {
-		source := send(t, inside, known, "ping")
+		source := deliver(t, inside, known, "ping")
 		if mapped.IsValid() && source != mapped {
 			t.Fatalf("the mapping moved from %v to %v", mapped, source)
 		}

@@ -21,11 +21,11 @@
 //
 // The public segment uses addresses that look public, because a relay refuses
 // the ranges that are reserved for documentation and for labs like this one.
-// What is private is private: the insides of the NATs use RFC 1918.
+// The insides of the NATs use private addresses (RFC 1918).
 //
-// Names of namespaces start with "lab", the process id and a number, so that labs
-// do not meet; a lab removes exactly what it made. Should a test process be
-// killed before it could, `ip netns list` shows what it left behind.
+// The name of a namespace starts with "lab", the process ID and a number, so that
+// labs do not collide. A lab removes exactly the namespaces that it made. If a test
+// process is killed before that, `ip netns list` shows the leftovers.
 package netlab
 
 import (
@@ -42,27 +42,27 @@ import (
 	"time"
 )
 
-// hostsDir is where `ip netns exec NAME` looks for the files, hosts and
-// resolv.conf among them, that it shows in place of those in /etc.
+// hostsDir has a directory for each namespace. `ip netns exec` shows the files
+// there, such as hosts and resolv.conf, in place of those in /etc.
 const hostsDir = "/etc/netns"
 
-// labs counts the labs of this process, for names only.
+// labs counts the labs of this process, for their names only.
 var labs atomic.Uint32
 
-// A Lab is one public segment and what stands on it. Its methods are called
-// from the test's goroutine, and end the test when the kernel refuses something.
+// A Lab is one public segment with its hosts. Only the test's goroutine may call
+// its methods. They end the test when the kernel refuses something.
 type Lab struct {
-	t      testing.TB
-	prefix string // of the names of all its namespaces
-	wire   string // the namespace with the bridge
-	used   int    // addresses given out on the public segment
-	hosts  []*Host
-	names  []string // lines of every host's /etc/hosts
+	t         testing.TB
+	prefix    string // of the names of all its namespaces
+	bridge    string // the namespace with the bridge
+	addresses int    // addresses given out on the public segment
+	hosts     []*Host
+	names     []string // lines of every host's /etc/hosts
 }
 
-// New makes an empty public segment, which is gone when t ends. Without the
-// rights or the tools for it, t is skipped with the reason; where the
-// environment variable CI is set, that is a failure.
+// New makes an empty public segment that lasts until t ends. Without the necessary
+// rights or tools it skips t with the reason, or fails t where the environment
+// variable CI is set.
 func New(t testing.TB) *Lab {
 	t.Helper()
 	if why := missing(); why != "" {
@@ -72,15 +72,15 @@ func New(t testing.TB) *Lab {
 		t.Skipf("netlab: %s", why)
 	}
 	l := &Lab{t: t, prefix: fmt.Sprintf("lab%d-%d", os.Getpid(), labs.Add(1))}
-	l.wire = l.namespace("wire")
-	l.ip(l.wire,
+	l.bridge = l.namespace("bridge")
+	l.ip(l.bridge,
 		"link add br0 type bridge",
 		"link set br0 up",
 	)
 	return l
 }
 
-// missing says why there can be no lab here, or "".
+// missing says why this process cannot make a lab, or returns "".
 func missing() string {
 	if os.Geteuid() != 0 {
 		return "needs root, to make network namespaces"
@@ -96,12 +96,12 @@ func missing() string {
 // Public makes a host with an IPv4 and an IPv6 address on the public segment.
 func (l *Lab) Public(name string) *Host {
 	l.t.Helper()
-	addr, addr6, port := l.address()
+	addr, addr6, port := l.nextAddress()
 	h := &Host{lab: l, name: name, netns: l.namespace(name), addr: addr, addr6: addr6, public: addr, kind: Public}
-	l.ip(l.wire, fmt.Sprintf("link add %s master br0 type veth peer name eth0 netns %s", port, h.netns))
-	l.ip(l.wire, fmt.Sprintf("link set %s up", port))
-	// The default route leads to nobody. It is there because a server finds its
-	// own address by asking for the source address of that route.
+	l.ip(l.bridge, fmt.Sprintf("link add %s master br0 type veth peer name eth0 netns %s", port, h.netns))
+	l.ip(l.bridge, fmt.Sprintf("link set %s up", port))
+	// The default route leads nowhere. A server finds its own address by asking
+	// for the source address of that route.
 	l.ip(h.netns,
 		"link set eth0 up",
 		fmt.Sprintf("addr add %s/24 dev eth0", addr),
@@ -109,17 +109,17 @@ func (l *Lab) Public(name string) *Host {
 		fmt.Sprintf("route add default dev eth0 src %s", addr),
 		fmt.Sprintf("route add ::/0 dev eth0 src %s", addr6),
 	)
-	l.add(h)
+	l.register(h)
 	return h
 }
 
-// Second gives a host on the public segment another IPv4 and another IPv6 address.
-func (l *Lab) Second(h *Host) (v4, v6 netip.Addr) {
+// AddAddresses gives a host on the public segment a second IPv4 and a second IPv6 address.
+func (l *Lab) AddAddresses(h *Host) (v4, v6 netip.Addr) {
 	l.t.Helper()
 	if h.kind != Public {
 		l.t.Fatalf("netlab: %s is %v, and has one address", h.name, h.kind)
 	}
-	v4, v6, _ = l.address()
+	v4, v6, _ = l.nextAddress()
 	l.ip(h.netns,
 		fmt.Sprintf("addr add %s/24 dev eth0", v4),
 		fmt.Sprintf("addr add %s/64 dev eth0 nodad", v6),
@@ -127,22 +127,21 @@ func (l *Lab) Second(h *Host) (v4, v6 netip.Addr) {
 	return v4, v6
 }
 
-// Behind makes a host that has a NAT of the given kind to itself. Public is
-// not a NAT: it makes what [Lab.Public] makes.
+// Behind makes a host behind a NAT of the given kind, with no other host there.
+// For Public, which is no NAT, it does the same as [Lab.Public].
 func (l *Lab) Behind(kind Kind, name string) *Host {
 	l.t.Helper()
 	if kind == Public {
 		return l.Public(name)
 	}
 	h := &Host{lab: l, name: name, netns: l.namespace(name)}
-	l.connect(h, kind, name+"-nat")
-	l.add(h)
+	l.putBehindNAT(h, kind, name+"-nat")
+	l.register(h)
 	return h
 }
 
-// Move takes a host from behind its NAT and puts it behind another one of the given kind, as when a telephone leaves the house: its
-// address, and the one that others see, are new ones. What was open dies without a word: nothing that is sent to the old
-// address is answered.
+// Move takes a host from behind its NAT and puts it behind another one of the given kind, as when a telephone leaves the house. Its
+// address and its public address change. Its open connections die without a reset: nothing answers at the old address.
 func (l *Lab) Move(h *Host, kind Kind) {
 	l.t.Helper()
 	if h.router == "" || kind == Public {
@@ -150,11 +149,11 @@ func (l *Lab) Move(h *Host, kind Kind) {
 	}
 	l.ip(h.netns, "link del eth0")
 	h.moves++
-	l.connect(h, kind, fmt.Sprintf("%s-nat%d", h.name, h.moves))
+	l.putBehindNAT(h, kind, fmt.Sprintf("%s-nat%d", h.name, h.moves))
 }
 
-// Readdress gives the NAT of a host another public address, as some providers do every night. The host itself does not notice: its
-// connections die without a word, since the NAT takes up none in mid-stream.
+// Readdress gives the NAT of a host another public address, as some providers do every night. The host itself does not notice. Its
+// open connections die without a reset, because the NAT picks up no connection in mid-stream.
 func (l *Lab) Readdress(h *Host) {
 	l.t.Helper()
 	if h.router == "" {
@@ -162,7 +161,7 @@ func (l *Lab) Readdress(h *Host) {
 	}
 	l.sysctl(h.router, "net/netfilter/nf_conntrack_tcp_loose", "0")
 	former := h.public
-	h.public, _, _ = l.address()
+	h.public, _, _ = l.nextAddress()
 	l.ip(h.router,
 		fmt.Sprintf("addr del %s/24 dev wan", former),
 		fmt.Sprintf("addr add %s/24 dev wan", h.public),
@@ -170,23 +169,22 @@ func (l *Lab) Readdress(h *Host) {
 	)
 }
 
-// connect makes a NAT of the given kind and puts h behind it.
-func (l *Lab) connect(h *Host, kind Kind, router string) {
+// putBehindNAT makes a NAT of the given kind and puts h behind it.
+func (l *Lab) putBehindNAT(h *Host, kind Kind, router string) {
 	l.t.Helper()
-	wan, _, port := l.address()
+	wan, _, port := l.nextAddress()
 	n := wan.As4()[3]
 	inside := netip.AddrFrom4([4]byte{192, 168, n, 1})
 	h.router, h.addr, h.public, h.kind = l.namespace(router), inside.Next(), wan, kind
-	l.ip(l.wire, fmt.Sprintf("link add %s master br0 type veth peer name wan netns %s", port, h.router))
-	l.ip(l.wire, fmt.Sprintf("link set %s up", port))
+	l.ip(l.bridge, fmt.Sprintf("link add %s master br0 type veth peer name wan netns %s", port, h.router))
+	l.ip(l.bridge, fmt.Sprintf("link set %s up", port))
 	l.ip(h.router, fmt.Sprintf("link add lan type veth peer name eth0 netns %s", h.netns))
 	l.ip(h.router,
 		"link set lan up",
 		"link set wan up",
 		fmt.Sprintf("addr add %s/24 dev lan", inside),
 		fmt.Sprintf("addr add %s/24 dev wan", wan),
-		// Private destinations are somebody else's inside. A provider would not
-		// route them either.
+		// A provider would not route packets to private addresses either.
 		"route add unreachable 10.0.0.0/8",
 		"route add unreachable 172.16.0.0/12",
 		"route add unreachable 192.168.0.0/16",
@@ -201,10 +199,10 @@ func (l *Lab) connect(h *Host, kind Kind, router string) {
 	l.nft(h.router, ruleset(kind, h.addr))
 }
 
-// Name lets every host of the lab, also those to come, resolve name to the address of h.
-// It goes by /etc/hosts, thus only programs started by [Host.Command] see it. The name stands there with a
-// final dot too, since Chromium appends one to the names of STUN and TURN servers.
-func (l *Lab) Name(name string, h *Host) {
+// AddName lets all hosts of the lab, present and future, resolve name to the address of h.
+// It writes their /etc/hosts, so only programs that [Host.Command] started see it. The file also has the name with a
+// final dot, because Chromium appends one to the names of STUN and TURN servers.
+func (l *Lab) AddName(name string, h *Host) {
 	l.t.Helper()
 	l.names = append(l.names, fmt.Sprintf("%s %s %s.\n", h.addr, name, name))
 	for _, h := range l.hosts {
@@ -212,25 +210,25 @@ func (l *Lab) Name(name string, h *Host) {
 	}
 }
 
-// address gives out the next address of the public segment, and a name for
-// the bridge's port to it.
-func (l *Lab) address() (v4, v6 netip.Addr, port string) {
+// nextAddress returns the next address of the public segment, and a name for the
+// bridge's port to it.
+func (l *Lab) nextAddress() (v4, v6 netip.Addr, port string) {
 	l.t.Helper()
-	if l.used++; l.used > 250 {
+	if l.addresses++; l.addresses > 250 {
 		l.t.Fatal("netlab: the public segment is full")
 	}
-	v4 = netip.AddrFrom4([4]byte{11, 22, 33, byte(l.used)})
-	v6 = netip.AddrFrom16([16]byte{0x2a, 0x11, 0x22, 0x33, 15: byte(l.used)})
-	return v4, v6, fmt.Sprintf("port%d", l.used)
+	v4 = netip.AddrFrom4([4]byte{11, 22, 33, byte(l.addresses)})
+	v6 = netip.AddrFrom16([16]byte{0x2a, 0x11, 0x22, 0x33, 15: byte(l.addresses)})
+	return v4, v6, fmt.Sprintf("port%d", l.addresses)
 }
 
-func (l *Lab) add(h *Host) {
+func (l *Lab) register(h *Host) {
 	l.t.Helper()
 	l.hosts = append(l.hosts, h)
 	l.writeNames(h)
 }
 
-// namespace makes one, with its loopback interface up, and removes it at the end of the test.
+// namespace makes a namespace with its loopback interface up. The end of the test removes it.
 func (l *Lab) namespace(name string) string {
 	l.t.Helper()
 	netns := l.prefix + "-" + name
@@ -240,16 +238,16 @@ func (l *Lab) namespace(name string) string {
 			l.t.Errorf("netlab: remove namespace %s: %v: %s", netns, err, out)
 		}
 	})
-	// Duplicate address detection holds an IPv6 address back for a second or two.
+	// Duplicate address detection would delay an IPv6 address by a second or two.
 	l.sysctl(netns, "net/ipv6/conf/all/accept_dad", "0")
 	l.sysctl(netns, "net/ipv6/conf/default/accept_dad", "0")
 	l.ip(netns, "link set lo up")
 	return netns
 }
 
-// writeNames writes h's hosts and resolv.conf. No name server exists: asking
-// for an unknown name fails at once, where the machine's own name server, out
-// of reach, would be waited for.
+// writeNames writes h's hosts and resolv.conf. The latter names a server that does
+// not exist, so that a query for an unknown name fails at once. A query to the
+// machine's own name server, which h does not reach, would time out.
 func (l *Lab) writeNames(h *Host) {
 	l.t.Helper()
 	dir := filepath.Join(hostsDir, h.netns)
@@ -261,10 +259,10 @@ func (l *Lab) writeNames(h *Host) {
 			if err := os.RemoveAll(dir); err != nil {
 				l.t.Errorf("netlab: %v", err)
 			}
-			_ = os.Remove(hostsDir) // Succeeds for the last of all labs, and only if nobody else uses it.
+			_ = os.Remove(hostsDir) // Succeeds only once the directory is empty.
 		})
 	}
-	// Written in place: programs that run already see the same file through a bind mount.
+	// Write in place: running programs see this very file through a bind mount.
 	hosts := "127.0.0.1 localhost\n::1 localhost\n" + strings.Join(l.names, "")
 	for file, content := range map[string]string{"hosts": hosts, "resolv.conf": "nameserver 127.0.0.1\n"} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
@@ -273,7 +271,7 @@ func (l *Lab) writeNames(h *Host) {
 	}
 }
 
-// ip runs commands of ip(8) in one namespace.
+// ip runs commands of ip(8) in a namespace.
 func (l *Lab) ip(netns string, commands ...string) {
 	l.t.Helper()
 	l.run(strings.Join(commands, "\n"), "ip", "-n", netns, "-batch", "-")

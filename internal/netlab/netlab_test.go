@@ -18,7 +18,7 @@ import (
 func TestCommand(t *testing.T) {
 	lab := New(t)
 	server := lab.Public("server")
-	lab.Name("turn.lab", server)
+	lab.AddName("turn.lab", server)
 	alice := lab.Behind(Symmetric, "alice")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -32,7 +32,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestCleanup holds that a lab leaves nothing behind, and takes nothing that is not its own.
+// TestCleanup holds that a lab removes everything that it made, and nothing else.
 func TestCleanup(t *testing.T) {
 	outer := New(t)
 	outer.Public("stays")
@@ -51,7 +51,7 @@ func TestCleanup(t *testing.T) {
 			t.Error(err)
 		}
 		if got := names(); strings.Count(got, prefix+"-") != 3 {
-			t.Errorf("namespaces: %s, want the wire, a host and its NAT", got)
+			t.Errorf("namespaces: %s, want the bridge, a host and its NAT", got)
 		}
 	})
 	if got := names(); strings.Contains(got, prefix+"-") || !strings.Contains(got, outer.prefix+"-stays") {
@@ -62,7 +62,7 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// TestIsolation holds that the machine's own network is out of reach.
+// TestIsolation holds that a lab does not reach the machine's own network.
 func TestIsolation(t *testing.T) {
 	lab := New(t)
 	host := lab.Public("host")
@@ -75,7 +75,7 @@ func TestIsolation(t *testing.T) {
 	if lines := bytes.Count(out, []byte("\n")); lines != 2 {
 		t.Errorf("interfaces besides lo and eth0:\n%s", out)
 	}
-	out, err = exec.CommandContext(ctx, "ip", "-n", lab.wire, "-o", "link").Output()
+	out, err = exec.CommandContext(ctx, "ip", "-n", lab.bridge, "-o", "link").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,12 +84,12 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
-// TestLine holds that the outer hosts of a line reach each other and both sides of the middle one, by their own addresses.
+// TestLine holds that the outer hosts of a line reach each other and both sides of the middle one, and that each appears by its own address.
 func TestLine(t *testing.T) {
 	line := New(t).Line()
 	left, right := listen(t, line.Left), listen(t, line.Right)
 	for _, way := range [][2]*net.UDPConn{{left, right}, {right, left}, {left, listen(t, line.Middle)}, {right, listen(t, line.Middle)}} {
-		if from := send(t, way[0], way[1], "hello"); from != local(way[0]) {
+		if from := deliver(t, way[0], way[1], "hello"); from != local(way[0]) {
 			t.Errorf("came from %v, want %v", from, local(way[0]))
 		}
 	}
@@ -102,5 +102,5 @@ func TestLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	send(t, left, conn, "hello")
+	deliver(t, left, conn, "hello")
 }
