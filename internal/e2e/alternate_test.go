@@ -4,14 +4,11 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -21,8 +18,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestAlternateServer drains a server that has a relay, and lets coturn's client come to it: it goes on to the other server by
-// itself, and relays there, while the first keeps the relay that it has.
+// TestAlternateServer drains a server that has a relay, and starts coturn's client there. The client follows to the other server
+// by itself and relays there. The first server keeps the relay that it has.
 func TestAlternateServer(t *testing.T) {
 	need(t, "turnutils_uclient")
 	lab := netlab.New(t)
@@ -43,7 +40,7 @@ func TestAlternateServer(t *testing.T) {
 	stays := relayAt(t, alice, old.Addr())
 	draining.drain(t)
 	deadline := time.After(20 * time.Second)
-	for ready := http.StatusOK; ready == http.StatusOK; { // Clients are sent on from the moment that it says no.
+	for ready := http.StatusOK; ready == http.StatusOK; { // Once /readyz says no, the server sends clients on.
 		select {
 		case <-deadline:
 			t.Fatal("the server did not begin to drain")
@@ -68,24 +65,24 @@ func TestAlternateServer(t *testing.T) {
 			if err := lossless(out); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			// Once it has been sent on, the second of its clients goes there straight away.
+			// The first of its clients is sent on; the second then goes there straight away.
 			if counter(t, old, `turnpike_turn_error_responses_total{code="300"}`) == sent || counter(t, next, "turnpike_turn_allocations_made_total") < made+2 {
 				t.Error("the clients were not sent to the other server")
 			}
 		})
 	}
 	if got := counter(t, old, "turnpike_turn_allocations_made_total"); got != 1 {
-		t.Errorf("the draining server made %d relays, want the first only", got)
+		t.Errorf("the draining server made %d relays, want only the one before the drain", got)
 	}
-	if _, err := stays.WriteTo([]byte("still there"), stays.LocalAddr()); err != nil { // which asks for a permission first
-		t.Errorf("the relay that was there: %v", err)
+	if _, err := stays.WriteTo([]byte("still there"), stays.LocalAddr()); err != nil { // WriteTo first asks for a permission
+		t.Errorf("send on the relay from before the drain: %v", err)
 	}
 	if err := stays.Close(); err != nil {
-		t.Errorf("the relay that was there: %v", err)
+		t.Errorf("close the relay from before the drain: %v", err)
 	}
 }
 
-// relayAt makes a relay with pion's client, which lives until the test ends it.
+// relayAt makes a relay with pion's client. It lives until the test ends it.
 func relayAt(t *testing.T, from *netlab.Host, server netip.Addr) net.PacketConn {
 	t.Helper()
 	conn, err := from.ListenUDP(0)
@@ -108,37 +105,4 @@ func relayAt(t *testing.T, from *netlab.Host, server netip.Addr) net.PacketConn 
 		t.Fatal(err)
 	}
 	return relay
-}
-
-// counter reads one of a server's metrics.
-func counter(t *testing.T, host *netlab.Host, name string) int {
-	t.Helper()
-	_, body := fetch(t, host, 9090, "/metrics")
-	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\d+)$`).FindStringSubmatch(body)
-	if m == nil {
-		t.Fatalf("no metric %s in\n%s", name, body)
-	}
-	n, err := strconv.Atoi(m[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// fetch gets a page of a server, from its own host.
-func fetch(t *testing.T, host *netlab.Host, port uint16, path string) (status int, body string) {
-	t.Helper()
-	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
-	c := client(host, at, nil)
-	defer c.CloseIdleConnections()
-	resp, err := c.Get("http://" + at.String() + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(data)
 }

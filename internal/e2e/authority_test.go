@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// An authority certifies the server of a test. Browsers trust it because its
-// certificate is in the store in their home directory, as an organisation's would be: nothing
-// is told to ignore errors.
+// An authority certifies the server of a test. Browsers trust it because their home
+// directory has its certificate, as that of an organisation. No browser is told to
+// ignore certificate errors.
 type authority struct {
 	pool     *x509.CertPool
 	caFile   string

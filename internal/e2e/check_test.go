@@ -14,12 +14,12 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestCheck runs `turnpike check` where clients are: everything works behind NATs, and where
-// something is blocked, exactly what would need it is reported.
+// TestCheck runs `turnpike check` on the hosts of clients. Behind NATs everything works. Behind a
+// firewall, the program reports exactly the URLs that it blocks.
 func TestCheck(t *testing.T) {
 	need(t)
 	lab := netlab.New(t)
-	s, config, ca := open(t, lab)
+	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "standup")
 	const (
 		stunUDP = "stun:" + publicName + ":3478"
@@ -29,7 +29,7 @@ func TestCheck(t *testing.T) {
 	)
 	for _, test := range []struct {
 		kind      netlab.Kind
-		ok, fails []string // among the four above
+		ok, fails []string // of the four URLs above
 	}{
 		{netlab.Symmetric, []string{stunUDP, turnUDP, turnTCP, turnTLS}, nil},
 		{netlab.PortRestricted, []string{stunUDP, turnUDP, turnTCP, turnTLS}, nil},
@@ -43,11 +43,11 @@ func TestCheck(t *testing.T) {
 			cmd := host.Command(ctx, turnpike, "check", publicURL, "--invite", link, "--timeout", "2s", "--json")
 			cmd.Dir = t.TempDir()
 			cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+ca.caFile)
-			var complaint bytes.Buffer
-			cmd.Stderr = &complaint
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
 			out, err := cmd.Output()
 			if (err == nil) != (test.fails == nil) {
-				t.Errorf("turnpike check: %v, want a failure: %v\n%s", err, test.fails != nil, complaint.Bytes())
+				t.Errorf("turnpike check: %v, want a failure: %v\n%s", err, test.fails != nil, stderr.Bytes())
 			}
 			var results []struct {
 				URL     string
@@ -55,7 +55,7 @@ func TestCheck(t *testing.T) {
 				Problem string
 			}
 			if err := json.Unmarshal(out, &results); err != nil {
-				t.Fatalf("turnpike check --json: %v\n%s%s", err, out, complaint.Bytes())
+				t.Fatalf("turnpike check --json: %v\n%s%s", err, out, stderr.Bytes())
 			}
 			var ok, fails []string
 			for _, r := range results {

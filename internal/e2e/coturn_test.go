@@ -16,12 +16,12 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestCoturnClients lets the programs of coturn judge the server, with a
-// credential as coturn's users make them: from a secret that both sides have.
+// TestCoturnClients runs coturn's programs against the server. Their credentials
+// come from a shared secret, as with coturn's own server.
 func TestCoturnClients(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_stunclient", "turnutils_peer")
 	lab := netlab.New(t)
-	s, _, ca := open(t, lab)
+	s, _, ca := startServer(t, lab)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
 	address := s.host.Addr().String()
 
@@ -42,7 +42,7 @@ func TestCoturnClients(t *testing.T) {
 	}{
 		{"udp, channels, echo peer", toPeer},
 		{"udp, indications, echo peer", append([]string{"-s"}, toPeer...)},
-		// 80 of these fit into the buffer of one socket: a machine that stalls loses none.
+		// The buffer of one socket has room for 80 of these, so a machine that stalls loses none.
 		{"udp, indications, large", append([]string{"-s", "-l", "1200", "-n", "80"}, toPeer...)},
 		{"tcp, channels, echo peer", append([]string{"-t"}, toPeer...)},
 		{"tcp, indications, echo peer", append([]string{"-t", "-s"}, toPeer...)},
@@ -60,23 +60,23 @@ func TestCoturnClients(t *testing.T) {
 		{"tcp, TCP relaying", []string{"-T", "-m", "4"}},
 		{"tls, TCP relaying", []string{"-T", "-S", "-m", "4"}},
 		{"tls on the port of the pages, TCP relaying", []string{"-T", "-S", "-p", "443"}},
-		{"udp, negative tests", append([]string{"-N", "-s"}, toPeer...)}, // Among good messages they send bad ones.
+		{"udp, negative tests", append([]string{"-N", "-s"}, toPeer...)}, // The clients send bad messages among good ones.
 		{"tcp, negative tests", append([]string{"-t", "-N", "-s"}, toPeer...)},
 		{"tls, negative tests", append([]string{"-t", "-S", "-N", "-s"}, toPeer...)},
 		{"dtls, negative tests", append([]string{"-S", "-N", "-s"}, toPeer...)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel() // The clients mostly wait for themselves.
+			t.Parallel() // The clients mostly wait for timers of their own.
 			wantLossless(t, alice, append(test.args, address))
 		})
 	}
 }
 
-// TestCoturnFamilies: the same with IPv6 on either side of the server, and with relays of both families at once.
+// TestCoturnFamilies runs the clients with IPv6 on either side of the server, and with relays of both families at once.
 func TestCoturnFamilies(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
 	lab := netlab.New(t)
-	s, _, _ := openOn(t, lab, lab.Public("server"), `listen = [
+	s, _, _ := startServerOn(t, lab, lab.Public("server"), `listen = [
 	"udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349",
 	"udp://[::]:3478", "tcp://[::]:3478", "tls://[::]:5349", "dtls://[::]:5349"]`)
 	guest, echo := lab.Public("guest"), lab.Public("echo")
@@ -113,7 +113,7 @@ func TestCoturnFamilies(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := within(t, 60*time.Second)
 		defer cancel()
-		// Of its two clients, one is the peer, whose messages it counts as sent and never as received.
+		// One of the program's two clients is the peer. The program counts the peer's messages as sent and never as received.
 		out := uclient(ctx, t, guest, []string{"-P", "-L", guest.Addr().String(), four})
 		if sent, received := totals(out, "bytes ~ "); sent == 0 || received != sent/2 {
 			t.Errorf("sent %d, received %d\n%s", sent, received, out)
@@ -121,11 +121,11 @@ func TestCoturnFamilies(t *testing.T) {
 	})
 }
 
-// TestCoturnMobility: with -M, coturn's client makes a relay, comes from another port with the ticket, and only then begins.
+// TestCoturnMobility runs coturn's client with -M: it makes a relay, moves to another port with its ticket, and only then sends.
 func TestCoturnMobility(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
 	lab := netlab.New(t)
-	s, _, _ := openOn(t, lab, lab.Public("server"), "mobility = true\n"+defaultListen)
+	s, _, _ := startServerOn(t, lab, lab.Public("server"), "mobility = true\n"+defaultListen)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
 	listenForEcho(t, echo)
 	toPeer := []string{"-e", echo.Addr().String(), s.host.Addr().String()}
@@ -151,23 +151,23 @@ func TestCoturnMobility(t *testing.T) {
 	})
 	metrics := s.metrics(t)
 	if moved := metrics["turnpike_turn_allocations_moved_total"]; moved < 8 {
-		t.Errorf("only %.0f clients have moved", moved)
+		t.Errorf("only %.0f clients moved their relay", moved)
 	}
 	for _, transport := range []string{"udp", "tcp", "tls", "dtls"} {
 		for _, direction := range []string{"up", "down"} {
 			if metrics[`turnpike_turn_relayed_bytes_total{direction="`+direction+`",transport="`+transport+`"}`] == 0 {
-				t.Errorf("nothing was relayed %s over %s, as the metrics have it", direction, transport)
+				t.Errorf("the metrics count nothing relayed %s over %s", direction, transport)
 			}
 		}
 	}
 }
 
-// TestCoturnNegativeProtocol: clients that change bytes of what they send at random harm neither the server nor anybody else. What
-// becomes of themselves is open: some wait for ever for the answer to what was no request any more.
+// TestCoturnNegativeProtocol holds that clients which change random bytes of their messages harm neither the server nor other
+// clients. They may fail or hang themselves: a changed request may never get an answer.
 func TestCoturnNegativeProtocol(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
 	lab := netlab.New(t)
-	s, _, _ := open(t, lab)
+	s, _, _ := startServer(t, lab)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
 	listenForEcho(t, echo)
 	address, toPeer := s.host.Addr().String(), []string{"-e", echo.Addr().String()}
@@ -187,13 +187,13 @@ func TestCoturnNegativeProtocol(t *testing.T) {
 	}
 	clients.Wait()
 	if malformed := s.metrics(t)[`turnpike_turn_packets_dropped_total{reason="malformed"}`]; malformed == 0 {
-		t.Error("nothing malformed came")
+		t.Error("the server counted no malformed packet")
 	}
 	wantLossless(t, alice, append(append([]string{"-t", "-s"}, toPeer...), address))
 	wantLossless(t, alice, []string{"-T", address})
 }
 
-// listenForEcho has coturn's peer echo what comes to a host, over UDP, until t ends.
+// listenForEcho runs coturn's peer on a host until t ends. It echoes UDP datagrams.
 func listenForEcho(t *testing.T, host *netlab.Host) {
 	t.Helper()
 	ctx, cancel := within(t, 4*time.Minute)
@@ -210,14 +210,14 @@ func listenForEcho(t *testing.T, host *netlab.Host) {
 	}
 	t.Cleanup(func() {
 		cancel()
-		_ = peer.Wait() // Killed, as it never ends by itself.
+		_ = peer.Wait() // It never ends by itself: cancel has killed it.
 		if t.Failed() {
 			t.Logf("turnutils_peer: %s", log.String())
 		}
 	})
 }
 
-// wantLossless runs turnutils_uclient, and holds that it gets back all that it sends.
+// wantLossless runs turnutils_uclient, and checks that everything it sends comes back.
 func wantLossless(t *testing.T, from *netlab.Host, args []string) {
 	t.Helper()
 	ctx, cancel := within(t, 60*time.Second)
@@ -232,12 +232,13 @@ func wantLossless(t *testing.T, from *netlab.Host, args []string) {
 	}
 }
 
-// uclient runs turnutils_uclient until no dice of its own have it give up, which takes it milliseconds, and returns what it printed.
+// uclient runs turnutils_uclient and returns its output. It tries again each time the program gives up by its own dice, which
+// takes only milliseconds.
 func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string) string {
 	t.Helper()
-	met := 0 // how often a try came on the five-tuple of another
+	collisions := 0 // tries on the five-tuple of an earlier one
 	for try := 1; ; try++ {
-		// A user for every try: the allocations of those given up stay until they expire, and count.
+		// A user for every try: the allocations of earlier tries stay until they expire, and count against a user's quota.
 		common := []string{"-c", "-n", "50", "-z", "5", "-u", fmt.Sprintf("alice%d", try), "-W", restSecret}
 		cmd := from.Command(ctx, "turnutils_uclient", append(common, args...)...)
 		out, err := cmd.CombinedOutput()
@@ -246,20 +247,20 @@ func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string
 			return string(out)
 		}
 		if strings.Contains(string(out), "error 437 (") {
-			met++
+			collisions++
 		}
-		if !gaveUpByItself(args, string(out)) || met > 3 || try == 500 {
+		if !gaveUpByItself(args, string(out)) || collisions > 3 || try == 500 {
 			t.Fatalf("%s, try %d: %v\n%s", strings.Join(cmd.Args, " "), try, err, out)
 		}
 	}
 }
 
-// gaveUpByItself reports whether it was no fault of the server's that version 4.6.1 of turnutils_uclient gave up: it rolls dice.
-//   - Every other Allocate has an EVEN-PORT, even where no second port is wanted (-c), which a server may refuse to know (420).
-//   - Channel numbers are from the range of RFC 5766, a quarter of which RFC 8656 §12 has left (400 for the rest).
-//   - Over DTLS and TLS it dices for the version, too. Where that is too old it goes on by itself, unless it relays TCP.
-//   - With -M, one in four frees the old connection of (D)TLS twice. If the new one has got its memory, it ends that, and cannot send.
-//   - With -M over UDP, a new socket may get the port of an earlier try, whose allocation is still there (437).
+// gaveUpByItself reports whether version 4.6.1 of turnutils_uclient gave up without any fault of the server's. It rolls dice:
+//   - Every other Allocate has an EVEN-PORT, even without a second port (-c). A server may answer that it does not know it (420).
+//   - Its channel numbers are from the range of RFC 5766, a quarter of which is left in RFC 8656 §12 (400 for the rest).
+//   - Over TLS and DTLS it rolls for the version. If that is too old it tries another, unless it relays TCP.
+//   - With -M, one in four frees the old (D)TLS connection twice. If the new one has got that memory, this ends it.
+//   - With -M over UDP, a new socket may get the port of an earlier try, whose allocation still exists (437).
 func gaveUpByItself(args []string, out string) bool {
 	given := func(flag string) bool { return slices.Contains(args, flag) }
 	says := func(what string) bool { return strings.Contains(out, what) }
@@ -268,20 +269,20 @@ func gaveUpByItself(args []string, out string) bool {
 		given("-M") && !given("-t") && says("error 437 (")
 }
 
-// lossless judges what turnutils_uclient counted: it exits with 0 whatever it lost.
-func lossless(out string) error { return same(out, "msgs=") }
+// lossless checks what turnutils_uclient counted: the program exits with 0 even if it lost messages.
+func lossless(out string) error { return equalTotals(out, "msgs=") }
 
-// losslessTCP does the same where it relays TCP, in which two messages may come as one: it takes them for one then.
-func losslessTCP(out string) error { return same(out, "bytes ~ ") }
+// losslessTCP does the same for relayed TCP. It compares bytes, because the program counts two messages that arrive together as one.
+func losslessTCP(out string) error { return equalTotals(out, "bytes ~ ") }
 
-func same(out, unit string) error {
+func equalTotals(out, unit string) error {
 	if sent, received := totals(out, unit); sent == 0 || sent != received {
 		return fmt.Errorf("sent %d, received %d", sent, received)
 	}
 	return nil
 }
 
-// totals reads how many of a unit turnutils_uclient counted: 0 if it printed nothing of that.
+// totals reads how many of a unit turnutils_uclient counted. It returns 0 if the program did not print them.
 func totals(out, unit string) (sent, received int) {
 	all := regexp.MustCompile(`tot_send_`+unit+`(\d+), tot_recv_`+unit+`(\d+)`).FindAllStringSubmatch(out, -1)
 	if len(all) == 0 {

@@ -14,22 +14,22 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestNATDiscovery: what coturn's turnutils_natdiscovery finds out by our server (RFC 5780), and what `turnpike check` does, is the
-// NAT that netlab made.
+// TestNATDiscovery holds that coturn's turnutils_natdiscovery and `turnpike check` recognize each NAT that netlab makes, with our
+// server's help (RFC 5780).
 func TestNATDiscovery(t *testing.T) {
 	need(t, "turnutils_natdiscovery")
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	second, second6 := lab.AddAddresses(host)
-	s, config, ca := openOn(t, lab, host, fmt.Sprintf(`
+	s, config, ca := startServerOn(t, lab, host, fmt.Sprintf(`
 listen = ["udp://%s:3478", "udp://%s:3478", "udp://[%s]:3478", "udp://[%s]:3478", "tcp://0.0.0.0:3478"]
 nat_discovery_port = 3479
 `, host.Addr(), second, host.Addr6(), second6))
 	link := s.link(t, config, "standup")
 	for _, test := range []struct {
 		kind               netlab.Kind
-		mapping, filtering string // as turnutils_natdiscovery says it
-		check              string // as `turnpike check` does
+		mapping, filtering string // in the words of turnutils_natdiscovery
+		check              string // in the words of `turnpike check`
 	}{
 		{netlab.Public, "NAT with Endpoint Independent Mapping!", "NAT with Endpoint Independent Filtering!",
 			"no NAT, endpoint-independent filtering: "},
@@ -44,12 +44,12 @@ nat_discovery_port = 3479
 	} {
 		t.Run(test.kind.String(), func(t *testing.T) {
 			inside := lab.Behind(test.kind, strings.ReplaceAll(test.kind.String(), " ", "-"))
-			t.Parallel() // The clients mostly wait for what NATs keep out.
+			t.Parallel() // The clients mostly wait for packets that NATs keep out.
 			for _, padding := range []bool{false, true} {
 				wantDecision(t, discover(t, inside, padding, "-m", "-L", inside.Addr().String(), host.Addr().String()), test.kind, test.mapping)
 				wantDecision(t, discover(t, inside, padding, "-f", "-L", inside.Addr().String(), host.Addr().String()), test.kind, test.filtering)
 			}
-			// The answer to a second socket's request comes to the first, through the mapping that this has had for a second.
+			// A second socket asks for an answer to the first, whose mapping is then one second old.
 			out := discover(t, inside, false, "-t", "-T", "1", "-L", inside.Addr().String(), host.Addr().String())
 			if !strings.Contains(out, "RFC 5780 response 2") {
 				t.Errorf("no answer to RESPONSE-PORT: %s", out)
@@ -69,11 +69,11 @@ nat_discovery_port = 3479
 	})
 }
 
-// discover runs turnutils_natdiscovery, and holds that no NAT has changed addresses inside the packets, of which the server tells
-// twice.
+// discover runs turnutils_natdiscovery. It also checks that no NAT changes addresses inside packets: the server's two statements of
+// the client's address must agree.
 func discover(t *testing.T, from *netlab.Host, padding bool, args ...string) string {
 	t.Helper()
-	if padding { // 1500 bytes, so that every packet is in fragments
+	if padding { // of 1500 bytes, which fragments every packet
 		args = append([]string{"-P"}, args...)
 	}
 	ctx, cancel := within(t, 60*time.Second)
@@ -85,7 +85,7 @@ func discover(t *testing.T, from *netlab.Host, padding bool, args ...string) str
 	return out
 }
 
-// wantDecision checks what turnutils_natdiscovery decided, between lines of "=". Where there is no NAT, it says so, and goes on.
+// wantDecision checks the decision that turnutils_natdiscovery prints between lines of "=". If there is no NAT, the program first says so.
 func wantDecision(t *testing.T, out string, kind netlab.Kind, want string) {
 	t.Helper()
 	if kind == netlab.Public {
@@ -100,7 +100,7 @@ func wantDecision(t *testing.T, out string, kind netlab.Kind, want string) {
 	}
 }
 
-// natLine is what `turnpike check` says of the NAT.
+// natLine returns what `turnpike check` says about the NAT.
 func natLine(t *testing.T, from *netlab.Host, ca *authority, link string) string {
 	t.Helper()
 	ctx, cancel := within(t, 60*time.Second)

@@ -17,11 +17,19 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// A place is where the driver starts a browser.
+// A place tells the driver where to start a browser.
 type place struct {
 	Netns   string `json:"netns"`
 	Home    string `json:"home"`
 	Browser string `json:"browser"`
+}
+
+// A person follows a link in the scenario meet.
+type person struct {
+	place
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	Over string `json:"over"` // the expected transport of this person's half of the path
 }
 
 const (
@@ -29,12 +37,12 @@ const (
 	firefox  = "firefox"
 )
 
-// at makes a home directory for a Chromium on host. With ca it trusts that certificate.
-func at(t *testing.T, host *netlab.Host, ca *authority) place {
+// chromiumAt makes a home directory for a Chromium on host, which trusts ca unless that is nil.
+func chromiumAt(t *testing.T, host *netlab.Host, ca *authority) place {
 	return browserAt(t, chromium, host, ca)
 }
 
-// browserAt is at for either browser.
+// browserAt does the same for either browser.
 func browserAt(t *testing.T, browser string, host *netlab.Host, ca *authority) place {
 	t.Helper()
 	p := place{Netns: host.Namespace(), Home: t.TempDir(), Browser: browser}
@@ -62,14 +70,29 @@ func browserAt(t *testing.T, browser string, host *netlab.Host, ca *authority) p
 	return p
 }
 
-// drive plays one scenario of drive.mjs, and logs its steps. A scenario that fails ends the test.
+// makePair makes an invite to a room, and a host with a person for each kind. The scenario lets the people meet there.
+func makePair(t *testing.T, lab *netlab.Lab, s *server, config string, ca *authority, i int, kinds ...netlab.Kind) ([]*netlab.Host, []person) {
+	t.Helper()
+	link := s.link(t, config, fmt.Sprintf("standup-%d", i))
+	var hosts []*netlab.Host
+	var people []person
+	for side, kind := range kinds {
+		name := []string{"ann", "ben"}[side]
+		host := lab.Behind(kind, fmt.Sprintf("%s%d", name, i))
+		hosts = append(hosts, host)
+		people = append(people, person{place: chromiumAt(t, host, ca), Name: name, URL: link})
+	}
+	return hosts, people
+}
+
+// drive plays a scenario of drive.mjs and logs its steps. A scenario that fails ends the test.
 func drive(t *testing.T, scenario string, plan map[string]any) {
 	t.Helper()
 	driveOn(t, nil, scenario, plan, nil)
 }
 
-// driveOn is drive for a scenario that has to be played on a host, as one with a Firefox on it, or that asks for something
-// to be done by a cue.
+// driveOn does the same on a host, as a scenario with a Firefox there needs it; nil is this machine. When the scenario prints a cue,
+// driveOn calls the function of that name.
 func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any, cues map[string]func()) {
 	t.Helper()
 	ctx, cancel := within(t, 5*time.Minute)
@@ -87,9 +110,9 @@ func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]a
 	if err != nil {
 		t.Fatal(err)
 	}
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
-	// Playwright closes its browsers on SIGTERM, and would leave them on SIGKILL.
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	// Playwright closes its browsers on SIGTERM, but not on SIGKILL.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	stdout, err := cmd.StdoutPipe()
@@ -101,7 +124,7 @@ func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]a
 	}
 	say := func(line string) {
 		if _, err := fmt.Fprintln(stdin, line); err != nil {
-			t.Errorf("scenario %s: %v", scenario, err) // It has ended; Wait tells why.
+			t.Errorf("scenario %s: %v", scenario, err) // The scenario has ended; Wait tells why.
 		}
 	}
 	say(string(input))
@@ -121,6 +144,6 @@ func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]a
 	}
 	stdin.Close()
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("scenario %s: %v\n%s\npictures of the pages: %s (kept with go test -artifacts)", scenario, err, complaint.Bytes(), t.ArtifactDir())
+		t.Fatalf("scenario %s: %v\n%s\npictures of the pages: %s (kept with go test -artifacts)", scenario, err, stderr.Bytes(), t.ArtifactDir())
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestFirefox lets Firefox meet Chromium. It has an ICE of its own: it sends indications where Chromium binds channels, looks for
-// authorities in its profile alone, and tells of the path in its own way.
+// TestFirefox lets Firefox meet Chromium. Firefox has its own implementation of ICE: it sends indications where Chromium binds
+// channels, and reports the path differently. It looks for certificate authorities in its profile only.
 func TestFirefox(t *testing.T) {
 	need(t, "node", "chromium", "firefox-esr", "certutil")
 	lab := netlab.New(t)
-	s, config, ca := open(t, lab)
+	s, config, ca := startServer(t, lab)
 	for i, test := range []struct {
 		firefox, chromium netlab.Kind
 		path              string
-		over              [2]string // how each side's own half of the path goes
+		over              [2]string // transport of each side's half of the path
 
-		userSpace bool
+		userSpace bool // also without the kernel in the short form
 	}{
 		{netlab.Symmetric, netlab.Symmetric, "relayed", [2]string{"UDP", "UDP"}, true},
 		{netlab.Only443, netlab.Symmetric, "relayed", [2]string{"TLS", "UDP"}, false},
@@ -41,7 +41,7 @@ func TestFirefox(t *testing.T) {
 				driveOn(t, ann, "meet", map[string]any{"people": people, "path": test.path}, nil)
 				return
 			}
-			// Indications are at one end, channels at the other.
+			// Here one end sends indications, the other channel data.
 			offloads, page := true, "by the kernel"
 			if os.Getenv("TURNPIKE_TURN_OFFLOAD") == "off" {
 				offloads, page = false, ""

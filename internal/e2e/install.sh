@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides Go, where it is missing: programs from Debian as
-# root (a C compiler for the race detector among them), npm packages into node_modules;
-# with arguments only the programs of these names. Says nothing when there is nothing to
-# do. What it cannot install it names: the tests that need it skip, and fail where CI is set.
+# Installs what the tests need besides Go and what is missing: programs from Debian, as
+# root (a C compiler for the race detector among them), and npm packages into node_modules.
+# With arguments, it installs only the programs of these names. It prints nothing if nothing is
+# missing, and names what it cannot install. Tests then skip, or fail where CI is set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# program and the Debian package that has it
+# each program, and the Debian package that has it
 needed="
   cc                 build-essential
   chromium           chromium
@@ -30,7 +30,7 @@ needed="
 give_up() {
   echo "install.sh: $*" >&2
   if [ -n "${CI:-}" ]; then exit 1; fi
-  echo "install.sh: going on; tests that need it will be skipped" >&2
+  echo "install.sh: continuing; the tests that need it will skip" >&2
   exit 0
 }
 
@@ -52,7 +52,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     tail -n 20 "$log" >&2
     give_up "apt-get could not install ${missing[*]}"
   fi
-  # The package brings a TURN server that starts by itself, on the port that ours wants. It is started by the tests alone.
+  # The package starts a TURN server on the port that ours uses. Only the tests may start it.
   if [[ " ${missing[*]} " == *" coturn "* ]] && [ -d /run/systemd/system ]; then
     systemctl disable --now --quiet coturn || true
   fi

@@ -12,7 +12,7 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestLoadBalancer lets curl be the load balancer: its PROXY header opens the pages to the trusted host alone, and only with it.
+// TestLoadBalancer uses curl as the load balancer. Only the trusted host gets the pages, and only with a PROXY header.
 func TestLoadBalancer(t *testing.T) {
 	need(t, "curl")
 	lab := netlab.New(t)
@@ -30,7 +30,7 @@ func TestLoadBalancer(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait() // killed
+		_ = cmd.Wait() // cancel has killed it
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", log.String())
 		}

@@ -1,17 +1,17 @@
 //go:build linux
 
 // Package e2e tests the whole system: the program as it is built, real
-// browsers on its real pages, and other people's clients, on the hosts and
-// behind the NATs of netlab.
+// browsers on its real pages, and clients of other projects. They run on the
+// hosts of netlab and behind its NATs.
 //
 //	test (Go) ── turnpike serve ──────────── on a host of netlab
 //	     └────── node drive.mjs SCENARIO
 //	                  └── Chromium, Firefox   on hosts behind NATs
 //
-// A scenario is a file of JavaScript that acts and looks as people do; the Go
-// test says who stands where, and judges what the scenario reports. What a page
-// said and the server's log are in the output of a failed test; `go test -artifacts` also
-// keeps pictures of the pages.
+// A scenario is a function in JavaScript that clicks and reads as people do. The
+// Go test decides who is on which host, and checks what the scenario reports. A
+// failed test prints the pages' messages and the server's log; `go test
+// -artifacts` also keeps pictures of the pages.
 package e2e
 
 import (
@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// turnpike is the path of the program under test, set by TestMain alone.
+// turnpike is the path of the program under test. Only TestMain sets it.
 var turnpike string
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // run exists for its deferred calls, which os.Exit would skip.
 func run(m *testing.M) int {
 	if testing.Short() || os.Geteuid() != 0 {
-		return m.Run() // Everything will be skipped, or fail where it must not be.
+		return m.Run() // Each test skips, or fails in CI.
 	}
 	dir, err := os.MkdirTemp("", "turnpike-e2e-")
 	if err != nil {
@@ -54,7 +54,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// need skips t in short runs, and where one of the programs is missing. In CI, a missing program is a failure.
+// need skips t in short runs, and if one of the programs is missing. In CI, a missing program fails t.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	if testing.Short() {
@@ -70,19 +70,19 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// Of the tables, `make test` runs every row with established flows in the kernel, and in user space the rows that are marked
-// as userSpace. `make matrix` runs all rows both ways.
+// `make test` runs every row of a table with offload, and those marked userSpace once more without. `make matrix` runs
+// all rows both ways.
 
 // leftOut reports whether this run leaves out a row.
 func leftOut(userSpace bool) bool {
 	return !userSpace && os.Getenv("TURNPIKE_TURN_OFFLOAD") == "off" && !matrix()
 }
 
-// matrix reports whether the long forms are wanted.
+// matrix reports whether this run is `make matrix`, which has the long form of each test.
 func matrix() bool { return os.Getenv("TURNPIKE_MATRIX") != "" }
 
-// within is a context that ends after d, or soon enough before the test
-// binary's own deadline that everything started can still be ended in order.
+// within returns a context that ends after d. It ends earlier if the test binary's
+// own deadline is near, so that the test can still end its processes in order.
 func within(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	end := time.Now().Add(d)

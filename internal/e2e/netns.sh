@@ -1,4 +1,4 @@
 #!/bin/sh
-# A browser on a host of netlab: playwright starts this in place of it. Chromium is
-# talked to over file descriptors, which exec keeps; Firefox over the host's loopback.
+# Playwright starts this script in place of a browser, which then runs on a host of netlab. It talks
+# to Chromium over file descriptors, which exec keeps, and to Firefox over the host's loopback.
 exec ip netns exec "$NETNS" "$BROWSER" "$@"

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +18,9 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestOffload has two people meet whom only a relay connects, with their packets in the kernel of the server's host and without. By default
-// they go through the kernel, since tests run as root: then most of what is relayed may not come to the process, and the list of relays and
-// the page tell of it.
+// TestOffload lets two people meet whom only a relay connects. By default the kernel of the server's host forwards their packets, since
+// tests run as root: then most packets must not reach the process, and the list of relays and the page must say so. With offload off,
+// the process forwards all packets.
 func TestOffload(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	for _, test := range []struct {
@@ -34,26 +32,26 @@ func TestOffload(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			lab := netlab.New(t)
-			s, config, ca := openOn(t, lab, lab.Public("server"), defaultListen+"\n"+test.turn)
+			s, config, ca := startServerOn(t, lab, lab.Public("server"), defaultListen+"\n"+test.turn)
 			link := s.link(t, config, "standup")
 			var people []person
 			for _, name := range []string{"ann", "ben"} {
 				host := lab.Behind(netlab.Symmetric, name)
-				people = append(people, person{at(t, host, ca), name, link, "UDP"})
+				people = append(people, person{chromiumAt(t, host, ca), name, link, "UDP"})
 			}
 			ctx, cancel := within(t, 2*time.Minute)
 			listed := s.awaitOffloaded(ctx)
 			drive(t, "meet", map[string]any{"people": people, "path": "relayed", "by": test.page})
 			cancel()
 			if got := <-listed; got != test.offloads {
-				t.Errorf("the list of relays tells of flows that the kernel forwards both ways: %v", got)
+				t.Errorf("the list of relays has flows that the kernel forwards both ways: %v, want %v", got, test.offloads)
 			}
 			s.wantOffloaded(t, test.offloads)
 		})
 	}
 }
 
-// wantOffloaded checks that most of what was relayed went through the kernel, or nothing.
+// wantOffloaded checks that the kernel relayed most packets, or none.
 func (s *server) wantOffloaded(t *testing.T, offloads bool) {
 	t.Helper()
 	metrics := s.metrics(t)
@@ -61,37 +59,14 @@ func (s *server) wantOffloaded(t *testing.T, offloads bool) {
 		relayed := metrics[`turnpike_turn_packets_relayed_total{direction="`+direction+`",transport="udp"}`]
 		offloaded := metrics[`turnpike_turn_packets_offloaded_total{direction="`+direction+`"}`]
 		t.Logf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
-		// Some go up to the process: all before the flows are there and each end has sent, and the checks of other paths.
+		// The process relays the packets before the flows are in place and each end has sent, and the checks of other paths.
 		if relayed < 100 || offloads && offloaded < 0.5*relayed || !offloads && offloaded != 0 {
 			t.Errorf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 		}
 	}
 }
 
-// metricsAddr is where a server tells its host what it does.
-var metricsAddr = netip.MustParseAddrPort("127.0.0.1:9090")
-
-// metrics reads them, by their names with labels.
-func (s *server) metrics(t *testing.T) map[string]float64 {
-	t.Helper()
-	client := client(s.host, metricsAddr, nil)
-	defer client.CloseIdleConnections()
-	resp, err := client.Get("http://" + metricsAddr.String() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	out := make(map[string]float64)
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		if n, err := strconv.ParseFloat(value, 64); err == nil {
-			out[name] = n
-		}
-	}
-	return out
-}
-
-// awaitOffloaded looks at the list of relays until ctx ends, and then says whether it told of a flow that the kernel forwards both ways.
+// awaitOffloaded reads the list of relays until ctx ends. The channel then gets whether it ever had a flow that the kernel forwards both ways.
 func (s *server) awaitOffloaded(ctx context.Context) <-chan bool {
 	found := make(chan bool, 1)
 	go func() {
@@ -137,11 +112,11 @@ func offloadsBothWays(client *http.Client) bool {
 	return false
 }
 
-// TestOffloadPrivileges starts the server as a user who is nobody: with the capabilities that docs/operation.md gives the program, which the kernel's
-// path takes, and without, where it relays all the same and says what is missing.
+// TestOffloadPrivileges starts the server as the user nobody. With the capabilities that docs/operation.md gives the program, it forwards in
+// the kernel. Without them it relays in the process, and says which are missing.
 func TestOffloadPrivileges(t *testing.T) {
 	need(t, "setpriv", "setcap")
-	// Nobody may not go where the program has been built.
+	// The user nobody cannot enter the directory in which TestMain built the program.
 	dir := worldReadable(t)
 	plain, capable := filepath.Join(dir, "plain"), filepath.Join(dir, "capable")
 	for _, program := range []string{plain, capable} {
@@ -168,10 +143,10 @@ func TestOffloadPrivileges(t *testing.T) {
 		{"required", capable, "require", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 flows"},
 		{"by default", capable, "auto", 1, "established flows are forwarded in the kernel", "the kernel forwards 0 flows"},
 		{"off", capable, "off", 0, "", "flows go through the process, as turn.offload has it"},
-		{"not to be had", plain, "auto", 0, "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", "flows go through the process: forwarding in the kernel needs CAP_BPF"},
+		{"unavailable", plain, "auto", 0, "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", "flows go through the process: forwarding in the kernel needs CAP_BPF"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := serveBy(t, netlab.New(t).Public("server"), "http://"+web.String(), web, nil, command(t, test.program, test.offload)...)
+			s := serveCommand(t, netlab.New(t).Public("server"), "http://"+web.String(), web, nil, command(t, test.program, test.offload)...)
 			if got := s.metrics(t)["turnpike_turn_offload"]; got != test.on {
 				t.Errorf("turnpike_turn_offload is %v, want %v", got, test.on)
 			}
@@ -182,14 +157,14 @@ func TestOffloadPrivileges(t *testing.T) {
 				}
 			}
 			if want := min(1, len(test.log)); said != want || !strings.Contains(s.log.String(), test.log) {
-				t.Errorf("the log does not say %q, or not in one line:\n%s", test.log, s.log.String())
+				t.Errorf("the log does not say %q, or says it in more than one line:\n%s", test.log, s.log.String())
 			}
 			if out := s.run(t, "check"); !strings.Contains(out, test.check) {
 				t.Errorf("turnpike check does not say %q:\n%s", test.check, out)
 			}
 		})
 	}
-	t.Run("required and not to be had", func(t *testing.T) {
+	t.Run("required and unavailable", func(t *testing.T) {
 		ctx, cancel := within(t, 20*time.Second)
 		defer cancel()
 		line := command(t, plain, "require")
@@ -202,7 +177,7 @@ func TestOffloadPrivileges(t *testing.T) {
 
 const nobody = 65534
 
-// documentedCapabilities are those that docs/operation.md has setcap give the program.
+// documentedCapabilities returns the capabilities that the setcap command in docs/operation.md gives the program.
 func documentedCapabilities(t *testing.T) string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operation.md")
@@ -217,7 +192,7 @@ func documentedCapabilities(t *testing.T) string {
 	return words[0]
 }
 
-// worldReadable makes a directory that everybody may enter, unlike those of t.
+// worldReadable makes a directory that every user may enter. Those of t.TempDir are closed to the user nobody.
 func worldReadable(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "turnpike-e2e-")

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,20 +22,75 @@ import (
 	"turnpike/internal/netlab"
 )
 
+// Most tests have a server with a public address and a certificate, which lets nobody in without an invite.
+const (
+	publicName = "turn.lab"
+	publicURL  = "https://" + publicName
+	restSecret = "north-by-northwest"
+)
+
+// startServer starts such a server in lab.
+func startServer(t *testing.T, lab *netlab.Lab) (s *server, config string, ca *authority) {
+	t.Helper()
+	return startServerOn(t, lab, lab.Public("server"), defaultListen)
+}
+
+// defaultListen lists the addresses on which such a server listens for TURN.
+const defaultListen = `listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349"]`
+
+// startServerOn starts such a server on host, with the lines turn under [turn].
+func startServerOn(t *testing.T, lab *netlab.Lab, host *netlab.Host, turn string) (s *server, config string, ca *authority) {
+	t.Helper()
+	config, ca = configure(t, lab, host, turn)
+	s = serve(t, host, publicURL, netip.AddrPortFrom(host.Addr(), 443), ca, "--config", config)
+	return s, config, ca
+}
+
+// configure makes the configuration and certificate of such a server.
+func configure(t *testing.T, lab *netlab.Lab, host *netlab.Host, turn string) (config string, ca *authority) {
+	t.Helper()
+	lab.AddName(publicName, host)
+	ca = newAuthority(t, publicName, host.Addr())
+	config = filepath.Join(t.TempDir(), "turnpike.toml")
+	text := fmt.Sprintf(`
+public_host = %q
+state_dir   = %q
+
+[http]
+listen = [":443"]
+
+[tls]
+mode      = "files"
+cert_file = %q
+key_file  = %q
+
+[turn]
+shared_secrets = [%q]
+%s
+
+[auth]
+guests = "never"
+`, publicName, t.TempDir(), ca.certFile, ca.keyFile, restSecret, turn)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config, ca
+}
+
 // A server is one running `turnpike serve`.
 type server struct {
 	host    *netlab.Host
 	dir     string // its working directory
 	command []string
 	ready   string
-	client  *http.Client // asks it, wherever ready points to
+	client  *http.Client // connects to the server whatever host ready names
 	log     output
 	proc    *os.Process
 	ended   chan error
 	cancel  context.CancelFunc
 }
 
-// drain tells the server to take no more relays, and to wait for those that there are to end.
+// drain tells the server to make no more relays, and to wait for the end of existing ones.
 func (s *server) drain(t *testing.T) {
 	t.Helper()
 	if err := s.proc.Signal(syscall.SIGTERM); err != nil {
@@ -42,20 +98,20 @@ func (s *server) drain(t *testing.T) {
 	}
 }
 
-// serve starts `turnpike serve` with args on host, waits until it is ready, and
-// ends it when t does. ready is the base URL to ask, at the address dial.
+// serve starts `turnpike serve` with args on host and waits until it is ready. The
+// end of t ends it. ready is the server's base URL, and dial its address.
 func serve(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, args ...string) *server {
 	t.Helper()
-	return serveBy(t, host, ready, dial, ca, append([]string{turnpike, "serve"}, args...)...)
+	return serveCommand(t, host, ready, dial, ca, append([]string{turnpike, "serve"}, args...)...)
 }
 
-// serveBy is serve by a command line of the test's own.
-func serveBy(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, command ...string) *server {
+// serveCommand does the same with a command line of the test's own.
+func serveCommand(t *testing.T, host *netlab.Host, ready string, dial netip.AddrPort, ca *authority, command ...string) *server {
 	t.Helper()
 	s := &server{host: host, dir: t.TempDir(), command: command, ready: ready, client: client(host, dial, ca)}
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
-		// SIGTERM would wait for relays that a closed browser has left. Fails if the process has ended, of which Wait tells.
+		// SIGTERM would wait for relays that a closed browser left. An error means that the process has ended; wait reports that.
 		_ = s.proc.Signal(syscall.SIGINT)
 		s.wait(t, false)
 		if t.Failed() {
@@ -100,7 +156,7 @@ func (s *server) start(t *testing.T) {
 	}
 }
 
-// restart kills the process, which can say no farewell, and starts another one with the same state.
+// restart kills the process, so that it cannot say farewell, and starts another one with the same state.
 func (s *server) restart(t *testing.T) {
 	t.Helper()
 	if err := s.proc.Kill(); err != nil {
@@ -111,7 +167,7 @@ func (s *server) restart(t *testing.T) {
 	s.start(t)
 }
 
-// wait waits until the process has ended, and judges how unless it was killed.
+// wait waits for the end of the process, and checks its exit status unless the test killed it.
 func (s *server) wait(t *testing.T, killed bool) {
 	t.Helper()
 	defer s.cancel()
@@ -152,15 +208,15 @@ func (s *server) link(t *testing.T, config, room string) string {
 
 func stdout(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, out.Bytes(), complaint.Bytes())
+		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, out.Bytes(), stderr.Bytes())
 	}
 	return out.String()
 }
 
-// client asks the server at addr from host, whatever the URL's host says.
+// client returns an HTTP client on host that connects to addr, whatever the URL's host is.
 func client(host *netlab.Host, addr netip.AddrPort, ca *authority) *http.Client {
 	transport := &http.Transport{
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
