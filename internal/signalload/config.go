@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Config says which sessions to hold at which server. It is not changed after Open.
+// Config describes the sessions to hold at a server. It must not change after Open.
 type Config struct {
 	Server   netip.AddrPort
-	Host     string      // what requests and certificates call the server
-	TLS      *tls.Config // nil: in clear
+	Host     string      // name of the server in requests and certificates
+	TLS      *tls.Config // nil: no TLS
 	Dialect  Dialect
-	Sessions int // an even number: they send to each other in pairs
+	Sessions int // an even number, since they send to each other in pairs
 	Size     int // bytes of a message; default 1024
 	Workers  int // threads that send and receive; default 1
-	PID      int // of the server if it is on this machine, to read its memory and processor time; 0: unknown
-	// Settle is how long to wait after the last log-in before the memory of idle sessions is read, with a PID.
+	PID      int // of a server on this machine, to read its memory and processor time; 0: unknown
+	// Settle is the wait between the last log-in and the reading of memory, with a PID.
 	Settle time.Duration
 }
 
@@ -47,5 +47,5 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// mate is whom a session talks to.
+// mate returns the session that a session talks to.
 func mate(session int) int { return session ^ 1 }

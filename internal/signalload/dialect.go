@@ -5,32 +5,32 @@ import (
 	"fmt"
 )
 
-// Dialect is what a server of some kind wants to hear. Sessions are numbered from zero.
+// Dialect is the protocol of one kind of server. Sessions are numbered from zero.
 type Dialect interface {
-	// request is the path and query of a session's WebSocket, and the subprotocol to ask for, if any.
+	// request returns the path and query of a session's WebSocket, and the subprotocol to ask for, if any.
 	request(session int) (target, subprotocol string)
-	// greeting is what a session says first; empty if the server speaks first.
+	// greeting returns a session's first message; empty if the server speaks first.
 	greeting(session int) (string, error)
-	// greeted finds in a message what others call the session by; not ok if that is not in it.
+	// greeted finds in a message the address by which others reach the session; not ok if the message has none.
 	greeted(session int, message []byte) (address string, ok bool)
-	// entering is what a session says before its mate can reach it; empty if nothing.
+	// entering returns the message that a session must send before its mate can reach it; empty if none.
 	entering(session int) string
 	// entered reports whether a message answers entering.
 	entered(message []byte) bool
-	// envelope is what stands around the text of a message to an address. The text is the inside of a JSON string.
+	// envelope returns the JSON around the text of a message to an address. The text is the inside of a JSON string.
 	envelope(session int, to string) (before, after string)
-	// refusal is what the server has against what was sent; nil if the message is none.
+	// refusal returns the server's refusal in a message; nil if the message is none.
 	refusal(message []byte) *RefusedError
-	// receipt is what a session says after so many messages have come in a row; empty if nothing is due.
+	// receipt returns the message that is due after so many received messages; empty if none.
 	receipt(last []byte, messages uint64) string
-	// farewell is the last that a session says; empty if closing the socket is enough.
+	// farewell returns a session's last message; empty if closing the socket is enough.
 	farewell() string
 }
 
 // RefusedError is a server's refusal.
 type RefusedError struct {
-	Status int    // of HTTP, where the WebSocket was refused; else 0
-	Code   string // the server's word, or that of a close code
+	Status int    // of HTTP, if the server refused the WebSocket; else 0
+	Code   string // the server's error code, or the close code
 	Detail string
 }
 
@@ -41,8 +41,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the server refuses: %s (%s)", e.Detail, e.Code)
 }
 
-// stringField finds the first field of a name in a message, and returns what stands between its quotes. It is no parser, but
-// what it reads is the server's own, and what it takes for a value goes back to the server alone.
+// stringField finds the first field with a name in a message, and returns the text between the quotes of its value. It is no
+// parser. It need not be: the message comes from the server, and the value goes back only to the server.
 func stringField(message []byte, name string) (string, bool) {
 	_, rest, ok := bytes.Cut(message, []byte(`"`+name+`":"`))
 	if !ok {

@@ -17,11 +17,11 @@ const (
 	final      = 0x80
 	masked     = 0x80
 	maskLength = 4
-	// maxFrame is far above what servers send: a welcome that lists everybody who is online.
+	// maxFrame is far above the longest frame of servers, a welcome that lists every user who is online.
 	maxFrame = 32 << 20
 )
 
-// mask is the same for all frames: servers undo any but zero, which some do not even look at.
+// mask is the same for all frames. It is not zero, because some servers skip the unmasking of a zero mask.
 var mask = [maskLength]byte{0x5A, 0xC3, 0x96, 0x3C}
 
 var errFrame = errors.New("the server breaks the WebSocket protocol")
@@ -44,13 +44,13 @@ func appendFrame(dst []byte, opcode byte, payload string) []byte {
 	return dst
 }
 
-// nextFrame takes a server's frame off data. With too little data for a whole frame, rest is data.
+// nextFrame cuts a server's frame off data. If data holds no whole frame, rest is data.
 func nextFrame(data []byte) (opcode byte, payload, rest []byte, whole bool, err error) {
 	if len(data) < 2 {
 		return 0, nil, data, false, nil
 	}
 	if data[0]&0x70 != 0 || data[0]&final == 0 || data[1]&masked != 0 {
-		return 0, nil, data, false, errFrame // no extension was agreed on, nobody sends fragments, and servers do not mask
+		return 0, nil, data, false, errFrame // we agree on no extension, neither server sends fragments, and servers do not mask
 	}
 	header, length := 2, uint64(data[1])
 	switch length {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// serverFrame is a frame as a server sends it.
+// serverFrame returns a frame as a server sends it.
 func serverFrame(opcode byte, payload string) []byte {
 	var b []byte
 	switch n := len(payload); {
@@ -50,7 +50,7 @@ func TestNextFrame(t *testing.T) {
 	}
 }
 
-// FuzzNextFrame holds that no server makes the parser read beyond what there is, or go in circles.
+// FuzzNextFrame holds that no server makes the parser read beyond the data or loop for ever.
 func FuzzNextFrame(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(serverFrame(opText, "hello"))
@@ -61,7 +61,7 @@ func FuzzNextFrame(f *testing.F) {
 		switch {
 		case err != nil || !whole:
 			if !bytes.Equal(rest, data) || payload != nil {
-				t.Fatal("something was taken off a frame that is not whole")
+				t.Fatal("bytes were cut off a frame that is not whole")
 			}
 		case len(payload)+len(rest)+2 > len(data) || !bytes.HasSuffix(data, rest):
 			t.Fatalf("%d and %d bytes of %d", len(payload), len(rest), len(data))
@@ -69,7 +69,7 @@ func FuzzNextFrame(f *testing.F) {
 	})
 }
 
-// FuzzReadStamp holds that nothing which a server sends is taken for a stamp that it is not.
+// FuzzReadStamp holds that readStamp returns only a stamp that is in the message.
 func FuzzReadStamp(f *testing.F) {
 	f.Add([]byte(marker))
 	f.Add([]byte(marker + strings.Repeat("0", stampDigits)))
@@ -79,19 +79,19 @@ func FuzzReadStamp(f *testing.F) {
 			return
 		}
 		var digits [stampDigits]byte
-		s.put(digits[:])
+		s.encode(digits[:])
 		if !bytes.Contains(bytes.ToLower(data), append([]byte(marker), digits[:]...)) {
 			t.Fatalf("%+v is not in %q", s, data)
 		}
 	})
 }
 
-// TestLetter holds that a letter is one frame of JSON, of just the size, whatever the stamp.
-func TestLetter(t *testing.T) {
+// TestFrameTemplate holds that a frameTemplate is one frame of valid JSON, of exactly its size, with any stamp.
+func TestFrameTemplate(t *testing.T) {
 	for _, d := range []Dialect{Turnpike{Run: "k7m2pq"}, PeerJS{}} {
 		before, after := d.envelope(7, "b5nd3vhz6jyc2fga")
 		for size := MinSize; size < MinSize+300; size++ {
-			l, err := newLetter(before, after, size)
+			l, err := newFrameTemplate(before, after, size)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,13 +109,13 @@ func TestLetter(t *testing.T) {
 			}
 		}
 	}
-	if _, err := newLetter(strings.Repeat("x", 400), "", MinSize); err == nil {
-		t.Error("a letter has less than nothing in it")
+	if _, err := newFrameTemplate(strings.Repeat("x", 400), "", MinSize); err == nil {
+		t.Error("the envelope is longer than the message")
 	}
 }
 
 func TestStampAllocates(t *testing.T) {
-	l, err := newLetter("", "", MinSize)
+	l, err := newFrameTemplate("", "", MinSize)
 	if err != nil {
 		t.Fatal(err)
 	}

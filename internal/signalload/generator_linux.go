@@ -12,12 +12,12 @@ import (
 type Generator struct {
 	cfg      Config
 	sessions []*session // by number
-	poller   *poller    // of all sessions while no run is on
+	poller   *poller    // of all sessions between runs
 	setup    Setup
 	runs     uint32
 }
 
-// Open logs the sessions in, and puts them into their pairs.
+// Open logs the sessions in, and joins them in pairs.
 func Open(ctx context.Context, cfg Config) (*Generator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (g *Generator) open(ctx context.Context) error {
 	}
 	for _, s := range g.sessions {
 		before, after := g.cfg.Dialect.envelope(s.number, g.sessions[mate(s.number)].address)
-		if s.letter, err = newLetter(before, after, g.cfg.Size); err != nil {
+		if s.template, err = newFrameTemplate(before, after, g.cfg.Size); err != nil {
 			return err
 		}
 	}
@@ -71,7 +71,7 @@ func (g *Generator) open(ctx context.Context) error {
 	return err
 }
 
-// settle gives the server time to come to rest, and answers its pings meanwhile.
+// settle waits until the server has come to rest, and answers its pings meanwhile.
 func (g *Generator) settle(ctx context.Context) error {
 	st := &stepper{g: g, open: map[*session]time.Time{}, buf: make([]byte, readSize)}
 	for begin := time.Now(); time.Since(begin) < g.cfg.Settle; nap(10 * time.Millisecond) {
@@ -85,7 +85,7 @@ func (g *Generator) settle(ctx context.Context) error {
 	return nil
 }
 
-// Setup tells how the sessions were logged in.
+// Setup returns the figures of logging the sessions in.
 func (g *Generator) Setup() Setup { return g.setup }
 
 func (g *Generator) memory() (int64, error) {
@@ -99,7 +99,7 @@ func (g *Generator) memory() (int64, error) {
 	return n, nil
 }
 
-// clock is a moment, and the server's processor time until then.
+// clock is a time, and the server's processor time until then.
 type clock struct {
 	at     time.Time
 	server time.Duration
@@ -117,13 +117,13 @@ func (g *Generator) startClock() (clock, error) {
 	return c, nil
 }
 
-// readClock is what has passed since a moment.
+// readClock returns the time and the server's processor time since a clock was read.
 func (g *Generator) readClock(since clock) (passed, server time.Duration, err error) {
 	now, err := g.startClock()
 	return now.at.Sub(since.at), now.server - since.server, err
 }
 
-// Max searches the highest rate with a p99 of at most MaxP99, by runs of load's duration, beginning at its rate.
+// Max searches the highest rate with a p99 of at most MaxP99. It makes runs of load's duration, the first at load's rate.
 func (g *Generator) Max(ctx context.Context, load Load, report func(*Result)) (Maximum, error) {
 	var found Maximum
 	_, loader, err := turnload.SearchMax(load.Rate, func(rate float64) (turnload.Verdict, error) {

@@ -19,7 +19,7 @@ import (
 	"turnpike/signal"
 )
 
-// testConfig is a few pairs at a server of this process.
+// testConfig returns a Config of two pairs at a server in this process.
 func testConfig(t *testing.T, secure bool, limit func(*signal.Limits)) Config {
 	t.Helper()
 	cfg := signal.Config{VerifyTicket: func(token string) (auth.Ticket, error) {
@@ -28,7 +28,7 @@ func testConfig(t *testing.T, secure bool, limit func(*signal.Limits)) Config {
 		}
 		return auth.Ticket{User: auth.User{Issuer: auth.Issuer, Subject: token}, Name: token, Role: auth.RoleGuest, Rooms: []string{"*"}}, nil
 	}}
-	// TestMax asks for more than any server carries, which must not end a session.
+	// TestMax sends more than any server carries. That must not end a session.
 	many := signal.Rate{PerSecond: 1e6, Burst: 1e6}
 	cfg.Limits = signal.Limits{Messages: many, UserMessages: many, QueueMessages: 1 << 20, QueueBytes: 1 << 30}
 	if limit != nil {
@@ -60,7 +60,7 @@ func testConfig(t *testing.T, secure bool, limit func(*signal.Limits)) Config {
 	return out
 }
 
-// TestRun holds that what is sent comes back as a result. How fast it is, is up to the machine, and not asked.
+// TestRun holds that a result counts the messages that were sent. It does not judge their speed, which depends on the machine.
 func TestRun(t *testing.T) {
 	for name, test := range map[string]struct {
 		secure bool
@@ -83,7 +83,7 @@ func TestRun(t *testing.T) {
 			if s := g.Setup(); s.Sessions != 4 || s.Took <= 0 || (s.RSSAfter > 0) != (cfg.PID != 0) {
 				t.Errorf("%+v", s)
 			}
-			for run := range 2 { // the second must not count what is left of the first
+			for run := range 2 { // the second must not count messages of the first
 				r, err := g.Run(t.Context(), Load{Rate: 100, Duration: 200 * time.Millisecond, Warmup: 20 * time.Millisecond})
 				if err != nil {
 					t.Fatal(err)
@@ -112,7 +112,7 @@ func TestMax(t *testing.T) {
 	}
 }
 
-// TestRefused holds that a refusal at any point ends with the server's own word.
+// TestRefused holds that a refusal at any point is returned with the server's own code.
 func TestRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit  func(*signal.Limits)
@@ -139,7 +139,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestNoServer holds that what is no such server is told from one that refuses.
+// TestNoServer holds that the error tells a missing or wrong server from one that refuses.
 func TestNoServer(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

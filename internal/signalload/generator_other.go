@@ -7,10 +7,10 @@ import (
 	"errors"
 )
 
-// Generator needs epoll and receive time stamps as Linux has them: without these, a load would measure the loader.
+// Generator needs Linux's epoll and receive time stamps. Without them, a load would measure the loader.
 type Generator struct{}
 
-// Open refuses.
+// Open always returns an error.
 func Open(context.Context, Config) (*Generator, error) {
 	return nil, errors.New("turnpike bench runs on Linux only; the server that it loads may be anywhere")
 }

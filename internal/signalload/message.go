@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The text of a message is a session description, as they are most of what is signalled: lines with escaped ends. One line is ours.
+// The text of a message is a session description, like most of what is signalled: lines with escaped ends. One line holds the stamp.
 const (
 	marker      = `a=bench:`
 	textHead    = `v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n` + marker
@@ -16,21 +16,21 @@ const (
 	stampBytes  = 4 + 4 + 4 + 8 // run, flow, number, sent
 )
 
-// textLines are repeated until a message has its size.
+// textLines fill a message up to its size, repeatedly if necessary.
 const textLines = `\r\na=group:BUNDLE 0 1\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13\r\n` +
 	`c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=ice-options:trickle\r\n` +
 	`a=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\n` +
 	`a=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:9 G722/8000\r\n` +
 	`a=ssrc:1399694169 cname:mGf0Ag5Tj8nq1Fkq\r\n`
 
-// stamp is what a message says of itself.
+// stamp identifies a message.
 type stamp struct {
 	run, flow, number uint32
 	sent              int64 // Unix nanoseconds
 }
 
-// put writes the stamp as hexadecimal digits.
-func (s stamp) put(to []byte) {
+// encode writes the stamp as hexadecimal digits.
+func (s stamp) encode(to []byte) {
 	var raw [stampBytes]byte
 	binary.BigEndian.PutUint32(raw[0:], s.run)
 	binary.BigEndian.PutUint32(raw[4:], s.flow)
@@ -39,7 +39,7 @@ func (s stamp) put(to []byte) {
 	hex.Encode(to[:stampDigits], raw[:])
 }
 
-// readStamp finds the stamp in a message, whatever stands around it.
+// readStamp finds the stamp anywhere in a message.
 func readStamp(message []byte) (s stamp, ok bool) {
 	at := bytes.Index(message, []byte(marker))
 	if at < 0 || len(message) < at+len(marker)+stampDigits {
@@ -55,19 +55,19 @@ func readStamp(message []byte) (s stamp, ok bool) {
 	}, true
 }
 
-// letter is a message made ready to be sent many times: one frame, of which only the stamp changes.
-type letter struct {
+// frameTemplate is a whole frame that is sent many times. Only the stamp in it changes.
+type frameTemplate struct {
 	frame []byte
 	at    int // of the stamp in frame
 	phase int // of the mask there
 }
 
-// newLetter makes a message of size bytes.
-func newLetter(before, after string, size int) (letter, error) {
+// newFrameTemplate makes the frame of a message of size bytes.
+func newFrameTemplate(before, after string, size int) (frameTemplate, error) {
 	head := before + textHead + strings.Repeat("0", stampDigits)
 	room := size - len(head) - len(after)
 	if room < 0 {
-		return letter{}, fmt.Errorf("messages of %d bytes are too short: the least is %d", size, size-room)
+		return frameTemplate{}, fmt.Errorf("messages of %d bytes are too short: the least is %d", size, size-room)
 	}
 	filling := strings.Repeat(textLines, room/len(textLines)+1)[:room]
 	// An escape that is cut in two would break the JSON.
@@ -76,15 +76,15 @@ func newLetter(before, after string, size int) (letter, error) {
 	}
 	frame := appendFrame(nil, opText, head+filling+after)
 	header := len(frame) - size
-	return letter{frame, header + len(head) - stampDigits, (len(head) - stampDigits) % maskLength}, nil
+	return frameTemplate{frame, header + len(head) - stampDigits, (len(head) - stampDigits) % maskLength}, nil
 }
 
-// stamp writes a stamp into the frame, which is then ready to be sent.
-func (l *letter) stamp(s stamp) []byte {
-	place := l.frame[l.at : l.at+stampDigits]
-	s.put(place)
+// stamp writes a stamp into the frame, and returns the frame.
+func (t *frameTemplate) stamp(s stamp) []byte {
+	place := t.frame[t.at : t.at+stampDigits]
+	s.encode(place)
 	for i := range place {
-		place[i] ^= mask[(l.phase+i)%maskLength]
+		place[i] ^= mask[(t.phase+i)%maskLength]
 	}
-	return l.frame
+	return t.frame
 }

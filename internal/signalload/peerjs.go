@@ -2,7 +2,7 @@ package signalload
 
 import "fmt"
 
-// PeerJS is what clients of PeerJS 1.5 say to their server.
+// PeerJS is the protocol between clients of PeerJS 1.5 and their server.
 type PeerJS struct{}
 
 func (PeerJS) id(session int) string { return fmt.Sprintf("bench-%d", session) }

@@ -6,48 +6,48 @@ import (
 	"turnpike/internal/turnload"
 )
 
-// Load is one run.
+// Load describes one run.
 type Load struct {
 	Rate     float64       // messages a second of all sessions
-	Duration time.Duration // of what is measured
-	Warmup   time.Duration // before it, sent likewise and not counted
+	Duration time.Duration // of the measurement
+	Warmup   time.Duration // before the measurement: messages are sent, and not counted
 	Progress func(fraction float64)
 }
 
-// Setup tells of logging the sessions in.
+// Setup holds the figures of logging the sessions in.
 type Setup struct {
 	Sessions int
 	Took     time.Duration // from the first connect to the last welcome
 
-	// With a PID, of the server; bytes before the first connect, and once all sessions are in their rooms and Settle is over.
-	RSSBefore, RSSAfter int64
-	LoginTime           time.Duration // processor time that the server spent on the log-ins
+	// Of the server, with a PID.
+	RSSBefore, RSSAfter int64         // bytes before the first connect, and after Settle with all sessions in their rooms
+	LoginTime           time.Duration // processor time of the log-ins
 }
 
-// Result is what became of one run.
+// Result holds the figures of one run.
 type Result struct {
-	Rate     float64       // messages a second that were to be sent
-	Duration time.Duration // in which they were
+	Rate     float64       // messages a second, as asked for
+	Duration time.Duration // of the measurement
 	Sent     uint64
-	Received uint64 // of those sent
+	Received uint64 // of the sent messages
 	Bytes    uint64 // of the messages received
 
-	LoaderSkipped uint64             // not sent because the loader could not keep up
+	LoaderSkipped uint64             // messages not sent, because the loader could not keep up
 	Latency       turnload.Histogram // from the write to the kernel's receive time stamp
-	ServerTime    time.Duration      // processor time that the process PID spent meanwhile
+	ServerTime    time.Duration      // processor time of the process PID meanwhile
 }
 
 const (
 	// MaxP99 is the latency above which a rate is too high.
 	MaxP99 = 50 * time.Millisecond
-	// maxUnsent is the share of a load that the loader may fail to send without being the limit.
+	// maxUnsent is the share of a load that the loader may fail to send before it counts as the limit.
 	maxUnsent = 0.02
 )
 
-// Lost is how many of the sent messages did not arrive, or so late that nobody waited for them.
+// Lost returns the number of sent messages that did not arrive before the run ended.
 func (r *Result) Lost() uint64 { return r.Sent - min(r.Sent, r.Received) }
 
-// Loss is the share of them.
+// Loss returns the lost share of the sent messages.
 func (r *Result) Loss() float64 {
 	if r.Sent == 0 {
 		return 0
@@ -55,10 +55,10 @@ func (r *Result) Loss() float64 {
 	return float64(r.Lost()) / float64(r.Sent)
 }
 
-// DeliveredRate is messages a second.
+// DeliveredRate returns the received messages a second.
 func (r *Result) DeliveredRate() float64 { return float64(r.Received) / r.Duration.Seconds() }
 
-// ServerTimePerMessage is the server's processor time for each message that arrived.
+// ServerTimePerMessage returns the server's processor time for each message that arrived.
 func (r *Result) ServerTimePerMessage() time.Duration {
 	if r.Received == 0 {
 		return 0
@@ -78,5 +78,5 @@ func (r *Result) verdict() turnload.Verdict {
 // Maximum is the highest rate that Max found.
 type Maximum struct {
 	Result        *Result // of the run at that rate; nil if there was none
-	LoaderLimited bool    // the loader could not do more, so the server may
+	LoaderLimited bool    // the loader could not do more; the server perhaps could
 }

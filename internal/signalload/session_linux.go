@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stage is how far a session has come.
+// stage is the progress of a session.
 type stage uint8
 
 const (
 	stageConnecting stage = iota
-	stageShaking          // TLS, in a goroutine of its own
+	stageHandshake        // of TLS, in a goroutine of its own
 	stageUpgrading
 	stageGreeting
 	stageGreeted
@@ -31,21 +31,21 @@ type session struct {
 	number int
 	cfg    *Config
 
-	sock    *socket
-	tls     *tls.Conn // nil in clear
-	stage   stage
-	address string // by which others reach it
-	rest    []byte // of a frame that has not come whole
-	unsent  []byte // what the socket did not take
-	came    uint64 // messages, for receipts
-	letter  letter
-	sent    uint32 // messages so far
+	sock     *socket
+	tls      *tls.Conn // nil in clear
+	stage    stage
+	address  string // by which other sessions reach it
+	rest     []byte // start of a frame that has not come whole
+	unsent   []byte // bytes that the socket did not take
+	came     uint64 // messages, for receipts
+	template frameTemplate
+	sent     uint32 // messages so far
 }
 
-// sink takes what a session has received: a text message.
-type sink func(s *session, message []byte) error
+// handler handles a text message that a session has received.
+type handler func(s *session, message []byte) error
 
-// write hands bytes to the socket, and keeps what it does not take. It reports whether nothing is kept.
+// write writes bytes to the socket, and keeps those that the socket does not take. It reports whether it keeps none.
 func (s *session) write(b []byte) (bool, error) {
 	if s.tls != nil {
 		_, err := s.tls.Write(b)
@@ -65,7 +65,7 @@ func (s *session) write(b []byte) (bool, error) {
 	return n == len(b), nil
 }
 
-// flush tries again with what the socket did not take.
+// flush tries again to write the kept bytes.
 func (s *session) flush() error {
 	if len(s.unsent) == 0 {
 		return nil
@@ -80,8 +80,8 @@ func (s *session) say(text string) error {
 	return err
 }
 
-// read takes all that has come, into a buffer that is the caller's, and hands the messages on.
-func (s *session) read(buf []byte, to sink) error {
+// read reads everything that has come into the caller's buffer, and handles the messages in it.
+func (s *session) read(buf []byte, handle handler) error {
 	for {
 		n, err := s.readSome(buf)
 		if err == errAgain {
@@ -90,7 +90,7 @@ func (s *session) read(buf []byte, to sink) error {
 		if err != nil {
 			return s.lost(err)
 		}
-		if err := s.take(buf[:n], to); err != nil {
+		if err := s.parse(buf[:n], handle); err != nil {
 			return err
 		}
 		if n < len(buf) && s.tls == nil {
@@ -123,15 +123,15 @@ func (s *session) lost(err error) error {
 	return fmt.Errorf("session %d is lost: %w", s.number, err)
 }
 
-// take takes bytes apart into frames.
-func (s *session) take(data []byte, to sink) error {
+// parse splits bytes into frames.
+func (s *session) parse(data []byte, handle handler) error {
 	if len(s.rest) > 0 {
 		s.rest = append(s.rest, data...)
 		data = s.rest
 	}
 	if s.stage == stageUpgrading {
 		var err error
-		if data, err = s.upgraded(data); err != nil {
+		if data, err = s.finishUpgrade(data); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (s *session) take(data []byte, to sink) error {
 			break
 		}
 		data = rest
-		if err := s.frame(opcode, payload, to); err != nil {
+		if err := s.frame(opcode, payload, handle); err != nil {
 			return err
 		}
 	}
@@ -152,10 +152,10 @@ func (s *session) take(data []byte, to sink) error {
 	return nil
 }
 
-func (s *session) frame(opcode byte, payload []byte, to sink) error {
+func (s *session) frame(opcode byte, payload []byte, handle handler) error {
 	switch opcode {
 	case opText:
-		return to(s, payload)
+		return handle(s, payload)
 	case opPing:
 		_, err := s.write(appendFrame(nil, opPong, string(payload)))
 		return err
@@ -169,7 +169,7 @@ func (s *session) frame(opcode byte, payload []byte, to sink) error {
 	return nil
 }
 
-// upgrade asks for the WebSocket.
+// upgrade requests the WebSocket connection.
 func (s *session) upgrade() error {
 	target, subprotocol := s.cfg.Dialect.request(s.number)
 	request := "GET " + target + " HTTP/1.1\r\nHost: " + s.cfg.Host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
@@ -182,8 +182,8 @@ func (s *session) upgrade() error {
 	return err
 }
 
-// upgraded takes the answer of HTTP off data, and greets.
-func (s *session) upgraded(data []byte) ([]byte, error) {
+// finishUpgrade cuts the answer of HTTP off data, and sends the greeting.
+func (s *session) finishUpgrade(data []byte) ([]byte, error) {
 	head, rest, ok := bytes.Cut(data, []byte("\r\n\r\n"))
 	if !ok {
 		return data, nil
@@ -191,7 +191,7 @@ func (s *session) upgraded(data []byte) ([]byte, error) {
 	line, _, _ := strings.Cut(string(head), "\r\n")
 	version, status, _ := strings.Cut(line, " ")
 	if code, err := strconv.Atoi(status[:min(len(status), 3)]); !strings.HasPrefix(version, "HTTP/1.") || err != nil {
-		return nil, errors.New("what answers there does not speak HTTP")
+		return nil, errors.New("the server does not speak HTTP")
 	} else if code != 101 {
 		return nil, &RefusedError{Status: code, Detail: status}
 	}

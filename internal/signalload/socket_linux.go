@@ -15,18 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a TCP socket that the runtime's poller does not know: it would wake a goroutine for each message.
+// socket is a TCP socket outside the runtime's poller, which would wake a goroutine for each message.
 type socket struct {
 	fd   int
-	came int64 // when the last byte that was read arrived, in Unix nanoseconds
+	came int64 // arrival of the last byte that was read, in Unix nanoseconds
 
-	// What recvmsg(2) is told. The call keeps nothing of it.
+	// Arguments of recvmsg(2), which keeps none of them after it returns.
 	header  unix.Msghdr
 	part    unix.Iovec
 	control [64]byte
 }
 
-// openSocket begins to connect to a server. Once that is done, the socket can be written to.
+// openSocket begins to connect to a server. Once connected, the socket becomes writable.
 func openSocket(server netip.AddrPort) (*socket, error) {
 	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(server.Port()), Addr: server.Addr().As16()})
 	if server.Addr().Is4() {
@@ -62,7 +62,7 @@ func connectProblem(err error) error {
 	return fmt.Errorf("connect: %w", err)
 }
 
-// connected returns why the socket did not get through.
+// connected returns nil, or the error of a failed connect.
 func (s *socket) connected() error {
 	errno, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno != 0 {
@@ -71,13 +71,13 @@ func (s *socket) connected() error {
 	return err
 }
 
-// receive reads what is there, with unix.EAGAIN if that is nothing.
+// receive reads the bytes that have come. Its error is unix.EAGAIN if there are none.
 func (s *socket) receive(b []byte) (int, error) {
 	s.part.Base = unsafe.SliceData(b)
 	s.part.SetLen(len(b))
 	s.header.Control = &s.control[0]
 	s.header.SetControllen(len(s.control))
-	// RawSyscall does not tell the scheduler, which need not know of a call that does not wait.
+	// RawSyscall bypasses the scheduler, which need not know of a call that never waits.
 	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.header)), unix.MSG_DONTWAIT)
 	switch {
 	case errno == unix.EINTR:
@@ -91,7 +91,7 @@ func (s *socket) receive(b []byte) (int, error) {
 	return int(n), nil
 }
 
-// stamped is the time stamp among what recvmsg(2) told; the present where there is none.
+// stamped returns the time stamp of the last recvmsg(2), or the present if it has none.
 func (s *socket) stamped() int64 {
 	const head = unix.SizeofCmsghdr
 	if uint64(s.header.Controllen) >= head+16 {
@@ -104,7 +104,7 @@ func (s *socket) stamped() int64 {
 	return time.Now().UnixNano()
 }
 
-// send writes what the socket takes.
+// send writes as many bytes as the socket takes.
 func (s *socket) send(b []byte) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
@@ -119,7 +119,7 @@ func (s *socket) send(b []byte) (int, error) {
 
 func (s *socket) close() { _ = unix.Close(s.fd) }
 
-// wait sleeps until the socket is readable or writable; TLS handshakes do.
+// wait sleeps until the socket is readable or writable. Only TLS uses it.
 func (s *socket) wait(events int16, deadline time.Time) error {
 	for {
 		left := time.Until(deadline)
@@ -136,13 +136,13 @@ func (s *socket) wait(events int16, deadline time.Time) error {
 	}
 }
 
-// tlsSocket is a socket as crypto/tls wants it.
+// tlsSocket is a socket as a net.Conn, for crypto/tls.
 type tlsSocket struct {
 	*socket
-	deadline time.Time // until then reading waits; zero: it never does
+	deadline time.Time // reads wait until then; zero: they never wait
 }
 
-// errNothing is what a read that does not wait gives. TLS takes what is temporary for no end.
+// errNothing is the error of a read without data. It is temporary, so that TLS does not end the connection.
 type errNothing struct{}
 
 func (errNothing) Error() string   { return "nothing has come yet" }
@@ -164,7 +164,7 @@ func (s *tlsSocket) Read(b []byte) (int, error) {
 	}
 }
 
-// Write waits until the socket has taken all: a record that was cut would break the stream.
+// Write waits until the socket has taken all bytes: half a record would break the stream.
 func (s *tlsSocket) Write(b []byte) (int, error) {
 	for sent := 0; ; {
 		n, err := s.send(b[sent:])
@@ -186,8 +186,8 @@ func (s *tlsSocket) SetDeadline(time.Time) error      { return nil }
 func (s *tlsSocket) SetReadDeadline(time.Time) error  { return nil }
 func (s *tlsSocket) SetWriteDeadline(time.Time) error { return nil }
 
-// shake makes a TLS connection of a connected socket, and waits for it.
-func (s *socket) shake(cfg *tls.Config) (*tls.Conn, error) {
+// handshake makes a TLS connection over a connected socket, and waits for it.
+func (s *socket) handshake(cfg *tls.Config) (*tls.Conn, error) {
 	under := &tlsSocket{s, time.Now().Add(patience)}
 	conn := tls.Client(under, cfg)
 	if err := conn.Handshake(); err != nil {
@@ -197,7 +197,7 @@ func (s *socket) shake(cfg *tls.Config) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// poller tells which sessions have something to read. It reports a session once for all that has come, so reading must take all.
+// poller reports the sessions that have something to read. It reports a session only once, so the caller must read everything.
 type poller struct {
 	fd     int
 	events [256]unix.EpollEvent
@@ -215,7 +215,7 @@ func (p *poller) add(s *socket, n int) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(n)})
 }
 
-// ready returns the numbers of sessions in events, without waiting.
+// ready returns the events that have happened, without waiting. Fd is the number of the session.
 func (p *poller) ready() []unix.EpollEvent {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	if errno != 0 {
@@ -226,7 +226,7 @@ func (p *poller) ready() []unix.EpollEvent {
 
 func (p *poller) close() { _ = unix.Close(p.fd) }
 
-// nap sleeps for a short time, exactly.
+// nap sleeps for exactly a short time.
 func nap(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))
 	_ = unix.Nanosleep(&t, nil)

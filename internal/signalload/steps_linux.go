@@ -10,33 +10,33 @@ import (
 )
 
 const (
-	inFlight     = 64               // sessions that take a step at a time
+	inFlight     = 64               // sessions that take a step at the same time
 	patience     = 10 * time.Second // for one session's step
 	pollInterval = 50 * time.Microsecond
 	readSize     = 256 << 10
 )
 
-// stepper takes sessions from one stage to another, several at a time. It polls as the workers do: a thread that sleeps on a
-// socket would have to be woken by the server's core.
+// stepper takes sessions from one stage to another, several at a time. It polls as the workers do, because the server's core
+// would have to wake a thread that sleeps on a socket.
 type stepper struct {
 	g     *Generator
 	goal  stage
 	start func(*session) error
 
-	open    map[*session]time.Time // since when
-	shaking int                    // handshakes that are under way
-	shaken  chan *session
-	failed  chan error
-	buf     []byte
+	open       map[*session]time.Time // since when
+	handshakes int                    // under way
+	secured    chan *session
+	failed     chan error
+	buf        []byte
 }
 
-// step returns when all sessions have reached the goal, or one has failed.
+// step starts a step for every session. It returns when all have reached the goal or one has failed.
 func (g *Generator) step(ctx context.Context, goal stage, start func(*session) error) error {
 	st := &stepper{
 		g: g, goal: goal, start: start, open: map[*session]time.Time{},
-		shaken: make(chan *session, inFlight), failed: make(chan error, inFlight), buf: make([]byte, readSize),
+		secured: make(chan *session, inFlight), failed: make(chan error, inFlight), buf: make([]byte, readSize),
 	}
-	defer st.join()
+	defer st.awaitHandshakes()
 	for todo := g.sessions; len(todo) > 0 || len(st.open) > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -48,14 +48,14 @@ func (g *Generator) step(ctx context.Context, goal stage, start func(*session) e
 			if err := start(s); err != nil {
 				return err
 			}
-			st.look(s)
+			st.removeDone(s)
 		}
 		busy, err := st.poll()
 		if err != nil {
 			return err
 		}
 		if !busy {
-			if err := st.late(); err != nil {
+			if err := st.findOverdue(); err != nil {
 				return err
 			}
 			nap(pollInterval)
@@ -64,44 +64,44 @@ func (g *Generator) step(ctx context.Context, goal stage, start func(*session) e
 	return nil
 }
 
-// join waits for the handshakes that are under way: they use the sockets, which are closed next.
-func (st *stepper) join() {
-	for ; st.shaking > 0; st.shaking-- {
+// awaitHandshakes waits for the handshakes under way, because the caller closes their sockets next.
+func (st *stepper) awaitHandshakes() {
+	for ; st.handshakes > 0; st.handshakes-- {
 		select {
-		case <-st.shaken:
+		case <-st.secured:
 		case <-st.failed:
 		}
 	}
 }
 
-// look takes a session that has arrived off the list.
-func (st *stepper) look(s *session) {
+// removeDone removes a session that has reached the goal.
+func (st *stepper) removeDone(s *session) {
 	if s.stage >= st.goal {
 		delete(st.open, s)
 	}
 }
 
-// late finds a session that has waited for too long.
-func (st *stepper) late() error {
+// findOverdue returns an error if a session has waited for too long.
+func (st *stepper) findOverdue() error {
 	for s, since := range st.open {
-		if time.Since(since) > patience && s.stage != stageShaking { // which has a deadline of its own
-			return fmt.Errorf("session %d waited %v for an answer; is it such a server, and does the URL lead to it?", s.number, patience)
+		if time.Since(since) > patience && s.stage != stageHandshake { // a handshake has a deadline of its own
+			return fmt.Errorf("session %d waited %v for an answer; is this the right kind of server, and the right URL?", s.number, patience)
 		}
 	}
 	return nil
 }
 
-// poll looks once for what has come. It reports whether there was anything.
+// poll handles everything that has come, once. It reports whether there was anything.
 func (st *stepper) poll() (busy bool, err error) {
 	select {
-	case s := <-st.shaken:
+	case s := <-st.secured:
 		busy = true
-		st.shaking--
+		st.handshakes--
 		if err = s.upgrade(); err == nil {
-			err = s.read(st.buf, st.take)
+			err = s.read(st.buf, st.handle)
 		}
 	case err = <-st.failed:
-		st.shaking--
+		st.handshakes--
 	default:
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func (st *stepper) poll() (busy bool, err error) {
 
 func (st *stepper) event(s *session, events uint32) error {
 	switch s.stage {
-	case stageShaking, stageEnded:
+	case stageHandshake, stageEnded:
 		return nil
 	case stageConnecting:
 		if events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) == 0 {
@@ -128,9 +128,9 @@ func (st *stepper) event(s *session, events uint32) error {
 			return err
 		}
 		if s.cfg.TLS != nil {
-			s.stage = stageShaking
-			st.shaking++
-			go st.shake(s)
+			s.stage = stageHandshake
+			st.handshakes++
+			go st.handshake(s)
 			return nil
 		}
 		return s.upgrade()
@@ -138,21 +138,21 @@ func (st *stepper) event(s *session, events uint32) error {
 	if err := s.flush(); err != nil {
 		return s.lost(err)
 	}
-	return s.read(st.buf, st.take)
+	return s.read(st.buf, st.handle)
 }
 
-func (st *stepper) shake(s *session) {
-	conn, err := s.sock.shake(s.cfg.TLS)
+func (st *stepper) handshake(s *session) {
+	conn, err := s.sock.handshake(s.cfg.TLS)
 	if err != nil {
 		st.failed <- err
 		return
 	}
 	s.tls = conn
-	st.shaken <- s
+	st.secured <- s
 }
 
-// take is what a session hears while it takes steps.
-func (st *stepper) take(s *session, message []byte) error {
+// handle handles a message that comes during a step.
+func (st *stepper) handle(s *session, message []byte) error {
 	d := s.cfg.Dialect
 	if refused := d.refusal(message); refused != nil {
 		return refused
@@ -167,12 +167,12 @@ func (st *stepper) take(s *session, message []byte) error {
 			s.stage = stageEntered
 		}
 	}
-	st.look(s)
-	return s.receipt(message)
+	st.removeDone(s)
+	return s.sendReceipt(message)
 }
 
-// receipt says what is due after a message.
-func (s *session) receipt(message []byte) error {
+// sendReceipt sends the receipt that is due after a message, if any.
+func (s *session) sendReceipt(message []byte) error {
 	s.came++
 	if text := s.cfg.Dialect.receipt(message, s.came); text != "" {
 		return s.say(text)
@@ -180,7 +180,7 @@ func (s *session) receipt(message []byte) error {
 	return nil
 }
 
-// connect begins a session.
+// connect opens a session's socket.
 func (g *Generator) connect(s *session) error {
 	var err error
 	if s.sock, err = openSocket(g.cfg.Server); err != nil {
@@ -189,7 +189,7 @@ func (g *Generator) connect(s *session) error {
 	return g.poller.add(s.sock, s.number)
 }
 
-// enter makes a session reachable.
+// enter makes a session reachable for its mate.
 func (s *session) enter() error {
 	text := s.cfg.Dialect.entering(s.number)
 	if text == "" {
@@ -200,7 +200,7 @@ func (s *session) enter() error {
 	return s.say(text)
 }
 
-// leave says farewell to all servers that want one, and waits until they have heard it, but not for ever.
+// leave sends the farewell of each session, if the dialect has one. It waits until the server has closed them, at most leaveTime.
 func (g *Generator) leave() {
 	text := g.cfg.Dialect.farewell()
 	buf := make([]byte, readSize)
@@ -228,5 +228,5 @@ func (g *Generator) leave() {
 	}
 }
 
-// leaveTime bounds the wait for the server at the end.
+// leaveTime bounds the wait of leave.
 const leaveTime = 2 * time.Second

@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// Turnpike is turnpike.v1, as signal/PROTOCOL.md tells it to everybody.
+// Turnpike is turnpike.v1, as signal/PROTOCOL.md describes it.
 type Turnpike struct {
-	// Run tells the rooms of this load from those of others: a few of a-z and 0-9.
+	// Run is in the names of this load's rooms, to tell them from other loads': a few of a-z and 0-9.
 	Run string
-	// Ticket admits a session.
+	// Ticket returns the ticket of a session.
 	Ticket func(session int) (string, error)
-	// Name is what sessions are called whose tickets have no name; empty if all have one.
+	// Name is the name of sessions whose tickets have none; empty if all have one.
 	Name string
 }
 
@@ -66,16 +66,16 @@ func (Turnpike) refusal(message []byte) *RefusedError {
 	return nil
 }
 
-// ackEvery is how many messages PROTOCOL.md lets a client acknowledge at once.
+// ackEvery is the number of messages that PROTOCOL.md lets a client acknowledge at once.
 const ackEvery = 32
 
 func (Turnpike) receipt(last []byte, messages uint64) string {
 	if messages%ackEvery != 0 {
 		return ""
 	}
-	_, seq, ok := bytes.Cut(last[max(0, len(last)-32):], []byte(`,"seq":`)) // it is the last field
+	_, seq, ok := bytes.Cut(last[max(0, len(last)-32):], []byte(`,"seq":`)) // seq is the last field
 	if !ok {
-		return "" // the message is none of those that are counted
+		return "" // the server does not count this message
 	}
 	return `{"type":"ack","received":` + string(bytes.TrimSuffix(seq, []byte("}"))) + "}"
 }

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	messagesAtOnce = 8 // sent before the sockets are looked into
-	// drainTime is how long messages may be under way after the last was sent.
+	messagesAtOnce = 8 // messages sent between two polls of the sockets
+	// drainTime is how long messages may take to arrive after the last was sent, to be counted.
 	drainTime = time.Second
-	// restTime is how long a server may take to deliver what a run left behind, before the next one begins.
+	// restTime is how long a server may take to deliver the rest of a run before the next begins.
 	restTime     = 15 * time.Second
 	progressTick = 100 * time.Millisecond
 )
 
-// worker sends and receives for some of the pairs, on a thread of its own. While it runs, all that it has is its own but for stop.
+// worker sends and receives for some of the pairs, on a thread of its own. While it runs, it shares only stop.
 type worker struct {
 	// Static.
 	g      *Generator
@@ -37,14 +37,14 @@ type worker struct {
 	pacer turnload.Pacer
 	buf   []byte
 
-	sent, received uint64 // of what is measured
-	under          int64  // sent and not received, warm-up included
+	sent, received uint64 // messages, without those of the warm-up
+	inTransit      int64  // sent and not received, warm-up included
 	bytes          uint64
 	latency        turnload.Histogram
 	err            error
 }
 
-// Run sends a load and tells what became of it.
+// Run sends a load and returns its figures.
 func (g *Generator) Run(ctx context.Context, load Load) (*Result, error) {
 	g.runs++
 	var stop atomic.Bool
@@ -84,7 +84,7 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Result, error) {
 	return r, err
 }
 
-// workers share out the pairs. A single one uses the poller that knows all sessions.
+// workers distributes the pairs among new workers. A single worker uses the generator's poller, which has all sessions.
 func (g *Generator) workers(load Load, stop *atomic.Bool) ([]*worker, error) {
 	workers := make([]*worker, g.cfg.Workers)
 	for n := range workers {
@@ -117,7 +117,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool) ([]*worker, error) {
 	return workers, nil
 }
 
-// watch measures the server's time while the workers work.
+// watch measures the server's processor time while the workers work.
 func (g *Generator) watch(ctx context.Context, load Load, ended <-chan struct{}) (*Result, error) {
 	r := &Result{Rate: load.Rate, Duration: load.Duration}
 	begin := time.Now()
@@ -132,7 +132,7 @@ func (g *Generator) watch(ctx context.Context, load Load, ended <-chan struct{})
 			return nil, ctx.Err()
 		case <-end:
 			over = true
-		case <-ended: // just before the end, when all that was sent has come; or a session was lost
+		case <-ended: // all messages have come just before the end, or a session was lost
 			over = true
 		case <-warm:
 			watch, err = g.startClock()
@@ -146,17 +146,17 @@ func (g *Generator) watch(ctx context.Context, load Load, ended <-chan struct{})
 		}
 	}
 	passed, server, err := g.readClock(watch)
-	if g.cfg.PID != 0 { // the timers are late by a little, in which no messages were sent
+	if g.cfg.PID != 0 { // the timers fire a little late, and nobody sends messages in between
 		r.ServerTime = time.Duration(float64(server) * min(1, load.Duration.Seconds()/passed.Seconds()))
 	}
 	return r, err
 }
 
-// loop sends and receives until everything has come or drainTime is over, and then until the server is at rest.
+// loop sends until the end of the run, and receives until everything has come or restTime is over.
 func (w *worker) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// By default the kernel lets a sleeper oversleep 50 microseconds. That it fails changes only the pacing.
+	// By default the kernel lets a sleeper oversleep 50 microseconds. A failure of this call changes only the pacing.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0)
 	w.err = w.work()
 }
@@ -177,7 +177,7 @@ func (w *worker) work() error {
 				return err
 			}
 		}
-		if now >= w.end && (w.under <= 0 || now > w.end+restTime) {
+		if now >= w.end && (w.inTransit <= 0 || now > w.end+restTime) {
 			return nil
 		}
 		if sent == 0 && len(events) == 0 {
@@ -187,7 +187,7 @@ func (w *worker) work() error {
 	return nil
 }
 
-// sendDue sends the messages that are due, but not so many that receiving waits long.
+// sendDue sends messages that are due, at most messagesAtOnce so that receiving does not wait long.
 func (w *worker) sendDue(now time.Duration) (sent int, err error) {
 	run := w.run
 	if now < w.warm {
@@ -204,11 +204,11 @@ func (w *worker) sendDue(now time.Duration) (sent int, err error) {
 		}
 		sent++
 		if len(s.unsent) > 0 {
-			continue // the server does not read: this one is lost to it, and its rate too high
+			continue // the server does not read, so the message counts as lost
 		}
 		s.sent++
-		w.under++
-		if _, err := s.write(s.letter.stamp(stamp{run, uint32(n), s.sent, time.Now().UnixNano()})); err != nil {
+		w.inTransit++
+		if _, err := s.write(s.template.stamp(stamp{run, uint32(n), s.sent, time.Now().UnixNano()})); err != nil {
 			return sent, s.lost(err)
 		}
 	}
@@ -219,31 +219,31 @@ func (w *worker) event(s *session) error {
 	if err := s.flush(); err != nil {
 		return s.lost(err)
 	}
-	return s.read(w.buf, w.take)
+	return s.read(w.buf, w.count)
 }
 
-// take counts one message.
-func (w *worker) take(s *session, message []byte) error {
+// count counts a received message.
+func (w *worker) count(s *session, message []byte) error {
 	at, ok := readStamp(message)
 	if !ok {
 		if refused := s.cfg.Dialect.refusal(message); refused != nil {
 			return refused
 		}
-		return s.receipt(message)
+		return s.sendReceipt(message)
 	}
 	if int(at.flow) != mate(s.number) {
-		return errors.New("a message came to somebody whom it was not sent to")
+		return errors.New("a session received a message for another")
 	}
-	w.under--
+	w.inTransit--
 	if at.run == w.run && time.Since(w.begin) <= w.end+drainTime {
 		w.received++
 		w.bytes += uint64(len(message))
 		w.latency.Add(time.Duration(s.sock.came - at.sent))
 	}
-	return s.receipt(message)
+	return s.sendReceipt(message)
 }
 
-// sleep waits until the next message is due or the sockets want to be looked into, whichever is first.
+// sleep waits until the next message or the next poll is due, whichever is first.
 func (w *worker) sleep(now time.Duration) {
 	wait := pollInterval
 	if due := w.pacer.Due() - now; due > 0 && now < w.end {
