@@ -144,7 +144,8 @@ export class Session extends Emitter {
     /** @param {string} taken */
     const another = (taken) => (client.session ? nextName(taken) : onNameTaken(taken));
     const storage = tabStorage();
-    return new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
+    const client = new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
+    return client;
   }
 }
 
