@@ -261,7 +261,7 @@ func (c *checker) checkHealth(ctx context.Context, r *result) error {
 
 // getTicket exchanges the invite for a ticket, or comes in as a guest, or makes one.
 func (c *checker) getTicket(ctx context.Context, r *result) (string, error) {
-	body, err := json.Marshal(ticketRequest{Name: checkName(), Invite: c.invite})
+	body, err := json.Marshal(map[string]string{"name": checkName(), "invite": c.invite})
 	if err != nil {
 		return "", err
 	}
@@ -270,9 +270,9 @@ func (c *checker) getTicket(ctx context.Context, r *result) (string, error) {
 		return "", errors.New(dialProblem(err))
 	}
 	var answer struct {
-		Ticket string    `json:"ticket"`
-		Role   string    `json:"role"`
-		Error  *apiError `json:"error"`
+		Ticket string                          `json:"ticket"`
+		Role   string                          `json:"role"`
+		Error  *struct{ Code, Message string } `json:"error"`
 	}
 	if err := json.Unmarshal(data, &answer); err != nil || status == http.StatusOK && answer.Ticket == "" {
 		return "", fmt.Errorf("answers %d and no JSON; does the reverse proxy hand /api on?", status)

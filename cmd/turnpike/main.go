@@ -2,7 +2,7 @@
 // tells them their public address (STUN), relays for them when no direct path exists (TURN), and serves a browser client.
 //
 // This package reads the configuration (config*.go), joins signaling and relaying, which do not know each other
-// (serve.go), answers the HTTP API (api.go) and holds the operator's commands, a file each.
+// (serve.go), and holds the operator's commands, a file each.
 package main
 
 import (

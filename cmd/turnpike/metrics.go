@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"turnpike/internal/config"
+	"turnpike/internal/httpapi"
 	"turnpike/signal"
 	"turnpike/turnserver"
 )
@@ -34,7 +35,7 @@ func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.S
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return &http.Server{
-		Handler:           rebindingGuard(mux),
+		Handler:           httpapi.RefuseRebinding(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      2 * time.Minute, // profiles take as long as they are asked to
@@ -42,18 +43,6 @@ func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.S
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-}
-
-// rebindingGuard refuses requests that came to loopback under a name of somebody else's: a page in a browser of this
-// machine whose owner bound that name to 127.0.0.1.
-func rebindingGuard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if remoteAddr(r).IsLoopback() && !config.LoopbackHost(hostOnly(r.Host)) {
-			http.Error(w, "use this address by its own name", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // collector reads the gauges and counters of the two servers when Prometheus asks. It describes none of them

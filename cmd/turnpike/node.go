@@ -16,6 +16,7 @@ import (
 
 	"turnpike/auth"
 	"turnpike/internal/config"
+	"turnpike/internal/httpapi"
 	"turnpike/signal"
 	"turnpike/signal/wire"
 	"turnpike/turnserver"
@@ -31,13 +32,14 @@ type node struct {
 
 	verifier *auth.Verifier // of every ticket, whoever made it
 	ledger   *auth.Ledger   // of invites
+	invites  *auth.Invites
 
 	onRevoked func(inviteID string) // ends the sessions of those who came by it
 	certs     *certificates         // nil: no TLS
 	turn      *turnserver.Server
 	signal    *signal.Server
-	api       *api
-	ice       iceServers
+	api       *httpapi.API
+	ice       httpapi.ICEServers
 
 	web     *http.Server
 	handed  *webConns
@@ -76,12 +78,12 @@ func newNode(cfg *config.Config, processors int, log *slog.Logger) (*node, error
 		_ = n.ledger.Close()
 		return nil, err
 	}
-	from := &visitors{proxies: cfg.HTTP.TrustedProxies, origins: cfg.HTTP.AllowedOrigins, localOnly: cfg.LocalOnly()}
-	origins := cfg.HTTP.AllowedOrigins
+	origins, publicOrigin := cfg.HTTP.AllowedOrigins, ""
 	if cfg.PublicHost != "" {
-		from.self = cfg.PublicURL(cfg.HTTP.Listen)
-		origins = append(slices.Clone(origins), from.self)
+		publicOrigin = cfg.PublicURL(cfg.HTTP.Listen)
+		origins = append(slices.Clone(origins), publicOrigin)
 	}
+	proxies := httpapi.TrustedProxies(cfg.HTTP.TrustedProxies)
 
 	n.signal = signal.New(signal.Config{
 		VerifyTicket:   n.verifier.Verify,
@@ -91,7 +93,7 @@ func newNode(cfg *config.Config, processors int, log *slog.Logger) (*node, error
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
 		Revoked:        func(t auth.Ticket) bool { return t.Invite != "" && n.ledger.Revoked(t.Invite) },
 		AllowedOrigins: origins,
-		ClientAddr:     from.clientAddr,
+		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&cfg.Limits),
 		Log:            log,
 	})
@@ -141,15 +143,30 @@ func newNode(cfg *config.Config, processors int, log *slog.Logger) (*node, error
 		_ = n.signal.Shutdown(context.Background()) // it has sessions to wait for only once it is served
 		return nil, err
 	}
-	n.api = &api{
-		guests: cfg.Auth.Guests, ticketTTL: cfg.Auth.TicketTTL, credTTL: cfg.Auth.CredentialTTL,
-		visitors: from, tickets: tickets, verify: n.verifier.Verify, use: n.ledger.Use, invites: auth.NewInvites(secret, time.Now, rand.Reader), creds: n.creds,
-		apiKeys:   secretsOf(cfg.Auth.APIKeys),
-		nameTaken: n.signal.NameTaken, ice: &n.ice, offloads: n.turn.Offloads, log: log,
-		failures: newLimiter(cfg.Limits.FailedTicketsPerMinute, time.Now),
-	}
+	n.invites = auth.NewInvites(secret, time.Now, rand.Reader)
+	n.api = httpapi.New(httpapi.Config{
+		Guests:            httpapi.Guests(cfg.Auth.Guests),
+		LocalOnly:         cfg.LocalOnly(),
+		TicketTTL:         cfg.Auth.TicketTTL,
+		CredentialTTL:     cfg.Auth.CredentialTTL,
+		TrustedProxies:    proxies,
+		AllowedOrigins:    cfg.HTTP.AllowedOrigins,
+		PublicOrigin:      publicOrigin,
+		Tickets:           tickets,
+		VerifyTicket:      n.verifier.Verify,
+		Invites:           n.invites,
+		UseInvite:         n.ledger.Use,
+		Credentials:       n.creds,
+		APIKeys:           secretsOf(cfg.Auth.APIKeys),
+		NameTaken:         n.signal.NameTaken,
+		ICEServers:        &n.ice,
+		Offloads:          n.turn.Offloads,
+		FailuresPerMinute: cfg.Limits.FailedTicketsPerMinute,
+		Now:               time.Now,
+		Log:               log,
+	})
 	mux := http.NewServeMux()
-	n.api.register(mux)
+	n.api.Register(mux)
 	mux.Handle("/signal", n.signal)
 	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: cfg.HTTP.AllowedOrigins}))
 	n.web = &http.Server{
@@ -184,7 +201,7 @@ const maxUsernames = 1 << 16
 // sessionICE gives signaling what a session's welcome and renewals carry.
 func (n *node) sessionICE(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
 	cred := n.creds.MintSession(session, user.String(), n.cfg.Auth.CredentialTTL)
-	return n.ice.list(host, cred), cred.Expires
+	return n.ice.List(host, cred), cred.Expires
 }
 
 // relayAddresses joins the configured or found local addresses with what the world sees instead of them.
@@ -231,10 +248,12 @@ func (n *node) open() (err error) {
 	if err := n.turn.Start(); err != nil {
 		return n.turnProblem(err)
 	}
-	n.ice.publicHost = n.cfg.PublicHost
-	n.ice.open, n.ice.web = n.turn.Addrs(), n.webTURN()
+	n.ice.PublicHost, n.ice.Web = n.cfg.PublicHost, n.webTURN()
+	for _, l := range n.turn.Addrs() {
+		n.ice.Listeners = append(n.ice.Listeners, httpapi.Listener{Network: l.Network, Addr: l.Addr})
+	}
 	for _, r := range n.relays {
-		n.ice.relays = append(n.ice.relays, r.Local)
+		n.ice.Relays = append(n.ice.Relays, r.Local)
 	}
 	return nil
 }

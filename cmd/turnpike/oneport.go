@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"turnpike/internal/httpapi"
 	"turnpike/turnserver"
 )
 
@@ -53,7 +54,7 @@ func (n *node) webStreams() turnserver.StreamOptions {
 }
 
 // webTURN lists the http listeners on which clients find TURN. Behind a reverse proxy for HTTP they would find the proxy.
-func (n *node) webTURN() []turnserver.Listener {
+func (n *node) webTURN() []httpapi.Listener {
 	if !n.cfg.HTTP.TURN || len(n.cfg.HTTP.TrustedProxies) > 0 && !n.cfg.HTTP.ProxyProtocol {
 		return nil
 	}
@@ -61,16 +62,16 @@ func (n *node) webTURN() []turnserver.Listener {
 	if n.certs != nil {
 		network = "tls"
 	}
-	var out []turnserver.Listener
+	var out []httpapi.Listener
 	for _, l := range n.webs {
 		addr, err := netip.ParseAddrPort(l.Addr().String())
 		if err != nil {
 			continue
 		}
 		if addr.Addr() == netip.IPv6Unspecified() { // of an http listener that takes IPv4 as well
-			out = append(out, turnserver.Listener{Network: network, Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())})
+			out = append(out, httpapi.Listener{Network: network, Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())})
 		}
-		out = append(out, turnserver.Listener{Network: network, Addr: addr})
+		out = append(out, httpapi.Listener{Network: network, Addr: addr})
 	}
 	return out
 }

@@ -104,7 +104,7 @@ func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	}
 	watching, stopInvites := context.WithCancel(context.Background())
 	serving.Go(func() { n.watchInvites(watching) })
-	n.api.ready.Store(true)
+	n.api.SetReady(true)
 	n.banner(stdout)
 	n.notify(daemon.SdNotifyReady)
 
@@ -117,7 +117,7 @@ func (n *node) run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	case err = <-failed:
 		err = fmt.Errorf("serve http: %w", err)
 	}
-	n.api.ready.Store(false)
+	n.api.SetReady(false)
 	n.notify(daemon.SdNotifyStopping)
 	if draining {
 		n.drain(ctx)
@@ -220,7 +220,7 @@ func (n *node) firstLink() string {
 	if !n.showInvite || n.cfg.AdmitsGuests() {
 		return ""
 	}
-	token, inv, err := n.api.invites.Issue(auth.Invite{Room: firstRoom, Role: auth.RoleGuest}, firstTTL)
+	token, inv, err := n.invites.Issue(auth.Invite{Room: firstRoom, Role: auth.RoleGuest}, firstTTL)
 	if err == nil {
 		err = n.ledger.Made(inv)
 	}

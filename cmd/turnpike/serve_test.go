@@ -25,6 +25,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/signal/wire"
 )
 
 // start starts a server that the test's end stops.
@@ -60,7 +61,7 @@ func relayCredential(t *testing.T, s *testServer) iceTarget {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var ticket ticketAnswer
+	var ticket struct{ Ticket string }
 	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func relayCredential(t *testing.T, s *testServer) iceTarget {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var ice iceAnswer
+	var ice struct{ ICEServers []wire.ICEServer }
 	if err := json.NewDecoder(resp.Body).Decode(&ice); err != nil || len(ice.ICEServers) == 0 {
 		t.Fatalf("iceServers: %+v, %v", ice, err)
 	}

@@ -32,7 +32,7 @@ func signIn(t *testing.T, s *testServer, name string) *signalingClient {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var ticket ticketAnswer
+	var ticket struct{ Ticket string }
 	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,15 @@
-package main
+package httpapi
 
 import (
+	"encoding/json"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/turnserver"
 )
 
 func TestICEServers(t *testing.T) {
@@ -62,22 +63,22 @@ func TestICEServers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := iceServers{publicHost: test.publicHost}
+			s := ICEServers{PublicHost: test.publicHost}
 			for _, l := range test.open {
 				l, web := strings.CutPrefix(l, "web ")
 				network, addr, _ := strings.Cut(l, "://")
-				listener := turnserver.Listener{Network: network, Addr: netip.MustParseAddrPort(addr)}
+				listener := Listener{network, netip.MustParseAddrPort(addr)}
 				if web {
-					s.web = append(s.web, listener)
+					s.Web = append(s.Web, listener)
 				} else {
-					s.open = append(s.open, listener)
+					s.Listeners = append(s.Listeners, listener)
 				}
 			}
 			for _, a := range test.relays {
-				s.relays = append(s.relays, netip.MustParseAddr(a))
+				s.Relays = append(s.Relays, netip.MustParseAddr(a))
 			}
 			var got []string
-			for _, server := range s.list(test.host, auth.Credential{Username: "u", Password: "p"}) {
+			for _, server := range s.List(test.host, auth.Credential{Username: "u", Password: "p"}) {
 				got = append(got, strings.Join(server.URLs, " "))
 				wantCredential := strings.HasPrefix(server.URLs[0], "turn")
 				if (server.Username == "u" && server.Credential == "p") != wantCredential {
@@ -91,29 +92,37 @@ func TestICEServers(t *testing.T) {
 	}
 }
 
-func TestRelayAddresses(t *testing.T) {
-	found := func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.5")}, nil }
-	none := func() ([]netip.Addr, error) { return nil, nil }
-
-	cfg := config.Default("state")
-	cfg.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{netip.MustParseAddr("10.0.0.5"): netip.MustParseAddr("203.0.113.9")}
-	got, err := relayAddresses(cfg, found)
-	want := []turnserver.RelayAddress{{Local: netip.MustParseAddr("10.0.0.5"), External: netip.MustParseAddr("203.0.113.9")}}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("behind 1:1 NAT: %v, %v; want %v", got, err, want)
+func TestICEServersEndpoint(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	token, _, err := a.cfg.Tickets.Issue(auth.Ticket{Name: "Ada", Rooms: []string{"*"}, Role: auth.RoleMember}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
 	}
-
-	cfg.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{netip.MustParseAddr("10.0.0.6"): netip.MustParseAddr("203.0.113.9")}
-	if _, err := relayAddresses(cfg, found); err == nil || !strings.HasPrefix(err.Error(), `turn.external_addresses: "10.0.0.6" is not an address that this server relays from`) {
-		t.Errorf("a wrong external address: %v", err)
+	get := func(authorization ...string) (*http.Response, map[string]any) {
+		return a.do("GET", "/api/v1/ice-servers", "", request(stranger, "turn.example.org", authorization...))
 	}
-
-	cfg = config.Default("state")
-	if _, err := relayAddresses(cfg, none); err == nil || !strings.HasPrefix(err.Error(), "turn.relay_addresses: no relay address found") {
-		t.Errorf("no default route: %v", err)
+	resp, object := get("Authorization: Bearer " + token)
+	if resp.StatusCode != 200 || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("with a ticket: %d %v", resp.StatusCode, object)
 	}
-	cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
-	if got, err := relayAddresses(cfg, none); err != nil || len(got) != 1 || got[0].External != got[0].Local {
-		t.Errorf("configured: %v, %v", got, err)
+	servers, _ := json.Marshal(object["iceServers"])
+	var list []struct{ Username, Credential string }
+	if err := json.Unmarshal(servers, &list); err != nil || len(list) != 2 {
+		t.Fatalf("iceServers: %s, %v", servers, err)
+	}
+	candidates, ok := a.cfg.Credentials.Candidates([]byte(list[1].Username), nil)
+	if !ok || candidates[0].Grant.Kind != auth.GrantRelayOnly || !candidates[0].Grant.Expires.Equal(a.now.Add(time.Hour)) {
+		t.Errorf("the credential grants %+v", candidates)
+	}
+	for _, bad := range []string{"", "Bearer", "Bearer x", "Basic " + token} {
+		resp, object := get("Authorization: " + bad)
+		if resp.StatusCode != 401 || errorCode(object) != "unauthorized" || resp.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("Authorization %q: %d %v", bad, resp.StatusCode, object)
+		}
+		a.failures = newLimiter(3, a.failures.now)
+	}
+	a.now = a.now.Add(time.Hour)
+	if resp, object := get("Authorization: Bearer " + token); resp.StatusCode != 401 || errorCode(object) != "expired" {
+		t.Errorf("an old ticket: %d %v", resp.StatusCode, object)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package httpapi
 
 import (
 	"encoding/json"
@@ -10,17 +10,16 @@ import (
 	"time"
 
 	"turnpike/auth"
-	"turnpike/internal/config"
 )
 
 const testAPIKey = "an API key of this test"
 
 func newAPIKeyTest() (*apiTest, auth.Secret) {
-	a := newAPITest(config.GuestsNever)
+	a := newAPITest(GuestsNever)
 	shared := auth.NewSecret([]byte("a shared secret of this test"))
 	secret := auth.NewSecret([]byte("a secret of this test, long enough"))
-	a.creds = auth.NewCredentials("turnpike", secret, []auth.Secret{shared}, func() time.Time { return a.now })
-	a.apiKeys = []auth.Secret{auth.NewSecret([]byte("the first of two keys")), auth.NewSecret([]byte(testAPIKey))}
+	a.cfg.Credentials = auth.NewCredentials("turnpike", secret, []auth.Secret{shared}, func() time.Time { return a.now })
+	a.cfg.APIKeys = []auth.Secret{auth.NewSecret([]byte("the first of two keys")), auth.NewSecret([]byte(testAPIKey))}
 	return a, shared
 }
 
@@ -39,7 +38,7 @@ func TestTURNCredentials(t *testing.T) {
 	if got.Username != want.Username || got.Password != want.Password || got.TTL != want.TTL || !slices.Equal(got.URIs, want.URIs) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	candidates, ok := a.creds.Candidates([]byte(got.Username), nil)
+	candidates, ok := a.cfg.Credentials.Candidates([]byte(got.Username), nil)
 	if !ok || len(candidates) != 1 || candidates[0].Grant.Kind != auth.GrantREST || candidates[0].Grant.User != "mbzrxpgjys" {
 		t.Errorf("the credential grants %+v", candidates)
 	}
@@ -87,7 +86,7 @@ func TestTURNCredentialsRefusals(t *testing.T) {
 	if resp := guess(); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the fourth guess: %d", resp.StatusCode)
 	}
-	a = newAPITest(config.GuestsNever)
+	a = newAPITest(GuestsNever)
 	resp, object := a.do("GET", "/api/v1/turn-credentials?service=turn", "", request(stranger, "turn.example.org", "Authorization: Bearer x"))
 	if resp.StatusCode != 404 || errorCode(object) != "not-found" {
 		t.Errorf("with no keys configured: %d %v", resp.StatusCode, object)

@@ -1,4 +1,4 @@
-package main
+package httpapi
 
 import (
 	"crypto/rand"
@@ -18,10 +18,10 @@ type restAnswer struct {
 	URIs     []string `json:"uris"`
 }
 
-// getTURNCredentials gives an app's server a credential for one of its users. Unlike a session's it reaches what the general
-// peer policy allows, as if the app had minted it with a shared secret itself.
-func (a *api) getTURNCredentials(r *http.Request) (any, *apiError) {
-	if len(a.apiKeys) == 0 {
+// getTURNCredentials gives an app's server a credential for one of its users. Unlike a session's, it reaches whatever the
+// general peer policy allows, as if the app had minted it with a shared secret itself.
+func (a *API) getTURNCredentials(r *http.Request) (any, *apiError) {
+	if len(a.cfg.APIKeys) == 0 {
 		return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "This server hands out no TURN credentials here; its operator can add auth.api_keys."}
 	}
 	query := r.URL.Query()
@@ -33,7 +33,7 @@ func (a *api) getTURNCredentials(r *http.Request) (any, *apiError) {
 		return nil, unauthorized("Send an API key as \"Authorization: Bearer KEY\".")
 	}
 	if !a.knowsKey(key) {
-		a.log.Info("refused", "what", "API key", "client", a.visitors.clientAddr(r))
+		a.log.Info("refused", "what", "API key", "client", a.cfg.TrustedProxies.ClientAddr(r))
 		return nil, unauthorized("This API key is not valid.")
 	}
 	if service := query.Get("service"); service != "turn" {
@@ -43,12 +43,12 @@ func (a *api) getTURNCredentials(r *http.Request) (any, *apiError) {
 	if user == "" {
 		user = auth.NewID(rand.Reader, anonymousLength)
 	}
-	cred, ok := a.creds.MintREST(user, a.credTTL)
+	cred, ok := a.cfg.Credentials.MintREST(user, a.cfg.CredentialTTL)
 	if !ok {
-		return nil, badRequest("username", "This username is too long, or has characters that it cannot have.")
+		return nil, badRequest("username", "This username is too long, or has characters that are not allowed.")
 	}
-	answer := restAnswer{cred.Username, cred.Password, int64(a.credTTL.Seconds()), []string{}}
-	for _, server := range a.ice.list(r.Host, cred) {
+	answer := restAnswer{cred.Username, cred.Password, int64(a.cfg.CredentialTTL.Seconds()), []string{}}
+	for _, server := range a.cfg.ICEServers.List(r.Host, cred) {
 		for _, uri := range server.URLs {
 			if !strings.HasPrefix(uri, "stun") {
 				answer.URIs = append(answer.URIs, uri)
@@ -58,14 +58,14 @@ func (a *api) getTURNCredentials(r *http.Request) (any, *apiError) {
 	return answer, nil
 }
 
-// anonymousLength keeps the quotas of users apart whom the app does not name.
+// anonymousLength is the length of the names that keep apart the quotas of users whom the app does not name.
 const anonymousLength = 16
 
-// knowsKey takes as long whatever the key is.
-func (a *api) knowsKey(key string) bool {
+// knowsKey takes the same time for every key.
+func (a *API) knowsKey(key string) bool {
 	given := sha256.Sum256([]byte(key))
 	found := 0
-	for _, known := range a.apiKeys {
+	for _, known := range a.cfg.APIKeys {
 		sum := sha256.Sum256(known.Bytes())
 		found |= subtle.ConstantTimeCompare(given[:], sum[:])
 	}

@@ -1,4 +1,4 @@
-package main
+package httpapi
 
 import (
 	"net/netip"
@@ -11,21 +11,21 @@ import (
 // maxFailing bounds the memory that strangers can make a limiter take: about 2 MB.
 const maxFailing = 10_000
 
-// limiter counts failures by address: perMinute are free and come back in a minute; each beyond them makes the address wait
+// limiter counts failures by address. An address may fail perMinute times a minute; each failure beyond that makes it wait
 // twice as long as the one before.
 type limiter struct {
 	perMinute int
 	now       func() time.Time
 
 	mu      sync.Mutex
-	failing map[netip.Prefix]*auth.Backoff // guarded by mu; an address that is not in it has nothing to answer for
+	failing map[netip.Prefix]*auth.Backoff // guarded by mu; an absent address has nothing to answer for
 }
 
 func newLimiter(perMinute int, now func() time.Time) *limiter {
 	return &limiter{perMinute: perMinute, now: now, failing: map[netip.Prefix]*auth.Backoff{}}
 }
 
-// source is what one customer of a network has: an IPv4 address, or an IPv6 /64.
+// source is the range that one customer of a network has: an IPv4 address, or an IPv6 /64.
 func source(a netip.Addr) netip.Prefix {
 	bits := 32
 	if a.Is6() {
@@ -35,7 +35,7 @@ func source(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// wait returns how long addr has to wait before it may try again: zero if it need not.
+// wait returns how long addr must wait before it may try again; zero: not at all.
 func (l *limiter) wait(addr netip.Addr) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,8 +63,8 @@ func (l *limiter) failed(addr netip.Addr) {
 
 func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }
 
-// evict forgets a few addresses that map order happens to give, those with nothing to answer for if there are any. Looking
-// at a few keeps the work bounded when a flood has filled the table. It needs mu.
+// evict looks at a few addresses, which the map picks, and forgets those with nothing to answer for, or one if there is none.
+// Looking at a few keeps the work bounded when a flood has filled the table. mu is held.
 func (l *limiter) evict(now time.Time) {
 	const look = 16
 	looked, evicted := 0, false

@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+// Listener is an address on which the server speaks TURN.
+type Listener struct {
+	Network string // "udp", "tcp", "tls" or "dtls"
+	Addr    netip.AddrPort
+}
+
+// ICEServers makes the iceServers of RTCPeerConnection. It does not change once the server serves.
+type ICEServers struct {
+	PublicHost string       // empty: the host that the client reached us by
+	Listeners  []Listener   // those really open, ports resolved
+	Web        []Listener   // http listeners on which TURN is spoken too: "tcp" or "tls"
+	Relays     []netip.Addr // local addresses that we relay from
+}
+
+type iceAnswer struct {
+	ICEServers []wire.ICEServer `json:"iceServers"`
+	Expires    time.Time        `json:"expires"`
+}
+
+// getICEServers gives the bearer of a ticket a credential that belongs to no session.
+func (a *API) getICEServers(r *http.Request) (any, *apiError) {
+	token := bearer(r)
+	if token == "" {
+		return nil, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
+	}
+	ticket, err := a.cfg.VerifyTicket(token)
+	if errors.Is(err, auth.ErrExpired) {
+		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This ticket has expired."}
+	}
+	if err != nil {
+		a.logRefused(r, "ticket", err)
+		return nil, unauthorized("This ticket is not valid.")
+	}
+	cred := a.cfg.Credentials.MintRelayOnly(ticket.User.String(), a.cfg.CredentialTTL)
+	return iceAnswer{a.cfg.ICEServers.List(r.Host, cred), cred.Expires}, nil
+}
+
+// List returns a STUN and a TURN server for a client that reached us by the Host header host. It names one address for each
+// transport, since browsers try all and complain of more than four: UDP, TCP, and TLS for networks that let nothing else
+// out, on port 443 if we are there. It leaves DTLS out, as no browser speaks it.
+func (s *ICEServers) List(host string, cred auth.Credential) []wire.ICEServer {
+	host = hostOnly(host)
+	var stun, turn []string
+	if udp := s.reach(s.Listeners, "udp", host); len(udp) > 0 {
+		stun = append(stun, "stun:"+udp[0])
+		turn = append(turn, "turn:"+udp[0]+"?transport=udp")
+	}
+	if tcp := append(s.reach(s.Listeners, "tcp", host), s.reach(s.Web, "tcp", host)...); len(tcp) > 0 {
+		turn = append(turn, "turn:"+tcp[0]+"?transport=tcp")
+	}
+	if tls := append(s.reach(s.Web, "tls", host), s.reach(s.Listeners, "tls", host)...); len(tls) > 0 {
+		best := max(0, slices.IndexFunc(tls, func(hostport string) bool { return strings.HasSuffix(hostport, ":443") }))
+		turn = append(turn, "turns:"+tls[best]+"?transport=tcp")
+	}
+	servers := make([]wire.ICEServer, 0, 2)
+	if len(stun) > 0 {
+		servers = append(servers, wire.ICEServer{URLs: stun})
+	}
+	if len(turn) > 0 {
+		servers = append(servers, wire.ICEServer{URLs: turn, Username: cred.Username, Credential: cred.Password})
+	}
+	return servers
+}
+
+// reach returns the host and port of each listener of network that a client can use. The client came to us by host.
+func (s *ICEServers) reach(listeners []Listener, network, host string) (out []string) {
+	if s.PublicHost != "" {
+		host = s.PublicHost
+	}
+	for _, l := range listeners {
+		if l.Network != network {
+			continue
+		}
+		h := s.hostFor(l.Addr.Addr(), host)
+		if h == "" || network == "tls" && h != host { // the certificate is for host
+			continue
+		}
+		out = append(out, net.JoinHostPort(h, strconv.Itoa(int(l.Addr.Port()))))
+	}
+	return out
+}
+
+// hostFor returns the host that leads a client to a listener on addr, empty if none does. The client reached us by host. A
+// client on this machine gets an address of the network instead of a loopback one: its browser binds ICE sockets to the
+// network's addresses, and those cannot send to 127.0.0.1.
+func (s *ICEServers) hostFor(addr netip.Addr, host string) string {
+	if s.PublicHost == "" && (host == "" || loopbackHost(host)) {
+		if !addr.IsUnspecified() {
+			return addr.String()
+		}
+		for _, relay := range s.Relays {
+			if relay.Is4() == addr.Is4() {
+				return relay.String()
+			}
+		}
+		return ""
+	}
+	literal, err := netip.ParseAddr(host)
+	if err == nil && literal.Unmap().Is4() != addr.Is4() {
+		return "" // the address is of one family and the listener of the other
+	}
+	if addr.IsLoopback() && !loopbackHost(host) {
+		return "" // only this machine reaches the listener, and the client came from elsewhere
+	}
+	return host
+}
