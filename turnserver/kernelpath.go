@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -47,7 +46,7 @@ func (s *Server) openKernelPath() error {
 		s.sink, s.bandwidth.kernel = s.kernel, s.kernel
 		return nil
 	case s.cfg.Offload == OffloadRequire:
-		return fmt.Errorf("offload: %w", err)
+		return &OffloadError{Err: err}
 	default:
 		s.notOffloaded = err
 		s.log.Info("turn: relaying without help of the kernel", "reason", err)

@@ -149,7 +149,7 @@ func (s *Server) Start() error {
 		}
 		if err != nil {
 			_ = s.Close()
-			return fmt.Errorf("listen on %v: %w", l, err)
+			return &ListenError{Listener: l, Err: err}
 		}
 	}
 	for _, r := range s.relays {
@@ -157,7 +157,7 @@ func (s *Server) Start() error {
 		probe, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.local, 0)))
 		if err != nil {
 			_ = s.Close()
-			return fmt.Errorf("relay address %v: %w", r.local, err)
+			return &RelayAddressError{Local: r.local, Err: err}
 		}
 		_ = probe.Close()
 	}

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"syscall"
+
+	"turnpike/turnserver"
 )
 
 // listenProblem says in a sentence why addr cannot be listened on, and what to do.
@@ -29,23 +30,20 @@ func isErrno(err error, unix syscall.Errno, windows syscall.Errno) bool {
 
 // turnProblem names the key of what turnserver could not open.
 func (n *node) turnProblem(err error) error {
-	for i, l := range n.cfg.TURN.Listen {
-		if strings.HasPrefix(err.Error(), "listen on "+l.String()+":") {
-			return n.cfg.Errorf(fmt.Sprintf("turn.listen[%d]", i), "%s", listenProblem(l.String(), err))
+	if e, ok := errors.AsType[*turnserver.ListenError](err); ok {
+		problem := listenProblem(e.Listener.String(), err)
+		for i, l := range n.cfg.TURN.Listen {
+			if l.Network == e.Listener.Network && l.Addr == e.Listener.Addr {
+				return n.cfg.Errorf(fmt.Sprintf("turn.listen[%d]", i), "%s", problem)
+			}
 		}
+		return n.cfg.Errorf("turn.nat_discovery_port", "%s", problem)
 	}
-	for _, l := range n.cfg.DiscoveryListeners() {
-		if strings.HasPrefix(err.Error(), "listen on "+l.String()+":") {
-			return n.cfg.Errorf("turn.nat_discovery_port", "%s", listenProblem(l.String(), err))
-		}
+	if e, ok := errors.AsType[*turnserver.RelayAddressError](err); ok {
+		return n.cfg.Errorf("turn.relay_addresses", "%s", listenProblem(e.Local.String(), err))
 	}
-	for _, r := range n.relays {
-		if strings.HasPrefix(err.Error(), "relay address "+r.Local.String()+":") {
-			return n.cfg.Errorf("turn.relay_addresses", "%s", listenProblem(r.Local.String(), err))
-		}
-	}
-	if why, ok := strings.CutPrefix(err.Error(), "offload: "); ok {
-		return n.cfg.Errorf("turn.offload", `%s; or set it to "auto"`, why)
+	if e, ok := errors.AsType[*turnserver.OffloadError](err); ok {
+		return n.cfg.Errorf("turn.offload", `%w; or set it to "auto"`, e.Err)
 	}
 	return err
 }
