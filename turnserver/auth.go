@@ -70,6 +70,21 @@ func (r *request) judgeNonce(nonce []byte) nonceState {
 	return state
 }
 
+// nonce makes a nonce for c. Clients that read its cookie send USERHASH and nothing else where the cookie offers that. So it does
+// only while every username can be found by its hash.
+func (w *worker) nonce(c *client) []byte {
+	features := featurePasswordAlgorithms
+	if w.srv.cfg.Credentials.KnowsUsernames() {
+		features |= featureUsernameAnonymity
+	}
+	return w.nonces.nonce(w.srv.wallClock(), features, c.tuple.client)
+}
+
+// judgeNonce says what a nonce from c is worth.
+func (w *worker) judgeNonce(nonce []byte, c *client) nonceState {
+	return w.nonces.judge(nonce, w.srv.wallClock(), c.tuple.client)
+}
+
 // verify finds the password whose key signed the request, and sets keys and grant. The credential of a live allocation is good for
 // that allocation even when it has expired: expiry is judged at Allocate.
 func (r *request) verify(realm []byte) authOutcome {
@@ -134,7 +149,15 @@ func (r *request) username() []byte {
 func (r *request) count(o authOutcome) { r.w.counters.auth[o].Add(1) }
 
 func (r *request) signedWith(keys *auth.Keys) bool {
-	return r.integrity.holds(r.m.Raw, r.algorithm.key(keys))
+	return r.integrity.holds(r.m.Raw, r.signingKey(keys))
+}
+
+// signingKey is the one of a password's keys that the request chose.
+func (r *request) signingKey(keys *auth.Keys) []byte {
+	if r.algorithm.sha256 {
+		return keys.SHA256[:]
+	}
+	return keys.MD5[:]
 }
 
 // isOwner reports whether the request is the allocation's owner's: signed with the same password, by whichever algorithm.

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire/wiretest"
 )
 
 // turnMethods are those that need a credential.
@@ -225,7 +226,7 @@ func TestAfterIntegrity(t *testing.T) {
 		if got := with(stun.MethodCreatePermission, []stun.Setter{peer}, denied); got != 0 {
 			t.Errorf("a denied peer behind the signature: answered %d", got)
 		}
-		for _, signature := range []stun.Setter{c.key, integritySHA256(c.key)} {
+		for _, signature := range []stun.Setter{c.key, wiretest.IntegritySHA256(c.key)} {
 			if got := codeOf(t, c.roundTrip(buildMessage(t, stun.BindingRequest, signature, attribute{0x7ff0, nil}))); got != 0 {
 				t.Errorf("Binding with an unknown attribute behind %T: answered %d", signature, got)
 			}
@@ -234,7 +235,7 @@ func TestAfterIntegrity(t *testing.T) {
 		// The same for a client whose signature is the new one: what counts is what it covers, or the old one before it.
 		m := dialModern(t, s, network, mintREST(t, "alice", time.Hour), algorithmSHA256)
 		m.ask(0, stun.MethodAllocate)
-		sign := integritySHA256(m.sha256)
+		sign := wiretest.IntegritySHA256(m.sha256)
 		end := lifetime(0)
 		for name, tail := range map[string][]stun.Setter{
 			"behind":            {sign, end},
@@ -278,7 +279,7 @@ func TestDuplicateAttributes(t *testing.T) {
 		m.ask(0, stun.MethodAllocate)
 		m.askSigned(0, stun.MethodRefresh, append(m.credential(),
 			attribute{stun.AttrPasswordAlgorithm, []byte(algorithmMD5)}, attribute{stun.AttrPasswordAlgorithms, []byte(algorithmMD5)},
-			integritySHA256(m.sha256), attribute{stun.AttrMessageIntegritySHA256, make([]byte, 32)})...)
+			wiretest.IntegritySHA256(m.sha256), attribute{stun.AttrMessageIntegritySHA256, make([]byte, 32)})...)
 	})
 }
 

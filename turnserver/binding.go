@@ -1,10 +1,6 @@
 package turnserver
 
-import (
-	"encoding/binary"
-
-	"github.com/pion/stun/v3"
-)
+import "github.com/pion/stun/v3"
 
 // binding answers a plain Binding request (RFC 8489 §6.3.1) without the heap. It leaves requests that need an error,
 // or more thought, to request, and reports false.
@@ -37,40 +33,14 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 	}
 }
 
-// fingerprintHolds checks the FINGERPRINT whose value is from start to end: it is last, and the CRC of what stands before it (RFC 8489
-// §14.7).
-func fingerprintHolds(pkt []byte, start, end int) bool {
-	before := start - attrHeaderSize
-	return end-before == fingerprintSize && end == len(pkt) &&
-		binary.BigEndian.Uint32(pkt[start:]) == stun.FingerprintValue(pkt[:before])
-}
-
 func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
-	transactionID := pkt[8:stunHeaderSize]
-	size := xorAddressSize(c.tuple.client.addr().Is4())
-	n := stunHeaderSize + attrHeaderSize + size
-	total := n
-	if fingerprint {
-		total += fingerprintSize
-	}
+	total := bindingSuccessSize(c.tuple.client.addr().Is4(), fingerprint)
 	if !w.mayAnswer(c, total, len(pkt)) {
 		return
 	}
-	out := w.answer[:]
-	binary.BigEndian.PutUint16(out, typeBindingSuccess)
-	binary.BigEndian.PutUint32(out[4:], magicCookie)
-	copy(out[8:], transactionID)
-	binary.BigEndian.PutUint16(out[stunHeaderSize:], attrXORMappedAddress)
-	binary.BigEndian.PutUint16(out[stunHeaderSize+2:], uint16(size))
-	putXORAddress(out[stunHeaderSize+attrHeaderSize:], c.tuple.client, transactionID)
-
-	binary.BigEndian.PutUint16(out[2:], uint16(total-stunHeaderSize))
-	if fingerprint {
-		binary.BigEndian.PutUint16(out[n:], attrFingerprint)
-		binary.BigEndian.PutUint16(out[n+2:], 4)
-		binary.BigEndian.PutUint32(out[n+4:], stun.FingerprintValue(out[:n]))
-	}
+	out := w.answer[:total]
+	putBindingSuccess(out, pkt[8:stunHeaderSize], c.tuple.client, fingerprint)
 	w.counters.bindings.Add(1)
-	c.send(w, out[:total], control)
+	c.send(w, out, control)
 	w.flush() // answer is used again
 }

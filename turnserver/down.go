@@ -1,9 +1,6 @@
 package turnserver
 
-import (
-	"encoding/binary"
-	"math/rand/v2"
-)
+import ()
 
 // carrier is how data from a peer travels to the client.
 type carrier uint8
@@ -69,50 +66,4 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 	}
 	a.traffic[down].add(size)
 	home.send(w, buf[start:end], size)
-}
-
-// maxMessage is the longest STUN message: its length field is 16 bits of a multiple of four.
-const maxMessage = stunHeaderSize + 65532
-
-// wrapChannelData puts a ChannelData header before buf[start:end], and on streams the padding after it (RFC 8656 §12.5).
-func wrapChannelData(channel uint16, buf []byte, start, end int, stream bool) (int, int) {
-	size := end - start
-	start -= channelHeaderSize
-	binary.BigEndian.PutUint16(buf[start:], channel)
-	binary.BigEndian.PutUint16(buf[start+2:], uint16(size))
-	if stream {
-		end = pad(buf, end, size)
-	}
-	return start, end
-}
-
-// wrapDataIndication makes buf[start:end] the DATA of a Data indication (RFC 8656 §11.4).
-func wrapDataIndication(peer endpoint, buf []byte, start, end int) (int, int) {
-	size := end - start
-	addressSize := xorAddressSize(peer.addr().Is4())
-	end = pad(buf, end, size)
-	start -= stunHeaderSize + attrHeaderSize + addressSize + attrHeaderSize
-	m := buf[start:end]
-
-	binary.BigEndian.PutUint16(m, typeDataIndication)
-	binary.BigEndian.PutUint16(m[2:], uint16(len(m)-stunHeaderSize))
-	binary.BigEndian.PutUint32(m[4:], magicCookie)
-	binary.BigEndian.PutUint64(m[8:], rand.Uint64())
-	binary.BigEndian.PutUint32(m[16:], rand.Uint32())
-
-	binary.BigEndian.PutUint16(m[stunHeaderSize:], attrXORPeerAddress)
-	binary.BigEndian.PutUint16(m[stunHeaderSize+2:], uint16(addressSize))
-	putXORAddress(m[stunHeaderSize+attrHeaderSize:], peer, m[8:stunHeaderSize])
-
-	dataHeader := stunHeaderSize + attrHeaderSize + addressSize
-	binary.BigEndian.PutUint16(m[dataHeader:], attrData)
-	binary.BigEndian.PutUint16(m[dataHeader+2:], uint16(size))
-	return start, end
-}
-
-// pad writes zeroes after end until size is a multiple of four.
-func pad(buf []byte, end, size int) int {
-	padded := end + pad4(size) - size
-	clear(buf[end:padded])
-	return padded
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
@@ -78,8 +79,8 @@ func (l *dtlsListener) receive(c *client, pkt []byte) {
 		l.sock.send(c, l.cookies.versionAlert(&hello))
 	case hello.message == dtlsFirstMessage:
 		l.srv.counters.verifies.Add(1)
-		l.sock.send(c, l.cookies.verifyRequest(&hello, tuple, l.srv.now()))
-	case hello.message != dtlsMessageVerified || !l.cookies.hold(&hello, tuple, l.srv.now()):
+		l.sock.send(c, l.cookies.verifyRequest(&hello, tuple, time.Duration(l.srv.now())))
+	case hello.message != dtlsMessageVerified || !l.cookies.hold(&hello, tuple, time.Duration(l.srv.now())):
 		l.srv.counters.drop(dropBadCookie)
 	default:
 		if a != nil { // a client that has begun anew, and is who it says (RFC 6347 §4.2.8)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire/wiretest"
 )
 
 // TestHalfOpenDTLS: clients that do have their addresses, but say no more than hello, hold a bounded number of places, and another
@@ -19,11 +21,11 @@ import (
 func TestHalfOpenDTLS(t *testing.T) {
 	const places, flood = 4, 20
 	s := startServer(t, func(cfg *Config) { cfg.Limits.Openings = places })
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	for range flood {
 		c := rawDTLS(t, s)
 		c.write(hello)
-		c.write(withCookie(t, hello, c.read()[dtlsHello+3:], 1, 1))
+		c.write(wiretest.WithCookie(hello, c.read()[dtlsHello+3:], 1, 1))
 		if flight := c.read(); flight[dtlsRecordHeader] != 2 {
 			t.Fatalf("no ServerHello: % x", flight)
 		}
@@ -48,10 +50,10 @@ func TestSilentDTLS(t *testing.T) {
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	c := rawDTLS(t, s)
 	c.write(hello)
-	second := withCookie(t, hello, c.read()[dtlsHello+3:], 1, 1)
+	second := wiretest.WithCookie(hello, c.read()[dtlsHello+3:], 1, 1)
 	c.write(second)
 	waitCounted(t, s, "dtls_handshakes_failed", "timeout", 1)
 	wantNoneOpen(t, s)
@@ -71,11 +73,11 @@ func TestSilentDTLS(t *testing.T) {
 // TestDTLSLimits: an association without an allocation has its time, as a stream has, and takes a place among the streams and among
 // the connections of its address.
 func TestDTLSLimits(t *testing.T) {
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	begin := func(s *Server) {
 		c := rawDTLS(t, s)
 		c.write(hello)
-		c.write(withCookie(t, hello, c.read()[dtlsHello+3:], 1, 1))
+		c.write(wiretest.WithCookie(hello, c.read()[dtlsHello+3:], 1, 1))
 	}
 	s := startServer(t, func(cfg *Config) { cfg.Limits.Streams = 2 })
 	first := dial(t, s, "dtls")
@@ -104,7 +106,7 @@ func TestDTLSLimits(t *testing.T) {
 func TestNotDTLS(t *testing.T) {
 	s := startServer(t, nil)
 	c := rawDTLS(t, s)
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	fragment := bytes.Clone(hello)
 	putUint24(fragment[22:], len(hello)-dtlsHello-1)
 	packets := [][]byte{
@@ -210,7 +212,7 @@ func TestBeginAnew(t *testing.T) {
 	first.allocate()
 
 	// A hello alone, which anybody could have sent in the client's name, ends nothing.
-	if _, err := sock.WriteToUDPAddrPort(clientHelloDTLS(t), addr); err != nil {
+	if _, err := sock.WriteToUDPAddrPort(wiretest.ClientHello(t, testName), addr); err != nil {
 		t.Fatal(err)
 	}
 	waitCounted(t, s, "dtls_hello_verify_requests", "", 2)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire/wiretest"
 )
 
 // fuzzServer is a server that serves one UDP client by hand, packet by packet, and what the client needs to sign with.
@@ -53,7 +55,7 @@ func newFuzzServer(t testing.TB) *fuzzServer {
 	}
 	sum := sha256.Sum256([]byte(cred.Username + ":" + testRealm + ":" + cred.Password))
 	f.modern = append(slices.Clone(f.auth[:3]), attribute{stun.AttrPasswordAlgorithm, []byte(algorithmSHA256)},
-		attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, integritySHA256(sum[:]))
+		attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, wiretest.IntegritySHA256(sum[:]))
 	return f
 }
 

@@ -2,50 +2,17 @@ package turnserver
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire/wiretest"
 )
-
-// integritySHA256 signs with MESSAGE-INTEGRITY-SHA256 as a client does, with none of the server's code.
-type integritySHA256 []byte
-
-const integritySHA256Size = attrHeaderSize + sha256.Size
-
-func (key integritySHA256) AddTo(m *stun.Message) error {
-	m.Add(stun.AttrMessageIntegritySHA256, make([]byte, sha256.Size)) // sets the length in the header
-	copy(m.Raw[len(m.Raw)-sha256.Size:], key.sum(m.Raw[:len(m.Raw)-integritySHA256Size]))
-	return nil
-}
-
-// Check wants MESSAGE-INTEGRITY-SHA256 to be the last attribute but for FINGERPRINT, and no MESSAGE-INTEGRITY.
-func (key integritySHA256) Check(m *stun.Message) error {
-	raw, last := bytes.Clone(m.Raw), len(m.Attributes)-1
-	if last >= 0 && m.Attributes[last].Type == stun.AttrFingerprint {
-		raw, last = raw[:len(raw)-fingerprintSize], last-1
-		binary.BigEndian.PutUint16(raw[2:], uint16(len(raw)-stunHeaderSize))
-	}
-	if last < 0 || m.Attributes[last].Type != stun.AttrMessageIntegritySHA256 || m.Contains(stun.AttrMessageIntegrity) {
-		return stun.ErrAttributeNotFound
-	}
-	if !bytes.Equal(m.Attributes[last].Value, key.sum(raw[:len(raw)-integritySHA256Size])) {
-		return stun.ErrIntegrityMismatch
-	}
-	return nil
-}
-
-func (key integritySHA256) sum(covered []byte) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write(covered)
-	return mac.Sum(nil)
-}
 
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
@@ -97,7 +64,10 @@ func vectors(t testing.TB) map[string]struct{ raw, key []byte } {
 // TestIntegrityVectors judges the RFCs' messages, and each with any one bit changed.
 func TestIntegrityVectors(t *testing.T) {
 	for name, v := range vectors(t) {
-		m := decode(t, v.raw)
+		m := &stun.Message{Raw: bytes.Clone(v.raw)}
+		if err := m.Decode(); err != nil {
+			t.Fatal(err)
+		}
 		judge := cutAtIntegrity(m)
 		if !judge.holds(m.Raw, v.key) {
 			t.Errorf("%s: refused", name)
@@ -128,10 +98,10 @@ func TestIntegrityVectors(t *testing.T) {
 // TestWhatIntegrityCovers says, for messages made of a few attributes, which of them count and by which the message is judged
 // (RFC 8489 §9).
 func TestWhatIntegrityCovers(t *testing.T) {
-	attrs := map[byte]attribute{
-		'u': {stun.AttrUsername, []byte("abc")}, 'n': {stun.AttrNonce, []byte("nonce")},
-		'1': {stun.AttrMessageIntegrity, make([]byte, 20)}, '2': {stun.AttrMessageIntegritySHA256, make([]byte, 32)},
-		'f': {stun.AttrFingerprint, make([]byte, 4)},
+	attrs := map[byte]stun.RawAttribute{
+		'u': {Type: stun.AttrUsername, Value: []byte("abc")}, 'n': {Type: stun.AttrNonce, Value: []byte("nonce")},
+		'1': {Type: stun.AttrMessageIntegrity, Value: make([]byte, 20)}, '2': {Type: stun.AttrMessageIntegritySHA256, Value: make([]byte, 32)},
+		'f': {Type: stun.AttrFingerprint, Value: make([]byte, 4)},
 	}
 	for _, row := range []struct {
 		message, counts string
@@ -158,17 +128,17 @@ func TestWhatIntegrityCovers(t *testing.T) {
 		{"2u", "", 0},
 		{"uf1", "uf", 2}, // FINGERPRINT that is not last says nothing
 	} {
-		m := buildMessage(t, stun.BindingRequest)
+		m := stun.MustBuild(stun.BindingRequest)
 		at := []int{}
 		for _, name := range []byte(row.message) {
 			at = append(at, len(m.Raw))
-			m.Add(attrs[name].typ, attrs[name].value)
+			m.Add(attrs[name].Type, attrs[name].Value)
 		}
 		judge := cutAtIntegrity(m)
 		var counts []byte
 		for _, a := range m.Attributes {
 			for name, is := range attrs {
-				if is.typ == a.Type {
+				if is.Type == a.Type {
 					counts = append(counts, name)
 				}
 			}
@@ -176,7 +146,7 @@ func TestWhatIntegrityCovers(t *testing.T) {
 		if string(counts) != row.counts {
 			t.Errorf("%q: of it %q counts, want %q", row.message, counts, row.counts)
 		}
-		if row.judge < 0 && judge.at != 0 || row.judge >= 0 && (judge.at != at[row.judge] || judge.typ != attrs[row.message[row.judge]].typ) {
+		if row.judge < 0 && judge.at != 0 || row.judge >= 0 && (judge.at != at[row.judge] || judge.typ != attrs[row.message[row.judge]].Type) {
 			t.Errorf("%q: judged by %v at %d, want attribute %d", row.message, judge.typ, judge.at, row.judge)
 		}
 	}
@@ -188,7 +158,7 @@ func FuzzIntegrity(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add(v.raw, v.key)
 	}
-	both := buildMessage(f, stun.BindingRequest, stun.MessageIntegrity("key"), integritySHA256("key"), stun.NewSoftware("x"), stun.Fingerprint)
+	both := stun.MustBuild(stun.BindingRequest, stun.MessageIntegrity("key"), wiretest.IntegritySHA256("key"), stun.NewSoftware("x"), stun.Fingerprint)
 	f.Add(both.Raw, []byte("key"))
 	f.Fuzz(func(t *testing.T, raw, key []byte) {
 		m := &stun.Message{Raw: bytes.Clone(raw)}
@@ -219,7 +189,7 @@ func FuzzIntegrity(f *testing.F) {
 		}
 		// The message as a client would have sent it, that ends with the integrity.
 		cut := &stun.Message{Raw: bytes.Clone(raw[:judge.at]), Length: uint32(judge.at - stunHeaderSize)}
-		var signer stun.Setter = integritySHA256(key)
+		var signer stun.Setter = wiretest.IntegritySHA256(key)
 		if judge.typ == stun.AttrMessageIntegrity {
 			signer = stun.MessageIntegrity(key)
 		}

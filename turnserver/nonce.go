@@ -29,34 +29,30 @@ const (
 	featureUsernameAnonymity  uint32 = 1 << 22
 )
 
-func (s *Server) newNonceMAC() hash.Hash {
-	return hmac.New(sha256.New, s.cfg.NonceKey.Bytes())
+// nonceMaker makes and judges the nonces of one key. It belongs to one goroutine.
+type nonceMaker struct{ mac hash.Hash }
+
+func newNonceMaker(key []byte) nonceMaker { return nonceMaker{hmac.New(sha256.New, key)} }
+
+// nonce makes a nonce for a client.
+func (n *nonceMaker) nonce(at time.Time, features uint32, client endpoint) []byte {
+	return n.nonceAt(uint32(at.Unix()), features, client)
 }
 
-// nonce makes a nonce for c. Clients that read the cookie send USERHASH and nothing else where it offers to, so it does
-// only while whoever comes can be found by it.
-func (w *worker) nonce(c *client) []byte {
-	features := featurePasswordAlgorithms
-	if w.srv.cfg.Credentials.KnowsUsernames() {
-		features |= featureUsernameAnonymity
-	}
-	return w.nonceAt(uint32(w.srv.wallClock().Unix()), features, c)
-}
-
-func (w *worker) nonceAt(seconds, features uint32, c *client) []byte {
+func (n *nonceMaker) nonceAt(seconds, features uint32, client endpoint) []byte {
 	nonce := appendCookie(make([]byte, 0, nonceSize), features)
 
 	var raw [nonceTimeSize + nonceMACSize]byte
 	binary.BigEndian.PutUint32(raw[:], seconds)
 	var port [2]byte
-	binary.BigEndian.PutUint16(port[:], c.tuple.client.port)
-	w.nonceMAC.Reset()
-	w.nonceMAC.Write(nonce)
-	w.nonceMAC.Write(raw[:nonceTimeSize])
-	w.nonceMAC.Write(c.tuple.client.ip[:])
-	w.nonceMAC.Write(port[:])
+	binary.BigEndian.PutUint16(port[:], client.port)
+	n.mac.Reset()
+	n.mac.Write(nonce)
+	n.mac.Write(raw[:nonceTimeSize])
+	n.mac.Write(client.ip[:])
+	n.mac.Write(port[:])
 	var sum [sha256.Size]byte
-	copy(raw[nonceTimeSize:], w.nonceMAC.Sum(sum[:0]))
+	copy(raw[nonceTimeSize:], n.mac.Sum(sum[:0]))
 	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])
 }
 
@@ -87,8 +83,8 @@ const (
 	nonceValid
 )
 
-// judgeNonce says what a nonce from c is worth.
-func (w *worker) judgeNonce(nonce []byte, c *client) nonceState {
+// judge says what a nonce that comes from client is worth.
+func (n *nonceMaker) judge(nonce []byte, now time.Time, client endpoint) nonceState {
 	if len(nonce) != nonceSize {
 		return nonceForeign
 	}
@@ -97,10 +93,10 @@ func (w *worker) judgeNonce(nonce []byte, c *client) nonceState {
 		return nonceForeign
 	}
 	seconds := binary.BigEndian.Uint32(raw[:])
-	if !hmac.Equal(nonce, w.nonceAt(seconds, cookieFeatures(nonce), c)) {
+	if !hmac.Equal(nonce, n.nonceAt(seconds, cookieFeatures(nonce), client)) {
 		return nonceForeign
 	}
-	age := w.srv.wallClock().Sub(time.Unix(int64(seconds), 0))
+	age := now.Sub(time.Unix(int64(seconds), 0))
 	if age > nonceLifetime || age < -time.Minute { // a little in the future is another node's clock
 		return nonceStale
 	}

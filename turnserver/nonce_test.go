@@ -1,8 +1,6 @@
 package turnserver
 
 import (
-	"bytes"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -108,26 +106,6 @@ func TestNonceComesLast(t *testing.T) {
 	})
 }
 
-// TestNonceForm: a nonce is qdtext of RFC 3261 with fewer than 128 characters (RFC 8489 §14.10), and a new one for each address.
-func TestNonceForm(t *testing.T) {
-	s := newServer(t, nil)
-	w, seen := newWorker(s, nil), make(map[string]bool)
-	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
-		for port := range uint16(100) {
-			nonce := string(w.nonce(&client{tuple: fiveTuple{client: endpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))}}))
-			if len(nonce) != 32 || len(nonce) >= 128 || seen[nonce] || !strings.HasPrefix(nonce, "obMatJos2gAAA") {
-				t.Fatalf("the nonce of %s, port %d is %q", ip, port, nonce)
-			}
-			for _, c := range []byte(nonce) {
-				if c <= ' ' || c >= 0x7F || c == '"' || c == '\\' {
-					t.Fatalf("%q has a character that a nonce may not have", nonce)
-				}
-			}
-			seen[nonce] = true
-		}
-	}
-}
-
 // TestChallengesAreShort holds what a challenge carries to what it must: it goes to whoever claims to have asked.
 func TestChallengesAreShort(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
@@ -139,35 +117,4 @@ func TestChallengesAreShort(t *testing.T) {
 	if got := len(c.wantCode(c.roundTrip(c.build(stun.MethodAllocate)), 401).Raw); got != header+code+realm+nonce+algorithms {
 		t.Errorf("a challenge is of %d bytes, want %d", got, header+code+realm+nonce+algorithms)
 	}
-}
-
-// FuzzNonce: of all that a client may come with, only what was made for it holds.
-func FuzzNonce(f *testing.F) {
-	s := newServer(f, nil)
-	fixed := time.Now()
-	s.wallTime = func() time.Time { return fixed }
-	w, c := newWorker(s, nil), &client{tuple: fiveTuple{client: endpoint{port: 5}}}
-	valid, stale := w.nonce(c), w.nonceAt(uint32(fixed.Add(-nonceLifetime-2*time.Second).Unix()), featurePasswordAlgorithms, c)
-	for _, seed := range [][]byte{nil, valid, stale, valid[:31], valid[cookieSize:], append(bytes.Clone(valid), 'A'), []byte(cookiePrefix + "\r\n\r\n"), make([]byte, 32)} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, nonce []byte) {
-		before := bytes.Clone(nonce)
-		want := nonceForeign
-		if bytes.Equal(nonce, valid) {
-			want = nonceValid
-		} else if bytes.Equal(nonce, stale) {
-			want = nonceStale
-		}
-		if got := w.judgeNonce(nonce, c); got != want {
-			t.Errorf("%q is judged %d, want %d", nonce, got, want)
-		}
-		features := cookieFeatures(nonce)
-		if features>>24 != 0 || features != 0 && string(appendCookie(nil, features)) != string(nonce[:cookieSize]) {
-			t.Errorf("%q tells of %#x", nonce, features)
-		}
-		if !bytes.Equal(nonce, before) {
-			t.Error("the nonce was changed")
-		}
-	})
 }

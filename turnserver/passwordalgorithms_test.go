@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire/wiretest"
 )
 
 // modern is a client of RFC 8489, whose requests are made attribute by attribute.
@@ -68,7 +68,7 @@ func (c *modern) ask(want int, method stun.Method, attrs ...stun.Setter) *stun.M
 	if method == stun.MethodAllocate {
 		attrs = append(attrs, transport(transportUDP))
 	}
-	return c.askSigned(want, method, append(attrs, append(c.credential(), integritySHA256(c.chosenKey()))...)...)
+	return c.askSigned(want, method, append(attrs, append(c.credential(), wiretest.IntegritySHA256(c.chosenKey()))...)...)
 }
 
 func (c *modern) askSigned(want int, method stun.Method, attrs ...stun.Setter) *stun.Message {
@@ -78,7 +78,7 @@ func (c *modern) askSigned(want int, method stun.Method, attrs ...stun.Setter) *
 		if res.Contains(stun.AttrMessageIntegrity) || res.Contains(stun.AttrMessageIntegritySHA256) {
 			c.t.Errorf("%v: %d is signed", method, want)
 		}
-	} else if err := integritySHA256(c.chosenKey()).Check(res); err != nil {
+	} else if err := wiretest.IntegritySHA256(c.chosenKey()).Check(res); err != nil {
 		c.t.Errorf("%v: the answer's MESSAGE-INTEGRITY-SHA256: %v", method, err)
 	}
 	return res
@@ -144,7 +144,7 @@ func TestBidDown(t *testing.T) {
 			c.chosen = algorithmMD5 // for the answer
 			attrs := append([]stun.Setter{transport(transportUDP), row.list, row.chosen}, c.name, stun.NewRealm(c.realm), stun.NewNonce(c.nonce))
 			before := s.Allocations()
-			c.askSigned(row.want, stun.MethodAllocate, append(attrs, integritySHA256(c.md5))...)
+			c.askSigned(row.want, stun.MethodAllocate, append(attrs, wiretest.IntegritySHA256(c.md5))...)
 			if got := s.Allocations() - before; got != 0 != (row.want == 0) {
 				t.Errorf("%s: %d allocations were made", name, got)
 			}
@@ -178,22 +178,22 @@ func TestIntegrityOfAnswers(t *testing.T) {
 		}{
 			"an older client": {"", func(c *modern) []stun.Setter { return []stun.Setter{c.key} }, 437,
 				func(c *modern) stun.Checker { return c.key }},
-			"SHA-256 without a choice": {"", func(c *modern) []stun.Setter { return []stun.Setter{integritySHA256(c.md5)} }, 437,
+			"SHA-256 without a choice": {"", func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 437,
 				func(c *modern) stun.Checker { return c.key }},
-			"both without a choice": {"", func(c *modern) []stun.Setter { return []stun.Setter{c.key, integritySHA256(c.md5)} }, 437,
+			"both without a choice": {"", func(c *modern) []stun.Setter { return []stun.Setter{c.key, wiretest.IntegritySHA256(c.md5)} }, 437,
 				func(c *modern) stun.Checker { return c.key }},
-			"SHA-256": {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{integritySHA256(c.sha256)} }, 437,
-				func(c *modern) stun.Checker { return integritySHA256(c.sha256) }},
+			"SHA-256": {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 437,
+				func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
 			"the old integrity with a choice": {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{stun.MessageIntegrity(c.sha256)} }, 437,
-				func(c *modern) stun.Checker { return integritySHA256(c.sha256) }},
-			"a choice of MD5": {algorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{integritySHA256(c.md5)} }, 437,
-				func(c *modern) stun.Checker { return integritySHA256(c.md5) }},
-			"bad SHA-1, good SHA-256":    {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{badSHA1, integritySHA256(c.sha256)} }, 437, func(c *modern) stun.Checker { return integritySHA256(c.sha256) }},
+				func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
+			"a choice of MD5": {algorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 437,
+				func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.md5) }},
+			"bad SHA-1, good SHA-256":    {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{badSHA1, wiretest.IntegritySHA256(c.sha256)} }, 437, func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
 			"good SHA-1, bad SHA-256":    {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{stun.MessageIntegrity(c.sha256), bad} }, 401, nil},
 			"an older client with a bad": {"", func(c *modern) []stun.Setter { return []stun.Setter{c.key, bad} }, 401, nil},
-			"the key of the other":       {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{integritySHA256(c.md5)} }, 401, nil},
-			"the key of the other, MD5":  {algorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{integritySHA256(c.sha256)} }, 401, nil},
-			"a key without a choice":     {"", func(c *modern) []stun.Setter { return []stun.Setter{integritySHA256(c.sha256)} }, 401, nil},
+			"the key of the other":       {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 401, nil},
+			"the key of the other, MD5":  {algorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 401, nil},
+			"a key without a choice":     {"", func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 401, nil},
 			"truncated":                  {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 16}} }, 401, nil},
 			"truncated by four":          {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 28}} }, 401, nil},
 			"truncated to nothing":       {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 0}} }, 401, nil},
@@ -224,7 +224,7 @@ type truncated256 struct {
 
 func (s truncated256) AddTo(m *stun.Message) error {
 	m.Add(stun.AttrMessageIntegritySHA256, make([]byte, s.size))
-	copy(m.Raw[len(m.Raw)-s.size:], integritySHA256(s.key).sum(m.Raw[:len(m.Raw)-s.size-attrHeaderSize]))
+	copy(m.Raw[len(m.Raw)-s.size:], wiretest.IntegritySHA256(s.key).Sum(m.Raw[:len(m.Raw)-s.size-attrHeaderSize]))
 	return nil
 }
 
@@ -242,7 +242,7 @@ func TestOneUserEitherAlgorithm(t *testing.T) {
 		for _, made := range choices {
 			c := dialModern(t, s, network, alice, made)
 			allocate := buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
-				append(append(c.credential(), transport(transportUDP)), integritySHA256(c.chosenKey()))...)
+				append(append(c.credential(), transport(transportUDP)), wiretest.IntegritySHA256(c.chosenKey()))...)
 			granted := c.wantCode(c.roundTrip(allocate), 0)
 			for _, used := range choices {
 				c.as(alice)
@@ -250,13 +250,13 @@ func TestOneUserEitherAlgorithm(t *testing.T) {
 				c.chosen, c.name = used, stun.NewUsername(alice.Username)
 				do := func(want int, method stun.Method) *stun.Message {
 					t.Helper()
-					m := buildMessage(t, stun.NewType(method, stun.ClassRequest), append(append(c.credential(), transport(transportUDP)), integritySHA256(c.chosenKey()))...)
+					m := buildMessage(t, stun.NewType(method, stun.ClassRequest), append(append(c.credential(), transport(transportUDP)), wiretest.IntegritySHA256(c.chosenKey()))...)
 					if method == stun.MethodAllocate { // a retransmission, as it were
 						m.TransactionID = allocate.TransactionID
 						m.WriteTransactionID()
-						m.Raw = m.Raw[:len(m.Raw)-integritySHA256Size]
-						m.Length -= integritySHA256Size
-						if err := integritySHA256(c.chosenKey()).AddTo(m); err != nil {
+						m.Raw = m.Raw[:len(m.Raw)-wiretest.IntegritySHA256Size]
+						m.Length -= wiretest.IntegritySHA256Size
+						if err := wiretest.IntegritySHA256(c.chosenKey()).AddTo(m); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -276,34 +276,6 @@ func TestOneUserEitherAlgorithm(t *testing.T) {
 					do(437, stun.MethodAllocate)
 				}
 			}
-		}
-	})
-}
-
-// FuzzPasswordAlgorithm: of all values, those that were offered are accepted and no others.
-func FuzzPasswordAlgorithm(f *testing.F) {
-	f.Add([]byte(offeredAlgorithms), []byte(algorithmMD5), true, true)
-	f.Add([]byte(offeredAlgorithms), []byte(algorithmSHA256), true, true)
-	f.Add([]byte(algorithmMD5), []byte(algorithmMD5), true, true)
-	f.Add([]byte(nil), []byte("\x00\x01\xff\xff"), true, true)
-	f.Add([]byte(nil), []byte(nil), false, false)
-	f.Fuzz(func(t *testing.T, list, choice []byte, withList, withChoice bool) {
-		if len(list) > maxRequest || len(choice) > maxRequest {
-			return
-		}
-		m := buildMessage(t, stun.BindingRequest)
-		if withList {
-			m.Add(stun.AttrPasswordAlgorithms, list)
-		}
-		if withChoice {
-			m.Add(stun.AttrPasswordAlgorithm, choice)
-		}
-		p, ok := readPasswordAlgorithm(m)
-		isMD5, isSHA256 := bytes.Equal(choice, []byte{0, 1, 0, 0}), bytes.Equal(choice, []byte{0, 2, 0, 0})
-		good := withList && withChoice && bytes.Equal(list, []byte{0, 2, 0, 0, 0, 1, 0, 0}) && (isMD5 || isSHA256)
-		old := !withList && !withChoice
-		if ok != (good || old) || ok && (p.chosen == old || p.sha256 != (good && isSHA256)) {
-			t.Errorf("% x of % x: %+v, %v", choice, list, p, ok)
 		}
 	})
 }

@@ -186,7 +186,7 @@ func (r *request) addUint32(t stun.AttrType, v uint32) {
 func (r *request) complete() {
 	res := &r.w.res
 	if r.signed {
-		addIntegrity(res, r.algorithm.integrityType(), r.algorithm.key(&r.keys))
+		addIntegrity(res, r.algorithm.integrityType(), r.signingKey(&r.keys))
 	}
 	if r.fingerprint {
 		_ = stun.Fingerprint.AddTo(res)

@@ -2,14 +2,10 @@ package turnserver
 
 import (
 	"bytes"
-	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
 )
-
-// maxRequest bounds STUN messages that are not Send indications. No request needs as much.
-const maxRequest = 4096
 
 // serveStream serves one connection in a goroutine of its own, if there may be one more.
 func (s *Server) serveStream(conn net.Conn, shard *shard) {
@@ -159,34 +155,4 @@ func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
 	}
 	w.flush()
 	return true
-}
-
-// frameSize returns how long the frame at the front of b is, padding included, 0 if more bytes are needed to tell, and false
-// if it is no frame that a client may send. No frame is longer than maxMessage.
-func frameSize(b []byte) (int, bool) {
-	if len(b) == 0 {
-		return 0, true
-	}
-	if !isChannelData(b[0]) && b[0]&0xC0 != 0 {
-		return 0, false
-	}
-	if len(b) < channelHeaderSize {
-		return 0, true
-	}
-	// In int: with padding, a 16-bit length can pass 65535.
-	length := int(binary.BigEndian.Uint16(b[2:]))
-	if isChannelData(b[0]) {
-		return channelHeaderSize + pad4(length), true
-	}
-	size := stunHeaderSize + length
-	if length%4 != 0 {
-		return 0, false
-	}
-	if binary.BigEndian.Uint16(b) != typeSendIndication && size > maxRequest {
-		return 0, false
-	}
-	if len(b) < 8 {
-		return 0, true
-	}
-	return size, binary.BigEndian.Uint32(b[4:]) == magicCookie
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire/wiretest"
 )
 
 func userhashOf(username string) attribute {
@@ -106,7 +107,7 @@ func TestUnknownUserhash(t *testing.T) {
 		// Where a request has both, the name counts.
 		c := dialModern(t, s, network, session, algorithmSHA256)
 		attrs := append(c.credential(), transport(transportUDP), attribute{stun.AttrUserhash, make([]byte, 32)})
-		c.askSigned(0, stun.MethodAllocate, append(attrs, integritySHA256(c.sha256))...)
+		c.askSigned(0, stun.MethodAllocate, append(attrs, wiretest.IntegritySHA256(c.sha256))...)
 	})
 }
 

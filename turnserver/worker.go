@@ -2,7 +2,6 @@ package turnserver
 
 import (
 	"encoding/binary"
-	"hash"
 	"sync"
 
 	"github.com/pion/stun/v3"
@@ -25,7 +24,7 @@ type worker struct {
 	name       []byte // of whoever a USERHASH stands for
 	ips        [][16]byte
 	unknown    stun.UnknownAttributes
-	nonceMAC   hash.Hash
+	nonces     nonceMaker
 
 	client client      // who sent the datagram in hand
 	peer   destination // of the Send indication in hand
@@ -64,7 +63,7 @@ func (w *worker) flush() {
 type heldRelay interface{ letGo() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: protoUDP, nonceMAC: srv.newNonceMAC(), out: newSendBatch(&srv.counters)}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: protoUDP, nonces: newNonceMaker(srv.cfg.NonceKey.Bytes()), out: newSendBatch(&srv.counters)}
 }
 
 // workerPool lends workers to streams.
@@ -96,9 +95,6 @@ func (w *worker) handle(c *client, buf []byte, start, end int) {
 		w.stun(c, buf, start, end)
 	}
 }
-
-// isChannelData tells from a packet's first byte (RFC 8656 §12).
-func isChannelData(first byte) bool { return first >= minChannel>>8 && first <= maxChannel>>8 }
 
 func (w *worker) stun(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]

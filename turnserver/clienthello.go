@@ -150,7 +150,7 @@ func newDTLSCookies() *dtlsCookies {
 }
 
 // slot is the time as a cookie has it, of which it shows the last byte. A cookie is good in its slot and the next.
-func slot(now clock) uint32 { return uint32(now / clock(dtlsCookieLifetime)) }
+func slot(now time.Duration) uint32 { return uint32(now / dtlsCookieLifetime) }
 
 // cookie returns the cookie of a hello. It is overwritten by the next.
 func (c *dtlsCookies) cookie(h *clientHello, t fiveTuple, at uint32) []byte {
@@ -169,7 +169,7 @@ func (c *dtlsCookies) cookie(h *clientHello, t fiveTuple, at uint32) []byte {
 	return sum[:dtlsCookieSize]
 }
 
-func (c *dtlsCookies) hold(h *clientHello, t fiveTuple, now clock) bool {
+func (c *dtlsCookies) hold(h *clientHello, t fiveTuple, now time.Duration) bool {
 	if len(h.cookie) != dtlsCookieSize {
 		return false
 	}
@@ -182,7 +182,7 @@ func (c *dtlsCookies) hold(h *clientHello, t fiveTuple, now clock) bool {
 
 // verifyRequest is the answer to a first ClientHello, until the next. It is shorter than the hello, and its record has the
 // hello's sequence number, so that a client that was answered twice can tell the answers from what follows.
-func (c *dtlsCookies) verifyRequest(h *clientHello, t fiveTuple, now clock) []byte {
+func (c *dtlsCookies) verifyRequest(h *clientHello, t fiveTuple, now time.Duration) []byte {
 	cookie := c.cookie(h, t, slot(now))
 	b := c.answer[:]
 	b[0] = dtlsTypeHandshake

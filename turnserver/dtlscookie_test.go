@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"runtime"
 	"runtime/pprof"
@@ -14,50 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/dtls/v3"
+	"turnpike/turnserver/wire/wiretest"
 )
-
-// clientHelloDTLS is what pion's client says first: no session, no cookie.
-func clientHelloDTLS(t testing.TB) []byte {
-	t.Helper()
-	near, far := net.Pipe()
-	ctx, cancel := context.WithCancel(context.Background())
-	client, err := dtls.ClientWithOptions(datagramConn{near}, near.LocalAddr(), dtls.WithServerName(testName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = client.HandshakeContext(ctx)
-		close(ended)
-	}()
-	b := make([]byte, 2048)
-	n, err := far.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	_ = near.Close()
-	<-ended
-	return b[:n]
-}
-
-// withCookie is the hello that answers a HelloVerifyRequest.
-func withCookie(t testing.TB, hello, cookie []byte, message uint16, sequence uint64) []byte {
-	t.Helper()
-	h, ok := parseClientHello(hello)
-	if !ok {
-		t.Fatalf("no ClientHello: % x", hello)
-	}
-	body := append(append(append(bytes.Clone(h.before), byte(len(cookie))), cookie...), h.after...)
-	b := append(bytes.Clone(h.record[:dtlsHello]), body...)
-	binary.BigEndian.PutUint64(b[3:], sequence)
-	binary.BigEndian.PutUint16(b[11:], uint16(len(b)-dtlsRecordHeader))
-	putUint24(b[14:], len(body))
-	binary.BigEndian.PutUint16(b[17:], message)
-	putUint24(b[22:], len(body))
-	return b
-}
 
 // dtlsListenerOf is the server's DTLS listener.
 func dtlsListenerOf(t testing.TB, s *Server) *dtlsListener {
@@ -81,7 +38,7 @@ func rawDTLS(t testing.TB, s *Server) *testClient {
 // the same address and in time, begins an association.
 func TestCookie(t *testing.T) {
 	s, clock := startClocked(t, nil)
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	c, other := rawDTLS(t, s), rawDTLS(t, s)
 	ask := func(c *testClient, sequence uint64) []byte {
 		first := bytes.Clone(hello)
@@ -119,19 +76,19 @@ func TestCookie(t *testing.T) {
 	changed[dtlsHello+2] ^= 1 // the random
 	later := bytes.Clone(cookie)
 	later[0]++
-	refused("a wrong cookie", c, withCookie(t, hello, flipped, 1, 1))
-	refused("a cookie of the next slot", c, withCookie(t, hello, later, 1, 1))
-	refused("a short cookie", c, withCookie(t, hello, cookie[:dtlsCookieSize-1], 1, 1))
-	refused("no cookie", c, withCookie(t, hello, nil, 1, 1))
-	refused("another hello", c, withCookie(t, changed, cookie, 1, 1))
-	refused("somebody else", other, withCookie(t, hello, cookie, 1, 1))
-	refused("a third hello", c, withCookie(t, hello, cookie, 2, 1))
+	refused("a wrong cookie", c, wiretest.WithCookie(hello, flipped, 1, 1))
+	refused("a cookie of the next slot", c, wiretest.WithCookie(hello, later, 1, 1))
+	refused("a short cookie", c, wiretest.WithCookie(hello, cookie[:dtlsCookieSize-1], 1, 1))
+	refused("no cookie", c, wiretest.WithCookie(hello, nil, 1, 1))
+	refused("another hello", c, wiretest.WithCookie(changed, cookie, 1, 1))
+	refused("somebody else", other, wiretest.WithCookie(hello, cookie, 1, 1))
+	refused("a third hello", c, wiretest.WithCookie(hello, cookie, 2, 1))
 	clock.advance(2 * dtlsCookieLifetime)
-	refused("an old cookie", c, withCookie(t, hello, cookie, 1, 1))
+	refused("an old cookie", c, wiretest.WithCookie(hello, cookie, 1, 1))
 
 	fresh := ask(c, 0)
 	clock.advance(dtlsCookieLifetime)
-	c.write(withCookie(t, hello, fresh, 1, 5))
+	c.write(wiretest.WithCookie(hello, fresh, 1, 5))
 	flight := c.read()
 	if flight[0] != dtlsTypeHandshake || flight[dtlsRecordHeader] != 2 || binary.BigEndian.Uint64(flight[3:]) != 5 || binary.BigEndian.Uint16(flight[17:]) != 1 {
 		t.Errorf("no ServerHello with the hello's record sequence number, and message 1: % x", flight[:dtlsHello])
@@ -148,7 +105,7 @@ func TestForgedHellos(t *testing.T) {
 	sink := listenPeer(t)
 	sock := &udpSocket{srv: s, conn: listenPeer(t), shard: newShard(s)} // so that the cookies go to nobody
 	mine := &dtlsListener{srv: s, sock: sock, cookies: newDTLSCookies(), associations: l.associations}
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	forge := func(i int) client {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 4000)
 		return client{tuple: fiveTuple{client: endpointOf(from), proto: protoUDP}, remote: addrPortOf(sink.LocalAddr())}
@@ -219,7 +176,7 @@ func TestStartedBy(t *testing.T) {
 func TestOldDTLS(t *testing.T) {
 	s := startServer(t, nil)
 	c := rawDTLS(t, s)
-	hello := clientHelloDTLS(t)
+	hello := wiretest.ClientHello(t, testName)
 	hello[dtlsHello], hello[dtlsHello+1] = 0xFE, 0xFF
 	c.write(hello)
 	if got, want := c.read(), []byte{21, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70}; !bytes.Equal(got, want) {
@@ -228,46 +185,5 @@ func TestOldDTLS(t *testing.T) {
 	waitCounted(t, s, "dtls_handshakes_failed", "failed", 1)
 	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got != 0 {
 		t.Error("it was asked for a cookie")
-	}
-}
-
-// TestBadHellos: a hello whose lengths do not fit each other is none.
-func TestBadHellos(t *testing.T) {
-	good := clientHelloDTLS(t)
-	h, ok := parseClientHello(good)
-	if !ok {
-		t.Fatal("a good hello is none")
-	}
-	cookie := len(h.record) - len(h.after) - 1
-	for name, change := range map[string]func(b []byte){
-		"another content":       func(b []byte) { b[0] = 23 },
-		"another major version": func(b []byte) { b[1] = 3 },
-		"epoch 1":               func(b []byte) { b[4] = 1 },
-		"a longer record":       func(b []byte) { b[12]++ },
-		"a shorter record":      func(b []byte) { b[12]-- },
-		"another message":       func(b []byte) { b[dtlsRecordHeader] = 2 },
-		"a longer message":      func(b []byte) { b[16]++ },
-		"the second fragment":   func(b []byte) { b[21] = 1 },
-		"the first fragment":    func(b []byte) { b[24]-- },
-		"a session of 33":       func(b []byte) { b[dtlsHello+2+dtlsRandomSize] = 33 },
-		"a session of 255":      func(b []byte) { b[dtlsHello+2+dtlsRandomSize] = 255 },
-		"a cookie of 255":       func(b []byte) { b[cookie] = 255 },
-		"no suites":             func(b []byte) { b[cookie+1], b[cookie+2] = 0, 0 },
-		"half a suite":          func(b []byte) { b[cookie+2]-- },
-		"suites of 65535":       func(b []byte) { b[cookie+1], b[cookie+2] = 255, 255 },
-		"no compression":        func(b []byte) { b[cookie+len(h.suites)-1] = 0 },
-		"compressions of 255":   func(b []byte) { b[cookie+len(h.suites)-1] = 255 },
-		"longer extensions":     func(b []byte) { b[cookie+len(h.suites)+2]++ },
-	} {
-		b := bytes.Clone(good)
-		change(b)
-		if _, ok := parseClientHello(b); ok {
-			t.Errorf("%s: is a hello", name)
-		}
-	}
-	for n := range good {
-		if _, ok := parseClientHello(good[:n]); ok {
-			t.Errorf("%d bytes of %d are a hello", n, len(good))
-		}
 	}
 }

@@ -40,13 +40,6 @@ const (
 	attrAdditionalAddressFamilyCoturn = stun.AttrType(0x8032)
 )
 
-// ChannelData's wire format (RFC 8656 §12.4).
-const (
-	channelHeaderSize = 4
-	minChannel        = 0x4000
-	maxChannel        = 0x4FFF
-)
-
 // family is an address family as attributes encode it.
 type family byte
 
@@ -149,4 +142,30 @@ func xorAddress(ip, transactionID []byte) {
 	for i := range ip {
 		ip[i] ^= mask[i]
 	}
+}
+
+// fingerprintHolds checks the FINGERPRINT whose value is from start to end: it is last, and the CRC of what stands before it (RFC 8489
+// §14.7).
+func fingerprintHolds(pkt []byte, start, end int) bool {
+	before := start - attrHeaderSize
+	return end-before == fingerprintSize && end == len(pkt) &&
+		binary.BigEndian.Uint32(pkt[start:]) == stun.FingerprintValue(pkt[:before])
+}
+
+// putAttrHeader writes the header of an attribute whose value has size bytes, and returns its own length.
+func putAttrHeader(b []byte, typ uint16, size int) int {
+	binary.BigEndian.PutUint16(b, typ)
+	binary.BigEndian.PutUint16(b[2:], uint16(size))
+	return attrHeaderSize
+}
+
+// putAddress encodes e as the value of an address attribute in clear (RFC 8489 §14.1) at the front of b.
+func putAddress(b []byte, e endpoint) {
+	ip, fam := e.ip[:], familyIPv6
+	if e.addr().Is4() {
+		ip, fam = e.ip[12:], familyIPv4
+	}
+	b[0], b[1] = 0, byte(fam)
+	binary.BigEndian.PutUint16(b[2:], e.port)
+	copy(b[4:], ip)
 }

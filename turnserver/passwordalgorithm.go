@@ -1,10 +1,6 @@
 package turnserver
 
-import (
-	"github.com/pion/stun/v3"
-
-	"turnpike/auth"
-)
+import "github.com/pion/stun/v3"
 
 // Values of PASSWORD-ALGORITHM (RFC 8489 §14.12, §18.5): a number, and that no parameters follow.
 const (
@@ -33,14 +29,6 @@ func readPasswordAlgorithm(m *stun.Message) (p passwordAlgorithm, ok bool) {
 	p.chosen, p.sha256 = true, string(chosen.Value) == algorithmSHA256
 	ok = haveOffered && string(offered.Value) == offeredAlgorithms && (p.sha256 || string(chosen.Value) == algorithmMD5)
 	return p, ok
-}
-
-// key is the one of a password's keys that signs.
-func (p passwordAlgorithm) key(keys *auth.Keys) []byte {
-	if p.sha256 {
-		return keys.SHA256[:]
-	}
-	return keys.MD5[:]
 }
 
 // integrityType is how the answer to a request is signed (RFC 8489 §9.2.4): in the new way if the client is known to know it.

@@ -1,0 +1,36 @@
+package turnserver
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+// FuzzPasswordAlgorithm: of all values, those that were offered are accepted and no others.
+func FuzzPasswordAlgorithm(f *testing.F) {
+	f.Add([]byte(offeredAlgorithms), []byte(algorithmMD5), true, true)
+	f.Add([]byte(offeredAlgorithms), []byte(algorithmSHA256), true, true)
+	f.Add([]byte(algorithmMD5), []byte(algorithmMD5), true, true)
+	f.Add([]byte(nil), []byte("\x00\x01\xff\xff"), true, true)
+	f.Add([]byte(nil), []byte(nil), false, false)
+	f.Fuzz(func(t *testing.T, list, choice []byte, withList, withChoice bool) {
+		if len(list) > maxRequest || len(choice) > maxRequest {
+			return
+		}
+		m := stun.MustBuild(stun.BindingRequest)
+		if withList {
+			m.Add(stun.AttrPasswordAlgorithms, list)
+		}
+		if withChoice {
+			m.Add(stun.AttrPasswordAlgorithm, choice)
+		}
+		p, ok := readPasswordAlgorithm(m)
+		isMD5, isSHA256 := bytes.Equal(choice, []byte{0, 1, 0, 0}), bytes.Equal(choice, []byte{0, 2, 0, 0})
+		good := withList && withChoice && bytes.Equal(list, []byte{0, 2, 0, 0, 0, 1, 0, 0}) && (isMD5 || isSHA256)
+		old := !withList && !withChoice
+		if ok != (good || old) || ok && (p.chosen == old || p.sha256 != (good && isSHA256)) {
+			t.Errorf("% x of % x: %+v, %v", choice, list, p, ok)
+		}
+	})
+}
