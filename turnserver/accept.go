@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // openTime is how long a connection may take to show what it carries: a PROXY header, the TLS handshake and the first frame,
@@ -70,7 +72,7 @@ func (s *Server) listenTCP(l Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.addStreamListener(t)
-	s.addrs = append(s.addrs, Listener{Network: l.Network, Addr: addrPortOf(ln.Addr())})
+	s.addrs = append(s.addrs, Listener{Network: l.Network, Addr: wire.AddrPortOf(ln.Addr())})
 	return nil
 }
 
@@ -106,8 +108,8 @@ func (s *Server) acceptFrom(ln net.Listener, begin func(net.Conn)) {
 // begin hands a connection on: at once where it can be nothing but a stream of STUN, else to a goroutine that finds out.
 func (l *streamListener) begin(conn net.Conn) {
 	s := l.srv
-	c := &clientConn{Conn: conn, sock: conn, remote: conn.RemoteAddr(), local: conn.LocalAddr(), proto: protoTCP}
-	from := addrPortOf(c.remote).Addr()
+	c := &clientConn{Conn: conn, sock: conn, remote: conn.RemoteAddr(), local: conn.LocalAddr(), proto: wire.TCP}
+	from := wire.AddrPortOf(c.remote).Addr()
 	switch {
 	case s.cfg.ProxyProtocol && !s.trusts(from):
 		s.counters.drop(streamStranger)
@@ -126,7 +128,7 @@ func (l *streamListener) begin(conn net.Conn) {
 // trusts reports whether ip is a trusted proxy's.
 func (s *Server) trusts(ip netip.Addr) bool {
 	for _, p := range s.cfg.TrustedProxies {
-		if p.Contains(canonical(ip)) {
+		if p.Contains(wire.Canonical(ip)) {
 			return true
 		}
 	}
@@ -203,7 +205,7 @@ type clientConn struct {
 
 	sock          net.Conn
 	remote, local net.Addr
-	proto         protocol
+	proto         wire.Protocol
 	ahead         []byte // to be read first
 	released      sync.Once
 	release       func() // gives back its place among the connections of its address; nil if it has none
@@ -265,11 +267,11 @@ func (c *clientConn) CloseWrite() error {
 }
 
 // protocolOf tells over what a stream comes.
-func protocolOf(conn net.Conn) protocol {
+func protocolOf(conn net.Conn) wire.Protocol {
 	if c, ok := conn.(*clientConn); ok {
 		return c.proto
 	}
-	return protoTCP
+	return wire.TCP
 }
 
 // otherConn is a connection that is handed over. It ends as its kind does: TLS with a farewell.
@@ -305,7 +307,7 @@ func (c *clientConn) peek() (content, error) {
 // zero bits and has the magic cookie (RFC 8489 §5). ChannelData is never first: a client must have asked for a channel
 // before. So GET, HEAD and OPTIONS, whose first bytes are those of channel numbers, are not taken for it.
 func contentOf(first []byte) (kind content, known bool) {
-	cookie := [...]byte{magicCookie >> 24, magicCookie >> 16 & 0xFF, magicCookie >> 8 & 0xFF, magicCookie & 0xFF}
+	cookie := [...]byte{wire.MagicCookie >> 24, wire.MagicCookie >> 16 & 0xFF, wire.MagicCookie >> 8 & 0xFF, wire.MagicCookie & 0xFF}
 	for i, b := range first[:min(len(first), peekSize)] {
 		if i == 0 && b&0xC0 != 0 || i >= 4 && b != cookie[i-4] {
 			return carriesOther, true

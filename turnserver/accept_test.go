@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // shared starts a server with a port that carries HTTP as well, and returns the port's address. HTTP is answered with
@@ -51,7 +53,7 @@ func share(t *testing.T, s *Server, opts StreamOptions) netip.AddrPort {
 			}
 		}
 	})
-	return addrPortOf(ln.Addr())
+	return wire.AddrPortOf(ln.Addr())
 }
 
 // handedOver is a listener of the connections that are handed over.
@@ -195,11 +197,11 @@ func TestOnePort(t *testing.T) {
 				t.Errorf("the mapped address of %v: %v", c.addr(), res)
 			}
 			relayed := c.allocate()
-			c.bind(minChannel, peer.addr)
-			c.sendChannel(minChannel, []byte("up"))
+			c.bind(wire.MinChannel, peer.addr)
+			c.sendChannel(wire.MinChannel, []byte("up"))
 			peer.want(relayed, []byte("up"))
 			peer.send(relayed, []byte("down"))
-			c.wantData(minChannel, peer.addr, []byte("down"))
+			c.wantData(wire.MinChannel, peer.addr, []byte("down"))
 			_ = c.conn.Close()
 			waitFor(t, "the allocation to end", func() bool { return s.Allocations() == 0 })
 			wantNoneOpen(t, s)

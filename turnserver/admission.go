@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+
+	"turnpike/turnserver/wire"
 )
 
 // addressCount bounds the connections of what one customer of a network has: an IPv4 address, or an IPv6 /64.
@@ -21,7 +23,9 @@ func newAddressCount(limit int) *addressCount {
 	return &addressCount{limit: limit, count: make(map[[16]byte]int)}
 }
 
-func customerOf(ip netip.Addr) [16]byte { return sourceOf(endpoint{ip: canonical(ip).As16()}) }
+func customerOf(ip netip.Addr) [16]byte {
+	return sourceOf(wire.Endpoint{IP: wire.Canonical(ip).As16()})
+}
 
 func (a *addressCount) take(ip netip.Addr) bool {
 	a.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // Lifetimes of an allocation (RFC 8656 §7.2). A client that asks for less than the default gets the default, since RFC 8656 §7.2
@@ -88,9 +89,9 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	}
 	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
 	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
-	additional, hasAdditional := r.m.Attributes.Get(attrAdditionalAddressFamily)
+	additional, hasAdditional := r.m.Attributes.Get(wire.AttrAdditionalAddressFamily)
 	if !hasAdditional {
-		additional, hasAdditional = r.m.Attributes.Get(attrAdditionalAddressFamilyCoturn)
+		additional, hasAdditional = r.m.Attributes.Get(wire.AttrAdditionalAddressFamilyCoturn)
 	}
 	hasFamily := r.m.Contains(stun.AttrRequestedAddressFamily)
 	if hasEven && len(even.Value) == 1 {
@@ -101,14 +102,14 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	switch {
 	case hasEven && len(even.Value) != 1,
 		hasToken && (len(token.Value) != len(want.token) || hasEven || hasFamily || hasAdditional),
-		hasAdditional && (len(additional.Value) != 4 || family(additional.Value[0]) != familyIPv6 || hasFamily || want.port == evenPair):
+		hasAdditional && (len(additional.Value) != 4 || wire.Family(additional.Value[0]) != wire.IPv6 || hasFamily || want.port == evenPair):
 		r.fail(stun.CodeBadRequest)
 		return want, false
 	case hasToken:
 		want.reserved, want.token = true, reservationToken(token.Value)
 	case hasAdditional:
 		want.both = true
-		want.addresses = [2]*relayAddress{relayAddressFor(relays, familyIPv4), relayAddressFor(relays, familyIPv6)}
+		want.addresses = [2]*relayAddress{relayAddressFor(relays, wire.IPv4), relayAddressFor(relays, wire.IPv6)}
 	default:
 		f, ok := r.requestedFamily()
 		if !ok {
@@ -147,7 +148,7 @@ func (r *request) grantedAs(a *allocation) {
 			r.w.res.Add(attrMobilityTicket, x.mobile.first[:])
 		}
 	}
-	r.addAddress(stun.AttrXORMappedAddress, r.c.tuple.client)
+	r.addAddress(stun.AttrXORMappedAddress, r.c.tuple.Client)
 	r.addUint32(stun.AttrLifetime, a.granted)
 	if software := r.w.srv.cfg.Software; software != "" {
 		r.w.res.Add(stun.AttrSoftware, []byte(software))
@@ -156,28 +157,28 @@ func (r *request) grantedAs(a *allocation) {
 }
 
 // addAddressError adds ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of a family.
-func (r *request) addAddressError(f family, why stun.ErrorCode) {
+func (r *request) addAddressError(f wire.Family, why stun.ErrorCode) {
 	value := []byte{byte(f), 0, byte(why / 100), byte(why % 100)}
 	if why == stun.CodeAddrFamilyNotSupported {
 		value = append(value, "Address Family not Supported"...)
 	} else {
 		value = append(value, "Insufficient Capacity"...)
 	}
-	r.w.res.Add(attrAddressErrorCode, value)
+	r.w.res.Add(wire.AttrAddressErrorCode, value)
 }
 
 // requestedFamily reads REQUESTED-ADDRESS-FAMILY, which is IPv4 unless said otherwise, or answers 440.
-func (r *request) requestedFamily() (family, bool) {
+func (r *request) requestedFamily() (wire.Family, bool) {
 	a, ok := r.m.Attributes.Get(stun.AttrRequestedAddressFamily)
 	if !ok {
-		return familyIPv4, true
+		return wire.IPv4, true
 	}
 	if len(a.Value) != 4 {
 		r.fail(stun.CodeBadRequest)
 		return 0, false
 	}
-	switch f := family(a.Value[0]); f {
-	case familyIPv4, familyIPv6:
+	switch f := wire.Family(a.Value[0]); f {
+	case wire.IPv4, wire.IPv6:
 		return f, true
 	default:
 		r.fail(stun.CodeAddrFamilyNotSupported)
@@ -257,7 +258,7 @@ func (s *Server) mayAllocate(g *auth.Grant) bool {
 	return g.Kind != auth.GrantSession || s.cfg.Scope == nil || s.cfg.Scope.SessionLive(g.Session)
 }
 
-func relayAddressFor(relays []*relayAddress, want family) *relayAddress {
+func relayAddressFor(relays []*relayAddress, want wire.Family) *relayAddress {
 	for _, r := range relays {
 		if r.fits(want) {
 			return r
@@ -313,7 +314,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	// Only once it is in the shard can others end it, which takes back what comes before.
 	for rel := range a.live() {
 		rel.expires.set(now.add(lifetime))
-		rel.address.publish(a, rel.local.port)
+		rel.address.publish(a, rel.local.Port)
 	}
 	if home.conn != nil {
 		home.conn.allocationMade()
@@ -379,7 +380,7 @@ func (s *Server) openBoth(a *allocation, bind binder, want *wanted) bool {
 	x := new(extras)
 	opened := 0
 	for i, address := range want.addresses {
-		f, why := [...]family{familyIPv4, familyIPv6}[i], stun.CodeAddrFamilyNotSupported
+		f, why := [...]wire.Family{wire.IPv4, wire.IPv6}[i], stun.CodeAddrFamilyNotSupported
 		if address != nil {
 			why = stun.CodeInsufficientCapacity
 			if ports, err := s.openPort(address, bind, want.port); err == nil {

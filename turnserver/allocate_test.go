@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // testScope is what signaling would say.
@@ -95,7 +96,7 @@ func TestAllocateRefusals(t *testing.T) {
 			"family 3":            {440, []stun.Setter{transport(transportUDP), addressFamily(3)}},
 			"family 0":            {440, []stun.Setter{transport(transportUDP), addressFamily(0)}},
 			"family too short":    {400, []stun.Setter{transport(transportUDP), attribute{stun.AttrRequestedAddressFamily, []byte{1}}}},
-			"no IPv6 relay":       {440, []stun.Setter{transport(transportUDP), addressFamily(familyIPv6)}},
+			"no IPv6 relay":       {440, []stun.Setter{transport(transportUDP), addressFamily(wire.IPv6)}},
 			"lifetime too short":  {400, []stun.Setter{transport(transportUDP), attribute{stun.AttrLifetime, []byte{1, 2}}}},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -224,15 +225,15 @@ func TestRefreshEnds(t *testing.T) {
 		c.refuse(437, stun.MethodRefresh, lifetime(0))
 		c.refuse(437, stun.MethodRefresh)
 		c.refuse(437, stun.MethodCreatePermission, peer)
-		c.refuse(437, stun.MethodChannelBind, channelNumber(minChannel), peer)
+		c.refuse(437, stun.MethodChannelBind, channelNumber(wire.MinChannel), peer)
 	})
 }
 
 func TestRefreshFamily(t *testing.T) {
 	c := dialREST(t, startServer(t, nil), "udp", "alice")
 	c.allocate()
-	c.accept(stun.MethodRefresh, addressFamily(familyIPv4))
-	c.refuse(443, stun.MethodRefresh, addressFamily(familyIPv6), lifetime(0))
+	c.accept(stun.MethodRefresh, addressFamily(wire.IPv4))
+	c.refuse(443, stun.MethodRefresh, addressFamily(wire.IPv6), lifetime(0))
 	c.refuse(440, stun.MethodRefresh, addressFamily(7), lifetime(0))
 	c.accept(stun.MethodRefresh)
 }
@@ -253,7 +254,7 @@ func anotherUser(t *testing.T) {
 			c.as(other)
 			c.refuse(441, stun.MethodRefresh, lifetime(0))
 			c.refuse(441, stun.MethodCreatePermission, peer)
-			c.refuse(441, stun.MethodChannelBind, channelNumber(minChannel), peer)
+			c.refuse(441, stun.MethodChannelBind, channelNumber(wire.MinChannel), peer)
 			c.refuse(441, stun.MethodConnect, peer)
 			c.refuse(437, stun.MethodAllocate, transport(transportUDP))
 			if s.Allocations() != 1 {
@@ -306,7 +307,7 @@ func TestAddressQuota(t *testing.T) {
 	q := newQuota()
 	limits := Limits{AllocationsPerAddress: 1}.withDefaults()
 	take := func(ip, user string) reason {
-		c := client{tuple: fiveTuple{client: endpointOf(at(ip))}}
+		c := client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at(ip))}}
 		_, limit := q.take(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
 		return limit
 	}

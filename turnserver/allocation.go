@@ -9,6 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // allocation is a relayed transport address held for one client, or two, one of each family (RFC 8656 §3.2). It lives from
@@ -48,7 +49,7 @@ type extras struct {
 
 	// Of the answer to the Allocate.
 	token   *reservationToken // of the port that was reserved with it, or nil
-	refused family            // that was asked for and could not be had, and why; or 0
+	refused wire.Family       // that was asked for and could not be had, and why; or 0
 	why     stun.ErrorCode
 }
 
@@ -62,15 +63,15 @@ type relayed struct {
 }
 
 // relayedTo returns the relayed address that peers of e's family are talked to from, if the allocation ever had one.
-func (a *allocation) relayedTo(e *endpoint) *relayed {
-	if a.extras == nil || a.extras.second == nil || a.first.local.is4() == e.is4() {
+func (a *allocation) relayedTo(e *wire.Endpoint) *relayed {
+	if a.extras == nil || a.extras.second == nil || a.first.local.Is4() == e.Is4() {
 		return &a.first
 	}
 	return a.extras.second
 }
 
 // relayedOf returns the relayed address of a family, or nil if there is none any more.
-func (a *allocation) relayedOf(f family) *relayed {
+func (a *allocation) relayedOf(f wire.Family) *relayed {
 	for r := range a.live() {
 		if r.address.fits(f) {
 			return r
@@ -178,7 +179,7 @@ func (a *allocation) channels() (n int) {
 }
 
 // flowTo returns the flow to a peer, or nil. The caller holds shard.mu.
-func (a *allocation) flowTo(peer endpoint) *flow {
+func (a *allocation) flowTo(peer wire.Endpoint) *flow {
 	for _, f := range a.flows {
 		if f.peer.endpoint == peer {
 			return f
@@ -190,7 +191,7 @@ func (a *allocation) flowTo(peer endpoint) *flow {
 // hasChannelTo reports whether a channel is bound to ip. The caller holds shard.mu.
 func (a *allocation) hasChannelTo(ip [16]byte) bool {
 	for _, f := range a.flows {
-		if f.channel != 0 && f.peer.endpoint.ip == ip {
+		if f.channel != 0 && f.peer.endpoint.IP == ip {
 			return true
 		}
 	}
@@ -199,21 +200,21 @@ func (a *allocation) hasChannelTo(ip [16]byte) bool {
 
 // destination is a peer with what sending to it needs.
 type destination struct {
-	endpoint endpoint
+	endpoint wire.Endpoint
 	addr     netip.AddrPort
 	own      *relayAddress // set if the peer's IP address is one of this node's relay addresses
 }
 
-func (s *Server) destinationOf(e endpoint) destination { return destinationAmong(s.relays, e) }
+func (s *Server) destinationOf(e wire.Endpoint) destination { return destinationAmong(s.relays, e) }
 
-func destinationAmong(relays []*relayAddress, e endpoint) destination {
-	ap := e.addrPort()
+func destinationAmong(relays []*relayAddress, e wire.Endpoint) destination {
+	ap := e.AddrPort()
 	return destination{endpoint: e, addr: ap, own: relayAddressOf(relays, ap.Addr())}
 }
 
 // reaches reports whether sending to d could succeed: a port of our own relay addresses must be live.
 func (d *destination) reaches() bool {
-	return d.own == nil || d.own.holder(d.endpoint.port) != nil
+	return d.own == nil || d.own.holder(d.endpoint.Port) != nil
 }
 
 // start begins to read the relayed sockets.
@@ -231,7 +232,7 @@ func (a *allocation) endRelayed(only *relayed) {
 	ended, last := a.shard.remove(a, only)
 	for _, r := range ended {
 		if r != nil {
-			r.address.withdraw(r.local.port) // whoever relays to it from now on is told that nobody is there
+			r.address.withdraw(r.local.Port) // whoever relays to it from now on is told that nobody is there
 			r.close()
 		}
 	}

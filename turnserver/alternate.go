@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // Alternate is an address of another server that accepts this one's credentials.
@@ -15,12 +17,12 @@ type Alternate struct {
 
 func validateAlternates(alternates []Alternate) error {
 	for i, a := range alternates {
-		ip := canonical(a.Addr.Addr())
+		ip := wire.Canonical(a.Addr.Addr())
 		if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Addr.Port() == 0 {
 			return fmt.Errorf("alternate server %v is not an address that clients can be sent to", a.Addr)
 		}
 		for _, b := range alternates[:i] {
-			if a.Secured == b.Secured && ip.Is4() == canonical(b.Addr.Addr()).Is4() {
+			if a.Secured == b.Secured && ip.Is4() == wire.Canonical(b.Addr.Addr()).Is4() {
 				return fmt.Errorf("alternate servers %v and %v are for the same clients", b.Addr, a.Addr)
 			}
 		}
@@ -29,20 +31,20 @@ func validateAlternates(alternates []Alternate) error {
 }
 
 // alternate returns the server for clients of a family, which use TLS or do not.
-func (s *Server) alternate(is4, secured bool) (endpoint, bool) {
+func (s *Server) alternate(is4, secured bool) (wire.Endpoint, bool) {
 	for _, a := range s.cfg.Alternates {
-		if e := endpointOf(a.Addr); e.addr().Is4() == is4 && a.Secured == secured {
+		if e := wire.EndpointOf(a.Addr); e.Addr().Is4() == is4 && a.Secured == secured {
 			return e, true
 		}
 	}
-	return endpoint{}, false
+	return wire.Endpoint{}, false
 }
 
 // tryAlternate answers 300 with another server's address (RFC 8489 §10), or reports false if there is none of the family by which the
 // client came, which that must have. One of the other family goes with it.
 func (r *request) tryAlternate() bool {
-	srv, secured := r.w.srv, r.c.tuple.proto.secured()
-	is4 := r.c.tuple.client.addr().Is4()
+	srv, secured := r.w.srv, r.c.tuple.Protocol.Secured()
+	is4 := r.c.tuple.Client.Addr().Is4()
 	first, ok := srv.alternate(is4, secured)
 	if !ok {
 		return false
@@ -60,8 +62,8 @@ func (r *request) tryAlternate() bool {
 	return true
 }
 
-func (r *request) addAlternate(e endpoint) {
+func (r *request) addAlternate(e wire.Endpoint) {
 	var value [20]byte
-	putAddress(value[:], e)
-	r.w.res.Add(stun.AttrAlternateServer, value[:xorAddressSize(e.addr().Is4())])
+	wire.PutAddress(value[:], e)
+	r.w.res.Add(stun.AttrAlternateServer, value[:wire.XORAddressSize(e.Addr().Is4())])
 }

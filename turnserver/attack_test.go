@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // attack is one way in which TURN servers were broken, or could be, and the test that it fails here.
@@ -122,7 +123,7 @@ func sendNeedsPermission(t *testing.T) {
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
 		c.indicate(peer.addr, []byte("out"))
-		c.sendChannel(minChannel, []byte("out"))
+		c.sendChannel(wire.MinChannel, []byte("out"))
 		c.barrier()
 		peer.send(relayed, []byte("in"))
 		waitCounted(t, s, "packets_dropped", "no_permission", 2)
@@ -139,15 +140,15 @@ func deadRelayIsNotReached(t *testing.T) {
 		c, gone := dialREST(t, s, network, "alice"), dialREST(t, s, network, "bob")
 		c.allocate()
 		target := gone.allocate()
-		c.bind(minChannel, target)
+		c.bind(wire.MinChannel, target)
 		gone.accept(stun.MethodRefresh, lifetime(0))
 		waitFor(t, "the port to be free", func() bool { return s.relays[0].holder(target.Port()) == nil })
-		c.sendChannel(minChannel, []byte("anybody there?"))
+		c.sendChannel(wire.MinChannel, []byte("anybody there?"))
 		c.barrier()
 		if got := counterOf(t, s, "packets_dropped", "no_such_relayed_address"); got != 1 {
 			t.Errorf("%d packets were dropped", got)
 		}
-		c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(target)) // even to refresh it
+		c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(target)) // even to refresh it
 	})
 }
 
@@ -218,26 +219,26 @@ func lyingLengths(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	lengths := []uint16{1, 2, 3, 4, 5, 7, 8, 19, 20, 21, 0x7FFF, 0x8000, 0xFFEB, 0xFFEC, 0xFFED, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF}
 	before := counterOf(t, s, "packets_dropped", "malformed")
 	sent := uint64(0)
 	for _, length := range lengths {
 		for _, m := range [][]byte{
-			channelMessage(minChannel, nil, false), buildMessage(t, stun.BindingRequest).Raw,
+			channelMessage(wire.MinChannel, nil, false), buildMessage(t, stun.BindingRequest).Raw,
 			sendIndication(t, peer.addr, nil), c.build(stun.MethodAllocate, transport(transportUDP)).Raw,
 		} {
 			m = slices.Clone(m)
 			m[2], m[3] = byte(length>>8), byte(length)
-			if int(length) == len(m)-stunHeaderSize {
+			if int(length) == len(m)-wire.HeaderSize {
 				continue // no lie
 			}
 			c.write(m)
 			sent++
 		}
 		attr := buildMessage(t, stun.NewType(stun.MethodSend, stun.ClassIndication), attribute{stun.AttrData, []byte("data")}, peerAddr(peer.addr)).Raw
-		attr[stunHeaderSize+2], attr[stunHeaderSize+3] = byte(length>>8), byte(length)
-		if pad4(int(length)) != pad4(4) {
+		attr[wire.HeaderSize+2], attr[wire.HeaderSize+3] = byte(length>>8), byte(length)
+		if wire.Pad4(int(length)) != wire.Pad4(4) {
 			c.write(attr)
 			sent++
 		}
@@ -246,7 +247,7 @@ func lyingLengths(t *testing.T) {
 	if got := counterOf(t, s, "packets_dropped", "malformed") - before; got != sent {
 		t.Errorf("%d of %d were dropped", got, sent)
 	}
-	c.sendChannel(minChannel, []byte("still there"))
+	c.sendChannel(wire.MinChannel, []byte("still there"))
 	peer.want(relayed, []byte("still there"))
 }
 
@@ -257,8 +258,8 @@ func paddingIsZero(t *testing.T) {
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		check := func(raw []byte) {
 			t.Helper()
-			for attrs := attributesOf(raw); ; {
-				typ, _, to, more, bad := attrs.next()
+			for attrs := wire.AttributesOf(raw); ; {
+				typ, _, to, more, bad := attrs.Next()
 				if !more || bad {
 					if bad {
 						t.Errorf("% x does not parse", raw)
@@ -297,7 +298,7 @@ func forgedSources(t *testing.T) {
 	flood := func(n int) {
 		c := f.client
 		for i := range n {
-			c.tuple.client = endpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(1+i%60000)))
+			c.tuple.Client = wire.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(1+i%60000)))
 			for _, m := range [][]byte{challenge, binding, wrong} {
 				end := headroom + copy(f.buf.bytes[headroom:], m)
 				f.worker.handle(&c, f.buf.bytes[:], headroom, end)

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // attribute is one attribute as it is.
@@ -22,7 +24,7 @@ func transport(protocol byte) attribute {
 	return attribute{stun.AttrRequestedTransport, []byte{protocol, 0, 0, 0}}
 }
 
-func addressFamily(f family) attribute {
+func addressFamily(f wire.Family) attribute {
 	return attribute{stun.AttrRequestedAddressFamily, []byte{byte(f), 0, 0, 0}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // authenticate checks the long-term credential of a request, in the order of RFC 8489 §9.2.4, and answers it if it is not good.
@@ -14,7 +15,7 @@ import (
 // such a nonce has not shown that the address is its own, and must neither have us compute nor have failures counted against
 // that address, nor guess at passwords without having them counted.
 func (r *request) authenticate() bool {
-	if r.integrity.at == 0 {
+	if r.integrity.At == 0 {
 		r.count(authChallenged)
 		r.challenge(stun.CodeUnauthorized)
 		return false
@@ -26,16 +27,16 @@ func (r *request) authenticate() bool {
 		r.fail(stun.CodeBadRequest)
 		return false
 	}
-	if cookieFeatures(nonce.Value)&featurePasswordAlgorithms != 0 {
+	if wire.CookieFeatures(nonce.Value)&wire.FeaturePasswordAlgorithms != 0 {
 		var ok bool
-		if r.algorithm, ok = readPasswordAlgorithm(r.m); !ok {
+		if r.algorithm, ok = wire.ReadPasswordAlgorithm(r.m); !ok {
 			r.count(authMalformed)
 			r.fail(stun.CodeBadRequest)
 			return false
 		}
 	}
 	state := r.judgeNonce(nonce.Value)
-	if state == nonceForeign {
+	if state == wire.NonceForeign {
 		r.count(authStaleNonce)
 		r.challenge(stun.CodeStaleNonce)
 		return false
@@ -47,10 +48,10 @@ func (r *request) authenticate() bool {
 		return false
 	case verdict == authRefused:
 		r.count(verdict)
-		r.w.srv.failures.take(r.c.tuple.client, r.w.now())
+		r.w.srv.failures.take(r.c.tuple.Client, r.w.now())
 		r.challenge(stun.CodeUnauthorized)
 		return false
-	case state == nonceStale:
+	case state == wire.NonceStale:
 		r.count(authStaleNonce)
 		r.challenge(stun.CodeStaleNonce)
 		return false
@@ -62,9 +63,9 @@ func (r *request) authenticate() bool {
 
 // judgeNonce says what the request's nonce is worth. A ConnectionBind comes from another port than the allocation's requests did, as may a
 // Refresh with a ticket, and there are clients, pion's among them, that try no other nonce than the one they have: from the allocation's address, that does.
-func (r *request) judgeNonce(nonce []byte) nonceState {
+func (r *request) judgeNonce(nonce []byte) wire.NonceState {
 	state := r.w.judgeNonce(nonce, r.c)
-	if a := r.concerned(); state == nonceForeign && a != nil && a.home.Load().tuple.client.ip == r.c.tuple.client.ip {
+	if a := r.concerned(); state == wire.NonceForeign && a != nil && a.home.Load().tuple.Client.IP == r.c.tuple.Client.IP {
 		state = r.w.judgeNonce(nonce, &a.home.Load().client)
 	}
 	return state
@@ -73,16 +74,16 @@ func (r *request) judgeNonce(nonce []byte) nonceState {
 // nonce makes a nonce for c. Clients that read its cookie send USERHASH and nothing else where the cookie offers that. So it does
 // only while every username can be found by its hash.
 func (w *worker) nonce(c *client) []byte {
-	features := featurePasswordAlgorithms
+	features := wire.FeaturePasswordAlgorithms
 	if w.srv.cfg.Credentials.KnowsUsernames() {
-		features |= featureUsernameAnonymity
+		features |= wire.FeatureUsernameAnonymity
 	}
-	return w.nonces.nonce(w.srv.wallClock(), features, c.tuple.client)
+	return w.nonces.Make(w.srv.wallClock(), features, c.tuple.Client)
 }
 
 // judgeNonce says what a nonce from c is worth.
-func (w *worker) judgeNonce(nonce []byte, c *client) nonceState {
-	return w.nonces.judge(nonce, w.srv.wallClock(), c.tuple.client)
+func (w *worker) judgeNonce(nonce []byte, c *client) wire.NonceState {
+	return w.nonces.Judge(nonce, w.srv.wallClock(), c.tuple.Client)
 }
 
 // verify finds the password whose key signed the request, and sets keys and grant. The credential of a live allocation is good for
@@ -94,7 +95,7 @@ func (r *request) verify(realm []byte) authOutcome {
 		r.keys, r.grant = a.keys, a.grant
 		return authAccepted
 	}
-	if w.srv.failures.usedUp(r.c.tuple.client, w.now()) {
+	if w.srv.failures.usedUp(r.c.tuple.Client, w.now()) {
 		return authLimited // before anything is computed
 	}
 	candidates, known := w.candidatesFor(username)
@@ -149,12 +150,12 @@ func (r *request) username() []byte {
 func (r *request) count(o authOutcome) { r.w.counters.auth[o].Add(1) }
 
 func (r *request) signedWith(keys *auth.Keys) bool {
-	return r.integrity.holds(r.m.Raw, r.signingKey(keys))
+	return r.integrity.Holds(r.m.Raw, r.signingKey(keys))
 }
 
 // signingKey is the one of a password's keys that the request chose.
 func (r *request) signingKey(keys *auth.Keys) []byte {
-	if r.algorithm.sha256 {
+	if r.algorithm.SHA256 {
 		return keys.SHA256[:]
 	}
 	return keys.MD5[:]

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
 
@@ -163,7 +164,7 @@ func TestExpiredCredential(t *testing.T) {
 		peer := netip.AddrPortFrom(peerIP, 9)
 		c.accept(stun.MethodRefresh)
 		c.permit(peer)
-		c.bind(minChannel, peer)
+		c.bind(wire.MinChannel, peer)
 
 		late := dialAs(t, s, network, cred)
 		late.refuse(401, stun.MethodAllocate, transport(transportUDP))
@@ -233,7 +234,7 @@ func TestAfterIntegrity(t *testing.T) {
 		}
 
 		// The same for a client whose signature is the new one: what counts is what it covers, or the old one before it.
-		m := dialModern(t, s, network, mintREST(t, "alice", time.Hour), algorithmSHA256)
+		m := dialModern(t, s, network, mintREST(t, "alice", time.Hour), wire.AlgorithmSHA256)
 		m.ask(0, stun.MethodAllocate)
 		sign := wiretest.IntegritySHA256(m.sha256)
 		end := lifetime(0)
@@ -265,9 +266,9 @@ func TestDuplicateAttributes(t *testing.T) {
 			t.Fatal("the second LIFETIME counted")
 		}
 		first, second := netip.AddrPortFrom(peerIP, 1), netip.AddrPortFrom(peerIP, 2)
-		c.accept(stun.MethodChannelBind, channelNumber(minChannel), channelNumber(minChannel+1), peerAddr(first), peerAddr(second))
-		c.bind(minChannel, first)
-		c.refuse(400, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(second))
+		c.accept(stun.MethodChannelBind, channelNumber(wire.MinChannel), channelNumber(wire.MinChannel+1), peerAddr(first), peerAddr(second))
+		c.bind(wire.MinChannel, first)
+		c.refuse(400, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(second))
 
 		twice := buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest),
 			stun.NewUsername(c.username), stun.NewUsername("mallory"), stun.NewRealm(c.realm), stun.NewRealm("elsewhere"),
@@ -275,10 +276,10 @@ func TestDuplicateAttributes(t *testing.T) {
 		twice.Add(stun.AttrMessageIntegrity, make([]byte, 20))
 		c.wantCode(c.roundTrip(twice), 0)
 
-		m := dialModern(t, s, network, mintREST(t, "alice", time.Hour), algorithmSHA256)
+		m := dialModern(t, s, network, mintREST(t, "alice", time.Hour), wire.AlgorithmSHA256)
 		m.ask(0, stun.MethodAllocate)
 		m.askSigned(0, stun.MethodRefresh, append(m.credential(),
-			attribute{stun.AttrPasswordAlgorithm, []byte(algorithmMD5)}, attribute{stun.AttrPasswordAlgorithms, []byte(algorithmMD5)},
+			attribute{stun.AttrPasswordAlgorithm, []byte(wire.AlgorithmMD5)}, attribute{stun.AttrPasswordAlgorithms, []byte(wire.AlgorithmMD5)},
 			wiretest.IntegritySHA256(m.sha256), attribute{stun.AttrMessageIntegritySHA256, make([]byte, 32)})...)
 	})
 }
@@ -300,7 +301,7 @@ func TestLongRequest(t *testing.T) {
 	client := listenPeer(t)
 	server := listenerAddr(t, s, "udp")
 	long := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest))
-	long.Add(stun.AttrSoftware, make([]byte, maxRequest))
+	long.Add(stun.AttrSoftware, make([]byte, wire.MaxRequest))
 	for _, pkt := range [][]byte{long.Raw, stun.MustBuild(stun.TransactionID, stun.BindingRequest).Raw} {
 		if _, err := client.WriteToUDPAddrPort(pkt, server); err != nil {
 			t.Fatal(err)
@@ -314,7 +315,7 @@ func TestLongRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := binary.BigEndian.Uint16(buf[:n]); got != typeBindingSuccess {
+	if got := binary.BigEndian.Uint16(buf[:n]); got != wire.TypeBindingSuccess {
 		t.Errorf("the first answer is of type %#x, want only the Binding to be answered", got)
 	}
 }

@@ -3,6 +3,8 @@ package turnserver
 import (
 	"testing"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestBucket: over any time a bucket lets its rate through and a burst besides, and never more.
@@ -52,13 +54,13 @@ func TestBandwidth(t *testing.T) {
 				client := func(user string) *testClient {
 					c := dialREST(t, s, network, user)
 					c.allocate()
-					c.bind(minChannel, peer.addr)
+					c.bind(wire.MinChannel, peer.addr)
 					return c
 				}
 				greedy, other, stranger := client("alice"), client("alice"), client("bob")
 				const packets = burstBytes/size + 20
 				for range packets {
-					greedy.sendChannel(minChannel, pattern(size))
+					greedy.sendChannel(wire.MinChannel, pattern(size))
 					greedy.barrier()
 				}
 				relayed := func() uint64 { return counterOf(t, s, "packets_relayed", "up") }
@@ -70,7 +72,7 @@ func TestBandwidth(t *testing.T) {
 				}
 				sends := func(c *testClient) bool {
 					before := relayed()
-					c.sendChannel(minChannel, pattern(size))
+					c.sendChannel(wire.MinChannel, pattern(size))
 					c.barrier()
 					return relayed() > before
 				}
@@ -92,11 +94,11 @@ func TestBandwidthDown(t *testing.T) {
 		s, _ := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Limits.BandwidthPerAllocation = slow })
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		const most, over = burstBytes / size, 20
 		for range most {
 			peer.send(relayed, pattern(size))
-			c.wantData(minChannel, peer.addr, pattern(size))
+			c.wantData(wire.MinChannel, peer.addr, pattern(size))
 		}
 		for i := range uint64(over) {
 			peer.send(relayed, pattern(size))

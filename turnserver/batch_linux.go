@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/wire"
 )
 
 // The calls here do not block, or only for as long as loop.wait says, so they are raw: each that the runtime is told of wakes its monitor thread, which then looks every
@@ -188,8 +190,8 @@ type outgoing struct {
 	len    int
 	size   int // of what is relayed, or control
 	way    direction
-	client protocol // over which the client is served
-	header ipHeader // of the packet that is relayed
+	client wire.Protocol // over which the client is served
+	header ipHeader      // of the packet that is relayed
 }
 
 // sendBatch gathers datagrams and writes them with as few system calls as they allow: a run from one socket with sendmmsg, and

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // mostIdleBytes is what an allocation that waits for packets may take of the process, heap and stacks.
@@ -53,7 +55,7 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 	for i := range n {
 		c := f.client
 		c.remote = netip.AddrPortFrom(loopback, uint16(1+i)) // where nobody listens for the answers
-		c.tuple.client = endpointOf(c.remote)
+		c.tuple.Client = wire.EndpointOf(c.remote)
 		sign := []stun.Setter{stun.NewUsername(cred.Username), stun.NewRealm(testRealm), stun.NewNonce(string(f.worker.nonce(&c))), key}
 		ask := func(method stun.Method, attrs ...stun.Setter) {
 			m := buildMessage(t, stun.NewType(method, stun.ClassRequest), append(attrs, sign...)...)
@@ -65,7 +67,7 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 		if a == nil {
 			t.Fatal("allocation", i, "was refused")
 		}
-		ask(stun.MethodChannelBind, channelNumber(minChannel), peerAddr(netip.AddrPortFrom(outside, 9)))
+		ask(stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(netip.AddrPortFrom(outside, 9)))
 	}
 	if up, down := flowsOf(f.srv); up != n || down != n {
 		t.Fatalf("%d and %d flows of %d", up, down, n)
@@ -77,7 +79,7 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 	// A packet to each, that is dropped, shows that each reader has come to where it waits.
 	for i := range f.srv.relays[0].slots {
 		if a := f.srv.relays[0].slots[i].Load(); a != nil {
-			if _, err := f.near.WriteToUDPAddrPort([]byte("x"), a.first.local.addrPort()); err != nil {
+			if _, err := f.near.WriteToUDPAddrPort([]byte("x"), a.first.local.AddrPort()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -101,7 +103,7 @@ type benchFlow struct {
 	alloc  *allocation
 	worker *worker
 	buf    *buffer
-	peer   netip.AddrPort // bound to minChannel
+	peer   netip.AddrPort // bound to wire.MinChannel
 	other  netip.AddrPort // has a permission only
 }
 
@@ -110,7 +112,7 @@ func newBenchFlow(b testing.TB, network string) *benchFlow {
 	s := startServer(b, allowLoopback)
 	c, peer, other := dialREST(b, s, network, "alice"), newPeer(b), newPeer(b)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	a := s.relays[0].holder(relayed.Port())
 	if network == "tcp" {
 		_ = c.conn.SetReadDeadline(time.Time{})
@@ -130,7 +132,7 @@ func (f *benchFlow) up(b *testing.B, packet []byte) {
 }
 
 func (f *benchFlow) down(b *testing.B, from netip.AddrPort, data []byte) {
-	peer := endpointOf(from)
+	peer := wire.EndpointOf(from)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -145,7 +147,7 @@ const videoSize = 1200
 
 func BenchmarkChannelData(b *testing.B) {
 	b.Run("up", func(b *testing.B) {
-		newBenchFlow(b, "udp").up(b, channelMessage(minChannel, pattern(videoSize), true))
+		newBenchFlow(b, "udp").up(b, channelMessage(wire.MinChannel, pattern(videoSize), true))
 	})
 	for _, network := range []string{"udp", "tcp"} {
 		b.Run("down/"+network, func(b *testing.B) {
@@ -156,10 +158,10 @@ func BenchmarkChannelData(b *testing.B) {
 	b.Run("across", func(b *testing.B) { // to another allocation, here the same
 		f := newBenchFlow(b, "udp")
 		now, d := f.srv.now(), f.srv.destinationOf(f.alloc.first.external)
-		if got := f.alloc.shard.bind(f.alloc, maxChannel, d, now, &f.srv.cfg.Limits); got != done {
+		if got := f.alloc.shard.bind(f.alloc, wire.MaxChannel, d, now, &f.srv.cfg.Limits); got != done {
 			b.Fatal("bind:", got)
 		}
-		f.up(b, channelMessage(maxChannel, pattern(videoSize), true))
+		f.up(b, channelMessage(wire.MaxChannel, pattern(videoSize), true))
 	})
 }
 

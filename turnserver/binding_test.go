@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // onFamilies runs a test on listeners of both families, over UDP and TCP.
@@ -165,7 +167,7 @@ func TestNotAnswered(t *testing.T) {
 // cutAttribute makes a message whose one attribute claims more than there is.
 func cutAttribute(t *testing.T, typ stun.MessageType) []byte {
 	m := buildMessage(t, typ, attribute{stun.AttrSoftware, []byte("abcd")})
-	binary.BigEndian.PutUint16(m.Raw[stunHeaderSize+2:], 5)
+	binary.BigEndian.PutUint16(m.Raw[wire.HeaderSize+2:], 5)
 	return m.Raw
 }
 
@@ -216,19 +218,19 @@ func TestRFC5769(t *testing.T) {
 		t.Error("the answer's FINGERPRINT:", err)
 	}
 
-	id := request[8:stunHeaderSize]
+	id := request[8:wire.HeaderSize]
 	for _, row := range []struct{ addr, value string }{ // RFC 5769 §2.2, §2.3
 		{"192.0.2.1:32853", "\x00\x01\xa1\x47\xe1\x12\xa6\x43"},
 		{"[2001:db8:1234:5678:11:2233:4455:6677]:32853", "\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9"},
 	} {
-		e := endpointOf(netip.MustParseAddrPort(row.addr))
+		e := wire.EndpointOf(netip.MustParseAddrPort(row.addr))
 		var value [20]byte
-		size := xorAddressSize(e.addr().Is4())
-		putXORAddress(value[:size], e, id)
+		size := wire.XORAddressSize(e.Addr().Is4())
+		wire.PutXORAddress(value[:size], e, id)
 		if string(value[:size]) != row.value {
 			t.Errorf("%s encodes to % x, want % x", row.addr, value[:size], row.value)
 		}
-		if got, ok := parseXORAddress([]byte(row.value), id); !ok || got != e {
+		if got, ok := wire.ParseXORAddress([]byte(row.value), id); !ok || got != e {
 			t.Errorf("% x decodes to %v, %v, want %s", row.value, got, ok, row.addr)
 		}
 	}
@@ -238,8 +240,8 @@ func TestRFC5769(t *testing.T) {
 func TestBindingNeedsNoHeap(t *testing.T) {
 	s := newServer(t, nil)
 	sink := listenPeer(t) // the answers go here, and overflow
-	to := addrPortOf(listenPeer(t).LocalAddr())
-	c := &client{tuple: fiveTuple{client: endpointOf(to), local: endpointOf(to), proto: protoUDP}, remote: to, sock: &udpSocket{srv: s, conn: sink}}
+	to := wire.AddrPortOf(listenPeer(t).LocalAddr())
+	c := &client{tuple: wire.FiveTuple{Client: wire.EndpointOf(to), Local: wire.EndpointOf(to), Protocol: wire.UDP}, remote: to, sock: &udpSocket{srv: s, conn: sink}}
 	w := newWorker(s, newShard(s))
 	b := new(buffer)
 	for name, m := range map[string]*stun.Message{

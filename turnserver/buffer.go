@@ -1,6 +1,10 @@
 package turnserver
 
-import "sync"
+import (
+	"sync"
+
+	"turnpike/turnserver/wire"
+)
 
 const (
 	// maxDatagram is more than any UDP payload, so that a read that fills it cannot happen.
@@ -14,7 +18,7 @@ const (
 
 // buffer holds one packet, or a batch of stream frames, between headroom and tailroom. Of both kinds the longest is a STUN message.
 type buffer struct {
-	bytes [headroom + maxMessage + tailroom]byte
+	bytes [headroom + wire.MaxMessage + tailroom]byte
 }
 
 // bufferPool lends buffers to readers for as long as they have something in hand.

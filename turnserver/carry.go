@@ -95,6 +95,6 @@ func (p *peerConn) write(d direction, to net.Conn, b []byte) error {
 		return err
 	}
 	a.traffic[d].add(len(b))
-	s.counters.relayed(p.client.tuple.proto, d, len(b))
+	s.counters.relayed(p.client.tuple.Protocol, d, len(b))
 	return nil
 }

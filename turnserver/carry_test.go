@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestHalfClose: one side that has no more to say still hears the other, to the last byte.
@@ -66,11 +68,11 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	t.Helper()
 	s := newServer(t, nil)
 	a := &allocation{shard: newShard(s), holder: new(holder)}
-	relay := &tcpRelay{srv: s, alloc: a, conns: make(map[endpoint]*peerConn)}
+	relay := &tcpRelay{srv: s, alloc: a, conns: make(map[wire.Endpoint]*peerConn)}
 	a.first.sock = relay
 	near, client := newDuplex()
 	conn, peer := newDuplex()
-	p, result := s.peers.begin(relay, endpointOf(at("192.0.2.7")))
+	p, result := s.peers.begin(relay, wire.EndpointOf(at("192.0.2.7")))
 	if result != done {
 		t.Fatal("no connection was begun")
 	}

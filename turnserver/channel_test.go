@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 func TestChannelBindRefusals(t *testing.T) {
@@ -18,25 +20,25 @@ func TestChannelBindRefusals(t *testing.T) {
 			code  int
 			attrs []stun.Setter
 		}{
-			"below the range":   {400, []stun.Setter{channelNumber(minChannel - 1), good}},
-			"above the range":   {400, []stun.Setter{channelNumber(maxChannel + 1), good}},
+			"below the range":   {400, []stun.Setter{channelNumber(wire.MinChannel - 1), good}},
+			"above the range":   {400, []stun.Setter{channelNumber(wire.MaxChannel + 1), good}},
 			"reserved":          {400, []stun.Setter{channelNumber(0x7FFF), good}},
 			"channel 0":         {400, []stun.Setter{channelNumber(0), good}},
 			"channel 0xFFFF":    {400, []stun.Setter{channelNumber(0xFFFF), good}},
 			"no channel":        {400, []stun.Setter{good}},
 			"channel too short": {400, []stun.Setter{attribute{stun.AttrChannelNumber, []byte{0x40, 0}}, good}},
-			"no peer":           {400, []stun.Setter{channelNumber(minChannel)}},
-			"peer too short":    {400, []stun.Setter{channelNumber(minChannel), attribute{stun.AttrXORPeerAddress, []byte{0, 1, 2}}}},
-			"denied peer":       {403, []stun.Setter{channelNumber(minChannel), peerAddr(at("10.0.0.1"))}},
-			"other family":      {443, []stun.Setter{channelNumber(minChannel), peerAddr(at("2606:4700::1111"))}},
+			"no peer":           {400, []stun.Setter{channelNumber(wire.MinChannel)}},
+			"peer too short":    {400, []stun.Setter{channelNumber(wire.MinChannel), attribute{stun.AttrXORPeerAddress, []byte{0, 1, 2}}}},
+			"denied peer":       {403, []stun.Setter{channelNumber(wire.MinChannel), peerAddr(at("10.0.0.1"))}},
+			"other family":      {443, []stun.Setter{channelNumber(wire.MinChannel), peerAddr(at("2606:4700::1111"))}},
 		} {
 			c.refuse(row.code, stun.MethodChannelBind, row.attrs...)
 			if permissionsOf(s) != 0 {
 				t.Fatalf("%s: a permission was made", name)
 			}
 		}
-		c.bind(minChannel, at("127.0.0.2"))
-		c.bind(maxChannel, at("127.0.0.3"))
+		c.bind(wire.MinChannel, at("127.0.0.2"))
+		c.bind(wire.MaxChannel, at("127.0.0.3"))
 	})
 }
 
@@ -87,21 +89,21 @@ func TestChannelExpires(t *testing.T) {
 		relayed := c.allocate(lifetime(3600))
 		both := func(word string) {
 			t.Helper()
-			c.sendChannel(minChannel, []byte(word))
+			c.sendChannel(wire.MinChannel, []byte(word))
 			peer.want(relayed, []byte(word))
 			peer.send(relayed, []byte(word))
-			c.wantData(minChannel, peer.addr, []byte(word))
+			c.wantData(wire.MinChannel, peer.addr, []byte(word))
 		}
 		neither := func(word string) {
 			t.Helper()
 			up, down := counterOf(t, s, "packets_dropped", "no_channel"), counterOf(t, s, "packets_dropped", "no_permission")
-			c.sendChannel(minChannel, []byte(word))
+			c.sendChannel(wire.MinChannel, []byte(word))
 			peer.send(relayed, []byte(word))
 			waitCounted(t, s, "packets_dropped", "no_channel", up+1)
 			waitCounted(t, s, "packets_dropped", "no_permission", down+1)
 		}
 		neither("before")
-		c.bind(minChannel, peer.addr) // makes the permission, too
+		c.bind(wire.MinChannel, peer.addr) // makes the permission, too
 		both("bound")
 		clock.advance(permissionLifetime)
 		neither("permission expired")
@@ -109,7 +111,7 @@ func TestChannelExpires(t *testing.T) {
 		neither("permission swept")
 		c.permit(peer.addr)
 		both("permission revived") // the channel was bound all the while
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		clock.advance(channelLifetime - time.Second)
 		s.sweep()
 		c.permit(peer.addr)
@@ -118,11 +120,11 @@ func TestChannelExpires(t *testing.T) {
 		s.sweep()
 
 		// The permission lives, so the peer's data comes as an indication.
-		c.sendChannel(minChannel, []byte("unbound"))
+		c.sendChannel(wire.MinChannel, []byte("unbound"))
 		peer.send(relayed, []byte("unbound"))
 		c.wantData(0, peer.addr, []byte("unbound"))
-		c.bind(minChannel+1, peer.addr)
-		c.sendChannel(minChannel+1, []byte("another"))
+		c.bind(wire.MinChannel+1, peer.addr)
+		c.sendChannel(wire.MinChannel+1, []byte("another"))
 		peer.want(relayed, []byte("another"))
 		if up, down := flowsOf(s); up != 1 || down != 1 {
 			t.Errorf("the flow table holds %d flows up and %d down, want 1", up, down)
@@ -143,14 +145,14 @@ func TestChannelDataNotRelayed(t *testing.T) {
 		s := startServer(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
-		c.bind(minChannel, peer.addr)
-		c.sendChannel(minChannel+1, []byte("unbound"))
-		c.sendChannel(maxChannel, []byte("unbound"))
+		c.bind(wire.MinChannel, peer.addr)
+		c.sendChannel(wire.MinChannel+1, []byte("unbound"))
+		c.sendChannel(wire.MaxChannel, []byte("unbound"))
 		if network == "udp" { // on a stream these end it
 			c.write([]byte{0x40, 0x00, 0x00, 0x05, 'c', 'u', 't', '!'})
 			c.write([]byte{0x50, 0x00, 0x00, 0x01, 'x', 0, 0, 0})
 		}
-		c.sendChannel(minChannel, []byte("bound"))
+		c.sendChannel(wire.MinChannel, []byte("bound"))
 		peer.want(relayed, []byte("bound"))
 		c.wantSilence()
 		waitCounted(t, s, "packets_dropped", "no_channel", 2)
@@ -169,7 +171,7 @@ func TestChannelsEndWithTheAllocation(t *testing.T) {
 		s := startServer(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), netip.AddrPortFrom(peerIP, 9)
 		c.allocate()
-		c.bind(minChannel, peer)
+		c.bind(wire.MinChannel, peer)
 		var a *allocation
 		for _, sh := range s.shards {
 			for _, live := range sh.owned(func(*allocation) bool { return true }) {
@@ -179,10 +181,10 @@ func TestChannelsEndWithTheAllocation(t *testing.T) {
 		c.accept(stun.MethodRefresh, lifetime(0))
 
 		// A request that found the allocation just before it ended.
-		if got := a.shard.bind(a, minChannel+1, s.destinationOf(endpointOf(peer)), s.now(), &s.cfg.Limits); got != gone {
+		if got := a.shard.bind(a, wire.MinChannel+1, s.destinationOf(wire.EndpointOf(peer)), s.now(), &s.cfg.Limits); got != gone {
 			t.Errorf("binding a channel of an ended allocation: %v", got)
 		}
-		if got := a.shard.permit(a, [][16]byte{endpointOf(peer).ip}, s.now(), 10); got != gone {
+		if got := a.shard.permit(a, [][16]byte{wire.EndpointOf(peer).IP}, s.now(), 10); got != gone {
 			t.Errorf("permitting a peer of an ended allocation: %v", got)
 		}
 		if a.shard.refresh(a, nil, s.now(), s.now()) {
@@ -191,7 +193,7 @@ func TestChannelsEndWithTheAllocation(t *testing.T) {
 		if up, down := flowsOf(s); up != 0 || down != 0 {
 			t.Errorf("the flow table holds %d flows up and %d down", up, down)
 		}
-		c.sendChannel(minChannel, []byte("late"))
+		c.sendChannel(wire.MinChannel, []byte("late"))
 		waitCounted(t, s, "packets_dropped", "no_channel", 1)
 	})
 }

@@ -1,10 +1,14 @@
 package turnserver
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"turnpike/turnserver/wire"
+)
 
 // client is where a packet came from, and how answers go back.
 type client struct {
-	tuple  fiveTuple
+	tuple  wire.FiveTuple
 	remote netip.AddrPort // with the zone, if the client is link-local
 	sock   clientSocket   // nil on a stream
 	source []byte         // control message that names the address to answer from; nil where the socket has one address

@@ -16,6 +16,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // testClient speaks STUN and TURN by hand over one real socket, UDP and TCP alike, so that a test says which bytes travel.
@@ -113,7 +114,7 @@ func (c *testClient) as(cred auth.Credential) *testClient {
 func (c *testClient) isStream() bool { return c.frames != nil }
 
 // addr is the client's own address.
-func (c *testClient) addr() netip.AddrPort { return addrPortOf(c.conn.LocalAddr()) }
+func (c *testClient) addr() netip.AddrPort { return wire.AddrPortOf(c.conn.LocalAddr()) }
 
 func (c *testClient) write(b []byte) {
 	c.t.Helper()

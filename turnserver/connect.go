@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // transportTCP is REQUESTED-TRANSPORT's value for TCP (RFC 6062 §4.1).
@@ -13,8 +15,8 @@ const transportTCP = 6
 func (r *request) connect() {
 	srv := r.w.srv
 	attr, ok := r.m.Attributes.Get(stun.AttrXORPeerAddress)
-	peer, valid := parseXORAddress(attr.Value, r.m.TransactionID[:])
-	if !ok || !valid || peer.port == 0 {
+	peer, valid := wire.ParseXORAddress(attr.Value, r.m.TransactionID[:])
+	if !ok || !valid || peer.Port == 0 {
 		r.fail(stun.CodeBadRequest)
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // connection is what a TCP connection and a DTLS association have in common: it lives as long as its allocation, which dies
@@ -44,7 +46,7 @@ func (c *connection) allocationEnded() {
 
 // endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be another
 // connection's by now.
-func (c *connection) endAllocation(s *shard, t fiveTuple) {
+func (c *connection) endAllocation(s *shard, t wire.FiveTuple) {
 	s.srv.mobility.abandon(t, c)
 	if a := s.find(t); a != nil && a.home.Load().conn == c {
 		a.disconnected(c)

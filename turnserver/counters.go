@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"turnpike/turnserver/offload"
+	"turnpike/turnserver/wire"
 )
 
 // reason says why a packet was dropped or a peer refused.
@@ -215,8 +216,8 @@ type counters struct {
 	errors      [512]atomic.Uint64 // by STUN error code
 	bindings    atomic.Uint64
 	allocations atomic.Uint64
-	packets     [protoCount][2]atomic.Uint64 // by the transport between client and server, and by direction
-	bytes       [protoCount][2]atomic.Uint64
+	packets     [wire.ProtocolCount][2]atomic.Uint64 // by the transport between client and server, and by direction
+	bytes       [wire.ProtocolCount][2]atomic.Uint64
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	moves       atomic.Uint64 // allocations whose client has moved
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
@@ -238,14 +239,14 @@ func (d direction) String() string { return [...]string{up: "up", down: "down"}[
 func (c *counters) drop(r reason) { c.reasons[r].Add(1) }
 
 // sent counts what has left to a client: size bytes that are relayed, or control.
-func (c *counters) sent(to protocol, size int) {
+func (c *counters) sent(to wire.Protocol, size int) {
 	if size != control {
 		c.relayed(to, down, size)
 	}
 }
 
 // relayed counts a packet of a client over a transport.
-func (c *counters) relayed(p protocol, d direction, n int) {
+func (c *counters) relayed(p wire.Protocol, d direction, n int) {
 	c.packets[p][d].Add(1)
 	c.bytes[p][d].Add(uint64(n))
 }
@@ -268,10 +269,10 @@ func sum(all []*counters, below offload.Totals) []Counter {
 	}
 	for _, d := range []direction{up, down} {
 		inKernel := [...]offload.Usage{up: {Packets: below.PacketsUp, Bytes: below.BytesUp}, down: {Packets: below.PacketsDown, Bytes: below.BytesDown}}[d]
-		for _, p := range protocols() {
+		for _, p := range wire.Protocols() {
 			packets := total(func(c *counters) *atomic.Uint64 { return &c.packets[p][d] })
 			bytes := total(func(c *counters) *atomic.Uint64 { return &c.bytes[p][d] })
-			if p == protoUDP { // the kernel serves no others
+			if p == wire.UDP { // the kernel serves no others
 				packets, bytes = packets+inKernel.Packets, bytes+inKernel.Bytes
 			}
 			out = append(out, Counter{"packets_relayed", d.String(), p.String(), packets}, Counter{"relayed_bytes", d.String(), p.String(), bytes})

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // pattern is data of which every cut and shift shows.
@@ -21,8 +23,8 @@ func pattern(size int) []byte {
 
 // The most data that each way of carrying it has room for, in a UDP datagram over IPv4.
 const (
-	mostInChannelData = largestPayload - channelHeaderSize
-	mostInIndication  = (largestPayload - stunHeaderSize - attrHeaderSize - 8 - attrHeaderSize) &^ 3
+	mostInChannelData = largestPayload - wire.ChannelHeaderSize
+	mostInIndication  = (largestPayload - wire.HeaderSize - wire.AttrHeaderSize - 8 - wire.AttrHeaderSize) &^ 3
 )
 
 // mostOverDTLS is the size of a payload that pion/dtls reads, with all that is around it, in one datagram.
@@ -41,7 +43,7 @@ func TestSizes(t *testing.T) {
 		c, permitted, bound := dialREST(t, s, network, "alice"), newPeer(t), newPeer(t)
 		relayed := c.allocate()
 		c.permit(permitted.addr)
-		c.bind(minChannel, bound.addr)
+		c.bind(wire.MinChannel, bound.addr)
 		channelMost, indicationMost := largestPayload, largestPayload
 		switch network {
 		case "udp":
@@ -60,7 +62,7 @@ func TestSizes(t *testing.T) {
 				permitted.want(relayed, data)
 			}
 			if size <= channelMost {
-				c.sendChannel(minChannel, data)
+				c.sendChannel(wire.MinChannel, data)
 				bound.want(relayed, data)
 			}
 			permitted.send(relayed, data)
@@ -73,7 +75,7 @@ func TestSizes(t *testing.T) {
 			}
 			bound.send(relayed, data)
 			if size <= channelMost {
-				c.wantData(minChannel, bound.addr, data)
+				c.wantData(wire.MinChannel, bound.addr, data)
 				down++
 			} else {
 				tooLarge++
@@ -89,22 +91,22 @@ func TestTooLargeForAPeer(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, other, peer := dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tcp", "bob"), newPeer(t)
 	relayed, otherRelayed := c.allocate(), other.allocate()
-	c.bind(minChannel, peer.addr)
-	c.bind(minChannel+1, otherRelayed)
-	other.bind(minChannel, relayed)
+	c.bind(wire.MinChannel, peer.addr)
+	c.bind(wire.MinChannel+1, otherRelayed)
+	other.bind(wire.MinChannel, relayed)
 	dropped := uint64(0)
 	for size := largestPayload + 1; size <= 65535; size += 9 {
-		for _, channel := range []uint16{minChannel, minChannel + 1} { // over a socket and in memory alike
+		for _, channel := range []uint16{wire.MinChannel, wire.MinChannel + 1} { // over a socket and in memory alike
 			c.sendChannel(channel, pattern(size))
 			dropped++
 		}
 	}
 	c.wantSilence()
 	waitCounted(t, s, "packets_dropped", "too_large", dropped)
-	c.sendChannel(minChannel, []byte("still here"))
+	c.sendChannel(wire.MinChannel, []byte("still here"))
 	peer.want(relayed, []byte("still here"))
-	c.sendChannel(minChannel+1, []byte("still here"))
-	other.wantData(minChannel, relayed, []byte("still here"))
+	c.sendChannel(wire.MinChannel+1, []byte("still here"))
+	other.wantData(wire.MinChannel, relayed, []byte("still here"))
 }
 
 // TestSendFails: what the system refuses to send is counted, and harms nothing.
@@ -113,9 +115,9 @@ func TestSendFails(t *testing.T) {
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed, nowhere := c.allocate(), netip.AddrPortFrom(peerIP, 0)
 	c.permit(peer.addr)
-	c.bind(minChannel, nowhere)
+	c.bind(wire.MinChannel, nowhere)
 	c.indicate(nowhere, []byte("x"))
-	c.sendChannel(minChannel, []byte("x"))
+	c.sendChannel(wire.MinChannel, []byte("x"))
 	c.indicate(peer.addr, []byte("after"))
 	peer.want(relayed, []byte("after"))
 	waitCounted(t, s, "packets_dropped", "send_failed", 2)
@@ -128,9 +130,9 @@ func TestSmallSizesInARow(t *testing.T) {
 		s := startServer(t, allowLoopback)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		for size := range 40 {
-			c.sendChannel(minChannel, pattern(size))
+			c.sendChannel(wire.MinChannel, pattern(size))
 			c.indicate(peer.addr, pattern(size))
 			peer.send(relayed, pattern(size))
 		}
@@ -140,7 +142,7 @@ func TestSmallSizesInARow(t *testing.T) {
 			twice = append(twice, pattern(size), pattern(size))
 		}
 		wantAll(t, func() []byte { return peer.receive(relayed) }, twice, network == "udp")
-		wantAll(t, func() []byte { return c.receiveOn(minChannel) }, once, network == "udp")
+		wantAll(t, func() []byte { return c.receiveOn(wire.MinChannel) }, once, network == "udp")
 		waitCounted(t, s, "packets_relayed", "up", 80)
 		waitCounted(t, s, "relayed_bytes", "down", 40*39/2)
 	})
@@ -223,7 +225,7 @@ func (h *hopEnd) meet(other netip.AddrPort) {
 		h.other = netip.AddrPortFrom(loopback, other.Port())
 	}
 	if h.channel {
-		h.bind(minChannel, h.other)
+		h.bind(wire.MinChannel, h.other)
 	} else {
 		h.permit(h.other)
 	}
@@ -232,7 +234,7 @@ func (h *hopEnd) meet(other netip.AddrPort) {
 func (h *hopEnd) sendTo(data []byte) {
 	h.t.Helper()
 	if h.channel {
-		h.sendChannel(minChannel, data)
+		h.sendChannel(wire.MinChannel, data)
 	} else {
 		h.indicate(h.other, data)
 	}
@@ -241,7 +243,7 @@ func (h *hopEnd) sendTo(data []byte) {
 func (h *hopEnd) wantFrom(data []byte) {
 	h.t.Helper()
 	if h.channel {
-		h.wantData(minChannel, netip.AddrPort{}, data)
+		h.wantData(wire.MinChannel, netip.AddrPort{}, data)
 	} else {
 		h.wantData(0, h.other, data)
 	}
@@ -255,9 +257,9 @@ func TestRelayToRelayNeedsBoth(t *testing.T) {
 		a, b := dialREST(t, s, network, "alice"), dialREST(t, s, network, "bob")
 		ra, rb := a.allocate(), b.allocate()
 		a.permit(rb)
-		a.bind(minChannel, rb)
+		a.bind(wire.MinChannel, rb)
 		a.indicate(rb, []byte("uninvited"))
-		a.sendChannel(minChannel, []byte("uninvited"))
+		a.sendChannel(wire.MinChannel, []byte("uninvited"))
 		a.wantSilence()
 		waitCounted(t, s, "packets_dropped", "no_permission", 2)
 		b.indicate(ra, []byte("not permitted here"))
@@ -271,7 +273,7 @@ func TestRelayToRelayNeedsBoth(t *testing.T) {
 		a.wantData(0, ra, []byte("self"))
 
 		b.accept(stun.MethodRefresh, lifetime(0))
-		a.sendChannel(minChannel, []byte("gone"))
+		a.sendChannel(wire.MinChannel, []byte("gone"))
 		a.indicate(rb, []byte("gone"))
 		a.wantSilence()
 		waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 2)
@@ -284,17 +286,17 @@ func TestRelayToRelayIPv6(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.Relay = []RelayAddress{{Local: netip.IPv6Loopback()}} })
 	onEach(t, func(t *testing.T, network string) {
 		a, b := dialREST(t, s, network, "alice"), dialREST(t, s, network, "bob")
-		ra, rb := a.allocate(addressFamily(familyIPv6)), b.allocate(addressFamily(familyIPv6))
+		ra, rb := a.allocate(addressFamily(wire.IPv6)), b.allocate(addressFamily(wire.IPv6))
 		a.permit(rb)
-		b.bind(minChannel, ra)
+		b.bind(wire.MinChannel, ra)
 		most := mostInIndication - 12
 		if network == "dtls" {
 			most = mostOverDTLS
 		}
 		for _, size := range []int{0, 1, 1200, most} {
 			a.indicate(rb, pattern(size))
-			b.wantData(minChannel, ra, pattern(size))
-			b.sendChannel(minChannel, pattern(size))
+			b.wantData(wire.MinChannel, ra, pattern(size))
+			b.sendChannel(wire.MinChannel, pattern(size))
 			a.wantData(0, rb, pattern(size))
 		}
 	})
@@ -310,7 +312,7 @@ func (d datagramsTo) Write(b []byte) (int, error) { return d.WriteToUDPAddrPort(
 
 func (d datagramsTo) Read(b []byte) (int, error) {
 	n, from, err := d.ReadFromUDPAddrPort(b)
-	if err == nil && unmapped(from) != d.remote {
+	if err == nil && wire.Unmapped(from) != d.remote {
 		err = fmt.Errorf("asked %v, answered by %v", d.remote, from)
 	}
 	return n, err
@@ -382,9 +384,9 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 		c, other := dialREST(t, s, network, "alice"), dialREST(t, s, "udp", "bob")
 		bound, permitted := newPeer(t), newPeer(t)
 		relayed, otherRelayed := c.allocate(), other.allocate()
-		c.bind(minChannel, bound.addr)
-		c.bind(minChannel+1, otherRelayed)
-		other.bind(minChannel, relayed)
+		c.bind(wire.MinChannel, bound.addr)
+		c.bind(wire.MinChannel+1, otherRelayed)
+		other.bind(wire.MinChannel, relayed)
 
 		a := s.relays[0].holder(relayed.Port())
 		w := newWorker(s, a.shard)
@@ -400,19 +402,19 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 		downward := func(from netip.AddrPort) func() {
 			return func() {
 				n := copy(b.bytes[headroom:], data)
-				a.fromPeer(w, b.bytes[:], headroom, headroom+n, endpointOf(from))
+				a.fromPeer(w, b.bytes[:], headroom, headroom+n, wire.EndpointOf(from))
 				w.flush()
 			}
 		}
 		for name, run := range map[string]func(){
-			"ChannelData up":           upward(channelMessage(minChannel, data, true)),
+			"ChannelData up":           upward(channelMessage(wire.MinChannel, data, true)),
 			"Send up":                  upward(sendIndication(t, permitted.addr, data)),
-			"ChannelData across":       upward(channelMessage(minChannel+1, data, true)),
+			"ChannelData across":       upward(channelMessage(wire.MinChannel+1, data, true)),
 			"Send across":              upward(sendIndication(t, otherRelayed, data)),
 			"channel down":             downward(bound.addr),
 			"indication down":          downward(permitted.addr),
 			"dropped: no permission":   downward(netip.MustParseAddrPort("192.0.2.1:1")),
-			"dropped: no such channel": upward(channelMessage(maxChannel, data, true)),
+			"dropped: no such channel": upward(channelMessage(wire.MaxChannel, data, true)),
 		} {
 			if allocs := testing.AllocsPerRun(100, run); allocs != 0 {
 				t.Errorf("%s: %v allocations a packet", name, allocs)

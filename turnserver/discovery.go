@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // DiscoveryPair is two addresses of one family with the same two UDP ports, from which clients find out how the NATs before them
@@ -19,11 +21,11 @@ type DiscoveryPair struct {
 
 // local returns all four of the addresses that the pair listens on: i&1 chooses the port, i&2 the address.
 func (p *DiscoveryPair) local(i byte) netip.AddrPort {
-	return netip.AddrPortFrom(canonical(p.Local[i>>1&1]), p.Ports[i&1])
+	return netip.AddrPortFrom(wire.Canonical(p.Local[i>>1&1]), p.Ports[i&1])
 }
 
-func (p *DiscoveryPair) external(i byte) endpoint {
-	return endpointOf(netip.AddrPortFrom(canonical(p.External[i>>1&1]), p.Ports[i&1]))
+func (p *DiscoveryPair) external(i byte) wire.Endpoint {
+	return wire.EndpointOf(netip.AddrPortFrom(wire.Canonical(p.External[i>>1&1]), p.Ports[i&1]))
 }
 
 func validateDiscovery(pairs []DiscoveryPair, listen []Listener) error {
@@ -38,16 +40,16 @@ func validateDiscovery(pairs []DiscoveryPair, listen []Listener) error {
 	return nil
 }
 
-func (p *DiscoveryPair) isIPv4() bool { return canonical(p.Local[0]).Is4() }
+func (p *DiscoveryPair) isIPv4() bool { return wire.Canonical(p.Local[0]).Is4() }
 
 func (p *DiscoveryPair) validate(listen []Listener) error {
 	for _, ips := range [][2]netip.Addr{p.Local, p.External} {
 		for _, ip := range ips {
-			if !ip.IsValid() || ip.IsUnspecified() || canonical(ip).Is4() != p.isIPv4() {
+			if !ip.IsValid() || ip.IsUnspecified() || wire.Canonical(ip).Is4() != p.isIPv4() {
 				return fmt.Errorf("discovery needs two addresses of one family, not %v", ips)
 			}
 		}
-		if canonical(ips[0]) == canonical(ips[1]) {
+		if wire.Canonical(ips[0]) == wire.Canonical(ips[1]) {
 			return fmt.Errorf("discovery needs two addresses, not %v twice", ips[0])
 		}
 	}
@@ -56,7 +58,7 @@ func (p *DiscoveryPair) validate(listen []Listener) error {
 	}
 	for i := range byte(4) {
 		addr := p.local(i)
-		if !slices.ContainsFunc(listen, func(l Listener) bool { return l.Network == "udp" && unmapped(l.Addr) == addr }) {
+		if !slices.ContainsFunc(listen, func(l Listener) bool { return l.Network == "udp" && wire.Unmapped(l.Addr) == addr }) {
 			return fmt.Errorf("discovery needs a UDP listener on %v", addr)
 		}
 	}
@@ -66,7 +68,7 @@ func (p *DiscoveryPair) validate(listen []Listener) error {
 // origin is one of the four addresses of a DiscoveryPair, as one loop has them or the portable path.
 type origin struct {
 	// Static once the server runs.
-	address  endpoint // as clients know it
+	address  wire.Endpoint // as clients know it
 	sock     clientSocket
 	changeTo [4]*origin // by the flags of CHANGE-REQUEST: where the answer comes from (RFC 5780 §6.1, table 1)
 }
@@ -122,40 +124,40 @@ func (p *DiscoveryPair) link(bound map[netip.AddrPort]boundSocket) error {
 
 // knows reports whether the server understands a comprehension-required attribute in this request.
 func (r *request) knows(t stun.AttrType) bool {
-	return r.w.srv.knows(t) || r.c.origin != nil && r.m.Type.Method == stun.MethodBinding && isDiscovery(uint16(t))
+	return r.w.srv.knows(t) || r.c.origin != nil && r.m.Type.Method == stun.MethodBinding && wire.IsDiscovery(uint16(t))
 }
 
 // answerDiscovery answers a Binding request to one of the addresses of a DiscoveryPair (RFC 5780 §6.1), which also a request that
 // asks for nothing of it may be. It reports false if the answer is an error.
-func (w *worker) answerDiscovery(c *client, pkt []byte, d *discoveryRequest, fingerprint bool) bool {
-	if d.refused(c.remote.Port()) {
+func (w *worker) answerDiscovery(c *client, pkt []byte, d *wire.Discovery, fingerprint bool) bool {
+	if d.Refused(c.remote.Port()) {
 		return false
 	}
-	total := discoveryAnswerSize(c.tuple.client.addr().Is4(), fingerprint)
-	if d.padded {
+	total := wire.DiscoveryAnswerSize(c.tuple.Client.Addr().Is4(), fingerprint)
+	if d.Padded {
 		// Up to the length of the request, not of some MTU: what came in fragments is answered in fragments, and padding
 		// never makes an answer outgrow what was sent for it.
-		total += attrHeaderSize
-		total = max(total, min(total+d.padding, len(pkt)))
+		total += wire.AttrHeaderSize
+		total = max(total, min(total+d.Padding, len(pkt)))
 	}
 	if !w.mayAnswer(c, total, len(pkt)) {
 		return true
 	}
-	from := c.origin.changeTo[d.change]
+	from := c.origin.changeTo[d.Change]
 	out := w.answer[:]
 	if total > len(out) {
 		out = pkt // which is long enough, and of which no more is needed than its transaction ID
 	}
 	out = out[:total]
-	answer := discoveryAnswer{
-		mapped: c.tuple.client, origin: from.address, other: c.origin.changeTo[changePort|changeIP].address,
-		padded: d.padded, fingerprint: fingerprint,
+	answer := wire.DiscoveryAnswer{
+		Mapped: c.tuple.Client, Origin: from.address, Other: c.origin.changeTo[wire.ChangePort|wire.ChangeIP].address,
+		Padded: d.Padded, Fingerprint: fingerprint,
 	}
-	answer.put(out, pkt[8:stunHeaderSize])
+	answer.Put(out, pkt[8:wire.HeaderSize])
 	w.counters.bindings.Add(1)
 	w.answerFrom = client{remote: c.remote, sock: from.sock}
-	if d.hasPort {
-		w.answerFrom.remote = netip.AddrPortFrom(c.remote.Addr(), d.responsePort)
+	if d.HasPort {
+		w.answerFrom.remote = netip.AddrPortFrom(c.remote.Addr(), d.ResponsePort)
 	}
 	w.answerFrom.send(w, out, control)
 	w.flush() // answer is used again

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // startDiscovery runs a server with a DiscoveryPair on two addresses of loopback.
@@ -54,7 +56,7 @@ type listener struct {
 
 func newListener(t testing.TB) *listener { return &listener{t, listenPeer(t)} }
 
-func (l *listener) addr() netip.AddrPort { return addrPortOf(l.conn.LocalAddr()) }
+func (l *listener) addr() netip.AddrPort { return wire.AddrPortOf(l.conn.LocalAddr()) }
 
 func (l *listener) send(m *stun.Message, to netip.AddrPort) {
 	l.t.Helper()
@@ -74,7 +76,7 @@ func (l *listener) receive() (*stun.Message, netip.AddrPort) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return decode(l.t, buf[:n]), unmapped(from)
+	return decode(l.t, buf[:n]), wire.Unmapped(from)
 }
 
 func (l *listener) ask(to netip.AddrPort, attrs ...stun.Setter) (*stun.Message, netip.AddrPort) {
@@ -124,12 +126,12 @@ func TestChangeRequest(t *testing.T) {
 			}{
 				"nothing asked":        {nil, to},
 				"no flags":             {[]stun.Setter{changeRequest(0)}, to},
-				"change port":          {[]stun.Setter{changeRequest(2)}, to ^ changePort},
-				"change IP":            {[]stun.Setter{changeRequest(4)}, to ^ changeIP},
-				"both":                 {[]stun.Setter{changeRequest(6)}, to ^ changePort ^ changeIP},
+				"change port":          {[]stun.Setter{changeRequest(2)}, to ^ wire.ChangePort},
+				"change IP":            {[]stun.Setter{changeRequest(4)}, to ^ wire.ChangeIP},
+				"both":                 {[]stun.Setter{changeRequest(6)}, to ^ wire.ChangePort ^ wire.ChangeIP},
 				"bits without meaning": {[]stun.Setter{changeRequest(0xFFFFFFF9)}, to},
-				"the first counts":     {[]stun.Setter{changeRequest(2), changeRequest(4)}, to ^ changePort},
-				"with FINGERPRINT":     {[]stun.Setter{stun.NewSoftware("x"), changeRequest(4), stun.Fingerprint}, to ^ changeIP},
+				"the first counts":     {[]stun.Setter{changeRequest(2), changeRequest(4)}, to ^ wire.ChangePort},
+				"with FINGERPRINT":     {[]stun.Setter{stun.NewSoftware("x"), changeRequest(4), stun.Fingerprint}, to ^ wire.ChangeIP},
 				"after the integrity":  {[]stun.Setter{stun.NewShortTermIntegrity("x"), changeRequest(4)}, to},
 			} {
 				res, from := l.ask(pair.local(to), row.attrs...)
@@ -137,7 +139,7 @@ func TestChangeRequest(t *testing.T) {
 					t.Errorf("%s to %v: answered from %v, want %v", name, pair.local(to), from, pair.local(row.from))
 				}
 				mapped, plain, origin, other := addressesIn(t, res)
-				if mapped != l.addr() || plain != mapped || origin != from || other != pair.local(to^changePort^changeIP) {
+				if mapped != l.addr() || plain != mapped || origin != from || other != pair.local(to^wire.ChangePort^wire.ChangeIP) {
 					t.Errorf("%s to %v: mapped %v and %v, origin %v, other %v", name, pair.local(to), mapped, plain, origin, other)
 				}
 				if want := name == "with FINGERPRINT"; res.Contains(stun.AttrFingerprint) != want || want && stun.Fingerprint.Check(res) != nil {
@@ -179,9 +181,9 @@ func TestExternalDiscovery(t *testing.T) {
 	external := [2]netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("9.9.9.9")}
 	s, pair := startDiscovery(t, func(cfg *Config) { cfg.Discovery[0].External = external })
 	l := newListener(t)
-	res, from := l.ask(pair.local(changePort), changeRequest(4))
+	res, from := l.ask(pair.local(wire.ChangePort), changeRequest(4))
 	_, _, origin, other := addressesIn(t, res)
-	if from != pair.local(changePort|changeIP) || origin != netip.AddrPortFrom(external[1], from.Port()) ||
+	if from != pair.local(wire.ChangePort|wire.ChangeIP) || origin != netip.AddrPortFrom(external[1], from.Port()) ||
 		other != netip.AddrPortFrom(external[1], pair.Ports[0]) {
 		t.Errorf("from %v: origin %v, other %v", from, origin, other)
 	}
@@ -258,7 +260,7 @@ func TestPadding(t *testing.T) {
 			{padding(n)}, {padding(n), stun.Fingerprint}, {changeRequest(6), padding(n), padding(n / 2), stun.Fingerprint},
 		} {
 			m := buildMessage(t, stun.BindingRequest, attrs...)
-			if len(m.Raw) > maxRequest {
+			if len(m.Raw) > wire.MaxRequest {
 				continue
 			}
 			l.send(m, pair.local(0))
@@ -269,7 +271,7 @@ func TestPadding(t *testing.T) {
 				t.Fatalf("%d bytes of padding: %v", n, res)
 			}
 			full := len(attrs) < 3 && len(got) > 0 // the request is nothing but padding
-			if len(got) > pad4(n) || len(res.Raw) > max(len(m.Raw), 80) || full && len(res.Raw) != len(m.Raw) || !bytes.Equal(got, make([]byte, len(got))) {
+			if len(got) > wire.Pad4(n) || len(res.Raw) > max(len(m.Raw), 80) || full && len(res.Raw) != len(m.Raw) || !bytes.Equal(got, make([]byte, len(got))) {
 				t.Errorf("%d bytes of padding in %d became %d in %d", n, len(m.Raw), len(got), len(res.Raw))
 			}
 			if res.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(res) != nil {
@@ -323,7 +325,7 @@ func fakePair(a, b string) DiscoveryPair {
 func TestDiscoveryNeedsNoHeap(t *testing.T) {
 	s := newServer(t, nil)
 	sink := listenPeer(t)
-	to := addrPortOf(listenPeer(t).LocalAddr())
+	to := wire.AddrPortOf(listenPeer(t).LocalAddr())
 	sock := &udpSocket{srv: s, conn: sink}
 	pair := fakePair("127.0.0.1", "127.0.0.2")
 	bound := make(map[netip.AddrPort]boundSocket)
@@ -371,10 +373,10 @@ func TestDiscoveryIPv6(t *testing.T) {
 		mapped, plain, origin, other := addressesIn(t, res)
 		wantFrom := 0
 		if len(attrs) > 1 {
-			wantFrom = changeIP
+			wantFrom = wire.ChangeIP
 		}
 		if (*sent)[0].from != socks[wantFrom] || (*sent)[0].to != from || mapped != from || plain != from ||
-			origin.Addr() != netip.MustParseAddr([]string{0: "2001:db8::1", changeIP: "2001:db8::2"}[wantFrom]) ||
+			origin.Addr() != netip.MustParseAddr([]string{0: "2001:db8::1", wire.ChangeIP: "2001:db8::2"}[wantFrom]) ||
 			other != netip.MustParseAddrPort("[2001:db8::2]:3479") || stun.Fingerprint.Check(res) != nil {
 			t.Errorf("%v: mapped %v, %v, origin %v, other %v", res, mapped, plain, origin, other)
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // FuzzDiscovery: what a Binding request of any bytes to an address of a pair draws is what pion's reading of it asks for.
@@ -28,7 +30,7 @@ func FuzzDiscovery(f *testing.F) {
 	w6, c6, socks6, sent6 := fakeDiscovery(f, fakePair("2001:db8::1", "2001:db8::2"), from6)
 	b := new(buffer)
 	f.Fuzz(func(t *testing.T, packet []byte, ipv6 bool) {
-		if len(packet) > largestPayload || len(packet) >= 2 && binary.BigEndian.Uint16(packet) != typeBindingRequest {
+		if len(packet) > largestPayload || len(packet) >= 2 && binary.BigEndian.Uint16(packet) != wire.TypeBindingRequest {
 			return
 		}
 		w, c, socks, sent := w4, c4, socks4, sent4
@@ -49,14 +51,14 @@ func FuzzDiscovery(f *testing.F) {
 		if len(*sent) > 1 || got.to != want.to || got.from != socks[want.from] || codeOf(t, res) != want.code {
 			t.Fatalf("% x drew %d answers, the first %d to %v", packet, len(*sent), codeOf(t, res), got.to)
 		}
-		if !bytes.Equal(res.TransactionID[:], packet[8:stunHeaderSize]) {
+		if !bytes.Equal(res.TransactionID[:], packet[8:wire.HeaderSize]) {
 			t.Fatal("the answer has another transaction")
 		}
 		if want.code != 0 {
 			return
 		}
 		mapped, plain, origin, other := addressesIn(t, res)
-		if mapped != c.remote || plain != mapped || origin != c.origin.changeTo[want.from].address.addrPort() || other != c.origin.changeTo[3].address.addrPort() {
+		if mapped != c.remote || plain != mapped || origin != c.origin.changeTo[want.from].address.AddrPort() || other != c.origin.changeTo[3].address.AddrPort() {
 			t.Fatalf("% x: mapped %v and %v, origin %v, other %v", packet, mapped, plain, origin, other)
 		}
 		padding, err := res.Get(stun.AttrPadding)
@@ -80,7 +82,7 @@ type discoveryOutcome struct {
 func expectDiscovery(packet []byte, c *client, srv *Server) discoveryOutcome {
 	want := discoveryOutcome{to: c.remote}
 	m := &stun.Message{Raw: bytes.Clone(packet)}
-	if len(packet)%4 != 0 || len(packet) > maxRequest || m.Decode() != nil || len(packet) != stunHeaderSize+int(m.Length) {
+	if len(packet)%4 != 0 || len(packet) > wire.MaxRequest || m.Decode() != nil || len(packet) != wire.HeaderSize+int(m.Length) {
 		return discoveryOutcome{silent: true}
 	}
 	var port []byte
@@ -103,7 +105,7 @@ func expectDiscovery(packet []byte, c *client, srv *Server) discoveryOutcome {
 		case a.Type == stun.AttrResponsePort && port == nil:
 			port = append([]byte{}, a.Value...)
 		case a.Type == stun.AttrPadding && !want.padded:
-			want.padded, want.padding = true, pad4(len(a.Value))
+			want.padded, want.padding = true, wire.Pad4(len(a.Value))
 		case a.Type == stun.AttrChangeRequest, a.Type == stun.AttrResponsePort, a.Type == stun.AttrPadding:
 		case a.Type < 0x8000 && !srv.knows(a.Type):
 			unknown = true

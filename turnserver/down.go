@@ -1,6 +1,8 @@
 package turnserver
 
-import ()
+import (
+	"turnpike/turnserver/wire"
+)
 
 // carrier is how data from a peer travels to the client.
 type carrier uint8
@@ -12,7 +14,7 @@ const (
 )
 
 // fromPeer relays buf[start:end], which peer sent to the relayed address.
-func (a *allocation) fromPeer(w *worker, buf []byte, start, end int, peer endpoint) {
+func (a *allocation) fromPeer(w *worker, buf []byte, start, end int, peer wire.Endpoint) {
 	how, channel := a.carrierFor(peer, w.now())
 	a.toClient(w, how, channel, buf, start, end, peer)
 }
@@ -30,17 +32,17 @@ func (a *allocation) fromRelay(w *worker, from *relayed, buf []byte, start, end 
 }
 
 // carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
-func (a *allocation) carrierFor(peer endpoint, now clock) (carrier, uint16) {
+func (a *allocation) carrierFor(peer wire.Endpoint, now clock) (carrier, uint16) {
 	if f, ok := a.shard.flows.down.Load(downKey{a.relayedTo(&peer).local, peer}); ok && f.channel != 0 && f.live(now) {
 		return carryChannel, f.channel
 	}
-	if a.permits(peer.ip, now) {
+	if a.permits(peer.IP, now) {
 		return carryIndication, 0
 	}
 	return carryNothing, 0
 }
 
-func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte, start, end int, peer endpoint) {
+func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte, start, end int, peer wire.Endpoint) {
 	size := end - start
 	switch {
 	case how == carryNothing:
@@ -53,14 +55,14 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 	home := a.home.Load()
 	switch how {
 	case carryChannel:
-		start, end = wrapChannelData(channel, buf, start, end, home.stream != nil)
+		start, end = wire.WrapChannelData(channel, buf, start, end, home.stream != nil)
 	default:
 		if w.adjoining {
 			w.flush() // the header takes the place of packets before this one, which may be waiting still
 		}
-		start, end = wrapDataIndication(peer, buf, start, end)
+		start, end = wire.WrapDataIndication(peer, buf, start, end)
 	}
-	if end-start > maxMessage {
+	if end-start > wire.MaxMessage {
 		a.drop(w, dropTooLarge)
 		return
 	}

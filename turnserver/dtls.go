@@ -10,6 +10,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
+
+	"turnpike/turnserver/wire"
 )
 
 // dtlsListener serves the DTLS associations of one UDP socket.
@@ -24,11 +26,11 @@ type dtlsListener struct {
 	patched cookieField
 
 	// Owned by the socket's reader.
-	cookies *dtlsCookies
+	cookies *wire.DTLSCookies
 
 	// Guarded by mu.
 	mu           sync.Mutex
-	associations map[fiveTuple]*association
+	associations map[wire.FiveTuple]*association
 }
 
 func newDTLSListener(sock *udpSocket) (*dtlsListener, error) {
@@ -37,7 +39,7 @@ func newDTLSListener(sock *udpSocket) (*dtlsListener, error) {
 		return nil, err
 	}
 	return &dtlsListener{
-		srv: sock.srv, sock: sock, patched: field, cookies: newDTLSCookies(), associations: make(map[fiveTuple]*association),
+		srv: sock.srv, sock: sock, patched: field, cookies: wire.NewDTLSCookies(), associations: make(map[wire.FiveTuple]*association),
 	}, nil
 }
 
@@ -64,23 +66,23 @@ func dtlsOptions(cfg *Config) []dtls.ServerOption {
 // receive serves a datagram. c is overwritten by the next.
 func (l *dtlsListener) receive(c *client, pkt []byte) {
 	tuple := c.tuple
-	tuple.proto = protoDTLS
+	tuple.Protocol = wire.DTLS
 	l.mu.Lock()
 	a := l.associations[tuple]
 	l.mu.Unlock()
-	hello, isHello := parseClientHello(pkt)
+	hello, isHello := wire.ParseClientHello(pkt)
 	switch {
-	case a != nil && (!isHello || hello.random() == a.random):
+	case a != nil && (!isHello || hello.Random() == a.random):
 		a.receive(pkt)
 	case !isHello:
 		l.srv.counters.drop(dropNoAssociation)
-	case hello.tooOld():
+	case hello.TooOld():
 		l.srv.counters.drop(dtlsFailed)
-		l.sock.send(c, l.cookies.versionAlert(&hello))
-	case hello.message == dtlsFirstMessage:
+		l.sock.send(c, l.cookies.VersionAlert(&hello))
+	case hello.Message == wire.DTLSFirstMessage:
 		l.srv.counters.verifies.Add(1)
-		l.sock.send(c, l.cookies.verifyRequest(&hello, tuple, time.Duration(l.srv.now())))
-	case hello.message != dtlsMessageVerified || !l.cookies.hold(&hello, tuple, time.Duration(l.srv.now())):
+		l.sock.send(c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
+	case hello.Message != wire.DTLSVerifiedMessage || !l.cookies.Hold(&hello, tuple, time.Duration(l.srv.now())):
 		l.srv.counters.drop(dropBadCookie)
 	default:
 		if a != nil { // a client that has begun anew, and is who it says (RFC 6347 §4.2.8)
@@ -98,7 +100,7 @@ func (u *udpSocket) send(c *client, b []byte) {
 }
 
 // begin begins an association with a client whose cookie is good.
-func (l *dtlsListener) begin(c *client, tuple fiveTuple, hello *clientHello) {
+func (l *dtlsListener) begin(c *client, tuple wire.FiveTuple, hello *wire.ClientHello) {
 	s := l.srv
 	trusted := s.trusts(c.remote.Addr())
 	if !trusted && !s.addresses.take(c.remote.Addr()) {
@@ -143,7 +145,7 @@ type association struct {
 	listener *dtlsListener
 	outside  client // who its datagrams come from
 	inside   client // who its messages come from
-	random   [dtlsRandomSize]byte
+	random   [wire.DTLSRandomSize]byte
 	session  *dtls.Conn
 	wire     *dtlsWire // below session
 	trusted  bool      // not counted by address
@@ -153,8 +155,8 @@ type association struct {
 	connection
 }
 
-func newAssociation(l *dtlsListener, c *client, tuple fiveTuple, hello *clientHello) (*association, error) {
-	a := &association{listener: l, outside: *c, random: hello.random()}
+func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wire.ClientHello) (*association, error) {
+	a := &association{listener: l, outside: *c, random: hello.Random()}
 	a.wire = newDTLSWire(l, &a.outside, hello)
 	session, err := dtls.ServerWithOptions(a.wire, a.wire.remote, l.srv.dtls...)
 	if err != nil {
@@ -193,7 +195,7 @@ func (a *association) serve() {
 			}
 			return
 		}
-		w := s.workers.get(a.listener.sock.shard, protoDTLS)
+		w := s.workers.get(a.listener.sock.shard, wire.DTLS)
 		w.handle(&a.inside, b, headroom, headroom+n)
 		w.flush()
 		s.workers.put(w)
@@ -252,6 +254,6 @@ func (a *association) sendTo(w *worker, _ *client, b []byte, size int) {
 	case !a.out.send(b):
 		w.counters.drop(dropSlowClient)
 	default:
-		w.counters.sent(protoDTLS, size)
+		w.counters.sent(wire.DTLS, size)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
 
@@ -25,8 +26,8 @@ func TestHalfOpenDTLS(t *testing.T) {
 	for range flood {
 		c := rawDTLS(t, s)
 		c.write(hello)
-		c.write(wiretest.WithCookie(hello, c.read()[dtlsHello+3:], 1, 1))
-		if flight := c.read(); flight[dtlsRecordHeader] != 2 {
+		c.write(wiretest.WithCookie(hello, c.read()[wire.DTLSHelloHeaders+3:], 1, 1))
+		if flight := c.read(); flight[wire.DTLSRecordHeader] != 2 {
 			t.Fatalf("no ServerHello: % x", flight)
 		}
 	}
@@ -53,14 +54,14 @@ func TestSilentDTLS(t *testing.T) {
 	hello := wiretest.ClientHello(t, testName)
 	c := rawDTLS(t, s)
 	c.write(hello)
-	second := wiretest.WithCookie(hello, c.read()[dtlsHello+3:], 1, 1)
+	second := wiretest.WithCookie(hello, c.read()[wire.DTLSHelloHeaders+3:], 1, 1)
 	c.write(second)
 	waitCounted(t, s, "dtls_handshakes_failed", "timeout", 1)
 	wantNoneOpen(t, s)
 
 	l := dtlsListenerOf(t, s)
-	parsed, _ := parseClientHello(second)
-	a, err := newAssociation(l, &client{remote: c.addr()}, fiveTuple{}, &parsed) // which nobody serves
+	parsed, _ := wire.ParseClientHello(second)
+	a, err := newAssociation(l, &client{remote: c.addr()}, wire.FiveTuple{}, &parsed) // which nobody serves
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestDTLSLimits(t *testing.T) {
 	begin := func(s *Server) {
 		c := rawDTLS(t, s)
 		c.write(hello)
-		c.write(wiretest.WithCookie(hello, c.read()[dtlsHello+3:], 1, 1))
+		c.write(wiretest.WithCookie(hello, c.read()[wire.DTLSHelloHeaders+3:], 1, 1))
 	}
 	s := startServer(t, func(cfg *Config) { cfg.Limits.Streams = 2 })
 	first := dial(t, s, "dtls")
@@ -108,17 +109,17 @@ func TestNotDTLS(t *testing.T) {
 	c := rawDTLS(t, s)
 	hello := wiretest.ClientHello(t, testName)
 	fragment := bytes.Clone(hello)
-	putUint24(fragment[22:], len(hello)-dtlsHello-1)
+	wire.PutUint24(fragment[22:], len(hello)-wire.DTLSHelloHeaders-1)
 	packets := [][]byte{
-		buildMessage(t, stun.BindingRequest).Raw, []byte("GET / HTTP/1.1\r\n\r\n"), {}, {22}, hello[:dtlsHello], hello[:len(hello)-1], fragment,
-		bytes.Repeat([]byte{22, 254, 253, 0, 1}, 20), channelMessage(minChannel, []byte("data"), false),
+		buildMessage(t, stun.BindingRequest).Raw, []byte("GET / HTTP/1.1\r\n\r\n"), {}, {22}, hello[:wire.DTLSHelloHeaders], hello[:len(hello)-1], fragment,
+		bytes.Repeat([]byte{22, 254, 253, 0, 1}, 20), channelMessage(wire.MinChannel, []byte("data"), false),
 	}
 	for i, p := range packets {
 		c.write(p)
 		waitCounted(t, s, "packets_dropped", "no_dtls_association", uint64(i+1))
 	}
 	c.write(hello)
-	if first := c.read(); !isHelloVerify(first) {
+	if first := c.read(); !wire.IsHelloVerify(first) {
 		t.Errorf("something was answered: % x", first)
 	}
 
@@ -203,7 +204,7 @@ func TestBeginAnew(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	sock := &mute{UDPConn: listenPeer(t)}
-	port := addrPortOf(sock.LocalAddr())
+	port := wire.AddrPortOf(sock.LocalAddr())
 	conn, err := handshakeDTLS(ctx, sock, addr)
 	if err != nil {
 		t.Fatal(err)

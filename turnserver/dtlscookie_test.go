@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
 
@@ -45,11 +46,11 @@ func TestCookie(t *testing.T) {
 		binary.BigEndian.PutUint64(first[3:], sequence)
 		c.write(first)
 		answer := c.read()
-		if len(answer) >= len(hello) || !isHelloVerify(answer) || binary.BigEndian.Uint64(answer[3:]) != sequence ||
-			binary.BigEndian.Uint16(answer[17:]) != 0 || int(answer[dtlsHello+2]) != dtlsCookieSize || len(answer) != dtlsHello+3+dtlsCookieSize {
+		if len(answer) >= len(hello) || !wire.IsHelloVerify(answer) || binary.BigEndian.Uint64(answer[3:]) != sequence ||
+			binary.BigEndian.Uint16(answer[17:]) != 0 || int(answer[wire.DTLSHelloHeaders+2]) != wire.DTLSCookieSize || len(answer) != wire.DTLSHelloHeaders+3+wire.DTLSCookieSize {
 			t.Fatalf("answered % x", answer)
 		}
-		return bytes.Clone(answer[dtlsHello+3:])
+		return bytes.Clone(answer[wire.DTLSHelloHeaders+3:])
 	}
 	cookie := ask(c, 0)
 	if again := ask(c, 7); !bytes.Equal(again, cookie) {
@@ -72,26 +73,26 @@ func TestCookie(t *testing.T) {
 		}
 	}
 	flipped, changed := bytes.Clone(cookie), bytes.Clone(hello)
-	flipped[dtlsCookieSize-1] ^= 1
-	changed[dtlsHello+2] ^= 1 // the random
+	flipped[wire.DTLSCookieSize-1] ^= 1
+	changed[wire.DTLSHelloHeaders+2] ^= 1 // the random
 	later := bytes.Clone(cookie)
 	later[0]++
 	refused("a wrong cookie", c, wiretest.WithCookie(hello, flipped, 1, 1))
 	refused("a cookie of the next slot", c, wiretest.WithCookie(hello, later, 1, 1))
-	refused("a short cookie", c, wiretest.WithCookie(hello, cookie[:dtlsCookieSize-1], 1, 1))
+	refused("a short cookie", c, wiretest.WithCookie(hello, cookie[:wire.DTLSCookieSize-1], 1, 1))
 	refused("no cookie", c, wiretest.WithCookie(hello, nil, 1, 1))
 	refused("another hello", c, wiretest.WithCookie(changed, cookie, 1, 1))
 	refused("somebody else", other, wiretest.WithCookie(hello, cookie, 1, 1))
 	refused("a third hello", c, wiretest.WithCookie(hello, cookie, 2, 1))
-	clock.advance(2 * dtlsCookieLifetime)
+	clock.advance(2 * wire.DTLSCookieLifetime)
 	refused("an old cookie", c, wiretest.WithCookie(hello, cookie, 1, 1))
 
 	fresh := ask(c, 0)
-	clock.advance(dtlsCookieLifetime)
+	clock.advance(wire.DTLSCookieLifetime)
 	c.write(wiretest.WithCookie(hello, fresh, 1, 5))
 	flight := c.read()
-	if flight[0] != dtlsTypeHandshake || flight[dtlsRecordHeader] != 2 || binary.BigEndian.Uint64(flight[3:]) != 5 || binary.BigEndian.Uint16(flight[17:]) != 1 {
-		t.Errorf("no ServerHello with the hello's record sequence number, and message 1: % x", flight[:dtlsHello])
+	if flight[0] != wire.DTLSTypeHandshake || flight[wire.DTLSRecordHeader] != 2 || binary.BigEndian.Uint64(flight[3:]) != 5 || binary.BigEndian.Uint16(flight[17:]) != 1 {
+		t.Errorf("no ServerHello with the hello's record sequence number, and message 1: % x", flight[:wire.DTLSHelloHeaders])
 	}
 	if got := counterOf(t, s, "dtls_hello_verify_requests", ""); got != 4 {
 		t.Errorf("%d were asked for a cookie", got)
@@ -104,11 +105,11 @@ func TestForgedHellos(t *testing.T) {
 	l := dtlsListenerOf(t, s)
 	sink := listenPeer(t)
 	sock := &udpSocket{srv: s, conn: listenPeer(t), shard: newShard(s)} // so that the cookies go to nobody
-	mine := &dtlsListener{srv: s, sock: sock, cookies: newDTLSCookies(), associations: l.associations}
+	mine := &dtlsListener{srv: s, sock: sock, cookies: wire.NewDTLSCookies(), associations: l.associations}
 	hello := wiretest.ClientHello(t, testName)
 	forge := func(i int) client {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 4000)
-		return client{tuple: fiveTuple{client: endpointOf(from), proto: protoUDP}, remote: addrPortOf(sink.LocalAddr())}
+		return client{tuple: wire.FiveTuple{Client: wire.EndpointOf(from), Protocol: wire.UDP}, remote: wire.AddrPortOf(sink.LocalAddr())}
 	}
 	started := startedBy(t, func() {
 		i := 0
@@ -177,7 +178,7 @@ func TestOldDTLS(t *testing.T) {
 	s := startServer(t, nil)
 	c := rawDTLS(t, s)
 	hello := wiretest.ClientHello(t, testName)
-	hello[dtlsHello], hello[dtlsHello+1] = 0xFE, 0xFF
+	hello[wire.DTLSHelloHeaders], hello[wire.DTLSHelloHeaders+1] = 0xFE, 0xFF
 	c.write(hello)
 	if got, want := c.read(), []byte{21, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70}; !bytes.Equal(got, want) {
 		t.Errorf("answered % x, want % x", got, want)

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"github.com/pion/dtls/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 const (
@@ -47,16 +49,16 @@ type dtlsWire struct {
 
 // newDTLSWire makes the wire of a client whose hello has a good cookie. On it come the hello as it was without the cookie,
 // then the hello.
-func newDTLSWire(l *dtlsListener, c *client, hello *clientHello) *dtlsWire {
-	w := &dtlsWire{listener: l, client: c, remote: net.UDPAddrFromAddrPort(c.remote), cookie: bytes.Clone(hello.cookie)}
+func newDTLSWire(l *dtlsListener, c *client, hello *wire.ClientHello) *dtlsWire {
+	w := &dtlsWire{listener: l, client: c, remote: net.UDPAddrFromAddrPort(c.remote), cookie: bytes.Clone(hello.Cookie)}
 	w.arrived.L = &w.mu
 	// The server's first record has the sequence number of the hello that it answers (RFC 6347 §4.2.1), where pion's has 1, after
 	// the HelloVerifyRequest that had 0.
-	sequence := max(hello.sequence, 1)
+	sequence := max(hello.Sequence, 1)
 	w.skipped = sequence - 1
-	verified := bytes.Clone(hello.record)
+	verified := bytes.Clone(hello.Record)
 	binary.BigEndian.PutUint64(verified[3:], sequence)
-	w.unread = [][]byte{hello.unverified(), verified}
+	w.unread = [][]byte{hello.Unverified(), verified}
 	w.size = len(w.unread[0]) + len(verified)
 	return w
 }
@@ -102,7 +104,7 @@ func (w *dtlsWire) ReadFrom(b []byte) (int, net.Addr, error) {
 // it expects is set to the one that the client has, and sends in the hello which waits to be read. pion calls this from
 // the goroutine that owns what is changed.
 func (w *dtlsWire) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if isHelloVerify(b) {
+	if wire.IsHelloVerify(b) {
 		return len(b), w.listener.patched.set(w.session, b, w.cookie)
 	}
 	w.mu.Lock()
@@ -110,7 +112,7 @@ func (w *dtlsWire) WriteTo(b []byte, _ net.Addr) (int, error) {
 	w.mu.Unlock()
 	if !agreed || w.skipped > 0 {
 		b = bytes.Clone(b)
-		if last := addToSequence(b, w.skipped); last && !agreed {
+		if last := wire.AddToSequence(b, w.skipped); last && !agreed {
 			w.mu.Lock()
 			w.held = !w.agreed
 			w.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/puzpuzpuz/xsync/v4"
+
+	"turnpike/turnserver/wire"
 )
 
 // flowTable says in one look-up what becomes of a packet on a bound channel, in either direction. It is the seam between
@@ -22,13 +24,13 @@ type flowTable struct {
 
 // upKey is what a packet from the client shows of its flow.
 type upKey struct {
-	tuple   fiveTuple
+	tuple   wire.FiveTuple
 	channel uint16
 }
 
 // downKey is what a packet from the peer shows of its flow.
 type downKey struct {
-	relayed, peer endpoint // the relayed address in its local form
+	relayed, peer wire.Endpoint // the relayed address in its local form
 }
 
 // flowEntry is what the table says of a flow: its keys as they are now, and until when what forwards in the sockets' place may do so.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // recordingSink keeps what it was told, as the kernel's maps would: an entry by each of its keys.
@@ -20,8 +21,8 @@ type recordingSink struct {
 
 // sendKey is what a Send indication shows of its flow.
 type sendKey struct {
-	tuple fiveTuple
-	peer  endpoint
+	tuple wire.FiveTuple
+	peer  wire.Endpoint
 }
 
 func newRecordingSink() *recordingSink {
@@ -70,7 +71,7 @@ func newFlowRig(t *testing.T, sink flowSink) *flowRig {
 	first := rigEndpoint(3, 0)
 	return &flowRig{
 		srv: srv, shard: newShard(srv), other: newShard(srv),
-		address: newRelayAddress("udp", RelayAddress{Local: first.addr()}, first.port, first.port+1000),
+		address: newRelayAddress("udp", RelayAddress{Local: first.Addr()}, first.Port, first.Port+1000),
 	}
 }
 
@@ -88,12 +89,12 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 	return a
 }
 
-func rigTuple(i int) fiveTuple {
-	return fiveTuple{client: rigEndpoint(1, i), local: rigEndpoint(2, 0), proto: protoUDP}
+func rigTuple(i int) wire.FiveTuple {
+	return wire.FiveTuple{Client: rigEndpoint(1, i), Local: rigEndpoint(2, 0), Protocol: wire.UDP}
 }
 
-func rigEndpoint(host byte, i int) endpoint {
-	return endpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, 0, 0, host}), uint16(1000+i)))
+func rigEndpoint(host byte, i int) wire.Endpoint {
+	return wire.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, 0, 0, host}), uint16(1000+i)))
 }
 
 // TestSinkFollowsTable does what requests and the sweep do, at random, and holds that the sink then says what the table says.
@@ -140,9 +141,9 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 				conversed++
 			}
 		case step < 7:
-			r.shard.permit(a, [][16]byte{peer.ip}, now, limits.PermissionsPerAllocation)
+			r.shard.permit(a, [][16]byte{peer.IP}, now, limits.PermissionsPerAllocation)
 		default:
-			if r.shard.bind(a, minChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
+			if r.shard.bind(a, wire.MinChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
 				bound++
 			}
 		}
@@ -157,7 +158,7 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 }
 
 // move moves an allocation to a five-tuple, whose packets may come to the other shard, unless it is taken.
-func (r *flowRig) move(t *testing.T, a *allocation, to fiveTuple, across bool) {
+func (r *flowRig) move(t *testing.T, a *allocation, to wire.FiveTuple, across bool) {
 	t.Helper()
 	h := &home{client: client{tuple: to}}
 	if across {
@@ -219,7 +220,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			for !stop.Load() {
 				for i := range clients {
 					over := ended[i].Load()
-					key := upKey{rigTuple(i), minChannel + uint16(reads.Add(1)%channels)}
+					key := upKey{rigTuple(i), wire.MinChannel + uint16(reads.Add(1)%channels)}
 					f, ok := r.shard.flows.up.Load(key)
 					if !ok {
 						continue
@@ -229,7 +230,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 						return
 					}
 					f.live(0)
-					f.alloc.permits(f.peer.endpoint.ip, 0)
+					f.alloc.permits(f.peer.endpoint.IP, 0)
 				}
 			}
 		})
@@ -252,7 +253,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			a.holder, _ = r.srv.quota.take(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 			r.shard.insert(a)
 			for n := range uint16(channels) {
-				r.shard.bind(a, minChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)
+				r.shard.bind(a, wire.MinChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)
 			}
 			r.shard.sweep(clock(permissionLifetime) + clock(channelLifetime) - 1)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
 
@@ -40,22 +41,22 @@ func newFuzzServer(t testing.TB) *fuzzServer {
 	fixed := time.Now()
 	s.wallTime = func() time.Time { return fixed } // nothing expires, however long this runs
 	near, far := listenPeer(t), listenPeer(t)
-	from := addrPortOf(near.LocalAddr())
-	sock := &udpSocket{srv: s, conn: far, address: newBoundAddress(addrPortOf(far.LocalAddr()), false)}
+	from := wire.AddrPortOf(near.LocalAddr())
+	sock := &udpSocket{srv: s, conn: far, address: newBoundAddress(wire.AddrPortOf(far.LocalAddr()), false)}
 	sock.shard = newShard(s)
 	s.shards = append(s.shards, sock.shard)
 	cred := mintREST(t, "alice", 24*time.Hour)
 	f := &fuzzServer{
 		srv: s, worker: newWorker(s, sock.shard), near: near, far: far, buf: new(buffer), in: make([]byte, maxDatagram),
-		client: client{tuple: fiveTuple{client: endpointOf(from), local: endpointOf(sock.address.bound), proto: protoUDP}, remote: from, sock: sock},
+		client: client{tuple: wire.FiveTuple{Client: wire.EndpointOf(from), Local: wire.EndpointOf(sock.address.bound), Protocol: wire.UDP}, remote: from, sock: sock},
 		key:    stun.NewLongTermIntegrity(cred.Username, testRealm, cred.Password),
 	}
 	f.auth = []stun.Setter{
 		stun.NewUsername(cred.Username), stun.NewRealm(testRealm), stun.NewNonce(string(f.worker.nonce(&f.client))), f.key,
 	}
 	sum := sha256.Sum256([]byte(cred.Username + ":" + testRealm + ":" + cred.Password))
-	f.modern = append(slices.Clone(f.auth[:3]), attribute{stun.AttrPasswordAlgorithm, []byte(algorithmSHA256)},
-		attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, wiretest.IntegritySHA256(sum[:]))
+	f.modern = append(slices.Clone(f.auth[:3]), attribute{stun.AttrPasswordAlgorithm, []byte(wire.AlgorithmSHA256)},
+		attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, wiretest.IntegritySHA256(sum[:]))
 	return f
 }
 
@@ -95,8 +96,8 @@ func (f *fuzzServer) allocated(t testing.TB) *allocation {
 	if a == nil {
 		t.Fatal("no allocation could be made")
 	}
-	self := peerAddr(a.first.local.addrPort())
-	f.request(t, stun.MethodChannelBind, channelNumber(minChannel), self)
+	self := peerAddr(a.first.local.AddrPort())
+	f.request(t, stun.MethodChannelBind, channelNumber(wire.MinChannel), self)
 	return a
 }
 
@@ -126,13 +127,13 @@ func (f *fuzzServer) sign(packet []byte, how uint8) []byte {
 }
 
 func signPacket(packet []byte, attrs []stun.Setter) []byte {
-	if len(packet) < stunHeaderSize || isChannelData(packet[0]) || len(packet) > 60000 {
+	if len(packet) < wire.HeaderSize || wire.IsChannelData(packet[0]) || len(packet) > 60000 {
 		return packet
 	}
 	m := &stun.Message{Raw: bytes.Clone(packet[:len(packet)&^3])}
 	m.Raw[0] &= 0x3F
-	binary.BigEndian.PutUint32(m.Raw[4:], magicCookie)
-	m.Length = uint32(len(m.Raw) - stunHeaderSize)
+	binary.BigEndian.PutUint32(m.Raw[4:], wire.MagicCookie)
+	m.Length = uint32(len(m.Raw) - wire.HeaderSize)
 	m.WriteLength()
 	if m.Decode() != nil {
 		return packet
@@ -150,7 +151,7 @@ const mostAmplified = 6
 
 func FuzzHandleUDP(f *testing.F) {
 	server := newFuzzServer(f)
-	self := peerAddr(server.allocated(f).first.local.addrPort())
+	self := peerAddr(server.allocated(f).first.local.AddrPort())
 	data := attribute{stun.AttrData, []byte("data")}
 	seed := func(method stun.Method, class stun.MessageClass, attrs ...stun.Setter) {
 		m := buildMessage(f, stun.NewType(method, class), attrs...).Raw
@@ -162,15 +163,15 @@ func FuzzHandleUDP(f *testing.F) {
 	seed(stun.MethodBinding, stun.ClassRequest, stun.NewUsername("x"), attribute{0x7ff0, nil})
 	seed(stun.MethodBinding, stun.ClassIndication)
 	seed(stun.MethodAllocate, stun.ClassRequest)
-	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportUDP), lifetime(1), addressFamily(familyIPv6))
+	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportUDP), lifetime(1), addressFamily(wire.IPv6))
 	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(0))
 	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportUDP), mobilityTicket(nil))
-	seed(stun.MethodRefresh, stun.ClassRequest, mobilityTicket(bytes.Repeat([]byte("A"), ticketSize)))
-	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(700), addressFamily(familyIPv4))
+	seed(stun.MethodRefresh, stun.ClassRequest, mobilityTicket(bytes.Repeat([]byte("A"), wire.TicketSize)))
+	seed(stun.MethodRefresh, stun.ClassRequest, lifetime(700), addressFamily(wire.IPv4))
 	seed(stun.MethodCreatePermission, stun.ClassRequest, self, self)
 	seed(stun.MethodCreatePermission, stun.ClassRequest, peerAddr(at("10.0.0.1")))
-	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(minChannel), self)
-	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(maxChannel), peerAddr(at("2001:db8::1")))
+	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(wire.MinChannel), self)
+	seed(stun.MethodChannelBind, stun.ClassRequest, channelNumber(wire.MaxChannel), peerAddr(at("2001:db8::1")))
 	seed(stun.MethodConnect, stun.ClassRequest, self)
 	seed(stun.MethodConnectionBind, stun.ClassRequest, attribute{stun.AttrConnectionID, []byte("fuzz")})
 	seed(stun.MethodAllocate, stun.ClassRequest, transport(transportTCP))
@@ -180,9 +181,9 @@ func FuzzHandleUDP(f *testing.F) {
 	seed(stun.MethodAllocate, stun.ClassRequest, append([]stun.Setter{transport(transportUDP)}, server.auth...)...)
 	seed(stun.MethodAllocate, stun.ClassRequest, append([]stun.Setter{transport(transportUDP)}, server.modern...)...)
 	seed(stun.MethodRefresh, stun.ClassRequest, append([]stun.Setter{userhashOf("x"), attribute{stun.AttrPasswordAlgorithm, nil}}, server.modern[1:]...)...)
-	f.Add(channelMessage(minChannel, []byte("data"), false), uint8(unsigned))
-	f.Add(channelMessage(minChannel, nil, true), uint8(unsigned))
-	f.Add(channelMessage(maxChannel, []byte("unbound"), true), uint8(unsigned))
+	f.Add(channelMessage(wire.MinChannel, []byte("data"), false), uint8(unsigned))
+	f.Add(channelMessage(wire.MinChannel, nil, true), uint8(unsigned))
+	f.Add(channelMessage(wire.MaxChannel, []byte("unbound"), true), uint8(unsigned))
 	f.Add([]byte{}, uint8(unsigned))
 	f.Add([]byte{0x40, 0, 0xFF, 0xFF}, uint8(unsigned))
 
@@ -195,7 +196,7 @@ func FuzzHandleUDP(f *testing.F) {
 		if signed {
 			packet = server.sign(packet, how)
 		}
-		isRequest := len(packet) >= 2 && packet[0]&0xC0 == 0 && binary.BigEndian.Uint16(packet)&typeClassMask == 0
+		isRequest := len(packet) >= 2 && packet[0]&0xC0 == 0 && binary.BigEndian.Uint16(packet)&wire.ClassMask == 0
 		total := 0
 		got := server.handle(t, packet)
 		for _, answer := range got {
@@ -217,8 +218,8 @@ func FuzzHandleUDP(f *testing.F) {
 // checkAnswer holds that what the server sends is well-formed and belongs to what it was sent.
 func checkAnswer(t *testing.T, packet, answer []byte, isRequest bool) {
 	t.Helper()
-	if isChannelData(answer[0]) {
-		if n := int(binary.BigEndian.Uint16(answer[2:])); isRequest || n != len(answer)-channelHeaderSize {
+	if wire.IsChannelData(answer[0]) {
+		if n := int(binary.BigEndian.Uint16(answer[2:])); isRequest || n != len(answer)-wire.ChannelHeaderSize {
 			t.Fatalf("ChannelData of length %d in %d bytes, to % x", n, len(answer), packet)
 		}
 		return
@@ -229,7 +230,7 @@ func checkAnswer(t *testing.T, packet, answer []byte, isRequest bool) {
 		if m.Type != stun.NewType(stun.MethodData, stun.ClassIndication) {
 			t.Fatalf("% x, no request, drew %v", packet, m)
 		}
-	case !bytes.Equal(m.TransactionID[:], packet[8:stunHeaderSize]):
+	case !bytes.Equal(m.TransactionID[:], packet[8:wire.HeaderSize]):
 		t.Fatalf("the answer has another transaction: %v", m)
 	default:
 		codeOf(t, m)
@@ -276,7 +277,7 @@ func (c *scriptedConn) RemoteAddr() net.Addr {
 func FuzzStream(f *testing.F) {
 	binding := buildMessage(f, stun.BindingRequest, stun.Fingerprint).Raw
 	send := sendIndication(f, at("1.1.1.1"), []byte("indication"))
-	channel := channelMessage(minChannel, []byte("channel"), true)
+	channel := channelMessage(wire.MinChannel, []byte("channel"), true)
 	allocate := buildMessage(f, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP)).Raw
 	connect := buildMessage(f, stun.NewType(stun.MethodConnect, stun.ClassRequest), peerAddr(at("1.1.1.1"))).Raw
 	claim := buildMessage(f, stun.NewType(stun.MethodConnectionBind, stun.ClassRequest), attribute{stun.AttrConnectionID, []byte("fuzz")}).Raw
@@ -344,7 +345,7 @@ func cut(stream, cuts []byte) (pieces [][]byte) {
 func checkFrames(t *testing.T, stream []byte) {
 	t.Helper()
 	for len(stream) > 0 {
-		size, ok := frameSize(stream)
+		size, ok := wire.FrameSize(stream)
 		switch {
 		case !ok:
 			return
@@ -353,11 +354,11 @@ func checkFrames(t *testing.T, stream []byte) {
 				t.Fatalf("eight bytes do not tell a frame: % x", stream[:8])
 			}
 			return
-		case size < channelHeaderSize || size > maxMessage || size%4 != 0:
+		case size < wire.ChannelHeaderSize || size > wire.MaxMessage || size%4 != 0:
 			t.Fatalf("a frame of %d bytes", size)
 		}
 		for n := range min(8, len(stream)) {
-			if early, earlyOK := frameSize(stream[:n]); !earlyOK || early != 0 && early != size {
+			if early, earlyOK := wire.FrameSize(stream[:n]); !earlyOK || early != 0 && early != size {
 				t.Fatalf("%d bytes tell %d, %v, all of them %d", n, early, earlyOK, size)
 			}
 		}
@@ -383,7 +384,7 @@ func FuzzPolicy(f *testing.F) {
 		if len(raw) != 16 {
 			return
 		}
-		ip := canonical(netip.AddrFrom16([16]byte(raw)))
+		ip := wire.Canonical(netip.AddrFrom16([16]byte(raw)))
 		_, ok := plain.judge(ip)
 		if special := ip.IsLoopback() || ip.IsPrivate() || ip.IsMulticast() || ip.IsUnspecified() || ip.IsLinkLocalUnicast(); special && ok {
 			t.Fatalf("%v is allowed", ip)
@@ -443,18 +444,18 @@ func FuzzXORAddress(f *testing.F) {
 		if len(id) != stun.TransactionIDSize {
 			return
 		}
-		e, ok := parseXORAddress(value, id)
+		e, ok := wire.ParseXORAddress(value, id)
 		if !ok {
 			return
 		}
 		var again [20]byte
-		size := xorAddressSize(e.addr().Is4())
-		putXORAddress(again[:size], e, id)
+		size := wire.XORAddressSize(e.Addr().Is4())
+		wire.PutXORAddress(again[:size], e, id)
 		mapped := len(value) == 20 && size == 8 // is written in its plain form
 		if !mapped && !bytes.Equal(again[1:size], value[1:]) {
 			t.Errorf("% x became %v became % x", value, e, again[:size])
 		}
-		if back, ok := parseXORAddress(again[:size], id); !ok || back != e {
+		if back, ok := wire.ParseXORAddress(again[:size], id); !ok || back != e {
 			t.Errorf("%v became % x became %v", e, again[:size], back)
 		}
 		m := buildMessage(t, stun.BindingRequest)
@@ -467,8 +468,8 @@ func FuzzXORAddress(f *testing.F) {
 			t.Fatalf("% x: parsed, but pion says %v", value, err)
 		}
 		ip, _ := netip.AddrFromSlice(other.IP)
-		if ip.Unmap() != e.addr() || other.Port != int(e.port) {
-			t.Errorf("% x is %v, but pion says %v", value, e.addrPort(), other)
+		if ip.Unmap() != e.Addr() || other.Port != int(e.Port) {
+			t.Errorf("% x is %v, but pion says %v", value, e.AddrPort(), other)
 		}
 	})
 }

@@ -54,14 +54,14 @@ func (b *streamBatch) send(run []streamMessage, c *counters) {
 		}
 		if run[0].to.send(b.joined) {
 			for _, m := range run {
-				c.sent(m.to.tuple.proto, m.size)
+				c.sent(m.to.tuple.Protocol, m.size)
 			}
 			return
 		}
 	}
 	for _, m := range run {
 		if m.to.send(m.data) {
-			c.sent(m.to.tuple.proto, m.size)
+			c.sent(m.to.tuple.Protocol, m.size)
 		} else {
 			c.drop(dropSlowClient)
 		}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // countingConn takes what is written to it, and remembers in how many pieces.
@@ -49,7 +51,7 @@ func TestOneWriteABatch(t *testing.T) {
 			t.Errorf("stream %d was written to %d times for two runs", i, n)
 		}
 	}
-	if got := counters.packets[protoTCP][down].Load(); got != 40 {
+	if got := counters.packets[wire.TCP][down].Load(); got != 40 {
 		t.Errorf("%d packets were counted", got)
 	}
 	if len(b.waiting) != 0 {
@@ -69,7 +71,7 @@ func TestBatchForSlowStream(t *testing.T) {
 		b.add(stream, make([]byte, size), size)
 	}
 	b.flush(&counters)
-	sent, dropped := counters.packets[protoTCP][down].Load(), counters.reasons[dropSlowClient].Load()
+	sent, dropped := counters.packets[wire.TCP][down].Load(), counters.reasons[dropSlowClient].Load()
 	if most := uint64(2*maxQueued/size + 1); sent < maxQueued/size || sent > most || sent+dropped != n {
 		t.Errorf("%d were sent and %d dropped of %d", sent, dropped, n)
 	}
@@ -84,18 +86,18 @@ func TestFramesSideBySide(t *testing.T) {
 		s := startServer(t, nil)
 		c, first, second := dialREST(t, s, "tcp", "alice"), dialREST(t, s, network, "bob"), dialREST(t, s, network, "carol")
 		relayed, ofFirst, ofSecond := c.allocate(), first.allocate(), second.allocate()
-		c.bind(minChannel, ofFirst)
-		c.bind(minChannel+1, ofSecond)
-		first.bind(minChannel, relayed)
+		c.bind(wire.MinChannel, ofFirst)
+		c.bind(wire.MinChannel+1, ofSecond)
+		first.bind(wire.MinChannel, relayed)
 		second.permit(relayed)
 		var frames []byte
 		for i := range 20 {
-			frames = append(frames, channelMessage(minChannel, pattern(100+i), true)...)
-			frames = append(frames, channelMessage(minChannel+1, pattern(50+i), true)...)
+			frames = append(frames, channelMessage(wire.MinChannel, pattern(100+i), true)...)
+			frames = append(frames, channelMessage(wire.MinChannel+1, pattern(50+i), true)...)
 		}
 		c.write(frames)
 		for i := range 20 {
-			first.wantData(minChannel, relayed, pattern(100+i))
+			first.wantData(wire.MinChannel, relayed, pattern(100+i))
 			second.wantData(0, relayed, pattern(50+i))
 		}
 	})
@@ -106,16 +108,16 @@ func TestStreamBurst(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "tcp", "alice"), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	var frames []byte
 	for i := range 100 {
-		frames = append(frames, channelMessage(minChannel, pattern(1+i), true)...)
+		frames = append(frames, channelMessage(wire.MinChannel, pattern(1+i), true)...)
 		peer.send(relayed, pattern(200+i))
 	}
 	c.write(frames)
 	for i := range 100 {
 		peer.want(relayed, pattern(1+i))
-		c.wantData(minChannel, peer.addr, pattern(200+i))
+		c.wantData(wire.MinChannel, peer.addr, pattern(200+i))
 	}
 }
 
@@ -129,7 +131,7 @@ func TestRelayOfStreamEndsWhileItSends(t *testing.T) {
 		c := dialREST(t, s, "tcp", "alice")
 		ports.Store(c.allocate().Port(), true)
 		for _, m := range [][]byte{
-			c.build(0x009, channelNumber(minChannel), peerAddr(peer.addr)).Raw, bytes.Repeat(channelMessage(minChannel, pattern(20), true), 200),
+			c.build(0x009, channelNumber(wire.MinChannel), peerAddr(peer.addr)).Raw, bytes.Repeat(channelMessage(wire.MinChannel, pattern(20), true), 200),
 		} {
 			if _, err := c.conn.Write(m); err != nil {
 				t.Fatal(err)

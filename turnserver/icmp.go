@@ -2,6 +2,8 @@ package turnserver
 
 import (
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // icmpInterval is how often the client of a relayed socket is told of an ICMP message, and icmpBurst how many times at once: enough to
@@ -24,9 +26,9 @@ func (p *pacer) admits(now clock) bool {
 }
 
 // fromICMP tells the client of an ICMP message (RFC 8656 §11.5). Where it came from is not looked at, only which peer it is about.
-func (a *allocation) fromICMP(w *worker, m *icmpMessage, told *pacer) {
+func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *pacer) {
 	switch {
-	case !m.ofInterest(), !a.permits(m.peer.ip, w.now()):
+	case !m.ForClients(), !a.permits(m.Peer.IP, w.now()):
 		w.counters.drop(dropICMP)
 		return
 	case !told.admits(w.now()):
@@ -34,7 +36,7 @@ func (a *allocation) fromICMP(w *worker, m *icmpMessage, told *pacer) {
 		return
 	}
 	w.flush() // the answer's memory may be in use
-	a.home.Load().send(w, putICMPIndication(w.answer[:], m), control)
+	a.home.Load().send(w, wire.PutICMPIndication(w.answer[:], m), control)
 	w.flush()
 	w.counters.icmp.Add(1)
 }

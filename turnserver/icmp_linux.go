@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/wire"
 )
 
 // keepErrors has the kernel queue the ICMP messages that a relayed socket's datagrams draw (ip(7), IP_RECVERR). That they shrink nothing,
@@ -74,17 +76,17 @@ func (l *loop) serveErrors(fd int) {
 }
 
 // icmp returns the ICMP message that entry i of an error queue is.
-func (b *recvBatch) icmp(i int) (icmpMessage, bool) {
+func (b *recvBatch) icmp(i int) (wire.ICMPMessage, bool) {
 	h := &b.headers[i].hdr
 	if h.Namelen == 0 {
-		return icmpMessage{}, false
+		return wire.ICMPMessage{}, false
 	}
-	return parseICMP(b.controls[i][:h.Controllen], endpointOf(decodeSockaddr(&b.names[i])))
+	return parseICMP(b.controls[i][:h.Controllen], wire.EndpointOf(decodeSockaddr(&b.names[i])))
 }
 
 // parseICMP reads struct sock_extended_err (recvmsg(2)): the error, four bytes, then origin, type, code and padding, then, for messages
 // that are about it, the MTU.
-func parseICMP(control []byte, peer endpoint) (icmpMessage, bool) {
+func parseICMP(control []byte, peer wire.Endpoint) (wire.ICMPMessage, bool) {
 	for len(control) >= unix.SizeofCmsghdr { // which the parser does not check
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
 		if err != nil {
@@ -93,19 +95,19 @@ func parseICMP(control []byte, peer endpoint) (icmpMessage, bool) {
 		control = rest
 		is4 := header.Level == unix.IPPROTO_IP && header.Type == unix.IP_RECVERR
 		is6 := header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_RECVERR
-		if !is4 && !is6 || len(data) < 12 || is4 != peer.is4() {
+		if !is4 && !is6 || len(data) < 12 || is4 != peer.Is4() {
 			continue
 		}
 		errno, mtu := unix.Errno(binary.NativeEndian.Uint32(data)), binary.NativeEndian.Uint32(data[8:])
 		switch origin := data[4]; {
 		case is4 && origin == unix.SO_EE_ORIGIN_ICMP, is6 && origin == unix.SO_EE_ORIGIN_ICMP6:
-			return newICMPMessage(peer, data[5], data[6], mtu), true
+			return wire.NewICMPMessage(peer, data[5], data[6], mtu), true
 		case origin != unix.SO_EE_ORIGIN_LOCAL || errno != unix.EMSGSIZE: // what may not be fragmented and is too large for the first link
 		case is4:
-			return newICMPMessage(peer, icmp4Unreachable, icmp4TooBig, mtu), true
+			return wire.NewICMPMessage(peer, wire.ICMPv4Unreachable, wire.ICMPv4TooBig, mtu), true
 		default:
-			return newICMPMessage(peer, icmp6TooBig, 0, mtu), true
+			return wire.NewICMPMessage(peer, wire.ICMPv6TooBig, 0, mtu), true
 		}
 	}
-	return icmpMessage{}, false
+	return wire.ICMPMessage{}, false
 }

@@ -11,13 +11,15 @@ import (
 
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/wire"
 )
 
 // icmpIn reads the next frame that is a Data indication with ICMP (RFC 8656 §18.13).
 func (c *testClient) icmpIn() (peer netip.AddrPort, typ, code uint8, data uint32) {
 	c.t.Helper()
 	m := decode(c.t, c.next())
-	v, err := m.Get(stun.AttrType(attrICMP))
+	v, err := m.Get(stun.AttrType(wire.AttrICMP))
 	if m.Type != stun.NewType(stun.MethodData, stun.ClassIndication) || err != nil || len(v) != 8 || m.Contains(stun.AttrData) {
 		c.t.Fatalf("got %v, want a Data indication with ICMP alone", m)
 	}
@@ -30,7 +32,7 @@ func closedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	conn := listenAt(t, peerIP)
 	_ = conn.Close()
-	return addrPortOf(conn.LocalAddr())
+	return wire.AddrPortOf(conn.LocalAddr())
 }
 
 // TestICMP: a client is told that its peer's port is closed, over each transport, and for channels as for indications.
@@ -39,9 +41,9 @@ func TestICMP(t *testing.T) {
 		s := startServer(t, allowLoopback)
 		c, closed := dialREST(t, s, network, "alice"), closedPort(t)
 		c.allocate()
-		c.bind(minChannel, closed)
+		c.bind(wire.MinChannel, closed)
 		for i, send := range []func(){
-			func() { c.sendChannel(minChannel, []byte("anybody there?")) },
+			func() { c.sendChannel(wire.MinChannel, []byte("anybody there?")) },
 			func() { c.indicate(closed, []byte("anybody there?")) },
 		} {
 			send()
@@ -49,7 +51,7 @@ func TestICMP(t *testing.T) {
 				waitCounted(t, s, "packets_relayed", "up", uint64(i+1)) // and no more comes of it
 				continue
 			}
-			if peer, typ, code, data := c.icmpIn(); peer != closed || typ != icmp4Unreachable || code != 3 || data != 0 {
+			if peer, typ, code, data := c.icmpIn(); peer != closed || typ != wire.ICMPv4Unreachable || code != 3 || data != 0 {
 				t.Errorf("got type %d, code %d, data %d about %v", typ, code, data, peer)
 			}
 			waitCounted(t, s, "icmp_messages_relayed", "", uint64(i+1))
@@ -63,11 +65,11 @@ func TestICMPHarmsNobody(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer, closed := dialREST(t, s, "udp", "alice"), newPeer(t), closedPort(t)
 	relayed := c.allocate()
-	c.bind(minChannel, closed)
-	c.bind(minChannel+1, peer.addr)
+	c.bind(wire.MinChannel, closed)
+	c.bind(wire.MinChannel+1, peer.addr)
 	for i := range 200 {
-		c.sendChannel(minChannel, []byte("nobody"))
-		c.sendChannel(minChannel+1, pattern(i))
+		c.sendChannel(wire.MinChannel, []byte("nobody"))
+		c.sendChannel(wire.MinChannel+1, pattern(i))
 		peer.want(relayed, pattern(i))
 	}
 }
@@ -76,8 +78,8 @@ func TestICMPHarmsNobody(t *testing.T) {
 func TestICMPNotRelayed(t *testing.T) {
 	f := newBenchFlow(t, "udp")
 	told := new(pacer)
-	peer := endpointOf(f.peer)
-	refused := func(m icmpMessage, reason string) {
+	peer := wire.EndpointOf(f.peer)
+	refused := func(m wire.ICMPMessage, reason string) {
 		t.Helper()
 		before := counterOf(t, f.srv, "packets_dropped", reason)
 		f.alloc.fromICMP(f.worker, &m, told)
@@ -85,12 +87,12 @@ func TestICMPNotRelayed(t *testing.T) {
 			t.Errorf("%+v: %d were counted as %s", m, got, reason)
 		}
 	}
-	refused(newICMPMessage(endpointOf(at("192.0.2.1")), icmp4Unreachable, 3, 0), "icmp")
+	refused(wire.NewICMPMessage(wire.EndpointOf(at("192.0.2.1")), wire.ICMPv4Unreachable, 3, 0), "icmp")
 	for _, typ := range []uint8{0, 4, 5, 8, 12} {
-		refused(newICMPMessage(peer, typ, 0, 0), "icmp")
+		refused(wire.NewICMPMessage(peer, typ, 0, 0), "icmp")
 	}
-	m := newICMPMessage(peer, icmp4Unreachable, icmp4TooBig, 1400)
-	if m.data != 1400 || newICMPMessage(peer, icmp4Unreachable, 3, 1400).data != 0 {
+	m := wire.NewICMPMessage(peer, wire.ICMPv4Unreachable, wire.ICMPv4TooBig, 1400)
+	if m.Data != 1400 || wire.NewICMPMessage(peer, wire.ICMPv4Unreachable, 3, 1400).Data != 0 {
 		t.Error("the MTU is of type 3, code 4 alone")
 	}
 	for range icmpBurst {
@@ -117,22 +119,22 @@ func FuzzICMP(f *testing.F) {
 	f.Add(entry(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.SO_EE_ORIGIN_ICMP6, 2, 0, unix.EMSGSIZE, 1280), false)
 	f.Add([]byte{1, 2, 3}, false)
 	f.Fuzz(func(t *testing.T, control []byte, is4 bool) {
-		peer := endpointOf(netip.MustParseAddrPort("[2001:db8::1]:9"))
+		peer := wire.EndpointOf(netip.MustParseAddrPort("[2001:db8::1]:9"))
 		if is4 {
-			peer = endpointOf(netip.MustParseAddrPort("192.0.2.1:9"))
+			peer = wire.EndpointOf(netip.MustParseAddrPort("192.0.2.1:9"))
 		}
 		m, ok := parseICMP(control, peer)
 		if !ok {
-			if m != (icmpMessage{}) {
+			if m != (wire.ICMPMessage{}) {
 				t.Errorf("refused, and yet %+v", m)
 			}
 			return
 		}
-		if m.peer != peer || m.data != 0 && m.ofInterest() && m.code != icmp4TooBig && m.typ != icmp6TooBig {
+		if m.Peer != peer || m.Data != 0 && m.ForClients() && m.Code != wire.ICMPv4TooBig && m.Type != wire.ICMPv6TooBig {
 			t.Errorf("%+v", m)
 		}
 		var b [128]byte
-		if out := putICMPIndication(b[:], &m); !wellFormed(out) {
+		if out := wire.PutICMPIndication(b[:], &m); !wire.WellFormed(out) {
 			t.Errorf("% x", out)
 		}
 	})

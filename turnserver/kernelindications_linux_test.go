@@ -7,6 +7,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // TestOffloadedIndications: what a client sends in indications goes through the kernel from the second packet on, as what its peer sends
@@ -66,9 +67,9 @@ func TestOffloadedIndications(t *testing.T) {
 	call.meet()
 	exchange(rounds-1, rounds-1)
 
-	call.bind(minChannel, call.peer.addr)
+	call.bind(wire.MinChannel, call.peer.addr)
 	flows(1)
-	call.channel = minChannel
+	call.channel = wire.MinChannel
 	exchange(rounds-1, rounds) // the first one comes before the peer has been seen
 	call.channel = 0
 	call.write(call.message([]byte("beside the channel")))
@@ -97,7 +98,7 @@ func TestOffloadedConversations(t *testing.T) {
 	if got := s.Offload().Flows; got != mostConversations {
 		t.Errorf("the kernel forwards %d flows, want %d", got, mostConversations)
 	}
-	c.bind(minChannel, newPeer(t).addr) // is another matter
+	c.bind(wire.MinChannel, newPeer(t).addr) // is another matter
 	if got := s.Offload().Flows; got != mostConversations+1 {
 		t.Errorf("the kernel forwards %d flows, want %d", got, mostConversations+1)
 	}

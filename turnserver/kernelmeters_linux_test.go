@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestOffloadedBandwidth: a limit is one limit for what the kernel and the process relay, and goes on when a flow leaves the kernel.
@@ -23,15 +25,15 @@ func TestOffloadedBandwidth(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); row.limit(&cfg.Limits) })
-			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel)
-			other, stranger := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel), callOffloaded(t, s, dialREST(t, s, "udp", "bob"), minChannel)
+			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), wire.MinChannel)
+			other, stranger := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), wire.MinChannel), callOffloaded(t, s, dialREST(t, s, "udp", "bob"), wire.MinChannel)
 			count := func(name, reason string) uint64 { return counterOf(t, s, name, reason) }
 			relayed, below := count("packets_relayed", "up"), count("packets_offloaded", "up")
 			for i := range most + 20 {
 				if i%3 == 0 {
 					greedy.indicate(greedy.peer.addr, pattern(size))
 				} else {
-					greedy.sendChannel(minChannel, pattern(size))
+					greedy.sendChannel(wire.MinChannel, pattern(size))
 				}
 				greedy.barrier()
 			}
@@ -55,7 +57,7 @@ func TestOffloadedBandwidth(t *testing.T) {
 			}
 			sends := func(c offloadedCall) bool {
 				before := count("packets_relayed", "up")
-				c.sendChannel(minChannel, pattern(size))
+				c.sendChannel(wire.MinChannel, pattern(size))
 				c.barrier()
 				return count("packets_relayed", "up") > before
 			}

@@ -8,6 +8,7 @@ import (
 
 	"turnpike/auth"
 	"turnpike/turnserver/offload"
+	"turnpike/turnserver/wire"
 )
 
 // OffloadMode says whether established flows of clients over UDP are forwarded in the kernel: channels, and peers that a client sends
@@ -58,7 +59,7 @@ func (s *Server) openKernelPath() error {
 func (s *Server) packetAddresses() (all []netip.Addr) {
 	for _, l := range s.cfg.Listen {
 		if l.Network == "udp" {
-			all = append(all, canonical(l.Addr.Addr()))
+			all = append(all, wire.Canonical(l.Addr.Addr()))
 		}
 	}
 	for _, r := range s.relays {
@@ -71,7 +72,7 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 // takes reports whether the kernel may forward a flow.
 func (k *kernelPath) takes(e *flowEntry) bool {
 	tuple := &e.up.tuple
-	return tuple.proto == protoUDP && !tuple.client.addr().IsLinkLocalUnicast() // whose zone is not kept
+	return tuple.Protocol == wire.UDP && !tuple.Client.Addr().IsLinkLocalUnicast() // whose zone is not kept
 }
 
 func (k *kernelPath) set(e flowEntry) {
@@ -91,7 +92,7 @@ func (k *kernelPath) set(e flowEntry) {
 }
 
 func (k *kernelPath) remove(e flowEntry) {
-	if e.up.tuple.proto != protoUDP {
+	if e.up.tuple.Protocol != wire.UDP {
 		return
 	}
 	a := e.flow.alloc
@@ -111,8 +112,8 @@ func (k *kernelPath) flowOf(e *flowEntry) offload.Flow {
 	out.Expires = time.Now().Add(time.Duration(e.expires - k.srv.now())) // by a clock that nobody sets
 	out.UpMeters, out.DownMeters = k.metersOf(f.alloc, up), k.metersOf(f.alloc, down)
 	if own := f.peer.own; own != nil {
-		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.port)
-		out.External = from.external.addrPort()
+		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.Port)
+		out.External = from.external.AddrPort()
 	}
 	return out
 }
@@ -180,8 +181,8 @@ func (u kernelUsage) of(f *flow) (inUp, inDown offload.Usage) {
 // keysOf describes a flow to the kernel, as far as it shows in packets.
 func keysOf(e *flowEntry) offload.Flow {
 	return offload.Flow{
-		Client: e.up.tuple.client.addrPort(), Local: e.up.tuple.local.addrPort(), Channel: e.up.channel,
-		Relayed: e.down.relayed.addrPort(), Peer: e.down.peer.addrPort(),
+		Client: e.up.tuple.Client.AddrPort(), Local: e.up.tuple.Local.AddrPort(), Channel: e.up.channel,
+		Relayed: e.down.relayed.AddrPort(), Peer: e.down.peer.AddrPort(),
 	}
 }
 
@@ -206,7 +207,7 @@ func (s *Server) Offload() OffloadStatus {
 // Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so in a flow
 // that there is now. It reports found only to the allocation's owner.
 func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
-	address := relayAddressOf(s.relays, canonical(relayed.Addr()))
+	address := relayAddressOf(s.relays, wire.Canonical(relayed.Addr()))
 	if address == nil {
 		return false, false
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // offloadedCall is a client and a peer whose packets go through the kernel.
@@ -64,7 +65,7 @@ func TestOffloaded(t *testing.T) {
 		return // it is for the run with flows in the kernel
 	}
 	s, clock := startClocked(t, allowLoopback)
-	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel)
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), wire.MinChannel)
 	const rounds = 10
 	for range rounds {
 		call.exchange(pattern(100), pattern(50))
@@ -116,8 +117,8 @@ func TestOffloadedMove(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c := dialREST(t, s, "udp", "alice")
 	relayed, ticket := c.allocateMobile()
-	call := offloadedCall{c, newPeer(t), relayed, minChannel}
-	call.bind(minChannel, call.peer.addr)
+	call := offloadedCall{c, newPeer(t), relayed, wire.MinChannel}
+	call.bind(wire.MinChannel, call.peer.addr)
 	const rounds, moves = 5, 4
 	exchanged := uint64(0)
 	exchange := func() {
@@ -151,7 +152,7 @@ func TestOffloadedMove(t *testing.T) {
 			t.Errorf("the kernel forwards %d flows", flows)
 		}
 		dropped := counterOf(t, s, "packets_dropped", "no_channel")
-		was.sendChannel(minChannel, []byte("from where it was"))
+		was.sendChannel(wire.MinChannel, []byte("from where it was"))
 		waitCounted(t, s, "packets_dropped", "no_channel", dropped+1)
 	}
 	call.testClient = call.elsewhere(s, "tcp")
@@ -170,20 +171,20 @@ func TestOffloadedSegments(t *testing.T) {
 		return // it is for the run with flows in the kernel
 	}
 	s := startServer(t, allowLoopback)
-	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), minChannel)
+	call := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), wire.MinChannel)
 	raw, err := call.conn.(*net.UDPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	const size, segments = 200, 8
 	if e := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, channelHeaderSize+size)
+		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, wire.ChannelHeaderSize+size)
 	}); e != nil || err != nil {
 		t.Fatal(e, err)
 	}
 	var burst []byte
 	for range segments {
-		burst = append(burst, channelMessage(minChannel, pattern(size), false)...)
+		burst = append(burst, channelMessage(wire.MinChannel, pattern(size), false)...)
 	}
 	before := counterOf(t, s, "packets_offloaded", "up")
 	call.write(burst)
@@ -214,17 +215,17 @@ func TestOffloadedFamilies(t *testing.T) {
 		netip.AddrPortFrom(loopback6, s.Addrs()[1].Addr.Port()),
 	} {
 		for _, peerAt := range []netip.Addr{peerIP, offloadedPeerIP6} {
-			for _, channel := range []uint16{minChannel, 0} {
+			for _, channel := range []uint16{wire.MinChannel, 0} {
 				t.Run(fmt.Sprintf("%v and %v, channel %#x", to.Addr(), peerAt, channel), func(t *testing.T) {
 					before := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
 					conn := listenFree(t, peerAt)
 					call := offloadedCall{
 						testClient: dialAddr(t, "udp", to).as(mintREST(t, "alice", time.Hour)),
-						peer:       &testPeer{t, conn, addrPortOf(conn.LocalAddr())}, channel: channel,
+						peer:       &testPeer{t, conn, wire.AddrPortOf(conn.LocalAddr())}, channel: channel,
 					}
-					wanted := familyIPv4
+					wanted := wire.IPv4
 					if peerAt.Is6() {
-						wanted = familyIPv6
+						wanted = wire.IPv6
 					}
 					call.relayed = call.allocate(addressFamily(wanted))
 					call.meet()
@@ -232,7 +233,7 @@ func TestOffloadedFamilies(t *testing.T) {
 						call.exchange(pattern(120), pattern(81))
 					}
 					after := counterOf(t, s, "packets_offloaded", "up") + counterOf(t, s, "packets_offloaded", "down")
-					if after-before != 9-uint64(min(1, channel^minChannel)) { // an indication comes before its flow
+					if after-before != 9-uint64(min(1, channel^wire.MinChannel)) { // an indication comes before its flow
 						t.Errorf("%d packets went through the kernel", after-before)
 					}
 				})
@@ -253,13 +254,13 @@ func TestOffloadedHop(t *testing.T) {
 	if oneAt.Addr() != s.relays[0].external {
 		t.Fatalf("relayed address %v", oneAt)
 	}
-	one.bind(minChannel, twoAt)
-	two.bind(maxChannel, oneAt)
+	one.bind(wire.MinChannel, twoAt)
+	two.bind(wire.MaxChannel, oneAt)
 	for i := range 10 {
-		one.sendChannel(minChannel, pattern(10+i))
-		two.wantData(maxChannel, oneAt, pattern(10+i))
-		two.sendChannel(maxChannel, pattern(90))
-		one.wantData(minChannel, twoAt, pattern(90))
+		one.sendChannel(wire.MinChannel, pattern(10+i))
+		two.wantData(wire.MaxChannel, oneAt, pattern(10+i))
+		two.sendChannel(wire.MaxChannel, pattern(90))
+		one.wantData(wire.MinChannel, twoAt, pattern(90))
 	}
 	waitCounted(t, s, "packets_relayed_in_memory", "", 20)
 	waitCounted(t, s, "packets_offloaded", "up", 19)
@@ -272,31 +273,31 @@ func TestOffloadedHop(t *testing.T) {
 	// By its local address, which only the process knows to be the same.
 	inside := dialREST(t, s, "udp", "carol")
 	insideAt := inside.allocate()
-	inside.bind(minChannel, netip.AddrPortFrom(loopback, twoAt.Port()))
-	two.bind(maxChannel-1, insideAt)
+	inside.bind(wire.MinChannel, netip.AddrPortFrom(loopback, twoAt.Port()))
+	two.bind(wire.MaxChannel-1, insideAt)
 	for range 3 {
-		inside.sendChannel(minChannel, pattern(33))
-		two.wantData(maxChannel-1, insideAt, pattern(33))
-		two.sendChannel(maxChannel-1, pattern(34))
-		inside.wantData(minChannel, netip.AddrPort{}, pattern(34))
+		inside.sendChannel(wire.MinChannel, pattern(33))
+		two.wantData(wire.MaxChannel-1, insideAt, pattern(33))
+		two.sendChannel(wire.MaxChannel-1, pattern(34))
+		inside.wantData(wire.MinChannel, netip.AddrPort{}, pattern(34))
 	}
 	// In indications, whatever the other one uses.
 	three := dialREST(t, s, "udp", "dave")
 	threeAt := three.allocate()
 	three.permit(twoAt)
-	two.bind(maxChannel-2, threeAt)
+	two.bind(wire.MaxChannel-2, threeAt)
 	hops := counterOf(t, s, "packets_offloaded", "up")
 	for i := range 10 {
 		three.indicate(twoAt, pattern(10+i))
-		two.wantData(maxChannel-2, threeAt, pattern(10+i))
-		two.sendChannel(maxChannel-2, pattern(90))
+		two.wantData(wire.MaxChannel-2, threeAt, pattern(10+i))
+		two.sendChannel(wire.MaxChannel-2, pattern(90))
 		three.wantData(0, twoAt, pattern(90))
 	}
 	if got := counterOf(t, s, "packets_offloaded", "up") - hops; got < 18 {
 		t.Errorf("%d of 20 packets went through the kernel", got)
 	}
 	two.accept(stun.MethodRefresh, lifetime(0))
-	one.sendChannel(minChannel, pattern(50))
+	one.sendChannel(wire.MinChannel, pattern(50))
 	waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 1)
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestOffloadedRevocation floods flows through the kernel, and ends them in every way: of what is sent once that is done, nothing arrives.
@@ -23,7 +25,7 @@ func TestOffloadedRevocation(t *testing.T) {
 		"expiry":  func(s *Server, clock *testClock, _ *testClient) { clock.ahead.Add(int64(time.Hour)); s.sweep() },
 		"close":   func(s *Server, _ *testClock, _ *testClient) { _ = s.Close() },
 	} {
-		for _, channel := range []uint16{minChannel, 0} {
+		for _, channel := range []uint16{wire.MinChannel, 0} {
 			t.Run(fmt.Sprintf("%s, channel %#x", name, channel), func(t *testing.T) {
 				s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = everyone{} })
 				for range 3 {

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // TestClose ends everything there is, from several goroutines at once, and leaves nothing that answers.
@@ -21,7 +22,7 @@ func TestClose(t *testing.T) {
 	}
 	for _, c := range clients {
 		c.allocate()
-		c.bind(minChannel, at("127.0.0.2"))
+		c.bind(wire.MinChannel, at("127.0.0.2"))
 	}
 	idle := dial(t, s, "tcp")
 	idle.write([]byte{0, 1, 0}) // a frame begun
@@ -185,8 +186,8 @@ func TestEverythingAtOnce(t *testing.T) {
 				for _, m := range [][]byte{
 					c.build(stun.MethodAllocate, transport(transportUDP)).Raw,
 					c.build(stun.MethodCreatePermission, peerAddr(at("127.0.0.3"))).Raw,
-					c.build(stun.MethodChannelBind, channelNumber(minChannel), peerAddr(peer)).Raw,
-					channelMessage(minChannel, pattern(n), true),
+					c.build(stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer)).Raw,
+					channelMessage(wire.MinChannel, pattern(n), true),
 					sendIndication(t, peer, pattern(n)),
 					c.build(stun.MethodRefresh, lifetime(uint32(n%2*600))).Raw,
 				} {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/wire"
 )
 
 // loops says that this system can serve UDP in loops.
@@ -274,7 +276,7 @@ func (s *loopListener) clientOf(m *datagram) {
 
 // sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
 func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
-	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, client: protoUDP, header: w.header}, b)
+	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, client: wire.UDP, header: w.header}, b)
 }
 
 // read relays a batch of what peers sent, and reports whether there may be more.
@@ -288,7 +290,7 @@ func (r *loopRelay) read() bool {
 			continue
 		}
 		l.worker.header = m.header
-		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, endpointOf(m.from))
+		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, wire.EndpointOf(m.from))
 	}
 	l.worker.flush()
 	return more
@@ -343,7 +345,7 @@ func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 		w.counters.drop(dropNoAllocation)
 		return
 	}
-	is4 := to.endpoint.is4()
+	is4 := to.endpoint.Is4()
 	w.out.flush()
 	if err := forbidFragments(r.fd, is4, true); err != nil {
 		w.counters.drop(dropSendFailed)

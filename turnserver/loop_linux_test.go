@@ -11,6 +11,8 @@ import (
 
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestBursts sends bursts both ways, which loops read and write in batches: all of it arrives whole and in order, when datagrams are
@@ -27,7 +29,7 @@ func TestBursts(t *testing.T) {
 			s := startServer(t, allowLoopback)
 			c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 			relayed := c.allocate()
-			c.bind(minChannel, peer.addr)
+			c.bind(wire.MinChannel, peer.addr)
 			burst(t, s, c, peer, relayed, sizes)
 		})
 	}
@@ -41,7 +43,7 @@ func TestSegmentsRefused(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	fds := []int{s.relays[0].holder(relayed.Port()).first.sock.(*loopRelay).fd}
 	for _, l := range s.loops {
 		for _, listener := range l.listeners {
@@ -76,13 +78,13 @@ func burst(t *testing.T, s *Server, c *testClient, peer *testPeer, relayed netip
 		var all [][]byte
 		for i := first; i < first+atOnce; i++ {
 			all = append(all, data(i))
-			c.sendChannel(minChannel, data(i))
+			c.sendChannel(wire.MinChannel, data(i))
 		}
 		wantAll(t, func() []byte { return peer.receive(relayed) }, all, mixed)
 		for _, b := range all {
 			peer.send(relayed, b)
 		}
-		wantAll(t, func() []byte { return c.receiveOn(minChannel) }, all, mixed)
+		wantAll(t, func() []byte { return c.receiveOn(wire.MinChannel) }, all, mixed)
 	}
 	for _, way := range []string{"up", "down"} {
 		waitCounted(t, s, "packets_relayed", way, uint64(len(sizes)))
@@ -98,12 +100,12 @@ func TestIPHeader(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	for _, conn := range []*net.UDPConn{c.conn.(*net.UDPConn), peer.conn} {
 		setHeader(t, conn, class, hopLimit)
 	}
 
-	c.sendChannel(minChannel, []byte("up"))
+	c.sendChannel(wire.MinChannel, []byte("up"))
 	wantHeader(t, peer.conn, class, hopLimit-1)
 	c.indicate(peer.addr, []byte("up"))
 	wantHeader(t, peer.conn, class, hopLimit-1)
@@ -181,14 +183,14 @@ func TestManyClients(t *testing.T) {
 	}
 	for _, c := range clients {
 		for j := range clients {
-			c.bind(minChannel+uint16(j), relayed[j])
+			c.bind(wire.MinChannel+uint16(j), relayed[j])
 		}
 	}
 	for i, c := range clients {
 		for j, d := range clients {
 			data := []byte{byte(i), byte(j), 1, 2, 3}
-			c.sendChannel(minChannel+uint16(j), data)
-			d.wantData(minChannel+uint16(i), relayed[i], data)
+			c.sendChannel(wire.MinChannel+uint16(j), data)
+			d.wantData(wire.MinChannel+uint16(i), relayed[i], data)
 		}
 	}
 }
@@ -198,7 +200,7 @@ func TestBacklog(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	shard := s.relays[0].holder(relayed.Port()).shard
 	data := func(i int) []byte { return []byte{byte(i), 1, 2, 3} }
 
@@ -208,7 +210,7 @@ func TestBacklog(t *testing.T) {
 	shard.mu.Lock()
 	c.write(refresh.Raw)
 	for i := range 2*batchSize + 10 {
-		c.sendChannel(minChannel, data(i))
+		c.sendChannel(wire.MinChannel, data(i))
 	}
 	shard.mu.Unlock()
 	for i := range 2*batchSize + 10 {
@@ -224,6 +226,6 @@ func TestBacklog(t *testing.T) {
 	shard.mu.Unlock()
 	c.answerTo(refresh)
 	for i := range 2*batchSize + 10 {
-		c.wantData(minChannel, peer.addr, data(i))
+		c.wantData(wire.MinChannel, peer.addr, data(i))
 	}
 }

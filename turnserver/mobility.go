@@ -7,6 +7,8 @@ import (
 
 	"github.com/pion/stun/v3"
 	"github.com/puzpuzpuz/xsync/v4"
+
+	"turnpike/turnserver/wire"
 )
 
 // mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed networks shows its
@@ -18,9 +20,9 @@ import (
 type mobility struct {
 	// Static after construction.
 	srv *Server
-	key ticketKey
+	key wire.TicketKey
 
-	arrivals *xsync.Map[fiveTuple, *arrival] // written under mu, read without
+	arrivals *xsync.Map[wire.FiveTuple, *arrival] // written under mu, read without
 
 	// Guarded by mu, which is taken before shard.mu, quota.mu and connection.mu.
 	mu      sync.Mutex
@@ -30,7 +32,7 @@ type mobility struct {
 
 // mobile is what an allocation has whose client can move.
 type mobile struct {
-	first ticket // static: of the answer to the Allocate
+	first wire.Ticket // static: of the answer to the Allocate
 
 	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket is good until the client shows that it has
 	// had the answer, and after that for asking the same once more from where it moved to.
@@ -72,7 +74,7 @@ func newMobility(srv *Server) *mobility {
 		return nil
 	}
 	return &mobility{
-		srv: srv, key: newTicketKey(), arrivals: xsync.NewMap[fiveTuple, *arrival](), tickets: make(map[uint64]*allocation),
+		srv: srv, key: wire.NewTicketKey(), arrivals: xsync.NewMap[wire.FiveTuple, *arrival](), tickets: make(map[uint64]*allocation),
 	}
 }
 
@@ -99,7 +101,7 @@ func (m *mobility) admit(a *allocation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	serial := m.issue(a)
-	a.extras.mobile = &mobile{first: m.key.seal(serial), next: serial}
+	a.extras.mobile = &mobile{first: m.key.Seal(serial), next: serial}
 }
 
 // issue makes a serial number. The caller holds mu.
@@ -111,7 +113,7 @@ func (m *mobility) issue(a *allocation) uint64 {
 
 // ticketed returns the allocation that a ticket is for, or nil, and the ticket's serial number, or 0 if it is no ticket of this server.
 func (m *mobility) ticketed(value []byte) (*allocation, uint64) {
-	serial, ok := m.key.open(value)
+	serial, ok := m.key.Open(value)
 	if !ok {
 		return nil, 0
 	}
@@ -165,35 +167,35 @@ func (r *request) refreshAndMove(serial uint64) {
 
 // expect prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the ticket for the next
 // time, or which error to answer with.
-func (m *mobility) expect(r *request, serial uint64, ends bool) (ticket, stun.ErrorCode) {
+func (m *mobility) expect(r *request, serial uint64, ends bool) (wire.Ticket, stun.ErrorCode) {
 	a := r.alloc
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mob := a.extras.mobile
 	switch answered, code := m.judge(r, serial); {
 	case code != 0, ends:
-		return ticket{}, code
+		return wire.Ticket{}, code
 	case answered:
-		return m.key.seal(mob.next), 0
+		return m.key.Seal(mob.next), 0
 	}
 	if !mob.mayMove(m.srv.now()) {
 		m.srv.counters.drop(limitMoves)
-		return ticket{}, stun.CodeAllocQuotaReached
+		return wire.Ticket{}, stun.CodeAllocQuotaReached
 	}
 	m.cancel(mob)
 	if _, taken := m.arrivals.Load(r.c.tuple); taken || r.w.shard.find(r.c.tuple) != nil {
-		return ticket{}, stun.CodeAllocMismatch
+		return wire.Ticket{}, stun.CodeAllocMismatch
 	}
 	if !m.srv.quota.enter(r.c, &a.home.Load().client, &m.srv.cfg.Limits) {
 		m.srv.counters.drop(limitAddress)
-		return ticket{}, stun.CodeAllocQuotaReached
+		return wire.Ticket{}, stun.CodeAllocQuotaReached
 	}
 	m.await(r, mob)
 	if serial == mob.next {
 		delete(m.tickets, mob.used)
 		mob.used, mob.next, mob.settled = mob.next, m.issue(a), false
 	}
-	return m.key.seal(mob.next), 0
+	return m.key.Seal(mob.next), 0
 }
 
 // mayMove counts a move, unless there were too many of late. The caller holds mobility.mu.
@@ -258,7 +260,7 @@ func (m *mobility) leave(h *home) {
 }
 
 // expected returns the allocation that is to arrive on a five-tuple, or nil. m may be nil.
-func (m *mobility) expected(t fiveTuple) *allocation {
+func (m *mobility) expected(t wire.FiveTuple) *allocation {
 	if m == nil {
 		return nil
 	}
@@ -374,13 +376,13 @@ func (m *mobility) disconnected(a *allocation, c *connection) {
 // nowhere is the client that an allocation has while its own has lost its connection: on a five-tuple that no packet comes from, and
 // still counted for the address that it was at.
 func nowhere(was *client, serial uint64) client {
-	tuple := fiveTuple{client: endpoint{ip: was.tuple.client.ip}, proto: was.tuple.proto}
-	binary.BigEndian.PutUint64(tuple.local.ip[:], serial)
+	tuple := wire.FiveTuple{Client: wire.Endpoint{IP: was.tuple.Client.IP}, Protocol: was.tuple.Protocol}
+	binary.BigEndian.PutUint64(tuple.Local.IP[:], serial)
 	return client{tuple: tuple, sock: noSocketNow{}}
 }
 
 // stranded reports whether a five-tuple is one of nowhere's.
-func (t *fiveTuple) stranded() bool { return t.client.port == 0 && t.local.port == 0 }
+func stranded(t *wire.FiveTuple) bool { return t.Client.Port == 0 && t.Local.Port == 0 }
 
 // noSocketNow is where nowhere sends to.
 type noSocketNow struct{}
@@ -388,14 +390,14 @@ type noSocketNow struct{}
 func (noSocketNow) sendTo(w *worker, _ *client, _ []byte, _ int) { w.counters.drop(dropClientAway) }
 
 // abandon gives up what was to arrive on a connection that has ended. m may be nil.
-func (m *mobility) abandon(t fiveTuple, c *connection) {
+func (m *mobility) abandon(t wire.FiveTuple, c *connection) {
 	m.cancelAt(t, func(ar *arrival) bool { return ar.home.conn == c })
 }
 
 // makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead, or has data of TCP carried. m may be nil.
-func (m *mobility) makeRoom(t fiveTuple) { m.cancelAt(t, func(*arrival) bool { return true }) }
+func (m *mobility) makeRoom(t wire.FiveTuple) { m.cancelAt(t, func(*arrival) bool { return true }) }
 
-func (m *mobility) cancelAt(t fiveTuple, match func(*arrival) bool) {
+func (m *mobility) cancelAt(t wire.FiveTuple, match func(*arrival) bool) {
 	if m == nil {
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 func allowMobility(cfg *Config) {
@@ -98,35 +100,35 @@ func TestMove(t *testing.T) {
 			s := startServer(t, allowMobility)
 			c, peer, other := dialREST(t, s, from, "alice"), newPeer(t), newPeer(t)
 			relayed, ticket := c.allocateMobile()
-			c.bind(minChannel, peer.addr)
+			c.bind(wire.MinChannel, peer.addr)
 			c.permit(other.addr)
 			d := c.elsewhere(s, to)
 			d.show(ticket)
 
 			peer.send(relayed, []byte("to where it was"))
-			c.wantData(minChannel, peer.addr, []byte("to where it was"))
-			c.sendChannel(minChannel, []byte("from where it was"))
+			c.wantData(wire.MinChannel, peer.addr, []byte("to where it was"))
+			c.sendChannel(wire.MinChannel, []byte("from where it was"))
 			peer.want(relayed, []byte("from where it was"))
 
-			d.sendChannel(minChannel, []byte("from where it is"))
+			d.sendChannel(wire.MinChannel, []byte("from where it is"))
 			peer.want(relayed, []byte("from where it is"))
 			peer.send(relayed, []byte("to where it is"))
-			d.wantData(minChannel, peer.addr, []byte("to where it is"))
+			d.wantData(wire.MinChannel, peer.addr, []byte("to where it is"))
 			other.send(relayed, []byte("without a channel"))
 			d.wantData(0, other.addr, []byte("without a channel"))
 			d.indicate(other.addr, []byte("likewise"))
 			other.want(relayed, []byte("likewise"))
 
 			dropped := counterOf(t, s, "packets_dropped", "no_channel")
-			c.sendChannel(minChannel, []byte("from where it was"))
+			c.sendChannel(wire.MinChannel, []byte("from where it was"))
 			c.refuse(437, stun.MethodRefresh)
 			waitCounted(t, s, "packets_dropped", "no_channel", dropped+1)
 
-			d.bind(minChannel, peer.addr)
-			d.bind(minChannel+1, other.addr)
+			d.bind(wire.MinChannel, peer.addr)
+			d.bind(wire.MinChannel+1, other.addr)
 			other.send(relayed, []byte("on a new channel"))
-			d.wantData(minChannel+1, other.addr, []byte("on a new channel"))
-			d.sendChannel(minChannel+1, []byte("likewise"))
+			d.wantData(wire.MinChannel+1, other.addr, []byte("on a new channel"))
+			d.sendChannel(wire.MinChannel+1, []byte("likewise"))
 			other.want(relayed, []byte("likewise"))
 			d.accept(stun.MethodRefresh)
 			wantSnapshot(t, s, to, d.addr())
@@ -155,15 +157,15 @@ func TestMoveOften(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed, ticket := c.allocateMobile()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	for i := range 24 {
 		c = c.elsewhere(s, []string{"udp", "udp", "tcp", "udp", "tls"}[i%5])
 		ticket = c.show(ticket)
 		data := []byte(fmt.Sprint("from place ", i))
-		c.sendChannel(minChannel, data)
+		c.sendChannel(wire.MinChannel, data)
 		peer.want(relayed, data)
 		peer.send(relayed, data)
-		c.wantData(minChannel, peer.addr, data)
+		c.wantData(wire.MinChannel, peer.addr, data)
 	}
 	waitCounted(t, s, "allocations_moved", "", 24)
 	c.accept(stun.MethodRefresh, lifetime(0))
@@ -176,7 +178,7 @@ func TestMoveByRequest(t *testing.T) {
 	peer := newPeer(t)
 	for name, request := range map[string]func(*testClient){
 		"CreatePermission": func(d *testClient) { d.permit(peer.addr) },
-		"ChannelBind":      func(d *testClient) { d.bind(minChannel, peer.addr) },
+		"ChannelBind":      func(d *testClient) { d.bind(wire.MinChannel, peer.addr) },
 		"Refresh":          func(d *testClient) { d.accept(stun.MethodRefresh) },
 	} {
 		c := dialREST(t, s, "udp", "alice")
@@ -203,7 +205,7 @@ func TestMoveByRequest(t *testing.T) {
 // channelTo is the channel that a request of TestMoveByRequest has bound, or 0.
 func (c *testClient) channelTo(request string) uint16 {
 	if request == "ChannelBind" {
-		return minChannel
+		return wire.MinChannel
 	}
 	return 0
 }
@@ -214,7 +216,7 @@ func TestMoveAnswerLost(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed, first := c.allocateMobile()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	d := c.elsewhere(s, "udp").challenged()
 	refresh := d.build(stun.MethodRefresh, mobilityTicket(first))
 	second := ticketIn(t, d.wantCode(d.roundTrip(refresh), 0))
@@ -227,18 +229,18 @@ func TestMoveAnswerLost(t *testing.T) {
 	if again := e.show(first); !bytes.Equal(again, second) {
 		t.Errorf("from another place it was answered with %q", again)
 	}
-	d.sendChannel(minChannel, []byte("from where it is no longer expected"))
+	d.sendChannel(wire.MinChannel, []byte("from where it is no longer expected"))
 	d.wantSilence()
 	c.accept(stun.MethodRefresh)
 
-	e.sendChannel(minChannel, []byte("here"))
+	e.sendChannel(wire.MinChannel, []byte("here"))
 	peer.want(relayed, []byte("here"))
 	e.show(first) // a retransmission that was late
 	d.refuse(437, stun.MethodRefresh, mobilityTicket(first))
 	third := d.show(second)
 	e.refuse(437, stun.MethodRefresh, mobilityTicket(first))
 	e.accept(stun.MethodRefresh)
-	d.sendChannel(minChannel, []byte("there"))
+	d.sendChannel(wire.MinChannel, []byte("there"))
 	peer.want(relayed, []byte("there"))
 	e.refuse(437, stun.MethodRefresh, mobilityTicket(second))
 	e.show(third)
@@ -249,7 +251,7 @@ func TestMoveExpires(t *testing.T) {
 	s, clock := startClocked(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed, ticket := c.allocateMobile()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	for _, swept := range []bool{false, true} {
 		d := c.elsewhere(s, "udp")
 		ticket = d.show(ticket)
@@ -260,17 +262,17 @@ func TestMoveExpires(t *testing.T) {
 				t.Errorf("%d arrivals are left", n)
 			}
 		}
-		d.sendChannel(minChannel, []byte("too late"))
+		d.sendChannel(wire.MinChannel, []byte("too late"))
 		d.wantSilence()
 		d.refuse(437, stun.MethodRefresh)
 		c.accept(stun.MethodRefresh)
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		peer.send(relayed, []byte("still here"))
-		c.wantData(minChannel, peer.addr, []byte("still here"))
+		c.wantData(wire.MinChannel, peer.addr, []byte("still here"))
 	}
 	d := c.elsewhere(s, "udp")
 	d.show(ticket)
-	d.sendChannel(minChannel, []byte("in time"))
+	d.sendChannel(wire.MinChannel, []byte("in time"))
 	peer.want(relayed, []byte("in time"))
 }
 
@@ -287,13 +289,13 @@ func TestMoveWhenDisconnected(t *testing.T) {
 		s := startServer(t, allowMobility)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed, ticket := c.allocateMobile()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		d := c.elsewhere(s, "udp")
 		d.show(ticket)
 		_ = c.conn.Close()
 		waitCounted(t, s, "allocations_moved", "", 1)
 		peer.send(relayed, []byte("to where it is"))
-		d.wantData(minChannel, peer.addr, []byte("to where it is"))
+		d.wantData(wire.MinChannel, peer.addr, []byte("to where it is"))
 		e := c.elsewhere(s, "udp")
 		e.show(ticket) // d has not shown that it has the next
 		e.accept(stun.MethodRefresh, lifetime(0))
@@ -309,7 +311,7 @@ func TestDisconnected(t *testing.T) {
 		lose := func() (c *testClient, relayed netip.AddrPort, ticket []byte) {
 			c = dialREST(t, s, network, "alice")
 			relayed, ticket = c.allocateMobile()
-			c.bind(minChannel, peer.addr)
+			c.bind(wire.MinChannel, peer.addr)
 			_ = c.conn.Close()
 			waitFor(t, "the server to notice", func() bool { return !s.Snapshot()[0].Client.IsValid() })
 			return c, relayed, ticket
@@ -321,10 +323,10 @@ func TestDisconnected(t *testing.T) {
 		wantSnapshot(t, s, network, netip.AddrPort{})
 		d := c.elsewhere(s, "udp")
 		d.show(ticket)
-		d.sendChannel(minChannel, []byte("back"))
+		d.sendChannel(wire.MinChannel, []byte("back"))
 		peer.want(relayed, []byte("back"))
 		peer.send(relayed, []byte("welcome"))
-		d.wantData(minChannel, peer.addr, []byte("welcome"))
+		d.wantData(wire.MinChannel, peer.addr, []byte("welcome"))
 		if got := s.Snapshot()[0].ExpiresIn; got <= strandedTime {
 			t.Errorf("it ends in %v, though its client is back", got)
 		}
@@ -385,7 +387,7 @@ func TestMobilityRefusals(t *testing.T) {
 		d := c.elsewhere(s, network)
 		d.refuse(400, stun.MethodRefresh, mobilityTicket(nil))
 		d.refuse(400, stun.MethodRefresh, mobilityTicket(ticket), attribute{stun.AttrLifetime, []byte{1}})
-		d.refuse(443, stun.MethodRefresh, mobilityTicket(ticket), addressFamily(familyIPv6))
+		d.refuse(443, stun.MethodRefresh, mobilityTicket(ticket), addressFamily(wire.IPv6))
 		d.refuse(437, stun.MethodRefresh)
 		next := d.show(ticket)
 		d.refuse(400, stun.MethodRefresh, mobilityTicket(next)) // from where it is expected
@@ -467,12 +469,12 @@ func TestMoveMidway(t *testing.T) {
 			s, clock := startClocked(t, allowMobility)
 			c, peer := dialREST(t, s, "tcp", "alice"), newPeer(t)
 			_, ticket := c.allocateMobile()
-			c.bind(minChannel, peer.addr)
+			c.bind(wire.MinChannel, peer.addr)
 			d := c.elsewhere(s, "udp")
 			next := d.show(ticket)
 			end(s, c, d, clock)
 			wantNothingLeft(t, s)
-			d.sendChannel(minChannel, []byte("too late"))
+			d.sendChannel(wire.MinChannel, []byte("too late"))
 			d.wantSilence()
 			for _, old := range [][]byte{ticket, next} {
 				d.refuse(437, stun.MethodRefresh, mobilityTicket(old))

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // moveFlood: a client that is to and fro without end is refused for a while, where it is it is served, and nothing grows.
@@ -20,7 +22,7 @@ func moveFlood(t *testing.T) {
 		}
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed, ticket := c.allocateMobile()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		away := [...]*testClient{c.elsewhere(s, network), c.elsewhere(s, network)}
 		for i := range movesAtOnce {
 			ticket = away[i%2].show(ticket)
@@ -34,10 +36,10 @@ func moveFlood(t *testing.T) {
 		checkBooks(t, s)
 		c.accept(stun.MethodRefresh)
 		peer.send(relayed, []byte("still here"))
-		c.wantData(minChannel, peer.addr, []byte("still here"))
+		c.wantData(wire.MinChannel, peer.addr, []byte("still here"))
 		waited.Add(int64(moveInterval))
 		d.show(ticket)
-		d.sendChannel(minChannel, []byte("at last"))
+		d.sendChannel(wire.MinChannel, []byte("at last"))
 		peer.want(relayed, []byte("at last"))
 		d.accept(stun.MethodRefresh, lifetime(0))
 		wantNothingLeft(t, s)
@@ -69,7 +71,7 @@ func ticketWithoutCredential(t *testing.T) {
 		s := startServer(t, allowMobility)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed, ticket := c.allocateMobile()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		seen := c.elsewhere(s, network).challenged().build(stun.MethodRefresh, mobilityTicket(ticket))
 		stranger := dial(t, s, network)
 		res := stranger.roundTrip(seen) // signed, and for a nonce of another port
@@ -80,13 +82,13 @@ func ticketWithoutCredential(t *testing.T) {
 			m := buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest), append(attrs, mobilityTicket(ticket))...)
 			stranger.wantCode(stranger.roundTrip(m), 401)
 		}
-		stranger.sendChannel(minChannel, []byte("as if from where it is"))
+		stranger.sendChannel(wire.MinChannel, []byte("as if from where it is"))
 		stranger.barrier()
 		if s.mobility.arrivals.Size() != 0 || s.Allocations() != 1 {
 			t.Error("an allocation is about to move, or has ended")
 		}
 		peer.send(relayed, []byte("still here"))
-		c.wantData(minChannel, peer.addr, []byte("still here"))
+		c.wantData(wire.MinChannel, peer.addr, []byte("still here"))
 	})
 }
 
@@ -97,7 +99,7 @@ func arrivalAmidData(t *testing.T) {
 		c, control := dialREST(t, s, network, "alice"), dialREST(t, s, network, "alice")
 		peer, tcpPeer := newPeer(t), newTCPPeer(t)
 		relayed, ticket := c.allocateMobile()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		relayedTCP := control.allocateTCP()
 		control.permit(tcpPeer.addr)
 		id := control.connectTo(tcpPeer.addr)
@@ -128,7 +130,7 @@ func lostInMove(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed, ticket := c.allocateMobile()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	const moves, burst = 10, 100 // which fit a socket's buffer
 	for range moves {
 		d := c.elsewhere(s, "udp")
@@ -142,18 +144,18 @@ func lostInMove(t *testing.T) {
 				}
 			}
 		}()
-		d.sendChannel(minChannel, []byte("here"))
+		d.sendChannel(wire.MinChannel, []byte("here"))
 		peer.want(relayed, []byte("here"))
 		<-sent
 		got := make(map[uint32]int)
 		peer.send(relayed, binary.BigEndian.AppendUint32(nil, burst)) // the last, which comes to d alone
 		for last := false; !last; {
-			n := binary.BigEndian.Uint32(d.receiveOn(minChannel))
+			n := binary.BigEndian.Uint32(d.receiveOn(wire.MinChannel))
 			got[n]++
 			last = n == burst
 		}
 		for _, frame := range c.barrier() {
-			got[binary.BigEndian.Uint32(frame[channelHeaderSize:])]++
+			got[binary.BigEndian.Uint32(frame[wire.ChannelHeaderSize:])]++
 		}
 		for i := range uint32(burst + 1) {
 			if got[i] != 1 {
@@ -177,16 +179,16 @@ func TestMoveByKeepalive(t *testing.T) {
 			s, clock := startClocked(t, allowMobility)
 			c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 			relayed, first := c.allocateMobile()
-			c.bind(minChannel, peer.addr)
+			c.bind(wire.MinChannel, peer.addr)
 			d := c.elsewhere(s, network)
 			second := d.show(first)
 			keepalive(d)
 			waitCounted(t, s, "allocations_moved", "", 1)
 			peer.send(relayed, []byte(name))
-			d.wantData(minChannel, peer.addr, []byte(name))
+			d.wantData(wire.MinChannel, peer.addr, []byte(name))
 			clock.advance(arrivalTime)
 			s.sweep()
-			d.bind(minChannel, peer.addr)
+			d.bind(wire.MinChannel, peer.addr)
 			if again := c.elsewhere(s, network).show(first); !bytes.Equal(again, second) {
 				t.Errorf("the ticket from before the keepalive is answered with %q", again)
 			}
@@ -200,12 +202,12 @@ func TestMoveUserhash(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock, credentials := startRemembering(t)
 		cred := credentials.MintSession("S1", "alice", 2*time.Minute)
-		c := dialModern(t, s, network, cred, algorithmSHA256)
+		c := dialModern(t, s, network, cred, wire.AlgorithmSHA256)
 		c.name = userhashOf(cred.Username)
 		ticket := ticketIn(t, c.ask(0, stun.MethodAllocate, mobilityTicket(nil)))
 		clock.advance(3 * time.Minute)
 		credentials.MintSession("S2", "alice", time.Minute) // which forgets those that have expired
-		d := dialModern(t, s, network, cred, algorithmSHA256)
+		d := dialModern(t, s, network, cred, wire.AlgorithmSHA256)
 		d.name = c.name
 		d.ask(401, stun.MethodRefresh)
 		d.ask(0, stun.MethodRefresh, mobilityTicket(ticket))
@@ -277,13 +279,13 @@ func replayedTicket(t *testing.T) {
 		s := startServer(t, allowMobility)
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed, ticket := c.allocateMobile()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		used := [][]byte{ticket}
 		d := c
 		for range 3 {
 			d = d.elsewhere(s, network)
 			ticket = d.show(ticket)
-			d.sendChannel(minChannel, []byte("here"))
+			d.sendChannel(wire.MinChannel, []byte("here"))
 			peer.want(relayed, []byte("here"))
 			for _, old := range used {
 				c.refuse(437, stun.MethodRefresh, mobilityTicket(old))
@@ -292,7 +294,7 @@ func replayedTicket(t *testing.T) {
 			used = append(used, ticket)
 		}
 		peer.send(relayed, []byte("still here"))
-		d.wantData(minChannel, peer.addr, []byte("still here"))
+		d.wantData(wire.MinChannel, peer.addr, []byte("still here"))
 	})
 }
 

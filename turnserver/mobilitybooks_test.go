@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"turnpike/turnserver/wire"
 )
 
 // checkBooks holds that all that the server keeps of allocations that move agrees, while nothing moves: who is where, who is about to come, which
@@ -60,17 +62,17 @@ func booksOf(s *Server) []string {
 	}
 	b.want("addresses", len(s.quota.addresses), len(b.addresses))
 	for from, n := range s.quota.addresses {
-		b.want(fmt.Sprint("from ", endpoint{ip: from}.addr()), n, b.addresses[from])
+		b.want(fmt.Sprint("from ", wire.Endpoint{IP: from}.Addr()), n, b.addresses[from])
 	}
 	return b.wrong
 }
 
 // add counts an allocation and what it has. The caller holds the locks that guard them.
-func (b *books) add(s *Server, sh *shard, tuple fiveTuple, a *allocation) {
+func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	home := a.home.Load()
 	b.allocations++
 	b.owners[a.holder.owner]++
-	b.addresses[sourceOf(home.tuple.client)]++
+	b.addresses[sourceOf(home.tuple.Client)]++
 	b.claim(a.shard == sh && home.tuple == tuple, "an allocation is not where it says")
 	b.claim(home.via != sh, "an allocation is its own shard's guest")
 	if home.via != nil {
@@ -99,7 +101,7 @@ func (b *books) add(s *Server, sh *shard, tuple fiveTuple, a *allocation) {
 	}
 	if ar := mob.arrival; ar != nil {
 		b.arrivals++
-		b.addresses[sourceOf(ar.home.tuple.client)]++
+		b.addresses[sourceOf(ar.home.tuple.Client)]++
 		there, _ := s.mobility.arrivals.Load(ar.home.tuple)
 		b.claim(there == ar && ar.alloc == a && ar.home.tuple != tuple, "an allocation is not expected where it says")
 		taken := slices.ContainsFunc(s.shards, func(other *shard) bool { return other.find(ar.home.tuple) != nil })

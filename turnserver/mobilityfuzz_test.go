@@ -10,6 +10,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // mobilityFuzzer has two users, and places that either may be at: three ports of one address, an address whose packets another shard has, and a
@@ -63,7 +64,7 @@ func newMobilityFuzzer(t testing.TB) *mobilityFuzzer {
 	}{{"192.0.2.1:1", 0}, {"192.0.2.1:2", 0}, {"192.0.2.1:3", 0}, {"192.0.2.2:1", 1}} {
 		place := &movingPlace{worker: newWorker(s, s.shards[p.shard])}
 		from := netip.MustParseAddrPort(p.from)
-		place.client = client{tuple: fiveTuple{client: endpointOf(from), local: endpointOf(at("192.0.2.9")), proto: protoUDP}, remote: from, sock: place}
+		place.client = client{tuple: wire.FiveTuple{Client: wire.EndpointOf(from), Local: wire.EndpointOf(at("192.0.2.9")), Protocol: wire.UDP}, remote: from, sock: place}
 		f.places = append(f.places, place)
 	}
 	stream := &movingPlace{worker: newWorker(s, s.shards[2])}
@@ -161,7 +162,7 @@ func (f *mobilityFuzzer) step(t *testing.T, op, arg byte) {
 			continue
 		}
 		arrived := now.home == was.expected && now.home.tuple == here.tuple
-		lost := was.home.conn != nil && was.home.conn == here.conn && (now.home == was.expected || was.expected == nil && now.home.tuple.stranded())
+		lost := was.home.conn != nil && was.home.conn == here.conn && (now.home == was.expected || was.expected == nil && stranded(&now.home.tuple))
 		if !moves || !arrived && !lost {
 			t.Fatalf("step %d, %d moved an allocation from %v to %v", op, arg, was.home.tuple, now.home.tuple)
 		}
@@ -310,7 +311,7 @@ func (f *mobilityFuzzer) sendChannel(t *testing.T, place int) {
 	if there != nil && len(there.flows) > 0 && there.flows[0].live(f.srv.now()) {
 		bound = 1
 	}
-	for i, got := range f.serve(t, p, channelMessage(minChannel, []byte("data"), p.conn != nil)) {
+	for i, got := range f.serve(t, p, channelMessage(wire.MinChannel, []byte("data"), p.conn != nil)) {
 		if i == place && len(got) != bound || i != place && len(got) != 0 {
 			t.Fatalf("data from place %d came to place %d as %q, of %d channels", place, i, got, bound)
 		}
@@ -325,7 +326,7 @@ func (f *mobilityFuzzer) bind(t *testing.T, user, place int) {
 		there = expected
 	}
 	if there != nil {
-		f.request(t, user, place, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(there.first.local.addrPort()))
+		f.request(t, user, place, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(there.first.local.AddrPort()))
 	}
 }
 

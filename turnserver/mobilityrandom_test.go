@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // TestMovesAtRandom has clients move in random ways, all at once, with answers, connections and relays lost on the way. A client that did nothing
@@ -75,7 +76,7 @@ func (m *randomMover) elsewhere() *testClient { return dialAs(m.t, m.s, m.networ
 func (m *randomMover) begin() {
 	m.here = m.elsewhere()
 	m.relayed, m.ticket = m.here.allocateMobile()
-	m.here.bind(minChannel, m.peer.addr)
+	m.here.bind(wire.MinChannel, m.peer.addr)
 	m.exchange(m.here)
 }
 
@@ -85,7 +86,7 @@ func (m *randomMover) exchange(at *testClient) {
 	m.data++
 	data := []byte(fmt.Sprint(m.user, " sends ", m.data))
 	if m.random.IntN(2) == 0 {
-		at.sendChannel(minChannel, data)
+		at.sendChannel(wire.MinChannel, data)
 	} else {
 		at.indicate(m.peer.addr, data)
 	}
@@ -98,7 +99,7 @@ func (m *randomMover) hear(at *testClient) {
 	m.data++
 	data := []byte(fmt.Sprint(m.user, " hears ", m.data))
 	m.peer.send(m.relayed, data)
-	at.wantData(minChannel, m.peer.addr, data)
+	at.wantData(wire.MinChannel, m.peer.addr, data)
 }
 
 func (m *randomMover) step() {
@@ -140,7 +141,7 @@ func (m *randomMover) move() {
 	case 0:
 		to.accept(stun.MethodRefresh)
 	case 1:
-		to.bind(minChannel, m.peer.addr)
+		to.bind(wire.MinChannel, m.peer.addr)
 	case 2:
 		to.barrier()
 		m.hear(to)
@@ -200,7 +201,7 @@ func moveAround(t *testing.T, s *Server, i int) {
 	user := fmt.Sprint("user", i)
 	c, peer := dialREST(t, s, networks[i%len(networks)], user), newPeer(t)
 	relayed, ticket := c.allocateMobile()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	var stop atomic.Bool
 	sent := make(chan struct{})
 	go func() {
@@ -221,10 +222,10 @@ func moveAround(t *testing.T, s *Server, i int) {
 		if n%3 == 0 {
 			c.indicate(peer.addr, []byte("up"))
 		} else {
-			c.sendChannel(minChannel, []byte("up"))
+			c.sendChannel(wire.MinChannel, []byte("up"))
 		}
 		peer.want(relayed, []byte("up"))
-		c.wantData(minChannel, peer.addr, []byte("data"))
+		c.wantData(wire.MinChannel, peer.addr, []byte("data"))
 	}
 	s.EndUser(user) // an answer to the client could get lost in the flood
 	stop.Store(true)

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 func TestStaleNonce(t *testing.T) {
@@ -15,7 +16,7 @@ func TestStaleNonce(t *testing.T) {
 		s, clock := startClocked(t, nil)
 		c := dialREST(t, s, network, "alice")
 		c.allocate()
-		clock.advance(nonceLifetime - 2*time.Second)
+		clock.advance(wire.NonceLifetime - 2*time.Second)
 		c.wantCode(c.roundTrip(c.build(stun.MethodRefresh, lifetime(3600))), 0)
 
 		clock.advance(4 * time.Second)
@@ -41,11 +42,11 @@ func TestForeignNonce(t *testing.T) {
 			"cut":              good[:len(good)-1],
 			"longer":           good + "A",
 			"changed prefix":   flip(good, 0),
-			"changed features": flip(good, len(cookiePrefix)),
-			"other features":   good[:len(cookiePrefix)] + "wAAA" + good[cookieSize:],
-			"no features":      good[:len(cookiePrefix)] + "AAAA" + good[cookieSize:],
-			"no cookie":        good[cookieSize:],
-			"changed time":     flip(good, cookieSize+5),
+			"changed features": flip(good, len(wire.CookiePrefix)),
+			"other features":   good[:len(wire.CookiePrefix)] + "wAAA" + good[wire.CookieSize:],
+			"no features":      good[:len(wire.CookiePrefix)] + "AAAA" + good[wire.CookieSize:],
+			"no cookie":        good[wire.CookieSize:],
+			"changed time":     flip(good, wire.CookieSize+5),
 			"changed MAC":      flip(good, len(good)-2),
 			"changed last bit": good[:len(good)-1] + string(good[len(good)-1]+1),
 			"no base64":        good[:len(good)-2] + "\r\n",
@@ -91,7 +92,7 @@ func TestNonceComesLast(t *testing.T) {
 		s, clock := startClocked(t, nil)
 		good := mintREST(t, "alice", time.Hour)
 		right, wrong := dialAs(t, s, network, good).challenged(), dialAs(t, s, network, auth.Credential{Username: good.Username, Password: "x"}).challenged()
-		clock.advance(nonceLifetime + 2*time.Second)
+		clock.advance(wire.NonceLifetime + 2*time.Second)
 		right.wantCode(right.roundTrip(right.build(stun.MethodRefresh)), 438)
 		wrong.wantCode(wrong.roundTrip(wrong.build(stun.MethodRefresh)), 401)
 		if counterOf(t, s, "authentications", "refused") != 1 || counterOf(t, s, "authentications", "stale_nonce") != 1 {

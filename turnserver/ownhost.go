@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+
+	"turnpike/turnserver/wire"
 )
 
 // readOwnHost lists the addresses of this host's interfaces, at which a relay reaches nothing but live relayed addresses:
@@ -16,7 +18,7 @@ func (s *Server) readOwnHost() {
 	}
 	for _, p := range s.cfg.Discovery {
 		for _, ip := range p.External {
-			own[canonical(ip)] = true
+			own[wire.Canonical(ip)] = true
 		}
 	}
 	addrs, err := net.InterfaceAddrs()
@@ -29,7 +31,7 @@ func (s *Server) readOwnHost() {
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
 			if ip, ok := netip.AddrFromSlice(n.IP); ok {
-				own[canonical(ip)] = true
+				own[wire.Canonical(ip)] = true
 			}
 		}
 	}
@@ -64,7 +66,7 @@ func DefaultRelayAddresses() ([]netip.Addr, error) {
 		if err != nil {
 			continue
 		}
-		ip := canonical(addrPortOf(conn.LocalAddr()).Addr())
+		ip := wire.Canonical(wire.AddrPortOf(conn.LocalAddr()).Addr())
 		_ = conn.Close()
 		if ip.IsGlobalUnicast() {
 			out = append(out, ip)
@@ -94,8 +96,8 @@ func firstGlobalUnicast() ([]netip.Addr, error) {
 			if !ok {
 				continue
 			}
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && canonical(ip).IsGlobalUnicast() {
-				return []netip.Addr{canonical(ip)}, nil
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && wire.Canonical(ip).IsGlobalUnicast() {
+				return []netip.Addr{wire.Canonical(ip)}, nil
 			}
 		}
 	}

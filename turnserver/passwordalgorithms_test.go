@@ -9,6 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
 
@@ -39,7 +40,7 @@ func (c *modern) challengedBy(res *stun.Message) {
 	if err != nil {
 		c.t.Fatal("a challenge without PASSWORD-ALGORITHMS")
 	}
-	c.list, c.features = string(list), cookieFeatures([]byte(c.nonce))
+	c.list, c.features = string(list), wire.CookieFeatures([]byte(c.nonce))
 	text := []byte(c.username + ":" + c.realm + ":" + c.password)
 	md5Key, sha256Key := md5.Sum(text), sha256.Sum256(text)
 	c.md5, c.sha256 = md5Key[:], sha256Key[:]
@@ -47,7 +48,7 @@ func (c *modern) challengedBy(res *stun.Message) {
 
 // key is of the chosen algorithm.
 func (c *modern) chosenKey() []byte {
-	if c.chosen == algorithmSHA256 {
+	if c.chosen == wire.AlgorithmSHA256 {
 		return c.sha256
 	}
 	return c.md5
@@ -87,11 +88,11 @@ func (c *modern) askSigned(want int, method stun.Method, attrs ...stun.Setter) *
 // TestPasswordAlgorithms: a client of RFC 8489 does everything with either algorithm, and is answered in kind.
 func TestPasswordAlgorithms(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
-		for name, chosen := range map[string]string{"SHA-256": algorithmSHA256, "MD5": algorithmMD5} {
+		for name, chosen := range map[string]string{"SHA-256": wire.AlgorithmSHA256, "MD5": wire.AlgorithmMD5} {
 			s, clock := startClocked(t, allowLoopback)
 			for _, cred := range []auth.Credential{mintREST(t, "alice", time.Hour), testCredentials().MintSession("S1", "alice", time.Hour)} {
 				c := dialModern(t, s, network, cred, chosen)
-				if c.list != "\x00\x02\x00\x00\x00\x01\x00\x00" || c.features != featurePasswordAlgorithms {
+				if c.list != "\x00\x02\x00\x00\x00\x01\x00\x00" || c.features != wire.FeaturePasswordAlgorithms {
 					t.Fatalf("offered %x with features %x", c.list, c.features)
 				}
 				c.ask(0, stun.MethodAllocate)
@@ -101,9 +102,9 @@ func TestPasswordAlgorithms(t *testing.T) {
 				c.ask(403, stun.MethodCreatePermission, peerAddr(at("10.0.0.1")))
 				if cred.Username == mintREST(t, "alice", time.Hour).Username {
 					c.ask(0, stun.MethodCreatePermission, peerAddr(at("127.0.0.2")))
-					c.ask(0, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(at("127.0.0.2")))
+					c.ask(0, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(at("127.0.0.2")))
 				}
-				clock.advance(nonceLifetime + time.Second)
+				clock.advance(wire.NonceLifetime + time.Second)
 				c.challengedBy(c.ask(438, stun.MethodRefresh))
 				c.ask(0, stun.MethodRefresh, lifetime(0))
 			}
@@ -117,31 +118,31 @@ func TestPasswordAlgorithms(t *testing.T) {
 // TestBidDown: whoever on the way takes out of a challenge what is strong in it, so that something weaker is chosen, gets the client
 // refused (RFC 8489 §9.2.1, §16.1.3).
 func TestBidDown(t *testing.T) {
-	const md5Only, sha256Only, swapped = algorithmMD5, algorithmSHA256, algorithmMD5 + algorithmSHA256
+	const md5Only, sha256Only, swapped = wire.AlgorithmMD5, wire.AlgorithmSHA256, wire.AlgorithmMD5 + wire.AlgorithmSHA256
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
 		for name, row := range map[string]struct {
 			list, chosen attribute
 			want         int
 		}{
-			"as offered":            {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 0},
+			"as offered":            {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 0},
 			"SHA-256 taken out":     {attribute{stun.AttrPasswordAlgorithms, []byte(md5Only)}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
 			"MD5 taken out":         {attribute{stun.AttrPasswordAlgorithms, []byte(sha256Only)}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
 			"swapped":               {attribute{stun.AttrPasswordAlgorithms, []byte(swapped)}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
-			"one put in":            {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms + "\x00\x03\x00\x00")}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
+			"one put in":            {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms + "\x00\x03\x00\x00")}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
 			"no list":               {attribute{stun.AttrSoftware, nil}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
 			"empty list":            {attribute{stun.AttrPasswordAlgorithms, nil}, attribute{stun.AttrPasswordAlgorithm, []byte(md5Only)}, 400},
-			"no choice":             {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrSoftware, nil}, 400},
-			"empty choice":          {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, nil}, 400},
-			"chosen what is not":    {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x03\x00\x00")}, 400},
-			"chosen the reserved":   {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x00\x00\x00")}, 400},
-			"with parameters":       {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x01\x00\x01x\x00\x00\x00")}, 400},
-			"parameters cut short":  {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x01\xff\xff")}, 400},
-			"two chosen":            {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte(offeredAlgorithms)}, 400},
-			"choice of three bytes": {attribute{stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x01\x00")}, 400},
+			"no choice":             {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrSoftware, nil}, 400},
+			"empty choice":          {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, nil}, 400},
+			"chosen what is not":    {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x03\x00\x00")}, 400},
+			"chosen the reserved":   {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x00\x00\x00")}, 400},
+			"with parameters":       {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x01\x00\x01x\x00\x00\x00")}, 400},
+			"parameters cut short":  {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x01\xff\xff")}, 400},
+			"two chosen":            {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte(wire.OfferedAlgorithms)}, 400},
+			"choice of three bytes": {attribute{stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms)}, attribute{stun.AttrPasswordAlgorithm, []byte("\x00\x01\x00")}, 400},
 		} {
 			c := dialModern(t, s, network, mintREST(t, "alice", time.Hour), "")
-			c.chosen = algorithmMD5 // for the answer
+			c.chosen = wire.AlgorithmMD5 // for the answer
 			attrs := append([]stun.Setter{transport(transportUDP), row.list, row.chosen}, c.name, stun.NewRealm(c.realm), stun.NewNonce(c.nonce))
 			before := s.Allocations()
 			c.askSigned(row.want, stun.MethodAllocate, append(attrs, wiretest.IntegritySHA256(c.md5))...)
@@ -153,10 +154,10 @@ func TestBidDown(t *testing.T) {
 		// The list taken out together with the bit that tells of it: the nonce is no longer the server's.
 		c := dialModern(t, s, network, mintREST(t, "alice", time.Hour), "")
 		good := c.nonce
-		for _, forged := range []string{string(appendCookie(nil, 0)) + good[cookieSize:], good[cookieSize:], "x" + good} {
+		for _, forged := range []string{string(wire.AppendCookie(nil, 0)) + good[wire.CookieSize:], good[wire.CookieSize:], "x" + good} {
 			c.nonce = forged
 			c.challengedBy(c.askSigned(438, stun.MethodAllocate, append(c.credential(), transport(transportUDP), c.testClient.key)...))
-			if c.features&featurePasswordAlgorithms == 0 {
+			if c.features&wire.FeaturePasswordAlgorithms == 0 {
 				t.Error("the challenge after the forged nonce does not offer algorithms")
 			}
 		}
@@ -182,21 +183,21 @@ func TestIntegrityOfAnswers(t *testing.T) {
 				func(c *modern) stun.Checker { return c.key }},
 			"both without a choice": {"", func(c *modern) []stun.Setter { return []stun.Setter{c.key, wiretest.IntegritySHA256(c.md5)} }, 437,
 				func(c *modern) stun.Checker { return c.key }},
-			"SHA-256": {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 437,
+			"SHA-256": {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 437,
 				func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
-			"the old integrity with a choice": {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{stun.MessageIntegrity(c.sha256)} }, 437,
+			"the old integrity with a choice": {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{stun.MessageIntegrity(c.sha256)} }, 437,
 				func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
-			"a choice of MD5": {algorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 437,
+			"a choice of MD5": {wire.AlgorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 437,
 				func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.md5) }},
-			"bad SHA-1, good SHA-256":    {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{badSHA1, wiretest.IntegritySHA256(c.sha256)} }, 437, func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
-			"good SHA-1, bad SHA-256":    {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{stun.MessageIntegrity(c.sha256), bad} }, 401, nil},
+			"bad SHA-1, good SHA-256":    {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{badSHA1, wiretest.IntegritySHA256(c.sha256)} }, 437, func(c *modern) stun.Checker { return wiretest.IntegritySHA256(c.sha256) }},
+			"good SHA-1, bad SHA-256":    {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{stun.MessageIntegrity(c.sha256), bad} }, 401, nil},
 			"an older client with a bad": {"", func(c *modern) []stun.Setter { return []stun.Setter{c.key, bad} }, 401, nil},
-			"the key of the other":       {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 401, nil},
-			"the key of the other, MD5":  {algorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 401, nil},
+			"the key of the other":       {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.md5)} }, 401, nil},
+			"the key of the other, MD5":  {wire.AlgorithmMD5, func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 401, nil},
 			"a key without a choice":     {"", func(c *modern) []stun.Setter { return []stun.Setter{wiretest.IntegritySHA256(c.sha256)} }, 401, nil},
-			"truncated":                  {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 16}} }, 401, nil},
-			"truncated by four":          {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 28}} }, 401, nil},
-			"truncated to nothing":       {algorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 0}} }, 401, nil},
+			"truncated":                  {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 16}} }, 401, nil},
+			"truncated by four":          {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 28}} }, 401, nil},
+			"truncated to nothing":       {wire.AlgorithmSHA256, func(c *modern) []stun.Setter { return []stun.Setter{truncated256{c.sha256, 0}} }, 401, nil},
 		} {
 			c := dialModern(t, s, network, mintREST(t, "alice", time.Hour), row.chosen)
 			m := buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest), append(c.credential(), row.sign(c)...)...)
@@ -224,7 +225,7 @@ type truncated256 struct {
 
 func (s truncated256) AddTo(m *stun.Message) error {
 	m.Add(stun.AttrMessageIntegritySHA256, make([]byte, s.size))
-	copy(m.Raw[len(m.Raw)-s.size:], wiretest.IntegritySHA256(s.key).Sum(m.Raw[:len(m.Raw)-s.size-attrHeaderSize]))
+	copy(m.Raw[len(m.Raw)-s.size:], wiretest.IntegritySHA256(s.key).Sum(m.Raw[:len(m.Raw)-s.size-wire.AttrHeaderSize]))
 	return nil
 }
 
@@ -238,7 +239,7 @@ func TestOneUserEitherAlgorithm(t *testing.T) {
 		username := mintREST(t, "alice", time.Hour).Username
 		alice := auth.Credential{Username: username, Password: auth.Password(first, username)}
 		otherName := mintREST(t, "mallory", time.Hour).Username
-		choices := []string{algorithmSHA256, algorithmMD5, ""}
+		choices := []string{wire.AlgorithmSHA256, wire.AlgorithmMD5, ""}
 		for _, made := range choices {
 			c := dialModern(t, s, network, alice, made)
 			allocate := buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest),

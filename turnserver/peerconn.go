@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"turnpike/turnserver/wire"
 )
 
 // connectionID names a connection with a peer (RFC 6062 §6.2.1). It is random, and of use to the allocation's owner only.
@@ -18,7 +20,7 @@ type connectionID [4]byte
 type peerConn struct {
 	// Static after begin.
 	relay *tcpRelay
-	peer  endpoint        // as the client knows it
+	peer  wire.Endpoint   // as the client knows it
 	life  context.Context // ends with the connection
 	die   context.CancelFunc
 
@@ -56,7 +58,7 @@ func newPeerConns(l *Limits) peerConns {
 
 // begin makes a pending connection with a peer: a conflict if there is one already. If there are too many of all owners together, the
 // oldest ends: who floods us pushes out mostly his own.
-func (s *peerConns) begin(t *tcpRelay, peer endpoint) (*peerConn, outcome) {
+func (s *peerConns) begin(t *tcpRelay, peer wire.Endpoint) (*peerConn, outcome) {
 	p := &peerConn{relay: t, peer: peer}
 	s.mu.Lock()
 	switch {
@@ -214,7 +216,7 @@ func (s *peerConns) list(t *tcpRelay) (carrying []netip.AddrPort, pending int) {
 	defer s.mu.Unlock()
 	for peer, p := range t.conns {
 		if p.client != nil {
-			carrying = append(carrying, peer.addrPort())
+			carrying = append(carrying, peer.AddrPort())
 		}
 	}
 	return carrying, t.pending

@@ -15,6 +15,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // TestConnectFails: the client is told that it did, why is counted, and the next Connect may succeed.
@@ -253,7 +254,7 @@ func TestRelayGoneWhileDialed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer service.Close()
-	to := destinationAmong(s.tcpRelays, endpointOf(addrPortOf(service.Addr())))
+	to := destinationAmong(s.tcpRelays, wire.EndpointOf(wire.AddrPortOf(service.Addr())))
 	if conn, err := relay.dial(t.Context(), &to); !errors.Is(err, errRelayGone) {
 		t.Errorf("connected to %v, %v", conn, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // createPermission answers a CreatePermission request (RFC 8656 §10.2): all of its peers, or none.
@@ -17,7 +18,7 @@ func (r *request) createPermission() {
 		if attr.Type != stun.AttrXORPeerAddress {
 			continue
 		}
-		peer, ok := parseXORAddress(attr.Value, r.m.TransactionID[:])
+		peer, ok := wire.ParseXORAddress(attr.Value, r.m.TransactionID[:])
 		if !ok {
 			r.fail(stun.CodeBadRequest)
 			return
@@ -26,7 +27,7 @@ func (r *request) createPermission() {
 			r.fail(code)
 			return
 		}
-		if w.ips = append(w.ips, peer.ip); len(w.ips) > limit {
+		if w.ips = append(w.ips, peer.IP); len(w.ips) > limit {
 			r.answer(full) // before there are thousands to judge and compare
 			return
 		}
@@ -48,8 +49,8 @@ func (r *request) channelBind() {
 		return
 	}
 	channel := binary.BigEndian.Uint16(number.Value)
-	peer, ok := parseXORAddress(address.Value, r.m.TransactionID[:])
-	if !ok || channel < minChannel || channel > maxChannel {
+	peer, ok := wire.ParseXORAddress(address.Value, r.m.TransactionID[:])
+	if !ok || channel < wire.MinChannel || channel > wire.MaxChannel {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
@@ -92,9 +93,9 @@ func (r *request) answer(o outcome) {
 }
 
 // admit judges a peer address for an allocation, and returns the error code if it may not be sent to.
-func (s *Server) admit(a *allocation, peer endpoint) stun.ErrorCode {
-	ip := peer.addr()
-	if a.relayedOf(peer.family()) == nil {
+func (s *Server) admit(a *allocation, peer wire.Endpoint) stun.ErrorCode {
+	ip := peer.Addr()
+	if a.relayedOf(peer.Family()) == nil {
 		s.counters.drop(denyFamily)
 		return stun.CodePeerAddrFamilyMismatch
 	}
@@ -120,12 +121,12 @@ func (s *Server) admit(a *allocation, peer endpoint) stun.ErrorCode {
 
 // inScope narrows what was minted by signaling. A permission that is live may be refreshed without asking: clients refresh all of
 // theirs in one request, and that must not fail because one room mate has left.
-func (s *Server) inScope(a *allocation, peer endpoint) bool {
+func (s *Server) inScope(a *allocation, peer wire.Endpoint) bool {
 	switch a.grant.Kind {
 	case auth.GrantREST:
 		return true
 	case auth.GrantSession:
-		return a.permits(peer.ip, s.now()) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.addr())
+		return a.permits(peer.IP, s.now()) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.Addr())
 	default:
 		return false
 	}

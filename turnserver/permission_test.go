@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // at makes a peer address with a port that does not matter.
@@ -67,11 +69,11 @@ func TestPermissionLimit(t *testing.T) {
 	}
 	c.permit(at("1.1.1.1"), at("1.1.1.2"))
 	c.refuse(508, stun.MethodCreatePermission, peersOf(at("1.1.1.3"), at("1.1.1.4"))...)
-	c.bind(minChannel, at("1.1.1.3")) // takes the third
-	c.refuse(508, stun.MethodChannelBind, channelNumber(minChannel+1), peerAddr(at("1.1.1.4")))
+	c.bind(wire.MinChannel, at("1.1.1.3")) // takes the third
+	c.refuse(508, stun.MethodChannelBind, channelNumber(wire.MinChannel+1), peerAddr(at("1.1.1.4")))
 	c.refuse(508, stun.MethodCreatePermission, peerAddr(at("1.1.1.4")))
 	c.permit(at("1.1.1.3"), at("1.1.1.2"), at("1.1.1.1")) // refreshing needs no room
-	c.bind(minChannel+1, netip.AddrPortFrom(at("1.1.1.1").Addr(), 10))
+	c.bind(wire.MinChannel+1, netip.AddrPortFrom(at("1.1.1.1").Addr(), 10))
 	waitCounted(t, s, "limits_reached", "permissions_per_allocation", 4)
 }
 
@@ -134,7 +136,7 @@ func TestPermissionIsByAddress(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer, neighbour := dialREST(t, s, "udp", "alice"), newPeer(t), newPeer(t)
 	other := &testPeer{t: t, conn: listenAt(t, netip.MustParseAddr("127.0.0.3"))}
-	other.addr = addrPortOf(other.conn.LocalAddr())
+	other.addr = wire.AddrPortOf(other.conn.LocalAddr())
 	relayed := c.allocate()
 	c.permit(peer.addr)
 

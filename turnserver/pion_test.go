@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/turn/v4"
+
+	"turnpike/turnserver/wire"
 )
 
 // pionClient connects pion's TURN client, the second implementation that judges this server.
@@ -103,15 +105,15 @@ func TestPionTCP(t *testing.T) {
 	if err != nil {
 		t.Fatal("connect to a peer: ", err)
 	}
-	both(t, dialed, peer.accept(addrPortOf(a.Addr())).conn)
+	both(t, dialed, peer.accept(wire.AddrPortOf(a.Addr())).conn)
 	_ = dialed.Close() // what stays is the permission that pion's client made for the peer
 
-	from, addr := peer.dial(addrPortOf(a.Addr()))
+	from, addr := peer.dial(wire.AddrPortOf(a.Addr()))
 	accepted, err := a.Accept()
 	if err != nil {
 		t.Fatal("accept a peer: ", err)
 	}
-	if got := addrPortOf(accepted.RemoteAddr()); got != addr {
+	if got := wire.AddrPortOf(accepted.RemoteAddr()); got != addr {
 		t.Errorf("accepted %v, want %v", got, addr)
 	}
 	both(t, accepted, from.conn)
@@ -121,7 +123,7 @@ func TestPionTCP(t *testing.T) {
 	}
 	_ = accepted.Close()
 
-	if _, err := b.Dial("tcp4", netip.AddrPortFrom(addrPortOf(a.Addr()).Addr(), 1).String()); err == nil { // permits a's address
+	if _, err := b.Dial("tcp4", netip.AddrPortFrom(wire.AddrPortOf(a.Addr()).Addr(), 1).String()); err == nil { // permits a's address
 		t.Error("connected to a port of this host")
 	}
 	if _, err := a.Dial("tcp4", "127.0.0.1:1"); err == nil {

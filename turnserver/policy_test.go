@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // deniedPeers are addresses that no relay reaches by default, with the reason that is counted.
@@ -89,7 +91,7 @@ func TestDefaultPeerPolicy(t *testing.T) {
 	p := newPeerPolicy(nil, nil)
 	names := reasonNames()
 	for ip, want := range deniedPeers() {
-		why, ok := p.judge(canonical(netip.MustParseAddr(ip)))
+		why, ok := p.judge(wire.Canonical(netip.MustParseAddr(ip)))
 		if ok || names[why] != want {
 			t.Errorf("%s: allowed %v, reason %s, want denied as %s", ip, ok, names[why], want)
 		}
@@ -133,7 +135,7 @@ func TestConfiguredPeerPolicy(t *testing.T) {
 		{"0.0.0.0/0", "0.0.0.0/0", "8.8.8.8", false},
 	} {
 		p := newPeerPolicy(prefixes(row.allow), prefixes(row.deny))
-		if _, got := p.judge(canonical(netip.MustParseAddr(row.ip))); got != row.want {
+		if _, got := p.judge(wire.Canonical(netip.MustParseAddr(row.ip))); got != row.want {
 			t.Errorf("allow %q, deny %q: %s allowed %v, want %v", row.allow, row.deny, row.ip, got, row.want)
 		}
 	}
@@ -152,8 +154,8 @@ type disguised netip.AddrPort
 func (d disguised) AddTo(m *stun.Message) error {
 	ap := netip.AddrPort(d)
 	ip := ap.Addr().As16()
-	value := append([]byte{0, byte(familyIPv6), byte(ap.Port()>>8) ^ 0x21, byte(ap.Port()) ^ 0x12}, ip[:]...)
-	xorAddress(value[4:], m.TransactionID[:])
+	value := append([]byte{0, byte(wire.IPv6), byte(ap.Port()>>8) ^ 0x21, byte(ap.Port()) ^ 0x12}, ip[:]...)
+	wire.XorAddress(value[4:], m.TransactionID[:])
 	m.Add(stun.AttrXORPeerAddress, value)
 	return nil
 }
@@ -171,9 +173,9 @@ func deniedPeersAreRefused(t *testing.T) {
 	}
 	four, six := dialREST(t, s, "udp", "alice"), dialREST(t, s, "udp", "alice")
 	four.allocate()
-	six.allocate(addressFamily(familyIPv6))
+	six.allocate(addressFamily(wire.IPv6))
 	for ip, why := range deniedPeers() {
-		peer := netip.AddrPortFrom(canonical(netip.MustParseAddr(ip)), 80)
+		peer := netip.AddrPortFrom(wire.Canonical(netip.MustParseAddr(ip)), 80)
 		c, disguises := six, []stun.Setter{peerAddr(peer)}
 		if peer.Addr().Is4() {
 			c, disguises = four, append(disguises, disguised(peer))
@@ -181,7 +183,7 @@ func deniedPeersAreRefused(t *testing.T) {
 		before := counterOf(t, s, "peers_denied", why)
 		for _, disguise := range disguises {
 			c.refuse(403, stun.MethodCreatePermission, disguise)
-			c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), disguise)
+			c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), disguise)
 		}
 		if got := counterOf(t, s, "peers_denied", why) - before; got != 2*uint64(len(disguises)) {
 			t.Errorf("%s: %d of %d refusals were counted as %s", ip, got, 2*len(disguises), why)
@@ -217,7 +219,7 @@ func ownHostIsDenied(t *testing.T) {
 		c.permit(netip.AddrPortFrom(ip, 1)) // permissions carry no port
 		for _, port := range []uint16{1, 53, listening.Port(), 49151, 65535} {
 			peer := netip.AddrPortFrom(ip, port)
-			c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(peer))
+			c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer))
 			c.indicate(peer, buildMessage(t, stun.BindingRequest).Raw)
 		}
 	}
@@ -236,7 +238,7 @@ func TestOwnHostIsListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range addrs {
-		if ip, ok := netip.AddrFromSlice(a.(*net.IPNet).IP); ok && !s.isOwnHost(canonical(ip)) {
+		if ip, ok := netip.AddrFromSlice(a.(*net.IPNet).IP); ok && !s.isOwnHost(wire.Canonical(ip)) {
 			t.Errorf("%v is not taken for this host", ip)
 		}
 	}
@@ -253,7 +255,7 @@ func sessionScope(t *testing.T) {
 		c, peer := dialSession(t, s, network, "S1"), newPeer(t)
 		relayed := c.allocate(lifetime(3600))
 		c.refuse(403, stun.MethodCreatePermission, peerAddr(peer.addr))
-		c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(peer.addr))
+		c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer.addr))
 		waitCounted(t, s, "peers_denied", "not_signalled", 2)
 
 		scope.set(func() { scope.peers[peerIP] = true })
@@ -266,12 +268,12 @@ func sessionScope(t *testing.T) {
 		clock.advance(4 * time.Minute)
 		c.permit(peer.addr)
 		clock.advance(4 * time.Minute)
-		c.bind(minChannel, peer.addr)
-		c.sendChannel(minChannel, []byte("refreshed"))
+		c.bind(wire.MinChannel, peer.addr)
+		c.sendChannel(wire.MinChannel, []byte("refreshed"))
 		peer.want(relayed, []byte("refreshed"))
 		clock.advance(permissionLifetime)
 		c.refuse(403, stun.MethodCreatePermission, peerAddr(peer.addr)) // once it has expired, it must be signalled anew
-		c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(peer.addr))
+		c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer.addr))
 	})
 }
 
@@ -302,12 +304,12 @@ func relayOnly(t *testing.T) {
 			a.refuse(403, stun.MethodCreatePermission, peerAddr(at("127.0.0.2")))
 			a.refuse(403, stun.MethodCreatePermission, peerAddr(at("1.1.1.1")))
 			a.permit(rb)
-			b.bind(minChannel, ra)
+			b.bind(wire.MinChannel, ra)
 			a.indicate(rb, []byte("there"))
-			b.wantData(minChannel, ra, []byte("there"))
-			b.sendChannel(minChannel, []byte("and back"))
+			b.wantData(wire.MinChannel, ra, []byte("there"))
+			b.sendChannel(wire.MinChannel, []byte("and back"))
 			a.wantData(0, rb, []byte("and back"))
-			a.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(netip.AddrPortFrom(loopback, 1)))
+			a.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(netip.AddrPortFrom(loopback, 1)))
 		})
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // proxyV2 makes a header of version 2 by hand.
@@ -305,5 +307,5 @@ func TestProxiedAllocation(t *testing.T) {
 	_ = clients[0].conn.Close()
 	waitFor(t, "the first allocation to end", func() bool { return s.Allocations() == 1 })
 	peer := newPeer(t)
-	clients[1].bind(minChannel, peer.addr)
+	clients[1].bind(wire.MinChannel, peer.addr)
 }

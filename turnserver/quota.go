@@ -42,7 +42,7 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, reason)
 	if g.Kind == auth.GrantSession {
 		ofOwner, owners = limits.AllocationsPerSession, limitSession
 	}
-	who, source := ownerOf(g), sourceOf(c.tuple.client)
+	who, source := ownerOf(g), sourceOf(c.tuple.Client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	h := q.owners[who]
@@ -78,10 +78,10 @@ func (q *quota) give(h *holder, c *client) {
 // enter counts for where c is an allocation that is to move there from where was is, unless there are too many. Until it leaves
 // there, it is counted for both.
 func (q *quota) enter(c, was *client, limits *Limits) bool {
-	source := sourceOf(c.tuple.client)
+	source := sourceOf(c.tuple.Client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if source != sourceOf(was.tuple.client) && q.addresses[source] >= limits.AllocationsPerAddress {
+	if source != sourceOf(was.tuple.Client) && q.addresses[source] >= limits.AllocationsPerAddress {
 		return false
 	}
 	q.addresses[source]++
@@ -97,7 +97,7 @@ func (q *quota) leave(c *client) {
 
 // leaveLocked does leave's work. The caller holds mu.
 func (q *quota) leaveLocked(c *client) {
-	source := sourceOf(c.tuple.client)
+	source := sourceOf(c.tuple.Client)
 	if q.addresses[source]--; q.addresses[source] == 0 {
 		delete(q.addresses, source)
 	}

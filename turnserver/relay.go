@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+
+	"turnpike/turnserver/wire"
 )
 
 // relayAddress is one address that relayed sockets are bound to, with who holds each of its ports.
@@ -22,7 +24,7 @@ type relayAddress struct {
 
 // newRelayAddress makes a relay address of a transport, "udp" or "tcp", whose ports are two different things.
 func newRelayAddress(transport string, r RelayAddress, minPort, maxPort uint16) *relayAddress {
-	local, external := canonical(r.Local), canonical(r.External)
+	local, external := wire.Canonical(r.Local), wire.Canonical(r.External)
 	if !external.IsValid() {
 		external = local
 	}
@@ -49,12 +51,12 @@ func (r *relayAddress) holder(port uint16) *allocation {
 func (r *relayAddress) publish(a *allocation, port uint16) { r.slots[port-r.minPort].Store(a) }
 
 // withdraw ends the holding of a port whose socket is still to be closed.
-func (r *relayAddress) withdraw(port uint16)    { r.slots[port-r.minPort].Store(r.reserved) }
-func (r *relayAddress) release(port uint16)     { r.slots[port-r.minPort].Store(nil) }
-func (r *relayAddress) reserve(slot int) bool   { return r.slots[slot].CompareAndSwap(nil, r.reserved) }
-func (r *relayAddress) port(slot int) uint16    { return r.minPort + uint16(slot) }
-func (r *relayAddress) is(ip netip.Addr) bool   { return ip == r.local || ip == r.external }
-func (r *relayAddress) fits(family family) bool { return r.local.Is4() == (family == familyIPv4) }
+func (r *relayAddress) withdraw(port uint16)         { r.slots[port-r.minPort].Store(r.reserved) }
+func (r *relayAddress) release(port uint16)          { r.slots[port-r.minPort].Store(nil) }
+func (r *relayAddress) reserve(slot int) bool        { return r.slots[slot].CompareAndSwap(nil, r.reserved) }
+func (r *relayAddress) port(slot int) uint16         { return r.minPort + uint16(slot) }
+func (r *relayAddress) is(ip netip.Addr) bool        { return ip == r.local || ip == r.external }
+func (r *relayAddress) fits(family wire.Family) bool { return r.local.Is4() == (family == wire.IPv4) }
 
 // errPortsTaken means that no port of the range can be bound.
 var errPortsTaken = errors.New("every relay port is taken")
@@ -83,11 +85,11 @@ type binder func(*relayAddress, netip.AddrPort) (relaySocket, error)
 type relayPort struct {
 	address  *relayAddress
 	sock     relaySocket
-	local    endpoint // as bound here
-	external endpoint // as peers see it
+	local    wire.Endpoint // as bound here
+	external wire.Endpoint // as peers see it
 }
 
-func (p *relayPort) close() { p.sock.close(p.address, p.local.port) }
+func (p *relayPort) close() { p.sock.close(p.address, p.local.Port) }
 
 // portWish is what kind of port a client asks for (RFC 8656 §18.7).
 type portWish uint8
@@ -148,8 +150,8 @@ func (r *relayAddress) bindOne(bind binder, slot int) (relayPort, error) {
 		r.slots[slot].Store(nil)
 		return relayPort{}, err
 	}
-	p := relayPort{address: r, sock: sock, local: endpointOf(addr), external: endpointOf(addr)}
-	p.external.ip = r.external.As16()
+	p := relayPort{address: r, sock: sock, local: wire.EndpointOf(addr), external: wire.EndpointOf(addr)}
+	p.external.IP = r.external.As16()
 	return p, nil
 }
 
@@ -214,7 +216,7 @@ func (c relayConn) read(a *allocation, r *relayed) {
 		switch {
 		case err == nil && !truncated(flags):
 			failed = 0
-			a.fromPeer(w, b.bytes[:], headroom, headroom+n, endpointOf(from))
+			a.fromPeer(w, b.bytes[:], headroom, headroom+n, wire.EndpointOf(from))
 			w.flush()
 		case err == nil:
 			srv.counters.drop(dropTooLarge)

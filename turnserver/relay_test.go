@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // countingHandler counts warnings and errors in the log by message.
@@ -131,18 +133,18 @@ func TestIPv6Relays(t *testing.T) {
 			want  netip.Addr
 		}{
 			{nil, loopback},
-			{[]stun.Setter{addressFamily(familyIPv4)}, loopback},
-			{[]stun.Setter{addressFamily(familyIPv6)}, netip.IPv6Loopback()},
+			{[]stun.Setter{addressFamily(wire.IPv4)}, loopback},
+			{[]stun.Setter{addressFamily(wire.IPv6)}, netip.IPv6Loopback()},
 		} {
 			if got := dialREST(t, s, network, "alice").allocate(row.attrs...); got.Addr() != row.want {
 				t.Errorf("relayed address %v, want one at %v", got, row.want)
 			}
 		}
 		c := dialREST(t, s, network, "alice")
-		c.allocate(addressFamily(familyIPv6))
+		c.allocate(addressFamily(wire.IPv6))
 		c.refuse(443, stun.MethodCreatePermission, peerAddr(netip.AddrPortFrom(loopback, 9)))
-		c.refuse(443, stun.MethodRefresh, addressFamily(familyIPv4))
-		c.accept(stun.MethodRefresh, addressFamily(familyIPv6))
+		c.refuse(443, stun.MethodRefresh, addressFamily(wire.IPv4))
+		c.accept(stun.MethodRefresh, addressFamily(wire.IPv6))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // request is one STUN request while it is being answered.
@@ -14,8 +15,8 @@ type request struct {
 	c           *client
 	m           *stun.Message // only with the attributes that its integrity covers, if it has one
 	fingerprint bool          // the answer carries FINGERPRINT because the request did (RFC 8489 §7.3)
-	integrity   integrity
-	algorithm   passwordAlgorithm
+	integrity   wire.Integrity
+	algorithm   wire.PasswordAlgorithm
 	signed      bool // the answer is signed with one of keys
 	keys        auth.Keys
 	grant       auth.Grant
@@ -54,7 +55,7 @@ func (w *worker) request(c *client, pkt []byte) {
 		}
 		r.fingerprint = true
 	}
-	r.integrity = cutAtIntegrity(r.m)
+	r.integrity = wire.CutAtIntegrity(r.m)
 	r.alloc = w.shard.find(c.tuple)
 
 	switch r.m.Type.Method {
@@ -149,7 +150,7 @@ func (r *request) challenge(code stun.ErrorCode) {
 	r.addError(code)
 	r.w.res.Add(stun.AttrRealm, []byte(r.w.srv.cfg.Realm))
 	r.w.res.Add(stun.AttrNonce, r.w.nonce(r.c))
-	r.w.res.Add(stun.AttrPasswordAlgorithms, []byte(offeredAlgorithms))
+	r.w.res.Add(stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms))
 	r.send()
 }
 
@@ -164,15 +165,15 @@ func (r *request) addError(code stun.ErrorCode) {
 }
 
 // addAddress adds an XOR address attribute.
-func (r *request) addAddress(t stun.AttrType, e endpoint) {
+func (r *request) addAddress(t stun.AttrType, e wire.Endpoint) {
 	addXORAddress(&r.w.res, t, e)
 }
 
 // addXORAddress adds an XOR address attribute to a message that has its transaction ID.
-func addXORAddress(m *stun.Message, t stun.AttrType, e endpoint) {
+func addXORAddress(m *stun.Message, t stun.AttrType, e wire.Endpoint) {
 	var value [20]byte
-	size := xorAddressSize(e.addr().Is4())
-	putXORAddress(value[:size], e, m.TransactionID[:])
+	size := wire.XORAddressSize(e.Addr().Is4())
+	wire.PutXORAddress(value[:size], e, m.TransactionID[:])
 	m.Add(t, value[:size])
 }
 
@@ -186,7 +187,7 @@ func (r *request) addUint32(t stun.AttrType, v uint32) {
 func (r *request) complete() {
 	res := &r.w.res
 	if r.signed {
-		addIntegrity(res, r.algorithm.integrityType(), r.signingKey(&r.keys))
+		wire.AddIntegrity(res, r.algorithm.IntegrityType(), r.signingKey(&r.keys))
 	}
 	if r.fingerprint {
 		_ = stun.Fingerprint.AddTo(res)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 const testRealm = "turnpike.test"
@@ -253,7 +254,7 @@ func newPeer(t testing.TB) *testPeer {
 	t.Helper()
 	conn := listenAt(t, peerIP)
 	_ = conn.SetReadBuffer(1 << 20)
-	return &testPeer{t, conn, addrPortOf(conn.LocalAddr())}
+	return &testPeer{t, conn, wire.AddrPortOf(conn.LocalAddr())}
 }
 
 func (p *testPeer) send(to netip.AddrPort, data []byte) {
@@ -282,7 +283,7 @@ func (p *testPeer) receive(from netip.AddrPort) []byte {
 	if err != nil {
 		p.t.Fatal("peer: ", err)
 	}
-	if unmapped(got) != from {
+	if wire.Unmapped(got) != from {
 		p.t.Fatalf("the peer got %d bytes from %v, want some from %v", n, got, from)
 	}
 	return buf[:n]

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v4"
+
+	"turnpike/turnserver/wire"
 )
 
 // shard owns the allocations of the clients of one loop, or on the portable path and on streams of one listener, and the
@@ -16,17 +18,17 @@ import (
 type shard struct {
 	// Static after construction.
 	srv         *Server
-	allocations *xsync.Map[fiveTuple, *allocation]
-	guests      *xsync.Map[fiveTuple, *allocation] // of other shards, written under their mu; their clients have moved here
-	flows       flowTable                          // and the guests' by what their clients send; of those, report knows nothing
+	allocations *xsync.Map[wire.FiveTuple, *allocation]
+	guests      *xsync.Map[wire.FiveTuple, *allocation] // of other shards, written under their mu; their clients have moved here
+	flows       flowTable                               // and the guests' by what their clients send; of those, report knows nothing
 
 	mu sync.Mutex // held by whoever changes an allocation that is in the shard
 }
 
 func newShard(srv *Server) *shard {
-	s := &shard{srv: srv, allocations: xsync.NewMap[fiveTuple, *allocation](), flows: newFlowTable(srv.sink)}
+	s := &shard{srv: srv, allocations: xsync.NewMap[wire.FiveTuple, *allocation](), flows: newFlowTable(srv.sink)}
 	if srv.mobility != nil {
-		s.guests = xsync.NewMap[fiveTuple, *allocation]()
+		s.guests = xsync.NewMap[wire.FiveTuple, *allocation]()
 	}
 	return s
 }
@@ -42,7 +44,7 @@ const (
 )
 
 // find returns the allocation on a five-tuple whose packets come here, or nil.
-func (s *shard) find(t fiveTuple) *allocation {
+func (s *shard) find(t wire.FiveTuple) *allocation {
 	a, _ := s.allocations.Load(t)
 	if a == nil && s.guests != nil {
 		a, _ = s.guests.Load(t)
@@ -79,7 +81,7 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 			last = false
 		}
 	}
-	ends := func(e endpoint) bool { return last || e.is4() == only.local.is4() }
+	ends := func(e wire.Endpoint) bool { return last || e.Is4() == only.local.Is4() }
 	var unbound []*flow
 	a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool {
 		if !ends(f.peer.endpoint) {
@@ -89,7 +91,7 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 		unbound = append(unbound, f)
 		return true
 	})
-	a.forget(func(p *permission) bool { return ends(endpoint{ip: p.ip}) })
+	a.forget(func(p *permission) bool { return ends(wire.Endpoint{IP: p.ip}) })
 	if last {
 		s.withdraw(a.home.Load())
 	}
@@ -119,7 +121,7 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outc
 	}
 	missing := 0
 	for i, ip := range ips {
-		if a.relayedOf(endpoint{ip: ip}.family()) == nil {
+		if a.relayedOf(wire.Endpoint{IP: ip}.Family()) == nil {
 			s.mu.Unlock()
 			return halved
 		}
@@ -180,7 +182,7 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 // bindLocked does bind's work, and returns the flows that have changed: with the permission, other flows to the same address live longer.
 // The caller holds mu.
 func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (changed []*flow, result outcome) {
-	if a.relayedOf(peer.endpoint.family()) == nil {
+	if a.relayedOf(peer.endpoint.Family()) == nil {
 		return nil, halved
 	}
 	var found *flow
@@ -195,10 +197,10 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	switch {
 	case found == nil && a.channels() >= limits.ChannelsPerAllocation:
 		return nil, crowded
-	case a.permission(peer.endpoint.ip) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation:
+	case a.permission(peer.endpoint.IP) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation:
 		return nil, full
 	}
-	p := s.grant(a, peer.endpoint.ip, now)
+	p := s.grant(a, peer.endpoint.IP, now)
 	if found != nil {
 		found.expires.set(now.add(channelLifetime))
 	} else {
@@ -214,7 +216,7 @@ const mostConversations = 32
 // converse has the sink know of a peer that the client sends indications to. Such a flow lasts as long as a permission that nobody
 // refreshes; the first indication after that makes another.
 func (s *shard) converse(a *allocation, peer *destination, now clock) {
-	if s.flows.sink == nil || a.home.Load().tuple.proto != protoUDP || now < a.crowded.at() {
+	if s.flows.sink == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.crowded.at() {
 		return
 	}
 	if f, ok := s.flows.down.Load(downKey{a.relayedTo(&peer.endpoint).local, peer.endpoint}); ok && !f.over(now) {
@@ -228,7 +230,7 @@ func (s *shard) converse(a *allocation, peer *destination, now clock) {
 
 // converseLocked does converse's work, and returns the flows that have changed. The caller holds mu.
 func (s *shard) converseLocked(a *allocation, peer destination, now clock) (changed []*flow) {
-	p, before := a.permission(peer.endpoint.ip), a.flowTo(peer.endpoint)
+	p, before := a.permission(peer.endpoint.IP), a.flowTo(peer.endpoint)
 	switch {
 	case !s.has(a) || p == nil || before != nil && !before.over(now):
 		return nil // it has changed meanwhile

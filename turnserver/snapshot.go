@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // Allocation is what Snapshot tells of one allocation.
@@ -54,12 +56,12 @@ func (s *Server) AllocationsByTransport() map[string]int {
 	shards := s.shards
 	s.mu.Unlock()
 	by := make(map[string]int)
-	for _, p := range protocols() {
+	for _, p := range wire.Protocols() {
 		by[p.String()] = 0
 	}
 	for _, sh := range shards {
 		for tuple := range sh.allocations.All() {
-			by[tuple.proto.String()]++
+			by[tuple.Protocol.String()]++
 		}
 	}
 	return by
@@ -85,15 +87,15 @@ func (s *shard) appendSnapshot(out []Allocation, now clock, below kernelUsage) [
 func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	tuple := &a.home.Load().tuple
 	out := Allocation{
-		Session: a.grant.Session, User: a.grant.User, Transport: tuple.proto.String(),
+		Session: a.grant.Session, User: a.grant.User, Transport: tuple.Protocol.String(),
 		Up: a.traffic[up].read(), Down: a.traffic[down].read(),
 		Age: time.Duration(now - a.born), ExpiresIn: max(0, time.Duration(a.expires()-now)),
 	}
-	if !tuple.stranded() {
-		out.Client, out.Server = tuple.client.addrPort(), tuple.local.addrPort()
+	if !stranded(tuple) {
+		out.Client, out.Server = tuple.Client.AddrPort(), tuple.Local.AddrPort()
 	}
 	for r := range a.live() {
-		out.Relayed = append(out.Relayed, r.external.addrPort())
+		out.Relayed = append(out.Relayed, r.external.AddrPort())
 		if t, ok := r.sock.(*tcpRelay); ok {
 			connections, pending := a.shard.srv.peers.list(t)
 			out.TCP, out.Connections, out.Pending = true, append(out.Connections, connections...), out.Pending+pending
@@ -101,7 +103,7 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 	}
 	for _, p := range a.permitted() {
 		if now < p.expires.at() {
-			out.Peers = append(out.Peers, endpoint{ip: p.ip}.addr())
+			out.Peers = append(out.Peers, wire.Endpoint{IP: p.ip}.Addr())
 		}
 	}
 	var overRate uint64 // in the kernel

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestSnapshot: the list of allocations is live, and says of each whose it is, where it leads and what it has carried.
@@ -15,12 +17,12 @@ func TestSnapshot(t *testing.T) {
 		c := dialREST(t, s, network, "alice")
 		relayed := c.allocate()
 		c.permit(at("127.0.0.3"))
-		c.bind(minChannel, peer.addr)
-		c.sendChannel(minChannel, pattern(100))
+		c.bind(wire.MinChannel, peer.addr)
+		c.sendChannel(wire.MinChannel, pattern(100))
 		peer.want(relayed, pattern(100))
 		for range 2 {
 			peer.send(relayed, pattern(50))
-			c.wantData(minChannel, peer.addr, pattern(50))
+			c.wantData(wire.MinChannel, peer.addr, pattern(50))
 		}
 		clock.advance(time.Minute)
 		all := s.Snapshot()
@@ -31,7 +33,7 @@ func TestSnapshot(t *testing.T) {
 			t.Fatalf("%d allocations are listed", len(all))
 		}
 		a := all[0]
-		if a.User != "alice" || a.Session != "" || a.Transport != network || a.Client != c.addr() || a.Server != addrPortOf(c.conn.RemoteAddr()) {
+		if a.User != "alice" || a.Session != "" || a.Transport != network || a.Client != c.addr() || a.Server != wire.AddrPortOf(c.conn.RemoteAddr()) {
 			t.Errorf("whose it is: %+v", a)
 		}
 		if !slices.Equal(a.Relayed, []netip.AddrPort{relayed}) || !slices.Equal(a.Channels, []netip.AddrPort{peer.addr}) ||
@@ -82,15 +84,15 @@ func TestTrafficByTransport(t *testing.T) {
 	for i, network := range networks {
 		c, peer := dialREST(t, s, network, "alice"), newPeer(t)
 		relayed := c.allocate()
-		c.bind(minChannel, peer.addr)
+		c.bind(wire.MinChannel, peer.addr)
 		for n := range 3 {
 			data := pattern(100*(i+1) + n)
-			c.sendChannel(minChannel, data)
+			c.sendChannel(wire.MinChannel, data)
 			peer.want(relayed, data)
 			add(network, up, uint64(len(data)))
 			check()
 			peer.send(relayed, data[:10])
-			c.wantData(minChannel, peer.addr, data[:10])
+			c.wantData(wire.MinChannel, peer.addr, data[:10])
 			add(network, down, 10)
 			check()
 		}

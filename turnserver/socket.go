@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+
+	"turnpike/turnserver/wire"
 )
 
 // listenerBuffer is what a UDP listener asks of the kernel for bursts; the kernel gives what its limits allow.
@@ -25,7 +27,7 @@ func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
 		w.counters.drop(sendFailure(len(b)))
 		return
 	}
-	w.counters.sent(protoUDP, size)
+	w.counters.sent(wire.UDP, size)
 }
 
 // listen opens one listener: the sockets that it needs, and a shard for each.
@@ -57,7 +59,7 @@ func (s *Server) listenUDP(l Listener) error {
 			continue
 		}
 		own, ok := netip.AddrFromSlice(n.IP)
-		if own = canonical(own); !ok || own.Is4() != ip.Is4() || own.IsLinkLocalUnicast() {
+		if own = wire.Canonical(own); !ok || own.Is4() != ip.Is4() || own.IsLinkLocalUnicast() {
 			continue
 		}
 		if err := s.openUDP(l.Network, netip.AddrPortFrom(own, l.Addr.Port()), false); err != nil {
@@ -117,7 +119,7 @@ func (s *Server) openUDP(network string, addr netip.AddrPort, anyAddr bool) erro
 	_ = conn.SetReadBuffer(listenerBuffer)
 	_ = conn.SetWriteBuffer(listenerBuffer)
 	sock := &udpSocket{
-		srv: s, shard: newShard(s), conn: conn, address: newBoundAddress(addrPortOf(conn.LocalAddr()), anyAddr),
+		srv: s, shard: newShard(s), conn: conn, address: newBoundAddress(wire.AddrPortOf(conn.LocalAddr()), anyAddr),
 	}
 	if network == "dtls" {
 		if sock.dtls, err = newDTLSListener(sock); err != nil {
@@ -195,9 +197,9 @@ func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, to netip.A
 	if l.anyAddr {
 		source = l.sourceFrom(to)
 	}
-	from = unmapped(from)
+	from = wire.Unmapped(from)
 	return client{
-		tuple:  fiveTuple{client: endpointOf(withoutZone(from)), local: endpointOf(withoutZone(local)), proto: protoUDP},
+		tuple:  wire.FiveTuple{Client: wire.EndpointOf(WithoutZone(from)), Local: wire.EndpointOf(WithoutZone(local)), Protocol: wire.UDP},
 		remote: from,
 		sock:   sock,
 		source: source,

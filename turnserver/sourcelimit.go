@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"sync/atomic"
 	"time"
+
+	"turnpike/turnserver/wire"
 )
 
 // sourceLimit is a token bucket for each source of packets, in memory that does not grow however many sources are forged.
@@ -30,7 +32,7 @@ func newSourceLimit(n int, period time.Duration, periods int) *sourceLimit {
 }
 
 // take takes a token of the source, and reports false if it has none.
-func (l *sourceLimit) take(e endpoint, now clock) bool {
+func (l *sourceLimit) take(e wire.Endpoint, now clock) bool {
 	first, second := l.buckets(e)
 	return l.takeFromBoth(first, second, now)
 }
@@ -47,12 +49,12 @@ func (l *sourceLimit) takeFromBoth(first, second *atomic.Int64, now clock) bool 
 }
 
 // usedUp reports whether the source has no token.
-func (l *sourceLimit) usedUp(e endpoint, now clock) bool {
+func (l *sourceLimit) usedUp(e wire.Endpoint, now clock) bool {
 	first, second := l.buckets(e)
 	return !l.has(clock(first.Load()), now) && !l.has(clock(second.Load()), now)
 }
 
-func (l *sourceLimit) buckets(e endpoint) (first, second *atomic.Int64) {
+func (l *sourceLimit) buckets(e wire.Endpoint) (first, second *atomic.Int64) {
 	source := sourceOf(e)
 	return l.bucketsAt(maphash.Bytes(l.seed, source[:]))
 }
@@ -81,7 +83,7 @@ func (l *sourceLimit) has(fullAt, now clock) bool {
 // mayAnswer reports whether an answer of size bytes may go to a client who has asked in so many and has shown nothing that proves
 // who it is. Over UDP the sender's address may be a victim's, so that beyond its share a source gets no more bytes than it sends.
 func (w *worker) mayAnswer(c *client, size, asked int) bool {
-	if c.conn != nil || size <= asked || w.srv.answers.take(c.tuple.client, w.now()) {
+	if c.conn != nil || size <= asked || w.srv.answers.take(c.tuple.Client, w.now()) {
 		return true
 	}
 	w.counters.drop(dropAnswerLimit)

@@ -16,6 +16,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // frozen is a time that only the test moves.
@@ -51,14 +52,14 @@ func dialFrom(t testing.TB, s *Server, network, ip string) *testClient {
 	return clientOn(t, conn)
 }
 
-func endpointAt(ip string, port uint16) endpoint {
-	return endpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))
+func endpointAt(ip string, port uint16) wire.Endpoint {
+	return wire.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))
 }
 
 // takes counts how many of n tokens a source is given.
-func takes(l *sourceLimit, e endpoint, now clock, n int) (given int) {
+func takes(l *sourceLimit, e wire.Endpoint, now clock, n int) (given int) {
 	for range n {
-		e.port++ // which says nothing of a source
+		e.Port++ // which says nothing of a source
 		if l.take(e, now) {
 			given++
 		}
@@ -69,16 +70,16 @@ func takes(l *sourceLimit, e endpoint, now clock, n int) (given int) {
 func TestSourceLimit(t *testing.T) {
 	l := newSourceLimit(10, time.Second, 4)
 	v4, v6 := endpointAt("192.0.2.1", 1), endpointAt("2001:db8:1:2::1", 1)
-	for _, e := range []endpoint{v4, v6} {
+	for _, e := range []wire.Endpoint{v4, v6} {
 		for _, row := range []struct {
 			at   time.Duration
 			want int
 		}{{0, 40}, {0, 0}, {99 * time.Millisecond, 0}, {100 * time.Millisecond, 1}, {time.Second, 9}, {time.Hour, 40}, {time.Hour + 2*time.Second, 20}} {
 			if used := l.usedUp(e, clock(row.at)); used != (row.want == 0) {
-				t.Errorf("%v at %v: used up: %v", e.addr(), row.at, used)
+				t.Errorf("%v at %v: used up: %v", e.Addr(), row.at, used)
 			}
 			if got := takes(l, e, clock(row.at), 1000); got != row.want {
-				t.Errorf("%v at %v: %d tokens, want %d", e.addr(), row.at, got, row.want)
+				t.Errorf("%v at %v: %d tokens, want %d", e.Addr(), row.at, got, row.want)
 			}
 		}
 	}
@@ -117,8 +118,8 @@ func TestSourceLimitTogether(t *testing.T) {
 func TestForgedSources(t *testing.T) {
 	l := newSourceLimit(100, time.Second, 4)
 	random := rand.New(rand.NewPCG(1, 2))
-	anybody := func() (e endpoint) {
-		binary.BigEndian.PutUint64(e.ip[:], random.Uint64())
+	anybody := func() (e wire.Endpoint) {
+		binary.BigEndian.PutUint64(e.IP[:], random.Uint64())
 		return e
 	}
 	if allocs := testing.AllocsPerRun(1000, func() {
@@ -206,13 +207,13 @@ func TestLimitedSourceRelays(t *testing.T) {
 	})
 	c, peer := dialFrom(t, s, "udp", "127.0.0.5").as(mintREST(t, "alice", time.Hour)), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 	for range 100 {
 		c.write(buildMessage(t, stun.BindingRequest).Raw)
 	}
 	for i := range 100 {
 		data := fmt.Appendf(nil, "packet %d", i)
-		c.sendChannel(minChannel, data)
+		c.sendChannel(wire.MinChannel, data)
 		peer.want(relayed, data)
 		c.indicate(peer.addr, data)
 		peer.want(relayed, data)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+
+	"turnpike/turnserver/wire"
 )
 
 // serveStream serves one connection in a goroutine of its own, if there may be one more.
@@ -35,7 +37,7 @@ type stream struct {
 	// Static after construction.
 	srv   *Server
 	shard *shard
-	tuple fiveTuple
+	tuple wire.FiveTuple
 	out   sendQueue
 	tls   *recordQueue // instead of out, on TLS
 
@@ -49,13 +51,13 @@ type stream struct {
 }
 
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {
-	remote, local := addrPortOf(conn.RemoteAddr()), addrPortOf(conn.LocalAddr())
+	remote, local := wire.AddrPortOf(conn.RemoteAddr()), wire.AddrPortOf(conn.LocalAddr())
 	t := &stream{
 		srv: s, shard: shard, connection: connection{conn: conn},
-		tuple: fiveTuple{client: endpointOf(withoutZone(remote)), local: endpointOf(withoutZone(local)), proto: protocolOf(conn)},
+		tuple: wire.FiveTuple{Client: wire.EndpointOf(WithoutZone(remote)), Local: wire.EndpointOf(WithoutZone(local)), Protocol: protocolOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
-	if t.tuple.proto == protoTLS {
+	if t.tuple.Protocol == wire.TLS {
 		t.tls = new(recordQueue)
 		t.tls.init(conn, writeTimeout, s.readers.Go)
 	}
@@ -63,7 +65,7 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	return t
 }
 
-func withoutZone(ap netip.AddrPort) netip.AddrPort {
+func WithoutZone(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().WithZone(""), ap.Port())
 }
 
@@ -83,9 +85,9 @@ func (t *stream) close() {
 func (t *stream) serve() {
 	defer t.srv.readers.Done()
 	defer t.finish()
-	c := client{tuple: t.tuple, remote: addrPortOf(t.conn.RemoteAddr()), stream: t, conn: &t.connection}
+	c := client{tuple: t.tuple, remote: wire.AddrPortOf(t.conn.RemoteAddr()), stream: t, conn: &t.connection}
 	for {
-		var first [channelHeaderSize]byte
+		var first [wire.ChannelHeaderSize]byte
 		if _, err := io.ReadFull(t.conn, first[:]); err != nil {
 			t.countTimeout(err)
 			return
@@ -115,20 +117,20 @@ func (t *stream) countTimeout(err error) {
 }
 
 // serveBatch serves frames from a borrowed buffer until what was read ends with a frame, and reports false if the stream is over.
-func (t *stream) serveBatch(c *client, first [channelHeaderSize]byte) bool {
+func (t *stream) serveBatch(c *client, first [wire.ChannelHeaderSize]byte) bool {
 	b := t.srv.buffers.get()
 	defer t.srv.buffers.put(b)
-	w := t.srv.workers.get(t.shard, t.tuple.proto)
+	w := t.srv.workers.get(t.shard, t.tuple.Protocol)
 	w.adjoining = true
 	defer t.srv.workers.put(w)
 	defer w.flush() // what came before the end of the stream, or a bad frame
 
-	limit := headroom + maxMessage
+	limit := headroom + wire.MaxMessage
 	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])
 	for start < end {
-		size, ok := frameSize(b.bytes[start:end])
+		size, ok := wire.FrameSize(b.bytes[start:end])
 		// ChannelData is never first; HTTP would pass for it.
-		if !ok || !t.begun && isChannelData(b.bytes[start]) {
+		if !ok || !t.begun && wire.IsChannelData(b.bytes[start]) {
 			t.srv.counters.drop(streamBadFrame)
 			return false
 		}

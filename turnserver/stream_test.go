@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // pipeEnd is one end of a net.Pipe with addresses: a stream on which every write is a read of its own at the other end, and
@@ -39,13 +41,13 @@ func TestStreamFraming(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := pipe(t, s, s.tcp[0].shard).as(mintREST(t, "alice", time.Hour)), newPeer(t)
 	relayed := c.allocate()
-	c.bind(minChannel, peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
 
 	binding := buildMessage(t, stun.BindingRequest, stun.Fingerprint)
 	frames := bytes.Join([][]byte{
-		channelMessage(minChannel, []byte("channel"), true),
+		channelMessage(wire.MinChannel, []byte("channel"), true),
 		sendIndication(t, peer.addr, []byte("indication")),
-		channelMessage(minChannel, nil, true),
+		channelMessage(wire.MinChannel, nil, true),
 		binding.Raw,
 	}, nil)
 	wantAll := func() {
@@ -116,16 +118,16 @@ func TestFrameLengths(t *testing.T) {
 		ok     bool
 	}{
 		{request, 0, true}, {request, 4, true}, {request, 3, false},
-		{request, maxRequest - stunHeaderSize, true}, {request, maxRequest - stunHeaderSize + 4, false},
+		{request, wire.MaxRequest - wire.HeaderSize, true}, {request, wire.MaxRequest - wire.HeaderSize + 4, false},
 		{request, 0x7FFC, false}, {request, 0x8000, false}, {request, 0xFFE8, false}, {request, 0xFFEC, false}, {request, 0xFFF0, false},
 		{request, 0xFFFC, false}, {request, 0xFFFD, false}, {request, 0xFFFF, false},
 		{response, 0xFFEC, false}, {response, 0xFFFC, false}, {data, 0xFFEC, false}, {data, 4096, false},
 		{0x3FFF, 0xFFEC, false}, {0x0003, 0xFFFC, false},
 		{send, 0, true}, {send, 4096, true}, {send, 0xFFE8, true}, {send, 0xFFEC, true}, {send, 0xFFF0, true}, {send, 0xFFFC, true},
 		{send, 0xFFED, false}, {send, 0xFFFF, false},
-		{minChannel, 0, true}, {minChannel, 1, true}, {minChannel, 0xFFEB, true}, {minChannel, 0xFFEC, true}, {minChannel, 0xFFF8, true},
-		{minChannel, 0xFFFB, true}, {minChannel, 0xFFFC, true}, {minChannel, 0xFFFD, true}, {maxChannel, 0xFFFF, true},
-		{maxChannel + 1, 0, false},
+		{wire.MinChannel, 0, true}, {wire.MinChannel, 1, true}, {wire.MinChannel, 0xFFEB, true}, {wire.MinChannel, 0xFFEC, true}, {wire.MinChannel, 0xFFF8, true},
+		{wire.MinChannel, 0xFFFB, true}, {wire.MinChannel, 0xFFFC, true}, {wire.MinChannel, 0xFFFD, true}, {wire.MaxChannel, 0xFFFF, true},
+		{wire.MaxChannel + 1, 0, false},
 	} {
 		s := startServer(t, nil)
 		c := dial(t, s, "tcp")
@@ -138,11 +140,11 @@ func TestFrameLengths(t *testing.T) {
 			waitCounted(t, s, "streams_closed", "bad_frame", 1)
 			continue
 		}
-		if row.typ < minChannel {
-			frame = binary.BigEndian.AppendUint32(frame, magicCookie)
+		if row.typ < wire.MinChannel {
+			frame = binary.BigEndian.AppendUint32(frame, wire.MagicCookie)
 			frame = append(frame, make([]byte, 12)...)
 		}
-		c.write(append(frame, make([]byte, pad4(row.length))...))
+		c.write(append(frame, make([]byte, wire.Pad4(row.length))...))
 		c.barrier() // whatever was in it, the next frame is found
 		if got := counterOf(t, s, "streams_closed", "bad_frame"); got != 0 {
 			t.Errorf("type %#x, length %#x: counted as a bad frame", row.typ, row.length)
@@ -287,8 +289,8 @@ func TestFloodedClient(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	victim, other, peer := dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tcp", "bob"), newPeer(t)
 	relayed, otherRelayed := victim.allocate(), other.allocate()
-	victim.bind(minChannel, peer.addr)
-	other.bind(minChannel, peer.addr)
+	victim.bind(wire.MinChannel, peer.addr)
+	other.bind(wire.MinChannel, peer.addr)
 
 	flood, deadline := pattern(30001), time.Now().Add(2*patience)
 	for dropped := uint64(0); dropped < 100; dropped = counterOf(t, s, "packets_dropped", "slow_client") {
@@ -297,7 +299,7 @@ func TestFloodedClient(t *testing.T) {
 		}
 		peer.send(relayed, flood)
 		peer.send(otherRelayed, []byte("meanwhile"))
-		other.wantData(minChannel, peer.addr, []byte("meanwhile"))
+		other.wantData(wire.MinChannel, peer.addr, []byte("meanwhile"))
 	}
 	q := &s.relays[0].holder(relayed.Port()).home.Load().stream.out
 	q.mu.Lock()
@@ -315,7 +317,7 @@ func TestFloodedClient(t *testing.T) {
 			}
 			break
 		}
-		if !bytes.Equal(frame[channelHeaderSize:], flood) {
+		if !bytes.Equal(frame[wire.ChannelHeaderSize:], flood) {
 			t.Fatalf("frame %d is torn", frames)
 		}
 		if frames == 8 { // by now there is room for an answer

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // deniedPeersByConnect asks for connections to peers that no relay reaches, in every disguise: always 403, counted by reason, and nothing is begun.
@@ -16,9 +18,9 @@ func deniedPeersByConnect(t *testing.T) {
 		cfg.AllowPeers, cfg.Limits.ConnectsPerMinute = nil, 1
 	})
 	c := dialREST(t, s, "tcp", "alice")
-	c.accept(stun.MethodAllocate, transport(transportTCP), additionalFamily(familyIPv6))
+	c.accept(stun.MethodAllocate, transport(transportTCP), additionalFamily(wire.IPv6))
 	for ip, why := range deniedPeers() {
-		peer := netip.AddrPortFrom(canonical(netip.MustParseAddr(ip)), 80)
+		peer := netip.AddrPortFrom(wire.Canonical(netip.MustParseAddr(ip)), 80)
 		disguises := []stun.Setter{peerAddr(peer)}
 		if peer.Addr().Is4() {
 			disguises = append(disguises, disguised(peer))

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // tapConn keeps what is written to a client. Nothing is read from it.
@@ -79,7 +81,7 @@ func (f *tcpFuzzer) newStream(t testing.TB, port uint16) *fuzzStream {
 	cred := mintREST(t, "alice", 24*time.Hour)
 	c := &fuzzStream{conn: new(tapConn)}
 	c.stream = newStream(f.srv, f.worker.shard, c.conn)
-	c.stream.tuple.client.port = port
+	c.stream.tuple.Client.Port = port
 	c.client = client{tuple: c.stream.tuple, stream: c.stream, conn: &c.stream.connection}
 	c.auth = []stun.Setter{
 		stun.NewUsername(cred.Username), stun.NewRealm(testRealm), stun.NewNonce(string(f.worker.nonce(&c.client))),
@@ -113,7 +115,7 @@ func (f *tcpFuzzer) prepare(t testing.TB) {
 		f.data = f.newStream(t, 2)
 	}
 	near, _ := newDuplex()
-	p, result := f.srv.peers.begin(f.relay(), endpointOf(at("192.0.2.7")))
+	p, result := f.srv.peers.begin(f.relay(), wire.EndpointOf(at("192.0.2.7")))
 	id, ok := f.srv.peers.await(p, near, f.srv.now())
 	if result != done || !ok {
 		t.Fatal("no connection waits")
@@ -175,16 +177,16 @@ func FuzzTCPRelaying(f *testing.F) {
 			}
 		}
 	}
-	for _, attrs := range [][]stun.Setter{nil, {attribute{stun.AttrDontFragment, nil}}, {evenPortAttribute(true)}, {additionalFamily(familyIPv6)}} {
+	for _, attrs := range [][]stun.Setter{nil, {attribute{stun.AttrDontFragment, nil}}, {evenPortAttribute(true)}, {additionalFamily(wire.IPv6)}} {
 		f.Add(buildMessage(f, stun.NewType(stun.MethodAllocate, stun.ClassRequest), append(attrs, transport(transportTCP))...).Raw, uint8(2))
 	}
 	f.Add(buildMessage(f, stun.NewType(stun.MethodRefresh, stun.ClassRequest), lifetime(0)).Raw, uint8(0))
 	f.Add(sendIndication(f, netip.AddrPort(self), []byte("data")), uint8(1))
-	f.Add(channelMessage(minChannel, []byte("data"), true), uint8(1))
+	f.Add(channelMessage(wire.MinChannel, []byte("data"), true), uint8(1))
 
 	// The bits of to: the client without an allocation (2), and without a signature (1).
 	f.Fuzz(func(t *testing.T, packet []byte, to uint8) {
-		size, whole := frameSize(packet)
+		size, whole := wire.FrameSize(packet)
 		if !whole || size != len(packet) || size == 0 {
 			return // FuzzStream's
 		}
@@ -196,7 +198,7 @@ func FuzzTCPRelaying(f *testing.F) {
 		if to&1 == 0 {
 			packet = signPacket(packet, c.auth)
 		}
-		isRequest := packet[0]&0xC0 == 0 && binary.BigEndian.Uint16(packet)&typeClassMask == 0
+		isRequest := packet[0]&0xC0 == 0 && binary.BigEndian.Uint16(packet)&wire.ClassMask == 0
 		got := fuzzer.serve(t, c, packet)
 		if c.stream.claimed != nil {
 			got = append(got, checkClaim(t, fuzzer, c, to, got))

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers; connections to them leave from its
@@ -24,8 +26,8 @@ type tcpRelay struct {
 
 	// Guarded by Server.peers.mu.
 	closed  bool
-	conns   map[endpoint]*peerConn // by the peer
-	pending int                    // of conns
+	conns   map[wire.Endpoint]*peerConn // by the peer
+	pending int                         // of conns
 }
 
 // listenForPeers is the binder of TCP.
@@ -42,11 +44,11 @@ func (s *Server) listenForPeers(r *relayAddress, addr netip.AddrPort) (relaySock
 	if err != nil {
 		return nil, err
 	}
-	return &tcpRelay{srv: s, address: r, local: addr, ln: ln, conns: make(map[endpoint]*peerConn)}, nil
+	return &tcpRelay{srv: s, address: r, local: addr, ln: ln, conns: make(map[wire.Endpoint]*peerConn)}, nil
 }
 
 // tcp returns the socket that relays TCP to and from peers of e's family, or nil if the allocation relays datagrams.
-func (a *allocation) tcp(e *endpoint) *tcpRelay {
+func (a *allocation) tcp(e *wire.Endpoint) *tcpRelay {
 	t, _ := a.relayedTo(e).sock.(*tcpRelay)
 	return t
 }
@@ -80,7 +82,7 @@ func (t *tcpRelay) close(address *relayAddress, port uint16) {
 
 // welcome takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
 func (t *tcpRelay) welcome(conn net.Conn) {
-	peer, why := t.judge(endpointOf(addrPortOf(conn.RemoteAddr())))
+	peer, why := t.judge(wire.EndpointOf(wire.AddrPortOf(conn.RemoteAddr())))
 	if why != goesOn {
 		t.srv.counters.drop(why)
 		reset(conn)
@@ -110,24 +112,24 @@ func reset(conn net.Conn) {
 
 // judge tells by which address the client knows a peer that has connected, or why the peer may not. A peer on this host must be a
 // relayed address, which its connections leave from: of those two forms of its address, the client has permitted one.
-func (t *tcpRelay) judge(from endpoint) (endpoint, reason) {
+func (t *tcpRelay) judge(from wire.Endpoint) (wire.Endpoint, reason) {
 	d, now := destinationAmong(t.srv.tcpRelays, from), t.srv.now()
 	if !d.reaches() {
 		return from, peerOwnHost
 	}
 	if d.own != nil {
-		if external := (endpoint{ip: d.own.external.As16(), port: from.port}); t.alloc.permits(external.ip, now) {
+		if external := (wire.Endpoint{IP: d.own.external.As16(), Port: from.Port}); t.alloc.permits(external.IP, now) {
 			return external, goesOn
 		}
 	}
-	if !t.alloc.permits(from.ip, now) {
+	if !t.alloc.permits(from.IP, now) {
 		return from, peerNoPermission
 	}
 	return from, goesOn
 }
 
 // announce sends a ConnectionAttempt indication. If the client does not read it, nobody will claim the connection.
-func (t *tcpRelay) announce(id connectionID, peer endpoint) {
+func (t *tcpRelay) announce(id connectionID, peer wire.Endpoint) {
 	w := t.srv.workers.get(t.alloc.shard, 0)
 	defer t.srv.workers.put(w)
 	m := &w.res
@@ -148,9 +150,9 @@ func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, err
 	if to.own == nil {
 		return dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
 	}
-	holder := to.own.holder(to.endpoint.port)
-	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, netip.AddrPortFrom(to.own.local, to.endpoint.port))
-	if err == nil && (holder == nil || to.own.holder(to.endpoint.port) != holder) {
+	holder := to.own.holder(to.endpoint.Port)
+	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, netip.AddrPortFrom(to.own.local, to.endpoint.Port))
+	if err == nil && (holder == nil || to.own.holder(to.endpoint.Port) != holder) {
 		reset(conn)
 		return nil, errRelayGone
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // onStreams runs a test over each transport by which TCP can be relayed.
@@ -126,7 +127,7 @@ func newTCPPeer(t testing.TB) *tcpPeer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ln.Close() })
-	return &tcpPeer{t, ln, addrPortOf(ln.Addr())}
+	return &tcpPeer{t, ln, wire.AddrPortOf(ln.Addr())}
 }
 
 // accept returns the next connection, which must come from a relayed address.
@@ -138,7 +139,7 @@ func (p *tcpPeer) accept(relayed netip.AddrPort) *testData {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = conn.Close() })
-	if got := addrPortOf(conn.RemoteAddr()); got != relayed {
+	if got := wire.AddrPortOf(conn.RemoteAddr()); got != relayed {
 		p.t.Fatalf("the peer is connected to from %v, want %v", got, relayed)
 	}
 	return &testData{p.t, conn, conn}
@@ -157,7 +158,7 @@ func peerDial(t testing.TB, ip netip.Addr, to netip.AddrPort) (*testData, netip.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &testData{t, conn, conn}, addrPortOf(conn.LocalAddr())
+	return &testData{t, conn, conn}, wire.AddrPortOf(conn.LocalAddr())
 }
 
 func tryDial(ip netip.Addr, to netip.AddrPort) (net.Conn, error) {
@@ -244,7 +245,7 @@ func TestAllocateTCP(t *testing.T) {
 		c.refuse(400, stun.MethodAllocate, transport(transportTCP), evenPortAttribute(false))
 		c.refuse(400, stun.MethodAllocate, transport(transportTCP), evenPortAttribute(true))
 		c.refuse(400, stun.MethodAllocate, transport(transportTCP), attribute{stun.AttrReservationToken, make([]byte, 8)})
-		c.refuse(440, stun.MethodAllocate, transport(transportTCP), addressFamily(familyIPv6))
+		c.refuse(440, stun.MethodAllocate, transport(transportTCP), addressFamily(wire.IPv6))
 		if held := heldPorts(s); held != 0 || s.Allocations() != 0 {
 			t.Errorf("%d ports are held", held)
 		}
@@ -283,14 +284,14 @@ func TestTCPOrDatagrams(t *testing.T) {
 		relayed, other := c.allocateTCP(), datagrams.allocate()
 		for _, a := range []netip.AddrPort{peer.addr, other} {
 			c.permit(a)
-			c.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(a))
+			c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(a))
 			c.indicate(a, []byte("datagram"))
-			c.sendChannel(minChannel, []byte("datagram"))
+			c.sendChannel(wire.MinChannel, []byte("datagram"))
 		}
 		datagrams.permit(relayed)
 		datagrams.indicate(relayed, []byte("datagram"))
 		datagrams.wantSilence()
-		datagrams.refuse(403, stun.MethodChannelBind, channelNumber(minChannel), peerAddr(relayed)) // no such port, but one of TCP
+		datagrams.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(relayed)) // no such port, but one of TCP
 		datagrams.refuse(403, stun.MethodConnect, peerAddr(peer.addr))
 		c.wantSilence()
 		c.refuse(403, stun.MethodConnect, peerAddr(other))
@@ -420,8 +421,8 @@ func TestBehindTheClaim(t *testing.T) {
 func TestTCPFamilies(t *testing.T) {
 	s, cred := startServer(t, bothFamilies(t)), mintREST(t, "alice", time.Hour)
 	c, other := dialAs(t, s, "tcp", cred), dialAs(t, s, "tcp", cred)
-	relayed := relayedIn(t, c.accept(stun.MethodAllocate, transport(transportTCP), additionalFamily(familyIPv6)))
-	six := other.allocateTCP(addressFamily(familyIPv6))
+	relayed := relayedIn(t, c.accept(stun.MethodAllocate, transport(transportTCP), additionalFamily(wire.IPv6)))
+	six := other.allocateTCP(addressFamily(wire.IPv6))
 	if len(relayed) != 2 || relayed[0].Addr() != loopback || relayed[1].Addr() != loopback6 || six.Addr() != loopback6 {
 		t.Fatalf("relayed addresses %v and %v", relayed, six)
 	}
@@ -442,7 +443,7 @@ func TestTCPFamilies(t *testing.T) {
 	near6.send([]byte("six"))
 	far6.want([]byte("six"))
 
-	c.accept(stun.MethodRefresh, addressFamily(familyIPv6), lifetime(0))
+	c.accept(stun.MethodRefresh, addressFamily(wire.IPv6), lifetime(0))
 	near6.wantEnded()
 	far6.wantEnded()
 	near.send([]byte("still four"))

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"turnpike/turnserver/wire"
 )
 
 // Application protocols (RFC 7301). Those of TURN and NAT discovery are RFC 7443's. A client need not name any.
@@ -56,7 +58,7 @@ func (l *streamListener) handshake(c *clientConn) (string, reason) {
 		}
 		return "", why
 	}
-	c.Conn, c.proto = conn, protoTLS
+	c.Conn, c.proto = conn, wire.TLS
 	return conn.ConnectionState().NegotiatedProtocol, goesOn
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // TestALPN: who names protocols gets the one that the listener speaks, or is refused; who names none is served.
@@ -83,7 +85,7 @@ func TestNotTLS(t *testing.T) {
 		"POST":    {[]byte("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), true},
 		"SSH":     {[]byte("SSH-2.0-OpenSSH_9.2\r\n"), false},
 		"zeroes":  {make([]byte, 100), false},
-		"channel": {channelMessage(minChannel, []byte("data"), true), false},
+		"channel": {channelMessage(wire.MinChannel, []byte("data"), true), false},
 	} {
 		for _, addr := range []string{turn.String(), both.String()} {
 			c := dialAddr(t, "tcp", turn)

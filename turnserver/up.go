@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/wire"
 )
 
 // channelData relays a ChannelData message from a client (RFC 8656 §12.6). On UDP what follows the data is padding or
 // noise and is cut off; a stream hands over the frame with its padding.
 func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	channel := binary.BigEndian.Uint16(buf[start:])
-	data := start + channelHeaderSize
+	data := start + wire.ChannelHeaderSize
 	dataEnd := data + int(binary.BigEndian.Uint16(buf[start+2:]))
 	if dataEnd > end {
 		w.counters.drop(dropMalformed)
@@ -33,11 +35,11 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 // nothing else begins like this. Firefox adds one to all that it sends.
 func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
-	var peer endpoint
+	var peer wire.Endpoint
 	havePeer, haveData, whole := false, false, false
 	var data, dataEnd int
-	for attrs := attributesOf(pkt); ; {
-		typ, from, to, more, bad := attrs.next()
+	for attrs := wire.AttributesOf(pkt); ; {
+		typ, from, to, more, bad := attrs.Next()
 		if bad {
 			w.counters.drop(dropMalformed)
 			return
@@ -46,17 +48,17 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 			break
 		}
 		switch {
-		case typ == attrXORPeerAddress && !havePeer:
-			if peer, havePeer = parseXORAddress(pkt[from:to], pkt[8:stunHeaderSize]); !havePeer {
+		case typ == wire.AttrXORPeerAddress && !havePeer:
+			if peer, havePeer = wire.ParseXORAddress(pkt[from:to], pkt[8:wire.HeaderSize]); !havePeer {
 				w.counters.drop(dropMalformed)
 				return
 			}
-		case typ == attrData && !haveData:
+		case typ == wire.AttrData && !haveData:
 			data, dataEnd, haveData = start+from, start+to, true
-		case required(typ) && !w.srv.knows(stun.AttrType(typ)):
+		case wire.ComprehensionRequired(typ) && !w.srv.knows(stun.AttrType(typ)):
 			w.counters.drop(dropUnexpected)
 			return
-		case typ == attrDontFragment:
+		case typ == wire.AttrDontFragment:
 			whole = true
 		}
 	}
@@ -69,12 +71,12 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 
 // heedsDontFragment reports whether a client's DONT-FRAGMENT counts: not where datagrams are relayed from or to IPv6
 // (RFC 8656 §13).
-func heedsDontFragment(c *client, peer *endpoint) bool {
-	return c.stream != nil || c.tuple.client.is4() && peer.is4()
+func heedsDontFragment(c *client, peer *wire.Endpoint) bool {
+	return c.stream != nil || c.tuple.Client.Is4() && peer.Is4()
 }
 
 // send relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
-func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int, whole bool) {
+func (w *worker) send(c *client, peer wire.Endpoint, buf []byte, start, end int, whole bool) {
 	a := w.shard.find(c.tuple)
 	if a == nil && w.arrives(c) {
 		a = w.shard.find(c.tuple)
@@ -84,7 +86,7 @@ func (w *worker) send(c *client, peer endpoint, buf []byte, start, end int, whol
 		w.counters.drop(dropNoAllocation)
 	case c.stream != nil && a.relaysTCP(): // which has connections instead (RFC 6062 §3)
 		w.counters.drop(dropUnexpected)
-	case !a.permits(peer.ip, w.now()):
+	case !a.permits(peer.IP, w.now()):
 		a.drop(w, dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
@@ -105,7 +107,7 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 	}
 	from := a.relayedTo(&d.endpoint)
 	if d.own != nil {
-		to := d.own.holder(d.endpoint.port)
+		to := d.own.holder(d.endpoint.Port)
 		if to == nil {
 			w.counters.drop(dropNoRelay)
 			return

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
 
@@ -41,9 +42,9 @@ func TestUserhash(t *testing.T) {
 		for _, cred := range []auth.Credential{
 			credentials.MintSession("S1", "alice", 2*time.Minute), credentials.MintRelayOnly("alice", 2*time.Minute),
 		} {
-			for _, chosen := range []string{algorithmSHA256, algorithmMD5} {
+			for _, chosen := range []string{wire.AlgorithmSHA256, wire.AlgorithmMD5} {
 				c := dialModern(t, s, network, cred, chosen)
-				if c.features != featurePasswordAlgorithms|featureUsernameAnonymity {
+				if c.features != wire.FeaturePasswordAlgorithms|wire.FeatureUsernameAnonymity {
 					t.Fatalf("the nonce tells of %#x", c.features)
 				}
 				c.name = userhashOf(cred.Username)
@@ -57,7 +58,7 @@ func TestUserhash(t *testing.T) {
 			}
 		}
 		cred := credentials.MintSession("S2", "alice", 2*time.Minute)
-		c, late := dialModern(t, s, network, cred, algorithmSHA256), dialModern(t, s, network, cred, algorithmSHA256)
+		c, late := dialModern(t, s, network, cred, wire.AlgorithmSHA256), dialModern(t, s, network, cred, wire.AlgorithmSHA256)
 		c.name, late.name = userhashOf(cred.Username), userhashOf(cred.Username)
 		c.ask(0, stun.MethodAllocate)
 		clock.advance(3 * time.Minute)
@@ -93,8 +94,8 @@ func TestUnknownUserhash(t *testing.T) {
 			"too long":       {session, append(userhashOf(session.Username).value, 0), 401},
 			"without realm":  {session, withoutRealm[:], 401},
 		} {
-			c := dialModern(t, s, network, row.cred, algorithmSHA256)
-			if c.features&featureUsernameAnonymity != 0 {
+			c := dialModern(t, s, network, row.cred, wire.AlgorithmSHA256)
+			if c.features&wire.FeatureUsernameAnonymity != 0 {
 				t.Fatal("anonymity is offered to users of an outside app, who would not be found")
 			}
 			c.name = attribute{stun.AttrUserhash, row.userhash}
@@ -105,7 +106,7 @@ func TestUnknownUserhash(t *testing.T) {
 			}
 		}
 		// Where a request has both, the name counts.
-		c := dialModern(t, s, network, session, algorithmSHA256)
+		c := dialModern(t, s, network, session, wire.AlgorithmSHA256)
 		attrs := append(c.credential(), transport(transportUDP), attribute{stun.AttrUserhash, make([]byte, 32)})
 		c.askSigned(0, stun.MethodAllocate, append(attrs, wiretest.IntegritySHA256(c.sha256))...)
 	})
@@ -116,10 +117,10 @@ func TestUserhashOfAnother(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, _, credentials := startRemembering(t)
 		alice, mallory := credentials.MintSession("S1", "alice", time.Hour), credentials.MintSession("S2", "mallory", time.Hour)
-		c := dialModern(t, s, network, alice, algorithmSHA256)
+		c := dialModern(t, s, network, alice, wire.AlgorithmSHA256)
 		c.name = userhashOf(alice.Username)
 		c.ask(0, stun.MethodAllocate)
-		for _, chosen := range []string{algorithmSHA256, algorithmMD5} {
+		for _, chosen := range []string{wire.AlgorithmSHA256, wire.AlgorithmMD5} {
 			c.as(mallory)
 			c.challengedBy(c.wantCode(c.roundTrip(buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest))), 401))
 			c.chosen = chosen
@@ -138,7 +139,7 @@ func TestUserhashOfAnother(t *testing.T) {
 // would not be found.
 func TestAnonymityOnlyWhereItWorks(t *testing.T) {
 	anonymity := func(s *Server) bool {
-		return dialModern(t, s, "udp", auth.Credential{Username: "x"}, "").features&featureUsernameAnonymity != 0
+		return dialModern(t, s, "udp", auth.Credential{Username: "x"}, "").features&wire.FeatureUsernameAnonymity != 0
 	}
 	if anonymity(startServer(t, nil)) {
 		t.Error("offered where usernames are not remembered")

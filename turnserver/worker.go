@@ -7,6 +7,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // worker is what one goroutine needs to serve packets, kept so that serving them allocates little, and data nothing.
@@ -14,8 +15,8 @@ import (
 type worker struct {
 	srv      *Server
 	shard    *shard
-	counters *counters // the loop's own, else the server's
-	from     protocol  // over which the clients are served whose packets it has; 0: it has those of peers
+	counters *counters     // the loop's own, else the server's
+	from     wire.Protocol // over which the clients are served whose packets it has; 0: it has those of peers
 
 	answer     [128]byte // to a Binding request, or an indication without data
 	answerFrom client    // whom it goes to, and from which socket, if that may be another than the one asked
@@ -24,7 +25,7 @@ type worker struct {
 	name       []byte // of whoever a USERHASH stands for
 	ips        [][16]byte
 	unknown    stun.UnknownAttributes
-	nonces     nonceMaker
+	nonces     wire.NonceMaker
 
 	client client      // who sent the datagram in hand
 	peer   destination // of the Send indication in hand
@@ -63,7 +64,7 @@ func (w *worker) flush() {
 type heldRelay interface{ letGo() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: protoUDP, nonces: newNonceMaker(srv.cfg.NonceKey.Bytes()), out: newSendBatch(&srv.counters)}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: newSendBatch(&srv.counters)}
 }
 
 // workerPool lends workers to streams.
@@ -73,7 +74,7 @@ func newWorkerPool(srv *Server) *workerPool {
 	return &workerPool{sync.Pool{New: func() any { return newWorker(srv, nil) }}}
 }
 
-func (p *workerPool) get(s *shard, from protocol) *worker {
+func (p *workerPool) get(s *shard, from wire.Protocol) *worker {
 	w := p.pool.Get().(*worker)
 	w.shard, w.from, w.adjoining = s, from, false
 	return w
@@ -85,11 +86,11 @@ func (p *workerPool) put(w *worker) { p.pool.Put(w) }
 func (w *worker) handle(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	switch {
-	case len(pkt) < channelHeaderSize:
+	case len(pkt) < wire.ChannelHeaderSize:
 		w.counters.drop(dropMalformed)
-	case isChannelData(pkt[0]):
+	case wire.IsChannelData(pkt[0]):
 		w.channelData(c, buf, start, end)
-	case !wellFormed(pkt):
+	case !wire.WellFormed(pkt):
 		w.counters.drop(dropMalformed)
 	default:
 		w.stun(c, buf, start, end)
@@ -100,20 +101,20 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	typ := binary.BigEndian.Uint16(pkt)
 	switch {
-	case typ == typeSendIndication:
+	case typ == wire.TypeSendIndication:
 		w.sendIndication(c, buf, start, end)
-	case len(pkt) > maxRequest: // before it is hashed for each key that may have signed it
+	case len(pkt) > wire.MaxRequest: // before it is hashed for each key that may have signed it
 		w.counters.drop(dropMalformed)
-	case typ == typeBindingRequest:
+	case typ == wire.TypeBindingRequest:
 		w.keepsAlive(c)
 		if !w.binding(c, pkt) {
 			w.request(c, pkt)
 		}
-	case typ&typeClassMask == 0:
+	case typ&wire.ClassMask == 0:
 		w.request(c, pkt)
-	case typ&typeClassMask == typeClassIndication:
+	case typ&wire.ClassMask == wire.ClassIndication:
 		// A Binding indication keeps a NAT's mapping alive and has no answer; other indications are for clients.
-		if typ == typeBindingIndication {
+		if typ == wire.TypeBindingIndication {
 			w.keepsAlive(c)
 		}
 	default:

@@ -1,4 +1,4 @@
-package turnserver
+package wire
 
 import (
 	"bytes"
@@ -13,34 +13,34 @@ func FuzzClientHello(f *testing.F) {
 	hello := wiretest.ClientHello(f, "turn.example.org")
 	f.Add(hello)
 	f.Add(append(bytes.Clone(hello), hello...))
-	f.Add(wiretest.WithCookie(hello, make([]byte, dtlsCookieSize), 1, 1))
+	f.Add(wiretest.WithCookie(hello, make([]byte, DTLSCookieSize), 1, 1))
 	f.Add(wiretest.WithCookie(hello, make([]byte, 255), 3, dtlsSequenceMask))
 	f.Add(hello[:len(hello)-3])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, ok := parseClientHello(b)
+		h, ok := ParseClientHello(b)
 		if !ok {
 			return
 		}
-		whole := append(bytes.Clone(h.record[:dtlsHello]), h.before...)
-		whole = append(append(append(whole, byte(len(h.cookie))), h.cookie...), h.after...)
-		if !bytes.Equal(whole, h.record) || !bytes.HasPrefix(b, h.record) || !bytes.HasPrefix(h.after, h.suites) {
-			t.Fatalf("% x\nbecame % x", h.record, whole)
+		whole := append(bytes.Clone(h.Record[:DTLSHelloHeaders]), h.before...)
+		whole = append(append(append(whole, byte(len(h.Cookie))), h.Cookie...), h.after...)
+		if !bytes.Equal(whole, h.Record) || !bytes.HasPrefix(b, h.Record) || !bytes.HasPrefix(h.after, h.suites) {
+			t.Fatalf("% x\nbecame % x", h.Record, whole)
 		}
-		if h.sequence > dtlsSequenceMask || len(h.before) < 2+dtlsRandomSize+1 || len(h.random()) != dtlsRandomSize {
-			t.Fatalf("sequence %x, before the cookie % x", h.sequence, h.before)
+		if h.Sequence > dtlsSequenceMask || len(h.before) < 2+DTLSRandomSize+1 || len(h.Random()) != DTLSRandomSize {
+			t.Fatalf("sequence %x, before the cookie % x", h.Sequence, h.before)
 		}
-		first, ok := parseClientHello(h.unverified())
-		if !ok || first.message != 0 || first.sequence != 0 || len(first.cookie) != 0 ||
+		first, ok := ParseClientHello(h.Unverified())
+		if !ok || first.Message != 0 || first.Sequence != 0 || len(first.Cookie) != 0 ||
 			!bytes.Equal(first.before, h.before) || !bytes.Equal(first.after, h.after) || !bytes.Equal(first.suites, h.suites) {
-			t.Fatalf("without cookie % x", h.unverified())
+			t.Fatalf("without cookie % x", h.Unverified())
 		}
-		cookies, tuple := newDTLSCookies(), fiveTuple{proto: protoDTLS}
-		request := bytes.Clone(cookies.verifyRequest(&h, tuple, 0))
-		if len(request) > len(whole) || !isHelloVerify(request) {
+		cookies, tuple := NewDTLSCookies(), FiveTuple{Protocol: DTLS}
+		request := bytes.Clone(cookies.VerifyRequest(&h, tuple, 0))
+		if len(request) > len(whole) || !IsHelloVerify(request) {
 			t.Fatalf("a hello of %d bytes drew %d", len(whole), len(request))
 		}
-		back, ok := parseClientHello(wiretest.WithCookie(h.record, request[dtlsHello+3:], 1, 1))
-		if !ok || !cookies.hold(&back, tuple, dtlsCookieLifetime) || cookies.hold(&back, tuple, 2*dtlsCookieLifetime) {
+		back, ok := ParseClientHello(wiretest.WithCookie(h.Record, request[DTLSHelloHeaders+3:], 1, 1))
+		if !ok || !cookies.Hold(&back, tuple, DTLSCookieLifetime) || cookies.Hold(&back, tuple, 2*DTLSCookieLifetime) {
 			t.Fatal("the cookie does not hold as long as it should")
 		}
 	})
@@ -53,11 +53,11 @@ func FuzzAddToSequence(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, n uint64) {
 		n &= dtlsSequenceMask
 		moved := bytes.Clone(b)
-		addToSequence(moved, n)
+		AddToSequence(moved, n)
 		if len(moved) != len(b) {
 			t.Fatal("the length changed")
 		}
-		addToSequence(moved, dtlsSequenceMask+1-n)
+		AddToSequence(moved, dtlsSequenceMask+1-n)
 		if !bytes.Equal(moved, b) {
 			t.Fatalf("% x\nthere and back % x", b, moved)
 		}
@@ -67,23 +67,23 @@ func FuzzAddToSequence(f *testing.F) {
 // TestBadHellos: a hello whose lengths do not fit each other is none.
 func TestBadHellos(t *testing.T) {
 	good := wiretest.ClientHello(t, "turn.example.org")
-	h, ok := parseClientHello(good)
+	h, ok := ParseClientHello(good)
 	if !ok {
 		t.Fatal("a good hello is none")
 	}
-	cookie := len(h.record) - len(h.after) - 1
+	cookie := len(h.Record) - len(h.after) - 1
 	for name, change := range map[string]func(b []byte){
 		"another content":       func(b []byte) { b[0] = 23 },
 		"another major version": func(b []byte) { b[1] = 3 },
 		"epoch 1":               func(b []byte) { b[4] = 1 },
 		"a longer record":       func(b []byte) { b[12]++ },
 		"a shorter record":      func(b []byte) { b[12]-- },
-		"another message":       func(b []byte) { b[dtlsRecordHeader] = 2 },
+		"another message":       func(b []byte) { b[DTLSRecordHeader] = 2 },
 		"a longer message":      func(b []byte) { b[16]++ },
 		"the second fragment":   func(b []byte) { b[21] = 1 },
 		"the first fragment":    func(b []byte) { b[24]-- },
-		"a session of 33":       func(b []byte) { b[dtlsHello+2+dtlsRandomSize] = 33 },
-		"a session of 255":      func(b []byte) { b[dtlsHello+2+dtlsRandomSize] = 255 },
+		"a session of 33":       func(b []byte) { b[DTLSHelloHeaders+2+DTLSRandomSize] = 33 },
+		"a session of 255":      func(b []byte) { b[DTLSHelloHeaders+2+DTLSRandomSize] = 255 },
 		"a cookie of 255":       func(b []byte) { b[cookie] = 255 },
 		"no suites":             func(b []byte) { b[cookie+1], b[cookie+2] = 0, 0 },
 		"half a suite":          func(b []byte) { b[cookie+2]-- },
@@ -94,12 +94,12 @@ func TestBadHellos(t *testing.T) {
 	} {
 		b := bytes.Clone(good)
 		change(b)
-		if _, ok := parseClientHello(b); ok {
+		if _, ok := ParseClientHello(b); ok {
 			t.Errorf("%s: is a hello", name)
 		}
 	}
 	for n := range good {
-		if _, ok := parseClientHello(good[:n]); ok {
+		if _, ok := ParseClientHello(good[:n]); ok {
 			t.Errorf("%d bytes of %d are a hello", n, len(good))
 		}
 	}

@@ -1,4 +1,4 @@
-package turnserver
+package wire
 
 import (
 	"crypto/hmac"
@@ -14,21 +14,21 @@ import (
 const (
 	serialSize    = 8
 	ticketMACSize = 16
-	ticketSize    = (serialSize + ticketMACSize) * 4 / 3
+	TicketSize    = (serialSize + ticketMACSize) * 4 / 3
 )
 
-type ticket [ticketSize]byte
+type Ticket [TicketSize]byte
 
-// ticketKey seals tickets. It is this process's, as its allocations are.
-type ticketKey [sha256.Size]byte
+// TicketKey seals tickets. It is this process's, as its allocations are.
+type TicketKey [sha256.Size]byte
 
-func newTicketKey() (k ticketKey) {
+func NewTicketKey() (k TicketKey) {
 	_, _ = rand.Read(k[:]) // never fails
 	return k
 }
 
-// seal makes the ticket with a serial number.
-func (k *ticketKey) seal(serial uint64) (t ticket) {
+// Seal makes the ticket with a serial number.
+func (k *TicketKey) Seal(serial uint64) (t Ticket) {
 	var raw [serialSize + ticketMACSize]byte
 	binary.BigEndian.PutUint64(raw[:], serial)
 	mac := k.sum("mac", raw[:serialSize])
@@ -38,10 +38,10 @@ func (k *ticketKey) seal(serial uint64) (t ticket) {
 	return t
 }
 
-// open returns the serial number of a ticket, or reports false if this process has made no such ticket.
-func (k *ticketKey) open(b []byte) (serial uint64, ok bool) {
+// Open returns the serial number of a ticket, or reports false if this process has made no such ticket.
+func (k *TicketKey) Open(b []byte) (serial uint64, ok bool) {
 	var raw [serialSize + ticketMACSize]byte
-	if len(b) != ticketSize {
+	if len(b) != TicketSize {
 		return 0, false
 	}
 	if n, err := base64.RawURLEncoding.Decode(raw[:], b); n != len(raw) || err != nil {
@@ -53,14 +53,14 @@ func (k *ticketKey) open(b []byte) (serial uint64, ok bool) {
 }
 
 // encrypt encrypts the serial number before a MAC, or decrypts it.
-func (k *ticketKey) encrypt(raw *[serialSize + ticketMACSize]byte) {
+func (k *TicketKey) encrypt(raw *[serialSize + ticketMACSize]byte) {
 	mask := k.sum("serial", raw[serialSize:])
 	for i := range serialSize {
 		raw[i] ^= mask[i]
 	}
 }
 
-func (k *ticketKey) sum(purpose string, data []byte) (sum [sha256.Size]byte) {
+func (k *TicketKey) sum(purpose string, data []byte) (sum [sha256.Size]byte) {
 	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte(purpose))
 	mac.Write(data)

@@ -1,4 +1,4 @@
-package turnserver
+package wire
 
 import (
 	"bytes"
@@ -68,28 +68,28 @@ func TestIntegrityVectors(t *testing.T) {
 		if err := m.Decode(); err != nil {
 			t.Fatal(err)
 		}
-		judge := cutAtIntegrity(m)
-		if !judge.holds(m.Raw, v.key) {
+		judge := CutAtIntegrity(m)
+		if !judge.Holds(m.Raw, v.key) {
 			t.Errorf("%s: refused", name)
 		}
-		if judge.holds(m.Raw, v.key[1:]) || judge.holds(m.Raw, nil) {
+		if judge.Holds(m.Raw, v.key[1:]) || judge.Holds(m.Raw, nil) {
 			t.Errorf("%s: accepted with another key", name)
 		}
-		for i := range judge.at + attrHeaderSize + len(judge.value) {
-			if i == 2 || i == 3 || i >= judge.at && i < judge.at+attrHeaderSize {
+		for i := range judge.At + AttrHeaderSize + len(judge.Value) {
+			if i == 2 || i == 3 || i >= judge.At && i < judge.At+AttrHeaderSize {
 				continue // the length is not covered, and the attribute's header is how it is found
 			}
 			m.Raw[i] ^= 0x10
-			if judge.holds(m.Raw, v.key) {
+			if judge.Holds(m.Raw, v.key) {
 				t.Errorf("%s: accepted with byte %d changed", name, i)
 			}
 			m.Raw[i] ^= 0x10
 		}
 
 		// What stood before the integrity, signed again, is the same.
-		again := &stun.Message{Raw: bytes.Clone(v.raw[:judge.at]), Length: uint32(judge.at - stunHeaderSize)}
-		addIntegrity(again, judge.typ, v.key)
-		if end := judge.at + attrHeaderSize + len(judge.value); !bytes.Equal(again.Raw[4:], v.raw[4:end]) {
+		again := &stun.Message{Raw: bytes.Clone(v.raw[:judge.At]), Length: uint32(judge.At - HeaderSize)}
+		AddIntegrity(again, judge.Type, v.key)
+		if end := judge.At + AttrHeaderSize + len(judge.Value); !bytes.Equal(again.Raw[4:], v.raw[4:end]) {
 			t.Errorf("%s: signed again % x", name, again.Raw)
 		}
 	}
@@ -134,7 +134,7 @@ func TestWhatIntegrityCovers(t *testing.T) {
 			at = append(at, len(m.Raw))
 			m.Add(attrs[name].Type, attrs[name].Value)
 		}
-		judge := cutAtIntegrity(m)
+		judge := CutAtIntegrity(m)
 		var counts []byte
 		for _, a := range m.Attributes {
 			for name, is := range attrs {
@@ -146,8 +146,8 @@ func TestWhatIntegrityCovers(t *testing.T) {
 		if string(counts) != row.counts {
 			t.Errorf("%q: of it %q counts, want %q", row.message, counts, row.counts)
 		}
-		if row.judge < 0 && judge.at != 0 || row.judge >= 0 && (judge.at != at[row.judge] || judge.typ != attrs[row.message[row.judge]].Type) {
-			t.Errorf("%q: judged by %v at %d, want attribute %d", row.message, judge.typ, judge.at, row.judge)
+		if row.judge < 0 && judge.At != 0 || row.judge >= 0 && (judge.At != at[row.judge] || judge.Type != attrs[row.message[row.judge]].Type) {
+			t.Errorf("%q: judged by %v at %d, want attribute %d", row.message, judge.Type, judge.At, row.judge)
 		}
 	}
 }
@@ -162,41 +162,41 @@ func FuzzIntegrity(f *testing.F) {
 	f.Add(both.Raw, []byte("key"))
 	f.Fuzz(func(t *testing.T, raw, key []byte) {
 		m := &stun.Message{Raw: bytes.Clone(raw)}
-		if !wellFormed(raw) || m.Decode() != nil {
+		if !WellFormed(raw) || m.Decode() != nil {
 			return
 		}
 		all := slices.Clone(m.Attributes)
-		judge := cutAtIntegrity(m)
-		holds := judge.holds(m.Raw, key)
+		judge := CutAtIntegrity(m)
+		holds := judge.Holds(m.Raw, key)
 		if !bytes.Equal(m.Raw, raw) {
 			t.Fatal("the message was changed")
 		}
-		if judge.at == 0 {
+		if judge.At == 0 {
 			if len(m.Attributes) != len(all) || holds {
 				t.Fatalf("no integrity, yet %d of %d attributes count, and it holds: %v", len(m.Attributes), len(all), holds)
 			}
 			return
 		}
-		end := stunHeaderSize
+		end := HeaderSize
 		for _, a := range m.Attributes {
 			if a.Type == stun.AttrMessageIntegrity || a.Type == stun.AttrMessageIntegritySHA256 {
 				t.Fatalf("%v counts", a.Type)
 			}
-			end += attrHeaderSize + pad4(len(a.Value))
+			end += AttrHeaderSize + Pad4(len(a.Value))
 		}
-		if end > judge.at {
-			t.Fatalf("attributes to %d count, but the integrity is at %d", end, judge.at)
+		if end > judge.At {
+			t.Fatalf("attributes to %d count, but the integrity is at %d", end, judge.At)
 		}
 		// The message as a client would have sent it, that ends with the integrity.
-		cut := &stun.Message{Raw: bytes.Clone(raw[:judge.at]), Length: uint32(judge.at - stunHeaderSize)}
+		cut := &stun.Message{Raw: bytes.Clone(raw[:judge.At]), Length: uint32(judge.At - HeaderSize)}
 		var signer stun.Setter = wiretest.IntegritySHA256(key)
-		if judge.typ == stun.AttrMessageIntegrity {
+		if judge.Type == stun.AttrMessageIntegrity {
 			signer = stun.MessageIntegrity(key)
 		}
 		if err := signer.AddTo(cut); err != nil {
 			t.Fatal(err)
 		}
-		if want := bytes.Equal(cut.Raw[judge.at+attrHeaderSize:], judge.value); holds != want {
+		if want := bytes.Equal(cut.Raw[judge.At+AttrHeaderSize:], judge.Value); holds != want {
 			t.Fatalf("it holds: %v, want %v", holds, want)
 		}
 	})

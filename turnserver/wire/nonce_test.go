@@ -1,4 +1,4 @@
-package turnserver
+package wire
 
 import (
 	"bytes"
@@ -10,10 +10,10 @@ import (
 
 // TestNonceForm: a nonce is qdtext of RFC 3261 with fewer than 128 characters (RFC 8489 §14.10), and a new one for each address.
 func TestNonceForm(t *testing.T) {
-	n, seen := newNonceMaker([]byte("key")), make(map[string]bool)
+	n, seen := NewNonceMaker([]byte("key")), make(map[string]bool)
 	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
 		for port := range uint16(100) {
-			nonce := string(n.nonce(time.Now(), featurePasswordAlgorithms, endpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))))
+			nonce := string(n.Make(time.Now(), FeaturePasswordAlgorithms, EndpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))))
 			if len(nonce) != 32 || len(nonce) >= 128 || seen[nonce] || !strings.HasPrefix(nonce, "obMatJos2gAAA") {
 				t.Fatalf("the nonce of %s, port %d is %q", ip, port, nonce)
 			}
@@ -29,26 +29,26 @@ func TestNonceForm(t *testing.T) {
 
 // FuzzNonce: of all that a client may come with, only what was made for it holds.
 func FuzzNonce(f *testing.F) {
-	now, client := time.Now(), endpoint{port: 5}
-	n := newNonceMaker([]byte("key"))
-	valid := n.nonce(now, featurePasswordAlgorithms, client)
-	stale := n.nonce(now.Add(-nonceLifetime-2*time.Second), featurePasswordAlgorithms, client)
-	for _, seed := range [][]byte{nil, valid, stale, valid[:31], valid[cookieSize:], append(bytes.Clone(valid), 'A'), []byte(cookiePrefix + "\r\n\r\n"), make([]byte, 32)} {
+	now, client := time.Now(), Endpoint{Port: 5}
+	n := NewNonceMaker([]byte("key"))
+	valid := n.Make(now, FeaturePasswordAlgorithms, client)
+	stale := n.Make(now.Add(-NonceLifetime-2*time.Second), FeaturePasswordAlgorithms, client)
+	for _, seed := range [][]byte{nil, valid, stale, valid[:31], valid[CookieSize:], append(bytes.Clone(valid), 'A'), []byte(CookiePrefix + "\r\n\r\n"), make([]byte, 32)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, nonce []byte) {
 		before := bytes.Clone(nonce)
-		want := nonceForeign
+		want := NonceForeign
 		if bytes.Equal(nonce, valid) {
 			want = nonceValid
 		} else if bytes.Equal(nonce, stale) {
-			want = nonceStale
+			want = NonceStale
 		}
-		if got := n.judge(nonce, now, client); got != want {
+		if got := n.Judge(nonce, now, client); got != want {
 			t.Errorf("%q is judged %d, want %d", nonce, got, want)
 		}
-		features := cookieFeatures(nonce)
-		if features>>24 != 0 || features != 0 && string(appendCookie(nil, features)) != string(nonce[:cookieSize]) {
+		features := CookieFeatures(nonce)
+		if features>>24 != 0 || features != 0 && string(AppendCookie(nil, features)) != string(nonce[:CookieSize]) {
 			t.Errorf("%q tells of %#x", nonce, features)
 		}
 		if !bytes.Equal(nonce, before) {

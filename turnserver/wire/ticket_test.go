@@ -1,4 +1,4 @@
-package turnserver
+package wire
 
 import (
 	"bytes"
@@ -8,25 +8,25 @@ import (
 
 // TestTicket: a ticket opens as what was sealed, by its own key only, and nothing that differs in a bit does. Two have nothing in common.
 func TestTicket(t *testing.T) {
-	key, other := newTicketKey(), newTicketKey()
+	key, other := NewTicketKey(), NewTicketKey()
 	seen := make(map[[8]byte]bool)
 	for _, serial := range []uint64{0, 1, 2, 3, 1 << 32, 1<<64 - 1} {
-		sealed := key.seal(serial)
-		if got, ok := key.open(sealed[:]); !ok || got != serial {
+		sealed := key.Seal(serial)
+		if got, ok := key.Open(sealed[:]); !ok || got != serial {
 			t.Errorf("%d opens as %d, %v", serial, got, ok)
 		}
-		if _, ok := other.open(sealed[:]); ok {
+		if _, ok := other.Open(sealed[:]); ok {
 			t.Errorf("%d opens with another key", serial)
 		}
 		for i := range len(sealed) * 8 {
 			forged := sealed
 			forged[i/8] ^= 1 << (i % 8)
-			if _, ok := key.open(forged[:]); ok {
+			if _, ok := key.Open(forged[:]); ok {
 				t.Errorf("%d opens with bit %d changed", serial, i)
 			}
 		}
 		for _, bad := range [][]byte{nil, {}, sealed[:len(sealed)-1], append(sealed[:], 'A'), append(sealed[:len(sealed)-1], '\n')} {
-			if _, ok := key.open(bad); ok {
+			if _, ok := key.Open(bad); ok {
 				t.Errorf("%q opens", bad)
 			}
 		}
@@ -44,26 +44,26 @@ func TestTicket(t *testing.T) {
 
 // FuzzTicket: what opens is exactly what was sealed.
 func FuzzTicket(f *testing.F) {
-	key := newTicketKey()
+	key := NewTicketKey()
 	for _, serial := range []uint64{0, 1, 1 << 40} {
-		sealed := key.seal(serial)
+		sealed := key.Seal(serial)
 		f.Add(sealed[:], serial)
 	}
 	f.Add([]byte{}, uint64(0))
-	f.Add(bytes.Repeat([]byte("A"), ticketSize), uint64(0))
-	f.Add(bytes.Repeat([]byte("\n"), ticketSize), uint64(0))
+	f.Add(bytes.Repeat([]byte("A"), TicketSize), uint64(0))
+	f.Add(bytes.Repeat([]byte("\n"), TicketSize), uint64(0))
 	f.Fuzz(func(t *testing.T, value []byte, serial uint64) {
 		before := bytes.Clone(value)
-		if got, ok := key.open(value); ok {
-			if again := key.seal(got); !bytes.Equal(again[:], value) {
+		if got, ok := key.Open(value); ok {
+			if again := key.Seal(got); !bytes.Equal(again[:], value) {
 				t.Errorf("%q opens as %d, which is %q", value, got, again)
 			}
 		}
 		if !bytes.Equal(before, value) {
 			t.Errorf("%q became %q", before, value)
 		}
-		sealed := key.seal(serial)
-		if got, ok := key.open(sealed[:]); !ok || got != serial {
+		sealed := key.Seal(serial)
+		if got, ok := key.Open(sealed[:]); !ok || got != serial {
 			t.Errorf("%d opens as %d, %v", serial, got, ok)
 		}
 		for i, b := range value { // anything but nothing, over a good ticket
@@ -71,7 +71,7 @@ func FuzzTicket(f *testing.F) {
 				sealed[i] ^= b
 			}
 		}
-		if _, ok := key.open(sealed[:]); ok && sealed != key.seal(serial) {
+		if _, ok := key.Open(sealed[:]); ok && sealed != key.Seal(serial) {
 			t.Errorf("a forged %q opens", sealed)
 		}
 	})

@@ -1,0 +1,40 @@
+package wire
+
+import "github.com/pion/stun/v3"
+
+// Values of PASSWORD-ALGORITHM (RFC 8489 §14.12, §18.5): a number, and that no parameters follow.
+const (
+	AlgorithmMD5    = "\x00\x01\x00\x00"
+	AlgorithmSHA256 = "\x00\x02\x00\x00"
+
+	// OfferedAlgorithms is the value of PASSWORD-ALGORITHMS in every challenge, the best first.
+	OfferedAlgorithms = AlgorithmSHA256 + AlgorithmMD5
+)
+
+// PasswordAlgorithm is what a request says of how its key was made.
+type PasswordAlgorithm struct {
+	chosen bool // the request has PASSWORD-ALGORITHM: the client knows RFC 8489
+	SHA256 bool // its key is SHA-256 of the credential, else MD5
+}
+
+// ReadPasswordAlgorithm reads PASSWORD-ALGORITHM and the PASSWORD-ALGORITHMS that comes with it. It reports false unless a client has
+// copied the list that it was offered, and chosen from that: then somebody on the way has shortened the list, to have a weaker
+// algorithm chosen (RFC 8489 §9.2.1, §9.2.4). A request with neither is an older client's.
+func ReadPasswordAlgorithm(m *stun.Message) (p PasswordAlgorithm, ok bool) {
+	offered, haveOffered := m.Attributes.Get(stun.AttrPasswordAlgorithms)
+	chosen, haveChosen := m.Attributes.Get(stun.AttrPasswordAlgorithm)
+	if !haveOffered && !haveChosen {
+		return p, true
+	}
+	p.chosen, p.SHA256 = true, string(chosen.Value) == AlgorithmSHA256
+	ok = haveOffered && string(offered.Value) == OfferedAlgorithms && (p.SHA256 || string(chosen.Value) == AlgorithmMD5)
+	return p, ok
+}
+
+// IntegrityType is how the answer to a request is signed (RFC 8489 §9.2.4): in the new way if the client is known to know it.
+func (p PasswordAlgorithm) IntegrityType() stun.AttrType {
+	if p.chosen {
+		return stun.AttrMessageIntegritySHA256
+	}
+	return stun.AttrMessageIntegrity
+}
