@@ -4,6 +4,7 @@ package netlab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,6 +111,9 @@ func (h *Host) DialTCP(to netip.AddrPort, timeout time.Duration) (net.Conn, erro
 	return conn, err
 }
 
+// errGoexit is the error of a function that ended its goroutine, as t.Fatal does.
+var errGoexit = errors.New("the function ended its goroutine instead of returning")
+
 // inside calls fn on a thread that has entered the namespace. The thread ends
 // with it, because a goroutine that exits while locked takes its thread
 // along: no other goroutine can ever run in the wrong namespace.
@@ -117,17 +121,27 @@ func inside(netns string, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		done <- func() error {
-			fd, err := unix.Open(filepath.Join("/run/netns", netns), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return fmt.Errorf("open namespace %s: %w", netns, err)
-			}
-			defer unix.Close(fd)
-			if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter namespace %s: %w", netns, err)
+		err := errGoexit
+		defer func() { done <- err }()
+		err = func() error {
+			if err := enter(netns); err != nil {
+				return err
 			}
 			return fn()
 		}()
 	}()
 	return <-done
+}
+
+// enter moves the calling thread into a namespace.
+func enter(netns string) error {
+	fd, err := unix.Open(filepath.Join("/run/netns", netns), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open namespace %s: %w", netns, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter namespace %s: %w", netns, err)
+	}
+	return nil
 }

@@ -5,11 +5,13 @@ package netlab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,18 @@ func TestIsolation(t *testing.T) {
 	}
 	if lines := bytes.Count(out, []byte("\n")); lines != 3 {
 		t.Errorf("the segment has more than lo, br0 and the port to the host:\n%s", out)
+	}
+}
+
+// TestDoAfterGoexit holds that Do returns although its function ends the goroutine, as t.Fatal does.
+func TestDoAfterGoexit(t *testing.T) {
+	host := New(t).Public("host")
+	err := host.Do(func() error {
+		runtime.Goexit()
+		return nil
+	})
+	if !errors.Is(err, errGoexit) {
+		t.Errorf("Do returned %v, want %v", err, errGoexit)
 	}
 }
 
