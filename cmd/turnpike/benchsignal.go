@@ -102,7 +102,7 @@ func (p *program) signalOptions(args []string) (*signalOptions, error) {
 	if len(rest) == 0 {
 		return nil, errors.New("which server? Write it like https://turn.example.org")
 	}
-	base, err := baseURL(rest[0])
+	base, err := serverURL(rest[0])
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func benchDialect(cfg *config.Config, ticket string) (signalload.Dialect, error)
 		one := func(int) (string, error) { return ticket, nil }
 		return signalload.Turnpike{Run: run, Name: "bench " + run, Ticket: one}, nil
 	}
-	if minter(cfg) == nil {
+	if ticketMaker(cfg) == nil {
 		return nil, errors.New("tickets are needed: run this on the server's machine with its --config or --state, or pass --ticket")
 	}
 	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)

@@ -1,66 +1,24 @@
 package main
 
 import (
-	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pion/stun/v3"
-
 	"turnpike/auth"
+	"turnpike/internal/probe"
 )
 
-// TestCheckSaysWhatToDo holds that each way to fail ends in a sentence for the server's operator.
-func TestCheckSaysWhatToDo(t *testing.T) {
-	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	closed, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
-	good := start(t)
-	_, turnUDP, _ := strings.Cut(strings.Fields(good.row("turn"))[0], "://")
-
-	tests := []struct {
-		name, url, want string
-	}{
-		{"STUN without an answer", "stun:" + silent.LocalAddr().String(), "no answer from udp port"},
-		{"TURN without an answer", "turn:" + silent.LocalAddr().String() + "?transport=udp", "open it in the firewall"},
-		{"a closed port", "turn:" + closed.Addr().String() + "?transport=tcp", "refuses the connection"},
-		{"a name that nobody knows", "turn:turnpike.invalid:3478?transport=udp", "set public_host to one that clients can look up"},
-		{"another server's credential", "turn:" + turnUDP + "?transport=udp", "does not accept what signaling hands out"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			uri, err := stun.ParseURI(test.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			target := iceTarget{uri: uri, credential: auth.Credential{Username: "1900000000:s.x", Password: "wrong"}}
-			timeout := 20 * time.Second
-			if strings.Contains(test.name, "without an answer") {
-				timeout = 300 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), timeout)
-			defer cancel()
-			if uri.Scheme == stun.SchemeTypeSTUN {
-				err = target.bind(ctx, new(result))
-			} else {
-				err = target.relay(ctx, new(result))
-			}
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %q in it", err, test.want)
-			}
-		})
+// TestCheckOfAnotherCredential: the server's refusal of another server's credential ends in advice.
+func TestCheckOfAnotherCredential(t *testing.T) {
+	_, turnUDP, _ := strings.Cut(strings.Fields(start(t).row("turn"))[0], "://")
+	f := probe.ICE(t.Context(), 20*time.Second, "turn:"+turnUDP+"?transport=udp", auth.Credential{Username: "1900000000:s.x", Password: "wrong"})
+	if f.OK || !strings.Contains(f.Problem, "does not accept what signaling hands out") {
+		t.Errorf("%+v", f)
 	}
 }
 
@@ -74,7 +32,7 @@ func TestCheckOfAnotherServer(t *testing.T) {
 	}
 }
 
-func TestBaseURL(t *testing.T) {
+func TestServerURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://turn.example.org/r/standup#invite=x": "https://turn.example.org",
 		"http://localhost:8080":                       "http://localhost:8080",
@@ -83,7 +41,7 @@ func TestBaseURL(t *testing.T) {
 		"ftp://turn.example.org":                      "",
 		"https://":                                    "",
 	} {
-		if got, err := baseURL(in); got != want || (err == nil) != (want != "") {
+		if got, err := serverURL(in); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
 		}
 	}
@@ -101,25 +59,49 @@ func TestInviteToken(t *testing.T) {
 	}
 }
 
-// TestListenersCovered: a listener is tried but if something has come to it, and not to another of the same port.
-func TestListenersCovered(t *testing.T) {
-	listener := func(network, addr string, wide bool) ownListener {
-		return ownListener{network, netip.MustParseAddrPort(addr), wide}
+// TestCheckNATOfOurs lets the probe and the server meet: with turn.nat_discovery_port there is a finding, and none without.
+func TestCheckNATOfOurs(t *testing.T) {
+	first, second := freePorts(t)
+	listen := fmt.Sprintf("udp://127.0.0.1:%d,udp://127.0.0.2:%d", first, first)
+	for port, want := range map[int]string{second: "no NAT, endpoint-independent filtering", 0: ""} {
+		s := start(t, "--turn-listen", listen, "--turn-nat-discovery-port", fmt.Sprint(port))
+		got, ok := probe.NAT(t.Context(), time.Minute, fmt.Sprintf("stun:127.0.0.1:%d", first))
+		if ok != (want != "") || ok && (!got.OK || !strings.HasPrefix(got.Detail, want)) {
+			t.Errorf("port %d: got %v, want %q", port, got, want)
+		}
+		if shown := strings.Contains(s.row("turn"), fmt.Sprintf("udp://127.0.0.2:%d", second)); shown != (port != 0) {
+			t.Errorf("port %d: listens on %s", port, s.row("turn"))
+		}
+		s.stop()
 	}
-	tried := listener("udp", "203.0.113.9:3478", false)
-	for _, test := range []struct {
-		l    ownListener
-		want bool
-	}{
-		{listener("udp", "203.0.113.9:3478", false), true},
-		{listener("udp", "127.0.0.1:3478", true), true},
-		{listener("udp", "[::1]:3478", true), false},
-		{listener("udp", "203.0.113.10:3478", false), false},
-		{listener("udp", "203.0.113.9:3479", false), false},
-		{listener("dtls", "203.0.113.9:3478", false), false},
-	} {
-		if got := test.l.covers(tried); got != test.want {
-			t.Errorf("%v covered by %v: %v", test.l, tried, got)
+}
+
+// freePorts finds two UDP ports that are free on two addresses of loopback. It skips the test where loopback has only one.
+func freePorts(t *testing.T) (first, second int) {
+	t.Helper()
+	open := func(ip string, port int) (*net.UDPConn, error) {
+		return net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip), Port: port})
+	}
+	var ports []int
+	for range 50 {
+		one, err := open("127.0.0.1", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer one.Close()
+		port := one.LocalAddr().(*net.UDPAddr).Port
+		two, err := open("127.0.0.2", port)
+		switch {
+		case err == nil:
+			defer two.Close()
+			ports = append(ports, port)
+		case strings.Contains(listenProblem("", err), "not an address"):
+			t.Skip("this machine has one loopback address: ", err)
+		}
+		if len(ports) == 2 {
+			return ports[0], ports[1]
 		}
 	}
+	t.Fatal("no two ports are free on two addresses")
+	return 0, 0
 }

@@ -153,3 +153,8 @@ func parseFlags(fs *flag.FlagSet, args []string, maxArgs int) ([]string, error) 
 	}
 	return rest, nil
 }
+
+func writeLine(w io.Writer, s string) error {
+	_, err := fmt.Fprintln(w, s)
+	return err
+}

@@ -54,7 +54,7 @@ func get(t *testing.T, client *http.Client, url string) (int, string) {
 }
 
 // relayCredential comes in as a guest and returns a TURN target with a credential.
-func relayCredential(t *testing.T, s *testServer) iceTarget {
+func relayCredential(t *testing.T, s *testServer) turnTarget {
 	t.Helper()
 	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(`{"name":"Ada"}`))
 	if err != nil {
@@ -84,7 +84,7 @@ func relayCredential(t *testing.T, s *testServer) iceTarget {
 	if err != nil || relays.Username == "" {
 		t.Fatalf("iceServers: %+v, %v", ice, err)
 	}
-	return iceTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
+	return turnTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
 }
 
 func TestDrainWaitsForRelays(t *testing.T) {

@@ -86,7 +86,7 @@ func (c *signalingClient) turn() *turnClient {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	target := iceTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
+	target := turnTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
 	client, err := target.connect(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)

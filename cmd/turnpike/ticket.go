@@ -88,3 +88,12 @@ func roomPatterns(s string) []string {
 	}
 	return out
 }
+
+// parseRole reads --role.
+func parseRole(s string) (auth.Role, error) {
+	switch role := auth.Role(s); role {
+	case auth.RoleGuest, auth.RoleMember, auth.RoleModerator, auth.RoleAdmin:
+		return role, nil
+	}
+	return "", fmt.Errorf("--role %q is none of guest, member, moderator and admin", s)
+}

@@ -81,7 +81,11 @@ func table() []rule {
 			why: "the load generator takes any server for a stranger, with ours for one of them"},
 		{from: "turnpike/internal/signalload", never: ours, but: []string{"turnpike/internal/turnload", "turnpike/auth"},
 			why: "likewise, and a client that is written from the protocol's page judges the server's reading of it"},
-		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/..."}, never: pionTURN,
+		{from: "turnpike/internal/probe", never: ours, but: []string{"turnpike/auth", "turnpike/internal/config", "turnpike/signal/wire"},
+			why: "what tries a server takes it for a stranger: it reads the API's answers and the protocol's by itself"},
+		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/probe"}, never: "turnpike/internal/probe/...",
+			why: "what is tried knows nothing of what tries it"},
+		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/probe"}, never: pionTURN,
 			why: "relaying is ours; pion's client judges it from outside, in tests and in turnpike check"},
 	}
 }

@@ -1,9 +1,10 @@
-package main
+package probe
 
 import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func startNATServer(t *testing.T, kind natKind, silent int) *natServer {
 		if err == nil {
 			break
 		}
-		if problem := listenProblem("", err); strings.Contains(problem, "not an address") {
+		if isErrno(err, syscall.EADDRNOTAVAIL, 10049) {
 			t.Skip("this machine has one loopback address: ", err)
 		}
 		if try == 50 {
@@ -85,15 +86,15 @@ func (s *natServer) serve(i int) {
 	}
 }
 
-// checkNATOf runs the step against a server and returns the line, or none.
-func checkNATOf(t *testing.T, url string, timeout time.Duration) (lines []result) {
+// tryNAT runs the step against a server and returns the finding, or none.
+func tryNAT(t *testing.T, url string, timeout time.Duration) (found []Finding) {
 	t.Helper()
-	c := &checker{timeout: timeout, report: func(r result) { lines = append(lines, r) }}
-	c.checkNAT(t.Context(), []wire.ICEServer{{URLs: []string{"turn:127.0.0.1:1", url}}})
-	return lines
+	r := &run{Server: &Server{Timeout: timeout}, report: func(f Finding) { found = append(found, f) }}
+	r.nat(t.Context(), []wire.ICEServer{{URLs: []string{"turn:127.0.0.1:1", url}}})
+	return found
 }
 
-func TestCheckNAT(t *testing.T) {
+func TestNAT(t *testing.T) {
 	for want, kind := range map[string]natKind{
 		"no NAT, endpoint-independent filtering: anybody reaches this machine directly":                                                                                                                  {},
 		"no NAT, address-dependent filtering: a firewall lets in who was sent to before, as calls do, so direct paths work":                                                                              {filtering: addressDependent},
@@ -106,7 +107,7 @@ func TestCheckNAT(t *testing.T) {
 		t.Run(fmt.Sprint(kind.translates, kind.mapping, kind.filtering), func(t *testing.T) {
 			t.Parallel() // what is filtered is waited for
 			s := startNATServer(t, kind, -1)
-			got := checkNATOf(t, "stun:"+s.addr(0).String(), time.Minute)
+			got := tryNAT(t, "stun:"+s.addr(0).String(), time.Minute)
 			if len(got) != 1 || !got[0].OK || got[0].Detail != want {
 				t.Errorf("got %v, want %s", got, want)
 			}
@@ -114,8 +115,8 @@ func TestCheckNAT(t *testing.T) {
 	}
 }
 
-// TestCheckNATFails: the operator of a server that does not keep its word learns what to mend, and nobody else hears of it.
-func TestCheckNATFails(t *testing.T) {
+// TestNATFails: the operator of a server that does not keep its word learns what to mend, and nobody else hears of it.
+func TestNATFails(t *testing.T) {
 	for name, row := range map[string]struct {
 		silent  int
 		kind    natKind
@@ -130,7 +131,7 @@ func TestCheckNATFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startNATServer(t, row.kind, row.silent)
-			got := checkNATOf(t, "stun:"+s.addr(0).String(), row.timeout)
+			got := tryNAT(t, "stun:"+s.addr(0).String(), row.timeout)
 			if row.want == "" {
 				if len(got) != 0 {
 					t.Errorf("got %v", got)
@@ -141,26 +142,5 @@ func TestCheckNATFails(t *testing.T) {
 				t.Errorf("got %v, want %s", got, row.want)
 			}
 		})
-	}
-}
-
-// TestCheckNATOfOurs lets the check and the server meet: with turn.nat_discovery_port there is a line, and none without.
-func TestCheckNATOfOurs(t *testing.T) {
-	probe := startNATServer(t, natKind{}, -1) // finds two free ports on two addresses, or skips
-	first, second := probe.addr(0).Port, probe.addr(1).Port
-	for _, sock := range probe.socks {
-		_ = sock.Close()
-	}
-	listen := fmt.Sprintf("udp://127.0.0.1:%d,udp://127.0.0.2:%d", first, first)
-	for port, want := range map[int]string{second: "no NAT, endpoint-independent filtering", 0: ""} {
-		s := start(t, "--turn-listen", listen, "--turn-nat-discovery-port", fmt.Sprint(port))
-		got := checkNATOf(t, fmt.Sprintf("stun:127.0.0.1:%d", first), time.Minute)
-		if (len(got) == 1) != (want != "") || len(got) == 1 && (!got[0].OK || !strings.HasPrefix(got[0].Detail, want)) {
-			t.Errorf("port %d: got %v, want %q", port, got, want)
-		}
-		if shown := strings.Contains(s.row("turn"), fmt.Sprintf("udp://127.0.0.2:%d", second)); shown != (port != 0) {
-			t.Errorf("port %d: listens on %s", port, s.row("turn"))
-		}
-		s.stop()
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package probe
 
 import (
 	"context"
@@ -13,26 +13,38 @@ import (
 	"turnpike/signal/wire"
 )
 
-// checkNAT says what kind of NAT this machine is behind, if one of the servers can tell (RFC 5780). No line says that none can.
-func (c *checker) checkNAT(ctx context.Context, servers []wire.ICEServer) {
+// nat tries the first of the servers that is asked over UDP.
+func (r *run) nat(ctx context.Context, servers []wire.ICEServer) {
 	for _, server := range servers {
 		for _, raw := range server.URLs {
 			uri, err := stun.ParseURI(raw)
 			if err != nil || uri.Scheme != stun.SchemeTypeSTUN || uri.Proto != stun.ProtoTypeUDP {
 				continue
 			}
-			p, err := newNATProbe(ctx, iceTarget{uri: uri})
-			if err != nil {
-				return // as the line about this URL says already
+			if f, ok := NAT(ctx, r.Timeout, raw); ok {
+				r.report(f)
 			}
-			c.step(ctx, "nat", raw, func(ctx context.Context, r *result) error {
-				kind, err := p.run(ctx)
-				r.Detail = kind.String()
-				return err
-			})
 			return
 		}
 	}
+}
+
+// NAT finds out what kind of NAT this machine is behind, if the STUN server can tell (RFC 5780). There is no finding, and ok is
+// false, if it cannot.
+func NAT(ctx context.Context, timeout time.Duration, raw string) (f Finding, ok bool) {
+	uri, err := stun.ParseURI(raw)
+	if err != nil {
+		return Finding{}, false
+	}
+	p, err := newNATProbe(ctx, iceTarget{uri: uri})
+	if err != nil {
+		return Finding{}, false // as the line about this URL says already
+	}
+	return step(ctx, timeout, "nat", raw, func(ctx context.Context, f *Finding) error {
+		kind, err := p.run(ctx)
+		f.Detail = kind.String()
+		return err
+	}), true
 }
 
 // dependence is what a NAT's mapping or filtering goes by (RFC 4787 §4.1, §5).

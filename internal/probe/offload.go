@@ -1,4 +1,4 @@
-package main
+package probe
 
 import (
 	"context"
@@ -7,30 +7,32 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // mostAllocations bounds what is read of a list of relays.
 const mostAllocations = 64 << 20
 
-// checkOffload asks the server on this machine whether the kernel forwards flows, and of which relays. That it does not is no failure. What
-// does not answer there is no server of ours that can be asked.
-func (c *checker) checkOffload(ctx context.Context) {
-	if c.inside == "" {
-		return
-	}
-	status, err := askOffload(ctx, c.inside)
+// Offload asks the server on this machine, by the URL at which it lists its relays, whether the kernel forwards flows, and of which
+// relays. That it does not is no failure. There is no finding, and ok is false, if no server of ours answers there.
+func Offload(ctx context.Context, timeout time.Duration, url string) (f Finding, ok bool) {
+	status, err := askOffload(ctx, url)
 	if err != nil {
-		return
+		return Finding{}, false
 	}
-	c.step(ctx, "offload", c.inside, func(_ context.Context, r *result) error {
-		r.Detail = status.sentence()
+	return step(ctx, timeout, "offload", url, func(_ context.Context, f *Finding) error {
+		f.Detail = status.sentence()
 		return nil
-	})
+	}), true
 }
 
 // relaysStatus is what GET /allocations answers, as far as it matters here.
 type relaysStatus struct {
-	Offload     *offloadJSON
+	Offload *struct {
+		On     bool
+		Reason string
+		Flows  int
+	}
 	Allocations []struct{ Offloaded []json.RawMessage }
 }
 

@@ -4,9 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"turnpike/auth"
 	"turnpike/internal/config"
@@ -27,15 +27,20 @@ func (p *program) signingSecret(cfg *config.Config) (auth.Secret, error) {
 	return secret, nil
 }
 
-func parseRole(s string) (auth.Role, error) {
-	switch role := auth.Role(s); role {
-	case auth.RoleGuest, auth.RoleMember, auth.RoleModerator, auth.RoleAdmin:
-		return role, nil
+// ticketMaker makes tickets of a name with the secret in the state directory, if there is one that may be read. It makes no secret.
+func ticketMaker(cfg *config.Config) func(name string) (string, error) {
+	if f, err := os.Open(cfg.SecretFile()); err != nil {
+		return nil
+	} else if f.Close() != nil {
+		return nil
 	}
-	return "", fmt.Errorf("--role %q is none of guest, member, moderator and admin", s)
-}
-
-func writeLine(w io.Writer, s string) error {
-	_, err := fmt.Fprintln(w, s)
-	return err
+	return func(name string) (string, error) {
+		secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
+		if err != nil {
+			return "", err
+		}
+		ticket := auth.Ticket{Name: name, Rooms: []string{"*"}, Role: auth.RoleMember}
+		token, _, err := auth.NewTickets(secret, time.Now, rand.Reader).Issue(ticket, cfg.Auth.TicketTTL)
+		return token, err
+	}
 }

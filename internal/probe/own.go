@@ -1,10 +1,8 @@
-package main
+package probe
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,6 +17,27 @@ import (
 	"turnpike/signal/wire"
 )
 
+// Own is the server of cfg on this machine: its URL is the one that its certificate is for, and its first listener is dialled. Where
+// a load balancer has to be passed, it is reached as from elsewhere.
+func Own(cfg *config.Config) *Server {
+	if cfg.HTTP.ProxyProtocol {
+		return &Server{Base: cfg.PublicURL(cfg.HTTP.Listen), Dial: new(net.Dialer).DialContext, Own: cfg}
+	}
+	listener := cfg.HTTP.Listen[0]
+	base := cfg.ListenerURL(listener)
+	if cfg.TLS.Mode == config.TLSFiles {
+		base = cfg.PublicURL(cfg.HTTP.Listen)
+	}
+	return &Server{Base: base, Dial: leadTo(listener), Own: cfg}
+}
+
+// leadTo dials one address, whatever the name.
+func leadTo(listener string) Dialer {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, listener)
+	}
+}
+
 // ownListener is a listener of the configuration, and where this machine reaches it.
 type ownListener struct {
 	network string // udp, tcp, tls or dtls
@@ -26,9 +45,9 @@ type ownListener struct {
 	wide    bool // it has every address of the family
 }
 
-// ownListeners lists the TURN listeners of cfg, on http listeners too. Those whose port the system chooses are not known here, and
+// listenersOf lists the TURN listeners of cfg, on http listeners too. Those whose port the system chooses are not known here, and
 // those over TCP are behind the load balancer if there is one.
-func ownListeners(cfg *config.Config) (out []ownListener) {
+func listenersOf(cfg *config.Config) (out []ownListener) {
 	add := func(network string, addr netip.AddrPort) {
 		l := ownListener{network, addr, addr.Addr().IsUnspecified()}
 		if l.wide {
@@ -39,10 +58,14 @@ func ownListeners(cfg *config.Config) (out []ownListener) {
 			out = append(out, l)
 		}
 	}
-	for _, l := range turnListeners(cfg) {
-		if !l.Optional || hasFamily(l.Addr.Addr()) {
+	optional := cfg.Source("turn.listen") == "" // of the defaults the half may be missing whose address family a host has not
+	for _, l := range cfg.TURN.Listen {
+		if !optional || hasFamily(l.Addr.Addr()) {
 			add(l.Network, l.Addr)
 		}
+	}
+	for _, l := range cfg.DiscoveryListeners() {
+		add(l.Network, l.Addr)
 	}
 	network := "tcp"
 	if cfg.TLS.Mode == config.TLSFiles {
@@ -76,8 +99,8 @@ func hasFamily(ip netip.Addr) bool {
 	return true
 }
 
-// checkOwn tries the listeners that no client is told of, DTLS among them. servers have been tried.
-func (c *checker) checkOwn(ctx context.Context, servers []wire.ICEServer) {
+// ownListeners tries the listeners that no client is told of, DTLS among them. servers have been tried.
+func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer) {
 	var tried []ownListener
 	var cred auth.Credential
 	for _, server := range servers {
@@ -93,15 +116,15 @@ func (c *checker) checkOwn(ctx context.Context, servers []wire.ICEServer) {
 			}
 		}
 	}
-	base, err := url.Parse(c.base)
+	base, err := url.Parse(r.Base)
 	if err != nil || cred.Username == "" {
 		return
 	}
-	for _, l := range ownListeners(c.own) {
+	for _, l := range listenersOf(r.Own) {
 		if !slices.ContainsFunc(tried, l.covers) {
 			tried = append(tried, l)
 			target := iceTarget{uri: l.uri(), credential: cred, name: base.Hostname()}
-			c.step(ctx, "turn "+l.network, target.uri.String(), target.relay)
+			r.step(ctx, "turn "+l.network, target.uri.String(), target.relay)
 		}
 	}
 }
@@ -114,19 +137,16 @@ func (l ownListener) covers(tried ownListener) bool {
 	return l.addr == tried.addr || l.wide && l.addr.Addr().Is4() == tried.addr.Addr().Is4()
 }
 
-// checkOwnWeb tries the http listeners besides the first, by which all else is tried, and that of the metrics where the configuration names
+// ownWeb tries the http listeners besides the first, by which all else is tried, and that of the metrics where the configuration names
 // it.
-func (c *checker) checkOwnWeb(ctx context.Context) {
-	cfg := c.own
+func (r *run) ownWeb(ctx context.Context) {
+	cfg := r.Own
 	for i, listen := range cfg.HTTP.Listen {
 		if _, port, err := net.SplitHostPort(listen); i == 0 || err != nil || port == "0" || cfg.HTTP.ProxyProtocol {
 			continue
 		}
-		there := *c
-		there.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, listen)
-		}}}
-		c.step(ctx, "web", cfg.ListenerURL(listen), there.checkHealth)
+		there := web{r.Base, &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: leadTo(listen)}}}
+		r.step(ctx, "web", cfg.ListenerURL(listen), there.health)
 	}
 	host, port, err := net.SplitHostPort(cfg.Metrics.Listen)
 	if err != nil || port == "0" || cfg.Source("metrics.listen") == "" {
@@ -135,21 +155,18 @@ func (c *checker) checkOwnWeb(ctx context.Context) {
 	if ip, err := netip.ParseAddr(cmp.Or(host, "0.0.0.0")); err == nil && ip.IsUnspecified() {
 		host = loopbackOf(ip).String()
 	}
-	there := *c
-	there.base = "http://" + net.JoinHostPort(host, port)
-	there.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	c.step(ctx, "metrics", there.base+"/metrics", there.checkMetrics)
+	there := web{"http://" + net.JoinHostPort(host, port), &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	r.step(ctx, "metrics", there.base+"/metrics", there.metrics)
 }
 
-func (c *checker) checkMetrics(ctx context.Context, r *result) error {
-	status, body, err := c.fetch(ctx, http.MethodGet, "/metrics", nil)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s; is the server running with this metrics.listen?", dialProblem(err))
-	case status != http.StatusOK || !bytes.Contains(body, []byte("# TYPE ")):
-		return fmt.Errorf("answers %d and no metrics; has another program this port?", status)
+// ownOffload asks where the server tells this machine, and nobody else, who relays.
+func (r *run) ownOffload(ctx context.Context) {
+	if !config.ListensOnLoopback(r.Own.Metrics.Listen) {
+		return
 	}
-	return nil
+	if f, ok := Offload(ctx, r.Timeout, "http://"+r.Own.Metrics.Listen+"/allocations"); ok {
+		r.report(f)
+	}
 }
 
 // uri is the one by which RFC 7065 names the listener.

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/pion/stun/v3"
+	"github.com/pion/turn/v4"
+
+	"turnpike/auth"
+)
+
+// turnTarget is a TURN address, and what to sign in with.
+type turnTarget struct {
+	uri        *stun.URI
+	credential auth.Credential
+}
+
+// turnClient is pion's client on a socket of its own.
+type turnClient struct {
+	*turn.Client
+	close func()
+}
+
+// connect opens a socket to the target. It is closed when ctx ends, too.
+func (t turnTarget) connect(ctx context.Context) (*turnClient, error) {
+	server := net.JoinHostPort(t.uri.Host, strconv.Itoa(t.uri.Port))
+	conn, err := t.socket(server)
+	if err != nil {
+		return nil, err
+	}
+	client, err := turn.NewClient(&turn.ClientConfig{
+		TURNServerAddr: server,
+		Username:       t.credential.Username,
+		Password:       t.credential.Password,
+		Conn:           conn,
+	})
+	if err == nil {
+		err = client.Listen()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	end := func() {
+		client.Close()
+		_ = conn.Close()
+	}
+	stop := context.AfterFunc(ctx, end)
+	return &turnClient{client, func() {
+		if stop() {
+			end()
+		}
+	}}, nil
+}
+
+func (t turnTarget) socket(server string) (net.PacketConn, error) {
+	if t.uri.Proto == stun.ProtoTypeUDP {
+		return net.ListenPacket("udp4", "127.0.0.1:0")
+	}
+	conn, err := net.Dial("tcp", server)
+	if err != nil {
+		return nil, err
+	}
+	return turn.NewSTUNConn(conn), nil
+}
+
+// send sends a packet from one relay to the other until it arrives, since UDP may lose it.
+func send(ctx context.Context, from, to net.PacketConn) error {
+	payload := []byte(rand.Text())
+	buf := make([]byte, 1500)
+	for {
+		if _, err := from.WriteTo(payload, to.LocalAddr()); err != nil {
+			return err
+		}
+		if err := to.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+			return err
+		}
+		for {
+			n, addr, err := to.ReadFrom(buf)
+			if err != nil {
+				break
+			}
+			if string(buf[:n]) == string(payload) && addr.String() == from.LocalAddr().String() {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}

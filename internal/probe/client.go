@@ -1,0 +1,138 @@
+package probe
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/logging"
+	"github.com/pion/transport/v4"
+	"github.com/pion/turn/v4"
+)
+
+// turnClient is pion's client on a socket of its own.
+type turnClient struct {
+	*turn.Client
+	server net.Addr
+	close  func()
+}
+
+// connect opens a socket to the target. It is closed when ctx ends, which also ends what pion waits for.
+func (t iceTarget) connect(ctx context.Context) (*turnClient, error) {
+	server, err := t.resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := t.socket(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	addr := net.UDPAddrFromAddrPort(server) // pion wants a UDP address for streams too
+	client, err := turn.NewClient(&turn.ClientConfig{
+		TURNServerAddr: server.String(),
+		Username:       t.credential.Username,
+		Password:       t.credential.Password,
+		Conn:           conn,
+		Net:            resolved{addr: addr},
+		LoggerFactory:  silent(),
+	})
+	if err == nil {
+		err = client.Listen()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	end := func() {
+		client.Close()
+		_ = conn.Close()
+	}
+	stop := context.AfterFunc(ctx, end)
+	return &turnClient{client, addr, func() {
+		if stop() {
+			end()
+		}
+	}}, nil
+}
+
+// resolved keeps pion's client, which looks names up as IPv4 only, from looking one up.
+type resolved struct {
+	transport.Net
+	addr *net.UDPAddr
+}
+
+func (r resolved) ResolveUDPAddr(string, string) (*net.UDPAddr, error) { return r.addr, nil }
+
+func (t iceTarget) resolve(ctx context.Context) (netip.AddrPort, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.uri.Host)
+	if err != nil || len(addrs) == 0 {
+		return netip.AddrPort{}, fmt.Errorf("the name %s has no address; set public_host to one that clients can look up", t.uri.Host)
+	}
+	addr := addrs[max(0, slices.IndexFunc(addrs, func(a netip.Addr) bool { return a.Unmap().Is4() }))]
+	return netip.AddrPortFrom(addr.Unmap(), uint16(t.uri.Port)), nil
+}
+
+// socket connects to server, or at least opens a socket that can send there.
+func (t iceTarget) socket(ctx context.Context, server netip.AddrPort) (net.PacketConn, error) {
+	name := cmp.Or(t.name, t.uri.Host)
+	switch t.network() {
+	case "tcp":
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", server.String())
+		if err != nil {
+			return nil, t.problem(ctx, err)
+		}
+		return turn.NewSTUNConn(conn), nil
+	case "tls":
+		dialer := tls.Dialer{Config: &tls.Config{ServerName: name, NextProtos: []string{"stun.turn"}}}
+		conn, err := dialer.DialContext(ctx, "tcp", server.String())
+		if err != nil {
+			return nil, t.problem(ctx, err)
+		}
+		return turn.NewSTUNConn(conn), nil
+	case "dtls":
+		sock, err := new(net.ListenConfig).ListenPacket(ctx, udpNetwork(server), ":0")
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dtls.ClientWithOptions(sock, net.UDPAddrFromAddrPort(server), dtls.WithServerName(name), dtls.WithLoggerFactory(silent()))
+		if err == nil {
+			err = conn.HandshakeContext(ctx)
+		}
+		if err != nil {
+			_ = sock.Close()
+			return nil, t.problem(ctx, err)
+		}
+		return messageConn{conn}, nil
+	}
+	return new(net.ListenConfig).ListenPacket(ctx, udpNetwork(server), ":0")
+}
+
+func udpNetwork(server netip.AddrPort) string {
+	if server.Addr().Is4() {
+		return "udp4"
+	}
+	return "udp6"
+}
+
+// messageConn is a connection on which a read is a message.
+type messageConn struct{ net.Conn }
+
+// ReadFrom implements net.PacketConn.
+func (c messageConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := c.Read(b)
+	return n, c.RemoteAddr(), err
+}
+
+// WriteTo implements net.PacketConn.
+func (c messageConn) WriteTo(b []byte, _ net.Addr) (int, error) { return c.Write(b) }
+
+func silent() logging.LoggerFactory {
+	logs := logging.NewDefaultLoggerFactory()
+	logs.DefaultLogLevel = logging.LogLevelDisabled
+	return logs
+}

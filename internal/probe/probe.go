@@ -1,0 +1,129 @@
+// Package probe tries what a server offers, as a client would, and returns what it found. `turnpike check` shows that.
+//
+//	probe.go    Server.Run: all steps in turn, each with a Finding
+//	web.go      the pages and the metrics, over HTTP
+//	signin.go   the way in: a ticket, then a session of signaling
+//	ice.go      each STUN and TURN address: a Binding; two relays and a packet each way between them
+//	client.go   pion's TURN client, over UDP, TCP, TLS and DTLS
+//	own.go      the listeners of this machine's own server
+//	offload.go  the flows that the kernel forwards
+//	nat.go      the NAT that this machine is behind (RFC 5780)
+//	problem.go  what an error means for the operator, and what to do
+//
+// It judges the server from outside: its TURN client is pion's, and it decodes the API's answers by itself. Nothing here prints.
+package probe
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnpike/auth"
+	"turnpike/internal/config"
+	"turnpike/signal/wire"
+)
+
+// Finding is what one step found.
+type Finding struct {
+	Check   string // the step: web, ticket, signaling, "stun udp", "turn tls", ...
+	Target  string // the URL that it tried
+	OK      bool
+	Detail  string   // of a success
+	Problem string   // of a failure: what is wrong and what to do
+	Relayed []string // the relayed addresses, of a TURN step
+	Took    time.Duration
+}
+
+// Server is the server to try, and how to get in.
+type Server struct {
+	Base    string        // scheme://host[:port]
+	Timeout time.Duration // of each step
+	Dial    Dialer        // leads to Base
+
+	Ticket string                            // empty: the server gives one
+	Invite string                            // exchanged for the ticket; empty: a guest's
+	Mint   func(name string) (string, error) // makes a ticket where guests need an invite; nil: this machine cannot
+
+	Own *config.Config // of the server, which is this machine's; nil: it is another's
+}
+
+// Dialer is net.Dialer's DialContext, or leads elsewhere.
+type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Run does every step that the ones before allow, and reports each as it ends.
+func (s *Server) Run(ctx context.Context, report func(Finding)) {
+	r := &run{Server: s, report: report}
+	r.web = web{s.Base, &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: s.Dial, DisableKeepAlives: true}}}
+	r.all(ctx)
+}
+
+// run is one pass over a server.
+type run struct {
+	*Server
+	web    web
+	report func(Finding)
+}
+
+func (r *run) all(ctx context.Context) {
+	token := r.Ticket
+	if !r.step(ctx, "web", r.Base, r.web.health) {
+		return
+	}
+	if token == "" && !r.step(ctx, "ticket", r.Base+ticketsPath, func(ctx context.Context, f *Finding) (err error) {
+		token, err = r.getTicket(ctx, f)
+		return err
+	}) {
+		return
+	}
+	socket, servers := (*websocket.Conn)(nil), []wire.ICEServer(nil)
+	endpoint := "ws" + strings.TrimPrefix(r.Base, "http") + "/signal"
+	if !r.step(ctx, "signaling", endpoint, func(ctx context.Context, f *Finding) (err error) {
+		socket, servers, err = r.signIn(ctx, endpoint, token, f)
+		return err
+	}) {
+		return
+	}
+	signOut := keepSession(socket)
+	defer signOut()
+	for _, server := range servers {
+		for _, raw := range server.URLs {
+			r.report(ICE(ctx, r.Timeout, raw, auth.Credential{Username: server.Username, Password: server.Credential}))
+		}
+	}
+	if r.Own != nil {
+		r.ownListeners(ctx, servers)
+		r.ownWeb(ctx)
+		r.ownOffload(ctx)
+	}
+	r.nat(ctx, servers)
+}
+
+// step runs one step and reports it. It returns whether it succeeded.
+func (r *run) step(ctx context.Context, check, target string, do func(ctx context.Context, f *Finding) error) bool {
+	f := step(ctx, r.Timeout, check, target, do)
+	r.report(f)
+	return f.OK
+}
+
+// step runs one step within the timeout. It measures how long that took, unless do did.
+func step(ctx context.Context, timeout time.Duration, check, target string, do func(ctx context.Context, f *Finding) error) Finding {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	f := Finding{Check: check, Target: target}
+	start := time.Now()
+	err := do(ctx, &f)
+	if f.Took == 0 {
+		f.Took = time.Since(start)
+	}
+	f.OK = err == nil
+	if err != nil {
+		f.Detail, f.Problem = "", oneLine(err.Error())
+	}
+	return f
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,75 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/pion/stun/v3"
+)
+
+// problem says what an error means for the operator of the server, and what to do.
+func (t iceTarget) problem(ctx context.Context, err error) error {
+	where := fmt.Sprintf("%s port %d", t.network(), t.uri.Port)
+	if refused, ok := errors.AsType[*stun.TurnError](err); ok {
+		return fmt.Errorf("%s answers %w; %s", where, refused, turnAdvice(refused.ErrorCodeAttr.Code))
+	}
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%s: the certificate is not one that clients trust (%w)", where, cert.Err)
+	}
+	switch {
+	case isErrno(err, syscall.ECONNREFUSED, 10061):
+		return fmt.Errorf("%s refuses the connection; is turn.listen right, and does %s lead to the server?", where, t.uri.Host)
+	case ctx.Err() != nil || isTimeout(err) || strings.Contains(err.Error(), "all retransmissions failed"): // as pion says
+		return fmt.Errorf("no answer from %s; open it in the firewall of the server and of its provider, and see that %s leads to the server", where, t.uri.Host)
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+func turnAdvice(code stun.ErrorCode) string {
+	switch code {
+	case stun.CodeUnauthorized:
+		return "the TURN server does not accept what signaling hands out: is it another server, or is one of the clocks wrong?"
+	case stun.CodeAllocQuotaReached:
+		return "raise limits.allocations_per_session"
+	case stun.CodeInsufficientCapacity:
+		return "all relays are taken: widen turn.relay_ports, or raise limits.allocations"
+	case stun.CodeAddrFamilyNotSupported:
+		return "the server has no IPv4 address to relay from, and this client asks for no other"
+	}
+	return "the server's log may say more"
+}
+
+// dialProblem says why a connection to the web server failed.
+func dialProblem(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return "the name " + strconv.Quote(dns.Name) + " has no address"
+	}
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "the certificate is not one that clients trust (" + cert.Err.Error() + ")"
+	}
+	switch {
+	case isErrno(err, syscall.ECONNREFUSED, 10061):
+		return "nobody listens there"
+	case isTimeout(err):
+		return "no answer in time"
+	}
+	return err.Error()
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
+}
+
+// isErrno knows the number that Windows uses as well, which the syscall package does not map.
+func isErrno(err error, unix, windows syscall.Errno) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	return ok && (errno == unix || runtime.GOOS == "windows" && errno == windows)
+}

@@ -1,0 +1,61 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// web is a server over HTTP.
+type web struct {
+	base   string // scheme://host[:port]
+	client *http.Client
+}
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 10
+
+func (w web) health(ctx context.Context, _ *Finding) error {
+	status, body, err := w.fetch(ctx, http.MethodGet, "/readyz", nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s; %s", dialProblem(err), "is the server running, and does the URL lead to it?")
+	case status == http.StatusServiceUnavailable:
+		return errors.New("the server is starting or draining; try again, or start it anew")
+	case status != http.StatusOK:
+		return fmt.Errorf("/readyz answers %d %s; is this a turnpike server, and does the reverse proxy hand everything on?", status, oneLine(string(body)))
+	}
+	return nil
+}
+
+func (w web) metrics(ctx context.Context, _ *Finding) error {
+	status, body, err := w.fetch(ctx, http.MethodGet, "/metrics", nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s; is the server running with this metrics.listen?", dialProblem(err))
+	case status != http.StatusOK || !bytes.Contains(body, []byte("# TYPE ")):
+		return fmt.Errorf("answers %d and no metrics; has another program this port?", status)
+	}
+	return nil
+}
+
+// fetch makes one request, and reads an answer of at most maxAnswer.
+func (w web) fetch(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, w.base+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return resp.StatusCode, data, err
+}
