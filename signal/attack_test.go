@@ -19,9 +19,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// attack is one way to harm a server, or others by it. Each is tried against a server on which a pair talks in a room named home. The
-// attack must be answered as its row says; the memory must not grow by more than mostHeap; and the pair must hear each other afterwards,
-// and nothing of the attack.
+// attack is one way to harm a server, or others by it. Each is tried against a server on which a pair talks in a room
+// named home. The attack must be answered as its row says; the memory must not grow by more than mostHeap; and the pair
+// must hear each other afterwards, and nothing of the attack.
 type attack struct {
 	name   string
 	limits func(*Limits)
@@ -30,8 +30,8 @@ type attack struct {
 	try    func(a *attacker)
 }
 
-// mostHeap is below what the greatest attacks send, and above what is in the hands of readers and writers; under the race detector pools lose
-// things on purpose.
+// mostHeap is below what the greatest attacks send, and above what is in the hands of readers and writers; under the
+// race detector pools lose things on purpose.
 const mostHeap = 8 << 20
 
 // attacker has a socket with a session, in a room with nobody.
@@ -41,7 +41,8 @@ type attacker struct {
 	home, other *client
 }
 
-// TestAttacks: see attack. Beside these, TestFrozenOverTCP floods one who reads nothing, with the kernel's buffers between.
+// TestAttacks: see attack. Beside these, TestFrozenOverTCP floods one who reads nothing, with the kernel's buffers
+// between.
 func TestAttacks(t *testing.T) {
 	for _, row := range slices.Concat(frameAttacks(), messageAttacks(), tokenAttacks(), floodAttacks()) {
 		t.Run(row.name, func(t *testing.T) {
@@ -101,7 +102,8 @@ func (a *attacker) talk() {
 	a.home.expect("signal", "from", a.other.session)
 }
 
-// raw writes a frame of the attacker's own making: its first byte, and its length, which is as it says. The mask is zero.
+// raw writes a frame of the attacker's own making: its first byte, and its length, which is as it says. The mask is
+// zero.
 func (a *attacker) raw(first byte, length uint64, payload string) {
 	a.t.Helper()
 	frame := binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, length)

@@ -122,7 +122,8 @@ func (h *harness) inCall() (ann, bob *client, id string, room any) {
 	return ann, bob, id, room
 }
 
-// TestCallOfAFreshPage: a page that is loaded again while it calls can take the call back; one that is called is called again.
+// TestCallOfAFreshPage: a page that is loaded again while it calls can take the call back; one that is called is called
+// again.
 func TestCallOfAFreshPage(t *testing.T) {
 	h := newHarness(t, resuming)
 	m := h.members("ann", "bob")
@@ -160,7 +161,8 @@ func TestCallMissedWhileAway(t *testing.T) {
 	})
 }
 
-// TestCallEndsWithWhoDoesNotComeBack: a call rings, or lasts, for as long as those whom it needs may come back, and no longer.
+// TestCallEndsWithWhoDoesNotComeBack: a call rings, or lasts, for as long as those whom it needs may come back, and no
+// longer.
 func TestCallEndsWithWhoDoesNotComeBack(t *testing.T) {
 	t.Run("the caller", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -220,7 +222,8 @@ func expectWindow(t *testing.T, lost time.Time) {
 	}
 }
 
-// TestRefusedPing: a ping is not part of what the session asks, so that one which is refused changes nothing of what was handled.
+// TestRefusedPing: a ping is not part of what the session asks, so that one which is refused changes nothing of what
+// was handled.
 func TestRefusedPing(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		resuming(cfg)

@@ -10,9 +10,8 @@ import (
 
 const callIDLength = 12
 
-// call goes from ringing, when room is nil, to answered, and is gone from
-// Server.calls when it is over. Both users point to it from its beginning to
-// its end, which is what makes them busy. Guarded by Server.mu.
+// call goes from ringing, when room is nil, to answered, and is gone from Server.calls when it is over. Both users
+// point to it from its beginning to its end, which makes them busy. Guarded by Server.mu.
 type call struct {
 	id         string
 	caller     *session
@@ -53,7 +52,7 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	return nil
 }
 
-// ringAgain tells a session that has lost its state of the call that rings there. The caller holds mu.
+// ringAgain rings a session again that has lost its state, if a call rings there. The caller holds mu.
 func (srv *Server) ringAgain(s *session) {
 	if c := s.user.call; c != nil && slices.Contains(c.ringing, s) {
 		s.tell(&wire.Ring{Call: c.id, From: c.caller.user.wire()})
@@ -66,8 +65,8 @@ func (s *session) sharesRoom(u *user) bool {
 	})
 }
 
-// accept puts the caller and the session that answered into a room of two. The
-// one who answered comes second and so is the newcomer, who makes the offer.
+// accept puts the caller and the session that answered into a room of two. The session that answered comes second: it
+// is the newcomer and makes the offer.
 func (s *session) accept(m *wire.Accept) *wire.Error {
 	srv := s.srv
 	roomID := newRoomID(srv.cfg.Rand)
@@ -151,7 +150,7 @@ func (s *session) hangup(m *wire.Hangup) *wire.Error {
 	return nil
 }
 
-// forgetCall ends a call in silence: both users may be called again.
+// forgetCall ends a call without telling anybody: both users may be called again.
 func (srv *Server) forgetCall(c *call) {
 	delete(srv.calls, c.id)
 	c.caller.user.call, c.callee.call = nil, nil
@@ -160,7 +159,7 @@ func (srv *Server) forgetCall(c *call) {
 	}
 }
 
-// stopRinging ends a call that nobody answered, and tells both sides why.
+// stopRinging ends a call that nobody has answered, and tells both sides why.
 func (srv *Server) stopRinging(c *call, reason string) {
 	srv.forgetCall(c)
 	c.caller.tell(&wire.Cancelled{Call: c.id, Reason: reason})
@@ -174,9 +173,8 @@ func (srv *Server) tellRinging(c *call, reason string) {
 	}
 }
 
-// dropFromCall takes a session that ends out of its user's call. An answered
-// call has ended with its room; one that rings ends with its caller or with the
-// last session where it rings.
+// dropFromCall takes a session that ends out of its user's call. An answered call has ended with its room already. A
+// ringing call ends with its caller, or with the last session where it rings.
 func (srv *Server) dropFromCall(c *call, s *session) {
 	if c.room != nil {
 		return

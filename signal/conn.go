@@ -11,8 +11,8 @@ import (
 	"turnpike/signal/wire"
 )
 
-// conn is one client's connection. It lives until nothing more can be read from it; the session that it carries may outlive it, and go on
-// by another.
+// conn is one client's connection. It lives until nothing more can be read from it. The session that it carries may
+// outlive it, and go on by another.
 //
 // What each message needs comes first: when a message comes, the memory of most connections has gone cold.
 type conn struct {
@@ -46,7 +46,7 @@ func (c *conn) HandleBinary() {
 	c.answerError("", badField("", "The message must be text, not binary."))
 }
 
-// HandlePing counts a ping as a message: pings over the rate are not answered.
+// HandlePing counts a ping as a message. Pings over the rate get no answer.
 func (c *conn) HandlePing(now time.Time) (answer bool) {
 	return c.messages.takeToken(now, c.srv.cfg.Limits.Messages) == 0
 }
@@ -54,13 +54,13 @@ func (c *conn) HandlePing(now time.Time) (answer bool) {
 // HandleClosing counts a close by its word. The echo of a client's close has none, and is not counted.
 func (c *conn) HandleClosing(word string) { c.srv.counters.closes.count(word) }
 
-// HandleEnd is called when nothing more can be read.
+// HandleEnd takes the connection out of everything, once nothing more can be read.
 func (c *conn) HandleEnd(reason string, code int) {
 	c.srv.loseConn(c, reason, code)
 	c.srv.forgetConn(c)
 }
 
-// sendUnnumbered sends m outside of the session's stream.
+// sendUnnumbered sends m outside of the session's stream: a resumed session does not get it again.
 func (c *conn) sendUnnumbered(m wire.Message) { c.PushText(c.srv.encode(m)) }
 
 // HandleMessage acts on a message, or returns it as a task if that takes long.
@@ -73,7 +73,7 @@ func (c *conn) HandleMessage(data []byte, now time.Time) (task any) {
 	}
 	c.srv.counters.messages.count(m.Type())
 	if wait := c.takeMessage(now); wait > 0 {
-		if c.acknowledge(m) { // which counts all the same, or the session would end as slow
+		if c.acknowledge(m) { // counts all the same, or the session would end as slow
 			c.answerErrorTo(m, rateLimited(wait, "Too many messages."))
 		}
 		if c.refusals.takeToken(now, refusalRate) > 0 {
@@ -84,7 +84,7 @@ func (c *conn) HandleMessage(data []byte, now time.Time) (task any) {
 	return c.dispatch(m)
 }
 
-// dispatch acts on what clients send again and again, and returns what else there is.
+// dispatch acts on frequent messages, which take no time. It returns all others.
 func (c *conn) dispatch(m wire.ClientMessage) (rare wire.ClientMessage) {
 	switch m := m.(type) {
 	case *wire.Ping:
@@ -122,18 +122,17 @@ func (c *conn) HandleTask(task any) {
 	}
 }
 
-// act lets the session act on a message, and keeps count of what it refuses. It returns the socket of whom the caller is to write to,
-// if there is somebody.
+// act has the session act on a message, and counts bad ones. If it returns a mate, the caller is that socket's writer.
 func (c *conn) act(m wire.ClientMessage) (mate *socket.Conn) {
 	mate, e := c.session.act(c, m)
 	c.countBad(e)
 	return mate
 }
 
-// answerError answers with an error, if there is one, outside of the turns of the session.
+// answerError answers a request with an error, unless that is nil. The session has not acted on the request.
 func (c *conn) answerError(ref string, e *wire.Error) { c.sendError(ref, e, true) }
 
-// answerErrorTo is answerError for a message that may be a ping.
+// answerErrorTo is answerError for a message that may be a ping, which is no request of the session.
 func (c *conn) answerErrorTo(m wire.ClientMessage, e *wire.Error) {
 	_, isPing := m.(*wire.Ping)
 	c.sendError(m.RequestID(), e, !isPing)
@@ -153,15 +152,15 @@ func (c *conn) sendError(ref string, e *wire.Error, isRequest bool) {
 	c.countBad(e)
 }
 
-// countBad closes the socket of a client that sends too many bad messages.
+// countBad closes the connection of a client that sends too many bad messages.
 func (c *conn) countBad(e *wire.Error) {
 	if e != nil && e.Code == wire.CodeBadMessage && c.badMessages.takeToken(time.Now(), badMessageRate) > 0 {
 		c.Shut(wire.CloseBadMessage, wire.ReasonBadMessage)
 	}
 }
 
-// acknowledge notes what the client says to have received in a message on which its session does not act, if it has one. It reports false
-// if it has refused that.
+// acknowledge takes the acknowledgement out of a message on which the session, if there is one, does not act. If the
+// client acknowledges more than was sent, it answers with an error and reports false.
 func (c *conn) acknowledge(m wire.ClientMessage) bool {
 	if c.session == nil || c.session.acknowledge(c, m.Acknowledged()) {
 		return true
@@ -177,7 +176,6 @@ func (c *conn) bye() {
 	}
 }
 
-// newError makes an error's answer.
 func newError(code wire.Code, sentence string) *wire.Error {
 	return &wire.Error{Code: code, Message: sentence}
 }

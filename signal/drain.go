@@ -10,14 +10,15 @@ import (
 	"turnpike/signal/wire"
 )
 
-// drainStep is the least time between two sockets that are closed while the server goes away: so many clients a second come back, to
-// another server or to this one's successor.
+// drainStep is the least time between the closing of two connections while the server goes away. It bounds how many
+// clients a second come back, to another server or to this one's successor.
 const drainStep = 5 * time.Millisecond
 
-// Shutdown sends every client away, and waits for all goroutines. From its beginning on new clients are refused with 503. Those who are
-// there are told at once when their time is, and until then go on as before: their times are drainStep apart, or closer if
-// nine tenths of what is left until the deadline of ctx are too short for that. Then the socket is closed with 1001. When ctx ends it
-// cuts off those sockets that are left, and returns the context's error.
+// Shutdown sends every client away, and waits for all goroutines. From its beginning on it refuses new clients with
+// 503. It tells each client at once when its time will come, and then closes the connection with 1001; until then the
+// client goes on as before. The times are drainStep apart, or closer if nine tenths of the time until the deadline of
+// ctx are too short for that. When ctx ends, Shutdown cuts off the connections that are left, and returns the context's
+// error.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
 	first := !srv.draining
@@ -35,7 +36,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 
 	done := make(chan struct{})
 	go func() {
-		srv.sweeping.Wait() // first: it writes to connections
+		srv.sweeping.Wait() // first, as the sweep starts writers
 		srv.engine.Close()
 		close(done)
 	}()
@@ -54,7 +55,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// sendAway closes the sockets one after the other, in random order.
+// sendAway closes the connections one after the other, in random order.
 func (srv *Server) sendAway(ctx context.Context, all []*conn) {
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	step := drainStep

@@ -5,7 +5,8 @@ import "time"
 // maxExpiring bounds an expiring map; the oldest entries go first.
 const maxExpiring = 1 << 16
 
-// expiring maps sessions that have ended to what is kept of them for a while. Guarded by Server.mu. The zero map is empty.
+// expiring maps sessions that have ended to what is kept of them for a while. Guarded by Server.mu. The zero map is
+// empty.
 type expiring[V any] struct {
 	values map[string]V
 	order  []expiry // oldest first: all entries of one map are kept equally long

@@ -9,8 +9,9 @@ import (
 	"turnpike/signal/wire"
 )
 
-// TestFrozenOverTCP floods a receiver that reads nothing, over real sockets with the kernel's buffers between: it ends as slow, with
-// the memory of its queue and no more; its sender is never held up, and a pair beside them hears each other all the while.
+// TestFrozenOverTCP floods a receiver that reads nothing, over real sockets with the kernel's buffers between: it ends
+// as slow, with the memory of its queue and no more; its sender is never held up, and a pair beside them hears each
+// other all the while.
 func TestFrozenOverTCP(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		many := Rate{PerSecond: 1e6, Burst: 1e6}

@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 // leaked gives the stacks of this package's goroutines other than the caller's.
 func leaked() string { return untilGone("turnpike/signal") }
 
-// untilIdle waits until no goroutine reads or writes on a connection, and gives the stacks of those that do not end. Where there is no
-// poller, readers wait in goroutines, and it does nothing.
+// untilIdle waits until no goroutine reads or writes on a connection, and gives the stacks of those that do not end.
+// Where there is no poller, readers wait in goroutines, and it does nothing.
 func untilIdle() string {
 	if runtime.GOOS != "linux" {
 		return ""
@@ -47,8 +47,8 @@ func untilIdle() string {
 	return untilGone("turnpike/signal/socket.(*Conn)")
 }
 
-// untilGone gives the stacks, other than the caller's, that have the text in them. It yields for a while first: a goroutine that is done
-// may not have exited yet.
+// untilGone gives the stacks, other than the caller's, that have the text in them. It yields for a while first: a
+// goroutine that is done may not have exited yet.
 func untilGone(text string) string {
 	var left []string
 	for range 1000 {

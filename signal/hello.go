@@ -10,11 +10,11 @@ import (
 
 const (
 	sessionIDLength = 16
-	// ticketTries is how many refused tickets close a socket.
+	// ticketTries is how many refused tickets close a connection.
 	ticketTries = 3
 )
 
-// hello admits a session, new or resumed, or says why not. The socket may try again.
+// hello admits a session, new or resumed, or says why not. The client may try again on the connection.
 func (c *conn) hello(m *wire.Hello) *wire.Error {
 	srv := c.srv
 	if wait := srv.helloWait(c.addr); wait > 0 {
@@ -37,7 +37,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
 	if err != nil {
 		srv.cfg.Log.Debug("ticket refused", "addr", c.addr, "err", err)
-		if !errors.Is(err, auth.ErrExpired) { // that one we signed: nobody is guessing
+		if !errors.Is(err, auth.ErrExpired) { // we have signed an expired ticket: nobody is guessing
 			srv.countFailedHello(c.addr)
 		}
 		c.answerError(m.ID, newError(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
@@ -48,7 +48,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	}
 	name := ticket.Name
 	if m.Name != "" && (name == "" || ticket.Role == auth.RoleGuest) {
-		name = m.Name // the names of others are vouched for by whoever made the ticket
+		name = m.Name // the maker of the ticket vouches for the names of all others
 	}
 	shown, canonical, err := auth.CleanName(name)
 	if err != nil {
@@ -70,12 +70,12 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	return nil
 }
 
-// newSession makes a session that is nowhere yet.
+// newSession makes a session that the server does not know yet.
 func newSession(srv *Server, id string, ticket auth.Ticket) *session {
 	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}}
 }
 
-// begin lets a session be known under a name, if nobody else has it. The caller holds mu.
+// begin makes a session known under a name, if nobody else has the name. The caller holds mu.
 func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
 	if e := srv.mayHaveAnother(s.ticket.User.String()); e != nil {
 		return e
@@ -95,7 +95,7 @@ func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
 	return nil
 }
 
-// newWelcome makes what needs no lock of a welcome.
+// newWelcome makes a welcome, except for the parts that need a lock.
 func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome {
 	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host)
 	return &wire.Welcome{
@@ -105,7 +105,7 @@ func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome
 	}
 }
 
-// welcome makes c the socket of s, and sends the welcome before all else. The caller holds s.turn and mu.
+// welcome has c carry s, and sends the welcome before all else. The caller holds s.turn and mu.
 func (srv *Server) welcome(c *conn, s *session, m *wire.Welcome) {
 	now := time.Now()
 	m.Name = s.user.name

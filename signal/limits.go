@@ -11,38 +11,38 @@ import (
 
 // Limits bound what clients may do. A zero field takes its default.
 type Limits struct {
-	Sessions        int  // open sockets of all clients; 20,000
-	SessionsPerAddr int  // open sockets from one IPv4 address or IPv6 /64; 256
+	Sessions        int  // open connections of all clients; 20,000
+	SessionsPerAddr int  // open connections from one IPv4 address or IPv6 /64; 256
 	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s, and then ever fewer
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
-	RoomsPerSession int  // waiting to be let in counts; 16; a call's room is never refused
+	RoomsPerSession int  // rooms that it waits for included; 16; a call's room is never refused
 
 	SessionsPerUser int  // 64
 	UserMessages    Rate // of all sessions of one user, pings not included; 800, then 200 a second
-	UserJoins       Rate // joins and calls, likewise; 60, then 1 a second
-	AddrHellos      Rate // from one IPv4 address or IPv6 /64, whatever comes of them; 400, then 100 a second
-	AddrJoins       Rate // joins and calls, likewise; 600, then 10 a second
+	UserJoins       Rate // joins and calls of all sessions of one user; 60, then 1 a second
+	AddrHellos      Rate // hellos from one IPv4 address or IPv6 /64, good or bad; 400, then 100 a second
+	AddrJoins       Rate // joins and calls from one such address; 600, then 10 a second
 
-	QueueMessages int // that a client has not acknowledged; 1,024
-	QueueBytes    int // likewise; 1 MiB
-	KeptBytes     int // likewise, of all clients, of which one may take a 64th of what is left; 256 MiB
+	QueueMessages int // messages that a client has not acknowledged; 1,024
+	QueueBytes    int // their bytes; 1 MiB
+	KeptBytes     int // the bytes of all clients; one may take a 64th of what is free; 256 MiB
 
-	// ScopeLinger is how long a lost session's relays may refresh their
-	// permissions; not less than the greatest age of an allocation. 24 h.
+	// ScopeLinger is how long a lost session's relays may refresh their permissions. It must not be less than the
+	// greatest age of an allocation. 24 h.
 	ScopeLinger time.Duration
 }
 
-// Rate is a token bucket's: a burst, and what comes back a second.
+// Rate is the rate of a token bucket: so many tokens at once, and so many more a second.
 type Rate struct {
 	PerSecond float64
 	Burst     int
 }
 
-// The tenth bad message in a minute is the one that ends the session.
+// badMessageRate has the tenth bad message in a minute end the session.
 var badMessageRate = Rate{PerSecond: (wire.MaxBadMessages - 1) / wire.BadMessageWindow.Seconds(), Burst: wire.MaxBadMessages - 1}
 
-// refusalRate is how often a session may be told that it sends too much.
+// refusalRate is how often the server tells a session that it sends too much, before it closes the connection.
 var refusalRate = Rate{PerSecond: 0.5, Burst: 20}
 
 func (l *Limits) fill() {
@@ -75,7 +75,7 @@ type bucket struct {
 	at    int64 // Unix nanoseconds: a session has several buckets, and a time.Time is thrice as long
 }
 
-// takeToken takes a token, or says how long it will be until there is one.
+// takeToken takes a token, or says after how long there will be one.
 func (b *bucket) takeToken(now time.Time, rate Rate) (wait time.Duration) {
 	b.refill(now, rate)
 	if left := float64(rate.Burst) - b.spent; left < 1 {
@@ -92,7 +92,7 @@ func (b *bucket) refill(now time.Time, rate Rate) {
 	b.at = at
 }
 
-// addrUse is what one address has in use. Guarded by Server.mu.
+// addrUse is what the clients of one address use. Guarded by Server.mu.
 type addrUse struct {
 	sockets       int
 	away          int // sessions
@@ -100,8 +100,7 @@ type addrUse struct {
 	hellos, joins bucket
 }
 
-// limitPrefix is what limits count an address as: one subscriber usually has a
-// whole IPv6 /64.
+// limitPrefix returns the prefix by which limits count an address: one subscriber usually has a whole IPv6 /64.
 func limitPrefix(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
@@ -112,8 +111,7 @@ func limitPrefix(addr netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// reserve counts a socket against the limits, or says why there may not be
-// another.
+// reserve counts a connection against the limits, or says why there may not be another.
 func (srv *Server) reserve(addr netip.Prefix) (refused string) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -146,7 +144,7 @@ func (srv *Server) forgetConn(c *conn) {
 	srv.addrs[c.addr].sockets--
 }
 
-// helloWait is how long an address that came with bad tickets must wait.
+// helloWait returns how long an address must wait that has sent bad tickets.
 func (srv *Server) helloWait(addr netip.Prefix) time.Duration {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -159,8 +157,7 @@ func (srv *Server) countFailedHello(addr netip.Prefix) {
 	srv.addrs[addr].failed.Fail(time.Now(), srv.cfg.Limits.FailedHellos.PerSecond, srv.cfg.Limits.FailedHellos.Burst)
 }
 
-// forgetAddrs drops the addresses that have nothing open and nothing to
-// answer for.
+// forgetAddrs drops the addresses that have nothing open and have used up nothing. The caller holds mu.
 func (srv *Server) forgetAddrs(now time.Time) {
 	for addr, use := range srv.addrs {
 		use.hellos.refill(now, srv.cfg.Limits.AddrHellos)
@@ -171,7 +168,7 @@ func (srv *Server) forgetAddrs(now time.Time) {
 	}
 }
 
-// What limits held back, for the counter.
+// Which limits held something back, for the counter.
 const (
 	limitedMessages     = "messages" // of one session
 	limitedUserMessages = "user_messages"
@@ -183,12 +180,10 @@ const (
 	limitedUserSessions = "user_sessions"
 )
 
-// maxSpentUsers bounds the users who are remembered after they went offline,
-// because they had used up some of what they may; more are not remembered.
+// maxSpentUsers bounds the users whose use is remembered after they went offline; the use of others is forgotten.
 const maxSpentUsers = 1 << 16
 
-// userUse is what one user has used of what all the user's sessions may send
-// together.
+// userUse is how much one user has used up of what the user's sessions may send together.
 type userUse struct {
 	mu sync.Mutex // after Server.mu
 	// Guarded by mu.
@@ -207,7 +202,7 @@ func (u *userUse) takeJoin(now time.Time, rate Rate) time.Duration {
 	return u.joins.takeToken(now, rate)
 }
 
-// isIdle reports whether nothing of it is used up any more.
+// isIdle reports whether nothing is used up any more.
 func (u *userUse) isIdle(now time.Time, l *Limits) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -216,15 +211,15 @@ func (u *userUse) isIdle(now time.Time, l *Limits) bool {
 	return u.messages.spent+u.joins.spent == 0
 }
 
-// rememberUse keeps what a user who goes offline has used up, so that coming
-// back gives nothing back.
+// rememberUse keeps what a user who goes offline has used up, so that coming back gives nothing back. The caller holds
+// mu.
 func (srv *Server) rememberUse(u *user) {
 	if len(srv.spent) < maxSpentUsers && !u.use.isIdle(time.Now(), &srv.cfg.Limits) {
 		srv.spent[u.id] = u.use
 	}
 }
 
-// useOf is what a user who comes online has used up.
+// useOf returns what a user who comes online has used up. The caller holds mu.
 func (srv *Server) useOf(id string) *userUse {
 	use := srv.spent[id]
 	if use == nil {
@@ -242,7 +237,7 @@ func (srv *Server) forgetSpent(now time.Time) {
 	}
 }
 
-// takeMessage counts a message against its socket and its user.
+// takeMessage counts a message against its connection and its user.
 func (c *conn) takeMessage(now time.Time) time.Duration {
 	limits := &c.srv.cfg.Limits
 	if wait := c.messages.takeToken(now, limits.Messages); wait > 0 {
@@ -291,10 +286,10 @@ func (srv *Server) takeHello(c *conn) *wire.Error {
 		return nil
 	}
 	srv.counters.limited.count(limitedAddrHellos)
-	return rateLimited(wait, "Too many come from your address at once.")
+	return rateLimited(wait, "Too many clients come from your address at once.")
 }
 
-// mayHaveAnother says why a user may not have one more session.
+// mayHaveAnother says why a user may not have one more session. The caller holds mu.
 func (srv *Server) mayHaveAnother(id string) *wire.Error {
 	u := srv.users[id]
 	if u == nil || len(u.sessions) < srv.cfg.Limits.SessionsPerUser {

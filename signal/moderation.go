@@ -7,17 +7,15 @@ import (
 	"turnpike/signal/wire"
 )
 
-// maxKicked bounds the users whom a room remembers as kicked; the oldest are
-// forgotten first.
+// maxKicked bounds the users that a room remembers as kicked; it forgets the oldest first.
 const maxKicked = 1024
 
-// moderates reports whether a ticket gives host powers in every room that its
-// bearer is in.
+// moderates reports whether the session's role gives it host powers in every room that it is in.
 func (s *session) moderates() bool {
 	return s.ticket.Role == auth.RoleModerator || s.ticket.Role == auth.RoleAdmin
 }
 
-// moderate acts on what only those with host powers may ask for.
+// moderate acts on requests that need host powers.
 func (s *session) moderate(m wire.ClientMessage) *wire.Error {
 	switch m := m.(type) {
 	case *wire.Lock:
@@ -34,8 +32,8 @@ func (s *session) moderate(m wire.ClientMessage) *wire.Error {
 	return nil
 }
 
-// host is the longest-standing member: whoever made the room until it leaves,
-// then the next. The room of a call has none.
+// host returns the member that has been there longest: the session that made the room until it leaves, then the next.
+// The room of a call has none.
 func (r *room) host() *session {
 	if r.ofCall || len(r.members) == 0 {
 		return nil
@@ -43,13 +41,12 @@ func (r *room) host() *session {
 	return r.members[0]
 }
 
-// hasPowers reports whether s may moderate r: as its host, or as a member whose
-// role says so.
+// hasPowers reports whether s has host powers in r: as its host, or as a member whose role gives them.
 func (r *room) hasPowers(s *session) bool {
 	return !r.ofCall && (r.host() == s || s.moderates() && r.has(s))
 }
 
-// tellHosts sends m to all members with host powers but one, which may be nil.
+// tellHosts sends m to all members with host powers, except for one, which may be nil.
 func (srv *Server) tellHosts(r *room, m wire.Message, but *session) {
 	data := srv.encode(m)
 	for _, s := range r.members {
@@ -59,7 +56,7 @@ func (srv *Server) tellHosts(r *room, m wire.Message, but *session) {
 	}
 }
 
-// moderated finds the room that s wants to moderate, or says why it may not.
+// moderated finds the room that s wants to moderate, or says why s may not.
 func (s *session) moderated(id string) (*room, *wire.Error) {
 	r := s.srv.rooms[id]
 	switch {
@@ -102,17 +99,17 @@ func (s *session) setLocked(id string, locked bool, answer, news wire.Message) *
 	return nil
 }
 
-// kick takes a user out of a room, with all of the user's sessions that are in
-// it or wait for it, and ends what these sessions relay.
+// kick takes a user out of a room, with all of the user's sessions that are in it or wait for it, and ends the relays
+// of these sessions.
 func (s *session) kick(m *wire.Kick) *wire.Error {
 	kicked, e := s.kickOut(m)
 	for _, other := range kicked {
-		s.srv.cfg.EndRelays(other.id) // not under the lock
+		s.srv.cfg.EndRelays(other.id) // not under Server.mu
 	}
 	return e
 }
 
-// kickOut does the part of kick that is under the lock.
+// kickOut does the part of kick that needs Server.mu.
 func (s *session) kickOut(m *wire.Kick) (kicked []*session, e *wire.Error) {
 	srv := s.srv
 	srv.mu.Lock()
@@ -149,7 +146,7 @@ func (s *session) kickOut(m *wire.Kick) (kicked []*session, e *wire.Error) {
 	return kicked, nil
 }
 
-// mayKick holds moderators apart from hosts, and admins from both.
+// mayKick reports whether s may kick the other: hosts may not kick moderators, and only admins may kick admins.
 func (s *session) mayKick(other *session) bool {
 	switch other.ticket.Role {
 	case auth.RoleAdmin:
@@ -177,8 +174,8 @@ func (r *room) rememberKicked(user string) {
 	r.kicked = append(r.kicked, user)
 }
 
-// tellHost says who the host is, if it is not who it was, and tells a new one
-// who waits to be let in.
+// tellHost tells the room of a new host, if there is one, and tells the new host of the sessions that wait to be let
+// in.
 func (srv *Server) tellHost(r *room, was *session) {
 	host := r.host()
 	if host == nil || host == was {
@@ -187,7 +184,7 @@ func (srv *Server) tellHost(r *room, was *session) {
 	srv.tellRoom(r, &wire.Host{Room: r.id, Session: host.id})
 	srv.roomsChanged(host)
 	if host.moderates() {
-		return // who has powers anyway knows
+		return // it knows them already
 	}
 	for _, s := range r.waiting {
 		host.tell(&wire.Knock{Room: r.id, Peer: s.peer()})

@@ -8,28 +8,27 @@ import (
 	"turnpike/signal/wire"
 )
 
-// presenceDelay is how long news of who came and went are gathered, so that a
-// rush of n log-ins is not n messages to each member.
+// presenceDelay is how long the server gathers changes, so that a rush of n log-ins is not n messages to each member.
 const presenceDelay = 200 * time.Millisecond
 
-// presence is what has changed since members were last told. Guarded by
-// Server.mu, but for the timer's channel, on which the sweep waits.
+// presence is what has changed since members were last told. Guarded by Server.mu, except for the timer's channel, on
+// which the sweep waits.
 type presence struct {
 	timer   *time.Timer        // runs while there are changes
-	clock   uint64             // counts changes; a session remembers it from its welcome
+	clock   uint64             // counts changes; each session remembers its value at the welcome
 	began   uint64             // the clock before the first of changes
 	changes map[string]*change // by user
 }
 
-// change is what happened to one user.
+// change is what happened to one user since members were last told.
 type change struct {
-	at     uint64    // by presence.clock: the last thing that did
-	was    bool      // whether the user was online before the first
-	before wire.User // the user then; if it was not online, as it came
+	at     uint64    // the presence.clock of the last event
+	was    bool      // whether the user was online before the first event
+	before wire.User // the user before the first event; if it was not online, as it came
 
-	// Once members are told.
+	// Set when members are told.
 	online bool
-	isNews bool // to those who were there before all the changes
+	isNews bool // to members that were there before the first of all changes
 	text   []byte
 }
 
@@ -39,8 +38,8 @@ func newPresence() presence {
 	return presence{timer: timer, changes: make(map[string]*change)}
 }
 
-// note remembers that u has come, or is about to go or to change its name; was
-// says whether it has been online so far, with the name that it has.
+// note remembers that u has come, or is about to go or to change its name. was says whether u has been online so far,
+// with its present name.
 func (p *presence) note(u *user, was bool) {
 	if len(p.changes) == 0 {
 		p.began = p.clock
@@ -55,9 +54,8 @@ func (p *presence) note(u *user, was bool) {
 	c.at = p.clock
 }
 
-// tellPresence tells the members what has changed in the end. Who came and went
-// meanwhile is not told of, but to those who came themselves in between: they
-// are told all that was after their welcome.
+// tellPresence tells members what has changed in the end. It does not tell of a user that came and went meanwhile,
+// except to members that came in between: they get all changes after their welcome.
 func (srv *Server) tellPresence() {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -92,7 +90,7 @@ func (srv *Server) tellPresence() {
 	clear(p.changes)
 }
 
-// settledChanges says of each change what came of it, in their order.
+// settledChanges fills in the outcome of each change, and returns them in their order.
 func (srv *Server) settledChanges() []*change {
 	changes := make([]*change, 0, len(srv.presence.changes))
 	for id, c := range srv.presence.changes {
@@ -109,7 +107,7 @@ func (srv *Server) settledChanges() []*change {
 	return changes
 }
 
-// presenceNews is what some members are told, at most one message of a kind.
+// presenceNews is what some members are told: at most one message of each kind.
 type presenceNews struct {
 	came, went      [][]byte
 	online, offline []byte // encoded; nil: nobody

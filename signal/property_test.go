@@ -22,10 +22,10 @@ import (
 
 var propertySeed = flag.Uint64("property.seed", 0, "of TestNothingIsLost; 0: another one each time")
 
-// TestNothingIsLost lets peers talk over connections that break at any byte, at any time: in the middle of a frame, before the welcome
-// was read, again while resuming. Resumes are tried twice at once. Now and then, when nobody talks, another server takes the place of the
-// first, and the connections break as before while all come back there. Every message arrives once, and in order, and every question is
-// answered once.
+// TestNothingIsLost lets peers talk over connections that break at any byte, at any time: in the middle of a frame,
+// before the welcome was read, again while resuming. Resumes are tried twice at once. Now and then, when nobody talks,
+// another server takes the place of the first, and the connections break as before while all come back there. Every
+// message arrives once, and in order, and every question is answered once.
 func TestNothingIsLost(t *testing.T) {
 	const peers, servers, messages = 4, 6, 200 // of each peer, to each server
 	seed := *propertySeed

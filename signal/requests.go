@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	maxAnswers    = 64 // kept of the requests that were answered last, and not acknowledged
-	maxUnanswered = 64 // remembered of the requests that have no answer
+	maxAnswers    = 64 // kept: the last that the client has not acknowledged
+	maxUnanswered = 64 // remembered: the last requests that have no answer
 )
 
-// requests remembers what a session has asked, so that a request which the client sends again after its connection was lost is
+// requests remembers a session's requests. After a lost connection the client sends some of them again: then they are
 // answered again, and not done again. Guarded by session.turn.
 type requests struct {
 	answer     []byte // of the request whose turn it is; nil: none yet
@@ -19,7 +19,7 @@ type requests struct {
 	answered   []answeredRequest
 	unanswered *[maxUnanswered]uint64 // hashes of ids, by turns
 	next       int                    // of unanswered
-	unacked    int                    // how many of those the client does not know to be handled
+	unacked    int                    // how many unanswered requests were handled since the client was told
 }
 
 type answeredRequest struct {
@@ -28,8 +28,8 @@ type answeredRequest struct {
 	seq    uint64
 }
 
-// done reports whether a request was handled before, and its answer if it has one. What the client has acknowledged is forgotten: it
-// has the answer.
+// done reports whether a request was handled before, and its answer if it has one. It forgets answers that the client
+// has acknowledged.
 func (q *requests) done(id string, acknowledged uint64) (done bool, answer []byte) {
 	q.answer = nil
 	keep := q.answered[:0]
@@ -57,8 +57,8 @@ func (q *requests) done(id string, acknowledged uint64) (done bool, answer []byt
 	return false, nil
 }
 
-// handled remembers the request whose turn is over. seq is of the last message that the session was told. It reports whether it is time
-// to tell the client.
+// handled remembers the request whose turn is over. seq is the number of the session's last message. It reports whether
+// it is time to tell the client.
 func (q *requests) handled(id string, seq uint64) (tell bool) {
 	q.last = id
 	if q.answer != nil {
@@ -81,8 +81,8 @@ func (q *requests) handled(id string, seq uint64) (tell bool) {
 	return false
 }
 
-// hashSeed is constant, as a client can at most hide its own requests from itself.
+// hashSeed never changes: a client that finds collisions only hides its own requests from itself.
 var hashSeed = maphash.MakeSeed()
 
-// idHash is never zero, which stands for no request.
+// idHash hashes a request's id. It is never zero, which stands for no request.
 func idHash(id string) uint64 { return maphash.String(hashSeed, id) | 1 }

@@ -25,8 +25,8 @@ func (h *harness) settledPair(room string) (a, b *client) {
 	return a, b
 }
 
-// TestLostWelcomeOfRestore: another process takes a session over, and the welcome is lost. The next try finds all that the session was
-// told there, whatever numbers the client knows from the former process.
+// TestLostWelcomeOfRestore: another process takes a session over, and the welcome is lost. The next try finds all that
+// the session was told there, whatever numbers the client knows from the former process.
 func TestLostWelcomeOfRestore(t *testing.T) {
 	for _, received := range []int{3, 50} { // of the former process: as many as there are here, and more
 		t.Run(fmt.Sprint(received), func(t *testing.T) {
@@ -90,8 +90,8 @@ func (c *client) isWelcomeOrReplaced(id identity) {
 	}
 }
 
-// TestThereAndBack: a session goes to another process, and back to the first, where it is away and has missed something. Nothing that
-// it was told before is told again, nor mistaken for what comes now.
+// TestThereAndBack: a session goes to another process, and back to the first, where it is away and has missed
+// something. Nothing that it was told before is told again, nor mistaken for what comes now.
 func TestThereAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newMemoryHarness(t, resuming), newMemoryHarness(t, resuming)
@@ -123,8 +123,8 @@ func TestThereAndBack(t *testing.T) {
 	})
 }
 
-// TestTokenOfTheReplayHolds: of a token in the welcome, and an older one that was on its way before, the client keeps the one that comes
-// last. It must hold.
+// TestTokenOfTheReplayHolds: of a token in the welcome, and an older one that was on its way before, the client keeps
+// the one that comes last. It must hold.
 func TestTokenOfTheReplayHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)
@@ -145,8 +145,8 @@ func TestTokenOfTheReplayHolds(t *testing.T) {
 	})
 }
 
-// TestFreshRestore: a page that was loaded again comes back to another process. Mates who came there before it make their connections
-// to it anew.
+// TestFreshRestore: a page that was loaded again comes back to another process. Mates who came there before it make
+// their connections to it anew.
 func TestFreshRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		former, next := newMemoryHarness(t, resuming), newMemoryHarness(t, resuming)
@@ -158,7 +158,8 @@ func TestFreshRestore(t *testing.T) {
 	})
 }
 
-// TestAwayIsToldOnce: who joins in the first moments of an absence is told of it with the others, and so hears of the return, too.
+// TestAwayIsToldOnce: who joins in the first moments of an absence is told of it with the others, and so hears of the
+// return, too.
 func TestAwayIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)
@@ -184,8 +185,8 @@ func TestAwayIsToldOnce(t *testing.T) {
 	})
 }
 
-// TestAnotherUserBegins: a ticket of somebody else beside the resume token, as when another person signs in on the page, begins a session
-// of that person. Any other ticket changes nothing.
+// TestAnotherUserBegins: a ticket of somebody else beside the resume token, as when another person signs in on the
+// page, begins a session of that person. Any other ticket changes nothing.
 func TestAnotherUserBegins(t *testing.T) {
 	h := newHarness(t, resuming)
 	a := h.member("a")
@@ -204,8 +205,8 @@ func TestAnotherUserBegins(t *testing.T) {
 	hello(testTicket("a", "renamed", auth.RoleMember)).expect("welcome", "name", "a", "resumed", wire.ResumedReplayed)
 }
 
-// TestRefusedForItsRateIsHandled: a request over the rate has its answer, so that the client does not send it again, and what its message
-// acknowledges counts.
+// TestRefusedForItsRateIsHandled: a request over the rate has its answer, so that the client does not send it again,
+// and what its message acknowledges counts.
 func TestRefusedForItsRateIsHandled(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		resuming(cfg)
@@ -240,8 +241,8 @@ func (srv *Server) streamOf(session string) int {
 	return len(st.messages)
 }
 
-// TestHoarders has more sessions leave messages unacknowledged than the node has room for. Those end for whom it has none; a pair that
-// acknowledges does not.
+// TestHoarders has more sessions leave messages unacknowledged than the node has room for. Those end for whom it has
+// none; a pair that acknowledges does not.
 func TestHoarders(t *testing.T) {
 	const hoarders, messages, size, room = 150, 10, 1000, 1 << 20
 	h := newHarness(t, func(cfg *Config) {

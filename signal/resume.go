@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// tokenRenewal is how long a resume token is used. It is good for longer (auth.ResumeTTL), so that a client which slept through
-	// the renewal can still come back.
+	// tokenRenewal is how long a client keeps a resume token before it gets the next. A token is good for longer
+	// (auth.ResumeTTL), so that a client which slept through the renewal can still come back.
 	tokenRenewal = auth.ResumeTTL / 2
 	// tokenDelay gathers changes of a session's rooms for one new token.
 	tokenDelay = time.Second
 )
 
-// resumes reports whether sessions outlive their sockets here.
+// resumes reports whether sessions outlive their connections here.
 func (srv *Server) resumes() bool { return srv.cfg.ResumeWindow > 0 }
 
-// resume lets the socket carry a session that is already there, or was in another process. It reports false if there is no such
-// session: then the ticket counts, if there is one.
+// resume has the connection carry a session that is in this process already, or was in another. It reports false if
+// there is no such session: then the ticket counts, if there is one.
 func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
 	if !srv.resumes() {
@@ -44,12 +44,12 @@ func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 		return srv.noResume(resumeOtherUser), nil
 	}
 	srv.mu.Lock()
-	s, over := srv.sessions[token.Session], srv.ended.has(token.Session)
+	s, ended := srv.sessions[token.Session], srv.ended.has(token.Session)
 	srv.mu.Unlock()
 	switch {
 	case s != nil:
 		return c.replay(s, &token, m), nil
-	case over || token.Epoch == srv.epoch: // ended here
+	case ended || token.Epoch == srv.epoch: // it ended here
 		return srv.noResume(resumeEnded), nil
 	}
 	resumed, e = c.restore(&token, m)
@@ -62,7 +62,7 @@ func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	if s == nil {
 		return srv.noResume(resumeEnded), nil
 	}
-	return c.replay(s, &token, m), nil // another socket of the same client was faster
+	return c.replay(s, &token, m), nil // another connection of the same client was faster
 }
 
 // noResume counts why a session was not resumed.
@@ -71,13 +71,14 @@ func (srv *Server) noResume(reason string) (resumed bool) {
 	return false
 }
 
-// admitsAnother reports whether a ticket is good, and somebody else's: whoever used the page before must not be taken for who uses it now.
+// admitsAnother reports whether a ticket is good and is another user's: the user of a page must not get the session of
+// the user before.
 func (srv *Server) admitsAnother(ticket string, user auth.User) bool {
 	admitted, err := srv.cfg.VerifyTicket(ticket)
 	return err == nil && admitted.User != user
 }
 
-// replay lets the socket carry a session that is in this process, from where the client has lost it.
+// replay has the connection carry a session of this process, from where the client has lost it.
 func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	srv := c.srv
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
@@ -125,22 +126,22 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 	return true
 }
 
-// resumePoint is the number of the message after which a session goes on that is in this process, and whether the client knows that
-// numbering, so that everything is replayed. The caller holds s.turn.
+// resumePoint returns the number of the message after which a session of this process goes on. replayed says that the
+// client knows the numbering, so that it gets all it has missed. The caller holds s.turn.
 func (s *session) resumePoint(token *auth.Resume, m *wire.Resume) (received uint64, replayed bool) {
 	replayed = token.Epoch == s.srv.epoch
 	switch {
-	case m.Fresh: // the welcome tells it how things are, and what led there is of no use
+	case m.Fresh: // the welcome says how things are; earlier messages are of no use
 		return s.stream.last(), replayed
 	case replayed:
 		return m.Received, true
-	case s.stream.acknowledged() == 0: // the welcome that told it of this process was lost: it has had nothing yet
+	case s.stream.acknowledged() == 0: // the welcome of this process was lost: the client has had nothing of it yet
 		return 0, false
 	}
-	return s.stream.last(), false // it was in another process in the meantime
+	return s.stream.last(), false // the session was in another process in the meantime
 }
 
-// restore makes a session of another process anew, as its token says.
+// restore makes a session of another process again, as its token says.
 func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
 	shown, canonical, err := auth.CleanName(token.Name)
@@ -167,15 +168,15 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	welcome.Online = srv.onlineFor(s)
 	srv.welcome(c, s, welcome)
 	c.SetSource(&s.stream)
-	if m.Resume.Fresh { // mates who came back before it may have connections with it
+	if m.Resume.Fresh { // mates that came back earlier may have connections with it
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: true} })
 	}
 	srv.counters.begun.count(sessionRestored)
 	return true, nil
 }
 
-// restoreRoom puts a session of another process into a room that it was in there, and makes the room again if it is the first. Who was
-// host is host again, but not in a room that somebody made meanwhile. The caller holds mu.
+// restoreRoom puts a session of another process into a room that it was in there. The first such session makes the room
+// again. A former host is host again, but not in a room that somebody has made meanwhile. The caller holds mu.
 func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	r := srv.rooms[in.ID]
 	if r == nil {
@@ -197,7 +198,7 @@ func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	}
 }
 
-// token signs a resume token that says how s is now, and has the next one come in time. The caller holds mu.
+// token signs a resume token with the present state of s, and sets the time of the next one. The caller holds mu.
 func (srv *Server) token(s *session, now time.Time) string {
 	if !srv.resumes() {
 		return ""
@@ -218,14 +219,15 @@ func (srv *Server) token(s *session, now time.Time) string {
 	return token
 }
 
-// roomsChanged has the session told of a token that knows its rooms. The caller holds mu.
+// roomsChanged has a new token sent to the session, which knows its rooms. The caller holds mu.
 func (srv *Server) roomsChanged(s *session) {
 	if srv.resumes() && !s.ended {
 		s.tokenDue = time.Now().Add(tokenDelay)
 	}
 }
 
-// loseConn takes a socket from the session that it carried, which is away from now on if it may be, and ends if not.
+// loseConn takes a connection from the session that it carried. The session is away from now on, if it may be;
+// otherwise it ends. code is the client's close code.
 func (srv *Server) loseConn(c *conn, reason string, code int) {
 	if c.session == nil {
 		return
@@ -235,14 +237,14 @@ func (srv *Server) loseConn(c *conn, reason string, code int) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if s.conn != c {
-		return // another one carries it
+		return // another connection carries it
 	}
 	s.conn = nil
 	if s.ended {
 		return
 	}
 	window := srv.cfg.ResumeWindow
-	if code == wire.CloseGoingAway { // the page was closed, or is loaded again
+	if code == wire.CloseGoingAway { // the page was closed, or is being loaded again
 		window = min(window, wire.ClosedWindow)
 	}
 	use := srv.addrs[c.addr]
@@ -270,8 +272,8 @@ func (srv *Server) endAbsence(s *session) {
 	s.away = nil
 }
 
-// sweepAway ends the sessions that nobody came back for, and tells room mates of those who are gone for more than a moment. The
-// caller holds mu.
+// sweepAway ends the sessions whose window is over, and tells room mates of absences that last for more than a moment.
+// The caller holds mu.
 func (srv *Server) sweepAway(now time.Time) {
 	for s := range srv.away {
 		switch {

@@ -83,7 +83,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayIsOnce loses the connection again before anything of the replay is acknowledged, and resumes from what did arrive.
+// TestReplayIsOnce loses the connection again before anything of the replay is acknowledged, and resumes from what did
+// arrive.
 func TestReplayIsOnce(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.pair("x")
@@ -196,7 +197,8 @@ func TestFresh(t *testing.T) {
 	a.expect("signal", "from", b.session)
 }
 
-// TestRestore: another process with the same secret takes a session over, room and all, and the first tokens of both hold.
+// TestRestore: another process with the same secret takes a session over, room and all, and the first tokens of both
+// hold.
 func TestRestore(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.guest("a"), h.guest("b")

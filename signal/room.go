@@ -10,19 +10,18 @@ import (
 	"turnpike/signal/wire"
 )
 
-// room is a bounded set of sessions; it dies with the last. Guarded by
-// Server.mu.
+// room is a bounded set of sessions, and dies with the last. Guarded by Server.mu.
 type room struct {
 	id      string
 	size    int
-	members []*session // in the order of their coming: the first is host
-	call    *call      // whose room it is, while the call is not over
-	ofCall  bool       // a call's room, or what is left of one: nobody is host
+	members []*session // in the order in which they came: the first is host
+	call    *call      // the call whose room it is, until that is over
+	ofCall  bool       // a call's room, also after the call: nobody is host
 
-	awaitsHost bool // made again as in another process, whose host is not back yet
+	awaitsHost bool // made again by a session of another process; its host is not back yet
 	locked     bool
 	hasWaiting bool       // newcomers wait to be let in
-	waiting    []*session // in the order of their coming, at most wire.MaxWaiting
+	waiting    []*session // in the order in which they came, at most wire.MaxWaiting
 	kicked     []string   // users, at most maxKicked
 }
 
@@ -70,8 +69,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	return srv.letIn(s, r, m.ID)
 }
 
-// letIn lets a newcomer into a room that is there, or keeps it out, or has it
-// wait to be let in.
+// letIn lets a newcomer into a room that is there, or keeps it out, or has it wait.
 func (srv *Server) letIn(s *session, r *room, ref string) *wire.Error {
 	switch {
 	case slices.Contains(r.kicked, s.user.id):
@@ -97,8 +95,8 @@ func (srv *Server) newRoom(id string, size int) *room {
 	return r
 }
 
-// enterRoom puts s into r and tells it, and tells those who are there. ref is of the request of s that this answers; empty if it
-// answers none.
+// enterRoom puts s into r, and tells s and those who are there. ref is the id of the request that this answers; empty
+// if it answers none.
 func (srv *Server) enterRoom(s *session, r *room, ref string) {
 	srv.putIn(s, r)
 	if m := joined(ref, r, s); ref != "" {
@@ -108,7 +106,7 @@ func (srv *Server) enterRoom(s *session, r *room, ref string) {
 	}
 }
 
-// putIn puts s into r, and tells those who are there.
+// putIn puts s into r, and tells only those who are there.
 func (srv *Server) putIn(s *session, r *room) {
 	srv.tellRoom(r, &wire.PeerJoined{Room: r.id, Peer: wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name}})
 	r.members = append(r.members, s)
@@ -145,8 +143,8 @@ func (s *session) leave(m *wire.Leave) *wire.Error {
 	return nil
 }
 
-// leaveRoom takes s out of r and tells those who stay, and who is host now. A
-// call whose room one of the two leaves is over.
+// leaveRoom takes s out of r and tells those who stay, also who is host now. If one of the two leaves the room of a
+// call, the call is over.
 func (srv *Server) leaveRoom(s *session, r *room, reason string) {
 	host := r.host()
 	srv.takeOut(s, r)
@@ -184,10 +182,9 @@ func (srv *Server) tellRoomBut(but *session, r *room, m wire.Message) {
 	}
 }
 
-// signal forwards a description or candidates to a room mate. Their addresses
-// enter the mate's scope first: the mate's client asks for permissions as soon
-// as it has the message. Nobody signals to itself, or a session could widen
-// its own scope alone. It returns the mate's socket if the caller is to write to it.
+// signal forwards a description or candidates to a room mate. Their addresses enter the mate's scope first: the mate's
+// client asks for permissions as soon as it has the message. A session cannot signal to itself, or it could widen its
+// own scope alone. If signal returns the mate's socket, the caller is its writer.
 func (s *session) signal(m *wire.Signal) (mate *socket.Conn, e *wire.Error) {
 	srv := s.srv
 	addrs, names := payloadAddrs(&m.Payload)
@@ -204,8 +201,8 @@ func (s *session) signal(m *wire.Signal) (mate *socket.Conn, e *wire.Error) {
 	return to.enqueue(data), nil
 }
 
-// mate finds another session in a room that s is in; nil: there is none. For every message, this is cheaper than looking in the maps of
-// all rooms and sessions.
+// mate finds another session in a room that s is in; nil: there is none. That is done for every message, and is cheaper
+// than looking in the maps of all rooms and sessions.
 func (s *session) mate(room, id string) *session {
 	for _, r := range s.rooms {
 		if r.id != room {

@@ -11,9 +11,8 @@ import (
 // maxScope bounds the addresses that a session's relays may reach.
 const maxScope = 64
 
-// scope is the set of addresses that a session's room mates have signalled as
-// their candidates: what the TURN credential of the session may reach, besides
-// live relayed addresses. Any port: a peer behind a symmetric NAT comes from
+// scope is the set of addresses that a session's room mates have signalled as their candidates. The session's TURN
+// credential may reach them, at any port, besides live relayed addresses: a peer behind a symmetric NAT comes from
 // ports that nobody signalled. Guarded by Server.mu.
 type scope struct{ addrs []netip.Addr }
 
@@ -31,10 +30,9 @@ func (sc *scope) note(addrs []netip.Addr) (ignored int) {
 	return ignored
 }
 
-// MayRelay reports whether the relays of a session may send to ip. It stays
-// true after the mate who signalled ip has left, and after the session's
-// connection was lost, because clients refresh all permissions in one request
-// that is granted or denied as a whole. A bye ends it.
+// MayRelay reports whether the relays of a session may send to ip. It stays true after the mate that signalled ip has
+// left, and after the session's connection was lost: clients refresh all permissions in one request, which is granted
+// or denied as a whole. A bye ends it.
 func (srv *Server) MayRelay(session string, ip netip.Addr) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -52,7 +50,7 @@ func (srv *Server) SessionLive(session string) bool {
 	return srv.sessions[session] != nil
 }
 
-// payloadAddrs finds the addresses of the candidates in a signal, and counts those that are host names.
+// payloadAddrs finds the addresses of the candidates in a signal, and counts the candidates that have host names.
 func payloadAddrs(p *wire.Payload) (addrs []netip.Addr, names int) {
 	for text := range p.Texts() {
 		more, hosts := candidateAddrs(text)
@@ -61,9 +59,8 @@ func payloadAddrs(p *wire.Payload) (addrs []netip.Addr, names int) {
 	return addrs, names
 }
 
-// candidateAddrs finds the connection addresses of the candidates in text,
-// which is an SDP or one candidate attribute, in canonical form. It counts
-// those that are host names, mDNS ones above all: they grant nothing.
+// candidateAddrs finds the connection addresses, in canonical form, of the candidates in text, which is an SDP or one
+// candidate attribute. It counts host names, mostly of mDNS: they grant nothing.
 func candidateAddrs(text string) (addrs []netip.Addr, names int) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimPrefix(line, "a=")

@@ -1,5 +1,6 @@
-// Package signal introduces peers to each other: sessions, rooms, directed signals, calls and presence. It is the server of the protocol
-// turnpike.v1 (PROTOCOL.md, package wire), and leaves everything below a message to package socket.
+// Package signal introduces peers to each other: sessions, rooms, directed signals, calls and presence. It is the
+// server of the protocol turnpike.v1 (PROTOCOL.md, package wire), and leaves everything below a message to package
+// socket.
 //
 //	socket ──▶ conn.HandleMessage ── wire.Parse ──▶ session.act, one message at a time
 //	                                                    │
@@ -7,10 +8,11 @@
 //	                                                    │
 //	socket ◀── stream, numbered and kept until acknowledged ◀── session.tell, of this session and of others
 //
-// A conn that reads a message does all of its work: what concerns other sessions happens under Server.mu, in memory only, and ends in
-// their streams. Nobody ever waits for another's socket: a stream that overflows ends its session with the code slow.
+// The goroutine that reads a message does all of its work. It changes rooms, calls and users under Server.mu, in memory
+// only, and puts messages into the streams of other sessions. It never waits for another client's socket: a stream that
+// overflows ends its session with the close code slow.
 //
-// A session outlives its conn for a while, and goes on by another (resume.go). Lock order: see session.
+// A session outlives its connection for a while, and goes on by another (resume.go). Lock order: see session.
 package signal
 
 import (
@@ -32,37 +34,33 @@ import (
 
 const (
 	epochLength = 12
-	// retryAfter is what clients are told to wait when the server stops.
+	// retryAfter is how long the server tells clients to wait when it stops.
 	retryAfter = 2 * time.Second
 )
 
-// Config is what a server needs from outside. Every function must be safe for
-// concurrent use; none is called with a lock held that another session waits for.
+// Config is what a server needs from outside. Every function must be safe for concurrent use. The server calls none of
+// them while it holds a lock that another session waits for.
 type Config struct {
-	// VerifyTicket judges the ticket of a hello. Its error is logged and never
-	// shown to the client.
+	// VerifyTicket judges the ticket of a hello. Its error is logged and never shown to the client.
 	VerifyTicket func(token string) (auth.Ticket, error)
-	// ICEServers makes what a session hands to RTCPeerConnection and says when
-	// its credential expires. It is called for the welcome and for each renewal. host is the Host header of the upgrade.
-	// A zero time means that nothing expires. Nil: no servers.
+	// ICEServers makes the servers that a session hands to RTCPeerConnection, and says when their credential expires.
+	// It is called for the welcome and for each renewal. host is the Host header of the upgrade. A zero time means that
+	// nothing expires. Nil: no servers.
 	ICEServers func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time)
-	// EndRelays ends a session's allocations, because the session said bye.
-	// It is not called for a lost connection: a signaling outage must not kill a
-	// healthy relayed call. May be nil.
+	// EndRelays ends a session's allocations, because the session said bye, was kicked or was revoked. It is not called
+	// for a lost connection: a signaling outage must not kill a healthy relayed call. May be nil.
 	EndRelays func(session string)
-	// ResumeWindow is how long a session outlives its socket; zero: not at all. ResumeTokens sign what it is resumed with, and are
-	// needed for a window.
+	// ResumeWindow is how long a session outlives its connection; zero: not at all. A window needs ResumeTokens, which
+	// sign the tokens that sessions are resumed with.
 	ResumeWindow time.Duration
 	ResumeTokens *auth.ResumeTokens
-	// Revoked reports whether what admitted a user holds no longer, so that the session is not resumed in another process. EndWhere
-	// ends those that are there. Nil: never.
+	// Revoked reports whether the invite or ticket that admitted a user was revoked: then a session of another process
+	// is not resumed. EndWhere ends the sessions of this process. Nil: never.
 	Revoked func(auth.Ticket) bool
-	// AllowedOrigins are the origins, as in https://app.example.org, that may
-	// connect besides pages from the same host. Clients that send no Origin are
-	// not browsers and may connect.
+	// AllowedOrigins are the origins, as in https://app.example.org, that may connect besides pages from the same host.
+	// Clients that send no Origin are not browsers and may connect.
 	AllowedOrigins []string
-	// ClientAddr is the address that limits count, behind proxies not the
-	// socket's. Nil: the socket's.
+	// ClientAddr is the address that limits count. Behind proxies it is not the socket's. Nil: the socket's.
 	ClientAddr func(*http.Request) netip.Addr
 	// Limits bound what clients may do. Zero fields take their defaults.
 	Limits Limits
@@ -88,16 +86,16 @@ type Server struct {
 	draining  bool
 	conns     map[*conn]struct{}    // every open one
 	sessions  map[string]*session   // by id: from welcome to end
-	away      map[*session]struct{} // of these, who has no socket
+	away      map[*session]struct{} // the sessions that have no connection
+	members   map[*session]struct{} // the sessions that see everybody
 	ended     expiring[struct{}]    // sessions that ended while another process would honour their tokens
-	members   map[*session]struct{} // of these, who sees everybody
+	lingering expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
 	users     map[string]*user      // who is online
 	names     map[string]*user      // by canonical name: the same users
 	rooms     map[string]*room
 	calls     map[string]*call
 	addrs     map[netip.Prefix]*addrUse
 	spent     map[string]*userUse // of users who are not online
-	lingering expiring[scope]     // of sessions that ended without bye, for as long as one of their relays may live
 	presence  presence
 }
 
@@ -148,8 +146,8 @@ func New(cfg Config) *Server {
 	return srv
 }
 
-// ServeHTTP upgrades the request to a WebSocket and hands it to a reader. What
-// is refused here is refused by HTTP status, before anything is kept for it.
+// ServeHTTP upgrades the request to a WebSocket and begins to read from it. It refuses by an HTTP status, before the
+// server keeps anything for the client.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !srv.originAllowed(r):
@@ -216,12 +214,12 @@ func normalOrigin(origin string) string {
 }
 
 func socketAddr(r *http.Request) netip.Addr {
-	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero address limits what has none
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // clients without an address share the limits of the zero address
 	return ap.Addr()
 }
 
-// encode gives m as a frame's text. What it cannot encode is a fault of ours:
-// it is logged and becomes an internal error at the client.
+// encode returns the text of m. A message that cannot be encoded is a fault of ours: it is logged and becomes an
+// internal error at the client.
 func (srv *Server) encode(m wire.Message) []byte {
 	data, err := wire.Encode(m)
 	if err != nil {

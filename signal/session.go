@@ -10,44 +10,44 @@ import (
 	"turnpike/signal/wire"
 )
 
-// session is one authenticated life. It is carried by a socket, or away for a while between two:
+// session is one authenticated life. A connection carries it, or it is away for a while between two connections:
 //
-//	carried ── socket lost ──▶ away ── resumed on another socket ──▶ carried
+//	carried ── connection lost ──▶ away ── resumed on another connection ──▶ carried
 //	away ── resume window over, or too much to keep ──▶ ended
 //	carried ── bye, or a breach of the protocol ──▶ ended
 //
-// A session acts in turns, one message at a time: only who holds turn, for the socket that carries the session, acts for it. So a
-// resume never finds it in the middle of something.
+// A session acts in turns, one message at a time: only the reader of the connection that carries it acts for it, and
+// holds turn. So a resume never finds it in the middle of something.
 //
-// Lock order: turn, Server.mu, queue.mu, stream.mu.
+// Lock order: turn, Server.mu, the lock of a socket.Conn's queue, stream.mu.
 type session struct {
 	// Static after construction.
 	srv *Server
 	id  string
 
-	stream stream // what it is told
+	stream stream // its messages
 
 	turn sync.Mutex
 	// Guarded by turn.
-	reader *conn  // whose messages count; it stays when that socket is lost
-	oldest uint64 // the least generation of resume tokens that is good
+	reader *conn  // the connection whose messages count; it stays when that is lost
+	oldest uint64 // the lowest generation of resume tokens that is still good
 
 	// Written under turn and srv.mu, read under either.
 	generation uint64 // of the resume token, one more with each welcome
 
 	// Guarded by srv.mu.
 	user     *user
-	conn     *conn // that carries it; nil while it is away
+	conn     *conn // carries it; nil while it is away
 	rooms    []*room
 	scope    scope
-	waits    []*room // to be let in
+	waits    []*room // the rooms that it waits to be let into
 	ended    bool
-	renewAt  time.Time // of the credential; zero: never
-	tokenDue time.Time // when a new resume token is to be sent; zero: never
-	// tokenAwaited says that renewToken is among the renewals.
+	renewAt  time.Time // when the credential must be renewed; zero: never
+	tokenDue time.Time // when a new resume token must be sent; zero: never
+	// tokenAwaited says that renewToken is among the renewals that wait.
 	tokenAwaited bool
 	away         *absence // nil while it is carried
-	// presenceAt is the presence.clock of the welcome, which told what was before.
+	// presenceAt is the presence.clock of the welcome, which told the session of all changes before it.
 	presenceAt uint64
 
 	// Guarded by turn.
@@ -59,25 +59,25 @@ type session struct {
 	restored bool // from a token of another process
 }
 
-// absence is a session's time without a socket. Guarded by srv.mu.
+// absence is a session's time without a connection. Guarded by srv.mu.
 type absence struct {
 	since, until time.Time
-	addr         netip.Prefix // from which it was carried last
+	addr         netip.Prefix // of the last connection
 	told         bool         // room mates know
 }
 
-// tell tells the session m.
+// tell sends m to the session, on this connection or the next.
 func (s *session) tell(m wire.Message) { s.tellText(s.srv.encode(m)) }
 
-// reply is send for what answers the request whose turn it is.
+// reply is tell for the answer to the request whose turn it is.
 func (s *session) reply(m wire.Message) {
 	data := s.srv.encode(m)
 	s.tellText(data)
 	s.requests.answer = data
 }
 
-// act takes a turn: it acts on one message, unless another socket carries the session by now, and answers. It returns the socket of
-// whom the message was for, if the caller is to write to it, and the error that it answered with.
+// act takes a turn: it acts on one message and answers, unless another connection carries the session by now. It
+// returns the error that it answered with. If it returns a mate, the caller is that socket's writer.
 func (s *session) act(c *conn, m wire.ClientMessage) (mate *socket.Conn, e *wire.Error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -111,8 +111,8 @@ func (s *session) act(c *conn, m wire.ClientMessage) (mate *socket.Conn, e *wire
 	return mate, e
 }
 
-// answerError answers a message on which the session does not act. If that is a request of the session, which a ping is not, it has its answer,
-// so that after a resume it is not sent again.
+// answerError answers a message on which the session does not act. A request has its answer then, so that the client
+// does not send it again after a resume. A ping is no request.
 func (s *session) answerError(c *conn, e *wire.Error, isRequest bool) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -125,15 +125,15 @@ func (s *session) answerError(c *conn, e *wire.Error, isRequest bool) {
 	}
 }
 
-// acknowledge notes what the client has received, where the session does not act on the message that says so. It reports false if
-// there are not so many.
+// acknowledge notes what the client has received, from a message on which the session does not act. It reports false if
+// not so many messages were sent.
 func (s *session) acknowledge(c *conn, received uint64) (sent bool) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	return s.reader != c || s.stream.acknowledge(received)
 }
 
-// bye ends the session, if the socket still carries it.
+// bye ends the session, if the connection still carries it.
 func (s *session) bye(c *conn) bool {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -168,15 +168,15 @@ func (s *session) dispatch(m wire.ClientMessage) (mate *socket.Conn, e *wire.Err
 	return nil, e
 }
 
-// end takes a session out of everything. Its scope outlives it unless it said
-// bye: its relays do, and their permissions must stay refreshable.
+// end takes a session out of everything. Its scope outlives it, unless its relays end too: their permissions must stay
+// refreshable.
 func (srv *Server) end(s *session, reason string) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.endLocked(s, reason)
 }
 
-// endLocked is end for those who hold mu.
+// endLocked is end for a caller that holds mu.
 func (srv *Server) endLocked(s *session, reason string) {
 	if s.ended {
 		return
@@ -210,11 +210,11 @@ func (srv *Server) endLocked(s *session, reason string) {
 	srv.cfg.Log.Debug("session ended", "session", s.id, "user", s.user.id, "reason", reason)
 }
 
-// endsRelays reports whether a session that ends for the reason takes its relays with it.
+// endsRelays reports whether the relays of a session that ends for the reason end with it.
 func endsRelays(reason string) bool { return reason == wire.ReasonBye || reason == wire.ReasonRevoked }
 
-// EndWhere ends the sessions that match says, and their relays, because what admitted them holds no longer. match is called with no
-// lock held.
+// EndWhere ends the sessions that match, and their relays, because their invite or ticket was revoked. match is called
+// with no lock held.
 func (srv *Server) EndWhere(match func(session string, ticket auth.Ticket) bool) {
 	srv.mu.Lock()
 	all := make([]*session, 0, len(srv.sessions))
@@ -234,7 +234,7 @@ func (srv *Server) EndWhere(match func(session string, ticket auth.Ticket) bool)
 	}
 }
 
-// revoke ends a session between two of its turns, for good, and returns the socket that carried it.
+// revoke ends a session between two of its turns, for good, and returns the connection that carried it.
 func (srv *Server) revoke(s *session) *conn {
 	s.turn.Lock()
 	defer s.turn.Unlock()

@@ -6,7 +6,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// Why a WebSocket was refused before it was one.
+// Why an upgrade was refused.
 const (
 	refusedOrigin      = "origin"
 	refusedSubprotocol = "subprotocol"
@@ -19,46 +19,47 @@ const (
 const (
 	messageInvalid = "invalid" // beside the types: a message that Parse refused
 
-	sessionNew      = "new" // how sessions began
+	// How sessions began.
+	sessionNew      = "new"
 	sessionReplayed = wire.ResumedReplayed
 	sessionRestored = wire.ResumedRestored
 
-	resumeForged    = "forged"     // why sessions were not resumed
-	resumeExpired   = "expired"    // the token
-	resumeReplaced  = "replaced"   // by a token of a later welcome
-	resumeRevoked   = "revoked"    // what admitted the user
-	resumeOtherUser = "other-user" // had a ticket beside it
-	resumeEnded     = "ended"      // the session
-	resumeGap       = "gap"        // what the client has missed is not there
+	// Why sessions were not resumed.
+	resumeForged    = "forged"     // the token is not ours, or another session's
+	resumeExpired   = "expired"    // the token has expired
+	resumeReplaced  = "replaced"   // a later welcome brought another token
+	resumeRevoked   = "revoked"    // the user's invite or ticket was revoked
+	resumeOtherUser = "other-user" // the ticket beside the token is another user's
+	resumeEnded     = "ended"      // the session has ended
+	resumeGap       = "gap"        // messages that the client has missed are gone
 
-	scopeHostName = "host-name" // candidates that grant nothing
-	scopeFull     = "full"      // addresses over maxScope
+	// Why a candidate did not enter a scope.
+	scopeHostName = "host-name" // it is a host name
+	scopeFull     = "full"      // the scope has maxScope addresses
 )
 
-// Counter is a number that only grows. Names and reasons are of a fixed set:
-// nothing that an outsider chooses is ever one.
+// Counter is a number that only grows. Names and reasons are of a fixed set, and never chosen by clients.
 type Counter struct {
 	Name, Reason string
 	Value        uint64
 }
 
-// Stats is what there is at one moment.
+// Stats counts what a server has at one moment.
 type Stats struct {
 	Sockets, Sessions, Away, Users, Rooms, Calls int
-	KeptBytes                                    int64 // of messages that clients have not acknowledged
+	KeptBytes                                    int64 // bytes of messages that clients have not acknowledged
 }
 
-// Stats counts what there is now.
+// Stats counts what the server has now.
 func (srv *Server) Stats() Stats {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	return Stats{len(srv.conns), len(srv.sessions), len(srv.away), len(srv.users), len(srv.rooms), len(srv.calls), srv.kept.Load()}
 }
 
-// Counters returns all counters, those at zero too, in a stable order: the
-// messages that came by type, error answers by code, closed sockets by the word
-// of the close code, refused sockets, sessions begun, not resumed, and ended,
-// what limits held back, and addresses that did not enter a scope.
+// Counters returns all counters, those at zero too, in a stable order: messages by type, error answers by code, closed
+// connections by the word of the close code, refused upgrades, sessions that began, were not resumed, and ended, what
+// limits held back, and candidates that did not enter a scope.
 func (srv *Server) Counters() []Counter {
 	c := &srv.counters
 	var all []Counter

@@ -9,36 +9,38 @@ import (
 	"turnpike/signal/wire"
 )
 
-// stream is what a session is told, numbered from 1, for as long as the client has not acknowledged it:
+// stream keeps the messages of a session, numbered from 1, until the client acknowledges them:
 //
 //	          acked            next
 //	acknowledged │ sent         │ to be sent │
 //
-// What was sent is sent again on the next socket, from where the client says that it is.
+// After a resume it sends them again on the next connection, from where the client says that it is.
 type stream struct {
 	kept *atomic.Int64 // static: counts the bytes of all streams
 
 	mu sync.Mutex
 	// Guarded by mu.
 	messages [][]byte  // not acknowledged; their numbers follow acked
-	first    [1][]byte // what messages begins in: mostly one waits, and that costs no array
+	first    [1][]byte // where messages begins: mostly one waits, and that costs no array
 	acked    uint64
 	next     int // of messages
 	bytes    int
 	ended    bool         // nothing is added any more
 	used     bool         // since the last rest
-	conn     *socket.Conn // that sends them; nil while the session is away
+	conn     *socket.Conn // sends them; nil while the session is away
 }
 
-// tellText tells the session one message, which must not change afterwards, and never blocks. A session that lets too much wait ends,
-// because a message left out would break a negotiation in silence. The caller may hold Server.mu.
+// tellText adds a message to the session's stream, and never blocks. The message must not change afterwards. A session
+// that lets too much wait ends: leaving a message out would break a negotiation in silence. The caller may hold
+// Server.mu.
 func (s *session) tellText(data []byte) {
 	if c := s.enqueue(data); c != nil {
 		c.StartWriter()
 	}
 }
 
-// enqueue is tellText, but for the writing: it returns the socket if nobody writes to it. Then the caller is to begin a writer, or to be it.
+// enqueue is tellText without the writing. If it returns a socket, the caller is that socket's writer
+// (socket.Conn.ClaimWriter).
 func (s *session) enqueue(data []byte) *socket.Conn {
 	st, limits := &s.stream, &s.srv.cfg.Limits
 	st.mu.Lock()
@@ -67,8 +69,9 @@ func (s *session) enqueue(data []byte) *socket.Conn {
 	return nil
 }
 
-// keptShare is which part of what is left of Limits.KeptBytes one session may take. The less is left, the less it may have: so those who
-// let much wait end, and those who acknowledge go on, however many let much wait on purpose.
+// keptShare is the part of the free Limits.KeptBytes that one session may take: a 64th. The less is free, the less each
+// may take. So sessions that let much wait end, and sessions that acknowledge go on, however many let much wait on
+// purpose.
 const keptShare = 64
 
 // share is how many bytes may wait for the session. A single message always may.
@@ -84,7 +87,7 @@ func (st *stream) append(data []byte) {
 	st.used = true
 	st.messages = append(st.messages, data)
 	if len(st.messages) == len(st.first)+1 {
-		st.first[0] = nil // they have moved to an array of their own
+		st.first[0] = nil // messages has moved to an array of its own
 	}
 	st.bytes += len(data)
 	st.kept.Add(int64(len(data)))
@@ -99,18 +102,18 @@ func (st *stream) Next(c *socket.Conn) (data []byte, seq uint64, ok bool) {
 	}
 	data = st.messages[st.next]
 	if wire.IsNewToken(data) {
-		st.replace(st.next, sentToken) // if it has to be sent again, it will be another one
+		st.replace(st.next, sentToken) // a resume sends another token in its place
 	}
 	st.next++
 	return data, st.acked + uint64(st.next), true
 }
 
-// acknowledge forgets messages, and reports false if there are not so many.
+// acknowledge forgets messages up to a number, and reports false if not so many were sent.
 func (st *stream) acknowledge(received uint64) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.ended {
-		return true // and has forgotten how many there were
+		return true // it has forgotten how many there were
 	}
 	if received > st.acked+uint64(st.next) {
 		return false
@@ -134,11 +137,11 @@ func (st *stream) forget(received uint64) {
 	st.acked, st.next = received, max(0, st.next-n)
 	st.messages = slices.Delete(st.messages, 0, n)
 	if len(st.messages) == 0 && cap(st.messages) > 2*wire.AckEvery {
-		st.messages = nil // grown for one who was away
+		st.messages = nil // it grew while the session was away
 	}
 }
 
-// rest is called now and then: an idle stream keeps no array.
+// rest frees the array of an idle stream. It is called now and then.
 func (st *stream) rest() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -162,7 +165,7 @@ func (st *stream) canResume(received uint64) bool {
 	return !st.ended && received >= st.acked && received <= st.acked+uint64(len(st.messages))
 }
 
-// attach has c send what comes after received, of which canResume has said that it is there.
+// attach has c send the messages after received, once canResume has reported that they are there.
 func (st *stream) attach(c *socket.Conn, received uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -170,7 +173,7 @@ func (st *stream) attach(c *socket.Conn, received uint64) {
 	st.conn, st.next = c, 0
 }
 
-// replaceTokens puts data in the place of the resume tokens that the client has not had: they are older than the one in its welcome, and
+// replaceTokens puts data in the place of all resume tokens that wait: they are older than the one in the welcome, and
 // must not come after it.
 func (st *stream) replaceTokens(data []byte) {
 	st.mu.Lock()
@@ -193,7 +196,7 @@ func (st *stream) replace(i int, data []byte) {
 	st.kept.Add(int64(more))
 }
 
-// detach ends the sending by c, if it is c that sends.
+// detach stops c from sending. If another connection sends, it does nothing.
 func (st *stream) detach(c *socket.Conn) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -206,7 +209,7 @@ func (st *stream) detach(c *socket.Conn) {
 	}
 }
 
-// end ends the stream. What is there is still sent, if there is a socket.
+// end ends the stream. If there is a connection, it still sends what waits.
 func (st *stream) end() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -223,14 +226,14 @@ func (st *stream) hasEnded() bool {
 	return st.ended
 }
 
-// acknowledged is the number of the last message that the client has.
+// acknowledged returns the number of the last message that the client has acknowledged.
 func (st *stream) acknowledged() uint64 {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.acked
 }
 
-// last is the number of the last message that there is.
+// last returns the number of the last message.
 func (st *stream) last() uint64 {
 	st.mu.Lock()
 	defer st.mu.Unlock()

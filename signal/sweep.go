@@ -6,8 +6,10 @@ import (
 	"turnpike/signal/wire"
 )
 
+// sweepInterval is how often the sweep looks for what is due.
 const sweepInterval = time.Second
 
+// sweepUntilStopped sweeps every second, and does renewals and tells presence in between.
 func (srv *Server) sweepUntilStopped() {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
@@ -32,7 +34,7 @@ func (srv *Server) sweepUntilStopped() {
 	}
 }
 
-// sweep does what is due, being the only clock of all sessions and calls. It appends what takes more than a moment to renewals.
+// sweep does what is due; it is the only clock of all sessions and calls. It appends the renewals that are due.
 func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

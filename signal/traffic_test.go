@@ -120,7 +120,8 @@ func TestIdleConnsTakeNoGoroutine(t *testing.T) {
 	}
 }
 
-// TestPolledTraffic sends both ways between pairs at once, with requests between that take goroutines, while clients come and go.
+// TestPolledTraffic sends both ways between pairs at once, with requests between that take goroutines, while clients
+// come and go.
 func TestPolledTraffic(t *testing.T) {
 	h := newHarness(t, unlimited)
 	const messages = 300

@@ -12,7 +12,7 @@ import (
 type user struct {
 	id        string // auth.User's wire form
 	name      string
-	canonical string // what name is unique by
+	canonical string // the form of the name that is unique
 	sessions  []*session
 	call      *call // ringing, rung or answered; at most one
 	use       *userUse
@@ -24,10 +24,10 @@ func (s *session) peer() wire.Peer {
 	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
 }
 
-// seesAll reports whether the session sees who is online and may ring them.
+// seesAll reports whether the session sees all users who are online and may call them.
 func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
 
-// onlineFor lists whom s sees. The caller holds mu.
+// onlineFor lists the users that s sees. The caller holds mu.
 func (srv *Server) onlineFor(s *session) []wire.User {
 	if s.seesAll() {
 		return srv.usersExcept(s.user)
@@ -35,8 +35,8 @@ func (srv *Server) onlineFor(s *session) []wire.User {
 	return []wire.User{}
 }
 
-// goOnline finds or makes the user of a new session and has the members told. Of
-// two names of one user the newer holds.
+// goOnline finds or makes the user of a new session, and notes the change for members. If the user has another name
+// already, the newer one holds.
 func (srv *Server) goOnline(id, name, canonical string) (*user, *wire.Error) {
 	u := srv.users[id]
 	if holder := srv.names[canonical]; holder != nil && holder != u {
@@ -61,8 +61,7 @@ func (srv *Server) goOnline(id, name, canonical string) (*user, *wire.Error) {
 	return u, nil
 }
 
-// goOffline takes a session's user offline if it was the last session, and ends
-// what rang there.
+// goOffline takes a session's user offline if it was the last session, and ends what rang there.
 func (srv *Server) goOffline(s *session, reason string) {
 	u := s.user
 	u.sessions = slices.DeleteFunc(u.sessions, func(other *session) bool { return other == s })
@@ -72,7 +71,7 @@ func (srv *Server) goOffline(s *session, reason string) {
 	if len(u.sessions) > 0 {
 		return
 	}
-	if reason != wire.ReasonShutdown { // all are told to go
+	if reason != wire.ReasonShutdown { // then everybody goes
 		srv.presence.note(u, true)
 	}
 	srv.rememberUse(u)
@@ -91,8 +90,7 @@ func (srv *Server) usersExcept(u *user) []wire.User {
 	return list
 }
 
-// NameTaken reports whether somebody who is online has the name, in the
-// canonical form of [auth.CleanName].
+// NameTaken reports whether a user who is online has the name, in the canonical form of [auth.CleanName].
 func (srv *Server) NameTaken(canonical string) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

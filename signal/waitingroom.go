@@ -6,17 +6,15 @@ import (
 	"turnpike/signal/wire"
 )
 
-// A room that was made with a waiting room lets in whoever has host powers in
-// it. All others wait, outside of the room but known to it, until they are
-// admitted or refused, give up, or the room dies. A waiting session is in
-// room.waiting and the room in session.waits; both are guarded by Server.mu.
+// A room with a waiting room lets in moderators and admins. All other sessions wait: they are outside of the room, but
+// known to it. They are admitted or refused, give up, or get word that the room has died. A waiting session is in
+// room.waiting, and the room in session.waits; both are guarded by Server.mu.
 
-// knock puts s before r's door and tells those who can open it. Who waits
-// already is only answered.
+// knock has s wait for r, and tells those with host powers. If s waits already, it is only answered.
 func (srv *Server) knock(s *session, r *room, ref string) *wire.Error {
 	if !slices.Contains(r.waiting, s) {
 		if len(r.waiting) >= wire.MaxWaiting {
-			return newError(wire.CodeFull, "As many wait to be let in as may.")
+			return newError(wire.CodeFull, "As many people wait to be let in as may.")
 		}
 		r.waiting = append(r.waiting, s)
 		s.waits = append(s.waits, r)
@@ -59,7 +57,7 @@ func (s *session) turnAway(m *wire.Refuse) *wire.Error {
 	return nil
 }
 
-// waitingFor finds who waits for the room that s moderates.
+// waitingFor finds a session that waits for a room that s moderates.
 func (s *session) waitingFor(room, id string) (*room, *session, *wire.Error) {
 	r, e := s.moderated(room)
 	if e != nil {
@@ -72,7 +70,7 @@ func (s *session) waitingFor(room, id string) (*room, *session, *wire.Error) {
 	return r, other, nil
 }
 
-// stopWaiting takes s away from r's door and tells those who might have opened.
+// stopWaiting ends the waiting of s, and tells those with host powers.
 func (srv *Server) stopWaiting(s *session, r *room) {
 	r.forgetWaiting(s)
 	srv.tellHosts(r, &wire.KnockOver{Room: r.id, Session: s.id}, nil)
@@ -83,7 +81,7 @@ func (r *room) forgetWaiting(s *session) {
 	s.waits = slices.DeleteFunc(s.waits, func(other *room) bool { return other == r })
 }
 
-// dismissWaiting tells all who wait for a room that it is no more.
+// dismissWaiting tells all sessions that wait for a room that it has died.
 func (srv *Server) dismissWaiting(r *room) {
 	for len(r.waiting) > 0 {
 		s := r.waiting[0]
@@ -92,7 +90,7 @@ func (srv *Server) dismissWaiting(r *room) {
 	}
 }
 
-// knocks lists who waits, if s may let them in.
+// knocks lists the sessions that wait, if s may let them in.
 func (r *room) knocks(s *session) (peers []wire.Peer) {
 	if !r.hasPowers(s) {
 		return nil

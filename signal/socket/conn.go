@@ -12,23 +12,25 @@ import (
 
 // Handler acts on what one client sends. Its methods are called one at a time, but for HandleClosing.
 type Handler interface {
-	// HandleMessage acts on a text message, all of which had come at now. data is valid only during the call. The call must not wait:
-	// it returns what takes long as a task, which HandleTask does before the next message; nil means that all is done.
+	// HandleMessage acts on a text message, all of which had come at now. data is valid only during the call. The call
+	// must not wait: it returns what takes long as a task, which HandleTask does before the next message; nil means
+	// that all is done.
 	HandleMessage(data []byte, now time.Time) (task any)
 	HandleTask(task any)
 	// HandleBinary is told of a binary message, which is dropped.
 	HandleBinary()
 	// HandlePing reports whether to answer the client's ping.
 	HandlePing(now time.Time) (answer bool)
-	// HandleClosing is told, before the client can know, the word that goes with the close code. It must not wait, nor call the Conn.
+	// HandleClosing is told, before the client can know, the word that goes with the close code. It must not wait, nor
+	// call the Conn.
 	HandleClosing(word string)
-	// HandleEnd is the last call, once nothing more can be read. reason is Shut's, or wire.ReasonGone or wire.ReasonSlow.
-	// code is the close code of the client; zero if it sent none.
+	// HandleEnd is the last call, once nothing more can be read. reason is Shut's, or wire.ReasonGone or
+	// wire.ReasonSlow. code is the close code of the client; zero if it sent none.
 	HandleEnd(reason string, code int)
 }
 
-// Conn is one client's WebSocket. It is made by [Engine.Upgrade], lives in the memory of its user, and must not be copied. Its methods
-// may be called by anybody unless they say otherwise, and never wait for the client.
+// Conn is one client's WebSocket. It is made by [Engine.Upgrade], lives in the memory of its user, and must not be
+// copied. Its methods may be called by anybody unless they say otherwise, and never wait for the client.
 //
 // What each message needs comes first: when a message comes, the memory of most sockets has gone cold.
 type Conn struct {
@@ -45,12 +47,12 @@ type Conn struct {
 
 	closeCode int // owned by the reader: with which the client closed; 0: it did not
 
-	pinged time.Time // owned by the caller of KeepAlive
+	pinged int64 // owned by the caller of KeepAlive: Unix nanoseconds, as a time.Time is thrice as long
 }
 
 func (c *Conn) init(e *Engine, ws *websocket.Conn, h Handler) {
 	now := time.Now()
-	c.handler, c.engine, c.ws, c.pinged = h, e, ws, now
+	c.handler, c.engine, c.ws, c.pinged = h, e, ws, now.UnixNano()
 	if c.polled, _ = ws.NetConn().(*polledConn); c.polled != nil {
 		c.polled.conn = c
 	}
@@ -89,8 +91,8 @@ func (c *Conn) Start() {
 // Close cuts the connection off, without a close frame.
 func (c *Conn) Close() { _ = c.ws.Close() }
 
-// Shut closes the connection with a close code, after what waits in the queue. Of several calls the first counts: its reason is
-// HandleEnd's.
+// Shut closes the connection with a close code, after what waits in the queue. Of several calls the first counts: its
+// reason is HandleEnd's.
 func (c *Conn) Shut(code int, reason string) {
 	c.closeWith(code, wire.CloseReason(code), reason)
 }
@@ -100,14 +102,15 @@ func (c *Conn) PushText(data []byte) {
 	c.push(frame{kind: websocket.TextMessage, data: data})
 }
 
-// KeepAlive pings a client that is due for it, and closes a connection from which nothing was heard for too long. One caller at a time
-// calls it, every second or so.
+// KeepAlive pings a client that is due for it, and closes a connection from which nothing was heard for too long. One
+// caller at a time calls it, every second or so.
 func (c *Conn) KeepAlive(now time.Time) {
+	sincePing := time.Duration(now.UnixNano() - c.pinged)
 	switch {
 	case now.Sub(time.Unix(0, c.lastHeard.Load())) >= wire.DeadAfter:
 		c.Shut(wire.CloseDead, wire.ReasonGone)
-	case now.Sub(c.pinged) >= wire.PingInterval:
-		c.pinged = now
+	case sincePing >= wire.PingInterval, sincePing < 0: // a clock may be set back
+		c.pinged = now.UnixNano()
 		c.push(frame{kind: websocket.PingMessage})
 	}
 }

@@ -6,11 +6,12 @@
 //	TCP socket ◀── writer ◀── queue ◀── Conn.PushText, Conn.Ping, Conn.Shut
 //	                            └────── Source.Next: numbered messages
 //
-// On Linux, a few pollers read from all sockets without TLS, and wake goroutines only for tasks and for messages that come in parts
-// (polledConn). Elsewhere each socket has a goroutine that reads. The handler acts on one message at a time.
+// On Linux, a few pollers read from all sockets without TLS, and wake goroutines only for tasks and for messages that
+// come in parts (polledConn). Elsewhere each socket has a goroutine that reads. The handler acts on one message at a
+// time.
 //
-// A writer lives only while there is something to write. Nobody else waits for a socket: queues are bounded, and a client that lets too
-// much wait is closed with the code slow.
+// A writer lives only while there is something to write. Nobody else waits for a socket: queues are bounded, and a
+// client that lets too much wait is closed with the code slow.
 package socket
 
 import (
@@ -44,8 +45,9 @@ type Engine struct {
 	stopOnce sync.Once
 	stop     chan struct{} // closed by Close, ends idle workers
 
-	// Counts started connections until they end, and the goroutines of readers, writers and workers. Only Conn.Start adds to it for a
-	// new connection; all else is added by a goroutine that it counts, or on behalf of a connection that it counts.
+	// Counts started connections until they end, and the goroutines of readers, writers and workers. Only Conn.Start
+	// adds to it for a new connection; all else is added by a goroutine that it counts, or on behalf of a connection
+	// that it counts.
 	running sync.WaitGroup
 }
 
@@ -72,8 +74,8 @@ func Offers(r *http.Request, subprotocol string) bool {
 	return slices.Contains(websocket.Subprotocols(r), subprotocol)
 }
 
-// Upgrade makes c, which is zero, the WebSocket of a request. Nothing is read before [Conn.Start]. After an error the request has been
-// answered. The caller checks the request's origin.
+// Upgrade makes c, which is zero, the WebSocket of a request. Nothing is read before [Conn.Start]. After an error the
+// request has been answered. The caller checks the request's origin.
 func (e *Engine) Upgrade(w http.ResponseWriter, r *http.Request, c *Conn, h Handler) error {
 	ws, err := e.upgrader.Upgrade(polledWriter{w, e}, r, nil)
 	if err != nil {
@@ -83,7 +85,8 @@ func (e *Engine) Upgrade(w http.ResponseWriter, r *http.Request, c *Conn, h Hand
 	return nil
 }
 
-// Close waits until all connections have ended and their goroutines are done. No connection may be started during or after it.
+// Close waits until all connections have ended and their goroutines are done. No connection may be started during or
+// after it.
 func (e *Engine) Close() {
 	e.stopOnce.Do(func() { close(e.stop) })
 	e.running.Wait()

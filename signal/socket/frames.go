@@ -15,9 +15,9 @@ const (
 
 const maxControl = 125 // bytes that a control frame may carry (RFC 6455 §5.5)
 
-// simpleFrame finds a message that is one frame, or a ping or pong, if all of it is at the beginning of b: clients send hardly anything
-// else. It takes the mask off in place, and returns the frame's first byte, its payload and its size. A size of 0 means that there is no
-// such frame: then gorilla, which knows the rest of RFC 6455, must read on.
+// simpleFrame finds a message that is one frame, or a ping or pong, if all of it is at the beginning of b: clients send
+// hardly anything else. It takes the mask off in place, and returns the frame's first byte, its payload and its size. A
+// size of 0 means that there is no such frame: then gorilla, which knows the rest of RFC 6455, must read on.
 func simpleFrame(b []byte) (first byte, payload []byte, size int) {
 	if len(b) < 6 || b[1]&0x80 == 0 {
 		return 0, nil, 0

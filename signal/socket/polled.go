@@ -14,17 +14,19 @@ import (
 	"time"
 )
 
-// readAhead is how many bytes one read of a socket may bring for a reader: most messages whole, with their frames' headers.
+// readAhead is how many bytes one read of a socket may bring for a reader: most messages whole, with their frames'
+// headers.
 const readAhead = 4 << 10
 
-// polledConn is a TCP socket that takes neither a goroutine nor a buffer while there is nothing to read. Most sockets of a signaling
-// server are in that state most of the time: a poller watches them. A reader holds the socket while it reads:
+// polledConn is a TCP socket that takes neither a goroutine nor a buffer while there is nothing to read. Most sockets
+// of a signaling server are in that state most of the time: a poller watches them. A reader holds the socket while it
+// reads:
 //
 //	watched ── the poller sees something come, or Close ──▶ held ── all of it is read ──▶ watched
 //	                                                        held ◀──▶ awaited, by a reader that has a part of something
 //
-// The poller itself reads simple frames, so that in most cases no goroutine has to be woken (Conn.pump). A goroutine does what takes long
-// or waits for more to come, and then gives the socket back.
+// The poller itself reads simple frames, so that in most cases no goroutine has to be woken (Conn.pump). A goroutine
+// does what takes long or waits for more to come, and then gives the socket back.
 //
 // The writer of the queue writes messages past gorilla (send).
 type polledConn struct {
@@ -304,8 +306,8 @@ func (c *polledConn) writeNow(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write is for gorilla, which writes the answer to the handshake, and later, from the reader, the close frame that answers a breach of
-// RFC 6455. The close frame has to take its turn in the queue.
+// Write is for gorilla, which writes the answer to the handshake, and later, from the reader, the close frame that
+// answers a breach of RFC 6455. The close frame has to take its turn in the queue.
 func (c *polledConn) Write(b []byte) (int, error) {
 	if c.conn == nil {
 		return len(b), c.send(b, true)
@@ -337,7 +339,8 @@ func (w polledWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.engine.polled(conn), buffered, nil
 }
 
-// polled takes the socket from a connection. One that is no bare socket, such as TLS, has its own buffers and stays as it is.
+// polled takes the socket from a connection. One that is no bare socket, such as TLS, has its own buffers and stays as
+// it is.
 func (e *Engine) polled(conn net.Conn) net.Conn {
 	c, err := e.pollers.adopt(conn, &e.readAhead)
 	if err != nil {

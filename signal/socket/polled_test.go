@@ -81,7 +81,8 @@ func TestPolledConn(t *testing.T) {
 	}
 }
 
-// TestPolledConnCloses holds that Close ends a read and a write that wait, and whatever comes later, and closes the socket.
+// TestPolledConnCloses holds that Close ends a read and a write that wait, and whatever comes later, and closes the
+// socket.
 func TestPolledConnCloses(t *testing.T) {
 	near, c := polledPair(t)
 	for full := false; !full; full = len(c.rest) > 0 {
@@ -120,8 +121,8 @@ func TestPolledConnCloses(t *testing.T) {
 	}
 }
 
-// TestPolledConnClosesOnce has many use a socket while many close it. The descriptor must be closed once, after its last use: another
-// socket, which is there at once, has the same number then.
+// TestPolledConnClosesOnce has many use a socket while many close it. The descriptor must be closed once, after its
+// last use: another socket, which is there at once, has the same number then.
 func TestPolledConnClosesOnce(t *testing.T) {
 	for range 100 {
 		_, c := polledPair(t)
@@ -157,7 +158,8 @@ func TestPolledConnClosesOnce(t *testing.T) {
 	}
 }
 
-// TestSendWithoutPatience holds that such a send never waits, and that what the socket did not take then comes first later.
+// TestSendWithoutPatience holds that such a send never waits, and that what the socket did not take then comes first
+// later.
 func TestSendWithoutPatience(t *testing.T) {
 	near, c := polledPair(t)
 	var want []byte

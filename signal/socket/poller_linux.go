@@ -18,8 +18,8 @@ const (
 	pollerBuffer = 16 << 10
 )
 
-// pollers watch sockets, one for each processor. The runtime's epoll watches theirs, so their goroutines wait as any others do. They
-// start with the first socket.
+// pollers watch sockets, one for each processor. The runtime's epoll watches theirs, so their goroutines wait as any
+// others do. They start with the first socket.
 type pollers struct {
 	start   sync.Once
 	all     []*poller
@@ -82,7 +82,8 @@ func (ps *pollers) close() {
 	ps.running.Wait()
 }
 
-// adopt has a poller watch the socket of a connection from now on; the caller is its reader. After an error the connection is as it was.
+// adopt has a poller watch the socket of a connection from now on; the caller is its reader. After an error the
+// connection is as it was.
 func (ps *pollers) adopt(conn net.Conn, pool *sync.Pool) (*polledConn, error) {
 	fd, closeIt, err := duplicate(conn)
 	if err != nil {
@@ -102,8 +103,8 @@ func (ps *pollers) adopt(conn net.Conn, pool *sync.Pool) (*polledConn, error) {
 	return c, nil
 }
 
-// duplicate returns another descriptor of a connection's socket, and a function that closes the connection's own descriptor. A
-// connection that its listener counts until Close has CloseSocket for that.
+// duplicate returns another descriptor of a connection's socket, and a function that closes the connection's own
+// descriptor. A connection that its listener counts until Close has CloseSocket for that.
 func duplicate(conn net.Conn) (fd int, closeIt func() error, err error) {
 	switch conn := conn.(type) {
 	case interface{ CloseSocket() error }:
@@ -148,8 +149,8 @@ func (p *poller) add(c *polledConn) error {
 	return err
 }
 
-// forget closes a socket, which takes it out of the epoll. An event of it that is still on its way may then go to the next socket in
-// the slot, whose reader looks and finds nothing.
+// forget closes a socket, which takes it out of the epoll. An event of it that is still on its way may then go to the
+// next socket in the slot, whose reader looks and finds nothing.
 func (p *poller) forget(c *polledConn) {
 	p.mu.Lock()
 	p.conns[c.slot] = nil
@@ -193,8 +194,9 @@ func (p *poller) act(event *unix.EpollEvent) {
 	}
 }
 
-// readNow, writeNow and epollNow are read(2), write(2) and epoll_pwait(2) where they do not block. They do not tell the Go runtime of the
-// system call: for a call that could block, the runtime's monitor thread does work that costs more than the call.
+// readNow, writeNow and epollNow are read(2), write(2) and epoll_pwait(2) where they do not block. They do not tell the
+// Go runtime of the system call: for a call that could block, the runtime's monitor thread does work that costs more
+// than the call.
 
 func readNow(fd int, b []byte) (int, error) { return rawCall(syscall.SYS_READ, fd, b) }
 

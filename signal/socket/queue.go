@@ -16,7 +16,8 @@ import (
 const (
 	// WriteTimeout bounds the writing of one frame to a client that does not read.
 	WriteTimeout = 10 * time.Second
-	// CloseGrace is how long the client of a closed connection may take to read what is queued and to answer the close frame.
+	// CloseGrace is how long the client of a closed connection may take to read what is queued and to answer the close
+	// frame.
 	CloseGrace = 2 * time.Second
 	// closeGraceSlow is CloseGrace for a client that has proven that it does not read.
 	closeGraceSlow = 500 * time.Millisecond
@@ -24,8 +25,8 @@ const (
 
 // Source has numbered messages for a connection.
 type Source interface {
-	// Next returns what c must send next, which must not change afterwards, and the number to write into it (wire.AppendSeq). It is
-	// called under the lock of c's queue, so it must neither wait nor call c.
+	// Next returns what c must send next, which must not change afterwards, and the number to write into it
+	// (wire.AppendSeq). It is called under the lock of c's queue, so it must neither wait nor call c.
 	Next(c *Conn) (data []byte, seq uint64, ok bool)
 }
 
@@ -42,9 +43,9 @@ type frame struct {
 //	any ── Shut ──▶ closed: the close frame is the last, later frames are dropped
 //	any ── write error ──▶ closed and empty
 //
-// While the state is writing, one goroutine alone writes to the socket: one that exists as long, or the caller of WriteBriefly. (If
-// there is no poller, gorilla itself answers a breach of RFC 6455 from the reader. Its own lock makes that safe, and the connection is
-// over.)
+// While the state is writing, one goroutine alone writes to the socket: one that exists as long, or the caller of
+// WriteBriefly. (If there is no poller, gorilla itself answers a breach of RFC 6455 from the reader. Its own lock makes
+// that safe, and the connection is over.)
 type queue struct {
 	mu sync.Mutex
 	// Guarded by mu.
@@ -58,7 +59,8 @@ type queue struct {
 	cutOff     *time.Timer // cuts a closed connection off
 }
 
-// maxFrames bounds the frames of the connection itself: pings, pongs and texts without a number. A client may send 200 messages at once.
+// maxFrames bounds the frames of the connection itself: pings, pongs and texts without a number. A client may send 200
+// messages at once.
 const maxFrames = 256
 
 // push queues f and never blocks.
@@ -81,7 +83,8 @@ func (c *Conn) push(f frame) {
 	}
 }
 
-// replacePong puts a pong in the place of one that waits: only the last ping must be answered (RFC 6455 §5.5.3). mu is held.
+// replacePong puts a pong in the place of one that waits: only the last ping must be answered (RFC 6455 §5.5.3). mu is
+// held.
 func (q *queue) replacePong(f frame) bool {
 	if f.kind != websocket.PongMessage {
 		return false
@@ -107,8 +110,8 @@ func (c *Conn) SetSource(src Source) {
 	}
 }
 
-// ClaimWriter makes the caller the writer, if there is none and the connection is not closed. Then the caller must call StartWriter or
-// WriteBriefly. A source that has something new for the connection does so.
+// ClaimWriter makes the caller the writer, if there is none and the connection is not closed. Then the caller must call
+// StartWriter or WriteBriefly. A source that has something new for the connection does so.
 func (c *Conn) ClaimWriter() bool {
 	q := &c.queue
 	q.mu.Lock()
@@ -181,8 +184,8 @@ func (c *Conn) write() {
 // briefFrames is how many frames WriteBriefly writes at the most.
 const briefFrames = 4
 
-// WriteBriefly writes without waiting for the socket, and leaves what the socket does not take at once to StartWriter. Most sockets take
-// everything, and then no goroutine had to be woken. Only the claimed writer calls it.
+// WriteBriefly writes without waiting for the socket, and leaves what the socket does not take at once to StartWriter.
+// Most sockets take everything, and then no goroutine had to be woken. Only the claimed writer calls it.
 func (c *Conn) WriteBriefly() {
 	if c.polled == nil {
 		c.StartWriter()
@@ -300,8 +303,8 @@ func (c *Conn) closeIfReaderDone() {
 	}
 }
 
-// closeUnlessWriting ends the work of the reader: it closes the socket, or leaves that to a writer that still has the close frame to
-// write.
+// closeUnlessWriting ends the work of the reader: it closes the socket, or leaves that to a writer that still has the
+// close frame to write.
 func (c *Conn) closeUnlessWriting() {
 	q := &c.queue
 	q.mu.Lock()

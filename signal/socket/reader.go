@@ -19,8 +19,8 @@ type messageBuffer struct {
 	limited io.LimitedReader
 }
 
-// read is the reader of a socket that no poller watches. It lives as long as the socket, and waits for most of its life. So workers do
-// the tasks, which need a big stack: every idle socket would keep a stack that has once grown.
+// read is the reader of a socket that no poller watches. It lives as long as the socket, and waits for most of its
+// life. So workers do the tasks, which need a big stack: every idle socket would keep a stack that has once grown.
 func (c *Conn) read() {
 	for {
 		task, ok := c.readMessage()
@@ -34,8 +34,8 @@ func (c *Conn) read() {
 	c.readerEnds()
 }
 
-// readOn is the reader of a socket that a poller watches, for as long as there is something to do that the poller should not: the task,
-// if it is not nil, and whatever comes after it.
+// readOn is the reader of a socket that a poller watches, for as long as there is something to do that the poller
+// should not: the task, if it is not nil, and whatever comes after it.
 func (c *Conn) readOn(task any) {
 	for {
 		if task != nil {
@@ -69,8 +69,9 @@ func (c *Conn) pumpOrReadOn(buffer []byte) {
 	}
 }
 
-// pump reads and handles simple frames until nothing more is there: then the poller watches the socket again. If the caller still holds
-// the socket, it must do the task or, if there is none, have gorilla read the next message. The buffer is the caller's again afterwards.
+// pump reads and handles simple frames until nothing more is there: then the poller watches the socket again. If the
+// caller still holds the socket, it must do the task or, if there is none, have gorilla read the next message. The
+// buffer is the caller's again afterwards.
 func (c *Conn) pump(buffer []byte, reads int) (held bool, task any) {
 	if held, task = c.pumpFrames(buffer, reads); held {
 		c.polled.keep()
@@ -120,8 +121,8 @@ func (c *Conn) pumpFrames(buffer []byte, reads int) (held bool, task any) {
 	}
 }
 
-// readMessage has gorilla read one message, and handles it. It holds a buffer only once the message begins. It reports false at the end
-// of the socket.
+// readMessage has gorilla read one message, and handles it. It holds a buffer only once the message begins. It reports
+// false at the end of the socket.
 func (c *Conn) readMessage() (task any, ok bool) {
 	kind, r, err := c.ws.NextReader()
 	if errors.Is(err, websocket.ErrReadLimit) { // a length that is no number
@@ -148,7 +149,8 @@ func (c *Conn) readMessage() (task any, ok bool) {
 	case kind != websocket.TextMessage:
 		c.handler.HandleBinary()
 	default:
-		// The time is that of the message's end: rates count it then, and a message that takes long to come must not set their clock back.
+		// The time is that of the message's end: rates count it then, and a message that takes long to come must not
+		// set their clock back.
 		task = c.handler.HandleMessage(buf.Bytes(), time.Now())
 	}
 	return task, true

@@ -5,8 +5,8 @@ import "sync"
 // maxIdle is how many idle workers wait for more work.
 const maxIdle = 4
 
-// workers are goroutines for what needs a big stack, or takes longer than a poller should. Growing a new stack for each log-in would be
-// a good part of the log-in's work, so a few workers whose stacks have grown wait for more.
+// workers are goroutines for what needs a big stack, or takes longer than a poller should. Growing a new stack for each
+// log-in would be a good part of the log-in's work, so a few workers whose stacks have grown wait for more.
 type workers struct {
 	running *sync.WaitGroup // counts workers; those for whom they work keep it above zero
 	stop    <-chan struct{} // closed: workers end instead of waiting

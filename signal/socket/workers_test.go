@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestWorkers holds that a caller waits for its own work and for no other, and that only a few workers stay idle until they are stopped.
+// TestWorkers holds that a caller waits for its own work and for no other, and that only a few workers stay idle until
+// they are stopped.
 func TestWorkers(t *testing.T) {
 	var running sync.WaitGroup
 	stop := make(chan struct{})

@@ -188,8 +188,8 @@ func yieldText(raw []byte, yield func(string) bool) bool {
 
 const candidateWord = "candidate:"
 
-// mayHaveCandidates reports whether the word is in a string, or a \u, which alone could hide it: no other escape stands for a letter. It
-// looks for how both end or begin, eight bytes at a time, as that is done for every message.
+// mayHaveCandidates reports whether the word is in a string, or a \u, which alone could hide it: no other escape stands
+// for a letter. It looks for how both end or begin, eight bytes at a time, as that is done for every message.
 func mayHaveCandidates(raw []byte) bool {
 	i := 0
 	for ; i+9 <= len(raw); i += 8 {

@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// validJSON reports what json.Valid does, in a fraction of the time: most of a message is one long string, which this looks
-// through eight bytes at a time.
+// validJSON reports what json.Valid does, in a fraction of the time: most of a message is one long string, which this
+// looks through eight bytes at a time.
 func validJSON(data []byte) bool {
 	var closers [2 * MaxDepth]byte // what ends each object and array that is open
 	depth := 0
@@ -132,7 +132,8 @@ func zeroBytes(w uint64) uint64 { return (w - ones) &^ w & highs }
 func plainEnd(data []byte, i int) int {
 	for ; i+8 <= len(data); i += 8 {
 		w := binary.LittleEndian.Uint64(data[i:])
-		// A byte is less than n if (byte-n)&^byte has its highest bit. A borrow marks wrong bytes only above a right one.
+		// A byte is less than n if (byte-n)&^byte has its highest bit. A borrow marks wrong bytes only above a right
+		// one.
 		found := (w-ones*' ')&^w&highs | zeroBytes(w^ones*'"') | zeroBytes(w^ones*'\\')
 		if found != 0 {
 			return i + bits.TrailingZeros64(found)/8
