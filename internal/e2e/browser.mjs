@@ -1,5 +1,5 @@
 // @ts-check
-// Browsers on the hosts of netlab, and what the pages said, kept for when a test fails.
+// Browsers on the hosts of netlab, and the logs of their pages, which explain a test that fails.
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,11 +8,11 @@ import { chromium, firefox } from 'playwright-core';
 
 /**
  * Where a browser runs: the namespace of its host, and a home directory whose certificate stores trust the test's authority.
- * A scenario with a Firefox is itself played in its namespace, since the socket that tells Firefox what to do is there.
+ * A scenario with a Firefox itself runs in that namespace, since the socket that controls Firefox is there.
  * @typedef {{ netns: string, home: string, browser: 'chromium' | 'firefox' }} Place
  */
 
-/** Milliseconds that anything in a page may take before the test fails. */
+/** Milliseconds that a page may take for anything before the test fails. */
 export const patience = 45_000;
 
 const executablePath = fileURLToPath(new URL('netns.sh', import.meta.url));
@@ -24,18 +24,18 @@ const chromiumArgs = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // A moving picture and a beep in place of camera and microphone. Permission to use them is each context's own.
+  // A moving picture and a beep in place of camera and microphone. Each context has its own permission to use them.
   '--use-fake-device-for-media-stream',
-  // No mDNS responder exists in the lab, so names would hide the addresses even from those who should see them.
+  // The lab has no mDNS responder, so mDNS names would hide the addresses from everybody.
   '--disable-features=WebRtcHideLocalIpsWithMdns',
 ];
 
-// The same for Firefox, which asks nobody for permission then.
+// The same for Firefox, which then needs no permission.
 const firefoxUserPrefs = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
   'media.peerconnection.ice.obfuscate_host_addresses': false,
-  // It plays H.264 by a plugin that it would have to fetch; VP8 it has.
+  // Firefox would have to fetch a plugin for H.264. It has VP8.
   'media.gmp-manager.updateEnabled': false,
   'network.captive-portal-service.enabled': false,
   'network.connectivity-service.enabled': false,
@@ -60,7 +60,7 @@ export class Stage {
   }
 
   /**
-   * A page in a context of its own, which is as good as a person's own browser.
+   * Opens a page in a context of its own, as if in a browser of its own.
    * @param {import('playwright-core').Browser} browser
    * @param {string} name shown in failures only
    * @param {{ camera?: boolean }} [options] camera false: the person refuses camera and microphone
@@ -75,7 +75,7 @@ export class Stage {
   }
 
   /**
-   * Keeps what a page says, also one that opened by itself.
+   * Keeps the log of a page, even of one that opened by itself.
    * @param {import('playwright-core').Page} page
    * @param {string} name
    */
@@ -104,13 +104,13 @@ export class Stage {
     this.#pages.push({ name, page, log });
   }
 
-  /** What the server has welcomed a page with, oldest first. @param {import('playwright-core').Page} page */
+  /** The welcomes that a page has had from the server, oldest first. @param {import('playwright-core').Page} page */
   welcomes(page) {
     return this.#welcomes.get(page) ?? [];
   }
 
   /**
-   * Leaves a picture of every page in dir, and returns what the pages said.
+   * Writes a picture of every page to dir, and returns the logs of the pages.
    * @param {string} dir
    */
   async report(dir) {
@@ -139,17 +139,17 @@ async function launch({ netns, home, browser }) {
     // Chromium's sandbox refuses to run as root, and namespaces need root.
     return chromium.launch({ executablePath, chromiumSandbox: false, args: chromiumArgs, env: { ...env, BROWSER: 'chromium' } });
   }
-  // The browser that Debian has, by WebDriver BiDi. It looks for authorities in its profile alone, so it gets one.
+  // Debian's browser, over WebDriver BiDi. It looks for certificate authorities only in its profile, so it gets one.
   const context = await firefox.launchPersistentContext(join(home, 'firefox'), {
     channel: 'moz-firefox', executablePath, firefoxUserPrefs, env: { ...env, BROWSER: 'firefox-esr' },
   });
   const launched = context.browser();
-  if (!launched) throw new Error('Firefox runs without being a browser');
+  if (!launched) throw new Error('Firefox runs, but there is no browser object');
   return launched;
 }
 
 /**
- * Asks again and again until the answer is one, and returns it. For what a locator cannot wait for.
+ * Asks again and again until there is an answer, and returns it. It is for conditions that no locator can wait for.
  * @template T
  * @param {string} what
  * @param {() => Promise<T | false | null | undefined>} ask

@@ -1,8 +1,8 @@
 // @ts-check
 // Plays one scenario: node drive.mjs SCENARIO, with its plan as a line of JSON on stdin.
-// Prints a line of JSON a step, and the scenario's report as the last line. A step {"cue": NAME} asks the test to do
-// something, and waits for a line on stdin that says it is done. Exits with 1 if it failed, after telling on stderr
-// why, and what every page showed and logged.
+// Prints a line of JSON for each step, and the scenario's report as the last line. A step {"cue": NAME} asks the test to do
+// something, and waits for a line on stdin when it is done. After a failure it exits with 1, and stderr has the error and
+// the text and log of every page.
 
 import { createInterface } from 'node:readline';
 import { Stage } from './browser.mjs';

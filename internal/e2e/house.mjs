@@ -1,5 +1,5 @@
 // @ts-check
-// Several people at one server, each in a context of one browser: rooms, rings and names.
+// Several people at one server, each in a context of one browser: rooms, calls and names.
 
 import { Home, Room, online } from './pages.mjs';
 
@@ -22,7 +22,7 @@ async function homes(stage, plan, ...names) {
 }
 
 /**
- * Two tabs see each other and talk; a third is told that the room is full; a tab that is closed is gone for the other.
+ * Two tabs see each other and talk. A third learns that the room is full. A tab that is closed disappears for the other.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -46,7 +46,7 @@ export async function room(stage, plan, step) {
   step('both paths are direct');
   await cid.join(id);
   const full = await cid.notice('full');
-  step('a third is told that the room is full');
+  step('a third learns that the room is full');
   await ben.page.close();
   await a.others(0);
   step('ann sees that ben is gone');
@@ -54,7 +54,7 @@ export async function room(stage, plan, step) {
 }
 
 /**
- * A room that does not exist is offered to be created.
+ * The page offers to create a room that does not exist.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -63,7 +63,7 @@ export async function missing(stage, plan, step) {
   const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
   await ann.join('attic');
   const notice = await ann.notice('not-existing');
-  step('ann is told that there is no attic');
+  step('ann learns that there is no attic');
   await ann.page.getByTestId('create-missing').click();
   const id = await new Room(ann.page).id();
   await ben.join('attic');
@@ -73,7 +73,7 @@ export async function missing(stage, plan, step) {
 }
 
 /**
- * A name that another has is refused, and another one is taken.
+ * A name that somebody else has is refused, and another one is accepted.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -91,7 +91,7 @@ export async function names(stage, plan, step) {
 }
 
 /**
- * Someone rings and is declined, rings again and is accepted; both are in one room then.
+ * A call is declined, the next is cancelled, and the last is accepted and leads both into one room.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -128,7 +128,7 @@ export async function ring(stage, plan, step) {
 }
 
 /**
- * Someone who refuses camera and microphone can still talk, and see.
+ * A person who refuses camera and microphone can still write and see.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -151,10 +151,10 @@ export async function refused(stage, plan, step) {
   return {};
 }
 
-// Whoever has just closed a page holds the name for a while, so that the people of these scenarios have names of their own.
+// A closed page holds its name for a while, so the people of these scenarios have names of their own.
 
 /**
- * The host locks the room, and a third is refused until it is unlocked; then the host leaves, and another is host.
+ * The host locks the room, and a third person is refused until it is unlocked. Then the host leaves, and another is host.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -165,7 +165,7 @@ export async function locked(stage, plan, step) {
   await bob.join(id);
   const [a, b, c] = [ada, bob, cy].map(({ page }) => new Room(page));
   await Promise.all([a.others(1), b.others(1)]);
-  if (await b.page.getByTestId('lock').isVisible()) throw new Error('bob, who is no host, may lock');
+  if (await b.page.getByTestId('lock').isVisible()) throw new Error('bob is not the host, and may lock');
   await a.page.getByTestId('lock').click();
   await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor();
   step('ada locked the room, and bob sees it');
@@ -184,7 +184,7 @@ export async function locked(stage, plan, step) {
 }
 
 /**
- * Somebody knocks and is refused, knocks again and is let in; another gives up.
+ * A person knocks and is refused, knocks again and is let in. Another gives up.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
@@ -213,7 +213,7 @@ export async function knock(stage, plan, step) {
 }
 
 /**
- * The host removes somebody, who is told why and cannot come back.
+ * The host removes a person, who learns of it and cannot come back.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step

@@ -1,5 +1,5 @@
 // @ts-check
-// Two people follow a link to one room, each in a browser on a host of their own.
+// Two people follow a link to one room, each in a browser on a separate host.
 
 import { Home, Room, online } from './pages.mjs';
 
@@ -33,14 +33,14 @@ export async function meet(stage, plan, step) {
   step(`both paths are ${plan.path}`);
   const by = plan.by;
   if (by) {
-    paths.push(await Promise.any(rooms.map((room) => room.pathBy(by)))); // an own relay is in one half at least
+    paths.push(await Promise.any(rooms.map((room) => room.pathBy(by)))); // At least one half has an own relay.
     step(`and ${by}`);
   }
   return { frames, paths };
 }
 
 /**
- * Who comes without a good invite is told why they cannot come in.
+ * A person without a valid invite learns why they cannot come in.
  * @param {Stage} stage
  * @param {{ place: import('./browser.mjs').Place, links: { url: string, code: string }[] }} plan
  * @param {(what: string) => void} step

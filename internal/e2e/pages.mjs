@@ -1,5 +1,5 @@
 // @ts-check
-// What a person does on the pages and sees there, by the data-testid attributes that the pages keep for this.
+// What a person does and sees on the pages. Elements are found by data-testid attributes, which exist for this.
 
 import { patience, until } from './browser.mjs';
 
@@ -53,7 +53,7 @@ export class Home {
     await this.page.getByTestId('join-room').click();
   }
 
-  /** The row of someone who is online. @param {string} name */
+  /** The row of a person who is online. @param {string} name */
   row(name) {
     return this.page.getByTestId('online-list').locator('[data-user]').filter({ hasText: name });
   }
@@ -86,7 +86,7 @@ export class Room {
   }
 
   /**
-   * Waits for a message of somebody else, and returns who sent it.
+   * Waits for a message of somebody else, and returns the sender's name.
    * @param {string} text
    */
   async hear(text) {
@@ -96,23 +96,23 @@ export class Room {
     return message.locator('.sender').innerText();
   }
 
-  /** The row of someone who waits to be let in. @param {string} name */
+  /** The row of a person who waits to be let in. @param {string} name */
   knock(name) {
     return this.page.getByTestId('knocks').locator('li').filter({ hasText: name });
   }
 
-  /** Takes someone out of the room. @param {string} name */
+  /** Removes a person from the room. @param {string} name */
   async remove(name) {
     await this.page.locator(remoteTile).filter({ hasText: name }).getByTestId('remove-person').click();
     await this.page.getByTestId('confirm-remove').click();
   }
 
-  /** How often somebody else's message is shown. @param {string} text */
+  /** Counts how often somebody else's message is shown. @param {string} text */
   async heard(text) {
     return this.page.locator('[data-testid=chat-log] .message:not([data-own])').filter({ hasText: text }).count();
   }
 
-  /** What the log says of comings and goings. */
+  /** The events in the log, such as people who came and went. */
   async events() {
     return this.page.locator('[data-testid=chat-log] .event').allInnerTexts();
   }
@@ -124,11 +124,10 @@ export class Room {
   }
 
   /**
-   * Waits until the picture of the other moves, which is to say that frames arrive and go on arriving, and returns how many
-   * were shown.
+   * Waits until the other's picture moves: frames arrive, and go on arriving. Returns how many were shown.
    */
   async watch() {
-    // Firefox counts no frames of streams in getVideoPlaybackQuality.
+    // For streams, Firefox counts no frames in getVideoPlaybackQuality.
     return this.page.locator(`${remoteTile} video`).first().evaluate((video, timeout) => new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error('waited in vain for frames of the other')), timeout);
       let first = Infinity;
@@ -147,14 +146,14 @@ export class Room {
   }
 
   /**
-   * Waits until the other's picture has moved for three seconds, and returns what waits for it to stop and to move for three seconds again,
-   * and tells how many milliseconds it stood still.
+   * Waits until the other's picture has moved for three seconds. Returns a function that waits until it has stopped and
+   * moved for three seconds again, and that returns how many milliseconds it stood still.
    */
   async interruption() {
     const video = this.page.locator(`${remoteTile} video`).first();
     const watched = await video.evaluateHandle((element, timeout) => {
       const video = /** @type {HTMLVideoElement} */ (element);
-      /** Resolves with the time that the picture stood still, if that is more than least, once it has moved for a while. @param {number} least */
+      /** Resolves once the picture has stood still for at least `least` ms and then moved for a while. @param {number} least */
       const settled = (least) => new Promise((resolve, reject) => {
         const deadline = performance.now() + timeout;
         let [frames, last, since, still] = [-1, performance.now(), performance.now(), 0];
@@ -162,7 +161,7 @@ export class Room {
           const now = performance.now();
           const { totalVideoFrames } = video.getVideoPlaybackQuality();
           if (totalVideoFrames !== frames) {
-            // No picture takes 700 ms on a busy machine.
+            // Even on a busy machine, no frame takes 700 ms.
             if (now - last > 700) [still, since] = [still + now - last, now];
             [frames, last] = [totalVideoFrames, now];
           }
@@ -177,15 +176,15 @@ export class Room {
     }, patience);
     await watched.evaluate(({ settled }) => settled(0));
     const interrupted = watched.evaluate(({ settled }) => settled(1));
-    interrupted.catch(() => {}); // It is waited for later.
+    interrupted.catch(() => {}); // The caller waits for it later.
     return () => interrupted;
   }
 
   /**
-   * Waits until the page names the path to the other so, and returns how it describes it. ICE may begin with another,
-   * since what is first to connect is not always the best.
+   * Waits until the page shows this path to the other, and returns its description. ICE may begin with another path: the
+   * first to connect is not always the best.
    * @param {string} path direct or relayed
-   * @param {string} over UDP or TCP: how the page's own half goes
+   * @param {string} over UDP or TCP, for the page's own half of the path
    */
   async path(path, over) {
     const shown = this.page.locator(`[data-testid=path][data-path=${path}]`).filter({ hasText: `over ${over}` }).first();
@@ -194,7 +193,7 @@ export class Room {
   }
 
   /**
-   * Waits until the page says so of the path to the other, too, and returns how it describes it.
+   * Waits until the description of the path to the other contains a text, and returns the description.
    * @param {string} by
    */
   async pathBy(by) {

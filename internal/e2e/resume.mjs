@@ -1,5 +1,5 @@
 // @ts-check
-// What is not lost when pages are loaded again, networks change and servers are started again.
+// Nothing is lost when pages reload, networks change and servers restart.
 
 import { until } from './browser.mjs';
 import { Home, Room, online } from './pages.mjs';
@@ -32,7 +32,7 @@ async function pair(stage, plan) {
 }
 
 /**
- * Two people who follow a link, each on a host of their own.
+ * Two people who follow a link, each on a separate host.
  * @param {Stage} stage
  * @param {Person[]} people
  */
@@ -49,23 +49,23 @@ async function meeting(stage, people) {
 }
 
 /**
- * Waits for a welcome later than those that there were.
+ * Waits for the next welcome.
  * @param {Stage} stage
  * @param {Room} room
- * @param {number} count of those before
+ * @param {number} count of the welcomes before it
  */
 function nextWelcome(stage, room, count) {
   return until('another welcome', async () => stage.welcomes(room.page)[count]);
 }
 
 /**
- * Waits until each has heard what the other said, and makes sure that it was once.
+ * Waits until each has heard the other's text, and checks that it came once.
  * @param {Room[]} rooms
- * @param {string[]} texts that each said
+ * @param {string[]} texts that a and b have sent
  */
 async function hearOnce([a, b], [fromA, fromB]) {
   await Promise.all([a.hear(fromB), b.hear(fromA)]);
-  // Whatever came twice would come before what is said now.
+  // A repetition would arrive before these messages.
   await a.say(`and this from a, after ${fromA}`);
   await b.say(`and this from b, after ${fromB}`);
   await Promise.all([a.hear(`and this from b, after ${fromB}`), b.hear(`and this from a, after ${fromA}`)]);
@@ -74,7 +74,7 @@ async function hearOnce([a, b], [fromA, fromB]) {
 }
 
 /**
- * A page that is loaded again is back in the call, as the same session, and its room mate hardly notices.
+ * A reloaded page is back in the call, as the same session, and its room mate hardly notices.
  * @param {Stage} stage
  * @param {{ place: import('./browser.mjs').Place, url: string }} plan
  * @param {Step} step
@@ -100,9 +100,9 @@ export async function reload(stage, plan, step) {
   await b.hear('before');
   await b.say('back');
   await hearOnce([a, b], ['while ben was loading', 'back']);
-  step('nothing that was said is lost');
+  step('no message is lost');
   const now = await a.events();
-  if (now.join() !== news.join()) throw new Error(`ann was told: ${now.slice(news.length)}`);
+  if (now.join() !== news.join()) throw new Error(`ann's log says: ${now.slice(news.length)}`);
   return {};
 }
 
@@ -115,7 +115,7 @@ export async function reload(stage, plan, step) {
 export async function duplicate(stage, plan, step) {
   const browser = await stage.browser(plan.place);
   const home = new Home(await stage.page(browser, 'cat'));
-  await home.open(plan.url, 'cat'); // a tab's name is taken for a while after it was closed, so none from before
+  await home.open(plan.url, 'cat'); // A closed tab holds its name for a while, so this is a new name.
   await home.create();
   const room = new Room(home.page);
   const opened = home.page.context().waitForEvent('page');
@@ -130,16 +130,16 @@ export async function duplicate(stage, plan, step) {
   await new Room(copy).watch();
   const [mine, other] = [stage.welcomes(home.page), stage.welcomes(copy)];
   if (other.some(({ session, resumed }) => resumed || session === mine.at(-1)?.session)) throw new Error('the copy took the session over');
-  step('both are in the room, each with a session of its own');
+  step('both are in the room, each with its own session');
   return {};
 }
 
 /**
- * The network of one of the two changes in mid-call, and nothing tells of it but silence.
+ * The network of one of the two changes in mid-call, with no sign but silence.
  * @param {Stage} stage
  * @param {{ people: Person[] }} plan
  * @param {Step} step
- * @param {Cue} cue does it
+ * @param {Cue} cue changes the network
  */
 export async function change(stage, plan, step, cue) {
   const rooms = await meeting(stage, plan.people);
@@ -156,19 +156,19 @@ export async function change(stage, plan, step, cue) {
   const welcome = await nextWelcome(stage, a, count);
   if (welcome.session !== before.session || welcome.resumed !== 'replayed') throw new Error(`resumed: ${welcome.resumed}`);
   await hearOnce(rooms, ['from the one whose network changed', 'to the one whose network changed']);
-  step('what was said in the gap has arrived once');
+  step('the messages of the gap have arrived once');
   await Promise.all(rooms.map((room) => room.others(1)));
   const now = await b.events();
-  if (now.join() !== news.join()) throw new Error(`b was told: ${now.slice(news.length)}`);
+  if (now.join() !== news.join()) throw new Error(`b's log says: ${now.slice(news.length)}`);
   return { gaps };
 }
 
 /**
- * The server is killed and started again in mid-call; relays are gone with it.
+ * The server is killed and restarted in mid-call. Its relays are gone.
  * @param {Stage} stage
  * @param {{ people: Person[] }} plan
  * @param {Step} step
- * @param {Cue} cue does it
+ * @param {Cue} cue restarts the server
  */
 export async function restart(stage, plan, step, cue) {
   const rooms = await meeting(stage, plan.people);
@@ -184,17 +184,17 @@ export async function restart(stage, plan, step, cue) {
   step('both sessions are restored');
   step(`the pictures stood still for ${(await Promise.all(interruptions.map((ended) => ended()))).join(' and ')} ms`);
   await hearOnce(rooms, ['from a in the gap', 'from b in the gap']);
-  step('what was said in the gap has arrived once');
+  step('the messages of the gap have arrived once');
   await Promise.all(rooms.map((room) => room.others(1)));
   return {};
 }
 
 /**
- * The way to the server is cut for longer than it keeps sessions. The call goes on, and is taken up by the sessions that follow.
+ * The path to the server is cut for longer than it keeps sessions. The call goes on, and the next sessions continue it.
  * @param {Stage} stage
  * @param {{ people: Person[] }} plan
  * @param {Step} step
- * @param {Cue} cue cuts the way, waits for minutes in which the server gives the sessions up, and mends it
+ * @param {Cue} cue cuts the path, waits until the server has given up the sessions, and mends the path
  */
 export async function outage(stage, plan, step, cue) {
   const rooms = await meeting(stage, plan.people);
@@ -202,18 +202,18 @@ export async function outage(stage, plan, step, cue) {
   const counts = rooms.map(({ page }) => stage.welcomes(page).length);
   await cue('cut');
   await Promise.all(rooms.map(({ page }) => page.locator('tp-status[data-state=reconnecting]').waitFor()));
-  step('both pages say that they are cut off');
+  step('both pages say that they are offline');
   await cue('wait');
   step('the server has long given up both sessions');
   await Promise.all(rooms.map((room) => room.watch()));
   await a.say('from a without a server');
   await b.say('from b without a server');
   await hearOnce(rooms, ['from a without a server', 'from b without a server']);
-  step('the pictures move and chat works all the same');
+  step('the pictures move and chat works without a server');
   await cue('mend');
   const welcomes = await Promise.all(rooms.map((room, i) => nextWelcome(stage, room, counts[i])));
   if (welcomes.some(({ resumed }) => resumed)) throw new Error('a session was resumed that the server had given up');
-  step('both have other sessions');
+  step('both have new sessions');
   await Promise.all(rooms.map((room) => room.others(1)));
   await Promise.all(rooms.map((room) => room.watch()));
   await a.say('from a afterwards');

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { joined, newClient, resumable, signedIn } from './signedin.js';
 
-test('an outgoing call: rings, is accepted, leads to a room, is hung up by the other', async () => {
+test('an outgoing call rings, is accepted, leads to a room, and is hung up by the other side', async () => {
   const { client, socket } = await signedIn();
   const calling = client.call('u2');
   await settle();
@@ -24,7 +24,7 @@ test('an outgoing call: rings, is accepted, leads to a room, is hung up by the o
   assert.equal(client.rooms.size, 0);
 });
 
-test('an incoming call: accepted, it resolves with the room', async () => {
+test('accepting an incoming call resolves with the room', async () => {
   const { client, socket } = await signedIn();
   /** @type {Promise<import('../static/sdk/turnpike.js').Call>} */
   const ring = new Promise((resolve) => client.on('call', ({ detail }) => resolve(detail)));
@@ -38,7 +38,7 @@ test('an incoming call: accepted, it resolves with the room', async () => {
   assert.equal((await accepting).id, 'k7m');
 });
 
-test('a call that ends while it is being accepted', async () => {
+test('a call ends while we accept it', async () => {
   const { client, socket } = await signedIn();
   await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' } });
   const call = client.calls.get('c1');
@@ -50,19 +50,19 @@ test('a call that ends while it is being accepted', async () => {
   assert.equal(call?.state, 'ended');
 });
 
-test('a call that is aborted before it rings is taken back once it does', async () => {
+test('a call that is aborted before it rings is cancelled once it rings', async () => {
   const { client, socket } = await signedIn();
   const abort = new AbortController();
   const calling = assert.rejects(client.call('u2', { signal: abort.signal }), (reason) => reason === 'enough');
   await settle();
-  const { id } = socket.take('call');
+  const { id } = socket.expect('call');
   abort.abort('enough');
   await socket.say({ type: 'ringing', ref: id, call: 'c1', to: { user: 'u2', name: 'Bob' } });
   await socket.answer('cancel', { type: 'cancel', call: 'c1', reason: 'cancelled' });
   await calling;
 });
 
-test('a call that was taken back when it was accepted is hung up, and its room never seen', async () => {
+test('a call that is accepted while we cancel it is hung up, and its room never appears', async () => {
   const { client, socket } = await resumable();
   let rooms = 0;
   client.on('room', () => rooms++);
@@ -71,16 +71,16 @@ test('a call that was taken back when it was accepted is hung up, and its room n
   await socket.answer('call', { type: 'ringing', call: 'c1', to: { user: 'u2', name: 'Bob' } });
   (await calling).cancel();
   await settle();
-  const { id } = socket.take('cancel');
+  const { id } = socket.expect('cancel');
   await socket.say({ type: 'accept', call: 'c1', room: 'k7m', seq: 1 });
   await socket.say({ ...joined, room: 'k7m', seq: 2 });
   await socket.say({ type: 'error', ref: id, code: 'no-such-call', message: '', seq: 3 });
-  const hangup = socket.take('hangup');
+  const hangup = socket.expect('hangup');
   assert.equal(hangup.call, 'c1');
   await socket.say({ type: 'hangup', ref: hangup.id, call: 'c1', room: 'k7m', seq: 4 });
   assert.deepEqual([rooms, client.rooms.size, client.calls.size], [0, 0, 0]);
   await socket.say({ ...joined, room: 'k7m', seq: 5 });
-  assert.equal(rooms, 1, 'another day the room is one like any other');
+  assert.equal(rooms, 1, 'later the room is like any other');
 });
 
 test('a call ends with its room', async () => {
@@ -99,7 +99,7 @@ test('a call ends with its room', async () => {
   assert.equal(client.calls.size, 0);
 });
 
-test('a call that rang elsewhere when its page was reloaded is taken back', async () => {
+test('an outgoing call that rings when its page is reloaded is cancelled', async () => {
   const storage = new FakeStorage();
   const events = new EventTarget();
   const { client, socket } = await resumable({ storage, events });
@@ -110,6 +110,6 @@ test('a call that rang elsewhere when its page was reloaded is taken back', asyn
   newClient({ storage }).open().catch(() => {});
   const second = await FakeSocket.opened();
   await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', after: 1 }));
-  second.take('ack');
-  assert.equal(second.take('cancel').call, 'c1');
+  second.expect('ack');
+  assert.equal(second.expect('cancel').call, 'c1');
 });

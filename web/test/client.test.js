@@ -5,7 +5,7 @@ import { FakeSocket, settle, welcome } from './fakes.js';
 import { joined, newClient, signedIn, timers } from './signedin.js';
 import { connect } from '../static/sdk/turnpike.js';
 
-test('signs in with a ticket, at the server that it was told', async () => {
+test('signs in with a ticket, at the server of its url', async () => {
   const client = newClient({ name: 'Ada' });
   const opened = client.open();
   const socket = await FakeSocket.opened();
@@ -20,17 +20,17 @@ test('signs in with a ticket, at the server that it was told', async () => {
   assert.deepEqual([...client.online.keys()], ['u2']);
 });
 
-test('without a url, the server is where the SDK came from', async () => {
+test('without a url, the server is the one that the SDK came from', async () => {
   const opening = connect({ ticket: 't', WebSocket: /** @type {any} */ (FakeSocket), signal: AbortSignal.abort('enough') });
   await assert.rejects(opening, (reason) => reason === 'enough');
 });
 
-test('answers find their requests in any order, and errors carry what the server said', async () => {
+test('answers find their requests in any order, and errors carry the fields of the server', async () => {
   const { client, socket } = await signedIn();
   const first = client.join('one');
   const second = client.join('TWO', { create: true, size: 3 });
   await settle();
-  const [one, two] = [socket.take('join'), socket.take('join')];
+  const [one, two] = [socket.expect('join'), socket.expect('join')];
   assert.notEqual(one.id, two.id);
   assert.deepEqual({ ...two, id: '' }, { type: 'join', room: 'two', create: true, size: 3, id: '' });
   const refused = assert.rejects(first, { name: 'TurnpikeError', code: 'rate-limited', message: 'later', retryAfter: 6, field: 'room' });
@@ -57,18 +57,18 @@ test('a request ends with its signal, its time limit, or the client', async () =
   await assert.rejects(client.join('d'), { code: 'closed' });
 });
 
-test('what is asked for without a connection waits for the next', async () => {
+test('a request without a connection waits for the next one', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   const sent = client.join('sent');
   await settle();
-  const { id } = socket.take('join');
+  const { id } = socket.expect('join');
   socket.ended(1006, '');
   await settle();
   const queued = client.join('queued');
   timers.tick(500);
   const next = await FakeSocket.opened();
   await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
-  next.take('ack');
+  next.expect('ack');
   assert.deepEqual(next.sent.map(({ type, room }) => [type, room]), [['join', 'sent'], ['join', 'queued']]);
   assert.equal(next.sent[0].id, id);
   await next.answer('join', { ...joined, room: 'sent' });
@@ -77,13 +77,13 @@ test('what is asked for without a connection waits for the next', async () => {
   assert.equal((await queued).id, 'queued');
 });
 
-test('what the server has handled is not sent again, and its answer comes by the replay', async () => {
+test('a request that the server has handled is not sent again, and its answer is replayed', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   const asked = client.join('standup');
   client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
   client.send({ type: 'signal', room: 'x', to: 'z', candidates: [null] });
   await settle();
-  const [{ id }, handled, lost] = [socket.take('join'), socket.take('signal'), socket.take('signal')];
+  const [{ id }, handled, lost] = [socket.expect('join'), socket.expect('signal'), socket.expect('signal')];
   socket.ended(1006, '');
   await settle();
   timers.tick(500);
@@ -92,29 +92,29 @@ test('what the server has handled is not sent again, and its answer comes by the
   assert.deepEqual(hello.resume, { session: 's1', token: 'token', received: 0 });
   assert.equal(hello.ticket, undefined);
   await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', handled: handled.id, after: 0 }));
-  assert.deepEqual(next.take('ack'), { type: 'ack', received: 0 });
-  assert.deepEqual(next.take('signal'), lost);
+  assert.deepEqual(next.expect('ack'), { type: 'ack', received: 0 });
+  assert.deepEqual(next.expect('signal'), lost);
   assert.deepEqual(next.sent, []);
   await next.say({ ...joined, ref: id, seq: 1 });
   assert.equal((await asked).id, 'standup');
 });
 
-test('the server is told what was read: with a request, or every 32 messages', async () => {
+test('the client acknowledges messages: with a request, or every 32 messages', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   for (let seq = 1; seq <= 31; seq++) await socket.say({ type: 'online', users: [], seq });
   assert.deepEqual(socket.sent, []);
   await socket.say({ type: 'online', users: [], seq: 32 });
-  assert.deepEqual(socket.take('ack'), { type: 'ack', received: 32 });
+  assert.deepEqual(socket.expect('ack'), { type: 'ack', received: 32 });
   await socket.say({ type: 'online', users: [{ user: 'u9', name: 'Eve' }], seq: 33 });
-  await socket.say({ type: 'offline', users: [{ user: 'u9', name: 'Eve' }], seq: 33 }); // a number that was had already
+  await socket.say({ type: 'offline', users: [{ user: 'u9', name: 'Eve' }], seq: 33 }); // A repetition.
   assert.equal(client.online.size, 1);
   client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
-  assert.equal(socket.take('signal').received, 33);
+  assert.equal(socket.expect('signal').received, 33);
   await socket.say({ type: 'online', users: [], seq: 35 });
-  assert.equal(socket.readyState, 3, 'a gap is a reason to come back, and to be told what was left out');
+  assert.equal(socket.readyState, 3, 'after a gap the client reconnects, and gets the lost messages');
 });
 
-test('a room that is entered after its signal aborted is left', async () => {
+test('a room that we join after its signal aborted is left', async () => {
   const { client, socket } = await signedIn();
   const abort = new AbortController();
   const aborted = assert.rejects(client.join('standup', { signal: abort.signal }), (reason) => reason === 'enough');
@@ -122,18 +122,18 @@ test('a room that is entered after its signal aborted is left', async () => {
   abort.abort('enough');
   await aborted;
   await socket.answer('join', joined);
-  socket.take('leave');
+  socket.expect('leave');
   assert.equal(client.rooms.size, 0);
 });
 
-test('no more requests wait than a bound', async () => {
+test('the number of requests that wait has a bound', async () => {
   const { client } = await signedIn();
   const requests = Array.from({ length: 300 }, () => client.join('x').catch((error) => error.code));
   await settle();
   assert.equal(await requests.at(-1), 'rate-limited');
 });
 
-test('a connection that takes nothing is given up', async () => {
+test('a connection that accepts nothing more is given up', async () => {
   const { client, socket } = await signedIn();
   socket.bufferedAmount = 2 << 20;
   client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
@@ -141,7 +141,7 @@ test('a connection that takes nothing is given up', async () => {
   assert.equal(client.state, 'offline');
 });
 
-test('a taken name: another one is tried on the same connection, or none', async () => {
+test('a name that is taken: the client tries another one on the same connection, or gives up', async () => {
   /** @type {string[]} */
   const asked = [];
   const client = newClient({
@@ -161,7 +161,7 @@ test('a taken name: another one is tried on the same connection, or none', async
   assert.equal(FakeSocket.made.length, 1);
 });
 
-test('a refused ticket is replaced once by a fresh one', async () => {
+test('a ticket that is refused is replaced once by a fresh one', async () => {
   const client = newClient({ getTicket: async ({ fresh }) => (fresh ? 'fresh' : 'stale') });
   const refused = assert.rejects(client.open(), { code: 'unauthorized' });
   let socket = await FakeSocket.opened();
@@ -173,7 +173,7 @@ test('a refused ticket is replaced once by a fresh one', async () => {
   await refused;
 });
 
-test('a server that cannot be reached is no reason for another ticket', async () => {
+test('a server that cannot be reached does not cost the ticket', async () => {
   /** @type {boolean[]} */
   const fresh = [];
   const getTicket = async (/** @type {{ fresh: boolean }} */ request) => {
@@ -192,7 +192,7 @@ test('a server that cannot be reached is no reason for another ticket', async ()
   assert.deepEqual([...new Set(fresh)], [false]);
 });
 
-test('going-away is heeded', async () => {
+test('the client obeys going-away', async () => {
   const { client, socket } = await signedIn();
   await socket.say({ type: 'going-away', retryAfter: 7 });
   socket.ended(1001, 'going-away');
@@ -206,10 +206,10 @@ test('going-away is heeded', async () => {
   await client.close();
 });
 
-test('close says farewell, and nothing comes after', async () => {
+test('close says farewell, and is the end', async () => {
   const { client, socket } = await signedIn();
   const closing = client.close();
-  socket.take('bye');
+  socket.expect('bye');
   socket.ended(1000, 'bye');
   await closing;
   timers.tick(60_000);
@@ -226,7 +226,7 @@ test('leaving a room closes its peers', async () => {
   const room = await joining;
   const peer = room.peers.get('s2');
   await settle();
-  socket.take('signal');
+  socket.expect('signal');
   const leaving = room.leave();
   await settle();
   await socket.answer('leave', { type: 'left', room: 'standup', reason: 'leave' });
@@ -235,7 +235,7 @@ test('leaving a room closes its peers', async () => {
   assert.equal(client.rooms.size, 0);
 });
 
-test('nonsense from the server is survived', async () => {
+test('the client survives nonsense from the server', async () => {
   const { client, socket } = await signedIn();
   for (const data of ['', '[]', 'null', '{}', '{"type":1}', '{"type":"tomorrow"}', '{"type":"signal","room":"x"}']) {
     socket.dispatchEvent(Object.assign(new Event('message'), { data }));

@@ -1,9 +1,9 @@
 // @ts-check
-// A WebSocket whose other end is the test, and RTCPeerConnections that negotiate with one another like real ones.
+// A WebSocket with the test at its other end, and RTCPeerConnections that negotiate with one another like real ones.
 
 import { webcrypto } from 'node:crypto';
 
-// What browsers and newer versions of Node.js have, and Debian 12's Node.js 18 lacks.
+// Debian 12's Node.js 18 lacks these; browsers and newer versions of Node.js have them.
 globalThis.CustomEvent ??= /** @type {any} */ (class extends Event {
   /** @param {string} name @param {{ detail?: unknown }} [init] */
   constructor(name, init) {
@@ -35,14 +35,14 @@ export class FakeTimers {
     return this.#waiting.size;
   }
 
-  /** Lets time pass, and what is due happen in its order. @param {number} ms */
+  /** Lets time pass, and runs the timers that are due, in order. @param {number} ms */
   tick(ms) {
     const end = this.#now + ms;
     while (this.#runNext(end));
     this.#now = end;
   }
 
-  /** Lets time pass, and after each thing that is due whatever follows from it. @param {number} ms */
+  /** Lets time pass, and lets everything that follows from a timer happen before the next timer runs. @param {number} ms */
   async pass(ms) {
     const end = this.#now + ms;
     const followed = () => new Promise((resolve) => setImmediate(resolve));
@@ -56,7 +56,7 @@ export class FakeTimers {
     delete /** @type {any} */ (performance).now; // the prototype has it
   }
 
-  /** @param {number} end @returns {boolean} whether there was something due until then */
+  /** @param {number} end @returns {boolean} whether a timer was due until then */
   #runNext(end) {
     let next = 0;
     let at = Infinity;
@@ -72,7 +72,7 @@ export class FakeTimers {
   }
 }
 
-/** Lets everything that is ready to go on do so. */
+/** Lets all promises that are ready settle. */
 export async function settle() {
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
 }
@@ -82,7 +82,7 @@ export class FakeSocket extends EventTarget {
   static made = [];
   readyState = 0;
   bufferedAmount = 0;
-  /** @type {any[]} messages that the client has sent and the test has not yet taken */
+  /** @type {any[]} messages from the client that the test has not yet expected */
   sent = [];
 
   /**
@@ -126,8 +126,8 @@ export class FakeSocket extends EventTarget {
     this.dispatchEvent(Object.assign(new Event('close'), { code, reason }));
   }
 
-  /** The oldest message not yet taken, which must be of this type. @param {string} type */
-  take(type) {
+  /** Takes the oldest message that is left, which must be of this type. @param {string} type */
+  expect(type) {
     const message = this.sent.shift();
     if (message?.type !== type) throw new Error(`want a ${type}, got ${JSON.stringify(message)}`);
     return message;
@@ -139,9 +139,9 @@ export class FakeSocket extends EventTarget {
     await settle();
   }
 
-  /** The server answers the oldest message not yet taken. @param {string} type @param {any} answer */
+  /** The server answers the oldest message that is left. @param {string} type @param {any} answer */
   async answer(type, answer) {
-    const { id } = this.take(type);
+    const { id } = this.expect(type);
     await this.say({ ...answer, ref: id });
   }
 }
@@ -334,11 +334,11 @@ export class FakePeerConnection extends EventTarget {
 
   needNegotiation() {
     this.#negotiationNeeded = true;
-    queueMicrotask(() => this.#tellNegotiationNeeded());
+    queueMicrotask(() => this.#fireNegotiationNeeded());
   }
 
   /** At most one event, once no operation is under way and the state is stable. */
-  #tellNegotiationNeeded() {
+  #fireNegotiationNeeded() {
     if (!this.#negotiationNeeded || this.#operations > 0) return;
     if (this.signalingState !== 'stable' || this.connectionState === 'closed') return;
     this.#negotiationNeeded = false;
@@ -370,7 +370,7 @@ export class FakePeerConnection extends EventTarget {
     return this.#operate(() => {
       if (description.type === 'offer') {
         if (this.signalingState === 'have-local-offer') this.#rollBack();
-        if (this.transceivers.every(({ mid }) => mid === null)) this.#takeTransceivers();
+        if (this.transceivers.every(({ mid }) => mid === null)) this.#addOffered();
         this.signalingState = 'have-remote-offer';
         this.remoteDescription = description;
         return;
@@ -391,10 +391,10 @@ export class FakePeerConnection extends EventTarget {
     for (const transceiver of this.transceivers) transceiver.mid = null;
   }
 
-  /** Those of a first offer; our own by addTransceiver take no part in it. */
-  #takeTransceivers() {
-    const taken = ['audio', 'video'].map((kind, mid) => Object.assign(new FakeTransceiver(kind, 'recvonly'), { mid: String(mid) }));
-    this.transceivers.push(...taken);
+  /** Adds the transceivers of a first offer; ours from addTransceiver have no part in it. */
+  #addOffered() {
+    const offered = ['audio', 'video'].map((kind, mid) => Object.assign(new FakeTransceiver(kind, 'recvonly'), { mid: String(mid) }));
+    this.transceivers.push(...offered);
   }
 
   /** @param {any} candidate */
@@ -440,7 +440,7 @@ export class FakePeerConnection extends EventTarget {
     const result = this.#chain.then(() => Promise.resolve()).then(operation);
     this.#chain = result.catch(() => {}).then(() => {
       this.#operations--;
-      queueMicrotask(() => this.#tellNegotiationNeeded());
+      queueMicrotask(() => this.#fireNegotiationNeeded());
     });
     return result;
   }

@@ -1,6 +1,6 @@
 // @ts-check
-// WebSockets over a network on which everything goes wrong: connections that break in the middle of anything, that go on in one
-// direction only, that are dead without anybody being told, that stall, that bring a message twice, or leave one out.
+// WebSockets over a network on which everything goes wrong. Connections break at any moment, go on in one direction only,
+// die without a sign, stall, deliver a message twice, or lose one.
 import assert from 'node:assert/strict';
 import { STALE } from './modelserver.js';
 
@@ -8,7 +8,7 @@ import { STALE } from './modelserver.js';
 
 /** @typedef {(seed: number) => () => number} Randomness */
 
-/** Numbers in [0, 1) that follow from a seed (mulberry32). @type {Randomness} */
+/** Random numbers in [0, 1) from a seed (mulberry32). @type {Randomness} */
 export function randomFrom(seed) {
   let state = seed >>> 0;
   return () => {
@@ -19,7 +19,7 @@ export function randomFrom(seed) {
   };
 }
 
-/** One direction of a connection: things arrive late, but in order. */
+/** One direction of a connection: messages arrive late, but in order. */
 class Way {
   isCut = false;
   #free = 0;
@@ -39,11 +39,11 @@ class Way {
 }
 
 export class Network {
-  /** Nothing goes wrong any more. */
+  /** When true, nothing goes wrong any more. */
   calm = false;
   /** @type {Set<FaultySocket>} */
   sockets = new Set();
-  /** @type {unknown[]} what was thrown where it would be lost */
+  /** @type {unknown[]} errors that were thrown where nobody would see them */
   failures = [];
   counts = { opened: 0, unreachable: 0, broken: 0, silent: 0, halfDead: 0, doubled: 0, skipped: 0 };
 
@@ -59,7 +59,7 @@ export class Network {
     return stalls ? this.random() * 3000 : 5 + this.random() * 60;
   }
 
-  /** The WebSocket of one page; once the page is gone, nothing of what it still does gets out. @param {{ isGone: boolean }} page */
+  /** The WebSocket class of one page. Once the page is gone, its sockets send nothing more. @param {{ isGone: boolean }} page */
   socketFor(page) {
     const network = this;
     return class extends FaultySocket {
@@ -69,7 +69,7 @@ export class Network {
     };
   }
 
-  /** All connections that there are break. @param {number} [code] with which a page closed them */
+  /** Breaks all connections. @param {number} [code] with which a page closed them */
   break(code) {
     for (const socket of [...this.sockets]) socket.break(code);
   }
@@ -90,10 +90,10 @@ export class FaultySocket extends EventTarget {
   /** @type {ReturnType<ModelServer['connected']> | undefined} */
   #server;
   #ids = new Set();
-  /** How much the server takes at this moment: 200 at once, 50 a second. */
+  /** The server's rate limit: 200 messages at once, 50 a second. */
   #taken = 0;
   #takenAt = performance.now();
-  /** What the client has told the server to have received, and what it was given. */
+  /** The last number that the client has acknowledged, and the last that it was given. */
   #told = 0;
 
   /** @param {Network} network @param {{ isGone: boolean }} page */
@@ -108,7 +108,7 @@ export class FaultySocket extends EventTarget {
     if (!calm && random() < 0.1) {
       network.counts.unreachable++;
       if (random() < 0.8) setTimeout(() => this.#closed(1006, ''), network.latency());
-      return; // or no answer at all
+      return; // Or there is no answer at all.
     }
     this.#up.carry(() => this.#accepted());
     if (!calm) this.#planFault();
@@ -127,7 +127,7 @@ export class FaultySocket extends EventTarget {
     if (message.received !== undefined) this.#told = message.received;
     this.#up.carry(() => this.#server?.receive(message));
     if (!this.#network.calm && message.id !== undefined && message.type !== 'hello' && this.#network.random() < 0.03) {
-      this.#network.counts.doubled++; // which the server survives
+      this.#network.counts.doubled++; // The server survives it.
       this.#up.carry(() => this.#server?.receive(message));
     }
   }
@@ -140,7 +140,7 @@ export class FaultySocket extends EventTarget {
     setTimeout(() => this.#closed(1006, ''), this.#network.random() * 5000);
   }
 
-  /** As a network does, or the end of a page; the server learns of it soon. @param {number} [code] with which the page closed */
+  /** Breaks as a network does, or when its page ends. The server learns of it soon. @param {number} [code] with which the page closed */
   break(code = 1006) {
     if (this.readyState === 3) return;
     this.#up.isCut = this.#down.isCut = true;
@@ -157,7 +157,7 @@ export class FaultySocket extends EventTarget {
         counts.broken++;
         return this.break();
       }
-      // Nobody is told. In the end the server finds out, or is told by the connection that takes the place of this one.
+      // Nobody learns of it. In the end the server notices, at the latest when another connection replaces this one.
       const silent = kind < 0.8;
       if (silent || kind < 0.9) this.#up.isCut = true;
       if (silent || kind >= 0.9) this.#down.isCut = true;

@@ -1,33 +1,33 @@
 // @ts-check
-// How a client finds out that its network is gone, or back.
+// How a client notices that its network is gone, or back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
 import { bob, joined, signedIn, timers } from './signedin.js';
 
-test('a connection that answers no probe is left, and the session comes back at once', async () => {
+test('a connection that answers no probe is dropped, and the session comes back at once', async () => {
   const events = new EventTarget();
   const { client, socket } = await signedIn({ events }, { resume: 'token' });
   /** @type {string[]} */
-  const told = [];
+  const heard = [];
   for (const name of /** @type {const} */ (['reconnecting', 'resumed', 'lost'])) {
-    client.on(name, ({ detail }) => told.push(detail ? `${name} ${detail.how}` : name));
+    client.on(name, ({ detail }) => heard.push(detail ? `${name} ${detail.how}` : name));
   }
   events.dispatchEvent(new Event('online'));
-  const { id } = socket.take('ping');
+  const { id } = socket.expect('ping');
   await socket.say({ type: 'pong', ref: id });
   timers.tick(2000);
   assert.equal(client.state, 'online');
   events.dispatchEvent(new Event('visibilitychange'));
-  socket.take('ping');
+  socket.expect('ping');
   timers.tick(2000);
   const next = await FakeSocket.opened(); // with no pause
   assert.notEqual(next, socket);
   await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
-  assert.deepEqual(told, ['reconnecting', 'resumed replayed']);
+  assert.deepEqual(heard, ['reconnecting', 'resumed replayed']);
 });
 
-test('silence of a peer raises a doubt: if the server is silent too, the session comes back, and the peer is connected anew', async () => {
+test('if a peer and the server are silent, the session comes back, and the peer is connected anew', async () => {
   const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
   await socket.say({ ...joined, peers: [] });
   await socket.say({ type: 'peer-joined', room: joined.room, peer: bob });
@@ -47,7 +47,7 @@ test('silence of a peer raises a doubt: if the server is silent too, the session
   assert.ok(!socket.sent.some(({ type }) => type === 'ping'));
   await halfSeconds(1);
   socket.sent = socket.sent.filter(({ type }) => type === 'ping');
-  socket.take('ping');
+  socket.expect('ping');
   await halfSeconds(2);
   const next = await FakeSocket.opened();
   await next.answer('hello', welcome({ session: 's1', resume: 'token 2', resumed: 'replayed' }));
@@ -56,7 +56,7 @@ test('silence of a peer raises a doubt: if the server is silent too, the session
   assert.equal(next.sent.filter(({ type }) => type === 'signal').at(-1)?.description.type, 'offer');
 });
 
-test('a peer that only is silent, while the server answers, is left alone at first', async () => {
+test('a silent peer is left alone at first, if the server answers', async () => {
   const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
   await socket.say(joined);
   const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
@@ -75,7 +75,7 @@ test('a peer that only is silent, while the server answers, is left alone at fir
   assert.deepEqual([FakePeerConnection.made.length, pc.restarts], [made, 0]);
 });
 
-test('the network is back: a pause ends', async () => {
+test('a pause ends when the network is back', async () => {
   const events = new EventTarget();
   const { socket } = await signedIn({ events }, { resume: 'token' });
   socket.ended(1006, '');
@@ -86,10 +86,10 @@ test('the network is back: a pause ends', async () => {
   assert.equal(FakeSocket.made.length, 2);
 });
 
-test('what is sent and brings nothing back raises a doubt', async () => {
+test('the server is probed if nothing comes in after a message', async () => {
   const { client, socket } = await signedIn();
   client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
-  socket.take('signal');
+  socket.expect('signal');
   timers.tick(4000);
-  socket.take('ping');
+  socket.expect('ping');
 });

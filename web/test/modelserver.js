@@ -1,5 +1,5 @@
 // @ts-check
-// A server in memory that keeps signal/PROTOCOL.md as far as nothing may be lost by it, and says so when the client does not.
+// A server in memory that keeps the rules of signal/PROTOCOL.md by which nothing is lost, and fails when the client breaks one.
 import assert from 'node:assert/strict';
 
 const ACK_EVERY = 32;
@@ -8,7 +8,7 @@ const CLOSED_WINDOW_MS = 5000;
 /** More than a well-behaved client ever leaves unacknowledged here; the real one ends the session at 1,024. */
 const MAX_UNACKNOWLEDGED = 100_000;
 
-/** What a client is told whose token is of the past; a hello that was late may be, but then nobody is there any more to hear it. */
+/** The answer to a token from the past. Only a late hello may have one, and then its client no longer listens. */
 export const STALE = 'a stale token';
 
 /**
@@ -16,8 +16,8 @@ export const STALE = 'a stale token';
  * @typedef {{ session: string, epoch: number, generation: number }} Token
  *
  * @typedef {object} Observer
- * @property {(op: string, life: string) => void} did a request was done, in a life of a session: each process begins another one
- * @property {(pushed: number[]) => void} lost these will not come, or not again
+ * @property {(op: string, life: string) => void} did a request was carried out, in one life of a session; each process begins another life
+ * @property {(pushed: number[]) => void} lost these messages will not come, or not again
  */
 
 /** One session in one process. */
@@ -60,7 +60,7 @@ export class ModelServer {
   #pushed = 0;
   /** @type {Map<string, Session>} */
   #alive = new Map();
-  /** What happened, by name. */
+  /** Counts of events, by name. */
   counts = { new: 0, replayed: 0, restored: 0, fresh: 0, replaced: 0, gone: 0 };
 
   /** @param {Observer} observer @param {{ resumes: boolean }} options */
@@ -85,7 +85,7 @@ export class ModelServer {
           handled = message.resume ? Number(session?.handled ?? 0) : 0;
           isQuiet = message.resume !== undefined;
         } else if (session.line === line) {
-          if (isQuiet) assert.equal(message.type, 'ack', 'what comes first after a resume');
+          if (isQuiet) assert.equal(message.type, 'ack', 'the first message after a resume');
           isQuiet = false;
           if (message.id !== undefined) assert.ok(Number(message.id) > handled, `${message.id} is sent again, and handled was ${handled}`);
           this.#act(session, message);
@@ -96,10 +96,10 @@ export class ModelServer {
     };
   }
 
-  /** Tells the client something, if it has a session. @returns {number} how many things were said so far */
+  /** Pushes a message to the client, if it has a session. @returns {number} how many were pushed so far */
   push() {
     let session;
-    for (const other of this.#alive.values()) if (!session || other.number > session.number) session = other; // The client knows of no other.
+    for (const other of this.#alive.values()) if (!session || other.number > session.number) session = other; // The client knows no other.
     if (session) this.#tell(session, { type: 'error', code: `p${++this.#pushed}`, message: 'pushed' });
     return this.#pushed;
   }
@@ -115,13 +115,13 @@ export class ModelServer {
     for (const session of this.#alive.values()) this.#tell(session, { type: 'going-away', retryAfter });
   }
 
-  /** Another process takes over, which knows nothing but how to read tokens. */
+  /** Another process takes over, which knows nothing, but can read tokens. */
   restart() {
     for (const session of [...this.#alive.values()]) this.#end(session, 1001, 'going-away');
     this.#epoch++;
   }
 
-  /** Nobody came back in time. */
+  /** Ends the sessions whose clients are away: they did not come back in time. */
   endThoseAway() {
     for (const session of [...this.#alive.values()]) {
       if (!session.line) this.#end(session, 0, '');
@@ -191,7 +191,7 @@ export class ModelServer {
     return session;
   }
 
-  /** The client has left earlier sessions, of which a hello that was late may have brought one back. @param {Session} session */
+  /** Ends earlier sessions. The client has left them, but a late hello may have brought one back. @param {Session} session */
   #giveUpBefore(session) {
     for (const { number, messages } of this.#alive.values()) if (number < session.number) this.#observer.lost(messages.map(numberOf));
   }
@@ -277,7 +277,7 @@ export class ModelServer {
   }
 }
 
-/** @param {any} request what it asks for stands in `room` */
+/** @param {any} request its operation stands in `room` */
 function answerTo({ type, id, room }) {
   if (type === 'signal') return undefined;
   if (type === 'unlock') return { type: 'error', ref: id, code: 'forbidden', message: room };

@@ -1,5 +1,5 @@
 // @ts-check
-// Hosts, locks, kicks and waiting rooms, as the SDK has them.
+// Hosts, locks, kicks and waiting rooms in the SDK.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeTimers, settle, welcome } from './fakes.js';
@@ -39,7 +39,7 @@ const joined = { type: 'joined', room: 'standup', size: 4, host: 's1', peers: [b
 /** @param {Record<string, unknown>} [changes] */
 async function inRoom(changes) {
   await socket.say({ ...joined, ...changes });
-  socket.sent = socket.sent.filter(({ type }) => type !== 'signal'); // An offer to Bob is of no concern here.
+  socket.sent = socket.sent.filter(({ type }) => type !== 'signal'); // Offers to Bob do not matter here.
   const room = client.rooms.get('standup');
   if (!room) throw new Error('there is no room');
   /** @type {[string, any][]} */
@@ -50,7 +50,7 @@ async function inRoom(changes) {
   return { room, events };
 }
 
-test('a host is one by the session, and a moderator by the role', async () => {
+test('a session is host, and a role moderates', async () => {
   const { room, events } = await inRoom();
   assert.deepEqual([room.isHost, room.moderates], [true, true]);
   await socket.say({ type: 'host', room: 'standup', session: 's2' });
@@ -67,7 +67,7 @@ test('nobody moderates the room of a call', async () => {
   assert.deepEqual([room.isHost, room.moderates], [false, false]);
 });
 
-test('what a host asks for goes to the server, whose refusal comes back', async () => {
+test('the requests of a host go to the server, and its refusals come back', async () => {
   const { room, events } = await inRoom();
   const locking = room.lock();
   await settle();
@@ -89,7 +89,7 @@ test('what a host asks for goes to the server, whose refusal comes back', async 
   assert.deepEqual(events, [['locked', { by: 's1' }]]);
 });
 
-test('those who wait are known until it is over, however it ends', async () => {
+test('people who knock are known until their wait ends, however it ends', async () => {
   const { room, events } = await inRoom({ knocks: [bob] });
   await socket.say({ type: 'knock', room: 'standup', peer: cat });
   await socket.say({ type: 'knock', room: 'standup', peer: cat });
@@ -104,11 +104,11 @@ test('those who wait are known until it is over, however it ends', async () => {
     ['knock-over', { peer: cat, outcome: 'refused' }],
   ]);
   await socket.say({ type: 'knock', room: 'standup', peer: bob });
-  await socket.say({ ...joined, knocks: [cat] }); // after we were away
+  await socket.say({ ...joined, knocks: [cat] }); // After we were away.
   assert.deepEqual([...room.knocks.values()], [cat]);
 });
 
-test('who is kicked has left, and knows why', async () => {
+test('after a kick we have left the room, and know why', async () => {
   const { room, events } = await inRoom();
   await socket.say({ type: 'left', room: 'standup', reason: 'kicked' });
   assert.deepEqual(events, [['left', { reason: 'kicked' }]]);
@@ -116,7 +116,7 @@ test('who is kicked has left, and knows why', async () => {
   assert.equal(client.rooms.size, 0);
 });
 
-test('to create a room with a waiting room', async () => {
+test('creating a room with a waiting room', async () => {
   const joining = client.join(undefined, { create: true, waitingRoom: true });
   await settle();
   assert.deepEqual({ ...socket.sent[0], id: '' }, { type: 'join', create: true, waiting: true, id: '' });
@@ -143,7 +143,7 @@ test('joining lasts until somebody lets us in', async () => {
   assert.equal((await outcome).id, 'standup');
 });
 
-test('joining fails when we are refused, kicked, or the room dies', async () => {
+test('joining fails when we are refused or kicked, or the room closes', async () => {
   for (const [reason, code] of [['refused', 'refused'], ['kicked', 'kicked'], ['closed', 'not-existing']]) {
     const { outcome } = await waitOutside();
     await socket.say({ type: 'left', room: 'standup', reason });
@@ -151,17 +151,17 @@ test('joining fails when we are refused, kicked, or the room dies', async () => 
   }
 });
 
-test('whoever gives up waiting leaves', async () => {
+test('giving up the wait leaves the room', async () => {
   const abort = new AbortController();
   const { outcome } = await waitOutside(abort.signal);
   abort.abort('enough');
   await assert.rejects(outcome, (reason) => reason === 'enough');
-  assert.equal(socket.take('leave').room, 'standup');
+  assert.equal(socket.expect('leave').room, 'standup');
   await socket.say({ type: 'left', room: 'standup', reason: 'leave' });
   assert.deepEqual([client.rooms.size, socket.sent.length], [0, 0]);
 });
 
-test('a new session waits again where the former one did', async () => {
+test('a new session waits again for the rooms of the former one', async () => {
   const { outcome } = await waitOutside();
   socket.ended(1006, '');
   await settle();
@@ -174,7 +174,7 @@ test('a new session waits again where the former one did', async () => {
   assert.equal((await outcome).id, 'standup');
 });
 
-test('a client that is closed waits no more', async () => {
+test('a client that is closed no longer waits', async () => {
   const { outcome } = await waitOutside();
   client.close();
   await assert.rejects(outcome, { code: 'closed' });

@@ -13,7 +13,7 @@ test('numbered names count up and stay short enough', () => {
   assert.ok(long.endsWith('👩 2'));
 });
 
-test('made up names are names', () => {
+test('names that we make up are valid', () => {
   for (const value of [0, 0.5, 0.999]) assert.equal(nameProblem(madeUpName(() => value)), '');
 });
 

@@ -1,6 +1,6 @@
 // @ts-check
-// What was asked of the server is done once, and answered; what it says is heard once, and in order; whatever becomes of connections,
-// pages and servers. TestNothingIsLost of signal/ holds the same of the server.
+// The server carries out each request once, and answers it. The client hears each message once, and in order. Both hold
+// whatever happens to connections, pages and servers. TestNothingIsLost of signal/ tests the same of the server.
 //
 //     NOTHINGLOST_SEED=1234 node --test web/test/nothinglost.test.js     plays one game again
 //     NOTHINGLOST_GAMES=1000 node --test web/test/nothinglost.test.js    plays many
@@ -26,16 +26,16 @@ class Game {
   /** @type {Page} */
   page;
   #made = 0;
-  /** @type {Map<string, string[]>} the lives of sessions in which a request was done */
+  /** @type {Map<string, string[]>} the lives of sessions in which a request was carried out */
   #done = new Map();
-  /** The last thing said that has arrived, in each life, and up to which some may be missing. @type {Map<string, number>} */
+  /** The last message that has arrived, in each life. Messages up to #mayMiss may be missing. @type {Map<string, number>} */
   #arrived = new Map();
   #mayMiss = 0;
-  /** The last thing heard, and those that cannot be heard any more. */
+  /** The last message from the server. Those in #unheard cannot come any more. */
   #heard = 0;
   /** @type {Set<number>} */
   #unheard = new Set();
-  /** @type {Set<number>} what was said, by its number */
+  /** @type {Set<number>} the numbers of the messages that were sent */
   #said = new Set();
   counts = { asked: 0, said: 0, reloads: 0, restarts: 0, refused: 0 };
 
@@ -57,7 +57,7 @@ class Game {
       await this.#pass(this.#random() * 800);
     }
     this.network.calmDown();
-    for (let round = 0; round < 3; round++) { // who believes that all is well finds out by talking
+    for (let round = 0; round < 3; round++) { // A client that has not noticed a dead connection notices it by sending.
       this.#say();
       this.server.push();
       await this.#pass(60_000);
@@ -66,10 +66,10 @@ class Game {
     await this.#pass(60_000);
     assert.equal(this.page.client.state, 'online');
     assert.deepEqual([...this.page.asked], [], 'every question has its answer');
-    assert.ok(Math.max(...this.#arrived.values()) > this.#mayMiss, 'what was said last has arrived');
+    assert.ok(Math.max(...this.#arrived.values()) > this.#mayMiss, 'the last message has arrived');
     const pushed = this.server.push();
     await this.#pass(1000);
-    assert.equal(this.#heard, pushed, 'what was heard last');
+    assert.equal(this.#heard, pushed, 'the last message from the server');
     const closed = this.page.client.close();
     await this.#pass(5000);
     await closed;
@@ -91,7 +91,7 @@ class Game {
     else if (dice < 0.91) server.renewTokens();
     else if (dice < 0.93) {
       page.events.dispatchEvent(new Event('online'));
-      if (this.#random() < 0.5) setTimeout(() => this.network.break(), 200 * this.#random()); // That of before is none any more.
+      if (this.#random() < 0.5) setTimeout(() => this.network.break(), 200 * this.#random()); // The network from before is gone.
       setTimeout(() => repeat(5 * this.#random(), () => this.#say()), 100 * this.#random());
     }
     else if (dice < 0.94) page.events.dispatchEvent(new Event('visibilitychange'));
@@ -113,7 +113,7 @@ class Game {
       WebSocket: /** @type {any} */ (this.network.socketFor(page)),
     });
     page.client.on('error', ({ detail }) => page.isGone || this.#hear(Number(detail.code.slice(1))));
-    const begunAnew = () => (this.#mayMiss = this.#made); // What was said to the former session, or process, may be lost with it.
+    const begunAnew = () => (this.#mayMiss = this.#made); // Messages to the former session, or process, may be lost with it.
     page.client.on('resumed', ({ detail }) => detail.how === 'restored' && begunAnew());
     page.client.on('lost', begunAnew);
     page.client.open().then(begunAnew, (/** @type {unknown} */ error) => page.isGone || this.network.failures.push(error));
@@ -127,7 +127,7 @@ class Game {
     page.isGone = true;
     this.network.break(1001);
     page.client.close();
-    this.#mayMiss = this.#made; // what the page had no time to say
+    this.#mayMiss = this.#made; // The page had no time to send these.
     this.page = this.#newPage();
   }
 
@@ -136,7 +136,7 @@ class Game {
     this.server.restart();
   }
 
-  /** Asks for something that is to be done once. */
+  /** Makes a request that the server must carry out once. */
   #ask() {
     const { page } = this;
     const refuses = this.#random() < 0.2;
@@ -164,14 +164,14 @@ class Game {
     );
   }
 
-  /** Says something that has no answer. */
+  /** Sends a message that has no answer. */
   #say() {
     this.counts.said++;
     this.#said.add(++this.#made);
     this.page.client.send({ type: 'signal', room: `t${this.#made}`, to: 's0', candidates: [null] });
   }
 
-  /** The server has done something. @param {string} op @param {string} life of a session */
+  /** The server has carried out a request. @param {string} op @param {string} life of a session */
   #did(op, life) {
     const lives = this.#done.get(op) ?? [];
     assert.ok(!lives.includes(life), `${op} was done twice`);
@@ -187,7 +187,7 @@ class Game {
     this.#arrived.set(life, number);
   }
 
-  /** @param {number} number of what the server has pushed */
+  /** @param {number} number of the message that the server has pushed */
   #hear(number) {
     this.#try(() => {
       assert.ok(number > this.#heard, `heard ${number} after ${this.#heard}`);
@@ -196,7 +196,7 @@ class Game {
     });
   }
 
-  /** @param {() => void} check in a place where what is thrown would be lost */
+  /** @param {() => void} check in a place where nobody would see its error */
   #try(check) {
     try {
       check();
@@ -221,7 +221,7 @@ function repeat(times, step) {
 async function play(seed, options) {
   const timers = new FakeTimers();
   const { random } = Math;
-  Math.random = randomFrom(seed + 1); // back-off takes its chance from there
+  Math.random = randomFrom(seed + 1); // Back-off uses it.
   const game = new Game(seed, timers, options);
   try {
     await game.play();

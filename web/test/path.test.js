@@ -49,7 +49,7 @@ for (const [name, report, path] of table) {
   test(name, () => assert.deepEqual(pathOf(report), path));
 }
 
-test('the relayed address is that of our own relay', () => {
+test('the relayed address is our own relay’s', () => {
   const relay = { candidateType: 'relay', protocol: 'udp', address: '203.0.113.5', port: 50000 };
   assert.equal(relayedAddressOf(stats(relay, host)), '203.0.113.5:50000');
   assert.equal(relayedAddressOf(stats({ ...relay, address: '2001:db8::5' }, host)), '[2001:db8::5]:50000');

@@ -8,7 +8,7 @@ import { Peer } from '../static/sdk/peer/peer.js';
 const NOTHING = { audio: null, video: null };
 
 /**
- * A peer that we meet: b is the newcomer, and offers first.
+ * A peer that we meet. Side b is the newcomer, and offers first.
  *
  * @param {string} self
  * @param {string} other
@@ -90,14 +90,14 @@ test('candidates wait for the remote description', async () => {
   assert.deepEqual(a.errors, []);
 });
 
-test('a candidate that fits nothing is reported', async () => {
+test('a candidate that fits no description is reported', async () => {
   const a = makePeer('a', 'b');
   await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
   await a.peer.receive({ candidate: candidateFor('another') });
   assert.equal(a.errors.length, 1);
 });
 
-test('however messages and negotiations interleave, both sides end stable and agreed', async () => {
+test('both sides end stable and agreed, however messages and negotiations interleave', async () => {
   for (let seed = 1; seed <= 300; seed++) {
     const random = randomFrom(seed);
     /** @type {{ to: 'a' | 'b', message: any }[]} */
@@ -138,7 +138,7 @@ test('new ICE servers change nothing else of the configuration', () => {
   assert.deepEqual(b.pc.configuration, { iceServers: [{ urls: 'stun:example.org' }], bundlePolicy: 'max-bundle' });
 });
 
-test('chat waits for its channel, up to a bound', async () => {
+test('chat waits for a channel, up to a bound', async () => {
   const { peer, pc } = makePeer('b', 'a');
   const at = new Date(0);
   for (let n = 0; n < 100; n++) peer.sendMessage({ text: `${n}`, at });
@@ -156,7 +156,7 @@ test('chat waits for its channel, up to a bound', async () => {
   assert.throws(() => peer.sendMessage({ text: 'more', at }), { code: 'slow' });
 });
 
-test('what comes in by the channel is checked', () => {
+test('messages from the channel are checked', () => {
   const { peer, pc } = makePeer('b', 'a');
   /** @type {any[]} */
   const got = [];
@@ -173,7 +173,7 @@ test('what comes in by the channel is checked', () => {
   assert.deepEqual(peer.media, { audio: true, video: false });
 });
 
-test('however channels are lost, what is said arrives once and in order', () => {
+test('chat arrives once and in order, however channels are lost', () => {
   for (let seed = 1; seed <= 300; seed++) {
     const random = randomFrom(seed);
     let [from, to] = [new PeerChat(), new PeerChat()];
@@ -195,11 +195,11 @@ test('however channels are lost, what is said arrives once and in order', () => 
         channels.push({ wire, back });
         from.open(/** @type {any} */ ({ readyState: 'open', bufferedAmount: 0, send: (/** @type {string} */ data) => wire.push(data) }));
       } else if (choice < 0.45) {
-        from = new PeerChat(JSON.parse(JSON.stringify(from.saved))); // A reload of one, and of the other.
+        from = new PeerChat(JSON.parse(JSON.stringify(from.saved))); // A reload on either side.
         to = new PeerChat(JSON.parse(JSON.stringify(to.saved)));
         channels.length = 0;
       } else {
-        // A former channel may still bring something, or the news that something arrived.
+        // A former channel may still deliver a message or an acknowledgement.
         const { wire, back } = (step < 60 && channels[Math.floor(random() * channels.length)]) || channel;
         const data = wire.shift();
         if (data) {
@@ -214,7 +214,7 @@ test('however channels are lost, what is said arrives once and in order', () => 
   }
 });
 
-test('a peer that reloads its page gets a new connection; what was shared and said goes on', async () => {
+test('a peer that reloads its page gets a new connection, and media and chat go on', async () => {
   const video = track('video');
   const { peer, pc, sent } = makePeer('a', 'b', { media: { audio: null, video } });
   await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'old.1' } });
@@ -235,7 +235,7 @@ test('a peer that reloads its page gets a new connection; what was shared and sa
   assert.equal(next.transceivers[1]?.sender.track, video);
 });
 
-test('an offer from another connection than the one we know begins anew', async () => {
+test('an offer from an unknown connection begins anew', async () => {
   const { peer, pc, sent } = makePeer('b', 'a');
   await settle();
   await peer.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
@@ -245,7 +245,7 @@ test('an offer from another connection than the one we know begins anew', async 
   assert.equal(sent.at(-1)?.description.type, 'answer');
 });
 
-test('after an interruption a peer is connected anew, if it knows what that is; else it gets a new path', async () => {
+test('after an interruption a peer is connected anew, or gets a new path if its descriptions lack ids', async () => {
   const { peer, pc, sent } = makePeer('b', 'a');
   await settle();
   await peer.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
@@ -270,7 +270,7 @@ test('after an interruption a peer is connected anew, if it knows what that is; 
   assert.equal(simple.pc.restarts, 1);
 });
 
-test('two who connect anew at the same time agree on one connection', async () => {
+test('two peers who connect anew at the same time agree on one connection', async () => {
   const [a, b] = [makePeer('a', 'b'), makePeer('b', 'a')];
   await settle();
   await a.peer.receive(b.sent.splice(0)[0]);
@@ -293,7 +293,7 @@ test('two who connect anew at the same time agree on one connection', async () =
   assert.deepEqual([...a.errors, ...b.errors], []);
 });
 
-test('an answer to an offer that was taken back is not taken for one to the next', async () => {
+test('an answer to an offer that was taken back does not count for the next offer', async () => {
   const { peer, pc, sent, errors } = makePeer('b', 'a');
   await settle();
   const first = sent[0].description;
@@ -308,7 +308,7 @@ test('an answer to an offer that was taken back is not taken for one to the next
   assert.deepEqual(errors, []);
 });
 
-test('candidates go in batches', async () => {
+test('candidates are sent in batches', async () => {
   const timers = new FakeTimers();
   const { pc, sent } = makePeer('a', 'b');
   for (let n = 0; n < 40; n++) pc.find({ candidate: `${n}` });
@@ -319,7 +319,7 @@ test('candidates go in batches', async () => {
   assert.equal(sent[1].candidates.at(-1), null);
 });
 
-test('a camera turned on later needs no negotiation, and the peer is told', async () => {
+test('a camera turned on later needs no negotiation, and the peer learns of it', async () => {
   const { peer, pc, sent } = makePeer('b', 'a');
   await settle();
   const before = sent.length;
@@ -334,13 +334,13 @@ test('a camera turned on later needs no negotiation, and the peer is told', asyn
   assert.deepEqual(pc.channels[0]?.sent.at(-1), { type: 'media', audio: false, video: true });
 });
 
-/** The fakes refuse it with any other remote description. @param {string} sdp */
+/** A candidate that the fakes accept only with this remote description. @param {string} sdp */
 function candidateFor(sdp) {
   return /** @type {RTCIceCandidateInit} */ ({ candidate: 'x', for: sdp });
 }
 
 /**
- * Hands over the oldest message to one side, which is chosen by chance: the server keeps each direction in order.
+ * Delivers the oldest message to one side, which is chosen at random. The server keeps each direction in order.
  *
  * @param {{ to: 'a' | 'b', message: any }[]} wire
  * @param {Record<'a' | 'b', { peer: Peer }>} sides

@@ -1,5 +1,5 @@
 // @ts-check
-// What may happen to a client between one connection and the next, one case a test. nothinglost.test.js plays with chance instead.
+// Single cases of what can happen between one connection and the next. nothinglost.test.js plays random games instead.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
@@ -8,20 +8,20 @@ import { inRoom, joined, newClient, next, resumable, timers } from './signedin.j
 /** @type {import('../static/sdk/server/messages.js').ClientMessage} */
 const told = { type: 'signal', room: 'x', to: 'y', candidates: [null] };
 
-test('the answer to a ping says nothing of what was told before or after it', async () => {
+test('the answer to a ping settles no other message', async () => {
   const events = new EventTarget();
   const { client, socket } = await resumable({ events });
   events.dispatchEvent(new Event('online'));
   client.send(told);
-  const [ping, { id }] = [socket.take('ping'), socket.take('signal')];
+  const [ping, { id }] = [socket.expect('ping'), socket.expect('signal')];
   await socket.say({ type: 'pong', ref: ping.id });
   const second = await next(socket);
   await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
-  second.take('ack');
-  assert.equal(second.take('signal').id, id);
+  second.expect('ack');
+  assert.equal(second.expect('signal').id, id);
 });
 
-test('nothing comes between hello and its answer, however much the page before has read', async () => {
+test('the client sends nothing between hello and its answer, however many messages the page before has read', async () => {
   const storage = new FakeStorage();
   const events = new EventTarget();
   const { socket } = await resumable({ storage, events });
@@ -34,7 +34,7 @@ test('nothing comes between hello and its answer, however much the page before h
   assert.deepEqual(second.sent.map(({ type }) => type), ['hello']);
 });
 
-test('a session that too much was to be told to is not gone on with, not even if that happens while it is resumed', async () => {
+test('a session for which too many messages wait is given up, even while it is being resumed', async () => {
   const { client, socket } = await resumable();
   socket.ended(1006, '');
   await settle();
@@ -49,7 +49,7 @@ test('a session that too much was to be told to is not gone on with, not even if
   assert.deepEqual(after.sent, []);
 });
 
-test('what waited is sent no faster than the server takes it', async () => {
+test('messages that waited are sent no faster than the server accepts them', async () => {
   const { client, socket } = await resumable();
   socket.ended(1006, '');
   await settle();
@@ -62,25 +62,25 @@ test('what waited is sent no faster than the server takes it', async () => {
   assert.equal(second.sent.filter(({ type }) => type === 'signal').length, 250);
 });
 
-test('what the server does not take yet is told again, and what it does not take at all is an error', async () => {
+test('a message that the server refuses for its rate is sent again, and any other refusal is an error', async () => {
   const { client, socket } = await resumable();
   /** @type {string[]} */
   const errors = [];
   client.on('error', ({ detail }) => errors.push(detail.code));
   client.send(told);
-  const { id } = socket.take('signal');
+  const { id } = socket.expect('signal');
   await socket.say({ type: 'error', ref: id, code: 'rate-limited', message: '', retryAfter: 3, seq: 1 });
   client.send({ ...told, room: 'later' });
   assert.deepEqual([socket.sent, errors], [[], []]);
   timers.tick(3000);
-  const again = socket.take('signal');
-  assert.notEqual(again.id, id, 'the server may have handled others since');
-  assert.deepEqual([again.room, socket.take('signal').room], ['x', 'later']);
+  const again = socket.expect('signal');
+  assert.notEqual(again.id, id, 'the server may have handled later messages');
+  assert.deepEqual([again.room, socket.expect('signal').room], ['x', 'later']);
   await socket.say({ type: 'error', ref: again.id, code: 'not-in-room', message: '', seq: 2 });
   assert.deepEqual(errors, ['not-in-room']);
 });
 
-test('what is longer than the server takes is not sent, again and again', async () => {
+test('a message that is too long for the server is never sent', async () => {
   const { client, socket } = await resumable();
   await assert.rejects(client.join('ü'.repeat(33_000)), { code: 'too-long' });
   assert.throws(() => client.send({ ...told, room: 'x'.repeat(66_000) }), { code: 'too-long' });
@@ -98,24 +98,24 @@ test('a session that cannot go on under its name ends, and another begins', asyn
   assert.equal(client.name, 'Ada 2');
 });
 
-test('whatever the server asks, a client comes back some day', async () => {
+test('a client comes back in the end, however long the server asks it to stay away', async () => {
   const { socket } = await resumable();
   await socket.say({ type: 'going-away', retryAfter: 1e9, seq: 1 });
   socket.ended(1001, 'going-away');
   await settle();
   timers.tick(1000);
   await settle();
-  assert.equal(FakeSocket.made.length, 1, 'a timer of more than 2^31 ms rings at once');
+  assert.equal(FakeSocket.made.length, 1, 'a timer of more than 2^31 ms fires at once');
   timers.tick(3_600_000);
   await settle();
   assert.equal(FakeSocket.made.length, 2);
 });
 
-test('what still comes after the farewell opens nothing', async () => {
+test('messages after the farewell open nothing', async () => {
   const { client, socket } = await resumable();
   client.join('standup').catch(() => {});
   await settle();
-  const { id } = socket.take('join');
+  const { id } = socket.expect('join');
   client.close();
   const before = FakePeerConnection.made.length;
   await socket.say({ type: 'joined', ref: id, room: 'standup', size: 4, peers: [{ session: 's2', user: 'u2', name: 'Bob' }], seq: 1 });
@@ -126,7 +126,7 @@ test('what still comes after the farewell opens nothing', async () => {
   assert.equal(timers.waiting, 0);
 });
 
-test('a server that stays away is asked now and then', async () => {
+test('a server that stays away is tried now and then', async () => {
   const { socket } = await resumable();
   socket.ended(1006, '');
   for (let second = 0; second < 3600; second++) {
@@ -136,7 +136,7 @@ test('a server that stays away is asked now and then', async () => {
   assert.ok(FakeSocket.made.length > 3600 / 17 && FakeSocket.made.length < 10 + 3600 / 7, `${FakeSocket.made.length} attempts in an hour`);
 });
 
-test('a room that cannot be entered again at once is tried again', async () => {
+test('a room that we cannot join again at once is tried again', async () => {
   const { client, socket } = await resumable();
   const room = await inRoom(client, socket);
   const second = await next(socket);
@@ -152,12 +152,12 @@ test('a room that cannot be entered again at once is tried again', async () => {
   assert.equal(client.rooms.get('standup'), room);
 });
 
-test('peers who do not come back to a room that had to be entered again are gone in the end', async () => {
+test('after we join a room again, peers who do not come back are gone in the end', async () => {
   const { client, socket } = await resumable({}, { resumeWindow: 30 });
   const eve = { session: 's8', user: 'u8', name: 'Eve' };
   const room = await inRoom(client, socket, { peers: [...joined.peers, eve] });
   const second = await next(socket);
-  // The server went before the token knew of the room.
+  // The server stopped before the token named the room.
   await second.answer('hello', welcome({ resume: 'token 2', resumed: 'restored', resumeWindow: 30, rooms: [] }));
   second.sent = second.sent.filter(({ type }) => type === 'join');
   await second.answer('join', joined);
@@ -166,7 +166,7 @@ test('peers who do not come back to a room that had to be entered again are gone
   assert.deepEqual([...room.peers.keys()], ['s2']);
 });
 
-test('who gives up waiting to be let in is not let in by another server', async () => {
+test('after we give up waiting, another server does not let us in', async () => {
   const { client, socket } = await resumable();
   const abort = new AbortController();
   const waiting = assert.rejects(client.join('standup', { signal: abort.signal }), (reason) => reason === 'enough');
@@ -182,7 +182,7 @@ test('who gives up waiting to be let in is not let in by another server', async 
   assert.deepEqual(second.sent.map(({ type }) => type), ['ack', 'leave']);
 });
 
-test('a room that is left before it is entered is never seen', async () => {
+test('a room that we leave before we are back in it never appears', async () => {
   const { client, socket } = await resumable();
   const room = await inRoom(client, socket);
   let rooms = 0;
@@ -198,7 +198,7 @@ test('a room that is left before it is entered is never seen', async () => {
   assert.equal(client.rooms.size, 0);
 });
 
-test('more chat than the storage takes does not cost the session', async () => {
+test('too much chat for the storage does not cost the session', async () => {
   const storage = new FakeStorage(10_000);
   const events = new EventTarget();
   const { client, socket } = await resumable({ storage, events });
@@ -210,7 +210,7 @@ test('more chat than the storage takes does not cost the session', async () => {
   assert.equal(second.sent[0].resume.session, 's1');
 });
 
-test('what a page of another version has left is not understood, and does no harm', async () => {
+test('the saved text of another version is ignored', async () => {
   for (const left of ['{"link":{"session":"s1","token":"t","received":0,"lastId":0}}', '[]', 'null', '{', '{"format":2}']) {
     const storage = new FakeStorage();
     storage.setItem('turnpike.session https://turn.example.org', left);
@@ -220,7 +220,7 @@ test('what a page of another version has left is not understood, and does no har
   }
 });
 
-test('a peer who takes no more chat does not keep it from the others', async () => {
+test('a peer that cannot take more chat does not keep it from the others', async () => {
   const { client, socket } = await resumable();
   const room = await inRoom(client, socket);
   for (let count = 0; count < 100; count++) room.sendMessage('to Bob, who is away');

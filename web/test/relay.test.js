@@ -22,7 +22,7 @@ function serve(t, answer) {
   return asked;
 }
 
-test('the server is asked with the credential, and not at every look', async (t) => {
+test('the client asks the server with its credential, and not each time', async (t) => {
   let now = 1_800_000_000_000;
   t.mock.method(Date, 'now', () => now);
   let offloaded = false;
@@ -42,7 +42,7 @@ test('the server is asked with the credential, and not at every look', async (t)
   assert.equal(asked[0]?.authorization, `Basic ${btoa('1:s.A:secret')}`);
 });
 
-test('a server that does not say leaves it open', async (t) => {
+test('without an answer of the server it stays unknown', async (t) => {
   serve(t, () => new Response('', { status: 404 }));
   assert.equal(await new RelayStatus(home).offloaded('203.0.113.5:50000', servers), undefined);
   t.mock.method(globalThis, 'fetch', () => Promise.reject(new TypeError('away')));

@@ -1,11 +1,11 @@
 // @ts-check
-// A session goes on over lost connections, reloads of the page and restarts of the server; or another one takes its place.
+// A session survives lost connections, reloads of the page and restarts of the server, or another session replaces it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { joined, newClient, signedIn, timers } from './signedin.js';
 
-test('a session that is over is not resumed: a ticket begins another one, in the same rooms', async () => {
+test('after a session has ended, a ticket begins another one in the same rooms', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   let lost = 0;
   client.on('lost', () => lost++);
@@ -25,14 +25,14 @@ test('a session that is over is not resumed: a ticket begins another one, in the
   assert.equal(client.rooms.get('standup'), room);
 });
 
-test('a session that was ended for a reason that stands is not begun again', async () => {
+test('a session that the server has ended for a lasting reason does not begin again', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   socket.ended(4007, 'ended');
   await settle();
   assert.equal(client.state, 'closed');
 });
 
-test('another page that took the session over keeps it', async () => {
+test('a page that took over the session keeps it', async () => {
   const { socket } = await signedIn({}, { resume: 'token' });
   socket.ended(4006, 'replaced');
   await settle();
@@ -41,7 +41,7 @@ test('another page that took the session over keeps it', async () => {
   assert.equal(next.sent[0].resume, undefined);
 });
 
-test('a page that is loaded again goes on with the session, the rooms and what was said; a copy of its tab does not', async () => {
+test('a reloaded page goes on with the session, its rooms and its chat; a copy of the tab does not', async () => {
   const storage = new FakeStorage();
   const events = new EventTarget();
   const { client, socket } = await signedIn({ storage, events }, { resume: 'token' });
@@ -69,7 +69,7 @@ test('a page that is loaded again goes on with the session, the rooms and what w
   assert.ok(Number(second.sent.at(-1).id) > 1, 'ids go on');
 });
 
-test('no session can be resumed: back as a new one, in the same rooms, to the same peers by new connections', async () => {
+test('if sessions cannot be resumed, a new one joins the same rooms, and connects anew to the same peers', async () => {
   const { client, socket } = await signedIn();
   /** @type {string[]} */
   const states = [];
@@ -101,7 +101,7 @@ test('no session can be resumed: back as a new one, in the same rooms, to the sa
   assert.deepEqual(states, ['offline', 'connecting', 'online']);
 });
 
-test('whoever comes back as another user begins anew with everybody', async () => {
+test('a client that comes back as another user begins anew with everybody', async () => {
   const { client, socket } = await signedIn();
   await socket.say(joined);
   const room = client.rooms.get('standup');
@@ -117,7 +117,7 @@ test('whoever comes back as another user begins anew with everybody', async () =
   assert.notEqual(room?.peers.get('s2')?.connection, before);
 });
 
-test('peers outlive their sessions for as long as they can be reached, and take their place again', async () => {
+test('peers outlive their sessions as long as we can reach them, and take their places again', async () => {
   const { client, socket } = await signedIn();
   const joining = client.join('standup');
   await settle();
@@ -145,7 +145,7 @@ test('peers outlive their sessions for as long as they can be reached, and take 
   assert.equal(connection.connectionState, 'closed');
 });
 
-test('a server that was started again: rooms and peers stay, others are waited for, what was under way is done anew', async () => {
+test('after a restart of the server, rooms and peers stay, missing peers have time to return, and open work is done anew', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token', resumeWindow: 30 });
   const joining = client.join('standup');
   await settle();
@@ -177,7 +177,7 @@ test('a server that was started again: rooms and peers stay, others are waited f
   assert.deepEqual(gone, []);
 });
 
-test('a room that cannot be entered again is left', async () => {
+test('a room that we cannot join again is left', async () => {
   const { client, socket } = await signedIn();
   const joining = client.join('standup');
   await settle();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inviteOf, readRoom, roomOf } from '../static/roomlinks.js';
 
-test('a room is named by its id or its link', () => {
+test('a room is found by its id or its link', () => {
   const here = 'https://turn.example.org';
   const standup = { id: 'standup', invite: undefined };
   assert.deepEqual(readRoom(' StandUp ', here), standup);
@@ -15,7 +15,7 @@ test('a room is named by its id or its link', () => {
   }
 });
 
-test('addresses are read with care', () => {
+test('malformed addresses are harmless', () => {
   assert.equal(roomOf('/r/K7M'), 'k7m');
   assert.equal(roomOf('/r/%E0%A4%A'), '');
   assert.equal(roomOf('/'), '');

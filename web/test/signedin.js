@@ -1,5 +1,5 @@
 // @ts-check
-// Where most tests of a client begin: it is signed in, and its timers, sockets and connections are fakes, new for each test.
+// Most tests of a client begin here: it is signed in, and its timers, sockets and connections are fakes, new for each test.
 import { afterEach, beforeEach } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeTimers, settle, welcome } from './fakes.js';
 import { Client } from '../static/sdk/turnpike.js';
@@ -61,7 +61,7 @@ export function resumable(options, changes) {
   return signedIn(options, { resume: 'token', ...changes });
 }
 
-/** The connection is lost; the next one, on which hello waits for its answer. @param {FakeSocket} socket */
+/** Loses the connection, and returns the next one, on which hello waits for its answer. @param {FakeSocket} socket */
 export async function next(socket) {
   socket.ended(1006, '');
   await settle();

@@ -1,5 +1,5 @@
 // @ts-check
-// Rules that hold for every line of the browser code.
+// Rules for every line of the browser code.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
@@ -14,7 +14,7 @@ function code(file) {
 
 /** @type {[rule: string, files: (file: string) => boolean, forbidden: RegExp][]} */
 const rules = [
-  ['the SDK knows no DOM and no storage', (file) => file.startsWith('sdk/'), /\b(document|window|navigator|localStorage|sessionStorage|HTMLElement|location)\b/],
+  ['the SDK uses no DOM and no storage', (file) => file.startsWith('sdk/'), /\b(document|window|navigator|localStorage|sessionStorage|HTMLElement|location)\b/],
   ['the page opens no sockets', (file) => !file.startsWith('sdk/'), /\b(WebSocket|RTCPeerConnection)\b/],
   ['text is never read as HTML or as code', () => true, /\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function)\s*[(=]/],
 ];
@@ -28,18 +28,19 @@ for (const [rule, applies, forbidden] of rules) {
 }
 
 /**
- * The folders of the SDK from the bottom to the top, with what each may import beside itself. A name that ends in a slash is a folder.
+ * The layers of the SDK from the bottom to the top. Each may import itself and the layers in its list. A name that ends in
+ * a slash is a folder.
  *
  * @type {Record<string, { imports: string[], reason: string }>}
  */
 const layers = {
-  'sdk/emitter.js': { imports: [], reason: 'every part of the SDK tells of events in this way' },
-  'sdk/error.js': { imports: [], reason: 'every part of the SDK fails in this way' },
+  'sdk/emitter.js': { imports: [], reason: 'every part of the SDK emits its events with it' },
+  'sdk/error.js': { imports: [], reason: 'every part of the SDK throws it' },
   'sdk/options.js': { imports: [], reason: 'types only: apps write them, and every layer reads its own' },
   'sdk/server/': { imports: ['sdk/error.js', 'sdk/options.js'], reason: 'a session with the server needs no room and no WebRTC' },
   'sdk/peer/': {
     imports: ['sdk/emitter.js', 'sdk/error.js', 'sdk/server/messages.js'],
-    reason: 'one peer is a WebRTC connection and a way to send it messages, whatever carries them',
+    reason: 'one peer is a WebRTC connection and a way to send it messages, no matter what carries them',
   },
   'sdk/room/': {
     imports: ['sdk/emitter.js', 'sdk/error.js', 'sdk/options.js', 'sdk/server/', 'sdk/peer/'],
@@ -47,13 +48,13 @@ const layers = {
   },
   'sdk/recovery/': {
     imports: ['sdk/error.js', 'sdk/options.js', 'sdk/server/', 'sdk/peer/', 'sdk/room/'],
-    reason: 'what comes back after an interruption is all of the layers below, which work without it',
+    reason: 'it brings the layers below back after an interruption; without one, they work without it',
   },
   'sdk/client.js': { imports: ['sdk/'], reason: 'the client joins the layers' },
-  'sdk/turnpike.js': { imports: ['sdk/'], reason: 'the public names, wherever they are from' },
+  'sdk/turnpike.js': { imports: ['sdk/'], reason: 'it exports the public names, from any layer' },
 };
 
-/** @param {string} file @param {string} text @returns {string[]} what it imports, types too, that its layer may not */
+/** @param {string} file @param {string} text @returns {string[]} its imports, of types too, that its layer must not have */
 function forbiddenImports(file, text) {
   const [layer, { imports }] = Object.entries(layers).find(([name]) => file === name || file.startsWith(name)) ?? ['', { imports: [] }];
   const targets = [...text.matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'\)|\bimport '([^']+)'/g)]
@@ -65,7 +66,7 @@ function forbiddenImports(file, text) {
 test('the layers of the SDK import downwards only, and nothing of the page', () => {
   for (const file of files.filter((name) => name.startsWith('sdk/') && name.endsWith('.js'))) {
     assert.ok(Object.keys(layers).some((name) => file === name || (name.endsWith('/') && file.startsWith(name))), `${file} is in no layer`);
-    // The example in a comment of turnpike.js is an app's.
+    // The example in a comment of turnpike.js shows an app's import.
     const text = readFileSync(new URL(file, root), 'utf8').replace(/from 'https:[^']+'/g, '');
     assert.deepEqual(forbiddenImports(file, text), [], file);
   }

@@ -1,5 +1,5 @@
 // @ts-check
-// The examples of signal/wire/testdata, which the Go side tests too: the SDK understands what the server may say.
+// The SDK understands each message of the server. The examples are in signal/wire/testdata; Go tests read them too.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
@@ -18,14 +18,14 @@ const examples = readdirSync(folder)
 /**
  * @typedef {object} Scene
  * @property {Client} client
- * @property {Record<string, any>} events the detail of each that came
+ * @property {Record<string, any>} events the detail of each event so far
  * @property {FakeSocket} socket
- * @property {() => string} leftBehind what the page leaves to the next one
- * @property {unknown} before the connection with the peer that the message speaks of, if there was one
+ * @property {() => string} leftBehind returns the text that the page saves for the next one
+ * @property {unknown} before the connection with the message's peer before the message, if there was one
  */
 
 /**
- * What must be so after a message of each type.
+ * What must be true after a message of each type.
  *
  * @type {Record<string, (scene: Scene, message: any) => void>}
  */
@@ -35,7 +35,7 @@ const understood = {
     assert.deepEqual(client.iceServers, iceServers);
     assert.equal(client.online.size, online?.length ?? 0);
   },
-  // These two leave no trace; client.test.js and liveness.test.js tell what they are for.
+  // These two leave no trace; client.test.js and liveness.test.js test their effect.
   'ack': () => {},
   'pong': () => {},
   'resume': ({ leftBehind }, { token }) => assert.ok(leftBehind().includes(JSON.stringify(token))),
@@ -105,7 +105,7 @@ async function scene(message) {
   });
   const opened = client.open();
   const socket = await FakeSocket.opened();
-  await socket.answer('hello', welcome({ session: '0', resume: 'token' })); // polite to everyone, so that every offer is taken
+  await socket.answer('hello', welcome({ session: '0', resume: 'token' })); // Polite to everyone, so that it accepts every offer.
   await opened;
   const other = { session: message.from ?? message.session ?? 'someone', user: 'u2', name: 'Bob' };
   await socket.say({ type: 'joined', room: 'before', size: 2, peers: [{ ...other, session: 'someone' }] });
@@ -136,7 +136,7 @@ async function scene(message) {
   return { client, events, socket, leftBehind, before };
 }
 
-test('there is an example of every message that the server may send', () => {
+test('every message of the server has an example', () => {
   assert.deepEqual([...new Set(examples.map(([, { type }]) => type))].sort(), Object.keys(understood).sort());
 });
 
@@ -144,7 +144,7 @@ for (const [file, message] of examples) {
   test(`${file} is understood`, async () => {
     const at = await scene(message);
     if (message.ref && !ofConnection.has(message.type)) {
-      // The request that the example answers, whatever it was.
+      // The request that the example answers.
       const request = at.client.request({ type: 'leave', room: 'x' }).catch((error) => (at.events.refused = error));
       await settle();
       const { id } = at.socket.sent.at(-1);
