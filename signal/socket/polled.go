@@ -40,11 +40,11 @@ type polledConn struct {
 	hungUp atomic.Bool // the client sends no more: read until the end shows
 
 	// Owned by the reader.
-	ahead  []byte           // to be read first
-	buffer *[readAhead]byte // that ahead is in; nil: it is not from the pool
-	more   bool             // there may be more in the socket
-	ends   frameEnds        // of the frames that gorilla has read
-	come   chan struct{}    // wakes the reader that awaits something; made by the first that does
+	ahead    []byte           // to be read first
+	buffer   *[readAhead]byte // that ahead is in; nil: it is not from the pool
+	more     bool             // there may be more in the socket
+	ends     frameEnds        // of the frames that gorilla has read
+	readable chan struct{}    // wakes the reader that awaits something; made by the first that does
 
 	// Owned by the writer.
 	rest     []byte        // what a send that did not wait left over
@@ -117,7 +117,7 @@ func (c *polledConn) claim() bool {
 			}
 		case connAwaited:
 			if c.state.CompareAndSwap(connAwaited, connHeld) {
-				c.come <- struct{}{}
+				c.readable <- struct{}{}
 				return false
 			}
 		case connHeld:
@@ -135,11 +135,11 @@ func (c *polledConn) release() bool { return c.letGo(connWatched) }
 
 // await waits until something comes.
 func (c *polledConn) await() {
-	if c.come == nil {
-		c.come = make(chan struct{}, 1)
+	if c.readable == nil {
+		c.readable = make(chan struct{}, 1)
 	}
 	if c.letGo(connAwaited) {
-		<-c.come
+		<-c.readable
 	}
 }
 

@@ -17,15 +17,13 @@ type Message interface {
 // ClientMessage is a message that a client may send.
 type ClientMessage interface {
 	Message
-	// RequestID is the client's id, which the answer carries as ref; empty if
-	// the client gave none.
+	// RequestID is the client's id, which the answer carries as ref. It is empty if the client gave none.
 	RequestID() string
-	// Acknowledged is the greatest seq that the client has handled; zero if it
-	// does not say.
+	// Acknowledged is the greatest seq that the client has handled. It is zero if the message does not say.
 	Acknowledged() uint64
 }
 
-// Request is what every client message may carry.
+// Request has the fields that every client message may carry.
 type Request struct {
 	ID       string `json:"id,omitempty"`
 	Received uint64 `json:"received,omitempty"`
@@ -37,8 +35,7 @@ func (r Request) RequestID() string { return r.ID }
 // Acknowledged implements [ClientMessage].
 func (r Request) Acknowledged() uint64 { return r.Received }
 
-// Peer is a session in a room, as its mates see it. Away says that it has no
-// connection at the moment.
+// Peer is a session in a room, as its mates see it. Away means that it has no connection at the moment.
 type Peer struct {
 	Session string `json:"session"`
 	User    string `json:"user"`
@@ -46,8 +43,7 @@ type Peer struct {
 	Away    bool   `json:"away,omitempty"`
 }
 
-// User is somebody who is online, with however many sessions. The user's
-// identifier is opaque to clients.
+// User is a user who is online, with one session or more. The user's identifier is opaque to clients.
 type User struct {
 	User string `json:"user"`
 	Name string `json:"name"`
@@ -60,28 +56,26 @@ type ICEServer struct {
 	Credential string   `json:"credential,omitempty"`
 }
 
-// What clients send.
+// The messages of clients.
 type (
-	// Hello is the first message. It has a Ticket, or a session to Resume, or
-	// both: then the ticket is for the case that there is nothing to resume.
+	// Hello is the first message. It has a Ticket, or a session to Resume, or both: then the ticket is for the case
+	// that there is nothing to resume.
 	Hello struct {
 		Request
 		Ticket string  `json:"ticket,omitempty"`
 		Name   string  `json:"name,omitempty"`
 		Resume *Resume `json:"resume,omitempty"`
 	}
-	// Resume asks for a session to go on. Received is the greatest seq that the
-	// client has handled. Fresh says that it has lost everything else, its
-	// peer connections above all.
+	// Resume asks for a session to go on. Received is the greatest seq that the client has handled. Fresh means that
+	// the client has lost everything else, its peer connections above all.
 	Resume struct {
 		Session  string `json:"session"`
 		Token    string `json:"token"`
 		Received uint64 `json:"received"`
 		Fresh    bool   `json:"fresh,omitempty"`
 	}
-	// Join enters a room. With no Room one is made and named by the server;
-	// Size and Waiting count only when the room is made, a Size of zero is
-	// [DefaultRoomSize]. Waiting: whoever comes later waits to be let in.
+	// Join enters a room. Without Room, the server makes and names one. Size and Waiting count only when the room is
+	// made. A Size of zero is [DefaultRoomSize]. Waiting gives the room a waiting room.
 	Join struct {
 		Request
 		Room    string `json:"room,omitempty"`
@@ -94,9 +88,7 @@ type (
 		Request
 		Room string `json:"room"`
 	}
-	// Signal carries exactly one of Description, Candidate and Candidates to a
-	// room mate. All are raw JSON; a candidate of null says that there are no
-	// more.
+	// Signal carries one payload to a room mate.
 	Signal struct {
 		Request
 		Room string `json:"room"`
@@ -118,7 +110,7 @@ type (
 		Request
 		Call string `json:"call"`
 	}
-	// Cancel takes back a call that was not answered yet.
+	// Cancel takes back a call that nobody has answered yet.
 	Cancel struct {
 		Request
 		Call string `json:"call"`
@@ -132,7 +124,7 @@ type (
 	Bye struct {
 		Request
 	}
-	// Ack says nothing but what every client message may: Received.
+	// Ack carries Received, and does nothing else.
 	Ack struct {
 		Request
 	}
@@ -142,24 +134,23 @@ type (
 	}
 )
 
-// Payload is what a signal carries, as raw JSON that is forwarded as it came:
-// one of the three.
+// Payload is what a signal carries: exactly one of the three, as raw JSON that is forwarded as it came. A candidate of
+// null means that there are no more.
 type Payload struct {
 	Description json.RawMessage `json:"description,omitempty"`
 	Candidate   json.RawMessage `json:"candidate,omitempty"`
 	Candidates  json.RawMessage `json:"candidates,omitempty"`
 }
 
-// What the server sends. Ref is the id of the request that is answered, empty
-// if it had none or if nobody asked.
+// The messages of the server. Ref is the id of the request that a message answers; it is empty if the request had none,
+// or if the message answers none.
 type (
-	// Welcome answers Hello. Resume is the token to resume with, empty if that
-	// is off; ResumeWindow is in seconds; Epoch is another one for each process
-	// of a server. Resumed is empty for a new session;
-	// else Rooms are those that it is in, and Handled is the id of the last
-	// request that was handled, if it is known. Online is nil for a session that
-	// goes on and knows it. After is the number that the next message comes
-	// after.
+	// Welcome answers Hello. After is one less than the number of the next message. Resume is the token to resume with,
+	// empty if sessions are not resumed. ResumeWindow is in seconds. Epoch names the process of the server.
+	//
+	// Resumed is empty for a new session. Otherwise Rooms are the session's rooms, and Handled is the id of the last
+	// request that the server handled, if it knows that. Online is nil for a resumed session that knows the users
+	// already.
 	Welcome struct {
 		Ref          string      `json:"ref,omitempty"`
 		After        uint64      `json:"after"`
@@ -177,7 +168,7 @@ type (
 		ICEExpires   time.Time   `json:"iceExpires,omitzero"`
 		Online       []User      `json:"online,omitzero"`
 	}
-	// Handled acknowledges requests that have no other answer: those up to Ref.
+	// Handled tells that all requests up to Ref were handled; some have no other answer.
 	Handled struct {
 		Ref string `json:"ref"`
 	}
@@ -185,7 +176,7 @@ type (
 	Pong struct {
 		Ref string `json:"ref,omitempty"`
 	}
-	// NewToken takes the place of the token in Welcome.
+	// NewToken replaces the token of Welcome.
 	NewToken struct {
 		Token string `json:"token"`
 	}
@@ -194,8 +185,8 @@ type (
 		Room    string `json:"room"`
 		Session string `json:"session"`
 	}
-	// PeerBack tells that it has one again. Fresh says that it has nothing else:
-	// peer connections begin anew, by its offer.
+	// PeerBack tells that a room mate has a connection again. Fresh means that it has lost everything else: it begins
+	// peer connections anew, by its offer.
 	PeerBack struct {
 		Room    string `json:"room"`
 		Session string `json:"session"`
@@ -209,9 +200,8 @@ type (
 		Field      string `json:"field,omitempty"`
 		RetryAfter int    `json:"retryAfter,omitempty"`
 	}
-	// Joined tells who else is in the room. Host is a session, empty in the
-	// room of a call. Waiting says that the room has a waiting room, Knocks who
-	// is in it, to those with host powers alone.
+	// Joined tells which other sessions are in the room. Host is a session, empty in the room of a call. Waiting means
+	// that the room has a waiting room. Knocks are the sessions in it, for a session with host powers only.
 	Joined struct {
 		Ref     string `json:"ref,omitempty"`
 		Room    string `json:"room"`
@@ -222,7 +212,7 @@ type (
 		Peers   []Peer `json:"peers"`
 		Knocks  []Peer `json:"knocks,omitempty"`
 	}
-	// Left answers Leave, or tells that the server took us out of the room.
+	// Left answers Leave, or tells the session that the server took it out of the room.
 	Left struct {
 		Ref    string `json:"ref,omitempty"`
 		Room   string `json:"room"`
@@ -239,13 +229,13 @@ type (
 		Session string `json:"session"`
 		Reason  string `json:"reason"`
 	}
-	// Forward is a Signal as its receiver sees it; From is set by the server.
+	// Forward is a Signal as its receiver gets it. The server sets From.
 	Forward struct {
 		Room string `json:"room"`
 		From string `json:"from"`
 		Payload
 	}
-	// Online tells of users who came, or whose name changed.
+	// Online tells of users who came online or changed their names.
 	Online struct {
 		Users []User `json:"users"`
 	}
@@ -253,7 +243,7 @@ type (
 	Offline struct {
 		Users []User `json:"users"`
 	}
-	// Ring tells that somebody calls.
+	// Ring tells that a user calls.
 	Ring struct {
 		Call string `json:"call"`
 		From User   `json:"from"`
@@ -264,13 +254,13 @@ type (
 		Call string `json:"call"`
 		To   User   `json:"to"`
 	}
-	// Accepted tells both sides of a call which room is theirs.
+	// Accepted tells both sides of a call the room of the call.
 	Accepted struct {
 		Ref  string `json:"ref,omitempty"`
 		Call string `json:"call"`
 		Room string `json:"room"`
 	}
-	// Declined tells that the call was refused.
+	// Declined tells that the call was declined.
 	Declined struct {
 		Ref    string `json:"ref,omitempty"`
 		Call   string `json:"call"`
@@ -341,9 +331,8 @@ func ClientTypes() []string {
 		TypeAck, TypePing, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
 }
 
-// Encode gives m as one JSON object with its type first. It fails only for
-// what no JSON can hold, such as a payload that is not JSON or a year of five
-// digits.
+// Encode returns m as one JSON object with its type first. It fails only for values that JSON cannot hold, such as a
+// payload that is not JSON or a year of five digits.
 func Encode(m Message) ([]byte, error) {
 	switch m := m.(type) {
 	case *Signal:
@@ -365,13 +354,13 @@ func Encode(m Message) ([]byte, error) {
 	return append(out, fields[1:]...), nil
 }
 
-// EncodeForward is Encode for a [Forward] that nobody has made yet.
+// EncodeForward is Encode for a [Forward], without making one.
 func EncodeForward(room, from string, p *Payload) []byte {
 	return appendSignal(Request{}, "from", room, from, p)
 }
 
-// appendSignal splices the payload as it is: it is by far the most frequent
-// message, and nothing in it concerns the server.
+// appendSignal splices the payload in as it is. Signals are by far the most frequent messages, and nothing in a payload
+// concerns the server.
 func appendSignal(req Request, direction, room, session string, p *Payload) []byte {
 	size := len(p.Description) + len(p.Candidate) + len(p.Candidates) + len(req.ID) + len(room) + len(session) + 80
 	dst := append(make([]byte, 0, size), `{"type":"signal"`...)
@@ -395,14 +384,14 @@ func appendSignal(req Request, direction, room, session string, p *Payload) []by
 	return append(dst, '}')
 }
 
-// AppendSeq appends what Encode gave, with the number seq in it as its last
-// field. It changes nothing of message, which many may share.
+// AppendSeq appends a message of Encode to dst, with the number seq as its last field. It does not change message,
+// which many receivers may share.
 func AppendSeq(dst, message []byte, seq uint64) []byte {
 	dst = append(dst, message[:len(message)-1]...)
 	return append(strconv.AppendUint(append(dst, `,"seq":`...), seq, 10), '}')
 }
 
-// IsNewToken reports whether message, which Encode gave, is a [NewToken].
+// IsNewToken reports whether a message of Encode is a [NewToken].
 func IsNewToken(message []byte) bool {
 	return bytes.HasPrefix(message, []byte(`{"type":"`+TypeResume+`"`))
 }
@@ -418,10 +407,8 @@ func appendString(dst []byte, field, value string) []byte {
 	return append(append(append(dst, '"'), value...), '"')
 }
 
-// ParseServer reads a server's message, and its seq, which is zero if it has
-// none. It is for clients: it ignores unknown fields, and a type that it does
-// not know gives nil with no error, since a client must pass over what a later
-// version adds.
+// ParseServer reads a server's message, and its seq, which is zero if it has none. It is for clients, which must pass
+// over the additions of later versions: it ignores unknown fields, and returns nil and no error for an unknown type.
 func ParseServer(data []byte) (m Message, seq uint64, err error) {
 	var head struct {
 		Type string `json:"type"`

@@ -1,6 +1,6 @@
 package wire
 
-// What those with host powers in a room send: its host, and members whose role is moderator or admin.
+// The messages that need host powers in a room. Its host has them, and members whose role is moderator or admin.
 type (
 	// Lock keeps newcomers out of a room.
 	Lock struct {
@@ -18,13 +18,13 @@ type (
 		Room    string `json:"room"`
 		Session string `json:"session"`
 	}
-	// Admit lets a session in that waits.
+	// Admit lets in a session that waits.
 	Admit struct {
 		Request
 		Room    string `json:"room"`
 		Session string `json:"session"`
 	}
-	// Refuse sends a session away that waits.
+	// Refuse sends away a session that waits.
 	Refuse struct {
 		Request
 		Room    string `json:"room"`
@@ -32,9 +32,9 @@ type (
 	}
 )
 
-// What the server says of them. By is the session that asked.
+// The server's messages about moderation. By is the session that asked.
 type (
-	// Host tells who the host is from now on.
+	// Host tells which session is the host from now on.
 	Host struct {
 		Room    string `json:"room"`
 		Session string `json:"session"`
@@ -62,12 +62,12 @@ type (
 		Ref  string `json:"ref,omitempty"`
 		Room string `json:"room"`
 	}
-	// Knock tells those with host powers of somebody who waits.
+	// Knock tells those with host powers of a session that waits.
 	Knock struct {
 		Room string `json:"room"`
 		Peer Peer   `json:"peer"`
 	}
-	// KnockOver tells them that a session waits no more.
+	// KnockOver tells those with host powers that a session waits no more.
 	KnockOver struct {
 		Room    string `json:"room"`
 		Session string `json:"session"`
@@ -102,7 +102,7 @@ func (*KnockOver) Type() string { return TypeKnockOver }
 func (*Admitted) Type() string  { return TypeAdmitted }
 func (*Refused) Type() string   { return TypeRefused }
 
-// moderation builds what those with host powers send; ok is false for all other types.
+// moderation builds a message that needs host powers; ok is false for all other types.
 func (f *fields) moderation(typ []byte, req Request) (m ClientMessage, err *FieldError, ok bool) {
 	switch string(typ) {
 	case TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse:

@@ -6,14 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// FieldError says which field of a client's message is wrong. Field is empty
-// if the message as a whole is; a field inside another is named with a dot,
-// such as description.sdp.
+// FieldError says which field of a client's message is wrong. Field is empty if the message as a whole is wrong. A
+// field inside another is named with a dot, such as description.sdp.
 type FieldError struct {
 	Field   string
 	Problem string
-	// Ref is the message's id, for the answer; empty if it could not be read.
-	Ref string
+	Ref     string // the message's id, for the answer; empty if it could not be read
 }
 
 func (e *FieldError) Error() string {
@@ -92,8 +90,7 @@ func readFields(data []byte) (fields, *FieldError) {
 	case len(data) > MaxMessage:
 		return f, &FieldError{Problem: "is longer than " + strconv.Itoa(MaxMessage) + " bytes"}
 	case !utf8.Valid(data):
-		// Browsers cut a connection that brings bad UTF-8: whoever could have
-		// it forwarded could cut off others.
+		// Browsers cut a connection that brings bad UTF-8: a client that had it forwarded could cut others off.
 		return f, &FieldError{Problem: "is not UTF-8"}
 	case !validJSON(data):
 		return f, &FieldError{Problem: "is not JSON"}
@@ -105,8 +102,7 @@ func readFields(data []byte) (fields, *FieldError) {
 	return f, w.err
 }
 
-// message builds the message. It fills req first, so that an error about any
-// other field can carry the id.
+// message builds the message. It fills req first, so that an error about any other field can carry the id.
 func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 	if f.id != nil {
 		id, err := text("id", f.id, MaxID)
@@ -185,7 +181,7 @@ func (f *fields) hello(req Request) (ClientMessage, *FieldError) {
 	return m, nil
 }
 
-// resumeFields are those of hello's resume, raw.
+// resumeFields are the raw fields of hello's resume.
 type resumeFields struct{ session, token, received, fresh []byte }
 
 func (r *resumeFields) slot(name []byte) *[]byte {
@@ -293,7 +289,7 @@ func text(field string, raw []byte, limit int) (string, *FieldError) {
 	return s, nil
 }
 
-// word reads what text does, for comparing only: it makes no string of what needs none.
+// word is text for a value that is only compared: it makes no string if it can do without.
 func word(field string, raw []byte, limit int) ([]byte, *FieldError) {
 	if err := checkString(field, raw); err != nil {
 		return nil, err
@@ -315,7 +311,7 @@ func checkString(field string, raw []byte) *FieldError {
 	return nil
 }
 
-// integer reads a whole number, written as one, of least to most.
+// integer reads a whole number from least to most, written without a point or exponent.
 func integer(field string, raw []byte, least, most int) (int, *FieldError) {
 	n, err := strconv.Atoi(string(raw))
 	if err != nil || n < least || n > most {

@@ -78,7 +78,7 @@ func checkDescription(raw []byte) *FieldError {
 	return &FieldError{Field: "description.type", Problem: "must be offer, answer, pranswer or rollback"}
 }
 
-// checkCandidate checks a candidate of the field that it is in.
+// checkCandidate checks a candidate that is the value of a field.
 func checkCandidate(field string, raw []byte) *FieldError {
 	if isNull(raw) {
 		return nil
@@ -117,7 +117,7 @@ func (c *candidate) check() *FieldError {
 
 func isNull(raw []byte) bool { return string(raw) == "null" }
 
-// check holds that there is one payload, and that it is what it should be.
+// check returns an error unless there is exactly one payload, and it is well formed.
 func (p *Payload) check() *FieldError {
 	switch {
 	case p.Candidate != nil && p.Description != nil:
@@ -151,8 +151,7 @@ func checkCandidates(raw []byte) *FieldError {
 	return nil
 }
 
-// Texts yields the texts in which the addresses of candidates stand: the SDP of
-// a description, the attribute of a candidate.
+// Texts yields the texts that contain candidates: the SDP of a description, the attribute of a candidate.
 func (p *Payload) Texts() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		switch {
@@ -178,7 +177,7 @@ func yieldCandidate(raw []byte, yield func(string) bool) bool {
 	return isNull(raw) || c.walk(raw) != nil || yieldText(c.candidate, yield)
 }
 
-// yieldText passes over what has no candidates.
+// yieldText passes over texts without candidates.
 func yieldText(raw []byte, yield func(string) bool) bool {
 	if checkString("", raw) != nil || !mayHaveCandidates(raw) {
 		return true
@@ -188,8 +187,8 @@ func yieldText(raw []byte, yield func(string) bool) bool {
 
 const candidateWord = "candidate:"
 
-// mayHaveCandidates reports whether the word is in a string, or a \u, which alone could hide it: no other escape stands
-// for a letter. It looks for how both end or begin, eight bytes at a time, as that is done for every message.
+// mayHaveCandidates reports whether the word is in a string, or a \u, the only escape that could hide a letter of it.
+// That is done for every message: so it looks, eight bytes at a time, for the word's last two bytes and for \u.
 func mayHaveCandidates(raw []byte) bool {
 	i := 0
 	for ; i+9 <= len(raw); i += 8 {

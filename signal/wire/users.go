@@ -2,14 +2,14 @@ package wire
 
 import "encoding/json"
 
-// EncodeUser gives a user as a part of what [EncodeUsers] puts together.
+// EncodeUser returns a user as a part for [EncodeUsers].
 func EncodeUser(u User) []byte {
 	text, _ := json.Marshal(u) // strings always encode
 	return text
 }
 
-// EncodeUsers gives an [Online] or [Offline] message of users that are encoded already: many receivers get lists of
-// the same users, each without some.
+// EncodeUsers returns an [Online] or [Offline] message with users that EncodeUser has encoded. Many receivers get lists
+// of the same users, each without some.
 func EncodeUsers(typ string, users [][]byte) []byte {
 	size := len(`{"type":"","users":[]}`) + len(typ) + len(users)
 	for _, u := range users {

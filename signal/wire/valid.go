@@ -6,10 +6,10 @@ import (
 	"math/bits"
 )
 
-// validJSON reports what json.Valid does, in a fraction of the time: most of a message is one long string, which this
+// validJSON does what json.Valid does, in a fraction of the time. Most of a message is one long string, which validJSON
 // looks through eight bytes at a time.
 func validJSON(data []byte) bool {
-	var closers [2 * MaxDepth]byte // what ends each object and array that is open
+	var closers [2 * MaxDepth]byte // of the objects and arrays that are open
 	depth := 0
 	i := skipSpace(data, 0)
 	for {
@@ -20,13 +20,13 @@ func validJSON(data []byte) bool {
 		switch c := data[i]; c {
 		case '{', '[':
 			if depth == len(closers) {
-				return json.Valid(data) // it will be refused, but as what it is
+				return json.Valid(data) // if it is valid, it will be refused for its depth
 			}
 			closers[depth] = c + 2 // in ASCII
 			depth++
 			i = skipSpace(data, i+1)
 			if i < len(data) && data[i] == c+2 {
-				break // empty: its end is looked at below
+				break // it is empty, and its end comes below
 			}
 			if c == '{' {
 				if i = memberEnd(data, i); i < 0 {
@@ -42,7 +42,7 @@ func validJSON(data []byte) bool {
 		if i < 0 {
 			return false
 		}
-		// A value has ended before i, and perhaps what holds it.
+		// A value has ended before i, and perhaps objects and arrays that hold it.
 		for more := false; !more; {
 			i = skipSpace(data, i)
 			switch {
@@ -68,7 +68,7 @@ func validJSON(data []byte) bool {
 	}
 }
 
-// memberEnd is the index of the value of the member whose name starts at i, negative if there is none.
+// memberEnd returns the index of the value of the member whose name starts at i, negative if there is none.
 func memberEnd(data []byte, i int) int {
 	if i >= len(data) || data[i] != '"' {
 		return -1
@@ -82,10 +82,10 @@ func memberEnd(data []byte, i int) int {
 	return skipSpace(data, i+1)
 }
 
-// validString is the index after the string that starts at i, negative if it is none.
+// validString returns the index after the string that starts at i, negative if that is no string.
 func validString(data []byte, i int) int {
 	for i++; ; {
-		if i < len(data) && data[i] != '\\' { // after an escape often comes another
+		if i < len(data) && data[i] != '\\' { // an escape often comes after another
 			i = plainEnd(data, i)
 		}
 		if i >= len(data) || data[i] < ' ' {
@@ -125,10 +125,11 @@ const (
 	highs = 0x8080808080808080
 )
 
-// zeroBytes has the highest bit of each byte that is zero in w, and may have those of bytes above one.
+// zeroBytes returns a word with the highest bit set of each byte that is zero in w. Bits of bytes above a zero byte may
+// be set too.
 func zeroBytes(w uint64) uint64 { return (w - ones) &^ w & highs }
 
-// plainEnd is the index of the first quote, backslash or control character from i on.
+// plainEnd returns the index of the first quote, backslash or control character from i on.
 func plainEnd(data []byte, i int) int {
 	for ; i+8 <= len(data); i += 8 {
 		w := binary.LittleEndian.Uint64(data[i:])
@@ -147,7 +148,7 @@ func plainEnd(data []byte, i int) int {
 	return len(data)
 }
 
-// validScalar is the index after the number or word that starts at i, negative if it is none.
+// validScalar returns the index after the number or word that starts at i, negative if that is neither.
 func validScalar(data []byte, i int) int {
 	for _, word := range []string{"true", "false", "null"} {
 		if data[i] == word[0] {
@@ -179,7 +180,7 @@ func validScalar(data []byte, i int) int {
 	return i
 }
 
-// digitsEnd is the index after the digits at i, negative if there are none.
+// digitsEnd returns the index after the digits at i, negative if there are none.
 func digitsEnd(data []byte, i int) int {
 	start := i
 	for i < len(data) && data[i] >= '0' && data[i] <= '9' {

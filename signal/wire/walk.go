@@ -7,17 +7,16 @@ import (
 	"strings"
 )
 
-// walker finds the members of a JSON object, of which validJSON already
-// approved. encoding/json would do, but for three things: it takes null
-// for an empty string, "ROOM" for "room", and the last of two members of one
-// name, where a browser or another server might take the first.
+// walker finds the members of a JSON object that validJSON has approved. encoding/json is too lenient for this: it
+// takes null for an empty string, "ROOM" for "room", and the last of two members with one name, where a browser or
+// another server might take the first.
 //
 //	for w := (walker{data: data}); w.next(); {
 //		w.keep(place of w.name)
 //	}
 type walker struct {
 	data        []byte
-	name, value []byte      // of the member that next has found; the name unquoted, the value raw
+	name, value []byte      // of the member that next has found: the name unquoted, the value raw
 	err         *FieldError // what ended the walk, nil at the end of the object
 
 	at      int // before the next member, or where an object must begin
@@ -60,7 +59,7 @@ func (w *walker) next() bool {
 	return true
 }
 
-// keep puts the value where it is wanted; nil means that it is not.
+// keep stores the value in to, unless that is nil.
 func (w *walker) keep(to *[]byte) {
 	switch {
 	case to == nil:
@@ -71,11 +70,11 @@ func (w *walker) keep(to *[]byte) {
 	}
 }
 
-// lister finds the values of a JSON list, of which validJSON already approved.
+// lister finds the values of a JSON list that validJSON has approved.
 type lister struct {
 	data  []byte
-	value []byte // that next has found, raw
-	err   bool   // this is no list
+	value []byte // the value that next has found, raw
+	err   bool   // data is no list
 
 	at      int
 	started bool
@@ -106,7 +105,7 @@ func (l *lister) next() bool {
 	return true
 }
 
-// within names the object that holds the field.
+// within adds the name of the object that holds the field.
 func (e *FieldError) within(object string) *FieldError {
 	if e.Field == "" {
 		e.Field = object
@@ -123,7 +122,7 @@ func skipSpace(data []byte, i int) int {
 	return i
 }
 
-// stringEnd is the index after the string that starts at i.
+// stringEnd returns the index after the string that starts at i.
 func stringEnd(data []byte, i int) int {
 	for i++; i < len(data); i++ {
 		quote := bytes.IndexByte(data[i:], '"')
@@ -142,8 +141,7 @@ func stringEnd(data []byte, i int) int {
 	return len(data)
 }
 
-// valueEnd is the index after the value that starts at i, false if it is
-// nested too deeply.
+// valueEnd returns the index after the value that starts at i, and false if the value is nested too deeply.
 func valueEnd(data []byte, i int) (int, bool) {
 	depth := 1 // the object that holds the value
 	for i < len(data) {
@@ -172,7 +170,7 @@ func valueEnd(data []byte, i int) (int, bool) {
 	return len(data), true
 }
 
-// scalarEnd is the index after the number or word at i.
+// scalarEnd returns the index after the number or word at i.
 func scalarEnd(data []byte, i int) int {
 	for i < len(data) {
 		switch data[i] {
@@ -184,8 +182,7 @@ func scalarEnd(data []byte, i int) int {
 	return i
 }
 
-// memberName unquotes a member's name; an escape in it, which is legal, is the
-// only case that allocates.
+// memberName unquotes a member's name. It allocates only for escapes in names, which are legal.
 func memberName(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -193,7 +190,7 @@ func memberName(quoted []byte) []byte {
 	return []byte(unquote(quoted))
 }
 
-// unquote gives the string that a valid JSON string stands for.
+// unquote returns the string that a valid JSON string stands for.
 func unquote(raw []byte) string {
 	if len(raw) < 2 {
 		return ""
@@ -221,7 +218,7 @@ func unquote(raw []byte) string {
 	}
 }
 
-// unescaped is what the letter after a backslash stands for.
+// unescaped returns the byte that a letter after a backslash stands for.
 func unescaped(c byte) byte {
 	switch c {
 	case 'b':

@@ -1,11 +1,12 @@
-// Package wire is the signaling protocol turnpike.v1 as Go types: one JSON
-// object a WebSocket text message, named by its "type".
+// Package wire is the signaling protocol turnpike.v1 as Go types: one JSON object a WebSocket text message, named by
+// its "type".
 //
-// A client's message goes through [Parse], which accepts nothing that it has
-// not checked; a server's message through [Encode]. The forwarded payload of
-// a signal message is never decoded on the way: Parse finds where it lies and
-// Encode splices it. ../PROTOCOL.md is the protocol in prose, testdata holds
-// an example of every message.
+// [Parse] reads and checks a client's message, and [Encode] makes a server's:
+//
+//	client ── {"type":"signal","to":...} ──▶ Parse ──▶ *Signal ──▶ EncodeForward ──▶ {"type":"signal","from":...} ──▶ mate
+//
+// The payload of a signal message is never decoded on the way: Parse finds where it lies, and EncodeForward splices it
+// in. ../PROTOCOL.md is the protocol in prose, and testdata holds an example of every message.
 package wire
 
 import "time"
@@ -13,9 +14,8 @@ import "time"
 // Subprotocol is the WebSocket subprotocol that both sides must name.
 const Subprotocol = "turnpike.v1"
 
-// The values of "type", client to server first. Seven words go both ways, with
-// other fields each way. Every client message may have id and received; every
-// server message but welcome, ack and pong has seq once the session is there.
+// The values of "type", client to server first. Some words go both ways, with other fields each way. Every client
+// message may have id and received. After the welcome, every server message except ack and pong has seq.
 const (
 	TypeHello  = "hello"  // client: ticket?, name?, resume?  -> welcome
 	TypeJoin   = "join"   // client: room?, create?, size?, waiting? -> joined | waiting
@@ -34,7 +34,7 @@ const (
 	//                       server: call, room
 	TypeBye = "bye" // client: the session ends; close 1000
 	TypeAck = "ack" // client: received
-	//                 server: ref; all requests up to it were handled
+	//                 server: ref; it has handled all requests up to that
 	TypePing = "ping" // client                               -> pong
 
 	TypeLock   = "lock"   // client: room                     -> locked
@@ -45,7 +45,7 @@ const (
 
 	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, iceServers, iceExpires, online
 	TypePong       = "pong"        // server
-	TypeResume     = "resume"      // server: token, in the place of the last one
+	TypeResume     = "resume"      // server: token, which replaces the last one
 	TypePeerAway   = "peer-away"   // server: room, session
 	TypePeerBack   = "peer-back"   // server: room, session, fresh?
 	TypeError      = "error"       // server: code, message, field?, retryAfter?
@@ -76,23 +76,23 @@ type Code string
 // The error codes.
 const (
 	CodeUnauthorized Code = "unauthorized" // the ticket does not admit
-	CodeNotExisting  Code = "not-existing" // no such room, and create was not asked
-	CodeFull         Code = "full"         // the room has as many as it may
+	CodeNotExisting  Code = "not-existing" // no such room, and create was not set
+	CodeFull         Code = "full"         // the room has as many sessions as it may have
 	CodeNameTaken    Code = "name-taken"   // another user who is online has the name
 	CodeNotInRoom    Code = "not-in-room"  // sender or receiver is not in the room
 	CodeBadMessage   Code = "bad-message"  // field says which field
-	CodeSlow         Code = "slow"         // reserved: too slow a reader learns it from the close code
+	CodeSlow         Code = "slow"         // reserved: a client that reads too slowly learns it from the close code
 	CodeRateLimited  Code = "rate-limited" // retryAfter says for how long
 	CodeForbidden    Code = "forbidden"    // the ticket does not allow it
-	CodeNoSuchUser   Code = "no-such-user" // not online, or not for a guest's eyes
-	CodeBusy         Code = "busy"         // one of the two is in a call or being rung
+	CodeNoSuchUser   Code = "no-such-user" // not online, or not for a guest to see
+	CodeBusy         Code = "busy"         // one of the two users is in a call or being rung
 	CodeNoSuchCall   Code = "no-such-call" // over, or never one of the sender's
 
-	CodeNoSuchSession Code = "no-such-session" // not there to be resumed: say hello with a ticket
+	CodeNoSuchSession Code = "no-such-session" // the token resumes no session: say hello with a ticket
 	CodeInternal      Code = "internal"        // the server's fault
 	CodeNotHost       Code = "not-host"        // no host powers in the room
 	CodeLocked        Code = "locked"          // the room lets no newcomers in
-	CodeKicked        Code = "kicked"          // from this room, for its life
+	CodeKicked        Code = "kicked"          // the user was kicked from this room, for its life
 )
 
 // Codes lists every error code.
@@ -102,7 +102,7 @@ func Codes() []Code {
 		CodeNotHost, CodeLocked, CodeKicked}
 }
 
-// The WebSocket close codes. The close frame's reason is the word beside it.
+// The WebSocket close codes. The close frame's reason is the word beside the code.
 const (
 	CloseBye          = 1000 // bye
 	CloseGoingAway    = 1001 // going-away
@@ -117,7 +117,7 @@ const (
 	CloseEnded        = 4007 // ended
 )
 
-// CloseReason is the word that goes with a close code, empty for others'.
+// CloseReason returns the word that goes with a close code, empty for codes of others.
 func CloseReason(code int) string {
 	switch code {
 	case CloseBye:
@@ -146,28 +146,28 @@ func CloseReason(code int) string {
 	return ""
 }
 
-// Why somebody is no longer in a room: left and peer-left.
+// Why a session is no longer in a room: left and peer-left.
 const (
 	ReasonLeave      = "leave"       // sent leave
-	ReasonHangup     = "hangup"      // the call of this room was hung up
+	ReasonHangup     = "hangup"      // the room's call was hung up
 	ReasonBye        = "bye"         // ended the session
 	ReasonGone       = "gone"        // the connection was lost
-	ReasonSlow       = "slow"        // did not read what it was sent
+	ReasonSlow       = "slow"        // did not read its messages
 	ReasonBadMessage = "bad-message" // broke the protocol or its limits
 	ReasonShutdown   = "shutdown"    // the server is going away
-	ReasonRevoked    = "revoked"     // what admitted the user was revoked
-	ReasonKicked     = "kicked"      // taken out by somebody with host powers
-	ReasonRefused    = "refused"     // was not let in from the waiting room; left only
-	ReasonClosed     = "closed"      // the room died while one waited; left only
+	ReasonRevoked    = "revoked"     // the user's invite or ticket was revoked
+	ReasonKicked     = "kicked"      // taken out by a session with host powers
+	ReasonRefused    = "refused"     // not let in from the waiting room; left only
+	ReasonClosed     = "closed"      // the room died while the session waited; left only
 )
 
 // How a session was resumed: welcome.
 const (
-	ResumedReplayed = "replayed" // all that was missed follows
-	ResumedRestored = "restored" // by another process, from the token
+	ResumedReplayed = "replayed" // all messages that the client has missed follow
+	ResumedRestored = "restored" // another process made it again from the token
 )
 
-// Why a call that nobody answered here stopped ringing: cancel.
+// Why a call stopped ringing that was not answered here: cancel.
 const (
 	CancelCancelled         = "cancelled"          // the caller gave up
 	CancelTimeout           = "timeout"            // nobody answered within RingTimeout
@@ -190,26 +190,25 @@ const (
 
 	MaxCandidates = 32 // in candidates
 
-	AckEvery = 32 // messages, at the latest after which each side acknowledges
+	AckEvery = 32 // messages; after so many, at the latest, each side acknowledges
 
 	MinRoomSize     = 2
 	MaxRoomSize     = 16
 	DefaultRoomSize = 2
 	MaxWaiting      = 32 // sessions that wait to be let into one room
 
-	MaxBadMessages = 10 // in BadMessageWindow: then CloseBadMessage
+	MaxBadMessages = 10 // in BadMessageWindow; then the close code is CloseBadMessage
 
 	BadMessageWindow = time.Minute
-	HelloTimeout     = 10 * time.Second // from the open socket to the accepted hello
+	HelloTimeout     = 10 * time.Second // from the upgrade to the accepted hello
 	PingInterval     = 25 * time.Second // WebSocket pings from the server
 	DeadAfter        = 45 * time.Second // silence, pongs included
 	RingTimeout      = 45 * time.Second
 	AwayNotice       = 2 * time.Second // without a connection, until room mates are told
-	ClosedWindow     = 5 * time.Second // at most, for the resuming of a session whose page was closed
+	ClosedWindow     = 5 * time.Second // the greatest resume window of a session whose page was closed
 )
 
-// ValidRoom reports whether id is one that a client may give:
-// ^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$.
+// ValidRoom reports whether a client may name a room id: ^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$.
 func ValidRoom(id string) bool {
 	if len(id) == 0 || len(id) > MaxRoom || id[0] == '-' || id[len(id)-1] == '-' {
 		return false
