@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestFigures holds what the table makes of figures: medians, ratios by pair, and notes of what was lost.
+// TestFigures holds how the table presents figures: medians, ratios by pair, and notes of losses.
 func TestFigures(t *testing.T) {
 	b := &bench{figures: figures{
 		{"cpu video up", routing}:   {2, 2, 2},
@@ -34,7 +34,7 @@ func TestFigures(t *testing.T) {
 	table := b.table()
 	for _, want := range []string{
 		"| CPU a packet, video up | 2.00 µs | 0.30 µs | 3.00 µs | 6.00 µs | 0.05 of coturn's | ≤ 0.1 | 0.50 of coturn's | ≤ 0.75 |\n",
-		"| CPU a packet, video down |  |  | 2.00 µs | 11.00 µs |  | ≤ 0.1 |  | ≤ 0.75 |\n", // a round lacks its other part
+		"| CPU a packet, video down |  |  | 2.00 µs | 11.00 µs |  | ≤ 0.1 |  | ≤ 0.75 |\n", // no ratio, because a pair is incomplete
 		"| CPU a packet, relay to relay | 2.00 µs | 0.40 µs | 3.00 µs |  | 1.10 of routing's, with it | ≤ 1.3 | 0.50 of up and down | ≤ 0.55 |\n",
 		"| CPU a packet, video up, indications |  |  | 6.00 µs |  |  | ≤ 0.1 | 1.50 of channels | ≤ 1.3 |\n",
 		"| Latency p50, video up | 55 µs | 59 µs | 100 µs |  | +4 µs to routing | ≤ +20 µs |  | ≤ 0.4 |\n",

@@ -1,17 +1,18 @@
 //go:build linux
 
-// Package bench compares the server with others. Relaying is loaded by the load generator of turnpike bench, on three hosts of netlab:
+// Package bench compares our server with others. For relaying, the load generator of turnpike bench runs on three hosts of netlab:
 //
 //	clients ── server ── peers
 //
-// The server has one core, and the load generator, with the sockets of both sides in their hosts, has the rest. What is
-// compared is the time of the whole machine for a packet, less what it takes when the middle host only routes the
-// same packets. Our server is measured twice, with established flows in the kernel and without. Each figure comes from rounds of runs, one
-// server after the other, and every other round in the opposite order.
+// The server has one core. The load generator has the rest, and opens the sockets of both sides on their hosts. A figure of
+// processor time is that of the whole machine for a packet, less the time for a packet that the middle host only routes. Our
+// server is measured twice, with established flows in the kernel and without. Each round measures one server after the other;
+// every second round in the opposite order.
 //
 // `make bench` runs TestTable, which prints the table; `go test -run TestTable/audio` with BENCH_PAIRS set runs a part of it.
 //
-// Signaling is loaded by that of turnpike bench signal, over loopback, beside PeerJS's server: `make bench-signal` runs TestSignalTable.
+// For signaling, `make bench-signal` runs TestSignalTable. The load generator of turnpike bench signal loads our server and
+// PeerJS's over loopback.
 package bench
 
 import (
@@ -28,7 +29,7 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// turnpike is the path of the program under test, set by TestMain alone.
+// turnpike is the path of the program under test. Only TestMain sets it.
 var turnpike string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -45,7 +46,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build compiles turnpike, as make build does.
+// build compiles turnpike as make build does.
 func build(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command("go", "build", "-trimpath", "-o", turnpike, "turnpike/cmd/turnpike")
@@ -55,7 +56,7 @@ func build(t *testing.T) {
 	}
 }
 
-// need skips t where one of the programs is missing. In CI, that is a failure.
+// need skips t if one of the programs is missing, or fails t in CI.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
@@ -68,7 +69,7 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// pairs is how often `make bench` measures; 0 if this is not `make bench`.
+// pairs returns how many rounds `make bench` measures; 0 if this is not `make bench`.
 func pairs(t *testing.T) int {
 	t.Helper()
 	s := os.Getenv("BENCH_PAIRS")
@@ -77,12 +78,12 @@ func pairs(t *testing.T) int {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 {
-		t.Fatalf("BENCH_PAIRS=%s is no number of pairs", s)
+		t.Fatalf("BENCH_PAIRS=%s is not a number of rounds", s)
 	}
 	return n
 }
 
-// lab is the three hosts.
+// lab is the three hosts and the server's core.
 type lab struct {
 	netlab.Line
 	core int // the server's
@@ -93,11 +94,11 @@ func newLab(t *testing.T) lab {
 	return lab{netlab.New(t).Line(), serverCore()}
 }
 
-// serverCore is the core that servers have to themselves.
+// serverCore returns the core that only the server uses.
 func serverCore() int { return runtime.NumCPU() - 1 }
 
-// keepOff moves every thread of this process off the server's core. Threads to come inherit that from theirs.
-func keepOff(t *testing.T) {
+// leaveServerCore moves every thread of this process off the server's core. New threads inherit that.
+func leaveServerCore(t *testing.T) {
 	t.Helper()
 	if runtime.NumCPU() < 2 {
 		t.Fatal("bench: server and load generator need a core each")

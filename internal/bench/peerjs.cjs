@@ -1,5 +1,5 @@
-// PeerJS's server, as bare as its own program makes it, but with room for many clients and no log of them.
-// usage: node peerjs.cjs [CERTIFICATE KEY]; it says where it listens.
+// PeerJS's server, as its own program starts it, but with room for many clients and without a log.
+// usage: node peerjs.cjs [CERTIFICATE KEY]; it prints its address.
 'use strict';
 
 const fs = require('node:fs');

@@ -12,17 +12,17 @@ import (
 	"turnpike/internal/signalload"
 )
 
-// signalSettings say how much is measured of signaling.
+// signalSettings say how much is measured.
 type signalSettings struct {
-	pairs    int
-	sessions int           // that send
-	idle     int           // that do not, to measure memory and log-ins with
-	secure   int           // likewise, under TLS
+	pairs    int           // rounds
+	sessions int           // that send messages
+	idle     int           // sessions when memory and log-ins are measured
+	secure   int           // likewise, with TLS
 	settle   time.Duration // before memory is read
-	rate     float64       // at which latency is measured
-	start    float64       // of the search for the highest rate
+	rate     float64       // when latency is measured
+	start    float64       // first rate in the search for the highest
 	run      time.Duration // of one measurement
-	trial    time.Duration // of the search
+	trial    time.Duration // of one rate in the search
 }
 
 // signalBench is one run of everything.
@@ -33,12 +33,12 @@ type signalBench struct {
 	figures figures
 }
 
-func (b *signalBench) note(name, server string, value float64) {
+func (b *signalBench) record(name, server string, value float64) {
 	b.figures[figure{name, server}] = append(b.figures[figure{name, server}], value)
 }
 
-// turnAbout calls each server's measurement as often as there are pairs, each pair in the other order.
-func (b *signalBench) turnAbout(t *testing.T, name string, measure func(t *testing.T, s signalServer)) {
+// alternate runs all rounds of a measurement. Each calls it for every server, in the opposite order of the round before.
+func (b *signalBench) alternate(t *testing.T, name string, measure func(t *testing.T, s signalServer)) {
 	t.Run(name, func(t *testing.T) {
 		for pair := range b.pairs {
 			order := slices.Clone(b.servers)
@@ -55,10 +55,10 @@ func (b *signalBench) turnAbout(t *testing.T, name string, measure func(t *testi
 }
 
 func (b *signalBench) measureAll(t *testing.T) {
-	b.turnAbout(t, "idle", func(t *testing.T, s signalServer) { b.measureIdle(t, s, "", b.idle, nil) })
-	b.turnAbout(t, "idle under TLS", func(t *testing.T, s signalServer) { b.measureIdle(t, s, " TLS", b.secure, b.pair) })
-	b.turnAbout(t, "latency", b.measureLatency)
-	b.turnAbout(t, "highest rate", b.measureMax)
+	b.alternate(t, "idle", func(t *testing.T, s signalServer) { b.measureIdle(t, s, "", b.idle, nil) })
+	b.alternate(t, "idle under TLS", func(t *testing.T, s signalServer) { b.measureIdle(t, s, " TLS", b.secure, b.pair) })
+	b.alternate(t, "latency", b.measureLatency)
+	b.alternate(t, "highest rate", b.measureHighestRate)
 	if !t.Failed() {
 		t.Run("processor", b.measureProcessor)
 	}
@@ -80,36 +80,36 @@ func (b *signalBench) open(t *testing.T, s signalServer, sessions int, settle ti
 	}
 }
 
-// measureIdle logs many sessions in, which then do nothing.
+// measureIdle measures log-ins and memory with many sessions that then do nothing.
 func (b *signalBench) measureIdle(t *testing.T, s signalServer, suffix string, sessions int, pair *keyPair) {
 	t.Helper()
 	g, end := b.open(t, s, sessions, b.settle, pair)
 	defer end()
 	up := g.Setup()
 	t.Logf("%-8s  %d log-ins in %v, %v of processor time, memory from %d to %d bytes", s.name, up.Sessions, up.Took, up.LoginTime, up.RSSBefore, up.RSSAfter)
-	b.note("log-ins"+suffix, s.name, float64(up.Sessions)/up.Took.Seconds())
-	b.note("memory"+suffix, s.name, float64(up.RSSAfter-up.RSSBefore)/float64(up.Sessions)/1024)
+	b.record("log-ins"+suffix, s.name, float64(up.Sessions)/up.Took.Seconds())
+	b.record("memory"+suffix, s.name, float64(up.RSSAfter-up.RSSBefore)/float64(up.Sessions)/1024)
 }
 
-// measureLatency sends at a rate that all servers carry.
+// measureLatency measures latency at a rate that every server carries.
 func (b *signalBench) measureLatency(t *testing.T, s signalServer) {
 	t.Helper()
 	g, end := b.open(t, s, b.sessions, 0, nil)
 	defer end()
-	r := b.send(t, g, s, b.rate)
+	r := b.runLoad(t, g, s, b.rate)
 	for name, percentile := range map[string]float64{"p50": 50, "p99": 99, "p99.9": 99.9} {
-		b.note(name, s.name, float64(r.Latency.Percentile(percentile))/1e3)
+		b.record(name, s.name, float64(r.Latency.Percentile(percentile))/1e3)
 	}
 }
 
-func (b *signalBench) send(t *testing.T, g *signalload.Generator, s signalServer, rate float64) *signalload.Result {
+func (b *signalBench) runLoad(t *testing.T, g *signalload.Generator, s signalServer, rate float64) *signalload.Result {
 	t.Helper()
 	r, err := g.Run(t.Context(), signalload.Load{Rate: rate, Duration: b.run, Warmup: b.run / 5})
 	if err != nil {
 		t.Fatalf("%s: %v", s.name, err)
 	}
 	logResult(t, s, r)
-	b.note("received", s.name, float64(r.Received))
+	b.record("received", s.name, float64(r.Received))
 	return r
 }
 
@@ -118,8 +118,8 @@ func logResult(t *testing.T, s signalServer, r *signalload.Result) {
 		r.DeliveredRate(), r.Lost(), r.LoaderSkipped, r.Latency.Percentile(50), r.Latency.Percentile(99), float64(r.ServerTimePerMessage())/1e3)
 }
 
-// measureMax searches the highest rate.
-func (b *signalBench) measureMax(t *testing.T, s signalServer) {
+// measureHighestRate searches the highest rate.
+func (b *signalBench) measureHighestRate(t *testing.T, s signalServer) {
 	t.Helper()
 	g, end := b.open(t, s, b.sessions, 0, nil)
 	defer end()
@@ -130,23 +130,23 @@ func (b *signalBench) measureMax(t *testing.T, s signalServer) {
 	if found.Result == nil {
 		t.Fatalf("%s: at every rate messages take longer than %v", s.name, signalload.MaxP99)
 	}
-	t.Logf("%-8s  highest rate %.0f, by the load generator: %v", s.name, found.Result.Rate, found.LoaderLimited)
-	b.note("highest rate", s.name, found.Result.Rate)
+	t.Logf("%-8s  highest rate %.0f, limited by the load generator: %v", s.name, found.Result.Rate, found.LoaderLimited)
+	b.record("highest rate", s.name, found.Result.Rate)
 	if found.LoaderLimited {
-		b.note("loader's limit", s.name, found.Result.Rate)
+		b.record("loader's limit", s.name, found.Result.Rate)
 	}
 }
 
-// measureProcessor sends at the highest rate of the other server in the same pair.
+// measureProcessor measures processor time at PeerJS's highest rate in the same round.
 func (b *signalBench) measureProcessor(t *testing.T) {
 	pair := 0
-	b.turnAbout(t, "at the other's highest rate", func(t *testing.T, s signalServer) {
+	b.alternate(t, "at PeerJS's highest rate", func(t *testing.T, s signalServer) {
 		g, end := b.open(t, s, b.sessions, 0, nil)
 		defer end()
 		rate := b.figures[figure{"highest rate", "PeerJS"}][pair/len(b.servers)]
 		pair++
-		r := b.send(t, g, s, rate)
-		b.note("processor", s.name, float64(r.ServerTimePerMessage())/1e3)
+		r := b.runLoad(t, g, s, rate)
+		b.record("processor", s.name, float64(r.ServerTimePerMessage())/1e3)
 	})
 }
 
@@ -160,7 +160,7 @@ type signalRow struct {
 }
 
 func signalRows() []signalRow {
-	theirs := timesOf("PeerJS", "%.2f", "")
+	theirs := ratioTo("PeerJS", "%.2f", "")
 	return []signalRow{
 		{"Memory (RSS) an idle session", "memory", "%.1f KB", theirs, "≤ 9 KB"},
 		{"Memory (RSS) an idle session, TLS", "memory TLS", "%.1f KB", theirs, "≤ 20 KB"},
@@ -197,10 +197,10 @@ func (b *signalBench) table() string {
 	return out.String()
 }
 
-func (b *signalBench) where(others string) string {
+func (b *signalBench) conditions(others string) string {
 	return fmt.Sprintf("%s; PeerJS %s on Node.js %s; %d pairs, server on one core, load generator on another.\n"+
 		"Memory of %d idle sessions, %d under TLS, each in a room; messages of 1 KiB between %d sessions.%s",
-		here(), version("node", "-p", "require('../../node_modules/peer/package.json').version"), version("node", "--version"), b.pairs, b.idle, b.secure, b.sessions, others)
+		machine(), version("node", "-p", "require('../../node_modules/peer/package.json').version"), version("node", "--version"), b.pairs, b.idle, b.secure, b.sessions, others)
 }
 
 // TestSignalTable is `make bench-signal`.
@@ -217,15 +217,15 @@ func TestSignalTable(t *testing.T) {
 		},
 		servers: []signalServer{ourSignaling(), peerJS()}, pair: newKeyPair(t), figures: figures{},
 	}
-	busy := others()
+	busy := otherLoad()
 	build(t)
-	keepOff(t)
+	leaveServerCore(t)
 	b.measureAll(t)
-	fmt.Printf("\n%s\n\n%s", b.where(busy), b.table())
+	fmt.Printf("\n%s\n\n%s", b.conditions(busy), b.table())
 }
 
-// TestSignalQuick holds that `make bench-signal` works: messages come through each server, and the table has its figures. What
-// they are, on a machine that tests other things too, says nothing.
+// TestSignalQuick holds that `make bench-signal` works: each server delivers messages, and the table has its figures. Their
+// values mean nothing on a machine that runs other tests too.
 func TestSignalQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("bench: starts each server several times; -short is set")

@@ -28,7 +28,7 @@ import (
 	"turnpike/internal/signalload"
 )
 
-// signalServer is a signaling server that can be started.
+// signalServer is a signaling server that is measured.
 type signalServer struct {
 	name    string
 	command func(stateDir string, pair *keyPair) []string
@@ -60,7 +60,7 @@ func ourSignaling() signalServer {
 	}
 }
 
-// peerJS is the signaling server of PeerJS, which relays what its clients send to each other's names, to whoever comes.
+// peerJS is the signaling server of PeerJS. It forwards messages between its clients, and asks nobody for a ticket.
 func peerJS() signalServer {
 	return signalServer{
 		name: "PeerJS",
@@ -79,7 +79,7 @@ func peerJS() signalServer {
 	}
 }
 
-// needPeerJS skips t where the server is not installed. In CI, that is a failure.
+// needPeerJS skips t if the server is not installed, or fails t in CI.
 func needPeerJS(t *testing.T) {
 	t.Helper()
 	need(t, "taskset", "node")
@@ -98,14 +98,14 @@ type signalProcess struct {
 	end    func()
 }
 
-// start runs a server on its core and waits until it says where it listens.
+// start runs a server on its core, and waits until it prints its address.
 func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
 	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
 	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", strconv.Itoa(serverCore())}, s.command(dir, pair)...)...)
-	// All of the load comes from one address, and a search of the highest rate with few sessions asks much of each user.
+	// All of the load comes from one address, and a search of the highest rate with few sessions sends many messages for each user.
 	cmd.Env = append(os.Environ(), "TURNPIKE_LIMITS_SESSIONS=100000", "TURNPIKE_LIMITS_SESSIONS_PER_ADDRESS=100000",
 		"TURNPIKE_LIMITS_CONNECTIONS_PER_ADDRESS=100000", "TURNPIKE_LIMITS_MESSAGES_PER_SECOND=100000",
 		"TURNPIKE_LIMITS_MESSAGES_PER_SECOND_PER_USER=100000",
@@ -143,7 +143,7 @@ func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
 	case <-time.After(startTime):
 	}
 	p.end()
-	t.Fatalf("%s does not say where it listens\n%s", s.name, log.Bytes())
+	t.Fatalf("%s does not print its address\n%s", s.name, log.Bytes())
 	return p
 }
 

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// row is a line of the table: a figure of every server, and how ours compare.
+// row is a line of the table: a figure of every server, and how ours compares.
 type row struct {
 	title     string
 	figure    string
@@ -23,17 +23,17 @@ type row struct {
 	userSpace comparison
 }
 
-// comparison puts one of our figures beside others of its pair, since what is of a pair was measured in the same minute.
+// comparison compares one of our figures with others of the same round, which were measured in the same minutes.
 type comparison struct {
 	with   func(f figures, name, server string, pair int) (float64, bool)
 	format string
 	goal   string
 }
 
-// times says how often a figure holds coturn's.
-func times(goal string) comparison { return timesOf(theirs, "%.2f of coturn's", goal) }
+// ratioToCoturn divides a figure by coturn's.
+func ratioToCoturn(goal string) comparison { return ratioTo(theirs, "%.2f of coturn's", goal) }
 
-func timesOf(whose, format, goal string) comparison {
+func ratioTo(whose, format, goal string) comparison {
 	return comparison{format: format, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
 		ours, ok1 := f.at(name, server, pair)
 		others, ok2 := f.at(name, whose, pair)
@@ -41,8 +41,8 @@ func timesOf(whose, format, goal string) comparison {
 	}}
 }
 
-// timesOwn compares with the sum of a server's own other figures.
-func timesOwn(what, goal string, others ...string) comparison {
+// ratioToOwn divides a figure by the sum of other figures of the same server.
+func ratioToOwn(what, goal string, others ...string) comparison {
 	return comparison{format: "%.2f of " + what, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
 		ours, ok := f.at(name, server, pair)
 		var sum float64
@@ -55,8 +55,8 @@ func timesOwn(what, goal string, others ...string) comparison {
 	}}
 }
 
-// withRouting says how often all that the machine does for a packet holds what it does for routing it.
-func withRouting(goal string) comparison {
+// ratioToRouting divides the machine's whole time for a packet by its time for routing one.
+func ratioToRouting(goal string) comparison {
 	return comparison{format: "%.2f of routing's, with it", goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
 		ours, ok1 := f.at(name, server, pair)
 		way, ok2 := f.at(name, routing, pair)
@@ -64,8 +64,8 @@ func withRouting(goal string) comparison {
 	}}
 }
 
-// overRouting is the difference to routing.
-func overRouting(goal string) comparison {
+// differenceToRouting subtracts the figure of routing.
+func differenceToRouting(goal string) comparison {
 	return comparison{format: "%+.0f µs to routing", goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
 		ours, ok1 := f.at(name, server, pair)
 		way, ok2 := f.at(name, routing, pair)
@@ -75,31 +75,31 @@ func overRouting(goal string) comparison {
 
 func rows() []row {
 	table := []row{
-		{"CPU a packet, video up", "cpu video up", "%.2f µs", times("≤ 0.1"), times("≤ 0.75")},
-		{"CPU a packet, video down", "cpu video down", "%.2f µs", times("≤ 0.1"), times("≤ 0.75")},
-		{"CPU a packet, audio up", "cpu audio up", "%.2f µs", times("≤ 0.1"), times("≤ 0.85")},
-		{"CPU a packet, audio both ways", "cpu audio both ways", "%.2f µs", times("≤ 0.1"), times("≤ 0.85")},
-		{"CPU a packet, video up, indications", "cpu indications up", "%.2f µs", times("≤ 0.1"), timesOwn("channels", "≤ 1.3", "cpu video up")},
-		{"CPU a packet, video down, indications", "cpu indications down", "%.2f µs", times("≤ 0.1"), timesOwn("channels", "≤ 1.3", "cpu video down")},
-		{"CPU a packet, relay to relay", "cpu relay to relay", "%.2f µs", withRouting("≤ 1.3"),
-			timesOwn("up and down", "≤ 0.55", "cpu video up", "cpu video down")},
-		{"Highest rate, video up", "highest rate", "%.0f/s", times("≥ 3, or the loader's limit"), times("≥ 1.1, or the loader's limit")},
+		{"CPU a packet, video up", "cpu video up", "%.2f µs", ratioToCoturn("≤ 0.1"), ratioToCoturn("≤ 0.75")},
+		{"CPU a packet, video down", "cpu video down", "%.2f µs", ratioToCoturn("≤ 0.1"), ratioToCoturn("≤ 0.75")},
+		{"CPU a packet, audio up", "cpu audio up", "%.2f µs", ratioToCoturn("≤ 0.1"), ratioToCoturn("≤ 0.85")},
+		{"CPU a packet, audio both ways", "cpu audio both ways", "%.2f µs", ratioToCoturn("≤ 0.1"), ratioToCoturn("≤ 0.85")},
+		{"CPU a packet, video up, indications", "cpu indications up", "%.2f µs", ratioToCoturn("≤ 0.1"), ratioToOwn("channels", "≤ 1.3", "cpu video up")},
+		{"CPU a packet, video down, indications", "cpu indications down", "%.2f µs", ratioToCoturn("≤ 0.1"), ratioToOwn("channels", "≤ 1.3", "cpu video down")},
+		{"CPU a packet, relay to relay", "cpu relay to relay", "%.2f µs", ratioToRouting("≤ 1.3"),
+			ratioToOwn("up and down", "≤ 0.55", "cpu video up", "cpu video down")},
+		{"Highest rate, video up", "highest rate", "%.0f/s", ratioToCoturn("≥ 3, or the loader's limit"), ratioToCoturn("≥ 1.1, or the loader's limit")},
 	}
 	for _, direction := range []string{"up", "down"} {
 		table = append(table,
-			row{"Latency p50, video " + direction, "p50 video " + direction, "%.0f µs", overRouting("≤ +20 µs"), times("≤ 0.4")},
-			row{"Latency p99, video " + direction, "p99 video " + direction, "%.0f µs", times("≤ 0.3"), times("≤ 0.7")},
-			row{"Latency p99.9, video " + direction, "p99.9 video " + direction, "%.0f µs", times(""), times("")},
+			row{"Latency p50, video " + direction, "p50 video " + direction, "%.0f µs", differenceToRouting("≤ +20 µs"), ratioToCoturn("≤ 0.4")},
+			row{"Latency p99, video " + direction, "p99 video " + direction, "%.0f µs", ratioToCoturn("≤ 0.3"), ratioToCoturn("≤ 0.7")},
+			row{"Latency p99.9, video " + direction, "p99.9 video " + direction, "%.0f µs", ratioToCoturn(""), ratioToCoturn("")},
 		)
 	}
 	return append(table,
-		row{"Memory (RSS) an allocation", "memory", "%.1f KB", times("≤ 2 KB"), times("≤ 2 KB; portable path 6 KB")},
-		row{"The kernel's memory beside it", "kernel memory", "%.1f KB", times(""), times("")},
-		row{"Allocations a second", "allocations a second", "%.0f", times("≥ 3"), times("≥ 3")},
+		row{"Memory (RSS) an allocation", "memory", "%.1f KB", ratioToCoturn("≤ 2 KB"), ratioToCoturn("≤ 2 KB; portable path 6 KB")},
+		row{"The kernel's memory beside it", "kernel memory", "%.1f KB", ratioToCoturn(""), ratioToCoturn("")},
+		row{"Allocations a second", "allocations a second", "%.0f", ratioToCoturn("≥ 3"), ratioToCoturn("≥ 3")},
 	)
 }
 
-// table writes the rows of which there are figures.
+// table writes the rows that have figures.
 func (b *bench) table() string {
 	var out strings.Builder
 	fmt.Fprintln(&out, "| median | routing | kernel | user space | coturn | kernel | goal | user space | goal |")
@@ -123,7 +123,7 @@ func (b *bench) table() string {
 	return out.String() + b.notes()
 }
 
-// at is what was measured in one pair; false if nothing was.
+// at returns the value of a figure in one round; false if it has none.
 func (f figures) at(name, server string, pair int) (float64, bool) {
 	values := f[figure{name, server}]
 	if pair >= len(values) {
@@ -132,7 +132,7 @@ func (f figures) at(name, server string, pair int) (float64, bool) {
 	return values[pair], true
 }
 
-// compare is the median of the pairs' comparisons, or nothing if one cannot be made.
+// compare returns the median of a comparison over all rounds. It is empty if a round lacks a value.
 func (f figures) compare(c comparison, name, server string) string {
 	results := figures{}
 	for pair := range f[figure{name, server}] {
@@ -149,10 +149,10 @@ func (f figures) compare(c comparison, name, server string) string {
 	return fmt.Sprintf(c.format, value)
 }
 
-// noteworthy is the percentage of packets whose loss spoils the other figures of a load.
+// noteworthy is the percentage of lost packets above which the other figures of a load are doubtful.
 const noteworthy = 0.5
 
-// notes tell what a reader of the table must know: loads that were not carried whole.
+// notes lists the loads that lost packets, which a reader of the table must know.
 func (b *bench) notes() string {
 	var lines []string
 	for f, values := range b.figures {
@@ -173,14 +173,14 @@ func (b *bench) notes() string {
 	return "\n" + strings.Join(lines, "\n") + "\n"
 }
 
-// where tells machine, date and commit, and how it was measured.
-func (b *bench) where() string {
+// conditions describes machine, date and commit, and the measurement.
+func (b *bench) conditions() string {
 	return fmt.Sprintf("%s; coturn %s; %d rounds of %v, server on one core.\nCPU: the whole machine's busy time a packet, less that of routing (its column: of its own).%s",
-		here(), version("turnserver", "--version"), b.pairs, b.settings.run, b.others)
+		machine(), version("turnserver", "--version"), b.pairs, b.settings.run, b.otherLoad)
 }
 
-// here tells machine, date and commit.
-func here() string {
+// machine describes machine, date and commit.
+func machine() string {
 	model := "unknown processor"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range bytes.Lines(info) {
@@ -198,8 +198,8 @@ func here() string {
 		runtime.NumCPU(), model, version("uname", "-r"), runtime.Version(), time.Now().Format(time.DateOnly), commit)
 }
 
-// others warns of what else the machine does. It is asked before anything is measured.
-func others() string {
+// otherLoad warns if the machine is busy. It must be called before the first measurement.
+func otherLoad() string {
 	var load float64
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
 		_, _ = fmt.Sscan(string(b), &load)
@@ -218,20 +218,20 @@ func TestTable(t *testing.T) {
 	}
 	need(t, "turnserver", "taskset")
 	b := &bench{
-		lab:      newLab(t),
-		settings: settings{pairs: n, run: 5 * time.Second, warmup: 500 * time.Millisecond, divide: 1, hold: 10_000, settle: 3 * time.Second, trial: time.Second},
-		servers:  servers(),
-		figures:  figures{},
-		others:   others(),
+		lab:       newLab(t),
+		settings:  settings{pairs: n, run: 5 * time.Second, warmup: 500 * time.Millisecond, divide: 1, hold: 10_000, settle: 3 * time.Second, trial: time.Second},
+		servers:   servers(),
+		figures:   figures{},
+		otherLoad: otherLoad(),
 	}
 	build(t)
-	keepOff(t)
+	leaveServerCore(t)
 	b.measureAll(t)
-	fmt.Printf("\n%s\n\n%s", b.where(), b.table())
+	fmt.Printf("\n%s\n\n%s", b.conditions(), b.table())
 }
 
-// TestQuick holds that `make bench` works: packets come through each server, and the table has its figures. What they
-// are, on a machine that tests other things too, says nothing.
+// TestQuick holds that `make bench` works: each server delivers packets, and the table has its figures. Their values mean
+// nothing on a machine that runs other tests too.
 func TestQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("bench: starts each server several times; -short is set")
@@ -259,6 +259,6 @@ func TestQuick(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("%s\n%s", b.where(), table)
+		t.Logf("%s\n%s", b.conditions(), table)
 	}
 }

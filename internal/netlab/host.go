@@ -29,9 +29,6 @@ type Host struct {
 	moves  int
 }
 
-// Name returns the name that the test gave it.
-func (h *Host) Name() string { return h.name }
-
 // Namespace returns its name for `ip netns exec`.
 func (h *Host) Namespace() string { return h.netns }
 

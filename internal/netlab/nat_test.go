@@ -141,7 +141,7 @@ func TestPublic(t *testing.T) {
 	}
 	for _, h := range []*Host{one, two} {
 		if h.Addr() != h.Public() || !h.Addr6().Is6() {
-			t.Errorf("%s: addr %v, public %v, IPv6 %v", h.Name(), h.Addr(), h.Public(), h.Addr6())
+			t.Errorf("%s: addr %v, public %v, IPv6 %v", h.name, h.Addr(), h.Public(), h.Addr6())
 		}
 	}
 	// IPv6 works as soon as the host exists.

@@ -22,21 +22,21 @@ const (
 	startTime  = 15 * time.Second
 )
 
-// maker is a server that can be started.
-type maker struct {
+// contender is a server that is measured.
+type contender struct {
 	name    string
 	command func(l lab, stateDir string) []string
 }
 
-// Servers' names: turnpike's say which way its packets go.
+// Names of contenders. Those of turnpike say which way its packets go.
 const (
 	kernel    = "kernel"
 	userSpace = "user space"
 	theirs    = "coturn"
 )
 
-func ours(way, offload string) maker {
-	return maker{
+func ours(way, offload string) contender {
+	return contender{
 		name: way,
 		command: func(l lab, stateDir string) []string {
 			return []string{turnpike, "serve", "--state", stateDir, "--http-listen", "127.0.0.1:0", "--metrics-listen", "", "--turn-offload", offload,
@@ -45,13 +45,14 @@ func ours(way, offload string) maker {
 	}
 }
 
-// servers are all that are measured.
-func servers() []maker { return []maker{ours(kernel, "require"), ours(userSpace, "off"), coturn()} }
+// servers returns all contenders.
+func servers() []contender {
+	return []contender{ours(kernel, "require"), ours(userSpace, "off"), coturn()}
+}
 
-// coturn is Debian's, with as little to do beside relaying as it can be told. It has a thread for a core, as by its
-// default on a machine of one.
-func coturn() maker {
-	return maker{
+// coturn is Debian's, with everything off that is not relaying. It has one thread, its default on a machine with one core.
+func coturn() contender {
+	return contender{
 		name: theirs,
 		command: func(l lab, _ string) []string {
 			return []string{"turnserver", "-n", "--listening-ip", l.Middle.Addr().String(), "--listening-port", strconv.Itoa(listenPort),
@@ -62,7 +63,7 @@ func coturn() maker {
 	}
 }
 
-// server is where servers listen.
+// server returns the address on which servers listen.
 func (l lab) server() netip.AddrPort { return netip.AddrPortFrom(l.Middle.Addr(), listenPort) }
 
 // process is a running server.
@@ -72,7 +73,7 @@ type process struct {
 }
 
 // start runs a server on its core of the middle host, and waits until it answers.
-func (l lab) start(t *testing.T, m maker) process {
+func (l lab) start(t *testing.T, m contender) process {
 	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -97,7 +98,7 @@ func (l lab) start(t *testing.T, m maker) process {
 	return p
 }
 
-// awaitAnswer asks the server for a binding until it answers or has ended.
+// awaitAnswer sends the server binding requests until it answers or has ended.
 func (l lab) awaitAnswer(ended <-chan struct{}) error {
 	conn, err := l.Left.ListenUDP(0)
 	if err != nil {
@@ -115,7 +116,7 @@ func (l lab) awaitAnswer(ended <-chan struct{}) error {
 		}
 		select {
 		case <-ended:
-			return errors.New("it has ended")
+			return errors.New("the process has ended")
 		default:
 		}
 		if time.Since(begin) > startTime {
@@ -124,7 +125,7 @@ func (l lab) awaitAnswer(ended <-chan struct{}) error {
 	}
 }
 
-// version is the first line that a program prints about itself.
+// version returns the first line that a program prints about its version.
 func version(name string, args ...string) string {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {

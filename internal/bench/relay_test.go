@@ -12,9 +12,9 @@ import (
 	"turnpike/internal/turnload"
 )
 
-const routing = "routing" // in the place of a server's name
+const routing = "routing" // takes the place of a server's name
 
-// scenario is a load of which processor time, latency and loss are measured.
+// scenario is a load with which processor time, latency and loss are measured.
 type scenario struct {
 	name        string
 	calls       int
@@ -24,7 +24,7 @@ type scenario struct {
 	relayed     bool
 }
 
-// scenarios are at the rates that the profiles have, 60,000 packets a second for 250 video calls.
+// scenarios returns all scenarios. They have the rates of their profiles: 60,000 packets a second for 250 video calls.
 func scenarios() []scenario {
 	return []scenario{
 		{name: "video up", calls: 250, profile: "video", direction: turnload.Up},
@@ -39,31 +39,31 @@ func scenarios() []scenario {
 
 // settings say how much is measured.
 type settings struct {
-	pairs  int
+	pairs  int           // rounds
 	run    time.Duration // of one measurement
 	warmup time.Duration
-	divide int           // the scenarios' calls by
-	hold   int           // allocations to measure memory with
-	settle time.Duration // before it is read
-	trial  time.Duration // of the search for the highest rate; 0: no search
+	divide int           // divisor of the scenarios' calls
+	hold   int           // allocations when memory is measured
+	settle time.Duration // before memory is read
+	trial  time.Duration // of one rate in the search for the highest; 0: no search
 }
 
 // bench is one run of everything.
 type bench struct {
 	lab
 	settings
-	servers []maker
-	figures figures
-	others  string // a warning, or empty
+	servers   []contender
+	figures   figures
+	otherLoad string // warning about a busy machine, or empty
 }
 
-// figures are what was measured, a value a pair.
+// figures holds the measured values, one for each round.
 type figures map[figure][]float64
 
-// figure is one thing that is measured of one server.
+// figure is one measured quantity of one server.
 type figure struct{ name, server string }
 
-// median of what was measured; false if nothing was.
+// median returns the median of a figure; false if it has no value.
 func (f figures) median(name, server string) (float64, bool) {
 	values := slices.Sorted(slices.Values(f[figure{name, server}]))
 	n := len(values)
@@ -73,32 +73,32 @@ func (f figures) median(name, server string) (float64, bool) {
 	return (values[n/2] + values[(n-1)/2]) / 2, true
 }
 
-func (b *bench) note(name, server string, value float64) {
+func (b *bench) record(name, server string, value float64) {
 	b.figures[figure{name, server}] = append(b.figures[figure{name, server}], value)
 }
 
-// measureAll runs everything, a subtest for each load.
+// measureAll measures everything, in a subtest for each load.
 func (b *bench) measureAll(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
-			b.turnAbout(t, func(m maker) { b.measure(t, s, m) }, func() { b.measureRouting(t, s) })
+			b.alternate(t, func(m contender) { b.measure(t, s, m) }, func() { b.measureRouting(t, s) })
 		})
 		if t.Failed() {
 			return
 		}
 	}
 	t.Run("memory", func(t *testing.T) {
-		b.turnAbout(t, func(m maker) { b.measureMemory(t, m) }, func() {})
+		b.alternate(t, func(m contender) { b.measureMemory(t, m) }, func() {})
 	})
 	if b.trial > 0 {
 		t.Run("highest rate", func(t *testing.T) {
-			b.turnAbout(t, func(m maker) { b.measureMax(t, m) }, func() {})
+			b.alternate(t, func(m contender) { b.measureHighestRate(t, m) }, func() {})
 		})
 	}
 }
 
-// turnAbout calls first, and then each server's measurement, as often as there are pairs, each pair in the other order.
-func (b *bench) turnAbout(t *testing.T, measure func(maker), first func()) {
+// alternate runs all rounds. Each calls first, and then the measurement of each server, in the opposite order of the round before.
+func (b *bench) alternate(t *testing.T, measure func(contender), first func()) {
 	for pair := range b.pairs {
 		first()
 		order := slices.Clone(b.servers)
@@ -114,7 +114,7 @@ func (b *bench) turnAbout(t *testing.T, measure func(maker), first func()) {
 	}
 }
 
-// config is a scenario's calls.
+// config returns the load of a scenario.
 func (b *bench) config(t *testing.T, s scenario) turnload.Config {
 	t.Helper()
 	profile, err := turnload.ProfileByName(s.profile)
@@ -130,21 +130,21 @@ func (b *bench) config(t *testing.T, s scenario) turnload.Config {
 	}
 }
 
-// measureRouting sends a scenario's packets with no server in the way. Relayed ones take as many steps.
+// measureRouting sends a scenario's packets without a server. A packet from relay to relay takes as many steps as these.
 func (b *bench) measureRouting(t *testing.T, s scenario) {
 	t.Helper()
 	cfg := b.config(t, s)
 	cfg.Direct, cfg.Relayed = true, false
-	b.record(t, s, routing, b.send(t, cfg))
+	b.recordRun(t, s, routing, b.runLoad(t, cfg))
 }
 
-func (b *bench) measure(t *testing.T, s scenario, m maker) {
+func (b *bench) measure(t *testing.T, s scenario, m contender) {
 	t.Helper()
 	defer b.start(t, m).end()
-	b.record(t, s, m.name, b.send(t, b.config(t, s)))
+	b.recordRun(t, s, m.name, b.runLoad(t, b.config(t, s)))
 }
 
-func (b *bench) send(t *testing.T, cfg turnload.Config) *turnload.Result {
+func (b *bench) runLoad(t *testing.T, cfg turnload.Config) *turnload.Result {
 	t.Helper()
 	g, err := turnload.Open(t.Context(), cfg)
 	if err != nil {
@@ -158,8 +158,8 @@ func (b *bench) send(t *testing.T, cfg turnload.Config) *turnload.Result {
 	return r
 }
 
-// record notes the figures of a run. Processor time is less what routing took in the same pair.
-func (b *bench) record(t *testing.T, s scenario, server string, r *turnload.Result) {
+// recordRun records the figures of a run. It subtracts the processor time of routing in the same round.
+func (b *bench) recordRun(t *testing.T, s scenario, server string, r *turnload.Result) {
 	t.Helper()
 	cpu := float64(r.BusyPerPacket()) / 1e3
 	if server != routing {
@@ -168,17 +168,17 @@ func (b *bench) record(t *testing.T, s scenario, server string, r *turnload.Resu
 	}
 	t.Logf("%-8s  %5.2f µs a packet, %.0f packets a second delivered, %.3f %% lost, p50 %v, p99 %v",
 		server, cpu, r.DeliveredRate(), 100*r.Loss(), r.Latency.Percentile(50), r.Latency.Percentile(99))
-	b.note("cpu "+s.name, server, cpu)
-	b.note("loss "+s.name, server, 100*r.Loss())
-	b.note("loader "+s.name, server, 100*float64(r.LoaderDropped+r.LoaderSkipped)/(r.Rate*r.Duration.Seconds()))
-	b.note("received "+s.name, server, float64(r.Received))
+	b.record("cpu "+s.name, server, cpu)
+	b.record("loss "+s.name, server, 100*r.Loss())
+	b.record("loader "+s.name, server, 100*float64(r.LoaderDropped+r.LoaderSkipped)/(r.Rate*r.Duration.Seconds()))
+	b.record("received "+s.name, server, float64(r.Received))
 	for name, percentile := range map[string]float64{"p50 ": 50, "p99 ": 99, "p99.9 ": 99.9} {
-		b.note(name+s.name, server, float64(r.Latency.Percentile(percentile))/1e3)
+		b.record(name+s.name, server, float64(r.Latency.Percentile(percentile))/1e3)
 	}
 }
 
-// measureMemory makes many allocations with a channel each.
-func (b *bench) measureMemory(t *testing.T, m maker) {
+// measureMemory measures memory with many allocations, each with a channel.
+func (b *bench) measureMemory(t *testing.T, m contender) {
 	t.Helper()
 	p := b.start(t, m)
 	defer p.end()
@@ -191,13 +191,13 @@ func (b *bench) measureMemory(t *testing.T, m maker) {
 	defer g.Close()
 	s := g.Setup()
 	t.Logf("%-8s  %d allocations in %v, memory from %d to %d bytes", m.name, s.Allocations, s.Took, s.RSSBefore, s.RSSAfter)
-	b.note("allocations a second", m.name, float64(s.Allocations)/s.Took.Seconds())
-	b.note("memory", m.name, float64(s.RSSAfter-s.RSSBefore)/float64(s.Allocations)/1024)
-	b.note("kernel memory", m.name, float64(s.SlabAfter-s.SlabBefore)/float64(s.Allocations)/1024)
+	b.record("allocations a second", m.name, float64(s.Allocations)/s.Took.Seconds())
+	b.record("memory", m.name, float64(s.RSSAfter-s.RSSBefore)/float64(s.Allocations)/1024)
+	b.record("kernel memory", m.name, float64(s.SlabAfter-s.SlabBefore)/float64(s.Allocations)/1024)
 }
 
-// measureMax searches the highest rate of video up.
-func (b *bench) measureMax(t *testing.T, m maker) {
+// measureHighestRate searches the highest rate of video up.
+func (b *bench) measureHighestRate(t *testing.T, m contender) {
 	t.Helper()
 	defer b.start(t, m).end()
 	g, err := turnload.Open(t.Context(), b.config(t, scenarios()[0]))
@@ -214,9 +214,9 @@ func (b *bench) measureMax(t *testing.T, m maker) {
 	if found.Result == nil {
 		t.Fatalf("%s: every rate loses too much", m.name)
 	}
-	t.Logf("%-8s  %.0f packets a second, by the load generator: %v", m.name, found.Result.Rate, found.LoaderLimited)
-	b.note("highest rate", m.name, found.Result.Rate)
+	t.Logf("%-8s  %.0f packets a second, limited by the load generator: %v", m.name, found.Result.Rate, found.LoaderLimited)
+	b.record("highest rate", m.name, found.Result.Rate)
 	if found.LoaderLimited {
-		b.note("loader's limit", m.name, found.Result.Rate)
+		b.record("loader's limit", m.name, found.Result.Rate)
 	}
 }
