@@ -1,6 +1,6 @@
-// Package deploy_test holds that what is here to be installed works: systemd
-// accepts the unit and finds it well confined, and the sample configuration
-// says what the program does.
+// Package deploy_test holds that the files here work: systemd accepts the unit
+// and finds it well confined, and the sample configuration has the program's keys
+// and defaults.
 package deploy_test
 
 import (
@@ -17,16 +17,16 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxExposure is on the scale of "systemd-analyze security", 0 to 10. What is
-// left is what a relay cannot do without, above all the network.
+// maxExposure is on the scale of "systemd-analyze security", 0 to 10. A relay
+// cannot do without the rest, above all the network.
 const maxExposure = 2.5
 
-// systemdAnalyze skips where systemd is missing, except in CI, which has to have it.
+// systemdAnalyze skips t if systemd is missing, or fails t in CI.
 func systemdAnalyze(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		const why = "no systemd-analyze to judge the unit (Debian has it in the package systemd)"
+		const why = "no systemd-analyze to check the unit (Debian has it in the package systemd)"
 		if os.Getenv("CI") == "true" {
 			t.Fatal(why)
 		}
@@ -35,8 +35,8 @@ func systemdAnalyze(t *testing.T) string {
 	return path
 }
 
-// installable is the unit in a directory of its own, with a program that
-// exists: verify refuses one that does not.
+// installable copies the unit to a directory of its own, with the path of a program
+// that exists: verify refuses any other.
 func installable(t *testing.T) string {
 	t.Helper()
 	unit, err := os.ReadFile("turnpike.service")
@@ -49,7 +49,7 @@ func installable(t *testing.T) string {
 	}
 	const installed = "ExecStart=/usr/bin/turnpike serve --config /etc/turnpike/turnpike.toml\n"
 	if bytes.Count(unit, []byte("ExecStart=")) != 1 || !bytes.Contains(unit, []byte(installed)) {
-		t.Fatalf("the unit does not start the program with just %q", strings.TrimSpace(installed))
+		t.Fatalf("the unit does not start the program with exactly %q", strings.TrimSpace(installed))
 	}
 	unit = bytes.Replace(unit, []byte("ExecStart=/usr/bin/turnpike "), []byte("ExecStart="+self+" "), 1)
 	path := filepath.Join(t.TempDir(), "turnpike.service")
@@ -63,15 +63,15 @@ func TestUnitVerifies(t *testing.T) { verify(t, installable(t)) }
 
 func verify(t *testing.T, unit string) {
 	t.Helper()
-	// Some complaints, by version, come without an exit status.
+	// Some versions complain without a bad exit status.
 	out, err := exec.Command(systemdAnalyze(t), "verify", "--man=no", "--recursive-errors=no", unit).CombinedOutput()
 	if err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
 
-// TestOffloadDropIn: systemd accepts what is laid over the unit to forward in the kernel, and it gives what that takes. The program says
-// which capabilities those are: turnserver/offload holds it.
+// TestOffloadDropIn holds that systemd accepts the unit with offload.conf, and that this gives the capabilities for forwarding in the
+// kernel. A test of turnserver/offload holds which those are.
 func TestOffloadDropIn(t *testing.T) {
 	dropIn, err := os.ReadFile("offload.conf")
 	if err != nil {
@@ -80,7 +80,7 @@ func TestOffloadDropIn(t *testing.T) {
 	for setting, why := range map[string]string{
 		"AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN":   "the process has them",
 		"CapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_NET_ADMIN": "and may have them",
-		"SystemCallFilter=bpf": "the unit's filter refuses bpf(2)",
+		"SystemCallFilter=bpf": "the unit's own filter refuses bpf(2)",
 	} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `$`).Match(dropIn) {
 			t.Errorf("no %s: %s", setting, why)
@@ -116,7 +116,7 @@ func TestUnitExposure(t *testing.T) {
 	}
 }
 
-// TestUnitSettings holds what systemd has no opinion about and the program needs.
+// TestUnitSettings holds the settings that the program needs and systemd does not check.
 func TestUnitSettings(t *testing.T) {
 	unit, err := os.ReadFile("turnpike.service")
 	if err != nil {
@@ -129,10 +129,10 @@ func TestUnitSettings(t *testing.T) {
 		"AmbientCapabilities=CAP_NET_BIND_SERVICE":                    "it may serve 443",
 		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE":                  "and has no other privilege",
 		"RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX": "Go lists interfaces over netlink, and readiness goes over a local socket",
-		"EnvironmentFile=-/etc/turnpike/turnpike.env":                 "secrets are kept out of a file that everyone reads",
-		"SystemCallFilter=@system-service":                            "the filter begins with a list of what is allowed",
-		"SystemCallErrorNumber=EPERM":                                 "a call that is refused is an error, not the end",
-		"ProtectSystem=strict":                                        "it writes nowhere but to its state",
+		"EnvironmentFile=-/etc/turnpike/turnpike.env":                 "secrets stay out of a file that everyone can read",
+		"SystemCallFilter=@system-service":                            "the filter begins with the allowed calls",
+		"SystemCallErrorNumber=EPERM":                                 "a refused call returns an error and does not kill the process",
+		"ProtectSystem=strict":                                        "it writes only to its state directory",
 		"WantedBy=multi-user.target":                                  "it can be enabled",
 	} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `$`).Match(unit) {
@@ -142,10 +142,10 @@ func TestUnitSettings(t *testing.T) {
 }
 
 // TestSampleConfiguration compares the sample, with its keys uncommented, with
-// what the program prints as its defaults.
+// the defaults that the program prints.
 func TestSampleConfiguration(t *testing.T) {
-	// go test keeps a result while what the test itself looked at is the same,
-	// and would not notice a change in what its child builds.
+	// go test caches a result by the files that the test itself opens. It would not
+	// notice a change of the program that the test builds.
 	if _, err := os.ReadDir("../cmd/turnpike"); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestSampleConfiguration(t *testing.T) {
 	uncommented := regexp.MustCompile(`(?m)^#([a-z_]+ = )`).ReplaceAll(text, []byte("$1"))
 	sample, defaults := decode(t, uncommented), decode(t, config(t, turnpike))
 	if sample["state_dir"] != "/var/lib/turnpike" {
-		t.Errorf("state_dir is %v; it is to be the unit's StateDirectory", sample["state_dir"])
+		t.Errorf("state_dir is %v; it must be the unit's StateDirectory", sample["state_dir"])
 	}
 	delete(sample, "state_dir")
 	delete(defaults, "state_dir")
@@ -171,13 +171,13 @@ func TestSampleConfiguration(t *testing.T) {
 	compare(t, "as installed: ", asInstalled, defaults)
 }
 
-// config is what "turnpike config" prints in an environment with no settings.
+// config returns the output of "turnpike config" in an environment without settings.
 func config(t *testing.T, turnpike string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(turnpike, append([]string{"config"}, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	if len(args) == 0 {
-		cmd.Dir = t.TempDir() // Where there is no turnpike.toml to be found.
+		cmd.Dir = t.TempDir() // It has no turnpike.toml.
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
