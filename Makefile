@@ -4,9 +4,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     := $(shell git describe --tags --dirty 2>/dev/null)
 FUZZTIME    ?= 30s
 BENCH_PAIRS ?= 5
-# The tests of internal/e2e in which data is relayed.
+# The tests of internal/e2e that relay data.
 RELAYING    := ^Test(Paths|Firefox|CoturnClients|CoturnFamilies|CoturnMobility)$$
-# The race detector needs a C compiler. `test` installs one; `check` does without if there is none.
+# The race detector needs a C compiler. `test` installs one; without one, `check` runs without the detector.
 RACE         = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .PHONY: help
@@ -18,7 +18,7 @@ run: build ## build and start a server for this machine: http://localhost:8080
 	bin/turnpike serve
 
 .PHONY: build
-build: ## leave bin/turnpike, a single static file
+build: ## build bin/turnpike, a single static file
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/turnpike ./cmd/turnpike
 
 .PHONY: check
@@ -26,13 +26,13 @@ check: lint js ## format, vet, staticcheck, unit tests, types and tests of the J
 	go test $(RACE) -short ./...
 
 .PHONY: test
-test: install lint js ## everything, real browsers behind real NATs too: installs what it needs, as root
+test: install lint js ## run all tests, with real browsers behind real NATs: as root, installs what it needs
 	CI=true go test -race -count=1 -timeout 20m ./...
-	# Root relays in the kernel. The process relays for everybody else: once more in user space, one row for each kind of flow.
+	# With root's privileges the kernel relays. Test one row for each kind of flow with relaying in the process, too.
 	CI=true TURNPIKE_TURN_OFFLOAD=off go test -count=1 -run '$(RELAYING)' ./internal/e2e
 
 .PHONY: matrix
-matrix: install ## what takes too long for test: all of internal/e2e in its long form, in the kernel and in user space
+matrix: install ## run internal/e2e in its long form, with relaying in the kernel and in the process: as root
 	CI=true TURNPIKE_MATRIX=1 go test -count=1 -timeout 40m ./internal/e2e
 	CI=true TURNPIKE_MATRIX=1 TURNPIKE_TURN_OFFLOAD=off go test -count=1 -timeout 40m -skip 'TestOffload' ./internal/e2e
 
@@ -46,13 +46,13 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## compare relaying with coturn's, as root, in a quarter of an hour: BENCH_PAIRS (5) makes it shorter
+bench: ## compare relaying with coturn: as root, a quarter of an hour for BENCH_PAIRS (5) rounds
 	@[ "$$(id -u)" = 0 ] || { echo "make bench makes network namespaces: run it as root"; exit 1; }
 	CI=true internal/e2e/install.sh ip nft taskset turnserver
 	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestTable -v ./internal/bench
 
 .PHONY: bench-signal
-bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's server, in a quarter of an hour: BENCH_PAIRS (5) makes it shorter
+bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's server: a quarter of an hour for BENCH_PAIRS (5) rounds
 	CI=true internal/e2e/install.sh taskset node
 	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestSignalTable -v ./internal/bench
 
@@ -69,12 +69,12 @@ generate: ## build the kernel programs of turnserver/offload again, with Debian 
 clean: ## remove what was built and installed here, but not turnpike-state
 	rm -rf bin node_modules
 
-# What follows is part of the targets above.
+# The targets above use those below.
 
 .PHONY: lint
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
-	  if [ -n "$$unformatted" ]; then echo "not as gofmt writes it:"; echo "$$unformatted"; exit 1; fi
+	  if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	GOOS=darwin go vet ./...
 	GOOS=windows go vet ./...
