@@ -17,6 +17,7 @@ import (
 
 	"turnpike/auth"
 	"turnpike/internal/config"
+	"turnpike/internal/node"
 	"turnpike/internal/signalload"
 )
 
@@ -116,7 +117,7 @@ func (p *program) signalOptions(args []string) (*signalOptions, error) {
 	if o.server.Scheme == "https" {
 		o.cfg.TLS = &tls.Config{ServerName: o.server.Hostname(), NextProtos: []string{"http/1.1"}}
 	}
-	cfg, err := flags.Load(p.getenv, checkIssuer)
+	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
 	if err != nil {
 		return nil, err
 	}

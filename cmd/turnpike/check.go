@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"turnpike/internal/config"
+	"turnpike/internal/node"
 	"turnpike/internal/probe"
 )
 
@@ -31,7 +32,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if *timeout <= 0 {
 		return &usageError{"check", fmt.Errorf("--timeout %v is not positive", *timeout)}
 	}
-	cfg, err := flags.Load(p.getenv, checkIssuer)
+	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}

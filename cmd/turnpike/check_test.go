@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +51,7 @@ func TestServerURL(t *testing.T) {
 
 func TestInviteToken(t *testing.T) {
 	for in, want := range map[string]string{
-		inviteLink("https://turn.example.org", "standup", "a.b-c_d.e"): "a.b-c_d.e",
+		auth.InviteLink("https://turn.example.org", "standup", "a.b-c_d.e"): "a.b-c_d.e",
 		"a.b.c\n": "a.b.c",
 		"":        "",
 	} {
@@ -95,7 +97,7 @@ func freePorts(t *testing.T) (first, second int) {
 		case err == nil:
 			defer two.Close()
 			ports = append(ports, port)
-		case strings.Contains(listenProblem("", err), "not an address"):
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			t.Skip("this machine has one loopback address: ", err)
 		}
 		if len(ports) == 2 {

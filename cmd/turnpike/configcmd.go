@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"turnpike/internal/config"
+	"turnpike/internal/node"
 )
 
 func (p *program) config(_ context.Context, args []string) error {
@@ -14,7 +15,7 @@ func (p *program) config(_ context.Context, args []string) error {
 	if _, err := parseFlags(fs, args, 0); err != nil {
 		return err
 	}
-	cfg, err := flags.Load(p.getenv, checkIssuer)
+	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}

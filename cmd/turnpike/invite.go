@@ -16,6 +16,7 @@ import (
 
 	"turnpike/auth"
 	"turnpike/internal/config"
+	"turnpike/internal/node"
 	"turnpike/signal/wire"
 )
 
@@ -32,7 +33,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"invite", err}
 	}
-	cfg, err := flags.Load(p.getenv, checkIssuer)
+	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 		return cfg.Errorf("state_dir", "%w", err)
 	}
 	base := cfg.PublicURL(cfg.HTTP.Listen)
-	link := inviteLink(base, inv.Room, token)
+	link := auth.InviteLink(base, inv.Room, token)
 	if u, err := url.Parse(base); err == nil && config.LoopbackHost(u.Hostname()) {
 		fmt.Fprintln(p.stderr, "turnpike: note: this link works on this machine only; set public_host to the name that others reach it by")
 	}
@@ -180,11 +181,6 @@ func clip(s string) string {
 		return s[:most] + "..."
 	}
 	return s
-}
-
-// inviteLink keeps the invite in the fragment, which browsers send to no server and no log sees.
-func inviteLink(base, room, token string) string {
-	return base + "/r/" + room + "#invite=" + token
 }
 
 // inviteToken takes the token out of a link, or is given it.

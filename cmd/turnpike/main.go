@@ -1,8 +1,8 @@
 // Turnpike is a NAT-traversal server in one program: it authenticates peers, introduces them to each other (signaling),
 // tells them their public address (STUN), relays for them when no direct path exists (TURN), and serves a browser client.
 //
-// This package reads the configuration (config*.go), joins signaling and relaying, which do not know each other
-// (serve.go), and holds the operator's commands, a file each.
+// This package holds the commands, a file each. They call internal/config, which reads the configuration, internal/node,
+// which is the server, internal/probe, which tries a server, and the load generators.
 package main
 
 import (

@@ -12,6 +12,7 @@ import (
 
 	"turnpike/auth"
 	"turnpike/internal/config"
+	"turnpike/internal/node"
 )
 
 func (p *program) ticket(_ context.Context, args []string) error {
@@ -43,7 +44,7 @@ func (p *program) ticket(_ context.Context, args []string) error {
 			return &usageError{"ticket", fmt.Errorf("--name: %w", err)}
 		}
 	}
-	cfg, err := flags.Load(p.getenv, checkIssuer)
+	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}

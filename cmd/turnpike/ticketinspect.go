@@ -14,6 +14,7 @@ import (
 
 	"turnpike/auth"
 	"turnpike/internal/config"
+	"turnpike/internal/node"
 )
 
 // maxInspected is more than any ticket has that would be accepted.
@@ -36,7 +37,7 @@ func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON b
 		return cfg.Errorf("state_dir", "%w", err)
 	}
 	defer ledger.Close()
-	verifier, err := newVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), ledger.Revoked, log)
+	verifier, err := node.NewVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), ledger.Revoked, log)
 	if err != nil {
 		return err
 	}

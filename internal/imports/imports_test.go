@@ -53,11 +53,11 @@ func table() []rule {
 
 		// Also in the rows above, but these hold for tests as well.
 		{from: "turnpike/turnserver/...", never: "turnpike/signal/...", tests: true,
-			why: "turnserver and signal never meet: cmd/turnpike joins them, and internal/e2e tries them together"},
+			why: "turnserver and signal never meet: internal/node joins them, and internal/e2e tries them together"},
 		{from: "turnpike/signal/...", never: "turnpike/turnserver/...", tests: true,
-			why: "signal and turnserver never meet: cmd/turnpike joins them, and internal/e2e tries them together"},
+			why: "signal and turnserver never meet: internal/node joins them, and internal/e2e tries them together"},
 		{from: ours, unless: []string{"turnpike/cmd/..."}, never: "turnpike/cmd/...", tests: true,
-			why: "cmd joins the parts, so no part may need cmd"},
+			why: "cmd is the program, and no part may need the program"},
 
 		{from: "turnpike/internal/config", never: ours, tests: true,
 			why: "a key is a plain value: what it means to a part of the server, that part says when it starts"},
@@ -75,6 +75,13 @@ func table() []rule {
 			never: "turnpike/internal/...", but: []string{"turnpike/internal/config", "turnpike/internal/httpapi", "turnpike/internal/node",
 				"turnpike/internal/probe", "turnpike/internal/signalload", "turnpike/internal/turnload"},
 			why: "bench, e2e, imports and netlab are the machinery of tests, and are never shipped"},
+		{from: ours, unless: []string{"turnpike/cmd/..."}, never: "turnpike/internal/node/...",
+			why: "node joins the parts, so no part may need node"},
+		{from: "turnpike/internal/...", unless: []string{"turnpike/internal/node"}, never: "turnpike/turnserver/...",
+			but: []string{"turnpike/turnserver/offload", "turnpike/turnserver/udpio"},
+			why: "node alone holds both servers, so that they meet in one place"},
+		{from: "turnpike/internal/...", unless: []string{"turnpike/internal/node"}, never: "turnpike/signal/...", but: []string{"turnpike/signal/wire"},
+			why: "likewise"},
 		{from: "turnpike/internal/httpapi", never: ours, but: []string{"turnpike/auth", "turnpike/signal/wire"},
 			why: "the HTTP API hands out tickets and credentials: what it asks of the servers is a function in its Config"},
 		{from: "turnpike/internal/turnload", never: ours, but: []string{"turnpike/auth"},

@@ -1,13 +1,64 @@
-package main
+package node
 
 import (
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"syscall"
 
+	"turnpike/internal/httpapi"
 	"turnpike/turnserver"
 )
+
+// Open opens every socket. If one cannot be opened, Close closes the others.
+func (n *Node) Open() (err error) {
+	for i, addr := range n.cfg.HTTP.Listen {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return n.cfg.Errorf(fmt.Sprintf("http.listen[%d]", i), "%s", listenProblem(addr, err))
+		}
+		n.webListeners = append(n.webListeners, l)
+	}
+	if addr := n.cfg.Metrics.Listen; addr != "" {
+		if n.metricsListener, err = net.Listen("tcp", addr); err != nil {
+			return n.cfg.Errorf("metrics.listen", "%s", listenProblem(addr, err)+`, or set it to "" for no metrics`)
+		}
+	}
+	if err := n.turn.Start(); err != nil {
+		return n.turnProblem(err)
+	}
+	n.ice.PublicHost, n.ice.Web = n.cfg.PublicHost, n.webTURN()
+	for _, l := range n.turn.Addrs() {
+		n.ice.Listeners = append(n.ice.Listeners, httpapi.Listener{Network: l.Network, Addr: l.Addr})
+	}
+	for _, r := range n.relays {
+		n.ice.Relays = append(n.ice.Relays, r.Local)
+	}
+	return nil
+}
+
+func (n *Node) closeListeners() {
+	for _, l := range n.webListeners {
+		_ = l.Close()
+	}
+	if n.metricsListener != nil {
+		_ = n.metricsListener.Close()
+	}
+}
+
+// webAddrs are the addresses that HTTP is served on, ports resolved.
+func (n *Node) webAddrs() []string {
+	addrs := make([]string, len(n.webListeners))
+	for i, l := range n.webListeners {
+		addrs[i] = n.cfg.HTTP.Listen[i]
+		if host, port, err := net.SplitHostPort(addrs[i]); err == nil && port == "0" {
+			_, port, _ = net.SplitHostPort(l.Addr().String())
+			addrs[i] = net.JoinHostPort(host, port)
+		}
+	}
+	return addrs
+}
 
 // listenProblem says in a sentence why addr cannot be listened on, and what to do.
 func listenProblem(addr string, err error) string {
@@ -29,7 +80,7 @@ func isErrno(err error, unix syscall.Errno, windows syscall.Errno) bool {
 }
 
 // turnProblem names the key of what turnserver could not open.
-func (n *node) turnProblem(err error) error {
+func (n *Node) turnProblem(err error) error {
 	if e, ok := errors.AsType[*turnserver.ListenError](err); ok {
 		problem := listenProblem(e.Listener.String(), err)
 		for i, l := range n.cfg.TURN.Listen {

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"math"
@@ -44,7 +44,7 @@ func TestTidy(t *testing.T) {
 func TestKeepMemory(t *testing.T) {
 	before := debug.SetGCPercent(77)
 	defer debug.SetGCPercent(before)
-	stop := keepMemory(func(string) string { return "" })
+	stop := KeepMemory(func(string) string { return "" })
 	if now := debug.SetGCPercent(gcPercent); now != gcPercent {
 		t.Errorf("the collector runs at %d %%", now)
 	}
@@ -52,7 +52,7 @@ func TestKeepMemory(t *testing.T) {
 	if now := debug.SetGCPercent(77); now != 77 {
 		t.Errorf("%d %% is left, want 77", now)
 	}
-	keepMemory(func(string) string { return "100" })()
+	KeepMemory(func(string) string { return "100" })()
 	if now := debug.SetGCPercent(77); now != 77 {
 		t.Errorf("with GOGC, %d %% is left, want 77", now)
 	}

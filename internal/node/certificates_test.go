@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bufio"
@@ -247,7 +247,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		for serving().Equal(last) {
 			select {
 			case <-deadline:
-				t.Fatalf("the certificate in force is the old one: %s", s.stderr.String())
+				t.Fatalf("the certificate in force is the old one: %s", s.log.String())
 			default:
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -23,8 +23,8 @@ const (
 	tidyAgain    = 5         // intervals at rest after which what ended late is seen to
 )
 
-// keepMemory sets the garbage collector up, and returns what ends that. Whoever sets GOGC has other plans, and gets Go's own ways.
-func keepMemory(getenv func(string) string) (stop func()) {
+// KeepMemory sets the garbage collector up, and returns what ends that. Whoever sets GOGC has other plans, and gets Go's own ways.
+func KeepMemory(getenv func(string) string) (stop func()) {
 	if getenv("GOGC") != "" {
 		return func() {}
 	}

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func pruneLedger(cfg *config.Config, ledger *auth.Ledger, log *slog.Logger) {
 }
 
 // watchInvites reads what `turnpike invite --revoke` writes, and drops what has expired, until ctx ends.
-func (n *node) watchInvites(ctx context.Context) {
+func (n *Node) watchInvites(ctx context.Context) {
 	tick, prune := time.NewTicker(ledgerInterval), time.NewTicker(ledgerPruneInterval)
 	defer tick.Stop()
 	defer prune.Stop()
@@ -68,7 +68,7 @@ func (n *node) watchInvites(ctx context.Context) {
 }
 
 // closeAuth ends what judges tickets and invites.
-func (n *node) closeAuth() {
+func (n *Node) closeAuth() {
 	n.verifier.Close()
 	if err := n.ledger.Close(); err != nil {
 		n.log.Warn("close the ledger of invites", "err", err)

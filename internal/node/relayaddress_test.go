@@ -1,43 +1,14 @@
-package main
+package node
 
 import (
-	"context"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"turnpike/internal/config"
 	"turnpike/turnserver"
 )
-
-// TestNodeRemembersUsernames: what signaling hands out can be found by its hash, which clients may sign in with.
-func TestNodeRemembersUsernames(t *testing.T) {
-	cfg := config.Default(t.TempDir())
-	cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
-	n, err := newNode(cfg, 1, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.turn.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := n.signal.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	username := n.creds.MintSession("sess1", "turnpike:ann", time.Hour).Username
-	hash := n.creds.Userhash(username)
-	if got, ok := n.creds.Username(hash[:]); !ok || got != username {
-		t.Errorf("the hash of %s is of %q, %v", username, got, ok)
-	}
-	if n.creds.KnowsUsernames() {
-		t.Error("all are known, although those of the process before may be good")
-	}
-}
 
 func TestRelayAddresses(t *testing.T) {
 	found := func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.5")}, nil }

@@ -1,8 +1,7 @@
-package main
+package node
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"time"
 
@@ -45,13 +44,6 @@ func alternates(cfg *config.Config) []turnserver.Alternate {
 	var out []turnserver.Alternate
 	for _, a := range cfg.TURN.AlternateServer {
 		out = append(out, turnserver.Alternate(a))
-	}
-	return out
-}
-
-func addressesOf(relays []turnserver.RelayAddress) (out []netip.Addr) {
-	for _, r := range relays {
-		out = append(out, r.Local, r.External)
 	}
 	return out
 }
@@ -128,8 +120,8 @@ func issuerOf(is *config.Issuer) auth.IssuerConfig {
 	}
 }
 
-// checkIssuer judges an issuer's table while the configuration is read.
-func checkIssuer(is *config.Issuer) []config.Fault {
+// CheckIssuer judges an issuer's table while the configuration is read.
+func CheckIssuer(is *config.Issuer) []config.Fault {
 	issuer := issuerOf(is)
 	var out []config.Fault
 	for _, fault := range issuer.Check() {

@@ -1,7 +1,6 @@
-package main
+package node
 
 import (
-	"flag"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -19,17 +18,7 @@ func loaded(t *testing.T, text string) *config.Config {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	var flags config.Flags
-	flags.Register(fs)
-	if err := fs.Parse([]string{"--config", file, "--state", filepath.Join(dir, "state")}); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := flags.Load(func(string) string { return "" }, checkIssuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
+	return load(t, "--config", file, "--state", filepath.Join(dir, "state"))
 }
 
 // TestNodeTakesDiscovery: the server takes what the configuration lets pass.
@@ -52,7 +41,7 @@ func TestNodeTakesDiscovery(t *testing.T) {
 			t.Errorf("%s: listens on %v", name, all)
 		}
 		cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
-		if _, err := newNode(cfg, 1, slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := New(cfg, Options{Processors: 1, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"net"
@@ -49,12 +49,12 @@ func (w *webConns) Close() error {
 func (w *webConns) Addr() net.Addr { return &net.TCPAddr{} }
 
 // webStreams says how connections to an http listener begin.
-func (n *node) webStreams() turnserver.StreamOptions {
+func (n *Node) webStreams() turnserver.StreamOptions {
 	return turnserver.StreamOptions{TLS: n.certs != nil, NoTURN: !n.cfg.HTTP.TURN, Other: n.handed.take}
 }
 
 // webTURN lists the http listeners on which clients find TURN. Behind a reverse proxy for HTTP they would find the proxy.
-func (n *node) webTURN() []httpapi.Listener {
+func (n *Node) webTURN() []httpapi.Listener {
 	if !n.cfg.HTTP.TURN || len(n.cfg.HTTP.TrustedProxies) > 0 && !n.cfg.HTTP.ProxyProtocol {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (n *node) webTURN() []httpapi.Listener {
 		network = "tls"
 	}
 	var out []httpapi.Listener
-	for _, l := range n.webs {
+	for _, l := range n.webListeners {
 		addr, err := netip.ParseAddrPort(l.Addr().String())
 		if err != nil {
 			continue

@@ -1,0 +1,59 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"turnpike/auth"
+)
+
+// TestSessionsHearOfRevokedInvites holds that the hook is called within two seconds, and once more for those who were being
+// let in then.
+func TestSessionsHearOfRevokedInvites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invites")
+	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.DiscardHandler)
+		open := func() *auth.Ledger {
+			l, err := auth.OpenLedger(path, time.Now, log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		server, command := open(), open()
+		defer server.Close()
+		defer command.Close()
+		told := make(chan string, 10)
+		n := &Node{log: log, ledger: server, onRevoked: func(id string) { told <- id }}
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { n.watchInvites(ctx) })
+		start := time.Now()
+		for _, id := range []string{"a", "b", "a"} {
+			if err := command.Revoke(id, start.Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := []string{<-told, <-told}
+		if took := time.Since(start); took > 2*time.Second || !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("told of %v after %v", got, took)
+		}
+		time.Sleep(10 * time.Second) // of the bubble's time
+		cancel()
+		watching.Wait()
+		close(told)
+		got = nil
+		for id := range told {
+			got = append(got, id)
+		}
+		if !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("told again of %v", got)
+		}
+	})
+}

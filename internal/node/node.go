@@ -1,0 +1,251 @@
+// Package node is one server process: it joins signaling and relaying, which do not know each other, with HTTP around them.
+//
+// New makes the parts from the configuration and opens nothing: auth's judges of tickets and credentials, the TURN server,
+// the signaling server, the HTTP API and the pages. Open opens every socket. Run serves until it is told to stop:
+//
+//	http listener -> turnserver (TLS, PROXY header) -> TURN, or webConns -> http.Server -> API, /signal, pages
+//	turn listener -> turnserver
+//
+// A drain refuses new relays and sessions and waits for the relays that are there. Close ends everything.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/internal/config"
+	"turnpike/internal/httpapi"
+	"turnpike/signal"
+	"turnpike/signal/wire"
+	"turnpike/turnserver"
+	"turnpike/web"
+)
+
+// maxUsernames bounds the hashes that are kept so that clients need not send their TURN usernames: about 12 MB.
+const maxUsernames = 1 << 16
+
+// Options are what a node needs beside the configuration.
+type Options struct {
+	Processors int    // as many loops serve UDP
+	Version    string // for the banner
+	Terminal   bool   // the banner goes to a person, so that it may have an invite link
+	Log        *slog.Logger
+}
+
+// Node is a server process.
+type Node struct {
+	// Static after New.
+	cfg     *config.Config
+	options Options
+	log     *slog.Logger
+	relays  []turnserver.RelayAddress
+
+	credentials *auth.Credentials
+	tickets     *auth.Tickets
+	invites     *auth.Invites
+	verifier    *auth.Verifier // of every ticket, also those of outside apps
+	ledger      *auth.Ledger   // of invites
+
+	onRevoked func(inviteID string) // ends the sessions of users who came by the invite
+	certs     *certificates         // nil: no TLS
+	turn      *turnserver.Server
+	signal    *signal.Server
+	api       *httpapi.API
+	web       *http.Server
+	handed    *webConns
+	metrics   *http.Server
+
+	// Static after Open.
+	ice             httpapi.ICEServers
+	webListeners    []net.Listener // their connections go to web, unless they carry TURN
+	metricsListener net.Listener   // nil: off
+}
+
+// New makes the parts, and opens no socket.
+func New(cfg *config.Config, o Options) (*Node, error) {
+	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
+	if err != nil {
+		return nil, cfg.Errorf("state_dir", "%w", err)
+	}
+	n := &Node{cfg: cfg, options: o, log: o.Log, handed: newWebConns()}
+	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(cfg.CheckAlternates(addressesOf(n.relays))...); err != nil {
+		return nil, err
+	}
+	if cfg.TLS.Mode == config.TLSFiles {
+		if n.certs, err = loadCertificates(cfg, n.log); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.makeAuth(secret); err != nil {
+		return nil, err
+	}
+	proxies := httpapi.TrustedProxies(cfg.HTTP.TrustedProxies)
+	n.makeSignal(secret, proxies)
+	if n.turn, err = turnserver.New(n.turnConfig(secret)); err != nil {
+		n.closeAuth()
+		_ = n.signal.Shutdown(context.Background()) // it has no sessions to wait for before it is served
+		return nil, err
+	}
+	n.makeAPI(proxies)
+	n.makeWeb()
+	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.log)
+	return n, nil
+}
+
+// makeAuth makes what judges credentials, tickets and invites.
+func (n *Node) makeAuth(secret auth.Secret) (err error) {
+	n.credentials = auth.NewCredentials(n.cfg.TURN.Realm, secret, secretsOf(n.cfg.TURN.SharedSecrets), time.Now)
+	n.credentials.RememberUsernames(maxUsernames, n.cfg.Auth.CredentialTTL)
+	n.tickets = auth.NewTickets(secret, time.Now, rand.Reader)
+	n.invites = auth.NewInvites(secret, time.Now, rand.Reader)
+	if n.ledger, err = openLedger(n.cfg, n.log); err != nil {
+		return err
+	}
+	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.ledger.Revoked, n.log); err != nil {
+		_ = n.ledger.Close()
+	}
+	return err
+}
+
+// NewVerifier makes the judge of tickets: ours, and those of the configured issuers.
+func NewVerifier(cfg *config.Config, tickets *auth.Tickets, revoked func(string) bool, log *slog.Logger) (*auth.Verifier, error) {
+	apps, err := issuers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	v, err := auth.NewVerifier(tickets, revoked, apps, time.Now, log)
+	if err != nil {
+		return nil, cfg.Errorf("auth.issuers", "%w", err)
+	}
+	return v, nil
+}
+
+// publicOrigin is the origin of the pages, if public_host tells.
+func (n *Node) publicOrigin() string {
+	if n.cfg.PublicHost == "" {
+		return ""
+	}
+	return n.cfg.PublicURL(n.cfg.HTTP.Listen)
+}
+
+func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
+	origins := n.cfg.HTTP.AllowedOrigins
+	if own := n.publicOrigin(); own != "" {
+		origins = append(slices.Clone(origins), own)
+	}
+	n.signal = signal.New(signal.Config{
+		VerifyTicket:   n.verifier.Verify,
+		ICEServers:     n.sessionICE,
+		EndRelays:      func(session string) { n.turn.EndSession(session) },
+		ResumeWindow:   n.cfg.Signal.ResumeWindow,
+		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
+		Revoked:        func(t auth.Ticket) bool { return t.Invite != "" && n.ledger.Revoked(t.Invite) },
+		AllowedOrigins: origins,
+		ClientAddr:     proxies.ClientAddr,
+		Limits:         signalLimits(&n.cfg.Limits),
+		Log:            n.log,
+	})
+	n.onRevoked = func(invite string) {
+		n.signal.EndWhere(func(_ string, t auth.Ticket) bool { return t.Invite == invite })
+	}
+}
+
+// sessionICE gives signaling the ICE servers of a session's welcome and renewals.
+func (n *Node) sessionICE(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
+	cred := n.credentials.MintSession(session, user.String(), n.cfg.Auth.CredentialTTL)
+	return n.ice.List(host, cred), cred.Expires
+}
+
+// turnConfig is what turnserver takes: the configuration, and the parts that it calls.
+func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
+	turn := turnserver.Config{
+		Realm:       n.cfg.TURN.Realm,
+		Software:    "turnpike",
+		Listen:      turnListeners(n.cfg),
+		Relay:       n.relays,
+		MinPort:     n.cfg.TURN.RelayPorts.Min,
+		MaxPort:     n.cfg.TURN.RelayPorts.Max,
+		Credentials: n.credentials,
+		Scope:       n.signal,
+		AllowPeers:  n.cfg.TURN.AllowPeers,
+		DenyPeers:   n.cfg.TURN.DenyPeers,
+		Limits:      turnLimits(&n.cfg.Limits),
+		Loops:       n.options.Processors,
+		Offload:     offloadMode(n.cfg),
+		Mobility:    n.cfg.TURN.Mobility,
+		NonceKey:    secret.Derive("turnpike turn nonce"),
+		Log:         n.log,
+
+		NoTCPRelaying: !n.cfg.TURN.TCPRelaying,
+
+		ProxyProtocol:  n.cfg.HTTP.ProxyProtocol,
+		TrustedProxies: n.cfg.HTTP.TrustedProxies,
+
+		Discovery:       discoveryPairs(n.cfg),
+		Alternates:      alternates(n.cfg),
+		AlternateDomain: n.cfg.TURN.AlternateDomain,
+
+		SpareProcessors: func(spare bool) {
+			if spare {
+				runtime.GOMAXPROCS(2 * n.options.Processors)
+			} else {
+				runtime.GOMAXPROCS(n.options.Processors)
+			}
+		},
+	}
+	if n.certs != nil {
+		turn.GetCertificate = n.certs.get
+	}
+	return turn
+}
+
+func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
+	n.api = httpapi.New(httpapi.Config{
+		Guests:            httpapi.Guests(n.cfg.Auth.Guests),
+		LocalOnly:         n.cfg.LocalOnly(),
+		TicketTTL:         n.cfg.Auth.TicketTTL,
+		CredentialTTL:     n.cfg.Auth.CredentialTTL,
+		TrustedProxies:    proxies,
+		AllowedOrigins:    n.cfg.HTTP.AllowedOrigins,
+		PublicOrigin:      n.publicOrigin(),
+		Tickets:           n.tickets,
+		VerifyTicket:      n.verifier.Verify,
+		Invites:           n.invites,
+		UseInvite:         n.ledger.Use,
+		Credentials:       n.credentials,
+		APIKeys:           secretsOf(n.cfg.Auth.APIKeys),
+		NameTaken:         n.signal.NameTaken,
+		ICEServers:        &n.ice,
+		Offloads:          n.turn.Offloads,
+		FailuresPerMinute: n.cfg.Limits.FailedTicketsPerMinute,
+		Now:               time.Now,
+		Log:               n.log,
+	})
+}
+
+func (n *Node) makeWeb() {
+	mux := http.NewServeMux()
+	n.api.Register(mux)
+	mux.Handle("/signal", n.signal)
+	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: n.cfg.HTTP.AllowedOrigins}))
+	n.web = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       20 * time.Second, // it and WriteTimeout end where /signal takes the connection over
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,109 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Run serves until ctx ends, or after drain is closed until the relays have ended. It prints a banner to stdout once it
+// serves, and has closed everything when it returns.
+func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer) error {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))   // turnserver changes it (SpareProcessors)
+	failed := make(chan error, len(n.webListeners)+2) // one for each server goroutine, so that none ever waits
+	var serving sync.WaitGroup
+	serving.Go(func() { failed <- n.web.Serve(n.handed) })
+	for _, l := range n.webListeners {
+		serving.Go(func() {
+			if err := n.turn.ServeStreams(l, n.webStreams()); err != nil {
+				failed <- err
+			}
+		})
+	}
+	stopWatching := func() {}
+	if n.certs != nil {
+		stopWatching = n.certs.start()
+	}
+	if n.metricsListener != nil {
+		serving.Go(func() { failed <- n.metrics.Serve(n.metricsListener) })
+	}
+	watching, stopInvites := context.WithCancel(context.Background())
+	serving.Go(func() { n.watchInvites(watching) })
+	n.api.SetReady(true)
+	n.banner(stdout)
+	n.notify(daemon.SdNotifyReady)
+
+	var err error
+	draining := false
+	select {
+	case <-ctx.Done():
+	case <-drain:
+		draining = true
+	case err = <-failed:
+		err = fmt.Errorf("serve http: %w", err)
+	}
+	n.api.SetReady(false)
+	n.notify(daemon.SdNotifyStopping)
+	if draining {
+		n.drain(ctx)
+	}
+	stopWatching()
+	stopInvites()
+	n.Close()
+	serving.Wait()
+	n.log.Info("stopped")
+	return err
+}
+
+// notify tells systemd, if it started us.
+func (n *Node) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		n.log.Warn("tell systemd", "state", state, "err", err)
+	}
+}
+
+// drain refuses new relays and sessions. Then it waits until the relays have ended, drain_timeout is over or ctx ends.
+func (n *Node) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
+	defer cancel()
+	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", n.cfg.DrainTimeout)
+	n.turn.Drain()
+	if err := n.signal.Shutdown(ctx); err != nil && ctx.Err() == nil {
+		n.log.Warn("close signaling", "err", err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for n.turn.Allocations() > 0 {
+		select {
+		case <-ctx.Done():
+			n.log.Info("relays were still there at the end", "relays", n.turn.Allocations())
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Close ends everything, in about a second at most.
+func (n *Node) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := n.signal.Shutdown(ctx); err != nil {
+		n.log.Warn("close signaling", "err", err)
+	}
+	for _, s := range []*http.Server{n.web, n.metrics} {
+		if s.Shutdown(ctx) != nil { // a request, or a connection that a browser opened ahead, outlasted the wait
+			_ = s.Close()
+		}
+	}
+	n.closeAuth()
+	n.closeListeners()
+	if err := n.turn.Close(); err != nil {
+		n.log.Warn("close turn", "err", err)
+	}
+}
