@@ -133,5 +133,5 @@ function keepInvite() {
 }
 
 const app = new App();
-// Start after the load event: a video that waits for its first picture would delay it, and the page would seem to load for ever.
+// A video that waits for its first picture delays the load event, and the page would seem to load for ever.
 addEventListener('load', () => app.start());

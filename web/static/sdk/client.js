@@ -32,12 +32,12 @@ import { Signaling } from './server/signaling.js';
  *
  * @typedef {object} ClientEvents
  * @property {ClientState} state
- * @property {null} reconnecting the connection is lost, but the session is not so far; requests wait meanwhile
- * @property {{ how: 'replayed' | 'restored' }} resumed the session is back: with nothing lost, or on a server that has restarted
+ * @property {null} reconnecting the connection is lost; the session may come back, and requests wait for it
+ * @property {{ how: 'replayed' | 'restored' }} resumed replayed: nothing is lost; restored: the server has restarted
  * @property {null} lost another session had to begin; we join our rooms again, and calls that rang are over
  * @property {User[]} presence everyone else who is online; guests see nobody
- * @property {Call} call somebody rings
- * @property {Room} room entered by `join`, by a call, or because we were in it before a reload
+ * @property {Call} call an incoming one
+ * @property {Room} room we are in it: by `join`, by a call, or since before a reload
  * @property {{ retryAfter: number }} going-away the server is about to stop
  * @property {TurnpikeError} error the server's error for a message without an answer
  * @property {{ error: unknown }} closed `error` says why; undefined after `close`
@@ -382,7 +382,11 @@ export class Client extends Emitter {
     }
   }
 
-  /** Waits to be let in once more: the session that waited is gone, or the server has forgotten that it waited. @param {string} room */
+  /**
+   * Asks again to be let in: the session that waited is gone, or the server has forgotten that it waited.
+   *
+   * @param {string} room
+   */
   async #waitAgain(room) {
     try {
       await this.request({ type: 'join', room });

@@ -13,6 +13,13 @@
  *     await room.share({ audio: microphoneTrack, video: cameraTrack });
  *
  * A Client has Rooms and Calls, a Room has Peers; all of them are EventTargets.
+ *
+ * The folders are layers, from the bottom to the top. client.js joins them.
+ *
+ *     server/      the session with the server, over as many WebSockets as it takes
+ *     peer/        one peer: its WebRTC connection, its path, its chat
+ *     room/        rooms with their peers and waiting rooms, and calls, which lead to rooms
+ *     recovery/    what comes back by itself after an interruption, a restart of the server or a reload of the page
  */
 
 import { Client } from './client.js';

@@ -15,7 +15,7 @@ import { RelayStatus } from './relay.js';
  * @property {boolean} offers whether we make the first offer, since we came after the peer
  * @property {typeof RTCPeerConnection} RTCPeerConnection
  * @property {RTCIceServer[]} iceServers
- * @property {Media} media what we send from the start
+ * @property {Media} media the tracks that we send from the start
  * @property {URL} [home] the server, which knows about our relays
  * @property {PeerChat} chat
  * @property {(session: string, negotiated: Negotiated) => void} send to the peer, through the server
@@ -41,7 +41,7 @@ import { RelayStatus } from './relay.js';
 export class Peer extends Emitter {
   #options;
   #relay;
-  /** @type {Media} what we send */
+  /** @type {Media} the tracks that we send */
   #sent;
   /** @type {Negotiation} carries media and chat */
   #current;
@@ -137,7 +137,7 @@ export class Peer extends Emitter {
     return (this.#next ?? this.#current).isOffering;
   }
 
-  /** @returns {Promise<number | undefined>} grows with everything that comes in from the peer; undefined if nobody can know */
+  /** @returns {Promise<number | undefined>} grows with everything that comes in from the peer; undefined if unknown */
   async signsOfLife() {
     return this.state === 'closed' ? undefined : signsOfLife(await this.connection.getStats());
   }
@@ -248,7 +248,11 @@ export class Peer extends Emitter {
     this.emit('state', this.state);
   }
 
-  /** Replaces the tracks of a former connection, since an element plays one track of a kind. @param {MediaStreamTrack[]} tracks */
+  /**
+   * Replaces the tracks of a former connection, since an element plays one track of a kind.
+   *
+   * @param {MediaStreamTrack[]} tracks
+   */
   #show(tracks) {
     for (const track of tracks) {
       for (const other of this.stream.getTracks()) {

@@ -29,7 +29,7 @@ const UNANSWERED = 20;
 /**
  * Watches whether the peers are alive. WebRTC itself takes some 15 s to call a path failed. Here, 2 s of silence raise the
  * doubt whether the network has changed, and a probe of the server settles it. If the server is silent too, the session is
- * resumed at once, and then the silent peers are connected anew. If the server answers, a peer that stays silent is.
+ * resumed at once, and then the silent peers are connected anew. If the server answers, a peer must stay silent for longer.
  */
 export class Liveness {
   #signaling;
@@ -69,7 +69,8 @@ export class Liveness {
 
   /** Something is wrong with the path to a peer. @param {Peer} peer */
   async doubt(peer) {
-    if (!(await this.#signaling.probe({ suspicious: true })) || peer.away) return; // The peer, or we, will come back, and then reconnect.
+    // If the peer is away, or we are, the side that comes back reconnects.
+    if (!(await this.#signaling.probe({ suspicious: true })) || peer.away) return;
     const { silent } = this.#pulseOf(peer);
     if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#reconnect(peer);
   }
@@ -100,7 +101,7 @@ export class Liveness {
   }
 
   /**
-   * An offer stays unanswered only in a case that the negotiation cannot handle itself.
+   * Takes back an offer that stays unanswered: something has happened that the negotiation cannot handle.
    *
    * @param {Peer} peer
    * @param {Pulse} pulse

@@ -35,7 +35,7 @@ export class Rejoin {
    *
    * @param {RoomState[]} states of the rooms that it has put us into
    * @param {number} patience milliseconds to wait for the others to come back
-   * @param {boolean} changing whether requests wait that change which rooms we are in
+   * @param {boolean} changing whether a request to join, leave or accept still waits
    */
   restored(states, patience, changing) {
     const { rooms } = this.#client;

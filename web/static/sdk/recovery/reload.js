@@ -6,8 +6,8 @@
  * @import { SavedCalls } from '../room/calls.js'
  * @import { SavedSession } from '../server/signaling.js'
  *
- * A page leaves this to the page that takes its place when it is reloaded.
- * @typedef {SavedCalls & { link: SavedSession, chats: Record<string, SavedChat> }} SavedPage `chats` by room and session of the peer
+ * A page leaves this to the page that takes its place when it is reloaded. `chats` are by room and session of the peer.
+ * @typedef {SavedCalls & { link: SavedSession, chats: Record<string, SavedChat> }} SavedPage
  */
 
 /** Of the saved text. After an upgrade of the server, the next page may know another format. */

@@ -41,7 +41,7 @@ export class Call extends Emitter {
   constructor(client, id, direction, user) {
     super();
     this.#client = client;
-    this.#room.catch(() => {}); // When a call ends, mostly nobody waits for its room.
+    this.#room.catch(() => {}); // Usually no caller waits for the room of a call that ends.
     this.id = id;
     this.direction = direction;
     this.user = user;

@@ -41,7 +41,7 @@ export class Calls {
     for (const { id, direction, user, room } of calls) this.add(id, direction, user).accepted(room);
   }
 
-  /** Cancels the calls of the page before this one: nobody waits for their answer any more. */
+  /** Cancels the calls of the page before this one, whose callers are gone. */
   cancelOrphaned() {
     for (const call of this.#orphaned.splice(0)) {
       this.#client.request({ type: 'cancel', call }).catch((error) => codeOf(error) === 'no-such-call' && this.#hangUp(call)).catch(() => {});

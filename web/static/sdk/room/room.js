@@ -153,7 +153,7 @@ export class Room extends Emitter {
     const message = { text, at: new Date() };
     const peers = [...this.peers.values()];
     const missed = peers.filter((peer) => !sent(peer, message));
-    if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'Nobody receives.');
+    if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'No peer can receive the message.');
     return message;
   }
 

@@ -24,7 +24,7 @@ export class Roster {
   #room;
   /** @type {Set<Peer>} peers whose session has ended while their connection works */
   #orphans = new Set();
-  /** @type {Map<Peer, ReturnType<typeof setTimeout>>} peers from before the server's restart, until their time to come back ends */
+  /** @type {Map<Peer, ReturnType<typeof setTimeout>>} by peers that must come back in time after the server's restart */
   #awaited = new Map();
   /** @type {Map<string, PeerChat>} by user, with users who were lost; the messages to them arrive if they come back */
   #chats = new Map();

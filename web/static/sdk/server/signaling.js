@@ -237,7 +237,8 @@ export class Signaling {
    * @param {number} length
    */
   #receive(socket, message, length) {
-    if (socket !== this.#socket || this.#end.signal.aborted) return; // The next socket repeats the messages of an abandoned one.
+    // The next socket repeats the messages of an abandoned one.
+    if (socket !== this.#socket || this.#end.signal.aborted) return;
     this.#heard++;
     if (message.type === 'welcome') return this.#welcome(message);
     switch (this.#inbox.receive('seq' in message ? message.seq : undefined, length)) {
