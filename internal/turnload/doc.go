@@ -11,6 +11,8 @@
 //	packet.go            what the packets say: flow, number, time sent
 //	histogram.go         percentiles of latency
 //	max.go               the search for the highest rate
+//	options.go           what `turnpike bench` is asked for, checked; Bench: all of one bench
+//	report.go            what it found, for people and for programs
 //	proc_linux.go        what the kernel says of processor and memory
 //
 // A worker never sleeps on a socket. On one machine with the server, each wake-up would be paid for by the server's

@@ -1,4 +1,4 @@
-package main
+package signalload
 
 import (
 	"encoding/json"
@@ -6,38 +6,38 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"turnpike/internal/signalload"
 )
 
-// signalReport is what a bench signal found.
-type signalReport struct {
-	options *signalOptions
-	setup   signalload.Setup
-	result  *signalload.Result // nil if nothing was sent
-	maximum signalload.Maximum
+// Report is what a bench found.
+type Report struct {
+	Server  string // its URL
+	Config  *Config
+	Setup   Setup
+	Result  *Result // nil if nothing was sent
+	Maximum Maximum // of --max
 }
 
 // sessionBytes is the server's growth for each session.
-func (r *signalReport) sessionBytes() float64 {
-	return float64(r.setup.RSSAfter-r.setup.RSSBefore) / float64(r.setup.Sessions)
+func (r *Report) sessionBytes() float64 {
+	return float64(r.Setup.RSSAfter-r.Setup.RSSBefore) / float64(r.Setup.Sessions)
 }
 
-func (r *signalReport) loginRate() float64 { return float64(r.setup.Sessions) / r.setup.Took.Seconds() }
+func (r *Report) loginRate() float64 { return float64(r.Setup.Sessions) / r.Setup.Took.Seconds() }
 
-func (r *signalReport) writeText(w io.Writer) error {
+// WriteText writes it for people.
+func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	cfg := &r.options.cfg
+	cfg := r.Config
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("log-ins", "%d in %v (%.0f a second), in rooms of two", r.setup.Sessions, r.setup.Took.Round(100*time.Microsecond), r.loginRate())
+	row("log-ins", "%d in %v (%.0f a second), in rooms of two", r.Setup.Sessions, r.Setup.Took.Round(100*time.Microsecond), r.loginRate())
 	if cfg.PID != 0 {
 		row("memory", "%.1f KB an idle session: process %d grew from %.1f to %.1f MB", r.sessionBytes()/1024, cfg.PID,
-			float64(r.setup.RSSBefore)/(1<<20), float64(r.setup.RSSAfter)/(1<<20))
-		row("processor", "%s a log-in", showMicros(r.setup.LoginTime/time.Duration(r.setup.Sessions)))
+			float64(r.Setup.RSSBefore)/(1<<20), float64(r.Setup.RSSAfter)/(1<<20))
+		row("processor", "%s a log-in", showMicros(r.Setup.LoginTime/time.Duration(r.Setup.Sessions)))
 	}
-	if res := r.result; res != nil {
+	if res := r.Result; res != nil {
 		row("sent", "messages of %d bytes, %.0f a second for %v", cfg.Size, float64(res.Sent)/res.Duration.Seconds(), res.Duration)
 		row("delivered", "%.0f messages a second, %.1f Mbit/s", res.DeliveredRate(), float64(res.Bytes)*8/res.Duration.Seconds()/1e6)
 		row("lost", "%.3f %%: %d of %d", 100*res.Loss(), res.Lost(), res.Sent)
@@ -50,9 +50,9 @@ func (r *signalReport) writeText(w io.Writer) error {
 			row("note", "this loader could not keep up and left out %d messages; try more --workers", res.LoaderSkipped)
 		}
 	}
-	if r.maximum.Result != nil {
-		row("highest rate", "%.0f messages a second with a p99 latency of at most %v", r.maximum.Result.Rate, signalload.MaxP99)
-		if r.maximum.LoaderLimited {
+	if r.Maximum.Result != nil {
+		row("highest rate", "%.0f messages a second with a p99 latency of at most %v", r.Maximum.Result.Rate, MaxP99)
+		if r.Maximum.LoaderLimited {
 			row("note", "the loader can do no more; the server may. Try more --workers, or another machine")
 		}
 	}
@@ -62,8 +62,8 @@ func (r *signalReport) writeText(w io.Writer) error {
 
 func showMicros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1e3) }
 
-// signalJSON is the report for programs. Rates are messages a second, times microseconds unless their name says more.
-type signalJSON struct {
+// reportJSON is the report for programs. Rates are messages a second, times microseconds unless their name says more.
+type reportJSON struct {
 	Server   string `json:"server"`
 	Sessions int    `json:"sessions"`
 	Size     int    `json:"size"`
@@ -72,11 +72,11 @@ type signalJSON struct {
 	RSSPerSession   float64 `json:"rss_bytes_per_session,omitempty"`
 	CPUPerLogin     float64 `json:"cpu_per_login,omitempty"`
 
-	Load *signalLoadJSON `json:"load,omitempty"`
-	Max  *signalMaxJSON  `json:"max,omitempty"`
+	Load *loadJSON `json:"load,omitempty"`
+	Max  *maxJSON  `json:"max,omitempty"`
 }
 
-type signalLoadJSON struct {
+type loadJSON struct {
 	Seconds       float64 `json:"seconds"`
 	Rate          float64 `json:"rate"`
 	DeliveredRate float64 `json:"delivered_rate"`
@@ -91,39 +91,32 @@ type signalLoadJSON struct {
 	CPUPerMessage float64 `json:"cpu_per_message,omitempty"`
 }
 
-type signalMaxJSON struct {
+type maxJSON struct {
 	Rate          float64 `json:"rate"`
 	LoaderLimited bool    `json:"loader_limited"`
 }
 
-func (r *signalReport) writeJSON(w io.Writer) error {
-	cfg := &r.options.cfg
-	out := signalJSON{Server: r.options.server.String(), Sessions: cfg.Sessions, Size: cfg.Size, LoginsPerSecond: r.loginRate()}
+// WriteJSON writes it for programs.
+func (r *Report) WriteJSON(w io.Writer) error {
+	cfg := r.Config
+	out := reportJSON{Server: r.Server, Sessions: cfg.Sessions, Size: cfg.Size, LoginsPerSecond: r.loginRate()}
 	if cfg.PID != 0 {
 		out.RSSPerSession = r.sessionBytes()
-		out.CPUPerLogin = float64(r.setup.LoginTime) / 1e3 / float64(r.setup.Sessions)
+		out.CPUPerLogin = float64(r.Setup.LoginTime) / 1e3 / float64(r.Setup.Sessions)
 	}
-	if res := r.result; res != nil {
+	if res := r.Result; res != nil {
 		us := func(p float64) float64 { return float64(res.Latency.Percentile(p)) / 1e3 }
-		out.Load = &signalLoadJSON{
+		out.Load = &loadJSON{
 			Seconds: res.Duration.Seconds(), Rate: res.Rate, DeliveredRate: res.DeliveredRate(),
 			DeliveredBits: float64(res.Bytes) * 8 / res.Duration.Seconds(), Sent: res.Sent, Received: res.Received,
 			Loss: res.Loss(), LoaderSkipped: res.LoaderSkipped, P50: us(50), P99: us(99), P999: us(99.9),
 			CPUPerMessage: float64(res.ServerTimePerMessage()) / 1e3,
 		}
 	}
-	if best := r.maximum.Result; best != nil {
-		out.Max = &signalMaxJSON{best.Rate, r.maximum.LoaderLimited}
+	if best := r.Maximum.Result; best != nil {
+		out.Max = &maxJSON{best.Rate, r.Maximum.LoaderLimited}
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(out)
-}
-
-// signalTrialLine tells of the last trial of --max, while the next one runs.
-func signalTrialLine(r *signalload.Result) string {
-	if r == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.0f messages a second: p99 %s", r.Rate, showMicros(r.Latency.Percentile(99)))
 }

@@ -1,42 +1,38 @@
-package main
+package signalload
 
 import (
 	"bytes"
 	"encoding/json"
 	"testing"
 	"time"
-
-	"turnpike/internal/signalload"
 )
 
-// testSignalReport is what a --max with --pid may find.
-func testSignalReport(t *testing.T) *signalReport {
+// testReport is what a --max with --pid may find.
+func testReport(t *testing.T) *Report {
 	t.Helper()
-	p := &program{environ: []string{"TURNPIKE_BENCH_TICKET=from the environment"}}
-	o, err := p.signalOptions([]string{"https://turn.example.org", "--sessions", "100", "--max", "--pid", "17"})
-	if err != nil {
-		t.Fatal(err)
+	o := &Options{Server: "https://turn.example.org", Rate: 2000, Seconds: UnsetSeconds, Max: true}
+	o.Config = Config{Sessions: 100, Size: 1024, Workers: 1, PID: 17}
+	if err := o.Check(); err != nil || o.Seconds != defaultMaxSeconds {
+		t.Fatalf("%+v, %v", o, err)
 	}
-	if o.seconds != benchMaxSeconds || o.cfg.Host != "turn.example.org" || o.cfg.TLS == nil || o.cfg.TLS.ServerName != "turn.example.org" {
-		t.Fatalf("%+v", o)
-	}
-	r := &signalload.Result{
+	r := &Result{
 		Rate: 20_000, Duration: 2 * time.Second, Sent: 40_000, Received: 39_999, Bytes: 39_999 * 1024, LoaderSkipped: 3, ServerTime: 500 * time.Millisecond,
 	}
 	for i := range 1000 {
 		r.Latency.Add(time.Duration(i+1) * time.Microsecond)
 	}
-	return &signalReport{
-		options: o,
-		setup:   signalload.Setup{Sessions: 100, Took: 20 * time.Millisecond, RSSBefore: 10 << 20, RSSAfter: 10<<20 + 800<<10, LoginTime: 15 * time.Millisecond},
-		result:  r,
-		maximum: signalload.Maximum{Result: r, LoaderLimited: true},
+	return &Report{
+		Server:  o.Server,
+		Config:  &o.Config,
+		Setup:   Setup{Sessions: 100, Took: 20 * time.Millisecond, RSSBefore: 10 << 20, RSSAfter: 10<<20 + 800<<10, LoginTime: 15 * time.Millisecond},
+		Result:  r,
+		Maximum: Maximum{Result: r, LoaderLimited: true},
 	}
 }
 
-func TestBenchSignalText(t *testing.T) {
+func TestReportText(t *testing.T) {
 	var out bytes.Buffer
-	if err := testSignalReport(t).writeText(&out); err != nil {
+	if err := testReport(t).WriteText(&out); err != nil {
 		t.Fatal(err)
 	}
 	want := `log-ins       100 in 20ms (5000 a second), in rooms of two
@@ -56,12 +52,12 @@ note          the loader can do no more; the server may. Try more --workers, or 
 	}
 }
 
-func TestBenchSignalJSON(t *testing.T) {
+func TestReportJSON(t *testing.T) {
 	var out bytes.Buffer
-	if err := testSignalReport(t).writeJSON(&out); err != nil {
+	if err := testReport(t).WriteJSON(&out); err != nil {
 		t.Fatal(err)
 	}
-	var got signalJSON
+	var got reportJSON
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}

@@ -1,52 +1,48 @@
-package main
+package turnload
 
 import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
-
-	"turnpike/internal/turnload"
 )
 
-// benchReport is what a bench found.
-type benchReport struct {
-	options *benchOptions
-	setup   turnload.Setup
-	result  *turnload.Result // nil if nothing was sent
-	maximum turnload.Maximum
+// Report is what a bench found.
+type Report struct {
+	Config  *Config
+	Setup   Setup
+	Result  *Result // nil if nothing was sent
+	Maximum Maximum // of --max
 }
 
 // callRate is the packets a second of one call.
-func (r *benchReport) callRate() float64 {
-	return r.options.cfg.NominalRate() / float64(r.options.cfg.Calls)
+func (r *Report) callRate() float64 {
+	return r.Config.NominalRate() / float64(r.Config.Calls)
 }
 
 // allocationBytes is the server's growth for each allocation.
-func (r *benchReport) allocationBytes() float64 {
-	return float64(r.setup.RSSAfter-r.setup.RSSBefore) / float64(r.setup.Allocations)
+func (r *Report) allocationBytes() float64 {
+	return float64(r.Setup.RSSAfter-r.Setup.RSSBefore) / float64(r.Setup.Allocations)
 }
 
-func (r *benchReport) allocationRate() float64 {
-	return float64(r.setup.Allocations) / r.setup.Took.Seconds()
+func (r *Report) allocationRate() float64 {
+	return float64(r.Setup.Allocations) / r.Setup.Took.Seconds()
 }
 
-func (r *benchReport) writeText(w io.Writer) error {
+// WriteText writes it for people.
+func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	cfg := &r.options.cfg
+	cfg := r.Config
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("allocations", "%d in %v (%.0f a second), %s", r.setup.Allocations, r.setup.Took.Round(100*time.Microsecond), r.allocationRate(), r.kind())
+	row("allocations", "%d in %v (%.0f a second), %s", r.Setup.Allocations, r.Setup.Took.Round(100*time.Microsecond), r.allocationRate(), r.kind())
 	if cfg.PID != 0 {
 		row("memory", "%.1f KB an allocation: process %d grew from %.1f to %.1f MB", r.allocationBytes()/1024, cfg.PID,
-			float64(r.setup.RSSBefore)/(1<<20), float64(r.setup.RSSAfter)/(1<<20))
+			float64(r.Setup.RSSBefore)/(1<<20), float64(r.Setup.RSSAfter)/(1<<20))
 	}
-	if res := r.result; res != nil {
+	if res := r.Result; res != nil {
 		row("sent", "%s %s, %.0f packets a second for %v", cfg.Profile.Name, cfg.Direction, float64(res.Sent)/res.Duration.Seconds(), res.Duration)
 		row("delivered", "%.0f packets a second, %.1f Mbit/s", res.DeliveredRate(), float64(res.Bytes)*8/res.Duration.Seconds()/1e6)
 		row("lost", "%.3f %%: %d of %d", 100*res.Loss(), res.Lost(), res.Sent)
@@ -61,10 +57,10 @@ func (r *benchReport) writeText(w io.Writer) error {
 			row("note", "this loader could not keep up and left out %d packets; try more --workers", res.LoaderSkipped)
 		}
 	}
-	if r.maximum.Result != nil {
-		rate := r.maximum.Result.Rate
-		row("highest rate", "%.0f packets a second with less than %v %% lost: %.0f calls", rate, 100*turnload.MaxLoss, rate/r.callRate())
-		if r.maximum.LoaderLimited {
+	if r.Maximum.Result != nil {
+		rate := r.Maximum.Result.Rate
+		row("highest rate", "%.0f packets a second with less than %v %% lost: %.0f calls", rate, 100*MaxLoss, rate/r.callRate())
+		if r.Maximum.LoaderLimited {
 			row("note", "the loader can do no more; the server may. Try more --workers, or another machine")
 		}
 	}
@@ -73,23 +69,23 @@ func (r *benchReport) writeText(w io.Writer) error {
 }
 
 // kind says what was made with the allocations.
-func (r *benchReport) kind() string {
+func (r *Report) kind() string {
 	with := "a channel each"
-	if r.options.cfg.Indications {
+	if r.Config.Indications {
 		with = "a permission each, for indications"
 	}
-	if r.options.cfg.Relayed {
+	if r.Config.Relayed {
 		return with + ", to each other"
 	}
 	return with
 }
 
-func micros(r *turnload.Result, percentile float64) string {
+func micros(r *Result, percentile float64) string {
 	return fmt.Sprintf("%.0f µs", float64(r.Latency.Percentile(percentile))/1e3)
 }
 
-// benchJSON is the report for programs. Rates are packets a second, times microseconds unless their name says more.
-type benchJSON struct {
+// reportJSON is the report for programs. Rates are packets a second, times microseconds unless their name says more.
+type reportJSON struct {
 	Server      string `json:"server"`
 	Profile     string `json:"profile"`
 	Direction   string `json:"direction"`
@@ -127,17 +123,18 @@ type maxJSON struct {
 	LoaderLimited bool    `json:"loader_limited"`
 }
 
-func (r *benchReport) writeJSON(w io.Writer) error {
-	cfg := &r.options.cfg
-	out := benchJSON{
+// WriteJSON writes it for programs.
+func (r *Report) WriteJSON(w io.Writer) error {
+	cfg := r.Config
+	out := reportJSON{
 		Server: cfg.Server.String(), Profile: cfg.Profile.Name, Direction: string(cfg.Direction), Calls: cfg.Calls,
 		Indications: cfg.Indications, Relayed: cfg.Relayed,
-		Allocations: r.setup.Allocations, AllocationsPerSecond: r.allocationRate(),
+		Allocations: r.Setup.Allocations, AllocationsPerSecond: r.allocationRate(),
 	}
 	if cfg.PID != 0 {
 		out.RSSPerAllocation = r.allocationBytes()
 	}
-	if res := r.result; res != nil {
+	if res := r.Result; res != nil {
 		us := func(p float64) float64 { return float64(res.Latency.Percentile(p)) / 1e3 }
 		out.Load = &loadJSON{
 			Seconds: res.Duration.Seconds(), Rate: res.Rate, DeliveredRate: res.DeliveredRate(),
@@ -146,43 +143,10 @@ func (r *benchReport) writeJSON(w io.Writer) error {
 			P50: us(50), P99: us(99), P999: us(99.9),
 		}
 	}
-	if best := r.maximum.Result; best != nil {
-		out.Max = &maxJSON{best.Rate, best.Rate / r.callRate(), r.maximum.LoaderLimited}
+	if best := r.Maximum.Result; best != nil {
+		out.Max = &maxJSON{best.Rate, best.Rate / r.callRate(), r.Maximum.LoaderLimited}
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(out)
-}
-
-// progressBar is a line on a terminal that is overwritten. Its zero value shows nothing.
-type progressBar struct{ w io.Writer }
-
-// progress is a bar on stderr if that is a terminal, so that no log has one.
-func (p *program) progress() progressBar {
-	if f, ok := p.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return progressBar{f}
-	}
-	return progressBar{}
-}
-
-func (b progressBar) show(fraction float64, text string) {
-	const width = 30
-	if b.w != nil {
-		done := min(width, int(fraction*width))
-		fmt.Fprintf(b.w, "\r\x1b[K[%s%s] %3.0f %%  %s", strings.Repeat("=", done), strings.Repeat(" ", width-done), 100*fraction, text)
-	}
-}
-
-func (b progressBar) clear() {
-	if b.w != nil {
-		fmt.Fprint(b.w, "\r\x1b[K")
-	}
-}
-
-// trialLine tells of the last trial of --max, while the next one runs.
-func trialLine(r *turnload.Result) string {
-	if r == nil {
-		return ""
-	}
-	return fmt.Sprintf("%.0f packets a second: %.2f %% lost", r.Rate, 100*r.Loss())
 }
