@@ -47,7 +47,7 @@ func (v *Verifier) Inspect(token string) Inspection {
 		parseErr = spelling
 	}
 	if parseErr != nil {
-		in.Reasons = []string{"it is no token that can be read: " + plain(parseErr)}
+		in.Reasons = []string{"it is not a readable token: " + plain(parseErr)}
 		return in
 	}
 	iss, issErr := claims.GetIssuer()
@@ -70,9 +70,9 @@ func (v *Verifier) Inspect(token string) Inspection {
 	}
 	switch {
 	case !slices.Contains(r.algorithms, alg):
-		in.Reasons = append(in.Reasons, fmt.Sprintf("it is signed by %s, and %s takes %s", alg, r.name, strings.Join(r.algorithms, ", ")))
+		in.Reasons = append(in.Reasons, fmt.Sprintf("it is signed with %s, but %s accepts %s", alg, r.name, strings.Join(r.algorithms, ", ")))
 	case signErr != nil:
-		in.Reasons = append(in.Reasons, "the signature is not by the key of "+r.name+": "+plain(signErr))
+		in.Reasons = append(in.Reasons, "the signature does not come from a key of "+r.name+": "+plain(signErr))
 	}
 	in.Reasons = append(in.Reasons, r.explain(claims, v.own.signer.now())...)
 	if len(in.Reasons) == 0 { // Only the optional claims remain.
@@ -110,7 +110,7 @@ func (v *Verifier) noIssuer(iss string) string {
 	if iss == "" {
 		has = "it has no iss"
 	}
-	return has + ", and the issuers known are " + strings.Join(known, ", ")
+	return has + ", and the known issuers are " + strings.Join(known, ", ")
 }
 
 // explain says what is wrong with the claims that every token has.
@@ -132,7 +132,7 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 		say("it expired %v ago (exp), with a leeway of %v", seconds(now.Sub(exp.Time)), r.leeway)
 	}
 	if nbf := times["nbf"]; nbf != nil && now.Before(nbf.Add(-r.leeway)) {
-		say("it is not good for another %v (nbf), with a leeway of %v", seconds(nbf.Sub(now)), r.leeway)
+		say("it is not valid for another %v (nbf), with a leeway of %v", seconds(nbf.Sub(now)), r.leeway)
 	}
 	if iat := times["iat"]; iat != nil && now.Before(iat.Add(-r.leeway)) {
 		say("it was made %v from now (iat), with a leeway of %v: the clocks differ", seconds(iat.Sub(now)), r.leeway)
@@ -143,9 +143,9 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 		say("%v", err)
 	case r.audience == AnyAudience || slices.Contains(audience, r.audience):
 	case len(audience) == 0:
-		say("it has no aud, and %s takes %q", r.name, r.audience)
+		say("it has no aud, but %s requires %q", r.name, r.audience)
 	default:
-		say("its aud is %.200q, and %s takes %q", []string(audience), r.name, r.audience)
+		say("its aud is %.200q, but %s requires %q", []string(audience), r.name, r.audience)
 	}
 	subject, err := claims.GetSubject()
 	switch {

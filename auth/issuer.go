@@ -94,28 +94,28 @@ func (c *IssuerConfig) Check() []*IssuerFault {
 		refuse("name", `%q is not a name for an issuer; use 1 to %d of a-z, A-Z, 0-9, ".", "_" and "-"`, c.Name, maxIssuerName)
 	}
 	if c.Issuer == Issuer {
-		refuse("issuer", "%q is what this server's own tickets have; the app has to name itself otherwise", c.Issuer)
+		refuse("issuer", "%q is the issuer of this server's own tickets; the app must use another", c.Issuer)
 	}
 	if len(c.Algorithms) == 0 {
 		refuse("algorithms", `is missing; write what the app signs with, like ["ES256"]: %s`, strings.Join(c.fitting(), ", "))
 	}
 	for i, alg := range c.Algorithms {
 		if fitting := c.fitting(); !slices.Contains(fitting, alg) {
-			refuse(fmt.Sprintf("algorithms[%d]", i), "%q is not among those that go with its %s; use %s", alg, c.keyKind(), strings.Join(fitting, ", "))
+			refuse(fmt.Sprintf("algorithms[%d]", i), "%q does not fit its %s; use %s", alg, c.keyKind(), strings.Join(fitting, ", "))
 		}
 	}
 	if c.Audience == "" {
-		refuse("audience", `is missing; write what the app puts into the aud claim, or "*" if nothing fixed: tokens for others would be taken too`)
+		refuse("audience", `is missing; write the aud claim of the app's tokens, or "*" to accept any, even tokens for others`)
 	}
 	if c.Leeway < 0 || c.Leeway > maxLeeway {
 		refuse("leeway", "%v is out of range; use 0s to %v", c.Leeway, maxLeeway)
 	}
 	if n := len(c.Secret.Bytes()); n > 0 && n < minIssuerSecret {
-		refuse("secret", "is shorter than %d characters, so that it can be guessed; make one with: openssl rand -hex 32", minIssuerSecret)
+		refuse("secret", "is shorter than %d characters, so others could guess it; make one with: openssl rand -hex 32", minIssuerSecret)
 	}
 	for _, key := range c.Keys {
 		if !slices.ContainsFunc(c.Algorithms, func(alg string) bool { return fits(alg, key) }) {
-			refuse("key_file", "has %s, which none of the algorithms %v takes", describeKey(key), c.Algorithms)
+			refuse("key_file", "has %s, which fits none of the algorithms %v", describeKey(key), c.Algorithms)
 		}
 	}
 	if c.JWKSURL != "" && !goodJWKSURL(c.JWKSURL) {

@@ -45,7 +45,7 @@ func NewVerifier(own *Tickets, revoked func(invite string) bool, issuers []Issue
 			bad = cmp.Or(bad, fmt.Errorf("%s: %w", c.Name, errs[i]))
 		case v.issuers[c.iss()] != nil:
 			made[i].close()
-			bad = cmp.Or(bad, fmt.Errorf("%s: %w", c.Name, &IssuerFault{"issuer", fmt.Errorf("%q is that of another issuer, too", c.iss())}))
+			bad = cmp.Or(bad, fmt.Errorf("%s: %w", c.Name, &IssuerFault{"issuer", fmt.Errorf("%q is the iss of another issuer, too", c.iss())}))
 		default:
 			v.issuers[c.iss()] = made[i]
 		}
