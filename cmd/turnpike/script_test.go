@@ -104,14 +104,11 @@ type testServer struct {
 }
 
 // startServer starts a server on free ports of loopback, over which args win, and waits until it is up or has ended.
-func startServer(args ...string) *testServer { return startProgram(program{}, args...) }
-
-// startProgram is startServer in a world like that of p.
-func startProgram(p program, args ...string) *testServer {
+func startServer(args ...string) *testServer {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &testServer{drain: make(chan struct{}), cancel: cancel, status: make(chan int, 1)}
 	stdout := make(writerChan, 1)
-	p.stdout, p.stderr, p.drain = stdout, &s.stderr, s.drain
+	p := &program{stdout: stdout, stderr: &s.stderr, drain: s.drain}
 	defaults := []string{"serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
 		"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
 	go func() { s.status <- p.run(ctx, append(defaults, args...)) }()

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,5 +36,33 @@ func TestNodeRemembersUsernames(t *testing.T) {
 	}
 	if n.credentials.KnowsUsernames() {
 		t.Error("all are known, although those of the process before may be good")
+	}
+}
+
+// TestTCPRelaying: TCP is relayed unless the configuration says otherwise.
+func TestTCPRelaying(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		s := start(t, "--turn-listen", "tcp://127.0.0.1:0", fmt.Sprintf("--turn-tcp-relaying=%v", on))
+		client, err := relayCredential(t, s).connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.close()
+		relay, err := client.AllocateTCP()
+		if (err == nil) != on {
+			t.Errorf("turn.tcp_relaying is %v: %v", on, err)
+		}
+		if err == nil {
+			_ = relay.Close()
+		}
+	}
+}
+
+func TestPages(t *testing.T) {
+	s := start(t)
+	for path, want := range map[string]string{"/": "<!doctype html>", "/r/standup": "<!doctype html>", "/healthz": "ok"} {
+		if status, body := get(t, http.DefaultClient, s.row("web")+path); status != 200 || !strings.HasPrefix(strings.ToLower(body), want) {
+			t.Errorf("%s: %d %.40q, want %q", path, status, body, want)
+		}
 	}
 }

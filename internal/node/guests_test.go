@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"io"
@@ -29,11 +29,7 @@ func TestForwarders(t *testing.T) {
 		"guests = always, by a silent forwarder": {args: []string{"--auth-guests", "always"}, direct: true, host: "localhost", status: 200, body: `"role":"guest"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := startServer(append([]string{"--state", t.TempDir()}, test.args...)...)
-			defer s.stop()
-			if s.banner == "" {
-				t.Fatal(s.stderr.String())
-			}
+			s := start(t, test.args...)
 			_, port, err := net.SplitHostPort(s.listener(t))
 			if err != nil {
 				t.Fatal(err)
@@ -64,7 +60,7 @@ func TestForwarders(t *testing.T) {
 }
 
 // listener is the loopback address at which a server serves HTTP.
-func (s *testServer) listener(t *testing.T) string {
+func (s *testNode) listener(t *testing.T) string {
 	t.Helper()
 	for shown := range strings.SplitSeq(s.row("web"), "  ") {
 		if u, err := url.Parse(shown); err == nil && u.Hostname() == "localhost" {
@@ -110,11 +106,7 @@ func TestFirstLink(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			state := t.TempDir()
-			s := startProgram(program{terminal: test.terminal}, append([]string{"--state", state}, test.args...)...)
-			defer s.stop()
-			if s.banner == "" {
-				t.Fatal(s.stderr.String())
-			}
+			s := startWith(t, Options{Terminal: test.terminal}, append([]string{"--state", state}, test.args...)...)
 			_, invite, found := strings.Cut(s.row("link"), "#invite=")
 			if found != test.link || found != strings.Contains(s.banner, "#invite=") {
 				t.Fatalf("a link is %v, want %v:\n%s", found, test.link, s.banner)

@@ -1,16 +1,21 @@
-package main
+package node
 
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"net"
+	"net/http"
 	"strconv"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/pion/stun/v3"
 	"github.com/pion/turn/v4"
 
 	"turnpike/auth"
+	"turnpike/signal/wire"
 )
 
 // turnTarget is a TURN address, and what to sign in with.
@@ -92,4 +97,38 @@ func send(ctx context.Context, from, to net.PacketConn) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// relayCredential comes in as a guest and returns a TURN target with a credential.
+func relayCredential(t *testing.T, s *testNode) turnTarget {
+	t.Helper()
+	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(`{"name":"Ada"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var ticket struct{ Ticket string }
+	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequest("GET", s.row("web")+"/api/v1/ice-servers", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+ticket.Ticket)
+	resp, err = http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var ice struct{ ICEServers []wire.ICEServer }
+	if err := json.NewDecoder(resp.Body).Decode(&ice); err != nil || len(ice.ICEServers) == 0 {
+		t.Fatalf("iceServers: %+v, %v", ice, err)
+	}
+	relays := ice.ICEServers[len(ice.ICEServers)-1] // before it stands STUN, if there is UDP
+	uri, err := stun.ParseURI(relays.URLs[0])
+	if err != nil || relays.Username == "" {
+		t.Fatalf("iceServers: %+v, %v", ice, err)
+	}
+	return turnTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
 }

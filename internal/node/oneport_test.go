@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 )
 
 // webAddr is where the server's http listener is.
-func (s *testServer) webAddr() string {
+func (s *testNode) webAddr() string {
 	_, addr, _ := strings.Cut(strings.Fields(s.row("web"))[0], "://")
 	return strings.Replace(addr, "localhost", "127.0.0.1", 1)
 }

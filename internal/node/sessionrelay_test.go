@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"encoding/json"
@@ -19,13 +19,13 @@ import (
 // signalingClient is one session at a test's server.
 type signalingClient struct {
 	t       *testing.T
-	server  *testServer
+	server  *testNode
 	conn    *websocket.Conn
 	welcome wire.Welcome
 }
 
 // signIn comes in as a guest of that name.
-func signIn(t *testing.T, s *testServer, name string) *signalingClient {
+func signIn(t *testing.T, s *testNode, name string) *signalingClient {
 	t.Helper()
 	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
 	if err != nil {
