@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// actor is a client that remembers what it was told, as a page does.
+// actor is a client that keeps state from the messages it gets, as a page does.
 type actor struct {
 	*client
 	mu sync.Mutex
@@ -17,12 +17,12 @@ type actor struct {
 	heard  map[string]bool   // types of messages
 }
 
-// actorRoom is a room as one who is in it knows it.
+// actorRoom is a room as one of its members knows it.
 type actorRoom struct {
 	host    string
 	locked  bool
 	peers   []string // sessions
-	waiting []string // sessions, if one has host powers
+	waiting []string // sessions, if the actor has host powers
 }
 
 func newActor(h *harness, ticket string) *actor {
@@ -58,7 +58,7 @@ func (a *actor) hear(m msg) {
 	session, _ := m["session"].(string)
 	r := a.rooms[id]
 	if r == nil {
-		r = new(actorRoom) // what it hears is forgotten again
+		r = new(actorRoom) // forgotten afterwards
 	}
 	without := func(list []string) []string {
 		return slices.DeleteFunc(list, func(s string) bool { return s == session })
@@ -123,7 +123,7 @@ func (a *actor) lastCall() string {
 	return a.calls[len(a.calls)-1]
 }
 
-// aKnock is one of those that the actor may answer.
+// aKnock picks a knock that the actor may answer.
 func (a *actor) aKnock(n int) (room, session string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -135,7 +135,7 @@ func (a *actor) aKnock(n int) (room, session string) {
 	return "room0", "nobody"
 }
 
-// aMate is somebody in a room of the actor's.
+// aMate picks a session in a room of the actor's.
 func (a *actor) aMate(n int) (room, session string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,7 +147,7 @@ func (a *actor) aMate(n int) (room, session string) {
 	return "room0", "nobody"
 }
 
-// check holds that the actor knows what is so, and notes what it has seen.
+// check holds that the actor knows the state of the server, and notes what it has seen.
 func (a *actor) check(srv *Server, did map[string]bool) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

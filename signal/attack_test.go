@@ -19,30 +19,30 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// attack is one way to harm a server, or others by it. Each is tried against a server on which a pair talks in a room
-// named home. The attack must be answered as its row says; the memory must not grow by more than mostHeap; and the pair
-// must hear each other afterwards, and nothing of the attack.
+// attack is one way to harm a server, or its other clients. Each is tried against a server on which a pair talks in a
+// room named home. The server must answer as the row says, and its memory must not grow by more than mostHeap.
+// Afterwards the pair must hear each other, and nothing of the attack.
 type attack struct {
 	name   string
 	limits func(*Limits)
-	resume bool // sessions outlive their sockets
-	memory bool // over memory, by the clock of a bubble
+	resume bool // sessions outlive their connections
+	memory bool // over memory, with the clock of a synctest bubble
 	try    func(a *attacker)
 }
 
-// mostHeap is below what the greatest attacks send, and above what is in the hands of readers and writers; under the
-// race detector pools lose things on purpose.
+// mostHeap is less than the greatest attacks send, and more than readers and writers hold. Under the race detector,
+// pools lose things on purpose.
 const mostHeap = 8 << 20
 
-// attacker has a socket with a session, in a room with nobody.
+// attacker has a connection with a session, which is alone in a room.
 type attacker struct {
 	*client
 	h           *harness
 	home, other *client
 }
 
-// TestAttacks: see attack. Beside these, TestFrozenOverTCP floods one who reads nothing, with the kernel's buffers
-// between.
+// TestAttacks tries all attacks. Besides them, TestFrozenOverTCP floods a client that reads nothing, with the kernel's
+// buffers between.
 func TestAttacks(t *testing.T) {
 	for _, row := range slices.Concat(frameAttacks(), messageAttacks(), tokenAttacks(), floodAttacks()) {
 		t.Run(row.name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func (row *attack) run(t *testing.T) {
 	}
 }
 
-// restingHeap is heapInUse without what is in pools.
+// restingHeap is heapInUse without the contents of pools.
 func restingHeap() int64 {
 	heapInUse()
 	return heapInUse()
@@ -102,8 +102,7 @@ func (a *attacker) talk() {
 	a.home.expect("signal", "from", a.other.session)
 }
 
-// raw writes a frame of the attacker's own making: its first byte, and its length, which is as it says. The mask is
-// zero.
+// raw writes a frame with any first byte, and any length in its header. The mask is zero.
 func (a *attacker) raw(first byte, length uint64, payload string) {
 	a.t.Helper()
 	frame := binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, length)
@@ -113,7 +112,7 @@ func (a *attacker) raw(first byte, length uint64, payload string) {
 	}
 }
 
-// closedWith reads until the socket is closed, with one of the codes.
+// closedWith reads until the connection is closed with one of the codes.
 func (a *attacker) closedWith(codes ...int) {
 	a.t.Helper()
 	for {
@@ -128,7 +127,7 @@ func (a *attacker) closedWith(codes ...int) {
 	}
 }
 
-// refusedAs sends texts, each of which must be answered by an error.
+// refusedAs sends texts. The answer to each must be an error with the code.
 func (a *attacker) refusedAs(code wire.Code, texts ...string) {
 	a.t.Helper()
 	for _, text := range texts {
@@ -221,7 +220,7 @@ func frameAttacks() []attack {
 	}
 }
 
-// messageAttacks are well-formed frames with hostile values, or values of somebody else's.
+// messageAttacks are well-formed frames with hostile values, or with values of other clients.
 func messageAttacks() []attack {
 	const bad = wire.CodeBadMessage
 	deep := strings.Repeat("[", 30_000)
@@ -304,11 +303,11 @@ func messageAttacks() []attack {
 	}
 }
 
-// floodAttacks send or ask for too much, or take nothing.
+// floodAttacks send or ask for too much, or read nothing.
 func floodAttacks() []attack {
 	return []attack{
 		{name: "messages as fast as can be", try: func(a *attacker) {
-			a.withoutAck = true // one writes at a time
+			a.withoutAck = true // only one goroutine may write
 			go func() {
 				for a.conn.WriteMessage(websocket.TextMessage, []byte(`{"type":"leave","room":"nowhere"}`)) == nil {
 				}

@@ -31,8 +31,8 @@ func (c *client) ringAway(user string) string {
 	return c.expect("ringing", "ref", request)["call"].(string)
 }
 
-// TestCallRingsWhoIsAway: a user whose connection is lost is called all the same, and answers on the next one.
-func TestCallRingsWhoIsAway(t *testing.T) {
+// TestCallRingsAwayUser: a call rings a user whose connection is lost, and the user answers on the next one.
+func TestCallRingsAwayUser(t *testing.T) {
 	h := newHarness(t, resuming)
 	m := h.members("ann", "bob")
 	ann, bob := m[0], m[1]
@@ -48,7 +48,7 @@ func TestCallRingsWhoIsAway(t *testing.T) {
 	ann.expect("peer-joined", "room", room)
 }
 
-// TestCallTakenBackWhileAway: who was away learns of a call that was, and that it is over.
+// TestCallTakenBackWhileAway: a user who was away learns of a call that rang meanwhile, and that it is over.
 func TestCallTakenBackWhileAway(t *testing.T) {
 	h := newHarness(t, resuming)
 	m := h.members("ann", "bob")
@@ -66,7 +66,7 @@ func TestCallTakenBackWhileAway(t *testing.T) {
 	ann.expect("decline", "call", second)
 }
 
-// TestCallAcceptedWhileCallerIsAway: the caller finds itself in the room, and is told in what order it came there.
+// TestCallAcceptedWhileCallerIsAway: the caller comes back to the room, and learns in which order it came there.
 func TestCallAcceptedWhileCallerIsAway(t *testing.T) {
 	h := newHarness(t, resuming)
 	m := h.members("ann", "bob")
@@ -93,7 +93,7 @@ func TestCallAcceptedWhileCallerIsAway(t *testing.T) {
 	bob.expect("left", "room", room, "reason", "hangup")
 }
 
-// TestCallHungUpWhileAway: who was away is told that the call is over, and is in no room.
+// TestCallHungUpWhileAway: a user who was away learns that the call is over, and is in no room.
 func TestCallHungUpWhileAway(t *testing.T) {
 	h := newHarness(t, resuming)
 	ann, bob, id, room := h.inCall()
@@ -122,8 +122,8 @@ func (h *harness) inCall() (ann, bob *client, id string, room any) {
 	return ann, bob, id, room
 }
 
-// TestCallOfAFreshPage: a page that is loaded again while it calls can take the call back; one that is called is called
-// again.
+// TestCallOfAFreshPage: a page that is loaded again while it calls can take the call back. A page that is loaded again
+// while it is called rings again.
 func TestCallOfAFreshPage(t *testing.T) {
 	h := newHarness(t, resuming)
 	m := h.members("ann", "bob")
@@ -139,7 +139,7 @@ func TestCallOfAFreshPage(t *testing.T) {
 	bob2.expect("cancel", "call", id, "reason", "cancelled")
 }
 
-// TestCallMissedWhileAway: a call rings for its time, whether it is heard or not.
+// TestCallMissedWhileAway: a call rings for its time, heard or not.
 func TestCallMissedWhileAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, func(cfg *Config) { cfg.ResumeWindow = 2 * wire.RingTimeout })
@@ -161,9 +161,9 @@ func TestCallMissedWhileAway(t *testing.T) {
 	})
 }
 
-// TestCallEndsWithWhoDoesNotComeBack: a call rings, or lasts, for as long as those whom it needs may come back, and no
-// longer.
-func TestCallEndsWithWhoDoesNotComeBack(t *testing.T) {
+// TestCallEndsWithTheResumeWindow: a call rings, or lasts, for as long as the sessions that it needs may come back, and
+// no longer.
+func TestCallEndsWithTheResumeWindow(t *testing.T) {
 	t.Run("the caller", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newMemoryHarness(t, resuming)
@@ -209,7 +209,7 @@ func TestCallEndsWithWhoDoesNotComeBack(t *testing.T) {
 			ann.expect("error", "ref", "1", "code", "no-such-call")
 			bob2 := h.welcome(testTicket("bob", "bob", auth.RoleMember))
 			ann.expect("online")
-			bob2.ring(ann) // who is not busy any more
+			bob2.ring(ann) // ann is not busy any more
 		})
 	})
 }
@@ -222,8 +222,7 @@ func expectWindow(t *testing.T, lost time.Time) {
 	}
 }
 
-// TestRefusedPing: a ping is not part of what the session asks, so that one which is refused changes nothing of what
-// was handled.
+// TestRefusedPing: a ping is no request of the session, so a refused ping does not change which requests were handled.
 func TestRefusedPing(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		resuming(cfg)

@@ -20,8 +20,8 @@ func unlimited(cfg *Config) {
 		SessionsPerUser: 1 << 20, UserMessages: rate, UserJoins: rate, AddrHellos: rate, AddrJoins: rate}
 }
 
-// BenchmarkForward sends 1 KiB descriptions between pairs, each waiting for
-// its message to arrive before the next: the clients' work is in it.
+// BenchmarkForward sends 1 KiB descriptions between pairs. Each pair waits for a message to arrive before it sends the
+// next, so the clients' work counts too.
 func BenchmarkForward(b *testing.B) {
 	for _, pairs := range []int{1, 16} {
 		b.Run(fmt.Sprintf("pairs=%d", pairs), func(b *testing.B) {
@@ -65,9 +65,8 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleSession prints what is kept for a session that does nothing, in
-// heap and stack, the client's bare socket included. Only the first round
-// counts: later ones find what earlier ones left to the runtime.
+// BenchmarkIdleSession prints the heap and stack for a session that does nothing, the client's bare socket included.
+// Only the first round counts: later rounds use memory that earlier ones left to the runtime.
 func BenchmarkIdleSession(b *testing.B) {
 	const sessions = 1000
 	measured := false
@@ -105,8 +104,7 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// bareHello is a WebSocket client that keeps nothing but its socket. Its mask
-// is zero, which makes masking the identity.
+// bareHello is a WebSocket client that keeps only its socket. Its mask is zero, so masking changes nothing.
 func bareHello(b *testing.B, addr, ticket string) net.Conn {
 	b.Helper()
 	conn, err := net.Dial("tcp", addr)

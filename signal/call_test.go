@@ -21,7 +21,7 @@ func (c *client) ring(to ...*client) string {
 	return id
 }
 
-// members connects members who have read of each other's coming.
+// members connects members, and has each read that the others came.
 func (h *harness) members(names ...string) []*client {
 	h.t.Helper()
 	var all []*client
@@ -46,7 +46,7 @@ func TestCallAccepted(t *testing.T) {
 	bob.expect("call", "call", id, "from", "map[name:ann user:turnpike:ann]")
 	bob2.expect("call", "call", id)
 
-	// Whoever is not asked can neither answer nor end it.
+	// Other users can neither answer nor end the call.
 	for _, typ := range []string{"accept", "decline", "cancel", "hangup"} {
 		cat.send(msg{"type": typ, "id": typ, "call": id})
 		cat.expect("error", "ref", typ, "code", "no-such-call")
@@ -109,7 +109,7 @@ func TestCallNotAnswered(t *testing.T) {
 	bob.send(msg{"type": "accept", "call": id})
 	bob.expect("error", "code", "no-such-call")
 
-	// Glare: the second to call is busy, and so is whoever is being rung.
+	// If two users call each other at once, the second is busy; so is a user who is being rung.
 	id = ann.ring(bob, bob2)
 	bob.send(msg{"type": "call", "to": ann.user})
 	bob.expect("error", "code", "busy")
@@ -120,7 +120,7 @@ func TestCallNotAnswered(t *testing.T) {
 	ann.send(msg{"type": "call", "to": cat.user})
 	ann.expect("error", "code", "busy")
 
-	// One of two ringing sessions ends: it rings on. The other: it is over.
+	// One of two ringing sessions ends: the call rings on. The other ends: the call is over.
 	bob2.conn.NetConn().Close()
 	for h.srv.Stats().Sessions != 3 {
 		bob.expectNothing()
@@ -137,8 +137,7 @@ func TestCallNotAnswered(t *testing.T) {
 	cat.expect("cancel", "call", id, "reason", "gone")
 }
 
-// TestCallEndsWithRoom holds that an answered call is over when one of the two
-// leaves its room in whatever way.
+// TestCallEndsWithRoom holds that an answered call is over when one of the two leaves its room in any way.
 func TestCallEndsWithRoom(t *testing.T) {
 	for _, way := range []string{"leave", "bye", "gone"} {
 		t.Run(way, func(t *testing.T) {

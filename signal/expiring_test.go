@@ -21,7 +21,7 @@ func TestExpiringIsBounded(t *testing.T) {
 	}
 }
 
-// TestExpiringKeepsTheTime holds that what is kept again expires when it would have.
+// TestExpiringKeepsTheTime holds that an entry that is kept again expires at its first time.
 func TestExpiringKeepsTheTime(t *testing.T) {
 	var e expiring[int]
 	now := time.Now()

@@ -9,9 +9,9 @@ import (
 	"turnpike/signal/wire"
 )
 
-// TestFrozenOverTCP floods a receiver that reads nothing, over real sockets with the kernel's buffers between: it ends
-// as slow, with the memory of its queue and no more; its sender is never held up, and a pair beside them hears each
-// other all the while.
+// TestFrozenOverTCP floods a receiver that reads nothing, over real sockets with the kernel's buffers between. The
+// receiver must end as slow, and take no more memory than its queue. Its sender is never held up, and another pair hear
+// each other all the while.
 func TestFrozenOverTCP(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		many := Rate{PerSecond: 1e6, Burst: 1e6}
@@ -24,7 +24,7 @@ func TestFrozenOverTCP(t *testing.T) {
 	before := heapInUse()
 	grown := int64(0)
 	gone := make(chan time.Time, 1)
-	go func() { // the sender hears of its mate's end only if it reads
+	go func() { // the sender learns of its mate's end only if it reads
 		for {
 			m, err := sender.read()
 			if err != nil || m["type"] == "peer-left" {
@@ -48,7 +48,7 @@ func TestFrozenOverTCP(t *testing.T) {
 			grown = max(grown, heapInUse()-before)
 		}
 	}
-	// A queue, and what is in the hands of readers and writers; the race detector's own is not in it.
+	// A queue, and what readers and writers hold; the race detector's own memory does not count.
 	if most := int64(8 << 20); grown > most {
 		t.Errorf("the heap grew by %d bytes, with a queue of %d", grown, h.srv.cfg.Limits.QueueBytes)
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestMain fails the run if a goroutine of this package outlives the tests,
-// each of which shuts its server down.
+// TestMain fails the run if a goroutine of this package or of package socket outlives the tests. Each test shuts its
+// server down.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
@@ -35,10 +35,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leaked gives the stacks of this package's goroutines other than the caller's.
+// leaked returns the stacks of our goroutines other than the caller's.
 func leaked() string { return untilGone("turnpike/signal") }
 
-// untilIdle waits until no goroutine reads or writes on a connection, and gives the stacks of those that do not end.
+// untilIdle waits until no goroutine reads or writes on a connection, and returns the stacks of those that do not end.
 // Where there is no poller, readers wait in goroutines, and it does nothing.
 func untilIdle() string {
 	if runtime.GOOS != "linux" {
@@ -47,7 +47,7 @@ func untilIdle() string {
 	return untilGone("turnpike/signal/socket.(*Conn)")
 }
 
-// untilGone gives the stacks, other than the caller's, that have the text in them. It yields for a while first: a
+// untilGone returns the stacks, other than the caller's, that have the text in them. It yields for a while first: a
 // goroutine that is done may not have exited yet.
 func untilGone(text string) string {
 	var left []string
@@ -71,8 +71,7 @@ func untilGone(text string) string {
 // testSecret signs the resume tokens of every server in the tests: each is another process of the same node.
 var testSecret = auth.NewSecret([]byte("secret of the tests, 32 bytes or more"))
 
-// testTicket makes the "token" that the test servers' VerifyTicket reads: the
-// ticket itself in JSON.
+// testTicket makes the "token" that VerifyTicket reads in tests: the ticket itself in JSON.
 func testTicket(user, name string, role auth.Role, rooms ...string) string {
 	if len(rooms) == 0 {
 		rooms = []string{"*"}
@@ -95,8 +94,8 @@ func verifyTestTicket(token string) (auth.Ticket, error) {
 	return tk, nil
 }
 
-// harness is a server that clients reach through real WebSockets, over TCP or,
-// for the clock of testing/synctest, over memory.
+// harness is a server that clients reach through real WebSockets, over TCP or, for the clock of testing/synctest, over
+// memory.
 type harness struct {
 	t      testing.TB
 	srv    *Server
@@ -122,8 +121,7 @@ func newHarness(t testing.TB, edit func(*Config)) *harness {
 	return h
 }
 
-// newMemoryHarness serves over net.Pipe, whose two ends hold no bytes between
-// them: what a client does not read blocks the writer at once.
+// newMemoryHarness serves over net.Pipe, which buffers no bytes: a client that does not read blocks its writer at once.
 func newMemoryHarness(t testing.TB, edit func(*Config)) *harness {
 	t.Helper()
 	h := &harness{t: t, url: "ws://turnpike.test/signal", patience: 24 * time.Hour}
@@ -209,7 +207,7 @@ type client struct {
 
 	withoutAck bool
 
-	writing  sync.Mutex // held to write: whoever reads acknowledges
+	writing  sync.Mutex // held to write: readers write acknowledgements
 	received uint64     // the number of the last message
 	requests int        // made by newID
 	patience time.Duration
@@ -217,7 +215,7 @@ type client struct {
 
 type msg map[string]any
 
-// dial opens a socket and says nothing.
+// dial opens a connection and says nothing.
 func (h *harness) dial() *client {
 	h.t.Helper()
 	conn, resp, err := h.dialer.Dial(h.url, nil)
@@ -264,7 +262,7 @@ func (c *client) newID() string {
 	return fmt.Sprint("request ", c.requests)
 }
 
-// acknowledge says that all messages so far have been handled.
+// acknowledge acknowledges all messages so far.
 func (c *client) acknowledge() {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -303,8 +301,7 @@ func (c *client) read() (msg, error) {
 	return m, nil
 }
 
-// expect reads the next message, which must be of the type and have the fields
-// given as pairs.
+// expect reads the next message, which must have the type and the fields, given as pairs.
 func (c *client) expect(typ string, pairs ...any) msg {
 	c.t.Helper()
 	m, err := c.read()
@@ -337,8 +334,7 @@ func (c *client) skipTo(typ string) msg {
 	}
 }
 
-// expectClose reads until the socket closes, which must be by the code and the
-// word that goes with it.
+// expectClose reads until the connection closes, which must be with the code and the word that goes with it.
 func (c *client) expectClose(code int) {
 	c.t.Helper()
 	for {
@@ -356,7 +352,7 @@ func (c *client) expectClose(code int) {
 	}
 }
 
-// together runs what several clients do at once and waits for all of them.
+// together runs functions at once and waits for all of them.
 func together(do ...func()) {
 	var wg sync.WaitGroup
 	for _, f := range do {
@@ -365,8 +361,8 @@ func together(do ...func()) {
 	wg.Wait()
 }
 
-// expectNothing proves that nothing has come for the client, by a request
-// whose answer must be the next message.
+// expectNothing proves that no message has come for the client: it sends a request whose answer must be the next
+// message.
 func (c *client) expectNothing() {
 	c.t.Helper()
 	id := c.newID()

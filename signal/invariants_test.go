@@ -12,8 +12,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// checkInvariants holds that everything that points to something is pointed
-// back at.
+// checkInvariants holds that all pointers between sessions, users, rooms and calls go both ways.
 func checkInvariants(t *testing.T, srv *Server) {
 	t.Helper()
 	srv.mu.Lock()
@@ -68,7 +67,7 @@ func checkInvariants(t *testing.T, srv *Server) {
 	}
 }
 
-// checkModeration holds what must be so of the host powers in a room.
+// checkModeration holds the invariants of a room with regard to host powers.
 func checkModeration(t *testing.T, srv *Server, r *room) {
 	t.Helper()
 	if (r.host() == nil) != r.ofCall || r.ofCall && (r.locked || r.hasWaiting || len(r.waiting)+len(r.kicked) > 0) {
@@ -89,9 +88,8 @@ func checkModeration(t *testing.T, srv *Server, r *room) {
 	}
 }
 
-// TestInvariants lets clients do random things at once, again and again, and
-// looks at what the server remembers and what clients have been told, each time
-// that all is quiet.
+// TestInvariants lets clients do random things at once, again and again. Each time that all is quiet, it compares the
+// state of the server with the state that clients know.
 func TestInvariants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, rounds = 12, 300

@@ -66,7 +66,7 @@ func TestAddrsAreForgotten(t *testing.T) {
 	}
 }
 
-// counted is the value of a counter.
+// counted returns the value of a counter.
 func (h *harness) counted(name, reason string) uint64 {
 	h.t.Helper()
 	all := h.srv.Counters()
@@ -93,8 +93,8 @@ func TestSessionsPerUser(t *testing.T) {
 	}
 }
 
-// TestUserRates holds that many sessions of one user send no more than the user
-// may, that others are not held back, and that coming back gives nothing back.
+// TestUserRates holds that the sessions of one user together send no more than the user may, that other users are not
+// held back, and that coming back gives nothing back.
 func TestUserRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, func(cfg *Config) {
@@ -154,7 +154,7 @@ func TestAddressRates(t *testing.T) {
 		})
 		a, b := h.guest("a"), h.guest("b")
 		c := h.dial()
-		c.send(msg{"type": "hello", "ticket": "expired"}) // whatever comes of it
+		c.send(msg{"type": "hello", "ticket": "expired"}) // counts, though it is refused
 		c.expect("error", "code", "unauthorized")
 		c.send(msg{"type": "hello", "id": "1", "ticket": testTicket("c", "c", auth.RoleGuest)})
 		c.expect("error", "ref", "1", "code", "rate-limited", "retryAfter", 1)

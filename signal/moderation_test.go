@@ -10,14 +10,13 @@ import (
 	"turnpike/signal/wire"
 )
 
-// withRole connects somebody whose user and name are name.
+// withRole connects a client whose user and name are name.
 func (h *harness) withRole(role auth.Role, name string) *client {
 	h.t.Helper()
 	return h.welcome(testTicket(name, name, role))
 }
 
-// gather puts clients into a room of six, the first of them as host, and has
-// them read of each other's coming.
+// gather puts clients into a room of six, the first of them as host, and has each read that the others came.
 func gather(room string, clients ...*client) {
 	for i, c := range clients {
 		c.t.Helper()
@@ -48,19 +47,19 @@ func TestHost(t *testing.T) {
 		other.expect("peer-left", "session", a.session)
 		other.expect("host", "room", "x", "session", b.session)
 	}
-	// Whoever comes back comes last.
+	// A session that comes back comes last.
 	if m := a.join("x"); m["host"] != b.session {
 		t.Errorf("joined %v", m)
 	}
 	b.expect("peer-joined")
 	c.expect("peer-joined")
-	// No host is made when somebody else leaves.
+	// When another session leaves, the host stays host.
 	c.send(msg{"type": "leave", "room": "x"})
 	c.expect("left")
 	b.expect("peer-left", "session", c.session)
 	b.expectNothing()
 	a.expect("peer-left", "session", c.session)
-	// A host who ends is one who leaves.
+	// A host that ends leaves.
 	b.send(msg{"type": "bye"})
 	a.expect("peer-left", "session", b.session, "reason", "bye")
 	a.expect("host", "session", a.session)
@@ -82,7 +81,7 @@ func TestLock(t *testing.T) {
 
 	c.send(msg{"type": "join", "id": "3", "room": "x", "create": true})
 	c.expect("error", "ref", "3", "code", "locked")
-	b.send(msg{"type": "join", "room": "x"}) // who is in is in
+	b.send(msg{"type": "join", "room": "x"}) // b is in the room already
 	b.expect("joined", "locked", true)
 	mod := h.withRole(auth.RoleModerator, "mod")
 	mod.join("x")
@@ -118,7 +117,7 @@ func TestKick(t *testing.T) {
 	host.expect("kicked", "ref", "1", "room", "x", "session", bad.session)
 	bad.expect("left", "room", "x", "reason", "kicked")
 	bad2.skipTo("left")
-	host.expectNothing() // so that EndRelays has been called
+	host.expectNothing() // afterwards, EndRelays has been called
 	h.mu.Lock()
 	ended := slices.Sorted(slices.Values(h.ended))
 	h.mu.Unlock()
@@ -132,14 +131,14 @@ func TestKick(t *testing.T) {
 		t.Error("the kicked session ended")
 	}
 
-	// No session of the user comes back, not by another either; other rooms are open to it.
+	// No session of the user can come back, not even a new one. Other rooms are open to it.
 	for _, c := range []*client{bad, bad2, h.guest("bad")} {
 		c.send(msg{"type": "join", "room": "x", "create": true})
 		c.expect("error", "code", "kicked")
 	}
 	bad.send(msg{"type": "join", "room": "elsewhere"})
 	bad.expect("joined", "room", "elsewhere")
-	// With the room, the memory of it dies.
+	// The kicks are forgotten with the room.
 	for _, c := range []*client{host, other} {
 		c.send(msg{"type": "leave", "room": "x"})
 		c.skipTo("left")
@@ -147,8 +146,7 @@ func TestKick(t *testing.T) {
 	bad.join("x")
 }
 
-// TestWhoKicksWhom is the table of roles: a host is an ordinary guest or
-// member elsewhere.
+// TestWhoKicksWhom is the table of roles. In other rooms, a host is an ordinary guest or member.
 func TestWhoKicksWhom(t *testing.T) {
 	roles := []auth.Role{auth.RoleGuest, auth.RoleMember, auth.RoleModerator, auth.RoleAdmin}
 	may := map[auth.Role][]auth.Role{
@@ -208,8 +206,8 @@ func TestModeratorKicksHost(t *testing.T) {
 	host.skipTo("left")
 }
 
-// TestCallsHaveNoHost holds that no power comes from having called, nor from
-// having stayed when the other went.
+// TestCallsHaveNoHost holds that nobody has host powers in the room of a call: not the caller, and not the session that
+// stays when the other leaves.
 func TestCallsHaveNoHost(t *testing.T) {
 	h := newHarness(t, nil)
 	m := h.members("ann", "bob")
@@ -241,8 +239,7 @@ func TestKickedAreBounded(t *testing.T) {
 	}
 }
 
-// TestModerationAttacks drives what somebody without the right might try, each
-// answered by a stable code and changing nothing.
+// TestModerationAttacks tries moderation without the right to it. Each try draws a stable code and changes nothing.
 func TestModerationAttacks(t *testing.T) {
 	h := newHarness(t, nil)
 	host, guest := h.guest("host"), h.guest("guest")
@@ -289,8 +286,8 @@ func TestModerationAttacks(t *testing.T) {
 	}
 }
 
-// TestKnockFlood holds that whoever knocks again and again is slowed down, and
-// that as many wait as may.
+// TestKnockFlood holds that a client that knocks again and again is slowed down, and that the number of waiting
+// sessions is bounded.
 func TestKnockFlood(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) { cfg.Limits.Joins = Rate{PerSecond: 0.001, Burst: 3} })
 	host, flood := h.guest("host"), h.guest("flood")

@@ -10,7 +10,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// says makes users as expect shows them, whose ids and names are the same.
+// says formats users whose ids and names are the same, as expect prints them.
 func says(names ...string) string {
 	text := "["
 	for i, name := range names {
@@ -28,8 +28,8 @@ func (c *client) leaveForGood() {
 	c.expectClose(wire.CloseBye)
 }
 
-// TestPresenceInBatches holds that what happens within presenceDelay is told
-// at once, and that who came and went is not told of.
+// TestPresenceInBatches holds that members are told of all changes within presenceDelay at once, and of no user that
+// came and went.
 func TestPresenceInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, nil)
@@ -43,7 +43,7 @@ func TestPresenceInBatches(t *testing.T) {
 		h.member("bob")
 		h.guest("gast")
 		h.guest("moment").leaveForGood()
-		brief = h.member("brief") // back before anybody missed it
+		brief = h.member("brief") // back within the delay
 		old.leaveForGood()
 		ann.expect("online", "users", says("bob", "gast"))
 		ann.expect("offline", "users", says("old"))
@@ -52,14 +52,13 @@ func TestPresenceInBatches(t *testing.T) {
 		}
 		time.Sleep(10 * presenceDelay)
 		ann.expectNothing()
-		// brief was welcomed in the middle, and is told what came after.
+		// brief was welcomed in the middle, and gets the later changes.
 		brief.expect("offline", "users", says("old"))
 		brief.expectNothing()
 	})
 }
 
-// TestPresenceAfterWelcome holds that a welcome and what follows it make a whole,
-// though much happens within one batch.
+// TestPresenceAfterWelcome holds that a welcome and the messages after it add up, though much happens within one batch.
 func TestPresenceAfterWelcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, nil)
@@ -67,10 +66,10 @@ func TestPresenceAfterWelcome(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(2 * presenceDelay)
 
-		there.leaveForGood() // unknown to new, which is told when it is back
+		there.leaveForGood() // new does not know it, and is told when it is back
 		fresh := h.member("fresh")
 		there = h.member("there")
-		gone := h.member("gone") // known to later, which is told that it is not there any more
+		gone := h.member("gone") // later knows it, and is told that it has gone
 		later := h.dial()
 		later.send(msg{"type": "hello", "ticket": testTicket("later", "later", auth.RoleMember)})
 		later.expect("welcome", "online", says("fresh", "gone", "there"))
@@ -81,8 +80,7 @@ func TestPresenceAfterWelcome(t *testing.T) {
 	})
 }
 
-// TestRenamedInBatch holds that the last of several names is told, to all but
-// the user's own sessions, and that a name that came and went is not.
+// TestRenamedInBatch holds that only the last of several names is told, to all sessions but the user's own.
 func TestRenamedInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, nil)

@@ -23,9 +23,9 @@ import (
 var propertySeed = flag.Uint64("property.seed", 0, "of TestNothingIsLost; 0: another one each time")
 
 // TestNothingIsLost lets peers talk over connections that break at any byte, at any time: in the middle of a frame,
-// before the welcome was read, again while resuming. Resumes are tried twice at once. Now and then, when nobody talks,
-// another server takes the place of the first, and the connections break as before while all come back there. Every
-// message arrives once, and in order, and every question is answered once.
+// before the welcome was read, again while resuming. Peers try resumes twice at once. Now and then, when nobody talks,
+// another server replaces the first, and connections break as before while all peers come back there. Every message
+// must arrive once, and in order, and every request must be answered once.
 func TestNothingIsLost(t *testing.T) {
 	const peers, servers, messages = 4, 6, 200 // of each peer, to each server
 	seed := *propertySeed
@@ -38,7 +38,7 @@ func TestNothingIsLost(t *testing.T) {
 			return newMemoryHarness(t, func(cfg *Config) {
 				unlimited(cfg)
 				resuming(cfg)
-				cfg.Limits.QueueMessages, cfg.Limits.QueueBytes = peers*messages*2, 1<<30 // nobody is slow, who is away while all talk
+				cfg.Limits.QueueMessages, cfg.Limits.QueueBytes = peers*messages*2, 1<<30 // nobody ends as slow who is away while all talk
 			})
 		}
 		h := serve()
@@ -84,7 +84,7 @@ func TestNothingIsLost(t *testing.T) {
 	})
 }
 
-// allTalk returns when all peers know each other, each has said so many things, and all that was said has been heard.
+// allTalk returns when all peers know each other, each has sent so many messages, and all of these have arrived.
 func allTalk(all []*fragile, messages int) {
 	var talking sync.WaitGroup
 	for _, p := range all {
@@ -149,7 +149,7 @@ func newFragile(h *harness, name string, seed uint64) *fragile {
 	return p
 }
 
-// waitFor returns once done says so.
+// waitFor returns once done reports true.
 func (p *fragile) waitFor(done func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,18 +158,18 @@ func (p *fragile) waitFor(done func() bool) {
 	}
 }
 
-// moveTo has the peer reach another server from now on, where it finds its mates again.
+// moveTo has the peer use another server from now on, where it finds its mates again.
 func (p *fragile) moveTo(h *harness) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.h, p.mates = h, nil
 }
 
-// talk says one thing to somebody, and sometimes asks the server for something.
+// talk sends one message to a mate, and sometimes a request to the server.
 func (p *fragile) talk() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.pending) > 40 { // as a client bounds what it keeps
+	for len(p.pending) > 40 { // clients bound what they keep
 		p.changed.Wait()
 	}
 	mate := p.mates[p.rng.IntN(len(p.mates))]
@@ -177,11 +177,11 @@ func (p *fragile) talk() {
 	p.request(msg{"type": "signal", "room": "x", "to": mate, "candidate": msg{"candidate": strconv.Itoa(p.said[mate])}})
 	if p.rng.IntN(4) == 0 {
 		p.asked[strconv.Itoa(p.lastID+1)] = true
-		p.request(msg{"type": "leave", "room": "y"}) // in which nobody is
+		p.request(msg{"type": "leave", "room": "y"}) // the peer is not in it
 	}
 }
 
-// request sends what must be handled once; mu is held.
+// request sends a request that must be handled once; mu is held.
 func (p *fragile) request(m msg) {
 	p.lastID++
 	m["id"] = strconv.Itoa(p.lastID)
@@ -189,7 +189,7 @@ func (p *fragile) request(m msg) {
 	p.write(m)
 }
 
-// write sends on the connection, if there is one; mu is held, but not while it writes.
+// write sends on the connection, if there is one. mu is held, except while it writes.
 func (p *fragile) write(m msg) {
 	conn := p.conn
 	if conn == nil {
@@ -214,14 +214,14 @@ func (p *fragile) connect() {
 	p.dial(p.session != "" && p.rng.IntN(4) == 0)
 }
 
-// budget is how many bytes a connection lasts: some do not get as far as the welcome.
+// budget is after how many bytes a connection breaks: some break before the welcome.
 func (p *fragile) budget() int { return 300 + p.rng.IntN(4000) }
 
-// dial connects; if twice, by two sockets, of which the second replaces the first. mu is held.
+// dial connects. If twice is set, it makes two connections, and the second replaces the first. mu is held.
 func (p *fragile) dial(twice bool) {
 	budget := p.budget()
 	if p.session == "" {
-		budget = 1 << 30 // who was never welcomed has nothing to resume
+		budget = 1 << 30 // without a first welcome there is nothing to resume
 	}
 	d := p.h.dialer
 	dial := d.NetDial
@@ -246,7 +246,7 @@ func (p *fragile) dial(twice bool) {
 	if twice {
 		go func() {
 			defer conn.Close()
-			_, _, _ = conn.ReadMessage() // what it brings is lost
+			_, _, _ = conn.ReadMessage() // its messages are lost
 		}()
 		p.dial(false)
 		return
@@ -379,7 +379,7 @@ func (p *fragile) forget(id string) {
 	}
 }
 
-// close ends the peer, whose goroutines are to be waited for.
+// close ends the peer. The caller must wait for its goroutines.
 func (p *fragile) close() {
 	p.mu.Lock()
 	p.closed = true

@@ -17,8 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestProtocolPage holds that the examples of PROTOCOL.md are those of
-// wire/testdata, and that none of them is left out.
+// TestProtocolPage holds that PROTOCOL.md shows exactly the examples of wire/testdata.
 func TestProtocolPage(t *testing.T) {
 	page, err := os.ReadFile("PROTOCOL.md")
 	if err != nil {
@@ -142,7 +141,7 @@ func TestHello(t *testing.T) {
 		t.Errorf("credential for %v, want the session's", got)
 	}
 
-	// A guest chooses a name; a taken one may be tried again on the socket.
+	// A guest chooses a name. After a taken one it may try again on the connection.
 	g := h.dial()
 	ticket := testTicket("bob", "Bob", auth.RoleGuest)
 	g.send(msg{"type": "hello", "id": "1", "ticket": ticket, "name": " ANN "})
@@ -171,7 +170,7 @@ func TestHello(t *testing.T) {
 	m.expectClose(wire.CloseBye)
 	c.expect("offline", "users", "[map[name:Cat user:turnpike:Cat]]")
 
-	// The first of two sessions that ends takes nobody offline.
+	// When the first of two sessions ends, the user stays online.
 	g.send(msg{"type": "bye"})
 	g.expectClose(wire.CloseBye)
 	c.expectNothing()
@@ -285,7 +284,7 @@ func TestSocketsPerAddress(t *testing.T) {
 	a.send(msg{"type": "bye"})
 	a.expectClose(wire.CloseBye)
 	a.conn.Close()
-	// The place is free again once the reader has gone, which the client cannot see.
+	// The place is free again once the reader has ended, which the client cannot see.
 	for {
 		conn, _, err := h.dialer.Dial(h.url, nil)
 		if err == nil {
@@ -329,7 +328,7 @@ func TestMessageRate(t *testing.T) {
 	c.expectNothing()
 	c.expectNothing()
 	for range refusalRate.Burst + 1 {
-		c.send(msg{"type": "leave", "id": "q", "room": "x"}) // which was not handled, and so may be asked again
+		c.send(msg{"type": "leave", "id": "q", "room": "x"}) // it was not handled, so the id may be used again
 	}
 	for range refusalRate.Burst + 1 {
 		if e := c.expect("error", "ref", "q", "code", "rate-limited"); e["retryAfter"].(float64) < 1 {

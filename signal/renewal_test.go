@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestRenewalsAreSpread: after a rush into rooms, every session gets its resume token, and nobody waits for more than a
-// few to be signed.
+// TestRenewalsAreSpread: after a rush into rooms, every session gets its resume token, and the server never signs more
+// than a few at once.
 func TestRenewalsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)

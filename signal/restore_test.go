@@ -15,7 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// settledPair is pair, of whose members each has a token that knows the room.
+// settledPair is pair, and waits until each of the two has a token that knows the room.
 func (h *harness) settledPair(room string) (a, b *client) {
 	h.t.Helper()
 	a, b = h.pair(room)
@@ -25,8 +25,8 @@ func (h *harness) settledPair(room string) (a, b *client) {
 	return a, b
 }
 
-// TestLostWelcomeOfRestore: another process takes a session over, and the welcome is lost. The next try finds all that
-// the session was told there, whatever numbers the client knows from the former process.
+// TestLostWelcomeOfRestore: another process takes a session over, and the welcome is lost. The next try gets all
+// messages of the session there, whatever numbers the client knows from the former process.
 func TestLostWelcomeOfRestore(t *testing.T) {
 	for _, received := range []int{3, 50} { // of the former process: as many as there are here, and more
 		t.Run(fmt.Sprint(received), func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestLostWelcomeOfRestore(t *testing.T) {
 					a.signalTo(b, "x", "")
 					b.expect("signal")
 				}
-				next.back(b.identity(), wire.ResumedRestored) // of which b, in this test, knows nothing
+				next.back(b.identity(), wire.ResumedRestored) // the welcome is lost
 				a2, _ := next.back(a.identity(), wire.ResumedRestored)
 				for i := range 3 {
 					a2.signalTo(b, "x", fmt.Sprint(i))
@@ -60,9 +60,9 @@ func TestLostWelcomeOfRestore(t *testing.T) {
 	}
 }
 
-// TestRestoreTriedAtOnce: of two tries of one client at once, none fails because the other one is ahead of it.
+// TestRestoreTriedAtOnce: when one client tries twice at once, neither try fails because the other is ahead.
 func TestRestoreTriedAtOnce(t *testing.T) {
-	var both sync.WaitGroup // have found no session there
+	var both sync.WaitGroup // tries that have found no session there
 	both.Add(2)
 	var asked atomic.Int32
 	former, next := newHarness(t, resuming), newHarness(t, func(cfg *Config) {
@@ -90,8 +90,8 @@ func (c *client) isWelcomeOrReplaced(id identity) {
 	}
 }
 
-// TestThereAndBack: a session goes to another process, and back to the first, where it is away and has missed
-// something. Nothing that it was told before is told again, nor mistaken for what comes now.
+// TestThereAndBack: a session goes to another process, and back to the first, where it is away and has missed messages.
+// It gets no message twice, and takes no old message for a new one.
 func TestThereAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newMemoryHarness(t, resuming), newMemoryHarness(t, resuming)
@@ -115,16 +115,16 @@ func TestThereAndBack(t *testing.T) {
 		}
 		b3.expectNothing()
 		b3.lose()
-		b4, _ := first.back(b3.identity(), wire.ResumedReplayed) // and the token is of the last generation
+		b4, _ := first.back(b3.identity(), wire.ResumedReplayed) // the token is of the last generation
 		b4.expectNothing()
-		// What was good in either process before is not.
+		// Former tokens of either process are not good any more.
 		first.resume(b.identity()).expect("error", "code", "no-such-session")
 		first.resume(b2.identity()).expect("error", "code", "no-such-session")
 	})
 }
 
-// TestTokenOfTheReplayHolds: of a token in the welcome, and an older one that was on its way before, the client keeps
-// the one that comes last. It must hold.
+// TestTokenOfTheReplayHolds: a client gets a token in the welcome, and then one that waited in the stream. It keeps the
+// last, which must hold.
 func TestTokenOfTheReplayHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)
@@ -145,8 +145,8 @@ func TestTokenOfTheReplayHolds(t *testing.T) {
 	})
 }
 
-// TestFreshRestore: a page that was loaded again comes back to another process. Mates who came there before it make
-// their connections to it anew.
+// TestFreshRestore: a page that was loaded again comes back to another process. Mates that came there before it connect
+// to it anew.
 func TestFreshRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		former, next := newMemoryHarness(t, resuming), newMemoryHarness(t, resuming)
@@ -158,8 +158,8 @@ func TestFreshRestore(t *testing.T) {
 	})
 }
 
-// TestAwayIsToldOnce: who joins in the first moments of an absence is told of it with the others, and so hears of the
-// return, too.
+// TestAwayIsToldOnce: a session that joins in the first moments of an absence is told of it with the others, and is
+// told of the return too.
 func TestAwayIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)
@@ -185,8 +185,8 @@ func TestAwayIsToldOnce(t *testing.T) {
 	})
 }
 
-// TestAnotherUserBegins: a ticket of somebody else beside the resume token, as when another person signs in on the
-// page, begins a session of that person. Any other ticket changes nothing.
+// TestAnotherUserBegins: if the ticket beside the resume token is another user's, that user begins a session, as when
+// another person signs in on the page. Any other ticket changes nothing.
 func TestAnotherUserBegins(t *testing.T) {
 	h := newHarness(t, resuming)
 	a := h.member("a")
@@ -205,8 +205,8 @@ func TestAnotherUserBegins(t *testing.T) {
 	hello(testTicket("a", "renamed", auth.RoleMember)).expect("welcome", "name", "a", "resumed", wire.ResumedReplayed)
 }
 
-// TestRefusedForItsRateIsHandled: a request over the rate has its answer, so that the client does not send it again,
-// and what its message acknowledges counts.
+// TestRefusedForItsRateIsHandled: a request over the rate has its answer, so the client does not send it again. Its
+// acknowledgement counts.
 func TestRefusedForItsRateIsHandled(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		resuming(cfg)
@@ -231,7 +231,7 @@ func TestRefusedForItsRateIsHandled(t *testing.T) {
 	}
 }
 
-// streamOf counts the messages that are kept for a session.
+// streamOf counts the messages in the stream of a session.
 func (srv *Server) streamOf(session string) int {
 	srv.mu.Lock()
 	st := &srv.sessions[session].stream
@@ -241,8 +241,8 @@ func (srv *Server) streamOf(session string) int {
 	return len(st.messages)
 }
 
-// TestHoarders has more sessions leave messages unacknowledged than the node has room for. Those end for whom it has
-// none; a pair that acknowledges does not.
+// TestHoarders has more sessions leave messages unacknowledged than the node has room for. Sessions over the bound end;
+// a pair that acknowledges goes on.
 func TestHoarders(t *testing.T) {
 	const hoarders, messages, size, room = 150, 10, 1000, 1 << 20
 	h := newHarness(t, func(cfg *Config) {

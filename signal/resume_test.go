@@ -56,7 +56,7 @@ func (h *harness) back(id identity, how string, fields ...any) (*client, msg) {
 	return c, w
 }
 
-// TestReplay: what is told to a session without a connection comes once it is back, in order, and nobody else notices.
+// TestReplay: messages to a session without a connection arrive once it is back, in order, and nobody else notices.
 func TestReplay(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.pair("x")
@@ -83,8 +83,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayIsOnce loses the connection again before anything of the replay is acknowledged, and resumes from what did
-// arrive.
+// TestReplayIsOnce loses the connection again before the client acknowledges anything of the replay, and resumes after
+// the messages that did arrive.
 func TestReplayIsOnce(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.pair("x")
@@ -94,7 +94,7 @@ func TestReplayIsOnce(t *testing.T) {
 	}
 	for got := 0; got < total; {
 		for range min(3, total-got) {
-			b.expect("signal") // and its number is checked
+			b.expect("signal") // read checks its number
 			got++
 		}
 		b.lose()
@@ -139,14 +139,14 @@ func TestLostWelcome(t *testing.T) {
 	b2.expectNothing()
 	c := h.resume(first)
 	c.expect("error", "ref", "resume", "code", "no-such-session")
-	c.send(msg{"type": "hello", "id": "2", "ticket": testTicket("b", "b", auth.RoleMember)}) // on the same socket
+	c.send(msg{"type": "hello", "id": "2", "ticket": testTicket("b", "b", auth.RoleMember)}) // on the same connection
 	if w := c.expect("welcome", "ref", "2"); w["session"] == b.session || w["resumed"] != nil {
 		t.Errorf("welcome %v", w)
 	}
 	h.back(b2.identity(), wire.ResumedReplayed)
 }
 
-// TestRequestsOnce sends requests again that were handled, with an answer and without, before and after a resume.
+// TestRequestsOnce sends handled requests again, with an answer and without, before and after a resume.
 func TestRequestsOnce(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.pair("x")
@@ -197,7 +197,7 @@ func TestFresh(t *testing.T) {
 	a.expect("signal", "from", b.session)
 }
 
-// TestRestore: another process with the same secret takes a session over, room and all, and the first tokens of both
+// TestRestore: another process with the same secret takes sessions over, with their room, and the first tokens of both
 // hold.
 func TestRestore(t *testing.T) {
 	h := newHarness(t, resuming)
@@ -207,7 +207,7 @@ func TestRestore(t *testing.T) {
 	}
 	a.expect("peer-joined")
 	for _, c := range []*client{a, b} {
-		c.token = c.expect("resume")["token"].(string) // which knows the room
+		c.token = c.expect("resume")["token"].(string) // it knows the room
 	}
 	next := newHarness(t, resuming)
 	b2, w := next.back(b.identity(), wire.ResumedRestored)
@@ -223,7 +223,7 @@ func TestRestore(t *testing.T) {
 	a2.signalTo(b2, "x", "")
 	b2.expect("signal", "from", a.session)
 	b2.lose()
-	b3, _ := next.back(b.identity(), wire.ResumedRestored) // as if the welcome had been lost, and all that came after it
+	b3, _ := next.back(b.identity(), wire.ResumedRestored) // as if the welcome and all messages after it had been lost
 	b3.expect("peer-joined", "room", "x")
 	b3.expect("host", "room", "x", "session", a.session)
 	b3.expect("signal", "from", a.session)
@@ -236,7 +236,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// TestResumeRefused tries what must not resume a session, and what must be no guess at tickets.
+// TestResumeRefused tries to resume sessions without the right to, and counts which tries are guesses at tickets.
 func TestResumeRefused(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.member("a"), h.member("b")
@@ -268,12 +268,12 @@ func TestResumeRefused(t *testing.T) {
 			}
 		})
 	}
-	a.expect("online") // b; and nothing ever took the sessions from their sockets
+	a.expect("online") // of b; and the sessions still have their connections
 	a.expectNothing()
 	b.expectNothing()
 }
 
-// failures are those that are counted, which are the bad tickets and tokens.
+// failures counts the bad tickets and tokens of an address.
 func (h *harness) failures() map[netip.Prefix]auth.Backoff {
 	h.srv.mu.Lock()
 	defer h.srv.mu.Unlock()
@@ -284,7 +284,7 @@ func (h *harness) failures() map[netip.Prefix]auth.Backoff {
 	return all
 }
 
-// TestAway follows a session that nobody comes back for.
+// TestAway follows a session that nobody resumes.
 func TestAway(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -325,7 +325,7 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// TestPeerBack: mates who were told that somebody is away are told of the return.
+// TestPeerBack: mates that were told of an absence are told of the return.
 func TestPeerBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)
@@ -336,7 +336,7 @@ func TestPeerBack(t *testing.T) {
 		a.expect("peer-away")
 		c := h.guest("c")
 		c.send(msg{"type": "join", "room": "x"})
-		c.expect("error", "code", "full") // away is not out
+		c.expect("error", "code", "full") // a session that is away keeps its place
 		h.back(identity{b.session, b.token, 0}, wire.ResumedReplayed)
 		if m := a.expect("peer-back", "room", "x", "session", b.session); m["fresh"] != nil {
 			t.Errorf("%v", m)
@@ -366,14 +366,14 @@ func TestAwayAndFull(t *testing.T) {
 	})
 }
 
-// TestKeptBytes bounds what all sessions together have not acknowledged.
+// TestKeptBytes bounds the bytes that all sessions together have not acknowledged.
 func TestKeptBytes(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
 		resuming(cfg)
-		cfg.Limits.KeptBytes = 100_000 // of which one session never gets all
+		cfg.Limits.KeptBytes = 100_000 // one session never gets all of it
 	})
 	a, b := h.pair("x")
-	for range 10 { // not so many that the errors, when b has gone, would be too much for a, who reads none meanwhile
+	for range 10 { // few enough that the errors after the end of b are not too much for a, which reads none meanwhile
 		a.send(msg{"type": "signal", "room": "x", "to": b.session, "candidate": msg{"candidate": strings.Repeat("x", 200)}})
 	}
 	b.withoutAck = true
@@ -399,7 +399,7 @@ func TestNeverAcknowledges(t *testing.T) {
 	b.expectClose(wire.CloseSlow)
 }
 
-// TestAckOfTheFuture: what was not sent cannot be acknowledged.
+// TestAckOfTheFuture: a client cannot acknowledge messages that were not sent.
 func TestAckOfTheFuture(t *testing.T) {
 	h := newHarness(t, resuming)
 	c := h.member("a")
@@ -422,7 +422,7 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// TestEndWhere ends who was admitted by what holds no longer, connected or away, for good.
+// TestEndWhere ends sessions whose ticket was revoked, connected or away, for good.
 func TestEndWhere(t *testing.T) {
 	h := newHarness(t, resuming)
 	a, b := h.pair("x")
@@ -454,7 +454,7 @@ func TestRevokedIsNotRestored(t *testing.T) {
 	next.resume(c.identity()).expect("error", "code", "no-such-session")
 }
 
-// TestDrain spreads the clients over the time there is, and lets them work until theirs.
+// TestDrain spreads the closing of clients over the time there is, and lets each work until its time.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, func(cfg *Config) {

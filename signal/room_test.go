@@ -19,7 +19,7 @@ func TestRoom(t *testing.T) {
 	a.expect("peer-joined")
 	b.expect("peer-joined")
 
-	// Joining again answers joined again, and nobody else hears of it.
+	// Joining again draws joined again, and nobody else learns of it.
 	b.send(msg{"type": "join", "id": "3", "room": "standup"})
 	if m := b.expect("joined", "ref", "3"); len(m["peers"].([]any)) != 2 {
 		t.Errorf("peers %v, want a and c", m["peers"])
@@ -31,7 +31,7 @@ func TestRoom(t *testing.T) {
 	a.expect("peer-left", "room", "standup", "session", b.session, "reason", "leave")
 	c.expect("peer-left", "session", b.session, "reason", "leave")
 
-	// A lost connection and a bye are told apart.
+	// The reason tells a lost connection from a bye.
 	c.conn.NetConn().Close()
 	a.expect("peer-left", "session", c.session, "reason", "gone")
 	b.join("standup")
@@ -40,7 +40,7 @@ func TestRoom(t *testing.T) {
 	b.expectClose(wire.CloseBye)
 	a.expect("peer-left", "session", b.session, "reason", "bye")
 
-	// The room dies with its last.
+	// The room dies with its last session.
 	a.send(msg{"type": "leave", "room": "standup"})
 	a.expect("left")
 	a.send(msg{"type": "join", "room": "standup"})
@@ -81,7 +81,7 @@ func TestSignal(t *testing.T) {
 
 	offer := msg{"type": "offer", "sdp": "v=0\r\n<&>\u2028"}
 	a.send(msg{"type": "signal", "room": "here", "to": b.session, "from": d.session, "description": offer, "extra": 1})
-	got := b.expect("signal", "room", "here", "from", a.session) // forged from: the server's stands
+	got := b.expect("signal", "room", "here", "from", a.session) // the sender forged from: the server's stands
 	if sdp := got["description"].(map[string]any)["sdp"]; sdp != offer["sdp"] {
 		t.Errorf("sdp %q", sdp)
 	}
@@ -94,7 +94,7 @@ func TestSignal(t *testing.T) {
 		t.Errorf("the end of candidates came as %v", end)
 	}
 
-	// Whoever is not a mate cannot be reached, whatever room is named.
+	// A session that is no mate cannot be reached, whatever room the message names.
 	for _, tc := range []struct{ name, room, to string }{
 		{"own room, stranger", "here", d.session},
 		{"stranger's room", "there", d.session},

@@ -70,7 +70,7 @@ func TestScope(t *testing.T) {
 		t.Error("closed for a candidate of an SDP in mapped form")
 	}
 
-	// Nobody widens their own scope, nor that of somebody in another room.
+	// A session cannot widen its own scope, nor that of a session in another room.
 	a.signalTo(a, "x", candidate("192.0.2.3"))
 	a.expect("error", "code", "not-in-room")
 	stranger := h.guest("stranger")
@@ -80,7 +80,7 @@ func TestScope(t *testing.T) {
 		t.Error("open for what was not forwarded")
 	}
 
-	// The cap: 64, of which two are used; host names use none.
+	// The bound is 64 addresses, and two are in use; host names take no place.
 	a.signalTo(b, "x", candidate("f00.local"))
 	b.expect("signal")
 	for i := range maxScope {
@@ -96,8 +96,7 @@ func TestScope(t *testing.T) {
 		}
 	}
 
-	// What was granted outlives the mate, and the session's own connection, but
-	// not a bye.
+	// The scope outlives the mate, and the session's own connection, but not a bye.
 	a.send(msg{"type": "bye"})
 	a.expectClose(wire.CloseBye)
 	b.expect("peer-left")
@@ -119,8 +118,8 @@ func TestScope(t *testing.T) {
 	}
 }
 
-// TestScopeLingers holds that a lost connection allows no new allocation but
-// lets the old ones refresh their permissions, for a day.
+// TestScopeLingers holds that a session with a lost connection can make no allocation, but that its allocations may
+// refresh their permissions for a day.
 func TestScopeLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, nil)
@@ -156,8 +155,7 @@ func TestScopeLingers(t *testing.T) {
 	})
 }
 
-// FuzzCandidateAddrs asserts that what is found is canonical, and bounded by
-// the lines there are.
+// FuzzCandidateAddrs asserts that the addresses are canonical, and that their number is bounded by the text.
 func FuzzCandidateAddrs(f *testing.F) {
 	f.Add("a=candidate:1 1 udp 1 ::ffff:192.0.2.1 9 typ host\r\ncandidate:2 1 udp 1 x.local 9 typ host")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -120,12 +120,11 @@ func TestCredentialRenewal(t *testing.T) {
 	})
 }
 
-// TestSlow freezes one of three in a room while the others talk on: the sender
-// is never blocked, the frozen one is cut off within a second of filling its
-// queue, and nobody else is harmed.
+// TestSlow freezes one of three clients in a room while the others talk on. The sender is never blocked, the frozen
+// client is cut off within a second of filling its queue, and the others notice nothing else.
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const queue = 3 * wire.AckEvery // of which those who read acknowledge in time
+		const queue = 3 * wire.AckEvery // clients that read acknowledge in time
 		h := newMemoryHarness(t, func(cfg *Config) {
 			cfg.Limits.QueueMessages = queue
 			cfg.Limits.Messages = Rate{PerSecond: 1e6, Burst: 1e6}
@@ -139,7 +138,7 @@ func TestSlow(t *testing.T) {
 		b.expect("peer-joined")
 
 		start := time.Now()
-		// One message is in the writer's hands, a queueful waits, one is too many.
+		// The writer holds one message, a full queue waits, and one is too many.
 		for range queue + 2 {
 			a.signalTo(frozen, "x", "")
 			a.signalTo(b, "x", "")
@@ -158,7 +157,7 @@ func TestSlow(t *testing.T) {
 	})
 }
 
-// TestSlowHearsWhy thaws the frozen client in time: it reads the close code.
+// TestSlowHearsWhy thaws the frozen client in time to read the close code.
 func TestSlowHearsWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, func(cfg *Config) { cfg.Limits.QueueBytes = 1000 })

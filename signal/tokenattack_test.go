@@ -17,8 +17,8 @@ func tokenAttacks() []attack {
 		return func(a *attacker) {
 			c := a.notResumed(why, identity{session: session(a), token: token(a)})
 			c.send(msg{"type": "join", "room": "home"})
-			c.expect("error", "code", "bad-message") // it is nobody
-			a.expectNothing()                        // and whose session it is has lost nothing
+			c.expect("error", "code", "bad-message") // it has no session
+			a.expectNothing()                        // the session of the token has lost nothing
 		}
 	}
 	home := func(a *attacker) string { return a.home.session }
@@ -112,7 +112,7 @@ func tokenAttacks() []attack {
 	return rows
 }
 
-// notResumed tries to resume, which is refused and counted.
+// notResumed tries to resume. The server must refuse and count that.
 func (a *attacker) notResumed(why string, id identity) *client {
 	a.t.Helper()
 	before := counterOf(a.h.srv, "resumes_refused", why)

@@ -46,7 +46,7 @@ func clientFrame(first byte, payload []byte) []byte {
 	return b
 }
 
-// TestConnInPieces sends all kinds of frames in pieces of all sizes: what they say is acted on in order.
+// TestConnInPieces sends all kinds of frames in pieces of all sizes: the server acts on their messages in order.
 func TestConnInPieces(t *testing.T) {
 	h := newHarness(t, unlimited)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -66,7 +66,7 @@ func TestConnInPieces(t *testing.T) {
 				text, stream = nil, append(stream, clientFrame(0x80, text[cut:])...)
 			case 1:
 				stream = append(stream, clientFrame(finalPong, []byte("unasked"))...)
-			case 2: // what takes a goroutine
+			case 2: // a task
 				stream = append(stream, clientFrame(finalText, []byte(`{"type":"leave","room":"another"}`))...)
 			}
 			if text != nil {
@@ -101,7 +101,7 @@ func TestConnInPieces(t *testing.T) {
 	}
 }
 
-// TestIdleConnsTakeNoGoroutine holds that for connections and the pings that keep them alive.
+// TestIdleConnsTakeNoGoroutine holds that idle connections take no goroutine, though pings keep them alive.
 func TestIdleConnsTakeNoGoroutine(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has pollers")
@@ -120,8 +120,7 @@ func TestIdleConnsTakeNoGoroutine(t *testing.T) {
 	}
 }
 
-// TestPolledTraffic sends both ways between pairs at once, with requests between that take goroutines, while clients
-// come and go.
+// TestPolledTraffic sends both ways between pairs at once, with tasks between, while clients come and go.
 func TestPolledTraffic(t *testing.T) {
 	h := newHarness(t, unlimited)
 	const messages = 300
@@ -166,7 +165,7 @@ func TestPolledTraffic(t *testing.T) {
 	pairs.Wait()
 }
 
-// TestClientEnds holds that the end of a client is seen, with a last message before it or without.
+// TestClientEnds holds that the server notices the end of a client, with a last message before it or without.
 func TestClientEnds(t *testing.T) {
 	last := []byte(`{"type":"leave","room":"r"}`)
 	for name, bytes := range map[string][]byte{

@@ -7,7 +7,7 @@ import (
 	"turnpike/auth"
 )
 
-// knock has c wait before room, whose members with host powers hear of it.
+// knock has c wait for a room. Its hosts must be told.
 func (c *client) knock(room string, hosts ...*client) {
 	c.t.Helper()
 	c.send(msg{"type": "join", "room": room})
@@ -17,7 +17,7 @@ func (c *client) knock(room string, hosts ...*client) {
 	}
 }
 
-// name is that of clients whose user has the same.
+// name returns the name of a client, which its user id ends with.
 func (c *client) name() string { return c.user[len(auth.Issuer)+1:] }
 
 func TestWaitingRoom(t *testing.T) {
@@ -29,14 +29,14 @@ func TestWaitingRoom(t *testing.T) {
 	mate.send(msg{"type": "join", "id": "0", "room": "x"})
 	mate.expect("waiting", "ref", "0", "room", "x")
 	host.expect("knock", "room", "x")
-	// The mate knows of nobody and cannot signal in.
+	// The waiting mate knows nobody and cannot signal into the room.
 	mate.send(msg{"type": "signal", "id": "1", "room": "x", "to": host.session, "candidate": nil})
 	mate.expect("error", "ref", "1", "code", "not-in-room")
-	// To knock again is to be answered again, and nobody hears of it.
+	// Knocking again draws the answer again, and nobody else learns of it.
 	mate.knock("x")
 	host.expectNothing()
 
-	// A moderator comes in unasked and sees who waits.
+	// A moderator comes in without waiting and sees the sessions that wait.
 	want := fmt.Sprintf("[map[name:mate session:%s user:turnpike:mate]]", mate.session)
 	if m := mod.join("x"); fmt.Sprint(m["knocks"]) != want {
 		t.Errorf("knocks %v, want %s", m["knocks"], want)
@@ -53,7 +53,7 @@ func TestWaitingRoom(t *testing.T) {
 	host.expect("peer-joined")
 	mod.expect("peer-joined")
 
-	// Refused; then it knocks again and gives up, or ends.
+	// A session is refused, knocks again, and then gives up or ends.
 	other := h.guest("other")
 	other.knock("x", host, mod)
 	host.send(msg{"type": "refuse", "id": "3", "room": "x", "session": other.session})
@@ -69,7 +69,7 @@ func TestWaitingRoom(t *testing.T) {
 	other.conn.NetConn().Close()
 	host.expect("knock-over", "session", other.session)
 	mod.expect("knock-over", "session", other.session)
-	mate.expectNothing() // whoever has no powers hears of none of it
+	mate.expectNothing() // sessions without host powers learn of none of it
 }
 
 func TestNewHostHearsWhoWaits(t *testing.T) {
@@ -88,7 +88,7 @@ func TestNewHostHearsWhoWaits(t *testing.T) {
 	next.expect("knock", "peer", fmt.Sprintf("map[name:a session:%s user:turnpike:a]", a.session))
 	next.expect("knock", "peer", fmt.Sprintf("map[name:b session:%s user:turnpike:b]", b.session))
 
-	// The room dies with its last, however many wait.
+	// The room dies with its last session, however many wait.
 	next.send(msg{"type": "leave", "room": "x"})
 	for _, c := range []*client{a, b} {
 		c.expect("left", "room", "x", "reason", "closed")
@@ -97,14 +97,14 @@ func TestNewHostHearsWhoWaits(t *testing.T) {
 	a.expect("error", "code", "not-existing")
 }
 
-// TestDoorsOfWaitingRooms holds which answer comes first where several would do.
-func TestDoorsOfWaitingRooms(t *testing.T) {
+// TestOrderOfRefusals holds which answer goes first where several would fit.
+func TestOrderOfRefusals(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) { cfg.Limits.RoomsPerSession = 2 })
 	host, early := h.guest("host"), h.guest("early")
 	host.join("x", "size", 2, "waiting", true)
 	early.knock("x", host)
 
-	// A lock is for newcomers, not for those who wait.
+	// A lock keeps newcomers out, but not sessions that wait.
 	host.send(msg{"type": "lock", "room": "x"})
 	host.expect("locked")
 	late := h.guest("late")
@@ -115,12 +115,12 @@ func TestDoorsOfWaitingRooms(t *testing.T) {
 	host.expect("unlocked")
 	late.knock("x", host)
 
-	// Waiting counts as being in a room.
+	// A room that a session waits for counts as a room that it is in.
 	late.join("y")
 	late.send(msg{"type": "join", "room": "z", "create": true})
 	late.expect("error", "code", "forbidden")
 
-	// Whoever is admitted takes the last place: another cannot be, and waits on.
+	// An admitted session takes the last place: another cannot be admitted, and waits on.
 	host.send(msg{"type": "admit", "room": "x", "session": early.session})
 	host.expect("admitted")
 	host.expect("peer-joined")
@@ -131,7 +131,7 @@ func TestDoorsOfWaitingRooms(t *testing.T) {
 	third.send(msg{"type": "join", "room": "x"})
 	third.expect("error", "code", "full")
 
-	// A kick is for all sessions of a user, those that wait as well.
+	// A kick takes out all sessions of a user, those that wait too.
 	early2 := h.guest("early")
 	early.send(msg{"type": "leave", "room": "x"})
 	early.expect("left")

@@ -36,7 +36,7 @@ func (e *echo) HandlePing(time.Time) bool             { e.pings++; return e.ping
 func (e *echo) HandleClosing(word string)             { e.closing <- word }
 func (e *echo) HandleEnd(reason string, closeWas int) { e.ended <- reason }
 
-// echoPair is a connection that sends texts back, and its client.
+// echoPair makes a connection that sends texts back, and its client.
 func echoPair(t *testing.T) (*websocket.Conn, *echo) {
 	t.Helper()
 	engine := NewEngine("echo", slog.New(slog.DiscardHandler))
@@ -82,7 +82,7 @@ func expect(t *testing.T, client *websocket.Conn, text string) {
 	}
 }
 
-// TestConn holds what a handler is told of, in order, and that the first Shut counts.
+// TestConn holds that a handler is told of everything in order, and that the first Shut counts.
 func TestConn(t *testing.T) {
 	client, e := echoPair(t)
 	write(t, client, clientFrame(finalText, []byte("one")))
@@ -109,7 +109,7 @@ func TestConn(t *testing.T) {
 	}
 }
 
-// TestBreach holds that a client which breaks RFC 6455 gets the close frame that it asks for, after what was before.
+// TestBreach holds that a client that breaks RFC 6455 gets the close frame that it asks for, after earlier messages.
 func TestBreach(t *testing.T) {
 	client, e := echoPair(t)
 	write(t, client, append(clientFrame(finalText, []byte("before")), 0x83, 0x80, 0, 0, 0, 0))

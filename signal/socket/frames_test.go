@@ -17,7 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// filledFrame appends a frame as a client sends it, or without a mask.
+// filledFrame appends a frame with a mask, as a client sends it, or without.
 func filledFrame(b []byte, size int, masked bool) []byte {
 	b = append(b, 0x81)
 	if masked {
@@ -28,7 +28,7 @@ func filledFrame(b []byte, size int, masked bool) []byte {
 	return append(b, bytes.Repeat([]byte{0xff}, size)...)
 }
 
-// appendFrameHeader appends what comes after the first byte.
+// appendFrameHeader appends the rest of a header after its first byte.
 func appendFrameHeader(b []byte, size int, mask byte) []byte {
 	switch {
 	case size < 126:
@@ -42,7 +42,7 @@ func appendFrameHeader(b []byte, size int, mask byte) []byte {
 // isEnd reports whether the last byte was a frame's last.
 func (f *frameEnds) isEnd() bool { return f.have == 0 && f.left == 0 }
 
-// TestFrameEnds holds that the ends of frames are found, however their bytes come.
+// TestFrameEnds holds that frameEnds finds the ends of frames, in whatever pieces their bytes come.
 func TestFrameEnds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	sizes := []int{0, 1, 125, 126, 127, 65535, 65536, 70_000}
@@ -63,7 +63,7 @@ func TestFrameEnds(t *testing.T) {
 	}
 }
 
-// FuzzFrameEnds: where frames end does not depend on how the bytes come, and no byte is passed over.
+// FuzzFrameEnds asserts that the ends of frames do not depend on the pieces in which bytes come.
 func FuzzFrameEnds(f *testing.F) {
 	f.Add(filledFrame(filledFrame(nil, 5, true), 130, true), uint8(3))
 	f.Add(filledFrame(nil, 70_000, false), uint8(200))
@@ -88,7 +88,7 @@ func FuzzFrameEnds(f *testing.F) {
 	})
 }
 
-// TestSimpleFrame holds that every simple frame is found when all of it is there, and not before.
+// TestSimpleFrame holds that simpleFrame finds a simple frame when all of it is there, and not before.
 func TestSimpleFrame(t *testing.T) {
 	for _, size := range []int{0, 1, 7, 8, 125, 126, 1000, wire.MaxMessage - 1} {
 		for _, first := range []byte{finalText, finalPing, finalPong} {
@@ -130,7 +130,7 @@ func TestSimpleFrame(t *testing.T) {
 	}
 }
 
-// FuzzSimpleFrame: what is simple, gorilla reads in the same way.
+// FuzzSimpleFrame asserts that gorilla reads every simple frame in the same way.
 func FuzzSimpleFrame(f *testing.F) {
 	f.Add(clientFrame(finalText, []byte("hello")))
 	f.Add(clientFrame(finalText, bytes.Repeat([]byte("x"), 300)))
@@ -166,7 +166,7 @@ func FuzzSimpleFrame(f *testing.F) {
 	})
 }
 
-// readOnly is a connection from which a reader comes, and which takes whatever is written.
+// readOnly is a connection that reads from a reader, and drops what is written.
 type readOnly struct {
 	net.Conn
 	io.Reader
@@ -179,7 +179,7 @@ func (readOnly) Close() error                 { return nil }
 
 func (r readOnly) SetWriteDeadline(time.Time) error { return nil }
 
-// takenOver is an http.ResponseWriter whose connection this is.
+// takenOver is an http.ResponseWriter on a connection.
 type takenOver struct {
 	http.ResponseWriter
 	net.Conn

@@ -81,8 +81,7 @@ func TestPolledConn(t *testing.T) {
 	}
 }
 
-// TestPolledConnCloses holds that Close ends a read and a write that wait, and whatever comes later, and closes the
-// socket.
+// TestPolledConnCloses holds that Close ends a read and a write that wait, and all later ones, and closes the socket.
 func TestPolledConnCloses(t *testing.T) {
 	near, c := polledPair(t)
 	for full := false; !full; full = len(c.rest) > 0 {
@@ -121,8 +120,8 @@ func TestPolledConnCloses(t *testing.T) {
 	}
 }
 
-// TestPolledConnClosesOnce has many use a socket while many close it. The descriptor must be closed once, after its
-// last use: another socket, which is there at once, has the same number then.
+// TestPolledConnClosesOnce has many goroutines use a socket while others close it. The descriptor must be closed once,
+// after its last use: another socket may have the same number at once.
 func TestPolledConnClosesOnce(t *testing.T) {
 	for range 100 {
 		_, c := polledPair(t)
@@ -158,9 +157,9 @@ func TestPolledConnClosesOnce(t *testing.T) {
 	}
 }
 
-// TestSendWithoutPatience holds that such a send never waits, and that what the socket did not take then comes first
-// later.
-func TestSendWithoutPatience(t *testing.T) {
+// TestSendWithoutWaiting holds that a send that may not wait never waits, and that finish writes what the socket did
+// not take.
+func TestSendWithoutWaiting(t *testing.T) {
 	near, c := polledPair(t)
 	var want []byte
 	for i := byte(0); len(c.rest) == 0; i++ {
@@ -203,7 +202,7 @@ func TestSendToNobody(t *testing.T) {
 	}
 }
 
-// countedConn keeps something until it is closed itself.
+// countedConn counts as a connection until Close, like those of a listener with limits.
 type countedConn struct {
 	*net.TCPConn
 	closed bool
@@ -216,8 +215,8 @@ func (c *countedConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// TestTakeSockets tells which connections a poller takes over, and what becomes of them.
-func TestTakeSockets(t *testing.T) {
+// TestAdopt holds which connections a poller takes over, and what becomes of these.
+func TestAdopt(t *testing.T) {
 	var ps pollers
 	defer ps.close()
 	near, far := tcpPair(t)
@@ -250,7 +249,7 @@ func TestTakeSockets(t *testing.T) {
 	}
 }
 
-// TestPollerLeavesFloods holds that one socket which has much to say does not keep its poller from the others.
+// TestPollerLeavesFloods holds that one socket with much to read does not keep its poller from the others.
 func TestPollerLeavesFloods(t *testing.T) {
 	client, e := echoPair(t)
 	c := &e.Conn

@@ -19,7 +19,7 @@ func validSeeds() []string {
 	}
 }
 
-// TestValidJSON and the fuzz target hold validJSON to what encoding/json says.
+// TestValidJSON and the fuzz target compare validJSON with encoding/json.
 func TestValidJSON(t *testing.T) {
 	for _, text := range validSeeds() {
 		if got, want := validJSON([]byte(text)), json.Valid([]byte(text)); got != want {
@@ -54,7 +54,7 @@ func FuzzValidJSON(f *testing.F) {
 	})
 }
 
-// FuzzUnquote holds unquote to what encoding/json reads.
+// FuzzUnquote compares unquote with encoding/json.
 func FuzzUnquote(f *testing.F) {
 	for _, text := range []string{`""`, `"a"`, `"\r\n\t\b\f\/\\\""`, `"\u00e9x"`, `"\ud83d\ude00"`, `"a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"`} {
 		f.Add([]byte(text))

@@ -39,8 +39,8 @@ func examples(t testing.TB) []example {
 	return all
 }
 
-// TestExamplesRoundTrip holds that every example, decoded and encoded again,
-// is the same JSON: no field of it is unknown to the Go types.
+// TestExamplesRoundTrip holds that every example, decoded and encoded again, is the same JSON: the Go types know all of
+// its fields.
 func TestExamplesRoundTrip(t *testing.T) {
 	seen := map[string][]string{}
 	for _, ex := range examples(t) {
@@ -333,8 +333,8 @@ func TestCloseReasons(t *testing.T) {
 	}
 }
 
-// FuzzParse asserts that Parse never panics, that what it accepts keeps the
-// limits, and that it is the same after another trip over the wire.
+// FuzzParse asserts that Parse never panics, that the messages it accepts keep the limits, and that they are the same
+// after another trip over the wire.
 func FuzzParse(f *testing.F) {
 	for _, ex := range examples(f) {
 		f.Add([]byte(ex.Message))
@@ -355,7 +355,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%#v does not encode: %v", m, err)
 		}
 		if len(out) > MaxMessage {
-			return // escapes made it longer than what may be sent
+			return // escapes made it longer than a message may be
 		}
 		again, err := Parse(out)
 		if err != nil || !reflect.DeepEqual(m, again) {
@@ -385,7 +385,7 @@ func checkLimits(t *testing.T, m ClientMessage) {
 	if n := len([]rune(m.RequestID())); n > MaxID {
 		t.Errorf("id of %d", n)
 	}
-	const most = 1<<53 - 1 // that JavaScript counts to
+	const most = 1<<53 - 1 // JavaScript counts no further
 	if m.Acknowledged() > most {
 		t.Errorf("received %d", m.Acknowledged())
 	}
