@@ -104,42 +104,6 @@ func TestICMPNotRelayed(t *testing.T) {
 	}
 }
 
-// FuzzICMP: whatever control messages come, nothing is read past them, and what is told of is of the peer's family.
-func FuzzICMP(f *testing.F) {
-	entry := func(level, typ int32, origin, icmpType, code byte, errno unix.Errno, mtu uint32) []byte {
-		b := make([]byte, unix.CmsgSpace(16))
-		putControlHeader(b, int(level), int(typ), 16)
-		binary.NativeEndian.PutUint32(b[cmsgHeaderSize:], uint32(errno))
-		b[cmsgHeaderSize+4], b[cmsgHeaderSize+5], b[cmsgHeaderSize+6] = origin, icmpType, code
-		binary.NativeEndian.PutUint32(b[cmsgHeaderSize+8:], mtu)
-		return b
-	}
-	f.Add(entry(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_ICMP, 3, 3, unix.ECONNREFUSED, 0), true)
-	f.Add(entry(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_LOCAL, 0, 0, unix.EMSGSIZE, 1400), true)
-	f.Add(entry(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.SO_EE_ORIGIN_ICMP6, 2, 0, unix.EMSGSIZE, 1280), false)
-	f.Add([]byte{1, 2, 3}, false)
-	f.Fuzz(func(t *testing.T, control []byte, is4 bool) {
-		peer := wire.EndpointOf(netip.MustParseAddrPort("[2001:db8::1]:9"))
-		if is4 {
-			peer = wire.EndpointOf(netip.MustParseAddrPort("192.0.2.1:9"))
-		}
-		m, ok := parseICMP(control, peer)
-		if !ok {
-			if m != (wire.ICMPMessage{}) {
-				t.Errorf("refused, and yet %+v", m)
-			}
-			return
-		}
-		if m.Peer != peer || m.Data != 0 && m.ForClients() && m.Code != wire.ICMPv4TooBig && m.Type != wire.ICMPv6TooBig {
-			t.Errorf("%+v", m)
-		}
-		var b [128]byte
-		if out := wire.PutICMPIndication(b[:], &m); !wire.WellFormed(out) {
-			t.Errorf("% x", out)
-		}
-	})
-}
-
 // captureIPv4 returns a function that waits for the next UDP packet over loopback to port, and returns its IPv4 header.
 func captureIPv4(t *testing.T, port uint16) func() []byte {
 	t.Helper()

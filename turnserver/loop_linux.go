@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -34,7 +35,7 @@ type loop struct {
 	brief  bool                 // the next wait is likely to be a short one
 	relays map[int32]*loopRelay // by descriptor
 	unread []int                // descriptors that had more than a batch
-	in     *recvBatch
+	in     *udpio.Reader
 
 	counters   counters      // what this loop did; others read them
 	shortWaits atomic.Uint32 // likewise; see spare
@@ -91,8 +92,10 @@ func (s *Server) newLoop() (*loop, error) {
 	}
 	l.worker = newWorker(s, l.shard)
 	l.worker.loop = l
-	l.worker.counters, l.worker.out.counters = &l.counters, &l.counters
-	l.in = newRecvBatch()
+	l.worker.counters = &l.counters
+	l.in = udpio.NewReader(udpio.Buffers{
+		Batch: udpio.BatchSize, Headroom: headroom, Size: maxDatagram, Tailroom: len(buffer{}.bytes) - headroom - maxDatagram,
+	})
 	if err := l.watch(wake); err != nil {
 		l.closeSockets()
 		return nil, err
@@ -108,14 +111,14 @@ func (l *loop) watch(fd int) error {
 
 // open opens the loop's socket of a listener, and returns what it is bound to.
 func (l *loop) open(addr netip.AddrPort, anyAddr bool) (netip.AddrPort, error) {
-	fd, roomy, err := openReusable(addr, anyAddr)
+	fd, roomy, err := udpio.OpenShared(addr, anyAddr)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	if !roomy {
 		l.srv.hintBuffers()
 	}
-	bound, err := boundTo(fd)
+	bound, err := udpio.BoundTo(fd)
 	if err == nil {
 		err = l.watch(fd)
 	}
@@ -187,10 +190,10 @@ const (
 // with the signal that preempts it, which ends the sleep early.
 func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	if len(l.unread) > 0 {
-		return epollWaitRaw(l.epoll, events, 0)
+		return udpio.EpollWait(l.epoll, events, 0)
 	}
 	if l.brief {
-		n, err = epollWaitRaw(l.epoll, events, briefTimeout)
+		n, err = udpio.EpollWait(l.epoll, events, briefTimeout)
 		l.slept(n > 0)
 		return n, err
 	}
@@ -243,61 +246,91 @@ func (l *loop) again(fd int, more bool) {
 // read serves a batch of what clients sent, and reports whether there may be more.
 func (s *loopListener) read(l *loop) bool {
 	w := l.worker
-	n, more := l.in.read(s.fd)
+	n, more := l.in.Read(s.fd)
 	for i := range n {
-		m := l.in.message(i)
-		if m.truncated {
+		m := l.in.Message(i)
+		if m.Truncated {
 			w.counters.drop(dropTooLarge)
 			continue
 		}
-		if s.address.anyAddr && !m.header.to.IsValid() {
+		if s.address.anyAddr && !m.Header.To.IsValid() {
 			w.counters.drop(dropListener)
 			continue
 		}
 		s.clientOf(&m)
-		w.header = m.header
-		w.handle(&s.client, m.buf, headroom, headroom+m.size)
+		w.header = m.Header
+		w.handle(&s.client, m.Buf, headroom, headroom+m.Size)
 	}
 	w.flush()
 	return more
 }
 
 // clientOf sets s.client to who sent m.
-func (s *loopListener) clientOf(m *datagram) {
-	if m.from == s.client.remote && m.header.to == s.clientTo {
+func (s *loopListener) clientOf(m *udpio.Datagram) {
+	if m.From == s.client.remote && m.Header.To == s.clientTo {
 		return // the same as last time: packets come in bursts
 	}
-	to := m.header.to
+	to := m.Header.To
 	if !s.address.anyAddr {
 		to = s.address.bound.Addr()
 	}
-	s.client, s.clientTo = s.address.client(s, m.from, to), m.header.to
+	s.client, s.clientTo = s.address.client(s, m.From, to), m.Header.To
+}
+
+// errorBatches bounds how much of an error queue is read before others have their turn. What is left is read when the next message, or
+// the next datagram, comes.
+const errorBatches = 4
+
+// serveErrors reads the error queue of a relayed socket.
+func (l *loop) serveErrors(fd int) {
+	r := l.relays[int32(fd)]
+	if r == nil {
+		return
+	}
+	for range errorBatches {
+		n, more := l.in.ReadErrors(fd)
+		for i := range n {
+			if said, ok := l.in.ICMP(i); ok {
+				m := wire.NewICMPMessage(wire.EndpointOf(said.To), said.Type, said.Code, said.MTU)
+				r.alloc.fromICMP(l.worker, &m, &r.told)
+			} else {
+				l.worker.counters.drop(dropICMP)
+			}
+		}
+		if !more {
+			return
+		}
+	}
 }
 
 // sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
 func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
-	w.out.add(outgoing{fd: s.fd, to: c.remote, source: c.source, size: size, way: down, client: wire.UDP, header: w.header}, b)
+	header := w.header
+	if size == control {
+		header = udpio.Header{} // nothing is relayed
+	}
+	w.out.Add(udpio.Outgoing{FD: s.fd, To: c.remote, Source: c.source, Header: header, Size: size, Class: classOf(wire.UDP, down)}, b)
 }
 
 // read relays a batch of what peers sent, and reports whether there may be more.
 func (r *loopRelay) read() bool {
 	l := r.loop
-	n, more := l.in.read(r.fd)
+	n, more := l.in.Read(r.fd)
 	for i := range n {
-		m := l.in.message(i)
-		if m.truncated {
+		m := l.in.Message(i)
+		if m.Truncated {
 			l.worker.counters.drop(dropTooLarge)
 			continue
 		}
-		l.worker.header = m.header
-		r.alloc.fromPeer(l.worker, m.buf, headroom, headroom+m.size, wire.EndpointOf(m.from))
+		l.worker.header = m.Header
+		r.alloc.fromPeer(l.worker, m.Buf, headroom, headroom+m.Size, wire.EndpointOf(m.From))
 	}
 	l.worker.flush()
 	return more
 }
 
 func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
-	fd, err := openRelayed(addr)
+	fd, err := udpio.OpenRelayed(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -335,7 +368,7 @@ func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 		w.counters.drop(dropNoAllocation)
 		return
 	}
-	w.out.add(outgoing{fd: r.fd, to: to.addr, size: len(b), way: up, client: w.from, header: w.header}, b)
+	w.out.Add(udpio.Outgoing{FD: r.fd, To: to.addr, Header: w.header, Size: len(b), Class: classOf(w.from, up)}, b)
 }
 
 // sendWhole implements relaySocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
@@ -346,14 +379,14 @@ func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 		return
 	}
 	is4 := to.endpoint.Is4()
-	w.out.flush()
-	if err := forbidFragments(r.fd, is4, true); err != nil {
+	w.out.Flush()
+	if err := udpio.ForbidFragments(r.fd, is4, true); err != nil {
 		w.counters.drop(dropSendFailed)
 		return
 	}
 	r.sendTo(w, to, b)
-	w.out.flush()
-	_ = forbidFragments(r.fd, is4, false) // what was set can be set back
+	w.out.Flush()
+	_ = udpio.ForbidFragments(r.fd, is4, false) // what was set can be set back
 }
 
 // hold keeps the socket open until w is flushed, or reports false if it is closed.

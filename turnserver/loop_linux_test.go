@@ -12,6 +12,7 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -123,13 +124,14 @@ func TestIPHeader(t *testing.T) {
 func setHeader(t *testing.T, conn *net.UDPConn, class, hopLimit int) {
 	t.Helper()
 	onSocket(t, conn, func(fd int) error {
-		if err := setHeaderInfo(fd, true); err != nil {
-			return err
+		for _, o := range []struct{ name, value int }{
+			{unix.IP_RECVTOS, 1}, {unix.IP_RECVTTL, 1}, {unix.IP_TOS, class}, {unix.IP_TTL, hopLimit},
+		} {
+			if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, o.name, o.value); err != nil {
+				return err
+			}
 		}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, class); err != nil {
-			return err
-		}
-		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, hopLimit)
+		return nil
 	})
 }
 
@@ -155,8 +157,8 @@ func wantHeader(t *testing.T, conn *net.UDPConn, class, hopLimit uint8) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h := parseHeader(control[:n]); h.class != class || h.hopLimit != hopLimit {
-		t.Errorf("class %#x and hop limit %d, want %#x and %d", h.class, h.hopLimit, class, hopLimit)
+	if h := udpio.ParseHeader(control[:n]); h.Class != class || h.HopLimit != hopLimit {
+		t.Errorf("class %#x and hop limit %d, want %#x and %d", h.Class, h.HopLimit, class, hopLimit)
 	}
 }
 
@@ -209,23 +211,23 @@ func TestBacklog(t *testing.T) {
 
 	shard.mu.Lock()
 	c.write(refresh.Raw)
-	for i := range 2*batchSize + 10 {
+	for i := range 2*udpio.BatchSize + 10 {
 		c.sendChannel(wire.MinChannel, data(i))
 	}
 	shard.mu.Unlock()
-	for i := range 2*batchSize + 10 {
+	for i := range 2*udpio.BatchSize + 10 {
 		peer.want(relayed, data(i))
 	}
 	c.answerTo(refresh)
 
 	shard.mu.Lock()
 	c.write(refresh.Raw)
-	for i := range 2*batchSize + 10 {
+	for i := range 2*udpio.BatchSize + 10 {
 		peer.send(relayed, data(i))
 	}
 	shard.mu.Unlock()
 	c.answerTo(refresh)
-	for i := range 2*batchSize + 10 {
+	for i := range 2*udpio.BatchSize + 10 {
 		c.wantData(wire.MinChannel, peer.addr, data(i))
 	}
 }

@@ -33,10 +33,3 @@ func (*loop) run()                   {}
 func (*loop) stop()                  {}
 func (*loop) closeSockets()          {}
 func (*loop) takeShortWaits() uint32 { return 0 }
-
-// sendBatch has nothing to gather: every socket here sends at once.
-type sendBatch struct{}
-
-func newSendBatch(*counters) *sendBatch { return nil }
-
-func (*sendBatch) flush() {}

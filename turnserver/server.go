@@ -17,6 +17,7 @@ import (
 	"github.com/pion/dtls/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/udpio"
 )
 
 // Server is one STUN and TURN node. New makes it, Start opens its sockets, Close ends it for good.
@@ -117,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 	s.mobility = newMobility(s)
 	for _, r := range cfg.Relay {
 		s.relays = append(s.relays, newRelayAddress("udp", r, cfg.MinPort, cfg.MaxPort))
-		if tcpRelaying && !cfg.NoTCPRelaying {
+		if udpio.PortSharing && !cfg.NoTCPRelaying {
 			s.tcpRelays = append(s.tcpRelays, newRelayAddress("tcp", r, cfg.MinPort, cfg.MaxPort))
 		}
 	}
@@ -393,7 +394,7 @@ func (s *Server) lookForSpare() {
 func (s *Server) hintBuffers() {
 	if s.hinted.CompareAndSwap(false, true) {
 		s.log.Info("turn: the system's limit of socket buffers is small for bursts of packets; raise net.core.rmem_max and net.core.wmem_max with sysctl",
-			"wanted", listenerBuffer)
+			"wanted", udpio.ListenerBuffer)
 	}
 }
 

@@ -6,11 +6,9 @@ import (
 	"net"
 	"net/netip"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
-
-// listenerBuffer is what a UDP listener asks of the kernel for bursts; the kernel gives what its limits allow.
-const listenerBuffer = 4 << 20
 
 // udpSocket is one UDP socket that clients send to, with the shard of those clients.
 type udpSocket struct {
@@ -45,7 +43,7 @@ func (s *Server) listenUDP(l Listener) error {
 	if len(s.loops) > 0 && l.Network == "udp" {
 		return s.openInLoops(netip.AddrPortFrom(ip, l.Addr.Port()))
 	}
-	if !ip.IsUnspecified() || packetInfo {
+	if !ip.IsUnspecified() || udpio.PacketInfo {
 		return s.openUDP(l.Network, netip.AddrPortFrom(ip, l.Addr.Port()), ip.IsUnspecified())
 	}
 	addrs, err := net.InterfaceAddrs()
@@ -109,15 +107,15 @@ func networkOf(transport string, ip netip.Addr) string {
 func (s *Server) openUDP(network string, addr netip.AddrPort, anyAddr bool) error {
 	var lc net.ListenConfig
 	if anyAddr {
-		lc.Control = requestPacketInfo
+		lc.Control = udpio.RequestPacketInfo
 	}
 	pc, err := lc.ListenPacket(context.Background(), udpNetwork(addr.Addr()), addr.String())
 	if err != nil {
 		return err
 	}
 	conn := pc.(*net.UDPConn)
-	_ = conn.SetReadBuffer(listenerBuffer)
-	_ = conn.SetWriteBuffer(listenerBuffer)
+	_ = conn.SetReadBuffer(udpio.ListenerBuffer)
+	_ = conn.SetWriteBuffer(udpio.ListenerBuffer)
 	sock := &udpSocket{
 		srv: s, shard: newShard(s), conn: conn, address: newBoundAddress(wire.AddrPortOf(conn.LocalAddr()), anyAddr),
 	}
@@ -140,7 +138,7 @@ func (u *udpSocket) read() {
 	defer u.srv.readers.Done()
 	w := newWorker(u.srv, u.shard)
 	b := new(buffer)
-	control := make([]byte, packetInfoSpace)
+	control := make([]byte, udpio.PacketInfoSpace())
 	for failed := 0; failed < errorsInARow; {
 		n, nc, flags, from, err := u.conn.ReadMsgUDPAddrPort(b.bytes[headroom:headroom+maxDatagram], control)
 		switch {
@@ -157,7 +155,7 @@ func (u *udpSocket) read() {
 		failed = 0
 		to, ok := u.address.bound.Addr(), true
 		if u.address.anyAddr {
-			to, ok = destinationAddr(control[:nc])
+			to, ok = udpio.DestinationAddr(control[:nc])
 		}
 		if !ok {
 			u.srv.counters.drop(dropListener)
@@ -199,7 +197,7 @@ func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, to netip.A
 	}
 	from = wire.Unmapped(from)
 	return client{
-		tuple:  wire.FiveTuple{Client: wire.EndpointOf(WithoutZone(from)), Local: wire.EndpointOf(WithoutZone(local)), Protocol: wire.UDP},
+		tuple:  wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(from)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: wire.UDP},
 		remote: from,
 		sock:   sock,
 		source: source,
@@ -213,7 +211,7 @@ const maxSources = 4096
 func (l *boundAddress) sourceFrom(ip netip.Addr) []byte {
 	source, ok := l.sources[ip]
 	if !ok {
-		source = sendFrom(ip)
+		source = udpio.SendFrom(ip)
 		if len(l.sources) < maxSources {
 			l.sources[ip] = source
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/netip"
 
 	"turnpike/turnserver/wire"
 )
@@ -54,7 +53,7 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	remote, local := wire.AddrPortOf(conn.RemoteAddr()), wire.AddrPortOf(conn.LocalAddr())
 	t := &stream{
 		srv: s, shard: shard, connection: connection{conn: conn},
-		tuple: wire.FiveTuple{Client: wire.EndpointOf(WithoutZone(remote)), Local: wire.EndpointOf(WithoutZone(local)), Protocol: protocolOf(conn)},
+		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: protocolOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
 	if t.tuple.Protocol == wire.TLS {
@@ -63,10 +62,6 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	}
 	t.limitSetup()
 	return t
-}
-
-func WithoutZone(ap netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(ap.Addr().WithZone(""), ap.Port())
 }
 
 // send queues b, or drops it if the client does not keep up.

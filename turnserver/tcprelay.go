@@ -10,6 +10,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/turnserver/wire"
+	"turnpike/turnserver/udpio"
 )
 
 // tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers; connections to them leave from its
@@ -38,7 +39,7 @@ func (s *Server) listenForPeers(r *relayAddress, addr netip.AddrPort) (relaySock
 		return nil, err
 	}
 	_ = probe.Close()
-	config := net.ListenConfig{Control: sharePort}
+	config := net.ListenConfig{Control: udpio.SharePort}
 	config.SetMultipathTCP(false)
 	ln, err := config.Listen(context.Background(), r.network, addr.String())
 	if err != nil {
@@ -146,7 +147,7 @@ func (t *tcpRelay) announce(id connectionID, peer wire.Endpoint) {
 // dial connects to a peer from the relayed address. An address of this node is reached by its local form, since clouds do not hairpin
 // 1:1 NAT, and only while it is an allocation's.
 func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, error) {
-	dialer := net.Dialer{Control: sharePort, Timeout: t.srv.cfg.Limits.ConnectTimeout}
+	dialer := net.Dialer{Control: udpio.SharePort, Timeout: t.srv.cfg.Limits.ConnectTimeout}
 	if to.own == nil {
 		return dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -27,12 +28,12 @@ type worker struct {
 	unknown    stun.UnknownAttributes
 	nonces     wire.NonceMaker
 
-	client client      // who sent the datagram in hand
-	peer   destination // of the Send indication in hand
-	header ipHeader    // of the datagram in hand
+	client client       // who sent the datagram in hand
+	peer   destination  // of the Send indication in hand
+	header udpio.Header // of the datagram in hand
 
 	// What waits for flush.
-	out     *sendBatch
+	out     *udpio.Sender
 	streams streamBatch
 	held    []heldRelay // of clients whose relayed sockets another goroutine closes: not until what is in out has left
 
@@ -51,7 +52,11 @@ func (w *worker) now() clock {
 
 // flush sends what waits, before buffers are used again.
 func (w *worker) flush() {
-	w.out.flush()
+	w.out.Flush()
+	if r := &w.out.Results; r.Some {
+		w.counters.left(r)
+		*r = udpio.Results{}
+	}
 	w.streams.flush(w.counters)
 	for _, r := range w.held {
 		r.letGo()
@@ -60,11 +65,32 @@ func (w *worker) flush() {
 	w.held = w.held[:0]
 }
 
+// classOf is what a batch counts a client's datagrams under, by transport and direction.
+func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
+
+// left counts what has become of a batch of datagrams.
+func (c *counters) left(r *udpio.Results) {
+	for class, sent := range r.Sent[:wire.ProtocolCount<<1] {
+		if sent.Packets > 0 {
+			c.packets[class>>1][class&1].Add(sent.Packets)
+			c.bytes[class>>1][class&1].Add(sent.Bytes)
+		}
+	}
+	for _, lost := range [...]struct {
+		reason reason
+		n      uint64
+	}{{dropHopLimit, r.LastHop}, {dropTooLarge, r.TooLarge}, {dropSendFailed, r.Failed}} {
+		if lost.n > 0 {
+			c.reasons[lost.reason].Add(lost.n)
+		}
+	}
+}
+
 // heldRelay is a relayed socket that another goroutine would close.
 type heldRelay interface{ letGo() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: newSendBatch(&srv.counters)}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: udpio.NewSender()}
 }
 
 // workerPool lends workers to streams.

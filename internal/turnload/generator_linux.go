@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/turnserver/udpio"
 )
 
 // freeTime bounds the wait for the server when the allocations are given back; what is left of them expires.
@@ -304,7 +306,7 @@ func (g *Generator) greet() error {
 // would leave a report without any reason.
 func (g *Generator) greetOneWay(d Direction) error {
 	waiting := slices.Clone(g.calls)
-	in := newInbox()
+	in := newReader()
 	for begin := time.Now(); len(waiting) > 0 && time.Since(begin) < patience/2; {
 		for _, c := range waiting {
 			from, _ := c.ends(d)
@@ -314,7 +316,7 @@ func (g *Generator) greetOneWay(d Direction) error {
 			}
 			_ = from.send(hello) // an error tells of an earlier packet's ICMP message
 		}
-		for resend := time.Now().Add(firstResend); len(waiting) > 0 && time.Now().Before(resend); nap(pollInterval) {
+		for resend := time.Now().Add(firstResend); len(waiting) > 0 && time.Now().Before(resend); udpio.Nap(pollInterval) {
 			waiting = slices.DeleteFunc(waiting, func(c call) bool {
 				_, to := c.ends(d)
 				return to.greeted(in)
@@ -340,10 +342,10 @@ func (e end) probe() ([]byte, error) {
 }
 
 // greeted reports whether a packet has come.
-func (e end) greeted(in *inbox) bool {
-	n, _ := in.receive(e.socket)
+func (e end) greeted(in *udpio.Reader) bool {
+	n, _ := in.Receive(e.fd)
 	for i := range n {
-		b, _, _ := in.datagram(i)
+		b := in.Data(i)
 		if e.client != nil {
 			b = unwrap(b)
 		}

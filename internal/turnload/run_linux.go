@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"turnpike/turnserver/udpio"
 )
 
 const (
@@ -69,7 +71,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool, answered func(*client,
 		w := &worker{
 			flows: g.flows, begin: begin, warm: load.Warmup, end: load.Warmup + load.Duration,
 			round: min(max(round, minRound), maxRound), run: g.runs,
-			answered: answered, stop: stop, out: newOutbox(), in: newInbox(),
+			answered: answered, stop: stop, out: udpio.NewBurst(maxBurst, maxPayload), in: newReader(),
 		}
 		own := make([][]int, len(streams)) // flows by stream
 		for i := range g.flows {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/udpio"
 )
 
 const (
@@ -44,7 +46,7 @@ func (s *socket) setUp(local netip.AddrPort) error {
 	ports := uint32(lastPort)<<16 | firstPort
 	// Kernels before 6.3 do not know the option, and take any port.
 	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, int(ports))
-	if err := unix.Bind(s.fd, sockaddr(local)); err != nil {
+	if err := unix.Bind(s.fd, udpio.Sockaddr(local)); err != nil {
 		return err
 	}
 	// Only root may exceed net.core.rmem_max.
@@ -53,31 +55,20 @@ func (s *socket) setUp(local netip.AddrPort) error {
 			return err
 		}
 	}
-	for _, option := range []int{unix.SO_TIMESTAMPNS_NEW, unix.SO_RXQ_OVFL} {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, option, 1); err != nil {
-			return err
-		}
+	if err := udpio.StampArrivals(s.fd); err != nil {
+		return err
 	}
 	return s.readLocal()
 }
 
-func (s *socket) readLocal() error {
-	sa, err := unix.Getsockname(s.fd)
-	if err != nil {
-		return err
-	}
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		s.local = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
-		s.local = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
-	}
-	return nil
+func (s *socket) readLocal() (err error) {
+	s.local, err = udpio.BoundTo(s.fd)
+	return err
 }
 
 // connect makes to the only address that the socket sends to and receives from.
 func (s *socket) connect(to netip.AddrPort) error {
-	if err := unix.Connect(s.fd, sockaddr(to)); err != nil {
+	if err := unix.Connect(s.fd, udpio.Sockaddr(to)); err != nil {
 		return fmt.Errorf("connect to %v: %w", to, err)
 	}
 	return s.readLocal()
@@ -93,10 +84,3 @@ func (s *socket) send(b []byte) error {
 }
 
 func (s *socket) close() { _ = unix.Close(s.fd) }
-
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
-}

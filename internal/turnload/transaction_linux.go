@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/udpio"
 )
 
 const (
@@ -23,7 +25,7 @@ const (
 type performer struct {
 	request func(*client) (stun.Method, []stun.Setter)
 	done    func(*client, *stun.Message) error // takes the success; nil: nobody needs it
-	in      *inbox
+	in      *udpio.Reader
 	open    []transaction
 }
 
@@ -38,7 +40,7 @@ type transaction struct {
 
 // perform makes the requests, and returns when all have succeeded or one has failed.
 func perform(ctx context.Context, clients []*client, p performer) error {
-	p.in = newInbox()
+	p.in = newReader()
 	for len(clients) > 0 || len(p.open) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -55,7 +57,7 @@ func perform(ctx context.Context, clients []*client, p performer) error {
 			return err
 		}
 		if !answered {
-			nap(pollInterval)
+			udpio.Nap(pollInterval)
 		}
 	}
 	return nil
@@ -114,12 +116,12 @@ func (p *performer) poll() (answered bool, err error) {
 
 // answer returns the transaction's answer if it has come.
 func (p *performer) answer(t *transaction) (*stun.Message, error) {
-	n, err := p.in.receive(t.client.socket)
+	n, err := p.in.Receive(t.client.fd)
 	if err != nil {
 		return nil, t.failed(err)
 	}
 	for i := range n {
-		raw, _, _ := p.in.datagram(i)
+		raw := p.in.Data(i)
 		m := &stun.Message{Raw: raw}
 		if stun.IsMessage(raw) && m.Decode() == nil && m.TransactionID == t.message.TransactionID {
 			return m, nil

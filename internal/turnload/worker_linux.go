@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/udpio"
 )
 
 const (
@@ -21,6 +23,14 @@ const (
 	// drainTime is how long packets may be under way after the last was sent.
 	drainTime = 300 * time.Millisecond
 )
+
+// readBatch is how many datagrams are read at once.
+const readBatch = 32
+
+// newReader makes a reader of the datagrams of calls.
+func newReader() *udpio.Reader {
+	return udpio.NewReader(udpio.Buffers{Batch: readBatch, Size: 2048, Connected: true})
+}
 
 // worker sends and receives for some of the calls, on a thread of its own. While it runs, all that it has is its own
 // but for stop.
@@ -39,8 +49,8 @@ type worker struct {
 
 	// Its own.
 	pacers    []Pacer
-	out       *outbox
-	in        *inbox
+	out       *udpio.Burst
+	in        *udpio.Reader
 	cursor    int // of busy
 	quietNext int
 	nextRound time.Duration
@@ -85,12 +95,26 @@ func (w *worker) sendDue(now time.Duration) {
 			if !ok {
 				break
 			}
-			n := w.out.send(&w.flows[id], run)
+			n := w.send(&w.flows[id], run)
 			if run != 0 {
 				w.sent += uint64(n)
 			}
 		}
 	}
+}
+
+// send sends the next frame of a flow, and returns how many of its datagrams the kernel took.
+func (w *worker) send(f *flow, run uint32) int {
+	for i := range f.stream.Burst {
+		w.out.Set(i, f.header, f.stream.Size)
+	}
+	sent := time.Now().UnixNano()
+	for i := range f.stream.Burst {
+		packet{run, f.id, f.number + uint32(i), sent}.put(w.out.Payload(i))
+	}
+	n := w.out.Send(f.from.fd, f.stream.Burst)
+	f.number += uint32(n)
+	return n
 }
 
 // poll looks into the next sockets of a round, and at its end into one of the quiet ones.
@@ -105,11 +129,11 @@ func (w *worker) poll(now time.Duration) {
 		r := w.busy[w.cursor]
 		w.cursor++
 		for {
-			n, _ := w.in.receive(r.socket) // after an ICMP message, what has come is still there in the next round
+			n, _ := w.in.Receive(r.fd) // after an ICMP message, what has come is still there in the next round
 			for i := range n {
 				w.take(r, i)
 			}
-			if n < inboxBatch {
+			if n < readBatch {
 				break
 			}
 		}
@@ -122,16 +146,16 @@ func (w *worker) pollQuiet() {
 	}
 	w.quietNext = (w.quietNext + 1) % len(w.quiet)
 	c := w.quiet[w.quietNext]
-	n, _ := w.in.receive(c.socket)
+	n, _ := w.in.Receive(c.fd)
 	for i := range n {
-		data, _, _ := w.in.datagram(i)
-		w.answered(c, bytes.Clone(data))
+		w.answered(c, bytes.Clone(w.in.Data(i)))
 	}
 }
 
 // take counts one datagram.
 func (w *worker) take(r end, i int) {
-	data, came, dropped := w.in.datagram(i)
+	data := w.in.Data(i)
+	came, dropped := w.in.Arrival(i)
 	if dropped != r.dropped && dropped != 0 {
 		w.loaderDropped += uint64(dropped - r.dropped)
 		r.dropped = dropped
@@ -170,6 +194,6 @@ func (w *worker) sleep() {
 		}
 	}
 	if wait := next - time.Since(w.begin); wait > 0 {
-		nap(wait)
+		udpio.Nap(wait)
 	}
 }

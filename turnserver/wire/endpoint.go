@@ -93,3 +93,8 @@ func AddrPortOf(a net.Addr) netip.AddrPort {
 func Unmapped(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
+
+// WithoutZone is the address as a five-tuple holds it.
+func WithoutZone(ap netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(ap.Addr().WithZone(""), ap.Port())
+}

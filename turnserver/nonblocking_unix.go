@@ -43,3 +43,12 @@ func (w *readWaiter) readable() error {
 }
 
 func truncated(flags int) bool { return flags&unix.MSG_TRUNC != 0 }
+
+// writeNonblocking writes what a non-blocking socket takes at once. An error counts as nothing taken: the write that follows reports it.
+func writeNonblocking(fd uintptr, b []byte) int {
+	n, err := unix.Write(int(fd), b)
+	if err != nil {
+		return 0
+	}
+	return n
+}

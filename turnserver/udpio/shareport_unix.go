@@ -1,6 +1,6 @@
 //go:build unix
 
-package turnserver
+package udpio
 
 import (
 	"os"
@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpRelaying says that this system lets connections leave from a port that another socket listens on.
-const tcpRelaying = true
+// PortSharing says that this system lets connections leave from a port that another socket listens on.
+const PortSharing = true
 
-// sharePort lets a socket have the port of others that do the same, and of connections that have just ended.
-func sharePort(_, _ string, conn syscall.RawConn) error {
+// SharePort lets a socket have the port of others that do the same, and of connections that have just ended.
+func SharePort(_, _ string, conn syscall.RawConn) error {
 	var err error
 	if failed := conn.Control(func(fd uintptr) {
 		for _, option := range []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT} {

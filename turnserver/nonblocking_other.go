@@ -13,3 +13,6 @@ func (*readWaiter) readable() error { return nil }
 
 // truncated is always false: these systems report a datagram that does not fit as an error.
 func truncated(int) bool { return false }
+
+// writeNonblocking leaves writing to the goroutine that may block.
+func writeNonblocking(uintptr, []byte) int { return 0 }

@@ -1,6 +1,4 @@
-//go:build linux && (amd64 || arm64)
-
-package turnserver
+package udpio
 
 import (
 	"encoding/binary"
@@ -33,12 +31,9 @@ func setHeaderInfo(fd int, is4 bool) error {
 	return nil
 }
 
-// cmsgHeaderSize is the size of struct cmsghdr on 64-bit systems: a length of eight bytes, level and type of four each.
-const cmsgHeaderSize = 16
-
-// parseHeader reads the control messages of a datagram (ip(7), ipv6(7)).
-func parseHeader(control []byte) (h ipHeader) {
-	for len(control) > 0 {
+// ParseHeader reads the control messages of a datagram (ip(7), ipv6(7)).
+func ParseHeader(control []byte) (h Header) {
+	for len(control) >= unix.SizeofCmsghdr {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
 		if err != nil {
 			return h
@@ -48,20 +43,20 @@ func parseHeader(control []byte) (h ipHeader) {
 		case unix.IPPROTO_IP:
 			switch {
 			case header.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
-				h.to = netip.AddrFrom4([4]byte(data[4:8])) // ipi_spec_dst, the local address even for a broadcast
+				h.To = netip.AddrFrom4([4]byte(data[4:8])) // ipi_spec_dst, the local address even for a broadcast
 			case header.Type == unix.IP_TOS && len(data) >= 1:
-				h.class = data[0]
+				h.Class = data[0]
 			case header.Type == unix.IP_TTL && len(data) >= 4:
-				h.hopLimit = uint8(binary.NativeEndian.Uint32(data))
+				h.HopLimit = uint8(binary.NativeEndian.Uint32(data))
 			}
 		case unix.IPPROTO_IPV6:
 			switch {
 			case header.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
-				h.to = netip.AddrFrom16([16]byte(data[:16]))
+				h.To = netip.AddrFrom16([16]byte(data[:16]))
 			case header.Type == unix.IPV6_TCLASS && len(data) >= 4:
-				h.class = uint8(binary.NativeEndian.Uint32(data))
+				h.Class = uint8(binary.NativeEndian.Uint32(data))
 			case header.Type == unix.IPV6_HOPLIMIT && len(data) >= 4:
-				h.hopLimit = uint8(binary.NativeEndian.Uint32(data))
+				h.HopLimit = uint8(binary.NativeEndian.Uint32(data))
 			}
 		}
 	}
@@ -69,28 +64,35 @@ func parseHeader(control []byte) (h ipHeader) {
 }
 
 // put writes the control messages that send a packet on with h, one hop older, and returns the room that they take.
-func (h *ipHeader) put(b []byte, is4 bool) (n int) {
+func (h *Header) put(b []byte, is4 bool) (n int) {
 	level, class, hopLimit := unix.IPPROTO_IPV6, unix.IPV6_TCLASS, unix.IPV6_HOPLIMIT
 	if is4 {
 		level, class, hopLimit = unix.IPPROTO_IP, unix.IP_TOS, unix.IP_TTL
 	}
-	if h.class != 0 {
-		n += putControlInt(b[n:], level, class, uint32(h.class))
+	if h.Class != 0 {
+		n += putControlInt(b[n:], level, class, uint32(h.Class))
 	}
-	if h.hopLimit != 0 {
-		n += putControlInt(b[n:], level, hopLimit, uint32(h.hopLimit-1))
+	if h.HopLimit != 0 {
+		n += putControlInt(b[n:], level, hopLimit, uint32(h.HopLimit-1))
 	}
 	return n
 }
 
 func putControlInt(b []byte, level, typ int, value uint32) int {
 	putControlHeader(b, level, typ, 4)
-	binary.NativeEndian.PutUint32(b[cmsgHeaderSize:], value)
+	binary.NativeEndian.PutUint32(b[unix.SizeofCmsghdr:], value)
 	return unix.CmsgSpace(4)
 }
 
+// putControlHeader writes a struct cmsghdr for a message of size bytes: a length of 8 bytes, or 4 on 32-bit systems, level and type of
+// four each.
 func putControlHeader(b []byte, level, typ, size int) {
-	binary.NativeEndian.PutUint64(b, uint64(unix.CmsgLen(size)))
-	binary.NativeEndian.PutUint32(b[8:], uint32(level))
-	binary.NativeEndian.PutUint32(b[12:], uint32(typ))
+	rest := b[unix.SizeofCmsghdr-8:]
+	if unix.SizeofCmsghdr == 16 {
+		binary.NativeEndian.PutUint64(b, uint64(unix.CmsgLen(size)))
+	} else {
+		binary.NativeEndian.PutUint32(b, uint32(unix.CmsgLen(size)))
+	}
+	binary.NativeEndian.PutUint32(rest, uint32(level))
+	binary.NativeEndian.PutUint32(rest[4:], uint32(typ))
 }

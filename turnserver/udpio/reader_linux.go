@@ -1,0 +1,180 @@
+package udpio
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// BatchSize is how many datagrams one system call of a server reads or writes at most.
+const BatchSize = 64
+
+// controlSpace holds the control messages of one datagram: packet information, traffic class and hop limit; on the way out
+// UDP_SEGMENT; for a load generator a time stamp and a count of drops.
+const controlSpace = 128
+
+// Reader reads datagrams with recvmmsg. All that the kernel writes to is allocated once and stays where it is: the garbage
+// collector does not move heap objects, so the pointers in the headers hold for as long as the reader does.
+type Reader struct {
+	headers  []mmsghdr
+	iovs     []unix.Iovec
+	names    [][sockaddrSpace]byte // nil: senders are not asked for
+	controls [][controlSpace]byte
+	buffers  [][]byte
+	headroom int
+	filled   int // how many headers the last read filled: the kernel has changed their lengths
+	last     lastAddr
+}
+
+// lastAddr remembers a decoded address, because packets come in bursts from one sender.
+type lastAddr struct {
+	raw  [sockaddrSpace]byte
+	addr netip.AddrPort
+}
+
+// Buffers says what a reader reads into. Sizes are in bytes.
+type Buffers struct {
+	Batch     int  // datagrams
+	Headroom  int  // before each
+	Size      int  // of the longest
+	Tailroom  int  // after that
+	Connected bool // the sockets have one sender, whose address is not asked for
+}
+
+// NewReader makes a reader.
+func NewReader(b Buffers) *Reader {
+	r := &Reader{
+		headers: make([]mmsghdr, b.Batch), iovs: make([]unix.Iovec, b.Batch), controls: make([][controlSpace]byte, b.Batch),
+		buffers: make([][]byte, b.Batch), headroom: b.Headroom,
+	}
+	if !b.Connected {
+		r.names = make([][sockaddrSpace]byte, b.Batch)
+	}
+	for i := range r.headers {
+		r.buffers[i] = make([]byte, b.Headroom+b.Size+b.Tailroom)
+		r.iovs[i].Base = &r.buffers[i][b.Headroom]
+		r.iovs[i].SetLen(b.Size)
+		h := &r.headers[i].hdr
+		h.Iov = &r.iovs[i]
+		h.SetIovlen(1)
+		h.Control = &r.controls[i][0]
+		if r.names != nil {
+			h.Name = &r.names[i][0]
+		}
+		r.resetLengths(i)
+	}
+	return r
+}
+
+// Read reads what there is, up to a batch, and returns how many datagrams that is, and whether there may be more. An error, such as an
+// ICMP message that a socket reports, takes the place of a datagram; that there are none is no error.
+func (r *Reader) Read(fd int) (n int, more bool) { return r.receive(fd, 0) }
+
+// ReadErrors reads as many messages of a socket's error queue (recvmsg(2)).
+func (r *Reader) ReadErrors(fd int) (n int, more bool) { return r.receive(fd, unix.MSG_ERRQUEUE) }
+
+func (r *Reader) receive(fd, flags int) (n int, more bool) {
+	n, errno := r.call(fd, flags)
+	if errno != 0 {
+		return 0, errno != unix.EAGAIN
+	}
+	return n, n == len(r.headers)
+}
+
+// Receive reads as Read does, and returns the error, if there is one.
+func (r *Reader) Receive(fd int) (int, error) {
+	switch n, errno := r.call(fd, 0); errno {
+	case 0:
+		return n, nil
+	case unix.EAGAIN, unix.EINTR:
+		return 0, nil
+	default:
+		return 0, errno
+	}
+}
+
+func (r *Reader) call(fd, flags int) (int, unix.Errno) {
+	for i := range r.filled {
+		r.resetLengths(i)
+	}
+	r.filled = 0
+	n, errno := recvmmsg(fd, r.headers, flags)
+	if errno == 0 {
+		r.filled = n
+	}
+	return n, errno
+}
+
+// resetLengths says how much room the kernel has for an address and control messages.
+func (r *Reader) resetLengths(i int) {
+	h := &r.headers[i].hdr
+	if r.names != nil {
+		h.Namelen = sockaddrSpace
+	}
+	h.SetControllen(controlSpace)
+}
+
+// Datagram is one that was read; it is valid until the next read.
+type Datagram struct {
+	Buf       []byte // with headroom and tailroom around the packet
+	Size      int    // of the packet
+	From      netip.AddrPort
+	Header    Header
+	Truncated bool
+}
+
+// Message returns the datagram that the last Read put at i.
+func (r *Reader) Message(i int) Datagram {
+	h := &r.headers[i]
+	if r.names[i] != r.last.raw {
+		r.last = lastAddr{r.names[i], decodeSockaddr(&r.names[i])}
+	}
+	return Datagram{
+		Buf:       r.buffers[i],
+		Size:      int(h.size),
+		From:      r.last.addr,
+		Header:    ParseHeader(r.control(i)),
+		Truncated: h.hdr.Flags&unix.MSG_TRUNC != 0,
+	}
+}
+
+// Data returns the bytes of the datagram that the last Read put at i.
+func (r *Reader) Data(i int) []byte {
+	return r.buffers[i][r.headroom : r.headroom+int(r.headers[i].size)]
+}
+
+// control returns the control messages that came with datagram i.
+func (r *Reader) control(i int) []byte { return r.controls[i][:r.headers[i].hdr.Controllen] }
+
+// StampArrivals has the kernel say with a socket's datagrams when they came and how many it dropped; see Reader.Arrival.
+func StampArrivals(fd int) error {
+	for _, option := range []int{unix.SO_TIMESTAMPNS_NEW, unix.SO_RXQ_OVFL} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Arrival returns what the kernel said with datagram i: when it came, in nanoseconds since 1970, and how many datagrams the socket has
+// ever dropped because nobody read them in time. Each is zero if the kernel did not say it.
+func (r *Reader) Arrival(i int) (came int64, dropped uint32) {
+	for control := r.control(i); len(control) >= unix.SizeofCmsghdr; {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			break
+		}
+		control = rest
+		switch {
+		case header.Level != unix.SOL_SOCKET:
+		case header.Type == unix.SO_TIMESTAMPNS_NEW && len(data) >= 16:
+			// struct __kernel_timespec has 64 bits for each on every architecture.
+			came = int64(binary.NativeEndian.Uint64(data))*int64(time.Second) + int64(binary.NativeEndian.Uint64(data[8:]))
+		case header.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
+			dropped = binary.NativeEndian.Uint32(data)
+		}
+	}
+	return came, dropped
+}

@@ -1,0 +1,199 @@
+package udpio
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Outgoing is where a datagram goes, and how.
+type Outgoing struct {
+	FD     int
+	To     netip.AddrPort
+	Source []byte // control message of SendFrom, or nil
+	Header Header // of the packet that the datagram relays
+	Size   int    // of the payload, to count it; or Uncounted
+	Class  uint8  // what counts it, less than Classes
+
+	len int // of the datagram
+}
+
+// Sender gathers datagrams and writes them with as few system calls as they allow: a run from one socket with sendmmsg, and
+// within it a run of equal length to one address as one UDP_SEGMENT message, which the kernel carries as one packet down to the
+// device. As in Reader, all that the kernel reads stays where it is; the data are the caller's until Flush.
+type Sender struct {
+	Results Results
+
+	n       int
+	waiting [BatchSize]Outgoing
+	iovs    [BatchSize]unix.Iovec
+
+	// Of one flush.
+	headers  [BatchSize]mmsghdr
+	names    [BatchSize][sockaddrSpace]byte
+	controls [BatchSize][controlSpace]byte
+	spans    [BatchSize]span
+}
+
+// span is the part of waiting that one message carries.
+type span struct{ first, end int }
+
+// NewSender makes a sender.
+func NewSender() *Sender { return new(Sender) }
+
+// Add queues a datagram, which must not change until Flush.
+func (s *Sender) Add(o Outgoing, data []byte) {
+	if o.Header.lastHop() {
+		s.Results.Some = true
+		s.Results.LastHop++
+		return
+	}
+	if s.n == BatchSize {
+		s.Flush()
+	}
+	o.len = len(data)
+	s.waiting[s.n] = o
+	s.iovs[s.n].Base = unsafe.SliceData(data) // kept alive by the iovec, which is a pointer that the collector sees
+	s.iovs[s.n].SetLen(len(data))
+	s.n++
+}
+
+// Flush writes all that waits, in order.
+func (s *Sender) Flush() {
+	if s.n == 0 {
+		return
+	}
+	s.Results.Some = true
+	for first := 0; first < s.n; {
+		end := first + 1
+		for end < s.n && s.waiting[end].FD == s.waiting[first].FD {
+			end++
+		}
+		s.send(first, end, true)
+		first = end
+	}
+	clear(s.iovs[:s.n]) // let go of the data
+	s.n = 0
+}
+
+// send writes waiting[first:end], which go out of one socket.
+func (s *Sender) send(first, end int, segment bool) {
+	fd, messages := s.waiting[first].FD, 0
+	for at := first; at < end; messages++ {
+		next := at + 1
+		if segment {
+			next = s.runFrom(at, end)
+		}
+		s.spans[messages] = span{at, next}
+		s.fill(messages, at, next)
+		at = next
+	}
+	again := -1 // the message that is tried a second time
+	for sent := 0; sent < messages; {
+		n, errno := sendmmsg(fd, s.headers[sent:messages])
+		switch {
+		case errno == unix.EINTR:
+		case errno == 0:
+			for _, done := range s.spans[sent : sent+n] {
+				s.count(done)
+			}
+			sent += n
+		case sent != again && mayBeICMP(errno):
+			again = sent // perhaps it is about a packet before, and said once
+		default:
+			failed := s.spans[sent]
+			if failed.end-failed.first > 1 {
+				// The device or the path does not take segments of this length. What follows is rebuilt after it.
+				s.send(failed.first, failed.end, false)
+				if failed.end < end {
+					s.send(failed.end, end, true)
+				}
+				return
+			}
+			if errno == unix.EMSGSIZE || s.waiting[failed.first].len > LargestPayload {
+				s.Results.TooLarge++
+			} else {
+				s.Results.Failed++
+			}
+			sent++
+		}
+	}
+}
+
+func (s *Sender) count(done span) {
+	sent := &s.Results.Sent[s.waiting[done.first].Class]
+	for i := done.first; i < done.end; i++ {
+		if size := s.waiting[i].Size; size != Uncounted {
+			sent.Packets++
+			sent.Bytes += uint64(size)
+		}
+	}
+}
+
+// Bounds of UDP_SEGMENT: segments have to fit the device's packets, and the kernel takes so many of them, in so many bytes.
+const (
+	maxSegment   = 1452
+	maxSegments  = 64
+	maxSegmented = 65000
+)
+
+// runFrom returns the end of the run at first that one UDP_SEGMENT message can carry: to one address, all of one length but the last,
+// which may be shorter.
+func (s *Sender) runFrom(first, end int) int {
+	head := &s.waiting[first]
+	if head.len > maxSegment || head.len == 0 {
+		return first + 1
+	}
+	total := head.len
+	for i := first + 1; i < end && i-first < maxSegments; i++ {
+		next := &s.waiting[i]
+		total += next.len
+		if next.To != head.To || next.len > head.len || next.len == 0 || total > maxSegmented ||
+			unsafe.SliceData(next.Source) != unsafe.SliceData(head.Source) || next.Class != head.Class || !next.Header.alike(&head.Header) {
+			return i
+		}
+		if next.len < head.len {
+			return i + 1
+		}
+	}
+	return min(end, first+maxSegments)
+}
+
+// fill writes message i, of waiting[first:end].
+func (s *Sender) fill(i, first, end int) {
+	head, h := &s.waiting[first], &s.headers[i].hdr
+	h.Name = &s.names[i][0]
+	h.Namelen = encodeSockaddr(&s.names[i], head.To)
+	h.Iov = &s.iovs[first]
+	h.SetIovlen(end - first)
+	n := copy(s.controls[i][:], head.Source)
+	n += head.Header.put(s.controls[i][n:], head.To.Addr().Is4())
+	if end-first > 1 {
+		n += putSegmentSize(s.controls[i][n:], uint16(head.len))
+	}
+	h.Control = nil
+	if n > 0 {
+		h.Control = &s.controls[i][0]
+	}
+	h.SetControllen(n)
+}
+
+// putSegmentSize writes the control message of UDP_SEGMENT (udp(7)), and returns the room that it takes.
+func putSegmentSize(b []byte, size uint16) int {
+	putControlHeader(b, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2)
+	binary.NativeEndian.PutUint16(b[unix.SizeofCmsghdr:], size)
+	return unix.CmsgSpace(2)
+}
+
+// mayBeICMP reports whether a call may have failed because of an ICMP message for an earlier datagram.
+func mayBeICMP(errno unix.Errno) bool {
+	switch errno {
+	case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENONET, unix.ENOPROTOOPT,
+		unix.EOPNOTSUPP, unix.EPROTO, unix.EMSGSIZE, unix.EACCES:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,93 @@
+package udpio
+
+import (
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenShared opens a listener's socket that shares its address with the sockets of other loops: the kernel spreads clients
+// over them, always the same client to the same socket as long as their number stays. anyAddr asks for packet information. roomy says
+// whether the socket got all the room for bursts that it asked for.
+func OpenShared(addr netip.AddrPort, anyAddr bool) (fd int, roomy bool, err error) {
+	fd, err = open(addr, func(fd int, is4 bool) error {
+		roomy = growBuffers(fd)
+		if anyAddr {
+			if err := setPacketInfo(fd, is4); err != nil {
+				return err
+			}
+		}
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return fd, roomy, err
+}
+
+// OpenRelayed opens a socket that has its address to itself, and keeps the ICMP messages that come back.
+func OpenRelayed(addr netip.AddrPort) (int, error) { return open(addr, keepErrors) }
+
+// open opens a UDP socket that never blocks, and binds it once it is set up.
+func open(addr netip.AddrPort, setUp func(fd int, is4 bool) error) (int, error) {
+	is4 := addr.Addr().Is4()
+	domain := unix.AF_INET6
+	if is4 {
+		domain = unix.AF_INET
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	if !is4 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil {
+		err = setHeaderInfo(fd, is4)
+	}
+	if err == nil {
+		err = setUp(fd, is4)
+	}
+	err = os.NewSyscallError("setsockopt", err)
+	if err == nil {
+		err = os.NewSyscallError("bind", unix.Bind(fd, Sockaddr(addr)))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
+// growBuffers asks for room for bursts: beyond the system's limit where the process may, else up to it. It reports whether
+// that was enough.
+func growBuffers(fd int) (enough bool) {
+	enough = true
+	for _, o := range []struct{ force, ask int }{
+		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF},
+		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF},
+	} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, ListenerBuffer) == nil {
+			continue
+		}
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, ListenerBuffer)
+		got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, o.ask)
+		enough = enough && err == nil && got >= 2*ListenerBuffer // the kernel counts its own share as well (socket(7))
+	}
+	return enough
+}
+
+// ForbidFragments sets whether what the socket sends may be fragmented, here and for IPv4 by routers. That a datagram is too large for
+// the first link then fails; no path MTU is remembered either way.
+func ForbidFragments(fd int, is4, forbid bool) error {
+	if !is4 {
+		value := 0
+		if forbid {
+			value = 1
+		}
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, value)
+	}
+	value := unix.IP_PMTUDISC_OMIT
+	if forbid {
+		value = unix.IP_PMTUDISC_PROBE
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, value)
+}
