@@ -9,8 +9,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
 	"turnpike/turnserver/udpio"
+	"turnpike/turnserver/wire"
 )
 
 // tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers; connections to them leave from its

@@ -25,6 +25,7 @@ type rule struct {
 	never  string
 	but    []string // Parts of never that it allows.
 	tests  bool     // It holds for what only the tests of from import, too.
+	direct bool     // It holds for what from imports itself, not for what that imports.
 	later  bool     // The packages of from are agreed but not there yet.
 	why    string
 }
@@ -44,6 +45,18 @@ func table() []rule {
 			why: "the pages are files, and know the server by its protocol only, as any app does"},
 		{from: "turnpike/turnserver/...", never: ours, but: []string{"turnpike/auth", "turnpike/turnserver/..."},
 			why: "relaying needs credentials and nothing more: what it asks of others is a small interface of its own"},
+		{from: "turnpike/turnserver/wire", never: ours, but: []string{"turnpike/turnserver/wire/wiretest"}, tests: true,
+			why: "wire formats are pure: bytes in and values out, for anybody"},
+		{from: "turnpike/turnserver/wire/wiretest", never: ours, tests: true,
+			why: "it makes messages as a stranger does, to judge how ours are read"},
+		{from: "turnpike/turnserver/udpio", never: ours, tests: true,
+			why: "sockets carry datagrams, and do not know of what"},
+		{from: ours, unless: []string{"turnpike/turnserver/..."}, never: "turnpike/turnserver/wire/...", direct: true,
+			why: "nobody outside of the server reads the server's wire formats: clients and load generators have their own reading"},
+		{from: ours, unless: []string{"turnpike/turnserver/...", "turnpike/internal/turnload"}, never: "turnpike/turnserver/udpio/...", direct: true,
+			why: "batched UDP is for the server and for what loads it"},
+		{from: "turnpike/turnserver/...", never: "turnpike/turnserver/wire/wiretest/...",
+			why: "what tests sign with is not shipped"},
 		{from: "turnpike/signal", never: ours, but: []string{"turnpike/auth", "turnpike/signal/wire", "turnpike/signal/socket"},
 			why: "signaling needs tickets, the protocol and sockets: what it asks of others is a small interface of its own"},
 		{from: "turnpike/signal/socket", never: ours, but: []string{"turnpike/signal/wire"}, tests: true,
@@ -84,9 +97,9 @@ func table() []rule {
 			why: "likewise"},
 		{from: "turnpike/internal/httpapi", never: ours, but: []string{"turnpike/auth", "turnpike/signal/wire"},
 			why: "the HTTP API hands out tickets and credentials: what it asks of the servers is a function in its Config"},
-		{from: "turnpike/internal/turnload", never: ours, but: []string{"turnpike/auth"},
-			why: "the load generator takes any server for a stranger, with ours for one of them"},
-		{from: "turnpike/internal/signalload", never: ours, but: []string{"turnpike/internal/turnload", "turnpike/auth"},
+		{from: "turnpike/internal/turnload", never: ours, but: []string{"turnpike/auth", "turnpike/turnserver/udpio"},
+			why: "the load generator takes any server for a stranger, with ours for one of them; only system calls are shared"},
+		{from: "turnpike/internal/signalload", never: ours, but: []string{"turnpike/internal/turnload", "turnpike/turnserver/udpio", "turnpike/auth"},
 			why: "likewise, and a client that is written from the protocol's page judges the server's reading of it"},
 		{from: "turnpike/internal/probe", never: ours, but: []string{"turnpike/auth", "turnpike/internal/config", "turnpike/signal/wire"},
 			why: "what tries a server takes it for a stranger: it reads the API's answers and the protocol's by itself"},
@@ -116,7 +129,7 @@ func check(rules []rule, graph map[string]pkg) []string {
 				continue
 			}
 			found = true
-			chain := find(graph, path, r.tests, func(p string) bool {
+			chain := find(graph, path, r.tests, r.direct, func(p string) bool {
 				return p != path && matches(r.never, p) && !matchesAny(r.but, p)
 			})
 			if chain != nil {
@@ -131,8 +144,9 @@ func check(rules []rule, graph map[string]pkg) []string {
 }
 
 // find returns a shortest chain of imports from a package to a bad one, or
-// nil. Tests count at the start of the chain only: nobody imports them.
-func find(graph map[string]pkg, from string, tests bool, bad func(string) bool) []string {
+// nil. Tests count at the start of the chain only: nobody imports them. A
+// direct chain has one link.
+func find(graph map[string]pkg, from string, tests, direct bool, bad func(string) bool) []string {
 	came := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
 		p := graph[queue[0]]
@@ -153,7 +167,9 @@ func find(graph map[string]pkg, from string, tests bool, bad func(string) bool) 
 				slices.Reverse(chain)
 				return chain
 			}
-			queue = append(queue, to)
+			if !direct {
+				queue = append(queue, to)
+			}
 		}
 	}
 	return nil
@@ -261,6 +277,8 @@ func TestCheck(t *testing.T) {
 		"tests":              {rule{from: "m/low", never: "other.org/...", tests: true}, []string{"m/low imports other.org/turn/client: why"}},
 		"tests beside":       {rule{from: "m/mid", never: "m/middle", tests: true}, []string{"m/mid imports m/top imports m/mid/sub imports m/middle: why"}},
 		"tests of others":    {rule{from: "m/middle", never: "other.org/...", tests: true}, nil},
+		"direct only":        {rule{from: "m/top", never: "m/...", but: []string{"m/mid/..."}, direct: true}, nil},
+		"direct, broken":     {rule{from: "m/middle", never: "m/low", direct: true}, []string{"m/middle imports m/low: why"}},
 		"nobody":             {rule{from: "m/gone", never: "m/low"}, []string{`no package is m/gone: the rule "why" holds nothing`}},
 		"nobody yet":         {rule{from: "m/gone", never: "m/low", later: true}, nil},
 	} {
