@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -98,4 +100,14 @@ func (i *Invites) Verify(token string) (Invite, error) {
 // the fragment, which browsers send to no server and no log sees.
 func InviteLink(base, room, token string) string {
 	return base + "/r/" + room + "#invite=" + token
+}
+
+// InviteToken takes the invite out of such a link. What is no link it returns as it is, without space around it.
+func InviteToken(link string) string {
+	if _, fragment, ok := strings.Cut(link, "#"); ok {
+		if values, err := url.ParseQuery(fragment); err == nil {
+			return values.Get("invite")
+		}
+	}
+	return strings.TrimSpace(link)
 }

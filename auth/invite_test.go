@@ -25,3 +25,15 @@ func TestInviteRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestInviteToken(t *testing.T) {
+	for in, want := range map[string]string{
+		InviteLink("https://turn.example.org", "standup", "a.b-c_d.e"): "a.b-c_d.e",
+		"a.b.c\n": "a.b.c",
+		"":        "",
+	} {
+		if got := InviteToken(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"turnpike/auth"
 	"turnpike/internal/config"
 	"turnpike/internal/node"
 	"turnpike/internal/probe"
@@ -48,7 +49,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"check", err}
 	}
-	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, *ticket, inviteToken(*invite), ticketMaker(cfg)
+	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, *ticket, auth.InviteToken(*invite), ticketMaker(cfg)
 	return p.showFindings(*asJSON, func(report func(probe.Finding)) { server.Run(ctx, report) })
 }
 

@@ -49,18 +49,6 @@ func TestServerURL(t *testing.T) {
 	}
 }
 
-func TestInviteToken(t *testing.T) {
-	for in, want := range map[string]string{
-		auth.InviteLink("https://turn.example.org", "standup", "a.b-c_d.e"): "a.b-c_d.e",
-		"a.b.c\n": "a.b.c",
-		"":        "",
-	} {
-		if got := inviteToken(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 // TestCheckNATOfOurs lets the probe and the server meet: with turn.nat_discovery_port there is a finding, and none without.
 func TestCheckNATOfOurs(t *testing.T) {
 	first, second := freePorts(t)

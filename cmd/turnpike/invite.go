@@ -162,10 +162,10 @@ func (p *program) revokeInvite(ledger *auth.Ledger, invites *auth.Invites, which
 	inv := known.Invite
 	if !ok {
 		var err error
-		if inv, err = invites.Verify(inviteToken(which)); errors.Is(err, auth.ErrExpired) {
+		if inv, err = invites.Verify(auth.InviteToken(which)); errors.Is(err, auth.ErrExpired) {
 			return errors.New("this invite has expired already")
 		} else if err != nil {
-			return fmt.Errorf("there is no invite %q here; give --revoke an ID of \"turnpike invite --list\", or the whole link, and pass the server's --config or --state", clip(which))
+			return fmt.Errorf("there is no invite %q here; give --revoke an ID of \"turnpike invite --list\", or the whole link, and pass the server's --config or --state", shortened(which))
 		}
 	}
 	if err := ledger.Revoke(inv.ID, inv.Expires); err != nil {
@@ -174,21 +174,11 @@ func (p *program) revokeInvite(ledger *auth.Ledger, invites *auth.Invites, which
 	return writeLine(p.stdout, "revoked "+inv.ID)
 }
 
-// clip shortens what may be a link, which would fill the line and should not be shown.
-func clip(s string) string {
+// shortened cuts what may be a link, which would fill the line and let readers in.
+func shortened(s string) string {
 	const most = 32
 	if len(s) > most {
 		return s[:most] + "..."
 	}
 	return s
-}
-
-// inviteToken takes the token out of a link, or is given it.
-func inviteToken(s string) string {
-	if _, fragment, ok := strings.Cut(s, "#"); ok {
-		if values, err := url.ParseQuery(fragment); err == nil {
-			return values.Get("invite")
-		}
-	}
-	return strings.TrimSpace(s)
 }

@@ -111,12 +111,12 @@ func showObject(row func(heading, format string, args ...any), heading string, r
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil {
 		if raw != nil {
-			row(heading, "%s", short(string(raw)))
+			row(heading, "%s", printable(string(raw)))
 		}
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		text := short(string(fields[name]))
+		text := printable(string(fields[name]))
 		var seconds float64
 		if slices.Contains([]string{"exp", "nbf", "iat"}, name) && json.Unmarshal(fields[name], &seconds) == nil && seconds > 0 && seconds < 1e11 {
 			at := time.Unix(int64(seconds), 0).UTC()
@@ -132,8 +132,8 @@ func showObject(row func(heading, format string, args ...any), heading string, r
 	}
 }
 
-// short keeps a claim on one line, and what would steer the terminal out of it.
-func short(s string) string {
+// printable keeps a claim on one line, and what would steer the terminal out of it.
+func printable(s string) string {
 	const most = 200
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
