@@ -18,7 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestServerReadsJWKS starts a server beside the page of its issuer, and one whose page is down.
+// TestServerReadsJWKS starts a server whose issuer serves its keys, and one whose issuer is down.
 func TestServerReadsJWKS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

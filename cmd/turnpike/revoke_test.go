@@ -11,7 +11,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// signedIn is a session, or a socket that got none.
+// signedIn is a session, or a socket whose hello was refused.
 type signedIn struct {
 	*websocket.Conn
 	welcome wire.Welcome
@@ -70,7 +70,8 @@ func (in *signedIn) resumption() map[string]any {
 	return map[string]any{"resume": map[string]any{"session": in.welcome.Session, "token": in.welcome.Resume, "received": in.welcome.After}}
 }
 
-// TestRevocationEndsSessions of those who came by the invite, and of nobody else; also of one that was in no process then.
+// TestRevocationEndsSessions holds that a revocation ends the sessions that began with the invite, and no others. One session
+// is in no process at that moment, and must not resume.
 func TestRevocationEndsSessions(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	serve := func() *testServer {
@@ -107,6 +108,6 @@ func TestRevocationEndsSessions(t *testing.T) {
 		}
 	}
 	if again := sayHello(t, s.row("web"), cat.resumption()); again.welcome.Session != cat.welcome.Session {
-		t.Errorf("whose invite is good could not resume: %q, %+v", again.refused, again.welcome)
+		t.Errorf("a session whose invite is good could not resume: %q, %+v", again.refused, again.welcome)
 	}
 }

@@ -104,11 +104,14 @@ type testServer struct {
 }
 
 // startServer starts a server on free ports of loopback, over which args win, and waits until it is up or has ended.
-func startServer(args ...string) *testServer {
+func startServer(args ...string) *testServer { return startProgram(program{}, args...) }
+
+// startProgram is startServer in a world like that of p.
+func startProgram(p program, args ...string) *testServer {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &testServer{drain: make(chan struct{}), cancel: cancel, status: make(chan int, 1)}
 	stdout := make(writerChan, 1)
-	p := &program{stdout: stdout, stderr: &s.stderr, drain: s.drain}
+	p.stdout, p.stderr, p.drain = stdout, &s.stderr, s.drain
 	defaults := []string{"serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
 		"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
 	go func() { s.status <- p.run(ctx, append(defaults, args...)) }()
@@ -141,7 +144,7 @@ func (s *testServer) stop() {
 	s.wait()
 }
 
-// writerChan hands on what is written first, which is the banner.
+// writerChan hands on the first write, which is the banner.
 type writerChan chan string
 
 func (w writerChan) Write(b []byte) (int, error) {

@@ -23,7 +23,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// start starts a server that the test's end stops.
+// start starts a server, which stops when the test ends.
 func start(t *testing.T, args ...string) *testServer {
 	t.Helper()
 	s := startServer(append([]string{"--state", filepath.Join(t.TempDir(), "state")}, args...)...)
@@ -46,6 +46,17 @@ func get(t *testing.T, client *http.Client, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// TestServePrintsInvite holds that serve prints an invite only on a terminal, because others may read a journal.
+func TestServePrintsInvite(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		s := startProgram(program{terminal: terminal}, "--state", t.TempDir(), "--auth-guests", "never")
+		t.Cleanup(s.stop)
+		if s.banner == "" || strings.Contains(s.banner, "#invite=") != terminal {
+			t.Errorf("terminal: %v, printed: %s%s", terminal, s.banner, s.stderr.String())
+		}
+	}
 }
 
 // relayPassword comes in as a guest and returns the password of a TURN credential.
@@ -76,7 +87,7 @@ func relayPassword(t *testing.T, s *testServer) string {
 	return password
 }
 
-// TestNothingSecretIsPrinted goes through a check with the log at its most talkative, and looks for what it must not say.
+// TestNothingSecretIsPrinted runs a check with the log at its most talkative, and looks for secrets in the output.
 func TestNothingSecretIsPrinted(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "turnpike.toml")
 	const shared = "correcthorsebatterystaple"
@@ -143,7 +154,7 @@ func certificate(t *testing.T, dir, host string) (certFile, keyFile string, pool
 	return certFile, keyFile, pool
 }
 
-// makeCertificate writes cert.pem and key.pem, which hold for a time from now.
+// makeCertificate writes cert.pem and key.pem into dir. The certificate expires after lifetime.
 func makeCertificate(dir string, lifetime time.Duration, host string) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

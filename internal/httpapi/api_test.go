@@ -124,7 +124,7 @@ func TestFailedTicketsAreLimited(t *testing.T) {
 	}
 	for range 10 {
 		if resp, object := a.do("POST", "/api/v1/tickets", `{"name":"Bea"}`, from("198.51.100.3")); resp.StatusCode != 401 {
-			t.Errorf("one who only lacks an invite: %d %v", resp.StatusCode, object)
+			t.Errorf("a client that only lacks an invite: %d %v", resp.StatusCode, object)
 		}
 	}
 }

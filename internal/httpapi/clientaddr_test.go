@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// request is one that came from remote, with headers as "Name: value".
+// request is a request from remote, with headers as "Name: value".
 func request(remote, host string, headers ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	r.RemoteAddr, r.Host = remote, host

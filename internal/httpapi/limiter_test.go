@@ -41,7 +41,7 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
-// TestLimiterDelayGrows guesses as soon as it may, for a day.
+// TestLimiterDelayGrows guesses for a day, each time as soon as the limiter allows it.
 func TestLimiterDelayGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const longest = 5 * time.Minute

@@ -20,10 +20,10 @@ type allocationJSON struct {
 	Relayed          []netip.AddrPort  `json:"relayed"`
 	Permissions      []netip.Addr      `json:"permissions"`
 	Channels         []netip.AddrPort  `json:"channels"`
-	Offloaded        []offloadedJSON   `json:"offloaded"`   // what the kernel forwards: channels, and peers of indications
+	Offloaded        []offloadedJSON   `json:"offloaded"`   // flows that the kernel forwards: channels, and peers of indications
 	Connections      []netip.AddrPort  `json:"connections"` // over TCP, with peers
 	Pending          int               `json:"pendingConnections"`
-	trafficJSON                        // by the kernel, too
+	trafficJSON                        // includes the kernel's
 	Dropped          map[string]uint64 `json:"dropped"` // packets by reason
 	AgeSeconds       float64           `json:"ageSeconds"`
 	ExpiresInSeconds float64           `json:"expiresInSeconds"`
@@ -49,10 +49,10 @@ func trafficOf(up, down turnserver.Traffic) trafficJSON {
 type offloadJSON struct {
 	On     bool   `json:"on"`
 	Flows  int    `json:"flows"`
-	Reason string `json:"reason,omitempty"` // why it is not on, though it may be
+	Reason string `json:"reason,omitempty"` // why it is off, although the configuration allows it
 }
 
-// writeAllocations answers with who is relaying, the one that has carried most first.
+// writeAllocations lists the allocations, the one that has carried most first.
 func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation, offload turnserver.OffloadStatus) {
 	out := make([]allocationJSON, 0, len(all))
 	for _, a := range all {
@@ -90,5 +90,5 @@ func writeAllocations(w http.ResponseWriter, all []turnserver.Allocation, offloa
 	w.Header().Set("Cache-Control", "no-store")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(map[string]any{"allocations": out, "offload": offloadJSON(offload)}) // who asked has gone away
+	_ = encoder.Encode(map[string]any{"allocations": out, "offload": offloadJSON(offload)}) // on an error the client has gone away
 }

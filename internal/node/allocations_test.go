@@ -10,7 +10,7 @@ import (
 	"turnpike/turnserver"
 )
 
-// TestAllocationsJSON: the one that carries most stands first, and lists are lists when they are empty.
+// TestAllocationsJSON holds that the busiest allocation stands first, and that an empty list is no null.
 func TestAllocationsJSON(t *testing.T) {
 	client := netip.MustParseAddrPort("192.0.2.1:1")
 	w := httptest.NewRecorder()

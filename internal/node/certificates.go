@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	// certificatePoll is how often the files are looked at.
+	// certificatePoll is the time between two looks at the files.
 	certificatePoll = 5 * time.Second
-	// expiryNotice is how long before its end a certificate is complained of: it should have been renewed by then.
+	// expiryNotice is the time before a certificate's end at which warnings begin. By then it should have been renewed.
 	expiryNotice = 14 * 24 * time.Hour
 )
 
-// certificates has the certificate in force, and takes a new one when the files change. Connections keep what they began with.
+// certificates has the certificate in force, and takes a new one when the files change. A connection keeps the certificate
+// that it began with.
 type certificates struct {
 	// Static after construction.
 	cfg *config.Config
@@ -36,9 +37,9 @@ type certificates struct {
 
 	// Owned by watch.
 	loaded     filesState // of current
-	seen       filesState // when last looked at
-	complained filesState // that could not be loaded, and was told of
-	warned     time.Time  // of the end of current
+	seen       filesState // at the last look
+	complained filesState // could not be loaded, and the log says so
+	warned     time.Time  // when the log last said what is wrong with current
 }
 
 // filesState tells two versions of the files apart.
@@ -49,7 +50,7 @@ type filesState [2]struct {
 
 // loadCertificates reads the files for the first time.
 func loadCertificates(cfg *config.Config, log *slog.Logger) (*certificates, error) {
-	c := &certificates{cfg: cfg, log: log, loaded: stateOf(cfg), warned: time.Now()} // warnings tells at the start
+	c := &certificates{cfg: cfg, log: log, loaded: stateOf(cfg), warned: time.Now()} // Warnings tells at the start
 	cert, err := readCertificate(cfg)
 	if err != nil {
 		return nil, err
@@ -58,14 +59,14 @@ func loadCertificates(cfg *config.Config, log *slog.Logger) (*certificates, erro
 	return c, nil
 }
 
-// get is for handshakes.
+// get is tls.Config.GetCertificate.
 func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current.Load(), nil
 }
 
 func (c *certificates) leaf() *x509.Certificate { return c.current.Load().Leaf }
 
-// start watches the files until stop is called, and takes SIGHUP for a sign that they are new.
+// start watches the files until stop is called. A SIGHUP says that they are new.
 func (c *certificates) start() (stop func()) {
 	hangup, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -78,7 +79,7 @@ func (c *certificates) start() (stop func()) {
 	}
 }
 
-// watch takes new certificates until done is closed, at once when hangup says that they are there.
+// watch looks at the files until done is closed, and at once when hangup says that they are new.
 func (c *certificates) watch(done <-chan struct{}, hangup <-chan os.Signal) {
 	tick := time.NewTicker(certificatePoll)
 	defer tick.Stop()
@@ -95,8 +96,8 @@ func (c *certificates) watch(done <-chan struct{}, hangup <-chan os.Signal) {
 	}
 }
 
-// look loads the files if they have changed, and then stood still from one look to the next: who writes them may not be done yet.
-// With now it does not wait, nor ask whether they changed.
+// look loads the files if they have changed and then stood still from one look to the next, since another program may still
+// be writing them. With now it loads them at once, changed or not.
 func (c *certificates) look(now bool) {
 	state := stateOf(c.cfg)
 	still := state == c.seen
@@ -138,7 +139,7 @@ func (c *certificates) warn(now time.Time) {
 	}
 }
 
-// stateOf is zero where a file is missing.
+// stateOf returns the state of both files. It is zero where a file is missing.
 func stateOf(cfg *config.Config) (s filesState) {
 	for i, name := range []string{cfg.TLS.CertFile, cfg.TLS.KeyFile} {
 		if info, err := os.Stat(name); err == nil {
@@ -177,7 +178,7 @@ func readCertificate(cfg *config.Config) (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// certificateWarning says why clients do not trust a certificate that loads, or soon will not; empty if nothing is known.
+// certificateWarning says why clients refuse a certificate, or soon will; empty if it knows of no reason.
 func certificateWarning(leaf *x509.Certificate, host string, now time.Time) string {
 	switch {
 	case now.After(leaf.NotAfter):

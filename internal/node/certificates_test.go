@@ -18,7 +18,7 @@ import (
 	"turnpike/internal/config"
 )
 
-// certificateDir is a directory with a certificate, and what watches it. Tests look by hand.
+// certificateDir is a directory with a certificate, and the certificates that watch it. Tests call look themselves.
 type certificateDir struct {
 	t     *testing.T
 	dir   string
@@ -50,7 +50,7 @@ func (d *certificateDir) write(lifetime time.Duration) {
 	d.touch()
 }
 
-// touch gives the files a time that they never had, however fast the test is.
+// touch gives the files a new time, however fast the test is.
 func (d *certificateDir) touch() {
 	d.t.Helper()
 	d.age += time.Second
@@ -62,7 +62,7 @@ func (d *certificateDir) touch() {
 	}
 }
 
-// wantReloads looks some times, and holds how many new certificates and complaints there were since the start.
+// wantReloads looks several times, and compares the numbers of new certificates and complaints since the start.
 func (d *certificateDir) wantReloads(what string, looks int, reloaded, failed uint64) {
 	d.t.Helper()
 	for range looks {
@@ -141,7 +141,7 @@ func TestCertificateFiles(t *testing.T) {
 	d.wantReloads("told to, twice", 0, 2, 6)
 }
 
-// TestExpiryNotice: what is wrong with the certificate in force is told once a day.
+// TestExpiryNotice holds that the log complains of the certificate in force once a day.
 func TestExpiryNotice(t *testing.T) {
 	d := newCertificateDir(t)
 	told := func() int { return strings.Count(d.log.String(), "level=WARN") }
@@ -163,8 +163,8 @@ func TestExpiryNotice(t *testing.T) {
 	}
 }
 
-// TestReloadUnderLoad changes the certificate of a running server, by SIGHUP and by waiting, while clients come and go: none fails, those who
-// are there stay, and those who come see the new one.
+// TestReloadUnderLoad changes the certificate of a running server, by SIGHUP and by waiting, while clients come and go. None
+// fails, connected clients stay, and new ones see the new certificate.
 func TestReloadUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := certificate(t, dir, "localhost")
@@ -269,13 +269,13 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// roots are the certificates that clients trust, of which there are more and more.
+// roots are the certificates that clients trust. Their number grows.
 type roots struct {
 	mu   sync.Mutex
 	pool *x509.CertPool
 }
 
-// config trusts what is trusted at the end of a handshake, since the server may have changed its certificate meanwhile.
+// config trusts the roots as they are at the end of a handshake, since the server may change its certificate meanwhile.
 func (r *roots) config() *tls.Config {
 	verify := func(state tls.ConnectionState) error {
 		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: r.now(), DNSName: "localhost"})
@@ -290,7 +290,7 @@ func (r *roots) now() *x509.CertPool {
 	return r.pool
 }
 
-// add trusts the certificate in dir as well.
+// add makes clients trust the certificate in dir, too.
 func (r *roots) add(t *testing.T, dir string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "cert.pem"))

@@ -19,7 +19,7 @@ func secretsOf(secrets []config.Secret) []auth.Secret {
 	return out
 }
 
-// turnListeners are those configured. Of the defaults the half may be missing whose address family a host has not.
+// turnListeners are the configured listeners. Each default one is optional, since a host may lack its address family.
 func turnListeners(cfg *config.Config) []turnserver.Listener {
 	var out []turnserver.Listener
 	optional := cfg.Source("turn.listen") == ""

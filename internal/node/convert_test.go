@@ -10,7 +10,7 @@ import (
 	"turnpike/internal/config"
 )
 
-// loaded is the configuration of a file.
+// loaded is the configuration that a file with this text makes.
 func loaded(t *testing.T, text string) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -21,7 +21,7 @@ func loaded(t *testing.T, text string) *config.Config {
 	return load(t, "--config", file, "--state", filepath.Join(dir, "state"))
 }
 
-// TestNodeTakesDiscovery: the server takes what the configuration lets pass.
+// TestNodeTakesDiscovery holds that the server accepts every pair of addresses that the configuration accepts.
 func TestNodeTakesDiscovery(t *testing.T) {
 	const both = `"udp://192.0.2.1:3478", "udp://192.0.2.2:3478"`
 	for name, row := range map[string]struct {

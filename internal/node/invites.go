@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// ledgerInterval is how long a revoked invite is good in a running server, at most.
+	// ledgerInterval bounds how long a running server takes a revoked invite for good.
 	ledgerInterval = time.Second
 
-	// ledgerKeep is how long an expired invite is remembered beside the life of the tickets that were made from it.
+	// ledgerKeep is how long the ledger remembers an invite after the last ticket made from it has expired.
 	ledgerKeep = 24 * time.Hour
 
 	ledgerPruneInterval = time.Hour
 )
 
-// openLedger opens the server's ledger of invites and drops what has expired.
+// openLedger opens the server's ledger of invites and drops the expired ones.
 func openLedger(cfg *config.Config, log *slog.Logger) (*auth.Ledger, error) {
 	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, log)
 	if err != nil {
@@ -36,7 +36,7 @@ func pruneLedger(cfg *config.Config, ledger *auth.Ledger, log *slog.Logger) {
 	}
 }
 
-// watchInvites reads what `turnpike invite --revoke` writes, and drops what has expired, until ctx ends.
+// watchInvites reads the revocations that `turnpike invite --revoke` writes, and drops expired invites, until ctx ends.
 func (n *Node) watchInvites(ctx context.Context) {
 	tick, prune := time.NewTicker(ledgerInterval), time.NewTicker(ledgerPruneInterval)
 	defer tick.Stop()
@@ -60,14 +60,14 @@ func (n *Node) watchInvites(ctx context.Context) {
 		for _, id := range revoked {
 			n.log.Info("invite revoked", "invite", id)
 		}
-		for _, id := range slices.Concat(before, revoked) { // twice, for those who were just being let in
+		for _, id := range slices.Concat(before, revoked) { // twice, for sessions that were just beginning
 			n.onRevoked(id)
 		}
 		before = revoked
 	}
 }
 
-// closeAuth ends what judges tickets and invites.
+// closeAuth closes the verifier of tickets and the ledger of invites.
 func (n *Node) closeAuth() {
 	n.verifier.Close()
 	if err := n.ledger.Close(); err != nil {

@@ -13,8 +13,8 @@ import (
 	"turnpike/auth"
 )
 
-// TestSessionsHearOfRevokedInvites holds that the hook is called within two seconds, and once more for those who were being
-// let in then.
+// TestSessionsHearOfRevokedInvites holds that onRevoked is called within two seconds, and once more for sessions that were
+// just beginning.
 func TestSessionsHearOfRevokedInvites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestSessionsHearOfRevokedInvites(t *testing.T) {
 		if took := time.Since(start); took > 2*time.Second || !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("told of %v after %v", got, took)
 		}
-		time.Sleep(10 * time.Second) // of the bubble's time
+		time.Sleep(10 * time.Second) // in the bubble's time
 		cancel()
 		watching.Wait()
 		close(told)

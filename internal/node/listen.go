@@ -73,7 +73,7 @@ func listenProblem(addr string, err error) string {
 	return fmt.Sprintf("cannot listen on %s: %v", addr, err)
 }
 
-// isErrno knows the number that Windows uses as well, which the syscall package does not map.
+// isErrno also knows the number that Windows uses, which the syscall package does not map.
 func isErrno(err error, unix syscall.Errno, windows syscall.Errno) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	return ok && (errno == unix || runtime.GOOS == "windows" && errno == windows)

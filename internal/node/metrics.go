@@ -16,7 +16,8 @@ import (
 	"turnpike/turnserver"
 )
 
-// newMetricsServer serves /metrics, and where nobody but this machine reaches it, who is relaying, and pprof: a heap dump has secrets.
+// newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations, which
+// names clients, and pprof, because a heap dump has secrets.
 func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -38,15 +39,15 @@ func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.S
 		Handler:           httpapi.RefuseRebinding(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      2 * time.Minute, // profiles take as long as they are asked to
+		WriteTimeout:      2 * time.Minute, // a profile takes as long as its request says
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
-// collector reads the gauges and counters of the two servers when Prometheus asks. It describes none of them
-// beforehand: which counters there are is theirs to say.
+// collector reads the gauges and counters of the two servers when Prometheus asks. It describes none beforehand, because
+// only the servers know which counters they have.
 type collector struct {
 	turn   *turnserver.Server
 	signal *signal.Server
@@ -60,7 +61,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), prometheus.GaugeValue, float64(value))
 	}
 	for transport, n := range c.turn.AllocationsByTransport() {
-		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that are there now, by their client's transport.", []string{"transport"}, nil)
+		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that exist now, by their client's transport.", []string{"transport"}, nil)
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), transport)
 	}
 	offloaded := c.turn.Offload()
@@ -72,7 +73,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("turnpike_turn_flows_offloaded", "Channels, and peers of indications, that the kernel forwards now.", offloaded.Flows)
 	pending, open := c.turn.PeerConnections()
 	for state, n := range map[string]int{"pending": pending, "open": open} {
-		desc := prometheus.NewDesc("turnpike_turn_peer_connections", "TCP connections with peers that are there now.", []string{"state"}, nil)
+		desc := prometheus.NewDesc("turnpike_turn_peer_connections", "TCP connections with peers that exist now.", []string{"state"}, nil)
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), state)
 	}
 	if c.certs != nil {
@@ -82,11 +83,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	stats := c.signal.Stats()
 	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)
-	gauge("turnpike_signal_sessions", "Signaling sessions that are there now.", stats.Sessions)
-	gauge("turnpike_signal_sessions_away", "Of these, how many have no connection at the moment.", stats.Away)
+	gauge("turnpike_signal_sessions", "Signaling sessions that exist now.", stats.Sessions)
+	gauge("turnpike_signal_sessions_away", "Signaling sessions that have no connection at the moment.", stats.Away)
 	gauge("turnpike_signal_unacknowledged_bytes", "Messages that are kept until clients have acknowledged them.", int(stats.KeptBytes))
 	gauge("turnpike_signal_users", "Users who are online now.", stats.Users)
-	gauge("turnpike_signal_rooms", "Rooms that are there now.", stats.Rooms)
+	gauge("turnpike_signal_rooms", "Rooms that exist now.", stats.Rooms)
 	gauge("turnpike_signal_calls", "Calls that ring or are answered now.", stats.Calls)
 	for _, t := range c.turn.Counters() {
 		out <- total("turn_"+t.Name, t.Value, label{reasonLabel(t.Name), t.Reason}, label{"transport", t.Transport})

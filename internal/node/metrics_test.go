@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
-// TestMetricNames: Prometheus's own linter judges them, and each counter says what it counts.
+// TestMetricNames has Prometheus's own linter judge the names, and holds that each counter has a help text.
 func TestMetricNames(t *testing.T) {
 	s := start(t)
 	_, body := get(t, http.DefaultClient, s.row("metrics"))

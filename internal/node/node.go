@@ -60,7 +60,7 @@ type Node struct {
 	signal    *signal.Server
 	api       *httpapi.API
 	web       *http.Server
-	handed    *webConns
+	webConns  *webConns
 	metrics   *http.Server
 
 	// Static after Open.
@@ -75,7 +75,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, cfg.Errorf("state_dir", "%w", err)
 	}
-	n := &Node{cfg: cfg, options: o, log: o.Log, handed: newWebConns()}
+	n := &Node{cfg: cfg, options: o, log: o.Log, webConns: newWebConns()}
 	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
 		return nil, err
 	}

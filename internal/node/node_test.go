@@ -13,7 +13,7 @@ import (
 	"turnpike/internal/config"
 )
 
-// TestNodeRemembersUsernames: what signaling hands out can be found by its hash, which clients may sign in with.
+// TestNodeRemembersUsernames holds that a node finds a username that signaling handed out by its hash, with which clients may sign in.
 func TestNodeRemembersUsernames(t *testing.T) {
 	cfg := config.Default(t.TempDir())
 	cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
@@ -39,7 +39,7 @@ func TestNodeRemembersUsernames(t *testing.T) {
 	}
 }
 
-// TestTCPRelaying: TCP is relayed unless the configuration says otherwise.
+// TestTCPRelaying holds that a node relays TCP unless the configuration says otherwise.
 func TestTCPRelaying(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		s := start(t, "--turn-listen", "tcp://127.0.0.1:0", fmt.Sprintf("--turn-tcp-relaying=%v", on))

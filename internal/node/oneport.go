@@ -9,7 +9,8 @@ import (
 	"turnpike/turnserver"
 )
 
-// webConns is a listener of the connections that turnserver has accepted on the http listeners, and found to be no TURN.
+// webConns is a listener for http.Server. Its connections are those that turnserver accepted on the http listeners and
+// found to carry no TURN.
 type webConns struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -20,8 +21,8 @@ func newWebConns() *webConns {
 	return &webConns{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// take hands a connection to the web server, which accepts at once for as long as it runs.
-func (w *webConns) take(conn net.Conn) {
+// give hands a connection to the web server, which accepts at once for as long as it runs.
+func (w *webConns) give(conn net.Conn) {
 	select {
 	case w.conns <- conn:
 	case <-w.closed:
@@ -45,12 +46,12 @@ func (w *webConns) Close() error {
 	return nil
 }
 
-// Addr implements net.Listener. The connections have several listeners' addresses.
+// Addr implements net.Listener. It is empty, because the connections come from several listeners.
 func (w *webConns) Addr() net.Addr { return &net.TCPAddr{} }
 
-// webStreams says how connections to an http listener begin.
+// webStreams tells turnserver how connections to an http listener begin.
 func (n *Node) webStreams() turnserver.StreamOptions {
-	return turnserver.StreamOptions{TLS: n.certs != nil, NoTURN: !n.cfg.HTTP.TURN, Other: n.handed.take}
+	return turnserver.StreamOptions{TLS: n.certs != nil, NoTURN: !n.cfg.HTTP.TURN, Other: n.webConns.give}
 }
 
 // webTURN lists the http listeners on which clients find TURN. Behind a reverse proxy for HTTP they would find the proxy.

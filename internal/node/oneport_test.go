@@ -15,7 +15,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// webAddr is where the server's http listener is.
+// webAddr is the address of the node's http listener.
 func (s *testNode) webAddr() string {
 	_, addr, _ := strings.Cut(strings.Fields(s.row("web"))[0], "://")
 	return strings.Replace(addr, "localhost", "127.0.0.1", 1)
@@ -43,7 +43,8 @@ func bindingOn(conn net.Conn) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip.Unmap(), uint16(mapped.Port)), nil
 }
 
-// TestOnePort: pages and STUN come through one port, in clear and in TLS, where no browser is offered HTTP/2, which could not be told apart.
+// TestOnePort holds that one port carries pages and STUN, in clear and in TLS. There the server offers no HTTP/2, which it could
+// not tell from TURN.
 func TestOnePort(t *testing.T) {
 	certFile, keyFile, pool := certificate(t, t.TempDir(), "localhost")
 	for name, args := range map[string][]string{
@@ -76,7 +77,7 @@ func TestOnePort(t *testing.T) {
 	}
 }
 
-// TestHTTPWithoutTURN: http.turn = false leaves HTTP alone on its port, and offers nothing else there.
+// TestHTTPWithoutTURN holds that http.turn = false leaves nothing but HTTP on its port.
 func TestHTTPWithoutTURN(t *testing.T) {
 	s := start(t, "--http-turn", "false", "--turn-listen", "udp://127.0.0.1:0")
 	conn, err := net.Dial("tcp", s.webAddr())
@@ -95,8 +96,8 @@ func TestHTTPWithoutTURN(t *testing.T) {
 	}
 }
 
-// TestBehindLoadBalancer: with proxy_protocol the client is who the header says, nobody is taken for a person on this machine, and who
-// comes without a header is closed.
+// TestBehindLoadBalancer holds that with proxy_protocol the header names the client, that nobody counts as a person on this
+// machine, and that a connection without a header is closed.
 func TestBehindLoadBalancer(t *testing.T) {
 	s := start(t, "--http-proxy-protocol", "true", "--http-trusted-proxies", "127.0.0.1")
 	ask := func(header string) string {

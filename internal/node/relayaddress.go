@@ -10,7 +10,7 @@ import (
 	"turnpike/turnserver"
 )
 
-// relayAddresses joins the configured or found local addresses with what the world sees instead of them.
+// relayAddresses joins the local addresses, configured or found, with the external ones that the world sees.
 func relayAddresses(cfg *config.Config, find func() ([]netip.Addr, error)) ([]turnserver.RelayAddress, error) {
 	local := cfg.TURN.RelayAddresses
 	if len(local) == 0 {

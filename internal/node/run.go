@@ -18,7 +18,7 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))   // turnserver changes it (SpareProcessors)
 	failed := make(chan error, len(n.webListeners)+2) // one for each server goroutine, so that none ever waits
 	var serving sync.WaitGroup
-	serving.Go(func() { failed <- n.web.Serve(n.handed) })
+	serving.Go(func() { failed <- n.web.Serve(n.webConns) })
 	for _, l := range n.webListeners {
 		serving.Go(func() {
 			if err := n.turn.ServeStreams(l, n.webStreams()); err != nil {

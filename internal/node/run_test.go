@@ -29,7 +29,7 @@ func TestDrainWaitsForRelays(t *testing.T) {
 			t.Fatal("still ready while draining")
 		}
 	}
-	for { // a moment passes between the two
+	for { // a moment passes until new relays are refused, too
 		late, err := target.connect(ctx)
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// signalingClient is one session at a test's server.
+// signalingClient is one session at a test's node.
 type signalingClient struct {
 	t       *testing.T
 	server  *testNode
@@ -59,7 +59,7 @@ func (c *signalingClient) say(format string, args ...any) {
 	}
 }
 
-// hear reads until a message of the type comes.
+// hear reads until a message of this type comes.
 func (c *signalingClient) hear(typ string) wire.Message {
 	c.t.Helper()
 	for {
@@ -113,8 +113,8 @@ func meet(clients ...*signalingClient) {
 	}
 }
 
-// TestStolenCredential takes the credential out of a welcome and uses it as a thief would, with another implementation of TURN. The
-// peer policy allows two addresses besides; a room mate has signalled one of them.
+// TestStolenCredential takes the credential out of a welcome and uses it as a thief would, with another implementation of TURN.
+// The peer policy allows two more addresses, of which a room mate signals one.
 func TestStolenCredential(t *testing.T) {
 	s := start(t, "--turn-allow-peers", "127.0.0.2/32,127.0.0.3/32")
 	mate, victim := signIn(t, s, "Mate"), signIn(t, s, "Victim")
@@ -157,7 +157,7 @@ func TestStolenCredential(t *testing.T) {
 		t.Errorf("from relay to relay: %v", err)
 	}
 
-	// Once the victim is out, the credential reaches nothing of what it did.
+	// After the kick, the credential reaches nothing that it did before.
 	mate.say(`{"type":"kick","id":"1","room":"meeting","session":%q}`, victim.welcome.Session)
 	mate.hear("kicked")
 	again, err := victim.turn().Allocate() // the session is alive
@@ -173,7 +173,7 @@ func TestStolenCredential(t *testing.T) {
 	try("what was signalled before the kick", "127.0.0.2:9", forbidden)
 }
 
-// TestWhatEndsRelays: a kick and a bye end a session's relays, a lost connection does not.
+// TestWhatEndsRelays holds that a kick and a bye end a session's relays, and a lost connection does not.
 func TestWhatEndsRelays(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -18,7 +18,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// turnTarget is a TURN address, and what to sign in with.
+// turnTarget is a TURN address with a credential.
 type turnTarget struct {
 	uri        *stun.URI
 	credential auth.Credential

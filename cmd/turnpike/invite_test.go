@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// runCommand runs a command of the operator's and returns what it printed.
+// runCommand runs one of the operator's commands and returns its output.
 func runCommand(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -37,7 +37,7 @@ func makeInvite(t *testing.T, state string, args ...string) (made madeInvite) {
 	return made
 }
 
-// exchange asks the server at base for a ticket, and returns it or the code of the refusal.
+// exchange asks the server at base for a ticket, and returns it or the code of the refusal. invite may be empty.
 func exchange(t *testing.T, base, invite, name string) (ticket, code string) {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"name": name, "invite": invite})
@@ -60,7 +60,7 @@ func exchange(t *testing.T, base, invite, name string) (ticket, code string) {
 	return answer.Ticket, answer.Error.Code
 }
 
-// iceServersStatus is what the server says to the bearer of a ticket.
+// iceServersStatus is the status of the answer that the bearer of a ticket gets.
 func iceServersStatus(t *testing.T, base, ticket string) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/v1/ice-servers", nil)
