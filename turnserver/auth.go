@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"crypto/sha256"
+	"time"
 
 	"github.com/pion/stun/v3"
 
@@ -48,7 +49,7 @@ func (r *request) authenticate() bool {
 		return false
 	case verdict == authRefused:
 		r.count(verdict)
-		r.w.srv.failures.take(r.c.tuple.Client, r.w.now())
+		r.w.srv.failures.Take(sourceOf(r.c.tuple.Client), time.Duration(r.w.now()))
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	case state == wire.NonceStale:
@@ -95,7 +96,7 @@ func (r *request) verify(realm []byte) authOutcome {
 		r.keys, r.grant = a.keys, a.grant
 		return authAccepted
 	}
-	if w.srv.failures.usedUp(r.c.tuple.Client, w.now()) {
+	if w.srv.failures.UsedUp(sourceOf(r.c.tuple.Client), time.Duration(w.now())) {
 		return authLimited // before anything is computed
 	}
 	candidates, known := w.candidatesFor(username)

@@ -3,6 +3,8 @@ package turnserver
 import (
 	"sync/atomic"
 	"time"
+
+	"turnpike/turnserver/tokenbucket"
 )
 
 // bandwidth holds relayed data to the limits, in each direction apart. Of datagrams, what comes too fast is dropped, not kept for
@@ -66,10 +68,10 @@ func (b *bandwidth) await(a *allocation, d direction, size int, now func() clock
 	return true
 }
 
-// bucket is a token bucket, full at first. Its value is the clock at which it is full again, unless the kernel forwards flows that it
-// bounds: then a meter of the kernel's stands in its place.
+// bucket is a token bucket of bytes, full at first. While the kernel forwards flows that it bounds, a meter of the kernel's stands in its
+// place.
 type bucket struct {
-	fullAt atomic.Int64
+	tokens tokenbucket.Atomic
 	meter  atomic.Uint32 // or 0
 
 	flows int32 // that the kernel forwards; guarded by meterPool.mu
@@ -86,28 +88,18 @@ func (b *bucket) take(size int, rate int64, now clock) bool {
 	if rate <= 0 {
 		return true
 	}
-	burst := burstOf(rate)
-	for {
-		fullAt := b.fullAt.Load()
-		next := max(clock(fullAt), now) + sendingTime(size, rate)
-		if next-now > burst {
-			return false
-		}
-		if b.fullAt.CompareAndSwap(fullAt, int64(next)) {
-			return true
-		}
-	}
+	return b.tokens.Take(time.Duration(now), sendingTime(size, rate), burstOf(rate))
 }
 
 // lacks is how long it takes until the bucket has size bytes' tokens, if nobody else takes any.
 func (b *bucket) lacks(size int, rate int64, now clock) time.Duration {
-	return time.Duration(max(clock(b.fullAt.Load()), now) + sendingTime(size, rate) - now - burstOf(rate))
+	return b.tokens.Lack(time.Duration(now), sendingTime(size, rate), burstOf(rate))
 }
 
 // burstOf is how long the bytes of a full bucket take at its rate.
-func burstOf(rate int64) clock { return max(clock(burstTime), sendingTime(burstBytes, rate)) }
+func burstOf(rate int64) time.Duration { return max(burstTime, sendingTime(burstBytes, rate)) }
 
 // sendingTime is how long bytes take at a rate in bits a second. It does not overflow below a terabyte.
-func sendingTime(bytes int, rate int64) clock {
-	return clock(int64(bytes) * 8 * 1e6 / max(rate/1e3, 1))
+func sendingTime(bytes int, rate int64) time.Duration {
+	return time.Duration(int64(bytes) * 8 * 1e6 / max(rate/1e3, 1))
 }

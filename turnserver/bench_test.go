@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/wire"
 )
 
@@ -48,7 +49,7 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 	}
 	f.srv.cfg.Limits.AllocationsPerUser, f.srv.cfg.Limits.AllocationsPerAddress = n, n
 	outside := netip.MustParseAddr("1.1.1.1") // nothing is sent there
-	f.srv.policy = newPeerPolicy(nil, nil)
+	f.srv.policy = peerpolicy.New(nil, nil)
 	heapBefore, stackBefore := memoryInUse()
 	cred := mintREST(t, "alice", time.Hour)
 	key := stun.NewLongTermIntegrity(cred.Username, testRealm, cred.Password)

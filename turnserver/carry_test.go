@@ -220,7 +220,7 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 					}
 				}
 				streams.Wait()
-				want := time.Duration(sendingTime(total, rate)-burstOf(rate)) + time.Duration(datagrams)*time.Duration(sendingTime(1200, rate))
+				want := sendingTime(total, rate) - burstOf(rate) + time.Duration(datagrams)*sendingTime(1200, rate)
 				if got := time.Since(start); got < want-time.Millisecond || got > want+want/20 {
 					t.Errorf("took %v, want %v", got, want)
 				}

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/pion/stun/v3"
 
@@ -34,7 +35,7 @@ func (r *request) connect() {
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	if !srv.connects.takeOf(r.alloc.holder.owner, srv.now()) {
+	if !srv.connects.Take(r.alloc.holder.owner, time.Duration(srv.now())) {
 		srv.counters.drop(peerTooOften)
 		r.fail(stun.CodeInsufficientCapacity)
 		return

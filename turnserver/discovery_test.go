@@ -11,6 +11,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/front"
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/wire"
 )
 
@@ -387,7 +389,7 @@ func TestDiscoveryIPv6(t *testing.T) {
 func TestDiscoveryIsLimited(t *testing.T) {
 	w, c, _, sent := fakeDiscovery(t, fakePair("192.0.2.1", "192.0.2.2"), netip.MustParseAddrPort("192.0.2.7:7000"))
 	const share = 3
-	w.srv.answers = newSourceLimit(share, time.Hour, 1)
+	w.srv.answers = tokenbucket.NewTable[front.Source](share, time.Hour, 1)
 	b := new(buffer)
 	ask := func(attrs ...stun.Setter) int {
 		before := len(*sent)

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
 
+	"turnpike/turnserver/front"
 	"turnpike/turnserver/wire"
 )
 
@@ -58,7 +59,7 @@ func dtlsOptions(cfg *Config) []dtls.ServerOption {
 			dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, dtls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 			dtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, dtls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		),
-		dtls.WithSupportedProtocols(alpnTURN, alpnDiscovery),
+		dtls.WithSupportedProtocols(front.ProtocolTURN, front.ProtocolDiscovery),
 		dtls.WithLoggerFactory(logs),
 	}
 }
@@ -102,18 +103,16 @@ func (u *udpSocket) send(c *client, b []byte) {
 // begin begins an association with a client whose cookie is good.
 func (l *dtlsListener) begin(c *client, tuple wire.FiveTuple, hello *wire.ClientHello) {
 	s := l.srv
-	trusted := s.trusts(c.remote.Addr())
-	if !trusted && !s.addresses.take(c.remote.Addr()) {
+	if !s.front.Enter(c.remote.Addr()) {
 		s.counters.drop(streamTooManyFrom)
 		return
 	}
 	a, err := newAssociation(l, c, tuple, hello)
 	if err != nil { // of the configuration, which others have as well
 		s.counters.drop(dtlsFailed)
-		s.uncount(trusted, c)
+		s.front.Leave(c.remote.Addr())
 		return
 	}
-	a.trusted = trusted
 	s.mu.Lock()
 	ok := s.mayConnect()
 	if ok {
@@ -123,20 +122,14 @@ func (l *dtlsListener) begin(c *client, tuple wire.FiveTuple, hello *wire.Client
 	s.mu.Unlock()
 	if !ok {
 		s.counters.drop(streamTooMany)
-		s.uncount(trusted, c)
+		s.front.Leave(c.remote.Addr())
 		return
 	}
 	l.mu.Lock()
 	l.associations[tuple] = a
 	l.mu.Unlock()
-	a.place = s.verified.add(a)
+	a.place = s.verified.Enter(a)
 	go a.serve()
-}
-
-func (s *Server) uncount(trusted bool, c *client) {
-	if !trusted {
-		s.addresses.give(c.remote.Addr())
-	}
 }
 
 // association is one client's DTLS association.
@@ -148,7 +141,6 @@ type association struct {
 	random   [wire.DTLSRandomSize]byte
 	session  *dtls.Conn
 	wire     *dtlsWire // below session
-	trusted  bool      // not counted by address
 	place    *list.Element
 	out      recordQueue
 
@@ -209,7 +201,7 @@ func (a *association) handshake() bool {
 	err := a.session.HandshakeContext(ctx)
 	cancel()
 	a.wire.handshakeDone()
-	crowdedOut := !s.verified.done(a.place)
+	crowdedOut := !s.verified.Leave(a.place)
 	switch {
 	case s.isClosed():
 	case crowdedOut:
@@ -243,7 +235,7 @@ func (a *association) finish() {
 	s.mu.Lock()
 	delete(s.associations, a)
 	s.mu.Unlock()
-	s.uncount(a.trusted, &a.outside)
+	s.front.Leave(a.outside.remote.Addr())
 }
 
 // sendTo implements clientSocket.

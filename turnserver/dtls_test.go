@@ -13,6 +13,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/front"
 	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
@@ -32,9 +33,11 @@ func TestHalfOpenDTLS(t *testing.T) {
 		}
 	}
 	waitCounted(t, s, "dtls_handshakes_failed", "crowded_out", flood-places)
-	if got := s.verified.len(); got != places {
-		t.Errorf("%d wait", got)
-	}
+	waitFor(t, "the half-open to be as many as there are places", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.associations) == places
+	})
 	c := dialREST(t, s, "dtls", "alice")
 	c.allocate()
 	waitFor(t, "the half-open to be at most the bound", func() bool {
@@ -267,7 +270,7 @@ func TestDTLSProtocols(t *testing.T) {
 		offer []string
 		want  string
 		ok    bool
-	}{{nil, "", true}, {[]string{alpnTURN}, alpnTURN, true}, {[]string{"x", alpnDiscovery}, alpnDiscovery, true}, {[]string{"x"}, "", false}} {
+	}{{nil, "", true}, {[]string{front.ProtocolTURN}, front.ProtocolTURN, true}, {[]string{"x", front.ProtocolDiscovery}, front.ProtocolDiscovery, true}, {[]string{"x"}, "", false}} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		var opts []dtls.ClientOption
 		if row.offer != nil {

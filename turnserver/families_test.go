@@ -228,7 +228,7 @@ func bothFamiliesAreJudged(t *testing.T) {
 	c, other := dialREST(t, s, "udp", "alice"), dialREST(t, s, "udp", "bob")
 	c.allocateBoth()
 	target := other.allocate()
-	for ip := range deniedPeers() {
+	for ip := range deniedPeers(t) {
 		peer := netip.AddrPortFrom(wire.Canonical(netip.MustParseAddr(ip)), 80)
 		disguises := []stun.Setter{peerAddr(peer)}
 		if peer.Addr().Is4() {

@@ -3,6 +3,7 @@ package turnserver
 import (
 	"time"
 
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/wire"
 )
 
@@ -13,25 +14,13 @@ const (
 	icmpBurst    = 16
 )
 
-// pacer spaces events out. Its value is when all that were let through would be over at their proper pace.
-type pacer clock
-
-func (p *pacer) admits(now clock) bool {
-	next := max(clock(*p), now).add(icmpInterval)
-	if next-now > clock(icmpBurst*icmpInterval) {
-		return false
-	}
-	*p = pacer(next)
-	return true
-}
-
 // fromICMP tells the client of an ICMP message (RFC 8656 §11.5). Where it came from is not looked at, only which peer it is about.
-func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *pacer) {
+func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *tokenbucket.Bucket) {
 	switch {
 	case !m.ForClients(), !a.permits(m.Peer.IP, w.now()):
 		w.counters.drop(dropICMP)
 		return
-	case !told.admits(w.now()):
+	case !told.Take(time.Duration(w.now()), icmpInterval, icmpBurst*icmpInterval):
 		w.counters.drop(dropICMPLimit)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/wire"
 )
 
@@ -77,7 +78,7 @@ func TestICMPHarmsNobody(t *testing.T) {
 // TestICMPNotRelayed: about a peer whose permission is over, of a kind that is of no interest, and more than a client is to be told.
 func TestICMPNotRelayed(t *testing.T) {
 	f := newBenchFlow(t, "udp")
-	told := new(pacer)
+	told := new(tokenbucket.Bucket)
 	peer := wire.EndpointOf(f.peer)
 	refused := func(m wire.ICMPMessage, reason string) {
 		t.Helper()
@@ -99,7 +100,7 @@ func TestICMPNotRelayed(t *testing.T) {
 		f.alloc.fromICMP(f.worker, &m, told)
 	}
 	refused(m, "icmp_limit")
-	if !told.admits(f.srv.now().add(icmpInterval)) {
+	if !told.Take(time.Duration(f.srv.now().add(icmpInterval)), icmpInterval, icmpBurst*icmpInterval) {
 		t.Error("the next one comes too late")
 	}
 }

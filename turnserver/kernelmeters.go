@@ -68,7 +68,7 @@ func (p *meterPool) share(a *allocation) bool {
 	if len(p.free) < bucketsAFlow {
 		return false
 	}
-	now := p.srv.now()
+	now := time.Duration(p.srv.now())
 	p.buckets(a, func(b *bucket, rate int64) {
 		if rate <= 0 {
 			return
@@ -78,7 +78,7 @@ func (p *meterPool) share(a *allocation) bool {
 		}
 		id := p.free[len(p.free)-1]
 		p.free = p.free[:len(p.free)-1]
-		p.path.SetMeter(id, rate, time.Duration(burstOf(rate)), max(0, time.Duration(clock(b.fullAt.Load())-now)))
+		p.path.SetMeter(id, rate, burstOf(rate), b.tokens.FullIn(now))
 		b.meter.Store(id)
 	})
 	return true
@@ -99,7 +99,7 @@ func (p *meterPool) unshare(a *allocation) {
 			return
 		}
 		id := b.meter.Load()
-		b.fullAt.Store(int64(p.srv.now().add(p.path.EndMeter(id))))
+		b.tokens.SetFullIn(time.Duration(p.srv.now()), p.path.EndMeter(id))
 		b.meter.Store(0)
 		p.free = append(p.free, id)
 	})

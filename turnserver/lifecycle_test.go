@@ -18,7 +18,7 @@ import (
 func TestClose(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	clients := []*testClient{
-		dialREST(t, s, "udp", "alice"), dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tls", "alice"), dialREST(t, s, "dtls", "alice"), pipe(t, s, s.tcp[0].shard).as(mintREST(t, "bob", time.Hour)),
+		dialREST(t, s, "udp", "alice"), dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tls", "alice"), dialREST(t, s, "dtls", "alice"), pipe(t, s, streamShard(s)).as(mintREST(t, "bob", time.Hour)),
 	}
 	for _, c := range clients {
 		c.allocate()

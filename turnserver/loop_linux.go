@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
@@ -68,7 +69,7 @@ type loopRelay struct {
 	// Static after start.
 	alloc *allocation
 
-	told pacer // of ICMP messages; owned by loop.run
+	told tokenbucket.Bucket // of ICMP messages; owned by loop.run
 
 	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while the
 	// batch of a client's stream, or of the loop that a client has moved to, may still send from it.

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/stun/v3"
 	"github.com/puzpuzpuz/xsync/v4"
 
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/wire"
 )
 
@@ -40,7 +41,7 @@ type mobile struct {
 	used    uint64   // of the one with which the client has moved last, or is about to; 0: of none
 	settled bool     // the client has sent data or a request from where it moved to with that
 	arrival *arrival // or nil
-	calm    clock    // when the client may move as often at once as ever
+	moves   tokenbucket.Bucket
 }
 
 // arrival is where an allocation's client is about to move to. It takes what the allocation will take there.
@@ -178,7 +179,7 @@ func (m *mobility) expect(r *request, serial uint64, ends bool) (wire.Ticket, st
 	case answered:
 		return m.key.Seal(mob.next), 0
 	}
-	if !mob.mayMove(m.srv.now()) {
+	if !mob.moves.Take(time.Duration(m.srv.now()), moveInterval, movesAtOnce*moveInterval) {
 		m.srv.counters.drop(limitMoves)
 		return wire.Ticket{}, stun.CodeAllocQuotaReached
 	}
@@ -196,16 +197,6 @@ func (m *mobility) expect(r *request, serial uint64, ends bool) (wire.Ticket, st
 		mob.used, mob.next, mob.settled = mob.next, m.issue(a), false
 	}
 	return m.key.Seal(mob.next), 0
-}
-
-// mayMove counts a move, unless there were too many of late. The caller holds mobility.mu.
-func (mob *mobile) mayMove(now clock) bool {
-	calm := max(mob.calm, now).add(moveInterval)
-	if calm > now.add(movesAtOnce*moveInterval) {
-		return false
-	}
-	mob.calm = calm
-	return true
 }
 
 // judge says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the

@@ -6,19 +6,21 @@ import (
 	"net/netip"
 	"syscall"
 
+	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/wire"
 )
 
 // readOwnHost lists the addresses of this host's interfaces, at which a relay reaches nothing but live relayed addresses:
 // what listens on them may trust the host itself.
 func (s *Server) readOwnHost() {
-	own := make(map[netip.Addr]bool)
+	own := make(peerpolicy.Addresses)
 	for _, r := range s.relays {
-		own[r.local], own[r.external] = true, true
+		own.Add(r.local)
+		own.Add(r.external)
 	}
 	for _, p := range s.cfg.Discovery {
 		for _, ip := range p.External {
-			own[wire.Canonical(ip)] = true
+			own.Add(ip)
 		}
 	}
 	addrs, err := net.InterfaceAddrs()
@@ -31,7 +33,7 @@ func (s *Server) readOwnHost() {
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
 			if ip, ok := netip.AddrFromSlice(n.IP); ok {
-				own[wire.Canonical(ip)] = true
+				own.Add(ip)
 			}
 		}
 	}
@@ -39,19 +41,7 @@ func (s *Server) readOwnHost() {
 }
 
 // isOwnHost reports whether ip, or an IPv4 address inside it, is one of this host's.
-func (s *Server) isOwnHost(ip netip.Addr) bool {
-	own := *s.ownHost.Load()
-	if own[ip] {
-		return true
-	}
-	embedded, n := embeddedIPv4(ip)
-	for _, v4 := range embedded[:n] {
-		if own[v4] {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) isOwnHost(ip netip.Addr) bool { return s.ownHost.Load().Reaches(ip) }
 
 // DefaultRelayAddresses returns, for each address family, the source address of the default route: the one that this host talks
 // to the world from. Without a default route it falls back to the first global unicast address of an interface that is up.

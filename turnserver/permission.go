@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/wire"
 )
 
@@ -108,8 +109,8 @@ func (s *Server) admit(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 		s.counters.drop(denyOwnHost)
 		return stun.CodeForbidden
 	}
-	if why, ok := s.policy.judge(ip); !ok {
-		s.counters.drop(why)
+	if why := s.policy.Judge(ip); why != peerpolicy.Allowed {
+		s.counters.drop(denialReason(why))
 		return stun.CodeForbidden
 	}
 	if !s.inScope(a, peer) {
@@ -117,6 +118,15 @@ func (s *Server) admit(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 		return stun.CodeForbidden
 	}
 	return 0
+}
+
+// denialReason is what is counted when the peer policy denies an address.
+func denialReason(why peerpolicy.Reason) reason {
+	return [...]reason{
+		peerpolicy.Unspecified: denyUnspecified, peerpolicy.Loopback: denyLoopback, peerpolicy.LinkLocal: denyLinkLocal,
+		peerpolicy.Private: denyPrivate, peerpolicy.Multicast: denyMulticast, peerpolicy.Reserved: denyReserved,
+		peerpolicy.Configured: denyConfigured,
+	}[why]
 }
 
 // inScope narrows what was minted by signaling. A permission that is live may be refreshed without asking: clients refresh all of

@@ -3,149 +3,32 @@ package turnserver
 import (
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/wire"
 )
 
 // deniedPeers are addresses that no relay reaches by default, with the reason that is counted.
-func deniedPeers() map[string]string {
-	return map[string]string{
-		"0.0.0.0":         "unspecified",
-		"0.1.2.3":         "unspecified", // "this network", which Linux takes for loopback
-		"127.0.0.2":       "loopback",
-		"127.255.255.254": "loopback",
-		"169.254.169.254": "link_local", // the clouds' metadata service
-		"169.254.0.1":     "link_local",
-		"10.0.0.1":        "private",
-		"10.255.255.255":  "private",
-		"172.16.0.1":      "private",
-		"172.31.255.255":  "private",
-		"192.168.1.1":     "private",
-		"100.64.0.1":      "private",
-		"100.100.100.200": "private", // another cloud's metadata service
-		"100.127.255.255": "private",
-		"224.0.0.1":       "multicast",
-		"239.255.255.255": "multicast",
-		"255.255.255.255": "multicast",
-		"192.0.0.8":       "reserved",
-		"192.0.2.77":      "reserved",
-		"198.51.100.1":    "reserved",
-		"203.0.113.1":     "reserved",
-		"192.88.99.1":     "reserved",
-		"198.18.0.1":      "reserved",
-		"198.19.255.255":  "reserved",
-		"240.0.0.1":       "reserved",
-		"255.255.255.254": "reserved",
-
-		"::":                        "unspecified",
-		"fe80::1":                   "link_local",
-		"fe80::1%eth0":              "link_local",
-		"febf::1":                   "link_local",
-		"fc00::1":                   "private",
-		"fd00:ec2::254":             "private", // a metadata service again
-		"fec0::1":                   "private",
-		"ff02::1":                   "multicast",
-		"ff0e::1":                   "multicast",
-		"64:ff9b:1::1":              "private",
-		"100::1":                    "reserved",
-		"2001:2::1":                 "reserved",
-		"2001:10::1":                "reserved",
-		"2001:db8::1":               "reserved",
-		"3fff::1":                   "reserved",
-		"5f00::1":                   "reserved",
-		"::127.0.0.2":               "loopback",   // IPv4-compatible
-		"::10.0.0.1":                "private",    //
-		"::169.254.169.254":         "link_local", //
-		"::ffff:0:10.0.0.1":         "private",    // IPv4-translated (RFC 2765)
-		"::ffff:0:169.254.169.254":  "link_local", //
-		"64:ff9b::10.0.0.1":         "private",    // NAT64
-		"64:ff9b::127.0.0.2":        "loopback",   //
-		"64:ff9b::169.254.169.254":  "link_local", //
-		"64:ff9b::0.0.0.0":          "unspecified",
-		"2002:a00:1::":              "private",    // 6to4
-		"2002:7f00:2::1":            "loopback",   //
-		"2002:a9fe:a9fe:1::1":       "link_local", //
-		"2001:0:a00:1::f5ff:fffe":   "private",    // Teredo: its server is 10.0.0.1
-		"2001:0:101:101::f5ff:fffe": "private",    // its client is 10.0.0.1
-		"2001:0:101:101::5601:5601": "link_local", // its client is 169.254.169.254
-		"2606::5efe:10.0.0.1":       "private",    // ISATAP
-		"2606::200:5efe:127.0.0.2":  "loopback",   //
+func deniedPeers(t testing.TB) map[string]string {
+	t.Helper()
+	list, err := os.ReadFile("peerpolicy/testdata/denied.txt")
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// openPeers are public, and so allowed.
-func openPeers() []string {
-	return []string{
-		"1.1.1.1", "9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0", "192.167.255.255",
-		"192.169.0.0", "169.253.255.255", "169.255.0.0", "126.255.255.255", "128.0.0.0", "223.255.255.255", "192.0.1.1", "198.17.255.255", "198.20.0.0",
-		"2606:4700:4700::1111", "2a00::1", "2001:4860:4860::8888", "2001:200::1", "64:ff9b::1.1.1.1", "2002:101:101::1", "2001:0:101:101::fefe:fefe",
-		"2606::5efe:1.1.1.1", "fbff::1", "fe00::1", "2001:db7::1", "2001:db9::1",
-	}
-}
-
-func TestDefaultPeerPolicy(t *testing.T) {
-	p := newPeerPolicy(nil, nil)
-	names := reasonNames()
-	for ip, want := range deniedPeers() {
-		why, ok := p.judge(wire.Canonical(netip.MustParseAddr(ip)))
-		if ok || names[why] != want {
-			t.Errorf("%s: allowed %v, reason %s, want denied as %s", ip, ok, names[why], want)
+	denied := make(map[string]string)
+	for line := range strings.Lines(string(list)) {
+		line, _, _ = strings.Cut(line, "#")
+		if words := strings.Fields(line); len(words) == 2 {
+			denied[words[0]] = words[1]
 		}
 	}
-	if why, ok := p.judge(netip.IPv6Loopback()); ok || why != denyLoopback {
-		t.Errorf("::1: allowed %v, reason %s", ok, names[why])
-	}
-	for _, ip := range openPeers() {
-		if why, ok := p.judge(netip.MustParseAddr(ip)); !ok {
-			t.Errorf("%s is denied as %s", ip, names[why])
-		}
-	}
-}
-
-// TestConfiguredPeerPolicy: deny wins, at whatever length its prefix is, and neither list is fooled by an address's form.
-func TestConfiguredPeerPolicy(t *testing.T) {
-	for _, row := range []struct {
-		allow, deny, ip string
-		want            bool
-	}{
-		{"10.0.0.0/8", "", "10.1.2.3", true},
-		{"10.0.0.0/8", "", "11.1.2.3", true},
-		{"10.0.0.0/8", "", "192.168.0.1", false},
-		{"10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", false},
-		{"10.0.0.0/8", "10.1.0.0/16", "10.2.2.3", true},
-		{"10.1.2.3/32", "10.0.0.0/8", "10.1.2.3", false},
-		{"", "1.1.1.0/24", "1.1.1.1", false},
-		{"", "1.1.1.0/24", "64:ff9b::1.1.1.1", false},
-		{"", "1.1.1.0/24", "2002:101:101::1", false},
-		{"", "1.1.1.0/24", "::ffff:1.1.1.1", false},
-		{"", "::ffff:1.1.1.0/120", "1.1.1.1", false}, // a prefix in mapped form means the same
-		{"::ffff:10.0.0.0/104", "", "10.1.2.3", true},
-		{"", "2606::/16", "2606:4700::1", false},
-		{"fd00::/8", "", "fd00::1", true},
-		{"fd00::/8", "", "fc00::1", false},
-		{"64:ff9b::/96", "", "64:ff9b::10.0.0.1", false}, // the inner address is judged, too
-		{"10.0.0.0/8", "", "64:ff9b::10.0.0.1", true},
-		{"::1/128", "", "::1", true},
-		{"127.0.0.0/8", "", "127.0.0.2", true},
-		{"169.254.0.0/16", "169.254.169.254/32", "169.254.169.254", false},
-		{"0.0.0.0/0", "0.0.0.0/0", "8.8.8.8", false},
-	} {
-		p := newPeerPolicy(prefixes(row.allow), prefixes(row.deny))
-		if _, got := p.judge(wire.Canonical(netip.MustParseAddr(row.ip))); got != row.want {
-			t.Errorf("allow %q, deny %q: %s allowed %v, want %v", row.allow, row.deny, row.ip, got, row.want)
-		}
-	}
-}
-
-func prefixes(s string) []netip.Prefix {
-	if s == "" {
-		return nil
-	}
-	return []netip.Prefix{netip.MustParsePrefix(s)}
+	return denied
 }
 
 // disguised encodes an IPv4 address as an IPv6 XOR-PEER-ADDRESS, mapped.
@@ -174,7 +57,7 @@ func deniedPeersAreRefused(t *testing.T) {
 	four, six := dialREST(t, s, "udp", "alice"), dialREST(t, s, "udp", "alice")
 	four.allocate()
 	six.allocate(addressFamily(wire.IPv6))
-	for ip, why := range deniedPeers() {
+	for ip, why := range deniedPeers(t) {
 		peer := netip.AddrPortFrom(wire.Canonical(netip.MustParseAddr(ip)), 80)
 		c, disguises := six, []stun.Setter{peerAddr(peer)}
 		if peer.Addr().Is4() {
@@ -203,7 +86,7 @@ func ownHostIsDenied(t *testing.T) {
 		cfg.AllowPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 		cfg.Relay = []RelayAddress{{Local: loopback, External: netip.MustParseAddr("203.0.113.9")}}
 	})
-	own := map[netip.Addr]bool{loopback: true, netip.IPv6Loopback(): true, netip.MustParseAddr("198.51.100.7"): true}
+	own := peerpolicy.Addresses{loopback: true, netip.IPv6Loopback(): true, netip.MustParseAddr("198.51.100.7"): true}
 	s.ownHost.Store(&own)
 	c := dialREST(t, s, "udp", "alice")
 	c.allocate()

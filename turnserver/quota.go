@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"turnpike/auth"
+	"turnpike/turnserver/front"
+	"turnpike/turnserver/wire"
 )
 
 // quota counts allocations by who holds them, by where they are held from, and in total.
@@ -11,7 +13,7 @@ type quota struct {
 	mu        sync.Mutex
 	total     int
 	owners    map[owner]*holder
-	addresses map[[16]byte]int // by sourceOf
+	addresses map[front.Source]int
 }
 
 // holder is a session or a user with allocations. All of them share its bandwidth.
@@ -23,7 +25,7 @@ type holder struct {
 }
 
 func newQuota() quota {
-	return quota{owners: make(map[owner]*holder), addresses: make(map[[16]byte]int)}
+	return quota{owners: make(map[owner]*holder), addresses: make(map[front.Source]int)}
 }
 
 // owner is who an allocation is counted for: the session, else the user.
@@ -108,3 +110,6 @@ func (q *quota) inUse() int {
 	defer q.mu.Unlock()
 	return q.total
 }
+
+// sourceOf is what an endpoint's owner is counted by.
+func sourceOf(e wire.Endpoint) front.Source { return front.SourceOf(e.Addr()) }

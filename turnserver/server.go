@@ -17,6 +17,9 @@ import (
 	"github.com/pion/dtls/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/front"
+	"turnpike/turnserver/peerpolicy"
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/udpio"
 )
 
@@ -25,7 +28,7 @@ type Server struct {
 	// Static after New.
 	cfg      Config
 	log      *slog.Logger
-	policy   *peerPolicy
+	policy   *peerpolicy.Policy
 	sink     flowSink // of every shard's flows, set before there are any; nil: the sockets forward all
 	relays   []*relayAddress
 	buffers  *bufferPool
@@ -33,25 +36,23 @@ type Server struct {
 	wallTime func() time.Time // tests set another
 	openTime time.Duration    // likewise
 	epoch    time.Time
-	tls      tlsConfigs
+	front    *front.Front
 	dtls     []dtls.ServerOption
 
 	tcpRelays []*relayAddress // the same addresses for TCP; none: it is not relayed
 
-	answers   *sourceLimit // to those who have not authenticated themselves, over UDP
-	failures  *sourceLimit // to authenticate
-	connects  *sourceLimit // to peers over TCP, of a session or a user
+	answers   *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
+	failures  *tokenbucket.Table[front.Source] // to authenticate
+	connects  *tokenbucket.Table[owner]        // to peers over TCP
 	counters  counters
 	quota     quota
 	reserved  reservations
 	peers     peerConns
 	bandwidth bandwidth
-	mobility  *mobility // nil: clients cannot move
-	addresses *addressCount
-	opening   openings // streams
-	verified  openings // DTLS associations whose client has shown that it is where it says
+	mobility  *mobility       // nil: clients cannot move
+	verified  *front.Openings // DTLS associations whose client has shown that it is where it says
 	draining  atomic.Bool
-	ownHost   atomic.Pointer[map[netip.Addr]bool] // this host's addresses that relay nothing
+	ownHost   atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
 	spare     spare
 	lastWarn  atomic.Int64 // clock of the last warning that capacity is used up
 	hinted    atomic.Bool  // hintBuffers has spoken
@@ -71,7 +72,7 @@ type Server struct {
 	shards       []*shard
 	loops        []*loop // serve UDP; none on the portable path
 	sockets      []*udpSocket
-	tcp          []*streamListener
+	tcp          []*front.Listener // of Config.Listen
 	streams      map[*stream]struct{}
 	associations map[*association]struct{}
 	addrs        []Listener
@@ -93,10 +94,10 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		log:      cfg.Log,
-		policy:   newPeerPolicy(cfg.AllowPeers, cfg.DenyPeers),
+		policy:   peerpolicy.New(cfg.AllowPeers, cfg.DenyPeers),
 		buffers:  newBufferPool(),
 		wallTime: time.Now,
-		openTime: openTime,
+		openTime: front.OpenTime,
 		epoch:    time.Now(),
 		quota:    newQuota(),
 		reserved: newReservations(),
@@ -106,14 +107,13 @@ func New(cfg Config) (*Server, error) {
 		associations: make(map[*association]struct{}),
 	}
 	s.bandwidth = newBandwidth(&s.cfg.Limits)
-	s.answers = newSourceLimit(cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
-	s.failures = newSourceLimit(cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
-	s.connects = newSourceLimit(cfg.Limits.ConnectsPerMinute, time.Minute, 1)
+	s.answers = tokenbucket.NewTable[front.Source](cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
+	s.failures = tokenbucket.NewTable[front.Source](cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
+	s.connects = tokenbucket.NewTable[owner](cfg.Limits.ConnectsPerMinute, time.Minute, 1)
 	s.peers = newPeerConns(&s.cfg.Limits)
-	s.tls = newTLSConfigs(&s.cfg)
+	s.front = s.newFront()
 	s.dtls = dtlsOptions(&s.cfg)
-	s.addresses = newAddressCount(s.cfg.Limits.ConnectionsPerAddress)
-	s.opening.limit, s.verified.limit = s.cfg.Limits.Openings, s.cfg.Limits.Openings
+	s.verified = front.NewOpenings(s.cfg.Limits.Openings)
 	s.workers = newWorkerPool(s)
 	s.mobility = newMobility(s)
 	for _, r := range cfg.Relay {
@@ -206,7 +206,7 @@ func (s *Server) serve() {
 	}
 	for _, l := range tcp {
 		if s.startReader() {
-			go l.accept()
+			go func() { defer s.readers.Done(); l.Serve() }()
 		}
 	}
 	if s.startReader() {
@@ -287,7 +287,7 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
-	loops, sockets, tcp := s.loops, s.sockets, s.tcp
+	loops, sockets := s.loops, s.sockets
 	streams := make([]*stream, 0, len(s.streams))
 	for t := range s.streams {
 		streams = append(streams, t)
@@ -298,7 +298,7 @@ func (s *Server) Close() error {
 	var err error
 	if first {
 		close(s.done)
-		s.verified.close()
+		s.verified.Close()
 		for _, a := range associations { // while their farewell can be sent
 			_ = a.Close()
 		}
@@ -307,12 +307,7 @@ func (s *Server) Close() error {
 				err = errors.Join(err, e)
 			}
 		}
-		for _, l := range tcp {
-			if e := l.ln.Close(); !errors.Is(e, net.ErrClosed) { // who gave it to ServeStreams may have closed it
-				err = errors.Join(err, e)
-			}
-		}
-		s.opening.close()
+		err = errors.Join(err, s.front.Close())
 		for _, t := range streams {
 			t.close()
 		}
@@ -321,6 +316,7 @@ func (s *Server) Close() error {
 			l.stop()
 		}
 	}
+	s.front.Wait()
 	s.readers.Wait()
 	if first {
 		for _, l := range loops {

@@ -2,9 +2,11 @@ package turnserver
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 
+	"turnpike/turnserver/front"
 	"turnpike/turnserver/wire"
 )
 
@@ -53,7 +55,7 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	remote, local := wire.AddrPortOf(conn.RemoteAddr()), wire.AddrPortOf(conn.LocalAddr())
 	t := &stream{
 		srv: s, shard: shard, connection: connection{conn: conn},
-		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: protocolOf(conn)},
+		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: transportOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
 	if t.tuple.Protocol == wire.TLS {
@@ -62,6 +64,19 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	}
 	t.limitSetup()
 	return t
+}
+
+// transportOf tells over what a stream comes.
+func transportOf(conn net.Conn) wire.Protocol {
+	if c, ok := conn.(*front.Conn); ok && c.Secured() {
+		return wire.TLS
+	}
+	return wire.TCP
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // send queues b, or drops it if the client does not keep up.

@@ -36,10 +36,19 @@ func pipe(t testing.TB, s *Server, shard *shard) *testClient {
 	return clientOn(t, pipeEnd{near, client, server})
 }
 
+// streamShard makes a shard as a listener for streams has one.
+func streamShard(s *Server) *shard {
+	shard := newShard(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shards = append(s.shards, shard)
+	return shard
+}
+
 // TestStreamFraming cuts a stream of frames at every byte, and into single bytes, and gives many at once.
 func TestStreamFraming(t *testing.T) {
 	s := startServer(t, allowLoopback)
-	c, peer := pipe(t, s, s.tcp[0].shard).as(mintREST(t, "alice", time.Hour)), newPeer(t)
+	c, peer := pipe(t, s, streamShard(s)).as(mintREST(t, "alice", time.Hour)), newPeer(t)
 	relayed := c.allocate()
 	c.bind(wire.MinChannel, peer.addr)
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/wire"
 )
 
@@ -19,7 +20,7 @@ func deniedPeersByConnect(t *testing.T) {
 	})
 	c := dialREST(t, s, "tcp", "alice")
 	c.accept(stun.MethodAllocate, transport(transportTCP), additionalFamily(wire.IPv6))
-	for ip, why := range deniedPeers() {
+	for ip, why := range deniedPeers(t) {
 		peer := netip.AddrPortFrom(wire.Canonical(netip.MustParseAddr(ip)), 80)
 		disguises := []stun.Setter{peerAddr(peer)}
 		if peer.Addr().Is4() {
@@ -42,7 +43,7 @@ func ownHostByConnect(t *testing.T) {
 		cfg.AllowPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 		cfg.Relay = []RelayAddress{{Local: loopback, External: netip.MustParseAddr("203.0.113.9")}}
 	})
-	own := map[netip.Addr]bool{loopback: true, netip.IPv6Loopback(): true, netip.MustParseAddr("198.51.100.7"): true}
+	own := peerpolicy.Addresses{loopback: true, netip.IPv6Loopback(): true, netip.MustParseAddr("198.51.100.7"): true}
 	s.ownHost.Store(&own)
 	c, datagrams := dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tcp", "alice")
 	c.allocateTCP()

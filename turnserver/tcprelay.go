@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/front"
 	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
@@ -65,7 +66,7 @@ func (*tcpRelay) moveTo(*loop) {}
 // start is called by the client's stream, which is counted itself.
 func (t *tcpRelay) start(a *allocation, _ *relayed) {
 	t.alloc = a
-	t.srv.readers.Go(func() { t.srv.acceptFrom(t.ln, t.welcome) })
+	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.welcome) })
 }
 
 // sendTo is not called: a Send indication on such an allocation is dropped before, and it has no channels.

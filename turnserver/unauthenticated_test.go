@@ -3,12 +3,9 @@ package turnserver
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,89 +49,23 @@ func dialFrom(t testing.TB, s *Server, network, ip string) *testClient {
 	return clientOn(t, conn)
 }
 
-func endpointAt(ip string, port uint16) wire.Endpoint {
-	return wire.EndpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))
-}
-
-// takes counts how many of n tokens a source is given.
-func takes(l *sourceLimit, e wire.Endpoint, now clock, n int) (given int) {
-	for range n {
-		e.Port++ // which says nothing of a source
-		if l.take(e, now) {
-			given++
-		}
-	}
-	return given
-}
-
-func TestSourceLimit(t *testing.T) {
-	l := newSourceLimit(10, time.Second, 4)
-	v4, v6 := endpointAt("192.0.2.1", 1), endpointAt("2001:db8:1:2::1", 1)
-	for _, e := range []wire.Endpoint{v4, v6} {
-		for _, row := range []struct {
-			at   time.Duration
-			want int
-		}{{0, 40}, {0, 0}, {99 * time.Millisecond, 0}, {100 * time.Millisecond, 1}, {time.Second, 9}, {time.Hour, 40}, {time.Hour + 2*time.Second, 20}} {
-			if used := l.usedUp(e, clock(row.at)); used != (row.want == 0) {
-				t.Errorf("%v at %v: used up: %v", e.Addr(), row.at, used)
-			}
-			if got := takes(l, e, clock(row.at), 1000); got != row.want {
-				t.Errorf("%v at %v: %d tokens, want %d", e.Addr(), row.at, got, row.want)
-			}
-		}
-	}
-	now := clock(time.Hour + 2*time.Second)
-	for ip, want := range map[string]int{
-		"192.0.2.2": 40, "2001:db8:1:3::1": 40, // others
-		"2001:db8:1:2:ffff::1": 0, "2001:db8:1:2::": 0, // of the same /64
-		"::ffff:192.0.2.1": 0, // the same, as a socket of both families shows it
-	} {
-		if got := takes(l, endpointAt(ip, 1), now, 1000); got != want {
-			t.Errorf("%s: %d tokens, want %d", ip, got, want)
-		}
-	}
-	if got := takes(newSourceLimit(math.MaxInt, time.Second, 4), v4, 0, 100_000); got != 100_000 {
-		t.Errorf("%d tokens without a limit", got)
-	}
-}
-
-// TestSourceLimitTogether: goroutines that take at the same time get what one would.
-func TestSourceLimitTogether(t *testing.T) {
-	l := newSourceLimit(1000, time.Second, 1)
-	var given atomic.Int64
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() { given.Add(int64(takes(l, endpointAt("192.0.2.1", 1), 0, 1000))) })
-	}
-	all.Wait()
-	// Whoever stands between the two buckets while the last tokens go may have its own taken by another.
-	if got := given.Load(); got < 1000 || got >= 1008 {
-		t.Errorf("%d tokens, want 1000", got)
-	}
-}
-
-// TestForgedSources: a flood from more sources than could be remembered takes no memory, and nothing from others; sources that use up
-// their tokens take along hardly anybody.
+// TestForgedSources: sources that use up their answers take along hardly anybody.
 func TestForgedSources(t *testing.T) {
-	l := newSourceLimit(100, time.Second, 4)
+	s := newServer(t, func(cfg *Config) { cfg.Limits.UnauthenticatedAnswersPerSecond = 100 })
 	random := rand.New(rand.NewPCG(1, 2))
 	anybody := func() (e wire.Endpoint) {
 		binary.BigEndian.PutUint64(e.IP[:], random.Uint64())
 		return e
 	}
-	if allocs := testing.AllocsPerRun(1000, func() {
-		for range 500 {
-			l.take(anybody(), 0)
-		}
-	}); allocs != 0 {
-		t.Errorf("%v allocations", allocs)
-	}
 	for range 2000 {
-		takes(l, anybody(), 0, 400)
+		source := sourceOf(anybody())
+		for range 400 {
+			s.answers.Take(source, 0)
+		}
 	}
 	refused, among := 0, 10_000
 	for range among {
-		if !l.take(anybody(), 0) {
+		if !s.answers.Take(sourceOf(anybody()), 0) {
 			refused++
 		}
 	}

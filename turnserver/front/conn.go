@@ -1,0 +1,130 @@
+package front
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+)
+
+// Conn is an accepted connection, with the addresses that a PROXY header tells, TLS, and bytes that were read to find out what it
+// carries.
+type Conn struct {
+	net.Conn // sock, or TLS on it
+
+	sock          net.Conn
+	remote, local net.Addr
+	secured       bool
+	ahead         []byte // to be read first
+	released      sync.Once
+	release       func() // gives back its place among the connections of its address; nil if it has none
+}
+
+// enter takes a place among the connections of an address, which Close gives back, or reports false if all places are taken.
+func (c *Conn) enter(f *Front, from netip.Addr) bool {
+	if !f.Enter(from) {
+		return false
+	}
+	c.release = func() { f.Leave(from) }
+	return true
+}
+
+// Secured reports whether the connection has TLS.
+func (c *Conn) Secured() bool { return c.secured }
+
+func (c *Conn) Read(b []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(b, c.ahead)
+		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+			c.ahead = nil
+		}
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// Close closes the socket without TLS's farewell, which could wait for a client that does not read.
+func (c *Conn) Close() error {
+	c.released.Do(func() {
+		if c.release != nil {
+			c.release()
+		}
+	})
+	return c.sock.Close()
+}
+
+// CloseSocket closes the socket and keeps the connection's place among those of its address until Close. It is for owners that have
+// another descriptor of the socket.
+func (c *Conn) CloseSocket() error { return c.sock.Close() }
+
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) LocalAddr() net.Addr  { return c.local }
+
+// SyscallConn gives the socket to callers that write to it as it is, which TLS does not allow.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// CloseWrite tells the client that no more will come, and goes on reading.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// otherConn is a connection that Options.Other gets. It ends as its kind does: TLS with a farewell.
+type otherConn struct{ *Conn }
+
+func (c otherConn) Close() error {
+	err := c.Conn.Conn.Close()
+	_ = c.Conn.Close()
+	return err
+}
+
+// content is what a connection carries.
+type content uint8
+
+const (
+	carriesOther content = iota
+	carriesSTUN
+)
+
+const (
+	// peekSize is how many bytes tell STUN from all else: type, length and magic cookie.
+	peekSize    = 8
+	magicCookie = "\x21\x12\xA4\x42"
+)
+
+// peek reads just enough of the first frame to tell whether it is STUN, and leaves it to be read again.
+func (c *Conn) peek() (content, error) {
+	first := make([]byte, peekSize)
+	n := 0
+	for {
+		got, err := c.Read(first[n:])
+		n += got
+		if kind, known := contentOf(first[:n]); known {
+			c.ahead = append(first[:n:n], c.ahead...)
+			return kind, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// contentOf tells from its first bytes what a connection carries, and reports false if there are too few. STUN begins with two
+// zero bits and has the magic cookie (RFC 8489 §5). ChannelData is never first: a client must have asked for a channel
+// before. So GET, HEAD and OPTIONS, whose first bytes are those of channel numbers, are not taken for it.
+func contentOf(first []byte) (kind content, known bool) {
+	for i, b := range first[:min(len(first), peekSize)] {
+		if i == 0 && b&0xC0 != 0 || i >= 4 && b != magicCookie[i-4] {
+			return carriesOther, true
+		}
+	}
+	return carriesSTUN, len(first) >= peekSize
+}

@@ -1,0 +1,125 @@
+package front
+
+import (
+	"container/list"
+	"io"
+	"net/netip"
+	"sync"
+)
+
+// Source is what one customer of a network has: an IPv4 address, or an IPv6 /64.
+type Source [16]byte
+
+// SourceOf returns the source that an address belongs to.
+func SourceOf(ip netip.Addr) Source {
+	ip = ip.Unmap()
+	b := ip.As16()
+	if !ip.Is4() {
+		clear(b[8:])
+	}
+	return b
+}
+
+// addressLimit bounds the connections of a source.
+type addressLimit struct {
+	// Static after construction.
+	limit int
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	count map[Source]int
+}
+
+func newAddressLimit(limit int) *addressLimit {
+	return &addressLimit{limit: limit, count: make(map[Source]int)}
+}
+
+func (a *addressLimit) enter(ip netip.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	of := SourceOf(ip)
+	if a.count[of] >= a.limit {
+		return false
+	}
+	a.count[of]++
+	return true
+}
+
+func (a *addressLimit) leave(ip netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	of := SourceOf(ip)
+	if a.count[of]--; a.count[of] == 0 {
+		delete(a.count, of)
+	}
+}
+
+// Openings bounds the connections that have not shown yet what they carry. Over the bound it closes the one that has taken
+// longest. A source that floods it pushes out mostly connections of its own, while a client that needs a few round trips gets through.
+type Openings struct {
+	// Static after construction.
+	limit int
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	closed  bool
+	waiting list.List // of io.Closer; nil once it was closed from here
+}
+
+// NewOpenings makes room for so many connections.
+func NewOpenings(limit int) *Openings { return &Openings{limit: limit} }
+
+// Enter takes conn in, and closes another if there are too many. It returns conn's place.
+func (o *Openings) Enter(conn io.Closer) (place *list.Element) {
+	o.mu.Lock()
+	place = o.waiting.PushBack(conn)
+	var out *list.Element
+	if o.waiting.Len() > o.limit {
+		out = o.waiting.Front()
+	}
+	if o.closed {
+		out = place
+	}
+	crowdedOut := o.remove(out)
+	o.mu.Unlock()
+	if crowdedOut != nil {
+		_ = crowdedOut.Close()
+	}
+	return place
+}
+
+// remove takes an element out for good. The caller holds mu, and closes what is returned.
+func (o *Openings) remove(place *list.Element) io.Closer {
+	if place == nil {
+		return nil
+	}
+	conn := place.Value.(io.Closer)
+	o.waiting.Remove(place)
+	place.Value = nil
+	return conn
+}
+
+// Leave takes a connection out, and reports false if it was closed from here before.
+func (o *Openings) Leave(place *list.Element) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if place.Value == nil {
+		return false
+	}
+	o.remove(place)
+	return true
+}
+
+// Close closes all connections that are there, and all that come later.
+func (o *Openings) Close() {
+	o.mu.Lock()
+	o.closed = true
+	var all []io.Closer
+	for o.waiting.Len() > 0 {
+		all = append(all, o.remove(o.waiting.Front()))
+	}
+	o.mu.Unlock()
+	for _, conn := range all {
+		_ = conn.Close()
+	}
+}
