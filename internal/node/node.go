@@ -1,7 +1,7 @@
 // Package node is one server process: it joins signaling and relaying, which do not know each other, with HTTP around them.
 //
-// New makes the parts from the configuration and opens nothing: auth's judges of tickets and credentials, the TURN server,
-// the signaling server, the HTTP API and the pages. Open opens every socket. Run serves until it is told to stop:
+// New makes the parts from the configuration: auth's judges of tickets and credentials, the TURN server, the signaling
+// server, the HTTP API and the pages. Open opens every socket. Run serves until it is told to stop:
 //
 //	http listener -> turnserver (TLS, PROXY header) -> TURN, or webConns -> http.Server -> API, /signal, pages
 //	turn listener -> turnserver
