@@ -12,7 +12,7 @@ import (
 // epoch is the time in every test that does not move it.
 var epoch = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+func fixedClock(t time.Time) func() time.Time { return func() time.Time { return t } }
 
 func testSecret(name string) Secret {
 	sum := sha256.Sum256([]byte(name))

@@ -22,7 +22,7 @@ func longTermKey(username, realm, password string) Keys {
 }
 
 func testCredentials(shared ...Secret) *Credentials {
-	return NewCredentials("realm", testSecret("signaling"), shared, at(epoch.Add(123*time.Millisecond)))
+	return NewCredentials("realm", testSecret("signaling"), shared, fixedClock(epoch.Add(123*time.Millisecond)))
 }
 
 func TestMintedCredentialsAreCandidates(t *testing.T) {
@@ -100,7 +100,7 @@ func TestCoturnCompatibility(t *testing.T) {
 	if got := Password(secret, username); got != password {
 		t.Errorf("password %s, want %s", got, password)
 	}
-	c := NewCredentials("north.gov", testSecret("signaling"), []Secret{testSecret("new"), secret}, at(epoch))
+	c := NewCredentials("north.gov", testSecret("signaling"), []Secret{testSecret("new"), secret}, fixedClock(epoch))
 	got, ok := c.Candidates([]byte(username), nil)
 	if !ok || len(got) != 2 {
 		t.Fatalf("%d candidates, ok %v; want 2", len(got), ok)

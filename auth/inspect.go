@@ -103,7 +103,7 @@ func (v *Verifier) rulesOf(iss string) (rules, bool) {
 
 func (v *Verifier) noIssuer(iss string) string {
 	known := []string{fmt.Sprintf("%q, which is this server", Issuer)}
-	for _, name := range v.names() {
+	for _, name := range v.issClaims() {
 		known = append(known, fmt.Sprintf("%q", name))
 	}
 	has := fmt.Sprintf("its iss is %.100q", iss)

@@ -12,7 +12,7 @@ import (
 
 func TestInspect(t *testing.T) {
 	v, err := NewVerifier(testTickets(epoch), func(invite string) bool { return invite == "gone" },
-		[]IssuerConfig{appConfig("HS256")}, at(epoch), slog.New(slog.DiscardHandler))
+		[]IssuerConfig{appConfig("HS256")}, fixedClock(epoch), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

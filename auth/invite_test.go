@@ -6,7 +6,7 @@ import (
 )
 
 func testInvites(now time.Time) *Invites {
-	return NewInvites(testSecret("a"), at(now), testRand("invites"))
+	return NewInvites(testSecret("a"), fixedClock(now), testRand("invites"))
 }
 
 func TestInviteRoundTrip(t *testing.T) {

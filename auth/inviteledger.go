@@ -91,7 +91,7 @@ const (
 // OpenLedger reads the ledger at path. It creates a missing file, with mode 0600.
 func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, error) {
 	l := &Ledger{path: path, now: now, log: log, turn: make(chan struct{}, 1), invites: map[string]*LedgerEntry{}}
-	if err := l.locked(func() error { return nil }); err != nil {
+	if err := l.withLock(func() error { return nil }); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -114,7 +114,7 @@ func (l *Ledger) Close() error {
 
 // Made records an issued invite, so that List returns it.
 func (l *Ledger) Made(inv Invite) error {
-	return l.locked(func() error {
+	return l.withLock(func() error {
 		return l.append(ledgerEvent{eventMade, inv.ID, inv.Expires, inv.Room, inv.Role, inv.Uses})
 	})
 }
@@ -129,7 +129,7 @@ func (l *Ledger) Use(inv Invite) error {
 		}
 		return nil
 	}
-	return l.locked(func() error {
+	return l.withLock(func() error {
 		entry := l.entry(inv.ID)
 		switch {
 		case entry.Revoked:
@@ -143,7 +143,7 @@ func (l *Ledger) Use(inv Invite) error {
 
 // Revoke ends an invite and the tickets that were made from it.
 func (l *Ledger) Revoke(id string, expires time.Time) error {
-	return l.locked(func() error {
+	return l.withLock(func() error {
 		if l.entry(id).Revoked {
 			return nil
 		}
@@ -194,7 +194,7 @@ func (l *Ledger) entry(id string) LedgerEntry {
 // were revoked since the last call. It is cheap if there is nothing new.
 func (l *Ledger) Poll() (revoked []string, err error) {
 	if l.changed() {
-		err = l.locked(func() error { return nil })
+		err = l.withLock(func() error { return nil })
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -218,7 +218,7 @@ func (l *Ledger) changed() bool {
 // Prune forgets the invites that expired longer ago than keep, and writes the
 // file anew without them. A ticket must not outlive its invite by more than keep.
 func (l *Ledger) Prune(keep time.Duration) error {
-	return l.locked(func() error {
+	return l.withLock(func() error {
 		l.forget(keep)
 		data, err := io.ReadAll(io.NewSectionReader(l.file, 0, l.offset))
 		if err != nil {
@@ -273,9 +273,9 @@ func (l *Ledger) replace(data []byte) (err error) {
 	return syncDir(l.path)
 }
 
-// locked locks the file, reads it to its end, and runs do while no other process
+// withLock locks the file, reads it to its end, and runs do while no other process
 // writes. It waits at most ledgerPatience for the lock.
-func (l *Ledger) locked(do func() error) error {
+func (l *Ledger) withLock(do func() error) error {
 	deadline := time.Now().Add(ledgerPatience)
 	select {
 	case l.turn <- struct{}{}:

@@ -25,7 +25,7 @@ func openTestLedger(t testing.TB, path string, log *bytes.Buffer) *Ledger {
 	if log != nil {
 		handler = slog.NewTextHandler(log, nil)
 	}
-	l, err := OpenLedger(path, at(epoch), slog.New(handler))
+	l, err := OpenLedger(path, fixedClock(epoch), slog.New(handler))
 	if err != nil {
 		t.Fatal(err)
 	}

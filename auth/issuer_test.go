@@ -86,7 +86,7 @@ func appSign(t testing.TB, alg string, claims jwt.Claims, header ...any) string 
 
 func testVerifier(t testing.TB, configs ...IssuerConfig) *Verifier {
 	t.Helper()
-	v, err := NewVerifier(testTickets(epoch), nil, configs, at(epoch), slog.New(slog.DiscardHandler))
+	v, err := NewVerifier(testTickets(epoch), nil, configs, fixedClock(epoch), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +190,13 @@ func TestIssuerConfigFaults(t *testing.T) {
 		if tt.want == "" {
 			continue
 		}
-		if _, err := NewVerifier(testTickets(epoch), nil, []IssuerConfig{c}, at(epoch), slog.New(slog.DiscardHandler)); err == nil {
-			t.Errorf("%s: made all the same", name)
+		if _, err := NewVerifier(testTickets(epoch), nil, []IssuerConfig{c}, fixedClock(epoch), slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%s: NewVerifier accepts the fault", name)
 		}
 	}
 	a, b := appConfig("ES256"), appConfig("HS256")
 	b.Name = "b"
-	if _, err := NewVerifier(testTickets(epoch), nil, []IssuerConfig{a, b}, at(epoch), slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := NewVerifier(testTickets(epoch), nil, []IssuerConfig{a, b}, fixedClock(epoch), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("two issuers have the same iss")
 	}
 }
@@ -214,7 +214,7 @@ func TestGreatestTicketResumes(t *testing.T) {
 	for range 16 {
 		resume.In = append(resume.In, ResumeRoom{ID: strings.Repeat("r", 64), Size: 16})
 	}
-	token, err := NewResumeTokens(testSecret("a"), at(epoch), testRand("resume")).Issue(resume)
+	token, err := NewResumeTokens(testSecret("a"), fixedClock(epoch), testRand("resume")).Issue(resume)
 	if err != nil {
 		t.Fatal(err)
 	}

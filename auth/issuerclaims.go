@@ -18,8 +18,8 @@ const (
 	// maxSubjectBytes leaves room for the issuer's name in a user's form on the wire.
 	maxSubjectBytes = 255
 
-	// maxClaimList bounds an audience, and the rooms of a ticket. A user who
-	// enters a room is compared with each of those.
+	// maxClaimList bounds an audience, and the rooms of a ticket. A room that a
+	// user enters is compared with each of those.
 	maxClaimList = 256
 
 	// maxPatternBytes is twice the length of the longest room name.

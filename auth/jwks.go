@@ -21,8 +21,8 @@ const (
 	// jwksInterval is the longest time that a withdrawn key stays valid.
 	jwksInterval = 15 * time.Minute
 
-	// jwksMinInterval is the shortest time between readings of the page that
-	// tokens cause: strangers can make them name unknown keys.
+	// jwksMinInterval is the shortest time between two readings that tokens cause:
+	// a stranger can send tokens that name unknown keys.
 	jwksMinInterval = 10 * time.Second
 
 	jwksTimeout  = 5 * time.Second

@@ -339,7 +339,7 @@ func TestJWKSPagesAreReadAtOnce(t *testing.T) {
 		c.Name, c.Issuer, c.Keys, c.JWKSURL = name, "", nil, page.URL
 		configs = append(configs, c)
 	}
-	v, err := NewVerifier(testTickets(epoch), nil, configs, at(epoch), slog.New(slog.NewTextHandler(&log, nil)))
+	v, err := NewVerifier(testTickets(epoch), nil, configs, fixedClock(epoch), slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

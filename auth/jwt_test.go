@@ -69,7 +69,7 @@ func TestVerifyRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherKey := mustIssue(t, NewTickets(testSecret("b"), at(epoch), testRand("")), Ticket{}, time.Hour)
+	otherKey := mustIssue(t, NewTickets(testSecret("b"), fixedClock(epoch), testRand("")), Ticket{}, time.Hour)
 	masterKey := sign(t, jwt.SigningMethodHS256, testSecret("a").Bytes(), goodClaims())
 	ecKey, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), key)
 	if err != nil {

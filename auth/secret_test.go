@@ -133,7 +133,7 @@ func TestDerive(t *testing.T) {
 }
 
 func TestEmptySecretsPanic(t *testing.T) {
-	now := at(epoch)
+	now := fixedClock(epoch)
 	for name, f := range map[string]func(){
 		"Derive":         func() { Secret{}.Derive("x") },
 		"NewTickets":     func() { NewTickets(Secret{}, now, testRand("")) },

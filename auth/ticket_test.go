@@ -9,7 +9,7 @@ import (
 )
 
 func testTickets(now time.Time) *Tickets {
-	return NewTickets(testSecret("a"), at(now), testRand("tickets"))
+	return NewTickets(testSecret("a"), fixedClock(now), testRand("tickets"))
 }
 
 func mustIssue(t testing.TB, tickets *Tickets, tk Ticket, ttl time.Duration) string {

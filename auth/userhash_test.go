@@ -9,7 +9,7 @@ import (
 
 // TestUserhash compares with the value of RFC 8489, appendix B.1.
 func TestUserhash(t *testing.T) {
-	c := NewCredentials("example.org", testSecret("signaling"), nil, at(epoch))
+	c := NewCredentials("example.org", testSecret("signaling"), nil, fixedClock(epoch))
 	hash := c.Userhash("マトリックス")
 	if got := hex.EncodeToString(hash[:]); got != "4a3cf38fef6992bda952c6780417da0f24819415569e60b205c46e41407f1704" {
 		t.Errorf("got %s", got)
@@ -96,7 +96,7 @@ func TestKnowsUsernames(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	if !c.KnowsUsernames() {
-		t.Error("not known although all that may be good was minted here")
+		t.Error("not known although every valid credential was minted here")
 	}
 	for i := range 2 {
 		c.MintSession(fmt.Sprint(i), "", time.Hour)

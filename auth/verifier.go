@@ -91,8 +91,8 @@ func (v *Verifier) verifyOwn(token string) (Ticket, error) {
 	return tk, err
 }
 
-// names returns the issuers' iss claims, sorted.
-func (v *Verifier) names() []string { return slices.Sorted(maps.Keys(v.issuers)) }
+// issClaims returns the issuers' iss claims, sorted.
+func (v *Verifier) issClaims() []string { return slices.Sorted(maps.Keys(v.issuers)) }
 
 // issuerOf reads the iss claim of a token that is not verified yet.
 func issuerOf(token string) (string, error) {

@@ -71,7 +71,7 @@ func TestAlgorithmsAreNotConfused(t *testing.T) {
 func TestVerifierKnowsRevokedInvites(t *testing.T) {
 	revoked := func(invite string) bool { return invite == "bad" }
 	for _, configs := range [][]IssuerConfig{nil, {appConfig("HS256")}} {
-		v, err := NewVerifier(testTickets(epoch), revoked, configs, at(epoch), slog.New(slog.DiscardHandler))
+		v, err := NewVerifier(testTickets(epoch), revoked, configs, fixedClock(epoch), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
