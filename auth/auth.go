@@ -25,7 +25,7 @@ import "errors"
 var ErrUnauthorized = errors.New("unauthorized")
 
 // ErrExpired wraps ErrUnauthorized. It means that age is the single fault of a
-// token with a valid signature, so that a page may say that a link is too old.
+// token with a valid signature. A page may then say that a link is too old.
 var ErrExpired error = expiredError{}
 
 type expiredError struct{}

@@ -18,7 +18,8 @@ func tryLockFile(f *os.File) (busy bool, err error) {
 
 func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
 
-// ownLikeDir gives a file that root created to the owner of its directory: the server, which may run as another user, must read it.
+// ownLikeDir gives a file that root created to the owner of its directory: the server, which may run as another user,
+// must read it.
 func ownLikeDir(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil

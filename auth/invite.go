@@ -96,8 +96,8 @@ func (i *Invites) Verify(token string) (Invite, error) {
 	return inv, nil
 }
 
-// InviteLink is the link that opens a room with an invite. base is the URL of the pages, without a path. The invite stands in
-// the fragment, which browsers send to no server and no log sees.
+// InviteLink is the link that opens a room with an invite. base is the URL of the pages, without a path. The invite
+// stands in the fragment, which browsers send to no server and no log sees.
 func InviteLink(base, room, token string) string {
 	return base + "/r/" + room + "#invite=" + token
 }

@@ -269,7 +269,8 @@ func TestLedgerAcrossProcesses(t *testing.T) {
 	}
 }
 
-// TestLedgerDoesNotWaitForEver stops a process that holds the lock. Others wait for ledgerPatience only, and work again once it unlocks.
+// TestLedgerDoesNotWaitForEver stops a process that holds the lock. Others wait for ledgerPatience only, and work again
+// once it unlocks.
 func TestLedgerDoesNotWaitForEver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,8 @@ const (
 	ResumeTTL = time.Hour
 )
 
-// Resume holds what a session needs to go on over another connection, or in another server process that has the same secret.
+// Resume holds what a session needs to go on over another connection, or in another server process that has the same
+// secret.
 type Resume struct {
 	Session    string
 	Epoch      string // identifies the server process that signed
@@ -81,7 +82,8 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	return token, nil
 }
 
-// Verify returns what Issue put into token. Its errors wrap ErrUnauthorized, or are ErrExpired; what they say is for the log only.
+// Verify returns what Issue put into token. Its errors wrap ErrUnauthorized, or are ErrExpired; what they say is for the
+// log only.
 func (t *ResumeTokens) Verify(token string) (Resume, error) {
 	var c resumeClaims
 	if err := t.signer.verify(token, &c); err != nil {

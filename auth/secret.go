@@ -25,9 +25,9 @@ const (
 // Secret is key material. However it is printed, logged or marshalled, it
 // shows as "[redacted]". The zero Secret holds no key.
 type Secret struct {
-	// key is behind a function because fmt prints an unexported field of
-	// somebody's struct by reflection, without asking our methods, and for
-	// some verbs follows pointers there.
+	// key is behind a function because of unexported fields in somebody's
+	// struct: fmt prints those by reflection, without asking our methods, and
+	// follows pointers for some verbs.
 	key func() []byte
 }
 

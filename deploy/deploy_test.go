@@ -70,8 +70,8 @@ func verify(t *testing.T, unit string) {
 	}
 }
 
-// TestOffloadDropIn holds that systemd accepts the unit with offload.conf, and that this gives the capabilities for forwarding in the
-// kernel. A test of turnserver/offload holds which those are.
+// TestOffloadDropIn holds that systemd accepts the unit with offload.conf, and that this gives the capabilities for
+// forwarding in the kernel. A test of turnserver/offload holds which those are.
 func TestOffloadDropIn(t *testing.T) {
 	dropIn, err := os.ReadFile("offload.conf")
 	if err != nil {

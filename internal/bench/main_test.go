@@ -5,7 +5,7 @@
 //	clients ── server ── peers
 //
 // The server has one core. The load generator has the rest, and opens the sockets of both sides on their hosts. A figure of
-// processor time is that of the whole machine for a packet, less the time for a packet that the middle host only routes. Our
+// processor time is that of the whole machine for a packet, less its time for a packet that it only routes. Our
 // server is measured twice, with established flows in the kernel and without. Each round measures one server after the other;
 // every second round in the opposite order.
 //

@@ -97,7 +97,8 @@ func (b *bench) measureAll(t *testing.T) {
 	}
 }
 
-// alternate runs all rounds. Each calls first, and then the measurement of each server, in the opposite order of the round before.
+// alternate runs all rounds. Each calls first, and then the measurement of each server, in the opposite order of the
+// round before.
 func (b *bench) alternate(t *testing.T, measure func(contender), first func()) {
 	for pair := range b.pairs {
 		first()

@@ -105,7 +105,8 @@ func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
 	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", strconv.Itoa(serverCore())}, s.command(dir, pair)...)...)
-	// All of the load comes from one address, and a search of the highest rate with few sessions sends many messages for each user.
+	// All of the load comes from one address, and a search of the highest rate with few sessions sends many messages for
+	// each user.
 	cmd.Env = append(os.Environ(), "TURNPIKE_LIMITS_SESSIONS=100000", "TURNPIKE_LIMITS_SESSIONS_PER_ADDRESS=100000",
 		"TURNPIKE_LIMITS_CONNECTIONS_PER_ADDRESS=100000", "TURNPIKE_LIMITS_MESSAGES_PER_SECOND=100000",
 		"TURNPIKE_LIMITS_MESSAGES_PER_SECOND_PER_USER=100000",

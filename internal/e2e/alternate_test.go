@@ -18,8 +18,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestAlternateServer drains a server that has a relay, and starts coturn's client there. The client follows to the other server
-// by itself and relays there. The first server keeps the relay that it has.
+// TestAlternateServer drains a server that has a relay, and starts coturn's client there. The client follows to the
+// other server by itself and relays there. The first server keeps the relay that it has.
 func TestAlternateServer(t *testing.T) {
 	need(t, "turnutils_uclient")
 	lab := netlab.New(t)

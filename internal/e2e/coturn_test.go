@@ -113,7 +113,8 @@ func TestCoturnFamilies(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := within(t, 60*time.Second)
 		defer cancel()
-		// One of the program's two clients is the peer. The program counts the peer's messages as sent and never as received.
+		// One of the program's two clients is the peer. The program counts the peer's messages as sent and never as
+		// received.
 		out := uclient(ctx, t, guest, []string{"-P", "-L", guest.Addr().String(), four})
 		if sent, received := totals(out, "bytes ~ "); sent == 0 || received != sent/2 {
 			t.Errorf("sent %d, received %d\n%s", sent, received, out)
@@ -121,7 +122,8 @@ func TestCoturnFamilies(t *testing.T) {
 	})
 }
 
-// TestCoturnMobility runs coturn's client with -M: it makes a relay, moves to another port with its ticket, and only then sends.
+// TestCoturnMobility runs coturn's client with -M: it makes a relay, moves to another port with its ticket, and only
+// then sends.
 func TestCoturnMobility(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
 	lab := netlab.New(t)
@@ -162,8 +164,8 @@ func TestCoturnMobility(t *testing.T) {
 	}
 }
 
-// TestCoturnNegativeProtocol holds that clients which change random bytes of their messages harm neither the server nor other
-// clients. They may fail or hang themselves: a changed request may never get an answer.
+// TestCoturnNegativeProtocol holds that clients which change random bytes of their messages harm neither the server nor
+// other clients. They may fail or hang themselves: a changed request may never get an answer.
 func TestCoturnNegativeProtocol(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
 	lab := netlab.New(t)
@@ -232,8 +234,8 @@ func wantLossless(t *testing.T, from *netlab.Host, args []string) {
 	}
 }
 
-// uclient runs turnutils_uclient and returns its output. It tries again each time the program gives up by its own dice, which
-// takes only milliseconds.
+// uclient runs turnutils_uclient and returns its output. It tries again each time the program gives up by its own dice,
+// which takes only milliseconds.
 func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string) string {
 	t.Helper()
 	collisions := 0 // tries on the five-tuple of an earlier one
@@ -272,7 +274,8 @@ func gaveUpByItself(args []string, out string) bool {
 // lossless checks what turnutils_uclient counted: the program exits with 0 even if it lost messages.
 func lossless(out string) error { return equalTotals(out, "msgs=") }
 
-// losslessTCP does the same for relayed TCP. It compares bytes, because the program counts two messages that arrive together as one.
+// losslessTCP does the same for relayed TCP. It compares bytes, because the program counts two messages that arrive
+// together as one.
 func losslessTCP(out string) error { return equalTotals(out, "bytes ~ ") }
 
 func equalTotals(out, unit string) error {

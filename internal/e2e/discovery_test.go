@@ -14,8 +14,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestNATDiscovery holds that coturn's turnutils_natdiscovery and `turnpike check` recognize each NAT that netlab makes, with our
-// server's help (RFC 5780).
+// TestNATDiscovery holds that coturn's turnutils_natdiscovery and `turnpike check` recognize each NAT that netlab makes,
+// with our server's help (RFC 5780).
 func TestNATDiscovery(t *testing.T) {
 	need(t, "turnutils_natdiscovery")
 	lab := netlab.New(t)
@@ -69,8 +69,8 @@ nat_discovery_port = 3479
 	})
 }
 
-// discover runs turnutils_natdiscovery. It also checks that no NAT changes addresses inside packets: the server's two statements of
-// the client's address must agree.
+// discover runs turnutils_natdiscovery. It also checks that no NAT changes addresses inside packets: the server's two
+// statements of the client's address must agree.
 func discover(t *testing.T, from *netlab.Host, padding bool, args ...string) string {
 	t.Helper()
 	if padding { // of 1500 bytes, which fragments every packet
@@ -85,7 +85,8 @@ func discover(t *testing.T, from *netlab.Host, padding bool, args ...string) str
 	return out
 }
 
-// wantDecision checks the decision that turnutils_natdiscovery prints between lines of "=". If there is no NAT, the program first says so.
+// wantDecision checks the decision that turnutils_natdiscovery prints between lines of "=". If there is no NAT, the
+// program first says so.
 func wantDecision(t *testing.T, out string, kind netlab.Kind, want string) {
 	t.Helper()
 	if kind == netlab.Public {

@@ -91,8 +91,8 @@ func drive(t *testing.T, scenario string, plan map[string]any) {
 	driveOn(t, nil, scenario, plan, nil)
 }
 
-// driveOn does the same on a host, as a scenario with a Firefox there needs it; nil is this machine. When the scenario prints a cue,
-// driveOn calls the function of that name.
+// driveOn does the same on a host, as a scenario with a Firefox there needs it; nil is this machine. When the scenario
+// prints a cue, driveOn calls the function of that name.
 func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any, cues map[string]func()) {
 	t.Helper()
 	ctx, cancel := within(t, 5*time.Minute)

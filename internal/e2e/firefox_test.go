@@ -10,8 +10,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestFirefox lets Firefox meet Chromium. Firefox has its own implementation of ICE: it sends indications where Chromium binds
-// channels, and reports the path differently. It looks for certificate authorities in its profile only.
+// TestFirefox lets Firefox meet Chromium. Firefox has its own implementation of ICE: it sends indications where Chromium
+// binds channels, and reports the path differently. It looks for certificate authorities in its profile only.
 func TestFirefox(t *testing.T) {
 	need(t, "node", "chromium", "firefox-esr", "certutil")
 	lab := netlab.New(t)

@@ -18,9 +18,9 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestOffload lets two people meet whom only a relay connects. By default the kernel of the server's host forwards their packets, since
-// tests run as root: then most packets must not reach the process, and the list of relays and the page must say so. With offload off,
-// the process forwards all packets.
+// TestOffload lets two people meet whom only a relay connects. By default the kernel of the server's host forwards their
+// packets, since tests run as root: then most packets must not reach the process, and the list of relays and the page
+// must say so. With offload off, the process forwards all packets.
 func TestOffload(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	for _, test := range []struct {
@@ -59,14 +59,16 @@ func (s *server) wantOffloaded(t *testing.T, offloads bool) {
 		relayed := metrics[`turnpike_turn_packets_relayed_total{direction="`+direction+`",transport="udp"}`]
 		offloaded := metrics[`turnpike_turn_packets_offloaded_total{direction="`+direction+`"}`]
 		t.Logf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
-		// The process relays the packets before the flows are in place and each end has sent, and the checks of other paths.
+		// The process relays the packets before the flows are in place and each end has sent, and the checks of other
+		// paths.
 		if relayed < 100 || offloads && offloaded < 0.5*relayed || !offloads && offloaded != 0 {
 			t.Errorf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 		}
 	}
 }
 
-// awaitOffloaded reads the list of relays until ctx ends. The channel then gets whether it ever had a flow that the kernel forwards both ways.
+// awaitOffloaded reads the list of relays until ctx ends. The channel then gets whether it ever had a flow that the
+// kernel forwards both ways.
 func (s *server) awaitOffloaded(ctx context.Context) <-chan bool {
 	found := make(chan bool, 1)
 	go func() {
@@ -112,8 +114,8 @@ func offloadsBothWays(client *http.Client) bool {
 	return false
 }
 
-// TestOffloadPrivileges starts the server as the user nobody. With the capabilities that docs/operation.md gives the program, it forwards in
-// the kernel. Without them it relays in the process, and says which are missing.
+// TestOffloadPrivileges starts the server as the user nobody. With the capabilities that docs/operation.md gives the
+// program, it forwards in the kernel. Without them it relays in the process, and says which are missing.
 func TestOffloadPrivileges(t *testing.T) {
 	need(t, "setpriv", "setcap")
 	// The user nobody cannot enter the directory in which TestMain built the program.

@@ -24,8 +24,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestChangeOfNetwork changes the network of a host in mid-call, so that packets both ways vanish. The scenario reports how long
-// the pictures stand still. The goal is under five seconds, which a busy machine need not reach.
+// TestChangeOfNetwork changes the network of a host in mid-call, so that packets both ways vanish. The scenario reports
+// how long the pictures stand still. The goal is under five seconds, which a busy machine need not reach.
 func TestChangeOfNetwork(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	lab := netlab.New(t)
@@ -59,8 +59,8 @@ func TestServerRestart(t *testing.T) {
 	})
 }
 
-// TestSignalingOutage cuts off signaling alone until the server has given up the sessions. A relayed call goes on meanwhile. In the
-// matrix the server keeps sessions for the default time, and the outage lasts two minutes.
+// TestSignalingOutage cuts off signaling alone until the server has given up the sessions. A relayed call goes on
+// meanwhile. In the matrix the server keeps sessions for the default time, and the outage lasts two minutes.
 func TestSignalingOutage(t *testing.T) {
 	need(t, "node", "chromium", "certutil", "ss")
 	lab := netlab.New(t)

@@ -111,7 +111,8 @@ func serveCommand(t *testing.T, host *netlab.Host, ready string, dial netip.Addr
 	s := &server{host: host, dir: t.TempDir(), command: command, ready: ready, client: client(host, dial, ca)}
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
-		// SIGTERM would wait for relays that a closed browser left. An error means that the process has ended; wait reports that.
+		// SIGTERM would wait for relays that a closed browser left. An error means that the process has ended; wait
+		// reports that.
 		_ = s.proc.Signal(syscall.SIGINT)
 		s.wait(t, false)
 		if t.Failed() {

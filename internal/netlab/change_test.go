@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestMove moves a host to another NAT, and gives its NAT another address. Others see the new address, and open connections are dead.
+// TestMove moves a host to another NAT, and gives its NAT another address. Others see the new address, and open
+// connections are dead.
 func TestMove(t *testing.T) {
 	lab := New(t)
 	server := lab.Public("server")

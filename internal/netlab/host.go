@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Host is a network namespace with one interface, eth0. Once the test has it, only [Lab.Move] and [Lab.Readdress] change its fields.
+// A Host is a network namespace with one interface, eth0. Once the test has it, only [Lab.Move] and [Lab.Readdress]
+// change its fields.
 type Host struct {
 	lab    *Lab
 	name   string
@@ -53,8 +54,8 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 	return cmd
 }
 
-// CutTCPPort cuts the way to one of the host's TCP ports until the test calls restore. It resets open connections to the port,
-// and drops every packet to it.
+// CutTCPPort cuts the way to one of the host's TCP ports until the test calls restore. It resets open connections to the
+// port, and drops every packet to it.
 func (h *Host) CutTCPPort(port uint16) (restore func()) {
 	l := h.lab
 	l.t.Helper()

@@ -140,8 +140,9 @@ func (l *Lab) Behind(kind Kind, name string) *Host {
 	return h
 }
 
-// Move takes a host from behind its NAT and puts it behind another one of the given kind, as when a telephone leaves the house. Its
-// address and its public address change. Its open connections die without a reset: nothing answers at the old address.
+// Move takes a host from behind its NAT and puts it behind another one of the given kind, as when a telephone leaves the
+// house. Its address and its public address change. Its open connections die without a reset: nothing answers at the old
+// address.
 func (l *Lab) Move(h *Host, kind Kind) {
 	l.t.Helper()
 	if h.router == "" || kind == Public {
@@ -152,8 +153,8 @@ func (l *Lab) Move(h *Host, kind Kind) {
 	l.putBehindNAT(h, kind, fmt.Sprintf("%s-nat%d", h.name, h.moves))
 }
 
-// Readdress gives the NAT of a host another public address, as some providers do every night. The host itself does not notice. Its
-// open connections die without a reset, because the NAT picks up no connection in mid-stream.
+// Readdress gives the NAT of a host another public address, as some providers do every night. The host itself does not
+// notice. Its open connections die without a reset, because the NAT picks up no connection in mid-stream.
 func (l *Lab) Readdress(h *Host) {
 	l.t.Helper()
 	if h.router == "" {

@@ -98,7 +98,8 @@ func TestDoAfterGoexit(t *testing.T) {
 	}
 }
 
-// TestLine holds that the outer hosts of a line reach each other and both sides of the middle one, and that each appears by its own address.
+// TestLine holds that the outer hosts of a line reach each other and both sides of the middle one, and that each appears
+// by its own address.
 func TestLine(t *testing.T) {
 	line := New(t).Line()
 	left, right := listen(t, line.Left), listen(t, line.Right)

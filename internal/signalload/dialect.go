@@ -41,8 +41,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the server refuses: %s (%s)", e.Detail, e.Code)
 }
 
-// stringField finds the first field with a name in a message, and returns the text between the quotes of its value. It is no
-// parser. It need not be: the message comes from the server, and the value goes back only to the server.
+// stringField finds the first field with a name in a message, and returns the text between the quotes of its value. It
+// is no parser. It need not be: the message comes from the server, and the value goes back only to the server.
 func stringField(message []byte, name string) (string, bool) {
 	_, rest, ok := bytes.Cut(message, []byte(`"`+name+`":"`))
 	if !ok {

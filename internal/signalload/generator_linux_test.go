@@ -60,7 +60,8 @@ func testConfig(t *testing.T, secure bool, limit func(*signal.Limits)) Config {
 	return out
 }
 
-// TestRun holds that a result counts the messages that were sent. It does not judge their speed, which depends on the machine.
+// TestRun holds that a result counts the messages that were sent. It does not judge their speed, which depends on the
+// machine.
 func TestRun(t *testing.T) {
 	for name, test := range map[string]struct {
 		secure bool

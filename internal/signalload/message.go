@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// The text of a message is a session description, like most of what is signalled: lines with escaped ends. One line holds the stamp.
+// The text of a message is a session description, like most of what is signalled: lines with escaped ends. One line
+// holds the stamp.
 const (
 	marker      = `a=bench:`
 	textHead    = `v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n` + marker

@@ -197,7 +197,8 @@ func (s *socket) handshake(cfg *tls.Config) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// poller reports the sessions that have something to read. It reports a session only once, so the caller must read everything.
+// poller reports the sessions that have something to read. It reports a session only once, so the caller must read
+// everything.
 type poller struct {
 	fd     int
 	events [256]unix.EpollEvent

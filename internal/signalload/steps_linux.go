@@ -16,8 +16,8 @@ const (
 	readSize     = 256 << 10
 )
 
-// stepper takes sessions from one stage to another, several at a time. It polls as the workers do, because the server's core
-// would have to wake a thread that sleeps on a socket.
+// stepper takes sessions from one stage to another, several at a time. It polls as the workers do, because the server's
+// core would have to wake a thread that sleeps on a socket.
 type stepper struct {
 	g     *Generator
 	goal  stage
@@ -200,7 +200,8 @@ func (s *session) enter() error {
 	return s.say(text)
 }
 
-// leave sends the farewell of each session, if the dialect has one. It waits until the server has closed them, at most leaveTime.
+// leave sends the farewell of each session, if the dialect has one. It waits until the server has closed them, at most
+// leaveTime.
 func (g *Generator) leave() {
 	text := g.cfg.Dialect.farewell()
 	buf := make([]byte, readSize)
