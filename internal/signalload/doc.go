@@ -9,8 +9,8 @@
 //	frame.go            the frames of RFC 6455
 //	dialect.go          the protocol of one kind of server: turnpike.go, peerjs.go
 //	message.go          the messages: a description of the size asked for, with flow, number and time in it
-//	options.go          what `turnpike bench signal` is asked for, checked; Bench: all of one bench
-//	report.go           what it found, for people and for programs
+//	options.go          the options of `turnpike bench signal`; Bench runs it
+//	report.go           the results, for people and for programs
 //
 // Server and loader have one core each, so a message may cost the loader no more than a write and a read: no goroutine, no
 // heap object, no JSON. The loader never sleeps on a socket, because the server's core would pay for waking it. Latency

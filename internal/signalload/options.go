@@ -17,19 +17,19 @@ const (
 	settle = 10 * time.Second // before memory is read: the server must be at rest
 )
 
-// Options are what `turnpike bench signal` is asked for. Errors about them name its flags.
+// Options are the options of `turnpike bench signal`. Errors about them name its flags.
 type Options struct {
 	Server  string // its URL
 	Config  Config
 	Rate    float64 // messages a second of all sessions
-	Seconds float64 // to measure; 0: only log in; UnsetSeconds: the default
+	Seconds float64 // of the measurement; 0: only log in; UnsetSeconds: the default
 	Max     bool    // search the highest rate
 }
 
-// UnsetSeconds stands for Seconds that nobody asked for.
+// UnsetSeconds lets Check choose the Seconds.
 const UnsetSeconds = -1
 
-// Check refuses what makes no load, and fills in the time that was not asked for.
+// Check refuses options that make no load, and chooses the Seconds if they are unset.
 func (o *Options) Check() error {
 	if o.Seconds == UnsetSeconds {
 		o.Seconds = defaultSeconds
@@ -56,8 +56,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Bench makes the load and measures it. Meanwhile it calls progress, with what the last trial of --max found. Its errors
-// say what to do.
+// Bench makes the load and measures it. Meanwhile it calls progress with the results of the last trial of --max. Its
+// errors say what to do.
 func (o *Options) Bench(ctx context.Context, progress func(fraction float64, trial string)) (*Report, error) {
 	g, err := Open(ctx, o.Config)
 	if err != nil {
@@ -87,7 +87,7 @@ func (o *Options) Bench(ctx context.Context, progress func(fraction float64, tri
 	return report, nil
 }
 
-// trialLine tells of the last trial of --max, while the next one runs.
+// trialLine describes the last trial of --max while the next one runs.
 func trialLine(r *Result) string {
 	if r == nil {
 		return ""

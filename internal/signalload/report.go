@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Report is what a bench found.
+// Report holds the results of a bench.
 type Report struct {
 	Server  string // its URL
 	Config  *Config
@@ -17,14 +17,14 @@ type Report struct {
 	Maximum Maximum // of --max
 }
 
-// sessionBytes is the server's growth for each session.
+// sessionBytes returns the growth of the server's memory for each session.
 func (r *Report) sessionBytes() float64 {
 	return float64(r.Setup.RSSAfter-r.Setup.RSSBefore) / float64(r.Setup.Sessions)
 }
 
 func (r *Report) loginRate() float64 { return float64(r.Setup.Sessions) / r.Setup.Took.Seconds() }
 
-// WriteText writes it for people.
+// WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	cfg := r.Config
@@ -96,7 +96,7 @@ type maxJSON struct {
 	LoaderLimited bool    `json:"loader_limited"`
 }
 
-// WriteJSON writes it for programs.
+// WriteJSON writes the report for programs.
 func (r *Report) WriteJSON(w io.Writer) error {
 	cfg := r.Config
 	out := reportJSON{Server: r.Server, Sessions: cfg.Sessions, Size: cfg.Size, LoginsPerSecond: r.loginRate()}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// testReport is what a --max with --pid may find.
+// testReport returns a report as of a bench with --max and --pid.
 func testReport(t *testing.T) *Report {
 	t.Helper()
 	o := &Options{Server: "https://turn.example.org", Rate: 2000, Seconds: UnsetSeconds, Max: true}
