@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"turnpike/turnserver/udpio"
 )
 
 // lingerTime is how long a connection may stay silent of which one side has said its last. Who has gone altogether looks the same as who
@@ -45,9 +47,9 @@ const recordSize = 16 << 10
 
 // pass passes on what has come before, and what comes, and then that no more will. If it cannot, it ends the connection.
 func (p *peerConn) pass(d direction, to, from net.Conn, before []byte) {
-	wait := newReadWaiter(from)
+	wait := udpio.NewReadWaiter(from)
 	var own []byte // to read to where the read itself waits
-	if !wait.waits() {
+	if !wait.Waits() {
 		own = make([]byte, recordSize)
 	}
 	err := p.write(d, to, before)
@@ -55,7 +57,7 @@ func (p *peerConn) pass(d direction, to, from net.Conn, before []byte) {
 		if p.halved.Load() {
 			_ = from.SetReadDeadline(time.Now().Add(lingerTime))
 		}
-		if err = wait.readable(); err == nil {
+		if err = wait.Readable(); err == nil {
 			err = p.passSome(d, to, from, own)
 		}
 	}

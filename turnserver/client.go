@@ -3,6 +3,7 @@ package turnserver
 import (
 	"net/netip"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -43,11 +44,8 @@ func (c *client) send(w *worker, b []byte, size int) {
 	w.streams.add(c.stream, b, size)
 }
 
-// largestPayload is the most that a UDP datagram over IPv4 carries.
-const largestPayload = 65507
-
 func sendFailure(size int) reason {
-	if size > largestPayload {
+	if size > udpio.LargestPayload {
 		return dropTooLarge
 	}
 	return dropSendFailed

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -23,8 +24,8 @@ func pattern(size int) []byte {
 
 // The most data that each way of carrying it has room for, in a UDP datagram over IPv4.
 const (
-	mostInChannelData = largestPayload - wire.ChannelHeaderSize
-	mostInIndication  = (largestPayload - wire.HeaderSize - wire.AttrHeaderSize - 8 - wire.AttrHeaderSize) &^ 3
+	mostInChannelData = udpio.LargestPayload - wire.ChannelHeaderSize
+	mostInIndication  = (udpio.LargestPayload - wire.HeaderSize - wire.AttrHeaderSize - 8 - wire.AttrHeaderSize) &^ 3
 )
 
 // mostOverDTLS is the size of a payload that pion/dtls reads, with all that is around it, in one datagram.
@@ -36,7 +37,7 @@ func TestSizes(t *testing.T) {
 	sizes := []int{
 		0, 1, 2, 3, 4, 5, 7, 8, 36, 1199, 1200, 1472, 1473, 1500, 1600, 1601, 2048, 4095, 4096, 4097, 9000, 32768,
 		mostInIndication - 1, mostInIndication, mostInIndication + 1, mostInChannelData - 1, mostInChannelData, mostInChannelData + 1,
-		largestPayload - 1, largestPayload,
+		udpio.LargestPayload - 1, udpio.LargestPayload,
 	}
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -44,7 +45,7 @@ func TestSizes(t *testing.T) {
 		relayed := c.allocate()
 		c.permit(permitted.addr)
 		c.bind(wire.MinChannel, bound.addr)
-		channelMost, indicationMost := largestPayload, largestPayload
+		channelMost, indicationMost := udpio.LargestPayload, udpio.LargestPayload
 		switch network {
 		case "udp":
 			channelMost, indicationMost = mostInChannelData, mostInIndication
@@ -95,7 +96,7 @@ func TestTooLargeForAPeer(t *testing.T) {
 	c.bind(wire.MinChannel+1, otherRelayed)
 	other.bind(wire.MinChannel, relayed)
 	dropped := uint64(0)
-	for size := largestPayload + 1; size <= 65535; size += 9 {
+	for size := udpio.LargestPayload + 1; size <= 65535; size += 9 {
 		for _, channel := range []uint16{wire.MinChannel, wire.MinChannel + 1} { // over a socket and in memory alike
 			c.sendChannel(channel, pattern(size))
 			dropped++

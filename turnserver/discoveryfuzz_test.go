@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -30,7 +31,7 @@ func FuzzDiscovery(f *testing.F) {
 	w6, c6, socks6, sent6 := fakeDiscovery(f, fakePair("2001:db8::1", "2001:db8::2"), from6)
 	b := new(buffer)
 	f.Fuzz(func(t *testing.T, packet []byte, ipv6 bool) {
-		if len(packet) > largestPayload || len(packet) >= 2 && binary.BigEndian.Uint16(packet) != wire.TypeBindingRequest {
+		if len(packet) > udpio.LargestPayload || len(packet) >= 2 && binary.BigEndian.Uint16(packet) != wire.TypeBindingRequest {
 			return
 		}
 		w, c, socks, sent := w4, c4, socks4, sent4

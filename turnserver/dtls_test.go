@@ -3,6 +3,7 @@ package turnserver
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -112,7 +113,7 @@ func TestNotDTLS(t *testing.T) {
 	c := rawDTLS(t, s)
 	hello := wiretest.ClientHello(t, testName)
 	fragment := bytes.Clone(hello)
-	wire.PutUint24(fragment[22:], len(hello)-wire.DTLSHelloHeaders-1)
+	binary.BigEndian.PutUint16(fragment[23:], uint16(len(hello)-wire.DTLSHelloHeaders-1)) // the low bytes of the fragment's length
 	packets := [][]byte{
 		buildMessage(t, stun.BindingRequest).Raw, []byte("GET / HTTP/1.1\r\n\r\n"), {}, {22}, hello[:wire.DTLSHelloHeaders], hello[:len(hello)-1], fragment,
 		bytes.Repeat([]byte{22, 254, 253, 0, 1}, 20), channelMessage(wire.MinChannel, []byte("data"), false),

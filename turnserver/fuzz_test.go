@@ -14,6 +14,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 	"turnpike/turnserver/wire/wiretest"
 )
@@ -188,7 +189,7 @@ func FuzzHandleUDP(f *testing.F) {
 	f.Add([]byte{0x40, 0, 0xFF, 0xFF}, uint8(unsigned))
 
 	f.Fuzz(func(t *testing.T, packet []byte, how uint8) {
-		if len(packet) > largestPayload {
+		if len(packet) > udpio.LargestPayload {
 			return
 		}
 		server.allocated(t)

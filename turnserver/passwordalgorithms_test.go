@@ -154,7 +154,7 @@ func TestBidDown(t *testing.T) {
 		// The list taken out together with the bit that tells of it: the nonce is no longer the server's.
 		c := dialModern(t, s, network, mintREST(t, "alice", time.Hour), "")
 		good := c.nonce
-		for _, forged := range []string{string(wire.AppendCookie(nil, 0)) + good[wire.CookieSize:], good[wire.CookieSize:], "x" + good} {
+		for _, forged := range []string{wire.CookiePrefix + "AAAA" + good[wire.CookieSize:], good[wire.CookieSize:], "x" + good} {
 			c.nonce = forged
 			c.challengedBy(c.askSigned(438, stun.MethodAllocate, append(c.credential(), transport(transportUDP), c.testClient.key)...))
 			if c.features&wire.FeaturePasswordAlgorithms == 0 {

@@ -38,7 +38,9 @@ func (d disguised) AddTo(m *stun.Message) error {
 	ap := netip.AddrPort(d)
 	ip := ap.Addr().As16()
 	value := append([]byte{0, byte(wire.IPv6), byte(ap.Port()>>8) ^ 0x21, byte(ap.Port()) ^ 0x12}, ip[:]...)
-	wire.XorAddress(value[4:], m.TransactionID[:])
+	for i, mask := range append([]byte{0x21, 0x12, 0xA4, 0x42}, m.TransactionID[:]...) {
+		value[4+i] ^= mask
+	}
 	m.Add(stun.AttrXORPeerAddress, value)
 	return nil
 }

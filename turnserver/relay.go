@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -206,15 +207,15 @@ const errorsInARow = 64
 func (c relayConn) read(a *allocation, r *relayed) {
 	srv := a.shard.srv
 	defer a.endRelayed(r)
-	wait := newReadWaiter(c.conn)
+	wait := udpio.NewReadWaiter(c.conn)
 	for failed := 0; failed < errorsInARow; {
-		if err := wait.readable(); err != nil {
+		if err := wait.Readable(); err != nil {
 			return
 		}
 		b, w := srv.buffers.get(), srv.workers.get(a.shard, 0)
 		n, _, flags, from, err := c.conn.ReadMsgUDPAddrPort(b.bytes[headroom:headroom+maxDatagram], nil)
 		switch {
-		case err == nil && !truncated(flags):
+		case err == nil && !udpio.Truncated(flags):
 			failed = 0
 			a.fromPeer(w, b.bytes[:], headroom, headroom+n, wire.EndpointOf(from))
 			w.flush()

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"turnpike/turnserver/udpio"
 )
 
 const (
@@ -45,7 +47,7 @@ func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 		q.raw, _ = sc.SyscallConn()
 	}
 	q.try = func(fd uintptr) bool {
-		q.tryN = writeNonblocking(fd, q.tryData)
+		q.tryN = udpio.WriteNonblocking(fd, q.tryData)
 		return true // never wait here
 	}
 }

@@ -148,7 +148,7 @@ func (u *udpSocket) read() {
 			u.srv.counters.drop(dropListener)
 			failed++
 			continue
-		case truncated(flags):
+		case udpio.Truncated(flags):
 			u.srv.counters.drop(dropTooLarge)
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -97,7 +98,7 @@ func (w *worker) send(c *client, peer wire.Endpoint, buf []byte, start, end int,
 
 // toPeer sends buf[start:end] from the relayed address, or hands it over if the peer is a relayed address of this node.
 func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int, whole bool) {
-	if end-start > largestPayload { // which a stream's frames can exceed
+	if end-start > udpio.LargestPayload { // which a stream's frames can exceed
 		a.drop(w, dropTooLarge)
 		return
 	}

@@ -95,7 +95,7 @@ func ParseClientHello(b []byte) (h ClientHello, ok bool) {
 
 func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }
 
-func PutUint24(b []byte, n int) { b[0], b[1], b[2] = byte(n>>16), byte(n>>8), byte(n) }
+func putUint24(b []byte, n int) { b[0], b[1], b[2] = byte(n>>16), byte(n>>8), byte(n) }
 
 // skip returns what follows the first n bytes.
 func skip(b []byte, n int) ([]byte, bool) {
@@ -120,9 +120,9 @@ func (h *ClientHello) Unverified() []byte {
 	copy(b, h.Record[:DTLSHelloHeaders])
 	binary.BigEndian.PutUint64(b[3:], 0)
 	binary.BigEndian.PutUint16(b[11:], uint16(dtlsHandshakeHeader+size))
-	PutUint24(b[14:], size)
+	putUint24(b[14:], size)
 	binary.BigEndian.PutUint16(b[17:], DTLSFirstMessage)
-	PutUint24(b[22:], size)
+	putUint24(b[22:], size)
 	b = append(b, h.before...)
 	b = append(b, 0)
 	return append(b, h.after...)
@@ -190,9 +190,9 @@ func (c *DTLSCookies) VerifyRequest(h *ClientHello, t FiveTuple, now time.Durati
 	binary.BigEndian.PutUint64(b[3:], h.Sequence)
 	binary.BigEndian.PutUint16(b[11:], uint16(len(b)-DTLSRecordHeader))
 	b[DTLSRecordHeader] = dtlsHelloVerify
-	PutUint24(b[14:], len(b)-DTLSHelloHeaders)
+	putUint24(b[14:], len(b)-DTLSHelloHeaders)
 	binary.BigEndian.PutUint16(b[17:], DTLSFirstMessage)
-	PutUint24(b[22:], len(b)-DTLSHelloHeaders)
+	putUint24(b[22:], len(b)-DTLSHelloHeaders)
 	binary.BigEndian.PutUint16(b[DTLSHelloHeaders:], dtlsVersion10)
 	b[DTLSHelloHeaders+2] = DTLSCookieSize
 	copy(b[DTLSHelloHeaders+3:], cookie)

@@ -40,7 +40,7 @@ func (n *NonceMaker) Make(at time.Time, features uint32, client Endpoint) []byte
 }
 
 func (n *NonceMaker) makeAt(seconds, features uint32, client Endpoint) []byte {
-	nonce := AppendCookie(make([]byte, 0, nonceSize), features)
+	nonce := appendCookie(make([]byte, 0, nonceSize), features)
 
 	var raw [nonceTimeSize + nonceMACSize]byte
 	binary.BigEndian.PutUint32(raw[:], seconds)
@@ -56,7 +56,7 @@ func (n *NonceMaker) makeAt(seconds, features uint32, client Endpoint) []byte {
 	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])
 }
 
-func AppendCookie(b []byte, features uint32) []byte {
+func appendCookie(b []byte, features uint32) []byte {
 	var raw [4]byte
 	binary.BigEndian.PutUint32(raw[:], features)
 	return base64.StdEncoding.AppendEncode(append(b, CookiePrefix...), raw[1:])

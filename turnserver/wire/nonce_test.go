@@ -48,7 +48,7 @@ func FuzzNonce(f *testing.F) {
 			t.Errorf("%q is judged %d, want %d", nonce, got, want)
 		}
 		features := CookieFeatures(nonce)
-		if features>>24 != 0 || features != 0 && string(AppendCookie(nil, features)) != string(nonce[:CookieSize]) {
+		if features>>24 != 0 || features != 0 && string(appendCookie(nil, features)) != string(nonce[:CookieSize]) {
 			t.Errorf("%q tells of %#x", nonce, features)
 		}
 		if !bytes.Equal(nonce, before) {

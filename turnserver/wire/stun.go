@@ -107,7 +107,7 @@ func PutXORAddress(b []byte, e Endpoint, transactionID []byte) {
 	b[0], b[1] = 0, byte(fam)
 	binary.BigEndian.PutUint16(b[2:], e.Port^uint16(MagicCookie>>16))
 	copy(b[4:], ip)
-	XorAddress(b[4:4+len(ip)], transactionID)
+	xorAddress(b[4:4+len(ip)], transactionID)
 }
 
 // ParseXORAddress is the inverse of PutXORAddress.
@@ -125,7 +125,7 @@ func ParseXORAddress(value, transactionID []byte) (e Endpoint, ok bool) {
 		return e, false
 	}
 	copy(ip[:], value[4:])
-	XorAddress(ip[:n], transactionID)
+	xorAddress(ip[:n], transactionID)
 	e.Port = binary.BigEndian.Uint16(value[2:]) ^ uint16(MagicCookie>>16)
 	if n == 4 {
 		e.IP = netip.AddrFrom4([4]byte(ip[:4])).As16()
@@ -135,7 +135,7 @@ func ParseXORAddress(value, transactionID []byte) (e Endpoint, ok bool) {
 	return e, true
 }
 
-func XorAddress(ip, transactionID []byte) {
+func xorAddress(ip, transactionID []byte) {
 	var mask [16]byte
 	binary.BigEndian.PutUint32(mask[:], MagicCookie)
 	copy(mask[4:], transactionID)

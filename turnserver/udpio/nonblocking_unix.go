@@ -1,0 +1,54 @@
+//go:build unix
+
+package udpio
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ReadWaiter waits until a socket has something to read, without lending it a buffer meanwhile.
+type ReadWaiter struct {
+	raw  syscall.RawConn // nil: what is read from is no socket
+	poll func(fd uintptr) bool
+}
+
+func NewReadWaiter(conn any) *ReadWaiter {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return &ReadWaiter{}
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil { // TLS, or an invalid connection, which the first read reports
+		return &ReadWaiter{}
+	}
+	fds := make([]unix.PollFd, 1) // lives as long as the waiter, not as long as a packet
+	return &ReadWaiter{raw: raw, poll: func(fd uintptr) bool {
+		fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		n, err := unix.Poll(fds, 0)
+		return n != 0 || err != nil // an error shows when the socket is read
+	}}
+}
+
+// Waits reports whether readable does.
+func (w *ReadWaiter) Waits() bool { return w.raw != nil }
+
+// Readable blocks until the socket can be read or is closed. Of what is no socket the read itself has to wait, with a buffer.
+func (w *ReadWaiter) Readable() error {
+	if w.raw == nil {
+		return nil
+	}
+	return w.raw.Read(w.poll)
+}
+
+func Truncated(flags int) bool { return flags&unix.MSG_TRUNC != 0 }
+
+// WriteNonblocking writes what a non-blocking socket takes at once. An error counts as nothing taken: the write that follows reports it.
+func WriteNonblocking(fd uintptr, b []byte) int {
+	n, err := unix.Write(int(fd), b)
+	if err != nil {
+		return 0
+	}
+	return n
+}
