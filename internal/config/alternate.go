@@ -34,7 +34,8 @@ func showAlternate(a Alternate) string {
 	return a.Addr.String()
 }
 
-// CheckAlternates refuses what would send clients in a circle, or could not be chosen from. own are addresses of this machine.
+// CheckAlternates refuses servers that are this one, and servers that no rule could choose between. own are addresses of
+// this machine.
 func (c *Config) CheckAlternates(own []netip.Addr) (bad []error) {
 	refuse := func(i int, format string, args ...any) {
 		name := fmt.Sprintf("turn.alternate_server[%d]", i)
@@ -58,14 +59,14 @@ func (c *Config) CheckAlternates(own []netip.Addr) (bad []error) {
 	return bad
 }
 
-// leadsTo reports whether a packet to addr comes to l.
+// leadsTo reports whether a packet to addr arrives at l.
 func (c *Config) leadsTo(addr netip.AddrPort, l Listener, own []netip.Addr) bool {
 	ip, at := addr.Addr(), l.Addr.Addr()
 	return addr.Port() == l.Addr.Port() && ip.Is4() == at.Is4() &&
 		(ip == at || c.TURN.ExternalAddresses[at] == ip || at.IsUnspecified() && (ip.IsLoopback() || slices.Contains(own, ip)))
 }
 
-// ownAddresses are those that the configuration says this machine has, or is seen by.
+// ownAddresses returns this machine's own and external addresses, as far as the configuration names them.
 func (c *Config) ownAddresses() []netip.Addr {
 	own := slices.Clone(c.TURN.RelayAddresses)
 	for local, external := range c.TURN.ExternalAddresses {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// check refuses combinations that cannot work, and what only a later version does.
+// check refuses combinations that cannot work.
 func (c *Config) check() []error {
 	var bad []error
 	refuse := func(name, format string, args ...any) { bad = append(bad, c.Errorf(name, format, args...)) }
@@ -22,7 +22,7 @@ func (c *Config) check() []error {
 		refuse("auth.api_keys", "has keys for credentials that the first of turn.shared_secrets signs, but there is none; make one with: openssl rand -hex 32")
 	}
 	if c.Signal.ResumeWindow > maxResumeWindow {
-		refuse("signal.resume_window", "%s is too long: what a session misses is kept for it until then; use at most %s",
+		refuse("signal.resume_window", "%s is too long: the server keeps every message that a session misses until then; use at most %s",
 			showDuration(c.Signal.ResumeWindow), showDuration(maxResumeWindow))
 	}
 	for _, f := range []struct{ key, value string }{{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}} {
@@ -91,7 +91,7 @@ func (c *Config) checkTURN() []error {
 	return append(bad, c.CheckAlternates(c.ownAddresses())...)
 }
 
-// portKind is what a listener's port is a port of.
+// portKind returns udp or tcp: the protocol whose port a listener takes.
 func portKind(l Listener) string {
 	if l.Network == "udp" || l.Network == "dtls" {
 		return "udp"

@@ -16,7 +16,7 @@ import (
 
 // Config is everything that an operator can set. The names of the keys are a contract; keys() binds each to its field.
 type Config struct {
-	PublicHost   string // without brackets when it is an IPv6 address; empty: found out
+	PublicHost   string // an IPv6 address has no brackets; empty: the server finds it out
 	StateDir     string
 	DrainTimeout time.Duration
 
@@ -87,7 +87,7 @@ const (
 	maxResumeWindow     = 10 * time.Minute
 )
 
-// Default works with no file at all. stateDir is the default of state_dir.
+// Default returns a configuration that works without a file. stateDir is the default of state_dir.
 func Default(stateDir string) *Config {
 	c := &Config{StateDir: stateDir, DrainTimeout: 30 * time.Second, sources: map[string]string{}}
 	c.HTTP.Listen = []string{"127.0.0.1:8080"}
@@ -113,13 +113,13 @@ func Default(stateDir string) *Config {
 	return c
 }
 
-// SecretFile is the one secret that everything this server signs is derived from.
+// SecretFile returns the path of the generated secret, from which the server derives all its keys.
 func (c *Config) SecretFile() string { return filepath.Join(c.StateDir, "secret") }
 
-// LedgerFile remembers which invites were made, used and revoked.
+// LedgerFile returns the path of the list of invites that were made, used and revoked.
 func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites") }
 
-// File is the file that was read, empty if there was none.
+// File returns the name of the file that was read, empty if there was none.
 func (c *Config) File() string { return c.file }
 
 // Source says where the value of a key came from: a line of the file, a variable or a flag. It is empty for a default.

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// DiscoveryPair is two addresses of a family and two ports, from which a client finds out what NAT it is behind.
+// DiscoveryPair is two addresses of a family and two ports, by which a client finds out what NAT it is behind.
 type DiscoveryPair struct {
 	Local    [2]netip.Addr
 	External [2]netip.Addr // as the world sees them: equal to Local unless a 1:1 NAT stands in front
 	Ports    [2]uint16
 }
 
-// discovery returns a pair for each family that has two addresses, or complains of what keeps them from being a pair.
+// discovery returns a pair for each family that has two addresses, or says why two addresses make no pair.
 func (c *Config) discovery() (pairs []DiscoveryPair, bad []error) {
 	port := c.TURN.NATDiscoveryPort
 	if port == 0 {
@@ -60,19 +60,19 @@ func (c *Config) discoveryPair(is4 bool) (*DiscoveryPair, error) {
 	for i, e := range found {
 		switch {
 		case e.addr.Addr().IsUnspecified():
-			return nil, refuse(e, "is every address, of which turn.nat_discovery_port could not tell two apart; write out two of this machine's")
+			return nil, refuse(e, "stands for every address, and turn.nat_discovery_port needs two in particular; write out two of this machine")
 		case i == 2:
 			return nil, refuse(e, "is the third UDP listener of its family, and turn.nat_discovery_port needs exactly two; remove one")
 		case e.addr.Port() == 0:
 			return nil, refuse(e, "has no port of its own, which turn.nat_discovery_port needs; write one, like 3478")
 		case int(e.addr.Port()) == c.TURN.NATDiscoveryPort:
-			return nil, refuse(e, "has the port of turn.nat_discovery_port, which is to be the second one; choose another there, like 3479")
+			return nil, refuse(e, "has the port of turn.nat_discovery_port, which must be another; choose another there, like 3479")
 		}
 	}
 	first, second := found[0].addr, found[1].addr
 	switch {
 	case first.Addr() == second.Addr():
-		return nil, refuse(found[1], "has the address of %q, and turn.nat_discovery_port needs two; write another of this machine's", "udp://"+first.String())
+		return nil, refuse(found[1], "has the address of %q, and turn.nat_discovery_port needs two; write another address of this machine", "udp://"+first.String())
 	case first.Port() != second.Port():
 		return nil, refuse(found[1], "has another port than %q, and turn.nat_discovery_port needs the same on both; write %d", "udp://"+first.String(), first.Port())
 	}
@@ -83,7 +83,7 @@ func (c *Config) discoveryPair(is4 bool) (*DiscoveryPair, error) {
 	return pair, c.discoveryExternal(pair)
 }
 
-// discoveryExternal sets what clients know the pair by, where a 1:1 NAT stands in front: of both addresses or of neither.
+// discoveryExternal sets the external addresses of a pair behind a 1:1 NAT. Both addresses must have one, or neither.
 func (c *Config) discoveryExternal(pair *DiscoveryPair) error {
 	const name = "turn.external_addresses"
 	for i, local := range pair.Local {
@@ -93,7 +93,7 @@ func (c *Config) discoveryExternal(pair *DiscoveryPair) error {
 	}
 	for i, local := range pair.Local {
 		if _, ok := c.TURN.ExternalAddresses[local]; !ok && pair.External[1-i] != pair.Local[1-i] {
-			return c.Errorf(name, "has %q, but not %q, which turn.nat_discovery_port tells clients too; write what the world sees instead of it", pair.Local[1-i], local)
+			return c.Errorf(name, "has %q, but not %q, which turn.nat_discovery_port tells clients too; write the address that the world sees instead of it", pair.Local[1-i], local)
 		}
 	}
 	if pair.External[0] == pair.External[1] {
@@ -103,13 +103,13 @@ func (c *Config) discoveryExternal(pair *DiscoveryPair) error {
 	return nil
 }
 
-// Discovery returns the pairs of addresses from which turn.nat_discovery_port lets clients find out about their NATs.
+// Discovery returns the pairs of addresses that turn.nat_discovery_port serves.
 func (c *Config) Discovery() []DiscoveryPair {
-	pairs, _ := c.discovery() // Load has refused what is bad
+	pairs, _ := c.discovery() // Load has refused bad ones
 	return pairs
 }
 
-// DiscoveryListeners are what turn.nat_discovery_port opens besides turn.listen.
+// DiscoveryListeners returns the listeners that turn.nat_discovery_port opens besides turn.listen.
 func (c *Config) DiscoveryListeners() (out []Listener) {
 	for _, p := range c.Discovery() {
 		for _, local := range p.Local {
@@ -119,7 +119,7 @@ func (c *Config) DiscoveryListeners() (out []Listener) {
 	return out
 }
 
-// InDiscovery reports whether clients may be told of a local address by turn.nat_discovery_port.
+// InDiscovery reports whether turn.nat_discovery_port may tell clients of a local address.
 func (c *Config) InDiscovery(local netip.Addr) bool {
 	return c.TURN.NATDiscoveryPort != 0 && slices.ContainsFunc(c.TURN.Listen, func(l Listener) bool {
 		return l.Network == "udp" && l.Addr.Addr() == local

@@ -22,7 +22,7 @@ func TestDiscoveryConfig(t *testing.T) {
 		"one address":            {`"udp://192.0.2.1:3478", "tcp://192.0.2.2:3478"`, "", `turn.nat_discovery_port: needs two addresses of this machine in turn.listen`},
 		"of two families":        {`"udp://192.0.2.1:3478", "udp://[2001:db8::1]:3478"`, "", `turn.nat_discovery_port: needs two addresses`},
 		"wildcards":              {`"udp://0.0.0.0:3478", "udp://[::]:3478"`, "", `write them out instead of 0.0.0.0 or [::], like turn.listen = ["udp://203.0.113.9:3478", "udp://203.0.113.10:3478", `},
-		"a wildcard too":         {both + `, "udp://0.0.0.0:3478"`, "", `turn.listen[2]: "udp://0.0.0.0:3478" is every address, of which turn.nat_discovery_port could not tell two apart; write out two`},
+		"a wildcard too":         {both + `, "udp://0.0.0.0:3478"`, "", `turn.listen[2]: "udp://0.0.0.0:3478" stands for every address, and turn.nat_discovery_port needs two in particular; write out two`},
 		"three":                  {`"tcp://192.0.2.1:3478", ` + both + `, "udp://127.0.0.1:3478"`, "", `turn.listen[3]: "udp://127.0.0.1:3478" is the third UDP listener of its family`},
 		"two ports":              {`"udp://192.0.2.1:3478", "udp://192.0.2.2:3480"`, "", `turn.listen[1]: "udp://192.0.2.2:3480" has another port than "udp://192.0.2.1:3478", and turn.nat_discovery_port needs the same on both; write 3478`},
 		"one address, two ports": {`"udp://192.0.2.1:3478", "udp://192.0.2.1:3480"`, "", `turn.listen[1]: "udp://192.0.2.1:3480" has the address of "udp://192.0.2.1:3478"`},

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// keyError is one line for the operator: where, which key, what and a hint.
+// keyError is one line for the operator: where, which key, what is wrong, and a hint.
 type keyError struct {
 	source string // file and line, variable or flag; empty for a default
-	key    string // with the part of it that is bad, such as turn.allow_peers[1]
+	key    string // with the bad part of it, such as turn.allow_peers[1]
 	err    error
 	line   int // for sorting
 }
@@ -27,7 +27,7 @@ func (e *keyError) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// badValue names the part of a list that err is about beside the key.
+// badValue adds to the key the part of a list or table that err is about.
 func badValue(source, name string, err error) *keyError {
 	if part, ok := errors.AsType[*partError](err); ok {
 		return &keyError{source: source, key: name + part.part, err: part.err}
@@ -51,7 +51,7 @@ type partError struct {
 func (e *partError) Error() string { return e.part + ": " + e.err.Error() }
 func (e *partError) Unwrap() error { return e.err }
 
-// severalErrors takes apart what errors.Join made.
+// severalErrors takes a joined error apart.
 func severalErrors(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()

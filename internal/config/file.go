@@ -81,7 +81,7 @@ func (r *fileReader) table(prefix string, table map[string]toml.Primitive) {
 	}
 }
 
-// tableLine is the line of the table that "auth.issuers[1].name" is in, 0 if it is not one of several.
+// tableLine returns the line of the table that a key such as "auth.issuers[1].name" is in. It is 0 outside an array of tables.
 func (r *fileReader) tableLine(key string) int {
 	name, rest, _ := strings.Cut(key, "[")
 	index, _, _ := strings.Cut(rest, "]")
@@ -93,7 +93,7 @@ func (r *fileReader) tableLine(key string) int {
 	return 0
 }
 
-// tableLines are the lines on which the tables of an array begin: the toml package knows that of the last one only.
+// tableLines returns the lines on which the tables of an array begin. The toml package knows only the last one.
 func tableLines(data, name string) (lines []int) {
 	n := 0
 	for line := range strings.Lines(data) {
@@ -111,12 +111,12 @@ func (r *fileReader) take(name string, raw any) error {
 		return k.value.fromTOML(raw)
 	}
 	if r.sections[name] {
-		return fmt.Errorf("has no value but keys; write [%s] on a line of its own and the keys below", name)
+		return fmt.Errorf("is a table, and has no value; write [%s] on a line of its own and the keys below", name)
 	}
 	return r.unknown(name)
 }
 
-// read returns a value and the line of its key. The toml package tells positions only in errors, so there has to be one.
+// read returns a value and the line of its key. The toml package tells positions only in errors, so it must get one.
 func (r *fileReader) read(prim toml.Primitive) (raw any, line int) {
 	taken := tomlFunc(func(v any) error {
 		raw = v
@@ -133,7 +133,7 @@ type tomlFunc func(raw any) error
 
 func (f *tomlFunc) UnmarshalTOML(raw any) error { return (*f)(raw) }
 
-// unknown suggests the key that a misspelt one is nearest to, if one is near.
+// unknown suggests the key nearest to a misspelt one, if one is near.
 func (r *fileReader) unknown(name string) error {
 	known := slices.Concat(slices.Sorted(maps.Keys(r.keys)), slices.Sorted(maps.Keys(r.sections)))
 	best, distance := "", 4

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Who says for whom the server is, and by which command others are invited.
+// Who says whom the server lets in, and which command invites others.
 func (c *Config) Who() string {
 	switch {
 	case c.Auth.Guests == GuestsAlways:
@@ -19,12 +19,12 @@ func (c *Config) Who() string {
 	return "those with an invite (guests = never): " + c.inviteCommand()
 }
 
-// AdmitsGuests reports whether anybody gets in without an invite.
+// AdmitsGuests reports whether anybody can get in without an invite.
 func (c *Config) AdmitsGuests() bool {
 	return c.Auth.Guests == GuestsAlways || c.Auth.Guests == GuestsLoopback && c.LocalOnly()
 }
 
-// inviteCommand is the command that makes an invite for this server, from the folder in which the server was started.
+// inviteCommand returns the command that makes an invite for this server, run in the folder where the server was started.
 func (c *Config) inviteCommand() string {
 	command := "turnpike invite --room NAME"
 	if c.file != "" && c.file != defaultConfigFile {

@@ -38,7 +38,7 @@ type Fault struct {
 	Err error
 }
 
-// defaultIssuer lets a user of another app do what a guest may, unless its tokens say more.
+// defaultIssuer makes users guests, unless their tokens say more.
 func defaultIssuer() Issuer {
 	return Issuer{
 		Leeway: 30 * time.Second, NameClaim: "name", RoomsClaim: "rooms", RoleClaim: "role",
@@ -46,11 +46,11 @@ func defaultIssuer() Issuer {
 	}
 }
 
-// keys are those of an [[auth.issuers]] table, without auth.issuers before them.
+// keys returns the keys of an [[auth.issuers]] table, without auth.issuers before them.
 func (c *Issuer) keys() []key {
 	anything := func(s string) (string, error) { return s, nil }
-	str := func(p *string, example string) value { return scalar[string]{p, anything, same, example} }
-	strs := func(p *[]string, example string) value { return list[string]{p, anything, same, example} }
+	str := func(p *string, example string) value { return scalar[string]{p, anything, asIs, example} }
+	strs := func(p *[]string, example string) value { return list[string]{p, anything, asIs, example} }
 	return []key{
 		{name: "name", value: str(&c.Name, "app")},
 		{name: "issuer", value: str(&c.Issuer, "https://app.example.org")},
@@ -68,7 +68,7 @@ func (c *Issuer) keys() []key {
 	}
 }
 
-// parseIssuerSecret leaves the secret's length to CheckIssuer.
+// parseIssuerSecret leaves the judgement of the secret's length to CheckIssuer.
 func parseIssuerSecret(s string) (Secret, error) {
 	if s == "" {
 		return Secret{}, errors.New("is empty; write the secret that the app signs with, or remove the line")
@@ -84,7 +84,7 @@ type issuerList struct {
 
 func (v issuerList) fromTOML(raw any) error {
 	tables, ok := raw.([]map[string]any)
-	if items, isList := raw.([]any); isList { // written in line, or empty
+	if items, isList := raw.([]any); isList { // written inline, or empty
 		ok = true
 		for _, item := range items {
 			table, isTable := item.(map[string]any)
@@ -111,7 +111,7 @@ func (v issuerList) fromTOML(raw any) error {
 	return nil
 }
 
-// sameIssuers refuses a name or an iss claim that two issuers have: whose user, and whose key, would it be?
+// sameIssuers refuses a name or an iss claim that two issuers share, because a token would not say whose it is.
 func sameIssuers(issuers []Issuer) (bad []error) {
 	for i, a := range issuers {
 		iss := cmp.Or(a.Issuer, a.Name)
@@ -130,7 +130,7 @@ func sameIssuers(issuers []Issuer) (bad []error) {
 	return bad
 }
 
-// fromTable reads one table. The parts of its errors are the table's keys.
+// fromTable reads one table. The part of each error is a key of the table.
 func (c *Issuer) fromTable(table map[string]any, check CheckIssuer) (bad []*partError) {
 	keys := map[string]key{}
 	for _, k := range c.keys() {
@@ -143,7 +143,7 @@ func (c *Issuer) fromTable(table map[string]any, check CheckIssuer) (bad []*part
 			continue
 		}
 		if _, isText := table[name].(string); !isText && k.secret {
-			bad = append(bad, &partError{name, errors.New("is not a string")}) // without what it is
+			bad = append(bad, &partError{name, errors.New("is not a string")}) // the value itself may be a secret
 			continue
 		}
 		if err := k.value.fromTOML(table[name]); err != nil {
@@ -159,9 +159,9 @@ func (c *Issuer) fromTable(table map[string]any, check CheckIssuer) (bad []*part
 	}
 	switch n := c.keyCount(); {
 	case n == 0:
-		return append(bad, &partError{"secret", errors.New("is missing, and so are key_file and jwks_url; write the one that the app's tokens are verified with")})
+		return append(bad, &partError{"secret", errors.New("is missing, and so are key_file and jwks_url; write one of them, to verify the app's tokens")})
 	case n > 1:
-		return append(bad, &partError{"secret", errors.New("stands beside key_file or jwks_url, or they beside each other; leave one of the three")})
+		return append(bad, &partError{"secret", errors.New("a table may have only one of secret, key_file and jwks_url; remove the others")})
 	}
 	if check == nil {
 		return nil
@@ -172,7 +172,7 @@ func (c *Issuer) fromTable(table map[string]any, check CheckIssuer) (bad []*part
 	return bad
 }
 
-// keyCount is how many of secret, key_file and jwks_url are set.
+// keyCount counts which of secret, key_file and jwks_url are set.
 func (c *Issuer) keyCount() (n int) {
 	for _, set := range []bool{!c.Secret.IsZero(), c.KeyFile != "", c.JWKSURL != ""} {
 		if set {
@@ -189,7 +189,7 @@ func (v issuerList) fromText(s string) error {
 	return errors.New("has no form as text; write [[auth.issuers]] tables into the configuration file")
 }
 
-// String writes one table a line, with the keys that say something.
+// String writes a table a line, with the keys that are not at their defaults.
 func (v issuerList) String() string {
 	if len(*v.p) == 0 {
 		return "[]"
@@ -210,7 +210,7 @@ func (v issuerList) String() string {
 	return b.String() + "]"
 }
 
-// IssuerKeyFile is the path of an issuer's key file: a path in a file is meant from where the file is.
+// IssuerKeyFile returns the path of an issuer's key file. A relative path starts from the configuration file's folder.
 func (c *Config) IssuerKeyFile(i int) string {
 	name := c.Auth.Issuers[i].KeyFile
 	if c.file != "" && !filepath.IsAbs(name) {

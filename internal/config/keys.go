@@ -11,7 +11,7 @@ type key struct {
 	name   string // as the file has it: turn.realm
 	value  value
 	help   string
-	secret bool // neither a flag, which `ps` would show, nor ever printed
+	secret bool // it has no flag, which `ps` would show, and is never printed
 }
 
 // env is the variable that sets the key: TURNPIKE_TURN_REALM.
@@ -24,10 +24,10 @@ func (k key) flag() string { return strings.NewReplacer(".", "-", "_", "-").Repl
 
 func (c *Config) keys() []key {
 	str := func(p *string, parse func(string) (string, error), example string) value {
-		return scalar[string]{p, parse, same, example}
+		return scalar[string]{p, parse, asIs, example}
 	}
 	strs := func(p *[]string, parse func(string) (string, error), example string) value {
-		return list[string]{p, parse, same, example}
+		return list[string]{p, parse, asIs, example}
 	}
 	dur := func(p *time.Duration, least time.Duration) value {
 		return scalar[time.Duration]{p, duration(least), showDuration, "30s"}
@@ -41,25 +41,25 @@ func (c *Config) keys() []key {
 		{name: "public_host", value: str(&c.PublicHost, parseHost, "turn.example.org"),
 			help: "the name or address that clients reach; wins over the Host header"},
 		{name: "state_dir", value: str(&c.StateDir, notEmpty("./turnpike-state"), "/var/lib/turnpike"),
-			help: "where the generated secret lives"},
+			help: "where the generated secret and the list of invites live"},
 		{name: "drain_timeout", value: dur(&c.DrainTimeout, 0),
 			help: "how long a stopping server waits for its relays to end"},
 
 		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"),
-			help: "addresses of the web pages and signaling, and of TURN over TCP, or TLS if there is a certificate"},
+			help: "addresses of the web pages and signaling, and of TURN over TCP, or over TLS with a certificate"},
 		{name: "http.turn", value: toggle{&c.HTTP.TURN},
 			help: "answer STUN and TURN there too"},
 		{name: "http.allowed_origins", value: strs(&c.HTTP.AllowedOrigins, parseOrigin, "https://app.example.org"),
 			help: "other origins that may use signaling and the SDK"},
 		{name: "http.trusted_proxies", value: prefixes(&c.HTTP.TrustedProxies),
-			help: "CIDRs whose X-Forwarded-For or PROXY header is believed"},
+			help: "CIDRs of your proxies; the server believes their X-Forwarded-For or PROXY header"},
 		{name: "http.proxy_protocol", value: toggle{&c.HTTP.ProxyProtocol},
-			help: "a PROXY header is mandatory on all TCP listeners, and nobody but trusted_proxies may connect"},
+			help: "a PROXY header is mandatory on all TCP listeners, and only trusted_proxies may connect"},
 
 		{name: "tls.mode", value: str(&c.TLS.Mode, oneOf([]string{TLSOff, TLSFiles}, map[string]string{
 			"acme": `use "files" with tls.cert_file and tls.key_file, or a reverse proxy that holds the certificate`,
 		}), TLSFiles), help: "off, or files: https on every http listener, and tls:// and dtls://"},
-		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, its chain after it; read again when it changes"},
+		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, followed by its chain; the server reads a changed file again"},
 		{name: "tls.key_file", value: str(&c.TLS.KeyFile, anything, "privkey.pem"), help: "PEM private key"},
 
 		{name: "turn.realm", value: str(&c.TURN.Realm, parseRealm, "turnpike"), help: "realm of the TURN credentials"},
@@ -82,23 +82,23 @@ func (c *Config) keys() []key {
 		{name: "turn.nat_discovery_port", value: number{&c.TURN.NATDiscoveryPort, 0},
 			help: "a second UDP port, to tell clients what NAT they are behind; needs two addresses in turn.listen; 0: off"},
 		{name: "turn.alternate_server", value: list[Alternate]{&c.TURN.AlternateServer, parseAlternate, showAlternate, "203.0.113.20:3478"},
-			help: "where clients are sent while this server drains: one address of each family, and with tls:// for those on TLS"},
+			help: "where this server sends clients while it drains: one address of each family, and one with tls:// for clients over TLS"},
 		{name: "turn.alternate_domain", value: str(&c.TURN.AlternateDomain, parseHost, "turn2.example.org"),
-			help: "the name in the certificate there, if it is another"},
+			help: "the name in that server's certificate, if it is not the name in ours"},
 		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{OffloadAuto, OffloadOff, OffloadRequire}, nil), OffloadAuto),
-			help: "established flows in the kernel (Linux, with privileges): auto, off, or require, which does not start without"},
+			help: "forward established flows in the kernel (Linux, with privileges): auto if possible, off never, require or do not start"},
 
 		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{GuestsLoopback, GuestsAlways, GuestsNever}, nil), GuestsLoopback),
-			help: "who gets in with no invite: loopback (this machine, if nothing here tells of others), always (as guests) or never"},
-		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket admits"},
-		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential allocates"},
+			help: "who gets in without an invite: loopback (people on this machine, if nothing here tells of others), always (as guests) or never"},
+		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket is valid"},
+		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential can make relays"},
 		{name: "auth.api_keys", value: list[Secret]{&c.Auth.APIKeys, parseSecret, Secret.String, "a long random string"},
 			secret: true, help: "keys of your apps' servers, for GET /api/v1/turn-credentials"},
 		{name: "auth.issuers", value: issuerList{&c.Auth.Issuers, c.checkIssuer}, secret: true,
-			help: "[[auth.issuers]] tables: apps whose tickets are accepted as they are"},
+			help: "[[auth.issuers]] tables: apps whose own tokens admit their users"},
 
 		{name: "signal.resume_window", value: dur(&c.Signal.ResumeWindow, 0),
-			help: "how long a session without a connection can be resumed; 0: not at all"},
+			help: "how long a session that lost its connection can resume; 0s: never"},
 	}
 	keys = append(keys, c.Limits.keys()...)
 	return append(keys, key{name: "metrics.listen", value: str(&c.Metrics.Listen, optional(parseHostPort), "127.0.0.1:9090"),

@@ -98,44 +98,44 @@ func (l *Limits) keys() []key {
 		return key{name: "limits." + name, value: scalar[int64]{p, parseBandwidth, showBandwidth, "20 Mbit/s"}, help: help}
 	}
 	return []key{
-		count("allocations", &l.Allocations, "relays at a time, of everybody"),
+		count("allocations", &l.Allocations, "relays at a time"),
 		count("allocations_per_session", &l.AllocationsPerSession, "relays of one signaling session"),
 		count("allocations_per_user", &l.AllocationsPerUser, "relays of one user of shared_secrets or ice-servers"),
 		count("allocations_per_address", &l.AllocationsPerAddress, "relays of one IPv4 address or IPv6 /64"),
 		count("permissions_per_allocation", &l.PermissionsPerAllocation, "addresses that one relay may send to"),
 		count("channels_per_allocation", &l.ChannelsPerAllocation, "channels of one relay"),
 		{name: "limits.allocation_max_age", value: scalar[time.Duration]{&l.AllocationMaxAge, duration(time.Minute), showDuration, "24h"},
-			help: "after this a relay ends, refreshed or not"},
-		bandwidth("bandwidth", &l.Bandwidth, "bits a second that all relays carry in each direction; datagrams over it are lost, TCP is slowed"),
-		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, the relays of one session or user"),
-		bandwidth("bandwidth_per_allocation", &l.BandwidthPerAllocation, "likewise, one relay"),
+			help: "after this time a relay ends, even if the client refreshes it"},
+		bandwidth("bandwidth", &l.Bandwidth, "bits a second that all relays carry in each direction; beyond it datagrams are lost and TCP connections slow down"),
+		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, for the relays of one session or user"),
+		bandwidth("bandwidth_per_allocation", &l.BandwidthPerAllocation, "likewise, for one relay"),
 		count("turn_streams", &l.TURNStreams, "TURN connections over TCP, TLS and DTLS at a time"),
 		count("connections_per_address", &l.ConnectionsPerAddress, "TURN and HTTP connections at a time, from one IPv4 address or IPv6 /64"),
-		count("half_open", &l.HalfOpen, "connections before the end of their TLS handshake or first message; over it the oldest is closed"),
+		count("half_open", &l.HalfOpen, "connections before the end of their TLS handshake or first message; beyond it the server closes the oldest"),
 		count("pending_connections_per_allocation", &l.PendingConnectionsPerAllocation, "TCP connections with peers that one relay makes, or holds for its client, at a time"),
-		count("pending_connections_per_user", &l.PendingConnectionsPerUser, "likewise, the relays of one session or user; of all together there are at most half_open"),
+		count("pending_connections_per_user", &l.PendingConnectionsPerUser, "likewise, for the relays of one session or user; all relays together have at most half_open"),
 		count("connects_per_minute", &l.ConnectsPerMinute, "TCP connections to peers that one session or user may ask for"),
 		{name: "limits.connect_timeout", value: scalar[time.Duration]{&l.ConnectTimeout, duration(time.Second), showDuration, "30s"},
-			help: "how long a peer may take to accept a TCP connection; RFC 6062 wants 30s at least"},
+			help: "how long a peer may take to accept a TCP connection; RFC 6062 requires at least 30s"},
 		count("unauthenticated_answers_per_second", &l.UnauthenticatedAnswersPerSecond,
 			"Binding and 401 answers over UDP to one address; four times that at once"),
 		count("failed_credentials_per_minute", &l.FailedCredentialsPerMinute, "wrong TURN credentials from one address"),
 		count("sessions", &l.Sessions, "signaling connections at a time"),
 		count("sessions_per_address", &l.SessionsPerAddress, "likewise, from one IPv4 address or IPv6 /64"),
 		count("sessions_per_user", &l.SessionsPerUser, "signaling sessions of one user at a time"),
-		count("rooms_per_session", &l.RoomsPerSession, "rooms that one session may be in, or wait to be let into"),
-		count("unacknowledged_bytes", &l.UnacknowledgedBytes, "messages of all sessions, until the clients have acknowledged them"),
+		count("rooms_per_session", &l.RoomsPerSession, "rooms that one session may be in or wait for"),
+		count("unacknowledged_bytes", &l.UnacknowledgedBytes, "bytes of messages that the server keeps for all sessions, until the clients acknowledge them"),
 		count("messages_per_second", &l.MessagesPerSecond, "signaling messages of one session; four times that at once"),
-		count("messages_per_second_per_user", &l.MessagesPerSecondPerUser, "likewise, of all sessions of one user"),
+		count("messages_per_second_per_user", &l.MessagesPerSecondPerUser, "likewise, for all sessions of one user"),
 		count("hellos_per_second_per_address", &l.HellosPerSecondPerAddress, "sign-ins from one IPv4 address or IPv6 /64; four times that at once"),
 		count("joins_per_minute", &l.JoinsPerMinute, "joins and calls of one session"),
-		count("joins_per_minute_per_user", &l.JoinsPerMinutePerUser, "likewise, of all sessions of one user"),
+		count("joins_per_minute_per_user", &l.JoinsPerMinutePerUser, "likewise, for all sessions of one user"),
 		count("joins_per_minute_per_address", &l.JoinsPerMinutePerAddress, "likewise, from one IPv4 address or IPv6 /64"),
-		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "refused tickets and invites from one address; beyond, each wait is twice as long as the one before"),
+		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "refused tickets and invites from one address; beyond it each wait is twice as long as the one before"),
 	}
 }
 
-// bandwidthUnits are what parseBandwidth knows, the greatest first.
+// bandwidthUnits returns the units that parseBandwidth knows, the greatest first.
 func bandwidthUnits() []bandwidthUnit {
 	return []bandwidthUnit{{"Gbit/s", 1e9}, {"Mbit/s", 1e6}, {"kbit/s", 1e3}}
 }
@@ -162,7 +162,7 @@ func parseBandwidth(s string) (int64, error) {
 			return n * u.bits, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no bandwidth; write a whole number of kbit/s, Mbit/s or Gbit/s, like %q, or %q", s, "20 Mbit/s", noLimit)
+	return 0, fmt.Errorf("%q is not a bandwidth; write a whole number of kbit/s, Mbit/s or Gbit/s, like %q, or %q", s, "20 Mbit/s", noLimit)
 }
 
 func showBandwidth(bits int64) string {

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// defaultConfigFile is read when it is there and nothing else is named.
+// defaultConfigFile is read if it exists and no other file is named.
 const defaultConfigFile = "turnpike.toml"
 
 // Flags are the flags that every command which reads the configuration takes.
 type Flags struct {
 	file  string
-	set   map[string]string // key -> text of its flag
+	set   map[string]string // key -> the flag's value
 	names map[string]string // key -> the flag as it was written
 }
 
@@ -70,7 +70,7 @@ func (c *Config) setText(k key, source, s string) []error {
 	return nil
 }
 
-// defaultStateDir is systemd's StateDirectory= under systemd, else a directory beside the operator.
+// defaultStateDir returns systemd's StateDirectory= under systemd, else a name in the working directory.
 func defaultStateDir(getenv func(string) string) string {
 	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); dir != "" {
 		return dir
@@ -102,14 +102,14 @@ func (c *Config) loadFile(name string, getenv func(string) string) []error {
 	bad := c.parse(name, string(data))
 	for key, p := range map[string]*string{"state_dir": &c.StateDir, "tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile} {
 		if c.sources[key] != "" && *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(filepath.Dir(name), *p) // a path in a file is meant from where the file is
+			*p = filepath.Join(filepath.Dir(name), *p) // a path in a file starts from the file's folder
 		}
 	}
 	return bad
 }
 
-// UnknownVariables warns of TURNPIKE_ variables that nothing reads. They are not refused, because Kubernetes sets some
-// for a service of that name.
+// UnknownVariables warns of TURNPIKE_ variables that nothing reads. It refuses none, because Kubernetes sets some for a
+// service of that name.
 func UnknownVariables(environ []string) []string {
 	var out []string
 	for _, v := range environ {

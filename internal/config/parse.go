@@ -27,7 +27,7 @@ func parseRealm(s string) (string, error) {
 	if s == "" || len(s) > 127 || strings.ContainsAny(s, "\"\\\r\n") {
 		return "", fmt.Errorf("%q is not a realm; use 1 to 127 characters without quotes, like %q", s, "turnpike")
 	}
-	// Newer clients make their keys of the prepared form, older ones of what they are sent: it has to be the same.
+	// Newer clients make their keys of the prepared form, older ones of the form that they receive: both must be the same.
 	if prepared, err := precis.OpaqueString.String(s); err != nil || prepared != s {
 		return "", fmt.Errorf("%q is not a realm as clients prepare it (RFC 8265); use plain letters, like %q", s, "turnpike")
 	}
@@ -37,7 +37,7 @@ func parseRealm(s string) (string, error) {
 func parseRelayAddr(s string) (netip.Addr, error) {
 	a, err := parseAddr(s)
 	if err == nil && (a.IsUnspecified() || a.IsMulticast()) {
-		return netip.Addr{}, fmt.Errorf("%q is no address of one machine; write one that this machine has, like %q", s, "203.0.113.9")
+		return netip.Addr{}, fmt.Errorf("%q is not the address of one machine; write one of this machine, like %q", s, "203.0.113.9")
 	}
 	return a, err
 }
@@ -89,7 +89,7 @@ func parseHostPort(s string) (string, error) {
 	return s, nil
 }
 
-// optional lets nothing at all pass, where that turns a thing off.
+// optional also accepts the empty string, which turns the thing off.
 func optional[T any](parse func(string) (T, error)) func(string) (T, error) {
 	return func(s string) (T, error) {
 		if s == "" {
@@ -109,7 +109,7 @@ func parseOrigin(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// duration refuses what is shorter than least.
+// duration refuses less than least.
 func duration(least time.Duration) func(string) (time.Duration, error) {
 	return func(s string) (time.Duration, error) {
 		d, err := time.ParseDuration(s)
@@ -135,7 +135,7 @@ func showDuration(d time.Duration) string {
 	return s
 }
 
-// oneOf accepts the words now supported; later holds words of later versions with the advice for each.
+// oneOf accepts some words. later holds words of later versions, with advice for each.
 func oneOf(words []string, later map[string]string) func(string) (string, error) {
 	return func(s string) (string, error) {
 		if hint, ok := later[s]; ok {

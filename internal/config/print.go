@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Print writes the configuration in force as TOML, and behind each value that is not the default where it came from.
+// Print writes the configuration in force as TOML. A comment says where each value came from that is not the default.
 func (c *Config) Print(w io.Writer) error {
 	var b strings.Builder
 	if c.file != "" {

@@ -43,7 +43,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
-// minSharedSecret keeps out secrets that can be guessed from one observed username and password.
+// minSharedSecret keeps out secrets that an observer of one username and password could guess.
 const minSharedSecret = 16
 
 // parseSecret never repeats what it was given, not even in an error.

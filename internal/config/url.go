@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// PublicURL is the URL, without a path, by which others reach the pages: of public_host if it is set, else of the first
-// listener. addrs are the HTTP listeners.
+// PublicURL returns the URL, without a path, by which others reach the pages: that of public_host, else that of the first
+// listener which is not on loopback, else of the first. addrs are the HTTP listeners.
 func (c *Config) PublicURL(addrs []string) string {
 	i := max(0, slices.IndexFunc(addrs, func(addr string) bool { return !ListensOnLoopback(addr) }))
 	if c.PublicHost == "" {
@@ -21,7 +21,7 @@ func (c *Config) PublicURL(addrs []string) string {
 	return c.url(c.PublicHost, port)
 }
 
-// WebURLs is what the operator may open: the public URL and the listeners' own.
+// WebURLs returns the URLs that the operator may open: the public one and the listeners' own.
 func (c *Config) WebURLs(addrs []string) []string {
 	urls := []string{c.PublicURL(addrs)}
 	for _, addr := range addrs {
@@ -32,7 +32,7 @@ func (c *Config) WebURLs(addrs []string) []string {
 	return urls
 }
 
-// ListenerURL is the URL by which this machine reaches a listener.
+// ListenerURL returns the URL by which this machine reaches a listener.
 func (c *Config) ListenerURL(addr string) string {
 	host, port, _ := net.SplitHostPort(addr)
 	if a, err := netip.ParseAddr(host); host == "" || err == nil && (a.IsUnspecified() || a == netip.MustParseAddr("127.0.0.1")) {

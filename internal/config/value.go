@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// value is one configuration key's place in Config: it takes what a TOML file, a variable or a flag says, or returns
-// an error that is the rest of a sentence after the key's name.
+// value is the place of one key in Config. It takes the text of a TOML file, a variable or a flag, or returns an error that is
+// the rest of a sentence after the key's name.
 type value interface {
 	fromTOML(v any) error
 	fromText(s string) error
@@ -55,7 +55,7 @@ type list[T any] struct {
 func (v list[T]) fromTOML(raw any) error {
 	items, ok := raw.([]any)
 	if !ok {
-		return fmt.Errorf("is not a list; write it like [%q]", v.example) // without what it is, which may be a secret
+		return fmt.Errorf("is not a list; write it like [%q]", v.example) // the value itself may be a secret
 	}
 	words := make([]string, len(items))
 	for i, item := range items {
@@ -240,4 +240,4 @@ func quoteIfString(v any) any {
 	return v
 }
 
-func same(s string) string { return s }
+func asIs(s string) string { return s }

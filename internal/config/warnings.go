@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Warnings are what starts, but hardly as meant. relays are the addresses that relaying will use.
+// Warnings names values that the server can start with, but that the operator hardly meant. relays are the addresses that it
+// relays from.
 func (c *Config) Warnings(relays []netip.Addr) []string {
 	var out []string
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -36,7 +37,7 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 	return out
 }
 
-// publicName guesses whether the whole world is meant to reach host.
+// publicName guesses whether host is meant for the whole world.
 func publicName(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return a.IsGlobalUnicast() && !a.IsPrivate()
