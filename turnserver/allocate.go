@@ -132,7 +132,7 @@ func (r *request) allocateAgain() {
 
 // grantedAs answers with what the Allocate that made a was granted.
 func (r *request) grantedAs(a *allocation) {
-	r.begin(stun.ClassSuccessResponse)
+	r.startAnswer(stun.ClassSuccessResponse)
 	r.addAddress(stun.AttrXORRelayedAddress, a.first.external)
 	if x := a.extras; x != nil {
 		if x.second != nil {
@@ -153,7 +153,7 @@ func (r *request) grantedAs(a *allocation) {
 	if software := r.w.srv.cfg.Software; software != "" {
 		r.w.res.Add(stun.AttrSoftware, []byte(software))
 	}
-	r.send()
+	r.sendAnswer()
 }
 
 // addAddressError adds ADDRESS-ERROR-CODE (RFC 8656 §18.12): why there is no relayed address of a family.
@@ -202,7 +202,7 @@ func (r *request) lifetime() (time.Duration, bool) {
 // refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it names.
 func (r *request) refresh() {
 	if how, ok := r.refreshing(); ok && r.refreshed(&how) {
-		r.send()
+		r.sendAnswer()
 	}
 }
 
@@ -237,15 +237,15 @@ func (r *request) refreshed(how *refreshing) bool {
 		a.endRelayed(how.only)
 	} else {
 		now := srv.now()
-		end := a.born.add(srv.cfg.Limits.AllocationMaxAge)
-		expires := min(now.add(max(lifetime, defaultLifetime)), end)
+		end := a.born.plus(srv.cfg.Limits.AllocationMaxAge)
+		expires := min(now.plus(max(lifetime, defaultLifetime)), end)
 		lifetime = max(time.Duration(expires-now), 0)
 		if !a.shard.refresh(a, how.only, now, expires) {
 			r.fail(stun.CodeAllocMismatch)
 			return false
 		}
 	}
-	r.begin(stun.ClassSuccessResponse)
+	r.startAnswer(stun.ClassSuccessResponse)
 	r.addUint32(stun.AttrLifetime, uint32(lifetime/time.Second))
 	return true
 }
@@ -286,9 +286,9 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 		return nil, stun.CodeAllocMismatch
 	}
 	limits := &s.cfg.Limits
-	holder, stands := s.quota.take(&r.grant, r.c, limits)
+	holder, stands := s.quota.countAllocation(&r.grant, r.c, limits)
 	if stands != goesOn {
-		s.counters.drop(stands)
+		s.counters.count(stands)
 	}
 	switch stands {
 	case limitSession, limitUser, limitAddress:
@@ -299,21 +299,21 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	now, lifetime := s.now(), min(max(want.lifetime, defaultLifetime), limits.AllocationMaxAge)
 	a := &allocation{
-		shard: r.w.shard, grant: r.grant, holder: holder, keys: r.keys,
+		shard: r.w.shard, grant: r.grant, account: holder, keys: r.keys,
 		transactionID: r.m.TransactionID, granted: uint32(lifetime / time.Second), born: now,
 	}
 	home := &home{client: *r.c}
 	a.home.Store(home)
 	if !s.openRelayed(r, a, want) {
-		s.quota.give(holder, r.c)
+		s.quota.uncountAllocation(holder, r.c)
 		return nil, stun.CodeInsufficientCapacity
 	}
 	if want.mobile {
-		s.mobility.admit(a)
+		s.mobility.giveFirstTicket(a)
 	}
 	// Only once it is in the shard can others end it, which takes back what comes before.
 	for rel := range a.live() {
-		rel.expires.set(now.add(lifetime))
+		rel.expires.set(now.plus(lifetime))
 		rel.address.publish(a, rel.local.Port)
 	}
 	if home.conn != nil {
@@ -365,7 +365,7 @@ func (s *Server) openAt(a *allocation, bind binder, want *wanted) bool {
 	if want.port != evenPair {
 		return true
 	}
-	token, ok := s.reserved.add(&reservation{port: ports[1], grant: a.grant, expires: a.born.add(reservationTime)})
+	token, ok := s.reserved.keep(&reservation{port: ports[1], grant: a.grant, expires: a.born.plus(reservationTime)})
 	if !ok {
 		ports[0].close()
 		ports[1].close()

@@ -308,7 +308,7 @@ func TestAddressQuota(t *testing.T) {
 	limits := Limits{AllocationsPerAddress: 1}.withDefaults()
 	take := func(ip, user string) reason {
 		c := client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at(ip))}}
-		_, limit := q.take(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
+		_, limit := q.countAllocation(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
 		return limit
 	}
 	for _, row := range []struct {

@@ -18,7 +18,7 @@ type allocation struct {
 	// Static after construction.
 	shard         *shard
 	grant         auth.Grant
-	holder        *holder
+	account       *account
 	keys          auth.Keys
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
 	granted       uint32                       // seconds that the Allocate was granted
@@ -34,7 +34,7 @@ type allocation struct {
 	// Guarded by shard.mu.
 	flows []*flow
 
-	crowded expiry // until when no more flows without a channel are tried; shard.converse reads and writes it
+	conversationsFullUntil expiry // until when no more flows without a channel are tried; shard.converse reads and writes it
 
 	// Whoever relays adds to them.
 	traffic [2]traffic // by direction
@@ -103,7 +103,7 @@ func (a *allocation) expires() (last clock) {
 // traffic counts what an allocation was handed to relay.
 type traffic struct{ packets, bytes atomic.Uint64 }
 
-func (t *traffic) add(size int) {
+func (t *traffic) count(size int) {
 	t.packets.Add(1)
 	t.bytes.Add(uint64(size))
 }
@@ -214,7 +214,7 @@ func destinationAmong(relays []*relayAddress, e wire.Endpoint) destination {
 
 // reaches reports whether sending to d could succeed: a port of our own relay addresses must be live.
 func (d *destination) reaches() bool {
-	return d.own == nil || d.own.holder(d.endpoint.Port) != nil
+	return d.own == nil || d.own.allocationAt(d.endpoint.Port) != nil
 }
 
 // start begins to read the relayed sockets.
@@ -241,7 +241,7 @@ func (a *allocation) endRelayed(only *relayed) {
 	}
 	srv, home := a.shard.srv, a.home.Load()
 	srv.mobility.forget(a)
-	srv.quota.give(a.holder, &home.client)
+	srv.quota.uncountAllocation(a.account, &home.client)
 	if home.conn != nil {
 		home.conn.allocationEnded()
 	}

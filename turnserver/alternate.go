@@ -49,7 +49,7 @@ func (r *request) tryAlternate() bool {
 	if !ok {
 		return false
 	}
-	r.begin(stun.ClassErrorResponse)
+	r.startAnswer(stun.ClassErrorResponse)
 	r.addError(stun.CodeTryAlternate)
 	r.addAlternate(first)
 	if second, ok := srv.alternate(!is4, secured); ok {
@@ -58,7 +58,7 @@ func (r *request) tryAlternate() bool {
 	if secured && srv.cfg.AlternateDomain != "" {
 		r.w.res.Add(stun.AttrAlternateDomain, []byte(srv.cfg.AlternateDomain))
 	}
-	r.send()
+	r.sendAnswer()
 	return true
 }
 

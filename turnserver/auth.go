@@ -17,47 +17,47 @@ import (
 // that address, nor guess at passwords without having them counted.
 func (r *request) authenticate() bool {
 	if r.integrity.At == 0 {
-		r.count(authChallenged)
+		r.countAuth(authChallenged)
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	}
 	realm, haveRealm := r.m.Attributes.Get(stun.AttrRealm)
 	nonce, haveNonce := r.m.Attributes.Get(stun.AttrNonce)
 	if !r.m.Contains(stun.AttrUsername) && !r.m.Contains(stun.AttrUserhash) || !haveRealm || !haveNonce {
-		r.count(authMalformed)
+		r.countAuth(authMalformed)
 		r.fail(stun.CodeBadRequest)
 		return false
 	}
 	if wire.CookieFeatures(nonce.Value)&wire.FeaturePasswordAlgorithms != 0 {
 		var ok bool
 		if r.algorithm, ok = wire.ReadPasswordAlgorithm(r.m); !ok {
-			r.count(authMalformed)
+			r.countAuth(authMalformed)
 			r.fail(stun.CodeBadRequest)
 			return false
 		}
 	}
 	state := r.judgeNonce(nonce.Value)
 	if state == wire.NonceForeign {
-		r.count(authStaleNonce)
+		r.countAuth(authStaleNonce)
 		r.challenge(stun.CodeStaleNonce)
 		return false
 	}
 	switch verdict := r.verify(realm.Value); {
 	case verdict == authLimited:
-		r.count(verdict)
-		r.w.counters.drop(dropLoginLimit)
+		r.countAuth(verdict)
+		r.w.counters.count(dropLoginLimit)
 		return false
 	case verdict == authRefused:
-		r.count(verdict)
+		r.countAuth(verdict)
 		r.w.srv.failures.Take(sourceOf(r.c.tuple.Client), time.Duration(r.w.now()))
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	case state == wire.NonceStale:
-		r.count(authStaleNonce)
+		r.countAuth(authStaleNonce)
 		r.challenge(stun.CodeStaleNonce)
 		return false
 	}
-	r.count(authAccepted)
+	r.countAuth(authAccepted)
 	r.signed = true
 	return true
 }
@@ -148,7 +148,7 @@ func (r *request) username() []byte {
 	return r.w.name
 }
 
-func (r *request) count(o authOutcome) { r.w.counters.auth[o].Add(1) }
+func (r *request) countAuth(o authOutcome) { r.w.counters.auth[o].Add(1) }
 
 func (r *request) signedWith(keys *auth.Keys) bool {
 	return r.integrity.Holds(r.m.Raw, r.signingKey(keys))

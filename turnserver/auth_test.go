@@ -287,7 +287,7 @@ func TestDuplicateAttributes(t *testing.T) {
 func TestEveryErrorCodeHasAReason(t *testing.T) {
 	r := request{w: new(worker), m: new(stun.Message)}
 	for _, code := range errorCodes() {
-		r.begin(stun.ClassErrorResponse)
+		r.startAnswer(stun.ClassErrorResponse)
 		r.addError(stun.ErrorCode(code))
 		if got := codeOf(t, &r.w.res); got != code {
 			t.Errorf("%d became %d", code, got)

@@ -11,53 +11,53 @@ import (
 // later; a stream has to wait.
 type bandwidth struct {
 	// Static after construction. Bits a second; 0 is no limit.
-	limited                  bool
-	allocation, holder, node int64
+	limited                   bool
+	allocation, account, node int64
 
-	total  [2]bucket
-	kernel *kernelPath // has the meters of buckets that it draws on, too; set before anything is relayed
+	total     [2]bucket
+	offloader *offloader // has the meters of buckets that it draws on, too; set before anything is relayed
 }
 
 func newBandwidth(l *Limits) bandwidth {
 	return bandwidth{
 		limited:    l.BandwidthPerAllocation > 0 || l.BandwidthPerUser > 0 || l.Bandwidth > 0,
-		allocation: l.BandwidthPerAllocation, holder: l.BandwidthPerUser, node: l.Bandwidth,
+		allocation: l.BandwidthPerAllocation, account: l.BandwidthPerUser, node: l.Bandwidth,
 	}
 }
 
-// admits reports whether an allocation may relay size more bytes now. What one limit refuses has been taken from those before it,
+// allows reports whether an allocation may relay size more bytes now. What one limit refuses has been taken from those before it,
 // so that who sends too much does not also use up what is everybody's.
-func (b *bandwidth) admits(a *allocation, d direction, size int, now clock) bool {
+func (b *bandwidth) allows(a *allocation, d direction, size int, now clock) bool {
 	if !b.limited {
 		return true
 	}
-	return b.take(&a.rates[d], size, b.allocation, now) && b.take(&a.holder.rates[d], size, b.holder, now) && b.take(&b.total[d], size, b.node, now)
+	return b.takeFrom(&a.rates[d], size, b.allocation, now) && b.takeFrom(&a.account.rates[d], size, b.account, now) && b.takeFrom(&b.total[d], size, b.node, now)
 }
 
-// take takes size bytes' tokens from a bucket, wherever these are kept.
-func (b *bandwidth) take(from *bucket, size int, rate int64, now clock) bool {
+// takeFrom takes size bytes' tokens from a bucket, wherever these are kept.
+func (b *bandwidth) takeFrom(from *bucket, size int, rate int64, now clock) bool {
 	if id := from.meter.Load(); id != 0 {
-		return b.kernel.path.Take(id, size)
+		return b.offloader.path.Take(id, size)
 	}
-	return from.take(size, rate, now)
+	return from.takeBytes(size, rate, now)
 }
 
 // patient is how long a stream waits at least, so that many that wait do not ask all the time. It is short beside burstTime, and a
 // stream alone is not slowed by it.
 const patient = 10 * time.Millisecond
 
-// await waits until an allocation may relay size more bytes of a stream, at most a bucket's burst, or reports false if it has ended
+// waitFor waits until an allocation may relay size more bytes of a stream, at most a bucket's burst, or reports false if it has ended
 // before. A stream takes tokens only when all that it needs are there: so it leaves some to datagrams, which are smaller. Where a meter of
 // the kernel's stands in a bucket's place, how long is not known, and it asks again after a moment.
-func (b *bandwidth) await(a *allocation, d direction, size int, now func() clock, ended <-chan struct{}) bool {
+func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clock, ended <-chan struct{}) bool {
 	if !b.limited {
 		return true
 	}
 	for _, limit := range [...]struct {
 		of   *bucket
 		rate int64
-	}{{&a.rates[d], b.allocation}, {&a.holder.rates[d], b.holder}, {&b.total[d], b.node}} {
-		for at := now(); !b.take(limit.of, size, limit.rate, at); at = now() {
+	}{{&a.rates[d], b.allocation}, {&a.account.rates[d], b.account}, {&b.total[d], b.node}} {
+		for at := now(); !b.takeFrom(limit.of, size, limit.rate, at); at = now() {
 			select {
 			case <-time.After(max(patient, limit.of.lacks(size, limit.rate, at))):
 			case <-ended:
@@ -83,8 +83,8 @@ const (
 	burstBytes = 4 * maxDatagram
 )
 
-// take takes size bytes' tokens at a rate in bits a second, and reports false if there are too few.
-func (b *bucket) take(size int, rate int64, now clock) bool {
+// takeBytes takes size bytes' tokens at a rate in bits a second, and reports false if there are too few.
+func (b *bucket) takeBytes(size int, rate int64, now clock) bool {
 	if rate <= 0 {
 		return true
 	}

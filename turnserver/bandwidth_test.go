@@ -14,8 +14,8 @@ func TestBucket(t *testing.T) {
 		var b bucket
 		taken := 0
 		now := clock(0)
-		for ; now < clock(10*time.Second); now = now.add(time.Millisecond) {
-			for b.take(size, rate, now) {
+		for ; now < clock(10*time.Second); now = now.plus(time.Millisecond) {
+			for b.takeBytes(size, rate, now) {
 				taken += size
 			}
 		}
@@ -23,13 +23,13 @@ func TestBucket(t *testing.T) {
 		if most := 10_000_000 + burst + size; taken > most || taken < 9_900_000 {
 			t.Errorf("%d bytes went through in datagrams of %d, at most %d should", taken, size, most)
 		}
-		if now = now.add(time.Hour); !b.take(burst/2, rate, now) {
+		if now = now.plus(time.Hour); !b.takeBytes(burst/2, rate, now) {
 			t.Error("a bucket at rest is not full")
 		}
 	}
 	for _, rate := range []int64{1, 999, 1e12} { // the least and the greatest
 		var b bucket
-		if !b.take(maxDatagram, rate, 0) {
+		if !b.takeBytes(maxDatagram, rate, 0) {
 			t.Errorf("at %d bits a second a full bucket has too little for a datagram", rate)
 		}
 	}

@@ -114,7 +114,7 @@ func newBenchFlow(b testing.TB, network string) *benchFlow {
 	c, peer, other := dialREST(b, s, network, "alice"), newPeer(b), newPeer(b)
 	relayed := c.allocate()
 	c.bind(wire.MinChannel, peer.addr)
-	a := s.relays[0].holder(relayed.Port())
+	a := s.relays[0].allocationAt(relayed.Port())
 	if network == "tcp" {
 		_ = c.conn.SetReadDeadline(time.Time{})
 		go func() { _, _ = io.Copy(io.Discard, c.frames) }()
@@ -159,7 +159,7 @@ func BenchmarkChannelData(b *testing.B) {
 	b.Run("across", func(b *testing.B) { // to another allocation, here the same
 		f := newBenchFlow(b, "udp")
 		now, d := f.srv.now(), f.srv.destinationOf(f.alloc.first.external)
-		if got := f.alloc.shard.bind(f.alloc, wire.MaxChannel, d, now, &f.srv.cfg.Limits); got != done {
+		if got := f.alloc.shard.bind(f.alloc, wire.MaxChannel, d, now, &f.srv.cfg.Limits); got != outcomeDone {
 			b.Fatal("bind:", got)
 		}
 		f.up(b, channelMessage(wire.MaxChannel, pattern(videoSize), true))

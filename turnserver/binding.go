@@ -15,7 +15,7 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 		typ, start, end, more, bad := attrs.Next()
 		switch {
 		case bad:
-			w.counters.drop(dropMalformed)
+			w.counters.count(dropMalformed)
 			return true
 		case !more && c.origin != nil:
 			return w.answerDiscovery(c, pkt, &discovery, fingerprint)
@@ -24,7 +24,7 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 			return true
 		case typ == wire.AttrFingerprint:
 			if !wire.FingerprintHolds(pkt, start, end) {
-				w.counters.drop(dropMalformed)
+				w.counters.count(dropMalformed)
 				return true
 			}
 			fingerprint = true
@@ -45,6 +45,6 @@ func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
 	out := w.answer[:total]
 	wire.PutBindingSuccess(out, pkt[8:wire.HeaderSize], c.tuple.Client, fingerprint)
 	w.counters.bindings.Add(1)
-	c.send(w, out, control)
+	c.deliver(w, out, notRelayed)
 	w.flush() // answer is used again
 }

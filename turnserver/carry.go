@@ -14,13 +14,13 @@ import (
 // only has no more to say.
 const lingerTime = time.Minute
 
-// carry copies data between a client's stream that has claimed a connection with a peer, and the peer, until both have said their last,
+// copyWithPeer copies data between a client's stream that has claimed a connection with a peer, and the peer, until both have said their last,
 // one of them fails, or the allocation ends. What one side does not take the other has to keep: the server holds a buffer in each
 // direction, and none while nothing comes.
-func (t *stream) carry() {
+func (t *stream) copyWithPeer() {
 	p := t.claimed
 	defer p.end(goesOn)
-	if !t.takeOver() {
+	if !t.waitUntilWritten() {
 		return
 	}
 	_ = t.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -29,24 +29,24 @@ func (t *stream) carry() {
 	}
 	_ = t.conn.SetDeadline(time.Time{}) // there is no allocation to wait for, and writing may take as long as the client likes
 	var other sync.WaitGroup
-	other.Go(func() { p.pass(down, t.conn, p.conn, nil) })
-	p.pass(up, p.conn, t.conn, t.behind)
+	other.Go(func() { p.copyTo(peerToClient, t.conn, p.conn, nil) })
+	p.copyTo(clientToPeer, p.conn, t.conn, t.behind)
 	other.Wait()
 }
 
-// takeOver waits until the client has been sent all that waits for it, or reports false if it cannot be.
-func (t *stream) takeOver() bool {
+// waitUntilWritten waits until the client has been sent all that waits for it, or reports false if it cannot be.
+func (t *stream) waitUntilWritten() bool {
 	if t.tls != nil {
-		return t.tls.takeOver()
+		return t.tls.waitUntilWritten()
 	}
-	return t.out.takeOver()
+	return t.out.waitUntilWritten()
 }
 
 // recordSize is the most that a read from TLS returns.
 const recordSize = 16 << 10
 
-// pass passes on what has come before, and what comes, and then that no more will. If it cannot, it ends the connection.
-func (p *peerConn) pass(d direction, to, from net.Conn, before []byte) {
+// copyTo passes on what has come before, and what comes, and then that no more will. If it cannot, it ends the connection.
+func (p *peerConn) copyTo(d direction, to, from net.Conn, before []byte) {
 	wait := udpio.NewReadWaiter(from)
 	var own []byte // to read to where the read itself waits
 	if !wait.Waits() {
@@ -54,11 +54,11 @@ func (p *peerConn) pass(d direction, to, from net.Conn, before []byte) {
 	}
 	err := p.write(d, to, before)
 	for err == nil {
-		if p.halved.Load() {
+		if p.halfClosed.Load() {
 			_ = from.SetReadDeadline(time.Now().Add(lingerTime))
 		}
 		if err = wait.Readable(); err == nil {
-			err = p.passSome(d, to, from, own)
+			err = p.copySome(d, to, from, own)
 		}
 	}
 	half, ok := to.(interface{ CloseWrite() error })
@@ -66,12 +66,12 @@ func (p *peerConn) pass(d direction, to, from net.Conn, before []byte) {
 		p.end(goesOn)
 		return
 	}
-	p.halved.Store(true)
+	p.halfClosed.Store(true)
 	_ = to.SetReadDeadline(time.Now().Add(lingerTime)) // of the other direction's read, which may be waiting already
 }
 
-// passSome passes on what there is, up to a buffer.
-func (p *peerConn) passSome(d direction, to, from net.Conn, buf []byte) error {
+// copySome passes on what there is, up to a buffer.
+func (p *peerConn) copySome(d direction, to, from net.Conn, buf []byte) error {
 	if buf == nil {
 		b := p.relay.srv.buffers.get()
 		defer p.relay.srv.buffers.put(b)
@@ -90,13 +90,13 @@ func (p *peerConn) write(d direction, to net.Conn, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if !s.bandwidth.await(a, d, len(b), s.now, p.life.Done()) {
+	if !s.bandwidth.waitFor(a, d, len(b), s.now, p.life.Done()) {
 		return net.ErrClosed
 	}
 	if _, err := to.Write(b); err != nil {
 		return err
 	}
-	a.traffic[d].add(len(b))
-	s.counters.relayed(p.client.tuple.Protocol, d, len(b))
+	a.traffic[d].count(len(b))
+	s.counters.countRelayed(p.client.tuple.Protocol, d, len(b))
 	return nil
 }

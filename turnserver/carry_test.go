@@ -67,23 +67,23 @@ func (d duplex) Close() error {
 func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	t.Helper()
 	s := newServer(t, nil)
-	a := &allocation{shard: newShard(s), holder: new(holder)}
+	a := &allocation{shard: newShard(s), account: new(account)}
 	relay := &tcpRelay{srv: s, alloc: a, conns: make(map[wire.Endpoint]*peerConn)}
 	a.first.sock = relay
 	near, client := newDuplex()
 	conn, peer := newDuplex()
-	p, result := s.peers.begin(relay, wire.EndpointOf(at("192.0.2.7")))
-	if result != done {
+	p, result := s.peers.addPending(relay, wire.EndpointOf(at("192.0.2.7")))
+	if result != outcomeDone {
 		t.Fatal("no connection was begun")
 	}
-	id, _ := s.peers.await(p, conn, s.now())
+	id, _ := s.peers.offer(p, conn, s.now())
 	stream := newStream(s, a.shard, near)
-	stream.send(pattern(maxQueued)) // what the client was sent before, and has not read
+	stream.enqueue(pattern(maxQueued)) // what the client was sent before, and has not read
 	stream.answer = []byte("answer")
 	if stream.claimed = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); stream.claimed == nil {
 		t.Fatal("it cannot be claimed")
 	}
-	wg.Go(stream.carry)
+	wg.Go(stream.copyWithPeer)
 	for _, want := range [][]byte{pattern(maxQueued), stream.answer} {
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
@@ -93,11 +93,11 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	return client, peer
 }
 
-// TestTakeOver in false time: of either kind of queue, when all has left, or cannot.
-func TestTakeOver(t *testing.T) {
+// TestWaitUntilWritten in false time: of either kind of queue, when all has left, or cannot.
+func TestWaitUntilWritten(t *testing.T) {
 	type queue interface {
-		send([]byte) bool
-		takeOver() bool
+		enqueue([]byte) bool
+		waitUntilWritten() bool
 	}
 	for name, make := range map[string]func(net.Conn, func(func())) queue{
 		"messages": func(conn net.Conn, spawn func(func())) queue { q := new(sendQueue); q.init(conn, spawn); return q },
@@ -112,18 +112,18 @@ func TestTakeOver(t *testing.T) {
 				near, far := net.Pipe()
 				var wg sync.WaitGroup
 				q := make(far, wg.Go)
-				if !q.takeOver() {
+				if !q.waitUntilWritten() {
 					t.Error("an empty queue cannot be taken over")
 				}
 				start := time.Now()
-				q.send(pattern(3))
-				q.send(pattern(5))
+				q.enqueue(pattern(3))
+				q.enqueue(pattern(5))
 				time.AfterFunc(time.Second, func() { _, _ = io.ReadFull(near, pattern(8)) })
-				if !q.takeOver() || time.Since(start) != time.Second {
+				if !q.waitUntilWritten() || time.Since(start) != time.Second {
 					t.Errorf("taken over after %v", time.Since(start))
 				}
-				q.send(pattern(3))
-				if q.takeOver() || time.Since(start) != time.Second+writeTimeout {
+				q.enqueue(pattern(3))
+				if q.waitUntilWritten() || time.Since(start) != time.Second+writeTimeout {
 					t.Errorf("after %v it is taken over, though its reader has stopped", time.Since(start))
 				}
 				wg.Wait()
@@ -201,12 +201,12 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, start := newBandwidth(&limits), time.Now()
 				now := func() clock { return clock(time.Since(start)) }
-				a := &allocation{holder: new(holder)}
+				a := &allocation{account: new(account)}
 				var streams sync.WaitGroup
 				for range 4 {
 					streams.Go(func() {
 						for range total / chunk / 4 {
-							if !b.await(a, up, chunk, now, nil) {
+							if !b.waitFor(a, clientToPeer, chunk, now, nil) {
 								t.Error("it gave up")
 							}
 						}
@@ -215,7 +215,7 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 				datagrams := 0 // beside them
 				for range 1000 {
 					time.Sleep(10 * time.Millisecond)
-					if b.admits(a, up, 1200, now()) {
+					if b.allows(a, clientToPeer, 1200, now()) {
 						datagrams++
 					}
 				}
@@ -229,10 +229,10 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 				}
 
 				ended := make(chan struct{})
-				for b.admits(a, up, chunk, now()) {
+				for b.allows(a, clientToPeer, chunk, now()) {
 				}
 				time.AfterFunc(time.Millisecond, func() { close(ended) })
-				if b.await(a, up, maxDatagram, now, ended) {
+				if b.waitFor(a, clientToPeer, maxDatagram, now, ended) {
 					t.Error("a stream that has ended got through")
 				}
 			})
@@ -252,7 +252,7 @@ func slowReader(t *testing.T) {
 			_ = socketOf(end.conn).(*net.TCPConn).SetReadBuffer(64 << 10)
 		}
 		const flood = 48 << 20 // more than the buffers of four sockets
-		for direction, way := range []struct{ from, to *testData }{up: {slow.client, slow.peer}, down: {slow.peer, slow.client}} {
+		for direction, way := range []struct{ from, to *testData }{clientToPeer: {slow.client, slow.peer}, peerToClient: {slow.peer, slow.client}} {
 			_ = way.from.conn.SetWriteDeadline(time.Time{})
 			var sender sync.WaitGroup
 			sender.Go(func() {
@@ -276,7 +276,7 @@ func slowReader(t *testing.T) {
 				t.Errorf("a side that does not read cost %d bytes", grown)
 			}
 			a := s.Snapshot()[0]
-			if got := []Traffic{up: a.Up, down: a.Down}[direction].Bytes; got >= flood {
+			if got := []Traffic{clientToPeer: a.Up, peerToClient: a.Down}[direction].Bytes; got >= flood {
 				t.Errorf("%d bytes were passed on to who reads none", got)
 			}
 			b.control.accept(stun.MethodRefresh)

@@ -135,7 +135,7 @@ func TestChannelExpires(t *testing.T) {
 // flowsOf counts what the flow tables hold.
 func flowsOf(s *Server) (up, down int) {
 	for _, sh := range s.shards {
-		up, down = up+sh.flows.up.Size(), down+sh.flows.down.Size()
+		up, down = up+sh.flows.fromClient.Size(), down+sh.flows.fromPeer.Size()
 	}
 	return up, down
 }
@@ -174,17 +174,17 @@ func TestChannelsEndWithTheAllocation(t *testing.T) {
 		c.bind(wire.MinChannel, peer)
 		var a *allocation
 		for _, sh := range s.shards {
-			for _, live := range sh.owned(func(*allocation) bool { return true }) {
+			for _, live := range sh.matching(func(*allocation) bool { return true }) {
 				a = live
 			}
 		}
 		c.accept(stun.MethodRefresh, lifetime(0))
 
 		// A request that found the allocation just before it ended.
-		if got := a.shard.bind(a, wire.MinChannel+1, s.destinationOf(wire.EndpointOf(peer)), s.now(), &s.cfg.Limits); got != gone {
+		if got := a.shard.bind(a, wire.MinChannel+1, s.destinationOf(wire.EndpointOf(peer)), s.now(), &s.cfg.Limits); got != outcomeEnded {
 			t.Errorf("binding a channel of an ended allocation: %v", got)
 		}
-		if got := a.shard.permit(a, [][16]byte{wire.EndpointOf(peer).IP}, s.now(), 10); got != gone {
+		if got := a.shard.permit(a, [][16]byte{wire.EndpointOf(peer).IP}, s.now(), 10); got != outcomeEnded {
 			t.Errorf("permitting a peer of an ended allocation: %v", got)
 		}
 		if a.shard.refresh(a, nil, s.now(), s.now()) {

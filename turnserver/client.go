@@ -10,12 +10,12 @@ import (
 // client is where a packet came from, and how answers go back.
 type client struct {
 	tuple  wire.FiveTuple
-	remote netip.AddrPort // with the zone, if the client is link-local
-	sock   clientSocket   // nil on a stream
-	source []byte         // control message that names the address to answer from; nil where the socket has one address
-	stream *stream        // nil where a message is a datagram: on UDP and DTLS
-	conn   *connection    // that the client's allocation lives and dies with; nil on UDP
-	origin *origin        // the address that it sent to, if that is one of a DiscoveryPair
+	remote netip.AddrPort    // with the zone, if the client is link-local
+	sock   clientSocket      // nil on a stream
+	source []byte            // control message that names the address to answer from; nil where the socket has one address
+	stream *stream           // nil where a message is a datagram: on UDP and DTLS
+	conn   *clientConnection // that the client's allocation lives and dies with; nil on UDP
+	origin *origin           // the address that it sent to, if that is one of a DiscoveryPair
 }
 
 // home is where an allocation's client is. It never changes; an allocation whose client moves gets another.
@@ -31,17 +31,17 @@ type clientSocket interface {
 	sendTo(w *worker, c *client, b []byte, size int)
 }
 
-// control is the size of what no peer sent.
-const control = -1
+// notRelayed is the size of what no peer sent.
+const notRelayed = -1
 
-// send passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks.
+// deliver passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks.
 // b leaves when w's batch is flushed, if not before, and it is then counted what becomes of it.
-func (c *client) send(w *worker, b []byte, size int) {
+func (c *client) deliver(w *worker, b []byte, size int) {
 	if c.stream == nil {
 		c.sock.sendTo(w, c, b, size)
 		return
 	}
-	w.streams.add(c.stream, b, size)
+	w.streams.queue(c.stream, b, size)
 }
 
 func sendFailure(size int) reason {

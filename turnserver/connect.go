@@ -25,33 +25,33 @@ func (r *request) connect() {
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	if code := srv.admit(r.alloc, peer); code != 0 {
+	if code := srv.judgePeer(r.alloc, peer); code != 0 {
 		r.fail(code)
 		return
 	}
 	to := destinationAmong(srv.tcpRelays, peer)
 	if !to.reaches() {
-		srv.counters.drop(denyOwnHost)
+		srv.counters.count(denyOwnHost)
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	if !srv.connects.Take(r.alloc.holder.owner, time.Duration(srv.now())) {
-		srv.counters.drop(peerTooOften)
+	if !srv.connects.Take(r.alloc.account.owner, time.Duration(srv.now())) {
+		srv.counters.count(peerTooOften)
 		r.fail(stun.CodeInsufficientCapacity)
 		return
 	}
 	relay := r.alloc.tcp(&peer)
-	switch p, result := srv.peers.begin(relay, peer); result {
-	case conflict:
+	switch p, result := srv.peers.addPending(relay, peer); result {
+	case outcomeConflict:
 		r.fail(stun.CodeConnAlreadyExists)
-	case full:
-		srv.counters.drop(peerTooMany)
+	case outcomeFull:
+		srv.counters.count(peerTooMany)
 		r.fail(stun.CodeInsufficientCapacity)
-	case done:
+	case outcomeDone:
 		later := r.later()
 		srv.readers.Go(func() { p.connect(&to, later) }) // the client's stream is counted itself
 	default:
-		r.answer(result)
+		r.answerOutcome(result)
 	}
 }
 
@@ -70,7 +70,7 @@ func (p *peerConn) connect(to *destination, r *request) {
 	var id connectionID
 	ok := false
 	if err == nil {
-		id, ok = t.srv.peers.await(p, conn, t.srv.now())
+		id, ok = t.srv.peers.offer(p, conn, t.srv.now())
 	} else {
 		p.end(dialFailure(err))
 	}
@@ -80,10 +80,10 @@ func (p *peerConn) connect(to *destination, r *request) {
 		r.fail(stun.CodeConnTimeoutOrFailure)
 		return
 	}
-	t.srv.counters.peerConns[up].Add(1)
-	r.begin(stun.ClassSuccessResponse)
+	t.srv.counters.peerConns[clientToPeer].Add(1)
+	r.startAnswer(stun.ClassSuccessResponse)
 	r.w.res.Add(stun.AttrConnectionID, id[:])
-	r.send()
+	r.sendAnswer()
 }
 
 // connectionID reads CONNECTION-ID.
@@ -109,7 +109,7 @@ func (r *request) connectionBind() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	r.begin(stun.ClassSuccessResponse)
+	r.startAnswer(stun.ClassSuccessResponse)
 	r.complete()
 	t.answer = bytes.Clone(r.w.res.Raw) // sent by carry, as nothing may be lost from here on
 }

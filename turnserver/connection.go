@@ -8,9 +8,9 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// connection is what a TCP connection and a DTLS association have in common: it lives as long as its allocation, which dies
+// clientConnection is what a TCP connection and a DTLS association have in common: it lives as long as its allocation, which dies
 // with it (RFC 8656 §3.1), and not long without one.
-type connection struct {
+type clientConnection struct {
 	// Static after construction.
 	conn net.Conn
 
@@ -23,12 +23,12 @@ type connection struct {
 // slowly does not stretch it, and again from the end of an allocation.
 const setupTime = 30 * time.Second
 
-func (c *connection) limitSetup() {
+func (c *clientConnection) limitSetup() {
 	_ = c.conn.SetReadDeadline(time.Now().Add(setupTime))
 }
 
 // allocationMade lifts the deadline: the connection now lives as long as its allocation.
-func (c *connection) allocationMade() {
+func (c *clientConnection) allocationMade() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.allocations++
@@ -36,7 +36,7 @@ func (c *connection) allocationMade() {
 }
 
 // allocationEnded gives the client setupTime to make another.
-func (c *connection) allocationEnded() {
+func (c *clientConnection) allocationEnded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.allocations--; c.allocations == 0 {
@@ -46,7 +46,7 @@ func (c *connection) allocationEnded() {
 
 // endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be another
 // connection's by now.
-func (c *connection) endAllocation(s *shard, t wire.FiveTuple) {
+func (c *clientConnection) endAllocation(s *shard, t wire.FiveTuple) {
 	s.srv.mobility.abandon(t, c)
 	if a := s.find(t); a != nil && a.home.Load().conn == c {
 		a.disconnected(c)

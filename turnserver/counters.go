@@ -230,23 +230,23 @@ type counters struct {
 type direction uint8
 
 const (
-	up   direction = iota // client to peer
-	down                  // peer to client
+	clientToPeer direction = iota // client to peer
+	peerToClient                  // peer to client
 )
 
-func (d direction) String() string { return [...]string{up: "up", down: "down"}[d] }
+func (d direction) String() string { return [...]string{clientToPeer: "up", peerToClient: "down"}[d] }
 
-func (c *counters) drop(r reason) { c.reasons[r].Add(1) }
+func (c *counters) count(r reason) { c.reasons[r].Add(1) }
 
-// sent counts what has left to a client: size bytes that are relayed, or control.
-func (c *counters) sent(to wire.Protocol, size int) {
-	if size != control {
-		c.relayed(to, down, size)
+// countSent counts what has left to a client: size bytes that are relayed, or control.
+func (c *counters) countSent(to wire.Protocol, size int) {
+	if size != notRelayed {
+		c.countRelayed(to, peerToClient, size)
 	}
 }
 
-// relayed counts a packet of a client over a transport.
-func (c *counters) relayed(p wire.Protocol, d direction, n int) {
+// countRelayed counts a packet of a client over a transport.
+func (c *counters) countRelayed(p wire.Protocol, d direction, n int) {
 	c.packets[p][d].Add(1)
 	c.bytes[p][d].Add(uint64(n))
 }
@@ -267,8 +267,8 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		{Name: "icmp_messages_relayed", Value: total(func(c *counters) *atomic.Uint64 { return &c.icmp })},
 		{Name: "dtls_hello_verify_requests", Value: total(func(c *counters) *atomic.Uint64 { return &c.verifies })},
 	}
-	for _, d := range []direction{up, down} {
-		inKernel := [...]offload.Usage{up: {Packets: below.PacketsUp, Bytes: below.BytesUp}, down: {Packets: below.PacketsDown, Bytes: below.BytesDown}}[d]
+	for _, d := range []direction{clientToPeer, peerToClient} {
+		inKernel := [...]offload.Usage{clientToPeer: {Packets: below.PacketsUp, Bytes: below.BytesUp}, peerToClient: {Packets: below.PacketsDown, Bytes: below.BytesDown}}[d]
 		for _, p := range wire.Protocols() {
 			packets := total(func(c *counters) *atomic.Uint64 { return &c.packets[p][d] })
 			bytes := total(func(c *counters) *atomic.Uint64 { return &c.bytes[p][d] })

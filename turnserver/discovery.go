@@ -159,7 +159,7 @@ func (w *worker) answerDiscovery(c *client, pkt []byte, d *wire.Discovery, finge
 	if d.HasPort {
 		w.answerFrom.remote = netip.AddrPortFrom(c.remote.Addr(), d.ResponsePort)
 	}
-	w.answerFrom.send(w, out, control)
+	w.answerFrom.deliver(w, out, notRelayed)
 	w.flush() // answer is used again
 	return true
 }

@@ -33,7 +33,7 @@ func (a *allocation) fromRelay(w *worker, from *relayed, buf []byte, start, end 
 
 // carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
 func (a *allocation) carrierFor(peer wire.Endpoint, now clock) (carrier, uint16) {
-	if f, ok := a.shard.flows.down.Load(downKey{a.relayedTo(&peer).local, peer}); ok && f.channel != 0 && f.live(now) {
+	if f, ok := a.shard.flows.fromPeer.Load(peerKey{a.relayedTo(&peer).local, peer}); ok && f.channel != 0 && f.live(now) {
 		return carryChannel, f.channel
 	}
 	if a.permits(peer.IP, now) {
@@ -46,10 +46,10 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 	size := end - start
 	switch {
 	case how == carryNothing:
-		a.drop(w, dropNoPermission)
+		a.countDropped(w, dropNoPermission)
 		return
-	case !w.srv.bandwidth.admits(a, down, size, w.now()):
-		a.drop(w, dropBandwidth)
+	case !w.srv.bandwidth.allows(a, peerToClient, size, w.now()):
+		a.countDropped(w, dropBandwidth)
 		return
 	}
 	home := a.home.Load()
@@ -63,9 +63,9 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		start, end = wire.WrapDataIndication(peer, buf, start, end)
 	}
 	if end-start > wire.MaxMessage {
-		a.drop(w, dropTooLarge)
+		a.countDropped(w, dropTooLarge)
 		return
 	}
-	a.traffic[down].add(size)
-	home.send(w, buf[start:end], size)
+	a.traffic[peerToClient].count(size)
+	home.deliver(w, buf[start:end], size)
 }

@@ -76,40 +76,40 @@ func (l *dtlsListener) receive(c *client, pkt []byte) {
 	case a != nil && (!isHello || hello.Random() == a.random):
 		a.receive(pkt)
 	case !isHello:
-		l.srv.counters.drop(dropNoAssociation)
+		l.srv.counters.count(dropNoAssociation)
 	case hello.TooOld():
-		l.srv.counters.drop(dtlsFailed)
+		l.srv.counters.count(dtlsFailed)
 		l.sock.send(c, l.cookies.VersionAlert(&hello))
 	case hello.Message == wire.DTLSFirstMessage:
 		l.srv.counters.verifies.Add(1)
 		l.sock.send(c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
 	case hello.Message != wire.DTLSVerifiedMessage || !l.cookies.Hold(&hello, tuple, time.Duration(l.srv.now())):
-		l.srv.counters.drop(dropBadCookie)
+		l.srv.counters.count(dropBadCookie)
 	default:
 		if a != nil { // a client that has begun anew, and is who it says (RFC 6347 §4.2.8)
 			_ = a.Close()
 		}
-		l.begin(c, tuple, &hello)
+		l.startAssociation(c, tuple, &hello)
 	}
 }
 
 // send sends a datagram as it is, and not through a worker.
 func (u *udpSocket) send(c *client, b []byte) {
 	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		u.srv.counters.drop(sendFailure(len(b)))
+		u.srv.counters.count(sendFailure(len(b)))
 	}
 }
 
-// begin begins an association with a client whose cookie is good.
-func (l *dtlsListener) begin(c *client, tuple wire.FiveTuple, hello *wire.ClientHello) {
+// startAssociation begins an association with a client whose cookie is good.
+func (l *dtlsListener) startAssociation(c *client, tuple wire.FiveTuple, hello *wire.ClientHello) {
 	s := l.srv
 	if !s.front.Enter(c.remote.Addr()) {
-		s.counters.drop(streamTooManyFrom)
+		s.counters.count(streamTooManyFrom)
 		return
 	}
 	a, err := newAssociation(l, c, tuple, hello)
 	if err != nil { // of the configuration, which others have as well
-		s.counters.drop(dtlsFailed)
+		s.counters.count(dtlsFailed)
 		s.front.Leave(c.remote.Addr())
 		return
 	}
@@ -121,7 +121,7 @@ func (l *dtlsListener) begin(c *client, tuple wire.FiveTuple, hello *wire.Client
 	}
 	s.mu.Unlock()
 	if !ok {
-		s.counters.drop(streamTooMany)
+		s.counters.count(streamTooMany)
 		s.front.Leave(c.remote.Addr())
 		return
 	}
@@ -144,7 +144,7 @@ type association struct {
 	place    *list.Element
 	out      recordQueue
 
-	connection
+	clientConnection
 }
 
 func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wire.ClientHello) (*association, error) {
@@ -156,7 +156,7 @@ func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wir
 	}
 	a.session, a.wire.session, a.conn = session, session, session
 	a.out.init(session, 0, l.srv.readers.Go)
-	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.connection}
+	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.clientConnection}
 	return a, nil
 }
 
@@ -164,9 +164,9 @@ func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wir
 func (a *association) receive(pkt []byte) {
 	switch {
 	case len(pkt) > maxDTLSDatagram:
-		a.listener.srv.counters.drop(dropTooLarge)
+		a.listener.srv.counters.count(dropTooLarge)
 	case !a.wire.push(pkt):
-		a.listener.srv.counters.drop(dropSlowServer)
+		a.listener.srv.counters.count(dropSlowServer)
 	}
 }
 
@@ -183,7 +183,7 @@ func (a *association) serve() {
 		n, err := a.session.Read(b[headroom : headroom+maxDTLSDatagram])
 		if err != nil {
 			if isTimeout(err) {
-				s.counters.drop(streamNoAllocation)
+				s.counters.count(streamNoAllocation)
 			}
 			return
 		}
@@ -205,11 +205,11 @@ func (a *association) handshake() bool {
 	switch {
 	case s.isClosed():
 	case crowdedOut:
-		s.counters.drop(dtlsCrowdedOut)
+		s.counters.count(dtlsCrowdedOut)
 	case errors.Is(err, context.DeadlineExceeded):
-		s.counters.drop(dtlsTimeout)
+		s.counters.count(dtlsTimeout)
 	case err != nil:
-		s.counters.drop(dtlsFailed)
+		s.counters.count(dtlsFailed)
 	default:
 		a.limitSetup()
 		return true
@@ -242,10 +242,10 @@ func (a *association) finish() {
 func (a *association) sendTo(w *worker, _ *client, b []byte, size int) {
 	switch {
 	case len(b) > maxRecord:
-		w.counters.drop(dropTooLarge)
-	case !a.out.send(b):
-		w.counters.drop(dropSlowClient)
+		w.counters.count(dropTooLarge)
+	case !a.out.enqueue(b):
+		w.counters.count(dropSlowClient)
 	default:
-		w.counters.sent(wire.DTLS, size)
+		w.counters.countSent(wire.DTLS, size)
 	}
 }

@@ -332,7 +332,7 @@ func TestDTLSQueueIsBounded(t *testing.T) {
 
 	q := recordQueue{spawn: func(func()) {}} // nobody drains it
 	sent := 0
-	for q.send(b[:1000]) {
+	for q.enqueue(b[:1000]) {
 		if sent += 1000; sent > 2*maxQueued {
 			t.Fatal("the queue has no bound")
 		}

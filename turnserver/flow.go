@@ -15,30 +15,30 @@ import (
 // What forwards in its place, below the sockets, is kept up to date by report.
 type flowTable struct {
 	// Static after construction.
-	up   *xsync.Map[upKey, *flow]
-	down *xsync.Map[downKey, *flow]
-	sink flowSink // or nil
+	fromClient *xsync.Map[clientKey, *flow]
+	fromPeer   *xsync.Map[peerKey, *flow]
+	sink       flowSink // or nil
 
 	reporting sync.Mutex // held while sink is told, so that it hears of one flow's changes in their order
 }
 
-// upKey is what a packet from the client shows of its flow.
-type upKey struct {
+// clientKey is what a packet from the client shows of its flow.
+type clientKey struct {
 	tuple   wire.FiveTuple
 	channel uint16
 }
 
-// downKey is what a packet from the peer shows of its flow.
-type downKey struct {
+// peerKey is what a packet from the peer shows of its flow.
+type peerKey struct {
 	relayed, peer wire.Endpoint // the relayed address in its local form
 }
 
 // flowEntry is what the table says of a flow: its keys as they are now, and until when what forwards in the sockets' place may do so.
 type flowEntry struct {
-	up      upKey
-	down    downKey
-	expires clock
-	flow    *flow
+	fromClient clientKey
+	fromPeer   peerKey
+	expires    clock
+	flow       *flow
 }
 
 // flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by the sweep.
@@ -50,7 +50,7 @@ type flowSink interface {
 }
 
 func newFlowTable(sink flowSink) flowTable {
-	return flowTable{up: xsync.NewMap[upKey, *flow](), down: xsync.NewMap[downKey, *flow](), sink: sink}
+	return flowTable{fromClient: xsync.NewMap[clientKey, *flow](), fromPeer: xsync.NewMap[peerKey, *flow](), sink: sink}
 }
 
 // report tells the sink what the table now says of flows that have changed. It reads the table after the change and under a lock of
@@ -63,8 +63,8 @@ func (t *flowTable) report(changed []*flow) {
 	defer t.reporting.Unlock()
 	for _, f := range changed {
 		e := f.entry()
-		up, _ := t.up.Load(e.up)
-		down, _ := t.down.Load(e.down)
+		up, _ := t.fromClient.Load(e.fromClient)
+		down, _ := t.fromPeer.Load(e.fromPeer)
 		if down == f {
 			t.sink.set(e)
 			continue
@@ -89,17 +89,17 @@ type flow struct {
 
 	expires expiry // of the channel, which its permission may outlive; written under shard.mu
 
-	offloaded atomic.Bool // the kernel forwards it; written by kernelPath, one call at a time
+	offloaded atomic.Bool // the kernel forwards it; written by offloader, one call at a time
 }
 
-func (f *flow) upKey() upKey { return upKey{f.home.tuple, f.channel} }
-func (f *flow) downKey() downKey {
-	return downKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
+func (f *flow) clientKey() clientKey { return clientKey{f.home.tuple, f.channel} }
+func (f *flow) peerKey() peerKey {
+	return peerKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
 }
 
 // entry is never good for longer than the relayed address: user space may be late to notice that it has expired.
 func (f *flow) entry() flowEntry {
-	return flowEntry{f.upKey(), f.downKey(), min(f.until(), f.alloc.relayedTo(&f.peer.endpoint).expires.at()), f}
+	return flowEntry{f.clientKey(), f.peerKey(), min(f.until(), f.alloc.relayedTo(&f.peer.endpoint).expires.at()), f}
 }
 
 // until is when the flow stops to carry data: a channel needs a permission as well (RFC 8656 §12.6, §12.7).

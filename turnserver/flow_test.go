@@ -14,9 +14,9 @@ import (
 
 // recordingSink keeps what it was told, as the kernel's maps would: an entry by each of its keys.
 type recordingSink struct {
-	up    map[upKey]flowEntry
+	up    map[clientKey]flowEntry
 	sends map[sendKey]flowEntry // in place of up, without a channel
-	down  map[downKey]flowEntry
+	down  map[peerKey]flowEntry
 }
 
 // sendKey is what a Send indication shows of its flow.
@@ -26,24 +26,24 @@ type sendKey struct {
 }
 
 func newRecordingSink() *recordingSink {
-	return &recordingSink{make(map[upKey]flowEntry), make(map[sendKey]flowEntry), make(map[downKey]flowEntry)}
+	return &recordingSink{make(map[clientKey]flowEntry), make(map[sendKey]flowEntry), make(map[peerKey]flowEntry)}
 }
 
 func (r *recordingSink) set(e flowEntry) {
-	r.down[e.down] = e
-	if e.up.channel == 0 {
-		r.sends[sendKey{e.up.tuple, e.down.peer}] = e
+	r.down[e.fromPeer] = e
+	if e.fromClient.channel == 0 {
+		r.sends[sendKey{e.fromClient.tuple, e.fromPeer.peer}] = e
 	} else {
-		r.up[e.up] = e
+		r.up[e.fromClient] = e
 	}
 }
 
 func (r *recordingSink) remove(e flowEntry) {
-	delete(r.down, e.down)
-	if e.up.channel == 0 {
-		delete(r.sends, sendKey{e.up.tuple, e.down.peer})
+	delete(r.down, e.fromPeer)
+	if e.fromClient.channel == 0 {
+		delete(r.sends, sendKey{e.fromClient.tuple, e.fromPeer.peer})
 	} else {
-		delete(r.up, e.up)
+		delete(r.up, e.fromClient)
 	}
 }
 
@@ -83,8 +83,8 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 	a.home.Store(&home{client: client{tuple: rigTuple(i)}})
 	a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, r.made), address: r.address}
 	r.made++
-	a.first.expires.set(now.add(defaultLifetime))
-	a.holder, _ = r.srv.quota.take(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
+	a.first.expires.set(now.plus(defaultLifetime))
+	a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 	r.shard.insert(a)
 	return a
 }
@@ -117,7 +117,7 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 		peer := rigEndpoint(byte(10+random.IntN(4)), random.IntN(2))
 		switch step := random.IntN(10); {
 		case step == 0:
-			now = now.add(time.Duration(random.IntN(240)) * time.Second)
+			now = now.plus(time.Duration(random.IntN(240)) * time.Second)
 		case step == 1:
 			for _, ended := range r.shard.sweep(now) {
 				ended.alloc.endRelayed(ended.relayed)
@@ -132,18 +132,18 @@ func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 		case step == 2:
 			a.end()
 		case step == 3 && random.IntN(2) == 0:
-			r.shard.refresh(a, nil, now, now.add(defaultLifetime))
+			r.shard.refresh(a, nil, now, now.plus(defaultLifetime))
 		case step == 3:
 			r.move(t, a, rigTuple(random.IntN(5)), random.IntN(2) == 0)
 		case step < 5:
 			r.shard.converse(a, &destination{endpoint: peer}, now)
-			if f, ok := r.shard.flows.down.Load(downKey{a.first.local, peer}); ok && f.channel == 0 {
+			if f, ok := r.shard.flows.fromPeer.Load(peerKey{a.first.local, peer}); ok && f.channel == 0 {
 				conversed++
 			}
 		case step < 7:
 			r.shard.permit(a, [][16]byte{peer.IP}, now, limits.PermissionsPerAllocation)
 		default:
-			if r.shard.bind(a, wire.MinChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == done {
+			if r.shard.bind(a, wire.MinChannel+uint16(random.IntN(5)), destination{endpoint: peer}, now, &limits) == outcomeDone {
 				bound++
 			}
 		}
@@ -174,22 +174,22 @@ func (r *flowRig) move(t *testing.T, a *allocation, to wire.FiveTuple, across bo
 
 func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
 	t.Helper()
-	if up, down := r.shard.flows.up.Size(), r.shard.flows.down.Size(); len(sink.up) != up || len(sink.down) != down || up+len(sink.sends) != down {
+	if up, down := r.shard.flows.fromClient.Size(), r.shard.flows.fromPeer.Size(); len(sink.up) != up || len(sink.down) != down || up+len(sink.sends) != down {
 		t.Fatalf("the sink has %d and %d channels and %d flows without, the table %d and %d", len(sink.up), len(sink.down), len(sink.sends), up, down)
 	}
-	for key, f := range r.shard.flows.down.All() {
-		if want := f.entry(); sink.down[key] != want || f.channel == 0 && sink.sends[sendKey{want.up.tuple, key.peer}] != want {
+	for key, f := range r.shard.flows.fromPeer.All() {
+		if want := f.entry(); sink.down[key] != want || f.channel == 0 && sink.sends[sendKey{want.fromClient.tuple, key.peer}] != want {
 			t.Fatalf("the sink has %+v, the table %+v", sink.down[key], want)
 		}
 		if f.home != f.alloc.home.Load() || f.alloc.flowTo(key.peer) != f {
 			t.Fatalf("%+v is not of its allocation", f)
 		}
 	}
-	for key, f := range r.shard.flows.up.All() {
+	for key, f := range r.shard.flows.fromClient.All() {
 		if want := f.entry(); sink.up[key] != want {
 			t.Fatalf("the sink has %+v, the table %+v", sink.up[key], want)
 		}
-		if other, _ := r.other.flows.up.Load(key); (other == f) != (f.home.via == r.other) || f.home != f.alloc.home.Load() {
+		if other, _ := r.other.flows.fromClient.Load(key); (other == f) != (f.home.via == r.other) || f.home != f.alloc.home.Load() {
 			t.Fatalf("%+v, whose packets come to %p, is %+v in the other shard", f, f.home.via, other)
 		}
 	}
@@ -201,8 +201,8 @@ func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
 			t.Fatalf("the guest on %+v is not found", tuple)
 		}
 	}
-	if guests != r.other.guests.Size() || r.other.flows.down.Size() != 0 {
-		t.Fatalf("%d guests of %d live, with %d flows down", guests, r.other.guests.Size(), r.other.flows.down.Size())
+	if guests != r.other.guests.Size() || r.other.flows.fromPeer.Size() != 0 {
+		t.Fatalf("%d guests of %d live, with %d flows down", guests, r.other.guests.Size(), r.other.flows.fromPeer.Size())
 	}
 }
 
@@ -220,13 +220,13 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			for !stop.Load() {
 				for i := range clients {
 					over := ended[i].Load()
-					key := upKey{rigTuple(i), wire.MinChannel + uint16(reads.Add(1)%channels)}
-					f, ok := r.shard.flows.up.Load(key)
+					key := clientKey{rigTuple(i), wire.MinChannel + uint16(reads.Add(1)%channels)}
+					f, ok := r.shard.flows.fromClient.Load(key)
 					if !ok {
 						continue
 					}
-					if f.upKey() != key || int64(f.alloc.born) <= over {
-						t.Errorf("found %+v of generation %d under %+v, after the end of generation %d", f.upKey(), f.alloc.born, key, over)
+					if f.clientKey() != key || int64(f.alloc.born) <= over {
+						t.Errorf("found %+v of generation %d under %+v, after the end of generation %d", f.clientKey(), f.alloc.born, key, over)
 						return
 					}
 					f.live(0)
@@ -250,7 +250,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			a.home.Store(&home{client: client{tuple: rigTuple(i)}})
 			a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
 			a.first.expires.set(clock(time.Hour))
-			a.holder, _ = r.srv.quota.take(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
+			a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 			r.shard.insert(a)
 			for n := range uint16(channels) {
 				r.shard.bind(a, wire.MinChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)

@@ -18,14 +18,14 @@ const (
 func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *tokenbucket.Bucket) {
 	switch {
 	case !m.ForClients(), !a.permits(m.Peer.IP, w.now()):
-		w.counters.drop(dropICMP)
+		w.counters.count(dropICMP)
 		return
 	case !told.Take(time.Duration(w.now()), icmpInterval, icmpBurst*icmpInterval):
-		w.counters.drop(dropICMPLimit)
+		w.counters.count(dropICMPLimit)
 		return
 	}
 	w.flush() // the answer's memory may be in use
-	a.home.Load().send(w, wire.PutICMPIndication(w.answer[:], m), control)
+	a.home.Load().deliver(w, wire.PutICMPIndication(w.answer[:], m), notRelayed)
 	w.flush()
 	w.counters.icmp.Add(1)
 }

@@ -100,7 +100,7 @@ func TestICMPNotRelayed(t *testing.T) {
 		f.alloc.fromICMP(f.worker, &m, told)
 	}
 	refused(m, "icmp_limit")
-	if !told.Take(time.Duration(f.srv.now().add(icmpInterval)), icmpInterval, icmpBurst*icmpInterval) {
+	if !told.Take(time.Duration(f.srv.now().plus(icmpInterval)), icmpInterval, icmpBurst*icmpInterval) {
 		t.Error("the next one comes too late")
 	}
 }

@@ -20,12 +20,12 @@ func TestKernelFollowsTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := &kernelPath{srv: r.srv, path: path, meters: newMeterPool(r.srv, path, meters)}
+		k := &offloader{srv: r.srv, path: path, meters: newMeterPool(r.srv, path, meters)}
 		t.Cleanup(k.close)
-		r.srv.bandwidth = bandwidth{limited: true, allocation: 1e6, holder: 1e6, node: 1e6, kernel: k}
+		r.srv.bandwidth = bandwidth{limited: true, allocation: 1e6, account: 1e6, node: 1e6, offloader: k}
 		r.shard.flows.sink = k
 		r.live(t, seed, func(r *flowRig) { compareKernel(t, r, k) })
-		for _, a := range r.shard.owned(func(*allocation) bool { return true }) {
+		for _, a := range r.shard.matching(func(*allocation) bool { return true }) {
 			a.end()
 		}
 		compareKernel(t, r, k)
@@ -35,11 +35,11 @@ func TestKernelFollowsTable(t *testing.T) {
 	}
 }
 
-func compareKernel(t *testing.T, r *flowRig, k *kernelPath) {
+func compareKernel(t *testing.T, r *flowRig, k *offloader) {
 	t.Helper()
 	has := k.usage()
 	flows, metered := 0, make(map[*allocation]bool)
-	for _, f := range r.shard.flows.down.All() {
+	for _, f := range r.shard.flows.fromPeer.All() {
 		e := f.entry()
 		flows++
 		metered[f.alloc] = true
@@ -58,7 +58,7 @@ func compareKernel(t *testing.T, r *flowRig, k *kernelPath) {
 	}
 	used := make(map[uint32]bool)
 	for a := range metered {
-		for _, d := range []direction{up, down} {
+		for _, d := range []direction{clientToPeer, peerToClient} {
 			for _, id := range k.metersOf(a, d) {
 				used[id] = true
 			}

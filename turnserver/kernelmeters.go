@@ -51,9 +51,9 @@ func newMeterPool(srv *Server, path *offload.Path, n int) *meterPool {
 // buckets yields those that bound an allocation, in both directions, with their rates.
 func (p *meterPool) buckets(a *allocation, yield func(*bucket, int64)) {
 	b := &p.srv.bandwidth
-	for _, d := range [...]direction{up, down} {
+	for _, d := range [...]direction{clientToPeer, peerToClient} {
 		yield(&a.rates[d], b.allocation)
-		yield(&a.holder.rates[d], b.holder)
+		yield(&a.account.rates[d], b.account)
 		yield(&b.total[d], b.node)
 	}
 }
@@ -106,6 +106,6 @@ func (p *meterPool) unshare(a *allocation) {
 }
 
 // metersOf lists what bounds a direction of an allocation's flows.
-func (k *kernelPath) metersOf(a *allocation, d direction) [3]uint32 {
-	return [3]uint32{a.rates[d].meter.Load(), a.holder.rates[d].meter.Load(), k.srv.bandwidth.total[d].meter.Load()}
+func (k *offloader) metersOf(a *allocation, d direction) [3]uint32 {
+	return [3]uint32{a.rates[d].meter.Load(), a.account.rates[d].meter.Load(), k.srv.bandwidth.total[d].meter.Load()}
 }

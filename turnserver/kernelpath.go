@@ -21,9 +21,9 @@ const (
 	OffloadRequire             // Start fails where they do not
 )
 
-// kernelPath is the flowSink that forwards flows in the kernel. The flow table tells it of them, and what the kernel has counted
+// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them, and what the kernel has counted
 // comes back: to an allocation when its flow ends, and until then to whoever asks for a snapshot.
-type kernelPath struct {
+type offloader struct {
 	// Static after construction.
 	srv    *Server
 	path   *offload.Path
@@ -33,8 +33,8 @@ type kernelPath struct {
 	last offload.Totals // as read last, which is what there is once path is closed
 }
 
-// openKernelPath begins to forward in the kernel if that is wanted and possible. It is called before there are shards.
-func (s *Server) openKernelPath() error {
+// openOffloader begins to forward in the kernel if that is wanted and possible. It is called before there are shards.
+func (s *Server) openOffloader() error {
 	if s.cfg.Offload == OffloadOff {
 		return nil
 	}
@@ -43,13 +43,13 @@ func (s *Server) openKernelPath() error {
 	switch {
 	case err == nil:
 		s.log.Info("turn: established flows are forwarded in the kernel")
-		s.kernel = &kernelPath{srv: s, path: path, meters: newMeterPool(s, path, meters)}
-		s.sink, s.bandwidth.kernel = s.kernel, s.kernel
+		s.offloader = &offloader{srv: s, path: path, meters: newMeterPool(s, path, meters)}
+		s.sink, s.bandwidth.offloader = s.offloader, s.offloader
 		return nil
 	case s.cfg.Offload == OffloadRequire:
 		return &OffloadError{Err: err}
 	default:
-		s.notOffloaded = err
+		s.offloadFailure = err
 		s.log.Info("turn: relaying without help of the kernel", "reason", err)
 		return nil
 	}
@@ -69,14 +69,14 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 	return slices.Compact(all)
 }
 
-// takes reports whether the kernel may forward a flow.
-func (k *kernelPath) takes(e *flowEntry) bool {
-	tuple := &e.up.tuple
+// canOffload reports whether the kernel may forward a flow.
+func (k *offloader) canOffload(e *flowEntry) bool {
+	tuple := &e.fromClient.tuple
 	return tuple.Protocol == wire.UDP && !tuple.Client.Addr().IsLinkLocalUnicast() // whose zone is not kept
 }
 
-func (k *kernelPath) set(e flowEntry) {
-	if !k.takes(&e) {
+func (k *offloader) set(e flowEntry) {
+	if !k.canOffload(&e) {
 		return
 	}
 	if !e.flow.offloaded.Load() {
@@ -91,26 +91,26 @@ func (k *kernelPath) set(e flowEntry) {
 	}
 }
 
-func (k *kernelPath) remove(e flowEntry) {
-	if e.up.tuple.Protocol != wire.UDP {
+func (k *offloader) remove(e flowEntry) {
+	if e.fromClient.tuple.Protocol != wire.UDP {
 		return
 	}
 	a := e.flow.alloc
 	inUp, inDown := k.path.Remove(k.flowOf(&e))
-	a.relayedBelow(up, inUp)
-	a.relayedBelow(down, inDown)
+	a.addOffloaded(clientToPeer, inUp)
+	a.addOffloaded(peerToClient, inDown)
 	if e.flow.offloaded.CompareAndSwap(true, false) {
 		k.meters.unshare(a)
 	}
 }
 
 // flowOf describes a flow to the kernel.
-func (k *kernelPath) flowOf(e *flowEntry) offload.Flow {
+func (k *offloader) flowOf(e *flowEntry) offload.Flow {
 	f := e.flow
 	from := f.alloc.relayedTo(&f.peer.endpoint)
 	out := keysOf(e)
 	out.Expires = time.Now().Add(time.Duration(e.expires - k.srv.now())) // by a clock that nobody sets
-	out.UpMeters, out.DownMeters = k.metersOf(f.alloc, up), k.metersOf(f.alloc, down)
+	out.UpMeters, out.DownMeters = k.metersOf(f.alloc, clientToPeer), k.metersOf(f.alloc, peerToClient)
 	if own := f.peer.own; own != nil {
 		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.Port)
 		out.External = from.external.AddrPort()
@@ -118,15 +118,15 @@ func (k *kernelPath) flowOf(e *flowEntry) offload.Flow {
 	return out
 }
 
-// relayedBelow adds what the kernel has forwarded of an allocation's flow that has ended.
-func (a *allocation) relayedBelow(d direction, u offload.Usage) {
+// addOffloaded adds what the kernel has forwarded of an allocation's flow that has ended.
+func (a *allocation) addOffloaded(d direction, u offload.Usage) {
 	a.traffic[d].packets.Add(u.Packets)
 	a.traffic[d].bytes.Add(u.Bytes)
 	a.addDropped(dropBandwidth, u.Dropped)
 }
 
 // totals are what the kernel has done since Start; zeroes if k is nil.
-func (k *kernelPath) totals() offload.Totals {
+func (k *offloader) totals() offload.Totals {
 	if k == nil {
 		return offload.Totals{}
 	}
@@ -156,15 +156,15 @@ func offloadCounters(t offload.Totals) []Counter {
 	}
 }
 
-// kernelUsage is what the kernel has forwarded by what packets show of their flow.
-type kernelUsage map[offload.Key]offload.Usage
+// offloadUsage is what the kernel has forwarded by what packets show of their flow.
+type offloadUsage map[offload.Key]offload.Usage
 
 // usage reads what the kernel has forwarded of the flows that there are. It holds no lock of the server's.
-func (k *kernelPath) usage() kernelUsage {
+func (k *offloader) usage() offloadUsage {
 	if k == nil {
 		return nil
 	}
-	all := make(kernelUsage, 2*k.path.Flows())
+	all := make(offloadUsage, 2*k.path.Flows())
 	err := k.path.Each(func(e offload.Entry) { all[e.Key] = e.Usage })
 	if err != nil {
 		k.srv.log.Warn("turn: what the kernel forwards is not in the list of allocations", "error", err)
@@ -172,7 +172,7 @@ func (k *kernelPath) usage() kernelUsage {
 	return all
 }
 
-func (u kernelUsage) of(f *flow) (inUp, inDown offload.Usage) {
+func (u offloadUsage) of(f *flow) (inUp, inDown offload.Usage) {
 	e := f.entry()
 	keys := keysOf(&e)
 	return u[keys.Up()], u[keys.Down()]
@@ -181,8 +181,8 @@ func (u kernelUsage) of(f *flow) (inUp, inDown offload.Usage) {
 // keysOf describes a flow to the kernel, as far as it shows in packets.
 func keysOf(e *flowEntry) offload.Flow {
 	return offload.Flow{
-		Client: e.up.tuple.Client.AddrPort(), Local: e.up.tuple.Local.AddrPort(), Channel: e.up.channel,
-		Relayed: e.down.relayed.AddrPort(), Peer: e.down.peer.AddrPort(),
+		Client: e.fromClient.tuple.Client.AddrPort(), Local: e.fromClient.tuple.Local.AddrPort(), Channel: e.fromClient.channel,
+		Relayed: e.fromPeer.relayed.AddrPort(), Peer: e.fromPeer.peer.AddrPort(),
 	}
 }
 
@@ -196,10 +196,10 @@ type OffloadStatus struct {
 // Offload tells whether the kernel forwards flows, once Start has returned.
 func (s *Server) Offload() OffloadStatus {
 	switch {
-	case s.kernel != nil:
-		return OffloadStatus{On: true, Flows: s.kernel.path.Flows()}
-	case s.notOffloaded != nil:
-		return OffloadStatus{Reason: s.notOffloaded.Error()}
+	case s.offloader != nil:
+		return OffloadStatus{On: true, Flows: s.offloader.path.Flows()}
+	case s.offloadFailure != nil:
+		return OffloadStatus{Reason: s.offloadFailure.Error()}
 	}
 	return OffloadStatus{}
 }
@@ -211,23 +211,23 @@ func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, fo
 	if address == nil {
 		return false, false
 	}
-	a := address.holder(relayed.Port())
+	a := address.allocationAt(relayed.Port())
 	if a == nil || ownerOf(&a.grant) != ownerOf(who) {
 		return false, false
 	}
-	if s.kernel == nil {
+	if s.offloader == nil {
 		return false, true
 	}
 	var flows []offload.Flow
 	a.shard.mu.Lock()
 	for _, f := range a.flows {
 		if e := f.entry(); f.offloaded.Load() {
-			flows = append(flows, s.kernel.flowOf(&e))
+			flows = append(flows, s.offloader.flowOf(&e))
 		}
 	}
 	a.shard.mu.Unlock()
 	for _, f := range flows {
-		if inUp, inDown, ok := s.kernel.path.Usage(f); ok && inUp.Packets+inDown.Packets > 0 {
+		if inUp, inDown, ok := s.offloader.path.Usage(f); ok && inUp.Packets+inDown.Packets > 0 {
 			return true, true
 		}
 	}
@@ -235,7 +235,7 @@ func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, fo
 }
 
 // close ends forwarding in the kernel. k may be nil.
-func (k *kernelPath) close() {
+func (k *offloader) close() {
 	if k == nil {
 		return
 	}

@@ -143,7 +143,7 @@ func TestOffloadedMove(t *testing.T) {
 		if got := counterOf(t, s, "packets_offloaded", "down") - before; got < rounds-1 {
 			t.Errorf("the kernel has forwarded %d of %d packets", got, rounds)
 		}
-		for key := range s.kernel.usage() {
+		for key := range s.offloader.usage() {
 			if key.Remote == was.addr() {
 				t.Errorf("the kernel still forwards from where the client was: %+v", key)
 			}
@@ -159,7 +159,7 @@ func TestOffloadedMove(t *testing.T) {
 	call.show(ticket)
 	call.accept(stun.MethodRefresh)
 	exchange()
-	if left := s.kernel.usage(); len(left) != 0 || s.Offload().Flows != 0 {
+	if left := s.offloader.usage(); len(left) != 0 || s.Offload().Flows != 0 {
 		t.Errorf("the kernel still forwards for a client on a stream: %v", left)
 	}
 }

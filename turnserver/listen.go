@@ -19,7 +19,7 @@ func (s *Server) newFront() *front.Front {
 	return front.New(front.Config{
 		GetCertificate: s.cfg.GetCertificate, ProxyProtocol: s.cfg.ProxyProtocol, TrustedProxies: s.cfg.TrustedProxies,
 		ConnectionsPerAddress: s.cfg.Limits.ConnectionsPerAddress, Openings: s.cfg.Limits.Openings,
-		Count: func(why front.Reason) { s.counters.drop(frontReason(why)) },
+		Count: func(why front.Reason) { s.counters.count(frontReason(why)) },
 	})
 }
 

@@ -34,7 +34,7 @@ func share(t *testing.T, s *Server, opts StreamOptions) netip.AddrPort {
 		t.Fatal(err)
 	}
 	handed := &handedOver{conns: make(chan net.Conn), done: make(chan struct{}), addr: ln.Addr()}
-	opts.Other = handed.take
+	opts.Other = handed.handOver
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.URL.Path+" for "+r.RemoteAddr)
 	})}
@@ -62,7 +62,7 @@ type handedOver struct {
 	addr  net.Addr
 }
 
-func (h *handedOver) take(conn net.Conn) {
+func (h *handedOver) handOver(conn net.Conn) {
 	select {
 	case h.conns <- conn:
 	case <-h.done:

@@ -73,9 +73,9 @@ type loopRelay struct {
 
 	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while the
 	// batch of a client's stream, or of the loop that a client has moved to, may still send from it.
-	mu      sync.Mutex
-	holders int
-	closed  bool
+	mu     sync.Mutex
+	refs   int
+	closed bool
 }
 
 func (s *Server) newLoop() (*loop, error) {
@@ -170,7 +170,7 @@ func (l *loop) run() {
 	if err != nil {
 		l.srv.log.Error("turn: a loop failed and no longer serves", "error", err)
 	}
-	for _, a := range l.shard.owned(func(*allocation) bool { return true }) {
+	for _, a := range l.shard.matching(func(*allocation) bool { return true }) {
 		a.end()
 	}
 	l.comeAndGo()
@@ -215,8 +215,8 @@ func (l *loop) slept(short bool) {
 	l.brief = short && l.srv.spare.granted.Load()
 }
 
-// takeShortWaits counts anew, and says how many there were.
-func (l *loop) takeShortWaits() uint32 { return l.shortWaits.Swap(0) }
+// resetShortWaits counts anew, and says how many there were.
+func (l *loop) resetShortWaits() uint32 { return l.shortWaits.Swap(0) }
 
 // serve reads one socket once. If there may be more, others have their turn first.
 func (l *loop) serve(fd int) {
@@ -251,11 +251,11 @@ func (s *loopListener) read(l *loop) bool {
 	for i := range n {
 		m := l.in.Message(i)
 		if m.Truncated {
-			w.counters.drop(dropTooLarge)
+			w.counters.count(dropTooLarge)
 			continue
 		}
 		if s.address.anyAddr && !m.Header.To.IsValid() {
-			w.counters.drop(dropListener)
+			w.counters.count(dropListener)
 			continue
 		}
 		s.clientOf(&m)
@@ -295,7 +295,7 @@ func (l *loop) serveErrors(fd int) {
 				m := wire.NewICMPMessage(wire.EndpointOf(said.To), said.Type, said.Code, said.MTU)
 				r.alloc.fromICMP(l.worker, &m, &r.told)
 			} else {
-				l.worker.counters.drop(dropICMP)
+				l.worker.counters.count(dropICMP)
 			}
 		}
 		if !more {
@@ -307,10 +307,10 @@ func (l *loop) serveErrors(fd int) {
 // sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
 func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
 	header := w.header
-	if size == control {
+	if size == notRelayed {
 		header = udpio.Header{} // nothing is relayed
 	}
-	w.out.Add(udpio.Outgoing{FD: s.fd, To: c.remote, Source: c.source, Header: header, Size: size, Class: classOf(wire.UDP, down)}, b)
+	w.out.Add(udpio.Outgoing{FD: s.fd, To: c.remote, Source: c.source, Header: header, Size: size, Class: classOf(wire.UDP, peerToClient)}, b)
 }
 
 // read relays a batch of what peers sent, and reports whether there may be more.
@@ -320,7 +320,7 @@ func (r *loopRelay) read() bool {
 	for i := range n {
 		m := l.in.Message(i)
 		if m.Truncated {
-			l.worker.counters.drop(dropTooLarge)
+			l.worker.counters.count(dropTooLarge)
 			continue
 		}
 		l.worker.header = m.Header
@@ -365,24 +365,24 @@ func (l *loop) adopt(r *loopRelay) {
 
 // sendTo implements relaySocket. w is the loop's own, that of the client's stream, or that of the loop which the client has moved to.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
-	if w.loop != r.loop && !r.hold(w) {
-		w.counters.drop(dropNoAllocation)
+	if w.loop != r.loop && !r.acquire(w) {
+		w.counters.count(dropNoAllocation)
 		return
 	}
-	w.out.Add(udpio.Outgoing{FD: r.fd, To: to.addr, Header: w.header, Size: len(b), Class: classOf(w.from, up)}, b)
+	w.out.Add(udpio.Outgoing{FD: r.fd, To: to.addr, Header: w.header, Size: len(b), Class: classOf(w.from, clientToPeer)}, b)
 }
 
 // sendWhole implements relaySocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
 // socket, since all that goes to peers comes from the allocation's one client; but for the moment in which that moves.
 func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
-	if w.loop != r.loop && !r.hold(w) {
-		w.counters.drop(dropNoAllocation)
+	if w.loop != r.loop && !r.acquire(w) {
+		w.counters.count(dropNoAllocation)
 		return
 	}
 	is4 := to.endpoint.Is4()
 	w.out.Flush()
 	if err := udpio.ForbidFragments(r.fd, is4, true); err != nil {
-		w.counters.drop(dropSendFailed)
+		w.counters.count(dropSendFailed)
 		return
 	}
 	r.sendTo(w, to, b)
@@ -390,9 +390,9 @@ func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 	_ = udpio.ForbidFragments(r.fd, is4, false) // what was set can be set back
 }
 
-// hold keeps the socket open until w is flushed, or reports false if it is closed.
-func (r *loopRelay) hold(w *worker) bool {
-	if slices.Contains(w.held, heldRelay(r)) {
+// acquire keeps the socket open until w is flushed, or reports false if it is closed.
+func (r *loopRelay) acquire(w *worker) bool {
+	if slices.Contains(w.acquired, releaser(r)) {
 		return true
 	}
 	r.mu.Lock()
@@ -400,16 +400,16 @@ func (r *loopRelay) hold(w *worker) bool {
 	if r.closed {
 		return false
 	}
-	r.holders++
-	w.held = append(w.held, r)
+	r.refs++
+	w.acquired = append(w.acquired, r)
 	return true
 }
 
-// letGo implements heldRelay.
-func (r *loopRelay) letGo() {
+// release implements releaser.
+func (r *loopRelay) release() {
 	r.mu.Lock()
-	r.holders--
-	last := r.closed && r.holders == 0
+	r.refs--
+	last := r.closed && r.refs == 0
 	r.mu.Unlock()
 	if last {
 		r.free()
@@ -439,7 +439,7 @@ func (l *loop) comeAndGo() {
 		delete(l.relays, int32(r.fd))
 		r.mu.Lock()
 		r.closed = true
-		held := r.holders > 0
+		held := r.refs > 0
 		r.mu.Unlock()
 		if !held { // else who holds it last does this
 			r.free()

@@ -29,7 +29,7 @@ func (*loop) bound() map[netip.AddrPort]boundSocket { return nil }
 
 func (*loop) openRelay(*relayAddress, netip.AddrPort) (relaySocket, error) { return nil, errNoLoops }
 
-func (*loop) run()                   {}
-func (*loop) stop()                  {}
-func (*loop) closeSockets()          {}
-func (*loop) takeShortWaits() uint32 { return 0 }
+func (*loop) run()                    {}
+func (*loop) stop()                   {}
+func (*loop) closeSockets()           {}
+func (*loop) resetShortWaits() uint32 { return 0 }

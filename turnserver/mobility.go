@@ -37,11 +37,11 @@ type mobile struct {
 
 	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket is good until the client shows that it has
 	// had the answer, and after that for asking the same once more from where it moved to.
-	next    uint64   // the serial number of the ticket to move with
-	used    uint64   // of the one with which the client has moved last, or is about to; 0: of none
-	settled bool     // the client has sent data or a request from where it moved to with that
-	arrival *arrival // or nil
-	moves   tokenbucket.Bucket
+	next      uint64   // the serial number of the ticket to move with
+	used      uint64   // of the one with which the client has moved last, or is about to; 0: of none
+	confirmed bool     // the client has sent data or a request from where it moved to with that
+	arrival   *arrival // or nil
+	moves     tokenbucket.Bucket
 }
 
 // arrival is where an allocation's client is about to move to. It takes what the allocation will take there.
@@ -94,8 +94,8 @@ func (r *request) wantsTicket(tcp bool) (wants, ok bool) {
 	return wants, true
 }
 
-// admit gives an allocation that is still to begin its first ticket.
-func (m *mobility) admit(a *allocation) {
+// giveFirstTicket gives an allocation that is still to begin its first ticket.
+func (m *mobility) giveFirstTicket(a *allocation) {
 	if a.extras == nil {
 		a.extras = new(extras)
 	}
@@ -152,7 +152,7 @@ func (r *request) refreshAndMove(serial uint64) {
 	if !ok {
 		return
 	}
-	next, code := r.w.srv.mobility.expect(r, serial, how.lifetime == 0)
+	next, code := r.w.srv.mobility.prepareMove(r, serial, how.lifetime == 0)
 	if code != 0 {
 		r.fail(code)
 		return
@@ -163,45 +163,45 @@ func (r *request) refreshAndMove(serial uint64) {
 	if how.lifetime > 0 {
 		r.w.res.Add(attrMobilityTicket, next[:])
 	}
-	r.send()
+	r.sendAnswer()
 }
 
-// expect prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the ticket for the next
+// prepareMove prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the ticket for the next
 // time, or which error to answer with.
-func (m *mobility) expect(r *request, serial uint64, ends bool) (wire.Ticket, stun.ErrorCode) {
+func (m *mobility) prepareMove(r *request, serial uint64, ends bool) (wire.Ticket, stun.ErrorCode) {
 	a := r.alloc
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mob := a.extras.mobile
-	switch answered, code := m.judge(r, serial); {
+	switch answered, code := m.judgeTicket(r, serial); {
 	case code != 0, ends:
 		return wire.Ticket{}, code
 	case answered:
 		return m.key.Seal(mob.next), 0
 	}
 	if !mob.moves.Take(time.Duration(m.srv.now()), moveInterval, movesAtOnce*moveInterval) {
-		m.srv.counters.drop(limitMoves)
+		m.srv.counters.count(limitMoves)
 		return wire.Ticket{}, stun.CodeAllocQuotaReached
 	}
-	m.cancel(mob)
+	m.cancelArrival(mob)
 	if _, taken := m.arrivals.Load(r.c.tuple); taken || r.w.shard.find(r.c.tuple) != nil {
 		return wire.Ticket{}, stun.CodeAllocMismatch
 	}
-	if !m.srv.quota.enter(r.c, &a.home.Load().client, &m.srv.cfg.Limits) {
-		m.srv.counters.drop(limitAddress)
+	if !m.srv.quota.countMove(r.c, &a.home.Load().client, &m.srv.cfg.Limits) {
+		m.srv.counters.count(limitAddress)
 		return wire.Ticket{}, stun.CodeAllocQuotaReached
 	}
-	m.await(r, mob)
+	m.addArrival(r, mob)
 	if serial == mob.next {
 		delete(m.tickets, mob.used)
-		mob.used, mob.next, mob.settled = mob.next, m.issue(a), false
+		mob.used, mob.next, mob.confirmed = mob.next, m.issue(a), false
 	}
 	return m.key.Seal(mob.next), 0
 }
 
-// judge says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the
+// judgeTicket says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the
 // same place, and the answer may have been lost. The caller holds mu.
-func (m *mobility) judge(r *request, serial uint64) (answered bool, code stun.ErrorCode) {
+func (m *mobility) judgeTicket(r *request, serial uint64) (answered bool, code stun.ErrorCode) {
 	a, here := r.alloc, r.c.tuple
 	mob := a.extras.mobile
 	isHere := a.home.Load().tuple == here || mob.arrival != nil && mob.arrival.home.tuple == here
@@ -212,14 +212,14 @@ func (m *mobility) judge(r *request, serial uint64) (answered bool, code stun.Er
 		return true, 0
 	case isHere: // who has not moved does not show a ticket (RFC 8016 §3.2.1)
 		return false, stun.CodeBadRequest
-	case again && mob.settled: // it was good for one move
+	case again && mob.confirmed: // it was good for one move
 		return false, stun.CodeAllocMismatch
 	}
 	return false, 0
 }
 
-// await makes an arrival on the five-tuple of a request. The caller holds mu.
-func (m *mobility) await(r *request, mob *mobile) {
+// addArrival makes an arrival on the five-tuple of a request. The caller holds mu.
+func (m *mobility) addArrival(r *request, mob *mobile) {
 	to := &home{client: *r.c}
 	if r.w.shard != r.alloc.shard {
 		to.via = r.w.shard
@@ -227,24 +227,24 @@ func (m *mobility) await(r *request, mob *mobile) {
 	if to.conn != nil {
 		to.conn.allocationMade()
 	}
-	mob.arrival = &arrival{alloc: r.alloc, home: to, expires: m.srv.now().add(arrivalTime)}
+	mob.arrival = &arrival{alloc: r.alloc, home: to, expires: m.srv.now().plus(arrivalTime)}
 	m.arrivals.Store(to.tuple, mob.arrival)
 }
 
-// cancel gives up an arrival, if there is one: the allocation stays where it is. The caller holds mu.
-func (m *mobility) cancel(mob *mobile) {
+// cancelArrival gives up an arrival, if there is one: the allocation stays where it is. The caller holds mu.
+func (m *mobility) cancelArrival(mob *mobile) {
 	ar := mob.arrival
 	if ar == nil {
 		return
 	}
 	mob.arrival = nil
 	m.arrivals.Delete(ar.home.tuple)
-	m.leave(ar.home)
+	m.leaveHome(ar.home)
 }
 
-// leave gives back what a client takes where it is, or was about to be.
-func (m *mobility) leave(h *home) {
-	m.srv.quota.leave(&h.client)
+// leaveHome gives back what a client takes where it is, or was about to be.
+func (m *mobility) leaveHome(h *home) {
+	m.srv.quota.uncountAddress(&h.client)
 	if h.conn != nil {
 		h.conn.allocationEnded()
 	}
@@ -269,7 +269,7 @@ func (w *worker) arrives(c *client) bool {
 		return false
 	}
 	if ar, ok := m.arrivals.Load(c.tuple); ok {
-		m.complete(ar, true)
+		m.completeMove(ar, true)
 	}
 	return true
 }
@@ -283,7 +283,7 @@ func (w *worker) keepsAlive(c *client) {
 		return
 	}
 	if ar, ok := m.arrivals.Load(c.tuple); ok {
-		m.complete(ar, false)
+		m.completeMove(ar, false)
 	}
 }
 
@@ -294,15 +294,15 @@ func (r *request) arrives() bool {
 		return false
 	}
 	if ar, ok := m.arrivals.Load(r.c.tuple); ok && r.isOwner(ar.alloc) {
-		m.complete(ar, true)
+		m.completeMove(ar, true)
 	}
 	r.alloc = r.w.shard.find(r.c.tuple)
 	return r.alloc != nil
 }
 
-// complete moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It
+// completeMove moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It
 // reports false if that is no longer to be. It is settled if what was sent shows that the client has no more use for the ticket.
-func (m *mobility) complete(ar *arrival, settled bool) bool {
+func (m *mobility) completeMove(ar *arrival, settled bool) bool {
 	a := ar.alloc
 	m.mu.Lock()
 	mob := a.extras.mobile
@@ -311,7 +311,7 @@ func (m *mobility) complete(ar *arrival, settled bool) bool {
 		return false
 	}
 	if m.srv.now() >= ar.expires {
-		m.cancel(mob)
+		m.cancelArrival(mob)
 		m.mu.Unlock()
 		return false
 	}
@@ -320,9 +320,9 @@ func (m *mobility) complete(ar *arrival, settled bool) bool {
 		m.mu.Unlock()
 		return false
 	}
-	mob.arrival, mob.settled = nil, settled
+	mob.arrival, mob.confirmed = nil, settled
 	m.arrivals.Delete(ar.home.tuple)
-	m.leave(from)
+	m.leaveHome(from)
 	m.mu.Unlock()
 	m.srv.counters.moves.Add(1)
 	a.shard.flows.report(changed)
@@ -330,7 +330,7 @@ func (m *mobility) complete(ar *arrival, settled bool) bool {
 }
 
 // disconnected ends an allocation whose client has lost its connection, unless the client can still come by another.
-func (a *allocation) disconnected(c *connection) {
+func (a *allocation) disconnected(c *clientConnection) {
 	srv := a.shard.srv
 	if a.extras == nil || a.extras.mobile == nil || srv.isClosed() {
 		a.end()
@@ -340,11 +340,11 @@ func (a *allocation) disconnected(c *connection) {
 }
 
 // disconnected moves the allocation to its arrival, or has it wait for its client.
-func (m *mobility) disconnected(a *allocation, c *connection) {
+func (m *mobility) disconnected(a *allocation, c *clientConnection) {
 	m.mu.Lock()
 	ar := a.extras.mobile.arrival
 	m.mu.Unlock()
-	if ar != nil && m.complete(ar, false) {
+	if ar != nil && m.completeMove(ar, false) {
 		return
 	}
 	m.mu.Lock()
@@ -353,7 +353,7 @@ func (m *mobility) disconnected(a *allocation, c *connection) {
 		m.mu.Unlock()
 		return
 	}
-	a.shard.shorten(a, m.srv.now().add(strandedTime))
+	a.shard.shorten(a, m.srv.now().plus(strandedTime))
 	m.last++
 	_, changed, ok := a.shard.rehome(a, &home{client: nowhere(&from.client, m.last)})
 	m.mu.Unlock()
@@ -378,10 +378,10 @@ func stranded(t *wire.FiveTuple) bool { return t.Client.Port == 0 && t.Local.Por
 // noSocketNow is where nowhere sends to.
 type noSocketNow struct{}
 
-func (noSocketNow) sendTo(w *worker, _ *client, _ []byte, _ int) { w.counters.drop(dropClientAway) }
+func (noSocketNow) sendTo(w *worker, _ *client, _ []byte, _ int) { w.counters.count(dropClientAway) }
 
 // abandon gives up what was to arrive on a connection that has ended. m may be nil.
-func (m *mobility) abandon(t wire.FiveTuple, c *connection) {
+func (m *mobility) abandon(t wire.FiveTuple, c *clientConnection) {
 	m.cancelAt(t, func(ar *arrival) bool { return ar.home.conn == c })
 }
 
@@ -398,7 +398,7 @@ func (m *mobility) cancelAt(t wire.FiveTuple, match func(*arrival) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ar, ok := m.arrivals.Load(t); ok && match(ar) {
-		m.cancel(ar.alloc.extras.mobile)
+		m.cancelArrival(ar.alloc.extras.mobile)
 	}
 }
 
@@ -410,7 +410,7 @@ func (m *mobility) forget(a *allocation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mob := a.extras.mobile
-	m.cancel(mob)
+	m.cancelArrival(mob)
 	delete(m.tickets, mob.next)
 	delete(m.tickets, mob.used)
 }

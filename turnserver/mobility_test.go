@@ -81,7 +81,7 @@ func wantNothingLeft(t *testing.T, s *Server) {
 	tickets, arrivals := len(m.tickets), m.arrivals.Size()
 	m.mu.Unlock()
 	s.quota.mu.Lock()
-	owners, addresses := len(s.quota.owners), len(s.quota.addresses)
+	owners, addresses := len(s.quota.accounts), len(s.quota.addresses)
 	s.quota.mu.Unlock()
 	guests := 0
 	for _, sh := range s.shards {

@@ -56,8 +56,8 @@ func booksOf(s *Server) []string {
 	s.quota.mu.Lock()
 	defer s.quota.mu.Unlock()
 	b.want("in total", s.quota.total, b.allocations)
-	b.want("owners", len(s.quota.owners), len(b.owners))
-	for who, h := range s.quota.owners {
+	b.want("owners", len(s.quota.accounts), len(b.owners))
+	for who, h := range s.quota.accounts {
 		b.want(fmt.Sprint("of ", who), h.count, b.owners[who])
 	}
 	b.want("addresses", len(s.quota.addresses), len(b.addresses))
@@ -71,7 +71,7 @@ func booksOf(s *Server) []string {
 func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	home := a.home.Load()
 	b.allocations++
-	b.owners[a.holder.owner]++
+	b.owners[a.account.owner]++
 	b.addresses[sourceOf(home.tuple.Client)]++
 	b.claim(a.shard == sh && home.tuple == tuple, "an allocation is not where it says")
 	b.claim(home.via != sh, "an allocation is its own shard's guest")
@@ -82,12 +82,12 @@ func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	}
 	for _, f := range a.flows {
 		b.up, b.down = b.up+1, b.down+1
-		up, _ := sh.flows.up.Load(f.upKey())
-		down, _ := sh.flows.down.Load(f.downKey())
+		up, _ := sh.flows.fromClient.Load(f.clientKey())
+		down, _ := sh.flows.fromPeer.Load(f.peerKey())
 		b.claim(f.home == home && up == f && down == f, "a flow is not the allocation's where it is")
 		if home.via != nil {
 			b.up++
-			via, _ := home.via.flows.up.Load(f.upKey())
+			via, _ := home.via.flows.fromClient.Load(f.clientKey())
 			b.claim(via == f, "a flow is not found where the client's packets come to")
 		}
 	}

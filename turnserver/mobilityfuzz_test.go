@@ -77,7 +77,7 @@ func newMobilityFuzzer(t testing.TB) *mobilityFuzzer {
 func (f *mobilityFuzzer) connect(p *movingPlace) {
 	p.conn = new(tapConn)
 	t := newStream(f.srv, p.worker.shard, p.conn)
-	p.client = client{tuple: t.tuple, stream: t, conn: &t.connection}
+	p.client = client{tuple: t.tuple, stream: t, conn: &t.clientConnection}
 }
 
 // serve serves a packet that came from a place, and returns what was sent to each.
@@ -89,7 +89,7 @@ func (f *mobilityFuzzer) serve(t *testing.T, from *movingPlace, packet []byte) [
 	got := make([][][]byte, len(f.places))
 	for i, p := range f.places {
 		if p.conn != nil {
-			p.client.stream.out.takeOver() // it is all in conn
+			p.client.stream.out.waitUntilWritten() // it is all in conn
 			p.got = p.conn.taken(t)
 		}
 		got[i], p.got = p.got, nil

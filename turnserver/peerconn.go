@@ -24,7 +24,7 @@ type peerConn struct {
 	life  context.Context // ends with the connection
 	die   context.CancelFunc
 
-	halved atomic.Bool // one side has said its last
+	halfClosed atomic.Bool // one side has said its last
 
 	// Guarded by Server.peers.mu, but conn and client are static once they are set.
 	over    bool
@@ -42,40 +42,40 @@ type peerConns struct {
 	limit, ofAllocation, ofOwner int // of pending
 
 	// Guarded by mu, as are the connections themselves. It is taken after shard.mu or alone.
-	mu      sync.Mutex
-	pending list.List // of *peerConn, the oldest first
-	held    map[owner]int
-	waiting map[connectionID]*peerConn
-	claimed int // that have not ended
+	mu             sync.Mutex
+	pending        list.List // of *peerConn, the oldest first
+	pendingByOwner map[owner]int
+	waiting        map[connectionID]*peerConn
+	claimed        int // that have not ended
 }
 
 func newPeerConns(l *Limits) peerConns {
 	return peerConns{
 		limit: l.Openings, ofAllocation: l.PendingConnectionsPerAllocation, ofOwner: l.PendingConnectionsPerUser,
-		held: make(map[owner]int), waiting: make(map[connectionID]*peerConn),
+		pendingByOwner: make(map[owner]int), waiting: make(map[connectionID]*peerConn),
 	}
 }
 
-// begin makes a pending connection with a peer: a conflict if there is one already. If there are too many of all owners together, the
+// addPending makes a pending connection with a peer: a conflict if there is one already. If there are too many of all owners together, the
 // oldest ends: who floods us pushes out mostly his own.
-func (s *peerConns) begin(t *tcpRelay, peer wire.Endpoint) (*peerConn, outcome) {
+func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outcome) {
 	p := &peerConn{relay: t, peer: peer}
 	s.mu.Lock()
 	switch {
 	case t.closed:
 		s.mu.Unlock()
-		return nil, gone
+		return nil, outcomeEnded
 	case t.conns[peer] != nil:
 		s.mu.Unlock()
-		return nil, conflict
-	case s.pendingOf(t.alloc) >= s.ofAllocation || s.held[p.owner()] >= s.ofOwner:
+		return nil, outcomeConflict
+	case s.pendingOf(t.alloc) >= s.ofAllocation || s.pendingByOwner[p.owner()] >= s.ofOwner:
 		s.mu.Unlock()
-		return nil, full
+		return nil, outcomeFull
 	}
 	p.life, p.die = context.WithCancel(context.Background())
 	t.conns[peer] = p
 	t.pending++
-	s.held[p.owner()]++
+	s.pendingByOwner[p.owner()]++
 	p.place = s.pending.PushBack(p)
 	var oldest *peerConn
 	if s.pending.Len() > s.limit {
@@ -85,10 +85,10 @@ func (s *peerConns) begin(t *tcpRelay, peer wire.Endpoint) (*peerConn, outcome) 
 	if oldest != nil {
 		oldest.end(peerCrowdedOut)
 	}
-	return p, done
+	return p, outcomeDone
 }
 
-func (p *peerConn) owner() owner { return p.relay.alloc.holder.owner }
+func (p *peerConn) owner() owner { return p.relay.alloc.account.owner }
 
 // pendingOf counts an allocation's, of both families. The caller holds mu.
 func (s *peerConns) pendingOf(a *allocation) (n int) {
@@ -100,8 +100,8 @@ func (s *peerConns) pendingOf(a *allocation) (n int) {
 	return n
 }
 
-// await has a connection that was made wait for the client. If it ended meanwhile, it is closed.
-func (s *peerConns) await(p *peerConn, conn net.Conn, now clock) (id connectionID, ok bool) {
+// offer has a connection that was made wait for the client. If it ended meanwhile, it is closed.
+func (s *peerConns) offer(p *peerConn, conn net.Conn, now clock) (id connectionID, ok bool) {
 	s.mu.Lock()
 	if p.over {
 		s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *peerConns) await(p *peerConn, conn net.Conn, now clock) (id connectionI
 			break
 		}
 	}
-	p.conn, p.id, p.expires = conn, id, now.add(bindTime)
+	p.conn, p.id, p.expires = conn, id, now.plus(bindTime)
 	s.waiting[id] = p
 	return id, true
 }
@@ -134,30 +134,30 @@ func (s *peerConns) claim(id connectionID, mayHave func(*allocation) bool, by *s
 	if p == nil || now >= p.expires || !mayHave(p.relay.alloc) {
 		return nil
 	}
-	s.settle(p)
+	s.removePending(p)
 	s.claimed++
 	p.client = by
 	return p
 }
 
-// settle takes a connection out of the pending ones. The caller holds mu.
-func (s *peerConns) settle(p *peerConn) {
+// removePending takes a connection out of the pending ones. The caller holds mu.
+func (s *peerConns) removePending(p *peerConn) {
 	if p.place == nil {
 		return
 	}
 	s.pending.Remove(p.place)
 	p.place = nil
 	p.relay.pending--
-	if s.held[p.owner()]--; s.held[p.owner()] == 0 {
-		delete(s.held, p.owner())
+	if s.pendingByOwner[p.owner()]--; s.pendingByOwner[p.owner()] == 0 {
+		delete(s.pendingByOwner, p.owner())
 	}
 	if p.conn != nil {
 		delete(s.waiting, p.id)
 	}
 }
 
-// close lets a relayed address begin no more connections, and returns those that it has for the caller to end.
-func (s *peerConns) close(t *tcpRelay) (left []*peerConn) {
+// closeRelay lets a relayed address begin no more connections, and returns those that it has for the caller to end.
+func (s *peerConns) closeRelay(t *tcpRelay) (left []*peerConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.closed = true
@@ -176,7 +176,7 @@ func (p *peerConn) end(why reason) {
 		return
 	}
 	p.over = true
-	s.settle(p)
+	s.removePending(p)
 	delete(p.relay.conns, p.peer)
 	conn, client := p.conn, p.client
 	if client != nil {
@@ -184,7 +184,7 @@ func (p *peerConn) end(why reason) {
 	}
 	s.mu.Unlock()
 	if why != goesOn {
-		p.relay.srv.counters.drop(why)
+		p.relay.srv.counters.count(why)
 	}
 	p.die()
 	if conn != nil {

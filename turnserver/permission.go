@@ -24,12 +24,12 @@ func (r *request) createPermission() {
 			r.fail(stun.CodeBadRequest)
 			return
 		}
-		if code := w.srv.admit(r.alloc, peer); code != 0 {
+		if code := w.srv.judgePeer(r.alloc, peer); code != 0 {
 			r.fail(code)
 			return
 		}
 		if w.ips = append(w.ips, peer.IP); len(w.ips) > limit {
-			r.answer(full) // before there are thousands to judge and compare
+			r.answerOutcome(outcomeFull) // before there are thousands to judge and compare
 			return
 		}
 	}
@@ -37,7 +37,7 @@ func (r *request) createPermission() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	r.answer(r.alloc.shard.permit(r.alloc, w.ips, w.srv.now(), limit))
+	r.answerOutcome(r.alloc.shard.permit(r.alloc, w.ips, w.srv.now(), limit))
 }
 
 // channelBind answers a ChannelBind request (RFC 8656 §12.2).
@@ -55,7 +55,7 @@ func (r *request) channelBind() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	if code := srv.admit(r.alloc, peer); code != 0 {
+	if code := srv.judgePeer(r.alloc, peer); code != 0 {
 		r.fail(code)
 		return
 	}
@@ -65,39 +65,39 @@ func (r *request) channelBind() {
 	}
 	d := srv.destinationOf(peer)
 	if !d.reaches() {
-		srv.counters.drop(denyOwnHost)
+		srv.counters.count(denyOwnHost)
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	r.answer(r.alloc.shard.bind(r.alloc, channel, d, srv.now(), &srv.cfg.Limits))
+	r.answerOutcome(r.alloc.shard.bind(r.alloc, channel, d, srv.now(), &srv.cfg.Limits))
 }
 
-// answer answers a request that has nothing to say but whether it was done.
-func (r *request) answer(o outcome) {
+// answerOutcome answers a request that has nothing to say but whether it was done.
+func (r *request) answerOutcome(o outcome) {
 	switch o {
-	case done:
-		r.begin(stun.ClassSuccessResponse)
-		r.send()
-	case conflict:
+	case outcomeDone:
+		r.startAnswer(stun.ClassSuccessResponse)
+		r.sendAnswer()
+	case outcomeConflict:
 		r.fail(stun.CodeBadRequest)
-	case full:
-		r.w.srv.counters.drop(limitPermissions)
+	case outcomeFull:
+		r.w.srv.counters.count(limitPermissions)
 		r.fail(stun.CodeInsufficientCapacity)
-	case crowded:
-		r.w.srv.counters.drop(limitChannels)
+	case outcomeChannelsFull:
+		r.w.srv.counters.count(limitChannels)
 		r.fail(stun.CodeInsufficientCapacity)
-	case gone:
+	case outcomeEnded:
 		r.fail(stun.CodeAllocMismatch)
-	case halved:
+	case outcomeFamilyEnded:
 		r.fail(stun.CodePeerAddrFamilyMismatch)
 	}
 }
 
-// admit judges a peer address for an allocation, and returns the error code if it may not be sent to.
-func (s *Server) admit(a *allocation, peer wire.Endpoint) stun.ErrorCode {
+// judgePeer judges a peer address for an allocation, and returns the error code if it may not be sent to.
+func (s *Server) judgePeer(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 	ip := peer.Addr()
 	if a.relayedOf(peer.Family()) == nil {
-		s.counters.drop(denyFamily)
+		s.counters.count(denyFamily)
 		return stun.CodePeerAddrFamilyMismatch
 	}
 	// Relay addresses of this node are admitted to everyone: permissions carry no port, and where a packet goes,
@@ -106,15 +106,15 @@ func (s *Server) admit(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 		return 0
 	}
 	if s.isOwnHost(ip) {
-		s.counters.drop(denyOwnHost)
+		s.counters.count(denyOwnHost)
 		return stun.CodeForbidden
 	}
 	if why := s.policy.Judge(ip); why != peerpolicy.Allowed {
-		s.counters.drop(denialReason(why))
+		s.counters.count(denialReason(why))
 		return stun.CodeForbidden
 	}
 	if !s.inScope(a, peer) {
-		s.counters.drop(denyScope)
+		s.counters.count(denyScope)
 		return stun.CodeForbidden
 	}
 	return 0

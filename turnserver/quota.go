@@ -12,12 +12,12 @@ import (
 type quota struct {
 	mu        sync.Mutex
 	total     int
-	owners    map[owner]*holder
+	accounts  map[owner]*account
 	addresses map[front.Source]int
 }
 
-// holder is a session or a user with allocations. All of them share its bandwidth.
-type holder struct {
+// account is a session or a user with allocations. All of them share its bandwidth.
+type account struct {
 	owner owner // static
 	rates [2]bucket
 
@@ -25,7 +25,7 @@ type holder struct {
 }
 
 func newQuota() quota {
-	return quota{owners: make(map[owner]*holder), addresses: make(map[front.Source]int)}
+	return quota{accounts: make(map[owner]*account), addresses: make(map[front.Source]int)}
 }
 
 // owner is who an allocation is counted for: the session, else the user.
@@ -38,8 +38,8 @@ func ownerOf(g *auth.Grant) owner {
 	return owner{user: g.User}
 }
 
-// take counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else goesOn.
-func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, reason) {
+// countAllocation counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else goesOn.
+func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*account, reason) {
 	ofOwner, owners := limits.AllocationsPerUser, limitUser
 	if g.Kind == auth.GrantSession {
 		ofOwner, owners = limits.AllocationsPerSession, limitSession
@@ -47,7 +47,7 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, reason)
 	who, source := ownerOf(g), sourceOf(c.tuple.Client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := q.owners[who]
+	h := q.accounts[who]
 	switch {
 	case h != nil && h.count >= ofOwner:
 		return nil, owners
@@ -57,8 +57,8 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, reason)
 		return nil, limitTotal
 	}
 	if h == nil {
-		h = &holder{owner: who}
-		q.owners[who] = h
+		h = &account{owner: who}
+		q.accounts[who] = h
 	}
 	h.count++
 	q.addresses[source]++
@@ -66,20 +66,20 @@ func (q *quota) take(g *auth.Grant, c *client, limits *Limits) (*holder, reason)
 	return h, goesOn
 }
 
-// give takes back what take counted.
-func (q *quota) give(h *holder, c *client) {
+// uncountAllocation takes back what take counted.
+func (q *quota) uncountAllocation(h *account, c *client) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total--
 	if h.count--; h.count == 0 {
-		delete(q.owners, h.owner)
+		delete(q.accounts, h.owner)
 	}
-	q.leaveLocked(c)
+	q.uncountAddressLocked(c)
 }
 
-// enter counts for where c is an allocation that is to move there from where was is, unless there are too many. Until it leaves
+// countMove counts for where c is an allocation that is to move there from where was is, unless there are too many. Until it leaves
 // there, it is counted for both.
-func (q *quota) enter(c, was *client, limits *Limits) bool {
+func (q *quota) countMove(c, was *client, limits *Limits) bool {
 	source := sourceOf(c.tuple.Client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -90,15 +90,15 @@ func (q *quota) enter(c, was *client, limits *Limits) bool {
 	return true
 }
 
-// leave takes back what enter counted, or what take counted for where c is.
-func (q *quota) leave(c *client) {
+// uncountAddress takes back what enter counted, or what take counted for where c is.
+func (q *quota) uncountAddress(c *client) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.leaveLocked(c)
+	q.uncountAddressLocked(c)
 }
 
-// leaveLocked does leave's work. The caller holds mu.
-func (q *quota) leaveLocked(c *client) {
+// uncountAddressLocked does leave's work. The caller holds mu.
+func (q *quota) uncountAddressLocked(c *client) {
 	source := sourceOf(c.tuple.Client)
 	if q.addresses[source]--; q.addresses[source] == 0 {
 		delete(q.addresses, source)

@@ -38,8 +38,8 @@ type messages struct {
 // keptQueue is how much of a buffer is kept for the next burst.
 const keptQueue = 16 << 10
 
-// send takes a copy of b, or reports false if there is no room for it.
-func (q *recordQueue) send(b []byte) bool {
+// enqueue takes a copy of b, or reports false if there is no room for it.
+func (q *recordQueue) enqueue(b []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.failed || len(q.queue.bytes)+len(b) > maxQueued {
@@ -83,8 +83,8 @@ func (q *recordQueue) drain() {
 	}
 }
 
-// takeOver waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes.
-func (q *recordQueue) takeOver() bool {
+// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes.
+func (q *recordQueue) waitUntilWritten() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.busy && !q.failed {

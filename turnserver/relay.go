@@ -36,8 +36,8 @@ func newRelayAddress(transport string, r RelayAddress, minPort, maxPort uint16) 
 	}
 }
 
-// holder returns the live allocation that holds a port, or nil.
-func (r *relayAddress) holder(port uint16) *allocation {
+// allocationAt returns the live allocation that holds a port, or nil.
+func (r *relayAddress) allocationAt(port uint16) *allocation {
 	i := int(port) - int(r.minPort)
 	if i < 0 || i >= len(r.slots) {
 		return nil
@@ -166,35 +166,35 @@ func relayAddressOf(relays []*relayAddress, ip netip.Addr) *relayAddress {
 	return nil
 }
 
-// relayConn is a relayed socket of the portable path, and of clients on streams: a goroutine reads it.
-type relayConn struct{ conn *net.UDPConn }
+// portableRelay is a relayed socket of the portable path, and of clients on streams: a goroutine reads it.
+type portableRelay struct{ conn *net.UDPConn }
 
 func openRelayConn(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
 	conn, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
-	return relayConn{conn}, nil
+	return portableRelay{conn}, nil
 }
 
-func (relayConn) moveTo(*loop) {}
+func (portableRelay) moveTo(*loop) {}
 
-func (c relayConn) start(a *allocation, r *relayed) {
+func (c portableRelay) start(a *allocation, r *relayed) {
 	a.shard.srv.readers.Go(func() { c.read(a, r) }) // the caller is counted itself
 }
 
 // sendWhole is not called: on the portable path, DONT-FRAGMENT is an attribute that is not known.
-func (c relayConn) sendWhole(w *worker, to *destination, b []byte) { c.sendTo(w, to, b) }
+func (c portableRelay) sendWhole(w *worker, to *destination, b []byte) { c.sendTo(w, to, b) }
 
-func (c relayConn) sendTo(w *worker, to *destination, b []byte) {
+func (c portableRelay) sendTo(w *worker, to *destination, b []byte) {
 	if _, err := c.conn.WriteToUDPAddrPort(b, to.addr); err != nil {
-		w.counters.drop(sendFailure(len(b)))
+		w.counters.count(sendFailure(len(b)))
 		return
 	}
-	w.counters.relayed(w.from, up, len(b))
+	w.counters.countRelayed(w.from, clientToPeer, len(b))
 }
 
-func (c relayConn) close(address *relayAddress, port uint16) {
+func (c portableRelay) close(address *relayAddress, port uint16) {
 	_ = c.conn.Close() // the reader sees this and returns
 	address.release(port)
 }
@@ -204,7 +204,7 @@ const errorsInARow = 64
 
 // read reads what peers send to the relayed address, until it ends. It holds a buffer and a worker only while there is something to
 // read.
-func (c relayConn) read(a *allocation, r *relayed) {
+func (c portableRelay) read(a *allocation, r *relayed) {
 	srv := a.shard.srv
 	defer a.endRelayed(r)
 	wait := udpio.NewReadWaiter(c.conn)
@@ -220,7 +220,7 @@ func (c relayConn) read(a *allocation, r *relayed) {
 			a.fromPeer(w, b.bytes[:], headroom, headroom+n, wire.EndpointOf(from))
 			w.flush()
 		case err == nil:
-			srv.counters.drop(dropTooLarge)
+			srv.counters.count(dropTooLarge)
 		case errors.Is(err, net.ErrClosed):
 			failed = errorsInARow
 		default:

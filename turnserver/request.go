@@ -44,13 +44,13 @@ func (s *Server) knows(t stun.AttrType) bool {
 func (w *worker) request(c *client, pkt []byte) {
 	w.req.Raw = append(w.req.Raw[:0], pkt...)
 	if err := w.req.Decode(); err != nil {
-		w.counters.drop(dropMalformed)
+		w.counters.count(dropMalformed)
 		return
 	}
 	r := request{w: w, c: c, m: &w.req}
 	if last := len(r.m.Attributes) - 1; last >= 0 && r.m.Attributes[last].Type == stun.AttrFingerprint {
 		if stun.Fingerprint.Check(r.m) != nil {
-			w.counters.drop(dropMalformed)
+			w.counters.count(dropMalformed)
 			return
 		}
 		r.fingerprint = true
@@ -80,7 +80,7 @@ func (w *worker) request(c *client, pkt []byte) {
 	case stun.MethodConnectionBind:
 		r.authenticated(r.connectionBind)
 	default:
-		w.counters.drop(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
+		w.counters.count(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
 	}
 }
 
@@ -117,18 +117,18 @@ func (r *request) refuseUnknown() bool {
 	if len(w.unknown) == 0 {
 		return false
 	}
-	r.begin(stun.ClassErrorResponse)
+	r.startAnswer(stun.ClassErrorResponse)
 	r.addError(stun.CodeUnknownAttribute)
 	_ = w.unknown.AddTo(&w.res)
-	r.send()
+	r.sendAnswer()
 	return true
 }
 
 // maxUnknown bounds UNKNOWN-ATTRIBUTES, so that an answer is never much longer than its request.
 const maxUnknown = 8
 
-// begin starts an answer in w.res.
-func (r *request) begin(class stun.MessageClass) {
+// startAnswer starts an answer in w.res.
+func (r *request) startAnswer(class stun.MessageClass) {
 	res := &r.w.res
 	res.Reset()
 	res.Type = stun.MessageType{Method: r.m.Type.Method, Class: class}
@@ -138,20 +138,20 @@ func (r *request) begin(class stun.MessageClass) {
 
 // fail answers with an error that needs no further attributes.
 func (r *request) fail(code stun.ErrorCode) {
-	r.begin(stun.ClassErrorResponse)
+	r.startAnswer(stun.ClassErrorResponse)
 	r.addError(code)
-	r.send()
+	r.sendAnswer()
 }
 
 // challenge answers 401 or 438 with what the client needs to try again (RFC 8489 §9.2.4).
 func (r *request) challenge(code stun.ErrorCode) {
 	r.signed = false
-	r.begin(stun.ClassErrorResponse)
+	r.startAnswer(stun.ClassErrorResponse)
 	r.addError(code)
 	r.w.res.Add(stun.AttrRealm, []byte(r.w.srv.cfg.Realm))
 	r.w.res.Add(stun.AttrNonce, r.w.nonce(r.c))
 	r.w.res.Add(stun.AttrPasswordAlgorithms, []byte(wire.OfferedAlgorithms))
-	r.send()
+	r.sendAnswer()
 }
 
 func (r *request) addError(code stun.ErrorCode) {
@@ -194,8 +194,8 @@ func (r *request) complete() {
 	}
 }
 
-// send completes the answer and sends it, if the client may have one.
-func (r *request) send() {
+// sendAnswer completes the answer and sends it, if the client may have one.
+func (r *request) sendAnswer() {
 	r.complete()
 	res := &r.w.res
 	if !r.signed && !r.w.mayAnswer(r.c, len(res.Raw), len(r.m.Raw)) {
@@ -204,6 +204,6 @@ func (r *request) send() {
 	if r.code != 0 {
 		r.w.counters.errors[r.code].Add(1)
 	}
-	r.c.send(r.w, res.Raw, control)
+	r.c.deliver(r.w, res.Raw, notRelayed)
 	r.w.flush() // res is used again
 }

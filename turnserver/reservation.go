@@ -13,8 +13,8 @@ const reservationTime = 30 * time.Second
 
 // A client that reserves in good faith has a few ports waiting at a time: the RTCP ports of a call.
 const (
-	maxReservations         = 1024
-	maxReservationsOfHolder = 16
+	maxReservations        = 1024
+	maxReservationsOfOwner = 16
 )
 
 // reservationToken names a reserved port (RFC 8656 §18.10). It is random: who knows it was told, and it is still of use to its owner only.
@@ -30,26 +30,26 @@ type reservation struct {
 
 // reservations are the ports that wait, of the whole server: the Allocate may come over another transport (RFC 8656 §7.2).
 type reservations struct {
-	mu      sync.Mutex
-	byToken map[reservationToken]*reservation
-	held    map[owner]int
+	mu           sync.Mutex
+	byToken      map[reservationToken]*reservation
+	countByOwner map[owner]int
 }
 
 func newReservations() reservations {
-	return reservations{byToken: make(map[reservationToken]*reservation), held: make(map[owner]int)}
+	return reservations{byToken: make(map[reservationToken]*reservation), countByOwner: make(map[owner]int)}
 }
 
-// add keeps a port, or reports false if there are too many already.
-func (s *reservations) add(r *reservation) (token reservationToken, ok bool) {
+// keep keeps a port, or reports false if there are too many already.
+func (s *reservations) keep(r *reservation) (token reservationToken, ok bool) {
 	_, _ = rand.Read(token[:]) // never fails
 	who := ownerOf(&r.grant)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.byToken) >= maxReservations || s.held[who] >= maxReservationsOfHolder || s.byToken[token] != nil {
+	if len(s.byToken) >= maxReservations || s.countByOwner[who] >= maxReservationsOfOwner || s.byToken[token] != nil {
 		return token, false
 	}
 	s.byToken[token] = r
-	s.held[who]++
+	s.countByOwner[who]++
 	return token, true
 }
 
@@ -65,8 +65,8 @@ func (s *reservations) claim(token reservationToken, g *auth.Grant, now clock) (
 	return r, true
 }
 
-// end gives back the ports that match.
-func (s *reservations) end(match func(*reservation) bool) {
+// endMatching gives back the ports that match.
+func (s *reservations) endMatching(match func(*reservation) bool) {
 	var ended []*reservation
 	s.mu.Lock()
 	for token, r := range s.byToken {
@@ -85,7 +85,7 @@ func (s *reservations) end(match func(*reservation) bool) {
 func (s *reservations) remove(token reservationToken) {
 	who := ownerOf(&s.byToken[token].grant)
 	delete(s.byToken, token)
-	if s.held[who]--; s.held[who] == 0 {
-		delete(s.held, who)
+	if s.countByOwner[who]--; s.countByOwner[who] == 0 {
+		delete(s.countByOwner, who)
 	}
 }

@@ -32,7 +32,7 @@ func (c *testClient) reserve() (netip.AddrPort, attribute) {
 func (s *reservations) count() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, held := range s.held {
+	for _, held := range s.countByOwner {
 		n += held
 	}
 	return max(n, len(s.byToken))
@@ -147,7 +147,7 @@ func reservationTheft(t *testing.T) {
 // reservationFlood: one user does not reserve without end, and what is reserved and left is free again.
 func reservationFlood(t *testing.T) {
 	s, clock := startClocked(t, nil)
-	for range maxReservationsOfHolder {
+	for range maxReservationsOfOwner {
 		dialREST(t, s, "udp", "mallory").reserve()
 	}
 	dialREST(t, s, "udp", "mallory").refuse(508, stun.MethodAllocate, transport(transportUDP), evenPortAttribute(true))

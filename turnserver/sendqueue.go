@@ -52,8 +52,8 @@ func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 	}
 }
 
-// send takes b over, which the caller may reuse, or reports false if there is no room for it.
-func (q *sendQueue) send(b []byte) bool {
+// enqueue takes b over, which the caller may reuse, or reports false if there is no room for it.
+func (q *sendQueue) enqueue(b []byte) bool {
 	q.mu.Lock()
 	switch {
 	case q.failed || len(q.queue)+len(b) > maxQueued:
@@ -80,8 +80,8 @@ func (q *sendQueue) send(b []byte) bool {
 	return true
 }
 
-// takeOver waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the stream.
-func (q *sendQueue) takeOver() bool {
+// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the stream.
+func (q *sendQueue) waitUntilWritten() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.busy && !q.failed {

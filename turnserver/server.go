@@ -53,7 +53,7 @@ type Server struct {
 	verified  *front.Openings // DTLS associations whose client has shown that it is where it says
 	draining  atomic.Bool
 	ownHost   atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
-	spare     spare
+	spare     spareProcessors
 	lastWarn  atomic.Int64 // clock of the last warning that capacity is used up
 	hinted    atomic.Bool  // hintBuffers has spoken
 
@@ -61,8 +61,8 @@ type Server struct {
 	done    chan struct{}  // closed by Close
 
 	// Static once Start has begun.
-	kernel       *kernelPath // the sink, if that is the kernel
-	notOffloaded error       // why it is not, if it was to be
+	offloader      *offloader // the sink, if that is the kernel
+	offloadFailure error      // why it is not, if it was to be
 
 	relayLoops []*loop       // loops, static once Start has opened a listener
 	nextLoop   atomic.Uint32 // counts the relayed sockets that loops got in turn
@@ -134,7 +134,7 @@ func (s *Server) now() clock { return clock(s.wallTime().Sub(s.epoch)) }
 
 // Start opens every listener and begins to serve. If one cannot be opened, none stays open. It is called once.
 func (s *Server) Start() error {
-	if err := s.openKernelPath(); err != nil {
+	if err := s.openOffloader(); err != nil {
 		_ = s.Close()
 		return err
 	}
@@ -247,7 +247,7 @@ func (s *Server) Allocations() int { return s.quota.inUse() }
 
 // Counters lists the totals since New, always in the same order.
 func (s *Server) Counters() []Counter {
-	below := s.kernel.totals()
+	below := s.offloader.totals()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []*counters{&s.counters}
@@ -275,11 +275,11 @@ func (s *Server) endWhere(match func(*auth.Grant) bool) {
 	shards := s.shards
 	s.mu.Unlock()
 	for _, sh := range shards {
-		for _, a := range sh.owned(func(a *allocation) bool { return match(&a.grant) }) {
+		for _, a := range sh.matching(func(a *allocation) bool { return match(&a.grant) }) {
 			a.end()
 		}
 	}
-	s.reserved.end(func(r *reservation) bool { return match(&r.grant) })
+	s.reserved.endMatching(func(r *reservation) bool { return match(&r.grant) })
 }
 
 // Close ends every allocation, closes every socket, and waits for every goroutine. It is idempotent.
@@ -322,7 +322,7 @@ func (s *Server) Close() error {
 		for _, l := range loops {
 			l.closeSockets()
 		}
-		s.kernel.close()
+		s.offloader.close()
 	}
 	return err
 }
@@ -360,13 +360,13 @@ func (s *Server) sweep() {
 	now := s.now()
 	for _, sh := range shards {
 		for _, e := range sh.sweep(now) {
-			if now >= e.alloc.born.add(s.cfg.Limits.AllocationMaxAge) {
-				s.counters.drop(limitAge)
+			if now >= e.alloc.born.plus(s.cfg.Limits.AllocationMaxAge) {
+				s.counters.count(limitAge)
 			}
 			e.alloc.endRelayed(e.relayed)
 		}
 	}
-	s.reserved.end(func(r *reservation) bool { return now >= r.expires })
+	s.reserved.endMatching(func(r *reservation) bool { return now >= r.expires })
 	s.mobility.sweep(now)
 	s.peers.endExpired(now)
 }
@@ -381,9 +381,9 @@ func (s *Server) lookForSpare() {
 	s.mu.Unlock()
 	busiest := uint32(0)
 	for _, l := range loops {
-		busiest = max(busiest, l.takeShortWaits())
+		busiest = max(busiest, l.resetShortWaits())
 	}
-	s.spare.look(busiest, s.cfg.SpareProcessors)
+	s.spare.update(busiest, s.cfg.SpareProcessors)
 }
 
 // hintBuffers says, once, how to give bursts more room.

@@ -141,14 +141,14 @@ func (c *testClock) now() time.Time { return time.Now().Add(time.Duration(c.ahea
 // advance moves the time ahead. The kernel has a clock of its own: it is told anew how long that goes on.
 func (c *testClock) advance(d time.Duration) {
 	c.ahead.Add(int64(d))
-	if c.srv == nil || c.srv.kernel == nil {
+	if c.srv == nil || c.srv.offloader == nil {
 		return
 	}
 	c.srv.mu.Lock()
 	shards := c.srv.shards
 	c.srv.mu.Unlock()
 	for _, sh := range shards {
-		sh.flows.report(slices.Collect(maps.Values(maps.Collect(sh.flows.down.All()))))
+		sh.flows.report(slices.Collect(maps.Values(maps.Collect(sh.flows.fromPeer.All()))))
 	}
 }
 

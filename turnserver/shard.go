@@ -36,7 +36,7 @@ func newShard(srv *Server) *shard {
 // clock is a point in time, in nanoseconds since the server was made; it never goes back.
 type clock int64
 
-func (c clock) add(d time.Duration) clock { return c + clock(d) }
+func (c clock) plus(d time.Duration) clock { return c + clock(d) }
 
 const (
 	permissionLifetime = 5 * time.Minute  // RFC 8656 §9
@@ -87,13 +87,13 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 		if !ends(f.peer.endpoint) {
 			return false
 		}
-		s.unbind(f)
+		s.removeFlow(f)
 		unbound = append(unbound, f)
 		return true
 	})
 	a.forget(func(p *permission) bool { return ends(wire.Endpoint{IP: p.ip}) })
 	if last {
-		s.withdraw(a.home.Load())
+		s.removeTuple(a.home.Load())
 	}
 	s.mu.Unlock()
 	s.flows.report(unbound)
@@ -104,12 +104,12 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 type outcome uint8
 
 const (
-	done     outcome = iota
-	conflict         // the channel has another peer, or the peer another channel
-	full             // the allocation has as many permissions as it may
-	crowded          // and as many channels
-	gone             // the allocation ended meanwhile
-	halved           // its relayed address of the peer's family did
+	outcomeDone         outcome = iota
+	outcomeConflict             // the channel has another peer, or the peer another channel
+	outcomeFull                 // the allocation has as many permissions as it may
+	outcomeChannelsFull         // and as many channels
+	outcomeEnded                // the allocation ended meanwhile
+	outcomeFamilyEnded          // its relayed address of the peer's family did
 )
 
 // permit makes or refreshes permissions, all or none of them; none if the allocation would have more than limit.
@@ -117,13 +117,13 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outc
 	s.mu.Lock()
 	if !s.has(a) {
 		s.mu.Unlock()
-		return gone
+		return outcomeEnded
 	}
 	missing := 0
 	for i, ip := range ips {
 		if a.relayedOf(wire.Endpoint{IP: ip}.Family()) == nil {
 			s.mu.Unlock()
-			return halved
+			return outcomeFamilyEnded
 		}
 		if a.permission(ip) == nil && !containsIP(ips[:i], ip) {
 			missing++
@@ -131,7 +131,7 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outc
 	}
 	if len(a.permitted())+missing > limit {
 		s.mu.Unlock()
-		return full
+		return outcomeFull
 	}
 	var changed []*flow
 	for _, ip := range ips {
@@ -139,7 +139,7 @@ func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outc
 	}
 	s.mu.Unlock()
 	s.flows.report(changed)
-	return done
+	return outcomeDone
 }
 
 func containsIP(ips [][16]byte, ip [16]byte) bool {
@@ -155,11 +155,11 @@ func containsIP(ips [][16]byte, ip [16]byte) bool {
 func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 	p := a.permission(ip)
 	if p != nil {
-		p.expires.set(now.add(permissionLifetime))
+		p.expires.set(now.plus(permissionLifetime))
 		return p
 	}
 	p = &permission{ip: ip}
-	p.expires.set(now.add(permissionLifetime))
+	p.expires.set(now.plus(permissionLifetime))
 	// Readers of the list that there was see no further than its end.
 	list := append(a.permitted(), p)
 	a.permissions.Store(&list)
@@ -171,7 +171,7 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 	s.mu.Lock()
 	if !s.has(a) {
 		s.mu.Unlock()
-		return gone
+		return outcomeEnded
 	}
 	changed, result := s.bindLocked(a, channel, peer, now, limits)
 	s.mu.Unlock()
@@ -183,12 +183,12 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 // The caller holds mu.
 func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (changed []*flow, result outcome) {
 	if a.relayedOf(peer.endpoint.Family()) == nil {
-		return nil, halved
+		return nil, outcomeFamilyEnded
 	}
 	var found *flow
 	for _, f := range a.flows {
 		if f.channel != 0 && (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
-			return nil, conflict
+			return nil, outcomeConflict
 		}
 		if f.channel == channel {
 			found = f
@@ -196,17 +196,17 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	}
 	switch {
 	case found == nil && a.channels() >= limits.ChannelsPerAllocation:
-		return nil, crowded
+		return nil, outcomeChannelsFull
 	case a.permission(peer.endpoint.IP) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation:
-		return nil, full
+		return nil, outcomeFull
 	}
 	p := s.grant(a, peer.endpoint.IP, now)
 	if found != nil {
-		found.expires.set(now.add(channelLifetime))
+		found.expires.set(now.plus(channelLifetime))
 	} else {
-		changed = s.start(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.add(channelLifetime))
+		changed = s.startFlow(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.plus(channelLifetime))
 	}
-	return a.appendFlowsThrough(changed, p), done
+	return a.appendFlowsThrough(changed, p), outcomeDone
 }
 
 // mostConversations bounds the flows without a channel that an allocation has: ICE tries every pair of candidates. What the client sends
@@ -216,10 +216,10 @@ const mostConversations = 32
 // converse has the sink know of a peer that the client sends indications to. Such a flow lasts as long as a permission that nobody
 // refreshes; the first indication after that makes another.
 func (s *shard) converse(a *allocation, peer *destination, now clock) {
-	if s.flows.sink == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.crowded.at() {
+	if s.flows.sink == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.conversationsFullUntil.at() {
 		return
 	}
-	if f, ok := s.flows.down.Load(downKey{a.relayedTo(&peer.endpoint).local, peer.endpoint}); ok && !f.over(now) {
+	if f, ok := s.flows.fromPeer.Load(peerKey{a.relayedTo(&peer.endpoint).local, peer.endpoint}); ok && !f.over(now) {
 		return
 	}
 	s.mu.Lock()
@@ -235,50 +235,50 @@ func (s *shard) converseLocked(a *allocation, peer destination, now clock) (chan
 	case !s.has(a) || p == nil || before != nil && !before.over(now):
 		return nil // it has changed meanwhile
 	case len(a.flows)-a.channels() >= mostConversations || !peer.reaches():
-		a.crowded.set(now.add(time.Second))
+		a.conversationsFullUntil.set(now.plus(time.Second))
 		return nil
 	}
 	f := &flow{alloc: a, home: a.home.Load(), peer: peer, permission: p}
-	return append(s.start(f, now.add(permissionLifetime)), f)
+	return append(s.startFlow(f, now.plus(permissionLifetime)), f)
 }
 
-// start begins a flow, and returns the one that there was to its peer, if there was one, which ends. The caller holds mu.
-func (s *shard) start(f *flow, expires clock) (ended []*flow) {
+// startFlow begins a flow, and returns the one that there was to its peer, if there was one, which ends. The caller holds mu.
+func (s *shard) startFlow(f *flow, expires clock) (ended []*flow) {
 	f.expires.set(expires)
 	a := f.alloc
 	if before := a.flowTo(f.peer.endpoint); before != nil {
-		s.unbind(before)
+		s.removeFlow(before)
 		a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool { return f == before })
 		ended = []*flow{before}
 	}
 	a.flows = append(a.flows, f)
-	s.put(f)
+	s.putFlow(f)
 	return ended
 }
 
-// put enters a flow in the table. The caller holds mu.
-func (s *shard) put(f *flow) {
-	s.flows.down.Store(f.downKey(), f)
+// putFlow enters a flow in the table. The caller holds mu.
+func (s *shard) putFlow(f *flow) {
+	s.flows.fromPeer.Store(f.peerKey(), f)
 	if f.channel == 0 {
 		return
 	}
-	s.flows.up.Store(f.upKey(), f)
+	s.flows.fromClient.Store(f.clientKey(), f)
 	if via := f.home.via; via != nil {
-		via.flows.up.Store(f.upKey(), f)
+		via.flows.fromClient.Store(f.clientKey(), f)
 	}
 }
 
-// unbind takes a flow out of the table, not out of its allocation. The caller holds mu, and reports it later.
-func (s *shard) unbind(f *flow) {
-	s.flows.up.Delete(f.upKey())
-	s.flows.down.Delete(f.downKey())
+// removeFlow takes a flow out of the table, not out of its allocation. The caller holds mu, and reports it later.
+func (s *shard) removeFlow(f *flow) {
+	s.flows.fromClient.Delete(f.clientKey())
+	s.flows.fromPeer.Delete(f.peerKey())
 	if via := f.home.via; via != nil {
-		via.flows.up.Delete(f.upKey())
+		via.flows.fromClient.Delete(f.clientKey())
 	}
 }
 
-// withdraw has an allocation no longer found on a five-tuple. The caller holds mu.
-func (s *shard) withdraw(h *home) {
+// removeTuple has an allocation no longer found on a five-tuple. The caller holds mu.
+func (s *shard) removeTuple(h *home) {
 	s.allocations.Delete(h.tuple)
 	if h.via != nil {
 		h.via.guests.Delete(h.tuple)
@@ -299,13 +299,13 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 	a.flows = a.flows[:0]
 	for _, f := range before {
 		if f.channel == 0 {
-			s.unbind(f) // the client's next indication makes another
+			s.removeFlow(f) // the client's next indication makes another
 			continue
 		}
 		moved := &flow{alloc: a, home: to, channel: f.channel, peer: f.peer, permission: f.permission}
 		moved.expires.set(f.expires.at())
 		a.flows = append(a.flows, moved)
-		s.put(moved) // on the way down it takes the place of f
+		s.putFlow(moved) // on the way down it takes the place of f
 	}
 	clear(a.flows[len(a.flows):len(before)])
 	s.allocations.Store(to.tuple, a)
@@ -313,11 +313,11 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 		to.via.guests.Store(to.tuple, a)
 	}
 	a.home.Store(to) // what peers send goes there from now on
-	s.withdraw(from)
+	s.removeTuple(from)
 	for _, f := range before {
-		s.flows.up.Delete(f.upKey())
+		s.flows.fromClient.Delete(f.clientKey())
 		if from.via != nil {
-			from.via.flows.up.Delete(f.upKey())
+			from.via.flows.fromClient.Delete(f.clientKey())
 		}
 	}
 	return from, append(before, a.flows...), true
@@ -384,7 +384,7 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 			kept = append(kept, f)
 			continue
 		}
-		s.unbind(f)
+		s.removeFlow(f)
 		unbound = append(unbound, f)
 	}
 	clear(a.flows[len(kept):])
@@ -395,9 +395,9 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	return unbound
 }
 
-// owned lists the allocations that match, for the caller to end. One that moves meanwhile is not missed; where none can, no request
+// matching lists the allocations that match, for the caller to end. One that moves meanwhile is not missed; where none can, no request
 // waits for the look through all of them.
-func (s *shard) owned(match func(*allocation) bool) (out []*allocation) {
+func (s *shard) matching(match func(*allocation) bool) (out []*allocation) {
 	if s.srv.mobility != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()

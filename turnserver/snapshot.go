@@ -43,7 +43,7 @@ func (s *Server) Snapshot() []Allocation {
 	shards := s.shards
 	s.mu.Unlock()
 	var out []Allocation
-	now, below := s.now(), s.kernel.usage()
+	now, below := s.now(), s.offloader.usage()
 	for _, sh := range shards {
 		out = sh.appendSnapshot(out, now, below)
 	}
@@ -74,7 +74,7 @@ func (s *Server) PeerConnections() (pending, open int) {
 	return s.peers.pending.Len(), s.peers.claimed
 }
 
-func (s *shard) appendSnapshot(out []Allocation, now clock, below kernelUsage) []Allocation {
+func (s *shard) appendSnapshot(out []Allocation, now clock, below offloadUsage) []Allocation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.allocations.All() {
@@ -84,11 +84,11 @@ func (s *shard) appendSnapshot(out []Allocation, now clock, below kernelUsage) [
 }
 
 // snapshot describes the allocation. The caller holds shard.mu.
-func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
+func (a *allocation) snapshot(now clock, below offloadUsage) Allocation {
 	tuple := &a.home.Load().tuple
 	out := Allocation{
 		Session: a.grant.Session, User: a.grant.User, Transport: tuple.Protocol.String(),
-		Up: a.traffic[up].read(), Down: a.traffic[down].read(),
+		Up: a.traffic[clientToPeer].read(), Down: a.traffic[peerToClient].read(),
 		Age: time.Duration(now - a.born), ExpiresIn: max(0, time.Duration(a.expires()-now)),
 	}
 	if !stranded(tuple) {
@@ -116,8 +116,8 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 		}
 		inUp, inDown := below.of(f)
 		c := OffloadedFlow{f.peer.addr, Traffic{inUp.Packets, inUp.Bytes}, Traffic{inDown.Packets, inDown.Bytes}}
-		out.Up.add(c.Up)
-		out.Down.add(c.Down)
+		out.Up.accumulate(c.Up)
+		out.Down.accumulate(c.Down)
 		overRate += inUp.Dropped + inDown.Dropped
 		if f.live(now) {
 			out.Offloaded = append(out.Offloaded, c)
@@ -142,7 +142,7 @@ func (a *allocation) snapshot(now clock, below kernelUsage) Allocation {
 
 func (t *traffic) read() Traffic { return Traffic{t.packets.Load(), t.bytes.Load()} }
 
-func (t *Traffic) add(more Traffic) {
+func (t *Traffic) accumulate(more Traffic) {
 	t.Packets += more.Packets
 	t.Bytes += more.Bytes
 }
@@ -150,9 +150,9 @@ func (t *Traffic) add(more Traffic) {
 // allocationDrops are the reasons that are counted for each allocation, too.
 func allocationDrops() [3]reason { return [...]reason{dropNoPermission, dropTooLarge, dropBandwidth} }
 
-// drop counts a packet that this allocation does not relay.
-func (a *allocation) drop(w *worker, r reason) {
-	w.counters.drop(r)
+// countDropped counts a packet that this allocation does not relay.
+func (a *allocation) countDropped(w *worker, r reason) {
+	w.counters.count(r)
 	a.addDropped(r, 1)
 }
 

@@ -89,16 +89,16 @@ func TestTrafficByTransport(t *testing.T) {
 			data := pattern(100*(i+1) + n)
 			c.sendChannel(wire.MinChannel, data)
 			peer.want(relayed, data)
-			add(network, up, uint64(len(data)))
+			add(network, clientToPeer, uint64(len(data)))
 			check()
 			peer.send(relayed, data[:10])
 			c.wantData(wire.MinChannel, peer.addr, data[:10])
-			add(network, down, 10)
+			add(network, peerToClient, 10)
 			check()
 		}
 		c.indicate(peer.addr, []byte("out"))
 		peer.want(relayed, []byte("out"))
-		add(network, up, 3)
+		add(network, clientToPeer, 3)
 		c.barrier() // what is no data is not counted
 		check()
 		clients, relays = append(clients, c), append(relays, relayed)
@@ -110,8 +110,8 @@ func TestTrafficByTransport(t *testing.T) {
 				d.permit(relays[i])
 				c.indicate(relays[j], []byte("across"))
 				d.wantData(0, relays[i], []byte("across"))
-				add(networks[i], up, 6)
-				add(networks[j], down, 6)
+				add(networks[i], clientToPeer, 6)
+				add(networks[j], peerToClient, 6)
 				check()
 			}
 		}

@@ -22,10 +22,10 @@ type udpSocket struct {
 
 func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
 	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		w.counters.drop(sendFailure(len(b)))
+		w.counters.count(sendFailure(len(b)))
 		return
 	}
-	w.counters.sent(wire.UDP, size)
+	w.counters.countSent(wire.UDP, size)
 }
 
 // listen opens one listener: the sockets that it needs, and a shard for each.
@@ -145,11 +145,11 @@ func (u *udpSocket) read() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // an ICMP error for what was sent before, on some systems
-			u.srv.counters.drop(dropListener)
+			u.srv.counters.count(dropListener)
 			failed++
 			continue
 		case udpio.Truncated(flags):
-			u.srv.counters.drop(dropTooLarge)
+			u.srv.counters.count(dropTooLarge)
 			continue
 		}
 		failed = 0
@@ -158,7 +158,7 @@ func (u *udpSocket) read() {
 			to, ok = udpio.DestinationAddr(control[:nc])
 		}
 		if !ok {
-			u.srv.counters.drop(dropListener)
+			u.srv.counters.count(dropListener)
 			continue
 		}
 		w.client = u.address.client(u, from, to)

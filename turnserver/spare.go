@@ -11,17 +11,17 @@ const (
 	calmFor   = 10  // sweeps with no busy loop until the spare processors go
 )
 
-// spare decides whether loops keep their Ps.
-type spare struct {
+// spareProcessors decides whether loops keep their Ps.
+type spareProcessors struct {
 	granted atomic.Bool // read by loops
 
 	// Owned by the sweep.
 	calm int // sweeps since a loop was busy
 }
 
-// look is called once in a sweepInterval, with what loops counted in it, and calls ask when its mind changes: before loops keep
+// update is called once in a sweepInterval, with what loops counted in it, and calls ask when its mind changes: before loops keep
 // their Ps, and after they no longer do.
-func (sp *spare) look(shortWaits uint32, ask func(spare bool)) {
+func (sp *spareProcessors) update(shortWaits uint32, ask func(spare bool)) {
 	busy := shortWaits >= busyWaits
 	switch granted := sp.granted.Load(); {
 	case busy && !granted:

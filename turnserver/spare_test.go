@@ -8,10 +8,10 @@ import (
 // TestSpare holds that loops have spare processors from the first busy sweep on, until they have been calm for a while, and that
 // they keep none while there are none.
 func TestSpare(t *testing.T) {
-	var sp spare
+	var sp spareProcessors
 	var asked []bool
 	look := func(waits uint32) {
-		sp.look(waits, func(spare bool) {
+		sp.update(waits, func(spare bool) {
 			if sp.granted.Load() {
 				t.Errorf("asked for %v while loops keep their Ps", spare)
 			}

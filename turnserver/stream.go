@@ -21,7 +21,7 @@ func (s *Server) serveStream(conn net.Conn, shard *shard) {
 	}
 	s.mu.Unlock()
 	if !ok {
-		s.counters.drop(streamTooMany)
+		s.counters.count(streamTooMany)
 		_ = conn.Close()
 		return
 	}
@@ -42,7 +42,7 @@ type stream struct {
 	out   sendQueue
 	tls   *recordQueue // instead of out, on TLS
 
-	connection
+	clientConnection
 
 	// Owned by serve.
 	begun   bool      // a frame was served
@@ -54,7 +54,7 @@ type stream struct {
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	remote, local := wire.AddrPortOf(conn.RemoteAddr()), wire.AddrPortOf(conn.LocalAddr())
 	t := &stream{
-		srv: s, shard: shard, connection: connection{conn: conn},
+		srv: s, shard: shard, clientConnection: clientConnection{conn: conn},
 		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: transportOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
@@ -79,12 +79,12 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// send queues b, or drops it if the client does not keep up.
-func (t *stream) send(b []byte) bool {
+// enqueue queues b, or drops it if the client does not keep up.
+func (t *stream) enqueue(b []byte) bool {
 	if t.tls != nil {
-		return t.tls.send(b)
+		return t.tls.enqueue(b)
 	}
-	return t.out.send(b)
+	return t.out.enqueue(b)
 }
 
 func (t *stream) close() {
@@ -95,7 +95,7 @@ func (t *stream) close() {
 func (t *stream) serve() {
 	defer t.srv.readers.Done()
 	defer t.finish()
-	c := client{tuple: t.tuple, remote: wire.AddrPortOf(t.conn.RemoteAddr()), stream: t, conn: &t.connection}
+	c := client{tuple: t.tuple, remote: wire.AddrPortOf(t.conn.RemoteAddr()), stream: t, conn: &t.clientConnection}
 	for {
 		var first [wire.ChannelHeaderSize]byte
 		if _, err := io.ReadFull(t.conn, first[:]); err != nil {
@@ -104,7 +104,7 @@ func (t *stream) serve() {
 		}
 		if !t.serveBatch(&c, first) {
 			if t.claimed != nil {
-				t.carry()
+				t.copyWithPeer()
 			}
 			return
 		}
@@ -122,7 +122,7 @@ func (t *stream) finish() {
 
 func (t *stream) countTimeout(err error) {
 	if isTimeout(err) {
-		t.srv.counters.drop(streamNoAllocation)
+		t.srv.counters.count(streamNoAllocation)
 	}
 }
 
@@ -141,7 +141,7 @@ func (t *stream) serveBatch(c *client, first [wire.ChannelHeaderSize]byte) bool 
 		size, ok := wire.FrameSize(b.bytes[start:end])
 		// ChannelData is never first; HTTP would pass for it.
 		if !ok || !t.begun && wire.IsChannelData(b.bytes[start]) {
-			t.srv.counters.drop(streamBadFrame)
+			t.srv.counters.count(streamBadFrame)
 			return false
 		}
 		if size > 0 && size <= end-start {

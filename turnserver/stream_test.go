@@ -242,7 +242,7 @@ func TestClientThatNeverReads(t *testing.T) {
 		var wg sync.WaitGroup
 		q.init(far, wg.Go)
 		frame, taken := make([]byte, 1000), 0
-		for q.send(frame) {
+		for q.enqueue(frame) {
 			if taken += len(frame); taken > 10*maxQueued {
 				t.Fatal("the queue has no end")
 			}
@@ -256,7 +256,7 @@ func TestClientThatNeverReads(t *testing.T) {
 		if got := time.Since(start); got != writeTimeout {
 			t.Errorf("gave up after %v, want %v", got, writeTimeout)
 		}
-		if q.send(frame) {
+		if q.enqueue(frame) {
 			t.Error("a queue that failed takes more")
 		}
 		if _, err := near.Read(frame); err != io.EOF {
@@ -274,7 +274,7 @@ func TestClientThatReadsSlowly(t *testing.T) {
 		var wg sync.WaitGroup
 		q.init(far, wg.Go)
 		queued, n := pattern(maxQueued), 0
-		if !q.send(queued) {
+		if !q.enqueue(queued) {
 			t.Fatal("the queue is smaller than it says")
 		}
 		for buf := make([]byte, 1024); n < len(queued); time.Sleep(time.Second) {
@@ -285,7 +285,7 @@ func TestClientThatReadsSlowly(t *testing.T) {
 			n += got
 		}
 		wg.Wait()
-		if !q.send(nil) {
+		if !q.enqueue(nil) {
 			t.Error("the stream was given up")
 		}
 		wg.Wait()
@@ -310,7 +310,7 @@ func TestFloodedClient(t *testing.T) {
 		peer.send(otherRelayed, []byte("meanwhile"))
 		other.wantData(wire.MinChannel, peer.addr, []byte("meanwhile"))
 	}
-	q := &s.relays[0].holder(relayed.Port()).home.Load().stream.out
+	q := &s.relays[0].allocationAt(relayed.Port()).home.Load().stream.out
 	q.mu.Lock()
 	if waiting, room := len(q.queue), cap(q.queue); waiting > maxQueued || room > 2*maxQueued {
 		t.Errorf("%d bytes wait in %d", waiting, room)
@@ -366,7 +366,7 @@ func TestSendQueueKeepsOrder(t *testing.T) {
 				binary.BigEndian.PutUint32(frame, uint32(sender))
 				binary.BigEndian.PutUint32(frame[4:], uint32(i))
 				binary.BigEndian.PutUint32(frame[396:], uint32(i))
-				if q.send(frame) {
+				if q.enqueue(frame) {
 					sent[sender]++
 				}
 			}

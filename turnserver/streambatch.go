@@ -17,7 +17,7 @@ type streamMessage struct {
 // maxJoined bounds one write, and so the memory that joining takes.
 const maxJoined = 64 << 10
 
-func (b *streamBatch) add(to *stream, data []byte, size int) {
+func (b *streamBatch) queue(to *stream, data []byte, size int) {
 	b.waiting = append(b.waiting, streamMessage{to, data, size})
 }
 
@@ -25,7 +25,7 @@ func (b *streamBatch) add(to *stream, data []byte, size int) {
 func (b *streamBatch) flush(c *counters) {
 	for first := 0; first < len(b.waiting); {
 		end := b.runFrom(first)
-		b.send(b.waiting[first:end], c)
+		b.writeRun(b.waiting[first:end], c)
 		first = end
 	}
 	clear(b.waiting) // let go of the data
@@ -45,25 +45,25 @@ func (b *streamBatch) runFrom(first int) int {
 	return end
 }
 
-// send writes the messages of one run. If the stream has no room for all of them, as many as there is room for go.
-func (b *streamBatch) send(run []streamMessage, c *counters) {
+// writeRun writes the messages of one run. If the stream has no room for all of them, as many as there is room for go.
+func (b *streamBatch) writeRun(run []streamMessage, c *counters) {
 	if len(run) > 1 {
 		b.joined = b.joined[:0]
 		for _, m := range run {
 			b.joined = append(b.joined, m.data...)
 		}
-		if run[0].to.send(b.joined) {
+		if run[0].to.enqueue(b.joined) {
 			for _, m := range run {
-				c.sent(m.to.tuple.Protocol, m.size)
+				c.countSent(m.to.tuple.Protocol, m.size)
 			}
 			return
 		}
 	}
 	for _, m := range run {
-		if m.to.send(m.data) {
-			c.sent(m.to.tuple.Protocol, m.size)
+		if m.to.enqueue(m.data) {
+			c.countSent(m.to.tuple.Protocol, m.size)
 		} else {
-			c.drop(dropSlowClient)
+			c.count(dropSlowClient)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestOneWriteABatch(t *testing.T) {
 	for i := range 40 {
 		data := pattern(i)
 		to := i / 10 % 2 // runs of ten
-		b.add(streams[to], data, len(data))
+		b.queue(streams[to], data, len(data))
 		want[to] = append(want[to], data...)
 	}
 	b.flush(&counters)
@@ -51,7 +51,7 @@ func TestOneWriteABatch(t *testing.T) {
 			t.Errorf("stream %d was written to %d times for two runs", i, n)
 		}
 	}
-	if got := counters.packets[wire.TCP][down].Load(); got != 40 {
+	if got := counters.packets[wire.TCP][peerToClient].Load(); got != 40 {
 		t.Errorf("%d packets were counted", got)
 	}
 	if len(b.waiting) != 0 {
@@ -68,10 +68,10 @@ func TestBatchForSlowStream(t *testing.T) {
 	var counters counters
 	const size, n = 50_000, 20
 	for range n {
-		b.add(stream, make([]byte, size), size)
+		b.queue(stream, make([]byte, size), size)
 	}
 	b.flush(&counters)
-	sent, dropped := counters.packets[wire.TCP][down].Load(), counters.reasons[dropSlowClient].Load()
+	sent, dropped := counters.packets[wire.TCP][peerToClient].Load(), counters.reasons[dropSlowClient].Load()
 	if most := uint64(2*maxQueued/size + 1); sent < maxQueued/size || sent > most || sent+dropped != n {
 		t.Errorf("%d were sent and %d dropped of %d", sent, dropped, n)
 	}

@@ -82,7 +82,7 @@ func (f *tcpFuzzer) newStream(t testing.TB, port uint16) *fuzzStream {
 	c := &fuzzStream{conn: new(tapConn)}
 	c.stream = newStream(f.srv, f.worker.shard, c.conn)
 	c.stream.tuple.Client.Port = port
-	c.client = client{tuple: c.stream.tuple, stream: c.stream, conn: &c.stream.connection}
+	c.client = client{tuple: c.stream.tuple, stream: c.stream, conn: &c.stream.clientConnection}
 	c.auth = []stun.Setter{
 		stun.NewUsername(cred.Username), stun.NewRealm(testRealm), stun.NewNonce(string(f.worker.nonce(&c.client))),
 		stun.NewLongTermIntegrity(cred.Username, testRealm, cred.Password),
@@ -115,9 +115,9 @@ func (f *tcpFuzzer) prepare(t testing.TB) {
 		f.data = f.newStream(t, 2)
 	}
 	near, _ := newDuplex()
-	p, result := f.srv.peers.begin(f.relay(), wire.EndpointOf(at("192.0.2.7")))
-	id, ok := f.srv.peers.await(p, near, f.srv.now())
-	if result != done || !ok {
+	p, result := f.srv.peers.addPending(f.relay(), wire.EndpointOf(at("192.0.2.7")))
+	id, ok := f.srv.peers.offer(p, near, f.srv.now())
+	if result != outcomeDone || !ok {
 		t.Fatal("no connection waits")
 	}
 	f.srv.peers.mu.Lock()
@@ -146,7 +146,7 @@ func (f *tcpFuzzer) serve(t testing.TB, c *fuzzStream, packet []byte) [][]byte {
 	begun := f.connections() > before
 	var got [][]byte
 	waitFor(t, "what was begun to be answered", func() bool {
-		c.stream.out.takeOver() // it is all in conn
+		c.stream.out.waitUntilWritten() // it is all in conn
 		got = append(got, c.conn.taken(t)...)
 		return !begun || len(got) > 0
 	})

@@ -66,38 +66,38 @@ func (*tcpRelay) moveTo(*loop) {}
 // start is called by the client's stream, which is counted itself.
 func (t *tcpRelay) start(a *allocation, _ *relayed) {
 	t.alloc = a
-	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.welcome) })
+	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.acceptPeer) })
 }
 
 // sendTo is not called: a Send indication on such an allocation is dropped before, and it has no channels.
-func (*tcpRelay) sendTo(w *worker, _ *destination, _ []byte)    { w.counters.drop(dropUnexpected) }
-func (*tcpRelay) sendWhole(w *worker, _ *destination, _ []byte) { w.counters.drop(dropUnexpected) }
+func (*tcpRelay) sendTo(w *worker, _ *destination, _ []byte)    { w.counters.count(dropUnexpected) }
+func (*tcpRelay) sendWhole(w *worker, _ *destination, _ []byte) { w.counters.count(dropUnexpected) }
 
 // close ends every connection with a peer, and the client's connections that go with them.
 func (t *tcpRelay) close(address *relayAddress, port uint16) {
 	_ = t.ln.Close() // the goroutine that accepts sees this and returns
-	for _, p := range t.srv.peers.close(t) {
+	for _, p := range t.srv.peers.closeRelay(t) {
 		p.end(goesOn)
 	}
 	address.release(port)
 }
 
-// welcome takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
-func (t *tcpRelay) welcome(conn net.Conn) {
-	peer, why := t.judge(wire.EndpointOf(wire.AddrPortOf(conn.RemoteAddr())))
+// acceptPeer takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
+func (t *tcpRelay) acceptPeer(conn net.Conn) {
+	peer, why := t.judgePeer(wire.EndpointOf(wire.AddrPortOf(conn.RemoteAddr())))
 	if why != goesOn {
-		t.srv.counters.drop(why)
+		t.srv.counters.count(why)
 		reset(conn)
 		return
 	}
-	switch p, result := t.srv.peers.begin(t, peer); result {
-	case done:
-		t.srv.counters.peerConns[down].Add(1)
-		if id, ok := t.srv.peers.await(p, conn, t.srv.now()); ok {
+	switch p, result := t.srv.peers.addPending(t, peer); result {
+	case outcomeDone:
+		t.srv.counters.peerConns[peerToClient].Add(1)
+		if id, ok := t.srv.peers.offer(p, conn, t.srv.now()); ok {
 			t.announce(id, peer)
 		}
-	case full:
-		t.srv.counters.drop(peerTooMany)
+	case outcomeFull:
+		t.srv.counters.count(peerTooMany)
 		reset(conn)
 	default: // the allocation has just ended
 		reset(conn)
@@ -112,9 +112,9 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// judge tells by which address the client knows a peer that has connected, or why the peer may not. A peer on this host must be a
+// judgePeer tells by which address the client knows a peer that has connected, or why the peer may not. A peer on this host must be a
 // relayed address, which its connections leave from: of those two forms of its address, the client has permitted one.
-func (t *tcpRelay) judge(from wire.Endpoint) (wire.Endpoint, reason) {
+func (t *tcpRelay) judgePeer(from wire.Endpoint) (wire.Endpoint, reason) {
 	d, now := destinationAmong(t.srv.tcpRelays, from), t.srv.now()
 	if !d.reaches() {
 		return from, peerOwnHost
@@ -141,7 +141,7 @@ func (t *tcpRelay) announce(id connectionID, peer wire.Endpoint) {
 	m.WriteHeader()
 	addXORAddress(m, stun.AttrXORPeerAddress, peer)
 	m.Add(stun.AttrConnectionID, id[:])
-	t.alloc.home.Load().send(w, m.Raw, control)
+	t.alloc.home.Load().deliver(w, m.Raw, notRelayed)
 	w.flush()
 }
 
@@ -152,9 +152,9 @@ func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, err
 	if to.own == nil {
 		return dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
 	}
-	holder := to.own.holder(to.endpoint.Port)
+	holder := to.own.allocationAt(to.endpoint.Port)
 	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, netip.AddrPortFrom(to.own.local, to.endpoint.Port))
-	if err == nil && (holder == nil || to.own.holder(to.endpoint.Port) != holder) {
+	if err == nil && (holder == nil || to.own.allocationAt(to.endpoint.Port) != holder) {
 		reset(conn)
 		return nil, errRelayGone
 	}

@@ -189,7 +189,7 @@ func peerConnsOf(s *Server) (pending, waiting, carrying int) {
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
 	held := 0
-	for _, n := range s.peers.held {
+	for _, n := range s.peers.pendingByOwner {
 		held += n
 	}
 	return max(held, pending), len(s.peers.waiting), max(carrying, open)

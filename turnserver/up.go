@@ -16,16 +16,16 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	data := start + wire.ChannelHeaderSize
 	dataEnd := data + int(binary.BigEndian.Uint16(buf[start+2:]))
 	if dataEnd > end {
-		w.counters.drop(dropMalformed)
+		w.counters.count(dropMalformed)
 		return
 	}
-	key := upKey{c.tuple, channel}
-	f, ok := w.shard.flows.up.Load(key)
+	key := clientKey{c.tuple, channel}
+	f, ok := w.shard.flows.fromClient.Load(key)
 	if !ok && w.arrives(c) {
-		f, ok = w.shard.flows.up.Load(key)
+		f, ok = w.shard.flows.fromClient.Load(key)
 	}
 	if !ok || !f.live(w.now()) {
-		w.counters.drop(dropNoChannel)
+		w.counters.count(dropNoChannel)
 		return
 	}
 	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd, false)
@@ -42,7 +42,7 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	for attrs := wire.AttributesOf(pkt); ; {
 		typ, from, to, more, bad := attrs.Next()
 		if bad {
-			w.counters.drop(dropMalformed)
+			w.counters.count(dropMalformed)
 			return
 		}
 		if !more {
@@ -51,23 +51,23 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 		switch {
 		case typ == wire.AttrXORPeerAddress && !havePeer:
 			if peer, havePeer = wire.ParseXORAddress(pkt[from:to], pkt[8:wire.HeaderSize]); !havePeer {
-				w.counters.drop(dropMalformed)
+				w.counters.count(dropMalformed)
 				return
 			}
 		case typ == wire.AttrData && !haveData:
 			data, dataEnd, haveData = start+from, start+to, true
 		case wire.ComprehensionRequired(typ) && !w.srv.knows(stun.AttrType(typ)):
-			w.counters.drop(dropUnexpected)
+			w.counters.count(dropUnexpected)
 			return
 		case typ == wire.AttrDontFragment:
 			whole = true
 		}
 	}
 	if !havePeer || !haveData {
-		w.counters.drop(dropMalformed)
+		w.counters.count(dropMalformed)
 		return
 	}
-	w.send(c, peer, buf, data, dataEnd, whole && heedsDontFragment(c, &peer))
+	w.sendToPeer(c, peer, buf, data, dataEnd, whole && heedsDontFragment(c, &peer))
 }
 
 // heedsDontFragment reports whether a client's DONT-FRAGMENT counts: not where datagrams are relayed from or to IPv6
@@ -76,19 +76,19 @@ func heedsDontFragment(c *client, peer *wire.Endpoint) bool {
 	return c.stream != nil || c.tuple.Client.Is4() && peer.Is4()
 }
 
-// send relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
-func (w *worker) send(c *client, peer wire.Endpoint, buf []byte, start, end int, whole bool) {
+// sendToPeer relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
+func (w *worker) sendToPeer(c *client, peer wire.Endpoint, buf []byte, start, end int, whole bool) {
 	a := w.shard.find(c.tuple)
 	if a == nil && w.arrives(c) {
 		a = w.shard.find(c.tuple)
 	}
 	switch {
 	case a == nil:
-		w.counters.drop(dropNoAllocation)
+		w.counters.count(dropNoAllocation)
 	case c.stream != nil && a.relaysTCP(): // which has connections instead (RFC 6062 §3)
-		w.counters.drop(dropUnexpected)
+		w.counters.count(dropUnexpected)
 	case !a.permits(peer.IP, w.now()):
-		a.drop(w, dropNoPermission)
+		a.countDropped(w, dropNoPermission)
 	default:
 		w.peer = w.srv.destinationOf(peer)
 		a.shard.converse(a, &w.peer, w.now())
@@ -99,27 +99,27 @@ func (w *worker) send(c *client, peer wire.Endpoint, buf []byte, start, end int,
 // toPeer sends buf[start:end] from the relayed address, or hands it over if the peer is a relayed address of this node.
 func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int, whole bool) {
 	if end-start > udpio.LargestPayload { // which a stream's frames can exceed
-		a.drop(w, dropTooLarge)
+		a.countDropped(w, dropTooLarge)
 		return
 	}
-	if !w.srv.bandwidth.admits(a, up, end-start, w.now()) {
-		a.drop(w, dropBandwidth)
+	if !w.srv.bandwidth.allows(a, clientToPeer, end-start, w.now()) {
+		a.countDropped(w, dropBandwidth)
 		return
 	}
 	from := a.relayedTo(&d.endpoint)
 	if d.own != nil {
-		to := d.own.holder(d.endpoint.Port)
+		to := d.own.allocationAt(d.endpoint.Port)
 		if to == nil {
-			w.counters.drop(dropNoRelay)
+			w.counters.count(dropNoRelay)
 			return
 		}
-		w.counters.relayed(w.from, up, end-start)
+		w.counters.countRelayed(w.from, clientToPeer, end-start)
 		w.counters.hops.Add(1)
-		a.traffic[up].add(end - start)
+		a.traffic[clientToPeer].count(end - start)
 		to.fromRelay(w, from, buf, start, end)
 		return
 	}
-	a.traffic[up].add(end - start)
+	a.traffic[clientToPeer].count(end - start)
 	if whole {
 		from.sock.sendWhole(w, d, buf[start:end])
 		return

@@ -34,9 +34,9 @@ type worker struct {
 	header udpio.Header // of the datagram in hand
 
 	// What waits for flush.
-	out     *udpio.Sender
-	streams streamBatch
-	held    []heldRelay // of clients whose relayed sockets another goroutine closes: not until what is in out has left
+	out      *udpio.Sender
+	streams  streamBatch
+	acquired []releaser // of clients whose relayed sockets another goroutine closes: not until what is in out has left
 
 	adjoining bool  // the packets in hand lie side by side in one buffer, as frames of a stream do
 	loop      *loop // set where a loop serves; nil on streams and the portable path
@@ -55,22 +55,22 @@ func (w *worker) now() clock {
 func (w *worker) flush() {
 	w.out.Flush()
 	if r := &w.out.Results; r.Some {
-		w.counters.left(r)
+		w.counters.countBatch(r)
 		*r = udpio.Results{}
 	}
 	w.streams.flush(w.counters)
-	for _, r := range w.held {
-		r.letGo()
+	for _, r := range w.acquired {
+		r.release()
 	}
-	clear(w.held)
-	w.held = w.held[:0]
+	clear(w.acquired)
+	w.acquired = w.acquired[:0]
 }
 
 // classOf is what a batch counts a client's datagrams under, by transport and direction.
 func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
 
-// left counts what has become of a batch of datagrams.
-func (c *counters) left(r *udpio.Results) {
+// countBatch counts what has become of a batch of datagrams.
+func (c *counters) countBatch(r *udpio.Results) {
 	for class, sent := range r.Sent[:wire.ProtocolCount<<1] {
 		if sent.Packets > 0 {
 			c.packets[class>>1][class&1].Add(sent.Packets)
@@ -87,8 +87,8 @@ func (c *counters) left(r *udpio.Results) {
 	}
 }
 
-// heldRelay is a relayed socket that another goroutine would close.
-type heldRelay interface{ letGo() }
+// releaser is a relayed socket that another goroutine would close.
+type releaser interface{ release() }
 
 func newWorker(srv *Server, shard *shard) *worker {
 	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: udpio.NewSender()}
@@ -114,11 +114,11 @@ func (w *worker) handle(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	switch {
 	case len(pkt) < wire.ChannelHeaderSize:
-		w.counters.drop(dropMalformed)
+		w.counters.count(dropMalformed)
 	case wire.IsChannelData(pkt[0]):
 		w.channelData(c, buf, start, end)
 	case !wire.WellFormed(pkt):
-		w.counters.drop(dropMalformed)
+		w.counters.count(dropMalformed)
 	default:
 		w.stun(c, buf, start, end)
 	}
@@ -131,7 +131,7 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	case typ == wire.TypeSendIndication:
 		w.sendIndication(c, buf, start, end)
 	case len(pkt) > wire.MaxRequest: // before it is hashed for each key that may have signed it
-		w.counters.drop(dropMalformed)
+		w.counters.count(dropMalformed)
 	case typ == wire.TypeBindingRequest:
 		w.keepsAlive(c)
 		if !w.binding(c, pkt) {
@@ -145,7 +145,7 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 			w.keepsAlive(c)
 		}
 	default:
-		w.counters.drop(dropUnexpected)
+		w.counters.count(dropUnexpected)
 	}
 }
 
@@ -155,6 +155,6 @@ func (w *worker) mayAnswer(c *client, size, asked int) bool {
 	if c.conn != nil || size <= asked || w.srv.answers.Take(sourceOf(c.tuple.Client), time.Duration(w.now())) {
 		return true
 	}
-	w.counters.drop(dropAnswerLimit)
+	w.counters.count(dropAnswerLimit)
 	return false
 }
