@@ -112,8 +112,8 @@ func (l *Ledger) Close() error {
 	return file.Close()
 }
 
-// Made records an issued invite, so that List returns it.
-func (l *Ledger) Made(inv Invite) error {
+// Record adds an issued invite to those that List returns.
+func (l *Ledger) Record(inv Invite) error {
 	return l.withLock(func() error {
 		return l.append(ledgerEvent{eventMade, inv.ID, inv.Expires, inv.Room, inv.Role, inv.Uses})
 	})

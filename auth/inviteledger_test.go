@@ -48,7 +48,7 @@ func TestLedgerCountsUses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "invites")
 	l := openTestLedger(t, path, nil)
 	one, two, any := testInvite("one", 1), testInvite("two", 2), testInvite("any", 0)
-	want(t, "made", l.Made(one), nil)
+	want(t, "made", l.Record(one), nil)
 	want(t, "first use of one", l.Use(one), nil)
 	want(t, "second use of one", l.Use(one), ErrInviteUsed)
 	want(t, "first use of two", l.Use(two), nil)
@@ -96,7 +96,7 @@ func TestLedgerRevokes(t *testing.T) {
 	poll("one")
 
 	// Another process prunes and so replaces the file. Poll must repeat nothing.
-	want(t, "made", command.Made(Invite{ID: "old", Room: "r", Role: RoleGuest, Expires: epoch.Add(-2 * time.Hour)}), nil)
+	want(t, "made", command.Record(Invite{ID: "old", Room: "r", Role: RoleGuest, Expires: epoch.Add(-2 * time.Hour)}), nil)
 	want(t, "prune", command.Prune(time.Hour), nil)
 	poll()
 	want(t, "revoke after the pruning", command.Revoke("late", any.Expires), nil)
@@ -113,7 +113,7 @@ func TestLedgerPrunes(t *testing.T) {
 	old, kept := testInvite("old", 1), testInvite("kept", 1)
 	old.Expires, kept.Expires = epoch.Add(-61*time.Minute), epoch.Add(-59*time.Minute)
 	for _, inv := range []Invite{old, kept} {
-		want(t, "made", l.Made(inv), nil)
+		want(t, "made", l.Record(inv), nil)
 		want(t, "use", l.Use(inv), nil)
 	}
 	before, _ := os.ReadFile(path)
@@ -219,7 +219,7 @@ func TestLedgerSingleUse(t *testing.T) {
 		for i := range 5 {
 			old := testInvite(fmt.Sprint("old", i), 1)
 			old.Expires = epoch.Add(-time.Hour)
-			if err := errors.Join(ledgers[0].Made(old), ledgers[1].Prune(0)); err != nil {
+			if err := errors.Join(ledgers[0].Record(old), ledgers[1].Prune(0)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -315,7 +315,7 @@ func TestLedgerIsTheServers(t *testing.T) {
 		}
 		old := testInvite("old", 1)
 		old.Expires = epoch.Add(-time.Hour)
-		want(t, "made", l.Made(old), nil)
+		want(t, "made", l.Record(old), nil)
 		want(t, "prune", l.Prune(0), nil)
 	}
 }
@@ -325,7 +325,7 @@ func TestLedgerLists(t *testing.T) {
 	a, b, old := testInvite("a", 2), testInvite("b", 0), testInvite("old", 0)
 	a.Expires, old.Expires = epoch.Add(2*time.Hour), epoch
 	for _, inv := range []Invite{a, b, old} {
-		want(t, "made", l.Made(inv), nil)
+		want(t, "made", l.Record(inv), nil)
 	}
 	want(t, "use", l.Use(a), nil)
 	want(t, "revoke", l.Revoke("b", b.Expires), nil)

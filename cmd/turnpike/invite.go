@@ -57,7 +57,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := ledger.Made(inv); err != nil {
+	if err := ledger.Record(inv); err != nil {
 		return cfg.Errorf("state_dir", "%w", err)
 	}
 	base := cfg.PublicURL(cfg.HTTP.Listen)

@@ -73,7 +73,7 @@ func (n *Node) firstLink() string {
 	}
 	token, inv, err := n.invites.Issue(auth.Invite{Room: firstRoom, Role: auth.RoleGuest}, firstTTL)
 	if err == nil {
-		err = n.ledger.Made(inv)
+		err = n.ledger.Record(inv)
 	}
 	if err != nil {
 		n.log.Error("make an invite to print", "err", err)
