@@ -14,7 +14,7 @@ import (
 // conn is one client's connection. It lives until nothing more can be read from it. The session that it carries may
 // outlive it, and go on by another.
 //
-// What each message needs comes first: when a message comes, the memory of most connections has gone cold.
+// The fields that each message needs come first: when a message comes, the memory of most connections has gone cold.
 type conn struct {
 	srv *Server // static
 
@@ -39,29 +39,6 @@ type conn struct {
 func newConn(srv *Server, host string, addr netip.Prefix) *conn {
 	return &conn{srv: srv, host: strings.Clone(host), addr: addr, opened: time.Now()} // the request's memory is not kept
 }
-
-// HandleBinary refuses a binary message.
-func (c *conn) HandleBinary() {
-	c.srv.counters.messages.count(messageInvalid)
-	c.answerError("", badField("", "The message must be text, not binary."))
-}
-
-// HandlePing counts a ping as a message. Pings over the rate get no answer.
-func (c *conn) HandlePing(now time.Time) (answer bool) {
-	return c.messages.takeToken(now, c.srv.cfg.Limits.Messages) == 0
-}
-
-// HandleClosing counts a close by its word. The echo of a client's close has none, and is not counted.
-func (c *conn) HandleClosing(word string) { c.srv.counters.closes.count(word) }
-
-// HandleEnd takes the connection out of everything, once nothing more can be read.
-func (c *conn) HandleEnd(reason string, code int) {
-	c.srv.loseConn(c, reason, code)
-	c.srv.forgetConn(c)
-}
-
-// sendUnnumbered sends m outside of the session's stream: a resumed session does not get it again.
-func (c *conn) sendUnnumbered(m wire.Message) { c.PushText(c.srv.encode(m)) }
 
 // HandleMessage acts on a message, or returns it as a task if that takes long.
 func (c *conn) HandleMessage(data []byte, now time.Time) (task any) {
@@ -121,6 +98,29 @@ func (c *conn) HandleTask(task any) {
 		c.act(m)
 	}
 }
+
+// HandleBinary refuses a binary message.
+func (c *conn) HandleBinary() {
+	c.srv.counters.messages.count(messageInvalid)
+	c.answerError("", badField("", "The message must be text, not binary."))
+}
+
+// HandlePing counts a ping as a message. Pings over the rate get no answer.
+func (c *conn) HandlePing(now time.Time) (answer bool) {
+	return c.messages.takeToken(now, c.srv.cfg.Limits.Messages) == 0
+}
+
+// HandleClosing counts a close by its word. The echo of a client's close has none, and is not counted.
+func (c *conn) HandleClosing(word string) { c.srv.counters.closes.count(word) }
+
+// HandleEnd takes the connection out of everything, once nothing more can be read.
+func (c *conn) HandleEnd(reason string, code int) {
+	c.srv.loseConn(c, reason, code)
+	c.srv.forgetConn(c)
+}
+
+// sendUnnumbered sends m outside of the session's stream: a resumed session does not get it again.
+func (c *conn) sendUnnumbered(m wire.Message) { c.PushText(c.srv.encode(m)) }
 
 // act has the session act on a message, and counts bad ones. If it returns a mate, the caller is that socket's writer.
 func (c *conn) act(m wire.ClientMessage) (mate *socket.Conn) {

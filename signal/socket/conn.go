@@ -10,29 +10,30 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Handler acts on what one client sends. Its methods are called one at a time, but for HandleClosing.
+// Handler acts on what one client sends. The connection's reader calls its methods, one at a time; only HandleClosing
+// may be called at any time.
 type Handler interface {
-	// HandleMessage acts on a text message, all of which had come at now. data is valid only during the call. The call
-	// must not wait: it returns what takes long as a task, which HandleTask does before the next message; nil means
-	// that all is done.
+	// HandleMessage acts on a text message, all of which had come at now. data is valid only during the call. A poller
+	// may call it, so it must not take long. It returns work that does as a task, and nil if there is none: HandleTask
+	// does the task, before the next message.
 	HandleMessage(data []byte, now time.Time) (task any)
 	HandleTask(task any)
 	// HandleBinary is told of a binary message, which is dropped.
 	HandleBinary()
 	// HandlePing reports whether to answer the client's ping.
 	HandlePing(now time.Time) (answer bool)
-	// HandleClosing is told, before the client can know, the word that goes with the close code. It must not wait, nor
-	// call the Conn.
+	// HandleClosing is told the word that goes with our close code, before the client can know it. It is called under a
+	// lock, so it must neither wait nor call the Conn.
 	HandleClosing(word string)
 	// HandleEnd is the last call, once nothing more can be read. reason is Shut's, or wire.ReasonGone or
 	// wire.ReasonSlow. code is the close code of the client; zero if it sent none.
 	HandleEnd(reason string, code int)
 }
 
-// Conn is one client's WebSocket. It is made by [Engine.Upgrade], lives in the memory of its user, and must not be
-// copied. Its methods may be called by anybody unless they say otherwise, and never wait for the client.
+// Conn is one client's WebSocket. [Engine.Upgrade] makes it in memory of the caller's, and it must not be copied.
+// Goroutines may call its methods at once, unless a method says otherwise. No method waits for the client.
 //
-// What each message needs comes first: when a message comes, the memory of most sockets has gone cold.
+// The fields that each message needs come first: when a message comes, the memory of most sockets has gone cold.
 type Conn struct {
 	// Static after Upgrade.
 	handler Handler
@@ -78,9 +79,7 @@ func (c *Conn) init(e *Engine, ws *websocket.Conn, h Handler) {
 func (c *Conn) Start() {
 	running := &c.engine.running
 	running.Add(1) // until it ends
-	// In goroutines of their own, because net/http's keeps buffers and a grown
-	// stack for as long as the handler runs.
-	switch {
+	switch {       // in new goroutines: net/http's would keep its buffers and grown stack
 	case c.polled == nil:
 		running.Go(c.read)
 	case !c.polled.release():

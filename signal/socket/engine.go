@@ -3,14 +3,14 @@
 //	HTTP request ── Engine.Upgrade ──▶ Conn
 //
 //	TCP socket ──▶ poller or reader ──▶ Handler.HandleMessage ──▶ Handler.HandleTask, for what takes long
-//	TCP socket ◀── writer ◀── queue ◀── Conn.PushText, Conn.Ping, Conn.Shut
+//	TCP socket ◀── writer ◀── queue ◀── Conn.PushText, Conn.KeepAlive, Conn.Shut
 //	                            └────── Source.Next: numbered messages
 //
 // On Linux, a few pollers read from all sockets without TLS, and wake goroutines only for tasks and for messages that
 // come in parts (polledConn). Elsewhere each socket has a goroutine that reads. The handler acts on one message at a
 // time.
 //
-// A writer lives only while there is something to write. Nobody else waits for a socket: queues are bounded, and a
+// A writer lives only while there is something to write, and nobody else waits for a socket. Queues are bounded: a
 // client that lets too much wait is closed with the code slow.
 package socket
 
@@ -45,9 +45,8 @@ type Engine struct {
 	stopOnce sync.Once
 	stop     chan struct{} // closed by Close, ends idle workers
 
-	// Counts started connections until they end, and the goroutines of readers, writers and workers. Only Conn.Start
-	// adds to it for a new connection; all else is added by a goroutine that it counts, or on behalf of a connection
-	// that it counts.
+	// running counts connections from Start to their end, and the goroutines of readers, writers and workers.
+	// Conn.Start adds a new connection; otherwise only those who work for a counted connection add to it.
 	running sync.WaitGroup
 }
 
