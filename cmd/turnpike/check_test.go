@@ -19,7 +19,7 @@ import (
 func TestCheckOfAnotherCredential(t *testing.T) {
 	_, turnUDP, _ := strings.Cut(strings.Fields(start(t).row("turn"))[0], "://")
 	f := probe.ICE(t.Context(), 20*time.Second, "turn:"+turnUDP+"?transport=udp", auth.Credential{Username: "1900000000:s.x", Password: "wrong"})
-	if f.OK || !strings.Contains(f.Problem, "does not accept what signaling hands out") {
+	if f.OK || !strings.Contains(f.Problem, "refuses the credential that signaling gave") {
 		t.Errorf("%+v", f)
 	}
 }

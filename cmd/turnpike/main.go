@@ -1,8 +1,9 @@
 // Turnpike is a NAT-traversal server in one program: it authenticates peers, introduces them to each other (signaling),
-// tells them their public address (STUN), relays for them when no direct path exists (TURN), and serves a browser client.
+// tells them their public address (STUN), relays for them when no direct path exists (TURN), and serves a browser
+// client.
 //
-// This package holds the commands, a file each. They call internal/config, which reads the configuration, internal/node,
-// which is the server, internal/probe, which tries a server, and the load generators.
+// This package holds the commands, a file each. They call internal/config, which reads the configuration,
+// internal/node, which is the server, internal/probe, which tries a server, and the load generators.
 package main
 
 import (

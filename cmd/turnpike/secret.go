@@ -27,7 +27,8 @@ func (p *program) signingSecret(cfg *config.Config) (auth.Secret, error) {
 	return secret, nil
 }
 
-// ticketMaker makes tickets of a name with the secret in the state directory, if there is one that may be read. It makes no secret.
+// ticketMaker makes tickets of a name with the secret in the state directory, if there is one that may be read. It
+// makes no secret.
 func ticketMaker(cfg *config.Config) func(name string) (string, error) {
 	if f, err := os.Open(cfg.SecretFile()); err != nil {
 		return nil

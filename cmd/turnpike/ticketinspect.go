@@ -20,8 +20,8 @@ import (
 // maxInspected is more than any ticket has that would be accepted.
 const maxInspected = 64 << 10
 
-// inspectTicket reads a token and says what the server would make of it. The token comes on stdin, because others on this
-// machine can see arguments.
+// inspectTicket reads a token and says what the server would make of it. The token comes on stdin, because others on
+// this machine can see arguments.
 func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON bool) error {
 	data, err := io.ReadAll(io.LimitReader(p.stdin, maxInspected))
 	if err != nil {

@@ -34,8 +34,8 @@ func showAlternate(a Alternate) string {
 	return a.Addr.String()
 }
 
-// CheckAlternates refuses servers that are this one, and servers that no rule could choose between. own are addresses of
-// this machine.
+// CheckAlternates refuses servers that are this one, and servers that no rule could choose between. own are addresses
+// of this machine.
 func (c *Config) CheckAlternates(own []netip.Addr) (bad []error) {
 	refuse := func(i int, format string, args ...any) {
 		name := fmt.Sprintf("turn.alternate_server[%d]", i)

@@ -1,9 +1,9 @@
 // Package config reads the configuration: a TOML file, TURNPIKE_* variables and flags.
 //
 // Flags.Load begins with the defaults, and lays the file, the variables and the flags over them. One table has all keys
-// (keys.go); each key knows its field, how to read and to print its value (value.go), and its help. Config remembers where
-// each value came from, so that an error names the file and the line, the variable or the flag. Load returns all errors at
-// once. The server checks what only it knows when it starts, and complains by Config.Errorf in the same way.
+// (keys.go); each key knows its field, how to read and to print its value (value.go), and its help. Config remembers
+// where each value came from, so that an error names the file and the line, the variable or the flag. Load returns all
+// errors at once. The server checks what only it knows when it starts, and complains by Config.Errorf in the same way.
 //
 // The package imports nothing of this project and no network library: its values are plain.
 package config

@@ -81,7 +81,8 @@ func (r *fileReader) table(prefix string, table map[string]toml.Primitive) {
 	}
 }
 
-// tableLine returns the line of the table that a key such as "auth.issuers[1].name" is in. It is 0 outside an array of tables.
+// tableLine returns the line of the table that a key such as "auth.issuers[1].name" is in. It is 0 outside an array of
+// tables.
 func (r *fileReader) tableLine(key string) int {
 	name, rest, _ := strings.Cut(key, "[")
 	index, _, _ := strings.Cut(rest, "]")

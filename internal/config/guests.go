@@ -24,7 +24,8 @@ func (c *Config) AdmitsGuests() bool {
 	return c.Auth.Guests == GuestsAlways || c.Auth.Guests == GuestsLoopback && c.LocalOnly()
 }
 
-// inviteCommand returns the command that makes an invite for this server, run in the folder where the server was started.
+// inviteCommand returns the command that makes an invite for this server, run in the folder where the server was
+// started.
 func (c *Config) inviteCommand() string {
 	command := "turnpike invite --room NAME"
 	if c.file != "" && c.file != defaultConfigFile {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Issuer is an [[auth.issuers]] table: another app, whose tokens are accepted as tickets. Exactly one of Secret, KeyFile and
-// JWKSURL is set.
+// Issuer is an [[auth.issuers]] table: another app, whose tokens are accepted as tickets. Exactly one of Secret,
+// KeyFile and JWKSURL is set.
 type Issuer struct {
 	Name       string
 	Issuer     string // the iss claim of its tokens; empty: Name

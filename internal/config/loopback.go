@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// LocalOnly reports whether, by the configuration, only this machine can reach the pages and the API. A public name, a trusted
-// proxy, TLS and PROXY headers each tell of strangers, even with loopback listeners: a reverse proxy or a forwarder may connect
-// from this machine and not say for whom.
+// LocalOnly reports whether, by the configuration, only this machine can reach the pages and the API. A public name, a
+// trusted proxy, TLS and PROXY headers each tell of strangers, even with loopback listeners: a reverse proxy or a
+// forwarder may connect from this machine and not say for whom.
 func (c *Config) LocalOnly() bool {
 	return (c.PublicHost == "" || LoopbackHost(c.PublicHost)) && len(c.HTTP.TrustedProxies) == 0 &&
 		c.TLS.Mode == TLSOff && !c.HTTP.ProxyProtocol && c.listensOnLoopbackOnly()

@@ -27,7 +27,8 @@ func parseRealm(s string) (string, error) {
 	if s == "" || len(s) > 127 || strings.ContainsAny(s, "\"\\\r\n") {
 		return "", fmt.Errorf("%q is not a realm; use 1 to 127 characters without quotes, like %q", s, "turnpike")
 	}
-	// Newer clients make their keys of the prepared form, older ones of the form that they receive: both must be the same.
+	// Newer clients make their keys of the prepared form, older ones of the form that they receive: both must be the
+	// same.
 	if prepared, err := precis.OpaqueString.String(s); err != nil || prepared != s {
 		return "", fmt.Errorf("%q is not a realm as clients prepare it (RFC 8265); use plain letters, like %q", s, "turnpike")
 	}

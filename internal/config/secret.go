@@ -8,8 +8,8 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a secret that the configuration holds. However it is printed, logged or marshalled, it shows as "[redacted]".
-// The zero Secret holds nothing.
+// Secret is a secret that the configuration holds. However it is printed, logged or marshalled, it shows as
+// "[redacted]". The zero Secret holds nothing.
 type Secret struct {
 	// text is behind a function, because fmt prints an unexported field of a struct without asking its methods.
 	text func() string

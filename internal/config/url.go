@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// PublicURL returns the URL, without a path, by which others reach the pages: that of public_host, else that of the first
-// listener which is not on loopback, else of the first. addrs are the HTTP listeners.
+// PublicURL returns the URL, without a path, by which others reach the pages: that of public_host, else that of the
+// first listener which is not on loopback, else of the first. addrs are the HTTP listeners.
 func (c *Config) PublicURL(addrs []string) string {
 	i := max(0, slices.IndexFunc(addrs, func(addr string) bool { return !ListensOnLoopback(addr) }))
 	if c.PublicHost == "" {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// value is the place of one key in Config. It takes the text of a TOML file, a variable or a flag, or returns an error that is
-// the rest of a sentence after the key's name.
+// value is the place of one key in Config. It takes the text of a TOML file, a variable or a flag, or returns an error
+// that is the rest of a sentence after the key's name.
 type value interface {
 	fromTOML(v any) error
 	fromText(s string) error

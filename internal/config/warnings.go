@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Warnings names values that the server can start with, but that the operator hardly meant. relays are the addresses that it
-// relays from.
+// Warnings names values that the server can start with, but that the operator hardly meant. relays are the addresses
+// that it relays from.
 func (c *Config) Warnings(relays []netip.Addr) []string {
 	var out []string
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }

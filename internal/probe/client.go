@@ -22,7 +22,7 @@ type turnClient struct {
 	close  func()
 }
 
-// connect opens a socket to the target. It is closed when ctx ends, which also ends what pion waits for.
+// connect opens a socket to the target. The end of ctx closes it, which also ends pion's waits.
 func (t iceTarget) connect(ctx context.Context) (*turnClient, error) {
 	server, err := t.resolve(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func (t iceTarget) connect(ctx context.Context) (*turnClient, error) {
 	}}, nil
 }
 
-// resolved keeps pion's client, which looks names up as IPv4 only, from looking one up.
+// resolved gives pion's client an address, because it looks up names as IPv4 only.
 type resolved struct {
 	transport.Net
 	addr *net.UDPAddr
@@ -77,7 +77,7 @@ func (t iceTarget) resolve(ctx context.Context) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(t.uri.Port)), nil
 }
 
-// socket connects to server, or at least opens a socket that can send there.
+// socket connects to server, or over UDP opens a socket that can send there.
 func (t iceTarget) socket(ctx context.Context, server netip.AddrPort) (net.PacketConn, error) {
 	name := cmp.Or(t.name, t.uri.Host)
 	switch t.network() {
@@ -119,7 +119,7 @@ func udpNetwork(server netip.AddrPort) string {
 	return "udp6"
 }
 
-// messageConn is a connection on which a read is a message.
+// messageConn is a connection on which each read is a message.
 type messageConn struct{ net.Conn }
 
 // ReadFrom implements net.PacketConn.

@@ -12,7 +12,8 @@ import (
 	"turnpike/auth"
 )
 
-// ICE tries one URL of an ICE server: it asks a STUN server for its own address, and sends packets through a TURN server.
+// ICE tries one URL of an ICE server. It asks a STUN server for this machine's address, and sends packets through a
+// TURN server.
 func ICE(ctx context.Context, timeout time.Duration, raw string, credential auth.Credential) Finding {
 	uri, err := stun.ParseURI(raw)
 	if err != nil {
@@ -27,14 +28,14 @@ func ICE(ctx context.Context, timeout time.Duration, raw string, credential auth
 	return step(ctx, timeout, "turn "+target.network(), raw, target.relay)
 }
 
-// iceTarget is one address and what to sign in with.
+// iceTarget is an address, and the credential for it.
 type iceTarget struct {
 	uri        *stun.URI
 	credential auth.Credential
-	name       string // that the certificate is for; empty: the URI's host
+	name       string // of the certificate; empty: the URI's host
 }
 
-// network is the listener's that the URI leads to. There is TLS over UDP in it: DTLS (RFC 7065).
+// network returns the network of the listener: udp, tcp, tls or dtls. TLS over UDP is DTLS (RFC 7065).
 func (t iceTarget) network() string {
 	switch secure := t.uri.Scheme == stun.SchemeTypeTURNS; {
 	case secure && t.uri.Proto == stun.ProtoTypeUDP:
@@ -45,7 +46,7 @@ func (t iceTarget) network() string {
 	return t.uri.Proto.String()
 }
 
-// bind asks for our own address.
+// bind asks for this machine's address.
 func (t iceTarget) bind(ctx context.Context, f *Finding) error {
 	client, err := t.connect(ctx)
 	if err != nil {
@@ -93,7 +94,7 @@ func (t iceTarget) relay(ctx context.Context, f *Finding) error {
 	return nil
 }
 
-// sendUntilHeard sends a packet until it arrives, since UDP may lose it.
+// sendUntilHeard sends a packet until it arrives, because UDP may lose it.
 func sendUntilHeard(ctx context.Context, from, to net.PacketConn) error {
 	payload := []byte(auth.NewID(rand.Reader, 24))
 	buf := make([]byte, 1500)
@@ -119,7 +120,7 @@ func sendUntilHeard(ctx context.Context, from, to net.PacketConn) error {
 	}
 }
 
-// showPair writes two addresses, and their host once if it is the same.
+// showPair writes two addresses, and a common host only once.
 func showPair(a, b string) string {
 	hostA, _, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)

@@ -13,7 +13,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// nat tries the first of the servers that is asked over UDP.
+// nat asks the first STUN server over UDP.
 func (r *run) nat(ctx context.Context, servers []wire.ICEServer) {
 	for _, server := range servers {
 		for _, raw := range server.URLs {
@@ -29,8 +29,8 @@ func (r *run) nat(ctx context.Context, servers []wire.ICEServer) {
 	}
 }
 
-// NAT finds out what kind of NAT this machine is behind, if the STUN server can tell (RFC 5780). There is no finding, and ok is
-// false, if it cannot.
+// NAT finds out what kind of NAT this machine is behind, if the STUN server can tell (RFC 5780). There is no finding,
+// and ok is false, if it cannot.
 func NAT(ctx context.Context, timeout time.Duration, raw string) (f Finding, ok bool) {
 	uri, err := stun.ParseURI(raw)
 	if err != nil {
@@ -38,7 +38,7 @@ func NAT(ctx context.Context, timeout time.Duration, raw string) (f Finding, ok 
 	}
 	p, err := newNATProbe(ctx, iceTarget{uri: uri})
 	if err != nil {
-		return Finding{}, false // as the line about this URL says already
+		return Finding{}, false // the finding about this URL says why
 	}
 	return step(ctx, timeout, "nat", raw, func(ctx context.Context, f *Finding) error {
 		kind, err := p.run(ctx)
@@ -47,7 +47,7 @@ func NAT(ctx context.Context, timeout time.Duration, raw string) (f Finding, ok 
 	}), true
 }
 
-// dependence is what a NAT's mapping or filtering goes by (RFC 4787 §4.1, §5).
+// dependence says on what a NAT's mapping or filtering depends (RFC 4787 §4.1, §5).
 type dependence int
 
 const (
@@ -80,17 +80,18 @@ func (k natKind) meaning() string {
 	case !k.translates && k.filtering == endpointIndependent:
 		return "anybody reaches this machine directly"
 	case !k.translates:
-		return "a firewall lets in who was sent to before, as calls do, so direct paths work"
+		return "a firewall lets in only answers, and calls send first, so direct paths work"
 	case k.mapping != endpointIndependent:
-		return "direct paths work only to those without a NAT, or whose NAT's filtering ignores ports; calls with others are relayed"
+		return "direct paths work only to peers without a NAT, or with a NAT that ignores ports when it filters; other calls are relayed"
 	case k.filtering == addressAndPortDependent:
-		return "direct paths work, but not to those whose NAT's mapping depends on whom they send to, with whom calls are relayed"
+		return "direct paths work, except to peers behind a NAT whose mapping depends on the destination; those calls are relayed"
 	default:
 		return "direct paths work, whatever NAT the other side has"
 	}
 }
 
-// natProbe is a server that offers discovery: its address as it was asked, and the other address and port that it tells of.
+// natProbe is a server that offers discovery. server is the address that was asked, other is the other address and port
+// that the server names.
 type natProbe struct {
 	server, other netip.AddrPort
 }
@@ -118,7 +119,7 @@ func newNATProbe(ctx context.Context, target iceTarget) (*natProbe, error) {
 	return &natProbe{server, answers[0].other}, nil
 }
 
-// run does the tests of RFC 5780 §4.3 and §4.4, each from a socket that nothing was sent from before.
+// run does the tests of RFC 5780 §4.3 and §4.4, each from a fresh socket.
 func (p *natProbe) run(ctx context.Context) (kind natKind, err error) {
 	if kind.translates, kind.mapping, err = p.mapping(ctx); err == nil {
 		kind.filtering, err = p.filtering(ctx)
@@ -151,7 +152,7 @@ func (p *natProbe) mapping(ctx context.Context) (translates bool, d dependence, 
 	return seen[0] != s.local, d, nil
 }
 
-// filtering sends to one of the server's addresses, and sees from which others an answer comes through.
+// filtering sends to one of the server's addresses, and sees from which of the others an answer arrives.
 func (p *natProbe) filtering(ctx context.Context) (dependence, error) {
 	s, err := newNATSocket(ctx, p.server)
 	if err != nil {
@@ -159,7 +160,7 @@ func (p *natProbe) filtering(ctx context.Context) (dependence, error) {
 	}
 	defer s.close()
 	otherPort := netip.AddrPortFrom(p.server.Addr(), p.other.Port())
-	answers := s.ask(ctx, // at once, since an answer that is filtered takes its time not to come
+	answers := s.ask(ctx, // all at once, because a filtered answer costs the whole wait
 		natQuestion{to: p.server, from: p.other, flags: 6, enough: true},
 		natQuestion{to: p.server, from: otherPort, flags: 2},
 		natQuestion{to: p.server})
@@ -167,7 +168,7 @@ func (p *natProbe) filtering(ctx context.Context) (dependence, error) {
 	case answers[0] != nil:
 		return endpointIndependent, nil
 	case ctx.Err() != nil:
-		return 0, errors.New("there was too little time to wait for what does not come; give --timeout more")
+		return 0, errors.New("the time was too short to wait for filtered answers; give --timeout more")
 	case answers[1] != nil:
 		return addressDependent, nil
 	case answers[2] != nil:
@@ -178,20 +179,20 @@ func (p *natProbe) filtering(ctx context.Context) (dependence, error) {
 }
 
 const (
-	natPatience = 1500 * time.Millisecond // for an answer, after which it counts as filtered
-	natRetry    = 300 * time.Millisecond  // as packets are lost
+	natPatience = 1500 * time.Millisecond // how long to wait for an answer until it counts as filtered
+	natRetry    = 300 * time.Millisecond  // between two tries, because UDP loses packets
 )
 
-// natSocket is a socket of which we know the local address, and that hears everybody.
+// natSocket is a socket with a known local address. It receives from everybody.
 type natSocket struct {
 	conn  *net.UDPConn
 	local netip.AddrPort
 	close func()
 }
 
-// newNATSocket opens one that can reach server. It is closed when ctx ends.
+// newNATSocket opens a socket that can reach server. The end of ctx closes it.
 func newNATSocket(ctx context.Context, server netip.AddrPort) (*natSocket, error) {
-	route, err := new(net.Dialer).DialContext(ctx, "udp", server.String()) // sends nothing, but asks for the source address
+	route, err := new(net.Dialer).DialContext(ctx, "udp", server.String()) // sends nothing: it asks the system for the source address
 	if err != nil {
 		return nil, err
 	}
@@ -215,13 +216,13 @@ type natQuestion struct {
 	to     netip.AddrPort
 	from   netip.AddrPort // where the answer must come from; not valid: to
 	flags  byte           // of CHANGE-REQUEST
-	enough bool           // no other answer is waited for once this one is there
+	enough bool           // its answer ends the wait for the others
 }
 
-// natAnswer is what a server said.
+// natAnswer is a server's answer.
 type natAnswer struct{ mapped, other netip.AddrPort }
 
-// ask sends requests, again and again, until all are answered or natPatience is over; those that were not are nil.
+// ask repeats requests until all are answered or natPatience is over. The answer to a question that got none is nil.
 func (s *natSocket) ask(ctx context.Context, questions ...natQuestion) []*natAnswer {
 	requests := make([]*stun.Message, len(questions))
 	for i, q := range questions {
@@ -235,7 +236,7 @@ func (s *natSocket) ask(ctx context.Context, questions ...natQuestion) []*natAns
 	for ctx.Err() == nil && missing > 0 && time.Now().Before(end) {
 		for i, q := range questions {
 			if answers[i] == nil {
-				_, _ = s.conn.WriteToUDPAddrPort(requests[i].Raw, q.to) // what cannot be sent is not answered
+				_, _ = s.conn.WriteToUDPAddrPort(requests[i].Raw, q.to) // a request that cannot be sent gets no answer
 			}
 		}
 		retry := time.Now().Add(natRetry)
@@ -253,7 +254,8 @@ func (s *natSocket) ask(ctx context.Context, questions ...natQuestion) []*natAns
 	return answers
 }
 
-// receive reads one datagram until a time, and tells which question it answers; nil: none.
+// receive reads one datagram, if one comes before a time, and tells which question it answers. The answer is nil if
+// none.
 func (s *natSocket) receive(until time.Time, questions []natQuestion, requests []*stun.Message) (int, *natAnswer) {
 	_ = s.conn.SetReadDeadline(until)
 	buf := make([]byte, 1500)

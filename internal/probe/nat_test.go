@@ -13,8 +13,8 @@ import (
 	"turnpike/signal/wire"
 )
 
-// natServer answers as a server with two addresses and two ports does to clients behind a NAT of some kind: it tells them what
-// it would see, and sends nothing that the NAT would not let in.
+// natServer answers as a server with two addresses and two ports does to clients behind a NAT of some kind: it tells
+// them what it would see, and sends nothing that the NAT would not let in.
 type natServer struct {
 	socks  [4]*net.UDPConn // as turnserver.DiscoveryPair has them: bit 0 is the port, bit 1 the address
 	kind   natKind
@@ -96,13 +96,13 @@ func tryNAT(t *testing.T, url string, timeout time.Duration) (found []Finding) {
 
 func TestNAT(t *testing.T) {
 	for want, kind := range map[string]natKind{
-		"no NAT, endpoint-independent filtering: anybody reaches this machine directly":                                                                                                                  {},
-		"no NAT, address-dependent filtering: a firewall lets in who was sent to before, as calls do, so direct paths work":                                                                              {filtering: addressDependent},
-		"endpoint-independent mapping, endpoint-independent filtering: direct paths work, whatever NAT the other side has":                                                                               {translates: true},
-		"endpoint-independent mapping, address-dependent filtering: direct paths work, whatever NAT the other side has":                                                                                  {true, endpointIndependent, addressDependent},
-		"endpoint-independent mapping, address and port-dependent filtering: direct paths work, but not to those whose NAT's mapping depends on whom they send to, with whom calls are relayed":          {true, endpointIndependent, addressAndPortDependent},
-		"address-dependent mapping, address-dependent filtering: direct paths work only to those without a NAT, or whose NAT's filtering ignores ports; calls with others are relayed":                   {true, addressDependent, addressDependent},
-		"address and port-dependent mapping, address and port-dependent filtering: direct paths work only to those without a NAT, or whose NAT's filtering ignores ports; calls with others are relayed": {true, addressAndPortDependent, addressAndPortDependent},
+		"no NAT, endpoint-independent filtering: anybody reaches this machine directly":                                                                                                                      {},
+		"no NAT, address-dependent filtering: a firewall lets in only answers, and calls send first, so direct paths work":                                                                                   {filtering: addressDependent},
+		"endpoint-independent mapping, endpoint-independent filtering: direct paths work, whatever NAT the other side has":                                                                                   {translates: true},
+		"endpoint-independent mapping, address-dependent filtering: direct paths work, whatever NAT the other side has":                                                                                      {true, endpointIndependent, addressDependent},
+		"endpoint-independent mapping, address and port-dependent filtering: direct paths work, except to peers behind a NAT whose mapping depends on the destination; those calls are relayed":              {true, endpointIndependent, addressAndPortDependent},
+		"address-dependent mapping, address-dependent filtering: direct paths work only to peers without a NAT, or with a NAT that ignores ports when it filters; other calls are relayed":                   {true, addressDependent, addressDependent},
+		"address and port-dependent mapping, address and port-dependent filtering: direct paths work only to peers without a NAT, or with a NAT that ignores ports when it filters; other calls are relayed": {true, addressAndPortDependent, addressAndPortDependent},
 	} {
 		t.Run(fmt.Sprint(kind.translates, kind.mapping, kind.filtering), func(t *testing.T) {
 			t.Parallel() // what is filtered is waited for

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// mostAllocations bounds what is read of a list of relays.
+// mostAllocations bounds the bytes read of a list of relays.
 const mostAllocations = 64 << 20
 
-// Offload asks the server on this machine, by the URL at which it lists its relays, whether the kernel forwards flows, and of which
-// relays. That it does not is no failure. There is no finding, and ok is false, if no server of ours answers there.
+// Offload asks a server on this machine whether the kernel forwards flows, and of how many relays. url is where the
+// server lists its relays. A kernel that forwards none is no failure. If no server of ours answers there, ok is false.
 func Offload(ctx context.Context, timeout time.Duration, url string) (f Finding, ok bool) {
 	status, err := askOffload(ctx, url)
 	if err != nil {
@@ -26,7 +26,7 @@ func Offload(ctx context.Context, timeout time.Duration, url string) (f Finding,
 	}), true
 }
 
-// relaysStatus is what GET /allocations answers, as far as it matters here.
+// relaysStatus is the part of the answer to GET /allocations that matters here.
 type relaysStatus struct {
 	Offload *struct {
 		On     bool

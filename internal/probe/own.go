@@ -17,8 +17,8 @@ import (
 	"turnpike/signal/wire"
 )
 
-// Own is the server of cfg on this machine: its URL is the one that its certificate is for, and its first listener is dialled. Where
-// a load balancer has to be passed, it is reached as from elsewhere.
+// Own is the server of cfg on this machine. Its URL has the name of the certificate, and Dial leads to its first
+// listener. A server behind a load balancer must be reached through that, as from elsewhere.
 func Own(cfg *config.Config) *Server {
 	if cfg.HTTP.ProxyProtocol {
 		return &Server{Base: cfg.PublicURL(cfg.HTTP.Listen), Dial: new(net.Dialer).DialContext, Own: cfg}
@@ -31,22 +31,22 @@ func Own(cfg *config.Config) *Server {
 	return &Server{Base: base, Dial: leadTo(listener), Own: cfg}
 }
 
-// leadTo dials one address, whatever the name.
+// leadTo dials one address, for any name.
 func leadTo(listener string) Dialer {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, listener)
 	}
 }
 
-// ownListener is a listener of the configuration, and where this machine reaches it.
+// ownListener is a listener of the configuration, with the address at which this machine reaches it.
 type ownListener struct {
 	network string // udp, tcp, tls or dtls
 	addr    netip.AddrPort
 	wide    bool // it has every address of the family
 }
 
-// listenersOf lists the TURN listeners of cfg, on http listeners too. Those whose port the system chooses are not known here, and
-// those over TCP are behind the load balancer if there is one.
+// listenersOf lists the TURN listeners of cfg, on http listeners too. It leaves out those whose port the system
+// chooses, and those over TCP behind a load balancer.
 func listenersOf(cfg *config.Config) (out []ownListener) {
 	add := func(network string, addr netip.AddrPort) {
 		l := ownListener{network, addr, addr.Addr().IsUnspecified()}
@@ -58,7 +58,7 @@ func listenersOf(cfg *config.Config) (out []ownListener) {
 			out = append(out, l)
 		}
 	}
-	optional := cfg.Source("turn.listen") == "" // of the defaults the half may be missing whose address family a host has not
+	optional := cfg.Source("turn.listen") == "" // a default listener is missing if the host lacks its address family
 	for _, l := range cfg.TURN.Listen {
 		if !optional || hasFamily(l.Addr.Addr()) {
 			add(l.Network, l.Addr)
@@ -99,7 +99,7 @@ func hasFamily(ip netip.Addr) bool {
 	return true
 }
 
-// ownListeners tries the listeners that no client is told of, DTLS among them. servers have been tried.
+// ownListeners tries the TURN listeners that signaling names to no client, such as DTLS. servers were tried before.
 func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer) {
 	var tried []ownListener
 	var cred auth.Credential
@@ -110,7 +110,7 @@ func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer) {
 		for _, raw := range server.URLs {
 			if uri, err := stun.ParseURI(raw); err == nil && server.Username != "" {
 				target := iceTarget{uri: uri}
-				if addr, err := target.resolve(ctx); err == nil { // else it was found out before
+				if addr, err := target.resolve(ctx); err == nil { // else the step for this URL has said so
 					tried = append(tried, ownListener{network: target.network(), addr: addr})
 				}
 			}
@@ -129,7 +129,7 @@ func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer) {
 	}
 }
 
-// covers reports whether what came to an address came to the listener.
+// covers reports whether a packet to tried came to the listener.
 func (l ownListener) covers(tried ownListener) bool {
 	if l.network != tried.network || l.addr.Port() != tried.addr.Port() {
 		return false
@@ -137,8 +137,8 @@ func (l ownListener) covers(tried ownListener) bool {
 	return l.addr == tried.addr || l.wide && l.addr.Addr().Is4() == tried.addr.Addr().Is4()
 }
 
-// ownWeb tries the http listeners besides the first, by which all else is tried, and that of the metrics where the configuration names
-// it.
+// ownWeb tries the http listeners after the first, which all other steps use, and the metrics if the configuration
+// names their address.
 func (r *run) ownWeb(ctx context.Context) {
 	cfg := r.Own
 	for i, listen := range cfg.HTTP.Listen {
@@ -159,7 +159,7 @@ func (r *run) ownWeb(ctx context.Context) {
 	r.step(ctx, "metrics", there.base+"/metrics", there.metrics)
 }
 
-// ownOffload asks where the server tells this machine, and nobody else, who relays.
+// ownOffload asks the server at its metrics listener, if that is on loopback: elsewhere it lists no relays.
 func (r *run) ownOffload(ctx context.Context) {
 	if !config.ListensOnLoopback(r.Own.Metrics.Listen) {
 		return
@@ -169,7 +169,7 @@ func (r *run) ownOffload(ctx context.Context) {
 	}
 }
 
-// uri is the one by which RFC 7065 names the listener.
+// uri names the listener as RFC 7065 does.
 func (l ownListener) uri() *stun.URI {
 	uri := &stun.URI{Scheme: stun.SchemeTypeTURN, Host: l.addr.Addr().String(), Port: int(l.addr.Port()), Proto: stun.ProtoTypeUDP}
 	if l.network == "tcp" || l.network == "tls" {

@@ -1,4 +1,5 @@
-// Package probe tries what a server offers, as a client would, and returns what it found. `turnpike check` shows that.
+// Package probe tries everything that a server offers, as a client would, and reports findings. `turnpike check` shows
+// them.
 //
 //	probe.go    Server.Run: all steps in turn, each with a Finding
 //	web.go      the pages and the metrics, over HTTP
@@ -10,7 +11,8 @@
 //	nat.go      the NAT that this machine is behind (RFC 5780)
 //	problem.go  what an error means for the operator, and what to do
 //
-// It judges the server from outside: its TURN client is pion's, and it decodes the API's answers by itself. Nothing here prints.
+// It judges the server from outside: its TURN client is pion's, and it decodes the API's answers itself. Nothing here
+// prints.
 package probe
 
 import (
@@ -27,7 +29,7 @@ import (
 	"turnpike/signal/wire"
 )
 
-// Finding is what one step found.
+// Finding is the outcome of one step.
 type Finding struct {
 	Check   string // the step: web, ticket, signaling, "stun udp", "turn tls", ...
 	Target  string // the URL that it tried
@@ -46,15 +48,15 @@ type Server struct {
 
 	Ticket string                            // empty: the server gives one
 	Invite string                            // exchanged for the ticket; empty: a guest's
-	Mint   func(name string) (string, error) // makes a ticket where guests need an invite; nil: this machine cannot
+	Mint   func(name string) (string, error) // makes a ticket if guests need an invite; nil: this machine cannot
 
-	Own *config.Config // of the server, which is this machine's; nil: it is another's
+	Own *config.Config // of a server on this machine; nil: the server is elsewhere
 }
 
-// Dialer is net.Dialer's DialContext, or leads elsewhere.
+// Dialer is net.Dialer's DialContext, or one that leads elsewhere.
 type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// Run does every step that the ones before allow, and reports each as it ends.
+// Run does each step that the steps before it allow, and reports it as it ends.
 func (s *Server) Run(ctx context.Context, report func(Finding)) {
 	r := &run{Server: s, report: report}
 	r.web = web{s.Base, &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: s.Dial, DisableKeepAlives: true}}}
@@ -109,7 +111,7 @@ func (r *run) step(ctx context.Context, check, target string, do func(ctx contex
 	return f.OK
 }
 
-// step runs one step within the timeout. It measures how long that took, unless do did.
+// step runs one step within the timeout. It measures the time, unless do has set it.
 func step(ctx context.Context, timeout time.Duration, check, target string, do func(ctx context.Context, f *Finding) error) Finding {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// problem says what an error means for the operator of the server, and what to do.
+// problem tells the operator of the server what an error means, and what to do.
 func (t iceTarget) problem(ctx context.Context, err error) error {
 	where := fmt.Sprintf("%s port %d", t.network(), t.uri.Port)
 	if refused, ok := errors.AsType[*stun.TurnError](err); ok {
@@ -26,7 +26,7 @@ func (t iceTarget) problem(ctx context.Context, err error) error {
 	switch {
 	case isErrno(err, syscall.ECONNREFUSED, 10061):
 		return fmt.Errorf("%s refuses the connection; is turn.listen right, and does %s lead to the server?", where, t.uri.Host)
-	case ctx.Err() != nil || isTimeout(err) || strings.Contains(err.Error(), "all retransmissions failed"): // as pion says
+	case ctx.Err() != nil || isTimeout(err) || strings.Contains(err.Error(), "all retransmissions failed"): // pion's words
 		return fmt.Errorf("no answer from %s; open it in the firewall of the server and of its provider, and see that %s leads to the server", where, t.uri.Host)
 	}
 	return fmt.Errorf("%s: %w", where, err)
@@ -35,7 +35,7 @@ func (t iceTarget) problem(ctx context.Context, err error) error {
 func turnAdvice(code stun.ErrorCode) string {
 	switch code {
 	case stun.CodeUnauthorized:
-		return "the TURN server does not accept what signaling hands out: is it another server, or is one of the clocks wrong?"
+		return "the TURN server refuses the credential that signaling gave: is it another server, or is one of the clocks wrong?"
 	case stun.CodeAllocQuotaReached:
 		return "raise limits.allocations_per_session"
 	case stun.CodeInsufficientCapacity:
@@ -68,7 +68,7 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout()
 }
 
-// isErrno knows the number that Windows uses as well, which the syscall package does not map.
+// isErrno also knows Windows' own number, which the syscall package does not map.
 func isErrno(err error, unix, windows syscall.Errno) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	return ok && (errno == unix || runtime.GOOS == "windows" && errno == windows)

@@ -17,7 +17,7 @@ import (
 
 const ticketsPath = "/api/v1/tickets"
 
-// ticketRequest and ticketAnswer are what the API takes and says, as far as it matters here.
+// ticketRequest and ticketAnswer are the parts of the API's request and answer that matter here.
 type ticketRequest struct {
 	Name   string `json:"name"`
 	Invite string `json:"invite"`
@@ -29,7 +29,7 @@ type ticketAnswer struct {
 	Error  *struct{ Code, Message string }
 }
 
-// userName is new each time, so that two checks at once do not take each other's name.
+// userName returns a new name each time, so that two checks at once do not take each other's.
 func userName() string { return "check " + auth.NewID(rand.Reader, 6) }
 
 // getTicket exchanges the invite for a ticket, or comes in as a guest, or makes one.
@@ -51,7 +51,7 @@ func (r *run) getTicket(ctx context.Context, f *Finding) (string, error) {
 		return answer.Ticket, nil
 	}
 	if answer.Error.Code == "invite-required" && r.Mint != nil {
-		f.Detail = "made here, since strangers need an invite"
+		f.Detail = "made here, because strangers need an invite"
 		return r.Mint(userName())
 	}
 	if answer.Error.Code == "invite-required" {
@@ -60,7 +60,7 @@ func (r *run) getTicket(ctx context.Context, f *Finding) (string, error) {
 	return "", fmt.Errorf("%s (%s)", answer.Error.Message, answer.Error.Code)
 }
 
-// signIn opens a session and returns what it may use.
+// signIn opens a session, and returns the ICE servers that it may use.
 func (r *run) signIn(ctx context.Context, endpoint, token string, f *Finding) (*websocket.Conn, []wire.ICEServer, error) {
 	dialer := websocket.Dialer{Proxy: http.ProxyFromEnvironment, NetDialContext: r.Dial, Subprotocols: []string{wire.Subprotocol}}
 	socket, resp, err := dialer.DialContext(ctx, endpoint, nil)
@@ -114,7 +114,8 @@ func hello(ctx context.Context, socket *websocket.Conn, token string) (*wire.Wel
 	}
 }
 
-// keepSession answers the server's pings, so that the session lives while its credentials are tried. signOut ends it.
+// keepSession answers the server's pings, so that the session lives while the steps use its credentials. signOut ends
+// it.
 func keepSession(socket *websocket.Conn) (signOut func()) {
 	heard := make(chan struct{})
 	go func() {

@@ -15,7 +15,7 @@ type web struct {
 	client *http.Client
 }
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds the bytes read of an answer.
 const maxAnswer = 64 << 10
 
 func (w web) health(ctx context.Context, _ *Finding) error {
@@ -37,7 +37,7 @@ func (w web) metrics(ctx context.Context, _ *Finding) error {
 	case err != nil:
 		return fmt.Errorf("%s; is the server running with this metrics.listen?", dialProblem(err))
 	case status != http.StatusOK || !bytes.Contains(body, []byte("# TYPE ")):
-		return fmt.Errorf("answers %d and no metrics; has another program this port?", status)
+		return fmt.Errorf("answers %d and no metrics; does another program have this port?", status)
 	}
 	return nil
 }

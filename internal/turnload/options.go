@@ -54,8 +54,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Bench makes the load and measures it. Meanwhile it calls progress, with what the last trial of --max found. Its errors say what
-// to do.
+// Bench makes the load and measures it. Meanwhile it calls progress, with what the last trial of --max found. Its
+// errors say what to do.
 func (o *Options) Bench(ctx context.Context, progress func(fraction float64, trial string)) (*Report, error) {
 	g, err := Open(ctx, o.Config)
 	if err != nil {
