@@ -83,7 +83,7 @@ func (l *dtlsListener) receive(c *client, pkt []byte) {
 	case hello.Message == wire.DTLSFirstMessage:
 		l.srv.counters.verifies.Add(1)
 		l.sock.send(c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
-	case hello.Message != wire.DTLSVerifiedMessage || !l.cookies.Hold(&hello, tuple, time.Duration(l.srv.now())):
+	case hello.Message != wire.DTLSVerifiedMessage || !l.cookies.Holds(&hello, tuple, time.Duration(l.srv.now())):
 		l.srv.counters.count(dropBadCookie)
 	default:
 		if a != nil { // a client that has begun anew, and is who it says (RFC 6347 §4.2.8)

@@ -27,17 +27,17 @@ type Discovery struct {
 	Change       byte   // ChangePort and ChangeIP
 	ResponsePort uint16 // 0: the port that the request came from
 	Padding      int
-	bad          bool // an attribute's value is not what it must be
+	bad          bool // the value of an attribute is not valid
 
 	hasChange, HasPort, Padded bool // of each kind the first counts (RFC 8489 §14)
 }
 
-// IsDiscovery reports whether an attribute is one that RFC 5780 has in requests.
+// IsDiscovery reports whether RFC 5780 puts an attribute into requests.
 func IsDiscovery(typ uint16) bool {
 	return typ == attrChangeRequest || typ == attrPadding || typ == attrResponsePort
 }
 
-// Read reads an attribute, or reports false if it is none that IsDiscovery.
+// Read reads an attribute. It reports false if RFC 5780 does not put such an attribute into requests.
 func (d *Discovery) Read(typ uint16, value []byte) bool {
 	switch {
 	case typ == attrChangeRequest && !d.hasChange:
@@ -60,11 +60,12 @@ func (d *Discovery) Read(typ uint16, value []byte) bool {
 	return true
 }
 
-// wellKnownPorts are below this. Services listen there, which an answer from us might set going, and no NAT maps an
-// ordinary client to one of them (RFC 4787 REQ-3).
+// Below wellKnownPorts, services listen that an answer from here might set going. No NAT maps an ordinary client to one
+// of these ports (RFC 4787 REQ-3).
 const wellKnownPorts = 1024
 
-// Refused reports whether the request gets 400: RESPONSE-PORT and PADDING would together flood a port that did not ask (RFC 5780 §10).
+// Refused reports whether the request gets 400. RESPONSE-PORT together with PADDING would flood a port that did not ask
+// (RFC 5780 §10). source is the port that the request came from.
 func (d *Discovery) Refused(source uint16) bool {
 	return d.bad || d.HasPort && (d.Padded || d.ResponsePort < wellKnownPorts && d.ResponsePort != source)
 }
@@ -78,7 +79,8 @@ func BindingSuccessSize(is4, fingerprint bool) int {
 	return n
 }
 
-// PutBindingSuccess fills out, which is BindingSuccessSize long, with the answer to a plain Binding request (RFC 8489 §6.3.1).
+// PutBindingSuccess fills out, which is BindingSuccessSize long, with the answer to a plain Binding request (RFC 8489
+// §6.3.1).
 func PutBindingSuccess(out, transactionID []byte, mapped Endpoint, fingerprint bool) {
 	putMapped(out, transactionID, mapped)
 	if fingerprint {
@@ -86,11 +88,12 @@ func PutBindingSuccess(out, transactionID []byte, mapped Endpoint, fingerprint b
 	}
 }
 
-// DiscoveryAnswer is what the answer to a Binding request says where RFC 5780 is spoken. Its addresses are of one family.
+// DiscoveryAnswer is what the answer to a Binding request says where RFC 5780 is spoken. Its addresses are of one
+// family.
 type DiscoveryAnswer struct {
 	Mapped      Endpoint // the client's address as it is seen here
-	Origin      Endpoint // that the answer leaves from
-	Other       Endpoint // that differs from the request's destination in address and port
+	Origin      Endpoint // from which the answer leaves
+	Other       Endpoint // differs from the request's destination in address and port
 	Padded      bool
 	Fingerprint bool
 }
@@ -100,7 +103,7 @@ func DiscoveryAnswerSize(is4, fingerprint bool) int {
 	return BindingSuccessSize(is4, fingerprint) + 3*(AttrHeaderSize+XORAddressSize(is4))
 }
 
-// Put fills out with the answer. PADDING takes what the rest leaves.
+// Put fills out with the answer. PADDING takes the room that the other attributes leave.
 func (a *DiscoveryAnswer) Put(out, transactionID []byte) {
 	n := putMapped(out, transactionID, a.Mapped)
 	size := XORAddressSize(a.Mapped.Addr().Is4())

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The parts of DTLS 1.2's wire format (RFC 6347 §4.1, §4.2) that are read and written before a client has shown that it receives
-// what is sent to its address. Until then nothing is kept for it.
+// The parts of DTLS 1.2's wire format (RFC 6347 §4.1, §4.2) that the server reads and writes before a client has shown
+// that it owns its address. Until then the server keeps nothing for it.
 const (
 	DTLSRecordHeader    = 13 // type, version, epoch, sequence number, length
 	dtlsHandshakeHeader = 12 // type, length, message sequence, fragment offset, fragment length
@@ -22,29 +22,31 @@ const (
 	dtlsHelloVerify     = 3
 	dtlsVersionMajor    = 254
 	dtlsVersion12       = 0xFEFD
-	dtlsVersion10       = 0xFEFF // of every HelloVerifyRequest, whatever will be spoken (RFC 6347 §4.2.1)
+	dtlsVersion10       = 0xFEFF // in every HelloVerifyRequest, whatever version follows (RFC 6347 §4.2.1)
 	dtlsSequenceMask    = 1<<48 - 1
 	DTLSRandomSize      = 32
 	dtlsLongestSession  = 32
-	dtlsLongestHello    = 2048 // a ClientHello in one datagram; in fragments it could not be judged without keeping them
+	dtlsLongestHello    = 2048 // in one datagram; to judge a ClientHello in fragments, the server would have to keep them
 	DTLSFirstMessage    = 0    // message sequence of a ClientHello,
 	DTLSVerifiedMessage = 1    // and of the one that answers a HelloVerifyRequest
 )
 
-// ClientHello is where the parts of a ClientHello lie. Its slices are of the datagram.
+// ClientHello has the parts of a ClientHello, as slices of its datagram.
 type ClientHello struct {
-	Record   []byte // header and all; what follows in the datagram is left out
+	Record   []byte // with its header; the datagram may go on after it
 	Sequence uint64 // of the record
 	Message  uint16 // sequence of the message
 	Cookie   []byte
-	before   []byte // what stands before the cookie's length: version, random and session ID
-	after    []byte // what stands after the cookie, extensions and all
-	suites   []byte // what of after stands before the extensions
+	before   []byte // all before the cookie's length: version, random and session ID
+	after    []byte // all after the cookie, with the extensions
+	suites   []byte // the part of after before the extensions
 }
 
-// TooOld reports whether the client speaks nothing newer than DTLS 1.1. Versions count down, and 1.3 says in a hello that it is 1.2.
+// TooOld reports whether the client speaks nothing newer than DTLS 1.1. Versions count down, and a hello of 1.3 says
+// 1.2.
 func (h *ClientHello) TooOld() bool { return binary.BigEndian.Uint16(h.before) > dtlsVersion12 }
 
+// Random is the client's random.
 func (h *ClientHello) Random() [DTLSRandomSize]byte { return [DTLSRandomSize]byte(h.before[2:]) }
 
 // ParseClientHello reads a datagram that begins with a whole ClientHello in clear.
@@ -113,7 +115,7 @@ func vector8(b []byte) (vector, rest []byte, ok bool) {
 	return b[1 : 1+int(b[0])], b[1+int(b[0]):], true
 }
 
-// Unverified is the ClientHello as it was before the client had a cookie: the first message, without one.
+// Unverified is the ClientHello as the client sent it before it had a cookie: as its first message.
 func (h *ClientHello) Unverified() []byte {
 	size := len(h.before) + 1 + len(h.after)
 	b := make([]byte, DTLSHelloHeaders, DTLSHelloHeaders+size)
@@ -128,31 +130,34 @@ func (h *ClientHello) Unverified() []byte {
 	return append(b, h.after...)
 }
 
-// DTLSCookies makes and checks the cookies of a listener (RFC 6347 §4.2.1). It belongs to the reader of the listener's socket.
-// A cookie is a byte of the time and an HMAC of that time, the five-tuple and what a client may not change in its hello.
+// DTLSCookies makes and checks the cookies of a listener (RFC 6347 §4.2.1). It belongs to the reader of the listener's
+// socket. A cookie is a byte of the time and an HMAC of that time, the five-tuple and the part of the hello that a
+// client must not change.
 type DTLSCookies struct {
 	mac    hash.Hash
-	tuple  [2*18 + 4]byte // and a slot
+	tuple  [2*18 + 4]byte // and a time slot
 	answer [DTLSHelloHeaders + 3 + DTLSCookieSize]byte
 	alert  [DTLSRecordHeader + 2]byte
 	sum    [sha256.Size]byte
 }
 
+// What a DTLS cookie is.
 const (
 	DTLSCookieSize     = 20 // so that the answer is shorter than any hello
 	DTLSCookieLifetime = 30 * time.Second
 )
 
+// NewDTLSCookies makes cookies of a key at random.
 func NewDTLSCookies() *DTLSCookies {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
 	return &DTLSCookies{mac: hmac.New(sha256.New, key)}
 }
 
-// timeSlot is the time as a cookie has it, of which it shows the last byte. A cookie is good in its slot and the next.
+// timeSlot is the time that a cookie is made of. The cookie shows its last byte, and is good in this slot and the next.
 func timeSlot(now time.Duration) uint32 { return uint32(now / DTLSCookieLifetime) }
 
-// cookie returns the cookie of a hello. It is overwritten by the next.
+// cookie returns the cookie of a hello, until the next call.
 func (c *DTLSCookies) cookie(h *ClientHello, t FiveTuple, at uint32) []byte {
 	b := c.tuple[:]
 	copy(b, t.Client.IP[:])
@@ -169,7 +174,8 @@ func (c *DTLSCookies) cookie(h *ClientHello, t FiveTuple, at uint32) []byte {
 	return sum[:DTLSCookieSize]
 }
 
-func (c *DTLSCookies) Hold(h *ClientHello, t FiveTuple, now time.Duration) bool {
+// Holds reports whether the cookie of a hello is good.
+func (c *DTLSCookies) Holds(h *ClientHello, t FiveTuple, now time.Duration) bool {
 	if len(h.Cookie) != DTLSCookieSize {
 		return false
 	}
@@ -180,8 +186,9 @@ func (c *DTLSCookies) Hold(h *ClientHello, t FiveTuple, now time.Duration) bool 
 	return hmac.Equal(h.Cookie, c.cookie(h, t, at))
 }
 
-// VerifyRequest is the answer to a first ClientHello, until the next. It is shorter than the hello, and its record has the
-// hello's sequence number, so that a client that was answered twice can tell the answers from what follows.
+// VerifyRequest returns the answer to a first ClientHello, until the next call. The answer is shorter than the hello.
+// Its record has the hello's sequence number, so that a client that was answered twice can tell the answers from what
+// follows.
 func (c *DTLSCookies) VerifyRequest(h *ClientHello, t FiveTuple, now time.Duration) []byte {
 	cookie := c.cookie(h, t, timeSlot(now))
 	b := c.answer[:]
@@ -199,8 +206,8 @@ func (c *DTLSCookies) VerifyRequest(h *ClientHello, t FiveTuple, now time.Durati
 	return b
 }
 
-// VersionAlert is the answer to a client that is too old, until the next: a fatal protocol_version (RFC 5246 §7.2). It has the hello's
-// own version, since such a client takes no other.
+// VersionAlert returns the answer to a client that is too old, until the next call: a fatal protocol_version (RFC 5246
+// §7.2). It has the hello's own version, since such a client takes no other.
 func (c *DTLSCookies) VersionAlert(h *ClientHello) []byte {
 	b := c.alert[:]
 	b[0] = dtlsTypeAlert
@@ -210,12 +217,13 @@ func (c *DTLSCookies) VersionAlert(h *ClientHello) []byte {
 	return b
 }
 
-// IsHelloVerify reports whether a datagram of ours begins with a HelloVerifyRequest.
+// IsHelloVerify reports whether a datagram of the server begins with a HelloVerifyRequest.
 func IsHelloVerify(b []byte) bool {
 	return len(b) > DTLSHelloHeaders && b[0] == DTLSTypeHandshake && b[DTLSRecordHeader] == dtlsHelloVerify && b[3] == 0 && b[4] == 0
 }
 
-// AddToSequence moves the sequence numbers of the records in clear of a datagram of ours, and reports whether there is another.
+// AddToSequence adds n to the sequence numbers of the records in clear, in a datagram of the server. It reports whether
+// the datagram has encrypted records, too.
 func AddToSequence(b []byte, n uint64) (encrypted bool) {
 	for len(b) >= DTLSRecordHeader {
 		if header := binary.BigEndian.Uint64(b[3:]); header <= dtlsSequenceMask { // epoch 0

@@ -7,8 +7,8 @@ import (
 	"turnpike/turnserver/wire/wiretest"
 )
 
-// FuzzClientHello: the parts of a hello are the whole, and lie within the datagram; pion's parser reads what this one reads; without
-// its cookie a hello is a hello again.
+// FuzzClientHello: the parts of a hello make up the whole, and lie within the datagram. Without its cookie a hello is
+// still one. With the cookie that it was answered, it is good for as long as it should be.
 func FuzzClientHello(f *testing.F) {
 	hello := wiretest.ClientHello(f, "turn.example.org")
 	f.Add(hello)
@@ -40,7 +40,7 @@ func FuzzClientHello(f *testing.F) {
 			t.Fatalf("a hello of %d bytes drew %d", len(whole), len(request))
 		}
 		back, ok := ParseClientHello(wiretest.WithCookie(h.Record, request[DTLSHelloHeaders+3:], 1, 1))
-		if !ok || !cookies.Hold(&back, tuple, DTLSCookieLifetime) || cookies.Hold(&back, tuple, 2*DTLSCookieLifetime) {
+		if !ok || !cookies.Holds(&back, tuple, DTLSCookieLifetime) || cookies.Holds(&back, tuple, 2*DTLSCookieLifetime) {
 			t.Fatal("the cookie does not hold as long as it should")
 		}
 	})
@@ -64,7 +64,7 @@ func FuzzAddToSequence(f *testing.F) {
 	})
 }
 
-// TestBadHellos: a hello whose lengths do not fit each other is none.
+// TestBadHellos: the parser refuses a hello with lengths that do not fit each other.
 func TestBadHellos(t *testing.T) {
 	good := wiretest.ClientHello(t, "turn.example.org")
 	h, ok := ParseClientHello(good)

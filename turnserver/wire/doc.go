@@ -1,5 +1,6 @@
-// Package wire reads and writes what travels between clients and the server: the parts of STUN, TURN and DTLS that the server handles
-// itself. Everything here is pure: bytes in, values out, or the other way round. It opens no sockets and knows no allocations.
+// Package wire reads and writes what travels between clients and the server: the parts of STUN, TURN and DTLS that the
+// server handles itself. Everything here is pure: bytes in, values out, or the other way round. It opens no sockets and
+// knows no allocations.
 //
 //	endpoint.go           addresses, transports and five-tuples as small comparable values
 //	stun.go               STUN's header, attributes and addresses (RFC 8489)
@@ -12,5 +13,6 @@
 //	ticket.go             mobility tickets (RFC 8016)
 //	clienthello.go        a DTLS ClientHello, and the cookie that its sender must bring back (RFC 6347)
 //
-// Requests are decoded by pion/stun. What stands here is read and written for each packet, without the heap, or decides whom to trust.
+// Requests are decoded by pion/stun. What stands here is read and written for each packet, without the heap, or decides
+// whom to trust.
 package wire

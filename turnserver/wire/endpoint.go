@@ -12,6 +12,7 @@ type Endpoint struct {
 	Port uint16
 }
 
+// EndpointOf is an address without its zone.
 func EndpointOf(ap netip.AddrPort) Endpoint {
 	return Endpoint{IP: ap.Addr().As16(), Port: ap.Port()}
 }
@@ -19,8 +20,10 @@ func EndpointOf(ap netip.AddrPort) Endpoint {
 // mappedPrefix begins the IPv4-mapped form.
 var mappedPrefix = [12]byte{10: 0xFF, 11: 0xFF}
 
+// Is4 reports whether e is an IPv4 address.
 func (e *Endpoint) Is4() bool { return [12]byte(e.IP[:12]) == mappedPrefix }
 
+// Family is the address family of e.
 func (e Endpoint) Family() Family {
 	if e.Is4() {
 		return IPv4
@@ -28,12 +31,16 @@ func (e Endpoint) Family() Family {
 	return IPv6
 }
 
-func (e Endpoint) Addr() netip.Addr         { return netip.AddrFrom16(e.IP).Unmap() }
+// Addr is the IP address of e, not IPv4-mapped.
+func (e Endpoint) Addr() netip.Addr { return netip.AddrFrom16(e.IP).Unmap() }
+
+// AddrPort is e, not IPv4-mapped.
 func (e Endpoint) AddrPort() netip.AddrPort { return netip.AddrPortFrom(e.Addr(), e.Port) }
 
 // Protocol is the transport between client and server, the fifth part of a five-tuple.
 type Protocol uint8
 
+// The transports. ProtocolCount is one more than the last.
 const (
 	UDP Protocol = iota + 1
 	TCP
@@ -42,6 +49,7 @@ const (
 	ProtocolCount
 )
 
+// Protocols lists the transports.
 func Protocols() []Protocol { return []Protocol{UDP, TCP, TLS, DTLS} }
 
 func (p Protocol) String() string {
@@ -62,8 +70,8 @@ func (p Protocol) String() string {
 // Secured reports whether the transport is TLS or DTLS.
 func (p Protocol) Secured() bool { return p == TLS || p == DTLS }
 
-// FiveTuple names an allocation (RFC 8656 §3.2). local is the address that the client sent to, which on a listener with an
-// unspecified address is not the listener's own.
+// FiveTuple names an allocation (RFC 8656 §3.2). Local is the address that the client sent to, and not the listener's
+// own where that is unspecified.
 type FiveTuple struct {
 	Client, Local Endpoint
 	Protocol      Protocol
@@ -90,6 +98,7 @@ func AddrPortOf(a net.Addr) netip.AddrPort {
 	}
 }
 
+// Unmapped is the address with IPv4-mapped unwrapped.
 func Unmapped(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

@@ -9,17 +9,17 @@ const (
 	MaxChannel        = 0x4FFF
 )
 
-// MaxMessage is the longest STUN message: its length field is 16 bits of a multiple of four.
+// MaxMessage is the length of the longest STUN message: its length field has 16 bits and holds a multiple of four.
 const MaxMessage = HeaderSize + 65532
 
 // MaxRequest bounds STUN messages that are not Send indications. No request needs as much.
 const MaxRequest = 4096
 
-// IsChannelData tells from a packet's first byte (RFC 8656 §12).
+// IsChannelData tells ChannelData from STUN by a packet's first byte (RFC 8656 §12).
 func IsChannelData(first byte) bool { return first >= MinChannel>>8 && first <= MaxChannel>>8 }
 
-// FrameSize returns how long the frame at the front of b is, padding included, 0 if more bytes are needed to tell, and false
-// if it is no frame that a client may send. No frame is longer than MaxMessage.
+// FrameSize returns the length of the frame at the front of b, with its padding, or 0 if it needs more bytes to tell.
+// It reports false if no client may send such a frame. No frame is longer than MaxMessage.
 func FrameSize(b []byte) (int, bool) {
 	if len(b) == 0 {
 		return 0, true
@@ -48,7 +48,8 @@ func FrameSize(b []byte) (int, bool) {
 	return size, binary.BigEndian.Uint32(b[4:]) == MagicCookie
 }
 
-// WrapChannelData puts a ChannelData header before buf[start:end], and on streams the padding after it (RFC 8656 §12.5).
+// WrapChannelData puts a ChannelData header before buf[start:end], and on streams the padding after it (RFC 8656
+// §12.5). It returns where the message lies.
 func WrapChannelData(channel uint16, buf []byte, start, end int, stream bool) (int, int) {
 	size := end - start
 	start -= ChannelHeaderSize
@@ -60,7 +61,7 @@ func WrapChannelData(channel uint16, buf []byte, start, end int, stream bool) (i
 	return start, end
 }
 
-// pad writes zeroes after end until size is a multiple of four.
+// pad writes zeroes after end until size is a multiple of four, and returns the new end.
 func pad(buf []byte, end, size int) int {
 	padded := end + Pad4(size) - size
 	clear(buf[end:padded])

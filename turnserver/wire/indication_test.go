@@ -7,7 +7,8 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// FuzzICMPIndication: whatever ICMP says, its indication is well-formed and names the peer; only a message that is about an MTU tells one.
+// FuzzICMPIndication: whatever ICMP says, its indication is well-formed and names the peer; only a message that is
+// about an MTU tells one.
 func FuzzICMPIndication(f *testing.F) {
 	f.Add(uint8(3), uint8(3), uint32(0), true)
 	f.Add(uint8(3), uint8(4), uint32(1400), true)

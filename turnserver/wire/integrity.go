@@ -10,16 +10,17 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// Integrity is an attribute that signs a message: MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.5, §14.6).
+// Integrity is an attribute that signs a message: MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.5,
+// §14.6).
 type Integrity struct {
 	Type  stun.AttrType
 	At    int // where the attribute begins in the message; 0: there is none
 	Value []byte
 }
 
-// CutAtIntegrity takes the attributes out of m that count because its integrity covers them, and returns the attribute by
-// which it is judged. Anybody may have added what comes later: of that, only a MESSAGE-INTEGRITY-SHA256 after a
-// MESSAGE-INTEGRITY counts, and is then the stronger of the two (RFC 8489 §9, §9.2.4). FINGERPRINT was judged before.
+// CutAtIntegrity leaves in m only the attributes that its integrity covers, and returns the attribute that judges m.
+// Anybody may have added the attributes behind it. One of them counts: a MESSAGE-INTEGRITY-SHA256 after a
+// MESSAGE-INTEGRITY is the stronger of the two (RFC 8489 §9, §9.2.4). The caller has checked FINGERPRINT before.
 func CutAtIntegrity(m *stun.Message) (judge Integrity) {
 	offset, covered := HeaderSize, len(m.Attributes)
 	for i, a := range m.Attributes {
@@ -36,21 +37,21 @@ func CutAtIntegrity(m *stun.Message) (judge Integrity) {
 	return judge
 }
 
-// Holds reports whether the message, of which raw is the whole, was signed with key. A truncated HMAC-SHA256 does not do, because
-// TURN does not say that it may be one (RFC 8489 §14.6).
+// Holds reports whether key signed the message raw. It refuses a truncated HMAC-SHA256, because TURN does not allow one
+// (RFC 8489 §14.6).
 func (s Integrity) Holds(raw, key []byte) bool {
 	var sum [sha256.Size]byte
 	return s.At != 0 && hmac.Equal(s.Value, messageMAC(sum[:0], s.Type, raw[:s.At], key))
 }
 
-// AddIntegrity signs m, which has no FINGERPRINT yet.
+// AddIntegrity signs m. FINGERPRINT must come after it.
 func AddIntegrity(m *stun.Message, typ stun.AttrType, key []byte) {
 	var sum [sha256.Size]byte
 	m.Add(typ, messageMAC(sum[:0], typ, m.Raw, key))
 }
 
-// messageMAC appends to dst the HMAC of a message that ends where its integrity attribute of type typ begins. The length
-// in the header that is hashed is as if the message ended with that attribute.
+// messageMAC appends to dst the HMAC of the part of a message that its integrity attribute of type typ covers. The
+// hashed header has the length of a message that ends with that attribute.
 func messageMAC(dst []byte, typ stun.AttrType, covered, key []byte) []byte {
 	newHash, size := sha1.New, sha1.Size
 	if typ == stun.AttrMessageIntegritySHA256 {

@@ -23,8 +23,8 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// vectors are messages of RFC 5769 §2 and RFC 8489's appendix B.1, with the keys that sign them. The last is as its erratum corrects
-// it: the message that was printed lacks PASSWORD-ALGORITHM, and its length is wrong.
+// vectors are messages of RFC 5769 §2 and RFC 8489's appendix B.1, with the keys that sign them. The last is the one in
+// the erratum: the printed message lacks PASSWORD-ALGORITHM, and its length is wrong.
 func vectors(t testing.TB) map[string]struct{ raw, key []byte } {
 	const longTerm = "マトリックス:example.org:TheMatrIX"
 	password := []byte("VOkJxbRl1RmTxUk/WvJxBt")
@@ -61,7 +61,7 @@ func vectors(t testing.TB) map[string]struct{ raw, key []byte } {
 	}
 }
 
-// TestIntegrityVectors judges the RFCs' messages, and each with any one bit changed.
+// TestIntegrityVectors judges the RFCs' messages, and each of them with one bit changed.
 func TestIntegrityVectors(t *testing.T) {
 	for name, v := range vectors(t) {
 		m := &stun.Message{Raw: bytes.Clone(v.raw)}
@@ -86,7 +86,7 @@ func TestIntegrityVectors(t *testing.T) {
 			m.Raw[i] ^= 0x10
 		}
 
-		// What stood before the integrity, signed again, is the same.
+		// The part before the integrity, signed again, gives the same message.
 		again := &stun.Message{Raw: bytes.Clone(v.raw[:judge.At]), Length: uint32(judge.At - HeaderSize)}
 		AddIntegrity(again, judge.Type, v.key)
 		if end := judge.At + AttrHeaderSize + len(judge.Value); !bytes.Equal(again.Raw[4:], v.raw[4:end]) {
@@ -95,7 +95,7 @@ func TestIntegrityVectors(t *testing.T) {
 	}
 }
 
-// TestWhatIntegrityCovers says, for messages made of a few attributes, which of them count and by which the message is judged
+// TestWhatIntegrityCovers tries messages of a few attributes: which attributes count, and which one judges the message
 // (RFC 8489 §9).
 func TestWhatIntegrityCovers(t *testing.T) {
 	attrs := map[byte]stun.RawAttribute{
@@ -126,7 +126,7 @@ func TestWhatIntegrityCovers(t *testing.T) {
 		{"u2n1", "u", 1},
 		{"1", "", 0},
 		{"2u", "", 0},
-		{"uf1", "uf", 2}, // FINGERPRINT that is not last says nothing
+		{"uf1", "uf", 2}, // a FINGERPRINT that is not last says nothing
 	} {
 		m := stun.MustBuild(stun.BindingRequest)
 		at := []int{}
@@ -152,8 +152,8 @@ func TestWhatIntegrityCovers(t *testing.T) {
 	}
 }
 
-// FuzzIntegrity: whatever a message is made of, pion's code, or the client's of the tests, agrees on whether it is signed, and
-// nothing counts that the signature does not cover.
+// FuzzIntegrity: pion's code, or the tests' client, agrees on whether a message is signed, and no attribute counts that
+// the signature does not cover.
 func FuzzIntegrity(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add(v.raw, v.key)
@@ -187,7 +187,7 @@ func FuzzIntegrity(f *testing.F) {
 		if end > judge.At {
 			t.Fatalf("attributes to %d count, but the integrity is at %d", end, judge.At)
 		}
-		// The message as a client would have sent it, that ends with the integrity.
+		// The message as a client sends it, up to its integrity.
 		cut := &stun.Message{Raw: bytes.Clone(raw[:judge.At]), Length: uint32(judge.At - HeaderSize)}
 		var signer stun.Setter = wiretest.IntegritySHA256(key)
 		if judge.Type == stun.AttrMessageIntegrity {

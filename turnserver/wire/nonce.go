@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A nonce is the nonce cookie (RFC 8489 §9.2), which says what this server can do, and in base64 the time that the nonce was made,
-// in seconds, with an HMAC of cookie, time and the client's address. So the server remembers none, one that was overheard is of
-// no use elsewhere, and nobody can take out of the cookie what it says.
+// A nonce begins with the nonce cookie (RFC 8489 §9.2), which says what this server can do. In base64 follow the second
+// in which the nonce was made, and an HMAC of cookie, time and the client's address. So the server remembers no nonce,
+// an overheard one is of no use elsewhere, and nobody can change what the cookie says.
 const (
 	NonceLifetime = 10 * time.Minute
 
@@ -23,7 +23,7 @@ const (
 	nonceSize     = CookieSize + (8*(nonceTimeSize+nonceMACSize)+5)/6 // 32 bytes, which need no padding
 )
 
-// The STUN security features that a cookie tells of (RFC 8489 §18.1), the first of 24 bits on top.
+// The STUN security features in a cookie (RFC 8489 §18.1). The first of their 24 bits is the highest.
 const (
 	FeaturePasswordAlgorithms uint32 = 1 << 23
 	FeatureUsernameAnonymity  uint32 = 1 << 22
@@ -32,9 +32,10 @@ const (
 // NonceMaker makes and judges the nonces of one key. It belongs to one goroutine.
 type NonceMaker struct{ mac hash.Hash }
 
+// NewNonceMaker makes a maker of nonces.
 func NewNonceMaker(key []byte) NonceMaker { return NonceMaker{hmac.New(sha256.New, key)} }
 
-// Make makes a nonce for a client.
+// Make makes a nonce for a client. features are those of its cookie.
 func (n *NonceMaker) Make(at time.Time, features uint32, client Endpoint) []byte {
 	return n.makeAt(uint32(at.Unix()), features, client)
 }
@@ -62,7 +63,7 @@ func appendCookie(b []byte, features uint32) []byte {
 	return base64.StdEncoding.AppendEncode(append(b, CookiePrefix...), raw[1:])
 }
 
-// CookieFeatures returns what the cookie of a nonce tells of: nothing if it has none.
+// CookieFeatures returns the features in a nonce's cookie, or 0 if the nonce has no cookie.
 func CookieFeatures(nonce []byte) uint32 {
 	if len(nonce) < CookieSize || string(nonce[:len(CookiePrefix)]) != CookiePrefix {
 		return 0
@@ -74,16 +75,17 @@ func CookieFeatures(nonce []byte) uint32 {
 	return binary.BigEndian.Uint32(raw[:])
 }
 
-// NonceState is what a nonce is worth.
+// NonceState says what a nonce is worth.
 type NonceState uint8
 
+// The states of a nonce.
 const (
 	NonceForeign NonceState = iota // never made for this client
 	NonceStale                     // made for this client, too long ago
 	nonceValid
 )
 
-// Judge says what a nonce that comes from client is worth.
+// Judge says what a nonce from a client is worth.
 func (n *NonceMaker) Judge(nonce []byte, now time.Time, client Endpoint) NonceState {
 	if len(nonce) != nonceSize {
 		return NonceForeign
@@ -97,7 +99,7 @@ func (n *NonceMaker) Judge(nonce []byte, now time.Time, client Endpoint) NonceSt
 		return NonceForeign
 	}
 	age := now.Sub(time.Unix(int64(seconds), 0))
-	if age > NonceLifetime || age < -time.Minute { // a little in the future is another node's clock
+	if age > NonceLifetime || age < -time.Minute { // another node's clock may be a little ahead
 		return NonceStale
 	}
 	return nonceValid

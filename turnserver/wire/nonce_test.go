@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestNonceForm: a nonce is qdtext of RFC 3261 with fewer than 128 characters (RFC 8489 §14.10), and a new one for each address.
+// TestNonceForm: a nonce is qdtext of RFC 3261 with fewer than 128 characters (RFC 8489 §14.10), and another for each
+// address.
 func TestNonceForm(t *testing.T) {
 	n, seen := NewNonceMaker([]byte("key")), make(map[string]bool)
 	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
@@ -27,7 +28,7 @@ func TestNonceForm(t *testing.T) {
 	}
 }
 
-// FuzzNonce: of all that a client may come with, only what was made for it holds.
+// FuzzNonce: only a nonce that was made for the client holds.
 func FuzzNonce(f *testing.F) {
 	now, client := time.Now(), Endpoint{Port: 5}
 	n := NewNonceMaker([]byte("key"))

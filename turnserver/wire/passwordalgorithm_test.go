@@ -7,7 +7,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// FuzzPasswordAlgorithm: of all values, those that were offered are accepted and no others.
+// FuzzPasswordAlgorithm: the values that were offered are accepted, and no others.
 func FuzzPasswordAlgorithm(f *testing.F) {
 	f.Add([]byte(OfferedAlgorithms), []byte(AlgorithmMD5), true, true)
 	f.Add([]byte(OfferedAlgorithms), []byte(AlgorithmSHA256), true, true)

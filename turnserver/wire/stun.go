@@ -31,24 +31,25 @@ const (
 	AttrDontFragment           = uint16(stun.AttrDontFragment)
 	AttrFingerprint            = uint16(stun.AttrFingerprint)
 
-	// Of RFC 8656 §18, pion/stun lacks these.
+	// pion/stun lacks these of RFC 8656 §18.
 	AttrAdditionalAddressFamily = stun.AttrType(0x8000)
 	AttrAddressErrorCode        = stun.AttrType(0x8001)
 	AttrICMP                    = uint16(0x8004)
 
-	// What coturn's clients send for ADDITIONAL-ADDRESS-FAMILY: it is older than the number that IANA assigned.
+	// Coturn's clients send this number for ADDITIONAL-ADDRESS-FAMILY. It is older than the one that IANA assigned.
 	AttrAdditionalAddressFamilyCoturn = stun.AttrType(0x8032)
 )
 
 // Family is an address family as attributes encode it.
 type Family byte
 
+// The families.
 const (
 	IPv4 Family = 0x01
 	IPv6 Family = 0x02
 )
 
-// WellFormed reports whether pkt is exactly one STUN message by its header. Attributes are not looked at.
+// WellFormed reports whether pkt is exactly one STUN message by its header. It does not look at the attributes.
 func WellFormed(pkt []byte) bool {
 	return len(pkt) >= HeaderSize &&
 		pkt[0]&0xC0 == 0 &&
@@ -63,9 +64,11 @@ type Attributes struct {
 	off int // of the next attribute
 }
 
+// AttributesOf begins a walk.
 func AttributesOf(pkt []byte) Attributes { return Attributes{pkt, HeaderSize} }
 
-// Next returns an attribute's type and where its value lies. more is false at the end; bad if the message is cut short.
+// Next returns the next attribute's type and where its value lies. At the end, more is false. If the message is cut
+// short, bad is true.
 func (a *Attributes) Next() (typ uint16, start, end int, more, bad bool) {
 	if a.off == len(a.pkt) {
 		return 0, 0, 0, false, false
@@ -87,7 +90,8 @@ func (a *Attributes) Next() (typ uint16, start, end int, more, bad bool) {
 // Pad4 rounds up to a multiple of four.
 func Pad4(n int) int { return (n + 3) &^ 3 }
 
-// ComprehensionRequired reports whether a receiver that does not know the attribute must refuse the message (RFC 8489 §14).
+// ComprehensionRequired reports whether a receiver that does not know the attribute must refuse the message (RFC 8489
+// §14).
 func ComprehensionRequired(typ uint16) bool { return typ < 0x8000 }
 
 // XORAddressSize is the length of an XOR address attribute's value.
@@ -98,16 +102,22 @@ func XORAddressSize(is4 bool) int {
 	return 20
 }
 
-// PutXORAddress encodes e as the value of an XOR-*-ADDRESS attribute (RFC 8489 §14.2) at the front of b.
-func PutXORAddress(b []byte, e Endpoint, transactionID []byte) {
+// PutAddress encodes e as the value of an address attribute in clear (RFC 8489 §14.1) at the front of b.
+func PutAddress(b []byte, e Endpoint) {
 	ip, fam := e.IP[:], IPv6
-	if e.Addr().Is4() {
+	if e.Is4() {
 		ip, fam = e.IP[12:], IPv4
 	}
 	b[0], b[1] = 0, byte(fam)
-	binary.BigEndian.PutUint16(b[2:], e.Port^uint16(MagicCookie>>16))
+	binary.BigEndian.PutUint16(b[2:], e.Port)
 	copy(b[4:], ip)
-	xorAddress(b[4:4+len(ip)], transactionID)
+}
+
+// PutXORAddress encodes e as the value of an XOR-*-ADDRESS attribute (RFC 8489 §14.2) at the front of b.
+func PutXORAddress(b []byte, e Endpoint, transactionID []byte) {
+	PutAddress(b, e)
+	binary.BigEndian.PutUint16(b[2:], e.Port^uint16(MagicCookie>>16))
+	xorAddress(b[4:XORAddressSize(e.Is4())], transactionID)
 }
 
 // ParseXORAddress is the inverse of PutXORAddress.
@@ -144,8 +154,8 @@ func xorAddress(ip, transactionID []byte) {
 	}
 }
 
-// FingerprintHolds checks the FINGERPRINT whose value is from start to end: it is last, and the CRC of what stands before it (RFC 8489
-// §14.7).
+// FingerprintHolds reports whether the FINGERPRINT with the value pkt[start:end] is the last attribute and the CRC of
+// all before it (RFC 8489 §14.7).
 func FingerprintHolds(pkt []byte, start, end int) bool {
 	before := start - AttrHeaderSize
 	return end-before == fingerprintSize && end == len(pkt) &&
@@ -157,15 +167,4 @@ func putAttrHeader(b []byte, typ uint16, size int) int {
 	binary.BigEndian.PutUint16(b, typ)
 	binary.BigEndian.PutUint16(b[2:], uint16(size))
 	return AttrHeaderSize
-}
-
-// PutAddress encodes e as the value of an address attribute in clear (RFC 8489 §14.1) at the front of b.
-func PutAddress(b []byte, e Endpoint) {
-	ip, fam := e.IP[:], IPv6
-	if e.Addr().Is4() {
-		ip, fam = e.IP[12:], IPv4
-	}
-	b[0], b[1] = 0, byte(fam)
-	binary.BigEndian.PutUint16(b[2:], e.Port)
-	copy(b[4:], ip)
 }

@@ -8,20 +8,23 @@ import (
 	"encoding/binary"
 )
 
-// A mobility ticket (RFC 8016 §3.1) is the serial number of the ticket, encrypted, and a MAC of it, in base64: text, because coturn's
-// client takes it for a string, and of no more than 32 bytes. Nothing can be learned from it, nobody can make one, and what it stands
-// for is looked up (mobility.go). The encryption is deterministic, with the MAC for its nonce, as in SIV (RFC 5297).
+// A mobility ticket (RFC 8016 §3.1) is a serial number, encrypted, with a MAC of it, in base64. Coturn's client takes
+// it for a string, so it is text, and of at most 32 bytes. A ticket tells its holder nothing, and nobody else can make
+// one. The server looks up the allocation that it is for. The encryption is deterministic, with the MAC for its nonce,
+// as in SIV (RFC 5297).
 const (
 	serialSize    = 8
 	ticketMACSize = 16
 	TicketSize    = (serialSize + ticketMACSize) * 4 / 3
 )
 
+// Ticket is a mobility ticket.
 type Ticket [TicketSize]byte
 
-// TicketKey seals tickets. It is this process's, as its allocations are.
+// TicketKey seals tickets. Each process has its own, as it has its own allocations.
 type TicketKey [sha256.Size]byte
 
+// NewTicketKey makes a key at random.
 func NewTicketKey() (k TicketKey) {
 	_, _ = rand.Read(k[:]) // never fails
 	return k

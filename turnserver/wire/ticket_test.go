@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestTicket: a ticket opens as what was sealed, by its own key only, and nothing that differs in a bit does. Two have nothing in common.
+// TestTicket: a ticket opens as the number that was sealed, with its own key only, and with no bit changed. Two tickets
+// have no part in common.
 func TestTicket(t *testing.T) {
 	key, other := NewTicketKey(), NewTicketKey()
 	seen := make(map[[8]byte]bool)
@@ -42,7 +43,7 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-// FuzzTicket: what opens is exactly what was sealed.
+// FuzzTicket: a value opens only if it was sealed.
 func FuzzTicket(f *testing.F) {
 	key := NewTicketKey()
 	for _, serial := range []uint64{0, 1, 1 << 40} {
@@ -66,7 +67,7 @@ func FuzzTicket(f *testing.F) {
 		if got, ok := key.Open(sealed[:]); !ok || got != serial {
 			t.Errorf("%d opens as %d, %v", serial, got, ok)
 		}
-		for i, b := range value { // anything but nothing, over a good ticket
+		for i, b := range value { // changes a good ticket
 			if b != 0 && i < len(sealed) {
 				sealed[i] ^= b
 			}

@@ -1,4 +1,5 @@
-// Package wiretest makes parts of messages as a client does, for tests. It uses none of the server's code, so that it can judge it.
+// Package wiretest makes parts of messages as a client does, for tests. It uses no code of the server, so that it can
+// judge that code.
 package wiretest
 
 import (
@@ -19,11 +20,13 @@ const (
 	attributeHeaderSize = 4
 )
 
-// IntegritySHA256 signs with MESSAGE-INTEGRITY-SHA256 as a client does, with none of the server's code.
+// IntegritySHA256 is a key that signs with MESSAGE-INTEGRITY-SHA256.
 type IntegritySHA256 []byte
 
+// IntegritySHA256Size is the length of the attribute.
 const IntegritySHA256Size = attributeHeaderSize + sha256.Size
 
+// AddTo implements stun.Setter.
 func (key IntegritySHA256) AddTo(m *stun.Message) error {
 	m.Add(stun.AttrMessageIntegritySHA256, make([]byte, sha256.Size)) // sets the length in the header
 	copy(m.Raw[len(m.Raw)-sha256.Size:], key.Sum(m.Raw[:len(m.Raw)-IntegritySHA256Size]))
@@ -46,16 +49,17 @@ func (key IntegritySHA256) Check(m *stun.Message) error {
 	return nil
 }
 
+// Sum is the HMAC of the part of a message that the attribute covers.
 func (key IntegritySHA256) Sum(covered []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(covered)
 	return mac.Sum(nil)
 }
 
-// The length of what stands before a ClientHello's version and random: the headers of record and message.
+// helloHeaders is the length of the headers of record and message, which stand before the version.
 const helloHeaders = 13 + 12
 
-// ClientHello is what pion's client says first over DTLS: no session, no cookie.
+// ClientHello is the first message of pion's client over DTLS: with no session and no cookie.
 func ClientHello(t testing.TB, serverName string) []byte {
 	t.Helper()
 	near, far := net.Pipe()
@@ -90,9 +94,9 @@ func (d datagramConn) ReadFrom(b []byte) (int, net.Addr, error) {
 
 func (d datagramConn) WriteTo(b []byte, _ net.Addr) (int, error) { return d.Write(b) }
 
-// WithCookie is the hello that answers a HelloVerifyRequest. hello is one record.
+// WithCookie makes hello, which is one record, the answer to a HelloVerifyRequest.
 func WithCookie(hello, cookie []byte, message uint16, sequence uint64) []byte {
-	at := helloHeaders + 2 + 32 // behind version and random
+	at := helloHeaders + 2 + 32 // after version and random
 	at += 1 + int(hello[at])    // and the session
 	body := append(bytes.Clone(hello[helloHeaders:at]), byte(len(cookie)))
 	body = append(append(body, cookie...), hello[at+1+int(hello[at]):]...)
