@@ -79,7 +79,8 @@ func (c *Conn) init(e *Engine, ws *websocket.Conn, h Handler) {
 func (c *Conn) Start() {
 	running := &c.engine.running
 	running.Add(1) // until it ends
-	switch {       // in new goroutines: net/http's would keep its buffers and grown stack
+	// In new goroutines: net/http's would keep its buffers and its grown stack.
+	switch {
 	case c.polled == nil:
 		running.Go(c.read)
 	case !c.polled.release():
