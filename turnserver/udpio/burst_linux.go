@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Burst writes datagrams of one connected socket, each of a header and a payload, with one sendmmsg and no segmentation: each leaves as
-// a datagram of its own.
+// Burst writes datagrams to a connected socket with one sendmmsg. Each has a header and a payload, and leaves by
+// itself, without segmentation. A burst belongs to one goroutine.
 type Burst struct {
 	msgs     []mmsghdr
 	parts    [][2]unix.Iovec // header and payload
@@ -40,7 +40,7 @@ func (b *Burst) Payload(i int) []byte { return b.payloads[i] }
 // Send writes the first n datagrams to a socket, and returns how many of them the kernel took.
 func (b *Burst) Send(fd, n int) int {
 	sent, errno := sendmmsg(fd, b.msgs[:n])
-	if errno == unix.ECONNREFUSED { // an earlier datagram's; this one was not tried
+	if errno == unix.ECONNREFUSED { // of an earlier datagram: the kernel has not tried this one
 		sent, errno = sendmmsg(fd, b.msgs[:n])
 	}
 	if errno != 0 {

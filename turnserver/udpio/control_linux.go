@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setHeaderInfo has the kernel say, with every datagram, what its header's class and hop limit were. It also takes path MTU
-// discovery off the socket: what is relayed has its ends to discover the path, and an ICMP message that anyone may
-// forge must not shrink what this socket sends to everybody.
+// setHeaderInfo asks the kernel for the class and hop limit of every datagram. It also turns path MTU discovery off:
+// the two ends of a relayed flow discover the path themselves. Anybody can forge an ICMP message, which must not shrink
+// what this socket sends to all.
 func setHeaderInfo(fd int, is4 bool) error {
 	options := []struct{ level, name, value int }{
 		{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1},
@@ -63,7 +63,7 @@ func ParseHeader(control []byte) (h Header) {
 	return h
 }
 
-// put writes the control messages that send a packet on with h, one hop older, and returns the room that they take.
+// put writes the control messages that send a packet on with h, and one hop less. It returns the room that they take.
 func (h *Header) put(b []byte, is4 bool) (n int) {
 	level, class, hopLimit := unix.IPPROTO_IPV6, unix.IPV6_TCLASS, unix.IPV6_HOPLIMIT
 	if is4 {
@@ -84,8 +84,8 @@ func putControlInt(b []byte, level, typ int, value uint32) int {
 	return unix.CmsgSpace(4)
 }
 
-// putControlHeader writes a struct cmsghdr for a message of size bytes: a length of 8 bytes, or 4 on 32-bit systems, level and type of
-// four each.
+// putControlHeader writes a struct cmsghdr for a message of size bytes: a length of 8 bytes, or 4 on 32-bit systems,
+// then level and type of four bytes each.
 func putControlHeader(b []byte, level, typ, size int) {
 	rest := b[unix.SizeofCmsghdr-8:]
 	if unix.SizeofCmsghdr == 16 {

@@ -1,12 +1,16 @@
-// Package udpio is what the server asks of sockets beyond package net: batched UDP input and output on Linux, the packet
-// information and header fields that come with datagrams, and the socket options that differ between systems.
+// Package udpio is what the server asks of sockets beyond package net: batched UDP input and output on Linux, the
+// packet information and header fields that come with datagrams, and what differs between systems.
 //
-//	Reader   one recvmmsg: datagrams with their senders, IP headers and destination, or a socket's error queue as ICMP messages
-//	Sender   datagrams wait until Flush, which writes each socket's run with one sendmmsg, equal lengths to one address as UDP_SEGMENT
-//	Burst    header and payload of a connected socket's datagrams, for a load generator
+//	Reader      reads a batch with one recvmmsg: datagrams with sender, destination and IP header, or ICMP errors
+//	Sender      keeps datagrams until Flush; then it writes the run of each socket with one sendmmsg
+//	            and the datagrams of equal length to one address as one UDP_SEGMENT message
+//	Results     counts what became of the datagrams of a Sender
+//	Burst       writes the datagrams of a load generator, which must leave one by one
+//	ReadWaiter  waits on a socket of package net without holding a buffer
 //
-// Readers and senders belong to one goroutine each. Their memory is allocated once; reading and sending need no heap. The raw system calls
-// stand in syscalls_linux.go.
+// A Reader, Sender or Burst belongs to one goroutine. It allocates its memory once: reading and sending need no heap.
+// All raw system calls stand in syscalls_linux.go.
 //
-// The portable path uses package net, with PacketInfo, DestinationAddr and SendFrom to answer from the address that was asked.
+// The portable path uses package net. There, PacketInfo says whether a listener on the unspecified address can answer
+// from the address that a client asked.
 package udpio

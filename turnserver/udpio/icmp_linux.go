@@ -7,25 +7,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ICMP is what an ICMP message, or the kernel in its stead, says of a datagram that a socket has sent.
+// ICMP is what an ICMP message, or the kernel itself, says of a datagram that a socket has sent.
 type ICMP struct {
-	To         netip.AddrPort // where the datagram went
+	To         netip.AddrPort // of the datagram
 	Type, Code uint8
-	MTU        uint32 // of the next hop, where type and code are about it
+	MTU        uint32 // of the next hop, if type and code are about it
 }
 
-// The messages that say of a datagram that it is too large for a link.
+// The types and codes for a datagram that is too large for a link.
 const (
 	icmpv4Unreachable = 3
 	icmpv4TooBig      = 4 // a code of icmpv4Unreachable
 	icmpv6TooBig      = 2
 )
 
-// keepErrors has the kernel queue the ICMP messages that a relayed socket's datagrams draw (ip(7), IP_RECVERR). That they shrink nothing,
-// because anyone may forge them, is setHeaderInfo's doing.
+// keepErrors lets the kernel queue the ICMP messages that the datagrams of a relayed socket draw (ip(7), IP_RECVERR).
+// Anybody can forge such messages; setHeaderInfo sees to it that they shrink nothing.
 //
-// To such a socket, the kernel also returns a message's error from the next call, as if that one had failed; see Sender.send. With
-// path MTU discovery off it does not queue ICMPv6's "packet too big".
+// The kernel also returns a message's error from the socket's next call, as if that call had failed; see Sender.send.
+// With path MTU discovery off, it does not queue "packet too big" of ICMPv6.
 func keepErrors(fd int, is4 bool) error {
 	if is4 {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
@@ -41,10 +41,10 @@ func (r *Reader) ICMP(i int) (ICMP, bool) {
 	return parseICMP(r.control(i), decodeSockaddr(&r.names[i]))
 }
 
-// parseICMP reads struct sock_extended_err (recvmsg(2)): the error, four bytes, then origin, type, code and padding, then, for messages
-// that are about it, the MTU.
+// parseICMP reads struct sock_extended_err (recvmsg(2)): four bytes of error, then origin, type, code and padding, then
+// the MTU, for messages that are about one.
 func parseICMP(control []byte, to netip.AddrPort) (ICMP, bool) {
-	for len(control) >= unix.SizeofCmsghdr { // which the parser does not check
+	for len(control) >= unix.SizeofCmsghdr { // the parser does not check it
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
 		if err != nil {
 			break
@@ -59,7 +59,7 @@ func parseICMP(control []byte, to netip.AddrPort) (ICMP, bool) {
 		switch origin := data[4]; {
 		case is4 && origin == unix.SO_EE_ORIGIN_ICMP, is6 && origin == unix.SO_EE_ORIGIN_ICMP6:
 			return ICMP{to, data[5], data[6], mtu}, true
-		case origin != unix.SO_EE_ORIGIN_LOCAL || errno != unix.EMSGSIZE: // what may not be fragmented and is too large for the first link
+		case origin != unix.SO_EE_ORIGIN_LOCAL || errno != unix.EMSGSIZE: // LOCAL with EMSGSIZE: too large for the first link, and not to be fragmented
 		case is4:
 			return ICMP{to, icmpv4Unreachable, icmpv4TooBig, mtu}, true
 		default:

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FuzzICMP: whatever control messages come, nothing is read past them, and what is told of is of the peer's family.
+// FuzzICMP: whatever control messages come, the parser reads nothing past them, and names the address that the datagram
+// went to.
 func FuzzICMP(f *testing.F) {
 	entry := func(level, typ int32, origin, icmpType, code byte, errno unix.Errno, mtu uint32) []byte {
 		b := make([]byte, unix.CmsgSpace(16))

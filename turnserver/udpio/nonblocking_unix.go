@@ -8,12 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadWaiter waits until a socket has something to read, without lending it a buffer meanwhile.
+// ReadWaiter waits until a socket has something to read, and holds no buffer meanwhile.
 type ReadWaiter struct {
-	raw  syscall.RawConn // nil: what is read from is no socket
+	raw  syscall.RawConn // nil: the connection is no socket
 	poll func(fd uintptr) bool
 }
 
+// NewReadWaiter makes a waiter for a connection.
 func NewReadWaiter(conn any) *ReadWaiter {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
@@ -31,10 +32,11 @@ func NewReadWaiter(conn any) *ReadWaiter {
 	}}
 }
 
-// Waits reports whether readable does.
+// Waits reports whether Readable waits.
 func (w *ReadWaiter) Waits() bool { return w.raw != nil }
 
-// Readable blocks until the socket can be read or is closed. Of what is no socket the read itself has to wait, with a buffer.
+// Readable blocks until the socket can be read or is closed. Where the connection is no socket, it returns at once, and
+// the read must wait with a buffer.
 func (w *ReadWaiter) Readable() error {
 	if w.raw == nil {
 		return nil
@@ -42,9 +44,11 @@ func (w *ReadWaiter) Readable() error {
 	return w.raw.Read(w.poll)
 }
 
+// Truncated reports whether a datagram that was read with flags did not fit its buffer.
 func Truncated(flags int) bool { return flags&unix.MSG_TRUNC != 0 }
 
-// WriteNonblocking writes what a non-blocking socket takes at once. An error counts as nothing taken: the write that follows reports it.
+// WriteNonblocking writes as much as a non-blocking socket takes at once, and returns how much that is: 0 after an
+// error, which the next write reports.
 func WriteNonblocking(fd uintptr, b []byte) int {
 	n, err := unix.Write(int(fd), b)
 	if err != nil {

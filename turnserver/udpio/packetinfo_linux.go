@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PacketInfo says that one socket on the unspecified address knows which address a packet came to, and can answer from it.
+// PacketInfo says that a socket on the unspecified address learns which address a packet came to, and can answer from
+// it.
 const PacketInfo = true
 
 // PacketInfoSpace returns the room that the control message of one datagram takes.
 func PacketInfoSpace() int { return unix.CmsgSpace(unix.SizeofInet6Pktinfo) }
 
-// RequestPacketInfo is a net.ListenConfig's Control: it sets a socket up before it is bound.
+// RequestPacketInfo is a net.ListenConfig's Control for sockets on the unspecified address.
 func RequestPacketInfo(network, _ string, raw syscall.RawConn) error {
 	var err error
 	controlErr := raw.Control(func(fd uintptr) { err = setPacketInfo(int(fd), network == "udp4") })
@@ -36,7 +37,7 @@ func DestinationAddr(control []byte) (netip.Addr, bool) {
 	return to, to.IsValid()
 }
 
-// SendFrom makes the control message that sends a datagram from ip. It leaves the interface to the routing table.
+// SendFrom makes the control message that sends a datagram from ip. The routing table chooses the interface.
 func SendFrom(ip netip.Addr) []byte {
 	if ip.Is4() {
 		return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: ip.As4()})

@@ -19,5 +19,5 @@ func RequestPacketInfo(string, string, syscall.RawConn) error { return nil }
 // DestinationAddr knows no address.
 func DestinationAddr([]byte) (netip.Addr, bool) { return netip.Addr{}, false }
 
-// SendFrom leaves the choice to the routing table.
+// SendFrom leaves the choice of the address to the routing table.
 func SendFrom(netip.Addr) []byte { return nil }

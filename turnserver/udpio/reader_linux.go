@@ -11,36 +11,36 @@ import (
 // BatchSize is how many datagrams one system call of a server reads or writes at most.
 const BatchSize = 64
 
-// controlSpace holds the control messages of one datagram: packet information, traffic class and hop limit; on the way out
-// UDP_SEGMENT; for a load generator a time stamp and a count of drops.
+// controlSpace is the room for the control messages of one datagram: packet information, traffic class and hop limit.
+// To these come UDP_SEGMENT on the way out, or for a load generator a time stamp and a count of drops.
 const controlSpace = 128
 
-// Reader reads datagrams with recvmmsg. All that the kernel writes to is allocated once and stays where it is: the garbage
-// collector does not move heap objects, so the pointers in the headers hold for as long as the reader does.
+// Reader reads datagrams with recvmmsg. NewReader allocates all the memory that the kernel writes to. The garbage
+// collector does not move heap objects, so the pointers in the headers stay valid for as long as the reader.
 type Reader struct {
 	headers  []mmsghdr
 	iovs     []unix.Iovec
-	names    [][sockaddrSpace]byte // nil: senders are not asked for
+	names    [][sockaddrSpace]byte // nil: the kernel is not asked for senders
 	controls [][controlSpace]byte
 	buffers  [][]byte
 	headroom int
-	filled   int // how many headers the last read filled: the kernel has changed their lengths
+	filled   int // how many headers the last read filled; the kernel has changed their lengths
 	last     lastAddr
 }
 
-// lastAddr remembers a decoded address, because packets come in bursts from one sender.
+// lastAddr remembers a decoded address, because one sender's packets come in bursts.
 type lastAddr struct {
 	raw  [sockaddrSpace]byte
 	addr netip.AddrPort
 }
 
-// Buffers says what a reader reads into. Sizes are in bytes.
+// Buffers describes the memory of a reader. Sizes are in bytes.
 type Buffers struct {
 	Batch     int  // datagrams
 	Headroom  int  // before each
 	Size      int  // of the longest
 	Tailroom  int  // after that
-	Connected bool // the sockets have one sender, whose address is not asked for
+	Connected bool // each socket has one sender: its address need not be read
 }
 
 // NewReader makes a reader.
@@ -68,11 +68,11 @@ func NewReader(b Buffers) *Reader {
 	return r
 }
 
-// Read reads what there is, up to a batch, and returns how many datagrams that is, and whether there may be more. An error, such as an
-// ICMP message that a socket reports, takes the place of a datagram; that there are none is no error.
+// Read reads up to a batch of the datagrams that have come. It returns their number, and whether there may be more.
+// After an error, such as an ICMP message that the socket reports, it has read nothing and there may be more.
 func (r *Reader) Read(fd int) (n int, more bool) { return r.receive(fd, 0) }
 
-// ReadErrors reads as many messages of a socket's error queue (recvmsg(2)).
+// ReadErrors reads up to a batch of the messages in a socket's error queue (recvmsg(2)).
 func (r *Reader) ReadErrors(fd int) (n int, more bool) { return r.receive(fd, unix.MSG_ERRQUEUE) }
 
 func (r *Reader) receive(fd, flags int) (n int, more bool) {
@@ -83,7 +83,7 @@ func (r *Reader) receive(fd, flags int) (n int, more bool) {
 	return n, n == len(r.headers)
 }
 
-// Receive reads as Read does, and returns the error, if there is one.
+// Receive reads as Read does, and returns the error, if there is one. That nothing has come is no error.
 func (r *Reader) Receive(fd int) (int, error) {
 	switch n, errno := r.call(fd, 0); errno {
 	case 0:
@@ -107,7 +107,7 @@ func (r *Reader) call(fd, flags int) (int, unix.Errno) {
 	return n, errno
 }
 
-// resetLengths says how much room the kernel has for an address and control messages.
+// resetLengths tells the kernel how much room there is for an address and control messages.
 func (r *Reader) resetLengths(i int) {
 	h := &r.headers[i].hdr
 	if r.names != nil {
@@ -116,7 +116,7 @@ func (r *Reader) resetLengths(i int) {
 	h.SetControllen(controlSpace)
 }
 
-// Datagram is one that was read; it is valid until the next read.
+// Datagram is a datagram that was read. It is valid until the next read.
 type Datagram struct {
 	Buf       []byte // with headroom and tailroom around the packet
 	Size      int    // of the packet
@@ -148,7 +148,8 @@ func (r *Reader) Data(i int) []byte {
 // control returns the control messages that came with datagram i.
 func (r *Reader) control(i int) []byte { return r.controls[i][:r.headers[i].hdr.Controllen] }
 
-// StampArrivals has the kernel say with a socket's datagrams when they came and how many it dropped; see Reader.Arrival.
+// StampArrivals asks the kernel to say with each datagram of a socket when it came, and how many were dropped; see
+// Reader.Arrival.
 func StampArrivals(fd int) error {
 	for _, option := range []int{unix.SO_TIMESTAMPNS_NEW, unix.SO_RXQ_OVFL} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1); err != nil {
@@ -158,8 +159,8 @@ func StampArrivals(fd int) error {
 	return nil
 }
 
-// Arrival returns what the kernel said with datagram i: when it came, in nanoseconds since 1970, and how many datagrams the socket has
-// ever dropped because nobody read them in time. Each is zero if the kernel did not say it.
+// Arrival returns when datagram i came, in nanoseconds since 1970, and how many datagrams the socket has ever dropped
+// because nobody read them in time. Each is zero if the kernel did not say it.
 func (r *Reader) Arrival(i int) (came int64, dropped uint32) {
 	for control := r.control(i); len(control) >= unix.SizeofCmsghdr; {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)

@@ -8,23 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Outgoing is where a datagram goes, and how.
+// Outgoing says where a datagram goes, and how.
 type Outgoing struct {
 	FD     int
 	To     netip.AddrPort
 	Source []byte // control message of SendFrom, or nil
 	Header Header // of the packet that the datagram relays
-	Size   int    // of the payload, to count it; or Uncounted
-	Class  uint8  // what counts it, less than Classes
+	Size   int    // that is counted once it has left, or Uncounted
+	Class  uint8  // in which it is counted; less than Classes
 
 	len int // of the datagram
 }
 
-// Sender gathers datagrams and writes them with as few system calls as they allow: a run from one socket with sendmmsg, and
-// within it a run of equal length to one address as one UDP_SEGMENT message, which the kernel carries as one packet down to the
-// device. As in Reader, all that the kernel reads stays where it is; the data are the caller's until Flush.
+// Sender gathers datagrams, and writes them with as few system calls as they allow. A run of datagrams from one socket
+// takes one sendmmsg. In it, a run of equal length to one address takes one UDP_SEGMENT message, which the kernel
+// carries as one packet down to the device. As in Reader, the memory that the kernel reads is allocated once. The data
+// stay the caller's, and unchanged until Flush.
 type Sender struct {
-	Results Results
+	Results Results // of what has left, or could not
 
 	n       int
 	waiting [BatchSize]Outgoing
@@ -55,12 +56,12 @@ func (s *Sender) Add(o Outgoing, data []byte) {
 	}
 	o.len = len(data)
 	s.waiting[s.n] = o
-	s.iovs[s.n].Base = unsafe.SliceData(data) // kept alive by the iovec, which is a pointer that the collector sees
+	s.iovs[s.n].Base = unsafe.SliceData(data) // the collector sees this pointer, and keeps the data
 	s.iovs[s.n].SetLen(len(data))
 	s.n++
 }
 
-// Flush writes all that waits, in order.
+// Flush writes the waiting datagrams in order.
 func (s *Sender) Flush() {
 	if s.n == 0 {
 		return
@@ -78,7 +79,7 @@ func (s *Sender) Flush() {
 	s.n = 0
 }
 
-// send writes waiting[first:end], which go out of one socket.
+// send writes waiting[first:end], which leave from one socket.
 func (s *Sender) send(first, end int, segment bool) {
 	fd, messages := s.waiting[first].FD, 0
 	for at := first; at < end; messages++ {
@@ -90,7 +91,7 @@ func (s *Sender) send(first, end int, segment bool) {
 		s.fill(messages, at, next)
 		at = next
 	}
-	again := -1 // the message that is tried a second time
+	again := -1 // the message that gets a second try
 	for sent := 0; sent < messages; {
 		n, errno := sendmmsg(fd, s.headers[sent:messages])
 		switch {
@@ -101,11 +102,12 @@ func (s *Sender) send(first, end int, segment bool) {
 			}
 			sent += n
 		case sent != again && mayBeICMP(errno):
-			again = sent // perhaps it is about a packet before, and said once
+			again = sent // the error may be an earlier packet's, which the kernel returns once
 		default:
 			failed := s.spans[sent]
 			if failed.end-failed.first > 1 {
-				// The device or the path does not take segments of this length. What follows is rebuilt after it.
+				// The device or the path does not take segments of this length. The messages that follow are built
+				// again.
 				s.send(failed.first, failed.end, false)
 				if failed.end < end {
 					s.send(failed.end, end, true)
@@ -132,15 +134,16 @@ func (s *Sender) count(done span) {
 	}
 }
 
-// Bounds of UDP_SEGMENT: segments have to fit the device's packets, and the kernel takes so many of them, in so many bytes.
+// Bounds of UDP_SEGMENT: a segment must fit into a packet of the device, and the kernel takes so many segments and
+// bytes.
 const (
 	maxSegment   = 1452
 	maxSegments  = 64
 	maxSegmented = 65000
 )
 
-// runFrom returns the end of the run at first that one UDP_SEGMENT message can carry: to one address, all of one length but the last,
-// which may be shorter.
+// runFrom returns the end of the run at first that one UDP_SEGMENT message can carry. All its datagrams go to one
+// address and have one length, but the last may be shorter.
 func (s *Sender) runFrom(first, end int) int {
 	head := &s.waiting[first]
 	if head.len > maxSegment || head.len == 0 {
@@ -161,7 +164,7 @@ func (s *Sender) runFrom(first, end int) int {
 	return min(end, first+maxSegments)
 }
 
-// fill writes message i, of waiting[first:end].
+// fill makes message i of waiting[first:end].
 func (s *Sender) fill(i, first, end int) {
 	head, h := &s.waiting[first], &s.headers[i].hdr
 	h.Name = &s.names[i][0]

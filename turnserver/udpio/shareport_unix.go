@@ -12,7 +12,8 @@ import (
 // PortSharing says that this system lets connections leave from a port that another socket listens on.
 const PortSharing = true
 
-// SharePort lets a socket have the port of others that do the same, and of connections that have just ended.
+// SharePort is a net.ListenConfig's or net.Dialer's Control. The socket can take the port of others that do the same,
+// and of connections that have just ended.
 func SharePort(_, _ string, conn syscall.RawConn) error {
 	var err error
 	if failed := conn.Control(func(fd uintptr) {

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockaddrSpace holds a sockaddr_in6, the longer of the two kinds.
+// sockaddrSpace is the room for a sockaddr_in6, the longer of the two kinds.
 const sockaddrSpace = unix.SizeofSockaddrInet6
 
-// decodeSockaddr reads a sockaddr_in or sockaddr_in6. The family is in the machine's byte order, the port in the network's.
+// decodeSockaddr reads a sockaddr_in or sockaddr_in6. The family is in the machine's byte order, the port in the
+// network's.
 func decodeSockaddr(raw *[sockaddrSpace]byte) netip.AddrPort {
 	port := binary.BigEndian.Uint16(raw[2:])
 	if binary.NativeEndian.Uint16(raw[:]) == unix.AF_INET {
@@ -27,7 +28,7 @@ func decodeSockaddr(raw *[sockaddrSpace]byte) netip.AddrPort {
 	return netip.AddrPortFrom(ip, port)
 }
 
-// encodeSockaddr is the inverse, and returns the length.
+// encodeSockaddr is the inverse of decodeSockaddr. It returns the length.
 func encodeSockaddr(raw *[sockaddrSpace]byte, addr netip.AddrPort) uint32 {
 	binary.BigEndian.PutUint16(raw[2:], addr.Port())
 	ip := addr.Addr()

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenShared opens a listener's socket that shares its address with the sockets of other loops: the kernel spreads clients
-// over them, always the same client to the same socket as long as their number stays. anyAddr asks for packet information. roomy says
-// whether the socket got all the room for bursts that it asked for.
+// OpenShared opens a listener's socket that shares its address with the sockets of other loops. The kernel spreads
+// clients over them, and a client's packets come to one socket for as long as the number of sockets stays. anyAddr asks
+// for packet information. roomy says whether the socket got all the room for bursts that it asked for.
 func OpenShared(addr netip.AddrPort, anyAddr bool) (fd int, roomy bool, err error) {
 	fd, err = open(addr, func(fd int, is4 bool) error {
 		roomy = growBuffers(fd)
@@ -23,7 +23,7 @@ func OpenShared(addr netip.AddrPort, anyAddr bool) (fd int, roomy bool, err erro
 	return fd, roomy, err
 }
 
-// OpenRelayed opens a socket that has its address to itself, and keeps the ICMP messages that come back.
+// OpenRelayed opens a socket that has its address for itself, and keeps the ICMP messages that come back.
 func OpenRelayed(addr netip.AddrPort) (int, error) { return open(addr, keepErrors) }
 
 // open opens a UDP socket that never blocks, and binds it once it is set up.
@@ -57,8 +57,8 @@ func open(addr netip.AddrPort, setUp func(fd int, is4 bool) error) (int, error) 
 	return fd, nil
 }
 
-// growBuffers asks for room for bursts: beyond the system's limit where the process may, else up to it. It reports whether
-// that was enough.
+// growBuffers asks for room for bursts, beyond the system's limit if the process may, else up to it. It reports whether
+// the socket has got that room.
 func growBuffers(fd int) (enough bool) {
 	enough = true
 	for _, o := range []struct{ force, ask int }{
@@ -70,13 +70,13 @@ func growBuffers(fd int) (enough bool) {
 		}
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, ListenerBuffer)
 		got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, o.ask)
-		enough = enough && err == nil && got >= 2*ListenerBuffer // the kernel counts its own share as well (socket(7))
+		enough = enough && err == nil && got >= 2*ListenerBuffer // the kernel also counts its own share (socket(7))
 	}
 	return enough
 }
 
-// ForbidFragments sets whether what the socket sends may be fragmented, here and for IPv4 by routers. That a datagram is too large for
-// the first link then fails; no path MTU is remembered either way.
+// ForbidFragments sets whether this host, and for IPv4 routers, may fragment what the socket sends. If they must not, a
+// datagram fails that is too large for the first link. Either way, the kernel remembers no path MTU.
 func ForbidFragments(fd int, is4, forbid bool) error {
 	if !is4 {
 		value := 0

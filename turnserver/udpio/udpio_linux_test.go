@@ -35,7 +35,7 @@ func newTestReader() *Reader {
 	return NewReader(Buffers{Batch: BatchSize, Headroom: 8, Size: 65536, Tailroom: 8})
 }
 
-// TestBatch: what is sent arrives whole and in order, with its header and the address that it came to, and is counted in its class.
+// TestBatch: datagrams arrive whole and in order, with their headers and destination, and are counted in their class.
 func TestBatch(t *testing.T) {
 	listener, relayed, to, from := openTest(t)
 	s, r := NewSender(), newTestReader()
@@ -70,7 +70,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestFailures: datagrams that cannot leave are counted for what is wrong with them, and the others leave.
+// TestFailures: datagrams that cannot leave are counted by the reason, and the others leave.
 func TestFailures(t *testing.T) {
 	listener, relayed, to, _ := openTest(t)
 	s, r := NewSender(), newTestReader()
@@ -89,7 +89,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestErrorQueue: a relayed socket tells of a closed port, and where the datagram went.
+// TestErrorQueue: a relayed socket reports a closed port, and names the address of the datagram.
 func TestErrorQueue(t *testing.T) {
 	_, relayed, closed, _ := openTest(t)
 	if err := unix.SetsockoptInt(relayed, unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil {
@@ -112,7 +112,8 @@ func TestErrorQueue(t *testing.T) {
 	t.Error("nothing came")
 }
 
-// TestBurst: header and payload leave as one datagram each, and the receiver learns when they came and how many it lost.
+// TestBurst: header and payload leave as one datagram each, and the receiver learns when they came and how many it
+// lost.
 func TestBurst(t *testing.T) {
 	listener, relayed, to, _ := openTest(t)
 	if err := unix.Connect(relayed, Sockaddr(to)); err != nil {
@@ -167,7 +168,8 @@ func TestNoHeap(t *testing.T) {
 	}
 }
 
-// FuzzHeader: whatever control messages come, nothing is read past them; what put writes is read back, one hop older.
+// FuzzHeader: whatever control messages come, the parser reads nothing past them. It reads back what put writes, with
+// one hop less.
 func FuzzHeader(f *testing.F) {
 	b := make([]byte, controlSpace)
 	h := Header{Class: 0xB9, HopLimit: 64}

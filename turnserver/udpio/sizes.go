@@ -1,0 +1,10 @@
+package udpio
+
+const (
+	// ListenerBuffer is the room for bursts, in bytes, that a UDP listener asks of the kernel. The kernel gives what
+	// its limits allow.
+	ListenerBuffer = 4 << 20
+
+	// LargestPayload is the most that a UDP datagram over IPv4 carries, in bytes.
+	LargestPayload = 65507
+)
