@@ -287,7 +287,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	limits := &s.cfg.Limits
 	holder, stands := s.quota.countAllocation(&r.grant, r.c, limits)
-	if stands != goesOn {
+	if stands != noReason {
 		s.counters.count(stands)
 	}
 	switch stands {
@@ -341,11 +341,11 @@ func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
 		reserved, ok := s.reserved.claim(want.token, &a.grant, a.born)
 		if ok {
 			a.first.relayPort = reserved.port
-			a.first.sock.moveTo(l)
+			a.first.datagrams.moveTo(l)
 		}
 		return ok
 	}
-	bind := binder(openRelayConn)
+	bind := binder(openPortableRelay)
 	if l != nil {
 		bind = l.openRelay
 	}

@@ -286,8 +286,8 @@ func TestQuotas(t *testing.T) {
 			t.Errorf("%d allocations", s.Allocations())
 		}
 		for limit, want := range map[reason]uint64{limitSession: 1, limitUser: 2, limitTotal: 1, limitAddress: 0} {
-			if got := counterOf(t, s, "limits_reached", reasonNames()[limit]); got != want {
-				t.Errorf("%s was reached %d times, want %d", reasonNames()[limit], got, want)
+			if got := counterOf(t, s, "limits_reached", reasonLabels()[limit].reason); got != want {
+				t.Errorf("%s was reached %d times, want %d", reasonLabels()[limit].reason, got, want)
 			}
 		}
 	})
@@ -315,8 +315,8 @@ func TestAddressQuota(t *testing.T) {
 		ip   string
 		want reason
 	}{
-		{"2001:db8::1", goesOn}, {"2001:db8::ffff:2", limitAddress}, {"2001:db8:0:1::1", goesOn},
-		{"192.0.2.1", goesOn}, {"192.0.2.2", goesOn}, {"192.0.2.1", limitAddress},
+		{"2001:db8::1", noReason}, {"2001:db8::ffff:2", limitAddress}, {"2001:db8:0:1::1", noReason},
+		{"192.0.2.1", noReason}, {"192.0.2.2", noReason}, {"192.0.2.1", limitAddress},
 	} {
 		if got := take(row.ip, row.ip); got != row.want {
 			t.Errorf("%s: %v, want %v", row.ip, got, row.want)

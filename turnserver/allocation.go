@@ -220,7 +220,11 @@ func (d *destination) reaches() bool {
 // start begins to read the relayed sockets.
 func (a *allocation) start() {
 	for r := range a.live() {
-		r.sock.start(a, r)
+		if r.tcp != nil {
+			r.tcp.start(a)
+		} else {
+			r.datagrams.start(a, r)
+		}
 	}
 }
 

@@ -50,9 +50,6 @@ type Config struct {
 	// Offload has established flows forwarded in the kernel; see package offload.
 	Offload OffloadMode
 
-	// Portable serves UDP with a goroutine a socket, as systems without epoll have to, where the default is a loop a CPU.
-	Portable bool
-
 	// GetCertificate has the certificate of tls:// and dtls:// listeners, and of ServeStreams, for each handshake anew. Of dtls://
 	// it is told the server name only. Needed only where there is such a listener.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
@@ -64,6 +61,8 @@ type Config struct {
 
 	NonceKey auth.Secret // signs nonces; several nodes that share it accept each other's
 	Log      *slog.Logger
+
+	portable bool // serves UDP on the portable path though there could be loops; for tests
 }
 
 // Listener is an address to receive STUN and TURN on.

@@ -8,166 +8,156 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// reason says why a packet was dropped or a peer refused.
+// reason says why a packet was dropped, a peer refused, a connection closed or a request denied.
 type reason uint8
 
 const (
-	dropMalformed      reason = iota // neither STUN nor ChannelData, or inconsistent lengths
-	dropUnexpected                   // well-formed, but of a kind that no client sends to a server
-	dropNoAllocation                 // data on a five-tuple that has no allocation
-	dropNoChannel                    // ChannelData on a channel that is not bound
-	dropNoPermission                 // no permission for the peer, in either direction
-	dropNoRelay                      // sent to one of our relay addresses, at a port nobody holds
-	dropTooLarge                     // does not fit a datagram once the header is changed
-	dropSendFailed                   // the operating system refused to send
-	dropSlowClient                   // the client does not read its TCP stream fast enough
-	dropClientAway                   // the client, which can come by another connection, has lost the one it had
-	dropHopLimit                     // its hop limit ends here
-	dropBandwidth                    // over a limit of bandwidth
-	dropICMP                         // an ICMP message of a kind that clients are not told of, or about no peer of theirs
-	dropICMPLimit                    // more ICMP messages than a client is told of
-	dropListener                     // reading from a listener failed
-	dropAnswerLimit                  // a request whose answer could serve to flood its apparent sender
-	dropLoginLimit                   // a request from where log-ins have failed too often
-	dropNoAssociation                // no DTLS association, nor the beginning of one
-	dropSlowServer                   // a DTLS client sends faster than it is served
-	dropBadCookie                    // a DTLS ClientHello with a cookie that is not good, or no longer
-	denyUnspecified                  // peer policy, by the range that the address is in
-	denyLoopback                     //
-	denyLinkLocal                    //
-	denyPrivate                      //
-	denyMulticast                    //
-	denyReserved                     //
-	denyOwnHost                      // an address of this host that relays nothing
-	denyConfigured                   // in deny_peers
-	denyScope                        // not signalled to this session
-	denyFamily                       // not of the relayed address's family
-	streamBadFrame                   // a stream was closed: neither STUN nor ChannelData, or too long
-	streamNoAllocation               // a stream was closed: no allocation within the time allowed
-	streamTooMany                    // a stream was closed at once: there are as many as there may be
-	streamTooManyFrom                // or as many from its address
-	streamCrowdedOut                 // closed before it was known what it carries, to make room for another
-	streamSilent                     // its first frame, or the PROXY header before it, did not come in time
-	streamLeft                       // the client left before that
-	streamTURNOff                    // STUN on a listener that is for HTTP alone
-	streamReserved                   // the client asked for a protocol that is spoken to nobody here
-	streamStranger                   // not from a trusted proxy, where all come from those
-	streamProxyHeader                // no PROXY header from a trusted proxy, or a bad one
-	tlsNotTLS                        // a TLS handshake failed: what came was not TLS
-	tlsTimeout                       // it was not done in time
-	tlsByClient                      // the client ended it
-	tlsFailed                        // no common version, cipher suite or protocol, or a broken message
-	dtlsTimeout                      // and the same of DTLS
-	dtlsCrowdedOut                   //
-	dtlsFailed                       //
-	peerNoPermission                 // a peer's TCP connection was closed at once: no permission
-	peerOwnHost                      // it came from this host, and from no relayed address
-	peerTooMany                      // as many connections with peers wait as may, of this allocation, session or user
-	peerCrowdedOut                   // one with a peer was closed, to make room for another
-	peerUnclaimed                    // the client has not taken it over in time
-	peerTimeout                      // a peer has not accepted one in time
-	peerFailed                       // a peer has refused one, or cannot be reached
-	peerTooOften                     // a Connect was refused: too many in this minute
-	limitSession                     // an allocation was refused, by the limit that stood against it
-	limitUser                        //
-	limitAddress                     //
-	limitTotal                       //
-	limitPermissions                 // a permission was refused, because its allocation had as many as it may
-	limitChannels                    // and a channel
-	limitAge                         // an allocation has ended because of its age
-	limitMoves                       // a move was refused: its allocation has moved too often
+	noReason reason = iota // nothing was dropped, refused or ended
+
+	dropMalformed     // neither STUN nor ChannelData, or inconsistent lengths
+	dropUnexpected    // well-formed, but of a kind that no client sends to a server
+	dropNoAllocation  // data on a five-tuple that has no allocation
+	dropNoChannel     // ChannelData on a channel that is not bound
+	dropNoPermission  // no permission for the peer, in either direction
+	dropNoRelay       // sent to one of our relay addresses, at a port nobody holds
+	dropTooLarge      // does not fit a datagram once the header is changed
+	dropSendFailed    // the operating system refused to send
+	dropSlowClient    // the client does not read its TCP stream fast enough
+	dropClientAway    // the client, which can come by another connection, has lost the one it had
+	dropHopLimit      // its hop limit ends here
+	dropBandwidth     // over a limit of bandwidth
+	dropICMP          // an ICMP message of a kind that clients are not told of, or about no peer of theirs
+	dropICMPLimit     // more ICMP messages than a client is told of
+	dropListener      // reading from a listener failed
+	dropAnswerLimit   // a request whose answer could serve to flood its apparent sender
+	dropLoginLimit    // a request from where log-ins have failed too often
+	dropNoAssociation // no DTLS association, nor the beginning of one
+	dropSlowServer    // a DTLS client sends faster than it is served
+	dropBadCookie     // a DTLS ClientHello with a cookie that is not good, or no longer
+
+	denyUnspecified // peer policy, by the range that the address is in
+	denyLoopback
+	denyLinkLocal
+	denyPrivate
+	denyMulticast
+	denyReserved
+	denyOwnHost    // an address of this host that relays nothing
+	denyConfigured // in deny_peers
+	denyScope      // not signalled to this session
+	denyFamily     // not of the relayed address's family
+
+	streamBadFrame     // a stream was closed: neither STUN nor ChannelData, or too long
+	streamNoAllocation // a stream was closed: no allocation within the time allowed
+	streamTooMany      // a stream was closed at once: there are as many as there may be
+	streamTooManyFrom  // or as many from its address
+	streamCrowdedOut   // closed before it was known what it carries, to make room for another
+	streamSilent       // its first frame, or the PROXY header before it, did not come in time
+	streamLeft         // the client left before that
+	streamTURNOff      // STUN on a listener that is for HTTP alone
+	streamReserved     // the client asked for a protocol that is spoken to nobody here
+	streamStranger     // not from a trusted proxy, where all come from those
+	streamProxyHeader  // no PROXY header from a trusted proxy, or a bad one
+
+	tlsNotTLS   // a TLS handshake failed: what came was not TLS
+	tlsTimeout  // it was not done in time
+	tlsByClient // the client ended it
+	tlsFailed   // no common version, cipher suite or protocol, or a broken message
+
+	dtlsTimeout // and the same of DTLS
+	dtlsCrowdedOut
+	dtlsFailed
+
+	peerNoPermission // a peer's TCP connection was closed at once: no permission
+	peerOwnHost      // it came from this host, and from no relayed address
+	peerTooMany      // as many connections with peers wait as may, of this allocation, session or user
+	peerCrowdedOut   // one with a peer was closed, to make room for another
+	peerUnclaimed    // the client has not taken it over in time
+	peerTimeout      // a peer has not accepted one in time
+	peerFailed       // a peer has refused one, or cannot be reached
+	peerTooOften     // a Connect was refused: too many in this minute
+
+	limitSession // an allocation was refused, by the limit that stood against it
+	limitUser
+	limitAddress
+	limitTotal
+	limitPermissions // a permission was refused, because its allocation had as many as it may
+	limitChannels    // and a channel
+	limitAge         // an allocation has ended because of its age
+	limitMoves       // a move was refused: its allocation has moved too often
+
 	reasonCount
 )
 
-// goesOn is no reason: nothing ends.
-const goesOn = reasonCount
+// label is what a reason is counted as in metrics. It does not change once published.
+type label struct{ counter, reason string }
 
-// reasonNames are label values of metrics: they do not change once published.
-func reasonNames() [reasonCount]string {
-	return [reasonCount]string{
-		dropMalformed:      "malformed",
-		dropUnexpected:     "unexpected",
-		dropNoAllocation:   "no_allocation",
-		dropNoChannel:      "no_channel",
-		dropNoPermission:   "no_permission",
-		dropNoRelay:        "no_such_relayed_address",
-		dropTooLarge:       "too_large",
-		dropSendFailed:     "send_failed",
-		dropSlowClient:     "slow_client",
-		dropClientAway:     "client_away",
-		dropHopLimit:       "hop_limit",
-		dropBandwidth:      "bandwidth",
-		dropICMP:           "icmp",
-		dropICMPLimit:      "icmp_limit",
-		dropListener:       "listener_read_failed",
-		dropAnswerLimit:    "unauthenticated_answers",
-		dropLoginLimit:     "failed_credentials",
-		dropNoAssociation:  "no_dtls_association",
-		dropSlowServer:     "slow_server",
-		dropBadCookie:      "bad_dtls_cookie",
-		denyUnspecified:    "unspecified",
-		denyLoopback:       "loopback",
-		denyLinkLocal:      "link_local",
-		denyPrivate:        "private",
-		denyMulticast:      "multicast",
-		denyReserved:       "reserved",
-		denyOwnHost:        "own_host",
-		denyConfigured:     "deny_peers",
-		denyScope:          "not_signalled",
-		denyFamily:         "address_family",
-		streamBadFrame:     "bad_frame",
-		streamNoAllocation: "no_allocation",
-		streamTooMany:      "too_many",
-		streamTooManyFrom:  "too_many_from_address",
-		streamCrowdedOut:   "crowded_out",
-		streamSilent:       "silent",
-		streamLeft:         "left",
-		streamTURNOff:      "turn_off",
-		streamReserved:     "reserved_protocol",
-		streamStranger:     "not_a_trusted_proxy",
-		streamProxyHeader:  "proxy_header",
-		tlsNotTLS:          "not_tls",
-		tlsTimeout:         "timeout",
-		tlsByClient:        "client",
-		tlsFailed:          "failed",
-		dtlsTimeout:        "timeout",
-		dtlsCrowdedOut:     "crowded_out",
-		dtlsFailed:         "failed",
-		peerNoPermission:   "no_permission",
-		peerOwnHost:        "own_host",
-		peerTooMany:        "too_many",
-		peerCrowdedOut:     "crowded_out",
-		peerUnclaimed:      "unclaimed",
-		peerTimeout:        "timeout",
-		peerFailed:         "failed",
-		peerTooOften:       "too_often",
-		limitSession:       "allocations_per_session",
-		limitUser:          "allocations_per_user",
-		limitAddress:       "allocations_per_address",
-		limitTotal:         "allocations",
-		limitPermissions:   "permissions_per_allocation",
-		limitChannels:      "channels_per_allocation",
-		limitAge:           "allocation_max_age",
-		limitMoves:         "moves_per_allocation",
-	}
-}
-
-func (r reason) group() string {
-	switch {
-	case r >= limitSession:
-		return "limits_reached"
-	case r >= peerNoPermission:
-		return "peer_connections_failed"
-	case r >= dtlsTimeout:
-		return "dtls_handshakes_failed"
-	case r >= tlsNotTLS:
-		return "tls_handshakes_failed"
-	case r >= streamBadFrame:
-		return "streams_closed"
-	case r >= denyUnspecified:
-		return "peers_denied"
-	default:
-		return "packets_dropped"
+// reasonLabels lists the labels of all reasons but noReason.
+func reasonLabels() [reasonCount]label {
+	return [reasonCount]label{
+		dropMalformed:      {"packets_dropped", "malformed"},
+		dropUnexpected:     {"packets_dropped", "unexpected"},
+		dropNoAllocation:   {"packets_dropped", "no_allocation"},
+		dropNoChannel:      {"packets_dropped", "no_channel"},
+		dropNoPermission:   {"packets_dropped", "no_permission"},
+		dropNoRelay:        {"packets_dropped", "no_such_relayed_address"},
+		dropTooLarge:       {"packets_dropped", "too_large"},
+		dropSendFailed:     {"packets_dropped", "send_failed"},
+		dropSlowClient:     {"packets_dropped", "slow_client"},
+		dropClientAway:     {"packets_dropped", "client_away"},
+		dropHopLimit:       {"packets_dropped", "hop_limit"},
+		dropBandwidth:      {"packets_dropped", "bandwidth"},
+		dropICMP:           {"packets_dropped", "icmp"},
+		dropICMPLimit:      {"packets_dropped", "icmp_limit"},
+		dropListener:       {"packets_dropped", "listener_read_failed"},
+		dropAnswerLimit:    {"packets_dropped", "unauthenticated_answers"},
+		dropLoginLimit:     {"packets_dropped", "failed_credentials"},
+		dropNoAssociation:  {"packets_dropped", "no_dtls_association"},
+		dropSlowServer:     {"packets_dropped", "slow_server"},
+		dropBadCookie:      {"packets_dropped", "bad_dtls_cookie"},
+		denyUnspecified:    {"peers_denied", "unspecified"},
+		denyLoopback:       {"peers_denied", "loopback"},
+		denyLinkLocal:      {"peers_denied", "link_local"},
+		denyPrivate:        {"peers_denied", "private"},
+		denyMulticast:      {"peers_denied", "multicast"},
+		denyReserved:       {"peers_denied", "reserved"},
+		denyOwnHost:        {"peers_denied", "own_host"},
+		denyConfigured:     {"peers_denied", "deny_peers"},
+		denyScope:          {"peers_denied", "not_signalled"},
+		denyFamily:         {"peers_denied", "address_family"},
+		streamBadFrame:     {"streams_closed", "bad_frame"},
+		streamNoAllocation: {"streams_closed", "no_allocation"},
+		streamTooMany:      {"streams_closed", "too_many"},
+		streamTooManyFrom:  {"streams_closed", "too_many_from_address"},
+		streamCrowdedOut:   {"streams_closed", "crowded_out"},
+		streamSilent:       {"streams_closed", "silent"},
+		streamLeft:         {"streams_closed", "left"},
+		streamTURNOff:      {"streams_closed", "turn_off"},
+		streamReserved:     {"streams_closed", "reserved_protocol"},
+		streamStranger:     {"streams_closed", "not_a_trusted_proxy"},
+		streamProxyHeader:  {"streams_closed", "proxy_header"},
+		tlsNotTLS:          {"tls_handshakes_failed", "not_tls"},
+		tlsTimeout:         {"tls_handshakes_failed", "timeout"},
+		tlsByClient:        {"tls_handshakes_failed", "client"},
+		tlsFailed:          {"tls_handshakes_failed", "failed"},
+		dtlsTimeout:        {"dtls_handshakes_failed", "timeout"},
+		dtlsCrowdedOut:     {"dtls_handshakes_failed", "crowded_out"},
+		dtlsFailed:         {"dtls_handshakes_failed", "failed"},
+		peerNoPermission:   {"peer_connections_failed", "no_permission"},
+		peerOwnHost:        {"peer_connections_failed", "own_host"},
+		peerTooMany:        {"peer_connections_failed", "too_many"},
+		peerCrowdedOut:     {"peer_connections_failed", "crowded_out"},
+		peerUnclaimed:      {"peer_connections_failed", "unclaimed"},
+		peerTimeout:        {"peer_connections_failed", "timeout"},
+		peerFailed:         {"peer_connections_failed", "failed"},
+		peerTooOften:       {"peer_connections_failed", "too_often"},
+		limitSession:       {"limits_reached", "allocations_per_session"},
+		limitUser:          {"limits_reached", "allocations_per_user"},
+		limitAddress:       {"limits_reached", "allocations_per_address"},
+		limitTotal:         {"limits_reached", "allocations"},
+		limitPermissions:   {"limits_reached", "permissions_per_allocation"},
+		limitChannels:      {"limits_reached", "channels_per_allocation"},
+		limitAge:           {"limits_reached", "allocation_max_age"},
+		limitMoves:         {"limits_reached", "moves_per_allocation"},
 	}
 }
 
@@ -184,7 +174,7 @@ const (
 	authOutcomeCount
 )
 
-// authOutcomeNames are label values of metrics, as reasonNames are.
+// authOutcomeNames are label values of metrics, as reasonLabels are.
 func authOutcomeNames() [authOutcomeCount]string {
 	return [authOutcomeCount]string{
 		authAccepted:   "accepted",
@@ -280,11 +270,13 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		out = append(out, Counter{Name: "peer_connections_made", Reason: d.String(), Value: total(func(c *counters) *atomic.Uint64 { return &c.peerConns[d] })})
 	}
 	out = append(out, offloadCounters(below)...)
-	names := reasonNames()
 	dropped := map[reason]uint64{dropBandwidth: below.OverRate, dropSendFailed: below.Failed}
-	for r := range reasonCount {
-		n := dropped[r] + total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })
-		out = append(out, Counter{Name: r.group(), Reason: names[r], Value: n})
+	for r, l := range reasonLabels() {
+		if reason(r) == noReason {
+			continue
+		}
+		n := dropped[reason(r)] + total(func(c *counters) *atomic.Uint64 { return &c.reasons[r] })
+		out = append(out, Counter{Name: l.counter, Reason: l.reason, Value: n})
 	}
 	for o, name := range authOutcomeNames() {
 		out = append(out, Counter{Name: "authentications", Reason: name, Value: total(func(c *counters) *atomic.Uint64 { return &c.auth[o] })})

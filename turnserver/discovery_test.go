@@ -401,7 +401,7 @@ func TestDiscoveryIsLimited(t *testing.T) {
 	for _, attrs := range [][]stun.Setter{nil, {changeRequest(6)}, {responsePort(5000)}, {padding(4)}, {responsePort(0)}, nil, {changeRequest(2), stun.Fingerprint}} {
 		short += ask(attrs...)
 	}
-	if dropped := counterOf(t, w.srv, "packets_dropped", reasonNames()[dropAnswerLimit]); short != share || dropped != 7-share {
+	if dropped := counterOf(t, w.srv, "packets_dropped", reasonLabels()[dropAnswerLimit].reason); short != share || dropped != 7-share {
 		t.Errorf("%d answered, %d dropped, of 7", short, dropped)
 	}
 	for range 5 {

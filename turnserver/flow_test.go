@@ -81,7 +81,7 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 		shard: r.shard, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"},
 	}
 	a.home.Store(&home{client: client{tuple: rigTuple(i)}})
-	a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, r.made), address: r.address}
+	a.first.relayPort = relayPort{datagrams: noSocket{}, local: rigEndpoint(3, r.made), address: r.address}
 	r.made++
 	a.first.expires.set(now.plus(defaultLifetime))
 	a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
@@ -248,7 +248,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 				shard: r.shard, grant: auth.Grant{Kind: auth.GrantREST, User: "alice"}, born: clock(generation),
 			}
 			a.home.Store(&home{client: client{tuple: rigTuple(i)}})
-			a.first.relayPort = relayPort{sock: noSocket{}, local: rigEndpoint(3, i), address: r.address}
+			a.first.relayPort = relayPort{datagrams: noSocket{}, local: rigEndpoint(3, i), address: r.address}
 			a.first.expires.set(clock(time.Hour))
 			a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 			r.shard.insert(a)

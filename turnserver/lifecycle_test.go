@@ -156,9 +156,9 @@ func TestCounters(t *testing.T) {
 		}
 		labels[c.Name] = has
 	}
-	for _, name := range reasonNames() {
-		if name == "" {
-			t.Error("a reason has no name")
+	for r, l := range reasonLabels() {
+		if unnamed := l.counter == "" || l.reason == ""; unnamed != (reason(r) == noReason) {
+			t.Errorf("reason %d is counted as %q %q", r, l.counter, l.reason)
 		}
 	}
 	c := dialREST(t, s, "udp", "alice")

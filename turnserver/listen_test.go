@@ -260,7 +260,7 @@ func TestServeStreamsClosed(t *testing.T) {
 
 // TestFrontReasons: each reason of the front has its own counter.
 func TestFrontReasons(t *testing.T) {
-	names, seen := reasonNames(), make(map[reason]bool)
+	seen := make(map[reason]bool)
 	for why, want := range map[front.Reason]string{
 		front.Stranger: "streams_closed not_a_trusted_proxy", front.ProxyHeader: "streams_closed proxy_header",
 		front.TooManyFrom: "streams_closed too_many_from_address", front.CrowdedOut: "streams_closed crowded_out",
@@ -270,7 +270,7 @@ func TestFrontReasons(t *testing.T) {
 		front.TLSFailed: "tls_handshakes_failed failed",
 	} {
 		r := frontReason(why)
-		if got := r.group() + " " + names[r]; got != want {
+		if got := reasonLabels()[r].counter + " " + reasonLabels()[r].reason; got != want {
 			t.Errorf("%d is counted as %s, want %s", why, got, want)
 		}
 		seen[r] = true

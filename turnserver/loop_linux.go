@@ -330,15 +330,17 @@ func (r *loopRelay) read() bool {
 	return more
 }
 
-func (l *loop) openRelay(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
+// openRelay is the binder of a loop.
+func (l *loop) openRelay(p *relayPort, addr netip.AddrPort) error {
 	fd, err := udpio.OpenRelayed(addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &loopRelay{loop: l, fd: fd, address: r, port: addr.Port()}, nil
+	p.datagrams = &loopRelay{loop: l, fd: fd, address: p.address, port: addr.Port()}
+	return nil
 }
 
-// moveTo implements relaySocket, for sockets that were reserved before it was known who would use them.
+// moveTo implements datagramSocket, for sockets that were reserved before it was known who would use them.
 func (r *loopRelay) moveTo(l *loop) { r.loop = l }
 
 // start is called by the loop itself, if it serves the request that makes the allocation, else by the client's stream.
@@ -363,7 +365,7 @@ func (l *loop) adopt(r *loopRelay) {
 	}
 }
 
-// sendTo implements relaySocket. w is the loop's own, that of the client's stream, or that of the loop which the client has moved to.
+// sendTo implements datagramSocket. w is the loop's own, that of the client's stream, or that of the loop which the client has moved to.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 	if w.loop != r.loop && !r.acquire(w) {
 		w.counters.count(dropNoAllocation)
@@ -372,7 +374,7 @@ func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 	w.out.Add(udpio.Outgoing{FD: r.fd, To: to.addr, Header: w.header, Size: len(b), Class: classOf(w.from, clientToPeer)}, b)
 }
 
-// sendWhole implements relaySocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
+// sendWhole implements datagramSocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
 // socket, since all that goes to peers comes from the allocation's one client; but for the moment in which that moves.
 func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 	if w.loop != r.loop && !r.acquire(w) {

@@ -45,7 +45,7 @@ func TestSegmentsRefused(t *testing.T) {
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
 	c.bind(wire.MinChannel, peer.addr)
-	fds := []int{s.relays[0].allocationAt(relayed.Port()).first.sock.(*loopRelay).fd}
+	fds := []int{s.relays[0].allocationAt(relayed.Port()).first.datagrams.(*loopRelay).fd}
 	for _, l := range s.loops {
 		for _, listener := range l.listeners {
 			fds = append(fds, listener.fd)

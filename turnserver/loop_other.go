@@ -27,7 +27,7 @@ func (*loop) open(netip.AddrPort, bool) (netip.AddrPort, error) {
 
 func (*loop) bound() map[netip.AddrPort]boundSocket { return nil }
 
-func (*loop) openRelay(*relayAddress, netip.AddrPort) (relaySocket, error) { return nil, errNoLoops }
+func (*loop) openRelay(*relayPort, netip.AddrPort) error { return errNoLoops }
 
 func (*loop) run()                    {}
 func (*loop) stop()                   {}

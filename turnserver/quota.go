@@ -38,7 +38,7 @@ func ownerOf(g *auth.Grant) owner {
 	return owner{user: g.User}
 }
 
-// countAllocation counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else goesOn.
+// countAllocation counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else noReason.
 func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*account, reason) {
 	ofOwner, owners := limits.AllocationsPerUser, limitUser
 	if g.Kind == auth.GrantSession {
@@ -63,7 +63,7 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 	h.count++
 	q.addresses[source]++
 	q.total++
-	return h, goesOn
+	return h, noReason
 }
 
 // uncountAllocation takes back what take counted.

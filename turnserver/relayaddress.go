@@ -65,8 +65,8 @@ var errPortsTaken = errors.New("every relay port is taken")
 // foreignPorts bounds how many ports that other programs hold an Allocate steps over.
 const foreignPorts = 64
 
-// relaySocket is an allocation's relayed socket.
-type relaySocket interface {
+// datagramSocket is a relayed socket of an allocation that relays datagrams.
+type datagramSocket interface {
 	// moveTo has a loop read it, from start on; nil where there are none.
 	moveTo(l *loop)
 	// start begins to read what peers send to one of a's relayed addresses.
@@ -79,18 +79,27 @@ type relaySocket interface {
 	close(address *relayAddress, port uint16)
 }
 
-// binder makes a relayed socket.
-type binder func(*relayAddress, netip.AddrPort) (relaySocket, error)
+// binder gives a port its socket, bound to an address.
+type binder func(*relayPort, netip.AddrPort) error
 
 // relayPort is a port of a relay address with its socket.
 type relayPort struct {
 	address  *relayAddress
-	sock     relaySocket
 	local    wire.Endpoint // as bound here
 	external wire.Endpoint // as peers see it
+
+	// One of them is set.
+	datagrams datagramSocket
+	tcp       *tcpRelay
 }
 
-func (p *relayPort) close() { p.sock.close(p.address, p.local.Port) }
+func (p *relayPort) close() {
+	if p.tcp != nil {
+		p.tcp.close()
+		return
+	}
+	p.datagrams.close(p.address, p.local.Port)
+}
 
 // portWish is what kind of port a client asks for (RFC 8656 §18.7).
 type portWish uint8
@@ -146,13 +155,12 @@ func (r *relayAddress) bindOne(bind binder, slot int) (relayPort, error) {
 		return relayPort{}, errPortsTaken
 	}
 	addr := netip.AddrPortFrom(r.local, r.port(slot))
-	sock, err := bind(r, addr)
-	if err != nil {
+	p := relayPort{address: r, local: wire.EndpointOf(addr), external: wire.EndpointOf(addr)}
+	p.external.IP = r.external.As16()
+	if err := bind(&p, addr); err != nil {
 		r.slots[slot].Store(nil)
 		return relayPort{}, err
 	}
-	p := relayPort{address: r, sock: sock, local: wire.EndpointOf(addr), external: wire.EndpointOf(addr)}
-	p.external.IP = r.external.As16()
 	return p, nil
 }
 
@@ -169,12 +177,11 @@ func relayAddressOf(relays []*relayAddress, ip netip.Addr) *relayAddress {
 // portableRelay is a relayed socket of the portable path, and of clients on streams: a goroutine reads it.
 type portableRelay struct{ conn *net.UDPConn }
 
-func openRelayConn(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
-	conn, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
-	}
-	return portableRelay{conn}, nil
+// openPortableRelay is the binder of the portable path.
+func openPortableRelay(p *relayPort, addr netip.AddrPort) error {
+	conn, err := net.ListenUDP(p.address.network, net.UDPAddrFromAddrPort(addr))
+	p.datagrams = portableRelay{conn}
+	return err
 }
 
 func (portableRelay) moveTo(*loop) {}

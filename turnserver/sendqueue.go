@@ -18,6 +18,25 @@ const (
 	writePiece   = 16 << 10
 )
 
+// queueState says how a queue's writer is doing.
+type queueState struct {
+	mu     sync.Mutex
+	busy   bool // a goroutine writes; others only append
+	failed bool
+	ended  sync.Cond // the writer has written all, or has failed
+}
+
+// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the
+// connection.
+func (q *queueState) waitUntilWritten() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.busy && !q.failed {
+		q.ended.Wait()
+	}
+	return !q.failed
+}
+
 // sendQueue writes messages to a stream, whole and in order, without ever blocking its callers. While the socket takes all
 // that is sent, the sender writes it and nothing is copied; what the socket does not take waits here, and a
 // goroutine that writes it lives until the queue is empty.
@@ -28,21 +47,17 @@ type sendQueue struct {
 	spawn func(func())    // starts a goroutine that Close waits for
 	try   func(fd uintptr) bool
 
-	// Owned by whoever set busy.
+	// Owned by the goroutine that set busy.
 	tryData []byte
 	tryN    int
 
-	// Guarded by mu.
-	mu     sync.Mutex
-	busy   bool // somebody writes; others only append
-	failed bool
-	queue  []byte
-	left   sync.Cond // that the queue is empty, or has failed
+	queueState
+	queue []byte // guarded by mu
 }
 
 func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 	q.conn, q.spawn = conn, spawn
-	q.left.L = &q.mu
+	q.ended.L = &q.mu
 	if sc, ok := conn.(syscall.Conn); ok {
 		q.raw, _ = sc.SyscallConn()
 	}
@@ -80,16 +95,6 @@ func (q *sendQueue) enqueue(b []byte) bool {
 	return true
 }
 
-// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the stream.
-func (q *sendQueue) waitUntilWritten() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for q.busy && !q.failed {
-		q.left.Wait()
-	}
-	return !q.failed
-}
-
 // writeNow writes what the socket takes at once.
 func (q *sendQueue) writeNow(b []byte) int {
 	if q.raw == nil {
@@ -113,7 +118,7 @@ func (q *sendQueue) drain() {
 		if len(b) == 0 {
 			_ = q.conn.SetWriteDeadline(time.Time{}) // or a later writeNow would find it passed
 			q.busy = false
-			q.left.Broadcast()
+			q.ended.Broadcast()
 			q.mu.Unlock()
 			return
 		}
@@ -133,7 +138,97 @@ func (q *sendQueue) drain() {
 func (q *sendQueue) fail() {
 	q.mu.Lock()
 	q.failed, q.queue = true, nil
-	q.left.Broadcast()
+	q.ended.Broadcast()
 	q.mu.Unlock()
 	_ = q.conn.Close()
+}
+
+// recordQueue writes messages to TLS or DTLS, a record each: on DTLS a record is a message (RFC 7350 §4.1), and on TLS clients
+// that read record by record, as coturn's do, find each message whole. Callers never block; a goroutine that writes lives until
+// the queue is empty.
+type recordQueue struct {
+	// Static after init.
+	conn    net.Conn
+	timeout time.Duration // for each writePiece; zero: writing never waits
+	spawn   func(func())  // starts a goroutine that Close waits for
+
+	queueState
+
+	// Guarded by mu.
+	queue messages
+	spare messages // empty, for the next exchange
+}
+
+func (q *recordQueue) init(conn net.Conn, timeout time.Duration, spawn func(func())) {
+	q.conn, q.timeout, q.spawn = conn, timeout, spawn
+	q.ended.L = &q.mu
+}
+
+// messages stand one behind the other.
+type messages struct {
+	bytes []byte
+	ends  []int
+}
+
+// keptQueue is how much of a buffer is kept for the next burst.
+const keptQueue = 16 << 10
+
+// enqueue takes a copy of b, or reports false if there is no room for it.
+func (q *recordQueue) enqueue(b []byte) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.failed || len(q.queue.bytes)+len(b) > maxQueued {
+		return false
+	}
+	q.queue.bytes = append(q.queue.bytes, b...)
+	q.queue.ends = append(q.queue.ends, len(q.queue.bytes))
+	if !q.busy {
+		q.busy = true
+		q.spawn(q.drain)
+	}
+	return true
+}
+
+// drain writes the queue until it is empty, or until writing fails: then the connection is over, and its reader sees that.
+func (q *recordQueue) drain() {
+	for {
+		q.mu.Lock()
+		if len(q.queue.ends) == 0 {
+			q.busy = false
+			q.ended.Broadcast()
+			q.mu.Unlock()
+			return
+		}
+		out := q.queue
+		q.queue, q.spare = q.spare, messages{}
+		q.mu.Unlock()
+
+		err := q.write(out)
+		if err != nil {
+			_ = q.conn.Close()
+		}
+		q.mu.Lock()
+		if err != nil {
+			q.failed, q.queue = true, messages{}
+			q.ended.Broadcast()
+		} else if cap(out.bytes) <= keptQueue {
+			q.spare = messages{bytes: out.bytes[:0], ends: out.ends[:0]}
+		}
+		q.mu.Unlock()
+	}
+}
+
+func (q *recordQueue) write(m messages) error {
+	start, limited := 0, -writePiece
+	for _, end := range m.ends {
+		if q.timeout > 0 && start-limited >= writePiece {
+			_ = q.conn.SetWriteDeadline(time.Now().Add(q.timeout))
+			limited = start
+		}
+		if _, err := q.conn.Write(m.bytes[start:end]); err != nil {
+			return err
+		}
+		start = end
+	}
+	return nil
 }

@@ -172,7 +172,7 @@ func (s *Server) Start() error {
 
 // makeLoops makes the loops, where the system has them.
 func (s *Server) makeLoops() error {
-	if !loops || s.cfg.Portable {
+	if !loops || s.cfg.portable {
 		return nil
 	}
 	for range s.cfg.Loops {

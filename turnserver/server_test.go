@@ -99,7 +99,7 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{
 		Realm:       testRealm,
-		Portable:    portable,
+		portable:    portable,
 		Loops:       testLoops(),
 		Relay:       []RelayAddress{{Local: loopback, External: loopback}},
 		Credentials: testCredentials(),

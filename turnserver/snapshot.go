@@ -96,7 +96,7 @@ func (a *allocation) snapshot(now clock, below offloadUsage) Allocation {
 	}
 	for r := range a.live() {
 		out.Relayed = append(out.Relayed, r.external.AddrPort())
-		if t, ok := r.sock.(*tcpRelay); ok {
+		if t := r.tcp; t != nil {
 			connections, pending := a.shard.srv.peers.list(t)
 			out.TCP, out.Connections, out.Pending = true, append(out.Connections, connections...), out.Pending+pending
 		}
@@ -127,14 +127,14 @@ func (a *allocation) snapshot(now clock, below offloadUsage) Allocation {
 	slices.SortFunc(out.Channels, netip.AddrPort.Compare)
 	slices.SortFunc(out.Offloaded, func(a, b OffloadedFlow) int { return a.Peer.Compare(b.Peer) })
 	slices.SortFunc(out.Connections, netip.AddrPort.Compare)
-	names := reasonNames()
+	labels := reasonLabels()
 	for i, r := range allocationDrops() {
 		n := a.dropped[i].Load()
 		if r == dropBandwidth {
 			n += overRate
 		}
 		if n > 0 {
-			out.Dropped = append(out.Dropped, Counter{Name: r.group(), Reason: names[r], Value: n})
+			out.Dropped = append(out.Dropped, Counter{Name: labels[r].counter, Reason: labels[r].reason, Value: n})
 		}
 	}
 	return out

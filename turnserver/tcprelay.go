@@ -33,59 +33,48 @@ type tcpRelay struct {
 }
 
 // listenForPeers is the binder of TCP.
-func (s *Server) listenForPeers(r *relayAddress, addr netip.AddrPort) (relaySocket, error) {
+func (s *Server) listenForPeers(p *relayPort, addr netip.AddrPort) error {
 	// Sockets that share their port would also share it with another process of this user's that does the same.
-	probe, err := net.Listen(r.network, addr.String())
+	probe, err := net.Listen(p.address.network, addr.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_ = probe.Close()
 	config := net.ListenConfig{Control: udpio.SharePort}
 	config.SetMultipathTCP(false)
-	ln, err := config.Listen(context.Background(), r.network, addr.String())
+	ln, err := config.Listen(context.Background(), p.address.network, addr.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &tcpRelay{srv: s, address: r, local: addr, ln: ln, conns: make(map[wire.Endpoint]*peerConn)}, nil
+	p.tcp = &tcpRelay{srv: s, address: p.address, local: addr, ln: ln, conns: make(map[wire.Endpoint]*peerConn)}
+	return nil
 }
 
 // tcp returns the socket that relays TCP to and from peers of e's family, or nil if the allocation relays datagrams.
-func (a *allocation) tcp(e *wire.Endpoint) *tcpRelay {
-	t, _ := a.relayedTo(e).sock.(*tcpRelay)
-	return t
-}
+func (a *allocation) tcp(e *wire.Endpoint) *tcpRelay { return a.relayedTo(e).tcp }
 
 // relaysTCP reports whether the allocation relays TCP.
-func (a *allocation) relaysTCP() bool {
-	_, ok := a.first.sock.(*tcpRelay)
-	return ok
-}
-
-func (*tcpRelay) moveTo(*loop) {}
+func (a *allocation) relaysTCP() bool { return a.first.tcp != nil }
 
 // start is called by the client's stream, which is counted itself.
-func (t *tcpRelay) start(a *allocation, _ *relayed) {
+func (t *tcpRelay) start(a *allocation) {
 	t.alloc = a
 	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.acceptPeer) })
 }
 
-// sendTo is not called: a Send indication on such an allocation is dropped before, and it has no channels.
-func (*tcpRelay) sendTo(w *worker, _ *destination, _ []byte)    { w.counters.count(dropUnexpected) }
-func (*tcpRelay) sendWhole(w *worker, _ *destination, _ []byte) { w.counters.count(dropUnexpected) }
-
 // close ends every connection with a peer, and the client's connections that go with them.
-func (t *tcpRelay) close(address *relayAddress, port uint16) {
+func (t *tcpRelay) close() {
 	_ = t.ln.Close() // the goroutine that accepts sees this and returns
 	for _, p := range t.srv.peers.closeRelay(t) {
-		p.end(goesOn)
+		p.end(noReason)
 	}
-	address.release(port)
+	t.address.release(t.local.Port())
 }
 
 // acceptPeer takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
 func (t *tcpRelay) acceptPeer(conn net.Conn) {
 	peer, why := t.judgePeer(wire.EndpointOf(wire.AddrPortOf(conn.RemoteAddr())))
-	if why != goesOn {
+	if why != noReason {
 		t.srv.counters.count(why)
 		reset(conn)
 		return
@@ -121,13 +110,13 @@ func (t *tcpRelay) judgePeer(from wire.Endpoint) (wire.Endpoint, reason) {
 	}
 	if d.own != nil {
 		if external := (wire.Endpoint{IP: d.own.external.As16(), Port: from.Port}); t.alloc.permits(external.IP, now) {
-			return external, goesOn
+			return external, noReason
 		}
 	}
 	if !t.alloc.permits(from.IP, now) {
 		return from, peerNoPermission
 	}
-	return from, goesOn
+	return from, noReason
 }
 
 // announce sends a ConnectionAttempt indication. If the client does not read it, nobody will claim the connection.

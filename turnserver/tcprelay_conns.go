@@ -93,8 +93,8 @@ func (p *peerConn) owner() owner { return p.relay.alloc.account.owner }
 // pendingOf counts an allocation's, of both families. The caller holds mu.
 func (s *peerConns) pendingOf(a *allocation) (n int) {
 	for r := range a.live() {
-		if t, ok := r.sock.(*tcpRelay); ok {
-			n += t.pending
+		if r.tcp != nil {
+			n += r.tcp.pending
 		}
 	}
 	return n
@@ -183,7 +183,7 @@ func (p *peerConn) end(why reason) {
 		s.claimed--
 	}
 	s.mu.Unlock()
-	if why != goesOn {
+	if why != noReason {
 		p.relay.srv.counters.count(why)
 	}
 	p.die()

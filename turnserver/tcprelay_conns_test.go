@@ -248,7 +248,7 @@ func TestTCPRelayToRelay(t *testing.T) {
 func TestRelayGoneWhileDialed(t *testing.T) {
 	s := startServer(t, nil)
 	c := dialREST(t, s, "tcp", "alice")
-	relay := s.tcpRelays[0].allocationAt(c.allocateTCP().Port()).first.sock.(*tcpRelay)
+	relay := s.tcpRelays[0].allocationAt(c.allocateTCP().Port()).first.tcp
 	service, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

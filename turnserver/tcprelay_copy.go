@@ -19,7 +19,7 @@ const lingerTime = time.Minute
 // direction, and none while nothing comes.
 func (t *stream) copyWithPeer() {
 	p := t.claimed
-	defer p.end(goesOn)
+	defer p.end(noReason)
 	if !t.waitUntilWritten() {
 		return
 	}
@@ -63,7 +63,7 @@ func (p *peerConn) copyTo(d direction, to, from net.Conn, before []byte) {
 	}
 	half, ok := to.(interface{ CloseWrite() error })
 	if !errors.Is(err, io.EOF) || !ok || half.CloseWrite() != nil {
-		p.end(goesOn)
+		p.end(noReason)
 		return
 	}
 	p.halfClosed.Store(true)

@@ -69,7 +69,7 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	s := newServer(t, nil)
 	a := &allocation{shard: newShard(s), account: new(account)}
 	relay := &tcpRelay{srv: s, alloc: a, conns: make(map[wire.Endpoint]*peerConn)}
-	a.first.sock = relay
+	a.first.tcp = relay
 	near, client := newDuplex()
 	conn, peer := newDuplex()
 	p, result := s.peers.addPending(relay, wire.EndpointOf(at("192.0.2.7")))

@@ -96,7 +96,7 @@ func (f *tcpFuzzer) relay() *tcpRelay {
 	if a == nil {
 		return nil
 	}
-	return a.first.sock.(*tcpRelay)
+	return a.first.tcp
 }
 
 // prepare makes what the last packet has used up: the allocation, its permission for itself, a connection that waits, and who may claim it.
@@ -106,7 +106,7 @@ func (f *tcpFuzzer) prepare(t testing.TB) {
 		f.mustServe(t, f.control, stun.MethodAllocate, transport(transportTCP))
 	}
 	for _, p := range f.relay().conns { // only this goroutine begins any
-		p.end(goesOn)
+		p.end(noReason)
 	}
 	if f.data == nil || f.data.stream.claimed != nil || f.worker.shard.find(f.data.client.tuple) != nil {
 		if f.data != nil {
@@ -225,7 +225,7 @@ func checkClaim(t *testing.T, f *tcpFuzzer, c *fuzzStream, to uint8, got [][]byt
 	if m := decode(t, answer); m.Type != stun.NewType(stun.MethodConnectionBind, stun.ClassSuccessResponse) {
 		t.Fatalf("a claim is answered with %v", m)
 	}
-	p.end(goesOn)
+	p.end(noReason)
 	if pending, waiting, carrying := peerConnsOf(f.srv); pending+waiting+carrying != 0 {
 		t.Fatalf("%d pending, %d waiting and %d carrying are left", pending, waiting, carrying)
 	}

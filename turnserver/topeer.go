@@ -121,8 +121,8 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 	}
 	a.traffic[clientToPeer].count(end - start)
 	if whole {
-		from.sock.sendWhole(w, d, buf[start:end])
+		from.datagrams.sendWhole(w, d, buf[start:end])
 		return
 	}
-	from.sock.sendTo(w, d, buf[start:end])
+	from.datagrams.sendTo(w, d, buf[start:end])
 }

@@ -81,7 +81,7 @@ func TestFilter(t *testing.T) {
 		if b, _ := c.peer.read(200 * time.Millisecond); b == nil {
 			break
 		}
-		if time.Since(begin) > life+patience {
+		if time.Since(begin) > mortalTime+patience {
 			t.Fatal("it goes on forwarding")
 		}
 	}

@@ -26,18 +26,18 @@ const (
 	flowData
 )
 
-// slot is where a map has the entry of one direction.
-type slot struct {
+// mapEntry is where a map has the entry of one direction.
+type mapEntry struct {
 	entries *ebpf.Map
 	key     any // pointer to forwardKey or forwardSendKey, as the map wants
 }
 
-func (p *Path) slotOf(k Key) slot {
+func (p *Path) entryFor(k Key) mapEntry {
 	from := keyOf(k)
 	if k.Peer.IsValid() {
-		return slot{p.objects.Sends, &forwardSendKey{From: from, Peer: addressOf(k.Peer.Addr()), PeerPort: networkOrder(k.Peer.Port())}}
+		return mapEntry{p.objects.Sends, &forwardSendKey{From: from, Peer: addressOf(k.Peer.Addr()), PeerPort: networkOrder(k.Peer.Port())}}
 	}
-	return slot{p.objects.Flows, &from}
+	return mapEntry{p.objects.Flows, &from}
 }
 
 func keyOf(k Key) forwardKey {

@@ -47,15 +47,6 @@ func Open(cfg Config) (*Path, error) {
 	return open(cfg, tcx())
 }
 
-// Supported says why Open would fail: nil if it would not, as far as can be known without attaching.
-func Supported() error {
-	p, err := newPath(1, 0, false)
-	if err != nil {
-		return err
-	}
-	return p.Close()
-}
-
 // tcxMissing reports that this kernel attaches by filters only. Where nothing can be loaded it reports false.
 func tcxMissing() bool {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
@@ -127,23 +118,23 @@ func (p *Path) Put(f Flow) error {
 	if p.closed {
 		return ErrClosed
 	}
-	isNew, err := p.put(p.slotOf(f.Up()), &up)
+	isNew, err := p.putEntry(p.entryFor(f.Up()), &up)
 	if err != nil {
 		return err
 	}
 	if isNew {
 		p.flows.Add(1)
 	}
-	if _, err := p.put(p.slotOf(f.Down()), &down); err != nil {
-		p.takeUp(&f)
+	if _, err := p.putEntry(p.entryFor(f.Down()), &down); err != nil {
+		p.deleteUp(&f)
 		return err
 	}
 	return nil
 }
 
-// put writes one entry, and reports whether there was none. Between reading what was there and writing, a packet may pass uncounted. The
+// putEntry writes one entry, and reports whether there was none. Between reading what was there and writing, a packet may pass uncounted. The
 // caller holds mu.
-func (p *Path) put(s slot, entry *forwardFlow) (isNew bool, err error) {
+func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) {
 	var was forwardFlow
 	err = s.entries.Lookup(s.key, &was)
 	switch {
@@ -175,22 +166,22 @@ func (p *Path) Remove(f Flow) (up, down Usage) {
 	if p.closed {
 		return up, down
 	}
-	up = p.takeUp(&f)
-	down, _ = p.take(p.slotOf(f.Down()))
+	up = p.deleteUp(&f)
+	down, _ = p.deleteEntry(p.entryFor(f.Down()))
 	return up, down
 }
 
-// takeUp deletes the entry that counts as the flow. The caller holds mu.
-func (p *Path) takeUp(f *Flow) Usage {
-	up, had := p.take(p.slotOf(f.Up()))
+// deleteUp deletes the entry that counts as the flow. The caller holds mu.
+func (p *Path) deleteUp(f *Flow) Usage {
+	up, had := p.deleteEntry(p.entryFor(f.Up()))
 	if had {
 		p.flows.Add(-1)
 	}
 	return up
 }
 
-// take deletes one entry, and reports whether there was one. The caller holds mu.
-func (p *Path) take(s slot) (was Usage, had bool) {
+// deleteEntry deletes one entry, and reports whether there was one. The caller holds mu.
+func (p *Path) deleteEntry(s mapEntry) (was Usage, had bool) {
 	var entry forwardFlow
 	if err := s.entries.LookupAndDelete(s.key, &entry); err != nil {
 		return Usage{}, false
@@ -201,7 +192,7 @@ func (p *Path) take(s slot) (was Usage, had bool) {
 // Usage is what has been forwarded of a flow; false if there is no such flow.
 func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 	var inUp, inDown forwardFlow
-	above, below := p.slotOf(f.Up()), p.slotOf(f.Down())
+	above, below := p.entryFor(f.Up()), p.entryFor(f.Down())
 	if above.entries.Lookup(above.key, &inUp) != nil || below.entries.Lookup(below.key, &inDown) != nil {
 		return Usage{}, Usage{}, false
 	}
@@ -210,19 +201,6 @@ func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 
 // Flows is how many flows there are.
 func (p *Path) Flows() int { return int(p.flows.Load()) }
-
-// Try runs the program on an Ethernet frame that is sent nowhere, as tests do: it reports whether it would be forwarded, and in what
-// form, or dropped. It is counted all the same.
-func (p *Path) Try(frame []byte) (out []byte, forwarded, dropped bool, err error) {
-	verdict, out, err := p.objects.Forward.Test(frame)
-	return out, verdict == actRedirect, verdict == actShot, err
-}
-
-// Verdicts of the program (linux/pkt_cls.h).
-const (
-	actShot     = 2
-	actRedirect = 7
-)
 
 // Close detaches the program and frees all. It is idempotent. Nobody may take from a meter meanwhile or later.
 func (p *Path) Close() error {

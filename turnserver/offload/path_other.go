@@ -13,9 +13,6 @@ type Path struct{}
 
 var errSystem = errors.New("forwarding in the kernel needs Linux on amd64 or arm64, and this is " + runtime.GOOS + " on " + runtime.GOARCH)
 
-// Supported says why Open would fail.
-func Supported() error { return errSystem }
-
 // Open fails.
 func Open(Config) (*Path, error) { return nil, errSystem }
 
@@ -26,7 +23,6 @@ func (*Path) EndMeter(uint32) (ahead time.Duration)                { return 0 }
 func (*Path) Take(uint32, int) bool                                { return true }
 func (*Path) Usage(Flow) (up, down Usage, ok bool)                 { return Usage{}, Usage{}, false }
 func (*Path) Flows() int                                           { return 0 }
-func (*Path) Try([]byte) (_ []byte, _, _ bool, err error)          { return nil, false, false, errSystem }
 func (*Path) Totals() (Totals, error)                              { return Totals{}, errSystem }
 func (*Path) Each(func(Entry)) error                               { return errSystem }
 func (*Path) Close() error                                         { return nil }

@@ -83,7 +83,7 @@ func (p *Path) reroute(r *router) error {
 	for _, c := range changes {
 		p.mu.Lock()
 		var f forwardFlow
-		if s := p.slotOf(c.key); s.entries.Lookup(s.key, &f) == nil && f.Flags&flowHop == 0 {
+		if s := p.entryFor(c.key); s.entries.Lookup(s.key, &f) == nil && f.Flags&flowHop == 0 {
 			f.Ifindex = c.ifindex
 			err = errors.Join(err, s.entries.Update(s.key, &f, ebpf.UpdateExist))
 		}

@@ -29,10 +29,10 @@ type watcher struct {
 }
 
 const (
-	settle    = 100 * time.Millisecond // changes come in swarms
-	heartbeat = time.Second
-	life      = 3 * heartbeat    // so long forwards the program of a process that has been killed
-	idle      = 30 * time.Second // so often it looks around unasked, and tries again what failed
+	settleTime = 100 * time.Millisecond // changes come in swarms
+	heartbeat  = time.Second
+	mortalTime = 3 * heartbeat    // so long forwards the program of a process that has been killed
+	idleTime   = 30 * time.Second // so often it looks around unasked, and tries again what failed
 )
 
 // newWatcher attaches the program where it belongs now, and begins to follow changes.
@@ -83,7 +83,7 @@ func unmapped(addresses []netip.Addr) []netip.Addr {
 func (w *watcher) run() {
 	defer w.attacher.close()
 	buf := make([]byte, 1<<16)
-	changed, pause := false, settle
+	changed, pause := false, settleTime
 	for next := time.Now().Add(w.period()); ; {
 		_ = w.events.SetReadDeadline(next)
 		_, err := w.events.Read(buf)
@@ -99,7 +99,7 @@ func (w *watcher) run() {
 			return // closed
 		}
 		w.look(changed)
-		pause = max(settle, 10*time.Since(begin)) // where routes change all the time, that must not be all there is to do
+		pause = max(settleTime, 10*time.Since(begin)) // where routes change all the time, that must not be all there is to do
 		changed, next = false, time.Now().Add(w.period())
 	}
 }
@@ -109,14 +109,14 @@ func (w *watcher) period() time.Duration {
 	if w.beats {
 		return heartbeat
 	}
-	return idle
+	return idleTime
 }
 
 func (w *watcher) look(changed bool) {
 	if err := w.beat(); err != nil {
 		w.path.log.Warn("turn: offloaded flows pause", "error", err)
 	}
-	if !changed && w.beats && time.Since(w.looked) < idle {
+	if !changed && w.beats && time.Since(w.looked) < idleTime {
 		return
 	}
 	w.looked = time.Now()
@@ -135,7 +135,7 @@ func (w *watcher) beat() error {
 	if !w.beats {
 		return nil
 	}
-	return w.path.objects.Heartbeat.Put(uint32(0), uint64(now())+uint64(life))
+	return w.path.objects.Heartbeat.Put(uint32(0), uint64(now())+uint64(mortalTime))
 }
 
 // close detaches the program and waits for run.
