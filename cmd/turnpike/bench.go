@@ -99,7 +99,7 @@ func (p *program) readBenchFlags(args []string) (*benchFlags, error) {
 	return f, f.Check()
 }
 
-// benchCredential is the login of each call.
+// benchCredential returns the login of each call.
 func benchCredential(secret, user, password string) (func(call int) turnload.Login, error) {
 	switch {
 	case secret != "" && user != "":

@@ -98,10 +98,10 @@ func (p *program) readSignalFlags(args []string) (*signalFlags, error) {
 	return f, err
 }
 
-// benchIDLength is the number of characters that tell the rooms and names of one bench from another's.
+// benchIDLength is the length of the ID that tells the rooms and names of one bench from another's.
 const benchIDLength = 6
 
-// signalDialect makes what the sessions say: all with one ticket, or each with one that is signed here.
+// signalDialect gives all sessions one ticket, or signs one for each.
 func signalDialect(cfg *config.Config, ticket string) (signalload.Dialect, error) {
 	run := auth.NewID(rand.Reader, benchIDLength)
 	if ticket != "" {
@@ -123,7 +123,7 @@ func signalDialect(cfg *config.Config, ticket string) (signalload.Dialect, error
 	}}, nil
 }
 
-// portOf is the port of a URL's server.
+// portOf returns the port of a URL, or its scheme's.
 func portOf(u *url.URL) (uint16, error) {
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	n, err := strconv.ParseUint(port, 10, 16)

@@ -53,7 +53,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	return p.showFindings(*asJSON, func(report func(probe.Finding)) { server.Run(ctx, report) })
 }
 
-// showFindings prints each finding as find reports it, or all of them as JSON.
+// showFindings prints each finding as find reports it, or all of them as JSON at the end.
 func (p *program) showFindings(asJSON bool, find func(report func(probe.Finding))) error {
 	listed := []findingJSON{}
 	failed := 0
@@ -108,7 +108,7 @@ func findingLine(f probe.Finding) string {
 	return fmt.Sprintf("ok   %-9s  %-44s  %s\n", f.Check, f.Target, took)
 }
 
-// serverURL takes the scheme and the host out of what the user typed, which may be a link or only a host.
+// serverURL returns the scheme and the host of a URL, a link or a bare host.
 func serverURL(s string) (string, error) {
 	if !strings.Contains(s, "://") {
 		s = "https://" + s

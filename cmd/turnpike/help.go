@@ -34,13 +34,13 @@ On a machine that others can reach, write turnpike.toml:
   http.listen = [":443"]
   tls = { mode = "files", cert_file = "fullchain.pem", key_file = "privkey.pem" }
 
-open TCP 443 (which carries TURN, too), UDP and TCP 3478 and UDP 49152-65535 in its firewall, then:
+Open TCP 443 (which also carries TURN), UDP and TCP 3478, and UDP 49152-65535 in its firewall. Then:
 
   turnpike serve --config turnpike.toml
   turnpike check --config turnpike.toml
   turnpike invite --config turnpike.toml --room standup --ttl 24h
 
-Exit status: 0 done; 1 failed, and stderr says why in one line; 2 called wrongly.
+Exit status: 0 done; 1 failed, and one line on stderr says why; 2 called wrongly.
 `
 
 const helpServe = `Run the server until it is told to stop.
@@ -48,8 +48,7 @@ const helpServe = `Run the server until it is told to stop.
 usage: turnpike serve [--config FILE] [--state DIR] [flags]
 
 Without a configuration it serves this machine only: pages at http://localhost:8080, and STUN and TURN on port 3478 of
-every address. What it listens on, who may get in and where its state lives is printed once everything is up; the log
-goes to stderr.
+every address. Once it is up, it prints its addresses, who may get in, and where its state lives. The log goes to stderr.
 
 examples:
   turnpike serve
@@ -59,36 +58,36 @@ examples:
 
 files:
   turnpike.toml           read if it is in the working directory; or the file of --config or $TURNPIKE_CONFIG.
-                          "turnpike config" prints every key. A path in it is meant from where the file is
-  turnpike-state/secret   made at the first start, mode 0600. Whoever reads it can make invites, so keep it;
-                          without it, the invites and tickets given out are void
-  turnpike-state/invites  which invites were made, used and revoked; keep it, too
+                          "turnpike config" prints every key. A path in the file starts from the file's folder
+  turnpike-state/secret   made at the first start, with mode 0600. It signs invites and tickets, which are void
+                          without it. Keep it, and keep it secret
+  turnpike-state/invites  the invites that were made, used and revoked. Keep it, too
 
 signals:
-  SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait for the relays that
-            are there to end, at most drain_timeout. A second signal ends the wait
+  SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait until the relays have
+            ended, at most drain_timeout. A second signal ends the wait
   SIGINT    (Ctrl-C) stop at once
-  SIGHUP    read the certificate again now; where there is none, it ends the server
+  SIGHUP    read the certificate again now; without a certificate, it ends the server
 
 flags of this command:
   --log-format text|json   form of the log on stderr (text)
   --log-level LEVEL        debug, info, warn or error (info)
 `
 
-const helpCheck = `Sign in to a server as a client would and try everything that it offers.
+const helpCheck = `Sign in to a server as a client would, and try everything that it offers.
 
 usage: turnpike check [URL] [--ticket TICKET | --invite LINK] [--timeout 10s] [--json] [--config FILE] [--state DIR]
 
-It gets a ticket, opens signaling, and takes from it the STUN and TURN addresses that every client is given. To each
-TURN address it makes two relays, and sends a packet from one to the other and one back. A line tells how each went
-and how long it took, or what is wrong and what to do. The TURN client is pion's, not written with this server. If
-the server can tell (turn.nat_discovery_port), a line says what kind of NAT this machine is behind, and what that means for calls.
+It gets a ticket, opens signaling, and receives the STUN and TURN addresses, as every client does. At each TURN
+address it makes two relays, and sends a packet from one to the other and one back. For each step a line says how long
+it took, or what is wrong and what to do. The TURN client is pion's: another project wrote it. If the server can tell
+(turn.nat_discovery_port), a line names the kind of NAT that this machine is behind, and what that means for calls.
 
-Without a URL it checks the server that the configuration describes, as seen from here, with those of its TURN
-listeners that no browser is told of, such as dtls://. Run it from elsewhere too, with the URL, since only then
-firewalls are between. It gets in by the ticket or the invite (the link or only its
-code); else as a guest; and where guests need an invite, by a ticket that it signs itself, if it is on the server's
-machine and may read its state.
+Without a URL it checks the server of the configuration, as seen from here. Then it also tries TURN listeners that
+signaling names to no browser, such as dtls://. Run it from elsewhere too, with the URL: only then are firewalls between.
+
+It signs in with the ticket or the invite (the link, or only its code), else as a guest. If guests need an invite, it
+signs a ticket itself: for that it must run on the server's machine, as a user who may read the server's state.
 
 examples:
   turnpike check
@@ -102,24 +101,25 @@ flags of this command:
   --json            print an array of results instead of lines
 
 environment:
-  SSL_CERT_FILE     certificates to trust besides the system's own (on Linux), for a server with a test CA
+  SSL_CERT_FILE     more certificates to trust than the system's (on Linux), for a server with a test CA
 
 Exit status: 0 if everything worked, 1 if anything failed.
 `
 
-const helpBench = `Load a TURN server with calls, and measure what becomes of their packets.
+const helpBench = `Load a TURN server with calls, and measure rate, loss and latency of their packets.
 
 usage: turnpike bench turn:HOST:PORT (--secret SECRET | --user NAME --password PASSWORD) [flags]
        turnpike bench signal URL [flags]      loads signaling; "turnpike help bench signal" says how
 
-The server may be any: turnpike, coturn or another, over UDP. Each call makes a real allocation with a channel, and
-sends what calls send: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a
-second. Client and peer of a call are sockets of this process, so the server must be able to reach this machine, and be allowed
-to relay to it; with --relayed it need not, because two clients talk by an allocation each. A turnpike lets one address make a hundred
-allocations a second; for more, raise its limits.unauthenticated_answers_per_second.
+The server may be turnpike, coturn or any other, over UDP. Each call makes a real allocation with a channel, and sends
+like a call: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a second.
 
-Latency is one way through the server, from handing a frame to the kernel until the kernel's time stamp of its arrival. Both
-are of this machine's one clock. A load that this machine cannot make is told apart from one that the server cannot carry.
+Client and peer of a call are sockets of this process. So the server must reach this machine, and must be allowed to
+relay to it. With --relayed it need not, because two clients talk by an allocation each. A turnpike lets one address make
+a hundred allocations a second. For more, raise its limits.unauthenticated_answers_per_second.
+
+Latency is one way through the server: it begins when the kernel gets a frame, and ends with the kernel's time stamp of
+its arrival. Both times are of this machine's clock. The output says if this machine limits the load, and not the server.
 
 examples:
   turnpike bench turn:turn.example.org:3478 --secret "$SECRET" --relayed --profile mixed --direction both
@@ -132,35 +132,38 @@ flags of this command:
   --calls N           how many calls (50)
   --profile NAME      video, audio or mixed: both (video)
   --direction WAY     up: from client to peer; down; or both (up)
-  --seconds N         how long to measure, after half a second of warm-up; 0 only makes the allocations (10; 2 a trial of --max)
+  --seconds N         how long to measure, after half a second of warm-up; 0 only makes the allocations (10; with --max
+                      2 a trial)
   --rate N            packets a second of all calls, instead of the profile's own
-  --max               search the highest rate with less than 0.5 % lost, beginning with the profile's or that of --rate
+  --max               search the highest rate with less than 0.5 % lost, from the profile's rate or that of --rate
   --indications       send in indications, as Firefox does, not by channels
   --relayed           from client to client, each with an allocation
-  --peer ADDRESS      the address of this machine that peers have (the one that leads to the server)
-  --pid PID           the server's process on this machine: tells its memory (RSS) an allocation, read 3 seconds after
-                      the last one; take thousands of calls
+  --peer ADDRESS      the address of this machine that the peers use (the one that leads to the server)
+  --pid PID           the server's process on this machine: shows its memory (RSS) an allocation, 10 seconds after the
+                      last one. Take thousands of calls
   --workers N         threads that send and receive (half of the processors, at most 4)
   --json              print an object instead of lines
 
 environment:
-  TURNPIKE_BENCH_SECRET, TURNPIKE_BENCH_PASSWORD   instead of the flags, which others on this machine can see
+  TURNPIKE_BENCH_SECRET, TURNPIKE_BENCH_PASSWORD   instead of the flags, because others on this machine can see flags
 
 It runs on Linux.
 `
 
-const helpBenchSignal = `Load the signaling of a turnpike with sessions, and measure what becomes of their messages.
+const helpBenchSignal = `Load the signaling of a turnpike with sessions, and measure rate, loss and latency of their messages.
 
 usage: turnpike bench signal URL [--ticket TICKET] [flags] [--config FILE] [--state DIR]
 
-Each session is a WebSocket of its own that logs in. Two and two share a room, and send each other descriptions of 1 KiB. Tickets
-are signed here, a guest's for each session, with the secret in the server's state directory; or all sessions use the one of
---ticket. All of the load comes from one address, so raise the server's limits.sessions_per_address,
-limits.connections_per_address, limits.hellos_per_second_per_address and limits.joins_per_minute_per_address above --sessions;
-and limits.messages_per_second, if a session is to send more than that. With --ticket, raise the three limits of a user likewise.
+Each session logs in over a WebSocket of its own. Two sessions share a room, and send each other descriptions of 1 KiB.
+This command signs a guest's ticket for each session, with the secret in the server's state directory. With --ticket,
+all sessions use that ticket.
 
-Latency is from handing a message to the kernel until the kernel's time stamp of its arrival at the mate. Both are of this machine's
-one clock. A load that this machine cannot make is told apart from one that the server cannot carry.
+All of the load comes from one address. So raise these limits of the server above --sessions: limits.sessions_per_address,
+limits.connections_per_address, limits.hellos_per_second_per_address and limits.joins_per_minute_per_address. Raise
+limits.messages_per_second if a session must send more. With --ticket, raise the three limits of a user likewise.
+
+Latency begins when the kernel gets a message, and ends with the kernel's time stamp of its arrival at the other session.
+Both times are of this machine's clock. The output says if this machine limits the load, and not the server.
 
 examples:
   turnpike bench signal http://localhost:8080 --sessions 200
@@ -172,17 +175,17 @@ flags of this command:
   --sessions N        how many sessions, an even number (1000)
   --rate N            messages a second of all sessions (2000)
   --size BYTES        of a message (1024)
-  --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; 2 a trial of --max)
-  --max               search the highest rate with a p99 latency of at most 50 ms, beginning with that of --rate
+  --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; with --max 2 a trial)
+  --max               search the highest rate with a p99 latency of at most 50 ms, from that of --rate
   --ticket TICKET     log all sessions in with this ticket ("turnpike ticket" prints one)
-  --pid PID           the server's process on this machine: tells its memory (RSS) an idle session, read 10 seconds after the last
-                      log-in, and its processor time a log-in and a message
+  --pid PID           the server's process on this machine: shows its memory (RSS) an idle session, 10 seconds after the
+                      last log-in, and its processor time a log-in and a message
   --workers N         threads that send and receive (1)
   --json              print an object instead of lines
 
 environment:
-  TURNPIKE_BENCH_TICKET   instead of --ticket, which others on this machine can see
-  SSL_CERT_FILE           certificates to trust besides the system's own, for a server with a test CA
+  TURNPIKE_BENCH_TICKET   instead of --ticket, because others on this machine can see flags
+  SSL_CERT_FILE           more certificates to trust than the system's, for a server with a test CA
 
 It runs on Linux.
 `
@@ -193,13 +196,13 @@ usage: turnpike invite --room NAME [--uses N] [--ttl 24h] [--role ROLE] [--json]
        turnpike invite --list [--json] [--config FILE] [--state DIR]
        turnpike invite --revoke ID|LINK [--config FILE] [--state DIR]
 
-Everyone who has the link can use it until it expires, or has been used --uses times. It is signed with the secret in the
-server's state directory, so run this on the server's machine, as a user who may read and write that directory, with the
-server's --config or --state. The server may be running; it needs no restart. Only the link goes to stdout.
+Everyone who has the link can use it until it expires, or has been used --uses times. The secret in the server's state
+directory signs it. So run this on the server's machine, with the server's --config or --state, as a user who may read and
+write that directory. A running server needs no restart. Only the link goes to stdout.
 
-One use is one ticket, which admits for auth.ticket_ttl: who comes back later uses it once more. What --revoke takes back
-admits nobody from a second later on, nor do the tickets that were made from it; the sessions of those who came by it end,
-and their relays with them.
+One use is one ticket, which is valid for auth.ticket_ttl. A person who comes back later uses the link once more. One
+second after --revoke, neither the invite nor a ticket made from it admits anybody. The sessions that came by it end, and
+their relays with them.
 
 examples:
   turnpike invite --room standup
@@ -208,18 +211,17 @@ examples:
 
 flags of this command:
   --room NAME    the room: 1 to 64 of a-z, 0-9 and "-"
-  --uses N       how many tickets it is good for; 0 is any number (0)
+  --uses N       how many tickets the link gives; 0 is any number (0)
   --ttl TIME     how long the link works (24h)
-  --role ROLE    guest: sees those in the room. member: sees and may call everyone online. moderator and admin: members
-                 that clients and your apps may grant more (guest)
+  --role ROLE    guest: sees the people in the room. member: sees and may call everyone online. moderator and admin:
+                 members whom clients and your apps may grant more (guest)
   --list         print the ID, room, role, uses and expiry of the invites that have not expired
   --revoke ID    take an invite back, by its ID or its link
   --json         print {"link", "invite", "id", "room", "role", "uses", "expires"}; with --list an array of
                  {"id", "room", "role", "uses", "used", "revoked", "expires"}
 
 files:
-  turnpike-state/invites   which invites were made, used and revoked. Without it single-use links work once more, and
-                           revoked ones again
+  turnpike-state/invites   the invites that were made, used and revoked. Without it, used and revoked links work again
 `
 
 const helpTicket = `Print a ticket that admits one user to signaling, or explain one.
@@ -227,12 +229,12 @@ const helpTicket = `Print a ticket that admits one user to signaling, or explain
 usage: turnpike ticket [--name NAME] [--user ID] [--rooms a,b] [--role ROLE] [--ttl 10m] [--config FILE] [--state DIR]
        turnpike ticket --inspect [--json] [--config FILE] [--state DIR] < TICKET
 
-A ticket is what a client says hello with, and what GET /api/v1/ice-servers takes as its bearer token. People get
-theirs from an invite; this command is for your own apps and scripts. Only the ticket goes to stdout.
+A client sends a ticket in hello, and as the bearer token of GET /api/v1/ice-servers. People get theirs from an invite.
+This command is for your own apps and scripts. Only the ticket goes to stdout.
 
-With --inspect it reads a ticket from stdin, one of this server's or of an app in [[auth.issuers]], and says what is in it,
-whose key has to have signed it, whether it did, and why the server accepts or refuses it. The exit status is 1 if it would
-be refused. Keys at a jwks_url are fetched for it.
+With --inspect it reads a ticket from stdin: one of this server, or of an app in [[auth.issuers]]. It shows the content,
+whose key must have signed it, whether that key did, and why the server accepts or refuses it. It fetches keys from a
+jwks_url. The exit status is 1 if the server would refuse the ticket.
 
 examples:
   turnpike ticket --name Ada
@@ -240,29 +242,29 @@ examples:
   turnpike ticket --inspect --config turnpike.toml < token.txt
 
 flags of this command:
-  --name NAME    the name that others see (the client chooses if it is empty)
-  --user ID      who it is, the same ID for the same user each time (a new one)
+  --name NAME    the name that others see (empty: the client chooses)
+  --user ID      the user: the same ID for the same user each time (a new one)
   --rooms LIST   rooms that it opens, with commas between; "*" and "team-*" are patterns (*)
   --role ROLE    guest, member, moderator or admin (member)
-  --ttl TIME     how long it admits (auth.ticket_ttl of the configuration)
+  --ttl TIME     how long it is valid (auth.ticket_ttl of the configuration)
   --inspect      explain the ticket on stdin
-  --json         print {"ticket", "user", "name", "role", "rooms", "expires"}; with --inspect {"accepted", "issuer", "header",
-                 "claims", "signed", "reasons", "ticket"}
+  --json         print {"ticket", "user", "name", "role", "rooms", "expires"}; with --inspect {"accepted", "issuer",
+                 "header", "claims", "signed", "reasons", "ticket"}
 `
 
 const helpConfig = `Print the configuration in force as TOML.
 
 usage: turnpike config [--config FILE] [--state DIR] [flags]
 
-Flags win over TURNPIKE_* variables, these over the file, the file over the defaults. A value that is not the default
-has a comment that says where it came from. Secrets are printed as [redacted].
+A flag wins over a TURNPIKE_* variable, a variable over the file, the file over the defaults. A comment says where each
+value came from that is not the default. Secrets show as [redacted].
 
 examples:
   turnpike config > turnpike.toml                  every key, to start a file from
   turnpike config --config /etc/turnpike/turnpike.toml
 `
 
-// topic is the help of one command: its text, and whether a list of the configuration's flags follows.
+// topic is the help of one command. With listFlags, the flags of the configuration follow the text.
 type topic struct {
 	text      string
 	listFlags bool
@@ -285,7 +287,7 @@ func topics() map[string]topic {
 	}
 }
 
-// usageLine is the usage that the help of a command has.
+// usageLine returns the usage line of a command's help.
 func usageLine(command string) string {
 	_, rest, _ := strings.Cut(topics()[command].text, "usage: ")
 	line, _, _ := strings.Cut(rest, "\n")

@@ -91,11 +91,11 @@ func (f *inviteFlags) register(fs *flag.FlagSet) {
 	fs.BoolVar(&f.asJSON, "json", false, "")
 }
 
-// check returns the invite that the flags ask for, if they ask for one.
+// check returns the invite that the flags describe, if they describe one.
 func (f *inviteFlags) check(fs *flag.FlagSet) (auth.Invite, error) {
 	if revoking := setBeside(fs, "revoke") != ""; f.list || revoking {
 		if name := setBeside(fs, "room", "ttl", "role", "uses"); name != "" {
-			return auth.Invite{}, fmt.Errorf("--%s says what invite to make, which --list and --revoke do not", name)
+			return auth.Invite{}, fmt.Errorf("--%s describes an invite to make, and --list and --revoke make none", name)
 		}
 		switch {
 		case f.list && revoking:
@@ -156,7 +156,7 @@ func (p *program) listInvites(ledger *auth.Ledger, asJSON bool) error {
 	return w.Flush()
 }
 
-// revokeInvite takes an ID or a link. Of a link the expiry is known even if the ledger does not know the invite.
+// revokeInvite takes an ID or a link. A link tells the expiry even if the ledger does not know the invite.
 func (p *program) revokeInvite(ledger *auth.Ledger, invites *auth.Invites, which string) error {
 	known, ok := ledger.Find(which)
 	inv := known.Invite

@@ -42,10 +42,10 @@ func main() {
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	terminal       bool     // stdout is one: a person reads along, and no journal
+	terminal       bool     // stdout is a terminal: a person reads it, and no journal
 	environ        []string // as os.Environ gives it
 
-	// drain is closed to ask a server to end when its relays have; the context's end asks it to end now.
+	// drain, once closed, asks a server to end after its relays have ended. The end of the context asks it to end now.
 	drain <-chan struct{}
 }
 
@@ -59,7 +59,7 @@ func (p *program) getenv(name string) string {
 	return ""
 }
 
-// usageError is the caller's mistake in the arguments: exit status 2.
+// usageError is a mistake in the arguments: exit status 2.
 type usageError struct {
 	command string
 	err     error
@@ -67,7 +67,7 @@ type usageError struct {
 
 func (e *usageError) Error() string { return e.err.Error() }
 
-// errReported ends a command with status 1 after it has said why itself.
+// errReported ends a command with status 1. The command has said why.
 var errReported = errors.New("reported")
 
 type command struct {
@@ -131,7 +131,7 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 	return &usageError{"", fmt.Errorf("there is no command %q", name)}
 }
 
-// parseFlags parses args and returns what follows the flags. Flags may also stand behind the arguments.
+// parseFlags parses args and returns those that are no flags. Flags may also follow them.
 func parseFlags(fs *flag.FlagSet, args []string, maxArgs int) ([]string, error) {
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}

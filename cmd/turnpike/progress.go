@@ -9,10 +9,10 @@ import (
 	"golang.org/x/term"
 )
 
-// progressBar is a line on a terminal that is overwritten. Its zero value shows nothing.
+// progressBar is a line on a terminal that show overwrites. Its zero value shows nothing.
 type progressBar struct{ w io.Writer }
 
-// progress is a bar on stderr if that is a terminal, so that no log has one.
+// progress returns a bar on stderr if that is a terminal, so that no log has one.
 func (p *program) progress() progressBar {
 	if f, ok := p.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return progressBar{f}

@@ -12,8 +12,8 @@ import (
 	"turnpike/internal/config"
 )
 
-// signingSecret loads the server's secret for a command beside it. Where there is none yet it makes it, as the server
-// would, and says so: an invite that the server's own secret did not sign is void.
+// signingSecret loads the secret of a server on this machine. If there is none yet, it makes one, as the server would,
+// and says so: an invite is void unless the server's own secret signed it.
 func (p *program) signingSecret(cfg *config.Config) (auth.Secret, error) {
 	_, err := os.Stat(cfg.SecretFile())
 	made := errors.Is(err, fs.ErrNotExist)
@@ -27,8 +27,8 @@ func (p *program) signingSecret(cfg *config.Config) (auth.Secret, error) {
 	return secret, nil
 }
 
-// ticketMaker makes tickets of a name with the secret in the state directory, if there is one that may be read. It
-// makes no secret.
+// ticketMaker returns a function that makes a ticket for a name with the secret in the state directory. It returns nil
+// if it cannot read a secret there, and never makes one.
 func ticketMaker(cfg *config.Config) func(name string) (string, error) {
 	if f, err := os.Open(cfg.SecretFile()); err != nil {
 		return nil

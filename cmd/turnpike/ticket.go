@@ -31,7 +31,7 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	}
 	if *inspect {
 		if name := setBeside(fs, "name", "user", "rooms", "role", "ttl"); name != "" {
-			return &usageError{"ticket", fmt.Errorf("--%s says what ticket to make, which --inspect does not", name)}
+			return &usageError{"ticket", fmt.Errorf("--%s describes a ticket to make, and --inspect makes none", name)}
 		}
 	}
 	role, err := parseRole(*roleName)
@@ -69,7 +69,7 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	return writeLine(p.stdout, token)
 }
 
-// setBeside returns one of the named flags that was given, empty if none was.
+// setBeside returns one of the named flags that the caller gave, empty if none.
 func setBeside(fs *flag.FlagSet, names ...string) (found string) {
 	fs.Visit(func(f *flag.Flag) {
 		if slices.Contains(names, f.Name) {

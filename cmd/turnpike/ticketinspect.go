@@ -17,10 +17,10 @@ import (
 	"turnpike/internal/node"
 )
 
-// maxInspected is more than any ticket has that would be accepted.
+// maxInspected bounds the bytes read of a ticket. No ticket that the server accepts is that long.
 const maxInspected = 64 << 10
 
-// inspectTicket reads a token and says what the server would make of it. The token comes on stdin, because others on
+// inspectTicket reads a token and explains how the server would judge it. The token comes on stdin, because others on
 // this machine can see arguments.
 func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON bool) error {
 	data, err := io.ReadAll(io.LimitReader(p.stdin, maxInspected))
@@ -68,7 +68,7 @@ func writeInspectionJSON(w io.Writer, in auth.Inspection) error {
 	return json.NewEncoder(w).Encode(out)
 }
 
-// showInspection says it in lines, the verdict last.
+// showInspection writes an inspection in lines, the verdict last.
 func showInspection(in auth.Inspection, now time.Time) string {
 	var b strings.Builder
 	row := func(heading, format string, args ...any) {
@@ -132,7 +132,7 @@ func showObject(row func(heading, format string, args ...any), heading string, r
 	}
 }
 
-// printable keeps a claim on one line, and what would steer the terminal out of it.
+// printable keeps a claim on one line, without characters that would steer the terminal.
 func printable(s string) string {
 	const most = 200
 	s = strings.Map(func(r rune) rune {

@@ -11,7 +11,7 @@ import (
 // version is set by the Makefile with -ldflags "-X main.version=...".
 var version = ""
 
-// versionString is the version that was built, else what Go noted of the module and the commit.
+// versionString returns the version that the build has set, else the module's version, with the commit if Go noted one.
 func versionString() string {
 	v, commit, dirty := version, "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {

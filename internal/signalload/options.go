@@ -45,7 +45,7 @@ func (o *Options) Check() error {
 	case o.Seconds == 0 && o.Max:
 		return errors.New("--seconds 0 only logs in, which does not go with --max")
 	case cfg.Sessions < 2 || cfg.Sessions%2 != 0:
-		return fmt.Errorf("--sessions %d is no number of pairs", cfg.Sessions)
+		return fmt.Errorf("--sessions %d is not an even number of at least 2", cfg.Sessions)
 	case cfg.Size < MinSize || cfg.Size > MaxSize:
 		return fmt.Errorf("--size %d is not between %d and %d", cfg.Size, MinSize, MaxSize)
 	case cfg.Workers < 1:
@@ -95,7 +95,7 @@ func trialLine(r *Result) string {
 	return fmt.Sprintf("%.0f messages a second: p99 %s", r.Rate, showMicros(r.Latency.Percentile(99)))
 }
 
-// explain says what an error means for the user, and what to do.
+// explain tells the user what an error means, and what to do.
 func (o *Options) explain(err error) error {
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok {

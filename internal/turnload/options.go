@@ -15,18 +15,18 @@ const (
 	settle = 10 * time.Second // before memory is read: the server must be at rest
 )
 
-// Options are what `turnpike bench` is asked for. Errors about them name its flags.
+// Options describe a bench, as the flags of `turnpike bench` do. Errors name these flags.
 type Options struct {
 	Config  Config
 	Rate    float64 // packets a second of all calls; 0: the profile's own
-	Seconds float64 // to measure; 0: only make the allocations; UnsetSeconds: the default
+	Seconds float64 // to measure; 0: only make the allocations
 	Max     bool    // search the highest rate
 }
 
-// UnsetSeconds stands for Seconds that nobody asked for.
+// UnsetSeconds as Seconds stands for the default.
 const UnsetSeconds = -1
 
-// Check refuses what makes no load, and fills in the time that was not asked for.
+// Check refuses options that make no load, and fills in the default of Seconds.
 func (o *Options) Check() error {
 	if o.Seconds < 0 {
 		if o.Seconds != UnsetSeconds {
@@ -54,7 +54,7 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Bench makes the load and measures it. Meanwhile it calls progress, with what the last trial of --max found. Its
+// Bench makes the load and measures it. Meanwhile it calls progress with the result of the last trial of --max. Its
 // errors say what to do.
 func (o *Options) Bench(ctx context.Context, progress func(fraction float64, trial string)) (*Report, error) {
 	g, err := Open(ctx, o.Config)
@@ -93,7 +93,7 @@ func trialLine(r *Result) string {
 	return fmt.Sprintf("%.0f packets a second: %.2f %% lost", r.Rate, 100*r.Loss())
 }
 
-// explain says what an error means for the user, and what to do.
+// explain tells the user what an error means, and what to do.
 func (o *Options) explain(err error) error {
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok {
