@@ -286,7 +286,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 		return nil, stun.CodeAllocMismatch
 	}
 	limits := &s.cfg.Limits
-	holder, stands := s.quota.countAllocation(&r.grant, r.c, limits)
+	account, stands := s.quota.countAllocation(&r.grant, r.c, limits)
 	if stands != noReason {
 		s.counters.count(stands)
 	}
@@ -299,13 +299,13 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	now, lifetime := s.now(), min(max(want.lifetime, defaultLifetime), limits.AllocationMaxAge)
 	a := &allocation{
-		shard: r.w.shard, grant: r.grant, account: holder, keys: r.keys,
+		shard: r.w.shard, grant: r.grant, account: account, keys: r.keys,
 		transactionID: r.m.TransactionID, granted: uint32(lifetime / time.Second), born: now,
 	}
 	home := &home{client: *r.c}
 	a.home.Store(home)
 	if !s.openRelayed(r, a, want) {
-		s.quota.uncountAllocation(holder, r.c)
+		s.quota.uncountAllocation(account, r.c)
 		return nil, stun.CodeInsufficientCapacity
 	}
 	if want.mobile {

@@ -141,9 +141,9 @@ func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, err
 	if to.own == nil {
 		return dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
 	}
-	holder := to.own.allocationAt(to.endpoint.Port)
+	before := to.own.allocationAt(to.endpoint.Port)
 	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, netip.AddrPortFrom(to.own.local, to.endpoint.Port))
-	if err == nil && (holder == nil || to.own.allocationAt(to.endpoint.Port) != holder) {
+	if err == nil && (before == nil || to.own.allocationAt(to.endpoint.Port) != before) {
 		reset(conn)
 		return nil, errRelayGone
 	}
