@@ -194,7 +194,7 @@ func (w *worker) sendDue(now time.Duration) (sent int, err error) {
 		run = 0
 	}
 	for sent < messagesAtOnce {
-		n, ok := w.pacer.Take(now)
+		n, ok := w.pacer.Next(now)
 		if !ok {
 			break
 		}

@@ -17,8 +17,8 @@ const (
 	firstChannel   = 0x4000
 )
 
-// client is one allocation. Setting up and closing belong to one goroutine at a time; while a load runs, the worker
-// reads the socket and hands answers on.
+// client is one allocation. One goroutine at a time sets it up and closes it. While a load runs, a worker reads its
+// socket and passes answers on.
 type client struct {
 	*socket
 	username, password string
@@ -26,11 +26,11 @@ type client struct {
 	realm, nonce string
 	key          stun.MessageIntegrity
 	relayed      netip.AddrPort
-	peer         netip.AddrPort // that it has a permission for, or a channel to
+	peer         netip.AddrPort // for which it has a permission or a channel
 	channel      uint16         // 0 with indications
 }
 
-// build makes a request, signed once a challenge came.
+// build makes a request. It is signed if the client was challenged before.
 func (c *client) build(method stun.Method, attrs ...stun.Setter) (*stun.Message, error) {
 	all := append([]stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}, attrs...)
 	if c.nonce != "" {
@@ -69,7 +69,7 @@ func allocation(like netip.Addr) (stun.Method, []stun.Setter) {
 	return stun.MethodAllocate, attrs
 }
 
-// allocated takes the answer to that.
+// allocated reads the relayed address from the answer.
 func (c *client) allocated(answer *stun.Message) error {
 	var relayed stun.XORMappedAddress
 	if err := relayed.GetFromAs(answer, stun.AttrXORRelayedAddress); err != nil {
@@ -80,7 +80,7 @@ func (c *client) allocated(answer *stun.Message) error {
 	return nil
 }
 
-// reach sets whom the client exchanges data with: by a channel, or by indications.
+// reach sets the peer that the client exchanges data with, by a channel or by indications.
 func (c *client) reach(peer netip.AddrPort, indications bool) {
 	c.peer, c.channel = peer, firstChannel
 	if indications {
@@ -88,7 +88,7 @@ func (c *client) reach(peer netip.AddrPort, indications bool) {
 	}
 }
 
-// opening is the request that makes the permission or the channel, and keeps it.
+// opening is the request that makes, or refreshes, the permission or the channel.
 func (c *client) opening() (stun.Method, []stun.Setter) {
 	if c.channel == 0 {
 		return stun.MethodCreatePermission, []stun.Setter{xorPeer(c.peer)}
@@ -99,7 +99,7 @@ func (c *client) opening() (stun.Method, []stun.Setter) {
 	}
 }
 
-// header is what the client puts before a payload.
+// header is the bytes that the client puts before a payload.
 func (c *client) header(size int) ([]byte, error) {
 	if c.channel == 0 {
 		return indicationHeader(xorPeer(c.peer), size)
@@ -107,7 +107,8 @@ func (c *client) header(size int) ([]byte, error) {
 	return channelHeader(c.channel, size), nil
 }
 
-// refresh asks for more time without waiting for the answers, which the worker finds among the data.
+// refresh refreshes the allocation and its channel or permission. It waits for no answers: the worker finds them among
+// the data.
 func (c *client) refresh() error {
 	method, attrs := c.opening()
 	opening, err := c.build(method, attrs...)
@@ -121,7 +122,7 @@ func (c *client) refresh() error {
 	return errors.Join(c.send(allocation.Raw), c.send(opening.Raw))
 }
 
-// answered takes an answer to a refresh. A stale nonce is the one that matters: all go out once more with the new one.
+// answered takes an answer to a refresh. If the nonce was stale, both requests are sent once more with the new one.
 func (c *client) answered(raw []byte) error {
 	m := &stun.Message{Raw: raw}
 	if !stun.IsMessage(raw) || m.Decode() != nil || m.Type.Class != stun.ClassErrorResponse {
@@ -133,7 +134,7 @@ func (c *client) answered(raw []byte) error {
 	}
 	var nonce stun.Nonce
 	if nonce.GetFrom(m) != nil || nonce.String() == c.nonce {
-		return nil // the other request's 438, answered already
+		return nil // the other request's 438, which was answered already
 	}
 	if err := c.learn(m); err != nil {
 		return err

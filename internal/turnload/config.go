@@ -11,31 +11,31 @@ import (
 	"turnpike/auth"
 )
 
-// Config says which calls to hold at which server. It is not changed after Open.
+// Config describes the calls and their server. It must not change after Open.
 type Config struct {
 	Server     netip.AddrPort           // its UDP listener
-	Credential func(call int) Login     // of each call, so that quotas of a user need not be raised
+	Credential func(call int) Login     // of each call: with a user each, quotas need not be raised
 	Calls      int                      // at least one
 	Profile    Profile                  // what each call sends in each direction
 	Direction  Direction                //
-	Peer       netip.Addr               // local address of the peers; zero: the one that leads to the server
+	Peer       netip.Addr               // local address of the peers; zero: the one from which packets go to the server
 	Workers    int                      // threads that send and receive; default 1
-	InClient   func(func() error) error // calls its argument where the clients' sockets are to be opened; nil: here
+	InClient   func(func() error) error // calls its argument where the clients' sockets must be opened; nil: here
 	InPeer     func(func() error) error // likewise for peers
 
 	Indications bool // Send and Data indications instead of channels
 	Relayed     bool // from client to client through an allocation of each, with no peers
-	Direct      bool // from client to peer without any server, to know what the way there costs
-	Hold        bool // allocations and channels only: nothing can be run
+	Direct      bool // from client to peer without a server, to know the cost of the network
+	Hold        bool // allocations and channels only: Run is not possible
 
-	PID    int           // of the server if it is on this machine, to read its memory; 0: unknown
-	Settle time.Duration // how long to wait after the last allocation before that is read
+	PID    int           // of the server, if it is on this machine, to read its memory; 0: none
+	Settle time.Duration // time between the last allocation and the reading of memory
 }
 
 // Login is a username and password.
 type Login struct{ Username, Password string }
 
-// RESTLogin makes logins of the TURN REST API, a user for each call, valid for a day.
+// RESTLogin makes logins of the TURN REST API, with a user for each call. They are valid for a day.
 func RESTLogin(secret auth.Secret, now time.Time) func(call int) Login {
 	expires := strconv.FormatInt(now.Add(24*time.Hour).Unix(), 10)
 	return func(call int) Login {
@@ -66,10 +66,10 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// inClient calls open where clients are.
+// inClient calls open where the clients' sockets must be opened.
 func (c *Config) inClient(open func() error) error { return in(c.InClient, open) }
 
-// inPeer calls open where peers are.
+// inPeer calls open where the peers' sockets must be opened.
 func (c *Config) inPeer(open func() error) error { return in(c.InPeer, open) }
 
 func in(where func(func() error) error, open func() error) error {

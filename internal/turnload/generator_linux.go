@@ -13,10 +13,10 @@ import (
 	"turnpike/turnserver/udpio"
 )
 
-// freeTime bounds the wait for the server when the allocations are given back; what is left of them expires.
+// freeTime bounds the wait for the server when Close frees the allocations. The rest of them expire.
 const freeTime = 5 * time.Second
 
-// Generator holds the calls of a Config. Its methods are called from one goroutine.
+// Generator holds the calls of a Config. One goroutine at a time may call its methods.
 type Generator struct {
 	cfg   Config
 	calls []call
@@ -30,7 +30,7 @@ type Generator struct {
 // call is two ends that send to each other.
 type call struct{ near, far end }
 
-// ends are who sends and who receives what goes in a direction, of which Both is none.
+// ends returns the sender and the receiver in a direction, Up or Down.
 func (c call) ends(d Direction) (from, to end) {
 	if d == Down {
 		return c.far, c.near
@@ -40,12 +40,12 @@ func (c call) ends(d Direction) (from, to end) {
 
 // end is one end of a call.
 type end struct {
-	*socket         // of the client, if it is one
-	client  *client // nil: a peer, which reaches the relayed address like any other
+	*socket         // the client's, if the end is one
+	client  *client // nil: the end is a peer, which sends to the relayed address
 }
 
-// flow is one stream in one direction of a call. Static but for the counters, which belong to the worker of its call
-// while a run lasts.
+// flow is one stream in one direction of a call. Only its counters change. During a run, they belong to the worker of
+// the call.
 type flow struct {
 	id     uint32
 	call   int
@@ -58,7 +58,7 @@ type flow struct {
 	reordered uint64 // in this run
 }
 
-// Open opens the sockets, makes the allocations with their channels or permissions, and sees whether data comes through.
+// Open opens the sockets, makes the allocations with their channels or permissions, and checks that data comes through.
 func Open(ctx context.Context, cfg Config) (*Generator, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (g *Generator) open(ctx context.Context) error {
 	return g.greet()
 }
 
-// Setup tells how the allocations were made.
+// Setup describes how the allocations were made.
 func (g *Generator) Setup() Setup { return g.setup }
 
 func (g *Generator) openSockets() error {
@@ -136,7 +136,7 @@ func (g *Generator) openSockets() error {
 	return nil
 }
 
-// openClient opens the socket of a client, or where there is no server, what stands in its place.
+// openClient opens the socket of a client, or without a server that of the near end.
 func (e *end) openClient(local netip.AddrPort, cfg *Config, login int) error {
 	s, err := openSocket(local)
 	if err != nil {
@@ -167,7 +167,7 @@ func (g *Generator) openPeers() error {
 	return nil
 }
 
-// clients are all allocations.
+// clients lists the clients of all calls.
 func (g *Generator) clients() []*client {
 	var all []*client
 	for _, c := range g.calls {
@@ -215,7 +215,7 @@ func (g *Generator) allocateAll(ctx context.Context) error {
 	return err
 }
 
-// settle gives the server time to come to rest.
+// settle waits until the server has come to rest.
 func (g *Generator) settle(ctx context.Context) error {
 	if g.cfg.PID == 0 {
 		return nil
@@ -228,7 +228,7 @@ func (g *Generator) settle(ctx context.Context) error {
 	}
 }
 
-// join tells the ends of a call whom they reach.
+// join connects the ends of a call to each other.
 func (g *Generator) join(c *call) error {
 	near, far := c.near.client, c.far.client
 	if far != nil {
@@ -238,7 +238,7 @@ func (g *Generator) join(c *call) error {
 	}
 	near.reach(c.far.local, g.cfg.Indications)
 	if g.cfg.Hold {
-		return nil // the one peer is everybody's
+		return nil // all calls share the one peer
 	}
 	return c.far.connect(near.relayed)
 }
@@ -254,7 +254,7 @@ func (g *Generator) memory() (rss, slab int64, err error) {
 	return rss, slab, err
 }
 
-// makeFlows makes what the calls send.
+// makeFlows makes the flows of all calls.
 func (g *Generator) makeFlows() error {
 	for i, c := range g.calls {
 		for _, stream := range g.cfg.Profile.Streams {
@@ -285,8 +285,9 @@ func (g *Generator) addFlow(call int, from end, stream Stream) error {
 	return nil
 }
 
-// greet sends packets each way through each call, as the checks do that come before media: a server may treat what has been answered
-// otherwise than what has not, and what it learns from the first packet holds from the second on. A way that no run takes need not work.
+// greet sends packets each way through each call, as the connectivity checks before media do. A server may treat a flow
+// differently once it was answered, and what it learns from the first packet may hold from the second on. A way that no
+// run takes need not work.
 func (g *Generator) greet() error {
 	for range 2 {
 		for _, d := range []Direction{Up, Down} {
@@ -302,8 +303,8 @@ func (g *Generator) greet() error {
 	return nil
 }
 
-// greetOneWay sends a packet one way through each call, until it comes. It fails if none comes, because a server that drops all of them
-// would leave a report without any reason.
+// greetOneWay sends packets one way through each call, until one has come through each. It fails if none comes, because
+// the report about a server that drops all of them would not say why.
 func (g *Generator) greetOneWay(d Direction) error {
 	waiting := slices.Clone(g.calls)
 	in := newReader()
@@ -314,7 +315,7 @@ func (g *Generator) greetOneWay(d Direction) error {
 			if err != nil {
 				return err
 			}
-			_ = from.send(hello) // an error tells of an earlier packet's ICMP message
+			_ = from.send(hello) // an error is about an earlier packet: an ICMP message
 		}
 		for resend := time.Now().Add(firstResend); len(waiting) > 0 && time.Now().Before(resend); udpio.Nap(pollInterval) {
 			waiting = slices.DeleteFunc(waiting, func(c call) bool {
@@ -330,7 +331,7 @@ func (g *Generator) greetOneWay(d Direction) error {
 	return fmt.Errorf("no packet comes from %v to %v by way of the server's relay; is a firewall or a NAT between the server and the peers?", from.local, to.local)
 }
 
-// probe is a packet of no run.
+// probe is a packet that belongs to no run.
 func (e end) probe() ([]byte, error) {
 	probe := make([]byte, packetHeader)
 	packet{}.put(probe)
@@ -356,7 +357,7 @@ func (e end) greeted(in *udpio.Reader) bool {
 	return false
 }
 
-// Close frees the allocations and closes all sockets. A server that does not answer to one is not asked for the rest.
+// Close frees the allocations and closes all sockets. If the server does not answer, Close leaves the rest to expire.
 func (g *Generator) Close() {
 	var allocated []*client
 	for _, c := range g.clients() {

@@ -65,8 +65,8 @@ func open(t *testing.T, cfg Config) *Generator {
 	return g
 }
 
-// TestRun holds that a server's answers come back as a result. How many packets come through in what time is up to the
-// machine, and not asked.
+// TestRun: the packets that a server relays become a result. It does not ask for their number, which depends on the
+// machine.
 func TestRun(t *testing.T) {
 	mixed, err := ProfileByName("mixed")
 	if err != nil {
@@ -86,7 +86,7 @@ func TestRun(t *testing.T) {
 			cfg := testConfig(t, nil)
 			change(&cfg)
 			g := open(t, cfg)
-			for run := range 2 { // the second must not count what is left of the first
+			for run := range 2 { // the second must not count packets of the first
 				r, err := g.Run(t.Context(), Load{Duration: 200 * time.Millisecond, Warmup: 20 * time.Millisecond})
 				if err != nil {
 					t.Fatal(err)
@@ -105,7 +105,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestIPv6 holds that a server at an IPv6 address relays IPv6.
+// TestIPv6: calls go through a server at an IPv6 address.
 func TestIPv6(t *testing.T) {
 	home := netip.IPv6Loopback()
 	probe, err := net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(home, 0)))
@@ -127,7 +127,7 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
-// TestHold holds that calls can be counted in memory without sending.
+// TestHold: allocations can be made and measured without sending.
 func TestHold(t *testing.T) {
 	cfg := testConfig(t, nil)
 	cfg.Hold, cfg.PID, cfg.Calls = true, os.Getpid(), 50
@@ -141,7 +141,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// TestMax holds that a search ends with a rate that was tried.
+// TestMax: the search ends with a rate that was tried.
 func TestMax(t *testing.T) {
 	cfg := testConfig(t, nil)
 	cfg.Direct = true
@@ -156,7 +156,7 @@ func TestMax(t *testing.T) {
 	}
 }
 
-// TestRefresh holds that allocations are kept, also with a nonce that has become stale.
+// TestRefresh: allocations stay alive, also after their nonce has become stale.
 func TestRefresh(t *testing.T) {
 	g := open(t, testConfig(t, nil))
 	g.refreshed = time.Time{}
@@ -189,7 +189,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestRefusals holds that what is wrong is said.
+// TestRefusals: errors say what is wrong.
 func TestRefusals(t *testing.T) {
 	for name, test := range map[string]struct {
 		server func(*turnserver.Config)

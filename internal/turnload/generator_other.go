@@ -7,10 +7,11 @@ import (
 	"errors"
 )
 
-// Generator needs sendmmsg, recvmmsg and receive time stamps as Linux has them: without these, a load would measure the loader.
+// Generator needs sendmmsg, recvmmsg and receive time stamps as Linux has them. Without these, a load would measure the
+// loader.
 type Generator struct{}
 
-// Open refuses.
+// Open fails on these systems.
 func Open(context.Context, Config) (*Generator, error) {
 	return nil, errors.New("turnpike bench runs on Linux only; the server that it loads may be anywhere")
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Each power of two is cut into 64 parts, so that a percentile is within 1.6 % of the truth.
+// A histogram cuts each power of two into 64 parts, so that a percentile is within 1.6 % of the truth.
 const (
 	partBits = 6
 	parts    = 1 << partBits
@@ -19,7 +19,7 @@ type Histogram struct {
 	max    time.Duration
 }
 
-// bucket is where a value is counted: the values below parts*2 have one each, later ones share.
+// bucket returns the bucket that counts a value. Each value below 2*parts has its own; greater ones share.
 func bucket(v uint64) int {
 	shift := max(0, bits.Len64(v)-1-partBits)
 	return shift*parts + int(v>>shift)
@@ -34,7 +34,7 @@ func highest(b int) uint64 {
 	return uint64(b-shift*parts+1)<<shift - 1
 }
 
-// Add counts one duration. A negative one, of a clock that was set back, is zero.
+// Add counts one duration. A negative one, from a clock that was set back, counts as zero.
 func (h *Histogram) Add(d time.Duration) {
 	d = max(d, 0)
 	h.counts[bucket(uint64(d))]++
@@ -54,7 +54,7 @@ func (h *Histogram) Merge(o *Histogram) {
 // Count is how many durations were added.
 func (h *Histogram) Count() uint64 { return h.total }
 
-// Percentile is the duration that p percent of all do not exceed; zero if there are none.
+// Percentile returns the duration that p percent of all do not exceed, or zero for an empty histogram.
 func (h *Histogram) Percentile(p float64) time.Duration {
 	rank := max(1, uint64(math.Ceil(p*float64(h.total)/100)))
 	var seen uint64

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestPercentile compares with the percentiles of a sorted list.
+// TestPercentile compares percentiles with those of a sorted list.
 func TestPercentile(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, sample := range map[string]func() time.Duration{

@@ -2,18 +2,18 @@ package turnload
 
 import "math"
 
-// Verdict is what a trial of Max says of a rate.
+// Verdict is the result of a trial of Max at a rate.
 type Verdict struct {
-	Good   bool // what was sent has arrived
-	Loader bool // if not good: the loader could not send, or not take, as much as that
+	Good   bool // the packets have arrived
+	Loader bool // if not good: the loader could not send, or not receive, at this rate
 }
 
-// maxResolution is how near below the highest rate the search ends.
+// maxResolution is the ratio of the lowest bad rate to the best one at which the search ends.
 const maxResolution = 1.03
 
-// SearchMax finds the highest rate for which try says good, from a start that may lie above or below it. A rate is
-// bad if it was bad twice, because one hold-up of the machine makes any rate bad once. loader says that what set the
-// limit was the loader.
+// SearchMax finds the highest rate that try calls good, from a start that may lie above or below it. A rate is bad if
+// it was bad twice, because one hold-up of the machine makes any rate bad once. loader says that the loader was the
+// limit.
 func SearchMax(start float64, try func(rate float64) (Verdict, error)) (best float64, loader bool, err error) {
 	low, high := 0.0, math.Inf(1)
 	for rate := start; ; {

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// maxLag is how far a pacer may fall behind before it gives frames up. Sending all of them late would be another
-// load than the one asked for.
+// maxLag is how far a pacer may fall behind before it skips frames. If it sent all of them late, the load would be
+// another one.
 const maxLag = 20 * time.Millisecond
 
-// phaseSeed is any number. Figures of different phases would differ.
+// phaseSeed is any number. It stays the same, since figures of different phases would differ.
 const phaseSeed = 8656
 
-// Pacer says which of some flows sends a frame next, and when. Every flow sends one frame an interval, each in a phase
-// of its own, as cameras that nobody synchronised do.
+// Pacer decides which of its flows sends a frame next, and when. Every flow sends one frame an interval, in a phase of
+// its own, like cameras that nobody synchronised.
 type Pacer struct {
 	interval time.Duration
 	turns    []turn // by phase
 	next     int    // of turns
 	cycle    time.Duration
-	Skipped  uint64 // frames given up because they were late
+	Skipped  uint64 // frames not sent because they were late
 }
 
 type turn struct {
@@ -28,11 +28,11 @@ type turn struct {
 	flow  int
 }
 
-// NewPacer makes the pacer of flows, which are numbers that differ over all pacers of a load.
+// NewPacer makes the pacer of flows. Each is a number that no other pacer of the load has.
 func NewPacer(interval time.Duration, flows []int) Pacer {
 	p := Pacer{interval: interval}
 	for _, flow := range flows {
-		// At random, so that frames meet as they do in life, but the same in each run.
+		// At random, so that frames coincide as they do in life, but the same in each run.
 		fraction := rand.New(rand.NewPCG(phaseSeed, uint64(flow))).Float64()
 		p.turns = append(p.turns, turn{time.Duration(fraction * float64(interval)), flow})
 	}
@@ -40,11 +40,12 @@ func NewPacer(interval time.Duration, flows []int) Pacer {
 	return p
 }
 
-// Due is when the next frame is to be sent, from the beginning of the load.
+// Due is when the next frame must be sent, counted from the beginning of the load.
 func (p *Pacer) Due() time.Duration { return p.cycle + p.turns[p.next].phase }
 
-// Take returns the flow whose frame is due at now, if one is. After a hold-up it skips what it cannot make up for.
-func (p *Pacer) Take(now time.Duration) (flow int, ok bool) {
+// Next returns a flow with a frame that is due at now, if there is one. After a hold-up, it skips frames that are too
+// late.
+func (p *Pacer) Next(now time.Duration) (flow int, ok bool) {
 	for {
 		due := p.Due()
 		if due > now {

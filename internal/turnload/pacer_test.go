@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestPacer holds that every flow sends once an interval, always in the same phase, and that phases are all over it.
+// TestPacer: every flow sends once an interval, always in the same phase, and the phases spread over the interval.
 func TestPacer(t *testing.T) {
 	const flows, cycles = 50, 20
 	interval := time.Second / 30
@@ -19,10 +19,10 @@ func TestPacer(t *testing.T) {
 	var quarters [4]int
 	for range flows * cycles {
 		due := p.Due()
-		if _, ok := p.Take(due - 1); ok {
+		if _, ok := p.Next(due - 1); ok {
 			t.Fatalf("a frame was sent before %v", due)
 		}
-		flow, ok := p.Take(due)
+		flow, ok := p.Next(due)
 		if !ok || due < last {
 			t.Fatalf("at %v, after %v: %v", due, last, ok)
 		}
@@ -51,12 +51,12 @@ func TestPacer(t *testing.T) {
 	}
 }
 
-// TestPacerLate holds that a hold-up is made up for if it is short, and given up if it is long.
+// TestPacerLate: after a short hold-up the pacer sends all late frames, after a long one only the last.
 func TestPacerLate(t *testing.T) {
 	p := NewPacer(time.Millisecond, []int{1})
 	count := func(now time.Duration) (n int) {
 		for {
-			if _, ok := p.Take(now); !ok {
+			if _, ok := p.Next(now); !ok {
 				return n
 			}
 			n++
@@ -70,7 +70,7 @@ func TestPacerLate(t *testing.T) {
 	}
 }
 
-// TestProfiles holds what the issue of a relayed call is made of.
+// TestProfiles: the profiles have the rates of a real call.
 func TestProfiles(t *testing.T) {
 	for name, want := range map[string]struct{ rate, bits float64 }{
 		"video": {240, 240 * 1200 * 8},

@@ -9,7 +9,7 @@ import (
 // The payload of a load's packet begins with
 //
 //	 0   magic    4 bytes  packetMagic
-//	 4   run      4 bytes  of which run it is part; 0 is warm-up, which nobody counts
+//	 4   run      4 bytes  the run that the packet belongs to; 0: the warm-up, which is not counted
 //	 8   flow     4 bytes
 //	12   number   4 bytes  within its flow
 //	16   sent     8 bytes  nanoseconds since 1970
@@ -52,13 +52,13 @@ const (
 	dataIndication = 0x0017 // RFC 8656 §18
 )
 
-// channelHeader is what stands before a payload of size bytes in ChannelData (RFC 8656 §12.4).
+// channelHeader is the ChannelData header before a payload of size bytes (RFC 8656 §12.4).
 func channelHeader(channel uint16, size int) []byte {
 	b := binary.BigEndian.AppendUint16(nil, channel)
 	return binary.BigEndian.AppendUint16(b, uint16(size))
 }
 
-// indicationHeader is what stands before a payload of size bytes in a Send indication. DATA comes last, and needs no
+// indicationHeader is the part of a Send indication before a payload of size bytes. DATA comes last, and needs no
 // padding, because size is a multiple of 4.
 func indicationHeader(peer stun.Setter, size int) ([]byte, error) {
 	m, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication), peer,
@@ -69,7 +69,7 @@ func indicationHeader(peer stun.Setter, size int) ([]byte, error) {
 	return m.Raw[:len(m.Raw)-size], nil
 }
 
-// unwrap returns the payload of a datagram that a server sent to a client, nil if it is no data.
+// unwrap returns the payload of a datagram from a server to a client, or nil if it is no data.
 func unwrap(b []byte) []byte {
 	if len(b) < 4 {
 		return nil

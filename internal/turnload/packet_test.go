@@ -24,7 +24,7 @@ func TestPacket(t *testing.T) {
 	}
 }
 
-// TestHeaders holds that what the generator puts before a payload is what pion makes.
+// TestHeaders: the generator puts the same bytes before a payload as pion does.
 func TestHeaders(t *testing.T) {
 	payload := bytes.Repeat([]byte{7}, 120)
 	for _, peer := range []string{"192.0.2.1:40000", "[2001:db8::1]:40000"} {
@@ -81,7 +81,7 @@ func TestUnwrap(t *testing.T) {
 	}
 }
 
-// FuzzUnwrap holds that what is unwrapped is part of what came.
+// FuzzUnwrap: a payload is part of the datagram that it came in.
 func FuzzUnwrap(f *testing.F) {
 	f.Add(dataMessage([]byte("data")))
 	f.Add([]byte{0x40, 0, 0, 1, 2})

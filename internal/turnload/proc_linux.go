@@ -16,7 +16,8 @@ import (
 // userHZ is the unit of /proc/stat, 1/100 s on every architecture that Go runs on.
 const userHZ = 100
 
-// unusedTime is the sum, over all processors, of the time in which they had nothing to do, or were not ours to use.
+// unusedTime is the time in which processors had nothing to do, or belonged to another virtual machine, summed over
+// all.
 func unusedTime() (unused time.Duration, processors int, err error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -58,7 +59,7 @@ func startStopwatch() (stopwatch, error) {
 	return stopwatch{time.Now(), unused}, err
 }
 
-// busy returns the time that has passed, and the processor time that was spent in it.
+// busy returns the time that has passed, and the processor time that the machine spent in it.
 func (s stopwatch) busy() (passed, busy time.Duration, err error) {
 	unused, processors, err := unusedTime()
 	passed = time.Since(s.begin)
@@ -70,8 +71,8 @@ func ResidentBytes(pid int) (int64, error) {
 	return kilobytes(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
 }
 
-// ProcessTime is the processor time that the threads of a process have spent so far, those that have ended not included. It is
-// exact, where /proc/PID/stat counts the ticks of a clock that a server which runs for microseconds at a time never meets.
+// ProcessTime is the processor time that the living threads of a process have spent so far. It is exact, unlike
+// /proc/PID/stat, which counts ticks: a server that runs for microseconds at a time falls between them.
 func ProcessTime(pid int) (time.Duration, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {

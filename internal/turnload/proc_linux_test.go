@@ -46,7 +46,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestStopwatch holds that the machine's time does not stand still while this process works.
+// TestStopwatch: while this process works, the machine is busy.
 func TestStopwatch(t *testing.T) {
 	s, err := startStopwatch()
 	if err != nil {

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Stream is what one medium sends in one direction: a frame of Burst datagrams every Interval.
+// Stream is one medium in one direction: it sends a frame of Burst datagrams every Interval.
 type Stream struct {
-	Size     int // bytes of a datagram's payload, what TURN adds not counted; a multiple of 4
+	Size     int // bytes of a datagram's payload, without the headers of TURN; a multiple of 4
 	Burst    int
 	Interval time.Duration
 }
 
-// Profile is what a call sends in each of its directions.
+// Profile is the load of a call in each direction.
 type Profile struct {
 	Name    string
 	Streams []Stream
 }
 
-// ProfileByName returns "video", "audio" or "mixed". Video is 2.3 Mbit/s, a call in 720p: a camera's frame leaves the
+// ProfileByName returns "video", "audio" or "mixed". Video is 2.3 Mbit/s, a call in 720p. A camera's frame leaves the
 // encoder at once, so its datagrams come together. Audio is a datagram of Opus every 20 ms.
 func ProfileByName(name string) (Profile, error) {
 	video := Stream{Size: 1200, Burst: 8, Interval: time.Second / 30}
@@ -46,13 +46,14 @@ func (p Profile) PacketsPerSecond() float64 {
 // Direction says who sends. Up is from client to peer.
 type Direction string
 
+// The directions.
 const (
 	Up   Direction = "up"
 	Down Direction = "down"
 	Both Direction = "both"
 )
 
-// ways is how many ways packets go.
+// ways is the number of directions that packets take.
 func (d Direction) ways() int {
 	if d == Both {
 		return 2

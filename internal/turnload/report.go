@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Report is what a bench found.
+// Report is the result of a bench.
 type Report struct {
 	Config  *Config
 	Setup   Setup
@@ -16,7 +16,7 @@ type Report struct {
 	Maximum Maximum // of --max
 }
 
-// callRate is the packets a second of one call.
+// callRate is the rate of one call, in packets a second.
 func (r *Report) callRate() float64 {
 	return r.Config.NominalRate() / float64(r.Config.Calls)
 }
@@ -30,7 +30,7 @@ func (r *Report) allocationRate() float64 {
 	return float64(r.Setup.Allocations) / r.Setup.Took.Seconds()
 }
 
-// WriteText writes it for people.
+// WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	cfg := r.Config
@@ -68,7 +68,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// kind says what was made with the allocations.
+// kind says what each allocation has.
 func (r *Report) kind() string {
 	with := "a channel each"
 	if r.Config.Indications {
@@ -123,7 +123,7 @@ type maxJSON struct {
 	LoaderLimited bool    `json:"loader_limited"`
 }
 
-// WriteJSON writes it for programs.
+// WriteJSON writes the report for programs.
 func (r *Report) WriteJSON(w io.Writer) error {
 	cfg := r.Config
 	out := reportJSON{

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// testReport is what a --max with --pid may find.
+// testReport is a report of --max with --pid.
 func testReport(t *testing.T) *Report {
 	t.Helper()
 	o := &Options{Seconds: UnsetSeconds, Max: true}

@@ -10,37 +10,37 @@ import (
 // Load is one run.
 type Load struct {
 	Rate     float64       // packets a second of all flows; 0: the profile's own
-	Duration time.Duration // of what is measured
-	Warmup   time.Duration // before it, sent likewise and not counted
+	Duration time.Duration // of the measured part
+	Warmup   time.Duration // before it: sent likewise, but not counted
 	Progress func(fraction float64)
 }
 
-// Setup tells of making the allocations.
+// Setup describes how the allocations were made.
 type Setup struct {
 	Allocations int
-	Took        time.Duration // from the first Allocate to the last answer, the 401s included
+	Took        time.Duration // from the first Allocate to the last answer, with the 401s
 
 	// With a PID; bytes before the first Allocate, and after the last channel or permission.
 	RSSBefore, RSSAfter   int64 // the server's
-	SlabBefore, SlabAfter int64 // the kernel's small objects on the whole machine; the loader's sockets are in both
+	SlabBefore, SlabAfter int64 // the kernel's small objects on the whole machine, with the loader's sockets
 }
 
 // Result is what became of one run.
 type Result struct {
-	Rate     float64       // packets a second that were to be sent
-	Duration time.Duration // in which they were
+	Rate     float64       // packets a second that were asked for
+	Duration time.Duration // in which they had to be sent
 	Sent     uint64
 	Received uint64 // of those sent
 	Bytes    uint64 // of their payloads
 
-	Reordered     uint64 // received after a later one of the same flow
-	LoaderDropped uint64 // by the loader's own sockets, whose buffers were full; it counts as lost, too
+	Reordered     uint64 // that came after a later one of the same flow
+	LoaderDropped uint64 // by the loader's own sockets, with full buffers; they count as lost, too
 	LoaderSkipped uint64 // not sent because the loader could not keep up
 
-	Latency Histogram // from the call that sends to the kernel's receive time stamp
+	Latency Histogram // from the system call that sends to the kernel's time stamp on arrival
 
-	// Busy is the processor time that the whole machine spent meanwhile, whoever did. It comes from the kernel's
-	// idle time, which is exact, while the other columns of /proc/stat are sampled.
+	// Busy is the processor time that the whole machine spent meanwhile, for any process. It is computed from the
+	// kernel's idle time, which is exact. The other columns of /proc/stat are sampled.
 	Busy time.Duration
 }
 
@@ -50,10 +50,10 @@ const MaxLoss = 0.005
 // maxUnsent is the share of a load that the loader may fail to send without being the limit.
 const maxUnsent = 0.02
 
-// Lost is how many of the sent packets did not arrive. A network that doubles packets hides that it loses others.
+// Lost is the number of sent packets that did not arrive. A network that doubles packets hides the loss of others.
 func (r *Result) Lost() uint64 { return r.Sent - min(r.Sent, r.Received) }
 
-// Loss is the share of them.
+// Loss is the share of sent packets that did not arrive.
 func (r *Result) Loss() float64 {
 	if r.Sent == 0 {
 		return 0
@@ -61,10 +61,10 @@ func (r *Result) Loss() float64 {
 	return float64(r.Lost()) / float64(r.Sent)
 }
 
-// DeliveredRate is packets a second.
+// DeliveredRate is the rate of the packets that arrived, in packets a second.
 func (r *Result) DeliveredRate() float64 { return float64(r.Received) / r.Duration.Seconds() }
 
-// BusyPerPacket is the machine's time for each packet that arrived.
+// BusyPerPacket is the machine's processor time for each packet that arrived.
 func (r *Result) BusyPerPacket() time.Duration {
 	if r.Received == 0 {
 		return 0
@@ -84,7 +84,7 @@ func (r *Result) verdict() Verdict {
 
 // Maximum is the highest rate that Max found.
 type Maximum struct {
-	Result        *Result // of the run at that rate; nil if there was none
+	Result        *Result // of the run at that rate; nil: no rate was good
 	LoaderLimited bool    // the loader could not do more, so the server may
 }
 

@@ -17,13 +17,13 @@ const (
 	progressTick = 100 * time.Millisecond
 )
 
-// answer is a message to a client that is no data.
+// answer is a message to a client other than data.
 type answer struct {
 	client *client
 	raw    []byte
 }
 
-// Run sends a load through the calls and tells what became of it. Data that is still under way from an earlier run is not counted.
+// Run sends a load through the calls, and returns what became of it. It does not count packets of an earlier run.
 func (g *Generator) Run(ctx context.Context, load Load) (*Result, error) {
 	if len(g.flows) == 0 {
 		return nil, errors.New("these calls were opened to send nothing")
@@ -41,7 +41,7 @@ func (g *Generator) Run(ctx context.Context, load Load) (*Result, error) {
 	workers := g.workers(load, &stop, func(c *client, raw []byte) {
 		select {
 		case answers <- answer{c, raw}:
-		default: // more than any refresh asks for
+		default: // more than a refresh needs
 		}
 	})
 	var running sync.WaitGroup
@@ -95,7 +95,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool, answered func(*client,
 	return workers
 }
 
-// listen adds an end's socket to those that the worker looks into.
+// listen adds an end's socket to those that the worker polls.
 func (w *worker) listen(e end, data bool) {
 	switch {
 	case data:
@@ -131,7 +131,7 @@ func (g *Generator) watch(ctx context.Context, load Load, answers <-chan answer)
 			err = g.refreshDue()
 		case <-end:
 			passed, busy, err := watch.busy()
-			// The timers are late by a little, in which no packets were sent.
+			// The timers are a little late, and in that time no packets were sent.
 			result.Busy = time.Duration(float64(busy) * load.Duration.Seconds() / passed.Seconds())
 			return result, err
 		}
@@ -141,7 +141,7 @@ func (g *Generator) watch(ctx context.Context, load Load, answers <-chan answer)
 	}
 }
 
-// refreshDue asks for more time for everything when it is time to.
+// refreshDue refreshes all allocations if it is time to.
 func (g *Generator) refreshDue() error {
 	if time.Since(g.refreshed) < refreshAfter {
 		return nil
@@ -173,7 +173,8 @@ func (g *Generator) sum(r *Result, workers []*worker) {
 	}
 }
 
-// Max searches the highest rate with less than MaxLoss lost, by runs of load's duration, beginning at its rate.
+// Max searches the highest rate that loses less than MaxLoss. Each trial is a run of load's duration. The first has its
+// rate.
 func (g *Generator) Max(ctx context.Context, load Load, report func(*Result)) (Maximum, error) {
 	var found Maximum
 	start := load.Rate

@@ -12,11 +12,12 @@ import (
 
 const (
 	receiveBuffer = 2 << 20
-	// The ports of the sockets are below those that relays have by default (49152 to 65535), so that 10,000 calls do not take the relays' ports away from a server on this machine.
+	// The ports of the sockets are below those that relays have by default (49152 to 65535). So 10,000 calls leave a
+	// server on this machine its ports.
 	firstPort, lastPort = 16384, 49151
 )
 
-// socket is a UDP socket that the runtime's poller does not know: it would be woken for each datagram.
+// socket is a UDP socket that the runtime's poller does not know, since each datagram would wake the poller.
 type socket struct {
 	fd    int
 	local netip.AddrPort
@@ -24,7 +25,7 @@ type socket struct {
 	dropped uint32 // by the kernel, when the worker last read; owned by the worker
 }
 
-// openSocket opens one at a local address.
+// openSocket opens a socket at a local address.
 func openSocket(local netip.AddrPort) (*socket, error) {
 	family := unix.AF_INET6
 	if local.Addr().Is4() {
@@ -66,7 +67,7 @@ func (s *socket) readLocal() (err error) {
 	return err
 }
 
-// connect makes to the only address that the socket sends to and receives from.
+// connect lets the socket send to, and receive from, one address only.
 func (s *socket) connect(to netip.AddrPort) error {
 	if err := unix.Connect(s.fd, udpio.Sockaddr(to)); err != nil {
 		return fmt.Errorf("connect to %v: %w", to, err)

@@ -15,16 +15,16 @@ import (
 const (
 	inFlight     = 64 // transactions at a time
 	firstResend  = 200 * time.Millisecond
-	patience     = 8 * time.Second // for one answer, the request resent
+	patience     = 8 * time.Second // for an answer, while the request is sent again
 	pollInterval = 50 * time.Microsecond
-	challenges   = 3 // 401 and 438, until the server must know us
+	challenges   = 3 // 401 and 438, before the request fails
 )
 
-// performer makes a request for each of many clients, several at a time. It polls for the answers, as workers do for data:
-// a thread that sleeps on a socket would have to be woken by the server's core.
+// performer makes a request for each of many clients, several at a time. It polls for the answers, as workers do for
+// data: the server's core would have to wake a thread that sleeps on a socket.
 type performer struct {
 	request func(*client) (stun.Method, []stun.Setter)
-	done    func(*client, *stun.Message) error // takes the success; nil: nobody needs it
+	done    func(*client, *stun.Message) error // takes the success; nil: nothing is left to do
 	in      *udpio.Reader
 	open    []transaction
 }
@@ -63,7 +63,7 @@ func perform(ctx context.Context, clients []*client, p performer) error {
 	return nil
 }
 
-// start sends a transaction's request, signed with what is known by now.
+// start sends a transaction's request, signed if the client was challenged before.
 func (p *performer) start(t *transaction) error {
 	method, attrs := p.request(t.client)
 	m, err := t.client.build(method, attrs...)
@@ -88,7 +88,7 @@ func (t *transaction) failed(err error) error {
 	return fmt.Errorf("%v: %w", t.message.Type.Method, err)
 }
 
-// poll looks for the answers once. It reports whether there was one.
+// poll looks for answers once. It reports whether there was one.
 func (p *performer) poll() (answered bool, err error) {
 	still := p.open[:0]
 	for _, t := range p.open {
@@ -99,7 +99,7 @@ func (p *performer) poll() (answered bool, err error) {
 		over := false
 		if answer != nil {
 			answered = true
-			over, err = p.take(&t, answer)
+			over, err = p.proceed(&t, answer)
 		} else {
 			err = t.wait()
 		}
@@ -130,8 +130,8 @@ func (p *performer) answer(t *transaction) (*stun.Message, error) {
 	return nil, nil
 }
 
-// take goes on after an answer. It reports whether the transaction is over.
-func (p *performer) take(t *transaction, answer *stun.Message) (over bool, err error) {
+// proceed goes on after an answer. It reports whether the transaction is over.
+func (p *performer) proceed(t *transaction, answer *stun.Message) (over bool, err error) {
 	if answer.Type.Class == stun.ClassSuccessResponse {
 		if p.done == nil {
 			return true, nil

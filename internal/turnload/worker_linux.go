@@ -12,39 +12,40 @@ import (
 )
 
 const (
-	framesAtOnce  = 8  // sent before the sockets are looked into
-	socketsAtOnce = 16 // looked into before frames are sent
+	framesAtOnce  = 8  // sent before sockets are polled
+	socketsAtOnce = 16 // polled before frames are sent
 
-	// The sockets are all looked into once in a round. It takes about as long as a few datagrams take to come to each.
+	// In a round, the worker polls all its sockets once. It takes about as long as a few datagrams need to come to
+	// each.
 	datagramsARound = 4
 	minRound        = time.Millisecond
 	maxRound        = 50 * time.Millisecond
 
 	// drainTime is how long packets may be under way after the last was sent.
 	drainTime = 300 * time.Millisecond
+
+	readBatch = 32   // datagrams
+	readSize  = 2048 // bytes of a datagram
 )
 
-// readBatch is how many datagrams are read at once.
-const readBatch = 32
-
-// newReader makes a reader of the datagrams of calls.
+// newReader makes a reader for the sockets of calls.
 func newReader() *udpio.Reader {
-	return udpio.NewReader(udpio.Buffers{Batch: readBatch, Size: 2048, Connected: true})
+	return udpio.NewReader(udpio.Buffers{Batch: readBatch, Size: readSize, Connected: true})
 }
 
-// worker sends and receives for some of the calls, on a thread of its own. While it runs, all that it has is its own
-// but for stop.
+// worker sends and receives for some of the calls, on a thread of its own. While it runs, nobody else touches its
+// fields, except stop.
 type worker struct {
 	// Static.
-	flows    []flow    // of all workers; it touches those of its calls
-	busy     []end     // that data comes to
-	quiet    []*client // that only answers come to
+	flows    []flow    // of all workers; each touches those of its calls
+	busy     []end     // which receive data
+	quiet    []*client // which receive only answers
 	begin    time.Time // of the load
 	warm     time.Duration
 	end      time.Duration
 	round    time.Duration
 	run      uint32
-	answered func(*client, []byte) // takes what is no data
+	answered func(*client, []byte) // takes messages other than data
 	stop     *atomic.Bool
 
 	// Its own.
@@ -55,7 +56,7 @@ type worker struct {
 	quietNext int
 	nextRound time.Duration
 
-	sent, received uint64 // of what is measured
+	sent, received uint64 // in the measured part
 	bytes          uint64
 	loaderDropped  uint64
 	latency        Histogram
@@ -65,7 +66,7 @@ type worker struct {
 func (w *worker) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// By default the kernel lets a sleeper oversleep 50 microseconds. That it fails changes only the pacing.
+	// By default, the kernel lets a sleeper oversleep by 50 microseconds. If this call fails, only the pacing suffers.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0)
 	for !w.stop.Load() {
 		now := time.Since(w.begin)
@@ -83,7 +84,7 @@ func (w *worker) loop() {
 	}
 }
 
-// sendDue sends the frames that are due, but not so many that receiving waits long.
+// sendDue sends frames that are due, but not so many that receiving has to wait long.
 func (w *worker) sendDue(now time.Duration) {
 	run := w.run
 	if now < w.warm {
@@ -91,7 +92,7 @@ func (w *worker) sendDue(now time.Duration) {
 	}
 	for i := range w.pacers {
 		for range framesAtOnce {
-			id, ok := w.pacers[i].Take(now)
+			id, ok := w.pacers[i].Next(now)
 			if !ok {
 				break
 			}
@@ -117,7 +118,7 @@ func (w *worker) send(f *flow, run uint32) int {
 	return n
 }
 
-// poll looks into the next sockets of a round, and at its end into one of the quiet ones.
+// poll reads from the next sockets of a round, and at its end from a quiet one.
 func (w *worker) poll(now time.Duration) {
 	for range socketsAtOnce {
 		if w.cursor == len(w.busy) {
@@ -129,9 +130,9 @@ func (w *worker) poll(now time.Duration) {
 		r := w.busy[w.cursor]
 		w.cursor++
 		for {
-			n, _ := w.in.Receive(r.fd) // after an ICMP message, what has come is still there in the next round
+			n, _ := w.in.Receive(r.fd) // after an ICMP message, the datagrams are still there in the next round
 			for i := range n {
-				w.take(r, i)
+				w.count(r, i)
 			}
 			if n < readBatch {
 				break
@@ -152,8 +153,8 @@ func (w *worker) pollQuiet() {
 	}
 }
 
-// take counts one datagram.
-func (w *worker) take(r end, i int) {
+// count counts one datagram.
+func (w *worker) count(r end, i int) {
 	data := w.in.Data(i)
 	came, dropped := w.in.Arrival(i)
 	if dropped != r.dropped && dropped != 0 {
@@ -169,11 +170,11 @@ func (w *worker) take(r end, i int) {
 	}
 	p, ok := parsePacket(payload)
 	if !ok || p.run != w.run || int(p.flow) >= len(w.flows) {
-		return // warm-up, or late from another run
+		return // from the warm-up, or from another run
 	}
 	f := &w.flows[p.flow]
 	if len(payload) != f.stream.Size {
-		return // damaged is as good as lost
+		return // a damaged packet counts as lost
 	}
 	if int32(p.number-f.expected) < 0 {
 		f.reordered++
