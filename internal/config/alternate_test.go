@@ -9,7 +9,7 @@ import (
 func TestAlternateServerConfig(t *testing.T) {
 	for name, row := range map[string]struct {
 		text string // of [turn]
-		want string // the complaint; empty: none
+		want string // the error; empty: none
 	}{
 		"one":                               {`alternate_server = ["203.0.113.20:3478"]`, ""},
 		"of each kind":                      {`alternate_server = ["203.0.113.20:3478", "[2001:db8::20]:3478", "tls://203.0.113.20:443", "tls://[2001:db8::20]:443"]`, ""},

@@ -10,7 +10,7 @@ func TestDiscoveryConfig(t *testing.T) {
 	const both = `"udp://192.0.2.1:3478", "udp://192.0.2.2:3478"`
 	for name, row := range map[string]struct {
 		listen, more string
-		want         string // the listeners that it adds, or the one complaint
+		want         string // the added listeners, or the one error
 	}{
 		"two addresses":         {both, "", "udp://192.0.2.1:3479 udp://192.0.2.2:3479"},
 		"of each family":        {both + `, "udp://[2001:db8::1]:80", "udp://[2001:db8::2]:80"`, "", "udp://192.0.2.1:3479 udp://192.0.2.2:3479 udp://[2001:db8::1]:3479 udp://[2001:db8::2]:3479"},

@@ -63,7 +63,7 @@ func (r *fileReader) table(prefix string, table map[string]toml.Primitive) {
 				continue
 			}
 		}
-		if err := r.take(name, raw); err != nil {
+		if err := r.assign(name, raw); err != nil {
 			for _, err := range severalErrors(err) {
 				e := badValue(source, name, err)
 				e.line = line
@@ -107,7 +107,8 @@ func tableLines(data, name string) (lines []int) {
 	return lines
 }
 
-func (r *fileReader) take(name string, raw any) error {
+// assign gives a value to its key.
+func (r *fileReader) assign(name string, raw any) error {
 	if k, known := r.keys[name]; known {
 		return k.value.fromTOML(raw)
 	}

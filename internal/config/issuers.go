@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Issuer is an [[auth.issuers]] table: another app, whose tokens are accepted as tickets. Exactly one of Secret,
+// Issuer is an [[auth.issuers]] table: another app, whose tokens the server accepts as tickets. Exactly one of Secret,
 // KeyFile and JWKSURL is set.
 type Issuer struct {
 	Name       string
@@ -29,10 +29,10 @@ type Issuer struct {
 	DefaultRole                      string
 }
 
-// CheckIssuer judges what an issuer's table says, beyond its form: the names of algorithms and roles, for example.
+// CheckIssuer judges the values in an issuer's table: the names of algorithms and roles, for example.
 type CheckIssuer func(*Issuer) []Fault
 
-// Fault is what is wrong with a table: the key in it, and the rest of a sentence after that key.
+// Fault is a mistake in a table: a key of it, and the rest of a sentence after that key.
 type Fault struct {
 	Key string
 	Err error

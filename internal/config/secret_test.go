@@ -63,7 +63,7 @@ func TestSecretIsRedacted(t *testing.T) {
 		"Config":  cfg,
 	} {
 		printed := printings(t, v)
-		if name != "Config" { // of which json cannot take the map of addresses
+		if name != "Config" { // json refuses its map of addresses
 			data, err := json.Marshal(v)
 			if err != nil {
 				t.Fatal(err)

@@ -105,7 +105,7 @@ func TestNAT(t *testing.T) {
 		"address and port-dependent mapping, address and port-dependent filtering: direct paths work only to peers without a NAT, or with a NAT that ignores ports when it filters; other calls are relayed": {true, addressAndPortDependent, addressAndPortDependent},
 	} {
 		t.Run(fmt.Sprint(kind.translates, kind.mapping, kind.filtering), func(t *testing.T) {
-			t.Parallel() // what is filtered is waited for
+			t.Parallel() // each filtered answer costs a wait
 			s := startNATServer(t, kind, -1)
 			got := tryNAT(t, "stun:"+s.addr(0).String(), time.Minute)
 			if len(got) != 1 || !got[0].OK || got[0].Detail != want {
@@ -121,7 +121,7 @@ func TestNATFails(t *testing.T) {
 		silent  int
 		kind    natKind
 		timeout time.Duration
-		want    string // part of the problem; empty: no line at all
+		want    string // part of the problem; empty: no finding at all
 	}{
 		"the server itself":    {silent: 0, timeout: time.Minute},
 		"its other address":    {2, natKind{}, time.Minute, "no answer from 127.0.0.2:"},
