@@ -32,7 +32,7 @@ type conn struct {
 
 	// Static after construction.
 	host   string       // the Host header of the upgrade
-	addr   netip.Prefix // what limits count
+	addr   netip.Prefix // by which limits count the client
 	opened time.Time
 }
 

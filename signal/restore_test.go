@@ -219,7 +219,7 @@ func TestRefusedForItsRateIsHandled(t *testing.T) {
 		c.expect("error", "ref", id, "code", "rate-limited")
 	}
 	if kept := h.srv.streamOf(c.session); kept > 1 {
-		t.Errorf("%d messages are kept, but for the last all are acknowledged", kept)
+		t.Errorf("%d messages are kept, and all except the last are acknowledged", kept)
 	}
 	c.send(msg{"type": "leave", "id": "3", "room": "x", "received": c.received + 1}) // for a ping, see TestRefusedPing
 	if e := c.expect("error", "ref", "3"); e["code"] != "rate-limited" && e["code"] != "bad-message" {

@@ -47,7 +47,7 @@ type polledConn struct {
 	readable chan struct{}    // wakes the reader that awaits something; made by the first that does
 
 	// Owned by the writer.
-	rest     []byte        // what a send that did not wait left over
+	rest     []byte        // left over by a send that did not wait
 	writable chan struct{} // wakes the writer that waits; made by the first that does
 	blocked  atomic.Bool   // the writer waits until the socket takes more
 

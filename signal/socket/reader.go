@@ -34,8 +34,8 @@ func (c *Conn) read() {
 	c.readerEnds()
 }
 
-// readOn is the reader of a socket that a poller watches, for as long as there is something to do that the poller
-// should not: the task, if it is not nil, and whatever comes after it.
+// readOn is the reader of a socket that a poller watches, while there is work that the poller should not do. It does
+// the task, if that is not nil, and handles everything after it.
 func (c *Conn) readOn(task any) {
 	for {
 		if task != nil {
@@ -84,7 +84,7 @@ func (c *Conn) pumpFrames(buffer []byte, reads int) (held bool, task any) {
 	for {
 		for len(p.ahead) > 0 {
 			if c.queue.isClosed() {
-				return true, nil // what comes after our close frame is read only to see the client's
+				return true, nil // after our close frame, we read only to see the client's
 			}
 			first, payload, size := simpleFrame(p.ahead)
 			if size == 0 {
@@ -133,7 +133,7 @@ func (c *Conn) readMessage() (task any, ok bool) {
 	}
 	c.hear(time.Now())
 	if c.queue.isClosed() {
-		return nil, true // what comes after our close frame is read only to see the client's
+		return nil, true // after our close frame, we read only to see the client's
 	}
 	buf := c.engine.messages.Get().(*messageBuffer)
 	defer c.engine.messages.Put(buf)
