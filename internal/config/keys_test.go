@@ -20,7 +20,7 @@ func TestKeysHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestSecretKeysRedact holds that what is marked a secret never prints itself.
+// TestSecretKeysRedact holds that a key marked secret never prints its value.
 func TestSecretKeysRedact(t *testing.T) {
 	cfg := Default("state")
 	cfg.TURN.SharedSecrets = []Secret{NewSecret("correcthorsebatterystaple")}

@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-// TestBandwidths: what is shown is what was meant.
+// TestBandwidths: a bandwidth that was read and shown reads as the same again.
 func TestBandwidths(t *testing.T) {
 	for text, want := range map[string]int64{"20 Mbit/s": 20e6, "512kbit/s": 512e3, "10 Gbit/s": 10e9, "1500 kbit/s": 1500e3, "unlimited": 0} {
 		got, err := parseBandwidth(text)

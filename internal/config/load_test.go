@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// parsed is the configuration of a file, checked.
+// parsed reads and checks the text of a file.
 func parsed(t *testing.T, text string) (*Config, error) {
 	t.Helper()
 	cfg := Default(filepath.Join(t.TempDir(), "state"))

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRealms: newer clients make their keys of the realm as RFC 8265 prepares it, older ones of what they are sent.
+// TestRealms: newer clients make their keys of the prepared realm (RFC 8265), older ones of the realm that they receive.
 func TestRealms(t *testing.T) {
 	for realm, good := range map[string]bool{
 		"turnpike": true, "turn.example.org": true, "a realm": true, "r\u00e9al": true, strings.Repeat("x", 127): true,

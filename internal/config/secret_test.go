@@ -11,7 +11,7 @@ import (
 
 const shown = "correct horse battery staple"
 
-// leaks looks for the secret in what was printed, in the forms that Go's printers give it.
+// leaks looks for the secret in a text, in the forms that Go's printers give it.
 func leaks(printed string) bool {
 	key := []byte(shown)
 	for _, form := range []string{
@@ -25,7 +25,7 @@ func leaks(printed string) bool {
 	return false
 }
 
-// printings is v through everything that might print it.
+// printings returns v as everything that might print it prints it.
 func printings(t *testing.T, v any) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -13,8 +13,8 @@ import (
 	"turnpike/signal/wire"
 )
 
-// natServer answers as a server with two addresses and two ports does to clients behind a NAT of some kind: it tells
-// them what it would see, and sends nothing that the NAT would not let in.
+// natServer is a server with two addresses and two ports, as a client sees it from behind a NAT of some kind. It answers
+// with the addresses that the NAT would show, and sends nothing that the NAT would filter.
 type natServer struct {
 	socks  [4]*net.UDPConn // as turnserver.DiscoveryPair has them: bit 0 is the port, bit 1 the address
 	kind   natKind
@@ -115,7 +115,8 @@ func TestNAT(t *testing.T) {
 	}
 }
 
-// TestNATFails: the operator of a server that does not keep its word learns what to mend, and nobody else hears of it.
+// TestNATFails: a server that promises discovery and fails gets a finding that says what to mend. One that promises none
+// gets no finding.
 func TestNATFails(t *testing.T) {
 	for name, row := range map[string]struct {
 		silent  int

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestListenersCovered: a listener is tried but if something has come to it, and not to another of the same port.
+// TestListenersCovered: a packet to an address tries only the listener that it arrives at, and no other on the same port.
 func TestListenersCovered(t *testing.T) {
 	listener := func(network, addr string, wide bool) ownListener {
 		return ownListener{network, netip.MustParseAddrPort(addr), wide}
