@@ -20,9 +20,9 @@ import (
 // loops says that this system can serve UDP in loops.
 const loops = true
 
-// loop serves one shard with one goroutine: its share of every UDP listener's clients, by a socket of its own in each listener's
-// SO_REUSEPORT group, and the relayed sockets of their allocations. It reads in batches and writes what a batch
-// brought before it reads again, so nothing waits for a timer, and an idle allocation costs a table entry and a socket.
+// loop serves one shard with one goroutine. It has a socket in the SO_REUSEPORT group of every UDP listener, and so a
+// share of its clients, and it reads the relayed sockets of their allocations. It reads a batch and writes what comes
+// of it before it reads again. So nothing waits for a timer, and an idle allocation costs a table entry and a socket.
 type loop struct {
 	// Static once run begins.
 	srv       *Server
@@ -33,18 +33,18 @@ type loop struct {
 	listeners []*loopListener
 
 	// Owned by run.
-	brief  bool                 // the next wait is likely to be a short one
+	brief  bool                 // the next wait will probably be short
 	relays map[int32]*loopRelay // by descriptor
 	unread []int                // descriptors that had more than a batch
 	in     *udpio.Reader
 
-	counters   counters      // what this loop did; others read them
+	counters   counters      // of this loop; others read them
 	shortWaits atomic.Uint32 // likewise; see spare
 	stopping   atomic.Bool
 
 	mu      sync.Mutex
-	joining []*loopRelay // of clients on streams, which run is to read
-	closing []*loopRelay // of ended allocations, which run is to close
+	joining []*loopRelay // of clients on streams: run begins to read them
+	closing []*loopRelay // of ended allocations: run closes them
 }
 
 // loopListener is a loop's socket of one listener.
@@ -54,11 +54,11 @@ type loopListener struct {
 	address boundAddress
 
 	// Owned by run.
-	client   client     // who sent the last datagram,
-	clientTo netip.Addr // and where to
+	client   client     // sender of the last datagram,
+	clientTo netip.Addr // and its destination
 }
 
-// loopRelay is the relayed socket of an allocation that a loop reads.
+// loopRelay is an allocation's relayed socket, which a loop reads.
 type loopRelay struct {
 	// Static after openRelay, loop after start.
 	loop    *loop
@@ -71,8 +71,9 @@ type loopRelay struct {
 
 	told tokenbucket.Bucket // of ICMP messages; owned by loop.run
 
-	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once, so it is not closed while the
-	// batch of a client's stream, or of the loop that a client has moved to, may still send from it.
+	// Guarded by mu. The kernel gives the number of a closed descriptor to the next socket at once. So the socket stays
+	// open while another batch may still send from it: that of a client's stream, or that of the loop to which a client
+	// has moved.
 	mu     sync.Mutex
 	refs   int
 	closed bool
@@ -104,13 +105,13 @@ func (s *Server) newLoop() (*loop, error) {
 	return l, nil
 }
 
-// watch has run told, once, whenever something has come to fd: who is told reads all there is.
+// watch lets epoll tell run once whenever something has come to fd. run must then read all of it.
 func (l *loop) watch(fd int) error {
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
-// open opens the loop's socket of a listener, and returns what it is bound to.
+// open opens the loop's socket of a listener, and returns its address.
 func (l *loop) open(addr netip.AddrPort, anyAddr bool) (netip.AddrPort, error) {
 	fd, roomy, err := udpio.OpenShared(addr, anyAddr)
 	if err != nil {
@@ -146,7 +147,7 @@ const eventsAtOnce = 128
 func (l *loop) run() {
 	defer l.srv.readers.Done()
 	events := make([]unix.EpollEvent, eventsAtOnce)
-	var spare []int // what unread was before
+	var spare []int // memory for the next unread
 	var err error
 	for !l.stopping.Load() {
 		var n int
@@ -176,19 +177,19 @@ func (l *loop) run() {
 	l.comeAndGo()
 }
 
-// A wait shorter than briefly says that packets follow each other closely. While they do, and never longer than briefTimeout, the
-// loop sleeps in the kernel without telling the Go runtime, and keeps its P.
+// A wait shorter than briefly shows that packets follow each other closely. Then the next sleep in the kernel, of at
+// most briefTimeout, is one that the Go runtime does not know of, and the loop keeps its P.
 const (
 	briefly      = 2 * time.Millisecond
 	briefTimeout = 5 // ms
 )
 
-// wait returns how many events there are, once there are any. None, after an interruption, is no reason to stop.
+// wait waits for events, and returns their number. After an interruption there are none, and the loop goes on.
 //
-// A thread that the runtime knows to be in a system call loses its P to the monitor thread, and has to find another when a
-// packet comes: at tens of thousands of packets a second that costs more than the packets do. A sleep that the runtime is not
-// told of costs it nothing, but the P must be one to spare, and whoever wants to stop the world has to wake the thread
-// with the signal that preempts it, which ends the sleep early.
+// A thread that the runtime knows to be in a system call loses its P to the monitor thread, and must find another one
+// when a packet comes. At tens of thousands of packets a second, that costs more than the packets do. A sleep that the
+// runtime does not know of costs nothing of this, but it needs a P to spare. To stop the world, the runtime sends the
+// thread a signal, which ends the sleep early.
 func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	if len(l.unread) > 0 {
 		return udpio.EpollWait(l.epoll, events, 0)
@@ -207,7 +208,7 @@ func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
 	return max(n, 0), os.NewSyscallError("epoll_wait", err)
 }
 
-// slept expects the next wait to be as the last one was.
+// slept expects the next wait to be as short as the last one.
 func (l *loop) slept(short bool) {
 	if short {
 		l.shortWaits.Add(1)
@@ -215,7 +216,7 @@ func (l *loop) slept(short bool) {
 	l.brief = short && l.srv.spare.granted.Load()
 }
 
-// resetShortWaits counts anew, and says how many there were.
+// resetShortWaits returns how many short waits there were, and counts anew.
 func (l *loop) resetShortWaits() uint32 { return l.shortWaits.Swap(0) }
 
 // serve reads one socket once. If there may be more, others have their turn first.
@@ -237,14 +238,15 @@ func (l *loop) serve(fd int) {
 	}
 }
 
-// again has fd served again if there may be more. A descriptor may be in the list twice; the second reading finds nothing.
+// again notes that fd may have more to read. A descriptor may be in the list twice; then the second reading finds
+// nothing.
 func (l *loop) again(fd int, more bool) {
 	if more {
 		l.unread = append(l.unread, fd)
 	}
 }
 
-// read serves a batch of what clients sent, and reports whether there may be more.
+// read serves a batch of datagrams from clients, and reports whether there may be more.
 func (s *loopListener) read(l *loop) bool {
 	w := l.worker
 	n, more := l.in.Read(s.fd)
@@ -266,7 +268,7 @@ func (s *loopListener) read(l *loop) bool {
 	return more
 }
 
-// clientOf sets s.client to who sent m.
+// clientOf sets s.client to the sender of m.
 func (s *loopListener) clientOf(m *udpio.Datagram) {
 	if m.From == s.client.remote && m.Header.To == s.clientTo {
 		return // the same as last time: packets come in bursts
@@ -278,8 +280,8 @@ func (s *loopListener) clientOf(m *udpio.Datagram) {
 	s.client, s.clientTo = s.address.client(s, m.From, to), m.Header.To
 }
 
-// errorBatches bounds how much of an error queue is read before others have their turn. What is left is read when the next message, or
-// the next datagram, comes.
+// errorBatches bounds how much of an error queue the loop reads before others have their turn. It reads the rest when
+// the next message, or the next datagram, comes.
 const errorBatches = 4
 
 // serveErrors reads the error queue of a relayed socket.
@@ -304,7 +306,8 @@ func (l *loop) serveErrors(fd int) {
 	}
 }
 
-// sendTo implements clientSocket. w need not be the loop's: the hop between two allocations comes from other loops, and from streams.
+// sendTo implements clientSocket. w may be that of another loop or of a stream, for packets from one allocation to
+// another.
 func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
 	header := w.header
 	if size == notRelayed {
@@ -313,7 +316,7 @@ func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
 	w.out.Add(udpio.Outgoing{FD: s.fd, To: c.remote, Source: c.source, Header: header, Size: size, Class: classOf(wire.UDP, peerToClient)}, b)
 }
 
-// read relays a batch of what peers sent, and reports whether there may be more.
+// read relays a batch of datagrams from peers, and reports whether there may be more.
 func (r *loopRelay) read() bool {
 	l := r.loop
 	n, more := l.in.Read(r.fd)
@@ -340,10 +343,10 @@ func (l *loop) openRelay(p *relayPort, addr netip.AddrPort) error {
 	return nil
 }
 
-// moveTo implements datagramSocket, for sockets that were reserved before it was known who would use them.
+// moveTo implements datagramSocket, for sockets that were reserved before the server knew for which client.
 func (r *loopRelay) moveTo(l *loop) { r.loop = l }
 
-// start is called by the loop itself, if it serves the request that makes the allocation, else by the client's stream.
+// start is called by the loop itself if it serves the Allocate request, else by the client's stream.
 func (r *loopRelay) start(a *allocation, _ *relayed) {
 	r.alloc = a
 	if a.shard == r.loop.shard {
@@ -365,7 +368,8 @@ func (l *loop) adopt(r *loopRelay) {
 	}
 }
 
-// sendTo implements datagramSocket. w is the loop's own, that of the client's stream, or that of the loop which the client has moved to.
+// sendTo implements datagramSocket. w is that of the loop, of the client's stream, or of the loop to which the client
+// has moved.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 	if w.loop != r.loop && !r.acquire(w) {
 		w.counters.count(dropNoAllocation)
@@ -374,8 +378,9 @@ func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
 	w.out.Add(udpio.Outgoing{FD: r.fd, To: to.addr, Header: w.header, Size: len(b), Class: classOf(w.from, clientToPeer)}, b)
 }
 
-// sendWhole implements datagramSocket: the datagram leaves by itself, while the socket forbids to fragment. Nobody else sends from the
-// socket, since all that goes to peers comes from the allocation's one client; but for the moment in which that moves.
+// sendWhole implements datagramSocket. The datagram leaves by itself, while the socket forbids fragments. Nobody else
+// sends from the socket meanwhile, since all datagrams to peers come from the allocation's one client; only while it
+// moves, there may be two.
 func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 	if w.loop != r.loop && !r.acquire(w) {
 		w.counters.count(dropNoAllocation)
@@ -389,7 +394,7 @@ func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 	}
 	r.sendTo(w, to, b)
 	w.out.Flush()
-	_ = udpio.ForbidFragments(r.fd, is4, false) // what was set can be set back
+	_ = udpio.ForbidFragments(r.fd, is4, false) // an option that could be set can be set back
 }
 
 // acquire keeps the socket open until w is flushed, or reports false if it is closed.
@@ -426,7 +431,7 @@ func (r *loopRelay) close(*relayAddress, uint16) {
 	r.loop.poke()
 }
 
-// comeAndGo begins to read the sockets of streams' new allocations, and closes those of ended ones.
+// comeAndGo begins to read the sockets of new allocations of streams, and closes the sockets of ended allocations.
 func (l *loop) comeAndGo() {
 	l.mu.Lock()
 	joining, ended := l.joining, l.closing
@@ -443,7 +448,7 @@ func (l *loop) comeAndGo() {
 		r.closed = true
 		held := r.refs > 0
 		r.mu.Unlock()
-		if !held { // else who holds it last does this
+		if !held { // else the last holder does this
 			r.free()
 		}
 	}
@@ -455,27 +460,27 @@ func (r *loopRelay) isClosed() bool {
 	return r.closed
 }
 
-// free closes the socket, which takes it out of epoll, too, and gives its port back.
+// free closes the socket, which also takes it out of epoll, and frees its port.
 func (r *loopRelay) free() {
 	_ = unix.Close(r.fd)
 	r.address.release(r.port)
 }
 
-// poke makes run look around.
+// poke wakes run.
 func (l *loop) poke() {
-	one := [8]byte{1} // any number but zero does, in either byte order
+	one := [8]byte{1} // any number but zero will do, in either byte order
 	_, _ = unix.Write(l.wake, one[:])
 }
 
-// stop makes run return, after it has ended what it serves.
+// stop makes run end its allocations and return.
 func (l *loop) stop() {
 	l.stopping.Store(true)
 	l.poke()
 }
 
-// closeSockets is called once run has returned and nobody sends any more.
+// closeSockets must be called after run has returned, when nobody sends any more.
 func (l *loop) closeSockets() {
-	l.comeAndGo() // what streams left behind after run
+	l.comeAndGo() // for the allocations of streams that ended after run
 	for _, s := range l.listeners {
 		_ = unix.Close(s.fd)
 	}

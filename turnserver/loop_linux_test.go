@@ -16,8 +16,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestBursts sends bursts both ways, which loops read and write in batches: all of it arrives whole and in order, when datagrams are
-// alike and can leave as one segmented message, and when they are not.
+// TestBursts sends bursts both ways, which loops read and write in batches: all of it arrives whole and in order, when
+// datagrams are alike and can leave as one segmented message, and when they are not.
 func TestBursts(t *testing.T) {
 	alike := make([]int, 150)
 	mixed := make([]int, 150)
@@ -92,7 +92,8 @@ func burst(t *testing.T, s *Server, c *testClient, peer *testPeer, relayed netip
 	}
 }
 
-// TestIPHeader: class and ECN go through, the hop limit loses one each time, and a packet on its last hop is dropped (RFC 8656 §14).
+// TestIPHeader: class and ECN go through, the hop limit loses one each time, and a packet on its last hop is dropped
+// (RFC 8656 §14).
 func TestIPHeader(t *testing.T) {
 	if portable {
 		return // the other path has no loops

@@ -10,7 +10,7 @@ import (
 // loops says that this system has only the portable path.
 const loops = false
 
-// loop is never made here.
+// loop is never made on these systems.
 type loop struct {
 	shard    *shard
 	worker   *worker

@@ -1,27 +1,27 @@
 package turnserver
 
-// streamBatch gathers what a batch of packets brings for clients on streams, so that each stream is written to once and not
-// once a packet. What is added stays where it is until flush.
+// streamBatch gathers the messages for clients on streams that come of a batch of packets, so that each stream gets one
+// write and not one a packet. The messages must not change until flush.
 type streamBatch struct {
 	waiting []streamMessage
-	joined  []byte // what goes out in one write, if it is more than one message
+	joined  []byte // the messages of one write, if there are several
 }
 
 // streamMessage is one STUN or ChannelData message for a client on a stream.
 type streamMessage struct {
 	to   *stream
 	data []byte
-	size int // of what a peer sent, or control
+	size int // of a peer's data, or control
 }
 
-// maxJoined bounds one write, and so the memory that joining takes.
+// maxJoined bounds the bytes of one write, and so the memory of joined.
 const maxJoined = 64 << 10
 
 func (b *streamBatch) queue(to *stream, data []byte, size int) {
 	b.waiting = append(b.waiting, streamMessage{to, data, size})
 }
 
-// flush writes all that waits, in order, and counts what becomes of it.
+// flush writes the waiting messages in order, and counts what becomes of them.
 func (b *streamBatch) flush(c *counters) {
 	for first := 0; first < len(b.waiting); {
 		end := b.runFrom(first)
@@ -32,7 +32,7 @@ func (b *streamBatch) flush(c *counters) {
 	b.waiting = b.waiting[:0]
 }
 
-// runFrom returns the end of the run at first that goes to one stream in one write.
+// runFrom returns the end of the run at first that one write to one stream can take.
 func (b *streamBatch) runFrom(first int) int {
 	if b.waiting[first].to.tls != nil {
 		return first + 1 // a record each
@@ -45,7 +45,7 @@ func (b *streamBatch) runFrom(first int) int {
 	return end
 }
 
-// writeRun writes the messages of one run. If the stream has no room for all of them, as many as there is room for go.
+// writeRun writes the messages of one run. If the stream has no room for all, it takes as many as it has room for.
 func (b *streamBatch) writeRun(run []streamMessage, c *counters) {
 	if len(run) > 1 {
 		b.joined = b.joined[:0]
