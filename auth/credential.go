@@ -50,6 +50,7 @@ func (k GrantKind) String() string {
 type Grant struct {
 	Username string // As on the wire.
 	User     string // The part of the username after its expiry, for quotas. Empty for GrantSession.
+	App      string // Whose secret signed, for GrantREST; empty for the secrets of nobody in particular.
 	Session  string // For GrantSession only.
 	Kind     GrantKind
 	Expires  time.Time // UTC, whole seconds.
@@ -106,7 +107,14 @@ type Credentials struct {
 	signaling *passwordKey
 	pseudonym Secret
 	shared    []*passwordKey // The first signs, all verify.
+	apps      []appKey       // These verify, too.
 	minted    *usernames     // Nil unless RememberUsernames was called.
+}
+
+// appKey is the shared secret of one app.
+type appKey struct {
+	name string
+	key  *passwordKey
 }
 
 // NewCredentials returns the Credentials of one realm. A key derived from
@@ -126,6 +134,16 @@ func NewCredentials(realm string, signaling Secret, shared []Secret, now func() 
 		c.shared = append(c.shared, newPasswordKey(secret))
 	}
 	return c
+}
+
+// AddApp has credentials accepted that an app signs with its own secret. Their
+// grants carry the app's name. It must not be called after the first credential
+// was judged, and panics if the secret is zero.
+func (c *Credentials) AddApp(name string, secret Secret) {
+	if secret.IsZero() {
+		panic("auth: an empty app secret would let everybody relay")
+	}
+	c.apps = append(c.apps, appKey{name, newPasswordKey(secret)})
 }
 
 // MintSession makes the credential of a session. Its username does not name the
@@ -162,7 +180,7 @@ func (c *Credentials) mint(secret Secret, user string, ttl time.Duration) Creden
 
 // Candidates appends to dst the keys of every password that username may have:
 // first by signaling's key, if the user part has one of our prefixes, and then by
-// each shared secret. The keys that verify decide the grant. Candidates does not
+// each shared secret and each app's. The keys that verify decide the grant. Candidates does not
 // check expiry: callers compare Grant.Expires. It reports false and leaves dst as
 // it is if username is malformed; every other username costs the same work.
 func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate, bool) {
@@ -187,26 +205,37 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 	for _, shared := range c.shared {
 		dst = append(dst, Candidate{Keys: shared.longTerm(name, c.realm), Grant: grant})
 	}
+	for _, app := range c.apps {
+		grant.App = app.name
+		dst = append(dst, Candidate{Keys: app.key.longTerm(name, c.realm), Grant: grant})
+	}
 	return dst, true
 }
 
-// Verify reports whether username and password are a valid credential that has
-// not expired, and returns its grant. TURN never sees a password, and uses
-// Candidates instead.
-func (c *Credentials) Verify(username, password string) (Grant, bool) {
+// Verify returns the grant of username and password. Its error is ErrExpired if
+// they were a valid credential once, and else wraps ErrUnauthorized. TURN never
+// sees a password, and uses Candidates instead.
+func (c *Credentials) Verify(username, password string) (Grant, error) {
 	candidates, _ := c.Candidates([]byte(username), nil)
-	ours := len(candidates) - len(c.shared) // Those by signaling's key come first.
-	for i, candidate := range candidates {
-		secret := c.signaling.secret
-		if i >= ours {
-			secret = c.shared[i-ours].secret
-		}
-		want := Password(secret, username)
-		if subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1 && c.now().Before(candidate.Grant.Expires) {
-			return candidate.Grant, true
-		}
+	keys := make([]*passwordKey, 0, len(candidates))
+	if len(candidates) > len(c.shared)+len(c.apps) {
+		keys = append(keys, c.signaling) // Candidates has it first.
 	}
-	return Grant{}, false
+	keys = append(keys, c.shared...)
+	for _, app := range c.apps {
+		keys = append(keys, app.key)
+	}
+	for i, candidate := range candidates {
+		want := Password(keys[i].secret, username)
+		if subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 0 {
+			continue
+		}
+		if !c.now().Before(candidate.Grant.Expires) {
+			return Grant{}, ErrExpired
+		}
+		return candidate.Grant, nil
+	}
+	return Grant{}, refuse("no secret of ours makes this password")
 }
 
 // maxExpiry is the last second of the year 9999: later times have no RFC 3339

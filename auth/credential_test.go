@@ -218,31 +218,56 @@ func TestVerify(t *testing.T) {
 		{c.MintSession("S1", "alice", time.Hour), GrantSession}, {c.MintRelayOnly("alice", time.Hour), GrantRelayOnly},
 		{rest, GrantREST}, {second, GrantREST},
 	} {
-		g, ok := c.Verify(row.cred.Username, row.cred.Password)
-		if !ok || g.Kind != row.want || g.Username != row.cred.Username || row.want == GrantSession && g.Session != "S1" {
-			t.Errorf("%v: %+v, %v", row.want, g, ok)
+		g, err := c.Verify(row.cred.Username, row.cred.Password)
+		if err != nil || g.Kind != row.want || g.Username != row.cred.Username || row.want == GrantSession && g.Session != "S1" {
+			t.Errorf("%v: %+v, %v", row.want, g, err)
 		}
 		for _, password := range []string{"", row.cred.Password[1:], row.cred.Password + "x", rest.Password + second.Password} {
-			if _, ok := c.Verify(row.cred.Username, password); ok {
+			if _, err := c.Verify(row.cred.Username, password); err == nil {
 				t.Errorf("%v: a wrong password is accepted", row.want)
 			}
 		}
-		if _, ok := c.Verify("1"+row.cred.Username, row.cred.Password); ok {
+		if _, err := c.Verify("1"+row.cred.Username, row.cred.Password); err == nil {
 			t.Errorf("%v: another username is accepted", row.want)
 		}
 	}
 	forged := other.MintSession("S1", "alice", time.Hour)
-	if _, ok := c.Verify(forged.Username, forged.Password); ok {
+	if _, err := c.Verify(forged.Username, forged.Password); err == nil {
 		t.Error("another server's session is accepted")
 	}
 	for _, name := range []string{"", "x", "x:s.S1"} {
-		if _, ok := c.Verify(name, Password(one, name)); ok {
+		if _, err := c.Verify(name, Password(one, name)); err == nil {
 			t.Errorf("%q is accepted", name)
 		}
 	}
 	now = now.Add(time.Hour)
-	if _, ok := c.Verify(rest.Username, rest.Password); ok {
-		t.Error("an expired one is accepted")
+	if _, err := c.Verify(rest.Username, rest.Password); err != ErrExpired {
+		t.Errorf("an expired one: %v", err)
+	}
+	if _, err := c.Verify(rest.Username, second.Password); err == nil || err == ErrExpired {
+		t.Errorf("a wrong password of an expired one: %v", err)
+	}
+}
+
+// TestApps holds that an app's own secret verifies, that its grants carry its name, and that it signs nothing of ours.
+func TestApps(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	shared, galene := NewSecret([]byte("one shared secret")), NewSecret([]byte("galene's secret"))
+	c := NewCredentials("realm", NewSecret([]byte("signaling's secret")), []Secret{shared}, func() time.Time { return now })
+	c.AddApp("galene", galene)
+	for _, row := range []struct {
+		user   string
+		secret Secret
+		app    string
+	}{{"galene", galene, "galene"}, {"galene", shared, ""}, {"s.S1", galene, "galene"}} {
+		name := "1800000060:" + row.user
+		g, err := c.Verify(name, Password(row.secret, name))
+		if err != nil || g.App != row.app || g.Kind != GrantREST || g.User != row.user {
+			t.Errorf("%s of app %q: %+v, %v", row.user, row.app, g, err)
+		}
+	}
+	if cred, _ := c.MintREST("ann", time.Hour); cred.Password != Password(shared, cred.Username) {
+		t.Error("an app's secret signed a credential of ours")
 	}
 }
 

@@ -365,7 +365,7 @@ func (s *Server) openAt(a *allocation, bind binder, want *wanted) bool {
 	if want.port != evenPair {
 		return true
 	}
-	token, ok := s.reserved.keep(&reservation{port: ports[1], grant: a.grant, expires: a.born.plus(reservationTime)})
+	token, ok := s.reserved.keep(&reservation{port: ports[1], grant: a.grant, holder: a.account.holder, expires: a.born.plus(reservationTime)})
 	if !ok {
 		ports[0].close()
 		ports[1].close()

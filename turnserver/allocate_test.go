@@ -324,6 +324,33 @@ func TestAddressQuota(t *testing.T) {
 	}
 }
 
+// TestUserQuota: users of REST credentials are told apart by their addresses too, because apps mint one user part for all of them.
+// An app may have a number of its own. Sessions and other users of ours are counted wherever they are.
+func TestUserQuota(t *testing.T) {
+	q := newQuota()
+	limits := Limits{AllocationsPerUser: 1, AllocationsPerSession: 1, AllocationsOfApp: map[string]int{"galene": 2}}.withDefaults()
+	rest := auth.Grant{Kind: auth.GrantREST, User: "galene"}
+	app := auth.Grant{Kind: auth.GrantREST, User: "galene", App: "galene"}
+	ours := auth.Grant{Kind: auth.GrantRelayOnly, User: "r.ann"}
+	session := auth.Grant{Kind: auth.GrantSession, Session: "S1"}
+	for i, row := range []struct {
+		grant auth.Grant
+		ip    string
+		want  reason
+	}{
+		{rest, "192.0.2.1", noReason}, {rest, "192.0.2.1", limitUser}, {rest, "192.0.2.2", noReason},
+		{rest, "2001:db8::1", noReason}, {rest, "2001:db8::2", limitUser},
+		{app, "192.0.2.1", noReason}, {app, "192.0.2.1", noReason}, {app, "192.0.2.1", limitUser}, {app, "192.0.2.2", noReason},
+		{ours, "192.0.2.1", noReason}, {ours, "192.0.2.2", limitUser},
+		{session, "192.0.2.1", noReason}, {session, "192.0.2.2", limitSession},
+	} {
+		c := client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at(row.ip))}}
+		if _, got := q.countAllocation(&row.grant, &c, &limits); got != row.want {
+			t.Errorf("%d: %v from %s: %v, want %v", i, row.grant.Kind, row.ip, got, row.want)
+		}
+	}
+}
+
 // expectAllocate asks for an allocation and checks the answer's code.
 func (c *testClient) expectAllocate(want int) *testClient {
 	c.t.Helper()

@@ -43,13 +43,17 @@ func (r *request) authenticate() bool {
 		return false
 	}
 	switch verdict := r.verify(realm.Value); {
+	case verdict == authExpired: // only the key's owner could sign this: it is no guess, and others at its address must not pay for it
+		r.countAuth(verdict)
+		r.challenge(stun.CodeUnauthorized)
+		return false
 	case verdict == authLimited:
 		r.countAuth(verdict)
 		r.w.counters.count(dropLoginLimit)
 		return false
 	case verdict == authRefused:
 		r.countAuth(verdict)
-		r.w.srv.failures.Take(sourceOf(r.c.tuple.Client), time.Duration(r.w.now()))
+		r.w.srv.countFailure(r.c)
 		r.challenge(stun.CodeUnauthorized)
 		return false
 	case state == wire.NonceStale:
@@ -106,12 +110,28 @@ func (r *request) verify(realm []byte) authOutcome {
 			continue
 		}
 		r.keys, r.grant = candidates[i].Keys, candidates[i].Grant
-		if r.m.Type.Method != stun.MethodAllocate || w.srv.wallClock().Before(r.grant.Expires) {
-			verdict = authAccepted
+		verdict = authAccepted
+		if r.m.Type.Method == stun.MethodAllocate && !w.srv.wallClock().Before(r.grant.Expires) {
+			verdict = authExpired
 		}
 		break
 	}
 	return verdict
+}
+
+// Addresses that begin to wait are logged no more often than this.
+const (
+	loggedEvery  = 10 * time.Second
+	loggedAtOnce = time.Minute
+)
+
+// countFailure counts a credential that cannot have been one of ours against its source, and logs when the source begins to wait.
+func (s *Server) countFailure(c *client) {
+	source, now := sourceOf(c.tuple.Client), time.Duration(s.now())
+	if s.failures.Take(source, now); s.failures.UsedUp(source, now) && s.logged.Take(now, loggedEvery, loggedAtOnce) {
+		s.log.Info("turn: an address sent too many wrong credentials, so new ones from there get no answer for now",
+			"client", c.tuple.Client.Addr(), "per_minute", s.cfg.Limits.FailedCredentialsPerMinute)
+	}
 }
 
 // nobody is a username that could be one of ours, and is nobody's.

@@ -93,16 +93,17 @@ type Scope interface {
 
 // Limits bound what one client, and all of them, can take.
 type Limits struct {
-	AllocationsPerSession    int           // default 256: Chrome makes one for each interface, URL and connection
-	AllocationsPerUser       int           // default 256; a user of REST credentials
-	AllocationsPerAddress    int           // default 1024; of an IPv4 address or an IPv6 /64: an office behind one NAT is one
-	Allocations              int           // default 16384
-	PermissionsPerAllocation int           // default 128
-	ChannelsPerAllocation    int           // default 128
-	Streams                  int           // connections over TCP, TLS and DTLS at a time; default 16384
-	ConnectionsPerAddress    int           // of these, and of those handed over, from one IPv4 address or IPv6 /64; default 1024
-	Openings                 int           // of these, those that have not shown yet what they carry, as many of DTLS, and as many with peers; default 1024
-	AllocationMaxAge         time.Duration // default 24 h; then an allocation ends, refreshed or not
+	AllocationsPerSession    int            // default 256: Chrome makes one for each interface, URL and connection
+	AllocationsPerUser       int            // default 256; a user of REST credentials at one address, or of others that belong to no session
+	AllocationsOfApp         map[string]int // of AllocationsPerUser's place, for users of an app; absent: AllocationsPerUser
+	AllocationsPerAddress    int            // default 1024; of an IPv4 address or an IPv6 /64: an office behind one NAT is one
+	Allocations              int            // default 16384
+	PermissionsPerAllocation int            // default 128
+	ChannelsPerAllocation    int            // default 128
+	Streams                  int            // connections over TCP, TLS and DTLS at a time; default 16384
+	ConnectionsPerAddress    int            // of these, and of those handed over, from one IPv4 address or IPv6 /64; default 1024
+	Openings                 int            // of these, those that have not shown yet what they carry, as many of DTLS, and as many with peers; default 1024
+	AllocationMaxAge         time.Duration  // default 24 h; then an allocation ends, refreshed or not
 
 	// TCP relaying.
 	PendingConnectionsPerAllocation int           // with peers, that are being made or wait for the client; default 16

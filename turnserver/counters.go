@@ -168,7 +168,8 @@ const (
 	authAccepted   authOutcome = iota
 	authChallenged             // had no credential yet
 	authMalformed              // lacked what a credential needs, or chose an algorithm that it was not offered
-	authRefused                // wrong password, unknown or expired username
+	authRefused                // wrong password or unknown username
+	authExpired                // a credential that was good once: nobody is guessing
 	authStaleNonce             // the nonce was too old, or another client's
 	authLimited                // not looked at, because too many from that source have failed
 	authOutcomeCount
@@ -181,6 +182,7 @@ func authOutcomeNames() [authOutcomeCount]string {
 		authChallenged: "challenged",
 		authMalformed:  "malformed",
 		authRefused:    "refused",
+		authExpired:    "expired",
 		authStaleNonce: "stale_nonce",
 		authLimited:    "limited",
 	}

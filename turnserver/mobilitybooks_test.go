@@ -20,7 +20,7 @@ func checkBooks(t testing.TB, s *Server) {
 // books is what there should be, counted from the allocations alone.
 type books struct {
 	wrong               []string
-	owners              map[owner]int
+	owners              map[holder]int
 	addresses           map[[16]byte]int
 	tickets             map[uint64]*allocation
 	arrivals            int
@@ -32,7 +32,7 @@ func booksOf(s *Server) []string {
 	s.mu.Lock()
 	shards := s.shards
 	s.mu.Unlock()
-	b := books{owners: make(map[owner]int), addresses: make(map[[16]byte]int), tickets: make(map[uint64]*allocation)}
+	b := books{owners: make(map[holder]int), addresses: make(map[[16]byte]int), tickets: make(map[uint64]*allocation)}
 	s.mobility.mu.Lock()
 	defer s.mobility.mu.Unlock()
 	guests := 0
@@ -71,7 +71,7 @@ func booksOf(s *Server) []string {
 func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	home := a.home.Load()
 	b.allocations++
-	b.owners[a.account.owner]++
+	b.owners[a.account.holder]++
 	b.addresses[sourceOf(home.tuple.Client)]++
 	b.claim(a.shard == sh && home.tuple == tuple, "an allocation is not where it says")
 	b.claim(home.via != sh, "an allocation is its own shard's guest")

@@ -12,30 +12,45 @@ import (
 type quota struct {
 	mu        sync.Mutex
 	total     int
-	accounts  map[owner]*account
+	accounts  map[holder]*account
 	addresses map[front.Source]int
 }
 
-// account is a session or a user with allocations. All of them share its bandwidth.
+// account is a session, or a user at one address, with allocations. All of them share its bandwidth.
 type account struct {
-	owner owner // static
-	rates [2]bucket
+	holder holder // static
+	rates  [2]bucket
 
 	count int // guarded by quota.mu
 }
 
 func newQuota() quota {
-	return quota{accounts: make(map[owner]*account), addresses: make(map[front.Source]int)}
+	return quota{accounts: make(map[holder]*account), addresses: make(map[front.Source]int)}
 }
 
-// owner is who an allocation is counted for: the session, else the user.
-type owner struct{ session, user string }
+// owner is who a credential belongs to: a session, else a user, of an app that has its own table or of nobody in particular.
+type owner struct{ session, user, app string }
 
 func ownerOf(g *auth.Grant) owner {
 	if g.Kind == auth.GrantSession {
 		return owner{session: g.Session}
 	}
-	return owner{user: g.User}
+	return owner{user: g.User, app: g.App}
+}
+
+// holder is who an allocation is counted for. Several apps mint their REST credentials with one user part for all of their users,
+// so these are told apart by the addresses that they come from.
+type holder struct {
+	owner
+	from front.Source // of REST credentials only
+}
+
+func holderOf(g *auth.Grant, c *client) holder {
+	h := holder{owner: ownerOf(g)}
+	if g.Kind == auth.GrantREST {
+		h.from = sourceOf(c.tuple.Client)
+	}
+	return h
 }
 
 // countAllocation counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else noReason.
@@ -43,8 +58,10 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 	ofOwner, owners := limits.AllocationsPerUser, limitUser
 	if g.Kind == auth.GrantSession {
 		ofOwner, owners = limits.AllocationsPerSession, limitSession
+	} else if n := limits.AllocationsOfApp[g.App]; n > 0 {
+		ofOwner = n
 	}
-	who, source := ownerOf(g), sourceOf(c.tuple.Client)
+	who, source := holderOf(g, c), sourceOf(c.tuple.Client)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	h := q.accounts[who]
@@ -57,7 +74,7 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 		return nil, limitTotal
 	}
 	if h == nil {
-		h = &account{owner: who}
+		h = &account{holder: who}
 		q.accounts[who] = h
 	}
 	h.count++
@@ -72,7 +89,7 @@ func (q *quota) uncountAllocation(h *account, c *client) {
 	defer q.mu.Unlock()
 	q.total--
 	if h.count--; h.count == 0 {
-		delete(q.accounts, h.owner)
+		delete(q.accounts, h.holder)
 	}
 	q.uncountAddressLocked(c)
 }

@@ -25,6 +25,7 @@ type reservation struct {
 	// Static after construction.
 	port    relayPort
 	grant   auth.Grant // of the Allocate that made it
+	holder  holder     // likewise
 	expires clock
 }
 
@@ -32,17 +33,17 @@ type reservation struct {
 type reservations struct {
 	mu           sync.Mutex
 	byToken      map[reservationToken]*reservation
-	countByOwner map[owner]int
+	countByOwner map[holder]int
 }
 
 func newReservations() reservations {
-	return reservations{byToken: make(map[reservationToken]*reservation), countByOwner: make(map[owner]int)}
+	return reservations{byToken: make(map[reservationToken]*reservation), countByOwner: make(map[holder]int)}
 }
 
 // keep keeps a port, or reports false if there are too many already.
 func (s *reservations) keep(r *reservation) (token reservationToken, ok bool) {
 	_, _ = rand.Read(token[:]) // never fails
-	who := ownerOf(&r.grant)
+	who := r.holder
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.byToken) >= maxReservations || s.countByOwner[who] >= maxReservationsOfOwner || s.byToken[token] != nil {
@@ -83,7 +84,7 @@ func (s *reservations) endMatching(match func(*reservation) bool) {
 
 // remove takes a port out. The caller holds mu.
 func (s *reservations) remove(token reservationToken) {
-	who := ownerOf(&s.byToken[token].grant)
+	who := s.byToken[token].holder
 	delete(s.byToken, token)
 	if s.countByOwner[who]--; s.countByOwner[who] == 0 {
 		delete(s.countByOwner, who)

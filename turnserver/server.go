@@ -43,7 +43,8 @@ type Server struct {
 
 	answers   *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
 	failures  *tokenbucket.Table[front.Source] // to authenticate
-	connects  *tokenbucket.Table[owner]        // to peers over TCP
+	connects  *tokenbucket.Table[holder]       // to peers over TCP
+	logged    tokenbucket.Atomic               // addresses that began to wait
 	counters  counters
 	quota     quota
 	reserved  reservations
@@ -109,7 +110,7 @@ func New(cfg Config) (*Server, error) {
 	s.bandwidth = newBandwidth(&s.cfg.Limits)
 	s.answers = tokenbucket.NewTable[front.Source](cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
 	s.failures = tokenbucket.NewTable[front.Source](cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
-	s.connects = tokenbucket.NewTable[owner](cfg.Limits.ConnectsPerMinute, time.Minute, 1)
+	s.connects = tokenbucket.NewTable[holder](cfg.Limits.ConnectsPerMinute, time.Minute, 1)
 	s.peers = newPeerConns(&s.cfg.Limits)
 	s.front = s.newFront()
 	s.dtls = dtlsOptions(&s.cfg)

@@ -44,7 +44,7 @@ type peerConns struct {
 	// Guarded by mu, as are the connections themselves. It is taken after shard.mu or alone.
 	mu             sync.Mutex
 	pending        list.List // of *peerConn, the oldest first
-	pendingByOwner map[owner]int
+	pendingByOwner map[holder]int
 	waiting        map[connectionID]*peerConn
 	claimed        int // that have not ended
 }
@@ -52,7 +52,7 @@ type peerConns struct {
 func newPeerConns(l *Limits) peerConns {
 	return peerConns{
 		limit: l.Openings, ofAllocation: l.PendingConnectionsPerAllocation, ofOwner: l.PendingConnectionsPerUser,
-		pendingByOwner: make(map[owner]int), waiting: make(map[connectionID]*peerConn),
+		pendingByOwner: make(map[holder]int), waiting: make(map[connectionID]*peerConn),
 	}
 }
 
@@ -68,14 +68,14 @@ func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outc
 	case t.conns[peer] != nil:
 		s.mu.Unlock()
 		return nil, outcomeConflict
-	case s.pendingOf(t.alloc) >= s.ofAllocation || s.pendingByOwner[p.owner()] >= s.ofOwner:
+	case s.pendingOf(t.alloc) >= s.ofAllocation || s.pendingByOwner[p.holder()] >= s.ofOwner:
 		s.mu.Unlock()
 		return nil, outcomeFull
 	}
 	p.life, p.die = context.WithCancel(context.Background())
 	t.conns[peer] = p
 	t.pending++
-	s.pendingByOwner[p.owner()]++
+	s.pendingByOwner[p.holder()]++
 	p.place = s.pending.PushBack(p)
 	var oldest *peerConn
 	if s.pending.Len() > s.limit {
@@ -88,7 +88,7 @@ func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outc
 	return p, outcomeDone
 }
 
-func (p *peerConn) owner() owner { return p.relay.alloc.account.owner }
+func (p *peerConn) holder() holder { return p.relay.alloc.account.holder }
 
 // pendingOf counts an allocation's, of both families. The caller holds mu.
 func (s *peerConns) pendingOf(a *allocation) (n int) {
@@ -148,8 +148,8 @@ func (s *peerConns) removePending(p *peerConn) {
 	s.pending.Remove(p.place)
 	p.place = nil
 	p.relay.pending--
-	if s.pendingByOwner[p.owner()]--; s.pendingByOwner[p.owner()] == 0 {
-		delete(s.pendingByOwner, p.owner())
+	if s.pendingByOwner[p.holder()]--; s.pendingByOwner[p.holder()] == 0 {
+		delete(s.pendingByOwner, p.holder())
 	}
 	if p.conn != nil {
 		delete(s.waiting, p.id)

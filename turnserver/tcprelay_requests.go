@@ -35,7 +35,7 @@ func (r *request) connect() {
 		r.fail(stun.CodeForbidden)
 		return
 	}
-	if !srv.connects.Take(r.alloc.account.owner, time.Duration(srv.now())) {
+	if !srv.connects.Take(r.alloc.account.holder, time.Duration(srv.now())) {
 		srv.counters.count(peerTooOften)
 		r.fail(stun.CodeInsufficientCapacity)
 		return

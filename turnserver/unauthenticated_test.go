@@ -165,7 +165,6 @@ func TestFailedCredentials(t *testing.T) {
 		wrong := []auth.Credential{
 			{Username: good.Username, Password: "guess"},
 			{Username: "nobody", Password: good.Password},
-			mintREST(t, "alice", -time.Minute), // expired
 		}
 		owner := dialFrom(t, s, network, "127.0.0.5").as(good)
 		owner.allocate()
@@ -212,5 +211,34 @@ func TestFailedCredentials(t *testing.T) {
 		clock.advance(time.Minute / perMinute)
 		newcomer.wantCode(newcomer.roundTrip(allocate), 0) // which takes nothing away
 		guesser.wantCode(guesser.roundTrip(guess(0)), 401)
+	})
+}
+
+// TestExpiredCredentialIsNoGuess: an office with cached ICE servers asks with what was good once, as often as it likes, and
+// others there get their relays. A wrong password under an expired username is a guess all the same.
+func TestExpiredCredentialIsNoGuess(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		const perMinute = 6
+		s, _ := startFrozen(t, func(cfg *Config) { cfg.Limits.FailedCredentialsPerMinute = perMinute })
+		expired := mintREST(t, "alice", -time.Minute)
+		ask := func(cred auth.Credential) (*testClient, *stun.Message) {
+			t.Helper()
+			c := dialFrom(t, s, network, "127.0.0.5").as(cred).challenged()
+			return c, c.build(stun.MethodAllocate, transport(transportUDP))
+		}
+		office, allocate := ask(expired)
+		for range 5 * perMinute {
+			office.wantCode(office.roundTrip(allocate), 401)
+		}
+		waitCounted(t, s, "authentications", "expired", 5*perMinute)
+		dialFrom(t, s, network, "127.0.0.5").as(mintREST(t, "bob", time.Hour)).allocate()
+
+		guesser, guess := ask(auth.Credential{Username: expired.Username, Password: "guess"})
+		for range perMinute {
+			guesser.wantCode(guesser.roundTrip(guess), 401)
+		}
+		guesser.write(guess.Raw)
+		guesser.wantSilence()
+		waitCounted(t, s, "authentications", "refused", perMinute)
 	})
 }

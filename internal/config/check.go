@@ -18,6 +18,11 @@ func (c *Config) check() []error {
 	if c.HTTP.ProxyProtocol && len(c.HTTP.TrustedProxies) == 0 {
 		refuse("http.proxy_protocol", `is true, but http.trusted_proxies is empty, so nobody could connect; name your load balancer there, like ["10.0.0.2"]`)
 	}
+	for i, app := range c.TURN.Apps {
+		if slices.ContainsFunc(c.TURN.SharedSecrets, app.Secret.same) {
+			refuse(fmt.Sprintf("turn.apps[%d].secret", i), "is among turn.shared_secrets, too, so that nobody could tell whose a credential is; remove it there")
+		}
+	}
 	if len(c.Auth.APIKeys) > 0 && len(c.TURN.SharedSecrets) == 0 {
 		refuse("auth.api_keys", "has keys for credentials that the first of turn.shared_secrets signs, but there is none; make one with: openssl rand -hex 32")
 	}

@@ -39,6 +39,7 @@ type Config struct {
 		ExternalAddresses map[netip.Addr]netip.Addr
 		RelayPorts        PortRange
 		SharedSecrets     []Secret
+		Apps              []App
 		AllowPeers        []netip.Prefix
 		DenyPeers         []netip.Prefix
 		TCPRelaying       bool

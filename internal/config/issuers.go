@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,15 +82,7 @@ type issuerList struct {
 }
 
 func (v issuerList) fromTOML(raw any) error {
-	tables, ok := raw.([]map[string]any)
-	if items, isList := raw.([]any); isList { // written inline, or empty
-		ok = true
-		for _, item := range items {
-			table, isTable := item.(map[string]any)
-			ok = ok && isTable
-			tables = append(tables, table)
-		}
-	}
+	tables, ok := tablesOf(raw)
 	if !ok {
 		return errors.New("is not a list of tables; write [[auth.issuers]] on a line of its own and the issuer's keys below")
 	}
@@ -132,29 +123,7 @@ func sameIssuers(issuers []Issuer) (bad []error) {
 
 // fromTable reads one table. The part of each error is a key of the table.
 func (c *Issuer) fromTable(table map[string]any, check CheckIssuer) (bad []*partError) {
-	keys := map[string]key{}
-	for _, k := range c.keys() {
-		keys[k.name] = k
-	}
-	for _, name := range slices.Sorted(maps.Keys(table)) {
-		k, known := keys[name]
-		if !known {
-			bad = append(bad, &partError{name, fmt.Errorf("there is no such key; there are %s", strings.Join(slices.Sorted(maps.Keys(keys)), ", "))})
-			continue
-		}
-		if _, isText := table[name].(string); !isText && k.secret {
-			bad = append(bad, &partError{name, errors.New("is not a string")}) // the value itself may be a secret
-			continue
-		}
-		if err := k.value.fromTOML(table[name]); err != nil {
-			part, ok := errors.AsType[*partError](err)
-			if !ok {
-				part = &partError{"", err}
-			}
-			bad = append(bad, &partError{name + part.part, part.err})
-		}
-	}
-	if len(bad) > 0 {
+	if bad = readTable(table, c.keys()); len(bad) > 0 {
 		return bad
 	}
 	switch n := c.keyCount(); {

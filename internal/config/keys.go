@@ -77,6 +77,8 @@ func (c *Config) keys() []key {
 			help: "clients that ask for it keep their relay when their address changes (RFC 8016); browsers do not"},
 		{name: "turn.shared_secrets", value: list[Secret]{&c.TURN.SharedSecrets, parseSecret, Secret.String, "a long random string"},
 			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
+		{name: "turn.apps", value: appList{&c.TURN.Apps}, secret: true,
+			help: "[[turn.apps]] tables: other apps that have a REST secret, and a number of relays, of their own"},
 		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},
 		{name: "turn.deny_peers", value: prefixes(&c.TURN.DenyPeers), help: "CIDRs that close it further; deny wins"},
 		{name: "turn.nat_discovery_port", value: number{&c.TURN.NATDiscoveryPort, 0},

@@ -100,7 +100,7 @@ func (l *Limits) keys() []key {
 	return []key{
 		count("allocations", &l.Allocations, "relays at a time"),
 		count("allocations_per_session", &l.AllocationsPerSession, "relays of one signaling session"),
-		count("allocations_per_user", &l.AllocationsPerUser, "relays of one user of shared_secrets or ice-servers"),
+		count("allocations_per_user", &l.AllocationsPerUser, "relays of one user of ice-servers, or of shared_secrets at one address; [[turn.apps]] may have another number"),
 		count("allocations_per_address", &l.AllocationsPerAddress, "relays of one IPv4 address or IPv6 /64"),
 		count("permissions_per_allocation", &l.PermissionsPerAllocation, "addresses that one relay may send to"),
 		count("channels_per_allocation", &l.ChannelsPerAllocation, "channels of one relay"),

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"turnpike/auth"
 )
 
 type relayAnswer struct {
@@ -16,8 +19,11 @@ func (a *API) getRelay(r *http.Request) (any, *apiError) {
 	login := first + ":" + rest // cut at the first colon, but a TURN username has one
 	last := strings.LastIndexByte(login, ':')
 	username, password := login[:last], login[last+1:]
-	grant, ok := a.cfg.Credentials.Verify(username, password)
-	if !ok {
+	grant, err := a.cfg.Credentials.Verify(username, password)
+	if errors.Is(err, auth.ErrExpired) { // we have signed it: nobody is guessing
+		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This TURN credential has expired."}
+	}
+	if err != nil {
 		return nil, unauthorized("Send a TURN credential as \"Authorization: Basic\".")
 	}
 	relayed, err := netip.ParseAddrPort(r.PathValue("relayed"))

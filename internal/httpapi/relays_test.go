@@ -32,6 +32,7 @@ func TestRelays(t *testing.T) {
 	}{
 		{escaped, mine, 200}, {"[2001:db8::9]:50000", mine, 200}, {"203.0.113.9:50000", mine, 404}, {escaped, other, 404},
 		{"somewhere", mine, 400}, {escaped, auth.Credential{Username: mine.Username, Password: "guessed"}, 401}, {escaped, auth.Credential{}, 401},
+		{escaped, test.cfg.Credentials.MintSession("S1", "ann", -time.Minute), 401},
 	} {
 		status, body := ask(row.path, row.cred)
 		if status != row.status || status == 200 && body["offloaded"] != true {

@@ -58,10 +58,17 @@ func offloadMode(cfg *config.Config) turnserver.OffloadMode {
 	return turnserver.OffloadOff
 }
 
-func turnLimits(l *config.Limits) turnserver.Limits {
+func turnLimits(cfg *config.Config) turnserver.Limits {
+	l, ofApp := &cfg.Limits, map[string]int{}
+	for _, app := range cfg.TURN.Apps {
+		if app.Allocations > 0 {
+			ofApp[app.Name] = app.Allocations
+		}
+	}
 	return turnserver.Limits{
 		AllocationsPerSession:    l.AllocationsPerSession,
 		AllocationsPerUser:       l.AllocationsPerUser,
+		AllocationsOfApp:         ofApp,
 		AllocationsPerAddress:    l.AllocationsPerAddress,
 		Allocations:              l.Allocations,
 		PermissionsPerAllocation: l.PermissionsPerAllocation,

@@ -106,6 +106,9 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 // makeAuth makes what judges credentials, tickets and invites.
 func (n *Node) makeAuth(secret auth.Secret) (err error) {
 	n.credentials = auth.NewCredentials(n.cfg.TURN.Realm, secret, secretsOf(n.cfg.TURN.SharedSecrets), time.Now)
+	for _, app := range n.cfg.TURN.Apps {
+		n.credentials.AddApp(app.Name, auth.NewSecret(app.Secret.Bytes()))
+	}
 	n.credentials.RememberUsernames(maxUsernames, n.cfg.Auth.CredentialTTL)
 	n.tickets = auth.NewTickets(secret, time.Now, rand.Reader)
 	n.invites = auth.NewInvites(secret, time.Now, rand.Reader)
@@ -180,7 +183,7 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 		Scope:       n.signal,
 		AllowPeers:  n.cfg.TURN.AllowPeers,
 		DenyPeers:   n.cfg.TURN.DenyPeers,
-		Limits:      turnLimits(&n.cfg.Limits),
+		Limits:      turnLimits(n.cfg),
 		Loops:       n.options.Processors,
 		Offload:     offloadMode(n.cfg),
 		Mobility:    n.cfg.TURN.Mobility,
