@@ -17,6 +17,7 @@ type Inspection struct {
 	Claims  json.RawMessage
 	Issuer  string   // Name of the issuer whose key must have signed it: Issuer for ours; empty: none is known.
 	Signed  bool     // That issuer's key signed it.
+	Unknown string   // Why nobody can tell now whether that issuer's key signed it; empty: Signed says it.
 	Ticket  Ticket   // Set if the verifier accepts it.
 	Reasons []string // Why the verifier refuses it; nil: it accepts it.
 }
@@ -27,7 +28,7 @@ type rules struct {
 	algorithms          []string
 	leeway              time.Duration
 	key                 jwt.Keyfunc
-	notBefore           bool // The claim nbf is required.
+	own                 bool // The claim nbf is required, and iat may not be in the future.
 }
 
 // Inspect explains Verify's answer to a token.
@@ -65,12 +66,16 @@ func (v *Verifier) Inspect(token string) Inspection {
 	checker := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithValidMethods(r.algorithms), jwt.WithoutClaimsValidation())
 	_, signErr := checker.ParseWithClaims(token, &claimSet{}, r.key)
 	in.Signed = signErr == nil
+	unavailable, unknown := errors.AsType[*KeysUnavailableError](signErr)
 	if err == nil {
 		return in
 	}
 	switch {
 	case !slices.Contains(r.algorithms, alg):
 		in.Reasons = append(in.Reasons, fmt.Sprintf("it is signed with %s, but %s accepts %s", alg, r.name, strings.Join(r.algorithms, ", ")))
+	case unknown:
+		in.Unknown = unavailable.Error()
+		in.Reasons = append(in.Reasons, "its signature cannot be checked now: "+in.Unknown)
 	case signErr != nil:
 		in.Reasons = append(in.Reasons, "the signature does not come from a key of "+r.name+": "+plain(signErr))
 	}
@@ -97,7 +102,7 @@ func (v *Verifier) rulesOf(iss string) (rules, bool) {
 	s := v.own.signer
 	return rules{
 		name: Issuer, iss: Issuer, audience: s.audience, algorithms: []string{jwt.SigningMethodHS256.Alg()}, leeway: leeway,
-		key: func(*jwt.Token) (any, error) { return s.key.Bytes(), nil }, notBefore: true,
+		key: func(*jwt.Token) (any, error) { return s.key.Bytes(), nil }, own: true,
 	}, iss == Issuer
 }
 
@@ -119,11 +124,11 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 	times := map[string]*jwt.NumericDate{}
 	for _, name := range []string{"exp", "nbf", "iat"} {
 		date, err := claims.date(name)
-		if err != nil {
+		if err != nil && (name != "iat" || r.own) {
 			say("%v", err)
 		}
 		times[name] = date
-		if _, there := claims[name]; !there && (name == "exp" || name == "nbf" && r.notBefore) {
+		if _, there := claims[name]; !there && (name == "exp" || name == "nbf" && r.own) {
 			say("it has no %s", name)
 		}
 	}
@@ -134,7 +139,7 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 	if nbf := times["nbf"]; nbf != nil && now.Before(nbf.Add(-r.leeway)) {
 		say("it is not valid for another %v (nbf), with a leeway of %v", seconds(nbf.Sub(now)), r.leeway)
 	}
-	if iat := times["iat"]; iat != nil && now.Before(iat.Add(-r.leeway)) {
+	if iat := times["iat"]; r.own && iat != nil && now.Before(iat.Add(-r.leeway)) {
 		say("it was made %v from now (iat), with a leeway of %v: the clocks differ", seconds(iat.Sub(now)), r.leeway)
 	}
 	audience, err := claims.GetAudience()
@@ -147,7 +152,7 @@ func (r rules) explain(claims claimSet, now time.Time) (reasons []string) {
 	default:
 		say("its aud is %.200q, but %s requires %q", []string(audience), r.name, r.audience)
 	}
-	subject, err := claims.GetSubject()
+	subject, err := claims.identifier("sub", maxSubjectBytes)
 	switch {
 	case err != nil:
 		say("%v", err)

@@ -199,8 +199,8 @@ func describeKey(key any) string {
 // issuer verifies the tokens of one app. It does not change after newIssuer.
 type issuer struct {
 	IssuerConfig
-	parser *jwt.Parser
-	keys   *jwks // Nil: Secret or Keys.
+	parser *jwt.Parser // Of iat it says nothing: an app's clock may be ahead, and exp and nbf alone bound a token's life.
+	keys   *jwks       // Nil: Secret or Keys.
 }
 
 func newIssuer(c IssuerConfig, now func() time.Time, log *slog.Logger) (*issuer, error) {
@@ -208,7 +208,7 @@ func newIssuer(c IssuerConfig, now func() time.Time, log *slog.Logger) (*issuer,
 		return nil, faults[0]
 	}
 	options := []jwt.ParserOption{
-		jwt.WithValidMethods(c.Algorithms), jwt.WithIssuer(c.iss()), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithValidMethods(c.Algorithms), jwt.WithIssuer(c.iss()), jwt.WithExpirationRequired(),
 		jwt.WithLeeway(c.Leeway), jwt.WithTimeFunc(now), jwt.WithStrictDecoding(),
 	}
 	if c.Audience != AnyAudience {
@@ -216,11 +216,7 @@ func newIssuer(c IssuerConfig, now func() time.Time, log *slog.Logger) (*issuer,
 	}
 	is := &issuer{IssuerConfig: c, parser: jwt.NewParser(options...)}
 	if c.JWKSURL != "" {
-		keys, err := newJWKS(c.Name, c.JWKSURL, now, log)
-		if err != nil {
-			return nil, &IssuerFault{"jwks_url", err}
-		}
-		is.keys = keys
+		is.keys = newJWKS(c.Name, c.JWKSURL, now, log)
 	}
 	return is, nil
 }
@@ -264,7 +260,8 @@ func (is *issuer) key(t *jwt.Token) (any, error) {
 	return set, nil
 }
 
-// verify is Tickets.Verify for the tokens of another app.
+// verify is Tickets.Verify for the tokens of another app. It may also return a
+// KeysUnavailableError.
 func (is *issuer) verify(token string) (Ticket, error) {
 	if err := checkSpelling(token, maxForeignTokenBytes); err != nil {
 		return Ticket{}, err
@@ -273,6 +270,9 @@ func (is *issuer) verify(token string) (Ticket, error) {
 	if _, err := is.parser.ParseWithClaims(token, &claims, is.key); err != nil {
 		if onlyExpired(err) {
 			return Ticket{}, ErrExpired
+		}
+		if unavailable, ok := errors.AsType[*KeysUnavailableError](err); ok {
+			return Ticket{}, unavailable
 		}
 		return Ticket{}, refuse("issuer %s: %w", is.Name, err)
 	}
@@ -291,19 +291,17 @@ func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 		return Ticket{}, errors.Join(errors.New("no expiry"), err) // The parser has checked this, too.
 	}
 	tk.Expires = expires.UTC()
-	if tk.User.Subject, err = claims.text("sub", maxSubjectBytes); err != nil {
+	if tk.User.Subject, err = claims.identifier("sub", maxSubjectBytes); err != nil {
 		return Ticket{}, err
 	}
 	if tk.User.Subject == "" {
 		return Ticket{}, errors.New(`claim "sub" is missing, so there is no user`)
 	}
-	if tk.ID, err = claims.text("jti", maxIDBytes); err != nil {
+	if tk.ID, err = claims.identifier("jti", maxIDBytes); err != nil {
 		return Ticket{}, err
 	}
 	if is.NameClaim != "" {
-		if tk.Name, err = claims.text(is.NameClaim, maxRawNameBytes); err != nil {
-			return Ticket{}, err
-		}
+		tk.Name = claims.name(is.NameClaim)
 	}
 	if err := is.rights(claims, &tk); err != nil {
 		return Ticket{}, err

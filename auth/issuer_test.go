@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -116,6 +117,20 @@ func TestVerifierMapsClaims(t *testing.T) {
 		"fraction of a second":   {nil, appWith("exp", float64(epoch.Add(time.Hour).Unix())+0.75), nil},
 		"a subject with a colon": {nil, appWith("sub", "auth0|a:b"), func(tk *Ticket) { tk.User.Subject = "auth0|a:b" }},
 		"within the leeway":      {nil, appWith("nbf", epoch.Add(30*time.Second).Unix()), nil},
+		"made a minute ahead":    {nil, appWith("iat", epoch.Add(time.Minute).Unix()), nil},
+		"made at no time":        {nil, appWith("iat", "today"), nil},
+		"a subject of digits":    {nil, appWith("sub", 17), func(tk *Ticket) { tk.User.Subject = "17" }},
+		"a great subject": {nil, appWith("sub", json.Number("12345678901234567890123")),
+			func(tk *Ticket) { tk.User.Subject = "12345678901234567890123" }},
+		"a negative subject":    {nil, appWith("sub", -1001), func(tk *Ticket) { tk.User.Subject = "-1001" }},
+		"a subject of zero":     {nil, appWith("sub", 0), func(tk *Ticket) { tk.User.Subject = "0" }},
+		"an ID of digits":       {nil, appWith("jti", 7), func(tk *Ticket) { tk.ID = "7" }},
+		"a name of two scripts": {nil, appWith("name", "Иванов Иван (IT)"), func(tk *Ticket) { tk.Name = "Иванов Иван (IT)" }},
+		"a name of digits":      {nil, appWith("name", 7), func(tk *Ticket) { tk.Name = "7" }},
+		"a name of null":        {nil, appWith("name", nil), func(tk *Ticket) { tk.Name = "" }},
+		"a name of no text":     {nil, appWith("name", map[string]string{"__proto__": "x"}), func(tk *Ticket) { tk.Name = "" }},
+		"a huge name":           {nil, appWith("name", strings.Repeat("a", 10_000)), func(tk *Ticket) { tk.Name = strings.Repeat("a", MaxNameRunes) }},
+		"a name of two lines":   {nil, appWith("name", "Ann\nLee"), func(tk *Ticket) { tk.Name = "Ann Lee" }},
 		"other claims": {
 			func(c *IssuerConfig) {
 				c.NameClaim, c.RoomsClaim, c.RoleClaim = "nick", "https://app.example/rooms", "level"

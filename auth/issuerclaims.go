@@ -74,6 +74,38 @@ func (c claimSet) text(name string, maxBytes int) (string, error) {
 	return parseText(strconv.Quote(name), raw, maxBytes)
 }
 
+// identifier returns a claim that is a string or a whole number, which stands for
+// its decimal text. It is empty if the claim is missing.
+func (c claimSet) identifier(name string, maxBytes int) (string, error) {
+	raw := c[name]
+	if isWhole(raw) && len(raw) <= maxBytes {
+		return string(raw), nil
+	}
+	return c.text(name, maxBytes)
+}
+
+// isWhole reports whether raw is a number in the one spelling without a point or
+// an exponent.
+func isWhole(raw json.RawMessage) bool {
+	digits := bytes.TrimPrefix(raw, []byte("-"))
+	if len(digits) == 0 || digits[0] == '0' && len(raw) > 1 {
+		return false
+	}
+	return !bytes.ContainsFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// name returns a claim that is only shown, and so never a reason to refuse a
+// token: what FitName makes of a string or a number, empty for anything else.
+func (c claimSet) name(claim string) string {
+	var s string
+	if isWhole(c[claim]) {
+		s = string(c[claim])
+	} else if json.Unmarshal(c[claim], &s) != nil {
+		return ""
+	}
+	return FitName(s)
+}
+
 func parseText(what string, raw json.RawMessage, maxBytes int) (string, error) {
 	var s string
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
@@ -136,7 +168,7 @@ func (c claimSet) GetExpirationTime() (*jwt.NumericDate, error) { return c.date(
 func (c claimSet) GetIssuedAt() (*jwt.NumericDate, error)       { return c.date("iat") }
 func (c claimSet) GetNotBefore() (*jwt.NumericDate, error)      { return c.date("nbf") }
 func (c claimSet) GetIssuer() (string, error)                   { return c.text("iss", maxForeignTokenBytes) }
-func (c claimSet) GetSubject() (string, error)                  { return c.text("sub", maxSubjectBytes) }
+func (c claimSet) GetSubject() (string, error)                  { return c.identifier("sub", maxSubjectBytes) }
 
 func (c claimSet) GetAudience() (jwt.ClaimStrings, error) {
 	return c.texts("aud", maxForeignTokenBytes)

@@ -144,6 +144,19 @@ func (test *jwksTest) want(t *testing.T, what, token string, ok bool, reads int6
 	}
 }
 
+// wantUnavailable wants the server to blame itself, and to say when to come back.
+func (test *jwksTest) wantUnavailable(t *testing.T, what, token string, reads int64) {
+	t.Helper()
+	_, err := test.Verify(token)
+	unavailable, ok := errors.AsType[*KeysUnavailableError](err)
+	if !ok || errors.Is(err, ErrUnauthorized) || unavailable.RetryAfter < time.Second || unavailable.RetryAfter > jwksMinInterval {
+		t.Errorf("%s: %#v", what, err)
+	}
+	if got := test.page.reads.Load(); got != reads {
+		t.Errorf("%s: the page was read %d times, want %d", what, got, reads)
+	}
+}
+
 func TestJWKSAlgorithms(t *testing.T) {
 	for alg, key := range appKeys() {
 		page := newJWKSPage(t)
@@ -188,22 +201,33 @@ func TestJWKSOutage(t *testing.T) {
 	if !strings.Contains(test.log.String(), "could not be read") || !strings.Contains(test.log.String(), page.URL) {
 		t.Errorf("the log of a page that is down at the start is %q", test.log.String())
 	}
-	test.want(t, "down from the start", signedBy(t, "1", first), false, 2)
+	if pages := test.KeyPages(); len(pages) != 1 || pages[0] != (KeyPage{Issuer: "app"}) {
+		t.Errorf("down from the start: %+v", pages)
+	}
+	test.wantUnavailable(t, "down from the start", signedBy(t, "1", first), 2)
 	page.set("1", first, false)
-	test.want(t, "up, but asked a moment ago", signedBy(t, "1", first), false, 2)
+	test.wantUnavailable(t, "up, but asked a moment ago", signedBy(t, "1", first), 2)
 	test.pass(jwksMinInterval)
 	test.want(t, "up", signedBy(t, "1", first), true, 3)
+	if pages := test.KeyPages(); len(pages) != 1 || !pages[0].Read.Equal(time.Unix(test.now.Load(), 0)) {
+		t.Errorf("read now: %+v", pages)
+	}
+	test.want(t, "up, another key", signedBy(t, "9", second), false, 3)
+	test.pass(jwksMinInterval)
 
 	for what, spoil := range map[string]func(){
 		"down":                  func() { page.set("2", second, true) },
 		"not JSON":              func() { page.setBody("<html>") },
+		"no keys":               func() { page.setBody("{}") },
+		"moved":                 func() { page.setBody(`{"keys":null}`) },
 		"endless":               func() { page.setBody(`{"keys":[` + strings.Repeat(" ", maxJWKSBytes) + `]}`) },
 		"a key that is damaged": func() { page.setBody(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"2"}]}`) },
 	} {
 		reads := page.reads.Load()
 		spoil()
 		test.pass(jwksMinInterval)
-		test.want(t, what+": a key never seen", signedBy(t, "2", second), false, reads+1)
+		test.wantUnavailable(t, what+": a key never seen", signedBy(t, "2", second), reads+1)
+		test.want(t, what+": a forgery with the key that was read before", signedBy(t, "1", second), false, reads+1)
 		test.want(t, what+": the key that was read before", signedBy(t, "1", first), true, reads+1)
 		page.set("1", first, false)
 	}
@@ -262,6 +286,55 @@ func TestJWKSKeepsToItsUse(t *testing.T) {
 	}
 }
 
+// TestJWKSOfRealProviders puts keys on the page that must spoil no other.
+func TestJWKSOfRealProviders(t *testing.T) {
+	key, other := newECKey(t), newECKey(t)
+	entry := func(key crypto.Signer, change func(*jwkset.JWKMarshal)) string {
+		jwk, err := jwkset.NewJWKFromKey(key.Public(), jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: "k"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := jwk.Marshal()
+		if change != nil {
+			change(&m)
+		}
+		data, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	good := entry(key, nil)
+	rsaKey := appKeys()["RS256"]
+	for what, bad := range map[string]string{
+		"for encryption, of the same name":  entry(rsaKey, func(m *jwkset.JWKMarshal) { m.USE, m.ALG = jwkset.UseEnc, "RSA-OAEP" }),
+		"of another kind and the same name": entry(rsaKey, nil),
+		"another key of the same name":      entry(other, nil),
+		"of an unknown use":                 entry(other, func(m *jwkset.JWKMarshal) { m.USE = "tls" }),
+		"of unknown operations":             entry(other, func(m *jwkset.JWKMarshal) { m.KEYOPS = []jwkset.KEYOPS{"frobnicate"} }),
+		"of an unknown kind":                `{"kty":"AKP","kid":"k","alg":"ML-DSA-44","pub":"AA"}`,
+		"on an unknown curve":               `{"kty":"EC","crv":"secp256k1","kid":"k","x":"AA","y":"AA"}`,
+		"a secret":                          `{"kty":"oct","kid":"k","k":"AA"}`,
+		"damaged":                           `{"kty":"EC","crv":"P-256","kid":"k","x":"AA","y":"AA"}`,
+		"with a broken certificate":         strings.Replace(entry(other, nil), "{", `{"x5c":["AA"],"x5t":"AA",`, 1),
+		"of a wrong type":                   `{"kty":"EC","kid":7}`,
+		"no object":                         `"k"`,
+		"null":                              `null`,
+	} {
+		for order, body := range map[string]string{"first": bad + "," + good, "last": good + "," + bad} {
+			page := newJWKSPage(t)
+			page.setBody(`{"keys":[` + body + `]}`)
+			test := newJWKSTest(t, page, publicAlgorithms()...)
+			test.want(t, what+", "+order, signedBy(t, "k", key), true, 1)
+			test.want(t, what+", "+order+", not named", signedBy(t, "", key), true, 1)
+		}
+	}
+	certified := strings.Replace(good, "{", `{"x5c":["AA"],"x5t":"AA",`, 1)
+	page := newJWKSPage(t)
+	page.setBody(`{"keys":[` + certified + `]}`)
+	newJWKSTest(t, page, "ES256").want(t, "beside a certificate that is broken", signedBy(t, "k", key), true, 1)
+}
+
 // privateEntry returns the page of an app that publishes its private key.
 func privateEntry(t *testing.T, key crypto.Signer) string {
 	t.Helper()
@@ -306,16 +379,46 @@ func TestJWKSIsReadOnceForMany(t *testing.T) {
 }
 
 func TestJWKSRedirects(t *testing.T) {
-	for url, ok := range map[string]bool{
-		"https://app.example/keys": true, "http://127.0.0.1:1/": true, "http://app.example/keys": false, "ftp://app.example/": false,
+	for _, tt := range []struct {
+		from, to string
+		ok       bool
+	}{
+		{"https://app.example/keys", "https://app.example/other", true},
+		{"https://app.example/keys", "https://app.example:8443/keys", true},
+		{"https://app.example/keys", "http://app.example/keys", false},
+		{"https://app.example/keys", "https://other.example/keys", false},
+		{"https://app.example/keys", "https://app.example.other.example/keys", false},
+		{"https://app.example/keys", "https://a:b@app.example/keys", false},
+		{"https://app.example/keys", "http://127.0.0.1:1/", false},
+		{"https://app.example/keys", "http://localhost/", false},
+		{"https://app.example/keys", "ftp://app.example/", false},
+		{"http://127.0.0.1:1/keys", "http://127.0.0.1:2/keys", true},
+		{"http://127.0.0.1:1/keys", "https://127.0.0.1:2/keys", true},
+		{"http://127.0.0.1:1/keys", "http://app.example/keys", false},
+		{"https://127.0.0.1:1/keys", "http://127.0.0.1:2/keys", false},
 	} {
-		r := httptest.NewRequest(http.MethodGet, url, nil)
-		if err := keepSecure(r, nil); (err == nil) != ok {
-			t.Errorf("redirected to %s: %v", url, err)
+		first, next := httptest.NewRequest(http.MethodGet, tt.from, nil), httptest.NewRequest(http.MethodGet, tt.to, nil)
+		if err := keepToHost(next, []*http.Request{first}); (err == nil) != tt.ok {
+			t.Errorf("redirected from %s to %s: %v", tt.from, tt.to, err)
 		}
 	}
-	if keepSecure(httptest.NewRequest(http.MethodGet, "https://app.example/", nil), make([]*http.Request, 4)) == nil {
+	r := httptest.NewRequest(http.MethodGet, "https://app.example/", nil)
+	if keepToHost(r, []*http.Request{r, r, r, r}) == nil {
 		t.Error("follows redirects for ever")
+	}
+}
+
+// TestJWKSRedirectLeadsNowhereElse holds that the client asks keepToHost: an open redirect of an app's host brings no keys.
+func TestJWKSRedirectLeadsNowhereElse(t *testing.T) {
+	page, key := newJWKSPage(t), newECKey(t)
+	page.set("k", key, false)
+	elsewhere := strings.Replace(page.URL, "127.0.0.1", "localhost", 1)
+	open := httptest.NewServer(http.RedirectHandler(elsewhere, http.StatusFound))
+	t.Cleanup(open.Close)
+	j := newJWKS("app", open.URL, fixedClock(epoch), slog.New(slog.DiscardHandler))
+	defer j.close()
+	if _, failure := j.status(); failure == nil || page.reads.Load() != 0 {
+		t.Errorf("followed to %s: %v", elsewhere, failure)
 	}
 }
 

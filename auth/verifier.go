@@ -65,7 +65,8 @@ func (v *Verifier) Close() {
 }
 
 // Verify returns the ticket that token stands for. Its errors wrap
-// ErrUnauthorized, or are ErrExpired; what they say is for the log only.
+// ErrUnauthorized, or are ErrExpired, or a KeysUnavailableError for a token that
+// may be good; what they say is for the log only.
 func (v *Verifier) Verify(token string) (Ticket, error) {
 	if len(v.issuers) == 0 {
 		return v.verifyOwn(token)
@@ -89,6 +90,25 @@ func (v *Verifier) verifyOwn(token string) (Ticket, error) {
 		return Ticket{}, ErrInviteRevoked
 	}
 	return tk, err
+}
+
+// KeyPage is the JWKS page of an issuer.
+type KeyPage struct {
+	Issuer string    // Its name.
+	Read   time.Time // When it was last read; zero: never.
+}
+
+// KeyPages returns the JWKS pages of the issuers, sorted by name.
+func (v *Verifier) KeyPages() []KeyPage {
+	var pages []KeyPage
+	for _, is := range v.issuers {
+		if is.keys != nil {
+			read, _ := is.keys.status()
+			pages = append(pages, KeyPage{is.Name, read})
+		}
+	}
+	slices.SortFunc(pages, func(a, b KeyPage) int { return cmp.Compare(a.Issuer, b.Issuer) })
+	return pages
 }
 
 // issClaims returns the issuers' iss claims, sorted.
