@@ -100,6 +100,32 @@ func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, e
 	return l, nil
 }
 
+// ReadLedger reads the ledger at path, and changes nothing. The ledger only
+// answers what it has read: it is closed already. A missing file is an empty one.
+func ReadLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, error) {
+	l := &Ledger{path: path, now: now, log: log, turn: make(chan struct{}, 1), invites: map[string]*LedgerEntry{}}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("invites: %w", err)
+	}
+	defer f.Close()
+	// The lock keeps a line that is being written out of sight.
+	if err := lockBefore(time.Now().Add(ledgerPatience), f); err != nil {
+		return nil, fmt.Errorf("invites: lock %s: %w", path, err)
+	}
+	defer func() { _ = unlockFile(f) }()
+	l.file = f
+	err = l.readNew()
+	l.file = nil
+	if err != nil {
+		return nil, fmt.Errorf("invites: read %s: %w", path, err)
+	}
+	return l, nil
+}
+
 // Close closes the file. No method may be called after it.
 func (l *Ledger) Close() error {
 	l.turn <- struct{}{}

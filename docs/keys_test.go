@@ -78,7 +78,7 @@ func TestSamples(t *testing.T) {
 			if err := fs.Parse([]string{"--config", file}); err != nil {
 				t.Fatal(err)
 			}
-			unset := func(string) string { return "" }
+			unset := func(string) (string, bool) { return "", false }
 			if _, err := flags.Load(unset, nil); err != nil {
 				t.Errorf("%s: %v\n%s", page, err, found[1])
 			}

@@ -61,7 +61,8 @@ func (p *program) readSignalFlags(args []string) (*signalFlags, error) {
 	f := new(signalFlags)
 	var flags config.Flags
 	flags.Register(fs)
-	ticket := fs.String("ticket", p.getenv("TURNPIKE_BENCH_TICKET"), "")
+	var ticketFlag tokenFlag
+	ticketFlag.register(fs, "ticket", "TURNPIKE_BENCH_TICKET")
 	fs.IntVar(&f.Config.Sessions, "sessions", 1000, "")
 	fs.IntVar(&f.Config.Size, "size", 1024, "")
 	fs.IntVar(&f.Config.Workers, "workers", 1, "")
@@ -90,11 +91,15 @@ func (p *program) readSignalFlags(args []string) (*signalFlags, error) {
 	if f.url.Scheme == "https" {
 		f.Config.TLS = &tls.Config{ServerName: f.url.Hostname(), NextProtos: []string{"http/1.1"}}
 	}
-	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
+	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return nil, err
 	}
-	f.Config.Dialect, err = signalDialect(cfg, *ticket)
+	ticket, err := ticketFlag.read(p, true)
+	if err != nil {
+		return nil, err
+	}
+	f.Config.Dialect, err = signalDialect(cfg, ticket)
 	return f, err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,8 +23,9 @@ func (p *program) check(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("check", flag.ContinueOnError)
 	var flags config.Flags
 	flags.Register(fs)
-	ticket := fs.String("ticket", "", "")
-	invite := fs.String("invite", "", "")
+	var ticketFlag, inviteFlag tokenFlag
+	ticketFlag.register(fs, "ticket", "TURNPIKE_CHECK_TICKET")
+	inviteFlag.register(fs, "invite", "TURNPIKE_CHECK_INVITE")
 	timeout := fs.Duration("timeout", 10*time.Second, "")
 	asJSON := fs.Bool("json", false, "")
 	rest, err := parseFlags(fs, args, 1)
@@ -33,7 +35,16 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if *timeout <= 0 {
 		return &usageError{"check", fmt.Errorf("--timeout %v is not positive", *timeout)}
 	}
-	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
+	byVariable := !ticketFlag.given() && !inviteFlag.given()
+	ticket, err := ticketFlag.read(p, byVariable)
+	if err != nil {
+		return &usageError{"check", err}
+	}
+	invite, err := inviteFlag.read(p, byVariable)
+	if err != nil {
+		return &usageError{"check", err}
+	}
+	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}
@@ -41,23 +52,27 @@ func (p *program) check(ctx context.Context, args []string) error {
 	switch {
 	case len(rest) == 1:
 		server.Base, err = serverURL(rest[0])
-	case strings.Contains(*invite, "://"):
-		server.Base, err = serverURL(*invite)
+	case strings.Contains(invite, "://"):
+		server.Base, err = serverURL(invite)
 	default:
 		server = probe.Own(cfg)
 	}
 	if err != nil {
 		return &usageError{"check", err}
 	}
-	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, *ticket, auth.InviteToken(*invite), ticketMaker(cfg)
-	return p.showFindings(*asJSON, func(report func(probe.Finding)) { server.Run(ctx, report) })
+	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, ticket, auth.InviteToken(invite), ticketMaker(cfg)
+	return p.showFindings(ctx, *asJSON, func(report func(probe.Finding)) { server.Run(ctx, report) })
 }
 
-// showFindings prints each finding as find reports it, or all of them as JSON at the end.
-func (p *program) showFindings(asJSON bool, find func(report func(probe.Finding))) error {
+// showFindings prints each finding as find reports it, or all of them as JSON at the end. What the end of ctx cuts short is
+// no finding.
+func (p *program) showFindings(ctx context.Context, asJSON bool, find func(report func(probe.Finding))) error {
 	listed := []findingJSON{}
 	failed := 0
 	find(func(f probe.Finding) {
+		if ctx.Err() != nil {
+			return
+		}
 		if !f.OK {
 			failed++
 		}
@@ -66,6 +81,9 @@ func (p *program) showFindings(asJSON bool, find func(report func(probe.Finding)
 			_, _ = io.WriteString(p.stdout, findingLine(f))
 		}
 	})
+	if ctx.Err() != nil {
+		return errors.New("stopped before everything was tried")
+	}
 	var err error
 	switch {
 	case asJSON:

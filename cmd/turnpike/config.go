@@ -15,7 +15,7 @@ func (p *program) config(_ context.Context, args []string) error {
 	if _, err := parseFlags(fs, args, 0); err != nil {
 		return err
 	}
-	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
+	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}

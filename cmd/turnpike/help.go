@@ -67,7 +67,7 @@ signals:
   SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait until the relays have
             ended, at most drain_timeout. A second signal ends the wait
   SIGINT    (Ctrl-C) stop at once
-  SIGHUP    read the certificate again now; without a certificate, it ends the server
+  SIGHUP    read the certificate again now; a server without one goes on as it was
 
 flags of this command:
   --log-format text|json   form of the log on stderr (text)
@@ -76,7 +76,7 @@ flags of this command:
 
 const helpCheck = `Sign in to a server as a client would, and try everything that it offers.
 
-usage: turnpike check [URL] [--ticket TICKET | --invite LINK] [--timeout 10s] [--json] [--config FILE] [--state DIR]
+usage: turnpike check [URL] [--ticket-file FILE | --invite-file FILE] [--timeout 10s] [--json] [--config FILE] [--state DIR]
 
 It gets a ticket, opens signaling, and receives the STUN and TURN addresses, as every client does. At each TURN
 address it makes two relays, and sends a packet from one to the other and one back. For each step a line says how long
@@ -92,15 +92,18 @@ signs a ticket itself: for that it must run on the server's machine, as a user w
 examples:
   turnpike check
   turnpike check https://turn.example.org --invite 'https://turn.example.org/r/standup#invite=eyJ...'
-  turnpike check https://turn.example.org --ticket "$TICKET" --json
+  turnpike ticket | turnpike check https://turn.example.org --ticket - --json
 
 flags of this command:
-  --ticket TICKET   sign in with this ticket ("turnpike ticket" prints one)
-  --invite LINK     sign in with this invite
-  --timeout TIME    how long each step may take (10s)
-  --json            print an array of results instead of lines
+  --ticket TICKET      sign in with this ticket ("turnpike ticket" prints one)
+  --ticket-file FILE   sign in with the ticket in this file; for both flags "-" is standard input
+  --invite LINK        sign in with this invite
+  --invite-file FILE   sign in with the invite in this file; for both flags "-" is standard input
+  --timeout TIME       how long each step may take (10s)
+  --json               print an array of results instead of lines
 
 environment:
+  TURNPIKE_CHECK_TICKET, TURNPIKE_CHECK_INVITE   instead of the flags, because others on this machine can see flags
   SSL_CERT_FILE     more certificates to trust than the system's (on Linux), for a server with a test CA
 
 Exit status: 0 if everything worked, 1 if anything failed.
@@ -152,7 +155,7 @@ It runs on Linux.
 
 const helpBenchSignal = `Load the signaling of a turnpike with sessions, and measure rate, loss and latency of their messages.
 
-usage: turnpike bench signal URL [--ticket TICKET] [flags] [--config FILE] [--state DIR]
+usage: turnpike bench signal URL [--ticket-file FILE] [flags] [--config FILE] [--state DIR]
 
 Each session logs in over a WebSocket of its own. Two sessions share a room, and send each other descriptions of 1 KiB.
 This command signs a guest's ticket for each session, with the secret in the server's state directory. With --ticket,
@@ -169,7 +172,7 @@ examples:
   turnpike bench signal http://localhost:8080 --sessions 200
   turnpike bench signal http://localhost:8080 --sessions 2000 --max --pid "$(pidof turnpike)"
   turnpike bench signal http://localhost:8080 --sessions 10000 --seconds 0 --pid "$(pidof turnpike)"
-  turnpike bench signal https://turn.example.org --ticket "$(turnpike ticket --ttl 1h --config turnpike.toml)"
+  turnpike ticket --ttl 1h --config turnpike.toml | turnpike bench signal https://turn.example.org --ticket -
 
 flags of this command:
   --sessions N        how many sessions, an even number (1000)
@@ -178,6 +181,7 @@ flags of this command:
   --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; with --max 2 a trial)
   --max               search the highest rate with a p99 latency of at most 50 ms, from that of --rate
   --ticket TICKET     log all sessions in with this ticket ("turnpike ticket" prints one)
+  --ticket-file FILE  likewise, with the ticket in this file; for both flags "-" is standard input
   --pid PID           the server's process on this machine: shows its memory (RSS) an idle session, 10 seconds after the
                       last log-in, and its processor time a log-in and a message
   --workers N         threads that send and receive (1)
@@ -216,7 +220,7 @@ flags of this command:
   --role ROLE    guest: sees the people in the room. member: sees and may call everyone online. moderator and admin:
                  members whom clients and your apps may grant more (guest)
   --list         print the ID, room, role, uses and expiry of the invites that have not expired
-  --revoke ID    take an invite back, by its ID or its link
+  --revoke ID    take an invite back, by its ID or its link; "-" reads the link from standard input
   --json         print {"link", "invite", "id", "room", "role", "uses", "expires"}; with --list an array of
                  {"id", "room", "role", "uses", "used", "revoked", "expires"}
 

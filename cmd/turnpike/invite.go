@@ -33,24 +33,30 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"invite", err}
 	}
-	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
+	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}
-	secret, err := p.signingSecret(cfg)
+	log := slog.New(slog.NewTextHandler(p.stderr, nil))
+	if want.list {
+		return p.listInvites(cfg, log, want.asJSON)
+	}
+	secret, err := p.signingSecret(cfg, want.revoke != "")
 	if err != nil {
 		return err
 	}
-	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, slog.New(slog.NewTextHandler(p.stderr, nil)))
+	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, log)
 	if err != nil {
 		return cfg.Errorf("state_dir", "%w", err)
 	}
 	defer ledger.Close()
 	invites := auth.NewInvites(secret, time.Now, rand.Reader)
-	switch {
-	case want.list:
-		return p.listInvites(ledger, want.asJSON)
-	case want.revoke != "":
+	if want.revoke == "-" {
+		if want.revoke, err = p.readToken("invite"); err != nil {
+			return err
+		}
+	}
+	if want.revoke != "" {
 		return p.revokeInvite(ledger, invites, want.revoke)
 	}
 	token, inv, err := invites.Issue(inv, want.ttl)
@@ -133,7 +139,15 @@ type listedInvite struct {
 	Expires time.Time `json:"expires"`
 }
 
-func (p *program) listInvites(ledger *auth.Ledger, asJSON bool) error {
+// listInvites makes nothing: neither a secret nor a ledger where there is none.
+func (p *program) listInvites(cfg *config.Config, log *slog.Logger, asJSON bool) error {
+	if err := needState(cfg); err != nil {
+		return err
+	}
+	ledger, err := auth.ReadLedger(cfg.LedgerFile(), time.Now, log)
+	if err != nil {
+		return cfg.Errorf("state_dir", "%w", err)
+	}
 	listed := []listedInvite{}
 	for _, e := range ledger.List() {
 		listed = append(listed, listedInvite{e.ID, e.Room, e.Role, e.Uses, e.Used, e.Revoked, e.Expires})

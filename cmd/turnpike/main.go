@@ -21,21 +21,36 @@ import (
 )
 
 func main() {
+	ctx, drain, hangup := catchSignals(os.Args[1:])
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain, hangup: hangup,
+		terminal: term.IsTerminal(int(os.Stdout.Fd()))}
+	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// catchSignals returns what the signals of a command do. SIGINT ends the context of serve, check and bench; so does
+// SIGTERM, but serve drains first. A second signal ends the process. SIGHUP goes to serve alone. All other commands are
+// quick, and signals end them as they end any process.
+func catchSignals(args []string) (ctx context.Context, drain <-chan struct{}, hangup <-chan os.Signal) {
+	draining, hangups := make(chan struct{}), make(chan os.Signal, 1)
+	serves := len(args) > 0 && args[0] == "serve"
+	switch {
+	case serves:
+		signal.Notify(hangups, syscall.SIGHUP)
+	case len(args) == 0 || args[0] != "check" && args[0] != "bench":
+		return context.Background(), draining, hangups
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	drain := make(chan struct{})
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
-		if <-signals == syscall.SIGTERM {
-			close(drain)
+		if <-signals == syscall.SIGTERM && serves {
+			close(draining)
 			<-signals
 		}
 		cancel()
 		signal.Stop(signals) // from here on a signal ends the process as it would any other
 	}()
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain,
-		terminal: term.IsTerminal(int(os.Stdout.Fd()))}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	return ctx, draining, hangups
 }
 
 // program is the world that a command runs in.
@@ -47,16 +62,24 @@ type program struct {
 
 	// drain, once closed, asks a server to end after its relays have ended. The end of the context asks it to end now.
 	drain <-chan struct{}
+
+	hangup <-chan os.Signal // asks a server to read its certificate again
+}
+
+// lookupEnv returns the value of a variable, and whether it is set.
+func (p *program) lookupEnv(name string) (string, bool) {
+	for _, v := range p.environ {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
 }
 
 // getenv returns the value of a variable, empty if it is not set.
 func (p *program) getenv(name string) string {
-	for _, v := range p.environ {
-		if value, ok := strings.CutPrefix(v, name+"="); ok {
-			return value
-		}
-	}
-	return ""
+	value, _ := p.lookupEnv(name)
+	return value
 }
 
 // usageError is a mistake in the arguments: exit status 2.
@@ -129,30 +152,6 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 		return err
 	}
 	return &usageError{"", fmt.Errorf("there is no command %q", name)}
-}
-
-// parseFlags parses args and returns those that are no flags. Flags may also follow them.
-func parseFlags(fs *flag.FlagSet, args []string, maxArgs int) ([]string, error) {
-	fs.SetOutput(io.Discard)
-	fs.Usage = func() {}
-	var rest []string
-	for {
-		if err := fs.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, err
-			}
-			return nil, &usageError{fs.Name(), err}
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		rest = append(rest, fs.Arg(0))
-		args = fs.Args()[1:]
-	}
-	if len(rest) > maxArgs {
-		return nil, &usageError{fs.Name(), fmt.Errorf("%q is one argument too many", rest[maxArgs])}
-	}
-	return rest, nil
 }
 
 func writeLine(w io.Writer, s string) error {

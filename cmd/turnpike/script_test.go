@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,15 +113,28 @@ func startProgram(p program, args ...string) *testServer {
 	s := &testServer{drain: make(chan struct{}), cancel: cancel, status: make(chan int, 1)}
 	stdout := make(writerChan, 1)
 	p.stdout, p.stderr, p.drain = stdout, &s.stderr, s.drain
-	defaults := []string{"serve", "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-		"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
-	go func() { s.status <- p.run(ctx, append(defaults, args...)) }()
+	args = append([]string{"serve"}, withDefaults(args)...)
+	go func() { s.status <- p.run(ctx, args) }()
 	select {
 	case s.banner = <-stdout:
 	case status := <-s.status:
 		s.status <- status
 	}
 	return s
+}
+
+// withDefaults adds free ports of loopback for the listeners that args do not name: a list that is given twice adds up.
+func withDefaults(args []string) []string {
+	for _, d := range [][2]string{
+		{"--http-listen", "127.0.0.1:0"}, {"--metrics-listen", "127.0.0.1:0"},
+		{"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0"}, {"--turn-relay-addresses", "127.0.0.1"},
+	} {
+		named := func(arg string) bool { return arg == d[0] || strings.HasPrefix(arg, d[0]+"=") }
+		if !slices.ContainsFunc(args, named) {
+			args = append([]string{d[0], d[1]}, args...)
+		}
+	}
+	return args
 }
 
 // row returns a line of the banner without its heading.

@@ -6,22 +6,38 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"turnpike/auth"
 	"turnpike/internal/config"
 )
 
+// needState complains if there is no secret in the state directory. A command that only reads or takes back must not make
+// one: it would look at a state that is not the server's.
+func needState(cfg *config.Config) error {
+	if _, err := os.Stat(cfg.SecretFile()); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	dir := cfg.StateDir
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return cfg.Errorf("state_dir", "%s has no server's state; pass the --config or --state that your server has (its first start makes the state)", dir)
+}
+
 // signingSecret loads the secret of a server on this machine. If there is none yet, it makes one, as the server would,
-// and says so: an invite is void unless the server's own secret signed it.
-func (p *program) signingSecret(cfg *config.Config) (auth.Secret, error) {
-	_, err := os.Stat(cfg.SecretFile())
-	made := errors.Is(err, fs.ErrNotExist)
+// and says so: an invite is void unless the server's own secret signed it. With existing it makes none.
+func (p *program) signingSecret(cfg *config.Config, existing bool) (auth.Secret, error) {
+	missing := needState(cfg)
+	if existing && missing != nil {
+		return auth.Secret{}, missing
+	}
 	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
 	if err != nil {
 		return auth.Secret{}, cfg.Errorf("state_dir", "%w", err)
 	}
-	if made {
+	if missing != nil {
 		fmt.Fprintf(p.stderr, "turnpike: note: made a new secret in %s; if your server keeps its state elsewhere, pass its --config or --state\n", cfg.StateDir)
 	}
 	return secret, nil

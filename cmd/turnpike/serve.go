@@ -26,12 +26,12 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"serve", err}
 	}
-	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
+	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}
 	defer node.KeepMemory(p.getenv)()
-	n, err := node.New(cfg, node.Options{Processors: runtime.GOMAXPROCS(0), Version: versionString(), Terminal: p.terminal, Log: log})
+	n, err := node.New(cfg, node.Options{Processors: runtime.GOMAXPROCS(0), Version: versionString(), Terminal: p.terminal, Log: log, Hangup: p.hangup})
 	if err != nil {
 		return err
 	}

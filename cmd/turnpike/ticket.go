@@ -44,19 +44,19 @@ func (p *program) ticket(_ context.Context, args []string) error {
 			return &usageError{"ticket", fmt.Errorf("--name: %w", err)}
 		}
 	}
-	cfg, err := flags.Load(p.getenv, node.CheckIssuer)
+	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err
 	}
 	if *ttl == 0 {
 		*ttl = cfg.Auth.TicketTTL
 	}
-	secret, err := p.signingSecret(cfg)
+	if *inspect {
+		return p.inspectTicket(cfg, *asJSON)
+	}
+	secret, err := p.signingSecret(cfg, false)
 	if err != nil {
 		return err
-	}
-	if *inspect {
-		return p.inspectTicket(cfg, secret, *asJSON)
 	}
 	want := auth.Ticket{User: auth.User{Subject: *user}, Name: shown, Rooms: roomPatterns(*rooms), Role: role}
 	token, got, err := auth.NewTickets(secret, time.Now, rand.Reader).Issue(want, *ttl)

@@ -17,13 +17,10 @@ import (
 	"turnpike/internal/node"
 )
 
-// maxInspected bounds the bytes read of a ticket. No ticket that the server accepts is that long.
-const maxInspected = 64 << 10
-
 // inspectTicket reads a token and explains how the server would judge it. The token comes on stdin, because others on
-// this machine can see arguments.
-func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON bool) error {
-	data, err := io.ReadAll(io.LimitReader(p.stdin, maxInspected))
+// this machine can see arguments. It makes nothing in the state directory: another app's token needs nothing from there.
+func (p *program) inspectTicket(cfg *config.Config, asJSON bool) error {
+	data, err := io.ReadAll(io.LimitReader(p.stdin, maxToken))
 	if err != nil {
 		return fmt.Errorf("read the ticket: %w", err)
 	}
@@ -32,17 +29,20 @@ func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON b
 		return errors.New("there is no ticket on stdin; pipe one in, like: turnpike ticket | turnpike ticket --inspect")
 	}
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
-	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, log)
+	missing := needState(cfg)
+	secret, revoked, err := inspectionState(cfg, missing == nil, log)
 	if err != nil {
 		return cfg.Errorf("state_dir", "%w", err)
 	}
-	defer ledger.Close()
-	verifier, err := node.NewVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), ledger.Revoked, log)
+	verifier, err := node.NewVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), revoked, log)
 	if err != nil {
 		return err
 	}
 	defer verifier.Close()
 	in := verifier.Inspect(token)
+	if in.Issuer == auth.Issuer && missing != nil {
+		return fmt.Errorf("this ticket says that a turnpike signed it, and %w", missing)
+	}
 	if asJSON {
 		err = writeInspectionJSON(p.stdout, in)
 	} else {
@@ -55,6 +55,23 @@ func (p *program) inspectTicket(cfg *config.Config, secret auth.Secret, asJSON b
 		return errReported
 	}
 	return nil
+}
+
+// inspectionState returns what the state directory has for the judgement of our own tickets. Without state it is a secret
+// that has signed nothing.
+func inspectionState(cfg *config.Config, there bool, log *slog.Logger) (auth.Secret, func(invite string) bool, error) {
+	if !there {
+		return auth.NewSecret([]byte(rand.Text())), nil, nil
+	}
+	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
+	if err != nil {
+		return auth.Secret{}, nil, err
+	}
+	ledger, err := auth.ReadLedger(cfg.LedgerFile(), time.Now, log)
+	if err != nil {
+		return auth.Secret{}, nil, err
+	}
+	return secret, ledger.Revoked, nil
 }
 
 func writeInspectionJSON(w io.Writer, in auth.Inspection) error {

@@ -138,11 +138,19 @@ func (f *tomlFunc) UnmarshalTOML(raw any) error { return (*f)(raw) }
 // unknown suggests the key nearest to a misspelt one, if one is near.
 func (r *fileReader) unknown(name string) error {
 	known := slices.Concat(slices.Sorted(maps.Keys(r.keys)), slices.Sorted(maps.Keys(r.sections)))
+	if best := Nearest(name, ".", known); best != "" {
+		return fmt.Errorf("there is no such key; did you mean %s?", best)
+	}
+	return errors.New("there is no such key; `turnpike config` lists all there are")
+}
+
+// Nearest returns the one of known that somebody who wrote name probably meant, empty if none is near. It may be the name
+// in its table: separator stands between the two.
+func Nearest(name, separator string, known []string) string {
 	best, distance := "", 4
 	for _, k := range known {
-		if strings.HasSuffix(k, "."+name) { // the right key in the wrong table
-			best = k
-			break
+		if strings.HasSuffix(k, separator+name) { // the right name in the wrong table
+			return k
 		}
 		if max(len(name)-len(k), len(k)-len(name)) >= distance {
 			continue
@@ -151,10 +159,7 @@ func (r *fileReader) unknown(name string) error {
 			best, distance = k, d
 		}
 	}
-	if best != "" {
-		return fmt.Errorf("there is no such key; did you mean %s?", best)
-	}
-	return errors.New("there is no such key; `turnpike config` lists all there are")
+	return best
 }
 
 // editDistance is Levenshtein's, over bytes.

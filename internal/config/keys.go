@@ -12,6 +12,7 @@ type key struct {
 	value  value
 	help   string
 	secret bool // it has no flag, which `ps` would show, and is never printed
+	needed bool // the server cannot do without a value, so that an empty variable sets none
 }
 
 // env is the variable that sets the key: TURNPIKE_TURN_REALM.
@@ -45,7 +46,7 @@ func (c *Config) keys() []key {
 		{name: "drain_timeout", value: dur(&c.DrainTimeout, 0),
 			help: "how long a stopping server waits for its relays to end"},
 
-		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"),
+		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"), needed: true,
 			help: "addresses of the web pages and signaling, and of TURN over TCP, or over TLS with a certificate"},
 		{name: "http.turn", value: toggle{&c.HTTP.TURN},
 			help: "answer STUN and TURN there too"},
@@ -75,7 +76,7 @@ func (c *Config) keys() []key {
 			help: "relay TCP connections to and from peers too (RFC 6062), for clients that ask for it; browsers do not"},
 		{name: "turn.mobility", value: toggle{&c.TURN.Mobility},
 			help: "clients that ask for it keep their relay when their address changes (RFC 8016); browsers do not"},
-		{name: "turn.shared_secrets", value: list[Secret]{&c.TURN.SharedSecrets, parseSecret, Secret.String, "a long random string"},
+		{name: "turn.shared_secrets", value: newSecretList(&c.TURN.SharedSecrets),
 			secret: true, help: "TURN REST API secrets of other apps; the first signs, all verify"},
 		{name: "turn.apps", value: appList{&c.TURN.Apps}, secret: true,
 			help: "[[turn.apps]] tables: other apps that have a REST secret, and a number of relays, of their own"},
@@ -94,7 +95,7 @@ func (c *Config) keys() []key {
 			help: "who gets in without an invite: loopback (people on this machine, if nothing here tells of others), always (as guests) or never"},
 		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket is valid"},
 		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential can make relays"},
-		{name: "auth.api_keys", value: list[Secret]{&c.Auth.APIKeys, parseSecret, Secret.String, "a long random string"},
+		{name: "auth.api_keys", value: newSecretList(&c.Auth.APIKeys),
 			secret: true, help: "keys of your apps' servers, for GET /api/v1/turn-credentials"},
 		{name: "auth.issuers", value: issuerList{&c.Auth.Issuers, c.checkIssuer}, secret: true,
 			help: "[[auth.issuers]] tables: apps whose own tokens admit their users"},

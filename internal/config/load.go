@@ -16,13 +16,13 @@ const defaultConfigFile = "turnpike.toml"
 // Flags are the flags that every command which reads the configuration takes.
 type Flags struct {
 	file  string
-	set   map[string]string // key -> the flag's value
-	names map[string]string // key -> the flag as it was written
+	set   map[string][]string // key -> the flag's values; a list adds them up, else the last one counts
+	names map[string]string   // key -> the flag as it was written
 }
 
 // Register adds --config, --state and a flag for every key to fs.
 func (f *Flags) Register(fs *flag.FlagSet) {
-	f.set, f.names = map[string]string{}, map[string]string{}
+	f.set, f.names = map[string][]string{}, map[string]string{}
 	fs.StringVar(&f.file, "config", "", "")
 	for _, k := range new(Config).keys() {
 		if k.secret {
@@ -34,25 +34,36 @@ func (f *Flags) Register(fs *flag.FlagSet) {
 		}
 		for _, name := range names {
 			fs.Func(name, "", func(s string) error {
-				f.set[k.name], f.names[k.name] = s, "--"+name
+				f.set[k.name], f.names[k.name] = append(f.set[k.name], s), "--"+name
 				return nil
 			})
 		}
 	}
 }
 
-// Load layers the file, the variables and the flags over the defaults, and reports every bad value at once. checkIssuer
-// judges each table of auth.issuers; nil takes any.
-func (f *Flags) Load(getenv func(string) string, checkIssuer CheckIssuer) (*Config, error) {
+// Load layers the file, the variables and the flags over the defaults, and reports every bad value at once. lookup is that
+// of os.LookupEnv. checkIssuer judges each table of auth.issuers; nil takes any.
+func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer) (*Config, error) {
+	getenv := func(name string) string {
+		value, _ := lookup(name)
+		return value
+	}
 	c := Default(defaultStateDir(getenv))
 	c.checkIssuer = checkIssuer
 	var bad []error
 	bad = append(bad, c.loadFile(f.file, getenv)...)
 	for _, k := range c.keys() {
-		if s := getenv(k.env()); s != "" {
-			bad = append(bad, c.setText(k, k.env(), s)...)
+		if s, ok := lookup(k.env()); ok && (s != "" || !k.needed) {
+			// An empty variable empties a list or turns a thing off. Where a key has no empty value, it counts as not set.
+			if errs := c.setText(k, k.env(), s); s != "" {
+				bad = append(bad, errs...)
+			}
 		}
-		if s, ok := f.set[k.name]; ok {
+		if given := f.set[k.name]; len(given) > 0 {
+			s := given[len(given)-1]
+			if _, isList := k.value.(several); isList {
+				s = strings.Join(given, ",")
+			}
 			bad = append(bad, c.setText(k, f.names[k.name], s)...)
 		}
 	}
@@ -108,16 +119,35 @@ func (c *Config) loadFile(name string, getenv func(string) string) []error {
 	return bad
 }
 
+// SecretVariable returns the variable of a secret, whose key would have this flag if secrets had flags.
+func SecretVariable(flag string) (variable string, ok bool) {
+	for _, k := range new(Config).keys() {
+		if _, tables := k.value.(issuerList); k.secret && !tables && k.flag() == flag {
+			return k.env(), true
+		}
+	}
+	return "", false
+}
+
 // UnknownVariables warns of TURNPIKE_ variables that nothing reads. It refuses none, because Kubernetes sets some for a
 // service of that name.
 func UnknownVariables(environ []string) []string {
+	var known []string
+	for _, k := range new(Config).keys() {
+		known = append(known, k.env())
+	}
 	var out []string
 	for _, v := range environ {
 		name, _, _ := strings.Cut(v, "=")
-		known := name == "TURNPIKE_CONFIG" || slices.ContainsFunc(new(Config).keys(), func(k key) bool { return k.env() == name })
-		if strings.HasPrefix(name, "TURNPIKE_") && !known {
-			out = append(out, name+" is not a variable that turnpike reads; \"turnpike help config\" says which there are")
+		ofCommand := name == "TURNPIKE_CONFIG" || strings.HasPrefix(name, "TURNPIKE_CHECK_") || strings.HasPrefix(name, "TURNPIKE_BENCH_")
+		if !strings.HasPrefix(name, "TURNPIKE_") || ofCommand || slices.Contains(known, name) {
+			continue
 		}
+		hint := "\"turnpike help config\" says which there are"
+		if near := Nearest(name, "_", known); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		out = append(out, name+" is not a variable that turnpike reads; "+hint)
 	}
 	return out
 }

@@ -36,7 +36,8 @@ func (c *Config) Print(w io.Writer) error {
 func PrintFlags(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(`
-flags of the configuration (the key turn.realm is --turn-realm and $TURNPIKE_TURN_REALM; lists have commas between):
+flags of the configuration (the key turn.realm is --turn-realm and $TURNPIKE_TURN_REALM). Lists have commas between, or
+the flag once for each item. An empty variable empties a list, and turns metrics off; for other keys it counts as not set:
   --config FILE   the configuration file
   --state DIR     the same as --state-dir
 `)

@@ -17,6 +17,12 @@ type value interface {
 	String() string // as a TOML literal; secrets are [redacted]
 }
 
+// several is a value that is a list or a table: a flag that is given twice adds to it. The text has commas between.
+type several interface{ several() }
+
+func (list[T]) several()   {}
+func (addrPairs) several() {}
+
 // scalar is a value that a file writes as one string.
 type scalar[T any] struct {
 	p       *T
@@ -204,14 +210,17 @@ func (v toggle) fromText(s string) error {
 
 func (v toggle) String() string { return strconv.FormatBool(*v.p) }
 
-func splitList(s string) []string {
-	var words []string
-	for word := range strings.SplitSeq(s, ",") {
+func splitList(s string) []string { return words(s, ",") }
+
+// words returns what stands between separators, without space around it. Empty words do not count.
+func words(s, separator string) []string {
+	var out []string
+	for word := range strings.SplitSeq(s, separator) {
 		if word = strings.TrimSpace(word); word != "" {
-			words = append(words, word)
+			out = append(out, word)
 		}
 	}
-	return words
+	return out
 }
 
 // quote writes s as a TOML basic string.

@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"turnpike/internal/config"
@@ -66,14 +64,12 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 func (c *certificates) leaf() *x509.Certificate { return c.current.Load().Leaf }
 
-// start watches the files until stop is called. A SIGHUP says that they are new.
-func (c *certificates) start() (stop func()) {
-	hangup, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hangup, syscall.SIGHUP)
+// start watches the files until stop is called. A signal from hangup says that they are new.
+func (c *certificates) start(hangup <-chan os.Signal) (stop func()) {
+	done := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { c.watch(done, hangup) })
 	return func() {
-		signal.Stop(hangup)
 		close(done)
 		watching.Wait()
 	}

@@ -168,7 +168,8 @@ func TestExpiryNotice(t *testing.T) {
 func TestReloadUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := certificate(t, dir, "localhost")
-	s := start(t, "--tls-mode", "files", "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--public-host", "localhost")
+	hangup := make(chan os.Signal, 1)
+	s := startWith(t, Options{Hangup: hangup}, "--tls-mode", "files", "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--public-host", "localhost")
 	url := s.row("web")
 	addr := strings.Replace(strings.TrimPrefix(url, "https://"), "localhost", "127.0.0.1", 1)
 	roots := &roots{pool: pool}
@@ -223,7 +224,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		defer conn.Close()
 		return conn.ConnectionState().PeerCertificates[0]
 	}
-	renew := func(hangup bool) {
+	renew := func(told bool) {
 		t.Helper()
 		last := serving()
 		next := t.TempDir()
@@ -234,14 +235,8 @@ func TestReloadUnderLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if hangup {
-			self, err := os.FindProcess(os.Getpid())
-			if err == nil {
-				err = self.Signal(syscall.SIGHUP)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+		if told {
+			hangup <- syscall.SIGHUP
 		}
 		deadline := time.After(4 * certificatePoll)
 		for serving().Equal(last) {

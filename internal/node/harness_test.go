@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,7 +46,7 @@ func load(t *testing.T, args ...string) *config.Config {
 	if err := fs.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := flags.Load(func(string) string { return "" }, CheckIssuer)
+	cfg, err := flags.Load(func(string) (string, bool) { return "", false }, CheckIssuer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,12 +62,11 @@ func start(t *testing.T, args ...string) *testNode {
 // startWith is start for a node that prints as o says.
 func startWith(t *testing.T, o Options, args ...string) *testNode {
 	t.Helper()
-	defaults := []string{"--state", filepath.Join(t.TempDir(), "state"), "--http-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-		"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
+	args = withDefaults(append([]string{"--state", filepath.Join(t.TempDir(), "state")}, args...))
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &testNode{drain: make(chan struct{}), cancel: cancel, ended: make(chan error, 1)}
 	o.Processors, o.Log = runtime.GOMAXPROCS(0), slog.New(slog.NewTextHandler(&s.log, nil))
-	n, err := New(load(t, append(defaults, args...)...), o)
+	n, err := New(load(t, args...), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +79,20 @@ func startWith(t *testing.T, o Options, args ...string) *testNode {
 	s.banner = <-banner
 	t.Cleanup(s.stop)
 	return s
+}
+
+// withDefaults adds free ports of loopback for the listeners that args do not name: a list that is given twice adds up.
+func withDefaults(args []string) []string {
+	for _, d := range [][2]string{
+		{"--http-listen", "127.0.0.1:0"}, {"--metrics-listen", "127.0.0.1:0"},
+		{"--turn-listen", "udp://127.0.0.1:0,tcp://127.0.0.1:0"}, {"--turn-relay-addresses", "127.0.0.1"},
+	} {
+		named := func(arg string) bool { return arg == d[0] || strings.HasPrefix(arg, d[0]+"=") }
+		if !slices.ContainsFunc(args, named) {
+			args = append([]string{d[0], d[1]}, args...)
+		}
+	}
+	return args
 }
 
 // row returns a line of the banner without its heading.

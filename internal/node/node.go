@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -38,6 +39,8 @@ type Options struct {
 	Version    string // for the banner
 	Terminal   bool   // the banner goes to a person, so that it may have an invite link
 	Log        *slog.Logger
+
+	Hangup <-chan os.Signal // a SIGHUP asks for the certificate to be read again; nil: none comes
 }
 
 // Node is a server process.

@@ -26,9 +26,9 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 			}
 		})
 	}
-	stopWatching := func() {}
+	stopWatching, ignored := func() {}, n.options.Hangup
 	if n.certs != nil {
-		stopWatching = n.certs.start()
+		stopWatching, ignored = n.certs.start(n.options.Hangup), nil
 	}
 	if n.metricsListener != nil {
 		serving.Go(func() { failed <- n.metrics.Serve(n.metricsListener) })
@@ -41,12 +41,17 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 
 	var err error
 	draining := false
-	select {
-	case <-ctx.Done():
-	case <-drain:
-		draining = true
-	case err = <-failed:
-		err = fmt.Errorf("serve http: %w", err)
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case <-drain:
+			draining, running = true, false
+		case err = <-failed:
+			err, running = fmt.Errorf("serve http: %w", err), false
+		case <-ignored:
+			n.log.Info("SIGHUP: there is no certificate to read again (tls.mode is \"off\"); for other changes start the server anew")
+		}
 	}
 	n.api.SetReady(false)
 	n.notify(daemon.SdNotifyStopping)

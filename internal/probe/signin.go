@@ -88,6 +88,8 @@ func hello(ctx context.Context, socket *websocket.Conn, token string) (*wire.Wel
 		_ = socket.SetReadDeadline(deadline)
 		_ = socket.SetWriteDeadline(deadline)
 	}
+	stop := context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
 	message, err := wire.Encode(&wire.Hello{Ticket: token})
 	if err != nil {
 		return nil, err
