@@ -14,6 +14,7 @@ const helpMain = `turnpike lets browsers and programs behind NATs talk to each o
 
 usage: turnpike COMMAND [flags]
 
+  init      write a first configuration file
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
@@ -28,17 +29,15 @@ Start without any file:
   turnpike serve                      then open http://localhost:8080 in two tabs
   turnpike check                      in another terminal: does everything work?
 
-On a machine that others can reach, write turnpike.toml:
+On a machine that others can reach:
 
-  public_host = "turn.example.org"
-  http.listen = [":443"]
-  tls = { mode = "files", cert_file = "fullchain.pem", key_file = "privkey.pem" }
+  turnpike init --public-host turn.example.org     writes turnpike.toml: https on port 443, with fullchain.pem and privkey.pem
 
 Open TCP 443 (which also carries TURN), UDP and TCP 3478, and UDP 49152-65535 in its firewall. Then:
 
-  turnpike serve --config turnpike.toml
-  turnpike check --config turnpike.toml
-  turnpike invite --config turnpike.toml --room standup --ttl 24h
+  turnpike serve
+  turnpike check
+  turnpike invite --room standup --ttl 24h
 
 Exit status: 0 done; 1 failed, and one line on stderr says why; 2 called wrongly.
 `
@@ -263,9 +262,28 @@ usage: turnpike config [--config FILE] [--state DIR] [flags]
 A flag wins over a TURNPIKE_* variable, a variable over the file, the file over the defaults. A comment says where each
 value came from that is not the default. Secrets show as [redacted].
 
+To begin a file, use "turnpike init".
+
 examples:
-  turnpike config > turnpike.toml                  every key, to start a file from
+  turnpike config
   turnpike config --config /etc/turnpike/turnpike.toml
+`
+
+const helpInit = `Write a first configuration file, and say what to do next.
+
+usage: turnpike init [--public-host NAME] [--config FILE] [--state DIR] [flags]
+
+The file has the values of the flags, and as comments the keys that most operators look at. It is turnpike.toml in the working
+directory, or the file of --config. This command never writes over a file that is there.
+
+With --public-host, the server listens on port 443 with the certificate in fullchain.pem and privkey.pem beside the file. Other
+flags change that. With --http-trusted-proxies, the reverse proxy has the certificate, and the server listens on loopback.
+
+examples:
+  turnpike init --public-host turn.example.org
+  turnpike init --public-host turn.example.org --tls-cert-file /etc/ssl/turn.pem --tls-key-file /etc/ssl/turn.key
+  turnpike init --public-host turn.example.org --http-trusted-proxies 127.0.0.1
+  turnpike init --config /etc/turnpike/turnpike.toml --state /var/lib/turnpike --public-host turn.example.org
 `
 
 // topic is the help of one command. With listFlags, the flags of the configuration follow the text.
@@ -278,6 +296,7 @@ func topics() map[string]topic {
 	return map[string]topic{
 		"":       {helpMain, false},
 		"help":   {helpMain, false},
+		"init":   {helpInit, true},
 		"serve":  {helpServe, true},
 		"check":  {helpCheck, false},
 		"bench":  {helpBench, false},

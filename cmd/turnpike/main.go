@@ -100,6 +100,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"init", (*program).initialize},
 		{"serve", (*program).serve},
 		{"check", (*program).check},
 		{"bench", (*program).bench},

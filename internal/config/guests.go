@@ -29,16 +29,16 @@ func (c *Config) AdmitsGuests() bool {
 func (c *Config) inviteCommand() string {
 	command := "turnpike invite --room NAME"
 	if c.file != "" && c.file != defaultConfigFile {
-		command += " --config " + shellWord(c.file)
+		command += " --config " + ShellWord(c.file)
 	}
 	if strings.HasPrefix(c.sources["state_dir"], "--") {
-		command += " --state " + shellWord(c.StateDir)
+		command += " --state " + ShellWord(c.StateDir)
 	}
 	return command
 }
 
-// shellWord quotes a word for a POSIX shell, if it needs that.
-func shellWord(s string) string {
+// ShellWord quotes a word for a POSIX shell, if it needs that.
+func ShellWord(s string) string {
 	plain := func(r rune) bool {
 		return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune("-_./:@%+=,", r)
 	}
