@@ -75,7 +75,7 @@ func (v *Verifier) Inspect(token string) Inspection {
 		in.Reasons = append(in.Reasons, fmt.Sprintf("it is signed with %s, but %s accepts %s", alg, r.name, strings.Join(r.algorithms, ", ")))
 	case unknown:
 		in.Unknown = unavailable.Error()
-		in.Reasons = append(in.Reasons, "its signature cannot be checked now: "+in.Unknown)
+		in.Reasons = append(in.Reasons, "its signature cannot be checked now, so the server answers \"internal\" and the client tries again")
 	case signErr != nil:
 		in.Reasons = append(in.Reasons, "the signature does not come from a key of "+r.name+": "+plain(signErr))
 	}

@@ -225,7 +225,7 @@ func TestGreatestTicketResumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resume := Resume{Session: strings.Repeat("s", 64), Epoch: strings.Repeat("e", 64), Generation: 1 << 60, Ticket: tk, Name: strings.Repeat("李", MaxNameRunes)}
+	resume := Resume{Session: strings.Repeat("s", 64), Epoch: strings.Repeat("e", 64), Generation: 1 << 60, Ticket: tk, Name: strings.Repeat("\U00020000", MaxNameRunes), Base: strings.Repeat("\U00020000", MaxNameRunes)}
 	for range 16 {
 		resume.In = append(resume.In, ResumeRoom{ID: strings.Repeat("r", 64), Size: 16})
 	}

@@ -25,6 +25,7 @@ type Resume struct {
 	Generation uint64 // grows with each welcome of the session, from 1
 	Ticket     Ticket // that admitted the user; without Expires, since a session outlives its ticket
 	Name       string // that the session has now
+	Base       string // Name without the number that tells it apart from others; empty: there is none
 	In         []ResumeRoom
 }
 
@@ -46,6 +47,7 @@ type resumeClaims struct {
 	Generation uint64       `json:"gen"`
 	Session    string       `json:"ses"`
 	Name       string       `json:"name,omitempty"`
+	Base       string       `json:"base,omitempty"`
 	Rooms      []string     `json:"rooms,omitempty"`
 	Role       Role         `json:"role"`
 	Invite     string       `json:"inv,omitempty"`
@@ -73,7 +75,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	registered.Subject = r.Ticket.User.Subject
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation,
-		Session: r.Session, Name: r.Name, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
+		Session: r.Session, Name: r.Name, Base: r.Base, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
 		Invite: r.Ticket.Invite, In: r.In,
 	})
 	if err != nil {
@@ -90,7 +92,7 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 		return Resume{}, err
 	}
 	r := Resume{
-		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Name: c.Name, In: c.In,
+		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Name: c.Name, Base: c.Base, In: c.In,
 		Ticket: Ticket{
 			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
 		},
@@ -111,7 +113,7 @@ func (r Resume) check() error {
 	case !r.Ticket.Role.valid():
 		return fmt.Errorf("unknown role %q", r.Ticket.Role)
 	}
-	for _, text := range append([]string{r.Session, r.Epoch, r.Name, r.Ticket.ID, r.Ticket.User.Issuer, r.Ticket.User.Subject, r.Ticket.Invite}, r.Ticket.Rooms...) {
+	for _, text := range append([]string{r.Session, r.Epoch, r.Name, r.Base, r.Ticket.ID, r.Ticket.User.Issuer, r.Ticket.User.Subject, r.Ticket.Invite}, r.Ticket.Rooms...) {
 		if !utf8.ValidString(text) {
 			return errNotUTF8
 		}

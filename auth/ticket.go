@@ -31,6 +31,7 @@ type Ticket struct {
 	ID      string // Unique to the ticket.
 	User    User
 	Name    string   // Only shown; empty if the user has yet to choose one.
+	Chosen  bool     // The user chose Name, so that it must be nobody else's. The issuer vouches for any other.
 	Rooms   []string // The rooms it opens, in path.Match syntax; "*" opens all, none opens none.
 	Role    Role
 	Invite  string    // The ID of the invite that it was made from; empty: none.
@@ -99,6 +100,7 @@ func (t Ticket) check() error {
 type ticketClaims struct {
 	jwt.RegisteredClaims
 	Name   string   `json:"name,omitempty"`
+	Chosen bool     `json:"chosen,omitempty"`
 	Rooms  []string `json:"rooms,omitempty"`
 	Role   Role     `json:"role"`
 	Invite string   `json:"inv,omitempty"`
@@ -136,7 +138,7 @@ func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Tick
 		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
 	}
 	registered.Subject = tk.User.Subject
-	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Rooms, tk.Role, tk.Invite})
+	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Chosen, tk.Rooms, tk.Role, tk.Invite})
 	if err != nil {
 		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
 	}
@@ -154,6 +156,7 @@ func (t *Tickets) Verify(token string) (Ticket, error) {
 		ID:      c.ID,
 		User:    User{Issuer: c.Issuer, Subject: c.Subject},
 		Name:    c.Name,
+		Chosen:  c.Chosen,
 		Rooms:   c.Rooms,
 		Role:    c.Role,
 		Invite:  c.Invite,

@@ -1,7 +1,11 @@
 package signal
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"math"
+	"net/netip"
 	"time"
 
 	"turnpike/auth"
@@ -36,7 +40,10 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	}
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
 	if err != nil {
-		srv.cfg.Log.Debug("ticket refused", "addr", c.addr, "err", err)
+		if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
+			return cannotVerify(unavailable)
+		}
+		c.logRefused(m.Ticket, err)
 		if !errors.Is(err, auth.ErrExpired) { // we have signed an expired ticket: nobody is guessing
 			srv.countFailedHello(c.addr)
 		}
@@ -46,11 +53,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 		}
 		return nil
 	}
-	name := ticket.Name
-	if m.Name != "" && (name == "" || ticket.Role == auth.RoleGuest) {
-		name = m.Name // the maker of the ticket vouches for the names of all others
-	}
-	shown, canonical, err := auth.CleanName(name)
+	asked, err := nameOf(&ticket, m.Name)
 	if err != nil {
 		return badField("name", err.Error())
 	}
@@ -60,7 +63,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	defer s.turn.Unlock()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if e := srv.begin(s, shown, canonical); e != nil {
+	if e := srv.begin(s, asked); e != nil {
 		return e
 	}
 	welcome.Online = srv.onlineFor(s)
@@ -75,12 +78,37 @@ func newSession(srv *Server, id string, ticket auth.Ticket) *session {
 	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}}
 }
 
-// begin makes a session known under a name, if nobody else has the name. The caller holds mu.
-func (srv *Server) begin(s *session, shown, canonical string) *wire.Error {
+// cannotVerify answers a ticket that may be good: only its issuer's page of keys, which cannot be read now, could tell.
+func cannotVerify(err *auth.KeysUnavailableError) *wire.Error {
+	return &wire.Error{
+		Code: wire.CodeInternal, Message: "The server cannot check the ticket now; try again later.",
+		RetryAfter: int(math.Ceil(err.RetryAfter.Seconds())),
+	}
+}
+
+// logRefused logs what a refused ticket claims, as the HTTP API does. One that has only expired is everyday.
+func (c *conn) logRefused(ticket string, err error) {
+	level := slog.LevelInfo
+	if errors.Is(err, auth.ErrExpired) {
+		level = slog.LevelDebug
+	}
+	c.srv.cfg.Log.Log(context.Background(), level, "ticket refused", "client", clientText(c.addr), "claims", auth.Claimed(ticket), "err", err)
+}
+
+// clientText writes an address as the HTTP API does, unless limits count a whole network.
+func clientText(addr netip.Prefix) string {
+	if addr.IsSingleIP() {
+		return addr.Addr().String()
+	}
+	return addr.String()
+}
+
+// begin makes a session known under a name. A name that its user chose must be nobody else's. The caller holds mu.
+func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 	if e := srv.mayHaveAnother(s.ticket.User.String()); e != nil {
 		return e
 	}
-	u, e := srv.goOnline(s.ticket.User.String(), shown, canonical)
+	u, e := srv.goOnline(s.ticket.User.String(), asked)
 	if e != nil {
 		return e
 	}

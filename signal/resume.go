@@ -144,14 +144,11 @@ func (s *session) resumePoint(token *auth.Resume, m *wire.Resume) (received uint
 // restore makes a session of another process again, as its token says.
 func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
-	shown, canonical, err := auth.CleanName(token.Name)
-	if err != nil {
-		return false, nil // the rules for names have changed
-	}
 	s := newSession(srv, token.Session, token.Ticket)
 	s.restored, s.generation, s.oldest = true, token.Generation+1, token.Generation
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
 	welcome.Resumed = wire.ResumedRestored
+	asked := restoredName(token)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	srv.mu.Lock()
@@ -159,7 +156,7 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	if srv.sessions[s.id] != nil || srv.ended.has(s.id) || srv.draining {
 		return false, nil // in the meantime
 	}
-	if e := srv.begin(s, shown, canonical); e != nil {
+	if e := srv.begin(s, asked); e != nil {
 		return false, e
 	}
 	for _, in := range token.In {
@@ -209,8 +206,12 @@ func (srv *Server) token(s *session, now time.Time) string {
 			ID: r.id, Size: r.size, Host: r.host() == s, Locked: r.locked, Waiting: r.hasWaiting, Call: r.ofCall,
 		})
 	}
+	base := s.user.asked
+	if base == s.user.name {
+		base = ""
+	}
 	token, err := srv.cfg.ResumeTokens.Issue(auth.Resume{
-		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Ticket: s.ticket, Name: s.user.name, In: in,
+		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Ticket: s.ticket, Name: s.user.name, Base: base, In: in,
 	})
 	if err != nil {
 		srv.cfg.Log.Warn("a session cannot be resumed elsewhere", "session", s.id, "err", err)

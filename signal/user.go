@@ -11,7 +11,8 @@ import (
 // user is somebody who is online. Guarded by Server.mu.
 type user struct {
 	id        string // auth.User's wire form
-	name      string
+	asked     string // the name that the user came with
+	name      string // the same, or with a number that tells it apart from others
 	canonical string // the form of the name that is unique
 	sessions  []*session
 	call      *call // ringing, rung or answered; at most one
@@ -35,15 +36,16 @@ func (srv *Server) onlineFor(s *session) []wire.User {
 	return []wire.User{}
 }
 
-// goOnline finds or makes the user of a new session, and notes the change for members. If the user has another name
-// already, the newer one holds.
-func (srv *Server) goOnline(id, name, canonical string) (*user, *wire.Error) {
+// goOnline finds or makes the user of a new session, and notes the change for members. If the user came with another name
+// before, the newer one holds. The caller holds mu.
+func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 	u := srv.users[id]
-	if holder := srv.names[canonical]; holder != nil && holder != u {
-		return nil, newError(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
+	if u != nil && u.asked == asked.shown {
+		return u, nil // with the number that the name may have got
 	}
-	if u != nil && u.name == name {
-		return u, nil
+	name, canonical, ok := srv.freeName(u, asked)
+	if !ok {
+		return nil, newError(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
 	}
 	isNew := u == nil
 	if isNew {
@@ -53,7 +55,7 @@ func (srv *Server) goOnline(id, name, canonical string) (*user, *wire.Error) {
 		srv.presence.note(u, true)
 		delete(srv.names, u.canonical)
 	}
-	u.name, u.canonical = name, canonical
+	u.asked, u.name, u.canonical = asked.shown, name, canonical
 	srv.names[canonical] = u
 	if isNew {
 		srv.presence.note(u, false)

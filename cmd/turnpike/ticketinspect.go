@@ -79,6 +79,9 @@ func writeInspectionJSON(w io.Writer, in auth.Inspection) error {
 		"accepted": len(in.Reasons) == 0, "issuer": in.Issuer, "header": in.Header, "claims": in.Claims, "signed": in.Signed,
 		"reasons": append([]string{}, in.Reasons...),
 	}
+	if in.Unknown != "" {
+		out["not_checked"] = in.Unknown
+	}
 	if tk := in.Ticket; len(in.Reasons) == 0 {
 		out["ticket"] = map[string]any{"user": tk.User.String(), "name": tk.Name, "role": tk.Role, "rooms": tk.Rooms, "expires": tk.Expires}
 	}
@@ -104,6 +107,8 @@ func showInspection(in auth.Inspection, now time.Time) string {
 	switch {
 	case in.Signed:
 		row("signature", "good")
+	case in.Unknown != "":
+		row("signature", "not checked: %s", printable(in.Unknown))
 	case in.Issuer != "":
 		row("signature", "bad")
 	}
@@ -117,8 +122,12 @@ func showInspection(in auth.Inspection, now time.Time) string {
 		row("", "name %q, role %s", tk.Name, tk.Role)
 		row("", "rooms: %s", rooms)
 	}
+	verdict := "refused"
+	if in.Unknown != "" {
+		verdict = "no verdict"
+	}
 	for i, reason := range in.Reasons {
-		row([]string{"refused", ""}[min(i, 1)], "%s", reason)
+		row([]string{verdict, ""}[min(i, 1)], "%s", reason)
 	}
 	return b.String()
 }

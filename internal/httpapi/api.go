@@ -151,7 +151,7 @@ func (a *API) limited(r *http.Request, handle func(*http.Request) (any, *apiErro
 	return answer, apiErr
 }
 
-// logRefused logs the reason, which the client does not learn.
-func (a *API) logRefused(r *http.Request, what string, err error) {
-	a.log.Info("refused", "what", what, "client", a.cfg.TrustedProxies.ClientAddr(r), "err", err)
+// logRefused logs the reason, which the client does not learn, and what the token claims.
+func (a *API) logRefused(r *http.Request, what, token string, err error) {
+	a.log.Info(what+" refused", "client", a.cfg.TrustedProxies.ClientAddr(r), "claims", auth.Claimed(token), "err", err)
 }

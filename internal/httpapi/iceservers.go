@@ -40,11 +40,18 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 		return nil, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
 	}
 	ticket, err := a.cfg.VerifyTicket(token)
+	if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
+		return nil, &apiError{
+			Status: http.StatusServiceUnavailable, Code: "internal", Message: "The server cannot check the ticket now; try again later.",
+			retryAfter: unavailable.RetryAfter,
+		}
+	}
 	if errors.Is(err, auth.ErrExpired) {
+		a.log.Debug("ticket refused", "client", a.cfg.TrustedProxies.ClientAddr(r), "claims", auth.Claimed(token), "err", err)
 		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This ticket has expired."}
 	}
 	if err != nil {
-		a.logRefused(r, "ticket", err)
+		a.logRefused(r, "ticket", token, err)
 		return nil, unauthorized("This ticket is not valid.")
 	}
 	cred := a.cfg.Credentials.MintRelayOnly(ticket.User.String(), a.cfg.CredentialTTL)

@@ -1,7 +1,10 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -89,6 +92,36 @@ func TestICEServers(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", joined, test.want)
 			}
 		})
+	}
+}
+
+// TestKeysUnavailable: a page of keys that cannot be read is the server's fault, and no guess.
+func TestKeysUnavailable(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	a.cfg.VerifyTicket = func(string) (auth.Ticket, error) {
+		return auth.Ticket{}, &auth.KeysUnavailableError{Issuer: "app", RetryAfter: 6500 * time.Millisecond, Err: errors.New("down")}
+	}
+	for range 20 {
+		resp, object := a.do("GET", "/api/v1/ice-servers", "", request(stranger, "turn.example.org", "Authorization: Bearer x"))
+		if resp.StatusCode != 503 || errorCode(object) != "internal" || resp.Header.Get("Retry-After") != "7" {
+			t.Fatalf("%d %v, Retry-After %q", resp.StatusCode, object, resp.Header.Get("Retry-After"))
+		}
+	}
+}
+
+// TestRefusedTicketIsLogged: an operator finds the user whom a token claims to be, and never the token.
+func TestRefusedTicketIsLogged(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	var log bytes.Buffer
+	a.log = slog.New(slog.NewTextHandler(&log, nil))
+	token := "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.eyJpc3MiOiJhcHAiLCJzdWIiOiJib2IifQ.AAAA" // kid k1, iss app, sub bob
+	a.do("GET", "/api/v1/ice-servers", "", request(stranger, "turn.example.org", "Authorization: Bearer "+token))
+	a.do("POST", "/api/v1/tickets", `{"name":"Ada","invite":"`+token+`"}`, request(stranger, "turn.example.org"))
+	for _, what := range []string{"ticket", "invite"} {
+		want := `level=INFO msg="` + what + ` refused" client=203.0.113.5 claims.iss=app claims.sub=bob claims.kid=k1 err=`
+		if !strings.Contains(log.String(), want) || strings.Contains(log.String(), "AAAA") {
+			t.Errorf("the log is %s, want %s", log.String(), want)
+		}
 	}
 }
 

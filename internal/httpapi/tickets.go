@@ -42,7 +42,7 @@ func (a *API) postTicket(r *http.Request) (any, *apiError) {
 	if apiErr := a.useInvite(invite); apiErr != nil { // last of all, so that a bad name costs no use
 		return nil, apiErr
 	}
-	ticket.Name = shown
+	ticket.Name, ticket.Chosen = shown, true
 	token, issued, err := a.cfg.Tickets.Issue(ticket, a.cfg.TicketTTL)
 	if err != nil {
 		a.log.Error("issue a ticket", "err", err)
@@ -59,7 +59,7 @@ func (a *API) admit(r *http.Request, invite string) (auth.Ticket, auth.Invite, *
 		case errors.Is(err, auth.ErrExpired):
 			return auth.Ticket{}, auth.Invite{}, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This invite has expired; ask for a new link."}
 		case err != nil:
-			a.logRefused(r, "invite", err)
+			a.logRefused(r, "invite", invite, err)
 			return auth.Ticket{}, auth.Invite{}, unauthorized("This invite is not valid.")
 		}
 		return auth.Ticket{Rooms: []string{inv.Room}, Role: inv.Role, Invite: inv.ID}, inv, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"turnpike/auth"
 	"turnpike/internal/config"
 	"turnpike/internal/httpapi"
 	"turnpike/signal"
@@ -18,12 +19,12 @@ import (
 
 // newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations, which
 // names clients, and pprof, because a heap dump has secrets.
-func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, log *slog.Logger) *http.Server {
+func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, verifier *auth.Verifier, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collector{turn, sig, certs},
+		collector{turn, sig, certs, verifier},
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
@@ -49,9 +50,10 @@ func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.S
 // collector reads the gauges and counters of the two servers when Prometheus asks. It describes none beforehand, because
 // only the servers know which counters they have.
 type collector struct {
-	turn   *turnserver.Server
-	signal *signal.Server
-	certs  *certificates // nil: no TLS
+	turn     *turnserver.Server
+	signal   *signal.Server
+	certs    *certificates // nil: no TLS
+	verifier *auth.Verifier
 }
 
 func (collector) Describe(chan<- *prometheus.Desc) {}
@@ -80,6 +82,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time.", int(c.certs.leaf().NotAfter.Unix()))
 		out <- total("tls_certificate_reloads", c.certs.reloaded.Load(), label{"result", "ok"})
 		out <- total("tls_certificate_reloads", c.certs.failed.Load(), label{"result", "failed"})
+	}
+	for _, page := range c.verifier.KeyPages() {
+		read := 0.0
+		if !page.Read.IsZero() {
+			read = float64(page.Read.Unix())
+		}
+		desc := prometheus.NewDesc("turnpike_issuer_keys_read_timestamp_seconds",
+			"When the page of an issuer's keys (jwks_url) was last read, in Unix time; 0: never.", []string{"issuer"}, nil)
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, read, page.Issuer)
 	}
 	stats := c.signal.Stats()
 	gauge("turnpike_signal_sockets", "Signaling connections that are open now.", stats.Sockets)

@@ -102,7 +102,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n.makeAPI(proxies)
 	n.makeWeb()
-	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.log)
+	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.verifier, n.log)
 	return n, nil
 }
 

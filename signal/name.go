@@ -1,0 +1,88 @@
+package signal
+
+import (
+	"cmp"
+	"math/rand/v2"
+
+	"turnpike/auth"
+)
+
+// askedName is the name that a session comes with.
+type askedName struct {
+	shown, canonical string
+	chosen           bool   // the user chose it, and can choose another
+	former           string // in another process, with the number that it had there; empty: the session is new
+}
+
+// nameOf returns the name of a new session: the ticket's, or the one that the user said in hello. The error is a
+// sentence about a name that the user chose; a name of the issuer's is made fit.
+func nameOf(ticket *auth.Ticket, said string) (asked askedName, err error) {
+	name, chosen := ticket.Name, ticket.Chosen
+	if said != "" && said != name && (name == "" || ticket.Role == auth.RoleGuest) {
+		name, chosen = said, true // the maker of the ticket vouches for the names of all others
+	}
+	if !chosen {
+		return vouchedName(name, ticket.User), nil
+	}
+	asked.chosen = true
+	asked.shown, asked.canonical, err = auth.CleanName(name)
+	return asked, err
+}
+
+// vouchedName makes a name fit that its user cannot change.
+func vouchedName(name string, user auth.User) askedName {
+	shown := cmp.Or(auth.FitName(name), user.PlaceholderName())
+	return askedName{shown: shown, canonical: auth.CanonicalName(shown)}
+}
+
+// restoredName returns the name of a session that comes back from another process. Its user may have chosen it, but is
+// not asked for another: nobody loses a session because its name was taken meanwhile.
+func restoredName(token *auth.Resume) askedName {
+	asked := vouchedName(cmp.Or(token.Base, token.Name), token.Ticket.User)
+	asked.former = auth.FitName(token.Name)
+	return asked
+}
+
+// freeName returns the name that u, nil for a user who is not online yet, gets: the one that it asks for, or if somebody
+// else has it, the same with a number. It reports false if the user can choose another. The caller holds mu.
+func (srv *Server) freeName(u *user, asked askedName) (name, canonical string, ok bool) {
+	isFree := func(canonical string) bool {
+		holder := srv.names[canonical]
+		return holder == nil || holder == u
+	}
+	if asked.former != "" {
+		if canonical = auth.CanonicalName(asked.former); isFree(canonical) {
+			return asked.former, canonical, true
+		}
+	}
+	if isFree(asked.canonical) {
+		return asked.shown, asked.canonical, true
+	}
+	if asked.chosen {
+		return "", "", false
+	}
+	for n := range numbers {
+		name = auth.NumberName(asked.shown, n)
+		if canonical = auth.CanonicalName(name); isFree(canonical) {
+			break
+		}
+	}
+	return name, canonical, true
+}
+
+// numbers yields 2 to 9, then a few numbers at random of each greater length. So it takes few tries to find a number
+// that is free, however many users have one name.
+func numbers(yield func(int) bool) {
+	for n := 2; n <= 9; n++ {
+		if !yield(n) {
+			return
+		}
+	}
+	for least := 10; ; least = min(10*least, 1e8) {
+		for range 3 {
+			if !yield(least + rand.IntN(9*least)) {
+				return
+			}
+		}
+	}
+}
