@@ -104,11 +104,17 @@ func Password(secret Secret, username string) string {
 type Credentials struct {
 	realm     string
 	now       func() time.Time
-	signaling *passwordKey
+	signaling []signalingKey // The first signs; the former ones, newest first, verify.
 	pseudonym Secret
 	shared    []*passwordKey // The first signs, all verify.
 	apps      []appKey       // These verify, too.
 	minted    *usernames     // Nil unless RememberUsernames was called.
+}
+
+// signalingKey is a key of the server's own, of its secret or of a former one.
+type signalingKey struct {
+	*passwordKey
+	until time.Time // Of a former one; the first has no end.
 }
 
 // appKey is the shared secret of one app.
@@ -124,8 +130,12 @@ func NewCredentials(realm string, signaling Secret, shared []Secret, now func() 
 	c := &Credentials{
 		realm:     realm,
 		now:       now,
-		signaling: newPasswordKey(signaling.Derive("turnpike turn password")),
 		pseudonym: signaling.Derive("turnpike turn pseudonym"),
+	}
+	key := signaling.Derive("turnpike turn password")
+	c.signaling = []signalingKey{{passwordKey: newPasswordKey(key)}}
+	for _, former := range key.formerKeys() {
+		c.signaling = append(c.signaling, signalingKey{newPasswordKey(former.secret), former.until})
 	}
 	for _, secret := range shared {
 		if secret.IsZero() {
@@ -149,7 +159,7 @@ func (c *Credentials) AddApp(name string, secret Secret) {
 // MintSession makes the credential of a session. Its username does not name the
 // user: the session knows its user, and usernames travel in the clear.
 func (c *Credentials) MintSession(session, user string, ttl time.Duration) Credential {
-	return c.remembered(c.mint(c.signaling.secret, sessionPrefix+session, ttl))
+	return c.remembered(c.mint(c.signaling[0].secret, sessionPrefix+session, ttl))
 }
 
 // MintRelayOnly makes a credential that belongs to no session. Its username has
@@ -158,7 +168,7 @@ func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
 	mac := hmac.New(sha1.New, c.pseudonym.Bytes())
 	_, _ = io.WriteString(mac, user)
 	id := base32.StdEncoding.EncodeToString(mac.Sum(nil)) // 20 bytes: no padding.
-	return c.remembered(c.mint(c.signaling.secret, relayOnlyPrefix+strings.ToLower(id), ttl))
+	return c.remembered(c.mint(c.signaling[0].secret, relayOnlyPrefix+strings.ToLower(id), ttl))
 }
 
 // MintREST makes a credential as other apps do, with the first shared secret.
@@ -179,7 +189,7 @@ func (c *Credentials) mint(secret Secret, user string, ttl time.Duration) Creden
 }
 
 // Candidates appends to dst the keys of every password that username may have:
-// first by signaling's key, if the user part has one of our prefixes, and then by
+// first by signaling's keys, if the user part has one of our prefixes, and then by
 // each shared secret and each app's. The keys that verify decide the grant. Candidates does not
 // check expiry: callers compare Grant.Expires. It reports false and leaves dst as
 // it is if username is malformed; every other username costs the same work.
@@ -192,14 +202,19 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 	if !ok {
 		return dst, false
 	}
-	keys := c.signaling.longTerm(name, c.realm)
 	grant := Grant{Username: name, Expires: expires}
 	if session, found := strings.CutPrefix(user, sessionPrefix); found && session != "" {
 		grant.Kind, grant.Session = GrantSession, session
-		dst = append(dst, Candidate{Keys: keys, Grant: grant})
 	} else if id, found := strings.CutPrefix(user, relayOnlyPrefix); found && id != "" {
 		grant.Kind, grant.User = GrantRelayOnly, user
-		dst = append(dst, Candidate{Keys: keys, Grant: grant})
+	}
+	for i, key := range c.signaling {
+		if i > 0 && !c.now().Before(key.until) {
+			break
+		}
+		if keys := key.longTerm(name, c.realm); grant.Kind != 0 {
+			dst = append(dst, Candidate{Keys: keys, Grant: grant})
+		}
 	}
 	grant.Kind, grant.User, grant.Session = GrantREST, user, ""
 	for _, shared := range c.shared {
@@ -218,8 +233,8 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 func (c *Credentials) Verify(username, password string) (Grant, error) {
 	candidates, _ := c.Candidates([]byte(username), nil)
 	keys := make([]*passwordKey, 0, len(candidates))
-	if len(candidates) > len(c.shared)+len(c.apps) {
-		keys = append(keys, c.signaling) // Candidates has it first.
+	for i := range len(candidates) - len(c.shared) - len(c.apps) {
+		keys = append(keys, c.signaling[i].passwordKey) // Candidates has them first.
 	}
 	keys = append(keys, c.shared...)
 	for _, app := range c.apps {

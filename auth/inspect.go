@@ -102,7 +102,7 @@ func (v *Verifier) rulesOf(iss string) (rules, bool) {
 	s := v.own.signer
 	return rules{
 		name: Issuer, iss: Issuer, audience: s.audience, algorithms: []string{jwt.SigningMethodHS256.Alg()}, leeway: leeway,
-		key: func(*jwt.Token) (any, error) { return s.key.Bytes(), nil }, own: true,
+		key: s.keys, own: true,
 	}, iss == Issuer
 }
 

@@ -100,9 +100,7 @@ func (s *signer) verify(token string, claims jwt.Claims) error {
 	if err := checkSpelling(token, maxTokenBytes); err != nil {
 		return err
 	}
-	_, err := s.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) {
-		return s.key.Bytes(), nil
-	})
+	_, err := s.parser.ParseWithClaims(token, claims, s.keys)
 	if err == nil {
 		return nil
 	}
@@ -110,6 +108,19 @@ func (s *signer) verify(token string, claims jwt.Claims) error {
 		return ErrExpired
 	}
 	return refuse("%w", err)
+}
+
+// keys returns what may have signed a token: our key, and that of each former secret that still counts.
+func (s *signer) keys(*jwt.Token) (any, error) {
+	former := s.key.Former(s.now())
+	if len(former) == 0 {
+		return s.key.Bytes(), nil
+	}
+	set := jwt.VerificationKeySet{Keys: []jwt.VerificationKey{s.key.Bytes()}}
+	for _, secret := range former {
+		set.Keys = append(set.Keys, secret.Bytes())
+	}
+	return set, nil
 }
 
 // onlyExpired reports whether age is a token's only fault. The parser verifies

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 )
 
 const (
@@ -28,7 +29,43 @@ type Secret struct {
 	// key is behind a function because of unexported fields in somebody's
 	// struct: fmt prints those by reflection, without asking our methods, and
 	// follows pointers for some verbs.
-	key func() []byte
+	key    func() []byte
+	former func() []formerKey // Nil: none.
+}
+
+// formerKey is key material that was in use before. It verifies until a time, and
+// signs nothing any more.
+type formerKey struct {
+	secret Secret
+	until  time.Time
+}
+
+// Former returns the secrets in whose place this one came and that still verify,
+// the newest first. They are derived as this one is.
+func (s Secret) Former(now time.Time) []Secret {
+	var out []Secret
+	for _, former := range s.formerKeys() {
+		if now.Before(former.until) {
+			out = append(out, former.secret)
+		}
+	}
+	return out
+}
+
+// formerKeys returns those that verify the longest first.
+func (s Secret) formerKeys() []formerKey {
+	if s.former == nil {
+		return nil
+	}
+	return s.former()
+}
+
+// withFormer adds former keys to a secret.
+func (s Secret) withFormer(former []formerKey) Secret {
+	if len(former) > 0 {
+		s.former = func() []formerKey { return former }
+	}
+	return s
 }
 
 // NewSecret copies b. An empty b makes the zero Secret.
@@ -67,7 +104,11 @@ func (s Secret) Derive(purpose string) Secret {
 	if err != nil {
 		panic("auth: hkdf: " + err.Error()) // Only FIPS 140 mode refuses, and only secrets under 14 bytes.
 	}
-	return ownSecret(key)
+	var former []formerKey
+	for _, f := range s.formerKeys() {
+		former = append(former, formerKey{f.secret.Derive(purpose), f.until})
+	}
+	return ownSecret(key).withFormer(former)
 }
 
 func (Secret) String() string   { return redacted }
@@ -79,44 +120,61 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
-// LoadOrCreateSecret reads the secret in the file at path. It creates a missing
-// file with 32 bytes from rand, in hexadecimal, and a missing directory; only
-// their owner may read them. Processes that race to create the file all return
-// the winner's secret.
+// LoadOrCreateSecret reads the secret in the file at path, and the former ones
+// that RotateSecret has put beside it. It creates a missing file with 32 bytes
+// from rand, in hexadecimal, and a missing directory; only their owner may read
+// them. Processes that race to create the file all return the winner's secret.
 func LoadOrCreateSecret(path string, rand io.Reader) (Secret, error) {
 	s, err := loadSecret(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return s, err
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := createSecret(path, rand); err != nil && !errors.Is(err, fs.ErrExist) {
+			return Secret{}, fmt.Errorf("create secret: %w", err)
+		}
+		s, err = loadSecret(path) // Another process may have created the file.
 	}
-	if err := createSecret(path, rand); err != nil && !errors.Is(err, fs.ErrExist) {
-		return Secret{}, fmt.Errorf("create secret: %w", err)
+	if err != nil {
+		return Secret{}, err
 	}
-	return loadSecret(path) // Another process may have created the file.
+	former, err := loadFormer(path + formerSuffix)
+	return s.withFormer(former), err
 }
 
 func loadSecret(path string) (Secret, error) {
+	const enough = 4 * secretBytes // Anything longer is refused by its length.
+	text, err := readPrivate(path, enough)
+	if err != nil {
+		return Secret{}, err
+	}
+	return parseSecret(path, text)
+}
+
+// readPrivate reads a file, at most so many bytes, if nobody but its owner may
+// read it.
+func readPrivate(path string, atMost int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %w", err)
+		return nil, fmt.Errorf("read secret: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %w", err)
+		return nil, fmt.Errorf("read secret: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return Secret{}, fmt.Errorf("secret %s: not a regular file (hint: remove it, and a new secret is made)", path)
+		return nil, fmt.Errorf("secret %s: not a regular file (hint: remove it, and a new secret is made)", path)
 	}
 	// Windows has access lists instead, which Go does not show as a mode.
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return Secret{}, fmt.Errorf("secret %s: mode %04o lets others in (hint: chmod 600 %s)", path, mode, path)
+		return nil, fmt.Errorf("secret %s: mode %04o lets others in (hint: chmod 600 %s)", path, mode, path)
 	}
-	const enough = 4 * secretBytes // Anything longer is refused by its length.
-	text, err := io.ReadAll(io.LimitReader(f, enough))
+	text, err := io.ReadAll(io.LimitReader(f, atMost))
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret: %w", err)
+		return nil, fmt.Errorf("read secret: %w", err)
 	}
-	text = bytes.TrimSpace(text)
+	return bytes.TrimSpace(text), nil
+}
+
+func parseSecret(path string, text []byte) (Secret, error) {
 	key := make([]byte, secretBytes)
 	// The decoder's own error would quote what is in the file.
 	if len(text) != hex.EncodedLen(secretBytes) {
@@ -136,28 +194,49 @@ func damagedSecret(path string) error {
 // createSecret fails with fs.ErrExist if path exists. It writes the file under
 // another name and then links it, so that only a whole file appears at path.
 // Unlike a rename, a link does not replace the file of a faster process.
-func createSecret(path string, rand io.Reader) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func createSecret(path string, rand io.Reader) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	key := make([]byte, secretBytes)
-	if _, err := io.ReadFull(rand, key); err != nil {
-		return fmt.Errorf("random bytes: %w", err)
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp") // Mode 0600.
+	text, err := newSecretText(rand)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	if _, err = f.WriteString(hex.EncodeToString(key) + "\n"); err == nil {
-		err = f.Sync()
+	temporary, err := writePrivate(path, text)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary)
+	if err := os.Link(temporary, path); err != nil {
+		return err
+	}
+	return syncDir(path)
+}
+
+// newSecretText is what the file of a new secret holds.
+func newSecretText(rand io.Reader) (string, error) {
+	key := make([]byte, secretBytes)
+	if _, err := io.ReadFull(rand, key); err != nil {
+		return "", fmt.Errorf("random bytes: %w", err)
+	}
+	return hex.EncodeToString(key) + "\n", nil
+}
+
+// writePrivate writes a temporary file beside path, which only its owner may
+// read, and returns its name. Its owner is that of the directory if root writes.
+func writePrivate(path, text string) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // Mode 0600.
+	if err != nil {
+		return "", err
+	}
+	if _, err = f.WriteString(text); err == nil {
+		err = errors.Join(ownLikeDir(f), f.Sync())
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return err
+		_ = os.Remove(f.Name())
 	}
-	return os.Link(f.Name(), path)
+	return f.Name(), err
 }

@@ -76,6 +76,15 @@ func (r *request) judgeNonce(nonce []byte) wire.NonceState {
 	return state
 }
 
+// newNonceMaker also takes the nonces that a server before this one made with a former secret.
+func newNonceMaker(srv *Server) wire.NonceMaker {
+	var former [][]byte
+	for _, key := range srv.cfg.NonceKey.Former(srv.wallClock()) {
+		former = append(former, key.Bytes())
+	}
+	return wire.NewNonceMaker(srv.cfg.NonceKey.Bytes(), former...)
+}
+
 // nonce makes a nonce for c. Clients that read its cookie send USERHASH and nothing else where the cookie offers that. So it does
 // only while every username can be found by its hash.
 func (w *worker) nonce(c *client) []byte {

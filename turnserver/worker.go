@@ -91,7 +91,7 @@ func (c *counters) countBatch(r *udpio.Results) {
 type releaser interface{ release() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: udpio.NewSender()}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: newNonceMaker(srv), out: udpio.NewSender()}
 }
 
 // workerPool lends workers to streams.

@@ -21,6 +21,7 @@ usage: turnpike COMMAND [flags]
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
   config    print the configuration in force, and where each value came from
+  secret    make a new secret for invites, tickets and credentials
   version   print the version
   help      print this, or "turnpike help COMMAND" about one of them
 
@@ -60,6 +61,7 @@ files:
                           "turnpike config" prints every key. A path in the file starts from the file's folder
   turnpike-state/secret   made at the first start, with mode 0600. It signs invites and tickets, which are void
                           without it. Keep it, and keep it secret
+  turnpike-state/secret.old   secrets that "turnpike secret rotate" has replaced, while they still verify
   turnpike-state/invites  the invites that were made, used and revoked. Keep it, too
 
 signals:
@@ -286,6 +288,24 @@ examples:
   turnpike init --config /etc/turnpike/turnpike.toml --state /var/lib/turnpike --public-host turn.example.org
 `
 
+const helpSecret = `Make a new secret, which signs invites, tickets, resume tokens and TURN credentials from then on.
+
+usage: turnpike secret rotate [--keep TIME] [--config FILE] [--state DIR]
+
+Run it on the server's machine, with the server's --config or --state, as a user who may write that directory, and then start
+the server anew. The former secret goes to secret.old, and still verifies what it has signed: until the last invite has expired
+that "turnpike invite --list" shows, and at least for 24 hours. Nobody who is in or has a link notices.
+
+If somebody else knows the secret, use --keep 0s: every invite, ticket and credential that was signed before is then void.
+
+examples:
+  turnpike secret rotate --config /etc/turnpike/turnpike.toml
+  turnpike secret rotate --keep 0s
+
+flags of this command:
+  --keep TIME    how long the former secret verifies. Give it if "turnpike ticket --ttl" made tickets that live longer
+`
+
 // topic is the help of one command. With listFlags, the flags of the configuration follow the text.
 type topic struct {
 	text      string
@@ -306,6 +326,7 @@ func topics() map[string]topic {
 
 		"ticket":  {helpTicket, false},
 		"config":  {helpConfig, true},
+		"secret":  {helpSecret, false},
 		"version": {"Print the version, the commit, and what it was built with.\n\nusage: turnpike version\n", false},
 	}
 }

@@ -107,6 +107,7 @@ func commands() []command {
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},
 		{"config", (*program).config},
+		{"secret", (*program).secret},
 		{"version", (*program).version},
 		{"help", (*program).help},
 	}

@@ -30,30 +30,39 @@ const (
 )
 
 // NonceMaker makes and judges the nonces of one key. It belongs to one goroutine.
-type NonceMaker struct{ mac hash.Hash }
+type NonceMaker struct {
+	mac    hash.Hash
+	former []hash.Hash
+}
 
-// NewNonceMaker makes a maker of nonces.
-func NewNonceMaker(key []byte) NonceMaker { return NonceMaker{hmac.New(sha256.New, key)} }
+// NewNonceMaker makes a maker of nonces. Those that former keys have made are good, too.
+func NewNonceMaker(key []byte, former ...[]byte) NonceMaker {
+	n := NonceMaker{mac: hmac.New(sha256.New, key)}
+	for _, key := range former {
+		n.former = append(n.former, hmac.New(sha256.New, key))
+	}
+	return n
+}
 
 // Make makes a nonce for a client. features are those of its cookie.
 func (n *NonceMaker) Make(at time.Time, features uint32, client Endpoint) []byte {
-	return n.makeAt(uint32(at.Unix()), features, client)
+	return makeNonce(n.mac, uint32(at.Unix()), features, client)
 }
 
-func (n *NonceMaker) makeAt(seconds, features uint32, client Endpoint) []byte {
+func makeNonce(mac hash.Hash, seconds, features uint32, client Endpoint) []byte {
 	nonce := appendCookie(make([]byte, 0, nonceSize), features)
 
 	var raw [nonceTimeSize + nonceMACSize]byte
 	binary.BigEndian.PutUint32(raw[:], seconds)
 	var port [2]byte
 	binary.BigEndian.PutUint16(port[:], client.Port)
-	n.mac.Reset()
-	n.mac.Write(nonce)
-	n.mac.Write(raw[:nonceTimeSize])
-	n.mac.Write(client.IP[:])
-	n.mac.Write(port[:])
+	mac.Reset()
+	mac.Write(nonce)
+	mac.Write(raw[:nonceTimeSize])
+	mac.Write(client.IP[:])
+	mac.Write(port[:])
 	var sum [sha256.Size]byte
-	copy(raw[nonceTimeSize:], n.mac.Sum(sum[:0]))
+	copy(raw[nonceTimeSize:], mac.Sum(sum[:0]))
 	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])
 }
 
@@ -95,7 +104,11 @@ func (n *NonceMaker) Judge(nonce []byte, now time.Time, client Endpoint) NonceSt
 		return NonceForeign
 	}
 	seconds := binary.BigEndian.Uint32(raw[:])
-	if !hmac.Equal(nonce, n.makeAt(seconds, CookieFeatures(nonce), client)) {
+	made := hmac.Equal(nonce, makeNonce(n.mac, seconds, CookieFeatures(nonce), client))
+	for i := 0; !made && i < len(n.former); i++ {
+		made = hmac.Equal(nonce, makeNonce(n.former[i], seconds, CookieFeatures(nonce), client))
+	}
+	if !made {
 		return NonceForeign
 	}
 	age := now.Sub(time.Unix(int64(seconds), 0))

@@ -57,3 +57,19 @@ func FuzzNonce(f *testing.F) {
 		}
 	})
 }
+
+// TestNonceOfFormerKey: a nonce of a former key is good, and new ones are of the new key.
+func TestNonceOfFormerKey(t *testing.T) {
+	now, client := time.Now(), Endpoint{Port: 5}
+	former, fresh, other := NewNonceMaker([]byte("former")), NewNonceMaker([]byte("key"), []byte("older"), []byte("former")), NewNonceMaker([]byte("key"))
+	old := former.Make(now, 0, client)
+	if got := fresh.Judge(old, now, client); got != nonceValid {
+		t.Errorf("the nonce of a former key is judged %d", got)
+	}
+	if got := other.Judge(old, now, client); got != NonceForeign {
+		t.Errorf("the nonce of an unknown key is judged %d", got)
+	}
+	if got := other.Judge(fresh.Make(now, 0, client), now, client); got != nonceValid {
+		t.Errorf("a new nonce is judged %d", got)
+	}
+}
