@@ -226,7 +226,7 @@ func TestUnauthorized(t *testing.T) {
 
 func TestUpgradeRefused(t *testing.T) {
 	h := newHarness(t, func(cfg *Config) {
-		cfg.AllowedOrigins = []string{"https://App.example.org/"}
+		cfg.AllowedOrigins = []string{"https://App.example.org/", "capacitor://localhost"}
 		cfg.Limits.SessionsPerAddr = 2
 	})
 	host := strings.TrimSuffix(strings.TrimPrefix(h.url, "ws://"), "/signal")
@@ -239,6 +239,9 @@ func TestUpgradeRefused(t *testing.T) {
 		{"allowed origin", wire.Subprotocol, []string{"https://app.example.org"}, 101},
 		{"another origin", wire.Subprotocol, []string{"https://evil.example.org"}, 403},
 		{"allowed host by another scheme", wire.Subprotocol, []string{"http://app.example.org"}, 403},
+		{"packaged app", wire.Subprotocol, []string{"capacitor://localhost"}, 101},
+		{"another packaged app", wire.Subprotocol, []string{"tauri://localhost"}, 403},
+		{"packaged app with our host", wire.Subprotocol, []string{"tauri://" + host}, 403},
 		{"opaque origin", wire.Subprotocol, []string{"null"}, 403},
 		{"two origins", wire.Subprotocol, []string{"http://" + host, "https://evil.example.org"}, 403},
 		{"no subprotocol", "", nil, 400},

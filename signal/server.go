@@ -57,7 +57,7 @@ type Config struct {
 	// Revoked reports whether the invite or ticket that admitted a user was revoked: then a session of another process
 	// is not resumed. EndWhere ends the sessions of this process. Nil: never.
 	Revoked func(auth.Ticket) bool
-	// AllowedOrigins are the origins, as in https://app.example.org, that may connect besides pages from the same host.
+	// AllowedOrigins are the origins, as in https://app.example.org or capacitor://localhost, that may connect besides pages from the same host.
 	// Clients that send no Origin are not browsers and may connect.
 	AllowedOrigins []string
 	// ClientAddr is the address that limits count. Behind proxies it is not the socket's. Nil: the socket's.
@@ -203,8 +203,9 @@ func (srv *Server) originAllowed(r *http.Request) bool {
 		return true // not a browser
 	case 1:
 		origin := normalOrigin(origins[0])
-		_, host, _ := strings.Cut(origin, "://")
-		return host != "" && host == strings.ToLower(r.Host) || srv.origins[origin]
+		scheme, host, _ := strings.Cut(origin, "://")
+		isPage := scheme == "https" || scheme == "http" // a packaged app's host is not ours, even if its name is
+		return isPage && host != "" && host == strings.ToLower(r.Host) || srv.origins[origin]
 	}
 	return false
 }

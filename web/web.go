@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -187,7 +188,7 @@ func (s *site) sdk(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); slices.Contains(s.allowedOrigins, origin) {
+	if origin := r.Header.Get("Origin"); slices.ContainsFunc(s.allowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
 		h.Set("Access-Control-Allow-Origin", origin)
 	}
 	s.serve(w, r, name, cacheRevalidate)

@@ -161,6 +161,10 @@ func TestSDKUnderStableNames(t *testing.T) {
 	if again := get(t, h, "/sdk/turnpike.js", "If-None-Match", etag); etag == "" || again.StatusCode != http.StatusNotModified {
 		t.Errorf("ETag %q is answered with %d", etag, again.StatusCode)
 	}
+	app := Handler(Options{AllowedOrigins: []string{"app://main"}})
+	if got := get(t, app, "/sdk/turnpike.js", "Origin", "app://Main").Header.Get("Access-Control-Allow-Origin"); got != "app://Main" {
+		t.Errorf("a packaged app gets %q", got) // its browser does not change letters, and compares them
+	}
 	for _, origin := range []string{"", stranger, "null", "https://app.example.org.evil.example"} {
 		resp := get(t, h, "/sdk/turnpike.js", "Origin", origin)
 		if got, ok := resp.Header["Access-Control-Allow-Origin"]; ok {

@@ -101,10 +101,17 @@ func optional[T any](parse func(string) (T, error)) func(string) (T, error) {
 	}
 }
 
+// parseOrigin takes the Origin header that a site's pages send, or that of an app that brings its pages along: those have a
+// scheme of their own, as in capacitor://localhost, and some no host.
 func parseOrigin(s string) (string, error) {
 	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
-		u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+	if s == "null" || err == nil && slices.Contains([]string{"file", "data", "blob", "about"}, u.Scheme) {
+		return "", fmt.Errorf(`%q would let in every page: those from files and data all send "null" as their origin; give the app a scheme or an address of its own`, s)
+	}
+	isWeb := err == nil && (u.Scheme == "https" || u.Scheme == "http")
+	isApp := err == nil && !isWeb && u.Scheme != "" && !slices.Contains([]string{"ws", "wss", "ftp", "javascript"}, u.Scheme)
+	if !isWeb && !isApp || isWeb && u.Host == "" || !strings.Contains(s, "://") ||
+		u.User != nil || u.Path != "" || strings.ContainsAny(s, "?#*, ") {
 		return "", fmt.Errorf("%q is not an origin; write it like %q, with nothing after the host", s, "https://app.example.org")
 	}
 	return strings.ToLower(s), nil

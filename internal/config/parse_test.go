@@ -17,3 +17,19 @@ func TestRealms(t *testing.T) {
 		}
 	}
 }
+
+// TestOrigins: apps that bring their pages along have origins with schemes of their own. What every page can send is none.
+func TestOrigins(t *testing.T) {
+	for origin, want := range map[string]string{
+		"https://app.example.org": "https://app.example.org", "http://localhost:5173": "http://localhost:5173", "HTTPS://App.example.org": "https://app.example.org",
+		"capacitor://localhost": "capacitor://localhost", "tauri://localhost": "tauri://localhost", "ionic://localhost": "ionic://localhost", "app://": "app://", "app://.": "app://.",
+		"chrome-extension://abcdefghijklmnop": "chrome-extension://abcdefghijklmnop",
+		"null":                                "", "file://": "", "file:///srv/page.html": "", "data://x": "", "blob:https://app.example.org": "",
+		"": "", "*": "", "app.example.org": "", "localhost:8080": "", "https://": "", "https://*": "", "https://app.example.org/": "", "https://a@app.example.org": "",
+		"wss://app.example.org": "", "capacitor://localhost/": "", "capacitor://localhost?x": "", "app://#": "", "app:": "", "javascript://x": "",
+	} {
+		if got, err := parseOrigin(origin); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", origin, got, err)
+		}
+	}
+}

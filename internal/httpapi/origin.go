@@ -27,7 +27,8 @@ func (o *origins) allow(r *http.Request) bool {
 		return true
 	}
 	u, err := url.Parse(sent[0])
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	isPage := err == nil && (u.Scheme == "https" || u.Scheme == "http") // a packaged app's host is not ours, even if its name is
+	return isPage && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
 // foreign reports whether the request's Origin is one of the allowed ones, which need CORS headers.

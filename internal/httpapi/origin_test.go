@@ -3,7 +3,7 @@ package httpapi
 import "testing"
 
 func TestAllowsOrigin(t *testing.T) {
-	o := &origins{allowed: []string{"https://app.example.org"}, own: "https://turn.example.org"}
+	o := &origins{allowed: []string{"https://app.example.org", "capacitor://localhost", "app://"}, own: "https://turn.example.org"}
 	tests := []struct {
 		origin string
 		want   bool
@@ -16,6 +16,10 @@ func TestAllowsOrigin(t *testing.T) {
 		{"https://app.example.org:444", false},
 		{"https://evil.example", false},
 		{"http://10.0.0.5", false},
+		{"capacitor://localhost", true},
+		{"app://", true},
+		{"tauri://localhost", false},
+		{"tauri://10.0.0.5:8080", false}, // only the host is ours
 		{"null", false},
 		{"", false},
 	}

@@ -87,6 +87,26 @@ test('a message that is too long for the server is never sent', async () => {
   assert.deepEqual(socket.sent, []);
 });
 
+test('a server that cannot check the ticket now is asked again when it says, with the same ticket', async () => {
+  const client = newClient({ getTicket: async ({ fresh }) => (fresh ? 'another' : 'a ticket') });
+  const opened = client.open();
+  const refusal = { type: 'error', code: 'internal', message: '', retryAfter: 7 };
+  let socket = await FakeSocket.opened();
+  for (let count = 0; count < 5; count++) {
+    await socket.answer('hello', refusal);
+    assert.equal(socket.readyState, 3);
+    const made = FakeSocket.made.length;
+    timers.tick(6999);
+    await settle();
+    assert.equal(FakeSocket.made.length, made);
+    timers.tick(60_000); // the longest pause after that
+    socket = await FakeSocket.opened();
+  }
+  assert.equal(socket.sent[0].ticket, 'a ticket');
+  await socket.answer('hello', welcome());
+  await opened;
+});
+
 test('a session that cannot go on under its name ends, and another begins', async () => {
   const { client, socket } = await resumable({ name: 'Ada', onNameTaken: () => 'Ada 2' });
   const second = await next(socket);
