@@ -66,7 +66,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	if e := srv.begin(s, asked); e != nil {
 		return e
 	}
-	welcome.Online = srv.onlineFor(s)
+	srv.listOnline(s, welcome)
 	srv.welcome(c, s, welcome)
 	c.SetSource(&s.stream)
 	srv.counters.begun.count(sessionNew)
@@ -116,7 +116,8 @@ func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 	u.sessions = append(u.sessions, s)
 	srv.sessions[s.id] = s
 	if s.seesAll() {
-		srv.members[s] = struct{}{}
+		s.memberAt = len(srv.members)
+		srv.members = append(srv.members, s)
 	}
 	s.presenceAt = srv.presence.clock
 	srv.cfg.Log.Debug("session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)

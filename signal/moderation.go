@@ -48,10 +48,10 @@ func (r *room) hasPowers(s *session) bool {
 
 // tellHosts sends m to all members with host powers, except for one, which may be nil.
 func (srv *Server) tellHosts(r *room, m wire.Message, but *session) {
-	data := srv.encode(m)
+	text := share(srv.encode(m))
 	for _, s := range r.members {
 		if s != but && r.hasPowers(s) {
-			s.tellText(data)
+			s.tellShared(text)
 		}
 	}
 }

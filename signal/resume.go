@@ -110,7 +110,7 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 		welcome.Resumed, welcome.Handled = wire.ResumedReplayed, s.requests.last
 	}
 	if m.Resume.Fresh || !replayed {
-		welcome.Online = srv.onlineFor(s)
+		srv.listOnline(s, welcome)
 	}
 	srv.welcome(c, s, welcome)
 	s.stream.replaceTokens(srv.encode(&wire.NewToken{Token: welcome.Resume}))
@@ -162,7 +162,7 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	for _, in := range token.In {
 		srv.restoreRoom(s, in)
 	}
-	welcome.Online = srv.onlineFor(s)
+	srv.listOnline(s, welcome)
 	srv.welcome(c, s, welcome)
 	c.SetSource(&s.stream)
 	if m.Resume.Fresh { // mates that came back earlier may have connections with it

@@ -174,10 +174,10 @@ func (srv *Server) tellRoomBut(but *session, r *room, m wire.Message) {
 	if len(r.members) == 0 {
 		return
 	}
-	data := srv.encode(m)
+	text := share(srv.encode(m))
 	for _, s := range r.members {
 		if s != but {
-			s.tellText(data)
+			s.tellShared(text)
 		}
 	}
 }

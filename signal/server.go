@@ -76,8 +76,8 @@ type Server struct {
 	counters counters
 	engine   *socket.Engine
 	epoch    string         // of this process, in resume tokens
-	stop     chan struct{}  // closed by Shutdown, ends the sweep
-	sweeping sync.WaitGroup // counts the sweep
+	stop     chan struct{}  // closed by Shutdown, ends the sweep and what tells members of each other
+	sweeping sync.WaitGroup // counts these two
 
 	kept atomic.Int64 // bytes of all streams
 
@@ -87,11 +87,12 @@ type Server struct {
 	conns     map[*conn]struct{}    // every open one
 	sessions  map[string]*session   // by id: from welcome to end
 	away      map[*session]struct{} // the sessions that have no connection
-	members   map[*session]struct{} // the sessions that see everybody
+	members   []*session            // the sessions that see everybody, in no order
 	ended     expiring[struct{}]    // sessions that ended while another process would honour their tokens
 	lingering expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
 	users     map[string]*user      // who is online
 	names     map[string]*user      // by canonical name: the same users
+	online    directory             // the same users
 	rooms     map[string]*room
 	calls     map[string]*call
 	addrs     map[netip.Prefix]*addrUse
@@ -130,7 +131,6 @@ func New(cfg Config) *Server {
 		sessions: make(map[string]*session),
 		away:     make(map[*session]struct{}),
 		epoch:    auth.NewID(cfg.Rand, epochLength),
-		members:  make(map[*session]struct{}),
 		users:    make(map[string]*user),
 		names:    make(map[string]*user),
 		rooms:    make(map[string]*room),
@@ -143,6 +143,7 @@ func New(cfg Config) *Server {
 		srv.origins[normalOrigin(origin)] = true
 	}
 	srv.sweeping.Go(srv.sweepUntilStopped)
+	srv.sweeping.Go(srv.tellPresenceUntilStopped)
 	return srv
 }
 

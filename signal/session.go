@@ -3,6 +3,7 @@ package signal
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"turnpike/auth"
@@ -49,6 +50,11 @@ type session struct {
 	away         *absence // nil while it is carried
 	// presenceAt is the presence.clock of the welcome, which told the session of all changes before it.
 	presenceAt uint64
+	memberAt   int // place in srv.members, if it is there
+
+	// Written under srv.mu, read at any time, by members only.
+	known    atomic.Pointer[wire.User] // it knows everybody online up to here, in the order of the directory; nil: everybody
+	listedAt atomic.Uint64             // the presence.clock of the last page that it was sent
 
 	// Guarded by turn.
 	requests requests
@@ -71,7 +77,11 @@ func (s *session) tell(m wire.Message) { s.tellText(s.srv.encode(m)) }
 
 // reply is tell for the answer to the request whose turn it is.
 func (s *session) reply(m wire.Message) {
-	data := s.srv.encode(m)
+	s.replyText(s.srv.encode(m))
+}
+
+// replyText is reply for an encoded answer.
+func (s *session) replyText(data []byte) {
 	s.tellText(data)
 	s.requests.answer = data
 }
@@ -162,6 +172,8 @@ func (s *session) dispatch(m wire.ClientMessage) (mate *socket.Conn, e *wire.Err
 		e = s.cancel(m)
 	case *wire.Hangup:
 		e = s.hangup(m)
+	case *wire.ListOnline:
+		e = s.listMore(m)
 	default:
 		e = s.moderate(m)
 	}
@@ -186,7 +198,7 @@ func (srv *Server) endLocked(s *session, reason string) {
 	srv.endAbsence(s)
 	s.stream.end()
 	delete(srv.sessions, s.id)
-	delete(srv.members, s)
+	srv.forgetMember(s)
 	for len(s.rooms) > 0 {
 		srv.leaveRoom(s, s.rooms[0], reason)
 	}
@@ -208,6 +220,18 @@ func (srv *Server) endLocked(s *session, reason string) {
 	s.scope = scope{}
 	srv.counters.ended.count(reason)
 	srv.cfg.Log.Debug("session ended", "session", s.id, "user", s.user.id, "reason", reason)
+}
+
+// forgetMember takes a session out of those that are told of others. The caller holds mu.
+func (srv *Server) forgetMember(s *session) {
+	if s.memberAt >= len(srv.members) || srv.members[s.memberAt] != s {
+		return // a guest's
+	}
+	end := len(srv.members) - 1
+	last := srv.members[end]
+	srv.members[s.memberAt], last.memberAt = last, s.memberAt
+	srv.members[end] = nil
+	srv.members = srv.members[:end]
 }
 
 // endsRelays reports whether the relays of a session that ends for the reason end with it.

@@ -20,14 +20,45 @@ type stream struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	messages [][]byte  // not acknowledged; their numbers follow acked
-	first    [1][]byte // where messages begins: mostly one waits, and that costs no array
+	messages []message  // not acknowledged; their numbers follow acked
+	first    [1]message // where messages begins: mostly one waits, and that costs no array
 	acked    uint64
 	next     int // of messages
 	bytes    int
 	ended    bool         // nothing is added any more
 	used     bool         // since the last rest
 	conn     *socket.Conn // sends them; nil while the session is away
+}
+
+// message is one that waits in a stream. It must not change.
+type message struct {
+	data   []byte
+	shared *sharedText // whose data it is; nil: its own
+}
+
+// sharedText is the text of a message to many sessions. It counts once among the bytes of all streams, as long as one of
+// them keeps it.
+type sharedText struct {
+	data []byte
+	kept atomic.Int32 // by so many streams
+}
+
+func share(data []byte) *sharedText { return &sharedText{data: data} }
+
+// keep counts the bytes of a message that the stream gets.
+func (st *stream) keep(m message) {
+	st.bytes += len(m.data)
+	if m.shared == nil || m.shared.kept.Add(1) == 1 {
+		st.kept.Add(int64(len(m.data)))
+	}
+}
+
+// drop counts the bytes of a message that the stream loses.
+func (st *stream) drop(m message) {
+	st.bytes -= len(m.data)
+	if m.shared == nil || m.shared.kept.Add(-1) == 0 {
+		st.kept.Add(int64(-len(m.data)))
+	}
 }
 
 // tellText adds a message to the session's stream, and never blocks. The message must not change afterwards. A session
@@ -41,7 +72,21 @@ func (s *session) tellText(data []byte) {
 
 // enqueue is tellText without the writing. If it returns a socket, the caller is that socket's writer
 // (socket.Conn.ClaimWriter).
-func (s *session) enqueue(data []byte) *socket.Conn {
+func (s *session) enqueue(data []byte) *socket.Conn { return s.enqueueMessage(message{data: data}) }
+
+// enqueueShared is enqueue for a text that other sessions get too.
+func (s *session) enqueueShared(text *sharedText) *socket.Conn {
+	return s.enqueueMessage(message{text.data, text})
+}
+
+// tellShared is tellText for such a text.
+func (s *session) tellShared(text *sharedText) {
+	if c := s.enqueueShared(text); c != nil {
+		c.StartWriter()
+	}
+}
+
+func (s *session) enqueueMessage(m message) *socket.Conn {
 	st, limits := &s.stream, &s.srv.cfg.Limits
 	st.mu.Lock()
 	c := st.conn
@@ -49,12 +94,12 @@ func (s *session) enqueue(data []byte) *socket.Conn {
 		st.mu.Unlock()
 		return nil
 	}
-	full := len(st.messages) >= limits.QueueMessages || len(st.messages) > 0 && st.bytes+len(data) > st.share(limits)
+	full := len(st.messages) >= limits.QueueMessages || len(st.messages) > 0 && st.bytes+len(m.data) > st.share(limits)
 	if full {
 		st.ended = true
 		st.forgetAll()
 	} else {
-		st.append(data)
+		st.append(m)
 	}
 	st.mu.Unlock()
 	switch {
@@ -80,17 +125,16 @@ func (st *stream) share(limits *Limits) int {
 }
 
 // append adds a message; mu is held.
-func (st *stream) append(data []byte) {
+func (st *stream) append(m message) {
 	if st.messages == nil {
 		st.messages = st.first[:0]
 	}
 	st.used = true
-	st.messages = append(st.messages, data)
+	st.messages = append(st.messages, m)
 	if len(st.messages) == len(st.first)+1 {
-		st.first[0] = nil // messages has moved to an array of its own
+		st.first[0] = message{} // messages has moved to an array of its own
 	}
-	st.bytes += len(data)
-	st.kept.Add(int64(len(data)))
+	st.keep(m)
 }
 
 // Next returns what c must send next (socket.Source).
@@ -100,7 +144,7 @@ func (st *stream) Next(c *socket.Conn) (data []byte, seq uint64, ok bool) {
 	if st.conn != c || st.next >= len(st.messages) {
 		return nil, 0, false
 	}
-	data = st.messages[st.next]
+	data = st.messages[st.next].data
 	if wire.IsNewToken(data) {
 		st.replace(st.next, sentToken) // a resume sends another token in its place
 	}
@@ -128,12 +172,9 @@ func (st *stream) forget(received uint64) {
 		return
 	}
 	n := int(received - st.acked)
-	freed := 0
-	for _, data := range st.messages[:n] {
-		freed += len(data)
+	for _, m := range st.messages[:n] {
+		st.drop(m)
 	}
-	st.bytes -= freed
-	st.kept.Add(int64(-freed))
 	st.acked, st.next = received, max(0, st.next-n)
 	st.messages = slices.Delete(st.messages, 0, n)
 	if len(st.messages) == 0 && cap(st.messages) > 2*wire.AckEvery {
@@ -153,9 +194,11 @@ func (st *stream) rest() {
 
 // forgetAll drops every message; mu is held.
 func (st *stream) forgetAll() {
-	st.kept.Add(int64(-st.bytes))
-	st.messages, st.first[0] = nil, nil
-	st.bytes, st.next = 0, 0
+	for _, m := range st.messages {
+		st.drop(m)
+	}
+	st.messages, st.first[0] = nil, message{}
+	st.next = 0
 }
 
 // canResume reports whether all messages after received are there.
@@ -179,7 +222,7 @@ func (st *stream) replaceTokens(data []byte) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for i, old := range st.messages {
-		if wire.IsNewToken(old) {
+		if wire.IsNewToken(old.data) {
 			st.replace(i, data)
 		}
 	}
@@ -190,10 +233,9 @@ var sentToken, _ = wire.Encode(&wire.NewToken{})
 
 // replace changes a message; mu is held.
 func (st *stream) replace(i int, data []byte) {
-	more := len(data) - len(st.messages[i])
-	st.messages[i] = data
-	st.bytes += more
-	st.kept.Add(int64(more))
+	st.drop(st.messages[i])
+	st.messages[i] = message{data: data}
+	st.keep(st.messages[i])
 }
 
 // detach stops c from sending. If another connection sends, it does nothing.

@@ -9,11 +9,10 @@ import (
 // sweepInterval is how often the sweep looks for what is due.
 const sweepInterval = time.Second
 
-// sweepUntilStopped sweeps every second, and does renewals and tells presence in between.
+// sweepUntilStopped sweeps every second, and does renewals in between.
 func (srv *Server) sweepUntilStopped() {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
-	defer srv.presence.timer.Stop()
 	var renewals []renewal
 	more := time.NewTimer(renewalInterval)
 	defer more.Stop()
@@ -21,9 +20,6 @@ func (srv *Server) sweepUntilStopped() {
 		select {
 		case <-srv.stop:
 			return
-		case <-srv.presence.timer.C:
-			srv.tellPresence()
-			continue
 		case now := <-tick.C:
 			renewals = srv.sweep(renewals, now)
 		case <-more.C:

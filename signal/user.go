@@ -1,7 +1,6 @@
 package signal
 
 import (
-	"cmp"
 	"slices"
 
 	"turnpike/auth"
@@ -13,6 +12,7 @@ type user struct {
 	id        string // auth.User's wire form
 	asked     string // the name that the user came with
 	name      string // the same, or with a number that tells it apart from others
+	text      []byte // wire.EncodeUser's
 	canonical string // the form of the name that is unique
 	sessions  []*session
 	call      *call // ringing, rung or answered; at most one
@@ -27,14 +27,6 @@ func (s *session) peer() wire.Peer {
 
 // seesAll reports whether the session sees all users who are online and may call them.
 func (s *session) seesAll() bool { return s.ticket.Role != auth.RoleGuest }
-
-// onlineFor lists the users that s sees. The caller holds mu.
-func (srv *Server) onlineFor(s *session) []wire.User {
-	if s.seesAll() {
-		return srv.usersExcept(s.user)
-	}
-	return []wire.User{}
-}
 
 // goOnline finds or makes the user of a new session, and notes the change for members. If the user came with another name
 // before, the newer one holds. The caller holds mu.
@@ -52,13 +44,16 @@ func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 		u = &user{id: id, use: srv.useOf(id)}
 		srv.users[id] = u
 	} else {
-		srv.presence.note(u, true)
+		srv.notePresence(u, true)
+		srv.online.remove(u)
 		delete(srv.names, u.canonical)
 	}
 	u.asked, u.name, u.canonical = asked.shown, name, canonical
+	u.text = wire.EncodeUser(u.wire())
 	srv.names[canonical] = u
+	srv.online.insert(u)
 	if isNew {
-		srv.presence.note(u, false)
+		srv.notePresence(u, false)
 	}
 	return u, nil
 }
@@ -74,22 +69,12 @@ func (srv *Server) goOffline(s *session, reason string) {
 		return
 	}
 	if reason != wire.ReasonShutdown { // then everybody goes
-		srv.presence.note(u, true)
+		srv.notePresence(u, true)
 	}
 	srv.rememberUse(u)
+	srv.online.remove(u)
 	delete(srv.users, u.id)
 	delete(srv.names, u.canonical)
-}
-
-func (srv *Server) usersExcept(u *user) []wire.User {
-	list := make([]wire.User, 0, len(srv.users))
-	for _, other := range srv.users {
-		if other != u {
-			list = append(list, other.wire())
-		}
-	}
-	slices.SortFunc(list, func(a, b wire.User) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.User, b.User)) })
-	return list
 }
 
 // NameTaken reports whether a user who is online has the name, in the canonical form of [auth.CleanName].

@@ -124,6 +124,11 @@ type (
 	Bye struct {
 		Request
 	}
+	// ListOnline asks for the users who are online after a place in the order of names. A zero After is the beginning.
+	ListOnline struct {
+		Request
+		After User `json:"after,omitzero"`
+	}
 	// Ack carries Received, and does nothing else.
 	Ack struct {
 		Request
@@ -150,7 +155,7 @@ type (
 	//
 	// Resumed is empty for a new session. Otherwise Rooms are the session's rooms, and Handled is the id of the last
 	// request that the server handled, if it knows that. Online is nil for a resumed session that knows the users
-	// already.
+	// already. OnlineMore means that there are more; ListOnline asks for them.
 	Welcome struct {
 		Ref          string      `json:"ref,omitempty"`
 		After        uint64      `json:"after"`
@@ -167,6 +172,7 @@ type (
 		ICEServers   []ICEServer `json:"iceServers"`
 		ICEExpires   time.Time   `json:"iceExpires,omitzero"`
 		Online       []User      `json:"online,omitzero"`
+		OnlineMore   bool        `json:"onlineMore,omitempty"`
 	}
 	// Handled tells that all requests up to Ref were handled; some have no other answer.
 	Handled struct {
@@ -235,9 +241,12 @@ type (
 		From string `json:"from"`
 		Payload
 	}
-	// Online tells of users who came online or changed their names.
+	// Online tells of users who came online or changed their names. With a Ref it answers ListOnline; More means that
+	// there are others after the last of Users.
 	Online struct {
+		Ref   string `json:"ref,omitempty"`
 		Users []User `json:"users"`
+		More  bool   `json:"more,omitempty"`
 	}
 	// Offline tells of users whose last session ended.
 	Offline struct {
@@ -289,18 +298,19 @@ type (
 	}
 )
 
-func (*Hello) Type() string   { return TypeHello }
-func (*Join) Type() string    { return TypeJoin }
-func (*Leave) Type() string   { return TypeLeave }
-func (*Signal) Type() string  { return TypeSignal }
-func (*Call) Type() string    { return TypeCall }
-func (*Accept) Type() string  { return TypeAccept }
-func (*Decline) Type() string { return TypeDecline }
-func (*Cancel) Type() string  { return TypeCancel }
-func (*Hangup) Type() string  { return TypeHangup }
-func (*Bye) Type() string     { return TypeBye }
-func (*Ack) Type() string     { return TypeAck }
-func (*Ping) Type() string    { return TypePing }
+func (*Hello) Type() string      { return TypeHello }
+func (*Join) Type() string       { return TypeJoin }
+func (*Leave) Type() string      { return TypeLeave }
+func (*Signal) Type() string     { return TypeSignal }
+func (*Call) Type() string       { return TypeCall }
+func (*Accept) Type() string     { return TypeAccept }
+func (*Decline) Type() string    { return TypeDecline }
+func (*Cancel) Type() string     { return TypeCancel }
+func (*Hangup) Type() string     { return TypeHangup }
+func (*Bye) Type() string        { return TypeBye }
+func (*ListOnline) Type() string { return TypeOnline }
+func (*Ack) Type() string        { return TypeAck }
+func (*Ping) Type() string       { return TypePing }
 
 func (*Welcome) Type() string       { return TypeWelcome }
 func (*Error) Type() string         { return TypeError }
@@ -328,7 +338,7 @@ func (*PeerBack) Type() string      { return TypePeerBack }
 // ClientTypes lists the types that clients send.
 func ClientTypes() []string {
 	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye,
-		TypeAck, TypePing, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
+		TypeOnline, TypeAck, TypePing, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
 }
 
 // Encode returns m as one JSON object with its type first. It fails only for values that JSON cannot hold, such as a

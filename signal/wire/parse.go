@@ -43,7 +43,7 @@ type fields struct {
 	ticket, name, resume                           []byte
 	room, create, size, waiting                    []byte
 	to, description, candidate, candidates, callID []byte
-	session                                        []byte
+	session, after                                 []byte
 }
 
 func (f *fields) slot(name []byte) *[]byte {
@@ -80,6 +80,8 @@ func (f *fields) slot(name []byte) *[]byte {
 		return &f.waiting
 	case "session":
 		return &f.session
+	case "after":
+		return &f.after
 	}
 	return nil
 }
@@ -149,6 +151,8 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 		return &Hangup{*req, call}, err
 	case TypeBye:
 		return &Bye{*req}, nil
+	case TypeOnline:
+		return f.listOnline(*req)
 	case TypeAck:
 		return &Ack{*req}, nil
 	case TypePing:
@@ -249,6 +253,42 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 		}
 	}
 	return m, nil
+}
+
+func (f *fields) listOnline(req Request) (ClientMessage, *FieldError) {
+	m := &ListOnline{Request: req}
+	if f.after == nil {
+		return m, nil
+	}
+	var u userFields
+	w := walker{data: f.after}
+	for w.next() {
+		w.keep(u.slot(w.name))
+	}
+	if w.err != nil {
+		return nil, w.err.within("after")
+	}
+	var err *FieldError
+	if m.After.User, err = text("user", u.user, MaxUser); err != nil {
+		return nil, err.within("after")
+	}
+	if m.After.Name, err = text("name", u.name, MaxShownName); err != nil {
+		return nil, err.within("after")
+	}
+	return m, nil
+}
+
+// userFields are the raw fields of a user.
+type userFields struct{ user, name []byte }
+
+func (u *userFields) slot(name []byte) *[]byte {
+	switch string(name) {
+	case "user":
+		return &u.user
+	case "name":
+		return &u.name
+	}
+	return nil
 }
 
 func (f *fields) signal(req Request) (ClientMessage, *FieldError) {

@@ -32,6 +32,8 @@ const (
 	//                       server: call, reason
 	TypeHangup = "hangup" // client: call                     -> hangup
 	//                       server: call, room
+	TypeOnline = "online" // client: after? (a user)          -> online
+	//                       server: ref?, users, more?
 	TypeBye = "bye" // client: the session ends; close 1000
 	TypeAck = "ack" // client: received
 	//                 server: ref; it has handled all requests up to that
@@ -43,7 +45,7 @@ const (
 	TypeAdmit  = "admit"  // client: room, session            -> admitted
 	TypeRefuse = "refuse" // client: room, session            -> refused
 
-	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, iceServers, iceExpires, online
+	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, iceServers, iceExpires, online, onlineMore?
 	TypePong       = "pong"        // server
 	TypeResume     = "resume"      // server: token, which replaces the last one
 	TypePeerAway   = "peer-away"   // server: room, session
@@ -53,7 +55,6 @@ const (
 	TypeLeft       = "left"        // server: room, reason
 	TypePeerJoined = "peer-joined" // server: room, peer
 	TypePeerLeft   = "peer-left"   // server: room, session, reason
-	TypeOnline     = "online"      // server: users
 	TypeOffline    = "offline"     // server: users
 	TypeRinging    = "ringing"     // server: call, to (a user)
 	TypeICEServers = "ice-servers" // server: iceServers, iceExpires
@@ -177,16 +178,17 @@ const (
 
 // The limits. Lengths of text are in Unicode code points.
 const (
-	MaxMessage = 64 << 10 // bytes of one WebSocket message from a client
-	MaxDepth   = 32       // objects and arrays inside one another
-	MaxID      = 64       // id
-	MaxTicket  = 16 << 10 // ticket
-	MaxName    = 32       // name
-	MaxRoom    = 64       // room
-	MaxSession = 64       // session, in to and session
-	MaxUser    = 512      // user, in to
-	MaxCall    = 64       // call
-	MaxToken   = 8 << 10  // resume.token
+	MaxMessage   = 64 << 10 // bytes of one WebSocket message from a client
+	MaxDepth     = 32       // objects and arrays inside one another
+	MaxID        = 64       // id
+	MaxTicket    = 16 << 10 // ticket
+	MaxName      = 32       // name
+	MaxShownName = 64       // a name as the server shows it
+	MaxRoom      = 64       // room
+	MaxSession   = 64       // session, in to and session
+	MaxUser      = 512      // user, in to
+	MaxCall      = 64       // call
+	MaxToken     = 8 << 10  // resume.token
 
 	MaxCandidates = 32 // in candidates
 
@@ -195,7 +197,8 @@ const (
 	MinRoomSize     = 2
 	MaxRoomSize     = 16
 	DefaultRoomSize = 2
-	MaxWaiting      = 32 // sessions that wait to be let into one room
+	MaxWaiting      = 32  // sessions that wait to be let into one room
+	MaxOnline       = 100 // users that welcome, or one answer to online, lists
 
 	MaxBadMessages = 10 // in BadMessageWindow; then the close code is CloseBadMessage
 

@@ -242,3 +242,20 @@ test('the client survives nonsense from the server', async () => {
   }
   assert.equal(client.state, 'online');
 });
+
+test('a long list of who is online comes in pages', async () => {
+  const ann = { user: 'u2', name: 'Ann' };
+  const bob = { user: 'u3', name: 'Bob' };
+  const { client, socket } = await signedIn({}, { online: [ann], onlineMore: true });
+  assert.equal(client.hasMoreOnline, true);
+  const listed = client.listMore();
+  await settle();
+  const { id, after } = socket.expect('online');
+  assert.deepEqual(after, ann);
+  await socket.say({ type: 'online', ref: id, users: [bob] });
+  await listed;
+  assert.deepEqual([...client.online.values()], [ann, bob]);
+  assert.equal(client.hasMoreOnline, false);
+  await client.listMore();
+  assert.throws(() => socket.expect('online'));
+});

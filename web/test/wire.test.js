@@ -30,10 +30,11 @@ const examples = readdirSync(folder)
  * @type {Record<string, (scene: Scene, message: any) => void>}
  */
 const understood = {
-  'welcome': ({ client }, { session, iceServers, online }) => {
+  'welcome': ({ client }, { session, iceServers, online, onlineMore = false }) => {
     assert.equal(client.session, session);
     assert.deepEqual(client.iceServers, iceServers);
     assert.equal(client.online.size, online?.length ?? 0);
+    assert.equal(client.hasMoreOnline, onlineMore);
   },
   // These two leave no trace; client.test.js and liveness.test.js test their effect.
   'ack': () => {},
@@ -62,7 +63,10 @@ const understood = {
     if (description) assert.equal(pc.remoteDescription.sdp, description.sdp);
     else assert.deepEqual(pc.candidates, candidates ?? [candidate]);
   },
-  'online': ({ client }, { users }) => assert.ok(users.every(({ user = '' }) => client.online.has(user))),
+  'online': ({ client }, { users, more = false }) => {
+    assert.ok(users.every(({ user = '' }) => client.online.has(user)));
+    assert.equal(client.hasMoreOnline, more);
+  },
   'offline': ({ client }, { users }) => assert.ok(users.every(({ user = '' }) => !client.online.has(user))),
   'call': ({ events }, { call, from }) => assert.deepEqual([events.call.id, events.call.user], [call, from]),
   'ringing': ({ client }, { call, to }) => assert.deepEqual(client.calls.get(call)?.user, to),

@@ -15,7 +15,12 @@ export class OnlineList extends HTMLElement {
     fill(this, 'online');
     const { session } = app;
     const signal = this.#ended.signal;
-    const update = () => this.#update(app, [...session.client.online.values()]);
+    const more = find(this, '.more', HTMLButtonElement);
+    more.addEventListener('click', () => session.client.listMore().catch(() => {}), { signal });
+    const update = () => {
+      this.#update(app, [...session.client.online.values()]);
+      more.hidden = !session.client.hasMoreOnline;
+    };
     session.on('presence', update, { signal });
     session.on('state', update, { signal });
     update();

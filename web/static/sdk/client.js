@@ -63,6 +63,8 @@ export class Client extends Emitter {
   #savedChats = {};
   #ended = new AbortController();
   #rejoin = new Rejoin(this, this.#ended.signal);
+  /** @type {User | undefined} the server has listed those who are online up to here; undefined: all */
+  #listedTo;
 
   /** @param {ClientOptions} options */
   constructor(options) {
@@ -74,7 +76,7 @@ export class Client extends Emitter {
     this.role = '';
     /** @type {RTCIceServer[]} */
     this.iceServers = [];
-    /** @type {Map<string, User>} everyone else who is online, by user */
+    /** @type {Map<string, User>} everyone else who is online, by user; the first of them if `hasMoreOnline` */
     this.online = new Map();
     /** @type {Map<string, Room>} by id */
     this.rooms = new Map();
@@ -96,6 +98,16 @@ export class Client extends Emitter {
   /** @returns {ClientState} */
   get state() {
     return this.#signaling.state;
+  }
+
+  /** Whether more people are online than `online` has. */
+  get hasMoreOnline() {
+    return this.#listedTo !== undefined;
+  }
+
+  /** Adds the next of the people who are online to `online`, if there are more; `presence` fires. */
+  async listMore() {
+    if (this.#listedTo) await this.#signaling.request({ type: 'online', after: this.#listedTo });
   }
 
   /**
@@ -272,6 +284,8 @@ export class Client extends Emitter {
       case 'peer-back': return this.#roster(message)?.back(message.session, message.fresh ?? false);
       case 'signal': return this.rooms.get(message.room)?.receive(message);
       case 'online':
+        if (message.ref !== undefined) this.#listedTo = message.more ? message.users.at(-1) : undefined;
+        return this.#presence(message.type, message.users);
       case 'offline': return this.#presence(message.type, message.users);
       case 'call': return this.emit('call', this.#calls.add(message.call, 'incoming', message.from));
       case 'ringing': return void this.#calls.add(message.call, 'outgoing', message.to);
@@ -301,13 +315,14 @@ export class Client extends Emitter {
    * @param {boolean} fresh whether the session comes from the page before this one
    */
   #welcome(welcome, fresh) {
-    const { session, user, name, role, iceServers, online, resumed, rooms = [], resumeWindow = RESUME_WINDOW_S } = welcome;
+    const { session, user, name, role, iceServers, online, onlineMore, resumed, rooms = [], resumeWindow = RESUME_WINDOW_S } = welcome;
     const isFirst = !this.session;
     const isSomebodyElse = !isFirst && user !== this.user;
     Object.assign(this, { session, user, name, role });
     this.#setIceServers(iceServers);
     if (online) {
       this.online.clear();
+      this.#listedTo = onlineMore ? online.at(-1) : undefined;
       this.#presence('online', online);
     }
     if (resumed !== 'replayed') {

@@ -33,6 +33,7 @@ import { TurnpikeError } from '../error.js';
  *   | JoinMessage
  *   | { type: 'leave', room: string }
  *   | { type: 'signal', room: string, to: string } & Negotiated
+ *   | { type: 'online', after?: User }
  *   | { type: 'call', to: string }
  *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
  *   | { type: 'lock' | 'unlock', room: string }
@@ -46,7 +47,7 @@ import { TurnpikeError } from '../error.js';
  *   type: 'welcome', ref?: string, after?: number, session: string, user: string, name: string, role: string,
  *   resume?: string, resumeWindow?: number, epoch?: string,
  *   resumed?: 'replayed' | 'restored', handled?: string, rooms?: RoomState[],
- *   iceServers: RTCIceServer[], iceExpires: string, online?: User[],
+ *   iceServers: RTCIceServer[], iceExpires: string, online?: User[], onlineMore?: boolean,
  * }} Welcome
  * @typedef {{
  *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number,
@@ -70,7 +71,8 @@ import { TurnpikeError } from '../error.js';
  *   | { type: 'peer-away', room: string, session: string }
  *   | { type: 'peer-back', room: string, session: string, fresh?: boolean }
  *   | Signal
- *   | { type: 'online' | 'offline', users: User[] }
+ *   | { type: 'online', ref?: string, users: User[], more?: boolean }
+ *   | { type: 'offline', users: User[] }
  *   | { type: 'call', call: string, from: User }
  *   | { type: 'ringing', ref?: string, call: string, to: User }
  *   | { type: 'accept', ref?: string, call: string, room: string }
