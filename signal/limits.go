@@ -13,7 +13,7 @@ import (
 type Limits struct {
 	Sessions        int  // open connections of all clients; 20,000
 	SessionsPerAddr int  // open connections from one IPv4 address or IPv6 /64; 256
-	FailedHellos    Rate // bad tickets from one such address; 20, then one in 3 s, and then ever fewer
+	FailedHellos    Rate // bad tickets from one such address; 10, then one in 6 s, and then ever fewer
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
 	RoomsPerSession int  // rooms that it waits for included; 16; a call's room is never refused
@@ -45,10 +45,17 @@ var badMessageRate = Rate{PerSecond: (wire.MaxBadMessages - 1) / wire.BadMessage
 // refusalRate is how often the server tells a session that it sends too much, before it closes the connection.
 var refusalRate = Rate{PerSecond: 0.5, Burst: 20}
 
+// DefaultLimits are the limits that zero fields mean. The defaults of the configuration and PROTOCOL.md have the same.
+func DefaultLimits() Limits {
+	var l Limits
+	l.fill()
+	return l
+}
+
 func (l *Limits) fill() {
 	setDefault(&l.Sessions, 20_000)
 	setDefault(&l.SessionsPerAddr, 256)
-	setDefault(&l.FailedHellos, Rate{PerSecond: 1.0 / 3, Burst: 20})
+	setDefault(&l.FailedHellos, Rate{PerSecond: 1.0 / 6, Burst: 10})
 	setDefault(&l.Messages, Rate{PerSecond: 50, Burst: 200})
 	setDefault(&l.Joins, Rate{PerSecond: 1.0 / 3, Burst: 20})
 	setDefault(&l.RoomsPerSession, 16)

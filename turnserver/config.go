@@ -121,6 +121,9 @@ type Limits struct {
 	FailedCredentialsPerMinute      int // as many at once; default 60. Beyond, log-ins are not looked at
 }
 
+// DefaultLimits are the limits that zero fields mean. The defaults of the configuration are the same.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
 func (l Limits) withDefaults() Limits {
 	l.AllocationsPerSession = cmp.Or(l.AllocationsPerSession, 256)
 	l.AllocationsPerUser = cmp.Or(l.AllocationsPerUser, 256)

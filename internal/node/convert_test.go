@@ -5,10 +5,30 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"turnpike/internal/config"
+	"turnpike/signal"
+	"turnpike/turnserver"
 )
+
+// TestDefaultsAgree: the limits of a server without a configuration are the defaults of signaling and of the TURN server.
+func TestDefaultsAgree(t *testing.T) {
+	cfg := config.Default("state")
+	for name, pair := range map[string][2]any{
+		"signal":     {signalLimits(&cfg.Limits), signal.DefaultLimits()},
+		"turnserver": {turnLimits(cfg), turnserver.DefaultLimits()},
+	} {
+		configured, own := reflect.ValueOf(pair[0]), reflect.ValueOf(pair[1])
+		for i := range configured.NumField() {
+			field := configured.Type().Field(i).Name
+			if got, want := configured.Field(i).Interface(), own.Field(i).Interface(); !configured.Field(i).IsZero() && !reflect.DeepEqual(got, want) {
+				t.Errorf("%s.Limits.%s: the configuration makes it %v, and its own default is %v", name, field, got, want)
+			}
+		}
+	}
+}
 
 // loaded is the configuration that a file with this text makes.
 func loaded(t *testing.T, text string) *config.Config {
