@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -23,7 +24,7 @@ func TestDefaultsAgree(t *testing.T) {
 		configured, own := reflect.ValueOf(pair[0]), reflect.ValueOf(pair[1])
 		for i := range configured.NumField() {
 			field := configured.Type().Field(i).Name
-			if got, want := configured.Field(i).Interface(), own.Field(i).Interface(); !configured.Field(i).IsZero() && !reflect.DeepEqual(got, want) {
+			if got, want := configured.Field(i).Interface(), own.Field(i).Interface(); !configured.Field(i).IsZero() && fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%s.Limits.%s: the configuration makes it %v, and its own default is %v", name, field, got, want)
 			}
 		}
