@@ -3,7 +3,6 @@ package signal
 import (
 	"errors"
 	"math"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -29,15 +28,18 @@ type conn struct {
 	badMessages    bucket
 	refusals       bucket
 	refusedTickets int
+	hasFailed      bool // it has sent a bad ticket or resume token
 
-	// Static after construction.
-	host   string       // the Host header of the upgrade
-	addr   netip.Prefix // by which limits count the client
+	// Static after the upgrade.
+	host   string   // the Host header of the upgrade
+	use    *addrUse // of the addresses by which limits count the client
 	opened time.Time
+
+	place *strangerPlace // guarded by srv.mu; nil once it was welcomed, or crowded out
 }
 
-func newConn(srv *Server, host string, addr netip.Prefix) *conn {
-	return &conn{srv: srv, host: strings.Clone(host), addr: addr, opened: time.Now()} // the request's memory is not kept
+func newConn(srv *Server, host string) *conn {
+	return &conn{srv: srv, host: strings.Clone(host), opened: time.Now()} // the request's memory is not kept
 }
 
 // HandleMessage acts on a message, or returns it as a task if that takes long.

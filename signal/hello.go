@@ -21,22 +21,20 @@ const (
 // hello admits a session, new or resumed, or says why not. The client may try again on the connection.
 func (c *conn) hello(m *wire.Hello) *wire.Error {
 	srv := c.srv
-	if wait := srv.helloWait(c.addr); wait > 0 {
+	if wait := srv.failedWait(c); wait > 0 {
 		srv.counters.limited.count(limitedFailedHellos)
-		c.answerError(m.ID, rateLimited(wait, "Too many bad tickets from your address."))
-		c.Shut(wire.CloseRateLimited, wire.ReasonGone)
-		return nil
-	}
-	if e := srv.takeHello(c); e != nil {
-		return e
+		return rateLimited(wait, "Too many bad tickets from your address.")
 	}
 	if m.Resume != nil {
 		if resumed, e := c.resume(m); resumed || e != nil {
 			return e
 		}
-		if m.Ticket == "" {
-			return newError(wire.CodeNoSuchSession, "There is no such session to resume; say hello with a ticket.")
-		}
+	}
+	if e := srv.takeHello(c, hellos); e != nil {
+		return e
+	}
+	if m.Resume != nil && m.Ticket == "" {
+		return newError(wire.CodeNoSuchSession, "There is no such session to resume; say hello with a ticket.")
 	}
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
 	if err != nil {
@@ -45,7 +43,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 		}
 		c.logRefused(m.Ticket, err)
 		if !errors.Is(err, auth.ErrExpired) { // we have signed an expired ticket: nobody is guessing
-			srv.countFailedHello(c.addr)
+			srv.countFailedHello(c)
 		}
 		c.answerError(m.ID, newError(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
 		if c.refusedTickets++; c.refusedTickets == ticketTries {
@@ -63,6 +61,9 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	defer s.turn.Unlock()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
+	if e := srv.maySignIn(c, false); e != nil {
+		return e
+	}
 	if e := srv.begin(s, asked); e != nil {
 		return e
 	}
@@ -92,7 +93,7 @@ func (c *conn) logRefused(ticket string, err error) {
 	if errors.Is(err, auth.ErrExpired) {
 		level = slog.LevelDebug
 	}
-	c.srv.cfg.Log.Log(context.Background(), level, "ticket refused", "client", clientText(c.addr), "claims", auth.Claimed(ticket), "err", err)
+	c.srv.cfg.Log.Log(context.Background(), level, "ticket refused", "client", clientText(c.use.prefix), "claims", auth.Claimed(ticket), "err", err)
 }
 
 // clientText writes an address as the HTTP API does, unless limits count a whole network.
@@ -147,6 +148,7 @@ func (srv *Server) welcome(c *conn, s *session, m *wire.Welcome) {
 	m.Resume = srv.token(s, now)
 	s.renewAt = renewalTime(now, m.ICEExpires)
 	s.conn, s.reader, c.session = c, c, s
+	srv.signIn(c)
 	s.stream.attach(&c.Conn, s.stream.acknowledged())
 	c.sendUnnumbered(m)
 }

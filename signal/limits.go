@@ -1,19 +1,22 @@
 package signal
 
 import (
+	"container/list"
 	"net/netip"
 	"sync"
 	"time"
 
-	"turnpike/auth"
 	"turnpike/signal/wire"
 )
 
 // Limits bound what clients may do. A zero field takes its default.
 type Limits struct {
-	Sessions        int  // open connections of all clients; 20,000
-	SessionsPerAddr int  // open connections from one IPv4 address or IPv6 /64; 256
-	FailedHellos    Rate // bad tickets from one such address; 10, then one in 6 s, and then ever fewer
+	// An IPv6 address counts for its /64, and for its /56 and /48, which may use 4 and 16 times as much.
+
+	Sessions        int  // connections of all clients that have said hello; 20,000. An eighth more may resume
+	SessionsPerAddr int  // likewise, from one IPv4 address or IPv6 /64; 256
+	BeforeHello     int  // connections that have not said hello; beyond it the oldest goes; an eighth of Sessions
+	FailedHellos    Rate // bad tickets from one such address, the first on each connection not included; 600, then 10 a second
 	Messages        Rate // of one session, pings included; 200, then 50 a second
 	Joins           Rate // joins and calls of one session; 20, then one in 3 s
 	RoomsPerSession int  // rooms that it waits for included; 16; a call's room is never refused
@@ -55,7 +58,8 @@ func DefaultLimits() Limits {
 func (l *Limits) fill() {
 	setDefault(&l.Sessions, 20_000)
 	setDefault(&l.SessionsPerAddr, 256)
-	setDefault(&l.FailedHellos, Rate{PerSecond: 1.0 / 6, Burst: 10})
+	setDefault(&l.BeforeHello, max(l.Sessions/8, 16))
+	setDefault(&l.FailedHellos, Rate{PerSecond: 10, Burst: 600})
 	setDefault(&l.Messages, Rate{PerSecond: 50, Burst: 200})
 	setDefault(&l.Joins, Rate{PerSecond: 1.0 / 3, Burst: 20})
 	setDefault(&l.RoomsPerSession, 16)
@@ -84,11 +88,18 @@ type bucket struct {
 
 // takeToken takes a token, or says after how long there will be one.
 func (b *bucket) takeToken(now time.Time, rate Rate) (wait time.Duration) {
+	if wait = b.lack(now, rate); wait == 0 {
+		b.spent++
+	}
+	return wait
+}
+
+// lack returns after how long there will be a token.
+func (b *bucket) lack(now time.Time, rate Rate) time.Duration {
 	b.refill(now, rate)
 	if left := float64(rate.Burst) - b.spent; left < 1 {
 		return max(time.Duration((1-left)/rate.PerSecond*float64(time.Second)), 1)
 	}
-	b.spent++
 	return 0
 }
 
@@ -99,81 +110,160 @@ func (b *bucket) refill(now time.Time, rate Rate) {
 	b.at = at
 }
 
-// addrUse is what the clients of one address use. Guarded by Server.mu.
-type addrUse struct {
-	sockets       int
-	away          int // sessions
-	failed        auth.Backoff
-	hellos, joins bucket
-}
+// times returns the rate of a range of addresses that may use so many times as much.
+func (r Rate) times(share int) Rate { return Rate{r.PerSecond * float64(share), r.Burst * share} }
 
-// limitPrefix returns the prefix by which limits count an address: one subscriber usually has a whole IPv6 /64.
-func limitPrefix(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, _ := addr.Prefix(bits) // the zero address has the zero prefix
-	return prefix
-}
+// resumeRoom returns how many connections may be open beyond a limit for the sake of sessions that come back: at the limit, new
+// sessions are refused, but not those.
+func resumeRoom(limit int) int { return limit/8 + 1 }
 
-// reserve counts a connection against the limits, or says why there may not be another.
-func (srv *Server) reserve(addr netip.Prefix) (refused string) {
+// reserve counts a connection from an address, or says why there may not be another. What is full gives up the oldest connections that
+// have not said hello: crowdedOut, which the caller must close. One that is still being upgraded finds out when it starts.
+func (srv *Server) reserve(c *conn, addr netip.Addr) (crowdedOut []*conn, refused string) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	use := srv.addrs[addr]
-	switch {
-	case srv.draining:
-		return refusedDraining
-	case len(srv.conns) >= srv.cfg.Limits.Sessions:
-		return refusedSessions
-	case use == nil:
-		use = new(addrUse)
-		srv.addrs[addr] = use
-	case use.sockets >= srv.cfg.Limits.SessionsPerAddr, use.failed.Wait(time.Now()) > 0:
-		return refusedAddr
+	if srv.draining {
+		return nil, refusedDraining
 	}
-	use.sockets++
-	return ""
+	limits := &srv.cfg.Limits
+	c.use = srv.addrs.pin(addr)
+	crowdOut := func(oldest *conn) {
+		srv.removeStranger(oldest)
+		srv.counters.limited.count(limitedBeforeHello)
+		if _, started := srv.conns[oldest]; started {
+			crowdedOut = append(crowdedOut, oldest)
+		}
+	}
+	for u := range c.use.ranges() {
+		perAddr := limits.SessionsPerAddr + resumeRoom(limits.SessionsPerAddr)
+		if u.strangers.Len()+u.signedIn < perAddr*u.share {
+			continue
+		}
+		oldest := u.strangers.Front()
+		if oldest == nil {
+			srv.addrs.unpin(c.use)
+			return crowdedOut, refusedAddr
+		}
+		crowdOut(oldest.Value.(*conn))
+	}
+	if srv.strangers.Len() >= limits.BeforeHello {
+		crowdOut(srv.strangers.Front().Value.(*conn))
+	}
+	srv.addStranger(c)
+	return crowdedOut, ""
 }
 
-func (srv *Server) release(addr netip.Prefix) {
+// release takes back what reserve counted, for a connection that did not come about.
+func (srv *Server) release(c *conn) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	srv.addrs[addr].sockets--
+	if c.place != nil {
+		srv.removeStranger(c)
+	}
+	srv.addrs.unpin(c.use)
+}
+
+// strangerPlace is where a connection that has not been welcomed stands among the others.
+type strangerPlace struct {
+	ofAll    *list.Element
+	ofRanges [3]*list.Element // of its address's ranges, the narrowest first
+}
+
+// addStranger puts a connection among those before their welcome. The caller holds mu.
+func (srv *Server) addStranger(c *conn) {
+	place, i := &strangerPlace{ofAll: srv.strangers.PushBack(c)}, 0
+	for u := range c.use.ranges() {
+		place.ofRanges[i] = u.strangers.PushBack(c)
+		i++
+	}
+	c.place = place
+}
+
+// removeStranger takes a connection from those before their welcome. The caller holds mu.
+func (srv *Server) removeStranger(c *conn) {
+	srv.strangers.Remove(c.place.ofAll)
+	i := 0
+	for u := range c.use.ranges() {
+		u.strangers.Remove(c.place.ofRanges[i])
+		i++
+	}
+	c.place = nil
+}
+
+// maySignIn says why a connection may not carry a session. There is room beyond the limits for sessions that come back. The
+// caller holds mu.
+func (srv *Server) maySignIn(c *conn, comesBack bool) *wire.Error {
+	limits := &srv.cfg.Limits
+	all, perAddr := limits.Sessions, limits.SessionsPerAddr
+	if comesBack {
+		all, perAddr = all+resumeRoom(all), perAddr+resumeRoom(perAddr)
+	}
+	full := srv.signedIn >= all || c.place == nil // crowded out meanwhile: nobody reads the answer
+	for u := range c.use.ranges() {
+		if u.signedIn >= perAddr*u.share {
+			srv.counters.limited.count(limitedAddrSessions)
+			return rateLimited(retryAfter, "As many clients as may come from your address are here.")
+		}
+	}
+	if full {
+		srv.counters.limited.count(limitedSessions)
+		return rateLimited(retryAfter, "The server has as many clients as it takes.")
+	}
+	return nil
+}
+
+// signIn moves a connection from the strangers to those that carry a session. The caller holds mu.
+func (srv *Server) signIn(c *conn) {
+	srv.removeStranger(c)
+	srv.signedIn++
+	for u := range c.use.ranges() {
+		u.signedIn++
+	}
 }
 
 func (srv *Server) forgetConn(c *conn) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	delete(srv.conns, c)
-	srv.addrs[c.addr].sockets--
-}
-
-// helloWait returns how long an address must wait that has sent bad tickets.
-func (srv *Server) helloWait(addr netip.Prefix) time.Duration {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	return srv.addrs[addr].failed.Wait(time.Now())
-}
-
-func (srv *Server) countFailedHello(addr netip.Prefix) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	srv.addrs[addr].failed.Fail(time.Now(), srv.cfg.Limits.FailedHellos.PerSecond, srv.cfg.Limits.FailedHellos.Burst)
-}
-
-// forgetAddrs drops the addresses that have nothing open and have used up nothing. The caller holds mu.
-func (srv *Server) forgetAddrs(now time.Time) {
-	for addr, use := range srv.addrs {
-		use.hellos.refill(now, srv.cfg.Limits.AddrHellos)
-		use.joins.refill(now, srv.cfg.Limits.AddrJoins)
-		if use.sockets == 0 && use.away == 0 && use.hellos.spent+use.joins.spent == 0 && use.failed.Forgotten(now, srv.cfg.Limits.FailedHellos.PerSecond) {
-			delete(srv.addrs, addr)
+	switch {
+	case c.session != nil:
+		srv.signedIn--
+		for u := range c.use.ranges() {
+			u.signedIn--
 		}
+	case c.place != nil: // else it was crowded out
+		srv.removeStranger(c)
+	}
+	srv.addrs.unpin(c.use)
+}
+
+// failedWait returns how long a client must wait that has sent a bad ticket or resume token. The first on a connection is always
+// looked at: a new client does not pay for others at its address.
+func (srv *Server) failedWait(c *conn) time.Duration {
+	if !c.hasFailed {
+		return 0
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return c.use.lack(time.Now(), srv.cfg.Limits.FailedHellos, failedHellos)
+}
+
+// countFailedHello counts a bad ticket or resume token. Nobody can guess one, so that this protects nothing but the processor.
+func (srv *Server) countFailedHello(c *conn) {
+	c.hasFailed = true
+	now, limits := time.Now(), &srv.cfg.Limits
+	srv.mu.Lock()
+	c.use.take(now, limits.FailedHellos, failedHellos)
+	begins := c.use.lack(now, limits.FailedHellos, failedHellos) > 0 && srv.waitLogged.takeToken(now, waitLogRate) == 0
+	srv.mu.Unlock()
+	if begins {
+		srv.cfg.Log.Info("an address sent too many bad tickets: the clients there that sent one must wait",
+			"client", c.use.prefix, "limit", "limits.failed_tickets_per_minute")
 	}
 }
+
+// waitLogRate is how often addresses that begin to wait are logged.
+var waitLogRate = Rate{PerSecond: 0.1, Burst: 6}
 
 // Which limits held something back, for the counter.
 const (
@@ -185,6 +275,9 @@ const (
 	limitedAddrHellos   = "address_hellos"
 	limitedFailedHellos = "address_failed_tickets"
 	limitedUserSessions = "user_sessions"
+	limitedAddrSessions = "address_sessions"
+	limitedSessions     = "sessions"
+	limitedBeforeHello  = "before_hello" // a connection that was closed to make room for a newer one
 )
 
 // maxSpentUsers bounds the users whose use is remembered after they went offline; the use of others is forgotten.
@@ -281,14 +374,15 @@ func (s *session) takeJoin() *wire.Error {
 func (srv *Server) takeAddrJoin(s *session, now time.Time) time.Duration {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return srv.addrs[s.reader.addr].joins.takeToken(now, srv.cfg.Limits.AddrJoins)
+	return s.reader.use.take(now, srv.cfg.Limits.AddrJoins, joins)
 }
 
-// takeHello counts a hello against its address.
-func (srv *Server) takeHello(c *conn) *wire.Error {
+// takeHello counts a hello against its address. Good resumes have a bucket of their own: what strangers at the same address send does
+// not keep a session from coming back.
+func (srv *Server) takeHello(c *conn, of func(*addrUse) *bucket) *wire.Error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	wait := srv.addrs[c.addr].hellos.takeToken(time.Now(), srv.cfg.Limits.AddrHellos)
+	wait := c.use.take(time.Now(), srv.cfg.Limits.AddrHellos, of)
 	if wait == 0 {
 		return nil
 	}

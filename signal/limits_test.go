@@ -1,7 +1,6 @@
 package signal
 
 import (
-	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -28,41 +27,6 @@ func TestBucket(t *testing.T) {
 	}
 	if wait := b.takeToken(now.Add(time.Hour), rate); wait != 0 || b.spent != 1 {
 		t.Errorf("an hour later: wait %v, spent %v", wait, b.spent)
-	}
-}
-
-func TestLimitPrefix(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.1":          "192.0.2.1/32",
-		"::ffff:192.0.2.1":   "192.0.2.1/32",
-		"2001:db8:1:2:3::4":  "2001:db8:1:2::/64",
-		"fe80::1:2:3:4%eth0": "fe80::/64",
-	} {
-		if got := limitPrefix(netip.MustParseAddr(addr)).String(); got != want {
-			t.Errorf("%s: got %s, want %s", addr, got, want)
-		}
-	}
-	if got := limitPrefix(netip.Addr{}); got.IsValid() {
-		t.Errorf("no address: got %v", got)
-	}
-}
-
-func TestAddrsAreForgotten(t *testing.T) {
-	srv := &Server{addrs: make(map[netip.Prefix]*addrUse)}
-	srv.cfg.Limits.fill()
-	now := time.Now()
-	busy, failed, idle := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32"), netip.MustParsePrefix("192.0.2.3/32")
-	srv.addrs[busy] = &addrUse{sockets: 1}
-	srv.addrs[failed] = new(addrUse)
-	srv.countFailedHello(failed)
-	srv.addrs[idle] = new(addrUse)
-	srv.forgetAddrs(now)
-	if len(srv.addrs) != 2 || srv.addrs[idle] != nil {
-		t.Errorf("kept %v", srv.addrs)
-	}
-	srv.forgetAddrs(now.Add(time.Minute))
-	if len(srv.addrs) != 1 || srv.addrs[busy] == nil {
-		t.Errorf("kept %v", srv.addrs)
 	}
 }
 
@@ -178,8 +142,8 @@ func TestAddressRates(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.srv.mu.Lock()
 		defer h.srv.mu.Unlock()
-		if len(h.srv.addrs) != 0 {
-			t.Errorf("a minute later %d addresses are remembered", len(h.srv.addrs))
+		if n := len(h.srv.addrs.uses); n != 0 {
+			t.Errorf("a minute later %d addresses are remembered", n)
 		}
 	})
 }

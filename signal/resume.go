@@ -29,15 +29,20 @@ func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	token, err := srv.cfg.ResumeTokens.Verify(m.Resume.Token)
 	switch {
 	case err != nil:
-		srv.cfg.Log.Debug("resume token refused", "addr", c.addr, "err", err)
+		srv.cfg.Log.Debug("resume token refused", "addr", c.use.prefix, "err", err)
 		if err == auth.ErrExpired {
 			return srv.noResume(resumeExpired), nil
 		}
-		srv.countFailedHello(c.addr)
+		srv.countFailedHello(c)
 		return srv.noResume(resumeForged), nil
 	case token.Session != m.Resume.Session:
-		srv.countFailedHello(c.addr)
+		srv.countFailedHello(c)
 		return srv.noResume(resumeForged), nil
+	}
+	if e := srv.takeHello(c, resumes); e != nil {
+		return false, e
+	}
+	switch {
 	case srv.cfg.Revoked(token.Ticket):
 		return srv.noResume(resumeRevoked), nil
 	case m.Ticket != "" && srv.admitsAnother(m.Ticket, token.Ticket.User):
@@ -48,7 +53,7 @@ func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv.mu.Unlock()
 	switch {
 	case s != nil:
-		return c.replay(s, &token, m), nil
+		return c.replay(s, &token, m)
 	case ended || token.Epoch == srv.epoch: // it ended here
 		return srv.noResume(resumeEnded), nil
 	}
@@ -62,7 +67,7 @@ func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 	if s == nil {
 		return srv.noResume(resumeEnded), nil
 	}
-	return c.replay(s, &token, m), nil // another connection of the same client was faster
+	return c.replay(s, &token, m) // another connection of the same client was faster
 }
 
 // noResume counts why a session was not resumed.
@@ -79,23 +84,26 @@ func (srv *Server) admitsAnother(ticket string, user auth.User) bool {
 }
 
 // replay has the connection carry a session of this process, from where the client has lost it.
-func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
+func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if token.Generation < s.oldest {
-		srv.cfg.Log.Debug("resume token is of the past", "session", s.id, "addr", c.addr)
-		return srv.noResume(resumeReplaced)
+		srv.cfg.Log.Debug("resume token is of the past", "session", s.id, "addr", c.use.prefix)
+		return srv.noResume(resumeReplaced), nil
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	received, replayed := s.resumePoint(token, m.Resume)
 	switch {
 	case s.ended || srv.draining:
-		return srv.noResume(resumeEnded)
+		return srv.noResume(resumeEnded), nil
 	case !s.stream.canResume(received):
-		return srv.noResume(resumeGap)
+		return srv.noResume(resumeGap), nil
+	}
+	if e := srv.maySignIn(c, true); e != nil {
+		return false, e
 	}
 	former := s.conn
 	if former != nil {
@@ -123,7 +131,7 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) bool {
 		srv.ringAgain(s)
 	}
 	srv.counters.begun.count(welcome.Resumed)
-	return true
+	return true, nil
 }
 
 // resumePoint returns the number of the message after which a session of this process goes on. replayed says that the
@@ -155,6 +163,9 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	defer srv.mu.Unlock()
 	if srv.sessions[s.id] != nil || srv.ended.has(s.id) || srv.draining {
 		return false, nil // in the meantime
+	}
+	if e := srv.maySignIn(c, true); e != nil {
+		return false, e
 	}
 	if e := srv.begin(s, asked); e != nil {
 		return false, e
@@ -248,18 +259,20 @@ func (srv *Server) loseConn(c *conn, reason string, code int) {
 	if code == wire.CloseGoingAway { // the page was closed, or is being loaded again
 		window = min(window, wire.ClosedWindow)
 	}
-	use := srv.addrs[c.addr]
 	limits := &srv.cfg.Limits
 	switch {
 	case window == 0, reason != wire.ReasonGone && reason != wire.ReasonShutdown && (reason != wire.ReasonSlow || s.stream.hasEnded()),
-		len(srv.away) >= limits.Sessions, use.away >= limits.SessionsPerAddr:
+		len(srv.away) >= limits.Sessions, !c.use.mayBeAway(limits):
 		srv.endLocked(s, reason)
 		return
 	}
 	now := time.Now()
-	s.away = &absence{since: now, until: now.Add(window), addr: c.addr}
+	s.away = &absence{since: now, until: now.Add(window), use: c.use}
 	s.renewAt, s.tokenDue = time.Time{}, time.Time{}
-	use.away++
+	srv.addrs.pinUse(c.use)
+	for u := range c.use.ranges() {
+		u.away++
+	}
 	srv.away[s] = struct{}{}
 }
 
@@ -269,7 +282,10 @@ func (srv *Server) endAbsence(s *session) {
 		return
 	}
 	delete(srv.away, s)
-	srv.addrs[s.away.addr].away--
+	for u := range s.away.use.ranges() {
+		u.away--
+	}
+	srv.addrs.unpin(s.away.use)
 	s.away = nil
 }
 

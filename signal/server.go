@@ -16,6 +16,7 @@
 package signal
 
 import (
+	"container/list"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -83,21 +84,24 @@ type Server struct {
 
 	mu sync.Mutex // see session for the order of locks
 	// Guarded by mu.
-	draining  bool
-	conns     map[*conn]struct{}    // every open one
-	sessions  map[string]*session   // by id: from welcome to end
-	away      map[*session]struct{} // the sessions that have no connection
-	members   []*session            // the sessions that see everybody, in no order
-	ended     expiring[struct{}]    // sessions that ended while another process would honour their tokens
-	lingering expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
-	users     map[string]*user      // who is online
-	names     map[string]*user      // by canonical name: the same users
-	online    directory             // the same users
-	rooms     map[string]*room
-	calls     map[string]*call
-	addrs     map[netip.Prefix]*addrUse
-	spent     map[string]*userUse // of users who are not online
-	presence  presence
+	draining   bool
+	conns      map[*conn]struct{}    // every open one
+	strangers  list.List             // of *conn: those before their welcome, the oldest first
+	signedIn   int                   // connections since their welcome
+	waitLogged bucket                // of log lines that an address begins to wait
+	sessions   map[string]*session   // by id: from welcome to end
+	away       map[*session]struct{} // the sessions that have no connection
+	members    []*session            // the sessions that see everybody, in no order
+	ended      expiring[struct{}]    // sessions that ended while another process would honour their tokens
+	lingering  expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
+	users      map[string]*user      // who is online
+	names      map[string]*user      // by canonical name: the same users
+	online     directory             // the same users
+	rooms      map[string]*room
+	calls      map[string]*call
+	addrs      addrs
+	spent      map[string]*userUse // of users who are not online
+	presence   presence
 }
 
 // New makes a server and starts its sweep; Shutdown ends it.
@@ -135,7 +139,7 @@ func New(cfg Config) *Server {
 		names:    make(map[string]*user),
 		rooms:    make(map[string]*room),
 		calls:    make(map[string]*call),
-		addrs:    make(map[netip.Prefix]*addrUse),
+		addrs:    newAddrs(),
 		spent:    make(map[string]*userUse),
 		presence: newPresence(),
 	}
@@ -158,8 +162,12 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.refuseUpgrade(w, http.StatusBadRequest, refusedSubprotocol, "a WebSocket with the subprotocol "+wire.Subprotocol+" is needed here")
 		return
 	}
-	addr := limitPrefix(srv.cfg.ClientAddr(r))
-	if reason := srv.reserve(addr); reason != "" {
+	c := newConn(srv, r.Host)
+	crowdedOut, reason := srv.reserve(c, srv.cfg.ClientAddr(r))
+	for _, oldest := range crowdedOut {
+		oldest.Close() // without a farewell, which could wait for the client
+	}
+	if reason != "" {
 		status := http.StatusServiceUnavailable
 		if reason == refusedAddr {
 			status = http.StatusTooManyRequests
@@ -168,23 +176,22 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.refuseUpgrade(w, status, reason, "not now; try again later")
 		return
 	}
-	c := newConn(srv, r.Host, addr)
 	if err := srv.engine.Upgrade(w, r, &c.Conn, c); err != nil { // Upgrade has answered
 		srv.counters.refused.count(refusedHandshake)
-		srv.release(addr)
+		srv.release(c)
 		return
 	}
 	if !srv.start(c) {
 		c.Close()
-		srv.release(addr)
+		srv.release(c)
 	}
 }
 
-// start begins to read from c, unless the server is going away.
+// start begins to read from c, unless the server is going away, or c was crowded out during its upgrade.
 func (srv *Server) start(c *conn) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if srv.draining {
+	if srv.draining || c.place == nil {
 		return false
 	}
 	srv.conns[c] = struct{}{}

@@ -1,7 +1,6 @@
 package signal
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,8 +67,8 @@ type session struct {
 // absence is a session's time without a connection. Guarded by srv.mu.
 type absence struct {
 	since, until time.Time
-	addr         netip.Prefix // of the last connection
-	told         bool         // room mates know
+	use          *addrUse // of the last connection's address
+	told         bool     // room mates know
 }
 
 // tell sends m to the session, on this connection or the next.

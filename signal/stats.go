@@ -96,7 +96,7 @@ func newCounters() counters {
 		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
 			wire.ReasonShutdown, wire.ReasonRevoked),
 		limited: newTally("limited", limitedMessages, limitedUserMessages, limitedJoins, limitedUserJoins, limitedAddrJoins,
-			limitedAddrHellos, limitedFailedHellos, limitedUserSessions),
+			limitedAddrHellos, limitedFailedHellos, limitedUserSessions, limitedAddrSessions, limitedSessions, limitedBeforeHello),
 		scope: newTally("scope_ignored", scopeHostName, scopeFull),
 	}
 }

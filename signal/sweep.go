@@ -53,7 +53,7 @@ func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
 			srv.stopRinging(c, wire.CancelTimeout)
 		}
 	}
-	srv.forgetAddrs(now)
+	srv.addrs.forgetIdle(now, &srv.cfg.Limits)
 	srv.forgetSpent(now)
 	srv.lingering.expire(now)
 	srv.ended.expire(now)

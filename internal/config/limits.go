@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limits is the [limits] table. An address is an IPv4 address or an IPv6 /64. The help of each key says more.
+// Limits is the [limits] table. An address is an IPv4 address or an IPv6 /64; a /56 and a /48 may use 4 and 16 times as much. The help of each key says more.
 type Limits struct {
 	// Relays.
 	Allocations              int
@@ -40,6 +40,7 @@ type Limits struct {
 	// Signaling.
 	Sessions                  int
 	SessionsPerAddress        int
+	BeforeHello               int // 0: an eighth of Sessions
 	SessionsPerUser           int
 	RoomsPerSession           int
 	UnacknowledgedBytes       int
@@ -86,7 +87,7 @@ func defaultLimits() Limits {
 		JoinsPerMinute:            20,
 		JoinsPerMinutePerUser:     60,
 		JoinsPerMinutePerAddress:  600,
-		FailedTicketsPerMinute:    10,
+		FailedTicketsPerMinute:    600,
 	}
 }
 
@@ -120,8 +121,10 @@ func (l *Limits) keys() []key {
 		count("unauthenticated_answers_per_second", &l.UnauthenticatedAnswersPerSecond,
 			"Binding and 401 answers over UDP to one address; four times that at once"),
 		count("failed_credentials_per_minute", &l.FailedCredentialsPerMinute, "wrong TURN credentials from one address"),
-		count("sessions", &l.Sessions, "signaling connections at a time"),
+		count("sessions", &l.Sessions, "signaling connections at a time that have said hello; an eighth more may resume a session"),
 		count("sessions_per_address", &l.SessionsPerAddress, "likewise, from one IPv4 address or IPv6 /64"),
+		{name: "limits.sockets_before_hello", value: number{&l.BeforeHello, 0},
+			help: "signaling connections at a time that have not said hello; beyond it the server closes the oldest; 0: an eighth of limits.sessions"},
 		count("sessions_per_user", &l.SessionsPerUser, "signaling sessions of one user at a time"),
 		count("rooms_per_session", &l.RoomsPerSession, "rooms that one session may be in or wait for"),
 		count("unacknowledged_bytes", &l.UnacknowledgedBytes, "bytes of messages that the server keeps for all sessions, until the clients acknowledge them"),
@@ -131,7 +134,7 @@ func (l *Limits) keys() []key {
 		count("joins_per_minute", &l.JoinsPerMinute, "joins and calls of one session"),
 		count("joins_per_minute_per_user", &l.JoinsPerMinutePerUser, "likewise, for all sessions of one user"),
 		count("joins_per_minute_per_address", &l.JoinsPerMinutePerAddress, "likewise, from one IPv4 address or IPv6 /64"),
-		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "refused tickets and invites from one address; beyond it each wait is twice as long as the one before"),
+		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "bad tickets and invites from one address; beyond it the server looks at no more of them for a moment"),
 	}
 }
 

@@ -96,6 +96,7 @@ func signalLimits(l *config.Limits) signal.Limits {
 	return signal.Limits{
 		Sessions:        l.Sessions,
 		SessionsPerAddr: l.SessionsPerAddress,
+		BeforeHello:     l.BeforeHello,
 		SessionsPerUser: l.SessionsPerUser,
 		RoomsPerSession: l.RoomsPerSession,
 		KeptBytes:       l.UnacknowledgedBytes,

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -120,7 +119,7 @@ func TestRefused(t *testing.T) {
 		ticket string
 		want   RefusedError
 	}{
-		"sockets":  {func(l *signal.Limits) { l.SessionsPerAddr = 3 }, "guest", RefusedError{Status: http.StatusTooManyRequests}},
+		"sockets":  {func(l *signal.Limits) { l.SessionsPerAddr = 3 }, "guest", RefusedError{Code: "rate-limited"}},
 		"ticket":   {nil, "stranger", RefusedError{Code: "unauthorized"}},
 		"messages": {func(l *signal.Limits) { l.Messages = signal.Rate{PerSecond: 1, Burst: 2} }, "guest", RefusedError{Code: "rate-limited"}},
 	} {

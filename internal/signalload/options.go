@@ -106,13 +106,13 @@ func (o *Options) explain(err error) error {
 	case refused.Status == http.StatusTooManyRequests:
 		hint = "; all of the load comes from one address: raise limits.sessions_per_address and limits.connections_per_address"
 	case refused.Status == http.StatusServiceUnavailable:
-		hint = "; it is going away, or limits.sessions is too low"
+		hint = "; it is going away"
 	case refused.Status != 0:
 		hint = "; is it a turnpike, and does the reverse proxy hand on Upgrade and Connection?"
 	case refused.Code == "unauthorized":
 		hint = "; was the ticket made with this server's secret, and is it still valid?"
 	case refused.Code == "rate-limited":
-		hint = "; at log-in, raise limits.hellos_per_second_per_address and limits.joins_per_minute_per_address; " +
+		hint = "; at log-in, raise limits.sessions, limits.sessions_per_address, limits.hellos_per_second_per_address and limits.joins_per_minute_per_address; " +
 			"after it a session sends more than it may: raise limits.messages_per_second, or take more --sessions"
 	}
 	if strings.HasSuffix(refused.Code, " slow") {
