@@ -91,6 +91,7 @@ func (c *Config) checkTURN() []error {
 			}
 		}
 	}
+	bad = append(bad, c.checkPublicPorts()...)
 	_, problems := c.discovery()
 	bad = append(bad, problems...)
 	return append(bad, c.CheckAlternates(c.ownAddresses())...)

@@ -37,6 +37,7 @@ type Config struct {
 		Listen            []Listener
 		RelayAddresses    []netip.Addr // empty: the default route's source addresses
 		ExternalAddresses map[netip.Addr]netip.Addr
+		PublicPorts       map[LocalPort]uint16 // where clients reach a listener by another port than its own
 		RelayPorts        PortRange
 		SharedSecrets     []Secret
 		Apps              []App
@@ -102,6 +103,7 @@ func Default(stateDir string) *Config {
 		{Network: "tcp", Addr: netip.MustParseAddrPort("[::]:3478")},
 	}
 	c.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{}
+	c.TURN.PublicPorts = map[LocalPort]uint16{}
 	c.TURN.RelayPorts = PortRange{49152, 65535}
 	c.TURN.TCPRelaying = true
 	c.TURN.Offload = OffloadAuto

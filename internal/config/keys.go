@@ -70,6 +70,8 @@ func (c *Config) keys() []key {
 			help: "local addresses to relay from; default: those of the default route"},
 		{name: "turn.external_addresses", value: addrPairs{&c.TURN.ExternalAddresses},
 			help: "behind 1:1 NAT: local address = address that the world sees"},
+		{name: "turn.public_ports", value: portPairs{&c.TURN.PublicPorts},
+			help: "behind a container or load balancer that maps ports: port of turn.listen or http.listen = port that clients reach"},
 		{name: "turn.relay_ports", value: scalar[PortRange]{&c.TURN.RelayPorts, parsePortRange, PortRange.String, "49152-65535"},
 			help: "UDP and TCP ports to relay from"},
 		{name: "turn.tcp_relaying", value: toggle{&c.TURN.TCPRelaying},

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,9 @@ func (c *Config) PublicURL(addrs []string) string {
 		return "https://" + bracket(c.PublicHost)
 	}
 	_, port, _ := net.SplitHostPort(addrs[i])
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.Itoa(int(c.PublicPort(c.webNetwork(), uint16(n))))
+	}
 	return c.url(c.PublicHost, port)
 }
 

@@ -26,6 +26,9 @@ type ICEServers struct {
 	Listeners  []Listener   // those really open, ports resolved
 	Web        []Listener   // http listeners on which TURN is spoken too: "tcp" or "tls"
 	Relays     []netip.Addr // local addresses that we relay from
+
+	// PublicPort returns the port by which clients from elsewhere reach a listener; nil: its own.
+	PublicPort func(network string, port uint16) uint16
 }
 
 type iceAnswer struct {
@@ -98,16 +101,25 @@ func (s *ICEServers) reach(listeners []Listener, network, host string) (out []st
 		if h == "" || network == "tls" && h != host { // the certificate is for host
 			continue
 		}
-		out = append(out, net.JoinHostPort(h, strconv.Itoa(int(l.Addr.Port()))))
+		port := l.Addr.Port()
+		if s.PublicPort != nil && !s.local(host) {
+			port = s.PublicPort(network, port)
+		}
+		out = append(out, net.JoinHostPort(h, strconv.Itoa(int(port))))
 	}
 	return out
+}
+
+// local reports whether a client that reached us by host is on this machine, as far as anybody can tell.
+func (s *ICEServers) local(host string) bool {
+	return s.PublicHost == "" && (host == "" || loopbackHost(host))
 }
 
 // hostFor returns the host that leads a client to a listener on addr, empty if none does. The client reached us by host. A
 // client on this machine gets an address of the network instead of a loopback one: its browser binds ICE sockets to the
 // network's addresses, and those cannot send to 127.0.0.1.
 func (s *ICEServers) hostFor(addr netip.Addr, host string) string {
-	if s.PublicHost == "" && (host == "" || loopbackHost(host)) {
+	if s.local(host) {
 		if !addr.IsUnspecified() {
 			return addr.String()
 		}

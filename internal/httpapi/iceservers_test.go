@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -157,5 +158,34 @@ func TestICEServersEndpoint(t *testing.T) {
 	a.now = a.now.Add(time.Hour)
 	if resp, object := get("Authorization: Bearer " + token); resp.StatusCode != 401 || errorCode(object) != "expired" {
 		t.Errorf("an old ticket: %d %v", resp.StatusCode, object)
+	}
+}
+
+// TestICEServersWithMappedPorts: clients from elsewhere get the ports that a container maps, and clients on this machine the
+// listeners' own.
+func TestICEServersWithMappedPorts(t *testing.T) {
+	at := netip.MustParseAddrPort("0.0.0.0:3478")
+	web := netip.MustParseAddrPort("0.0.0.0:8443")
+	mapped := map[string]uint16{"udp:3478": 13478, "tls:8443": 443}
+	for name, row := range map[string]struct{ publicHost, host, want string }{
+		"by public_host":       {"turn.example.org", "localhost:8080", "stun:turn.example.org:13478 turn:turn.example.org:13478?transport=udp turn:turn.example.org:3478?transport=tcp turns:turn.example.org:443?transport=tcp"},
+		"by the host they use": {"", "box.lan:18443", "stun:box.lan:13478 turn:box.lan:13478?transport=udp turn:box.lan:3478?transport=tcp turns:box.lan:443?transport=tcp"},
+		"on this machine":      {"", "localhost:18443", "stun:192.0.2.10:3478 turn:192.0.2.10:3478?transport=udp turn:192.0.2.10:3478?transport=tcp"},
+	} {
+		s := &ICEServers{PublicHost: row.publicHost, Relays: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
+			Listeners: []Listener{{"udp", at}, {"tcp", at}}, Web: []Listener{{"tls", web}},
+			PublicPort: func(network string, port uint16) uint16 {
+				if public, ok := mapped[fmt.Sprintf("%s:%d", network, port)]; ok {
+					return public
+				}
+				return port
+			}}
+		var urls []string
+		for _, server := range s.List(row.host, auth.Credential{}) {
+			urls = append(urls, server.URLs...)
+		}
+		if got := strings.Join(urls, " "); got != row.want {
+			t.Errorf("%s: %s, want %s", name, got, row.want)
+		}
 	}
 }

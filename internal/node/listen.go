@@ -28,7 +28,7 @@ func (n *Node) Open() (err error) {
 	if err := n.turn.Start(); err != nil {
 		return n.turnProblem(err)
 	}
-	n.ice.PublicHost, n.ice.Web = n.cfg.PublicHost, n.webTURN()
+	n.ice.PublicHost, n.ice.Web, n.ice.PublicPort = n.cfg.PublicHost, n.webTURN(), n.cfg.PublicPort
 	for _, l := range n.turn.Addrs() {
 		n.ice.Listeners = append(n.ice.Listeners, httpapi.Listener{Network: l.Network, Addr: l.Addr})
 	}
