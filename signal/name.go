@@ -18,7 +18,7 @@ type askedName struct {
 // sentence about a name that the user chose; a name of the issuer's is made fit.
 func nameOf(ticket *auth.Ticket, said string) (asked askedName, err error) {
 	name, chosen := ticket.Name, ticket.Chosen
-	if said != "" && said != name && (name == "" || ticket.Role == auth.RoleGuest) {
+	if said != "" && said != name && (name == "" || chosen || ticket.Role == auth.RoleGuest) {
 		name, chosen = said, true // the maker of the ticket vouches for the names of all others
 	}
 	if !chosen {

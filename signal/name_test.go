@@ -86,6 +86,8 @@ func TestChosenNameOfTicket(t *testing.T) {
 	c := h.dial()
 	c.send(msg{"type": "hello", "ticket": strings.Replace(testTicket("b", "Ann", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1)})
 	c.expect("error", "code", "name-taken")
+	c.send(msg{"type": "hello", "ticket": strings.Replace(testTicket("b", "Ann", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1), "name": "Bea"})
+	c.expect("welcome", "name", "Bea") // and has the user choose again: its invite may give no other ticket
 	// The SDK sends the name of the ticket along, which makes it no choice.
 	if _, name := h.nameInForce(testTicket("c", "Ann", auth.RoleGuest), "name", "Ann"); name != "Ann (2)" {
 		t.Errorf("a guest of an app is called %q", name)

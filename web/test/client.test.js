@@ -147,16 +147,19 @@ test('a name that is taken: the client tries another one on the same connection,
   const client = newClient({
     name: 'Ada',
     getTicket: async ({ name, fresh }) => (asked.push(`${name} ${fresh}`), `ticket for ${name}`),
-    onNameTaken: (name) => (name === 'Ada' ? 'Ada 2' : undefined),
+    onNameTaken: (name) => (name === 'Ada 3' ? undefined : name === 'Ada' ? 'Ada 2' : 'Ada 3'),
   });
   const refused = assert.rejects(client.open(), { code: 'name-taken' });
   const socket = await FakeSocket.opened();
   await socket.answer('hello', { type: 'error', code: 'name-taken', message: '' });
-  assert.equal(socket.sent[0].ticket, 'ticket for Ada 2');
+  assert.equal(socket.sent[0].ticket, 'ticket for Ada'); // Its invite may give no other.
   assert.equal(socket.sent[0].name, 'Ada 2');
   await socket.answer('hello', { type: 'error', code: 'name-taken', message: '' });
+  assert.equal(socket.sent[0].ticket, 'ticket for Ada 3');
+  assert.equal(socket.sent[0].name, 'Ada 3');
+  await socket.answer('hello', { type: 'error', code: 'name-taken', message: '' });
   await refused;
-  assert.deepEqual(asked, ['Ada false', 'Ada 2 true']);
+  assert.deepEqual(asked, ['Ada false', 'Ada 3 true']);
   assert.equal(client.state, 'closed');
   assert.equal(FakeSocket.made.length, 1);
 });

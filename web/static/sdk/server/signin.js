@@ -37,9 +37,12 @@ export class SignIn {
   async enter(connect, resume, signal) {
     /** @type {ServerSocket | undefined} */
     let socket;
+    /** @type {string | undefined} goes on to admit us when only its name was taken: an invite may give no other */
+    let ticket;
     for (let tries = 1; ; tries++) {
+      const isSecondName = ticket !== undefined;
       try {
-        const credentials = resume ? { resume } : { ticket: await this.#ticket(signal), name: this.name || undefined };
+        const credentials = resume ? { resume } : { ticket: (ticket ??= await this.#ticket(signal)), name: this.name || undefined };
         if (!socket?.isOpen) socket = await connect();
         await socket.ask({ type: 'hello', ...credentials }, WELCOME_TIMEOUT_MS, signal);
         this.#refused = false;
@@ -49,6 +52,7 @@ export class SignIn {
           resume = undefined; // The session is over, or cannot go on: somebody else has its name, for example.
           continue;
         }
+        if (codeOf(error) !== 'name-taken' || isSecondName) ticket = undefined;
         if (!signal.aborted && tries < MAX_TRIES && this.#mayTryAgain(error)) continue;
         socket?.drop();
         throw error;
@@ -70,7 +74,7 @@ export class SignIn {
       const other = this.#options.onNameTaken?.(this.name);
       if (!other) return false;
       this.name = other;
-      this.#refused = true; // A stored ticket is for the old name.
+      this.#refused = true; // A stored ticket is for the old name, and may be good only with that.
       return true;
     }
     if (codeOf(error) !== 'unauthorized') return false;
