@@ -117,8 +117,8 @@ func (c *conn) HandleClosing(word string) { c.srv.counters.closes.count(word) }
 
 // HandleEnd takes the connection out of everything, once nothing more can be read.
 func (c *conn) HandleEnd(reason string, code int) {
+	defer c.srv.forgetConn(c)
 	c.srv.loseConn(c, reason, code)
-	c.srv.forgetConn(c)
 }
 
 // sendUnnumbered sends m outside of the session's stream: a resumed session does not get it again.

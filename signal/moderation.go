@@ -102,32 +102,23 @@ func (s *session) setLocked(id string, locked bool, answer, news wire.Message) *
 // kick takes a user out of a room, with all of the user's sessions that are in it or wait for it, and ends the relays
 // of these sessions.
 func (s *session) kick(m *wire.Kick) *wire.Error {
-	kicked, e := s.kickOut(m)
-	for _, other := range kicked {
-		s.srv.cfg.EndRelays(other.id) // not under Server.mu
-	}
-	return e
-}
-
-// kickOut does the part of kick that needs Server.mu.
-func (s *session) kickOut(m *wire.Kick) (kicked []*session, e *wire.Error) {
 	srv := s.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	r, e := s.moderated(m.Room)
 	if e != nil {
-		return nil, e
+		return e
 	}
 	target := srv.sessions[m.Session]
 	switch {
 	case target == nil || !r.has(target):
-		return nil, newError(wire.CodeNotInRoom, "They are not in this room.")
+		return newError(wire.CodeNotInRoom, "They are not in this room.")
 	case target.user == s.user:
-		return nil, newError(wire.CodeForbidden, "You cannot kick yourself; leave instead.")
+		return newError(wire.CodeForbidden, "You cannot kick yourself; leave instead.")
 	}
-	kicked = r.sessionsOf(target.user)
+	kicked := r.sessionsOf(target.user)
 	if slices.ContainsFunc(kicked, func(other *session) bool { return !s.mayKick(other) }) {
-		return nil, newError(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
+		return newError(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
 	}
 	r.rememberKicked(target.user.id)
 	for _, other := range kicked {
@@ -143,7 +134,8 @@ func (s *session) kickOut(m *wire.Kick) (kicked []*session, e *wire.Error) {
 	}
 	s.reply(&wire.Kicked{Ref: m.ID, Room: r.id, Session: m.Session})
 	srv.cfg.Log.Debug("kicked from a room", "room", r.id, "user", target.user.id, "by", s.user.id)
-	return kicked, nil
+	s.kicked = kicked // their relays end after this turn
+	return nil
 }
 
 // mayKick reports whether s may kick the other: hosts may not kick moderators, and only admins may kick admins.

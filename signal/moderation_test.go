@@ -314,3 +314,33 @@ func TestKnockFlood(t *testing.T) {
 	late.expect("error", "code", "full")
 	host.expectNothing()
 }
+
+// TestRelaysEndUnlocked holds that the server calls EndRelays with no lock held: the sessions that are concerned can act
+// meanwhile.
+func TestRelaysEndUnlocked(t *testing.T) {
+	var h *harness
+	var host string
+	ends := 0
+	h = newHarness(t, func(cfg *Config) {
+		cfg.EndRelays = func(session string) {
+			ends++
+			h.srv.mu.Lock()
+			s := h.srv.sessions[host]
+			h.srv.mu.Unlock()
+			if !s.turn.TryLock() {
+				t.Error("the turn of the session that kicks is held")
+				return
+			}
+			s.turn.Unlock()
+		}
+	})
+	a, b := h.pair("room")
+	host = a.session
+	a.send(msg{"type": "kick", "id": "k", "room": "room", "session": b.session})
+	a.skipTo("kicked")
+	a.send(msg{"type": "leave", "id": "l", "room": "room"})
+	a.skipTo("left")
+	if ends != 1 {
+		t.Errorf("EndRelays was called %d times", ends)
+	}
+}

@@ -175,6 +175,7 @@ func (b *presenceBatch) settle() {
 
 // tell tells a member all that it does not know.
 func (b *presenceBatch) tell(s *session) {
+	defer s.srv.endUnlockedOnPanic(s)
 	known := s.known.Load()
 	isNew := max(s.presenceAt, s.listedAt.Load()) > b.began
 	own := -1

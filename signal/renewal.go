@@ -23,12 +23,17 @@ type renewal struct {
 func (srv *Server) renewSome(renewals []renewal) []renewal {
 	n := min(len(renewals), renewalsAtOnce)
 	for _, r := range renewals[:n] {
-		r.do(srv, r.session)
+		srv.renew(r)
 	}
 	if n == len(renewals) {
 		return nil
 	}
 	return renewals[n:]
+}
+
+func (srv *Server) renew(r renewal) {
+	defer srv.endUnlockedOnPanic(r.session)
+	r.do(srv, r.session)
 }
 
 // dueRenewals appends the renewals that are due for a session that has a connection. A renewal that is not done yet is

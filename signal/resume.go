@@ -293,15 +293,20 @@ func (srv *Server) endAbsence(s *session) {
 // The caller holds mu.
 func (srv *Server) sweepAway(now time.Time) {
 	for s := range srv.away {
-		switch {
-		case s.stream.hasEnded():
-			srv.endLocked(s, wire.ReasonSlow)
-		case !now.Before(s.away.until):
-			srv.endLocked(s, wire.ReasonGone)
-		case !s.away.told && now.Sub(s.away.since) >= wire.AwayNotice:
-			s.away.told = true
-			srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerAway{Room: r.id, Session: s.id} })
-		}
+		srv.sweepAbsent(s, now)
+	}
+}
+
+func (srv *Server) sweepAbsent(s *session, now time.Time) {
+	defer srv.endOnPanic(s)
+	switch {
+	case s.stream.hasEnded():
+		srv.endLocked(s, wire.ReasonSlow)
+	case !now.Before(s.away.until):
+		srv.endLocked(s, wire.ReasonGone)
+	case !s.away.told && now.Sub(s.away.since) >= wire.AwayNotice:
+		s.away.told = true
+		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerAway{Room: r.id, Session: s.id} })
 	}
 }
 

@@ -58,6 +58,7 @@ type session struct {
 	// Guarded by turn.
 	requests requests
 	joins    bucket
+	kicked   []*session // by the message whose turn it is
 
 	// Static after construction.
 	ticket   auth.Ticket
@@ -88,11 +89,26 @@ func (s *session) replyText(data []byte) {
 // act takes a turn: it acts on one message and answers, unless another connection carries the session by now. It
 // returns the error that it answered with. If it returns a mate, the caller is that socket's writer.
 func (s *session) act(c *conn, m wire.ClientMessage) (mate *socket.Conn, e *wire.Error) {
+	mate, kicked, e := s.takeTurn(c, m)
+	for _, other := range kicked {
+		s.srv.cfg.EndRelays(other.id) // with no lock held
+	}
+	return mate, e
+}
+
+// takeTurn does the part of act that needs the turn. It also returns the sessions whose relays must end.
+func (s *session) takeTurn(c *conn, m wire.ClientMessage) (mate *socket.Conn, kicked []*session, e *wire.Error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if s.reader != c {
-		return nil, nil
+		return nil, nil, nil
 	}
+	panics := true
+	defer func() {
+		if panics && mate != nil {
+			mate.StartWriter() // or nobody would write to it any more
+		}
+	}()
 	s.oldest = s.generation
 	if received := m.Acknowledged(); received > 0 && !s.stream.acknowledge(received) {
 		e = tooMuchReceived()
@@ -101,7 +117,7 @@ func (s *session) act(c *conn, m wire.ClientMessage) (mate *socket.Conn, e *wire
 			if answer != nil {
 				s.tellText(answer)
 			}
-			return nil, nil
+			return nil, nil, nil
 		}
 	}
 	if e == nil {
@@ -117,7 +133,9 @@ func (s *session) act(c *conn, m wire.ClientMessage) (mate *socket.Conn, e *wire
 			c.sendUnnumbered(&wire.Handled{Ref: id})
 		}
 	}
-	return mate, e
+	kicked, s.kicked = s.kicked, nil
+	panics = false
+	return mate, kicked, e
 }
 
 // answerError answers a message on which the session does not act. A request has its answer then, so that the client

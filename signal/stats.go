@@ -59,11 +59,11 @@ func (srv *Server) Stats() Stats {
 
 // Counters returns all counters, those at zero too, in a stable order: messages by type, error answers by code, closed
 // connections by the word of the close code, refused upgrades, sessions that began, were not resumed, and ended, what
-// limits held back, and candidates that did not enter a scope.
+// limits held back, candidates that did not enter a scope, and panics.
 func (srv *Server) Counters() []Counter {
 	c := &srv.counters
 	var all []Counter
-	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.unresumed, &c.ended, &c.limited, &c.scope} {
+	for _, t := range []*tally{&c.messages, &c.errors, &c.closes, &c.refused, &c.begun, &c.unresumed, &c.ended, &c.limited, &c.scope, &c.panics} {
 		for i, reason := range t.reasons {
 			all = append(all, Counter{t.name, reason, t.values[i].Load()})
 		}
@@ -73,7 +73,7 @@ func (srv *Server) Counters() []Counter {
 
 // counters are static after construction.
 type counters struct {
-	messages, errors, closes, refused, begun, unresumed, ended, limited, scope tally
+	messages, errors, closes, refused, begun, unresumed, ended, limited, scope, panics tally
 }
 
 func newCounters() counters {
@@ -82,7 +82,7 @@ func newCounters() counters {
 		codes = append(codes, string(code))
 	}
 	var words []string
-	for _, code := range []int{wire.CloseBye, wire.CloseGoingAway, wire.CloseTooBig, wire.CloseBadMessage, wire.CloseUnauthorized,
+	for _, code := range []int{wire.CloseBye, wire.CloseGoingAway, wire.CloseTooBig, wire.CloseInternal, wire.CloseBadMessage, wire.CloseUnauthorized,
 		wire.CloseSlow, wire.CloseHelloTimeout, wire.CloseRateLimited, wire.CloseDead, wire.CloseReplaced, wire.CloseEnded} {
 		words = append(words, wire.CloseReason(code))
 	}
@@ -94,10 +94,11 @@ func newCounters() counters {
 		begun:     newTally("sessions_begun", sessionNew, sessionReplayed, sessionRestored),
 		unresumed: newTally("resumes_refused", resumeForged, resumeExpired, resumeReplaced, resumeRevoked, resumeOtherUser, resumeEnded, resumeGap),
 		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
-			wire.ReasonShutdown, wire.ReasonRevoked),
+			wire.ReasonShutdown, wire.ReasonRevoked, wire.ReasonInternal),
 		limited: newTally("limited", limitedMessages, limitedUserMessages, limitedJoins, limitedUserJoins, limitedAddrJoins,
 			limitedAddrHellos, limitedFailedHellos, limitedUserSessions, limitedAddrSessions, limitedSessions, limitedBeforeHello),
-		scope: newTally("scope_ignored", scopeHostName, scopeFull),
+		scope:  newTally("scope_ignored", scopeHostName, scopeFull),
+		panics: newTally("panics", panickedConn, panickedSession, panickedCall),
 	}
 }
 

@@ -35,29 +35,42 @@ func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for c := range srv.conns {
-		if c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout {
-			c.Shut(wire.CloseHelloTimeout, wire.ReasonGone)
-		} else {
-			c.KeepAlive(now)
-		}
-		s := c.session
-		if s == nil || s.conn != c {
-			continue
-		}
-		s.stream.rest()
-		renewals = s.dueRenewals(renewals, now)
+		renewals = srv.sweepConn(c, renewals, now)
 	}
 	srv.sweepAway(now)
 	for _, c := range srv.calls {
-		if c.room == nil && !now.Before(c.ringsUntil) {
-			srv.stopRinging(c, wire.CancelTimeout)
-		}
+		srv.sweepCall(c, now)
 	}
 	srv.addrs.forgetIdle(now, &srv.cfg.Limits)
 	srv.forgetSpent(now)
 	srv.lingering.expire(now)
 	srv.ended.expire(now)
 	return renewals
+}
+
+// sweepConn does what is due for a connection, and appends the renewals that are.
+func (srv *Server) sweepConn(c *conn, renewals []renewal, now time.Time) (all []renewal) {
+	all = renewals
+	defer c.EndOnPanic()
+	if c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout {
+		c.Shut(wire.CloseHelloTimeout, wire.ReasonGone)
+	} else {
+		c.KeepAlive(now)
+	}
+	s := c.session
+	if s == nil || s.conn != c {
+		return all
+	}
+	s.stream.rest()
+	return s.dueRenewals(renewals, now)
+}
+
+// sweepCall ends a call that has rung for too long.
+func (srv *Server) sweepCall(c *call, now time.Time) {
+	defer srv.forgetOnPanic(c)
+	if c.room == nil && !now.Before(c.ringsUntil) {
+		srv.stopRinging(c, wire.CancelTimeout)
+	}
 }
 
 func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -75,6 +75,7 @@ var counterHelp = sync.OnceValue(func() map[string]string {
 		"signal_sessions_begun":  "Sessions that began.",
 		"signal_sessions_ended":  "Sessions that ended.",
 		"signal_limited":         "Things refused because a session, a user or an address asked for too many.",
+		"signal_panics":          "Panics in signaling, each of which ended one session: faults of the server.",
 		"signal_scope_ignored":   "Signalled candidates that relays still may not send to.",
 	}
 })

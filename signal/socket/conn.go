@@ -11,7 +11,7 @@ import (
 )
 
 // Handler acts on what one client sends. The connection's reader calls its methods, one at a time; only HandleClosing
-// may be called at any time.
+// and HandlePanic may be called at any time.
 type Handler interface {
 	// HandleMessage acts on a text message, all of which had come at now. data is valid only during the call. A poller
 	// may call it, so it must not take long. It returns work that does as a task, and nil if there is none: HandleTask
@@ -25,8 +25,11 @@ type Handler interface {
 	// HandleClosing is told the word that goes with our close code, before the client can know it. It is called under a
 	// lock, so it must neither wait nor call the Conn.
 	HandleClosing(word string)
-	// HandleEnd is the last call, once nothing more can be read. reason is Shut's, or wire.ReasonGone or
-	// wire.ReasonSlow. code is the close code of the client; zero if it sent none.
+	// HandlePanic is told of a panic in another method, or in what reads and writes for the connection. Then the
+	// connection is closed with 1011. It may be called at any time.
+	HandlePanic(value any, stack []byte)
+	// HandleEnd is the last call, once nothing more can be read. reason is Shut's, or wire.ReasonGone,
+	// wire.ReasonSlow or wire.ReasonInternal. code is the close code of the client; zero if it sent none.
 	HandleEnd(reason string, code int)
 }
 
@@ -118,7 +121,7 @@ func (c *Conn) KeepAlive(now time.Time) {
 func (c *Conn) hear(now time.Time) { c.lastHeard.Store(now.UnixNano()) }
 
 func (c *Conn) answerPing(data []byte, now time.Time) {
-	if c.handler.HandlePing(now) {
+	if c.handlePing(now) {
 		c.push(frame{kind: websocket.PongMessage, data: bytes.Clone(data)})
 	}
 }

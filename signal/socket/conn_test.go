@@ -17,12 +17,17 @@ import (
 type echo struct {
 	Conn
 	binary, pings int
+	fragile       bool // panics wherever it can
 	closing       chan string
 	ended         chan string
+	panicked      chan any
 }
 
 func (e *echo) HandleMessage(data []byte, _ time.Time) (task any) {
 	text := string(data)
+	if text == "panic" {
+		panic("fragile")
+	}
 	if strings.HasPrefix(text, "task") {
 		return text
 	}
@@ -30,11 +35,26 @@ func (e *echo) HandleMessage(data []byte, _ time.Time) (task any) {
 	return nil
 }
 
-func (e *echo) HandleTask(task any)                   { e.PushText([]byte(task.(string))) }
-func (e *echo) HandleBinary()                         { e.binary++ }
-func (e *echo) HandlePing(time.Time) bool             { e.pings++; return e.pings%2 == 1 }
-func (e *echo) HandleClosing(word string)             { e.closing <- word }
-func (e *echo) HandleEnd(reason string, closeWas int) { e.ended <- reason }
+func (e *echo) HandleTask(task any) {
+	e.breaks(task == "task panic")
+	e.PushText([]byte(task.(string)))
+}
+
+// breaks panics if the connection is fragile.
+func (e *echo) breaks(now bool) {
+	if e.fragile && now {
+		panic("fragile")
+	}
+}
+
+func (e *echo) HandleBinary()                   { e.breaks(true); e.binary++ }
+func (e *echo) HandlePing(time.Time) bool       { e.breaks(true); e.pings++; return e.pings%2 == 1 }
+func (e *echo) HandleClosing(word string)       { e.closing <- word }
+func (e *echo) HandlePanic(value any, _ []byte) { e.panicked <- value }
+func (e *echo) HandleEnd(reason string, closeWas int) {
+	e.breaks(reason == "fragile")
+	e.ended <- reason
+}
 
 // echoPair makes a connection that sends texts back, and its client.
 func echoPair(t *testing.T) (*websocket.Conn, *echo) {
@@ -42,7 +62,7 @@ func echoPair(t *testing.T) (*websocket.Conn, *echo) {
 	engine := NewEngine("echo", slog.New(slog.DiscardHandler))
 	conns := make(chan *echo, 1)
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := &echo{closing: make(chan string, 1), ended: make(chan string, 1)}
+		e := &echo{closing: make(chan string, 1), ended: make(chan string, 1), panicked: make(chan any, 4)}
 		if !Offers(r, "echo") || Offers(r, "another") {
 			t.Error("the request offers another subprotocol")
 		}

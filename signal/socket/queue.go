@@ -143,7 +143,6 @@ func (c *Conn) closeWith(code int, word, reason string) {
 		return
 	}
 	q.closed, q.reason = true, reason
-	c.handler.HandleClosing(word) // the echo of a client's close has no word
 	grace := CloseGrace
 	switch code {
 	case wire.CloseSlow:
@@ -156,12 +155,14 @@ func (c *Conn) closeWith(code int, word, reason string) {
 		c.StartWriter()
 	}
 	q.cutOff = time.AfterFunc(grace, c.Close)
+	c.handler.HandleClosing(word) // the echo of a client's close has no word
 }
 
 // StartWriter starts a goroutine that writes until nothing is left. Only the claimed writer calls it.
 func (c *Conn) StartWriter() { c.engine.running.Go(c.write) }
 
 func (c *Conn) write() {
+	defer c.endWriterOnPanic()
 	if c.polled != nil && len(c.polled.rest) > 0 {
 		if err := c.polled.finish(); err != nil {
 			c.writeFailed(err)
@@ -191,6 +192,7 @@ func (c *Conn) WriteBriefly() {
 		c.StartWriter()
 		return
 	}
+	defer c.endWriterOnPanic()
 	for range briefFrames {
 		f, ok := c.next()
 		if !ok {
@@ -209,7 +211,11 @@ func (c *Conn) WriteBriefly() {
 }
 
 func (c *Conn) writeFailed(err error) {
-	c.queue.fail(err)
+	reason := wire.ReasonGone
+	if ne := (net.Error)(nil); errors.As(err, &ne) && ne.Timeout() {
+		reason = wire.ReasonSlow
+	}
+	c.queue.fail(reason)
 	c.Close() // wakes the reader
 }
 
@@ -263,15 +269,12 @@ func (c *Conn) next() (frame, bool) {
 	return frame{}, false
 }
 
-// fail ends the queue after an error of the socket.
-func (q *queue) fail(err error) {
+// fail ends the queue, whose writer can no more write.
+func (q *queue) fail(reason string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {
-		q.closed, q.reason = true, wire.ReasonGone
-		if ne := (net.Error)(nil); errors.As(err, &ne) && ne.Timeout() {
-			q.reason = wire.ReasonSlow
-		}
+		q.closed, q.reason = true, reason
 	}
 	q.frames, q.source, q.closing, q.writing = nil, nil, nil, false
 }

@@ -22,13 +22,14 @@ type messageBuffer struct {
 // read is the reader of a socket that no poller watches. It lives as long as the socket, and waits for most of its
 // life. So workers do the tasks, which need a big stack: every idle socket would keep a stack that has once grown.
 func (c *Conn) read() {
+	defer c.endReaderOnPanic()
 	for {
 		task, ok := c.readMessage()
 		if !ok {
 			break
 		}
 		if task != nil {
-			c.engine.workers.run(func() { c.handler.HandleTask(task) })
+			c.engine.workers.run(func() { c.handleTask(task) })
 		}
 	}
 	c.readerEnds()
@@ -37,9 +38,10 @@ func (c *Conn) read() {
 // readOn is the reader of a socket that a poller watches, while there is work that the poller should not do. It does
 // the task, if that is not nil, and handles everything after it.
 func (c *Conn) readOn(task any) {
+	defer c.endReaderOnPanic()
 	for {
 		if task != nil {
-			c.handler.HandleTask(task)
+			c.handleTask(task)
 		}
 		buffer := c.engine.readAhead.Get().(*[readAhead]byte) // not for longer: what follows may wait for the client
 		var held bool
@@ -64,6 +66,7 @@ const pollerReads = 4
 
 // pumpOrReadOn is for the poller, which waits for nobody.
 func (c *Conn) pumpOrReadOn(buffer []byte) {
+	defer c.endReaderOnPanic()
 	if held, task := c.pump(buffer, pollerReads); held {
 		c.engine.workers.start(func() { c.readOn(task) })
 	}
@@ -94,7 +97,7 @@ func (c *Conn) pumpFrames(buffer []byte, reads int) (held bool, task any) {
 			c.hear(now)
 			switch first {
 			case finalText:
-				task = c.handler.HandleMessage(payload, now)
+				task = c.handleMessage(payload, now)
 			case finalPing:
 				c.answerPing(payload, now)
 			}
@@ -147,18 +150,18 @@ func (c *Conn) readMessage() (task any, ok bool) {
 	case buf.Len() > wire.MaxMessage:
 		c.Shut(wire.CloseTooBig, wire.ReasonBadMessage)
 	case kind != websocket.TextMessage:
-		c.handler.HandleBinary()
+		c.handleBinary()
 	default:
 		// The time is that of the message's end: rates count it then, and a message that takes long to come must not
 		// set their clock back.
-		task = c.handler.HandleMessage(buf.Bytes(), time.Now())
+		task = c.handleMessage(buf.Bytes(), time.Now())
 	}
 	return task, true
 }
 
 // readerEnds ends the connection, except for what is still to be written.
 func (c *Conn) readerEnds() {
-	c.handler.HandleEnd(c.queue.endReason(), c.closeCode)
+	c.handleEnd()
 	c.closeUnlessWriting()
 	c.engine.running.Done()
 }

@@ -108,6 +108,7 @@ const (
 	CloseBye          = 1000 // bye
 	CloseGoingAway    = 1001 // going-away
 	CloseTooBig       = 1009 // too-big
+	CloseInternal     = 1011 // internal
 	CloseBadMessage   = 4000 // bad-message
 	CloseUnauthorized = 4001 // unauthorized
 	CloseSlow         = 4002 // slow
@@ -127,6 +128,8 @@ func CloseReason(code int) string {
 		return "going-away"
 	case CloseTooBig:
 		return "too-big"
+	case CloseInternal:
+		return "internal"
 	case CloseBadMessage:
 		return "bad-message"
 	case CloseUnauthorized:
@@ -157,6 +160,7 @@ const (
 	ReasonBadMessage = "bad-message" // broke the protocol or its limits
 	ReasonShutdown   = "shutdown"    // the server is going away
 	ReasonRevoked    = "revoked"     // the user's invite or ticket was revoked
+	ReasonInternal   = "internal"    // the server failed in its work for the session
 	ReasonKicked     = "kicked"      // taken out by a session with host powers
 	ReasonRefused    = "refused"     // not let in from the waiting room; left only
 	ReasonClosed     = "closed"      // the room died while the session waited; left only
