@@ -267,7 +267,13 @@ func (is *issuer) verify(token string) (Ticket, error) {
 		return Ticket{}, err
 	}
 	claims := claimSet{}
-	if _, err := is.parser.ParseWithClaims(token, &claims, is.key); err != nil {
+	parsed, err := is.parser.ParseWithClaims(token, &claims, is.key)
+	if errors.Is(err, jwt.ErrTokenSignatureInvalid) && slices.Contains(is.Algorithms, parsed.Method.Alg()) && is.keys != nil && is.keys.refreshForToken() {
+		// The app may have changed its key and kept the kid, or have none.
+		claims = claimSet{}
+		_, err = is.parser.ParseWithClaims(token, &claims, is.key)
+	}
+	if err != nil {
 		if onlyExpired(err) {
 			return Ticket{}, ErrExpired
 		}

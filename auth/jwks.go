@@ -50,8 +50,8 @@ func (e *KeysUnavailableError) Error() string {
 func (e *KeysUnavailableError) Unwrap() error { return e.Err }
 
 // jwks holds the keys of a JWKS page (RFC 7517). It reads the page every
-// jwksInterval, and when a token names an unknown key. If a reading fails, the
-// keys of the one before stay.
+// jwksInterval, and when a token names an unknown key or no known key has signed
+// it. If a reading fails, the keys of the one before stay.
 type jwks struct {
 	issuer, url string
 	client      *http.Client
@@ -161,8 +161,9 @@ func (j *jwks) findKnown(t *jwt.Token, kid string) (found []any, isKnown bool) {
 	return found, isKnown
 }
 
-// refreshForToken reads the page, unless a token caused that a moment ago.
-func (j *jwks) refreshForToken() {
+// refreshForToken reads the page, unless a token caused that a moment ago. It
+// reports whether it did.
+func (j *jwks) refreshForToken() bool {
 	j.mu.Lock()
 	now := j.now()
 	isSoon := j.reading == nil && !j.asked.IsZero() && now.Sub(j.asked) < jwksMinInterval
@@ -173,6 +174,7 @@ func (j *jwks) refreshForToken() {
 	if !isSoon {
 		j.refresh()
 	}
+	return !isSoon
 }
 
 // refresh reads the page. A caller that comes during a reading waits for its end.

@@ -194,6 +194,21 @@ func TestJWKSRotates(t *testing.T) {
 	}
 }
 
+// TestJWKSRotatesUnderOneName: an app changes its key and keeps the kid, or gives none.
+func TestJWKSRotatesUnderOneName(t *testing.T) {
+	for _, kid := range []string{"", "always"} {
+		page, first, second := newJWKSPage(t), newECKey(t), newECKey(t)
+		page.set(kid, first, false)
+		test := newJWKSTest(t, page, "ES256")
+		test.want(t, "the first key", signedBy(t, kid, first), true, 1)
+		page.set(kid, second, false)
+		test.want(t, "the second key", signedBy(t, kid, second), true, 2)
+		for range 10 {
+			test.want(t, "the first key, withdrawn", signedBy(t, kid, first), false, 2)
+		}
+	}
+}
+
 func TestJWKSOutage(t *testing.T) {
 	page, first, second := newJWKSPage(t), newECKey(t), newECKey(t)
 	page.set("1", first, true)
