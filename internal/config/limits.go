@@ -51,6 +51,8 @@ type Limits struct {
 	JoinsPerMinutePerUser     int
 	JoinsPerMinutePerAddress  int
 	FailedTicketsPerMinute    int
+	FailedKeysPerMinute       int
+	TicketsPerMinute          int
 }
 
 // defaultLimits spells the defaults out, so that `turnpike config` can show them.
@@ -88,6 +90,8 @@ func defaultLimits() Limits {
 		JoinsPerMinutePerUser:     60,
 		JoinsPerMinutePerAddress:  600,
 		FailedTicketsPerMinute:    600,
+		FailedKeysPerMinute:       10,
+		TicketsPerMinute:          600,
 	}
 }
 
@@ -135,6 +139,8 @@ func (l *Limits) keys() []key {
 		count("joins_per_minute_per_user", &l.JoinsPerMinutePerUser, "likewise, for all sessions of one user"),
 		count("joins_per_minute_per_address", &l.JoinsPerMinutePerAddress, "likewise, from one IPv4 address or IPv6 /64"),
 		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "bad tickets and invites from one address; beyond it the server looks at no more of them for a moment"),
+		count("failed_api_keys_per_minute", &l.FailedKeysPerMinute, "wrong API keys from one address; beyond it each wait is twice as long as the one before"),
+		count("tickets_per_minute_per_address", &l.TicketsPerMinute, "tickets and ICE servers that one address gets over HTTP"),
 	}
 }
 

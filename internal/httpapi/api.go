@@ -1,7 +1,7 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
 // Each endpoint has a file: tickets, iceservers, relays and turncredentials. A request passes the checks that all of them
-// share (endpoint): its origin, its method, and the failures of its client's address. The handler then returns an answer or
+// share (endpoint): its origin and its method. The handler then returns an answer or
 // an apiError, which is written as JSON.
 package httpapi
 
@@ -53,16 +53,21 @@ type Config struct {
 	// Offloads reports whether the kernel forwards the traffic of a relay. found is false unless who owns the relay.
 	Offloads func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
 
-	FailuresPerMinute int // refused tickets, invites and keys from one address
-	Now               func() time.Time
-	Log               *slog.Logger
+	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; what is signed cannot be guessed
+	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
+	GrantsPerMinute      int // tickets and ICE servers that one address gets
+	Now                  func() time.Time
+	Log                  *slog.Logger
 }
 
 // API answers the requests. Only ready changes once it serves.
 type API struct {
 	cfg      Config
 	origins  origins
-	failures *limiter
+	failures *buckets // of what is signed: they spare the processor
+	keys     *limiter // of API keys, which can be guessed
+	grants   *buckets
+	waits    seldom // lines of the log
 	log      *slog.Logger
 
 	ready atomic.Bool // false while starting and draining
@@ -73,7 +78,10 @@ func New(cfg Config) *API {
 	return &API{
 		cfg:      cfg,
 		origins:  origins{allowed: cfg.AllowedOrigins, own: cfg.PublicOrigin},
-		failures: newLimiter(cfg.FailuresPerMinute, cfg.Now),
+		failures: newBuckets(cfg.FailuresPerMinute, cfg.Now),
+		keys:     newLimiter(cfg.KeyFailuresPerMinute, cfg.Now),
+		grants:   newBuckets(cfg.GrantsPerMinute, cfg.Now),
+		waits:    seldom{every: waitsEvery},
 		log:      cfg.Log,
 	}
 }
@@ -128,7 +136,7 @@ func (a *API) endpoint(method string, handle func(*http.Request) (any, *apiError
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequestBody)
-		answer, apiErr := a.limited(r, handle)
+		answer, apiErr := handle(r)
 		if apiErr != nil {
 			writeError(w, apiErr)
 			return
@@ -137,18 +145,46 @@ func (a *API) endpoint(method string, handle func(*http.Request) (any, *apiError
 	})
 }
 
-// limited refuses an address that has failed to authenticate too often, and counts the failures that may have been guesses.
-// A missing invite, or one of ours that is too old, must not keep out others at the same address.
-func (a *API) limited(r *http.Request, handle func(*http.Request) (any, *apiError)) (any, *apiError) {
-	addr := a.cfg.TrustedProxies.ClientAddr(r)
-	if wait := a.failures.wait(addr); wait > 0 {
-		return nil, &apiError{Status: http.StatusTooManyRequests, Code: "rate-limited", Message: "Too many refused attempts from this address; try again later.", retryAfter: wait}
+// waitsEvery is how often an address that begins to wait is logged.
+const waitsEvery = 10 * time.Second
+
+// mayTry refuses to look at one more signed token or credential from an address that has sent too many bad ones.
+func (a *API) mayTry(r *http.Request) *apiError {
+	if wait := a.failures.lack(a.client(r)); wait > 0 {
+		return tooMany("Too many refused attempts from this address; try again later.", wait)
 	}
-	answer, apiErr := handle(r)
-	if apiErr != nil && apiErr.Code == codeUnauthorized {
-		a.failures.failed(addr)
+	return nil
+}
+
+// failed counts a signed token or credential that was bad, and answers it. One that has expired is none, and neither is a missing one.
+func (a *API) failed(r *http.Request, message string) *apiError {
+	a.failures.take(a.client(r))
+	if a.failures.lack(a.client(r)) > 0 {
+		a.logWait(r, "too many bad tickets, invites or credentials", "limits.failed_tickets_per_minute")
 	}
-	return answer, apiErr
+	return unauthorized(message)
+}
+
+// mayHave counts a ticket, or ICE servers, that the client is about to get.
+func (a *API) mayHave(r *http.Request) *apiError {
+	if wait := a.grants.take(a.client(r)); wait > 0 {
+		a.logWait(r, "too many tickets", "limits.tickets_per_minute_per_address")
+		return tooMany("Your address gets too many tickets; try again later.", wait)
+	}
+	return nil
+}
+
+// logWait logs that an address has to wait.
+func (a *API) logWait(r *http.Request, why, limit string) {
+	if a.waits.allows(a.cfg.Now()) {
+		a.log.Info("an address must wait: "+why, "client", a.client(r), "limit", limit)
+	}
+}
+
+func (a *API) client(r *http.Request) netip.Addr { return a.cfg.TrustedProxies.ClientAddr(r) }
+
+func tooMany(message string, wait time.Duration) *apiError {
+	return &apiError{Status: http.StatusTooManyRequests, Code: "rate-limited", Message: message, retryAfter: wait}
 }
 
 // logRefused logs the reason, which the client does not learn, and what the token claims.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
@@ -41,9 +42,9 @@ func newAPITest(guests Guests) *apiTest {
 			Listeners:  []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:3478")}},
 		},
 		Offloads:          func(netip.AddrPort, *auth.Grant) (bool, bool) { return false, false },
-		FailuresPerMinute: 3,
-		Now:               now,
-		Log:               slog.New(slog.DiscardHandler),
+		FailuresPerMinute: 3, KeyFailuresPerMinute: 3, GrantsPerMinute: 1000,
+		Now: now,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	mux := http.NewServeMux()
 	test.Register(mux)
@@ -97,6 +98,8 @@ func TestCORS(t *testing.T) {
 
 func TestFailedTicketsAreLimited(t *testing.T) {
 	a := newAPITest(GuestsLoopback)
+	var logged bytes.Buffer
+	a.log = slog.New(slog.NewTextHandler(&logged, nil))
 	from := func(client string) *http.Request {
 		return request("10.0.0.1:4711", "turn.example.org", "X-Forwarded-For: "+client)
 	}
@@ -115,12 +118,20 @@ func TestFailedTicketsAreLimited(t *testing.T) {
 	if resp, _ := post("198.51.100.2"); resp.StatusCode != 401 {
 		t.Errorf("another client of the same proxy: %d", resp.StatusCode)
 	}
-	a.now = a.now.Add(21 * time.Second)
-	if resp, _ := post("198.51.100.1"); resp.StatusCode != 401 {
-		t.Errorf("after the wait: %d", resp.StatusCode)
+	for range 3 { // what is signed cannot be guessed, so that the wait does not grow
+		a.now = a.now.Add(20 * time.Second)
+		if resp, _ := post("198.51.100.1"); resp.StatusCode != 401 {
+			t.Errorf("after the wait: %d", resp.StatusCode)
+		}
+		if resp, _ := post("198.51.100.1"); resp.Header.Get("Retry-After") != "20" {
+			t.Errorf("after one failure more: Retry-After %q", resp.Header.Get("Retry-After"))
+		}
 	}
-	if resp, _ := post("198.51.100.1"); resp.Header.Get("Retry-After") != "40" {
-		t.Errorf("after one failure more: Retry-After %q, want twice as long", resp.Header.Get("Retry-After"))
+	if resp, _ := a.do("POST", "/api/v1/tickets", `{"name":"Bea"}`, from("198.51.100.1")); resp.StatusCode != 401 || a.failures.lack(netip.MustParseAddr("198.51.100.1")) == 0 {
+		t.Errorf("a client there that has nothing to be looked at: %d", resp.StatusCode)
+	}
+	if text := logged.String(); strings.Count(text, "an address must wait") != 4 || !strings.Contains(text, "client=198.51.100.1 limit=limits.failed_tickets_per_minute") {
+		t.Errorf("logged %s", text)
 	}
 	for range 10 {
 		if resp, object := a.do("POST", "/api/v1/tickets", `{"name":"Bea"}`, from("198.51.100.3")); resp.StatusCode != 401 {
@@ -144,5 +155,39 @@ func TestHealth(t *testing.T) {
 	}
 	if status("/api/v2/tickets") != 404 {
 		t.Error("an unknown API path is not 404")
+	}
+}
+
+// TestGrantsAreLimited holds that an address gets so many tickets and ICE servers a minute and no more, that questions for names count,
+// and that another address is not held back.
+func TestGrantsAreLimited(t *testing.T) {
+	a := newAPITest(GuestsAlways)
+	a.grants = newBuckets(6, a.cfg.Now)
+	ask := func(client, name string) *http.Response {
+		resp, _ := a.do("POST", "/api/v1/tickets", `{"name":"`+name+`"}`, request(client, "turn.example.org"))
+		return resp
+	}
+	_, object := a.do("POST", "/api/v1/tickets", `{"name":"Ada"}`, request(stranger, "turn.example.org"))
+	ticket, _ := object["ticket"].(string)
+	ice := func(client string) *http.Response {
+		resp, _ := a.do("GET", "/api/v1/ice-servers", "", request(client, "turn.example.org", "Authorization: Bearer "+ticket))
+		return resp
+	}
+	for i, status := range []int{ask(stranger, "Bea").StatusCode, ask(stranger, "Bob").StatusCode, ask(stranger, "Bob").StatusCode, ice(stranger).StatusCode, ice(stranger).StatusCode} {
+		if want := []int{200, 409, 409, 200, 200}[i]; status != want {
+			t.Errorf("request %d: %d, want %d", i, status, want)
+		}
+	}
+	for _, resp := range []*http.Response{ask(stranger, "Cyd"), ice(stranger)} {
+		if resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "10" {
+			t.Errorf("one too many: %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+		}
+	}
+	if resp := ask("203.0.113.6:4711", "Cyd"); resp.StatusCode != 200 {
+		t.Errorf("another address: %d", resp.StatusCode)
+	}
+	a.now = a.now.Add(10 * time.Second)
+	if resp := ice(stranger); resp.StatusCode != 200 {
+		t.Errorf("after the wait: %d", resp.StatusCode)
 	}
 }

@@ -42,6 +42,9 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 	if token == "" {
 		return nil, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
 	}
+	if apiErr := a.mayTry(r); apiErr != nil {
+		return nil, apiErr
+	}
 	ticket, err := a.cfg.VerifyTicket(token)
 	if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
 		return nil, &apiError{
@@ -55,7 +58,10 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 	}
 	if err != nil {
 		a.logRefused(r, "ticket", token, err)
-		return nil, unauthorized("This ticket is not valid.")
+		return nil, a.failed(r, "This ticket is not valid.")
+	}
+	if apiErr := a.mayHave(r); apiErr != nil {
+		return nil, apiErr
 	}
 	cred := a.cfg.Credentials.MintRelayOnly(ticket.User.String(), a.cfg.CredentialTTL)
 	return iceAnswer{a.cfg.ICEServers.List(r.Host, cred), cred.Expires}, nil

@@ -27,11 +27,8 @@ func badRequest(field, message string) *apiError {
 	return &apiError{Status: http.StatusBadRequest, Code: "bad-request", Message: message, Field: field}
 }
 
-// codeUnauthorized is the code of failures that may have been guesses.
-const codeUnauthorized = "unauthorized"
-
 func unauthorized(message string) *apiError {
-	return &apiError{Status: http.StatusUnauthorized, Code: codeUnauthorized, Message: message}
+	return &apiError{Status: http.StatusUnauthorized, Code: "unauthorized", Message: message}
 }
 
 // bearer returns the token of the Authorization header, empty if there is none.

@@ -11,7 +11,10 @@ import (
 // maxFailing bounds the memory that strangers can make a limiter take: about 2 MB.
 const maxFailing = 10_000
 
-// limiter counts failures by address. An address may fail perMinute times a minute; each failure beyond that makes it wait
+// evictLook is how many addresses are looked at to make room for another.
+const evictLook = 16
+
+// limiter counts wrong API keys by address. An address may fail perMinute times a minute; each failure beyond that makes it wait
 // twice as long as the one before.
 type limiter struct {
 	perMinute int
@@ -45,8 +48,8 @@ func (l *limiter) wait(addr netip.Addr) time.Duration {
 	return 0
 }
 
-// failed counts a failure of addr.
-func (l *limiter) failed(addr netip.Addr) {
+// failed counts a failure of addr, and reports whether it must wait now.
+func (l *limiter) failed(addr netip.Addr) (waits bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, from := l.now(), source(addr)
@@ -59,6 +62,7 @@ func (l *limiter) failed(addr netip.Addr) {
 		l.failing[from] = f
 	}
 	f.Fail(now, l.perSecond(), l.perMinute)
+	return f.Wait(now) > 0
 }
 
 func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }
@@ -66,15 +70,14 @@ func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }
 // evict looks at a few addresses, which the map picks, and forgets those with nothing to answer for, or one if there is none.
 // Looking at a few keeps the work bounded when a flood has filled the table. mu is held.
 func (l *limiter) evict(now time.Time) {
-	const look = 16
 	looked, evicted := 0, false
 	for from, f := range l.failing {
 		looked++
-		if f.Forgotten(now, l.perSecond()) || looked == look && !evicted {
+		if f.Forgotten(now, l.perSecond()) || looked == evictLook && !evicted {
 			delete(l.failing, from)
 			evicted = true
 		}
-		if looked == look {
+		if looked == evictLook {
 			return
 		}
 	}

@@ -19,12 +19,18 @@ func (a *API) getRelay(r *http.Request) (any, *apiError) {
 	login := first + ":" + rest // cut at the first colon, but a TURN username has one
 	last := strings.LastIndexByte(login, ':')
 	username, password := login[:last], login[last+1:]
+	if apiErr := a.mayTry(r); apiErr != nil {
+		return nil, apiErr
+	}
 	grant, err := a.cfg.Credentials.Verify(username, password)
 	if errors.Is(err, auth.ErrExpired) { // we have signed it: nobody is guessing
 		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This TURN credential has expired."}
 	}
-	if err != nil {
+	if err != nil && username == "" {
 		return nil, unauthorized("Send a TURN credential as \"Authorization: Basic\".")
+	}
+	if err != nil {
+		return nil, a.failed(r, "Send a TURN credential as \"Authorization: Basic\".")
 	}
 	relayed, err := netip.ParseAddrPort(r.PathValue("relayed"))
 	if err != nil {

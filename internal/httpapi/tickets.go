@@ -32,6 +32,9 @@ func (a *API) postTicket(r *http.Request) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
+	if apiErr := a.mayHave(r); apiErr != nil { // counts for refused names, too, or an address could ask for all who are online
+		return nil, apiErr
+	}
 	shown, canonical, err := auth.CleanName(req.Name)
 	if err != nil {
 		return nil, badRequest("name", sentence(err))
@@ -54,13 +57,16 @@ func (a *API) postTicket(r *http.Request) (any, *apiError) {
 // admit decides what the visitor may do: by the invite, which it returns, else by the request's source.
 func (a *API) admit(r *http.Request, invite string) (auth.Ticket, auth.Invite, *apiError) {
 	if invite != "" {
+		if apiErr := a.mayTry(r); apiErr != nil {
+			return auth.Ticket{}, auth.Invite{}, apiErr
+		}
 		inv, err := a.cfg.Invites.Verify(invite)
 		switch {
 		case errors.Is(err, auth.ErrExpired):
 			return auth.Ticket{}, auth.Invite{}, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This invite has expired; ask for a new link."}
 		case err != nil:
 			a.logRefused(r, "invite", invite, err)
-			return auth.Ticket{}, auth.Invite{}, unauthorized("This invite is not valid.")
+			return auth.Ticket{}, auth.Invite{}, a.failed(r, "This invite is not valid.")
 		}
 		return auth.Ticket{Rooms: []string{inv.Room}, Role: inv.Role, Invite: inv.ID}, inv, nil
 	}

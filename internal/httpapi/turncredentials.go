@@ -32,7 +32,13 @@ func (a *API) getTURNCredentials(r *http.Request) (any, *apiError) {
 	if key == "" {
 		return nil, unauthorized("Send an API key as \"Authorization: Bearer KEY\".")
 	}
+	if wait := a.keys.wait(a.client(r)); wait > 0 {
+		return nil, tooMany("Too many wrong API keys from this address; try again later.", wait)
+	}
 	if !a.knowsKey(key) {
+		if a.keys.failed(a.client(r)) {
+			a.logWait(r, "too many wrong API keys", "limits.failed_api_keys_per_minute")
+		}
 		a.log.Info("refused", "what", "API key", "client", a.cfg.TrustedProxies.ClientAddr(r))
 		return nil, unauthorized("This API key is not valid.")
 	}

@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -65,5 +67,19 @@ func TestNodeTakesDiscovery(t *testing.T) {
 		if _, err := New(cfg, Options{Processors: 1, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestForwardingHeaders: behind the PROXY protocol X-Forwarded-For is the client's own, even if its address is among the trusted ones.
+func TestForwardingHeaders(t *testing.T) {
+	text := "[http]\ntrusted_proxies = [\"10.0.0.0/8\"]\n"
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.RemoteAddr = "10.1.2.3:4711"
+	r.Header.Set("X-Forwarded-For", "198.51.100.1")
+	if got := forwarders(loaded(t, text)).ClientAddr(r); got != netip.MustParseAddr("198.51.100.1") {
+		t.Errorf("behind a reverse proxy the client is %v", got)
+	}
+	if got := forwarders(loaded(t, text+"proxy_protocol = true\n")).ClientAddr(r); got != netip.MustParseAddr("10.1.2.3") {
+		t.Errorf("behind a load balancer with the PROXY protocol the client is %v", got)
 	}
 }

@@ -93,7 +93,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	if err := n.makeAuth(secret); err != nil {
 		return nil, err
 	}
-	proxies := httpapi.TrustedProxies(cfg.HTTP.TrustedProxies)
+	proxies := forwarders(cfg)
 	n.makeSignal(secret, proxies)
 	if n.turn, err = turnserver.New(n.turnConfig(secret)); err != nil {
 		n.closeAuth()
@@ -218,26 +218,45 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 
 func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 	n.api = httpapi.New(httpapi.Config{
-		Guests:            httpapi.Guests(n.cfg.Auth.Guests),
-		LocalOnly:         n.cfg.LocalOnly(),
-		TicketTTL:         n.cfg.Auth.TicketTTL,
-		CredentialTTL:     n.cfg.Auth.CredentialTTL,
-		TrustedProxies:    proxies,
-		AllowedOrigins:    n.cfg.HTTP.AllowedOrigins,
-		PublicOrigin:      n.publicOrigin(),
-		Tickets:           n.tickets,
-		VerifyTicket:      n.verifier.Verify,
-		Invites:           n.invites,
-		UseInvite:         n.ledger.Use,
-		Credentials:       n.credentials,
-		APIKeys:           secretsOf(n.cfg.Auth.APIKeys),
-		NameTaken:         n.signal.NameTaken,
-		ICEServers:        &n.ice,
-		Offloads:          n.turn.Offloads,
-		FailuresPerMinute: n.cfg.Limits.FailedTicketsPerMinute,
-		Now:               time.Now,
-		Log:               n.log,
+		Guests:               httpapi.Guests(n.cfg.Auth.Guests),
+		LocalOnly:            n.cfg.LocalOnly(),
+		TicketTTL:            n.cfg.Auth.TicketTTL,
+		CredentialTTL:        n.cfg.Auth.CredentialTTL,
+		TrustedProxies:       proxies,
+		AllowedOrigins:       n.cfg.HTTP.AllowedOrigins,
+		PublicOrigin:         n.publicOrigin(),
+		Tickets:              n.tickets,
+		VerifyTicket:         n.verifier.Verify,
+		Invites:              n.invites,
+		UseInvite:            n.ledger.Use,
+		Credentials:          n.credentials,
+		APIKeys:              secretsOf(n.cfg.Auth.APIKeys),
+		NameTaken:            n.signal.NameTaken,
+		ICEServers:           &n.ice,
+		Offloads:             n.turn.Offloads,
+		FailuresPerMinute:    n.cfg.Limits.FailedTicketsPerMinute,
+		KeyFailuresPerMinute: n.cfg.Limits.FailedKeysPerMinute,
+		GrantsPerMinute:      n.cfg.Limits.TicketsPerMinute,
+		Now:                  time.Now,
+		Log:                  n.log,
 	})
+}
+
+// forwarders are the proxies whose X-Forwarded-For is believed. Behind the PROXY protocol there are none: its header has the client's
+// address already, and what comes after it is the client's own.
+func forwarders(cfg *config.Config) httpapi.TrustedProxies {
+	if cfg.HTTP.ProxyProtocol {
+		return nil
+	}
+	return cfg.HTTP.TrustedProxies
+}
+
+// noticeForwarding logs forwarding headers that count for nothing and perhaps should.
+func (n *Node) noticeForwarding(next http.Handler) http.Handler {
+	if n.cfg.HTTP.ProxyProtocol {
+		return next
+	}
+	return httpapi.ForwardingNotice(forwarders(n.cfg), time.Now, n.log, next)
 }
 
 func (n *Node) makeWeb() {
@@ -246,7 +265,7 @@ func (n *Node) makeWeb() {
 	mux.Handle("/signal", n.signal)
 	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: n.cfg.HTTP.AllowedOrigins}))
 	n.web = &http.Server{
-		Handler:           mux,
+		Handler:           n.noticeForwarding(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second, // it and WriteTimeout end where /signal takes the connection over
 		WriteTimeout:      time.Minute,
