@@ -87,13 +87,24 @@ func cannotVerify(err *auth.KeysUnavailableError) *wire.Error {
 	}
 }
 
-// logRefused logs what a refused ticket claims, as the HTTP API does. One that has only expired is everyday.
+// refusalLogRate is how often refused tickets are logged where operators look.
+var refusalLogRate = Rate{PerSecond: 1, Burst: 100}
+
+// logRefused logs what a refused ticket claims, as the HTTP API does. It logs for debugging alone what would fill the log: a
+// ticket that has only expired, and those of an address that sends too many.
 func (c *conn) logRefused(ticket string, err error) {
-	level := slog.LevelInfo
-	if errors.Is(err, auth.ErrExpired) {
-		level = slog.LevelDebug
+	level := slog.LevelDebug
+	if !errors.Is(err, auth.ErrExpired) && c.srv.mayLogRefusal(c) {
+		level = slog.LevelInfo
 	}
 	c.srv.cfg.Log.Log(context.Background(), level, "ticket refused", "client", clientText(c.use.prefix), "claims", auth.Claimed(ticket), "err", err)
+}
+
+func (srv *Server) mayLogRefusal(c *conn) bool {
+	now := time.Now()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return c.use.lack(now, srv.cfg.Limits.FailedHellos, failedHellos) == 0 && srv.refusalLogged.takeToken(now, refusalLogRate) == 0
 }
 
 // clientText writes an address as the HTTP API does, unless limits count a whole network.

@@ -179,13 +179,20 @@ func (l *lockedBuffer) String() string {
 // TestRefusedTicketIsLogged: an operator finds the user whom a ticket claims to be, and never the ticket.
 func TestRefusedTicketIsLogged(t *testing.T) {
 	var log lockedBuffer
-	h := newHarness(t, func(cfg *Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	h := newHarness(t, func(cfg *Config) {
+		cfg.Log, cfg.Limits.FailedHellos = slog.New(slog.NewTextHandler(&log, nil)), Rate{PerSecond: 0.001, Burst: 2}
+	})
 	token := `eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.eyJpc3MiOiJhcHAiLCJzdWIiOiJib2IifQ.AAAA` // kid k1, iss app, sub bob
-	c := h.dial()
-	c.send(msg{"type": "hello", "ticket": token})
-	c.expect("error", "code", "unauthorized")
+	for range 20 {                                                                         // more than an address may send
+		c := h.dial()
+		c.send(msg{"type": "hello", "ticket": token})
+		c.expect("error", "code", "unauthorized")
+	}
 	want := `level=INFO msg="ticket refused" client=127.0.0.1 claims.iss=app claims.sub=bob claims.kid=k1 err=unauthorized`
 	if !strings.Contains(log.String(), want) || strings.Contains(log.String(), "AAAA") {
 		t.Errorf("the log is %s", log.String())
+	}
+	if lines := strings.Count(log.String(), "ticket refused"); lines != 2 {
+		t.Errorf("the log has %d lines of one address, want 2: %s", lines, log.String())
 	}
 }

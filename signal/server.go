@@ -84,24 +84,25 @@ type Server struct {
 
 	mu sync.Mutex // see session for the order of locks
 	// Guarded by mu.
-	draining   bool
-	conns      map[*conn]struct{}    // every open one
-	strangers  list.List             // of *conn: those before their welcome, the oldest first
-	signedIn   int                   // connections since their welcome
-	waitLogged bucket                // of log lines that an address begins to wait
-	sessions   map[string]*session   // by id: from welcome to end
-	away       map[*session]struct{} // the sessions that have no connection
-	members    []*session            // the sessions that see everybody, in no order
-	ended      expiring[struct{}]    // sessions that ended while another process would honour their tokens
-	lingering  expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
-	users      map[string]*user      // who is online
-	names      map[string]*user      // by canonical name: the same users
-	online     directory             // the same users
-	rooms      map[string]*room
-	calls      map[string]*call
-	addrs      addrs
-	spent      map[string]*userUse // of users who are not online
-	presence   presence
+	draining      bool
+	conns         map[*conn]struct{}    // every open one
+	strangers     list.List             // of *conn: those before their welcome, the oldest first
+	signedIn      int                   // connections since their welcome
+	waitLogged    bucket                // of log lines that an address begins to wait
+	refusalLogged bucket                // of log lines about refused tickets
+	sessions      map[string]*session   // by id: from welcome to end
+	away          map[*session]struct{} // the sessions that have no connection
+	members       []*session            // the sessions that see everybody, in no order
+	ended         expiring[struct{}]    // sessions that ended while another process would honour their tokens
+	lingering     expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
+	users         map[string]*user      // who is online
+	names         map[string]*user      // by canonical name: the same users
+	online        directory             // the same users
+	rooms         map[string]*room
+	calls         map[string]*call
+	addrs         addrs
+	spent         map[string]*userUse // of users who are not online
+	presence      presence
 }
 
 // New makes a server and starts its sweep; Shutdown ends it.
