@@ -54,7 +54,7 @@ type Config struct {
 	ProxyProtocol  bool
 	TrustedProxies []netip.Prefix
 
-	ConnectionsPerAddress int // at a time, from an IPv4 address or an IPv6 /64
+	ConnectionsPerAddress int // at a time, from an IPv4 address or an IPv6 /64; a /56 and a /48 may have 4 and 16 times as many
 	Openings              int // at a time
 
 	Count func(Reason) // told of each connection that the Front closes

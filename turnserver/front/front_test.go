@@ -183,7 +183,8 @@ func (f *testFront) openings() int {
 func (f *testFront) connections(ip netip.Addr) int {
 	f.addresses.mu.Lock()
 	defer f.addresses.mu.Unlock()
-	return f.addresses.count[SourceOf(ip)]
+	ranges, _ := rangesOf(ip)
+	return f.addresses.count[ranges[0]]
 }
 
 // wantNothingLeft waits until nothing is left of connections that ended.

@@ -20,37 +20,65 @@ func SourceOf(ip netip.Addr) Source {
 	return b
 }
 
-// addressLimit bounds the connections of a source.
+// addressRange is a part of the address space whose connections are counted together.
+type addressRange struct {
+	of   Source // with nothing behind the prefix
+	size int    // bits of the prefix
+}
+
+// rangesOf returns the ranges that an address is counted by, the narrowest first, and how many there are. Each may have four times as
+// much as the one before. Many networks give a customer a /56 or a /48 of IPv6, which is 256 or 65,536 sources.
+func rangesOf(ip netip.Addr) (ranges [3]addressRange, n int) {
+	source := SourceOf(ip)
+	if ip.Unmap().Is4() {
+		ranges[0] = addressRange{source, 128}
+		return ranges, 1
+	}
+	ranges[0] = addressRange{source, 64}
+	source[7] = 0
+	ranges[1] = addressRange{source, 56}
+	source[6] = 0
+	ranges[2] = addressRange{source, 48}
+	return ranges, 3
+}
+
+// addressLimit bounds the connections of a source, and of the ranges around it.
 type addressLimit struct {
 	// Static after construction.
 	limit int
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	count map[Source]int
+	count map[addressRange]int
 }
 
 func newAddressLimit(limit int) *addressLimit {
-	return &addressLimit{limit: limit, count: make(map[Source]int)}
+	return &addressLimit{limit: limit, count: make(map[addressRange]int)}
 }
 
 func (a *addressLimit) enter(ip netip.Addr) bool {
+	ranges, n := rangesOf(ip)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	of := SourceOf(ip)
-	if a.count[of] >= a.limit {
-		return false
+	for i := range n {
+		if a.count[ranges[i]] >= a.limit<<(2*i) {
+			return false
+		}
 	}
-	a.count[of]++
+	for i := range n {
+		a.count[ranges[i]]++
+	}
 	return true
 }
 
 func (a *addressLimit) leave(ip netip.Addr) {
+	ranges, n := rangesOf(ip)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	of := SourceOf(ip)
-	if a.count[of]--; a.count[of] == 0 {
-		delete(a.count, of)
+	for i := range n {
+		if a.count[ranges[i]]--; a.count[ranges[i]] == 0 {
+			delete(a.count, ranges[i])
+		}
 	}
 }
 

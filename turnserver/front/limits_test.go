@@ -47,6 +47,32 @@ func TestAddressLimit(t *testing.T) {
 	}
 }
 
+// TestAddressLimitOfIPv6: a /56 and a /48 have 4 and 16 times as many connections as a /64, and leave no trace.
+func TestAddressLimitOfIPv6(t *testing.T) {
+	for _, row := range []struct{ step, want int }{{0, 3}, {1, 12}, {256, 48}} {
+		a := newAddressLimit(3)
+		var entered []netip.Addr
+		for host := range 200 {
+			third := host * row.step
+			ip := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, byte(third >> 8), byte(third), 15: 1})
+			for range 4 {
+				if a.enter(ip) {
+					entered = append(entered, ip)
+				}
+			}
+		}
+		if len(entered) != row.want {
+			t.Errorf("with /64s %d apart: %d, want %d", row.step, len(entered), row.want)
+		}
+		for _, ip := range entered {
+			a.leave(ip)
+		}
+		if len(a.count) != 0 {
+			t.Errorf("left: %v", a.count)
+		}
+	}
+}
+
 // TestEnter: a connection that the Front has not accepted counts as those do that it has, and a trusted proxy's does not.
 func TestEnter(t *testing.T) {
 	f := newTestFront(t, func(cfg *Config) {
