@@ -32,13 +32,44 @@ func (s *session) moderate(m wire.ClientMessage) *wire.Error {
 	return nil
 }
 
-// host returns the member that has been there longest: the session that made the room until it leaves, then the next.
-// The room of a call has none.
+// host returns the session that made the room until it leaves, and then the member that passHost has put in the first
+// place. The room of a call has none.
 func (r *room) host() *session {
 	if r.ofCall || len(r.members) == 0 {
 		return nil
 	}
 	return r.members[0]
+}
+
+// passHost puts the next host in the first place: of the members that have a connection, the one that has been there
+// longest. If all are away, the first of all is host until another one comes back before it.
+func (r *room) passHost() {
+	at := slices.IndexFunc(r.members, func(s *session) bool { return s.away == nil })
+	if r.standIn = at < 0; !r.standIn {
+		r.putFirst(at)
+	}
+}
+
+func (r *room) putFirst(at int) {
+	s := r.members[at]
+	copy(r.members[1:at+1], r.members[:at])
+	r.members[0] = s
+}
+
+// takeOverRooms makes a session that is back host of its rooms whose hosts became host while everybody was away, and
+// still are away. The caller holds mu.
+func (srv *Server) takeOverRooms(s *session) {
+	for _, r := range s.rooms {
+		host := r.host()
+		if host == nil || !r.standIn {
+			continue
+		}
+		r.standIn = false
+		if host != s {
+			r.putFirst(slices.Index(r.members, s))
+			srv.tellHost(r, host)
+		}
+	}
 }
 
 // hasPowers reports whether s has host powers in r: as its host, or as a member whose role gives them.

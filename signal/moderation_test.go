@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
@@ -343,4 +344,44 @@ func TestRelaysEndUnlocked(t *testing.T) {
 	if ends != 1 {
 		t.Errorf("EndRelays was called %d times", ends)
 	}
+}
+
+// TestAwayMemberIsNoHost holds that a member without a connection becomes host only if all are without one, and that the
+// first to come back takes over then.
+func TestAwayMemberIsNoHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newMemoryHarness(t, resuming)
+		host, away, there := h.guest("host"), h.guest("away"), h.guest("there")
+		host.join("room", "size", 4)
+		away.join("room")
+		there.join("room")
+		away.conn.NetConn().Close()
+		there.skipTo("peer-away")
+		host.send(msg{"type": "leave", "room": "room"})
+		there.skipTo("host")
+		if host := h.hostOf("room"); host != there.session {
+			t.Fatalf("%s is host, want the member that is there", host)
+		}
+
+		host.skipTo("left")
+		host.join("room")
+		host.conn.NetConn().Close()
+		synctest.Wait()
+		there.send(msg{"type": "leave", "room": "room"})
+		there.skipTo("left")
+		if got := h.hostOf("room"); got != away.session {
+			t.Fatalf("%s is host of a room whose members are away", got)
+		}
+		back, _ := h.back(host.identity(), wire.ResumedReplayed)
+		m := back.skipTo("host")
+		for m["session"] != host.session {
+			m = back.skipTo("host")
+		}
+	})
+}
+
+func (h *harness) hostOf(room string) string {
+	h.srv.mu.Lock()
+	defer h.srv.mu.Unlock()
+	return h.srv.rooms[room].host().id
 }

@@ -55,8 +55,11 @@ func (srv *Server) renewToken(s *session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	s.tokenAwaited = false
-	if s.conn != nil && !s.ended { // otherwise the next welcome brings one
-		s.tell(&wire.NewToken{Token: srv.token(s, time.Now())})
+	if s.conn == nil || s.ended {
+		return // the next welcome brings one
+	}
+	if token := srv.token(s, time.Now()); token != "" { // an empty one would take the former's place
+		s.tell(&wire.NewToken{Token: token})
 	}
 }
 

@@ -2,10 +2,13 @@ package signal
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"turnpike/signal/wire"
 )
 
 // TestRenewalsAreSpread: after a rush into rooms, every session gets its resume token, and the server never signs more
@@ -40,6 +43,41 @@ func TestRenewalsAreSpread(t *testing.T) {
 			if n != renewalsAtOnce || at > tokenDelay+sweepInterval+batches*renewalInterval {
 				t.Errorf("after %v, %d sessions were told", at, n)
 			}
+		}
+	})
+}
+
+// TestTokenOfManyRooms holds that a session whose rooms make its resume token too long gets one without them, and never
+// an empty one.
+func TestTokenOfManyRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newMemoryHarness(t, func(cfg *Config) {
+			resuming(cfg)
+			cfg.Limits.RoomsPerSession = 200
+		})
+		c := h.guest("guest")
+		for i := range 100 {
+			c.send(msg{"type": "join", "room": fmt.Sprintf("%03d%s", i, strings.Repeat("a", 61)), "create": true})
+			c.skipTo("joined")
+		}
+		time.Sleep(tokenDelay + 2*sweepInterval)
+		c.send(msg{"type": "ping", "id": "end"})
+		for {
+			m, err := c.read()
+			if err != nil || m["type"] == "pong" {
+				break
+			}
+			if m["type"] == "resume" {
+				c.token = m["token"].(string)
+			}
+			if c.token == "" {
+				t.Fatal("an empty token was sent")
+			}
+		}
+		other := newMemoryHarness(t, resuming)
+		_, w := other.back(c.identity(), wire.ResumedRestored)
+		if w["rooms"] != nil {
+			t.Errorf("the session is back with %v", w["rooms"])
 		}
 	})
 }

@@ -127,6 +127,7 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) (resumed bo
 	if wasTold || m.Resume.Fresh {
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: m.Resume.Fresh} })
 	}
+	srv.takeOverRooms(s)
 	if m.Resume.Fresh {
 		srv.ringAgain(s)
 	}
@@ -206,7 +207,8 @@ func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	}
 }
 
-// token signs a resume token with the present state of s, and sets the time of the next one. The caller holds mu.
+// token signs a resume token with the present state of s, and sets the time of the next one. It returns an empty one if
+// it cannot. The caller holds mu.
 func (srv *Server) token(s *session, now time.Time) string {
 	if !srv.resumes() {
 		return ""
@@ -221,11 +223,17 @@ func (srv *Server) token(s *session, now time.Time) string {
 	if base == s.user.name {
 		base = ""
 	}
-	token, err := srv.cfg.ResumeTokens.Issue(auth.Resume{
+	claims := auth.Resume{
 		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Ticket: s.ticket, Name: s.user.name, Base: base, In: in,
-	})
+	}
+	token, err := srv.cfg.ResumeTokens.Issue(claims)
+	if err != nil && len(in) > 0 { // too long, by its rooms
+		srv.cfg.Log.Warn("another process can take up a session without its rooms only", "session", s.id, "rooms", len(in), "err", err)
+		claims.In = nil
+		token, err = srv.cfg.ResumeTokens.Issue(claims)
+	}
 	if err != nil {
-		srv.cfg.Log.Warn("a session cannot be resumed elsewhere", "session", s.id, "err", err)
+		srv.cfg.Log.Warn("a session cannot be resumed", "session", s.id, "err", err)
 	}
 	s.tokenDue = now.Add(tokenRenewal)
 	return token

@@ -18,6 +18,7 @@ type room struct {
 	call    *call      // the call whose room it is, until that is over
 	ofCall  bool       // a call's room, also after the call: nobody is host
 
+	standIn    bool // the host became host while it was away, as all others were
 	awaitsHost bool // made again by a session of another process; its host is not back yet
 	locked     bool
 	hasWaiting bool       // newcomers wait to be let in
@@ -159,7 +160,11 @@ func (srv *Server) leaveRoom(s *session, r *room, reason string) {
 
 // takeOut removes s from r in silence.
 func (srv *Server) takeOut(s *session, r *room) {
+	wasHost := r.host() == s
 	r.members = slices.DeleteFunc(r.members, func(other *session) bool { return other == s })
+	if wasHost {
+		r.passHost()
+	}
 	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
 	if len(r.members) == 0 {
 		delete(srv.rooms, r.id)

@@ -52,10 +52,11 @@ type polledConn struct {
 	blocked  atomic.Bool   // the writer waits until the socket takes more
 
 	// Static after construction.
-	poller *poller
-	slot   int32      // of the poller
-	pool   *sync.Pool // of *[readAhead]byte
-	from   net.Conn   // whose socket it was: it has the addresses, and counts as a connection of its listener
+	poller   *poller
+	slot     int32      // of the poller
+	slotTurn int32      // tells it from the sockets that have had the slot before
+	pool     *sync.Pool // of *[readAhead]byte
+	from     net.Conn   // whose socket it was: it has the addresses, and counts as a connection of its listener
 }
 
 // connClosed is in uses once the connection is closed. The last to use fd then closes it.

@@ -42,6 +42,7 @@ type poller struct {
 	// Guarded by mu.
 	conns []*polledConn // by slot
 	free  []int32       // slots
+	turns int32         // counts sockets, so that events of a slot's former socket are known
 }
 
 func (ps *pollers) open() {
@@ -132,7 +133,8 @@ func duplicate(conn net.Conn) (fd int, closeIt func() error, err error) {
 // add begins to watch a socket.
 func (p *poller) add(c *polledConn) error {
 	p.mu.Lock()
-	c.slot = int32(len(p.conns))
+	p.turns++
+	c.slot, c.slotTurn = int32(len(p.conns)), p.turns
 	if n := len(p.free); n > 0 {
 		c.slot, p.free = p.free[n-1], p.free[:n-1]
 		p.conns[c.slot] = c
@@ -140,7 +142,7 @@ func (p *poller) add(c *polledConn) error {
 		p.conns = append(p.conns, c)
 	}
 	p.mu.Unlock()
-	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.slot}
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.slot, Pad: c.slotTurn}
 	var failed error
 	err := p.raw.Control(func(epoll uintptr) { failed = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, c.fd, &event) })
 	if err == nil && failed != nil {
@@ -149,14 +151,14 @@ func (p *poller) add(c *polledConn) error {
 	return err
 }
 
-// forget closes a socket, which takes it out of the epoll. An event of it that is still on its way may then go to the
-// next socket in the slot, whose reader looks and finds nothing.
+// forget closes a socket, which takes it out of the epoll, and then frees its slot. An event of it that is still on its
+// way finds nobody, or another turn of the slot.
 func (p *poller) forget(c *polledConn) {
+	_ = unix.Close(c.fd)
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.conns[c.slot] = nil
 	p.free = append(p.free, c.slot)
-	p.mu.Unlock()
-	_ = unix.Close(c.fd)
 }
 
 // run acts on what comes until the poller is closed.
@@ -180,7 +182,7 @@ func (p *poller) act(event *unix.EpollEvent) {
 	p.mu.Lock()
 	c := p.conns[event.Fd]
 	p.mu.Unlock()
-	if c == nil {
+	if c == nil || c.slotTurn != event.Pad {
 		return
 	}
 	if event.Events&^(unix.EPOLLIN|unix.EPOLLOUT) != 0 {
