@@ -81,12 +81,23 @@ type webKey struct {
 func newJWKS(name, url string, now func() time.Time, log *slog.Logger) *jwks {
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &jwks{
-		issuer: name, url: url, now: now, log: log, ctx: ctx, cancel: cancel,
-		client: &http.Client{Timeout: jwksTimeout, CheckRedirect: keepToHost},
+		issuer: name, url: url, now: now, log: log, ctx: ctx, cancel: cancel, client: newJWKSClient(),
 	}
 	j.refresh()
 	j.repeating.Go(j.repeat)
 	return j
+}
+
+func newJWKSClient() *http.Client {
+	return &http.Client{Timeout: jwksTimeout, CheckRedirect: keepToHost}
+}
+
+// ReadJWKS reads a JWKS page once, as the server does. It returns how many of its
+// keys can verify.
+func ReadJWKS(ctx context.Context, url string) (verifying int, err error) {
+	j := &jwks{url: url, ctx: ctx, client: newJWKSClient()}
+	keys, _, err := j.get()
+	return len(keys), err
 }
 
 // close ends the readings. It is safe to call it twice.

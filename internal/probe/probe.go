@@ -100,6 +100,7 @@ func (r *run) all(ctx context.Context) {
 		r.ownListeners(ctx, servers)
 		r.ownWeb(ctx)
 		r.ownOffload(ctx)
+		r.ownIssuers(ctx)
 	}
 	r.nat(ctx, servers)
 }

@@ -111,9 +111,18 @@ func hello(ctx context.Context, socket *websocket.Conn, token string) (*wire.Wel
 			_ = socket.SetReadDeadline(time.Time{})
 			return m, socket.SetWriteDeadline(time.Time{})
 		case *wire.Error:
-			return nil, fmt.Errorf("the server refuses the ticket: %s (%s)", m.Message, m.Code)
+			return nil, refusal(m)
 		}
 	}
+}
+
+// refusal says what the server's error means, and what to do.
+func refusal(m *wire.Error) error {
+	if m.Code == wire.CodeInternal && m.RetryAfter > 0 {
+		return errors.New("the server cannot check the ticket: it cannot read the keys of the app that signed it; " +
+			"see that the server reaches the jwks_url of that app in [[auth.issuers]] (its log says what is wrong)")
+	}
+	return fmt.Errorf("the server refuses the ticket: %s (%s)", m.Message, m.Code)
 }
 
 // keepSession answers the server's pings, so that the session lives while the steps use its credentials. signOut ends
