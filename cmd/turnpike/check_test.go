@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,4 +97,65 @@ func freePorts(t *testing.T) (first, second int) {
 	}
 	t.Fatal("no two ports are free on two addresses")
 	return 0, 0
+}
+
+// TestCheckOfMappedPort: with turn.public_ports, a check from outside works through a port that another machine maps, and
+// invites lead there.
+func TestCheckOfMappedPort(t *testing.T) {
+	outside, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forwarding sync.WaitGroup
+	t.Cleanup(forwarding.Wait)
+	t.Cleanup(func() { _ = outside.Close() })
+	inside := freeTCPPort(t)
+	forwarding.Go(func() { forward(outside, fmt.Sprintf("127.0.0.1:%d", inside), &forwarding) })
+	public := outside.Addr().(*net.TCPAddr).Port
+
+	args := []string{"--state", filepath.Join(t.TempDir(), "state"), "--http-listen", fmt.Sprintf("127.0.0.1:%d", inside), "--public-host", "127.0.0.1",
+		"--turn-listen", "", "--turn-public-ports", fmt.Sprintf("tcp:%d=%d", inside, public)}
+	start(t, args...)
+	var out, errs syncBuffer
+	p := &program{stdout: &out, stderr: &errs}
+	status := p.run(t.Context(), []string{"check", "http://" + outside.Addr().String()})
+	if want := fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", public); status != 0 || !strings.Contains(out.String(), want) {
+		t.Errorf("status %d, no %q in: %s%s", status, want, out.String(), errs.String())
+	}
+	status = p.run(t.Context(), append([]string{"invite", "--room", "standup"}, args...))
+	if want := fmt.Sprintf("http://127.0.0.1:%d/r/standup#invite=", public); status != 0 || !strings.Contains(out.String(), want) {
+		t.Errorf("status %d, no %q in: %s%s", status, want, out.String(), errs.String())
+	}
+}
+
+// freeTCPPort finds a port that nobody listens on.
+func freeTCPPort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// forward carries the connections of l to addr, as a container's port does.
+func forward(l net.Listener, addr string, forwarding *sync.WaitGroup) {
+	for {
+		from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		to, err := net.Dial("tcp", addr)
+		if err != nil {
+			_ = from.Close()
+			continue
+		}
+		for _, pair := range [][2]net.Conn{{from, to}, {to, from}} {
+			forwarding.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				_, _ = pair[0].Close(), pair[1].Close()
+			})
+		}
+	}
 }

@@ -66,6 +66,7 @@ type Config struct {
 	}
 
 	file        string            // the file that was read; empty: none
+	emptied     []string          // what Warnings says of empty variables that took away what the file has
 	sources     map[string]string // key -> where its value came from; absent: the default
 	checkIssuer CheckIssuer       // nil: issuers are judged by their form only
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,8 +56,13 @@ func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer
 	for _, k := range c.keys() {
 		if s, ok := lookup(k.env()); ok && (s != "" || !k.needed) {
 			// An empty variable empties a list or turns a thing off. Where a key has no empty value, it counts as not set.
-			if errs := c.setText(k, k.env(), s); s != "" {
+			inFile := c.sources[k.name]
+			errs := c.setText(k, k.env(), s)
+			switch {
+			case s != "":
 				bad = append(bad, errs...)
+			case errs == nil && inFile != "":
+				c.emptied = append(c.emptied, fmt.Sprintf("%s is empty, so %s is too, although %s sets it; remove the variable if that is not meant", k.env(), k.name, inFile))
 			}
 		}
 		if given := f.set[k.name]; len(given) > 0 {

@@ -10,7 +10,7 @@ import (
 // Warnings names values that the server can start with, but that the operator hardly meant. relays are the addresses
 // that it relays from.
 func (c *Config) Warnings(relays []netip.Addr) []string {
-	var out []string
+	out := slices.Clone(c.emptied)
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 
 	loopback := c.listensOnLoopbackOnly()

@@ -35,6 +35,7 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	}
 	watching, stopInvites := context.WithCancel(context.Background())
 	serving.Go(func() { n.watchInvites(watching) })
+	serving.Go(func() { n.watchSecret(watching) })
 	n.api.SetReady(true)
 	n.banner(stdout)
 	n.notify(daemon.SdNotifyReady)
