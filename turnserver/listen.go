@@ -10,11 +10,11 @@ import (
 // StreamOptions say how the connections of a listener begin.
 type StreamOptions struct {
 	TLS    bool           // TLS comes first, with the certificate of Config.GetCertificate
-	NoTURN bool           // connections that begin with STUN are closed, if there is Other
-	Other  func(net.Conn) // takes over those that begin otherwise, and must not block; nil: they are closed
+	NoTURN bool           // closes connections that begin with STUN, if there is Other
+	Other  func(net.Conn) // takes over connections that begin otherwise, and must not block; nil: they are closed
 }
 
-// newFront makes what accepts connections. Package front knows neither streams nor counters.
+// newFront makes the part that accepts connections. It knows neither streams nor counters.
 func (s *Server) newFront() *front.Front {
 	return front.New(front.Config{
 		GetCertificate: s.cfg.GetCertificate, ProxyProtocol: s.cfg.ProxyProtocol, TrustedProxies: s.cfg.TrustedProxies,
@@ -23,7 +23,7 @@ func (s *Server) newFront() *front.Front {
 	})
 }
 
-// frontReason is what is counted when the front closes a connection.
+// frontReason returns the reason to count when the front closes a connection.
 func frontReason(why front.Reason) reason {
 	return [front.ReasonCount]reason{
 		front.Stranger: streamStranger, front.ProxyHeader: streamProxyHeader, front.TooManyFrom: streamTooManyFrom,
@@ -43,7 +43,7 @@ func (s *Server) ServeStreams(ln net.Listener, opts StreamOptions) error {
 	return nil
 }
 
-// addStreamListener gives ln to the front, and the streams that come from it a shard.
+// addStreamListener gives ln to the front, and makes a shard for the streams that come from it.
 func (s *Server) addStreamListener(ln net.Listener, opts StreamOptions) (*front.Listener, error) {
 	shard := newShard(s)
 	carries := front.Options{TLS: opts.TLS, Other: opts.Other}
