@@ -79,10 +79,10 @@ func (l *dtlsListener) receive(c *client, pkt []byte) {
 		l.srv.counters.count(dropNoAssociation)
 	case hello.TooOld():
 		l.srv.counters.count(dtlsFailed)
-		l.sock.send(c, l.cookies.VersionAlert(&hello))
+		l.sock.write(&l.srv.counters, c, l.cookies.VersionAlert(&hello))
 	case hello.Message == wire.DTLSFirstMessage:
 		l.srv.counters.verifies.Add(1)
-		l.sock.send(c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
+		l.sock.write(&l.srv.counters, c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
 	case hello.Message != wire.DTLSVerifiedMessage || !l.cookies.Holds(&hello, tuple, time.Duration(l.srv.now())):
 		l.srv.counters.count(dropBadCookie)
 	default:
@@ -90,13 +90,6 @@ func (l *dtlsListener) receive(c *client, pkt []byte) {
 			_ = a.Close()
 		}
 		l.startAssociation(c, tuple, &hello)
-	}
-}
-
-// send sends a datagram as it is, and not through a worker.
-func (u *udpSocket) send(c *client, b []byte) {
-	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		u.srv.counters.count(sendFailure(len(b)))
 	}
 }
 

@@ -118,7 +118,7 @@ func (w *dtlsWire) WriteTo(b []byte, _ net.Addr) (int, error) {
 			w.mu.Unlock()
 		}
 	}
-	w.listener.sock.send(w.client, b)
+	w.listener.sock.write(&w.listener.srv.counters, w.client, b)
 	return len(b), nil
 }
 

@@ -1,9 +1,13 @@
 package turnserver
 
 import (
+	"context"
+	"errors"
 	"net"
+	"net/netip"
 
 	"turnpike/turnserver/front"
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -60,6 +64,14 @@ func (s *Server) addStreamListener(ln net.Listener, opts StreamOptions) (*front.
 	return l, nil
 }
 
+// listen opens one listener: the sockets that it needs, and a shard for each.
+func (s *Server) listen(l Listener) error {
+	if l.Network == "tcp" || l.Network == "tls" {
+		return s.listenTCP(l)
+	}
+	return s.listenUDP(l)
+}
+
 // listenTCP opens a listener of tcp:// or tls://.
 func (s *Server) listenTCP(l Listener) error {
 	ln, err := net.Listen(networkOf("tcp", l.Addr.Addr().Unmap()), l.Addr.String())
@@ -74,5 +86,102 @@ func (s *Server) listenTCP(l Listener) error {
 	defer s.mu.Unlock()
 	s.tcp = append(s.tcp, t)
 	s.addrs = append(s.addrs, Listener{Network: l.Network, Addr: wire.AddrPortOf(ln.Addr())})
+	return nil
+}
+
+// listenUDP opens a socket for the listener, or, where a socket cannot tell what address a packet came to, one
+// for each address of the host.
+func (s *Server) listenUDP(l Listener) error {
+	ip := l.Addr.Addr().Unmap()
+	if len(s.loops) > 0 && l.Network == "udp" {
+		return s.openInLoops(netip.AddrPortFrom(ip, l.Addr.Port()))
+	}
+	if !ip.IsUnspecified() || udpio.PacketInfo {
+		return s.openUDP(l.Network, netip.AddrPortFrom(ip, l.Addr.Port()), ip.IsUnspecified())
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return err
+	}
+	opened := false
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		own, ok := netip.AddrFromSlice(n.IP)
+		if own = wire.Canonical(own); !ok || own.Is4() != ip.Is4() || own.IsLinkLocalUnicast() {
+			continue
+		}
+		if err := s.openUDP(l.Network, netip.AddrPortFrom(own, l.Addr.Port()), false); err != nil {
+			return err
+		}
+		opened = true
+	}
+	if !opened {
+		return errors.New("no interface has an address of this family")
+	}
+	return nil
+}
+
+// openInLoops opens a socket in each loop, all on one address.
+func (s *Server) openInLoops(addr netip.AddrPort) error {
+	if addr.Port() != 0 {
+		// Sockets that share their address would also share it with another process of this user's that does the same.
+		probe, err := net.ListenUDP(udpNetwork(addr.Addr()), net.UDPAddrFromAddrPort(addr))
+		if err != nil {
+			return err
+		}
+		_ = probe.Close()
+	}
+	for _, l := range s.loops {
+		bound, err := l.open(addr, addr.Addr().IsUnspecified())
+		if err != nil {
+			return err
+		}
+		addr = bound // the first settles port 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addrs = append(s.addrs, Listener{Network: "udp", Addr: addr})
+	return nil
+}
+
+func udpNetwork(ip netip.Addr) string { return networkOf("udp", ip) }
+
+// networkOf is what package net calls a transport over the family of ip.
+func networkOf(transport string, ip netip.Addr) string {
+	if ip.Is4() {
+		return transport + "4"
+	}
+	return transport + "6"
+}
+
+func (s *Server) openUDP(network string, addr netip.AddrPort, anyAddr bool) error {
+	var lc net.ListenConfig
+	if anyAddr {
+		lc.Control = udpio.RequestPacketInfo
+	}
+	pc, err := lc.ListenPacket(context.Background(), udpNetwork(addr.Addr()), addr.String())
+	if err != nil {
+		return err
+	}
+	conn := pc.(*net.UDPConn)
+	_ = conn.SetReadBuffer(udpio.ListenerBuffer)
+	_ = conn.SetWriteBuffer(udpio.ListenerBuffer)
+	sock := &udpSocket{
+		srv: s, shard: newShard(s), conn: conn, address: newBoundAddress(wire.AddrPortOf(conn.LocalAddr()), anyAddr),
+	}
+	if network == "dtls" {
+		if sock.dtls, err = newDTLSListener(sock); err != nil {
+			_ = conn.Close()
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sockets = append(s.sockets, sock)
+	s.shards = append(s.shards, sock.shard)
+	s.addrs = append(s.addrs, Listener{Network: network, Addr: sock.address.bound})
 	return nil
 }
