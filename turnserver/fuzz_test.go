@@ -311,7 +311,6 @@ func FuzzStream(f *testing.F) {
 		if len(stream) > 32<<10 { // its answers fit the queue
 			return
 		}
-		checkFrames(t, stream)
 		answers, counts := run([][]byte{bytes.Clone(stream)})
 		cutAnswers, cutCounts := run(cut(stream, cuts))
 		if !bytes.Equal(answers, cutAnswers) || !slices.Equal(counts, cutCounts) {
@@ -340,34 +339,6 @@ func cut(stream, cuts []byte) (pieces [][]byte) {
 		stream = stream[n:]
 	}
 	return pieces
-}
-
-// checkFrames walks a stream as serve does: every step goes ahead, by no more than a buffer holds, and more bytes change no verdict.
-func checkFrames(t *testing.T, stream []byte) {
-	t.Helper()
-	for len(stream) > 0 {
-		size, ok := wire.FrameSize(stream)
-		switch {
-		case !ok:
-			return
-		case size == 0:
-			if len(stream) >= 8 {
-				t.Fatalf("eight bytes do not tell a frame: % x", stream[:8])
-			}
-			return
-		case size < wire.ChannelHeaderSize || size > wire.MaxMessage || size%4 != 0:
-			t.Fatalf("a frame of %d bytes", size)
-		}
-		for n := range min(8, len(stream)) {
-			if early, earlyOK := wire.FrameSize(stream[:n]); !earlyOK || early != 0 && early != size {
-				t.Fatalf("%d bytes tell %d, %v, all of them %d", n, early, earlyOK, size)
-			}
-		}
-		if size > len(stream) {
-			return
-		}
-		stream = stream[size:]
-	}
 }
 
 // FuzzXORAddress: what is parsed and written again is the same, and pion's code reads the same.
