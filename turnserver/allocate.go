@@ -11,8 +11,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// Lifetimes of an allocation (RFC 8656 §7.2). A client that asks for less than the default gets the default, since RFC 8656 §7.2
-// wants no shorter ones.
+// Lifetimes of an allocation (RFC 8656 §7.2). A client that asks for less than the default gets the default, since RFC
+// 8656 §7.2 wants no shorter ones.
 const (
 	defaultLifetime = 10 * time.Minute
 	maxLifetime     = time.Hour
@@ -120,7 +120,8 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	return want, true
 }
 
-// allocateAgain answers an Allocate on a five-tuple that has an allocation. A retransmission gets the same answer again.
+// allocateAgain answers an Allocate on a five-tuple that has an allocation. A retransmission gets the same answer
+// again.
 func (r *request) allocateAgain() {
 	a := r.alloc
 	if a.transactionID == r.m.TransactionID && r.isOwner(a) {
@@ -199,7 +200,8 @@ func (r *request) lifetime() (time.Duration, bool) {
 	return min(time.Duration(binary.BigEndian.Uint32(a.Value))*time.Second, maxLifetime), true
 }
 
-// refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it names.
+// refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it
+// names.
 func (r *request) refresh() {
 	if how, ok := r.refreshing(); ok && r.refreshed(&how) {
 		r.sendAnswer()
@@ -267,8 +269,8 @@ func relayAddressFor(relays []*relayAddress, want wire.Family) *relayAddress {
 	return nil
 }
 
-// loopFor returns the loop that will read the relayed socket which a request asks for. That is the loop that serves the client; clients
-// on streams get the loops in turn. It returns nil if there are no loops.
+// loopFor returns the loop that will read the relayed socket which a request asks for. That is the loop that serves the
+// client; clients on streams get the loops in turn. It returns nil if there are no loops.
 func (s *Server) loopFor(r *request) *loop {
 	if r.w.loop != nil || len(s.relayLoops) == 0 {
 		return r.w.loop
@@ -330,8 +332,8 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	return a, 0
 }
 
-// openRelayed gives an allocation its relayed addresses. Of two families it may get only one. It reports false if it gets less than
-// the client must have.
+// openRelayed gives an allocation its relayed addresses. Of two families it may get only one. It reports false if it
+// gets less than the client must have.
 func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
 	if want.tcp {
 		return s.openAt(a, s.listenForPeers, want)

@@ -12,8 +12,9 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// allocation is a relayed transport address that the server holds for one client, or two, one of each family (RFC 8656 §3.2). It lives
-// from Allocate until a Refresh with lifetime 0, its expiry, its greatest age, the end of its session, user or connection, or Close.
+// allocation is a relayed transport address that the server holds for one client, or two, one of each family (RFC 8656
+// §3.2). It lives from Allocate until a Refresh with lifetime 0, its expiry, its greatest age, the end of its session,
+// user or connection, or Close.
 type allocation struct {
 	// Static after construction.
 	shard         *shard
@@ -62,7 +63,8 @@ type relayed struct {
 	expires expiry
 }
 
-// relayedTo returns the relayed address from which the client talks to peers of e's family, if the allocation ever had one.
+// relayedTo returns the relayed address from which the client talks to peers of e's family, if the allocation ever had
+// one.
 func (a *allocation) relayedTo(e *wire.Endpoint) *relayed {
 	if a.extras == nil || a.extras.second == nil || a.first.local.Is4() == e.Is4() {
 		return &a.first
@@ -116,8 +118,8 @@ func (a *allocation) permitted() []*permission {
 	return nil
 }
 
-// permission returns the permission for ip, live or not. An allocation has a handful of permissions: a scan is faster than a map, and
-// the list is smaller.
+// permission returns the permission for ip, live or not. An allocation has a handful of permissions: a scan is faster
+// than a map, and the list is smaller.
 func (a *allocation) permission(ip [16]byte) *permission {
 	for _, p := range a.permitted() {
 		if p.ip == ip {
@@ -141,7 +143,8 @@ func (a *allocation) permits(ip [16]byte, now clock) bool {
 	return p != nil && now < p.expires.at()
 }
 
-// appendFlowsThrough appends the flows that a permission lets through. Without a sink it appends nothing. The caller holds shard.mu.
+// appendFlowsThrough appends the flows that a permission lets through. Without a sink it appends nothing. The caller
+// holds shard.mu.
 func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
 	if a.shard.flows.sink == nil {
 		return flows
@@ -154,8 +157,8 @@ func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
 	return flows
 }
 
-// appendFlowsOutliving appends the flows from a relayed address that would live on after end. Without a sink it appends nothing. The
-// caller holds shard.mu.
+// appendFlowsOutliving appends the flows from a relayed address that would live on after end. Without a sink it appends
+// nothing. The caller holds shard.mu.
 func (a *allocation) appendFlowsOutliving(flows []*flow, r *relayed, end clock) []*flow {
 	if a.shard.flows.sink == nil {
 		return flows
@@ -231,7 +234,8 @@ func (a *allocation) start() {
 // end takes the allocation out of service and waits for nothing. It is safe to call more than once.
 func (a *allocation) end() { a.endRelayed(nil) }
 
-// endRelayed does the same with one relayed address, and with the allocation if that was the last. nil stands for all of them.
+// endRelayed does the same with one relayed address, and with the allocation if that was the last. nil stands for all
+// of them.
 func (a *allocation) endRelayed(only *relayed) {
 	ended, last := a.shard.remove(a, only)
 	for _, r := range ended {

@@ -40,8 +40,8 @@ func (s *Server) alternate(is4, secured bool) (wire.Endpoint, bool) {
 	return wire.Endpoint{}, false
 }
 
-// tryAlternate answers 300 with another server's address (RFC 8489 §10). The address must have the family by which the client came; if
-// there is none, tryAlternate reports false. An address of the other family goes with it.
+// tryAlternate answers 300 with another server's address (RFC 8489 §10). The address must have the family by which the
+// client came; if there is none, tryAlternate reports false. An address of the other family goes with it.
 func (r *request) tryAlternate() bool {
 	srv, secured := r.w.srv, r.c.tuple.Protocol.Secured()
 	is4 := r.c.tuple.Client.Addr().Is4()

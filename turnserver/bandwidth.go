@@ -7,8 +7,8 @@ import (
 	"turnpike/turnserver/tokenbucket"
 )
 
-// bandwidth holds relayed data to the limits, in each direction apart. It drops datagrams that come too fast, and keeps none for later.
-// A stream has to wait.
+// bandwidth holds relayed data to the limits, in each direction apart. It drops datagrams that come too fast, and keeps
+// none for later. A stream has to wait.
 type bandwidth struct {
 	// Static after construction. Bits a second; 0 is no limit.
 	limited                   bool
@@ -25,8 +25,8 @@ func newBandwidth(l *Limits) bandwidth {
 	}
 }
 
-// allows reports whether an allocation may relay size more bytes now. It asks the narrowest limit first. So a client that sends too
-// much uses up its own tokens, and not the node's.
+// allows reports whether an allocation may relay size more bytes now. It asks the narrowest limit first. So a client
+// that sends too much uses up its own tokens, and not the node's.
 func (b *bandwidth) allows(a *allocation, d direction, size int, now clock) bool {
 	if !b.limited {
 		return true
@@ -42,13 +42,13 @@ func (b *bandwidth) takeFrom(from *bucket, size int, rate int64, now clock) bool
 	return from.takeBytes(size, rate, now)
 }
 
-// patient is the shortest wait of a stream, so that many streams do not ask all the time. It is short beside burstTime, so that it does
-// not slow a single stream.
+// patient is the shortest wait of a stream, so that many streams do not ask all the time. It is short beside burstTime,
+// so that it does not slow a single stream.
 const patient = 10 * time.Millisecond
 
-// waitFor waits until an allocation may relay size more bytes of a stream, at most a bucket's burst. It reports false if ended closes
-// before. A stream takes tokens only when all that it needs are there, and so leaves some to datagrams, which are smaller. A meter of
-// the kernel's does not tell how long to wait, so waitFor asks it again after a moment.
+// waitFor waits until an allocation may relay size more bytes of a stream, at most a bucket's burst. It reports false
+// if ended closes before. A stream takes tokens only when all that it needs are there, and so leaves some to datagrams,
+// which are smaller. A meter of the kernel's does not tell how long to wait, so waitFor asks it again after a moment.
 func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clock, ended <-chan struct{}) bool {
 	if !b.limited {
 		return true
@@ -68,8 +68,8 @@ func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clo
 	return true
 }
 
-// bucket is a token bucket of bytes, full at first. While the kernel forwards flows that the bucket bounds, a meter of the kernel's
-// stands in its place.
+// bucket is a token bucket of bytes, full at first. While the kernel forwards flows that the bucket bounds, a meter of
+// the kernel's stands in its place.
 type bucket struct {
 	tokens tokenbucket.Atomic
 	meter  atomic.Uint32 // or 0

@@ -29,16 +29,16 @@ type home struct {
 
 // clientSocket is the UDP socket, or the DTLS association, that a client's packets come to.
 type clientSocket interface {
-	// sendTo sends b to the client, now or when w's batch is flushed, and counts the outcome. b carries size bytes that a peer sent,
-	// or it is notRelayed.
+	// sendTo sends b to the client, now or when w's batch is flushed, and counts the outcome. b carries size bytes that
+	// a peer sent, or it is notRelayed.
 	sendTo(w *worker, c *client, b []byte, size int)
 }
 
 // notRelayed is the size of a message that carries no peer's data.
 const notRelayed = -1
 
-// deliver passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks.
-// b leaves when w's batch is flushed, if not before. The outcome is counted then.
+// deliver passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never
+// blocks. b leaves when w's batch is flushed, if not before. The outcome is counted then.
 func (c *client) deliver(w *worker, b []byte, size int) {
 	if c.stream == nil {
 		c.sock.sendTo(w, c, b, size)
@@ -54,8 +54,8 @@ func sendFailure(size int) reason {
 	return dropSendFailed
 }
 
-// clientConnection is what a TCP connection and a DTLS association have in common. It lives as long as its allocation, and not long
-// without one. The allocation dies with it (RFC 8656 §3.1).
+// clientConnection is what a TCP connection and a DTLS association have in common. It lives as long as its allocation,
+// and not long without one. The allocation dies with it (RFC 8656 §3.1).
 type clientConnection struct {
 	// Static after construction.
 	conn net.Conn
@@ -65,8 +65,8 @@ type clientConnection struct {
 	allocations int // 1 or 0; 2 for a moment if one expires while the next is made
 }
 
-// setupTime is how long a connection may go without an allocation. It runs from the connection's beginning, so that sending
-// slowly does not stretch it, and again from the end of an allocation.
+// setupTime is how long a connection may go without an allocation. It runs from the connection's beginning, so that
+// sending slowly does not stretch it, and again from the end of an allocation.
 const setupTime = 30 * time.Second
 
 func (c *clientConnection) limitSetup() {
@@ -90,8 +90,8 @@ func (c *clientConnection) allocationEnded() {
 	}
 }
 
-// endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be another
-// connection's by now.
+// endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be
+// another connection's by now.
 func (c *clientConnection) endAllocation(s *shard, t wire.FiveTuple) {
 	s.srv.mobility.abandon(t, c)
 	if a := s.find(t); a != nil && a.home.Load().conn == c {

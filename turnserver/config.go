@@ -35,14 +35,14 @@ type Config struct {
 
 	NoTCPRelaying bool // relay datagrams only, and no TCP connections (RFC 6062); systems other than Unix never relay TCP
 
-	// Loops is how many goroutines serve UDP, on systems that have loops. By default there is one for each processor that Go may use
-	// (runtime.GOMAXPROCS).
+	// Loops is how many goroutines serve UDP, on systems that have loops. By default there is one for each processor
+	// that Go may use (runtime.GOMAXPROCS).
 	Loops int
 
-	// SpareProcessors is called with true when loops have become busy, and with false when they no longer are. In between, loops
-	// sleep in the kernel for moments without giving their processor to other goroutines, which saves a good part of a busy relay's
-	// work. So that other goroutines do not lack processors, the function must raise GOMAXPROCS by Loops for that time. Nil: loops
-	// never keep a processor.
+	// SpareProcessors is called with true when loops have become busy, and with false when they no longer are. In
+	// between, loops sleep in the kernel for moments without giving their processor to other goroutines, which saves a
+	// good part of a busy relay's work. So that other goroutines do not lack processors, the function must raise
+	// GOMAXPROCS by Loops for that time. Nil: loops never keep a processor.
 	SpareProcessors func(spare bool)
 
 	// Mobility lets clients that ask for it take their allocations along when their address changes (RFC 8016).
@@ -51,12 +51,13 @@ type Config struct {
 	// Offload says whether the kernel forwards established flows; see package offload.
 	Offload OffloadMode
 
-	// GetCertificate returns the certificate for each handshake on tls:// and dtls:// listeners and on those of ServeStreams. On
-	// dtls:// it learns the server name only. It may be nil where there is no such listener.
+	// GetCertificate returns the certificate for each handshake on tls:// and dtls:// listeners and on those of
+	// ServeStreams. On dtls:// it learns the server name only. It may be nil where there is no such listener.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	// ProxyProtocol makes a PROXY header (version 1 or 2) mandatory at the beginning of every stream, and lets only TrustedProxies
-	// connect. Without it, connections from TrustedProxies are not counted by address, as they carry many clients.
+	// ProxyProtocol makes a PROXY header (version 1 or 2) mandatory at the beginning of every stream, and lets only
+	// TrustedProxies connect. Without it, connections from TrustedProxies are not counted by address, as they carry
+	// many clients.
 	ProxyProtocol  bool
 	TrustedProxies []netip.Prefix
 
@@ -105,8 +106,8 @@ type Limits struct {
 	// Connections with clients.
 	Streams               int // with TURN over TCP, TLS and DTLS at a time; default 16384
 	ConnectionsPerAddress int // of an IPv4 address or an IPv6 /64, whatever they carry; default 1024
-	// Openings bounds three kinds of connections, each kind apart: streams that have not shown yet what they carry, DTLS associations
-	// that are not past their handshake, and pending connections with peers. Default 1024.
+	// Openings bounds three kinds of connections, each kind apart: streams that have not shown yet what they carry,
+	// DTLS associations that are not past their handshake, and pending connections with peers. Default 1024.
 	Openings int
 
 	// TCP relaying.
@@ -115,7 +116,8 @@ type Limits struct {
 	ConnectsPerMinute               int           // Connect requests of a session or user, as many at once; default 120
 	ConnectTimeout                  time.Duration // default 30 s, the least that RFC 6062 §5.2 allows
 
-	// Bits a second of relayed data, in each direction apart. 0 is no limit. Datagrams beyond a limit are lost, connections wait.
+	// Bits a second of relayed data, in each direction apart. 0 is no limit. Datagrams beyond a limit are lost,
+	// connections wait.
 	BandwidthPerAllocation int64
 	BandwidthPerUser       int64 // a session is a user here
 	Bandwidth              int64 // of the whole node

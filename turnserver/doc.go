@@ -28,34 +28,38 @@
 //	tokenbucket  rates
 //	offload      the packet path of established flows inside the kernel (wired in offloader.go)
 //
-// A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests and the sweep
-// write them, the packet path reads them without a lock. Nothing here logs or allocates for a relayed packet. A packet that is
-// dropped is counted by reason (counters.go).
+// A shard (shard.go) owns the allocations, permissions and flows (flow.go) of one loop, or of one listener. Requests
+// and the sweep write them, the packet path reads them without a lock. Nothing here logs or allocates for a relayed
+// packet. A packet that is dropped is counted by reason (counters.go).
 //
-// If a peer is itself a relayed address of this node, its packets never leave the process: topeer.go hands them to the other
-// allocation's half of toclient.go.
+// If a peer is itself a relayed address of this node, its packets never leave the process: topeer.go hands them to the
+// other allocation's half of toclient.go.
 //
-// On Linux a loop for each CPU (loop_linux.go) serves the UDP clients whose packets the kernel gives it, with all of their relayed
-// sockets, and its share of the relayed sockets of clients on streams. An idle client costs it neither goroutine nor buffer. The
-// portable path has a goroutine for each socket instead; it serves other systems. Both meet in the same worker, and pass the same tests.
+// On Linux a loop for each CPU (loop_linux.go) serves the UDP clients whose packets the kernel gives it, with all of
+// their relayed sockets, and its share of the relayed sockets of clients on streams. An idle client costs it neither
+// goroutine nor buffer. The portable path has a goroutine for each socket instead; it serves other systems. Both meet
+// in the same worker, and pass the same tests.
 //
-// DTLS (dtls.go) begins with a cookie that only the owner of an address can learn; from there on pion/dtls has the association, and
-// each record is a message as each datagram is.
+// DTLS (dtls.go) begins with a cookie that only the owner of an address can learn; from there on pion/dtls has the
+// association, and each record is a message as each datagram is.
 //
-// TCP (RFC 6062) is relayed beside the packet path. The relayed socket of such an allocation listens for peers, and connections to peers
-// leave from its port (tcprelay.go). Each connection with a peer waits for a connection of the client's, which claims it
-// (tcprelay_requests.go, tcprelay_conns.go). From then on the server copies each into the other (tcprelay_copy.go). Such an allocation
-// costs a goroutine that accepts, and each connection with a peer one that reads the peer.
+// TCP (RFC 6062) is relayed beside the packet path. The relayed socket of such an allocation listens for peers, and
+// connections to peers leave from its port (tcprelay.go). Each connection with a peer waits for a connection of the
+// client's, which claims it (tcprelay_requests.go, tcprelay_conns.go). From then on the server copies each into the
+// other (tcprelay_copy.go). Such an allocation costs a goroutine that accepts, and each connection with a peer one that
+// reads the peer.
 //
-// A client that has changed networks takes its allocation along, with a ticket (mobility.go). The packet path then finds the same flows
-// under another five-tuple, which may belong to another shard than the allocation does.
+// A client that has changed networks takes its allocation along, with a ticket (mobility.go). The packet path then
+// finds the same flows under another five-tuple, which may belong to another shard than the allocation does.
 //
-// An allocation has one relayed address, or one of each family (allocation.go, relayaddress.go). A reserved port waits for its owner in
-// reservation.go. The client is told what ICMP says of its peers (icmp.go).
+// An allocation has one relayed address, or one of each family (allocation.go, relayaddress.go). A reserved port waits
+// for its owner in reservation.go. The client is told what ICMP says of its peers (icmp.go).
 //
-// The kernel forwards established flows over UDP where it can (offloader.go): the packets of bound channels, and indications to and
-// from a peer once the client has sent that peer one. It passes everything else up to the sockets. The flow table tells it of each
-// change. What it has counted is in every total, and it holds limits of bandwidth together with the process (offloader_meters.go).
+// The kernel forwards established flows over UDP where it can (offloader.go): the packets of bound channels, and
+// indications to and from a peer once the client has sent that peer one. It passes everything else up to the sockets.
+// The flow table tells it of each change. What it has counted is in every total, and it holds limits of bandwidth
+// together with the process (offloader_meters.go).
 //
-// Rates of answers to clients that have shown nothing, and of failed log-ins, are limited by source: an IPv4 address or an IPv6 /64.
+// Rates of answers to clients that have shown nothing, and of failed log-ins, are limited by source: an IPv4 address or
+// an IPv6 /64.
 package turnserver

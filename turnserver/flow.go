@@ -9,9 +9,10 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// flowTable says in one look-up what to do with a packet on a bound channel, in either direction. It is the seam between deciding and
-// forwarding: only shard.putFlow and shard.removeFlow change it. Forwarding reads it, without locks and from any goroutine.
-// Flows without a channel stand in fromPeer alone, for the sink; the sockets do without them. report keeps the sink up to date.
+// flowTable says in one look-up what to do with a packet on a bound channel, in either direction. It is the seam
+// between deciding and forwarding: only shard.putFlow and shard.removeFlow change it. Forwarding reads it, without
+// locks and from any goroutine. Flows without a channel stand in fromPeer alone, for the sink; the sockets do without
+// them. report keeps the sink up to date.
 type flowTable struct {
 	// Static after construction.
 	fromClient *xsync.Map[clientKey, *flow]
@@ -40,7 +41,8 @@ type flowEntry struct {
 	flow       *flow
 }
 
-// flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by the sweep.
+// flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by
+// the sweep.
 type flowSink interface {
 	// set makes an entry or changes its expiry.
 	set(flowEntry)
@@ -52,8 +54,8 @@ func newFlowTable(sink flowSink) flowTable {
 	return flowTable{fromClient: xsync.NewMap[clientKey, *flow](), fromPeer: xsync.NewMap[peerKey, *flow](), sink: sink}
 }
 
-// report tells the sink what the table now says of flows that have changed. It reads the table after the change and under a lock of
-// its own. So the last of two reports that overtake each other is right. The caller holds no lock.
+// report tells the sink what the table now says of flows that have changed. It reads the table after the change and
+// under a lock of its own. So the last of two reports that overtake each other is right. The caller holds no lock.
 func (t *flowTable) report(changed []*flow) {
 	if t.sink == nil || len(changed) == 0 {
 		return
@@ -96,7 +98,8 @@ func (f *flow) peerKey() peerKey {
 	return peerKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
 }
 
-// entry describes the flow to a sink. It never outlasts the relayed address: user space may be late to notice that this has expired.
+// entry describes the flow to a sink. It never outlasts the relayed address: user space may be late to notice that this
+// has expired.
 func (f *flow) entry() flowEntry {
 	return flowEntry{f.clientKey(), f.peerKey(), min(f.until(), f.alloc.relayedTo(&f.peer.endpoint).expires.at()), f}
 }
@@ -106,7 +109,8 @@ func (f *flow) until() clock { return min(f.expires.at(), f.permission.expires.a
 
 func (f *flow) live(now clock) bool { return now < f.until() }
 
-// over reports whether the server may forget the flow. It keeps a channel without a permission, because the permission may come back.
+// over reports whether the server may forget the flow. It keeps a channel without a permission, because the permission
+// may come back.
 func (f *flow) over(now clock) bool {
 	if f.channel == 0 {
 		return !f.live(now)

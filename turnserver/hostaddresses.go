@@ -10,8 +10,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// readOwnHost lists the addresses of this host's interfaces. A relay reaches nothing there but live relayed addresses: other programs
-// on this host may trust connections from it.
+// readOwnHost lists the addresses of this host's interfaces. A relay reaches nothing there but live relayed addresses:
+// other programs on this host may trust connections from it.
 func (s *Server) readOwnHost() {
 	own := make(peerpolicy.Addresses)
 	for _, r := range s.relays {
@@ -43,8 +43,8 @@ func (s *Server) readOwnHost() {
 // isOwnHost reports whether ip, or an IPv4 address inside it, is one of this host's.
 func (s *Server) isOwnHost(ip netip.Addr) bool { return s.ownHost.Load().Reaches(ip) }
 
-// DefaultRelayAddresses returns the source address of the default route, for each address family: the address that the world sees.
-// Without a default route it falls back to the first global unicast address of an interface that is up.
+// DefaultRelayAddresses returns the source address of the default route, for each address family: the address that the
+// world sees. Without a default route it falls back to the first global unicast address of an interface that is up.
 func DefaultRelayAddresses() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for _, probe := range []struct{ network, address string }{

@@ -7,14 +7,15 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// A client learns of one ICMP message each icmpInterval, and of icmpBurst at once, for each of its relayed sockets. That is enough to
-// discover a path's MTU, and too little for forged messages to flood the client.
+// A client learns of one ICMP message each icmpInterval, and of icmpBurst at once, for each of its relayed sockets.
+// That is enough to discover a path's MTU, and too little for forged messages to flood the client.
 const (
 	icmpInterval = time.Second / 16
 	icmpBurst    = 16
 )
 
-// fromICMP tells the client of an ICMP message (RFC 8656 §11.5). Only the peer that the message is about counts, not its sender.
+// fromICMP tells the client of an ICMP message (RFC 8656 §11.5). Only the peer that the message is about counts, not
+// its sender.
 func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *tokenbucket.Bucket) {
 	switch {
 	case !m.ForClients(), !a.permits(m.Peer.IP, w.now()):

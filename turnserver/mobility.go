@@ -12,12 +12,13 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed networks shows its
-// ticket in a Refresh, from where it is now. From then on its allocation has an arrival there, while it goes on to be served where it was: until
-// the client sends data, a request or a keepalive from the new five-tuple, or loses its old connection. Then the allocation gets a new home, with all
-// that it has.
+// mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed
+// networks shows its ticket in a Refresh, from where it is now. From then on its allocation has an arrival there, while
+// it goes on to be served where it was: until the client sends data, a request or a keepalive from the new five-tuple,
+// or loses its old connection. Then the allocation gets a new home, with all that it has.
 //
-// A packet path that finds an allocation knows nothing of this. Only what would be dropped is looked for among the arrivals.
+// A packet path that finds an allocation knows nothing of this. Only what would be dropped is looked for among the
+// arrivals.
 type mobility struct {
 	// Static after construction.
 	srv *Server
@@ -35,8 +36,8 @@ type mobility struct {
 type mobile struct {
 	first wire.Ticket // static: of the answer to the Allocate
 
-	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket is good until the client shows that it has
-	// had the answer, and after that for asking the same once more from where it moved to.
+	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket is good until the
+	// client shows that it has had the answer, and after that for asking the same once more from where it moved to.
 	next      uint64   // the serial number of the ticket to move with
 	used      uint64   // of the one with which the client has moved last, or is about to; 0: of none
 	confirmed bool     // the client has sent data or a request from where it moved to with that
@@ -53,13 +54,13 @@ type arrival struct {
 }
 
 const (
-	// arrivalTime is how long a client may take to send something. No NAT keeps a mapping for longer that nothing passes through (RFC 4787
-	// REQ-5), and after that the five-tuple may be another's.
+	// arrivalTime is how long a client may take to send something. No NAT keeps a mapping for longer that nothing
+	// passes through (RFC 4787 REQ-5), and after that the five-tuple may be another's.
 	arrivalTime = 2 * time.Minute
 	// strandedTime is how long an allocation waits for a client that has lost its connection.
 	strandedTime = time.Minute
-	// movesAtOnce is how often a client may move within the time that it takes to have the first of these moves back, one a moveInterval:
-	// to take all its channels along costs more than the two packets that ask for it.
+	// movesAtOnce is how often a client may move within the time that it takes to have the first of these moves back,
+	// one a moveInterval: to take all its channels along costs more than the two packets that ask for it.
 	movesAtOnce  = 32
 	moveInterval = 2 * time.Second
 )
@@ -79,8 +80,8 @@ func newMobility(srv *Server) *mobility {
 	}
 }
 
-// wantsTicket reads the MOBILITY-TICKET of an Allocate (RFC 8016 §3.1.2), or answers 400 or 405. Who has TCP relayed cannot move: the
-// connections for data that belong to such an allocation could not come along.
+// wantsTicket reads the MOBILITY-TICKET of an Allocate (RFC 8016 §3.1.2), or answers 400 or 405. Who has TCP relayed
+// cannot move: the connections for data that belong to such an allocation could not come along.
 func (r *request) wantsTicket(tcp bool) (wants, ok bool) {
 	attr, wants := r.m.Attributes.Get(attrMobilityTicket)
 	switch {
@@ -112,7 +113,8 @@ func (m *mobility) issue(a *allocation) uint64 {
 	return m.last
 }
 
-// ticketed returns the allocation that a ticket is for, or nil, and the ticket's serial number, or 0 if it is no ticket of this server.
+// ticketed returns the allocation that a ticket is for, or nil, and the ticket's serial number, or 0 if it is no ticket
+// of this server.
 func (m *mobility) ticketed(value []byte) (*allocation, uint64) {
 	serial, ok := m.key.Open(value)
 	if !ok {
@@ -123,7 +125,8 @@ func (m *mobility) ticketed(value []byte) (*allocation, uint64) {
 	return m.tickets[serial], serial
 }
 
-// refreshElsewhere answers a Refresh request with a ticket, which is for an allocation on another five-tuple (RFC 8016 §3.2.2).
+// refreshElsewhere answers a Refresh request with a ticket, which is for an allocation on another five-tuple (RFC 8016
+// §3.2.2).
 func (r *request) refreshElsewhere(value []byte) {
 	m := r.w.srv.mobility
 	if m == nil {
@@ -146,7 +149,8 @@ func (r *request) refreshElsewhere(value []byte) {
 	})
 }
 
-// refreshAndMove does what a ticket is for, if it is good: to move, or with lifetime 0 to end without coming to any other place.
+// refreshAndMove does what a ticket is for, if it is good: to move, or with lifetime 0 to end without coming to any
+// other place.
 func (r *request) refreshAndMove(serial uint64) {
 	how, ok := r.refreshing()
 	if !ok {
@@ -166,8 +170,8 @@ func (r *request) refreshAndMove(serial uint64) {
 	r.sendAnswer()
 }
 
-// prepareMove prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the ticket for the next
-// time, or which error to answer with.
+// prepareMove prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the
+// ticket for the next time, or which error to answer with.
 func (m *mobility) prepareMove(r *request, serial uint64, ends bool) (wire.Ticket, stun.ErrorCode) {
 	a := r.alloc
 	m.mu.Lock()
@@ -199,8 +203,8 @@ func (m *mobility) prepareMove(r *request, serial uint64, ends bool) (wire.Ticke
 	return m.key.Seal(mob.next), 0
 }
 
-// judgeTicket says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the
-// same place, and the answer may have been lost. The caller holds mu.
+// judgeTicket says whether a ticket is good for its allocation, by an error code, and whether the same request was
+// answered before, from the same place, and the answer may have been lost. The caller holds mu.
 func (m *mobility) judgeTicket(r *request, serial uint64) (answered bool, code stun.ErrorCode) {
 	a, here := r.alloc, r.c.tuple
 	mob := a.extras.mobile
@@ -261,8 +265,8 @@ func (m *mobility) expected(t wire.FiveTuple) *allocation {
 	return nil
 }
 
-// arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports whether it is worth
-// to look again for what was not found: somebody else may have moved it just now.
+// arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports whether
+// it is worth to look again for what was not found: somebody else may have moved it just now.
 func (w *worker) arrives(c *client) bool {
 	m := w.srv.mobility
 	if m == nil {
@@ -274,9 +278,9 @@ func (w *worker) arrives(c *client) bool {
 	return true
 }
 
-// keepsAlive moves the allocation that has an arrival on the client's five-tuple, which is kept open by a Binding request or indication: who
-// listens without a word of its own is there, too. It does not settle what the ticket is good for, as the client may have sent it before
-// it was answered, to find out its own address.
+// keepsAlive moves the allocation that has an arrival on the client's five-tuple, which is kept open by a Binding
+// request or indication: who listens without a word of its own is there, too. It does not settle what the ticket is
+// good for, as the client may have sent it before it was answered, to find out its own address.
 func (w *worker) keepsAlive(c *client) {
 	m := w.srv.mobility
 	if m == nil {
@@ -300,8 +304,9 @@ func (r *request) arrives() bool {
 	return r.alloc != nil
 }
 
-// completeMove moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It
-// reports false if that is no longer to be. It is settled if what was sent shows that the client has no more use for the ticket.
+// completeMove moves an allocation to its arrival, from where its client has sent something, or else has lost its old
+// connection. It reports false if that is no longer to be. It is settled if what was sent shows that the client has no
+// more use for the ticket.
 func (m *mobility) completeMove(ar *arrival, settled bool) bool {
 	a := ar.alloc
 	m.mu.Lock()
@@ -364,8 +369,8 @@ func (m *mobility) disconnected(a *allocation, c *clientConnection) {
 	a.shard.flows.report(changed)
 }
 
-// nowhere is the client that an allocation has while its own has lost its connection: on a five-tuple that no packet comes from, and
-// still counted for the address that it was at.
+// nowhere is the client that an allocation has while its own has lost its connection: on a five-tuple that no packet
+// comes from, and still counted for the address that it was at.
 func nowhere(was *client, serial uint64) client {
 	tuple := wire.FiveTuple{Client: wire.Endpoint{IP: was.tuple.Client.IP}, Protocol: was.tuple.Protocol}
 	binary.BigEndian.PutUint64(tuple.Local.IP[:], serial)
@@ -385,7 +390,8 @@ func (m *mobility) abandon(t wire.FiveTuple, c *clientConnection) {
 	m.cancelAt(t, func(ar *arrival) bool { return ar.home.conn == c })
 }
 
-// makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead, or has data of TCP carried. m may be nil.
+// makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead, or has data of
+// TCP carried. m may be nil.
 func (m *mobility) makeRoom(t wire.FiveTuple) { m.cancelAt(t, func(*arrival) bool { return true }) }
 
 func (m *mobility) cancelAt(t wire.FiveTuple, match func(*arrival) bool) {

@@ -11,8 +11,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// OffloadMode says whether established flows of clients over UDP are forwarded in the kernel: channels, and peers that a client sends
-// indications to.
+// OffloadMode says whether established flows of clients over UDP are forwarded in the kernel: channels, and peers that
+// a client sends indications to.
 type OffloadMode uint8
 
 const (
@@ -21,8 +21,8 @@ const (
 	OffloadRequire             // Start fails where they do not
 )
 
-// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them, and what the kernel has counted
-// comes back: to an allocation when its flow ends, and until then to whoever asks for a snapshot.
+// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them, and what the kernel has
+// counted comes back: to an allocation when its flow ends, and until then to whoever asks for a snapshot.
 type offloader struct {
 	// Static after construction.
 	srv    *Server
@@ -204,8 +204,8 @@ func (s *Server) Offload() OffloadStatus {
 	return OffloadStatus{}
 }
 
-// Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so in a flow
-// that there is now. It reports found only to the allocation's owner.
+// Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so
+// in a flow that there is now. It reports found only to the allocation's owner.
 func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
 	address := relayAddressOf(s.relays, wire.Canonical(relayed.Addr()))
 	if address == nil {

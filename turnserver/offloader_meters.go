@@ -7,8 +7,8 @@ import (
 	"turnpike/turnserver/offload"
 )
 
-// meterPool gives the kernel's meters to the buckets whose flows it forwards, so that a limit of bandwidth is one limit for what the kernel
-// and the process relay.
+// meterPool gives the kernel's meters to the buckets whose flows it forwards, so that a limit of bandwidth is one limit
+// for what the kernel and the process relay.
 type meterPool struct {
 	// Static after construction.
 	srv  *Server
@@ -21,8 +21,8 @@ type meterPool struct {
 // bucketsAFlow is how many bound one allocation.
 const bucketsAFlow = 6
 
-// metersFor is how many meters the limits may take at a time: two for each allocation, each holder and the node, if they are limited;
-// and some that stay free.
+// metersFor is how many meters the limits may take at a time: two for each allocation, each holder and the node, if
+// they are limited; and some that stay free.
 func metersFor(l *Limits) (n int) {
 	if !newBandwidth(l).limited {
 		return 0

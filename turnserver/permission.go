@@ -93,15 +93,16 @@ func (r *request) answerOutcome(o outcome) {
 	}
 }
 
-// judgePeer judges a peer address for an allocation. It returns an error code if the allocation may not send there, else 0.
+// judgePeer judges a peer address for an allocation. It returns an error code if the allocation may not send there,
+// else 0.
 func (s *Server) judgePeer(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 	ip := peer.Addr()
 	if a.relayedOf(peer.Family()) == nil {
 		s.counters.count(denyFamily)
 		return stun.CodePeerAddrFamilyMismatch
 	}
-	// Relay addresses of this node are open to everyone: permissions carry no port, and each packet's port must be that of a live
-	// relayed address.
+	// Relay addresses of this node are open to everyone: permissions carry no port, and each packet's port must be that
+	// of a live relayed address.
 	if relayAddressOf(s.relays, ip) != nil {
 		return 0
 	}
@@ -129,8 +130,8 @@ func denialReason(why peerpolicy.Reason) reason {
 	}[why]
 }
 
-// inScope narrows the credentials that signaling mints. A client may refresh a live permission without asking: it refreshes all of its
-// permissions in one request, which must not fail because one room mate has left.
+// inScope narrows the credentials that signaling mints. A client may refresh a live permission without asking: it
+// refreshes all of its permissions in one request, which must not fail because one room mate has left.
 func (s *Server) inScope(a *allocation, peer wire.Endpoint) bool {
 	switch a.grant.Kind {
 	case auth.GrantREST:

@@ -38,7 +38,8 @@ func ownerOf(g *auth.Grant) owner {
 	return owner{user: g.User}
 }
 
-// countAllocation counts one more allocation for a client with a grant. If a limit stands against it, it returns which one.
+// countAllocation counts one more allocation for a client with a grant. If a limit stands against it, it returns which
+// one.
 func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*account, reason) {
 	ofOwner, owners := limits.AllocationsPerUser, limitUser
 	if g.Kind == auth.GrantSession {
@@ -77,8 +78,8 @@ func (q *quota) uncountAllocation(h *account, c *client) {
 	q.uncountAddressLocked(c)
 }
 
-// countMove counts an allocation for the source where c is, to which it is about to move from was. It reports false if that source has
-// too many. Until the allocation has moved, it counts for both sources.
+// countMove counts an allocation for the source where c is, to which it is about to move from was. It reports false if
+// that source has too many. Until the allocation has moved, it counts for both sources.
 func (q *quota) countMove(c, was *client, limits *Limits) bool {
 	source := sourceOf(c.tuple.Client)
 	q.mu.Lock()

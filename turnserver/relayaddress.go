@@ -110,8 +110,8 @@ const (
 	evenPair          // and the next higher one, too
 )
 
-// open binds a socket to a free port, and leaves the port reserved. It chooses at random, so that outsiders cannot guess the port
-// (RFC 6056). Of a pair it returns both ports.
+// open binds a socket to a free port, and leaves the port reserved. It chooses at random, so that outsiders cannot
+// guess the port (RFC 6056). Of a pair it returns both ports.
 func (r *relayAddress) open(bind binder, wish portWish) (ports [2]relayPort, err error) {
 	first, failed, count := rand.IntN(len(r.slots)), 0, 1
 	if wish == evenPair {
@@ -209,8 +209,8 @@ func (c portableRelay) close(address *relayAddress, port uint16) {
 // errorsInARow is how often reading a socket may fail before its reader gives up. An ICMP error costs one.
 const errorsInARow = 64
 
-// read reads what peers send to the relayed address, until the address ends. It holds a buffer and a worker only while there is
-// something to read.
+// read reads what peers send to the relayed address, until the address ends. It holds a buffer and a worker only while
+// there is something to read.
 func (c portableRelay) read(a *allocation, r *relayed) {
 	srv := a.shard.srv
 	defer a.endRelayed(r)

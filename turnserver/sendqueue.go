@@ -13,8 +13,8 @@ import (
 const (
 	// maxQueued bounds what waits for a client that reads slowly: a second of a fast video call.
 	maxQueued = 256 << 10
-	// writeTimeout ends a stream whose client does not read writePiece bytes in that time: slow clients lose data, dead ones the
-	// stream.
+	// writeTimeout ends a stream whose client does not read writePiece bytes in that time: slow clients lose data, dead
+	// ones the stream.
 	writeTimeout = 30 * time.Second
 	writePiece   = 16 << 10
 )
@@ -27,8 +27,8 @@ type queueState struct {
 	ended  sync.Cond // the writer has written all, or has failed
 }
 
-// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the
-// connection.
+// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone
+// writes to the connection.
 func (q *queueState) waitUntilWritten() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -38,8 +38,9 @@ func (q *queueState) waitUntilWritten() bool {
 	return !q.failed
 }
 
-// sendQueue writes messages to a stream, whole and in order, and never blocks its callers. While the socket takes everything, the
-// caller writes and nothing is copied. What the socket does not take waits here for a goroutine, which lives until the queue is empty.
+// sendQueue writes messages to a stream, whole and in order, and never blocks its callers. While the socket takes
+// everything, the caller writes and nothing is copied. What the socket does not take waits here for a goroutine, which
+// lives until the queue is empty.
 type sendQueue struct {
 	// Static after init.
 	conn  net.Conn
@@ -143,9 +144,9 @@ func (q *sendQueue) fail() {
 	_ = q.conn.Close()
 }
 
-// recordQueue writes messages to TLS or DTLS, a record each. On DTLS a record is a message (RFC 7350 §4.1). On TLS, clients that read
-// record by record, as coturn's do, find each message whole. Callers never block; a goroutine writes, and lives until the queue is
-// empty.
+// recordQueue writes messages to TLS or DTLS, a record each. On DTLS a record is a message (RFC 7350 §4.1). On TLS,
+// clients that read record by record, as coturn's do, find each message whole. Callers never block; a goroutine writes,
+// and lives until the queue is empty.
 type recordQueue struct {
 	// Static after init.
 	conn    net.Conn

@@ -10,11 +10,10 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// shard owns the allocations of the clients of one loop, or on the portable path and on streams of one listener, and the
-// table of their flows.
-// Requests and the sweep change it under mu. The packet path reads it without: maps and expiries are made for that, and an
-// allocation's permissions are replaced, not changed.
-// mu is taken after Server.mu, after mobility.mu or alone, never with another shard's, and never across a system call.
+// shard owns the allocations of the clients of one loop, or on the portable path and on streams of one listener, and
+// the table of their flows. Requests and the sweep change it under mu. The packet path reads it without: maps and
+// expiries are made for that, and an allocation's permissions are replaced, not changed. mu is taken after Server.mu,
+// after mobility.mu or alone, never with another shard's, and never across a system call.
 type shard struct {
 	// Static after construction.
 	srv         *Server
@@ -64,8 +63,9 @@ func (s *shard) insert(a *allocation) {
 	s.allocations.Store(a.home.Load().tuple, a)
 }
 
-// remove takes a relayed address out with its flows and permissions, and with the last of them the allocation; all of them if only is
-// nil. It returns those that it took out, not those that were before, and whether the last was among them.
+// remove takes a relayed address out with its flows and permissions, and with the last of them the allocation; all of
+// them if only is nil. It returns those that it took out, not those that were before, and whether the last was among
+// them.
 func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bool) {
 	s.mu.Lock()
 	if !s.has(a) || only != nil && only.over.Load() {
@@ -179,8 +179,8 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 	return result
 }
 
-// bindLocked does bind's work, and returns the flows that have changed: with the permission, other flows to the same address live longer.
-// The caller holds mu.
+// bindLocked does bind's work, and returns the flows that have changed: with the permission, other flows to the same
+// address live longer. The caller holds mu.
 func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (changed []*flow, result outcome) {
 	if a.relayedOf(peer.endpoint.Family()) == nil {
 		return nil, outcomeFamilyEnded
@@ -209,12 +209,12 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	return a.appendFlowsThrough(changed, p), outcomeDone
 }
 
-// mostConversations bounds the flows without a channel that an allocation has: ICE tries every pair of candidates. What the client sends
-// to more peers is relayed all the same, by the sockets.
+// mostConversations bounds the flows without a channel that an allocation has: ICE tries every pair of candidates. What
+// the client sends to more peers is relayed all the same, by the sockets.
 const mostConversations = 32
 
-// converse has the sink know of a peer that the client sends indications to. Such a flow lasts as long as a permission that nobody
-// refreshes; the first indication after that makes another.
+// converse has the sink know of a peer that the client sends indications to. Such a flow lasts as long as a permission
+// that nobody refreshes; the first indication after that makes another.
 func (s *shard) converse(a *allocation, peer *destination, now clock) {
 	if s.flows.sink == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.conversationsFullUntil.at() {
 		return
@@ -242,7 +242,8 @@ func (s *shard) converseLocked(a *allocation, peer destination, now clock) (chan
 	return append(s.startFlow(f, now.plus(permissionLifetime)), f)
 }
 
-// startFlow begins a flow, and returns the one that there was to its peer, if there was one, which ends. The caller holds mu.
+// startFlow begins a flow, and returns the one that there was to its peer, if there was one, which ends. The caller
+// holds mu.
 func (s *shard) startFlow(f *flow, expires clock) (ended []*flow) {
 	f.expires.set(expires)
 	a := f.alloc
@@ -285,8 +286,9 @@ func (s *shard) removeTuple(h *home) {
 	}
 }
 
-// rehome gives an allocation another home, with the flows that it has: whoever looks one of them up finds it before and after. It
-// returns the home that it had and the flows that changed, for the caller to report, or reports false if the allocation has ended or the place is taken.
+// rehome gives an allocation another home, with the flows that it has: whoever looks one of them up finds it before and
+// after. It returns the home that it had and the flows that changed, for the caller to report, or reports false if the
+// allocation has ended or the place is taken.
 func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -332,8 +334,8 @@ func (s *shard) shorten(a *allocation, end clock) {
 	}
 }
 
-// refresh moves the expiry of one relayed address, or of all if only is nil. It reports false if there is none that is neither gone nor,
-// as the sweep may have noticed, expired.
+// refresh moves the expiry of one relayed address, or of all if only is nil. It reports false if there is none that is
+// neither gone nor, as the sweep may have noticed, expired.
 func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refreshed bool) {
 	s.mu.Lock()
 	if !s.has(a) {
@@ -376,7 +378,8 @@ func (s *shard) sweep(now clock) (ended []expired) {
 	return ended
 }
 
-// sweepAllocation removes an allocation's expired flows, which it adds to unbound, and permissions. The caller holds mu.
+// sweepAllocation removes an allocation's expired flows, which it adds to unbound, and permissions. The caller holds
+// mu.
 func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*flow {
 	kept := a.flows[:0]
 	for _, f := range a.flows {
@@ -395,8 +398,8 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	return unbound
 }
 
-// matching lists the allocations that match, for the caller to end. One that moves meanwhile is not missed; where none can, no request
-// waits for the look through all of them.
+// matching lists the allocations that match, for the caller to end. One that moves meanwhile is not missed; where none
+// can, no request waits for the look through all of them.
 func (s *shard) matching(match func(*allocation) bool) (out []*allocation) {
 	if s.srv.mobility != nil {
 		s.mu.Lock()

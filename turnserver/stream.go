@@ -33,8 +33,8 @@ func (s *Server) mayConnect() bool {
 	return !s.closed && len(s.streams)+len(s.associations) < s.cfg.Limits.Streams
 }
 
-// stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656 §3.1,
-// RFC 8489 §6.2.2).
+// stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656
+// §3.1, RFC 8489 §6.2.2).
 type stream struct {
 	// Static after construction.
 	srv   *Server
@@ -92,7 +92,8 @@ func (t *stream) close() {
 	_ = t.conn.Close()
 }
 
-// serve reads the stream to its end. An idle stream holds no buffer: the first bytes of a frame are read into a small array.
+// serve reads the stream to its end. An idle stream holds no buffer: the first bytes of a frame are read into a small
+// array.
 func (t *stream) serve() {
 	defer t.srv.readers.Done()
 	defer t.finish()
@@ -127,7 +128,8 @@ func (t *stream) countTimeout(err error) {
 	}
 }
 
-// serveBatch serves frames from a borrowed buffer until no part of a frame is left in it. It reports false if the stream is over.
+// serveBatch serves frames from a borrowed buffer until no part of a frame is left in it. It reports false if the
+// stream is over.
 func (t *stream) serveBatch(c *client, first [wire.ChannelHeaderSize]byte) bool {
 	b := t.srv.buffers.get()
 	defer t.srv.buffers.put(b)

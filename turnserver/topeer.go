@@ -31,9 +31,9 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd, false)
 }
 
-// sendIndication relays the data of a Send indication (RFC 8656 §11.2). Whatever is wrong with it, it is dropped in silence. A
-// FINGERPRINT is not checked, neither here nor by the kernel, which cannot: it is to tell STUN from other protocols (RFC 8489 §7), and
-// nothing else begins like this. Firefox adds one to all that it sends.
+// sendIndication relays the data of a Send indication (RFC 8656 §11.2). Whatever is wrong with it, it is dropped in
+// silence. A FINGERPRINT is not checked, neither here nor by the kernel, which cannot: it is to tell STUN from other
+// protocols (RFC 8489 §7), and nothing else begins like this. Firefox adds one to all that it sends.
 func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	var peer wire.Endpoint
@@ -76,7 +76,8 @@ func heedsDontFragment(c *client, peer *wire.Endpoint) bool {
 	return c.stream != nil || c.tuple.Client.Is4() && peer.Is4()
 }
 
-// sendToPeer relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
+// sendToPeer relays data to peer if the client's allocation permits it; whole says that the datagram must not be
+// fragmented.
 func (w *worker) sendToPeer(c *client, peer wire.Endpoint, buf []byte, start, end int, whole bool) {
 	a := w.shard.find(c.tuple)
 	if a == nil && w.arrives(c) {

@@ -16,7 +16,7 @@ type udpSocket struct {
 	shard   *shard
 	conn    *net.UDPConn
 	address boundAddress
-	dtls    *dtlsListener // serves what comes, instead of a worker; nil on udp://
+	dtls    *dtlsListener // serves the datagrams, instead of a worker; nil on udp://
 }
 
 // sendTo implements clientSocket.
@@ -46,7 +46,7 @@ func (u *udpSocket) read() {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
-		case err != nil: // an ICMP error for what was sent before, on some systems
+		case err != nil: // on some systems, an ICMP error for an earlier datagram
 			u.srv.counters.count(dropListener)
 			failed++
 			continue
@@ -75,7 +75,7 @@ func (u *udpSocket) read() {
 	u.srv.log.Error("turn: a UDP listener failed and is closed", "listener", u.address.bound)
 }
 
-// boundAddress is what a listener's socket is bound to. Its methods belong to the socket's reader.
+// boundAddress is the address that a listener's socket is bound to. Its methods belong to the socket's reader.
 type boundAddress struct {
 	// Static after construction.
 	bound   netip.AddrPort
@@ -90,7 +90,7 @@ func newBoundAddress(bound netip.AddrPort, anyAddr bool) boundAddress {
 	return boundAddress{bound: bound, anyAddr: anyAddr, sources: make(map[netip.Addr][]byte)}
 }
 
-// client says who sent a datagram to sock, which came to one of our addresses.
+// client returns who sent a datagram to sock, where it came to one of this host's addresses.
 func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, to netip.Addr) client {
 	local := netip.AddrPortFrom(to, l.bound.Port())
 	var source []byte
@@ -107,7 +107,8 @@ func (l *boundAddress) client(sock clientSocket, from netip.AddrPort, to netip.A
 	}
 }
 
-// maxSources bounds the control messages kept; a host has fewer addresses than that, or one that routes whole prefixes to itself.
+// maxSources bounds the control messages that are kept. Only a host that routes whole prefixes to itself has more
+// addresses.
 const maxSources = 4096
 
 func (l *boundAddress) sourceFrom(ip netip.Addr) []byte {

@@ -54,8 +54,9 @@ func (a *addressLimit) leave(ip netip.Addr) {
 	}
 }
 
-// Openings bounds the connections that have not shown yet what they carry. Over the bound it closes the one that has taken
-// longest. A source that floods it pushes out mostly connections of its own, while a client that needs a few round trips gets through.
+// Openings bounds the connections that have not shown yet what they carry. Over the bound it closes the one that has
+// taken longest. A source that floods it pushes out mostly connections of its own, while a client that needs a few
+// round trips gets through.
 type Openings struct {
 	// Static after construction.
 	limit int

@@ -17,8 +17,8 @@ const (
 	protocolACME      = "acme-tls/1" // RFC 8737; it must never reach HTTP or TURN
 )
 
-// tlsConfigs has a configuration for each kind of listener, since a listener must refuse a client that names only protocols which it
-// does not speak.
+// tlsConfigs has a configuration for each kind of listener, since a listener must refuse a client that names only
+// protocols which it does not speak.
 type tlsConfigs struct{ stun, other, both *tls.Config }
 
 func newTLSConfigs(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) tlsConfigs {

@@ -26,16 +26,16 @@ type attachMethod struct {
 	mortal bool // what is attached may outlive the process
 }
 
-// tcx is the way since Linux 6.6: the attachment is a descriptor, and ends with the process however that ends. The program comes last
-// of those that are there, so that other people's have had their say.
+// tcx is the way since Linux 6.6: the attachment is a descriptor, and ends with the process however that ends. The
+// program comes last of those that are there, so that other people's have had their say.
 func tcx() attachMethod {
 	return attachMethod{attach: func(program *ebpf.Program, to netlink.Link) (attachment, error) {
 		return link.AttachTCX(link.TCXOptions{Interface: to.Attrs().Index, Program: program, Attach: ebpf.AttachTCXIngress})
 	}}
 }
 
-// filter is the way before that: a filter in the interface's clsact queueing discipline. It stays if the process is killed, so its
-// program forwards only while a heart beats (watcher), and the next process removes what dead ones left.
+// filter is the way before that: a filter in the interface's clsact queueing discipline. It stays if the process is
+// killed, so its program forwards only while a heart beats (watcher), and the next process removes what dead ones left.
 func filter() attachMethod { return attachMethod{attach: attachFilter, mortal: true} }
 
 const (
@@ -150,8 +150,9 @@ func (a *attacher) sync() error {
 	return errors.Join(errs...)
 }
 
-// wanted lists the interfaces that carry our addresses. Where an address is on none that packets from outside come by, but
-// on the loopback interface or a dummy as with anycast, or where it stands for all, that is every interface with an address.
+// wanted lists the interfaces that carry our addresses. Where an address is on none that packets from outside come by,
+// but on the loopback interface or a dummy as with anycast, or where it stands for all, that is every interface with an
+// address.
 func (a *attacher) wanted() ([]netlink.Link, error) {
 	links, err := netlink.LinkList()
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// A daemon is this test's own program, run again on a host of netlab, where it opens a path and does as it is told. It is a process of
-// its own because a path belongs to its process's network namespace, and because it has to be killed.
+// A daemon is this test's own program, run again on a host of netlab, where it opens a path and does as it is told. It
+// is a process of its own because a path belongs to its process's network namespace, and because it has to be killed.
 
 const daemonEnv = "TURNPIKE_OFFLOAD_TEST_DAEMON"
 

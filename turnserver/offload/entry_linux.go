@@ -11,7 +11,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// What follows translates between Flow and the maps' structures, in which addresses and ports stand as they do in packets.
+// What follows translates between Flow and the maps' structures, in which addresses and ports stand as they do in
+// packets.
 
 // address is struct address of bpf/forward.c.
 type address = struct {
@@ -62,8 +63,8 @@ func (k *forwardSendKey) read() Key {
 	return key
 }
 
-// upEntry says that a packet from the client leaves the relayed address for the peer, or, with a peer that is a relayed address of
-// this node, that it goes on as one that came there.
+// upEntry says that a packet from the client leaves the relayed address for the peer, or, with a peer that is a relayed
+// address of this node, that it goes on as one that came there.
 func upEntry(f *Flow, expires uint64) forwardFlow {
 	from, to := f.Relayed, f.Peer
 	var flags uint8
@@ -76,7 +77,8 @@ func upEntry(f *Flow, expires uint64) forwardFlow {
 	return e
 }
 
-// downEntry says that a packet from the peer leaves the listener for the client, with the channel or in a Data indication.
+// downEntry says that a packet from the peer leaves the listener for the client, with the channel or in a Data
+// indication.
 func downEntry(f *Flow, expires uint64) forwardFlow {
 	e := entryOf(f.Peer, f.Relayed, f.Local, f.Client, expires)
 	e.Meters = f.DownMeters

@@ -12,8 +12,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestTraffic: what real sockets send arrives whole, and is taken by their kernels, whoever computes the checksums: the receiver trusts
-// that nothing can have happened between virtual interfaces, a network card on the way, or the sender.
+// TestTraffic: what real sockets send arrives whole, and is taken by their kernels, whoever computes the checksums: the
+// receiver trusts that nothing can have happened between virtual interfaces, a network card on the way, or the sender.
 func TestTraffic(t *testing.T) {
 	for _, who := range []string{"nobody", "card", "sender"} {
 		for _, v6 := range [][2]bool{{false, false}, {true, true}, {false, true}, {true, false}} {
@@ -129,8 +129,8 @@ func TestJumbo(t *testing.T) {
 	c.exchange(8900)
 }
 
-// TestGrows: a packet can outgrow the interface that it came by, with the header of an indication most of all. Where the kernel cannot
-// make room for it then, it goes up.
+// TestGrows: a packet can outgrow the interface that it came by, with the header of an indication most of all. Where
+// the kernel cannot make room for it then, it goes up.
 func TestGrows(t *testing.T) {
 	l := newLine(t)
 	l.ip(l.Left, "link set eth0 mtu 9000")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// meters are the bandwidths that flows are held to, in memory that the program has as well: whoever relays a packet takes from the same
-// meter, so a limit holds however a flow's packets are divided between the kernel and user space.
+// meters are the bandwidths that flows are held to, in memory that the program has as well: whoever relays a packet
+// takes from the same meter, so a limit holds however a flow's packets are divided between the kernel and user space.
 type meters struct {
 	// Static.
 	memory []byte
@@ -43,8 +43,8 @@ func (m *meters) close() {
 // now is the program's clock, read without asking the kernel.
 func (m *meters) now() int64 { return m.start + int64(time.Since(m.epoch)) }
 
-// SetMeter makes a meter: so many bits of data a second, and what makes up such a burst at once, of which as much is gone as takes
-// so long as ahead. The id is one of those that Config.Meters counts.
+// SetMeter makes a meter: so many bits of data a second, and what makes up such a burst at once, of which as much is
+// gone as takes so long as ahead. The id is one of those that Config.Meters counts.
 func (p *Path) SetMeter(id uint32, bitsPerSecond int64, burst, ahead time.Duration) {
 	m := &p.meters.all[id]
 	atomic.StoreUint64(&m.Taken, uint64(p.meters.now()+int64(ahead)))

@@ -59,8 +59,8 @@ func (d datagram) ipHeader(payload int) []byte {
 	return h
 }
 
-// parseFrame reads a frame that carries a UDP datagram and nothing unusual, or returns false. It is the inverse of frame, and leaves
-// the UDP checksum to syndrome.
+// parseFrame reads a frame that carries a UDP datagram and nothing unusual, or returns false. It is the inverse of
+// frame, and leaves the UDP checksum to syndrome.
 func parseFrame(frame []byte) (d datagram, ok bool) {
 	if len(frame) < ethernetSize || [6]byte(frame) != [6]byte{} {
 		return d, false

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Flow is an established flow as plain data: a channel that is bound, or a peer that the client sends indications to, with all that
-// forwarding takes.
+// Flow is an established flow as plain data: a channel that is bound, or a peer that the client sends indications to,
+// with all that forwarding takes.
 type Flow struct {
 	Client, Local netip.AddrPort // the five-tuple, over UDP; Local is the address of this host that the client sends to
 	Channel       uint16         // 0: the data comes in Send indications and leaves in Data indications
 	Relayed, Peer netip.AddrPort // the relayed address as bound here, and whom the channel is bound to
 
-	// PeerRelay is set if the peer is a relayed address of this node: the same address as bound here. Its packets then go straight
-	// to that allocation's client, if that one has a channel to External: Relayed as others know it.
+	// PeerRelay is set if the peer is a relayed address of this node: the same address as bound here. Its packets then
+	// go straight to that allocation's client, if that one has a channel to External: Relayed as others know it.
 	PeerRelay, External netip.AddrPort
 
 	Expires time.Time

@@ -74,8 +74,8 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 	return p, nil
 }
 
-// newPath loads the program for so many flows and meters, and attaches it nowhere. If it is mortal, it forwards only while its heart
-// beats.
+// newPath loads the program for so many flows and meters, and attaches it nowhere. If it is mortal, it forwards only
+// while its heart beats.
 func newPath(flows, meters int, mortal bool) (p *Path, err error) {
 	objects, err := load(flows, meters, mortal)
 	if err != nil {
@@ -132,8 +132,8 @@ func (p *Path) Put(f Flow) error {
 	return nil
 }
 
-// putEntry writes one entry, and reports whether there was none. Between reading what was there and writing, a packet may pass uncounted. The
-// caller holds mu.
+// putEntry writes one entry, and reports whether there was none. Between reading what was there and writing, a packet
+// may pass uncounted. The caller holds mu.
 func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) {
 	var was forwardFlow
 	err = s.entries.Lookup(s.key, &was)

@@ -139,8 +139,8 @@ func TestRemove(t *testing.T) {
 	})
 }
 
-// TestMeter: a bandwidth holds over both directions, over all the flows that share it and over what user space relays, and what exceeds
-// it is dropped and counted.
+// TestMeter: a bandwidth holds over both directions, over all the flows that share it and over what user space relays,
+// and what exceeds it is dropped and counted.
 func TestMeter(t *testing.T) {
 	eachWay(t, func(t *testing.T, set func(...*Flow)) {
 		r := newRig(t)
@@ -315,8 +315,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// BenchmarkStrangers is what the program costs packets that it has nothing to do with. The kernel repeats it on one packet, which
-// is possible because that does not change.
+// BenchmarkStrangers is what the program costs packets that it has nothing to do with. The kernel repeats it on one
+// packet, which is possible because that does not change.
 func BenchmarkStrangers(b *testing.B) {
 	r := newLoopbackRig(b)
 	f := r.flow(false, false)

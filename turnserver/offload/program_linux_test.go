@@ -55,8 +55,8 @@ func pattern(size int) []byte {
 	return b
 }
 
-// sendIndication is what a client sends to a peer: with any bytes for padding, with a FINGERPRINT, right or not, if the padding is odd,
-// and with too much behind it if it is more than three.
+// sendIndication is what a client sends to a peer: with any bytes for padding, with a FINGERPRINT, right or not, if the
+// padding is odd, and with too much behind it if it is more than three.
 func sendIndication(peer netip.AddrPort, data []byte, padding int) []byte {
 	b := indication(stun.MethodSend, peer, data, [...]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	for i := range -len(data) & 3 {
@@ -157,7 +157,8 @@ func TestLengths(t *testing.T) {
 	})
 }
 
-// TestChecksums tries every checksum there is, right and wrong: also those that look as if they were left to the network card.
+// TestChecksums tries every checksum there is, right and wrong: also those that look as if they were left to the
+// network card.
 func TestChecksums(t *testing.T) {
 	eachScenario(t, func(t *testing.T, r *rig, m model, s scenario) {
 		for _, d := range s.packets(pattern(61), 2) {
@@ -258,7 +259,8 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
-// shortest is the size that a frame must have for the kernel to run the program on it: an interface's driver is not asked.
+// shortest is the size that a frame must have for the kernel to run the program on it: an interface's driver is not
+// asked.
 func shortest(frame []byte) int {
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case 0x0800:
@@ -352,7 +354,8 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// FuzzProgram has the program and the model agree on any frame, with right lengths and header checksum if correct is set.
+// FuzzProgram has the program and the model agree on any frame, with right lengths and header checksum if correct is
+// set.
 func FuzzProgram(f *testing.F) {
 	needKernel(f)
 	scenarios := new(rig).scenarios()

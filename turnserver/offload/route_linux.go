@@ -28,8 +28,8 @@ func newRouter() (*router, error) {
 
 func (r *router) close() { r.handle.Close() }
 
-// interfaceOf returns the number of the interface by which packets from one address to another leave, or 0 if the program cannot
-// send them there. Which neighbour they go to the program asks itself, for each packet.
+// interfaceOf returns the number of the interface by which packets from one address to another leave, or 0 if the
+// program cannot send them there. Which neighbour they go to the program asks itself, for each packet.
 func (r *router) interfaceOf(from, to netip.Addr) uint32 {
 	routes, err := r.handle.RouteGetWithOptions(net.IP(to.AsSlice()), &netlink.RouteGetOptions{SrcAddr: net.IP(from.AsSlice())})
 	if err != nil || len(routes) != 1 {

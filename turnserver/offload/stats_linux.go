@@ -35,7 +35,8 @@ func (p *Path) Totals() (Totals, error) {
 	return sum, nil
 }
 
-// Each tells of every entry there is, while packets pass. An entry that is made or ended meanwhile may be left out, or be told of twice.
+// Each tells of every entry there is, while packets pass. An entry that is made or ended meanwhile may be left out, or
+// be told of twice.
 func (p *Path) Each(tell func(Entry)) error {
 	return p.scan(func(key Key, f *forwardFlow) { tell(Entry{key, usageOf(f)}) })
 }

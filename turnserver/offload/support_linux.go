@@ -47,7 +47,8 @@ type capability struct {
 	name   string
 }
 
-// missingCapabilities names those of needed that this process does not have in effect. CAP_SYS_ADMIN stands for two of them.
+// missingCapabilities names those of needed that this process does not have in effect. CAP_SYS_ADMIN stands for two of
+// them.
 func missingCapabilities() (names []string) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

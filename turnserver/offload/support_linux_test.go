@@ -88,8 +88,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestVerifier bounds what judging the program takes: kernels give up at a million instructions, to which older ones come sooner than
-// this one, and who starts the server waits for it.
+// TestVerifier bounds what judging the program takes: kernels give up at a million instructions, to which older ones
+// come sooner than this one, and who starts the server waits for it.
 func TestVerifier(t *testing.T) {
 	needKernel(t)
 	spec, err := loadForward()

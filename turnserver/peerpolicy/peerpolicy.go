@@ -1,8 +1,9 @@
 // Package peerpolicy says which addresses a relay may send to, whoever asks.
 //
-// An address has many forms: IPv4-mapped, or carried inside an IPv6 address that a gateway unpacks. So Judge first brings an address
-// into its canonical form, and then judges it and every IPv4 address inside it: by the prefixes that the operator denies, by those
-// that the operator allows, and at last by the ranges that are no part of the public Internet.
+// An address has many forms: IPv4-mapped, or carried inside an IPv6 address that a gateway unpacks. So Judge first
+// brings an address into its canonical form, and then judges it and every IPv4 address inside it: by the prefixes that
+// the operator denies, by those that the operator allows, and at last by the ranges that are no part of the public
+// Internet.
 package peerpolicy
 
 import "net/netip"
