@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Conn is an accepted connection, with the addresses that a PROXY header tells, TLS, and bytes that were read to find
-// out what it carries.
+// Conn is an accepted connection, with the addresses that a PROXY header tells, TLS, and the bytes that the Front has
+// read ahead.
 type Conn struct {
 	net.Conn // sock, or TLS on it
 
@@ -78,7 +78,7 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// otherConn is a connection that Options.Other gets. It ends as its kind does: TLS with a farewell.
+// otherConn is the connection that Options.Other gets. Closing it says farewell on TLS.
 type otherConn struct{ *Conn }
 
 func (c otherConn) Close() error {

@@ -1,5 +1,5 @@
-// Package front is what stands before a stream: it accepts connections, finds out what each carries, and hands it on to
-// STUN or to its other owner, which is HTTP.
+// Package front stands before the streams: it accepts connections, finds out what each carries, and hands it on to STUN
+// or to its other owner, which is HTTP.
 //
 //	front.go          accept a connection; limit those of one address (limits.go)
 //	proxyprotocol.go  a load balancer's PROXY header says who the client is
@@ -44,14 +44,13 @@ const (
 	ReasonCount               // is no reason
 )
 
-// Config is what all listeners of a Front have in common.
+// Config is common to all listeners of a Front.
 type Config struct {
-	// GetCertificate has the certificate for each TLS handshake.
+	// GetCertificate returns the certificate for each TLS handshake.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	// ProxyProtocol makes a PROXY header mandatory at the beginning of every connection, and TrustedProxies the only
-	// ones that may connect. Without it, nobody counts the connections from TrustedProxies by address, as these carry
-	// many clients.
+	// ProxyProtocol makes a PROXY header mandatory at the beginning of every connection, and lets only TrustedProxies
+	// connect. Without it, connections from TrustedProxies are not counted by address, as they carry many clients.
 	ProxyProtocol  bool
 	TrustedProxies []netip.Prefix
 
@@ -210,8 +209,8 @@ func AcceptAll(ln net.Listener, done <-chan struct{}, receive func(net.Conn)) {
 	}
 }
 
-// receive hands a connection on: at once where it can be nothing but a stream of STUN, else to a goroutine that finds
-// out.
+// receive hands a connection on at once if it can be nothing but a stream of STUN. Else a goroutine finds out what it
+// is.
 func (l *Listener) receive(conn net.Conn) {
 	f := l.front
 	c := &Conn{Conn: conn, sock: conn, remote: conn.RemoteAddr(), local: conn.LocalAddr()}
@@ -237,7 +236,7 @@ func (l *Listener) open(c *Conn, place *list.Element) {
 	defer f.running.Done()
 	_ = c.sock.SetDeadline(time.Now().Add(OpenTime))
 	kind, why := l.find(c)
-	if !f.opening.Leave(place) { // closed by somebody else, whatever find made of that
+	if !f.opening.Leave(place) { // the openings have closed it, whatever find made of that
 		why = CrowdedOut
 	}
 	_ = c.sock.SetDeadline(time.Time{})
@@ -287,7 +286,7 @@ func (l *Listener) find(c *Conn) (content, Reason) {
 	return kind, none
 }
 
-// ipOf takes the IP address out of one that package net reports.
+// ipOf takes the IP address out of an address of package net.
 func ipOf(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr()

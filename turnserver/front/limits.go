@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Source is what one customer of a network has: an IPv4 address, or an IPv6 /64.
+// Source is the share that one customer of a network has: an IPv4 address, or an IPv6 /64.
 type Source [16]byte
 
 // SourceOf returns the source that an address belongs to.
@@ -64,7 +64,7 @@ type Openings struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	closed  bool
-	waiting list.List // of io.Closer; nil once it was closed from here
+	waiting list.List // of io.Closer; an element that was closed from here has a nil Value
 }
 
 // NewOpenings makes room for so many connections.

@@ -61,7 +61,7 @@ func (l *Listener) handshake(c *Conn) (string, Reason) {
 	return conn.ConnectionState().NegotiatedProtocol, none
 }
 
-// tlsFailure sorts what ended a handshake.
+// tlsFailure returns the reason for a failed handshake.
 func tlsFailure(err error) Reason {
 	var notTLS tls.RecordHeaderError
 	var op *net.OpError

@@ -1,4 +1,4 @@
-// Package peerpolicy says which addresses a relay may send to, whoever asks.
+// Package peerpolicy says which addresses a relay may send to. It is the same for every user.
 //
 // An address has many forms: IPv4-mapped, or carried inside an IPv6 address that a gateway unpacks. So Judge first
 // brings an address into its canonical form, and then judges it and every IPv4 address inside it: by the prefixes that
@@ -13,7 +13,7 @@ type Reason uint8
 
 const (
 	Allowed     Reason = iota // it may
-	Unspecified               // from here on by the range that the address is in
+	Unspecified               // from here to Reserved: the range that the address is in
 	Loopback
 	LinkLocal
 	Private
@@ -33,7 +33,7 @@ func New(allow, deny []netip.Prefix) *Policy {
 	return &Policy{allow: canonicalPrefixes(allow), deny: canonicalPrefixes(deny), ranges: deniedRanges()}
 }
 
-// canonicalPrefixes unwraps prefixes in IPv4-mapped form, which would contain no canonical address.
+// canonicalPrefixes unwraps prefixes in IPv4-mapped form. As they are, they would contain no canonical address.
 func canonicalPrefixes(prefixes []netip.Prefix) []netip.Prefix {
 	out := make([]netip.Prefix, len(prefixes))
 	for i, p := range prefixes {
