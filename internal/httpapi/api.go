@@ -1,8 +1,8 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, iceservers, relays and turncredentials. A request passes the checks that all of them
-// share (endpoint): its origin, its method, and the failures of its client's address. The handler then returns an answer or
-// an apiError, which is written as JSON.
+// Each endpoint has a file: tickets, iceservers, relays and turncredentials. A request passes the checks that all of
+// them share (endpoint): its origin, its method, and the failures of its client's address. The handler then returns an
+// answer or an apiError, which is written as JSON.
 package httpapi
 
 import (
@@ -50,7 +50,7 @@ type Config struct {
 	NameTaken func(canonical string) bool
 	// ICEServers may be filled in after New, but before the first request.
 	ICEServers *ICEServers
-	// Offloads reports whether the kernel forwards the traffic of a relay. found is false unless who owns the relay.
+	// Offloads reports whether the kernel forwards the traffic of a relay. found is false if who owns no relay there.
 	Offloads func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
 
 	FailuresPerMinute int // refused tickets, invites and keys from one address
@@ -137,8 +137,8 @@ func (a *API) endpoint(method string, handle func(*http.Request) (any, *apiError
 	})
 }
 
-// limited refuses an address that has failed to authenticate too often, and counts the failures that may have been guesses.
-// A missing invite, or one of ours that is too old, must not keep out others at the same address.
+// limited refuses an address that has failed to authenticate too often, and counts the failures that may have been
+// guesses. A missing invite, or one of ours that is too old, must not keep out others at the same address.
 func (a *API) limited(r *http.Request, handle func(*http.Request) (any, *apiError)) (any, *apiError) {
 	addr := a.cfg.TrustedProxies.ClientAddr(r)
 	if wait := a.failures.wait(addr); wait > 0 {

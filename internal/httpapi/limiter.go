@@ -11,8 +11,8 @@ import (
 // maxFailing bounds the memory that strangers can make a limiter take: about 2 MB.
 const maxFailing = 10_000
 
-// limiter counts failures by address. An address may fail perMinute times a minute; each failure beyond that makes it wait
-// twice as long as the one before.
+// limiter counts failures by address. An address may fail perMinute times a minute; each failure beyond that makes it
+// wait twice as long as the one before.
 type limiter struct {
 	perMinute int
 	now       func() time.Time
@@ -63,8 +63,8 @@ func (l *limiter) failed(addr netip.Addr) {
 
 func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }
 
-// evict looks at a few addresses, which the map picks, and forgets those with nothing to answer for, or one if there is none.
-// Looking at a few keeps the work bounded when a flood has filled the table. mu is held.
+// evict looks at a few addresses, which the map picks, and forgets those with nothing to answer for, or one if there is
+// none. Looking at a few keeps the work bounded when a flood has filled the table. mu is held.
 func (l *limiter) evict(now time.Time) {
 	const look = 16
 	looked, evicted := 0, false

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Relaying makes no garbage and forwarding makes little, but log-ins and new relays come in rushes and make much. Afterwards
-// hardly anything is allocated, so that the runtime would not collect for minutes. That is when a node returns memory.
+// Relaying makes no garbage and forwarding makes little, but log-ins and new relays come in rushes and make much.
+// Afterwards hardly anything is allocated, so that the runtime would not collect for minutes. That is when a node
+// returns memory.
 const (
 	restInterval = time.Second
 	rushBytes    = 8 << 20   // allocated since the last return; less is not worth a collection
