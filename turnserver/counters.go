@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"turnpike/turnserver/offload"
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -206,12 +207,12 @@ type counters struct {
 	errors      [512]atomic.Uint64 // by STUN error code
 	bindings    atomic.Uint64
 	allocations atomic.Uint64
-	packets     [wire.ProtocolCount][2]atomic.Uint64 // by the transport between client and server, and by direction
-	bytes       [wire.ProtocolCount][2]atomic.Uint64
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	moves       atomic.Uint64 // allocations whose client has moved
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
 	icmp        atomic.Uint64 // ICMP messages that clients were told of
+
+	relayed udpio.Counters // by classOf; senders of datagrams count in it themselves
 
 	peerConns [2]atomic.Uint64 // TCP connections with peers, by the direction in which they were made
 }
@@ -237,9 +238,13 @@ func (c *counters) countSent(to wire.Protocol, size int) {
 
 // countRelayed counts a packet of a client over a transport.
 func (c *counters) countRelayed(p wire.Protocol, d direction, n int) {
-	c.packets[p][d].Add(1)
-	c.bytes[p][d].Add(uint64(n))
+	relayed := &c.relayed.Sent[classOf(p, d)]
+	relayed.Packets.Add(1)
+	relayed.Bytes.Add(uint64(n))
 }
+
+// classOf is the class that counts a client's relayed packets, by transport and direction.
+func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
 
 // sum lists the totals of all, with what the kernel has forwarded. Other goroutines may go on counting meanwhile.
 func sum(all []*counters, below offload.Totals) []Counter {
@@ -260,8 +265,8 @@ func sum(all []*counters, below offload.Totals) []Counter {
 	for _, d := range []direction{clientToPeer, peerToClient} {
 		inKernel := [...]offload.Usage{clientToPeer: {Packets: below.PacketsUp, Bytes: below.BytesUp}, peerToClient: {Packets: below.PacketsDown, Bytes: below.BytesDown}}[d]
 		for _, p := range wire.Protocols() {
-			packets := total(func(c *counters) *atomic.Uint64 { return &c.packets[p][d] })
-			bytes := total(func(c *counters) *atomic.Uint64 { return &c.bytes[p][d] })
+			packets := total(func(c *counters) *atomic.Uint64 { return &c.relayed.Sent[classOf(p, d)].Packets })
+			bytes := total(func(c *counters) *atomic.Uint64 { return &c.relayed.Sent[classOf(p, d)].Bytes })
 			if p == wire.UDP { // the kernel serves no others
 				packets, bytes = packets+inKernel.Packets, bytes+inKernel.Bytes
 			}
@@ -270,7 +275,12 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		out = append(out, Counter{Name: "peer_connections_made", Reason: d.String(), Value: total(func(c *counters) *atomic.Uint64 { return &c.peerConns[d] })})
 	}
 	out = append(out, offloadCounters(below)...)
-	dropped := map[reason]uint64{dropBandwidth: below.OverRate, dropSendFailed: below.Failed}
+	dropped := map[reason]uint64{
+		dropBandwidth:  below.OverRate,
+		dropHopLimit:   total(func(c *counters) *atomic.Uint64 { return &c.relayed.LastHop }),
+		dropTooLarge:   total(func(c *counters) *atomic.Uint64 { return &c.relayed.TooLarge }),
+		dropSendFailed: below.Failed + total(func(c *counters) *atomic.Uint64 { return &c.relayed.Failed }),
+	}
 	for r, l := range reasonLabels() {
 		if reason(r) == noReason {
 			continue

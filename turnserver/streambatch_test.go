@@ -52,7 +52,7 @@ func TestOneWriteABatch(t *testing.T) {
 			t.Errorf("stream %d was written to %d times for two runs", i, n)
 		}
 	}
-	if got := counters.packets[wire.TCP][peerToClient].Load(); got != 40 {
+	if got := counters.relayed.Sent[classOf(wire.TCP, peerToClient)].Packets.Load(); got != 40 {
 		t.Errorf("%d packets were counted", got)
 	}
 	if len(b.waiting) != 0 {
@@ -73,7 +73,7 @@ func TestBatchForSlowStream(t *testing.T) {
 		b.queue(stream, make([]byte, size), size)
 	}
 	b.flush(&counters)
-	sent, dropped := counters.packets[wire.TCP][peerToClient].Load(), counters.reasons[dropSlowClient].Load()
+	sent, dropped := counters.relayed.Sent[classOf(wire.TCP, peerToClient)].Packets.Load(), counters.reasons[dropSlowClient].Load()
 	if most := uint64(2*maxQueued/size + 1); sent < maxQueued/size || sent > most || sent+dropped != n {
 		t.Errorf("%d were sent and %d dropped of %d", sent, dropped, n)
 	}

@@ -54,10 +54,6 @@ func (w *worker) now() clock {
 // flush sends the messages that wait, before their buffers are used again.
 func (w *worker) flush() {
 	w.out.Flush()
-	if r := &w.out.Results; r.Some {
-		w.counters.countBatch(r)
-		*r = udpio.Results{}
-	}
 	w.streams.flush(w.counters)
 	for _, r := range w.acquired {
 		r.release()
@@ -66,32 +62,11 @@ func (w *worker) flush() {
 	w.acquired = w.acquired[:0]
 }
 
-// classOf is the class under which a batch counts a client's datagrams, by transport and direction.
-func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
-
-// countBatch counts the outcome of a batch of datagrams.
-func (c *counters) countBatch(r *udpio.Results) {
-	for class, sent := range r.Sent[:wire.ProtocolCount<<1] {
-		if sent.Packets > 0 {
-			c.packets[class>>1][class&1].Add(sent.Packets)
-			c.bytes[class>>1][class&1].Add(sent.Bytes)
-		}
-	}
-	for _, lost := range [...]struct {
-		reason reason
-		n      uint64
-	}{{dropHopLimit, r.LastHop}, {dropTooLarge, r.TooLarge}, {dropSendFailed, r.Failed}} {
-		if lost.n > 0 {
-			c.reasons[lost.reason].Add(lost.n)
-		}
-	}
-}
-
 // releaser is a relayed socket that another goroutine may want to close.
 type releaser interface{ release() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: udpio.NewSender()}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: wire.NewNonceMaker(srv.cfg.NonceKey.Bytes()), out: udpio.NewSender(&srv.counters.relayed)}
 }
 
 // workerPool lends workers to streams.
