@@ -155,8 +155,8 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// TestLinger in false time: as long as both sides may still speak, they may be silent; of a connection that one side has left, silence is
-// the end, and speech is not.
+// TestLinger in false time: as long as both sides may still speak, they may be silent; of a connection that one side
+// has left, silence is the end, and speech is not.
 func TestLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var wg sync.WaitGroup
@@ -188,7 +188,8 @@ func TestLinger(t *testing.T) {
 	})
 }
 
-// TestStreamsWaitForBandwidth in false time: a limit slows a stream to its rate and drops nothing, and takes from each limit but once.
+// TestStreamsWaitForBandwidth in false time: a limit slows a stream to its rate and drops nothing, and takes from each
+// limit but once.
 func TestStreamsWaitForBandwidth(t *testing.T) {
 	const rate, chunk, total = 8_000_000, 50_000, 20_000_000 // bits a second, bytes, bytes
 	for name, limits := range map[string]Limits{
@@ -240,8 +241,8 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 	}
 }
 
-// slowReader is what neither side of a relayed connection may do to the server, or to others: not to read. What it is sent stays with
-// the sender, nothing is lost, and another connection of the same allocation goes on.
+// slowReader is what neither side of a relayed connection may do to the server, or to others: not to read. What it is
+// sent stays with the sender, nothing is lost, and another connection of the same allocation goes on.
 func slowReader(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)

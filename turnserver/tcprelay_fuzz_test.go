@@ -51,8 +51,8 @@ type fuzzStream struct {
 	auth   []stun.Setter
 }
 
-// tcpFuzzer has a client with an allocation that relays TCP, and one without, that may claim a connection. Of all peers the policy leaves only the
-// allocation itself.
+// tcpFuzzer has a client with an allocation that relays TCP, and one without, that may claim a connection. Of all peers
+// the policy leaves only the allocation itself.
 type tcpFuzzer struct {
 	srv           *Server
 	worker        *worker
@@ -99,7 +99,8 @@ func (f *tcpFuzzer) relay() *tcpRelay {
 	return a.first.tcp
 }
 
-// prepare makes what the last packet has used up: the allocation, its permission for itself, a connection that waits, and who may claim it.
+// prepare makes what the last packet has used up: the allocation, its permission for itself, a connection that waits,
+// and who may claim it.
 func (f *tcpFuzzer) prepare(t testing.TB) {
 	t.Helper()
 	if f.relay() == nil {
@@ -163,8 +164,8 @@ func (f *tcpFuzzer) connections() int {
 	return len(relay.conns)
 }
 
-// FuzzTCPRelaying gives requests of any bytes to the two clients of a connection with a peer. Each draws one answer at most, and nothing but a
-// claim in order ends in a stream that carries data.
+// FuzzTCPRelaying gives requests of any bytes to the two clients of a connection with a peer. Each draws one answer at
+// most, and nothing but a claim in order ends in a stream that carries data.
 func FuzzTCPRelaying(f *testing.F) {
 	fuzzer := newTCPFuzzer(f)
 	fuzzer.prepare(f)
@@ -215,7 +216,8 @@ func FuzzTCPRelaying(f *testing.F) {
 	})
 }
 
-// checkClaim holds that a claim is whole, and undone with the connection. It returns the answer that the stream would send.
+// checkClaim holds that a claim is whole, and undone with the connection. It returns the answer that the stream would
+// send.
 func checkClaim(t *testing.T, f *tcpFuzzer, c *fuzzStream, to uint8, got [][]byte) []byte {
 	t.Helper()
 	answer, p := c.stream.answer, c.stream.claimed
@@ -232,7 +234,8 @@ func checkClaim(t *testing.T, f *tcpFuzzer, c *fuzzStream, to uint8, got [][]byt
 	return answer
 }
 
-// TestTCPFuzzSeeds holds that the seeds of FuzzTCPRelaying reach what they are meant to: a claim, and a Connect that succeeds.
+// TestTCPFuzzSeeds holds that the seeds of FuzzTCPRelaying reach what they are meant to: a claim, and a Connect that
+// succeeds.
 func TestTCPFuzzSeeds(t *testing.T) {
 	f := newTCPFuzzer(t)
 	f.prepare(t)

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deafPeer is the address of a peer that neither accepts nor refuses: its queue is full, and Linux drops what else comes.
+// deafPeer is the address of a peer that neither accepts nor refuses: its queue is full, and Linux drops what else
+// comes.
 func deafPeer(t testing.TB) netip.AddrPort {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -55,7 +56,8 @@ func TestConnectTimeout(t *testing.T) {
 	wantNoPeerConns(t, s)
 }
 
-// TestConnecting: while a connection is being made, the client is served, its peer is taken, and whatever ends it does so at once.
+// TestConnecting: while a connection is being made, the client is served, its peer is taken, and whatever ends it does
+// so at once.
 func TestConnecting(t *testing.T) {
 	deaf := deafPeer(t)
 	for name, row := range map[string]struct {

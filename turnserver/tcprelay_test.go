@@ -166,7 +166,8 @@ func tryDial(ip netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	return d.Dial("tcp", to.String())
 }
 
-// wantShutOut checks that a connection from ip to a relayed address is closed, which may show before it is known to be made.
+// wantShutOut checks that a connection from ip to a relayed address is closed, which may show before it is known to be
+// made.
 func wantShutOut(t testing.TB, ip netip.Addr, relayed netip.AddrPort) {
 	t.Helper()
 	conn, err := tryDial(ip, relayed)
@@ -276,7 +277,8 @@ func TestTCPRelayingOff(t *testing.T) {
 	c.refuse(403, stun.MethodConnect, peerAddr(at("127.0.0.2")))
 }
 
-// TestTCPOrDatagrams: an allocation relays one of them. There are no channels and no indications for TCP, and no connections for datagrams.
+// TestTCPOrDatagrams: an allocation relays one of them. There are no channels and no indications for TCP, and no
+// connections for datagrams.
 func TestTCPOrDatagrams(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -304,7 +306,8 @@ func TestTCPOrDatagrams(t *testing.T) {
 	})
 }
 
-// TestConnect: the peer sees the relayed address; what either side sends comes to the other, as it is and in order, and is counted at once.
+// TestConnect: the peer sees the relayed address; what either side sends comes to the other, as it is and in order, and
+// is counted at once.
 func TestConnect(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -359,7 +362,8 @@ func TestSeveralConnections(t *testing.T) {
 	})
 }
 
-// TestConnectionAttempt: a peer that may connect is announced, with an ID, and what it says before the client comes is kept.
+// TestConnectionAttempt: a peer that may connect is announced, with an ID, and what it says before the client comes is
+// kept.
 func TestConnectionAttempt(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
