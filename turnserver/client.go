@@ -35,7 +35,7 @@ type clientSocket interface {
 }
 
 // notRelayed is the size of a message that carries no peer's data.
-const notRelayed = -1
+const notRelayed = udpio.Uncounted
 
 // deliver passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never
 // blocks. b leaves when w's batch is flushed, if not before. The outcome is counted then.

@@ -243,6 +243,9 @@ func (c *counters) countRelayed(p wire.Protocol, d direction, n int) {
 	relayed.Bytes.Add(uint64(n))
 }
 
+// Each class has a counter, or this does not compile.
+var _ [udpio.Classes - int(wire.ProtocolCount)<<1]struct{}
+
 // classOf is the class that counts a client's relayed packets, by transport and direction.
 func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
 

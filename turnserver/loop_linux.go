@@ -39,7 +39,7 @@ type loop struct {
 	in     *udpio.Reader
 
 	counters   counters      // of this loop; others read them
-	shortWaits atomic.Uint32 // likewise; see spare
+	shortWaits atomic.Uint32 // likewise; see spareProcessors
 	stopping   atomic.Bool
 
 	mu      sync.Mutex
