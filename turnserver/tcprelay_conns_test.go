@@ -18,7 +18,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestConnectFails: the client is told that it did, why is counted, and the next Connect may succeed.
+// TestConnectFails: the client learns of the failure, the reason is counted, and the next Connect may succeed.
 func TestConnectFails(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -97,7 +97,7 @@ func TestConnectionBindNonce(t *testing.T) {
 	near.wantCode(near.roundTrip(near.build(stun.MethodConnectionBind, id)), 0)
 }
 
-// TestUnclaimed: a connection waits for thirty seconds, and is then the peer's no more.
+// TestUnclaimed: a connection waits for thirty seconds, and is then closed.
 func TestUnclaimed(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
@@ -112,7 +112,7 @@ func TestUnclaimed(t *testing.T) {
 		_, accepted := c.attempted()
 		s.sweep()
 		clock.advance(6 * time.Second)
-		dialAs(t, s, network, cred).refuse(400, stun.MethodConnectionBind, made) // whether it was swept or not
+		dialAs(t, s, network, cred).refuse(400, stun.MethodConnectionBind, made) // swept or not
 		s.sweep()
 		far.wantEnded()
 		waitCounted(t, s, "peer_connections_failed", "unclaimed", 1)
@@ -245,8 +245,8 @@ func TestTCPRelayToRelay(t *testing.T) {
 	}
 }
 
-// TestRelayGoneWhileDialed: what is reached at an address of this host, but is no allocation's any more, is not the
-// client's.
+// TestRelayGoneWhileDialed: a connection to a relayed address of this host does not go to the client if that address
+// has ended meanwhile.
 func TestRelayGoneWhileDialed(t *testing.T) {
 	s := startServer(t, nil)
 	c := dialREST(t, s, "tcp", "alice")
@@ -353,8 +353,8 @@ func TestTCPOnEveryListener(t *testing.T) {
 	}
 }
 
-// TestTCPAtOnce lets clients make, claim and end connections while their users are ended, the sweep goes round and the
-// server is asked. What comes of each is open; what is left in the end is not.
+// TestTCPAtOnce lets clients make, claim and end connections while their users end, the sweep runs and the server is
+// asked. Each connection may succeed or not, but nothing may be left in the end.
 func TestTCPAtOnce(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		allowLoopback(cfg)

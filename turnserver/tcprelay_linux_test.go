@@ -43,7 +43,7 @@ func deafPeer(t testing.TB) netip.AddrPort {
 	return addr
 }
 
-// TestConnectTimeout: a peer that does not answer is given up in time, and counted.
+// TestConnectTimeout: the server gives up a peer that does not answer in time, and counts it.
 func TestConnectTimeout(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		allowLoopback(cfg)
