@@ -201,7 +201,7 @@ func (a *allocation) hasChannelTo(ip [16]byte) bool {
 	return false
 }
 
-// destination is a peer, with what it takes to send to it.
+// destination is a peer, in the forms that sending to it needs.
 type destination struct {
 	endpoint wire.Endpoint
 	addr     netip.AddrPort

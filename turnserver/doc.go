@@ -57,8 +57,8 @@
 //
 // The kernel forwards established flows over UDP where it can (offloader.go): the packets of bound channels, and
 // indications to and from a peer once the client has sent that peer one. It passes everything else up to the sockets.
-// The flow table tells it of each change. What it has counted is in every total, and it holds limits of bandwidth
-// together with the process (offloader_meters.go).
+// The flow table tells it of each change. Every total includes its counts, and a limit of bandwidth holds for it and the
+// process together (offloader_meters.go).
 //
 // Rates of answers to clients that have shown nothing, and of failed log-ins, are limited by source: an IPv4 address or
 // an IPv6 /64.

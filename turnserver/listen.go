@@ -89,8 +89,8 @@ func (s *Server) listenTCP(l Listener) error {
 	return nil
 }
 
-// listenUDP opens a socket for the listener, or, where a socket cannot tell what address a packet came to, one
-// for each address of the host.
+// listenUDP opens a socket for the listener. Where a socket cannot tell to which address a packet came, it opens one for
+// each address of the host.
 func (s *Server) listenUDP(l Listener) error {
 	ip := l.Addr.Addr().Unmap()
 	if len(s.loops) > 0 && l.Network == "udp" {

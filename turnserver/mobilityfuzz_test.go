@@ -188,7 +188,7 @@ func (f *mobilityFuzzer) spend(a *allocation) {
 	}
 }
 
-// act does what step is to do, and reports whether that may complete a move.
+// act does the work of step, and reports whether that may complete a move.
 func (f *mobilityFuzzer) act(t *testing.T, op byte, place, user, ticket int) (moves bool) {
 	t.Helper()
 	p := f.places[place]

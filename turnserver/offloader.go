@@ -21,8 +21,8 @@ const (
 	OffloadRequire             // Start fails where they do not
 )
 
-// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them. What the kernel has
-// counted goes to the allocation when its flow ends, and until then to every snapshot.
+// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them. The kernel's counts go to
+// the allocation when its flow ends, and until then to every snapshot.
 type offloader struct {
 	// Static after construction.
 	srv    *Server

@@ -39,8 +39,8 @@ func (q *queueState) waitUntilWritten() bool {
 }
 
 // sendQueue writes messages to a stream, whole and in order, and never blocks its callers. While the socket takes
-// everything, the caller writes and nothing is copied. What the socket does not take waits here for a goroutine, which
-// lives until the queue is empty.
+// everything, the caller writes and nothing is copied. The rest waits here for a goroutine, which lives until the queue
+// is empty.
 type sendQueue struct {
 	// Static after init.
 	conn  net.Conn
@@ -90,7 +90,7 @@ func (q *sendQueue) enqueue(b []byte) bool {
 		q.busy = false
 		return true
 	}
-	// What others appended meanwhile comes after the rest of b.
+	// Messages that others appended meanwhile come after the rest of b.
 	q.queue = append(append(make([]byte, 0, len(rest)+len(q.queue)), rest...), q.queue...)
 	q.spawn(q.drain)
 	return true

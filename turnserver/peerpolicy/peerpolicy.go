@@ -130,7 +130,7 @@ type Addresses map[netip.Addr]bool
 // Add adds an address in any form.
 func (a Addresses) Add(ip netip.Addr) { a[canonical(ip)] = true }
 
-// Reaches reports whether what is sent to ip could reach one of the addresses: ip itself, or an IPv4 address inside it.
+// Reaches reports whether a packet to ip could reach one of the addresses: ip itself, or an IPv4 address inside it.
 func (a Addresses) Reaches(ip netip.Addr) bool {
 	ip = canonical(ip)
 	if a[ip] {
