@@ -11,8 +11,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// Lifetimes of an allocation (RFC 8656 §7.2). A client that asks for less than the default gets the default, since RFC 8656 §7.2
-// wants no shorter ones.
+// Lifetimes of an allocation (RFC 8656 §7.2). A client that asks for less than the default gets the default, since RFC
+// 8656 §7.2 wants no shorter ones.
 const (
 	defaultLifetime = 10 * time.Minute
 	maxLifetime     = time.Hour
@@ -71,13 +71,13 @@ func (r *request) allocate() {
 
 // wanted is what an Allocate request asks for.
 type wanted struct {
-	tcp       bool // to be relayed, not datagrams
+	tcp       bool // relay TCP, not datagrams
 	lifetime  time.Duration
 	port      portWish
-	addresses [2]*relayAddress // to have a relayed address at each; nil: none there
-	both      bool             // one of each family is asked for, IPv4 first
+	addresses [2]*relayAddress // a relayed address at each; nil: none there
+	both      bool             // one of each family, IPv4 first
 	mobile    bool             // the client may move
-	reserved  bool             // instead, the port that waits under token
+	reserved  bool             // instead of all these, the port that waits under token
 	token     reservationToken
 }
 
@@ -120,7 +120,8 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	return want, true
 }
 
-// allocateAgain answers an Allocate on a five-tuple that has an allocation: a retransmission is answered as it was.
+// allocateAgain answers an Allocate on a five-tuple that has an allocation. A retransmission gets the same answer
+// again.
 func (r *request) allocateAgain() {
 	a := r.alloc
 	if a.transactionID == r.m.TransactionID && r.isOwner(a) {
@@ -130,7 +131,7 @@ func (r *request) allocateAgain() {
 	r.fail(stun.CodeAllocMismatch)
 }
 
-// grantedAs answers with what the Allocate that made a was granted.
+// grantedAs answers with what the server granted to the Allocate that made a.
 func (r *request) grantedAs(a *allocation) {
 	r.startAnswer(stun.ClassSuccessResponse)
 	r.addAddress(stun.AttrXORRelayedAddress, a.first.external)
@@ -186,7 +187,7 @@ func (r *request) requestedFamily() (wire.Family, bool) {
 	}
 }
 
-// lifetime reads LIFETIME, up to the greatest, or answers 400.
+// lifetime reads LIFETIME, up to maxLifetime, or answers 400.
 func (r *request) lifetime() (time.Duration, bool) {
 	a, ok := r.m.Attributes.Get(stun.AttrLifetime)
 	if !ok {
@@ -199,7 +200,8 @@ func (r *request) lifetime() (time.Duration, bool) {
 	return min(time.Duration(binary.BigEndian.Uint32(a.Value))*time.Second, maxLifetime), true
 }
 
-// refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it names.
+// refresh answers a Refresh request (RFC 8656 §8.2): for all relayed addresses, or for the one of the family that it
+// names.
 func (r *request) refresh() {
 	if how, ok := r.refreshing(); ok && r.refreshed(&how) {
 		r.sendAnswer()
@@ -250,7 +252,7 @@ func (r *request) refreshed(how *refreshing) bool {
 	return true
 }
 
-// sendsWhole reports whether this server can keep a datagram to a peer from being fragmented.
+// sendsWhole reports whether this server can keep routers from fragmenting a datagram to a peer.
 func (s *Server) sendsWhole() bool { return len(s.relayLoops) > 0 }
 
 // mayAllocate asks signaling whether a session's credential may still make allocations.
@@ -267,8 +269,8 @@ func relayAddressFor(relays []*relayAddress, want wire.Family) *relayAddress {
 	return nil
 }
 
-// loopFor returns the loop that is to read the relayed socket that a request asks for: the one that serves the client, or for
-// a client on a stream one of all; nil if there are none.
+// loopFor returns the loop that will read the relayed socket which a request asks for. That is the loop that serves the
+// client; clients on streams get the loops in turn. It returns nil if there are no loops.
 func (s *Server) loopFor(r *request) *loop {
 	if r.w.loop != nil || len(s.relayLoops) == 0 {
 		return r.w.loop
@@ -311,7 +313,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	if want.mobile {
 		s.mobility.giveFirstTicket(a)
 	}
-	// Only once it is in the shard can others end it, which takes back what comes before.
+	// Others can end it only once it is in the shard. Ending takes back what comes before.
 	for rel := range a.live() {
 		rel.expires.set(now.plus(lifetime))
 		rel.address.publish(a, rel.local.Port)
@@ -323,15 +325,15 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	s.counters.allocations.Add(1)
 	a.start()
 	if s.isClosed() || !s.mayAllocate(&a.grant) {
-		a.end() // ended meanwhile, before those who end allocations could see this one
+		a.end() // the server or the session has ended meanwhile, and could not see this allocation
 		s.dropReservation(a)
 		return nil, stun.CodeForbidden
 	}
 	return a, 0
 }
 
-// openRelayed gives an allocation its relayed addresses, which of two families may be only one. It reports false if there is none, or
-// not all that must be.
+// openRelayed gives an allocation its relayed addresses. Of two families it may get only one. It reports false if it
+// gets less than the client must have.
 func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
 	if want.tcp {
 		return s.openAt(a, s.listenForPeers, want)
@@ -352,7 +354,7 @@ func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
 	return s.openAt(a, bind, want)
 }
 
-// openAt opens the ports that are wanted with bind.
+// openAt opens the wanted ports with bind.
 func (s *Server) openAt(a *allocation, bind binder, want *wanted) bool {
 	if want.both {
 		return s.openBoth(a, bind, want)

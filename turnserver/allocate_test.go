@@ -14,7 +14,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// testScope is what signaling would say.
+// testScope answers in place of signaling.
 type testScope struct {
 	mu     sync.Mutex
 	ended  map[string]bool
@@ -162,7 +162,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// TestRefreshTooLate: what has expired is not revived, even if no sweep has come by.
+// TestRefreshTooLate: a Refresh does not revive an expired allocation, even if no sweep has come by.
 func TestRefreshTooLate(t *testing.T) {
 	s, clock := startClocked(t, nil)
 	c := dialREST(t, s, "udp", "alice")
@@ -238,8 +238,8 @@ func TestRefreshFamily(t *testing.T) {
 	c.accept(stun.MethodRefresh)
 }
 
-// anotherUser sends from the five-tuple of an allocation with credentials that are good, but not its own. An Allocate is 437 as
-// for anyone (RFC 8656 §7.2), the rest 441 (§5).
+// anotherUser sends from the five-tuple of an allocation, with good credentials of another user. Allocate gets 437, as
+// it does for anybody (RFC 8656 §7.2), and all other requests 441 (§5).
 func anotherUser(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -277,7 +277,7 @@ func TestQuotas(t *testing.T) {
 		dialSession(t, s, network, "S1").expectAllocate(486)
 		dialREST(t, s, network, "alice").expectAllocate(0)
 		dialREST(t, s, network, "alice").expectAllocate(486)
-		dialAs(t, s, network, mintREST(t, "alice", 2*time.Hour)).expectAllocate(486) // a user is one, whichever credential
+		dialAs(t, s, network, mintREST(t, "alice", 2*time.Hour)).expectAllocate(486) // another credential of the same user
 		dialREST(t, s, network, "bob").expectAllocate(0)
 		dialREST(t, s, network, "carol").expectAllocate(508)
 		second.accept(stun.MethodRefresh, lifetime(0))
@@ -293,7 +293,7 @@ func TestQuotas(t *testing.T) {
 	})
 }
 
-// TestAddressQuota: one address has its share, whoever its users are. An IPv6 /64 is one address.
+// TestAddressQuota: one address has its share for all of its users together. An IPv6 /64 is one address.
 func TestAddressQuota(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) { cfg.Limits.AllocationsPerAddress = 2 })
@@ -431,7 +431,7 @@ func TestEndSessionAndUser(t *testing.T) {
 	})
 }
 
-// TestCloseWhileAllocating: Close ends what is being made at that moment, too, and returns.
+// TestCloseWhileAllocating: Close also ends allocations that are being made at that moment, and returns.
 func TestCloseWhileAllocating(t *testing.T) {
 	for range 20 {
 		s := startServer(t, nil)

@@ -12,8 +12,9 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// allocation is a relayed transport address held for one client, or two, one of each family (RFC 8656 §3.2). It lives from
-// Allocate until a Refresh with lifetime 0, its expiry, its greatest age, the end of its session, its user or its connection, or Close.
+// allocation is a relayed transport address that the server holds for one client, or two, one of each family (RFC 8656
+// §3.2). It lives from Allocate until a Refresh with lifetime 0, its expiry, its greatest age, the end of its session,
+// user or connection, or Close.
 type allocation struct {
 	// Static after construction.
 	shard         *shard
@@ -34,22 +35,22 @@ type allocation struct {
 	// Guarded by shard.mu.
 	flows []*flow
 
-	conversationsFullUntil expiry // until when no more flows without a channel are tried; shard.converse reads and writes it
+	conversationsFullUntil expiry // until then shard.converse tries no more flows without a channel; it alone uses this
 
-	// Whoever relays adds to them.
+	// Every goroutine that relays adds to them.
 	traffic [2]traffic // by direction
 	rates   [2]bucket
 	dropped [3]atomic.Uint64 // by the index of allocationDrops
 }
 
-// extras are what few allocations have.
+// extras are fields that few allocations need.
 type extras struct {
 	second *relayed // of the other family, or nil
 	mobile *mobile  // nil: its client cannot move
 
 	// Of the answer to the Allocate.
 	token   *reservationToken // of the port that was reserved with it, or nil
-	refused wire.Family       // that was asked for and could not be had, and why; or 0
+	refused wire.Family       // the client asked for it and could not have it, and why; or 0
 	why     stun.ErrorCode
 }
 
@@ -62,7 +63,8 @@ type relayed struct {
 	expires expiry
 }
 
-// relayedTo returns the relayed address that peers of e's family are talked to from, if the allocation ever had one.
+// relayedTo returns the relayed address from which the client talks to peers of e's family, if the allocation ever had
+// one.
 func (a *allocation) relayedTo(e *wire.Endpoint) *relayed {
 	if a.extras == nil || a.extras.second == nil || a.first.local.Is4() == e.Is4() {
 		return &a.first
@@ -100,7 +102,7 @@ func (a *allocation) expires() (last clock) {
 	return last
 }
 
-// traffic counts what an allocation was handed to relay.
+// traffic counts the packets that an allocation got to relay.
 type traffic struct{ packets, bytes atomic.Uint64 }
 
 func (t *traffic) count(size int) {
@@ -116,8 +118,8 @@ func (a *allocation) permitted() []*permission {
 	return nil
 }
 
-// permission returns the permission for ip, live or not. Allocations have a handful of permissions, where a scan is faster than a
-// map, and smaller.
+// permission returns the permission for ip, live or not. An allocation has a handful of permissions: a scan is faster
+// than a map, and the list is smaller.
 func (a *allocation) permission(ip [16]byte) *permission {
 	for _, p := range a.permitted() {
 		if p.ip == ip {
@@ -141,7 +143,8 @@ func (a *allocation) permits(ip [16]byte, now clock) bool {
 	return p != nil && now < p.expires.at()
 }
 
-// appendFlowsThrough appends the flows that a permission lets through, for a sink if there is one. The caller holds shard.mu.
+// appendFlowsThrough appends the flows that a permission lets through. Without a sink it appends nothing. The caller
+// holds shard.mu.
 func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
 	if a.shard.flows.sink == nil {
 		return flows
@@ -154,8 +157,8 @@ func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
 	return flows
 }
 
-// appendFlowsOutliving appends the flows from a relayed address that would live on after end, for a sink if there is one. The caller
-// holds shard.mu.
+// appendFlowsOutliving appends the flows from a relayed address that would live on after end. Without a sink it appends
+// nothing. The caller holds shard.mu.
 func (a *allocation) appendFlowsOutliving(flows []*flow, r *relayed, end clock) []*flow {
 	if a.shard.flows.sink == nil {
 		return flows
@@ -168,7 +171,7 @@ func (a *allocation) appendFlowsOutliving(flows []*flow, r *relayed, end clock) 
 	return flows
 }
 
-// channels counts those that are bound. The caller holds shard.mu.
+// channels counts the bound channels. The caller holds shard.mu.
 func (a *allocation) channels() (n int) {
 	for _, f := range a.flows {
 		if f.channel != 0 {
@@ -198,7 +201,7 @@ func (a *allocation) hasChannelTo(ip [16]byte) bool {
 	return false
 }
 
-// destination is a peer with what sending to it needs.
+// destination is a peer, in the forms that sending to it needs.
 type destination struct {
 	endpoint wire.Endpoint
 	addr     netip.AddrPort
@@ -231,12 +234,13 @@ func (a *allocation) start() {
 // end takes the allocation out of service and waits for nothing. It is safe to call more than once.
 func (a *allocation) end() { a.endRelayed(nil) }
 
-// endRelayed does the same with one relayed address, and with the allocation if it was the last; nil stands for all.
+// endRelayed does the same with one relayed address, and with the allocation if that was the last. nil stands for all
+// of them.
 func (a *allocation) endRelayed(only *relayed) {
 	ended, last := a.shard.remove(a, only)
 	for _, r := range ended {
 		if r != nil {
-			r.address.withdraw(r.local.Port) // whoever relays to it from now on is told that nobody is there
+			r.address.withdraw(r.local.Port) // from now on, packets that others relay to it count as sent to nobody
 			r.close()
 		}
 	}

@@ -19,7 +19,7 @@ func validateAlternates(alternates []Alternate) error {
 	for i, a := range alternates {
 		ip := wire.Canonical(a.Addr.Addr())
 		if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Addr.Port() == 0 {
-			return fmt.Errorf("alternate server %v is not an address that clients can be sent to", a.Addr)
+			return fmt.Errorf("alternate server %v is not an address that clients can go to", a.Addr)
 		}
 		for _, b := range alternates[:i] {
 			if a.Secured == b.Secured && ip.Is4() == wire.Canonical(b.Addr.Addr()).Is4() {
@@ -30,7 +30,7 @@ func validateAlternates(alternates []Alternate) error {
 	return nil
 }
 
-// alternate returns the server for clients of a family, which use TLS or do not.
+// alternate returns the other server for clients of a family, with or without TLS.
 func (s *Server) alternate(is4, secured bool) (wire.Endpoint, bool) {
 	for _, a := range s.cfg.Alternates {
 		if e := wire.EndpointOf(a.Addr); e.Addr().Is4() == is4 && a.Secured == secured {
@@ -40,8 +40,8 @@ func (s *Server) alternate(is4, secured bool) (wire.Endpoint, bool) {
 	return wire.Endpoint{}, false
 }
 
-// tryAlternate answers 300 with another server's address (RFC 8489 §10), or reports false if there is none of the family by which the
-// client came, which that must have. One of the other family goes with it.
+// tryAlternate answers 300 with another server's address (RFC 8489 §10). The address must have the family by which the
+// client came; if there is none, tryAlternate reports false. An address of the other family goes with it.
 func (r *request) tryAlternate() bool {
 	srv, secured := r.w.srv, r.c.tuple.Protocol.Secured()
 	is4 := r.c.tuple.Client.Addr().Is4()

@@ -42,8 +42,8 @@ func alternatesIn(t testing.TB, m *stun.Message) (out []netip.AddrPort) {
 	return out
 }
 
-// TestAlternateServer: a draining server sends those who may have a relay elsewhere, first to an address of the family by which
-// they came (RFC 8489 §10), and serves the relays that are there.
+// TestAlternateServer: a draining server sends clients that may have a relay elsewhere, first to an address of the
+// family by which they came (RFC 8489 §10). It goes on serving its own relays.
 func TestAlternateServer(t *testing.T) {
 	for _, ip := range []netip.Addr{loopback, netip.IPv6Loopback()} {
 		t.Run(ip.String(), func(t *testing.T) {
@@ -74,7 +74,7 @@ func redirect(t *testing.T, ip netip.Addr, network string) {
 	if ip.Is6() {
 		slices.Reverse(want)
 	}
-	domain, _ := res.Get(stun.AttrAlternateDomain) // only who uses TLS needs the name in the certificate
+	domain, _ := res.Get(stun.AttrAlternateDomain) // only clients that use TLS need the name in the certificate
 	if got := alternatesIn(t, res); !slices.Equal(got, want) || string(domain) != name {
 		t.Errorf("sent to %v, %q, want %v, %q", got, domain, want, name)
 	}
@@ -85,7 +85,8 @@ func redirect(t *testing.T, ip netip.Addr, network string) {
 	stays.refuse(437, stun.MethodAllocate, transport(transportUDP))
 }
 
-// TestAlternateServerOfOneFamily: without an address of its family a client is refused as if there were no other server.
+// TestAlternateServerOfOneFamily: without an address of its family a client is refused as if there were no other
+// server.
 func TestAlternateServerOfOneFamily(t *testing.T) {
 	for name, row := range map[string]struct {
 		network    string

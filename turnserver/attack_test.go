@@ -14,15 +14,15 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// attack is one way in which TURN servers were broken, or could be, and the test that it fails here.
+// attack is one way in which TURN servers were broken, or could be, with the test which shows that it fails here.
 type attack struct {
 	name string
-	seen string // where: a CVE, an advisory, a study; empty if nowhere that is known
+	seen string // where: a CVE, an advisory, a study; empty if it was never seen
 	fail func(*testing.T)
 }
 
-// attacks is the list of what this server is held against, from the histories of coturn and pion/turn, and from Enable Security's
-// studies of TURN servers. Those that need several hosts are in tests of their own.
+// attacks lists the attacks that this server must withstand, from the histories of coturn and pion/turn, and from
+// Enable Security's studies of TURN servers. Attacks that need several hosts have tests of their own.
 func attacks() []attack {
 	return []attack{
 		// Relaying to where the attacker could not go by himself.
@@ -58,7 +58,7 @@ func attacks() []attack {
 		{"a mobility ticket that was used before", "RFC 8016 §3.2.2", replayedTicket},
 		{"a mobility ticket that is forged, cut or another server's", "RFC 8016 §6", forgedTicket},
 		{"the mobility ticket of an allocation that has ended", "", endedTicket},
-		{"a mobility ticket that was seen, by who has no credential", "RFC 8016 §6", ticketWithoutCredential},
+		{"a mobility ticket that was overheard, without the credential", "RFC 8016 §6", ticketWithoutCredential},
 		{"a nonce that a client had before it moved", "RFC 8489 §16.1.2", nonceElsewhere},
 		{"the place that a client meant to move to, and that another has by now", "", TestMoveExpires},
 
@@ -152,7 +152,8 @@ func deadRelayIsNotReached(t *testing.T) {
 	})
 }
 
-// nothingIsGuessed: nonces of two servers, or of two clients, have no part in common but the time, and ports do not follow each other.
+// nothingIsGuessed: nonces of two servers, or of two clients, have nothing in common but the time, and ports do not
+// follow each other.
 func nothingIsGuessed(t *testing.T) {
 	nonces := make(map[string]bool)
 	for range 2 {
@@ -169,7 +170,7 @@ func nothingIsGuessed(t *testing.T) {
 	portsAreRandom(t)
 }
 
-// unknownAttributes: 420, with what was not understood, and nothing is done.
+// unknownAttributes: the server answers 420 with the attributes that it does not understand, and does nothing.
 func unknownAttributes(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -214,7 +215,7 @@ func httpOnTURN(t *testing.T) {
 	waitCounted(t, s, "packets_dropped", "malformed", 4)
 }
 
-// lyingLengths: datagrams whose lengths do not fit what is there are dropped, whichever length it is.
+// lyingLengths: the server drops a datagram if any of its lengths does not fit its bytes.
 func lyingLengths(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
@@ -251,7 +252,8 @@ func lyingLengths(t *testing.T) {
 	peer.want(relayed, []byte("still there"))
 }
 
-// paddingIsZero looks at every byte of answers that no attribute accounts for: memory of the server's must not be in them.
+// paddingIsZero looks at every byte of answers that no attribute accounts for: none may be a leftover of the server's
+// memory.
 func paddingIsZero(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Software = "odd" })
@@ -288,7 +290,8 @@ func paddingIsZero(t *testing.T) {
 	})
 }
 
-// forgedSources: requests without and with wrong credentials, from addresses that were never seen, cost the server nothing that lasts.
+// forgedSources: requests without credentials, or with wrong ones, from addresses that were never seen, cost the server
+// nothing that lasts.
 func forgedSources(t *testing.T) {
 	f := newFuzzServer(t)
 	challenge := buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP)).Raw

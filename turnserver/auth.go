@@ -10,11 +10,12 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// authenticate checks the long-term credential of a request, in the order of RFC 8489 §9.2.4, and answers it if it is not good.
+// authenticate checks the long-term credential of a request, in the order of RFC 8489 §9.2.4, and answers it if it is
+// not good.
 //
-// In one thing it is stricter: a nonce that was never this client's is refused before the credential is looked at. Who sends
-// such a nonce has not shown that the address is its own, and must neither have us compute nor have failures counted against
-// that address, nor guess at passwords without having them counted.
+// In one thing it is stricter: it refuses a nonce that was never this client's before it looks at the credential. The
+// sender of such a nonce has not shown that the address is its own. It must not make the server compute, or get
+// failures counted against that address, or guess at passwords uncounted.
 func (r *request) authenticate() bool {
 	if r.integrity.At == 0 {
 		r.countAuth(authChallenged)
@@ -66,8 +67,9 @@ func (r *request) authenticate() bool {
 	return true
 }
 
-// judgeNonce says what the request's nonce is worth. A ConnectionBind comes from another port than the allocation's requests did, as may a
-// Refresh with a ticket, and there are clients, pion's among them, that try no other nonce than the one they have: from the allocation's address, that does.
+// judgeNonce says what the request's nonce is worth. A ConnectionBind comes from another port than the allocation's
+// requests did, and so may a Refresh with a ticket. Some clients, pion's among them, use the allocation's nonce there
+// and try no other. From the allocation's address that is good enough.
 func (r *request) judgeNonce(nonce []byte) wire.NonceState {
 	state := r.w.judgeNonce(nonce, r.c)
 	if a := r.concerned(); state == wire.NonceForeign && a != nil && a.home.Load().tuple.Client.IP == r.c.tuple.Client.IP {
@@ -85,8 +87,8 @@ func newNonceMaker(srv *Server) wire.NonceMaker {
 	return wire.NewNonceMaker(srv.cfg.NonceKey.Bytes(), former...)
 }
 
-// nonce makes a nonce for c. Clients that read its cookie send USERHASH and nothing else where the cookie offers that. So it does
-// only while every username can be found by its hash.
+// nonce makes a nonce for c. Clients that read its cookie send USERHASH and nothing else where the cookie offers that.
+// So it does only while every username can be found by its hash.
 func (w *worker) nonce(c *client) []byte {
 	features := wire.FeaturePasswordAlgorithms
 	if w.srv.cfg.Credentials.KnowsUsernames() {
@@ -100,8 +102,8 @@ func (w *worker) judgeNonce(nonce []byte, c *client) wire.NonceState {
 	return w.nonces.Judge(nonce, w.srv.wallClock(), c.tuple.Client)
 }
 
-// verify finds the password whose key signed the request, and sets keys and grant. The credential of a live allocation is good for
-// that allocation even when it has expired: expiry is judged at Allocate.
+// verify finds the password whose key signed the request, and sets keys and grant. The credential of a live allocation
+// stays good for that allocation after it has expired: only Allocate judges expiry.
 func (r *request) verify(realm []byte) authOutcome {
 	w := r.w
 	username, ourRealm := r.username(), string(realm) == w.srv.cfg.Realm
@@ -110,7 +112,7 @@ func (r *request) verify(realm []byte) authOutcome {
 		return authAccepted
 	}
 	if w.srv.failures.UsedUp(sourceOf(r.c.tuple.Client), time.Duration(w.now())) {
-		return authLimited // before anything is computed
+		return authLimited // before the server computes anything
 	}
 	candidates, known := w.candidatesFor(username)
 	verdict := authRefused
@@ -146,8 +148,8 @@ func (s *Server) countFailure(c *client) {
 // nobody is a username that could be one of ours, and is nobody's.
 const nobody = "0:s.nobody"
 
-// candidatesFor lists the keys that may have signed for username. If it can be nobody's, it lists nobody's keys, so that a refusal
-// takes as long as one for a wrong password.
+// candidatesFor lists the keys that may have signed for username. For a username that is nobody's it lists keys of
+// nobody, so that a refusal takes as long as one for a wrong password.
 func (w *worker) candidatesFor(username []byte) (candidates []auth.Candidate, known bool) {
 	candidates, known = w.srv.cfg.Credentials.Candidates(username, w.candidates[:0])
 	if known = known && len(candidates) > 0; !known {
@@ -158,8 +160,8 @@ func (w *worker) candidatesFor(username []byte) (candidates []auth.Candidate, kn
 	return candidates, known
 }
 
-// username is what USERNAME says, or who USERHASH stands for: the owner of the allocation, or somebody whom this node has minted a
-// credential for. It is empty for anybody else.
+// username returns USERNAME, or the name that USERHASH stands for: that of the allocation's owner, or one that this
+// node has minted a credential for. It is empty for any other hash.
 func (r *request) username() []byte {
 	if name, ok := r.m.Attributes.Get(stun.AttrUsername); ok {
 		return name.Value
@@ -171,7 +173,7 @@ func (r *request) username() []byte {
 	credentials := r.w.srv.cfg.Credentials
 	name, ok := credentials.Username(hash.Value)
 	if a := r.concerned(); !ok && a != nil && [sha256.Size]byte(hash.Value) == credentials.Userhash(a.grant.Username) {
-		name = a.grant.Username // remembered for longer than the credential is
+		name = a.grant.Username // the allocation remembers it for longer than Credentials does
 	}
 	r.w.name = append(r.w.name[:0], name...)
 	return r.w.name
@@ -191,7 +193,8 @@ func (r *request) signingKey(keys *auth.Keys) []byte {
 	return keys.MD5[:]
 }
 
-// isOwner reports whether the request is the allocation's owner's: signed with the same password, by whichever algorithm.
+// isOwner reports whether the request comes from the allocation's owner: it is signed with the same password, by any
+// algorithm.
 func (r *request) isOwner(a *allocation) bool {
 	return a.grant.Username == r.grant.Username && a.keys.Equal(&r.keys)
 }

@@ -15,7 +15,7 @@ import (
 	"turnpike/turnserver/wire/wiretest"
 )
 
-// turnMethods are those that need a credential.
+// turnMethods are the methods that need a credential.
 func turnMethods() []stun.Method {
 	return []stun.Method{
 		stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind, stun.MethodConnect, stun.MethodConnectionBind,
@@ -152,7 +152,7 @@ func TestWrongIntegrity(t *testing.T) {
 	})
 }
 
-// TestExpiredCredential: expiry is judged when a relay is asked for, and never cuts one that lives.
+// TestExpiredCredential: the server judges expiry when a client asks for a relay, and never cuts a live one.
 func TestExpiredCredential(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
@@ -168,7 +168,7 @@ func TestExpiredCredential(t *testing.T) {
 
 		late := dialAs(t, s, network, cred)
 		late.refuse(401, stun.MethodAllocate, transport(transportUDP))
-		late.refuse(437, stun.MethodRefresh) // it proves who asks, no more
+		late.refuse(437, stun.MethodRefresh) // it still proves the user's identity, and nothing else
 
 		c.accept(stun.MethodRefresh, lifetime(0))
 		c.refuse(401, stun.MethodAllocate, transport(transportUDP))
@@ -188,7 +188,7 @@ func TestSecrets(t *testing.T) {
 			c.wantCode(c.do(stun.MethodAllocate, transport(transportUDP)), want)
 		}
 	}
-	// A key of an app cannot sign for a session: what "s." says is read only under signaling's key.
+	// A key of an app cannot sign for a session: the server reads "s." only under signaling's key.
 	username := strings.TrimSuffix(expiry, "alice") + "s.S1"
 	c := dialAs(t, s, "udp", auth.Credential{Username: username, Password: auth.Password(first, username)})
 	c.allocate()
@@ -198,7 +198,7 @@ func TestSecrets(t *testing.T) {
 	c.refuse(437, stun.MethodRefresh)
 }
 
-// TestAfterIntegrity: what stands behind MESSAGE-INTEGRITY may be anybody's and does not count (RFC 8489 §14.5).
+// TestAfterIntegrity: attributes behind MESSAGE-INTEGRITY may be anybody's and do not count (RFC 8489 §14.5).
 func TestAfterIntegrity(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -233,7 +233,7 @@ func TestAfterIntegrity(t *testing.T) {
 			}
 		}
 
-		// The same for a client whose signature is the new one: what counts is what it covers, or the old one before it.
+		// The same with the new signature: only attributes count that it covers, or that the old one before it does.
 		m := dialModern(t, s, network, mintREST(t, "alice", time.Hour), wire.AlgorithmSHA256)
 		m.ask(0, stun.MethodAllocate)
 		sign := wiretest.IntegritySHA256(m.sha256)
@@ -295,7 +295,7 @@ func TestEveryErrorCodeHasAReason(t *testing.T) {
 	}
 }
 
-// TestLongRequest sends more than any request needs, which is not worth hashing.
+// TestLongRequest: a request longer than any need be is not worth hashing.
 func TestLongRequest(t *testing.T) {
 	s := startServer(t, nil)
 	client := listenPeer(t)
@@ -320,7 +320,8 @@ func TestLongRequest(t *testing.T) {
 	}
 }
 
-// TestRefusalsCostTheSame: as many keys are tried for a username that is nobody's as for one of ours with a wrong password.
+// TestRefusalsCostTheSame: as many keys are tried for a username that is nobody's as for one of ours with a wrong
+// password.
 func TestRefusalsCostTheSame(t *testing.T) {
 	for _, shared := range [][]auth.Secret{nil, {auth.NewSecret([]byte("first")), auth.NewSecret([]byte("second"))}} {
 		s := newServer(t, func(cfg *Config) {

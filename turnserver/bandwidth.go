@@ -7,8 +7,8 @@ import (
 	"turnpike/turnserver/tokenbucket"
 )
 
-// bandwidth holds relayed data to the limits, in each direction apart. Of datagrams, what comes too fast is dropped, not kept for
-// later; a stream has to wait.
+// bandwidth holds relayed data to the limits, in each direction apart. It drops datagrams that come too fast, and keeps
+// none for later. A stream has to wait.
 type bandwidth struct {
 	// Static after construction. Bits a second; 0 is no limit.
 	limited                   bool
@@ -25,8 +25,8 @@ func newBandwidth(l *Limits) bandwidth {
 	}
 }
 
-// allows reports whether an allocation may relay size more bytes now. What one limit refuses has been taken from those before it,
-// so that who sends too much does not also use up what is everybody's.
+// allows reports whether an allocation may relay size more bytes now. It asks the narrowest limit first. So a client
+// that sends too much uses up its own tokens, and not the node's.
 func (b *bandwidth) allows(a *allocation, d direction, size int, now clock) bool {
 	if !b.limited {
 		return true
@@ -34,7 +34,7 @@ func (b *bandwidth) allows(a *allocation, d direction, size int, now clock) bool
 	return b.takeFrom(&a.rates[d], size, b.allocation, now) && b.takeFrom(&a.account.rates[d], size, b.account, now) && b.takeFrom(&b.total[d], size, b.node, now)
 }
 
-// takeFrom takes size bytes' tokens from a bucket, wherever these are kept.
+// takeFrom takes the tokens of size bytes from a bucket, or from the kernel's meter in its place.
 func (b *bandwidth) takeFrom(from *bucket, size int, rate int64, now clock) bool {
 	if id := from.meter.Load(); id != 0 {
 		return b.offloader.path.Take(id, size)
@@ -42,13 +42,13 @@ func (b *bandwidth) takeFrom(from *bucket, size int, rate int64, now clock) bool
 	return from.takeBytes(size, rate, now)
 }
 
-// patient is how long a stream waits at least, so that many that wait do not ask all the time. It is short beside burstTime, and a
-// stream alone is not slowed by it.
+// patient is the shortest wait of a stream, so that many streams do not ask all the time. It is short beside burstTime,
+// so that it does not slow a single stream.
 const patient = 10 * time.Millisecond
 
-// waitFor waits until an allocation may relay size more bytes of a stream, at most a bucket's burst, or reports false if it has ended
-// before. A stream takes tokens only when all that it needs are there: so it leaves some to datagrams, which are smaller. Where a meter of
-// the kernel's stands in a bucket's place, how long is not known, and it asks again after a moment.
+// waitFor waits until an allocation may relay size more bytes of a stream, at most a bucket's burst. It reports false
+// if ended closes before. A stream takes tokens only when all that it needs are there, and so leaves some to datagrams,
+// which are smaller. A meter of the kernel's does not tell how long to wait, so waitFor asks it again after a moment.
 func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clock, ended <-chan struct{}) bool {
 	if !b.limited {
 		return true
@@ -68,8 +68,8 @@ func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clo
 	return true
 }
 
-// bucket is a token bucket of bytes, full at first. While the kernel forwards flows that it bounds, a meter of the kernel's stands in its
-// place.
+// bucket is a token bucket of bytes, full at first. While the kernel forwards flows that the bucket bounds, a meter of
+// the kernel's stands in its place.
 type bucket struct {
 	tokens tokenbucket.Atomic
 	meter  atomic.Uint32 // or 0
@@ -83,7 +83,7 @@ const (
 	burstBytes = 4 * maxDatagram
 )
 
-// takeBytes takes size bytes' tokens at a rate in bits a second, and reports false if there are too few.
+// takeBytes takes the tokens of size bytes, at a rate in bits a second, or reports false if there are too few.
 func (b *bucket) takeBytes(size int, rate int64, now clock) bool {
 	if rate <= 0 {
 		return true
@@ -91,7 +91,7 @@ func (b *bucket) takeBytes(size int, rate int64, now clock) bool {
 	return b.tokens.Take(time.Duration(now), sendingTime(size, rate), burstOf(rate))
 }
 
-// lacks is how long it takes until the bucket has size bytes' tokens, if nobody else takes any.
+// lacks is how long it takes until the bucket has the tokens of size bytes, if nobody takes any.
 func (b *bucket) lacks(size int, rate int64, now clock) time.Duration {
 	return b.tokens.Lack(time.Duration(now), sendingTime(size, rate), burstOf(rate))
 }

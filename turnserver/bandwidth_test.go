@@ -35,7 +35,7 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// TestBandwidth: what is over a limit is dropped and counted, and does not use up what others have.
+// TestBandwidth: packets over a limit are dropped and counted, and do not use up the share of others.
 func TestBandwidth(t *testing.T) {
 	const size, slow = 1200, 1000 // bits a second: a bucket holds burstBytes, and gets a packet in ten seconds
 	for name, row := range map[string]struct {
@@ -87,7 +87,7 @@ func TestBandwidth(t *testing.T) {
 	}
 }
 
-// TestBandwidthDown: what peers send is held to the limit as well, and reaches the client up to it.
+// TestBandwidthDown: the limit holds for data from peers as well, and the client gets data up to it.
 func TestBandwidthDown(t *testing.T) {
 	const size, slow = 1200, 1000 // bits a second
 	onEach(t, func(t *testing.T, network string) {

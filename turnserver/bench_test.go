@@ -13,7 +13,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// mostIdleBytes is what an allocation that waits for packets may take of the process, heap and stacks.
+// mostIdleBytes is how much memory of the process, heap and stacks, an allocation may take that waits for packets.
 const mostIdleBytes = 10 << 10
 
 // TestIdleAllocationIsSmall holds the bound, over UDP.
@@ -24,8 +24,8 @@ func TestIdleAllocationIsSmall(t *testing.T) {
 	}
 }
 
-// BenchmarkIdleAllocation prints the server's memory, heap and stacks in use, an idle allocation with one channel. The clients are
-// addresses without a socket, so none of it is theirs. The kernel's share of a socket is not in it.
+// BenchmarkIdleAllocation prints the server's memory, heap and stacks in use, an idle allocation with one channel. The
+// clients are addresses without a socket, so none of it is theirs. The kernel's share of a socket is not in it.
 func BenchmarkIdleAllocation(b *testing.B) {
 	heap, stack := idleAllocation(b, 2000)
 	for b.Loop() { // once, in effect: the function runs once, and has done its work
@@ -36,11 +36,11 @@ func BenchmarkIdleAllocation(b *testing.B) {
 	b.ReportMetric(heap+stack, "B/allocation")
 }
 
-// idleAllocation makes n allocations that have had one packet each, and returns what one takes.
+// idleAllocation makes n allocations, relays one packet for each, and returns how much memory one takes.
 func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 	t.Helper()
 	f := newFuzzServer(t)
-	if loops && !portable { // the requests are served here in place of the loop, which runs only to end what it has
+	if loops && !portable { // this goroutine serves the requests; the loop runs only to end its allocations
 		if err := f.srv.makeLoops(); err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,8 @@ func memoryInUse() (heap, stack int64) {
 	return int64(m.HeapInuse), int64(m.StackInuse)
 }
 
-// benchFlow is an allocation of a client with a peer, whose packets the benchmarks hand over without reading them from a socket.
+// benchFlow is an allocation of a client with a peer, whose packets the benchmarks hand over without reading them from
+// a socket.
 type benchFlow struct {
 	srv    *Server
 	alloc  *allocation
@@ -108,7 +109,7 @@ type benchFlow struct {
 	other  netip.AddrPort // has a permission only
 }
 
-// newBenchFlow makes the flow. What it sends is real, to sockets that overflow, or to a client that discards it.
+// newBenchFlow makes the flow. It really sends packets, to sockets that overflow or to a client that discards them.
 func newBenchFlow(b testing.TB, network string) *benchFlow {
 	s := startServer(b, allowLoopback)
 	c, peer, other := dialREST(b, s, network, "alice"), newPeer(b), newPeer(b)

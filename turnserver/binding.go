@@ -6,8 +6,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// binding answers a plain Binding request (RFC 8489 §6.3.1) without the heap. It leaves requests that need an error,
-// or more thought, to request, and reports false.
+// binding answers a plain Binding request (RFC 8489 §6.3.1) without the heap. It reports false for a request that needs
+// an error or more thought, which it leaves to request.
 func (w *worker) binding(c *client, pkt []byte) bool {
 	fingerprint, signed := false, false
 	var discovery wire.Discovery
@@ -29,7 +29,7 @@ func (w *worker) binding(c *client, pkt []byte) bool {
 			}
 			fingerprint = true
 		case typ == wire.AttrMessageIntegrity || typ == wire.AttrMessageIntegritySHA256:
-			signed = true // what comes after does not count (RFC 8489 §9)
+			signed = true // attributes after it do not count (RFC 8489 §9)
 		case !signed && c.origin != nil && discovery.Read(typ, pkt[start:end]):
 		case !signed && wire.ComprehensionRequired(typ) && !w.srv.knows(stun.AttrType(typ)):
 			return false

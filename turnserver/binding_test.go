@@ -37,7 +37,7 @@ func TestBinding(t *testing.T) {
 		for _, attrs := range [][]stun.Setter{
 			nil,
 			{stun.NewSoftware("a client")}, // comprehension-optional
-			{stun.NewUsername("a:b"), stun.NewRealm("anyone")}, // credentials are not asked for
+			{stun.NewUsername("a:b"), stun.NewRealm("anyone")}, // no credential is needed
 		} {
 			res := c.wantCode(c.roundTrip(buildMessage(t, stun.BindingRequest, attrs...)), 0)
 			if got := addressIn(t, res, stun.AttrXORMappedAddress); got != c.addr() {
@@ -66,7 +66,7 @@ func TestFingerprint(t *testing.T) {
 	})
 }
 
-// TestBadFingerprint: what is not STUN, though it looks so, gets no answer (RFC 8489 §7.3).
+// TestBadFingerprint: a packet that only looks like STUN gets no answer (RFC 8489 §7.3).
 func TestBadFingerprint(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -114,7 +114,7 @@ func TestUnknownAttributes(t *testing.T) {
 	})
 }
 
-// TestUnknownAttributesAreBounded: a request made of unknown attributes does not pay as an amplifier.
+// TestUnknownAttributesAreBounded: a request full of unknown attributes is no amplifier.
 func TestUnknownAttributesAreBounded(t *testing.T) {
 	c := dial(t, startServer(t, nil), "udp")
 	m := buildMessage(t, stun.BindingRequest)
@@ -126,8 +126,8 @@ func TestUnknownAttributesAreBounded(t *testing.T) {
 	}
 }
 
-// TestNotAnswered lists what looks like STUN and must be dropped in silence (RFC 8489 §6.3), while the client's other
-// packets are served. A stream survives these, because its frames are whole.
+// TestNotAnswered lists packets that look like STUN and must be dropped in silence (RFC 8489 §6.3), while the client's
+// others are served. A stream survives these, because its frames are whole.
 func TestNotAnswered(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -164,14 +164,14 @@ func TestNotAnswered(t *testing.T) {
 	})
 }
 
-// cutAttribute makes a message whose one attribute claims more than there is.
+// cutAttribute makes a message with one attribute, which claims to be longer than it is.
 func cutAttribute(t *testing.T, typ stun.MessageType) []byte {
 	m := buildMessage(t, typ, attribute{stun.AttrSoftware, []byte("abcd")})
 	binary.BigEndian.PutUint16(m.Raw[wire.HeaderSize+2:], 5)
 	return m.Raw
 }
 
-// TestMalformedDatagrams: no datagram but one whole STUN message is answered.
+// TestMalformedDatagrams: a datagram is answered only if it is one whole STUN message.
 func TestMalformedDatagrams(t *testing.T) {
 	s := startServer(t, nil)
 	c := dial(t, s, "udp")
@@ -199,7 +199,8 @@ func TestMalformedDatagrams(t *testing.T) {
 	waitCounted(t, s, "packets_dropped", "malformed", uint64(len(packets)))
 }
 
-// TestRFC5769 feeds the RFC's request, whose PRIORITY only ICE agents understand, and reads what the server writes with its response's address.
+// TestRFC5769 sends the RFC's request, with PRIORITY, which only ICE agents understand, and compares the server's
+// address with the RFC's.
 func TestRFC5769(t *testing.T) {
 	request := []byte("\x00\x01\x00\x58\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae" +
 		"\x80\x22\x00\x10STUN test client" +
@@ -236,7 +237,7 @@ func TestRFC5769(t *testing.T) {
 	}
 }
 
-// TestBindingNeedsNoHeap: what anyone on the internet may ask for costs nothing that must be collected.
+// TestBindingNeedsNoHeap: requests that anybody may send leave no garbage.
 func TestBindingNeedsNoHeap(t *testing.T) {
 	s := newServer(t, nil)
 	sink := listenPeer(t) // the answers go here, and overflow

@@ -18,7 +18,8 @@ import (
 
 const testName = "turn.test"
 
-// testCertificate is of the servers of all tests. It signs itself, so that clients can trust it and nothing else.
+// testCertificate is the certificate of all servers here. It signs itself, so that clients can trust it and nothing
+// else.
 var testCertificate = sync.OnceValue(func() *tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -51,7 +52,7 @@ func clientTLS(protocols ...string) *tls.Config {
 
 // dialDTLS connects pion's DTLS client.
 func dialDTLS(ctx context.Context, addr netip.AddrPort, opts ...dtls.ClientOption) (*dtls.Conn, error) {
-	// Not where all packets come, as the address of the other end is not told then.
+	// Not on the unspecified address: pion then does not learn which address a packet came to.
 	sock, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr.Addr(), 0)))
 	if err != nil {
 		return nil, err

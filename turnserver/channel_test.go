@@ -81,7 +81,8 @@ func TestChannelLimit(t *testing.T) {
 	waitCounted(t, s, "limits_reached", "channels_per_allocation", 1)
 }
 
-// TestChannelExpires: ten minutes after its last binding a channel is unbound. Its permission goes after five, unless renewed.
+// TestChannelExpires: ten minutes after its last binding a channel is unbound. Its permission goes after five, unless
+// renewed.
 func TestChannelExpires(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
@@ -132,7 +133,7 @@ func TestChannelExpires(t *testing.T) {
 	})
 }
 
-// flowsOf counts what the flow tables hold.
+// flowsOf counts the flows in the tables.
 func flowsOf(s *Server) (up, down int) {
 	for _, sh := range s.shards {
 		up, down = up+sh.flows.fromClient.Size(), down+sh.flows.fromPeer.Size()

@@ -17,28 +17,28 @@ type client struct {
 	sock   clientSocket      // nil on a stream
 	source []byte            // control message that names the address to answer from; nil where the socket has one address
 	stream *stream           // nil where a message is a datagram: on UDP and DTLS
-	conn   *clientConnection // that the client's allocation lives and dies with; nil on UDP
-	origin *origin           // the address that it sent to, if that is one of a DiscoveryPair
+	conn   *clientConnection // the client's allocation lives and dies with it; nil on UDP
+	origin *origin           // the address that the client sent to, if that is one of a DiscoveryPair
 }
 
 // home is where an allocation's client is. It never changes; an allocation whose client moves gets another.
 type home struct {
 	client
-	via *shard // that the client's packets come to, if it is another than the allocation's; else nil
+	via *shard // the client's packets come to it, if it is not the allocation's shard; else nil
 }
 
 // clientSocket is the UDP socket, or the DTLS association, that a client's packets come to.
 type clientSocket interface {
-	// sendTo sends b to the client, now or when w's batch is flushed. Whatever becomes of it, it is counted: b carries size bytes
-	// that a peer sent, or none.
+	// sendTo sends b to the client, now or when w's batch is flushed, and counts the outcome. b carries size bytes that
+	// a peer sent, or it is notRelayed.
 	sendTo(w *worker, c *client, b []byte, size int)
 }
 
-// notRelayed is the size of what no peer sent.
-const notRelayed = -1
+// notRelayed is the size of a message that carries no peer's data.
+const notRelayed = udpio.Uncounted
 
-// deliver passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never blocks.
-// b leaves when w's batch is flushed, if not before, and it is then counted what becomes of it.
+// deliver passes one STUN message or, already padded on a stream, one ChannelData message to the client. It never
+// blocks. b leaves when w's batch is flushed, if not before. The outcome is counted then.
 func (c *client) deliver(w *worker, b []byte, size int) {
 	if c.stream == nil {
 		c.sock.sendTo(w, c, b, size)
@@ -54,19 +54,19 @@ func sendFailure(size int) reason {
 	return dropSendFailed
 }
 
-// clientConnection is what a TCP connection and a DTLS association have in common: it lives as long as its allocation, which dies
-// with it (RFC 8656 §3.1), and not long without one.
+// clientConnection is what a TCP connection and a DTLS association have in common. It lives as long as its allocation,
+// and not long without one. The allocation dies with it (RFC 8656 §3.1).
 type clientConnection struct {
 	// Static after construction.
 	conn net.Conn
 
 	// Guarded by mu.
 	mu          sync.Mutex
-	allocations int // 1 or 0, but for the moment in which one expires while the next is made
+	allocations int // 1 or 0; 2 for a moment if one expires while the next is made
 }
 
-// setupTime is how long a connection may go without an allocation. It runs from the connection's beginning, so that sending
-// slowly does not stretch it, and again from the end of an allocation.
+// setupTime is how long a connection may go without an allocation. It runs from the connection's beginning, so that
+// sending slowly does not stretch it, and again from the end of an allocation.
 const setupTime = 30 * time.Second
 
 func (c *clientConnection) limitSetup() {
@@ -78,7 +78,7 @@ func (c *clientConnection) allocationMade() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.allocations++
-	_ = c.conn.SetReadDeadline(time.Time{}) // sets a timer and waits for nothing; under mu, so that the last word holds
+	_ = c.conn.SetReadDeadline(time.Time{}) // sets a timer and waits for nothing; under mu, so that the last call wins
 }
 
 // allocationEnded gives the client setupTime to make another.
@@ -90,8 +90,8 @@ func (c *clientConnection) allocationEnded() {
 	}
 }
 
-// endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be another
-// connection's by now.
+// endAllocation ends the allocation that the connection carried, unless its client can move. The five-tuple may be
+// another connection's by now.
 func (c *clientConnection) endAllocation(s *shard, t wire.FiveTuple) {
 	s.srv.mobility.abandon(t, c)
 	if a := s.find(t); a != nil && a.home.Load().conn == c {

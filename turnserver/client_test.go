@@ -19,8 +19,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// testClient speaks STUN and TURN by hand over one real socket, UDP and TCP alike, so that a test says which bytes travel.
-// Whatever does not come within patience fails the test.
+// testClient speaks STUN and TURN by hand over one real socket, UDP and TCP alike, so that a test says which bytes
+// travel. A test fails if an awaited message does not come within patience.
 type testClient struct {
 	t      testing.TB
 	conn   net.Conn
@@ -240,7 +240,7 @@ func buildMessage(t testing.TB, typ stun.MessageType, attrs ...stun.Setter) *stu
 	return m
 }
 
-// do sends a request, answers one challenge if there is one, and checks that the final answer is signed when it must be.
+// do sends a request, answers a challenge if there is one, and checks that the final answer is signed when it must be.
 func (c *testClient) do(method stun.Method, attrs ...stun.Setter) *stun.Message {
 	c.t.Helper()
 	res := c.roundTrip(c.build(method, attrs...))
@@ -409,7 +409,7 @@ func (c *testClient) receive() received {
 	return received{peer: addressIn(c.t, m, stun.AttrXORPeerAddress), data: data}
 }
 
-// receiveOn returns the next data relayed to the client, which is to come on a channel.
+// receiveOn returns the next data relayed to the client, which must come on a channel.
 func (c *testClient) receiveOn(channel uint16) []byte {
 	c.t.Helper()
 	got := c.receive()
@@ -429,8 +429,8 @@ func (c *testClient) wantData(channel uint16, peer netip.AddrPort, data []byte) 
 	}
 }
 
-// barrier returns when the server has handled everything that the client sent before, and reports what came back
-// meanwhile, answers and data alike.
+// barrier returns when the server has handled everything that the client sent before. It returns the answers and data
+// that came meanwhile.
 func (c *testClient) barrier() (answered [][]byte) {
 	c.t.Helper()
 	before := len(c.queued)

@@ -14,7 +14,7 @@ import (
 
 // Config says what to serve. It is not changed after New.
 type Config struct {
-	Realm    string // of the long-term credentials; must be what Credentials was made with
+	Realm    string // of the long-term credentials; must be the one that Credentials was made with
 	Software string // SOFTWARE attribute of Allocate answers; empty sends none
 
 	Listen []Listener
@@ -22,8 +22,8 @@ type Config struct {
 
 	Discovery []DiscoveryPair // at most one of each family; none: no NAT behaviour discovery
 
-	Alternates      []Alternate // where clients are sent while this server drains; none: they are refused
-	AlternateDomain string      // in the certificate of the Alternates, if it is another than in this server's
+	Alternates      []Alternate // servers for new clients while this one drains; none: it refuses them
+	AlternateDomain string      // name in the certificate of the Alternates, if this server's has another
 
 	MinPort, MaxPort uint16 // relayed ports, both included; default 49152 and 65535
 
@@ -33,29 +33,31 @@ type Config struct {
 	DenyPeers   []netip.Prefix // closes further ranges; deny wins
 	Limits      Limits         // zero fields take their defaults
 
-	NoTCPRelaying bool // relay datagrams only, and not TCP connections (RFC 6062), which systems other than Unix never do
+	NoTCPRelaying bool // relay datagrams only, and no TCP connections (RFC 6062); systems other than Unix never relay TCP
 
-	// Loops is how many goroutines serve UDP where the system has what they need, by default one for each processor that Go may use
-	// (runtime.GOMAXPROCS).
+	// Loops is how many goroutines serve UDP, on systems that have loops. By default there is one for each processor
+	// that Go may use (runtime.GOMAXPROCS).
 	Loops int
 
-	// SpareProcessors is called with true when loops have become busy, and with false when they no longer are. In between they sleep
-	// in the kernel for moments without giving their processor to other goroutines, which saves a good part of the work of a busy relay;
-	// so that nobody lacks one, it has to make GOMAXPROCS greater by Loops for that time. Nil: they never do.
+	// SpareProcessors is called with true when loops have become busy, and with false when they no longer are. In
+	// between, loops sleep in the kernel for moments without giving their processor to other goroutines, which saves a
+	// good part of a busy relay's work. So that other goroutines do not lack processors, the function must raise
+	// GOMAXPROCS by Loops for that time. Nil: loops never keep a processor.
 	SpareProcessors func(spare bool)
 
 	// Mobility lets clients that ask for it take their allocations along when their address changes (RFC 8016).
 	Mobility bool
 
-	// Offload has established flows forwarded in the kernel; see package offload.
+	// Offload says whether the kernel forwards established flows; see package offload.
 	Offload OffloadMode
 
-	// GetCertificate has the certificate of tls:// and dtls:// listeners, and of ServeStreams, for each handshake anew. Of dtls://
-	// it is told the server name only. Needed only where there is such a listener.
+	// GetCertificate returns the certificate for each handshake on tls:// and dtls:// listeners and on those of
+	// ServeStreams. On dtls:// it learns the server name only. It may be nil where there is no such listener.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	// ProxyProtocol makes a PROXY header (version 1 or 2) mandatory at the beginning of every stream, and TrustedProxies the only
-	// ones who may connect. Without it, connections from TrustedProxies are those of many, and not counted by address.
+	// ProxyProtocol makes a PROXY header (version 1 or 2) mandatory at the beginning of every stream, and lets only
+	// TrustedProxies connect. Without it, connections from TrustedProxies are not counted by address, as they carry
+	// many clients.
 	ProxyProtocol  bool
 	TrustedProxies []netip.Prefix
 
@@ -69,7 +71,7 @@ type Config struct {
 type Listener struct {
 	Network  string // "udp", "tcp", "tls" or "dtls"
 	Addr     netip.AddrPort
-	Optional bool // left out with a log line, instead of failing, where the host lacks the address family
+	Optional bool // where the host lacks the address family, the listener is left out with a log line, and Start does not fail
 }
 
 func (l Listener) String() string { return l.Network + "://" + l.Addr.String() }
@@ -77,7 +79,7 @@ func (l Listener) String() string { return l.Network + "://" + l.Addr.String() }
 // secure reports whether the listener needs a certificate.
 func (l Listener) secure() bool { return l.Network == "tls" || l.Network == "dtls" }
 
-// RelayAddress is an address that relayed sockets are bound to, and the one that peers know it by.
+// RelayAddress is an address that relayed sockets are bound to, with the address by which peers know it.
 type RelayAddress struct {
 	Local    netip.Addr
 	External netip.Addr // equal to Local unless a 1:1 NAT stands in front
@@ -91,34 +93,39 @@ type Scope interface {
 	SessionLive(session string) bool
 }
 
-// Limits bound what one client, and all of them, can take.
+// Limits bound what one client can take, and what all clients together can.
 type Limits struct {
 	AllocationsPerSession    int            // default 256: Chrome makes one for each interface, URL and connection
 	AllocationsPerUser       int            // default 256; a user of REST credentials at one address, or of others that belong to no session
-	AllocationsOfApp         map[string]int // of AllocationsPerUser's place, for users of an app; absent: AllocationsPerUser
+	AllocationsOfApp         map[string]int // instead of AllocationsPerUser, for users of an app; absent: AllocationsPerUser
 	AllocationsPerAddress    int            // default 1024; of an IPv4 address or an IPv6 /64: an office behind one NAT is one
 	Allocations              int            // default 16384
 	PermissionsPerAllocation int            // default 128
 	ChannelsPerAllocation    int            // default 128
-	Streams                  int            // connections over TCP, TLS and DTLS at a time; default 16384
-	ConnectionsPerAddress    int            // of these, and of those handed over, from one IPv4 address or IPv6 /64; default 1024
-	Openings                 int            // of these, those that have not shown yet what they carry, as many of DTLS, and as many with peers; default 1024
 	AllocationMaxAge         time.Duration  // default 24 h; then an allocation ends, refreshed or not
 
+	// Connections with clients.
+	Streams               int // with TURN over TCP, TLS and DTLS at a time; default 16384
+	ConnectionsPerAddress int // of an IPv4 address or an IPv6 /64, whatever they carry; default 1024
+	// Openings bounds three kinds of connections, each kind apart: streams that have not shown yet what they carry,
+	// DTLS associations that are not past their handshake, and pending connections with peers. Default 1024.
+	Openings int
+
 	// TCP relaying.
-	PendingConnectionsPerAllocation int           // with peers, that are being made or wait for the client; default 16
-	PendingConnectionsPerUser       int           // likewise; a session is a user here; default 64. Of all together there are at most Openings
-	ConnectsPerMinute               int           // that a session or user may ask for, as many at once; default 120
+	PendingConnectionsPerAllocation int           // connections with peers that are being made or wait for the client; default 16
+	PendingConnectionsPerUser       int           // likewise; a session is a user here; default 64
+	ConnectsPerMinute               int           // Connect requests of a session or user, as many at once; default 120
 	ConnectTimeout                  time.Duration // default 30 s, the least that RFC 6062 §5.2 allows
 
-	// Bits a second of relayed data, in each direction apart. 0 is no limit. Datagrams over it are lost, connections are slowed.
+	// Bits a second of relayed data, in each direction apart. 0 is no limit. Datagrams beyond a limit are lost,
+	// connections wait.
 	BandwidthPerAllocation int64
 	BandwidthPerUser       int64 // a session is a user here
 	Bandwidth              int64 // of the whole node
 
 	// Both are for an IPv4 address or an IPv6 /64.
-	UnauthenticatedAnswersPerSecond int // over UDP, four times as many at once; default 100. Beyond, no answer is longer than its request
-	FailedCredentialsPerMinute      int // as many at once; default 60. Beyond, log-ins are not looked at
+	UnauthenticatedAnswersPerSecond int // over UDP, four times as many at once; default 100. Beyond it, no answer is longer than its request
+	FailedCredentialsPerMinute      int // as many at once; default 60. Beyond it, the server ignores log-ins
 }
 
 // DefaultLimits are the limits that zero fields mean. The defaults of the configuration are the same.
@@ -172,10 +179,10 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.Loops < 0 {
-		return fmt.Errorf("%d loops: there cannot be fewer than none", c.Loops)
+		return fmt.Errorf("%d loops: the number must not be negative", c.Loops)
 	}
 	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
-		return errors.New("PROXY headers are wanted, but no proxy is trusted")
+		return errors.New("PROXY headers are mandatory, but no proxy is trusted")
 	}
 	for _, l := range c.Listen {
 		if l.Network != "udp" && l.Network != "tcp" && l.Network != "tls" && l.Network != "dtls" {

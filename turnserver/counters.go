@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"turnpike/turnserver/offload"
+	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
 )
 
@@ -19,21 +20,21 @@ const (
 	dropNoAllocation  // data on a five-tuple that has no allocation
 	dropNoChannel     // ChannelData on a channel that is not bound
 	dropNoPermission  // no permission for the peer, in either direction
-	dropNoRelay       // sent to one of our relay addresses, at a port nobody holds
+	dropNoRelay       // sent to a relay address of this node, at a port that no allocation holds
 	dropTooLarge      // does not fit a datagram once the header is changed
 	dropSendFailed    // the operating system refused to send
 	dropSlowClient    // the client does not read its TCP stream fast enough
-	dropClientAway    // the client, which can come by another connection, has lost the one it had
+	dropClientAway    // the client has lost its connection, and can still come by another
 	dropHopLimit      // its hop limit ends here
 	dropBandwidth     // over a limit of bandwidth
-	dropICMP          // an ICMP message of a kind that clients are not told of, or about no peer of theirs
-	dropICMPLimit     // more ICMP messages than a client is told of
+	dropICMP          // an ICMP message that is not for clients, or is about no peer of theirs
+	dropICMPLimit     // an ICMP message beyond a client's share
 	dropListener      // reading from a listener failed
 	dropAnswerLimit   // a request whose answer could serve to flood its apparent sender
-	dropLoginLimit    // a request from where log-ins have failed too often
-	dropNoAssociation // no DTLS association, nor the beginning of one
-	dropSlowServer    // a DTLS client sends faster than it is served
-	dropBadCookie     // a DTLS ClientHello with a cookie that is not good, or no longer
+	dropLoginLimit    // a request from a source whose log-ins have failed too often
+	dropNoAssociation // a datagram of no DTLS association, and no beginning of one
+	dropSlowServer    // a DTLS client sends faster than the server serves it
+	dropBadCookie     // a DTLS ClientHello whose cookie is forged or too old
 
 	denyUnspecified // peer policy, by the range that the address is in
 	denyLoopback
@@ -48,40 +49,40 @@ const (
 
 	streamBadFrame     // a stream was closed: neither STUN nor ChannelData, or too long
 	streamNoAllocation // a stream was closed: no allocation within the time allowed
-	streamTooMany      // a stream was closed at once: there are as many as there may be
-	streamTooManyFrom  // or as many from its address
-	streamCrowdedOut   // closed before it was known what it carries, to make room for another
-	streamSilent       // its first frame, or the PROXY header before it, did not come in time
-	streamLeft         // the client left before that
-	streamTURNOff      // STUN on a listener that is for HTTP alone
-	streamReserved     // the client asked for a protocol that is spoken to nobody here
-	streamStranger     // not from a trusted proxy, where all come from those
-	streamProxyHeader  // no PROXY header from a trusted proxy, or a bad one
+	streamTooMany      // a stream was closed at once: the server has as many as it may
+	streamTooManyFrom  // a stream was closed at once: its address has as many as it may
+	streamCrowdedOut   // from here to tlsFailed: see front.Reason
+	streamSilent
+	streamLeft
+	streamTURNOff
+	streamReserved
+	streamStranger
+	streamProxyHeader
 
-	tlsNotTLS   // a TLS handshake failed: what came was not TLS
-	tlsTimeout  // it was not done in time
-	tlsByClient // the client ended it
-	tlsFailed   // no common version, cipher suite or protocol, or a broken message
+	tlsNotTLS
+	tlsTimeout
+	tlsByClient
+	tlsFailed
 
-	dtlsTimeout // and the same of DTLS
-	dtlsCrowdedOut
-	dtlsFailed
+	dtlsTimeout    // a DTLS handshake was not done in time
+	dtlsCrowdedOut // a DTLS handshake was ended to make room for another
+	dtlsFailed     // a DTLS handshake failed
 
 	peerNoPermission // a peer's TCP connection was closed at once: no permission
-	peerOwnHost      // it came from this host, and from no relayed address
-	peerTooMany      // as many connections with peers wait as may, of this allocation, session or user
-	peerCrowdedOut   // one with a peer was closed, to make room for another
-	peerUnclaimed    // the client has not taken it over in time
-	peerTimeout      // a peer has not accepted one in time
-	peerFailed       // a peer has refused one, or cannot be reached
+	peerOwnHost      // a peer's TCP connection came from this host, and from no relayed address
+	peerTooMany      // an allocation, session or user has as many pending connections with peers as it may
+	peerCrowdedOut   // a connection with a peer was closed to make room for another
+	peerUnclaimed    // the client has not claimed a connection with a peer in time
+	peerTimeout      // a peer has not accepted a connection in time
+	peerFailed       // a peer has refused a connection, or cannot be reached
 	peerTooOften     // a Connect was refused: too many in this minute
 
-	limitSession // an allocation was refused, by the limit that stood against it
-	limitUser
-	limitAddress
-	limitTotal
-	limitPermissions // a permission was refused, because its allocation had as many as it may
-	limitChannels    // and a channel
+	limitSession     // an allocation was refused: its session has as many as it may
+	limitUser        // its user has
+	limitAddress     // its source has
+	limitTotal       // the server has
+	limitPermissions // a permission was refused: its allocation has as many as it may
+	limitChannels    // a channel was refused: its allocation has as many as it may
 	limitAge         // an allocation has ended because of its age
 	limitMoves       // a move was refused: its allocation has moved too often
 
@@ -167,11 +168,11 @@ type authOutcome uint8
 const (
 	authAccepted   authOutcome = iota
 	authChallenged             // had no credential yet
-	authMalformed              // lacked what a credential needs, or chose an algorithm that it was not offered
+	authMalformed              // lacked a part of the credential, or chose an algorithm that the server had not offered
 	authRefused                // wrong password or unknown username
 	authExpired                // a credential that was good once: nobody is guessing
 	authStaleNonce             // the nonce was too old, or another client's
-	authLimited                // not looked at, because too many from that source have failed
+	authLimited                // ignored, because too many from that source have failed
 	authOutcomeCount
 )
 
@@ -190,13 +191,13 @@ func authOutcomeNames() [authOutcomeCount]string {
 
 // Counter is one total since the server started.
 type Counter struct {
-	Name      string // what is counted, plural, in snake case
+	Name      string // plural, in snake case
 	Reason    string // why or which; empty if there is no more to say
-	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"; empty if it is not counted by that
+	Transport string // between client and server: "udp", "tcp", "tls" or "dtls"; empty if it does not matter
 	Value     uint64
 }
 
-// errorCodes are those that this server answers with.
+// errorCodes are the STUN error codes that this server answers with.
 func errorCodes() []int {
 	return []int{300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508}
 }
@@ -208,29 +209,29 @@ type counters struct {
 	errors      [512]atomic.Uint64 // by STUN error code
 	bindings    atomic.Uint64
 	allocations atomic.Uint64
-	packets     [wire.ProtocolCount][2]atomic.Uint64 // by the transport between client and server, and by direction
-	bytes       [wire.ProtocolCount][2]atomic.Uint64
 	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
 	moves       atomic.Uint64 // allocations whose client has moved
 	hops        atomic.Uint64 // packets that went from one allocation to another in memory
 	icmp        atomic.Uint64 // ICMP messages that clients were told of
 
-	peerConns [2]atomic.Uint64 // TCP connections with peers: up those that clients asked for, down those that peers made
+	relayed udpio.Counters // by classOf; senders of datagrams count in it themselves
+
+	peerConns [2]atomic.Uint64 // TCP connections with peers, by the direction in which they were made
 }
 
-// direction of relayed data, as seen by the client.
+// direction of relayed data.
 type direction uint8
 
 const (
-	clientToPeer direction = iota // client to peer
-	peerToClient                  // peer to client
+	clientToPeer direction = iota
+	peerToClient
 )
 
 func (d direction) String() string { return [...]string{clientToPeer: "up", peerToClient: "down"}[d] }
 
 func (c *counters) count(r reason) { c.reasons[r].Add(1) }
 
-// countSent counts what has left to a client: size bytes that are relayed, or control.
+// countSent counts a message that has left to a client. It carries size bytes of relayed data, or is notRelayed.
 func (c *counters) countSent(to wire.Protocol, size int) {
 	if size != notRelayed {
 		c.countRelayed(to, peerToClient, size)
@@ -239,11 +240,18 @@ func (c *counters) countSent(to wire.Protocol, size int) {
 
 // countRelayed counts a packet of a client over a transport.
 func (c *counters) countRelayed(p wire.Protocol, d direction, n int) {
-	c.packets[p][d].Add(1)
-	c.bytes[p][d].Add(uint64(n))
+	relayed := &c.relayed.Sent[classOf(p, d)]
+	relayed.Packets.Add(1)
+	relayed.Bytes.Add(uint64(n))
 }
 
-// sum lists the totals of all, and what the kernel has forwarded besides. It goes on while they are added to.
+// Each class has a counter, or this does not compile.
+var _ [udpio.Classes - int(wire.ProtocolCount)<<1]struct{}
+
+// classOf is the class that counts a client's relayed packets, by transport and direction.
+func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
+
+// sum lists the totals of all, with what the kernel has forwarded. Other goroutines may go on counting meanwhile.
 func sum(all []*counters, below offload.Totals) []Counter {
 	total := func(pick func(*counters) *atomic.Uint64) (n uint64) {
 		for _, c := range all {
@@ -262,8 +270,8 @@ func sum(all []*counters, below offload.Totals) []Counter {
 	for _, d := range []direction{clientToPeer, peerToClient} {
 		inKernel := [...]offload.Usage{clientToPeer: {Packets: below.PacketsUp, Bytes: below.BytesUp}, peerToClient: {Packets: below.PacketsDown, Bytes: below.BytesDown}}[d]
 		for _, p := range wire.Protocols() {
-			packets := total(func(c *counters) *atomic.Uint64 { return &c.packets[p][d] })
-			bytes := total(func(c *counters) *atomic.Uint64 { return &c.bytes[p][d] })
+			packets := total(func(c *counters) *atomic.Uint64 { return &c.relayed.Sent[classOf(p, d)].Packets })
+			bytes := total(func(c *counters) *atomic.Uint64 { return &c.relayed.Sent[classOf(p, d)].Bytes })
 			if p == wire.UDP { // the kernel serves no others
 				packets, bytes = packets+inKernel.Packets, bytes+inKernel.Bytes
 			}
@@ -272,7 +280,12 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		out = append(out, Counter{Name: "peer_connections_made", Reason: d.String(), Value: total(func(c *counters) *atomic.Uint64 { return &c.peerConns[d] })})
 	}
 	out = append(out, offloadCounters(below)...)
-	dropped := map[reason]uint64{dropBandwidth: below.OverRate, dropSendFailed: below.Failed}
+	dropped := map[reason]uint64{
+		dropBandwidth:  below.OverRate,
+		dropHopLimit:   total(func(c *counters) *atomic.Uint64 { return &c.relayed.LastHop }),
+		dropTooLarge:   total(func(c *counters) *atomic.Uint64 { return &c.relayed.TooLarge }),
+		dropSendFailed: below.Failed + total(func(c *counters) *atomic.Uint64 { return &c.relayed.Failed }),
+	}
 	for r, l := range reasonLabels() {
 		if reason(r) == noReason {
 			continue

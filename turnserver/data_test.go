@@ -31,8 +31,8 @@ const (
 // mostOverDTLS is the size of a payload that pion/dtls reads, with all that is around it, in one datagram.
 const mostOverDTLS = 8000
 
-// TestSizes relays data of every size that has an edge near it, both ways, in both forms. What does not fit is counted, and neither cut
-// nor in the way of what follows.
+// TestSizes relays data of every size that is near an edge, both ways, in both forms. Data that do not fit are counted.
+// They are not cut, and do not stand in the way of others.
 func TestSizes(t *testing.T) {
 	sizes := []int{
 		0, 1, 2, 3, 4, 5, 7, 8, 36, 1199, 1200, 1472, 1473, 1500, 1600, 1601, 2048, 4095, 4096, 4097, 9000, 32768,
@@ -110,7 +110,7 @@ func TestTooLargeForAPeer(t *testing.T) {
 	other.wantData(wire.MinChannel, relayed, []byte("still here"))
 }
 
-// TestSendFails: what the system refuses to send is counted, and harms nothing.
+// TestSendFails: packets that the system refuses to send are counted, and harm nothing.
 func TestSendFails(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
@@ -176,8 +176,8 @@ func TestSendWithMore(t *testing.T) {
 	})
 }
 
-// TestRelayToRelay sends between two allocations, which must go in memory: over each pair of transports, with a channel or with
-// indications at either end, and naming each other by the inner or the outer address of a 1:1 NAT.
+// TestRelayToRelay sends between two allocations, which must go in memory: over each pair of transports, with a channel
+// or with indications at either end, and naming each other by the inner or the outer address of a 1:1 NAT.
 func TestRelayToRelay(t *testing.T) {
 	external := netip.MustParseAddr("203.0.113.9")
 	s := startServer(t, func(cfg *Config) { cfg.Relay[0].External = external })
@@ -250,8 +250,8 @@ func (h *hopEnd) wantFrom(data []byte) {
 	}
 }
 
-// TestRelayToRelayNeedsBoth: the target's own permission is asked, a port that nobody holds gets nothing, and a client may
-// send to itself.
+// TestRelayToRelayNeedsBoth: the target needs a permission of its own, a port that no allocation holds gets nothing,
+// and a client may send to itself.
 func TestRelayToRelayNeedsBoth(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -303,7 +303,7 @@ func TestRelayToRelayIPv6(t *testing.T) {
 	})
 }
 
-// datagramsTo is a socket that talks to one address, and takes an answer from another for an error.
+// datagramsTo is a socket that talks to one address. An answer from another address is an error.
 type datagramsTo struct {
 	*net.UDPConn
 	remote netip.AddrPort
@@ -319,8 +319,8 @@ func (d datagramsTo) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestUnspecifiedListener: a listener on all addresses answers from the one that was asked, and does not take one client
-// that asks at two of them for one allocation.
+// TestUnspecifiedListener: a listener on all addresses answers from the one that was asked. A client that asks at two
+// of them has two five-tuples.
 func TestUnspecifiedListener(t *testing.T) {
 	for _, row := range []struct {
 		listen netip.Addr
@@ -374,8 +374,8 @@ func ownIPv6(t *testing.T) []netip.Addr {
 	return out
 }
 
-// TestRelayedDataNeedsNoHeap: packets on their way up, down and across allocate nothing. Under TLS and DTLS a goroutine encrypts what has come
-// to a client, for as long as there is some, and the libraries' records allocate.
+// TestRelayedDataNeedsNoHeap: packets on their way up, down and across allocate nothing. Under TLS and DTLS a goroutine
+// encrypts the packets for a client while there are some, and the libraries' records allocate.
 func TestRelayedDataNeedsNoHeap(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		if network == "tls" || network == "dtls" {

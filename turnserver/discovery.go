@@ -11,15 +11,15 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// DiscoveryPair is two addresses of one family with the same two UDP ports, from which clients find out how the NATs before them
-// behave (RFC 5780). Each address with each port must be a listener.
+// DiscoveryPair is two addresses of one family with the same two UDP ports, from which clients find out how the NATs
+// before them behave (RFC 5780). Each address with each port must be a listener.
 type DiscoveryPair struct {
 	Local    [2]netip.Addr
-	External [2]netip.Addr // what clients know them by: equal to Local unless a 1:1 NAT stands in front
+	External [2]netip.Addr // as clients know them; equal to Local unless a 1:1 NAT stands in front
 	Ports    [2]uint16
 }
 
-// local returns all four of the addresses that the pair listens on: i&1 chooses the port, i&2 the address.
+// local returns one of the four addresses that the pair listens on: i&1 chooses the port, i&2 the address.
 func (p *DiscoveryPair) local(i byte) netip.AddrPort {
 	return netip.AddrPortFrom(wire.Canonical(p.Local[i>>1&1]), p.Ports[i&1])
 }
@@ -65,12 +65,13 @@ func (p *DiscoveryPair) validate(listen []Listener) error {
 	return nil
 }
 
-// origin is one of the four addresses of a DiscoveryPair, as one loop has them or the portable path.
+// origin is one of the four addresses of a DiscoveryPair, with the socket that one loop or the portable path has for
+// it.
 type origin struct {
 	// Static once the server runs.
 	address  wire.Endpoint // as clients know it
 	sock     clientSocket
-	changeTo [4]*origin // by the flags of CHANGE-REQUEST: where the answer comes from (RFC 5780 §6.1, table 1)
+	changeTo [4]*origin // by the flags of CHANGE-REQUEST: where the answer must come from (RFC 5780 §6.1, table 1)
 }
 
 // boundSocket is a UDP listener's socket of one loop or of the portable path.
@@ -127,16 +128,16 @@ func (r *request) knows(t stun.AttrType) bool {
 	return r.w.srv.knows(t) || r.c.origin != nil && r.m.Type.Method == stun.MethodBinding && wire.IsDiscovery(uint16(t))
 }
 
-// answerDiscovery answers a Binding request to one of the addresses of a DiscoveryPair (RFC 5780 §6.1), which also a request that
-// asks for nothing of it may be. It reports false if the answer is an error.
+// answerDiscovery answers a Binding request to one of the addresses of a DiscoveryPair (RFC 5780 §6.1), be it plain or
+// not. It reports false if the answer is an error.
 func (w *worker) answerDiscovery(c *client, pkt []byte, d *wire.Discovery, fingerprint bool) bool {
 	if d.Refused(c.remote.Port()) {
 		return false
 	}
 	total := wire.DiscoveryAnswerSize(c.tuple.Client.Addr().Is4(), fingerprint)
 	if d.Padded {
-		// Up to the length of the request, not of some MTU: what came in fragments is answered in fragments, and padding
-		// never makes an answer outgrow what was sent for it.
+		// Up to the length of the request, not of some MTU: a request in fragments gets an answer in fragments, and
+		// padding never makes an answer longer than its request.
 		total += wire.AttrHeaderSize
 		total = max(total, min(total+d.Padding, len(pkt)))
 	}
@@ -146,7 +147,7 @@ func (w *worker) answerDiscovery(c *client, pkt []byte, d *wire.Discovery, finge
 	from := c.origin.changeTo[d.Change]
 	out := w.answer[:]
 	if total > len(out) {
-		out = pkt // which is long enough, and of which no more is needed than its transaction ID
+		out = pkt // it is long enough, and nothing else but its transaction ID is needed any more
 	}
 	out = out[:total]
 	answer := wire.DiscoveryAnswer{

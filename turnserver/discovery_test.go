@@ -19,7 +19,7 @@ import (
 // startDiscovery runs a server with a DiscoveryPair on two addresses of loopback.
 func startDiscovery(t *testing.T, change func(*Config)) (*Server, DiscoveryPair) {
 	t.Helper()
-	for port := uint16(22000); port < 22100; port += 2 { // which the system gives to nobody who does not ask for them
+	for port := uint16(22000); port < 22100; port += 2 { // the system gives them only to programs that ask for them
 		pair := DiscoveryPair{Local: [2]netip.Addr{loopback, peerIP}, Ports: [2]uint16{port, port + 1}}
 		pair.External = pair.Local
 		s := newServer(t, func(cfg *Config) {
@@ -50,7 +50,7 @@ func discoveryListeners(pair DiscoveryPair) (out []Listener) {
 	return out
 }
 
-// listener is a socket that hears answers from everywhere.
+// listener is a socket that takes answers from any address.
 type listener struct {
 	t    testing.TB
 	conn *net.UDPConn
@@ -67,7 +67,7 @@ func (l *listener) send(m *stun.Message, to netip.AddrPort) {
 	}
 }
 
-// receive returns the next answer and where it came from.
+// receive returns the next answer and its source.
 func (l *listener) receive() (*stun.Message, netip.AddrPort) {
 	l.t.Helper()
 	if err := l.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -119,7 +119,7 @@ func addressesIn(t testing.TB, m *stun.Message) (mapped, plain, origin, other ne
 // TestChangeRequest asks each of the four addresses to answer from each of the four (RFC 5780 §6.1, table 1).
 func TestChangeRequest(t *testing.T) {
 	s, pair := startDiscovery(t, nil)
-	for range 4 { // clients that the kernel may give to different loops
+	for range 4 { // the kernel may give the clients to different loops
 		l := newListener(t)
 		for to := range byte(4) {
 			for name, row := range map[string]struct {
@@ -155,8 +155,8 @@ func TestChangeRequest(t *testing.T) {
 	}
 }
 
-// TestDiscoveryElsewhere: whatever is not one of the pair's UDP addresses, and every method but Binding, is served as if
-// there were no pair (RFC 5780 §6, §7.2).
+// TestDiscoveryElsewhere: the pair changes nothing for other addresses and transports, and for methods other than
+// Binding (RFC 5780 §6, §7.2).
 func TestDiscoveryElsewhere(t *testing.T) {
 	s, pair := startDiscovery(t, nil)
 	for _, name := range []string{"udp", "tcp", "tls", "dtls"} { // another UDP listener
@@ -178,7 +178,7 @@ func TestDiscoveryElsewhere(t *testing.T) {
 	c.allocate()
 }
 
-// TestExternalDiscovery: behind a 1:1 NAT clients are told what they can reach.
+// TestExternalDiscovery: behind a 1:1 NAT, answers name addresses that clients can reach.
 func TestExternalDiscovery(t *testing.T) {
 	external := [2]netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("9.9.9.9")}
 	s, pair := startDiscovery(t, func(cfg *Config) { cfg.Discovery[0].External = external })
@@ -189,7 +189,7 @@ func TestExternalDiscovery(t *testing.T) {
 		other != netip.AddrPortFrom(external[1], pair.Ports[0]) {
 		t.Errorf("from %v: origin %v, other %v", from, origin, other)
 	}
-	// They are this host's, where a relay sends to other relays only.
+	// A relay sends to them only if they are relays, since they are this host's.
 	client := dialREST(t, s, "udp", "alice")
 	client.allocate()
 	for _, ip := range external {
@@ -227,7 +227,7 @@ func TestResponsePort(t *testing.T) {
 	}
 }
 
-// TestBadDiscovery: what cannot be done is 400, from the address that was asked to the one that asked.
+// TestBadDiscovery: an impossible request gets 400, from the address that was asked to the one that asked.
 func TestBadDiscovery(t *testing.T) {
 	_, pair := startDiscovery(t, nil)
 	l := newListener(t)
@@ -283,7 +283,7 @@ func TestPadding(t *testing.T) {
 	}
 }
 
-// fakeSocket keeps what is sent.
+// fakeSocket keeps the packets that are sent.
 type fakeSocket struct {
 	sent *[]sentPacket
 }
@@ -323,7 +323,7 @@ func fakePair(a, b string) DiscoveryPair {
 	return pair
 }
 
-// TestDiscoveryNeedsNoHeap: the addresses of a pair answer without the heap, too, plain requests and others.
+// TestDiscoveryNeedsNoHeap: the addresses of a pair answer plain and other requests without the heap, too.
 func TestDiscoveryNeedsNoHeap(t *testing.T) {
 	s := newServer(t, nil)
 	sink := listenPeer(t)
@@ -359,7 +359,7 @@ func TestDiscoveryNeedsNoHeap(t *testing.T) {
 	}
 }
 
-// TestDiscoveryIPv6: all of the longer addresses fit.
+// TestDiscoveryIPv6: the longer addresses all fit.
 func TestDiscoveryIPv6(t *testing.T) {
 	from := netip.MustParseAddrPort("[2001:db8::7]:7000")
 	w, c, socks, sent := fakeDiscovery(t, fakePair("2001:db8::1", "2001:db8::2"), from)
@@ -385,7 +385,8 @@ func TestDiscoveryIPv6(t *testing.T) {
 	}
 }
 
-// TestDiscoveryIsLimited: beyond its share a source gets no answer that is longer than what it sent, which a padded one never is.
+// TestDiscoveryIsLimited: beyond its share, a source gets no answer that is longer than its request. A padded one never
+// is.
 func TestDiscoveryIsLimited(t *testing.T) {
 	w, c, _, sent := fakeDiscovery(t, fakePair("192.0.2.1", "192.0.2.2"), netip.MustParseAddrPort("192.0.2.7:7000"))
 	const share = 3

@@ -12,7 +12,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// FuzzDiscovery: what a Binding request of any bytes to an address of a pair draws is what pion's reading of it asks for.
+// FuzzDiscovery: a Binding request of any bytes to an address of a pair draws the answer that it asks for, as pion
+// reads it.
 func FuzzDiscovery(f *testing.F) {
 	for _, attrs := range [][]stun.Setter{
 		nil,
@@ -69,17 +70,17 @@ func FuzzDiscovery(f *testing.F) {
 	})
 }
 
-// discoveryOutcome is what should become of a Binding request to the first address of a pair.
+// discoveryOutcome is the right outcome of a Binding request to the first address of a pair.
 type discoveryOutcome struct {
 	silent  bool
 	code    int
 	from    byte
 	to      netip.AddrPort
 	padded  bool
-	padding int // the most that there may be
+	padding int // at most
 }
 
-// expectDiscovery goes by pion's reading of the request.
+// expectDiscovery returns the outcome as pion reads the request.
 func expectDiscovery(packet []byte, c *client, srv *Server) discoveryOutcome {
 	want := discoveryOutcome{to: c.remote}
 	m := &stun.Message{Raw: bytes.Clone(packet)}

@@ -17,9 +17,9 @@ import (
 
 // dtlsListener serves the DTLS associations of one UDP socket.
 //
-// Who sends a ClientHello is asked, with nothing kept, for a cookie that only the owner of its address gets. One with a good
-// cookie begins an association, which pion/dtls serves from there on. A record carries one message, as a datagram does (RFC 8656
-// §3.1, RFC 7350).
+// It answers a ClientHello with a cookie, and keeps nothing: only the owner of the address gets the cookie. A
+// ClientHello that brings a good cookie begins an association, which pion/dtls serves from there on. A record carries
+// one message, as a datagram does (RFC 8656 §3.1, RFC 7350).
 type dtlsListener struct {
 	// Static after construction.
 	srv     *Server
@@ -64,7 +64,7 @@ func dtlsOptions(cfg *Config) []dtls.ServerOption {
 	}
 }
 
-// receive serves a datagram. c is overwritten by the next.
+// receive serves a datagram. The caller reuses c for the next.
 func (l *dtlsListener) receive(c *client, pkt []byte) {
 	tuple := c.tuple
 	tuple.Protocol = wire.DTLS
@@ -79,24 +79,17 @@ func (l *dtlsListener) receive(c *client, pkt []byte) {
 		l.srv.counters.count(dropNoAssociation)
 	case hello.TooOld():
 		l.srv.counters.count(dtlsFailed)
-		l.sock.send(c, l.cookies.VersionAlert(&hello))
+		l.sock.write(&l.srv.counters, c, l.cookies.VersionAlert(&hello))
 	case hello.Message == wire.DTLSFirstMessage:
 		l.srv.counters.verifies.Add(1)
-		l.sock.send(c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
+		l.sock.write(&l.srv.counters, c, l.cookies.VerifyRequest(&hello, tuple, time.Duration(l.srv.now())))
 	case hello.Message != wire.DTLSVerifiedMessage || !l.cookies.Holds(&hello, tuple, time.Duration(l.srv.now())):
 		l.srv.counters.count(dropBadCookie)
 	default:
-		if a != nil { // a client that has begun anew, and is who it says (RFC 6347 §4.2.8)
+		if a != nil { // the client begins anew, and has shown that the address is its own (RFC 6347 §4.2.8)
 			_ = a.Close()
 		}
 		l.startAssociation(c, tuple, &hello)
-	}
-}
-
-// send sends a datagram as it is, and not through a worker.
-func (u *udpSocket) send(c *client, b []byte) {
-	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		u.srv.counters.count(sendFailure(len(b)))
 	}
 }
 
@@ -108,7 +101,7 @@ func (l *dtlsListener) startAssociation(c *client, tuple wire.FiveTuple, hello *
 		return
 	}
 	a, err := newAssociation(l, c, tuple, hello)
-	if err != nil { // of the configuration, which others have as well
+	if err != nil { // of the configuration: all associations would fail
 		s.counters.count(dtlsFailed)
 		s.front.Leave(c.remote.Addr())
 		return
@@ -136,8 +129,8 @@ func (l *dtlsListener) startAssociation(c *client, tuple wire.FiveTuple, hello *
 type association struct {
 	// Static after construction.
 	listener *dtlsListener
-	outside  client // who its datagrams come from
-	inside   client // who its messages come from
+	outside  client // sender of its datagrams
+	inside   client // sender of its messages
 	random   [wire.DTLSRandomSize]byte
 	session  *dtls.Conn
 	wire     *dtlsWire // below session
@@ -160,7 +153,7 @@ func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wir
 	return a, nil
 }
 
-// receive takes a datagram of the association's client.
+// receive takes a datagram from the association's client.
 func (a *association) receive(pkt []byte) {
 	switch {
 	case len(pkt) > maxDTLSDatagram:
@@ -170,7 +163,7 @@ func (a *association) receive(pkt []byte) {
 	}
 }
 
-// serve does the handshake, and serves what comes until either side ends the association.
+// serve does the handshake, and serves messages until either side ends the association.
 func (a *association) serve() {
 	s := a.listener.srv
 	defer s.readers.Done()
@@ -217,7 +210,7 @@ func (a *association) handshake() bool {
 	return false
 }
 
-// Close ends the association, and its allocation before anybody else can use the five-tuple.
+// Close ends the association. It ends the allocation first, before anybody else can use the five-tuple.
 func (a *association) Close() error {
 	a.endAllocation(a.listener.sock.shard, a.inside.tuple)
 	return a.session.Close()

@@ -19,8 +19,8 @@ import (
 	"turnpike/turnserver/wire/wiretest"
 )
 
-// TestHalfOpenDTLS: clients that do have their addresses, but say no more than hello, hold a bounded number of places, and another
-// client gets through.
+// TestHalfOpenDTLS: clients at their true addresses that send nothing but a hello take a bounded number of places, and
+// another client gets through.
 func TestHalfOpenDTLS(t *testing.T) {
 	const places, flood = 4, 20
 	s := startServer(t, func(cfg *Config) { cfg.Limits.Openings = places })
@@ -48,7 +48,8 @@ func TestHalfOpenDTLS(t *testing.T) {
 	})
 }
 
-// TestSilentDTLS: who says no more than hello has a time for it, and who says more than is read has a bound.
+// TestSilentDTLS: the time of a client that sends nothing but a hello is bounded, and so are the bytes of one that
+// sends too much.
 func TestSilentDTLS(t *testing.T) {
 	s := newServer(t, nil)
 	s.openTime = 50 * time.Millisecond
@@ -65,7 +66,7 @@ func TestSilentDTLS(t *testing.T) {
 
 	l := dtlsListenerOf(t, s)
 	parsed, _ := wire.ParseClientHello(second)
-	a, err := newAssociation(l, &client{remote: c.addr()}, wire.FiveTuple{}, &parsed) // which nobody serves
+	a, err := newAssociation(l, &client{remote: c.addr()}, wire.FiveTuple{}, &parsed) // nobody serves it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +76,8 @@ func TestSilentDTLS(t *testing.T) {
 	waitCounted(t, s, "packets_dropped", "slow_server", uint64((len(hello)+len(second)+maxUnread/1000*1000-maxUnread+999)/1000))
 }
 
-// TestDTLSLimits: an association without an allocation has its time, as a stream has, and takes a place among the streams and among
-// the connections of its address.
+// TestDTLSLimits: an association without an allocation ends after the same time as a stream. It takes a place among the
+// streams, and among the connections of its address.
 func TestDTLSLimits(t *testing.T) {
 	hello := wiretest.ClientHello(t, testName)
 	begin := func(s *Server) {
@@ -95,7 +96,7 @@ func TestDTLSLimits(t *testing.T) {
 
 	s.mu.Lock()
 	for a := range s.associations {
-		_ = a.conn.SetReadDeadline(time.Now()) // as if setupTime were over
+		_ = a.conn.SetReadDeadline(time.Now()) // as after setupTime
 	}
 	s.mu.Unlock()
 	first.wantClosed()
@@ -107,7 +108,7 @@ func TestDTLSLimits(t *testing.T) {
 	waitCounted(t, s, "streams_closed", "too_many_from_address", 1)
 }
 
-// TestNotDTLS: what is no DTLS is counted and not answered; within an association it harms nothing.
+// TestNotDTLS: datagrams other than DTLS are counted and not answered. They do no harm to an association.
 func TestNotDTLS(t *testing.T) {
 	s := startServer(t, nil)
 	c := rawDTLS(t, s)
@@ -153,7 +154,7 @@ func TestNotDTLS(t *testing.T) {
 type lossy struct {
 	*net.UDPConn
 	n    atomic.Int32
-	lose atomic.Uint64 // a bit each
+	lose atomic.Uint64 // a bit for each datagram
 }
 
 func (l *lossy) lost() bool { return l.lose.Load()>>l.n.Add(1)&1 == 1 }
@@ -174,8 +175,8 @@ func (l *lossy) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// TestLossyHandshake loses each datagram of a handshake in turn, and each two. So hellos come twice, with a cookie and without, and the
-// records of the server have to go on from where the client's are.
+// TestLossyHandshake loses each datagram of a handshake in turn, and each pair. So hellos come twice, with a cookie and
+// without, and the server's records must go on from where the client's are.
 func TestLossyHandshake(t *testing.T) {
 	s := startServer(t, nil)
 	const most = 10
@@ -200,8 +201,8 @@ func TestLossyHandshake(t *testing.T) {
 	wantNoneOpen(t, s)
 }
 
-// TestBeginAnew: a client that lost its association begins another from the same port, once it has shown that it is the same; its
-// allocation ends then, not before.
+// TestBeginAnew: a client that lost its association begins another one from the same port. Its allocation ends once the
+// client has shown that it has the address, and not before.
 func TestBeginAnew(t *testing.T) {
 	s := startServer(t, nil)
 	addr := listenerAddr(t, s, "dtls")
@@ -216,7 +217,7 @@ func TestBeginAnew(t *testing.T) {
 	first := clientOn(t, conn).as(mintREST(t, "alice", time.Hour))
 	first.allocate()
 
-	// A hello alone, which anybody could have sent in the client's name, ends nothing.
+	// A hello alone ends nothing: anybody can send one in the client's name.
 	if _, err := sock.WriteToUDPAddrPort(wiretest.ClientHello(t, testName), addr); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +252,7 @@ func TestBeginAnew(t *testing.T) {
 	wantNoneOpen(t, s)
 }
 
-// mute is a socket whose writes can be turned off.
+// mute is a socket that can stop to write.
 type mute struct {
 	*net.UDPConn
 	silent atomic.Bool
@@ -294,7 +295,7 @@ func TestDTLSProtocols(t *testing.T) {
 	waitCounted(t, s, "dtls_handshakes_failed", "failed", 1)
 }
 
-// TestFarewell: either side's end is told to the other.
+// TestFarewell: each side learns that the other has ended the association.
 func TestFarewell(t *testing.T) {
 	s := startServer(t, nil)
 	c, other := dialREST(t, s, "dtls", "alice"), dialREST(t, s, "dtls", "bob")
@@ -311,7 +312,7 @@ func TestFarewell(t *testing.T) {
 	}
 }
 
-// TestDTLSQueueIsBounded, in both directions: what a peer floods and what a client floods.
+// TestDTLSQueueIsBounded: the queues are bounded when a peer floods, and when a client does.
 func TestDTLSQueueIsBounded(t *testing.T) {
 	w := &dtlsWire{}
 	w.arrived.L = &w.mu
@@ -342,7 +343,7 @@ func TestDTLSQueueIsBounded(t *testing.T) {
 	}
 }
 
-// TestCookieField: pion/dtls keeps its cookie where it is looked for, and what is not there is not overwritten.
+// TestCookieField: pion/dtls keeps its cookie in the expected place, and nothing is overwritten if it does not.
 func TestCookieField(t *testing.T) {
 	field, err := findCookieField()
 	if err != nil {

@@ -35,8 +35,8 @@ func rawDTLS(t testing.TB, s *Server) *testClient {
 	return dialAddr(t, "udp", listenerAddr(t, s, "dtls"))
 }
 
-// TestCookie: a hello is answered with a cookie, in fewer bytes, and nothing is kept; only the hello that brings the cookie back, from
-// the same address and in time, begins an association.
+// TestCookie: a hello is answered with a cookie, in fewer bytes, and the server keeps nothing. Only a hello that brings
+// the cookie back in time, from the same address, begins an association.
 func TestCookie(t *testing.T) {
 	s, clock := startClocked(t, nil)
 	hello := wiretest.ClientHello(t, testName)
@@ -132,8 +132,8 @@ func TestForgedHellos(t *testing.T) {
 	}
 }
 
-// startedBy runs do, and counts the stacks of the goroutines that live because of it. They inherit its label, so that those which other tests leave
-// behind, and which start more as they end, are not taken for them.
+// startedBy runs do, and counts the stacks of the goroutines that live because of it. These inherit a label, which
+// tells them from goroutines that other tests leave behind.
 func startedBy(t testing.TB, do func()) int {
 	t.Helper()
 	pprof.Do(context.Background(), pprof.Labels("startedBy", t.Name()), func(context.Context) { do() })
@@ -150,7 +150,7 @@ func stillThere(t testing.TB) int {
 	return strings.Count(profile.String(), fmt.Sprintf("%q:%q", "startedBy", t.Name()))
 }
 
-// TestStartedBy: the witness sees goroutines, those of goroutines too, and no others.
+// TestStartedBy: startedBy counts goroutines, and those that they start, and no others.
 func TestStartedBy(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -165,7 +165,7 @@ func TestStartedBy(t *testing.T) {
 		wg.Go(func() { wg.Go(func() { close(running); <-stop }) })
 		<-running
 	})
-	for begin := time.Now(); n > 1 && time.Since(begin) < patience; n = stillThere(t) { // the outer one has still to end
+	for begin := time.Now(); n > 1 && time.Since(begin) < patience; n = stillThere(t) { // the outer one has not ended yet
 		runtime.Gosched()
 	}
 	if n != 1 {
@@ -173,7 +173,7 @@ func TestStartedBy(t *testing.T) {
 	}
 }
 
-// TestOldDTLS: who speaks DTLS 1.0 at most is told, in its own version, and costs nothing.
+// TestOldDTLS: a client that speaks at most DTLS 1.0 gets an alert in its own version, and costs nothing.
 func TestOldDTLS(t *testing.T) {
 	s := startServer(t, nil)
 	c := rawDTLS(t, s)

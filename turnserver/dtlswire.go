@@ -21,12 +21,12 @@ const (
 	maxDTLSDatagram = 8192
 	// maxRecord is the most that a record carries (RFC 6347 §4.1.1).
 	maxRecord = 1 << 14
-	// maxUnread bounds what waits to be read, of a client that sends faster than it is served.
+	// maxUnread bounds the bytes that wait to be read, if a client sends faster than the server reads.
 	maxUnread = 64 << 10
 )
 
-// dtlsWire is what pion/dtls takes for a socket: the datagrams of one association. It also hides that the client has got its cookie
-// before there was an association, see WriteTo.
+// dtlsWire is the socket of one association, as pion/dtls sees it: the datagrams of one client. It also hides from pion
+// that the client had its cookie before the association began; see WriteTo.
 type dtlsWire struct {
 	// Static after construction.
 	listener *dtlsListener
@@ -34,26 +34,26 @@ type dtlsWire struct {
 	remote   net.Addr
 	session  *dtls.Conn
 	cookie   []byte // the client's
-	skipped  uint64 // record sequence numbers that the first answers are ahead of pion's
+	skipped  uint64 // how far record sequence numbers are ahead of pion's
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	arrived sync.Cond // or closed, or expired
+	arrived sync.Cond // a datagram, or closed or expired was set
 	unread  [][]byte
 	size    int // of unread
 	closed  bool
 	expired bool
 	agreed  bool // the handshake is over
-	held    bool // nothing is to be read until it is
+	held    bool // ReadFrom waits until agreed
 }
 
-// newDTLSWire makes the wire of a client whose hello has a good cookie. On it come the hello as it was without the cookie,
-// then the hello.
+// newDTLSWire makes the wire of a client whose hello has a good cookie. From it pion reads the hello as it was without
+// the cookie, then the hello.
 func newDTLSWire(l *dtlsListener, c *client, hello *wire.ClientHello) *dtlsWire {
 	w := &dtlsWire{listener: l, client: c, remote: net.UDPAddrFromAddrPort(c.remote), cookie: bytes.Clone(hello.Cookie)}
 	w.arrived.L = &w.mu
-	// The server's first record has the sequence number of the hello that it answers (RFC 6347 §4.2.1), where pion's has 1, after
-	// the HelloVerifyRequest that had 0.
+	// The server's first record must have the sequence number of the hello that it answers (RFC 6347 §4.2.1). Pion's
+	// has 1, since its HelloVerifyRequest had 0.
 	sequence := max(hello.Sequence, 1)
 	w.skipped = sequence - 1
 	verified := bytes.Clone(hello.Record)
@@ -63,7 +63,7 @@ func newDTLSWire(l *dtlsListener, c *client, hello *wire.ClientHello) *dtlsWire 
 	return w
 }
 
-// push takes a datagram in, or reports false if too many wait.
+// push queues a datagram for ReadFrom, or reports false if too many bytes wait.
 func (w *dtlsWire) push(pkt []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,10 +99,10 @@ func (w *dtlsWire) ReadFrom(b []byte) (int, net.Addr, error) {
 	return copy(b, pkt), w.remote, nil
 }
 
-// WriteTo implements net.PacketConn. pion makes a cookie of its own, at random, for each association, and would ask for it now:
-// a cookie that can be judged without an association is not foreseen there. So its request goes nowhere, and the cookie that
-// it expects is set to the one that the client has, and sends in the hello which waits to be read. pion calls this from
-// the goroutine that owns what is changed.
+// WriteTo implements net.PacketConn. Pion has no way to judge a cookie without an association: it makes a random cookie
+// for each association, and asks the client for it now. So WriteTo drops pion's request, and sets the cookie that pion
+// expects to the one that the client already has. That one is in the hello that waits to be read. Pion calls WriteTo on
+// the goroutine that owns its cookie.
 func (w *dtlsWire) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if wire.IsHelloVerify(b) {
 		return len(b), w.listener.patched.set(w.session, b, w.cookie)
@@ -118,12 +118,12 @@ func (w *dtlsWire) WriteTo(b []byte, _ net.Addr) (int, error) {
 			w.mu.Unlock()
 		}
 	}
-	w.listener.sock.send(w.client, b)
+	w.listener.sock.write(&w.listener.srv.counters, w.client, b)
 	return len(b), nil
 }
 
-// handshakeDone lets what comes after the handshake be read. Before, pion would lose it: to it the handshake is not over when it
-// has sent its last flight, but only a moment later.
+// handshakeDone lets pion read the datagrams after the handshake. Before, it would lose them: its handshake is over
+// only a moment after it has sent the last flight.
 func (w *dtlsWire) handshakeDone() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -140,7 +140,7 @@ func (w *dtlsWire) Close() error {
 	return nil
 }
 
-// SetReadDeadline implements net.PacketConn for the two kinds that pion sets: long past, and none.
+// SetReadDeadline implements net.PacketConn for the two deadlines that pion sets: one in the past, and none.
 func (w *dtlsWire) SetReadDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,14 +149,14 @@ func (w *dtlsWire) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func (w *dtlsWire) SetWriteDeadline(time.Time) error { return nil } // writing waits for nothing
+func (w *dtlsWire) SetWriteDeadline(time.Time) error { return nil } // writes never wait
 func (w *dtlsWire) SetDeadline(t time.Time) error    { return w.SetReadDeadline(t) }
 func (w *dtlsWire) LocalAddr() net.Addr              { return w.listener.sock.conn.LocalAddr() }
 
-// cookieField is where in a dtls.Conn the cookie stands that is expected of its client.
+// cookieField is the place in a dtls.Conn of the cookie that it expects of its client.
 type cookieField uintptr
 
-// findCookieField fails if pion/dtls is no longer as it was, which a test then tells.
+// findCookieField fails if another version of pion/dtls has the cookie elsewhere. A test would show that.
 func findCookieField() (cookieField, error) {
 	state, ok := reflect.TypeFor[dtls.Conn]().FieldByName("state")
 	if ok && state.Type == reflect.TypeFor[dtls.State]() {
@@ -167,11 +167,11 @@ func findCookieField() (cookieField, error) {
 	return 0, errors.New("this version of pion/dtls keeps its cookie elsewhere")
 }
 
-// set makes conn expect cookie, where request is the HelloVerifyRequest that tells what it expects now.
+// set makes conn expect cookie. request is conn's HelloVerifyRequest, which has the cookie that it expects now.
 func (f cookieField) set(conn *dtls.Conn, request, cookie []byte) error {
 	expected := (*[]byte)(unsafe.Add(unsafe.Pointer(conn), f))
 	if len(*expected) == 0 || !bytes.HasSuffix(request, *expected) {
-		return errors.New("the cookie is not where it is looked for")
+		return errors.New("pion/dtls does not keep its cookie in the expected place")
 	}
 	*expected = cookie
 	return nil

@@ -67,7 +67,8 @@ func (c *testClient) allocateBoth() (four, six netip.AddrPort) {
 	return got[0], got[1]
 }
 
-// TestBothFamilies: one allocation sends to peers of either family from the address of that family, and gets what they send back.
+// TestBothFamilies: one allocation sends to peers of either family from the address of that family, and gets their
+// answers.
 func TestBothFamilies(t *testing.T) {
 	change := bothFamilies(t)
 	onEach(t, func(t *testing.T, network string) {
@@ -114,7 +115,8 @@ func TestCoturnsFamily(t *testing.T) {
 	dialREST(t, s, "udp", "alice").refuse(400, stun.MethodAllocate, transport(transportUDP), theirs, addressFamily(wire.IPv4))
 }
 
-// TestOneFamilyOfTwo: a family that cannot be had is told of, and does not stand in the way of the other (RFC 8656 §7.2).
+// TestOneFamilyOfTwo: the answer names a family that the client cannot have, and the client gets the other (RFC 8656
+// §7.2).
 func TestOneFamilyOfTwo(t *testing.T) {
 	_ = listenAt(t, loopback6)
 	for name, row := range map[string]struct {
@@ -137,7 +139,7 @@ func TestOneFamilyOfTwo(t *testing.T) {
 		})
 	}
 	t.Run("no IPv6 port", func(t *testing.T) {
-		s := startServer(t, func(cfg *Config) { bothFamilies(t)(cfg); cfg.MinPort, cfg.MaxPort = 50100, 50101 })
+		s := startServer(t, func(cfg *Config) { bothFamilies(t)(cfg); cfg.MinPort, cfg.MaxPort = 21100, 21101 }) // which no system gives out by itself
 		c := dialREST(t, s, "udp", "alice")
 		for range 2 {
 			dialREST(t, s, "udp", "bob").accept(stun.MethodAllocate, transport(transportUDP), addressFamily(wire.IPv6))
@@ -196,7 +198,7 @@ func TestEndOneFamily(t *testing.T) {
 	})
 }
 
-// TestBadFamilies: what RFC 8656 §7.2 does not allow in one Allocate.
+// TestBadFamilies sends combinations that RFC 8656 §7.2 does not allow in one Allocate.
 func TestBadFamilies(t *testing.T) {
 	s := startServer(t, bothFamilies(t))
 	token := attribute{stun.AttrReservationToken, make([]byte, 8)}

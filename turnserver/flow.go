@@ -9,17 +9,17 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// flowTable says in one look-up what becomes of a packet on a bound channel, in either direction. It is the seam between
-// deciding and forwarding: shard.put and shard.unbind alone change it, forwarding reads it, without locks and from any goroutine.
-// For the sink's sake there are flows without a channel in it as well, in down alone; the sockets do without them.
-// What forwards in its place, below the sockets, is kept up to date by report.
+// flowTable says in one look-up what to do with a packet on a bound channel, in either direction. It is the seam
+// between deciding and forwarding: only shard.putFlow and shard.removeFlow change it. Forwarding reads it, without
+// locks and from any goroutine. Flows without a channel stand in fromPeer alone, for the sink; the sockets do without
+// them. report keeps the sink up to date.
 type flowTable struct {
 	// Static after construction.
 	fromClient *xsync.Map[clientKey, *flow]
 	fromPeer   *xsync.Map[peerKey, *flow]
 	sink       flowSink // or nil
 
-	reporting sync.Mutex // held while sink is told, so that it hears of one flow's changes in their order
+	reporting sync.Mutex // held during calls of sink, so that it learns of a flow's changes in their order
 }
 
 // clientKey is what a packet from the client shows of its flow.
@@ -33,7 +33,7 @@ type peerKey struct {
 	relayed, peer wire.Endpoint // the relayed address in its local form
 }
 
-// flowEntry is what the table says of a flow: its keys as they are now, and until when what forwards in the sockets' place may do so.
+// flowEntry is what the table says of a flow: its keys as they are now, and how long a sink may forward it.
 type flowEntry struct {
 	fromClient clientKey
 	fromPeer   peerKey
@@ -41,11 +41,12 @@ type flowEntry struct {
 	flow       *flow
 }
 
-// flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by the sweep.
+// flowSink forwards established flows in place of the sockets. Its methods are called one at a time, by requests and by
+// the sweep.
 type flowSink interface {
-	// set makes an entry, or changes its expiry.
+	// set makes an entry or changes its expiry.
 	set(flowEntry)
-	// remove ends what has the entry's keys, if there is such a flow.
+	// remove ends the flow that has the entry's keys, if there is one.
 	remove(flowEntry)
 }
 
@@ -53,8 +54,8 @@ func newFlowTable(sink flowSink) flowTable {
 	return flowTable{fromClient: xsync.NewMap[clientKey, *flow](), fromPeer: xsync.NewMap[peerKey, *flow](), sink: sink}
 }
 
-// report tells the sink what the table now says of flows that have changed. It reads the table after the change and under a lock of
-// its own, so of two reports that overtake each other the last one is right. The caller holds no lock.
+// report tells the sink what the table now says of flows that have changed. It reads the table after the change and
+// under a lock of its own. So the last of two reports that overtake each other is right. The caller holds no lock.
 func (t *flowTable) report(changed []*flow) {
 	if t.sink == nil || len(changed) == 0 {
 		return
@@ -82,7 +83,7 @@ func (t *flowTable) report(changed []*flow) {
 type flow struct {
 	// Static after construction.
 	alloc      *allocation
-	home       *home  // of alloc, when the flow was made: one whose client moves gets other flows
+	home       *home  // of alloc when the flow was made; an allocation whose client moves gets other flows
 	channel    uint16 // 0: there is none
 	peer       destination
 	permission *permission
@@ -97,17 +98,19 @@ func (f *flow) peerKey() peerKey {
 	return peerKey{f.alloc.relayedTo(&f.peer.endpoint).local, f.peer.endpoint}
 }
 
-// entry is never good for longer than the relayed address: user space may be late to notice that it has expired.
+// entry describes the flow to a sink. It never outlasts the relayed address: user space may be late to notice that this
+// has expired.
 func (f *flow) entry() flowEntry {
 	return flowEntry{f.clientKey(), f.peerKey(), min(f.until(), f.alloc.relayedTo(&f.peer.endpoint).expires.at()), f}
 }
 
-// until is when the flow stops to carry data: a channel needs a permission as well (RFC 8656 §12.6, §12.7).
+// until is when the flow stops carrying data: a channel needs a permission as well (RFC 8656 §12.6, §12.7).
 func (f *flow) until() clock { return min(f.expires.at(), f.permission.expires.at()) }
 
 func (f *flow) live(now clock) bool { return now < f.until() }
 
-// over reports whether the flow is to be forgotten. A channel is kept without a permission, which may come back.
+// over reports whether the server may forget the flow. It keeps a channel without a permission, because the permission
+// may come back.
 func (f *flow) over(now clock) bool {
 	if f.channel == 0 {
 		return !f.live(now)

@@ -12,14 +12,14 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// recordingSink keeps what it was told, as the kernel's maps would: an entry by each of its keys.
+// recordingSink keeps entries as the kernel's maps would: by each of their keys.
 type recordingSink struct {
 	up    map[clientKey]flowEntry
 	sends map[sendKey]flowEntry // in place of up, without a channel
 	down  map[peerKey]flowEntry
 }
 
-// sendKey is what a Send indication shows of its flow.
+// sendKey is the part of a flow that a Send indication shows.
 type sendKey struct {
 	tuple wire.FiveTuple
 	peer  wire.Endpoint
@@ -97,7 +97,8 @@ func rigEndpoint(host byte, i int) wire.Endpoint {
 	return wire.EndpointOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, 0, 0, host}), uint16(1000+i)))
 }
 
-// TestSinkFollowsTable does what requests and the sweep do, at random, and holds that the sink then says what the table says.
+// TestSinkFollowsTable changes flows at random, as requests and the sweep do. The sink must then say the same as the
+// table.
 func TestSinkFollowsTable(t *testing.T) {
 	for seed := range uint64(6) {
 		sink := newRecordingSink()
@@ -105,7 +106,7 @@ func TestSinkFollowsTable(t *testing.T) {
 	}
 }
 
-// live does what requests and the sweep do, at random, and calls check after each.
+// live changes flows at random, as requests and the sweep do, and calls check after each change.
 func (r *flowRig) live(t *testing.T, seed uint64, check func(*flowRig)) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 8656))
@@ -206,8 +207,8 @@ func (r *flowRig) compare(t *testing.T, sink *recordingSink) {
 	}
 }
 
-// TestFlowsAreReadWhileTheyChange has many readers look flows up while they are bound, swept, ended and made again. What a reader finds
-// under a key is a flow of that key, and a flow of an ended allocation is not found again.
+// TestFlowsAreReadWhileTheyChange makes many readers look flows up while others bind, sweep, end and make them again. A
+// reader finds under a key only a flow of that key, and never again a flow of an allocation that has ended.
 func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 	r := newFlowRig(t, newRecordingSink())
 	const clients, channels = 4, 3

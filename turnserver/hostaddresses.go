@@ -10,8 +10,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// readOwnHost lists the addresses of this host's interfaces, at which a relay reaches nothing but live relayed addresses:
-// what listens on them may trust the host itself.
+// readOwnHost lists the addresses of this host's interfaces. A relay reaches nothing there but live relayed addresses:
+// other programs on this host may trust connections from it.
 func (s *Server) readOwnHost() {
 	own := make(peerpolicy.Addresses)
 	for _, r := range s.relays {
@@ -26,7 +26,7 @@ func (s *Server) readOwnHost() {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		if s.ownHost.Load() != nil {
-			return // the list of last time is better than none
+			return // the last list is better than none
 		}
 		s.log.Warn("turn: cannot list the addresses of this host; set turn.deny_peers to keep relays off them", "error", err)
 	}
@@ -43,8 +43,8 @@ func (s *Server) readOwnHost() {
 // isOwnHost reports whether ip, or an IPv4 address inside it, is one of this host's.
 func (s *Server) isOwnHost(ip netip.Addr) bool { return s.ownHost.Load().Reaches(ip) }
 
-// DefaultRelayAddresses returns, for each address family, the source address of the default route: the one that this host talks
-// to the world from. Without a default route it falls back to the first global unicast address of an interface that is up.
+// DefaultRelayAddresses returns the source address of the default route, for each address family: the address that the
+// world sees. Without a default route it falls back to the first global unicast address of an interface that is up.
 func DefaultRelayAddresses() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for _, probe := range []struct{ network, address string }{

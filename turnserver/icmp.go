@@ -7,14 +7,15 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// icmpInterval is how often the client of a relayed socket is told of an ICMP message, and icmpBurst how many times at once: enough to
-// discover a path's MTU, and too little to flood the client by forged messages.
+// A client learns of one ICMP message each icmpInterval, and of icmpBurst at once, for each of its relayed sockets.
+// That is enough to discover a path's MTU, and too little for forged messages to flood the client.
 const (
 	icmpInterval = time.Second / 16
 	icmpBurst    = 16
 )
 
-// fromICMP tells the client of an ICMP message (RFC 8656 §11.5). Where it came from is not looked at, only which peer it is about.
+// fromICMP tells the client of an ICMP message (RFC 8656 §11.5). Only the peer that the message is about counts, not
+// its sender.
 func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *tokenbucket.Bucket) {
 	switch {
 	case !m.ForClients(), !a.permits(m.Peer.IP, w.now()):

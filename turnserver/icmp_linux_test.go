@@ -28,7 +28,7 @@ func (c *testClient) icmpIn() (peer netip.AddrPort, typ, code uint8, data uint32
 	return addressIn(c.t, m, stun.AttrXORPeerAddress), uint8(word >> 9), uint8(word & 0x1FF), binary.BigEndian.Uint32(v[4:])
 }
 
-// closedPort returns an address at peerIP where nobody is.
+// closedPort returns an address at peerIP where nobody listens.
 func closedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	conn := listenAt(t, peerIP)
@@ -36,7 +36,7 @@ func closedPort(t testing.TB) netip.AddrPort {
 	return wire.AddrPortOf(conn.LocalAddr())
 }
 
-// TestICMP: a client is told that its peer's port is closed, over each transport, and for channels as for indications.
+// TestICMP: a client learns that its peer's port is closed, over each transport, with channels and with indications.
 func TestICMP(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -49,7 +49,7 @@ func TestICMP(t *testing.T) {
 		} {
 			send()
 			if portable {
-				waitCounted(t, s, "packets_relayed", "up", uint64(i+1)) // and no more comes of it
+				waitCounted(t, s, "packets_relayed", "up", uint64(i+1)) // and nothing else happens
 				continue
 			}
 			if peer, typ, code, data := c.icmpIn(); peer != closed || typ != wire.ICMPv4Unreachable || code != 3 || data != 0 {
@@ -60,8 +60,8 @@ func TestICMP(t *testing.T) {
 	})
 }
 
-// TestICMPHarmsNobody: while one peer's port is closed, what goes to another arrives whole and in order, though the kernel returns
-// the first one's errors from whatever call comes next.
+// TestICMPHarmsNobody: while one peer's port is closed, data for another arrives whole and in order, though the kernel
+// returns the first peer's errors from any call that comes next.
 func TestICMPHarmsNobody(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer, closed := dialREST(t, s, "udp", "alice"), newPeer(t), closedPort(t)
@@ -75,7 +75,8 @@ func TestICMPHarmsNobody(t *testing.T) {
 	}
 }
 
-// TestICMPNotRelayed: about a peer whose permission is over, of a kind that is of no interest, and more than a client is to be told.
+// TestICMPNotRelayed: the server drops messages about peers without a permission, messages of other types, and too many
+// messages.
 func TestICMPNotRelayed(t *testing.T) {
 	f := newBenchFlow(t, "udp")
 	told := new(tokenbucket.Bucket)
@@ -120,7 +121,7 @@ func captureIPv4(t *testing.T, port uint16) func() []byte {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience / time.Second)}); err != nil {
 		t.Fatal(err)
 	}
-	// In the kernel, where other tests' floods are over loopback too: UDP in a packet without options, to the port.
+	// The kernel filters, since other tests flood loopback, too: UDP to the port, in a packet without options.
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 22},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(port), Jf: 3},
@@ -150,8 +151,8 @@ func captureIPv4(t *testing.T, port uint16) func() []byte {
 	}
 }
 
-// TestDontFragment: DONT-FRAGMENT sets DF on the packet that it came with, and on no other (RFC 8656 §11.2). Where the system cannot
-// do that, the attribute is unknown.
+// TestDontFragment: DONT-FRAGMENT sets DF on the packet that it came with, and on no other (RFC 8656 §11.2). Where the
+// system cannot do that, the server does not know the attribute.
 func TestDontFragment(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)

@@ -14,7 +14,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestClose ends everything there is, from several goroutines at once, and leaves nothing that answers.
+// TestClose ends everything from several goroutines at once. Nothing answers afterwards.
 func TestClose(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	clients := []*testClient{
@@ -140,7 +140,8 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestCounters: names, reasons and transports are labels of metrics; two of the same would be one, and all of a name have the same labels.
+// TestCounters: names, reasons and transports are labels of metrics; two of the same would be one, and all of a name
+// have the same labels.
 func TestCounters(t *testing.T) {
 	s := startServer(t, nil)
 	seen, labels := make(map[Counter]bool), make(map[string][2]bool)
@@ -171,8 +172,8 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-// TestEverythingAtOnce lets clients make, use and end relays while their users are ended, the sweep goes round and the server is asked
-// and closed. What comes of each request is open; what is left in the end is not.
+// TestEverythingAtOnce lets clients make, use and end relays while their users end, the sweep runs, and the server is
+// asked and closed. Each request may succeed or not, but nothing may be left in the end.
 func TestEverythingAtOnce(t *testing.T) {
 	s, clock := startClocked(t, allowLoopback)
 	peer := at("127.0.0.2")

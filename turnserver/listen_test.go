@@ -55,7 +55,7 @@ func share(t *testing.T, s *Server, opts StreamOptions) netip.AddrPort {
 	return wire.AddrPortOf(ln.Addr())
 }
 
-// handedOver is a listener of the connections that are handed over.
+// handedOver is a listener that returns the connections which the server hands over.
 type handedOver struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -148,8 +148,8 @@ func wantNoneOpen(t *testing.T, s *Server) {
 	})
 }
 
-// placesTaken is how many connections of an address are counted: none of a trusted proxy's. It finds out by taking all places that are
-// left.
+// placesTaken is how many connections of an address count; those of a trusted proxy do not. It finds out by taking all
+// places that are left.
 func placesTaken(s *Server, ip netip.Addr) int {
 	limit, left := s.cfg.Limits.ConnectionsPerAddress, 0
 	for left < limit && s.front.Enter(ip) {
@@ -161,7 +161,7 @@ func placesTaken(s *Server, ip netip.Addr) int {
 	return limit - left
 }
 
-// TestGarbageOnOnePort is HTTP's to refuse, and costs no stream.
+// TestGarbageOnOnePort: HTTP refuses garbage, which costs no stream.
 func TestGarbageOnOnePort(t *testing.T) {
 	s, addr := shared(t, StreamOptions{}, nil)
 	for _, garbage := range []string{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "SSH-2.0-x\r\n\r\n", "\x00\x01\x00\x00\x00\x00\x00\x00 \r\n\r\n", "\xff\xff\xff\xff\r\n\r\n"} {
@@ -201,7 +201,8 @@ func TestTURNOff(t *testing.T) {
 	}
 }
 
-// TestConnectionsPerAddress counts TCP, TLS, DTLS and what is handed over together, and not a trusted proxy's.
+// TestConnectionsPerAddress: connections over TCP, TLS and DTLS and those that are handed over count together. A
+// trusted proxy's do not count.
 func TestConnectionsPerAddress(t *testing.T) {
 	s, addr := shared(t, StreamOptions{}, func(cfg *Config) { cfg.Limits.ConnectionsPerAddress = 4 })
 	web := dialAddr(t, "tcp", addr)
@@ -285,7 +286,8 @@ func proxied(cfg *Config) {
 	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
-// TestProxyProtocol on every kind of listener: the client is who the header says, in STUN, in HTTP and in the five-tuple.
+// TestProxyProtocol on every kind of listener: the header's client is the client in STUN, in HTTP and in the
+// five-tuple.
 func TestProxyProtocol(t *testing.T) {
 	s, clear := shared(t, StreamOptions{}, proxied)
 	secure := share(t, s, StreamOptions{TLS: true})
@@ -345,7 +347,8 @@ func TestProxyProtocol(t *testing.T) {
 	}
 }
 
-// TestBadProxyHeaders: no header, or a bad one, ends the connection before anything behind it is read. Package front tries many more.
+// TestBadProxyHeaders: no header, or a bad one, ends the connection before anything behind it is read. Package front
+// tries many more.
 func TestBadProxyHeaders(t *testing.T) {
 	s, shared := shared(t, StreamOptions{}, proxied)
 	closed := uint64(0)
@@ -373,8 +376,8 @@ func TestBadProxyHeaders(t *testing.T) {
 	waitCounted(t, s, "streams_closed", "left", 1)
 }
 
-// TestProxySpoofed: strangers are closed whatever they say, and what a client says behind the header of its load balancer is no
-// second header.
+// TestProxySpoofed: connections of strangers are closed whatever they send. Behind the header of its load balancer, a
+// client cannot send a second header.
 func TestProxySpoofed(t *testing.T) {
 	header := []byte("PROXY TCP4 203.0.113.7 192.0.2.2 40000 443\r\n")
 	s, shared := shared(t, StreamOptions{}, func(cfg *Config) {
@@ -397,8 +400,8 @@ func TestProxySpoofed(t *testing.T) {
 	waitCounted(t, s, "streams_closed", "bad_frame", 1)
 }
 
-// TestProxiedAllocation: two clients of one load balancer, with the same port, have each their own allocation, which ends with
-// its own stream.
+// TestProxiedAllocation: two clients of one load balancer, with the same port, have each their own allocation, which
+// ends with its own stream.
 func TestProxiedAllocation(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); proxied(cfg) })
 	var clients []*testClient

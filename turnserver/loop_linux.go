@@ -39,7 +39,7 @@ type loop struct {
 	in     *udpio.Reader
 
 	counters   counters      // of this loop; others read them
-	shortWaits atomic.Uint32 // likewise; see spare
+	shortWaits atomic.Uint32 // likewise; see spareProcessors
 	stopping   atomic.Bool
 
 	mu      sync.Mutex
@@ -94,7 +94,7 @@ func (s *Server) newLoop() (*loop, error) {
 	}
 	l.worker = newWorker(s, l.shard)
 	l.worker.loop = l
-	l.worker.counters = &l.counters
+	l.worker.counters, l.worker.out.Counters = &l.counters, &l.counters.relayed
 	l.in = udpio.NewReader(udpio.Buffers{
 		Batch: udpio.BatchSize, Headroom: headroom, Size: maxDatagram, Tailroom: len(buffer{}.bytes) - headroom - maxDatagram,
 	})

@@ -16,8 +16,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestBursts sends bursts both ways, which loops read and write in batches: all of it arrives whole and in order, when
-// datagrams are alike and can leave as one segmented message, and when they are not.
+// TestBursts sends bursts both ways, which loops read and write in batches. All datagrams arrive whole and in order,
+// whether they are alike and can leave as one segmented message, or not.
 func TestBursts(t *testing.T) {
 	alike := make([]int, 150)
 	mixed := make([]int, 150)
@@ -36,7 +36,7 @@ func TestBursts(t *testing.T) {
 	}
 }
 
-// TestSegmentsRefused is the same where the kernel refuses to segment, as it does for a socket without checksums.
+// TestSegmentsRefused does the same where the kernel refuses to segment, as for a socket without checksums.
 func TestSegmentsRefused(t *testing.T) {
 	if portable {
 		return // the other path has no loops
@@ -63,7 +63,7 @@ func TestSegmentsRefused(t *testing.T) {
 	burst(t, s, c, peer, relayed, sizes)
 }
 
-// burst sends datagrams of these sizes at once in each direction, ten at a time so that no socket's buffer overflows.
+// burst sends datagrams of these sizes in each direction, ten at once, so that no socket's buffer overflows.
 func burst(t *testing.T, s *Server, c *testClient, peer *testPeer, relayed netip.AddrPort, sizes []int) {
 	t.Helper()
 	data := func(i int) []byte {
@@ -92,7 +92,7 @@ func burst(t *testing.T, s *Server, c *testClient, peer *testPeer, relayed netip
 	}
 }
 
-// TestIPHeader: class and ECN go through, the hop limit loses one each time, and a packet on its last hop is dropped
+// TestIPHeader: class and ECN stay, the hop limit loses one each time, and a packet on its last hop is dropped
 // (RFC 8656 §14).
 func TestIPHeader(t *testing.T) {
 	if portable {
@@ -174,7 +174,7 @@ func TestAddressIsOurs(t *testing.T) {
 	}
 }
 
-// TestManyClients: clients are spread over the loops, and every one is served, and reaches every other across them.
+// TestManyClients: the loops share the clients, and each client reaches each other across loops.
 func TestManyClients(t *testing.T) {
 	s := startServer(t, nil)
 	const n = 16
@@ -198,7 +198,7 @@ func TestManyClients(t *testing.T) {
 	}
 }
 
-// TestBacklog lets more than a batch come together before the loop looks: it is told once, and reads all of it.
+// TestBacklog: more than a batch comes before the loop looks. Epoll tells it once, and it reads all of it.
 func TestBacklog(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)

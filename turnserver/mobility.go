@@ -12,12 +12,13 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed networks shows its
-// ticket in a Refresh, from where it is now. From then on its allocation has an arrival there, while it goes on to be served where it was: until
-// the client sends data, a request or a keepalive from the new five-tuple, or loses its old connection. Then the allocation gets a new home, with all
-// that it has.
+// mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed
+// networks shows its ticket in a Refresh, from where it is now. From then on its allocation has an arrival there. The
+// server goes on serving the client where it was, until the client sends data, a request or a keepalive from the new
+// five-tuple, or loses its old connection. Then the allocation moves to a new home, with all that it has.
 //
-// A packet path that finds an allocation knows nothing of this. Only what would be dropped is looked for among the arrivals.
+// The packet path knows nothing of this while it finds an allocation. It looks among the arrivals only before it would
+// drop a packet.
 type mobility struct {
 	// Static after construction.
 	srv *Server
@@ -25,26 +26,27 @@ type mobility struct {
 
 	arrivals *xsync.Map[wire.FiveTuple, *arrival] // written under mu, read without
 
-	// Guarded by mu, which is taken before shard.mu, quota.mu and connection.mu.
+	// Guarded by mu, which is taken before shard.mu, quota.mu and clientConnection.mu.
 	mu      sync.Mutex
-	last    uint64                 // serial number of a ticket
-	tickets map[uint64]*allocation // that are good for something, by serial number
+	last    uint64                 // serial number that was given out
+	tickets map[uint64]*allocation // by the serial numbers of tickets that are still good for something
 }
 
-// mobile is what an allocation has whose client can move.
+// mobile is the part of an allocation whose client can move.
 type mobile struct {
 	first wire.Ticket // static: of the answer to the Allocate
 
-	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket is good until the client shows that it has
-	// had the answer, and after that for asking the same once more from where it moved to.
+	// Guarded by mobility.mu. The answer to a Refresh with a ticket may get lost. So the ticket stays good until the
+	// client shows that it has had the answer. After that it is good only for repeating the request from where the
+	// client has moved to.
 	next      uint64   // the serial number of the ticket to move with
-	used      uint64   // of the one with which the client has moved last, or is about to; 0: of none
-	confirmed bool     // the client has sent data or a request from where it moved to with that
+	used      uint64   // the serial number of the ticket of the last move, done or about to be; 0: none
+	confirmed bool     // the client has sent data or a request from where that ticket took it
 	arrival   *arrival // or nil
 	moves     tokenbucket.Bucket
 }
 
-// arrival is where an allocation's client is about to move to. It takes what the allocation will take there.
+// arrival is the place that an allocation's client is about to move to. It counts there as the allocation will.
 type arrival struct {
 	// Static after construction.
 	alloc   *allocation
@@ -53,13 +55,13 @@ type arrival struct {
 }
 
 const (
-	// arrivalTime is how long a client may take to send something. No NAT keeps a mapping for longer that nothing passes through (RFC 4787
-	// REQ-5), and after that the five-tuple may be another's.
+	// arrivalTime is how long a client may take to send something from its new place. No NAT must keep an unused
+	// mapping for longer (RFC 4787 REQ-5). After that the five-tuple may be another client's.
 	arrivalTime = 2 * time.Minute
 	// strandedTime is how long an allocation waits for a client that has lost its connection.
 	strandedTime = time.Minute
-	// movesAtOnce is how often a client may move within the time that it takes to have the first of these moves back, one a moveInterval:
-	// to take all its channels along costs more than the two packets that ask for it.
+	// A client may move movesAtOnce times at once, and gets one move back each moveInterval. Taking all its channels
+	// along costs the server more than the two packets that ask for it.
 	movesAtOnce  = 32
 	moveInterval = 2 * time.Second
 )
@@ -79,8 +81,8 @@ func newMobility(srv *Server) *mobility {
 	}
 }
 
-// wantsTicket reads the MOBILITY-TICKET of an Allocate (RFC 8016 §3.1.2), or answers 400 or 405. Who has TCP relayed cannot move: the
-// connections for data that belong to such an allocation could not come along.
+// wantsTicket reads the MOBILITY-TICKET of an Allocate (RFC 8016 §3.1.2), or answers 400 or 405. A client whose
+// allocation relays TCP cannot move: its connections for data could not come along.
 func (r *request) wantsTicket(tcp bool) (wants, ok bool) {
 	attr, wants := r.m.Attributes.Get(attrMobilityTicket)
 	switch {
@@ -94,7 +96,7 @@ func (r *request) wantsTicket(tcp bool) (wants, ok bool) {
 	return wants, true
 }
 
-// giveFirstTicket gives an allocation that is still to begin its first ticket.
+// giveFirstTicket gives its first ticket to an allocation that is not in its shard yet.
 func (m *mobility) giveFirstTicket(a *allocation) {
 	if a.extras == nil {
 		a.extras = new(extras)
@@ -112,7 +114,8 @@ func (m *mobility) issue(a *allocation) uint64 {
 	return m.last
 }
 
-// ticketed returns the allocation that a ticket is for, or nil, and the ticket's serial number, or 0 if it is no ticket of this server.
+// ticketed returns the allocation that a ticket is for, or nil. It also returns the ticket's serial number, or 0 if
+// this server did not make the ticket.
 func (m *mobility) ticketed(value []byte) (*allocation, uint64) {
 	serial, ok := m.key.Open(value)
 	if !ok {
@@ -123,7 +126,8 @@ func (m *mobility) ticketed(value []byte) (*allocation, uint64) {
 	return m.tickets[serial], serial
 }
 
-// refreshElsewhere answers a Refresh request with a ticket, which is for an allocation on another five-tuple (RFC 8016 §3.2.2).
+// refreshElsewhere answers a Refresh request with a ticket: it is about an allocation on another five-tuple (RFC 8016
+// §3.2.2).
 func (r *request) refreshElsewhere(value []byte) {
 	m := r.w.srv.mobility
 	if m == nil {
@@ -146,7 +150,7 @@ func (r *request) refreshElsewhere(value []byte) {
 	})
 }
 
-// refreshAndMove does what a ticket is for, if it is good: to move, or with lifetime 0 to end without coming to any other place.
+// refreshAndMove prepares the move that a good ticket is for. With lifetime 0 it ends the allocation where it is.
 func (r *request) refreshAndMove(serial uint64) {
 	how, ok := r.refreshing()
 	if !ok {
@@ -166,8 +170,8 @@ func (r *request) refreshAndMove(serial uint64) {
 	r.sendAnswer()
 }
 
-// prepareMove prepares an allocation to move to the five-tuple of a request, unless it is about to end. It returns the ticket for the next
-// time, or which error to answer with.
+// prepareMove prepares an allocation to move to the five-tuple of a request, unless the request ends it. It returns the
+// ticket for the next move, or the error to answer with.
 func (m *mobility) prepareMove(r *request, serial uint64, ends bool) (wire.Ticket, stun.ErrorCode) {
 	a := r.alloc
 	m.mu.Lock()
@@ -199,18 +203,19 @@ func (m *mobility) prepareMove(r *request, serial uint64, ends bool) (wire.Ticke
 	return m.key.Seal(mob.next), 0
 }
 
-// judgeTicket says whether a ticket is good for its allocation, by an error code, and whether the same request was answered before, from the
-// same place, and the answer may have been lost. The caller holds mu.
+// judgeTicket returns an error code if a ticket is not good for its allocation, else 0. It reports answered if the
+// server has answered the same request from the same place before, and the answer may have got lost. The caller holds
+// mu.
 func (m *mobility) judgeTicket(r *request, serial uint64) (answered bool, code stun.ErrorCode) {
 	a, here := r.alloc, r.c.tuple
 	mob := a.extras.mobile
 	isHere := a.home.Load().tuple == here || mob.arrival != nil && mob.arrival.home.tuple == here
 	switch again := serial == mob.used; {
-	case m.tickets[serial] != a: // it has ended, or got other tickets, since it was looked up
+	case m.tickets[serial] != a: // since ticketed, the allocation has ended or got other tickets
 		return false, stun.CodeAllocMismatch
 	case isHere && again:
 		return true, 0
-	case isHere: // who has not moved does not show a ticket (RFC 8016 §3.2.1)
+	case isHere: // a client that has not moved must not show a ticket (RFC 8016 §3.2.1)
 		return false, stun.CodeBadRequest
 	case again && mob.confirmed: // it was good for one move
 		return false, stun.CodeAllocMismatch
@@ -242,7 +247,7 @@ func (m *mobility) cancelArrival(mob *mobile) {
 	m.leaveHome(ar.home)
 }
 
-// leaveHome gives back what a client takes where it is, or was about to be.
+// leaveHome takes an allocation off the counts of a place that it leaves, or does not come to after all.
 func (m *mobility) leaveHome(h *home) {
 	m.srv.quota.uncountAddress(&h.client)
 	if h.conn != nil {
@@ -250,7 +255,7 @@ func (m *mobility) leaveHome(h *home) {
 	}
 }
 
-// expected returns the allocation that is to arrive on a five-tuple, or nil. m may be nil.
+// expected returns the allocation that has an arrival on a five-tuple, or nil. m may be nil.
 func (m *mobility) expected(t wire.FiveTuple) *allocation {
 	if m == nil {
 		return nil
@@ -261,8 +266,9 @@ func (m *mobility) expected(t wire.FiveTuple) *allocation {
 	return nil
 }
 
-// arrives moves the allocation that has an arrival on the client's five-tuple, which has sent data. It reports whether it is worth
-// to look again for what was not found: somebody else may have moved it just now.
+// arrives moves the allocation that has an arrival on the client's five-tuple, as the client has sent data from there.
+// It reports whether the caller should look again for what it did not find: another goroutine may have moved it just
+// now.
 func (w *worker) arrives(c *client) bool {
 	m := w.srv.mobility
 	if m == nil {
@@ -274,9 +280,9 @@ func (w *worker) arrives(c *client) bool {
 	return true
 }
 
-// keepsAlive moves the allocation that has an arrival on the client's five-tuple, which is kept open by a Binding request or indication: who
-// listens without a word of its own is there, too. It does not settle what the ticket is good for, as the client may have sent it before
-// it was answered, to find out its own address.
+// keepsAlive moves the allocation that has an arrival on the client's five-tuple, as the client has sent a Binding
+// request or indication from there: a client that only listens has arrived, too. It does not confirm the move. The
+// client may have sent the request before it had its answer, to find out its own address.
 func (w *worker) keepsAlive(c *client) {
 	m := w.srv.mobility
 	if m == nil {
@@ -287,7 +293,8 @@ func (w *worker) keepsAlive(c *client) {
 	}
 }
 
-// arrives moves it for a request, if that is the allocation's owner's, and reports whether there is such an allocation.
+// arrives moves the allocation that has an arrival on the request's five-tuple, if the request is its owner's. It
+// reports whether the five-tuple then has an allocation.
 func (r *request) arrives() bool {
 	m := r.w.srv.mobility
 	if m == nil {
@@ -300,8 +307,9 @@ func (r *request) arrives() bool {
 	return r.alloc != nil
 }
 
-// completeMove moves an allocation to its arrival, from where its client has sent something, or else has lost its old connection. It
-// reports false if that is no longer to be. It is settled if what was sent shows that the client has no more use for the ticket.
+// completeMove moves an allocation to its arrival: its client has sent something from there, or has lost its old
+// connection. It reports false if the arrival is over. confirmed says that the client has shown that it needs the
+// ticket's answer no more.
 func (m *mobility) completeMove(ar *arrival, settled bool) bool {
 	a := ar.alloc
 	m.mu.Lock()
@@ -316,7 +324,7 @@ func (m *mobility) completeMove(ar *arrival, settled bool) bool {
 		return false
 	}
 	from, changed, ok := a.shard.rehome(a, ar.home)
-	if !ok { // it has ended, and forget is about to come
+	if !ok { // it has ended, and forget will be called soon
 		m.mu.Unlock()
 		return false
 	}
@@ -339,7 +347,7 @@ func (a *allocation) disconnected(c *clientConnection) {
 	srv.mobility.disconnected(a, c)
 }
 
-// disconnected moves the allocation to its arrival, or has it wait for its client.
+// disconnected moves the allocation to its arrival, or makes it wait for its client.
 func (m *mobility) disconnected(a *allocation, c *clientConnection) {
 	m.mu.Lock()
 	ar := a.extras.mobile.arrival
@@ -364,8 +372,8 @@ func (m *mobility) disconnected(a *allocation, c *clientConnection) {
 	a.shard.flows.report(changed)
 }
 
-// nowhere is the client that an allocation has while its own has lost its connection: on a five-tuple that no packet comes from, and
-// still counted for the address that it was at.
+// nowhere is the client of an allocation whose real client has lost its connection. Its five-tuple is one that no
+// packet comes from. The allocation still counts for the address that its client had.
 func nowhere(was *client, serial uint64) client {
 	tuple := wire.FiveTuple{Client: wire.Endpoint{IP: was.tuple.Client.IP}, Protocol: was.tuple.Protocol}
 	binary.BigEndian.PutUint64(tuple.Local.IP[:], serial)
@@ -375,17 +383,18 @@ func nowhere(was *client, serial uint64) client {
 // stranded reports whether a five-tuple is one of nowhere's.
 func stranded(t *wire.FiveTuple) bool { return t.Client.Port == 0 && t.Local.Port == 0 }
 
-// noSocketNow is where nowhere sends to.
+// noSocketNow is the socket of nowhere.
 type noSocketNow struct{}
 
 func (noSocketNow) sendTo(w *worker, _ *client, _ []byte, _ int) { w.counters.count(dropClientAway) }
 
-// abandon gives up what was to arrive on a connection that has ended. m may be nil.
+// abandon gives up the arrival on a connection that has ended. m may be nil.
 func (m *mobility) abandon(t wire.FiveTuple, c *clientConnection) {
 	m.cancelAt(t, func(ar *arrival) bool { return ar.home.conn == c })
 }
 
-// makeRoom gives up what was to arrive on a five-tuple whose client makes an allocation there instead, or has data of TCP carried. m may be nil.
+// makeRoom gives up the arrival on a five-tuple whose client makes an allocation there instead, or claims a connection
+// with a peer. m may be nil.
 func (m *mobility) makeRoom(t wire.FiveTuple) { m.cancelAt(t, func(*arrival) bool { return true }) }
 
 func (m *mobility) cancelAt(t wire.FiveTuple, match func(*arrival) bool) {
@@ -402,7 +411,7 @@ func (m *mobility) cancelAt(t wire.FiveTuple, match func(*arrival) bool) {
 	}
 }
 
-// forget is told of each allocation that has ended. m may be nil.
+// forget gives up the arrival and the tickets of an allocation that has ended. m may be nil.
 func (m *mobility) forget(a *allocation) {
 	if a.extras == nil || a.extras.mobile == nil {
 		return

@@ -93,7 +93,8 @@ func wantNothingLeft(t *testing.T, s *Server) {
 	}
 }
 
-// TestMove takes an allocation from each transport to each. It is where it was until the client sends something from where it is now.
+// TestMove takes an allocation from each transport to each. It stays where it was until the client sends something from
+// its new place.
 func TestMove(t *testing.T) {
 	onEach(t, func(t *testing.T, from string) {
 		onEach(t, func(t *testing.T, to string) {
@@ -140,7 +141,7 @@ func TestMove(t *testing.T) {
 	})
 }
 
-// wantSnapshot checks where the one allocation is.
+// wantSnapshot checks the place of the only allocation.
 func wantSnapshot(t *testing.T, s *Server, transport string, client netip.AddrPort) {
 	t.Helper()
 	all := s.Snapshot()
@@ -152,7 +153,7 @@ func wantSnapshot(t *testing.T, s *Server, transport string, client netip.AddrPo
 	}
 }
 
-// TestMoveOften has a client change its five-tuple time and again, over every loop, while data goes both ways.
+// TestMoveOften: a client changes its five-tuple time and again, over every loop, while data go both ways.
 func TestMoveOften(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
@@ -172,7 +173,7 @@ func TestMoveOften(t *testing.T) {
 	wantNothingLeft(t, s)
 }
 
-// TestMoveByRequest: what completes a move may be a request, of the allocation's owner.
+// TestMoveByRequest: a request of the allocation's owner completes a move, too.
 func TestMoveByRequest(t *testing.T) {
 	s := startServer(t, allowMobility)
 	peer := newPeer(t)
@@ -210,7 +211,7 @@ func (c *testClient) channelTo(request string) uint16 {
 	return 0
 }
 
-// TestMoveAnswerLost: as long as the client has shown nothing that proves it has the next ticket, the one before does, from the same
+// TestMoveAnswerLost: until the client proves that it has the next ticket, the one before stays good, from the same
 // place and from another.
 func TestMoveAnswerLost(t *testing.T) {
 	s := startServer(t, allowMobility)
@@ -246,7 +247,7 @@ func TestMoveAnswerLost(t *testing.T) {
 	e.show(third)
 }
 
-// TestMoveExpires: who shows a ticket and then stays away has not moved.
+// TestMoveExpires: a client that shows a ticket and then stays away has not moved.
 func TestMoveExpires(t *testing.T) {
 	s, clock := startClocked(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
@@ -373,7 +374,8 @@ func TestMobilityOff(t *testing.T) {
 	})
 }
 
-// TestMobilityRefusals: what RFC 8016 §3.1.2 and §3.2.2 have refused, and what would leave two allocations in one place.
+// TestMobilityRefusals: the server refuses what RFC 8016 §3.1.2 and §3.2.2 forbid, and moves that would leave two
+// allocations in one place.
 func TestMobilityRefusals(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowMobility)
@@ -434,7 +436,8 @@ func TestEndFromElsewhere(t *testing.T) {
 	wantNothingLeft(t, s)
 }
 
-// TestMoveQuota: a place that has as many allocations as it may does not get one more, and a move gives back the one before.
+// TestMoveQuota: an address that has as many allocations as it may gets no more, and a move makes room where it came
+// from.
 func TestMoveQuota(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { allowMobility(cfg); cfg.Limits.AllocationsPerAddress = 1 })
 	c := dialREST(t, s, "udp", "alice")

@@ -12,7 +12,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// moveFlood: a client that is to and fro without end is refused for a while, where it is it is served, and nothing grows.
+// moveFlood: the server refuses the moves of a client that goes to and fro without end, serves it where it is, and
+// nothing grows.
 func moveFlood(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, begun, waited := newServer(t, allowMobility), time.Now(), atomic.Int64{}
@@ -46,7 +47,8 @@ func moveFlood(t *testing.T) {
 	})
 }
 
-// nonceElsewhere: from another address the nonce of the old one is as good as none, whatever the ticket; from another port it will do.
+// nonceElsewhere: from another address the old nonce is as good as none, whatever the ticket. From another port it is
+// good.
 func nonceElsewhere(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c := dialREST(t, s, "udp", "alice")
@@ -65,7 +67,8 @@ func nonceElsewhere(t *testing.T) {
 	checkBooks(t, s)
 }
 
-// ticketWithoutCredential: who has seen a ticket, and the nonce and the signature beside it, moves nothing, ends nothing and learns nothing.
+// ticketWithoutCredential: a stranger who has seen a ticket, with the nonce and the signature beside it, moves nothing,
+// ends nothing and learns nothing.
 func ticketWithoutCredential(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowMobility)
@@ -92,7 +95,8 @@ func ticketWithoutCredential(t *testing.T) {
 	})
 }
 
-// arrivalAmidData: a stream by which a client was to arrive, and that carries the data of TCP instead, carries nothing else.
+// arrivalAmidData: if a stream was an arrival and then claims a connection with a peer, it carries nothing but that
+// connection's data.
 func arrivalAmidData(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowMobility)
@@ -125,7 +129,8 @@ func arrivalAmidData(t *testing.T) {
 	})
 }
 
-// lostInMove: what peers send while a client moves comes to where it was or to where it is, each packet once, and none is lost.
+// lostInMove: packets of peers come to the client's old place or to its new one while it moves. Each comes once, and
+// none is lost.
 func lostInMove(t *testing.T) {
 	s := startServer(t, allowMobility)
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
@@ -166,8 +171,8 @@ func lostInMove(t *testing.T) {
 	}
 }
 
-// TestMoveByKeepalive: a client that only listens moves by what keeps its NAT's mapping. That settles nothing: it may have been sent before the
-// ticket was answered.
+// TestMoveByKeepalive: a client that only listens moves by the messages that keep its NAT's mapping. They do not
+// confirm the move: it may have sent them before it had its answer.
 func TestMoveByKeepalive(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		for name, keepalive := range map[string]func(*testClient){
@@ -197,7 +202,8 @@ func TestMoveByKeepalive(t *testing.T) {
 	})
 }
 
-// TestMoveUserhash: a client that says only the hash of its username moves, too, when its credential has expired and is forgotten.
+// TestMoveUserhash: a client that sends only the hash of its username can still move when its credential has expired
+// and is forgotten.
 func TestMoveUserhash(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock, credentials := startRemembering(t)
@@ -217,7 +223,7 @@ func TestMoveUserhash(t *testing.T) {
 	})
 }
 
-// TestMoveTooLate: a ticket is no use once its allocation has expired, whether that has been noticed or not.
+// TestMoveTooLate: a ticket is no use once its allocation has expired, even if the sweep has not noticed that yet.
 func TestMoveTooLate(t *testing.T) {
 	s, clock := startClocked(t, allowMobility)
 	c := dialREST(t, s, "udp", "alice")
@@ -251,7 +257,7 @@ func TestMoveEndings(t *testing.T) {
 	}
 }
 
-// anothersTicket: a ticket is of no use to who is not its user, nor to the user with another credential.
+// anothersTicket: a ticket is of no use to another user, nor to its own user with another credential.
 func anothersTicket(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowMobility)
@@ -273,7 +279,7 @@ func anothersTicket(t *testing.T) {
 	})
 }
 
-// replayedTicket: one that was used does not bring the allocation back, nor anywhere.
+// replayedTicket: a used ticket does not bring the allocation back, nor anywhere else.
 func replayedTicket(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowMobility)
@@ -298,7 +304,7 @@ func replayedTicket(t *testing.T) {
 	})
 }
 
-// forgedTicket: nothing but a whole ticket of this process is one.
+// forgedTicket: the server takes nothing for a ticket but a whole one that it has made itself.
 func forgedTicket(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, another := startServer(t, allowMobility), startServer(t, allowMobility)
@@ -319,7 +325,7 @@ func forgedTicket(t *testing.T) {
 	})
 }
 
-// endedTicket: with its allocation a ticket ends, whatever comes to stand in its place.
+// endedTicket: a ticket ends with its allocation, whatever takes its place.
 func endedTicket(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowMobility)

@@ -8,8 +8,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// checkBooks holds that all that the server keeps of allocations that move agrees, while nothing moves: who is where, who is about to come, which
-// tickets are good, what is counted for whom and where, and by which keys flows are found.
+// checkBooks compares everything that the server keeps of allocations that can move, while nothing moves: their places
+// and arrivals, their tickets, what is counted for each owner and source, and the keys of flows.
 func checkBooks(t testing.TB, s *Server) {
 	t.Helper()
 	if wrong := booksOf(s); len(wrong) > 0 {
@@ -17,7 +17,7 @@ func checkBooks(t testing.TB, s *Server) {
 	}
 }
 
-// books is what there should be, counted from the allocations alone.
+// books are the numbers that there should be, counted from the allocations alone.
 type books struct {
 	wrong               []string
 	owners              map[holder]int
@@ -67,7 +67,7 @@ func booksOf(s *Server) []string {
 	return b.wrong
 }
 
-// add counts an allocation and what it has. The caller holds the locks that guard them.
+// add counts an allocation with its flows and counts. The caller holds the locks that guard them.
 func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	home := a.home.Load()
 	b.allocations++

@@ -13,8 +13,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// mobilityFuzzer has two users, and places that either may be at: three ports of one address, an address whose packets another shard has, and a
-// stream. Peers are the allocations themselves, each on a channel of its own.
+// mobilityFuzzer has two users, and places where either may be: three ports of one address, an address whose packets
+// another shard serves, and a stream. The allocations are their own peers, each on a channel of its own.
 type mobilityFuzzer struct {
 	srv     *Server
 	clock   *testClock
@@ -24,7 +24,7 @@ type mobilityFuzzer struct {
 	buf     *buffer
 }
 
-// movingPlace is a five-tuple, and what was sent there.
+// movingPlace is a five-tuple, with the messages that were sent there.
 type movingPlace struct {
 	worker *worker
 	client client
@@ -80,7 +80,7 @@ func (f *mobilityFuzzer) connect(p *movingPlace) {
 	p.client = client{tuple: t.tuple, stream: t, conn: &t.clientConnection}
 }
 
-// serve serves a packet that came from a place, and returns what was sent to each.
+// serve serves a packet that came from a place, and returns what the server sent to each place.
 func (f *mobilityFuzzer) serve(t *testing.T, from *movingPlace, packet []byte) [][][]byte {
 	t.Helper()
 	n := copy(f.buf.bytes[headroom:headroom+maxDatagram], packet)
@@ -97,7 +97,8 @@ func (f *mobilityFuzzer) serve(t *testing.T, from *movingPlace, packet []byte) [
 	return got
 }
 
-// request has a user send a request from a place, and returns the answer, which comes there, and nothing anywhere else.
+// request sends a user's request from a place, and returns the answer. The answer comes there, and nothing anywhere
+// else.
 func (f *mobilityFuzzer) request(t *testing.T, user, place int, method stun.Method, attrs ...stun.Setter) *stun.Message {
 	t.Helper()
 	p, cred := f.places[place], f.users[user]
@@ -116,7 +117,7 @@ func (f *mobilityFuzzer) request(t *testing.T, user, place int, method stun.Meth
 	return m
 }
 
-// whereabouts are where an allocation is, and where it is about to be.
+// whereabouts are the home of an allocation, and its arrival.
 type whereabouts struct {
 	home     *home
 	expected *home // or nil
@@ -136,7 +137,7 @@ func (f *mobilityFuzzer) whereabouts() map[*allocation]whereabouts {
 	return all
 }
 
-// at returns who is at a place, or else who will be once something comes from there.
+// at returns the allocation at a place, or else the one that will be there once something comes from there.
 func (f *mobilityFuzzer) at(place int) (there, expected *allocation) {
 	p := f.places[place]
 	there = p.worker.shard.find(p.client.tuple)
@@ -150,7 +151,8 @@ func (a *allocation) madeBy(cred *auth.Credential) bool {
 	return a != nil && a.grant.Username == cred.Username
 }
 
-// step does one thing, and holds that it has moved nobody but who was expected where it was done, or has lost a connection there.
+// step does one thing. It may have moved only an allocation that was expected at that place, or lost its connection
+// there.
 func (f *mobilityFuzzer) step(t *testing.T, op, arg byte) {
 	t.Helper()
 	place, user, ticket := int(arg)%len(f.places), int(arg)/len(f.places)%len(f.users), int(arg)/len(f.places)/len(f.users)
@@ -186,7 +188,7 @@ func (f *mobilityFuzzer) spend(a *allocation) {
 	}
 }
 
-// act does what step is to do, and reports whether that may complete a move.
+// act does the work of step, and reports whether that may complete a move.
 func (f *mobilityFuzzer) act(t *testing.T, op byte, place, user, ticket int) (moves bool) {
 	t.Helper()
 	p := f.places[place]
@@ -252,7 +254,7 @@ func (f *mobilityFuzzer) allocate(t *testing.T, user, place int, mobile bool) {
 	}
 }
 
-// refresh holds that it succeeds for whose allocation is at a place, or expected there, and for nobody else.
+// refresh must succeed for the user whose allocation is at a place, or expected there, and for nobody else.
 func (f *mobilityFuzzer) refresh(t *testing.T, user, place int) {
 	t.Helper()
 	there, expected := f.at(place)
@@ -268,7 +270,8 @@ func (f *mobilityFuzzer) refresh(t *testing.T, user, place int) {
 	}
 }
 
-// show shows one of the tickets of late. It is of use to its user alone, and makes that allocation expected where it was shown.
+// show shows one of the latest tickets. It is of use to its user alone, and makes the allocation expected at that
+// place.
 func (f *mobilityFuzzer) show(t *testing.T, user, place, which int, attrs []stun.Setter) {
 	t.Helper()
 	if len(f.tickets) == 0 {
@@ -299,8 +302,8 @@ func (f *mobilityFuzzer) show(t *testing.T, user, place, which int, attrs []stun
 	}
 }
 
-// sendChannel sends data on the channel that leads to the allocation itself. It comes back to where it was sent from, if the client is there or was
-// expected, and whatever happens to nobody else.
+// sendChannel sends data on the channel that leads to the allocation itself. The data come back to the same place if
+// the client is or was expected there, and never to another place.
 func (f *mobilityFuzzer) sendChannel(t *testing.T, place int) {
 	t.Helper()
 	p, bound := f.places[place], 0
@@ -318,7 +321,7 @@ func (f *mobilityFuzzer) sendChannel(t *testing.T, place int) {
 	}
 }
 
-// bind binds the channel of whoever is at a place.
+// bind binds the channel of the allocation at a place.
 func (f *mobilityFuzzer) bind(t *testing.T, user, place int) {
 	t.Helper()
 	there, expected := f.at(place)
@@ -330,7 +333,7 @@ func (f *mobilityFuzzer) bind(t *testing.T, user, place int) {
 	}
 }
 
-// end ends all, and holds that nothing is left.
+// end ends everything, and checks that nothing is left.
 func (f *mobilityFuzzer) end(t *testing.T) {
 	t.Helper()
 	f.srv.EndUser("alice")
@@ -341,7 +344,8 @@ func (f *mobilityFuzzer) end(t *testing.T) {
 	f.clock.ahead.Store(0) // nothing is left that has seen another time
 }
 
-// FuzzMobility has two users do anything in any order from four places, with tickets old and new, their own and each other's.
+// FuzzMobility lets two users do anything in any order from four places, with tickets old and new, their own and each
+// other's.
 func FuzzMobility(f *testing.F) {
 	// Steps are an op and an argument: place+5*(user+2*ticket), ticket 0 being the last.
 	f.Add([]byte{0, 0, 9, 0, 4, 1, 6, 1, 6, 0})                              // a move within a shard

@@ -14,11 +14,12 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestMovesAtRandom has clients move in random ways, all at once, with answers, connections and relays lost on the way. A client that did nothing
-// wrong keeps its relay. When all rest, the books agree, and when all have ended, nothing is left.
+// TestMovesAtRandom lets clients move in random ways, all at once, with answers, connections and relays lost on the
+// way. A client that does nothing wrong keeps its relay. When all rest, the books agree. When all have ended, nothing
+// is left.
 func TestMovesAtRandom(t *testing.T) {
 	seed := rand.Uint64()
-	t.Log("seed ", seed) // for a failure to be looked into; the order of events is not repeated
+	t.Log("seed ", seed) // helps to look into a failure, though it does not repeat the order of events
 	s := startServer(t, allowMobility)
 	var stop atomic.Bool
 	looked := make(chan struct{})
@@ -150,7 +151,8 @@ func (m *randomMover) move() {
 	m.here = to
 }
 
-// end ends the relay, from where it is or from elsewhere, or has the server end it. Its ticket is good for nothing then.
+// end ends the relay, from its place or from elsewhere, or makes the server end it. Its ticket is good for nothing
+// then.
 func (m *randomMover) end() {
 	switch from := m.elsewhere(); m.random.IntN(3) {
 	case 0:
@@ -168,7 +170,7 @@ func (m *randomMover) end() {
 	m.elsewhere().refuse(437, stun.MethodRefresh, mobilityTicket(m.ticket))
 }
 
-// TestMovesAtOnce has many clients move while their peers send, others end, and the server looks through all of them.
+// TestMovesAtOnce: many clients move while their peers send, others end, and the server looks through all of them.
 func TestMovesAtOnce(t *testing.T) {
 	s := startServer(t, allowMobility)
 	var stop atomic.Bool

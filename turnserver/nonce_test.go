@@ -30,7 +30,7 @@ func TestStaleNonce(t *testing.T) {
 	})
 }
 
-// TestForeignNonce: a nonce is good only at the address that it was made for, and only if it was made here.
+// TestForeignNonce: a nonce is good only at the address that it was made for, and only if this server made it.
 func TestForeignNonce(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -69,7 +69,7 @@ func flip(s string, i int) string {
 	return string(b)
 }
 
-// TestNonceFromTheFuture: a node whose clock is ahead is trusted a little.
+// TestNonceFromTheFuture: the nonce of a node with a clock that is a little ahead is good.
 func TestNonceFromTheFuture(t *testing.T) {
 	s, clock := startClocked(t, nil)
 	c := dialREST(t, s, "udp", "alice")
@@ -85,8 +85,8 @@ func TestNonceFromTheFuture(t *testing.T) {
 	}
 }
 
-// TestNonceComesLast: whether a credential is good is said before whether the nonce is too old (RFC 8489 §9.2.4), but not to
-// those who come with a nonce that was never theirs.
+// TestNonceComesLast: the server judges the credential before the age of the nonce (RFC 8489 §9.2.4), unless the nonce
+// was made for another client.
 func TestNonceComesLast(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, nil)
@@ -107,7 +107,7 @@ func TestNonceComesLast(t *testing.T) {
 	})
 }
 
-// TestChallengesAreShort holds what a challenge carries to what it must: it goes to whoever claims to have asked.
+// TestChallengesAreShort: a challenge has no more than it must have, since it may go to an address that did not ask.
 func TestChallengesAreShort(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		cfg.Realm = "turnpike"

@@ -16,8 +16,8 @@ import (
 	"turnpike/turnserver/offload"
 )
 
-// offloadedEnv is set for a process that runs the tests with flows forwarded in the kernel: on the loopback interface of a network
-// namespace of its own, so that the programs of its servers see no packets but theirs.
+// offloadedEnv is set for a process that runs the tests with flows in the kernel. It uses the loopback interface of a
+// network namespace of its own, so that the programs of its servers see no other packets.
 const offloadedEnv = "TURNPIKE_TURNSERVER_TEST_OFFLOADED"
 
 // offloadedPeerIP6 is to IPv6 there what peerIP is to IPv4.
@@ -39,8 +39,8 @@ func listenFree(t *testing.T, ip netip.Addr) *net.UDPConn {
 	return conn.(*net.UDPConn)
 }
 
-// againOffloaded runs the tests once more in such a process, and returns its exit code. Where that cannot be it says so; in CI, that is a
-// failure.
+// againOffloaded runs the tests once more in such a process, and returns its exit code. Where that is not possible it
+// says so; in CI, that is a failure.
 func againOffloaded() int {
 	path, err := offload.Open(offload.Config{}) // for no address, it forwards nothing
 	if err == nil {

@@ -11,8 +11,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// OffloadMode says whether established flows of clients over UDP are forwarded in the kernel: channels, and peers that a client sends
-// indications to.
+// OffloadMode says whether the kernel forwards established flows of clients over UDP: channels, and peers that a client
+// sends indications to.
 type OffloadMode uint8
 
 const (
@@ -21,8 +21,8 @@ const (
 	OffloadRequire             // Start fails where they do not
 )
 
-// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them, and what the kernel has counted
-// comes back: to an allocation when its flow ends, and until then to whoever asks for a snapshot.
+// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them. The kernel's counts go to
+// the allocation when its flow ends, and until then to every snapshot.
 type offloader struct {
 	// Static after construction.
 	srv    *Server
@@ -30,10 +30,11 @@ type offloader struct {
 	meters *meterPool
 
 	mu   sync.Mutex
-	last offload.Totals // as read last, which is what there is once path is closed
+	last offload.Totals // as read last; they stay once path is closed
 }
 
-// openOffloader begins to forward in the kernel if that is wanted and possible. It is called before there are shards.
+// openOffloader begins to forward in the kernel, if Config wants that and the system can. It is called before there are
+// shards.
 func (s *Server) openOffloader() error {
 	if s.cfg.Offload == OffloadOff {
 		return nil
@@ -55,7 +56,7 @@ func (s *Server) openOffloader() error {
 	}
 }
 
-// packetAddresses are those that clients and peers send UDP to.
+// packetAddresses are the addresses that clients and peers send UDP to.
 func (s *Server) packetAddresses() (all []netip.Addr) {
 	for _, l := range s.cfg.Listen {
 		if l.Network == "udp" {
@@ -72,7 +73,7 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 // canOffload reports whether the kernel may forward a flow.
 func (k *offloader) canOffload(e *flowEntry) bool {
 	tuple := &e.fromClient.tuple
-	return tuple.Protocol == wire.UDP && !tuple.Client.Addr().IsLinkLocalUnicast() // whose zone is not kept
+	return tuple.Protocol == wire.UDP && !tuple.Client.Addr().IsLinkLocalUnicast() // a five-tuple keeps no zone
 }
 
 func (k *offloader) set(e flowEntry) {
@@ -109,7 +110,7 @@ func (k *offloader) flowOf(e *flowEntry) offload.Flow {
 	f := e.flow
 	from := f.alloc.relayedTo(&f.peer.endpoint)
 	out := keysOf(e)
-	out.Expires = time.Now().Add(time.Duration(e.expires - k.srv.now())) // by a clock that nobody sets
+	out.Expires = time.Now().Add(time.Duration(e.expires - k.srv.now())) // by the monotonic clock
 	out.UpMeters, out.DownMeters = k.metersOf(f.alloc, clientToPeer), k.metersOf(f.alloc, peerToClient)
 	if own := f.peer.own; own != nil {
 		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.Port)
@@ -118,14 +119,14 @@ func (k *offloader) flowOf(e *flowEntry) offload.Flow {
 	return out
 }
 
-// addOffloaded adds what the kernel has forwarded of an allocation's flow that has ended.
+// addOffloaded adds the traffic that the kernel has forwarded of a flow that has ended.
 func (a *allocation) addOffloaded(d direction, u offload.Usage) {
 	a.traffic[d].packets.Add(u.Packets)
 	a.traffic[d].bytes.Add(u.Bytes)
 	a.addDropped(dropBandwidth, u.Dropped)
 }
 
-// totals are what the kernel has done since Start; zeroes if k is nil.
+// totals returns what the kernel has counted since Start; zeroes if k is nil.
 func (k *offloader) totals() offload.Totals {
 	if k == nil {
 		return offload.Totals{}
@@ -140,9 +141,9 @@ func (k *offloader) totals() offload.Totals {
 	return now
 }
 
-// offloadCounters lists what is the kernel's alone. What it forwarded is among what was relayed, too.
+// offloadCounters lists the kernel's own counters. Packets that it forwarded count as relayed, too.
 func offloadCounters(t offload.Totals) []Counter {
-	const passed = "packets_not_offloaded" // of flows that the kernel has, and that came to user space nevertheless
+	const passed = "packets_not_offloaded" // they came to user space, though the kernel has their flow
 	return []Counter{
 		{Name: "packets_offloaded", Reason: "up", Value: t.PacketsUp},
 		{Name: "packets_offloaded", Reason: "down", Value: t.PacketsDown},
@@ -156,10 +157,10 @@ func offloadCounters(t offload.Totals) []Counter {
 	}
 }
 
-// offloadUsage is what the kernel has forwarded by what packets show of their flow.
+// offloadUsage is the traffic that the kernel has forwarded, by what packets show of their flow.
 type offloadUsage map[offload.Key]offload.Usage
 
-// usage reads what the kernel has forwarded of the flows that there are. It holds no lock of the server's.
+// usage reads the traffic of all flows that the kernel has now. It holds no lock of the server's.
 func (k *offloader) usage() offloadUsage {
 	if k == nil {
 		return nil
@@ -189,8 +190,8 @@ func keysOf(e *flowEntry) offload.Flow {
 // OffloadStatus tells what the kernel forwards now.
 type OffloadStatus struct {
 	On     bool
-	Flows  int    // channels and peers; the packets of others go through the process
-	Reason string // why it is not on, though it may be; empty if it is, or is not to be
+	Flows  int    // channels and peers; the packets of other flows go through the process
+	Reason string // why it is not on, though the configuration allows it; else empty
 }
 
 // Offload tells whether the kernel forwards flows, once Start has returned.
@@ -204,8 +205,8 @@ func (s *Server) Offload() OffloadStatus {
 	return OffloadStatus{}
 }
 
-// Offloads reports whether the kernel forwards what the allocation at a relayed address carries: whether it has done so in a flow
-// that there is now. It reports found only to the allocation's owner.
+// Offloads reports whether the kernel has forwarded packets of a present flow of the allocation at a relayed address.
+// It reports found only to the allocation's owner.
 func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
 	address := relayAddressOf(s.relays, wire.Canonical(relayed.Addr()))
 	if address == nil {

@@ -6,8 +6,8 @@ import (
 	"turnpike/turnserver/offload"
 )
 
-// TestKernelFollowsTable is TestSinkFollowsTable with the kernel's map for a sink, where it is limited whatever can be: the kernel has what
-// the table has and nothing else, and meters for it, of which none is lost.
+// TestKernelFollowsTable is TestSinkFollowsTable with the kernel's maps for a sink, and with every limit of bandwidth.
+// The kernel has the flows of the table and no others, and meters for them, of which none gets lost.
 func TestKernelFollowsTable(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel

@@ -10,8 +10,9 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestOffloadedIndications: what a client sends in indications goes through the kernel from the second packet on, as what its peer sends
-// does, and is counted like what goes by a channel. Such a flow ends with the permission, or in its time, and then there is another.
+// TestOffloadedIndications: a client's indications go through the kernel from the second packet on, and so do its
+// peer's packets. They count like those of a channel. Such a flow ends with the permission, or in its time. Then there
+// is another.
 func TestOffloadedIndications(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -77,7 +78,7 @@ func TestOffloadedIndications(t *testing.T) {
 	flows(1)
 }
 
-// TestOffloadedConversations: there is an end to the flows of indications, and what is sent to more peers arrives all the same.
+// TestOffloadedConversations: the flows of indications have a bound, and packets to more peers arrive all the same.
 func TestOffloadedConversations(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel

@@ -40,7 +40,7 @@ func (c offloadedCall) meet() {
 	}
 }
 
-// message is what the client sends to have data relayed.
+// message is the message in which the client sends data.
 func (c offloadedCall) message(data []byte) []byte {
 	c.t.Helper()
 	if c.channel == 0 {
@@ -58,8 +58,8 @@ func (c offloadedCall) exchange(out, in []byte) {
 	c.wantData(c.channel, c.peer.addr, in)
 }
 
-// TestOffloaded: a channel's packets go through the kernel once each end has sent, and are counted as if through the process, while the
-// flow lives and when it has ended.
+// TestOffloaded: a channel's packets go through the kernel once each end has sent. They count as if they went through
+// the process, while the flow lives and after it has ended.
 func TestOffloaded(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -109,7 +109,8 @@ func TestOffloaded(t *testing.T) {
 	}
 }
 
-// TestOffloadedMove: the kernel forwards from and to where the client is, and no more where it was; what it has forwarded there still counts.
+// TestOffloadedMove: the kernel forwards at the client's new place, and no more at the old one. What it has forwarded
+// there still counts.
 func TestOffloadedMove(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -164,8 +165,8 @@ func TestOffloadedMove(t *testing.T) {
 	}
 }
 
-// TestOffloadedSegments: what comes as one packet for several, as from a sender on this machine or its hypervisor, is cut up by the IP stack
-// and relayed in the process, each with its header.
+// TestOffloadedSegments: several packets may come as one, as from a sender on this machine or its hypervisor. The IP
+// stack cuts them up, and the process relays each with its header.
 func TestOffloadedSegments(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -242,8 +243,8 @@ func TestOffloadedFamilies(t *testing.T) {
 	}
 }
 
-// TestOffloadedHop: two clients of one server reach each other in one pass of the kernel, behind a 1:1 NAT too, whichever of its two
-// addresses they know each other by.
+// TestOffloadedHop: two clients of one server reach each other in one pass of the kernel. Behind a 1:1 NAT they do so
+// by either of its two addresses.
 func TestOffloadedHop(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -301,7 +302,8 @@ func TestOffloadedHop(t *testing.T) {
 	waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 1)
 }
 
-// TestNotOffloaded: who asks is told that nothing is forwarded in the kernel where it is not to be, and of nobody else's relays.
+// TestNotOffloaded: where the kernel does not forward, Offload and Offloads say so. They say nothing of other users'
+// relays.
 func TestNotOffloaded(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Offload = OffloadOff })
 	relayed := dialREST(t, s, "udp", "alice").allocate()

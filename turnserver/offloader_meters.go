@@ -7,8 +7,8 @@ import (
 	"turnpike/turnserver/offload"
 )
 
-// meterPool gives the kernel's meters to the buckets whose flows it forwards, so that a limit of bandwidth is one limit for what the kernel
-// and the process relay.
+// meterPool gives the kernel's meters to the buckets whose flows it forwards, so that a limit of bandwidth is one limit
+// for what the kernel and the process relay.
 type meterPool struct {
 	// Static after construction.
 	srv  *Server
@@ -18,11 +18,11 @@ type meterPool struct {
 	free []uint32 // ids that no bucket has
 }
 
-// bucketsAFlow is how many bound one allocation.
+// bucketsAFlow is how many buckets bound one allocation.
 const bucketsAFlow = 6
 
-// metersFor is how many meters the limits may take at a time: two for each allocation, each holder and the node, if they are limited;
-// and some that stay free.
+// metersFor is how many meters the limits may need at a time: two for each allocation, each account and the node, as far
+// as they are limited, and some that stay free.
 func metersFor(l *Limits) (n int) {
 	if !newBandwidth(l).limited {
 		return 0
@@ -32,7 +32,7 @@ func metersFor(l *Limits) (n int) {
 		n += 2 * l.Allocations
 	}
 	if l.BandwidthPerUser > 0 {
-		n += 2 * l.Allocations // a holder has one at least
+		n += 2 * l.Allocations // an account has one at least
 	}
 	if l.Bandwidth > 0 {
 		n += 2
@@ -48,7 +48,7 @@ func newMeterPool(srv *Server, path *offload.Path, n int) *meterPool {
 	return p
 }
 
-// buckets yields those that bound an allocation, in both directions, with their rates.
+// buckets yields the buckets that bound an allocation, in both directions, with their rates.
 func (p *meterPool) buckets(a *allocation, yield func(*bucket, int64)) {
 	b := &p.srv.bandwidth
 	for _, d := range [...]direction{clientToPeer, peerToClient} {
@@ -84,7 +84,7 @@ func (p *meterPool) share(a *allocation) bool {
 	return true
 }
 
-// unshare counts one less. A bucket that the kernel no longer draws on goes on from where the meter ends.
+// unshare counts one flow less. A bucket that the kernel no longer uses continues where its meter ends.
 func (p *meterPool) unshare(a *allocation) {
 	if !p.srv.bandwidth.limited {
 		return
@@ -105,7 +105,7 @@ func (p *meterPool) unshare(a *allocation) {
 	})
 }
 
-// metersOf lists what bounds a direction of an allocation's flows.
+// metersOf lists the meters that bound one direction of an allocation's flows.
 func (k *offloader) metersOf(a *allocation, d direction) [3]uint32 {
 	return [3]uint32{a.rates[d].meter.Load(), a.account.rates[d].meter.Load(), k.srv.bandwidth.total[d].meter.Load()}
 }

@@ -9,7 +9,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestOffloadedBandwidth: a limit is one limit for what the kernel and the process relay, and goes on when a flow leaves the kernel.
+// TestOffloadedBandwidth: a limit is one limit for the kernel and the process together, and holds on when a flow leaves
+// the kernel.
 func TestOffloadedBandwidth(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -65,7 +66,7 @@ func TestOffloadedBandwidth(t *testing.T) {
 				t.Error("who is held back is not who shares the limit")
 			}
 			greedy.accept(stun.MethodRefresh, lifetime(3600))
-			clock.advance(channelLifetime) // which is nothing to the kernel's meters, as that clock is the real one
+			clock.advance(channelLifetime) // the kernel's meters do not notice, as their clock is the real one
 			s.sweep()
 			if got := s.Offload().Flows; got != 0 {
 				t.Fatalf("%d flows are left", got)

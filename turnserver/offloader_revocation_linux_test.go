@@ -14,7 +14,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestOffloadedRevocation floods flows through the kernel, and ends them in every way: of what is sent once that is done, nothing arrives.
+// TestOffloadedRevocation floods flows through the kernel, and ends them in every way. No packet arrives that was sent
+// after that.
 func TestOffloadedRevocation(t *testing.T) {
 	if !offloaded {
 		return // it is for the run with flows in the kernel
@@ -57,7 +58,7 @@ type flood struct {
 	call          offloadedCall
 	sent, arrived atomic.Uint64 // the highest numbers
 	stopping      atomic.Bool
-	stop          func() // waits for all that has been sent to have arrived, as far as it does
+	stop          func() // waits until all packets have arrived that ever will
 }
 
 func startFlood(call offloadedCall) *flood {

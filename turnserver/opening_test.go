@@ -14,7 +14,7 @@ import (
 	"turnpike/turnserver/front"
 )
 
-// opened has the server accept one end of a pipe, and returns the other.
+// opened makes the server accept one end of a pipe, and returns the other.
 func opened(t *testing.T, s *Server, opts StreamOptions, from string) *testClient {
 	t.Helper()
 	near, far := net.Pipe()
@@ -102,7 +102,7 @@ func TestSlowBeginnings(t *testing.T) {
 	}
 }
 
-// clientHelloTLS is what crypto/tls says first.
+// clientHelloTLS is the first message of crypto/tls.
 func clientHelloTLS(t *testing.T) []byte {
 	t.Helper()
 	near, far := net.Pipe()
@@ -119,7 +119,8 @@ func clientHelloTLS(t *testing.T) []byte {
 	return b[:n]
 }
 
-// TestHalfOpenFlood: connections that never say what they are cost a bounded number of places, and a client gets through.
+// TestHalfOpenFlood: connections that never say what they are cost a bounded number of places, and a client gets
+// through.
 func TestHalfOpenFlood(t *testing.T) {
 	const places, flood = 8, 100
 	s, addr := shared(t, StreamOptions{TLS: true}, func(cfg *Config) { cfg.Limits.Openings = places })

@@ -13,7 +13,7 @@ import (
 	"turnpike/turnserver/wire/wiretest"
 )
 
-// modern is a client of RFC 8489, whose requests are made attribute by attribute.
+// modern is a client of RFC 8489. It makes its requests attribute by attribute.
 type modern struct {
 	*testClient
 	list     string // PASSWORD-ALGORITHMS as it was offered
@@ -21,10 +21,10 @@ type modern struct {
 	chosen   string // PASSWORD-ALGORITHM; empty: neither that nor the list is sent
 	md5      []byte
 	sha256   []byte
-	features uint32 // that the nonce's cookie tells of
+	features uint32 // in the nonce's cookie
 }
 
-// dialModern connects a client with a credential, has it challenged, and chooses an algorithm.
+// dialModern connects a client with a credential, gets a challenge, and chooses an algorithm.
 func dialModern(t testing.TB, s *Server, network string, cred auth.Credential, chosen string) *modern {
 	t.Helper()
 	c := &modern{testClient: dialAs(t, s, network, cred), name: stun.NewUsername(cred.Username), chosen: chosen}
@@ -32,7 +32,7 @@ func dialModern(t testing.TB, s *Server, network string, cred auth.Credential, c
 	return c
 }
 
-// challengedBy takes from a challenge what RFC 8489 §9.2.5 has a client take.
+// challengedBy reads a challenge as RFC 8489 §9.2.5 says.
 func (c *modern) challengedBy(res *stun.Message) {
 	c.t.Helper()
 	c.learn(res)
@@ -46,7 +46,7 @@ func (c *modern) challengedBy(res *stun.Message) {
 	c.md5, c.sha256 = md5Key[:], sha256Key[:]
 }
 
-// key is of the chosen algorithm.
+// chosenKey is the key of the chosen algorithm.
 func (c *modern) chosenKey() []byte {
 	if c.chosen == wire.AlgorithmSHA256 {
 		return c.sha256
@@ -54,7 +54,7 @@ func (c *modern) chosenKey() []byte {
 	return c.md5
 }
 
-// credential is the attributes of the long-term credential, but for the integrity.
+// credential has the attributes of the long-term credential, without the integrity.
 func (c *modern) credential() []stun.Setter {
 	out := []stun.Setter{c.name, stun.NewRealm(c.realm), stun.NewNonce(c.nonce)}
 	if c.chosen != "" {
@@ -63,7 +63,8 @@ func (c *modern) credential() []stun.Setter {
 	return out
 }
 
-// ask makes a request, signs it as RFC 8489 has it, and wants an answer with a code, signed in the same way unless it is unsigned by its nature.
+// ask makes a request, signs it as RFC 8489 says, and wants an answer with a code. The answer must be signed likewise,
+// if its code allows.
 func (c *modern) ask(want int, method stun.Method, attrs ...stun.Setter) *stun.Message {
 	c.t.Helper()
 	if method == stun.MethodAllocate {
@@ -85,7 +86,7 @@ func (c *modern) askSigned(want int, method stun.Method, attrs ...stun.Setter) *
 	return res
 }
 
-// TestPasswordAlgorithms: a client of RFC 8489 does everything with either algorithm, and is answered in kind.
+// TestPasswordAlgorithms: a client of RFC 8489 can do everything with either algorithm, and the answers use the same.
 func TestPasswordAlgorithms(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		for name, chosen := range map[string]string{"SHA-256": wire.AlgorithmSHA256, "MD5": wire.AlgorithmMD5} {
@@ -115,8 +116,8 @@ func TestPasswordAlgorithms(t *testing.T) {
 	})
 }
 
-// TestBidDown: whoever on the way takes out of a challenge what is strong in it, so that something weaker is chosen, gets the client
-// refused (RFC 8489 §9.2.1, §16.1.3).
+// TestBidDown: if somebody on the way removes the strong algorithm from a challenge, the server refuses the client's
+// request (RFC 8489 §9.2.1, §16.1.3).
 func TestBidDown(t *testing.T) {
 	const md5Only, sha256Only, swapped = wire.AlgorithmMD5, wire.AlgorithmSHA256, wire.AlgorithmMD5 + wire.AlgorithmSHA256
 	onEach(t, func(t *testing.T, network string) {
@@ -151,7 +152,7 @@ func TestBidDown(t *testing.T) {
 			}
 		}
 
-		// The list taken out together with the bit that tells of it: the nonce is no longer the server's.
+		// If the bit that tells of the list is removed as well, the nonce is no longer the server's.
 		c := dialModern(t, s, network, mintREST(t, "alice", time.Hour), "")
 		good := c.nonce
 		for _, forged := range []string{wire.CookiePrefix + "AAAA" + good[wire.CookieSize:], good[wire.CookieSize:], "x" + good} {
@@ -164,8 +165,8 @@ func TestBidDown(t *testing.T) {
 	})
 }
 
-// TestIntegrityOfAnswers: which attribute signs the answer follows from whether the request names an algorithm (RFC 8489 §9.2.4), and
-// where a request is signed twice, the better signature decides.
+// TestIntegrityOfAnswers: the answer's signature depends on whether the request names an algorithm (RFC 8489 §9.2.4).
+// If a request is signed twice, the better signature decides.
 func TestIntegrityOfAnswers(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -217,7 +218,7 @@ func TestIntegrityOfAnswers(t *testing.T) {
 	})
 }
 
-// truncated256 signs with a part of the HMAC, as RFC 8489 §14.6 allows where a usage says so.
+// truncated256 signs with a part of the HMAC, which RFC 8489 §14.6 allows if a usage says so.
 type truncated256 struct {
 	key  []byte
 	size int
@@ -229,7 +230,7 @@ func (s truncated256) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// TestOneUserEitherAlgorithm: whoever knows the password owns the allocation, by whichever key; nobody else does.
+// TestOneUserEitherAlgorithm: a client that knows the password owns the allocation, with either key. Nobody else does.
 func TestOneUserEitherAlgorithm(t *testing.T) {
 	first, second := auth.NewSecret([]byte("first")), auth.NewSecret([]byte("second"))
 	onEach(t, func(t *testing.T, network string) {
@@ -252,7 +253,7 @@ func TestOneUserEitherAlgorithm(t *testing.T) {
 				do := func(want int, method stun.Method) *stun.Message {
 					t.Helper()
 					m := buildMessage(t, stun.NewType(method, stun.ClassRequest), append(append(c.credential(), transport(transportUDP)), wiretest.IntegritySHA256(c.chosenKey()))...)
-					if method == stun.MethodAllocate { // a retransmission, as it were
+					if method == stun.MethodAllocate { // like a retransmission
 						m.TransactionID = allocate.TransactionID
 						m.WriteTransactionID()
 						m.Raw = m.Raw[:len(m.Raw)-wiretest.IntegritySHA256Size]

@@ -29,7 +29,7 @@ func (r *request) createPermission() {
 			return
 		}
 		if w.ips = append(w.ips, peer.IP); len(w.ips) > limit {
-			r.answerOutcome(outcomeFull) // before there are thousands to judge and compare
+			r.answerOutcome(outcomeFull) // before the server judges and compares thousands
 			return
 		}
 	}
@@ -72,7 +72,7 @@ func (r *request) channelBind() {
 	r.answerOutcome(r.alloc.shard.bind(r.alloc, channel, d, srv.now(), &srv.cfg.Limits))
 }
 
-// answerOutcome answers a request that has nothing to say but whether it was done.
+// answerOutcome answers a request whose answer says only whether the server did it.
 func (r *request) answerOutcome(o outcome) {
 	switch o {
 	case outcomeDone:
@@ -93,15 +93,16 @@ func (r *request) answerOutcome(o outcome) {
 	}
 }
 
-// judgePeer judges a peer address for an allocation, and returns the error code if it may not be sent to.
+// judgePeer judges a peer address for an allocation. It returns an error code if the allocation may not send there,
+// else 0.
 func (s *Server) judgePeer(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 	ip := peer.Addr()
 	if a.relayedOf(peer.Family()) == nil {
 		s.counters.count(denyFamily)
 		return stun.CodePeerAddrFamilyMismatch
 	}
-	// Relay addresses of this node are admitted to everyone: permissions carry no port, and where a packet goes,
-	// the port is checked to be a live relayed address.
+	// Relay addresses of this node are open to everyone: permissions carry no port, and each packet's port must be that
+	// of a live relayed address.
 	if relayAddressOf(s.relays, ip) != nil {
 		return 0
 	}
@@ -120,7 +121,7 @@ func (s *Server) judgePeer(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 	return 0
 }
 
-// denialReason is what is counted when the peer policy denies an address.
+// denialReason returns the reason to count when the peer policy denies an address.
 func denialReason(why peerpolicy.Reason) reason {
 	return [...]reason{
 		peerpolicy.Unspecified: denyUnspecified, peerpolicy.Loopback: denyLoopback, peerpolicy.LinkLocal: denyLinkLocal,
@@ -129,8 +130,8 @@ func denialReason(why peerpolicy.Reason) reason {
 	}[why]
 }
 
-// inScope narrows what was minted by signaling. A permission that is live may be refreshed without asking: clients refresh all of
-// theirs in one request, and that must not fail because one room mate has left.
+// inScope narrows the credentials that signaling mints. A client may refresh a live permission without asking: it
+// refreshes all of its permissions in one request, which must not fail because one room mate has left.
 func (s *Server) inScope(a *allocation, peer wire.Endpoint) bool {
 	switch a.grant.Kind {
 	case auth.GrantREST:

@@ -23,7 +23,7 @@ func permissionsOf(s *Server) (n int) {
 	return n
 }
 
-// createPermissionIsAllOrNothing: one peer that is refused refuses all.
+// createPermissionIsAllOrNothing: one denied peer makes the server refuse all.
 func createPermissionIsAllOrNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -77,7 +77,7 @@ func TestPermissionLimit(t *testing.T) {
 	waitCounted(t, s, "limits_reached", "permissions_per_allocation", 4)
 }
 
-// manyPeersInOneRequest: a request about as long as may be is refused before its addresses are compared with each other.
+// manyPeersInOneRequest: the server refuses a request of nearly the greatest length before it compares its addresses.
 func manyPeersInOneRequest(t *testing.T) {
 	c := dialREST(t, startServer(t, nil), "udp", "alice")
 	c.allocate()

@@ -86,7 +86,7 @@ func TestPionRelayToRelay(t *testing.T) {
 	}
 }
 
-// TestPionTCP has pion's client connect to a peer, accept one, and connect to another allocation, over TCP.
+// TestPionTCP: pion's client connects to a peer, accepts one, and connects to another allocation, over TCP.
 func TestPionTCP(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	a, err := pionClient(t, s, "tcp").AllocateTCP()
@@ -106,7 +106,7 @@ func TestPionTCP(t *testing.T) {
 		t.Fatal("connect to a peer: ", err)
 	}
 	both(t, dialed, peer.accept(wire.AddrPortOf(a.Addr())).conn)
-	_ = dialed.Close() // what stays is the permission that pion's client made for the peer
+	_ = dialed.Close() // the permission that pion's client made for the peer stays
 
 	from, addr := peer.dial(wire.AddrPortOf(a.Addr()))
 	accepted, err := a.Accept()

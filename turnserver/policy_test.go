@@ -45,8 +45,8 @@ func (d disguised) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// deniedPeersAreRefused asks over the wire, with an allocation of each family: 403 for permission and channel alike, counted by
-// reason, and data to them goes nowhere.
+// deniedPeersAreRefused asks over the wire, with an allocation of each family: 403 for permission and channel alike,
+// counted by reason, and data to them goes nowhere.
 func deniedPeersAreRefused(t *testing.T) {
 	s := newServer(t, func(cfg *Config) {
 		cfg.Relay = append(cfg.Relay, RelayAddress{Local: netip.IPv6Loopback()})
@@ -129,7 +129,7 @@ func TestOwnHostIsListed(t *testing.T) {
 	}
 }
 
-// sessionScope: a session's credential reaches what was signalled to it, while that holds or a permission of it lives.
+// sessionScope: a session's credential reaches addresses that were signalled to it, and those with a live permission.
 func sessionScope(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		scope := newScope()
@@ -162,7 +162,7 @@ func sessionScope(t *testing.T) {
 	})
 }
 
-// TestScopeIsNarrowerThanPolicy: what is signalled is judged by the peer policy all the same.
+// TestScopeIsNarrowerThanPolicy: the peer policy judges signalled addresses all the same.
 func TestScopeIsNarrowerThanPolicy(t *testing.T) {
 	metadata := netip.MustParseAddr("169.254.169.254")
 	s := startServer(t, func(cfg *Config) { cfg.Scope = newScope(metadata) })
@@ -171,7 +171,7 @@ func TestScopeIsNarrowerThanPolicy(t *testing.T) {
 	c.refuse(403, stun.MethodCreatePermission, peerAddr(netip.AddrPortFrom(metadata, 80)))
 }
 
-// relayOnly: without a scope, or with a credential of no session, nothing is reached but live relayed addresses.
+// relayOnly: without a scope, or with a credential of no session, a client reaches only live relayed addresses.
 func relayOnly(t *testing.T) {
 	for name, row := range map[string]struct {
 		scope Scope

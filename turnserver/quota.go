@@ -8,7 +8,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// quota counts allocations by who holds them, by where they are held from, and in total.
+// quota counts allocations by owner, by source, and in total.
 type quota struct {
 	mu        sync.Mutex
 	total     int
@@ -16,7 +16,7 @@ type quota struct {
 	addresses map[front.Source]int
 }
 
-// account is a session, or a user at one address, with allocations. All of them share its bandwidth.
+// account is what a session, or a user at one address, with allocations has. All of its allocations share its bandwidth.
 type account struct {
 	holder holder // static
 	rates  [2]bucket
@@ -28,7 +28,8 @@ func newQuota() quota {
 	return quota{accounts: make(map[holder]*account), addresses: make(map[front.Source]int)}
 }
 
-// owner is who a credential belongs to: a session, else a user, of an app that has its own table or of nobody in particular.
+// owner is who a credential belongs to: a session, else a user, of an app that has its own table or of nobody in
+// particular.
 type owner struct{ session, user, app string }
 
 func ownerOf(g *auth.Grant) owner {
@@ -53,7 +54,8 @@ func holderOf(g *auth.Grant, c *client) holder {
 	return h
 }
 
-// countAllocation counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else noReason.
+// countAllocation counts one more allocation for a client with a grant. If a limit stands against it, it returns which
+// one.
 func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*account, reason) {
 	ofOwner, owners := limits.AllocationsPerUser, limitUser
 	if g.Kind == auth.GrantSession {
@@ -83,7 +85,7 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 	return h, noReason
 }
 
-// uncountAllocation takes back what take counted.
+// uncountAllocation takes back what countAllocation counted.
 func (q *quota) uncountAllocation(h *account, c *client) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,8 +96,8 @@ func (q *quota) uncountAllocation(h *account, c *client) {
 	q.uncountAddressLocked(c)
 }
 
-// countMove counts for where c is an allocation that is to move there from where was is, unless there are too many. Until it leaves
-// there, it is counted for both.
+// countMove counts an allocation for the source where c is, to which it is about to move from was. It reports false if
+// that source has too many. Until the allocation has moved, it counts for both sources.
 func (q *quota) countMove(c, was *client, limits *Limits) bool {
 	source := sourceOf(c.tuple.Client)
 	q.mu.Lock()
@@ -107,14 +109,14 @@ func (q *quota) countMove(c, was *client, limits *Limits) bool {
 	return true
 }
 
-// uncountAddress takes back what enter counted, or what take counted for where c is.
+// uncountAddress takes back what countMove or countAllocation counted for the source where c is.
 func (q *quota) uncountAddress(c *client) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.uncountAddressLocked(c)
 }
 
-// uncountAddressLocked does leave's work. The caller holds mu.
+// uncountAddressLocked does the work of uncountAddress. The caller holds mu.
 func (q *quota) uncountAddressLocked(c *client) {
 	source := sourceOf(c.tuple.Client)
 	if q.addresses[source]--; q.addresses[source] == 0 {
@@ -128,5 +130,5 @@ func (q *quota) inUse() int {
 	return q.total
 }
 
-// sourceOf is what an endpoint's owner is counted by.
+// sourceOf returns the source that an endpoint belongs to.
 func sourceOf(e wire.Endpoint) front.Source { return front.SourceOf(e.Addr()) }

@@ -12,18 +12,18 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// relayAddress is one address that relayed sockets are bound to, with who holds each of its ports.
+// relayAddress is one address that relayed sockets are bound to, with the allocation that holds each of its ports.
 type relayAddress struct {
 	// Static after construction.
 	local, external netip.Addr
 	network         string // "udp4", "udp6", "tcp4" or "tcp6"
 	minPort         uint16
-	reserved        *allocation // stands in a slot whose port nobody relays to, but which is not free
+	reserved        *allocation // stands in the slot of a port that is not free, and that nobody relays to
 
 	slots []atomic.Pointer[allocation] // by port less minPort
 }
 
-// newRelayAddress makes a relay address of a transport, "udp" or "tcp", whose ports are two different things.
+// newRelayAddress makes a relay address of a transport, "udp" or "tcp". Each transport has ports of its own.
 func newRelayAddress(transport string, r RelayAddress, minPort, maxPort uint16) *relayAddress {
 	local, external := wire.Canonical(r.Local), wire.Canonical(r.External)
 	if !external.IsValid() {
@@ -51,7 +51,7 @@ func (r *relayAddress) allocationAt(port uint16) *allocation {
 
 func (r *relayAddress) publish(a *allocation, port uint16) { r.slots[port-r.minPort].Store(a) }
 
-// withdraw ends the holding of a port whose socket is still to be closed.
+// withdraw takes a port from its allocation. The port is not free yet, as its socket is still open.
 func (r *relayAddress) withdraw(port uint16)         { r.slots[port-r.minPort].Store(r.reserved) }
 func (r *relayAddress) release(port uint16)          { r.slots[port-r.minPort].Store(nil) }
 func (r *relayAddress) reserve(slot int) bool        { return r.slots[slot].CompareAndSwap(nil, r.reserved) }
@@ -62,18 +62,18 @@ func (r *relayAddress) fits(family wire.Family) bool { return r.local.Is4() == (
 // errPortsTaken means that no port of the range can be bound.
 var errPortsTaken = errors.New("every relay port is taken")
 
-// foreignPorts bounds how many ports that other programs hold an Allocate steps over.
+// foreignPorts bounds how many ports an Allocate steps over because other programs hold them.
 const foreignPorts = 64
 
 // datagramSocket is a relayed socket of an allocation that relays datagrams.
 type datagramSocket interface {
-	// moveTo has a loop read it, from start on; nil where there are none.
+	// moveTo makes l the loop that will read it, before start; l is nil where there are no loops.
 	moveTo(l *loop)
-	// start begins to read what peers send to one of a's relayed addresses.
+	// start begins to read what peers send to r, one of a's relayed addresses.
 	start(a *allocation, r *relayed)
-	// sendTo sends b to a peer, now or when w's batch is flushed, and counts what becomes of it.
+	// sendTo sends b to a peer, now or when w's batch is flushed, and counts the outcome.
 	sendTo(w *worker, to *destination, b []byte)
-	// sendWhole does the same, and no router may fragment the packet. It is slower, and not for systems that cannot.
+	// sendWhole does the same, and forbids routers to fragment the packet. It is slower. Only loops can do it.
 	sendWhole(w *worker, to *destination, b []byte)
 	// close ends reading and frees the port, at once or soon.
 	close(address *relayAddress, port uint16)
@@ -110,8 +110,8 @@ const (
 	evenPair          // and the next higher one, too
 )
 
-// open binds a socket to a free port, chosen at random so that outsiders cannot guess it (RFC 6056), and leaves it reserved. Of a pair
-// it returns both.
+// open binds a socket to a free port, and leaves the port reserved. It chooses at random, so that outsiders cannot
+// guess the port (RFC 6056). Of a pair it returns both ports.
 func (r *relayAddress) open(bind binder, wish portWish) (ports [2]relayPort, err error) {
 	first, failed, count := rand.IntN(len(r.slots)), 0, 1
 	if wish == evenPair {
@@ -136,7 +136,7 @@ func (r *relayAddress) open(bind binder, wish portWish) (ports [2]relayPort, err
 	return ports, errPortsTaken
 }
 
-// bind binds sockets to as many ports from slot on, or to none of them.
+// bind binds sockets to count ports from slot on, or to none of them.
 func (r *relayAddress) bind(bind binder, slot, count int) (ports [2]relayPort, err error) {
 	for i := range count {
 		p := &ports[i]
@@ -174,7 +174,7 @@ func relayAddressOf(relays []*relayAddress, ip netip.Addr) *relayAddress {
 	return nil
 }
 
-// portableRelay is a relayed socket of the portable path, and of clients on streams: a goroutine reads it.
+// portableRelay is a relayed socket of the portable path: a goroutine reads it.
 type portableRelay struct{ conn *net.UDPConn }
 
 // openPortableRelay is the binder of the portable path.
@@ -187,10 +187,10 @@ func openPortableRelay(p *relayPort, addr netip.AddrPort) error {
 func (portableRelay) moveTo(*loop) {}
 
 func (c portableRelay) start(a *allocation, r *relayed) {
-	a.shard.srv.readers.Go(func() { c.read(a, r) }) // the caller is counted itself
+	a.shard.srv.readers.Go(func() { c.read(a, r) }) // the caller is one of readers, so Close still waits
 }
 
-// sendWhole is not called: on the portable path, DONT-FRAGMENT is an attribute that is not known.
+// sendWhole is never called: on the portable path, DONT-FRAGMENT is an unknown attribute.
 func (c portableRelay) sendWhole(w *worker, to *destination, b []byte) { c.sendTo(w, to, b) }
 
 func (c portableRelay) sendTo(w *worker, to *destination, b []byte) {
@@ -209,8 +209,8 @@ func (c portableRelay) close(address *relayAddress, port uint16) {
 // errorsInARow is how often reading a socket may fail before its reader gives up. An ICMP error costs one.
 const errorsInARow = 64
 
-// read reads what peers send to the relayed address, until it ends. It holds a buffer and a worker only while there is something to
-// read.
+// read reads what peers send to the relayed address, until the address ends. It holds a buffer and a worker only while
+// there is something to read.
 func (c portableRelay) read(a *allocation, r *relayed) {
 	srv := a.shard.srv
 	defer a.endRelayed(r)

@@ -45,7 +45,7 @@ func (h *countingHandler) total() (n int) {
 	return n
 }
 
-// freePort returns a UDP port that nobody holds at an address, and that the system gives to nobody who does not ask for it.
+// freePort returns a UDP port of an address that is free. The system gives it only to programs that ask for it.
 func freePort(t *testing.T, ip netip.Addr) uint16 {
 	t.Helper()
 	for port := uint16(21000); port < 22000; port++ {
@@ -86,7 +86,7 @@ func TestPortsRunOut(t *testing.T) {
 	last := dialREST(t, s, "udp", "bob").expectAllocate(0)
 	last.accept(stun.MethodRefresh, lifetime(0))
 
-	// A port that another program holds is stepped over, and is no port of ours.
+	// The server steps over a port that another program holds, and does not count it as its own.
 	taken := freePort(t, loopback)
 	foreign, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, taken)))
 	if err != nil {

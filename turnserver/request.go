@@ -13,21 +13,21 @@ import (
 type request struct {
 	w           *worker
 	c           *client
-	m           *stun.Message // only with the attributes that its integrity covers, if it has one
+	m           *stun.Message // if it has an integrity, only with the attributes that this covers
 	fingerprint bool          // the answer carries FINGERPRINT because the request did (RFC 8489 §7.3)
 	integrity   wire.Integrity
 	algorithm   wire.PasswordAlgorithm
 	signed      bool // the answer is signed with one of keys
 	keys        auth.Keys
 	grant       auth.Grant
-	alloc       *allocation    // on the five-tuple, or that a ticket is for; or nil
+	alloc       *allocation    // on the five-tuple, or of the ticket; or nil
 	code        stun.ErrorCode // of the answer; 0: success
 }
 
 // knows reports whether this server understands a comprehension-required attribute.
 func (s *Server) knows(t stun.AttrType) bool {
 	switch t {
-	case stun.AttrDontFragment: // else it is to be treated as unknown (RFC 8656 §7.2, §11.2)
+	case stun.AttrDontFragment: // a server that cannot heed it must treat it as unknown (RFC 8656 §7.2, §11.2)
 		return s.sendsWhole()
 	case stun.AttrUsername, stun.AttrUserhash, stun.AttrRealm, stun.AttrNonce, stun.AttrPasswordAlgorithm,
 		stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
@@ -40,7 +40,7 @@ func (s *Server) knows(t stun.AttrType) bool {
 	}
 }
 
-// request decodes and answers a request. What cannot be decoded gets no answer (RFC 8489 §6.3).
+// request decodes and answers a request. A packet that does not decode gets no answer (RFC 8489 §6.3).
 func (w *worker) request(c *client, pkt []byte) {
 	w.req.Raw = append(w.req.Raw[:0], pkt...)
 	if err := w.req.Decode(); err != nil {
@@ -61,7 +61,7 @@ func (w *worker) request(c *client, pkt []byte) {
 	switch r.m.Type.Method {
 	case stun.MethodBinding:
 		if !r.refuseUnknown() {
-			r.fail(stun.CodeBadRequest) // binding() has answered those that are good
+			r.fail(stun.CodeBadRequest) // binding() has answered all good ones
 		}
 	case stun.MethodAllocate:
 		r.authenticated(r.allocate)
@@ -84,14 +84,14 @@ func (w *worker) request(c *client, pkt []byte) {
 	}
 }
 
-// authenticated runs do once the request's credentials and attributes are known to be good.
+// authenticated runs do if the request's credentials and attributes are good.
 func (r *request) authenticated(do func()) {
 	if r.authenticate() && !r.refuseUnknown() {
 		do()
 	}
 }
 
-// withAllocation runs do if the five-tuple has an allocation, and it is this user's (RFC 8656 §5).
+// withAllocation runs do if the five-tuple has an allocation of this user (RFC 8656 §5).
 func (r *request) withAllocation(do func()) func() {
 	return func() {
 		switch {
@@ -105,7 +105,7 @@ func (r *request) withAllocation(do func()) func() {
 	}
 }
 
-// refuseUnknown answers 420 if there are attributes that must be understood and are not (RFC 8489 §6.3.1).
+// refuseUnknown answers 420 if there are attributes that the server must understand and does not (RFC 8489 §6.3.1).
 func (r *request) refuseUnknown() bool {
 	w := r.w
 	w.unknown = w.unknown[:0]
@@ -160,7 +160,7 @@ func (r *request) addError(code stun.ErrorCode) {
 		_ = stun.ErrorCodeAttribute{Code: code, Reason: []byte("Mobility Forbidden")}.AddTo(&r.w.res)
 		return
 	}
-	// Every other code that is used here has a reason phrase in pion/stun, so this cannot fail; a test holds it.
+	// pion/stun has a reason phrase for every other code, so this cannot fail; a test checks that.
 	_ = code.AddTo(&r.w.res)
 }
 
@@ -183,7 +183,7 @@ func (r *request) addUint32(t stun.AttrType, v uint32) {
 	r.w.res.Add(t, value[:])
 }
 
-// complete adds what comes last in an answer.
+// complete adds the attributes that come last in an answer.
 func (r *request) complete() {
 	res := &r.w.res
 	if r.signed {

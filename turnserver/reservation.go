@@ -17,10 +17,12 @@ const (
 	maxReservationsOfOwner = 16
 )
 
-// reservationToken names a reserved port (RFC 8656 §18.10). It is random: who knows it was told, and it is still of use to its owner only.
+// reservationToken names a reserved port (RFC 8656 §18.10). It is random, so that nobody guesses it, and only its owner
+// can use it.
 type reservationToken [8]byte
 
-// reservation is a port that is kept for an Allocate to come. Its socket is bound, so that no other program gets the port.
+// reservation is a port that the server keeps for an Allocate to come. Its socket is bound, so that no other program
+// gets the port.
 type reservation struct {
 	// Static after construction.
 	port    relayPort
@@ -29,7 +31,8 @@ type reservation struct {
 	expires clock
 }
 
-// reservations are the ports that wait, of the whole server: the Allocate may come over another transport (RFC 8656 §7.2).
+// reservations are the reserved ports of the whole server: the Allocate may come over another transport (RFC 8656
+// §7.2).
 type reservations struct {
 	mu           sync.Mutex
 	byToken      map[reservationToken]*reservation
@@ -82,7 +85,7 @@ func (s *reservations) endMatching(match func(*reservation) bool) {
 	}
 }
 
-// remove takes a port out. The caller holds mu.
+// remove forgets a port. The caller holds mu.
 func (s *reservations) remove(token reservationToken) {
 	who := s.byToken[token].holder
 	delete(s.byToken, token)

@@ -28,7 +28,7 @@ func (c *testClient) reserve() (netip.AddrPort, attribute) {
 	return addressIn(c.t, res, stun.AttrXORRelayedAddress), attribute{stun.AttrReservationToken, token}
 }
 
-// count is how many ports wait; their owners are counted for as many.
+// count is how many ports wait. The counts of their owners must add up to as many.
 func (s *reservations) count() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *reservations) count() (n int) {
 
 // TestEvenPort: the port is even, whatever is taken around it.
 func TestEvenPort(t *testing.T) {
-	s := startServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = 50301, 50310 })
+	s := startServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = 21301, 21310 }) // which no system gives out by itself
 	for range 5 {
 		if port := dialREST(t, s, "udp", "alice").allocate(evenPortAttribute(false)).Port(); port%2 != 0 {
 			t.Errorf("port %d", port)
@@ -127,7 +127,8 @@ func TestReservationEnds(t *testing.T) {
 	})
 }
 
-// reservationTheft: a token is of no use to another user, guessed or seen, and trying does not take it from its owner.
+// reservationTheft: a token that another user has guessed or seen is of no use to it, and trying does not take it from
+// its owner.
 func reservationTheft(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -144,7 +145,7 @@ func reservationTheft(t *testing.T) {
 	})
 }
 
-// reservationFlood: one user does not reserve without end, and what is reserved and left is free again.
+// reservationFlood: one user cannot reserve without end, and a reserved port that nobody fetches is free again.
 func reservationFlood(t *testing.T) {
 	s, clock := startClocked(t, nil)
 	for range maxReservationsOfOwner {

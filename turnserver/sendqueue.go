@@ -13,7 +13,8 @@ import (
 const (
 	// maxQueued bounds what waits for a client that reads slowly: a second of a fast video call.
 	maxQueued = 256 << 10
-	// writeTimeout ends a stream whose client does not read writePiece bytes in that time: slow clients lose data, dead ones the stream.
+	// writeTimeout ends a stream whose client does not read writePiece bytes in that time: slow clients lose data, dead
+	// ones the stream.
 	writeTimeout = 30 * time.Second
 	writePiece   = 16 << 10
 )
@@ -26,8 +27,8 @@ type queueState struct {
 	ended  sync.Cond // the writer has written all, or has failed
 }
 
-// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone writes to the
-// connection.
+// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone
+// writes to the connection.
 func (q *queueState) waitUntilWritten() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -37,9 +38,9 @@ func (q *queueState) waitUntilWritten() bool {
 	return !q.failed
 }
 
-// sendQueue writes messages to a stream, whole and in order, without ever blocking its callers. While the socket takes all
-// that is sent, the sender writes it and nothing is copied; what the socket does not take waits here, and a
-// goroutine that writes it lives until the queue is empty.
+// sendQueue writes messages to a stream, whole and in order, and never blocks its callers. While the socket takes
+// everything, the caller writes and nothing is copied. The rest waits here for a goroutine, which lives until the queue
+// is empty.
 type sendQueue struct {
 	// Static after init.
 	conn  net.Conn
@@ -67,7 +68,7 @@ func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 	}
 }
 
-// enqueue takes b over, which the caller may reuse, or reports false if there is no room for it.
+// enqueue writes or copies b, or reports false if there is no room for it. The caller may then reuse b.
 func (q *sendQueue) enqueue(b []byte) bool {
 	q.mu.Lock()
 	switch {
@@ -89,13 +90,13 @@ func (q *sendQueue) enqueue(b []byte) bool {
 		q.busy = false
 		return true
 	}
-	// What others appended meanwhile comes after the rest of b.
+	// Messages that others appended meanwhile come after the rest of b.
 	q.queue = append(append(make([]byte, 0, len(rest)+len(q.queue)), rest...), q.queue...)
 	q.spawn(q.drain)
 	return true
 }
 
-// writeNow writes what the socket takes at once.
+// writeNow writes as much as the socket takes at once, and returns how many bytes that was.
 func (q *sendQueue) writeNow(b []byte) int {
 	if q.raw == nil {
 		return 0
@@ -116,7 +117,7 @@ func (q *sendQueue) drain() {
 		b := q.queue
 		q.queue = nil
 		if len(b) == 0 {
-			_ = q.conn.SetWriteDeadline(time.Time{}) // or a later writeNow would find it passed
+			_ = q.conn.SetWriteDeadline(time.Time{}) // a later writeNow must not find that it has passed
 			q.busy = false
 			q.ended.Broadcast()
 			q.mu.Unlock()
@@ -134,7 +135,7 @@ func (q *sendQueue) drain() {
 	}
 }
 
-// fail ends the stream; its reader sees that and ends its allocation.
+// fail closes the stream. Its reader sees that, and ends the allocation.
 func (q *sendQueue) fail() {
 	q.mu.Lock()
 	q.failed, q.queue = true, nil
@@ -143,9 +144,9 @@ func (q *sendQueue) fail() {
 	_ = q.conn.Close()
 }
 
-// recordQueue writes messages to TLS or DTLS, a record each: on DTLS a record is a message (RFC 7350 §4.1), and on TLS clients
-// that read record by record, as coturn's do, find each message whole. Callers never block; a goroutine that writes lives until
-// the queue is empty.
+// recordQueue writes messages to TLS or DTLS, a record each. On DTLS a record is a message (RFC 7350 §4.1). On TLS,
+// clients that read record by record, as coturn's do, find each message whole. Callers never block; a goroutine writes,
+// and lives until the queue is empty.
 type recordQueue struct {
 	// Static after init.
 	conn    net.Conn
@@ -189,7 +190,7 @@ func (q *recordQueue) enqueue(b []byte) bool {
 	return true
 }
 
-// drain writes the queue until it is empty, or until writing fails: then the connection is over, and its reader sees that.
+// drain writes the queue until it is empty. If writing fails it closes the connection, and the reader sees that.
 func (q *recordQueue) drain() {
 	for {
 		q.mu.Lock()

@@ -29,7 +29,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	policy   *peerpolicy.Policy
-	sink     flowSink // of every shard's flows, set before there are any; nil: the sockets forward all
+	sink     flowSink // forwards flows of every shard, set before there are any; nil: the sockets forward all
 	relays   []*relayAddress
 	buffers  *bufferPool
 	workers  *workerPool
@@ -39,7 +39,7 @@ type Server struct {
 	front    *front.Front
 	dtls     []dtls.ServerOption
 
-	tcpRelays []*relayAddress // the same addresses for TCP; none: it is not relayed
+	tcpRelays []*relayAddress // the same addresses for TCP; none: the server does not relay TCP
 
 	answers   *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
 	failures  *tokenbucket.Table[front.Source] // to authenticate
@@ -51,19 +51,19 @@ type Server struct {
 	peers     peerConns
 	bandwidth bandwidth
 	mobility  *mobility       // nil: clients cannot move
-	verified  *front.Openings // DTLS associations whose client has shown that it is where it says
+	verified  *front.Openings // DTLS associations before the end of their handshake, whose client has shown its address
 	draining  atomic.Bool
 	ownHost   atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
 	spare     spareProcessors
 	lastWarn  atomic.Int64 // clock of the last warning that capacity is used up
 	hinted    atomic.Bool  // hintBuffers has spoken
 
-	readers sync.WaitGroup // one for each goroutine; startReader adds to it
+	readers sync.WaitGroup // a goroutine each; startReader adds to it
 	done    chan struct{}  // closed by Close
 
 	// Static once Start has begun.
-	offloader      *offloader // the sink, if that is the kernel
-	offloadFailure error      // why it is not, if it was to be
+	offloader      *offloader // the sink, if the kernel forwards
+	offloadFailure error      // why the kernel does not forward, though Config wants it
 
 	relayLoops []*loop       // loops, static once Start has opened a listener
 	nextLoop   atomic.Uint32 // counts the relayed sockets that loops got in turn
@@ -130,7 +130,7 @@ func New(cfg Config) (*Server, error) {
 
 func (s *Server) wallClock() time.Time { return s.wallTime() }
 
-// now is the time that expiries are measured in.
+// now is the time by which expiries are measured.
 func (s *Server) now() clock { return clock(s.wallTime().Sub(s.epoch)) }
 
 // Start opens every listener and begins to serve. If one cannot be opened, none stays open. It is called once.
@@ -155,7 +155,7 @@ func (s *Server) Start() error {
 		}
 	}
 	for _, r := range s.relays {
-		// A relay address that is not this host's shows now, not at the first call.
+		// A relay address that this host does not have must show now, not at the first call.
 		probe, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.local, 0)))
 		if err != nil {
 			_ = s.Close()
@@ -193,7 +193,7 @@ func (e *RelayAddressError) Error() string {
 }
 func (e *RelayAddressError) Unwrap() error { return e.Err }
 
-// OffloadError is what Start returns if the kernel does not forward, though Config.Offload requires it.
+// OffloadError is what Start returns if the kernel cannot forward, though Config.Offload requires it.
 type OffloadError struct{ Err error }
 
 func (e *OffloadError) Error() string { return "offload: " + e.Err.Error() }
@@ -264,7 +264,7 @@ func (s *Server) isClosed() bool {
 	}
 }
 
-// Addrs lists the listeners that are open, with the ports that were asked for as 0 resolved.
+// Addrs lists the listeners that are open, with the ports that the system chose for those on port 0.
 func (s *Server) Addrs() []Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -286,7 +286,7 @@ func (s *Server) Counters() []Counter {
 	return sum(all, below)
 }
 
-// Drain refuses new allocations from now on; those that live go on.
+// Drain refuses new allocations from now on. Those that live go on.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 // EndSession ends the allocations and reservations that were made with a session's credentials.
@@ -328,7 +328,7 @@ func (s *Server) Close() error {
 	if first {
 		close(s.done)
 		s.verified.Close()
-		for _, a := range associations { // while their farewell can be sent
+		for _, a := range associations { // before the sockets, or DTLS could not say farewell
 			_ = a.Close()
 		}
 		for _, sock := range sockets {
@@ -415,7 +415,7 @@ func (s *Server) lookForSpare() {
 	s.spare.update(busiest, s.cfg.SpareProcessors)
 }
 
-// hintBuffers says, once, how to give bursts more room.
+// hintBuffers logs once how to give bursts more room.
 func (s *Server) hintBuffers() {
 	if s.hinted.CompareAndSwap(false, true) {
 		s.log.Info("turn: the system's limit of socket buffers is small for bursts of packets; raise net.core.rmem_max and net.core.wmem_max with sysctl",

@@ -27,7 +27,8 @@ const testRealm = "turnpike.test"
 var (
 	loopback  = netip.MustParseAddr("127.0.0.1")
 	loopback6 = netip.IPv6Loopback()
-	// peerIP is where peers stand that are not relays of the server under test. It is not in the list of the host's addresses.
+	// peerIP is the address of peers that are not relays of the server under test. It is not in the list of the host's
+	// addresses.
 	peerIP = netip.MustParseAddr("127.0.0.2")
 )
 
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(2 * testLoops()) // so that loops may keep a P
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // which chooses its own path, and keeps goroutines
+	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // fuzzing chooses its own path, and keeps goroutines
 	listing := flag.Lookup("test.list").Value.String() != ""
 	if code == 0 && loops && !offloaded && !fuzzing && !listing {
 		portable = true
@@ -59,8 +60,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// writeCoverage writes what was covered on the second path, too: m.Run does once. With -coverprofile the last process would overwrite what the
-// others have written; -covermode=atomic and -args -test.gocoverdir keep a file of each.
+// writeCoverage writes the coverage of the second path, as m.Run writes only the first. With -coverprofile the last
+// process would overwrite the files of the others; -covermode=atomic and -args -test.gocoverdir keep a file of each.
 func writeCoverage() {
 	if dir := flag.Lookup("test.gocoverdir").Value.String(); dir != "" {
 		if err := coverage.WriteCountersDir(dir); err != nil {
@@ -130,7 +131,7 @@ func newServer(t testing.TB, change func(*Config)) *Server {
 	return s
 }
 
-// testClock is the real time, moved ahead.
+// testClock is the real time, moved into the future.
 type testClock struct {
 	srv   *Server // nil: it has no flows
 	ahead atomic.Int64
@@ -138,7 +139,7 @@ type testClock struct {
 
 func (c *testClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
-// advance moves the time ahead. The kernel has a clock of its own: it is told anew how long that goes on.
+// advance moves the time ahead. The kernel has a clock of its own, so advance tells it all expiries anew.
 func (c *testClock) advance(d time.Duration) {
 	c.ahead.Add(int64(d))
 	if c.srv == nil || c.srv.offloader == nil {
@@ -272,7 +273,7 @@ func (p *testPeer) want(from netip.AddrPort, data []byte) {
 	}
 }
 
-// receive returns the next datagram that reaches the peer, which is to come from from.
+// receive returns the next datagram that reaches the peer, which must come from from.
 func (p *testPeer) receive(from netip.AddrPort) []byte {
 	p.t.Helper()
 	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -289,7 +290,8 @@ func (p *testPeer) receive(from netip.AddrPort) []byte {
 	return buf[:n]
 }
 
-// wantAll checks what comes next, in the order of want unless some of it goes through the kernel and some through the process.
+// wantAll checks what comes next, in the order of want unless some of it goes through the kernel and some through the
+// process.
 func wantAll(t testing.TB, next func() []byte, want [][]byte, mixed bool) {
 	t.Helper()
 	var got [][]byte
@@ -307,7 +309,7 @@ func wantAll(t testing.TB, next func() []byte, want [][]byte, mixed bool) {
 	}
 }
 
-// waitFor polls for what another goroutine brings about.
+// waitFor polls until another goroutine has brought done about.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)

@@ -10,19 +10,21 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// shard owns the allocations of the clients of one loop, or on the portable path and on streams of one listener, and the
-// table of their flows.
-// Requests and the sweep change it under mu. The packet path reads it without: maps and expiries are made for that, and an
-// allocation's permissions are replaced, not changed.
+// shard owns the allocations of the clients of one loop and the table of their flows. On streams and on the portable
+// path it owns those of one listener's clients. Requests and the sweep change it under mu. The packet path reads it
+// without a lock: maps and expiries are made for that, and an allocation's permissions are replaced, not changed.
+//
 // mu is taken after Server.mu, after mobility.mu or alone, never with another shard's, and never across a system call.
 type shard struct {
 	// Static after construction.
 	srv         *Server
 	allocations *xsync.Map[wire.FiveTuple, *allocation]
-	guests      *xsync.Map[wire.FiveTuple, *allocation] // of other shards, written under their mu; their clients have moved here
-	flows       flowTable                               // and the guests' by what their clients send; of those, report knows nothing
+	flows       flowTable // guests' flows stand in fromClient alone, and report does not know them
 
-	mu sync.Mutex // held by whoever changes an allocation that is in the shard
+	// guests are allocations of other shards whose clients have moved here. Each is written under its own shard's mu.
+	guests *xsync.Map[wire.FiveTuple, *allocation]
+
+	mu sync.Mutex // held to change an allocation that is in the shard
 }
 
 func newShard(srv *Server) *shard {
@@ -64,8 +66,9 @@ func (s *shard) insert(a *allocation) {
 	s.allocations.Store(a.home.Load().tuple, a)
 }
 
-// remove takes a relayed address out with its flows and permissions, and with the last of them the allocation; all of them if only is
-// nil. It returns those that it took out, not those that were before, and whether the last was among them.
+// remove takes out a relayed address with its flows and permissions, and with the last relayed address the allocation.
+// If only is nil it takes out all. It returns the relayed addresses that it took out itself, and whether the last was
+// among them.
 func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bool) {
 	s.mu.Lock()
 	if !s.has(a) || only != nil && only.over.Load() {
@@ -100,19 +103,20 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 	return ended, last
 }
 
-// outcome is what became of a request to change an allocation.
+// outcome is the outcome of a request to change an allocation.
 type outcome uint8
 
 const (
 	outcomeDone         outcome = iota
 	outcomeConflict             // the channel has another peer, or the peer another channel
-	outcomeFull                 // the allocation has as many permissions as it may
-	outcomeChannelsFull         // and as many channels
-	outcomeEnded                // the allocation ended meanwhile
-	outcomeFamilyEnded          // its relayed address of the peer's family did
+	outcomeFull                 // the allocation has as many permissions, or pending connections, as it may
+	outcomeChannelsFull         // the allocation has as many channels as it may
+	outcomeEnded                // the allocation has ended meanwhile
+	outcomeFamilyEnded          // the allocation's relayed address of the peer's family has ended
 )
 
-// permit makes or refreshes permissions, all or none of them; none if the allocation would have more than limit.
+// permit makes or refreshes permissions, all or none of them. It makes none if the allocation would then have more than
+// limit.
 func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outcome {
 	s.mu.Lock()
 	if !s.has(a) {
@@ -160,7 +164,7 @@ func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 	}
 	p = &permission{ip: ip}
 	p.expires.set(now.plus(permissionLifetime))
-	// Readers of the list that there was see no further than its end.
+	// Readers of the old list do not see beyond its end.
 	list := append(a.permitted(), p)
 	a.permissions.Store(&list)
 	return p
@@ -179,8 +183,8 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 	return result
 }
 
-// bindLocked does bind's work, and returns the flows that have changed: with the permission, other flows to the same address live longer.
-// The caller holds mu.
+// bindLocked does the work of bind, and returns the flows that have changed: other flows to the same address live
+// longer with the permission. The caller holds mu.
 func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (changed []*flow, result outcome) {
 	if a.relayedOf(peer.endpoint.Family()) == nil {
 		return nil, outcomeFamilyEnded
@@ -209,12 +213,12 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	return a.appendFlowsThrough(changed, p), outcomeDone
 }
 
-// mostConversations bounds the flows without a channel that an allocation has: ICE tries every pair of candidates. What the client sends
-// to more peers is relayed all the same, by the sockets.
+// mostConversations bounds an allocation's flows without a channel: ICE tries every pair of candidates. The sockets
+// relay what the client sends to more peers.
 const mostConversations = 32
 
-// converse has the sink know of a peer that the client sends indications to. Such a flow lasts as long as a permission that nobody
-// refreshes; the first indication after that makes another.
+// converse tells the sink of a peer that the client sends indications to. Such a flow lasts as long as a permission
+// that nobody refreshes. The first indication after that makes another flow.
 func (s *shard) converse(a *allocation, peer *destination, now clock) {
 	if s.flows.sink == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.conversationsFullUntil.at() {
 		return
@@ -228,7 +232,7 @@ func (s *shard) converse(a *allocation, peer *destination, now clock) {
 	s.flows.report(changed)
 }
 
-// converseLocked does converse's work, and returns the flows that have changed. The caller holds mu.
+// converseLocked does the work of converse, and returns the flows that have changed. The caller holds mu.
 func (s *shard) converseLocked(a *allocation, peer destination, now clock) (changed []*flow) {
 	p, before := a.permission(peer.endpoint.IP), a.flowTo(peer.endpoint)
 	switch {
@@ -242,7 +246,7 @@ func (s *shard) converseLocked(a *allocation, peer destination, now clock) (chan
 	return append(s.startFlow(f, now.plus(permissionLifetime)), f)
 }
 
-// startFlow begins a flow, and returns the one that there was to its peer, if there was one, which ends. The caller holds mu.
+// startFlow begins a flow. It ends and returns the earlier flow to the same peer, if there is one. The caller holds mu.
 func (s *shard) startFlow(f *flow, expires clock) (ended []*flow) {
 	f.expires.set(expires)
 	a := f.alloc
@@ -277,7 +281,7 @@ func (s *shard) removeFlow(f *flow) {
 	}
 }
 
-// removeTuple has an allocation no longer found on a five-tuple. The caller holds mu.
+// removeTuple keeps an allocation from being found on a five-tuple any longer. The caller holds mu.
 func (s *shard) removeTuple(h *home) {
 	s.allocations.Delete(h.tuple)
 	if h.via != nil {
@@ -285,8 +289,9 @@ func (s *shard) removeTuple(h *home) {
 	}
 }
 
-// rehome gives an allocation another home, with the flows that it has: whoever looks one of them up finds it before and after. It
-// returns the home that it had and the flows that changed, for the caller to report, or reports false if the allocation has ended or the place is taken.
+// rehome gives an allocation another home, together with its flows: a look-up finds each of them at every moment. It
+// returns the old home, and the flows that changed, for the caller to report. It reports false if the allocation has
+// ended or the place is taken.
 func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,14 +310,14 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 		moved := &flow{alloc: a, home: to, channel: f.channel, peer: f.peer, permission: f.permission}
 		moved.expires.set(f.expires.at())
 		a.flows = append(a.flows, moved)
-		s.putFlow(moved) // on the way down it takes the place of f
+		s.putFlow(moved) // from the peer, it takes the place of f
 	}
 	clear(a.flows[len(a.flows):len(before)])
 	s.allocations.Store(to.tuple, a)
 	if to.via != nil {
 		to.via.guests.Store(to.tuple, a)
 	}
-	a.home.Store(to) // what peers send goes there from now on
+	a.home.Store(to) // from now on, data from peers go there
 	s.removeTuple(from)
 	for _, f := range before {
 		s.flows.fromClient.Delete(f.clientKey())
@@ -323,7 +328,7 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 	return from, append(before, a.flows...), true
 }
 
-// shorten has the allocation expire at end, unless it does before.
+// shorten makes the allocation expire at end, unless it expires before.
 func (s *shard) shorten(a *allocation, end clock) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -332,8 +337,8 @@ func (s *shard) shorten(a *allocation, end clock) {
 	}
 }
 
-// refresh moves the expiry of one relayed address, or of all if only is nil. It reports false if there is none that is neither gone nor,
-// as the sweep may have noticed, expired.
+// refresh moves the expiry of one relayed address, or of all if only is nil. It reports false if all of these have
+// ended or expired, even if the sweep has not noticed that yet.
 func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refreshed bool) {
 	s.mu.Lock()
 	if !s.has(a) {
@@ -353,13 +358,14 @@ func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refre
 	return refreshed
 }
 
-// expired is a relayed address that the sweep has found.
+// expired is a relayed address that the sweep has found to have expired.
 type expired struct {
 	alloc   *allocation
 	relayed *relayed
 }
 
-// sweep removes what has expired: channels and permissions here, and lists the relayed addresses for the caller to end.
+// sweep removes the channels and permissions that have expired. It returns the relayed addresses that have, for the
+// caller to end.
 func (s *shard) sweep(now clock) (ended []expired) {
 	var unbound []*flow
 	s.mu.Lock()
@@ -376,7 +382,8 @@ func (s *shard) sweep(now clock) (ended []expired) {
 	return ended
 }
 
-// sweepAllocation removes an allocation's expired flows, which it adds to unbound, and permissions. The caller holds mu.
+// sweepAllocation removes an allocation's expired flows, which it adds to unbound, and permissions. The caller holds
+// mu.
 func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*flow {
 	kept := a.flows[:0]
 	for _, f := range a.flows {
@@ -395,8 +402,8 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 	return unbound
 }
 
-// matching lists the allocations that match, for the caller to end. One that moves meanwhile is not missed; where none can, no request
-// waits for the look through all of them.
+// matching lists the allocations that match, for the caller to end. Where clients can move it locks the shard, so that
+// it misses none. Elsewhere no request waits for the look through all of them.
 func (s *shard) matching(match func(*allocation) bool) (out []*allocation) {
 	if s.srv.mobility != nil {
 		s.mu.Lock()

@@ -8,36 +8,37 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// Allocation is what Snapshot tells of one allocation.
+// Allocation describes one allocation at the moment of a Snapshot.
 type Allocation struct {
-	Session     string           // that its credential was minted for, or empty
+	Session     string           // for which its credential was minted, or empty
 	User        string           // else the user
 	Transport   string           // between client and server: "udp", "tcp", "tls" or "dtls"
-	TCP         bool             // is what it relays, in connections, instead of datagrams
+	TCP         bool             // it relays TCP connections, not datagrams
 	Client      netip.AddrPort   // zero while a client that can move has lost its connection
 	Server      netip.AddrPort   // the address that the client sends to; likewise
 	Relayed     []netip.AddrPort // one of each family at most
-	Peers       []netip.Addr     // with a permission that is live
-	Channels    []netip.AddrPort // peers with a channel that is live
-	Offloaded   []OffloadedFlow  // what the kernel forwards of it
+	Peers       []netip.Addr     // with a live permission
+	Channels    []netip.AddrPort // peers with a live channel
+	Offloaded   []OffloadedFlow  // its flows that the kernel forwards
 	Connections []netip.AddrPort // peers with a TCP connection that carries data
 	Pending     int              // connections that are being made, or wait for the client
-	Up, Down    Traffic          // by the kernel, too
-	Dropped     []Counter        // packets of this allocation, by reason; those of which there are none are left out
+	Up, Down    Traffic          // with what the kernel has forwarded
+	Dropped     []Counter        // packets of this allocation, by reason, without counters that are zero
 	Age         time.Duration
 	ExpiresIn   time.Duration // unless it is refreshed
 }
 
-// OffloadedFlow is a channel, or a peer that the client sends indications to, with what the kernel has forwarded.
+// OffloadedFlow is a channel, or a peer that the client sends indications to, with the traffic that the kernel has
+// forwarded.
 type OffloadedFlow struct {
 	Peer     netip.AddrPort
 	Up, Down Traffic
 }
 
-// Traffic is what was relayed in one direction. Of TCP, a packet is what was passed on at once.
+// Traffic is data relayed in one direction. For TCP, each write counts as a packet.
 type Traffic struct{ Packets, Bytes uint64 }
 
-// Snapshot lists the allocations that live, in no order, each as it is at the moment.
+// Snapshot lists the live allocations, in no order.
 func (s *Server) Snapshot() []Allocation {
 	s.mu.Lock()
 	shards := s.shards
@@ -50,7 +51,7 @@ func (s *Server) Snapshot() []Allocation {
 	return out
 }
 
-// AllocationsByTransport counts the allocations that live by the transport between client and server.
+// AllocationsByTransport counts the live allocations by the transport between client and server.
 func (s *Server) AllocationsByTransport() map[string]int {
 	s.mu.Lock()
 	shards := s.shards
@@ -67,7 +68,8 @@ func (s *Server) AllocationsByTransport() map[string]int {
 	return by
 }
 
-// PeerConnections counts the TCP connections with peers: those that are being made or wait for the client, and those that carry data.
+// PeerConnections counts TCP connections with peers. Pending ones are being made or wait for the client; open ones
+// carry data.
 func (s *Server) PeerConnections() (pending, open int) {
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
@@ -147,7 +149,7 @@ func (t *Traffic) accumulate(more Traffic) {
 	t.Bytes += more.Bytes
 }
 
-// allocationDrops are the reasons that are counted for each allocation, too.
+// allocationDrops are the reasons that the server counts for each allocation, too.
 func allocationDrops() [3]reason { return [...]reason{dropNoPermission, dropTooLarge, dropBandwidth} }
 
 // countDropped counts a packet that this allocation does not relay.

@@ -9,7 +9,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestSnapshot: the list of allocations is live, and says of each whose it is, where it leads and what it has carried.
+// TestSnapshot: the list has all live allocations, with their owner, addresses, peers and traffic.
 func TestSnapshot(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
@@ -57,7 +57,7 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
-// TestTrafficByTransport: packets and bytes are counted while they flow, by the transport of the client whom they come from or go to.
+// TestTrafficByTransport: packets and bytes count while they flow, by the transport of the client at their end.
 func TestTrafficByTransport(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	want := make(map[Counter]uint64)
@@ -99,7 +99,7 @@ func TestTrafficByTransport(t *testing.T) {
 		c.indicate(peer.addr, []byte("out"))
 		peer.want(relayed, []byte("out"))
 		add(network, clientToPeer, 3)
-		c.barrier() // what is no data is not counted
+		c.barrier() // messages without data do not count
 		check()
 		clients, relays = append(clients, c), append(relays, relayed)
 	}

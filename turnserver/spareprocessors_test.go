@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestSpare holds that loops have spare processors from the first busy sweep on, until they have been calm for a while, and that
-// they keep none while there are none.
+// TestSpare: loops have spare processors from the first busy sweep on, until they have been calm for a while. They keep
+// none while there are none.
 func TestSpare(t *testing.T) {
 	var sp spareProcessors
 	var asked []bool
@@ -40,7 +40,7 @@ func TestSpare(t *testing.T) {
 	}
 }
 
-// TestSpareInUse holds that a server counts how busy its loops are.
+// TestSpareInUse: a server counts how busy its loops are.
 func TestSpareInUse(t *testing.T) {
 	if !loops || portable {
 		t.Skip("there are no loops on this path")

@@ -33,7 +33,8 @@ func (s *Server) mayConnect() bool {
 	return !s.closed && len(s.streams)+len(s.associations) < s.cfg.Limits.Streams
 }
 
-// stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656 §3.1, RFC 8489 §6.2.2).
+// stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656
+// §3.1, RFC 8489 §6.2.2).
 type stream struct {
 	// Static after construction.
 	srv   *Server
@@ -46,9 +47,9 @@ type stream struct {
 
 	// Owned by serve.
 	begun   bool      // a frame was served
-	claimed *peerConn // whose data the stream carries from now on, instead of frames
+	claimed *peerConn // the stream carries its data from now on, instead of frames
 	answer  []byte    // to the claim
-	behind  []byte    // what came behind it
+	behind  []byte    // what came behind the claim
 }
 
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {
@@ -66,7 +67,7 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	return t
 }
 
-// transportOf tells over what a stream comes.
+// transportOf tells TLS from TCP.
 func transportOf(conn net.Conn) wire.Protocol {
 	if c, ok := conn.(*front.Conn); ok && c.Secured() {
 		return wire.TLS
@@ -79,7 +80,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// enqueue queues b, or drops it if the client does not keep up.
+// enqueue queues b, or reports false if the client does not keep up.
 func (t *stream) enqueue(b []byte) bool {
 	if t.tls != nil {
 		return t.tls.enqueue(b)
@@ -91,7 +92,8 @@ func (t *stream) close() {
 	_ = t.conn.Close()
 }
 
-// serve reads the stream to its end. An idle one holds no buffer: the first bytes of a frame are read into a small array.
+// serve reads the stream to its end. An idle stream holds no buffer: the first bytes of a frame are read into a small
+// array.
 func (t *stream) serve() {
 	defer t.srv.readers.Done()
 	defer t.finish()
@@ -111,7 +113,7 @@ func (t *stream) serve() {
 	}
 }
 
-// finish ends what the stream carried.
+// finish ends the stream's allocation and forgets the stream.
 func (t *stream) finish() {
 	t.endAllocation(t.shard, t.tuple)
 	t.close()
@@ -126,20 +128,21 @@ func (t *stream) countTimeout(err error) {
 	}
 }
 
-// serveBatch serves frames from a borrowed buffer until what was read ends with a frame, and reports false if the stream is over.
+// serveBatch serves frames from a borrowed buffer until no part of a frame is left in it. It reports false if the
+// stream is over.
 func (t *stream) serveBatch(c *client, first [wire.ChannelHeaderSize]byte) bool {
 	b := t.srv.buffers.get()
 	defer t.srv.buffers.put(b)
 	w := t.srv.workers.get(t.shard, t.tuple.Protocol)
 	w.adjoining = true
 	defer t.srv.workers.put(w)
-	defer w.flush() // what came before the end of the stream, or a bad frame
+	defer w.flush() // frames that came before a bad frame or the end of the stream
 
 	limit := headroom + wire.MaxMessage
 	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])
 	for start < end {
 		size, ok := wire.FrameSize(b.bytes[start:end])
-		// ChannelData is never first; HTTP would pass for it.
+		// ChannelData is never first. HTTP would pass for it.
 		if !ok || !t.begun && wire.IsChannelData(b.bytes[start]) {
 			t.srv.counters.count(streamBadFrame)
 			return false

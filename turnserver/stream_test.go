@@ -16,8 +16,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// pipeEnd is one end of a net.Pipe with addresses: a stream on which every write is a read of its own at the other end, and
-// which is no system socket, as a TLS connection is none.
+// pipeEnd is one end of a net.Pipe with addresses: a stream with a read at one end for every write at the other. Like a
+// TLS connection, it is no system socket.
 type pipeEnd struct {
 	net.Conn
 	local, remote netip.AddrPort
@@ -36,7 +36,7 @@ func pipe(t testing.TB, s *Server, shard *shard) *testClient {
 	return clientOn(t, pipeEnd{near, client, server})
 }
 
-// streamShard makes a shard as a listener for streams has one.
+// streamShard makes a shard like that of a listener for streams.
 func streamShard(s *Server) *shard {
 	shard := newShard(s)
 	s.mu.Lock()
@@ -45,7 +45,7 @@ func streamShard(s *Server) *shard {
 	return shard
 }
 
-// TestStreamFraming cuts a stream of frames at every byte, and into single bytes, and gives many at once.
+// TestStreamFraming cuts a stream of frames at every byte and into single bytes, and sends many frames at once.
 func TestStreamFraming(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := pipe(t, s, streamShard(s)).as(mintREST(t, "alice", time.Hour)), newPeer(t)
@@ -86,7 +86,7 @@ func TestStreamFraming(t *testing.T) {
 	}
 }
 
-// TestBadFrames: a stream that carries anything else ends at once, before the rest is waited for, and is counted.
+// TestBadFrames: a stream with anything else ends at once, without a wait for the rest, and is counted.
 func TestBadFrames(t *testing.T) {
 	s := startServer(t, nil)
 	bad := map[string][]byte{
@@ -117,8 +117,8 @@ func TestBadFrames(t *testing.T) {
 	}
 }
 
-// TestFrameLengths puts every length that has an edge near it into frames behind a good one. In 16 bits, 0xFFEC and 0xFFFC would wrap to frames
-// of no length, which are read for ever.
+// TestFrameLengths sends a good frame, then frames with lengths around every edge. In 16 bits, 0xFFEC and 0xFFFC would
+// wrap to frames of no length, and the server would read them for ever.
 func TestFrameLengths(t *testing.T) {
 	const send, request, response, data = 0x0016, 0x0001, 0x0101, 0x0017
 	for _, row := range []struct {
@@ -161,7 +161,7 @@ func TestFrameLengths(t *testing.T) {
 	}
 }
 
-// inMemory makes a server without sockets, and a client that it serves, for tests in a bubble of false time.
+// inMemory makes a server without sockets and a client of it, for tests in a bubble of false time.
 func inMemory(t *testing.T) (*Server, *testClient) {
 	s := newServer(t, nil)
 	return s, pipe(t, s, newShard(s))
@@ -175,7 +175,7 @@ func (c *testClient) untilClosed() time.Duration {
 	return time.Since(start)
 }
 
-// TestStreamWithoutAllocation: thirty seconds are the time to make one in, however slowly or busily they are spent.
+// TestStreamWithoutAllocation: a client has thirty seconds to make an allocation, whatever else it sends.
 func TestStreamWithoutAllocation(t *testing.T) {
 	binding := buildMessage(t, stun.BindingRequest).Raw
 	for name, spend := range map[string]func(conn net.Conn){
@@ -216,7 +216,7 @@ func TestStreamWithoutAllocation(t *testing.T) {
 	}
 }
 
-// TestStreamLivesWithItsAllocation: the time is lifted while there is an allocation, and runs anew after.
+// TestStreamLivesWithItsAllocation: the time does not run while there is an allocation, and begins anew after it.
 func TestStreamLivesWithItsAllocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := inMemory(t)
@@ -233,7 +233,7 @@ func TestStreamLivesWithItsAllocation(t *testing.T) {
 	})
 }
 
-// TestClientThatNeverReads in false time: what is queued for it is bounded, and its stream ends.
+// TestClientThatNeverReads: the queue for the client is bounded, and its stream ends.
 func TestClientThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -265,7 +265,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	})
 }
 
-// TestClientThatReadsSlowly in false time: as long as it reads at all, its stream lives, and all that was queued comes.
+// TestClientThatReadsSlowly: while the client reads at all, its stream lives, and everything in the queue comes.
 func TestClientThatReadsSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -292,8 +292,8 @@ func TestClientThatReadsSlowly(t *testing.T) {
 	})
 }
 
-// TestFloodedClient floods the relayed address of a client that does not read: what it costs is bounded and counted, another
-// client notices nothing, and when it reads again it finds whole frames.
+// TestFloodedClient floods the relayed address of a client that does not read. The cost is bounded and counted, another
+// client notices nothing, and when the client reads again, it finds whole frames.
 func TestFloodedClient(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	victim, other, peer := dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tcp", "bob"), newPeer(t)
@@ -335,7 +335,8 @@ func TestFloodedClient(t *testing.T) {
 	}
 }
 
-// TestSendQueueKeepsOrder sends from several goroutines to a client that reads, over a real socket: every frame arrives whole, and each sender's in order.
+// TestSendQueueKeepsOrder sends from several goroutines to a client that reads, over a real socket. Every frame arrives
+// whole, and each sender's frames in order.
 func TestSendQueueKeepsOrder(t *testing.T) {
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -400,7 +401,7 @@ func TestSendQueueKeepsOrder(t *testing.T) {
 	}
 }
 
-// TestAllocationEndsWithStream, in each way that a stream ends.
+// TestAllocationEndsWithStream tries each way that a stream can end.
 func TestAllocationEndsWithStream(t *testing.T) {
 	s := startServer(t, nil)
 	for name, end := range map[string]func(c *testClient){
@@ -417,7 +418,7 @@ func TestAllocationEndsWithStream(t *testing.T) {
 		end(c)
 		waitFor(t, name+": the allocation to end", func() bool { return s.Allocations() == 0 && heldPorts(s) == 0 })
 	}
-	// A second allocation may follow a first on one stream.
+	// A second allocation may follow the first on one stream.
 	c := dialREST(t, s, "tcp", "alice")
 	for range 3 {
 		c.allocate()

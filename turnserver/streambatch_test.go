@@ -10,7 +10,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// countingConn takes what is written to it, and remembers in how many pieces.
+// countingConn keeps the bytes that are written to it, and counts the writes.
 type countingConn struct {
 	scriptedConn
 	mu     sync.Mutex
@@ -24,7 +24,8 @@ func (c *countingConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestOneWriteABatch: what a batch brings for a stream is written in one piece, and each stream gets its own in order.
+// TestOneWriteABatch: the messages of a batch for one stream are written in one piece, and each stream gets its own in
+// order.
 func TestOneWriteABatch(t *testing.T) {
 	s := newServer(t, nil)
 	var conns [2]countingConn
@@ -51,7 +52,7 @@ func TestOneWriteABatch(t *testing.T) {
 			t.Errorf("stream %d was written to %d times for two runs", i, n)
 		}
 	}
-	if got := counters.packets[wire.TCP][peerToClient].Load(); got != 40 {
+	if got := counters.relayed.Sent[classOf(wire.TCP, peerToClient)].Packets.Load(); got != 40 {
 		t.Errorf("%d packets were counted", got)
 	}
 	if len(b.waiting) != 0 {
@@ -59,7 +60,8 @@ func TestOneWriteABatch(t *testing.T) {
 	}
 }
 
-// TestBatchForSlowStream: of a run that does not fit, what fits is sent, and the rest dropped and counted.
+// TestBatchForSlowStream: if a run does not fit, the messages that fit are sent, and the others are dropped and
+// counted.
 func TestBatchForSlowStream(t *testing.T) {
 	s := newServer(t, nil)
 	near, far := net.Pipe()
@@ -71,7 +73,7 @@ func TestBatchForSlowStream(t *testing.T) {
 		b.queue(stream, make([]byte, size), size)
 	}
 	b.flush(&counters)
-	sent, dropped := counters.packets[wire.TCP][peerToClient].Load(), counters.reasons[dropSlowClient].Load()
+	sent, dropped := counters.relayed.Sent[classOf(wire.TCP, peerToClient)].Packets.Load(), counters.reasons[dropSlowClient].Load()
 	if most := uint64(2*maxQueued/size + 1); sent < maxQueued/size || sent > most || sent+dropped != n {
 		t.Errorf("%d were sent and %d dropped of %d", sent, dropped, n)
 	}
@@ -79,8 +81,8 @@ func TestBatchForSlowStream(t *testing.T) {
 	s.readers.Wait()
 }
 
-// TestFramesSideBySide sends frames to two relayed addresses in one write. The second becomes a Data indication, whose header is longer
-// than the frame's own, and takes room where the first frame stands.
+// TestFramesSideBySide sends frames to two relayed addresses in one write. The second becomes a Data indication. Its
+// header is longer than the frame's own, and takes the room of the first frame.
 func TestFramesSideBySide(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s := startServer(t, nil)
@@ -103,7 +105,7 @@ func TestFramesSideBySide(t *testing.T) {
 	})
 }
 
-// TestStreamBurst sends bursts both ways through a relay of a client on a stream: all comes, in order.
+// TestStreamBurst sends bursts both ways through a relay of a client on a stream. All datagrams come, in order.
 func TestStreamBurst(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c, peer := dialREST(t, s, "tcp", "alice"), newPeer(t)
@@ -121,8 +123,8 @@ func TestStreamBurst(t *testing.T) {
 	}
 }
 
-// TestRelayOfStreamEndsWhileItSends ends and makes allocations of a client on a stream while it sends: nothing leaves from the socket of
-// somebody else, who has got the descriptor's number.
+// TestRelayOfStreamEndsWhileItSends ends and makes allocations of a client on a stream while it sends. No datagram
+// leaves from another socket that has got the descriptor's number.
 func TestRelayOfStreamEndsWhileItSends(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	peer := newPeer(t)

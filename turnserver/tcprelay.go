@@ -14,8 +14,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers; connections to them leave from its
-// port. What it carries never meets the packet path.
+// tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers, and connections to
+// peers leave from its port. Its data never meet the packet path.
 type tcpRelay struct {
 	// Static after construction.
 	srv     *Server
@@ -34,7 +34,7 @@ type tcpRelay struct {
 
 // listenForPeers is the binder of TCP.
 func (s *Server) listenForPeers(p *relayPort, addr netip.AddrPort) error {
-	// Sockets that share their port would also share it with another process of this user's that does the same.
+	// Sockets that share their port would also share it with another process of the same user that does the same.
 	probe, err := net.Listen(p.address.network, addr.String())
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (a *allocation) tcp(e *wire.Endpoint) *tcpRelay { return a.relayedTo(e).tcp
 // relaysTCP reports whether the allocation relays TCP.
 func (a *allocation) relaysTCP() bool { return a.first.tcp != nil }
 
-// start is called by the client's stream, which is counted itself.
+// start begins to accept peers. The client's stream calls it, which is one of readers, so Close still waits.
 func (t *tcpRelay) start(a *allocation) {
 	t.alloc = a
 	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.acceptPeer) })
@@ -71,7 +71,7 @@ func (t *tcpRelay) close() {
 	t.address.release(t.local.Port())
 }
 
-// acceptPeer takes a connection in that a peer has made, and tells the client of it (RFC 6062 §5.3).
+// acceptPeer takes in a connection that a peer has made, and tells the client of it (RFC 6062 §5.3).
 func (t *tcpRelay) acceptPeer(conn net.Conn) {
 	peer, why := t.judgePeer(wire.EndpointOf(wire.AddrPortOf(conn.RemoteAddr())))
 	if why != noReason {
@@ -93,7 +93,7 @@ func (t *tcpRelay) acceptPeer(conn net.Conn) {
 	}
 }
 
-// reset closes a connection that nobody is to have, without a trace: what is refused in a flood does not stay behind in TIME_WAIT.
+// reset closes a connection that nobody will have. It resets it, so that a flood leaves nothing behind in TIME_WAIT.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -101,8 +101,8 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// judgePeer tells by which address the client knows a peer that has connected, or why the peer may not. A peer on this host must be a
-// relayed address, which its connections leave from: of those two forms of its address, the client has permitted one.
+// judgePeer returns the address by which the client knows a peer that has connected, or why the peer may not connect. A
+// peer on this host must be a relayed address. The client has permitted either its external or its local form.
 func (t *tcpRelay) judgePeer(from wire.Endpoint) (wire.Endpoint, reason) {
 	d, now := destinationAmong(t.srv.tcpRelays, from), t.srv.now()
 	if !d.reaches() {
@@ -134,8 +134,8 @@ func (t *tcpRelay) announce(id connectionID, peer wire.Endpoint) {
 	w.flush()
 }
 
-// dial connects to a peer from the relayed address. An address of this node is reached by its local form, since clouds do not hairpin
-// 1:1 NAT, and only while it is an allocation's.
+// dial connects to a peer from the relayed address. It reaches a relayed address of this node by its local form, since
+// clouds do not hairpin 1:1 NAT, and only while an allocation holds it.
 func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, error) {
 	dialer := net.Dialer{Control: udpio.SharePort, Timeout: t.srv.cfg.Limits.ConnectTimeout}
 	if to.own == nil {
@@ -150,10 +150,10 @@ func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, err
 	return conn, err
 }
 
-// errRelayGone means that a relayed address of this node ended while it was connected to.
+// errRelayGone means that the peer is a relayed address of this node, and has ended.
 var errRelayGone = errors.New("the relayed address has ended")
 
-// dialFailure sorts what kept a peer from being reached.
+// dialFailure returns the reason to count when a peer cannot be reached.
 func dialFailure(err error) reason {
 	if isTimeout(err) {
 		return peerTimeout

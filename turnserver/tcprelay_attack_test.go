@@ -12,7 +12,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// deniedPeersByConnect asks for connections to peers that no relay reaches, in every disguise: always 403, counted by reason, and nothing is begun.
+// deniedPeersByConnect asks for connections to peers that no relay reaches, in every disguise: always 403, counted by
+// reason, and nothing is begun.
 func deniedPeersByConnect(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		bothFamilies(t)(cfg)
@@ -63,7 +64,8 @@ func ownHostByConnect(t *testing.T) {
 	wantNoPeerConns(t, s)
 }
 
-// scopeOfConnect: a session's credential connects to what was signalled to it, and one of no session to live relayed addresses.
+// scopeOfConnect: a session's credential connects to signalled addresses, and one of no session to live relayed
+// addresses.
 func scopeOfConnect(t *testing.T) {
 	scope := newScope()
 	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = scope })
@@ -83,8 +85,8 @@ func scopeOfConnect(t *testing.T) {
 	}
 }
 
-// connectSweep scans through Connect: so many may be pending, and so many may be asked for, of an allocation, and of a user with all of its
-// allocations, also with those that it ends and makes anew. Others are not held back.
+// connectSweep scans through Connect. A user may ask for so many connections, with all of its allocations together,
+// also with those that it ends and makes anew. The server does not hold others back.
 func connectSweep(t *testing.T) {
 	const most = 20
 	s, clock := startClocked(t, func(cfg *Config) {
@@ -130,8 +132,8 @@ func wantNoPending(t *testing.T, s *Server, want int) {
 	waitFor(t, "connections to be forgotten", func() bool { pending, _, _ := peerConnsOf(s); return pending == want })
 }
 
-// pendingFlood leaves connections pending, made and accepted: an allocation, a user and all together have so many and no more, and a client
-// gets through.
+// pendingFlood leaves connections pending, made and accepted: an allocation, a user and all together have at most so
+// many, and another client gets through.
 func pendingFlood(t *testing.T) {
 	const ofAllocation, ofUser, ofAll = 4, 6, 10
 	s := startServer(t, func(cfg *Config) {
@@ -176,8 +178,8 @@ func pendingFlood(t *testing.T) {
 	wantNoPending(t, s, ofAll-1)
 }
 
-// anothersConnection claims a connection of somebody else's, knows its ID or guesses it: it is as if there were none, and who it belongs to
-// still gets it, once.
+// anothersConnection claims another user's connection, whose ID it knows or guesses. It gets the same answer as if
+// there were none, and the owner can still claim the connection, once.
 func anothersConnection(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
@@ -214,7 +216,7 @@ func anothersConnection(t *testing.T) {
 	})
 }
 
-// connectionIDsAreRandom: an ID tells nothing of the next.
+// connectionIDsAreRandom: nobody can guess the next ID from one.
 func connectionIDsAreRandom(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	c := dialREST(t, s, "tcp", "alice")
@@ -229,7 +231,8 @@ func connectionIDsAreRandom(t *testing.T) {
 	}
 }
 
-// strangersFlood connects to a relayed address without permission: each is closed and counted, and neither client nor permitted peer notices.
+// strangersFlood connects to a relayed address without permission. The server closes and counts each connection, and
+// neither the client nor a permitted peer notices.
 func strangersFlood(t *testing.T) {
 	s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
 	b, peer := newBridge(t, s, "tcp", cred), newTCPPeer(t)

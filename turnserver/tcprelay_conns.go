@@ -12,19 +12,20 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// connectionID names a connection with a peer (RFC 6062 §6.2.1). It is random, and of use to the allocation's owner only.
+// connectionID names a connection with a peer (RFC 6062 §6.2.1). It is random, and only the allocation's owner can use
+// it.
 type connectionID [4]byte
 
-// peerConn is a TCP connection with a peer. It is pending while it is made and while it waits for the client, whose connection then
-// carries its data.
+// peerConn is a TCP connection with a peer. It is pending while it is being made, and while it waits for a stream of
+// the client's to claim it. That stream then carries its data.
 type peerConn struct {
-	// Static after begin.
+	// Static after addPending.
 	relay *tcpRelay
 	peer  wire.Endpoint   // as the client knows it
 	life  context.Context // ends with the connection
 	die   context.CancelFunc
 
-	halfClosed atomic.Bool // one side has said its last
+	halfClosed atomic.Bool // one side sends no more
 
 	// Guarded by Server.peers.mu, but conn and client are static once they are set.
 	over    bool
@@ -32,10 +33,10 @@ type peerConn struct {
 	conn    net.Conn      // nil while it is being made
 	id      connectionID  // while it waits
 	expires clock         // likewise
-	client  *stream       // that has taken it over
+	client  *stream       // that has claimed it
 }
 
-// peerConns are the TCP connections with peers, of the whole server: a client takes one over by a connection that may come to another
+// peerConns are the TCP connections with peers, of the whole server: the stream that claims one may come to another
 // listener than its allocation's.
 type peerConns struct {
 	// Static after construction.
@@ -56,8 +57,8 @@ func newPeerConns(l *Limits) peerConns {
 	}
 }
 
-// addPending makes a pending connection with a peer: a conflict if there is one already. If there are too many of all owners together, the
-// oldest ends: who floods us pushes out mostly his own.
+// addPending makes a pending connection with a peer, unless there is one already: a conflict. If all owners together
+// have too many, the oldest ends. So an owner that floods the server pushes out mostly connections of its own.
 func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outcome) {
 	p := &peerConn{relay: t, peer: peer}
 	s.mu.Lock()
@@ -90,7 +91,7 @@ func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outc
 
 func (p *peerConn) holder() holder { return p.relay.alloc.account.holder }
 
-// pendingOf counts an allocation's, of both families. The caller holds mu.
+// pendingOf counts the pending connections of an allocation, of both families. The caller holds mu.
 func (s *peerConns) pendingOf(a *allocation) (n int) {
 	for r := range a.live() {
 		if r.tcp != nil {
@@ -100,7 +101,7 @@ func (s *peerConns) pendingOf(a *allocation) (n int) {
 	return n
 }
 
-// offer has a connection that was made wait for the client. If it ended meanwhile, it is closed.
+// offer makes an established connection wait for the client, under an ID. If p has ended meanwhile, offer closes conn.
 func (s *peerConns) offer(p *peerConn, conn net.Conn, now clock) (id connectionID, ok bool) {
 	s.mu.Lock()
 	if p.over {
@@ -156,7 +157,7 @@ func (s *peerConns) removePending(p *peerConn) {
 	}
 }
 
-// closeRelay lets a relayed address begin no more connections, and returns those that it has for the caller to end.
+// closeRelay keeps a relayed address from making more connections, and returns those that it has for the caller to end.
 func (s *peerConns) closeRelay(t *tcpRelay) (left []*peerConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +168,8 @@ func (s *peerConns) closeRelay(t *tcpRelay) (left []*peerConn) {
 	return left
 }
 
-// end closes the connection with the peer, and the client's. It counts why, unless the connection has ended before.
+// end closes the connection with the peer, and the client's. It counts why, unless that is noReason or the connection
+// has ended before.
 func (p *peerConn) end(why reason) {
 	s := &p.relay.srv.peers
 	s.mu.Lock()
@@ -195,7 +197,7 @@ func (p *peerConn) end(why reason) {
 	}
 }
 
-// endExpired ends the connections that no client has taken over in time.
+// endExpired ends the connections that no stream has claimed in time.
 func (s *peerConns) endExpired(now clock) {
 	var expired []*peerConn
 	s.mu.Lock()
@@ -210,7 +212,7 @@ func (s *peerConns) endExpired(now clock) {
 	}
 }
 
-// list tells the peers of a relayed address whose connections carry data, and how many connections are pending.
+// list returns the peers of a relayed address whose connections carry data, and counts the pending connections.
 func (s *peerConns) list(t *tcpRelay) (carrying []netip.AddrPort, pending int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestConnectFails: the client is told that it did, why is counted, and the next Connect may succeed.
+// TestConnectFails: the client learns of the failure, the reason is counted, and the next Connect may succeed.
 func TestConnectFails(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -77,8 +77,8 @@ func TestConnectionBind(t *testing.T) {
 	})
 }
 
-// TestConnectionBindNonce: the nonce of the allocation does for a claim from its address, as there are clients that try no other. From
-// elsewhere, and for anything else, it is another client's.
+// TestConnectionBindNonce: the nonce of the allocation does for a claim from its address, as there are clients that try
+// no other. From elsewhere, and for anything else, it is another client's.
 func TestConnectionBindNonce(t *testing.T) {
 	s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
 	c, peer := dialAs(t, s, "tcp", cred), newTCPPeer(t)
@@ -97,7 +97,7 @@ func TestConnectionBindNonce(t *testing.T) {
 	near.wantCode(near.roundTrip(near.build(stun.MethodConnectionBind, id)), 0)
 }
 
-// TestUnclaimed: a connection waits for thirty seconds, and is then the peer's no more.
+// TestUnclaimed: a connection waits for thirty seconds, and is then closed.
 func TestUnclaimed(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, clock := startClocked(t, allowLoopback)
@@ -112,7 +112,7 @@ func TestUnclaimed(t *testing.T) {
 		_, accepted := c.attempted()
 		s.sweep()
 		clock.advance(6 * time.Second)
-		dialAs(t, s, network, cred).refuse(400, stun.MethodConnectionBind, made) // whether it was swept or not
+		dialAs(t, s, network, cred).refuse(400, stun.MethodConnectionBind, made) // swept or not
 		s.sweep()
 		far.wantEnded()
 		waitCounted(t, s, "peer_connections_failed", "unclaimed", 1)
@@ -144,8 +144,8 @@ func TestPeersWithoutPermission(t *testing.T) {
 	c.wantSilence()
 }
 
-// TestPeerConnectionEnds: with either side, its allocation, its session and its server, whether it is made, waits or carries data. Then
-// neither side is left, and the port is free.
+// TestPeerConnectionEnds: with either side, its allocation, its session and its server, whether it is made, waits or
+// carries data. Then neither side is left, and the port is free.
 func TestPeerConnectionEnds(t *testing.T) {
 	all := func(b *bridge, waiting *testData, s *Server) {
 		b.client.wantEnded()
@@ -205,7 +205,8 @@ func socketOf(conn net.Conn) net.Conn {
 	return conn
 }
 
-// TestTCPRelayToRelay: an allocation connects to another of this node, by either form of its address, and each sees the other as it knows it.
+// TestTCPRelayToRelay: an allocation connects to another of this node, by either form of its address, and each sees the
+// other as it knows it.
 func TestTCPRelayToRelay(t *testing.T) {
 	external := netip.MustParseAddr("203.0.113.9")
 	inside := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(loopback, a.Port()) }
@@ -244,7 +245,8 @@ func TestTCPRelayToRelay(t *testing.T) {
 	}
 }
 
-// TestRelayGoneWhileDialed: what is reached at an address of this host, but is no allocation's any more, is not the client's.
+// TestRelayGoneWhileDialed: a connection to a relayed address of this host does not go to the client if that address
+// has ended meanwhile.
 func TestRelayGoneWhileDialed(t *testing.T) {
 	s := startServer(t, nil)
 	c := dialREST(t, s, "tcp", "alice")
@@ -260,8 +262,8 @@ func TestRelayGoneWhileDialed(t *testing.T) {
 	}
 }
 
-// TestTCPRelaysMeet: two allocations that connect to each other at once have one connection, or two, or are told that there is one.
-// An allocation that connects to itself talks to itself.
+// TestTCPRelaysMeet: two allocations that connect to each other at once have one connection, or two, or are told that
+// there is one. An allocation that connects to itself talks to itself.
 func TestTCPRelaysMeet(t *testing.T) {
 	s, cred := startServer(t, nil), mintREST(t, "alice", time.Hour)
 	a, b := dialAs(t, s, "tcp", cred), dialAs(t, s, "tcp", cred)
@@ -295,7 +297,8 @@ func TestTCPRelaysMeet(t *testing.T) {
 	near.wantFinished()
 }
 
-// TestTCPOnEveryListener: a connection of an allocation may be claimed on any listener, behind a PROXY header, with TLS or without, on a port of HTTP's too.
+// TestTCPOnEveryListener: a connection of an allocation may be claimed on any listener, behind a PROXY header, with TLS
+// or without, on a port of HTTP's too.
 func TestTCPOnEveryListener(t *testing.T) {
 	for _, proxy := range []bool{false, true} {
 		s, clear := shared(t, StreamOptions{}, func(cfg *Config) {
@@ -350,8 +353,8 @@ func TestTCPOnEveryListener(t *testing.T) {
 	}
 }
 
-// TestTCPAtOnce lets clients make, claim and end connections while their users are ended, the sweep goes round and the server is asked. What comes of
-// each is open; what is left in the end is not.
+// TestTCPAtOnce lets clients make, claim and end connections while their users end, the sweep runs and the server is
+// asked. Each connection may succeed or not, but nothing may be left in the end.
 func TestTCPAtOnce(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		allowLoopback(cfg)

@@ -10,13 +10,13 @@ import (
 	"turnpike/turnserver/udpio"
 )
 
-// lingerTime is how long a connection may stay silent of which one side has said its last. Who has gone altogether looks the same as who
-// only has no more to say.
+// lingerTime is how long the other side may stay silent once one side sends no more. A side that has gone altogether
+// looks the same as one that only has no more to send.
 const lingerTime = time.Minute
 
-// copyWithPeer copies data between a client's stream that has claimed a connection with a peer, and the peer, until both have said their last,
-// one of them fails, or the allocation ends. What one side does not take the other has to keep: the server holds a buffer in each
-// direction, and none while nothing comes.
+// copyWithPeer copies data between the stream and the peer whose connection it has claimed. It ends when neither side
+// sends more, when one of them fails, or when the allocation ends. Data that one side does not read stay with the
+// other: the server holds a buffer in each direction, and none while nothing comes.
 func (t *stream) copyWithPeer() {
 	p := t.claimed
 	defer p.end(noReason)
@@ -34,7 +34,7 @@ func (t *stream) copyWithPeer() {
 	other.Wait()
 }
 
-// waitUntilWritten waits until the client has been sent all that waits for it, or reports false if it cannot be.
+// waitUntilWritten waits until all queued messages have left, or reports false if they cannot.
 func (t *stream) waitUntilWritten() bool {
 	if t.tls != nil {
 		return t.tls.waitUntilWritten()
@@ -45,10 +45,11 @@ func (t *stream) waitUntilWritten() bool {
 // recordSize is the most that a read from TLS returns.
 const recordSize = 16 << 10
 
-// copyTo passes on what has come before, and what comes, and then that no more will. If it cannot, it ends the connection.
+// copyTo passes on the data in before, then all data from one side to the other, and at last that no more will come. If
+// it cannot, it ends the connection.
 func (p *peerConn) copyTo(d direction, to, from net.Conn, before []byte) {
 	wait := udpio.NewReadWaiter(from)
-	var own []byte // to read to where the read itself waits
+	var own []byte // the buffer to read into where the read itself waits
 	if !wait.Waits() {
 		own = make([]byte, recordSize)
 	}
@@ -70,7 +71,7 @@ func (p *peerConn) copyTo(d direction, to, from net.Conn, before []byte) {
 	_ = to.SetReadDeadline(time.Now().Add(lingerTime)) // of the other direction's read, which may be waiting already
 }
 
-// copySome passes on what there is, up to a buffer.
+// copySome passes on the data that are there, up to a buffer.
 func (p *peerConn) copySome(d direction, to, from net.Conn, buf []byte) error {
 	if buf == nil {
 		b := p.relay.srv.buffers.get()

@@ -14,7 +14,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// TestHalfClose: one side that has no more to say still hears the other, to the last byte.
+// TestHalfClose: a side that sends no more still gets everything from the other, to the last byte.
 func TestHalfClose(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
@@ -38,7 +38,7 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
-// duplex is an end of a connection in memory of which either half can be closed.
+// duplex is an end of a connection in memory, whose halves can be closed apart.
 type duplex struct {
 	net.Conn // which it reads from
 	out      net.Conn
@@ -63,7 +63,7 @@ func (d duplex) Close() error {
 	return d.Conn.Close()
 }
 
-// carried has a stream carry the data of a peer's, all in memory, and returns the other ends of both.
+// carried makes a stream carry a peer's data, all in memory, and returns the other ends of both.
 func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	t.Helper()
 	s := newServer(t, nil)
@@ -155,8 +155,8 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// TestLinger in false time: as long as both sides may still speak, they may be silent; of a connection that one side has left, silence is
-// the end, and speech is not.
+// TestLinger in false time: as long as both sides may still speak, they may be silent; of a connection that one side
+// has left, silence is the end, and speech is not.
 func TestLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var wg sync.WaitGroup
@@ -188,7 +188,8 @@ func TestLinger(t *testing.T) {
 	})
 }
 
-// TestStreamsWaitForBandwidth in false time: a limit slows a stream to its rate and drops nothing, and takes from each limit but once.
+// TestStreamsWaitForBandwidth in false time: a limit slows a stream to its rate and drops nothing, and takes from each
+// limit but once.
 func TestStreamsWaitForBandwidth(t *testing.T) {
 	const rate, chunk, total = 8_000_000, 50_000, 20_000_000 // bits a second, bytes, bytes
 	for name, limits := range map[string]Limits{
@@ -240,8 +241,8 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 	}
 }
 
-// slowReader is what neither side of a relayed connection may do to the server, or to others: not to read. What it is sent stays with
-// the sender, nothing is lost, and another connection of the same allocation goes on.
+// slowReader: neither side of a relayed connection can harm the server or others by not reading. The data stay with
+// their sender, nothing is lost, and another connection of the same allocation goes on.
 func slowReader(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)

@@ -14,7 +14,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// tapConn keeps what is written to a client. Nothing is read from it.
+// tapConn keeps the bytes that are written to a client. Nothing is read from it.
 type tapConn struct {
 	scriptedConn
 	mu  sync.Mutex
@@ -43,7 +43,7 @@ func (c *tapConn) taken(t testing.TB) (frames [][]byte) {
 	return frames
 }
 
-// fuzzStream is a client on a stream that is served by hand, and what it signs with.
+// fuzzStream is a client on a stream that the test serves by hand, with the keys that it signs with.
 type fuzzStream struct {
 	conn   *tapConn
 	stream *stream
@@ -51,8 +51,8 @@ type fuzzStream struct {
 	auth   []stun.Setter
 }
 
-// tcpFuzzer has a client with an allocation that relays TCP, and one without, that may claim a connection. Of all peers the policy leaves only the
-// allocation itself.
+// tcpFuzzer has a client with an allocation that relays TCP, and a client without, which may claim a connection. The
+// peer policy allows only the allocation itself.
 type tcpFuzzer struct {
 	srv           *Server
 	worker        *worker
@@ -99,7 +99,8 @@ func (f *tcpFuzzer) relay() *tcpRelay {
 	return a.first.tcp
 }
 
-// prepare makes what the last packet has used up: the allocation, its permission for itself, a connection that waits, and who may claim it.
+// prepare replaces everything that the last packet has used up: the allocation, its permission for itself, a connection
+// that waits, and the client that may claim it.
 func (f *tcpFuzzer) prepare(t testing.TB) {
 	t.Helper()
 	if f.relay() == nil {
@@ -136,7 +137,7 @@ func (f *tcpFuzzer) mustServe(t testing.TB, c *fuzzStream, method stun.Method, a
 	}
 }
 
-// serve serves a packet as a frame, and returns what the client was sent. The answer to a Connect comes later.
+// serve serves a packet as a frame, and returns the frames that the client gets. The answer to a Connect comes later.
 func (f *tcpFuzzer) serve(t testing.TB, c *fuzzStream, packet []byte) [][]byte {
 	t.Helper()
 	before := f.connections()
@@ -163,8 +164,8 @@ func (f *tcpFuzzer) connections() int {
 	return len(relay.conns)
 }
 
-// FuzzTCPRelaying gives requests of any bytes to the two clients of a connection with a peer. Each draws one answer at most, and nothing but a
-// claim in order ends in a stream that carries data.
+// FuzzTCPRelaying gives requests of any bytes to the two clients of a connection with a peer. Each draws one answer at
+// most, and nothing but a claim in order ends in a stream that carries data.
 func FuzzTCPRelaying(f *testing.F) {
 	fuzzer := newTCPFuzzer(f)
 	fuzzer.prepare(f)
@@ -215,7 +216,8 @@ func FuzzTCPRelaying(f *testing.F) {
 	})
 }
 
-// checkClaim holds that a claim is whole, and undone with the connection. It returns the answer that the stream would send.
+// checkClaim checks that a claim is complete, and that the end of the connection undoes it. It returns the answer that
+// the stream would send.
 func checkClaim(t *testing.T, f *tcpFuzzer, c *fuzzStream, to uint8, got [][]byte) []byte {
 	t.Helper()
 	answer, p := c.stream.answer, c.stream.claimed
@@ -232,7 +234,7 @@ func checkClaim(t *testing.T, f *tcpFuzzer, c *fuzzStream, to uint8, got [][]byt
 	return answer
 }
 
-// TestTCPFuzzSeeds holds that the seeds of FuzzTCPRelaying reach what they are meant to: a claim, and a Connect that succeeds.
+// TestTCPFuzzSeeds: the seeds of FuzzTCPRelaying must reach a claim, and a Connect that succeeds.
 func TestTCPFuzzSeeds(t *testing.T) {
 	f := newTCPFuzzer(t)
 	f.prepare(t)

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deafPeer is the address of a peer that neither accepts nor refuses: its queue is full, and Linux drops what else comes.
+// deafPeer is the address of a peer that neither accepts nor refuses: its queue is full, and Linux drops what else
+// comes.
 func deafPeer(t testing.TB) netip.AddrPort {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -42,7 +43,7 @@ func deafPeer(t testing.TB) netip.AddrPort {
 	return addr
 }
 
-// TestConnectTimeout: a peer that does not answer is given up in time, and counted.
+// TestConnectTimeout: the server gives up a peer that does not answer in time, and counts it.
 func TestConnectTimeout(t *testing.T) {
 	s := startServer(t, func(cfg *Config) {
 		allowLoopback(cfg)
@@ -55,7 +56,8 @@ func TestConnectTimeout(t *testing.T) {
 	wantNoPeerConns(t, s)
 }
 
-// TestConnecting: while a connection is being made, the client is served, its peer is taken, and whatever ends it does so at once.
+// TestConnecting: while a connection is being made, the client is served, its peer is taken, and whatever ends it does
+// so at once.
 func TestConnecting(t *testing.T) {
 	deaf := deafPeer(t)
 	for name, row := range map[string]struct {

@@ -12,7 +12,8 @@ import (
 // transportTCP is REQUESTED-TRANSPORT's value for TCP (RFC 6062 §4.1).
 const transportTCP = 6
 
-// connect answers a Connect request (RFC 6062 §5.2): once the connection with the peer is there, or has failed.
+// connect answers a Connect request (RFC 6062 §5.2). It answers once the connection with the peer is there or has
+// failed.
 func (r *request) connect() {
 	srv := r.w.srv
 	attr, ok := r.m.Attributes.Get(stun.AttrXORPeerAddress)
@@ -49,13 +50,13 @@ func (r *request) connect() {
 		r.fail(stun.CodeInsufficientCapacity)
 	case outcomeDone:
 		later := r.later()
-		srv.readers.Go(func() { p.connect(&to, later) }) // the client's stream is counted itself
+		srv.readers.Go(func() { p.connect(&to, later) }) // the client's stream is one of readers, so Close still waits
 	default:
 		r.answerOutcome(result)
 	}
 }
 
-// later is what it takes to answer the request when its packet, and the worker that has it in hand, are gone.
+// later copies what it takes to answer the request once its packet and worker serve others.
 func (r *request) later() *request {
 	return &request{
 		c: &r.alloc.home.Load().client, m: &stun.Message{Type: r.m.Type, TransactionID: r.m.TransactionID},
@@ -95,12 +96,12 @@ func (r *request) connectionID() (id connectionID, ok bool) {
 	return connectionID(attr.Value), true
 }
 
-// connectionBind answers a ConnectionBind request (RFC 6062 §5.4). The stream that it came by carries the peer's data from there on. A
-// connection that is another user's is answered like one that is not there.
+// connectionBind answers a ConnectionBind request (RFC 6062 §5.4). Its stream carries the peer's data from there on.
+// For a connection of another user the answer is the same as for one that does not exist.
 func (r *request) connectionBind() {
 	id, ok := r.connectionID()
 	t := r.c.stream
-	r.w.srv.mobility.makeRoom(r.c.tuple) // or it would arrive amid the peer's data
+	r.w.srv.mobility.makeRoom(r.c.tuple) // or an allocation would arrive amid the peer's data
 	if !ok || t == nil || r.w.shard.find(r.c.tuple) != nil {
 		r.fail(stun.CodeBadRequest)
 		return
@@ -111,11 +112,12 @@ func (r *request) connectionBind() {
 	}
 	r.startAnswer(stun.ClassSuccessResponse)
 	r.complete()
-	t.answer = bytes.Clone(r.w.res.Raw) // sent by carry, as nothing may be lost from here on
+	t.answer = bytes.Clone(r.w.res.Raw) // copyWithPeer sends it, because nothing may be lost from here on
 }
 
-// concerned returns the allocation that the request is about, as far as that shows before its credential is known to be good: the
-// one on the five-tuple, or that is to arrive there, or for a ConnectionBind, which has another, the one whose peer it names.
+// concerned returns the allocation that the request is about, as far as that shows before its credential is verified.
+// For most requests it is the one on the five-tuple, or the one that will arrive there. For a ConnectionBind it is the
+// one whose peer the request names.
 func (r *request) concerned() *allocation {
 	switch {
 	case r.alloc != nil:

@@ -31,7 +31,7 @@ func (c *testClient) allocateTCP(attrs ...stun.Setter) netip.AddrPort {
 	return addressIn(c.t, res, stun.AttrXORRelayedAddress)
 }
 
-// connectTo has the server connect to a peer, and returns the CONNECTION-ID.
+// connectTo makes the server connect to a peer, and returns the CONNECTION-ID.
 func (c *testClient) connectTo(peer netip.AddrPort) attribute {
 	c.t.Helper()
 	return connectionIDIn(c.t, c.accept(stun.MethodConnect, peerAddr(peer)))
@@ -95,7 +95,7 @@ func (d *testData) finish() {
 	}
 }
 
-// wantFinished checks that the other side has no more to say, and has said so in good order.
+// wantFinished checks that the other side sends no more, and has ended in good order.
 func (d *testData) wantFinished() {
 	d.t.Helper()
 	_ = d.conn.SetReadDeadline(time.Now().Add(patience))
@@ -104,7 +104,7 @@ func (d *testData) wantFinished() {
 	}
 }
 
-// wantEnded checks that the connection ends, whatever comes before and however.
+// wantEnded checks that the connection ends somehow. Bytes before its end do not matter.
 func (d *testData) wantEnded() {
 	d.t.Helper()
 	_ = d.conn.SetReadDeadline(time.Now().Add(patience))
@@ -145,7 +145,7 @@ func (p *tcpPeer) accept(relayed netip.AddrPort) *testData {
 	return &testData{p.t, conn, conn}
 }
 
-// dial connects to a relayed address, and returns by which address of the peer's.
+// dial connects to a relayed address, and returns the peer's address of that connection.
 func (p *tcpPeer) dial(relayed netip.AddrPort) (*testData, netip.AddrPort) {
 	p.t.Helper()
 	return peerDial(p.t, peerIP, relayed)
@@ -166,7 +166,8 @@ func tryDial(ip netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	return d.Dial("tcp", to.String())
 }
 
-// wantShutOut checks that a connection from ip to a relayed address is closed, which may show before it is known to be made.
+// wantShutOut checks that a connection from ip to a relayed address is closed, which may show before it is known to be
+// made.
 func wantShutOut(t testing.TB, ip netip.Addr, relayed netip.AddrPort) {
 	t.Helper()
 	conn, err := tryDial(ip, relayed)
@@ -180,7 +181,7 @@ func wantShutOut(t testing.TB, ip netip.Addr, relayed netip.AddrPort) {
 	(&testData{t, conn, conn}).wantEnded()
 }
 
-// peerConnsOf counts the connections with peers, by what the server keeps of them.
+// peerConnsOf counts the connections with peers in each of the server's lists.
 func peerConnsOf(s *Server) (pending, waiting, carrying int) {
 	for _, a := range s.Snapshot() {
 		carrying += len(a.Connections)
@@ -229,7 +230,8 @@ func (b *bridge) another(t testing.TB, s *Server, network string, cred auth.Cred
 	b.client = dialAs(t, s, network, cred).claim(id)
 }
 
-// TestAllocateTCP: only over a stream, and with nothing that is about datagrams (RFC 6062 §5.1).
+// TestAllocateTCP: a client gets such an allocation only over a stream, and without attributes that are about datagrams
+// (RFC 6062 §5.1).
 func TestAllocateTCP(t *testing.T) {
 	s := startServer(t, allowLoopback)
 	for _, network := range []string{"udp", "dtls"} {
@@ -265,7 +267,7 @@ func TestAllocateTCP(t *testing.T) {
 	})
 }
 
-// TestTCPRelayingOff: then TCP is a transport like any other that is not relayed.
+// TestTCPRelayingOff: TCP is then a transport like any other that the server does not relay.
 func TestTCPRelayingOff(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.NoTCPRelaying = true })
 	onEach(t, func(t *testing.T, network string) {
@@ -276,7 +278,8 @@ func TestTCPRelayingOff(t *testing.T) {
 	c.refuse(403, stun.MethodConnect, peerAddr(at("127.0.0.2")))
 }
 
-// TestTCPOrDatagrams: an allocation relays one of them. There are no channels and no indications for TCP, and no connections for datagrams.
+// TestTCPOrDatagrams: an allocation relays one of them. There are no channels and no indications for TCP, and no
+// connections for datagrams.
 func TestTCPOrDatagrams(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -304,7 +307,8 @@ func TestTCPOrDatagrams(t *testing.T) {
 	})
 }
 
-// TestConnect: the peer sees the relayed address; what either side sends comes to the other, as it is and in order, and is counted at once.
+// TestConnect: the peer sees the relayed address. The data of either side come to the other, unchanged and in order,
+// and count at once.
 func TestConnect(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s := startServer(t, allowLoopback)
@@ -359,7 +363,8 @@ func TestSeveralConnections(t *testing.T) {
 	})
 }
 
-// TestConnectionAttempt: a peer that may connect is announced, with an ID, and what it says before the client comes is kept.
+// TestConnectionAttempt: the server announces a peer that may connect, with an ID, and keeps the data that it sends
+// before the client comes.
 func TestConnectionAttempt(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
@@ -396,7 +401,7 @@ func TestConnectionAttempt(t *testing.T) {
 	})
 }
 
-// TestBehindTheClaim: what a client sends without waiting for the answer to its claim is the peer's.
+// TestBehindTheClaim: data that a client sends without waiting for the answer to its claim come to the peer.
 func TestBehindTheClaim(t *testing.T) {
 	onStreams(t, func(t *testing.T, network string) {
 		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)

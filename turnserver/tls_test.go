@@ -12,7 +12,8 @@ import (
 	"turnpike/turnserver/front"
 )
 
-// TestALPN: who names protocols gets the one that the listener speaks, or is refused; who names none is served.
+// TestALPN: a client that names protocols gets the one that the listener speaks, or is refused. A client that names
+// none is served.
 func TestALPN(t *testing.T) {
 	s, both := shared(t, StreamOptions{TLS: true}, nil)
 	turn := listenerAddr(t, s, "tls")
@@ -93,7 +94,7 @@ func TestHTTPOnTLS(t *testing.T) {
 	waitCounted(t, s, "streams_closed", "bad_frame", 1)
 }
 
-// TestNewCertificate: each handshake asks for the certificate, and connections that are there keep theirs.
+// TestNewCertificate: each handshake asks for the certificate.
 func TestNewCertificate(t *testing.T) {
 	asked := make(chan string, 10)
 	s := startServer(t, func(cfg *Config) {

@@ -31,7 +31,7 @@ func (a *allocation) fromRelay(w *worker, from *relayed, buf []byte, start, end 
 	a.toClient(w, how, channel, buf, start, end, peer)
 }
 
-// carrierFor looks up what becomes of a packet from peer (RFC 8656 §11.3, §12.7).
+// carrierFor looks up how a packet from peer travels on (RFC 8656 §11.3, §12.7).
 func (a *allocation) carrierFor(peer wire.Endpoint, now clock) (carrier, uint16) {
 	if f, ok := a.shard.flows.fromPeer.Load(peerKey{a.relayedTo(&peer).local, peer}); ok && f.channel != 0 && f.live(now) {
 		return carryChannel, f.channel
@@ -58,7 +58,7 @@ func (a *allocation) toClient(w *worker, how carrier, channel uint16, buf []byte
 		start, end = wire.WrapChannelData(channel, buf, start, end, home.stream != nil)
 	default:
 		if w.adjoining {
-			w.flush() // the header takes the place of packets before this one, which may be waiting still
+			w.flush() // the header takes the place of earlier packets, which may still wait
 		}
 		start, end = wire.WrapDataIndication(peer, buf, start, end)
 	}

@@ -9,8 +9,8 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// channelData relays a ChannelData message from a client (RFC 8656 §12.6). On UDP what follows the data is padding or
-// noise and is cut off; a stream hands over the frame with its padding.
+// channelData relays a ChannelData message from a client (RFC 8656 §12.6). On UDP it cuts off padding or noise behind
+// the data. On a stream the frame comes with its padding.
 func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	channel := binary.BigEndian.Uint16(buf[start:])
 	data := start + wire.ChannelHeaderSize
@@ -31,9 +31,9 @@ func (w *worker) channelData(c *client, buf []byte, start, end int) {
 	f.alloc.toPeer(w, &f.peer, buf, data, dataEnd, false)
 }
 
-// sendIndication relays the data of a Send indication (RFC 8656 §11.2). Whatever is wrong with it, it is dropped in silence. A
-// FINGERPRINT is not checked, neither here nor by the kernel, which cannot: it is to tell STUN from other protocols (RFC 8489 §7), and
-// nothing else begins like this. Firefox adds one to all that it sends.
+// sendIndication relays the data of a Send indication (RFC 8656 §11.2). It drops a bad one in silence. It does not
+// check a FINGERPRINT, and neither does the kernel, which cannot. FINGERPRINT tells STUN from other protocols (RFC 8489
+// §7), and nothing else begins like this. Firefox adds one to everything that it sends.
 func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	var peer wire.Endpoint
@@ -70,13 +70,14 @@ func (w *worker) sendIndication(c *client, buf []byte, start, end int) {
 	w.sendToPeer(c, peer, buf, data, dataEnd, whole && heedsDontFragment(c, &peer))
 }
 
-// heedsDontFragment reports whether a client's DONT-FRAGMENT counts: not where datagrams are relayed from or to IPv6
-// (RFC 8656 §13).
+// heedsDontFragment reports whether a client's DONT-FRAGMENT counts. It does not where datagrams come from or go to
+// IPv6 (RFC 8656 §13).
 func heedsDontFragment(c *client, peer *wire.Endpoint) bool {
 	return c.stream != nil || c.tuple.Client.Is4() && peer.Is4()
 }
 
-// sendToPeer relays data to peer if the client's allocation permits it; whole says that the datagram must not be fragmented.
+// sendToPeer relays data to peer if the client's allocation permits it. whole says that no router may fragment the
+// datagram.
 func (w *worker) sendToPeer(c *client, peer wire.Endpoint, buf []byte, start, end int, whole bool) {
 	a := w.shard.find(c.tuple)
 	if a == nil && w.arrives(c) {
@@ -85,7 +86,7 @@ func (w *worker) sendToPeer(c *client, peer wire.Endpoint, buf []byte, start, en
 	switch {
 	case a == nil:
 		w.counters.count(dropNoAllocation)
-	case c.stream != nil && a.relaysTCP(): // which has connections instead (RFC 6062 §3)
+	case c.stream != nil && a.relaysTCP(): // it has connections instead (RFC 6062 §3)
 		w.counters.count(dropUnexpected)
 	case !a.permits(peer.IP, w.now()):
 		a.countDropped(w, dropNoPermission)
@@ -98,7 +99,7 @@ func (w *worker) sendToPeer(c *client, peer wire.Endpoint, buf []byte, start, en
 
 // toPeer sends buf[start:end] from the relayed address, or hands it over if the peer is a relayed address of this node.
 func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end int, whole bool) {
-	if end-start > udpio.LargestPayload { // which a stream's frames can exceed
+	if end-start > udpio.LargestPayload { // a stream's frames can exceed it
 		a.countDropped(w, dropTooLarge)
 		return
 	}

@@ -74,8 +74,8 @@ func TestForgedSources(t *testing.T) {
 	}
 }
 
-// TestAnswersToAnybody: over UDP, what asks without a credential gets so many answers that are longer than its question, and then
-// only such as are not. A stream has shown that the address is its own.
+// TestAnswersToAnybody: over UDP, a source without a credential gets so many answers that are longer than its
+// questions. Then it gets only shorter ones. On a stream a client has shown that the address is its own.
 func TestAnswersToAnybody(t *testing.T) {
 	const perSecond, atOnce, asked = 10, 40, 100
 	request := func(method stun.Method, attrs ...stun.Setter) func(t testing.TB) *stun.Message {
@@ -130,7 +130,8 @@ func TestAnswersToAnybody(t *testing.T) {
 	}
 }
 
-// TestLimitedSourceRelays: a source that gets no more answers keeps what it has, and what proves who it is gets answers.
+// TestLimitedSourceRelays: a source that gets no more answers keeps its relays, and its authenticated requests get
+// answers.
 func TestLimitedSourceRelays(t *testing.T) {
 	s, _ := startFrozen(t, func(cfg *Config) {
 		allowLoopback(cfg)
@@ -155,8 +156,8 @@ func TestLimitedSourceRelays(t *testing.T) {
 	waitCounted(t, s, "packets_dropped", "unauthenticated_answers", 100-3)
 }
 
-// TestFailedCredentials: who fails to log in too often is not heard for a while, and only who comes from there and shows nothing
-// that was good before. What lives is not touched.
+// TestFailedCredentials: the server ignores log-ins from a source that has failed too often, for a while. It hears
+// other sources, and the owners of live allocations at that source.
 func TestFailedCredentials(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		const perMinute = 6
@@ -182,7 +183,7 @@ func TestFailedCredentials(t *testing.T) {
 			c.wantSilence()
 		}
 
-		// What comes with another's nonce is not looked at: its source may be forged.
+		// The server does not look at a request with another client's nonce: its source may be forged.
 		for range 2 * perMinute {
 			guess(0)
 			guesser.nonce = newcomer.nonce
@@ -209,7 +210,7 @@ func TestFailedCredentials(t *testing.T) {
 		guesser.wantCode(guesser.roundTrip(guess(0)), 401) // one more
 		silent(guesser, guess(0))
 		clock.advance(time.Minute / perMinute)
-		newcomer.wantCode(newcomer.roundTrip(allocate), 0) // which takes nothing away
+		newcomer.wantCode(newcomer.roundTrip(allocate), 0) // success takes no token
 		guesser.wantCode(guesser.roundTrip(guess(0)), 401)
 	})
 }

@@ -34,7 +34,8 @@ func startRemembering(t testing.TB, shared ...auth.Secret) (*Server, *testClock,
 	return s, clock, credentials
 }
 
-// TestUserhash: a session's client says only the hash of its username, from the first request on, until after its credential has expired.
+// TestUserhash: a session's client sends only the hash of its username, from its first request until after its
+// credential has expired.
 func TestUserhash(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, clock, credentials := startRemembering(t)
@@ -74,7 +75,7 @@ func TestUserhash(t *testing.T) {
 	})
 }
 
-// TestUnknownUserhash: what is the hash of nobody is refused like a wrong password.
+// TestUnknownUserhash: the server refuses the hash of nobody like a wrong password.
 func TestUnknownUserhash(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		shared := auth.NewSecret([]byte("shared"))
@@ -112,7 +113,7 @@ func TestUnknownUserhash(t *testing.T) {
 	})
 }
 
-// TestUserhashOfAnother: an allocation is its owner's, however that is named.
+// TestUserhashOfAnother: an allocation stays its owner's, whichever name a request carries.
 func TestUserhashOfAnother(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
 		s, _, credentials := startRemembering(t)
@@ -135,8 +136,8 @@ func TestUserhashOfAnother(t *testing.T) {
 	})
 }
 
-// TestAnonymityOnlyWhereItWorks: a client that is offered anonymity sends nothing else, so it is offered once nobody can come who
-// would not be found.
+// TestAnonymityOnlyWhereItWorks: a client that is offered anonymity sends only the hash. So the server offers it only
+// once it can find every user by the hash.
 func TestAnonymityOnlyWhereItWorks(t *testing.T) {
 	anonymity := func(s *Server) bool {
 		return dialModern(t, s, "udp", auth.Credential{Username: "x"}, "").features&wire.FeatureUsernameAnonymity != 0

@@ -12,19 +12,19 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// worker is what one goroutine needs to serve packets, kept so that serving them allocates little, and data nothing.
-// It belongs to its reader; a stream borrows one while it has frames in hand.
+// worker is what one goroutine needs to serve packets. It is kept, so that serving requests allocates little, and
+// serving data nothing. It belongs to its reader. A stream borrows one while it has frames in hand.
 type worker struct {
 	srv      *Server
 	shard    *shard
 	counters *counters     // the loop's own, else the server's
-	from     wire.Protocol // over which the clients are served whose packets it has; 0: it has those of peers
+	from     wire.Protocol // the transport of the clients whose packets it has; 0: it has packets of peers
 
 	answer     [128]byte // to a Binding request, or an indication without data
-	answerFrom client    // whom it goes to, and from which socket, if that may be another than the one asked
+	answerFrom client    // whom the answer goes to, and from which socket, where that may not be the one asked
 	req, res   stun.Message
 	candidates []auth.Candidate
-	name       []byte // of whoever a USERHASH stands for
+	name       []byte // the username that a USERHASH stands for
 	ips        [][16]byte
 	unknown    stun.UnknownAttributes
 	nonces     wire.NonceMaker
@@ -33,17 +33,17 @@ type worker struct {
 	peer   destination  // of the Send indication in hand
 	header udpio.Header // of the datagram in hand
 
-	// What waits for flush.
+	// Owned from one flush to the next.
 	out      *udpio.Sender
 	streams  streamBatch
-	acquired []releaser // of clients whose relayed sockets another goroutine closes: not until what is in out has left
+	acquired []releaser // relayed sockets that other goroutines must not close before out is flushed
 
 	adjoining bool  // the packets in hand lie side by side in one buffer, as frames of a stream do
-	loop      *loop // set where a loop serves; nil on streams and the portable path
-	clock     clock // of the batch in hand; loop's
+	loop      *loop // nil on streams and on the portable path
+	clock     clock // of the batch in hand, on a loop
 }
 
-// now is the time that expiries are judged by: a batch is judged by one.
+// now is the time by which the worker judges expiries. On a loop it is the same for a whole batch.
 func (w *worker) now() clock {
 	if w.loop != nil {
 		return w.clock
@@ -51,13 +51,9 @@ func (w *worker) now() clock {
 	return w.srv.now()
 }
 
-// flush sends what waits, before buffers are used again.
+// flush sends the messages that wait, before their buffers are used again.
 func (w *worker) flush() {
 	w.out.Flush()
-	if r := &w.out.Results; r.Some {
-		w.counters.countBatch(r)
-		*r = udpio.Results{}
-	}
 	w.streams.flush(w.counters)
 	for _, r := range w.acquired {
 		r.release()
@@ -66,32 +62,11 @@ func (w *worker) flush() {
 	w.acquired = w.acquired[:0]
 }
 
-// classOf is what a batch counts a client's datagrams under, by transport and direction.
-func classOf(p wire.Protocol, d direction) uint8 { return uint8(p)<<1 | uint8(d) }
-
-// countBatch counts what has become of a batch of datagrams.
-func (c *counters) countBatch(r *udpio.Results) {
-	for class, sent := range r.Sent[:wire.ProtocolCount<<1] {
-		if sent.Packets > 0 {
-			c.packets[class>>1][class&1].Add(sent.Packets)
-			c.bytes[class>>1][class&1].Add(sent.Bytes)
-		}
-	}
-	for _, lost := range [...]struct {
-		reason reason
-		n      uint64
-	}{{dropHopLimit, r.LastHop}, {dropTooLarge, r.TooLarge}, {dropSendFailed, r.Failed}} {
-		if lost.n > 0 {
-			c.reasons[lost.reason].Add(lost.n)
-		}
-	}
-}
-
-// releaser is a relayed socket that another goroutine would close.
+// releaser is a relayed socket that another goroutine may want to close.
 type releaser interface{ release() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: newNonceMaker(srv), out: udpio.NewSender()}
+	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: newNonceMaker(srv), out: udpio.NewSender(&srv.counters.relayed)}
 }
 
 // workerPool lends workers to streams.
@@ -109,7 +84,34 @@ func (p *workerPool) get(s *shard, from wire.Protocol) *worker {
 
 func (p *workerPool) put(w *worker) { p.pool.Put(w) }
 
-// handle serves the packet buf[start:end], which has headroom before it and tailroom after it, and which it may overwrite.
+const (
+	// maxDatagram is more than any UDP payload, so that no read fills it.
+	maxDatagram = 65536
+	// headroom before a packet has room for the largest header that goes in front of it: a Data indication's 20 bytes,
+	// an IPv6 XOR-PEER-ADDRESS of 24, and the header of DATA, 4.
+	headroom = 64
+	// tailroom after a packet has room for the padding to a multiple of four.
+	tailroom = 64
+)
+
+// buffer holds one packet, or a batch of stream frames, between headroom and tailroom. No packet and no frame is longer
+// than a STUN message.
+type buffer struct {
+	bytes [headroom + wire.MaxMessage + tailroom]byte
+}
+
+// bufferPool lends buffers to readers for as long as they have something in hand.
+type bufferPool struct{ pool sync.Pool }
+
+func newBufferPool() *bufferPool {
+	return &bufferPool{sync.Pool{New: func() any { return new(buffer) }}}
+}
+
+func (p *bufferPool) get() *buffer  { return p.pool.Get().(*buffer) }
+func (p *bufferPool) put(b *buffer) { p.pool.Put(b) }
+
+// handle serves the packet buf[start:end], which has headroom before it and tailroom after it, and which it may
+// overwrite.
 func (w *worker) handle(c *client, buf []byte, start, end int) {
 	pkt := buf[start:end]
 	switch {
@@ -130,7 +132,7 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	switch {
 	case typ == wire.TypeSendIndication:
 		w.sendIndication(c, buf, start, end)
-	case len(pkt) > wire.MaxRequest: // before it is hashed for each key that may have signed it
+	case len(pkt) > wire.MaxRequest: // before the server hashes it for each key that may have signed it
 		w.counters.count(dropMalformed)
 	case typ == wire.TypeBindingRequest:
 		w.keepsAlive(c)
@@ -140,7 +142,7 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	case typ&wire.ClassMask == 0:
 		w.request(c, pkt)
 	case typ&wire.ClassMask == wire.ClassIndication:
-		// A Binding indication keeps a NAT's mapping alive and has no answer; other indications are for clients.
+		// A Binding indication keeps a NAT's mapping alive and has no answer. Other indications are for clients.
 		if typ == wire.TypeBindingIndication {
 			w.keepsAlive(c)
 		}
@@ -149,8 +151,9 @@ func (w *worker) stun(c *client, buf []byte, start, end int) {
 	}
 }
 
-// mayAnswer reports whether an answer of size bytes may go to a client who has asked in so many and has shown nothing that proves
-// who it is. Over UDP the sender's address may be a victim's, so that beyond its share a source gets no more bytes than it sends.
+// mayAnswer reports whether an answer of size bytes may go to a client that asked with so many bytes and has not
+// authenticated itself. Over UDP the sender's address may be a victim's. So a source that has used up its share gets no
+// more bytes than it sends.
 func (w *worker) mayAnswer(c *client, size, asked int) bool {
 	if c.conn != nil || size <= asked || w.srv.answers.Take(sourceOf(c.tuple.Client), time.Duration(w.now())) {
 		return true

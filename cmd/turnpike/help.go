@@ -105,7 +105,7 @@ flags of this command:
 
 environment:
   TURNPIKE_CHECK_TICKET, TURNPIKE_CHECK_INVITE   instead of the flags, because others on this machine can see flags
-  SSL_CERT_FILE     more certificates to trust than the system's (on Linux), for a server with a test CA
+  SSL_CERT_FILE     certificates to trust besides the system's (on Linux), for a server with a test CA
 
 Exit status: 0 if everything worked, 1 if anything failed.
 `
@@ -119,7 +119,7 @@ The server may be turnpike, coturn or any other, over UDP. Each call makes a rea
 like a call: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a second.
 
 Client and peer of a call are sockets of this process. So the server must reach this machine, and must be allowed to
-relay to it. With --relayed it need not, because two clients talk by an allocation each. A turnpike lets one address make
+relay to it. With --relayed neither is needed: two clients talk by an allocation each. A turnpike lets one address make
 a hundred allocations a second. For more, raise its limits.unauthenticated_answers_per_second.
 
 Latency is one way through the server: it begins when the kernel gets a frame, and ends with the kernel's time stamp of
@@ -190,7 +190,7 @@ flags of this command:
 
 environment:
   TURNPIKE_BENCH_TICKET   instead of --ticket, because others on this machine can see flags
-  SSL_CERT_FILE           more certificates to trust than the system's, for a server with a test CA
+  SSL_CERT_FILE           certificates to trust besides the system's, for a server with a test CA
 
 It runs on Linux.
 `
@@ -238,8 +238,8 @@ A client sends a ticket in hello, and as the bearer token of GET /api/v1/ice-ser
 This command is for your own apps and scripts. Only the ticket goes to stdout.
 
 With --inspect it reads a ticket from stdin: one of this server, or of an app in [[auth.issuers]]. It shows the content,
-whose key must have signed it, whether that key did, and why the server accepts or refuses it. It fetches keys from a
-jwks_url. The exit status is 1 if the server would refuse the ticket.
+the issuer whose key must have signed it, whether the signature is good, and why the server accepts or refuses it. It
+fetches keys from a jwks_url. The exit status is 1 if the server would refuse the ticket.
 
 examples:
   turnpike ticket --name Ada

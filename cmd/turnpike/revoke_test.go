@@ -70,8 +70,8 @@ func (in *signedIn) resumption() map[string]any {
 	return map[string]any{"resume": map[string]any{"session": in.welcome.Session, "token": in.welcome.Resume, "received": in.welcome.After}}
 }
 
-// TestRevocationEndsSessions holds that a revocation ends the sessions that began with the invite, and no others. One session
-// is in no process at that moment, and must not resume.
+// TestRevocationEndsSessions holds that a revocation ends the sessions that began with the invite, and no others. One
+// session is in no process at that moment, and must not resume.
 func TestRevocationEndsSessions(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	serve := func() *testServer {

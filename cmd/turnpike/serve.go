@@ -30,7 +30,6 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer node.KeepMemory(p.getenv)()
 	n, err := node.New(cfg, node.Options{Processors: runtime.GOMAXPROCS(0), Version: versionString(), Terminal: p.terminal, Log: log, Hangup: p.hangup})
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@
 import { createInterface } from 'node:readline';
 import { Stage } from './browser.mjs';
 import * as meeting from './meeting.mjs';
-import * as house from './house.mjs';
+import * as localhost from './localhost.mjs';
 import * as resume from './resume.mjs';
 
 /**
@@ -15,7 +15,7 @@ import * as resume from './resume.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...house, ...resume };
+const scenarios = { ...meeting, ...localhost, ...resume };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

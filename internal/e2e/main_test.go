@@ -28,8 +28,14 @@ import (
 // turnpike is the path of the program under test. Only TestMain sets it.
 var turnpike string
 
+// Tests that run in parallel mostly wait: coturn's clients for themselves, and others for packets that NATs keep out.
+const inParallel = "6"
+
 func TestMain(m *testing.M) {
-	flag.Parse()
+	if err := flag.Set("test.parallel", inParallel); err != nil {
+		panic(err) // the testing package has had this flag since Go 1
+	}
+	flag.Parse() // which wins
 	os.Exit(run(m))
 }
 

@@ -1,8 +1,8 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, iceservers, relays and turncredentials. A request passes the checks that all of them
-// share (endpoint): its origin and its method. The handler then returns an answer or
-// an apiError, which is written as JSON.
+// Each endpoint has a file: tickets, iceservers, relays and turncredentials. A request passes the checks that all of
+// them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is written
+// as JSON.
 package httpapi
 
 import (
@@ -50,7 +50,7 @@ type Config struct {
 	NameTaken func(canonical string) bool
 	// ICEServers may be filled in after New, but before the first request.
 	ICEServers *ICEServers
-	// Offloads reports whether the kernel forwards the traffic of a relay. found is false unless who owns the relay.
+	// Offloads reports whether the kernel forwards the traffic of a relay. found is false if who owns no relay there.
 	Offloads func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
 
 	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; what is signed cannot be guessed

@@ -67,9 +67,9 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 	return iceAnswer{a.cfg.ICEServers.List(r.Host, cred), cred.Expires}, nil
 }
 
-// List returns a STUN and a TURN server for a client that reached us by the Host header host. It names one address for each
-// transport, since browsers try all and complain of more than four: UDP, TCP, and TLS for networks that let nothing else
-// out, on port 443 if we are there. It leaves DTLS out, as no browser speaks it.
+// List returns a STUN and a TURN server for a client that reached us by the Host header host. It names one address for
+// each transport, since browsers try all and complain of more than four: UDP, TCP, and TLS for networks that let
+// nothing else out, on port 443 if we are there. It leaves DTLS out, as no browser speaks it.
 func (s *ICEServers) List(host string, cred auth.Credential) []wire.ICEServer {
 	host = hostOnly(host)
 	var stun, turn []string
@@ -121,9 +121,9 @@ func (s *ICEServers) local(host string) bool {
 	return s.PublicHost == "" && (host == "" || loopbackHost(host))
 }
 
-// hostFor returns the host that leads a client to a listener on addr, empty if none does. The client reached us by host. A
-// client on this machine gets an address of the network instead of a loopback one: its browser binds ICE sockets to the
-// network's addresses, and those cannot send to 127.0.0.1.
+// hostFor returns the host that leads a client to a listener on addr, empty if none does. The client reached us by
+// host. A client on this machine gets an address of the network instead of a loopback one: its browser binds ICE
+// sockets to the network's addresses, and those cannot send to 127.0.0.1.
 func (s *ICEServers) hostFor(addr netip.Addr, host string) string {
 	if s.local(host) {
 		if !addr.IsUnspecified() {

@@ -14,8 +14,8 @@ const maxFailing = 10_000
 // evictLook is how many addresses are looked at to make room for another.
 const evictLook = 16
 
-// limiter counts wrong API keys by address. An address may fail perMinute times a minute; each failure beyond that makes it wait
-// twice as long as the one before.
+// limiter counts wrong API keys by address. An address may fail perMinute times a minute; each failure beyond that makes
+// it wait twice as long as the one before.
 type limiter struct {
 	perMinute int
 	now       func() time.Time
@@ -67,8 +67,8 @@ func (l *limiter) failed(addr netip.Addr) (waits bool) {
 
 func (l *limiter) perSecond() float64 { return float64(l.perMinute) / 60 }
 
-// evict looks at a few addresses, which the map picks, and forgets those with nothing to answer for, or one if there is none.
-// Looking at a few keeps the work bounded when a flood has filled the table. mu is held.
+// evict looks at a few addresses, which the map picks, and forgets those with nothing to answer for, or one if there is
+// none. Looking at a few keeps the work bounded when a flood has filled the table. mu is held.
 func (l *limiter) evict(now time.Time) {
 	looked, evicted := 0, false
 	for from, f := range l.failing {

@@ -18,8 +18,8 @@ type restAnswer struct {
 	URIs     []string `json:"uris"`
 }
 
-// getTURNCredentials gives an app's server a credential for one of its users. Unlike a session's, it reaches whatever the
-// general peer policy allows, as if the app had minted it with a shared secret itself.
+// getTURNCredentials gives an app's server a credential for one of its users. Unlike a session's, it reaches whatever
+// the general peer policy allows, as if the app had minted it with a shared secret itself.
 func (a *API) getTURNCredentials(r *http.Request) (any, *apiError) {
 	if len(a.cfg.APIKeys) == 0 {
 		return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "This server hands out no TURN credentials here; its operator can add auth.api_keys."}

@@ -97,7 +97,7 @@ func table() []rule {
 		{from: ours, unless: []string{"turnpike/cmd/..."}, never: "turnpike/internal/node/...",
 			why: "node joins the parts, so no part may need node"},
 		{from: "turnpike/internal/...", unless: []string{"turnpike/internal/node"}, never: "turnpike/turnserver/...",
-			but: []string{"turnpike/turnserver/offload", "turnpike/turnserver/udpio"},
+			but: []string{"turnpike/turnserver/udpio"},
 			why: "node alone holds both servers, so that they meet in one place"},
 		{from: "turnpike/internal/...", unless: []string{"turnpike/internal/node"}, never: "turnpike/signal/...", but: []string{"turnpike/signal/wire"},
 			why: "likewise"},

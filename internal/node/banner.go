@@ -65,8 +65,8 @@ const (
 	firstTTL  = 24 * time.Hour
 )
 
-// firstLink makes an invite for the person who started the server. It is empty where guests get in without one, and where
-// the output is no terminal: a reader of the journal must not get in by it.
+// firstLink makes an invite for the person who started the server. It is empty where guests get in without one, and
+// where the output is no terminal: a reader of the journal must not get in by it.
 func (n *Node) firstLink() string {
 	if !n.options.Terminal || n.cfg.AdmitsGuests() {
 		return ""

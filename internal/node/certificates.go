@@ -22,8 +22,8 @@ const (
 	expiryNotice = 14 * 24 * time.Hour
 )
 
-// certificates has the certificate in force, and takes a new one when the files change. A connection keeps the certificate
-// that it began with.
+// certificates has the certificate in force, and takes a new one when the files change. A connection keeps the
+// certificate that it began with.
 type certificates struct {
 	// Static after construction.
 	cfg *config.Config
@@ -92,8 +92,8 @@ func (c *certificates) watch(done <-chan struct{}, hangup <-chan os.Signal) {
 	}
 }
 
-// look loads the files if they have changed and then stood still from one look to the next, since another program may still
-// be writing them. With now it loads them at once, changed or not.
+// look loads the files if they have changed and then stood still from one look to the next, since another program may
+// still be writing them. With now it loads them at once, changed or not.
 func (c *certificates) look(now bool) {
 	state := stateOf(c.cfg)
 	still := state == c.seen

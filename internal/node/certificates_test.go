@@ -163,8 +163,8 @@ func TestExpiryNotice(t *testing.T) {
 	}
 }
 
-// TestReloadUnderLoad changes the certificate of a running server, by SIGHUP and by waiting, while clients come and go. None
-// fails, connected clients stay, and new ones see the new certificate.
+// TestReloadUnderLoad changes the certificate of a running server, by SIGHUP and by waiting, while clients come and go.
+// None fails, connected clients stay, and new ones see the new certificate.
 func TestReloadUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := certificate(t, dir, "localhost")

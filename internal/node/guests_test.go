@@ -71,8 +71,8 @@ func (s *testNode) listener(t *testing.T) string {
 	return ""
 }
 
-// silentProxy is a reverse proxy that adds no header about its client, as nginx with nothing but proxy_pass. It sends the
-// Host of the server behind it, or hands on the request's if host is set.
+// silentProxy is a reverse proxy that adds no header about its client, as nginx with nothing but proxy_pass. It sends
+// the Host of the server behind it, or hands on the request's if host is set.
 func silentProxy(t *testing.T, to, host string) *httptest.Server {
 	target, err := url.Parse(to)
 	if err != nil {

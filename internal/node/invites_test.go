@@ -13,8 +13,8 @@ import (
 	"turnpike/auth"
 )
 
-// TestSessionsHearOfRevokedInvites holds that onRevoked is called within two seconds, and once more for sessions that were
-// just beginning.
+// TestSessionsHearOfRevokedInvites holds that onRevoked is called within two seconds, and once more for sessions that
+// were just beginning.
 func TestSessionsHearOfRevokedInvites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	synctest.Test(t, func(t *testing.T) {

@@ -2,92 +2,64 @@ package node
 
 import (
 	"context"
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
-// What is relayed makes no garbage, and what makes some is either small, as forwarding is, or comes in a rush, as log-ins and new
-// relays do. So the garbage collector is to hold what is kept close (gcPercent), but not to run for every few megabytes of a small
-// heap (gcBallast), and to give back what a rush left behind (tidy).
+// Relaying makes no garbage and forwarding makes little, but log-ins and new relays come in rushes and make much.
+// Afterwards hardly anything is allocated, so that the runtime would not collect for minutes. That is when a node
+// returns memory.
 const (
-	gcPercent = 55
-	// gcBallast counts as memory in use, so that collections are at least gcPercent of it apart. It is never touched: no page of it
-	// takes memory.
-	gcBallast = 32 << 20
-
-	tidyInterval = time.Second
-	tidyFrom     = 8 << 20   // bytes allocated since the last time that make tidying worth it
-	tidyRest     = 256 << 10 // bytes allocated in an interval that are no rush
-	tidyAgain    = 5         // intervals at rest after which what ended late is seen to
+	restInterval = time.Second
+	rushBytes    = 8 << 20   // allocated since the last return; less is not worth a collection
+	restBytes    = 256 << 10 // allocated in an interval; less is rest
+	restsToLate  = 5         // intervals at rest until the second return, for garbage of connections that ended late
 )
 
-// KeepMemory sets the garbage collector up, and returns what ends that. Whoever sets GOGC has other plans, and gets Go's own ways.
-func KeepMemory(getenv func(string) string) (stop func()) {
-	if getenv("GOGC") != "" {
-		return func() {}
-	}
-	before := debug.SetGCPercent(gcPercent)
-	ballast := make([]byte, gcBallast)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tidyUntilEnd(ctx)
-	}()
-	return func() {
-		cancel()
-		<-done
-		runtime.KeepAlive(ballast)
-		debug.SetGCPercent(before)
-	}
-}
-
-func tidyUntilEnd(ctx context.Context) {
-	tick := time.NewTicker(tidyInterval)
+// returnMemory collects garbage and returns its memory to the system after each rush, until ctx ends.
+func returnMemory(ctx context.Context) {
+	tick := time.NewTicker(restInterval)
 	defer tick.Stop()
-	var t tidy
+	var w rushWatch
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if t.due(allocated()) {
-				runtime.GC() // each collection halves stacks that have grown
-				runtime.GC()
+			if w.over(allocated()) {
 				debug.FreeOSMemory()
-				t.done(allocated())
+				w.returned(allocated())
 			}
 		}
 	}
 }
 
-// tidy notices when a rush is over. A server at rest makes no garbage that would make the runtime collect what is there.
-type tidy struct {
+// rushWatch notices that a rush is over.
+type rushWatch struct {
 	last  uint64 // bytes allocated until the last look
-	from  uint64 // and until the last tidying
-	again int    // intervals at rest until the second tidying; 0: there has been one
+	from  uint64 // bytes allocated until the last return
+	rests int    // intervals at rest until the second return; 0: there has been one
 }
 
-// due looks at the bytes allocated so far, once a tidyInterval.
-func (t *tidy) due(allocated uint64) bool {
-	resting := allocated-t.last < tidyRest
-	t.last = allocated
+// over reports whether to return memory. It is called once a restInterval, with the bytes allocated so far.
+func (w *rushWatch) over(allocated uint64) bool {
+	resting := allocated-w.last < restBytes
+	w.last = allocated
 	switch {
 	case !resting:
 		return false
-	case allocated-t.from >= tidyFrom:
-		t.again = tidyAgain
+	case allocated-w.from >= rushBytes:
+		w.rests = restsToLate
 		return true
-	case t.again == 0:
+	case w.rests == 0:
 		return false
 	}
-	t.again--
-	return t.again == 0
+	w.rests--
+	return w.rests == 0
 }
 
-func (t *tidy) done(allocated uint64) { t.last, t.from = allocated, allocated }
+func (w *rushWatch) returned(allocated uint64) { w.last, w.from = allocated, allocated }
 
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}

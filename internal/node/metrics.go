@@ -17,8 +17,8 @@ import (
 	"turnpike/turnserver"
 )
 
-// newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations, which
-// names clients, and pprof, because a heap dump has secrets.
+// newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations,
+// which names clients, and pprof, because a heap dump has secrets.
 func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, verifier *auth.Verifier, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -47,8 +47,8 @@ func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.S
 	}
 }
 
-// collector reads the gauges and counters of the two servers when Prometheus asks. It describes none beforehand, because
-// only the servers know which counters they have.
+// collector reads the gauges and counters of the two servers when Prometheus asks. It describes none beforehand,
+// because only the servers know which counters they have.
 type collector struct {
 	turn     *turnserver.Server
 	signal   *signal.Server

@@ -1,4 +1,4 @@
-// Package node is one server process: it joins signaling and relaying, which do not know each other, with HTTP around them.
+// Package node is one server process. It joins signaling and relaying, which do not know each other, and serves HTTP.
 //
 // New makes the parts from the configuration: auth's judges of tickets and credentials, the TURN server, the signaling
 // server, the HTTP API and the pages. Open opens every socket. Run serves until it is told to stop:

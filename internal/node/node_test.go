@@ -13,7 +13,8 @@ import (
 	"turnpike/internal/config"
 )
 
-// TestNodeRemembersUsernames holds that a node finds a username that signaling handed out by its hash, with which clients may sign in.
+// TestNodeRemembersUsernames holds that a node finds a username that signaling handed out by its hash, with which
+// clients may sign in.
 func TestNodeRemembersUsernames(t *testing.T) {
 	cfg := config.Default(t.TempDir())
 	cfg.TURN.RelayAddresses = []netip.Addr{netip.MustParseAddr("127.0.0.1")}

@@ -113,8 +113,8 @@ func meet(clients ...*signalingClient) {
 	}
 }
 
-// TestStolenCredential takes the credential out of a welcome and uses it as a thief would, with another implementation of TURN.
-// The peer policy allows two more addresses, of which a room mate signals one.
+// TestStolenCredential takes the credential out of a welcome and uses it as a thief would, with another implementation
+// of TURN. The peer policy allows two more addresses, of which a room mate signals one.
 func TestStolenCredential(t *testing.T) {
 	s := start(t, "--turn-allow-peers", "127.0.0.2/32,127.0.0.3/32")
 	mate, victim := signIn(t, s, "Mate"), signIn(t, s, "Victim")

@@ -1,15 +1,15 @@
 // Package probe tries everything that a server offers, as a client would, and reports findings. `turnpike check` shows
 // them.
 //
-//	probe.go    Server.Run: all steps in turn, each with a Finding
-//	web.go      the pages and the metrics, over HTTP
-//	signin.go   the way in: a ticket, then a session of signaling
-//	ice.go      each STUN and TURN address: a Binding; two relays and a packet each way between them
-//	client.go   pion's TURN client, over UDP, TCP, TLS and DTLS
-//	own.go      the listeners of this machine's own server
-//	offload.go  the flows that the kernel forwards
-//	nat.go      the NAT that this machine is behind (RFC 5780)
-//	problem.go  what an error means for the operator, and what to do
+//	probe.go          Server.Run: all steps in turn, each with a Finding
+//	web.go            the pages and the metrics, over HTTP
+//	signin.go         the way in: a ticket, then a session of signaling
+//	ice.go            each STUN and TURN address: a Binding; two relays and a packet each way between them
+//	client.go         pion's TURN client, over UDP, TCP, TLS and DTLS
+//	ownlisteners.go   the listeners of this machine's own server
+//	offload.go        the flows that the kernel forwards
+//	nat.go            the NAT that this machine is behind (RFC 5780)
+//	problem.go        what an error means for the operator, and what to do
 //
 // It judges the server from outside: its TURN client is pion's, and it decodes the API's answers itself. Nothing here
 // prints.

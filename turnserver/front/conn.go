@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Conn is an accepted connection, with the addresses that a PROXY header tells, TLS, and bytes that were read to find out what it
-// carries.
+// Conn is an accepted connection, with the addresses that a PROXY header tells, TLS, and the bytes that the Front has
+// read ahead.
 type Conn struct {
 	net.Conn // sock, or TLS on it
 
@@ -21,7 +21,8 @@ type Conn struct {
 	release       func() // gives back its place among the connections of its address; nil if it has none
 }
 
-// enter takes a place among the connections of an address, which Close gives back, or reports false if all places are taken.
+// enter takes a place among the connections of an address, which Close gives back, or reports false if all places are
+// taken.
 func (c *Conn) enter(f *Front, from netip.Addr) bool {
 	if !f.Enter(from) {
 		return false
@@ -54,8 +55,8 @@ func (c *Conn) Close() error {
 	return c.sock.Close()
 }
 
-// CloseSocket closes the socket and keeps the connection's place among those of its address until Close. It is for owners that have
-// another descriptor of the socket.
+// CloseSocket closes the socket and keeps the connection's place among those of its address until Close. It is for
+// owners that have another descriptor of the socket.
 func (c *Conn) CloseSocket() error { return c.sock.Close() }
 
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
@@ -77,7 +78,7 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// otherConn is a connection that Options.Other gets. It ends as its kind does: TLS with a farewell.
+// otherConn is the connection that Options.Other gets. Closing it says farewell on TLS.
 type otherConn struct{ *Conn }
 
 func (c otherConn) Close() error {
@@ -117,9 +118,9 @@ func (c *Conn) peek() (content, error) {
 	}
 }
 
-// contentOf tells from its first bytes what a connection carries, and reports false if there are too few. STUN begins with two
-// zero bits and has the magic cookie (RFC 8489 §5). ChannelData is never first: a client must have asked for a channel
-// before. So GET, HEAD and OPTIONS, whose first bytes are those of channel numbers, are not taken for it.
+// contentOf tells from its first bytes what a connection carries, and reports false if there are too few. STUN begins
+// with two zero bits and has the magic cookie (RFC 8489 §5). ChannelData is never first: a client must have asked for a
+// channel before. So GET, HEAD and OPTIONS, whose first bytes are those of channel numbers, are not taken for it.
 func contentOf(first []byte) (kind content, known bool) {
 	for i, b := range first[:min(len(first), peekSize)] {
 		if i == 0 && b&0xC0 != 0 || i >= 4 && b != magicCookie[i-4] {

@@ -12,8 +12,8 @@ import (
 // methods are those of HTTP, and some that are not.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "PRI", "A", "@", "O"}
 
-// TestContentOf: what HTTP begins with is never taken for STUN, though much of it would pass for ChannelData; STUN is never taken
-// for HTTP; and what is known early stays so.
+// TestContentOf: what HTTP begins with is never taken for STUN, though much of it would pass for ChannelData; STUN is
+// never taken for HTTP; and what is known early stays so.
 func TestContentOf(t *testing.T) {
 	message := func(typ stun.MessageType, attrs ...stun.Setter) []byte {
 		m, err := stun.Build(append([]stun.Setter{stun.TransactionID, typ}, attrs...)...)

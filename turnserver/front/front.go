@@ -1,13 +1,13 @@
-// Package front is what stands before a stream: it accepts connections, finds out what each carries, and hands it on to STUN or to
-// its other owner, which is HTTP.
+// Package front stands before the streams: it accepts connections, finds out what each carries, and hands it on to STUN
+// or to its other owner, which is HTTP.
 //
 //	front.go          accept a connection; limit those of one address (limits.go)
 //	proxyprotocol.go  a load balancer's PROXY header says who the client is
 //	tls.go            TLS, with the application protocols that the listener speaks
 //	conn.go           read as much of the first frame as tells STUN from all else, and leave it to be read again
 //
-// A connection that has not shown yet what it carries is an opening. Openings are bounded in time (OpenTime) and in number (Openings).
-// A connection that can be nothing but STUN in clear is handed on at once.
+// A connection that has not shown yet what it carries is an opening. Openings are bounded in time (OpenTime) and in
+// number (Openings). A connection that can be nothing but STUN in clear is handed on at once.
 package front
 
 import (
@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// OpenTime is how long a connection may take to show what it carries: a PROXY header, the TLS handshake and the first frame,
-// together, however slowly they come.
+// OpenTime is how long a connection may take to show what it carries: a PROXY header, the TLS handshake and the first
+// frame, together, however slowly they come.
 const OpenTime = 10 * time.Second
 
 // Reason says why a connection was closed.
@@ -44,13 +44,13 @@ const (
 	ReasonCount               // is no reason
 )
 
-// Config is what all listeners of a Front have in common.
+// Config is common to all listeners of a Front.
 type Config struct {
-	// GetCertificate has the certificate for each TLS handshake.
+	// GetCertificate returns the certificate for each TLS handshake.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	// ProxyProtocol makes a PROXY header mandatory at the beginning of every connection, and TrustedProxies the only ones that may
-	// connect. Without it, nobody counts the connections from TrustedProxies by address, as these carry many clients.
+	// ProxyProtocol makes a PROXY header mandatory at the beginning of every connection, and lets only TrustedProxies
+	// connect. Without it, connections from TrustedProxies are not counted by address, as they carry many clients.
 	ProxyProtocol  bool
 	TrustedProxies []netip.Prefix
 
@@ -164,8 +164,8 @@ func (f *Front) isClosed() bool {
 	}
 }
 
-// Enter takes a place among the connections of an address, for a connection that the Front has not accepted. It reports false if the
-// address has as many as it may. Those of trusted proxies are not counted.
+// Enter takes a place among the connections of an address, for a connection that the Front has not accepted. It reports
+// false if the address has as many as it may. Those of trusted proxies are not counted.
 func (f *Front) Enter(ip netip.Addr) bool { return f.trusts(ip) || f.addresses.enter(ip) }
 
 // Leave gives back the place that Enter took.
@@ -186,8 +186,8 @@ func (f *Front) trusts(ip netip.Addr) bool {
 	return false
 }
 
-// AcceptAll hands on each connection that a listener accepts, until the listener or done is closed. When the system runs out of
-// descriptors it waits, longer each time.
+// AcceptAll hands on each connection that a listener accepts, until the listener or done is closed. When the system
+// runs out of descriptors it waits, longer each time.
 func AcceptAll(ln net.Listener, done <-chan struct{}, receive func(net.Conn)) {
 	const longest = time.Second
 	for delay := time.Duration(0); ; {
@@ -209,7 +209,8 @@ func AcceptAll(ln net.Listener, done <-chan struct{}, receive func(net.Conn)) {
 	}
 }
 
-// receive hands a connection on: at once where it can be nothing but a stream of STUN, else to a goroutine that finds out.
+// receive hands a connection on at once if it can be nothing but a stream of STUN. Else a goroutine finds out what it
+// is.
 func (l *Listener) receive(conn net.Conn) {
 	f := l.front
 	c := &Conn{Conn: conn, sock: conn, remote: conn.RemoteAddr(), local: conn.LocalAddr()}
@@ -235,7 +236,7 @@ func (l *Listener) open(c *Conn, place *list.Element) {
 	defer f.running.Done()
 	_ = c.sock.SetDeadline(time.Now().Add(OpenTime))
 	kind, why := l.find(c)
-	if !f.opening.Leave(place) { // closed by somebody else, whatever find made of that
+	if !f.opening.Leave(place) { // the openings have closed it, whatever find made of that
 		why = CrowdedOut
 	}
 	_ = c.sock.SetDeadline(time.Time{})
@@ -252,7 +253,8 @@ func (l *Listener) open(c *Conn, place *list.Element) {
 	}
 }
 
-// find reads what stands before the content of a connection, and returns what the content is, or why the connection must be closed.
+// find reads what stands before the content of a connection, and returns what the content is, or why the connection
+// must be closed.
 func (l *Listener) find(c *Conn) (content, Reason) {
 	if l.front.cfg.ProxyProtocol {
 		if why := l.front.readProxyHeader(c); why != none {
@@ -284,7 +286,7 @@ func (l *Listener) find(c *Conn) (content, Reason) {
 	return kind, none
 }
 
-// ipOf takes the IP address out of one that package net reports.
+// ipOf takes the IP address out of an address of package net.
 func ipOf(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr()

@@ -54,7 +54,8 @@ func clientTLS(protocols ...string) *tls.Config {
 	return &tls.Config{RootCAs: pool, ServerName: testName, NextProtos: protocols}
 }
 
-// testFront is a Front whose connections are owned by stubs: they answer the first bytes with who they are and who the client is.
+// testFront is a Front whose connections are owned by stubs: they answer the first bytes with who they are and who the
+// client is.
 type testFront struct {
 	*Front
 	t testing.TB
@@ -342,7 +343,8 @@ func clientHello(t *testing.T) []byte {
 	return b[:n]
 }
 
-// TestHalfOpenFlood: connections that never say what they are cost a bounded number of places, and a client gets through.
+// TestHalfOpenFlood: connections that never say what they are cost a bounded number of places, and a client gets
+// through.
 func TestHalfOpenFlood(t *testing.T) {
 	const places, flood = 8, 100
 	f := newTestFront(t, func(cfg *Config) { cfg.Openings = places })
@@ -402,7 +404,8 @@ func TestCloseSocket(t *testing.T) {
 	}
 }
 
-// TestCloseWhileOpening: a closed Front closes connections that have not said yet what they want, and takes no listener.
+// TestCloseWhileOpening: a closed Front closes connections that have not said yet what they want, and takes no
+// listener.
 func TestCloseWhileOpening(t *testing.T) {
 	f := newTestFront(t, nil)
 	c := dial(t, f.listen(carries{tls: true, stun: true, other: true}))

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Source is what one customer of a network has: an IPv4 address, or an IPv6 /64.
+// Source is the share that one customer of a network has: an IPv4 address, or an IPv6 /64.
 type Source [16]byte
 
 // SourceOf returns the source that an address belongs to.
@@ -82,8 +82,9 @@ func (a *addressLimit) leave(ip netip.Addr) {
 	}
 }
 
-// Openings bounds the connections that have not shown yet what they carry. Over the bound it closes the one that has taken
-// longest. A source that floods it pushes out mostly connections of its own, while a client that needs a few round trips gets through.
+// Openings bounds the connections that have not shown yet what they carry. Over the bound it closes the one that has
+// taken longest. A source that floods it pushes out mostly connections of its own, while a client that needs a few
+// round trips gets through.
 type Openings struct {
 	// Static after construction.
 	limit int
@@ -91,7 +92,7 @@ type Openings struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	closed  bool
-	waiting list.List // of io.Closer; nil once it was closed from here
+	waiting list.List // of io.Closer; an element that was closed from here has a nil Value
 }
 
 // NewOpenings makes room for so many connections.

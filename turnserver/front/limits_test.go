@@ -73,7 +73,8 @@ func TestAddressLimitOfIPv6(t *testing.T) {
 	}
 }
 
-// TestEnter: a connection that the Front has not accepted counts as those do that it has, and a trusted proxy's does not.
+// TestEnter: a connection that the Front has not accepted counts as those do that it has, and a trusted proxy's does
+// not.
 func TestEnter(t *testing.T) {
 	f := newTestFront(t, func(cfg *Config) {
 		cfg.ConnectionsPerAddress = 2

@@ -10,14 +10,15 @@ import (
 	"strings"
 )
 
-// The PROXY protocol of HAProxy, versions 1 and 2: a load balancer that hands connections on as they are says in front of each
-// who its client is. https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
+// The PROXY protocol of HAProxy, versions 1 and 2: a load balancer that passes connections on tells the client's
+// address in front of each. https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 const (
 	proxyV1Prefix    = "PROXY "
 	proxyV1Longest   = 107 // with CR LF
 	proxyV2Signature = "\r\n\r\n\x00\r\nQUIT\n"
 	proxyV2Fixed     = 16
-	// proxyV2Longest bounds the fixed part, the addresses and what a load balancer adds, which may be a client's certificate.
+	// proxyV2Longest bounds the fixed part, the addresses and what a load balancer adds, which may be a client's
+	// certificate.
 	proxyV2Longest = 4096
 
 	proxyV2Local   = 0x20
@@ -27,14 +28,14 @@ const (
 	proxyV2TCP6    = 0x21
 )
 
-// proxyHeader is what a load balancer says of a connection. The addresses are not valid if it does not know them, or has
-// made the connection itself, to look whether we live.
+// proxyHeader holds the addresses that a load balancer tells. They are not valid if it does not know them, or if it has
+// made the connection itself, as a health check.
 type proxyHeader struct{ client, server netip.AddrPort }
 
 // errProxyHeader means that a connection begins with no PROXY header, or with one that is wrong.
 var errProxyHeader = errors.New("no PROXY header, or a bad one")
 
-// parseProxyHeader reads the header at the front of b and returns how long it is, 0 if more bytes are needed to tell.
+// parseProxyHeader reads the header at the front of b and returns its length, or 0 if it needs more bytes to tell.
 func parseProxyHeader(b []byte) (h proxyHeader, size int, err error) {
 	switch {
 	case hasPrefix(b, proxyV1Prefix):
@@ -78,7 +79,7 @@ func parseProxyV1(b []byte) (h proxyHeader, _ int, err error) {
 
 func proxyV1Address(family, ip, port string) (netip.AddrPort, bool) {
 	addr, err := netip.ParseAddr(ip)
-	// An IPv4 address in a TCP6 line is nginx's way to tell of ends of two families.
+	// nginx puts an IPv4 address in a TCP6 line if the two ends have different families.
 	if err != nil || addr.Zone() != "" || family == "TCP4" && !addr.Is4() {
 		return netip.AddrPort{}, false
 	}
@@ -128,8 +129,8 @@ func parseProxyV2(b []byte) (h proxyHeader, size int, err error) {
 	return h, size, nil
 }
 
-// readProxyHeader takes the header off a connection, which comes from a trusted proxy. From here on the connection is its
-// client's, and counts as one of the client's address.
+// readProxyHeader takes the header off a connection, which comes from a trusted proxy. From here on the connection is
+// its client's, and counts as one of the client's address.
 func (f *Front) readProxyHeader(c *Conn) Reason {
 	var b []byte
 	for chunk := make([]byte, 256); ; {

@@ -101,8 +101,8 @@ func TestParseProxyHeader(t *testing.T) {
 	}
 }
 
-// FuzzProxyHeader: more bytes change no verdict, a header has an end within its bound, and what a header says is said again by
-// the header that is made of it.
+// FuzzProxyHeader: more bytes change no verdict, a header has an end within its bound, and what a header says is said
+// again by the header that is made of it.
 func FuzzProxyHeader(f *testing.F) {
 	for header := range proxyHeaders() {
 		f.Add([]byte(header))
@@ -145,8 +145,8 @@ func proxied(cfg *Config) {
 	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
-// TestProxyProtocol on every kind of listener: the client is who the header says, to STUN and to the other owner, whether the header
-// comes whole, in pieces or with what follows.
+// TestProxyProtocol on every kind of listener: the client is who the header says, to STUN and to the other owner,
+// whether the header comes whole, in pieces or with what follows.
 func TestProxyProtocol(t *testing.T) {
 	f := newTestFront(t, proxied)
 	listeners := make(map[carries]netip.AddrPort)
@@ -215,8 +215,8 @@ func TestBadProxyHeaders(t *testing.T) {
 	f.waitCounted(Left, 1)
 }
 
-// TestProxySpoofed: strangers are closed whatever they say, and what a client says behind the header of its load balancer is no
-// second header.
+// TestProxySpoofed: strangers are closed whatever they say, and what a client says behind the header of its load
+// balancer is no second header.
 func TestProxySpoofed(t *testing.T) {
 	header := "PROXY TCP4 203.0.113.7 192.0.2.2 40000 443\r\n"
 	f := newTestFront(t, func(cfg *Config) {

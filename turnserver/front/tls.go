@@ -17,8 +17,8 @@ const (
 	protocolACME      = "acme-tls/1" // RFC 8737; it must never reach HTTP or TURN
 )
 
-// tlsConfigs has a configuration for each kind of listener, since a listener must refuse a client that names only protocols which it
-// does not speak.
+// tlsConfigs has a configuration for each kind of listener, since a listener must refuse a client that names only
+// protocols which it does not speak.
 type tlsConfigs struct{ stun, other, both *tls.Config }
 
 func newTLSConfigs(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) tlsConfigs {
@@ -61,7 +61,7 @@ func (l *Listener) handshake(c *Conn) (string, Reason) {
 	return conn.ConnectionState().NegotiatedProtocol, none
 }
 
-// tlsFailure sorts what ended a handshake.
+// tlsFailure returns the reason for a failed handshake.
 func tlsFailure(err error) Reason {
 	var notTLS tls.RecordHeaderError
 	var op *net.OpError

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestProtocols: a client that names protocols gets the one that the listener speaks, or is refused; a client that names none is served.
+// TestProtocols: a client that names protocols gets the one that the listener speaks, or is refused; a client that
+// names none is served.
 func TestProtocols(t *testing.T) {
 	f := newTestFront(t, nil)
 	stunOnly, otherOnly, both := f.listen(carries{tls: true, stun: true}), f.listen(carries{tls: true, other: true}), f.listen(carries{tls: true, stun: true, other: true})
@@ -82,7 +83,8 @@ func TestProtocols(t *testing.T) {
 	f.waitCounted(Reserved, reserved)
 }
 
-// TestNotTLS: a client that speaks something else where TLS is spoken is closed at once, with one count. Only a browser is told why.
+// TestNotTLS: a client that speaks something else where TLS is spoken is closed at once, with one count. Only a browser
+// is told why.
 func TestNotTLS(t *testing.T) {
 	f := newTestFront(t, nil)
 	stunOnly, both := f.listen(carries{tls: true, stun: true}), f.listen(carries{tls: true, stun: true, other: true})

@@ -23,19 +23,20 @@ type attachment interface{ Close() error }
 // attachMethod attaches the program to an interface.
 type attachMethod struct {
 	attach func(*ebpf.Program, netlink.Link) (attachment, error)
-	mortal bool // what is attached may outlive the process
+	mortal bool // the attached program may outlive the process
 }
 
-// tcx is the way since Linux 6.6: the attachment is a descriptor, and ends with the process however that ends. The program comes last
-// of those that are there, so that other people's have had their say.
+// tcx is the way since Linux 6.6. The attachment is a descriptor, and ends with the process however that ends. The
+// program comes after those of other people, so that theirs decide first.
 func tcx() attachMethod {
 	return attachMethod{attach: func(program *ebpf.Program, to netlink.Link) (attachment, error) {
 		return link.AttachTCX(link.TCXOptions{Interface: to.Attrs().Index, Program: program, Attach: ebpf.AttachTCXIngress})
 	}}
 }
 
-// filter is the way before that: a filter in the interface's clsact queueing discipline. It stays if the process is killed, so its
-// program forwards only while a heart beats (watcher), and the next process removes what dead ones left.
+// filter is the way before that: a filter in the interface's clsact queueing discipline. It stays if the process is
+// killed. So its program forwards only while a heart beats (watcher), and the next process removes the filters of dead
+// ones.
 func filter() attachMethod { return attachMethod{attach: attachFilter, mortal: true} }
 
 const (
@@ -46,7 +47,7 @@ const (
 // filterAttachment is a filter that this process added.
 type filterAttachment struct {
 	filter *netlink.BpfFilter
-	qdisc  *netlink.Clsact // if this process made that, too
+	qdisc  *netlink.Clsact // nil if this process has not made it
 }
 
 func attachFilter(program *ebpf.Program, to netlink.Link) (attachment, error) {
@@ -88,7 +89,7 @@ func removeOrphans(from netlink.Link) {
 	}
 }
 
-// Close removes the filter, and the queueing discipline if that is of no more use.
+// Close removes the filter, and the queueing discipline if nobody uses that any more.
 func (a *filterAttachment) Close() error {
 	err := netlink.FilterDel(a.filter)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
@@ -116,7 +117,7 @@ type attacher struct {
 	addresses []netip.Addr
 	method    attachMethod
 	attached  map[int]attachment // by the interface's number
-	failed    map[int]bool       // those that an error was reported for
+	failed    map[int]bool       // interfaces for which sync has returned an error
 }
 
 // sync attaches to interfaces that have come, and detaches from those that have gone. It returns errors that are new.
@@ -150,8 +151,9 @@ func (a *attacher) sync() error {
 	return errors.Join(errs...)
 }
 
-// wanted lists the interfaces that carry our addresses. Where an address is on none that packets from outside come by, but
-// on the loopback interface or a dummy as with anycast, or where it stands for all, that is every interface with an address.
+// wanted lists the interfaces that carry the addresses. An address may be on no interface that packets from outside
+// come by: on the loopback interface or a dummy, as with anycast. It may also stand for all addresses. Then wanted
+// lists every interface that has an address.
 func (a *attacher) wanted() ([]netlink.Link, error) {
 	links, err := netlink.LinkList()
 	if err != nil {

@@ -66,8 +66,8 @@ func TestNothingStays(t *testing.T) {
 	}
 }
 
-// TestFilter: the way of kernels before 6.6. A killed process leaves a program that soon stops by itself, and that the next process
-// removes.
+// TestFilter tests attaching on kernels before 6.6. A killed process leaves a program behind, which soon stops by
+// itself. The next process removes it.
 func TestFilter(t *testing.T) {
 	l := newLine(t)
 	killed := startDaemon(t, l.Middle)

@@ -17,8 +17,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// A daemon is this test's own program, run again on a host of netlab, where it opens a path and does as it is told. It is a process of
-// its own because a path belongs to its process's network namespace, and because it has to be killed.
+// A daemon is this test's own program, run again on a host of netlab, where it opens a path and follows orders. It is a
+// process of its own because a path belongs to its process's network namespace, and because a test must kill it.
 
 const daemonEnv = "TURNPIKE_OFFLOAD_TEST_DAEMON"
 
@@ -34,14 +34,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// order is what a daemon is told, a line of JSON.
+// order is an order to a daemon, a line of JSON.
 type order struct {
 	Open, Filter bool
 	Addresses    []netip.Addr
 	Put, Remove  *Flow
 }
 
-// report is its answer: what was done, and the totals since Open.
+// report is the daemon's answer, with the totals since Open.
 type report struct {
 	Error    string
 	Up, Down Usage // of a flow that was removed
@@ -117,7 +117,7 @@ func startDaemon(t testing.TB, on *netlab.Host) *daemon {
 	return d
 }
 
-// do has the daemon do something.
+// do gives the daemon an order.
 func (d *daemon) do(o order) report {
 	d.t.Helper()
 	must(d.t, d.orders.Encode(o))
@@ -143,7 +143,7 @@ func (d *daemon) totals() Totals {
 	return d.do(order{}).Totals
 }
 
-// end has the daemon close its path.
+// end makes the daemon close its path.
 func (d *daemon) end() {
 	d.t.Helper()
 	d.ended = true

@@ -1,27 +1,29 @@
-// Package offload forwards the packets of established TURN flows inside the Linux kernel, at a fraction of what a socket costs.
+// Package offload forwards the packets of established TURN flows inside the Linux kernel, at a fraction of what a
+// socket costs.
 //
 //	client ── ChannelData or Send ──> ingress of an interface ── data ──> peer
 //	                                      bpf/forward.c
 //	client <── ChannelData or Data ──                         <── data ── peer
 //
-// The program sees each packet that an interface receives before the IP stack does. Those that it knows everything of, it
-// forwards to the neighbour that they go to next: those of bound channels, and indications in their usual layout, of the peer and the
-// data. All others it passes up untouched: requests, fragments, IP options, what is longer than the next link takes, what belongs to no flow.
-// They come to the sockets as if there were no program, and the sockets know all cases.
+// The program sees each packet that an interface receives before the IP stack does. It forwards packets to their next
+// neighbour if it knows everything of them: packets of bound channels, and indications with nothing but the peer and
+// the data in the usual order. It passes all others up untouched: requests, fragments, packets with IP options, packets
+// that are too long for the next link, and packets of no flow. They come to the sockets as if there were no program,
+// and the sockets know all cases.
 //
-// Who writes what:
+// The files, and what each part writes:
 //
-//	path_linux.go    Put and Remove make and end entries in the maps of flows; its expiry stops a flow even if nobody ends it
+//	path_linux.go    Put and Remove make and end entries in the maps of flows; an expiry stops a flow that nobody ends
 //	bpf/forward.c    counts in the entries, and totals for each CPU; user space reads them while they grow
 //	attach_linux.go  follows the interfaces, and attaches the program to those that packets come to
-//	route_linux.go   asks the kernel which interface a flow leaves by, and again when routes change
+//	route_linux.go   asks the kernel by which interface a flow leaves, and again when routes change
 //
-// The server's flow table is the only source of entries (kernelpath.go there). What bounds a flow's bandwidth is shared memory that both
-// sides take from (meter_linux.go), so that no limit is one for each of them.
+// Only the server's flow table makes entries (offloader.go there). A limit of bandwidth is shared memory that both the
+// program and user space take from (meter_linux.go), so that the limit does not hold for each of them apart.
 //
-// Packets that are forwarded here pass before netfilter, connection tracking and reverse path filtering. So that address
-// translation on this very host is not left out, a direction of a flow is forwarded only once the program has seen a packet of the other
-// direction, with the addresses that user space knows.
+// Packets that the program forwards do not pass netfilter, connection tracking or reverse path filtering. This host
+// itself may translate addresses, and the program must not bypass that. So it forwards a direction of a flow only once
+// it has seen a packet of the other direction, with the addresses that user space knows.
 //
-// A wrong UDP checksum stays wrong, for the receiver to see, and an absent one over IPv4 stays absent, as with a router.
+// A wrong UDP checksum stays wrong, for the receiver to see. An absent one over IPv4 stays absent, as with a router.
 package offload

@@ -11,7 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// What follows translates between Flow and the maps' structures, in which addresses and ports stand as they do in packets.
+// This file translates between Flow and the maps' structures, in which addresses and ports stand as they do in packets.
 
 // address is struct address of bpf/forward.c.
 type address = struct {
@@ -62,8 +62,8 @@ func (k *forwardSendKey) read() Key {
 	return key
 }
 
-// upEntry says that a packet from the client leaves the relayed address for the peer, or, with a peer that is a relayed address of
-// this node, that it goes on as one that came there.
+// upEntry says that a packet from the client leaves the relayed address for the peer. If the peer is a relayed address
+// of this node, the packet goes on as if it had come there.
 func upEntry(f *Flow, expires uint64) forwardFlow {
 	from, to := f.Relayed, f.Peer
 	var flags uint8
@@ -76,7 +76,8 @@ func upEntry(f *Flow, expires uint64) forwardFlow {
 	return e
 }
 
-// downEntry says that a packet from the peer leaves the listener for the client, with the channel or in a Data indication.
+// downEntry says that a packet from the peer leaves the listener for the client, with the channel or in a Data
+// indication.
 func downEntry(f *Flow, expires uint64) forwardFlow {
 	e := entryOf(f.Peer, f.Relayed, f.Local, f.Client, expires)
 	e.Meters = f.DownMeters
@@ -87,7 +88,7 @@ func downEntry(f *Flow, expires uint64) forwardFlow {
 	return e
 }
 
-// entryOf is the entry for what comes from remote to local, and leaves as from `from` to `to`.
+// entryOf is the entry for packets that come from remote to local, and leave as packets from `from` to `to`.
 func entryOf(remote, local, from, to netip.AddrPort, expires uint64) forwardFlow {
 	e := forwardFlow{
 		Expires: expires,

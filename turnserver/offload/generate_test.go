@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestGenerated builds the program again, as generate.go says, and wants the files that are there. Other versions of clang make
-// other bytes, so it takes the one that is named there.
+// TestGenerated builds the program again, as generate.go says, and must get the same files. Other versions of clang
+// make other bytes, so it takes the version that generate.go names.
 func TestGenerated(t *testing.T) {
 	source, err := os.ReadFile("generate.go")
 	if err != nil {

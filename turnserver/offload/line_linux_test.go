@@ -25,7 +25,7 @@ const patience = 10 * time.Second
 //
 //	left ── middle ── right
 //
-// No socket is open in the middle: what arrives was forwarded by the program.
+// No socket is open in the middle: the program has forwarded every datagram that arrives.
 type line struct {
 	netlab.Line
 	t testing.TB
@@ -156,7 +156,7 @@ type call struct {
 	client, peer socket
 }
 
-// call makes a flow from the left host to the right one, by a channel or without, and has both ends be seen.
+// call makes a flow from the left host to the right one, with a channel or without, and lets the program see both ends.
 func (l line) call(d *daemon, clientV6, relayV6 bool, channel uint16) call {
 	l.t.Helper()
 	c := call{client: l.socket(l.Left, l.left(clientV6)), peer: l.socket(l.Right, l.right(relayV6))}

@@ -12,8 +12,8 @@ import (
 	"turnpike/internal/netlab"
 )
 
-// TestTraffic: what real sockets send arrives whole, and is taken by their kernels, whoever computes the checksums: the receiver trusts
-// that nothing can have happened between virtual interfaces, a network card on the way, or the sender.
+// TestTraffic: datagrams of real sockets arrive whole, and the receiving kernel accepts them, whichever part computes
+// the checksums: the sender, a network card on the way, or nobody between virtual interfaces, where nothing can break.
 func TestTraffic(t *testing.T) {
 	for _, who := range []string{"nobody", "card", "sender"} {
 		for _, v6 := range [][2]bool{{false, false}, {true, true}, {false, true}, {true, false}} {
@@ -81,7 +81,7 @@ func TestAcross(t *testing.T) {
 	}
 }
 
-// TestTooLong: what the next link does not take in one piece goes up, and is not lost in the program.
+// TestTooLong: packets that are too long for the next link go up, and do not get lost in the program.
 func TestTooLong(t *testing.T) {
 	l := newLine(t)
 	d := startDaemon(t, l.Middle)
@@ -129,8 +129,8 @@ func TestJumbo(t *testing.T) {
 	c.exchange(8900)
 }
 
-// TestGrows: a packet can outgrow the interface that it came by, with the header of an indication most of all. Where the kernel cannot
-// make room for it then, it goes up.
+// TestGrows: a packet can outgrow the interface that it came by, with the header of an indication most of all. Where
+// the kernel cannot make room for it then, it goes up.
 func TestGrows(t *testing.T) {
 	l := newLine(t)
 	l.ip(l.Left, "link set eth0 mtu 9000")
@@ -162,7 +162,7 @@ func TestGrows(t *testing.T) {
 	}
 }
 
-// TestRemoveUnderLoad: after Remove has returned, nothing more of what is sent arrives.
+// TestRemoveUnderLoad: after Remove has returned, no later packet arrives.
 func TestRemoveUnderLoad(t *testing.T) {
 	l := newLine(t)
 	d := startDaemon(t, l.Middle)
@@ -188,7 +188,7 @@ func TestRemoveUnderLoad(t *testing.T) {
 	if gone.Up.Packets != 5000 || gone.Up.Bytes != 8*5000 || gone.Down.Packets != 1 {
 		t.Errorf("%+v and %+v", gone.Up, gone.Down)
 	}
-	// A flow that lives shows that all of it has been through.
+	// A flow that lives shows that all packets have passed.
 	other := l.call(d, false, false, 0x4000)
 	other.exchange(20)
 	if b, _ := c.peer.read(time.Millisecond); b != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// meters are the bandwidths that flows are held to, in memory that the program has as well: whoever relays a packet takes from the same
-// meter, so a limit holds however a flow's packets are divided between the kernel and user space.
+// meters are limits of bandwidth, in memory that the program shares. The kernel and user space take from the same meter
+// for each packet that they relay, so a limit holds however a flow's packets are divided between them.
 type meters struct {
 	// Static.
 	memory []byte
@@ -43,8 +43,8 @@ func (m *meters) close() {
 // now is the program's clock, read without asking the kernel.
 func (m *meters) now() int64 { return m.start + int64(time.Since(m.epoch)) }
 
-// SetMeter makes a meter: so many bits of data a second, and what makes up such a burst at once, of which as much is gone as takes
-// so long as ahead. The id is one of those that Config.Meters counts.
+// SetMeter makes a meter of so many bits of data a second. A full meter allows as much at once as comes in burst. The
+// meter will be full after ahead. The id is from 1 to Config.Meters.
 func (p *Path) SetMeter(id uint32, bitsPerSecond int64, burst, ahead time.Duration) {
 	m := &p.meters.all[id]
 	atomic.StoreUint64(&m.Taken, uint64(p.meters.now()+int64(ahead)))
@@ -52,7 +52,8 @@ func (p *Path) SetMeter(id uint32, bitsPerSecond int64, burst, ahead time.Durati
 	atomic.StoreUint64(&m.Cost, uint64(8*time.Second)<<16/uint64(max(bitsPerSecond, 1000)))
 }
 
-// EndMeter ends a meter: what is left with it is no longer bounded by it. It returns what SetMeter would go on with.
+// EndMeter ends a meter: it no longer bounds the flows that still name it. It returns after which time it would have
+// been full, for another SetMeter to go on with.
 func (p *Path) EndMeter(id uint32) (ahead time.Duration) {
 	m := &p.meters.all[id]
 	atomic.StoreUint64(&m.Cost, 0)
@@ -60,7 +61,7 @@ func (p *Path) EndMeter(id uint32) (ahead time.Duration) {
 	return max(0, time.Duration(taken-p.meters.now()))
 }
 
-// Take takes bytes from a meter for a packet that user space relays, and reports false if there are too few.
+// Take takes bytes from a meter for a packet that user space relays, or reports false if there are too few.
 func (p *Path) Take(id uint32, bytes int) bool {
 	m, now := &p.meters.all[id], uint64(p.meters.now())
 	cost := uint64(bytes) * atomic.LoadUint64(&m.Cost) >> 16

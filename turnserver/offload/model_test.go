@@ -9,7 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// datagram is a UDP datagram with what matters of its headers.
+// datagram is a UDP datagram with the parts of its headers that matter.
 type datagram struct {
 	from, to    netip.AddrPort
 	class, hops uint8
@@ -59,8 +59,8 @@ func (d datagram) ipHeader(payload int) []byte {
 	return h
 }
 
-// parseFrame reads a frame that carries a UDP datagram and nothing unusual, or returns false. It is the inverse of frame, and leaves
-// the UDP checksum to syndrome.
+// parseFrame reads a frame that carries a UDP datagram and nothing unusual, or returns false. It is the inverse of
+// frame, and leaves the UDP checksum to syndrome.
 func parseFrame(frame []byte) (d datagram, ok bool) {
 	if len(frame) < ethernetSize || [6]byte(frame) != [6]byte{} {
 		return d, false
@@ -127,13 +127,13 @@ func onesSum(parts ...[]byte) uint16 {
 	return uint16(sum)
 }
 
-// model is what the program is to do, with Go's words: the flows that it knows, all of them alive and confirmed.
+// model does in Go what the program must do, with the flows that it knows, all of them alive and confirmed.
 type model struct {
 	flows []Flow
 	mtu   int
 }
 
-// relay says what becomes of a frame: the datagram that is sent on, or false if the frame is passed up.
+// relay returns the datagram that a frame becomes, or false if the program must pass the frame up.
 func (m model) relay(frame []byte) (datagram, bool) {
 	in, ok := parseFrame(frame)
 	if !ok || len(in.data) < 4 {
@@ -154,7 +154,7 @@ func (m model) relay(frame []byte) (datagram, bool) {
 	return out, header+8+len(out.data) <= m.mtu
 }
 
-// up is the way of what a client sends.
+// up relays a client's datagram.
 func (m model) up(in datagram) (datagram, bool) {
 	for _, f := range m.flows {
 		if in.from != f.Client || in.to != f.Local {
@@ -176,7 +176,7 @@ func (m model) up(in datagram) (datagram, bool) {
 	return datagram{}, false
 }
 
-// down is the way of a peer's datagram.
+// down relays a peer's datagram.
 func (m model) down(in datagram) (datagram, bool) {
 	for _, f := range m.flows {
 		if in.from != f.Peer || in.to != f.Relayed {
@@ -203,7 +203,7 @@ func unwrap(f Flow, b []byte) (data []byte, ok bool) {
 	return b[4 : 4+size], true
 }
 
-// wrap returns what the client of a flow gets for data from the peer.
+// wrap returns the message that the client of a flow gets for data from the peer.
 func wrap(f Flow, data []byte) []byte {
 	if f.Channel == 0 {
 		return indication(stun.MethodData, f.Peer, data, [stun.TransactionIDSize]byte{})

@@ -26,20 +26,20 @@ type Path struct {
 	meters  *meters
 	watcher *watcher // follows interfaces and routes
 
-	flows atomic.Int64 // that there are
+	flows atomic.Int64 // how many there are
 
-	mu     sync.Mutex // held by whoever changes flows
+	mu     sync.Mutex // held to change flows
 	closed bool
 	routes *router
 }
 
 const (
 	defaultMaxFlows = 1 << 16
-	// coarseClock is how far the program's clock may be behind, a tick of the slowest kernel: expiries are early by it.
+	// coarseClock is how far the program's clock may be behind: a tick of the slowest kernel. Expiries are early by it.
 	coarseClock = 10 * time.Millisecond
 )
 
-// Open loads the program and attaches it. The error says in a sentence what is missing, and how to get it.
+// Open loads the program and attaches it. An error says in a sentence what is missing, and how to get it.
 func Open(cfg Config) (*Path, error) {
 	if tcxMissing() {
 		return open(cfg, filter())
@@ -47,14 +47,15 @@ func Open(cfg Config) (*Path, error) {
 	return open(cfg, tcx())
 }
 
-// tcxMissing reports that this kernel attaches by filters only. Where nothing can be loaded it reports false.
+// tcxMissing reports whether this kernel attaches by filters only. Where it cannot load a program it reports false.
 func tcxMissing() bool {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
 	if err != nil {
 		return false
 	}
 	defer program.Close()
-	_, err = link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: program, Attach: ebpf.AttachTCXIngress}) // there is no such
+	// No interface has that number.
+	_, err = link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: program, Attach: ebpf.AttachTCXIngress})
 	return errors.Is(err, ebpf.ErrNotSupported)
 }
 
@@ -74,8 +75,8 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 	return p, nil
 }
 
-// newPath loads the program for so many flows and meters, and attaches it nowhere. If it is mortal, it forwards only while its heart
-// beats.
+// newPath loads the program for so many flows and meters, and attaches it nowhere. A mortal program forwards only while
+// its heart beats.
 func newPath(flows, meters int, mortal bool) (p *Path, err error) {
 	objects, err := load(flows, meters, mortal)
 	if err != nil {
@@ -99,7 +100,7 @@ func load(flows, meters int, mortal bool) (*forwardObjects, error) {
 	}
 	spec.Maps[forwardMapFlows].MaxEntries = uint32(2 * flows)
 	spec.Maps[forwardMapSends].MaxEntries = uint32(flows)
-	spec.Maps[forwardMapMeters].MaxEntries = uint32(meters + 1) // there is none with the id 0
+	spec.Maps[forwardMapMeters].MaxEntries = uint32(meters + 1) // ids begin at 1
 	if mortal {
 		if err := spec.Variables[forwardVarMortal].Set(uint32(1)); err != nil {
 			return nil, err
@@ -109,7 +110,7 @@ func load(flows, meters int, mortal bool) (*forwardObjects, error) {
 	return objects, spec.LoadAndAssign(objects, nil)
 }
 
-// Put makes the flow's entries, or changes what they say; what was counted in them stays.
+// Put makes the flow's entries, or changes them. Their counts stay.
 func (p *Path) Put(f Flow) error {
 	expires := monotonic(f.Expires.Add(-coarseClock))
 	up, down := upEntry(&f, expires), downEntry(&f, expires)
@@ -132,8 +133,8 @@ func (p *Path) Put(f Flow) error {
 	return nil
 }
 
-// putEntry writes one entry, and reports whether there was none. Between reading what was there and writing, a packet may pass uncounted. The
-// caller holds mu.
+// putEntry writes one entry, and reports whether it is new. A packet that passes between reading the old entry and
+// writing the new one is not counted. The caller holds mu.
 func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) {
 	var was forwardFlow
 	err = s.entries.Lookup(s.key, &was)
@@ -159,7 +160,7 @@ func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) 
 	return isNew, nil
 }
 
-// Remove ends a flow: not one more packet of it is forwarded. It returns what was.
+// Remove ends a flow: the program forwards not one more packet of it. It returns the traffic that it has forwarded.
 func (p *Path) Remove(f Flow) (up, down Usage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,7 +190,7 @@ func (p *Path) deleteEntry(s mapEntry) (was Usage, had bool) {
 	return usageOf(&entry), true
 }
 
-// Usage is what has been forwarded of a flow; false if there is no such flow.
+// Usage returns the traffic of a flow, or false if there is no such flow.
 func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 	var inUp, inDown forwardFlow
 	above, below := p.entryFor(f.Up()), p.entryFor(f.Down())
@@ -202,7 +203,7 @@ func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 // Flows is how many flows there are.
 func (p *Path) Flows() int { return int(p.flows.Load()) }
 
-// Close detaches the program and frees all. It is idempotent. Nobody may take from a meter meanwhile or later.
+// Close detaches the program and frees all memory. It is idempotent. Nobody may take from a meter meanwhile or later.
 func (p *Path) Close() error {
 	p.mu.Lock()
 	first := !p.closed
@@ -229,6 +230,6 @@ func monotonic(t time.Time) uint64 {
 // now reads the program's clock.
 func now() int64 {
 	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // it cannot fail: the clock is there, and so is the memory
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // it cannot fail, as both the clock and the memory exist
 	return ts.Nano()
 }

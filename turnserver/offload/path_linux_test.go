@@ -15,7 +15,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// wantVerdict runs a packet that the program is to do one thing with.
+// wantVerdict runs a packet, and checks the program's verdict.
 func (r *rig) wantVerdict(d datagram, want uint32) {
 	r.t.Helper()
 	if got, _ := r.run(d.frame()); int32(got) != int32(want) {
@@ -49,7 +49,7 @@ func TestConfirmation(t *testing.T) {
 		must(t, r.Put(f)) // a refresh changes nothing of that
 		r.wantVerdict(up, forward)
 
-		// From client to client it is the one who receives that must have sent.
+		// From client to client, the receiver must have sent before.
 		one, two := r.hop(false, false)
 		set(&one, &two)
 		must(t, r.Put(one))
@@ -95,7 +95,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// TestRemove: not one more packet, and what was counted is returned.
+// TestRemove: the program forwards not one more packet, and Remove returns the counts.
 func TestRemove(t *testing.T) {
 	eachWay(t, func(t *testing.T, set func(...*Flow)) {
 		r := newRig(t)
@@ -139,8 +139,8 @@ func TestRemove(t *testing.T) {
 	})
 }
 
-// TestMeter: a bandwidth holds over both directions, over all the flows that share it and over what user space relays, and what exceeds
-// it is dropped and counted.
+// TestMeter: a bandwidth holds over both directions, over all flows that share it, and over packets that user space
+// relays. Packets beyond it are dropped and counted.
 func TestMeter(t *testing.T) {
 	eachWay(t, func(t *testing.T, set func(...*Flow)) {
 		r := newRig(t)
@@ -201,7 +201,7 @@ func TestMeter(t *testing.T) {
 	})
 }
 
-// TestUnrouted: without a route the sockets have it, which know what to tell whom.
+// TestUnrouted: without a route the packets go up to the sockets, which know how to report the error.
 func TestUnrouted(t *testing.T) {
 	eachWay(t, func(t *testing.T, set func(...*Flow)) {
 		r := newRig(t)
@@ -223,7 +223,7 @@ func TestUnrouted(t *testing.T) {
 	})
 }
 
-// TestFull: there is an end to the flows, and it is told.
+// TestFull: the table of flows has a bound, and Put says when it is full.
 func TestFull(t *testing.T) {
 	eachWay(t, func(t *testing.T, set func(...*Flow)) {
 		r := newRig(t)
@@ -257,7 +257,7 @@ func TestFull(t *testing.T) {
 // mostMemory is what a flow may take of the kernel's memory, both directions together.
 const mostMemory = 512
 
-// TestMemory measures what flows take, by what the kernel charges for the maps, which grow as they fill.
+// TestMemory measures how much memory the kernel charges for the maps of flows, which grow as they fill.
 func TestMemory(t *testing.T) {
 	eachWay(t, func(t *testing.T, set func(...*Flow)) {
 		r := newRig(t)
@@ -300,7 +300,7 @@ func (r *rig) memory() (sum int) {
 	return sum
 }
 
-// TestFormats: what stands in the maps is as it is in packets.
+// TestFormats: addresses and ports stand in the maps as they do in packets.
 func TestFormats(t *testing.T) {
 	for _, ip := range []string{"9.1.2.3", "2a11::5:6"} {
 		a := netip.MustParseAddr(ip)
@@ -315,8 +315,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// BenchmarkStrangers is what the program costs packets that it has nothing to do with. The kernel repeats it on one packet, which
-// is possible because that does not change.
+// BenchmarkStrangers measures the cost of the program for packets that it does not forward. The kernel repeats it on
+// one packet, which does not change.
 func BenchmarkStrangers(b *testing.B) {
 	r := newLoopbackRig(b)
 	f := r.flow(false, false)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Path needs Linux; there is none elsewhere.
+// Path needs Linux. On other systems nobody can make one.
 type Path struct{}
 
 var errSystem = errors.New("forwarding in the kernel needs Linux on amd64 or arm64, and this is " + runtime.GOOS + " on " + runtime.GOARCH)

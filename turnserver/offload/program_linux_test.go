@@ -28,7 +28,7 @@ func (r *rig) compare(m model, frame []byte) (forwarded bool) {
 		in, _ := parseFrame(frame)
 		r.t.Fatalf("verdict %d, want it forwarded: %v\n%+v\n%x", verdict, relayed, in, frame)
 	}
-	// The hardware addresses are the neighbour's business, and come later.
+	// The hardware addresses belong to the neighbour, and come later.
 	got := append(make([]byte, 12), 0x08, 0x00)
 	if want.to.Addr().Is6() {
 		got[12], got[13] = 0x86, 0xdd
@@ -55,8 +55,8 @@ func pattern(size int) []byte {
 	return b
 }
 
-// sendIndication is what a client sends to a peer: with any bytes for padding, with a FINGERPRINT, right or not, if the padding is odd,
-// and with too much behind it if it is more than three.
+// sendIndication is a client's indication to a peer, with any bytes for padding. If the padding is odd it has a
+// FINGERPRINT, right or wrong, and if the padding is more than three it has too many bytes behind it.
 func sendIndication(peer netip.AddrPort, data []byte, padding int) []byte {
 	b := indication(stun.MethodSend, peer, data, [...]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	for i := range -len(data) & 3 {
@@ -157,7 +157,8 @@ func TestLengths(t *testing.T) {
 	})
 }
 
-// TestChecksums tries every checksum there is, right and wrong: also those that look as if they were left to the network card.
+// TestChecksums tries every checksum there is, right and wrong: also those that look as if they were left to the
+// network card.
 func TestChecksums(t *testing.T) {
 	eachScenario(t, func(t *testing.T, r *rig, m model, s scenario) {
 		for _, d := range s.packets(pattern(61), 2) {
@@ -224,7 +225,7 @@ func TestShapes(t *testing.T) {
 	})
 }
 
-// TestHeaders sends what has a right checksum and unusual headers.
+// TestHeaders sends packets with a right checksum and unusual headers.
 func TestHeaders(t *testing.T) {
 	eachScenario(t, func(t *testing.T, r *rig, m model, s scenario) {
 		for _, d := range s.packets(pattern(100), 0) {
@@ -258,7 +259,8 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
-// shortest is the size that a frame must have for the kernel to run the program on it: an interface's driver is not asked.
+// shortest is the size that a frame must have for the kernel to run the program on it: an interface's driver is not
+// asked.
 func shortest(frame []byte) int {
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case 0x0800:
@@ -352,7 +354,8 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// FuzzProgram has the program and the model agree on any frame, with right lengths and header checksum if correct is set.
+// FuzzProgram: the program and the model must agree on any frame. If correct is set, its lengths and header checksum
+// are right.
 func FuzzProgram(f *testing.F) {
 	needKernel(f)
 	scenarios := new(rig).scenarios()

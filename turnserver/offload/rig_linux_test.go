@@ -33,7 +33,7 @@ func needKernel(t testing.TB) {
 	t.Skipf("offload: %v", err)
 }
 
-// rig is a path that is attached to nothing, in a network namespace of its own: packets are handed to the program.
+// rig is a path that is attached to nothing, in a network namespace of its own. Tests hand packets to the program.
 type rig struct {
 	*Path
 	t   testing.TB
@@ -178,7 +178,7 @@ const (
 	forward = 7          // TC_ACT_REDIRECT
 )
 
-// run hands a frame to the program, and returns what it made of it.
+// run hands a frame to the program, and returns the verdict and the frame that it made.
 func (r *rig) run(frame []byte) (verdict uint32, out []byte) {
 	r.t.Helper()
 	verdict, out, err := r.objects.Forward.Test(frame)

@@ -28,8 +28,8 @@ func newRouter() (*router, error) {
 
 func (r *router) close() { r.handle.Close() }
 
-// interfaceOf returns the number of the interface by which packets from one address to another leave, or 0 if the program cannot
-// send them there. Which neighbour they go to the program asks itself, for each packet.
+// interfaceOf returns the number of the interface by which packets from one address to another leave, or 0 if the
+// program cannot send them there. The program itself looks the neighbour up, for each packet.
 func (r *router) interfaceOf(from, to netip.Addr) uint32 {
 	routes, err := r.handle.RouteGetWithOptions(net.IP(to.AsSlice()), &netlink.RouteGetOptions{SrcAddr: net.IP(from.AsSlice())})
 	if err != nil || len(routes) != 1 {
@@ -46,7 +46,7 @@ func (r *router) interfaceOf(from, to netip.Addr) uint32 {
 			return 0
 		}
 		takes = framed(link.Attrs())
-		r.framed[route.LinkIndex] = takes // numbers are not given twice, but after billions
+		r.framed[route.LinkIndex] = takes // the kernel reuses a number only after billions of others
 	}
 	if !takes {
 		return 0
@@ -54,10 +54,10 @@ func (r *router) interfaceOf(from, to netip.Addr) uint32 {
 	return uint32(route.LinkIndex)
 }
 
-// framed reports whether an interface's packets have Ethernet headers. Those of tunnels have none.
+// framed reports whether an interface's packets have Ethernet headers. Packets of tunnels have none.
 func framed(l *netlink.LinkAttrs) bool { return l.EncapType == "ether" || l.EncapType == "loopback" }
 
-// reroute asks for every flow's interface again, and writes down where the answer is another one.
+// reroute asks for every flow's interface again, and updates the entries where the answer has changed.
 func (p *Path) reroute(r *router) error {
 	type path struct{ from, to address }
 	type change struct {

@@ -35,7 +35,8 @@ func (p *Path) Totals() (Totals, error) {
 	return sum, nil
 }
 
-// Each tells of every entry there is, while packets pass. An entry that is made or ended meanwhile may be left out, or be told of twice.
+// Each tells of every entry, while packets pass. It may leave out an entry that is made or ended meanwhile, or tell of
+// it twice.
 func (p *Path) Each(tell func(Entry)) error {
 	return p.scan(func(key Key, f *forwardFlow) { tell(Entry{key, usageOf(f)}) })
 }
@@ -62,7 +63,7 @@ func scan[K any](entries *ebpf.Map, tell func(*K, *forwardFlow)) error {
 		case err == nil:
 		case errors.Is(err, ebpf.ErrKeyNotExist):
 			return nil // that was the last batch
-		case errors.Is(err, unix.ENOSPC) && len(keys) < 1<<16: // more than that have one hash
+		case errors.Is(err, unix.ENOSPC) && len(keys) < 1<<16: // more entries than that share a bucket of the map
 			keys, values = make([]K, 2*len(keys)), make([]forwardFlow, 2*len(values))
 		default:
 			return fmt.Errorf("offload: read the flows: %w", err)

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// oldest is the oldest kernel that has all that the program calls.
+// oldest is the oldest kernel that has all functions that the program calls.
 var oldest = [2]int{5, 15}
 
-// explain makes what the kernel answered a sentence of what is missing, and how to get it.
+// explain turns an error of the kernel into a sentence: what is missing, and how to get it.
 func explain(err error) error {
 	major, minor, release := kernelRelease()
 	if major != 0 && (major < oldest[0] || major == oldest[0] && minor < oldest[1]) {
@@ -24,7 +24,7 @@ func explain(err error) error {
 	var verifier *ebpf.VerifierError
 	switch {
 	case errors.As(err, &verifier) && len(missing) == 0:
-		return fmt.Errorf("this kernel, %s, refuses the program, please report it: %w", release, err)
+		return fmt.Errorf("this kernel, %s, refuses the program; please report this: %w", release, err)
 	case len(missing) > 0 && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || verifier != nil):
 		return fmt.Errorf("forwarding in the kernel needs %s: run as root, or give them to the service (systemd: AmbientCapabilities=)", strings.Join(missing, ", "))
 	case errors.Is(err, unix.EPERM):
@@ -37,7 +37,7 @@ func explain(err error) error {
 	return err
 }
 
-// needed are the capabilities that loading and attaching take.
+// needed are the capabilities that it takes to load and attach the program.
 func needed() []capability {
 	return []capability{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_PERFMON, "CAP_PERFMON"}}
 }
@@ -47,7 +47,8 @@ type capability struct {
 	name   string
 }
 
-// missingCapabilities names those of needed that this process does not have in effect. CAP_SYS_ADMIN stands for two of them.
+// missingCapabilities names the needed capabilities that this process does not have in effect. CAP_SYS_ADMIN stands for
+// two of them.
 func missingCapabilities() (names []string) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -63,7 +64,7 @@ func missingCapabilities() (names []string) {
 	return names
 }
 
-// kernelRelease returns what uname(2) says; zeroes if that is no number.
+// kernelRelease returns the release that uname(2) tells; zeroes if it is no number.
 func kernelRelease() (major, minor int, release string) {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {

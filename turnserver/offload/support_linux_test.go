@@ -31,10 +31,10 @@ func printSupported() {
 	fmt.Println("supported")
 }
 
-// TestPrivileges opens a path as a user who is nobody: with the capabilities that the documents name, and with fewer.
+// TestPrivileges opens a path as the user nobody: with the capabilities that the documents name, and with fewer.
 func TestPrivileges(t *testing.T) {
 	needKernel(t)
-	// Nobody may not go where go test has put this program.
+	// The user nobody cannot read the directory where go test has put this program.
 	self, err := os.ReadFile("/proc/self/exe")
 	must(t, err)
 	dir, err := os.MkdirTemp("", "offload")
@@ -88,8 +88,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestVerifier bounds what judging the program takes: kernels give up at a million instructions, to which older ones come sooner than
-// this one, and who starts the server waits for it.
+// TestVerifier bounds how many instructions the verifier looks at. Kernels give up at a million, which older kernels
+// reach sooner than this one. The start of the server also has to wait for it.
 func TestVerifier(t *testing.T) {
 	needKernel(t)
 	spec, err := loadForward()

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher is told by the kernel when interfaces, addresses or routes change, and has the path follow them.
+// watcher learns from the kernel when interfaces, addresses or routes change, and makes the path follow them.
 type watcher struct {
 	// Static after newWatcher.
 	path   *Path
@@ -29,13 +29,13 @@ type watcher struct {
 }
 
 const (
-	settleTime = 100 * time.Millisecond // changes come in swarms
+	settleTime = 100 * time.Millisecond // the pause after a change, as changes come in swarms
 	heartbeat  = time.Second
-	mortalTime = 3 * heartbeat    // so long forwards the program of a process that has been killed
-	idleTime   = 30 * time.Second // so often it looks around unasked, and tries again what failed
+	mortalTime = 3 * heartbeat    // how long the program of a killed process goes on forwarding
+	idleTime   = 30 * time.Second // how often the watcher looks without a change, and tries again what failed
 )
 
-// newWatcher attaches the program where it belongs now, and begins to follow changes.
+// newWatcher attaches the program to the interfaces of now, and begins to follow changes.
 func newWatcher(p *Path, addresses []netip.Addr, method attachMethod) (*watcher, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -79,7 +79,7 @@ func unmapped(addresses []netip.Addr) []netip.Addr {
 	return out
 }
 
-// run follows changes until close. What exactly has changed does not matter: it looks at everything again.
+// run follows changes until close. After any change it looks at everything again.
 func (w *watcher) run() {
 	defer w.attacher.close()
 	buf := make([]byte, 1<<16)
@@ -89,7 +89,7 @@ func (w *watcher) run() {
 		_, err := w.events.Read(buf)
 		begin := time.Now()
 		switch {
-		case err == nil || errors.Is(err, unix.ENOBUFS): // more has happened than the socket holds
+		case err == nil || errors.Is(err, unix.ENOBUFS): // ENOBUFS: more changes than the socket holds
 			if at := begin.Add(pause); !changed && at.Before(next) {
 				next = at
 			}
@@ -99,12 +99,12 @@ func (w *watcher) run() {
 			return // closed
 		}
 		w.look(changed)
-		pause = max(settleTime, 10*time.Since(begin)) // where routes change all the time, that must not be all there is to do
+		pause = max(settleTime, 10*time.Since(begin)) // constant changes of routes must not take all of the time
 		changed, next = false, time.Now().Add(w.period())
 	}
 }
 
-// period is how often run looks around if nothing happens.
+// period is how often run looks if nothing changes.
 func (w *watcher) period() time.Duration {
 	if w.beats {
 		return heartbeat

@@ -1,8 +1,9 @@
-// Package peerpolicy says which addresses a relay may send to, whoever asks.
+// Package peerpolicy says which addresses a relay may send to. It is the same for every user.
 //
-// An address has many forms: IPv4-mapped, or carried inside an IPv6 address that a gateway unpacks. So Judge first brings an address
-// into its canonical form, and then judges it and every IPv4 address inside it: by the prefixes that the operator denies, by those
-// that the operator allows, and at last by the ranges that are no part of the public Internet.
+// An address has many forms: IPv4-mapped, or carried inside an IPv6 address that a gateway unpacks. So Judge first
+// brings an address into its canonical form, and then judges it and every IPv4 address inside it: by the prefixes that
+// the operator denies, by those that the operator allows, and at last by the ranges that are no part of the public
+// Internet.
 package peerpolicy
 
 import "net/netip"
@@ -12,7 +13,7 @@ type Reason uint8
 
 const (
 	Allowed     Reason = iota // it may
-	Unspecified               // from here on by the range that the address is in
+	Unspecified               // from here to Reserved: the range that the address is in
 	Loopback
 	LinkLocal
 	Private
@@ -32,7 +33,7 @@ func New(allow, deny []netip.Prefix) *Policy {
 	return &Policy{allow: canonicalPrefixes(allow), deny: canonicalPrefixes(deny), ranges: deniedRanges()}
 }
 
-// canonicalPrefixes unwraps prefixes in IPv4-mapped form, which would contain no canonical address.
+// canonicalPrefixes unwraps prefixes in IPv4-mapped form. As they are, they would contain no canonical address.
 func canonicalPrefixes(prefixes []netip.Prefix) []netip.Prefix {
 	out := make([]netip.Prefix, len(prefixes))
 	for i, p := range prefixes {
@@ -129,7 +130,7 @@ type Addresses map[netip.Addr]bool
 // Add adds an address in any form.
 func (a Addresses) Add(ip netip.Addr) { a[canonical(ip)] = true }
 
-// Reaches reports whether what is sent to ip could reach one of the addresses: ip itself, or an IPv4 address inside it.
+// Reaches reports whether a packet to ip could reach one of the addresses: ip itself, or an IPv4 address inside it.
 func (a Addresses) Reaches(ip netip.Addr) bool {
 	ip = canonical(ip)
 	if a[ip] {

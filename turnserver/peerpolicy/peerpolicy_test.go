@@ -125,7 +125,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// FuzzPolicy: an IPv4 address that is denied stays so in every IPv6 address that carries it, and configured ranges are obeyed.
+// FuzzPolicy: an IPv4 address that is denied stays so in every IPv6 address that carries it, and configured ranges are
+// obeyed.
 func FuzzPolicy(f *testing.F) {
 	for ip := range deniedPeers(f) {
 		b := netip.MustParseAddr(ip).As16()

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// tableSize is a power of two. With so many buckets, a flood of forged keys empties the buckets of others only if it brings more
-// than tableSize times the tokens of one key, each period.
+// tableSize is a power of two. With so many buckets, a flood of forged keys empties the buckets of others only if it
+// brings more than tableSize times the tokens of one key, each period.
 const tableSize = 1 << 15
 
-// Table has a token bucket for each key, in memory that does not grow however many keys somebody invents.
-// Keys share buckets, by two hashes that nobody outside can compute: a key is refused in error only if it shares both of its buckets
-// with keys that have used up their tokens.
+// Table has a token bucket for each key, in memory that does not grow however many keys somebody invents. Keys share
+// buckets, by two hashes that nobody outside can compute: a key is refused in error only if it shares both of its
+// buckets with keys that have used up their tokens.
 type Table[K comparable] struct {
 	// Static after construction.
 	seed     maphash.Seed
@@ -21,8 +21,8 @@ type Table[K comparable] struct {
 	rows [2][tableSize]Atomic
 }
 
-// NewTable gives each key n tokens in each period, and lets it take those of several periods at once. More than one token in a
-// nanosecond is no limit.
+// NewTable gives each key n tokens in each period, and lets it take those of several periods at once. More than one
+// token in a nanosecond is no limit.
 func NewTable[K comparable](n int, period time.Duration, periods int) *Table[K] {
 	interval := period / time.Duration(n)
 	return &Table[K]{seed: maphash.MakeSeed(), interval: interval, burst: interval * time.Duration(n*periods)}

@@ -62,8 +62,8 @@ func TestTableTogether(t *testing.T) {
 	}
 }
 
-// TestForgedKeys: a flood of more keys than could be remembered takes no memory, and nothing from others; keys that use up their tokens
-// take along hardly anybody.
+// TestForgedKeys: a flood of more keys than could be remembered takes no memory, and nothing from others; keys that use
+// up their tokens take along hardly anybody.
 func TestForgedKeys(t *testing.T) {
 	table := NewTable[[16]byte](100, time.Second, 4)
 	random := rand.New(rand.NewPCG(1, 2))

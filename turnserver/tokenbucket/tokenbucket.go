@@ -1,8 +1,9 @@
-// Package tokenbucket limits rates with token buckets, in the form of the generic cell rate algorithm: a bucket is one number.
+// Package tokenbucket limits rates with token buckets, in the form of the generic cell rate algorithm: a bucket is one
+// number.
 //
-// The number is the time at which the bucket will be full again. A caller that takes tokens moves it further into the future by
-// their cost, the time in which as many tokens come back. It may do so as long as the bucket then is full again within its burst,
-// the time in which all of its tokens come back.
+// The number is the time at which the bucket will be full again. A caller that takes tokens moves it further into the
+// future by their cost, the time in which as many tokens come back. It may do so as long as the bucket then is full
+// again within its burst, the time in which all of its tokens come back.
 //
 //	Bucket   a bucket of one goroutine, or under its owner's lock
 //	Atomic   a bucket of many goroutines
@@ -49,7 +50,8 @@ func (b *Atomic) Take(now, cost, burst time.Duration) bool {
 // Has reports whether Take would succeed.
 func (b *Atomic) Has(now, cost, burst time.Duration) bool { return b.Lack(now, cost, burst) <= 0 }
 
-// Lack is how long it takes until the bucket has the tokens of a cost, if nobody takes any. It is negative if the bucket has more.
+// Lack is how long it takes until the bucket has the tokens of a cost, if nobody takes any. It is negative if the
+// bucket has more.
 func (b *Atomic) Lack(now, cost, burst time.Duration) time.Duration {
 	return b.FullIn(now) + cost - burst
 }

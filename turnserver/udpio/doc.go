@@ -4,7 +4,7 @@
 //	Reader      reads a batch with one recvmmsg: datagrams with sender, destination and IP header, or ICMP errors
 //	Sender      keeps datagrams until Flush; then it writes the run of each socket with one sendmmsg
 //	            and the datagrams of equal length to one address as one UDP_SEGMENT message
-//	Results     counts what became of the datagrams of a Sender
+//	Counters    count what became of the datagrams of a Sender
 //	Burst       writes the datagrams of a load generator, which must leave one by one
 //	ReadWaiter  waits on a socket of package net without holding a buffer
 //

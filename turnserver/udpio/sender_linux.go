@@ -25,7 +25,7 @@ type Outgoing struct {
 // carries as one packet down to the device. As in Reader, the memory that the kernel reads is allocated once. The data
 // stay the caller's, and unchanged until Flush.
 type Sender struct {
-	Results Results // of what has left, or could not
+	Counters *Counters // that count what becomes of the datagrams
 
 	n       int
 	waiting [BatchSize]Outgoing
@@ -42,13 +42,12 @@ type Sender struct {
 type span struct{ first, end int }
 
 // NewSender makes a sender.
-func NewSender() *Sender { return new(Sender) }
+func NewSender(c *Counters) *Sender { return &Sender{Counters: c} }
 
 // Add queues a datagram, which must not change until Flush.
 func (s *Sender) Add(o Outgoing, data []byte) {
 	if o.Header.lastHop() {
-		s.Results.Some = true
-		s.Results.LastHop++
+		s.Counters.LastHop.Add(1)
 		return
 	}
 	if s.n == BatchSize {
@@ -63,10 +62,6 @@ func (s *Sender) Add(o Outgoing, data []byte) {
 
 // Flush writes the waiting datagrams in order.
 func (s *Sender) Flush() {
-	if s.n == 0 {
-		return
-	}
-	s.Results.Some = true
 	for first := 0; first < s.n; {
 		end := first + 1
 		for end < s.n && s.waiting[end].FD == s.waiting[first].FD {
@@ -115,9 +110,9 @@ func (s *Sender) send(first, end int, segment bool) {
 				return
 			}
 			if errno == unix.EMSGSIZE || s.waiting[failed.first].len > LargestPayload {
-				s.Results.TooLarge++
+				s.Counters.TooLarge.Add(1)
 			} else {
-				s.Results.Failed++
+				s.Counters.Failed.Add(1)
 			}
 			sent++
 		}
@@ -125,12 +120,17 @@ func (s *Sender) send(first, end int, segment bool) {
 }
 
 func (s *Sender) count(done span) {
-	sent := &s.Results.Sent[s.waiting[done.first].Class]
+	packets, bytes := 0, 0
 	for i := done.first; i < done.end; i++ {
 		if size := s.waiting[i].Size; size != Uncounted {
-			sent.Packets++
-			sent.Bytes += uint64(size)
+			packets++
+			bytes += size
 		}
+	}
+	if packets > 0 {
+		sent := &s.Counters.Sent[s.waiting[done.first].Class]
+		sent.Packets.Add(uint64(packets))
+		sent.Bytes.Add(uint64(bytes))
 	}
 }
 

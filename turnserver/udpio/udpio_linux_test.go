@@ -35,10 +35,24 @@ func newTestReader() *Reader {
 	return NewReader(Buffers{Batch: BatchSize, Headroom: 8, Size: 65536, Tailroom: 8})
 }
 
+// wantCounts compares a sender's counters: packets and bytes by class, and datagrams that were not sent.
+func wantCounts(t *testing.T, s *Sender, sent map[int][2]uint64, lastHop, tooLarge, failed uint64) {
+	t.Helper()
+	c := s.Counters
+	for class := range c.Sent {
+		if got := [2]uint64{c.Sent[class].Packets.Load(), c.Sent[class].Bytes.Load()}; got != sent[class] {
+			t.Errorf("class %d: %d packets and bytes, want %d", class, got, sent[class])
+		}
+	}
+	if got, want := [3]uint64{c.LastHop.Load(), c.TooLarge.Load(), c.Failed.Load()}, [3]uint64{lastHop, tooLarge, failed}; got != want {
+		t.Errorf("not sent %d, want %d", got, want)
+	}
+}
+
 // TestBatch: datagrams arrive whole and in order, with their headers and destination, and are counted in their class.
 func TestBatch(t *testing.T) {
 	listener, relayed, to, from := openTest(t)
-	s, r := NewSender(), newTestReader()
+	s, r := NewSender(new(Counters)), newTestReader()
 	sizes := []int{100, 100, 100, 40, 0, 3000, 100, 200, 200}
 	bytesOf := func(i, size int) []byte { return bytes.Repeat([]byte{byte(i + 1)}, size) }
 	for i, size := range sizes {
@@ -47,11 +61,7 @@ func TestBatch(t *testing.T) {
 	s.Add(Outgoing{FD: relayed, To: to, Size: Uncounted, Class: 3}, []byte("not counted"))
 	s.Add(Outgoing{FD: relayed, To: to, Header: Header{HopLimit: 1}, Size: 5, Class: 3}, []byte("never"))
 	s.Flush()
-	want := Results{Some: true, LastHop: 1}
-	want.Sent[3] = Count{uint64(len(sizes)), 3840}
-	if s.Results != want {
-		t.Errorf("results %+v, want %+v", s.Results, want)
-	}
+	wantCounts(t, s, map[int][2]uint64{3: {uint64(len(sizes)), 3840}}, 1, 0, 0)
 	n, more := r.Read(listener)
 	if n != len(sizes)+1 || more {
 		t.Fatalf("read %d, more: %v", n, more)
@@ -73,17 +83,13 @@ func TestBatch(t *testing.T) {
 // TestFailures: datagrams that cannot leave are counted by the reason, and the others leave.
 func TestFailures(t *testing.T) {
 	listener, relayed, to, _ := openTest(t)
-	s, r := NewSender(), newTestReader()
+	s, r := NewSender(new(Counters)), newTestReader()
 	s.Add(Outgoing{FD: relayed, To: to, Size: 1}, []byte("1"))
 	s.Add(Outgoing{FD: relayed, To: to, Size: 1}, make([]byte, LargestPayload+1))
 	s.Add(Outgoing{FD: -1, To: to, Size: 1}, []byte("no socket"))
 	s.Add(Outgoing{FD: relayed, To: to, Size: 1}, []byte("2"))
 	s.Flush()
-	want := Results{Some: true, TooLarge: 1, Failed: 1}
-	want.Sent[0] = Count{2, 2}
-	if s.Results != want {
-		t.Errorf("results %+v, want %+v", s.Results, want)
-	}
+	wantCounts(t, s, map[int][2]uint64{0: {2, 2}}, 0, 1, 1)
 	if n, _ := r.Read(listener); n != 2 || string(r.Data(0)) != "1" || string(r.Data(1)) != "2" {
 		t.Errorf("read %d", n)
 	}
@@ -96,7 +102,7 @@ func TestErrorQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.77"), closed.Port())
-	s, r := NewSender(), newTestReader()
+	s, r := NewSender(new(Counters)), newTestReader()
 	s.Add(Outgoing{FD: relayed, To: closed, Size: 1}, []byte("anybody?"))
 	s.Flush()
 	for begin := time.Now(); time.Since(begin) < 5*time.Second; {
@@ -152,7 +158,7 @@ func TestBurst(t *testing.T) {
 // TestNoHeap: reading and sending a batch allocates nothing.
 func TestNoHeap(t *testing.T) {
 	listener, relayed, to, _ := openTest(t)
-	s, r := NewSender(), newTestReader()
+	s, r := NewSender(new(Counters)), newTestReader()
 	data := make([]byte, 200)
 	if n := testing.AllocsPerRun(100, func() {
 		for range 10 {

@@ -6,7 +6,8 @@
 //	stun.go               STUN's header, attributes and addresses (RFC 8489)
 //	frame.go              ChannelData, and the frames of a stream (RFC 8656 §12, RFC 8489 §6.2.2)
 //	indication.go         Data indications, with data or with an ICMP message (RFC 8656 §11)
-//	bindingsuccess.go     answers to Binding requests, and what RFC 5780 adds to both
+//	binding.go            answers to Binding requests
+//	discovery.go          Binding requests and answers of RFC 5780
 //	integrity.go          MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256
 //	passwordalgorithm.go  PASSWORD-ALGORITHM and PASSWORD-ALGORITHMS
 //	nonce.go              nonces with their cookie, and what a nonce is worth

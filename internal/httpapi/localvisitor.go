@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// local reports whether the request comes from a person on this machine. The connection alone does not say so. A reverse
-// proxy on this machine connects from loopback for strangers, and may add no header that tells. A stranger's page may
-// have bound its own name to 127.0.0.1 (DNS rebinding), which the Host and Origin headers show.
+// local reports whether the request comes from a person on this machine. The connection alone does not say so. A
+// reverse proxy on this machine connects from loopback for strangers, and may add no header that tells. A stranger's
+// page may have bound its own name to 127.0.0.1 (DNS rebinding), which the Host and Origin headers show.
 func (a *API) local(r *http.Request) bool {
 	host := hostOnly(r.Host)
 	if !a.cfg.LocalOnly || !remoteAddr(r).IsLoopback() || !loopbackHost(host) {

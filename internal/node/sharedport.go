@@ -54,7 +54,8 @@ func (n *Node) webStreams() turnserver.StreamOptions {
 	return turnserver.StreamOptions{TLS: n.certs != nil, NoTURN: !n.cfg.HTTP.TURN, Other: n.webConns.give}
 }
 
-// webTURN lists the http listeners on which clients find TURN. Behind a reverse proxy for HTTP they would find the proxy.
+// webTURN lists the http listeners on which clients find TURN. Behind a reverse proxy for HTTP they would find the
+// proxy.
 func (n *Node) webTURN() []httpapi.Listener {
 	if !n.cfg.HTTP.TURN || len(n.cfg.HTTP.TrustedProxies) > 0 && !n.cfg.HTTP.ProxyProtocol {
 		return nil

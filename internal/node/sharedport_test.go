@@ -43,8 +43,8 @@ func bindingOn(conn net.Conn) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip.Unmap(), uint16(mapped.Port)), nil
 }
 
-// TestOnePort holds that one port carries pages and STUN, in clear and in TLS. There the server offers no HTTP/2, which it could
-// not tell from TURN.
+// TestOnePort holds that one port carries pages and STUN, in clear and in TLS. There the server offers no HTTP/2, which
+// it could not tell from TURN.
 func TestOnePort(t *testing.T) {
 	certFile, keyFile, pool := certificate(t, t.TempDir(), "localhost")
 	for name, args := range map[string][]string{
@@ -96,8 +96,8 @@ func TestHTTPWithoutTURN(t *testing.T) {
 	}
 }
 
-// TestBehindLoadBalancer holds that with proxy_protocol the header names the client, that nobody counts as a person on this
-// machine, and that a connection without a header is closed.
+// TestBehindLoadBalancer holds that with proxy_protocol the header names the client, that nobody counts as a person on
+// this machine, and that a connection without a header is closed.
 func TestBehindLoadBalancer(t *testing.T) {
 	s := start(t, "--http-proxy-protocol", "true", "--http-trusted-proxies", "127.0.0.1")
 	ask := func(header string) string {
