@@ -29,14 +29,14 @@ func (p *program) initialize(_ context.Context, args []string) error {
 	if err := writeNew(name, text); err != nil {
 		return err
 	}
-	cfg, err := flags.Written(name)
+	cfg, err := config.LoadFile(name)
 	if err != nil {
 		return err
 	}
 	return p.nextSteps(name, cfg)
 }
 
-// writeNew writes a file that was not there. Nobody sees a part of it under its name.
+// writeNew writes a file that was not there.
 func writeNew(name, text string) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {

@@ -103,8 +103,8 @@ func (f *Flags) Target(lookup func(string) (string, bool)) string {
 	return cmp.Or(f.file, named, defaultConfigFile)
 }
 
-// Written reads a file that was just written, and nothing else.
-func (*Flags) Written(name string) (*Config, error) {
+// LoadFile reads a file alone: no variable and no flag counts.
+func LoadFile(name string) (*Config, error) {
 	alone := Flags{file: name}
 	return alone.Load(func(string) (string, bool) { return "", false }, nil)
 }
