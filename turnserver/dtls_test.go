@@ -48,6 +48,24 @@ func TestHalfOpenDTLS(t *testing.T) {
 	})
 }
 
+// TestVerifiedDTLS: an association gives its place among the half-open ones back once its handshake is done.
+func TestVerifiedDTLS(t *testing.T) {
+	s := startServer(t, nil)
+	dial(t, s, "dtls").barrier()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.associations) != 1 {
+		t.Fatalf("%d associations", len(s.associations))
+	}
+	for a := range s.associations {
+		a.out.mu.Lock() // the answer went through the queue after the handshake
+		if a.place.Value != nil {
+			t.Error("it still has its place")
+		}
+		a.out.mu.Unlock()
+	}
+}
+
 // TestSilentDTLS: the time of a client that sends nothing but a hello is bounded, and so are the bytes of one that
 // sends too much.
 func TestSilentDTLS(t *testing.T) {
