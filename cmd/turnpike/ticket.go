@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -40,8 +41,8 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	}
 	shown := ""
 	if *name != "" {
-		if shown, _, err = auth.CleanName(*name); err != nil {
-			return &usageError{"ticket", fmt.Errorf("--name: %w", err)}
+		if shown = auth.FitName(*name); shown == "" {
+			return &usageError{"ticket", errors.New("--name: a name needs at least one visible character")}
 		}
 	}
 	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
