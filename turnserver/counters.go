@@ -169,7 +169,7 @@ const (
 	authChallenged             // had no credential yet
 	authMalformed              // lacked what a credential needs, or chose an algorithm that it was not offered
 	authRefused                // wrong password or unknown username
-	authExpired                // a credential that was good once: nobody is guessing
+	authExpired                // Allocate with a username that has expired: nobody is guessing
 	authStaleNonce             // the nonce was too old, or another client's
 	authLimited                // not looked at, because too many from that source have failed
 	authOutcomeCount
