@@ -158,6 +158,20 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestRefusalsDoNotFillTheLog holds that refused tokens are logged, and not as often as somebody likes.
+func TestRefusalsDoNotFillTheLog(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	var logged bytes.Buffer
+	a.log = slog.New(slog.NewTextHandler(&logged, nil))
+	for i := range 200 {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 4711)
+		a.do("POST", "/api/v1/tickets", `{"name":"Eve","invite":"guess"}`, request(from.String(), "turn.example.org"))
+	}
+	if n := strings.Count(logged.String(), "invite refused"); n != refusalsPerMinute {
+		t.Errorf("%d lines, want %d", n, refusalsPerMinute)
+	}
+}
+
 // TestGrantsAreLimited holds that an address gets so many tickets and ICE servers a minute and no more, that questions for names count,
 // and that another address is not held back.
 func TestGrantsAreLimited(t *testing.T) {
