@@ -117,7 +117,7 @@ func (r Rate) times(share int) Rate { return Rate{r.PerSecond * float64(share), 
 // sessions are refused, but not those.
 func resumeRoom(limit int) int { return limit/8 + 1 }
 
-// reserve counts a connection from an address, or says why there may not be another. What is full gives up the oldest connections that
+// reserve counts a connection from an address, or says why there may not be another. A full range gives up its oldest connections that
 // have not said hello: crowdedOut, which the caller must close. One that is still being upgraded finds out when it starts.
 func (srv *Server) reserve(c *conn, addr netip.Addr) (crowdedOut []*conn, refused string) {
 	srv.mu.Lock()
@@ -386,8 +386,8 @@ func (srv *Server) takeAddrJoin(s *session, now time.Time) time.Duration {
 	return s.reader.use.take(now, srv.cfg.Limits.AddrJoins, joins)
 }
 
-// takeHello counts a hello against its address. Good resumes have a bucket of their own: what strangers at the same address send does
-// not keep a session from coming back.
+// takeHello counts a hello against its address. Good resumes have a bucket of their own: strangers at the same address cannot
+// keep a session from coming back.
 func (srv *Server) takeHello(c *conn, of func(*addrUse) *bucket) *wire.Error {
 	srv.mu.Lock()
 	wait := c.use.take(time.Now(), srv.cfg.Limits.AddrHellos, of)

@@ -110,7 +110,7 @@ func (r *request) verify(realm []byte) authOutcome {
 		r.keys, r.grant = a.keys, a.grant
 		return authAccepted
 	}
-	// What no key could make good costs no computing.
+	// A request that no key could make good costs no computing.
 	if r.m.Type.Method == stun.MethodAllocate && auth.UsernameExpired(username, w.srv.wallClock()) {
 		return authExpired
 	}

@@ -53,7 +53,7 @@ type Config struct {
 	// Offloads reports whether the kernel forwards the traffic of a relay. found is false unless who owns the relay.
 	Offloads func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
 
-	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; what is signed cannot be guessed
+	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; nobody can guess a signed token
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
 	Now                  func() time.Time
@@ -64,7 +64,7 @@ type Config struct {
 type API struct {
 	cfg      Config
 	origins  origins
-	failures *buckets // of what is signed: they spare the processor
+	failures *buckets // of signed tokens: they spare the processor
 	keys     *limiter // of API keys, which can be guessed
 	grants   *buckets
 	waits    seldom   // lines of the log
@@ -193,8 +193,8 @@ func tooMany(message string, wait time.Duration) *apiError {
 	return &apiError{Status: http.StatusTooManyRequests, Code: "rate-limited", Message: message, retryAfter: wait}
 }
 
-// logRefused logs the reason, which the client does not learn, and what the token claims. What would fill the log it logs for debugging
-// alone.
+// logRefused logs the reason, which the client does not learn, and what the token claims. Beyond a rate it logs
+// for debugging alone.
 func (a *API) logRefused(r *http.Request, what, token string, err error) {
 	level := slog.LevelDebug
 	if a.refusals.take(netip.Addr{}) == 0 {

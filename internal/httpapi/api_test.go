@@ -118,7 +118,7 @@ func TestFailedTicketsAreLimited(t *testing.T) {
 	if resp, _ := post("198.51.100.2"); resp.StatusCode != 401 {
 		t.Errorf("another client of the same proxy: %d", resp.StatusCode)
 	}
-	for range 3 { // what is signed cannot be guessed, so that the wait does not grow
+	for range 3 { // nobody can guess a signed token, so the wait does not grow
 		a.now = a.now.Add(20 * time.Second)
 		if resp, _ := post("198.51.100.1"); resp.StatusCode != 401 {
 			t.Errorf("after the wait: %d", resp.StatusCode)
