@@ -227,6 +227,13 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 	return dst, true
 }
 
+// UsernameExpired reports whether a username names a time that has passed, so
+// that no password makes it good for a new allocation.
+func UsernameExpired(username []byte, now time.Time) bool {
+	expires, _, ok := parseUsername(string(username))
+	return ok && !now.Before(expires)
+}
+
 // Verify returns the grant of username and password. Its error is ErrExpired if
 // they were a valid credential once, and else wraps ErrUnauthorized. TURN never
 // sees a password, and uses Candidates instead.

@@ -1,7 +1,6 @@
 package signal
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -185,7 +184,7 @@ func TestRoomForResumes(t *testing.T) {
 // TestBadTicketsOfNeighbours holds that bad tickets cost those who send them, and nobody else at their address: no upgrade is
 // refused, no resume, and no first ticket of a connection.
 func TestBadTicketsOfNeighbours(t *testing.T) {
-	var logged bytes.Buffer
+	var logged lockedBuffer
 	h := newHarness(t, func(cfg *Config) {
 		resuming(cfg)
 		cfg.Limits.FailedHellos = Rate{PerSecond: 0.01, Burst: 4}
@@ -212,7 +211,7 @@ func TestBadTicketsOfNeighbours(t *testing.T) {
 	if n := h.counted("limited", limitedFailedHellos); n < 8 {
 		t.Errorf("counted %d", n)
 	}
-	if text := logged.String(); strings.Count(text, "too many bad tickets") == 0 || !strings.Contains(text, "client=127.0.0.1/32") {
+	if text := logged.String(); strings.Count(text, "too many bad tickets") != waitLogRate.Burst || !strings.Contains(text, "client=127.0.0.1 ") {
 		t.Errorf("logged %s", text)
 	}
 }

@@ -117,7 +117,7 @@ func (r Rate) times(share int) Rate { return Rate{r.PerSecond * float64(share), 
 // sessions are refused, but not those.
 func resumeRoom(limit int) int { return limit/8 + 1 }
 
-// reserve counts a connection from an address, or says why there may not be another. What is full gives up the oldest connections that
+// reserve counts a connection from an address, or says why there may not be another. A full range gives up its oldest connections that
 // have not said hello: crowdedOut, which the caller must close. One that is still being upgraded finds out when it starts.
 func (srv *Server) reserve(c *conn, addr netip.Addr) (crowdedOut []*conn, refused string) {
 	srv.mu.Lock()
@@ -254,11 +254,20 @@ func (srv *Server) countFailedHello(c *conn) {
 	now, limits := time.Now(), &srv.cfg.Limits
 	srv.mu.Lock()
 	c.use.take(now, limits.FailedHellos, failedHellos)
-	begins := c.use.lack(now, limits.FailedHellos, failedHellos) > 0 && srv.waitLogged.takeToken(now, waitLogRate) == 0
+	waits := c.use.lack(now, limits.FailedHellos, failedHellos) > 0
 	srv.mu.Unlock()
-	if begins {
-		srv.cfg.Log.Info("an address sent too many bad tickets: the clients there that sent one must wait",
-			"client", c.use.prefix, "limit", "limits.failed_tickets_per_minute")
+	if waits {
+		srv.logWait(c.use.prefix, "too many bad tickets: the clients that sent one wait, and no others", "limits.failed_tickets_per_minute")
+	}
+}
+
+// logWait logs that an address has to wait, unless that was logged often of late.
+func (srv *Server) logWait(addr netip.Prefix, why, limit string) {
+	srv.mu.Lock()
+	mayLog := srv.waitLogged.takeToken(time.Now(), waitLogRate) == 0
+	srv.mu.Unlock()
+	if mayLog {
+		srv.cfg.Log.Info("an address must wait: "+why, "client", clientText(addr), "limit", limit)
 	}
 }
 
@@ -377,15 +386,16 @@ func (srv *Server) takeAddrJoin(s *session, now time.Time) time.Duration {
 	return s.reader.use.take(now, srv.cfg.Limits.AddrJoins, joins)
 }
 
-// takeHello counts a hello against its address. Good resumes have a bucket of their own: what strangers at the same address send does
-// not keep a session from coming back.
+// takeHello counts a hello against its address. Good resumes have a bucket of their own: strangers at the same address cannot
+// keep a session from coming back.
 func (srv *Server) takeHello(c *conn, of func(*addrUse) *bucket) *wire.Error {
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
 	wait := c.use.take(time.Now(), srv.cfg.Limits.AddrHellos, of)
+	srv.mu.Unlock()
 	if wait == 0 {
 		return nil
 	}
+	srv.logWait(c.use.prefix, "too many hellos", "limits.hellos_per_second_per_address")
 	srv.counters.limited.count(limitedAddrHellos)
 	return rateLimited(wait, "Too many clients come from your address at once.")
 }

@@ -351,6 +351,44 @@ func TestUserQuota(t *testing.T) {
 	}
 }
 
+// TestQuotasOfIPv6: a /56 and a /48 have 4 and 16 times as many relays as a /64, of one user of REST credentials and of all users together.
+// Nothing is left of them in the end.
+func TestQuotasOfIPv6(t *testing.T) {
+	const limit = 3
+	perUser, perAddress := Limits{AllocationsPerUser: limit}.withDefaults(), Limits{AllocationsPerAddress: limit}.withDefaults()
+	for _, row := range []struct{ step, want int }{{0, limit}, {1, 4 * limit}, {256, 16 * limit}} {
+		for full, limits := range map[reason]*Limits{limitUser: &perUser, limitAddress: &perAddress} {
+			q := newQuota()
+			var counted []*account
+			var clients []*client
+			for host := range 200 {
+				third := host * row.step
+				ip := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, byte(third >> 8), byte(third), 15: 1})
+				for range limit + 1 {
+					c := &client{tuple: wire.FiveTuple{Client: wire.EndpointOf(netip.AddrPortFrom(ip, 1))}}
+					h, why := q.countAllocation(&auth.Grant{Kind: auth.GrantREST, User: "galene"}, c, limits)
+					switch why {
+					case noReason:
+						counted, clients = append(counted, h), append(clients, c)
+					case full:
+					default:
+						t.Fatalf("%v stands against it", why)
+					}
+				}
+			}
+			if len(counted) != row.want {
+				t.Errorf("with /64s %d apart: %d, want %d", row.step, len(counted), row.want)
+			}
+			for i, h := range counted {
+				q.uncountAllocation(h, clients[i])
+			}
+			if len(q.accounts)+len(q.users)+len(q.addresses)+q.total != 0 {
+				t.Errorf("left are %v, %v, %v", q.accounts, q.users, q.addresses)
+			}
+		}
+	}
+}
+
 // expectAllocate asks for an allocation and checks the answer's code.
 func (c *testClient) expectAllocate(want int) *testClient {
 	c.t.Helper()

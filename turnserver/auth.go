@@ -44,7 +44,8 @@ func (r *request) authenticate() bool {
 		return false
 	}
 	switch verdict := r.verify(realm.Value); {
-	case verdict == authExpired: // only the key's owner could sign this: it is no guess, and others at its address must not pay for it
+	case verdict == authExpired, verdict == authRefused && r.isForgotten():
+		// It may have been good once, so it is no guess: others at its address must not pay for it.
 		r.countAuth(verdict)
 		r.challenge(stun.CodeUnauthorized)
 		return false
@@ -111,6 +112,13 @@ func (r *request) verify(realm []byte) authOutcome {
 		r.keys, r.grant = a.keys, a.grant
 		return authAccepted
 	}
+	// A request that no key could make good costs no computing.
+	if r.m.Type.Method == stun.MethodAllocate && auth.UsernameExpired(username, w.srv.wallClock()) {
+		return authExpired
+	}
+	if r.isForgotten() {
+		return authRefused
+	}
 	if w.srv.failures.UsedUp(sourceOf(r.c.tuple.Client), time.Duration(w.now())) {
 		return authLimited // before the server computes anything
 	}
@@ -122,9 +130,6 @@ func (r *request) verify(realm []byte) authOutcome {
 		}
 		r.keys, r.grant = candidates[i].Keys, candidates[i].Grant
 		verdict = authAccepted
-		if r.m.Type.Method == stun.MethodAllocate && !w.srv.wallClock().Before(r.grant.Expires) {
-			verdict = authExpired
-		}
 		break
 	}
 	return verdict
@@ -177,6 +182,13 @@ func (r *request) username() []byte {
 	}
 	r.w.name = append(r.w.name[:0], name...)
 	return r.w.name
+}
+
+// isForgotten reports whether the request names its user by a hash that stands for nobody whom we remember: there is no password to
+// guess.
+func (r *request) isForgotten() bool {
+	hash, _ := r.m.Attributes.Get(stun.AttrUserhash)
+	return !r.m.Contains(stun.AttrUsername) && len(hash.Value) == sha256.Size && len(r.username()) == 0
 }
 
 func (r *request) countAuth(o authOutcome) { r.w.counters.auth[o].Add(1) }

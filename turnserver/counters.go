@@ -170,7 +170,7 @@ const (
 	authChallenged             // had no credential yet
 	authMalformed              // lacked a part of the credential, or chose an algorithm that the server had not offered
 	authRefused                // wrong password or unknown username
-	authExpired                // a credential that was good once: nobody is guessing
+	authExpired                // Allocate with a username that has expired: nobody is guessing
 	authStaleNonce             // the nonce was too old, or another client's
 	authLimited                // ignored, because too many from that source have failed
 	authOutcomeCount

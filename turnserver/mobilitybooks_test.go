@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"turnpike/turnserver/front"
 	"turnpike/turnserver/wire"
 )
 
@@ -21,7 +22,7 @@ func checkBooks(t testing.TB, s *Server) {
 type books struct {
 	wrong               []string
 	owners              map[holder]int
-	addresses           map[[16]byte]int
+	addresses           map[front.Range]int
 	tickets             map[uint64]*allocation
 	arrivals            int
 	up, down            int
@@ -32,7 +33,7 @@ func booksOf(s *Server) []string {
 	s.mu.Lock()
 	shards := s.shards
 	s.mu.Unlock()
-	b := books{owners: make(map[holder]int), addresses: make(map[[16]byte]int), tickets: make(map[uint64]*allocation)}
+	b := books{owners: make(map[holder]int), addresses: make(map[front.Range]int), tickets: make(map[uint64]*allocation)}
 	s.mobility.mu.Lock()
 	defer s.mobility.mu.Unlock()
 	guests := 0
@@ -62,17 +63,25 @@ func booksOf(s *Server) []string {
 	}
 	b.want("addresses", len(s.quota.addresses), len(b.addresses))
 	for from, n := range s.quota.addresses {
-		b.want(fmt.Sprint("from ", wire.Endpoint{IP: from}.Addr()), n, b.addresses[from])
+		b.want(fmt.Sprint("from ", from), n, b.addresses[from])
 	}
 	return b.wrong
 }
 
-// add counts an allocation with its flows and counts. The caller holds the locks that guard them.
+// countAddress counts an allocation for where its client is.
+func (b *books) countAddress(e wire.Endpoint) {
+	ranges, n := front.RangesOf(e.Addr())
+	for _, r := range ranges[:n] {
+		b.addresses[r]++
+	}
+}
+
+// add counts an allocation and what it has. The caller holds the locks that guard them.
 func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	home := a.home.Load()
 	b.allocations++
 	b.owners[a.account.holder]++
-	b.addresses[sourceOf(home.tuple.Client)]++
+	b.countAddress(home.tuple.Client)
 	b.claim(a.shard == sh && home.tuple == tuple, "an allocation is not where it says")
 	b.claim(home.via != sh, "an allocation is its own shard's guest")
 	if home.via != nil {
@@ -101,7 +110,7 @@ func (b *books) add(s *Server, sh *shard, tuple wire.FiveTuple, a *allocation) {
 	}
 	if ar := mob.arrival; ar != nil {
 		b.arrivals++
-		b.addresses[sourceOf(ar.home.tuple.Client)]++
+		b.countAddress(ar.home.tuple.Client)
 		there, _ := s.mobility.arrivals.Load(ar.home.tuple)
 		b.claim(there == ar && ar.alloc == a && ar.home.tuple != tuple, "an allocation is not expected where it says")
 		taken := slices.ContainsFunc(s.shards, func(other *shard) bool { return other.find(ar.home.tuple) != nil })

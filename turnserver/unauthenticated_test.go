@@ -1,11 +1,14 @@
 package turnserver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -216,30 +219,77 @@ func TestFailedCredentials(t *testing.T) {
 }
 
 // TestExpiredCredentialIsNoGuess: an office with cached ICE servers asks with what was good once, as often as it likes, and
-// others there get their relays. A wrong password under an expired username is a guess all the same.
+// others there get their relays. So does one whose secret has been replaced since: no key would make its username good.
 func TestExpiredCredentialIsNoGuess(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {
-		const perMinute = 6
+		const perMinute, times = 6, 30
 		s, _ := startFrozen(t, func(cfg *Config) { cfg.Limits.FailedCredentialsPerMinute = perMinute })
 		expired := mintREST(t, "alice", -time.Minute)
-		ask := func(cred auth.Credential) (*testClient, *stun.Message) {
-			t.Helper()
-			c := dialFrom(t, s, network, "127.0.0.5").as(cred).challenged()
-			return c, c.build(stun.MethodAllocate, transport(transportUDP))
+		for i, cred := range []auth.Credential{expired, {Username: expired.Username, Password: "of a former secret"}} {
+			office := dialFrom(t, s, network, "127.0.0.5").as(cred).challenged()
+			allocate := office.build(stun.MethodAllocate, transport(transportUDP))
+			for range times {
+				office.wantCode(office.roundTrip(allocate), 401)
+			}
+			waitCounted(t, s, "authentications", "expired", uint64(times*(i+1)))
 		}
-		office, allocate := ask(expired)
-		for range 5 * perMinute {
-			office.wantCode(office.roundTrip(allocate), 401)
-		}
-		waitCounted(t, s, "authentications", "expired", 5*perMinute)
 		dialFrom(t, s, network, "127.0.0.5").as(mintREST(t, "bob", time.Hour)).allocate()
-
-		guesser, guess := ask(auth.Credential{Username: expired.Username, Password: "guess"})
-		for range perMinute {
-			guesser.wantCode(guesser.roundTrip(guess), 401)
-		}
-		guesser.write(guess.Raw)
-		guesser.wantSilence()
-		waitCounted(t, s, "authentications", "refused", perMinute)
 	})
+}
+
+// TestForgottenUserhashIsNoGuess: the hash of a username that has expired stands for nobody, and there is no password to guess.
+func TestForgottenUserhashIsNoGuess(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s, clock, credentials := startRemembering(t)
+		perMinute := s.cfg.Limits.FailedCredentialsPerMinute
+		cred := credentials.MintSession("S1", "alice", time.Minute)
+		office := dialModern(t, s, network, cred, wire.AlgorithmSHA256)
+		office.name = userhashOf(cred.Username)
+		clock.advance(2 * time.Minute)
+		credentials.MintSession("S2", "alice", time.Minute) // which forgets those that have expired
+		for range 2 * perMinute {
+			office.ask(401, stun.MethodAllocate)
+		}
+		good := credentials.MintSession("S3", "bob", time.Minute)
+		dialModern(t, s, network, good, wire.AlgorithmSHA256).ask(0, stun.MethodAllocate)
+	})
+}
+
+// syncBuffer is a buffer that any number of goroutines write to.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// TestWaitingIsLogged: the log names an address that begins to wait, and not each time.
+func TestWaitingIsLogged(t *testing.T) {
+	var logged syncBuffer
+	s, _ := startFrozen(t, func(cfg *Config) {
+		cfg.Limits.FailedCredentialsPerMinute = 2
+		cfg.Log = slog.New(slog.NewTextHandler(&logged, nil))
+	})
+	good := mintREST(t, "alice", time.Hour)
+	for i := range 20 {
+		c := dialFrom(t, s, "udp", fmt.Sprintf("127.0.0.%d", 10+i)).as(auth.Credential{Username: good.Username, Password: "guess"}).challenged()
+		guess := c.build(stun.MethodAllocate, transport(transportUDP))
+		for range 2 {
+			c.wantCode(c.roundTrip(guess), 401)
+		}
+	}
+	text := logged.String()
+	if n := strings.Count(text, "too many wrong credentials"); n != int(loggedAtOnce/loggedEvery) || !strings.Contains(text, "client=127.0.0.10") {
+		t.Errorf("%d lines: %s", n, text)
+	}
 }

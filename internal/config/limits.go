@@ -112,7 +112,7 @@ func (l *Limits) keys() []key {
 		{name: "limits.allocation_max_age", value: scalar[time.Duration]{&l.AllocationMaxAge, duration(time.Minute), showDuration, "24h"},
 			help: "after this time a relay ends, even if the client refreshes it"},
 		bandwidth("bandwidth", &l.Bandwidth, "bits a second that all relays carry in each direction; beyond it datagrams are lost and TCP connections slow down"),
-		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, for the relays of one session or user"),
+		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, for the relays of one session, or of one user: of shared_secrets at one address"),
 		bandwidth("bandwidth_per_allocation", &l.BandwidthPerAllocation, "likewise, for one relay"),
 		count("turn_streams", &l.TURNStreams, "TURN connections over TCP, TLS and DTLS at a time"),
 		count("connections_per_address", &l.ConnectionsPerAddress, "TURN and HTTP connections at a time, from one IPv4 address or IPv6 /64; a /56 and a /48 may have 4 and 16 times as many"),

@@ -1,8 +1,8 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, iceservers, relays and turncredentials. A request passes the checks that all of
-// them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is written
-// as JSON.
+// Each endpoint has a file: tickets, iceservers, relays, turncredentials and client. A request passes the checks that
+// all of them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is
+// written as JSON.
 package httpapi
 
 import (
@@ -53,7 +53,7 @@ type Config struct {
 	// Offloads reports whether the kernel forwards the traffic of a relay. found is false if who owns no relay there.
 	Offloads func(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool)
 
-	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; what is signed cannot be guessed
+	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; nobody can guess a signed token
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
 	Now                  func() time.Time
@@ -64,10 +64,11 @@ type Config struct {
 type API struct {
 	cfg      Config
 	origins  origins
-	failures *buckets // of what is signed: they spare the processor
+	failures *buckets // of signed tokens: they spare the processor
 	keys     *limiter // of API keys, which can be guessed
 	grants   *buckets
-	waits    seldom // lines of the log
+	waits    seldom   // lines of the log
+	refusals *buckets // likewise
 	log      *slog.Logger
 
 	ready atomic.Bool // false while starting and draining
@@ -82,6 +83,7 @@ func New(cfg Config) *API {
 		keys:     newLimiter(cfg.KeyFailuresPerMinute, cfg.Now),
 		grants:   newBuckets(cfg.GrantsPerMinute, cfg.Now),
 		waits:    seldom{every: waitsEvery},
+		refusals: newBuckets(refusalsPerMinute, cfg.Now),
 		log:      cfg.Log,
 	}
 }
@@ -92,6 +94,7 @@ func (a *API) SetReady(ready bool) { a.ready.Store(ready) }
 // Register adds the API's paths to mux.
 func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/tickets", a.endpoint(http.MethodPost, a.postTicket))
+	mux.Handle("/api/v1/client", a.endpoint(http.MethodGet, a.getClient))
 	mux.Handle("/api/v1/ice-servers", a.endpoint(http.MethodGet, a.getICEServers))
 	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(http.MethodGet, a.getRelay))
 	mux.Handle("/api/v1/turn-credentials", a.endpoint(http.MethodGet, a.getTURNCredentials))
@@ -145,6 +148,9 @@ func (a *API) endpoint(method string, handle func(*http.Request) (any, *apiError
 	})
 }
 
+// refusalsPerMinute is how many refused tokens are logged where operators look.
+const refusalsPerMinute = 60
+
 // waitsEvery is how often an address that begins to wait is logged.
 const waitsEvery = 10 * time.Second
 
@@ -187,7 +193,12 @@ func tooMany(message string, wait time.Duration) *apiError {
 	return &apiError{Status: http.StatusTooManyRequests, Code: "rate-limited", Message: message, retryAfter: wait}
 }
 
-// logRefused logs the reason, which the client does not learn, and what the token claims.
+// logRefused logs the reason, which the client does not learn, and what the token claims. Beyond a rate it logs
+// for debugging alone.
 func (a *API) logRefused(r *http.Request, what, token string, err error) {
-	a.log.Info(what+" refused", "client", a.cfg.TrustedProxies.ClientAddr(r), "claims", auth.Claimed(token), "err", err)
+	level := slog.LevelDebug
+	if a.refusals.take(netip.Addr{}) == 0 {
+		level = slog.LevelInfo
+	}
+	a.log.Log(r.Context(), level, what+" refused", "client", a.client(r), "claims", auth.Claimed(token), "err", err)
 }

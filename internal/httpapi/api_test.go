@@ -118,7 +118,7 @@ func TestFailedTicketsAreLimited(t *testing.T) {
 	if resp, _ := post("198.51.100.2"); resp.StatusCode != 401 {
 		t.Errorf("another client of the same proxy: %d", resp.StatusCode)
 	}
-	for range 3 { // what is signed cannot be guessed, so that the wait does not grow
+	for range 3 { // nobody can guess a signed token, so the wait does not grow
 		a.now = a.now.Add(20 * time.Second)
 		if resp, _ := post("198.51.100.1"); resp.StatusCode != 401 {
 			t.Errorf("after the wait: %d", resp.StatusCode)
@@ -155,6 +155,20 @@ func TestHealth(t *testing.T) {
 	}
 	if status("/api/v2/tickets") != 404 {
 		t.Error("an unknown API path is not 404")
+	}
+}
+
+// TestRefusalsDoNotFillTheLog holds that refused tokens are logged, and not as often as somebody likes.
+func TestRefusalsDoNotFillTheLog(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	var logged bytes.Buffer
+	a.log = slog.New(slog.NewTextHandler(&logged, nil))
+	for i := range 200 {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 4711)
+		a.do("POST", "/api/v1/tickets", `{"name":"Eve","invite":"guess"}`, request(from.String(), "turn.example.org"))
+	}
+	if n := strings.Count(logged.String(), "invite refused"); n != refusalsPerMinute {
+		t.Errorf("%d lines, want %d", n, refusalsPerMinute)
 	}
 }
 

@@ -243,7 +243,7 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 }
 
 // forwarders are the proxies whose X-Forwarded-For is believed. Behind the PROXY protocol there are none: its header has the client's
-// address already, and what comes after it is the client's own.
+// address already, and all headers after it are the client's own.
 func forwarders(cfg *config.Config) httpapi.TrustedProxies {
 	if cfg.HTTP.ProxyProtocol {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/pion/stun/v3"
@@ -48,17 +49,36 @@ func (t iceTarget) network() string {
 
 // bind asks for this machine's address.
 func (t iceTarget) bind(ctx context.Context, f *Finding) error {
-	client, err := t.connect(ctx)
+	mapped, err := t.ask(ctx)
 	if err != nil {
 		return err
+	}
+	f.Detail = "you are " + mapped.String()
+	return nil
+}
+
+// mapped returns this machine's address as the server sees it.
+func (t iceTarget) mapped(ctx context.Context) (netip.Addr, error) {
+	mapped, err := t.ask(ctx)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	ap, err := netip.ParseAddrPort(mapped.String())
+	return ap.Addr().Unmap(), err
+}
+
+// ask sends a Binding request.
+func (t iceTarget) ask(ctx context.Context) (net.Addr, error) {
+	client, err := t.connect(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer client.close()
 	mapped, err := client.SendBindingRequestTo(client.server)
 	if err != nil {
-		return t.problem(ctx, err)
+		return nil, t.problem(ctx, err)
 	}
-	f.Detail = "you are " + mapped.String()
-	return nil
+	return mapped, nil
 }
 
 // relay makes two relays, and sends a packet from one to the other and one back.

@@ -8,6 +8,7 @@
 //	client.go         pion's TURN client, over UDP, TCP, TLS and DTLS
 //	ownlisteners.go   the listeners of this machine's own server
 //	offload.go        the flows that the kernel forwards
+//	proxy.go          a proxy whose clients the server cannot tell apart
 //	nat.go            the NAT that this machine is behind (RFC 5780)
 //	problem.go        what an error means for the operator, and what to do
 //
@@ -101,6 +102,9 @@ func (r *run) all(ctx context.Context) {
 		r.ownWeb(ctx)
 		r.ownOffload(ctx)
 		r.ownIssuers(ctx)
+	}
+	if r.Own == nil { // it is asked at its own listener, past any proxy
+		r.proxies(ctx, servers)
 	}
 	r.nat(ctx, servers)
 }

@@ -184,7 +184,7 @@ func (f *testFront) openings() int {
 func (f *testFront) connections(ip netip.Addr) int {
 	f.addresses.mu.Lock()
 	defer f.addresses.mu.Unlock()
-	ranges, _ := rangesOf(ip)
+	ranges, _ := RangesOf(ip)
 	return f.addresses.count[ranges[0]]
 }
 

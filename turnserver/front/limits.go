@@ -20,25 +20,25 @@ func SourceOf(ip netip.Addr) Source {
 	return b
 }
 
-// addressRange is a part of the address space whose connections are counted together.
-type addressRange struct {
+// Range is a part of the address space that limits count together.
+type Range struct {
 	of   Source // with nothing behind the prefix
 	size int    // bits of the prefix
 }
 
-// rangesOf returns the ranges that an address is counted by, the narrowest first, and how many there are. Each may have four times as
+// RangesOf returns the ranges that an address is counted by, the narrowest first, and how many there are. Each may have four times as
 // much as the one before. Many networks give a customer a /56 or a /48 of IPv6, which is 256 or 65,536 sources.
-func rangesOf(ip netip.Addr) (ranges [3]addressRange, n int) {
+func RangesOf(ip netip.Addr) (ranges [3]Range, n int) {
 	source := SourceOf(ip)
 	if ip.Unmap().Is4() {
-		ranges[0] = addressRange{source, 128}
+		ranges[0] = Range{source, 128}
 		return ranges, 1
 	}
-	ranges[0] = addressRange{source, 64}
+	ranges[0] = Range{source, 64}
 	source[7] = 0
-	ranges[1] = addressRange{source, 56}
+	ranges[1] = Range{source, 56}
 	source[6] = 0
-	ranges[2] = addressRange{source, 48}
+	ranges[2] = Range{source, 48}
 	return ranges, 3
 }
 
@@ -49,15 +49,15 @@ type addressLimit struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	count map[addressRange]int
+	count map[Range]int
 }
 
 func newAddressLimit(limit int) *addressLimit {
-	return &addressLimit{limit: limit, count: make(map[addressRange]int)}
+	return &addressLimit{limit: limit, count: make(map[Range]int)}
 }
 
 func (a *addressLimit) enter(ip netip.Addr) bool {
-	ranges, n := rangesOf(ip)
+	ranges, n := RangesOf(ip)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range n {
@@ -72,7 +72,7 @@ func (a *addressLimit) enter(ip netip.Addr) bool {
 }
 
 func (a *addressLimit) leave(ip netip.Addr) {
-	ranges, n := rangesOf(ip)
+	ranges, n := RangesOf(ip)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range n {

@@ -1,0 +1,20 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/netip"
+)
+
+type clientAnswer struct {
+	Address netip.Addr `json:"address"`           // by which limits and logs know the client
+	Ignored string     `json:"ignored,omitempty"` // a forwarding header that counted for nothing
+}
+
+// getClient tells a client by which address the server knows it, so that a proxy that nobody told of is found from outside.
+func (a *API) getClient(r *http.Request) (any, *apiError) {
+	answer := clientAnswer{Address: a.client(r)}
+	if !a.cfg.TrustedProxies.contain(remoteAddr(r)) {
+		answer.Ignored = forwardingHeader(r.Header)
+	}
+	return answer, nil
+}
