@@ -45,7 +45,7 @@ func TestTicketsForWhom(t *testing.T) {
 			continue
 		}
 		ticket, err := a.cfg.Tickets.Verify(object["ticket"].(string))
-		if err != nil || ticket.Name != "Ada" || !slices.Equal(ticket.Rooms, []string{"*"}) || string(ticket.Role) != test.role {
+		if err != nil || ticket.Name != "Ada" || !ticket.Chosen || !slices.Equal(ticket.Rooms, []string{"*"}) || string(ticket.Role) != test.role {
 			t.Errorf("the ticket is %+v, %v", ticket, err)
 		}
 		if object["expires"] != a.now.Add(10*time.Minute).UTC().Format(time.RFC3339) || object["name"] != "Ada" {
