@@ -10,14 +10,17 @@ import (
 	"turnpike/signal/wire"
 )
 
-// drainStep is the least time between the closing of two connections while the server goes away. It bounds how many
-// clients a second come back, to another server or to this one's successor.
-const drainStep = 5 * time.Millisecond
+const (
+	// returnStep is the time between two clients that come back, to another server or to this one's successor. It bounds
+	// how many do so a second.
+	returnStep = time.Millisecond
+	// returnSpread bounds the time until the last comes back: room mates take each other for gone after the resume window.
+	returnSpread = 20 * time.Second
+)
 
-// Shutdown sends every client away, and waits for all goroutines. From its beginning on it refuses new clients with
-// 503. It tells each client at once when its time will come, and then closes the connection with 1001; until then the
-// client goes on as before. The times are drainStep apart, or closer if nine tenths of the time until the deadline of
-// ctx are too short for that. When ctx ends, Shutdown cuts off the connections that are left, and returns the context's
+// Shutdown tells every client when to come back, closes the connections with 1001, and waits for all goroutines. It
+// refuses new clients with 503, so it belongs at the very end of a planned stop: until then sessions go on, and clients
+// that come back are let in. When ctx ends, Shutdown cuts off the connections that are left, and returns the context's
 // error.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
@@ -26,7 +29,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	all := slices.Collect(maps.Keys(srv.conns))
 	srv.mu.Unlock()
 	if first {
-		srv.sendAway(ctx, all)
+		srv.sendAway(all)
 		close(srv.stop)
 	} else {
 		for _, c := range all {
@@ -55,32 +58,28 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// sendAway closes the connections one after the other, in random order.
-func (srv *Server) sendAway(ctx context.Context, all []*conn) {
+// sendAway closes the connections, and tells their clients to come back one after the other, in random order.
+func (srv *Server) sendAway(all []*conn) {
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	step := drainStep
-	if deadline, ok := ctx.Deadline(); ok && len(all) > 0 {
-		step = min(step, time.Until(deadline)*9/10/time.Duration(len(all)))
-	}
+	step := min(returnStep, returnSpread/time.Duration(max(len(all), 1)))
 	srv.mu.Lock()
+	carries := make([]*session, len(all))
 	for i, c := range all {
 		if c.session != nil && c.session.conn == c {
-			after := time.Duration(i) * step
-			c.session.tell(&wire.GoingAway{RetryAfter: int((after + retryAfter).Round(time.Second).Seconds())})
+			carries[i] = c.session
 		}
 	}
 	srv.mu.Unlock()
-	if len(all) == 0 {
-		return
-	}
-	tick := time.NewTicker(max(step, time.Microsecond))
-	defer tick.Stop()
-	for _, c := range all {
-		c.Shut(wire.CloseGoingAway, wire.ReasonShutdown)
-		select {
-		case <-tick.C:
-		case <-ctx.Done(): // the rest at once
-			tick.Reset(time.Microsecond)
+	for i, c := range all {
+		if s := carries[i]; s != nil {
+			after := time.Duration(i) * step
+			s.tell(&wire.GoingAway{RetryAfter: int((after + retryAfter).Round(time.Second).Seconds())})
 		}
+		c.Shut(wire.CloseGoingAway, wire.ReasonShutdown)
 	}
+}
+
+// goingAway answers a hello that comes too late.
+func goingAway() *wire.Error {
+	return &wire.Error{Code: wire.CodeInternal, Message: "The server is going away; come back.", RetryAfter: int(retryAfter.Seconds())}
 }

@@ -59,8 +59,22 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	welcome := c.newWelcome(m.ID, s.id, ticket)
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	if e := c.admit(s, asked, welcome); e != nil {
+		return e
+	}
+	c.sendWelcome(welcome)
+	srv.counters.begun.count(sessionNew)
+	return nil
+}
+
+// admit does the part of hello that needs mu. The caller holds s.turn.
+func (c *conn) admit(s *session, asked askedName, welcome *wire.Welcome) *wire.Error {
+	srv := c.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
+	if srv.draining {
+		return goingAway()
+	}
 	if e := srv.maySignIn(c, false); e != nil {
 		return e
 	}
@@ -68,9 +82,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 		return e
 	}
 	srv.listOnline(s, welcome)
-	srv.welcome(c, s, welcome)
-	c.SetSource(&s.stream)
-	srv.counters.begun.count(sessionNew)
+	srv.carry(c, s, welcome)
 	return nil
 }
 
@@ -132,7 +144,7 @@ func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 		srv.members = append(srv.members, s)
 	}
 	s.presenceAt = srv.presence.clock
-	srv.cfg.Log.Debug("session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)
+	srv.logLocked(slog.LevelDebug, "session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)
 	return nil
 }
 
@@ -146,8 +158,8 @@ func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome
 	}
 }
 
-// welcome has c carry s, and sends the welcome before all else. The caller holds s.turn and mu.
-func (srv *Server) welcome(c *conn, s *session, m *wire.Welcome) {
+// carry has c carry s, and completes the welcome, which sendWelcome must send next. The caller holds s.turn and mu.
+func (srv *Server) carry(c *conn, s *session, m *wire.Welcome) {
 	now := time.Now()
 	m.Name = s.user.name
 	if m.Resumed != "" {
@@ -161,5 +173,11 @@ func (srv *Server) welcome(c *conn, s *session, m *wire.Welcome) {
 	s.conn, s.reader, c.session = c, c, s
 	srv.signIn(c)
 	s.stream.attach(&c.Conn, s.stream.acknowledged())
+}
+
+// sendWelcome sends the welcome before all that is in the session's stream. The caller holds the session's turn, but not
+// mu: the message is long.
+func (c *conn) sendWelcome(m *wire.Welcome) {
 	c.sendUnnumbered(m)
+	c.SetSource(&c.session.stream)
 }

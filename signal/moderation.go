@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"log/slog"
 	"slices"
 
 	"turnpike/auth"
@@ -164,7 +165,7 @@ func (s *session) kick(m *wire.Kick) *wire.Error {
 		}
 	}
 	s.reply(&wire.Kicked{Ref: m.ID, Room: r.id, Session: m.Session})
-	srv.cfg.Log.Debug("kicked from a room", "room", r.id, "user", target.user.id, "by", s.user.id)
+	srv.logLocked(slog.LevelDebug, "kicked from a room", "room", r.id, "user", target.user.id, "by", s.user.id)
 	s.kicked = kicked // their relays end after this turn
 	return nil
 }

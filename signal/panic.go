@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"log/slog"
 	"runtime/debug"
 
 	"turnpike/signal/wire"
@@ -16,19 +17,29 @@ const (
 
 // HandlePanic counts and logs a panic, after which the socket is closed with 1011, and the session ends.
 func (c *conn) HandlePanic(value any, stack []byte) {
-	c.srv.notePanic(panickedConn, value, stack, "addr", c.use.prefix)
+	c.srv.counters.panics.count(panickedConn)
+	c.srv.cfg.Log.Error("a panic ended one connection", "addr", c.use.prefix, "panic", value, "stack", string(stack))
 }
 
-func (srv *Server) notePanic(where string, value any, stack []byte, who ...any) {
+// notePanic counts and logs a panic. The caller holds mu.
+func (srv *Server) notePanic(where string, value any, who ...any) {
 	srv.counters.panics.count(where)
-	srv.cfg.Log.Error("a panic ended one session", append(who, "panic", value, "stack", string(stack))...)
+	srv.logLocked(slog.LevelError, "a panic ended one session", append(who, "panic", value, "stack", string(debug.Stack()))...)
+}
+
+// shutOnPanic must be deferred around work for a connection. A panic in it closes the connection. The caller holds mu.
+func (srv *Server) shutOnPanic(c *conn) {
+	if value := recover(); value != nil {
+		srv.notePanic(panickedSession, value, "addr", c.use.prefix)
+		c.Shut(wire.CloseInternal, wire.ReasonInternal)
+	}
 }
 
 // endOnPanic must be deferred around work for a session. A panic in it ends the session and its connection. The caller
 // holds mu.
 func (srv *Server) endOnPanic(s *session) {
 	if value := recover(); value != nil {
-		srv.notePanic(panickedSession, value, debug.Stack(), "session", s.id)
+		srv.notePanic(panickedSession, value, "session", s.id)
 		srv.endFailed(s)
 	}
 }
@@ -36,9 +47,9 @@ func (srv *Server) endOnPanic(s *session) {
 // endUnlockedOnPanic is endOnPanic for a caller that does not hold mu.
 func (srv *Server) endUnlockedOnPanic(s *session) {
 	if value := recover(); value != nil {
-		srv.notePanic(panickedSession, value, debug.Stack(), "session", s.id)
 		srv.mu.Lock()
 		defer srv.mu.Unlock()
+		srv.notePanic(panickedSession, value, "session", s.id)
 		srv.endFailed(s)
 	}
 }
@@ -52,7 +63,7 @@ func (srv *Server) endFailed(s *session) {
 	delete(srv.away, s) // so that the sweep does not meet it again
 	defer func() {
 		if value := recover(); value != nil { // a panic may have left it in any state
-			srv.notePanic(panickedSession, value, debug.Stack(), "session", s.id)
+			srv.notePanic(panickedSession, value, "session", s.id)
 		}
 	}()
 	srv.endLocked(s, wire.ReasonInternal)
@@ -61,7 +72,7 @@ func (srv *Server) endFailed(s *session) {
 // forgetOnPanic is endOnPanic for a call.
 func (srv *Server) forgetOnPanic(c *call) {
 	if value := recover(); value != nil {
-		srv.notePanic(panickedCall, value, debug.Stack(), "call", c.id)
+		srv.notePanic(panickedCall, value, "call", c.id)
 		delete(srv.calls, c.id)
 	}
 }

@@ -21,7 +21,18 @@ func (b *fault) here() {
 	}
 }
 
-// faultyLog is a log that panics on one message. The server logs some messages under its lock.
+// faultyLevel is a log that panics when it is asked for its level. The server does that under its lock.
+type faultyLevel struct {
+	slog.Handler
+	*fault
+}
+
+func (l faultyLevel) Enabled(context.Context, slog.Level) bool {
+	l.here()
+	return false
+}
+
+// faultyLog is a log that panics on one message.
 type faultyLog struct {
 	slog.Handler
 	message string
@@ -71,13 +82,12 @@ func TestPanicEndsOneSession(t *testing.T) {
 				victim.send(msg{"type": "kick", "room": "room", "session": mate.session})
 				victim.expectClose(wire.CloseInternal)
 			}},
-		{"under the lock", func(cfg *Config, b *fault) {
-			cfg.Log = slog.New(faultyLog{slog.DiscardHandler, "kicked from a room", b})
-		}, func(t *testing.T, h *harness, b *fault, victim, mate *client) {
-			b.Store(true)
-			victim.send(msg{"type": "kick", "room": "room", "session": mate.session})
-			victim.expectClose(wire.CloseInternal)
-		}},
+		{"under the lock", func(cfg *Config, b *fault) { cfg.Log = slog.New(faultyLevel{slog.DiscardHandler, b}) },
+			func(t *testing.T, h *harness, b *fault, victim, mate *client) {
+				b.Store(true)
+				victim.send(msg{"type": "kick", "room": "room", "session": mate.session})
+				victim.expectClose(wire.CloseInternal)
+			}},
 		{"in the end of a session", func(cfg *Config, b *fault) {
 			cfg.Log = slog.New(faultyLog{slog.DiscardHandler, "session ended", b})
 		}, func(t *testing.T, h *harness, b *fault, victim, mate *client) {
@@ -131,7 +141,7 @@ func TestPanicInSweep(t *testing.T) {
 			var b fault
 			h := newMemoryHarness(t, func(cfg *Config) {
 				cfg.ResumeWindow = 10 * time.Second
-				cfg.Log = slog.New(faultyLog{slog.DiscardHandler, "session ended", &b})
+				cfg.Log = slog.New(faultyLevel{slog.DiscardHandler, &b})
 			})
 			victim, mate := h.pair("room")
 			b.Store(true)

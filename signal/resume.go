@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -93,11 +94,22 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) (resumed bo
 		srv.cfg.Log.Debug("resume token is of the past", "session", s.id, "addr", c.use.prefix)
 		return srv.noResume(resumeReplaced), nil
 	}
+	if resumed, e = c.carryOn(s, token, m, welcome); resumed {
+		c.sendWelcome(welcome)
+	}
+	return resumed, e
+}
+
+// carryOn does the part of replay that needs mu. The caller holds s.turn.
+func (c *conn) carryOn(s *session, token *auth.Resume, m *wire.Hello, welcome *wire.Welcome) (resumed bool, e *wire.Error) {
+	srv := c.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	received, replayed := s.resumePoint(token, m.Resume)
 	switch {
-	case s.ended || srv.draining:
+	case srv.draining:
+		return false, goingAway() // the token stays good for the next process
+	case s.ended:
 		return srv.noResume(resumeEnded), nil
 	case !s.stream.canResume(received):
 		return srv.noResume(resumeGap), nil
@@ -120,10 +132,9 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) (resumed bo
 	if m.Resume.Fresh || !replayed {
 		srv.listOnline(s, welcome)
 	}
-	srv.welcome(c, s, welcome)
+	srv.carry(c, s, welcome)
 	s.stream.replaceTokens(srv.encode(&wire.NewToken{Token: welcome.Resume}))
 	s.stream.attach(&c.Conn, received)
-	c.SetSource(&s.stream)
 	if wasTold || m.Resume.Fresh {
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: m.Resume.Fresh} })
 	}
@@ -160,9 +171,21 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	asked := restoredName(token)
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	if resumed, e = c.takeUp(s, token, m, asked, welcome); resumed {
+		c.sendWelcome(welcome)
+	}
+	return resumed, e
+}
+
+// takeUp does the part of restore that needs mu. The caller holds s.turn.
+func (c *conn) takeUp(s *session, token *auth.Resume, m *wire.Hello, asked askedName, welcome *wire.Welcome) (resumed bool, e *wire.Error) {
+	srv := c.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if srv.sessions[s.id] != nil || srv.ended.has(s.id) || srv.draining {
+	switch {
+	case srv.draining:
+		return false, goingAway()
+	case srv.sessions[s.id] != nil || srv.ended.has(s.id):
 		return false, nil // in the meantime
 	}
 	if e := srv.maySignIn(c, true); e != nil {
@@ -175,8 +198,7 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 		srv.restoreRoom(s, in)
 	}
 	srv.listOnline(s, welcome)
-	srv.welcome(c, s, welcome)
-	c.SetSource(&s.stream)
+	srv.carry(c, s, welcome)
 	if m.Resume.Fresh { // mates that came back earlier may have connections with it
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: true} })
 	}
@@ -228,12 +250,12 @@ func (srv *Server) token(s *session, now time.Time) string {
 	}
 	token, err := srv.cfg.ResumeTokens.Issue(claims)
 	if err != nil && len(in) > 0 { // too long, by its rooms
-		srv.cfg.Log.Warn("another process can take up a session without its rooms only", "session", s.id, "rooms", len(in), "err", err)
+		srv.logLocked(slog.LevelWarn, "another process can take up a session without its rooms only", "session", s.id, "rooms", len(in), "err", err)
 		claims.In = nil
 		token, err = srv.cfg.ResumeTokens.Issue(claims)
 	}
 	if err != nil {
-		srv.cfg.Log.Warn("a session cannot be resumed", "session", s.id, "err", err)
+		srv.logLocked(slog.LevelWarn, "a session cannot be resumed", "session", s.id, "err", err)
 	}
 	s.tokenDue = now.Add(tokenRenewal)
 	return token

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"time"
 
 	"turnpike/auth"
 	"turnpike/signal/socket"
@@ -202,8 +203,18 @@ func (s *session) signal(m *wire.Signal) (mate *socket.Conn, e *wire.Error) {
 	if to == nil {
 		return nil, newError(wire.CodeNotInRoom, "You and the receiver must both be in this room.")
 	}
-	srv.counters.scope.countN(scopeFull, to.scope.note(addrs))
+	if len(addrs) > 0 {
+		ignored := to.scope.note(s.id, addrs, time.Now(), to.hasMate)
+		srv.counters.scope.countN(scopeFull, ignored)
+	}
 	return to.enqueue(data), nil
+}
+
+// hasMate reports whether a session shares a room with s.
+func (s *session) hasMate(id string) bool {
+	return slices.ContainsFunc(s.rooms, func(r *room) bool {
+		return slices.ContainsFunc(r.members, func(other *session) bool { return other.id == id })
+	})
 }
 
 // mate finds another session in a room that s is in; nil: there is none. That is done for every message, and is cheaper

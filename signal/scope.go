@@ -2,32 +2,99 @@ package signal
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
+	"time"
 
 	"turnpike/signal/wire"
 )
 
-// maxScope bounds the addresses that a session's relays may reach.
-const maxScope = 64
+const (
+	// maxScope bounds the addresses that a session's relays may reach, and maxFromMate those that one mate has signalled.
+	maxScope    = 256
+	maxFromMate = 16
+	// scopeUse is how long an address is needed after it was signalled or a relay asked for it. A permission lives for 5
+	// minutes (RFC 8656 §9), and clients renew it before.
+	scopeUse = 6 * time.Minute
+)
 
 // scope is the set of addresses that a session's room mates have signalled as their candidates. The session's TURN
 // credential may reach them, at any port, besides live relayed addresses: a peer behind a symmetric NAT comes from
 // ports that nobody signalled. Guarded by Server.mu.
-type scope struct{ addrs []netip.Addr }
+type scope struct{ addrs []scopeAddr }
 
-// note adds addresses and reports how many did not fit.
-func (sc *scope) note(addrs []netip.Addr) (ignored int) {
+type scopeAddr struct {
+	addr  netip.Addr
+	mate  string // the session that signalled it
+	asked time.Time
+}
+
+// note adds addresses of a mate, and reports how many did not fit. isMate reports whether a session is a mate still.
+//
+// A mate's address makes room for its next ones once no relay needs it. If the scope is full, the addresses of those who
+// are mates no more make room for all: first the one for which a relay has last asked the longest ago. So nobody can
+// keep the addresses of others out.
+func (sc *scope) note(mate string, addrs []netip.Addr, now time.Time, isMate func(session string) bool) (ignored int) {
 	for _, addr := range addrs {
-		switch {
-		case slices.Contains(sc.addrs, addr):
-		case len(sc.addrs) < maxScope:
-			sc.addrs = append(sc.addrs, addr)
-		default:
+		if !sc.add(scopeAddr{addr, mate, now}, isMate) {
 			ignored++
 		}
 	}
 	return ignored
+}
+
+func (sc *scope) add(a scopeAddr, isMate func(session string) bool) (ok bool) {
+	own, oldest := 0, -1 // the mate's addresses
+	for i := range sc.addrs {
+		known := &sc.addrs[i]
+		if known.mate != a.mate {
+			continue
+		}
+		if known.addr == a.addr {
+			known.asked = a.asked
+			return true
+		}
+		if own++; oldest < 0 || known.asked.Before(sc.addrs[oldest].asked) {
+			oldest = i
+		}
+	}
+	switch {
+	case own >= maxFromMate:
+		if a.asked.Sub(sc.addrs[oldest].asked) < scopeUse {
+			return false
+		}
+		sc.addrs[oldest] = a
+		return true
+	case len(sc.addrs) >= maxScope:
+		if oldest = sc.oldestOfNoMate(isMate); oldest < 0 {
+			return false
+		}
+		sc.addrs[oldest] = a
+		return true
+	}
+	sc.addrs = append(sc.addrs, a)
+	return true
+}
+
+// oldestOfNoMate finds, among the addresses of those who are mates no more, the one that was needed the longest ago; -1:
+// there is none.
+func (sc *scope) oldestOfNoMate(isMate func(session string) bool) int {
+	oldest := -1
+	for i, a := range sc.addrs {
+		if (oldest < 0 || a.asked.Before(sc.addrs[oldest].asked)) && !isMate(a.mate) {
+			oldest = i
+		}
+	}
+	return oldest
+}
+
+// has reports whether an address is there, and notes that a relay has asked for it.
+func (sc *scope) has(addr netip.Addr, now time.Time) (found bool) {
+	for i := range sc.addrs {
+		if sc.addrs[i].addr == addr {
+			sc.addrs[i].asked, found = now, true
+		}
+	}
+	return found
 }
 
 // MayRelay reports whether the relays of a session may send to ip. It stays true after the mate that signalled ip has
@@ -40,7 +107,7 @@ func (srv *Server) MayRelay(session string, ip netip.Addr) bool {
 	if s := srv.sessions[session]; s != nil {
 		sc = s.scope
 	}
-	return slices.Contains(sc.addrs, ip.Unmap())
+	return sc.has(ip.Unmap(), time.Now())
 }
 
 // SessionLive reports whether a session may still make allocations.

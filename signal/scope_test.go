@@ -80,15 +80,15 @@ func TestScope(t *testing.T) {
 		t.Error("open for what was not forwarded")
 	}
 
-	// The bound is 64 addresses, and two are in use; host names take no place.
+	// The bound is 16 addresses of one mate, and two are in use; host names take no place.
 	a.signalTo(b, "x", candidate("f00.local"))
 	b.expect("signal")
-	for i := range maxScope {
+	for i := range maxFromMate {
 		a.signalTo(b, "x", candidate(fmt.Sprintf("203.0.113.%d", i)))
 		b.expect("signal")
 	}
-	if !may(b, "203.0.113.61") || may(b, "203.0.113.62") || may(b, "203.0.113.63") {
-		t.Error("the cap is not 64")
+	if !may(b, "203.0.113.13") || may(b, "203.0.113.14") || may(b, "203.0.113.15") {
+		t.Error("the cap is not 16")
 	}
 	for _, want := range []Counter{{"scope_ignored", "host-name", 1}, {"scope_ignored", "full", 2}} {
 		if !slices.Contains(h.srv.Counters(), want) {
@@ -153,6 +153,57 @@ func TestScopeLingers(t *testing.T) {
 			t.Errorf("EndRelays for %v, want none", h.ended)
 		}
 	})
+}
+
+// TestScopeOfManyMates holds that nobody can fill a session's scope for others: the bound is for each mate, and what
+// those who have left have signalled makes room.
+func TestScopeOfManyMates(t *testing.T) {
+	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}) }
+	var sc scope
+	now := time.Now()
+	there := map[string]bool{"mate": true}
+	isMate := func(session string) bool { return there[session] }
+	note := func(mate string, first, n int) (ignored int) {
+		var addrs []netip.Addr
+		for i := range n {
+			addrs = append(addrs, addr(first+i))
+		}
+		return sc.note(mate, addrs, now, isMate)
+	}
+
+	if got := note("greedy", 0, 100); got != 100-maxFromMate {
+		t.Errorf("%d of the addresses of one mate were ignored", got)
+	}
+	if got := note("mate", 1000, 5); got != 0 {
+		t.Error("one mate keeps out another")
+	}
+	for i := range 100 { // it leaves, comes back as another session, and does it again
+		note(fmt.Sprint("greedy ", i), 100*i, 100)
+	}
+	if len(sc.addrs) != maxScope {
+		t.Fatalf("%d addresses are kept", len(sc.addrs))
+	}
+	for i := range 5 {
+		if !sc.has(addr(1000+i), now) {
+			t.Error("a mate that is there has lost an address")
+		}
+	}
+	there["late"] = true
+	if got := note("late", 2000, 3); got != 0 || !sc.has(addr(2002), now) {
+		t.Error("those who have left keep out a newcomer")
+	}
+
+	// A mate that comes by other addresses gets them once its former ones are not needed.
+	sc = scope{}
+	note("mate", 0, maxFromMate)
+	now = now.Add(scopeUse / 2)
+	if !sc.has(addr(0), now) || note("mate", 500, 1) != 1 {
+		t.Error("an address that is needed made room")
+	}
+	now = now.Add(scopeUse / 2)
+	if note("mate", 500, 1) != 0 || !sc.has(addr(0), now) || sc.has(addr(1), now) {
+		t.Error("the address that was needed the longest ago did not make room")
+	}
 }
 
 // FuzzCandidateAddrs asserts that the addresses are canonical, and that their number is bounded by the text.

@@ -82,7 +82,7 @@ type Server struct {
 
 	kept atomic.Int64 // bytes of all streams
 
-	mu sync.Mutex // see session for the order of locks
+	mu memoryLock // see session for the order of locks
 	// Guarded by mu.
 	draining      bool
 	conns         map[*conn]struct{}    // every open one

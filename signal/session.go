@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -236,7 +237,7 @@ func (srv *Server) endLocked(s *session, reason string) {
 	}
 	s.scope = scope{}
 	srv.counters.ended.count(reason)
-	srv.cfg.Log.Debug("session ended", "session", s.id, "user", s.user.id, "reason", reason)
+	srv.logLocked(slog.LevelDebug, "session ended", "session", s.id, "user", s.user.id, "reason", reason)
 }
 
 // forgetMember takes a session out of those that are told of others. The caller holds mu.

@@ -35,7 +35,7 @@ const (
 
 	// Why a candidate did not enter a scope.
 	scopeHostName = "host-name" // it is a host name
-	scopeFull     = "full"      // the scope has maxScope addresses
+	scopeFull     = "full"      // the scope has maxScope addresses, or maxFromMate of the mate
 )
 
 // Counter is a number that only grows. Names and reasons are of a fixed set, and never chosen by clients.

@@ -1,13 +1,19 @@
 package signal
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"turnpike/signal/wire"
 )
 
-// sweepInterval is how often the sweep looks for what is due.
-const sweepInterval = time.Second
+const (
+	// sweepInterval is how often the sweep looks for what is due.
+	sweepInterval = time.Second
+	// sweptAtOnce is how many connections it looks at before others get the lock.
+	sweptAtOnce = 32
+)
 
 // sweepUntilStopped sweeps every second, and does renewals in between.
 func (srv *Server) sweepUntilStopped() {
@@ -32,11 +38,11 @@ func (srv *Server) sweepUntilStopped() {
 
 // sweep does what is due; it is the only clock of all sessions and calls. It appends the renewals that are due.
 func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
+	for some := range slices.Chunk(srv.openConns(), sweptAtOnce) {
+		renewals = srv.sweepConns(some, renewals, now)
+	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	for c := range srv.conns {
-		renewals = srv.sweepConn(c, renewals, now)
-	}
 	srv.sweepAway(now)
 	for _, c := range srv.calls {
 		srv.sweepCall(c, now)
@@ -48,10 +54,25 @@ func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
 	return renewals
 }
 
+func (srv *Server) openConns() []*conn {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return slices.AppendSeq(make([]*conn, 0, len(srv.conns)), maps.Keys(srv.conns))
+}
+
+func (srv *Server) sweepConns(some []*conn, renewals []renewal, now time.Time) []renewal {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for _, c := range some {
+		renewals = srv.sweepConn(c, renewals, now)
+	}
+	return renewals
+}
+
 // sweepConn does what is due for a connection, and appends the renewals that are.
 func (srv *Server) sweepConn(c *conn, renewals []renewal, now time.Time) (all []renewal) {
 	all = renewals
-	defer c.EndOnPanic()
+	defer srv.shutOnPanic(c)
 	if c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout {
 		c.Shut(wire.CloseHelloTimeout, wire.ReasonGone)
 	} else {

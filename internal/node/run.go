@@ -75,15 +75,13 @@ func (n *Node) notify(state string) {
 	}
 }
 
-// drain refuses new relays and sessions. Then it waits until the relays have ended, drain_timeout is over or ctx ends.
+// drain refuses new relays. Then it waits until the relays have ended, drain_timeout is over or ctx ends. Signaling goes
+// on meanwhile: a client that is sent away now could come back only to this process, which has the port.
 func (n *Node) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 	defer cancel()
 	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", n.cfg.DrainTimeout)
 	n.turn.Drain()
-	if err := n.signal.Shutdown(ctx); err != nil && ctx.Err() == nil {
-		n.log.Warn("close signaling", "err", err)
-	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for n.turn.Allocations() > 0 {

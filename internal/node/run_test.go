@@ -6,10 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnpike/signal/wire"
 )
 
 func TestDrainWaitsForRelays(t *testing.T) {
 	s := start(t)
+	session := signIn(t, s, "early")
 	target := relayCredential(t, s)
 	client, err := target.connect(t.Context())
 	if err != nil {
@@ -48,11 +53,39 @@ func TestDrainWaitsForRelays(t *testing.T) {
 		t.Fatalf("the server ended with %v while a relay was there", err)
 	default:
 	}
+
+	// Signaling goes on: a session that has lost its connection is carried on, and others may come.
+	session.conn.NetConn().Close()
+	session.comeBack(s, wire.ResumedReplayed)
+	signIn(t, s, "late")
 	if err := relay.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.wait(); err != nil {
 		t.Errorf("the server ended with %v: %s", err, s.log.String())
+	}
+}
+
+// TestRestart holds that a planned restart of a single node costs nobody the session: clients are told to come back, and
+// the next process, on the same port, carries the session on at once.
+func TestRestart(t *testing.T) {
+	state := t.TempDir()
+	s := start(t, "--state", state)
+	c := signIn(t, s, "early")
+	c.say(`{"type":"join","room":"standup","create":true}`)
+	c.welcome.Resume = c.hear("resume").(*wire.NewToken).Token // of the room
+	close(s.drain)
+	c.hear("going-away")
+	if _, _, err := c.conn.ReadMessage(); !websocket.IsCloseError(err, wire.CloseGoingAway) {
+		t.Errorf("the connection ended with %v", err)
+	}
+	c.conn.Close()
+	if err := s.wait(); err != nil {
+		t.Fatal(err)
+	}
+	next := start(t, "--state", state, "--http-listen", strings.TrimPrefix(s.row("web"), "http://"))
+	if welcome := c.comeBack(next, wire.ResumedRestored); len(welcome.Rooms) != 1 {
+		t.Errorf("the session is back in the rooms %v", welcome.Rooms)
 	}
 }
 

@@ -36,13 +36,8 @@ func signIn(t *testing.T, s *testNode, name string) *signalingClient {
 	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
 		t.Fatal(err)
 	}
-	dialer := websocket.Dialer{Subprotocols: []string{wire.Subprotocol}}
-	conn, _, err := dialer.Dial(strings.Replace(s.row("web"), "http", "ws", 1)+"/signal", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	c := &signalingClient{t: t, server: s, conn: conn}
+	c := &signalingClient{t: t}
+	c.dial(s)
 	c.say(`{"type":"hello","ticket":%q}`, ticket.Ticket)
 	welcome, ok := c.hear("welcome").(*wire.Welcome)
 	if !ok || len(welcome.ICEServers) == 0 {
@@ -50,6 +45,30 @@ func signIn(t *testing.T, s *testNode, name string) *signalingClient {
 	}
 	c.welcome = *welcome
 	return c
+}
+
+// dial connects to a node.
+func (c *signalingClient) dial(s *testNode) {
+	c.t.Helper()
+	dialer := websocket.Dialer{Subprotocols: []string{wire.Subprotocol}}
+	conn, _, err := dialer.Dial(strings.Replace(s.row("web"), "http", "ws", 1)+"/signal", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { conn.Close() })
+	c.server, c.conn = s, conn
+}
+
+// comeBack has a node carry the session on, which must be as it was, and returns its welcome.
+func (c *signalingClient) comeBack(s *testNode, how string) *wire.Welcome {
+	c.t.Helper()
+	c.dial(s)
+	c.say(`{"type":"hello","resume":{"session":%q,"token":%q,"received":0}}`, c.welcome.Session, c.welcome.Resume)
+	welcome, ok := c.hear("welcome").(*wire.Welcome)
+	if !ok || welcome.Resumed != how || welcome.Session != c.welcome.Session {
+		c.t.Fatalf("welcome %+v, want it %s", welcome, how)
+	}
+	return welcome
 }
 
 func (c *signalingClient) say(format string, args ...any) {
