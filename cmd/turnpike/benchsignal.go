@@ -64,6 +64,7 @@ func (p *program) readSignalFlags(args []string) (*signalFlags, error) {
 	var ticketFlag tokenFlag
 	ticketFlag.register(fs, "ticket", "TURNPIKE_BENCH_TICKET")
 	fs.IntVar(&f.Config.Sessions, "sessions", 1000, "")
+	fs.BoolVar(&f.Config.Members, "members", false, "")
 	fs.IntVar(&f.Config.Size, "size", 1024, "")
 	fs.IntVar(&f.Config.Workers, "workers", 1, "")
 	fs.IntVar(&f.Config.PID, "pid", 0, "")
@@ -99,15 +100,22 @@ func (p *program) readSignalFlags(args []string) (*signalFlags, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.Config.Dialect, err = signalDialect(cfg, ticket)
+	if ticket != "" && f.Config.Members {
+		return nil, errors.New("--members signs members' tickets, which does not go with --ticket; make that ticket a member's")
+	}
+	role := auth.RoleGuest
+	if f.Config.Members {
+		role = auth.RoleMember
+	}
+	f.Config.Dialect, err = signalDialect(cfg, ticket, role)
 	return f, err
 }
 
 // benchIDLength is the length of the ID that tells the rooms and names of one bench from another's.
 const benchIDLength = 6
 
-// signalDialect gives all sessions one ticket, or signs one for each.
-func signalDialect(cfg *config.Config, ticket string) (signalload.Dialect, error) {
+// signalDialect gives all sessions one ticket, or signs one of that role for each.
+func signalDialect(cfg *config.Config, ticket string, role auth.Role) (signalload.Dialect, error) {
 	run := auth.NewID(rand.Reader, benchIDLength)
 	if ticket != "" {
 		one := func(int) (string, error) { return ticket, nil }
@@ -123,7 +131,7 @@ func signalDialect(cfg *config.Config, ticket string) (signalload.Dialect, error
 	tickets := auth.NewTickets(secret, time.Now, rand.Reader)
 	return signalload.Turnpike{Run: run, Ticket: func(session int) (string, error) {
 		name := fmt.Sprintf("bench %s %d", run, session)
-		token, _, err := tickets.Issue(auth.Ticket{Name: name, Rooms: []string{"*"}, Role: auth.RoleGuest}, cfg.Auth.TicketTTL)
+		token, _, err := tickets.Issue(auth.Ticket{Name: name, Rooms: []string{"*"}, Role: role}, cfg.Auth.TicketTTL)
 		return token, err
 	}}, nil
 }

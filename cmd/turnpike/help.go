@@ -65,8 +65,8 @@ files:
   turnpike-state/invites  the invites that were made, used and revoked. Keep it, too
 
 signals:
-  SIGTERM   stop politely: take no new relays, tell clients to reconnect elsewhere, and wait until the relays have
-            ended, at most drain_timeout. A second signal ends the wait
+  SIGTERM   stop politely: take no new relays, wait until the relays have ended, at most drain_timeout, and then
+            tell clients when to reconnect. A second signal ends the wait
   SIGINT    (Ctrl-C) stop at once
   SIGHUP    read the certificate again now; a server without one goes on as it was
 
@@ -159,8 +159,8 @@ const helpBenchSignal = `Load the signaling of a turnpike with sessions, and mea
 usage: turnpike bench signal URL [--ticket-file FILE] [flags] [--config FILE] [--state DIR]
 
 Each session logs in over a WebSocket of its own. Two sessions share a room, and send each other descriptions of 1 KiB.
-This command signs a guest's ticket for each session, with the secret in the server's state directory. With --ticket,
-all sessions use that ticket.
+This command signs a guest's ticket for each session, with the secret in the server's state directory. With --members
+the tickets are members', who are told of each other as they come online. With --ticket, all sessions use that ticket.
 
 All of the load comes from one address. So raise these limits of the server above --sessions: limits.sessions_per_address,
 limits.connections_per_address, limits.hellos_per_second_per_address and limits.joins_per_minute_per_address. Raise
@@ -172,11 +172,12 @@ Both times are of this machine's clock. The output says if this machine limits t
 examples:
   turnpike bench signal http://localhost:8080 --sessions 200
   turnpike bench signal http://localhost:8080 --sessions 2000 --max --pid "$(pidof turnpike)"
-  turnpike bench signal http://localhost:8080 --sessions 10000 --seconds 0 --pid "$(pidof turnpike)"
+  turnpike bench signal http://localhost:8080 --sessions 20000 --members --seconds 0 --pid "$(pidof turnpike)"
   turnpike ticket --ttl 1h --config turnpike.toml | turnpike bench signal https://turn.example.org --ticket -
 
 flags of this command:
   --sessions N        how many sessions, an even number (1000)
+  --members           log the sessions in as members, who see each other online
   --rate N            messages a second of all sessions (2000)
   --size BYTES        of a message (1024)
   --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; with --max 2 a trial)

@@ -35,7 +35,10 @@ type signalServer struct {
 	dialect func(t *testing.T, stateDir string) signalload.Dialect
 }
 
-func ourSignaling() signalServer {
+func ourSignaling() signalServer { return ourSignalingFor(auth.RoleGuest) }
+
+// ourSignalingFor is turnpike with sessions of that role.
+func ourSignalingFor(role auth.Role) signalServer {
 	return signalServer{
 		name: "turnpike",
 		command: func(stateDir string, pair *keyPair) []string {
@@ -53,7 +56,7 @@ func ourSignaling() signalServer {
 			}
 			tickets := auth.NewTickets(secret, time.Now, rand.Reader)
 			return signalload.Turnpike{Run: "table", Ticket: func(session int) (string, error) {
-				token, _, err := tickets.Issue(auth.Ticket{Name: fmt.Sprintf("bench %d", session), Rooms: []string{"*"}}, time.Hour)
+				token, _, err := tickets.Issue(auth.Ticket{Name: fmt.Sprintf("bench %d", session), Rooms: []string{"*"}, Role: role}, time.Hour)
 				return token, err
 			}}
 		},

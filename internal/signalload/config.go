@@ -15,10 +15,11 @@ type Config struct {
 	Host     string      // name of the server in requests and certificates
 	TLS      *tls.Config // nil: no TLS
 	Dialect  Dialect
-	Sessions int // an even number, since they send to each other in pairs
-	Size     int // bytes of a message; default 1024
-	Workers  int // threads that send and receive; default 1
-	PID      int // of a server on this machine, to read its memory and processor time; 0: unknown
+	Sessions int  // an even number, since they send to each other in pairs
+	Members  bool // for the report: the sessions are members', who see each other online
+	Size     int  // bytes of a message; default 1024
+	Workers  int  // threads that send and receive; default 1
+	PID      int  // of a server on this machine, to read its memory and processor time; 0: unknown
 	// Settle is the wait between the last log-in and the reading of memory, with a PID.
 	Settle time.Duration
 }

@@ -31,7 +31,11 @@ func (r *Report) WriteText(w io.Writer) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("log-ins", "%d in %v (%.0f a second), in rooms of two", r.Setup.Sessions, r.Setup.Took.Round(100*time.Microsecond), r.loginRate())
+	who := ""
+	if cfg.Members {
+		who = ", as members"
+	}
+	row("log-ins", "%d in %v (%.0f a second), in rooms of two"+who, r.Setup.Sessions, r.Setup.Took.Round(100*time.Microsecond), r.loginRate())
 	if cfg.PID != 0 {
 		row("memory", "%.1f KB an idle session: process %d grew from %.1f to %.1f MB", r.sessionBytes()/1024, cfg.PID,
 			float64(r.Setup.RSSBefore)/(1<<20), float64(r.Setup.RSSAfter)/(1<<20))
@@ -66,6 +70,7 @@ func showMicros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64
 type reportJSON struct {
 	Server   string `json:"server"`
 	Sessions int    `json:"sessions"`
+	Members  bool   `json:"members,omitempty"`
 	Size     int    `json:"size"`
 
 	LoginsPerSecond float64 `json:"logins_per_second"`
@@ -99,7 +104,7 @@ type maxJSON struct {
 // WriteJSON writes the report for programs.
 func (r *Report) WriteJSON(w io.Writer) error {
 	cfg := r.Config
-	out := reportJSON{Server: r.Server, Sessions: cfg.Sessions, Size: cfg.Size, LoginsPerSecond: r.loginRate()}
+	out := reportJSON{Server: r.Server, Sessions: cfg.Sessions, Members: cfg.Members, Size: cfg.Size, LoginsPerSecond: r.loginRate()}
 	if cfg.PID != 0 {
 		out.RSSPerSession = r.sessionBytes()
 		out.CPUPerLogin = float64(r.Setup.LoginTime) / 1e3 / float64(r.Setup.Sessions)
