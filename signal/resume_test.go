@@ -1,10 +1,8 @@
 package signal
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -451,63 +449,4 @@ func TestRevokedIsNotRestored(t *testing.T) {
 		cfg.Revoked = func(ticket auth.Ticket) bool { return ticket.User.Subject == "a" }
 	})
 	next.resume(c.identity()).expect("error", "code", "no-such-session")
-}
-
-// TestDrain holds that Shutdown closes all connections at once, and spreads the times at which clients come back.
-func TestDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newMemoryHarness(t, func(cfg *Config) {
-			resuming(cfg)
-			unlimited(cfg)
-		})
-		const clients = 3000
-		told := make(chan float64, clients)
-		closed := make(chan time.Duration, clients)
-		var start time.Time
-		for i := range clients {
-			c := h.guest(fmt.Sprint(i))
-			go func() {
-				told <- c.expect("going-away")["retryAfter"].(float64)
-				c.expectClose(wire.CloseGoingAway)
-				closed <- time.Since(start)
-				c.conn.Close()
-			}()
-		}
-		synctest.Wait()
-		start = time.Now()
-		if err := h.srv.Shutdown(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		times := make(map[float64]int)
-		for range clients {
-			times[<-told]++
-			if after := <-closed; after != 0 {
-				t.Errorf("a connection was closed after %v", after)
-			}
-		}
-		// 1 ms apart from 2 s on, in whole seconds.
-		if want := map[float64]int{2: 500, 3: 1000, 4: 1000, 5: 500}; !maps.Equal(times, want) {
-			t.Errorf("clients come back after so many seconds: %v, want %v", times, want)
-		}
-	})
-}
-
-// TestTooLateToResume holds that a client that comes while the server stops keeps its session for the next process: it
-// is told to come back, and not that there is no such session.
-func TestTooLateToResume(t *testing.T) {
-	h := newHarness(t, resuming)
-	a := h.guest("a")
-	a.lose()
-	late, later := h.dial(), h.dial()
-	h.srv.mu.Lock()
-	h.srv.draining = true
-	h.srv.mu.Unlock()
-	late.send(msg{"type": "hello", "id": "r", "resume": msg{"session": a.session, "token": a.token, "received": a.received}})
-	late.expect("error", "ref", "r", "code", "internal", "retryAfter", 2)
-	later.send(msg{"type": "hello", "id": "n", "ticket": testTicket("b", "b", auth.RoleGuest)})
-	later.expect("error", "ref", "n", "code", "internal", "retryAfter", 2)
-	h.srv.mu.Lock()
-	h.srv.draining = false // or the end of the test would not be the first to shut down
-	h.srv.mu.Unlock()
-	h.back(a.identity(), wire.ResumedReplayed)
 }
