@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -320,14 +321,12 @@ func TestKnockFlood(t *testing.T) {
 // meanwhile.
 func TestRelaysEndUnlocked(t *testing.T) {
 	var h *harness
-	var host string
-	ends := 0
+	var host atomic.Pointer[session]
+	var ends atomic.Int32
 	h = newHarness(t, func(cfg *Config) {
 		cfg.EndRelays = func(session string) {
-			ends++
-			h.srv.mu.Lock()
-			s := h.srv.sessions[host]
-			h.srv.mu.Unlock()
+			ends.Add(1)
+			s := host.Load()
 			if !s.turn.TryLock() {
 				t.Error("the turn of the session that kicks is held")
 				return
@@ -336,13 +335,15 @@ func TestRelaysEndUnlocked(t *testing.T) {
 		}
 	})
 	a, b := h.pair("room")
-	host = a.session
+	h.srv.mu.Lock()
+	host.Store(h.srv.sessions[a.session])
+	h.srv.mu.Unlock()
 	a.send(msg{"type": "kick", "id": "k", "room": "room", "session": b.session})
 	a.skipTo("kicked")
 	a.send(msg{"type": "leave", "id": "l", "room": "room"})
 	a.skipTo("left")
-	if ends != 1 {
-		t.Errorf("EndRelays was called %d times", ends)
+	if n := ends.Load(); n != 1 {
+		t.Errorf("EndRelays was called %d times", n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 type echo struct {
 	Conn
 	binary, pings int
-	fragile       bool // panics wherever it can
+	fragile       atomic.Bool // panics wherever it can
 	closing       chan string
 	ended         chan string
 	panicked      chan any
@@ -42,7 +43,7 @@ func (e *echo) HandleTask(task any) {
 
 // breaks panics if the connection is fragile.
 func (e *echo) breaks(now bool) {
-	if e.fragile && now {
+	if e.fragile.Load() && now {
 		panic("fragile")
 	}
 }

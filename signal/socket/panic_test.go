@@ -36,7 +36,7 @@ func TestPanicEndsOneSocket(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			other, _ := echoPair(t)
 			client, e := echoPair(t)
-			e.fragile = true
+			e.fragile.Store(true)
 			tc.begin(t, client)
 			var ce *websocket.CloseError
 			if _, _, err := client.ReadMessage(); !errors.As(err, &ce) || ce.Code != wire.CloseInternal || ce.Text != "internal" {
@@ -91,7 +91,7 @@ func TestPanicOfWriter(t *testing.T) {
 // TestPanicAtEnd holds that a panic in HandleEnd still closes the socket, and that the engine does not wait for it.
 func TestPanicAtEnd(t *testing.T) {
 	client, e := echoPair(t)
-	e.fragile = true
+	e.fragile.Store(true)
 	e.Shut(wire.CloseBye, "fragile")
 	for {
 		if _, _, err := client.ReadMessage(); err != nil {
