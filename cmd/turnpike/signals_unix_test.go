@@ -93,6 +93,9 @@ func TestTerminateBench(t *testing.T) {
 	}
 	c.signal(t, syscall.SIGTERM)
 	c.wantEnd(t, 1, "")
+	if c.stderr.Len() > 0 { // it gave up by itself, some seconds later
+		t.Errorf("it ended with: %s", c.stderr.String())
+	}
 }
 
 // TestTerminateInvite: a command with nothing to tidy up ends as any process does.
