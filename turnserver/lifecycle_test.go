@@ -179,9 +179,12 @@ func TestEverythingAtOnce(t *testing.T) {
 	peer := at("127.0.0.2")
 	var clients, others sync.WaitGroup
 	stop := make(chan struct{})
-	for i := range 8 {
+	var dialed []*testClient
+	for i := range 8 { // before any of them moves the clock, by which cookies of DTLS expire
 		user := []string{"alice", "bob"}[i%2]
-		c := dialREST(t, s, []string{"udp", "tcp", "tls", "dtls"}[i/2], user).challenged()
+		dialed = append(dialed, dialREST(t, s, []string{"udp", "tcp", "tls", "dtls"}[i/2], user).challenged())
+	}
+	for _, c := range dialed {
 		clients.Go(func() {
 			for n := range 60 {
 				for _, m := range [][]byte{
