@@ -60,8 +60,8 @@ func (s *server) wantOffloaded(t *testing.T, offloads bool) {
 		offloaded := metrics[`turnpike_turn_packets_offloaded_total{direction="`+direction+`"}`]
 		t.Logf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 		// The process relays the packets before the flows are in place and each end has sent, and the checks of other
-		// paths.
-		if relayed < 100 || offloads && offloaded < 0.5*relayed || !offloads && offloaded != 0 {
+		// paths. A fast machine is done with the call after some 70 packets up.
+		if relayed < 30 || offloads && offloaded < 0.5*relayed || !offloads && offloaded != 0 {
 			t.Errorf("%s: %.0f packets were relayed, %.0f of them by the kernel", direction, relayed, offloaded)
 		}
 	}
