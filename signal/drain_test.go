@@ -58,15 +58,21 @@ func TestTooLateToResume(t *testing.T) {
 	a := h.guest("a")
 	a.lose()
 	late, later := h.dial(), h.dial()
-	h.srv.mu.Lock()
-	h.srv.draining = true
-	h.srv.mu.Unlock()
+	for _, c := range []*client{late, later} { // an answer shows that the server has begun to read
+		c.send(msg{"type": "hello", "id": "early", "ticket": "bad"})
+		c.expect("error", "ref", "early", "code", "unauthorized")
+	}
+	drain := func(on bool) {
+		h.srv.mu.Lock()
+		defer h.srv.mu.Unlock()
+		h.srv.draining = on
+	}
+	drain(true)
+	t.Cleanup(func() { drain(false) }) // or the end of the test would not be the first to shut down
 	late.send(msg{"type": "hello", "id": "r", "resume": msg{"session": a.session, "token": a.token, "received": a.received}})
 	late.expect("error", "ref", "r", "code", "internal", "retryAfter", 2)
 	later.send(msg{"type": "hello", "id": "n", "ticket": testTicket("b", "b", auth.RoleGuest)})
 	later.expect("error", "ref", "n", "code", "internal", "retryAfter", 2)
-	h.srv.mu.Lock()
-	h.srv.draining = false // or the end of the test would not be the first to shut down
-	h.srv.mu.Unlock()
+	drain(false)
 	h.back(a.identity(), wire.ResumedReplayed)
 }
