@@ -112,7 +112,7 @@ func TestNamesOfIssuersAreMadeFit(t *testing.T) {
 	}
 }
 
-// TestNameOutlivesRestart: a session keeps its name in another process, number included, whoever comes back first. If it
+// TestNameOutlivesRestart: a session keeps its name in another process, number included, in any order of return. If it
 // is taken, the session gets another name; it is not lost.
 func TestNameOutlivesRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

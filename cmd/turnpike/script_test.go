@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"turnpike/internal/testcert"
 )
 
 func TestMain(m *testing.M) {
@@ -81,7 +83,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdCertificate(ts *testscript.TestScript, _ bool, _ []string) {
-	certFile, _, err := makeCertificate(ts.Getenv("WORK"), time.Hour, "localhost")
+	certFile, _, err := testcert.Write(ts.Getenv("WORK"), time.Hour, "localhost")
 	ts.Check(err)
 	ts.Setenv("SSL_CERT_FILE", certFile)
 }

@@ -2,24 +2,16 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"turnpike/internal/testcert"
 	"turnpike/signal/wire"
 )
 
@@ -122,7 +114,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 
 func TestHTTPS(t *testing.T) {
 	dir := t.TempDir()
-	certFile, keyFile, pool := certificate(t, dir, "localhost")
+	certFile, keyFile, pool := testcert.For(t, dir, "localhost")
 	s := start(t, "--tls-mode", "files", "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--public-host", "turn.example.org")
 	if want := "warning: the certificate is not for public_host"; !strings.Contains(s.stderr.String(), want) {
 		t.Errorf("no %q in: %s", want, s.stderr.String())
@@ -137,50 +129,4 @@ func TestHTTPS(t *testing.T) {
 		_ = conn.Close()
 		t.Error("TLS 1.1 is accepted")
 	}
-}
-
-// certificate writes a self-signed certificate for host and its key.
-func certificate(t *testing.T, dir, host string) (certFile, keyFile string, pool *x509.CertPool) {
-	t.Helper()
-	certFile, keyFile, err := makeCertificate(dir, time.Hour, host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	certPEM, err := os.ReadFile(certFile)
-	if err != nil || !pool.AppendCertsFromPEM(certPEM) {
-		t.Fatal(err)
-	}
-	return certFile, keyFile, pool
-}
-
-// makeCertificate writes cert.pem and key.pem into dir. The certificate expires after lifetime.
-func makeCertificate(dir string, lifetime time.Duration, host string) (certFile, keyFile string, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return "", "", err
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		return "", "", err
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(lifetime), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return "", "", err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return "", "", err
-	}
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			return "", "", err
-		}
-	}
-	return certFile, keyFile, nil
 }

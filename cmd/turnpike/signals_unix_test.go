@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"turnpike/internal/testcert"
 )
 
 // child is a turnpike in a process of its own, so that a signal reaches it alone.
@@ -166,7 +168,7 @@ func wantLine(t *testing.T, log *bufio.Scanner, text string) {
 
 // TestHangup: SIGHUP never ends a server. One with a certificate reads it again, and one without says that it has none.
 func TestHangup(t *testing.T) {
-	certFile, keyFile, _ := certificate(t, t.TempDir(), "localhost")
+	certFile, keyFile, _ := testcert.For(t, t.TempDir(), "localhost")
 	for name, test := range map[string]struct {
 		args []string
 		want string

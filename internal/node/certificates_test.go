@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"turnpike/internal/config"
+	"turnpike/internal/testcert"
 )
 
 // certificateDir is a directory with a certificate, and the certificates that watch it. Tests call look themselves.
@@ -44,7 +45,7 @@ func newCertificateDir(t *testing.T) *certificateDir {
 // write makes a new pair.
 func (d *certificateDir) write(lifetime time.Duration) {
 	d.t.Helper()
-	if _, _, err := makeCertificate(d.dir, lifetime, "localhost"); err != nil {
+	if _, _, err := testcert.Write(d.dir, lifetime, "localhost"); err != nil {
 		d.t.Fatal(err)
 	}
 	d.touch()
@@ -167,7 +168,7 @@ func TestExpiryNotice(t *testing.T) {
 // None fails, connected clients stay, and new ones see the new certificate.
 func TestReloadUnderLoad(t *testing.T) {
 	dir := t.TempDir()
-	certFile, keyFile, pool := certificate(t, dir, "localhost")
+	certFile, keyFile, pool := testcert.For(t, dir, "localhost")
 	hangup := make(chan os.Signal, 1)
 	s := startWith(t, Options{Hangup: hangup}, "--tls-mode", "files", "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--public-host", "localhost")
 	url := s.row("web")
@@ -228,7 +229,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Helper()
 		last := serving()
 		next := t.TempDir()
-		certificate(t, next, "localhost")
+		testcert.For(t, next, "localhost")
 		roots.add(t, next)
 		for _, name := range []string{"cert.pem", "key.pem"} { // in place, one after the other
 			if err := os.Rename(filepath.Join(next, name), filepath.Join(dir, name)); err != nil {

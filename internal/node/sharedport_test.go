@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/internal/testcert"
 )
 
 // webAddr is the address of the node's http listener.
@@ -46,7 +48,7 @@ func bindingOn(conn net.Conn) (netip.AddrPort, error) {
 // TestOnePort holds that one port carries pages and STUN, in clear and in TLS. There the server offers no HTTP/2, which
 // it could not tell from TURN.
 func TestOnePort(t *testing.T) {
-	certFile, keyFile, pool := certificate(t, t.TempDir(), "localhost")
+	certFile, keyFile, pool := testcert.For(t, t.TempDir(), "localhost")
 	for name, args := range map[string][]string{
 		"clear": nil, "TLS": {"--tls-mode", "files", "--tls-cert-file", certFile, "--tls-key-file", keyFile},
 	} {
