@@ -187,7 +187,7 @@ func TestMalformedDatagrams(t *testing.T) {
 		append(slices.Clone(good), 0, 0, 0, 0),
 		changed(func(b []byte) { b[0] |= 0x80 }),
 		changed(func(b []byte) { b[0] |= 0xC0 }),
-		changed(func(b []byte) { b[0] = 0x50 }),
+		changed(func(b []byte) { b[0] = 0x80 }),
 		changed(func(b []byte) { b[4] ^= 1 }), // RFC 3489 had no magic cookie
 		changed(func(b []byte) { b[3]++ }),
 		changed(func(b []byte) { b[2], b[3] = 0xFF, 0xEC }),

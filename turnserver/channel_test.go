@@ -22,7 +22,6 @@ func TestChannelBindRefusals(t *testing.T) {
 		}{
 			"below the range":   {400, []stun.Setter{channelNumber(wire.MinChannel - 1), good}},
 			"above the range":   {400, []stun.Setter{channelNumber(wire.MaxChannel + 1), good}},
-			"reserved":          {400, []stun.Setter{channelNumber(0x7FFF), good}},
 			"channel 0":         {400, []stun.Setter{channelNumber(0), good}},
 			"channel 0xFFFF":    {400, []stun.Setter{channelNumber(0xFFFF), good}},
 			"no channel":        {400, []stun.Setter{good}},
@@ -39,6 +38,23 @@ func TestChannelBindRefusals(t *testing.T) {
 		}
 		c.bind(wire.MinChannel, at("127.0.0.2"))
 		c.bind(wire.MaxChannel, at("127.0.0.3"))
+	})
+}
+
+// TestOldChannelNumbers: RFC 5766 had the numbers up to 0x7FFF, and its clients draw from all of them. They carry data both ways.
+func TestOldChannelNumbers(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		s := startServer(t, allowLoopback)
+		c := dialREST(t, s, network, "alice")
+		relayed := c.allocate()
+		for _, channel := range []uint16{0x4FFF, 0x5000, 0x6ABC, 0x7FFF} {
+			peer, data := newPeer(t), []byte{byte(channel >> 8), 1, 2}
+			c.bind(channel, peer.addr)
+			c.sendChannel(channel, data)
+			peer.want(relayed, data)
+			peer.send(relayed, data)
+			c.wantData(channel, peer.addr, data)
+		}
 	})
 }
 
@@ -151,7 +167,7 @@ func TestChannelDataNotRelayed(t *testing.T) {
 		c.sendChannel(wire.MaxChannel, []byte("unbound"))
 		if network == "udp" { // on a stream these end it
 			c.write([]byte{0x40, 0x00, 0x00, 0x05, 'c', 'u', 't', '!'})
-			c.write([]byte{0x50, 0x00, 0x00, 0x01, 'x', 0, 0, 0})
+			c.write([]byte{0x80, 0x00, 0x00, 0x01, 'x', 0, 0, 0})
 		}
 		c.sendChannel(wire.MinChannel, []byte("bound"))
 		peer.want(relayed, []byte("bound"))

@@ -259,14 +259,13 @@ func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string
 
 // gaveUpByItself reports whether version 4.6.1 of turnutils_uclient gave up without any fault of the server's. It rolls dice:
 //   - Every other Allocate has an EVEN-PORT, even without a second port (-c). A server may answer that it does not know it (420).
-//   - Its channel numbers are from the range of RFC 5766, a quarter of which is left in RFC 8656 §12 (400 for the rest).
 //   - Over TLS and DTLS it rolls for the version. If that is too old it tries another, unless it relays TCP.
 //   - With -M, one in four frees the old (D)TLS connection twice. If the new one has got that memory, this ends it.
 //   - With -M over UDP, a new socket may get the port of an earlier try, whose allocation still exists (437).
 func gaveUpByItself(args []string, out string) bool {
 	given := func(flag string) bool { return slices.Contains(args, flag) }
 	says := func(what string) bool { return strings.Contains(out, what) }
-	return says("error 420 (") || says("channel bind: error 400 (") || says("alert protocol version") ||
+	return says("error 420 (") || says("alert protocol version") ||
 		given("-M") && given("-S") && says("send: Success") ||
 		given("-M") && !given("-t") && says("error 437 (")
 }

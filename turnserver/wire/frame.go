@@ -2,11 +2,12 @@ package wire
 
 import "encoding/binary"
 
-// ChannelData's wire format (RFC 8656 §12.4).
+// ChannelData's wire format (RFC 8656 §12.4). RFC 8656 §12 leaves clients a quarter of the channel numbers of RFC 5766
+// §11. Clients of that time still draw from all of them, and nothing else comes to this server with such a first byte.
 const (
 	ChannelHeaderSize = 4
 	MinChannel        = 0x4000
-	MaxChannel        = 0x4FFF
+	MaxChannel        = 0x7FFF
 )
 
 // MaxMessage is the length of the longest STUN message: its length field has 16 bits and holds a multiple of four.
@@ -15,7 +16,7 @@ const MaxMessage = HeaderSize + 65532
 // MaxRequest bounds STUN messages that are not Send indications. No request needs as much.
 const MaxRequest = 4096
 
-// IsChannelData tells ChannelData from STUN by a packet's first byte (RFC 8656 §12).
+// IsChannelData tells ChannelData from STUN by a packet's first byte (RFC 5766 §11).
 func IsChannelData(first byte) bool { return first >= MinChannel>>8 && first <= MaxChannel>>8 }
 
 // FrameSize returns the length of the frame at the front of b, with its padding, or 0 if it needs more bytes to tell.
