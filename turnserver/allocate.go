@@ -34,7 +34,7 @@ func (r *request) allocate() {
 	}
 	srv, tcp := r.w.srv, transport.Value[0] == transportTCP
 	switch {
-	case tcp && len(srv.tcpRelays) == 0, !tcp && transport.Value[0] != transportUDP:
+	case tcp && !srv.relaysTCP(), !tcp && transport.Value[0] != transportUDP:
 		r.fail(stun.CodeUnsupportedTransProto)
 		return
 	case tcp && (r.c.stream == nil || r.m.Contains(stun.AttrDontFragment) || r.m.Contains(stun.AttrEvenPort) || r.m.Contains(stun.AttrReservationToken)):
@@ -83,10 +83,8 @@ type wanted struct {
 
 // wanted reads the attributes that choose the relayed addresses, or answers 400 or 440 (RFC 8656 §7.2).
 func (r *request) wanted(tcp bool) (want wanted, ok bool) {
-	relays := r.w.srv.relays
-	if want.tcp = tcp; tcp {
-		relays = r.w.srv.tcpRelays
-	}
+	want.tcp = tcp
+	relays := r.w.srv.relays.Load()
 	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
 	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
 	additional, hasAdditional := r.m.Attributes.Get(wire.AttrAdditionalAddressFamily)
@@ -109,13 +107,13 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 		want.reserved, want.token = true, reservationToken(token.Value)
 	case hasAdditional:
 		want.both = true
-		want.addresses = [2]*relayAddress{relayAddressFor(relays, wire.IPv4), relayAddressFor(relays, wire.IPv6)}
+		want.addresses = [2]*relayAddress{relays.choose(tcp, wire.IPv4), relays.choose(tcp, wire.IPv6)}
 	default:
 		f, ok := r.requestedFamily()
 		if !ok {
 			return want, false
 		}
-		want.addresses[0] = relayAddressFor(relays, f)
+		want.addresses[0] = relays.choose(tcp, f)
 	}
 	return want, true
 }
@@ -260,11 +258,10 @@ func (s *Server) mayAllocate(g *auth.Grant) bool {
 	return g.Kind != auth.GrantSession || s.cfg.Scope == nil || s.cfg.Scope.SessionLive(g.Session)
 }
 
-func relayAddressFor(relays []*relayAddress, want wire.Family) *relayAddress {
-	for _, r := range relays {
-		if r.fits(want) {
-			return r
-		}
+// choose returns the address of a family to open a relayed socket at, or nil.
+func (s *relaySet) choose(tcp bool, family wire.Family) *relayAddress {
+	for _, r := range s.offered(tcp, family) {
+		return r
 	}
 	return nil
 }

@@ -208,7 +208,9 @@ type destination struct {
 	own      *relayAddress // set if the peer's IP address is one of this node's relay addresses
 }
 
-func (s *Server) destinationOf(e wire.Endpoint) destination { return destinationAmong(s.relays, e) }
+func (s *Server) destinationOf(e wire.Endpoint) destination {
+	return destinationAmong(s.relays.Load().udp, e)
+}
 
 func destinationAmong(relays []*relayAddress, e wire.Endpoint) destination {
 	ap := e.AddrPort()

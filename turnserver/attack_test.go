@@ -142,7 +142,7 @@ func deadRelayIsNotReached(t *testing.T) {
 		target := gone.allocate()
 		c.bind(wire.MinChannel, target)
 		gone.accept(stun.MethodRefresh, lifetime(0))
-		waitFor(t, "the port to be free", func() bool { return s.relays[0].allocationAt(target.Port()) == nil })
+		waitFor(t, "the port to be free", func() bool { return s.relays.Load().udp[0].allocationAt(target.Port()) == nil })
 		c.sendChannel(wire.MinChannel, []byte("anybody there?"))
 		c.barrier()
 		if got := counterOf(t, s, "packets_dropped", "no_such_relayed_address"); got != 1 {

@@ -78,8 +78,8 @@ func idleAllocation(t testing.TB, n int) (heap, stack float64) {
 		return float64(heapAfter-heapBefore) / float64(n), float64(stackAfter-stackBefore) / float64(n)
 	}
 	// A packet to each, that is dropped, shows that each reader has come to where it waits.
-	for i := range f.srv.relays[0].slots {
-		if a := f.srv.relays[0].slots[i].Load(); a != nil {
+	for i := range f.srv.relays.Load().udp[0].slots {
+		if a := f.srv.relays.Load().udp[0].slots[i].Load(); a != nil {
 			if _, err := f.near.WriteToUDPAddrPort([]byte("x"), a.first.local.AddrPort()); err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func newBenchFlow(b testing.TB, network string) *benchFlow {
 	c, peer, other := dialREST(b, s, network, "alice"), newPeer(b), newPeer(b)
 	relayed := c.allocate()
 	c.bind(wire.MinChannel, peer.addr)
-	a := s.relays[0].allocationAt(relayed.Port())
+	a := s.relays.Load().udp[0].allocationAt(relayed.Port())
 	if network == "tcp" {
 		_ = c.conn.SetReadDeadline(time.Time{})
 		go func() { _, _ = io.Copy(io.Discard, c.frames) }()

@@ -389,7 +389,7 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 		c.bind(wire.MinChannel+1, otherRelayed)
 		other.bind(wire.MinChannel, relayed)
 
-		a := s.relays[0].allocationAt(relayed.Port())
+		a := s.relays.Load().udp[0].allocationAt(relayed.Port())
 		w := newWorker(s, a.shard)
 		b := new(buffer)
 		data := pattern(100)

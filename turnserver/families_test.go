@@ -178,7 +178,7 @@ func TestEndOneFamily(t *testing.T) {
 		a.refuse(443, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(b4))
 		a.sendChannel(wire.MinChannel+1, []byte("goes on"))
 		b.wantData(0, a6, []byte("goes on"))
-		waitFor(t, "the port to be withdrawn", func() bool { return s.relays[0].allocationAt(a4.Port()) == nil })
+		waitFor(t, "the port to be withdrawn", func() bool { return s.relays.Load().udp[0].allocationAt(a4.Port()) == nil })
 		if up, down := flowsOf(s); up != 1 || down != 1 {
 			t.Errorf("%d and %d flows are left", up, down)
 		}

@@ -14,7 +14,7 @@ import (
 // other programs on this host may trust connections from it.
 func (s *Server) readOwnHost() {
 	own := make(peerpolicy.Addresses)
-	for _, r := range s.relays {
+	for _, r := range s.relays.Load().udp {
 		own.Add(r.local)
 		own.Add(r.external)
 	}

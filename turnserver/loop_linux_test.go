@@ -45,7 +45,7 @@ func TestSegmentsRefused(t *testing.T) {
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
 	c.bind(wire.MinChannel, peer.addr)
-	fds := []int{s.relays[0].allocationAt(relayed.Port()).first.datagrams.(*loopRelay).fd}
+	fds := []int{s.relays.Load().udp[0].allocationAt(relayed.Port()).first.datagrams.(*loopRelay).fd}
 	for _, l := range s.loops {
 		for _, listener := range l.listeners {
 			fds = append(fds, listener.fd)
@@ -204,7 +204,7 @@ func TestBacklog(t *testing.T) {
 	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
 	relayed := c.allocate()
 	c.bind(wire.MinChannel, peer.addr)
-	shard := s.relays[0].allocationAt(relayed.Port()).shard
+	shard := s.relays.Load().udp[0].allocationAt(relayed.Port()).shard
 	data := func(i int) []byte { return []byte{byte(i), 1, 2, 3} }
 
 	// The loop waits for mu with the request, which came before the packets.

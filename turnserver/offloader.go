@@ -63,7 +63,7 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 			all = append(all, wire.Canonical(l.Addr.Addr()))
 		}
 	}
-	for _, r := range s.relays {
+	for _, r := range s.relays.Load().udp {
 		all = append(all, r.local)
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
@@ -208,7 +208,7 @@ func (s *Server) Offload() OffloadStatus {
 // Offloads reports whether the kernel has forwarded packets of a present flow of the allocation at a relayed address.
 // It reports found only to the allocation's owner.
 func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, found bool) {
-	address := relayAddressOf(s.relays, wire.Canonical(relayed.Addr()))
+	address := relayAddressOf(s.relays.Load().udp, wire.Canonical(relayed.Addr()))
 	if address == nil {
 		return false, false
 	}

@@ -252,7 +252,7 @@ func TestOffloadedHop(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.Relay[0].External = netip.MustParseAddr("203.0.113.9") })
 	one, two := dialREST(t, s, "udp", "alice"), dialREST(t, s, "udp", "bob")
 	oneAt, twoAt := one.allocate(), two.allocate()
-	if oneAt.Addr() != s.relays[0].external {
+	if oneAt.Addr() != s.relays.Load().udp[0].external {
 		t.Fatalf("relayed address %v", oneAt)
 	}
 	one.bind(wire.MinChannel, twoAt)

@@ -103,7 +103,7 @@ func (s *Server) judgePeer(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 	}
 	// Relay addresses of this node are open to everyone: permissions carry no port, and each packet's port must be that
 	// of a live relayed address.
-	if relayAddressOf(s.relays, ip) != nil {
+	if s.isRelayAddress(ip) {
 		return 0
 	}
 	if s.isOwnHost(ip) {

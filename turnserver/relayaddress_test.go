@@ -163,7 +163,7 @@ func TestExternalAddress(t *testing.T) {
 
 // heldPorts counts the relayed ports that are in use or reserved.
 func heldPorts(s *Server) (n int) {
-	for _, r := range slices.Concat(s.relays, s.tcpRelays) {
+	for _, r := range slices.Concat(s.relays.Load().udp, s.relays.Load().tcp) {
 		for i := range r.slots {
 			if r.slots[i].Load() != nil {
 				n++

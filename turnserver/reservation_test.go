@@ -76,7 +76,7 @@ func TestReservedPort(t *testing.T) {
 			second.accept(stun.MethodRefresh, lifetime(0))
 			first.accept(stun.MethodRefresh, lifetime(0))
 			waitFor(t, "the ports to be free", func() bool {
-				return s.relays[0].slots[rtp.Port()-s.relays[0].minPort].Load() == nil && s.relays[0].slots[rtcp.Port()-s.relays[0].minPort].Load() == nil
+				return s.relays.Load().udp[0].slots[rtp.Port()-s.relays.Load().udp[0].minPort].Load() == nil && s.relays.Load().udp[0].slots[rtcp.Port()-s.relays.Load().udp[0].minPort].Load() == nil
 			})
 			rtp, token = first.reserve()
 		}
@@ -109,7 +109,9 @@ func TestReservationEnds(t *testing.T) {
 			c := dialSession(t, s, "udp", "room1")
 			port, token := c.reserve()
 			end(s, clock)
-			waitFor(t, "the port to be free", func() bool { return s.relays[0].slots[port.Port()+1-s.relays[0].minPort].Load() == nil })
+			waitFor(t, "the port to be free", func() bool {
+				return s.relays.Load().udp[0].slots[port.Port()+1-s.relays.Load().udp[0].minPort].Load() == nil
+			})
 			if got := s.reserved.count(); got != 0 {
 				t.Error("the reservation is still there")
 			}

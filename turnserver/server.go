@@ -30,7 +30,6 @@ type Server struct {
 	log      *slog.Logger
 	policy   *peerpolicy.Policy
 	sink     flowSink // forwards flows of every shard, set before there are any; nil: the sockets forward all
-	relays   []*relayAddress
 	buffers  *bufferPool
 	workers  *workerPool
 	wallTime func() time.Time // tests set another
@@ -38,8 +37,6 @@ type Server struct {
 	epoch    time.Time
 	front    *front.Front
 	dtls     []dtls.ServerOption
-
-	tcpRelays []*relayAddress // the same addresses for TCP; none: the server does not relay TCP
 
 	answers   *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
 	failures  *tokenbucket.Table[front.Source] // to authenticate
@@ -53,6 +50,7 @@ type Server struct {
 	mobility  *mobility       // nil: clients cannot move
 	verified  *front.Openings // DTLS associations before the end of their handshake, whose client has shown its address
 	draining  atomic.Bool
+	relays    atomic.Pointer[relaySet]
 	ownHost   atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
 	spare     spareProcessors
 	lastWarn  atomic.Int64 // clock of the last warning that capacity is used up
@@ -117,12 +115,7 @@ func New(cfg Config) (*Server, error) {
 	s.verified = front.NewOpenings(s.cfg.Limits.Openings)
 	s.workers = newWorkerPool(s)
 	s.mobility = newMobility(s)
-	for _, r := range cfg.Relay {
-		s.relays = append(s.relays, newRelayAddress("udp", r, cfg.MinPort, cfg.MaxPort))
-		if udpio.PortSharing && !cfg.NoTCPRelaying {
-			s.tcpRelays = append(s.tcpRelays, newRelayAddress("tcp", r, cfg.MinPort, cfg.MaxPort))
-		}
-	}
+	s.relays.Store(s.newRelaySet())
 	s.lastWarn.Store(int64(-warnInterval))
 	s.readOwnHost()
 	return s, nil
@@ -154,7 +147,7 @@ func (s *Server) Start() error {
 			return &ListenError{Listener: l, Err: err}
 		}
 	}
-	for _, r := range s.relays {
+	for _, r := range s.relays.Load().udp {
 		// A relay address that this host does not have must show now, not at the first call.
 		probe, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.local, 0)))
 		if err != nil {

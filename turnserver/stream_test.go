@@ -310,7 +310,7 @@ func TestFloodedClient(t *testing.T) {
 		peer.send(otherRelayed, []byte("meanwhile"))
 		other.wantData(wire.MinChannel, peer.addr, []byte("meanwhile"))
 	}
-	q := &s.relays[0].allocationAt(relayed.Port()).home.Load().stream.out
+	q := &s.relays.Load().udp[0].allocationAt(relayed.Port()).home.Load().stream.out
 	q.mu.Lock()
 	if waiting, room := len(q.queue), cap(q.queue); waiting > maxQueued || room > 2*maxQueued {
 		t.Errorf("%d bytes wait in %d", waiting, room)

@@ -104,7 +104,7 @@ func reset(conn net.Conn) {
 // judgePeer returns the address by which the client knows a peer that has connected, or why the peer may not connect. A
 // peer on this host must be a relayed address. The client has permitted either its external or its local form.
 func (t *tcpRelay) judgePeer(from wire.Endpoint) (wire.Endpoint, reason) {
-	d, now := destinationAmong(t.srv.tcpRelays, from), t.srv.now()
+	d, now := destinationAmong(t.srv.relays.Load().tcp, from), t.srv.now()
 	if !d.reaches() {
 		return from, peerOwnHost
 	}

@@ -250,13 +250,13 @@ func TestTCPRelayToRelay(t *testing.T) {
 func TestRelayGoneWhileDialed(t *testing.T) {
 	s := startServer(t, nil)
 	c := dialREST(t, s, "tcp", "alice")
-	relay := s.tcpRelays[0].allocationAt(c.allocateTCP().Port()).first.tcp
+	relay := s.relays.Load().tcp[0].allocationAt(c.allocateTCP().Port()).first.tcp
 	service, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer service.Close()
-	to := destinationAmong(s.tcpRelays, wire.EndpointOf(wire.AddrPortOf(service.Addr())))
+	to := destinationAmong(s.relays.Load().tcp, wire.EndpointOf(wire.AddrPortOf(service.Addr())))
 	if conn, err := relay.dial(t.Context(), &to); !errors.Is(err, errRelayGone) {
 		t.Errorf("connected to %v, %v", conn, err)
 	}

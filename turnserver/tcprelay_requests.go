@@ -30,7 +30,7 @@ func (r *request) connect() {
 		r.fail(code)
 		return
 	}
-	to := destinationAmong(srv.tcpRelays, peer)
+	to := destinationAmong(srv.relays.Load().tcp, peer)
 	if !to.reaches() {
 		srv.counters.count(denyOwnHost)
 		r.fail(stun.CodeForbidden)
