@@ -135,6 +135,21 @@ func LoadOrCreateSecret(path string, rand io.Reader) (Secret, error) {
 	if err != nil {
 		return Secret{}, err
 	}
+	return besideFormer(path, s)
+}
+
+// LoadSecret is LoadOrCreateSecret that makes nothing. Its error is
+// fs.ErrNotExist if there is no secret.
+func LoadSecret(path string) (Secret, error) {
+	s, err := loadSecret(path)
+	if err != nil {
+		return Secret{}, err
+	}
+	return besideFormer(path, s)
+}
+
+// besideFormer adds the secrets in whose place this one came.
+func besideFormer(path string, s Secret) (Secret, error) {
 	former, err := loadFormer(path + formerSuffix)
 	return s.withFormer(former), err
 }

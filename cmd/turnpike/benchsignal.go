@@ -124,7 +124,7 @@ func signalDialect(cfg *config.Config, ticket string, role auth.Role) (signalloa
 	if ticketMaker(cfg) == nil {
 		return nil, errors.New("tickets are needed: run this on the server's machine with its --config or --state, or pass --ticket")
 	}
-	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
+	secret, err := auth.LoadSecret(cfg.SecretFile())
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ examples:
 files:
   turnpike.toml           read if it is in the working directory; or the file of --config or $TURNPIKE_CONFIG.
                           "turnpike config" prints every key. A path in the file starts from the file's folder
+  turnpike-state/         beside that file, without one in the working directory; elsewhere with --state or state_dir
   turnpike-state/secret   made at the first start, with mode 0600. It signs invites and tickets, which are void
                           without it. Keep it, and keep it secret
   turnpike-state/secret.old   secrets that "turnpike secret rotate" has replaced, while they still verify

@@ -41,7 +41,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if want.list {
 		return p.listInvites(cfg, log, want.asJSON)
 	}
-	secret, err := p.signingSecret(cfg, want.revoke != "")
+	secret, err := signingSecret(cfg)
 	if err != nil {
 		return err
 	}

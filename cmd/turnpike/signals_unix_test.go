@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"turnpike/auth"
 	"turnpike/internal/testcert"
 )
 
@@ -103,10 +105,8 @@ func TestTerminateBench(t *testing.T) {
 // TestTerminateInvite: a command with nothing to tidy up ends as any process does.
 func TestTerminateInvite(t *testing.T) {
 	state := t.TempDir()
-	var out, errs bytes.Buffer
-	p := &program{stdout: &out, stderr: &errs}
-	if status := p.run(t.Context(), []string{"ticket", "--state", state}); status != 0 {
-		t.Fatalf("%d: %s", status, &errs)
+	if _, err := auth.LoadOrCreateSecret(filepath.Join(state, "secret"), rand.Reader); err != nil {
+		t.Fatal(err)
 	}
 	c := newChild(t, "invite", "--revoke", "-", "--state", state)
 	stdin, err := c.StdinPipe()

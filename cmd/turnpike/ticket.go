@@ -55,7 +55,7 @@ func (p *program) ticket(_ context.Context, args []string) error {
 	if *inspect {
 		return p.inspectTicket(cfg, *asJSON)
 	}
-	secret, err := p.signingSecret(cfg, false)
+	secret, err := signingSecret(cfg)
 	if err != nil {
 		return err
 	}

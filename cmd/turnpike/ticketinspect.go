@@ -63,7 +63,7 @@ func inspectionState(cfg *config.Config, there bool, log *slog.Logger) (auth.Sec
 	if !there {
 		return auth.NewSecret([]byte(rand.Text())), nil, nil
 	}
-	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
+	secret, err := auth.LoadSecret(cfg.SecretFile())
 	if err != nil {
 		return auth.Secret{}, nil, err
 	}

@@ -68,6 +68,7 @@ type Config struct {
 	file        string            // the file that was read; empty: none
 	emptied     []string          // what Warnings says of empty variables that took away what the file has
 	sources     map[string]string // key -> where its value came from; absent: the default
+	texts       map[string]string // key -> what a variable or a flag has set it to; no secrets
 	checkIssuer CheckIssuer       // nil: issuers are judged by their form only
 }
 
@@ -92,7 +93,7 @@ const (
 
 // Default returns a configuration that works without a file. stateDir is the default of state_dir.
 func Default(stateDir string) *Config {
-	c := &Config{StateDir: stateDir, DrainTimeout: 30 * time.Second, sources: map[string]string{}}
+	c := &Config{StateDir: stateDir, DrainTimeout: 30 * time.Second, sources: map[string]string{}, texts: map[string]string{}}
 	c.HTTP.Listen = []string{"127.0.0.1:8080"}
 	c.HTTP.TURN = true
 	c.TLS.Mode = TLSOff

@@ -1,22 +1,24 @@
 package config
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Who says whom the server lets in, and which command invites others.
-func (c *Config) Who() string {
+// Who says whom the server lets in, and which command invites others. listening are the addresses of its HTTP listeners.
+func (c *Config) Who(listening []string) string {
 	switch {
 	case c.Auth.Guests == GuestsAlways:
 		return "anyone (guests = always)"
 	case c.Auth.Guests == GuestsLoopback && c.LocalOnly():
-		return "anyone on this machine (guests = loopback); others need an invite: " + c.inviteCommand()
+		return "anyone on this machine (guests = loopback); others need an invite: " + c.inviteCommand(listening)
 	case c.Auth.Guests == GuestsLoopback:
-		return "those with an invite, because others can reach this server (guests = loopback): " + c.inviteCommand()
+		return "those with an invite, because others can reach this server (guests = loopback): " + c.inviteCommand(listening)
 	}
-	return "those with an invite (guests = never): " + c.inviteCommand()
+	return "those with an invite (guests = never): " + c.inviteCommand(listening)
 }
 
 // AdmitsGuests reports whether anybody can get in without an invite.
@@ -24,17 +26,40 @@ func (c *Config) AdmitsGuests() bool {
 	return c.Auth.Guests == GuestsAlways || c.Auth.Guests == GuestsLoopback && c.LocalOnly()
 }
 
-// inviteCommand returns the command that makes an invite for this server, run in the folder where the server was
-// started.
-func (c *Config) inviteCommand() string {
+// inviteCommand returns the command that makes an invite for this server, in whatever folder and with whatever variables it
+// is run: it names the file and the state, and what flags and variables have changed of the link.
+func (c *Config) inviteCommand(listening []string) string {
 	command := "turnpike invite --room NAME"
-	if c.file != "" && c.file != defaultConfigFile {
-		command += " --config " + ShellWord(c.file)
+	if c.file != "" {
+		command += " --config " + ShellWord(absolute(c.file))
 	}
-	if strings.HasPrefix(c.sources["state_dir"], "--") {
-		command += " --state " + ShellWord(c.StateDir)
+	if source := c.sources["state_dir"]; c.file == "" || byHand(source) || source == systemdState {
+		command += " --state " + ShellWord(absolute(c.StateDir))
+	}
+	inLink := []string{"public_host", "http.listen", "http.trusted_proxies", "tls.mode", "tls.cert_file", "tls.key_file", "turn.public_ports"}
+	for _, k := range c.keys() {
+		if slices.Contains(inLink, k.name) && byHand(c.sources[k.name]) {
+			text := c.texts[k.name]
+			if k.name == "http.listen" {
+				text = strings.Join(listening, ",") // port 0 has become a port
+			}
+			command += " --" + k.flag() + " " + ShellWord(text)
+		}
 	}
 	return command
+}
+
+// byHand reports whether a value came from a flag or a variable.
+func byHand(source string) bool {
+	return strings.HasPrefix(source, "--") || strings.HasPrefix(source, "TURNPIKE_")
+}
+
+// absolute returns a path that holds in every folder, if this one's can be told.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // ShellWord quotes a word for a POSIX shell, if it needs that.

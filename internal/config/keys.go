@@ -41,7 +41,7 @@ func (c *Config) keys() []key {
 	keys := []key{
 		{name: "public_host", value: str(&c.PublicHost, parseHost, "turn.example.org"),
 			help: "the name or address that clients reach; wins over the Host header"},
-		{name: "state_dir", value: str(&c.StateDir, notEmpty("./turnpike-state"), "/var/lib/turnpike"),
+		{name: "state_dir", value: str(&c.StateDir, notEmpty("./"+defaultStateName), "/var/lib/turnpike"),
 			help: "where the generated secret and the list of invites live"},
 		{name: "drain_timeout", value: dur(&c.DrainTimeout, 0),
 			help: "how long a stopping server waits for its relays to end"},

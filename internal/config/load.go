@@ -49,7 +49,7 @@ func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer
 		value, _ := lookup(name)
 		return value
 	}
-	c := Default(defaultStateDir(getenv))
+	c := Default(defaultStateName)
 	c.checkIssuer = checkIssuer
 	var bad []error
 	bad = append(bad, c.loadFile(f.file, getenv)...)
@@ -73,6 +73,7 @@ func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer
 			bad = append(bad, c.setText(k, f.names[k.name], s)...)
 		}
 	}
+	c.defaultState(getenv)
 	if len(bad) == 0 {
 		bad = c.check()
 	}
@@ -84,15 +85,29 @@ func (c *Config) setText(k key, source, s string) []error {
 		return []error{badValue(source, k.name, err)}
 	}
 	c.sources[k.name] = source
+	if !k.secret {
+		c.texts[k.name] = s
+	}
 	return nil
 }
 
-// defaultStateDir returns systemd's StateDirectory= under systemd, else a name in the working directory.
-func defaultStateDir(getenv func(string) string) string {
-	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); dir != "" {
-		return dir
+// defaultStateName is the state directory that nobody named: beside the file that was read, else in the working directory.
+const defaultStateName = "turnpike-state"
+
+// systemdState is what Source says of a state directory that systemd gave.
+const systemdState = "STATE_DIRECTORY"
+
+// defaultState sets state_dir where nobody has: to systemd's StateDirectory= under systemd, else beside the file. All
+// commands thus find the same state, wherever they are run.
+func (c *Config) defaultState(getenv func(string) string) {
+	if c.sources["state_dir"] != "" {
+		return
 	}
-	return "turnpike-state"
+	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		c.StateDir, c.sources["state_dir"] = dir, systemdState
+	} else if c.file != "" {
+		c.StateDir = filepath.Join(filepath.Dir(c.file), defaultStateName)
+	}
 }
 
 // loadFile reads the named file, else $TURNPIKE_CONFIG, else ./turnpike.toml if there is one.

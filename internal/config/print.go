@@ -41,7 +41,7 @@ the flag once for each item. An empty variable empties a list, and turns metrics
   --config FILE   the configuration file
   --state DIR     the same as --state-dir
 `)
-	for _, k := range Default("turnpike-state").keys() {
+	for _, k := range Default(defaultStateName).keys() {
 		if k.secret {
 			if _, tables := k.value.(issuerList); !tables {
 				fmt.Fprintf(&b, "  $%s\n        %s (file or variable only)\n", k.env(), k.help)

@@ -35,7 +35,7 @@ func starterKeys() map[string]starterKey {
 // Starter returns a first configuration file with the values of the flags. A public_host makes it https on port 443,
 // unless the flags say otherwise or name a reverse proxy.
 func (f *Flags) Starter() (string, error) {
-	c := Default("turnpike-state")
+	c := Default(defaultStateName)
 	set := map[string]string{}
 	for name, values := range f.set {
 		set[name] = strings.Join(values, ",")

@@ -39,7 +39,7 @@ func (n *Node) banner(w io.Writer) {
 		{"web", strings.Join(n.cfg.WebURLs(addrs), "  ")},
 		{"turn", cmp.Or(joinStrings(n.turn.Addrs()), "on the web addresses")},
 		{"relay", showRelays(n.relays) + ", ports " + n.cfg.TURN.RelayPorts.String()},
-		{"who", n.cfg.Who()},
+		{"who", n.cfg.Who(addrs)},
 		{"state", state},
 	}
 	if link := n.firstLink(); link != "" {

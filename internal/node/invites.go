@@ -24,7 +24,7 @@ const (
 func openLedger(cfg *config.Config, log *slog.Logger) (*auth.Ledger, error) {
 	ledger, err := auth.OpenLedger(cfg.LedgerFile(), time.Now, log)
 	if err != nil {
-		return nil, cfg.Errorf("state_dir", "%w", err)
+		return nil, stateProblem(cfg, err)
 	}
 	pruneLedger(cfg, ledger, log)
 	return ledger, nil

@@ -76,7 +76,7 @@ type Node struct {
 func New(cfg *config.Config, o Options) (*Node, error) {
 	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
 	if err != nil {
-		return nil, cfg.Errorf("state_dir", "%w", err)
+		return nil, stateProblem(cfg, err)
 	}
 	n := &Node{cfg: cfg, options: o, log: o.Log, webConns: newWebConns()}
 	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {

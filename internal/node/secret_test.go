@@ -3,9 +3,14 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,4 +47,23 @@ func TestNewSecretIsNoticed(t *testing.T) {
 			t.Errorf("it says %d times: %s", got, log.String())
 		}
 	})
+}
+
+// TestStateProblem: a state directory that cannot be written is an error that says whose, where and what to do.
+func TestStateProblem(t *testing.T) {
+	cfg := config.Default("here")
+	here, err := filepath.Abs("here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, errno := range map[string]syscall.Errno{
+		fmt.Sprintf("give this user (uid %d) the directory %s", os.Getuid(), here): syscall.EACCES,
+		"make " + here + " writable": syscall.EROFS,
+		"make room for " + here:      syscall.ENOSPC,
+	} {
+		err := stateProblem(cfg, fmt.Errorf("create secret: %w", &fs.PathError{Op: "mkdir", Path: "here", Err: errno}))
+		if got := err.Error(); !strings.HasPrefix(got, "state_dir: create secret: mkdir here: ") || !strings.Contains(got, want) || !strings.HasSuffix(got, "with --state") {
+			t.Errorf("%v: %s, want %s", errno, got, want)
+		}
+	}
 }
