@@ -304,9 +304,10 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	home := &home{client: *r.c}
 	a.home.Store(home)
 	if !s.openRelayed(r, a, want) {
-		s.quota.uncountAllocation(account, r.c)
+		s.quota.uncountAllocation(account, r.c, now)
 		return nil, stun.CodeInsufficientCapacity
 	}
+	a.budget = s.quota.budgetFor(account, limits)
 	if want.mobile {
 		s.mobility.giveFirstTicket(a)
 	}

@@ -304,8 +304,8 @@ func TestAddressQuota(t *testing.T) {
 		first.accept(stun.MethodRefresh, lifetime(0))
 		dialREST(t, s, network, "carol").expectAllocate(0)
 	})
-	q := newQuota()
 	limits := Limits{AllocationsPerAddress: 1}.withDefaults()
+	q := newQuota(&limits)
 	take := func(ip, user string) reason {
 		c := client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at(ip))}}
 		_, limit := q.countAllocation(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
@@ -327,8 +327,8 @@ func TestAddressQuota(t *testing.T) {
 // TestUserQuota: users of REST credentials are told apart by their addresses too, because apps mint one user part for all of them.
 // An app may have a number of its own. Sessions and other users of ours are counted wherever they are.
 func TestUserQuota(t *testing.T) {
-	q := newQuota()
 	limits := Limits{AllocationsPerUser: 1, AllocationsPerSession: 1, AllocationsOfApp: map[string]int{"galene": 2}}.withDefaults()
+	q := newQuota(&limits)
 	rest := auth.Grant{Kind: auth.GrantREST, User: "galene"}
 	app := auth.Grant{Kind: auth.GrantREST, User: "galene", App: "galene"}
 	ours := auth.Grant{Kind: auth.GrantRelayOnly, User: "r.ann"}
@@ -358,7 +358,7 @@ func TestQuotasOfIPv6(t *testing.T) {
 	perUser, perAddress := Limits{AllocationsPerUser: limit}.withDefaults(), Limits{AllocationsPerAddress: limit}.withDefaults()
 	for _, row := range []struct{ step, want int }{{0, limit}, {1, 4 * limit}, {256, 16 * limit}} {
 		for full, limits := range map[reason]*Limits{limitUser: &perUser, limitAddress: &perAddress} {
-			q := newQuota()
+			q := newQuota(limits)
 			var counted []*account
 			var clients []*client
 			for host := range 200 {
@@ -380,7 +380,7 @@ func TestQuotasOfIPv6(t *testing.T) {
 				t.Errorf("with /64s %d apart: %d, want %d", row.step, len(counted), row.want)
 			}
 			for i, h := range counted {
-				q.uncountAllocation(h, clients[i])
+				q.uncountAllocation(h, clients[i], 0)
 			}
 			if len(q.accounts)+len(q.users)+len(q.addresses)+q.total != 0 {
 				t.Errorf("left are %v, %v, %v", q.accounts, q.users, q.addresses)

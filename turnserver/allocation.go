@@ -20,6 +20,7 @@ type allocation struct {
 	shard         *shard
 	grant         auth.Grant
 	account       *account
+	budget        *budget // its own; the account's stands beside it
 	keys          auth.Keys
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
 	granted       uint32                       // seconds that the Allocate was granted
@@ -38,8 +39,7 @@ type allocation struct {
 	conversationsFullUntil expiry // until then shard.converse tries no more flows without a channel; it alone uses this
 
 	// Every goroutine that relays adds to them.
-	traffic [2]traffic // by direction
-	rates   [2]bucket
+	traffic [2]traffic       // by direction
 	dropped [3]atomic.Uint64 // by the index of allocationDrops
 }
 
@@ -251,7 +251,8 @@ func (a *allocation) endRelayed(only *relayed) {
 	}
 	srv, home := a.shard.srv, a.home.Load()
 	srv.mobility.forget(a)
-	srv.quota.uncountAllocation(a.account, &home.client)
+	srv.quota.leaveBudget(a.account, a.budget)
+	srv.quota.uncountAllocation(a.account, &home.client, srv.now())
 	if home.conn != nil {
 		home.conn.allocationEnded()
 	}

@@ -102,6 +102,7 @@ func attacks() []attack {
 		{"a relay that moves to a connection which carries the data of another", "", arrivalAmidData},
 		{"what peers send while a client moves", "", lostInMove},
 		{"permissions without end", "", TestPermissionLimit},
+		{"a limit of bandwidth, again and again with new allocations", "", TestBudgetOutlives},
 		{"relays of sessions and users that have ended", "", TestEndSessionAndUser},
 	}
 }

@@ -31,7 +31,7 @@ func (b *bandwidth) allows(a *allocation, d direction, size int, now clock) bool
 	if !b.limited {
 		return true
 	}
-	return b.takeFrom(&a.rates[d], size, b.allocation, now) && b.takeFrom(&a.account.rates[d], size, b.account, now) && b.takeFrom(&b.total[d], size, b.node, now)
+	return b.takeFrom(&a.budget[d], size, b.allocation, now) && b.takeFrom(&a.account.rates[d], size, b.account, now) && b.takeFrom(&b.total[d], size, b.node, now)
 }
 
 // takeFrom takes the tokens of size bytes from a bucket, or from the kernel's meter in its place.
@@ -56,7 +56,7 @@ func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clo
 	for _, limit := range [...]struct {
 		of   *bucket
 		rate int64
-	}{{&a.rates[d], b.allocation}, {&a.account.rates[d], b.account}, {&b.total[d], b.node}} {
+	}{{&a.budget[d], b.allocation}, {&a.account.rates[d], b.account}, {&b.total[d], b.node}} {
 		for at := now(); !b.takeFrom(limit.of, size, limit.rate, at); at = now() {
 			select {
 			case <-time.After(max(patient, limit.of.lacks(size, limit.rate, at))):
@@ -67,6 +67,12 @@ func (b *bandwidth) waitFor(a *allocation, d direction, size int, now func() clo
 	}
 	return true
 }
+
+// budget is the buckets of both directions.
+type budget [2]bucket
+
+// whole reports whether both buckets are full, and the kernel uses neither.
+func (b *budget) whole(now clock) bool { return b[clientToPeer].full(now) && b[peerToClient].full(now) }
 
 // bucket is a token bucket of bytes, full at first. While the kernel forwards flows that the bucket bounds, a meter of
 // the kernel's stands in its place.
@@ -94,6 +100,10 @@ func (b *bucket) takeBytes(size int, rate int64, now clock) bool {
 // lacks is how long it takes until the bucket has the tokens of size bytes, if nobody takes any.
 func (b *bucket) lacks(size int, rate int64, now clock) time.Duration {
 	return b.tokens.Lack(time.Duration(now), sendingTime(size, rate), burstOf(rate))
+}
+
+func (b *bucket) full(now clock) bool {
+	return b.meter.Load() == 0 && b.tokens.FullIn(time.Duration(now)) == 0
 }
 
 // burstOf is how long the bytes of a full bucket take at its rate.

@@ -85,6 +85,7 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 	r.made++
 	a.first.expires.set(now.plus(defaultLifetime))
 	a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
+	a.budget = r.srv.quota.budgetFor(a.account, &Limits{BandwidthPerAllocation: r.srv.bandwidth.allocation})
 	r.shard.insert(a)
 	return a
 }
@@ -252,6 +253,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			a.first.relayPort = relayPort{datagrams: noSocket{}, local: rigEndpoint(3, i), address: r.address}
 			a.first.expires.set(clock(time.Hour))
 			a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
+			a.budget = new(budget)
 			r.shard.insert(a)
 			for n := range uint16(channels) {
 				r.shard.bind(a, wire.MinChannel+n, destination{endpoint: rigEndpoint(byte(10+n), 0)}, clock(n), &limits)

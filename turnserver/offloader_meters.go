@@ -52,7 +52,7 @@ func newMeterPool(srv *Server, path *offload.Path, n int) *meterPool {
 func (p *meterPool) buckets(a *allocation, yield func(*bucket, int64)) {
 	b := &p.srv.bandwidth
 	for _, d := range [...]direction{clientToPeer, peerToClient} {
-		yield(&a.rates[d], b.allocation)
+		yield(&a.budget[d], b.allocation)
 		yield(&a.account.rates[d], b.account)
 		yield(&b.total[d], b.node)
 	}
@@ -107,5 +107,5 @@ func (p *meterPool) unshare(a *allocation) {
 
 // metersOf lists the meters that bound one direction of an allocation's flows.
 func (k *offloader) metersOf(a *allocation, d direction) [3]uint32 {
-	return [3]uint32{a.rates[d].meter.Load(), a.account.rates[d].meter.Load(), k.srv.bandwidth.total[d].meter.Load()}
+	return [3]uint32{a.budget[d].meter.Load(), a.account.rates[d].meter.Load(), k.srv.bandwidth.total[d].meter.Load()}
 }

@@ -86,3 +86,44 @@ func TestOffloadedBandwidth(t *testing.T) {
 		})
 	}
 }
+
+// TestOffloadedBudgetOutlives: so it is when the kernel has used up the limit.
+func TestOffloadedBudgetOutlives(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	const size, slow, most = 1200, 1000, burstBytes / 1200 // bits a second: see TestBandwidth
+	for name, limit := range map[string]func(*Limits){
+		"allocation": func(l *Limits) { l.BandwidthPerAllocation = slow },
+		"user":       func(l *Limits) { l.BandwidthPerUser = slow },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, clock := startClocked(t, func(cfg *Config) { allowLoopback(cfg); limit(&cfg.Limits) })
+			relayed, below := func() uint64 { return counterOf(t, s, "packets_relayed", "up") }, func() uint64 { return counterOf(t, s, "packets_offloaded", "up") }
+			greedy := callOffloaded(t, s, dialREST(t, s, "udp", "alice"), wire.MinChannel)
+			before, inKernel := relayed(), below()
+			for range most + 5 {
+				greedy.sendChannel(wire.MinChannel, pattern(size))
+				greedy.barrier()
+			}
+			if got := relayed() - before; got > most || got < most-1 || below()-inKernel != got {
+				t.Fatalf("%d packets went through, %d of them in the kernel, want %d", got, below()-inKernel, most)
+			}
+			greedy.accept(stun.MethodRefresh, lifetime(0))
+			waitFor(t, "the end of its flow", func() bool { return s.Offload().Flows == 0 })
+			const wait = 100 * time.Second
+			clock.advance(wait) // the kernel uses no bucket now
+			c := dialREST(t, s, "udp", "alice")
+			c.allocate()
+			c.bind(wire.MinChannel, greedy.peer.addr)
+			before = relayed()
+			for range 30 {
+				c.sendChannel(wire.MinChannel, pattern(size))
+				c.barrier()
+			}
+			if got, want := relayed()-before, uint64(wait/time.Second*slow/8/size); got > want+1 || got < want-1 {
+				t.Errorf("%d packets of the next allocation went through, want %d", got, want)
+			}
+		})
+	}
+}

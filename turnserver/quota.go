@@ -1,7 +1,9 @@
 package turnserver
 
 import (
+	"container/list"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"turnpike/auth"
@@ -11,23 +13,36 @@ import (
 
 // quota counts allocations by owner, by source, and in total.
 type quota struct {
-	mu        sync.Mutex
+	// Static after construction.
+	mostSpent int
+	unlimited *budget // of allocations that have no limit of their own
+
+	mu        sync.Mutex // also guards the accounts and which allocations have their budgets
 	total     int
 	accounts  map[holder]*account
+	spent     list.List         // of *account: without allocations, kept until their budgets are whole again; the first to end stands first
 	users     map[userRange]int // of REST credentials, around their IPv6 sources
 	addresses map[front.Range]int
 }
 
 // account is what a session, or a user at one address, with allocations has. All of its allocations share its bandwidth.
+// It outlives them until nothing of its budgets is missing. Its owner would else have them anew with each allocation.
 type account struct {
-	holder holder // static
-	rates  [2]bucket
+	// Static after construction.
+	holder holder
+	rates  budget
 
-	count int // guarded by quota.mu
+	// Guarded by quota.mu.
+	count int
+	left  []*budget     // of allocations that have ended; the next ones go on with them
+	place *list.Element // among the spent, or nil
 }
 
-func newQuota() quota {
-	return quota{accounts: make(map[holder]*account), users: make(map[userRange]int), addresses: make(map[front.Range]int)}
+func newQuota(limits *Limits) quota {
+	return quota{
+		mostSpent: limits.Allocations, unlimited: new(budget),
+		accounts: make(map[holder]*account), users: make(map[userRange]int), addresses: make(map[front.Range]int),
+	}
 }
 
 // owner is who a credential belongs to: a session, else a user, of an app that has its own table or of nobody in
@@ -101,6 +116,10 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 		h = &account{holder: who}
 		q.accounts[who] = h
 	}
+	if h.place != nil {
+		q.spent.Remove(h.place)
+		h.place = nil
+	}
 	h.count++
 	for _, r := range wider {
 		q.users[r]++
@@ -111,12 +130,12 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 }
 
 // uncountAllocation takes back what countAllocation counted.
-func (q *quota) uncountAllocation(h *account, c *client) {
+func (q *quota) uncountAllocation(h *account, c *client, now clock) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total--
 	if h.count--; h.count == 0 {
-		delete(q.accounts, h.holder)
+		q.closeLocked(h, now)
 	}
 	for _, r := range h.holder.wider() {
 		if q.users[r]--; q.users[r] == 0 {
@@ -124,6 +143,79 @@ func (q *quota) uncountAllocation(h *account, c *client) {
 		}
 	}
 	q.countAddressLocked(c, -1)
+}
+
+// budgetFor returns the budget of an account's next allocation: one that an ended allocation has left, if there is one. So an account has
+// no more budgets than it had allocations at a time.
+func (q *quota) budgetFor(h *account, limits *Limits) *budget {
+	if limits.BandwidthPerAllocation <= 0 {
+		return q.unlimited
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(h.left) == 0 {
+		return new(budget)
+	}
+	b := h.left[0]
+	h.left = slices.Delete(h.left, 0, 1)
+	return b
+}
+
+// leaveBudget takes back the budget of an allocation that has ended.
+func (q *quota) leaveBudget(h *account, b *budget) {
+	if b == q.unlimited {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h.left = append(h.left, b)
+}
+
+// closeLocked forgets an account without allocations, or keeps it while something of its budgets is missing. If it keeps too many, the one
+// that has waited longest goes. The caller holds mu.
+func (q *quota) closeLocked(h *account, now clock) {
+	if h.whole(now) {
+		delete(q.accounts, h.holder)
+		return
+	}
+	h.place = q.spent.PushBack(h)
+	if q.spent.Len() > q.mostSpent {
+		q.forgetSpentLocked(q.spent.Front())
+	}
+}
+
+func (q *quota) forgetSpentLocked(place *list.Element) {
+	h := q.spent.Remove(place).(*account)
+	h.place = nil
+	delete(q.accounts, h.holder)
+}
+
+// whole reports whether nothing is missing of the account's budgets. The caller holds quota.mu.
+func (h *account) whole(now clock) bool {
+	return h.rates.whole(now) && !slices.ContainsFunc(h.left, func(b *budget) bool { return !b.whole(now) })
+}
+
+// mostSwept bounds what the sweep looks at under one hold of a lock.
+const mostSwept = 64
+
+// sweep forgets the accounts whose budgets are whole again. One that is not holds up those behind it for as long as its budgets take to fill.
+func (q *quota) sweep(now clock) {
+	for q.sweepSome(now) {
+	}
+}
+
+// sweepSome does a part of the sweep, and reports whether there may be more to do.
+func (q *quota) sweepSome(now clock) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for range mostSwept {
+		first := q.spent.Front()
+		if first == nil || !first.Value.(*account).whole(now) {
+			return false
+		}
+		q.forgetSpentLocked(first)
+	}
+	return true
 }
 
 // countMove counts an allocation for the source where c is, to which it is about to move from was. It reports false if

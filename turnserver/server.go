@@ -98,7 +98,7 @@ func New(cfg Config) (*Server, error) {
 		wallTime: time.Now,
 		openTime: front.OpenTime,
 		epoch:    time.Now(),
-		quota:    newQuota(),
+		quota:    newQuota(&cfg.Limits),
 		reserved: newReservations(),
 		done:     make(chan struct{}),
 		streams:  make(map[*stream]struct{}),
@@ -389,6 +389,7 @@ func (s *Server) sweep() {
 		}
 	}
 	s.reserved.endMatching(func(r *reservation) bool { return now >= r.expires })
+	s.quota.sweep(now)
 	s.mobility.sweep(now)
 	s.peers.endExpired(now)
 }

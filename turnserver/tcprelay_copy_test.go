@@ -67,7 +67,7 @@ func (d duplex) Close() error {
 func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	t.Helper()
 	s := newServer(t, nil)
-	a := &allocation{shard: newShard(s), account: new(account)}
+	a := &allocation{shard: newShard(s), account: new(account), budget: new(budget)}
 	relay := &tcpRelay{srv: s, alloc: a, conns: make(map[wire.Endpoint]*peerConn)}
 	a.first.tcp = relay
 	near, client := newDuplex()
@@ -202,7 +202,7 @@ func TestStreamsWaitForBandwidth(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, start := newBandwidth(&limits), time.Now()
 				now := func() clock { return clock(time.Since(start)) }
-				a := &allocation{account: new(account)}
+				a := &allocation{account: new(account), budget: new(budget)}
 				var streams sync.WaitGroup
 				for range 4 {
 					streams.Go(func() {
