@@ -217,10 +217,16 @@ func destinationAmong(relays []*relayAddress, e wire.Endpoint) destination {
 	return destination{endpoint: e, addr: ap, own: relayAddressOf(relays, ap.Addr())}
 }
 
-// reaches reports whether sending to d could succeed: a port of our own relay addresses must be live.
-func (d *destination) reaches() bool {
-	return d.own == nil || d.own.allocationAt(d.endpoint.Port) != nil
+// relay returns the live allocation of this node that d is a relayed address of, or nil.
+func (d *destination) relay() *allocation {
+	if d.own == nil {
+		return nil
+	}
+	return d.own.allocationAt(d.endpoint.Port)
 }
+
+// reaches reports whether d is another host, or a live relayed address.
+func (d *destination) reaches() bool { return d.own == nil || d.relay() != nil }
 
 // start begins to read the relayed sockets.
 func (a *allocation) start() {

@@ -2,16 +2,19 @@ package turnserver
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
+	"turnpike/auth"
 	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/wire"
 )
 
-// readOwnHost lists the addresses of this host's interfaces. A relay reaches nothing there but live relayed addresses:
-// other programs on this host may trust connections from it.
+// readOwnHost lists the addresses of this host's interfaces. A relay reaches nothing there but live relayed addresses, and
+// ports that the operator opens: other programs on this host may trust connections from it.
 func (s *Server) readOwnHost() {
 	own := make(peerpolicy.Addresses)
 	for _, r := range s.relays.Load().udp {
@@ -37,7 +40,72 @@ func (s *Server) readOwnHost() {
 			}
 		}
 	}
-	s.ownHost.Store(&own)
+	s.setOwnHost(own)
+}
+
+// setOwnHost replaces the list of this host's addresses.
+func (s *Server) setOwnHost(own peerpolicy.Addresses) {
+	before := s.ownHost.Swap(&own)
+	if before != nil && !maps.Equal(*before, own) {
+		s.revokeOwnHost()
+		s.ownHostMoved.Store(true) // for the sweep: a request may have been judged by the former list, and end only now
+	}
+}
+
+// revokeOwnHost ends what lets relays send to addresses that have come to this host. Who has a permission for such an
+// address got it while it was another host's. So no packet need ask whether its peer is still another host.
+func (s *Server) revokeOwnHost() {
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	for _, sh := range shards {
+		for _, a := range sh.allocations.All() {
+			sh.revokeOwnHost(a)
+		}
+	}
+}
+
+// revokeOwnHost removes an allocation's permissions and flows to addresses of this host. A flow to a relay address stays
+// if it was made as such, since then each packet's port must be that of a live relayed address.
+func (s *shard) revokeOwnHost(a *allocation) {
+	denies := func(ip netip.Addr) bool { return s.srv.isOwnHost(ip) && !s.srv.isRelayAddress(ip) }
+	moved := func(f *flow) bool { return f.peer.own == nil && s.srv.isOwnHost(f.peer.addr.Addr()) }
+	s.mu.Lock()
+	if !s.has(a) {
+		s.mu.Unlock()
+		return
+	}
+	var unbound []*flow
+	a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool {
+		if !moved(f) {
+			return false
+		}
+		s.removeFlow(f)
+		unbound = append(unbound, f)
+		return true
+	})
+	a.forget(func(p *permission) bool { return denies(wire.Endpoint{IP: p.ip}.Addr()) })
+	s.mu.Unlock()
+	s.flows.report(unbound)
+}
+
+// opensHost reports whether a client may send to a port of a relay address that relays nothing: the port of another
+// program on this host, such as an SFU. The operator must have named the address alone, since a range that contains it
+// means other hosts. Credentials of signaling and our own listeners are excepted: a relay to our listener could become
+// the client of another relay.
+func (a *allocation) opensHost(peer *wire.Endpoint) bool {
+	s := a.shard.srv
+	return a.grant.Kind == auth.GrantREST && !a.relaysTCP() && s.policy.Names(peer.Addr()) && !slices.Contains(s.listening, peer.Port)
+}
+
+// listeningPorts lists the ports of our listeners of datagrams.
+func (s *Server) listeningPorts() (ports []uint16) {
+	for _, l := range s.Addrs() {
+		if l.Network == "udp" || l.Network == "dtls" {
+			ports = append(ports, l.Addr.Port())
+		}
+	}
+	return ports
 }
 
 // isOwnHost reports whether ip, or an IPv4 address inside it, is one of this host's.

@@ -73,6 +73,9 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 // canOffload reports whether the kernel may forward a flow.
 func (k *offloader) canOffload(e *flowEntry) bool {
 	tuple := &e.fromClient.tuple
+	if e.flow.channel != 0 && !e.flow.peer.reaches() {
+		return false // to another program on this host, or to nobody
+	}
 	return tuple.Protocol == wire.UDP && !tuple.Client.Addr().IsLinkLocalUnicast() // a five-tuple keeps no zone
 }
 

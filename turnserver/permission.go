@@ -64,7 +64,7 @@ func (r *request) channelBind() {
 		return
 	}
 	d := srv.destinationOf(peer)
-	if !d.reaches() {
+	if !d.reaches() && !r.alloc.opensHost(&peer) {
 		srv.counters.count(denyOwnHost)
 		r.fail(stun.CodeForbidden)
 		return
@@ -102,7 +102,7 @@ func (s *Server) judgePeer(a *allocation, peer wire.Endpoint) stun.ErrorCode {
 		return stun.CodePeerAddrFamilyMismatch
 	}
 	// Relay addresses of this node are open to everyone: permissions carry no port, and each packet's port must be that
-	// of a live relayed address.
+	// of a live relayed address, or one that the operator opens.
 	if s.isRelayAddress(ip) {
 		return 0
 	}

@@ -38,23 +38,24 @@ type Server struct {
 	front    *front.Front
 	dtls     []dtls.ServerOption
 
-	answers   *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
-	failures  *tokenbucket.Table[front.Source] // to authenticate
-	connects  *tokenbucket.Table[holder]       // to peers over TCP
-	logged    tokenbucket.Atomic               // addresses that began to wait
-	counters  counters
-	quota     quota
-	reserved  reservations
-	peers     peerConns
-	bandwidth bandwidth
-	mobility  *mobility       // nil: clients cannot move
-	verified  *front.Openings // DTLS associations before the end of their handshake, whose client has shown its address
-	draining  atomic.Bool
-	relays    atomic.Pointer[relaySet]
-	ownHost   atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
-	spare     spareProcessors
-	lastWarn  atomic.Int64 // clock of the last warning that capacity is used up
-	hinted    atomic.Bool  // hintBuffers has spoken
+	answers      *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
+	failures     *tokenbucket.Table[front.Source] // to authenticate
+	connects     *tokenbucket.Table[holder]       // to peers over TCP
+	logged       tokenbucket.Atomic               // addresses that began to wait
+	counters     counters
+	quota        quota
+	reserved     reservations
+	peers        peerConns
+	bandwidth    bandwidth
+	mobility     *mobility       // nil: clients cannot move
+	verified     *front.Openings // DTLS associations before the end of their handshake, whose client has shown its address
+	draining     atomic.Bool
+	relays       atomic.Pointer[relaySet]
+	ownHost      atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
+	ownHostMoved atomic.Bool                          // the sweep must revoke what reaches them once more
+	spare        spareProcessors
+	lastWarn     atomic.Int64 // clock of the last warning that capacity is used up
+	hinted       atomic.Bool  // hintBuffers has spoken
 
 	readers sync.WaitGroup // a goroutine each; startReader adds to it
 	done    chan struct{}  // closed by Close
@@ -64,6 +65,7 @@ type Server struct {
 	offloadFailure error      // why the kernel does not forward, though Config wants it
 
 	relayLoops []*loop       // loops, static once Start has opened a listener
+	listening  []uint16      // ports of our listeners of datagrams, static once Start has opened them
 	nextLoop   atomic.Uint32 // counts the relayed sockets that loops got in turn
 
 	mu           sync.Mutex
@@ -160,6 +162,7 @@ func (s *Server) Start() error {
 		_ = s.Close()
 		return err
 	}
+	s.listening = s.listeningPorts()
 	s.serve()
 	return nil
 }
@@ -380,6 +383,9 @@ func (s *Server) sweep() {
 	shards := s.shards
 	s.mu.Unlock()
 	now := s.now()
+	if s.ownHostMoved.Swap(false) {
+		s.revokeOwnHost()
+	}
 	for _, sh := range shards {
 		for _, e := range sh.sweep(now) {
 			if now >= e.alloc.born.plus(s.cfg.Limits.AllocationMaxAge) {

@@ -253,7 +253,12 @@ type testPeer struct {
 // newPeer opens a peer at peerIP.
 func newPeer(t testing.TB) *testPeer {
 	t.Helper()
-	conn := listenAt(t, peerIP)
+	return newPeerAt(t, peerIP)
+}
+
+func newPeerAt(t testing.TB, ip netip.Addr) *testPeer {
+	t.Helper()
+	conn := listenAt(t, ip)
 	_ = conn.SetReadBuffer(1 << 20)
 	return &testPeer{t, conn, wire.AddrPortOf(conn.LocalAddr())}
 }

@@ -108,16 +108,15 @@ func (a *allocation) toPeer(w *worker, d *destination, buf []byte, start, end in
 		return
 	}
 	from := a.relayedTo(&d.endpoint)
-	if d.own != nil {
-		to := d.own.allocationAt(d.endpoint.Port)
-		if to == nil {
-			w.counters.count(dropNoRelay)
-			return
-		}
+	if to := d.relay(); to != nil {
 		w.counters.countRelayed(w.from, clientToPeer, end-start)
 		w.counters.hops.Add(1)
 		a.traffic[clientToPeer].count(end - start)
 		to.fromRelay(w, from, buf, start, end)
+		return
+	}
+	if d.own != nil && !a.opensHost(&d.endpoint) {
+		w.counters.count(dropNoRelay)
 		return
 	}
 	a.traffic[clientToPeer].count(end - start)

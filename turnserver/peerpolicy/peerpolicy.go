@@ -58,19 +58,23 @@ func deniedRanges() []deniedRange {
 	}{
 		{"0.0.0.0/8", Unspecified},
 		{"127.0.0.0/8", Loopback},
-		{"169.254.0.0/16", LinkLocal}, // among them the clouds' metadata service
+		{"169.254.0.0/16", LinkLocal},   // among them the clouds' metadata service
+		{"168.63.129.16/32", LinkLocal}, // Azure's services for its machines, which each of them reaches
 		{"10.0.0.0/8", Private},
 		{"172.16.0.0/12", Private},
 		{"192.168.0.0/16", Private},
 		{"100.64.0.0/10", Private}, // carrier-grade NAT
 		{"224.0.0.0/4", Multicast},
 		{"255.255.255.255/32", Multicast},
-		{"192.0.0.0/24", Reserved},
+		{"192.0.0.0/24", Reserved}, // among them Oracle's metadata service
 		{"192.0.2.0/24", Reserved}, // documentation, and the next two of that kind
 		{"198.51.100.0/24", Reserved},
 		{"203.0.113.0/24", Reserved},
-		{"192.88.99.0/24", Reserved}, // 6to4 relay anycast
-		{"198.18.0.0/15", Reserved},  // benchmarking
+		{"192.31.196.0/24", Reserved}, // AS112, anycast that swallows questions about private addresses; twice
+		{"192.175.48.0/24", Reserved},
+		{"192.52.193.0/24", Reserved}, // AMT, anycast to the nearest gateway of multicast
+		{"192.88.99.0/24", Reserved},  // 6to4 relay anycast
+		{"198.18.0.0/15", Reserved},   // benchmarking
 		{"240.0.0.0/4", Reserved},
 
 		{"::/128", Unspecified},
@@ -79,10 +83,17 @@ func deniedRanges() []deniedRange {
 		{"fc00::/7", Private},
 		{"fec0::/10", Private}, // site-local, deprecated
 		{"ff00::/8", Multicast},
-		{"64:ff9b:1::/48", Private}, // local-use NAT64: what stands behind it is the network's secret
-		{"100::/64", Reserved},      // discard-only
-		{"2001:2::/48", Reserved},   // benchmarking
+		{"64:ff9b:1::/48", Private},   // local-use NAT64: what stands behind it is the network's secret
+		{"100::/64", Reserved},        // discard-only
+		{"100:0:0:1::/64", Reserved},  // dummy prefix
+		{"2001:1::/32", Reserved},     // anycast to the nearest server of a protocol, TURN among them
+		{"2001:2::/48", Reserved},     // benchmarking
+		{"2001:3::/32", Reserved},     // AMT
+		{"2001:4:112::/48", Reserved}, // AS112; twice
+		{"2620:4f:8000::/48", Reserved},
 		{"2001:10::/28", Reserved},  // ORCHID
+		{"2001:20::/28", Reserved},  // ORCHIDv2
+		{"2001:30::/28", Reserved},  // remote identification of drones
 		{"2001:db8::/32", Reserved}, // documentation
 		{"3fff::/20", Reserved},     // documentation
 		{"5f00::/16", Reserved},     // SRv6 SIDs
@@ -107,6 +118,17 @@ func (p *Policy) Judge(ip netip.Addr) Reason {
 		}
 	}
 	return Allowed
+}
+
+// Names reports whether a relay may send to ip because the operator allows just this address, not as one of a range.
+func (p *Policy) Names(ip netip.Addr) bool {
+	ip = canonical(ip)
+	for _, allowed := range p.allow {
+		if allowed.IsSingleIP() && allowed.Addr() == ip {
+			return p.Judge(ip) == Allowed
+		}
+	}
+	return false
 }
 
 func (p *Policy) judgeOne(ip netip.Addr) Reason {

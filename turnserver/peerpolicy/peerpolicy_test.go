@@ -101,6 +101,31 @@ func TestConfiguredPolicy(t *testing.T) {
 	}
 }
 
+// TestNames: an address is named by a prefix of its own, not by a range, and not if it is denied all the same.
+func TestNames(t *testing.T) {
+	for _, row := range []struct {
+		allow, deny, ip string
+		want            bool
+	}{
+		{"8.8.8.8/32", "", "8.8.8.8", true},
+		{"8.8.8.8/32", "", "::ffff:8.8.8.8", true},
+		{"::ffff:8.8.8.8/128", "", "8.8.8.8", true},
+		{"10.0.0.5/32", "", "10.0.0.5", true},
+		{"8.8.8.8/32", "", "8.8.8.9", false},
+		{"8.8.8.8/31", "", "8.8.8.8", false},
+		{"0.0.0.0/0", "", "8.8.8.8", false},
+		{"", "", "8.8.8.8", false},
+		{"8.8.8.8/32", "8.8.8.0/24", "8.8.8.8", false},
+		{"2606::1/128", "", "2606::1", true},
+		{"2606::1/127", "", "2606::1", false},
+		{"64:ff9b::10.0.0.5/128", "", "64:ff9b::10.0.0.5", false}, // the inner address is judged, too
+	} {
+		if got := New(prefixes(row.allow), prefixes(row.deny)).Names(netip.MustParseAddr(row.ip)); got != row.want {
+			t.Errorf("allow %q, deny %q: %s is named %v, want %v", row.allow, row.deny, row.ip, got, row.want)
+		}
+	}
+}
+
 func prefixes(s string) []netip.Prefix {
 	if s == "" {
 		return nil
