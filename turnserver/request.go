@@ -154,8 +154,14 @@ func (r *request) challenge(code stun.ErrorCode) {
 	r.sendAnswer()
 }
 
+// addError adds ERROR-CODE. Its reason phrase is for people, who know it by the number as well. So it does not make
+// answers longer that may go to an address that did not ask (RFC 8489 §14.8 lets it be anything).
 func (r *request) addError(code stun.ErrorCode) {
 	r.code = code
+	if !r.signed {
+		_ = stun.ErrorCodeAttribute{Code: code}.AddTo(&r.w.res)
+		return
+	}
 	if code == codeMobilityForbidden {
 		_ = stun.ErrorCodeAttribute{Code: code, Reason: []byte("Mobility Forbidden")}.AddTo(&r.w.res)
 		return

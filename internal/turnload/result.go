@@ -2,6 +2,7 @@ package turnload
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pion/stun/v3"
@@ -96,5 +97,5 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%v is answered with %d %s", e.Method, e.Code, e.Reason)
+	return strings.TrimSpace(fmt.Sprintf("%v is answered with %d %s", e.Method, e.Code, e.Reason))
 }

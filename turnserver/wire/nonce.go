@@ -9,18 +9,26 @@ import (
 	"time"
 )
 
-// A nonce begins with the nonce cookie (RFC 8489 §9.2), which says what this server can do. In base64 follow the second
-// in which the nonce was made, and an HMAC of cookie, time and the client's address. So the server remembers no nonce,
-// an overheard one is of no use elsewhere, and nobody can change what the cookie says.
+// A nonce begins with the nonce cookie (RFC 8489 §9.2), which says what this server can do. In base64 follow the end of
+// the second in which the nonce was made, and the beginning of an HMAC of cookie, time and the client's address. So the
+// server remembers no nonce, an overheard one is of no use elsewhere, and nobody can change what the cookie says.
+//
+// A nonce is short because the answer that carries it may go to an address that did not ask: each byte is a stranger's
+// gain. Nobody can test a guess at the HMAC but by asking the server, since its key is secret and has 256 bits. At a million
+// guesses a second, one of 56 bits takes a thousand years on average, and a nonce lives ten minutes. A hit is worth one
+// address, where the sender then still lacks a password.
 const (
 	NonceLifetime = 10 * time.Minute
 
 	CookiePrefix = "obMatJos2"
 	CookieSize   = len(CookiePrefix) + 4
 
-	nonceTimeSize = 4
-	nonceMACSize  = 10
-	nonceSize     = CookieSize + (8*(nonceTimeSize+nonceMACSize)+5)/6 // 32 bytes, which need no padding
+	nonceTimeBits = 10 // 17 minutes; the HMAC is of the whole time
+	nonceMACBits  = 56
+	nonceSize     = CookieSize + (nonceTimeBits+nonceMACBits)/6 // 24 bytes
+
+	// nonceAhead is how far another node's clock may be ahead.
+	nonceAhead = time.Minute
 )
 
 // The STUN security features in a cookie (RFC 8489 §18.1). The first of their 24 bits is the highest.
@@ -46,24 +54,28 @@ func NewNonceMaker(key []byte, former ...[]byte) NonceMaker {
 
 // Make makes a nonce for a client. features are those of its cookie.
 func (n *NonceMaker) Make(at time.Time, features uint32, client Endpoint) []byte {
-	return makeNonce(n.mac, uint32(at.Unix()), features, client)
+	return makeNonce(n.mac, at.Unix(), features, client)
 }
 
-func makeNonce(mac hash.Hash, seconds, features uint32, client Endpoint) []byte {
-	nonce := appendCookie(make([]byte, 0, nonceSize), features)
+func makeNonce(mac hash.Hash, seconds int64, features uint32, client Endpoint) []byte {
+	nonce := appendCookie(make([]byte, 0, nonceSize+1), features)
 
-	var raw [nonceTimeSize + nonceMACSize]byte
-	binary.BigEndian.PutUint32(raw[:], seconds)
-	var port [2]byte
-	binary.BigEndian.PutUint16(port[:], client.Port)
+	var shown [8 + 16 + 2]byte // beside the cookie, what the HMAC is of
+	binary.BigEndian.PutUint64(shown[:], uint64(seconds))
+	copy(shown[8:], client.IP[:])
+	binary.BigEndian.PutUint16(shown[24:], client.Port)
 	mac.Reset()
 	mac.Write(nonce)
-	mac.Write(raw[:nonceTimeSize])
-	mac.Write(client.IP[:])
-	mac.Write(port[:])
+	mac.Write(shown[:])
 	var sum [sha256.Size]byte
-	copy(raw[nonceTimeSize:], mac.Sum(sum[:0]))
-	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])
+	begin := binary.BigEndian.Uint64(mac.Sum(sum[:0])) >> (64 - nonceMACBits)
+
+	// Both together have 66 bits, which are eleven letters. Nine bytes make twelve, and the last says nothing.
+	const beyond = nonceTimeBits + nonceMACBits - 64
+	var raw [9]byte
+	binary.BigEndian.PutUint64(raw[:], uint64(seconds)<<(64-nonceTimeBits)|begin>>beyond)
+	raw[8] = byte(begin) << (8 - beyond)
+	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])[:nonceSize]
 }
 
 func appendCookie(b []byte, features uint32) []byte {
@@ -99,11 +111,15 @@ func (n *NonceMaker) Judge(nonce []byte, now time.Time, client Endpoint) NonceSt
 	if len(nonce) != nonceSize {
 		return NonceForeign
 	}
-	var raw [nonceTimeSize + nonceMACSize]byte
-	if n, err := base64.RawStdEncoding.Decode(raw[:], nonce[CookieSize:]); n != len(raw) || err != nil {
+	var raw [3]byte
+	if n, err := base64.RawStdEncoding.Decode(raw[:], nonce[CookieSize:CookieSize+4]); n != len(raw) || err != nil {
 		return NonceForeign
 	}
-	seconds := binary.BigEndian.Uint32(raw[:])
+	// The last second that ends like this. One whose time shows again was made 17 minutes earlier, and its HMAC differs.
+	const period = 1 << nonceTimeBits
+	latest := now.Add(nonceAhead).Unix()
+	shown := int64(binary.BigEndian.Uint16(raw[:]) >> (16 - nonceTimeBits))
+	seconds := latest - (latest-shown)&(period-1)
 	made := hmac.Equal(nonce, makeNonce(n.mac, seconds, CookieFeatures(nonce), client))
 	for i := 0; !made && i < len(n.former); i++ {
 		made = hmac.Equal(nonce, makeNonce(n.former[i], seconds, CookieFeatures(nonce), client))
@@ -111,8 +127,7 @@ func (n *NonceMaker) Judge(nonce []byte, now time.Time, client Endpoint) NonceSt
 	if !made {
 		return NonceForeign
 	}
-	age := now.Sub(time.Unix(int64(seconds), 0))
-	if age > NonceLifetime || age < -time.Minute { // another node's clock may be a little ahead
+	if now.Sub(time.Unix(seconds, 0)) > NonceLifetime {
 		return NonceStale
 	}
 	return nonceValid

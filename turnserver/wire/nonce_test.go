@@ -15,7 +15,7 @@ func TestNonceForm(t *testing.T) {
 	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
 		for port := range uint16(100) {
 			nonce := string(n.Make(time.Now(), FeaturePasswordAlgorithms, EndpointOf(netip.AddrPortFrom(netip.MustParseAddr(ip), port))))
-			if len(nonce) != 32 || len(nonce) >= 128 || seen[nonce] || !strings.HasPrefix(nonce, "obMatJos2gAAA") {
+			if len(nonce) != 24 || seen[nonce] || !strings.HasPrefix(nonce, "obMatJos2gAAA") {
 				t.Fatalf("the nonce of %s, port %d is %q", ip, port, nonce)
 			}
 			for _, c := range []byte(nonce) {
@@ -34,7 +34,7 @@ func FuzzNonce(f *testing.F) {
 	n := NewNonceMaker([]byte("key"))
 	valid := n.Make(now, FeaturePasswordAlgorithms, client)
 	stale := n.Make(now.Add(-NonceLifetime-2*time.Second), FeaturePasswordAlgorithms, client)
-	for _, seed := range [][]byte{nil, valid, stale, valid[:31], valid[CookieSize:], append(bytes.Clone(valid), 'A'), []byte(CookiePrefix + "\r\n\r\n"), make([]byte, 32)} {
+	for _, seed := range [][]byte{nil, valid, stale, valid[:23], valid[CookieSize:], append(bytes.Clone(valid), 'A'), []byte(CookiePrefix + "\r\n\r\n"), make([]byte, 24)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, nonce []byte) {
@@ -56,6 +56,41 @@ func FuzzNonce(f *testing.F) {
 			t.Error("the nonce was changed")
 		}
 	})
+}
+
+// TestNonceAges: a nonce is good for ten minutes, and for a minute before its time. Then it is stale, and once its time shows
+// again it is nobody's.
+func TestNonceAges(t *testing.T) {
+	n, client := NewNonceMaker([]byte("key")), Endpoint{Port: 5}
+	for _, made := range []time.Time{time.Unix(0, 0), time.Unix(1023, 0), time.Unix(1<<30-1, 0), time.Unix(1<<33+17, 0)} {
+		nonce := n.Make(made, FeaturePasswordAlgorithms, client)
+		for age, want := range map[time.Duration]NonceState{
+			0: nonceValid, time.Second: nonceValid, NonceLifetime: nonceValid, -30 * time.Second: nonceValid, -time.Minute: nonceValid,
+			NonceLifetime + time.Second: NonceStale, 15 * time.Minute: NonceStale,
+			-2 * time.Minute: NonceForeign, 1024 * time.Second: NonceForeign, 1024*time.Second + time.Minute: NonceForeign, 10240 * time.Second: NonceForeign,
+			24 * time.Hour: NonceForeign,
+		} {
+			if got := n.Judge(nonce, made.Add(age), client); got != want {
+				t.Errorf("made at %d, %v ago: judged %d, want %d", made.Unix(), age, got, want)
+			}
+		}
+	}
+}
+
+// TestNonceIsWholeHMAC: whichever letter of a nonce changes, it is nobody's.
+func TestNonceIsWholeHMAC(t *testing.T) {
+	n, client, now := NewNonceMaker([]byte("key")), Endpoint{Port: 5}, time.Now()
+	good := n.Make(now, FeaturePasswordAlgorithms, client)
+	for i := range good {
+		for bit := range 6 { // of a letter of base64
+			const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+			bad := bytes.Clone(good)
+			bad[i] = letters[strings.IndexByte(letters, good[i])^1<<bit]
+			if got := n.Judge(bad, now, client); got != NonceForeign {
+				t.Errorf("%q for %q is judged %d", bad, good, got)
+			}
+		}
+	}
 }
 
 // TestNonceOfFormerKey: a nonce of a former key is good, and new ones are of the new key.
