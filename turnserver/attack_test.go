@@ -91,6 +91,8 @@ func attacks() []attack {
 		{"DTLS handshakes that are begun and left, by clients with an address of their own", "", TestHalfOpenDTLS},
 		{"ending another's DTLS association by a hello in its name", "RFC 6347 §4.2.8", TestBeginAnew},
 		{"more connections than there may be", "", TestStreamLimit},
+		{"connections that take all places and make no allocation", "", TestOldestWithoutAllocationGoes},
+		{"a few bytes of a frame on each of many connections", "", TestPartialFrameIsSmall},
 		{"more connections than there may be from one address", "", TestConnectionsPerAddress},
 		{"a client that never reads while its peer floods", "tailscale's TestSendFreeze", TestClientThatNeverReads},
 		{"either side of a TCP connection that never reads", "", slowReader},

@@ -58,7 +58,10 @@ func sendFailure(size int) reason {
 // and not long without one. The allocation dies with it (RFC 8656 §3.1).
 type clientConnection struct {
 	// Static after construction.
-	conn net.Conn
+	conn   net.Conn
+	places *places
+
+	place place // guarded by places.mu
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -77,7 +80,9 @@ func (c *clientConnection) limitSetup() {
 func (c *clientConnection) allocationMade() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.allocations++
+	if c.allocations++; c.allocations == 1 {
+		c.places.carries(c, true)
+	}
 	_ = c.conn.SetReadDeadline(time.Time{}) // sets a timer and waits for nothing; under mu, so that the last call wins
 }
 
@@ -86,6 +91,7 @@ func (c *clientConnection) allocationEnded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.allocations--; c.allocations == 0 {
+		c.places.carries(c, false)
 		c.limitSetup()
 	}
 }

@@ -106,22 +106,14 @@ func (l *dtlsListener) startAssociation(c *client, tuple wire.FiveTuple, hello *
 		s.front.Leave(c.remote.Addr())
 		return
 	}
-	s.mu.Lock()
-	ok := s.mayConnect()
-	if ok {
-		s.associations[a] = struct{}{}
-		s.readers.Add(1)
-	}
-	s.mu.Unlock()
-	if !ok {
-		s.counters.count(streamTooMany)
+	if !s.enter(&a.clientConnection, func() { s.associations[a] = struct{}{} }) {
 		s.front.Leave(c.remote.Addr())
 		return
 	}
 	l.mu.Lock()
 	l.associations[tuple] = a
 	l.mu.Unlock()
-	a.place = s.verified.Enter(a)
+	a.opening = s.verified.Enter(a)
 	go a.serve()
 }
 
@@ -134,7 +126,7 @@ type association struct {
 	random   [wire.DTLSRandomSize]byte
 	session  *dtls.Conn
 	wire     *dtlsWire // below session
-	place    *list.Element
+	opening  *list.Element
 	out      recordQueue
 
 	clientConnection
@@ -147,7 +139,7 @@ func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wir
 	if err != nil {
 		return nil, err
 	}
-	a.session, a.wire.session, a.conn = session, session, session
+	a.session, a.wire.session, a.conn, a.places = session, session, session, &l.srv.places
 	a.out.init(session, 0, l.srv.readers.Go)
 	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.clientConnection}
 	return a, nil
@@ -194,7 +186,7 @@ func (a *association) handshake() bool {
 	err := a.session.HandshakeContext(ctx)
 	cancel()
 	a.wire.handshakeDone()
-	crowdedOut := !s.verified.Leave(a.place)
+	crowdedOut := !s.verified.Leave(a.opening)
 	switch {
 	case s.isClosed():
 	case crowdedOut:
@@ -228,6 +220,7 @@ func (a *association) finish() {
 	s.mu.Lock()
 	delete(s.associations, a)
 	s.mu.Unlock()
+	s.places.leave(&a.clientConnection)
 	s.front.Leave(a.outside.remote.Addr())
 }
 

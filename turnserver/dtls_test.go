@@ -59,7 +59,7 @@ func TestVerifiedDTLS(t *testing.T) {
 	}
 	for a := range s.associations {
 		a.out.mu.Lock() // the answer went through the queue after the handshake
-		if a.place.Value != nil {
+		if a.opening.Value != nil {
 			t.Error("it still has its place")
 		}
 		a.out.mu.Unlock()
@@ -104,9 +104,9 @@ func TestDTLSLimits(t *testing.T) {
 		c.write(wiretest.WithCookie(hello, c.read()[wire.DTLSHelloHeaders+3:], 1, 1))
 	}
 	s := startServer(t, func(cfg *Config) { cfg.Limits.Streams = 2 })
-	first := dial(t, s, "dtls")
-	first.barrier()
-	dial(t, s, "tcp").barrier()
+	first, other := dialREST(t, s, "dtls", "alice"), dialREST(t, s, "tcp", "alice")
+	first.allocate()
+	other.allocate()
 	begin(s)
 	waitCounted(t, s, "streams_closed", "too_many", 1)
 	dial(t, s, "tcp").wantClosed()

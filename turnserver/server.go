@@ -47,7 +47,8 @@ type Server struct {
 	reserved     reservations
 	peers        peerConns
 	bandwidth    bandwidth
-	mobility     *mobility       // nil: clients cannot move
+	mobility     *mobility // nil: clients cannot move
+	places       places
 	verified     *front.Openings // DTLS associations before the end of their handshake, whose client has shown its address
 	draining     atomic.Bool
 	relays       atomic.Pointer[relaySet]
@@ -112,6 +113,7 @@ func New(cfg Config) (*Server, error) {
 	s.failures = tokenbucket.NewTable[front.Source](cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
 	s.connects = tokenbucket.NewTable[holder](cfg.Limits.ConnectsPerMinute, time.Minute, 1)
 	s.peers = newPeerConns(&s.cfg.Limits)
+	s.places.limit = cfg.Limits.Streams
 	s.front = s.newFront()
 	s.dtls = dtlsOptions(&s.cfg)
 	s.verified = front.NewOpenings(s.cfg.Limits.Openings)

@@ -1,9 +1,7 @@
 package turnserver
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net"
 
 	"turnpike/turnserver/front"
@@ -13,24 +11,34 @@ import (
 // serveStream serves one connection in a goroutine of its own, if there may be one more.
 func (s *Server) serveStream(conn net.Conn, shard *shard) {
 	t := newStream(s, shard, conn)
-	s.mu.Lock()
-	ok := s.mayConnect()
-	if ok {
-		s.streams[t] = struct{}{}
-		s.readers.Add(1)
-	}
-	s.mu.Unlock()
-	if !ok {
-		s.counters.count(streamTooMany)
+	if !s.enter(&t.clientConnection, func() { s.streams[t] = struct{}{} }) {
 		_ = conn.Close()
 		return
 	}
 	go t.serve()
 }
 
-// mayConnect reports whether there may be one more stream or association. The caller holds mu.
-func (s *Server) mayConnect() bool {
-	return !s.closed && len(s.streams)+len(s.associations) < s.cfg.Limits.Streams
+// enter takes a place for a stream or an association, and counts the goroutine that will serve it. add notes it while
+// Server.mu is held. If there is no place, enter counts that and reports false.
+func (s *Server) enter(c *clientConnection, add func()) bool {
+	ok, out := s.places.enter(c)
+	if out != nil {
+		s.counters.count(streamCrowdedOut)
+		_ = out.conn.Close()
+	}
+	if !ok {
+		s.counters.count(streamTooMany)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		s.places.leave(c)
+		return false
+	}
+	add()
+	s.readers.Add(1)
+	return true
 }
 
 // stream is a client's connection over TCP or TLS, on which STUN messages and ChannelData follow each other (RFC 8656
@@ -49,13 +57,12 @@ type stream struct {
 	begun   bool      // a frame was served
 	claimed *peerConn // the stream carries its data from now on, instead of frames
 	answer  []byte    // to the claim
-	behind  []byte    // what came behind the claim
 }
 
 func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	remote, local := wire.AddrPortOf(conn.RemoteAddr()), wire.AddrPortOf(conn.LocalAddr())
 	t := &stream{
-		srv: s, shard: shard, clientConnection: clientConnection{conn: conn},
+		srv: s, shard: shard, clientConnection: clientConnection{conn: conn, places: &s.places},
 		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: transportOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
@@ -92,24 +99,17 @@ func (t *stream) close() {
 	_ = t.conn.Close()
 }
 
-// serve reads the stream to its end. An idle stream holds no buffer: the first bytes of a frame are read into a small
-// array.
+// serve reads the stream to its end.
 func (t *stream) serve() {
 	defer t.srv.readers.Done()
 	defer t.finish()
 	c := client{tuple: t.tuple, remote: wire.AddrPortOf(t.conn.RemoteAddr()), stream: t, conn: &t.clientConnection}
-	for {
-		var first [wire.ChannelHeaderSize]byte
-		if _, err := io.ReadFull(t.conn, first[:]); err != nil {
-			t.countTimeout(err)
-			return
-		}
-		if !t.serveBatch(&c, first) {
-			if t.claimed != nil {
-				t.copyWithPeer()
-			}
-			return
-		}
+	in := newIntake(t)
+	for alive := in.serveFed(&c); alive; {
+		alive = in.serveNext(&c)
+	}
+	if t.claimed != nil {
+		t.copyWithPeer(in.takeRest())
 	}
 }
 
@@ -117,6 +117,7 @@ func (t *stream) serve() {
 func (t *stream) finish() {
 	t.endAllocation(t.shard, t.tuple)
 	t.close()
+	t.srv.places.leave(&t.clientConnection)
 	t.srv.mu.Lock()
 	defer t.srv.mu.Unlock()
 	delete(t.srv.streams, t)
@@ -126,48 +127,4 @@ func (t *stream) countTimeout(err error) {
 	if isTimeout(err) {
 		t.srv.counters.count(streamNoAllocation)
 	}
-}
-
-// serveBatch serves frames from a borrowed buffer until no part of a frame is left in it. It reports false if the
-// stream is over.
-func (t *stream) serveBatch(c *client, first [wire.ChannelHeaderSize]byte) bool {
-	b := t.srv.buffers.get()
-	defer t.srv.buffers.put(b)
-	w := t.srv.workers.get(t.shard, t.tuple.Protocol)
-	w.adjoining = true
-	defer t.srv.workers.put(w)
-	defer w.flush() // frames that came before a bad frame or the end of the stream
-
-	limit := headroom + wire.MaxMessage
-	start, end := headroom, headroom+copy(b.bytes[headroom:], first[:])
-	for start < end {
-		size, ok := wire.FrameSize(b.bytes[start:end])
-		// ChannelData is never first. HTTP would pass for it.
-		if !ok || !t.begun && wire.IsChannelData(b.bytes[start]) {
-			t.srv.counters.count(streamBadFrame)
-			return false
-		}
-		if size > 0 && size <= end-start {
-			w.handle(c, b.bytes[:], start, start+size)
-			t.begun = true
-			start += size
-			if t.claimed != nil {
-				t.behind = bytes.Clone(b.bytes[start:end])
-				return false
-			}
-			continue
-		}
-		w.flush()             // before the buffer is written to
-		if start > headroom { // keep headroom, and room for the whole frame
-			end = headroom + copy(b.bytes[headroom:], b.bytes[start:end])
-			start = headroom
-		}
-		n, err := t.conn.Read(b.bytes[end:limit])
-		if end += n; err != nil {
-			t.countTimeout(err)
-			return false
-		}
-	}
-	w.flush()
-	return true
 }

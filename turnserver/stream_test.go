@@ -429,9 +429,9 @@ func TestAllocationEndsWithStream(t *testing.T) {
 
 func TestStreamLimit(t *testing.T) {
 	s := startServer(t, func(cfg *Config) { cfg.Limits.Streams = 2 })
-	first, second := dial(t, s, "tcp"), dial(t, s, "tcp")
-	first.barrier()
-	second.barrier()
+	first, second := dialREST(t, s, "tcp", "alice"), dialREST(t, s, "tcp", "alice")
+	first.allocate()
+	second.allocate()
 	dial(t, s, "tcp").wantClosed()
 	waitCounted(t, s, "streams_closed", "too_many", 1)
 	_ = first.conn.Close()
@@ -442,4 +442,42 @@ func TestStreamLimit(t *testing.T) {
 	})
 	dial(t, s, "tcp").barrier()
 	second.barrier()
+}
+
+// TestOldestWithoutAllocationGoes: streams and associations without an allocation keep nobody out. The oldest of them
+// makes room, and those that carry something stay.
+func TestOldestWithoutAllocationGoes(t *testing.T) {
+	const limit = 5
+	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Limits.Streams = limit })
+	cred := mintREST(t, "alice", time.Hour)
+	b := newBridge(t, s, "tcp", cred) // an allocation's stream, and one that carries a peer's data
+	inUse := dialREST(t, s, "dtls", "bob")
+	inUse.allocate()
+	var bare []*testClient
+	for _, network := range []string{"tls", "dtls"} {
+		bare = append(bare, dial(t, s, network))
+		bare[len(bare)-1].barrier() // it has its place
+	}
+	for i, network := range []string{"tcp", "dtls", "tls"} {
+		next := dial(t, s, network)
+		next.barrier()
+		waitCounted(t, s, "streams_closed", "crowded_out", uint64(i+1))
+		bare[0].wantClosed()
+		bare = append(bare[1:], next)
+	}
+	// A stream whose allocation has ended is among the youngest of those without.
+	former := bare[1].as(cred)
+	former.allocate()
+	former.accept(stun.MethodRefresh, lifetime(0))
+	dial(t, s, "tcp").barrier()
+	bare[0].wantClosed()
+	former.allocate()
+	inUse.accept(stun.MethodRefresh)
+	b.peer.send([]byte("still there"))
+	b.client.want([]byte("still there"))
+	s.places.mu.Lock()
+	defer s.places.mu.Unlock()
+	if s.places.taken != limit || s.places.bare.Len() != 1 {
+		t.Errorf("%d places are taken, %d by connections without an allocation", s.places.taken, s.places.bare.Len())
+	}
 }

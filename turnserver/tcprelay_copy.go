@@ -16,8 +16,9 @@ const lingerTime = time.Minute
 
 // copyWithPeer copies data between the stream and the peer whose connection it has claimed. It ends when neither side
 // sends more, when one of them fails, or when the allocation ends. Data that one side does not read stay with the
-// other: the server holds a buffer in each direction, and none while nothing comes.
-func (t *stream) copyWithPeer() {
+// other: the server holds a buffer in each direction, and none while nothing comes. behind is what the client sent
+// behind its claim.
+func (t *stream) copyWithPeer(behind []byte) {
 	p := t.claimed
 	defer p.end(noReason)
 	if !t.waitUntilWritten() {
@@ -30,7 +31,7 @@ func (t *stream) copyWithPeer() {
 	_ = t.conn.SetDeadline(time.Time{}) // there is no allocation to wait for, and writing may take as long as the client likes
 	var other sync.WaitGroup
 	other.Go(func() { p.copyTo(peerToClient, t.conn, p.conn, nil) })
-	p.copyTo(clientToPeer, p.conn, t.conn, t.behind)
+	p.copyTo(clientToPeer, p.conn, t.conn, behind)
 	other.Wait()
 }
 

@@ -83,7 +83,7 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	if stream.claimed = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); stream.claimed == nil {
 		t.Fatal("it cannot be claimed")
 	}
-	wg.Go(stream.copyWithPeer)
+	wg.Go(func() { stream.copyWithPeer(nil) })
 	for _, want := range [][]byte{pattern(maxQueued), stream.answer} {
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {

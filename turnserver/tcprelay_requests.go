@@ -110,6 +110,7 @@ func (r *request) connectionBind() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
+	t.places.carries(&t.clientConnection, true)
 	r.startAnswer(stun.ClassSuccessResponse)
 	r.complete()
 	t.answer = bytes.Clone(r.w.res.Raw) // copyWithPeer sends it, because nothing may be lost from here on

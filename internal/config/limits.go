@@ -114,7 +114,7 @@ func (l *Limits) keys() []key {
 		bandwidth("bandwidth", &l.Bandwidth, "bits a second that all relays carry in each direction; beyond it datagrams are lost and TCP connections slow down"),
 		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, for the relays of one session, or of one user: of shared_secrets at one address"),
 		bandwidth("bandwidth_per_allocation", &l.BandwidthPerAllocation, "likewise, for one relay"),
-		count("turn_streams", &l.TURNStreams, "TURN connections over TCP, TLS and DTLS at a time"),
+		count("turn_streams", &l.TURNStreams, "TURN connections over TCP, TLS and DTLS at a time; beyond it the server closes the oldest that has no relay"),
 		count("connections_per_address", &l.ConnectionsPerAddress, "TURN and HTTP connections at a time, from one IPv4 address or IPv6 /64; a /56 and a /48 may have 4 and 16 times as many"),
 		count("half_open", &l.HalfOpen, "connections before the end of their TLS handshake or first message; beyond it the server closes the oldest"),
 		count("pending_connections_per_allocation", &l.PendingConnectionsPerAllocation, "TCP connections with peers that one relay makes, or holds for its client, at a time"),

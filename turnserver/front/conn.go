@@ -17,6 +17,8 @@ type Conn struct {
 	remote, local net.Addr
 	secured       bool
 	ahead         []byte // to be read first
+	below         *Conn  // below TLS, which reads from it; nil: there is no TLS
+	starving      bool   // Read fails with ErrStarved once ahead is empty
 	released      sync.Once
 	release       func() // gives back its place among the connections of its address; nil if it has none
 }
@@ -42,7 +44,40 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if c.starving {
+		return 0, ErrStarved
+	}
 	return c.Conn.Read(b)
+}
+
+// ErrStarved is what Read returns after Starve instead of waiting for the socket. It is a net.Error that says it is
+// temporary, because TLS goes on after such an error, with the part of a record that it has.
+var ErrStarved error = starved{}
+
+type starved struct{}
+
+func (starved) Error() string   { return "nothing more has come" }
+func (starved) Timeout() bool   { return false }
+func (starved) Temporary() bool { return true }
+
+// Starve makes Read return only what was read ahead or fed. So the owner can wait on Socket with no buffer in hand.
+func (c *Conn) Starve() { c.lowest().starving = true }
+
+// StopStarving makes Read wait for the socket again.
+func (c *Conn) StopStarving() { c.lowest().starving = false }
+
+// Feed gives Read what the owner has read from Socket. b must not change before Read has returned ErrStarved.
+func (c *Conn) Feed(b []byte) { c.lowest().ahead = b }
+
+// Socket is the connection that was accepted, below TLS.
+func (c *Conn) Socket() net.Conn { return c.sock }
+
+// lowest is the part that reads the socket.
+func (c *Conn) lowest() *Conn {
+	if c.below != nil {
+		return c.below
+	}
+	return c
 }
 
 // Close closes the socket without TLS's farewell, which could wait for a client that does not read.

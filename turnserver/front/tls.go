@@ -44,11 +44,8 @@ func (t *tlsConfigs) of(opts *Options) *tls.Config {
 
 // handshake puts TLS on a connection, and returns the protocol that was agreed upon, which may be none.
 func (l *Listener) handshake(c *Conn) (string, Reason) {
-	below := c.Conn
-	if len(c.ahead) > 0 {
-		below = &Conn{Conn: c.Conn, sock: c.sock, remote: c.remote, local: c.local, ahead: c.ahead}
-		c.ahead = nil
-	}
+	below := &Conn{Conn: c.Conn, sock: c.sock, remote: c.remote, local: c.local, ahead: c.ahead}
+	c.ahead = nil
 	conn := tls.Server(below, l.front.tls.of(&l.options))
 	if err := conn.Handshake(); err != nil {
 		why := tlsFailure(err)
@@ -57,7 +54,7 @@ func (l *Listener) handshake(c *Conn) (string, Reason) {
 		}
 		return "", why
 	}
-	c.Conn, c.secured = conn, true
+	c.Conn, c.below, c.secured = conn, below, true
 	return conn.ConnectionState().NegotiatedProtocol, none
 }
 

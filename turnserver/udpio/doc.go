@@ -7,6 +7,7 @@
 //	Counters    count what became of the datagrams of a Sender
 //	Burst       writes the datagrams of a load generator, which must leave one by one
 //	ReadWaiter  waits on a socket of package net without holding a buffer
+//	LazyReader  reads one into a buffer that it borrows once something has come
 //
 // A Reader, Sender or Burst belongs to one goroutine. It allocates its memory once: reading and sending need no heap.
 // All raw system calls stand in syscalls_linux.go.

@@ -3,6 +3,7 @@
 package udpio
 
 import (
+	"io"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,60 @@ func (w *ReadWaiter) Readable() error {
 		return nil
 	}
 	return w.raw.Read(w.poll)
+}
+
+// LazyReader reads a socket of package net, and takes a buffer only once there is something to read. It belongs to one
+// goroutine.
+type LazyReader struct {
+	raw  syscall.RawConn
+	read func(fd uintptr) bool // made once, not for each read
+
+	n   int
+	err error
+}
+
+// NewLazyReader makes a reader, or returns nil if conn is no socket that it can read. lend returns the buffer to read
+// into, and back takes it back when nothing has come after all.
+func NewLazyReader(conn any, lend func() []byte, back func()) *LazyReader {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	r := &LazyReader{raw: raw}
+	r.read = func(fd uintptr) bool {
+		r.n, r.err = readNow(int(fd), lend())
+		if r.n <= 0 {
+			back()
+		}
+		return r.err != unix.EAGAIN
+	}
+	return r
+}
+
+// readNow reads what has come.
+func readNow(fd int, b []byte) (n int, err error) {
+	for {
+		if n, err = unix.Read(fd, b); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// Read waits until something has come, and returns how many bytes of it are in the buffer that lend returned. The
+// buffer is the caller's until the next Read. After an error no buffer is lent. The error is io.EOF at the end.
+func (r *LazyReader) Read() (int, error) {
+	r.n, r.err = 0, nil
+	if err := r.raw.Read(r.read); err != nil {
+		return 0, err
+	}
+	if r.n <= 0 && r.err == nil {
+		return 0, io.EOF
+	}
+	return max(r.n, 0), r.err
 }
 
 // Truncated reports whether a datagram that was read with flags did not fit its buffer.
