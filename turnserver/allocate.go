@@ -52,7 +52,7 @@ func (r *request) allocate() {
 		return
 	}
 	if !want.reserved && want.addresses == [2]*relayAddress{} {
-		r.fail(stun.CodeAddrFamilyNotSupported)
+		r.fail(want.whyNone())
 		return
 	}
 	if !srv.mayAllocate(&r.grant) {
@@ -75,10 +75,19 @@ type wanted struct {
 	lifetime  time.Duration
 	port      portWish
 	addresses [2]*relayAddress // a relayed address at each; nil: none there
+	lost      [2]bool          // there is none there because the host has lost it
 	both      bool             // one of each family, IPv4 first
 	mobile    bool             // the client may move
 	reserved  bool             // instead of all these, the port that waits under token
 	token     reservationToken
+}
+
+// whyNone returns the error for a client that could have no relayed address. One that the host has lost comes back.
+func (w *wanted) whyNone() stun.ErrorCode {
+	if w.lost != [2]bool{} {
+		return stun.CodeInsufficientCapacity
+	}
+	return stun.CodeAddrFamilyNotSupported
 }
 
 // wanted reads the attributes that choose the relayed addresses, or answers 400 or 440 (RFC 8656 §7.2).
@@ -108,12 +117,13 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	case hasAdditional:
 		want.both = true
 		want.addresses = [2]*relayAddress{relays.choose(tcp, wire.IPv4), relays.choose(tcp, wire.IPv6)}
+		want.lost = [2]bool{relays.lacks(tcp, wire.IPv4), relays.lacks(tcp, wire.IPv6)}
 	default:
 		f, ok := r.requestedFamily()
 		if !ok {
 			return want, false
 		}
-		want.addresses[0] = relays.choose(tcp, f)
+		want.addresses[0], want.lost[0] = relays.choose(tcp, f), relays.lacks(tcp, f)
 	}
 	return want, true
 }
@@ -322,6 +332,11 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)
 	a.start()
+	if a.addressGone() {
+		a.end() // likewise
+		s.dropReservation(a)
+		return nil, stun.CodeInsufficientCapacity
+	}
 	if s.isClosed() || !s.mayAllocate(&a.grant) {
 		a.end() // the server or the session has ended meanwhile, and could not see this allocation
 		s.dropReservation(a)
@@ -381,6 +396,9 @@ func (s *Server) openBoth(a *allocation, bind binder, want *wanted) bool {
 	opened := 0
 	for i, address := range want.addresses {
 		f, why := [...]wire.Family{wire.IPv4, wire.IPv6}[i], stun.CodeAddrFamilyNotSupported
+		if want.lost[i] {
+			why = stun.CodeInsufficientCapacity
+		}
 		if address != nil {
 			why = stun.CodeInsufficientCapacity
 			if ports, err := s.openPort(address, bind, want.port); err == nil {

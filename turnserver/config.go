@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // Config says what to serve. It is not changed after New.
@@ -19,6 +20,11 @@ type Config struct {
 
 	Listen []Listener
 	Relay  []RelayAddress // at least one; the first of each family is used
+
+	// FindRelays returns the addresses to relay from as they are now, in place of Relay, which is what they are at the
+	// start. The server asks when the host's addresses change, from time to time, and after LookAgain; it must get its
+	// answer at once. It uses those that the host really has. Nil: those are Relay, for good.
+	FindRelays func() []RelayAddress
 
 	Discovery []DiscoveryPair // at most one of each family; none: no NAT behaviour discovery
 
@@ -83,6 +89,21 @@ func (l Listener) secure() bool { return l.Network == "tls" || l.Network == "dtl
 type RelayAddress struct {
 	Local    netip.Addr
 	External netip.Addr // equal to Local unless a 1:1 NAT stands in front
+}
+
+func (r RelayAddress) String() string {
+	if r.External.IsValid() && r.External != r.Local {
+		return r.Local.String() + " (seen as " + r.External.String() + ")"
+	}
+	return r.Local.String()
+}
+
+func (r RelayAddress) canonical() RelayAddress {
+	r.Local, r.External = wire.Canonical(r.Local), wire.Canonical(r.External)
+	if !r.External.IsValid() {
+		r.External = r.Local
+	}
+	return r
 }
 
 // Scope narrows what the credentials minted by signaling may do. Calls come from any goroutine and must not block.

@@ -86,6 +86,10 @@ const (
 	limitAge         // an allocation has ended because of its age
 	limitMoves       // a move was refused: its allocation has moved too often
 
+	endAddressGone // a relayed address has ended because the host has lost the address
+
+	failedHostWatch // the kernel no longer tells of changes of addresses
+
 	reasonCount
 )
 
@@ -159,6 +163,8 @@ func reasonLabels() [reasonCount]label {
 		limitChannels:      {"limits_reached", "channels_per_allocation"},
 		limitAge:           {"limits_reached", "allocation_max_age"},
 		limitMoves:         {"limits_reached", "moves_per_allocation"},
+		endAddressGone:     {"relayed_addresses_ended", "address_gone"},
+		failedHostWatch:    {"faults", "host_watch"},
 	}
 }
 
@@ -204,15 +210,16 @@ func errorCodes() []int {
 
 // counters are totals that any goroutine may add to. Each loop has its own, so that no two CPUs write to the same.
 type counters struct {
-	reasons     [reasonCount]atomic.Uint64
-	auth        [authOutcomeCount]atomic.Uint64
-	errors      [512]atomic.Uint64 // by STUN error code
-	bindings    atomic.Uint64
-	allocations atomic.Uint64
-	verifies    atomic.Uint64 // DTLS clients that were asked for a cookie
-	moves       atomic.Uint64 // allocations whose client has moved
-	hops        atomic.Uint64 // packets that went from one allocation to another in memory
-	icmp        atomic.Uint64 // ICMP messages that clients were told of
+	reasons      [reasonCount]atomic.Uint64
+	auth         [authOutcomeCount]atomic.Uint64
+	errors       [512]atomic.Uint64 // by STUN error code
+	bindings     atomic.Uint64
+	allocations  atomic.Uint64
+	verifies     atomic.Uint64 // DTLS clients that were asked for a cookie
+	moves        atomic.Uint64 // allocations whose client has moved
+	hops         atomic.Uint64 // packets that went from one allocation to another in memory
+	icmp         atomic.Uint64 // ICMP messages that clients were told of
+	relayChanges atomic.Uint64 // times that the relay addresses have changed
 
 	relayed udpio.Counters // by classOf; senders of datagrams count in it themselves
 
@@ -265,6 +272,7 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		{Name: "allocations_moved", Value: total(func(c *counters) *atomic.Uint64 { return &c.moves })},
 		{Name: "packets_relayed_in_memory", Value: below.Hops + total(func(c *counters) *atomic.Uint64 { return &c.hops })},
 		{Name: "icmp_messages_relayed", Value: total(func(c *counters) *atomic.Uint64 { return &c.icmp })},
+		{Name: "relay_address_changes", Value: total(func(c *counters) *atomic.Uint64 { return &c.relayChanges })},
 		{Name: "dtls_hello_verify_requests", Value: total(func(c *counters) *atomic.Uint64 { return &c.verifies })},
 	}
 	for _, d := range []direction{clientToPeer, peerToClient} {

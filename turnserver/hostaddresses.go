@@ -111,10 +111,18 @@ func (s *Server) listeningPorts() (ports []uint16) {
 // isOwnHost reports whether ip, or an IPv4 address inside it, is one of this host's.
 func (s *Server) isOwnHost(ip netip.Addr) bool { return s.ownHost.Load().Reaches(ip) }
 
-// DefaultRelayAddresses returns the source address of the default route, for each address family: the address that the
-// world sees. Without a default route it falls back to the first global unicast address of an interface that is up.
+// DefaultRelayAddresses returns RoutedAddresses. Without a default route it falls back to the first global unicast
+// address of an interface that is up.
 func DefaultRelayAddresses() ([]netip.Addr, error) {
-	var out []netip.Addr
+	if out := RoutedAddresses(); len(out) > 0 {
+		return out, nil
+	}
+	return firstGlobalUnicast()
+}
+
+// RoutedAddresses returns the source address of the default route, for each address family: the address that the world
+// sees.
+func RoutedAddresses() (out []netip.Addr) {
 	for _, probe := range []struct{ network, address string }{
 		// Connecting a UDP socket asks for the route and sends nothing.
 		{"udp4", "1.1.1.1:9"},
@@ -130,10 +138,7 @@ func DefaultRelayAddresses() ([]netip.Addr, error) {
 			out = append(out, ip)
 		}
 	}
-	if len(out) > 0 {
-		return out, nil
-	}
-	return firstGlobalUnicast()
+	return out
 }
 
 func firstGlobalUnicast() ([]netip.Addr, error) {

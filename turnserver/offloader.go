@@ -70,6 +70,13 @@ func (s *Server) packetAddresses() (all []netip.Addr) {
 	return slices.Compact(all)
 }
 
+// follow tells the kernel's path the addresses that clients and peers now send to. k may be nil.
+func (k *offloader) follow(addresses []netip.Addr) {
+	if k != nil {
+		k.path.SetAddresses(addresses)
+	}
+}
+
 // canOffload reports whether the kernel may forward a flow.
 func (k *offloader) canOffload(e *flowEntry) bool {
 	tuple := &e.fromClient.tuple

@@ -21,16 +21,14 @@ type relayAddress struct {
 	reserved        *allocation // stands in the slot of a port that is not free, and that nobody relays to
 
 	slots []atomic.Pointer[allocation] // by port less minPort
+	gone  atomic.Bool                  // the host has lost the address: nothing new may stay here
 }
 
 // newRelayAddress makes a relay address of a transport, "udp" or "tcp". Each transport has ports of its own.
 func newRelayAddress(transport string, r RelayAddress, minPort, maxPort uint16) *relayAddress {
-	local, external := wire.Canonical(r.Local), wire.Canonical(r.External)
-	if !external.IsValid() {
-		external = local
-	}
+	r = r.canonical()
 	return &relayAddress{
-		local: local, external: external, network: networkOf(transport, local), minPort: minPort,
+		local: r.Local, external: r.External, network: networkOf(transport, r.Local), minPort: minPort,
 		reserved: new(allocation),
 		slots:    make([]atomic.Pointer[allocation], int(maxPort)-int(minPort)+1),
 	}

@@ -20,23 +20,23 @@ import (
 	"turnpike/turnserver/front"
 	"turnpike/turnserver/peerpolicy"
 	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/udpio"
 )
 
 // Server is one STUN and TURN node. New makes it, Start opens its sockets, Close ends it for good.
 type Server struct {
 	// Static after New.
-	cfg      Config
-	log      *slog.Logger
-	policy   *peerpolicy.Policy
-	sink     flowSink // forwards flows of every shard, set before there are any; nil: the sockets forward all
-	buffers  *bufferPool
-	workers  *workerPool
-	wallTime func() time.Time // tests set another
-	openTime time.Duration    // likewise
-	epoch    time.Time
-	front    *front.Front
-	dtls     []dtls.ServerOption
+	cfg        Config
+	log        *slog.Logger
+	policy     *peerpolicy.Policy
+	sink       flowSink // forwards flows of every shard, set before there are any; nil: the sockets forward all
+	buffers    *bufferPool
+	workers    *workerPool
+	wallTime   func() time.Time       // tests set another
+	openTime   time.Duration          // likewise
+	probeRelay func(netip.Addr) error // likewise: why no socket can be opened at an address
+	epoch      time.Time
+	front      *front.Front
+	dtls       []dtls.ServerOption
 
 	answers      *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
 	failures     *tokenbucket.Table[front.Source] // to authenticate
@@ -55,11 +55,12 @@ type Server struct {
 	ownHost      atomic.Pointer[peerpolicy.Addresses] // this host's addresses that relay nothing
 	ownHostMoved atomic.Bool                          // the sweep must revoke what reaches them once more
 	spare        spareProcessors
-	lastWarn     atomic.Int64 // clock of the last warning that capacity is used up
-	hinted       atomic.Bool  // hintBuffers has spoken
+	faults       faults
+	hinted       atomic.Bool // hintBuffers has spoken
 
-	readers sync.WaitGroup // a goroutine each; startReader adds to it
-	done    chan struct{}  // closed by Close
+	readers   sync.WaitGroup // a goroutine each; startReader adds to it
+	done      chan struct{}  // closed by Close
+	lookAgain chan struct{}  // holds one
 
 	// Static once Start has begun.
 	offloader      *offloader // the sink, if the kernel forwards
@@ -94,17 +95,19 @@ func New(cfg Config) (*Server, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:      cfg,
-		log:      cfg.Log,
-		policy:   peerpolicy.New(cfg.AllowPeers, cfg.DenyPeers),
-		buffers:  newBufferPool(),
-		wallTime: time.Now,
-		openTime: front.OpenTime,
-		epoch:    time.Now(),
-		quota:    newQuota(&cfg.Limits),
-		reserved: newReservations(),
-		done:     make(chan struct{}),
-		streams:  make(map[*stream]struct{}),
+		cfg:        cfg,
+		log:        cfg.Log,
+		policy:     peerpolicy.New(cfg.AllowPeers, cfg.DenyPeers),
+		buffers:    newBufferPool(),
+		wallTime:   time.Now,
+		probeRelay: probeRelayAddress,
+		lookAgain:  make(chan struct{}, 1),
+		openTime:   front.OpenTime,
+		epoch:      time.Now(),
+		quota:      newQuota(&cfg.Limits),
+		reserved:   newReservations(),
+		done:       make(chan struct{}),
+		streams:    make(map[*stream]struct{}),
 
 		associations: make(map[*association]struct{}),
 	}
@@ -119,8 +122,7 @@ func New(cfg Config) (*Server, error) {
 	s.verified = front.NewOpenings(s.cfg.Limits.Openings)
 	s.workers = newWorkerPool(s)
 	s.mobility = newMobility(s)
-	s.relays.Store(s.newRelaySet())
-	s.lastWarn.Store(int64(-warnInterval))
+	s.setFirstRelays()
 	s.readOwnHost()
 	return s, nil
 }
@@ -153,12 +155,10 @@ func (s *Server) Start() error {
 	}
 	for _, r := range s.relays.Load().udp {
 		// A relay address that this host does not have must show now, not at the first call.
-		probe, err := net.ListenUDP(r.network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.local, 0)))
-		if err != nil {
+		if err := s.probeRelay(r.local); err != nil {
 			_ = s.Close()
 			return &RelayAddressError{Local: r.local, Err: err}
 		}
-		_ = probe.Close()
 	}
 	if err := s.linkOrigins(); err != nil {
 		_ = s.Close()
@@ -238,6 +238,9 @@ func (s *Server) serve() {
 	}
 	if s.startReader() {
 		go s.sweepLoop()
+	}
+	if s.startReader() {
+		go s.followHost()
 	}
 }
 
@@ -355,17 +358,15 @@ func (s *Server) Close() error {
 }
 
 const (
-	sweepInterval   = time.Second
-	ownHostInterval = 30 * time.Second
-	warnInterval    = time.Minute
+	sweepInterval = time.Second
 )
 
-// sweepLoop removes what has expired, and keeps the list of the host's own addresses fresh.
+// sweepLoop removes what has expired.
 func (s *Server) sweepLoop() {
 	defer s.readers.Done()
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
-	for sinceOwnHost := time.Duration(0); ; sinceOwnHost += sweepInterval {
+	for {
 		select {
 		case <-s.done:
 			return
@@ -373,10 +374,6 @@ func (s *Server) sweepLoop() {
 		}
 		s.sweep()
 		s.lookForSpare()
-		if sinceOwnHost >= ownHostInterval {
-			s.readOwnHost()
-			sinceOwnHost = 0
-		}
 	}
 }
 
@@ -415,20 +412,4 @@ func (s *Server) lookForSpare() {
 		busiest = max(busiest, l.resetShortWaits())
 	}
 	s.spare.update(busiest, s.cfg.SpareProcessors)
-}
-
-// hintBuffers logs once how to give bursts more room.
-func (s *Server) hintBuffers() {
-	if s.hinted.CompareAndSwap(false, true) {
-		s.log.Info("turn: the system's limit of socket buffers is small for bursts of packets; raise net.core.rmem_max and net.core.wmem_max with sysctl",
-			"wanted", udpio.ListenerBuffer)
-	}
-}
-
-// warnFull logs that capacity is used up, at most once a minute.
-func (s *Server) warnFull(msg string, args ...any) {
-	now, last := int64(s.now()), s.lastWarn.Load()
-	if now-last >= int64(warnInterval) && s.lastWarn.CompareAndSwap(last, now) {
-		s.log.Warn(msg, args...)
-	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -85,8 +84,8 @@ func (c *Config) checkTURN() []error {
 		}
 	}
 	if len(c.TURN.RelayAddresses) > 0 {
-		for _, local := range slices.SortedFunc(maps.Keys(c.TURN.ExternalAddresses), netip.Addr.Compare) {
-			if !slices.Contains(c.TURN.RelayAddresses, local) && !c.InDiscovery(local) {
+		for _, local := range c.Externals() {
+			if !local.IsUnspecified() && !slices.Contains(c.TURN.RelayAddresses, local) && !c.InDiscovery(local) {
 				refuse("turn.external_addresses", "%q is not among turn.relay_addresses; write a local address on the left and the one the world sees on the right", local)
 			}
 		}

@@ -9,8 +9,10 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -35,9 +37,10 @@ type Config struct {
 	TURN struct {
 		Realm             string
 		Listen            []Listener
-		RelayAddresses    []netip.Addr // empty: the default route's source addresses
-		ExternalAddresses map[netip.Addr]netip.Addr
-		PublicPorts       map[LocalPort]uint16 // where clients reach a listener by another port than its own
+		RelayAddresses    []netip.Addr              // empty: the default route's source addresses
+		ExternalAddresses map[netip.Addr]netip.Addr // by local address; an unspecified one stands for those that are not there
+		ExternalNames     map[netip.Addr]string     // likewise, where the server must look the external address up
+		PublicPorts       map[LocalPort]uint16      // where clients reach a listener by another port than its own
 		RelayPorts        PortRange
 		SharedSecrets     []Secret
 		Apps              []App
@@ -104,7 +107,7 @@ func Default(stateDir string) *Config {
 		{Network: "udp", Addr: netip.MustParseAddrPort("[::]:3478")},
 		{Network: "tcp", Addr: netip.MustParseAddrPort("[::]:3478")},
 	}
-	c.TURN.ExternalAddresses = map[netip.Addr]netip.Addr{}
+	c.TURN.ExternalAddresses, c.TURN.ExternalNames = map[netip.Addr]netip.Addr{}, map[netip.Addr]string{}
 	c.TURN.PublicPorts = map[LocalPort]uint16{}
 	c.TURN.RelayPorts = PortRange{49152, 65535}
 	c.TURN.TCPRelaying = true
@@ -116,6 +119,13 @@ func Default(stateDir string) *Config {
 	c.Limits = defaultLimits()
 	c.Metrics.Listen = "127.0.0.1:9090"
 	return c
+}
+
+// Externals lists the local addresses that turn.external_addresses has, sorted.
+func (c *Config) Externals() []netip.Addr {
+	all := slices.AppendSeq(slices.Collect(maps.Keys(c.TURN.ExternalAddresses)), maps.Keys(c.TURN.ExternalNames))
+	slices.SortFunc(all, netip.Addr.Compare)
+	return all
 }
 
 // SecretFile returns the path of the generated secret, from which the server derives all its keys.

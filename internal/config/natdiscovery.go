@@ -85,19 +85,22 @@ func (c *Config) discoveryPair(is4 bool) (*DiscoveryPair, error) {
 
 // discoveryExternal sets the external addresses of a pair behind a 1:1 NAT. Both addresses must have one, or neither.
 func (c *Config) discoveryExternal(pair *DiscoveryPair) error {
-	const name = "turn.external_addresses"
+	const key = "turn.external_addresses"
 	for i, local := range pair.Local {
+		if name, ok := c.TURN.ExternalNames[local]; ok {
+			return c.Errorf(key, "has the name %q for %q, and turn.nat_discovery_port needs an address that stays; write it instead", name, local)
+		}
 		if external, ok := c.TURN.ExternalAddresses[local]; ok {
 			pair.External[i] = external
 		}
 	}
 	for i, local := range pair.Local {
 		if _, ok := c.TURN.ExternalAddresses[local]; !ok && pair.External[1-i] != pair.Local[1-i] {
-			return c.Errorf(name, "has %q, but not %q, which turn.nat_discovery_port tells clients too; write the address that the world sees instead of it", pair.Local[1-i], local)
+			return c.Errorf(key, "has %q, but not %q, which turn.nat_discovery_port tells clients too; write the address that the world sees instead of it", pair.Local[1-i], local)
 		}
 	}
 	if pair.External[0] == pair.External[1] {
-		return c.Errorf(name, "has %q for both %q and %q, and turn.nat_discovery_port needs two; write another for one of them",
+		return c.Errorf(key, "has %q for both %q and %q, and turn.nat_discovery_port needs two; write another for one of them",
 			pair.External[0], pair.Local[0], pair.Local[1])
 	}
 	return nil

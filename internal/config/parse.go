@@ -79,6 +79,21 @@ func parseHost(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
+// parseName accepts a DNS name with a letter in its last part, so that no mistyped address passes for one.
+func parseName(s string) (string, bool) {
+	name, err := parseHost(s)
+	if err != nil || len(name) > 253 {
+		return "", false
+	}
+	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return "", false
+		}
+	}
+	return name, strings.ContainsAny(labels[len(labels)-1], "abcdefghijklmnopqrstuvwxyz")
+}
+
 func parseHostPort(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err == nil {

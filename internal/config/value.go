@@ -95,8 +95,11 @@ func (v list[T]) String() string {
 	return "[" + strings.Join(words, ", ") + "]"
 }
 
-// addrPairs is a table from one IP address to another; a variable or a flag writes A=B,C=D.
-type addrPairs struct{ p *map[netip.Addr]netip.Addr }
+// addrPairs is a table from an IP address to another one, or to a name that has one; a variable or a flag writes A=B,C=D.
+type addrPairs struct {
+	p     *map[netip.Addr]netip.Addr
+	names *map[netip.Addr]string
+}
 
 func (v addrPairs) fromTOML(raw any) error {
 	table, ok := raw.(map[string]any)
@@ -125,29 +128,37 @@ func (v addrPairs) fromText(s string) error {
 }
 
 func (v addrPairs) set(words map[string]string) error {
-	out := make(map[netip.Addr]netip.Addr, len(words))
+	out, names := make(map[netip.Addr]netip.Addr, len(words)), make(map[netip.Addr]string)
 	for _, from := range slices.Sorted(maps.Keys(words)) {
 		local, err := parseAddr(from)
 		if err != nil {
 			return &partError{"." + quote(from), err}
 		}
+		if name, ok := parseName(words[from]); ok {
+			names[local] = name
+			continue
+		}
 		external, err := parseAddr(words[from])
 		if err != nil {
-			return &partError{"." + quote(from), err}
+			return &partError{"." + quote(from), fmt.Errorf("%w, or a name that has one, like %q", err, "home.example.org")}
 		}
 		if local.Is4() != external.Is4() {
 			return &partError{"." + quote(from), fmt.Errorf("%q is of the other address family; both must be IPv4 or both IPv6", words[from])}
 		}
 		out[local] = external
 	}
-	*v.p = out
+	*v.p, *v.names = out, names
 	return nil
 }
 
 func (v addrPairs) String() string {
-	pairs := make([]string, 0, len(*v.p))
-	for _, from := range slices.SortedFunc(maps.Keys(*v.p), netip.Addr.Compare) {
-		pairs = append(pairs, quote(from.String())+" = "+quote((*v.p)[from].String()))
+	words := maps.Clone(*v.names)
+	for from, to := range *v.p {
+		words[from] = to.String()
+	}
+	pairs := make([]string, 0, len(words))
+	for _, from := range slices.SortedFunc(maps.Keys(words), netip.Addr.Compare) {
+		pairs = append(pairs, quote(from.String())+" = "+quote(words[from]))
 	}
 	if len(pairs) == 0 {
 		return "{}"

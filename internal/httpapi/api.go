@@ -48,6 +48,8 @@ type Config struct {
 
 	// NameTaken reports whether somebody online has a name, in its canonical form.
 	NameTaken func(canonical string) bool
+	// Unready says why clients should rather go to another server, or returns "". Nil: there never is a reason.
+	Unready func() string
 	// ICEServers may be filled in after New, but before the first request.
 	ICEServers *ICEServers
 	// Offloads reports whether the kernel forwards the traffic of a relay. found is false if who owns no relay there.
@@ -106,6 +108,12 @@ func (a *API) Register(mux *http.ServeMux) {
 		if !a.ready.Load() {
 			writeText(w, http.StatusServiceUnavailable, "not ready: starting or draining\n")
 			return
+		}
+		if a.cfg.Unready != nil {
+			if why := a.cfg.Unready(); why != "" {
+				writeText(w, http.StatusServiceUnavailable, "not ready: "+why+"\n")
+				return
+			}
 		}
 		writeText(w, http.StatusOK, "ready\n")
 	})

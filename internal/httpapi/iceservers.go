@@ -20,12 +20,12 @@ type Listener struct {
 	Addr    netip.AddrPort
 }
 
-// ICEServers makes the iceServers of RTCPeerConnection. It does not change once the server serves.
+// ICEServers makes the iceServers of RTCPeerConnection. Its fields do not change once the server serves.
 type ICEServers struct {
-	PublicHost string       // empty: the host that the client reached us by
-	Listeners  []Listener   // those really open, ports resolved
-	Web        []Listener   // http listeners on which TURN is spoken too: "tcp" or "tls"
-	Relays     []netip.Addr // local addresses that we relay from
+	PublicHost string              // empty: the host that the client reached us by
+	Listeners  []Listener          // those really open, ports resolved
+	Web        []Listener          // http listeners on which TURN is spoken too: "tcp" or "tls"
+	Relays     func() []netip.Addr // local addresses that we relay from now; nil: none
 
 	// PublicPort returns the port by which clients from elsewhere reach a listener; nil: its own.
 	PublicPort func(network string, port uint16) uint16
@@ -129,7 +129,10 @@ func (s *ICEServers) hostFor(addr netip.Addr, host string) string {
 		if !addr.IsUnspecified() {
 			return addr.String()
 		}
-		for _, relay := range s.Relays {
+		if s.Relays == nil {
+			return ""
+		}
+		for _, relay := range s.Relays() {
 			if relay.Is4() == addr.Is4() {
 				return relay.String()
 			}

@@ -78,8 +78,11 @@ func TestICEServers(t *testing.T) {
 					s.Listeners = append(s.Listeners, listener)
 				}
 			}
-			for _, a := range test.relays {
-				s.Relays = append(s.Relays, netip.MustParseAddr(a))
+			s.Relays = func() (now []netip.Addr) {
+				for _, a := range test.relays {
+					now = append(now, netip.MustParseAddr(a))
+				}
+				return now
 			}
 			var got []string
 			for _, server := range s.List(test.host, auth.Credential{Username: "u", Password: "p"}) {
@@ -172,7 +175,7 @@ func TestICEServersWithMappedPorts(t *testing.T) {
 		"by the host they use": {"", "box.lan:18443", "stun:box.lan:13478 turn:box.lan:13478?transport=udp turn:box.lan:3478?transport=tcp turns:box.lan:443?transport=tcp"},
 		"on this machine":      {"", "localhost:18443", "stun:192.0.2.10:3478 turn:192.0.2.10:3478?transport=udp turn:192.0.2.10:3478?transport=tcp"},
 	} {
-		s := &ICEServers{PublicHost: row.publicHost, Relays: []netip.Addr{netip.MustParseAddr("192.0.2.10")},
+		s := &ICEServers{PublicHost: row.publicHost, Relays: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.10")} },
 			Listeners: []Listener{{"udp", at}, {"tcp", at}}, Web: []Listener{{"tls", web}},
 			PublicPort: func(network string, port uint16) uint16 {
 				if public, ok := mapped[fmt.Sprintf("%s:%d", network, port)]; ok {

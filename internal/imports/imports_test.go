@@ -51,6 +51,8 @@ func table() []rule {
 			why: "it makes messages as a stranger does, to judge how ours are read"},
 		{from: "turnpike/turnserver/udpio", never: ours, tests: true,
 			why: "sockets carry datagrams, and do not know of what"},
+		{from: "turnpike/turnserver/hostwatch", never: ours, tests: true,
+			why: "that the host has changed is news for anybody"},
 		{from: "turnpike/turnserver/front", never: ours, tests: true,
 			why: "what stands before a stream serves HTTP as well, so it knows no TURN"},
 		{from: "turnpike/turnserver/peerpolicy", never: ours, tests: true,

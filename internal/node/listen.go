@@ -32,9 +32,7 @@ func (n *Node) Open() (err error) {
 	for _, l := range n.turn.Addrs() {
 		n.ice.Listeners = append(n.ice.Listeners, httpapi.Listener{Network: l.Network, Addr: l.Addr})
 	}
-	for _, r := range n.relays {
-		n.ice.Relays = append(n.ice.Relays, r.Local)
-	}
+	n.ice.Relays = n.relaysNow
 	return nil
 }
 

@@ -66,6 +66,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that exist now, by their client's transport.", []string{"transport"}, nil)
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), transport)
 	}
+	gauge("turnpike_turn_relay_addresses", "Addresses at which new relays are made now.", len(c.turn.RelayAddresses()))
 	offloaded := c.turn.Offload()
 	on := 0
 	if offloaded.On {

@@ -49,7 +49,8 @@ type Node struct {
 	cfg     *config.Config
 	options Options
 	log     *slog.Logger
-	relays  []turnserver.RelayAddress
+	relays  []turnserver.RelayAddress // at the start
+	finder  *relayFinder              // of those later
 
 	credentials *auth.Credentials
 	tickets     *auth.Tickets
@@ -79,7 +80,8 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 		return nil, stateProblem(cfg, err)
 	}
 	n := &Node{cfg: cfg, options: o, log: o.Log, webConns: newWebConns()}
-	if n.relays, err = relayAddresses(cfg, turnserver.DefaultRelayAddresses); err != nil {
+	n.finder = newRelayFinder(cfg, n.log)
+	if n.relays, err = n.finder.first(); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(cfg.CheckAlternates(addressesOf(n.relays))...); err != nil {
@@ -180,6 +182,7 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 		Software:    "turnpike",
 		Listen:      turnListeners(n.cfg),
 		Relay:       n.relays,
+		FindRelays:  n.finder.now,
 		MinPort:     n.cfg.TURN.RelayPorts.Min,
 		MaxPort:     n.cfg.TURN.RelayPorts.Max,
 		Credentials: n.credentials,
@@ -233,6 +236,7 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 		APIKeys:              secretsOf(n.cfg.Auth.APIKeys),
 		NameTaken:            n.signal.NameTaken,
 		ICEServers:           &n.ice,
+		Unready:              n.turn.Unready,
 		Offloads:             n.turn.Offloads,
 		FailuresPerMinute:    n.cfg.Limits.FailedTicketsPerMinute,
 		KeyFailuresPerMinute: n.cfg.Limits.FailedKeysPerMinute,

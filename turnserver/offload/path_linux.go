@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,6 +110,9 @@ func load(flows, meters int, mortal bool) (*forwardObjects, error) {
 	objects := new(forwardObjects)
 	return objects, spec.LoadAndAssign(objects, nil)
 }
+
+// SetAddresses replaces Config.Addresses. The program is soon where packets to these come by, and nowhere else.
+func (p *Path) SetAddresses(addresses []netip.Addr) { p.watcher.setAddresses(addresses) }
 
 // Put makes the flow's entries, or changes them. Their counts stay.
 func (p *Path) Put(f Flow) error {

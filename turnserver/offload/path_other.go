@@ -4,6 +4,7 @@ package offload
 
 import (
 	"errors"
+	"net/netip"
 	"runtime"
 	"time"
 )
@@ -25,4 +26,5 @@ func (*Path) Usage(Flow) (up, down Usage, ok bool)                 { return Usag
 func (*Path) Flows() int                                           { return 0 }
 func (*Path) Totals() (Totals, error)                              { return Totals{}, errSystem }
 func (*Path) Each(func(Entry)) error                               { return errSystem }
+func (*Path) SetAddresses([]netip.Addr)                            {}
 func (*Path) Close() error                                         { return nil }

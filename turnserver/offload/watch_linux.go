@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type watcher struct {
 	beats  bool     // the program may outlive the process
 
 	done sync.WaitGroup // run
+
+	moved atomic.Pointer[[]netip.Addr] // the addresses that run has not taken over yet, or nil
 
 	// Owned by run, once that has begun.
 	attacher attacher
@@ -86,6 +89,10 @@ func (w *watcher) run() {
 	changed, pause := false, settleTime
 	for next := time.Now().Add(w.period()); ; {
 		_ = w.events.SetReadDeadline(next)
+		if w.takeAddresses() {
+			changed, next = true, time.Now()
+			continue
+		}
 		_, err := w.events.Read(buf)
 		begin := time.Now()
 		switch {
@@ -102,6 +109,23 @@ func (w *watcher) run() {
 		pause = max(settleTime, 10*time.Since(begin)) // constant changes of routes must not take all of the time
 		changed, next = false, time.Now().Add(w.period())
 	}
+}
+
+// setAddresses makes run look for the interfaces of other addresses.
+func (w *watcher) setAddresses(addresses []netip.Addr) {
+	addresses = unmapped(addresses)
+	w.moved.Store(&addresses)
+	_ = w.events.SetReadDeadline(time.Now()) // run sets its own before it looks for what moved
+}
+
+// takeAddresses takes over the addresses of the last setAddresses, and reports whether there were any.
+func (w *watcher) takeAddresses() bool {
+	addresses := w.moved.Swap(nil)
+	if addresses == nil {
+		return false
+	}
+	w.attacher.addresses = *addresses
+	return true
 }
 
 // period is how often run looks if nothing changes.
