@@ -335,9 +335,12 @@ func (r *loopRelay) read() bool {
 
 // openRelay is the binder of a loop.
 func (l *loop) openRelay(p *relayPort, addr netip.AddrPort) error {
-	fd, err := udpio.OpenRelayed(addr)
+	fd, roomy, err := udpio.OpenRelayed(addr)
 	if err != nil {
 		return err
+	}
+	if !roomy {
+		l.srv.hintBuffers()
 	}
 	p.datagrams = &loopRelay{loop: l, fd: fd, address: p.address, port: addr.Port()}
 	return nil
@@ -486,4 +489,5 @@ func (l *loop) closeSockets() {
 	}
 	_ = unix.Close(l.wake)
 	_ = unix.Close(l.epoll)
+	l.in.Close()
 }

@@ -178,6 +178,9 @@ type portableRelay struct{ conn *net.UDPConn }
 // openPortableRelay is the binder of the portable path.
 func openPortableRelay(p *relayPort, addr netip.AddrPort) error {
 	conn, err := net.ListenUDP(p.address.network, net.UDPAddrFromAddrPort(addr))
+	if err == nil {
+		_ = conn.SetReadBuffer(udpio.RelayedBuffer) // or it stays smaller, and bursts are lost sooner
+	}
 	p.datagrams = portableRelay{conn}
 	return err
 }

@@ -3,6 +3,7 @@ package udpio
 import (
 	"encoding/binary"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,9 @@ const controlSpace = 128
 
 // Reader reads datagrams with recvmmsg. NewReader allocates all the memory that the kernel writes to. The garbage
 // collector does not move heap objects, so the pointers in the headers stay valid for as long as the reader.
+//
+// Buffers for large datagrams are a mapping of their own. Of that only the pages take memory that datagrams have come
+// to: few have more than one page, and any may have sixteen.
 type Reader struct {
 	headers  []mmsghdr
 	iovs     []unix.Iovec
@@ -26,6 +30,10 @@ type Reader struct {
 	headroom int
 	filled   int // how many headers the last read filled; the kernel has changed their lengths
 	last     lastAddr
+
+	mapping []byte // the buffers, if they are large
+	touched bool   // a datagram was longer than a page
+	reads   int    // since then
 }
 
 // lastAddr remembers a decoded address, because one sender's packets come in bursts.
@@ -52,8 +60,8 @@ func NewReader(b Buffers) *Reader {
 	if !b.Connected {
 		r.names = make([][sockaddrSpace]byte, b.Batch)
 	}
+	r.allocate(b.Headroom + b.Size + b.Tailroom)
 	for i := range r.headers {
-		r.buffers[i] = make([]byte, b.Headroom+b.Size+b.Tailroom)
 		r.iovs[i].Base = &r.buffers[i][b.Headroom]
 		r.iovs[i].SetLen(b.Size)
 		h := &r.headers[i].hdr
@@ -66,6 +74,52 @@ func NewReader(b Buffers) *Reader {
 		r.resetLengths(i)
 	}
 	return r
+}
+
+// page is at most a page of memory, in bytes.
+const page = 4096
+
+// allocate makes the buffers, of so many bytes each.
+func (r *Reader) allocate(size int) {
+	if size > page {
+		stride := (size + os.Getpagesize() - 1) / os.Getpagesize() * os.Getpagesize()
+		mapping, err := unix.Mmap(-1, 0, stride*len(r.buffers), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err == nil {
+			_ = unix.Madvise(mapping, unix.MADV_NOHUGEPAGE) // a kernel without large pages does not know it
+			r.mapping = mapping
+			for i := range r.buffers {
+				r.buffers[i] = mapping[i*stride:][:size:size]
+			}
+			return
+		}
+	}
+	for i := range r.buffers {
+		r.buffers[i] = make([]byte, size)
+	}
+}
+
+// Close gives the buffers back. Nothing that was read is valid any more.
+func (r *Reader) Close() {
+	if r.mapping != nil {
+		_ = unix.Munmap(r.mapping)
+	}
+	r.mapping, r.buffers, r.headers = nil, nil, nil
+}
+
+// trimAfter is how many reads without a large datagram pass before the memory for those is given back.
+const trimAfter = 1 << 12
+
+// trim gives the memory of large datagrams back once none has come for a while.
+func (r *Reader) trim() {
+	for i := range r.filled {
+		if int(r.headers[i].size) > page-r.headroom {
+			r.touched, r.reads = true, 0
+		}
+	}
+	if r.reads++; r.touched && r.reads >= trimAfter {
+		r.touched = false
+		_ = unix.Madvise(r.mapping, unix.MADV_DONTNEED) // or they stay, which harms nothing
+	}
 }
 
 // Read reads up to a batch of the datagrams that have come. It returns their number, and whether there may be more.
@@ -96,6 +150,9 @@ func (r *Reader) Receive(fd int) (int, error) {
 }
 
 func (r *Reader) call(fd, flags int) (int, unix.Errno) {
+	if r.mapping != nil {
+		r.trim()
+	}
 	for i := range r.filled {
 		r.resetLengths(i)
 	}

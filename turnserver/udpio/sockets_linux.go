@@ -12,7 +12,8 @@ import (
 // for packet information. roomy says whether the socket got all the room for bursts that it asked for.
 func OpenShared(addr netip.AddrPort, anyAddr bool) (fd int, roomy bool, err error) {
 	fd, err = open(addr, func(fd int, is4 bool) error {
-		roomy = growBuffers(fd)
+		received := grow(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, ListenerBuffer)
+		roomy = grow(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, ListenerBuffer) && received
 		if anyAddr {
 			if err := setPacketInfo(fd, is4); err != nil {
 				return err
@@ -23,8 +24,15 @@ func OpenShared(addr netip.AddrPort, anyAddr bool) (fd int, roomy bool, err erro
 	return fd, roomy, err
 }
 
-// OpenRelayed opens a socket that has its address for itself, and keeps the ICMP messages that come back.
-func OpenRelayed(addr netip.AddrPort) (int, error) { return open(addr, keepErrors) }
+// OpenRelayed opens a socket that has its address for itself, and keeps the ICMP messages that come back. roomy says
+// whether the socket got all the room for bursts from peers that it asked for.
+func OpenRelayed(addr netip.AddrPort) (fd int, roomy bool, err error) {
+	fd, err = open(addr, func(fd int, is4 bool) error {
+		roomy = grow(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, RelayedBuffer)
+		return keepErrors(fd, is4)
+	})
+	return fd, roomy, err
+}
 
 // open opens a UDP socket that never blocks, and binds it once it is set up.
 func open(addr netip.AddrPort, setUp func(fd int, is4 bool) error) (int, error) {
@@ -57,22 +65,15 @@ func open(addr netip.AddrPort, setUp func(fd int, is4 bool) error) (int, error) 
 	return fd, nil
 }
 
-// growBuffers asks for room for bursts, beyond the system's limit if the process may, else up to it. It reports whether
-// the socket has got that room.
-func growBuffers(fd int) (enough bool) {
-	enough = true
-	for _, o := range []struct{ force, ask int }{
-		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF},
-		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF},
-	} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, ListenerBuffer) == nil {
-			continue
-		}
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, ListenerBuffer)
-		got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, o.ask)
-		enough = enough && err == nil && got >= 2*ListenerBuffer // the kernel also counts its own share (socket(7))
+// grow asks for a buffer of so many bytes, beyond the system's limit if the process may, else up to it. It reports
+// whether the socket has got it.
+func grow(fd, force, ask, bytes int) bool {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, bytes) == nil {
+		return true
 	}
-	return enough
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, ask, bytes)
+	got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, ask)
+	return err == nil && got >= 2*bytes // the kernel also counts its own share (socket(7))
 }
 
 // ForbidFragments sets whether this host, and for IPv4 routers, may fragment what the socket sends. If they must not, a

@@ -9,16 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var at127 = netip.MustParseAddrPort("127.0.0.1:0")
+
 // openTest opens a listener's socket and a relayed one on loopback.
 func openTest(t testing.TB) (listener, relayed int, listenerAddr, relayedAddr netip.AddrPort) {
 	t.Helper()
-	any4 := netip.MustParseAddrPort("127.0.0.1:0")
-	listener, _, err := OpenShared(any4, true)
+	listener, _, err := OpenShared(at127, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(listener) })
-	if relayed, err = OpenRelayed(any4); err != nil {
+	if relayed, _, err = OpenRelayed(at127); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(relayed) })
