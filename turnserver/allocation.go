@@ -143,32 +143,31 @@ func (a *allocation) permits(ip [16]byte, now clock) bool {
 	return p != nil && now < p.expires.at()
 }
 
-// appendFlowsThrough appends the flows that a permission lets through. Without a sink it appends nothing. The caller
-// holds shard.mu.
-func (a *allocation) appendFlowsThrough(flows []*flow, p *permission) []*flow {
-	if a.shard.flows.sink == nil {
-		return flows
+// changeFlowsThrough tells the sink of the flows that a permission lets through. The caller holds shard.mu.
+func (a *allocation) changeFlowsThrough(p *permission) {
+	queue := a.shard.flows.queue
+	if queue == nil {
+		return
 	}
 	for _, f := range a.flows {
 		if f.permission == p {
-			flows = append(flows, f)
+			queue.change(f)
 		}
 	}
-	return flows
 }
 
-// appendFlowsOutliving appends the flows from a relayed address that would live on after end. Without a sink it appends
-// nothing. The caller holds shard.mu.
-func (a *allocation) appendFlowsOutliving(flows []*flow, r *relayed, end clock) []*flow {
-	if a.shard.flows.sink == nil {
-		return flows
+// changeFlowsOutliving tells the sink of the flows from a relayed address that live on after end. The caller holds
+// shard.mu.
+func (a *allocation) changeFlowsOutliving(r *relayed, end clock) {
+	queue := a.shard.flows.queue
+	if queue == nil {
+		return
 	}
 	for _, f := range a.flows {
 		if a.relayedTo(&f.peer.endpoint) == r && f.until() > end {
-			flows = append(flows, f)
+			queue.change(f)
 		}
 	}
-	return flows
 }
 
 // channels counts the bound channels. The caller holds shard.mu.
@@ -245,10 +244,15 @@ func (a *allocation) end() { a.endRelayed(nil) }
 // endRelayed does the same with one relayed address, and with the allocation if that was the last. nil stands for all
 // of them.
 func (a *allocation) endRelayed(only *relayed) {
-	ended, last := a.shard.remove(a, only)
+	ended, last, told := a.shard.remove(a, only)
 	for _, r := range ended {
-		if r != nil {
-			r.address.withdraw(r.local.Port) // from now on, packets that others relay to it count as sent to nobody
+		if r == nil {
+			continue
+		}
+		r.address.withdraw(r.local.Port) // from now on, packets that others relay to it count as sent to nobody
+		if told {
+			a.shard.flows.queue.afterEnded(r.close) // nobody else gets the port while the kernel still forwards from it
+		} else {
 			r.close()
 		}
 	}

@@ -23,6 +23,7 @@ import (
 // travel. A test fails if an awaited message does not come within patience.
 type testClient struct {
 	t      testing.TB
+	srv    *Server // or nil
 	conn   net.Conn
 	frames *bufio.Reader // of a stream; nil on UDP
 	buf    []byte
@@ -46,7 +47,9 @@ func onEach(t *testing.T, test func(t *testing.T, network string)) {
 // dial connects a client to the server's first listener of a network, without credentials.
 func dial(t testing.TB, s *Server, network string) *testClient {
 	t.Helper()
-	return dialAddr(t, network, listenerAddr(t, s, network))
+	c := dialAddr(t, network, listenerAddr(t, s, network))
+	c.srv = s
+	return c
 }
 
 func dialAddr(t testing.TB, network string, addr netip.AddrPort) *testClient {
@@ -183,7 +186,15 @@ func (c *testClient) next() []byte {
 func (c *testClient) roundTrip(m *stun.Message) *stun.Message {
 	c.t.Helper()
 	c.write(m.Raw)
+	defer c.offloads()
 	return c.answerTo(m)
+}
+
+// offloads waits until the kernel forwards what it may of the answered requests.
+func (c *testClient) offloads() {
+	if c.srv != nil {
+		c.srv.flowQueue.told()
+	}
 }
 
 // answerTo returns the answer to a request that was sent, and queues what comes before it.

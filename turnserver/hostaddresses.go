@@ -71,22 +71,18 @@ func (s *shard) revokeOwnHost(a *allocation) {
 	denies := func(ip netip.Addr) bool { return s.srv.isOwnHost(ip) && !s.srv.isRelayAddress(ip) }
 	moved := func(f *flow) bool { return f.peer.own == nil && s.srv.isOwnHost(f.peer.addr.Addr()) }
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.has(a) {
-		s.mu.Unlock()
 		return
 	}
-	var unbound []*flow
 	a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool {
 		if !moved(f) {
 			return false
 		}
 		s.removeFlow(f)
-		unbound = append(unbound, f)
 		return true
 	})
 	a.forget(func(p *permission) bool { return denies(wire.Endpoint{IP: p.ip}.Addr()) })
-	s.mu.Unlock()
-	s.flows.report(unbound)
 }
 
 // opensHost reports whether a client may send to a port of a relay address that relays nothing: the port of another

@@ -323,7 +323,7 @@ func (m *mobility) completeMove(ar *arrival, settled bool) bool {
 		m.mu.Unlock()
 		return false
 	}
-	from, changed, ok := a.shard.rehome(a, ar.home)
+	from, ok := a.shard.rehome(a, ar.home)
 	if !ok { // it has ended, and forget will be called soon
 		m.mu.Unlock()
 		return false
@@ -333,7 +333,6 @@ func (m *mobility) completeMove(ar *arrival, settled bool) bool {
 	m.leaveHome(from)
 	m.mu.Unlock()
 	m.srv.counters.moves.Add(1)
-	a.shard.flows.report(changed)
 	return true
 }
 
@@ -363,13 +362,12 @@ func (m *mobility) disconnected(a *allocation, c *clientConnection) {
 	}
 	a.shard.shorten(a, m.srv.now().plus(strandedTime))
 	m.last++
-	_, changed, ok := a.shard.rehome(a, &home{client: nowhere(&from.client, m.last)})
+	_, ok := a.shard.rehome(a, &home{client: nowhere(&from.client, m.last)})
 	m.mu.Unlock()
 	if !ok {
 		return
 	}
 	c.allocationEnded()
-	a.shard.flows.report(changed)
 }
 
 // nowhere is the client of an allocation whose real client has lost its connection. Its five-tuple is one that no

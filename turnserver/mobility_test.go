@@ -113,6 +113,7 @@ func TestMove(t *testing.T) {
 
 			d.sendChannel(wire.MinChannel, []byte("from where it is"))
 			peer.want(relayed, []byte("from where it is"))
+			d.offloads()
 			peer.send(relayed, []byte("to where it is"))
 			d.wantData(wire.MinChannel, peer.addr, []byte("to where it is"))
 			other.send(relayed, []byte("without a channel"))

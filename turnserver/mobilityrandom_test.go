@@ -99,6 +99,7 @@ func (m *randomMover) hear(at *testClient) {
 	m.t.Helper()
 	m.data++
 	data := []byte(fmt.Sprint(m.user, " hears ", m.data))
+	at.offloads()
 	m.peer.send(m.relayed, data)
 	at.wantData(wire.MinChannel, m.peer.addr, data)
 }
@@ -227,6 +228,7 @@ func moveAround(t *testing.T, s *Server, i int) {
 			c.sendChannel(wire.MinChannel, []byte("up"))
 		}
 		peer.want(relayed, []byte("up"))
+		c.offloads()
 		c.wantData(wire.MinChannel, peer.addr, []byte("data"))
 	}
 	s.EndUser(user) // an answer to the client could get lost in the flood

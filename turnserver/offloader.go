@@ -21,16 +21,34 @@ const (
 	OffloadRequire             // Start fails where they do not
 )
 
-// offloader is the flowSink that forwards flows in the kernel. The flow table tells it of them. The kernel's counts go to
+// offloader is the flowSink that forwards flows in the kernel. flowQueue tells it of them. The kernel's counts go to
 // the allocation when its flow ends, and until then to every snapshot.
 type offloader struct {
 	// Static after construction.
 	srv    *Server
 	path   *offload.Path
 	meters *meterPool
+	most   int // flows
+
+	// Owned by flowQueue.run.
+	flows   int                // that the kernel forwards
+	waiting map[*flow]struct{} // for room
 
 	mu   sync.Mutex
 	last offload.Totals // as read last; they stay once path is closed
+}
+
+// The kernel's table of flows has room for flowsAnAllocation times as many as there may be allocations, since most
+// clients talk to few peers, and for leastFlows at least.
+const (
+	flowsAnAllocation = 4
+	leastFlows        = 4096
+)
+
+func flowsFor(l *Limits) int { return max(flowsAnAllocation*l.Allocations, leastFlows) }
+
+func newOffloader(srv *Server, path *offload.Path, most, meters int) *offloader {
+	return &offloader{srv: srv, path: path, meters: newMeterPool(srv, path, meters), most: most, waiting: make(map[*flow]struct{})}
 }
 
 // openOffloader begins to forward in the kernel, if Config wants that and the system can. It is called before there are
@@ -39,13 +57,14 @@ func (s *Server) openOffloader() error {
 	if s.cfg.Offload == OffloadOff {
 		return nil
 	}
-	meters := metersFor(&s.cfg.Limits)
-	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), Meters: meters, Log: s.log})
+	most, meters := flowsFor(&s.cfg.Limits), metersFor(&s.cfg.Limits)
+	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), MaxFlows: most, Meters: meters, Log: s.log})
 	switch {
 	case err == nil:
 		s.log.Info("turn: established flows are forwarded in the kernel")
-		s.offloader = &offloader{srv: s, path: path, meters: newMeterPool(s, path, meters)}
-		s.sink, s.bandwidth.offloader = s.offloader, s.offloader
+		s.offloader = newOffloader(s, path, most, meters)
+		s.bandwidth.offloader = s.offloader
+		s.flowQueue = newFlowQueue(s.offloader)
 		return nil
 	case s.cfg.Offload == OffloadRequire:
 		return &OffloadError{Err: err}
@@ -77,50 +96,99 @@ func (k *offloader) follow(addresses []netip.Addr) {
 	}
 }
 
-// canOffload reports whether the kernel may forward a flow.
-func (k *offloader) canOffload(e *flowEntry) bool {
-	tuple := &e.fromClient.tuple
-	if e.flow.channel != 0 && !e.flow.peer.reaches() {
-		return false // to another program on this host, or to nobody
-	}
+// mayOffload reports whether the kernel may forward a flow.
+func (f *flow) mayOffload() bool {
+	tuple := &f.home.tuple
 	return tuple.Protocol == wire.UDP && !tuple.Client.Addr().IsLinkLocalUnicast() // a five-tuple keeps no zone
 }
 
-func (k *offloader) set(e flowEntry) {
-	if !k.canOffload(&e) {
-		return
+// expirySlack is by how much the kernel's expiry of a flow may be early. So a client that refreshes all the time costs
+// few system calls.
+const expirySlack = time.Minute
+
+// set implements flowSink.
+func (k *offloader) set(f *flow) {
+	if f.channel != 0 && !f.peer.reaches() {
+		return // to another program on this host, or to nobody
 	}
-	if !e.flow.offloaded.Load() {
-		if !k.meters.share(e.flow.alloc) {
+	lasts := f.lasts()
+	if !f.offloaded.Load() {
+		if !k.admit(f) {
+			k.waiting[f] = struct{}{}
 			return
 		}
-		e.flow.offloaded.Store(true)
-	}
-	if err := k.path.Put(k.flowOf(&e)); err != nil {
-		k.remove(e)
-		k.srv.warnFull("turn: a flow is not offloaded", "error", err)
-	}
-}
-
-func (k *offloader) remove(e flowEntry) {
-	if e.fromClient.tuple.Protocol != wire.UDP {
+		delete(k.waiting, f)
+	} else if early := lasts - f.below; early >= 0 && early < clock(expirySlack) {
 		return
 	}
-	a := e.flow.alloc
-	inUp, inDown := k.path.Remove(k.flowOf(&e))
+	err := k.path.Put(k.flowOf(f, lasts))
+	if err == nil {
+		f.below = lasts
+		return
+	}
+	k.remove(f)
+	k.waiting[f] = struct{}{}
+	k.srv.warnFull("turn: a flow is not offloaded", "error", err)
+}
+
+// fairShare is the part of the free room in the kernel's table that one session or user may have as much of as is free.
+// So there is room for the next one, however much the others take.
+const fairShare = 8
+
+// admit counts a flow that the kernel is about to forward. It reports false if there is no room for it.
+func (k *offloader) admit(f *flow) bool {
+	free, account := k.most-k.flows, f.alloc.account
+	switch {
+	case free <= 0:
+		k.srv.warnFull("turn: the kernel's table of flows is full, so the process relays the others; raise limits.allocations for a larger one", "flows", k.flows)
+		return false
+	case account.offloaded > free/fairShare || !k.meters.share(f.alloc):
+		return false
+	}
+	k.flows++
+	account.offloaded++
+	f.offloaded.Store(true)
+	return true
+}
+
+// remove implements flowSink.
+func (k *offloader) remove(f *flow) {
+	delete(k.waiting, f)
+	if !f.offloaded.Load() {
+		return
+	}
+	a := f.alloc
+	inUp, inDown := k.path.Remove(keysOf(f))
 	a.addOffloaded(clientToPeer, inUp)
 	a.addOffloaded(peerToClient, inDown)
-	if e.flow.offloaded.CompareAndSwap(true, false) {
-		k.meters.unshare(a)
+	f.offloaded.Store(false)
+	k.flows--
+	a.account.offloaded--
+	k.meters.unshare(a)
+}
+
+// retriesAtOnce bounds how many flows are tried again at a time.
+const retriesAtOnce = 1024
+
+// retry implements flowSink. A map yields its keys from another place each time, so every flow gets its turn.
+func (k *offloader) retry() {
+	tried := 0
+	for f := range k.waiting {
+		if tried++; tried > retriesAtOnce {
+			return
+		}
+		k.set(f)
 	}
 }
 
+// waits implements flowSink.
+func (k *offloader) waits() bool { return len(k.waiting) > 0 }
+
 // flowOf describes a flow to the kernel.
-func (k *offloader) flowOf(e *flowEntry) offload.Flow {
-	f := e.flow
+func (k *offloader) flowOf(f *flow, lasts clock) offload.Flow {
 	from := f.alloc.relayedTo(&f.peer.endpoint)
-	out := keysOf(e)
-	out.Expires = time.Now().Add(time.Duration(e.expires - k.srv.now())) // by the monotonic clock
+	out := keysOf(f)
+	out.Expires = time.Now().Add(time.Duration(lasts - k.srv.now())) // by the monotonic clock
 	out.UpMeters, out.DownMeters = k.metersOf(f.alloc, clientToPeer), k.metersOf(f.alloc, peerToClient)
 	if own := f.peer.own; own != nil {
 		out.PeerRelay = netip.AddrPortFrom(own.local, f.peer.endpoint.Port)
@@ -184,16 +252,16 @@ func (k *offloader) usage() offloadUsage {
 }
 
 func (u offloadUsage) of(f *flow) (inUp, inDown offload.Usage) {
-	e := f.entry()
-	keys := keysOf(&e)
+	keys := keysOf(f)
 	return u[keys.Up()], u[keys.Down()]
 }
 
 // keysOf describes a flow to the kernel, as far as it shows in packets.
-func keysOf(e *flowEntry) offload.Flow {
+func keysOf(f *flow) offload.Flow {
+	up, down := f.clientKey(), f.peerKey()
 	return offload.Flow{
-		Client: e.fromClient.tuple.Client.AddrPort(), Local: e.fromClient.tuple.Local.AddrPort(), Channel: e.fromClient.channel,
-		Relayed: e.fromPeer.relayed.AddrPort(), Peer: e.fromPeer.peer.AddrPort(),
+		Client: up.tuple.Client.AddrPort(), Local: up.tuple.Local.AddrPort(), Channel: up.channel,
+		Relayed: down.relayed.AddrPort(), Peer: down.peer.AddrPort(),
 	}
 }
 
@@ -232,8 +300,8 @@ func (s *Server) Offloads(relayed netip.AddrPort, who *auth.Grant) (offloads, fo
 	var flows []offload.Flow
 	a.shard.mu.Lock()
 	for _, f := range a.flows {
-		if e := f.entry(); f.offloaded.Load() {
-			flows = append(flows, s.offloader.flowOf(&e))
+		if f.offloaded.Load() {
+			flows = append(flows, keysOf(f))
 		}
 	}
 	a.shard.mu.Unlock()

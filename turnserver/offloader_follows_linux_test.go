@@ -13,21 +13,22 @@ func TestKernelFollowsTable(t *testing.T) {
 		return // it is for the run with flows in the kernel
 	}
 	for seed := range uint64(3) {
-		r := newFlowRig(t, nil)
 		limits := Limits{Allocations: 8, BandwidthPerAllocation: 1e6, BandwidthPerUser: 1e6, Bandwidth: 1e6}
 		meters := metersFor(&limits)
 		path, err := offload.Open(offload.Config{Meters: meters})
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := &offloader{srv: r.srv, path: path, meters: newMeterPool(r.srv, path, meters)}
+		k := newOffloader(nil, path, leastFlows, meters)
 		t.Cleanup(k.close)
+		r := newFlowRig(t, k)
+		k.srv, k.meters.srv = r.srv, r.srv
 		r.srv.bandwidth = bandwidth{limited: true, allocation: 1e6, account: 1e6, node: 1e6, offloader: k}
-		r.shard.flows.sink = k
 		r.live(t, seed, func(r *flowRig) { compareKernel(t, r, k) })
 		for _, a := range r.shard.matching(func(*allocation) bool { return true }) {
 			a.end()
 		}
+		r.srv.flowQueue.settle()
 		compareKernel(t, r, k)
 		if got := len(k.meters.free); got != meters {
 			t.Errorf("seed %d: %d meters of %d are free at the end", seed, got, meters)
@@ -40,21 +41,20 @@ func compareKernel(t *testing.T, r *flowRig, k *offloader) {
 	has := k.usage()
 	flows, metered := 0, make(map[*allocation]bool)
 	for _, f := range r.shard.flows.fromPeer.All() {
-		e := f.entry()
 		flows++
 		metered[f.alloc] = true
-		keys := keysOf(&e)
+		keys := keysOf(f)
 		for _, key := range []offload.Key{keys.Up(), keys.Down()} {
 			if _, ok := has[key]; !ok {
 				t.Fatalf("the kernel lacks %+v", key)
 			}
 		}
 		if !f.offloaded.Load() {
-			t.Fatalf("%+v is not marked", e)
+			t.Fatalf("%+v is not marked", keys)
 		}
 	}
-	if len(has) != 2*flows || k.path.Flows() != flows {
-		t.Fatalf("the kernel has %d entries and %d flows, the table %d flows", len(has), k.path.Flows(), flows)
+	if len(has) != 2*flows || k.path.Flows() != flows || k.flows != flows {
+		t.Fatalf("the kernel has %d entries and %d flows, of which %d are counted, the table %d flows", len(has), k.path.Flows(), k.flows, flows)
 	}
 	used := make(map[uint32]bool)
 	for a := range metered {

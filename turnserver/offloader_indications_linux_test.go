@@ -55,12 +55,14 @@ func TestOffloadedIndications(t *testing.T) {
 	call.meet()
 	clock.advance(time.Second)
 	s.sweep()
+	s.flowQueue.told()
 	flows(0)
 	exchange(rounds-1, rounds-1)
 	flows(1)
 
 	clock.advance(permissionLifetime)
 	s.sweep()
+	s.flowQueue.told()
 	flows(0)
 	call.write(call.message([]byte("no permission")))
 	waitCounted(t, s, "packets_dropped", "no_permission", 1)
@@ -93,6 +95,7 @@ func TestOffloadedConversations(t *testing.T) {
 			c.permit(peer.addr)
 			c.indicate(peer.addr, pattern(i))
 			peer.want(relayed, pattern(i))
+			c.offloads()
 		}
 	}
 	talk(mostConversations + 8)
@@ -105,6 +108,7 @@ func TestOffloadedConversations(t *testing.T) {
 	}
 	clock.advance(permissionLifetime)
 	s.sweep()
+	s.flowQueue.told()
 	talk(1)
 	if got := s.Offload().Flows; got != 2 {
 		t.Errorf("later the kernel forwards %d flows, want 2", got)

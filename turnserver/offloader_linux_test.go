@@ -54,6 +54,7 @@ func (c offloadedCall) exchange(out, in []byte) {
 	c.t.Helper()
 	c.write(c.message(out))
 	c.peer.want(c.relayed, out)
+	c.offloads()
 	c.peer.send(c.relayed, in)
 	c.wantData(c.channel, c.peer.addr, in)
 }
@@ -103,6 +104,7 @@ func TestOffloaded(t *testing.T) {
 	call.accept(stun.MethodRefresh, lifetime(3600))
 	clock.advance(channelLifetime)
 	s.sweep()
+	s.flowQueue.told()
 	counted("after its end")
 	if got := s.Offload(); got.Flows != 0 || s.Snapshot()[0].Offloaded != nil {
 		t.Errorf("%+v", got)
@@ -224,6 +226,7 @@ func TestOffloadedFamilies(t *testing.T) {
 						testClient: dialAddr(t, "udp", to).as(mintREST(t, "alice", time.Hour)),
 						peer:       &testPeer{t, conn, wire.AddrPortOf(conn.LocalAddr())}, channel: channel,
 					}
+					call.srv = s
 					wanted := wire.IPv4
 					if peerAt.Is6() {
 						wanted = wire.IPv6
@@ -256,11 +259,11 @@ func TestOffloadedHop(t *testing.T) {
 		t.Fatalf("relayed address %v", oneAt)
 	}
 	one.bind(wire.MinChannel, twoAt)
-	two.bind(0x4FFF, oneAt)
+	two.bind(wire.MaxChannel, oneAt)
 	for i := range 10 {
 		one.sendChannel(wire.MinChannel, pattern(10+i))
-		two.wantData(0x4FFF, oneAt, pattern(10+i))
-		two.sendChannel(0x4FFF, pattern(90))
+		two.wantData(wire.MaxChannel, oneAt, pattern(10+i))
+		two.sendChannel(wire.MaxChannel, pattern(90))
 		one.wantData(wire.MinChannel, twoAt, pattern(90))
 	}
 	waitCounted(t, s, "packets_relayed_in_memory", "", 20)
@@ -275,23 +278,24 @@ func TestOffloadedHop(t *testing.T) {
 	inside := dialREST(t, s, "udp", "carol")
 	insideAt := inside.allocate()
 	inside.bind(wire.MinChannel, netip.AddrPortFrom(loopback, twoAt.Port()))
-	two.bind(0x4FFF-1, insideAt)
+	two.bind(wire.MaxChannel-1, insideAt)
 	for range 3 {
 		inside.sendChannel(wire.MinChannel, pattern(33))
-		two.wantData(0x4FFF-1, insideAt, pattern(33))
-		two.sendChannel(0x4FFF-1, pattern(34))
+		two.wantData(wire.MaxChannel-1, insideAt, pattern(33))
+		two.sendChannel(wire.MaxChannel-1, pattern(34))
 		inside.wantData(wire.MinChannel, netip.AddrPort{}, pattern(34))
 	}
 	// In indications, whatever the other one uses.
 	three := dialREST(t, s, "udp", "dave")
 	threeAt := three.allocate()
 	three.permit(twoAt)
-	two.bind(0x4FFF-2, threeAt)
+	two.bind(wire.MaxChannel-2, threeAt)
 	hops := counterOf(t, s, "packets_offloaded", "up")
 	for i := range 10 {
 		three.indicate(twoAt, pattern(10+i))
-		two.wantData(0x4FFF-2, threeAt, pattern(10+i))
-		two.sendChannel(0x4FFF-2, pattern(90))
+		two.wantData(wire.MaxChannel-2, threeAt, pattern(10+i))
+		three.offloads()
+		two.sendChannel(wire.MaxChannel-2, pattern(90))
 		three.wantData(0, twoAt, pattern(90))
 	}
 	if got := counterOf(t, s, "packets_offloaded", "up") - hops; got < 18 {

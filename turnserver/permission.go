@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/pion/stun/v3"
 
@@ -23,6 +24,9 @@ func (r *request) createPermission() {
 		if !ok {
 			r.fail(stun.CodeBadRequest)
 			return
+		}
+		if slices.Contains(w.ips, peer.IP) {
+			continue
 		}
 		if code := w.srv.judgePeer(r.alloc, peer); code != 0 {
 			r.fail(code)

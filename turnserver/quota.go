@@ -36,6 +36,8 @@ type account struct {
 	count int
 	left  []*budget     // of allocations that have ended; the next ones go on with them
 	place *list.Element // among the spent, or nil
+
+	offloaded int // flows that the kernel forwards; owned by offloader
 }
 
 func newQuota(limits *Limits) quota {

@@ -28,7 +28,6 @@ type Server struct {
 	cfg        Config
 	log        *slog.Logger
 	policy     *peerpolicy.Policy
-	sink       flowSink // forwards flows of every shard, set before there are any; nil: the sockets forward all
 	buffers    *bufferPool
 	workers    *workerPool
 	wallTime   func() time.Time       // tests set another
@@ -63,7 +62,8 @@ type Server struct {
 	lookAgain chan struct{}  // holds one
 
 	// Static once Start has begun.
-	offloader      *offloader // the sink, if the kernel forwards
+	offloader      *offloader // the sink of flowQueue, if the kernel forwards
+	flowQueue      *flowQueue // of the flows of every shard, set before there are any; nil: the sockets forward all
 	offloadFailure error      // why the kernel does not forward, though Config wants it
 
 	relayLoops []*loop       // loops, static once Start has opened a listener
@@ -293,11 +293,13 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // EndSession ends the allocations and reservations that were made with a session's credentials.
 func (s *Server) EndSession(session string) {
 	s.endWhere(func(g *auth.Grant) bool { return session != "" && g.Session == session })
+	s.flowQueue.settle()
 }
 
 // EndUser ends the allocations and reservations of a user of REST or relay-only credentials.
 func (s *Server) EndUser(user string) {
 	s.endWhere(func(g *auth.Grant) bool { return user != "" && g.User == user })
+	s.flowQueue.settle()
 }
 
 func (s *Server) endWhere(match func(*auth.Grant) bool) {
@@ -349,6 +351,7 @@ func (s *Server) Close() error {
 	s.front.Wait()
 	s.readers.Wait()
 	if first {
+		s.flowQueue.close()
 		for _, l := range loops {
 			l.closeSockets()
 		}

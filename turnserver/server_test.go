@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
-	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -148,9 +147,16 @@ func (c *testClock) advance(d time.Duration) {
 	c.srv.mu.Lock()
 	shards := c.srv.shards
 	c.srv.mu.Unlock()
-	for _, sh := range shards {
-		sh.flows.report(slices.Collect(maps.Values(maps.Collect(sh.flows.fromPeer.All()))))
-	}
+	c.srv.flowQueue.later(func() {
+		for _, sh := range shards {
+			for _, f := range sh.flows.fromPeer.All() {
+				if f.below = 0; !f.gone.Load() {
+					c.srv.offloader.set(f)
+				}
+			}
+		}
+	})
+	c.srv.flowQueue.told()
 }
 
 // startClocked runs a server whose time the test moves.

@@ -15,11 +15,12 @@ import (
 // without a lock: maps and expiries are made for that, and an allocation's permissions are replaced, not changed.
 //
 // mu is taken after Server.mu, after mobility.mu or alone, never with another shard's, and never across a system call.
+// flowQueue.mu is taken after it.
 type shard struct {
 	// Static after construction.
 	srv         *Server
 	allocations *xsync.Map[wire.FiveTuple, *allocation]
-	flows       flowTable // guests' flows stand in fromClient alone, and report does not know them
+	flows       flowTable // guests' flows stand in fromClient alone, and their own shard tells the sink of them
 
 	// guests are allocations of other shards whose clients have moved here. Each is written under its own shard's mu.
 	guests *xsync.Map[wire.FiveTuple, *allocation]
@@ -28,7 +29,7 @@ type shard struct {
 }
 
 func newShard(srv *Server) *shard {
-	s := &shard{srv: srv, allocations: xsync.NewMap[wire.FiveTuple, *allocation](), flows: newFlowTable(srv.sink)}
+	s := &shard{srv: srv, allocations: xsync.NewMap[wire.FiveTuple, *allocation](), flows: newFlowTable(srv.flowQueue)}
 	if srv.mobility != nil {
 		s.guests = xsync.NewMap[wire.FiveTuple, *allocation]()
 	}
@@ -67,13 +68,13 @@ func (s *shard) insert(a *allocation) {
 }
 
 // remove takes out a relayed address with its flows and permissions, and with the last relayed address the allocation.
-// If only is nil it takes out all. It returns the relayed addresses that it took out itself, and whether the last was
-// among them.
-func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bool) {
+// If only is nil it takes out all. It returns the relayed addresses that it took out itself, whether the last was among
+// them, and whether the sink may still forward flows of them.
+func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last, told bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.has(a) || only != nil && only.over.Load() {
-		s.mu.Unlock()
-		return ended, false
+		return ended, false, false
 	}
 	last = true
 	for r := range a.live() {
@@ -85,22 +86,19 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last bo
 		}
 	}
 	ends := func(e wire.Endpoint) bool { return last || e.Is4() == only.local.Is4() }
-	var unbound []*flow
 	a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool {
 		if !ends(f.peer.endpoint) {
 			return false
 		}
 		s.removeFlow(f)
-		unbound = append(unbound, f)
+		told = told || f.told
 		return true
 	})
 	a.forget(func(p *permission) bool { return ends(wire.Endpoint{IP: p.ip}) })
 	if last {
 		s.removeTuple(a.home.Load())
 	}
-	s.mu.Unlock()
-	s.flows.report(unbound)
-	return ended, last
+	return ended, last, told
 }
 
 // outcome is the outcome of a request to change an allocation.
@@ -116,43 +114,29 @@ const (
 )
 
 // permit makes or refreshes permissions, all or none of them. It makes none if the allocation would then have more than
-// limit.
+// limit. No address comes twice.
 func (s *shard) permit(a *allocation, ips [][16]byte, now clock, limit int) outcome {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.has(a) {
-		s.mu.Unlock()
 		return outcomeEnded
 	}
 	missing := 0
-	for i, ip := range ips {
+	for _, ip := range ips {
 		if a.relayedOf(wire.Endpoint{IP: ip}.Family()) == nil {
-			s.mu.Unlock()
 			return outcomeFamilyEnded
 		}
-		if a.permission(ip) == nil && !containsIP(ips[:i], ip) {
+		if a.permission(ip) == nil {
 			missing++
 		}
 	}
 	if len(a.permitted())+missing > limit {
-		s.mu.Unlock()
 		return outcomeFull
 	}
-	var changed []*flow
 	for _, ip := range ips {
-		changed = a.appendFlowsThrough(changed, s.grant(a, ip, now))
+		a.changeFlowsThrough(s.grant(a, ip, now))
 	}
-	s.mu.Unlock()
-	s.flows.report(changed)
 	return outcomeDone
-}
-
-func containsIP(ips [][16]byte, ip [16]byte) bool {
-	for _, i := range ips {
-		if i == ip {
-			return true
-		}
-	}
-	return false
 }
 
 // grant makes or refreshes one permission. The caller holds mu.
@@ -173,26 +157,17 @@ func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 // bind binds or refreshes a channel, with the permission for its peer.
 func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock, limits *Limits) outcome {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.has(a) {
-		s.mu.Unlock()
 		return outcomeEnded
 	}
-	changed, result := s.bindLocked(a, channel, peer, now, limits)
-	s.mu.Unlock()
-	s.flows.report(changed)
-	return result
-}
-
-// bindLocked does the work of bind, and returns the flows that have changed: other flows to the same address live
-// longer with the permission. The caller holds mu.
-func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now clock, limits *Limits) (changed []*flow, result outcome) {
 	if a.relayedOf(peer.endpoint.Family()) == nil {
-		return nil, outcomeFamilyEnded
+		return outcomeFamilyEnded
 	}
 	var found *flow
 	for _, f := range a.flows {
 		if f.channel != 0 && (f.channel == channel) != (f.peer.endpoint == peer.endpoint) {
-			return nil, outcomeConflict
+			return outcomeConflict
 		}
 		if f.channel == channel {
 			found = f
@@ -200,17 +175,18 @@ func (s *shard) bindLocked(a *allocation, channel uint16, peer destination, now 
 	}
 	switch {
 	case found == nil && a.channels() >= limits.ChannelsPerAllocation:
-		return nil, outcomeChannelsFull
+		return outcomeChannelsFull
 	case a.permission(peer.endpoint.IP) == nil && len(a.permitted()) >= limits.PermissionsPerAllocation:
-		return nil, outcomeFull
+		return outcomeFull
 	}
 	p := s.grant(a, peer.endpoint.IP, now)
 	if found != nil {
 		found.expires.set(now.plus(channelLifetime))
 	} else {
-		changed = s.startFlow(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.plus(channelLifetime))
+		s.startFlow(&flow{alloc: a, home: a.home.Load(), channel: channel, peer: peer, permission: p}, now.plus(channelLifetime))
 	}
-	return a.appendFlowsThrough(changed, p), outcomeDone
+	a.changeFlowsThrough(p) // other flows to the same address live longer with the permission
+	return outcomeDone
 }
 
 // mostConversations bounds an allocation's flows without a channel: ICE tries every pair of candidates. The sockets
@@ -220,48 +196,40 @@ const mostConversations = 32
 // converse tells the sink of a peer that the client sends indications to. Such a flow lasts as long as a permission
 // that nobody refreshes. The first indication after that makes another flow.
 func (s *shard) converse(a *allocation, peer *destination, now clock) {
-	if s.flows.sink == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.conversationsFullUntil.at() {
+	if s.flows.queue == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.conversationsFullUntil.at() {
 		return
 	}
 	if f, ok := s.flows.fromPeer.Load(peerKey{a.relayedTo(&peer.endpoint).local, peer.endpoint}); ok && !f.over(now) {
 		return
 	}
 	s.mu.Lock()
-	changed := s.converseLocked(a, *peer, now)
-	s.mu.Unlock()
-	s.flows.report(changed)
-}
-
-// converseLocked does the work of converse, and returns the flows that have changed. The caller holds mu.
-func (s *shard) converseLocked(a *allocation, peer destination, now clock) (changed []*flow) {
+	defer s.mu.Unlock()
 	p, before := a.permission(peer.endpoint.IP), a.flowTo(peer.endpoint)
 	switch {
 	case !s.has(a) || p == nil || before != nil && !before.over(now):
-		return nil // it has changed meanwhile
+		return // it has changed meanwhile
 	case len(a.flows)-a.channels() >= mostConversations || !peer.reaches():
 		a.conversationsFullUntil.set(now.plus(time.Second))
-		return nil
+		return
 	}
-	f := &flow{alloc: a, home: a.home.Load(), peer: peer, permission: p}
-	return append(s.startFlow(f, now.plus(permissionLifetime)), f)
+	s.startFlow(&flow{alloc: a, home: a.home.Load(), peer: *peer, permission: p}, now.plus(permissionLifetime))
 }
 
-// startFlow begins a flow. It ends and returns the earlier flow to the same peer, if there is one. The caller holds mu.
-func (s *shard) startFlow(f *flow, expires clock) (ended []*flow) {
+// startFlow begins a flow. It ends the earlier flow to the same peer, if there is one. The caller holds mu.
+func (s *shard) startFlow(f *flow, expires clock) {
 	f.expires.set(expires)
 	a := f.alloc
 	if before := a.flowTo(f.peer.endpoint); before != nil {
 		s.removeFlow(before)
 		a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool { return f == before })
-		ended = []*flow{before}
 	}
 	a.flows = append(a.flows, f)
 	s.putFlow(f)
-	return ended
 }
 
 // putFlow enters a flow in the table. The caller holds mu.
 func (s *shard) putFlow(f *flow) {
+	s.flows.queue.change(f)
 	s.flows.fromPeer.Store(f.peerKey(), f)
 	if f.channel == 0 {
 		return
@@ -272,8 +240,9 @@ func (s *shard) putFlow(f *flow) {
 	}
 }
 
-// removeFlow takes a flow out of the table, not out of its allocation. The caller holds mu, and reports it later.
+// removeFlow takes a flow out of the table, not out of its allocation. The caller holds mu.
 func (s *shard) removeFlow(f *flow) {
+	s.flows.queue.end(f)
 	s.flows.fromClient.Delete(f.clientKey())
 	s.flows.fromPeer.Delete(f.peerKey())
 	if via := f.home.via; via != nil {
@@ -290,14 +259,13 @@ func (s *shard) removeTuple(h *home) {
 }
 
 // rehome gives an allocation another home, together with its flows: a look-up finds each of them at every moment. It
-// returns the old home, and the flows that changed, for the caller to report. It reports false if the allocation has
-// ended or the place is taken.
-func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok bool) {
+// returns the old home. It reports false if the allocation has ended or the place is taken.
+func (s *shard) rehome(a *allocation, to *home) (from *home, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, taken := s.allocations.Load(to.tuple)
 	if !s.has(a) || taken || to.via != nil && to.via.find(to.tuple) != nil {
-		return nil, nil, false
+		return nil, false
 	}
 	from = a.home.Load()
 	before := slices.Clone(a.flows)
@@ -307,6 +275,7 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 			s.removeFlow(f) // the client's next indication makes another
 			continue
 		}
+		s.flows.queue.end(f)
 		moved := &flow{alloc: a, home: to, channel: f.channel, peer: f.peer, permission: f.permission}
 		moved.expires.set(f.expires.at())
 		a.flows = append(a.flows, moved)
@@ -325,7 +294,7 @@ func (s *shard) rehome(a *allocation, to *home) (from *home, changed []*flow, ok
 			from.via.flows.fromClient.Delete(f.clientKey())
 		}
 	}
-	return from, append(before, a.flows...), true
+	return from, true
 }
 
 // shorten makes the allocation expire at end, unless it expires before.
@@ -341,20 +310,18 @@ func (s *shard) shorten(a *allocation, end clock) {
 // ended or expired, even if the sweep has not noticed that yet.
 func (s *shard) refresh(a *allocation, only *relayed, now, expires clock) (refreshed bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.has(a) {
-		s.mu.Unlock()
 		return false
 	}
-	var changed []*flow
 	for r := range a.live() {
 		if (only == nil || r == only) && now < r.expires.at() {
-			changed = a.appendFlowsOutliving(changed, r, min(r.expires.at(), expires))
+			before := min(r.expires.at(), expires)
 			r.expires.set(expires)
+			a.changeFlowsOutliving(r, before)
 			refreshed = true
 		}
 	}
-	s.mu.Unlock()
-	s.flows.report(changed)
 	return refreshed
 }
 
@@ -367,24 +334,21 @@ type expired struct {
 // sweep removes the channels and permissions that have expired. It returns the relayed addresses that have, for the
 // caller to end.
 func (s *shard) sweep(now clock) (ended []expired) {
-	var unbound []*flow
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, a := range s.allocations.All() {
 		for r := range a.live() {
 			if now >= r.expires.at() {
 				ended = append(ended, expired{a, r})
 			}
 		}
-		unbound = s.sweepAllocation(a, now, unbound)
+		s.sweepAllocation(a, now)
 	}
-	s.mu.Unlock()
-	s.flows.report(unbound)
 	return ended
 }
 
-// sweepAllocation removes an allocation's expired flows, which it adds to unbound, and permissions. The caller holds
-// mu.
-func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*flow {
+// sweepAllocation removes an allocation's expired flows and permissions. The caller holds mu.
+func (s *shard) sweepAllocation(a *allocation, now clock) {
 	kept := a.flows[:0]
 	for _, f := range a.flows {
 		if !f.over(now) {
@@ -392,14 +356,12 @@ func (s *shard) sweepAllocation(a *allocation, now clock, unbound []*flow) []*fl
 			continue
 		}
 		s.removeFlow(f)
-		unbound = append(unbound, f)
 	}
 	clear(a.flows[len(kept):])
 	a.flows = kept
 
 	// A channel keeps its permission, expired or not, so that a later CreatePermission revives it.
 	a.forget(func(p *permission) bool { return now >= p.expires.at() && !a.hasChannelTo(p.ip) })
-	return unbound
 }
 
 // matching lists the allocations that match, for the caller to end. Where clients can move it locks the shard, so that

@@ -27,7 +27,8 @@ type Path struct {
 	meters  *meters
 	watcher *watcher // follows interfaces and routes
 
-	flows atomic.Int64 // how many there are
+	flows atomic.Int64  // how many there are
+	calls atomic.Uint64 // of the system that were made for single flows
 
 	mu     sync.Mutex // held to change flows
 	closed bool
@@ -141,6 +142,7 @@ func (p *Path) Put(f Flow) error {
 // writing the new one is not counted. The caller holds mu.
 func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) {
 	var was forwardFlow
+	p.calls.Add(2)
 	err = s.entries.Lookup(s.key, &was)
 	switch {
 	case err == nil && was.From == entry.From && was.FromPort == entry.FromPort && was.To == entry.To && was.ToPort == entry.ToPort:
@@ -148,6 +150,7 @@ func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) 
 		entry.Packets, entry.Bytes, entry.Dropped = was.Packets, was.Bytes, was.Dropped
 	case err == nil || errors.Is(err, ebpf.ErrKeyNotExist):
 		if entry.Flags&flowHop == 0 {
+			p.calls.Add(1)
 			entry.Ifindex = p.routes.interfaceOf(addrOf(entry.From), addrOf(entry.To))
 		}
 	default:
@@ -188,6 +191,7 @@ func (p *Path) deleteUp(f *Flow) Usage {
 // deleteEntry deletes one entry, and reports whether there was one. The caller holds mu.
 func (p *Path) deleteEntry(s mapEntry) (was Usage, had bool) {
 	var entry forwardFlow
+	p.calls.Add(1)
 	if err := s.entries.LookupAndDelete(s.key, &entry); err != nil {
 		return Usage{}, false
 	}
@@ -203,6 +207,9 @@ func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 	}
 	return usageOf(&inUp), usageOf(&inDown), true
 }
+
+// Calls is how many system calls Put and Remove have made.
+func (p *Path) Calls() uint64 { return p.calls.Load() }
 
 // Flows is how many flows there are.
 func (p *Path) Flows() int { return int(p.flows.Load()) }

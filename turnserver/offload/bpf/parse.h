@@ -163,7 +163,7 @@ JUDGED_ALONE int parse_send(struct __sk_buff *skb, const struct packet *p, struc
 INLINE struct flow *find(struct __sk_buff *skb, struct packet *p, struct route *r)
 {
 	struct flow *f = 0;
-	if ((p->first.number & htons(0xf000)) == htons(0x4000)) {
+	if ((p->first.number & htons(0xc000)) == htons(0x4000)) { /* also the numbers that only RFC 5766 has */
 		p->key.channel = p->first.number;
 		f = bpf_map_lookup_elem(&flows, &p->key);
 		p->key.channel = 0;
