@@ -167,5 +167,8 @@ func plain(err error) string {
 	if errors.Is(err, ErrInviteRevoked) {
 		return "the invite that it was made from was revoked"
 	}
+	if errors.Is(err, ErrKicked) {
+		return "its user was thrown out after it was issued, as far as it says when that was (iat)"
+	}
 	return strings.TrimPrefix(err.Error(), ErrUnauthorized.Error()+": ")
 }

@@ -11,7 +11,16 @@ import (
 )
 
 func TestInspect(t *testing.T) {
-	v, err := NewVerifier(testTickets(epoch), func(invite string) bool { return invite == "gone" },
+	refuses := func(tk Ticket) error {
+		switch {
+		case tk.Invite == "gone":
+			return ErrInviteRevoked
+		case tk.User.Subject == "thrown out":
+			return ErrKicked
+		}
+		return nil
+	}
+	v, err := NewVerifier(testTickets(epoch), refuses,
 		[]IssuerConfig{appConfig("HS256")}, fixedClock(epoch), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -26,6 +35,7 @@ func TestInspect(t *testing.T) {
 		"good":           {appSign(t, "HS256", appClaims()), "app", true, nil},
 		"ours":           {own(Ticket{}), Issuer, true, nil},
 		"ours, revoked":  {own(Ticket{Invite: "gone"}), Issuer, true, []string{"the invite that it was made from was revoked"}},
+		"ours, kicked":   {own(Ticket{User: User{Subject: "thrown out"}}), Issuer, true, []string{"its user was thrown out after it was issued"}},
 		"ours, forged":   {sign(t, jwt.SigningMethodHS256, []byte("guess"), goodClaims()), Issuer, false, []string{"does not come from a key of turnpike"}},
 		"ours, no nbf":   {signKey(t, without("nbf")), Issuer, true, []string{"it has no nbf"}},
 		"ours, ahead":    {signKey(t, with("iat", epoch.Add(time.Hour).Unix())), Issuer, true, []string{"made 1h0m0s from now"}},

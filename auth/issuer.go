@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -201,6 +202,7 @@ type issuer struct {
 	IssuerConfig
 	parser *jwt.Parser // Of iat it says nothing: an app's clock may be ahead, and exp and nbf alone bound a token's life.
 	keys   *jwks       // Nil: Secret or Keys.
+	now    func() time.Time
 }
 
 func newIssuer(c IssuerConfig, now func() time.Time, log *slog.Logger) (*issuer, error) {
@@ -214,7 +216,7 @@ func newIssuer(c IssuerConfig, now func() time.Time, log *slog.Logger) (*issuer,
 	if c.Audience != AnyAudience {
 		options = append(options, jwt.WithAudience(c.Audience))
 	}
-	is := &issuer{IssuerConfig: c, parser: jwt.NewParser(options...)}
+	is := &issuer{IssuerConfig: c, parser: jwt.NewParser(options...), now: now}
 	if c.JWKSURL != "" {
 		is.keys = newJWKS(c.Name, c.JWKSURL, now, log)
 	}
@@ -296,7 +298,7 @@ func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 	if err != nil || expires == nil {
 		return Ticket{}, errors.Join(errors.New("no expiry"), err) // The parser has checked this, too.
 	}
-	tk.Expires = expires.UTC()
+	tk.Expires, tk.Issued = expires.UTC(), is.issued(claims)
 	if tk.User.Subject, err = claims.identifier("sub", maxSubjectBytes); err != nil {
 		return Ticket{}, err
 	}
@@ -313,6 +315,20 @@ func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 		return Ticket{}, err
 	}
 	return tk, nil
+}
+
+// issued returns when a token was made, which decides only whether it is of the
+// time before a kick; zero: it does not say. An app's clock may be ahead.
+func (is *issuer) issued(claims claimSet) time.Time {
+	seconds, err := strconv.ParseFloat(string(claims["iat"]), 64)
+	if err != nil || !(seconds > 0 && seconds <= maxExpiry) {
+		return time.Time{}
+	}
+	made, now := time.UnixMicro(int64(seconds*1e6)), is.now()
+	if made.After(now) {
+		made = now
+	}
+	return made.UTC().Truncate(time.Microsecond)
 }
 
 // rights fills in rooms and role.

@@ -23,7 +23,7 @@ type Resume struct {
 	Session    string
 	Epoch      string // identifies the server process that signed
 	Generation uint64 // grows with each welcome of the session, from 1
-	Ticket     Ticket // that admitted the user; without Expires, since a session outlives its ticket
+	Ticket     Ticket // that admitted the user; without Expires, since a session outlives its ticket; Issued is in microseconds
 	Name       string // that the session has now
 	Base       string // Name without the number that tells it apart from others; empty: there is none
 	In         []ResumeRoom
@@ -51,6 +51,7 @@ type resumeClaims struct {
 	Rooms      []string     `json:"rooms,omitempty"`
 	Role       Role         `json:"role"`
 	Invite     string       `json:"inv,omitempty"`
+	Issued     int64        `json:"tia,omitempty"` // the ticket's, in microseconds; 0: it does not say
 	In         []ResumeRoom `json:"in,omitempty"`
 }
 
@@ -76,7 +77,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation,
 		Session: r.Session, Name: r.Name, Base: r.Base, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
-		Invite: r.Ticket.Invite, In: r.In,
+		Invite: r.Ticket.Invite, Issued: microsOf(r.Ticket.Issued), In: r.In,
 	})
 	if err != nil {
 		return "", fmt.Errorf("issue resume token: %w", err)
@@ -97,10 +98,20 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
 		},
 	}
+	if c.Issued > 0 {
+		r.Ticket.Issued = time.UnixMicro(c.Issued).UTC()
+	}
 	if err := r.check(); err != nil {
 		return Resume{}, refuse("resume token: %w", err)
 	}
 	return r, nil
+}
+
+func microsOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // check holds the conditions of both Issue and Verify.

@@ -21,17 +21,17 @@ import (
 // The iss claim only chooses whose key must have signed the token.
 type Verifier struct {
 	own     *Tickets
-	revoked func(invite string) bool
+	refuses func(Ticket) error
 	issuers map[string]*issuer // By iss.
 }
 
-// NewVerifier returns a verifier of our own tickets and those of issuers. Own
-// tickets made from a revoked invite are refused; nil for revoked means that no
-// invite is. NewVerifier reads the JWKS pages before it returns. It logs a page
+// NewVerifier returns a verifier of our own tickets and those of issuers. refuses
+// says why a good ticket does not admit any more, like Ledger.Refuses; it may be
+// nil. NewVerifier reads the JWKS pages before it returns. It logs a page
 // that it cannot read, and reads it again later. An error is "NAME: " and an
 // IssuerFault. Close ends the readings.
-func NewVerifier(own *Tickets, revoked func(invite string) bool, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
-	v := &Verifier{own: own, revoked: revoked, issuers: map[string]*issuer{}}
+func NewVerifier(own *Tickets, refuses func(Ticket) error, issuers []IssuerConfig, now func() time.Time, log *slog.Logger) (*Verifier, error) {
+	v := &Verifier{own: own, refuses: refuses, issuers: map[string]*issuer{}}
 	made, errs := make([]*issuer, len(issuers)), make([]error, len(issuers))
 	var making sync.WaitGroup // Concurrently: several pages that are down must delay the start by one timeout only.
 	for i, c := range issuers {
@@ -68,8 +68,19 @@ func (v *Verifier) Close() {
 // ErrUnauthorized, or are ErrExpired, or a KeysUnavailableError for a token that
 // may be good; what they say is for the log only.
 func (v *Verifier) Verify(token string) (Ticket, error) {
+	tk, err := v.verify(token)
+	if err == nil && v.refuses != nil {
+		err = v.refuses(tk)
+	}
+	if err != nil {
+		return Ticket{}, err
+	}
+	return tk, nil
+}
+
+func (v *Verifier) verify(token string) (Ticket, error) {
 	if len(v.issuers) == 0 {
-		return v.verifyOwn(token)
+		return v.own.Verify(token)
 	}
 	iss, err := issuerOf(token)
 	if err != nil {
@@ -81,15 +92,7 @@ func (v *Verifier) Verify(token string) (Ticket, error) {
 	if iss != Issuer {
 		return Ticket{}, refuse("no issuer has iss %.100q", iss)
 	}
-	return v.verifyOwn(token)
-}
-
-func (v *Verifier) verifyOwn(token string) (Ticket, error) {
-	tk, err := v.own.Verify(token)
-	if err == nil && tk.Invite != "" && v.revoked != nil && v.revoked(tk.Invite) {
-		return Ticket{}, ErrInviteRevoked
-	}
-	return tk, err
+	return v.own.Verify(token)
 }
 
 // KeyPage is the JWKS page of an issuer.

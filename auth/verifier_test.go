@@ -69,9 +69,14 @@ func TestAlgorithmsAreNotConfused(t *testing.T) {
 }
 
 func TestVerifierKnowsRevokedInvites(t *testing.T) {
-	revoked := func(invite string) bool { return invite == "bad" }
+	refuses := func(tk Ticket) error {
+		if tk.Invite == "bad" {
+			return ErrInviteRevoked
+		}
+		return nil
+	}
 	for _, configs := range [][]IssuerConfig{nil, {appConfig("HS256")}} {
-		v, err := NewVerifier(testTickets(epoch), revoked, configs, fixedClock(epoch), slog.New(slog.DiscardHandler))
+		v, err := NewVerifier(testTickets(epoch), refuses, configs, fixedClock(epoch), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 			return cannotVerify(unavailable)
 		}
 		c.logRefused(m.Ticket, err)
-		if !errors.Is(err, auth.ErrExpired) { // we have signed an expired ticket: nobody is guessing
+		if !wasGood(err) {
 			srv.countFailedHello(c)
 		}
 		c.answerError(m.ID, newError(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
@@ -66,6 +66,9 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	srv.counters.begun.count(sessionNew)
 	return nil
 }
+
+// wasGood reports whether the ticket that VerifyTicket refused was good once: then nobody is guessing.
+func wasGood(err error) bool { return errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrKicked) }
 
 // admit does the part of hello that needs mu. The caller holds s.turn.
 func (c *conn) admit(s *session, asked askedName, welcome *wire.Welcome) *wire.Error {

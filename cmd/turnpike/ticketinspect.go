@@ -30,11 +30,11 @@ func (p *program) inspectTicket(cfg *config.Config, asJSON bool) error {
 	}
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	missing := needState(cfg)
-	secret, revoked, err := inspectionState(cfg, missing == nil, log)
+	secret, refuses, err := inspectionState(cfg, missing == nil, log)
 	if err != nil {
 		return cfg.Errorf("state_dir", "%w", err)
 	}
-	verifier, err := node.NewVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), revoked, log)
+	verifier, err := node.NewVerifier(cfg, auth.NewTickets(secret, time.Now, rand.Reader), refuses, log)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (p *program) inspectTicket(cfg *config.Config, asJSON bool) error {
 
 // inspectionState returns what the state directory has for the judgement of our own tickets. Without state it is a secret
 // that has signed nothing.
-func inspectionState(cfg *config.Config, there bool, log *slog.Logger) (auth.Secret, func(invite string) bool, error) {
+func inspectionState(cfg *config.Config, there bool, log *slog.Logger) (auth.Secret, func(auth.Ticket) error, error) {
 	if !there {
 		return auth.NewSecret([]byte(rand.Text())), nil, nil
 	}
@@ -71,7 +71,7 @@ func inspectionState(cfg *config.Config, there bool, log *slog.Logger) (auth.Sec
 	if err != nil {
 		return auth.Secret{}, nil, err
 	}
-	return secret, ledger.Revoked, nil
+	return secret, ledger.Refuses, nil
 }
 
 func writeInspectionJSON(w io.Writer, in auth.Inspection) error {

@@ -56,6 +56,10 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 		a.log.Debug("ticket refused", "client", a.cfg.TrustedProxies.ClientAddr(r), "claims", auth.Claimed(token), "err", err)
 		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This ticket has expired."}
 	}
+	if errors.Is(err, auth.ErrKicked) { // somebody has signed it: nobody is guessing
+		a.logRefused(r, "ticket", token, err)
+		return nil, unauthorized("This ticket is not valid.")
+	}
 	if err != nil {
 		a.logRefused(r, "ticket", token, err)
 		return nil, a.failed(r, "This ticket is not valid.")

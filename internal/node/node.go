@@ -120,19 +120,19 @@ func (n *Node) makeAuth(secret auth.Secret) (err error) {
 	if n.ledger, err = openLedger(n.cfg, n.log); err != nil {
 		return err
 	}
-	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.ledger.Revoked, n.log); err != nil {
+	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.ledger.Refuses, n.log); err != nil {
 		_ = n.ledger.Close()
 	}
 	return err
 }
 
 // NewVerifier makes the judge of tickets: ours, and those of the configured issuers.
-func NewVerifier(cfg *config.Config, tickets *auth.Tickets, revoked func(string) bool, log *slog.Logger) (*auth.Verifier, error) {
+func NewVerifier(cfg *config.Config, tickets *auth.Tickets, refuses func(auth.Ticket) error, log *slog.Logger) (*auth.Verifier, error) {
 	apps, err := issuers(cfg)
 	if err != nil {
 		return nil, err
 	}
-	v, err := auth.NewVerifier(tickets, revoked, apps, time.Now, log)
+	v, err := auth.NewVerifier(tickets, refuses, apps, time.Now, log)
 	if err != nil {
 		return nil, cfg.Errorf("auth.issuers", "%w", err)
 	}
@@ -158,7 +158,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		EndRelays:      func(session string) { n.turn.EndSession(session) },
 		ResumeWindow:   n.cfg.Signal.ResumeWindow,
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
-		Revoked:        func(t auth.Ticket) bool { return t.Invite != "" && n.ledger.Revoked(t.Invite) },
+		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil },
 		AllowedOrigins: origins,
 		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&n.cfg.Limits),
