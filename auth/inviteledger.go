@@ -246,7 +246,7 @@ func (l *Ledger) Prune(keep time.Duration) error {
 // keeps reports whether an event still counts for something.
 func (l *Ledger) keeps(ev ledgerEvent, keep time.Duration) bool {
 	if ev.Event == eventKicked {
-		return l.Kicked(ev.ID).Equal(ev.At)
+		return l.Kicked(Kick{ev.ID, ev.Room}).Equal(ev.At)
 	}
 	return ev.Expires.Add(keep).After(l.now())
 }
@@ -262,7 +262,7 @@ func (l *Ledger) apply(ev ledgerEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ev.Event == eventKicked {
-		l.kicks.add(ev.ID, ev.At)
+		l.kicks.add(Kick{ev.ID, ev.Room}, ev.At)
 		return
 	}
 	entry := l.invites[ev.ID]

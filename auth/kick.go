@@ -34,29 +34,35 @@ const (
 	maxKicks = 1 << 16
 )
 
+// Kick is somebody thrown out.
+type Kick struct {
+	User string // In User's wire form.
+	Room string // Empty: out of everything.
+}
+
 // kicks has when users were last thrown out. Guarded by Ledger.mu.
 type kicks struct {
-	at    map[string]time.Time
-	order []kick   // Oldest first, with those that a later one of the same user has replaced.
-	news  []string // Users, not returned by PollKicks yet.
+	at    map[Kick]time.Time
+	order []kick // Oldest first, with those that a later one of the same user has replaced.
+	news  []Kick // Not returned by PollKicks yet.
 }
 
 type kick struct {
-	user string
-	at   time.Time
+	Kick
+	at time.Time
 }
 
 // add remembers a kick, unless a later one is known.
-func (k *kicks) add(user string, at time.Time) {
-	if !at.After(k.at[user]) {
+func (k *kicks) add(who Kick, at time.Time) {
+	if !at.After(k.at[who]) {
 		return
 	}
 	if k.at == nil {
-		k.at = map[string]time.Time{}
+		k.at = map[Kick]time.Time{}
 	}
-	k.at[user] = at
-	k.order = append(k.order, kick{user, at})
-	k.news = append(k.news, user)
+	k.at[who] = at
+	k.order = append(k.order, kick{who, at})
+	k.news = append(k.news, who)
 	for len(k.at) > maxKicks {
 		k.dropFirst()
 	}
@@ -69,11 +75,11 @@ func (k *kicks) add(user string, at time.Time) {
 }
 
 // has reports whether no later kick has replaced this one.
-func (k *kicks) has(this kick) bool { return k.at[this.user].Equal(this.at) && !this.at.IsZero() }
+func (k *kicks) has(this kick) bool { return k.at[this.Kick].Equal(this.at) && !this.at.IsZero() }
 
 func (k *kicks) dropFirst() {
 	if k.has(k.order[0]) {
-		delete(k.at, k.order[0].user)
+		delete(k.at, k.order[0].Kick)
 	}
 	k.order = k.order[1:]
 }
@@ -85,24 +91,24 @@ func (k *kicks) expire(now time.Time) {
 	}
 }
 
-// Kick throws a user out: from now on, no ticket and no resume token admits the
-// user that was issued before. user is in User's wire form.
-func (l *Ledger) Kick(user string) error {
-	if user == "" || len(user) > maxLedgerLine/8 { // JSON may write a byte as six.
-		return fmt.Errorf("invites: %.40q is no user", user)
+// Kick throws a user out, of one room or of everything: from now on, no ticket and
+// no resume token admits the user there that was issued before.
+func (l *Ledger) Kick(who Kick) error {
+	if who.User == "" || len(who.User)+len(who.Room) > maxLedgerLine/8 { // JSON may write a byte as six.
+		return fmt.Errorf("invites: %.40q is no user", who.User)
 	}
 	return l.withLock(func() error {
 		at := l.now().UTC().Truncate(time.Microsecond) // As exact as tickets are.
-		return l.append(ledgerEvent{Event: eventKicked, ID: user, At: at, Expires: at.Add(kickKeep)})
+		return l.append(ledgerEvent{Event: eventKicked, ID: who.User, Room: who.Room, At: at, Expires: at.Add(kickKeep)})
 	})
 }
 
-// Kicked returns when a user was last thrown out; zero: never. It does not read
+// Kicked returns when somebody was last thrown out; zero: never. It does not read
 // the file.
-func (l *Ledger) Kicked(user string) time.Time {
+func (l *Ledger) Kicked(who Kick) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.kicks.at[user]
+	return l.kicks.at[who]
 }
 
 // Refuses returns why a ticket that verifies does not admit its user any more,
@@ -111,21 +117,30 @@ func (l *Ledger) Refuses(t Ticket) error {
 	if t.Invite != "" && l.Revoked(t.Invite) {
 		return ErrInviteRevoked
 	}
-	at := l.Kicked(t.User.String())
-	switch {
-	case at.IsZero():
-		return nil
-	case t.Issued.IsZero() && l.now().After(at.Add(kickUndated)):
-		return nil
-	case t.Issued.After(at):
-		return nil
+	if l.isBefore(t, Kick{User: t.User.String()}) {
+		return ErrKicked
 	}
-	return ErrKicked
+	return nil
 }
 
-// PollKicks returns the users that were thrown out since the last call, in lines
-// that Poll or another method has read.
-func (l *Ledger) PollKicks() []string {
+// RefusesRoom reports whether a ticket does not open a room any more, because its
+// user was thrown out of it. It does not read the file.
+func (l *Ledger) RefusesRoom(t Ticket, room string) bool {
+	return l.isBefore(t, Kick{t.User.String(), room})
+}
+
+// isBefore reports whether a ticket was issued before somebody was thrown out.
+func (l *Ledger) isBefore(t Ticket, who Kick) bool {
+	at := l.Kicked(who)
+	if at.IsZero() || t.Issued.IsZero() && l.now().After(at.Add(kickUndated)) {
+		return false
+	}
+	return !t.Issued.After(at)
+}
+
+// PollKicks returns who was thrown out since the last call, in lines that Poll or
+// another method has read.
+func (l *Ledger) PollKicks() []Kick {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	news := l.kicks.news

@@ -51,8 +51,9 @@ func TestKickVoidsWhatWasIssuedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Microsecond)
-	want(t, "kick", ledger.Kick("turnpike:ann"), nil)
-	want(t, "kick of the app's", ledger.Kick("app:ann"), nil)
+	want(t, "kick", ledger.Kick(Kick{User: "turnpike:ann"}), nil)
+	want(t, "kick from a room", ledger.Kick(Kick{"turnpike:bob", "standup"}), nil)
+	want(t, "kick of the app's", ledger.Kick(Kick{User: "app:ann"}), nil)
 	now = now.Add(time.Microsecond)
 	after := issue()
 
@@ -70,6 +71,13 @@ func TestKickVoidsWhatWasIssuedBefore(t *testing.T) {
 	check("a ticket of after", err, nil)
 	check("a session of after", ledger.Refuses(resumed(after)), nil)
 	check("another user", ledger.Refuses(Ticket{User: User{Issuer, "bob"}, Issued: epoch}), nil)
+
+	for issued, refused := range map[time.Time]bool{epoch: true, now.Add(time.Second): false} {
+		bob := Ticket{User: User{Issuer, "bob"}, Issued: issued}
+		if ledger.RefusesRoom(bob, "standup") != refused || ledger.RefusesRoom(bob, "den") || ledger.Refuses(bob) != nil {
+			t.Errorf("a user who was thrown out of one room, with a ticket of %v: %v", issued, ledger.RefusesRoom(bob, "standup"))
+		}
+	}
 
 	app := func(name string, value any) error {
 		_, err := v.Verify(appSign(t, "HS256", appWith(name, value)))
@@ -96,7 +104,7 @@ func TestKickVoidsWhatWasIssuedBefore(t *testing.T) {
 func TestKicksGoFromProcessToProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	server, command := openTestLedger(t, path, nil), openTestLedger(t, path, nil)
-	poll := func(users ...string) {
+	poll := func(users ...Kick) {
 		t.Helper()
 		if _, err := server.Poll(); err != nil {
 			t.Fatal(err)
@@ -106,22 +114,22 @@ func TestKicksGoFromProcessToProcess(t *testing.T) {
 		}
 	}
 	poll()
-	want(t, "kick", command.Kick("app:ann"), nil)
-	if !server.Kicked("app:ann").IsZero() {
+	want(t, "kick", command.Kick(Kick{"app:ann", "standup"}), nil)
+	if !server.Kicked(Kick{"app:ann", "standup"}).IsZero() {
 		t.Error("known before it was read")
 	}
-	poll("app:ann")
+	poll(Kick{"app:ann", "standup"})
 	poll()
-	want(t, "its own", server.Kick("app:bob"), nil)
-	poll("app:bob")
+	want(t, "its own", server.Kick(Kick{User: "app:bob"}), nil)
+	poll(Kick{User: "app:bob"})
 	want(t, "prune by another", command.Prune(time.Hour), nil)
 	poll()
 	later := openTestLedger(t, path, nil)
-	if news := later.PollKicks(); len(news) > 0 || !later.Kicked("app:ann").Equal(epoch) || !later.Kicked("app:bob").Equal(epoch) {
-		t.Errorf("after a restart: news %v, %v, %v", news, later.Kicked("app:ann"), later.Kicked("app:bob"))
+	if news := later.PollKicks(); len(news) > 0 || !later.Kicked(Kick{"app:ann", "standup"}).Equal(epoch) || !later.Kicked(Kick{User: "app:bob"}).Equal(epoch) {
+		t.Errorf("after a restart: news %v, %v, %v", news, later.Kicked(Kick{"app:ann", "standup"}), later.Kicked(Kick{User: "app:bob"}))
 	}
 	for _, bad := range []string{"", strings.Repeat("x", maxLedgerLine)} {
-		if err := command.Kick(bad); err == nil {
+		if err := command.Kick(Kick{User: bad}); err == nil {
 			t.Errorf("%.10q was kicked", bad)
 		}
 	}
@@ -131,12 +139,12 @@ func TestKicksGoFromProcessToProcess(t *testing.T) {
 func TestKicksAreBounded(t *testing.T) {
 	var k kicks
 	for i := range maxKicks + 3*maxKicks {
-		k.add(fmt.Sprint(i%(maxKicks+5)), epoch.Add(time.Duration(i)))
+		k.add(Kick{User: fmt.Sprint(i % (maxKicks + 5))}, epoch.Add(time.Duration(i)))
 	}
 	if len(k.at) > maxKicks || len(k.order) > 2*maxKicks || len(k.news) > maxKicks {
 		t.Errorf("%d users, %d kicks in order, %d news", len(k.at), len(k.order), len(k.news))
 	}
-	last := fmt.Sprint((4*maxKicks - 1) % (maxKicks + 5))
+	last := Kick{User: fmt.Sprint((4*maxKicks - 1) % (maxKicks + 5))}
 	if k.at[last].IsZero() {
 		t.Error("the newest is forgotten")
 	}
@@ -150,7 +158,7 @@ func TestKicksAreBounded(t *testing.T) {
 	defer l.Close()
 	for range 5 {
 		now = now.Add(time.Second)
-		want(t, "kick", l.Kick("app:ann"), nil)
+		want(t, "kick", l.Kick(Kick{User: "app:ann"}), nil)
 	}
 	want(t, "prune", l.Prune(time.Hour), nil)
 	text, err := os.ReadFile(path)

@@ -68,7 +68,9 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 }
 
 // wasGood reports whether the ticket that VerifyTicket refused was good once: then nobody is guessing.
-func wasGood(err error) bool { return errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrKicked) }
+func wasGood(err error) bool {
+	return errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrKicked)
+}
 
 // admit does the part of hello that needs mu. The caller holds s.turn.
 func (c *conn) admit(s *session, asked askedName, welcome *wire.Welcome) *wire.Error {
@@ -91,7 +93,7 @@ func (c *conn) admit(s *session, asked askedName, welcome *wire.Welcome) *wire.E
 
 // newSession makes a session that the server does not know yet.
 func newSession(srv *Server, id string, ticket auth.Ticket) *session {
-	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}}
+	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}, since: time.Now()}
 }
 
 // cannotVerify answers a ticket that may be good: only its issuer's page of keys, which cannot be read now, could tell.

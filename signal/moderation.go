@@ -148,25 +148,13 @@ func (s *session) kick(m *wire.Kick) *wire.Error {
 	case target.user == s.user:
 		return newError(wire.CodeForbidden, "You cannot kick yourself; leave instead.")
 	}
-	kicked := r.sessionsOf(target.user)
-	if slices.ContainsFunc(kicked, func(other *session) bool { return !s.mayKick(other) }) {
+	if slices.ContainsFunc(r.sessionsOf(target.user), func(other *session) bool { return !s.mayKick(other) }) {
 		return newError(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
 	}
 	r.rememberKicked(target.user.id)
-	for _, other := range kicked {
-		srv.leaveRoom(other, r, wire.ReasonKicked)
-		other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
-		other.scope = scope{}
-	}
-	for _, other := range slices.Clone(r.waiting) {
-		if other.user == target.user {
-			srv.stopWaiting(other, r)
-			other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonKicked})
-		}
-	}
+	s.kicked, _ = srv.putOut(r, func(other *session) bool { return other.user == target.user }) // their relays end after this turn
 	s.reply(&wire.Kicked{Ref: m.ID, Room: r.id, Session: m.Session})
 	srv.logLocked(slog.LevelDebug, "kicked from a room", "room", r.id, "user", target.user.id, "by", s.user.id)
-	s.kicked = kicked // their relays end after this turn
 	return nil
 }
 

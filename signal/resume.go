@@ -168,6 +168,7 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	s.restored, s.generation, s.oldest = true, token.Generation+1, token.Generation
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
 	welcome.Resumed = wire.ResumedRestored
+	token.In = slices.DeleteFunc(token.In, func(in auth.ResumeRoom) bool { return srv.cfg.KickedFrom(s.ticket, in.ID) })
 	asked := restoredName(token)
 	s.turn.Lock()
 	defer s.turn.Unlock()

@@ -47,6 +47,9 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	if !s.ticket.AllowsRoom(id) {
 		return newError(wire.CodeForbidden, "Your ticket does not open this room.")
 	}
+	if srv.cfg.KickedFrom(s.ticket, id) {
+		return wasKicked()
+	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	r := srv.rooms[id]
@@ -75,7 +78,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 func (srv *Server) letIn(s *session, r *room, ref string) *wire.Error {
 	switch {
 	case slices.Contains(r.kicked, s.user.id):
-		return newError(wire.CodeKicked, "You were taken out of this room and cannot come back.")
+		return wasKicked()
 	case r.locked && !s.moderates():
 		return newError(wire.CodeLocked, "The room is locked.")
 	case len(r.members) >= r.size:
@@ -85,6 +88,10 @@ func (srv *Server) letIn(s *session, r *room, ref string) *wire.Error {
 	}
 	srv.enterRoom(s, r, ref)
 	return nil
+}
+
+func wasKicked() *wire.Error {
+	return newError(wire.CodeKicked, "You were taken out of this room and cannot come back.")
 }
 
 func roomFull() *wire.Error {

@@ -58,6 +58,9 @@ type Config struct {
 	// Revoked reports whether the invite or ticket that admitted a user was revoked: then a session of another process
 	// is not resumed. EndWhere ends the sessions of this process. Nil: never.
 	Revoked func(auth.Ticket) bool
+	// KickedFrom reports whether a ticket does not open a room any more, because its user was thrown out of that after the
+	// ticket was issued. It must be quick, and must not block. Nil: never. KickUser takes those out who are in.
+	KickedFrom func(ticket auth.Ticket, room string) bool
 	// AllowedOrigins are the origins, as in https://app.example.org or capacitor://localhost, that may connect besides pages from the same host.
 	// Clients that send no Origin are not browsers and may connect.
 	AllowedOrigins []string
@@ -122,6 +125,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.Revoked == nil {
 		cfg.Revoked = func(auth.Ticket) bool { return false }
+	}
+	if cfg.KickedFrom == nil {
+		cfg.KickedFrom = func(auth.Ticket, string) bool { return false }
 	}
 	if cfg.EndRelays == nil {
 		cfg.EndRelays = func(string) {}

@@ -64,6 +64,7 @@ type session struct {
 	// Static after construction.
 	ticket   auth.Ticket
 	restored bool // from a token of another process
+	since    time.Time
 }
 
 // absence is a session's time without a connection. Guarded by srv.mu.
@@ -268,11 +269,16 @@ func (srv *Server) EndWhere(match func(session string, ticket auth.Ticket) bool)
 		if !match(s.id, s.ticket) {
 			continue
 		}
-		c := srv.revoke(s)
-		srv.cfg.EndRelays(s.id)
-		if c != nil {
-			c.Shut(wire.CloseEnded, wire.ReasonRevoked)
-		}
+		srv.endForGood(s)
+	}
+}
+
+// endForGood ends a session and its relays, and closes its connection.
+func (srv *Server) endForGood(s *session) {
+	c := srv.revoke(s)
+	srv.cfg.EndRelays(s.id)
+	if c != nil {
+		c.Shut(wire.CloseEnded, wire.ReasonRevoked)
 	}
 }
 
