@@ -165,11 +165,19 @@ func (c *Credentials) MintSession(session, user string, ttl time.Duration) Crede
 // MintRelayOnly makes a credential that belongs to no session. Its username has
 // a pseudonym of user, always the same one, so that quotas can count.
 func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
+	return c.remembered(c.mint(c.signaling[0].secret, c.RelayOnlyUser(user), ttl))
+}
+
+// RelayOnlyUser is the User of the grants that MintRelayOnly makes for user.
+func (c *Credentials) RelayOnlyUser(user string) string {
 	mac := hmac.New(sha1.New, c.pseudonym.Bytes())
 	_, _ = io.WriteString(mac, user)
 	id := base32.StdEncoding.EncodeToString(mac.Sum(nil)) // 20 bytes: no padding.
-	return c.remembered(c.mint(c.signaling[0].secret, relayOnlyPrefix+strings.ToLower(id), ttl))
+	return relayOnlyPrefix + strings.ToLower(id)
 }
+
+// Shares reports whether there is a shared secret, with which MintREST signs.
+func (c *Credentials) Shares() bool { return len(c.shared) > 0 }
 
 // MintREST makes a credential as other apps do, with the first shared secret.
 // It reports false if there is none, or if user does not fit into a username.

@@ -111,6 +111,19 @@ func (l *Ledger) Kicked(who Kick) time.Time {
 	return l.kicks.at[who]
 }
 
+// KicksSince returns who was thrown out after a time, in that order. It does not
+// read the file.
+func (l *Ledger) KicksSince(after time.Time) (all []Kick) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.kicks.order {
+		if k.at.After(after) && l.kicks.has(k) {
+			all = append(all, k.Kick)
+		}
+	}
+	return all
+}
+
 // Refuses returns why a ticket that verifies does not admit its user any more,
 // ErrInviteRevoked or ErrKicked; nil: it does. It does not read the file.
 func (l *Ledger) Refuses(t Ticket) error {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -25,6 +27,17 @@ type User struct {
 
 // String is the user's form on the wire, opaque to clients.
 func (u User) String() string { return u.Issuer + ":" + u.Subject }
+
+// IsUser reports whether s is the wire form of a User.
+func IsUser(s string) bool {
+	issuer, subject, ok := strings.Cut(s, ":")
+	return ok && issuer != "" && subject != "" && len(issuer) <= maxIssuerName && !strings.ContainsFunc(issuer, notInNames) &&
+		utf8.ValidString(subject) && !HasControl(subject)
+}
+
+// HasControl reports whether s has control characters, which would break lines of
+// logs and lists.
+func HasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // Ticket admits a user.
 type Ticket struct {

@@ -263,8 +263,12 @@ func (r *request) refreshed(how *refreshing) bool {
 // sendsWhole reports whether this server can keep routers from fragmenting a datagram to a peer.
 func (s *Server) sendsWhole() bool { return len(s.relayLoops) > 0 }
 
-// mayAllocate asks signaling whether a session's credential may still make allocations.
+// mayAllocate asks whether a credential that has not expired may still make allocations: a session's may not, once that has
+// ended.
 func (s *Server) mayAllocate(g *auth.Grant) bool {
+	if s.cfg.Revoked != nil && s.cfg.Revoked(g) {
+		return false
+	}
 	return g.Kind != auth.GrantSession || s.cfg.Scope == nil || s.cfg.Scope.SessionLive(g.Session)
 }
 

@@ -34,10 +34,13 @@ type Config struct {
 	MinPort, MaxPort uint16 // relayed ports, both included; default 49152 and 65535
 
 	Credentials *auth.Credentials
-	Scope       Scope          // nil: sessions' credentials reach live relayed addresses only
-	AllowPeers  []netip.Prefix // opens ranges that the default peer policy denies
-	DenyPeers   []netip.Prefix // closes further ranges; deny wins
-	Limits      Limits         // zero fields take their defaults
+	Scope       Scope // nil: sessions' credentials reach live relayed addresses only
+	// Revoked reports whether a credential makes no more allocations, although it has not expired. It must not block. Nil: none is.
+	Revoked func(*auth.Grant) bool
+
+	AllowPeers []netip.Prefix // opens ranges that the default peer policy denies
+	DenyPeers  []netip.Prefix // closes further ranges; deny wins
+	Limits     Limits         // zero fields take their defaults
 
 	NoTCPRelaying bool // relay datagrams only, and no TCP connections (RFC 6062); systems other than Unix never relay TCP
 

@@ -302,6 +302,9 @@ func (s *Server) EndUser(user string) {
 	s.flowQueue.settle()
 }
 
+// EndGrants ends the allocations and reservations of the credentials that match.
+func (s *Server) EndGrants(match func(*auth.Grant) bool) { s.endWhere(match) }
+
 func (s *Server) endWhere(match func(*auth.Grant) bool) {
 	s.mu.Lock()
 	shards := s.shards

@@ -20,6 +20,8 @@ usage: turnpike COMMAND [flags]
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
+  users     list who is online
+  kick      throw a user out, of one room or of everything
   config    print the configuration in force, and where each value came from
   secret    make a new secret for invites, tickets and credentials
   version   print the version
@@ -63,7 +65,8 @@ files:
   turnpike-state/secret   made at the first start, with mode 0600. It signs invites and tickets, which are void
                           without it. Keep it, and keep it secret
   turnpike-state/secret.old   secrets that "turnpike secret rotate" has replaced, while they still verify
-  turnpike-state/invites  the invites that were made, used and revoked. Keep it, too
+  turnpike-state/invites  the invites that were made, used and revoked, and the users who were thrown out. Keep it, too
+  turnpike-state/admin.sock   by which "turnpike users" and "turnpike kick" reach the running server
 
 signals:
   SIGTERM   stop politely: take no new relays, wait until the relays have ended, at most drain_timeout, and then
@@ -327,6 +330,8 @@ func topics() map[string]topic {
 		"bench signal": {helpBenchSignal, false},
 
 		"ticket":  {helpTicket, false},
+		"users":   {helpUsers, false},
+		"kick":    {helpKick, false},
 		"config":  {helpConfig, true},
 		"secret":  {helpSecret, false},
 		"version": {"Print the version, the commit, and what it was built with.\n\nusage: turnpike version\n", false},

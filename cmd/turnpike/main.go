@@ -106,6 +106,8 @@ func commands() []command {
 		{"bench", (*program).bench},
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},
+		{"users", (*program).users},
+		{"kick", (*program).kick},
 		{"config", (*program).config},
 		{"secret", (*program).secret},
 		{"version", (*program).version},

@@ -22,9 +22,6 @@ func (c *Config) check() []error {
 			refuse(fmt.Sprintf("turn.apps[%d].secret", i), "is among turn.shared_secrets, too, so that nobody could tell whose a credential is; remove it there")
 		}
 	}
-	if len(c.Auth.APIKeys) > 0 && len(c.TURN.SharedSecrets) == 0 {
-		refuse("auth.api_keys", "has keys for credentials that the first of turn.shared_secrets signs, but there is none; make one with: openssl rand -hex 32")
-	}
 	if c.Signal.ResumeWindow > maxResumeWindow {
 		refuse("signal.resume_window", "%s is too long: the server keeps every message that a session misses until then; use at most %s",
 			showDuration(c.Signal.ResumeWindow), showDuration(maxResumeWindow))

@@ -134,6 +134,9 @@ func (c *Config) SecretFile() string { return filepath.Join(c.StateDir, "secret"
 // LedgerFile returns the path of the list of invites that were made, used and revoked.
 func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites") }
 
+// AdminSocket returns the path of the socket by which the commands on this machine reach the running server.
+func (c *Config) AdminSocket() string { return filepath.Join(c.StateDir, "admin.sock") }
+
 // File returns the name of the file that was read, empty if there was none.
 func (c *Config) File() string { return c.file }
 

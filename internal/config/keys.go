@@ -98,7 +98,7 @@ func (c *Config) keys() []key {
 		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket is valid"},
 		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential can make relays"},
 		{name: "auth.api_keys", value: newSecretList(&c.Auth.APIKeys),
-			secret: true, help: "keys of your apps' servers, for GET /api/v1/turn-credentials"},
+			secret: true, help: "keys of your apps' servers, for /api/v1/admin, and with turn.shared_secrets for GET /api/v1/turn-credentials"},
 		{name: "auth.issuers", value: issuerList{&c.Auth.Issuers, c.checkIssuer}, secret: true,
 			help: "[[auth.issuers]] tables: apps whose own tokens admit their users"},
 

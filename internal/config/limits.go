@@ -53,6 +53,7 @@ type Limits struct {
 	FailedTicketsPerMinute    int
 	FailedKeysPerMinute       int
 	TicketsPerMinute          int
+	APIRequestsPerSecond      int
 }
 
 // defaultLimits spells the defaults out, so that `turnpike config` can show them.
@@ -92,6 +93,7 @@ func defaultLimits() Limits {
 		FailedTicketsPerMinute:    600,
 		FailedKeysPerMinute:       10,
 		TicketsPerMinute:          600,
+		APIRequestsPerSecond:      100,
 	}
 }
 
@@ -141,6 +143,7 @@ func (l *Limits) keys() []key {
 		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "bad tickets and invites from one address; beyond it the server looks at no more of them for a moment"),
 		count("failed_api_keys_per_minute", &l.FailedKeysPerMinute, "wrong API keys from one address; beyond it each wait is twice as long as the one before"),
 		count("tickets_per_minute_per_address", &l.TicketsPerMinute, "tickets and ICE servers that one address gets over HTTP"),
+		count("api_requests_per_second_per_address", &l.APIRequestsPerSecond, "requests of backends, with one of auth.api_keys, from one address; sixty times that at once"),
 	}
 }
 

@@ -1,6 +1,7 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, iceservers, relays, turncredentials and client. A request passes the checks that
+// Each endpoint has a file: tickets, iceservers, relays, turncredentials and client, and those of backends (admin):
+// adminusers, adminrooms, admintickets and admininvites. A request passes the checks that
 // all of them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is
 // written as JSON.
 package httpapi
@@ -46,6 +47,10 @@ type Config struct {
 	Credentials  *auth.Credentials
 	APIKeys      []auth.Secret // of apps' servers
 
+	People       People
+	RecordInvite func(auth.Invite) error // adds a new invite to the list of invites
+	PublicURL    func() string           // of the pages, without a path
+
 	// NameTaken reports whether somebody online has a name, in its canonical form.
 	NameTaken func(canonical string) bool
 	// Unready says why clients should rather go to another server, or returns "". Nil: there never is a reason.
@@ -58,6 +63,7 @@ type Config struct {
 	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; nobody can guess a signed token
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
+	AdminPerSecond       int // requests with an API key from one address; sixty times that at once
 	Now                  func() time.Time
 	Log                  *slog.Logger
 }
@@ -69,6 +75,7 @@ type API struct {
 	failures *buckets // of signed tokens: they spare the processor
 	keys     *limiter // of API keys, which can be guessed
 	grants   *buckets
+	admins   *buckets // of good API keys
 	waits    seldom   // lines of the log
 	refusals *buckets // likewise
 	log      *slog.Logger
@@ -84,6 +91,7 @@ func New(cfg Config) *API {
 		failures: newBuckets(cfg.FailuresPerMinute, cfg.Now),
 		keys:     newLimiter(cfg.KeyFailuresPerMinute, cfg.Now),
 		grants:   newBuckets(cfg.GrantsPerMinute, cfg.Now),
+		admins:   newBuckets(60*cfg.AdminPerSecond, cfg.Now),
 		waits:    seldom{every: waitsEvery},
 		refusals: newBuckets(refusalsPerMinute, cfg.Now),
 		log:      cfg.Log,
@@ -100,6 +108,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/ice-servers", a.endpoint(http.MethodGet, a.getICEServers))
 	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(http.MethodGet, a.getRelay))
 	mux.Handle("/api/v1/turn-credentials", a.endpoint(http.MethodGet, a.getTURNCredentials))
+	for _, p := range a.adminPaths() {
+		mux.Handle(p.path, a.endpoint(p.method, a.withKey(p.handle)))
+	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "There is no such API path."})
 	})
@@ -120,7 +131,7 @@ func (a *API) Register(mux *http.ServeMux) {
 }
 
 // endpoint does what every API path needs around handle: origins and CORS, the method, and the answer as JSON.
-func (a *API) endpoint(method string, handle func(*http.Request) (any, *apiError)) http.Handler {
+func (a *API) endpoint(method string, handle handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -146,14 +157,19 @@ func (a *API) endpoint(method string, handle func(*http.Request) (any, *apiError
 			writeError(w, &apiError{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Message: "This path takes " + method + " only."})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxRequestBody)
-		answer, apiErr := handle(r)
-		if apiErr != nil {
-			writeError(w, apiErr)
-			return
-		}
-		writeJSON(w, http.StatusOK, answer)
+		answer(w, r, handle)
 	})
+}
+
+// answer writes what handle answers.
+func answer(w http.ResponseWriter, r *http.Request, handle handler) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxRequestBody)
+	object, apiErr := handle(r)
+	if apiErr != nil {
+		writeError(w, apiErr)
+		return
+	}
+	writeJSON(w, http.StatusOK, object)
 }
 
 // refusalsPerMinute is how many refused tokens are logged where operators look.

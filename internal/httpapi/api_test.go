@@ -42,9 +42,11 @@ func newAPITest(guests Guests) *apiTest {
 			Listeners:  []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:3478")}},
 		},
 		Offloads:          func(netip.AddrPort, *auth.Grant) (bool, bool) { return false, false },
-		FailuresPerMinute: 3, KeyFailuresPerMinute: 3, GrantsPerMinute: 1000,
-		Now: now,
-		Log: slog.New(slog.DiscardHandler),
+		FailuresPerMinute: 3, KeyFailuresPerMinute: 3, GrantsPerMinute: 1000, AdminPerSecond: 100,
+		People: &testPeople{}, RecordInvite: func(auth.Invite) error { return nil },
+		PublicURL: func() string { return "https://turn.example.org" },
+		Now:       now,
+		Log:       slog.New(slog.DiscardHandler),
 	})
 	mux := http.NewServeMux()
 	test.Register(mux)

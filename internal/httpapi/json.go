@@ -7,6 +7,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -57,12 +58,25 @@ func readJSON(r *http.Request, into any) *apiError {
 		return &apiError{Status: http.StatusRequestEntityTooLarge, Code: "bad-request", Message: "The body is longer than " + strconv.FormatInt(tooBig.Limit, 10) + " bytes."}
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return badRequest(wrong.Field, "This must be a "+wrong.Type.String()+".")
+		return badRequest(wrong.Field, "This must be a "+jsonKind(wrong.Type)+".")
 	}
 	if err != nil {
 		return badRequest("", "The body is not one JSON object.")
 	}
 	return nil
+}
+
+// jsonKind is what a value of a Go type is in JSON.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		return "list"
+	case reflect.Struct:
+		return "object"
+	}
+	return "string"
 }
 
 func writeError(w http.ResponseWriter, e *apiError) {

@@ -86,6 +86,12 @@ func TestTURNCredentialsRefusals(t *testing.T) {
 	if resp := guess(); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the fourth guess: %d", resp.StatusCode)
 	}
+	a, _ = newAPIKeyTest()
+	secret := auth.NewSecret([]byte("a secret of this test, long enough"))
+	a.cfg.Credentials = auth.NewCredentials("turnpike", secret, nil, func() time.Time { return a.now })
+	if resp, object := a.do("GET", "/api/v1/turn-credentials?service=turn", "", request(stranger, "turn.example.org", "Authorization: Bearer "+testAPIKey)); resp.StatusCode != 404 {
+		t.Errorf("with no secret to sign with: %d %v", resp.StatusCode, object)
+	}
 	a = newAPITest(GuestsNever)
 	resp, object := a.do("GET", "/api/v1/turn-credentials?service=turn", "", request(stranger, "turn.example.org", "Authorization: Bearer x"))
 	if resp.StatusCode != 404 || errorCode(object) != "not-found" {

@@ -36,13 +36,14 @@ func pruneLedger(cfg *config.Config, ledger *auth.Ledger, log *slog.Logger) {
 	}
 }
 
-// watchInvites reads the revocations that `turnpike invite --revoke` writes, and drops expired invites, until ctx ends.
+// watchInvites reads the revocations and kicks that commands write, and drops expired invites, until ctx ends.
 func (n *Node) watchInvites(ctx context.Context) {
 	tick, prune := time.NewTicker(ledgerInterval), time.NewTicker(ledgerPruneInterval)
 	defer tick.Stop()
 	defer prune.Stop()
 	failing := false
-	var before []string // revoked in the interval before
+	var before []string    // revoked in the interval before
+	var kicked []auth.Kick // likewise
 	for {
 		select {
 		case <-ctx.Done():
@@ -64,6 +65,11 @@ func (n *Node) watchInvites(ctx context.Context) {
 			n.onRevoked(id)
 		}
 		before = revoked
+		kicks := n.ledger.PollKicks()
+		for _, who := range slices.Concat(kicked, kicks) {
+			n.onKicked(who)
+		}
+		kicked = kicks
 	}
 }
 

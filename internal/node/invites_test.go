@@ -30,7 +30,7 @@ func TestSessionsHearOfRevokedInvites(t *testing.T) {
 		defer server.Close()
 		defer command.Close()
 		told := make(chan string, 10)
-		n := &Node{log: log, ledger: server, onRevoked: func(id string) { told <- id }}
+		n := &Node{log: log, ledger: server, onRevoked: func(id string) { told <- id }, onKicked: func(who auth.Kick) { told <- who.User }}
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		watching.Go(func() { n.watchInvites(ctx) })

@@ -28,6 +28,9 @@ func (n *Node) Open() (err error) {
 	if err := n.turn.Start(); err != nil {
 		return n.turnProblem(err)
 	}
+	if n.adminSocket, err = listenAdmin(n.cfg.AdminSocket()); err != nil { // the server is of use without it
+		n.log.Warn("\"turnpike users\" and \"turnpike kick\" cannot reach this server", "err", err)
+	}
 	n.ice.PublicHost, n.ice.Web, n.ice.PublicPort = n.cfg.PublicHost, n.webTURN(), n.cfg.PublicPort
 	for _, l := range n.turn.Addrs() {
 		n.ice.Listeners = append(n.ice.Listeners, httpapi.Listener{Network: l.Network, Addr: l.Addr})
@@ -37,6 +40,9 @@ func (n *Node) Open() (err error) {
 }
 
 func (n *Node) closeListeners() {
+	if n.adminSocket != nil {
+		_ = n.adminSocket.Close()
+	}
 	for _, l := range n.webListeners {
 		_ = l.Close()
 	}

@@ -58,7 +58,9 @@ type Node struct {
 	verifier    *auth.Verifier // of every ticket, also those of outside apps
 	ledger      *auth.Ledger   // of invites
 
+	people    *people
 	onRevoked func(inviteID string) // ends the sessions of users who came by the invite
+	onKicked  func(auth.Kick)       // ends what the user has that is of before
 	certs     *certificates         // nil: no TLS
 	turn      *turnserver.Server
 	signal    *signal.Server
@@ -66,11 +68,13 @@ type Node struct {
 	web       *http.Server
 	webConns  *webConns
 	metrics   *http.Server
+	admin     *http.Server // for the commands on this machine
 
 	// Static after Open.
 	ice             httpapi.ICEServers
 	webListeners    []net.Listener // their connections go to web, unless they carry TURN
 	metricsListener net.Listener   // nil: off
+	adminSocket     *adminSocket   // nil: there is none
 }
 
 // New makes the parts, and opens no socket.
@@ -104,6 +108,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n.makeAPI(proxies)
 	n.makeWeb()
+	n.makeAdmin()
 	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.verifier, n.log)
 	return n, nil
 }
@@ -158,12 +163,16 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		EndRelays:      func(session string) { n.turn.EndSession(session) },
 		ResumeWindow:   n.cfg.Signal.ResumeWindow,
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
+		KickedFrom:     n.ledger.RefusesRoom,
 		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil },
 		AllowedOrigins: origins,
 		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&n.cfg.Limits),
 		Log:            n.log,
 	})
+	n.people = &people{Node: n}
+	n.people.remember()
+	n.onKicked = func(who auth.Kick) { n.people.carryOut(who) }
 	n.onRevoked = func(invite string) {
 		n.signal.EndWhere(func(_ string, t auth.Ticket) bool { return t.Invite == invite })
 	}
@@ -187,6 +196,7 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 		MaxPort:     n.cfg.TURN.RelayPorts.Max,
 		Credentials: n.credentials,
 		Scope:       n.signal,
+		Revoked:     n.people.out.voids,
 		AllowPeers:  n.cfg.TURN.AllowPeers,
 		DenyPeers:   n.cfg.TURN.DenyPeers,
 		Limits:      turnLimits(n.cfg),
@@ -234,6 +244,9 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 		UseInvite:            n.ledger.Use,
 		Credentials:          n.credentials,
 		APIKeys:              secretsOf(n.cfg.Auth.APIKeys),
+		People:               n.people,
+		RecordInvite:         n.ledger.Record,
+		PublicURL:            func() string { return n.cfg.PublicURL(n.webAddrs()) },
 		NameTaken:            n.signal.NameTaken,
 		ICEServers:           &n.ice,
 		Unready:              n.turn.Unready,
@@ -241,6 +254,7 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 		FailuresPerMinute:    n.cfg.Limits.FailedTicketsPerMinute,
 		KeyFailuresPerMinute: n.cfg.Limits.FailedKeysPerMinute,
 		GrantsPerMinute:      n.cfg.Limits.TicketsPerMinute,
+		AdminPerSecond:       n.cfg.Limits.APIRequestsPerSecond,
 		Now:                  time.Now,
 		Log:                  n.log,
 	})
@@ -261,6 +275,14 @@ func (n *Node) noticeForwarding(next http.Handler) http.Handler {
 		return next
 	}
 	return httpapi.ForwardingNotice(forwarders(n.cfg), time.Now, n.log, next)
+}
+
+// makeAdmin makes the server of the socket for the commands on this machine.
+func (n *Node) makeAdmin() {
+	n.admin = &http.Server{
+		Handler: n.api.Local(), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
 }
 
 func (n *Node) makeWeb() {

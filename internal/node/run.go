@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,6 +33,13 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	}
 	if n.metricsListener != nil {
 		serving.Go(func() { failed <- n.metrics.Serve(n.metricsListener) })
+	}
+	if n.adminSocket != nil {
+		serving.Go(func() {
+			if err := n.admin.Serve(n.adminSocket); !errors.Is(err, http.ErrServerClosed) { // it ends nobody's call
+				n.log.Error("\"turnpike users\" and \"turnpike kick\" reach this server no more", "err", err)
+			}
+		})
 	}
 	background, stopBackground := context.WithCancel(context.Background())
 	serving.Go(func() { n.watchInvites(background) })
@@ -102,7 +110,7 @@ func (n *Node) Close() {
 	if err := n.signal.Shutdown(ctx); err != nil {
 		n.log.Warn("close signaling", "err", err)
 	}
-	for _, s := range []*http.Server{n.web, n.metrics} {
+	for _, s := range []*http.Server{n.web, n.metrics, n.admin} {
 		if s.Shutdown(ctx) != nil { // a request, or a connection that a browser opened ahead, outlasted the wait
 			_ = s.Close()
 		}

@@ -1,0 +1,47 @@
+package main
+
+const helpUsers = `List who is online: a line for each session.
+
+usage: turnpike users [--json] [--config FILE] [--state DIR]
+
+Run it on the server's machine, with the server's --config or --state, as the server's user or as root. It asks the running server by
+the socket in the state directory.
+
+SINCE is when this server process first had the session. ADDRESS is what limits count: an IPv4 address, or an IPv6 /64. A session is
+away while it has lost its connection. RELAYS counts its TURN allocations.
+
+examples:
+  turnpike users --config /etc/turnpike/turnpike.toml
+  turnpike users --json | jq -r '.[].user'
+
+flags of this command:
+  --json         print an array of {"user", "name", "relays", "sessions": [{"session", "role", "since", "address", "away",
+                 "rooms", "relays"}]}
+
+files:
+  turnpike-state/admin.sock   the socket, which only the server's user may open
+`
+
+const helpKick = `Throw a user out, of one room or of everything.
+
+usage: turnpike kick --user USER [--room ROOM] [--config FILE] [--state DIR]
+
+Run it on the server's machine, with the server's --config or --state, as the server's user or as root.
+
+Without --room, all sessions and relays of the user end at once. Tickets, sessions and credentials of before do not admit the user
+any more, also after a restart, for 30 days. With --room, the user leaves that room, and tickets of before do not open it any more.
+
+A ticket that was issued later admits the user again. So first stop giving this user tickets: an app stops minting tokens, or
+"turnpike invite --revoke" takes an invite back. A token of an app that does not say when it was issued (iat) is refused for an hour.
+
+If no server runs, the kick holds from its next start on.
+
+examples:
+  turnpike users
+  turnpike kick --user app:u1
+  turnpike kick --user turnpike:m3xz7t --room standup
+
+flags of this command:
+  --user USER    the user, as "turnpike users" shows it
+  --room ROOM    only out of this room
+`

@@ -1,0 +1,161 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/internal/httpapi"
+	"turnpike/signal"
+)
+
+// people is what signaling and relaying know of users together.
+type people struct {
+	*Node
+	out kickedOut
+}
+
+// Users implements httpapi.People.
+func (p *people) Users() []httpapi.User {
+	bySession, byUser := p.countRelays()
+	users := []httpapi.User{}
+	for _, s := range p.signal.SessionList() { // sorted by user
+		if len(users) == 0 || users[len(users)-1].User != s.User {
+			users = append(users, httpapi.User{User: s.User, Relays: byUser[p.credentials.RelayOnlyUser(s.User)]})
+		}
+		u := &users[len(users)-1]
+		u.Name = s.Name
+		session := sessionOf(s)
+		session.Rooms, session.Relays = s.Rooms, bySession[s.Session]
+		u.Relays += session.Relays
+		u.Sessions = append(u.Sessions, session)
+	}
+	return users
+}
+
+func sessionOf(s signal.SessionInfo) httpapi.Session {
+	return httpapi.Session{Session: s.Session, Role: s.Role, Since: s.Since.UTC().Truncate(time.Second), Address: s.Address, Away: s.Away}
+}
+
+// Rooms implements httpapi.People.
+func (p *people) Rooms() []httpapi.Room {
+	bySession, _ := p.countRelays()
+	sessions := map[string]signal.SessionInfo{}
+	for _, s := range p.signal.SessionList() {
+		sessions[s.Session] = s
+	}
+	rooms := []httpapi.Room{}
+	for _, r := range p.signal.RoomList() {
+		room := httpapi.Room{Room: r.Room, Size: r.Size, Host: r.Host, Locked: r.Locked, Waiting: r.Waiting, Sessions: []httpapi.Session{}}
+		for _, id := range r.Sessions {
+			s, ok := sessions[id]
+			if !ok {
+				continue // it came after the list of sessions
+			}
+			session := sessionOf(s)
+			session.User, session.Name, session.Relays = s.User, s.Name, bySession[id]
+			room.Sessions = append(room.Sessions, session)
+		}
+		rooms = append(rooms, room)
+	}
+	return rooms
+}
+
+// countRelays counts the relays of each session, and of each user of credentials that belong to no session.
+func (p *people) countRelays() (bySession, byUser map[string]int) {
+	bySession, byUser = map[string]int{}, map[string]int{}
+	for _, a := range p.turn.Snapshot() {
+		if a.Session != "" {
+			bySession[a.Session]++
+		} else {
+			byUser[a.User]++
+		}
+	}
+	return bySession, byUser
+}
+
+// Kick implements httpapi.People. The ledger remembers it before anything ends, so that it holds over a crash too.
+func (p *people) Kick(who auth.Kick) (sessions int, err error) {
+	if err := p.ledger.Kick(who); err != nil {
+		return 0, err
+	}
+	sessions = p.carryOut(who)
+	if who.Room == "" {
+		p.turn.EndUser(who.User) // relays by credentials that the user's own app has minted for this name
+	}
+	p.log.Info("user thrown out", "user", who.User, "room", who.Room, "sessions", sessions)
+	return sessions, nil
+}
+
+// carryOut ends what a kick of the ledger ends. It may be called again: it ends nothing that is of later.
+func (p *people) carryOut(who auth.Kick) (sessions int) {
+	if who.Room != "" {
+		return p.signal.KickUser(who.User, who.Room)
+	}
+	sessions = p.signal.EndUser(who.User, func(t auth.Ticket) bool { return p.ledger.Refuses(t) != nil })
+	pseudonym, until := p.voidCredentials(who.User)
+	p.turn.EndGrants(func(g *auth.Grant) bool { return g.User == pseudonym && !g.Expires.After(until) })
+	return sessions
+}
+
+// voidCredentials has no relays made with credentials of before the user was thrown out that belong to no session.
+func (p *people) voidCredentials(user string) (pseudonym string, until time.Time) {
+	pseudonym = p.credentials.RelayOnlyUser(user)
+	until = p.ledger.Kicked(auth.Kick{User: user}).Add(p.cfg.Auth.CredentialTTL)
+	p.out.add(pseudonym, until, time.Now())
+	return pseudonym, until
+}
+
+// remember does voidCredentials for those who were thrown out before this process began.
+func (p *people) remember() {
+	for _, who := range p.ledger.KicksSince(time.Now().Add(-p.cfg.Auth.CredentialTTL)) {
+		if who.Room == "" {
+			p.voidCredentials(who.User)
+		}
+	}
+}
+
+// kickedOut has the users who were thrown out while credentials of before, which belong to no session, may be good.
+type kickedOut struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	until map[string]time.Time // by pseudonym: credentials that expire until then are void
+	order []voidUntil          // the oldest first, with those that a later kick has replaced
+}
+
+type voidUntil struct {
+	pseudonym string
+	until     time.Time
+}
+
+// maxKickedOut bounds the users that are remembered; the oldest are forgotten first.
+const maxKickedOut = 1 << 16
+
+func (k *kickedOut) add(pseudonym string, until, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.until == nil {
+		k.until = map[string]time.Time{}
+	}
+	if until.After(k.until[pseudonym]) && until.After(now) {
+		k.until[pseudonym] = until
+		k.order = append(k.order, voidUntil{pseudonym, until})
+	}
+	for len(k.order) > maxKickedOut || len(k.order) > 0 && !k.order[0].until.After(now) {
+		if first := k.order[0]; k.until[first.pseudonym].Equal(first.until) {
+			delete(k.until, first.pseudonym)
+		}
+		k.order = k.order[1:]
+	}
+}
+
+// voids reports whether a credential is of before its user was thrown out.
+func (k *kickedOut) voids(g *auth.Grant) bool {
+	if g.Kind != auth.GrantRelayOnly {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	until, found := k.until[g.User]
+	return found && !g.Expires.After(until)
+}

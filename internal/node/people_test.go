@@ -1,0 +1,227 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"turnpike/auth"
+	"turnpike/signal/wire"
+)
+
+// TestKickEndsRelays holds that a kick ends the relays of a user's sessions, and those by credentials that belong to no
+// session, and that such credentials make no more relays; and nothing of others.
+func TestKickEndsRelays(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := start(t, "--state", state)
+	admin := NewAdminClient(load(t, "--state", state))
+	victim, other := signIn(t, s, "Victim"), signIn(t, s, "Other")
+	meet(other, victim)
+	users := func() map[string]User {
+		t.Helper()
+		all, err := admin.Users(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		byName := map[string]User{}
+		for _, u := range all {
+			byName[u.Name] = u
+		}
+		return byName
+	}
+	user := users()["Victim"].User
+	secret, err := auth.LoadSecret(filepath.Join(state, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// relayOnly is what GET /api/v1/ice-servers gives a user.
+	relayOnly := func(user string) *turnClient {
+		t.Helper()
+		target := relayCredential(t, s)
+		target.credential = auth.NewCredentials("turnpike", secret, nil, time.Now).MintRelayOnly(user, time.Hour)
+		client, err := target.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.close)
+		return client
+	}
+	stolen := relayOnly(user)
+	for _, client := range []*turnClient{victim.turn(), other.turn(), stolen} {
+		relay, err := client.Allocate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer relay.Close()
+	}
+	if u := users(); u["Victim"].Relays != 2 || u["Victim"].Sessions[0].Relays != 1 || u["Other"].Relays != 1 || u["Victim"].Sessions[0].Rooms[0] != "meeting" {
+		t.Fatalf("users %+v", u)
+	}
+	if n, err := admin.Kick(t.Context(), auth.Kick{User: user}); n != 1 || err != nil {
+		t.Fatalf("ended %d, %v", n, err)
+	}
+	other.hear("peer-left")
+	if _, body := get(t, http.DefaultClient, strings.TrimSuffix(s.row("metrics"), "/metrics")+"/allocations"); strings.Count(body, `"relayed"`) != 1 || !strings.Contains(body, other.welcome.Session) {
+		t.Errorf("relays are left: %s", body)
+	}
+	for what, client := range map[string]*turnClient{"the session's": victim.turn(), "the other": relayOnly(user)} {
+		if relay, err := client.Allocate(); err == nil {
+			_ = relay.Close()
+			t.Errorf("%s credential of before makes relays", what)
+		}
+	}
+	if relay, err := relayOnly("turnpike:someone").Allocate(); err != nil {
+		t.Errorf("another user's credential: %v", err)
+	} else {
+		_ = relay.Close()
+	}
+	if u := users(); len(u) != 1 || u["Other"].Relays != 1 {
+		t.Errorf("users %+v", u)
+	}
+}
+
+func TestKickedOutIsBounded(t *testing.T) {
+	var out kickedOut
+	now := time.Unix(1_800_000_000, 0)
+	grant := func(user string, expires time.Time) *auth.Grant {
+		return &auth.Grant{Kind: auth.GrantRelayOnly, User: user, Expires: expires}
+	}
+	out.add("r.ann", now.Add(time.Hour), now)
+	for range 3 * maxKickedOut {
+		out.add("r.bob", now.Add(time.Hour), now)
+	}
+	if !out.voids(grant("r.ann", now.Add(time.Hour))) || out.voids(grant("r.ann", now.Add(time.Hour+time.Second))) || out.voids(grant("r.eve", now)) || len(out.order) != 2 {
+		t.Errorf("%d are remembered", len(out.order))
+	}
+	if rest := grant("r.ann", now); out.voids(&auth.Grant{Kind: auth.GrantREST, User: rest.User, Expires: rest.Expires}) {
+		t.Error("a credential of an app's secret is void")
+	}
+	later := now.Add(2 * time.Hour)
+	out.add("r.eve", later.Add(time.Hour), later)
+	if len(out.order) != 1 || len(out.until) != 1 {
+		t.Errorf("%d are remembered in the end", len(out.order))
+	}
+}
+
+// TestAdminSocket: only the server's user may open the socket, and a process leaves another's alone.
+func TestAdminSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	first, err := listenAdmin(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket is %v, %v", info, err)
+	}
+	second, err := listenAdmin(path) // the next process, before the former one ends
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Close()
+	if _, err := os.Stat(path); err != nil && runtime.GOOS != "windows" {
+		t.Errorf("the former process has removed the socket of the next: %v", err)
+	}
+	_ = second.Close()
+	_ = second.Close()
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 110))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := listenAdmin(filepath.Join(long, "admin.sock")); err == nil {
+		_ = l.Close()
+	} else if !strings.Contains(err.Error(), "use a state_dir with a shorter path") {
+		t.Errorf("a long path: %v", err)
+	}
+}
+
+// TestBackend walks through what a backend does with an API key.
+func TestBackend(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "turnpike.toml")
+	const key = "0123456789abcdef0123456789abcdef"
+	if err := os.WriteFile(file, []byte("public_host = \"turn.example.org\"\nauth.api_keys = [\""+key+"\"]\nauth.guests = \"never\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--config", file, "--state", filepath.Join(dir, "state"))
+	base := strings.Split(s.row("web"), "  ")[1]
+	ask := func(method, path, body string, into any) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, base+"/api/v1/admin"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, _ := io.ReadAll(resp.Body)
+		if err := json.NewDecoder(bytes.NewReader(data)).Decode(into); err != nil {
+			t.Fatalf("%s: %v", data, err)
+		}
+		return resp.StatusCode
+	}
+	type ticket struct{ Ticket, User, Name, Role string }
+	var ann, bob ticket
+	if status := ask("POST", "/tickets", `{"user":"a/b","name":"Ann","rooms":["team-*"],"role":"member","ttl":3600}`, &ann); status != 200 || ann.User != "turnpike:a/b" {
+		t.Fatalf("ticket: %d %+v", status, ann)
+	}
+	ask("POST", "/tickets", `{"user":"bob","name":"Bob","rooms":["*"]}`, &bob)
+	come := func(token string) *signalingClient {
+		t.Helper()
+		c := &signalingClient{t: t}
+		c.dial(&testNode{banner: "  web      " + base})
+		c.say(`{"type":"hello","ticket":%q}`, token)
+		c.welcome = *c.hear("welcome").(*wire.Welcome)
+		c.say(`{"type":"join","room":"team-a","create":true,"size":4}`)
+		c.hear("joined")
+		return c
+	}
+	host, guest := come(ann.Ticket), come(bob.Ticket)
+	if host.welcome.Role != "member" || guest.welcome.Role != "guest" || host.welcome.Name != "Ann" {
+		t.Errorf("came as %+v and %+v", host.welcome, guest.welcome)
+	}
+	var room struct {
+		Room, Host string
+		Sessions   []struct{ Session, User, Name, Address string }
+	}
+	if status := ask("GET", "/rooms/team-a", "", &room); status != 200 || room.Host != host.welcome.Session || len(room.Sessions) != 2 ||
+		room.Sessions[1].User != "turnpike:bob" || room.Sessions[1].Name != "Bob" || room.Sessions[1].Address != "127.0.0.1" {
+		t.Errorf("room: %d %+v", status, room)
+	}
+	var out struct{ Sessions int }
+	if status := ask("DELETE", "/rooms/team-a/users/turnpike:bob", "", &out); status != 200 || out.Sessions != 1 {
+		t.Errorf("out of the room: %d %+v", status, out)
+	}
+	if left := guest.hear("left").(*wire.Left); left.Reason != "kicked" {
+		t.Errorf("left %+v", left)
+	}
+	guest.say(`{"type":"join","id":"9","room":"team-a"}`)
+	if e := guest.hear("error").(*wire.Error); e.Code != wire.CodeKicked {
+		t.Errorf("came back: %+v", e)
+	}
+	if status := ask("DELETE", "/users/turnpike:a%2Fb", "", &out); status != 200 || out.Sessions != 1 {
+		t.Errorf("out: %d %+v", status, out)
+	}
+	// A ticket of right afterwards admits.
+	ask("POST", "/tickets", `{"user":"a/b","rooms":["*"]}`, &ann)
+	come(ann.Ticket)
+	ask("POST", "/tickets", `{"user":"bob","rooms":["*"]}`, &bob)
+	come(bob.Ticket)
+	var invite struct{ Link, Invite string }
+	if status := ask("POST", "/invites", `{"room":"team-a","uses":1}`, &invite); status != 200 || !strings.HasPrefix(invite.Link, "http://turn.example.org:") {
+		t.Errorf("invite: %d %+v", status, invite)
+	}
+}
