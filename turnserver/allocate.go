@@ -51,7 +51,7 @@ func (r *request) allocate() {
 	if want.lifetime, ok = r.lifetime(); !ok {
 		return
 	}
-	if !want.reserved && want.addresses == [2]*relayAddress{} {
+	if !want.reserved && len(want.addresses[0])+len(want.addresses[1]) == 0 {
 		r.fail(want.whyNone())
 		return
 	}
@@ -74,11 +74,11 @@ type wanted struct {
 	tcp       bool // relay TCP, not datagrams
 	lifetime  time.Duration
 	port      portWish
-	addresses [2]*relayAddress // a relayed address at each; nil: none there
-	lost      [2]bool          // there is none there because the host has lost it
-	both      bool             // one of each family, IPv4 first
-	mobile    bool             // the client may move
-	reserved  bool             // instead of all these, the port that waits under token
+	addresses [2][]*relayAddress // a relayed address at one of each, the first that has room; empty: none there
+	lost      [2]bool            // there is none there because the host has lost it
+	both      bool               // one of each family, IPv4 first
+	mobile    bool               // the client may move
+	reserved  bool               // instead of all these, the port that waits under token
 	token     reservationToken
 }
 
@@ -93,7 +93,8 @@ func (w *wanted) whyNone() stun.ErrorCode {
 // wanted reads the attributes that choose the relayed addresses, or answers 400 or 440 (RFC 8656 §7.2).
 func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	want.tcp = tcp
-	relays := r.w.srv.relays.Load()
+	srv, who := r.w.srv, holderOf(&r.grant, r.c)
+	relays := srv.relays.Load()
 	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
 	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
 	additional, hasAdditional := r.m.Attributes.Get(wire.AttrAdditionalAddressFamily)
@@ -116,14 +117,14 @@ func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 		want.reserved, want.token = true, reservationToken(token.Value)
 	case hasAdditional:
 		want.both = true
-		want.addresses = [2]*relayAddress{relays.choose(tcp, wire.IPv4), relays.choose(tcp, wire.IPv6)}
+		want.addresses = [2][]*relayAddress{srv.relaysFor(who, tcp, wire.IPv4), srv.relaysFor(who, tcp, wire.IPv6)}
 		want.lost = [2]bool{relays.lacks(tcp, wire.IPv4), relays.lacks(tcp, wire.IPv6)}
 	default:
 		f, ok := r.requestedFamily()
 		if !ok {
 			return want, false
 		}
-		want.addresses[0], want.lost[0] = relays.choose(tcp, f), relays.lacks(tcp, f)
+		want.addresses[0], want.lost[0] = srv.relaysFor(who, tcp, f), relays.lacks(tcp, f)
 	}
 	return want, true
 }
@@ -272,14 +273,6 @@ func (s *Server) mayAllocate(g *auth.Grant) bool {
 	return g.Kind != auth.GrantSession || s.cfg.Scope == nil || s.cfg.Scope.SessionLive(g.Session)
 }
 
-// choose returns the address of a family to open a relayed socket at, or nil.
-func (s *relaySet) choose(tcp bool, family wire.Family) *relayAddress {
-	for _, r := range s.offered(tcp, family) {
-		return r
-	}
-	return nil
-}
-
 // loopFor returns the loop that will read the relayed socket which a request asks for. That is the loop that serves the
 // client; clients on streams get the loops in turn. It returns nil if there are no loops.
 func (s *Server) loopFor(r *request) *loop {
@@ -398,14 +391,14 @@ func (s *Server) openAt(a *allocation, bind binder, want *wanted) bool {
 func (s *Server) openBoth(a *allocation, bind binder, want *wanted) bool {
 	x := new(extras)
 	opened := 0
-	for i, address := range want.addresses {
+	for i, addresses := range want.addresses {
 		f, why := [...]wire.Family{wire.IPv4, wire.IPv6}[i], stun.CodeAddrFamilyNotSupported
 		if want.lost[i] {
 			why = stun.CodeInsufficientCapacity
 		}
-		if address != nil {
+		if len(addresses) > 0 {
 			why = stun.CodeInsufficientCapacity
-			if ports, err := s.openPort(address, bind, want.port); err == nil {
+			if ports, err := s.openPort(addresses, bind, want.port); err == nil {
 				if opened++; opened == 1 {
 					a.first.relayPort = ports[0]
 				} else {
@@ -420,15 +413,19 @@ func (s *Server) openBoth(a *allocation, bind binder, want *wanted) bool {
 	return opened > 0
 }
 
-// openPort opens a port, or a pair, at one relay address. If there is none at all, the log says so.
-func (s *Server) openPort(address *relayAddress, bind binder, wish portWish) ([2]relayPort, error) {
-	ports, err := address.open(bind, wish)
+// openPort opens a port, or a pair, at the first of some relay addresses that has room. If none has any, the log says so.
+func (s *Server) openPort(addresses []*relayAddress, bind binder, wish portWish) (ports [2]relayPort, err error) {
+	for _, r := range addresses {
+		if ports, err = r.open(bind, wish); err == nil {
+			return ports, nil
+		}
+	}
 	switch {
-	case err == nil, errors.Is(err, errPortsTaken) && wish != anyPort:
+	case errors.Is(err, errPortsTaken) && wish != anyPort:
 	case errors.Is(err, errPortsTaken):
-		s.warnFull("turn: every relay port is taken; widen turn.relay_ports", "address", address.local)
+		s.warnFull("turn: every relay port is taken; widen turn.relay_ports, or add an address to turn.relay_addresses", "address", addresses[0].local)
 	default:
-		s.warnFull("turn: no relayed socket could be opened", "address", address.local, "error", err)
+		s.warnFull("turn: no relayed socket could be opened", "address", addresses[0].local, "error", err)
 	}
 	return ports, err
 }

@@ -19,7 +19,7 @@ type Config struct {
 	Software string // SOFTWARE attribute of Allocate answers; empty sends none
 
 	Listen []Listener
-	Relay  []RelayAddress // at least one; the first of each family is used
+	Relay  []RelayAddress // at least one; those of a family share its relayed addresses
 
 	// FindRelays returns the addresses to relay from as they are now, in place of Relay, which is what they are at the
 	// start. The server asks when the host's addresses change, from time to time, and after LookAgain; it must get its
@@ -109,6 +109,12 @@ func (r RelayAddress) canonical() RelayAddress {
 	return r
 }
 
+// sharesWith reports whether a peer could not tell the two apart by an address.
+func (r RelayAddress) sharesWith(other RelayAddress) bool {
+	a, b := r.canonical(), other.canonical()
+	return a.Local == b.Local || a.Local == b.External || a.External == b.Local || a.External == b.External
+}
+
 // Scope narrows what the credentials minted by signaling may do. Calls come from any goroutine and must not block.
 type Scope interface {
 	// MayRelay reports whether the session's relays may send to ip, which is canonical.
@@ -194,12 +200,17 @@ func (c *Config) validate() error {
 	if len(c.Relay) == 0 {
 		return errors.New("there is no relay address")
 	}
-	for _, r := range c.Relay {
+	for i, r := range c.Relay {
 		if !r.Local.IsValid() || r.Local.IsUnspecified() || r.Local.IsMulticast() {
 			return fmt.Errorf("relay address %v is not the address of an interface", r.Local)
 		}
 		if r.External.IsValid() && r.External.Unmap().Is4() != r.Local.Unmap().Is4() {
 			return fmt.Errorf("relay address %v has an external address of the other family, %v", r.Local, r.External)
+		}
+		for _, other := range c.Relay[:i] {
+			if r.sharesWith(other) {
+				return fmt.Errorf("relay addresses %v and %v have an address in common, local or external", other.Local, r.Local)
+			}
 		}
 	}
 	if c.Loops < 0 {

@@ -22,6 +22,7 @@ type relayAddress struct {
 
 	slots []atomic.Pointer[allocation] // by port less minPort
 	gone  atomic.Bool                  // the host has lost the address: nothing new may stay here
+	taken atomic.Int32                 // slots that are not free
 }
 
 // newRelayAddress makes a relay address of a transport, "udp" or "tcp". Each transport has ports of its own.
@@ -51,11 +52,27 @@ func (r *relayAddress) publish(a *allocation, port uint16) { r.slots[port-r.minP
 
 // withdraw takes a port from its allocation. The port is not free yet, as its socket is still open.
 func (r *relayAddress) withdraw(port uint16)         { r.slots[port-r.minPort].Store(r.reserved) }
-func (r *relayAddress) release(port uint16)          { r.slots[port-r.minPort].Store(nil) }
-func (r *relayAddress) reserve(slot int) bool        { return r.slots[slot].CompareAndSwap(nil, r.reserved) }
 func (r *relayAddress) port(slot int) uint16         { return r.minPort + uint16(slot) }
 func (r *relayAddress) is(ip netip.Addr) bool        { return ip == r.local || ip == r.external }
 func (r *relayAddress) fits(family wire.Family) bool { return r.local.Is4() == (family == wire.IPv4) }
+
+// release makes a port free again.
+func (r *relayAddress) release(port uint16) {
+	if r.slots[port-r.minPort].Swap(nil) != nil {
+		r.taken.Add(-1)
+	}
+}
+
+func (r *relayAddress) reserve(slot int) bool {
+	if r.slots[slot].Load() != nil || !r.slots[slot].CompareAndSwap(nil, r.reserved) {
+		return false
+	}
+	r.taken.Add(1)
+	return true
+}
+
+// full reports whether no port is free, without a look at each.
+func (r *relayAddress) full() bool { return int(r.taken.Load()) >= len(r.slots) }
 
 // errPortsTaken means that no port of the range can be bound.
 var errPortsTaken = errors.New("every relay port is taken")
@@ -111,6 +128,9 @@ const (
 // open binds a socket to a free port, and leaves the port reserved. It chooses at random, so that outsiders cannot
 // guess the port (RFC 6056). Of a pair it returns both ports.
 func (r *relayAddress) open(bind binder, wish portWish) (ports [2]relayPort, err error) {
+	if r.full() {
+		return ports, errPortsTaken
+	}
 	first, failed, count := rand.IntN(len(r.slots)), 0, 1
 	if wish == evenPair {
 		count = 2
@@ -156,7 +176,7 @@ func (r *relayAddress) bindOne(bind binder, slot int) (relayPort, error) {
 	p := relayPort{address: r, local: wire.EndpointOf(addr), external: wire.EndpointOf(addr)}
 	p.external.IP = r.external.As16()
 	if err := bind(&p, addr); err != nil {
-		r.slots[slot].Store(nil)
+		r.release(r.port(slot))
 		return relayPort{}, err
 	}
 	return p, nil

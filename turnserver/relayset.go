@@ -1,6 +1,8 @@
 package turnserver
 
 import (
+	"cmp"
+	"hash/maphash"
 	"net"
 	"net/netip"
 	"slices"
@@ -88,6 +90,19 @@ func (s *relaySet) lacks(tcp bool, f wire.Family) bool {
 // ready reports whether the set has an address for new allocations.
 func (s *relaySet) ready() bool {
 	return len(s.offered(false, wire.IPv4))+len(s.offered(false, wire.IPv6)) > 0
+}
+
+// relaysFor returns the addresses of a family that a holder's relayed address may be at, in the order to try them. All that a holder has
+// are at one address while there is room, as peers expect of a host (RFC 4787 REQ-2), and stay there when other addresses come or go.
+func (s *Server) relaysFor(who holder, tcp bool, family wire.Family) []*relayAddress {
+	type place struct {
+		who holder
+		at  netip.Addr
+	}
+	offered := slices.Clone(s.relays.Load().offered(tcp, family))
+	weight := func(r *relayAddress) uint64 { return maphash.Comparable(s.relaySeed, place{who, r.local}) }
+	slices.SortFunc(offered, func(a, b *relayAddress) int { return cmp.Compare(weight(a), weight(b)) })
+	return offered
 }
 
 // relaysTCP reports whether the server relays TCP.
@@ -211,7 +226,7 @@ func (s *Server) followRelays() {
 	}
 	for _, r := range wanted {
 		r = r.canonical()
-		if !slices.ContainsFunc(places, func(p *relayPlace) bool { return p.RelayAddress == r }) && s.probeRelay(r.Local) == nil {
+		if !slices.ContainsFunc(places, func(p *relayPlace) bool { return p.RelayAddress == r || p.offered && r.sharesWith(p.RelayAddress) }) && s.probeRelay(r.Local) == nil {
 			places, changed = append(places, s.newRelayPlace(r)), true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"net"
@@ -26,6 +27,7 @@ import (
 type Server struct {
 	// Static after New.
 	cfg        Config
+	relaySeed  maphash.Seed // of the choice among relay addresses
 	log        *slog.Logger
 	policy     *peerpolicy.Policy
 	buffers    *bufferPool
@@ -97,6 +99,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:        cfg,
 		log:        cfg.Log,
+		relaySeed:  maphash.MakeSeed(),
 		policy:     peerpolicy.New(cfg.AllowPeers, cfg.DenyPeers),
 		buffers:    newBufferPool(),
 		wallTime:   time.Now,

@@ -76,8 +76,14 @@ func (c *Config) checkTURN() []error {
 		}
 	}
 	for i, a := range c.TURN.RelayAddresses {
-		if slices.ContainsFunc(c.TURN.RelayAddresses[:i], func(b netip.Addr) bool { return a.Is4() == b.Is4() }) {
-			refuse(fmt.Sprintf("turn.relay_addresses[%d]", i), "%q is the second of its family; this version relays from one IPv4 and one IPv6 address", a)
+		for _, other := range c.TURN.RelayAddresses[:i] {
+			name, seen := fmt.Sprintf("turn.relay_addresses[%d]", i), c.seenAs(a)
+			switch {
+			case a == other:
+				refuse(name, "%q stands there twice; remove one", a)
+			case seen == c.seenAs(other) || seen == other.String() || a.String() == c.seenAs(other):
+				refuse(name, "%q and %q look like one address from outside, by turn.external_addresses; give each an external address of its own", other, a)
+			}
 		}
 	}
 	if len(c.TURN.RelayAddresses) > 0 {
@@ -91,6 +97,23 @@ func (c *Config) checkTURN() []error {
 	_, problems := c.discovery()
 	bad = append(bad, problems...)
 	return append(bad, c.CheckAlternates(c.ownAddresses())...)
+}
+
+// seenAs returns the address, or its name, that the world sees for a local address.
+func (c *Config) seenAs(local netip.Addr) string {
+	every := netip.IPv6Unspecified()
+	if local.Is4() {
+		every = netip.IPv4Unspecified()
+	}
+	for _, row := range []netip.Addr{local, every} {
+		if external, ok := c.TURN.ExternalAddresses[row]; ok {
+			return external.String()
+		}
+		if name, ok := c.TURN.ExternalNames[row]; ok {
+			return name
+		}
+	}
+	return local.String()
 }
 
 // portKind returns udp or tcp: the protocol whose port a listener takes.

@@ -67,7 +67,7 @@ func (c *Config) keys() []key {
 		{name: "turn.listen", value: list[Listener]{&c.TURN.Listen, parseListener, Listener.String, "udp://0.0.0.0:3478"},
 			help: "STUN and TURN listeners: udp://, tcp://, tls:// and dtls://"},
 		{name: "turn.relay_addresses", value: list[netip.Addr]{&c.TURN.RelayAddresses, parseRelayAddr, netip.Addr.String, "203.0.113.9"},
-			help: "local addresses to relay from; default: those of the default route"},
+			help: "local addresses to relay from; the relays of a family share them; default: those of the default route"},
 		{name: "turn.external_addresses", value: addrPairs{&c.TURN.ExternalAddresses, &c.TURN.ExternalNames},
 			help: "behind 1:1 NAT: local address, or 0.0.0.0 or ::, = address that the world sees, or its name"},
 		{name: "turn.public_ports", value: portPairs{&c.TURN.PublicPorts},
