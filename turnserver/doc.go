@@ -53,7 +53,7 @@
 // finds the same flows under another five-tuple, which may belong to another shard than the allocation does.
 //
 // An allocation has one relayed address, or one of each family (allocation.go, relayaddress.go). A reserved port waits
-// for its owner in reservation.go. The client is told what ICMP says of its peers (icmp.go).
+// for its owner in reservation.go. The client is told what ICMP says of its peers (toclient.go).
 //
 // The kernel forwards established flows over UDP where it can (offloader.go): the packets of bound channels, and
 // indications to and from a peer once the client has sent that peer one. It passes everything else up to the sockets.
