@@ -167,6 +167,9 @@ func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome
 func (srv *Server) carry(c *conn, s *session, m *wire.Welcome) {
 	now := time.Now()
 	m.Name = s.user.name
+	if m.Online != nil { // the client knows nothing yet
+		m.Limits = srv.told
+	}
 	if m.Resumed != "" {
 		m.Rooms = make([]wire.Joined, 0, len(s.rooms))
 		for _, r := range s.rooms {

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"container/list"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -34,6 +35,19 @@ type Limits struct {
 	// ScopeLinger is how long a lost session's relays may refresh their permissions. It must not be less than the
 	// greatest age of an allocation. 24 h.
 	ScopeLinger time.Duration
+}
+
+// told are the limits that a session is told of in its welcome.
+func (l *Limits) told() *wire.Limits {
+	rate := func(r Rate) wire.Rate {
+		return wire.Rate{Burst: r.Burst, PerMinute: math.Round(r.PerSecond*60*1000) / 1000}
+	}
+	return &wire.Limits{
+		MessageBytes: wire.MaxMessage, Messages: rate(l.Messages), UserMessages: rate(l.UserMessages),
+		Joins: rate(l.Joins), UserJoins: rate(l.UserJoins), Sessions: l.SessionsPerUser,
+		Rooms: l.RoomsPerSession, RoomSize: wire.MaxRoomSize, Waiting: wire.MaxWaiting,
+		UnacknowledgedMessages: l.QueueMessages, UnacknowledgedBytes: l.QueueBytes,
+	}
 }
 
 // Rate is the rate of a token bucket: so many tokens at once, and so many more a second.

@@ -79,6 +79,7 @@ type Server struct {
 	origins  map[string]bool
 	counters counters
 	engine   *socket.Engine
+	told     *wire.Limits   // in welcomes
 	epoch    string         // of this process, in resume tokens
 	stop     chan struct{}  // closed by Shutdown, ends the sweep and what tells members of each other
 	sweeping sync.WaitGroup // counts these two
@@ -135,6 +136,7 @@ func New(cfg Config) *Server {
 	srv := &Server{
 		cfg:      cfg,
 		origins:  make(map[string]bool),
+		told:     cfg.Limits.told(),
 		counters: newCounters(),
 		engine:   socket.NewEngine(wire.Subprotocol, cfg.Log),
 		stop:     make(chan struct{}),

@@ -155,7 +155,7 @@ type (
 	//
 	// Resumed is empty for a new session. Otherwise Rooms are the session's rooms, and Handled is the id of the last
 	// request that the server handled, if it knows that. Online is nil for a resumed session that knows the users
-	// already. OnlineMore means that there are more; ListOnline asks for them.
+	// already. OnlineMore means that there are more; ListOnline asks for them. Limits is nil if the client knows them.
 	Welcome struct {
 		Ref          string      `json:"ref,omitempty"`
 		After        uint64      `json:"after"`
@@ -169,6 +169,7 @@ type (
 		Resumed      string      `json:"resumed,omitempty"`
 		Handled      string      `json:"handled,omitempty"`
 		Rooms        []Joined    `json:"rooms,omitempty"`
+		Limits       *Limits     `json:"limits,omitempty"`
 		ICEServers   []ICEServer `json:"iceServers"`
 		ICEExpires   time.Time   `json:"iceExpires,omitzero"`
 		Online       []User      `json:"online,omitzero"`

@@ -45,7 +45,7 @@ const (
 	TypeAdmit  = "admit"  // client: room, session            -> admitted
 	TypeRefuse = "refuse" // client: room, session            -> refused
 
-	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, iceServers, iceExpires, online, onlineMore?
+	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, limits?, iceServers, iceExpires, online, onlineMore?
 	TypePong       = "pong"        // server
 	TypeResume     = "resume"      // server: token, which replaces the last one
 	TypePeerAway   = "peer-away"   // server: room, session

@@ -30,7 +30,8 @@ const examples = readdirSync(folder)
  * @type {Record<string, (scene: Scene, message: any) => void>}
  */
 const understood = {
-  'welcome': ({ client }, { session, iceServers, online, onlineMore = false }) => {
+  'welcome': ({ client }, { session, limits, iceServers, online, onlineMore = false }) => {
+    assert.deepEqual(client.limits, limits);
     assert.equal(client.session, session);
     assert.deepEqual(client.iceServers, iceServers);
     assert.equal(client.online.size, online?.length ?? 0);

@@ -18,7 +18,7 @@ import { Signaling } from './server/signaling.js';
  * @import { Peer } from './peer/peer.js'
  * @import { SavedPage } from './recovery/reload.js'
  * @import { Call } from './room/call.js'
- * @import { ClientMessage, JoinMessage, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
+ * @import { ClientMessage, JoinMessage, Limits, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
  * @import { SignalingState } from './server/signaling.js'
  *
  * @typedef {object} JoinOptions
@@ -76,6 +76,8 @@ export class Client extends Emitter {
     this.role = '';
     /** @type {RTCIceServer[]} */
     this.iceServers = [];
+    /** @type {Limits | undefined} what this session may do; undefined before the first welcome */
+    this.limits = undefined;
     /** @type {Map<string, User>} everyone else who is online, by user; the first of them if `hasMoreOnline` */
     this.online = new Map();
     /** @type {Map<string, Room>} by id */
@@ -315,10 +317,12 @@ export class Client extends Emitter {
    * @param {boolean} fresh whether the session comes from the page before this one
    */
   #welcome(welcome, fresh) {
-    const { session, user, name, role, iceServers, online, onlineMore, resumed, rooms = [], resumeWindow = RESUME_WINDOW_S } = welcome;
+    const {
+      session, user, name, role, limits = this.limits, iceServers, online, onlineMore, resumed, rooms = [], resumeWindow = RESUME_WINDOW_S,
+    } = welcome;
     const isFirst = !this.session;
     const isSomebodyElse = !isFirst && user !== this.user;
-    Object.assign(this, { session, user, name, role });
+    Object.assign(this, { session, user, name, role, limits });
     this.#setIceServers(iceServers);
     if (online) {
       this.online.clear();

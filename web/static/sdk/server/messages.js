@@ -47,8 +47,16 @@ import { TurnpikeError } from '../error.js';
  *   type: 'welcome', ref?: string, after?: number, session: string, user: string, name: string, role: string,
  *   resume?: string, resumeWindow?: number, epoch?: string,
  *   resumed?: 'replayed' | 'restored', handled?: string, rooms?: RoomState[],
- *   iceServers: RTCIceServer[], iceExpires: string, online?: User[], onlineMore?: boolean,
+ *   iceServers: RTCIceServer[], iceExpires: string, online?: User[], onlineMore?: boolean, limits?: Limits,
  * }} Welcome
+ *
+ * What a session may do. A rate allows `burst` at once, and `perMinute` after that.
+ * @typedef {{ burst: number, perMinute: number }} Rate
+ * @typedef {{
+ *   messageBytes: number, messages: Rate, userMessages: Rate, joins: Rate, userJoins: Rate, sessions: number,
+ *   rooms: number, roomSize: number, waiting: number, unacknowledgedMessages: number, unacknowledgedBytes: number,
+ * }} Limits
+ *
  * @typedef {{
  *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number,
  * }} ErrorMessage
