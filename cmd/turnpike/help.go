@@ -72,7 +72,7 @@ signals:
   SIGTERM   stop politely: take no new relays, wait until the relays have ended, at most drain_timeout, and then
             tell clients when to reconnect. A second signal ends the wait
   SIGINT    (Ctrl-C) stop at once
-  SIGHUP    read the certificate again now; a server without one goes on as it was
+  SIGHUP    read the certificate again now, or with tls.mode "acme" ask for one now; without TLS nothing changes
 
 flags of this command:
   --log-format text|json   form of the log on stderr (text)

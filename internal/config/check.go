@@ -30,8 +30,8 @@ func (c *Config) check() []error {
 		switch {
 		case c.TLS.Mode == TLSFiles && f.value == "":
 			refuse(f.key, `is empty, but tls.mode is "files"; name the PEM file`)
-		case c.TLS.Mode == TLSOff && f.value != "":
-			refuse(f.key, `is set, but tls.mode is "off"; set tls.mode = "files", or remove it`)
+		case c.TLS.Mode != TLSFiles && f.value != "":
+			refuse(f.key, `is set, but tls.mode is %q; set tls.mode = "files", or remove it`, c.TLS.Mode)
 		}
 	}
 	if len(c.HTTP.Listen) == 0 {
@@ -42,7 +42,7 @@ func (c *Config) check() []error {
 			refuse(fmt.Sprintf("http.listen[%d]", i), "%q stands there twice; remove one", addr)
 		}
 	}
-	return append(bad, c.checkTURN()...)
+	return append(append(bad, c.checkACME()...), c.checkTURN()...)
 }
 
 func (c *Config) checkTURN() []error {
@@ -55,7 +55,7 @@ func (c *Config) checkTURN() []error {
 	for i, l := range c.TURN.Listen {
 		name := fmt.Sprintf("turn.listen[%d]", i)
 		if (l.Network == "tls" || l.Network == "dtls") && c.TLS.Mode == TLSOff {
-			refuse(name, `%q needs a certificate, but tls.mode is "off"; set tls.mode = "files", tls.cert_file and tls.key_file`, l)
+			refuse(name, `%q needs a certificate, but tls.mode is "off"; set tls.mode = "acme", or "files" with tls.cert_file and tls.key_file`, l)
 		}
 		if l.Addr.Port() == 0 {
 			continue

@@ -24,6 +24,7 @@ type Config struct {
 
 	HTTP struct {
 		Listen         []string // as net.Listen takes it
+		RedirectListen []string // plain http: redirects to https, and ACME challenges
 		AllowedOrigins []string
 		TrustedProxies []netip.Prefix
 		ProxyProtocol  bool
@@ -33,6 +34,10 @@ type Config struct {
 		Mode     string // one of the constants TLS...
 		CertFile string
 		KeyFile  string
+
+		ACMEEmail     string
+		ACMEDirectory string // a URL
+		ACMECAFile    string // empty: the system's certificates
 	}
 	TURN struct {
 		Realm             string
@@ -83,6 +88,7 @@ const (
 
 	TLSOff   = "off"
 	TLSFiles = "files"
+	TLSACME  = "acme"
 
 	OffloadAuto    = "auto"
 	OffloadOff     = "off"
@@ -100,6 +106,7 @@ func Default(stateDir string) *Config {
 	c.HTTP.Listen = []string{"127.0.0.1:8080"}
 	c.HTTP.TURN = true
 	c.TLS.Mode = TLSOff
+	c.TLS.ACMEDirectory = LetsEncrypt
 	c.TURN.Realm = "turnpike"
 	c.TURN.Listen = []Listener{
 		{Network: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:3478")},
@@ -130,6 +137,9 @@ func (c *Config) Externals() []netip.Addr {
 
 // SecretFile returns the path of the generated secret, from which the server derives all its keys.
 func (c *Config) SecretFile() string { return filepath.Join(c.StateDir, "secret") }
+
+// ACMEDir returns the directory of the certificates that an ACME directory has signed, and of their keys.
+func (c *Config) ACMEDir() string { return filepath.Join(c.StateDir, "acme") }
 
 // LedgerFile returns the path of the list of invites that were made, used and revoked.
 func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites") }

@@ -48,6 +48,8 @@ func (c *Config) keys() []key {
 
 		{name: "http.listen", value: strs(&c.HTTP.Listen, parseHostPort, "127.0.0.1:8080"), needed: true,
 			help: "addresses of the web pages and signaling, and of TURN over TCP, or over TLS with a certificate"},
+		{name: "http.redirect_listen", value: strs(&c.HTTP.RedirectListen, parseHostPort, ":80"),
+			help: "addresses that only send browsers to https, and answer ACME challenges; default with tls.mode acme: :80"},
 		{name: "http.turn", value: toggle{&c.HTTP.TURN},
 			help: "answer STUN and TURN there too"},
 		{name: "http.allowed_origins", value: strs(&c.HTTP.AllowedOrigins, parseOrigin, "https://app.example.org"),
@@ -57,11 +59,16 @@ func (c *Config) keys() []key {
 		{name: "http.proxy_protocol", value: toggle{&c.HTTP.ProxyProtocol},
 			help: "a PROXY header is mandatory on all TCP listeners, and only trusted_proxies may connect"},
 
-		{name: "tls.mode", value: str(&c.TLS.Mode, oneOf([]string{TLSOff, TLSFiles}, map[string]string{
-			"acme": `use "files" with tls.cert_file and tls.key_file, or a reverse proxy that holds the certificate`,
-		}), TLSFiles), help: "off, or files: https on every http listener, and tls:// and dtls://"},
+		{name: "tls.mode", value: str(&c.TLS.Mode, oneOf([]string{TLSOff, TLSFiles, TLSACME}), TLSFiles),
+			help: "off; or https on every http listener, and tls:// and dtls://, with the certificate of files, or of acme: got and renewed for public_host"},
 		{name: "tls.cert_file", value: str(&c.TLS.CertFile, anything, "fullchain.pem"), help: "PEM certificate, followed by its chain; the server reads a changed file again"},
 		{name: "tls.key_file", value: str(&c.TLS.KeyFile, anything, "privkey.pem"), help: "PEM private key"},
+		{name: "tls.acme_email", value: str(&c.TLS.ACMEEmail, optional(parseEmail), "you@example.org"),
+			help: "where the certificate authority may write to you; empty: it has no address"},
+		{name: "tls.acme_directory", value: str(&c.TLS.ACMEDirectory, parseDirectory, LetsEncrypt), needed: true,
+			help: "the certificate authority's ACME directory"},
+		{name: "tls.acme_ca_file", value: str(&c.TLS.ACMECAFile, anything, "ca.pem"),
+			help: "PEM certificates to trust for a directory of your own; empty: the system's"},
 
 		{name: "turn.realm", value: str(&c.TURN.Realm, parseRealm, "turnpike"), help: "realm of the TURN credentials"},
 		{name: "turn.listen", value: list[Listener]{&c.TURN.Listen, parseListener, Listener.String, "udp://0.0.0.0:3478"},
@@ -90,10 +97,10 @@ func (c *Config) keys() []key {
 			help: "where this server sends clients while it drains: one address of each family, and one with tls:// for clients over TLS"},
 		{name: "turn.alternate_domain", value: str(&c.TURN.AlternateDomain, parseHost, "turn2.example.org"),
 			help: "the name in that server's certificate, if it is not the name in ours"},
-		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{OffloadAuto, OffloadOff, OffloadRequire}, nil), OffloadAuto),
+		{name: "turn.offload", value: str(&c.TURN.Offload, oneOf([]string{OffloadAuto, OffloadOff, OffloadRequire}), OffloadAuto),
 			help: "forward established flows in the kernel (Linux, with privileges): auto if possible, off never, require or do not start"},
 
-		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{GuestsLoopback, GuestsAlways, GuestsNever}, nil), GuestsLoopback),
+		{name: "auth.guests", value: str(&c.Auth.Guests, oneOf([]string{GuestsLoopback, GuestsAlways, GuestsNever}), GuestsLoopback),
 			help: "who gets in without an invite: loopback (people on this machine, if nothing here tells of others), always (as guests) or never"},
 		{name: "auth.ticket_ttl", value: dur(&c.Auth.TicketTTL, 10*time.Second), help: "how long a ticket is valid"},
 		{name: "auth.credential_ttl", value: dur(&c.Auth.CredentialTTL, time.Minute), help: "how long a TURN credential can make relays"},

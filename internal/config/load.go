@@ -74,6 +74,7 @@ func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer
 		}
 	}
 	c.defaultState(getenv)
+	c.defaultListeners()
 	if len(bad) == 0 {
 		bad = c.check()
 	}
@@ -132,7 +133,7 @@ func (c *Config) loadFile(name string, getenv func(string) string) []error {
 	}
 	c.file = name
 	bad := c.parse(name, string(data))
-	for key, p := range map[string]*string{"state_dir": &c.StateDir, "tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile} {
+	for key, p := range map[string]*string{"state_dir": &c.StateDir, "tls.cert_file": &c.TLS.CertFile, "tls.key_file": &c.TLS.KeyFile, "tls.acme_ca_file": &c.TLS.ACMECAFile} {
 		if c.sources[key] != "" && *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(filepath.Dir(name), *p) // a path in a file starts from the file's folder
 		}

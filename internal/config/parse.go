@@ -158,12 +158,9 @@ func showDuration(d time.Duration) string {
 	return s
 }
 
-// oneOf accepts some words. later holds words of later versions, with advice for each.
-func oneOf(words []string, later map[string]string) func(string) (string, error) {
+// oneOf accepts some words.
+func oneOf(words []string) func(string) (string, error) {
 	return func(s string) (string, error) {
-		if hint, ok := later[s]; ok {
-			return "", fmt.Errorf("%q comes with a later version; %s", s, hint)
-		}
 		if !slices.Contains(words, s) {
 			quoted := make([]string, len(words))
 			for i, w := range words {

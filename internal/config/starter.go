@@ -122,6 +122,9 @@ func (c *Config) Ports() string {
 			add(&tcp, addr[strings.LastIndexByte(addr, ':')+1:])
 		}
 	}
+	for _, addr := range c.HTTP.RedirectListen {
+		add(&tcp, addr[strings.LastIndexByte(addr, ':')+1:])
+	}
 	for _, l := range c.TURN.Listen {
 		list := &udp
 		if portKind(l) == "tcp" {

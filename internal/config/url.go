@@ -47,7 +47,7 @@ func (c *Config) ListenerURL(addr string) string {
 
 func (c *Config) url(host, port string) string {
 	scheme, usual := "http", "80"
-	if c.TLS.Mode == TLSFiles {
+	if c.TLS.Mode != TLSOff {
 		scheme, usual = "https", "443"
 	}
 	if port == usual {

@@ -18,10 +18,10 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 	switch {
 	case c.PublicHost != "" && !LoopbackHost(c.PublicHost) && loopback && !proxied:
 		warn("public_host is %q, but http.listen has only loopback addresses, so nobody outside reaches the pages: "+
-			"set http.listen = [\":443\"] with tls.mode = \"files\", or name your reverse proxy in http.trusted_proxies", c.PublicHost)
+			"set http.listen = [\":443\"] with tls.mode = \"acme\" or \"files\", or name your reverse proxy in http.trusted_proxies", c.PublicHost)
 	case !loopback && c.TLS.Mode == TLSOff && !proxied:
 		warn("http.listen is open to the network without TLS: browsers give no camera or microphone to pages without https; " +
-			"set tls.mode = \"files\", or put a reverse proxy with a certificate in front and name it in http.trusted_proxies")
+			"set tls.mode = \"acme\" or \"files\", or put a reverse proxy with a certificate in front and name it in http.trusted_proxies")
 	}
 	if publicName(c.PublicHost) && len(c.Externals()) == 0 {
 		for _, a := range relays {

@@ -21,7 +21,7 @@ func (n *Node) Warnings() []string {
 	}
 	out := n.cfg.Warnings(local)
 	if n.certs != nil {
-		if w := certificateWarning(n.certs.leaf(), n.cfg.PublicHost, time.Now()); w != "" {
+		if w := n.certs.warning(time.Now()); w != "" {
 			out = append(out, w)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"turnpike/internal/acme"
 	"turnpike/internal/config"
 )
 
@@ -22,22 +23,24 @@ const (
 	expiryNotice = 14 * 24 * time.Hour
 )
 
-// certificates has the certificate in force, and takes a new one when the files change. A connection keeps the
-// certificate that it began with.
+// certificates has the certificate in force, and takes a new one when the files change, or when an ACME directory has signed
+// one. A connection keeps the certificate that it began with.
 type certificates struct {
 	// Static after construction.
-	cfg *config.Config
-	log *slog.Logger
+	cfg  *config.Config
+	log  *slog.Logger
+	acme *acme.Manager // nil: of files
 
-	current  atomic.Pointer[tls.Certificate]
+	current  atomic.Pointer[tls.Certificate] // nil until the first one is there, which only ACME can be waiting for
 	reloaded atomic.Uint64
 	failed   atomic.Uint64
 
-	// Owned by watch.
+	// Owned by watch, for files.
 	loaded     filesState // of current
 	seen       filesState // at the last look
 	complained filesState // could not be loaded, and the log says so
-	warned     time.Time  // when the log last said what is wrong with current
+
+	warned time.Time // when the log last said what is wrong with current; owned by what watches
 }
 
 // filesState tells two versions of the files apart.
@@ -46,9 +49,13 @@ type filesState [2]struct {
 	size     int64
 }
 
-// loadCertificates reads the files for the first time.
-func loadCertificates(cfg *config.Config, log *slog.Logger) (*certificates, error) {
-	c := &certificates{cfg: cfg, log: log, loaded: stateOf(cfg), warned: time.Now()} // Warnings tells at the start
+// loadCertificates reads the files, or what an ACME directory has signed before, for the first time.
+func loadCertificates(cfg *config.Config, times acmeTimes, log *slog.Logger) (*certificates, error) {
+	c := &certificates{cfg: cfg, log: log, warned: time.Now()} // Warnings tells at the start
+	if cfg.TLS.Mode == config.TLSACME {
+		return c, c.loadACME(times)
+	}
+	c.loaded = stateOf(cfg)
 	cert, err := readCertificate(cfg)
 	if err != nil {
 		return nil, err
@@ -58,14 +65,48 @@ func loadCertificates(cfg *config.Config, log *slog.Logger) (*certificates, erro
 }
 
 // get is tls.Config.GetCertificate.
-func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.current.Load(), nil
+func (c *certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if c.acme != nil {
+		if cert, err := c.acme.Challenge(hello); cert != nil || err != nil {
+			return cert, err
+		}
+	}
+	if cert := c.current.Load(); cert != nil {
+		return cert, nil
+	}
+	return nil, errNoCertificate
 }
 
-func (c *certificates) leaf() *x509.Certificate { return c.current.Load().Leaf }
+// errNoCertificate ends handshakes until the ACME directory has signed the first certificate.
+var errNoCertificate = errors.New("there is no certificate yet")
 
-// start watches the files until stop is called. A signal from hangup says that they are new.
+// leaf returns the certificate in force; nil if there is none yet.
+func (c *certificates) leaf() *x509.Certificate {
+	if cert := c.current.Load(); cert != nil {
+		return cert.Leaf
+	}
+	return nil
+}
+
+// warning says what is wrong with the certificate in force; empty if it knows of nothing.
+func (c *certificates) warning(now time.Time) string {
+	leaf := c.leaf()
+	if leaf == nil {
+		return ""
+	}
+	notice := expiryNotice
+	if c.acme != nil { // it is renewed when a third of its life is left, and the log says why not
+		notice = leaf.NotAfter.Sub(leaf.NotBefore) / 6
+	}
+	return certificateWarning(leaf, c.cfg.PublicHost, notice, now)
+}
+
+// start watches the certificate until stop is called. A signal from hangup says that the files are new, or that what kept
+// the ACME directory from signing is mended.
 func (c *certificates) start(hangup <-chan os.Signal) (stop func()) {
+	if c.acme != nil {
+		return c.startACME(hangup)
+	}
 	done := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { c.watch(done, hangup) })
@@ -129,7 +170,7 @@ func (c *certificates) warn(now time.Time) {
 	if now.Sub(c.warned) < 24*time.Hour {
 		return
 	}
-	if w := certificateWarning(c.leaf(), c.cfg.PublicHost, now); w != "" {
+	if w := c.warning(now); w != "" {
 		c.warned = now
 		c.log.Warn("tls: " + w)
 	}
@@ -174,8 +215,8 @@ func readCertificate(cfg *config.Config) (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// certificateWarning says why clients refuse a certificate, or soon will; empty if it knows of no reason.
-func certificateWarning(leaf *x509.Certificate, host string, now time.Time) string {
+// certificateWarning says why clients refuse a certificate, or will within notice; empty if it knows of no reason.
+func certificateWarning(leaf *x509.Certificate, host string, notice time.Duration, now time.Time) string {
 	switch {
 	case now.After(leaf.NotAfter):
 		return fmt.Sprintf("the certificate expired on %s; renew it", leaf.NotAfter.Format(time.DateOnly))
@@ -183,7 +224,7 @@ func certificateWarning(leaf *x509.Certificate, host string, now time.Time) stri
 		return fmt.Sprintf("the certificate is not valid before %s; is this machine's clock right?", leaf.NotBefore.Format(time.DateOnly))
 	case host != "" && leaf.VerifyHostname(host) != nil:
 		return fmt.Sprintf("the certificate is not for public_host %q; browsers will refuse it", host)
-	case now.Add(expiryNotice).After(leaf.NotAfter):
+	case now.Add(notice).After(leaf.NotAfter):
 		return fmt.Sprintf("the certificate expires on %s; renew it", leaf.NotAfter.Format(time.DateOnly))
 	}
 	return ""

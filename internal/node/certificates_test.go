@@ -34,7 +34,7 @@ func newCertificateDir(t *testing.T) *certificateDir {
 	d.write(30 * 24 * time.Hour)
 	cfg := config.Default("state")
 	cfg.TLS.Mode, cfg.TLS.CertFile, cfg.TLS.KeyFile = config.TLSFiles, filepath.Join(d.dir, "cert.pem"), filepath.Join(d.dir, "key.pem")
-	certs, err := loadCertificates(cfg, slog.New(slog.NewTextHandler(&d.log, nil)))
+	certs, err := loadCertificates(cfg, acmeTimes{}, slog.New(slog.NewTextHandler(&d.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestCertificateWarning(t *testing.T) {
 		{"", 0, ""}, {"localhost", 0, ""}, {"turn.example.org", 0, "is not for public_host"},
 		{"localhost", -72 * time.Hour, "is not valid before"}, {"localhost", 17 * 24 * time.Hour, "expires on"}, {"localhost", 31 * 24 * time.Hour, "expired on"},
 	} {
-		got := certificateWarning(leaf, row.host, time.Now().Add(row.in))
+		got := certificateWarning(leaf, row.host, expiryNotice, time.Now().Add(row.in))
 		if (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
 			t.Errorf("%q in %v: %q, want %q", row.host, row.in, got, row.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -20,11 +21,13 @@ import (
 
 // testNode is a node in this process.
 type testNode struct {
+	node   *Node
 	banner string
 	log    syncBuffer
 	drain  chan struct{}
 	cancel context.CancelFunc
 	ended  chan error
+	hangup chan os.Signal
 }
 
 // load reads the configuration that flags make, with nothing in the environment.
@@ -54,7 +57,10 @@ func startWith(t *testing.T, o Options, args ...string) *testNode {
 	t.Helper()
 	args = withDefaults(append([]string{"--state", filepath.Join(t.TempDir(), "state")}, args...))
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &testNode{drain: make(chan struct{}), cancel: cancel, ended: make(chan error, 1)}
+	s := &testNode{drain: make(chan struct{}), cancel: cancel, ended: make(chan error, 1), hangup: make(chan os.Signal, 1)}
+	if o.Hangup == nil {
+		o.Hangup = s.hangup
+	}
 	o.Processors, o.Log = runtime.GOMAXPROCS(0), slog.New(slog.NewTextHandler(&s.log, nil))
 	n, err := New(load(t, args...), o)
 	if err != nil {
@@ -64,6 +70,7 @@ func startWith(t *testing.T, o Options, args ...string) *testNode {
 		n.Close()
 		t.Fatal(err)
 	}
+	s.node = n
 	banner := make(writerChan, 1)
 	go func() { s.ended <- n.Run(ctx, s.drain, banner) }()
 	s.banner = <-banner

@@ -20,6 +20,9 @@ func (n *Node) Open() (err error) {
 		}
 		n.webListeners = append(n.webListeners, l)
 	}
+	if err := n.openRedirects(); err != nil {
+		return err
+	}
 	if addr := n.cfg.Metrics.Listen; addr != "" {
 		if n.metricsListener, err = net.Listen("tcp", addr); err != nil {
 			return n.cfg.Errorf("metrics.listen", "%s", listenProblem(addr, err)+`, or set it to "" for no metrics`)
@@ -43,7 +46,7 @@ func (n *Node) closeListeners() {
 	if n.adminSocket != nil {
 		_ = n.adminSocket.Close()
 	}
-	for _, l := range n.webListeners {
+	for _, l := range append(n.webListeners, n.redirectListeners...) {
 		_ = l.Close()
 	}
 	if n.metricsListener != nil {

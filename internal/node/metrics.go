@@ -80,7 +80,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), state)
 	}
 	if c.certs != nil {
-		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time.", int(c.certs.leaf().NotAfter.Unix()))
+		expiry := 0
+		if leaf := c.certs.leaf(); leaf != nil {
+			expiry = int(leaf.NotAfter.Unix())
+		}
+		gauge("turnpike_tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, in Unix time; 0: there is none yet.", expiry)
 		out <- total("tls_certificate_reloads", c.certs.reloaded.Load(), label{"result", "ok"})
 		out <- total("tls_certificate_reloads", c.certs.failed.Load(), label{"result", "failed"})
 	}

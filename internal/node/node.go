@@ -41,6 +41,8 @@ type Options struct {
 	Log        *slog.Logger
 
 	Hangup <-chan os.Signal // a SIGHUP asks for the certificate to be read again; nil: none comes
+
+	acme acmeTimes // for tests
 }
 
 // Node is a server process.
@@ -70,11 +72,16 @@ type Node struct {
 	metrics   *http.Server
 	admin     *http.Server // for the commands on this machine
 
+	redirects     *http.Server // of plain http
+	redirectConns *webConns
+
 	// Static after Open.
 	ice             httpapi.ICEServers
 	webListeners    []net.Listener // their connections go to web, unless they carry TURN
 	metricsListener net.Listener   // nil: off
 	adminSocket     *adminSocket   // nil: there is none
+
+	redirectListeners []net.Listener // their connections go to redirects
 }
 
 // New makes the parts, and opens no socket.
@@ -83,7 +90,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, stateProblem(cfg, err)
 	}
-	n := &Node{cfg: cfg, options: o, log: o.Log, webConns: newWebConns()}
+	n := &Node{cfg: cfg, options: o, log: o.Log, webConns: newWebConns(), redirectConns: newWebConns()}
 	n.finder = newRelayFinder(cfg, n.log)
 	if n.relays, err = n.finder.first(); err != nil {
 		return nil, err
@@ -91,8 +98,8 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	if err := errors.Join(cfg.CheckAlternates(addressesOf(n.relays))...); err != nil {
 		return nil, err
 	}
-	if cfg.TLS.Mode == config.TLSFiles {
-		if n.certs, err = loadCertificates(cfg, n.log); err != nil {
+	if cfg.TLS.Mode != config.TLSOff {
+		if n.certs, err = loadCertificates(cfg, o.acme, n.log); err != nil {
 			return nil, err
 		}
 	}
@@ -290,8 +297,14 @@ func (n *Node) makeWeb() {
 	n.api.Register(mux)
 	mux.Handle("/signal", n.signal)
 	mux.Handle("/", web.Handler(web.Options{AllowedOrigins: n.cfg.HTTP.AllowedOrigins}))
-	n.web = &http.Server{
-		Handler:           n.noticeForwarding(mux),
+	n.web = n.webServer(n.noticeForwarding(mux))
+	n.redirects = n.webServer(http.HandlerFunc(n.redirect))
+}
+
+// webServer makes a server for strangers.
+func (n *Node) webServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second, // it and WriteTimeout end where /signal takes the connection over
 		WriteTimeout:      time.Minute,

@@ -11,18 +11,30 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"turnpike/turnserver"
 )
 
 // Run serves until ctx ends, or after drain is closed until the relays have ended. It prints a banner to stdout once it
 // serves, and has closed everything when it returns.
 func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer) error {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))   // turnserver changes it (SpareProcessors)
-	failed := make(chan error, len(n.webListeners)+2) // one for each server goroutine, so that none ever waits
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))                            // turnserver changes it (SpareProcessors)
+	failed := make(chan error, len(n.webListeners)+len(n.redirectListeners)+3) // one for each server goroutine, so that none ever waits
 	var serving sync.WaitGroup
 	serving.Go(func() { failed <- n.web.Serve(n.webConns) })
 	for _, l := range n.webListeners {
 		serving.Go(func() {
 			if err := n.turn.ServeStreams(l, n.webStreams()); err != nil {
+				failed <- err
+			}
+		})
+	}
+	if len(n.redirectListeners) > 0 {
+		serving.Go(func() { failed <- n.redirects.Serve(n.redirectConns) })
+	}
+	for _, l := range n.redirectListeners {
+		serving.Go(func() {
+			if err := n.turn.ServeStreams(l, turnserver.StreamOptions{NoTURN: true, Other: n.redirectConns.give}); err != nil {
 				failed <- err
 			}
 		})
@@ -110,7 +122,7 @@ func (n *Node) Close() {
 	if err := n.signal.Shutdown(ctx); err != nil {
 		n.log.Warn("close signaling", "err", err)
 	}
-	for _, s := range []*http.Server{n.web, n.metrics, n.admin} {
+	for _, s := range []*http.Server{n.web, n.redirects, n.metrics, n.admin} {
 		if s.Shutdown(ctx) != nil { // a request, or a connection that a browser opened ahead, outlasted the wait
 			_ = s.Close()
 		}

@@ -25,7 +25,7 @@ func Own(cfg *config.Config) *Server {
 	}
 	listener := cfg.HTTP.Listen[0]
 	base := cfg.ListenerURL(listener)
-	if cfg.TLS.Mode == config.TLSFiles {
+	if cfg.TLS.Mode != config.TLSOff {
 		base = cfg.PublicURL(cfg.HTTP.Listen)
 	}
 	return &Server{Base: base, Dial: leadTo(listener), Own: cfg}
@@ -68,7 +68,7 @@ func listenersOf(cfg *config.Config) (out []ownListener) {
 		add(l.Network, l.Addr)
 	}
 	network := "tcp"
-	if cfg.TLS.Mode == config.TLSFiles {
+	if cfg.TLS.Mode != config.TLSOff {
 		network = "tls"
 	}
 	for _, listen := range cfg.HTTP.Listen {

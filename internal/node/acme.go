@@ -1,0 +1,161 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"turnpike/internal/acme"
+)
+
+// acmeTimes are how often a certificate is looked at, and how long a failure is waited for; zero: acme's own.
+type acmeTimes struct {
+	look  time.Duration
+	again func(failures int) time.Duration
+}
+
+// warnInterval is the time between two looks at whether the certificate of an ACME directory is about to expire.
+const warnInterval = time.Minute
+
+// loadACME takes the certificate of an earlier run, expired or not.
+func (c *certificates) loadACME(times acmeTimes) error {
+	roots, err := c.directoryRoots()
+	if err != nil {
+		return err
+	}
+	c.acme = acme.New(acme.Config{
+		Host: c.cfg.PublicHost, Directory: c.cfg.TLS.ACMEDirectory, Email: c.cfg.TLS.ACMEEmail, Roots: roots, Dir: c.cfg.ACMEDir(),
+		Log: c.log, Use: c.use, Failed: c.couldNotGet, Interval: times.look, Backoff: times.again,
+	})
+	if err := c.acme.Stored(context.Background()); err != nil {
+		c.log.Error("tls: the stored certificate cannot be used; asking for a new one", "dir", c.cfg.ACMEDir(), "err", err)
+	}
+	return nil
+}
+
+// directoryRoots reads the certificates that a directory of one's own is trusted by.
+func (c *certificates) directoryRoots() (*x509.CertPool, error) {
+	name := c.cfg.TLS.ACMECAFile
+	if name == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, c.cfg.Errorf("tls.acme_ca_file", "%w; name the PEM file with the certificates to trust", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, c.cfg.Errorf("tls.acme_ca_file", "%s has no PEM certificate", name)
+	}
+	return pool, nil
+}
+
+// use takes a certificate that the directory has signed.
+func (c *certificates) use(cert *tls.Certificate) {
+	former := c.current.Swap(cert)
+	c.log.Info("tls: certificate", "for", strings.Join(subjects(cert.Leaf), ", "), "issuer", cert.Leaf.Issuer.CommonName, "expires", cert.Leaf.NotAfter)
+	if former != nil {
+		c.reloaded.Add(1)
+	}
+}
+
+func subjects(leaf *x509.Certificate) []string {
+	out := leaf.DNSNames
+	for _, ip := range leaf.IPAddresses {
+		out = append(out, ip.String())
+	}
+	return out
+}
+
+// couldNotGet says why there is no new certificate, and what clients get meanwhile.
+func (c *certificates) couldNotGet(err error, again time.Duration) {
+	c.failed.Add(1)
+	meanwhile := "none: https and TURN over TLS fail until there is one"
+	if leaf := c.leaf(); leaf != nil {
+		meanwhile = "the certificate that expires " + leaf.NotAfter.UTC().Format(time.RFC3339)
+	}
+	c.log.Error("tls: no new certificate", "directory", c.cfg.TLS.ACMEDirectory, "err", err, "serving", meanwhile,
+		"again_in", again.Round(time.Second), "at_once", "SIGHUP")
+}
+
+// startACME keeps the certificate new until stop is called.
+func (c *certificates) startACME(hangup <-chan os.Signal) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { c.acme.Run(ctx) })
+	running.Go(func() {
+		tick := time.NewTicker(warnInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				c.acme.Try()
+			case <-tick.C:
+				c.warn(time.Now())
+			}
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// openRedirects opens the listeners of plain http. Without them a certificate can still be got by port 443, so those that
+// nobody named may fail.
+func (n *Node) openRedirects() error {
+	named := n.cfg.Source("http.redirect_listen") != ""
+	for i, addr := range n.cfg.HTTP.RedirectListen {
+		l, err := net.Listen("tcp", addr)
+		switch {
+		case err == nil:
+			n.redirectListeners = append(n.redirectListeners, l)
+		case named:
+			return n.cfg.Errorf(fmt.Sprintf("http.redirect_listen[%d]", i), "%s", listenProblem(addr, err))
+		default:
+			n.log.Warn("nobody is sent from http to https, and the certificate can be got by port 443 only; set http.redirect_listen = [] if that is meant",
+				"err", listenProblem(addr, err))
+		}
+	}
+	if n.certs != nil && n.certs.acme != nil {
+		addrOf := func(listeners []net.Listener) string {
+			if len(listeners) == 0 {
+				return ""
+			}
+			return listeners[0].Addr().String()
+		}
+		n.certs.acme.Listeners(addrOf(n.webListeners), addrOf(n.redirectListeners))
+	}
+	return nil
+}
+
+// redirect answers challenges of an ACME directory, and sends everybody else to the same page by https.
+func (n *Node) redirect(w http.ResponseWriter, r *http.Request) {
+	if n.certs != nil && n.certs.acme != nil && n.certs.acme.ServeChallenge(w, r) {
+		return
+	}
+	w.Header().Set("Connection", "close")
+	base, err := url.Parse(n.cfg.PublicURL(n.webAddrs()))
+	if err != nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.Error(w, "This server speaks https only.", http.StatusBadRequest)
+		return
+	}
+	if n.cfg.PublicHost == "" {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		base.Host = net.JoinHostPort(strings.Trim(host, "[]"), base.Port())
+	}
+	http.Redirect(w, r, base.String()+r.URL.RequestURI(), http.StatusPermanentRedirect)
+}
