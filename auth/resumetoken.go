@@ -23,6 +23,7 @@ type Resume struct {
 	Session    string
 	Epoch      string // identifies the server process that signed
 	Generation uint64 // grows with each welcome of the session, from 1
+	Number     uint64 // grows with each token of the session, from 1; 0 in tokens of earlier versions
 	Ticket     Ticket // that admitted the user; without Expires, since a session outlives its ticket; Issued is in microseconds
 	Name       string // that the session has now
 	Base       string // Name without the number that tells it apart from others; empty: there is none
@@ -37,6 +38,10 @@ type ResumeRoom struct {
 	Locked  bool   `json:"locked,omitempty"`
 	Waiting bool   `json:"waiting,omitempty"` // it has a waiting room
 	Call    bool   `json:"call,omitempty"`    // a call made it, so it has no host
+
+	// See RoomState. They are 0 in tokens of earlier versions, and for the room of a call.
+	Made uint64 `json:"made,omitempty"`
+	Term uint64 `json:"term,omitempty"`
 }
 
 type resumeClaims struct {
@@ -45,6 +50,7 @@ type resumeClaims struct {
 	UserIssuer string       `json:"uis"`
 	Epoch      string       `json:"epo"`
 	Generation uint64       `json:"gen"`
+	Number     uint64       `json:"num,omitempty"`
 	Session    string       `json:"ses"`
 	Name       string       `json:"name,omitempty"`
 	Base       string       `json:"base,omitempty"`
@@ -75,7 +81,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	registered.ID = "" // session and generation make the token unique
 	registered.Subject = r.Ticket.User.Subject
 	token, err := t.signer.sign(resumeClaims{
-		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation,
+		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation, Number: r.Number,
 		Session: r.Session, Name: r.Name, Base: r.Base, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
 		Invite: r.Ticket.Invite, Issued: microsOf(r.Ticket.Issued), In: r.In,
 	})
@@ -93,7 +99,7 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 		return Resume{}, err
 	}
 	r := Resume{
-		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Name: c.Name, Base: c.Base, In: c.In,
+		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Number: c.Number, Name: c.Name, Base: c.Base, In: c.In,
 		Ticket: Ticket{
 			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
 		},

@@ -1,0 +1,334 @@
+package auth
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// endedTTL is how long something is remembered after its last change. A resume
+	// token of before has expired then, also by the clock that is tolerated.
+	endedTTL = ResumeTTL + leeway
+
+	maxEnded      = 1 << 16 // Sessions, and rooms; the oldest go.
+	endedChunk    = 256     // Of each, that are copied while others wait.
+	maxLeftRooms  = 8       // Of a session: older tokens then bring back no room at all.
+	maxKickedLine = 32 << 10
+	maxKicked     = 1024 // Users of a room; the oldest go.
+)
+
+// Ended remembers what resume tokens must not bring back: sessions that are over,
+// rooms that a session has left, and users that were kicked. It also knows how a
+// room was at its last change. It forgets what no living token can speak of.
+//
+// All methods work in memory, so they may be called with locks held. An
+// EndedFile keeps it over restarts.
+type Ended struct {
+	now func() time.Time
+
+	mu sync.Mutex // The last of all locks.
+	// Guarded by mu.
+	sessions lately[endedSession]
+	rooms    lately[endedRoom]
+}
+
+type endedSession struct {
+	from  uint64 // Tokens of former generations are over.
+	floor uint64 // A token up to this number brings back no room.
+	left  []leftRoom
+}
+
+type leftRoom struct {
+	Room   string `json:"room"`
+	Number uint64 `json:"number"` // Of the session's last token before it left.
+}
+
+type endedRoom struct {
+	RoomState
+	kicked []string
+}
+
+// RoomState is a room at its last change.
+type RoomState struct {
+	// Made is the room's first term. It tells rooms apart that had the same ID: the
+	// greatest is the one that counts.
+	Made uint64 `json:"made"`
+	// Term grows with each change of what stands here, and with each kick.
+	Term    uint64 `json:"term"`
+	Host    string `json:"host,omitempty"` // A session.
+	Locked  bool   `json:"locked,omitempty"`
+	Waiting bool   `json:"waiting,omitempty"` // It has a waiting room.
+	Closed  bool   `json:"closed,omitempty"`  // It has died.
+}
+
+func (s RoomState) before(t RoomState) bool {
+	return s.Made < t.Made || s.Made == t.Made && s.Term < t.Term
+}
+
+// NewEnded returns an Ended that knows nothing.
+func NewEnded(now func() time.Time) *Ended {
+	return &Ended{now: now, sessions: newLately[endedSession](), rooms: newLately[endedRoom]()}
+}
+
+// SessionFrom returns the first generation of a session's tokens that is not over.
+func (e *Ended) SessionFrom(session string) uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.sessions.get(session, e.now()); s != nil {
+		return s.from
+	}
+	return 0
+}
+
+// EndGenerations ends a session's tokens of all generations before from.
+func (e *Ended) EndGenerations(session string, from uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.from = max(s.from, from) })
+}
+
+// LeaveRoom has a session's tokens up to a number bring it back into a room no more.
+func (e *Ended) LeaveRoom(session, room string, number uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.leave(room, number) })
+}
+
+func (s *endedSession) leave(room string, number uint64) {
+	at := slices.IndexFunc(s.left, func(l leftRoom) bool { return l.Room == room })
+	if at < 0 {
+		s.left = append(s.left, leftRoom{room, number})
+	} else {
+		s.left[at].Number = max(s.left[at].Number, number)
+	}
+	if len(s.left) > maxLeftRooms {
+		oldest := slices.MinFunc(s.left, func(a, b leftRoom) int { return cmp.Compare(a.Number, b.Number) })
+		s.floor = max(s.floor, oldest.Number)
+		s.left = slices.DeleteFunc(s.left, func(l leftRoom) bool { return l == oldest })
+	}
+}
+
+// LeftRoom reports whether a session has left a room since the token of a number.
+func (e *Ended) LeftRoom(session, room string, number uint64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.sessions.get(session, e.now())
+	if s == nil {
+		return false
+	}
+	return s.floor > 0 && number <= s.floor || slices.ContainsFunc(s.left, func(l leftRoom) bool { return l.Room == room && number <= l.Number })
+}
+
+// LastNumber returns the greatest number of a session's tokens that was noted.
+func (e *Ended) LastNumber(session string) (last uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.sessions.get(session, e.now()); s != nil {
+		last = s.floor
+		for _, l := range s.left {
+			last = max(last, l.Number)
+		}
+	}
+	return last
+}
+
+// KeepRoom notes how a room is now, and that it is still there. It does not take
+// the place of a greater term.
+func (e *Ended) KeepRoom(room string, now RoomState) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	known := e.rooms.get(room, e.now())
+	if known != nil && now.before(known.RoomState) {
+		return
+	}
+	e.rooms.change(room, e.now().Add(endedTTL), func(r *endedRoom) { r.take(endedRoom{RoomState: now}) })
+}
+
+// Kick notes that a user may not come back into the room, for as long as it lives.
+func (e *Ended) Kick(room string, made uint64, user string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	known := e.rooms.get(room, e.now())
+	if known == nil || known.Made != made || known.Closed {
+		return
+	}
+	e.rooms.change(room, e.now().Add(endedTTL), func(r *endedRoom) { r.kick(user) })
+}
+
+// Room returns a room at its last change, and who was kicked from it.
+func (e *Ended) Room(room string) (last RoomState, kicked []string, known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.rooms.get(room, e.now())
+	if r == nil {
+		return RoomState{}, nil, false
+	}
+	return r.RoomState, slices.Clone(r.kicked), true
+}
+
+// take changes r to a state that is not before its own. Kicks are of one room, and
+// end with it.
+func (r *endedRoom) take(other endedRoom) {
+	if r.Made != other.Made {
+		r.kicked = nil
+	}
+	r.RoomState = other.RoomState
+	for _, user := range other.kicked {
+		r.kick(user)
+	}
+	if r.Closed {
+		r.kicked, r.Host = nil, ""
+	}
+}
+
+func (r *endedRoom) kick(user string) {
+	if slices.Contains(r.kicked, user) {
+		return
+	}
+	bytes := len(user)
+	for _, other := range r.kicked {
+		bytes += len(other)
+	}
+	for len(r.kicked) > 0 && (len(r.kicked) >= maxKicked || bytes > maxKickedLine) {
+		bytes -= len(r.kicked[0])
+		r.kicked = slices.Delete(r.kicked, 0, 1)
+	}
+	r.kicked = append(r.kicked, user)
+}
+
+// endedLine is a line of the file. Its fields are those of a session or of a room.
+type endedLine struct {
+	Event string    `json:"event"`
+	ID    string    `json:"id"`
+	Until time.Time `json:"until"`
+
+	From  uint64     `json:"from,omitempty"`
+	Floor uint64     `json:"floor,omitempty"`
+	Left  []leftRoom `json:"left,omitempty"`
+
+	*RoomState
+	Kicked []string `json:"kicked,omitempty"`
+}
+
+const (
+	endedSessionEvent = "session"
+	endedRoomEvent    = "room"
+)
+
+// apply takes a line of the file. It leaves what is known better as it is. A line
+// that says all that is known need not be written again.
+func (e *Ended) apply(text []byte) error {
+	var line endedLine
+	if err := json.Unmarshal(text, &line); err != nil {
+		return err
+	}
+	if line.ID == "" || line.Event == endedRoomEvent && line.RoomState == nil {
+		return errors.New("not all is there")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	if !line.Until.After(now) {
+		return nil
+	}
+	if latest := now.Add(endedTTL); line.Until.After(latest) { // Somebody has set the clock back.
+		line.Until = latest
+	}
+	switch line.Event {
+	case endedSessionEvent:
+		e.sessions.merge(line.ID, line.Until, func(s *endedSession) (all bool) {
+			s.from, s.floor = max(s.from, line.From), max(s.floor, line.Floor)
+			for _, l := range line.Left {
+				s.leave(l.Room, l.Number)
+			}
+			return s.from == line.From && s.floor == line.Floor && len(s.left) == len(line.Left)
+		})
+	case endedRoomEvent:
+		e.rooms.merge(line.ID, line.Until, func(r *endedRoom) (all bool) {
+			if !line.RoomState.before(r.RoomState) {
+				r.take(endedRoom{*line.RoomState, line.Kicked})
+			}
+			return r.RoomState == *line.RoomState && len(r.kicked) == len(line.Kicked)
+		})
+	default:
+		return fmt.Errorf("event %q", line.Event)
+	}
+	return nil
+}
+
+// takeChanged returns lines of what has changed since it was last called, or of a
+// part of that: more says that there is another.
+func (e *Ended) takeChanged() (lines []endedLine, more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.forget()
+	for _, entry := range e.sessions.takeChanged(endedChunk) {
+		lines = append(lines, sessionLine(entry))
+	}
+	for _, entry := range e.rooms.takeChanged(endedChunk) {
+		lines = append(lines, roomLine(entry))
+	}
+	return lines, len(e.sessions.changed)+len(e.rooms.changed) > 0
+}
+
+func sessionLine(entry *latelyEntry[endedSession]) endedLine {
+	s := &entry.value
+	return endedLine{
+		Event: endedSessionEvent, ID: entry.id, Until: entry.until, From: s.from, Floor: s.floor, Left: slices.Clone(s.left),
+	}
+}
+
+func roomLine(entry *latelyEntry[endedRoom]) endedLine {
+	state := entry.value.RoomState
+	return endedLine{Event: endedRoomEvent, ID: entry.id, Until: entry.until, RoomState: &state, Kicked: slices.Clone(entry.value.kicked)}
+}
+
+// allChanged has takeChanged return everything again.
+func (e *Ended) allChanged() {
+	for more := e.markSome(true); more; {
+		more = e.markSome(false)
+	}
+}
+
+// markSome does a part of allChanged, so that others need not wait for the whole.
+func (e *Ended) markSome(first bool) (more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if first {
+		e.sessions.cursor, e.rooms.cursor = e.sessions.order.Front(), e.rooms.order.Front()
+	}
+	e.sessions.markSome(endedChunk)
+	e.rooms.markSome(endedChunk)
+	return e.sessions.cursor != nil || e.rooms.cursor != nil
+}
+
+func (e *Ended) hasChanged() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.sessions.changed)+len(e.rooms.changed) > 0
+}
+
+// changedAgain has takeChanged return these again: they could not be written.
+func (e *Ended) changedAgain(lines []endedLine) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, line := range lines {
+		if line.Event == endedSessionEvent {
+			e.sessions.changedAgain(line.ID)
+		} else {
+			e.rooms.changedAgain(line.ID)
+		}
+	}
+}
+
+// forget drops what has expired. The caller holds mu.
+func (e *Ended) forget() {
+	now := e.now()
+	e.sessions.forget(now)
+	e.rooms.forget(now)
+}
