@@ -73,7 +73,7 @@ func wasGood(err error) bool {
 }
 
 // admit does the part of hello that needs mu. The caller holds s.turn.
-func (c *conn) admit(s *session, asked askedName, welcome *wire.Welcome) *wire.Error {
+func (c *conn) admit(s *session, asked askedName, welcome *greeting) *wire.Error {
 	srv := c.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *conn) admit(s *session, asked askedName, welcome *wire.Welcome) *wire.E
 	if e := srv.begin(s, asked); e != nil {
 		return e
 	}
-	srv.listOnline(s, welcome)
+	srv.listOnline(s, &welcome.Welcome)
 	srv.carry(c, s, welcome)
 	return nil
 }
@@ -153,18 +153,25 @@ func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 	return nil
 }
 
+// greeting is a welcome, and what makes the resume token in it.
+type greeting struct {
+	wire.Welcome
+	claims   auth.Resume
+	outdated uint64 // tokens up to this message of the stream are older than the welcome's
+}
+
 // newWelcome makes a welcome, except for the parts that need a lock.
-func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *wire.Welcome {
+func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *greeting {
 	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host)
-	return &wire.Welcome{
+	return &greeting{Welcome: wire.Welcome{
 		Ref: ref, Session: session, User: ticket.User.String(), Role: string(ticket.Role),
 		ResumeWindow: int(c.srv.cfg.ResumeWindow.Seconds()), Epoch: c.srv.epoch,
 		ICEServers: orEmpty(servers), ICEExpires: expires,
-	}
+	}}
 }
 
 // carry has c carry s, and completes the welcome, which sendWelcome must send next. The caller holds s.turn and mu.
-func (srv *Server) carry(c *conn, s *session, m *wire.Welcome) {
+func (srv *Server) carry(c *conn, s *session, m *greeting) {
 	now := time.Now()
 	m.Name = s.user.name
 	if m.Online != nil { // the client knows nothing yet
@@ -176,16 +183,22 @@ func (srv *Server) carry(c *conn, s *session, m *wire.Welcome) {
 			m.Rooms = append(m.Rooms, *joined("", r, s))
 		}
 	}
-	m.Resume = srv.token(s, now)
+	if srv.resumes() {
+		m.claims = srv.tokenClaims(s, now)
+	}
 	s.renewAt = renewalTime(now, m.ICEExpires)
 	s.conn, s.reader, c.session = c, c, s
 	srv.signIn(c)
 	s.stream.attach(&c.Conn, s.stream.acknowledged())
 }
 
-// sendWelcome sends the welcome before all that is in the session's stream. The caller holds the session's turn, but not
-// mu: the message is long.
-func (c *conn) sendWelcome(m *wire.Welcome) {
-	c.sendUnnumbered(m)
+// sendWelcome signs the resume token, and sends the welcome before all that is in the session's stream. The caller holds
+// the session's turn, but not mu: both take long.
+func (c *conn) sendWelcome(m *greeting) {
+	if c.srv.resumes() {
+		m.Resume = c.srv.sign(m.claims)
+		c.session.stream.replaceTokens(m.outdated, c.srv.encode(&wire.NewToken{Token: m.Resume}))
+	}
+	c.sendUnnumbered(&m.Welcome)
 	c.SetSource(&c.session.stream)
 }

@@ -68,6 +68,7 @@ func (srv *Server) takeOverRooms(s *session) {
 		r.standIn = false
 		if host != s {
 			r.putFirst(slices.Index(r.members, s))
+			srv.hostChanged(r)
 			srv.tellHost(r, host)
 		}
 	}
@@ -125,9 +126,7 @@ func (s *session) setLocked(id string, locked bool, answer, news wire.Message) *
 	}
 	r.locked = locked
 	srv.tellRoomBut(s, r, news)
-	for _, other := range r.members {
-		srv.roomsChanged(other) // for their resume tokens
-	}
+	srv.nextTerm(r)
 	return nil
 }
 
@@ -151,7 +150,7 @@ func (s *session) kick(m *wire.Kick) *wire.Error {
 	if slices.ContainsFunc(r.sessionsOf(target.user), func(other *session) bool { return !s.mayKick(other) }) {
 		return newError(wire.CodeForbidden, "Only a moderator may kick a moderator, and only an admin an admin.")
 	}
-	r.rememberKicked(target.user.id)
+	srv.keepOut(r, target.user.id)
 	s.kicked, _ = srv.putOut(r, func(other *session) bool { return other.user == target.user }) // their relays end after this turn
 	s.reply(&wire.Kicked{Ref: m.ID, Room: r.id, Session: m.Session})
 	srv.logLocked(slog.LevelDebug, "kicked from a room", "room", r.id, "user", target.user.id, "by", s.user.id)
@@ -178,7 +177,13 @@ func (r *room) sessionsOf(u *user) (all []*session) {
 	return all
 }
 
-// rememberKicked remembers a kicked user for the room's life.
+// keepOut remembers a kicked user for the room's life.
+func (srv *Server) keepOut(r *room, user string) {
+	r.rememberKicked(user)
+	srv.nextTerm(r)
+	srv.past.Kick(r.id, r.made, user)
+}
+
 func (r *room) rememberKicked(user string) {
 	if len(r.kicked) == maxKicked {
 		r.kicked = slices.Delete(r.kicked, 0, 1)

@@ -3,6 +3,7 @@ package signal
 import (
 	"time"
 
+	"turnpike/auth"
 	"turnpike/signal/wire"
 )
 
@@ -52,15 +53,29 @@ func (s *session) dueRenewals(renewals []renewal, now time.Time) []renewal {
 
 // renewToken sends a session a new resume token.
 func (srv *Server) renewToken(s *session) {
+	claims, ok := srv.renewedClaims(s)
+	if !ok {
+		return
+	}
+	token := srv.sign(claims)
+	if token == "" {
+		return // an empty one would take the former's place
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if s.number == claims.Number { // otherwise a welcome has brought a later one
+		s.tell(&wire.NewToken{Token: token})
+	}
+}
+
+func (srv *Server) renewedClaims(s *session) (claims auth.Resume, ok bool) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	s.tokenAwaited = false
 	if s.conn == nil || s.ended {
-		return // the next welcome brings one
+		return claims, false // the next welcome brings one
 	}
-	if token := srv.token(s, time.Now()); token != "" { // an empty one would take the former's place
-		s.tell(&wire.NewToken{Token: token})
-	}
+	return srv.tokenClaims(s, time.Now()), true
 }
 
 // renewCredential sends a session a new TURN credential.

@@ -1,8 +1,6 @@
 package signal
 
 import (
-	"log/slog"
-	"slices"
 	"time"
 
 	"turnpike/auth"
@@ -50,12 +48,12 @@ func (c *conn) resume(m *wire.Hello) (resumed bool, e *wire.Error) {
 		return srv.noResume(resumeOtherUser), nil
 	}
 	srv.mu.Lock()
-	s, ended := srv.sessions[token.Session], srv.ended.has(token.Session)
+	s := srv.sessions[token.Session]
 	srv.mu.Unlock()
 	switch {
 	case s != nil:
 		return c.replay(s, &token, m)
-	case ended || token.Epoch == srv.epoch: // it ended here
+	case token.Epoch == srv.epoch, token.Generation < srv.past.SessionFrom(token.Session): // it ended here, or before
 		return srv.noResume(resumeEnded), nil
 	}
 	resumed, e = c.restore(&token, m)
@@ -101,7 +99,7 @@ func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) (resumed bo
 }
 
 // carryOn does the part of replay that needs mu. The caller holds s.turn.
-func (c *conn) carryOn(s *session, token *auth.Resume, m *wire.Hello, welcome *wire.Welcome) (resumed bool, e *wire.Error) {
+func (c *conn) carryOn(s *session, token *auth.Resume, m *wire.Hello, welcome *greeting) (resumed bool, e *wire.Error) {
 	srv := c.srv
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -130,10 +128,10 @@ func (c *conn) carryOn(s *session, token *auth.Resume, m *wire.Hello, welcome *w
 		welcome.Resumed, welcome.Handled = wire.ResumedReplayed, s.requests.last
 	}
 	if m.Resume.Fresh || !replayed {
-		srv.listOnline(s, welcome)
+		srv.listOnline(s, &welcome.Welcome)
 	}
 	srv.carry(c, s, welcome)
-	s.stream.replaceTokens(srv.encode(&wire.NewToken{Token: welcome.Resume}))
+	welcome.outdated = s.stream.last()
 	s.stream.attach(&c.Conn, received)
 	if wasTold || m.Resume.Fresh {
 		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: m.Resume.Fresh} })
@@ -161,104 +159,34 @@ func (s *session) resumePoint(token *auth.Resume, m *wire.Resume) (received uint
 	return s.stream.last(), false // the session was in another process in the meantime
 }
 
-// restore makes a session of another process again, as its token says.
-func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
-	srv := c.srv
-	s := newSession(srv, token.Session, token.Ticket)
-	s.restored, s.generation, s.oldest = true, token.Generation+1, token.Generation
-	welcome := c.newWelcome(m.ID, s.id, s.ticket)
-	welcome.Resumed = wire.ResumedRestored
-	token.In = slices.DeleteFunc(token.In, func(in auth.ResumeRoom) bool { return srv.cfg.KickedFrom(s.ticket, in.ID) })
-	asked := restoredName(token)
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	if resumed, e = c.takeUp(s, token, m, asked, welcome); resumed {
-		c.sendWelcome(welcome)
-	}
-	return resumed, e
-}
-
-// takeUp does the part of restore that needs mu. The caller holds s.turn.
-func (c *conn) takeUp(s *session, token *auth.Resume, m *wire.Hello, asked askedName, welcome *wire.Welcome) (resumed bool, e *wire.Error) {
-	srv := c.srv
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	switch {
-	case srv.draining:
-		return false, goingAway()
-	case srv.sessions[s.id] != nil || srv.ended.has(s.id):
-		return false, nil // in the meantime
-	}
-	if e := srv.maySignIn(c, true); e != nil {
-		return false, e
-	}
-	if e := srv.begin(s, asked); e != nil {
-		return false, e
-	}
-	for _, in := range token.In {
-		srv.restoreRoom(s, in)
-	}
-	srv.listOnline(s, welcome)
-	srv.carry(c, s, welcome)
-	if m.Resume.Fresh { // mates that came back earlier may have connections with it
-		srv.tellMates(s, func(r *room) wire.Message { return &wire.PeerBack{Room: r.id, Session: s.id, Fresh: true} })
-	}
-	srv.counters.begun.count(sessionRestored)
-	return true, nil
-}
-
-// restoreRoom puts a session of another process into a room that it was in there. The first such session makes the room
-// again. A former host is host again, but not in a room that somebody has made meanwhile. The caller holds mu.
-func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
-	r := srv.rooms[in.ID]
-	if r == nil {
-		r = srv.newRoom(in.ID, in.Size)
-		r.ofCall, r.locked, r.hasWaiting = in.Call, in.Locked, in.Waiting
-		r.awaitsHost = !in.Call
-	}
-	if len(r.members) >= r.size || slices.Contains(r.kicked, s.user.id) {
-		return
-	}
-	srv.putIn(s, r)
-	if !in.Host || !r.awaitsHost {
-		return
-	}
-	r.awaitsHost = false
-	if last := len(r.members) - 1; last > 0 {
-		r.members = slices.Insert(r.members[:last], 0, s)
-		srv.tellRoomBut(s, r, &wire.Host{Room: r.id, Session: s.id})
-	}
-}
-
-// token signs a resume token with the present state of s, and sets the time of the next one. It returns an empty one if
-// it cannot. The caller holds mu.
-func (srv *Server) token(s *session, now time.Time) string {
-	if !srv.resumes() {
-		return ""
-	}
+// tokenClaims returns the present state of s for a resume token, and sets the time of the next one. The caller holds mu.
+func (srv *Server) tokenClaims(s *session, now time.Time) auth.Resume {
 	in := make([]auth.ResumeRoom, 0, len(s.rooms))
 	for _, r := range s.rooms {
-		in = append(in, auth.ResumeRoom{
-			ID: r.id, Size: r.size, Host: r.host() == s, Locked: r.locked, Waiting: r.hasWaiting, Call: r.ofCall,
-		})
+		in = append(in, srv.resumeRoom(s, r, now))
 	}
 	base := s.user.asked
 	if base == s.user.name {
 		base = ""
 	}
-	claims := auth.Resume{
-		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Ticket: s.ticket, Name: s.user.name, Base: base, In: in,
+	s.number++
+	s.tokenDue = now.Add(tokenRenewal)
+	return auth.Resume{
+		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Number: s.number, Ticket: s.ticket, Name: s.user.name, Base: base, In: in,
 	}
+}
+
+// sign signs a resume token. It returns an empty one if it cannot. It takes long, so the caller must not hold mu.
+func (srv *Server) sign(claims auth.Resume) string {
 	token, err := srv.cfg.ResumeTokens.Issue(claims)
-	if err != nil && len(in) > 0 { // too long, by its rooms
-		srv.logLocked(slog.LevelWarn, "another process can take up a session without its rooms only", "session", s.id, "rooms", len(in), "err", err)
+	if err != nil && len(claims.In) > 0 { // too long, by its rooms
+		srv.cfg.Log.Warn("another process can take up a session without its rooms only", "session", claims.Session, "rooms", len(claims.In), "err", err)
 		claims.In = nil
 		token, err = srv.cfg.ResumeTokens.Issue(claims)
 	}
 	if err != nil {
-		srv.logLocked(slog.LevelWarn, "a session cannot be resumed", "session", s.id, "err", err)
+		srv.cfg.Log.Warn("a session cannot be resumed", "session", claims.Session, "err", err)
 	}
-	s.tokenDue = now.Add(tokenRenewal)
 	return token
 }
 

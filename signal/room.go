@@ -19,8 +19,13 @@ type room struct {
 	call    *call      // the call whose room it is, until that is over
 	ofCall  bool       // a call's room, also after the call: nobody is host
 
+	// made and term are those of auth.RoomState; 0 in the room of a call. hostTerm is the term of which the host is.
+	made, term, hostTerm uint64
+	keptAt               time.Time // when Server.past got them last
+	absent               *absentHost
+	newcomers            []*session // came before the members of another process did, who go before them
+
 	standIn    bool // the host became host while it was away, as all others were
-	awaitsHost bool // made again by a session of another process; its host is not back yet
 	locked     bool
 	hasWaiting bool       // newcomers wait to be let in
 	waiting    []*session // in the order in which they came, at most wire.MaxWaiting
@@ -68,7 +73,10 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r == nil:
 		r = srv.newRoom(id, cmp.Or(m.Size, wire.DefaultRoomSize))
 		r.hasWaiting = m.Waiting
+		r.made = srv.firstTerm(id)
+		r.term, r.hostTerm = r.made, r.made
 		srv.enterRoom(s, r, m.ID)
+		srv.keepRoom(r)
 		return nil
 	}
 	return srv.letIn(s, r, m.ID)
@@ -168,15 +176,24 @@ func (srv *Server) leaveRoom(s *session, r *room, reason string) {
 
 // takeOut removes s from r in silence.
 func (srv *Server) takeOut(s *session, r *room) {
+	isOther := func(other *session) bool { return other == s }
 	wasHost := r.host() == s
-	r.members = slices.DeleteFunc(r.members, func(other *session) bool { return other == s })
+	r.members = slices.DeleteFunc(r.members, isOther)
+	r.newcomers = slices.DeleteFunc(r.newcomers, isOther)
 	if wasHost {
 		r.passHost()
 	}
 	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
-	if len(r.members) == 0 {
+	if !s.ended && srv.resumes() {
+		srv.past.LeaveRoom(s.id, r.id, s.number)
+	}
+	switch {
+	case len(r.members) == 0:
 		delete(srv.rooms, r.id)
 		srv.dismissWaiting(r)
+		srv.nextTerm(r)
+	case wasHost:
+		srv.hostChanged(r)
 	}
 	srv.roomsChanged(s)
 }

@@ -55,6 +55,9 @@ type Config struct {
 	// sign the tokens that sessions are resumed with.
 	ResumeWindow time.Duration
 	ResumeTokens *auth.ResumeTokens
+	// Ended remembers what has ended, so that no resume token brings it back, also in the next process if the caller keeps
+	// it in a file. Nil: it is forgotten with the server.
+	Ended *auth.Ended
 	// Revoked reports whether the invite or ticket that admitted a user was revoked: then a session of another process
 	// is not resumed. EndWhere ends the sessions of this process. Nil: never.
 	Revoked func(auth.Ticket) bool
@@ -81,6 +84,7 @@ type Server struct {
 	engine   *socket.Engine
 	told     *wire.Limits   // in welcomes
 	epoch    string         // of this process, in resume tokens
+	past     *auth.Ended    // what resume tokens must not bring back
 	stop     chan struct{}  // closed by Shutdown, ends the sweep and what tells members of each other
 	sweeping sync.WaitGroup // counts these two
 
@@ -97,7 +101,6 @@ type Server struct {
 	sessions      map[string]*session   // by id: from welcome to end
 	away          map[*session]struct{} // the sessions that have no connection
 	members       []*session            // the sessions that see everybody, in no order
-	ended         expiring[struct{}]    // sessions that ended while another process would honour their tokens
 	lingering     expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
 	users         map[string]*user      // who is online
 	names         map[string]*user      // by canonical name: the same users
@@ -130,6 +133,9 @@ func New(cfg Config) *Server {
 	if cfg.KickedFrom == nil {
 		cfg.KickedFrom = func(auth.Ticket, string) bool { return false }
 	}
+	if cfg.Ended == nil {
+		cfg.Ended = auth.NewEnded(time.Now)
+	}
 	if cfg.EndRelays == nil {
 		cfg.EndRelays = func(string) {}
 	}
@@ -139,6 +145,7 @@ func New(cfg Config) *Server {
 		told:     cfg.Limits.told(),
 		counters: newCounters(),
 		engine:   socket.NewEngine(wire.Subprotocol, cfg.Log),
+		past:     cfg.Ended,
 		stop:     make(chan struct{}),
 		conns:    make(map[*conn]struct{}),
 		sessions: make(map[string]*session),

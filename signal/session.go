@@ -45,6 +45,7 @@ type session struct {
 	ended    bool
 	renewAt  time.Time // when the credential must be renewed; zero: never
 	tokenDue time.Time // when a new resume token must be sent; zero: never
+	number   uint64    // of the last resume token
 	// tokenAwaited says that renewToken is among the renewals that wait.
 	tokenAwaited bool
 	away         *absence // nil while it is carried
@@ -111,7 +112,7 @@ func (s *session) takeTurn(c *conn, m wire.ClientMessage) (mate *socket.Conn, ki
 			mate.StartWriter() // or nobody would write to it any more
 		}
 	}()
-	s.oldest = s.generation
+	s.usesLatest()
 	if received := m.Acknowledged(); received > 0 && !s.stream.acknowledge(received) {
 		e = tooMuchReceived()
 	} else if id := m.RequestID(); id != "" {
@@ -138,6 +139,17 @@ func (s *session) takeTurn(c *conn, m wire.ClientMessage) (mate *socket.Conn, ki
 	kicked, s.kicked = s.kicked, nil
 	panics = false
 	return mate, kicked, e
+}
+
+// usesLatest ends the former resume tokens: the client has the latest. The caller holds s.turn.
+func (s *session) usesLatest() {
+	if s.oldest == s.generation {
+		return
+	}
+	s.oldest = s.generation
+	if s.generation > 1 {
+		s.srv.past.EndGenerations(s.id, s.generation)
+	}
 }
 
 // answerError answers a message on which the session does not act. A request has its answer then, so that the client
@@ -230,8 +242,8 @@ func (srv *Server) endLocked(s *session, reason string) {
 	}
 	srv.goOffline(s, reason)
 	now := time.Now()
-	if s.restored {
-		srv.ended.keep(s.id, struct{}{}, now.Add(auth.ResumeTTL))
+	if srv.resumes() && reason != wire.ReasonShutdown {
+		srv.past.EndGenerations(s.id, s.generation+1)
 	}
 	if !endsRelays(reason) && len(s.scope.addrs) > 0 {
 		srv.lingering.keep(s.id, s.scope, now.Add(srv.cfg.Limits.ScopeLinger))
@@ -290,6 +302,5 @@ func (srv *Server) revoke(s *session) *conn {
 	defer srv.mu.Unlock()
 	s.reader = nil
 	srv.endLocked(s, wire.ReasonRevoked)
-	srv.ended.keep(s.id, struct{}{}, time.Now().Add(auth.ResumeTTL))
 	return s.conn
 }

@@ -216,13 +216,13 @@ func (st *stream) attach(c *socket.Conn, received uint64) {
 	st.conn, st.next = c, 0
 }
 
-// replaceTokens puts data in the place of all resume tokens that wait: they are older than the one in the welcome, and
-// must not come after it.
-func (st *stream) replaceTokens(data []byte) {
+// replaceTokens puts data in the place of the resume tokens that wait, up to a message: they are older than the one in the
+// welcome, and must not come after it.
+func (st *stream) replaceTokens(last uint64, data []byte) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for i, old := range st.messages {
-		if wire.IsNewToken(old.data) {
+		if st.acked+uint64(i) < last && wire.IsNewToken(old.data) {
 			st.replace(i, data)
 		}
 	}

@@ -50,7 +50,6 @@ func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
 	srv.addrs.forgetIdle(now, &srv.cfg.Limits)
 	srv.forgetSpent(now)
 	srv.lingering.expire(now)
-	srv.ended.expire(now)
 	return renewals
 }
 
