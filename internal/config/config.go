@@ -147,6 +147,9 @@ func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites
 // AdminSocket returns the path of the socket by which the commands on this machine reach the running server.
 func (c *Config) AdminSocket() string { return filepath.Join(c.StateDir, "admin.sock") }
 
+// EndedFile returns the path of the list of what resume tokens must not bring back.
+func (c *Config) EndedFile() string { return filepath.Join(c.StateDir, "ended") }
+
 // File returns the name of the file that was read, empty if there was none.
 func (c *Config) File() string { return c.file }
 

@@ -73,9 +73,10 @@ func (n *Node) watchInvites(ctx context.Context) {
 	}
 }
 
-// closeAuth closes the verifier of tickets and the ledger of invites.
+// closeAuth closes the verifier of tickets, the ledger of invites and the file of what has ended.
 func (n *Node) closeAuth() {
 	n.verifier.Close()
+	n.ended.close()
 	if err := n.ledger.Close(); err != nil {
 		n.log.Warn("close the ledger of invites", "err", err)
 	}

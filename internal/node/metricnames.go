@@ -44,6 +44,7 @@ func reasonLabel(name string) string {
 var counterHelp = sync.OnceValue(func() map[string]string {
 	return map[string]string{
 		"tls_certificate_reloads": "Times that the certificate was read again because it had changed.",
+		"state_write_failures":    "Times that what must outlast a restart could not be written to state_dir. It is tried again.",
 
 		"turn_allocations_made":           "Relays that were made.",
 		"turn_allocations_moved":          "Relays that clients took along to another address or transport.",

@@ -19,12 +19,12 @@ import (
 
 // newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations,
 // which names clients, and pprof, because a heap dump has secrets.
-func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, verifier *auth.Verifier, log *slog.Logger) *http.Server {
+func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, verifier *auth.Verifier, ended *ended, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collector{turn, sig, certs, verifier},
+		collector{turn, sig, certs, verifier, ended},
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
@@ -54,6 +54,7 @@ type collector struct {
 	signal   *signal.Server
 	certs    *certificates // nil: no TLS
 	verifier *auth.Verifier
+	ended    *ended
 }
 
 func (collector) Describe(chan<- *prometheus.Desc) {}
@@ -105,6 +106,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("turnpike_signal_users", "Users who are online now.", stats.Users)
 	gauge("turnpike_signal_rooms", "Rooms that exist now.", stats.Rooms)
 	gauge("turnpike_signal_calls", "Calls that ring or are answered now.", stats.Calls)
+	out <- total("state_write_failures", c.ended.failures.Load())
 	for _, t := range c.turn.Counters() {
 		out <- total("turn_"+t.Name, t.Value, label{reasonLabel(t.Name), t.Reason}, label{"transport", t.Transport})
 	}

@@ -59,6 +59,7 @@ type Node struct {
 	invites     *auth.Invites
 	verifier    *auth.Verifier // of every ticket, also those of outside apps
 	ledger      *auth.Ledger   // of invites
+	ended       *ended         // what resume tokens must not bring back
 
 	people    *people
 	onRevoked func(inviteID string) // ends the sessions of users who came by the invite
@@ -116,7 +117,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	n.makeAPI(proxies)
 	n.makeWeb()
 	n.makeAdmin()
-	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.verifier, n.log)
+	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.verifier, n.ended, n.log)
 	return n, nil
 }
 
@@ -132,7 +133,12 @@ func (n *Node) makeAuth(secret auth.Secret) (err error) {
 	if n.ledger, err = openLedger(n.cfg, n.log); err != nil {
 		return err
 	}
+	if n.ended, err = openEnded(n.cfg, n.log); err != nil {
+		_ = n.ledger.Close()
+		return err
+	}
 	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.ledger.Refuses, n.log); err != nil {
+		n.ended.close()
 		_ = n.ledger.Close()
 	}
 	return err
@@ -172,6 +178,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
 		KickedFrom:     n.ledger.RefusesRoom,
 		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil },
+		Ended:          n.ended.Ended,
 		AllowedOrigins: origins,
 		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&n.cfg.Limits),

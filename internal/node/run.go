@@ -55,6 +55,7 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	}
 	background, stopBackground := context.WithCancel(context.Background())
 	serving.Go(func() { n.watchInvites(background) })
+	serving.Go(func() { n.ended.keep(background) })
 	serving.Go(func() { n.watchSecret(background) })
 	serving.Go(func() { returnMemory(background) })
 	serving.Go(func() { n.finder.follow(background, n.turn.LookAgain) })
