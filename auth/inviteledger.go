@@ -2,13 +2,11 @@ package auth
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -36,16 +34,8 @@ func (e inviteError) Unwrap() error { return ErrUnauthorized }
 // A line that a crash cut short does not count, and is skipped. Prune drops
 // expired invites.
 type Ledger struct {
-	path string
-	now  func() time.Time
-	log  *slog.Logger
-
-	turn chan struct{} // Holds one element while a goroutine uses the file.
-
-	// Owned by the goroutine that holds the turn.
-	file   *os.File
-	offset int64 // Start of the first line that was not read yet.
-	size   int64 // Of the file at the last reading: more than offset if its last line was cut short.
+	journal *journal
+	now     func() time.Time
 
 	mu         sync.Mutex
 	invites    map[string]*LedgerEntry // Guarded by mu, by ID.
@@ -72,6 +62,8 @@ type ledgerEvent struct {
 	At      time.Time `json:"at,omitzero"` // Of a kick.
 }
 
+const maxLedgerLine = 4 << 10 // Longer lines are damaged.
+
 const (
 	eventMade    = "made"
 	eventUsed    = "used"
@@ -80,7 +72,7 @@ const (
 
 // OpenLedger reads the ledger at path. It creates a missing file, with mode 0600.
 func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{path: path, now: now, log: log, turn: make(chan struct{}, 1), invites: map[string]*LedgerEntry{}}
+	l := newLedger(path, now, log)
 	if err := l.withLock(func() error { return nil }); err != nil {
 		return nil, err
 	}
@@ -93,39 +85,33 @@ func OpenLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, e
 // ReadLedger reads the ledger at path, and changes nothing. The ledger only
 // answers what it has read: it is closed already. A missing file is an empty one.
 func ReadLedger(path string, now func() time.Time, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{path: path, now: now, log: log, turn: make(chan struct{}, 1), invites: map[string]*LedgerEntry{}}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("invites: %w", err)
-	}
-	defer f.Close()
-	// The lock keeps a line that is being written out of sight.
-	if err := lockBefore(time.Now().Add(ledgerPatience), f); err != nil {
-		return nil, fmt.Errorf("invites: lock %s: %w", path, err)
-	}
-	defer func() { _ = unlockFile(f) }()
-	l.file = f
-	err = l.readNew()
-	l.file = nil
-	if err != nil {
-		return nil, fmt.Errorf("invites: read %s: %w", path, err)
+	l := newLedger(path, now, log)
+	if err := l.journal.readOnly(); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
-// Close closes the file. No method may be called after it.
-func (l *Ledger) Close() error {
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
-	if l.file == nil {
-		return nil
+func newLedger(path string, now func() time.Time, log *slog.Logger) *Ledger {
+	l := &Ledger{now: now, invites: map[string]*LedgerEntry{}}
+	l.journal = &journal{
+		name: "invites", path: path, maxLine: maxLedgerLine, log: log, turn: make(chan struct{}, 1), apply: l.apply, rewound: l.rewound,
 	}
-	file := l.file
-	l.file = nil
-	return file.Close()
+	return l
+}
+
+// Close closes the file. No method may be called after it.
+func (l *Ledger) Close() error { return l.journal.close() }
+
+func (l *Ledger) withLock(do func() error) error { return l.journal.withLock(do) }
+
+// append writes a line to the disk and reads it back. The caller holds the lock.
+func (l *Ledger) append(ev ledgerEvent) error {
+	line, err := json.Marshal(ev)
+	if err != nil {
+		return fmt.Errorf("invites: %w", err)
+	}
+	return l.journal.append(append(line, '\n'))
 }
 
 // Record adds an issued invite to those that List returns.
@@ -209,7 +195,8 @@ func (l *Ledger) entry(id string) LedgerEntry {
 // Poll reads the lines that other processes wrote, and returns the invites that
 // were revoked since the last call. It is cheap if there is nothing new.
 func (l *Ledger) Poll() (revoked []string, err error) {
-	if l.changed() {
+	changed, err := l.journal.changed()
+	if changed {
 		err = l.withLock(func() error { return nil })
 	}
 	l.mu.Lock()
@@ -223,9 +210,9 @@ func (l *Ledger) Poll() (revoked []string, err error) {
 func (l *Ledger) Prune(keep time.Duration) error {
 	return l.withLock(func() error {
 		l.forget(keep)
-		data, err := io.ReadAll(io.NewSectionReader(l.file, 0, l.offset))
+		data, err := l.journal.read()
 		if err != nil {
-			return fmt.Errorf("invites: %w", err)
+			return err
 		}
 		var kept bytes.Buffer
 		for line := range bytes.Lines(data) {
@@ -236,7 +223,7 @@ func (l *Ledger) Prune(keep time.Duration) error {
 		if kept.Len() == len(data) {
 			return nil
 		}
-		if err := l.replace(kept.Bytes()); err != nil {
+		if err := l.journal.replace(kept.Bytes()); err != nil {
 			return fmt.Errorf("invites: prune: %w", err)
 		}
 		return nil
@@ -258,12 +245,46 @@ func (l *Ledger) forget(keep time.Duration) {
 	maps.DeleteFunc(l.invites, func(_ string, entry *LedgerEntry) bool { return !entry.Expires.Add(keep).After(l.now()) })
 }
 
-func (l *Ledger) apply(ev ledgerEvent) {
+// rewound has no use counted twice. Revoked invites stay revoked, and users who were
+// thrown out stay out.
+func (l *Ledger) rewound() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, entry := range l.invites {
+		entry.Used = 0
+	}
+}
+
+func parseEvent(line []byte) (ledgerEvent, error) {
+	var ev ledgerEvent
+	if err := json.Unmarshal(line, &ev); err != nil {
+		return ev, err
+	}
+	switch ev.Event {
+	case eventMade, eventUsed, eventRevoked:
+	case eventKicked:
+		if ev.At.IsZero() {
+			return ev, errors.New("a kick without its time")
+		}
+	default:
+		return ev, fmt.Errorf("event %q", ev.Event)
+	}
+	if ev.ID == "" {
+		return ev, errors.New("no ID")
+	}
+	return ev, nil
+}
+
+func (l *Ledger) apply(line []byte) error {
+	ev, err := parseEvent(line)
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ev.Event == eventKicked {
 		l.kicks.add(Kick{ev.ID, ev.Room}, ev.At)
-		return
+		return nil
 	}
 	entry := l.invites[ev.ID]
 	if entry == nil {
@@ -281,4 +302,5 @@ func (l *Ledger) apply(ev ledgerEvent) {
 			l.unreported = append(l.unreported, ev.ID)
 		}
 	}
+	return nil
 }

@@ -269,26 +269,26 @@ func TestLedgerAcrossProcesses(t *testing.T) {
 	}
 }
 
-// TestLedgerDoesNotWaitForEver stops a process that holds the lock. Others wait for ledgerPatience only, and work again
+// TestLedgerDoesNotWaitForEver stops a process that holds the lock. Others wait for journalPatience only, and work again
 // once it unlocks.
 func TestLedgerDoesNotWaitForEver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	synctest.Test(t, func(t *testing.T) {
 		l, stopped, one := openTestLedger(t, path, nil), openTestLedger(t, path, nil), testInvite("one", 1)
-		if busy, err := tryLockFile(stopped.file); busy || err != nil {
+		if busy, err := tryLockFile(stopped.journal.file); busy || err != nil {
 			t.Fatal(busy, err)
 		}
 		start := time.Now()
 		var waiting sync.WaitGroup
 		for range 5 {
-			waiting.Go(func() { want(t, "use", l.Use(one), errLedgerBusy) })
+			waiting.Go(func() { want(t, "use", l.Use(one), errJournalBusy) })
 		}
 		waiting.Wait()
-		if waited := time.Since(start); waited < ledgerPatience || waited > ledgerPatience+time.Second {
+		if waited := time.Since(start); waited < journalPatience || waited > journalPatience+time.Second {
 			t.Errorf("waited %v", waited)
 		}
 		want(t, "a use that is not counted", l.Use(testInvite("any", 0)), nil)
-		if err := unlockFile(stopped.file); err != nil {
+		if err := unlockFile(stopped.journal.file); err != nil {
 			t.Fatal(err)
 		}
 		want(t, "use", l.Use(one), nil)
@@ -306,7 +306,7 @@ func TestLedgerIsTheServers(t *testing.T) {
 	}
 	l := openTestLedger(t, filepath.Join(dir, "invites"), nil)
 	for _, step := range []string{"made", "pruned"} {
-		info, err := os.Stat(l.path)
+		info, err := os.Stat(l.journal.path)
 		if err != nil {
 			t.Fatal(err)
 		}

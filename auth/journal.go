@@ -138,6 +138,21 @@ func (j *journal) withLock(do func() error) error {
 	return do()
 }
 
+// lockBefore tries until it has the lock. Waiting inside the system call would
+// block a thread, perhaps for ever.
+func lockBefore(deadline time.Time, f *os.File) error {
+	for {
+		busy, err := tryLockFile(f)
+		switch {
+		case !busy:
+			return err
+		case time.Now().After(deadline):
+			return errJournalBusy
+		}
+		time.Sleep(journalPause)
+	}
+}
+
 // open opens the file if it is not open. The caller holds the turn.
 func (j *journal) open() error {
 	if j.file != nil {
