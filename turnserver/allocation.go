@@ -9,6 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/tokenbucket"
 	"turnpike/turnserver/wire"
 )
 
@@ -35,6 +36,8 @@ type allocation struct {
 
 	// Guarded by shard.mu.
 	flows []*flow
+
+	requests tokenbucket.Atomic // that change something
 
 	conversationsFullUntil expiry // until then shard.converse tries no more flows without a channel; it alone uses this
 

@@ -104,6 +104,8 @@ func attacks() []attack {
 		{"a relay that moves to a connection which carries the data of another", "", arrivalAmidData},
 		{"what peers send while a client moves", "", lostInMove},
 		{"permissions without end", "", TestPermissionLimit},
+		{"requests without end, each of which changes something", "", TestRequestsPerSecond},
+		{"one request that names a peer a hundred times, or a hundred peers", "", TestPermissionsDoNotHoldTheLoop},
 		{"a limit of bandwidth, again and again with new allocations", "", TestBudgetOutlives},
 		{"relays of sessions and users that have ended", "", TestEndSessionAndUser},
 	}

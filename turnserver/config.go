@@ -134,6 +134,10 @@ type Limits struct {
 	ChannelsPerAllocation    int            // default 128
 	AllocationMaxAge         time.Duration  // default 24 h; then an allocation ends, refreshed or not
 
+	// RequestsPerSecond bounds requests that change something: of a session or user, and an eighth of it for each allocation.
+	// 32 times as many may come at once. The server ignores more. Default 256.
+	RequestsPerSecond int
+
 	// Connections with clients.
 	Streams               int // with TURN over TCP, TLS and DTLS at a time; default 16384
 	ConnectionsPerAddress int // of an IPv4 address or an IPv6 /64, whatever they carry; default 1024
@@ -175,6 +179,7 @@ func (l Limits) withDefaults() Limits {
 	l.PendingConnectionsPerUser = cmp.Or(l.PendingConnectionsPerUser, 64)
 	l.ConnectsPerMinute = cmp.Or(l.ConnectsPerMinute, 120)
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, 30*time.Second)
+	l.RequestsPerSecond = cmp.Or(l.RequestsPerSecond, 256)
 	l.AllocationMaxAge = cmp.Or(l.AllocationMaxAge, 24*time.Hour)
 	l.UnauthenticatedAnswersPerSecond = cmp.Or(l.UnauthenticatedAnswersPerSecond, 100)
 	l.FailedCredentialsPerMinute = cmp.Or(l.FailedCredentialsPerMinute, 60)

@@ -33,6 +33,7 @@ const (
 	dropICMPLimit     // an ICMP message beyond a client's share
 	dropListener      // reading from a listener failed
 	dropAnswerLimit   // a request whose answer could serve to flood its apparent sender
+	dropRequestLimit  // a request of a user or allocation that changes too much
 	dropLoginLimit    // a request from a source whose log-ins have failed too often
 	dropNoAssociation // a datagram of no DTLS association, and no beginning of one
 	dropSlowServer    // a DTLS client sends faster than the server serves it
@@ -117,6 +118,7 @@ func reasonLabels() [reasonCount]label {
 		dropICMPLimit:      {"packets_dropped", "icmp_limit"},
 		dropListener:       {"packets_dropped", "listener_read_failed"},
 		dropAnswerLimit:    {"packets_dropped", "unauthenticated_answers"},
+		dropRequestLimit:   {"packets_dropped", "requests_per_second"},
 		dropLoginLimit:     {"packets_dropped", "failed_credentials"},
 		dropNoAssociation:  {"packets_dropped", "no_dtls_association"},
 		dropSlowServer:     {"packets_dropped", "slow_server"},

@@ -136,7 +136,7 @@ func (r *request) refreshElsewhere(value []byte) {
 	}
 	var serial uint64
 	r.alloc, serial = m.ticketed(value)
-	r.authenticated(func() {
+	r.authenticated(r.limited(func() {
 		switch {
 		case serial == 0:
 			r.fail(stun.CodeBadRequest)
@@ -147,7 +147,7 @@ func (r *request) refreshElsewhere(value []byte) {
 		default:
 			r.refreshAndMove(serial)
 		}
-	})
+	}))
 }
 
 // refreshAndMove prepares the move that a good ticket is for. With lifetime 0 it ends the allocation where it is.

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/pion/stun/v3"
 
@@ -64,21 +65,21 @@ func (w *worker) request(c *client, pkt []byte) {
 			r.fail(stun.CodeBadRequest) // binding() has answered all good ones
 		}
 	case stun.MethodAllocate:
-		r.authenticated(r.allocate)
+		r.authenticated(r.limited(r.allocate))
 	case stun.MethodRefresh:
 		if ticket, ok := r.m.Attributes.Get(attrMobilityTicket); ok {
 			r.refreshElsewhere(ticket.Value)
 			return
 		}
-		r.authenticated(r.withAllocation(r.refresh))
+		r.authenticated(r.limited(r.withAllocation(r.refresh)))
 	case stun.MethodCreatePermission:
-		r.authenticated(r.withAllocation(r.createPermission))
+		r.authenticated(r.limited(r.withAllocation(r.createPermission)))
 	case stun.MethodChannelBind:
-		r.authenticated(r.withAllocation(r.channelBind))
+		r.authenticated(r.limited(r.withAllocation(r.channelBind)))
 	case stun.MethodConnect:
-		r.authenticated(r.withAllocation(r.connect))
+		r.authenticated(r.limited(r.withAllocation(r.connect)))
 	case stun.MethodConnectionBind:
-		r.authenticated(r.connectionBind)
+		r.authenticated(r.limited(r.connectionBind))
 	default:
 		w.counters.count(dropUnexpected) // RFC 8489 §6.3 wants silence for a method that is not supported
 	}
@@ -89,6 +90,33 @@ func (r *request) authenticated(do func()) {
 	if r.authenticate() && !r.refuseUnknown() {
 		do()
 	}
+}
+
+const (
+	requestBursts   = 32 // so many seconds' requests may come at once: a browser that joins a call makes and permits many relays
+	requestsToAlloc = 8  // an allocation may have this part of its user's requests
+)
+
+// limited runs do unless the user, or the allocation on the five-tuple, asks for changes too often. Such a request gets
+// no answer, and its client sends it again.
+func (r *request) limited(do func()) func() {
+	return func() {
+		if r.w.srv.mayChange(r) {
+			do()
+			return
+		}
+		r.w.counters.count(dropRequestLimit)
+	}
+}
+
+// mayChange takes a token for a request that changes something. It asks the narrower limit first.
+func (s *Server) mayChange(r *request) bool {
+	now := time.Duration(s.now())
+	interval := requestsToAlloc * time.Second / time.Duration(s.cfg.Limits.RequestsPerSecond)
+	if r.alloc != nil && interval > 0 && !r.alloc.requests.Take(now, interval, requestBursts*time.Second) {
+		return false
+	}
+	return s.requests.Take(holderOf(&r.grant, r.c), now)
 }
 
 // withAllocation runs do if the five-tuple has an allocation of this user (RFC 8656 §5).

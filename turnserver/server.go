@@ -41,6 +41,7 @@ type Server struct {
 
 	answers      *tokenbucket.Table[front.Source] // over UDP, to clients that have not authenticated themselves
 	failures     *tokenbucket.Table[front.Source] // to authenticate
+	requests     *tokenbucket.Table[holder]       // that change something
 	connects     *tokenbucket.Table[holder]       // to peers over TCP
 	logged       tokenbucket.Atomic               // addresses that began to wait
 	counters     counters
@@ -117,6 +118,7 @@ func New(cfg Config) (*Server, error) {
 	s.bandwidth = newBandwidth(&s.cfg.Limits)
 	s.answers = tokenbucket.NewTable[front.Source](cfg.Limits.UnauthenticatedAnswersPerSecond, time.Second, 4)
 	s.failures = tokenbucket.NewTable[front.Source](cfg.Limits.FailedCredentialsPerMinute, time.Minute, 1)
+	s.requests = tokenbucket.NewTable[holder](cfg.Limits.RequestsPerSecond, time.Second, requestBursts)
 	s.connects = tokenbucket.NewTable[holder](cfg.Limits.ConnectsPerMinute, time.Minute, 1)
 	s.peers = newPeerConns(&s.cfg.Limits)
 	s.places.limit = cfg.Limits.Streams

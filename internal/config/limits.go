@@ -23,6 +23,8 @@ type Limits struct {
 	BandwidthPerUser       int64
 	BandwidthPerAllocation int64
 
+	RequestsPerSecond int
+
 	// Connections.
 	TURNStreams           int
 	ConnectionsPerAddress int
@@ -66,6 +68,7 @@ func defaultLimits() Limits {
 		PermissionsPerAllocation: 128,
 		ChannelsPerAllocation:    128,
 		AllocationMaxAge:         24 * time.Hour,
+		RequestsPerSecond:        256,
 
 		TURNStreams:           16384,
 		ConnectionsPerAddress: 1024,
@@ -113,6 +116,7 @@ func (l *Limits) keys() []key {
 		count("channels_per_allocation", &l.ChannelsPerAllocation, "channels of one relay"),
 		{name: "limits.allocation_max_age", value: scalar[time.Duration]{&l.AllocationMaxAge, duration(time.Minute), showDuration, "24h"},
 			help: "after this time a relay ends, even if the client refreshes it"},
+		count("requests_per_second", &l.RequestsPerSecond, "TURN requests that change something, of one session or user; an eighth of it for one relay; 32 times that at once"),
 		bandwidth("bandwidth", &l.Bandwidth, "bits a second that all relays carry in each direction; beyond it datagrams are lost and TCP connections slow down"),
 		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, for the relays of one session, or of one user: of shared_secrets at one address"),
 		bandwidth("bandwidth_per_allocation", &l.BandwidthPerAllocation, "likewise, for one relay"),

@@ -82,6 +82,7 @@ func turnLimits(cfg *config.Config) turnserver.Limits {
 		PendingConnectionsPerUser:       l.PendingConnectionsPerUser,
 		ConnectsPerMinute:               l.ConnectsPerMinute,
 		ConnectTimeout:                  l.ConnectTimeout,
+		RequestsPerSecond:               l.RequestsPerSecond,
 
 		BandwidthPerAllocation: l.BandwidthPerAllocation,
 		BandwidthPerUser:       l.BandwidthPerUser,
