@@ -63,6 +63,7 @@ func (s *Server) revokeOwnHost() {
 			sh.revokeOwnHost(a)
 		}
 	}
+	s.flowQueue.settle()
 }
 
 // revokeOwnHost removes an allocation's permissions and flows to addresses of this host. A flow to a relay address stays
