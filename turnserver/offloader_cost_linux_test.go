@@ -5,23 +5,11 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/pion/stun/v3"
 
 	"turnpike/turnserver/wire"
 )
-
-// manyChannels makes an allocation with channels to many ports of one address.
-func manyChannels(t *testing.T, s *Server, n int) *testClient {
-	t.Helper()
-	c := dialREST(t, s, "udp", "alice")
-	c.allocate()
-	for i := range n {
-		c.bind(wire.MinChannel+uint16(i), netip.AddrPortFrom(peerIP, uint16(10_000+i)))
-	}
-	return c
-}
 
 // TestPermissionsCostFewSystemCalls: however often a client names a peer, in one request or in many, the kernel is told
 // of a flow when its expiry there is about to be early, and not before.
@@ -52,36 +40,6 @@ func TestPermissionsCostFewSystemCalls(t *testing.T) {
 	calls("the next one", 0, func() { c.accept(stun.MethodCreatePermission, copies...) })
 	if got := s.offloader.path.Calls(); got < 4*channels {
 		t.Errorf("%d system calls are counted for %d channels and their refresh", got, channels)
-	}
-}
-
-// TestPermissionsDoNotHoldTheLoop: a loop answers the most expensive CreatePermission in a few times the time that it
-// takes for one with a single peer on an allocation without channels.
-func TestPermissionsDoNotHoldTheLoop(t *testing.T) {
-	const most = 16 // times
-	s := startServer(t, allowLoopback)
-	plain, loaded := manyChannels(t, s, 0), manyChannels(t, s, 120)
-	one := peersOf(netip.AddrPortFrom(peerIP, 1))
-	var distinct []stun.Setter
-	for i := range 127 {
-		distinct = append(distinct, peersOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, 9, 9, byte(i)}), 1))...)
-	}
-	fastest := func(c *testClient, peers []stun.Setter) time.Duration {
-		best := time.Hour
-		for range 50 {
-			m := c.build(stun.MethodCreatePermission, peers...)
-			begin := time.Now()
-			c.write(m.Raw)
-			c.wantCode(c.answerTo(m), 0)
-			best = min(best, time.Since(begin))
-		}
-		return best
-	}
-	least := fastest(plain, one)
-	for name, peers := range map[string][]stun.Setter{"one": one, "128 copies": slices.Repeat(one, 128), "127 others": distinct} {
-		if got := fastest(loaded, peers); got > most*least {
-			t.Errorf("%s: %v, while the least request takes %v", name, got, least)
-		}
 	}
 }
 
