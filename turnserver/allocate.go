@@ -324,7 +324,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 		rel.address.publish(a, rel.local.Port)
 	}
 	if home.conn != nil {
-		home.conn.allocationMade()
+		home.conn.allocationMade(account)
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)

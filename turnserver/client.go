@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"turnpike/turnserver/udpio"
@@ -61,7 +62,8 @@ type clientConnection struct {
 	conn   net.Conn
 	places *places
 
-	place place // guarded by places.mu
+	place   place                   // guarded by places.mu
+	account atomic.Pointer[account] // of the last allocation; nil: there was none
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -76,8 +78,9 @@ func (c *clientConnection) limitSetup() {
 	_ = c.conn.SetReadDeadline(time.Now().Add(setupTime))
 }
 
-// allocationMade lifts the deadline: the connection now lives as long as its allocation.
-func (c *clientConnection) allocationMade() {
+// allocationMade lifts the deadline: the connection now lives as long as its allocation, which is an account's.
+func (c *clientConnection) allocationMade(a *account) {
+	c.account.Store(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.allocations++; c.allocations == 1 {

@@ -145,9 +145,14 @@ type Limits struct {
 	// DTLS associations that are not past their handshake, and pending connections with peers. Default 1024.
 	Openings int
 
+	// Bytes that wait for clients over TCP, TLS and DTLS that read slowly. 16 KiB for each client are not counted.
+	WaitingBytes        int // default 256 MiB
+	WaitingBytesPerUser int // default 8 MiB; a session is a user here
+
 	// TCP relaying.
 	PendingConnectionsPerAllocation int           // connections with peers that are being made or wait for the client; default 16
 	PendingConnectionsPerUser       int           // likewise; a session is a user here; default 64
+	PeerConnectionsPerUser          int           // that carry data, of a session or user; default 256
 	ConnectsPerMinute               int           // Connect requests of a session or user, as many at once; default 120
 	ConnectTimeout                  time.Duration // default 30 s, the least that RFC 6062 §5.2 allows
 
@@ -175,8 +180,11 @@ func (l Limits) withDefaults() Limits {
 	l.Streams = cmp.Or(l.Streams, 16384)
 	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 1024)
 	l.Openings = cmp.Or(l.Openings, 1024)
+	l.WaitingBytes = cmp.Or(l.WaitingBytes, 256<<20)
+	l.WaitingBytesPerUser = cmp.Or(l.WaitingBytesPerUser, 8<<20)
 	l.PendingConnectionsPerAllocation = cmp.Or(l.PendingConnectionsPerAllocation, 16)
 	l.PendingConnectionsPerUser = cmp.Or(l.PendingConnectionsPerUser, 64)
+	l.PeerConnectionsPerUser = cmp.Or(l.PeerConnectionsPerUser, 256)
 	l.ConnectsPerMinute = cmp.Or(l.ConnectsPerMinute, 120)
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, 30*time.Second)
 	l.RequestsPerSecond = cmp.Or(l.RequestsPerSecond, 256)

@@ -141,6 +141,7 @@ func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wir
 	}
 	a.session, a.wire.session, a.conn, a.places = session, session, session, &l.srv.places
 	a.out.init(session, 0, l.srv.readers.Go)
+	a.out.backlog, a.out.user = &l.srv.backlog, &a.account
 	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.clientConnection}
 	return a, nil
 }
@@ -211,6 +212,7 @@ func (a *association) Close() error {
 // finish forgets the association.
 func (a *association) finish() {
 	_ = a.Close()
+	a.out.stop()
 	l, s := a.listener, a.listener.srv
 	l.mu.Lock()
 	if l.associations[a.inside.tuple] == a {

@@ -230,7 +230,7 @@ func (m *mobility) addArrival(r *request, mob *mobile) {
 		to.via = r.w.shard
 	}
 	if to.conn != nil {
-		to.conn.allocationMade()
+		to.conn.allocationMade(r.alloc.account)
 	}
 	mob.arrival = &arrival{alloc: r.alloc, home: to, expires: m.srv.now().plus(arrivalTime)}
 	m.arrivals.Store(to.tuple, mob.arrival)

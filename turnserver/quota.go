@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"turnpike/auth"
 	"turnpike/turnserver/front"
@@ -31,6 +32,8 @@ type account struct {
 	// Static after construction.
 	holder holder
 	rates  budget
+
+	waiting atomic.Int64 // bytes for clients that read slowly; see backlog
 
 	// Guarded by quota.mu.
 	count int

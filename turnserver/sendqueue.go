@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -11,20 +12,25 @@ import (
 )
 
 const (
-	// maxQueued bounds what waits for a client that reads slowly: a second of a fast video call.
-	maxQueued = 256 << 10
 	// writeTimeout ends a stream whose client does not read writePiece bytes in that time: slow clients lose data, dead
 	// ones the stream.
 	writeTimeout = 30 * time.Second
 	writePiece   = 16 << 10
 )
 
-// queueState says how a queue's writer is doing.
+// queueState says how a queue's writer is doing, and how many bytes wait.
 type queueState struct {
-	mu     sync.Mutex
-	busy   bool // a goroutine writes; others only append
-	failed bool
-	ended  sync.Cond // the writer has written all, or has failed
+	// Static after init.
+	backlog *backlog // nil: only maxQueued bounds the queue
+	user    *atomic.Pointer[account]
+
+	mu      sync.Mutex
+	busy    bool // a goroutine writes; others only append
+	failed  bool
+	waiting int       // bytes that were taken and have not left
+	charged int       // of these, those that have a share of the backlog
+	payer   *account  // whose share it is, or nil
+	ended   sync.Cond // the writer has written all, or has failed
 }
 
 // waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on the caller alone
@@ -36,6 +42,48 @@ func (q *queueState) waitUntilWritten() bool {
 		q.ended.Wait()
 	}
 	return !q.failed
+}
+
+// admitLocked takes n more bytes in, or reports false if there is no room for them. The caller holds mu.
+func (q *queueState) admitLocked(n int) bool {
+	if q.failed || q.waiting+n > maxQueued {
+		return false
+	}
+	if more := q.waiting + n - freeBacklog - q.charged; more > 0 && q.backlog != nil {
+		if q.charged == 0 {
+			q.payer = q.user.Load()
+		}
+		if !q.backlog.take(q.payer, more) {
+			return false
+		}
+		q.charged += more
+	}
+	q.waiting += n
+	return true
+}
+
+// leftLocked notes that n bytes have left, or never will. The caller holds mu.
+func (q *queueState) leftLocked(n int) {
+	q.waiting -= n
+	if less := q.charged - max(0, q.waiting-freeBacklog); less > 0 {
+		q.backlog.giveBack(q.payer, less)
+		q.charged -= less
+	}
+}
+
+func (q *queueState) left(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.failed {
+		q.leftLocked(n)
+	}
+}
+
+// failLocked lets nothing wait any more. The caller holds mu.
+func (q *queueState) failLocked() {
+	q.leftLocked(q.waiting)
+	q.failed = true
+	q.ended.Broadcast()
 }
 
 // sendQueue writes messages to a stream, whole and in order, and never blocks its callers. While the socket takes
@@ -72,7 +120,7 @@ func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 func (q *sendQueue) enqueue(b []byte) bool {
 	q.mu.Lock()
 	switch {
-	case q.failed || len(q.queue)+len(b) > maxQueued:
+	case !q.admitLocked(len(b)):
 		q.mu.Unlock()
 		return false
 	case q.busy:
@@ -86,6 +134,7 @@ func (q *sendQueue) enqueue(b []byte) bool {
 	rest := b[q.writeNow(b):]
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.leftLocked(len(b) - len(rest))
 	if len(rest) == 0 && len(q.queue) == 0 {
 		q.busy = false
 		return true
@@ -131,6 +180,7 @@ func (q *sendQueue) drain() {
 				q.fail()
 				return
 			}
+			q.left(len(piece))
 		}
 	}
 }
@@ -138,98 +188,8 @@ func (q *sendQueue) drain() {
 // fail closes the stream. Its reader sees that, and ends the allocation.
 func (q *sendQueue) fail() {
 	q.mu.Lock()
-	q.failed, q.queue = true, nil
-	q.ended.Broadcast()
+	q.queue = nil
+	q.failLocked()
 	q.mu.Unlock()
 	_ = q.conn.Close()
-}
-
-// recordQueue writes messages to TLS or DTLS, a record each. On DTLS a record is a message (RFC 7350 §4.1). On TLS,
-// clients that read record by record, as coturn's do, find each message whole. Callers never block; a goroutine writes,
-// and lives until the queue is empty.
-type recordQueue struct {
-	// Static after init.
-	conn    net.Conn
-	timeout time.Duration // for each writePiece; zero: writing never waits
-	spawn   func(func())  // starts a goroutine that Close waits for
-
-	queueState
-
-	// Guarded by mu.
-	queue messages
-	spare messages // empty, for the next exchange
-}
-
-func (q *recordQueue) init(conn net.Conn, timeout time.Duration, spawn func(func())) {
-	q.conn, q.timeout, q.spawn = conn, timeout, spawn
-	q.ended.L = &q.mu
-}
-
-// messages stand one behind the other.
-type messages struct {
-	bytes []byte
-	ends  []int
-}
-
-// keptQueue is how much of a buffer is kept for the next burst.
-const keptQueue = 16 << 10
-
-// enqueue takes a copy of b, or reports false if there is no room for it.
-func (q *recordQueue) enqueue(b []byte) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.failed || len(q.queue.bytes)+len(b) > maxQueued {
-		return false
-	}
-	q.queue.bytes = append(q.queue.bytes, b...)
-	q.queue.ends = append(q.queue.ends, len(q.queue.bytes))
-	if !q.busy {
-		q.busy = true
-		q.spawn(q.drain)
-	}
-	return true
-}
-
-// drain writes the queue until it is empty. If writing fails it closes the connection, and the reader sees that.
-func (q *recordQueue) drain() {
-	for {
-		q.mu.Lock()
-		if len(q.queue.ends) == 0 {
-			q.busy = false
-			q.ended.Broadcast()
-			q.mu.Unlock()
-			return
-		}
-		out := q.queue
-		q.queue, q.spare = q.spare, messages{}
-		q.mu.Unlock()
-
-		err := q.write(out)
-		if err != nil {
-			_ = q.conn.Close()
-		}
-		q.mu.Lock()
-		if err != nil {
-			q.failed, q.queue = true, messages{}
-			q.ended.Broadcast()
-		} else if cap(out.bytes) <= keptQueue {
-			q.spare = messages{bytes: out.bytes[:0], ends: out.ends[:0]}
-		}
-		q.mu.Unlock()
-	}
-}
-
-func (q *recordQueue) write(m messages) error {
-	start, limited := 0, -writePiece
-	for _, end := range m.ends {
-		if q.timeout > 0 && start-limited >= writePiece {
-			_ = q.conn.SetWriteDeadline(time.Now().Add(q.timeout))
-			limited = start
-		}
-		if _, err := q.conn.Write(m.bytes[start:end]); err != nil {
-			return err
-		}
-		start = end
-	}
-	return nil
 }

@@ -31,6 +31,7 @@ type Server struct {
 	log        *slog.Logger
 	policy     *peerpolicy.Policy
 	buffers    *bufferPool
+	copies     sync.Pool // of *[copySize]byte
 	workers    *workerPool
 	wallTime   func() time.Time       // tests set another
 	openTime   time.Duration          // likewise
@@ -51,6 +52,7 @@ type Server struct {
 	bandwidth    bandwidth
 	mobility     *mobility // nil: clients cannot move
 	places       places
+	backlog      backlog
 	verified     *front.Openings // DTLS associations before the end of their handshake, whose client has shown its address
 	draining     atomic.Bool
 	relays       atomic.Pointer[relaySet]
@@ -121,7 +123,9 @@ func New(cfg Config) (*Server, error) {
 	s.requests = tokenbucket.NewTable[holder](cfg.Limits.RequestsPerSecond, time.Second, requestBursts)
 	s.connects = tokenbucket.NewTable[holder](cfg.Limits.ConnectsPerMinute, time.Minute, 1)
 	s.peers = newPeerConns(&s.cfg.Limits)
+	s.copies.New = func() any { return new([copySize]byte) }
 	s.places.limit = cfg.Limits.Streams
+	s.backlog.ofNode, s.backlog.ofUser = int64(cfg.Limits.WaitingBytes), int64(cfg.Limits.WaitingBytesPerUser)
 	s.front = s.newFront()
 	s.dtls = dtlsOptions(&s.cfg)
 	s.verified = front.NewOpenings(s.cfg.Limits.Openings)
@@ -285,7 +289,7 @@ func (s *Server) Counters() []Counter {
 	below := s.offloader.totals()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := []*counters{&s.counters}
+	all := append(s.workers.counters(), &s.counters)
 	for _, l := range s.loops {
 		all = append(all, &l.counters)
 	}

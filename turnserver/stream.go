@@ -66,9 +66,11 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: transportOf(conn)},
 	}
 	t.out.init(conn, s.readers.Go)
+	t.out.backlog, t.out.user = &s.backlog, &t.account
 	if t.tuple.Protocol == wire.TLS {
 		t.tls = new(recordQueue)
 		t.tls.init(conn, writeTimeout, s.readers.Go)
+		t.tls.backlog, t.tls.user = &s.backlog, &t.account
 	}
 	t.limitSetup()
 	return t
@@ -117,6 +119,9 @@ func (t *stream) serve() {
 func (t *stream) finish() {
 	t.endAllocation(t.shard, t.tuple)
 	t.close()
+	if t.tls != nil {
+		t.tls.stop()
+	}
 	t.srv.places.leave(&t.clientConnection)
 	t.srv.mu.Lock()
 	defer t.srv.mu.Unlock()

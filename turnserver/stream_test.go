@@ -225,7 +225,7 @@ func TestStreamLivesWithItsAllocation(t *testing.T) {
 		for served = range s.streams {
 		}
 		s.mu.Unlock()
-		served.allocationMade()
+		served.allocationMade(nil)
 		time.AfterFunc(time.Hour, served.allocationEnded)
 		if got, want := c.untilClosed(), time.Hour+setupTime; got != want {
 			t.Errorf("closed after %v, want %v", got, want)
@@ -333,6 +333,7 @@ func TestFloodedClient(t *testing.T) {
 			victim.write(request.Raw)
 		}
 	}
+	waitFor(t, "nothing to wait any more", func() bool { return s.backlog.waiting.Load() == 0 })
 }
 
 // TestSendQueueKeepsOrder sends from several goroutines to a client that reads, over a real socket. Every frame arrives

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"turnpike/turnserver/wire"
 )
@@ -25,7 +26,8 @@ type peerConn struct {
 	life  context.Context // ends with the connection
 	die   context.CancelFunc
 
-	halfClosed atomic.Bool // one side sends no more
+	halfClosed atomic.Bool  // one side sends no more
+	deadlines  [2]time.Time // of writes; each direction's is owned by the goroutine that copies that way
 
 	// Guarded by Server.peers.mu, but conn and client are static once they are set.
 	over    bool
@@ -41,6 +43,7 @@ type peerConn struct {
 type peerConns struct {
 	// Static after construction.
 	limit, ofAllocation, ofOwner int // of pending
+	claimedOfOwner               int
 
 	// Guarded by mu, as are the connections themselves. It is taken after shard.mu or alone.
 	mu             sync.Mutex
@@ -48,12 +51,15 @@ type peerConns struct {
 	pendingByOwner map[holder]int
 	waiting        map[connectionID]*peerConn
 	claimed        int // that have not ended
+	claimedByOwner map[holder]int
+	claimedByRange map[userRange]int // of REST credentials, around their IPv6 sources
 }
 
 func newPeerConns(l *Limits) peerConns {
 	return peerConns{
-		limit: l.Openings, ofAllocation: l.PendingConnectionsPerAllocation, ofOwner: l.PendingConnectionsPerUser,
+		limit: l.Openings, ofAllocation: l.PendingConnectionsPerAllocation, ofOwner: l.PendingConnectionsPerUser, claimedOfOwner: l.PeerConnectionsPerUser,
 		pendingByOwner: make(map[holder]int), waiting: make(map[connectionID]*peerConn),
+		claimedByOwner: make(map[holder]int), claimedByRange: make(map[userRange]int),
 	}
 }
 
@@ -127,18 +133,49 @@ func (s *peerConns) named(id connectionID) *peerConn {
 	return s.waiting[id]
 }
 
-// claim hands the connection that waits under id to a client's stream, once and in time.
-func (s *peerConns) claim(id connectionID, mayHave func(*allocation) bool, by *stream, now clock) *peerConn {
+// claim hands the connection that waits under id to a client's stream, once and in time, unless its owner has as many
+// as it may.
+func (s *peerConns) claim(id connectionID, mayHave func(*allocation) bool, by *stream, now clock) (*peerConn, outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.waiting[id]
 	if p == nil || now >= p.expires || !mayHave(p.relay.alloc) {
-		return nil
+		return nil, outcomeEnded
+	}
+	if s.ownerIsFullLocked(p.holder()) {
+		return nil, outcomeFull
 	}
 	s.removePending(p)
-	s.claimed++
+	s.countClaimedLocked(p.holder(), 1)
 	p.client = by
-	return p
+	return p, outcomeDone
+}
+
+// ownerIsFullLocked reports whether an owner has as many claimed connections as it may, in one of the ranges around its
+// source: four times as many in each as in the one before. The caller holds mu.
+func (s *peerConns) ownerIsFullLocked(h holder) bool {
+	if s.claimedByOwner[h] >= s.claimedOfOwner {
+		return true
+	}
+	for i, r := range h.wider() {
+		if s.claimedByRange[r] >= s.claimedOfOwner<<(2*(i+1)) {
+			return true
+		}
+	}
+	return false
+}
+
+// countClaimedLocked counts one claimed connection more or less. The caller holds mu.
+func (s *peerConns) countClaimedLocked(h holder, more int) {
+	s.claimed += more
+	if s.claimedByOwner[h] += more; s.claimedByOwner[h] == 0 {
+		delete(s.claimedByOwner, h)
+	}
+	for _, r := range h.wider() {
+		if s.claimedByRange[r] += more; s.claimedByRange[r] == 0 {
+			delete(s.claimedByRange, r)
+		}
+	}
 }
 
 // removePending takes a connection out of the pending ones. The caller holds mu.
@@ -182,7 +219,7 @@ func (p *peerConn) end(why reason) {
 	delete(p.relay.conns, p.peer)
 	conn, client := p.conn, p.client
 	if client != nil {
-		s.claimed--
+		s.countClaimedLocked(p.holder(), -1)
 	}
 	s.mu.Unlock()
 	if why != noReason {

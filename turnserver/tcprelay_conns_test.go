@@ -15,6 +15,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/turnserver/front"
 	"turnpike/turnserver/wire"
 )
 
@@ -435,5 +436,55 @@ func connectAndLeave(t *testing.T, s *Server, network string, cred auth.Credenti
 			_ = data.conn.Close()
 		}
 		_ = c.conn.Close()
+	}
+}
+
+// claimFlood: one user carries data with as many peers as it may, and another is not hindered. What ends makes room.
+func claimFlood(t *testing.T) {
+	const limit = 3
+	s := startServer(t, func(cfg *Config) {
+		allowLoopback(cfg)
+		cfg.Limits.PeerConnectionsPerUser = limit
+	})
+	cred := mintREST(t, "alice", time.Hour)
+	b := newBridge(t, s, "tcp", cred)
+	var open []bridge
+	for range limit - 1 {
+		open = append(open, *b)
+		b.another(t, s, "tcp", cred)
+	}
+	peer := newTCPPeer(t)
+	id := b.control.connectTo(peer.addr)
+	data := dialAs(t, s, "tcp", cred)
+	data.refuse(508, stun.MethodConnectionBind, id)
+	waitCounted(t, s, "peer_connections_failed", "too_many", 1)
+	newBridge(t, s, "tcp", mintREST(t, "bob", time.Hour)).another(t, s, "tcp", mintREST(t, "bob", time.Hour))
+
+	_, _ = open[0].client.conn.Close(), open[0].peer.conn.Close()
+	waitFor(t, "the first to be gone", func() bool {
+		s.peers.mu.Lock()
+		defer s.peers.mu.Unlock()
+		return s.peers.claimed == limit+1
+	})
+	near := data.claim(id)
+	near.send([]byte("there is room"))
+	peer.accept(b.relayed).want([]byte("there is room"))
+}
+
+// TestClaimsOfARange: REST credentials of one user count for the IPv6 ranges around their addresses, too.
+func TestClaimsOfARange(t *testing.T) {
+	s := newPeerConns(&Limits{PeerConnectionsPerUser: 2})
+	claimed := 0
+	for i := range 100 {
+		source := front.SourceOf(netip.AddrFrom16([16]byte{0x26, 6, 0x47, 0, 0, 1, 0, byte(i), 15: 1}))
+		h := holder{owner: owner{user: "alice"}, from: source}
+		for !s.ownerIsFullLocked(h) {
+			s.countClaimedLocked(h, 1)
+			defer s.countClaimedLocked(h, -1)
+			claimed++
+		}
+	}
+	if want := 2 << 2; claimed != want {
+		t.Errorf("%d in a /56, want %d", claimed, want)
 	}
 }

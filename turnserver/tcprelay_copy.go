@@ -14,6 +14,16 @@ import (
 // looks the same as one that only has no more to send.
 const lingerTime = time.Minute
 
+// stuckTime is how long a side may take to read copySize bytes, and stuckSlack how much longer, so that not every write
+// sets a timer. A client that waits for its user is not the same as one that holds the server's memory for ever.
+const (
+	stuckTime  = 2 * time.Minute
+	stuckSlack = 10 * time.Second
+)
+
+// copySize is how much is copied at once. As much waits in each direction for a side that does not read.
+const copySize = 16 << 10
+
 // copyWithPeer copies data between the stream and the peer whose connection it has claimed. It ends when neither side
 // sends more, when one of them fails, or when the allocation ends. Data that one side does not read stay with the
 // other: the server holds a buffer in each direction, and none while nothing comes. behind is what the client sent
@@ -28,7 +38,7 @@ func (t *stream) copyWithPeer(behind []byte) {
 	if _, err := t.conn.Write(t.answer); err != nil {
 		return
 	}
-	_ = t.conn.SetDeadline(time.Time{}) // there is no allocation to wait for, and writing may take as long as the client likes
+	_ = t.conn.SetDeadline(time.Time{}) // there is no allocation to wait for
 	var other sync.WaitGroup
 	other.Go(func() { p.copyTo(peerToClient, t.conn, p.conn, nil) })
 	p.copyTo(clientToPeer, p.conn, t.conn, behind)
@@ -75,9 +85,9 @@ func (p *peerConn) copyTo(d direction, to, from net.Conn, before []byte) {
 // copySome passes on the data that are there, up to a buffer.
 func (p *peerConn) copySome(d direction, to, from net.Conn, buf []byte) error {
 	if buf == nil {
-		b := p.relay.srv.buffers.get()
-		defer p.relay.srv.buffers.put(b)
-		buf = b.bytes[:maxDatagram]
+		b := p.relay.srv.copies.Get().(*[copySize]byte)
+		defer p.relay.srv.copies.Put(b)
+		buf = b[:]
 	}
 	n, err := from.Read(buf)
 	if failed := p.write(d, to, buf[:n]); failed != nil {
@@ -86,7 +96,7 @@ func (p *peerConn) copySome(d direction, to, from net.Conn, buf []byte) error {
 	return err
 }
 
-// write passes b on as soon as the limits allow and for as long as it takes, and counts it.
+// write passes b on as soon as the limits allow, and counts it.
 func (p *peerConn) write(d direction, to net.Conn, b []byte) error {
 	s, a := p.relay.srv, p.relay.alloc
 	if len(b) == 0 {
@@ -95,10 +105,16 @@ func (p *peerConn) write(d direction, to net.Conn, b []byte) error {
 	if !s.bandwidth.waitFor(a, d, len(b), s.now, p.life.Done()) {
 		return net.ErrClosed
 	}
+	if now := time.Now(); p.deadlines[d].Sub(now) < stuckTime {
+		p.deadlines[d] = now.Add(stuckTime + stuckSlack)
+		_ = to.SetWriteDeadline(p.deadlines[d])
+	}
 	if _, err := to.Write(b); err != nil {
 		return err
 	}
 	a.traffic[d].count(len(b))
-	s.counters.countRelayed(p.client.tuple.Protocol, d, len(b))
+	w := s.workers.get(nil, 0) // for its counters
+	w.counters.countRelayed(p.client.tuple.Protocol, d, len(b))
+	s.workers.put(w)
 	return nil
 }

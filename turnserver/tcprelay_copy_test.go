@@ -80,7 +80,7 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	stream := newStream(s, a.shard, near)
 	stream.enqueue(pattern(maxQueued)) // what the client was sent before, and has not read
 	stream.answer = []byte("answer")
-	if stream.claimed = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); stream.claimed == nil {
+	if stream.claimed, result = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); result != outcomeDone {
 		t.Fatal("it cannot be claimed")
 	}
 	wg.Go(func() { stream.copyWithPeer(nil) })
@@ -186,6 +186,42 @@ func TestLinger(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// TestStuck in false time: a side that reads nothing for too long ends the connection, and one that reads a little does
+// not.
+func TestStuck(t *testing.T) {
+	for _, way := range []string{"client", "peer"} {
+		synctest.Test(t, func(t *testing.T) {
+			var wg sync.WaitGroup
+			sender, stuck := carried(t, &wg)
+			if way == "peer" {
+				sender, stuck = stuck, sender
+			}
+			ended := make(chan time.Time, 1)
+			go func() {
+				for {
+					if _, err := sender.Write(make([]byte, copySize)); err != nil {
+						ended <- time.Now()
+						return
+					}
+				}
+			}()
+			for range 10 {
+				time.Sleep(stuckTime - time.Second)
+				if _, err := io.ReadFull(stuck, make([]byte, copySize)); err != nil {
+					t.Fatal("a slow reader: ", err)
+				}
+			}
+			start := time.Now()
+			wg.Wait()
+			if got := time.Since(start); got < stuckTime || got > stuckTime+stuckSlack {
+				t.Errorf("from a stuck %s it ended after %v", way, got)
+			}
+			_, _ = sender.Close(), stuck.Close()
+			<-ended
+		})
+	}
 }
 
 // TestStreamsWaitForBandwidth in false time: a limit slows a stream to its rate and drops nothing, and takes from each

@@ -106,7 +106,15 @@ func (r *request) connectionBind() {
 		r.fail(stun.CodeBadRequest)
 		return
 	}
-	if t.claimed = r.w.srv.peers.claim(id, r.isOwner, t, r.w.srv.now()); t.claimed == nil {
+	p, result := r.w.srv.peers.claim(id, r.isOwner, t, r.w.srv.now())
+	switch result {
+	case outcomeDone:
+		t.claimed = p
+	case outcomeFull:
+		r.w.srv.counters.count(peerTooMany)
+		r.fail(stun.CodeInsufficientCapacity)
+		return
+	default:
 		r.fail(stun.CodeBadRequest)
 		return
 	}

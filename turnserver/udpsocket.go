@@ -38,7 +38,8 @@ func (u *udpSocket) write(count *counters, c *client, b []byte) bool {
 // read serves datagrams until the socket is closed.
 func (u *udpSocket) read() {
 	defer u.srv.readers.Done()
-	w := newWorker(u.srv, u.shard)
+	w := u.srv.workers.get(u.shard, wire.UDP)
+	defer u.srv.workers.put(w)
 	b := new(buffer)
 	control := make([]byte, udpio.PacketInfoSpace())
 	for failed := 0; failed < errorsInARow; {

@@ -2,6 +2,8 @@ package turnserver
 
 import (
 	"encoding/binary"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 type worker struct {
 	srv      *Server
 	shard    *shard
-	counters *counters     // the loop's own, else the server's
+	counters *counters     // its own, or its loop's
 	from     wire.Protocol // the transport of the clients whose packets it has; 0: it has packets of peers
 
 	answer     [128]byte // to a Binding request, or an indication without data
@@ -66,14 +68,58 @@ func (w *worker) flush() {
 type releaser interface{ release() }
 
 func newWorker(srv *Server, shard *shard) *worker {
-	return &worker{srv: srv, shard: shard, counters: &srv.counters, from: wire.UDP, nonces: newNonceMaker(srv), out: udpio.NewSender(&srv.counters.relayed)}
+	return newCountingWorker(srv, shard, &srv.counters)
 }
 
-// workerPool lends workers to streams.
-type workerPool struct{ pool sync.Pool }
+func newCountingWorker(srv *Server, shard *shard, c *counters) *worker {
+	return &worker{srv: srv, shard: shard, counters: c, from: wire.UDP, nonces: newNonceMaker(srv), out: udpio.NewSender(&c.relayed)}
+}
+
+// workerPool lends workers to streams. Each has counters of its own, so that no two processors write to the same.
+type workerPool struct {
+	pool sync.Pool
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	all  []*counters // of every worker that there ever was
+	free []*counters // of these, those whose worker the garbage collector has taken: the next new worker goes on with them
+}
 
 func newWorkerPool(srv *Server) *workerPool {
-	return &workerPool{sync.Pool{New: func() any { return newWorker(srv, nil) }}}
+	p := new(workerPool)
+	p.pool.New = func() any {
+		c := p.takeCounters()
+		w := newCountingWorker(srv, nil, c)
+		runtime.AddCleanup(w, p.leaveCounters, c)
+		return w
+	}
+	return p
+}
+
+func (p *workerPool) takeCounters() *counters {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.free) - 1; last >= 0 {
+		c := p.free[last]
+		p.free = p.free[:last]
+		return c
+	}
+	c := new(counters)
+	p.all = append(p.all, c)
+	return c
+}
+
+func (p *workerPool) leaveCounters(c *counters) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, c)
+}
+
+// counters lists the counters of all workers.
+func (p *workerPool) counters() []*counters {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all)
 }
 
 func (p *workerPool) get(s *shard, from wire.Protocol) *worker {

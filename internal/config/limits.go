@@ -29,10 +29,13 @@ type Limits struct {
 	TURNStreams           int
 	ConnectionsPerAddress int
 	HalfOpen              int
+	UnreadBytes           int
+	UnreadBytesPerUser    int
 
 	// TCP connections between relays and peers.
 	PendingConnectionsPerAllocation int
 	PendingConnectionsPerUser       int
+	PeerConnectionsPerUser          int
 	ConnectsPerMinute               int
 	ConnectTimeout                  time.Duration
 
@@ -73,9 +76,12 @@ func defaultLimits() Limits {
 		TURNStreams:           16384,
 		ConnectionsPerAddress: 1024,
 		HalfOpen:              1024,
+		UnreadBytes:           256 << 20,
+		UnreadBytesPerUser:    8 << 20,
 
 		PendingConnectionsPerAllocation: 16,
 		PendingConnectionsPerUser:       64,
+		PeerConnectionsPerUser:          256,
 		ConnectsPerMinute:               120,
 		ConnectTimeout:                  30 * time.Second,
 
@@ -123,8 +129,11 @@ func (l *Limits) keys() []key {
 		count("turn_streams", &l.TURNStreams, "TURN connections over TCP, TLS and DTLS at a time; beyond it the server closes the oldest that has no relay"),
 		count("connections_per_address", &l.ConnectionsPerAddress, "TURN and HTTP connections at a time, from one IPv4 address or IPv6 /64; a /56 and a /48 may have 4 and 16 times as many"),
 		count("half_open", &l.HalfOpen, "connections before the end of their TLS handshake or first message; beyond it the server closes the oldest"),
+		count("unread_bytes", &l.UnreadBytes, "bytes that wait for TURN clients over TCP, TLS and DTLS that read slowly; 16 KB for each client are not counted"),
+		count("unread_bytes_per_user", &l.UnreadBytesPerUser, "likewise, for the clients of one session or user; beyond either, packets for such clients are lost"),
 		count("pending_connections_per_allocation", &l.PendingConnectionsPerAllocation, "TCP connections with peers that one relay makes, or holds for its client, at a time"),
 		count("pending_connections_per_user", &l.PendingConnectionsPerUser, "likewise, for the relays of one session or user; all relays together have at most half_open"),
+		count("peer_connections_per_user", &l.PeerConnectionsPerUser, "TCP connections with peers that carry data of one session or user, at a time"),
 		count("connects_per_minute", &l.ConnectsPerMinute, "TCP connections to peers that one session or user may ask for"),
 		{name: "limits.connect_timeout", value: scalar[time.Duration]{&l.ConnectTimeout, duration(time.Second), showDuration, "30s"},
 			help: "how long a peer may take to accept a TCP connection; RFC 6062 requires at least 30s"},

@@ -76,10 +76,13 @@ func turnLimits(cfg *config.Config) turnserver.Limits {
 		Streams:                  l.TURNStreams,
 		ConnectionsPerAddress:    l.ConnectionsPerAddress,
 		Openings:                 l.HalfOpen,
+		WaitingBytes:             l.UnreadBytes,
+		WaitingBytesPerUser:      l.UnreadBytesPerUser,
 		AllocationMaxAge:         l.AllocationMaxAge,
 
 		PendingConnectionsPerAllocation: l.PendingConnectionsPerAllocation,
 		PendingConnectionsPerUser:       l.PendingConnectionsPerUser,
+		PeerConnectionsPerUser:          l.PeerConnectionsPerUser,
 		ConnectsPerMinute:               l.ConnectsPerMinute,
 		ConnectTimeout:                  l.ConnectTimeout,
 		RequestsPerSecond:               l.RequestsPerSecond,

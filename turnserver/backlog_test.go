@@ -1,0 +1,91 @@
+package turnserver
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slowQueue is a queue of either kind, whose client reads nothing.
+type slowQueue struct {
+	enqueue func([]byte) bool
+	far     net.Conn
+}
+
+func newSlowQueue(b *backlog, of *account, records bool, spawn func(func())) slowQueue {
+	near, far := net.Pipe()
+	var user atomic.Pointer[account]
+	user.Store(of)
+	if records {
+		q := new(recordQueue)
+		q.init(near, writeTimeout, spawn)
+		q.backlog, q.user = b, &user
+		return slowQueue{q.enqueue, far}
+	}
+	q := new(sendQueue)
+	q.init(near, spawn)
+	q.backlog, q.user = b, &user
+	return slowQueue{q.enqueue, far}
+}
+
+// fill enqueues until the queue is full, and returns how many bytes it took.
+func (q *slowQueue) fill() (n int) {
+	frame := make([]byte, 1000)
+	for q.enqueue(frame) {
+		n += len(frame)
+	}
+	return n
+}
+
+// TestWaitingBytes in false time: users have a share of the bytes that wait, the node has a bound, and a client can always
+// have a few waiting. When the clients are gone, nothing waits.
+func TestWaitingBytes(t *testing.T) {
+	for _, records := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const ofUser, ofNode = 300_000, 500_000
+			b := &backlog{ofNode: ofNode, ofUser: ofUser}
+			alice, bob, carol := new(account), new(account), new(account)
+			var writers sync.WaitGroup
+			var all []slowQueue
+			filled := func(of *account, queues int) (total int) {
+				for range queues {
+					q := newSlowQueue(b, of, records, writers.Go)
+					all = append(all, q)
+					total += q.fill()
+				}
+				return total
+			}
+			within := func(who string, got, clients, share int) {
+				t.Helper()
+				if most := share + clients*freeBacklog; got > most || got < most-clients*1000-1000 {
+					t.Errorf("records %v: %d bytes wait for %s, want %d", records, got, who, most)
+				}
+			}
+			if got := filled(alice, 1); got > maxQueued || got < maxQueued-1000 {
+				t.Errorf("%d bytes wait for the first client", got)
+			}
+			within("a user", maxQueued-maxQueued%1000+filled(alice, 9), 10, ofUser)
+			within("another", filled(bob, 10), 10, ofNode-ofUser)
+			within("a third", filled(carol, 10), 10, 0)
+			if got := b.waiting.Load(); got > ofNode || got < ofNode-3000 {
+				t.Errorf("%d bytes have a share", got)
+			}
+			time.Sleep(2 * (writeTimeout + deadlineSlack)) // the clients are given up
+			writers.Wait()
+			for _, who := range []*account{alice, bob, carol} {
+				if n := who.waiting.Load(); n != 0 {
+					t.Errorf("%d bytes of a user wait still", n)
+				}
+			}
+			if n := b.waiting.Load(); n != 0 {
+				t.Errorf("%d bytes wait still", n)
+			}
+			for _, q := range all {
+				_ = q.far.Close()
+			}
+		})
+	}
+}
