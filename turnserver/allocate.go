@@ -328,9 +328,12 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)
-	a.start()
-	if a.addressGone() {
-		a.end() // likewise
+	if err := a.start(); err != nil || a.addressGone() {
+		if err != nil {
+			s.counters.count(failedRelayWatch)
+			s.warnFull("turn: a relayed socket cannot be read, and its client gets an error", "error", err)
+		}
+		a.end()
 		s.dropReservation(a)
 		return nil, stun.CodeInsufficientCapacity
 	}
@@ -419,12 +422,18 @@ func (s *Server) openPort(addresses []*relayAddress, bind binder, wish portWish)
 		if ports, err = r.open(bind, wish); err == nil {
 			return ports, nil
 		}
+		if familyMissing(err) {
+			s.LookAgain() // the host has lost the address, and the server does not know yet
+		} else if hopeless(err) {
+			break
+		}
 	}
 	switch {
 	case errors.Is(err, errPortsTaken) && wish != anyPort:
 	case errors.Is(err, errPortsTaken):
 		s.warnFull("turn: every relay port is taken; widen turn.relay_ports, or add an address to turn.relay_addresses", "address", addresses[0].local)
 	default:
+		s.counters.count(failedRelayOpen)
 		s.warnFull("turn: no relayed socket could be opened", "address", addresses[0].local, "error", err)
 	}
 	return ports, err

@@ -230,15 +230,16 @@ func (d *destination) relay() *allocation {
 // reaches reports whether d is another host, or a live relayed address.
 func (d *destination) reaches() bool { return d.own == nil || d.relay() != nil }
 
-// start begins to read the relayed sockets.
-func (a *allocation) start() {
+// start begins to read the relayed sockets. If it cannot, the caller ends the allocation.
+func (a *allocation) start() error {
 	for r := range a.live() {
 		if r.tcp != nil {
 			r.tcp.start(a)
-		} else {
-			r.datagrams.start(a, r)
+		} else if err := r.datagrams.start(a, r); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // end takes the allocation out of service and waits for nothing. It is safe to call more than once.

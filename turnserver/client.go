@@ -1,10 +1,12 @@
 package turnserver
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"turnpike/turnserver/udpio"
@@ -48,9 +50,12 @@ func (c *client) deliver(w *worker, b []byte, size int) {
 	w.streams.queue(c.stream, b, size)
 }
 
-func sendFailure(size int) reason {
-	if size > udpio.LargestPayload {
+func sendFailure(err error, size int) reason {
+	switch {
+	case size > udpio.LargestPayload:
 		return dropTooLarge
+	case errors.Is(err, syscall.ENOBUFS):
+		return dropNoRoom
 	}
 	return dropSendFailed
 }

@@ -25,6 +25,7 @@ const (
 	dropNoRelay       // sent to a relay address of this node, at a port that no allocation holds
 	dropTooLarge      // does not fit a datagram once the header is changed
 	dropSendFailed    // the operating system refused to send
+	dropNoRoom        // a send buffer of the system, or a queue behind it, was full
 	dropSlowClient    // the client does not read its TCP stream fast enough
 	dropClientAway    // the client has lost its connection, and can still come by another
 	dropHopLimit      // its hop limit ends here
@@ -91,7 +92,12 @@ const (
 
 	endAddressGone // a relayed address has ended because the host has lost the address
 
-	failedHostWatch // the kernel no longer tells of changes of addresses
+	failedHostWatch  // the kernel no longer tells of changes of addresses
+	failedRelayOpen  // no relayed socket could be opened, though there are ports
+	failedRelayWatch // a relayed socket was opened and cannot be read
+	failedLoop       // a loop has ended
+	failedListener   // a UDP listener has ended
+	failedAccept     // accepting a connection failed, most likely for want of descriptors
 
 	reasonCount
 )
@@ -110,6 +116,7 @@ func reasonLabels() [reasonCount]label {
 		dropNoRelay:        {"packets_dropped", "no_such_relayed_address"},
 		dropTooLarge:       {"packets_dropped", "too_large"},
 		dropSendFailed:     {"packets_dropped", "send_failed"},
+		dropNoRoom:         {"packets_dropped", "no_room"},
 		dropSlowClient:     {"packets_dropped", "slow_client"},
 		dropClientAway:     {"packets_dropped", "client_away"},
 		dropHopLimit:       {"packets_dropped", "hop_limit"},
@@ -169,6 +176,11 @@ func reasonLabels() [reasonCount]label {
 		limitMoves:         {"limits_reached", "moves_per_allocation"},
 		endAddressGone:     {"relayed_addresses_ended", "address_gone"},
 		failedHostWatch:    {"faults", "host_watch"},
+		failedRelayOpen:    {"faults", "relay_open"},
+		failedRelayWatch:   {"faults", "relay_watch"},
+		failedLoop:         {"faults", "loop"},
+		failedListener:     {"faults", "listener"},
+		failedAccept:       {"faults", "accept"},
 	}
 }
 
@@ -296,6 +308,7 @@ func sum(all []*counters, below offload.Totals) []Counter {
 		dropBandwidth:  below.OverRate,
 		dropHopLimit:   total(func(c *counters) *atomic.Uint64 { return &c.relayed.LastHop }),
 		dropTooLarge:   total(func(c *counters) *atomic.Uint64 { return &c.relayed.TooLarge }),
+		dropNoRoom:     total(func(c *counters) *atomic.Uint64 { return &c.relayed.NoRoom }),
 		dropSendFailed: below.Failed + total(func(c *counters) *atomic.Uint64 { return &c.relayed.Failed }),
 	}
 	for r, l := range reasonLabels() {

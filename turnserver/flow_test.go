@@ -81,7 +81,7 @@ func (q *flowQueue) told() {
 type noSocket struct{}
 
 func (noSocket) moveTo(*loop)                            {}
-func (noSocket) start(*allocation, *relayed)             {}
+func (noSocket) start(*allocation, *relayed) error       { return nil }
 func (noSocket) sendTo(*worker, *destination, []byte)    {}
 func (noSocket) sendWhole(*worker, *destination, []byte) {}
 func (noSocket) close(*relayAddress, uint16)             {}

@@ -3,6 +3,7 @@
 package turnserver
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"slices"
@@ -45,6 +46,7 @@ type loop struct {
 	mu      sync.Mutex
 	joining []*loopRelay // of clients on streams: run begins to read them
 	closing []*loopRelay // of ended allocations: run closes them
+	ended   bool         // run takes no more of them
 }
 
 // loopListener is a loop's socket of one listener.
@@ -106,9 +108,11 @@ func (s *Server) newLoop() (*loop, error) {
 }
 
 // watch lets epoll tell run once whenever something has come to fd. run must then read all of it.
-func (l *loop) watch(fd int) error {
+func (l *loop) watch(fd int) error { return epollAdd(l.epoll, fd) }
+
+func epollAdd(epoll, fd int) error {
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
 // open opens the loop's socket of a listener, and returns its address.
@@ -350,26 +354,31 @@ func (l *loop) openRelay(p *relayPort, addr netip.AddrPort) error {
 func (r *loopRelay) moveTo(l *loop) { r.loop = l }
 
 // start is called by the loop itself if it serves the Allocate request, else by the client's stream.
-func (r *loopRelay) start(a *allocation, _ *relayed) {
+func (r *loopRelay) start(a *allocation, _ *relayed) error {
 	r.alloc = a
-	if a.shard == r.loop.shard {
-		r.loop.adopt(r)
-		return
+	l := r.loop
+	if err := l.srv.epollAdd(l.epoll, r.fd); err != nil {
+		return err
 	}
-	r.loop.mu.Lock()
-	r.loop.joining = append(r.loop.joining, r)
-	r.loop.mu.Unlock()
-	r.loop.poke()
+	if a.shard == l.shard {
+		l.relays[int32(r.fd)] = r
+		return nil
+	}
+	l.mu.Lock()
+	ended := l.ended
+	if !ended {
+		l.joining = append(l.joining, r)
+	}
+	l.mu.Unlock()
+	if ended {
+		return errLoopEnded
+	}
+	l.poke()
+	return nil
 }
 
-// adopt begins to read a relayed socket.
-func (l *loop) adopt(r *loopRelay) {
-	l.relays[int32(r.fd)] = r
-	if err := l.watch(r.fd); err != nil {
-		l.srv.log.Error("turn: a relayed socket cannot be watched", "error", err)
-		r.alloc.end()
-	}
-}
+// errLoopEnded means that a loop has failed, or that the server is about to close.
+var errLoopEnded = errors.New("the loop that would read it has ended")
 
 // sendTo implements datagramSocket. w is that of the loop, of the client's stream, or of the loop to which the client
 // has moved.
@@ -428,10 +437,18 @@ func (r *loopRelay) release() {
 
 // close leaves the socket to the loop, which may be about to use it.
 func (r *loopRelay) close(*relayAddress, uint16) {
-	r.loop.mu.Lock()
-	r.loop.closing = append(r.loop.closing, r)
-	r.loop.mu.Unlock()
-	r.loop.poke()
+	l := r.loop
+	l.mu.Lock()
+	ended := l.ended
+	if !ended {
+		l.closing = append(l.closing, r)
+	}
+	l.mu.Unlock()
+	if ended {
+		r.retire()
+		return
+	}
+	l.poke()
 }
 
 // comeAndGo begins to read the sockets of new allocations of streams, and closes the sockets of ended allocations.
@@ -442,18 +459,24 @@ func (l *loop) comeAndGo() {
 	l.mu.Unlock()
 	for _, r := range joining {
 		if !r.isClosed() { // its allocation may have ended before it joined
-			l.adopt(r)
+			l.relays[int32(r.fd)] = r
+			l.serve(r.fd) // epoll has told of what came before
 		}
 	}
 	for _, r := range ended {
 		delete(l.relays, int32(r.fd))
-		r.mu.Lock()
-		r.closed = true
-		held := r.refs > 0
-		r.mu.Unlock()
-		if !held { // else the last holder does this
-			r.free()
-		}
+		r.retire()
+	}
+}
+
+// retire closes the socket, or lets the last that holds it do so. No loop reads it any more.
+func (r *loopRelay) retire() {
+	r.mu.Lock()
+	r.closed = true
+	held := r.refs > 0
+	r.mu.Unlock()
+	if !held {
+		r.free()
 	}
 }
 

@@ -19,6 +19,8 @@ type loop struct {
 
 var errNoLoops = errors.New("this system has no loops")
 
+func epollAdd(_, _ int) error { return errNoLoops }
+
 func (s *Server) newLoop() (*loop, error) { return nil, errNoLoops }
 
 func (*loop) open(netip.AddrPort, bool) (netip.AddrPort, error) {

@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
+	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
@@ -80,12 +83,26 @@ var errPortsTaken = errors.New("every relay port is taken")
 // foreignPorts bounds how many ports an Allocate steps over because other programs hold them.
 const foreignPorts = 64
 
+// hopeless reports whether no other port would do any better: the host is out of descriptors or memory, or does not have
+// the address.
+func hopeless(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	errno, ok := errors.AsType[syscall.Errno](err)
+	return ok && runtime.GOOS == "windows" && slices.Contains([]syscall.Errno{10024, 10047, 10049, 10055}, errno) // the same there
+}
+
 // datagramSocket is a relayed socket of an allocation that relays datagrams.
 type datagramSocket interface {
 	// moveTo makes l the loop that will read it, before start; l is nil where there are no loops.
 	moveTo(l *loop)
-	// start begins to read what peers send to r, one of a's relayed addresses.
-	start(a *allocation, r *relayed)
+	// start begins to read what peers send to r, one of a's relayed addresses. If it cannot, the caller ends a.
+	start(a *allocation, r *relayed) error
 	// sendTo sends b to a peer, now or when w's batch is flushed, and counts the outcome.
 	sendTo(w *worker, to *destination, b []byte)
 	// sendWhole does the same, and forbids routers to fragment the packet. It is slower. Only loops can do it.
@@ -146,6 +163,8 @@ func (r *relayAddress) open(bind binder, wish portWish) (ports [2]relayPort, err
 			return ports, nil
 		case errors.Is(err, errPortsTaken):
 			continue
+		case hopeless(err):
+			return ports, err
 		}
 		if failed++; failed == foreignPorts {
 			return ports, fmt.Errorf("no relayed socket after %d tries: %w", failed, err)
@@ -207,8 +226,9 @@ func openPortableRelay(p *relayPort, addr netip.AddrPort) error {
 
 func (portableRelay) moveTo(*loop) {}
 
-func (c portableRelay) start(a *allocation, r *relayed) {
+func (c portableRelay) start(a *allocation, r *relayed) error {
 	a.shard.srv.readers.Go(func() { c.read(a, r) }) // the caller is one of readers, so Close still waits
+	return nil
 }
 
 // sendWhole is never called: on the portable path, DONT-FRAGMENT is an unknown attribute.
@@ -216,7 +236,7 @@ func (c portableRelay) sendWhole(w *worker, to *destination, b []byte) { c.sendT
 
 func (c portableRelay) sendTo(w *worker, to *destination, b []byte) {
 	if _, err := c.conn.WriteToUDPAddrPort(b, to.addr); err != nil {
-		w.counters.count(sendFailure(len(b)))
+		w.counters.count(sendFailure(err, len(b)))
 		return
 	}
 	w.counters.countRelayed(w.from, clientToPeer, len(b))

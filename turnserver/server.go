@@ -33,9 +33,10 @@ type Server struct {
 	buffers    *bufferPool
 	copies     sync.Pool // of *[copySize]byte
 	workers    *workerPool
-	wallTime   func() time.Time       // tests set another
-	openTime   time.Duration          // likewise
-	probeRelay func(netip.Addr) error // likewise: why no socket can be opened at an address
+	wallTime   func() time.Time          // tests set another
+	openTime   time.Duration             // likewise
+	probeRelay func(netip.Addr) error    // likewise: why no socket can be opened at an address
+	epollAdd   func(epoll, fd int) error // likewise
 	epoch      time.Time
 	front      *front.Front
 	dtls       []dtls.ServerOption
@@ -107,6 +108,7 @@ func New(cfg Config) (*Server, error) {
 		buffers:    newBufferPool(),
 		wallTime:   time.Now,
 		probeRelay: probeRelayAddress,
+		epollAdd:   epollAdd,
 		lookAgain:  make(chan struct{}, 1),
 		openTime:   front.OpenTime,
 		epoch:      time.Now(),

@@ -29,7 +29,7 @@ func (u *udpSocket) sendTo(w *worker, c *client, b []byte, size int) {
 // write sends a datagram at once, and counts it if it cannot be sent.
 func (u *udpSocket) write(count *counters, c *client, b []byte) bool {
 	if _, _, err := u.conn.WriteMsgUDPAddrPort(b, c.source, c.remote); err != nil {
-		count.count(sendFailure(len(b)))
+		count.count(sendFailure(err, len(b)))
 		return false
 	}
 	return true

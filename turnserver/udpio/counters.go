@@ -14,6 +14,7 @@ type Counters struct {
 	Sent     [Classes]Count // by Outgoing.Class
 	LastHop  atomic.Uint64  // not sent: the hop limit of the packet that they relay ends here
 	TooLarge atomic.Uint64
+	NoRoom   atomic.Uint64 // the socket's send buffer, or a queue behind it, was full
 	Failed   atomic.Uint64 // refused by the operating system for another reason
 }
 

@@ -27,6 +27,11 @@ type Outgoing struct {
 type Sender struct {
 	Counters *Counters // that count what becomes of the datagrams
 
+	system func(fd int, messages []mmsghdr) (sent int, errno unix.Errno) // tests set another
+
+	unsegmented [unsegmentedSlots]unsegmented // by a hash of the destination
+	remembers   bool                          // there has been one
+
 	n       int
 	waiting [BatchSize]Outgoing
 	iovs    [BatchSize]unix.Iovec
@@ -42,7 +47,7 @@ type Sender struct {
 type span struct{ first, end int }
 
 // NewSender makes a sender.
-func NewSender(c *Counters) *Sender { return &Sender{Counters: c} }
+func NewSender(c *Counters) *Sender { return &Sender{Counters: c, system: sendmmsg} }
 
 // Add queues a datagram, which must not change until Flush.
 func (s *Sender) Add(o Outgoing, data []byte) {
@@ -88,7 +93,7 @@ func (s *Sender) send(first, end int, segment bool) {
 	}
 	again := -1 // the message that gets a second try
 	for sent := 0; sent < messages; {
-		n, errno := sendmmsg(fd, s.headers[sent:messages])
+		n, errno := s.system(fd, s.headers[sent:messages])
 		switch {
 		case errno == unix.EINTR:
 		case errno == 0:
@@ -96,27 +101,87 @@ func (s *Sender) send(first, end int, segment bool) {
 				s.count(done)
 			}
 			sent += n
+		case errno == unix.EAGAIN: // the socket is full, and the rest would find it so
+			s.Counters.NoRoom.Add(uint64(end - s.spans[sent].first))
+			return
 		case sent != again && mayBeICMP(errno):
 			again = sent // the error may be an earlier packet's, which the kernel returns once
 		default:
 			failed := s.spans[sent]
-			if failed.end-failed.first > 1 {
-				// The device or the path does not take segments of this length. The messages that follow are built
-				// again.
+			if failed.end-failed.first > 1 && s.cannotSegment(errno, failed) {
+				// The messages that follow are built again.
 				s.send(failed.first, failed.end, false)
 				if failed.end < end {
 					s.send(failed.end, end, true)
 				}
 				return
 			}
-			if errno == unix.EMSGSIZE || s.waiting[failed.first].len > LargestPayload {
-				s.Counters.TooLarge.Add(1)
-			} else {
-				s.Counters.Failed.Add(1)
-			}
+			s.countFailed(errno, failed)
 			sent++
 		}
 	}
+}
+
+// countFailed counts the datagrams of a message that the kernel has refused.
+func (s *Sender) countFailed(errno unix.Errno, failed span) {
+	n := uint64(failed.end - failed.first)
+	switch {
+	case errno == unix.ENOBUFS || errno == unix.ENOMEM: // a queue on the way to the device is full
+		s.Counters.NoRoom.Add(n)
+	case errno == unix.EMSGSIZE || s.waiting[failed.first].len > LargestPayload:
+		s.Counters.TooLarge.Add(n)
+	default:
+		s.Counters.Failed.Add(n)
+	}
+}
+
+// unsegmented is a destination to which the kernel has refused to send segments.
+type unsegmented struct {
+	to    netip.Addr
+	above int    // segments longer than this are refused
+	runs  uint16 // how often the sender believes it until it tries again: routes and devices change
+}
+
+const (
+	unsegmentedSlots = 64      // remembered at once; one that takes another's slot costs that one a call that fails
+	unsegmentedRuns  = 1 << 12 //
+)
+
+// cannotSegment reports whether a message failed because the way to its destination takes no segments of its length,
+// and remembers that.
+func (s *Sender) cannotSegment(errno unix.Errno, failed span) bool {
+	above := 0
+	switch errno {
+	case unix.EIO, unix.EOPNOTSUPP: // no offload of checksums, or IPsec
+	case unix.EINVAL, unix.EMSGSIZE: // longer than the path's MTU
+		above = s.waiting[failed.first].len - 1
+	default:
+		return false
+	}
+	to := s.waiting[failed.first].To.Addr()
+	*s.slot(to) = unsegmented{to: to, above: above, runs: unsegmentedRuns}
+	s.remembers = true
+	return true
+}
+
+// takesSegments reports whether datagrams of a length may go to an address in one message, as far as the sender knows.
+func (s *Sender) takesSegments(to netip.Addr, size int) bool {
+	if !s.remembers {
+		return true
+	}
+	known := s.slot(to)
+	if known.runs == 0 || known.to != to || size <= known.above {
+		return true
+	}
+	known.runs--
+	return false
+}
+
+// slot returns where an address is remembered.
+func (s *Sender) slot(to netip.Addr) *unsegmented {
+	b := to.As16()
+	hash := binary.BigEndian.Uint64(b[:8])*31 ^ binary.BigEndian.Uint64(b[8:])
+	return &s.unsegmented[hash*0x9E3779B97F4A7C15>>58%unsegmentedSlots]
 }
 
 func (s *Sender) count(done span) {
@@ -146,7 +211,7 @@ const (
 // address and have one length, but the last may be shorter.
 func (s *Sender) runFrom(first, end int) int {
 	head := &s.waiting[first]
-	if head.len > maxSegment || head.len == 0 {
+	if head.len > maxSegment || head.len == 0 || first+1 == end || !s.takesSegments(head.To.Addr(), head.len) {
 		return first + 1
 	}
 	total := head.len
