@@ -52,8 +52,9 @@
 // A client that has changed networks takes its allocation along, with a ticket (mobility.go). The packet path then
 // finds the same flows under another five-tuple, which may belong to another shard than the allocation does.
 //
-// An allocation has one relayed address, or one of each family (allocation.go, relayaddress.go). A reserved port waits
-// for its owner in reservation.go. The client is told what ICMP says of its peers (toclient.go).
+// An allocation has one relayed address, or one of each family (allocation.go, relayaddress.go), where
+// reserved ports wait for their owners, too. The addresses are those that the host has now (relayset.go). The client is
+// told what ICMP says of its peers (toclient.go).
 //
 // The kernel forwards established flows over UDP where it can (offloader.go): the packets of bound channels, and
 // indications to and from a peer once the client has sent that peer one. It passes everything else up to the sockets.

@@ -100,6 +100,7 @@ func TestAddressMovesHere(t *testing.T) {
 		}
 		own := peerpolicy.Addresses{loopback: true, peerIP: true}
 		s.setOwnHost(own)
+		s.flowQueue.told() // the kernel, of what was revoked
 		c.sendChannel(wire.MinChannel, []byte("late"))
 		c.indicate(moves.addr, []byte("late"))
 		moves.send(relayed, []byte("late"))

@@ -3,10 +3,8 @@
 package turnserver
 
 import (
-	"errors"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -350,36 +348,6 @@ func (l *loop) openRelay(p *relayPort, addr netip.AddrPort) error {
 	return nil
 }
 
-// moveTo implements datagramSocket, for sockets that were reserved before the server knew for which client.
-func (r *loopRelay) moveTo(l *loop) { r.loop = l }
-
-// start is called by the loop itself if it serves the Allocate request, else by the client's stream.
-func (r *loopRelay) start(a *allocation, _ *relayed) error {
-	r.alloc = a
-	l := r.loop
-	if err := l.srv.epollAdd(l.epoll, r.fd); err != nil {
-		return err
-	}
-	if a.shard == l.shard {
-		l.relays[int32(r.fd)] = r
-		return nil
-	}
-	l.mu.Lock()
-	ended := l.ended
-	if !ended {
-		l.joining = append(l.joining, r)
-	}
-	l.mu.Unlock()
-	if ended {
-		return errLoopEnded
-	}
-	l.poke()
-	return nil
-}
-
-// errLoopEnded means that a loop has failed, or that the server is about to close.
-var errLoopEnded = errors.New("the loop that would read it has ended")
-
 // sendTo implements datagramSocket. w is that of the loop, of the client's stream, or of the loop to which the client
 // has moved.
 func (r *loopRelay) sendTo(w *worker, to *destination, b []byte) {
@@ -409,48 +377,6 @@ func (r *loopRelay) sendWhole(w *worker, to *destination, b []byte) {
 	_ = udpio.ForbidFragments(r.fd, is4, false) // an option that could be set can be set back
 }
 
-// acquire keeps the socket open until w is flushed, or reports false if it is closed.
-func (r *loopRelay) acquire(w *worker) bool {
-	if slices.Contains(w.acquired, releaser(r)) {
-		return true
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return false
-	}
-	r.refs++
-	w.acquired = append(w.acquired, r)
-	return true
-}
-
-// release implements releaser.
-func (r *loopRelay) release() {
-	r.mu.Lock()
-	r.refs--
-	last := r.closed && r.refs == 0
-	r.mu.Unlock()
-	if last {
-		r.free()
-	}
-}
-
-// close leaves the socket to the loop, which may be about to use it.
-func (r *loopRelay) close(*relayAddress, uint16) {
-	l := r.loop
-	l.mu.Lock()
-	ended := l.ended
-	if !ended {
-		l.closing = append(l.closing, r)
-	}
-	l.mu.Unlock()
-	if ended {
-		r.retire()
-		return
-	}
-	l.poke()
-}
-
 // comeAndGo begins to read the sockets of new allocations of streams, and closes the sockets of ended allocations.
 func (l *loop) comeAndGo() {
 	l.mu.Lock()
@@ -460,36 +386,14 @@ func (l *loop) comeAndGo() {
 	for _, r := range joining {
 		if !r.isClosed() { // its allocation may have ended before it joined
 			l.relays[int32(r.fd)] = r
-			l.serve(r.fd) // epoll has told of what came before
+			l.serveErrors(r.fd) // epoll has told of what came before, and nobody was there
+			l.serve(r.fd)
 		}
 	}
 	for _, r := range ended {
 		delete(l.relays, int32(r.fd))
 		r.retire()
 	}
-}
-
-// retire closes the socket, or lets the last that holds it do so. No loop reads it any more.
-func (r *loopRelay) retire() {
-	r.mu.Lock()
-	r.closed = true
-	held := r.refs > 0
-	r.mu.Unlock()
-	if !held {
-		r.free()
-	}
-}
-
-func (r *loopRelay) isClosed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.closed
-}
-
-// free closes the socket, which also takes it out of epoll, and frees its port.
-func (r *loopRelay) free() {
-	_ = unix.Close(r.fd)
-	r.address.release(r.port)
 }
 
 // poke wakes run.

@@ -163,7 +163,7 @@ func TestFullSocket(t *testing.T) {
 				return fmt.Errorf("ip %s: %w: %s", change, err, out)
 			}
 		}
-		fd, err := OpenRelayed(netip.MustParseAddrPort("11.22.33.1:0"))
+		fd, _, err := OpenRelayed(netip.MustParseAddrPort("11.22.33.1:0"))
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func TestFullSocket(t *testing.T) {
 		if got := s.Counters.NoRoom.Load(); got < 64 || s.Counters.Failed.Load() > 0 || s.remembers {
 			t.Errorf("%d datagrams had no room, %d failed, segments are refused: %v", got, s.Counters.Failed.Load(), s.remembers)
 		}
-		long, err := OpenRelayed(netip.MustParseAddrPort("11.22.33.1:0"))
+		long, _, err := OpenRelayed(netip.MustParseAddrPort("11.22.33.1:0"))
 		if err != nil {
 			return err
 		}
