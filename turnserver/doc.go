@@ -7,7 +7,7 @@
 //	topeer.go                 ChannelData and Send indications: look the flow up, send to the peer
 //	binding.go                answer Binding requests; discovery.go does so on addresses where clients find out about their NATs
 //	request.go                decode every other request, authenticate it (auth.go), then by method:
-//	                          allocate.go           Allocate and Refresh; alternate.go while the server drains
+//	                          allocate.go           Allocate and Refresh; request.go while the server drains
 //	                          permission.go         CreatePermission and ChannelBind
 //	                          mobility.go           Refresh with a ticket
 //	                          tcprelay_requests.go  Connect and ConnectionBind
