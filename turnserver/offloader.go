@@ -232,6 +232,7 @@ func offloadCounters(t offload.Totals) []Counter {
 		{Name: passed, Reason: "unrouted", Value: t.Unrouted},
 		{Name: passed, Reason: "too_long", Value: t.TooLong},
 		{Name: passed, Reason: "untypical", Value: t.Untypical},
+		{Name: passed, Reason: "aggregated", Value: t.Aggregated},
 	}
 }
 

@@ -198,6 +198,7 @@ func TestOffloadedSegments(t *testing.T) {
 	if got := counterOf(t, s, "packets_offloaded", "up") - before; got != 0 {
 		t.Errorf("%d packets went through the kernel", got)
 	}
+	waitCounted(t, s, "packets_not_offloaded", "aggregated", segments)
 }
 
 // TestOffloadedFamilies: clients and peers of either family, by listeners on the unspecified address.

@@ -92,6 +92,7 @@ type forwardTotals struct {
 	Unrouted    uint64
 	TooLong     uint64
 	Untypical   uint64
+	Aggregated  uint64
 }
 
 // Names of all BPF objects in the ELF.

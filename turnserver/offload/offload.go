@@ -82,6 +82,7 @@ type Totals struct {
 	Unrouted    uint64 // the kernel has no route that the program could take
 	TooLong     uint64 // too long for the next link, or, between virtual interfaces, longer than 2048 bytes
 	Untypical   uint64 // with other lengths than they have as a rule, or on their last hop
+	Aggregated  uint64 // several in one, as network cards and other virtual machines pass them on
 }
 
 // Errors of Put.

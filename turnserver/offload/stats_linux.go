@@ -31,6 +31,7 @@ func (p *Path) Totals() (Totals, error) {
 		sum.Unrouted += t.Unrouted
 		sum.TooLong += t.TooLong
 		sum.Untypical += t.Untypical
+		sum.Aggregated += t.Aggregated
 	}
 	return sum, nil
 }

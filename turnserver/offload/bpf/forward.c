@@ -86,7 +86,10 @@ INLINE bool is_partial(struct __sk_buff *skb, const struct packet *p, const stru
 		return false;
 	if (bpf_l4_csum_replace(skb, offset, 0, htons(1), 0) || bpf_skb_load_bytes(skb, offset, &now, sizeof now))
 		return false;
-	return now == p->checksum;
+	if (now == p->checksum)
+		return true;
+	bpf_skb_store_bytes(skb, offset, &p->checksum, sizeof p->checksum, 0); /* the packet may go up yet */
+	return false;
 }
 
 /*
@@ -384,6 +387,11 @@ int forward(struct __sk_buff *skb)
 	if (!t || !alive(now))
 		return TC_ACT_UNSPEC;
 	in->seen = now;
+	/* It stands for several, each with a header of its own before its data. The IP stack cuts it up. */
+	if (skb->gso_size) {
+		t->aggregated += skb->gso_segs;
+		return TC_ACT_UNSPEC;
+	}
 	struct flow *out = match(&p, &r, in, t, now);
 	if (!out)
 		return TC_ACT_UNSPEC;

@@ -80,6 +80,7 @@ struct totals {
 	u64 unrouted;
 	u64 too_long;  /* for the next link in one piece, or for shift */
 	u64 untypical; /* wrong or unusual lengths */
+	u64 aggregated;
 };
 
 struct {

@@ -12,7 +12,7 @@ enum { MOST_BEHIND = 3 + FINGERPRINTED };
 struct packet {
 	struct key key;
 	u32 l4;      /* where the UDP header is */
-	u32 payload; /* size of what follows it */
+	u32 payload; /* size of what follows it; of several packets in one, that of the first */
 	bool v6;
 	u8 class; /* DSCP and ECN */
 	u8 hops;
@@ -42,12 +42,12 @@ INLINE void *headers(struct __sk_buff *skb, u32 size)
 	return data + size <= (void *)(long)skb->data_end ? data : 0;
 }
 
-INLINE bool parse_udp(struct packet *p, const struct udp *h, u32 size)
+INLINE bool parse_udp(const struct __sk_buff *skb, struct packet *p, const struct udp *h, u32 size)
 {
 	const struct channel *channel = (const void *)(h + 1);
 	if (ntohs(h->size) != size)
 		return false;
-	p->payload = size - UDP;
+	p->payload = skb->gso_size ? skb->gso_size : size - UDP;
 	p->checksum = h->checksum;
 	p->first = *channel;
 	p->key.remote_port = h->from;
@@ -73,7 +73,7 @@ INLINE bool parse_ipv4(struct __sk_buff *skb, struct packet *p)
 	p->v6 = false;
 	p->class = h->class;
 	p->hops = h->hops;
-	return parse_udp(p, data + ETHERNET + IPV4, skb->len - ETHERNET - IPV4);
+	return parse_udp(skb, p, data + ETHERNET + IPV4, skb->len - ETHERNET - IPV4);
 }
 
 INLINE bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
@@ -88,19 +88,20 @@ INLINE bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 		return false;
 	if (ntohs(h->payload) != skb->len - ETHERNET - IPV6)
 		return false;
+	if (is_ipv4(&h->from) || is_ipv4(&h->to)) /* it would have the key of an IPv4 packet */
+		return false;
 	p->key.remote = h->from;
 	p->key.local = h->to;
 	p->l4 = ETHERNET + IPV6;
 	p->v6 = true;
 	p->class = first >> 20;
 	p->hops = h->hops;
-	return parse_udp(p, data + ETHERNET + IPV6, skb->len - ETHERNET - IPV6);
+	return parse_udp(skb, p, data + ETHERNET + IPV6, skb->len - ETHERNET - IPV6);
 }
 
 INLINE bool parse(struct __sk_buff *skb, struct packet *p)
 {
-	/* A packet that stands for several, each with a ChannelData header of its own, is cut up by the IP stack. */
-	if (skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
+	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return false;
 	if (skb->protocol == htons(ETH_P_IP))
 		return parse_ipv4(skb, p);
