@@ -185,11 +185,11 @@ func (a *actor) check(srv *Server, did map[string]bool) {
 		did["knocks"] = did["knocks"] || r.hasPowers(s) && len(r.waiting) > 0
 	}
 	for id, u := range srv.users {
-		if s.seesAll() && u != s.user && a.online[id] != u.name {
+		if s.sight == PresenceAll && u != s.user && a.online[id] != u.name {
 			a.t.Errorf("%s does not know that %s is online", s.id, u.name)
 		}
 	}
-	if want := len(srv.users) - 1; s.seesAll() && len(a.online) != want {
+	if want := len(srv.users) - 1; s.sight == PresenceAll && len(a.online) != want {
 		a.t.Errorf("%s believes that %d are online, want %d", s.id, len(a.online), want)
 	}
 }

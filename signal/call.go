@@ -34,7 +34,7 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	switch {
 	case callee == s.user:
 		return newError(wire.CodeForbidden, "You cannot call yourself.")
-	case callee == nil || !s.seesAll() && !s.sharesRoom(callee):
+	case callee == nil || !s.sees(callee) && !s.sharesRoom(callee):
 		return newError(wire.CodeNoSuchUser, "Nobody of that identifier is online.")
 	case callee.call != nil:
 		return newError(wire.CodeBusy, "They are in a call.")

@@ -51,7 +51,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 		}
 		return nil
 	}
-	asked, err := nameOf(&ticket, m.Name)
+	asked, err := srv.nameOf(&ticket, m.Name)
 	if err != nil {
 		return badField("name", err.Error())
 	}
@@ -144,9 +144,9 @@ func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 	s.user = u
 	u.sessions = append(u.sessions, s)
 	srv.sessions[s.id] = s
-	if s.seesAll() {
-		s.memberAt = len(srv.members)
-		srv.members = append(srv.members, s)
+	s.sight = srv.sight(&s.ticket)
+	if list := srv.membersLike(s); list != nil {
+		list.add(s)
 	}
 	s.presenceAt = srv.presence.clock
 	srv.logLocked(slog.LevelDebug, "session began", "session", s.id, "user", u.id, "role", s.ticket.Role, "restored", s.restored)

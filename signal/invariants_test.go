@@ -33,15 +33,19 @@ func checkInvariants(t *testing.T, srv *Server) {
 		}
 	}
 	for id, u := range srv.users {
-		if len(u.sessions) == 0 || srv.names[u.canonical] != u {
+		if len(u.sessions) == 0 || !slices.Contains(srv.names[u.canonical], u) {
 			t.Errorf("user %s has %d sessions; the name %s is of %v", id, len(u.sessions), u.canonical, srv.names[u.canonical])
 		}
 		if u.call != nil && (srv.calls[u.call.id] != u.call || u.call.caller.user != u && u.call.callee != u) {
 			t.Errorf("user %s is in a call that is over, or another's", id)
 		}
 	}
-	if len(srv.names) != len(srv.users) {
-		t.Errorf("%d names of %d users", len(srv.names), len(srv.users))
+	names := 0
+	for _, holders := range srv.names {
+		names += len(holders)
+	}
+	if names != len(srv.users) {
+		t.Errorf("%d names of %d users", names, len(srv.users))
 	}
 	for id, r := range srv.rooms {
 		if len(r.members) == 0 || len(r.members) > r.size {

@@ -3,6 +3,7 @@ package signal
 import (
 	"cmp"
 	"math/rand/v2"
+	"slices"
 
 	"turnpike/auth"
 )
@@ -11,34 +12,35 @@ import (
 type askedName struct {
 	shown, canonical string
 	chosen           bool   // the user chose it, and can choose another
+	space            string // where a name that the user did not choose must be nobody else's: Server.nameSpace
 	former           string // in another process, with the number that it had there; empty: the session is new
 }
 
 // nameOf returns the name of a new session: the ticket's, or the one that the user said in hello. The error is a
 // sentence about a name that the user chose; a name of the issuer's is made fit.
-func nameOf(ticket *auth.Ticket, said string) (asked askedName, err error) {
+func (srv *Server) nameOf(ticket *auth.Ticket, said string) (asked askedName, err error) {
 	name, chosen := ticket.Name, ticket.Chosen
 	if said != "" && said != name && (name == "" || chosen || ticket.Role == auth.RoleGuest) {
 		name, chosen = said, true // the maker of the ticket vouches for the names of all others
 	}
 	if !chosen {
-		return vouchedName(name, ticket.User), nil
+		return srv.vouchedName(name, ticket.User), nil
 	}
-	asked.chosen = true
+	asked.chosen, asked.space = true, srv.nameSpace(ticket.User.Issuer)
 	asked.shown, asked.canonical, err = auth.CleanName(name)
 	return asked, err
 }
 
 // vouchedName makes a name fit that its user cannot change.
-func vouchedName(name string, user auth.User) askedName {
+func (srv *Server) vouchedName(name string, user auth.User) askedName {
 	shown := cmp.Or(auth.FitName(name), user.PlaceholderName())
-	return askedName{shown: shown, canonical: auth.CanonicalName(shown)}
+	return askedName{shown: shown, canonical: auth.CanonicalName(shown), space: srv.nameSpace(user.Issuer)}
 }
 
 // restoredName returns the name of a session that comes back from another process. Its user may have chosen it, but is
 // not asked for another: nobody loses a session because its name was taken meanwhile.
-func restoredName(token *auth.Resume) askedName {
-	asked := vouchedName(cmp.Or(token.Base, token.Name), token.Ticket.User)
+func (srv *Server) restoredName(token *auth.Resume) askedName {
+	asked := srv.vouchedName(cmp.Or(token.Base, token.Name), token.Ticket.User)
 	asked.former = auth.FitName(token.Name)
 	return asked
 }
@@ -47,8 +49,9 @@ func restoredName(token *auth.Resume) askedName {
 // else has it, the same with a number. It reports false if the user can choose another. The caller holds mu.
 func (srv *Server) freeName(u *user, asked askedName) (name, canonical string, ok bool) {
 	isFree := func(canonical string) bool {
-		holder := srv.names[canonical]
-		return holder == nil || holder == u
+		return !slices.ContainsFunc(srv.names[canonical], func(holder *user) bool {
+			return holder != u && (asked.chosen || holder.chose || holder.space == asked.space)
+		})
 	}
 	if asked.former != "" {
 		if canonical = auth.CanonicalName(asked.former); isFree(canonical) {

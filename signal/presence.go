@@ -56,7 +56,7 @@ func (srv *Server) notePresence(u *user, was bool) {
 	p := &srv.presence
 	if len(p.changes) == 0 {
 		p.began = p.clock
-		p.timer.Reset(max(presenceDelay, time.Duration(len(srv.members))*presencePerMember))
+		p.timer.Reset(max(presenceDelay, time.Duration(srv.countMembers())*presencePerMember))
 	}
 	p.clock++
 	c := p.changes[u.id]
@@ -87,24 +87,31 @@ func (srv *Server) tellPresenceUntilStopped() {
 // except to members that came in between: they get all changes after their welcome. It uses the memory of former, and
 // returns it.
 func (srv *Server) tellPresence(former []*session) []*session {
-	batch, members := srv.takeChanges(former[:0])
+	batch, members, circles := srv.takeChanges(former[:0])
 	batch.settle()
 	for _, s := range members {
 		batch.tell(s)
+	}
+	for issuer, members := range circles {
+		own := batch.onlyOf(issuer)
+		for _, s := range members {
+			own.tell(s)
+		}
 	}
 	clear(members) // keep no session
 	return members
 }
 
-// takeChanges returns the changes, and appends the members to be told of them. From now on there are none.
-func (srv *Server) takeChanges(members []*session) (*presenceBatch, []*session) {
+// takeChanges returns the changes, and who is to be told of them: members, to which it appends those who see everybody, and
+// those of each issuer who see each other alone. From now on there are no changes.
+func (srv *Server) takeChanges(members []*session) (*presenceBatch, []*session, map[string][]*session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	p := &srv.presence
 	b := &presenceBatch{began: p.began, byUser: p.changes}
 	p.changes = make(map[string]*change)
 	if len(b.byUser) == 0 {
-		return b, members
+		return b, members, nil
 	}
 	for id, c := range b.byUser {
 		c.now = c.before
@@ -113,7 +120,11 @@ func (srv *Server) takeChanges(members []*session) (*presenceBatch, []*session) 
 			c.now = u.wire()
 		}
 	}
-	return b, append(members, srv.members...)
+	circles := make(map[string][]*session)
+	for issuer, c := range srv.circles {
+		circles[issuer] = slices.Clone([]*session(c.members))
+	}
+	return b, append(members, srv.members...), circles
 }
 
 // presenceBatch is what changed in one delay. It lies outside of all locks, and one goroutine uses it.
@@ -252,7 +263,7 @@ func (n *presenceNews) tell(s *session) {
 // listOnline writes into a welcome the users that s sees, or the first of them. The caller holds mu.
 func (srv *Server) listOnline(s *session, m *wire.Welcome) {
 	m.Online = []wire.User{}
-	if !s.seesAll() {
+	if s.sight == PresenceNobody {
 		return
 	}
 	s.known.Store(new(wire.User)) // nobody yet
@@ -266,7 +277,7 @@ func (srv *Server) listOnline(s *session, m *wire.Welcome) {
 // page lists users after a place, and notes that s knows everybody up to the end of the page: from now on it is told of
 // changes up to there. The caller holds mu.
 func (srv *Server) page(s *session, after wire.User) (list []*user, more bool) {
-	list, more = srv.online.page(after, wire.MaxOnline, s.user)
+	list, more = srv.listFor(s).page(after, wire.MaxOnline, s.user)
 	if !more {
 		s.known.Store(nil)
 	} else if known, last := s.known.Load(), list[len(list)-1].wire(); known != nil && compareUsers(last, *known) > 0 {
@@ -283,7 +294,7 @@ func (s *session) listMore(m *wire.ListOnline) *wire.Error {
 	defer s.srv.mu.Unlock()
 	var list []*user
 	more := false
-	if s.seesAll() {
+	if s.sight != PresenceNobody {
 		list, more = s.srv.page(s, m.After)
 	}
 	texts := make([][]byte, len(list))

@@ -17,7 +17,7 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	welcome := c.newWelcome(m.ID, s.id, s.ticket)
 	welcome.Resumed = wire.ResumedRestored
 	token.In = slices.DeleteFunc(token.In, func(in auth.ResumeRoom) bool { return srv.cfg.KickedFrom(s.ticket, in.ID) })
-	asked := restoredName(token)
+	asked := srv.restoredName(token)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if resumed, e = c.takeUp(s, token, m, asked, welcome); resumed {

@@ -64,6 +64,8 @@ type Config struct {
 	// KickedFrom reports whether a ticket does not open a room any more, because its user was thrown out of that after the
 	// ticket was issued. It must be quick, and must not block. Nil: never. KickUser takes those out who are in.
 	KickedFrom func(ticket auth.Ticket, room string) bool
+	// Presence says whom the members of each issuer see. An issuer that is not there has PresenceAll.
+	Presence map[string]Presence
 	// AllowedOrigins are the origins, as in https://app.example.org or capacitor://localhost, that may connect besides pages from the same host.
 	// Clients that send no Origin are not browsers and may connect.
 	AllowedOrigins []string
@@ -100,11 +102,12 @@ type Server struct {
 	refusalLogged bucket                // of log lines about refused tickets
 	sessions      map[string]*session   // by id: from welcome to end
 	away          map[*session]struct{} // the sessions that have no connection
-	members       []*session            // the sessions that see everybody, in no order
+	members       members               // the sessions that see everybody online
 	lingering     expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
 	users         map[string]*user      // who is online
-	names         map[string]*user      // by canonical name: the same users
+	names         map[string][]*user    // by canonical name: the same users
 	online        directory             // the same users
+	circles       map[string]*circle    // of the issuers whose members see each other alone
 	rooms         map[string]*room
 	calls         map[string]*call
 	addrs         addrs
@@ -152,12 +155,18 @@ func New(cfg Config) *Server {
 		away:     make(map[*session]struct{}),
 		epoch:    auth.NewID(cfg.Rand, epochLength),
 		users:    make(map[string]*user),
-		names:    make(map[string]*user),
+		names:    make(map[string][]*user),
+		circles:  make(map[string]*circle),
 		rooms:    make(map[string]*room),
 		calls:    make(map[string]*call),
 		addrs:    newAddrs(),
 		spent:    make(map[string]*userUse),
 		presence: newPresence(),
+	}
+	for issuer, p := range cfg.Presence {
+		if p == PresenceIssuer {
+			srv.circles[issuer] = new(circle)
+		}
 	}
 	for _, origin := range cfg.AllowedOrigins {
 		srv.origins[normalOrigin(origin)] = true

@@ -51,7 +51,8 @@ type session struct {
 	away         *absence // nil while it is carried
 	// presenceAt is the presence.clock of the welcome, which told the session of all changes before it.
 	presenceAt uint64
-	memberAt   int // place in srv.members, if it is there
+	sight      Presence
+	memberAt   int // place among the members like it, unless it sees nobody
 
 	// Written under srv.mu, read at any time, by members only.
 	known    atomic.Pointer[wire.User] // it knows everybody online up to here, in the order of the directory; nil: everybody
@@ -229,7 +230,9 @@ func (srv *Server) endLocked(s *session, reason string) {
 	srv.endAbsence(s)
 	s.stream.end()
 	delete(srv.sessions, s.id)
-	srv.forgetMember(s)
+	if list := srv.membersLike(s); list != nil {
+		list.remove(s)
+	}
 	for len(s.rooms) > 0 {
 		srv.leaveRoom(s, s.rooms[0], reason)
 	}
@@ -251,18 +254,6 @@ func (srv *Server) endLocked(s *session, reason string) {
 	s.scope = scope{}
 	srv.counters.ended.count(reason)
 	srv.logLocked(slog.LevelDebug, "session ended", "session", s.id, "user", s.user.id, "reason", reason)
-}
-
-// forgetMember takes a session out of those that are told of others. The caller holds mu.
-func (srv *Server) forgetMember(s *session) {
-	if s.memberAt >= len(srv.members) || srv.members[s.memberAt] != s {
-		return // a guest's
-	}
-	end := len(srv.members) - 1
-	last := srv.members[end]
-	srv.members[s.memberAt], last.memberAt = last, s.memberAt
-	srv.members[end] = nil
-	srv.members = srv.members[:end]
 }
 
 // endsRelays reports whether the relays of a session that ends for the reason end with it.

@@ -80,11 +80,15 @@ type Config struct {
 	checkIssuer CheckIssuer       // nil: issuers are judged by their form only
 }
 
-// The words that auth.guests, tls.mode and turn.offload take.
+// The words that auth.guests, presence of auth.issuers, tls.mode and turn.offload take.
 const (
 	GuestsLoopback = "loopback"
 	GuestsAlways   = "always"
 	GuestsNever    = "never"
+
+	PresenceAll    = "all"
+	PresenceIssuer = "issuer"
+	PresenceNobody = "nobody"
 
 	TLSOff   = "off"
 	TLSFiles = "files"

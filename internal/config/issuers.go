@@ -26,6 +26,7 @@ type Issuer struct {
 	NameClaim, RoomsClaim, RoleClaim string // an empty one is not read
 	DefaultRooms                     []string
 	DefaultRole                      string
+	Presence                         string // one of the constants Presence...: whom its members see online
 }
 
 // CheckIssuer judges the values in an issuer's table: the names of algorithms and roles, for example.
@@ -41,7 +42,7 @@ type Fault struct {
 func defaultIssuer() Issuer {
 	return Issuer{
 		Leeway: 30 * time.Second, NameClaim: "name", RoomsClaim: "rooms", RoleClaim: "role",
-		DefaultRooms: []string{"*"}, DefaultRole: "guest",
+		DefaultRooms: []string{"*"}, DefaultRole: "guest", Presence: PresenceAll,
 	}
 }
 
@@ -64,6 +65,7 @@ func (c *Issuer) keys() []key {
 		{name: "role_claim", value: str(&c.RoleClaim, "role")},
 		{name: "default_rooms", value: strs(&c.DefaultRooms, "team-*")},
 		{name: "default_role", value: str(&c.DefaultRole, "member")},
+		{name: "presence", value: scalar[string]{&c.Presence, oneOf([]string{PresenceAll, PresenceIssuer, PresenceNobody}), asIs, PresenceIssuer}},
 	}
 }
 

@@ -132,6 +132,15 @@ func issuerOf(is *config.Issuer) auth.IssuerConfig {
 	}
 }
 
+// presenceOf is whom the members of each issuer see.
+func presenceOf(cfg *config.Config) map[string]signal.Presence {
+	out := map[string]signal.Presence{}
+	for _, is := range cfg.Auth.Issuers {
+		out[is.Name] = signal.Presence(is.Presence)
+	}
+	return out
+}
+
 // CheckIssuer judges an issuer's table while the configuration is read.
 func CheckIssuer(is *config.Issuer) []config.Fault {
 	issuer := issuerOf(is)

@@ -179,6 +179,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		KickedFrom:     n.ledger.RefusesRoom,
 		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil },
 		Ended:          n.ended.Ended,
+		Presence:       presenceOf(n.cfg),
 		AllowedOrigins: origins,
 		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&n.cfg.Limits),
