@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -104,11 +105,19 @@ func Password(secret Secret, username string) string {
 type Credentials struct {
 	realm     string
 	now       func() time.Time
-	signaling []signalingKey // The first signs; the former ones, newest first, verify.
+	password  Secret
+	derived   atomic.Pointer[signalingKeys] // From password; see signaling.
 	pseudonym Secret
 	shared    []*passwordKey // The first signs, all verify.
 	apps      []appKey       // These verify, too.
 	minted    *usernames     // Nil unless RememberUsernames was called.
+}
+
+// signalingKeys are the keys that belong to one state of a secret. The first signs;
+// the former ones, newest first, verify.
+type signalingKeys struct {
+	of   *material
+	keys []signalingKey
 }
 
 // signalingKey is a key of the server's own, of its secret or of a former one.
@@ -132,11 +141,7 @@ func NewCredentials(realm string, signaling Secret, shared []Secret, now func() 
 		now:       now,
 		pseudonym: signaling.Derive("turnpike turn pseudonym"),
 	}
-	key := signaling.Derive("turnpike turn password")
-	c.signaling = []signalingKey{{passwordKey: newPasswordKey(key)}}
-	for _, former := range key.formerKeys() {
-		c.signaling = append(c.signaling, signalingKey{newPasswordKey(former.secret), former.until})
-	}
+	c.password = signaling.Derive("turnpike turn password")
 	for _, secret := range shared {
 		if secret.IsZero() {
 			panic("auth: an empty shared secret would let everybody relay")
@@ -144,6 +149,20 @@ func NewCredentials(realm string, signaling Secret, shared []Secret, now func() 
 		c.shared = append(c.shared, newPasswordKey(secret))
 	}
 	return c
+}
+
+// signaling returns the keys that are in force.
+func (c *Credentials) signaling() []signalingKey {
+	of := c.password.material()
+	if known := c.derived.Load(); known != nil && known.of == of {
+		return known.keys
+	}
+	all := []signalingKey{{passwordKey: newPasswordKey(fixedSecret(of))}}
+	for _, former := range of.former {
+		all = append(all, signalingKey{newPasswordKey(former.secret), former.until})
+	}
+	c.derived.Store(&signalingKeys{of, all})
+	return all
 }
 
 // AddApp has credentials accepted that an app signs with its own secret. Their
@@ -159,13 +178,13 @@ func (c *Credentials) AddApp(name string, secret Secret) {
 // MintSession makes the credential of a session. Its username does not name the
 // user: the session knows its user, and usernames travel in the clear.
 func (c *Credentials) MintSession(session, user string, ttl time.Duration) Credential {
-	return c.remembered(c.mint(c.signaling[0].secret, sessionPrefix+session, ttl))
+	return c.remembered(c.mint(c.password, sessionPrefix+session, ttl))
 }
 
 // MintRelayOnly makes a credential that belongs to no session. Its username has
 // a pseudonym of user, always the same one, so that quotas can count.
 func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
-	return c.remembered(c.mint(c.signaling[0].secret, c.RelayOnlyUser(user), ttl))
+	return c.remembered(c.mint(c.password, c.RelayOnlyUser(user), ttl))
 }
 
 // RelayOnlyUser is the User of the grants that MintRelayOnly makes for user.
@@ -202,6 +221,10 @@ func (c *Credentials) mint(secret Secret, user string, ttl time.Duration) Creden
 // check expiry: callers compare Grant.Expires. It reports false and leaves dst as
 // it is if username is malformed; every other username costs the same work.
 func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate, bool) {
+	return c.candidates(c.signaling(), username, dst)
+}
+
+func (c *Credentials) candidates(signaling []signalingKey, username []byte, dst []Candidate) ([]Candidate, bool) {
 	if len(username) > maxUsernameBytes {
 		return dst, false
 	}
@@ -216,7 +239,7 @@ func (c *Credentials) Candidates(username []byte, dst []Candidate) ([]Candidate,
 	} else if id, found := strings.CutPrefix(user, relayOnlyPrefix); found && id != "" {
 		grant.Kind, grant.User = GrantRelayOnly, user
 	}
-	for i, key := range c.signaling {
+	for i, key := range signaling {
 		if i > 0 && !c.now().Before(key.until) {
 			break
 		}
@@ -246,10 +269,11 @@ func UsernameExpired(username []byte, now time.Time) bool {
 // they were a valid credential once, and else wraps ErrUnauthorized. TURN never
 // sees a password, and uses Candidates instead.
 func (c *Credentials) Verify(username, password string) (Grant, error) {
-	candidates, _ := c.Candidates([]byte(username), nil)
+	signaling := c.signaling()
+	candidates, _ := c.candidates(signaling, []byte(username), nil)
 	keys := make([]*passwordKey, 0, len(candidates))
 	for i := range len(candidates) - len(c.shared) - len(c.apps) {
-		keys = append(keys, c.signaling[i].passwordKey) // Candidates has them first.
+		keys = append(keys, signaling[i].passwordKey) // candidates has them first.
 	}
 	keys = append(keys, c.shared...)
 	for _, app := range c.apps {

@@ -154,7 +154,7 @@ func TestKeyDecidesKind(t *testing.T) {
 			t.Errorf("%s: underived secret grants %+v", username, grants)
 		}
 		// Signaling's key opens only the usernames that signaling mints.
-		grants = matching(got, longTermKey(username, "realm", Password(c.signaling[0].secret, username)))
+		grants = matching(got, longTermKey(username, "realm", Password(c.password, username)))
 		if ours := user == "s.sess1" || user == "r.id"; (len(grants) == 1) != ours {
 			t.Errorf("%s: signaling's key grants %+v", username, grants)
 		}
@@ -347,7 +347,7 @@ func FuzzCandidates(f *testing.F) {
 		for _, candidate := range got {
 			secret := shared
 			if candidate.Grant.Kind != GrantREST {
-				secret = c.signaling[0].secret
+				secret = c.password
 			}
 			mac := hmac.New(sha1.New, secret.Bytes())
 			mac.Write(username)

@@ -100,6 +100,96 @@ func TestRotateSecret(t *testing.T) {
 	}
 }
 
+// verifiers are what a running process made from its secret at its start.
+type verifiers struct {
+	tickets     *Tickets
+	invites     *Invites
+	resumes     *ResumeTokens
+	credentials *Credentials
+}
+
+func newVerifiers(secret Secret, now func() time.Time) verifiers {
+	return verifiers{
+		NewTickets(secret, now, rand.Reader), NewInvites(secret, now, rand.Reader), NewResumeTokens(secret, now, rand.Reader),
+		NewCredentials("realm", secret, nil, now),
+	}
+}
+
+// TestSecretFileFollowsRotation: what a process made from its secret follows a rotation, in what it signs and in what it
+// verifies, also where it has cached something from the secret before.
+func TestSecretFileFollowsRotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "secret")
+	start := time.Now().Truncate(time.Second)
+	at := func(after time.Duration) func() time.Time { return func() time.Time { return start.Add(after) } }
+	file, err := OpenSecretFile(path, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := file.Secret()
+	nonces := running.Derive("nonces")
+	kept := newVerifiers(running, at(0))
+	before := signAll(t, running, at(0))
+	want := func(when string, s signed, good bool) {
+		t.Helper()
+		_, ticket := kept.tickets.Verify(s.ticket)
+		_, invite := kept.invites.Verify(s.invite)
+		_, resume := kept.resumes.Verify(s.resume)
+		_, credential := kept.credentials.Verify(s.username, s.password)
+		candidates, _ := kept.credentials.Candidates([]byte(s.username), nil)
+		turn := len(matching(candidates, longTermKey(s.username, "realm", s.password))) == 1
+		for what, got := range map[string]bool{"ticket": ticket == nil, "invite": invite == nil, "resume": resume == nil, "credential": credential == nil, "turn": turn} {
+			if got != good {
+				t.Errorf("%s: %s verifies: %v", when, what, got)
+			}
+		}
+	}
+	reload := func(wantChanged bool) {
+		t.Helper()
+		if changed, err := file.Reload(); err != nil || changed != wantChanged {
+			t.Fatalf("changed %v, %v", changed, err)
+		}
+	}
+	want("at the start", before, true)
+	reload(false)
+	keyBefore := &nonces.Bytes()[0]
+	if err := RotateSecret(path, start.Add(time.Hour), start, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := LoadSecret(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := signAll(t, fresh, at(0))
+	want("before the process has looked", after, false)
+	if &nonces.Bytes()[0] != keyBefore {
+		t.Error("the key changed before the process has looked")
+	}
+	reload(true)
+	reload(false)
+	want("signed with the new one", after, true)
+	want("signed with the former one", before, true)
+	if &nonces.Bytes()[0] == keyBefore || len(nonces.Former(start)) != 1 {
+		t.Error("a derived key does not follow")
+	}
+	cred := kept.credentials.MintSession("sess", "ada", time.Hour)
+	if cred.Password != Password(fresh.Derive("turnpike turn password"), cred.Username) {
+		t.Error("the former secret goes on signing credentials")
+	}
+	if err := RotateSecret(path, start, start, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	reload(true)
+	want("voided", before, false)
+	want("voided too", after, false)
+	if err := os.WriteFile(path, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := running.Bytes()
+	if changed, err := file.Reload(); err == nil || changed || &running.Bytes()[0] != &key[0] {
+		t.Errorf("a broken file: changed %v, %v", changed, err)
+	}
+}
+
 // TestRotateSecretRefuses: a rotation that cannot keep what it should keep changes nothing.
 func TestRotateSecretRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,12 +26,21 @@ const (
 
 // Secret is key material. However it is printed, logged or marshalled, it
 // shows as "[redacted]". The zero Secret holds no key.
+//
+// The secret of a SecretFile changes when its file does, and what is derived from it
+// changes too. So whoever computes something from a key and keeps it must ask Bytes
+// again: another slice says that the key has changed.
 type Secret struct {
-	// key is behind a function because of unexported fields in somebody's
+	// material is behind a function because of unexported fields in somebody's
 	// struct: fmt prints those by reflection, without asking our methods, and
-	// follows pointers for some verbs.
-	key    func() []byte
-	former func() []formerKey // Nil: none.
+	// follows pointers for some verbs. Nil: the zero Secret.
+	material func() *material
+}
+
+// material is what a Secret holds at a time. It does not change.
+type material struct {
+	key    []byte
+	former []formerKey // Those that verify the longest first.
 }
 
 // formerKey is key material that was in use before. It verifies until a time, and
@@ -54,19 +64,21 @@ func (s Secret) Former(now time.Time) []Secret {
 
 // formerKeys returns those that verify the longest first.
 func (s Secret) formerKeys() []formerKey {
-	if s.former == nil {
+	if s.material == nil {
 		return nil
 	}
-	return s.former()
+	return s.material().former
 }
 
 // withFormer adds former keys to a secret.
 func (s Secret) withFormer(former []formerKey) Secret {
-	if len(former) > 0 {
-		s.former = func() []formerKey { return former }
+	if len(former) == 0 || s.material == nil {
+		return s
 	}
-	return s
+	return fixedSecret(&material{s.Bytes(), former})
 }
+
+func fixedSecret(m *material) Secret { return Secret{func() *material { return m }} }
 
 // NewSecret copies b. An empty b makes the zero Secret.
 func NewSecret(b []byte) Secret {
@@ -77,20 +89,18 @@ func NewSecret(b []byte) Secret {
 }
 
 // ownSecret makes a secret that keeps key itself, not a copy.
-func ownSecret(key []byte) Secret {
-	return Secret{key: func() []byte { return key }}
-}
+func ownSecret(key []byte) Secret { return fixedSecret(&material{key: key}) }
 
 // Bytes returns the key itself: the caller must not change it or print it.
 func (s Secret) Bytes() []byte {
-	if s.key == nil {
+	if s.material == nil {
 		return nil
 	}
-	return s.key()
+	return s.material().key
 }
 
 // IsZero reports whether s holds no key.
-func (s Secret) IsZero() bool { return s.key == nil }
+func (s Secret) IsZero() bool { return s.material == nil }
 
 // Derive returns the key of 32 bytes that belongs to purpose (HKDF-SHA256,
 // RFC 5869). Keys of different purposes are independent: a signature for one
@@ -100,15 +110,31 @@ func (s Secret) Derive(purpose string) Secret {
 	if s.IsZero() {
 		panic("auth: a key derived from an empty secret would be no secret")
 	}
-	key, err := hkdf.Key(sha256.New, s.Bytes(), nil, purpose, secretBytes)
+	type derived struct{ of, is *material }
+	var last atomic.Pointer[derived]
+	current := func() *material {
+		of := s.material()
+		if known := last.Load(); known != nil && known.of == of {
+			return known.is
+		}
+		d := &derived{of, of.derive(purpose)}
+		last.Store(d)
+		return d.is
+	}
+	current()
+	return Secret{current}
+}
+
+func (m *material) derive(purpose string) *material {
+	key, err := hkdf.Key(sha256.New, m.key, nil, purpose, secretBytes)
 	if err != nil {
 		panic("auth: hkdf: " + err.Error()) // Only FIPS 140 mode refuses, and only secrets under 14 bytes.
 	}
-	var former []formerKey
-	for _, f := range s.formerKeys() {
-		former = append(former, formerKey{f.secret.Derive(purpose), f.until})
+	d := &material{key: key}
+	for _, f := range m.former {
+		d.former = append(d.former, formerKey{f.secret.Derive(purpose), f.until})
 	}
-	return ownSecret(key).withFormer(former)
+	return d
 }
 
 func (Secret) String() string   { return redacted }

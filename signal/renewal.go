@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"slices"
 	"time"
 
 	"turnpike/auth"
@@ -49,6 +50,30 @@ func (s *session) dueRenewals(renewals []renewal, now time.Time) []renewal {
 		renewals = append(renewals, renewal{s, (*Server).renewToken})
 	}
 	return renewals
+}
+
+// RenewAll has all sessions sent new resume tokens and credentials soon, because another key signs them now.
+func (srv *Server) RenewAll() {
+	for some := range slices.Chunk(srv.allSessions(), sweptAtOnce) {
+		srv.renewSoon(some)
+	}
+}
+
+func (srv *Server) renewSoon(some []*session) {
+	now := time.Now()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for _, s := range some {
+		if s.conn == nil || s.ended {
+			continue
+		}
+		if srv.resumes() {
+			s.tokenDue = now
+		}
+		if !s.renewAt.IsZero() {
+			s.renewAt = now
+		}
+	}
 }
 
 // renewToken sends a session a new resume token.

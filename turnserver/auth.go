@@ -79,13 +79,18 @@ func (r *request) judgeNonce(nonce []byte) wire.NonceState {
 	return state
 }
 
-// newNonceMaker also takes the nonces that a server before this one made with a former secret.
-func newNonceMaker(srv *Server) wire.NonceMaker {
-	var former [][]byte
-	for _, key := range srv.cfg.NonceKey.Former(srv.wallClock()) {
-		former = append(former, key.Bytes())
+// renewNonces follows a change of the key. It also takes the nonces that were made with a former one.
+func (w *worker) renewNonces() {
+	key := w.srv.cfg.NonceKey.Bytes()
+	if w.nonceKey == &key[0] {
+		return
 	}
-	return wire.NewNonceMaker(srv.cfg.NonceKey.Bytes(), former...)
+	w.nonceKey = &key[0]
+	var former [][]byte
+	for _, f := range w.srv.cfg.NonceKey.Former(w.srv.wallClock()) {
+		former = append(former, f.Bytes())
+	}
+	w.nonces = wire.NewNonceMaker(key, former...)
 }
 
 // nonce makes a nonce for c. Clients that read its cookie send USERHASH and nothing else where the cookie offers that.
@@ -95,11 +100,13 @@ func (w *worker) nonce(c *client) []byte {
 	if w.srv.cfg.Credentials.KnowsUsernames() {
 		features |= wire.FeatureUsernameAnonymity
 	}
+	w.renewNonces()
 	return w.nonces.Make(w.srv.wallClock(), features, c.tuple.Client)
 }
 
 // judgeNonce says what a nonce from c is worth.
 func (w *worker) judgeNonce(nonce []byte, c *client) wire.NonceState {
+	w.renewNonces()
 	return w.nonces.Judge(nonce, w.srv.wallClock(), c.tuple.Client)
 }
 

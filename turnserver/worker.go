@@ -30,6 +30,7 @@ type worker struct {
 	ips        [][16]byte
 	unknown    stun.UnknownAttributes
 	nonces     wire.NonceMaker
+	nonceKey   *byte // the first of the key that nonces are made with
 
 	client client       // who sent the datagram in hand
 	peer   destination  // of the Send indication in hand
@@ -72,7 +73,7 @@ func newWorker(srv *Server, shard *shard) *worker {
 }
 
 func newCountingWorker(srv *Server, shard *shard, c *counters) *worker {
-	return &worker{srv: srv, shard: shard, counters: c, from: wire.UDP, nonces: newNonceMaker(srv), out: udpio.NewSender(&c.relayed)}
+	return &worker{srv: srv, shard: shard, counters: c, from: wire.UDP, out: udpio.NewSender(&c.relayed)}
 }
 
 // workerPool lends workers to streams. Each has counters of its own, so that no two processors write to the same.

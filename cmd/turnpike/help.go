@@ -297,9 +297,9 @@ const helpSecret = `Make a new secret, which signs invites, tickets, resume toke
 
 usage: turnpike secret rotate [--keep TIME] [--config FILE] [--state DIR]
 
-Run it on the server's machine, with the server's --config or --state, as a user who may write that directory, and then start
-the server anew. The former secret goes to secret.old, and still verifies what it has signed: until the last invite has expired
-that "turnpike invite --list" shows, and at least for 24 hours. Nobody who is in or has a link notices.
+Run it on the server's machine, with the server's --config or --state, as a user who may write that directory. A running server
+takes the new secret up within a second. The former secret goes to secret.old, and still verifies what it has signed: until the
+last invite has expired that "turnpike invite --list" shows, and at least for 24 hours. Nobody who is in or has a link notices.
 
 If somebody else knows the secret, use --keep 0s: every invite, ticket and credential that was signed before is then void.
 

@@ -15,8 +15,8 @@ import (
 	"turnpike/internal/node"
 )
 
-// leastKeep is how long a former secret verifies at least: the server that runs goes on signing with it until it is
-// started anew.
+// leastKeep is how long a former secret verifies at least: the server that runs goes on signing with it for a moment, and
+// apps keep tickets and credentials for a while.
 const leastKeep = 24 * time.Hour
 
 // secret is `turnpike secret rotate`.
@@ -58,7 +58,7 @@ func (p *program) secret(_ context.Context, args []string) error {
 	} else {
 		b.WriteString("every invite, ticket and credential that was signed before is void\n")
 	}
-	b.WriteString("start the server anew now: until then it refuses what is signed with the new secret")
+	b.WriteString("a running server takes it up within a second")
 	return writeLine(p.stdout, b.String())
 }
 

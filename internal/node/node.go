@@ -54,6 +54,7 @@ type Node struct {
 	relays  []turnserver.RelayAddress // at the start
 	finder  *relayFinder              // of those later
 
+	secret      *auth.SecretFile
 	credentials *auth.Credentials
 	tickets     *auth.Tickets
 	invites     *auth.Invites
@@ -87,11 +88,12 @@ type Node struct {
 
 // New makes the parts, and opens no socket.
 func New(cfg *config.Config, o Options) (*Node, error) {
-	secret, err := auth.LoadOrCreateSecret(cfg.SecretFile(), rand.Reader)
+	file, err := auth.OpenSecretFile(cfg.SecretFile(), rand.Reader)
 	if err != nil {
 		return nil, stateProblem(cfg, err)
 	}
-	n := &Node{cfg: cfg, options: o, log: o.Log, webConns: newWebConns(), redirectConns: newWebConns()}
+	secret := file.Secret()
+	n := &Node{cfg: cfg, options: o, log: o.Log, secret: file, webConns: newWebConns(), redirectConns: newWebConns()}
 	n.finder = newRelayFinder(cfg, n.log)
 	if n.relays, err = n.finder.first(); err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 	"turnpike/internal/config"
 )
 
-// secretInterval is the time between two looks at the file of the secret.
-const secretInterval = 10 * time.Second
+// secretInterval bounds how long a running server signs with a secret that another has replaced.
+const secretInterval = time.Second / 2
 
 // stateProblem says why the state directory cannot be used, and what to do.
 func stateProblem(cfg *config.Config, err error) error {
@@ -38,25 +38,25 @@ const (
 	errorDiskFull     = 112
 )
 
-// watchSecret warns once when `turnpike secret rotate` has made another secret than the one that this server started with.
-// It returns then, or when ctx ends.
+// watchSecret takes up the secret that `turnpike secret rotate` makes, until ctx ends.
 func (n *Node) watchSecret(ctx context.Context) {
-	ours, err := os.Stat(n.cfg.SecretFile())
-	if err != nil {
-		return
-	}
 	tick := time.NewTicker(secretInterval)
 	defer tick.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if there, err := os.Stat(n.cfg.SecretFile()); err == nil && !os.SameFile(ours, there) {
-			n.log.Warn("the state has a new secret; start the server anew: until then it refuses the invites and tickets that commands sign with it",
-				"file", n.cfg.SecretFile())
-			return
+		changed, err := n.secret.Reload()
+		if err != nil && !failing { // once, not each second
+			n.log.Error("the secret has changed and cannot be read; the former one goes on", "err", err)
+		}
+		failing = err != nil
+		if changed {
+			n.log.Info("a new secret signs from now on", "file", n.cfg.SecretFile())
+			n.signal.RenewAll()
 		}
 	}
 }
