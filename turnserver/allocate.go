@@ -318,6 +318,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	if want.mobile {
 		s.mobility.giveFirstTicket(a)
 	}
+	s.owned.add(a)
 	// Others can end it only once it is in the shard. Ending takes back what comes before.
 	for rel := range a.live() {
 		rel.expires.set(now.plus(lifetime))

@@ -21,6 +21,7 @@ type allocation struct {
 	shard         *shard
 	grant         auth.Grant
 	account       *account
+	listed        int     // among those of its owner; guarded by owned.mu
 	budget        *budget // its own; the account's stands beside it
 	keys          auth.Keys
 	transactionID [stun.TransactionIDSize]byte // of the Allocate that made it
@@ -33,6 +34,7 @@ type allocation struct {
 	// Written under shard.mu, read without.
 	home        atomic.Pointer[home] // changes if the client moves (mobility.go)
 	permissions atomic.Pointer[[]*permission]
+	due         expiry // no flow and no permission ends before; the sweep looks at the allocation then
 
 	// Guarded by shard.mu.
 	flows []*flow
@@ -131,6 +133,9 @@ func (a *allocation) permission(ip [16]byte) *permission {
 	}
 	return nil
 }
+
+// lookAt makes the sweep look at the allocation at a time, or before. The caller holds shard.mu.
+func (a *allocation) lookAt(c clock) { a.due.set(min(a.due.at(), c)) }
 
 // forget removes the permissions that match. The caller holds shard.mu.
 func (a *allocation) forget(match func(*permission) bool) {
@@ -265,6 +270,7 @@ func (a *allocation) endRelayed(only *relayed) {
 	}
 	srv, home := a.shard.srv, a.home.Load()
 	srv.mobility.forget(a)
+	srv.owned.remove(a)
 	srv.quota.leaveBudget(a.account, a.budget)
 	srv.quota.uncountAllocation(a.account, &home.client, srv.now())
 	if home.conn != nil {

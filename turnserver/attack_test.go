@@ -111,6 +111,7 @@ func attacks() []attack {
 		{"one request that names a peer a hundred times, or a hundred peers", "", TestPermissionsDoNotHoldTheLoop},
 		{"a limit of bandwidth, again and again with new allocations", "", TestBudgetOutlives},
 		{"relays of sessions and users that have ended", "", TestEndSessionAndUser},
+		{"so many relays that packets wait while the server looks through them", "", TestShortHolds},
 	}
 }
 

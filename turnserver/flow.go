@@ -70,14 +70,16 @@ func (f *flow) until() clock { return min(f.expires.at(), f.permission.expires.a
 
 func (f *flow) live(now clock) bool { return now < f.until() }
 
-// over reports whether the server may forget the flow. It keeps a channel without a permission, because the permission
-// may come back.
-func (f *flow) over(now clock) bool {
+// end is when the server may forget the flow. It keeps a channel without a permission, because the permission may come back.
+func (f *flow) end() clock {
 	if f.channel == 0 {
-		return !f.live(now)
+		return f.until()
 	}
-	return now >= f.expires.at()
+	return f.expires.at()
 }
+
+// over reports whether the server may forget the flow.
+func (f *flow) over(now clock) bool { return now >= f.end() }
 
 // permission lets one peer IP address through (RFC 8656 §9).
 type permission struct {

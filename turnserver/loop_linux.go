@@ -173,7 +173,7 @@ func (l *loop) run() {
 	if err != nil {
 		l.srv.log.Error("turn: a loop failed and no longer serves", "error", err)
 	}
-	for _, a := range l.shard.matching(func(*allocation) bool { return true }) {
+	for _, a := range l.shard.all() {
 		a.end()
 	}
 	l.comeAndGo()

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"container/list"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -287,3 +288,73 @@ func (q *quota) inUse() int {
 
 // sourceOf returns the source that an endpoint belongs to.
 func sourceOf(e wire.Endpoint) front.Source { return front.SourceOf(e.Addr()) }
+
+// owned lists the allocations of each session and of each user, whichever app and address the user's credentials are of, so that ending
+// theirs takes no look at those of others.
+type owned struct {
+	mu sync.Mutex
+	by map[owner][]*allocation
+}
+
+func newOwned() owned { return owned{by: make(map[owner][]*allocation)} }
+
+// namedBy is the owner that EndSession or EndUser names.
+func namedBy(g *auth.Grant) owner { return owner{session: g.Session, user: g.User} }
+
+// add enters an allocation that is not in its shard yet.
+func (o *owned) add(a *allocation) {
+	who := namedBy(&a.grant)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a.listed = len(o.by[who])
+	o.by[who] = append(o.by[who], a)
+}
+
+func (o *owned) remove(a *allocation) {
+	who := namedBy(&a.grant)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := o.by[who]
+	last := len(list) - 1
+	if a.listed > last || list[a.listed] != a {
+		return // it was never entered
+	}
+	list[a.listed] = list[last]
+	list[a.listed].listed = a.listed
+	list[last] = nil
+	if o.by[who] = list[:last]; last == 0 {
+		delete(o.by, who)
+	}
+}
+
+// mostListed bounds how many allocations are listed under one hold of the lock.
+const mostListed = 256
+
+// end ends the allocations that an owner has now, as far as their grants match. It begins with the last: one that remove puts in the place of another is then one
+// that had its turn.
+func (o *owned) end(who owner, match func(*auth.Grant) bool) {
+	var some [mostListed]*allocation
+	for before := math.MaxInt; before > 0; {
+		o.mu.Lock()
+		list := o.by[who]
+		list = list[:min(before, len(list))]
+		n := copy(some[:], list[max(0, len(list)-mostListed):])
+		o.mu.Unlock()
+		before = len(list) - n
+		for _, a := range some[:n] {
+			if match(&a.grant) {
+				a.end()
+			}
+		}
+	}
+}
+
+// all lists every allocation.
+func (o *owned) all() (all []*allocation) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, list := range o.by {
+		all = append(all, list...)
+	}
+	return all
+}

@@ -48,6 +48,7 @@ type Server struct {
 	logged       tokenbucket.Atomic               // addresses that began to wait
 	counters     counters
 	quota        quota
+	owned        owned
 	reserved     reservations
 	peers        peerConns
 	bandwidth    bandwidth
@@ -113,6 +114,7 @@ func New(cfg Config) (*Server, error) {
 		openTime:   front.OpenTime,
 		epoch:      time.Now(),
 		quota:      newQuota(&cfg.Limits),
+		owned:      newOwned(),
 		reserved:   newReservations(),
 		done:       make(chan struct{}),
 		streams:    make(map[*stream]struct{}),
@@ -303,29 +305,28 @@ func (s *Server) Drain() { s.draining.Store(true) }
 
 // EndSession ends the allocations and reservations that were made with a session's credentials.
 func (s *Server) EndSession(session string) {
-	s.endWhere(func(g *auth.Grant) bool { return session != "" && g.Session == session })
+	if session != "" {
+		s.endOwned(owner{session: session}, func(*auth.Grant) bool { return true })
+	}
 	s.flowQueue.settle()
 }
 
 // EndUser ends the allocations and reservations of a user of REST or relay-only credentials.
 func (s *Server) EndUser(user string) {
-	s.endWhere(func(g *auth.Grant) bool { return user != "" && g.User == user })
+	s.EndGrants(user, func(*auth.Grant) bool { return true })
 	s.flowQueue.settle()
 }
 
-// EndGrants ends the allocations and reservations of the credentials that match.
-func (s *Server) EndGrants(match func(*auth.Grant) bool) { s.endWhere(match) }
-
-func (s *Server) endWhere(match func(*auth.Grant) bool) {
-	s.mu.Lock()
-	shards := s.shards
-	s.mu.Unlock()
-	for _, sh := range shards {
-		for _, a := range sh.matching(func(a *allocation) bool { return match(&a.grant) }) {
-			a.end()
-		}
+// EndGrants ends the allocations and reservations of those of a user's REST or relay-only credentials that match.
+func (s *Server) EndGrants(user string, match func(*auth.Grant) bool) {
+	if user != "" {
+		s.endOwned(owner{user: user}, match)
 	}
-	s.reserved.endMatching(func(r *reservation) bool { return match(&r.grant) })
+}
+
+func (s *Server) endOwned(who owner, match func(*auth.Grant) bool) {
+	s.owned.end(who, match)
+	s.reserved.endMatching(func(r *reservation) bool { return namedBy(&r.grant) == who && match(&r.grant) })
 }
 
 // Close ends every allocation, closes every socket, and waits for every goroutine. It is idempotent.
@@ -357,7 +358,10 @@ func (s *Server) Close() error {
 		for _, t := range streams {
 			t.close()
 		}
-		s.endWhere(func(*auth.Grant) bool { return true })
+		for _, a := range s.owned.all() {
+			a.end()
+		}
+		s.reserved.endMatching(func(*reservation) bool { return true })
 		for _, l := range loops {
 			l.stop()
 		}

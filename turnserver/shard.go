@@ -1,6 +1,8 @@
 package turnserver
 
 import (
+	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +40,8 @@ func newShard(srv *Server) *shard {
 
 // clock is a point in time, in nanoseconds since the server was made; it never goes back.
 type clock int64
+
+const never clock = math.MaxInt64
 
 func (c clock) plus(d time.Duration) clock { return c + clock(d) }
 
@@ -148,6 +152,7 @@ func (s *shard) grant(a *allocation, ip [16]byte, now clock) *permission {
 	}
 	p = &permission{ip: ip}
 	p.expires.set(now.plus(permissionLifetime))
+	a.lookAt(p.expires.at())
 	// Readers of the old list do not see beyond its end.
 	list := append(a.permitted(), p)
 	a.permissions.Store(&list)
@@ -219,6 +224,7 @@ func (s *shard) converse(a *allocation, peer *destination, now clock) {
 func (s *shard) startFlow(f *flow, expires clock) {
 	f.expires.set(expires)
 	a := f.alloc
+	a.lookAt(f.end())
 	if before := a.flowTo(f.peer.endpoint); before != nil {
 		s.removeFlow(before)
 		a.flows = slices.DeleteFunc(a.flows, func(f *flow) bool { return f == before })
@@ -332,27 +338,32 @@ type expired struct {
 }
 
 // sweep removes the channels and permissions that have expired. It returns the relayed addresses that have, for the
-// caller to end.
+// caller to end. It locks the shard for one allocation at a time, and only if something of it is due, because the packet
+// path waits for that lock.
 func (s *shard) sweep(now clock) (ended []expired) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.allocations.All() {
+	for a := range s.each() {
 		for r := range a.live() {
 			if now >= r.expires.at() {
 				ended = append(ended, expired{a, r})
 			}
 		}
-		s.sweepAllocation(a, now)
+		if now >= a.due.at() {
+			s.sweepAllocation(a, now)
+		}
 	}
 	return ended
 }
 
-// sweepAllocation removes an allocation's expired flows and permissions. The caller holds mu.
+// sweepAllocation removes an allocation's expired flows and permissions.
 func (s *shard) sweepAllocation(a *allocation, now clock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := never
 	kept := a.flows[:0]
 	for _, f := range a.flows {
 		if !f.over(now) {
 			kept = append(kept, f)
+			next = min(next, f.end())
 			continue
 		}
 		s.removeFlow(f)
@@ -362,19 +373,31 @@ func (s *shard) sweepAllocation(a *allocation, now clock) {
 
 	// A channel keeps its permission, expired or not, so that a later CreatePermission revives it.
 	a.forget(func(p *permission) bool { return now >= p.expires.at() && !a.hasChannelTo(p.ip) })
-}
-
-// matching lists the allocations that match, for the caller to end. Where clients can move it locks the shard, so that
-// it misses none. Elsewhere no request waits for the look through all of them.
-func (s *shard) matching(match func(*allocation) bool) (out []*allocation) {
-	if s.srv.mobility != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-	}
-	for _, a := range s.allocations.All() {
-		if match(a) {
-			out = append(out, a)
+	for _, p := range a.permitted() {
+		if at := p.expires.at(); now < at {
+			next = min(next, at)
 		}
 	}
-	return out
+	a.due.set(next)
+}
+
+// each yields the allocations of the shard without holding its lock. It yields none twice. It may miss one that begins, ends or moves meanwhile.
+func (s *shard) each() iter.Seq[*allocation] {
+	return func(yield func(*allocation) bool) {
+		for tuple, a := range s.allocations.All() {
+			if a.home.Load().tuple == tuple && !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+// all lists the allocations and misses none. It holds the lock all the while, so it is for a shard whose service ends.
+func (s *shard) all() (all []*allocation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.allocations.All() {
+		all = append(all, a)
+	}
+	return all
 }

@@ -76,17 +76,23 @@ func (s *Server) PeerConnections() (pending, open int) {
 	return s.peers.pending.Len(), s.peers.claimed
 }
 
+// appendSnapshot locks the shard only for copying the list of one allocation's flows.
 func (s *shard) appendSnapshot(out []Allocation, now clock, below offloadUsage) []Allocation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.allocations.All() {
-		out = append(out, a.snapshot(now, below))
+	var flows []*flow
+	for a := range s.each() {
+		s.mu.Lock()
+		lives := s.has(a)
+		flows = append(flows[:0], a.flows...)
+		s.mu.Unlock()
+		if lives {
+			out = append(out, a.snapshot(flows, now, below))
+		}
 	}
 	return out
 }
 
-// snapshot describes the allocation. The caller holds shard.mu.
-func (a *allocation) snapshot(now clock, below offloadUsage) Allocation {
+// snapshot describes the allocation, which has these flows.
+func (a *allocation) snapshot(flows []*flow, now clock, below offloadUsage) Allocation {
 	tuple := &a.home.Load().tuple
 	out := Allocation{
 		Session: a.grant.Session, User: a.grant.User, Transport: tuple.Protocol.String(),
@@ -109,7 +115,7 @@ func (a *allocation) snapshot(now clock, below offloadUsage) Allocation {
 		}
 	}
 	var overRate uint64 // in the kernel
-	for _, f := range a.flows {
+	for _, f := range flows {
 		if f.channel != 0 && f.live(now) {
 			out.Channels = append(out.Channels, f.peer.addr)
 		}

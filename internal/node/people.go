@@ -94,7 +94,7 @@ func (p *people) carryOut(who auth.Kick) (sessions int) {
 	}
 	sessions = p.signal.EndUser(who.User, func(t auth.Ticket) bool { return p.ledger.Refuses(t) != nil })
 	pseudonym, until := p.voidCredentials(who.User)
-	p.turn.EndGrants(func(g *auth.Grant) bool { return g.User == pseudonym && !g.Expires.After(until) })
+	p.turn.EndGrants(pseudonym, func(g *auth.Grant) bool { return !g.Expires.After(until) })
 	return sessions
 }
 
