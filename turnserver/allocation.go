@@ -46,6 +46,8 @@ type allocation struct {
 	// Every goroutine that relays adds to them.
 	traffic [2]traffic       // by direction
 	dropped [3]atomic.Uint64 // by the index of allocationDrops
+
+	active activity // guarded by Server.activityMu
 }
 
 // extras are fields that few allocations need.

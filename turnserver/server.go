@@ -68,6 +68,8 @@ type Server struct {
 	done      chan struct{}  // closed by Close
 	lookAgain chan struct{}  // holds one
 
+	activityMu sync.Mutex // guards allocation.active of all
+
 	// Static once Start has begun.
 	offloader      *offloader // the sink of flowQueue, if the kernel forwards
 	flowQueue      *flowQueue // of the flows of every shard, set before there are any; nil: the sockets forward all
@@ -303,6 +305,9 @@ func (s *Server) Counters() []Counter {
 // Drain refuses new allocations from now on. Those that live go on.
 func (s *Server) Drain() { s.draining.Store(true) }
 
+// Draining reports whether Drain has been called.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
 // EndSession ends the allocations and reservations that were made with a session's credentials.
 func (s *Server) EndSession(session string) {
 	if session != "" {
@@ -387,6 +392,7 @@ func (s *Server) sweepLoop() {
 	defer s.readers.Done()
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
+	nextActivity := s.now().plus(activityInterval)
 	for {
 		select {
 		case <-s.done:
@@ -394,6 +400,10 @@ func (s *Server) sweepLoop() {
 		case <-ticker.C:
 		}
 		s.sweep()
+		if s.now() >= nextActivity {
+			nextActivity = s.now().plus(activityInterval)
+			s.lookForActivity(nil)
+		}
 		s.lookForSpare()
 	}
 }

@@ -171,3 +171,70 @@ func (a *allocation) addDropped(r reason, n uint64) {
 		}
 	}
 }
+
+// activity is when an allocation was last seen to have relayed more than before.
+type activity struct {
+	packets, inKernel uint64 // that it had relayed by then
+	at                clock  // 0: it was not looked at yet
+}
+
+// activityInterval is how often the server looks which allocations relay. The kernel is asked while it drains alone.
+const activityInterval = 10 * time.Second
+
+// Active counts the allocations that have relayed something within a time. It is exact to activityInterval. Where the
+// kernel forwards, an allocation counts for that time after the first call.
+func (s *Server) Active(within time.Duration) int {
+	return s.lookForActivity(func(last activity, now clock) bool { return time.Duration(now-last.at) < within })
+}
+
+// lookForActivity looks which allocations have relayed something since it looked last, and counts those that match.
+// Without match it asks nothing of the kernel.
+func (s *Server) lookForActivity(match func(last activity, now clock) bool) (n int) {
+	var below offloadUsage
+	if match != nil {
+		below = s.offloader.usage()
+	}
+	s.mu.Lock()
+	shards := s.shards
+	s.mu.Unlock()
+	now := s.now()
+	for _, sh := range shards {
+		for _, a := range sh.allocations.All() {
+			inKernel := a.inKernel(below)
+			packets := a.traffic[clientToPeer].packets.Load() + a.traffic[peerToClient].packets.Load()
+			s.activityMu.Lock()
+			last := &a.active
+			if last.at == 0 {
+				last.at = a.born
+			}
+			if packets != last.packets || inKernel > last.inKernel {
+				last.at = now
+			}
+			last.packets = packets
+			if match != nil {
+				last.inKernel = inKernel
+			}
+			if match != nil && match(*last, now) {
+				n++
+			}
+			s.activityMu.Unlock()
+		}
+	}
+	return n
+}
+
+// inKernel counts the packets that the kernel has forwarded of an allocation's present flows.
+func (a *allocation) inKernel(below offloadUsage) (packets uint64) {
+	if len(below) == 0 {
+		return 0
+	}
+	a.shard.mu.Lock()
+	defer a.shard.mu.Unlock()
+	for _, f := range a.flows {
+		if f.offloaded.Load() {
+			inUp, inDown := below.of(f)
+			packets += inUp.Packets + inDown.Packets
+		}
+	}
+	return packets
+}

@@ -117,3 +117,32 @@ func TestTrafficByTransport(t *testing.T) {
 		}
 	}
 }
+
+// TestActive: an allocation is active for a while after each packet, whichever way it took, in either direction.
+func TestActive(t *testing.T) {
+	const within = 20 * time.Second
+	s, clock := startClocked(t, allowLoopback)
+	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
+	relayed := c.allocate()
+	dialREST(t, s, "tcp", "bob").allocate()
+	want := func(n int) {
+		t.Helper()
+		if got := s.Active(within); got != n {
+			t.Errorf("%d allocations are active, want %d", got, n)
+		}
+	}
+	want(2) // they are new
+	c.bind(wire.MinChannel, peer.addr)
+	for range 3 { // the kernel takes over after the first
+		clock.advance(within)
+		want(0)
+		c.sendChannel(wire.MinChannel, []byte("up"))
+		peer.want(relayed, []byte("up"))
+		want(1)
+		clock.advance(within)
+		want(0)
+		peer.send(relayed, []byte("down"))
+		c.wantData(wire.MinChannel, peer.addr, []byte("down"))
+		waitFor(t, "the packet to be counted", func() bool { return s.Active(within) == 1 })
+	}
+}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/http"
@@ -27,8 +28,52 @@ type ICEServers struct {
 	Web        []Listener          // http listeners on which TURN is spoken too: "tcp" or "tls"
 	Relays     func() []netip.Addr // local addresses that we relay from now; nil: none
 
+	// While the server drains, the list names other servers, if there are any.
+	Draining      func() bool // nil: it never does
+	Alternates    []Alternate
+	AlternateHost string // name in the certificate of those with TLS; empty: PublicHost
+
 	// PublicPort returns the port by which clients from elsewhere reach a listener; nil: its own.
 	PublicPort func(network string, port uint16) uint16
+}
+
+// Alternate is another server with the same secrets.
+type Alternate struct {
+	Addr    netip.AddrPort
+	Secured bool // it is for clients over TLS, else for those over UDP and TCP
+}
+
+// drainRetry is when a client may ask again that was refused because the server drains: the next process is there then.
+const drainRetry = 30 * time.Second
+
+// drained refuses to name a server that takes no new relays, if there is no other to name.
+func (a *API) drained() *apiError {
+	if s := a.cfg.ICEServers; s.draining() && len(s.Alternates) == 0 {
+		return &apiError{Status: http.StatusServiceUnavailable, Code: "internal", Message: "This server is about to stop, and takes no new relays; try again soon.", retryAfter: drainRetry}
+	}
+	return nil
+}
+
+func (s *ICEServers) draining() bool { return s.Draining != nil && s.Draining() }
+
+// alternates lists the URLs of the first other server of each kind, as own does.
+func (s *ICEServers) alternates() (stun, turn []string) {
+	first := func(secured bool) (netip.AddrPort, bool) {
+		i := slices.IndexFunc(s.Alternates, func(a Alternate) bool { return a.Secured == secured })
+		if i < 0 {
+			return netip.AddrPort{}, false
+		}
+		return s.Alternates[i].Addr, true
+	}
+	if addr, ok := first(false); ok {
+		stun = append(stun, "stun:"+addr.String())
+		turn = append(turn, "turn:"+addr.String()+"?transport=udp", "turn:"+addr.String()+"?transport=tcp")
+	}
+	if addr, ok := first(true); ok {
+		host := cmp.Or(s.AlternateHost, s.PublicHost, addr.Addr().String())
+		turn = append(turn, "turns:"+net.JoinHostPort(host, strconv.Itoa(int(addr.Port())))+"?transport=tcp")
+	}
+	return stun, turn
 }
 
 type iceAnswer struct {
@@ -41,6 +86,9 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 	token := bearer(r)
 	if token == "" {
 		return nil, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
+	}
+	if apiErr := a.drained(); apiErr != nil {
+		return nil, apiErr
 	}
 	if apiErr := a.mayTry(r); apiErr != nil {
 		return nil, apiErr
@@ -75,8 +123,14 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 // each transport, since browsers try all and complain of more than four: UDP, TCP, and TLS for networks that let
 // nothing else out, on port 443 if we are there. It leaves DTLS out, as no browser speaks it.
 func (s *ICEServers) List(host string, cred auth.Credential) []wire.ICEServer {
-	host = hostOnly(host)
-	var stun, turn []string
+	if s.draining() && len(s.Alternates) > 0 {
+		return withCredential(cred, s.alternates)
+	}
+	return withCredential(cred, func() (stun, turn []string) { return s.own(hostOnly(host)) })
+}
+
+// own lists the URLs of this server, as List says.
+func (s *ICEServers) own(host string) (stun, turn []string) {
 	if udp := s.reach(s.Listeners, "udp", host); len(udp) > 0 {
 		stun = append(stun, "stun:"+udp[0])
 		turn = append(turn, "turn:"+udp[0]+"?transport=udp")
@@ -88,6 +142,12 @@ func (s *ICEServers) List(host string, cred auth.Credential) []wire.ICEServer {
 		best := max(0, slices.IndexFunc(tls, func(hostport string) bool { return strings.HasSuffix(hostport, ":443") }))
 		turn = append(turn, "turns:"+tls[best]+"?transport=tcp")
 	}
+	return stun, turn
+}
+
+// withCredential makes ICE servers of URLs.
+func withCredential(cred auth.Credential, urls func() (stun, turn []string)) []wire.ICEServer {
+	stun, turn := urls()
 	servers := make([]wire.ICEServer, 0, 2)
 	if len(stun) > 0 {
 		servers = append(servers, wire.ICEServer{URLs: stun})

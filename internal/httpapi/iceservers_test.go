@@ -99,6 +99,61 @@ func TestICEServers(t *testing.T) {
 	}
 }
 
+// TestDraining: a server that takes no new relays names another, or says when to ask again.
+func TestDraining(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	a.cfg.APIKeys = []auth.Secret{auth.NewSecret([]byte("an API key"))}
+	a.cfg.Credentials = auth.NewCredentials("turnpike", auth.NewSecret([]byte("secret")), []auth.Secret{auth.NewSecret([]byte("shared"))}, a.cfg.Now)
+	a.cfg.VerifyTicket = func(string) (auth.Ticket, error) { return auth.Ticket{}, nil }
+	draining := false
+	a.cfg.ICEServers.Draining = func() bool { return draining }
+	for _, path := range []struct{ path, bearer string }{{"/api/v1/ice-servers", "a ticket"}, {"/api/v1/turn-credentials?service=turn", "an API key"}} {
+		ask := func() (*http.Response, string) {
+			resp, object := a.do("GET", path.path, "", request(stranger, "turn.example.org", "Authorization: Bearer "+path.bearer))
+			return resp, fmt.Sprint(object)
+		}
+		draining, a.cfg.ICEServers.Alternates = false, nil
+		if resp, body := ask(); resp.StatusCode != 200 || !strings.Contains(body, "turn:turn.example.org:3478") {
+			t.Errorf("%s before: %d %s", path.path, resp.StatusCode, body)
+		}
+		draining = true
+		if resp, body := ask(); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "30" {
+			t.Errorf("%s while draining: %d %s, Retry-After %q", path.path, resp.StatusCode, body, resp.Header.Get("Retry-After"))
+		}
+		a.cfg.ICEServers.Alternates = []Alternate{{netip.MustParseAddrPort("203.0.113.20:3478"), false}, {netip.MustParseAddrPort("203.0.113.20:5349"), true}}
+		resp, body := ask()
+		for _, want := range []string{"turn:203.0.113.20:3478?transport=udp", "turn:203.0.113.20:3478?transport=tcp", "turns:turn.example.org:5349?transport=tcp"} {
+			if resp.StatusCode != 200 || !strings.Contains(body, want) || strings.Contains(body, "turn:turn.example.org") {
+				t.Errorf("%s with another server: %d %s, want %s", path.path, resp.StatusCode, body, want)
+			}
+		}
+	}
+	// A session learns of the other server as well. Without one it keeps this one: STUN goes on.
+	a.cfg.ICEServers.AlternateHost = "other.example.org"
+	if got := fmt.Sprint(a.cfg.ICEServers.List("turn.example.org", auth.Credential{})); !strings.Contains(got, "turns:other.example.org:5349") || !strings.Contains(got, "stun:203.0.113.20:3478") {
+		t.Errorf("a session gets %s", got)
+	}
+	a.cfg.ICEServers.Alternates = nil
+	if got := fmt.Sprint(a.cfg.ICEServers.List("turn.example.org", auth.Credential{})); !strings.Contains(got, "stun:turn.example.org:3478") {
+		t.Errorf("without another server a session gets %s", got)
+	}
+}
+
+// TestUnready: /readyz says why clients should go elsewhere.
+func TestUnready(t *testing.T) {
+	a := newAPITest(GuestsNever)
+	why := ""
+	a.cfg.Unready = func() string { return why }
+	a.SetReady(true)
+	if resp, _ := a.do("GET", "/readyz", "", request(stranger, "turn.example.org")); resp.StatusCode != 200 {
+		t.Errorf("ready: %d", resp.StatusCode)
+	}
+	why = "no relay address"
+	if resp, _ := a.do("GET", "/readyz", "", request(stranger, "turn.example.org")); resp.StatusCode != 503 {
+		t.Errorf("not ready: %d", resp.StatusCode)
+	}
+}
+
 // TestKeysUnavailable: a page of keys that cannot be read is the server's fault, and no guess.
 func TestKeysUnavailable(t *testing.T) {
 	a := newAPITest(GuestsNever)

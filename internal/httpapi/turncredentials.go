@@ -42,6 +42,9 @@ func (a *API) getTURNCredentials(r *http.Request) (any, *apiError) {
 	if !ok {
 		return nil, badRequest("username", "This username is too long, or has characters that are not allowed.")
 	}
+	if apiErr := a.drained(); apiErr != nil {
+		return nil, apiErr
+	}
 	answer := restAnswer{cred.Username, cred.Password, int64(a.cfg.CredentialTTL.Seconds()), []string{}}
 	for _, server := range a.cfg.ICEServers.List(r.Host, cred) {
 		for _, uri := range server.URLs {

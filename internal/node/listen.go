@@ -39,6 +39,10 @@ func (n *Node) Open() (err error) {
 		n.ice.Listeners = append(n.ice.Listeners, httpapi.Listener{Network: l.Network, Addr: l.Addr})
 	}
 	n.ice.Relays = n.relaysNow
+	n.ice.Draining, n.ice.AlternateHost = n.turn.Draining, n.cfg.TURN.AlternateDomain
+	for _, a := range n.cfg.TURN.AlternateServer {
+		n.ice.Alternates = append(n.ice.Alternates, httpapi.Alternate(a))
+	}
 	return nil
 }
 

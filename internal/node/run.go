@@ -97,7 +97,11 @@ func (n *Node) notify(state string) {
 	}
 }
 
-// drain refuses new relays. Then it waits until the relays have ended, drain_timeout is over or ctx ends. Signaling goes
+// idleRelay is how long a relay carries nothing until a drain does not wait for it any more. Peers that use a relay check
+// it more often (RFC 7675).
+const idleRelay = 30 * time.Second
+
+// drain refuses new relays. Then it waits until the relays carry nothing any more, drain_timeout is over or ctx ends. Signaling goes
 // on meanwhile: a client that is sent away now could come back only to this process, which has the port.
 func (n *Node) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
@@ -106,7 +110,11 @@ func (n *Node) drain(ctx context.Context) {
 	n.turn.Drain()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for n.turn.Allocations() > 0 {
+	for ticks := 0; n.turn.Allocations() > 0; ticks++ {
+		if ticks%10 == 0 && n.turn.Active(n.options.idle()) == 0 {
+			n.log.Info("the relays that are left carry nothing; not waiting for them", "relays", n.turn.Allocations(), "for", n.options.idle())
+			return
+		}
 		select {
 		case <-ctx.Done():
 			n.log.Info("relays were still there at the end", "relays", n.turn.Allocations())

@@ -66,6 +66,26 @@ func TestDrainWaitsForRelays(t *testing.T) {
 	}
 }
 
+// TestDrainLeavesIdleRelays: a relay that carries nothing does not hold up a drain.
+func TestDrainLeavesIdleRelays(t *testing.T) {
+	s := startWith(t, Options{idleRelay: time.Millisecond}, "--drain-timeout", "1h")
+	client, err := relayCredential(t, s).connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.close()
+	if _, err := client.Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	close(s.drain)
+	if err := s.wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if !strings.Contains(s.log.String(), "the relays that are left carry nothing") {
+		t.Errorf("the log does not say why: %s", s.log.String())
+	}
+}
+
 // TestRestart holds that a planned restart of a single node costs nobody the session: clients are told to come back, and
 // the next process, on the same port, carries the session on at once.
 func TestRestart(t *testing.T) {
