@@ -14,6 +14,7 @@ const helpMain = `turnpike lets browsers and programs behind NATs talk to each o
 
 usage: turnpike COMMAND [flags]
 
+  setup     bring a server into being on this machine: configuration, certificate, service, first invite
   init      write a first configuration file
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
@@ -32,7 +33,11 @@ Start without any file:
   turnpike serve                      then open http://localhost:8080 in two tabs
   turnpike check                      in another terminal: does everything work?
 
-On a machine that others can reach:
+On a machine that others can reach, as a service:
+
+  turnpike setup                      asks for the name of the machine, if it has one, and does the rest
+
+Or by hand:
 
   turnpike init --public-host turn.example.org     writes turnpike.toml: https on port 443, with fullchain.pem and privkey.pem
 
@@ -293,6 +298,32 @@ examples:
   turnpike init --config /etc/turnpike/turnpike.toml --state /var/lib/turnpike --public-host turn.example.org
 `
 
+const helpSetup = `Bring a server into being on this machine: configuration, certificate, service, first invite. Run it as root, on Linux with systemd.
+
+usage: turnpike setup [--yes] [--dry-run] [--public-host NAME] [--from FILE] [--stun HOST:PORT] [--cloud-metadata] [flags]
+
+It asks for a host name that leads to this machine; without one, the certificate is for the bare IP address. It finds the public
+address, and sees whether the name leads here, the ports are free, the clock is right and the state can be kept. Then it says what
+it would do, and what the firewall must let in. If nothing is wrong and you agree, it writes /etc/turnpike/turnpike.toml, installs and
+starts the service, waits for the certificate and prints an invite. It never writes over a configuration that is there.
+
+It asks nobody outside for the public address unless you say whom: --stun or --cloud-metadata. The certificate is Let's Encrypt's;
+by using it you agree to their terms. The flags of the configuration win over all that it finds.
+
+examples:
+  turnpike setup
+  turnpike setup --yes --public-host turn.example.org --tls-acme-email you@example.org
+  turnpike setup --yes                                     for the bare IP address
+  turnpike setup --dry-run --from /etc/turnserver.conf     what would become of coturn's configuration
+
+flags of this command:
+  --yes               ask nothing
+  --dry-run           print everything, and change nothing
+  --from FILE         take over coturn's configuration, and say of each line what became of it
+  --stun HOST:PORT    ask this STUN server for the public address
+  --cloud-metadata    ask the cloud's metadata service for it (AWS, Google Cloud, Azure, Hetzner, DigitalOcean)
+`
+
 const helpSecret = `Make a new secret, which signs invites, tickets, resume tokens and TURN credentials from then on.
 
 usage: turnpike secret rotate [--keep TIME] [--config FILE] [--state DIR]
@@ -322,6 +353,7 @@ func topics() map[string]topic {
 		"":       {helpMain, false},
 		"help":   {helpMain, false},
 		"init":   {helpInit, true},
+		"setup":  {helpSetup, true},
 		"serve":  {helpServe, true},
 		"check":  {helpCheck, false},
 		"bench":  {helpBench, false},

@@ -101,6 +101,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"init", (*program).initialize},
+		{"setup", (*program).setup},
 		{"serve", (*program).serve},
 		{"check", (*program).check},
 		{"bench", (*program).bench},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 )
@@ -20,7 +21,8 @@ func starterKeys() map[string]starterKey {
 		"http.listen": {"Web pages, signaling, and TURN over TCP, or over TLS with a certificate.", `["127.0.0.1:8080"]`},
 		"http.trusted_proxies": {"If a reverse proxy holds the certificate: where it connects from. It must hand on Upgrade and Connection,\n" +
 			"and set X-Forwarded-For.", `["127.0.0.1/32"]`},
-		"tls.mode":      {"With \"files\", https. Browsers give camera and microphone to https pages only.", `"files"`},
+		"tls.mode": {"With \"acme\", https with a certificate that the server gets and renews; with \"files\", with yours. Browsers give camera and\n" +
+			"microphone to https pages only.", `"files"`},
 		"tls.cert_file": {"The certificate, followed by its chain. The server reads a renewed one by itself.", `"fullchain.pem"`},
 		"tls.key_file":  {"", `"privkey.pem"`},
 		"turn.external_addresses": {"On a machine whose own address is private, behind a 1:1 NAT: its own address on the left, the public one on the right.",
@@ -55,10 +57,30 @@ func (f *Flags) Starter() (string, error) {
 			bad = append(bad, c.setText(k, cmp.Or(f.names[k.name], "turnpike init"), value)...)
 		}
 	}
+	c.defaultListeners()
 	if len(bad) == 0 {
 		bad = c.check()
 	}
 	return c.starter(set), errors.Join(bad...)
+}
+
+// Suggest sets a key that no flag has set. source is what an error calls it.
+func (f *Flags) Suggest(key, value, source string) {
+	if _, given := f.set[key]; !given {
+		f.set[key], f.names[key] = []string{value}, source
+	}
+}
+
+// Given returns what the flags set a key to, and whether they do.
+func (f *Flags) Given(key string) (value string, given bool) {
+	values, given := f.set[key]
+	return strings.Join(values, ","), given
+}
+
+// Parsed returns the configuration that the flags alone make.
+func (f *Flags) Parsed() (*Config, error) {
+	alone := Flags{file: os.DevNull, set: f.set, names: f.names}
+	return alone.Load(func(string) (string, bool) { return "", false }, nil)
 }
 
 // starter writes the keys that are set, and those that most operators look at as comments.
@@ -111,7 +133,12 @@ func LoadFile(name string) (*Config, error) {
 
 // Ports names the ports that a firewall must let in.
 func (c *Config) Ports() string {
-	var tcp, udp []string
+	tcp, udp := c.PortLists()
+	return "TCP " + strings.Join(tcp, " and ") + "; UDP " + strings.Join(udp, " and ")
+}
+
+// PortLists returns the ports that a firewall must let in, and the range of relays with a "-".
+func (c *Config) PortLists() (tcp, udp []string) {
 	add := func(list *[]string, port string) {
 		if !slices.Contains(*list, port) {
 			*list = append(*list, port)
@@ -133,5 +160,5 @@ func (c *Config) Ports() string {
 		add(list, fmt.Sprint(l.Addr.Port()))
 	}
 	add(&udp, c.TURN.RelayPorts.String())
-	return "TCP " + strings.Join(tcp, " and ") + "; UDP " + strings.Join(udp, " and ")
+	return tcp, udp
 }

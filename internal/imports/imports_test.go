@@ -95,7 +95,7 @@ func table() []rule {
 		{from: ours, unless: []string{"turnpike/internal/bench", "turnpike/internal/e2e", "turnpike/internal/imports", "turnpike/internal/netlab",
 			"turnpike/internal/pebble", "turnpike/internal/testcert"},
 			never: "turnpike/internal/...", but: []string{"turnpike/internal/acme", "turnpike/internal/config", "turnpike/internal/httpapi", "turnpike/internal/node",
-				"turnpike/internal/probe", "turnpike/internal/signalload", "turnpike/internal/turnload"},
+				"turnpike/internal/probe", "turnpike/internal/setup/...", "turnpike/internal/signalload", "turnpike/internal/turnload"},
 			why: "bench, e2e, imports, netlab, pebble and testcert are the machinery of tests, and are never shipped"},
 		{from: ours, unless: []string{"turnpike/cmd/..."}, never: "turnpike/internal/node/...",
 			why: "node joins the parts, so no part may need node"},
