@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -71,6 +72,7 @@ func (p *program) readBenchFlags(args []string) (*benchFlags, error) {
 	fs.Float64Var(&f.Seconds, "seconds", turnload.UnsetSeconds, "")
 	fs.Float64Var(&f.Rate, "rate", 0, "")
 	fs.BoolVar(&f.Max, "max", false, "")
+	insecure := fs.Bool("insecure", false, "")
 	fs.BoolVar(&f.asJSON, "json", false, "")
 	rest, err := parseFlags(fs, args, 1)
 	if err != nil {
@@ -93,6 +95,12 @@ func (p *program) readBenchFlags(args []string) (*benchFlags, error) {
 			return nil, fmt.Errorf("--peer %q is not an address of this machine", *peer)
 		}
 	}
+	cfg.Binding = f.uri.Scheme == stun.SchemeTypeSTUN
+	cfg.Transport = benchTransport(f.uri)
+	cfg.TLS = &tls.Config{ServerName: f.uri.Host, InsecureSkipVerify: *insecure}
+	if cfg.Binding {
+		return f, f.Check()
+	}
 	if cfg.Credential, err = benchCredential(*secret, *user, *password); err != nil {
 		return nil, err
 	}
@@ -112,16 +120,27 @@ func benchCredential(secret, user, password string) (func(call int) turnload.Log
 	return nil, errors.New("the server wants a credential: --secret with one of its turn.shared_secrets (coturn: static-auth-secret), or --user and --password")
 }
 
-// benchURI reads turn:HOST:PORT, over UDP.
+// benchURI reads turn:HOST:PORT, turns:HOST:PORT, either with a transport, or stun:HOST:PORT.
 func benchURI(s string) (*stun.URI, error) {
 	uri, err := stun.ParseURI(s)
-	if err != nil || uri.Scheme != stun.SchemeTypeTURN {
+	if err != nil || uri.Scheme == stun.SchemeTypeSTUNS {
 		return nil, fmt.Errorf("%q is not a TURN server; write it like turn:turn.example.org:3478", s)
 	}
-	if uri.Proto != stun.ProtoTypeUDP {
-		return nil, fmt.Errorf("%q is over %v; bench knows UDP only", s, uri.Proto)
-	}
 	return uri, nil
+}
+
+// benchTransport returns the transport that a URI names (RFC 7065).
+func benchTransport(uri *stun.URI) turnload.Transport {
+	secure := uri.Scheme == stun.SchemeTypeTURNS
+	switch {
+	case secure && uri.Proto == stun.ProtoTypeUDP:
+		return turnload.OverDTLS
+	case secure:
+		return turnload.OverTLS
+	case uri.Proto == stun.ProtoTypeTCP:
+		return turnload.OverTCP
+	}
+	return turnload.OverUDP
 }
 
 // lookUp finds the address of a host.

@@ -122,9 +122,11 @@ Exit status: 0 if everything worked, 1 if anything failed.
 const helpBench = `Load a TURN server with calls, and measure rate, loss and latency of their packets.
 
 usage: turnpike bench turn:HOST:PORT (--secret SECRET | --user NAME --password PASSWORD) [flags]
+       turnpike bench stun:HOST:PORT [flags]  sends Binding requests instead of calls
        turnpike bench signal URL [flags]      loads signaling; "turnpike help bench signal" says how
 
-The server may be turnpike, coturn or any other, over UDP. Each call makes a real allocation with a channel, and sends
+The server may be turnpike, coturn or any other. turn:HOST:PORT?transport=tcp, turns:HOST:PORT and
+turns:HOST:PORT?transport=udp reach it over TCP, TLS and DTLS. Each call makes a real allocation with a channel, and sends
 like a call: video is 1200-byte datagrams in frames of 8, 30 frames a second; audio is 120 bytes 50 times a second.
 
 Client and peer of a call are sockets of this process. So the server must reach this machine, and must be allowed to
@@ -132,11 +134,14 @@ relay to it. With --relayed neither is needed: two clients talk by an allocation
 a hundred allocations a second. For more, raise its limits.unauthenticated_answers_per_second.
 
 Latency is one way through the server: it begins when the kernel gets a frame, and ends with the kernel's time stamp of
-its arrival. Both times are of this machine's clock. The output says if this machine limits the load, and not the server.
+its arrival. Both times are of this machine's clock. Over TCP, TLS and DTLS it has this process's own work in it. The
+output says if this machine limits the load, and not the server.
 
 examples:
   turnpike bench turn:turn.example.org:3478 --secret "$SECRET" --relayed --profile mixed --direction both
   turnpike bench turn:192.0.2.7:3478 --secret "$SECRET" --calls 200 --max
+  turnpike bench turns:turn.example.org:5349 --secret "$SECRET" --relayed
+  turnpike bench stun:192.0.2.7:3478 --calls 200
   turnpike bench turn:192.0.2.7:3478 --secret "$SECRET" --calls 10000 --seconds 0 --pid "$(pidof turnserver)"
 
 flags of this command:
@@ -154,6 +159,7 @@ flags of this command:
   --peer ADDRESS      the address of this machine that the peers use (the one that leads to the server)
   --pid PID           the server's process on this machine: shows its memory (RSS) an allocation, 10 seconds after the
                       last one. Take thousands of calls
+  --insecure          take any certificate, over TLS and DTLS
   --workers N         threads that send and receive (half of the processors, at most 4)
   --json              print an object instead of lines
 

@@ -22,6 +22,8 @@ type scenario struct {
 	direction   turnload.Direction
 	indications bool
 	relayed     bool
+	transport   turnload.Transport // between client and server; zero: UDP
+	binding     bool               // Binding requests instead of calls
 }
 
 // scenarios returns all scenarios. They have the rates of their profiles: 60,000 packets a second for 250 video calls.
@@ -87,6 +89,7 @@ func (b *bench) measureAll(t *testing.T) {
 			return
 		}
 	}
+	t.Run("clients", b.measureClients)
 	t.Run("memory", func(t *testing.T) {
 		b.alternate(t, func(m contender) { b.measureMemory(t, m) }, func() {})
 	})
@@ -118,9 +121,12 @@ func (b *bench) alternate(t *testing.T, measure func(contender), first func()) {
 // config returns the load of a scenario.
 func (b *bench) config(t *testing.T, s scenario) turnload.Config {
 	t.Helper()
-	profile, err := turnload.ProfileByName(s.profile)
-	if err != nil {
-		t.Fatal(err)
+	var profile turnload.Profile // that of Binding requests is the load generator's
+	if !s.binding {
+		var err error
+		if profile, err = turnload.ProfileByName(s.profile); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return turnload.Config{
 		Server: b.server(), Credential: turnload.RESTLogin(auth.NewSecret([]byte(secret)), time.Now()),

@@ -82,7 +82,7 @@ func (l lab) start(t *testing.T, m contender) process {
 	cmd.Dir = dir
 	// All of the load comes from one address.
 	cmd.Env = append(cmd.Environ(), "TURNPIKE_TURN_SHARED_SECRETS="+secret, "TURNPIKE_LIMITS_ALLOCATIONS_PER_ADDRESS=100000",
-		"TURNPIKE_LIMITS_UNAUTHENTICATED_ANSWERS_PER_SECOND=1000000")
+		"TURNPIKE_LIMITS_CONNECTIONS_PER_ADDRESS=100000", "TURNPIKE_LIMITS_UNAUTHENTICATED_ANSWERS_PER_SECOND=1000000")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		cancel()

@@ -8,6 +8,8 @@
 //	pacer.go             the flow that sends a frame next, and when
 //	worker_linux.go      the loop that sends the frames that are due and polls the receiving sockets
 //	socket_linux.go      a socket: ports, buffers, time stamps; package udpio reads and writes it in batches
+//	carrier_linux.go     a connection over TCP, TLS or DTLS between a client's socket and the server
+//	binding.go           Binding requests in the place of calls
 //	packet.go            the contents of packets: flow, number, time sent
 //	histogram.go         percentiles of latency
 //	max.go               the search for the highest rate

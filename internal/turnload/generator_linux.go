@@ -76,7 +76,7 @@ func (g *Generator) open(ctx context.Context) error {
 	if err := g.openSockets(); err != nil {
 		return err
 	}
-	if !g.cfg.Direct {
+	if !g.cfg.Direct && !g.cfg.Binding {
 		if err := g.allocateAll(ctx); err != nil {
 			return err
 		}
@@ -86,6 +86,9 @@ func (g *Generator) open(ctx context.Context) error {
 	}
 	if err := g.makeFlows(); err != nil {
 		return err
+	}
+	if g.cfg.Binding {
+		return nil
 	}
 	return g.greet()
 }
@@ -117,7 +120,7 @@ func (g *Generator) openSockets() error {
 		}
 		return nil
 	})
-	if err != nil || cfg.Relayed {
+	if err != nil || cfg.Relayed || cfg.Binding {
 		return err
 	}
 	if !cfg.Peer.IsValid() {
@@ -137,18 +140,23 @@ func (g *Generator) openSockets() error {
 }
 
 // openClient opens the socket of a client, or without a server that of the near end.
-func (e *end) openClient(local netip.AddrPort, cfg *Config, login int) error {
-	s, err := openSocket(local)
-	if err != nil {
+func (e *end) openClient(local netip.AddrPort, cfg *Config, login int) (err error) {
+	if cfg.carried() {
+		e.socket, err = openCarried(cfg)
+	} else {
+		e.socket, err = openSocket(local)
+	}
+	if err != nil || cfg.Direct {
 		return err
 	}
-	e.socket = s
-	if cfg.Direct {
+	if !cfg.Binding {
+		credential := cfg.Credential(login)
+		e.client = &client{socket: e.socket, username: credential.Username, password: credential.Password}
+	}
+	if cfg.carried() {
 		return nil
 	}
-	credential := cfg.Credential(login)
-	e.client = &client{socket: s, username: credential.Username, password: credential.Password}
-	return s.connect(cfg.Server)
+	return e.connect(cfg.Server)
 }
 
 // openPeers opens the sockets of the peers. Calls that send nothing share one.
@@ -275,6 +283,9 @@ func (g *Generator) makeFlows() error {
 
 func (g *Generator) addFlow(call int, from end, stream Stream) error {
 	f := flow{id: uint32(len(g.flows)), call: call, from: from.socket, stream: stream}
+	if g.cfg.Binding {
+		f.header = bindingHeader()
+	}
 	if from.client != nil {
 		var err error
 		if f.header, err = from.client.header(stream.Size); err != nil {

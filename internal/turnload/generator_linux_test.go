@@ -2,6 +2,7 @@ package turnload
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"turnpike/auth"
+	"turnpike/internal/testcert"
 	"turnpike/turnserver"
 )
 
@@ -81,10 +83,30 @@ func TestRun(t *testing.T) {
 		"relayed, indicate": func(c *Config) { c.Relayed, c.Indications = true, true },
 		"direct":            func(c *Config) { c.Direct = true },
 		"two workers":       func(c *Config) { c.Workers = 2 },
+		"TCP":               func(c *Config) { c.Transport = OverTCP },
+		"TLS":               func(c *Config) { c.Transport = OverTLS },
+		"DTLS":              func(c *Config) { c.Transport = OverDTLS },
+		"TLS, indications":  func(c *Config) { c.Transport, c.Indications = OverTLS, true },
+		"DTLS, relayed":     func(c *Config) { c.Transport, c.Relayed = OverDTLS, true },
+		"Binding":           func(c *Config) { c.Binding = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := testConfig(t, nil)
 			change(&cfg)
+			if cfg.carried() {
+				certFile, keyFile, roots := testcert.For(t, t.TempDir(), "load.test")
+				pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+				if err != nil {
+					t.Fatal(err)
+				}
+				network := string(cfg.Transport)
+				cfg = testConfig(t, func(c *turnserver.Config) {
+					c.Listen[0].Network = network
+					c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+				})
+				cfg.TLS = &tls.Config{ServerName: "load.test", RootCAs: roots}
+				change(&cfg)
+			}
 			g := open(t, cfg)
 			for run := range 2 { // the second must not count packets of the first
 				r, err := g.Run(t.Context(), Load{Duration: 200 * time.Millisecond, Warmup: 20 * time.Millisecond})
@@ -97,7 +119,7 @@ func TestRun(t *testing.T) {
 				if r.Latency.Count() != r.Received || r.Latency.Percentile(99) == 0 {
 					t.Errorf("run %d: %d latencies of %d packets, p99 %v", run, r.Latency.Count(), r.Received, r.Latency.Percentile(99))
 				}
-				if r.Bytes == 0 || r.Rate != cfg.NominalRate() {
+				if r.Bytes == 0 || r.Rate != g.cfg.NominalRate() {
 					t.Errorf("run %d: %d bytes, rate %v", run, r.Bytes, r.Rate)
 				}
 			}

@@ -39,7 +39,12 @@ func (o *Options) Check() error {
 	}
 	cfg := &o.Config
 	cfg.Hold, cfg.Settle = o.Seconds == 0, settle
+	if cfg.Binding {
+		cfg.Profile, cfg.Direction = bindingProfile(), Up
+	}
 	switch {
+	case cfg.Binding && (cfg.Hold || cfg.Indications || cfg.Relayed || cfg.Peer.IsValid() || cfg.PID != 0):
+		return errors.New("stun: is Binding requests, which go neither with --seconds 0 nor with --indications, --relayed, --peer or --pid")
 	case cfg.Calls < 1:
 		return fmt.Errorf("--calls %d is too few", cfg.Calls)
 	case cfg.Workers < 1:

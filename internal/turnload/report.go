@@ -1,6 +1,7 @@
 package turnload
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,6 +28,9 @@ func (r *Report) allocationBytes() float64 {
 }
 
 func (r *Report) allocationRate() float64 {
+	if r.Setup.Allocations == 0 {
+		return 0
+	}
 	return float64(r.Setup.Allocations) / r.Setup.Took.Seconds()
 }
 
@@ -37,13 +41,15 @@ func (r *Report) WriteText(w io.Writer) error {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("allocations", "%d in %v (%.0f a second), %s", r.Setup.Allocations, r.Setup.Took.Round(100*time.Microsecond), r.allocationRate(), r.kind())
+	if !cfg.Binding {
+		row("allocations", "%d in %v (%.0f a second), %s", r.Setup.Allocations, r.Setup.Took.Round(100*time.Microsecond), r.allocationRate(), r.kind())
+	}
 	if cfg.PID != 0 {
 		row("memory", "%.1f KB an allocation: process %d grew from %.1f to %.1f MB", r.allocationBytes()/1024, cfg.PID,
 			float64(r.Setup.RSSBefore)/(1<<20), float64(r.Setup.RSSAfter)/(1<<20))
 	}
 	if res := r.Result; res != nil {
-		row("sent", "%s %s, %.0f packets a second for %v", cfg.Profile.Name, cfg.Direction, float64(res.Sent)/res.Duration.Seconds(), res.Duration)
+		row("sent", "%s, %.0f packets a second for %v", r.load(), float64(res.Sent)/res.Duration.Seconds(), res.Duration)
 		row("delivered", "%.0f packets a second, %.1f Mbit/s", res.DeliveredRate(), float64(res.Bytes)*8/res.Duration.Seconds()/1e6)
 		row("lost", "%.3f %%: %d of %d", 100*res.Loss(), res.Lost(), res.Sent)
 		row("latency", "p50 %s  p99 %s  p99.9 %s", micros(res, 50), micros(res, 99), micros(res, 99.9))
@@ -68,6 +74,18 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
+// load says what was sent.
+func (r *Report) load() string {
+	if r.Config.Binding {
+		return "Binding requests"
+	}
+	over := ""
+	if r.Config.carried() {
+		over = " over " + strings.ToUpper(string(r.Config.Transport))
+	}
+	return r.Config.Profile.Name + " " + string(r.Config.Direction) + over
+}
+
 // kind says what each allocation has.
 func (r *Report) kind() string {
 	with := "a channel each"
@@ -87,6 +105,7 @@ func micros(r *Result, percentile float64) string {
 // reportJSON is the report for programs. Rates are packets a second, times microseconds unless their name says more.
 type reportJSON struct {
 	Server      string `json:"server"`
+	Transport   string `json:"transport"`
 	Profile     string `json:"profile"`
 	Direction   string `json:"direction"`
 	Calls       int    `json:"calls"`
@@ -127,7 +146,7 @@ type maxJSON struct {
 func (r *Report) WriteJSON(w io.Writer) error {
 	cfg := r.Config
 	out := reportJSON{
-		Server: cfg.Server.String(), Profile: cfg.Profile.Name, Direction: string(cfg.Direction), Calls: cfg.Calls,
+		Server: cfg.Server.String(), Transport: string(cmp.Or(cfg.Transport, OverUDP)), Profile: cfg.Profile.Name, Direction: string(cfg.Direction), Calls: cfg.Calls,
 		Indications: cfg.Indications, Relayed: cfg.Relayed,
 		Allocations: r.Setup.Allocations, AllocationsPerSecond: r.allocationRate(),
 	}

@@ -71,7 +71,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool, answered func(*client,
 		w := &worker{
 			flows: g.flows, begin: begin, warm: load.Warmup, end: load.Warmup + load.Duration,
 			round: min(max(round, minRound), maxRound), run: g.runs,
-			answered: answered, stop: stop, out: udpio.NewBurst(maxBurst, maxPayload), in: newReader(),
+			binding: g.cfg.Binding, answered: answered, stop: stop, out: udpio.NewBurst(maxBurst, maxPayload), in: newReader(),
 		}
 		own := make([][]int, len(streams)) // flows by stream
 		for i := range g.flows {
@@ -87,8 +87,8 @@ func (g *Generator) workers(load Load, stop *atomic.Bool, answered func(*client,
 			w.pacers = append(w.pacers, NewPacer(time.Duration(interval), flows))
 		}
 		for i := n; i < len(g.calls); i += len(workers) {
-			w.listen(g.calls[i].near, g.cfg.Direction != Up)
-			w.listen(g.calls[i].far, g.cfg.Direction != Down)
+			w.listen(g.calls[i].near, g.cfg.Direction != Up || g.cfg.Binding)
+			w.listen(g.calls[i].far, g.cfg.Direction != Down && !g.cfg.Binding)
 		}
 		workers[n] = w
 	}

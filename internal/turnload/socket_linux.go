@@ -22,6 +22,8 @@ type socket struct {
 	fd    int
 	local netip.AddrPort
 
+	carrier *carrier // to the server; nil: over UDP
+
 	dropped uint32 // by the kernel, when the worker last read; owned by the worker
 }
 
@@ -84,4 +86,9 @@ func (s *socket) send(b []byte) error {
 	}
 }
 
-func (s *socket) close() { _ = unix.Close(s.fd) }
+func (s *socket) close() {
+	if s.carrier != nil {
+		s.carrier.close()
+	}
+	_ = unix.Close(s.fd)
+}

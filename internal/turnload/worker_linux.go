@@ -45,6 +45,7 @@ type worker struct {
 	end      time.Duration
 	round    time.Duration
 	run      uint32
+	binding  bool                  // Binding requests, and their answers
 	answered func(*client, []byte) // takes messages other than data
 	stop     *atomic.Bool
 
@@ -111,7 +112,11 @@ func (w *worker) send(f *flow, run uint32) int {
 	}
 	sent := time.Now().UnixNano()
 	for i := range f.stream.Burst {
-		packet{run, f.id, f.number + uint32(i), sent}.put(w.out.Payload(i))
+		if p := (packet{run, f.id, f.number + uint32(i), sent}); w.binding {
+			p.putBinding(w.out.Payload(i))
+		} else {
+			p.put(w.out.Payload(i))
+		}
 	}
 	n := w.out.Send(f.from.fd, f.stream.Burst)
 	f.number += uint32(n)
@@ -168,12 +173,12 @@ func (w *worker) count(r end, i int) {
 			return
 		}
 	}
-	p, ok := parsePacket(payload)
+	p, ok := w.parse(payload, came)
 	if !ok || p.run != w.run || int(p.flow) >= len(w.flows) {
 		return // from the warm-up, or from another run
 	}
 	f := &w.flows[p.flow]
-	if len(payload) != f.stream.Size {
+	if len(payload) != f.stream.Size && !w.binding {
 		return // a damaged packet counts as lost
 	}
 	if int32(p.number-f.expected) < 0 {
@@ -184,6 +189,14 @@ func (w *worker) count(r end, i int) {
 	w.received++
 	w.bytes += uint64(len(payload))
 	w.latency.Add(time.Duration(came - p.sent))
+}
+
+// parse finds out which packet has come.
+func (w *worker) parse(payload []byte, came int64) (packet, bool) {
+	if w.binding {
+		return parseBinding(payload, came)
+	}
+	return parsePacket(payload)
 }
 
 // sleep waits until the next frame or the next round, whichever is first.
