@@ -75,11 +75,16 @@ func (a *addrs) unpin(use *addrUse) {
 	}
 }
 
-// forgetIdle forgets the ranges that have used up nothing, beginning with the one that has been idle for longest.
-func (a *addrs) forgetIdle(now time.Time, l *Limits) {
+// forgetIdle forgets the ranges that have used up nothing, beginning with the one that has been idle for longest: at most
+// so many. more says that there may be others.
+func (a *addrs) forgetIdle(now time.Time, l *Limits, most int) (more bool) {
 	for front := a.idle.Front(); front != nil && front.Value.(*addrUse).isFresh(now, l); front = a.idle.Front() {
+		if most--; most < 0 {
+			return true
+		}
 		a.forgetOldest()
 	}
+	return false
 }
 
 func (a *addrs) forgetOldest() {

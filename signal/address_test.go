@@ -28,7 +28,7 @@ func TestAddrsAreForgotten(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	for range 3 { // as the sweep does; a wider range is idle only once the narrower one is forgotten
-		a.forgetIdle(now, &l)
+		a.forgetIdle(now, &l, 100)
 	}
 	if len(a.uses) != 3 || a.uses[busy.prefix] != busy || busy.wider.pins != 1 || a.idle.Len() != 0 {
 		t.Errorf("kept %v, %d idle", a.uses, a.idle.Len())
@@ -37,7 +37,7 @@ func TestAddrsAreForgotten(t *testing.T) {
 		t.Error("a failure was not forgotten")
 	}
 	a.unpin(busy)
-	a.forgetIdle(now, &l)
+	a.forgetIdle(now, &l, 100)
 	if len(a.uses) != 0 {
 		t.Errorf("kept %v", a.uses)
 	}

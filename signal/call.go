@@ -43,6 +43,7 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	}
 	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout)}
 	srv.calls[id] = c
+	srv.ringing = append(srv.ringing, c)
 	callee.call, s.user.call = c, c
 	s.reply(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire()})
 	ring := srv.encode(&wire.Ring{Call: id, From: s.user.wire()})

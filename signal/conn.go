@@ -35,12 +35,16 @@ type conn struct {
 	use    *addrUse // of the addresses by which limits count the client
 	opened time.Time
 
-	place *strangerPlace // guarded by srv.mu; nil once it was welcomed, or crowded out
+	// Guarded by srv.mu.
+	place *strangerPlace // nil once it was welcomed, or crowded out
+	at    int            // in srv.conns
 }
 
 func newConn(srv *Server, host string) *conn {
 	return &conn{srv: srv, host: strings.Clone(host), opened: time.Now()} // the request's memory is not kept
 }
+
+func (c *conn) walkedAt() *int { return &c.at }
 
 // HandleMessage acts on a message, or returns it as a task if that takes long.
 func (c *conn) HandleMessage(data []byte, now time.Time) (task any) {

@@ -2,7 +2,6 @@ package signal
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -26,7 +25,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
 	first := !srv.draining
 	srv.draining = true
-	all := slices.Collect(maps.Keys(srv.conns))
+	all := slices.Clone(srv.conns.all)
 	srv.mu.Unlock()
 	if first {
 		srv.sendAway(all)
@@ -49,7 +48,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	srv.mu.Lock()
-	left := slices.Collect(maps.Keys(srv.conns))
+	left := slices.Clone(srv.conns.all)
 	srv.mu.Unlock()
 	for _, c := range left {
 		c.Close()

@@ -36,10 +36,15 @@ func (e *expiring[V]) keep(session string, v V, until time.Time) {
 	e.values[session] = v
 }
 
-func (e *expiring[V]) expire(now time.Time) {
-	for len(e.order) > 0 && !now.Before(e.order[0].until) {
+// expire drops what has expired, at most so many entries. more says that there are others.
+func (e *expiring[V]) expire(now time.Time, most int) (more bool) {
+	for ; len(e.order) > 0 && !now.Before(e.order[0].until); most-- {
+		if most == 0 {
+			return true
+		}
 		e.dropFirst()
 	}
+	return false
 }
 
 func (e *expiring[V]) dropFirst() {

@@ -15,7 +15,10 @@ func TestExpiringIsBounded(t *testing.T) {
 	if _, ok := e.values["0"]; ok || len(e.values) != maxExpiring || len(e.order) != maxExpiring {
 		t.Errorf("%d values, %d in order, first kept: %v", len(e.values), len(e.order), ok)
 	}
-	e.expire(now.Add(maxExpiring))
+	if !e.expire(now.Add(maxExpiring), 10) || len(e.order) != maxExpiring-10 {
+		t.Errorf("%d in order after ten have expired", len(e.order))
+	}
+	e.expire(now.Add(maxExpiring), maxExpiring)
 	if len(e.values) != 0 || len(e.order) != 0 {
 		t.Errorf("%d values, %d in order after all expired", len(e.values), len(e.order))
 	}
@@ -30,7 +33,7 @@ func TestExpiringKeepsTheTime(t *testing.T) {
 	if len(e.order) != 1 || e.values["x"] != 2 {
 		t.Errorf("kept %v, in the order %v", e.values, e.order)
 	}
-	if e.expire(now.Add(1)); e.has("x") {
+	if e.expire(now.Add(1), 2); e.has("x") {
 		t.Error("it has not expired")
 	}
 }

@@ -144,7 +144,7 @@ func (srv *Server) reserve(c *conn, addr netip.Addr) (crowdedOut []*conn, refuse
 	crowdOut := func(oldest *conn) {
 		srv.removeStranger(oldest)
 		srv.counters.limited.count(limitedBeforeHello)
-		if _, started := srv.conns[oldest]; started {
+		if srv.conns.has(oldest) {
 			crowdedOut = append(crowdedOut, oldest)
 		}
 	}
@@ -238,7 +238,7 @@ func (srv *Server) signIn(c *conn) {
 func (srv *Server) forgetConn(c *conn) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	delete(srv.conns, c)
+	srv.conns.remove(c)
 	switch {
 	case c.session != nil:
 		srv.signedIn--
@@ -311,6 +311,10 @@ type userUse struct {
 	mu sync.Mutex // after Server.mu
 	// Guarded by mu.
 	messages, joins bucket
+
+	// Guarded by Server.mu, while it is in spent.
+	user string
+	at   int
 }
 
 func (u *userUse) takeMessage(now time.Time, rate Rate) time.Duration {
@@ -334,29 +338,42 @@ func (u *userUse) isIdle(now time.Time, l *Limits) bool {
 	return u.messages.spent+u.joins.spent == 0
 }
 
+// spent has what users have used up who are not online. Guarded by Server.mu.
+type spent struct {
+	by  map[string]*userUse // by the user's id
+	all walked[*userUse]    // the same
+}
+
+func (u *userUse) walkedAt() *int { return &u.at }
+
 // rememberUse keeps what a user who goes offline has used up, so that coming back gives nothing back. The caller holds
 // mu.
 func (srv *Server) rememberUse(u *user) {
-	if len(srv.spent) < maxSpentUsers && !u.use.isIdle(time.Now(), &srv.cfg.Limits) {
-		srv.spent[u.id] = u.use
+	if len(srv.spent.by) < maxSpentUsers && !u.use.isIdle(time.Now(), &srv.cfg.Limits) {
+		u.use.user = u.id
+		srv.spent.by[u.id] = u.use
+		srv.spent.all.add(u.use)
 	}
 }
 
 // useOf returns what a user who comes online has used up. The caller holds mu.
 func (srv *Server) useOf(id string) *userUse {
-	use := srv.spent[id]
+	use := srv.spent.by[id]
 	if use == nil {
 		return new(userUse)
 	}
-	delete(srv.spent, id)
+	srv.spent.forget(use)
 	return use
 }
 
-func (srv *Server) forgetSpent(now time.Time) {
-	for id, use := range srv.spent {
-		if use.isIdle(now, &srv.cfg.Limits) {
-			delete(srv.spent, id)
-		}
+func (s *spent) forget(use *userUse) {
+	delete(s.by, use.user)
+	s.all.remove(use)
+}
+
+func (s *spent) forgetIdle(use *userUse, now time.Time, l *Limits) {
+	if use.isIdle(now, l) {
+		s.forget(use)
 	}
 }
 

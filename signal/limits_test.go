@@ -104,8 +104,8 @@ func TestUserRates(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.srv.mu.Lock()
 		defer h.srv.mu.Unlock()
-		if len(h.srv.spent) != 0 {
-			t.Errorf("a minute later %d users are remembered", len(h.srv.spent))
+		if len(h.srv.spent.by)+h.srv.spent.all.len() != 0 {
+			t.Errorf("a minute later %d users are remembered", len(h.srv.spent.by))
 		}
 	})
 }

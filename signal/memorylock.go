@@ -10,13 +10,16 @@ import (
 // written must hold up no other session.
 type memoryLock struct {
 	sync.Mutex
-	logged []func() // guarded by itself
+	// Guarded by itself.
+	logged []func()
+	held   uint64 // so often; tests see by it that long work is done in parts
 }
 
 // Unlock frees the lock, and then writes what was logged.
 func (l *memoryLock) Unlock() {
 	logged := l.logged
 	l.logged = nil
+	l.held++
 	l.Mutex.Unlock()
 	for _, write := range logged {
 		write()

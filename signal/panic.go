@@ -60,7 +60,7 @@ func (srv *Server) endFailed(s *session) {
 		s.conn.Shut(wire.CloseInternal, wire.ReasonInternal)
 		return
 	}
-	delete(srv.away, s) // so that the sweep does not meet it again
+	srv.away.remove(s) // so that the sweep does not meet it again
 	defer func() {
 		if value := recover(); value != nil { // a panic may have left it in any state
 			srv.notePanic(panickedSession, value, "session", s.id)

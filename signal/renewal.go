@@ -78,17 +78,20 @@ func (srv *Server) renewSoon(some []*session) {
 
 // renewToken sends a session a new resume token.
 func (srv *Server) renewToken(s *session) {
-	claims, ok := srv.renewedClaims(s)
-	if !ok {
-		return
+	if claims, ok := srv.renewedClaims(s); ok {
+		srv.tellToken(s, claims)
 	}
+}
+
+// tellToken signs a token and sends it, unless a welcome has brought a later one meanwhile.
+func (srv *Server) tellToken(s *session, claims auth.Resume) {
 	token := srv.sign(claims)
 	if token == "" {
 		return // an empty one would take the former's place
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if s.number == claims.Number { // otherwise a welcome has brought a later one
+	if s.number == claims.Number {
 		s.tell(&wire.NewToken{Token: token})
 	}
 }

@@ -221,7 +221,7 @@ func (srv *Server) loseConn(c *conn, reason string, code int) {
 	limits := &srv.cfg.Limits
 	switch {
 	case window == 0, reason != wire.ReasonGone && reason != wire.ReasonShutdown && (reason != wire.ReasonSlow || s.stream.hasEnded()),
-		len(srv.away) >= limits.Sessions, !c.use.mayBeAway(limits):
+		srv.away.len() >= limits.Sessions, !c.use.mayBeAway(limits):
 		srv.endLocked(s, reason)
 		return
 	}
@@ -232,7 +232,7 @@ func (srv *Server) loseConn(c *conn, reason string, code int) {
 	for u := range c.use.ranges() {
 		u.away++
 	}
-	srv.away[s] = struct{}{}
+	srv.away.add(s)
 }
 
 // endAbsence forgets that s was away. The caller holds mu.
@@ -240,7 +240,7 @@ func (srv *Server) endAbsence(s *session) {
 	if s.away == nil {
 		return
 	}
-	delete(srv.away, s)
+	srv.away.remove(s)
 	for u := range s.away.use.ranges() {
 		u.away--
 	}
@@ -248,14 +248,8 @@ func (srv *Server) endAbsence(s *session) {
 	s.away = nil
 }
 
-// sweepAway ends the sessions whose window is over, and tells room mates of absences that last for more than a moment.
+// sweepAbsent ends a session whose window is over, and tells room mates of an absence that lasts for more than a moment.
 // The caller holds mu.
-func (srv *Server) sweepAway(now time.Time) {
-	for s := range srv.away {
-		srv.sweepAbsent(s, now)
-	}
-}
-
 func (srv *Server) sweepAbsent(s *session, now time.Time) {
 	defer srv.endOnPanic(s)
 	switch {

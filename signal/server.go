@@ -95,23 +95,24 @@ type Server struct {
 	mu memoryLock // see session for the order of locks
 	// Guarded by mu.
 	draining      bool
-	conns         map[*conn]struct{}    // every open one
-	strangers     list.List             // of *conn: those before their welcome, the oldest first
-	signedIn      int                   // connections since their welcome
-	waitLogged    bucket                // of log lines that an address begins to wait
-	refusalLogged bucket                // of log lines about refused tickets
-	sessions      map[string]*session   // by id: from welcome to end
-	away          map[*session]struct{} // the sessions that have no connection
-	members       members               // the sessions that see everybody online
-	lingering     expiring[scope]       // of sessions that ended without bye, for as long as one of their relays may live
-	users         map[string]*user      // who is online
-	names         map[string][]*user    // by canonical name: the same users
-	online        directory             // the same users
-	circles       map[string]*circle    // of the issuers whose members see each other alone
+	conns         walked[*conn]       // every open one
+	strangers     list.List           // of *conn: those before their welcome, the oldest first
+	signedIn      int                 // connections since their welcome
+	waitLogged    bucket              // of log lines that an address begins to wait
+	refusalLogged bucket              // of log lines about refused tickets
+	sessions      map[string]*session // by id: from welcome to end
+	away          walked[*session]    // the sessions that have no connection
+	members       members             // the sessions that see everybody online
+	lingering     expiring[scope]     // of sessions that ended without bye, for as long as one of their relays may live
+	users         map[string]*user    // who is online
+	names         map[string][]*user  // by canonical name: the same users
+	online        directory           // the same users
+	circles       map[string]*circle  // of the issuers whose members see each other alone
 	rooms         map[string]*room
 	calls         map[string]*call
+	ringing       []*call // by the end of their ringing; some are answered or over
 	addrs         addrs
-	spent         map[string]*userUse // of users who are not online
+	spent         spent // of users who are not online
 	presence      presence
 }
 
@@ -150,9 +151,7 @@ func New(cfg Config) *Server {
 		engine:   socket.NewEngine(wire.Subprotocol, cfg.Log),
 		past:     cfg.Ended,
 		stop:     make(chan struct{}),
-		conns:    make(map[*conn]struct{}),
 		sessions: make(map[string]*session),
-		away:     make(map[*session]struct{}),
 		epoch:    auth.NewID(cfg.Rand, epochLength),
 		users:    make(map[string]*user),
 		names:    make(map[string][]*user),
@@ -160,7 +159,7 @@ func New(cfg Config) *Server {
 		rooms:    make(map[string]*room),
 		calls:    make(map[string]*call),
 		addrs:    newAddrs(),
-		spent:    make(map[string]*userUse),
+		spent:    spent{by: make(map[string]*userUse)},
 		presence: newPresence(),
 	}
 	for issuer, p := range cfg.Presence {
@@ -219,7 +218,7 @@ func (srv *Server) start(c *conn) bool {
 	if srv.draining || c.place == nil {
 		return false
 	}
-	srv.conns[c] = struct{}{}
+	srv.conns.add(c)
 	c.Start()
 	return true
 }

@@ -49,6 +49,7 @@ type session struct {
 	// tokenAwaited says that renewToken is among the renewals that wait.
 	tokenAwaited bool
 	away         *absence // nil while it is carried
+	awayAt       int      // place in srv.away, if it is there
 	// presenceAt is the presence.clock of the welcome, which told the session of all changes before it.
 	presenceAt uint64
 	sight      Presence
@@ -68,6 +69,8 @@ type session struct {
 	restored bool // from a token of another process
 	since    time.Time
 }
+
+func (s *session) walkedAt() *int { return &s.awayAt }
 
 // absence is a session's time without a connection. Guarded by srv.mu.
 type absence struct {

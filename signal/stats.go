@@ -54,7 +54,7 @@ type Stats struct {
 func (srv *Server) Stats() Stats {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return Stats{len(srv.conns), len(srv.sessions), len(srv.away), len(srv.users), len(srv.rooms), len(srv.calls), srv.kept.Load()}
+	return Stats{srv.conns.len(), len(srv.sessions), srv.away.len(), len(srv.users), len(srv.rooms), len(srv.calls), srv.kept.Load()}
 }
 
 // Counters returns all counters, those at zero too, in a stable order: messages by type, error answers by code, closed

@@ -1,8 +1,6 @@
 package signal
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"turnpike/signal/wire"
@@ -38,34 +36,22 @@ func (srv *Server) sweepUntilStopped() {
 
 // sweep does what is due; it is the only clock of all sessions and calls. It appends the renewals that are due.
 func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
-	for some := range slices.Chunk(srv.openConns(), sweptAtOnce) {
-		renewals = srv.sweepConns(some, renewals, now)
+	walk(srv, &srv.conns, func(c *conn) { renewals = srv.sweepConn(c, renewals, now) })
+	walk(srv, &srv.away, func(s *session) { srv.sweepAbsent(s, now) })
+	walk(srv, &srv.spent.all, func(use *userUse) { srv.spent.forgetIdle(use, now, &srv.cfg.Limits) })
+	for more := true; more; {
+		more = srv.sweepQueues(now)
 	}
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	srv.sweepAway(now)
-	for _, c := range srv.calls {
-		srv.sweepCall(c, now)
-	}
-	srv.addrs.forgetIdle(now, &srv.cfg.Limits)
-	srv.forgetSpent(now)
-	srv.lingering.expire(now)
 	return renewals
 }
 
-func (srv *Server) openConns() []*conn {
+// sweepQueues does a part of what is due and stands in the order of its time.
+func (srv *Server) sweepQueues(now time.Time) (more bool) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	return slices.AppendSeq(make([]*conn, 0, len(srv.conns)), maps.Keys(srv.conns))
-}
-
-func (srv *Server) sweepConns(some []*conn, renewals []renewal, now time.Time) []renewal {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	for _, c := range some {
-		renewals = srv.sweepConn(c, renewals, now)
-	}
-	return renewals
+	more = srv.sweepRinging(now, sweptAtOnce)
+	more = srv.addrs.forgetIdle(now, &srv.cfg.Limits, sweptAtOnce) || more
+	return srv.lingering.expire(now, sweptAtOnce) || more
 }
 
 // sweepConn does what is due for a connection, and appends the renewals that are.
@@ -85,10 +71,25 @@ func (srv *Server) sweepConn(c *conn, renewals []renewal, now time.Time) (all []
 	return s.dueRenewals(renewals, now)
 }
 
-// sweepCall ends a call that has rung for too long.
-func (srv *Server) sweepCall(c *call, now time.Time) {
+// sweepRinging ends calls that have rung for too long, at most so many. more says that there are others. The caller holds
+// mu.
+func (srv *Server) sweepRinging(now time.Time, most int) (more bool) {
+	for ; len(srv.ringing) > 0 && !now.Before(srv.ringing[0].ringsUntil); most-- {
+		if most == 0 {
+			return true
+		}
+		c := srv.ringing[0]
+		srv.ringing[0] = nil
+		srv.ringing = srv.ringing[1:]
+		srv.sweepCall(c)
+	}
+	return false
+}
+
+// sweepCall ends a call that has rung for too long, unless it has been answered, or is over.
+func (srv *Server) sweepCall(c *call) {
 	defer srv.forgetOnPanic(c)
-	if c.room == nil && !now.Before(c.ringsUntil) {
+	if c.room == nil && srv.calls[c.id] == c {
 		srv.stopRinging(c, wire.CancelTimeout)
 	}
 }
