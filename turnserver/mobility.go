@@ -187,13 +187,20 @@ func (m *mobility) prepareMove(r *request, serial uint64, ends bool) (wire.Ticke
 		m.srv.counters.count(limitMoves)
 		return wire.Ticket{}, stun.CodeAllocQuotaReached
 	}
-	m.cancelArrival(mob)
+	// Unless the client can come here, the arrival that it has elsewhere stays.
 	if _, taken := m.arrivals.Load(r.c.tuple); taken || r.w.shard.find(r.c.tuple) != nil {
 		return wire.Ticket{}, stun.CodeAllocMismatch
 	}
-	if !m.srv.quota.countMove(r.c, &a.home.Load().client, &m.srv.cfg.Limits) {
+	var instead *client
+	if mob.arrival != nil {
+		instead = &mob.arrival.home.client
+	}
+	if !m.srv.quota.countMove(r.c, &a.home.Load().client, instead, &m.srv.cfg.Limits) {
 		m.srv.counters.count(limitAddress)
 		return wire.Ticket{}, stun.CodeAllocQuotaReached
+	}
+	if ar := m.takeArrival(mob); ar != nil && ar.home.conn != nil {
+		ar.home.conn.allocationEnded()
 	}
 	m.addArrival(r, mob)
 	if serial == mob.next {
@@ -238,13 +245,20 @@ func (m *mobility) addArrival(r *request, mob *mobile) {
 
 // cancelArrival gives up an arrival, if there is one: the allocation stays where it is. The caller holds mu.
 func (m *mobility) cancelArrival(mob *mobile) {
-	ar := mob.arrival
-	if ar == nil {
-		return
+	if ar := m.takeArrival(mob); ar != nil {
+		m.leaveHome(ar.home)
 	}
-	mob.arrival = nil
-	m.arrivals.Delete(ar.home.tuple)
-	m.leaveHome(ar.home)
+}
+
+// takeArrival takes the arrival away, if there is one. The caller holds mu, and takes the allocation off the counts of
+// that place.
+func (m *mobility) takeArrival(mob *mobile) *arrival {
+	ar := mob.arrival
+	if ar != nil {
+		mob.arrival = nil
+		m.arrivals.Delete(ar.home.tuple)
+	}
+	return ar
 }
 
 // leaveHome takes an allocation off the counts of a place that it leaves, or does not come to after all.

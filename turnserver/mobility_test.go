@@ -399,8 +399,8 @@ func TestMobilityRefusals(t *testing.T) {
 		other := d.elsewhere(s, network)
 		other.allocate()
 		other.refuse(437, stun.MethodRefresh, mobilityTicket(next)) // where there is another
-		d.show(next)
-		d.allocate() // instead of coming
+		d.refuse(400, stun.MethodRefresh, mobilityTicket(next))     // it is still expected there
+		d.allocate()                                                // instead of coming
 		d.accept(stun.MethodRefresh)
 		c.accept(stun.MethodRefresh)
 		plain := dialREST(t, s, network, "alice")

@@ -225,15 +225,22 @@ func (q *quota) sweepSome(now clock) bool {
 }
 
 // countMove counts an allocation for the source where c is, to which it is about to move from was. It reports false if
-// that source has too many. Until the allocation has moved, it counts for both sources.
-func (q *quota) countMove(c, was *client, limits *Limits) bool {
+// that source has too many. Until the allocation has moved, it counts for both sources. If it was about to move
+// elsewhere, to instead, it counts there no more; it does so still if it may not move to c.
+func (q *quota) countMove(c, was, instead *client, limits *Limits) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.addressIsFullLocked(c, was, limits) {
-		return false
+	if instead != nil {
+		q.countAddressLocked(instead, -1)
 	}
-	q.countAddressLocked(c, 1)
-	return true
+	full := q.addressIsFullLocked(c, was, limits)
+	switch {
+	case !full:
+		q.countAddressLocked(c, 1)
+	case instead != nil:
+		q.countAddressLocked(instead, 1)
+	}
+	return !full
 }
 
 // uncountAddress takes back what countMove counted, or what countAllocation counted for where c is.
