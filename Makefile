@@ -1,7 +1,12 @@
 # `make` lists the targets. Go is all that `run` and `build` need.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-VERSION     := $(shell git describe --tags --dirty 2>/dev/null)
+# The last tag; without one the number of commits, and the commit.
+VERSION     := $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev.$$(git rev-list --count HEAD 2>/dev/null || echo 0).g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown))
+NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+# What is built from a commit has its time, so that two builds are the same.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+ARCH        ?= $(shell go env GOARCH)
 FUZZTIME    ?= 30s
 BENCH_PAIRS ?= 5
 # The tests of internal/e2e that relay data.
@@ -20,6 +25,14 @@ run: build ## build and start a server for this machine: http://localhost:8080
 .PHONY: build
 build: ## build bin/turnpike, a single static file
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/turnpike ./cmd/turnpike
+
+.PHONY: deb
+deb: ## build bin/turnpike_VERSION_ARCH.deb, for the processor ARCH
+	mkdir -p bin/package
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/package/turnpike ./cmd/turnpike
+	for shell in bash zsh fish man; do go run -ldflags "-X main.version=$(VERSION)" ./cmd/turnpike completion $$shell > bin/package/$$shell; done
+	gzip -9nf bin/package/man
+	ARCH=$(ARCH) VERSION=$(VERSION) go run $(NFPM) package -f deploy/nfpm.yaml -p deb -t bin/
 
 .PHONY: check
 check: lint js ## format, vet, staticcheck, unit tests, types and tests of the JavaScript: no root, no browser

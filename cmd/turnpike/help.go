@@ -25,6 +25,7 @@ usage: turnpike COMMAND [flags]
   kick      throw a user out, of one room or of everything
   config    print the configuration in force, and where each value came from
   secret    make a new secret for invites, tickets and credentials
+  completion   print what a shell completes, or the manual page
   version   print the version
   help      print this, or "turnpike help COMMAND" about one of them
 
@@ -304,6 +305,15 @@ examples:
   turnpike init --config /etc/turnpike/turnpike.toml --state /var/lib/turnpike --public-host turn.example.org
 `
 
+const helpCompletion = `Print what a shell completes for turnpike, or the manual page. Both are made from this help. The package installs them.
+
+usage: turnpike completion bash|zsh|fish|man
+
+examples:
+  turnpike completion bash > /usr/share/bash-completion/completions/turnpike
+  turnpike completion man | man -l -
+`
+
 const helpSetup = `Bring a server into being on this machine: configuration, certificate, service, first invite. Run it as root, on Linux with systemd.
 
 usage: turnpike setup [--yes] [--dry-run] [--public-host NAME] [--from FILE] [--stun HOST:PORT] [--cloud-metadata] [flags]
@@ -367,11 +377,13 @@ func topics() map[string]topic {
 
 		"bench signal": {helpBenchSignal, false},
 
-		"ticket":  {helpTicket, false},
-		"users":   {helpUsers, false},
-		"kick":    {helpKick, false},
-		"config":  {helpConfig, true},
-		"secret":  {helpSecret, false},
+		"ticket":     {helpTicket, false},
+		"users":      {helpUsers, false},
+		"kick":       {helpKick, false},
+		"config":     {helpConfig, true},
+		"secret":     {helpSecret, false},
+		"completion": {helpCompletion, false},
+
 		"version": {"Print the version, the commit, and what it was built with.\n\nusage: turnpike version\n", false},
 	}
 }

@@ -111,6 +111,7 @@ func commands() []command {
 		{"kick", (*program).kick},
 		{"config", (*program).config},
 		{"secret", (*program).secret},
+		{"completion", (*program).completion},
 		{"version", (*program).version},
 		{"help", (*program).help},
 	}
