@@ -97,8 +97,11 @@ func setDefault[T comparable](field *T, value T) {
 // bucket is a token bucket; the zero bucket is full.
 type bucket struct {
 	spent float64
-	at    int64 // Unix nanoseconds: a session has several buckets, and a time.Time is thrice as long
+	at    int64 // nanoseconds since epoch: a session has several buckets, and a time.Time is thrice as long
 }
+
+// epoch is what buckets count from. The difference to a time of time.Now's stays right when the host's clock is set.
+var epoch = time.Now()
 
 // takeToken takes a token, or says after how long there will be one.
 func (b *bucket) takeToken(now time.Time, rate Rate) (wait time.Duration) {
@@ -118,8 +121,8 @@ func (b *bucket) lack(now time.Time, rate Rate) time.Duration {
 }
 
 func (b *bucket) refill(now time.Time, rate Rate) {
-	at := now.UnixNano()
-	passed := time.Duration(max(0, at-b.at)) // a clock may be set back
+	at := int64(now.Sub(epoch))
+	passed := time.Duration(max(0, at-b.at)) // callers may overtake each other
 	b.spent = max(0, b.spent-passed.Seconds()*rate.PerSecond)
 	b.at = at
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
@@ -146,4 +147,22 @@ func TestAddressRates(t *testing.T) {
 			t.Errorf("a minute later %d addresses are remembered", n)
 		}
 	})
+}
+
+// TestBucketWhenClockIsSet: a clock that is set fills no bucket.
+func TestBucketWhenClockIsSet(t *testing.T) {
+	rate := Rate{PerSecond: 2, Burst: 3}
+	var b bucket
+	now := time.Now()
+	for range 3 {
+		b.takeToken(now, rate)
+	}
+	set := now
+	*(*uint64)(unsafe.Pointer(&set)) += 3600 << 30 // its seconds of wall time; the monotonic time stays
+	if set.Unix()-now.Unix() != 3600 || set.Sub(now) != 0 {
+		t.Fatalf("package time keeps its times in another way: %v, %v", now, set)
+	}
+	if wait := b.takeToken(set, rate); wait == 0 {
+		t.Error("an hour that has not passed gave a token")
+	}
 }

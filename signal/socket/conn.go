@@ -43,7 +43,7 @@ type Conn struct {
 	engine  *Engine
 	polled  *polledConn // beneath ws; nil if a goroutine waits for what comes
 
-	lastHeard atomic.Int64 // Unix nanoseconds
+	lastHeard atomic.Int64 // nanoseconds since Engine.epoch
 
 	queue queue
 
@@ -51,16 +51,16 @@ type Conn struct {
 
 	closeCode int // owned by the reader: with which the client closed; 0: it did not
 
-	pinged int64 // owned by the caller of KeepAlive: Unix nanoseconds, as a time.Time is thrice as long
+	pinged int64 // owned by the caller of KeepAlive: like lastHeard, as a time.Time is thrice as long
 }
 
 func (c *Conn) init(e *Engine, ws *websocket.Conn, h Handler) {
-	now := time.Now()
-	c.handler, c.engine, c.ws, c.pinged = h, e, ws, now.UnixNano()
+	c.handler, c.engine, c.ws = h, e, ws
+	c.pinged = c.at(time.Now())
 	if c.polled, _ = ws.NetConn().(*polledConn); c.polled != nil {
 		c.polled.conn = c
 	}
-	c.lastHeard.Store(now.UnixNano())
+	c.lastHeard.Store(c.pinged)
 	ws.SetPingHandler(func(data string) error {
 		now := time.Now()
 		c.hear(now)
@@ -108,17 +108,20 @@ func (c *Conn) PushText(data []byte) {
 // KeepAlive pings a client that is due for it, and closes a connection from which nothing was heard for too long. One
 // caller at a time calls it, every second or so.
 func (c *Conn) KeepAlive(now time.Time) {
-	sincePing := time.Duration(now.UnixNano() - c.pinged)
+	at := c.at(now)
 	switch {
-	case now.Sub(time.Unix(0, c.lastHeard.Load())) >= wire.DeadAfter:
+	case time.Duration(at-c.lastHeard.Load()) >= wire.DeadAfter:
 		c.Shut(wire.CloseDead, wire.ReasonGone)
-	case sincePing >= wire.PingInterval, sincePing < 0: // a clock may be set back
-		c.pinged = now.UnixNano()
+	case time.Duration(at-c.pinged) >= wire.PingInterval:
+		c.pinged = at
 		c.push(frame{kind: websocket.PingMessage})
 	}
 }
 
-func (c *Conn) hear(now time.Time) { c.lastHeard.Store(now.UnixNano()) }
+// at is a time of time.Now's as lastHeard has it. The host's clock may be set without that changing it.
+func (c *Conn) at(now time.Time) int64 { return int64(now.Sub(c.engine.epoch)) }
+
+func (c *Conn) hear(now time.Time) { c.lastHeard.Store(c.at(now)) }
 
 func (c *Conn) answerPing(data []byte, now time.Time) {
 	if c.handlePing(now) {

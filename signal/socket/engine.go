@@ -35,6 +35,7 @@ const (
 type Engine struct {
 	// Static after construction.
 	log       *slog.Logger
+	epoch     time.Time // connections count their time from it, by a clock that nobody sets
 	upgrader  websocket.Upgrader
 	messages  sync.Pool // of *messageBuffer
 	readAhead sync.Pool // of *[readAhead]byte
@@ -52,7 +53,7 @@ type Engine struct {
 
 // NewEngine makes an engine that agrees on one subprotocol.
 func NewEngine(subprotocol string, log *slog.Logger) *Engine {
-	e := &Engine{log: log, stop: make(chan struct{})}
+	e := &Engine{log: log, epoch: time.Now(), stop: make(chan struct{})}
 	e.workers = newWorkers(&e.running, e.stop)
 	e.messages.New = func() any { return new(messageBuffer) }
 	e.written.New = func() any { return new([]byte) }

@@ -24,7 +24,7 @@ export class RelayStatus {
    * @returns {Promise<boolean | undefined>} undefined if the server does not say, for example about somebody else's relay
    */
   async offloaded(relayed, iceServers) {
-    const now = Date.now();
+    const now = performance.now();
     if (relayed === this.#relayed && now - this.#asked < EVERY_MS) return this.#offloaded;
     this.#relayed = relayed;
     this.#asked = now;
