@@ -35,6 +35,7 @@ const (
 	dropListener      // reading from a listener failed
 	dropAnswerLimit   // a request whose answer could serve to flood its apparent sender
 	dropRequestLimit  // a request of a user or allocation that changes too much
+	dropStrangers     // a request of a client without an allocation, amid so many that they hold up calls
 	dropLoginLimit    // a request from a source whose log-ins have failed too often
 	dropNoAssociation // a datagram of no DTLS association, and no beginning of one
 	dropSlowServer    // a DTLS client sends faster than the server serves it
@@ -126,6 +127,7 @@ func reasonLabels() [reasonCount]label {
 		dropListener:       {"packets_dropped", "listener_read_failed"},
 		dropAnswerLimit:    {"packets_dropped", "unauthenticated_answers"},
 		dropRequestLimit:   {"packets_dropped", "requests_per_second"},
+		dropStrangers:      {"packets_dropped", "strangers"},
 		dropLoginLimit:     {"packets_dropped", "failed_credentials"},
 		dropNoAssociation:  {"packets_dropped", "no_dtls_association"},
 		dropSlowServer:     {"packets_dropped", "slow_server"},

@@ -145,22 +145,23 @@ func (w *worker) answerDiscovery(c *client, pkt []byte, d *wire.Discovery, finge
 		return true
 	}
 	from := c.origin.changeTo[d.Change]
-	out := w.answer[:]
-	if total > len(out) {
-		out = pkt // it is long enough, and nothing else but its transaction ID is needed any more
+	var out []byte
+	if total <= len(answer{}) {
+		out = w.room(total)
+	} else {
+		out = pkt[:total] // it is long enough, and nothing else but its transaction ID is needed any more
 	}
-	out = out[:total]
-	answer := wire.DiscoveryAnswer{
+	content := wire.DiscoveryAnswer{
 		Mapped: c.tuple.Client, Origin: from.address, Other: c.origin.changeTo[wire.ChangePort|wire.ChangeIP].address,
 		Padded: d.Padded, Fingerprint: fingerprint,
 	}
-	answer.Put(out, pkt[8:wire.HeaderSize])
+	content.Put(out, pkt[8:wire.HeaderSize])
 	w.counters.bindings.Add(1)
 	w.answerFrom = client{remote: c.remote, sock: from.sock}
 	if d.HasPort {
 		w.answerFrom.remote = netip.AddrPortFrom(c.remote.Addr(), d.ResponsePort)
 	}
 	w.answerFrom.deliver(w, out, notRelayed)
-	w.flush() // answer is used again
+	w.answered()
 	return true
 }

@@ -5,7 +5,7 @@
 //	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a stream
 //	worker.go                 tell ChannelData, Send indications, Binding requests and other requests apart
 //	topeer.go                 ChannelData and Send indications: look the flow up, send to the peer
-//	binding.go                answer Binding requests; discovery.go does so on addresses where clients find out about their NATs
+//	worker.go                 answer Binding requests; discovery.go does so on addresses where clients find out about their NATs
 //	request.go                decode every other request, authenticate it (auth.go), then by method:
 //	                          allocate.go           Allocate and Refresh; request.go while the server drains
 //	                          permission.go         CreatePermission and ChannelBind

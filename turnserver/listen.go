@@ -124,7 +124,7 @@ func (s *Server) listenUDP(l Listener) error {
 	return nil
 }
 
-// openInLoops opens a socket in each loop, all on one address.
+// openInLoops opens sockets in each loop, all on one address.
 func (s *Server) openInLoops(addr netip.AddrPort) error {
 	if addr.Port() != 0 {
 		// Sockets that share their address would also share it with another process of this user's that does the same.
@@ -140,6 +140,9 @@ func (s *Server) openInLoops(addr netip.AddrPort) error {
 			return err
 		}
 		addr = bound // the first settles port 0
+	}
+	if err := steer(s.loops); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

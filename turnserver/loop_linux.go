@@ -5,6 +5,7 @@ package turnserver
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +20,12 @@ import (
 // loops says that this system can serve UDP in loops.
 const loops = true
 
-// loop serves one shard with one goroutine. It has a socket in the SO_REUSEPORT group of every UDP listener, and so a
+// loop serves one shard with one goroutine. It has sockets in the SO_REUSEPORT group of every UDP listener, and so a
 // share of its clients, and it reads the relayed sockets of their allocations. It reads a batch and writes what comes
 // of it before it reads again. So nothing waits for a timer, and an idle allocation costs a table entry and a socket.
+//
+// Calls come before strangers. In each turn a loop reads a batch of every socket that has packets of calls, and then one
+// of strangers', with the time that is left. So a socket that is always full takes its turn with the others.
 type loop struct {
 	// Static once run begins.
 	srv       *Server
@@ -32,10 +36,11 @@ type loop struct {
 	listeners []*loopListener
 
 	// Owned by run.
-	brief  bool                 // the next wait will probably be short
-	relays map[int32]*loopRelay // by descriptor
-	unread []int                // descriptors that had more than a batch
-	in     *udpio.Reader
+	brief     bool                 // the next wait will probably be short
+	relays    map[int32]*loopRelay // by descriptor
+	ready     []*inbox             // may have packets of calls,
+	strangers []*inbox             // or of anybody
+	in        *udpio.Reader
 
 	counters   counters      // of this loop; others read them
 	shortWaits atomic.Uint32 // likewise; see spareProcessors
@@ -47,15 +52,13 @@ type loop struct {
 	ended   bool         // run takes no more of them
 }
 
-// loopListener is a loop's socket of one listener.
-type loopListener struct {
-	// Static after open.
-	fd      int
-	address boundAddress
-
-	// Owned by run.
-	client   client     // sender of the last datagram,
-	clientTo netip.Addr // and its destination
+// inbox is a socket that a loop reads. It is owned by run.
+type inbox struct {
+	fd       int
+	listener *loopListener // it is one of,
+	relay    *loopRelay    // or the socket of this
+	stranger bool          // it is a listener's, for messages of anybody
+	queued   bool          // it is in one of the loop's lists
 }
 
 // loopRelay is an allocation's relayed socket, which a loop reads.
@@ -63,6 +66,7 @@ type loopRelay struct {
 	// Static after openRelay, loop after start.
 	loop    *loop
 	fd      int
+	inbox   inbox
 	address *relayAddress
 	port    uint16
 
@@ -93,7 +97,7 @@ func (s *Server) newLoop() (*loop, error) {
 		srv: s, shard: newShard(s), epoll: epoll, wake: wake, relays: make(map[int32]*loopRelay),
 	}
 	l.worker = newWorker(s, l.shard)
-	l.worker.loop = l
+	l.worker.loop, l.worker.answers = l, make([]answer, udpio.BatchSize)
 	l.worker.counters, l.worker.out.Counters = &l.counters, &l.counters.relayed
 	l.in = udpio.NewReader(udpio.Buffers{
 		Batch: udpio.BatchSize, Headroom: headroom, Size: maxDatagram, Tailroom: len(buffer{}.bytes) - headroom - maxDatagram,
@@ -113,61 +117,19 @@ func epollAdd(epoll, fd int) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
-// open opens the loop's socket of a listener, and returns its address.
-func (l *loop) open(addr netip.AddrPort, anyAddr bool) (netip.AddrPort, error) {
-	fd, roomy, err := udpio.OpenShared(addr, anyAddr)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	if !roomy {
-		l.srv.hintBuffers()
-	}
-	bound, err := udpio.BoundTo(fd)
-	if err == nil {
-		err = l.watch(fd)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return netip.AddrPort{}, err
-	}
-	l.listeners = append(l.listeners, &loopListener{fd: fd, address: newBoundAddress(bound, anyAddr)})
-	return bound, nil
-}
-
-// bound lists the sockets of listeners by their addresses.
-func (l *loop) bound() map[netip.AddrPort]boundSocket {
-	out := make(map[netip.AddrPort]boundSocket, len(l.listeners))
-	for _, s := range l.listeners {
-		out[s.address.bound] = boundSocket{&s.address, s}
-	}
-	return out
-}
-
 const eventsAtOnce = 128
 
 // run serves until stop.
 func (l *loop) run() {
 	defer l.srv.readers.Done()
 	events := make([]unix.EpollEvent, eventsAtOnce)
-	var spare []int // memory for the next unread
 	var err error
 	for !l.stopping.Load() {
 		var n int
 		if n, err = l.wait(events); err != nil {
 			break
 		}
-		l.worker.clock = l.srv.now()
-		unread := l.unread
-		l.unread, spare = spare[:0], unread
-		for i := range events[:n] {
-			if events[i].Events&unix.EPOLLERR != 0 {
-				l.serveErrors(int(events[i].Fd))
-			}
-			l.serve(int(events[i].Fd))
-		}
-		for _, fd := range unread {
-			l.serve(fd)
-		}
+		l.serve(events[:n])
 		l.comeAndGo()
 	}
 	if err != nil {
@@ -193,7 +155,7 @@ const (
 // runtime does not know of costs nothing of this, but it needs a P to spare. To stop the world, the runtime sends the
 // thread a signal, which ends the sleep early.
 func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
-	if len(l.unread) > 0 {
+	if len(l.ready)+len(l.strangers) > 0 {
 		return udpio.EpollWait(l.epoll, events, 0)
 	}
 	if l.brief {
@@ -221,65 +183,94 @@ func (l *loop) slept(short bool) {
 // resetShortWaits returns how many short waits there were, and counts anew.
 func (l *loop) resetShortWaits() uint32 { return l.shortWaits.Swap(0) }
 
-// serve reads one socket once. If there may be more, others have their turn first.
-func (l *loop) serve(fd int) {
-	if r := l.relays[int32(fd)]; r != nil {
-		l.again(fd, r.read())
-		return
+// serve serves what events tell of, and what waits.
+func (l *loop) serve(events []unix.EpollEvent) {
+	l.worker.clock = l.srv.now()
+	for i := range events {
+		if events[i].Events&unix.EPOLLERR != 0 {
+			l.serveErrors(int(events[i].Fd))
+		}
+		l.arrived(int(events[i].Fd))
 	}
+	l.turn()
+}
+
+// arrived notes that something has come to a descriptor.
+func (l *loop) arrived(fd int) {
 	if fd == l.wake {
 		var count [8]byte
 		_, _ = unix.Read(fd, count[:])
 		return
 	}
+	if r := l.relays[int32(fd)]; r != nil {
+		l.queue(&r.inbox)
+		return
+	}
 	for _, s := range l.listeners {
-		if s.fd == fd {
-			l.again(fd, s.read(l))
-			return
+		for i := range s.inboxes {
+			if s.inboxes[i].fd == fd {
+				l.queue(&s.inboxes[i])
+				return
+			}
 		}
 	}
 }
 
-// again notes that fd may have more to read. A descriptor may be in the list twice; then the second reading finds
-// nothing.
-func (l *loop) again(fd int, more bool) {
-	if more {
-		l.unread = append(l.unread, fd)
+// queue lets a socket have its turn, unless it waits for that already.
+func (l *loop) queue(b *inbox) {
+	switch {
+	case b.queued:
+		return
+	case b.stranger:
+		l.strangers = append(l.strangers, b)
+	default:
+		l.ready = append(l.ready, b)
+	}
+	b.queued = true
+}
+
+// How many messages of strangers a loop reads in a turn: while no packet of a call waits, and while some do. Then strangers
+// cost a call little, and still are heard.
+const (
+	strangersAtOnce = udpio.BatchSize / 2
+	strangersAmid   = 4
+)
+
+// turn reads each socket that waits, once. One that may have more waits again, behind the others. Of the sockets of
+// strangers it reads one.
+func (l *loop) turn() {
+	waiting := len(l.ready)
+	for i := range waiting {
+		if b := l.ready[i]; b.read(l, udpio.BatchSize) {
+			l.queue(b)
+		}
+	}
+	l.ready = slices.Delete(l.ready, 0, waiting)
+	if len(l.strangers) == 0 {
+		return
+	}
+	most := strangersAtOnce
+	if len(l.ready) > 0 {
+		most = strangersAmid
+	}
+	b := l.strangers[0]
+	l.strangers = slices.Delete(l.strangers, 0, 1)
+	if b.read(l, most) {
+		l.queue(b)
 	}
 }
 
-// read serves a batch of datagrams from clients, and reports whether there may be more.
-func (s *loopListener) read(l *loop) bool {
-	w := l.worker
-	n, more := l.in.Read(s.fd)
-	for i := range n {
-		m := l.in.Message(i)
-		if m.Truncated {
-			w.counters.count(dropTooLarge)
-			continue
-		}
-		if s.address.anyAddr && !m.Header.To.IsValid() {
-			w.counters.count(dropListener)
-			continue
-		}
-		s.clientOf(&m)
-		w.header = m.Header
-		w.handle(&s.client, m.Buf, headroom, headroom+m.Size)
+// read reads up to so many packets, and reports whether there may be more.
+func (b *inbox) read(l *loop, most int) bool {
+	b.queued = false
+	switch {
+	case b.listener != nil:
+		return b.listener.read(l, b, most)
+	case l.relays[int32(b.fd)] == b.relay:
+		return b.relay.read()
+	default: // it was closed while it waited
+		return false
 	}
-	w.flush()
-	return more
-}
-
-// clientOf sets s.client to the sender of m.
-func (s *loopListener) clientOf(m *udpio.Datagram) {
-	if m.From == s.client.remote && m.Header.To == s.clientTo {
-		return // the same as last time: packets come in bursts
-	}
-	to := m.Header.To
-	if !s.address.anyAddr {
-		to = s.address.bound.Addr()
-	}
-	s.client, s.clientTo = s.address.client(s, m.From, to), m.Header.To
 }
 
 // errorBatches bounds how much of an error queue the loop reads before others have their turn. It reads the rest when
@@ -308,16 +299,6 @@ func (l *loop) serveErrors(fd int) {
 	}
 }
 
-// sendTo implements clientSocket. w may be that of another loop or of a stream, for packets from one allocation to
-// another.
-func (s *loopListener) sendTo(w *worker, c *client, b []byte, size int) {
-	header := w.header
-	if size == notRelayed {
-		header = udpio.Header{} // nothing is relayed
-	}
-	w.out.Add(udpio.Outgoing{FD: s.fd, To: c.remote, Source: c.source, Header: header, Size: size, Class: classOf(wire.UDP, peerToClient)}, b)
-}
-
 // read relays a batch of datagrams from peers, and reports whether there may be more.
 func (r *loopRelay) read() bool {
 	l := r.loop
@@ -344,7 +325,9 @@ func (l *loop) openRelay(p *relayPort, addr netip.AddrPort) error {
 	if !roomy {
 		l.srv.hintBuffers()
 	}
-	p.datagrams = &loopRelay{loop: l, fd: fd, address: p.address, port: addr.Port()}
+	r := &loopRelay{loop: l, fd: fd, address: p.address, port: addr.Port()}
+	r.inbox = inbox{fd: fd, relay: r}
+	p.datagrams = r
 	return nil
 }
 
@@ -387,7 +370,7 @@ func (l *loop) comeAndGo() {
 		if !r.isClosed() { // its allocation may have ended before it joined
 			l.relays[int32(r.fd)] = r
 			l.serveErrors(r.fd) // epoll has told of what came before, and nobody was there
-			l.serve(r.fd)
+			l.queue(&r.inbox)
 		}
 	}
 	for _, r := range ended {
@@ -412,7 +395,9 @@ func (l *loop) stop() {
 func (l *loop) closeSockets() {
 	l.comeAndGo() // for the allocations of streams that ended after run
 	for _, s := range l.listeners {
-		_ = unix.Close(s.fd)
+		for _, b := range s.inboxes {
+			_ = unix.Close(b.fd)
+		}
 	}
 	_ = unix.Close(l.wake)
 	_ = unix.Close(l.epoll)

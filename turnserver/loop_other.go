@@ -27,6 +27,8 @@ func (*loop) open(netip.AddrPort, bool) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errNoLoops
 }
 
+func steer([]*loop) error { return errNoLoops }
+
 func (*loop) bound() map[netip.AddrPort]boundSocket { return nil }
 
 func (*loop) openRelay(*relayPort, netip.AddrPort) error { return errNoLoops }

@@ -43,8 +43,24 @@ func (s *Server) knows(t stun.AttrType) bool {
 	}
 }
 
+// isRefusedEarly reports whether a request is a stranger's Allocate whose challenge mayAnswer would hold back. Such ones
+// come in floods, so they cost neither a decoding nor a nonce.
+func (w *worker) isRefusedEarly(c *client, pkt []byte) bool {
+	const codeSize, attributes = 4, 4
+	challenge := wire.HeaderSize + attributes*wire.AttrHeaderSize + codeSize + wire.Pad4(len(w.srv.cfg.Realm)) + wire.NonceSize + len(wire.OfferedAlgorithms)
+	if c.conn != nil || binary.BigEndian.Uint16(pkt) != wire.TypeAllocateRequest || len(pkt) >= challenge ||
+		!w.srv.answers.UsedUp(sourceOf(c.tuple.Client), time.Duration(w.now())) {
+		return false
+	}
+	w.counters.count(dropAnswerLimit)
+	return true
+}
+
 // request decodes and answers a request. A packet that does not decode gets no answer (RFC 8489 §6.3).
 func (w *worker) request(c *client, pkt []byte) {
+	if w.isRefusedEarly(c, pkt) {
+		return
+	}
 	w.req.Raw = append(w.req.Raw[:0], pkt...)
 	if err := w.req.Decode(); err != nil {
 		w.counters.count(dropMalformed)
@@ -240,8 +256,15 @@ func (r *request) sendAnswer() {
 	if r.code != 0 {
 		r.w.counters.errors[r.code].Add(1)
 	}
-	r.c.deliver(r.w, res.Raw, notRelayed)
-	r.w.flush() // res is used again
+	if len(res.Raw) > len(answer{}) {
+		r.c.deliver(r.w, res.Raw, notRelayed)
+		r.w.flush() // res is used again
+		return
+	}
+	raw := r.w.room(len(res.Raw))
+	copy(raw, res.Raw)
+	r.c.deliver(r.w, raw, notRelayed)
+	r.w.answered()
 }
 
 // Alternate is an address of another server that accepts this one's credentials.

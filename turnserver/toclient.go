@@ -91,8 +91,7 @@ func (a *allocation) fromICMP(w *worker, m *wire.ICMPMessage, told *tokenbucket.
 		w.counters.count(dropICMPLimit)
 		return
 	}
-	w.flush() // the answer's memory may be in use
-	a.home.Load().deliver(w, wire.PutICMPIndication(w.answer[:], m), notRelayed)
+	a.home.Load().deliver(w, wire.PutICMPIndication(w.room(len(answer{})), m), notRelayed)
 	w.flush()
 	w.counters.icmp.Add(1)
 }

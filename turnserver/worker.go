@@ -22,8 +22,9 @@ type worker struct {
 	counters *counters     // its own, or its loop's
 	from     wire.Protocol // the transport of the clients whose packets it has; 0: it has packets of peers
 
-	answer     [128]byte // to a Binding request, or an indication without data
-	answerFrom client    // whom the answer goes to, and from which socket, where that may not be the one asked
+	answers    []answer // messages that the worker makes: they may wait for each other until it is flushed,
+	unflushed  int      // and so many do
+	answerFrom client   // whom the answer goes to, and from which socket, where that may not be the one asked
 	req, res   stun.Message
 	candidates []auth.Candidate
 	name       []byte // the username that a USERHASH stands for
@@ -54,8 +55,22 @@ func (w *worker) now() clock {
 	return w.srv.now()
 }
 
+// answer has room for most answers, and for an indication without data.
+type answer [192]byte
+
+// room returns memory for an answer of size bytes. It stays the answer's until the worker is flushed.
+func (w *worker) room(size int) []byte { return w.answers[w.unflushed][:size] }
+
+// answered is called once the memory that room returned is on its way. It flushes the worker if there is no more.
+func (w *worker) answered() {
+	if w.unflushed++; w.unflushed == len(w.answers) {
+		w.flush()
+	}
+}
+
 // flush sends the messages that wait, before their buffers are used again.
 func (w *worker) flush() {
+	w.unflushed = 0
 	w.out.Flush()
 	w.streams.flush(w.counters)
 	for _, r := range w.acquired {
@@ -73,7 +88,7 @@ func newWorker(srv *Server, shard *shard) *worker {
 }
 
 func newCountingWorker(srv *Server, shard *shard, c *counters) *worker {
-	return &worker{srv: srv, shard: shard, counters: c, from: wire.UDP, out: udpio.NewSender(&c.relayed)}
+	return &worker{srv: srv, shard: shard, counters: c, from: wire.UDP, answers: make([]answer, 1), out: udpio.NewSender(&c.relayed)}
 }
 
 // workerPool lends workers to streams. Each has counters of its own, so that no two processors write to the same.
@@ -207,4 +222,47 @@ func (w *worker) mayAnswer(c *client, size, asked int) bool {
 	}
 	w.counters.count(dropAnswerLimit)
 	return false
+}
+
+// binding answers a plain Binding request (RFC 8489 §6.3.1) without the heap. It reports false for a request that needs
+// an error or more thought, which it leaves to request.
+func (w *worker) binding(c *client, pkt []byte) bool {
+	fingerprint, signed := false, false
+	var discovery wire.Discovery
+	for attrs := wire.AttributesOf(pkt); ; {
+		typ, start, end, more, bad := attrs.Next()
+		switch {
+		case bad:
+			w.counters.count(dropMalformed)
+			return true
+		case !more && c.origin != nil:
+			return w.answerDiscovery(c, pkt, &discovery, fingerprint)
+		case !more:
+			w.answerBinding(c, pkt, fingerprint)
+			return true
+		case typ == wire.AttrFingerprint:
+			if !wire.FingerprintHolds(pkt, start, end) {
+				w.counters.count(dropMalformed)
+				return true
+			}
+			fingerprint = true
+		case typ == wire.AttrMessageIntegrity || typ == wire.AttrMessageIntegritySHA256:
+			signed = true // attributes after it do not count (RFC 8489 §9)
+		case !signed && c.origin != nil && discovery.Read(typ, pkt[start:end]):
+		case !signed && wire.ComprehensionRequired(typ) && !w.srv.knows(stun.AttrType(typ)):
+			return false
+		}
+	}
+}
+
+func (w *worker) answerBinding(c *client, pkt []byte, fingerprint bool) {
+	total := wire.BindingSuccessSize(c.tuple.Client.Addr().Is4(), fingerprint)
+	if !w.mayAnswer(c, total, len(pkt)) {
+		return
+	}
+	out := w.room(total)
+	wire.PutBindingSuccess(out, pkt[8:wire.HeaderSize], c.tuple.Client, fingerprint)
+	w.counters.bindings.Add(1)
+	c.deliver(w, out, notRelayed)
+	w.answered()
 }

@@ -124,22 +124,29 @@ func (r *Reader) trim() {
 
 // Read reads up to a batch of the datagrams that have come. It returns their number, and whether there may be more.
 // After an error, such as an ICMP message that the socket reports, it has read nothing and there may be more.
-func (r *Reader) Read(fd int) (n int, more bool) { return r.receive(fd, 0) }
+func (r *Reader) Read(fd int) (n int, more bool) { return r.receive(fd, len(r.headers), 0) }
+
+// ReadUpTo reads likewise, and no more datagrams than most.
+func (r *Reader) ReadUpTo(fd, most int) (n int, more bool) {
+	return r.receive(fd, min(most, len(r.headers)), 0)
+}
 
 // ReadErrors reads up to a batch of the messages in a socket's error queue (recvmsg(2)).
-func (r *Reader) ReadErrors(fd int) (n int, more bool) { return r.receive(fd, unix.MSG_ERRQUEUE) }
+func (r *Reader) ReadErrors(fd int) (n int, more bool) {
+	return r.receive(fd, len(r.headers), unix.MSG_ERRQUEUE)
+}
 
-func (r *Reader) receive(fd, flags int) (n int, more bool) {
-	n, errno := r.call(fd, flags)
+func (r *Reader) receive(fd, most, flags int) (n int, more bool) {
+	n, errno := r.call(fd, most, flags)
 	if errno != 0 {
 		return 0, errno != unix.EAGAIN
 	}
-	return n, n == len(r.headers)
+	return n, n == most
 }
 
 // Receive reads as Read does, and returns the error, if there is one. That nothing has come is no error.
 func (r *Reader) Receive(fd int) (int, error) {
-	switch n, errno := r.call(fd, 0); errno {
+	switch n, errno := r.call(fd, len(r.headers), 0); errno {
 	case 0:
 		return n, nil
 	case unix.EAGAIN, unix.EINTR:
@@ -149,7 +156,7 @@ func (r *Reader) Receive(fd int) (int, error) {
 	}
 }
 
-func (r *Reader) call(fd, flags int) (int, unix.Errno) {
+func (r *Reader) call(fd, most, flags int) (int, unix.Errno) {
 	if r.mapping != nil {
 		r.trim()
 	}
@@ -157,7 +164,7 @@ func (r *Reader) call(fd, flags int) (int, unix.Errno) {
 		r.resetLengths(i)
 	}
 	r.filled = 0
-	n, errno := recvmmsg(fd, r.headers, flags)
+	n, errno := recvmmsg(fd, r.headers[:most], flags)
 	if errno == 0 {
 		r.filled = n
 	}

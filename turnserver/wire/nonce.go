@@ -25,7 +25,7 @@ const (
 
 	nonceTimeBits = 10 // 17 minutes; the HMAC is of the whole time
 	nonceMACBits  = 56
-	nonceSize     = CookieSize + (nonceTimeBits+nonceMACBits)/6 // 24 bytes
+	NonceSize     = CookieSize + (nonceTimeBits+nonceMACBits)/6 // 24 bytes
 
 	// nonceAhead is how far another node's clock may be ahead.
 	nonceAhead = time.Minute
@@ -58,7 +58,7 @@ func (n *NonceMaker) Make(at time.Time, features uint32, client Endpoint) []byte
 }
 
 func makeNonce(mac hash.Hash, seconds int64, features uint32, client Endpoint) []byte {
-	nonce := appendCookie(make([]byte, 0, nonceSize+1), features)
+	nonce := appendCookie(make([]byte, 0, NonceSize+1), features)
 
 	var shown [8 + 16 + 2]byte // beside the cookie, what the HMAC is of
 	binary.BigEndian.PutUint64(shown[:], uint64(seconds))
@@ -75,7 +75,7 @@ func makeNonce(mac hash.Hash, seconds int64, features uint32, client Endpoint) [
 	var raw [9]byte
 	binary.BigEndian.PutUint64(raw[:], uint64(seconds)<<(64-nonceTimeBits)|begin>>beyond)
 	raw[8] = byte(begin) << (8 - beyond)
-	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])[:nonceSize]
+	return base64.RawStdEncoding.AppendEncode(nonce, raw[:])[:NonceSize]
 }
 
 func appendCookie(b []byte, features uint32) []byte {
@@ -108,7 +108,7 @@ const (
 
 // Judge says what a nonce from a client is worth.
 func (n *NonceMaker) Judge(nonce []byte, now time.Time, client Endpoint) NonceState {
-	if len(nonce) != nonceSize {
+	if len(nonce) != NonceSize {
 		return NonceForeign
 	}
 	var raw [3]byte

@@ -16,6 +16,7 @@ const (
 	fingerprintSize = AttrHeaderSize + 4
 
 	TypeBindingRequest    = 0x0001
+	TypeAllocateRequest   = 0x0003
 	TypeBindingIndication = 0x0011
 	TypeBindingSuccess    = 0x0101
 	TypeSendIndication    = 0x0016

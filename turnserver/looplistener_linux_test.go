@@ -1,0 +1,296 @@
+//go:build linux && (amd64 || arm64)
+
+package turnserver
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/pion/stun/v3"
+	"golang.org/x/sys/unix"
+
+	"turnpike/turnserver/udpio"
+	"turnpike/turnserver/wire"
+)
+
+// steppedLoop is a loop with a listener. It serves only when the test lets it.
+type steppedLoop struct {
+	*loop
+	t    *testing.T
+	addr netip.AddrPort
+}
+
+func newSteppedLoop(t *testing.T) *steppedLoop {
+	t.Helper()
+	l, err := newServer(t, allowLoopback).newLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.closeSockets)
+	addr, err := l.open(netip.AddrPortFrom(loopback, 0), false)
+	if err == nil {
+		err = steer([]*loop{l})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &steppedLoop{l, t, addr}
+}
+
+// step lets the loop serve once.
+func (l *steppedLoop) step() {
+	l.t.Helper()
+	events := make([]unix.EpollEvent, eventsAtOnce)
+	n, err := udpio.EpollWait(l.epoll, events, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.serve(events[:n])
+}
+
+// counted is how many packets the loop has dropped for a reason.
+func (l *steppedLoop) counted(r reason) int { return int(l.counters.reasons[r].Load()) }
+
+// relay adds a relayed socket, whose allocation permits nobody.
+func (l *steppedLoop) relay() (*allocation, netip.AddrPort) {
+	l.t.Helper()
+	a := &allocation{shard: l.shard}
+	if err := l.openRelay(&a.first.relayPort, netip.AddrPortFrom(loopback, 0)); err != nil {
+		l.t.Fatal(err)
+	}
+	r := a.first.datagrams.(*loopRelay)
+	l.t.Cleanup(func() { _ = unix.Close(r.fd) })
+	if err := r.start(a, &a.first); err != nil {
+		l.t.Fatal(err)
+	}
+	addr, err := udpio.BoundTo(r.fd)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return a, addr
+}
+
+// lost is how many packets of an allocation were dropped.
+func (a *allocation) lost() (n int) {
+	for i := range a.dropped {
+		n += int(a.dropped[i].Load())
+	}
+	return n
+}
+
+func dialPlain(t *testing.T, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func sendTimes(t *testing.T, conn net.Conn, data []byte, times int) {
+	t.Helper()
+	for range times {
+		if _, err := conn.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFullSocketsAlternate: sockets that are always full get a batch each in every turn, and wait only once each.
+func TestFullSocketsAlternate(t *testing.T) {
+	if portable {
+		return // the other path has no loops
+	}
+	l := newSteppedLoop(t)
+	one, oneAt := l.relay()
+	two, twoAt := l.relay()
+	floods := []*net.UDPConn{dialPlain(t, oneAt), dialPlain(t, twoAt)}
+	for _, flood := range floods {
+		sendTimes(t, flood, []byte("flood"), udpio.BatchSize)
+	}
+	for turn := 1; turn <= 100; turn++ {
+		for _, flood := range floods {
+			sendTimes(t, flood, []byte("flood"), udpio.BatchSize) // which also wakes the loop
+		}
+		l.step()
+		if want := turn * udpio.BatchSize; one.lost() != want || two.lost() != want || len(l.ready) != 2 {
+			t.Fatalf("after turn %d the sockets were read %d and %d times, want %d, and %d wait", turn, one.lost(), two.lost(), want, len(l.ready))
+		}
+	}
+}
+
+// TestCallsBeforeStrangers: while packets of calls wait, a loop serves few requests of strangers.
+func TestCallsBeforeStrangers(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	stranger, call := dialPlain(t, l.addr), dialPlain(t, l.addr)
+	_, relayAt := l.relay()
+	peer := dialPlain(t, relayAt)
+	sendTimes(t, stranger, buildMessage(t, stun.BindingRequest).Raw, 100)
+	sendTimes(t, call, channelMessage(wire.MinChannel, []byte("unbound"), false), 2*udpio.BatchSize+8)
+	sendTimes(t, peer, []byte("unpermitted"), udpio.BatchSize+8)
+	for turn, want := range []struct{ up, down, strangers int }{
+		{udpio.BatchSize, udpio.BatchSize, strangersAmid},
+		{2 * udpio.BatchSize, udpio.BatchSize + 8, 2 * strangersAmid},
+		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*strangersAmid + strangersAtOnce},
+		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*strangersAmid + 2*strangersAtOnce},
+	} {
+		l.step()
+		up, down, strangers := l.counted(dropNoChannel), l.counted(dropNoPermission), int(l.counters.bindings.Load())
+		if up != want.up || down != want.down || strangers != want.strangers {
+			t.Fatalf("after turn %d: %d up, %d down and %d strangers served, want %+v", turn+1, up, down, strangers, want)
+		}
+	}
+}
+
+// TestStrangersAmongCalls: in a full batch, requests of strangers come last, and most of them are dropped. Those of a client
+// with an allocation are not.
+func TestStrangersAmongCalls(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	known, stranger := dialPlain(t, l.addr), dialPlain(t, l.addr)
+	tuple := wire.FiveTuple{Client: wire.EndpointOf(wire.AddrPortOf(known.LocalAddr())), Local: wire.EndpointOf(l.addr), Protocol: wire.UDP}
+	l.shard.allocations.Store(tuple, &allocation{shard: l.shard})
+	request := buildMessage(t, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)).Raw
+	const calls = 20
+	sendTimes(t, stranger, request, udpio.BatchSize-calls)
+	sendTimes(t, known, request, calls)
+	sendTimes(t, stranger, request, 1)
+	l.step()
+	if got, want := l.counted(dropStrangers), udpio.BatchSize-calls-strangersAmong; got != want {
+		t.Errorf("%d requests were dropped, want %d", got, want)
+	}
+	answers := func(conn *net.UDPConn) (n int) {
+		buf := make([]byte, 1500)
+		for {
+			if err := unix.EAGAIN; readNow(t, conn, buf) == err {
+				return n
+			}
+			n++
+		}
+	}
+	if known, stranger := answers(known), answers(stranger); known != calls || stranger != strangersAmong {
+		t.Errorf("%d answers to the client and %d to the stranger, want %d and %d", known, stranger, calls, strangersAmong)
+	}
+
+	// A batch of strangers alone holds nobody up.
+	sendTimes(t, stranger, request, udpio.BatchSize)
+	l.step()
+	l.step()
+	if got, want := l.counted(dropStrangers), udpio.BatchSize-calls-strangersAmong; got != want {
+		t.Errorf("%d requests were dropped, want %d", got, want)
+	}
+}
+
+// readNow reads a datagram that is there.
+func readNow(t *testing.T, conn *net.UDPConn, buf []byte) (result error) {
+	t.Helper()
+	onSocket(t, conn, func(fd int) error {
+		_, _, result = unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		return nil
+	})
+	return result
+}
+
+// TestAnswersLeaveTogether: answers wait for each other, each with memory of its own, and leave when the worker is flushed.
+func TestAnswersLeaveTogether(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	conn := dialPlain(t, l.addr)
+	s := l.listeners[0]
+	from := s.address.client(s, wire.AddrPortOf(conn.LocalAddr()), loopback)
+	var sent []*stun.Message
+	b := new(buffer)
+	handle := func(m *stun.Message) {
+		t.Helper()
+		sent = append(sent, m)
+		l.worker.handle(&from, b.bytes[:], headroom, headroom+copy(b.bytes[headroom:], m.Raw))
+	}
+	for range 20 {
+		handle(buildMessage(t, stun.BindingRequest))
+		handle(buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest)))
+	}
+	buf := make([]byte, 1500)
+	if err := readNow(t, conn, buf); err != unix.EAGAIN {
+		t.Fatalf("an answer left alone (%v)", err)
+	}
+	l.worker.flush()
+	for i, m := range sent {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res := decode(t, buf[:n]); res.TransactionID != m.TransactionID || res.Type.Method != m.Type.Method {
+			t.Fatalf("answer %d is %v", i, res)
+		}
+	}
+	for range 3 * udpio.BatchSize { // more than there is memory for
+		handle(buildMessage(t, stun.BindingRequest))
+	}
+	l.worker.flush()
+	for _, m := range sent[40:] {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res := decode(t, buf[:n]); res.TransactionID != m.TransactionID {
+			t.Fatal("an answer was overwritten")
+		}
+	}
+}
+
+// TestCallsSurviveFlood: requests of anybody fill the sockets while the loop cannot look. No packet of a call is lost, and
+// the call's own requests are heard.
+func TestCallsSurviveFlood(t *testing.T) {
+	if portable {
+		return
+	}
+	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Loops = 1 })
+	for _, listener := range s.loops[0].listeners {
+		for i := range listener.inboxes { // so that a flood need not be long
+			if err := unix.SetsockoptInt(listener.inboxes[i].fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<10); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c, peer := dialREST(t, s, "udp", "alice"), newPeer(t)
+	relayed := c.allocate()
+	c.permit(peer.addr)
+	c.bind(wire.MinChannel, peer.addr)
+	shard := s.relays.Load().udp[0].allocationAt(relayed.Port()).shard
+	data := func(i int) []byte { return []byte{byte(i), 1, 2, 3} }
+	for name, forged := range map[string]*stun.Message{
+		"Binding":  buildMessage(t, stun.BindingRequest),
+		"Allocate": buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP)),
+		"Allocate with a false credential": buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest), transport(transportUDP), stun.NewUsername("anybody"),
+			stun.NewRealm(testRealm), stun.NewNonce("obMatJos2gAAAfalsefalsef"), stun.NewShortTermIntegrity("false")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			flood := dialPlain(t, listenerAddr(t, s, "udp"))
+			blocks, bind := c.build(stun.MethodCreatePermission, peersOf(peer.addr)...), c.build(stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer.addr))
+			shard.mu.Lock()
+			c.write(blocks.Raw)
+			sendTimes(t, flood, forged.Raw, 2000) // ten times what a socket holds
+			for i := range 30 {
+				c.sendChannel(wire.MinChannel, data(i))
+				c.indicate(peer.addr, data(i))
+			}
+			c.write(bind.Raw)
+			shard.mu.Unlock()
+			for i := range 30 {
+				peer.want(relayed, data(i))
+				peer.want(relayed, data(i))
+			}
+			c.wantCode(c.answerTo(blocks), 0)
+			c.wantCode(c.answerTo(bind), 0)
+		})
+	}
+}
