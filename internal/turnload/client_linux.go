@@ -57,6 +57,9 @@ func (c *client) learn(answer *stun.Message) error {
 func refusal(answer *stun.Message) *RefusedError {
 	var code stun.ErrorCodeAttribute
 	_ = code.GetFrom(answer) // without a code the error says 0
+	if named := new(stun.Message); len(code.Reason) == 0 && code.Code.AddTo(named) == nil {
+		_ = code.GetFrom(named) // what the RFCs call it: a server may leave that out
+	}
 	return &RefusedError{answer.Type.Method, int(code.Code), string(code.Reason)}
 }
 
