@@ -64,6 +64,12 @@ bench: ## compare relaying with coturn: as root, a quarter of an hour for BENCH_
 	CI=true internal/e2e/install.sh ip nft taskset turnserver
 	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestTable -v ./internal/bench
 
+.PHONY: flood
+flood: ## compare with coturn what calls lose beside floods of forged datagrams: as root, four minutes on a machine with nothing else to do
+	@[ "$$(id -u)" = 0 ] || { echo "make flood makes network namespaces: run it as root"; exit 1; }
+	CI=true internal/e2e/install.sh ip taskset turnserver
+	CI=true BENCH_PAIRS=1 go test -count=1 -timeout 30m -run 'TestFlood$$' -v ./internal/bench
+
 .PHONY: bench-signal
 bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's server: a quarter of an hour for BENCH_PAIRS (5) rounds
 	CI=true internal/e2e/install.sh taskset node

@@ -11,6 +11,8 @@
 //
 // `make bench` runs TestTable, which prints the table; `go test -run TestTable/audio` with BENCH_PAIRS set runs a part of it.
 //
+// `make flood` runs TestFlood on the same hosts: it measures what calls lose while forged datagrams come to the server.
+//
 // For signaling, `make bench-signal` runs TestSignalTable. The load generator of turnpike bench signal loads our server and
 // PeerJS's over loopback.
 package bench
