@@ -93,6 +93,7 @@ const (
 
 	endAddressGone // a relayed address has ended because the host has lost the address
 
+	failedOffload    // of forwarding in the kernel, which the process makes up for
 	failedHostWatch  // the kernel no longer tells of changes of addresses
 	failedRelayOpen  // no relayed socket could be opened, though there are ports
 	failedRelayWatch // a relayed socket was opened and cannot be read
@@ -177,6 +178,7 @@ func reasonLabels() [reasonCount]label {
 		limitAge:           {"limits_reached", "allocation_max_age"},
 		limitMoves:         {"limits_reached", "moves_per_allocation"},
 		endAddressGone:     {"relayed_addresses_ended", "address_gone"},
+		failedOffload:      {"faults", "offload"},
 		failedHostWatch:    {"faults", "host_watch"},
 		failedRelayOpen:    {"faults", "relay_open"},
 		failedRelayWatch:   {"faults", "relay_watch"},

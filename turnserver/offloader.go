@@ -58,7 +58,7 @@ func (s *Server) openOffloader() error {
 		return nil
 	}
 	most, meters := flowsFor(&s.cfg.Limits), metersFor(&s.cfg.Limits)
-	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), MaxFlows: most, Meters: meters, Log: s.log})
+	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), MaxFlows: most, Meters: meters, Log: s.log, Fault: func() { s.counters.count(failedOffload) }})
 	switch {
 	case err == nil:
 		s.log.Info("turn: established flows are forwarded in the kernel")
@@ -270,14 +270,15 @@ func keysOf(f *flow) offload.Flow {
 type OffloadStatus struct {
 	On     bool
 	Flows  int    // channels and peers; the packets of other flows go through the process
-	Reason string // why it is not on, though the configuration allows it; else empty
+	Reason string // why it is not on, or not now, though the configuration allows it; else empty
 }
 
 // Offload tells whether the kernel forwards flows, once Start has returned.
 func (s *Server) Offload() OffloadStatus {
 	switch {
 	case s.offloader != nil:
-		return OffloadStatus{On: true, Flows: s.offloader.path.Flows()}
+		why := s.offloader.path.Paused()
+		return OffloadStatus{On: why == "", Flows: s.offloader.path.Flows(), Reason: why}
 	case s.offloadFailure != nil:
 		return OffloadStatus{Reason: s.offloadFailure.Error()}
 	}

@@ -5,6 +5,8 @@ package offload
 import (
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -36,11 +38,13 @@ func tcx() attachMethod {
 
 // filter is the way before that: a filter in the interface's clsact queueing discipline. It stays if the process is
 // killed. So its program forwards only while a heart beats (watcher), and the next process removes the filters of dead
-// ones.
+// ones. A filter's owner holds a claim: a socket in the abstract namespace, named after the filter's handle. Like the
+// filter it belongs to the network namespace, and unlike that it ends with the process. A process's number would not do,
+// as the first process of every container has the same.
 func filter() attachMethod { return attachMethod{attach: attachFilter, mortal: true} }
 
 const (
-	filterName     = "turnpike"
+	filterName     = "turnpike_forward"
 	filterPriority = 3478
 )
 
@@ -48,6 +52,30 @@ const (
 type filterAttachment struct {
 	filter *netlink.BpfFilter
 	qdisc  *netlink.Clsact // nil if this process has not made it
+	claim  int             // a descriptor
+}
+
+// claim claims a filter's handle. It fails with EADDRINUSE while another has it.
+func claim(handle uint32) (fd int, err error) {
+	if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@turnpike-filter-%08x", handle)}); err != nil {
+		_ = unix.Close(fd)
+		return -1, os.NewSyscallError("bind", err)
+	}
+	return fd, nil
+}
+
+// claimAny claims a handle that nobody has.
+func claimAny() (fd int, handle uint32, err error) {
+	for range 8 {
+		handle = 1 + uint32(rand.Int32N(math.MaxInt32))
+		if fd, err = claim(handle); !errors.Is(err, unix.EADDRINUSE) {
+			break
+		}
+	}
+	return fd, handle, err
 }
 
 func attachFilter(program *ebpf.Program, to netlink.Link) (attachment, error) {
@@ -62,20 +90,26 @@ func attachFilter(program *ebpf.Program, to netlink.Link) (attachment, error) {
 		return nil, fmt.Errorf("add the clsact queueing discipline: %w", err)
 	}
 	removeOrphans(to)
+	fd, handle, err := claimAny()
+	if err != nil {
+		return nil, fmt.Errorf("claim a filter: %w", err)
+	}
+	a.claim = fd
 	a.filter = &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Protocol: unix.ETH_P_ALL,
-			Priority: filterPriority, Handle: uint32(os.Getpid()),
+			Priority: filterPriority, Handle: handle,
 		},
 		Fd: program.FD(), Name: filterName, DirectAction: true,
 	}
 	if err := netlink.FilterAdd(a.filter); err != nil {
+		_ = unix.Close(fd)
 		return nil, fmt.Errorf("add a filter: %w", err)
 	}
 	return a, nil
 }
 
-// removeOrphans removes the filters of processes that were killed. A filter's handle is its process.
+// removeOrphans removes the filters of processes that were killed.
 func removeOrphans(from netlink.Link) {
 	filters, err := netlink.FilterList(from, netlink.HANDLE_MIN_INGRESS)
 	if err != nil {
@@ -83,8 +117,12 @@ func removeOrphans(from netlink.Link) {
 	}
 	for _, f := range filters {
 		b, ok := f.(*netlink.BpfFilter)
-		if ok && b.Priority == filterPriority && strings.HasPrefix(b.Name, filterName) && errors.Is(unix.Kill(int(b.Handle), 0), unix.ESRCH) {
+		if !ok || b.Priority != filterPriority || !strings.HasPrefix(b.Name, filterName) {
+			continue
+		}
+		if fd, err := claim(b.Handle); err == nil { // its owner holds it no longer
 			_ = netlink.FilterDel(b)
+			_ = unix.Close(fd)
 		}
 	}
 }
@@ -92,6 +130,7 @@ func removeOrphans(from netlink.Link) {
 // Close removes the filter, and the queueing discipline if nobody uses that any more.
 func (a *filterAttachment) Close() error {
 	err := netlink.FilterDel(a.filter)
+	_ = unix.Close(a.claim)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
 		err = nil // it went with the interface, or with the queueing discipline
 	}

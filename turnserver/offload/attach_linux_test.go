@@ -101,6 +101,37 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// TestFilterInContainers: a process knows its own filter from that of another, though both have the same number in
+// containers of their own. It removes the one that a killed process left, and no other.
+func TestFilterInContainers(t *testing.T) {
+	l := newLine(t)
+	count := func(want int) {
+		t.Helper()
+		if n := l.attachedTo(l.Middle, "eth0"); n != want {
+			t.Errorf("%d filters, want %d", n, want)
+		}
+	}
+	open := order{Open: true, Filter: true, Addresses: l.addresses()}
+	killed := startContained(t, l.Middle)
+	killed.do(open)
+	killed.kill()
+	count(1)
+	next := startContained(t, l.Middle)
+	next.do(open)
+	count(1)
+	l.call(next, false, true, 0x4000).exchange(100)
+	other := startContained(t, l.Middle)
+	other.do(open)
+	count(2)
+	l.call(next, false, true, 0x4001).exchange(100)
+	l.call(other, false, true, 0x4002).exchange(100)
+	other.end()
+	count(1)
+	l.call(next, false, true, 0x4003).exchange(100)
+	next.end()
+	count(0)
+}
+
 // TestInterfacesComeAndGo: the program follows interfaces, and flows follow routes.
 func TestInterfacesComeAndGo(t *testing.T) {
 	l := newLine(t)
@@ -108,12 +139,40 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	d.do(order{Open: true, Addresses: l.addresses()})
 	c := l.call(d, false, false, 0x4000)
 	c.exchange(100)
+	l.anotherEth1()
+	c.wantAgain()
+}
+
+// TestDeaf: a path that can no longer hear of changes says so, and follows them all the same.
+func TestDeaf(t *testing.T) {
+	l := newLine(t)
+	d := startDaemon(t, l.Middle)
+	d.do(order{Open: true, Addresses: l.addresses()})
+	c := l.call(d, false, false, 0x4000)
+	c.exchange(100)
+	d.do(order{Deafen: true})
+	l.anotherEth1()
+	c.wantAgain()
+	if r := d.do(order{}); r.Faults == 0 {
+		t.Error("no fault is counted")
+	}
+}
+
+// anotherEth1 replaces the link between the middle and the right host.
+func (l line) anotherEth1() {
+	l.t.Helper()
 	l.ip(l.Middle, "link del eth1")
 	l.ip(l.Middle, "link add eth1 type veth peer name eth0 netns "+l.Right.Namespace())
 	l.ip(l.Middle, "addr add "+l.ToRight.String()+"/24 dev eth1")
 	l.ip(l.Middle, "link set eth1 up")
 	l.ip(l.Right, "addr add "+l.Right.Addr().String()+"/24 dev eth0")
 	l.ip(l.Right, "link set eth0 up")
+}
+
+// wantAgain waits until packets pass both ways.
+func (c call) wantAgain() {
+	t := c.client.t
+	t.Helper()
 	for begin := time.Now(); ; {
 		c.up([]byte("again"))
 		if b, _ := c.peer.read(50 * time.Millisecond); b != nil {

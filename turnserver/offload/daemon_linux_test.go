@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -39,6 +40,7 @@ type order struct {
 	Open, Filter bool
 	Addresses    []netip.Addr
 	Put, Remove  *Flow
+	Deafen       bool // make the watcher's socket fail
 }
 
 // report is the daemon's answer, with the totals since Open.
@@ -46,10 +48,14 @@ type report struct {
 	Error    string
 	Up, Down Usage // of a flow that was removed
 	Totals   Totals
+	Faults   int
+	Paused   string
 }
 
 func serve(in io.Reader, out io.Writer) {
 	var path *Path
+	var faults atomic.Int32
+	fault := func() { faults.Add(1) }
 	orders, reports := json.NewDecoder(in), json.NewEncoder(out)
 	for {
 		var o order
@@ -60,16 +66,19 @@ func serve(in io.Reader, out io.Writer) {
 		var err error
 		switch {
 		case o.Open && o.Filter:
-			path, err = open(Config{Addresses: o.Addresses}, filter())
+			path, err = open(Config{Addresses: o.Addresses, Fault: fault}, filter())
 		case o.Open:
-			path, err = Open(Config{Addresses: o.Addresses})
+			path, err = Open(Config{Addresses: o.Addresses, Fault: fault})
 		case o.Put != nil:
 			err = path.Put(*o.Put)
+		case o.Deafen:
+			err = path.watcher.routing.current().Close()
 		case o.Remove != nil:
 			r.Up, r.Down = path.Remove(*o.Remove)
 		}
 		if err == nil {
 			r.Totals, err = path.Totals()
+			r.Faults, r.Paused = int(faults.Load()), path.Paused()
 		}
 		if err != nil {
 			r.Error = err.Error()
@@ -96,7 +105,19 @@ func startDaemon(t testing.TB, on *netlab.Host) *daemon {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
-	cmd := on.Command(context.Background(), self)
+	return startDaemonAs(t, on.Command(context.Background(), self))
+}
+
+// startContained starts a daemon as the first process of a namespace of processes, as in a container.
+func startContained(t testing.TB, on *netlab.Host) *daemon {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	return startDaemonAs(t, on.Command(context.Background(), "unshare", "--pid", "--fork", "--kill-child", self))
+}
+
+func startDaemonAs(t testing.TB, cmd *exec.Cmd) *daemon {
+	t.Helper()
 	cmd.Env = append(os.Environ(), daemonEnv+"=1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -32,6 +32,7 @@ type Config struct {
 	MaxFlows int          // default 65536 channels, and as many flows without; more flows go through user space
 	Meters   int          // at most so many, with ids from 1 on
 	Log      *slog.Logger // default: nothing is logged
+	Fault    func()       // is called whenever something fails that the path goes on without; it may be nil
 }
 
 // Key is the part of a flow that packets of one direction show.

@@ -27,12 +27,19 @@ type Path struct {
 	meters  *meters
 	watcher *watcher // follows interfaces and routes
 
-	flows atomic.Int64  // how many there are
-	calls atomic.Uint64 // of the system that were made for single flows
+	flows    atomic.Int64  // how many there are
+	calls    atomic.Uint64 // of the system that were made for single flows
+	unrouted atomic.Bool   // the kernel had no interface for some flow: the watcher asks again
+	paused   atomic.Pointer[string]
+	fault    func(msg string, err error)
 
-	mu     sync.Mutex // held to change flows
+	routes  *router     // owned by work
+	changes chan func() // for work
+	working sync.WaitGroup
+
+	mu     sync.Mutex
 	closed bool
-	routes *router
+	users  sync.WaitGroup // who use the maps; Close waits for them. Add is called under mu, and not once closed
 }
 
 const (
@@ -70,6 +77,12 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 		return nil, err
 	}
 	p.log = cfg.Log
+	p.fault = func(msg string, err error) {
+		p.log.Warn(msg, "error", err)
+		if cfg.Fault != nil {
+			cfg.Fault()
+		}
+	}
 	if p.watcher, err = newWatcher(p, cfg.Addresses, method); err != nil {
 		_ = p.Close()
 		return nil, explain(err)
@@ -84,7 +97,8 @@ func newPath(flows, meters int, mortal bool) (p *Path, err error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	p = &Path{objects: *objects}
+	p = &Path{objects: *objects, changes: make(chan func()), fault: func(string, error) {}}
+	p.working.Go(p.work)
 	if p.meters, err = mapMeters(p.objects.Meters); err == nil {
 		p.routes, err = newRouter()
 	}
@@ -115,15 +129,49 @@ func load(flows, meters int, mortal bool) (*forwardObjects, error) {
 // SetAddresses replaces Config.Addresses. The program is soon where packets to these come by, and nowhere else.
 func (p *Path) SetAddresses(addresses []netip.Addr) { p.watcher.setAddresses(addresses) }
 
-// Put makes the flow's entries, or changes them. Their counts stay.
-func (p *Path) Put(f Flow) error {
-	expires := monotonic(f.Expires.Add(-coarseClock))
-	up, down := upEntry(&f, expires), downEntry(&f, expires)
+// enter keeps Close from freeing the maps until leave. It reports false after Close.
+func (p *Path) enter() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
+		return false
+	}
+	p.users.Add(1)
+	return true
+}
+
+func (p *Path) leave() { p.users.Done() }
+
+// work makes the changes of flows, one at a time: those of Put and Remove, and those of the watcher.
+func (p *Path) work() {
+	for change := range p.changes {
+		change()
+	}
+}
+
+// change has work make a change, and waits for it. It reports false after Close.
+func (p *Path) change(do func()) bool {
+	if !p.enter() {
+		return false
+	}
+	defer p.leave()
+	done := make(chan struct{})
+	p.changes <- func() { defer close(done); do() }
+	<-done
+	return true
+}
+
+// Put makes the flow's entries, or changes them. Their counts stay.
+func (p *Path) Put(f Flow) (err error) {
+	if !p.change(func() { err = p.put(&f) }) {
 		return ErrClosed
 	}
+	return err
+}
+
+func (p *Path) put(f *Flow) error {
+	expires := monotonic(f.Expires.Add(-coarseClock))
+	up, down := upEntry(f, expires), downEntry(f, expires)
 	isNew, err := p.putEntry(p.entryFor(f.Up()), &up)
 	if err != nil {
 		return err
@@ -132,14 +180,14 @@ func (p *Path) Put(f Flow) error {
 		p.flows.Add(1)
 	}
 	if _, err := p.putEntry(p.entryFor(f.Down()), &down); err != nil {
-		p.deleteUp(&f)
+		p.deleteUp(f)
 		return err
 	}
 	return nil
 }
 
 // putEntry writes one entry, and reports whether it is new. A packet that passes between reading the old entry and
-// writing the new one is not counted. The caller holds mu.
+// writing the new one is not counted. work calls it.
 func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) {
 	var was forwardFlow
 	p.calls.Add(2)
@@ -150,8 +198,7 @@ func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) 
 		entry.Packets, entry.Bytes, entry.Dropped = was.Packets, was.Bytes, was.Dropped
 	case err == nil || errors.Is(err, ebpf.ErrKeyNotExist):
 		if entry.Flags&flowHop == 0 {
-			p.calls.Add(1)
-			entry.Ifindex = p.routes.interfaceOf(addrOf(entry.From), addrOf(entry.To))
+			p.route(entry)
 		}
 	default:
 		return false, fmt.Errorf("offload: read a flow: %w", err)
@@ -167,19 +214,28 @@ func (p *Path) putEntry(s mapEntry, entry *forwardFlow) (isNew bool, err error) 
 	return isNew, nil
 }
 
+// route finds the interface by which an entry's packets leave. work calls it.
+func (p *Path) route(entry *forwardFlow) {
+	p.calls.Add(1)
+	var err error
+	if entry.Ifindex, err = p.routes.interfaceOf(addrOf(entry.From), addrOf(entry.To)); err != nil {
+		p.fault("turn: a flow is not offloaded for now", err)
+	}
+	if entry.Ifindex == 0 {
+		p.unrouted.Store(true)
+	}
+}
+
 // Remove ends a flow: the program forwards not one more packet of it. It returns the traffic that it has forwarded.
 func (p *Path) Remove(f Flow) (up, down Usage) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return up, down
-	}
-	up = p.deleteUp(&f)
-	down, _ = p.deleteEntry(p.entryFor(f.Down()))
+	p.change(func() {
+		up = p.deleteUp(&f)
+		down, _ = p.deleteEntry(p.entryFor(f.Down()))
+	})
 	return up, down
 }
 
-// deleteUp deletes the entry that counts as the flow. The caller holds mu.
+// deleteUp deletes the entry that counts as the flow. work calls it.
 func (p *Path) deleteUp(f *Flow) Usage {
 	up, had := p.deleteEntry(p.entryFor(f.Up()))
 	if had {
@@ -188,7 +244,7 @@ func (p *Path) deleteUp(f *Flow) Usage {
 	return up
 }
 
-// deleteEntry deletes one entry, and reports whether there was one. The caller holds mu.
+// deleteEntry deletes one entry, and reports whether there was one. work calls it.
 func (p *Path) deleteEntry(s mapEntry) (was Usage, had bool) {
 	var entry forwardFlow
 	p.calls.Add(1)
@@ -200,6 +256,10 @@ func (p *Path) deleteEntry(s mapEntry) (was Usage, had bool) {
 
 // Usage returns the traffic of a flow, or false if there is no such flow.
 func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
+	if !p.enter() {
+		return Usage{}, Usage{}, false
+	}
+	defer p.leave()
 	var inUp, inDown forwardFlow
 	above, below := p.entryFor(f.Up()), p.entryFor(f.Down())
 	if above.entries.Lookup(above.key, &inUp) != nil || below.entries.Lookup(below.key, &inDown) != nil {
@@ -210,6 +270,14 @@ func (p *Path) Usage(f Flow) (up, down Usage, ok bool) {
 
 // Calls is how many system calls Put and Remove have made.
 func (p *Path) Calls() uint64 { return p.calls.Load() }
+
+// Paused says why the program forwards nothing for now, or returns "".
+func (p *Path) Paused() string {
+	if why := p.paused.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
 
 // Flows is how many flows there are.
 func (p *Path) Flows() int { return int(p.flows.Load()) }
@@ -223,6 +291,9 @@ func (p *Path) Close() error {
 	if !first {
 		return nil
 	}
+	p.users.Wait()
+	close(p.changes)
+	p.working.Wait()
 	if p.watcher != nil {
 		p.watcher.close()
 	}

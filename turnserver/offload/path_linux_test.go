@@ -217,8 +217,8 @@ func TestUnrouted(t *testing.T) {
 		must(t, r.reroute(r.routes))
 		r.wantVerdict(upPacket(f, pattern(20), 0), forward)
 		f.Peer = netip.MustParseAddrPort("127.0.0.1:9") // not to be reached from the relayed address
-		if got := r.routes.interfaceOf(f.Relayed.Addr(), netip.MustParseAddr("255.255.255.255")); got != 0 {
-			t.Errorf("broadcasts leave by interface %d", got)
+		if got, err := r.routes.interfaceOf(f.Relayed.Addr(), netip.MustParseAddr("255.255.255.255")); got != 0 || err != nil {
+			t.Errorf("broadcasts leave by interface %d, %v", got, err)
 		}
 	})
 }

@@ -25,6 +25,7 @@ func (*Path) Take(uint32, int) bool                                { return true
 func (*Path) Usage(Flow) (up, down Usage, ok bool)                 { return Usage{}, Usage{}, false }
 func (*Path) Flows() int                                           { return 0 }
 func (*Path) Calls() uint64                                        { return 0 }
+func (*Path) Paused() string                                       { return "" }
 func (*Path) Totals() (Totals, error)                              { return Totals{}, errSystem }
 func (*Path) Each(func(Entry)) error                               { return errSystem }
 func (*Path) SetAddresses([]netip.Addr)                            {}

@@ -4,6 +4,7 @@ package offload
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -15,7 +16,8 @@ import (
 // router asks the kernel's routing table. One goroutine at a time may use it.
 type router struct {
 	handle *netlink.Handle
-	framed map[int]bool // of interfaces, by their numbers
+	get    func(net.IP, *netlink.RouteGetOptions) ([]netlink.Route, error) // handle's; tests set another
+	framed map[int]bool                                                    // of interfaces, by their numbers
 }
 
 func newRouter() (*router, error) {
@@ -23,41 +25,60 @@ func newRouter() (*router, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &router{h, make(map[int]bool)}, nil
+	return &router{h, h.RouteGetWithOptions, make(map[int]bool)}, nil
 }
 
 func (r *router) close() { r.handle.Close() }
 
 // interfaceOf returns the number of the interface by which packets from one address to another leave, or 0 if the
-// program cannot send them there. The program itself looks the neighbour up, for each packet.
-func (r *router) interfaceOf(from, to netip.Addr) uint32 {
-	routes, err := r.handle.RouteGetWithOptions(net.IP(to.AsSlice()), &netlink.RouteGetOptions{SrcAddr: net.IP(from.AsSlice())})
+// program cannot send them there. The program itself looks the neighbour up, for each packet. An error says that the
+// kernel did not tell.
+func (r *router) interfaceOf(from, to netip.Addr) (uint32, error) {
+	routes, err := r.get(net.IP(to.AsSlice()), &netlink.RouteGetOptions{SrcAddr: net.IP(from.AsSlice())})
+	if err != nil && !unreachable(err) {
+		return 0, fmt.Errorf("look up the route from %v to %v: %w", from, to, err)
+	}
 	if err != nil || len(routes) != 1 {
-		return 0
+		return 0, nil
 	}
 	route := &routes[0]
 	if route.Type != unix.RTN_UNICAST && route.Type != unix.RTN_LOCAL || route.Encap != nil {
-		return 0
+		return 0, nil
 	}
 	takes, known := r.framed[route.LinkIndex]
 	if !known {
 		link, err := r.handle.LinkByIndex(route.LinkIndex)
+		var gone netlink.LinkNotFoundError
+		if errors.As(err, &gone) {
+			return 0, nil
+		}
 		if err != nil {
-			return 0
+			return 0, fmt.Errorf("look up interface %d: %w", route.LinkIndex, err)
 		}
 		takes = framed(link.Attrs())
 		r.framed[route.LinkIndex] = takes // the kernel reuses a number only after billions of others
 	}
 	if !takes {
-		return 0
+		return 0, nil
 	}
-	return uint32(route.LinkIndex)
+	return uint32(route.LinkIndex), nil
+}
+
+// unreachable reports whether an error is the kernel's answer that there is no route, or none from that address.
+func unreachable(err error) bool {
+	for _, answer := range []unix.Errno{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL, unix.EADDRNOTAVAIL, unix.ENODEV} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
 }
 
 // framed reports whether an interface's packets have Ethernet headers. Packets of tunnels have none.
 func framed(l *netlink.LinkAttrs) bool { return l.EncapType == "ether" || l.EncapType == "loopback" }
 
-// reroute asks for every flow's interface again, and updates the entries where the answer has changed.
+// reroute asks for every flow's interface again, and updates the entries where the answer has changed. A flow keeps its
+// interface where the kernel does not tell.
 func (p *Path) reroute(r *router) error {
 	type path struct{ from, to address }
 	type change struct {
@@ -66,6 +87,8 @@ func (p *Path) reroute(r *router) error {
 	}
 	answers := make(map[path]uint32)
 	var changes []change
+	var errs []error
+	p.unrouted.Store(false)
 	err := p.scan(func(key Key, f *forwardFlow) {
 		if f.Flags&flowHop != 0 {
 			return
@@ -73,21 +96,31 @@ func (p *Path) reroute(r *router) error {
 		way := path{f.From, f.To}
 		ifindex, asked := answers[way]
 		if !asked {
-			ifindex = r.interfaceOf(addrOf(f.From), addrOf(f.To))
+			var err error
+			if ifindex, err = r.interfaceOf(addrOf(f.From), addrOf(f.To)); err != nil {
+				ifindex = f.Ifindex
+				p.unrouted.Store(true)
+				if errs == nil {
+					errs = append(errs, err)
+				}
+			}
 			answers[way] = ifindex
+		}
+		if ifindex == 0 {
+			p.unrouted.Store(true)
 		}
 		if ifindex != f.Ifindex {
 			changes = append(changes, change{key, ifindex})
 		}
 	})
-	for _, c := range changes {
-		p.mu.Lock()
-		var f forwardFlow
-		if s := p.entryFor(c.key); s.entries.Lookup(s.key, &f) == nil && f.Flags&flowHop == 0 {
-			f.Ifindex = c.ifindex
-			err = errors.Join(err, s.entries.Update(s.key, &f, ebpf.UpdateExist))
+	p.change(func() {
+		for _, c := range changes {
+			var f forwardFlow
+			if s := p.entryFor(c.key); s.entries.Lookup(s.key, &f) == nil && f.Flags&flowHop == 0 {
+				f.Ifindex = c.ifindex
+				err = errors.Join(err, s.entries.Update(s.key, &f, ebpf.UpdateExist))
+			}
 		}
-		p.mu.Unlock()
-	}
-	return err
+	})
+	return errors.Join(append(errs, err)...)
 }

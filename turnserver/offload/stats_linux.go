@@ -12,6 +12,10 @@ import (
 
 // Totals adds up what the CPUs have counted.
 func (p *Path) Totals() (Totals, error) {
+	if !p.enter() {
+		return Totals{}, ErrClosed
+	}
+	defer p.leave()
 	var each []forwardTotals
 	if err := p.objects.Count.Lookup(uint32(0), &each); err != nil {
 		return Totals{}, fmt.Errorf("offload: read the totals: %w", err)
@@ -44,6 +48,10 @@ func (p *Path) Each(tell func(Entry)) error {
 
 // scan reads all entries in batches.
 func (p *Path) scan(tell func(Key, *forwardFlow)) error {
+	if !p.enter() {
+		return ErrClosed
+	}
+	defer p.leave()
 	err := scan(p.objects.Flows, func(key *forwardKey, f *forwardFlow) { tell(key.read(), f) })
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ package offload
 import (
 	"errors"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,12 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher learns from the kernel when interfaces, addresses or routes change, and makes the path follow them.
+// watcher learns from the kernel when interfaces, addresses, routes or IPsec policies change, and makes the path follow
+// them.
 type watcher struct {
 	// Static after newWatcher.
-	path   *Path
-	events *os.File // a netlink socket
-	beats  bool     // the program may outlive the process
+	path     *Path
+	routing  *events
+	policies *events // or nil: this kernel has no IPsec
+	beats    bool    // the program may outlive the process
+	stop     chan struct{}
 
 	done sync.WaitGroup // run
 
@@ -31,6 +33,11 @@ type watcher struct {
 	looked   time.Time
 }
 
+// routingGroups are the kernel's events about how packets come and go.
+const routingGroups = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR |
+	unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE | 1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1) |
+	1<<(unix.RTNLGRP_NEXTHOP-1) // a route may name a nexthop, which changes without the route
+
 const (
 	settleTime = 100 * time.Millisecond // the pause after a change, as changes come in swarms
 	heartbeat  = time.Second
@@ -39,31 +46,29 @@ const (
 )
 
 // newWatcher attaches the program to the interfaces of now, and begins to follow changes.
-func newWatcher(p *Path, addresses []netip.Addr, method attachMethod) (*watcher, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR |
-		unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE | 1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1)}
-	if err := unix.Bind(fd, groups); err != nil {
-		_ = unix.Close(fd)
-		return nil, os.NewSyscallError("bind", err)
-	}
-	routes, err := newRouter()
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	w := &watcher{
-		path: p, routes: routes, looked: time.Now(), events: os.NewFile(uintptr(fd), "netlink"), beats: method.mortal,
+func newWatcher(p *Path, addresses []netip.Addr, method attachMethod) (w *watcher, err error) {
+	w = &watcher{
+		path: p, looked: time.Now(), beats: method.mortal, stop: make(chan struct{}),
 		attacher: attacher{
 			program: p.objects.Forward, addresses: unmapped(addresses), method: method,
 			attached: make(map[int]attachment), failed: make(map[int]bool),
 		},
 	}
-	if err = w.beat(); err == nil {
-		err = w.attacher.sync()
+	if w.routing, err = subscribe(unix.NETLINK_ROUTE, routingGroups, p.fault); err == nil {
+		w.policies, err = subscribe(unix.NETLINK_XFRM, policyGroups, p.fault)
+	}
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		err = nil
+	}
+	if err == nil {
+		w.routes, err = newRouter()
+	}
+	if err == nil {
+		err = w.beat()
+	}
+	if err == nil {
+		w.lookAtPolicies()
+		err = w.attach()
 	}
 	if err != nil {
 		w.attacher.close()
@@ -85,29 +90,34 @@ func unmapped(addresses []netip.Addr) []netip.Addr {
 // run follows changes until close. After any change it looks at everything again.
 func (w *watcher) run() {
 	defer w.attacher.close()
-	buf := make([]byte, 1<<16)
-	changed, pause := false, settleTime
-	for next := time.Now().Add(w.period()); ; {
-		_ = w.events.SetReadDeadline(next)
-		if w.takeAddresses() {
-			changed, next = true, time.Now()
-			continue
-		}
-		_, err := w.events.Read(buf)
-		begin := time.Now()
-		switch {
-		case err == nil || errors.Is(err, unix.ENOBUFS): // ENOBUFS: more changes than the socket holds
-			if at := begin.Add(pause); !changed && at.Before(next) {
-				next = at
+	policies := make(<-chan struct{})
+	if w.policies != nil {
+		policies = w.policies.changed
+	}
+	changed, pause, next := false, settleTime, time.Now().Add(w.period())
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-policies:
+			if w.path.Paused() == "" { // at once, lest more leaves in clear
+				w.lookAtPolicies()
+				continue
 			}
-			changed = true
+		case <-w.routing.changed:
+		case <-time.After(time.Until(next)):
+			begin := time.Now()
+			w.look(changed)
+			pause = max(settleTime, 10*time.Since(begin)) // constant changes of routes must not take all of the time
+			changed, next = false, time.Now().Add(w.period())
 			continue
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return // closed
 		}
-		w.look(changed)
-		pause = max(settleTime, 10*time.Since(begin)) // constant changes of routes must not take all of the time
-		changed, next = false, time.Now().Add(w.period())
+		if at := time.Now().Add(pause); !changed && at.Before(next) {
+			next = at
+		}
+		if changed = true; w.takeAddresses() {
+			next = time.Now()
+		}
 	}
 }
 
@@ -115,7 +125,7 @@ func (w *watcher) run() {
 func (w *watcher) setAddresses(addresses []netip.Addr) {
 	addresses = unmapped(addresses)
 	w.moved.Store(&addresses)
-	_ = w.events.SetReadDeadline(time.Now()) // run sets its own before it looks for what moved
+	w.routing.poke()
 }
 
 // takeAddresses takes over the addresses of the last setAddresses, and reports whether there were any.
@@ -138,20 +148,29 @@ func (w *watcher) period() time.Duration {
 
 func (w *watcher) look(changed bool) {
 	if err := w.beat(); err != nil {
-		w.path.log.Warn("turn: offloaded flows pause", "error", err)
+		w.path.fault("turn: offloaded flows pause", err)
 	}
 	if !changed && w.beats && time.Since(w.looked) < idleTime {
 		return
 	}
 	w.looked = time.Now()
-	if err := w.attacher.sync(); err != nil {
-		w.path.log.Warn("turn: some flows are not offloaded", "error", err)
+	w.lookAtPolicies()
+	if err := w.attach(); err != nil {
+		w.path.fault("turn: some flows are not offloaded", err)
 	}
-	if changed {
+	if changed || w.path.unrouted.Load() {
 		if err := w.path.reroute(w.routes); err != nil {
-			w.path.log.Warn("turn: offloaded flows keep their routes", "error", err)
+			w.path.fault("turn: offloaded flows keep their routes", err)
 		}
 	}
+}
+
+// attach attaches the program to the interfaces of now, unless forwarding pauses.
+func (w *watcher) attach() error {
+	if w.path.Paused() != "" {
+		return nil
+	}
+	return w.attacher.sync()
 }
 
 // beat lets a mortal program forward for a little longer.
@@ -164,7 +183,11 @@ func (w *watcher) beat() error {
 
 // close detaches the program and waits for run.
 func (w *watcher) close() {
-	_ = w.events.Close()
+	close(w.stop)
 	w.done.Wait()
-	w.routes.close()
+	w.routing.close()
+	w.policies.close()
+	if w.routes != nil {
+		w.routes.close()
+	}
 }

@@ -1,0 +1,56 @@
+//go:build linux && (amd64 || arm64)
+
+package offload
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// The program hands packets to their next neighbour, past IPsec: what a policy wants encrypted would leave in clear, and
+// what it wants encrypted from others would be taken in clear. So nothing is offloaded while there are such policies.
+
+// policyGroups are the kernel's events about IPsec policies.
+const policyGroups = 1 << (nl.XFRMNLGRP_POLICY - 1)
+
+// policiesInForce says why IPsec forbids to forward, or returns "".
+func policiesInForce() (why string, err error) {
+	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
+	for _, p := range policies {
+		// Others are of single sockets, or of XFRM interfaces, which the program does not send to.
+		if (p.Dir == netlink.XFRM_DIR_OUT || p.Dir == netlink.XFRM_DIR_IN) && p.Ifid == 0 {
+			return fmt.Sprintf("IPsec policies are in force, such as for %v to %v", p.Src, p.Dst), nil
+		}
+	}
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return "", nil // this kernel has no IPsec
+	}
+	return "", err
+}
+
+// lookAtPolicies stops forwarding while IPsec policies are in force, or while nobody can say whether they are.
+func (w *watcher) lookAtPolicies() {
+	why, err := policiesInForce()
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		w.policies.poke()
+		return
+	}
+	if err != nil {
+		why = "the IPsec policies cannot be listed"
+		w.path.fault("turn: "+why, err)
+	}
+	before := w.path.Paused()
+	switch {
+	case why == before:
+	case why == "":
+		w.path.log.Info("turn: IPsec policies are gone; established flows are forwarded in the kernel again")
+	case before == "":
+		w.attacher.close()
+		w.path.log.Warn("turn: established flows are not forwarded in the kernel", "reason", why)
+	}
+	w.path.paused.Store(&why)
+}

@@ -1,0 +1,69 @@
+//go:build linux && (amd64 || arm64)
+
+package offload
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestIPsec: nothing is forwarded while there are IPsec policies, whether they come later or were there before. Those for
+// packets that this host only forwards, or for an XFRM interface, do not count.
+func TestIPsec(t *testing.T) {
+	l := newLine(t)
+	d := startDaemon(t, l.Middle)
+	d.do(order{Open: true, Addresses: l.addresses()})
+	c := l.call(d, false, false, 0x4000)
+	c.exchange(100)
+	stops := func(d *daemon) {
+		t.Helper()
+		for begin := time.Now(); d.do(order{}).Paused == ""; {
+			if time.Since(begin) > patience {
+				t.Fatal("it goes on forwarding")
+			}
+		}
+		if why := d.do(order{}).Paused; !strings.Contains(why, "IPsec") {
+			t.Errorf("it pauses because %q", why)
+		}
+		for _, dev := range []string{"eth0", "eth1"} {
+			if n := l.attachedTo(l.Middle, dev); n != 0 {
+				t.Errorf("%d programs are attached to %s", n, dev)
+			}
+		}
+		c.up([]byte("in clear"))
+		if b, _ := c.peer.read(50 * time.Millisecond); b != nil {
+			t.Errorf("%q arrived", b)
+		}
+	}
+	for _, dir := range []string{"out", "in"} {
+		policy := "src 0.0.0.0/0 dst " + l.Right.Addr().String() + "/32 dir " + dir
+		l.ip(l.Middle, "xfrm policy add "+policy+" tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+		stops(d)
+		l.ip(l.Middle, "xfrm policy delete "+policy)
+		c.wantAgain()
+	}
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out if_id 7 tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+	must(t, l.Middle.Do(func() error {
+		why, err := policiesInForce()
+		if why != "" {
+			t.Error("policies of others count: ", why)
+		}
+		return err
+	}))
+	d.end()
+
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+	later := startDaemon(t, l.Middle)
+	later.do(order{Open: true, Addresses: l.addresses()})
+	stops(later)
+	l.ip(l.Middle, "xfrm policy flush")
+	for begin := time.Now(); l.attachedTo(l.Middle, "eth0") == 0 || l.attachedTo(l.Middle, "eth1") == 0; {
+		if time.Since(begin) > patience {
+			t.Fatal("it does not begin")
+		}
+	}
+	c = l.call(later, false, false, 0x4000)
+	c.exchange(100)
+}
