@@ -21,12 +21,13 @@ const (
 // secret.
 type Resume struct {
 	Session    string
-	Epoch      string // identifies the server process that signed
-	Generation uint64 // grows with each welcome of the session, from 1
-	Number     uint64 // grows with each token of the session, from 1; 0 in tokens of earlier versions
-	Ticket     Ticket // that admitted the user; without Expires, since a session outlives its ticket; Issued is in microseconds
-	Name       string // that the session has now
-	Base       string // Name without the number that tells it apart from others; empty: there is none
+	Epoch      string    // identifies the server process that signed
+	Generation uint64    // grows with each welcome of the session, from 1
+	Number     uint64    // grows with each token of the session, from 1; 0 in tokens of earlier versions
+	Ticket     Ticket    // that admitted the user; without Expires, since a session outlives its ticket; Issued is in microseconds
+	Until      time.Time // when the session must end, in whole seconds; zero: never
+	Name       string    // that the session has now
+	Base       string    // Name without the number that tells it apart from others; empty: there is none
 	In         []ResumeRoom
 }
 
@@ -58,6 +59,7 @@ type resumeClaims struct {
 	Role       Role         `json:"role"`
 	Invite     string       `json:"inv,omitempty"`
 	Issued     int64        `json:"tia,omitempty"` // the ticket's, in microseconds; 0: it does not say
+	Until      int64        `json:"end,omitempty"` // in seconds; 0: never
 	In         []ResumeRoom `json:"in,omitempty"`
 }
 
@@ -83,7 +85,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation, Number: r.Number,
 		Session: r.Session, Name: r.Name, Base: r.Base, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
-		Invite: r.Ticket.Invite, Issued: microsOf(r.Ticket.Issued), In: r.In,
+		Invite: r.Ticket.Invite, Issued: microsOf(r.Ticket.Issued), Until: secondsOf(r.Until), In: r.In,
 	})
 	if err != nil {
 		return "", fmt.Errorf("issue resume token: %w", err)
@@ -104,6 +106,9 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
 		},
 	}
+	if c.Until > 0 {
+		r.Until = time.Unix(min(c.Until, maxExpiry), 0).UTC()
+	}
 	if c.Issued > 0 {
 		r.Ticket.Issued = time.UnixMicro(c.Issued).UTC()
 	}
@@ -111,6 +116,13 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 		return Resume{}, refuse("resume token: %w", err)
 	}
 	return r, nil
+}
+
+func secondsOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func microsOf(t time.Time) int64 {

@@ -91,6 +91,7 @@ func (c *conn) HandleTask(task any) {
 	m := task.(wire.ClientMessage)
 	hello, isHello := m.(*wire.Hello)
 	_, isBye := m.(*wire.Bye)
+	refresh, isRefresh := m.(*wire.Refresh)
 	switch {
 	case isHello && c.session == nil:
 		c.answerError(m.RequestID(), c.hello(hello))
@@ -100,6 +101,8 @@ func (c *conn) HandleTask(task any) {
 		c.answerError(m.RequestID(), badField("type", "must be hello in the first message"))
 	case isBye:
 		c.bye()
+	case isRefresh:
+		c.act(c.verify(refresh))
 	default:
 		c.act(m)
 	}

@@ -74,7 +74,7 @@ func (h *harness) admitOne() time.Duration {
 		h.t.Fatal(refused)
 	}
 	s := newSession(h.srv, auth.NewID(h.srv.cfg.Rand, sessionIDLength), ticket)
-	welcome := c.newWelcome("", s.id, ticket)
+	welcome := c.newWelcome("", s.id, ticket, s.until)
 	start := time.Now()
 	e := c.admit(s, askedName{shown: "visitor", canonical: "visitor"}, welcome)
 	locked := time.Since(start)

@@ -396,6 +396,6 @@ func (c *client) signalTo(to *client, room, candidate string) {
 }
 
 // testICEServers hands out credentials that live for an hour.
-func testICEServers(session string, _ auth.User, _ string) ([]wire.ICEServer, time.Time) {
+func testICEServers(session string, _ auth.User, _ string, _ time.Time) ([]wire.ICEServer, time.Time) {
 	return []wire.ICEServer{{URLs: []string{"turn:turn.test"}, Username: session, Credential: "c"}}, time.Now().Add(time.Hour)
 }

@@ -56,7 +56,7 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 		return badField("name", err.Error())
 	}
 	s := newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket)
-	welcome := c.newWelcome(m.ID, s.id, ticket)
+	welcome := c.newWelcome(m.ID, s.id, ticket, s.until)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if e := c.admit(s, asked, welcome); e != nil {
@@ -93,7 +93,10 @@ func (c *conn) admit(s *session, asked askedName, welcome *greeting) *wire.Error
 
 // newSession makes a session that the server does not know yet.
 func newSession(srv *Server, id string, ticket auth.Ticket) *session {
-	return &session{srv: srv, id: id, ticket: ticket, generation: 1, stream: stream{kept: &srv.kept}, since: time.Now()}
+	now := time.Now()
+	return &session{
+		srv: srv, id: id, ticket: ticket, until: srv.endOf(ticket.User.Issuer, now), generation: 1, stream: stream{kept: &srv.kept}, since: now,
+	}
 }
 
 // cannotVerify answers a ticket that may be good: only its issuer's page of keys, which cannot be read now, could tell.
@@ -161,8 +164,8 @@ type greeting struct {
 }
 
 // newWelcome makes a welcome, except for the parts that need a lock.
-func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *greeting {
-	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host)
+func (c *conn) newWelcome(ref, session string, ticket auth.Ticket, until time.Time) *greeting {
+	servers, expires := c.srv.cfg.ICEServers(session, ticket.User, c.host, until)
 	return &greeting{Welcome: wire.Welcome{
 		Ref: ref, Session: session, User: ticket.User.String(), Role: string(ticket.Role),
 		ResumeWindow: int(c.srv.cfg.ResumeWindow.Seconds()), Epoch: c.srv.epoch,
@@ -173,7 +176,7 @@ func (c *conn) newWelcome(ref, session string, ticket auth.Ticket) *greeting {
 // carry has c carry s, and completes the welcome, which sendWelcome must send next. The caller holds s.turn and mu.
 func (srv *Server) carry(c *conn, s *session, m *greeting) {
 	now := time.Now()
-	m.Name = s.user.name
+	m.Name, m.ExpiresIn = s.user.name, expiresIn(s.until, now)
 	if m.Online != nil { // the client knows nothing yet
 		m.Limits = srv.told
 	}
@@ -186,7 +189,7 @@ func (srv *Server) carry(c *conn, s *session, m *greeting) {
 	if srv.resumes() {
 		m.claims = srv.tokenClaims(s, now)
 	}
-	s.renewAt = renewalTime(now, m.ICEExpires)
+	s.renewAt = s.renewalTime(now, m.ICEExpires)
 	s.conn, s.reader, c.session = c, c, s
 	srv.signIn(c)
 	s.stream.attach(&c.Conn, s.stream.acknowledged())

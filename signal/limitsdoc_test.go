@@ -28,7 +28,7 @@ func TestProtocolTellsDefaults(t *testing.T) {
 	for what, want := range map[string][3]string{
 		"messages":                         {told(l.Messages), told(l.UserMessages)},
 		"joins and calls":                  {told(l.Joins), told(l.UserJoins), told(l.AddrJoins)},
-		"`hello`":                          {2: told(l.AddrHellos)},
+		"`hello` and `refresh`":            {2: told(l.AddrHellos)},
 		"bad tickets":                      {2: told(l.FailedHellos)},
 		"rooms, those waited for included": {strconv.Itoa(l.RoomsPerSession)},
 		"sessions":                         {1: strconv.Itoa(l.SessionsPerUser), 2: strconv.Itoa(l.SessionsPerAddr)},

@@ -122,9 +122,9 @@ func TestPanicInSweep(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var b fault
 			h := newMemoryHarness(t, func(cfg *Config) {
-				cfg.ICEServers = func(session string, u auth.User, host string) ([]wire.ICEServer, time.Time) {
+				cfg.ICEServers = func(session string, u auth.User, host string, until time.Time) ([]wire.ICEServer, time.Time) {
 					b.here()
-					return testICEServers(session, u, host)
+					return testICEServers(session, u, host, until)
 				}
 			})
 			victim := h.guest("victim")

@@ -126,7 +126,10 @@ func (srv *Server) sessionsOf(user string, match func(auth.Ticket) bool) []*sess
 		all = slices.Clone(u.sessions)
 	}
 	srv.mu.Unlock()
-	return slices.DeleteFunc(all, func(s *session) bool { return !match(s.ticket) })
+	return slices.DeleteFunc(all, func(s *session) bool {
+		ticket, _ := s.terms()
+		return !match(ticket)
+	})
 }
 
 // KickUser takes the sessions of a user that Config.KickedFrom keeps out of a room out of it, and ends their relays. It

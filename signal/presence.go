@@ -262,16 +262,21 @@ func (n *presenceNews) tell(s *session) {
 
 // listOnline writes into a welcome the users that s sees, or the first of them. The caller holds mu.
 func (srv *Server) listOnline(s *session, m *wire.Welcome) {
-	m.Online = []wire.User{}
+	m.Online, m.OnlineMore = srv.firstOnline(s)
+}
+
+// firstOnline returns the users that s sees, or the first of them. The caller holds mu.
+func (srv *Server) firstOnline(s *session) (online []wire.User, more bool) {
+	online = []wire.User{}
 	if s.sight == PresenceNobody {
-		return
+		return online, false
 	}
 	s.known.Store(new(wire.User)) // nobody yet
-	var list []*user
-	list, m.OnlineMore = srv.page(s, wire.User{})
+	list, more := srv.page(s, wire.User{})
 	for _, u := range list {
-		m.Online = append(m.Online, u.wire())
+		online = append(online, u.wire())
 	}
+	return online, more
 }
 
 // page lists users after a place, and notes that s knows everybody up to the end of the page: from now on it is told of

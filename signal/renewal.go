@@ -41,6 +41,7 @@ func (srv *Server) renew(r renewal) {
 // dueRenewals appends the renewals that are due for a session that has a connection. A renewal that is not done yet is
 // not due again. The caller holds mu.
 func (s *session) dueRenewals(renewals []renewal, now time.Time) []renewal {
+	renewals = s.dueEnd(renewals, now)
 	if isDue(s.renewAt, now) {
 		s.renewAt = time.Time{}
 		renewals = append(renewals, renewal{s, (*Server).renewCredential})
@@ -114,19 +115,20 @@ func (srv *Server) renewCredential(s *session) {
 	if c == nil {
 		return // the next welcome brings a new one
 	}
-	servers, expires := srv.cfg.ICEServers(s.id, s.ticket.User, c.host)
+	ticket, until := s.terms()
+	servers, expires := srv.cfg.ICEServers(s.id, ticket.User, c.host, until)
 	s.tell(&wire.NewICEServers{ICEServers: orEmpty(servers), ICEExpires: expires})
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if s.conn == c {
-		s.renewAt = renewalTime(time.Now(), expires)
+		s.renewAt = s.renewalTime(time.Now(), expires)
 	}
 }
 
 // renewalTime returns the time three quarters into a credential's life. It is zero if the credential does not expire or
-// already has.
-func renewalTime(now, expires time.Time) time.Time {
-	if !expires.After(now) {
+// already has, or if none may last longer. The caller holds mu.
+func (s *session) renewalTime(now, expires time.Time) time.Time {
+	if !expires.After(now) || isLast(expires, s.until) {
 		return time.Time{}
 	}
 	return now.Add(expires.Sub(now) / 4 * 3)

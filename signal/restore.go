@@ -14,7 +14,13 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	s := newSession(srv, token.Session, token.Ticket)
 	s.restored, s.generation, s.oldest = true, token.Generation+1, token.Generation
 	s.number = max(token.Number, srv.past.LastNumber(s.id))
-	welcome := c.newWelcome(m.ID, s.id, s.ticket)
+	if s.until.IsZero() || !token.Until.IsZero() {
+		s.until = token.Until
+	}
+	if isDue(s.until, time.Now()) {
+		return srv.noResume(resumeExpired), nil
+	}
+	welcome := c.newWelcome(m.ID, s.id, s.ticket, s.until)
 	welcome.Resumed = wire.ResumedRestored
 	token.In = slices.DeleteFunc(token.In, func(in auth.ResumeRoom) bool { return srv.cfg.KickedFrom(s.ticket, in.ID) })
 	asked := srv.restoredName(token)

@@ -67,12 +67,12 @@ func TestRestoreTriedAtOnce(t *testing.T) {
 	var asked atomic.Int32
 	former, next := newHarness(t, resuming), newHarness(t, func(cfg *Config) {
 		resuming(cfg)
-		cfg.ICEServers = func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
+		cfg.ICEServers = func(session string, user auth.User, host string, until time.Time) ([]wire.ICEServer, time.Time) {
 			if asked.Add(1) <= 2 {
 				both.Done()
 				both.Wait()
 			}
-			return testICEServers(session, user, host)
+			return testICEServers(session, user, host, until)
 		}
 	})
 	id := former.guest("a").identity()

@@ -85,7 +85,8 @@ func (srv *Server) admitsAnother(ticket string, user auth.User) bool {
 // replay has the connection carry a session of this process, from where the client has lost it.
 func (c *conn) replay(s *session, token *auth.Resume, m *wire.Hello) (resumed bool, e *wire.Error) {
 	srv := c.srv
-	welcome := c.newWelcome(m.ID, s.id, s.ticket)
+	ticket, until := s.terms()
+	welcome := c.newWelcome(m.ID, s.id, ticket, until)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if token.Generation < s.oldest {
@@ -172,7 +173,7 @@ func (srv *Server) tokenClaims(s *session, now time.Time) auth.Resume {
 	s.number++
 	s.tokenDue = now.Add(tokenRenewal)
 	return auth.Resume{
-		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Number: s.number, Ticket: s.ticket, Name: s.user.name, Base: base, In: in,
+		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Number: s.number, Ticket: s.ticket, Until: s.until, Name: s.user.name, Base: base, In: in,
 	}
 }
 

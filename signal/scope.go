@@ -20,7 +20,10 @@ const (
 // scope is the set of addresses that a session's room mates have signalled as their candidates. The session's TURN
 // credential may reach them, at any port, besides live relayed addresses: a peer behind a symmetric NAT comes from
 // ports that nobody signalled. Guarded by Server.mu.
-type scope struct{ addrs []scopeAddr }
+type scope struct {
+	addrs []scopeAddr
+	until time.Time // of a session that has ended: when its relays may go on no more; zero: not bounded so
+}
 
 type scopeAddr struct {
 	addr  netip.Addr
@@ -107,7 +110,8 @@ func (srv *Server) MayRelay(session string, ip netip.Addr) bool {
 	if s := srv.sessions[session]; s != nil {
 		sc = s.scope
 	}
-	return sc.has(ip.Unmap(), time.Now())
+	now := time.Now()
+	return !isDue(sc.until, now) && sc.has(ip.Unmap(), now)
 }
 
 // SessionLive reports whether a session may still make allocations.

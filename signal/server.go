@@ -45,9 +45,9 @@ type Config struct {
 	// VerifyTicket judges the ticket of a hello. Its error is logged and never shown to the client.
 	VerifyTicket func(token string) (auth.Ticket, error)
 	// ICEServers makes the servers that a session hands to RTCPeerConnection, and says when their credential expires.
-	// It is called for the welcome and for each renewal. host is the Host header of the upgrade. A zero time means that
-	// nothing expires. Nil: no servers.
-	ICEServers func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time)
+	// It is called for the welcome and for each renewal. host is the Host header of the upgrade. The credential must not
+	// outlive until, unless that is zero. A zero time means that nothing expires. Nil: no servers.
+	ICEServers func(session string, user auth.User, host string, until time.Time) ([]wire.ICEServer, time.Time)
 	// EndRelays ends a session's allocations, because the session said bye, was kicked or was revoked. It is not called
 	// for a lost connection: a signaling outage must not kill a healthy relayed call. May be nil.
 	EndRelays func(session string)
@@ -66,6 +66,9 @@ type Config struct {
 	KickedFrom func(ticket auth.Ticket, room string) bool
 	// Presence says whom the members of each issuer see. An issuer that is not there has PresenceAll.
 	Presence map[string]Presence
+	// MaxSession is how old the sessions of an issuer may become, unless a fresh ticket refreshes them. An issuer that is not
+	// there has no such bound.
+	MaxSession map[string]time.Duration
 	// AllowedOrigins are the origins, as in https://app.example.org or capacitor://localhost, that may connect besides pages from the same host.
 	// Clients that send no Origin are not browsers and may connect.
 	AllowedOrigins []string
@@ -129,7 +132,7 @@ func New(cfg Config) *Server {
 		cfg.ClientAddr = socketAddr
 	}
 	if cfg.ICEServers == nil {
-		cfg.ICEServers = func(string, auth.User, string) ([]wire.ICEServer, time.Time) { return nil, time.Time{} }
+		cfg.ICEServers = func(string, auth.User, string, time.Time) ([]wire.ICEServer, time.Time) { return nil, time.Time{} }
 	}
 	if cfg.Revoked == nil {
 		cfg.Revoked = func(auth.Ticket) bool { return false }

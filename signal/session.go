@@ -34,7 +34,9 @@ type session struct {
 	oldest uint64 // the lowest generation of resume tokens that is still good
 
 	// Written under turn and srv.mu, read under either.
-	generation uint64 // of the resume token, one more with each welcome
+	generation uint64      // of the resume token, one more with each welcome
+	ticket     auth.Ticket // of hello, or of the last refresh
+	until      time.Time   // when the session must end; zero: never
 
 	// Guarded by srv.mu.
 	user     *user
@@ -46,6 +48,8 @@ type session struct {
 	renewAt  time.Time // when the credential must be renewed; zero: never
 	tokenDue time.Time // when a new resume token must be sent; zero: never
 	number   uint64    // of the last resume token
+	// endAwaited says that expire is among the renewals that wait.
+	endAwaited bool
 	// tokenAwaited says that renewToken is among the renewals that wait.
 	tokenAwaited bool
 	away         *absence // nil while it is carried
@@ -65,7 +69,6 @@ type session struct {
 	kicked   []*session // by the message whose turn it is
 
 	// Static after construction.
-	ticket   auth.Ticket
 	restored bool // from a token of another process
 	since    time.Time
 }
@@ -209,6 +212,8 @@ func (s *session) dispatch(m wire.ClientMessage) (mate *socket.Conn, e *wire.Err
 		e = s.hangup(m)
 	case *wire.ListOnline:
 		e = s.listMore(m)
+	case *verified:
+		e = s.refresh(m)
 	default:
 		e = s.moderate(m)
 	}
@@ -252,6 +257,7 @@ func (srv *Server) endLocked(s *session, reason string) {
 		srv.past.EndGenerations(s.id, s.generation+1)
 	}
 	if !endsRelays(reason) && len(s.scope.addrs) > 0 {
+		s.scope.until = s.until
 		srv.lingering.keep(s.id, s.scope, now.Add(srv.cfg.Limits.ScopeLinger))
 	}
 	s.scope = scope{}
@@ -260,22 +266,17 @@ func (srv *Server) endLocked(s *session, reason string) {
 }
 
 // endsRelays reports whether the relays of a session that ends for the reason end with it.
-func endsRelays(reason string) bool { return reason == wire.ReasonBye || reason == wire.ReasonRevoked }
+func endsRelays(reason string) bool {
+	return reason == wire.ReasonBye || reason == wire.ReasonRevoked || reason == wire.ReasonExpired
+}
 
 // EndWhere ends the sessions that match, and their relays, because their invite or ticket was revoked. match is called
 // with no lock held.
 func (srv *Server) EndWhere(match func(session string, ticket auth.Ticket) bool) {
-	srv.mu.Lock()
-	all := make([]*session, 0, len(srv.sessions))
-	for _, s := range srv.sessions {
-		all = append(all, s)
-	}
-	srv.mu.Unlock()
-	for _, s := range all {
-		if !match(s.id, s.ticket) {
-			continue
+	for _, s := range srv.allSessions() {
+		if ticket, _ := s.terms(); match(s.id, ticket) {
+			srv.endForGood(s)
 		}
-		srv.endForGood(s)
 	}
 }
 

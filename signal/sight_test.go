@@ -14,7 +14,11 @@ import (
 
 // ofIssuer makes the ticket of an app's user, whose name it vouches for.
 func ofIssuer(issuer, user, name string, role auth.Role) string {
-	data, err := json.Marshal(auth.Ticket{User: auth.User{Issuer: issuer, Subject: user}, Name: name, Role: role, Rooms: []string{"*"}})
+	return ticketOf(issuer, user, name, role, []string{"*"})
+}
+
+func ticketOf(issuer, user, name string, role auth.Role, rooms []string) string {
+	data, err := json.Marshal(auth.Ticket{User: auth.User{Issuer: issuer, Subject: user}, Name: name, Role: role, Rooms: rooms})
 	if err != nil {
 		panic(err)
 	}

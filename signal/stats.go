@@ -83,7 +83,7 @@ func newCounters() counters {
 	}
 	var words []string
 	for _, code := range []int{wire.CloseBye, wire.CloseGoingAway, wire.CloseTooBig, wire.CloseInternal, wire.CloseBadMessage, wire.CloseUnauthorized,
-		wire.CloseSlow, wire.CloseHelloTimeout, wire.CloseRateLimited, wire.CloseDead, wire.CloseReplaced, wire.CloseEnded} {
+		wire.CloseSlow, wire.CloseHelloTimeout, wire.CloseRateLimited, wire.CloseDead, wire.CloseReplaced, wire.CloseEnded, wire.CloseExpired} {
 		words = append(words, wire.CloseReason(code))
 	}
 	return counters{
@@ -94,7 +94,7 @@ func newCounters() counters {
 		begun:     newTally("sessions_begun", sessionNew, sessionReplayed, sessionRestored),
 		unresumed: newTally("resumes_refused", resumeForged, resumeExpired, resumeReplaced, resumeRevoked, resumeOtherUser, resumeEnded, resumeGap),
 		ended: newTally("sessions_ended", wire.ReasonBye, wire.ReasonGone, wire.ReasonSlow, wire.ReasonBadMessage,
-			wire.ReasonShutdown, wire.ReasonRevoked, wire.ReasonInternal),
+			wire.ReasonShutdown, wire.ReasonRevoked, wire.ReasonExpired, wire.ReasonInternal),
 		limited: newTally("limited", limitedMessages, limitedUserMessages, limitedJoins, limitedUserJoins, limitedAddrJoins,
 			limitedAddrHellos, limitedFailedHellos, limitedUserSessions, limitedAddrSessions, limitedSessions, limitedBeforeHello),
 		scope:  newTally("scope_ignored", scopeHostName, scopeFull),

@@ -37,7 +37,10 @@ func (srv *Server) sweepUntilStopped() {
 // sweep does what is due; it is the only clock of all sessions and calls. It appends the renewals that are due.
 func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
 	walk(srv, &srv.conns, func(c *conn) { renewals = srv.sweepConn(c, renewals, now) })
-	walk(srv, &srv.away, func(s *session) { srv.sweepAbsent(s, now) })
+	walk(srv, &srv.away, func(s *session) {
+		srv.sweepAbsent(s, now)
+		renewals = s.dueEnd(renewals, now)
+	})
 	walk(srv, &srv.spent.all, func(use *userUse) { srv.spent.forgetIdle(use, now, &srv.cfg.Limits) })
 	for more := true; more; {
 		more = srv.sweepQueues(now)

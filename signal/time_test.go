@@ -94,9 +94,9 @@ func TestCredentialRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hosts []string
 		h := newMemoryHarness(t, func(cfg *Config) {
-			cfg.ICEServers = func(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
+			cfg.ICEServers = func(session string, user auth.User, host string, until time.Time) ([]wire.ICEServer, time.Time) {
 				hosts = append(hosts, host)
-				return testICEServers(session, user, host)
+				return testICEServers(session, user, host, until)
 			}
 		})
 		start := time.Now()

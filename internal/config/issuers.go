@@ -26,7 +26,8 @@ type Issuer struct {
 	NameClaim, RoomsClaim, RoleClaim string // an empty one is not read
 	DefaultRooms                     []string
 	DefaultRole                      string
-	Presence                         string // one of the constants Presence...: whom its members see online
+	MaxSession                       time.Duration // 0: no bound
+	Presence                         string        // one of the constants Presence...: whom its members see online
 }
 
 // CheckIssuer judges the values in an issuer's table: the names of algorithms and roles, for example.
@@ -42,7 +43,7 @@ type Fault struct {
 func defaultIssuer() Issuer {
 	return Issuer{
 		Leeway: 30 * time.Second, NameClaim: "name", RoomsClaim: "rooms", RoleClaim: "role",
-		DefaultRooms: []string{"*"}, DefaultRole: "guest", Presence: PresenceAll,
+		DefaultRooms: []string{"*"}, DefaultRole: "guest", Presence: PresenceAll, MaxSession: 24 * time.Hour,
 	}
 }
 
@@ -65,9 +66,21 @@ func (c *Issuer) keys() []key {
 		{name: "role_claim", value: str(&c.RoleClaim, "role")},
 		{name: "default_rooms", value: strs(&c.DefaultRooms, "team-*")},
 		{name: "default_role", value: str(&c.DefaultRole, "member")},
+		{name: "max_session", value: scalar[time.Duration]{&c.MaxSession, parseMaxSession, showDuration, "24h"}},
 		{name: "presence", value: scalar[string]{&c.Presence, oneOf([]string{PresenceAll, PresenceIssuer, PresenceNobody}), asIs, PresenceIssuer}},
 	}
 }
+
+// parseMaxSession refuses a life so short that clients could not refresh their sessions in time.
+func parseMaxSession(s string) (time.Duration, error) {
+	d, err := duration(0)(s)
+	if err == nil && d > 0 && d < minMaxSession {
+		return 0, fmt.Errorf("%s is too short for clients to refresh their sessions in time; use at least %s, or 0s for no end", s, showDuration(minMaxSession))
+	}
+	return d, err
+}
+
+const minMaxSession = time.Minute
 
 // parseIssuerSecret leaves the judgement of the secret's length to CheckIssuer.
 func parseIssuerSecret(s string) (Secret, error) {

@@ -141,6 +141,15 @@ func presenceOf(cfg *config.Config) map[string]signal.Presence {
 	return out
 }
 
+// maxSessions is how old the sessions of each issuer may become.
+func maxSessions(cfg *config.Config) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, is := range cfg.Auth.Issuers {
+		out[is.Name] = is.MaxSession
+	}
+	return out
+}
+
 // CheckIssuer judges an issuer's table while the configuration is read.
 func CheckIssuer(is *config.Issuer) []config.Fault {
 	issuer := issuerOf(is)

@@ -188,6 +188,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil },
 		Ended:          n.ended.Ended,
 		Presence:       presenceOf(n.cfg),
+		MaxSession:     maxSessions(n.cfg),
 		AllowedOrigins: origins,
 		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&n.cfg.Limits),
@@ -201,9 +202,13 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 	}
 }
 
-// sessionICE gives signaling the ICE servers of a session's welcome and renewals.
-func (n *Node) sessionICE(session string, user auth.User, host string) ([]wire.ICEServer, time.Time) {
-	cred := n.credentials.MintSession(session, user.String(), n.cfg.Auth.CredentialTTL)
+// sessionICE gives signaling the ICE servers of a session's welcome and renewals. Their credential ends with the session.
+func (n *Node) sessionICE(session string, user auth.User, host string, until time.Time) ([]wire.ICEServer, time.Time) {
+	ttl := n.cfg.Auth.CredentialTTL
+	if !until.IsZero() {
+		ttl = min(ttl, time.Until(until))
+	}
+	cred := n.credentials.MintSession(session, user.String(), ttl)
 	return n.ice.List(host, cred), cred.Expires
 }
 

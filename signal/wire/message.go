@@ -156,6 +156,7 @@ type (
 	// Resumed is empty for a new session. Otherwise Rooms are the session's rooms, and Handled is the id of the last
 	// request that the server handled, if it knows that. Online is nil for a resumed session that knows the users
 	// already. OnlineMore means that there are more; ListOnline asks for them. Limits is nil if the client knows them.
+	// ExpiresIn is in how many seconds the session ends unless it is refreshed; zero: never.
 	Welcome struct {
 		Ref          string      `json:"ref,omitempty"`
 		After        uint64      `json:"after"`
@@ -169,6 +170,7 @@ type (
 		Resumed      string      `json:"resumed,omitempty"`
 		Handled      string      `json:"handled,omitempty"`
 		Rooms        []Joined    `json:"rooms,omitempty"`
+		ExpiresIn    int         `json:"expiresIn,omitempty"`
 		Limits       *Limits     `json:"limits,omitempty"`
 		ICEServers   []ICEServer `json:"iceServers"`
 		ICEExpires   time.Time   `json:"iceExpires,omitzero"`
@@ -339,7 +341,7 @@ func (*PeerBack) Type() string      { return TypePeerBack }
 // ClientTypes lists the types that clients send.
 func ClientTypes() []string {
 	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye,
-		TypeOnline, TypeAck, TypePing, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
+		TypeOnline, TypeAck, TypePing, TypeRefresh, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
 }
 
 // Encode returns m as one JSON object with its type first. It fails only for values that JSON cannot hold, such as a
@@ -439,6 +441,8 @@ func ParseServer(data []byte) (m Message, seq uint64, err error) {
 
 func newServerMessage(typ string) Message {
 	switch typ {
+	case TypeRefreshed:
+		return new(Refreshed)
 	case TypeWelcome:
 		return new(Welcome)
 	case TypeError:

@@ -153,6 +153,9 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 		return &Bye{*req}, nil
 	case TypeOnline:
 		return f.listOnline(*req)
+	case TypeRefresh:
+		ticket, err := text("ticket", f.ticket, MaxTicket)
+		return &Refresh{*req, ticket}, err
 	case TypeAck:
 		return &Ack{*req}, nil
 	case TypePing:

@@ -39,13 +39,15 @@ const (
 	//                 server: ref; it has handled all requests up to that
 	TypePing = "ping" // client                               -> pong
 
+	TypeRefresh = "refresh" // client: ticket                 -> refreshed
+
 	TypeLock   = "lock"   // client: room                     -> locked
 	TypeUnlock = "unlock" // client: room                     -> unlocked
 	TypeKick   = "kick"   // client: room, session            -> kicked
 	TypeAdmit  = "admit"  // client: room, session            -> admitted
 	TypeRefuse = "refuse" // client: room, session            -> refused
 
-	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, limits?, iceServers, iceExpires, online, onlineMore?
+	TypeWelcome    = "welcome"     // server: session, user, name, role, resume, resumeWindow, epoch, resumed?, handled?, rooms?, expiresIn?, limits?, iceServers, iceExpires, online, onlineMore?
 	TypePong       = "pong"        // server
 	TypeResume     = "resume"      // server: token, which replaces the last one
 	TypePeerAway   = "peer-away"   // server: room, session
@@ -59,6 +61,8 @@ const (
 	TypeRinging    = "ringing"     // server: call, to (a user)
 	TypeICEServers = "ice-servers" // server: iceServers, iceExpires
 	TypeGoingAway  = "going-away"  // server: retryAfter; close 1001 follows
+
+	TypeRefreshed = "refreshed" // server: name, role, expiresIn?, online?, onlineMore?
 
 	TypeHost      = "host"       // server: room, session
 	TypeLocked    = "locked"     // server: room, by (a session)
@@ -117,6 +121,7 @@ const (
 	CloseDead         = 4005 // dead
 	CloseReplaced     = 4006 // replaced
 	CloseEnded        = 4007 // ended
+	CloseExpired      = 4008 // expired
 )
 
 // CloseReason returns the word that goes with a close code, empty for codes of others.
@@ -146,6 +151,8 @@ func CloseReason(code int) string {
 		return "replaced"
 	case CloseEnded:
 		return "ended"
+	case CloseExpired:
+		return "expired"
 	}
 	return ""
 }
@@ -160,6 +167,7 @@ const (
 	ReasonBadMessage = "bad-message" // broke the protocol or its limits
 	ReasonShutdown   = "shutdown"    // the server is going away
 	ReasonRevoked    = "revoked"     // the user's invite or ticket was revoked
+	ReasonExpired    = "expired"     // the session was as old as it may be, and was not refreshed
 	ReasonInternal   = "internal"    // the server failed in its work for the session
 	ReasonKicked     = "kicked"      // taken out by a session with host powers
 	ReasonRefused    = "refused"     // not let in from the waiting room; left only

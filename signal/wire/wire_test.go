@@ -81,7 +81,7 @@ func TestExamplesRoundTrip(t *testing.T) {
 	}
 	for _, typ := range []string{TypeWelcome, TypeError, TypeJoined, TypeLeft, TypePeerJoined, TypePeerLeft, TypeSignal,
 		TypeOnline, TypeOffline, TypeCall, TypeRinging, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeICEServers, TypeGoingAway,
-		TypeAck, TypePong, TypeResume, TypePeerAway, TypePeerBack,
+		TypeAck, TypePong, TypeResume, TypeRefreshed, TypePeerAway, TypePeerBack,
 		TypeHost, TypeLocked, TypeUnlocked, TypeKicked, TypeWaiting, TypeKnock, TypeKnockOver, TypeAdmitted, TypeRefused} {
 		if !slices.Contains(seen["server"], typ) {
 			t.Errorf("no example of a server's %s", typ)
@@ -127,6 +127,8 @@ func TestParseRefuses(t *testing.T) {
 		{"id number", `{"type":"bye","id":1}`, "id", "string"},
 		{"id empty", `{"type":"bye","id":""}`, "id", "long"},
 		{"id too long", `{"type":"bye","id":"` + long(65) + `"}`, "id", "long"},
+		{"refresh without ticket", `{"type":"refresh"}`, "ticket", "missing"},
+		{"refresh with no text", `{"type":"refresh","ticket":7}`, "ticket", "string"},
 		{"hello without ticket", `{"type":"hello"}`, "ticket", "missing"},
 		{"ticket object", `{"type":"hello","ticket":{}}`, "ticket", "string"},
 		{"ticket too long", `{"type":"hello","ticket":"` + long(MaxTicket+1) + `"}`, "ticket", "long"},
@@ -327,7 +329,7 @@ func TestParseServerPassesOverUnknownTypes(t *testing.T) {
 
 func TestCloseReasons(t *testing.T) {
 	for _, code := range []int{CloseBye, CloseGoingAway, CloseTooBig, CloseBadMessage, CloseUnauthorized, CloseSlow,
-		CloseHelloTimeout, CloseRateLimited, CloseDead, CloseReplaced, CloseEnded} {
+		CloseHelloTimeout, CloseRateLimited, CloseDead, CloseReplaced, CloseEnded, CloseExpired} {
 		if CloseReason(code) == "" {
 			t.Errorf("no word for %d", code)
 		}
