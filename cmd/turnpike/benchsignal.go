@@ -71,6 +71,7 @@ func (p *program) readSignalFlags(args []string) (*signalFlags, error) {
 	fs.Float64Var(&f.Seconds, "seconds", signalload.UnsetSeconds, "")
 	fs.Float64Var(&f.Rate, "rate", 2000, "")
 	fs.BoolVar(&f.Max, "max", false, "")
+	fs.BoolVar(&f.Return, "return", false, "")
 	fs.BoolVar(&f.asJSON, "json", false, "")
 	rest, err := parseFlags(fs, args, 1)
 	if err != nil {

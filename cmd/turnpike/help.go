@@ -189,6 +189,7 @@ examples:
   turnpike bench signal http://localhost:8080 --sessions 200
   turnpike bench signal http://localhost:8080 --sessions 2000 --max --pid "$(pidof turnpike)"
   turnpike bench signal http://localhost:8080 --sessions 20000 --members --seconds 0 --pid "$(pidof turnpike)"
+  turnpike bench signal http://localhost:8080 --sessions 20000 --members --seconds 0 --return
   turnpike ticket --ttl 1h --config turnpike.toml | turnpike bench signal https://turn.example.org --ticket -
 
 flags of this command:
@@ -198,6 +199,7 @@ flags of this command:
   --size BYTES        of a message (1024)
   --seconds N         how long to measure, after half a second of warm-up; 0 only logs in (10; with --max 2 a trial)
   --max               search the highest rate with a p99 latency of at most 50 ms, from that of --rate
+  --return            at last, wait until you restart the server, and measure how long it takes until all sessions are back
   --ticket TICKET     log all sessions in with this ticket ("turnpike ticket" prints one)
   --ticket-file FILE  likewise, with the ticket in this file; for both flags "-" is standard input
   --pid PID           the server's process on this machine: shows its memory (RSS) an idle session, 10 seconds after the

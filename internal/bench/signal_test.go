@@ -63,6 +63,7 @@ func (b *signalBench) measureAll(t *testing.T) {
 	b.alternate(t, "idle", func(t *testing.T, s signalServer) { b.measureIdle(t, s, "", b.idle, nil) })
 	b.alternate(t, "idle under TLS", func(t *testing.T, s signalServer) { b.measureIdle(t, s, " TLS", b.secure, b.pair) })
 	t.Run("members", b.measureMembers)
+	b.measureOfMembers(t)
 	b.alternate(t, "latency", b.measureLatency)
 	b.alternate(t, "highest rate", b.measureHighestRate)
 	if !t.Failed() {
@@ -192,6 +193,9 @@ func signalRows() []signalRow {
 	return append(rows,
 		signalRow{"Log-ins a second, many members", "log-ins members", "%.0f", ratioToOwn("guests'", "", "log-ins"), "", true},
 		signalRow{"CPU a log-in, many members", "log-in members", "%.0f µs", ratioToOwn("that of few", "", "log-in few members"), "≤ 2", true},
+		signalRow{"Time until many members are back after a restart", "return", "%.1f s", none(), "≤ 30 s", true},
+		signalRow{"Latency p99 among many members", "p99 members", "%.0f µs", none(), "", true},
+		signalRow{"Latency p99 while one signs in and out", "p99 restless", "%.0f µs", differenceToOwn("without", "", "p99 members"), "≤ +2000 µs", true},
 		signalRow{"Memory (RSS) an idle session, many members", "memory members", "%.1f KB", ratioToOwn("guests'", "", "memory"), "", true},
 	)
 }

@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ import (
 // signalServer is a signaling server that is measured.
 type signalServer struct {
 	name    string
-	command func(stateDir string, pair *keyPair) []string
+	command func(stateDir, listen string, pair *keyPair) []string
 	dialect func(t *testing.T, stateDir string) signalload.Dialect
 }
 
@@ -41,8 +42,8 @@ func ourSignaling() signalServer { return ourSignalingFor(auth.RoleGuest) }
 func ourSignalingFor(role auth.Role) signalServer {
 	return signalServer{
 		name: "turnpike",
-		command: func(stateDir string, pair *keyPair) []string {
-			args := []string{turnpike, "serve", "--state", stateDir, "--http-listen", "127.0.0.1:0", "--metrics-listen", "",
+		command: func(stateDir, listen string, pair *keyPair) []string {
+			args := []string{turnpike, "serve", "--state", stateDir, "--http-listen", listen, "--metrics-listen", "",
 				"--turn-listen", "udp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1"}
 			if pair != nil {
 				args = append(args, "--tls-mode", "files", "--tls-cert-file", pair.certificate, "--tls-key-file", pair.key)
@@ -67,7 +68,7 @@ func ourSignalingFor(role auth.Role) signalServer {
 func peerJS() signalServer {
 	return signalServer{
 		name: "PeerJS",
-		command: func(_ string, pair *keyPair) []string {
+		command: func(_, _ string, pair *keyPair) []string {
 			script, err := filepath.Abs("peerjs.cjs")
 			if err != nil {
 				panic(err)
@@ -99,15 +100,21 @@ type signalProcess struct {
 	pid    int
 	config signalload.Config
 	end    func()
+	stop   func() // as planned; end must follow
 }
 
 // start runs a server on its core, and waits until it prints its address.
 func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
 	t.Helper()
-	dir := t.TempDir()
+	return s.startIn(t, t.TempDir(), "127.0.0.1:0", pair)
+}
+
+// startIn is start with the state of another process, and for its address.
+func (s signalServer) startIn(t *testing.T, dir, listen string, pair *keyPair) signalProcess {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var log bytes.Buffer
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", strconv.Itoa(serverCore())}, s.command(dir, pair)...)...)
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", strconv.Itoa(serverCore())}, s.command(dir, listen, pair)...)...)
 	// All of the load comes from one address, and a search of the highest rate with few sessions sends many messages for
 	// each user.
 	cmd.Env = append(os.Environ(), "TURNPIKE_LIMITS_SESSIONS=100000", "TURNPIKE_LIMITS_SESSIONS_PER_ADDRESS=100000",
@@ -135,7 +142,11 @@ func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
 		}
 		_ = cmd.Wait()
 	}()
-	p := signalProcess{pid: cmd.Process.Pid, end: sync.OnceFunc(func() { cancel(); <-ended })}
+	p := signalProcess{
+		pid:  cmd.Process.Pid,
+		end:  sync.OnceFunc(func() { cancel(); <-ended }),
+		stop: func() { _ = cmd.Process.Signal(syscall.SIGTERM); <-ended },
+	}
 	select {
 	case port := <-where:
 		p.config = signalload.Config{Server: netip.MustParseAddrPort("127.0.0.1:" + port), Host: "localhost:" + port, Dialect: s.dialect(t, dir), PID: p.pid}

@@ -55,6 +55,20 @@ func ratioToOwn(what, goal string, others ...string) comparison {
 	}}
 }
 
+// differenceToOwn subtracts another figure of the same server.
+func differenceToOwn(what, goal, other string) comparison {
+	return comparison{format: "%+.0f µs to that " + what, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
+		ours, ok1 := f.at(name, server, pair)
+		before, ok2 := f.at(other, server, pair)
+		return ours - before, ok1 && ok2
+	}}
+}
+
+// none compares with nothing.
+func none() comparison {
+	return comparison{with: func(figures, string, string, int) (float64, bool) { return 0, false }}
+}
+
 // ratioToRouting divides the machine's whole time for a packet by its time for routing one.
 func ratioToRouting(goal string) comparison {
 	return comparison{format: "%.2f of routing's, with it", goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {

@@ -20,6 +20,8 @@ type Config struct {
 	Size     int  // bytes of a message; default 1024
 	Workers  int  // threads that send and receive; default 1
 	PID      int  // of a server on this machine, to read its memory and processor time; 0: unknown
+	// Return keeps what sessions come back with, for Generator.Return.
+	Return bool
 	// Settle is the wait between the last log-in and the reading of memory, with a PID.
 	Settle time.Duration
 }

@@ -6,6 +6,7 @@
 //	session_linux.go    the WebSocket client of one session: upgrade, frames, unsent bytes
 //	socket_linux.go     non-blocking sockets, epoll, TLS
 //	worker_linux.go     the loop that sends messages that are due and reads those that have come
+//	return_linux.go     brings all sessions back after a restart of the server
 //	frame.go            the frames of RFC 6455
 //	dialect.go          the protocol of one kind of server: turnpike.go, peerjs.go
 //	message.go          the messages: a description of the size asked for, with flow, number and time in it

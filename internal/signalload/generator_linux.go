@@ -62,6 +62,11 @@ func (g *Generator) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if _, ok := g.cfg.Dialect.(resumer); ok && g.cfg.Return {
+		if err := g.awaitTokens(ctx); err != nil {
+			return err
+		}
+	}
 	if g.cfg.PID != 0 {
 		if err := g.settle(ctx); err != nil {
 			return err
@@ -84,6 +89,9 @@ func (g *Generator) settle(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Config returns what the generator was opened with.
+func (g *Generator) Config() *Config { return &g.cfg }
 
 // Setup returns the figures of logging the sessions in.
 func (g *Generator) Setup() Setup { return g.setup }

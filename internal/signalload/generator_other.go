@@ -5,6 +5,9 @@ package signalload
 import (
 	"context"
 	"errors"
+	"time"
+
+	"turnpike/internal/turnload"
 )
 
 // Generator needs Linux's epoll and receive time stamps. Without them, a load would measure the loader.
@@ -23,6 +26,17 @@ func (*Generator) Run(context.Context, Load) (*Result, error) { return nil, nil 
 
 // Max is never reached.
 func (*Generator) Max(context.Context, Load, func(*Result)) (Maximum, error) { return Maximum{}, nil }
+
+// Returned is what no generator measures here.
+type Returned struct {
+	Took    time.Duration
+	Resumed int
+	Tries   int
+	Login   turnload.Histogram
+}
+
+// Return is never reached.
+func (*Generator) Return(context.Context) (*Returned, error) { return nil, nil }
 
 // Close does nothing.
 func (*Generator) Close() {}

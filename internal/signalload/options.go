@@ -24,6 +24,7 @@ type Options struct {
 	Rate    float64 // messages a second of all sessions
 	Seconds float64 // of the measurement; 0: only log in; UnsetSeconds: the default
 	Max     bool    // search the highest rate
+	Return  bool    // at last, wait for a restart of the server
 }
 
 // UnsetSeconds lets Check choose the Seconds.
@@ -38,7 +39,7 @@ func (o *Options) Check() error {
 		}
 	}
 	cfg := &o.Config
-	cfg.Settle = settle
+	cfg.Settle, cfg.Return = settle, o.Return
 	switch {
 	case o.Seconds < 0:
 		return fmt.Errorf("--seconds %v is negative", o.Seconds)
@@ -83,6 +84,12 @@ func (o *Options) Bench(ctx context.Context, progress func(fraction float64, tri
 	}
 	if report.Result == nil && o.Seconds != 0 {
 		return nil, fmt.Errorf("at every rate, down to a thousandth of what was asked for, messages take longer than %v", MaxP99)
+	}
+	if o.Return {
+		progress(0, "all sessions are there: restart the server now")
+		if report.Returned, err = g.Return(ctx); err != nil {
+			return nil, o.explain(err)
+		}
 	}
 	return report, nil
 }

@@ -15,6 +15,8 @@ type Report struct {
 	Setup   Setup
 	Result  *Result // nil if nothing was sent
 	Maximum Maximum // of --max
+
+	Returned *Returned // of --return
 }
 
 // sessionBytes returns the growth of the server's memory for each session.
@@ -60,6 +62,10 @@ func (r *Report) WriteText(w io.Writer) error {
 			row("note", "the loader can do no more; the server may. Try more --workers, or another machine")
 		}
 	}
+	if back := r.Returned; back != nil {
+		row("return", "all are back %v after the first was lost; %d of %d are the sessions of before", back.Took.Round(time.Millisecond), back.Resumed, r.Setup.Sessions)
+		row("", "a log-in took p50 %s  p99 %s, with %d tries", showMicros(back.Login.Percentile(50)), showMicros(back.Login.Percentile(99)), back.Tries)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -79,6 +85,16 @@ type reportJSON struct {
 
 	Load *loadJSON `json:"load,omitempty"`
 	Max  *maxJSON  `json:"max,omitempty"`
+
+	Return *returnJSON `json:"return,omitempty"`
+}
+
+type returnJSON struct {
+	Seconds  float64 `json:"seconds"`
+	Resumed  int     `json:"resumed"`
+	Tries    int     `json:"tries"`
+	LoginP50 float64 `json:"login_p50"`
+	LoginP99 float64 `json:"login_p99"`
 }
 
 type loadJSON struct {
@@ -120,6 +136,11 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	}
 	if best := r.Maximum.Result; best != nil {
 		out.Max = &maxJSON{best.Rate, r.Maximum.LoaderLimited}
+	}
+	if back := r.Returned; back != nil {
+		out.Return = &returnJSON{
+			back.Took.Seconds(), back.Resumed, back.Tries, float64(back.Login.Percentile(50)) / 1e3, float64(back.Login.Percentile(99)) / 1e3,
+		}
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,6 +41,13 @@ type session struct {
 	came     uint64 // messages, for receipts
 	template frameTemplate
 	sent     uint32 // messages so far
+
+	// For a return.
+	token    string    // to come back with
+	entitled bool      // the token brings the session back into its room
+	returnAt time.Time // not before; zero: the server has not said
+	since    time.Time // the connect
+	tries    int       // since it was lost
 }
 
 // handler handles a text message that a session has received.
@@ -196,7 +204,7 @@ func (s *session) finishUpgrade(data []byte) ([]byte, error) {
 		return nil, &RefusedError{Status: code, Detail: status}
 	}
 	s.stage = stageGreeting
-	greeting, err := s.cfg.Dialect.greeting(s.number)
+	greeting, err := s.greeting()
 	if err == nil && greeting != "" {
 		err = s.say(greeting)
 	}

@@ -168,6 +168,7 @@ func (st *stepper) handle(s *session, message []byte) error {
 		}
 	}
 	st.removeDone(s)
+	s.keepToken(message)
 	return s.sendReceipt(message)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Turnpike is turnpike.v1, as signal/PROTOCOL.md describes it.
@@ -81,3 +82,38 @@ func (Turnpike) receipt(last []byte, messages uint64) string {
 }
 
 func (Turnpike) farewell() string { return `{"type":"bye"}` }
+
+// token is in the welcome as resume, and later in a message of that type.
+func (Turnpike) token(message []byte) (string, bool) {
+	switch typ, _ := stringField(message, "type"); typ {
+	case "welcome":
+		return stringField(message, "resume")
+	case "resume":
+		return stringField(message, "token")
+	}
+	return "", false
+}
+
+// resuming has no ticket: another one would be another user's, who would begin a new session.
+func (Turnpike) resuming(address, token string) (string, error) {
+	text, err := json.Marshal(map[string]any{"type": "hello", "resume": map[string]any{"session": address, "token": token, "received": 0}})
+	return string(text), err
+}
+
+func (Turnpike) forgotten(refused *RefusedError) bool { return refused.Code == "no-such-session" }
+
+func (Turnpike) sentAway(message []byte) (time.Duration, bool) {
+	if typ, _ := stringField(message, "type"); typ != "going-away" {
+		return 0, false
+	}
+	var m struct{ RetryAfter int }
+	if err := json.Unmarshal(message, &m); err != nil {
+		return 0, false
+	}
+	return time.Duration(m.RetryAfter) * time.Second, true
+}
+
+func (Turnpike) resumed(message []byte) bool {
+	how, _ := stringField(message, "resumed")
+	return how != ""
+}

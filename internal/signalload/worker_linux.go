@@ -229,6 +229,7 @@ func (w *worker) count(s *session, message []byte) error {
 		if refused := s.cfg.Dialect.refusal(message); refused != nil {
 			return refused
 		}
+		s.keepToken(message)
 		return s.sendReceipt(message)
 	}
 	if int(at.flow) != mate(s.number) {
