@@ -21,7 +21,7 @@ func newSlowQueue(b *backlog, of *account, records bool, spawn func(func())) slo
 	user.Store(of)
 	if records {
 		q := new(recordQueue)
-		q.init(near, writeTimeout, spawn)
+		q.init(near, spawn)
 		q.backlog, q.user = b, &user
 		return slowQueue{q.enqueue, far}
 	}
@@ -73,7 +73,12 @@ func TestWaitingBytes(t *testing.T) {
 			if got := b.waiting.Load(); got > ofNode || got < ofNode-3000 {
 				t.Errorf("%d bytes have a share", got)
 			}
-			time.Sleep(2 * (writeTimeout + deadlineSlack)) // the clients are given up
+			if !records { // the clients are given up
+				time.Sleep(2 * writeTimeout)
+			}
+			for _, q := range all {
+				_ = q.far.Close()
+			}
 			writers.Wait()
 			for _, who := range []*account{alice, bob, carol} {
 				if n := who.waiting.Load(); n != 0 {
@@ -82,9 +87,6 @@ func TestWaitingBytes(t *testing.T) {
 			}
 			if n := b.waiting.Load(); n != 0 {
 				t.Errorf("%d bytes wait still", n)
-			}
-			for _, q := range all {
-				_ = q.far.Close()
 			}
 		})
 	}

@@ -140,7 +140,7 @@ func newAssociation(l *dtlsListener, c *client, tuple wire.FiveTuple, hello *wir
 		return nil, err
 	}
 	a.session, a.wire.session, a.conn, a.places = session, session, session, &l.srv.places
-	a.out.init(session, 0, l.srv.readers.Go)
+	a.out.init(session, l.srv.readers.Go)
 	a.out.backlog, a.out.user = &l.srv.backlog, &a.account
 	a.inside = client{tuple: tuple, remote: c.remote, sock: a, conn: &a.clientConnection}
 	return a, nil

@@ -3,22 +3,140 @@ package turnserver
 import (
 	"net"
 	"time"
+
+	"turnpike/turnserver/front"
 )
 
-// recordQueue writes messages to TLS or DTLS, a record each. On DTLS a record is a message (RFC 7350 §4.1). On TLS,
-// clients that read record by record, as coturn's do, find each message whole. Callers never block.
+// tlsQueue encrypts messages, a record each, so that clients that read record by record, as coturn's do, find each
+// message whole. It encrypts on the goroutine that sends, and a sendQueue takes the records of a batch in one piece. So
+// TLS costs what TCP does, and the encryption.
+type tlsQueue struct {
+	// Static after init.
+	conn    *front.Conn // which encrypts
+	out     *sendQueue  // to the socket below
+	buffers *bufferPool
+
+	// Guarded by out.mu.
+	sealing bool     // a goroutine encrypts; others only append to pending
+	pending messages // not encrypted yet
+	lent    *buffer  // has the records, if they are not too long for it; nil: there are none
+	records []byte   // not yet given to out
+	sealed  int      // bytes of the messages in records
+}
+
+func (q *tlsQueue) init(conn *front.Conn, out *sendQueue, buffers *bufferPool) {
+	q.conn, q.out, q.buffers = conn, out, buffers
+	conn.Divert(q.take)
+}
+
+// enqueue takes as many messages of a run as there is room for, and returns their number. The caller may then reuse
+// their memory.
+func (q *tlsQueue) enqueue(run []streamMessage) (taken int) {
+	q.out.mu.Lock()
+	for taken < len(run) && q.out.admitLocked(len(run[taken].data)) {
+		taken++
+	}
+	if taken == 0 || q.sealing {
+		for _, m := range run[:taken] {
+			q.pending.append(m.data)
+		}
+		q.out.mu.Unlock()
+		return taken
+	}
+	q.sealing = true
+	q.out.mu.Unlock()
+	for _, m := range run[:taken] {
+		q.seal(m.data)
+	}
+	q.finishSealing()
+	return taken
+}
+
+// seal encrypts a message. Only the goroutine that set sealing calls it. The record comes to take.
+func (q *tlsQueue) seal(b []byte) {
+	q.out.mu.Lock()
+	q.sealed += len(b)
+	q.out.mu.Unlock()
+	if _, err := q.conn.Write(b); err != nil {
+		q.out.fail()
+	}
+}
+
+// finishSealing encrypts what others have sent meanwhile, and writes all records.
+func (q *tlsQueue) finishSealing() {
+	for {
+		q.out.mu.Lock()
+		rest := q.pending
+		q.pending = messages{}
+		if len(rest.ends) == 0 {
+			q.sealing = false
+			q.flushLocked()
+			return
+		}
+		q.out.mu.Unlock()
+		start := 0
+		for _, end := range rest.ends {
+			q.seal(rest.bytes[start:end])
+			start = end
+		}
+	}
+}
+
+// take takes records from TLS: those of seal, or what TLS itself has to say while it reads.
+func (q *tlsQueue) take(records []byte) (int, error) {
+	q.out.mu.Lock()
+	if q.lent == nil {
+		q.lent = q.buffers.get()
+		q.records = q.lent.bytes[:0]
+	}
+	q.records = append(q.records, records...)
+	if q.sealing {
+		q.out.mu.Unlock()
+	} else {
+		q.flushLocked()
+	}
+	return len(records), nil
+}
+
+// flushLocked gives the records to out. The caller holds mu, which flushLocked releases.
+func (q *tlsQueue) flushLocked() {
+	b, lent := q.records, q.lent
+	q.records, q.lent = nil, nil
+	if q.out.failed || len(b) == 0 {
+		q.out.ended.Broadcast()
+		q.out.mu.Unlock()
+	} else {
+		q.out.waiting += len(b) - q.sealed
+		q.sealed = 0
+		q.out.sendLocked(b)
+	}
+	if lent != nil {
+		q.buffers.put(lent)
+	}
+}
+
+// waitUntilWritten waits until all that was sent has left, or reports false if it cannot. From then on what the caller
+// writes goes to the socket at once.
+func (q *tlsQueue) waitUntilWritten() bool {
+	q.out.mu.Lock()
+	defer q.out.mu.Unlock()
+	for (q.sealing || q.out.busy) && !q.out.failed {
+		q.out.ended.Wait()
+	}
+	q.conn.Divert(nil)
+	return !q.out.failed
+}
+
+// recordQueue writes messages to DTLS, a record each (RFC 7350 §4.1). Callers never block: pion/dtls has locks that
+// others may hold.
 //
 // A goroutine writes. It begins with the first message, and then waits for the next burst, until none has come for
-// writerIdle. So a busy connection has one goroutine, not one a burst, and an idle connection has none.
+// writerIdle. So a busy association has one goroutine, not one a burst, and an idle one has none.
 type recordQueue struct {
 	// Static after init.
-	conn    net.Conn
-	timeout time.Duration // for each writePiece; zero: writing never waits
-	spawn   func(func())  // starts a goroutine that Close waits for
-	wake    chan struct{} // tells the writer, which waits, that it is busy or that the queue has failed
-
-	// Owned by the writer.
-	deadline time.Time // of the next write
+	conn  net.Conn
+	spawn func(func())  // starts a goroutine that Close waits for
+	wake  chan struct{} // tells the writer, which waits, that it is busy or that the queue has failed
 
 	queueState // busy: the writer has something to write
 
@@ -28,15 +146,11 @@ type recordQueue struct {
 	spare   messages // empty, for the next exchange
 }
 
-const (
-	// writerIdle is how long a writer waits for the next burst, and at most twice as long.
-	writerIdle = time.Second
-	// deadlineSlack is how much longer than timeout a write may take, so that not every burst sets a timer.
-	deadlineSlack = time.Second
-)
+// writerIdle is how long a writer waits for the next burst, and at most twice as long.
+const writerIdle = time.Second
 
-func (q *recordQueue) init(conn net.Conn, timeout time.Duration, spawn func(func())) {
-	q.conn, q.timeout, q.spawn = conn, timeout, spawn
+func (q *recordQueue) init(conn net.Conn, spawn func(func())) {
+	q.conn, q.spawn = conn, spawn
 	q.wake = make(chan struct{}, 1)
 	q.ended.L = &q.mu
 }
@@ -47,6 +161,11 @@ type messages struct {
 	ends  []int
 }
 
+func (m *messages) append(b []byte) {
+	m.bytes = append(m.bytes, b...)
+	m.ends = append(m.ends, len(m.bytes))
+}
+
 // enqueue takes a copy of b, or reports false if there is no room for it.
 func (q *recordQueue) enqueue(b []byte) bool {
 	q.mu.Lock()
@@ -54,8 +173,7 @@ func (q *recordQueue) enqueue(b []byte) bool {
 	if !q.admitLocked(len(b)) {
 		return false
 	}
-	q.queue.bytes = append(q.queue.bytes, b...)
-	q.queue.ends = append(q.queue.ends, len(q.queue.bytes))
+	q.queue.append(b)
 	if q.busy {
 		return true
 	}
@@ -121,13 +239,13 @@ func (q *recordQueue) retire() bool {
 func (q *recordQueue) drain() bool {
 	for {
 		q.mu.Lock()
-		if q.failed || len(q.queue.ends) == 0 {
-			if !q.failed {
+		if alive := !q.failed; !alive || len(q.queue.ends) == 0 {
+			if alive {
 				q.busy = false
 				q.ended.Broadcast()
 			}
 			q.mu.Unlock()
-			return !q.failed
+			return alive
 		}
 		out := q.queue
 		q.queue, q.spare = q.spare, messages{}
@@ -152,9 +270,6 @@ func (q *recordQueue) drain() bool {
 func (q *recordQueue) write(m messages) error {
 	start, left := 0, 0
 	for i, end := range m.ends {
-		if start == left { // the first of a piece
-			q.limitWrite()
-		}
 		if _, err := q.conn.Write(m.bytes[start:end]); err != nil {
 			return err
 		}
@@ -164,15 +279,4 @@ func (q *recordQueue) write(m messages) error {
 		}
 	}
 	return nil
-}
-
-// limitWrite gives the next write its time, and sets no timer if it has about that.
-func (q *recordQueue) limitWrite() {
-	if q.timeout == 0 {
-		return
-	}
-	if now := time.Now(); q.deadline.Sub(now) < q.timeout {
-		q.deadline = now.Add(q.timeout + deadlineSlack)
-		_ = q.conn.SetWriteDeadline(q.deadline)
-	}
 }

@@ -11,32 +11,27 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// deadlineConn counts writes, and the deadlines that are set for them.
-type deadlineConn struct {
+// writeCounter counts writes.
+type writeCounter struct {
 	scriptedConn
-	writes, deadlines atomic.Int32
+	writes atomic.Int32
 }
 
-func (c *deadlineConn) Write(b []byte) (int, error) {
+func (c *writeCounter) Write(b []byte) (int, error) {
 	c.writes.Add(1)
 	return len(b), nil
 }
 
-func (c *deadlineConn) SetWriteDeadline(time.Time) error {
-	c.deadlines.Add(1)
-	return nil
-}
-
-// TestOneWriterForManyBursts in false time: bursts that follow each other cost neither a goroutine nor a timer each, and
-// when they stop, the goroutine ends.
+// TestOneWriterForManyBursts in false time: bursts that follow each other cost no goroutine each, and when they stop,
+// the goroutine ends.
 func TestOneWriterForManyBursts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bursts, interval = 1000, 20 * time.Millisecond
-		var conn deadlineConn
+		var conn writeCounter
 		var q recordQueue
 		var writers sync.WaitGroup
 		begun := 0
-		q.init(&conn, writeTimeout, func(f func()) {
+		q.init(&conn, func(f func()) {
 			begun++
 			writers.Go(f)
 		})
@@ -49,9 +44,6 @@ func TestOneWriterForManyBursts(t *testing.T) {
 			}
 			if got := int(conn.writes.Load()); got != 2*bursts*round {
 				t.Errorf("%d records were written", got)
-			}
-			if got, most := int(conn.deadlines.Load()), int(bursts*interval/deadlineSlack)+2; got > most*round {
-				t.Errorf("%d deadlines were set", got)
 			}
 			start := time.Now()
 			writers.Wait()
@@ -73,12 +65,12 @@ func TestOneWriterForManyBursts(t *testing.T) {
 	})
 }
 
-// TestBurstAllocatesNothing: neither does a burst cost a heap object.
+// TestBurstAllocatesNothing: nor does a burst cost a heap object.
 func TestBurstAllocatesNothing(t *testing.T) {
-	var conn deadlineConn
+	var conn writeCounter
 	var q recordQueue
 	var writers sync.WaitGroup
-	q.init(&conn, writeTimeout, writers.Go)
+	q.init(&conn, writers.Go)
 	defer writers.Wait()
 	defer q.stop()
 	data := pattern(1200)

@@ -158,14 +158,20 @@ func (q *sendQueue) init(conn net.Conn, spawn func(func())) {
 // enqueue writes or copies b, or reports false if there is no room for it. The caller may then reuse b.
 func (q *sendQueue) enqueue(b []byte) bool {
 	q.mu.Lock()
-	switch {
-	case !q.admitLocked(len(b)):
+	if !q.admitLocked(len(b)) {
 		q.mu.Unlock()
 		return false
-	case q.busy:
+	}
+	q.sendLocked(b)
+	return true
+}
+
+// sendLocked writes or copies b, which was taken in. The caller holds mu, which sendLocked releases.
+func (q *sendQueue) sendLocked(b []byte) {
+	if q.busy {
 		q.queue = append(q.queue, b...)
 		q.mu.Unlock()
-		return true
+		return
 	}
 	q.busy = true
 	q.mu.Unlock()
@@ -173,15 +179,17 @@ func (q *sendQueue) enqueue(b []byte) bool {
 	rest := b[q.writeNow(b):]
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.leftLocked(len(b) - len(rest))
+	if !q.failed {
+		q.leftLocked(len(b) - len(rest))
+	}
 	if len(rest) == 0 && len(q.queue) == 0 {
 		q.busy = false
-		return true
+		q.ended.Broadcast()
+		return
 	}
 	// Messages that others appended meanwhile come after the rest of b.
 	q.queue = append(append(make([]byte, 0, len(rest)+len(q.queue)), rest...), q.queue...)
 	q.spawn(q.drain)
-	return true
 }
 
 // writeNow writes as much as the socket takes at once, and returns how many bytes that was.

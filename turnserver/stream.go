@@ -49,7 +49,7 @@ type stream struct {
 	shard *shard
 	tuple wire.FiveTuple
 	out   sendQueue
-	tls   *recordQueue // instead of out, on TLS
+	tls   *tlsQueue // before out, on TLS
 
 	clientConnection
 
@@ -63,38 +63,23 @@ func newStream(s *Server, shard *shard, conn net.Conn) *stream {
 	remote, local := wire.AddrPortOf(conn.RemoteAddr()), wire.AddrPortOf(conn.LocalAddr())
 	t := &stream{
 		srv: s, shard: shard, clientConnection: clientConnection{conn: conn, places: &s.places},
-		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: transportOf(conn)},
+		tuple: wire.FiveTuple{Client: wire.EndpointOf(wire.WithoutZone(remote)), Local: wire.EndpointOf(wire.WithoutZone(local)), Protocol: wire.TCP},
+	}
+	t.out.backlog, t.out.user = &s.backlog, &t.account
+	if secured, ok := conn.(*front.Conn); ok && secured.Secured() {
+		t.tuple.Protocol = wire.TLS
+		t.tls = new(tlsQueue)
+		t.tls.init(secured, &t.out, s.buffers)
+		conn = secured.Socket()
 	}
 	t.out.init(conn, s.readers.Go)
-	t.out.backlog, t.out.user = &s.backlog, &t.account
-	if t.tuple.Protocol == wire.TLS {
-		t.tls = new(recordQueue)
-		t.tls.init(conn, writeTimeout, s.readers.Go)
-		t.tls.backlog, t.tls.user = &s.backlog, &t.account
-	}
 	t.limitSetup()
 	return t
-}
-
-// transportOf tells TLS from TCP.
-func transportOf(conn net.Conn) wire.Protocol {
-	if c, ok := conn.(*front.Conn); ok && c.Secured() {
-		return wire.TLS
-	}
-	return wire.TCP
 }
 
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// enqueue queues b, or reports false if the client does not keep up.
-func (t *stream) enqueue(b []byte) bool {
-	if t.tls != nil {
-		return t.tls.enqueue(b)
-	}
-	return t.out.enqueue(b)
 }
 
 func (t *stream) close() {
@@ -119,9 +104,6 @@ func (t *stream) serve() {
 func (t *stream) finish() {
 	t.endAllocation(t.shard, t.tuple)
 	t.close()
-	if t.tls != nil {
-		t.tls.stop()
-	}
 	t.srv.places.leave(&t.clientConnection)
 	t.srv.mu.Lock()
 	defer t.srv.mu.Unlock()

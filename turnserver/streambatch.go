@@ -34,9 +34,6 @@ func (b *streamBatch) flush(c *counters) {
 
 // runFrom returns the end of the run at first that one write to one stream can take.
 func (b *streamBatch) runFrom(first int) int {
-	if b.waiting[first].to.tls != nil {
-		return first + 1 // a record each
-	}
 	end, total := first+1, len(b.waiting[first].data)
 	for end < len(b.waiting) && b.waiting[end].to == b.waiting[first].to && total+len(b.waiting[end].data) <= maxJoined {
 		total += len(b.waiting[end].data)
@@ -47,12 +44,23 @@ func (b *streamBatch) runFrom(first int) int {
 
 // writeRun writes the messages of one run. If the stream has no room for all, it takes as many as it has room for.
 func (b *streamBatch) writeRun(run []streamMessage, c *counters) {
+	if records := run[0].to.tls; records != nil {
+		taken := records.enqueue(run)
+		for _, m := range run[:taken] {
+			c.countSent(m.to.tuple.Protocol, m.size)
+		}
+		for range run[taken:] {
+			c.count(dropSlowClient)
+		}
+		return
+	}
+	out := &run[0].to.out
 	if len(run) > 1 {
 		b.joined = b.joined[:0]
 		for _, m := range run {
 			b.joined = append(b.joined, m.data...)
 		}
-		if run[0].to.enqueue(b.joined) {
+		if out.enqueue(b.joined) {
 			for _, m := range run {
 				c.countSent(m.to.tuple.Protocol, m.size)
 			}
@@ -60,7 +68,7 @@ func (b *streamBatch) writeRun(run []streamMessage, c *counters) {
 		}
 	}
 	for _, m := range run {
-		if m.to.enqueue(m.data) {
+		if out.enqueue(m.data) {
 			c.countSent(m.to.tuple.Protocol, m.size)
 		} else {
 			c.count(dropSlowClient)

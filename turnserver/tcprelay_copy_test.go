@@ -78,7 +78,7 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	}
 	id, _ := s.peers.offer(p, conn, s.now())
 	stream := newStream(s, a.shard, near)
-	stream.enqueue(pattern(maxQueued)) // what the client was sent before, and has not read
+	stream.out.enqueue(pattern(maxQueued)) // what the client was sent before, and has not read
 	stream.answer = []byte("answer")
 	if stream.claimed, result = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); result != outcomeDone {
 		t.Fatal("it cannot be claimed")
@@ -93,43 +93,29 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	return client, peer
 }
 
-// TestWaitUntilWritten in false time: of either kind of queue, when all has left, or cannot.
+// TestWaitUntilWritten in false time: when all has left, or cannot.
 func TestWaitUntilWritten(t *testing.T) {
-	type queue interface {
-		enqueue([]byte) bool
-		waitUntilWritten() bool
-	}
-	for name, make := range map[string]func(net.Conn, func(func())) queue{
-		"messages": func(conn net.Conn, spawn func(func())) queue { q := new(sendQueue); q.init(conn, spawn); return q },
-		"records": func(conn net.Conn, spawn func(func())) queue {
-			q := new(recordQueue)
-			q.init(conn, writeTimeout, spawn)
-			return q
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				near, far := net.Pipe()
-				var wg sync.WaitGroup
-				q := make(far, wg.Go)
-				if !q.waitUntilWritten() {
-					t.Error("an empty queue cannot be taken over")
-				}
-				start := time.Now()
-				q.enqueue(pattern(3))
-				q.enqueue(pattern(5))
-				time.AfterFunc(time.Second, func() { _, _ = io.ReadFull(near, pattern(8)) })
-				if !q.waitUntilWritten() || time.Since(start) != time.Second {
-					t.Errorf("taken over after %v", time.Since(start))
-				}
-				q.enqueue(pattern(3))
-				if q.waitUntilWritten() || time.Since(start) != time.Second+writeTimeout {
-					t.Errorf("after %v it is taken over, though its reader has stopped", time.Since(start))
-				}
-				wg.Wait()
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var wg sync.WaitGroup
+		var q sendQueue
+		q.init(far, wg.Go)
+		if !q.waitUntilWritten() {
+			t.Error("an empty queue cannot be taken over")
+		}
+		start := time.Now()
+		q.enqueue(pattern(3))
+		q.enqueue(pattern(5))
+		time.AfterFunc(time.Second, func() { _, _ = io.ReadFull(near, pattern(8)) })
+		if !q.waitUntilWritten() || time.Since(start) != time.Second {
+			t.Errorf("taken over after %v", time.Since(start))
+		}
+		q.enqueue(pattern(3))
+		if q.waitUntilWritten() || time.Since(start) != time.Second+writeTimeout {
+			t.Errorf("after %v it is taken over, though its reader has stopped", time.Since(start))
+		}
+		wg.Wait()
+	})
 }
 
 // TestLeft in false time: of a connection that one side has left, and the other is silent, nothing is left in the end.

@@ -19,6 +19,7 @@ type Conn struct {
 	ahead         []byte // to be read first
 	below         *Conn  // below TLS, which reads from it; nil: there is no TLS
 	starving      bool   // Read fails with ErrStarved once ahead is empty
+	divert        func([]byte) (int, error)
 	released      sync.Once
 	release       func() // gives back its place among the connections of its address; nil if it has none
 }
@@ -68,6 +69,17 @@ func (c *Conn) StopStarving() { c.lowest().starving = false }
 
 // Feed gives Read what the owner has read from Socket. b must not change before Read has returned ErrStarved.
 func (c *Conn) Feed(b []byte) { c.lowest().ahead = b }
+
+// Divert hands the records that TLS writes to f instead of the socket, or to the socket again if f is nil. TLS calls f
+// in their order. f must not keep what it gets.
+func (c *Conn) Divert(f func(records []byte) (int, error)) { c.below.divert = f }
+
+func (c *Conn) Write(b []byte) (int, error) {
+	if c.divert != nil {
+		return c.divert(b)
+	}
+	return c.Conn.Write(b)
+}
 
 // Socket is the connection that was accepted, below TLS.
 func (c *Conn) Socket() net.Conn { return c.sock }

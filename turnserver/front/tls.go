@@ -23,7 +23,10 @@ type tlsConfigs struct{ stun, other, both *tls.Config }
 
 func newTLSConfigs(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) tlsConfigs {
 	with := func(protocols ...string) *tls.Config {
-		return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: protocols}
+		return &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: protocols,
+			DynamicRecordSizingDisabled: true, // a record has a whole message
+		}
 	}
 	return tlsConfigs{
 		stun:  with(ProtocolTURN, ProtocolDiscovery),
