@@ -37,6 +37,12 @@ const understood = {
     assert.equal(client.online.size, online?.length ?? 0);
     assert.equal(client.hasMoreOnline, onlineMore);
   },
+  'refreshed': ({ client }, { name, role, online, onlineMore = false }) => {
+    assert.equal(client.name, name);
+    assert.equal(client.role, role);
+    assert.equal(client.online.size, online?.length ?? 0);
+    assert.equal(client.hasMoreOnline, onlineMore);
+  },
   // These two leave no trace; client.test.js and liveness.test.js test their effect.
   'ack': () => {},
   'pong': () => {},

@@ -10,6 +10,7 @@ import { Calls } from './room/calls.js';
 import { Room } from './room/room.js';
 import { serverUrl } from './server/address.js';
 import { errorFrom } from './server/messages.js';
+import { Renewal } from './server/renewal.js';
 import { Signaling } from './server/signaling.js';
 
 /**
@@ -18,7 +19,7 @@ import { Signaling } from './server/signaling.js';
  * @import { Peer } from './peer/peer.js'
  * @import { SavedPage } from './recovery/reload.js'
  * @import { Call } from './room/call.js'
- * @import { ClientMessage, JoinMessage, Limits, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
+ * @import { ClientMessage, JoinMessage, Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
  * @import { SignalingState } from './server/signaling.js'
  *
  * @typedef {object} JoinOptions
@@ -39,6 +40,7 @@ import { Signaling } from './server/signaling.js';
  * @property {Call} call an incoming one
  * @property {Room} room we are in it: by `join`, by a call, or since before a reload
  * @property {{ retryAfter: number }} going-away the server is about to stop
+ * @property {{ seconds: number }} expiring the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
  * @property {TurnpikeError} error the server's error for a message without an answer
  * @property {{ error: unknown }} closed `error` says why; undefined after `close`
  */
@@ -63,6 +65,7 @@ export class Client extends Emitter {
   #savedChats = {};
   #ended = new AbortController();
   #rejoin = new Rejoin(this, this.#ended.signal);
+  #renewal;
   /** @type {User | undefined} the server has listed those who are online up to here; undefined: all */
   #listedTo;
 
@@ -94,6 +97,7 @@ export class Client extends Emitter {
       refused: (error) => this.emit('error', error),
       closed: (error) => this.#closed(error),
     });
+    this.#renewal = new Renewal(options, (ticket) => this.refresh(ticket), (seconds) => this.emit('expiring', { seconds }));
     this.#liveness = new Liveness(this.#signaling, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
   }
 
@@ -184,6 +188,18 @@ export class Client extends Emitter {
       return call;
     });
     return abortable(calling, signal, (call) => call.cancel());
+  }
+
+  /**
+   * Has the session go on with a new ticket of the same user, and its rights; nothing breaks off. A client with `getTicket`
+   * does so by itself.
+   *
+   * @param {string} ticket
+   * @returns {Promise<any>}
+   * @throws {TurnpikeError} `unauthorized`, `forbidden`
+   */
+  refresh(ticket) {
+    return this.request({ type: 'refresh', ticket });
   }
 
   /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
@@ -289,6 +305,7 @@ export class Client extends Emitter {
         if (message.ref !== undefined) this.#listedTo = message.more ? message.users.at(-1) : undefined;
         return this.#presence(message.type, message.users);
       case 'offline': return this.#presence(message.type, message.users);
+      case 'refreshed': return this.#refreshed(message);
       case 'call': return this.emit('call', this.#calls.add(message.call, 'incoming', message.from));
       case 'ringing': return void this.#calls.add(message.call, 'outgoing', message.to);
       case 'accept': return this.#calls.accepted(message.call, message.room);
@@ -323,12 +340,9 @@ export class Client extends Emitter {
     const isFirst = !this.session;
     const isSomebodyElse = !isFirst && user !== this.user;
     Object.assign(this, { session, user, name, role, limits });
+    this.#renewal.ends(welcome.expiresIn);
     this.#setIceServers(iceServers);
-    if (online) {
-      this.online.clear();
-      this.#listedTo = onlineMore ? online.at(-1) : undefined;
-      this.#presence('online', online);
-    }
+    if (online) this.#listed(online, onlineMore);
     if (resumed !== 'replayed') {
       for (const room of this.#admissions.rooms) this.#waitAgain(room);
     }
@@ -351,6 +365,25 @@ export class Client extends Emitter {
     }
     this.emit('resumed', { how: resumed });
     this.#liveness.resumed();
+  }
+
+  /** @param {Refreshed} refreshed */
+  #refreshed({ name, role, expiresIn, online, onlineMore }) {
+    Object.assign(this, { name, role });
+    this.#renewal.ends(expiresIn);
+    if (online) this.#listed(online, onlineMore);
+  }
+
+  /**
+   * These are online, and nobody else so far.
+   *
+   * @param {User[]} users
+   * @param {boolean | undefined} more there are others
+   */
+  #listed(users, more) {
+    this.online.clear();
+    this.#listedTo = more ? users.at(-1) : undefined;
+    this.#presence('online', users);
   }
 
   /** @param {string} room @returns {boolean} whether we are leaving it, or must leave it */
@@ -417,6 +450,7 @@ export class Client extends Emitter {
   /** @param {unknown} error why the client ends; undefined after `close` */
   #closed(error) {
     this.#ended.abort();
+    this.#renewal.stop();
     this.#calls.end(() => true);
     for (const room of [...this.rooms.values()]) room.end('closed');
     for (const room of this.#admissions.rooms) this.#admissions.failed(room, new TurnpikeError('closed', 'The client is closed.'));

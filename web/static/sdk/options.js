@@ -6,7 +6,8 @@
  * @typedef {object} ClientOptions
  * @property {string | URL} [url] the server; default: the server that this file came from
  * @property {string} [ticket] admits us; once it has expired, no new session can begin
- * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] called for every new session
+ * @property {(request: TicketRequest) => Promise<string | { ticket: string }>} [getTicket] called for every new session, and
+ * before a session ends that may not become older
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] returns another name to try; undefined gives up
  * @property {TabStorage} [storage] with it, a reload returns to the session; default: none
@@ -20,7 +21,7 @@
  *
  * @typedef {object} TicketRequest
  * @property {string | undefined} name that the ticket should be for
- * @property {boolean} fresh the server has refused the last ticket, so a stored one will not do
+ * @property {boolean} fresh a stored ticket will not do: the server has refused the last one, or the session needs a new one
  * @property {AbortSignal} signal
  */
 

@@ -34,6 +34,7 @@ import { TurnpikeError } from '../error.js';
  *   | { type: 'leave', room: string }
  *   | { type: 'signal', room: string, to: string } & Negotiated
  *   | { type: 'online', after?: User }
+ *   | { type: 'refresh', ticket: string }
  *   | { type: 'call', to: string }
  *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
  *   | { type: 'lock' | 'unlock', room: string }
@@ -48,7 +49,11 @@ import { TurnpikeError } from '../error.js';
  *   resume?: string, resumeWindow?: number, epoch?: string,
  *   resumed?: 'replayed' | 'restored', handled?: string, rooms?: RoomState[],
  *   iceServers: RTCIceServer[], iceExpires: string, online?: User[], onlineMore?: boolean, limits?: Limits,
+ *   expiresIn?: number,
  * }} Welcome
+ * @typedef {{
+ *   type: 'refreshed', ref?: string, name: string, role: string, expiresIn?: number, online?: User[], onlineMore?: boolean,
+ * }} Refreshed
  *
  * What a session may do. A rate allows `burst` at once, and `perMinute` after that.
  * @typedef {{ burst: number, perMinute: number }} Rate
@@ -81,6 +86,7 @@ import { TurnpikeError } from '../error.js';
  *   | Signal
  *   | { type: 'online', ref?: string, users: User[], more?: boolean }
  *   | { type: 'offline', users: User[] }
+ *   | Refreshed
  *   | { type: 'call', call: string, from: User }
  *   | { type: 'ringing', ref?: string, call: string, to: User }
  *   | { type: 'accept', ref?: string, call: string, room: string }

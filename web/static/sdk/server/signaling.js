@@ -39,6 +39,8 @@ const PACE_MS = 250;
 const REPLACED = 4006;
 /** Close code: the server has ended the session for a lasting reason, such as a revoked invite. */
 const ENDED = 4007;
+/** Close code: the session was as old as it may be. A new ticket begins another. */
+const EXPIRED = 4008;
 
 /**
  * The signaling with the server, over as many sockets as it takes: every message once and in order, both ways. The rules
@@ -109,8 +111,8 @@ export class Signaling {
         const resume = this.#resume && { ...this.#resume, received: this.#inbox.received, fresh: this.#fresh || undefined };
         const socket = await this.#signIn.enter(() => this.#connect(), resume, ended);
         const { code, reason } = await socket.closed;
-        if (reason === 'unauthorized') this.#signIn.refused();
-        if (code === REPLACED) this.#resume = undefined;
+        if (reason === 'unauthorized' || code === EXPIRED) this.#signIn.refused();
+        if (code === REPLACED || code === EXPIRED) this.#resume = undefined;
         if (code === ENDED) this.end(new TurnpikeError('ended', 'The server has ended the session.'));
         if (performance.now() - since > STABLE_MS) attempt = 0;
       } catch (error) {

@@ -1,0 +1,67 @@
+// @ts-check
+import { backoff, pause } from './backoff.js';
+
+/**
+ * @import { ClientOptions } from '../options.js'
+ * @import { Refreshed } from './messages.js'
+ */
+
+/** The part of a session's life after which it asks for a new ticket. */
+const PART = 0.75;
+/** The longest time that setTimeout can wait for. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
+/**
+ * Keeps a session that must end alive: in good time it gets a new ticket from the app, and refreshes the session with that.
+ * If that fails, it tries again until the session ends; then a new session begins.
+ */
+export class Renewal {
+  #options;
+  #refresh;
+  #isLate;
+  /** Ends the wait for the present end. */
+  #waiting = new AbortController();
+
+  /**
+   * @param {ClientOptions} options
+   * @param {(ticket: string) => Promise<Refreshed>} refresh sends the ticket; the answer sets the next end, by `ends`
+   * @param {(seconds: number) => void} isLate called if the app gives no tickets, when the session should be refreshed
+   */
+  constructor(options, refresh, isLate) {
+    this.#options = options;
+    this.#refresh = refresh;
+    this.#isLate = isLate;
+  }
+
+  /** The session ends in so many seconds; undefined: never. @param {number | undefined} seconds */
+  ends(seconds) {
+    this.stop();
+    if (seconds !== undefined) this.#keep(seconds * 1000, this.#waiting.signal);
+  }
+
+  stop() {
+    this.#waiting.abort();
+    this.#waiting = new AbortController();
+  }
+
+  /**
+   * @param {number} ms
+   * @param {AbortSignal} signal
+   */
+  async #keep(ms, signal) {
+    await pause(Math.min(ms * PART, MAX_WAIT_MS), signal);
+    if (signal.aborted) return;
+    const { getTicket, name } = this.#options;
+    if (!getTicket) return this.#isLate(Math.round(ms * (1 - PART) / 1000));
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        const answer = await getTicket({ name: name || undefined, fresh: true, signal });
+        if (signal.aborted) return;
+        await this.#refresh(typeof answer === 'string' ? answer : answer.ticket);
+        return;
+      } catch {
+        await pause(backoff(attempt), signal); // The session lives on for a while.
+      }
+    }
+  }
+}
