@@ -97,8 +97,8 @@ const (
 	failedHostWatch  // the kernel no longer tells of changes of addresses
 	failedRelayOpen  // no relayed socket could be opened, though there are ports
 	failedRelayWatch // a relayed socket was opened and cannot be read
-	failedLoop       // a loop has ended
-	failedListener   // a UDP listener has ended
+	failedLoop       // a loop could not wait for packets
+	failedListener   // a UDP listener could not be read for a while
 	failedAccept     // accepting a connection failed, most likely for want of descriptors
 
 	reasonCount
@@ -334,7 +334,8 @@ func sum(all []*counters, below offload.Totals) []Counter {
 
 // faults are what has failed and what has been said of it.
 type faults struct {
-	dead atomic.Pointer[string] // a part that has failed for good, or nil
+	dead  atomic.Pointer[string] // a part that has failed for good, or nil
+	stuck atomic.Int32           // parts that have failed, and try again
 
 	mu     sync.Mutex
 	warned map[string]clock // guarded by mu; when each warning was last logged
@@ -372,6 +373,9 @@ func (s *Server) lose(part string) { s.faults.dead.CompareAndSwap(nil, &part) }
 func (s *Server) Unready() string {
 	if part := s.faults.dead.Load(); part != nil {
 		return *part + "; start the server anew"
+	}
+	if s.faults.stuck.Load() > 0 {
+		return "a part that serves UDP has failed and tries again; the log has more"
 	}
 	if !s.relays.Load().ready() {
 		return "this host has none of its relay addresses"

@@ -23,8 +23,14 @@ func (s *Server) newFront() *front.Front {
 	return front.New(front.Config{
 		GetCertificate: s.cfg.GetCertificate, ProxyProtocol: s.cfg.ProxyProtocol, TrustedProxies: s.cfg.TrustedProxies,
 		ConnectionsPerAddress: s.cfg.Limits.ConnectionsPerAddress, Openings: s.cfg.Limits.Openings,
-		Count: func(why front.Reason) { s.counters.count(frontReason(why)) },
+		Count: func(why front.Reason) { s.counters.count(frontReason(why)) }, AcceptFailed: s.acceptFailed,
 	})
+}
+
+// acceptFailed counts a connection that could not be accepted. Its listener goes on.
+func (s *Server) acceptFailed(err error) {
+	s.counters.count(failedAccept)
+	s.warnFull("turn: a connection could not be accepted; if it is for want of descriptors, raise LimitNOFILE or ulimit -n", "error", err)
 }
 
 // frontReason returns the reason to count when the front closes a connection.

@@ -123,22 +123,73 @@ const eventsAtOnce = 128
 func (l *loop) run() {
 	defer l.srv.readers.Done()
 	events := make([]unix.EpollEvent, eventsAtOnce)
-	var err error
 	for !l.stopping.Load() {
-		var n int
-		if n, err = l.wait(events); err != nil {
-			break
+		n, err := l.wait(events)
+		if err != nil {
+			l.beginAnew(err)
+			continue
 		}
 		l.serve(events[:n])
 		l.comeAndGo()
 	}
-	if err != nil {
-		l.srv.log.Error("turn: a loop failed and no longer serves", "error", err)
-	}
+	l.finish()
+}
+
+// finish ends everything that the loop reads, and takes nothing new.
+func (l *loop) finish() {
 	for _, a := range l.shard.all() {
 		a.end()
 	}
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
 	l.comeAndGo()
+}
+
+// beginAnew gives the loop a new epoll when the present one fails, with everything that the loop reads. It tries until it
+// can, or until the server ends; meanwhile the server is not ready. Its sockets stay open: the kernel would give clients
+// to other loops if one of a listener's sockets went.
+func (l *loop) beginAnew(cause error) {
+	l.srv.faults.stuck.Add(1)
+	defer l.srv.faults.stuck.Add(-1)
+	for pause := anewPause; !l.srv.isClosed(); pause = min(2*pause, time.Second) {
+		l.srv.counters.count(failedLoop)
+		l.srv.warnFull("turn: a loop cannot wait for packets, and begins anew", "error", cause)
+		select {
+		case <-time.After(pause):
+		case <-l.srv.done:
+		}
+		if cause = l.renewEpoll(); cause == nil {
+			return
+		}
+	}
+}
+
+// anewPause is the pause before a loop that has failed begins anew for the first time.
+const anewPause = 10 * time.Millisecond
+
+// renewEpoll makes an epoll under the number of the present one, which other goroutines use.
+func (l *loop) renewEpoll() error {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	defer unix.Close(epoll)
+	fds := []int{l.wake}
+	for _, s := range l.listeners {
+		for _, in := range s.inboxes {
+			fds = append(fds, in.fd)
+		}
+	}
+	for fd := range l.relays {
+		fds = append(fds, int(fd))
+	}
+	for _, fd := range fds {
+		if err := epollAdd(epoll, fd); err != nil {
+			return err
+		}
+	}
+	return os.NewSyscallError("dup3", unix.Dup3(epoll, l.epoll, unix.O_CLOEXEC))
 }
 
 // A wait shorter than briefly shows that packets follow each other closely. Then the next sleep in the kernel, of at
@@ -369,7 +420,8 @@ func (l *loop) comeAndGo() {
 	for _, r := range joining {
 		if !r.isClosed() { // its allocation may have ended before it joined
 			l.relays[int32(r.fd)] = r
-			l.serveErrors(r.fd) // epoll has told of what came before, and nobody was there
+			_ = epollAdd(l.epoll, r.fd) // it is there already, unless the loop has begun anew meanwhile
+			l.serveErrors(r.fd)         // epoll has told of what came before, and nobody was there
 			l.queue(&r.inbox)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"turnpike/turnserver/hostwatch"
@@ -170,23 +171,35 @@ const (
 // followHost follows the addresses of the host until Close.
 func (s *Server) followHost() {
 	defer s.readers.Done()
-	watcher, err := hostwatch.New(s.watcherFailed)
+	var watcher *hostwatch.Watcher
 	var changes <-chan struct{} // receives nothing, unless there is a watcher
-	if err != nil {
-		s.watcherFailed(err)
-	} else {
-		defer watcher.Close()
-		changes = watcher.Changes()
+	var ended atomic.Bool       // there is none, or none any more
+	watch := func() {
+		ended.Store(false)
+		w, err := hostwatch.New(func(err error) { s.watcherFailed(err); ended.Store(true) })
+		if err != nil {
+			s.watcherFailed(err)
+			ended.Store(true)
+			return
+		}
+		watcher, changes = w, w.Changes()
 	}
+	watch()
 	timer := time.NewTimer(hostInterval)
 	defer timer.Stop()
 	for {
 		select {
 		case <-s.done:
+			if watcher != nil {
+				watcher.Close()
+			}
 			return
 		case <-changes:
 		case <-s.lookAgain:
 		case <-timer.C:
+		}
+		if ended.Load() {
+			watch()
 		}
 		s.followRelays()
 		s.readOwnHost()
@@ -200,7 +213,7 @@ func (s *Server) followHost() {
 
 func (s *Server) watcherFailed(err error) {
 	s.counters.count(failedHostWatch)
-	s.log.Warn("turn: changes of this host's addresses are noticed late", "error", err, "every", hostInterval)
+	s.warnFull("turn: changes of this host's addresses are noticed late", "error", err, "every", hostInterval)
 }
 
 // followRelays makes the relay addresses those that the host now has. It ends the relays at an address that is gone.

@@ -59,7 +59,7 @@ func (a *allocation) relaysTCP() bool { return a.first.tcp != nil }
 // start begins to accept peers. The client's stream calls it, which is one of readers, so Close still waits.
 func (t *tcpRelay) start(a *allocation) {
 	t.alloc = a
-	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.acceptPeer) })
+	t.srv.readers.Go(func() { front.AcceptAll(t.ln, t.srv.done, t.acceptPeer, t.srv.acceptFailed) })
 }
 
 // close ends every connection with a peer, and the client's connections that go with them.

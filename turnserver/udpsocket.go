@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"turnpike/turnserver/udpio"
 	"turnpike/turnserver/wire"
@@ -42,18 +43,23 @@ func (u *udpSocket) read() {
 	defer u.srv.workers.put(w)
 	b := new(buffer)
 	control := make([]byte, udpio.PacketInfoSpace())
-	for failed := 0; failed < errorsInARow; {
+	for failed := 0; ; {
 		n, nc, flags, from, err := u.conn.ReadMsgUDPAddrPort(b.bytes[headroom:headroom+maxDatagram], control)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // on some systems, an ICMP error for an earlier datagram
 			u.srv.counters.count(dropListener)
-			failed++
+			if failed++; failed >= errorsInARow {
+				u.pause(failed == errorsInARow, err)
+			}
 			continue
 		case udpio.Truncated(flags):
 			u.srv.counters.count(dropTooLarge)
 			continue
+		}
+		if failed >= errorsInARow {
+			u.srv.faults.stuck.Add(-1)
 		}
 		failed = 0
 		to, ok := u.address.bound.Addr(), true
@@ -72,8 +78,22 @@ func (u *udpSocket) read() {
 		w.handle(&w.client, b.bytes[:], headroom, headroom+n)
 		w.flush()
 	}
-	_ = u.conn.Close()
-	u.srv.log.Error("turn: a UDP listener failed and is closed", "listener", u.address.bound)
+}
+
+// readPause is how long a listener rests that cannot be read.
+const readPause = 100 * time.Millisecond
+
+// pause lets some time pass before the listener is read again. At the first time the server stops being ready.
+func (u *udpSocket) pause(first bool, err error) {
+	if first {
+		u.srv.faults.stuck.Add(1)
+		u.srv.counters.count(failedListener)
+		u.srv.warnFull("turn: a UDP listener cannot be read; it goes on trying", "listener", u.address.bound, "error", err)
+	}
+	select {
+	case <-time.After(readPause):
+	case <-u.srv.done:
+	}
 }
 
 // boundAddress is the address that a listener's socket is bound to. Its methods belong to the socket's reader.

@@ -57,7 +57,8 @@ type Config struct {
 	ConnectionsPerAddress int // at a time, from an IPv4 address or an IPv6 /64; a /56 and a /48 may have 4 and 16 times as many
 	Openings              int // at a time
 
-	Count func(Reason) // told of each connection that the Front closes
+	Count        func(Reason) // told of each connection that the Front closes
+	AcceptFailed func(error)  // told of each connection that it could not accept; nil: nobody is
 }
 
 // Options say what a listener's connections carry. At least one of STUN and Other is set.
@@ -85,6 +86,9 @@ type Front struct {
 
 // New makes a Front that listens nowhere yet.
 func New(cfg Config) *Front {
+	if cfg.AcceptFailed == nil {
+		cfg.AcceptFailed = func(error) {}
+	}
 	return &Front{
 		cfg: cfg, tls: newTLSConfigs(cfg.GetCertificate), done: make(chan struct{}),
 		addresses: newAddressLimit(cfg.ConnectionsPerAddress), opening: NewOpenings(cfg.Openings),
@@ -117,7 +121,7 @@ func (l *Listener) Serve() {
 		return
 	}
 	defer l.front.running.Done()
-	AcceptAll(l.ln, l.front.done, l.receive)
+	AcceptAll(l.ln, l.front.done, l.receive, l.front.cfg.AcceptFailed)
 }
 
 // Close closes the listeners, and the connections that have not shown yet what they carry. It is idempotent.
@@ -187,8 +191,8 @@ func (f *Front) trusts(ip netip.Addr) bool {
 }
 
 // AcceptAll hands on each connection that a listener accepts, until the listener or done is closed. When the system
-// runs out of descriptors it waits, longer each time.
-func AcceptAll(ln net.Listener, done <-chan struct{}, receive func(net.Conn)) {
+// runs out of descriptors it tells failed and waits, longer each time.
+func AcceptAll(ln net.Listener, done <-chan struct{}, receive func(net.Conn), failed func(error)) {
 	const longest = time.Second
 	for delay := time.Duration(0); ; {
 		conn, err := ln.Accept()
@@ -196,6 +200,7 @@ func AcceptAll(ln net.Listener, done <-chan struct{}, receive func(net.Conn)) {
 			return
 		}
 		if err != nil {
+			failed(err)
 			delay = min(max(5*time.Millisecond, 2*delay), longest)
 			select {
 			case <-time.After(delay):
