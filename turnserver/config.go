@@ -129,7 +129,7 @@ type Limits struct {
 	AllocationsPerUser       int            // default 256; a user of REST credentials at one address, or of others that belong to no session
 	AllocationsOfApp         map[string]int // instead of AllocationsPerUser, for users of an app; absent: AllocationsPerUser
 	AllocationsPerAddress    int            // default 1024; of an IPv4 address or an IPv6 /64: an office behind one NAT is one
-	Allocations              int            // default 16384
+	Allocations              int            // default 131072; a relay address has fewer ports
 	PermissionsPerAllocation int            // default 128
 	ChannelsPerAllocation    int            // default 128
 	AllocationMaxAge         time.Duration  // default 24 h; then an allocation ends, refreshed or not
@@ -174,7 +174,7 @@ func (l Limits) withDefaults() Limits {
 	l.AllocationsPerSession = cmp.Or(l.AllocationsPerSession, 256)
 	l.AllocationsPerUser = cmp.Or(l.AllocationsPerUser, 256)
 	l.AllocationsPerAddress = cmp.Or(l.AllocationsPerAddress, 1024)
-	l.Allocations = cmp.Or(l.Allocations, 16384)
+	l.Allocations = cmp.Or(l.Allocations, 131072)
 	l.PermissionsPerAllocation = cmp.Or(l.PermissionsPerAllocation, 128)
 	l.ChannelsPerAllocation = cmp.Or(l.ChannelsPerAllocation, 128)
 	l.Streams = cmp.Or(l.Streams, 16384)

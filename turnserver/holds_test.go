@@ -38,10 +38,9 @@ func crowd(t *testing.T, n, flows int) *flowRig {
 	return r
 }
 
-// longestHold returns the longest time that mu could not be had while do ran, as a share of the time that do took.
-func longestHold(mu *sync.Mutex, do func()) float64 {
+// longestHold returns the longest time that mu could not be had while do ran, and the time that do took.
+func longestHold(mu *sync.Mutex, do func()) (longest, took time.Duration) {
 	var stop atomic.Bool
-	var longest time.Duration
 	asking := make(chan struct{})
 	var asker sync.WaitGroup
 	asker.Go(func() {
@@ -56,10 +55,10 @@ func longestHold(mu *sync.Mutex, do func()) float64 {
 	<-asking
 	from := time.Now()
 	do()
-	took := time.Since(from)
+	took = time.Since(from)
 	stop.Store(true)
 	asker.Wait()
-	return float64(longest) / float64(took)
+	return longest, took
 }
 
 // TestShortHolds: packet loops, which take the lock of a shard, never wait until somebody has looked at many allocations. The other
@@ -84,7 +83,8 @@ func TestShortHolds(t *testing.T) {
 				if row.mu != nil {
 					mu = row.mu(r)
 				}
-				least = min(least, longestHold(mu, func() { row.do(r) }))
+				longest, took := longestHold(mu, func() { row.do(r) })
+				least = min(least, float64(longest)/float64(took))
 			}
 			if least > 0.25 {
 				t.Errorf("one hold of the lock takes %.0f %% of it all", 100*least)

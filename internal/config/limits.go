@@ -64,7 +64,7 @@ type Limits struct {
 // defaultLimits spells the defaults out, so that `turnpike config` can show them.
 func defaultLimits() Limits {
 	return Limits{
-		Allocations:              16384,
+		Allocations:              131072,
 		AllocationsPerSession:    256,
 		AllocationsPerUser:       256,
 		AllocationsPerAddress:    1024,
@@ -114,7 +114,7 @@ func (l *Limits) keys() []key {
 		return key{name: "limits." + name, value: scalar[int64]{p, parseBandwidth, showBandwidth, "20 Mbit/s"}, help: help}
 	}
 	return []key{
-		count("allocations", &l.Allocations, "relays at a time"),
+		count("allocations", &l.Allocations, "relays at a time; each takes a port of a relay address, and a socket"),
 		count("allocations_per_session", &l.AllocationsPerSession, "relays of one signaling session"),
 		count("allocations_per_user", &l.AllocationsPerUser, "relays of one user of ice-servers, or of shared_secrets at one address; [[turn.apps]] may have another number"),
 		count("allocations_per_address", &l.AllocationsPerAddress, "relays of one IPv4 address or IPv6 /64"),

@@ -58,6 +58,18 @@ func offloadMode(cfg *config.Config) turnserver.OffloadMode {
 	return turnserver.OffloadOff
 }
 
+// turnLimits are the limits in force. Relays leave a quarter of the sockets that this process may have for everything else: a server
+// without any could not even show its pages.
+func (n *Node) turnLimits() turnserver.Limits {
+	limits, most := turnLimits(n.cfg), openFiles()/4*3
+	if limits.Allocations > most {
+		n.log.Info("turn: there may be fewer relays than limits.allocations, as this process may open so few files; raise LimitNOFILE, or ulimit -n",
+			"relays", most, "limits.allocations", limits.Allocations, "files", openFiles())
+		limits.Allocations = most
+	}
+	return limits
+}
+
 func turnLimits(cfg *config.Config) turnserver.Limits {
 	l, ofApp := &cfg.Limits, map[string]int{}
 	for _, app := range cfg.TURN.Apps {

@@ -1,14 +1,17 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"turnpike/internal/config"
@@ -29,6 +32,22 @@ func TestDefaultsAgree(t *testing.T) {
 			if got, want := configured.Field(i).Interface(), own.Field(i).Interface(); !configured.Field(i).IsZero() && fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%s.Limits.%s: the configuration makes it %v, and its own default is %v", name, field, got, want)
 			}
+		}
+	}
+}
+
+// TestRelaysLeaveSockets: relays never take all the sockets that the process may have, and the log says so.
+func TestRelaysLeaveSockets(t *testing.T) {
+	for allocations, want := range map[int]int{10: 10, math.MaxInt32: openFiles() / 4 * 3} {
+		var log bytes.Buffer
+		cfg := config.Default("state")
+		cfg.Limits.Allocations = allocations
+		n := &Node{cfg: cfg, log: slog.New(slog.NewTextHandler(&log, nil))}
+		if got := n.turnLimits().Allocations; got != want {
+			t.Errorf("%d relays are allowed, want %d", got, want)
+		}
+		if said := strings.Contains(log.String(), "LimitNOFILE"); said != (want < allocations) {
+			t.Errorf("with %d relays the log says %q", allocations, log.String())
 		}
 	}
 }

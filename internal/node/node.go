@@ -227,7 +227,7 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 		Revoked:     n.people.out.voids,
 		AllowPeers:  n.cfg.TURN.AllowPeers,
 		DenyPeers:   n.cfg.TURN.DenyPeers,
-		Limits:      turnLimits(n.cfg),
+		Limits:      n.turnLimits(),
 		Loops:       n.options.Processors,
 		Offload:     offloadMode(n.cfg),
 		Mobility:    n.cfg.TURN.Mobility,
