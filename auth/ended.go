@@ -16,7 +16,7 @@ const (
 	endedTTL = ResumeTTL + leeway
 
 	maxEnded      = 1 << 16 // Sessions, and rooms; the oldest go.
-	endedChunk    = 256     // Of each, that are copied while others wait.
+	endedChunk    = 64      // Of each, that are copied or forgotten while others wait.
 	maxLeftRooms  = 8       // Of a session: older tokens then bring back no room at all.
 	maxKickedLine = 32 << 10
 	maxKicked     = 1024 // Users of a room; the oldest go.
@@ -266,14 +266,14 @@ func (e *Ended) apply(text []byte) error {
 func (e *Ended) takeChanged() (lines []endedLine, more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.forget()
+	more = e.forget()
 	for _, entry := range e.sessions.takeChanged(endedChunk) {
 		lines = append(lines, sessionLine(entry))
 	}
 	for _, entry := range e.rooms.takeChanged(endedChunk) {
 		lines = append(lines, roomLine(entry))
 	}
-	return lines, len(e.sessions.changed)+len(e.rooms.changed) > 0
+	return lines, more || len(e.sessions.changed)+len(e.rooms.changed) > 0
 }
 
 func sessionLine(entry *latelyEntry[endedSession]) endedLine {
@@ -326,9 +326,9 @@ func (e *Ended) changedAgain(lines []endedLine) {
 	}
 }
 
-// forget drops what has expired. The caller holds mu.
-func (e *Ended) forget() {
+// forget drops a part of what has expired. The caller holds mu.
+func (e *Ended) forget() (more bool) {
 	now := e.now()
-	e.sessions.forget(now)
-	e.rooms.forget(now)
+	more = e.sessions.forget(now, endedChunk)
+	return e.rooms.forget(now, endedChunk) || more
 }

@@ -172,8 +172,17 @@ func TestEndedForgets(t *testing.T) {
 		t.Error("the newest must stay, and the oldest go")
 	}
 	*now = now.Add(endedTTL)
-	if lines, more := e.takeChanged(); len(lines) != 0 || more || len(e.sessions.entries) != 0 {
-		t.Errorf("%d lines and %d sessions after their time", len(lines), len(e.sessions.entries))
+	for more := true; more; {
+		var lines []endedLine
+		if lines, more = e.takeChanged(); len(lines) > endedChunk {
+			t.Fatalf("%d lines at once", len(lines))
+		}
+		if !more && len(lines) > 0 {
+			t.Errorf("%d lines after their time", len(lines))
+		}
+	}
+	if len(e.sessions.entries) != 0 || len(e.sessions.changed) != 0 {
+		t.Errorf("%d sessions after their time", len(e.sessions.entries))
 	}
 }
 

@@ -114,10 +114,14 @@ func (l *lately[V]) takeChanged(most int) (some []*latelyEntry[V]) {
 	return some
 }
 
-func (l *lately[V]) forget(now time.Time) {
+func (l *lately[V]) forget(now time.Time, most int) (more bool) {
 	for first := l.order.Front(); first != nil && !first.Value.(*latelyEntry[V]).until.After(now); first = l.order.Front() {
+		if most--; most < 0 {
+			return true
+		}
 		l.drop(first)
 	}
+	return false
 }
 
 func (l *lately[V]) drop(place *list.Element) {

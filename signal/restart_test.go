@@ -345,11 +345,11 @@ func TestStrangerWasFaster(t *testing.T) {
 			stranger.expect("left", "reason", "kicked")
 		}},
 		"locked": {[]any{"size", 4}, true, func(t *testing.T, stranger, _ *client) {
-			stranger.expect("left", "room", "x", "reason", "closed")
+			stranger.expect("left", "room", "x", "reason", "returned")
 			stranger.expectNothing()
 		}},
 		"waiting room": {[]any{"size", 4, "waiting", true}, false, func(t *testing.T, stranger, host *client) {
-			stranger.expect("left", "room", "x", "reason", "closed")
+			stranger.expect("left", "room", "x", "reason", "returned")
 			stranger.expect("waiting", "room", "x")
 			host.skipTo("knock")
 			host.send(msg{"type": "admit", "id": "a", "room": "x", "session": stranger.session})
@@ -396,7 +396,7 @@ func TestStrangerMakesPlace(t *testing.T) {
 		a, _ = n.restored(t, a.identity(), "x: one")
 		two.skipTo("left")
 		n.restored(t, b.identity(), "x: x a")
-		if m := one.skipTo("left"); m["reason"] != "closed" {
+		if m := one.skipTo("left"); m["reason"] != "returned" {
 			t.Errorf("%v", m)
 		}
 		checkInvariants(t, n.srv)

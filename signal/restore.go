@@ -220,12 +220,12 @@ func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.R
 
 // turnOut tells a session that it is not in the room any more, or does not wait for it. It has it wait if it may.
 func (srv *Server) turnOut(s *session, r *room) {
-	reason := wire.ReasonClosed
+	reason := wire.ReasonReturned
 	if slices.Contains(r.kicked, s.user.id) {
 		reason = wire.ReasonKicked
 	}
 	s.tell(&wire.Left{Room: r.id, Reason: reason})
-	if reason == wire.ReasonClosed && r.hasWaiting && !r.locked && !s.moderates() {
+	if reason == wire.ReasonReturned && r.hasWaiting && !r.locked && !s.moderates() {
 		if e := srv.knock(s, r, ""); e != nil {
 			srv.counters.errors.count(string(e.Code))
 		}
@@ -240,6 +240,6 @@ func (srv *Server) makePlace(r *room) bool {
 	}
 	s := r.newcomers[len(r.newcomers)-1]
 	srv.leaveRoom(s, r, wire.ReasonLeave)
-	s.tell(&wire.Left{Room: r.id, Reason: wire.ReasonClosed})
+	s.tell(&wire.Left{Room: r.id, Reason: wire.ReasonReturned})
 	return true
 }

@@ -172,6 +172,7 @@ const (
 	ReasonKicked     = "kicked"      // taken out by a session with host powers
 	ReasonRefused    = "refused"     // not let in from the waiting room; left only
 	ReasonClosed     = "closed"      // the room died while the session waited; left only
+	ReasonReturned   = "returned"    // the room's members came back after a restart, and newcomers may not enter; left only
 )
 
 // How a session was resumed: welcome.

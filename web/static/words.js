@@ -9,6 +9,7 @@ const WORDS = {
   'locked': ['This room is locked', 'The host lets nobody else in at the moment. Ask the host to unlock it, then try again.'],
   'kicked': ['You were removed from this room', 'The host has removed you. You cannot come back while the room exists.'],
   'refused': ['You were not let in', 'The host said no for now. You can ask again.'],
+  'returned': ['The people of this room are back', 'The server was started anew, and you came before them. You can ask again to come in.'],
   'not-host': ['Only the host may do that', 'Somebody else is the host of this room now.'],
   'not-in-room': ['They are no longer there', 'They left, or stopped waiting, before this reached the server.'],
   'waiting': ['Waiting to be let in', 'The host knows that you are here. The room opens by itself when the host lets you in.'],

@@ -151,6 +151,24 @@ test('joining fails when we are refused or kicked, or the room closes', async ()
   }
 });
 
+test('a newcomer in the room of others, who are back after a restart, waits and is let in', async () => {
+  const joining = client.join('standup', { create: true });
+  await settle();
+  await socket.answer('join', { ...joined, waiting: false });
+  const room = await joining;
+  const reasons = /** @type {string[]} */ ([]);
+  room.on('left', ({ detail }) => reasons.push(detail.reason));
+  await socket.say({ type: 'left', room: 'standup', reason: 'returned' });
+  await socket.say({ type: 'waiting', room: 'standup' });
+  assert.deepEqual(reasons, ['returned']);
+  assert.equal(client.rooms.size, 0);
+  const again = client.join('standup');
+  await settle();
+  await socket.answer('join', { type: 'waiting', room: 'standup' });
+  await socket.say(joined);
+  assert.equal((await again).id, 'standup');
+});
+
 test('giving up the wait leaves the room', async () => {
   const abort = new AbortController();
   const { outcome } = await waitOutside(abort.signal);
