@@ -52,6 +52,54 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestSupersede gives a host other addresses: its default route leaves from those, it is reached at both, and in the end
+// at the new ones alone.
+func TestSupersede(t *testing.T) {
+	lab := New(t)
+	client, host := lab.Public("client"), lab.Public("host")
+	var ln net.Listener
+	err := host.Do(func() (err error) { ln, err = net.Listen("tcp4", "0.0.0.0:0"); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	port := uint16(ln.Addr().(*net.TCPAddr).Port)
+	routed := func() (from netip.Addr) {
+		t.Helper()
+		err := host.Do(func() error {
+			conn, err := net.Dial("udp4", "1.1.1.1:9") // asks for the route, and sends nothing
+			if err != nil {
+				return err
+			}
+			from = conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+			return conn.Close()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	reached := func(at netip.Addr) pair {
+		t.Helper()
+		conns, _ := dial(t, client, ln.(*net.TCPListener), netip.AddrPortFrom(at, port))
+		return conns
+	}
+	former, former6 := host.Addr(), host.Addr6()
+	before := reached(former)
+	lab.Supersede(host)
+	if got := routed(); got != host.Addr() || got == former {
+		t.Errorf("the default route leaves from %v, want %v", got, host.Addr())
+	}
+	after := reached(host.Addr())
+	wantDelivery(t, before, true)
+	lab.Withdraw(host, former, former6)
+	wantDelivery(t, before, false)
+	wantDelivery(t, after, true)
+	if got := routed(); got != host.Addr() {
+		t.Errorf("in the end, the default route leaves from %v", got)
+	}
+}
+
 // TestCutTCPPort cuts a port off: an open connection is reset, and a new one gets no answer.
 func TestCutTCPPort(t *testing.T) {
 	lab := New(t)

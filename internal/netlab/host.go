@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Host is a network namespace with one interface, eth0. Once the test has it, only [Lab.Move] and [Lab.Readdress]
-// change its fields.
+// A Host is a network namespace with one interface, eth0. Once the test has it, only [Lab.Move], [Lab.Readdress] and
+// [Lab.Supersede] change its fields.
 type Host struct {
 	lab    *Lab
 	name   string

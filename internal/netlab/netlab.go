@@ -127,6 +127,31 @@ func (l *Lab) AddAddresses(h *Host) (v4, v6 netip.Addr) {
 	return v4, v6
 }
 
+// Supersede gives a host on the public segment other addresses, from which its default routes leave from now on. It keeps
+// the ones before until [Lab.Withdraw], as with temporary IPv6 addresses.
+func (l *Lab) Supersede(h *Host) {
+	l.t.Helper()
+	h.addr, h.addr6 = l.AddAddresses(h)
+	h.public = h.addr
+	l.ip(h.netns,
+		fmt.Sprintf("route replace default dev eth0 src %s", h.addr),
+		fmt.Sprintf("route replace ::/0 dev eth0 src %s", h.addr6),
+	)
+}
+
+// Withdraw takes addresses away from a host on the public segment.
+func (l *Lab) Withdraw(h *Host, addresses ...netip.Addr) {
+	l.t.Helper()
+	l.sysctl(h.netns, "net/ipv4/conf/all/promote_secondaries", "1") // else the first address of a network takes the others along
+	for _, a := range addresses {
+		bits := 64
+		if a.Is4() {
+			bits = 24
+		}
+		l.ip(h.netns, fmt.Sprintf("addr del %s/%d dev eth0", a, bits))
+	}
+}
+
 // Behind makes a host behind a NAT of the given kind, with no other host there.
 // For Public, which is no NAT, it does the same as [Lab.Public].
 func (l *Lab) Behind(kind Kind, name string) *Host {
