@@ -24,8 +24,9 @@ const loops = true
 // share of its clients, and it reads the relayed sockets of their allocations. It reads a batch and writes what comes
 // of it before it reads again. So nothing waits for a timer, and an idle allocation costs a table entry and a socket.
 //
-// Calls come before strangers. In each turn a loop reads a batch of every socket that has packets of calls, and then one
-// of strangers', with the time that is left. So a socket that is always full takes its turn with the others.
+// Calls come before strangers. In each turn a loop reads a batch of every socket that has data of calls, and then a little of
+// a socket that has their requests, and of one that has strangers'. So a socket that is always full takes its turn with the
+// others.
 type loop struct {
 	// Static once run begins.
 	srv       *Server
@@ -36,11 +37,10 @@ type loop struct {
 	listeners []*loopListener
 
 	// Owned by run.
-	brief     bool                 // the next wait will probably be short
-	relays    map[int32]*loopRelay // by descriptor
-	ready     []*inbox             // may have packets of calls,
-	strangers []*inbox             // or of anybody
-	in        *udpio.Reader
+	brief   bool                 // the next wait will probably be short
+	relays  map[int32]*loopRelay // by descriptor
+	waiting [rows][]*inbox       // may have packets
+	in      *udpio.Reader
 
 	counters   counters      // of this loop; others read them
 	shortWaits atomic.Uint32 // likewise; see spareProcessors
@@ -57,8 +57,9 @@ type inbox struct {
 	fd       int
 	listener *loopListener // it is one of,
 	relay    *loopRelay    // or the socket of this
-	stranger bool          // it is a listener's, for messages of anybody
-	queued   bool          // it is in one of the loop's lists
+	row      row           // what comes to it
+	queued   bool          // it waits
+	full     int           // so many readings in a row have left something to read
 }
 
 // loopRelay is an allocation's relayed socket, which a loop reads.
@@ -206,7 +207,7 @@ const (
 // runtime does not know of costs nothing of this, but it needs a P to spare. To stop the world, the runtime sends the
 // thread a signal, which ends the sleep early.
 func (l *loop) wait(events []unix.EpollEvent) (n int, err error) {
-	if len(l.ready)+len(l.strangers) > 0 {
+	if len(l.waiting[data])+len(l.waiting[requests])+len(l.waiting[strangers]) > 0 {
 		return udpio.EpollWait(l.epoll, events, 0)
 	}
 	if l.brief {
@@ -269,46 +270,49 @@ func (l *loop) arrived(fd int) {
 
 // queue lets a socket have its turn, unless it waits for that already.
 func (l *loop) queue(b *inbox) {
-	switch {
-	case b.queued:
-		return
-	case b.stranger:
-		l.strangers = append(l.strangers, b)
-	default:
-		l.ready = append(l.ready, b)
+	if !b.queued {
+		b.queued = true
+		l.waiting[b.row] = append(l.waiting[b.row], b)
 	}
-	b.queued = true
 }
 
-// How many messages of strangers a loop reads in a turn: while no packet of a call waits, and while some do. Then strangers
-// cost a call little, and still are heard.
+// row is what comes to a socket, as udpio.Steer tells it.
+type row uint8
+
 const (
-	strangersAtOnce = udpio.BatchSize / 2
-	strangersAmid   = 4
+	data      row = iota // of calls; without Steer, everything
+	requests             // of clients with an allocation
+	strangers            // and all that anybody may send
+	rows
 )
 
-// turn reads each socket that waits, once. One that may have more waits again, behind the others. Of the sockets of
-// strangers it reads one.
+// How many requests a loop reads in a turn, and how many of them may be strangers' while data waits. So strangers cost a call
+// little, and still are heard.
+const (
+	requestsAtOnce = udpio.BatchSize / 2
+	requestsAmid   = udpio.BatchSize / 16
+)
+
+// turn reads each socket with data that waits, once, and of the others one of each row. One that may have more waits again,
+// behind the others.
 func (l *loop) turn() {
-	waiting := len(l.ready)
-	for i := range waiting {
-		if b := l.ready[i]; b.read(l, udpio.BatchSize) {
+	l.readFirst(data, len(l.waiting[data]), udpio.BatchSize)
+	l.readFirst(requests, min(1, len(l.waiting[requests])), requestsAtOnce)
+	most := requestsAtOnce
+	if len(l.waiting[data]) > 0 {
+		most = requestsAmid
+	}
+	l.readFirst(strangers, min(1, len(l.waiting[strangers])), most)
+}
+
+// readFirst reads the first n sockets of a row that wait, each up to so many packets.
+func (l *loop) readFirst(of row, n, most int) {
+	for i := range n {
+		if b := l.waiting[of][i]; b.read(l, most) {
 			l.queue(b)
 		}
 	}
-	l.ready = slices.Delete(l.ready, 0, waiting)
-	if len(l.strangers) == 0 {
-		return
-	}
-	most := strangersAtOnce
-	if len(l.ready) > 0 {
-		most = strangersAmid
-	}
-	b := l.strangers[0]
-	l.strangers = slices.Delete(l.strangers, 0, 1)
-	if b.read(l, most) {
-		l.queue(b)
-	}
+	l.waiting[of] = slices.Delete(l.waiting[of], 0, n)
 }
 
 // read reads up to so many packets, and reports whether there may be more.

@@ -13,8 +13,7 @@ import (
 	"turnpike/turnserver/wire"
 )
 
-// loopListener is what a loop has of one listener: a socket, or two, of which the second takes what anybody may send.
-// Messages to clients leave from the first.
+// loopListener is what a loop has of one listener: a socket, or one for each row. Messages to clients leave from the first.
 type loopListener struct {
 	// Static once the loop runs.
 	fd      int
@@ -55,12 +54,12 @@ func (l *loop) addSocket(s *loopListener, addr netip.AddrPort, anyAddr bool) (ne
 		_ = unix.Close(fd)
 		return netip.AddrPort{}, err
 	}
-	s.inboxes = append(s.inboxes, inbox{fd: fd, listener: s, stranger: len(s.inboxes) > 0})
+	s.inboxes = append(s.inboxes, inbox{fd: fd, listener: s, row: row(len(s.inboxes))})
 	return bound, nil
 }
 
-// steer gives the listener that each loop has opened last a second socket, and lets the kernel choose between the two. On
-// a system that cannot, the first socket takes everything, and calls come before strangers only within a batch.
+// steer gives the listener that each loop has opened last a socket for each row, and lets the kernel choose between them.
+// On a system that cannot, the first socket takes everything, and calls come before strangers only within a batch.
 func steer(loops []*loop) error {
 	first := loops[0].listeners[len(loops[0].listeners)-1]
 	addr := &first.address
@@ -68,9 +67,11 @@ func steer(loops []*loop) error {
 		loops[0].srv.log.Info("turn: the system does not tell calls from strangers, so a flood of requests may disturb calls", "error", err)
 		return nil
 	}
-	for _, l := range loops {
-		if _, err := l.addSocket(l.listeners[len(l.listeners)-1], addr.bound, addr.anyAddr); err != nil {
-			return err
+	for range rows - 1 {
+		for _, l := range loops {
+			if _, err := l.addSocket(l.listeners[len(l.listeners)-1], addr.bound, addr.anyAddr); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -85,17 +86,35 @@ func (l *loop) bound() map[netip.AddrPort]boundSocket {
 	return out
 }
 
-// strangersAmong is how many requests of strangers the loop serves of a full batch that has packets of calls, too. It
-// drops the others: the sooner it comes to the next batch, the fewer packets of calls are lost.
-const strangersAmong = udpio.BatchSize / 8
+// strangersAmong is how many requests of strangers the loop serves of a full batch of a socket that is for clients with an
+// allocation, if there are messages of theirs in it, or if it was full for floodedAfter batches. It drops the others: the
+// sooner it comes to the next batch, the fewer messages of such clients are lost.
+const (
+	strangersAmong = udpio.BatchSize / 8
+	floodedAfter   = 8
+)
+
+// strangersLimit is how many requests of strangers the loop serves of a batch. among says that there are messages of
+// clients with an allocation in it.
+func (l *loop) strangersLimit(b *inbox, more, among bool) int {
+	switch {
+	case b.row == strangers:
+		return udpio.BatchSize
+	case b.row == requests && len(l.waiting[data]) > 0:
+		return requestsAmid
+	case more && (among || b.full >= floodedAfter):
+		return strangersAmong
+	}
+	return udpio.BatchSize
+}
 
 // read serves up to most datagrams from clients, and reports whether there may be more. Requests of clients that have no
 // allocation come last.
 func (s *loopListener) read(l *loop, b *inbox, most int) bool {
 	w := l.worker
 	n, more := l.in.ReadUpTo(b.fd, most)
-	var strangers [udpio.BatchSize]uint8
-	waiting := strangers[:0]
+	var last [udpio.BatchSize]uint8
+	waiting := last[:0]
 	for i := range n {
 		m := l.in.Message(i)
 		switch {
@@ -111,15 +130,18 @@ func (s *loopListener) read(l *loop, b *inbox, most int) bool {
 			s.serve(w, &m)
 		}
 	}
-	among := len(waiting) < n // they are among packets of calls
+	among := len(waiting) < n
 	if among {
 		w.flush()
 	}
-	if more && among && !b.stranger && len(waiting) > strangersAmong {
-		for range waiting[strangersAmong:] {
+	if b.full++; !more {
+		b.full = 0
+	}
+	if limit := l.strangersLimit(b, more, among); len(waiting) > limit {
+		for range waiting[limit:] {
 			w.counters.count(dropStrangers)
 		}
-		waiting = waiting[:strangersAmong]
+		waiting = waiting[:limit]
 	}
 	for _, i := range waiting {
 		m := l.in.Message(int(i))

@@ -71,6 +71,12 @@ func (l *steppedLoop) relay() (*allocation, netip.AddrPort) {
 	return a, addr
 }
 
+// know gives a client an allocation.
+func (l *steppedLoop) know(conn *net.UDPConn) {
+	tuple := wire.FiveTuple{Client: wire.EndpointOf(wire.AddrPortOf(conn.LocalAddr())), Local: wire.EndpointOf(l.addr), Protocol: wire.UDP}
+	l.shard.allocations.Store(tuple, &allocation{shard: l.shard})
+}
+
 // lost is how many packets of an allocation were dropped.
 func (a *allocation) lost() (n int) {
 	for i := range a.dropped {
@@ -115,8 +121,8 @@ func TestFullSocketsAlternate(t *testing.T) {
 			sendTimes(t, flood, []byte("flood"), udpio.BatchSize) // which also wakes the loop
 		}
 		l.step()
-		if want := turn * udpio.BatchSize; one.lost() != want || two.lost() != want || len(l.ready) != 2 {
-			t.Fatalf("after turn %d the sockets were read %d and %d times, want %d, and %d wait", turn, one.lost(), two.lost(), want, len(l.ready))
+		if want := turn * udpio.BatchSize; one.lost() != want || two.lost() != want || len(l.waiting[data]) != 2 {
+			t.Fatalf("after turn %d the sockets were read %d and %d times, want %d, and %d wait", turn, one.lost(), two.lost(), want, len(l.waiting[data]))
 		}
 	}
 }
@@ -134,10 +140,10 @@ func TestCallsBeforeStrangers(t *testing.T) {
 	sendTimes(t, call, channelMessage(wire.MinChannel, []byte("unbound"), false), 2*udpio.BatchSize+8)
 	sendTimes(t, peer, []byte("unpermitted"), udpio.BatchSize+8)
 	for turn, want := range []struct{ up, down, strangers int }{
-		{udpio.BatchSize, udpio.BatchSize, strangersAmid},
-		{2 * udpio.BatchSize, udpio.BatchSize + 8, 2 * strangersAmid},
-		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*strangersAmid + strangersAtOnce},
-		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*strangersAmid + 2*strangersAtOnce},
+		{udpio.BatchSize, udpio.BatchSize, requestsAmid},
+		{2 * udpio.BatchSize, udpio.BatchSize + 8, 2 * requestsAmid},
+		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*requestsAmid + requestsAtOnce},
+		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*requestsAmid + 2*requestsAtOnce},
 	} {
 		l.step()
 		up, down, strangers := l.counted(dropNoChannel), l.counted(dropNoPermission), int(l.counters.bindings.Load())
@@ -155,15 +161,14 @@ func TestStrangersAmongCalls(t *testing.T) {
 	}
 	l := newSteppedLoop(t)
 	known, stranger := dialPlain(t, l.addr), dialPlain(t, l.addr)
-	tuple := wire.FiveTuple{Client: wire.EndpointOf(wire.AddrPortOf(known.LocalAddr())), Local: wire.EndpointOf(l.addr), Protocol: wire.UDP}
-	l.shard.allocations.Store(tuple, &allocation{shard: l.shard})
+	l.know(known)
 	request := buildMessage(t, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)).Raw
-	const calls = 20
-	sendTimes(t, stranger, request, udpio.BatchSize-calls)
+	const calls, batch = 20, requestsAtOnce
+	sendTimes(t, stranger, request, batch-calls)
 	sendTimes(t, known, request, calls)
 	sendTimes(t, stranger, request, 1)
 	l.step()
-	if got, want := l.counted(dropStrangers), udpio.BatchSize-calls-strangersAmong; got != want {
+	if got, want := l.counted(dropStrangers), batch-calls-strangersAmong; got != want {
 		t.Errorf("%d requests were dropped, want %d", got, want)
 	}
 	answers := func(conn *net.UDPConn) (n int) {
@@ -179,12 +184,40 @@ func TestStrangersAmongCalls(t *testing.T) {
 		t.Errorf("%d answers to the client and %d to the stranger, want %d and %d", known, stranger, calls, strangersAmong)
 	}
 
-	// A batch of strangers alone holds nobody up.
-	sendTimes(t, stranger, request, udpio.BatchSize)
+	// Some batches of strangers alone hold nobody up. More of them are a flood.
 	l.step()
+	dropped := l.counted(dropStrangers)
+	sendTimes(t, stranger, request, (floodedAfter+2)*batch)
+	for range floodedAfter - 1 {
+		l.step()
+	}
+	if got := l.counted(dropStrangers); got != dropped {
+		t.Errorf("%d requests were dropped", got-dropped)
+	}
 	l.step()
-	if got, want := l.counted(dropStrangers), udpio.BatchSize-calls-strangersAmong; got != want {
+	if got, want := l.counted(dropStrangers)-dropped, batch-strangersAmong; got != want {
+		t.Errorf("%d requests of a flood were dropped, want %d", got, want)
+	}
+}
+
+// TestClientsAmidData: while data waits, the requests of clients with an allocation are served, and few of strangers'.
+func TestClientsAmidData(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	known, stranger, call := dialPlain(t, l.addr), dialPlain(t, l.addr), dialPlain(t, l.addr)
+	l.know(known)
+	request := buildMessage(t, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)).Raw
+	sendTimes(t, stranger, request, requestsAtOnce-1)
+	sendTimes(t, known, request, 1)
+	sendTimes(t, call, channelMessage(wire.MinChannel, []byte("unbound"), false), 2*udpio.BatchSize)
+	l.step()
+	if got, want := l.counted(dropStrangers), requestsAtOnce-1-requestsAmid; got != want {
 		t.Errorf("%d requests were dropped, want %d", got, want)
+	}
+	if err := readNow(t, known, make([]byte, 1500)); err != nil {
+		t.Errorf("no answer to the client: %v", err)
 	}
 }
 

@@ -169,7 +169,7 @@ func (f *flooding) measure(t *testing.T, m contender) {
 			if kind.payload == nil && rate != f.rates[0] {
 				continue
 			}
-			f.measureOne(t, g, m, kind, rate)
+			t.Run(fmt.Sprintf("%s at %.0f", kind.name, rate), func(t *testing.T) { f.measureOne(t, g, m, kind, rate) })
 		}
 	}
 }
@@ -254,7 +254,7 @@ func TestFlood(t *testing.T) {
 	build(t)
 	leaveServerCore(t)
 	for _, m := range servers() {
-		f.measure(t, m)
+		t.Run(m.name, func(t *testing.T) { f.measure(t, m) })
 	}
 	fmt.Printf("\n%s; coturn %s; %d calls of %d packets a second in all, %v each, server on one core.%s\n\n%s",
 		machine(), version("turnserver", "--version"), floodCalls, floodMedia, f.run, load, f.table())

@@ -8,10 +8,10 @@ import (
 )
 
 // Steer attaches a program to the sockets that share fd's address. The kernel runs it for each datagram, and no privilege
-// is needed. The program sees them as two rows of n sockets, in the order in which they were bound. To the first row it
-// gives the messages that only a client with an allocation has reason to send, to the second row the rest. So a flood of
-// requests from anybody fills the second row's buffers alone. In both rows, one place has all messages of a client. key
-// is random, so that nobody can choose the place.
+// is needed. The program sees them as three rows of n sockets, in the order in which they were bound. To the first row it
+// gives the data of clients, to the second the requests that only a client with an allocation has reason to send, and to
+// the third the rest. So a flood of requests fills the buffers of its own row alone. In each row, the same place has all
+// messages of a client. key is random, so that nobody can choose the place.
 //
 // While there are fewer sockets than that, the kernel spreads over them what would go to a missing one.
 func Steer(fd int, is4 bool, n int, key uint32) error {
@@ -70,14 +70,15 @@ func steering(is4 bool, n, key uint32) []bpf.Instruction {
 	return append(program,
 		bpf.LoadAbsolute{Off: 0, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunSend, SkipTrue: 6},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunRefresh, SkipTrue: 5},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunCreatePermission, SkipTrue: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunChannelBind, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunRefresh, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunCreatePermission, SkipTrue: 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: stunChannelBind, SkipTrue: 5},
 		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xC000},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x4000, SkipTrue: 1}, // ChannelData
-		bpf.Jump{Skip: 2},
+		bpf.Jump{Skip: 5},
 		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.RetA{},
-		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: n}, bpf.RetA{})
+		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: n}, bpf.RetA{},
+		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 2 * n}, bpf.RetA{})
 }
 
 // Unsteer takes the program away. The kernel then spreads clients over all sockets that share fd's address: a client's

@@ -14,18 +14,18 @@ import (
 func TestSteer(t *testing.T) {
 	const n = 3
 	messages := []struct {
-		data     string
-		stranger bool
+		data string
+		row  int
 	}{
-		{"\x40\x00\x00\x00", false}, {"\x4f\xff\x00\x01x", false}, {"\x7f\xff\x00\x00", false}, // ChannelData
-		{"\x00\x16\x00\x00", false}, {"\x00\x04\x00\x00", false}, {"\x00\x08\x00\x00", false}, {"\x00\x09\x00\x00", false},
-		{"\x00\x01\x00\x00", true}, {"\x00\x03\x00\x00", true}, {"\x00\x11\x00\x00", true}, {"\x01\x16\x00\x00", true},
-		{"\x3f\xff\x00\x00", true}, {"\x80\x00\x00\x00", true}, {"\xff\xff", true},
+		{"\x40\x00\x00\x00", 0}, {"\x4f\xff\x00\x01x", 0}, {"\x7f\xff\x00\x00", 0}, {"\x00\x16\x00\x00", 0}, // ChannelData and Send
+		{"\x00\x04\x00\x00", 1}, {"\x00\x08\x00\x00", 1}, {"\x00\x09\x00\x00", 1},
+		{"\x00\x01\x00\x00", 2}, {"\x00\x03\x00\x00", 2}, {"\x00\x11\x00\x00", 2}, {"\x01\x16\x00\x00", 2},
+		{"\x3f\xff\x00\x00", 2}, {"\x80\x00\x00\x00", 2}, {"\xff\xff", 2},
 	}
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		t.Run(ip, func(t *testing.T) {
 			addr, is4 := netip.AddrPortFrom(netip.MustParseAddr(ip), 0), netip.MustParseAddr(ip).Is4()
-			var fds [2 * n]int
+			var fds [3 * n]int
 			for i := range fds {
 				fd, _, err := OpenShared(addr, false)
 				if err != nil {
@@ -54,7 +54,7 @@ func TestSteer(t *testing.T) {
 						t.Fatal(err)
 					}
 					at := arrival(t, r, fds[:], m.data)
-					if stranger := at >= n; stranger != m.stranger {
+					if at/n != m.row {
 						t.Errorf("% x came to socket %d", m.data, at)
 					}
 					if place >= 0 && place != at%n {
