@@ -13,7 +13,8 @@ import (
 // the third the rest. So a flood of requests fills the buffers of its own row alone. In each row, the same place has all
 // messages of a client. key is random, so that nobody can choose the place.
 //
-// While there are fewer sockets than that, the kernel spreads over them what would go to a missing one.
+// While there are fewer sockets than that, the kernel spreads over them what would go to a missing one. None may be closed
+// while others go on, since the program counts them.
 func Steer(fd int, is4 bool, n int, key uint32) error {
 	program, err := bpf.Assemble(steering(is4, uint32(n), key))
 	if err != nil {
@@ -79,11 +80,4 @@ func steering(is4 bool, n, key uint32) []bpf.Instruction {
 		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.RetA{},
 		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: n}, bpf.RetA{},
 		bpf.LoadScratch{Dst: bpf.RegA, N: place}, bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 2 * n}, bpf.RetA{})
-}
-
-// Unsteer takes the program away. The kernel then spreads clients over all sockets that share fd's address: a client's
-// messages come to one of them for as long as their number stays. It must be called before one of the sockets is closed while
-// others go on, since the program counts them.
-func Unsteer(fd int) error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_REUSEPORT_BPF, 0))
 }
