@@ -19,20 +19,45 @@ type messageBuffer struct {
 	limited io.LimitedReader
 }
 
-// read is the reader of a socket that no poller watches. It lives as long as the socket, and waits for most of its
-// life. So workers do the tasks, which need a big stack: every idle socket would keep a stack that has once grown.
+// read is the reader of a socket that no poller watches, as under TLS. It lives as long as the socket, and waits for most
+// of its life. So workers handle the messages, which needs a big stack: every idle socket would keep a stack that has
+// once grown.
 func (c *Conn) read() {
 	defer c.endReaderOnPanic()
+	h := handover{conn: c, done: make(chan struct{}, 1)}
+	h.work = h.handle // made once, not for each message
 	for {
-		task, ok := c.readMessage()
-		if !ok {
+		if _, ok := c.readMessage(h.pass); !ok {
 			break
-		}
-		if task != nil {
-			c.engine.workers.run(func() { c.handleTask(task) })
 		}
 	}
 	c.readerEnds()
+}
+
+// handover passes a reader's messages to workers, one at a time.
+type handover struct {
+	conn *Conn
+	work func()
+	done chan struct{}
+
+	// Owned by the reader, and by the worker from start to done.
+	data []byte
+	now  time.Time
+}
+
+// pass has a worker handle a message with its task, and returns when both are done.
+func (h *handover) pass(data []byte, now time.Time) (task any) {
+	h.data, h.now = data, now
+	h.conn.engine.workers.start(h.work)
+	<-h.done
+	return nil
+}
+
+func (h *handover) handle() {
+	defer func() { h.done <- struct{}{} }()
+	if task := h.conn.handleMessage(h.data, h.now); task != nil {
+		h.conn.handleTask(task)
+	}
 }
 
 // readOn is the reader of a socket that a poller watches, while there is work that the poller should not do. It does
@@ -54,7 +79,7 @@ func (c *Conn) readOn(task any) {
 			continue
 		}
 		var ok bool
-		if task, ok = c.readMessage(); !ok {
+		if task, ok = c.readMessage(c.handleMessage); !ok {
 			c.readerEnds()
 			return
 		}
@@ -124,9 +149,9 @@ func (c *Conn) pumpFrames(buffer []byte, reads int) (held bool, task any) {
 	}
 }
 
-// readMessage has gorilla read one message, and handles it. It holds a buffer only once the message begins. It reports
+// readMessage has gorilla read one message, and has it handled. It holds a buffer only once the message begins. It reports
 // false at the end of the socket.
-func (c *Conn) readMessage() (task any, ok bool) {
+func (c *Conn) readMessage(handle func(data []byte, now time.Time) (task any)) (task any, ok bool) {
 	kind, r, err := c.ws.NextReader()
 	if errors.Is(err, websocket.ErrReadLimit) { // a length that is no number
 		c.Shut(wire.CloseTooBig, wire.ReasonBadMessage)
@@ -154,7 +179,7 @@ func (c *Conn) readMessage() (task any, ok bool) {
 	default:
 		// The time is that of the message's end: rates count it then, and a message that takes long to come must not
 		// set their clock back.
-		task = c.handleMessage(buf.Bytes(), time.Now())
+		task = handle(buf.Bytes(), time.Now())
 	}
 	return task, true
 }

@@ -2,8 +2,8 @@ package socket
 
 import "sync"
 
-// maxIdle is how many idle workers wait for more work.
-const maxIdle = 4
+// maxIdle is how many idle workers wait for more work. Sockets under TLS need one for each message, for a moment.
+const maxIdle = 8
 
 // workers are goroutines for what needs a big stack, or takes longer than a poller should. Growing a new stack for each
 // log-in would be a good part of the log-in's work, so a few workers whose stacks have grown wait for more.
@@ -17,16 +17,6 @@ type workers struct {
 
 func newWorkers(running *sync.WaitGroup, stop <-chan struct{}) workers {
 	return workers{running: running, stop: stop, work: make(chan func()), idle: make(chan struct{}, maxIdle)}
-}
-
-// run has a worker call f, and returns when f has.
-func (ws *workers) run(f func()) {
-	done := make(chan struct{})
-	ws.start(func() {
-		defer close(done)
-		f()
-	})
-	<-done
 }
 
 // start has a worker do the work, and returns at once.

@@ -11,12 +11,20 @@ func TestWorkers(t *testing.T) {
 	var running sync.WaitGroup
 	stop := make(chan struct{})
 	ws := newWorkers(&running, stop)
+	run := func(f func()) {
+		done := make(chan struct{})
+		ws.start(func() {
+			defer close(done)
+			f()
+		})
+		<-done
+	}
 	const callers = 10 * maxIdle
 	var all, callersDone sync.WaitGroup
 	all.Add(callers)
 	for range callers {
 		callersDone.Go(func() {
-			ws.run(func() { // returns only if all of them run at a time
+			run(func() { // returns only if all of them run at a time
 				all.Done()
 				all.Wait()
 			})
@@ -25,7 +33,7 @@ func TestWorkers(t *testing.T) {
 	callersDone.Wait()
 	for i := range 1000 {
 		did := false
-		ws.run(func() { did = true })
+		run(func() { did = true })
 		if !did {
 			t.Fatalf("call %d returned before it was done", i)
 		}
