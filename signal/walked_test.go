@@ -68,7 +68,7 @@ func TestWalked(t *testing.T) {
 	}
 }
 
-// TestSweepInParts: the sweep lets others have the lock between a few connections, absent sessions, users, addresses and
+// TestSweepInParts: the sweep lets others have the lock between a few absent sessions, users, addresses and
 // ended sessions, however many there are.
 func TestSweepInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -78,13 +78,6 @@ func TestSweepInParts(t *testing.T) {
 		now := time.Now()
 		late := now.Add(testWindow + time.Hour)
 		for what, fill := range map[string]func(){
-			"connections": func() {
-				for range many {
-					c := newConn(srv, "")
-					c.opened, c.use = late, srv.addrs.pin(netip.MustParseAddr("192.0.2.1"))
-					srv.conns.add(c)
-				}
-			},
 			"absent sessions": func() {
 				for i := range many {
 					s := newSession(srv, fmt.Sprint(i), auth.Ticket{User: auth.User{Issuer: "turnpike", Subject: fmt.Sprint(i)}, Role: auth.RoleGuest})
@@ -132,8 +125,26 @@ func TestSweepInParts(t *testing.T) {
 		if st := srv.Stats(); st.Away != 0 || len(srv.spent.by) != 0 || len(srv.lingering.order) != 0 || len(srv.ringing) != 0 {
 			t.Errorf("left: %+v", st)
 		}
-		srv.mu.Lock()
-		srv.conns = walked[*conn]{}
-		srv.mu.Unlock()
+	})
+}
+
+// TestSweepOfConnectionsInParts is TestSweepInParts for connections, which need their sockets.
+func TestSweepOfConnectionsInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const parts, others = 8, 3 // the rest of a sweep
+		h := newMemoryHarness(t, unlimited)
+		for range parts * sweptAtOnce {
+			h.dial()
+		}
+		synctest.Wait()
+		h.srv.mu.Lock()
+		before, conns := h.srv.mu.held, h.srv.conns.len()
+		h.srv.mu.Unlock()
+		h.srv.sweep(nil, time.Now())
+		h.srv.mu.Lock()
+		defer h.srv.mu.Unlock()
+		if held := h.srv.mu.held - before; conns != parts*sweptAtOnce || held < parts+others {
+			t.Errorf("%d connections were swept while the lock was held %d times", conns, held)
+		}
 	})
 }

@@ -162,6 +162,7 @@ test('a newcomer in the room of others, who are back after a restart, waits and 
   await socket.say({ type: 'waiting', room: 'standup' });
   assert.deepEqual(reasons, ['returned']);
   assert.equal(client.rooms.size, 0);
+  socket.sent.length = 0;
   const again = client.join('standup');
   await settle();
   await socket.answer('join', { type: 'waiting', room: 'standup' });
