@@ -25,6 +25,8 @@ needed="
   npm                npm
   clang-14           clang-14
   llvm-strip-14      llvm-14
+  debootstrap        debootstrap
+  systemd-nspawn     systemd-container
 "
 
 give_up() {

@@ -127,12 +127,9 @@ type Options struct {
 	ShortValidity     time.Duration // likewise, of the profile "shortlived"; 0: 6 days
 }
 
-// Start runs Pebble behind the front.
-func (d *Directory) Start(o Options) {
-	d.t.Helper()
-	dir := d.t.TempDir()
-	certFile, keyFile, pool := testcert.For(d.t, dir, "localhost")
-	api, management := freeAddr(d.t), freeAddr(d.t)
+// Settings writes Pebble's configuration into dir, for these addresses and this certificate of its own.
+func Settings(t testing.TB, dir, api, management, certFile, keyFile string, o Options) (file string) {
+	t.Helper()
 	profile := func(validity, otherwise time.Duration) map[string]any {
 		if validity == 0 {
 			validity = otherwise
@@ -148,18 +145,33 @@ func (d *Directory) Start(o Options) {
 		},
 	}})
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "pebble.json")
+	file = filepath.Join(dir, "pebble.json")
 	if err := os.WriteFile(file, settings, 0o600); err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return file
+}
+
+// Env is Pebble's environment: it loses no time, and refuses nothing by chance.
+func Env() []string {
+	return append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
+}
+
+// Start runs Pebble behind the front.
+func (d *Directory) Start(o Options) {
+	d.t.Helper()
+	dir := d.t.TempDir()
+	certFile, keyFile, pool := testcert.For(d.t, dir, "localhost")
+	api, management := freeAddr(d.t), freeAddr(d.t)
+	file := Settings(d.t, dir, api, management, certFile, keyFile, o)
 	args := []string{"-config", file}
 	if o.DNS != "" {
 		args = append(args, "-dnsserver", o.DNS)
 	}
 	cmd := exec.Command(Binary(d.t), args...)
-	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
+	cmd.Env = Env()
 	cmd.Stdout, cmd.Stderr = &d.out, &d.out
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)
