@@ -194,7 +194,7 @@ func (w *worker) sendDue(now time.Duration) (sent int, err error) {
 		run = 0
 	}
 	for sent < messagesAtOnce {
-		n, ok := w.pacer.Next(now)
+		n, due, ok := w.pacer.Next(now)
 		if !ok {
 			break
 		}
@@ -208,7 +208,7 @@ func (w *worker) sendDue(now time.Duration) (sent int, err error) {
 		}
 		s.sent++
 		w.inTransit++
-		if _, err := s.write(s.template.stamp(stamp{run, uint32(n), s.sent, time.Now().UnixNano()})); err != nil {
+		if _, err := s.write(s.template.stamp(stamp{run, uint32(n), s.sent, w.begin.UnixNano() + int64(due)})); err != nil {
 			return sent, s.lost(err)
 		}
 	}

@@ -19,6 +19,6 @@
 //
 // A worker never sleeps on a socket. On one machine with the server, the server's core would pay for each wake-up, a
 // datagram at a time. So a worker sleeps by the clock, and polls its sockets as often as their rate demands. This does
-// not lengthen latencies. A latency begins when the worker hands the frame to the kernel, and ends with the time stamp
-// that the kernel gives a packet on arrival (SO_TIMESTAMPNS). Both times are from the clock of one machine.
+// not lengthen latencies. A latency begins when the frame is due, so that a worker which falls behind hides nothing. It
+// ends with the time stamp that the kernel gives a packet on arrival (SO_TIMESTAMPNS), by the clock of the same machine.
 package turnload

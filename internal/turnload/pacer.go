@@ -43,13 +43,13 @@ func NewPacer(interval time.Duration, flows []int) Pacer {
 // Due is when the next frame must be sent, counted from the beginning of the load.
 func (p *Pacer) Due() time.Duration { return p.cycle + p.turns[p.next].phase }
 
-// Next returns a flow with a frame that is due at now, if there is one. After a hold-up, it skips frames that are too
-// late.
-func (p *Pacer) Next(now time.Duration) (flow int, ok bool) {
+// Next returns a flow with a frame that is due by now, and since when, if there is one. After a hold-up, it skips frames
+// that are too late.
+func (p *Pacer) Next(now time.Duration) (flow int, due time.Duration, ok bool) {
 	for {
-		due := p.Due()
+		due = p.Due()
 		if due > now {
-			return 0, false
+			return 0, 0, false
 		}
 		flow = p.turns[p.next].flow
 		if p.next++; p.next == len(p.turns) {
@@ -57,7 +57,7 @@ func (p *Pacer) Next(now time.Duration) (flow int, ok bool) {
 			p.cycle += p.interval
 		}
 		if now-due <= maxLag {
-			return flow, true
+			return flow, due, true
 		}
 		p.Skipped++
 	}

@@ -19,11 +19,11 @@ func TestPacer(t *testing.T) {
 	var quarters [4]int
 	for range flows * cycles {
 		due := p.Due()
-		if _, ok := p.Next(due - 1); ok {
+		if _, _, ok := p.Next(due - 1); ok {
 			t.Fatalf("a frame was sent before %v", due)
 		}
-		flow, ok := p.Next(due)
-		if !ok || due < last {
+		flow, since, ok := p.Next(due + 1)
+		if !ok || since != due || due < last {
 			t.Fatalf("at %v, after %v: %v", due, last, ok)
 		}
 		quarters[4*(due%interval)/interval]++
@@ -56,7 +56,7 @@ func TestPacerLate(t *testing.T) {
 	p := NewPacer(time.Millisecond, []int{1})
 	count := func(now time.Duration) (n int) {
 		for {
-			if _, ok := p.Next(now); !ok {
+			if _, _, ok := p.Next(now); !ok {
 				return n
 			}
 			n++

@@ -93,11 +93,11 @@ func (w *worker) sendDue(now time.Duration) {
 	}
 	for i := range w.pacers {
 		for range framesAtOnce {
-			id, ok := w.pacers[i].Next(now)
+			id, due, ok := w.pacers[i].Next(now)
 			if !ok {
 				break
 			}
-			n := w.send(&w.flows[id], run)
+			n := w.send(&w.flows[id], run, due)
 			if run != 0 {
 				w.sent += uint64(n)
 			}
@@ -105,12 +105,12 @@ func (w *worker) sendDue(now time.Duration) {
 	}
 }
 
-// send sends the next frame of a flow, and returns how many of its datagrams the kernel took.
-func (w *worker) send(f *flow, run uint32) int {
+// send sends the next frame of a flow, which is due since then, and returns how many of its datagrams the kernel took.
+func (w *worker) send(f *flow, run uint32, due time.Duration) int {
 	for i := range f.stream.Burst {
 		w.out.Set(i, f.header, f.stream.Size)
 	}
-	sent := time.Now().UnixNano()
+	sent := w.begin.UnixNano() + int64(due)
 	for i := range f.stream.Burst {
 		if p := (packet{run, f.id, f.number + uint32(i), sent}); w.binding {
 			p.putBinding(w.out.Payload(i))
