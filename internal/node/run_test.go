@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -139,5 +141,23 @@ func TestStopEndsADrain(t *testing.T) {
 	s.cancel()
 	if err := s.wait(); err != nil {
 		t.Errorf("the server ended with %v: %s", err, s.log.String())
+	}
+}
+
+// TestCloseTwice: Close may be called again, and has nothing to say then.
+func TestCloseTwice(t *testing.T) {
+	var log syncBuffer
+	args := withDefaults([]string{"--state", filepath.Join(t.TempDir(), "state")})
+	n, err := New(load(t, args...), Options{Processors: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Open(); err != nil {
+		t.Error(err)
+	}
+	n.Close()
+	n.Close()
+	if strings.Contains(log.String(), "level=WARN") || strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("logged %s", log.String())
 	}
 }
