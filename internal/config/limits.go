@@ -27,6 +27,7 @@ type Limits struct {
 
 	// Connections.
 	TURNStreams           int
+	HTTPConnections       int
 	ConnectionsPerAddress int
 	HalfOpen              int
 	UnreadBytes           int
@@ -74,6 +75,7 @@ func defaultLimits() Limits {
 		RequestsPerSecond:        256,
 
 		TURNStreams:           16384,
+		HTTPConnections:       8192,
 		ConnectionsPerAddress: 1024,
 		HalfOpen:              1024,
 		UnreadBytes:           256 << 20,
@@ -127,6 +129,7 @@ func (l *Limits) keys() []key {
 		bandwidth("bandwidth_per_user", &l.BandwidthPerUser, "likewise, for the relays of one session, or of one user: of shared_secrets at one address"),
 		bandwidth("bandwidth_per_allocation", &l.BandwidthPerAllocation, "likewise, for one relay"),
 		count("turn_streams", &l.TURNStreams, "TURN connections over TCP, TLS and DTLS at a time; beyond it the server closes the oldest that has no relay"),
+		count("http_connections", &l.HTTPConnections, "HTTP connections at a time, without signaling; beyond it the server closes the one that has been idle, or at one request, the longest"),
 		count("connections_per_address", &l.ConnectionsPerAddress, "TURN and HTTP connections at a time, from one IPv4 address or IPv6 /64; a /56 and a /48 may have 4 and 16 times as many"),
 		count("half_open", &l.HalfOpen, "connections before the end of their TLS handshake or first message; beyond it the server closes the oldest"),
 		count("unread_bytes", &l.UnreadBytes, "bytes that wait for TURN clients over TCP, TLS and DTLS that read slowly; 16 KB for each client are not counted"),

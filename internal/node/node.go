@@ -326,6 +326,7 @@ func (n *Node) makeWeb() {
 func (n *Node) webServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
+		ConnState:         newWebPlaces(n.cfg.Limits.HTTPConnections).changed,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second, // it and WriteTimeout end where /signal takes the connection over
 		WriteTimeout:      time.Minute,
