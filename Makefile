@@ -34,6 +34,13 @@ deb: ## build bin/turnpike_VERSION_ARCH.deb, for the processor ARCH
 	gzip -9nf bin/package/man
 	ARCH=$(ARCH) VERSION=$(VERSION) go run $(NFPM) package -f deploy/nfpm.yaml -p deb -t bin/
 
+.PHONY: release
+release: ## build all that a version is published as into bin/release: archives, packages, lists of modules, checksums
+	rm -f bin/turnpike_*.deb
+	$(MAKE) deb ARCH=amd64 VERSION=$(VERSION)
+	$(MAKE) deb ARCH=arm64 VERSION=$(VERSION)
+	go run ./deploy/release --version $(VERSION) --time $(SOURCE_DATE_EPOCH) --also 'bin/turnpike_*.deb'
+
 .PHONY: check
 check: lint js ## format, vet, staticcheck, unit tests, types and tests of the JavaScript: no root, no browser
 	go test $(RACE) -short ./...
