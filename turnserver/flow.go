@@ -45,6 +45,8 @@ type flow struct {
 
 	expires expiry // of the channel, which its permission may outlive; written under shard.mu
 
+	heard atomic.Bool // the peer has sent something; without a channel only
+
 	told    bool        // the queue has had it; guarded by shard.mu
 	changed atomic.Bool // the queue has it, to tell the sink of a change
 	gone    atomic.Bool // it is out of the table, for good; written under shard.mu

@@ -59,6 +59,8 @@ func (r *recordingSink) remove(f *flow) {
 	}
 }
 
+func (*recordingSink) hasHeard(*flow) bool { return false }
+
 func (*recordingSink) retry()      {}
 func (*recordingSink) waits() bool { return false }
 
@@ -68,7 +70,7 @@ func (q *flowQueue) told() {
 		return
 	}
 	told := make(chan struct{})
-	q.later(func() { close(told) })
+	q.later(func() { q.afterEnded(func() { close(told) }) })
 	over := make(chan struct{})
 	go func() { q.done.Wait(); close(over) }()
 	select {

@@ -11,6 +11,8 @@ type flowSink interface {
 	set(*flow)
 	// remove ends a flow, once.
 	remove(*flow)
+	// hasHeard reports whether it has forwarded packets of a flow's peer, or has seen one.
+	hasHeard(*flow) bool
 	// retry tries flows again that found no room, of which waits reports whether there are any.
 	retry()
 	waits() bool

@@ -167,6 +167,12 @@ func (k *offloader) remove(f *flow) {
 	k.meters.unshare(a)
 }
 
+// hasHeard implements flowSink.
+func (k *offloader) hasHeard(f *flow) bool {
+	_, down, ok := k.path.Usage(keysOf(f))
+	return ok && (down.Packets > 0 || !down.Seen.IsZero()) // those of another relay here are not seen, but counted
+}
+
 // retriesAtOnce bounds how many flows are tried again at a time.
 const retriesAtOnce = 1024
 

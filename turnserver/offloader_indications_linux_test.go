@@ -114,3 +114,66 @@ func TestOffloadedConversations(t *testing.T) {
 		t.Errorf("later the kernel forwards %d flows, want 2", got)
 	}
 }
+
+// TestDeadPairsMakeRoom: a peer that never answered gives up its place to one that the client tries later. Those that
+// have answered keep theirs, whether the sockets or the kernel have seen that.
+func TestDeadPairsMakeRoom(t *testing.T) {
+	if !offloaded {
+		return // it is for the run with flows in the kernel
+	}
+	s, clock := startClocked(t, allowLoopback)
+	c := dialREST(t, s, "udp", "alice")
+	call := offloadedCall{testClient: c, relayed: c.allocate()}
+	call.accept(stun.MethodRefresh, lifetime(3600))
+	talk := func() offloadedCall {
+		with := call
+		with.peer = newPeer(t)
+		with.meet()
+		with.write(with.message([]byte("hello")))
+		with.peer.want(with.relayed, []byte("hello"))
+		with.offloads()
+		return with
+	}
+	answer := func(c offloadedCall) {
+		t.Helper()
+		c.peer.send(c.relayed, []byte("hello"))
+		c.wantData(0, c.peer.addr, []byte("hello"))
+	}
+	const answered = 4
+	var calls [answered]offloadedCall
+	for i := range mostConversations {
+		with := talk()
+		switch {
+		case i >= answered:
+		case i%2 == 0: // by the sockets
+			answer(with)
+			calls[i] = with
+		default: // by the kernel, which must have seen the client before
+			with.write(with.message([]byte("again")))
+			with.peer.want(with.relayed, []byte("again"))
+			answer(with)
+			calls[i] = with
+		}
+	}
+	flows := func(want int) {
+		t.Helper()
+		if got := s.Offload().Flows; got != want {
+			t.Errorf("the kernel forwards %d flows, want %d", got, want)
+		}
+	}
+	talk() // too early
+	flows(mostConversations)
+	clock.advance(unanswered)
+	winner := talk()
+	flows(answered)
+	clock.advance(time.Second)
+	winner.exchange([]byte("it answers"), []byte("it answers"))
+	flows(answered + 1)
+	before := counterOf(t, s, "packets_offloaded", "up")
+	for _, with := range append(calls[:], winner) {
+		with.write(with.message([]byte("again and again")))
+		with.peer.want(with.relayed, []byte("again and again"))
+	}
+	c.barrier()
+	waitCounted(t, s, "packets_offloaded", "up", before+answered+1)
+}

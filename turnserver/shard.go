@@ -194,32 +194,6 @@ func (s *shard) bind(a *allocation, channel uint16, peer destination, now clock,
 	return outcomeDone
 }
 
-// mostConversations bounds an allocation's flows without a channel: ICE tries every pair of candidates. The sockets
-// relay what the client sends to more peers.
-const mostConversations = 32
-
-// converse tells the sink of a peer that the client sends indications to. Such a flow lasts as long as a permission
-// that nobody refreshes. The first indication after that makes another flow.
-func (s *shard) converse(a *allocation, peer *destination, now clock) {
-	if s.flows.queue == nil || a.home.Load().tuple.Protocol != wire.UDP || now < a.conversationsFullUntil.at() {
-		return
-	}
-	if f, ok := s.flows.fromPeer.Load(peerKey{a.relayedTo(&peer.endpoint).local, peer.endpoint}); ok && !f.over(now) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, before := a.permission(peer.endpoint.IP), a.flowTo(peer.endpoint)
-	switch {
-	case !s.has(a) || p == nil || before != nil && !before.over(now):
-		return // it has changed meanwhile
-	case len(a.flows)-a.channels() >= mostConversations || !peer.reaches():
-		a.conversationsFullUntil.set(now.plus(time.Second))
-		return
-	}
-	s.startFlow(&flow{alloc: a, home: a.home.Load(), peer: *peer, permission: p}, now.plus(permissionLifetime))
-}
-
 // startFlow begins a flow. It ends the earlier flow to the same peer, if there is one. The caller holds mu.
 func (s *shard) startFlow(f *flow, expires clock) {
 	f.expires.set(expires)

@@ -36,8 +36,11 @@ func (a *allocation) fromRelay(w *worker, from *relayed, buf []byte, start, end 
 
 // carrierFor looks up how a packet from peer travels on (RFC 8656 §11.3, §12.7).
 func (a *allocation) carrierFor(peer wire.Endpoint, now clock) (carrier, uint16) {
-	if f, ok := a.shard.flows.fromPeer.Load(peerKey{a.relayedTo(&peer).local, peer}); ok && f.channel != 0 && f.live(now) {
-		return carryChannel, f.channel
+	if f, ok := a.shard.flows.fromPeer.Load(peerKey{a.relayedTo(&peer).local, peer}); ok && f.live(now) {
+		if f.channel != 0 {
+			return carryChannel, f.channel
+		}
+		f.hear()
 	}
 	if a.permits(peer.IP, now) {
 		return carryIndication, 0
