@@ -52,25 +52,29 @@ func (srv *Server) appendInfo(list []SessionInfo, some []*session) []SessionInfo
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for _, s := range some {
-		if s.ended {
-			continue
+		if !s.ended {
+			list = append(list, s.info())
 		}
-		info := SessionInfo{
-			Session: s.id, User: s.user.id, Name: s.user.name, Role: s.ticket.Role, Since: s.since, Away: s.away != nil, Rooms: []string{},
-		}
-		switch {
-		case s.conn != nil:
-			info.Address = clientText(s.conn.use.prefix)
-		case s.away != nil:
-			info.Address = clientText(s.away.use.prefix)
-		}
-		for _, r := range s.rooms {
-			info.Rooms = append(info.Rooms, r.id)
-		}
-		slices.Sort(info.Rooms)
-		list = append(list, info)
 	}
 	return list
+}
+
+// info returns what operators may know of a session. The caller holds mu.
+func (s *session) info() SessionInfo {
+	info := SessionInfo{
+		Session: s.id, User: s.user.id, Name: s.user.name, Role: s.ticket.Role, Since: s.since, Away: s.away != nil, Rooms: []string{},
+	}
+	switch {
+	case s.conn != nil:
+		info.Address = clientText(s.conn.use.prefix)
+	case s.away != nil:
+		info.Address = clientText(s.away.use.prefix)
+	}
+	for _, r := range s.rooms {
+		info.Rooms = append(info.Rooms, r.id)
+	}
+	slices.Sort(info.Rooms)
+	return info
 }
 
 // RoomList returns all rooms, sorted by name, as SessionList does.
@@ -97,16 +101,35 @@ func (srv *Server) appendRooms(list []RoomInfo, some []*room) []RoomInfo {
 		if len(r.members) == 0 { // it died meanwhile
 			continue
 		}
-		info := RoomInfo{Room: r.id, Size: r.size, Locked: r.locked, Waiting: r.hasWaiting}
-		if host := r.host(); host != nil {
-			info.Host = host.id
-		}
-		for _, s := range r.members {
-			info.Sessions = append(info.Sessions, s.id)
-		}
-		list = append(list, info)
+		list = append(list, r.info())
 	}
 	return list
+}
+
+// info returns what operators may know of a room. The caller holds mu.
+func (r *room) info() RoomInfo {
+	info := RoomInfo{Room: r.id, Size: r.size, Locked: r.locked, Waiting: r.hasWaiting}
+	if host := r.host(); host != nil {
+		info.Host = host.id
+	}
+	for _, s := range r.members {
+		info.Sessions = append(info.Sessions, s.id)
+	}
+	return info
+}
+
+// FindRoom returns one room and the sessions in it, in the order in which they came.
+func (srv *Server) FindRoom(id string) (info RoomInfo, sessions []SessionInfo, found bool) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	r := srv.rooms[id]
+	if r == nil {
+		return info, nil, false
+	}
+	for _, s := range r.members {
+		sessions = append(sessions, s.info())
+	}
+	return r.info(), sessions, true
 }
 
 // EndUser is EndWhere for the sessions of one user, and returns how many it ended. user is in auth.User's wire form.

@@ -40,6 +40,13 @@ func TestSessionAndRoomList(t *testing.T) {
 	}; !reflect.DeepEqual(rooms, wantRooms) {
 		t.Errorf("rooms %+v, want %+v", rooms, wantRooms)
 	}
+	room, in, found := h.srv.FindRoom("den")
+	if !found || !reflect.DeepEqual(room, rooms[1]) || !reflect.DeepEqual(in, []SessionInfo{sessions[0], sessions[2]}) {
+		t.Errorf("found %+v with %+v, %v", room, in, found)
+	}
+	if _, _, found := h.srv.FindRoom("nowhere"); found {
+		t.Error("found a room that is not there")
+	}
 }
 
 // TestEndUser ends the sessions of one user that match, their relays too, and no others.

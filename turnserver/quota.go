@@ -356,6 +356,12 @@ func (o *owned) end(who owner, match func(*auth.Grant) bool) {
 	}
 }
 
+func (o *owned) count(who owner) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.by[who])
+}
+
 // all lists every allocation.
 func (o *owned) all() (all []*allocation) {
 	o.mu.Lock()

@@ -316,6 +316,9 @@ func (s *Server) EndSession(session string) {
 	s.flowQueue.settle()
 }
 
+// CountSession returns how many allocations there are that were made with a session's credentials.
+func (s *Server) CountSession(session string) int { return s.owned.count(owner{session: session}) }
+
 // EndUser ends the allocations and reservations of a user of REST or relay-only credentials.
 func (s *Server) EndUser(user string) {
 	s.EndGrants(user, func(*auth.Grant) bool { return true })

@@ -159,7 +159,7 @@ func (l *Limits) keys() []key {
 		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "bad tickets and invites from one address; beyond it the server looks at no more of them for a moment"),
 		count("failed_api_keys_per_minute", &l.FailedKeysPerMinute, "wrong API keys from one address; beyond it each wait is twice as long as the one before"),
 		count("tickets_per_minute_per_address", &l.TicketsPerMinute, "tickets and ICE servers that one address gets over HTTP"),
-		count("api_requests_per_second_per_address", &l.APIRequestsPerSecond, "requests of backends, with one of auth.api_keys, from one address; sixty times that at once"),
+		count("api_requests_per_second_per_address", &l.APIRequestsPerSecond, "requests of backends, with one of auth.api_keys, from one address; sixty times that at once, and a tenth of it for long lists"),
 	}
 }
 

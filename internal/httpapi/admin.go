@@ -16,6 +16,8 @@ type People interface {
 	Users() []User
 	// Rooms returns the rooms, sorted by name.
 	Rooms() []Room
+	// Room returns one of them.
+	Room(name string) (Room, bool)
 	// Kick throws a user out, of one room or of everything, until the user has a new ticket. It returns how many sessions
 	// that concerned.
 	Kick(who auth.Kick) (sessions int, err error)
@@ -58,17 +60,18 @@ type handler func(*http.Request) (any, *apiError)
 type adminPath struct {
 	method, path string
 	handle       handler
+	lists        bool // it walks over all who are here, and so may come less often
 }
 
 func (a *API) adminPaths() []adminPath {
 	return []adminPath{
-		{http.MethodGet, "/api/v1/admin/users", a.getUsers},
-		{http.MethodDelete, "/api/v1/admin/users/{user}", a.deleteUser},
-		{http.MethodGet, "/api/v1/admin/rooms", a.getRooms},
-		{http.MethodGet, "/api/v1/admin/rooms/{room}", a.getRoom},
-		{http.MethodDelete, "/api/v1/admin/rooms/{room}/users/{user}", a.deleteRoomUser},
-		{http.MethodPost, "/api/v1/admin/tickets", a.postAdminTicket},
-		{http.MethodPost, "/api/v1/admin/invites", a.postAdminInvite},
+		{http.MethodGet, "/api/v1/admin/users", a.getUsers, true},
+		{http.MethodDelete, "/api/v1/admin/users/{user}", a.deleteUser, false},
+		{http.MethodGet, "/api/v1/admin/rooms", a.getRooms, true},
+		{http.MethodGet, "/api/v1/admin/rooms/{room}", a.getRoom, false},
+		{http.MethodDelete, "/api/v1/admin/rooms/{room}/users/{user}", a.deleteRoomUser, false},
+		{http.MethodPost, "/api/v1/admin/tickets", a.postAdminTicket, false},
+		{http.MethodPost, "/api/v1/admin/invites", a.postAdminInvite, false},
 	}
 }
 
@@ -82,7 +85,7 @@ func (a *API) Local() http.Handler {
 }
 
 // withKey has only a request with an API key handled.
-func (a *API) withKey(handle handler) handler {
+func (a *API) withKey(p adminPath) handler {
 	return func(r *http.Request) (any, *apiError) {
 		if len(a.cfg.APIKeys) == 0 {
 			return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "This server has no keys for backends; its operator can add auth.api_keys."}
@@ -90,11 +93,15 @@ func (a *API) withKey(handle handler) handler {
 		if apiErr := a.checkKey(r); apiErr != nil {
 			return nil, apiErr
 		}
-		if wait := a.admins.take(a.client(r)); wait > 0 {
+		allowed := a.admins
+		if p.lists {
+			allowed = a.lists
+		}
+		if wait := allowed.take(a.client(r)); wait > 0 {
 			a.logWait(r, "too many requests with an API key", "limits.api_requests_per_second_per_address")
 			return nil, tooMany("Too many requests from this address; try again later.", wait)
 		}
-		return handle(r)
+		return p.handle(r)
 	}
 }
 

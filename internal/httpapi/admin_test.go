@@ -24,6 +24,15 @@ type testPeople struct {
 func (p *testPeople) Users() []User { return p.users }
 func (p *testPeople) Rooms() []Room { return p.rooms }
 
+func (p *testPeople) Room(name string) (Room, bool) {
+	for _, r := range p.rooms {
+		if r.Room == name {
+			return r, true
+		}
+	}
+	return Room{}, false
+}
+
 func (p *testPeople) Kick(who auth.Kick) (int, error) {
 	p.kicked = append(p.kicked, who)
 	return 2, p.fails
@@ -78,13 +87,21 @@ func TestAdminNeedsAKey(t *testing.T) {
 // TestAdminRate: a backend that runs wild waits, and another address does not.
 func TestAdminRate(t *testing.T) {
 	a, _ := newAPIKeyTest()
-	a.admins = newBuckets(60, func() time.Time { return a.now })
-	for i := range 60 {
+	a.admins, a.lists = newBuckets(60, func() time.Time { return a.now }), newBuckets(6, func() time.Time { return a.now })
+	for i := range 6 {
 		if resp, object := a.admin("GET", "/users", ""); resp.StatusCode != 200 {
+			t.Fatalf("list %d: %d %v", i, resp.StatusCode, object)
+		}
+	}
+	if resp, object := a.admin("GET", "/rooms", ""); resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "10" {
+		t.Errorf("one list more: %d %v", resp.StatusCode, object)
+	}
+	for i := range 60 {
+		if resp, object := a.admin("DELETE", "/users/app:u1", ""); resp.StatusCode != 200 {
 			t.Fatalf("request %d: %d %v", i, resp.StatusCode, object)
 		}
 	}
-	if resp, object := a.admin("GET", "/users", ""); resp.StatusCode != 429 || errorCode(object) != "rate-limited" || resp.Header.Get("Retry-After") != "1" {
+	if resp, object := a.admin("DELETE", "/users/app:u1", ""); resp.StatusCode != 429 || errorCode(object) != "rate-limited" || resp.Header.Get("Retry-After") != "1" {
 		t.Errorf("one more: %d %v", resp.StatusCode, object)
 	}
 	other := request("203.0.113.6:1", "turn.example.org", "Authorization: Bearer "+testAPIKey)

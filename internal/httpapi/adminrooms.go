@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 
 	"turnpike/auth"
 	"turnpike/signal/wire"
@@ -21,9 +20,8 @@ func (a *API) getRooms(r *http.Request) (any, *apiError) {
 
 // getRoom tells of one room.
 func (a *API) getRoom(r *http.Request) (any, *apiError) {
-	rooms := a.cfg.People.Rooms()
-	if i := slices.IndexFunc(rooms, func(room Room) bool { return room.Room == r.PathValue("room") }); i >= 0 {
-		return rooms[i], nil
+	if room, found := a.cfg.People.Room(r.PathValue("room")); found {
+		return room, nil
 	}
 	return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "There is no such room: nobody is in it."}
 }

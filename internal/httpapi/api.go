@@ -63,7 +63,7 @@ type Config struct {
 	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; nobody can guess a signed token
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
-	AdminPerSecond       int // requests with an API key from one address; sixty times that at once
+	AdminPerSecond       int // requests with an API key from one address; sixty times that at once. Of long lists a tenth
 	Now                  func() time.Time
 	Log                  *slog.Logger
 }
@@ -76,6 +76,7 @@ type API struct {
 	keys     *limiter // of API keys, which can be guessed
 	grants   *buckets
 	admins   *buckets // of good API keys
+	lists    *buckets // of those who ask for long lists by them
 	waits    seldom   // lines of the log
 	refusals *buckets // likewise
 	log      *slog.Logger
@@ -92,6 +93,7 @@ func New(cfg Config) *API {
 		keys:     newLimiter(cfg.KeyFailuresPerMinute, cfg.Now),
 		grants:   newBuckets(cfg.GrantsPerMinute, cfg.Now),
 		admins:   newBuckets(60*cfg.AdminPerSecond, cfg.Now),
+		lists:    newBuckets(max(1, 6*cfg.AdminPerSecond), cfg.Now),
 		waits:    seldom{every: waitsEvery},
 		refusals: newBuckets(refusalsPerMinute, cfg.Now),
 		log:      cfg.Log,
@@ -109,7 +111,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(http.MethodGet, a.getRelay))
 	mux.Handle("/api/v1/turn-credentials", a.endpoint(http.MethodGet, a.getTURNCredentials))
 	for _, p := range a.adminPaths() {
-		mux.Handle(p.path, a.endpoint(p.method, a.withKey(p.handle)))
+		mux.Handle(p.path, a.endpoint(p.method, a.withKey(p)))
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "There is no such API path."})

@@ -46,19 +46,34 @@ func (p *people) Rooms() []httpapi.Room {
 	}
 	rooms := []httpapi.Room{}
 	for _, r := range p.signal.RoomList() {
-		room := httpapi.Room{Room: r.Room, Size: r.Size, Host: r.Host, Locked: r.Locked, Waiting: r.Waiting, Sessions: []httpapi.Session{}}
+		var in []signal.SessionInfo
 		for _, id := range r.Sessions {
-			s, ok := sessions[id]
-			if !ok {
-				continue // it came after the list of sessions
+			if s, ok := sessions[id]; ok { // otherwise it came after the list of sessions
+				in = append(in, s)
 			}
-			session := sessionOf(s)
-			session.User, session.Name, session.Relays = s.User, s.Name, bySession[id]
-			room.Sessions = append(room.Sessions, session)
 		}
-		rooms = append(rooms, room)
+		rooms = append(rooms, roomOf(r, in, func(session string) int { return bySession[session] }))
 	}
 	return rooms
+}
+
+// Room implements httpapi.People.
+func (p *people) Room(name string) (httpapi.Room, bool) {
+	r, in, found := p.signal.FindRoom(name)
+	if !found {
+		return httpapi.Room{}, false
+	}
+	return roomOf(r, in, p.turn.CountSession), true
+}
+
+func roomOf(r signal.RoomInfo, in []signal.SessionInfo, relays func(session string) int) httpapi.Room {
+	room := httpapi.Room{Room: r.Room, Size: r.Size, Host: r.Host, Locked: r.Locked, Waiting: r.Waiting, Sessions: []httpapi.Session{}}
+	for _, s := range in {
+		session := sessionOf(s)
+		session.User, session.Name, session.Relays = s.User, s.Name, relays(s.Session)
+		room.Sessions = append(room.Sessions, session)
+	}
+	return room
 }
 
 // countRelays counts the relays of each session, and of each user of credentials that belong to no session.

@@ -54,6 +54,21 @@ func TestKickEndsRelays(t *testing.T) {
 		return client
 	}
 	stolen := relayOnly(user)
+	roomRelays := func() int {
+		t.Helper()
+		var room struct{ Sessions []struct{ Relays int } }
+		if err := admin.do(t.Context(), http.MethodGet, "/rooms/meeting", &room); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, s := range room.Sessions {
+			n += s.Relays
+		}
+		return n
+	}
+	if n := roomRelays(); n != 0 {
+		t.Errorf("the room has %d relays before there are any", n)
+	}
 	for _, client := range []*turnClient{victim.turn(), other.turn(), stolen} {
 		relay, err := client.Allocate()
 		if err != nil {
@@ -63,6 +78,9 @@ func TestKickEndsRelays(t *testing.T) {
 	}
 	if u := users(); u["Victim"].Relays != 2 || u["Victim"].Sessions[0].Relays != 1 || u["Other"].Relays != 1 || u["Victim"].Sessions[0].Rooms[0] != "meeting" {
 		t.Fatalf("users %+v", u)
+	}
+	if n := roomRelays(); n != 2 {
+		t.Errorf("the room has %d relays, want 2", n)
 	}
 	if n, err := admin.Kick(t.Context(), auth.Kick{User: user}); n != 1 || err != nil {
 		t.Fatalf("ended %d, %v", n, err)
