@@ -123,6 +123,8 @@ func TestUnitSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, why := range map[string]string{
+		"ExecReload=kill -HUP $MAINPID": "a certificate can be read again",
+		"WatchdogSec=60":                "a server that hangs is started anew",
 		"Type=notify":                                                 "the server says when it is ready",
 		"DynamicUser=yes":                                             "it runs unprivileged",
 		"StateDirectory=turnpike":                                     "the secret outlives a restart",

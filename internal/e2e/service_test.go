@@ -67,6 +67,7 @@ func TestService(t *testing.T) {
 		if out := m.run(t, setup+" --yes 2>&1 || true"); !strings.Contains(out, "writes over none") {
 			t.Errorf("setup again: %s", out)
 		}
+		m.run(t, "systemctl reload turnpike")
 		m.run(t, "dpkg -i /root/newer.deb")
 		if out := m.run(t, "journalctl -u turnpike --no-pager -o cat"); !strings.Contains(out, "turnpike v0.0.2") {
 			t.Errorf("the newer version does not run:\n%s", out)

@@ -63,6 +63,8 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	n.banner(stdout)
 	n.notify(daemon.SdNotifyReady)
 
+	watchdog, stopWatchdog := newWatchdog()
+	defer stopWatchdog()
 	var err error
 	draining := false
 	for running := true; running; {
@@ -73,6 +75,8 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 			draining, running = true, false
 		case err = <-failed:
 			err, running = fmt.Errorf("serve http: %w", err), false
+		case <-watchdog:
+			n.alive()
 		case <-ignored:
 			n.log.Info("SIGHUP: there is no certificate to read again (tls.mode is \"off\"); for other changes start the server anew")
 		}
@@ -80,7 +84,7 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	n.api.SetReady(false)
 	n.notify(daemon.SdNotifyStopping)
 	if draining {
-		n.drain(ctx)
+		n.drain(ctx, watchdog)
 	}
 	stopWatching()
 	stopBackground()
@@ -88,6 +92,23 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	serving.Wait()
 	n.log.Info("stopped")
 	return err
+}
+
+// newWatchdog ticks twice in the time after which systemd starts a silent server anew, if systemd does so.
+func newWatchdog() (tick <-chan time.Time, stop func()) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(interval / 2)
+	return t.C, t.Stop
+}
+
+// alive tells systemd that the server does not hang: both parts still give an answer, which takes their locks.
+func (n *Node) alive() {
+	n.turn.Allocations()
+	n.signal.Stats()
+	n.notify(daemon.SdNotifyWatchdog)
 }
 
 // notify tells systemd, if it started us.
@@ -103,7 +124,7 @@ const idleRelay = 30 * time.Second
 
 // drain refuses new relays. Then it waits until the relays carry nothing any more, drain_timeout is over or ctx ends. Signaling goes
 // on meanwhile: a client that is sent away now could come back only to this process, which has the port.
-func (n *Node) drain(ctx context.Context) {
+func (n *Node) drain(ctx context.Context, watchdog <-chan time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 	defer cancel()
 	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", n.cfg.DrainTimeout)
@@ -119,6 +140,8 @@ func (n *Node) drain(ctx context.Context) {
 		case <-ctx.Done():
 			n.log.Info("relays were still there at the end", "relays", n.turn.Allocations())
 			return
+		case <-watchdog:
+			n.alive()
 		case <-tick.C:
 		}
 	}
