@@ -286,21 +286,21 @@ const (
 	rows
 )
 
-// How many requests a loop reads in a turn, and how many of them may be strangers' while data waits. So strangers cost a call
+// How many requests of strangers a loop serves in a turn: while no data waits, and while some does. So they cost a call
 // little, and still are heard.
 const (
-	requestsAtOnce = udpio.BatchSize / 2
-	requestsAmid   = udpio.BatchSize / 16
+	strangersAtOnce = udpio.BatchSize / 2
+	strangersAmid   = udpio.BatchSize / 16
 )
 
 // turn reads each socket with data that waits, once, and of the others one of each row. One that may have more waits again,
 // behind the others.
 func (l *loop) turn() {
 	l.readFirst(data, len(l.waiting[data]), udpio.BatchSize)
-	l.readFirst(requests, min(1, len(l.waiting[requests])), requestsAtOnce)
-	most := requestsAtOnce
+	l.readFirst(requests, min(1, len(l.waiting[requests])), udpio.BatchSize)
+	most := strangersAtOnce
 	if len(l.waiting[data]) > 0 {
-		most = requestsAmid
+		most = strangersAmid
 	}
 	l.readFirst(strangers, min(1, len(l.waiting[strangers])), most)
 }

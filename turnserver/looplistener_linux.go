@@ -101,7 +101,7 @@ func (l *loop) strangersLimit(b *inbox, more, among bool) int {
 	case b.row == strangers:
 		return udpio.BatchSize
 	case b.row == requests && len(l.waiting[data]) > 0:
-		return requestsAmid
+		return strangersAmid
 	case more && (among || b.full >= floodedAfter):
 		return strangersAmong
 	}

@@ -140,10 +140,10 @@ func TestCallsBeforeStrangers(t *testing.T) {
 	sendTimes(t, call, channelMessage(wire.MinChannel, []byte("unbound"), false), 2*udpio.BatchSize+8)
 	sendTimes(t, peer, []byte("unpermitted"), udpio.BatchSize+8)
 	for turn, want := range []struct{ up, down, strangers int }{
-		{udpio.BatchSize, udpio.BatchSize, requestsAmid},
-		{2 * udpio.BatchSize, udpio.BatchSize + 8, 2 * requestsAmid},
-		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*requestsAmid + requestsAtOnce},
-		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*requestsAmid + 2*requestsAtOnce},
+		{udpio.BatchSize, udpio.BatchSize, strangersAmid},
+		{2 * udpio.BatchSize, udpio.BatchSize + 8, 2 * strangersAmid},
+		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*strangersAmid + strangersAtOnce},
+		{2*udpio.BatchSize + 8, udpio.BatchSize + 8, 2*strangersAmid + 2*strangersAtOnce},
 	} {
 		l.step()
 		up, down, strangers := l.counted(dropNoChannel), l.counted(dropNoPermission), int(l.counters.bindings.Load())
@@ -163,7 +163,7 @@ func TestStrangersAmongCalls(t *testing.T) {
 	known, stranger := dialPlain(t, l.addr), dialPlain(t, l.addr)
 	l.know(known)
 	request := buildMessage(t, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)).Raw
-	const calls, batch = 20, requestsAtOnce
+	const calls, batch = 20, udpio.BatchSize
 	sendTimes(t, stranger, request, batch-calls)
 	sendTimes(t, known, request, calls)
 	sendTimes(t, stranger, request, 1)
@@ -209,11 +209,11 @@ func TestClientsAmidData(t *testing.T) {
 	known, stranger, call := dialPlain(t, l.addr), dialPlain(t, l.addr), dialPlain(t, l.addr)
 	l.know(known)
 	request := buildMessage(t, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)).Raw
-	sendTimes(t, stranger, request, requestsAtOnce-1)
+	sendTimes(t, stranger, request, strangersAtOnce-1)
 	sendTimes(t, known, request, 1)
 	sendTimes(t, call, channelMessage(wire.MinChannel, []byte("unbound"), false), 2*udpio.BatchSize)
 	l.step()
-	if got, want := l.counted(dropStrangers), requestsAtOnce-1-requestsAmid; got != want {
+	if got, want := l.counted(dropStrangers), strangersAtOnce-1-strangersAmid; got != want {
 		t.Errorf("%d requests were dropped, want %d", got, want)
 	}
 	if err := readNow(t, known, make([]byte, 1500)); err != nil {

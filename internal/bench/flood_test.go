@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/stun/v3"
+	"github.com/pion/turn/v4"
 	"golang.org/x/sys/unix"
 
 	"turnpike/internal/turnload"
@@ -149,8 +152,13 @@ type floodRun struct {
 	rate         float64
 }
 
-// floodResult is what became of the calls, and how many forged datagrams there were a second.
-type floodResult struct{ lost, loader, forged float64 } // percent; percent, by the load generator itself
+// floodResult is what became of the calls.
+type floodResult struct {
+	lost     float64       // percent
+	loader   float64       // percent, lost or not sent by the load generator itself
+	forged   float64       // datagrams a second
+	answered time.Duration // the longest wait of a client for a permission
+}
 
 // measure runs all kinds and rates beside the calls of one server.
 func (f *flooding) measure(t *testing.T, m contender) {
@@ -163,47 +171,108 @@ func (f *flooding) measure(t *testing.T, m contender) {
 		t.Fatal(err)
 	}
 	defer g.Close()
+	client := f.newClient(t, cfg)
 	kinds := append([]flood{{name: "nothing"}}, floods("bench")...)
 	for _, rate := range f.rates {
 		for _, kind := range kinds {
 			if kind.payload == nil && rate != f.rates[0] {
 				continue
 			}
-			t.Run(fmt.Sprintf("%s at %.0f", kind.name, rate), func(t *testing.T) { f.measureOne(t, g, m, kind, rate) })
+			t.Run(fmt.Sprintf("%s at %.0f", kind.name, rate), func(t *testing.T) { f.measureOne(t, g, client, m, kind, rate) })
 		}
 	}
 }
 
-func (f *flooding) measureOne(t *testing.T, g *turnload.Generator, m contender, kind flood, rate float64) {
+// newClient makes a client with an allocation, to ask for permissions while others flood. It sends again what is not
+// answered.
+func (f *flooding) newClient(t *testing.T, cfg turnload.Config) *turn.Client {
 	t.Helper()
-	forger, stop, done := f.newFlooder(t), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		if kind.payload != nil {
-			forger.run(kind, rate, stop)
+	conn, err := f.Left.ListenUDP(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := cfg.Credential(floodCalls)
+	client, err := turn.NewClient(&turn.ClientConfig{
+		TURNServerAddr: f.server().String(), Conn: conn, Username: login.Username, Password: login.Password, RTO: 500 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); _ = conn.Close() })
+	if err := client.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// waits is how long a client waits for its answers.
+type waits struct {
+	mu      sync.Mutex
+	longest time.Duration
+	since   time.Time // when it sent what is not answered yet; zero: nothing
+}
+
+// ask asks for permissions until stop is closed. A request that fails counts with the time until then.
+func (w *waits) ask(client *turn.Client, peer netip.Addr, stop <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
 		}
-	}()
+		w.note(time.Now())
+		_ = client.CreatePermission(&net.UDPAddr{IP: peer.AsSlice(), Port: 9})
+		w.note(time.Time{})
+	}
+}
+
+// note begins or ends a wait, and returns the longest so far.
+func (w *waits) note(since time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.since.IsZero() {
+		w.longest = max(w.longest, time.Since(w.since))
+	}
+	w.since = since
+	return w.longest
+}
+
+func (f *flooding) measureOne(t *testing.T, g *turnload.Generator, client *turn.Client, m contender, kind flood, rate float64) {
+	t.Helper()
+	forger, stop := f.newFlooder(t), make(chan struct{})
+	answers := new(waits)
+	go answers.ask(client, f.Right.Addr(), stop) // ends at the latest when the client is closed
+	var running sync.WaitGroup
+	if kind.payload != nil {
+		running.Go(func() { forger.run(kind, rate, stop) })
+	}
 	begin := time.Now()
 	r, err := g.Run(t.Context(), turnload.Load{Rate: floodMedia, Duration: f.run, Warmup: f.run / 6})
 	close(stop)
-	<-done
+	running.Wait()
+	longest := answers.note(time.Time{})
 	if err != nil {
 		t.Fatalf("%s, %s: %v", m.name, kind.name, err)
 	}
 	result := floodResult{
 		lost:   100 * r.Loss(),
 		loader: 100 * float64(r.LoaderDropped+r.LoaderSkipped) / (r.Rate * r.Duration.Seconds()),
-		forged: float64(forger.sent.Load()) / time.Since(begin).Seconds(),
+		forged: float64(forger.sent.Load()) / time.Since(begin).Seconds(), answered: longest.Round(time.Millisecond),
 	}
-	t.Logf("%-10s beside %.0f/s %s: %.2f %% lost, %.2f %% by the load generator, p99 %v",
-		m.name, result.forged, kind.name, result.lost, result.loader, r.Latency.Percentile(99))
+	t.Logf("%-10s beside %.0f/s %s: %.2f %% lost, %.2f %% by the load generator, p99 %v; permissions within %v",
+		m.name, result.forged, kind.name, result.lost, result.loader, r.Latency.Percentile(99), result.answered)
 	f.lost[floodRun{kind.name, m.name, rate}] = result
 }
 
 // table writes what each server lost.
 func (f *flooding) table() string {
 	var out strings.Builder
-	fmt.Fprintln(&out, "| packets of calls lost beside | forged a second | kernel | user space | coturn |")
+	fmt.Fprintln(&out, "| packets of calls lost, and the longest wait of a client for a permission, beside | forged a second | kernel | user space | coturn |")
 	fmt.Fprintln(&out, "|---|---|---|---|---|")
 	for _, rate := range f.rates {
 		for _, kind := range append([]flood{{name: "nothing"}}, floods("")...) {
@@ -212,7 +281,11 @@ func (f *flooding) table() string {
 			}
 			fmt.Fprintf(&out, "| %s | %s |", kind.name, f.forged(kind.name, rate))
 			for _, server := range []string{kernel, userSpace, theirs} {
-				fmt.Fprintf(&out, " %.2f %% |", f.lost[floodRun{kind.name, server, rate}].lost)
+				cell := ""
+				if r, ok := f.lost[floodRun{kind.name, server, rate}]; ok {
+					cell = fmt.Sprintf("%.2f %%; %v", r.lost, r.answered)
+				}
+				fmt.Fprintf(&out, " %s |", cell)
 			}
 			fmt.Fprintln(&out)
 		}
@@ -224,8 +297,9 @@ func (f *flooding) table() string {
 func (f *flooding) forged(kind string, rate float64) string {
 	least, greatest := rate, 0.0
 	for _, server := range []string{kernel, userSpace, theirs} {
-		got := f.lost[floodRun{kind, server, rate}].forged
-		least, greatest = min(least, got), max(greatest, got)
+		if r, ok := f.lost[floodRun{kind, server, rate}]; ok {
+			least, greatest = min(least, r.forged), max(greatest, r.forged)
+		}
 	}
 	if greatest == 0 {
 		return ""
@@ -250,7 +324,7 @@ func TestFlood(t *testing.T) {
 	}
 	need(t, "turnserver", "taskset", "ip")
 	load := otherLoad()
-	f := newFlooding(t, 3*time.Second, 100_000, 200_000)
+	f := newFlooding(t, 2500*time.Millisecond, 100_000, 200_000)
 	build(t)
 	leaveServerCore(t)
 	for _, m := range servers() {
