@@ -35,8 +35,9 @@ func OpenSecretFile(path string, rand io.Reader) (*SecretFile, error) {
 func (f *SecretFile) Secret() Secret { return Secret{f.current.Load} }
 
 // Reload takes up another secret, or other former ones, if the files have changed.
-// If they cannot be read, all stays as it is. It is cheap if nothing has changed.
-func (f *SecretFile) Reload() (changed bool, err error) {
+// isNew says that another one signs now. If the files cannot be read, all stays as it
+// is. It is cheap if nothing has changed.
+func (f *SecretFile) Reload() (isNew bool, err error) {
 	there := f.look() // Before reading: a change in between is seen the next time.
 	if sameFile(there[0], f.seen[0]) && sameFile(there[1], f.seen[1]) {
 		return false, nil
@@ -47,11 +48,11 @@ func (f *SecretFile) Reload() (changed bool, err error) {
 	}
 	f.seen = there
 	now, before := s.material(), f.current.Load()
-	if bytes.Equal(now.key, before.key) && slices.EqualFunc(now.former, before.former, formerKey.equal) {
-		return false, nil
+	isNew = !bytes.Equal(now.key, before.key)
+	if isNew || !slices.EqualFunc(now.former, before.former, formerKey.equal) {
+		f.current.Store(now)
 	}
-	f.current.Store(now)
-	return true, nil
+	return isNew, nil
 }
 
 func (k formerKey) equal(other formerKey) bool {

@@ -160,10 +160,16 @@ func TestEndedCannotBeWritten(t *testing.T) {
 	})
 }
 
-// obstruct puts a directory in the place of a file, so that nobody can write it, not even root.
+// obstruct puts a directory in the place of a file, so that nobody can write it, not even root. The file's owner may make
+// it anew at any moment.
 func obstruct(t *testing.T, path string) {
 	t.Helper()
-	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+	err := errors.New("not tried")
+	for try := 0; err != nil && try < 1000; try++ {
+		_ = os.Remove(path)
+		err = os.Mkdir(path, 0o700)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -49,12 +49,12 @@ func (n *Node) watchSecret(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		changed, err := n.secret.Reload()
+		isNew, err := n.secret.Reload()
 		if err != nil && !failing { // once, not each second
 			n.log.Error("the secret has changed and cannot be read; the former one goes on", "err", err)
 		}
 		failing = err != nil
-		if changed {
+		if isNew {
 			n.log.Info("a new secret signs from now on", "file", n.cfg.SecretFile())
 			n.signal.RenewAll()
 		}
