@@ -99,6 +99,9 @@ func (l *Ledger) Kick(who Kick) error {
 	}
 	return l.withLock(func() error {
 		at := l.now().UTC().Truncate(time.Microsecond) // As exact as tickets are.
+		if before := l.Kicked(who); !at.After(before) { // A clock may be set back.
+			at = before.Add(time.Microsecond)
+		}
 		return l.append(ledgerEvent{Event: eventKicked, ID: who.User, Room: who.Room, At: at, Expires: at.Add(kickKeep)})
 	})
 }

@@ -128,6 +128,11 @@ func TestKicksGoFromProcessToProcess(t *testing.T) {
 	if news := later.PollKicks(); len(news) > 0 || !later.Kicked(Kick{"app:ann", "standup"}).Equal(epoch) || !later.Kicked(Kick{User: "app:bob"}).Equal(epoch) {
 		t.Errorf("after a restart: news %v, %v, %v", news, later.Kicked(Kick{"app:ann", "standup"}), later.Kicked(Kick{User: "app:bob"}))
 	}
+	want(t, "kick again, at the same moment", command.Kick(Kick{User: "app:bob"}), nil)
+	poll(Kick{User: "app:bob"})
+	if at := server.Kicked(Kick{User: "app:bob"}); !at.After(epoch) {
+		t.Errorf("the second kick is of %v", at)
+	}
 	for _, bad := range []string{"", strings.Repeat("x", maxLedgerLine)} {
 		if err := command.Kick(Kick{User: bad}); err == nil {
 			t.Errorf("%.10q was kicked", bad)
