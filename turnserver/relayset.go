@@ -185,6 +185,7 @@ func (s *Server) followHost() {
 		watcher, changes = w, w.Changes()
 	}
 	watch()
+	var restUntil time.Time // constant changes of routes must not take all of the time
 	timer := time.NewTimer(hostInterval)
 	defer timer.Stop()
 	for {
@@ -195,14 +196,20 @@ func (s *Server) followHost() {
 			}
 			return
 		case <-changes:
+			if wait := time.Until(restUntil); wait > 0 {
+				timer.Reset(wait)
+				continue
+			}
 		case <-s.lookAgain:
 		case <-timer.C:
 		}
 		if ended.Load() {
 			watch()
 		}
+		begin := time.Now()
 		s.followRelays()
 		s.readOwnHost()
+		restUntil = time.Now().Add(10 * time.Since(begin))
 		interval := hostInterval
 		if slices.ContainsFunc(s.relays.Load().places, func(p *relayPlace) bool { return p.missing }) {
 			interval = missingInterval
@@ -267,11 +274,15 @@ func (p *relayPlace) among(wanted []RelayAddress) (wants, replaced bool) {
 
 // lookFor looks whether the host has a place's address.
 func (s *Server) lookFor(p *relayPlace) {
-	missing := familyMissing(s.probeRelay(p.Local)) // no other failure says anything about the address
-	if missing && !p.missing {
-		p.missingSince = s.now()
+	err := s.probeRelay(p.Local)
+	missing := familyMissing(err)
+	switch {
+	case err != nil && !missing: // that says nothing about the address
+	case missing && !p.missing:
+		p.missing, p.missingSince = true, s.now()
+	case !missing:
+		p.missing = false
 	}
-	p.missing = missing
 }
 
 // tellOfRelays logs and counts that new allocations get other addresses.

@@ -132,7 +132,7 @@ func (n *Node) drain(ctx context.Context, watchdog <-chan time.Time) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for ticks := 0; n.turn.Allocations() > 0; ticks++ {
-		if ticks%10 == 0 && n.turn.Active(n.options.idle()) == 0 {
+		if ticks%50 == 0 && n.turn.Active(n.options.idle()) == 0 {
 			n.log.Info("the relays that are left carry nothing; not waiting for them", "relays", n.turn.Allocations(), "for", n.options.idle())
 			return
 		}
