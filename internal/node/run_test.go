@@ -70,7 +70,7 @@ func TestDrainWaitsForRelays(t *testing.T) {
 
 // TestDrainLeavesIdleRelays: a relay that carries nothing does not hold up a drain.
 func TestDrainLeavesIdleRelays(t *testing.T) {
-	s := startWith(t, Options{idleRelay: time.Millisecond}, "--drain-timeout", "1h")
+	s := startWith(t, Options{idleRelay: time.Nanosecond}, "--drain-timeout", "1h")
 	client, err := relayCredential(t, s).connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
