@@ -13,9 +13,9 @@ import (
 	"turnpike/auth"
 )
 
-// TestSessionsHearOfRevokedInvites holds that onRevoked is called within two seconds, and once more for sessions that
-// were just beginning.
-func TestSessionsHearOfRevokedInvites(t *testing.T) {
+// TestSessionsHearOfTheLedger holds that onRevoked and onKicked are called within two seconds, and once more for sessions
+// that were just beginning.
+func TestSessionsHearOfTheLedger(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invites")
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
@@ -30,7 +30,7 @@ func TestSessionsHearOfRevokedInvites(t *testing.T) {
 		defer server.Close()
 		defer command.Close()
 		told := make(chan string, 10)
-		n := &Node{log: log, ledger: server, onRevoked: func(id string) { told <- id }, onKicked: func(who auth.Kick) { told <- who.User }}
+		n := &Node{log: log, ledger: server, onRevoked: func(id string) { told <- id }, onKicked: func(who auth.Kick) { told <- who.User + " of " + who.Room }}
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		watching.Go(func() { n.watchInvites(ctx) })
@@ -40,8 +40,14 @@ func TestSessionsHearOfRevokedInvites(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got := []string{<-told, <-told}
-		if took := time.Since(start); took > 2*time.Second || !slices.Equal(got, []string{"a", "b"}) {
+		for _, who := range []auth.Kick{{User: "app:u"}, {User: "app:u", Room: "standup"}} {
+			if err := command.Kick(who); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := []string{"a", "b", "app:u of ", "app:u of standup"}
+		got := []string{<-told, <-told, <-told, <-told}
+		if took := time.Since(start); took > 2*time.Second || !slices.Equal(got, want) {
 			t.Errorf("told of %v after %v", got, took)
 		}
 		time.Sleep(10 * time.Second) // in the bubble's time
@@ -52,7 +58,7 @@ func TestSessionsHearOfRevokedInvites(t *testing.T) {
 		for id := range told {
 			got = append(got, id)
 		}
-		if !slices.Equal(got, []string{"a", "b"}) {
+		if !slices.Equal(got, want) {
 			t.Errorf("told again of %v", got)
 		}
 	})
