@@ -118,9 +118,6 @@ func TestACMEName(t *testing.T) {
 			a.waitLog("msg=\"tls: certificate\" for=" + testName)
 			roots := a.directory.Roots()
 			_, leaf := dial(t, a.addr("web"), testName, roots)
-			if left := time.Until(leaf.NotAfter); left < 24*time.Hour*80 {
-				t.Errorf("it expires in %v", left)
-			}
 			for _, l := range a.node.turn.Addrs() {
 				if l.Network == "tls" {
 					if _, other := dial(t, l.Addr.String(), testName, roots); !other.Equal(leaf) {
@@ -190,7 +187,7 @@ func TestACMEAddress(t *testing.T) {
 // TestACMERenewal: a certificate is renewed before it expires, and a connection that began with it goes on.
 func TestACMERenewal(t *testing.T) {
 	a := startACME(t, testName)
-	a.directory.Start(pebble.Options{TLSPort: portOf(t, a.addr("web")), HTTPPort: 1, Validity: 15 * time.Second, DNS: pebble.DNS(t, netip.MustParseAddr("127.0.0.1"))})
+	a.directory.Start(pebble.Options{TLSPort: portOf(t, a.addr("web")), HTTPPort: 1, Validity: 15 * time.Second, ShortValidity: 15 * time.Second, DNS: pebble.DNS(t, netip.MustParseAddr("127.0.0.1"))})
 	a.waitLog("msg=\"tls: certificate\" for=" + testName)
 	roots := a.directory.Roots()
 	old, first := dial(t, a.addr("web"), testName, roots)

@@ -123,7 +123,7 @@ type Options struct {
 	HTTPPort, TLSPort int    // where it sends challenges
 	DNS               string // the address of a DNS server; empty: the system's
 	Blocked           []string
-	Validity          time.Duration // of certificates; 0: 90 days
+	Validity          time.Duration // of certificates; 0: 90 days. An order that names no profile gets one by chance
 	ShortValidity     time.Duration // likewise, of the profile "shortlived"; 0: 6 days
 }
 
