@@ -334,8 +334,8 @@ func sum(all []*counters, below offload.Totals) []Counter {
 
 // faults are what has failed and what has been said of it.
 type faults struct {
-	dead  atomic.Pointer[string] // a part that has failed for good, or nil
-	stuck atomic.Int32           // parts that have failed, and try again
+	stuck atomic.Int32 // parts that have failed, and try again
+	deaf  atomic.Bool  // the host has lost the addresses of all UDP listeners
 
 	mu     sync.Mutex
 	warned map[string]clock // guarded by mu; when each warning was last logged
@@ -366,16 +366,13 @@ func (f *faults) mayWarn(msg string, now clock) bool {
 	return true
 }
 
-// lose notes that a part has failed for good. The server goes on without it, and is no longer ready.
-func (s *Server) lose(part string) { s.faults.dead.CompareAndSwap(nil, &part) }
-
 // Unready says why clients should rather go to another server, or returns "".
 func (s *Server) Unready() string {
-	if part := s.faults.dead.Load(); part != nil {
-		return *part + "; start the server anew"
-	}
 	if s.faults.stuck.Load() > 0 {
 		return "a part that serves UDP has failed and tries again; the log has more"
+	}
+	if s.faults.deaf.Load() {
+		return "this host has none of the addresses that the server listens on for UDP"
 	}
 	if !s.relays.Load().ready() {
 		return "this host has none of its relay addresses"

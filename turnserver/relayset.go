@@ -209,6 +209,7 @@ func (s *Server) followHost() {
 		begin := time.Now()
 		s.followRelays()
 		s.readOwnHost()
+		s.faults.deaf.Store(s.isDeaf())
 		restUntil = time.Now().Add(10 * time.Since(begin))
 		interval := hostInterval
 		if slices.ContainsFunc(s.relays.Load().places, func(p *relayPlace) bool { return p.missing }) {
@@ -216,6 +217,20 @@ func (s *Server) followHost() {
 		}
 		timer.Reset(interval)
 	}
+}
+
+// isDeaf reports whether the host has lost the addresses of all UDP listeners.
+func (s *Server) isDeaf() (deaf bool) {
+	for _, l := range s.Addrs() {
+		if l.Network != "udp" {
+			continue
+		}
+		if ip := wire.Canonical(l.Addr.Addr()); ip.IsUnspecified() || !familyMissing(s.probeRelay(ip)) {
+			return false
+		}
+		deaf = true
+	}
+	return deaf
 }
 
 func (s *Server) watcherFailed(err error) {

@@ -19,6 +19,7 @@ type testHost struct {
 	wanted []RelayAddress
 	has    []netip.Addr
 	looks  int
+	deaf   bool // it has lost the address that the server listens on
 }
 
 // set changes the addresses that the server is told to use, and those that the host has.
@@ -38,6 +39,9 @@ func (h *testHost) find() []RelayAddress {
 func (h *testHost) probe(ip netip.Addr) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if ip == loopback && !h.deaf {
+		return nil
+	}
 	if !slices.Contains(h.has, ip) {
 		return syscall.EADDRNOTAVAIL
 	}
@@ -219,4 +223,18 @@ func TestOneFamilyGoes(t *testing.T) {
 	reserving.refuse(437, stun.MethodRefresh, lifetime(600))
 	dialREST(t, s, "udp", "bob").refuse(508, stun.MethodAllocate, transport(transportUDP), token)
 	waitFor(t, "the ports to be free", func() bool { return heldPorts(s) == 1 })
+}
+
+// TestListenerAddressGoes: a server is not ready while no client reaches it over UDP, though it has a relay address.
+func TestListenerAddressGoes(t *testing.T) {
+	s, host, _ := startOn(t, firstAddress)
+	for _, deaf := range []bool{false, true, false} {
+		host.mu.Lock()
+		host.deaf = deaf
+		host.mu.Unlock()
+		host.lets(t, s)
+		if got := s.Unready(); (got != "") != deaf {
+			t.Errorf("the address of the listener is gone: %v, and the server says %q", deaf, got)
+		}
+	}
 }
