@@ -28,6 +28,8 @@ func attacks() []attack {
 		// Relaying to where the attacker could not go by himself.
 		{"peers inside: loopback, private, link-local, metadata, in every disguise", "CVE-2018-4058, CVE-2020-26262, CVE-2026-27624; Slack's TURN servers, 2020", deniedPeersAreRefused},
 		{"the host's own ports, by any of its addresses", "CVE-2018-4059", ownHostIsDenied},
+		{"the host's own ports, at an address that is open to an SFU", "", TestOpenedHostOnly},
+		{"an address that has moved to this host, by a permission of before", "", TestAddressMovesHere},
 		{"an allowed peer beside a denied one", "", createPermissionIsAllOrNothing},
 		{"data to a peer without a permission", "RFC 8656 §21.1.3", sendNeedsPermission},
 		{"a stolen session credential as a proxy", "RFC 8656 §21.1.1", sessionScope},
@@ -82,6 +84,7 @@ func attacks() []attack {
 		// Taking more than one's share.
 		{"a flood of requests from forged sources: memory stays flat", "coturn #1999", forgedSources},
 		{"a flood that uses up what other sources may ask", "", TestForgedSources},
+		{"challenges that are longer than they must be", "", TestChallengesAreShort},
 		{"a victim's address as the sender, to have it flooded with answers", "coturn #1588", TestAnswersToAnybody},
 		{"connections that say nothing, or a byte at a time", "slowloris", TestStreamWithoutAllocation},
 		{"the same before TLS, in its handshake, before a PROXY header and on a port that is HTTP's too", "slowloris", TestSlowBeginnings},
@@ -117,7 +120,7 @@ func attacks() []attack {
 
 // TestAttacks runs every attack. `go test -run TestAttacks -v` prints the list.
 func TestAttacks(t *testing.T) {
-	for _, a := range attacks() {
+	for _, a := range slices.Concat(attacks(), attacksOnLoops()) {
 		name := a.name
 		if a.seen != "" {
 			name += " (" + a.seen + ")"

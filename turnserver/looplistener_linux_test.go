@@ -14,6 +14,14 @@ import (
 	"turnpike/turnserver/wire"
 )
 
+// attacksOnLoops lists the attacks that only loops withstand.
+func attacksOnLoops() []attack {
+	return []attack{
+		{"a flood of requests, to drown calls and what their clients ask for", "coturn 4.6.1 loses a third of the packets", TestCallsSurviveFlood},
+		{"a socket that is always full, to starve others", "", TestFullSocketsAlternate},
+	}
+}
+
 // steppedLoop is a loop with a listener. It serves only when the test lets it.
 type steppedLoop struct {
 	*loop

@@ -304,7 +304,11 @@ func (f *flooding) forged(kind string, rate float64) string {
 	if greatest == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.0f to %.0f thousand", least/1000, greatest/1000)
+	from, to := fmt.Sprintf("%.0f,000", least/1000), fmt.Sprintf("%.0f,000", greatest/1000)
+	if from == to {
+		return to
+	}
+	return from + " to " + to
 }
 
 func newFlooding(t *testing.T, run time.Duration, rates ...float64) *flooding {

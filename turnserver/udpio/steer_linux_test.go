@@ -1,7 +1,6 @@
 package udpio
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -95,6 +94,6 @@ func arrival(t *testing.T, r *Reader, fds []int, data string) int {
 			}
 		}
 	}
-	t.Fatal(fmt.Sprintf("% x did not come", data))
+	t.Fatalf("% x did not come", data)
 	return 0
 }
