@@ -290,20 +290,41 @@ func roomLine(entry *latelyEntry[endedRoom]) endedLine {
 
 // allChanged has takeChanged return everything again.
 func (e *Ended) allChanged() {
-	for more := e.markSome(true); more; {
-		more = e.markSome(false)
+	e.walk(e.sessions.mark, e.rooms.mark)
+}
+
+// all returns a line of everything that has not expired.
+func (e *Ended) all() (lines []endedLine) {
+	e.walk(
+		func(entry *latelyEntry[endedSession]) {
+			if entry.until.After(e.now()) {
+				lines = append(lines, sessionLine(entry))
+			}
+		},
+		func(entry *latelyEntry[endedRoom]) {
+			if entry.until.After(e.now()) {
+				lines = append(lines, roomLine(entry))
+			}
+		})
+	return lines
+}
+
+// walk calls functions for all entries, with mu held. Others get mu in between. What changes meanwhile may be left out,
+// and is among what has changed.
+func (e *Ended) walk(session func(*latelyEntry[endedSession]), room func(*latelyEntry[endedRoom])) {
+	for first, more := true, true; more; first = false {
+		more = e.walkSome(first, session, room)
 	}
 }
 
-// markSome does a part of allChanged, so that others need not wait for the whole.
-func (e *Ended) markSome(first bool) (more bool) {
+func (e *Ended) walkSome(first bool, session func(*latelyEntry[endedSession]), room func(*latelyEntry[endedRoom])) (more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if first {
 		e.sessions.cursor, e.rooms.cursor = e.sessions.order.Front(), e.rooms.order.Front()
 	}
-	e.sessions.markSome(endedChunk)
-	e.rooms.markSome(endedChunk)
+	e.sessions.walkSome(endedChunk, session)
+	e.rooms.walkSome(endedChunk, room)
 	return e.sessions.cursor != nil || e.rooms.cursor != nil
 }
 

@@ -320,7 +320,7 @@ func TestEndedFullDisk(t *testing.T) {
 	full := errors.New("no space left on device")
 	for i := range 3 {
 		e.EndGenerations(fmt.Sprint(i), 1)
-		if err := e.file.write(func([]byte) error { return full }, false); !errors.Is(err, full) {
+		if err := e.file.write(func([]byte) error { return full }); !errors.Is(err, full) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -364,5 +364,40 @@ func TestEndedWhileFlushed(t *testing.T) {
 		if got, _, _ := next.Room(fmt.Sprint(w)); got.Term != changes-1 || next.SessionFrom(fmt.Sprint(w, 9)) != changes-1 {
 			t.Errorf("writer %d: term %d, generation %d", w, got.Term, next.SessionFrom(fmt.Sprint(w, 9)))
 		}
+	}
+}
+
+// TestEndedFileThatCannotBeReplaced: where lines can be added but the file cannot be written anew, it does not get all of
+// them again and again, and loses none.
+func TestEndedFileThatCannotBeReplaced(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "ended"), testClock()
+	e := openEnded(t, path, now, io.Discard)
+	for i := range 100 {
+		e.EndGenerations(fmt.Sprint(i), 1)
+	}
+	if err := e.file.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.EndGenerations("meanwhile", 1)
+	e.file.journal.path = filepath.Join(t.TempDir(), "gone", "ended") // its directory is not there: replace fails
+	if err := e.file.compact(); err == nil {
+		t.Fatal("the file was replaced")
+	}
+	e.file.journal.path = path
+	for range 3 {
+		if err := e.file.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, err := os.Stat(path); err != nil || after.Size() > before.Size()+200 {
+		t.Errorf("%d bytes, and then %d (%v)", before.Size(), after.Size(), err)
+	}
+	next := openEnded(t, path, now, io.Discard)
+	if next.SessionFrom("99") != 1 || next.SessionFrom("meanwhile") != 1 {
+		t.Error("a line was lost")
 	}
 }

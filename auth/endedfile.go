@@ -54,7 +54,7 @@ func (f *EndedFile) Flush() error {
 		return err
 	}
 	return f.journal.withLock(func() error {
-		if err := f.write(f.journal.append, false); err != nil {
+		if err := f.write(f.journal.append); err != nil {
 			return err
 		}
 		if f.journal.size > max(minEndedSize, 2*f.compacted) {
@@ -67,44 +67,53 @@ func (f *EndedFile) Flush() error {
 // Prune writes the file anew if anything in it has expired.
 func (f *EndedFile) Prune() error { return f.journal.withLock(f.compact) }
 
-// compact writes the file anew, without what has expired or was outdated. The
-// caller holds the lock.
-func (f *EndedFile) compact() error {
-	f.ended.allChanged()
-	return f.write(func(lines []byte) error {
-		if int64(len(lines)) == f.journal.size { // Nothing has expired: these are the lines of the file.
-			f.compacted = f.journal.size
-			return nil
-		}
-		if err := f.journal.replace(lines); err != nil {
-			return fmt.Errorf("%s: write anew: %w", f.journal.name, err)
-		}
-		f.compacted = int64(len(lines))
-		return nil
-	}, true)
-}
-
 // write puts what has changed into the file, in one go.
-func (f *EndedFile) write(put func(lines []byte) error, evenNothing bool) error {
-	var text bytes.Buffer
+func (f *EndedFile) write(put func(lines []byte) error) error {
 	var taken []endedLine
 	for more := true; more; {
 		var lines []endedLine
 		lines, more = f.ended.takeChanged()
 		taken = append(taken, lines...)
 	}
-	if len(taken) == 0 && !evenNothing {
+	if len(taken) == 0 {
 		return nil
 	}
-	encoder := json.NewEncoder(&text)
-	for _, line := range taken {
-		if err := encoder.Encode(line); err != nil {
-			return fmt.Errorf("%s: %w", f.journal.name, err)
-		}
+	text, err := f.encode(taken)
+	if err == nil {
+		err = put(text)
 	}
-	if err := put(text.Bytes()); err != nil {
+	if err != nil {
 		f.ended.changedAgain(taken)
+	}
+	return err
+}
+
+// compact writes the file anew, without what has expired or was outdated. If it
+// cannot, nothing is lost: the file has all of this, and what changes meanwhile is
+// written by the next Flush. The caller holds the lock.
+func (f *EndedFile) compact() error {
+	text, err := f.encode(f.ended.all())
+	if err != nil {
 		return err
 	}
+	f.compacted = f.journal.size // The next try must not come before the file has doubled, even if this one fails.
+	if int64(len(text)) == f.journal.size {
+		return nil // These are the lines of the file.
+	}
+	if err := f.journal.replace(text); err != nil {
+		return fmt.Errorf("%s: write anew: %w", f.journal.name, err)
+	}
+	f.compacted = int64(len(text))
 	return nil
+}
+
+func (f *EndedFile) encode(lines []endedLine) ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	for _, line := range lines {
+		if err := encoder.Encode(line); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.journal.name, err)
+		}
+	}
+	return text.Bytes(), nil
 }

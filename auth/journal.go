@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -227,6 +228,10 @@ func (j *journal) replace(data []byte) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if runtime.GOOS == "windows" { // It replaces no file that is open.
+		_ = j.file.Close()
+		j.file = nil
 	}
 	if err = os.Rename(f.Name(), j.path); err != nil {
 		return err

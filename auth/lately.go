@@ -11,7 +11,7 @@ type lately[V any] struct {
 	entries map[string]*latelyEntry[V]
 	order   list.List         // Of *latelyEntry[V], by their last change.
 	changed []*latelyEntry[V] // Not written yet, in the order of their first change.
-	cursor  *list.Element     // The next that markSome marks; nil: none.
+	cursor  *list.Element     // Where walkSome goes on; nil: at its end.
 }
 
 type latelyEntry[V any] struct {
@@ -86,9 +86,9 @@ func (l *lately[V]) changedAgain(id string) {
 	}
 }
 
-func (l *lately[V]) markSome(most int) {
+func (l *lately[V]) walkSome(most int, do func(*latelyEntry[V])) {
 	for ; l.cursor != nil && most > 0; most-- {
-		l.mark(l.cursor.Value.(*latelyEntry[V]))
+		do(l.cursor.Value.(*latelyEntry[V]))
 		l.cursor = l.cursor.Next()
 	}
 }

@@ -339,6 +339,8 @@ func TestStrangerWasFaster(t *testing.T) {
 		want func(t *testing.T, stranger, host *client)
 	}{
 		"stays": {[]any{"size", 4}, false, func(t *testing.T, stranger, host *client) {
+			stranger.expect("peer-joined")
+			stranger.expect("host", "session", host.session)
 			stranger.expectNothing()
 			host.send(msg{"type": "kick", "id": "k", "room": "x", "session": stranger.session})
 			host.skipTo("kicked")
@@ -376,8 +378,6 @@ func TestStrangerWasFaster(t *testing.T) {
 				if r := onlyRoom(w); r["host"] != host.session || r["size"] != 4.0 || r["locked"] == true != row.lock {
 					t.Errorf("the room is %v", r)
 				}
-				stranger.expect("peer-joined")
-				stranger.expect("host", "session", host.session)
 				row.want(t, stranger, host)
 				checkInvariants(t, n.srv)
 			})

@@ -141,7 +141,7 @@ func (r *room) asBefore(in auth.ResumeRoom, last auth.RoomState, kicked []string
 	r.size, r.made, r.term, r.hostTerm = in.Size, in.Made, in.Term, 0
 	r.locked, r.hasWaiting, r.kicked = in.Locked, in.Waiting, kicked
 	r.absent = &absentHost{until: time.Now().Add(auth.ResumeTTL)}
-	r.keptAt = time.Time{}
+	r.keptAt, r.standIn = time.Time{}, false
 	if last.Made == in.Made && last.Term >= in.Term {
 		r.term, r.locked, r.hasWaiting, r.absent.session = last.Term, last.Locked, last.Waiting, last.Host
 	}
@@ -189,22 +189,21 @@ func (srv *Server) restoreHost(s *session, r *room, in auth.ResumeRoom) {
 }
 
 // supplant puts the room that a session of another process was in into the place of one that somebody has made
-// meanwhile. Those who are there are newcomers in it: they stay if newcomers may enter, but nobody of them is host. The
-// caller holds mu.
+// meanwhile. Those who are there are newcomers in it: they stay if newcomers may enter, but nobody of them is host. Those
+// who must go do not learn who is back. The caller holds mu.
 func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.RoomState, kicked []string) {
-	newcomers, waited, wasLocked := slices.Clone(r.members), slices.Clone(r.waiting), r.locked
+	wasLocked := r.locked
+	r.newcomers = slices.Clone(r.members)
 	r.asBefore(in, last, kicked)
-	srv.putIn(s, r)
-	r.putFirst(len(r.members) - 1)
-	r.newcomers = newcomers
-	srv.tellRoomBut(s, r, &wire.Host{Room: r.id, Session: s.id})
-	for _, other := range waited {
+	r.members = slices.Insert(r.members, 0, s)
+	s.rooms = append(s.rooms, r)
+	for _, other := range slices.Clone(r.waiting) {
 		if !r.hasWaiting || slices.Contains(r.kicked, other.user.id) {
 			srv.stopWaiting(other, r)
 			srv.turnOut(other, r)
 		}
 	}
-	for _, other := range newcomers {
+	for _, other := range slices.Clone(r.newcomers) {
 		if slices.Contains(r.kicked, other.user.id) || !other.moderates() && (r.locked || r.hasWaiting) {
 			srv.leaveRoom(other, r, wire.ReasonLeave)
 			srv.turnOut(other, r)
@@ -212,6 +211,8 @@ func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.R
 	}
 	for len(r.members) > r.size && srv.makePlace(r) {
 	}
+	srv.tellRoomBut(s, r, &wire.PeerJoined{Room: r.id, Peer: s.peer()})
+	srv.tellRoomBut(s, r, &wire.Host{Room: r.id, Session: s.id})
 	if r.locked != wasLocked {
 		srv.tellLocked(r)
 	}

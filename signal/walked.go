@@ -1,6 +1,9 @@
 package signal
 
-import "math"
+import (
+	"math"
+	"runtime"
+)
 
 // walked is a set that can be walked in parts: others may get the lock, and change it, in between. Guarded by Server.mu.
 type walked[T placed] struct{ all []T }
@@ -54,6 +57,7 @@ func (w *walked[T]) before(end, most int, do func(T)) (next int) {
 func walk[T placed](srv *Server, set *walked[T], do func(T)) {
 	for next := math.MaxInt; next > 0; {
 		next = walkSome(srv, set, next, do)
+		runtime.Gosched() // where there is one processor, messages would wait for the whole walk
 	}
 }
 

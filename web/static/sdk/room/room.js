@@ -31,7 +31,7 @@ import { Roster } from './roster.js';
  * @property {{ peer: Peer }} peer-away the server cannot reach the peer; media may go on, and chat waits
  * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
  * @property {{ peer: Peer, text: string, at: Date }} message chat
- * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, or the code of the error that prevented our return
+ * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
  * @property {{ session: string }} host there is another host now, perhaps we: see `isHost`
  * @property {{ by: string }} locked nobody can join any more; `by` is a session
  * @property {{ by: string }} unlocked
