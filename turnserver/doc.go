@@ -57,9 +57,10 @@
 // told what ICMP says of its peers (toclient.go).
 //
 // The kernel forwards established flows over UDP where it can (offloader.go): the packets of bound channels, and
-// indications to and from a peer once the client has sent that peer one. It passes everything else up to the sockets.
-// The flow table tells it of each change. Every total includes its counts, and a limit of bandwidth holds for it and the
-// process together (offloader_meters.go).
+// indications to and from a peer once the client has sent that peer one (conversation.go). It passes everything else up
+// to the sockets. The flow table tells it of each change by a queue (flowqueue.go), because system calls would hold up
+// packets. A port is free only once the kernel no longer forwards from it. Every total includes the kernel's counts, and
+// a limit of bandwidth holds for it and the process together (offloader_meters.go).
 //
 // Rates of answers to clients that have shown nothing, and of failed log-ins, are limited by source: an IPv4 address or
 // an IPv6 /64.

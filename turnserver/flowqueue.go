@@ -18,8 +18,8 @@ type flowSink interface {
 	waits() bool
 }
 
-// flowQueue carries changes of flows from those who make them, the packet loops among them, to the sink, whose work takes system calls.
-// A flow stands in each list once at most, so the lists are no longer than there are flows.
+// flowQueue carries changes of flows from requests and the sweep to the sink. The sink's work takes system calls, which
+// would hold up a packet loop. A flow stands in each list once at most.
 type flowQueue struct {
 	// Static after construction.
 	sink flowSink

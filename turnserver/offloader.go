@@ -61,7 +61,9 @@ func (s *Server) openOffloader() error {
 	path, err := offload.Open(offload.Config{Addresses: s.packetAddresses(), MaxFlows: most, Meters: meters, Log: s.log, Fault: func() { s.counters.count(failedOffload) }})
 	switch {
 	case err == nil:
-		s.log.Info("turn: established flows are forwarded in the kernel")
+		if path.Paused() == "" { // else it has said so
+			s.log.Info("turn: established flows are forwarded in the kernel")
+		}
 		s.offloader = newOffloader(s, path, most, meters)
 		s.bandwidth.offloader = s.offloader
 		s.flowQueue = newFlowQueue(s.offloader)

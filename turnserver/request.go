@@ -111,8 +111,8 @@ func (r *request) authenticated(do func()) {
 }
 
 const (
-	requestBursts   = 32 // so many seconds' requests may come at once: a browser that joins a call makes and permits many relays
-	requestsToAlloc = 8  // an allocation may have this part of its user's requests
+	requestBursts = 32 // so many seconds' requests may come at once: a browser that joins a call makes and permits many relays
+	requestShare  = 8  // an allocation may make this part of its user's requests
 )
 
 // limited runs do unless the user, or the allocation on the five-tuple, asks for changes too often. Such a request gets
@@ -130,7 +130,7 @@ func (r *request) limited(do func()) func() {
 // mayChange takes a token for a request that changes something. It asks the narrower limit first.
 func (s *Server) mayChange(r *request) bool {
 	now := time.Duration(s.now())
-	interval := requestsToAlloc * time.Second / time.Duration(s.cfg.Limits.RequestsPerSecond)
+	interval := requestShare * time.Second / time.Duration(s.cfg.Limits.RequestsPerSecond)
 	if r.alloc != nil && interval > 0 && !r.alloc.requests.Take(now, interval, requestBursts*time.Second) {
 		return false
 	}

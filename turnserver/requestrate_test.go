@@ -35,7 +35,7 @@ func TestRequestsPerSecond(t *testing.T) {
 	one, left := dialREST(t, s, "udp", "alice"), rate*requestBursts
 	one.allocate()
 	left--
-	for range rate / requestsToAlloc * requestBursts {
+	for range rate / requestShare * requestBursts {
 		one.permit(peer.addr)
 		left--
 	}
@@ -44,7 +44,7 @@ func TestRequestsPerSecond(t *testing.T) {
 	ignored(one, stun.MethodRefresh)
 	clock.advance(time.Second)
 	left = min(left+rate, rate*requestBursts)
-	for range rate / requestsToAlloc {
+	for range rate / requestShare {
 		one.accept(stun.MethodRefresh)
 		left--
 	}

@@ -17,11 +17,13 @@
 //	bpf/forward.c    counts in the entries, and totals for each CPU; user space reads them while they grow
 //	attach_linux.go  follows the interfaces, and attaches the program to those that packets come to
 //	route_linux.go   asks the kernel by which interface a flow leaves, and again when routes change
+//	ipsec_linux.go   detaches the program while IPsec policies are in force
+//	watch_linux.go   hears of such changes (events_linux.go), and looks by itself now and then
 //
 // Only the server's flow table makes entries (offloader.go there). A limit of bandwidth is shared memory that both the
 // program and user space take from (meter_linux.go), so that the limit does not hold for each of them apart.
 //
-// Packets that the program forwards do not pass netfilter, connection tracking or reverse path filtering. This host
+// Packets that the program forwards do not pass netfilter, connection tracking, reverse path filtering or IPsec. This host
 // itself may translate addresses, and the program must not bypass that. So it forwards a direction of a flow only once
 // it has seen a packet of the other direction, with the addresses that user space knows.
 //

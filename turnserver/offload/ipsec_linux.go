@@ -20,9 +20,8 @@ const policyGroups = 1 << (nl.XFRMNLGRP_POLICY - 1)
 // policiesInForce says why IPsec forbids to forward, or returns "".
 func policiesInForce() (why string, err error) {
 	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
-	for _, p := range policies {
-		// Others are of single sockets, or of XFRM interfaces, which the program does not send to.
-		if (p.Dir == netlink.XFRM_DIR_OUT || p.Dir == netlink.XFRM_DIR_IN) && p.Ifid == 0 {
+	for i := range policies {
+		if p := &policies[i]; concerns(p) {
 			return fmt.Sprintf("IPsec policies are in force, such as for %v to %v", p.Src, p.Dst), nil
 		}
 	}
@@ -30,6 +29,13 @@ func policiesInForce() (why string, err error) {
 		return "", nil // this kernel has no IPsec
 	}
 	return "", err
+}
+
+// concerns reports whether a policy is about what the program forwards. Others are of single sockets, of what this host
+// only forwards, or of XFRM interfaces, which the program does not send to; or they let packets pass as they are.
+func concerns(p *netlink.XfrmPolicy) bool {
+	ours := p.Dir == netlink.XFRM_DIR_OUT || p.Dir == netlink.XFRM_DIR_IN
+	return ours && p.Ifid == 0 && (len(p.Tmpls) > 0 || p.Action == netlink.XFRM_POLICY_BLOCK)
 }
 
 // lookAtPolicies stops forwarding while IPsec policies are in force, or while nobody can say whether they are.

@@ -9,7 +9,7 @@ import (
 )
 
 // TestIPsec: nothing is forwarded while there are IPsec policies, whether they come later or were there before. Those for
-// packets that this host only forwards, or for an XFRM interface, do not count.
+// packets that this host only forwards or for an XFRM interface, and those that change nothing, do not count.
 func TestIPsec(t *testing.T) {
 	l := newLine(t)
 	d := startDaemon(t, l.Middle)
@@ -36,15 +36,17 @@ func TestIPsec(t *testing.T) {
 			t.Errorf("%q arrived", b)
 		}
 	}
-	for _, dir := range []string{"out", "in"} {
-		policy := "src 0.0.0.0/0 dst " + l.Right.Addr().String() + "/32 dir " + dir
-		l.ip(l.Middle, "xfrm policy add "+policy+" tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+	const tunnel = " tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel"
+	for _, row := range [][2]string{{"out", tunnel}, {"in", tunnel}, {"out", " action block"}} {
+		policy := "src 0.0.0.0/0 dst " + l.Right.Addr().String() + "/32 dir " + row[0]
+		l.ip(l.Middle, "xfrm policy add "+policy+row[1])
 		stops(d)
 		l.ip(l.Middle, "xfrm policy delete "+policy)
 		c.wantAgain()
 	}
-	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
-	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out if_id 7 tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd"+tunnel)
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out if_id 7"+tunnel)
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 9.0.0.0/8 dir out action allow")
 	must(t, l.Middle.Do(func() error {
 		why, err := policiesInForce()
 		if why != "" {
@@ -54,7 +56,7 @@ func TestIPsec(t *testing.T) {
 	}))
 	d.end()
 
-	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out tmpl src 9.9.9.1 dst 9.9.9.2 proto esp mode tunnel")
+	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out"+tunnel)
 	later := startDaemon(t, l.Middle)
 	later.do(order{Open: true, Addresses: l.addresses()})
 	stops(later)

@@ -77,17 +77,37 @@ func open(cfg Config, method attachMethod) (*Path, error) {
 		return nil, err
 	}
 	p.log = cfg.Log
-	p.fault = func(msg string, err error) {
-		p.log.Warn(msg, "error", err)
-		if cfg.Fault != nil {
-			cfg.Fault()
-		}
-	}
+	p.fault = faultsTo(&cfg)
 	if p.watcher, err = newWatcher(p, cfg.Addresses, method); err != nil {
 		_ = p.Close()
 		return nil, explain(err)
 	}
 	return p, nil
+}
+
+// faultInterval is how often the same fault is logged. Many flows may meet it.
+const faultInterval = time.Minute
+
+// faultsTo counts faults, and logs each message at most once a faultInterval.
+func faultsTo(cfg *Config) func(msg string, err error) {
+	log, count := cfg.Log, cfg.Fault
+	var mu sync.Mutex
+	last := make(map[string]time.Time)
+	return func(msg string, err error) {
+		if count != nil {
+			count()
+		}
+		mu.Lock()
+		now := time.Now()
+		says := now.Sub(last[msg]) >= faultInterval
+		if says {
+			last[msg] = now
+		}
+		mu.Unlock()
+		if says {
+			log.Warn(msg, "error", err)
+		}
+	}
 }
 
 // newPath loads the program for so many flows and meters, and attaches it nowhere. A mortal program forwards only while
