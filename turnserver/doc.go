@@ -2,7 +2,8 @@
 //
 // A packet from a client goes this way:
 //
-//	loop_linux.go, stream.go  read a batch of datagrams, or cut frames from a stream
+//	loop_linux.go             read a batch of datagrams
+//	stream.go, streamread.go  cut frames from a stream
 //	worker.go                 tell ChannelData, Send indications, Binding requests and other requests apart
 //	topeer.go                 ChannelData and Send indications: look the flow up, send to the peer
 //	worker.go                 answer Binding requests; discovery.go does so on addresses where clients find out about their NATs

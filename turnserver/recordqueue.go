@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"errors"
 	"net"
 	"time"
 
@@ -82,9 +83,21 @@ func (q *tlsQueue) finishSealing() {
 	}
 }
 
+// mostSealed bounds what waits with its encryption, which may take more than short messages do, and what TLS itself has
+// to say, which nobody counts: a client may ask for new keys without end, and read nothing.
+const mostSealed = 3 * maxQueued
+
+// errSealedTooMuch ends a connection whose client reads nothing of what it makes TLS say.
+var errSealedTooMuch = errors.New("the client does not read what it asks TLS for")
+
 // take takes records from TLS: those of seal, or what TLS itself has to say while it reads.
 func (q *tlsQueue) take(records []byte) (int, error) {
 	q.out.mu.Lock()
+	if q.out.waiting+len(q.records)+len(records) > mostSealed {
+		q.out.mu.Unlock()
+		q.out.fail()
+		return 0, errSealedTooMuch
+	}
 	if q.lent == nil {
 		q.lent = q.buffers.get()
 		q.records = q.lent.bytes[:0]

@@ -106,6 +106,9 @@ func (in *intake) serveFed(c *client) bool {
 		alive := in.serveFrames(c, w, b, &start, end)
 		if !alive || err != nil {
 			in.keep(b.bytes[start:end])
+			if in.t.claimed != nil {
+				in.keepFed()
+			}
 			return alive && errors.Is(err, front.ErrStarved)
 		}
 	}
@@ -115,7 +118,7 @@ func (in *intake) serveFed(c *client) bool {
 func (in *intake) serveUnbuffered(c *client) bool {
 	in.rest = slices.Grow(in.rest, max(ownRoom, len(in.rest)))
 	n, err := in.t.conn.Read(in.rest[len(in.rest):min(cap(in.rest), wire.MaxMessage)])
-	if err != nil {
+	if n == 0 && err != nil {
 		in.t.countTimeout(err)
 		return false
 	}
@@ -126,7 +129,7 @@ func (in *intake) serveUnbuffered(c *client) bool {
 	start, end := headroom, headroom+copy(b.bytes[headroom:], in.rest[:len(in.rest)+n])
 	alive := in.serveFrames(c, w, b, &start, end)
 	in.keep(b.bytes[start:end])
-	return alive
+	return alive && err == nil
 }
 
 // serveFrames serves the whole frames in b.bytes[start:end], and advances start behind them. It reports false if the
@@ -160,17 +163,21 @@ func (in *intake) keep(part []byte) {
 	in.rest = append(in.rest[:0], part...)
 }
 
+// keepFed keeps what else the connection can read without the socket, before the buffer that it was fed goes back.
+func (in *intake) keepFed() {
+	for room := make([]byte, recordSize); ; {
+		n, err := in.conn.Read(room)
+		in.rest = append(in.rest, room[:n]...)
+		if err != nil { // nothing more has come; or an error, which the next reader finds again
+			return
+		}
+	}
+}
+
 // takeRest returns what came behind the claim of a connection with a peer. From then on, reading the connection waits
 // for the socket.
 func (in *intake) takeRest() []byte {
 	if in.socket != nil {
-		for room := make([]byte, recordSize); ; {
-			n, err := in.conn.Read(room)
-			in.rest = append(in.rest, room[:n]...)
-			if err != nil { // nothing more has come; or an error, which the next reader finds again
-				break
-			}
-		}
 		in.conn.StopStarving()
 	}
 	return in.rest

@@ -2,7 +2,11 @@ package turnserver
 
 import (
 	"bytes"
+	"crypto/tls"
+	"net"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v3"
 
@@ -80,6 +84,79 @@ func TestFramesFromSockets(t *testing.T) {
 		c.write(bytes.Repeat(channelMessage(wire.MinChannel, medium, true), 150)) // more than a buffer
 		for range 150 {
 			peer.want(relayed, medium)
+		}
+	})
+}
+
+// heldConn keeps what is written until it is released, and then writes it in one piece.
+type heldConn struct {
+	net.Conn
+	hold bool
+	held []byte
+}
+
+func (c *heldConn) Write(b []byte) (int, error) {
+	if !c.hold {
+		return c.Conn.Write(b)
+	}
+	c.held = append(c.held, b...)
+	return len(b), nil
+}
+
+func (c *heldConn) release() error {
+	c.hold = false
+	_, err := c.Conn.Write(c.held)
+	return err
+}
+
+// TestDataBehindAClaim: what a client sends behind its claim of a connection comes to the peer, to the last byte, also
+// in further TLS records that the server has read with the claim's, while other clients use the server's buffers.
+func TestDataBehindAClaim(t *testing.T) {
+	onStreams(t, func(t *testing.T, network string) {
+		s, cred := startServer(t, allowLoopback), mintREST(t, "alice", time.Hour)
+		control, busy := dialAs(t, s, network, cred), dial(t, s, network)
+		relayed := control.allocateTCP()
+		var others sync.WaitGroup
+		stop := make(chan struct{})
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					busy.barrier()
+				}
+			}
+		})
+		defer others.Wait()
+		defer close(stop)
+		for range 10 {
+			peer := newTCPPeer(t)
+			id := control.connectTo(peer.addr)
+			far := peer.accept(relayed)
+			raw, err := net.Dial("tcp", listenerAddr(t, s, network).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			held := &heldConn{Conn: raw}
+			var conn net.Conn = held
+			if network == "tls" {
+				conn = tls.Client(held, clientTLS())
+			}
+			c := clientOn(t, conn).as(cred).challenged()
+			claim := c.build(stun.MethodConnectionBind, id)
+			held.hold = true
+			var sent []byte
+			c.write(claim.Raw)
+			for i := range 30 {
+				c.write(pattern(900 + i))
+				sent = append(sent, pattern(900+i)...)
+			}
+			if err := held.release(); err != nil {
+				t.Fatal(err)
+			}
+			far.want(sent)
 		}
 	})
 }

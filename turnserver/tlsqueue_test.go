@@ -125,3 +125,28 @@ func TestSlowTLSClient(t *testing.T) {
 		t.Errorf("%d bytes wait, %d of them in the queue", near.out.waiting, len(near.out.queue))
 	}
 }
+
+// TestWhatTLSSaysIsBounded: a client may make TLS say something again and again, by asking for new keys. If it reads
+// nothing of it, its connection ends.
+func TestWhatTLSSaysIsBounded(t *testing.T) {
+	s := startServer(t, nil)
+	conn, near := tlsStream(t, s)
+	record := make([]byte, 1000)
+	for said := 0; ; said += len(record) {
+		if _, err := near.tls.take(record); err != nil {
+			break
+		}
+		if said > 64<<20 { // more than the buffers of two sockets, and the bound
+			t.Fatal("there is no end to it")
+		}
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
+		t.Error("the connection is open")
+	}
+	waitFor(t, "the stream to be forgotten", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.streams) == 0
+	})
+}

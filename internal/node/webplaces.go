@@ -26,7 +26,10 @@ func newWebPlaces(limit int) *webPlaces {
 
 // changed is an http.Server's ConnState.
 func (p *webPlaces) changed(conn net.Conn, state http.ConnState) {
-	if oldest := p.note(conn, state); oldest != nil {
+	oldest := p.note(conn, state)
+	if socket, ok := oldest.(interface{ CloseSocket() error }); ok { // TLS's farewell could wait for the client
+		_ = socket.CloseSocket()
+	} else if oldest != nil {
 		_ = oldest.Close()
 	}
 }
