@@ -123,13 +123,13 @@ func TestUnitSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, why := range map[string]string{
-		"ExecReload=kill -HUP $MAINPID": "a certificate can be read again",
-		"WatchdogSec=60":                "a server that hangs is started anew",
-		"Type=notify":                                                 "the server says when it is ready",
-		"DynamicUser=yes":                                             "it runs unprivileged",
-		"StateDirectory=turnpike":                                     "the secret outlives a restart",
-		"AmbientCapabilities=CAP_NET_BIND_SERVICE":                    "it may serve 443",
-		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE":                  "and has no other privilege",
+		"ExecReload=kill -HUP $MAINPID":              "a certificate can be read again",
+		"WatchdogSec=60":                             "a server that hangs is started anew",
+		"Type=notify":                                "the server says when it is ready",
+		"DynamicUser=yes":                            "it runs unprivileged",
+		"StateDirectory=turnpike":                    "the secret outlives a restart",
+		"AmbientCapabilities=CAP_NET_BIND_SERVICE":   "it may serve 443",
+		"CapabilityBoundingSet=CAP_NET_BIND_SERVICE": "and has no other privilege",
 		"RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX": "Go lists interfaces over netlink, and readiness goes over a local socket",
 		"EnvironmentFile=-/etc/turnpike/turnpike.env":                 "secrets stay out of a file that everyone can read",
 		"SystemCallFilter=@system-service":                            "the filter begins with the allowed calls",

@@ -44,6 +44,9 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"check", err}
 	}
+	if len(rest) == 1 && invite == "" && ticket == "" && strings.Contains(rest[0], "#invite=") {
+		invite = rest[0] // the URL is a link
+	}
 	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ it took, or what is wrong and what to do. The TURN client is pion's: another pro
 Without a URL it checks the server of the configuration, as seen from here. Then it also tries TURN listeners that
 signaling names to no browser, such as dtls://. Run it from elsewhere too, with the URL: only then are firewalls between.
 
-It signs in with the ticket or the invite (the link, or only its code), else as a guest. If guests need an invite, it
+It signs in with the ticket or the invite (the link, also as the URL, or its code), else as a guest. If guests need an invite, it
 signs a ticket itself: for that it must run on the server's machine, as a user who may read the server's state.
 
 examples:

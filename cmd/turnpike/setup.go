@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -50,6 +51,9 @@ func (p *program) setup(ctx context.Context, args []string) error {
 	}
 	if os.Geteuid() > 0 && !f.dryRun {
 		return errors.New("setup writes to /etc and starts a service: run it as root, or with --dry-run")
+	}
+	if _, err := exec.LookPath("systemctl"); err != nil && !f.dryRun {
+		return errors.New("there is no systemd here, which would run the service; use turnpike init and turnpike serve")
 	}
 	in := bufio.NewReader(p.stdin)
 	if _, given := f.keys.Given("public_host"); !given && !f.yes {

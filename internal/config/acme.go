@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -12,7 +13,7 @@ import (
 const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 // defaultListeners puts the pages on the ports that browsers try, where there is to be a certificate and nobody has named
-// others.
+// others. Port 80 among http.listen is for challenges and redirects: nobody expects https there.
 func (c *Config) defaultListeners() {
 	if c.TLS.Mode != TLSACME {
 		return
@@ -20,6 +21,13 @@ func (c *Config) defaultListeners() {
 	if c.sources["http.listen"] == "" {
 		c.HTTP.Listen = []string{":443"}
 	}
+	for _, addr := range c.HTTP.Listen {
+		if strings.HasSuffix(addr, ":80") && !slices.Contains(c.HTTP.RedirectListen, addr) {
+			c.HTTP.RedirectListen = append(c.HTTP.RedirectListen, addr)
+			c.sources["http.redirect_listen"] = c.sources["http.listen"]
+		}
+	}
+	c.HTTP.Listen = slices.DeleteFunc(slices.Clone(c.HTTP.Listen), func(addr string) bool { return strings.HasSuffix(addr, ":80") })
 	if c.sources["http.redirect_listen"] == "" && !c.HTTP.ProxyProtocol { // the load balancer has port 80
 		c.HTTP.RedirectListen = []string{":80"}
 	}

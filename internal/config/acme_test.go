@@ -47,6 +47,7 @@ func TestACMEListeners(t *testing.T) {
 	}{
 		"default": {nil, []string{":443"}, []string{":80"}},
 		"named":   {map[string]string{"http.listen": ":8443", "http.redirect_listen": ""}, []string{":8443"}, nil},
+		"both":    {map[string]string{"http.listen": ":443,:80"}, []string{":443"}, []string{":80"}},
 		"behind":  {map[string]string{"http.proxy_protocol": "true", "http.trusted_proxies": "10.0.0.2"}, []string{":443"}, nil},
 	} {
 		flags := Flags{set: map[string][]string{"public_host": {"turn.example.org"}, "tls.mode": {"acme"}}, names: map[string]string{}}

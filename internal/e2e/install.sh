@@ -25,6 +25,8 @@ needed="
   npm                npm
   clang-14           clang-14
   llvm-strip-14      llvm-14
+  nginx              nginx-light
+  caddy              caddy
   debootstrap        debootstrap
   systemd-nspawn     systemd-container
 "
@@ -54,9 +56,11 @@ if [ ${#missing[@]} -gt 0 ]; then
     tail -n 20 "$log" >&2
     give_up "apt-get could not install ${missing[*]}"
   fi
-  # The package starts a TURN server on the port that ours uses. Only the tests may start it.
-  if [[ " ${missing[*]} " == *" coturn "* ]] && [ -d /run/systemd/system ]; then
-    systemctl disable --now --quiet coturn || true
+  # These packages start servers on the ports that ours uses. Only the tests may start them.
+  if [ -d /run/systemd/system ]; then
+    for service in coturn nginx caddy; do
+      if [[ " ${missing[*]} " == *" $service"* ]]; then systemctl disable --now --quiet "$service" || true; fi
+    done
   fi
 fi
 

@@ -50,6 +50,7 @@ func TestService(t *testing.T) {
 			name = vps.Addr().String()
 		}
 		m.run(t, install+" --yes")
+		m.run(t, "dpkg -i /root/older.deb && cmp /usr/share/turnpike/turnpike.toml /etc/turnpike/turnpike.toml") // an upgrade of what nobody has set up
 		m.run(t, setup+" --yes --dry-run")
 		if out := m.run(t, "systemctl is-active turnpike || true"); strings.TrimSpace(out) == "active" {
 			t.Error("a dry run has started the service")

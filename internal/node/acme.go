@@ -139,6 +139,16 @@ func (n *Node) openRedirects() error {
 	return nil
 }
 
+// withPort puts another port behind the host of a Host header; none if it is empty.
+func withPort(hostHeader, port string) string {
+	host, _, err := net.SplitHostPort(hostHeader)
+	if err != nil {
+		host = strings.Trim(hostHeader, "[]")
+	}
+	joined := net.JoinHostPort(host, port)
+	return strings.TrimSuffix(joined, ":")
+}
+
 // redirect answers challenges of an ACME directory, and sends everybody else to the same page by https.
 func (n *Node) redirect(w http.ResponseWriter, r *http.Request) {
 	if n.certs != nil && n.certs.acme != nil && n.certs.acme.ServeChallenge(w, r) {
@@ -151,11 +161,7 @@ func (n *Node) redirect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if n.cfg.PublicHost == "" {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		base.Host = net.JoinHostPort(strings.Trim(host, "[]"), base.Port())
+		base.Host = withPort(r.Host, base.Port())
 	}
 	http.Redirect(w, r, base.String()+r.URL.RequestURI(), http.StatusPermanentRedirect)
 }

@@ -299,6 +299,17 @@ func forget(t *testing.T, state string) {
 	}
 }
 
+// TestWithPort: without public_host a browser is sent to the host that it asked for.
+func TestWithPort(t *testing.T) {
+	for _, row := range [][3]string{
+		{"turn.lan:80", "", "turn.lan"}, {"turn.lan", "8443", "turn.lan:8443"}, {"[::1]:80", "", "[::1]"}, {"[::1]", "8443", "[::1]:8443"}, {"10.0.0.5", "", "10.0.0.5"},
+	} {
+		if got := withPort(row[0], row[1]); got != row[2] {
+			t.Errorf("%s and %s are %s, want %s", row[0], row[1], got, row[2])
+		}
+	}
+}
+
 // TestRedirect: the plain listener sends everybody to https, and serves nothing.
 func TestRedirect(t *testing.T) {
 	a := startACME(t, testName)

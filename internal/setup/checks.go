@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -21,10 +22,16 @@ const clockTolerance = time.Minute
 // leastRoom is the space that the state needs, with room for years of invites.
 const leastRoom = 10 << 20
 
-// checkDNS sees that a name leads here.
+// checkDNS sees that the name or the address leads here.
 func (p *Plan) checkDNS(ctx context.Context, m Machine) {
 	host := p.Config.PublicHost
-	if _, err := netip.ParseAddr(host); err == nil || len(p.Config.HTTP.TrustedProxies) > 0 {
+	if len(p.Config.HTTP.TrustedProxies) > 0 {
+		return
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if here := p.outsideAddrs(m); !slices.Contains(here, a) && !slices.Contains(m.Own(), a) {
+			p.wrong("public_host is %s, and this machine is %s; write the one that leads here, or name it in turn.external_addresses", a, joinAddrs(here))
+		}
 		return
 	}
 	found, err := m.Resolve(ctx, host)
@@ -73,6 +80,10 @@ func (p *Plan) checkPorts(ctx context.Context, m Machine) {
 		err := m.Listen(l.network, l.addr)
 		noFamily := errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 		if err == nil || noFamily && p.Config.Source(l.key) == "" { // the server leaves such a default out, too
+			continue
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			p.note("%s %s was not tried, as only root may open it", l.network, l.addr)
 			continue
 		}
 		who := m.Holder(ctx, l.network, l.addr)
@@ -129,7 +140,10 @@ func (p *Plan) checkClock(ctx context.Context, m Machine) {
 
 // checkState sees that the state can be kept.
 func (p *Plan) checkState(m Machine) {
-	if err := m.Writable(p.Config.StateDir, leastRoom); err != nil {
+	switch err := m.Writable(p.Config.StateDir, leastRoom); {
+	case errors.Is(err, fs.ErrPermission):
+		p.note("%s was not tried, as only root may write there", p.Config.StateDir)
+	case err != nil:
 		p.wrong("%s cannot keep the server's state: %v; make it writable and give it room, or name another directory with --state", p.Config.StateDir, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,15 +162,18 @@ const certificateInterval = 500 * time.Millisecond
 
 // WaitCertificate waits until the server shows a certificate, whatever authority has signed it.
 func WaitCertificate(ctx context.Context, c *config.Config) error {
-	_, port, err := net.SplitHostPort(c.HTTP.Listen[0])
+	host, port, err := net.SplitHostPort(c.HTTP.Listen[0])
 	if err != nil {
 		return err
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
 	}
 	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, ServerName: c.PublicHost}}
 	tick := time.NewTicker(certificateInterval)
 	defer tick.Stop()
 	for {
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("localhost", port))
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 		if err == nil {
 			return conn.Close()
 		}

@@ -165,13 +165,20 @@ func (p *Plan) addresses(ctx context.Context, m Machine, o Options) error {
 		slices.Sort(rows)
 		o.Flags.Suggest("turn.external_addresses", strings.Join(rows, ","), "setup")
 	}
-	if host == "" && !public.IsValid() || !given && !public.IsValid() {
+	if host == "" && public.IsValid() {
+		o.Flags.Suggest("public_host", public.String(), "setup")
+	} else if !public.IsValid() && (host == "" || !given && !inside(o.Flags)) {
 		return errNoAddress
 	}
-	if host == "" {
-		o.Flags.Suggest("public_host", public.String(), "setup")
-	}
 	return nil
+}
+
+// inside reports whether the flags tell of a server for a network of one's own: the certificate is of files, or of a directory that is
+// not Let's Encrypt's.
+func inside(flags *config.Flags) bool {
+	mode, given := flags.Given("tls.mode")
+	_, ownDirectory := flags.Given("tls.acme_directory")
+	return given && mode != config.TLSACME || ownDirectory
 }
 
 // outside asks what the operator allows to be asked for the public address of a private one.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -125,7 +127,9 @@ func TestPlans(t *testing.T) {
 		"NAT by STUN":     {&machine{sources: addrs(private), outside: netip.MustParseAddr(public)}, []string{"--stun", "stun.example.net:3478"}, public, public},
 		"NAT in a cloud":  {&machine{sources: addrs(private), outside: netip.MustParseAddr(public)}, []string{"--cloud-metadata"}, public, public},
 		"NAT by the name": {&machine{sources: addrs(private), names: map[string][]netip.Addr{name: addrs(public)}}, []string{"--public-host", name}, name, public},
-		"NAT, said":       {&machine{sources: addrs(private)}, []string{"--public-host", public}, public, public},
+		"a network of its own": {&machine{sources: addrs(private), names: map[string][]netip.Addr{"turn.lan": addrs(private)}},
+			[]string{"--public-host", "turn.lan", "--tls-acme-directory", "https://ca.lan/acme"}, "turn.lan", ""},
+		"NAT, said": {&machine{sources: addrs(private)}, []string{"--public-host", public}, public, public},
 	} {
 		t.Run(title, func(t *testing.T) {
 			p := find(t, test.machine, test.args...)
@@ -181,6 +185,7 @@ func TestFindings(t *testing.T) {
 	}{
 		"a name that leads elsewhere": {func(m *machine) { m.names[name] = addrs("45.33.7.11") }, nil, name + " leads to 45.33.7.11, and this machine is 45.33.7.10 and 2600:3c00::10; correct the record", true},
 		"no such name":                {func(m *machine) { delete(m.names, name) }, nil, "give it an A or AAAA record that leads to this machine (45.33.7.10", true},
+		"another's address":           {func(*machine) {}, []string{"--public-host", "45.33.7.99"}, "public_host is 45.33.7.99, and this machine is 45.33.7.10", true},
 		"a port taken":                {func(m *machine) { m.taken = map[string]string{"tcp :443": "nginx (process 12)"} }, nil, "tcp :443 is taken by nginx (process 12)", true},
 		"a port of UDP":               {func(m *machine) { m.taken = map[string]string{"udp4 0.0.0.0:3478": "turnserver (process 9)"} }, nil, "udp4 0.0.0.0:3478 is taken by turnserver (process 9)", true},
 		"port 80 taken":               {func(m *machine) { m.taken = map[string]string{"tcp :80": "apache2 (process 3)"} }, nil, "the certificate then comes by port 443 alone", false},
@@ -189,6 +194,7 @@ func TestFindings(t *testing.T) {
 		"a wrong clock":               {func(m *machine) { m.off = time.Hour }, nil, "the clock of this machine is off by 1h0m0s; set it: timedatectl set-ntp true", true},
 		"no directory":                {func(m *machine) { m.date = errors.New("no route to host") }, nil, "cannot be reached now (no route to host)", false},
 		"no room":                     {func(m *machine) { m.writable = errors.New("read-only file system") }, nil, "/var/lib/turnpike cannot keep the server's state: read-only file system; make it writable", true},
+		"not root":                    {func(m *machine) { m.writable = fmt.Errorf("open: %w", fs.ErrPermission) }, nil, "/var/lib/turnpike was not tried, as only root may write there", false},
 		"an expired certificate":      {func(*machine) {}, files, "expired on ", true},
 		"a key for everybody":         {func(*machine) {}, files, "everybody on this machine may read the key", false},
 	} {

@@ -189,3 +189,17 @@ func FuzzConvert(f *testing.F) {
 		}
 	})
 }
+
+// TestPage: the page for those who come from coturn names every key.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/coturn.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := rules()
+	for key := range known {
+		if !strings.Contains(string(page), "`"+key+"`") {
+			t.Errorf("docs/coturn.md has no %s", key)
+		}
+	}
+}
