@@ -98,7 +98,7 @@ func (l *Ledger) Kick(who Kick) error {
 		return fmt.Errorf("invites: %.40q is no user", who.User)
 	}
 	return l.withLock(func() error {
-		at := l.now().UTC().Truncate(time.Microsecond) // As exact as tickets are.
+		at := l.now().UTC().Truncate(time.Microsecond)  // As exact as tickets are.
 		if before := l.Kicked(who); !at.After(before) { // A clock may be set back.
 			at = before.Add(time.Microsecond)
 		}
