@@ -9,6 +9,8 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 
 ARCH        ?= $(shell go env GOARCH)
 FUZZTIME    ?= 30s
 BENCH_PAIRS ?= 5
+SOAK        ?= 20m
+SOAK_ALLOCATIONS ?= 100000
 # The tests of internal/e2e that relay data.
 RELAYING    := ^Test(Paths|Firefox|CoturnClients|CoturnFamilies|CoturnMobility)$$
 # The race detector needs a C compiler. `test` installs one; without one, `check` runs without the detector.
@@ -60,6 +62,11 @@ matrix: install ## run internal/e2e in its long form, with relaying in the kerne
 service: install ## install, set up, upgrade and purge the package on a real systemd, with calls: as root
 	CI=true internal/e2e/install.sh debootstrap systemd-nspawn
 	CI=true TURNPIKE_SERVICE=1 go test -count=1 -timeout 20m -v -run '^TestService$$' ./internal/e2e
+
+.PHONY: soak
+soak: ## use one server at random for SOAK (20m), and look what is left of it; make SOAK_ALLOCATIONS (100000) relays: as root
+	CI=true TURNPIKE_SOAK=$(SOAK) go test -count=1 -timeout 3h -v ./internal/soak
+	CI=true TURNPIKE_ALLOCATIONS=$(SOAK_ALLOCATIONS) go test -count=1 -timeout 10m -run TestManyAllocations -v ./turnserver
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

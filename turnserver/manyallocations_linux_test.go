@@ -88,6 +88,9 @@ func TestManyAllocations(t *testing.T) {
 	if got := s.Allocations(); got != n || heldPorts(s) != n {
 		t.Errorf("%d allocations live, and hold %d ports, want %d", got, heldPorts(s), n)
 	}
+	if got := s.Entries(); got["allocations"] != n || got["flows_up"] != n || got["flows_down"] != n || got["accounts"] != len(users) || got["owners"] != len(users) {
+		t.Errorf("the tables have %v", got)
+	}
 	for _, r := range s.relays.Load().udp {
 		if got := int(r.taken.Load()); got < n/addresses/3 {
 			t.Errorf("%d relays of %d are at %v", got, n, r.local)
@@ -109,6 +112,11 @@ func TestManyAllocations(t *testing.T) {
 		s.EndUser(user)
 	}
 	waitFor(t, "every port to be free", func() bool { return s.Allocations() == 0 && heldPorts(s) == 0 })
+	for table, left := range s.Entries() {
+		if left != 0 {
+			t.Errorf("%d entries are left of %s", left, table)
+		}
+	}
 }
 
 // makeMany makes allocations, each with a channel, for users with ofUser of them each. It returns the users.

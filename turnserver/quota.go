@@ -287,6 +287,13 @@ func (q *quota) countAddressLocked(c *client, more int) {
 	}
 }
 
+func (q *quota) countEntries(out map[string]int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out["accounts"], out["accounts_spent"] = len(q.accounts), q.spent.Len()
+	out["sources"] = len(q.users) + len(q.addresses)
+}
+
 func (q *quota) inUse() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -68,6 +68,40 @@ func (s *Server) AllocationsByTransport() map[string]int {
 	return by
 }
 
+// Entries counts the entries of the server's tables that grow with what clients make, by table. When all clients have gone, all are zero after
+// a while.
+func (s *Server) Entries() map[string]int {
+	s.mu.Lock()
+	shards := s.shards
+	out := map[string]int{"streams": len(s.streams), "associations": len(s.associations)}
+	s.mu.Unlock()
+	for _, sh := range shards {
+		out["allocations"] += sh.allocations.Size()
+		out["flows_up"] += sh.flows.fromClient.Size()
+		out["flows_down"] += sh.flows.fromPeer.Size()
+		if sh.guests != nil {
+			out["guests"] += sh.guests.Size()
+		}
+	}
+	s.quota.countEntries(out)
+	s.owned.mu.Lock()
+	out["owners"] = len(s.owned.by)
+	s.owned.mu.Unlock()
+	s.reserved.mu.Lock()
+	out["reservations"] = len(s.reserved.byToken) + len(s.reserved.countByOwner)
+	s.reserved.mu.Unlock()
+	s.peers.mu.Lock()
+	out["peer_connections"] = s.peers.pending.Len() + len(s.peers.waiting) + len(s.peers.pendingByOwner) + len(s.peers.claimedByOwner) + len(s.peers.claimedByRange)
+	s.peers.mu.Unlock()
+	if m := s.mobility; m != nil {
+		m.mu.Lock()
+		out["tickets"] = len(m.tickets)
+		m.mu.Unlock()
+		out["arrivals"] = m.arrivals.Size()
+	}
+	return out
+}
+
 // PeerConnections counts TCP connections with peers. Pending ones are being made or wait for the client; open ones
 // carry data.
 func (s *Server) PeerConnections() (pending, open int) {

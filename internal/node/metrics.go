@@ -67,6 +67,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		desc := prometheus.NewDesc("turnpike_turn_allocations", "Relays that exist now, by their client's transport.", []string{"transport"}, nil)
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), transport)
 	}
+	for table, n := range c.turn.Entries() {
+		desc := prometheus.NewDesc("turnpike_turn_entries", "Entries of the tables that grow with what clients make; zero when all have gone.", []string{"table"}, nil)
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), table)
+	}
 	gauge("turnpike_turn_relay_addresses", "Addresses at which new relays are made now.", len(c.turn.RelayAddresses()))
 	offloaded := c.turn.Offload()
 	on := 0
