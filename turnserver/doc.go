@@ -38,7 +38,8 @@
 //
 // On Linux a loop for each CPU (loop_linux.go) serves the UDP clients whose packets the kernel gives it, with all of
 // their relayed sockets, and its share of the relayed sockets of clients on streams. An idle client costs it neither
-// goroutine nor buffer. The portable path has a goroutine for each socket instead; it serves other systems. Both meet
+// goroutine nor buffer. The kernel sorts what clients send into data, requests of those with an allocation, and the rest
+// (looplistener_linux.go), and the loop serves them in this order. The portable path has a goroutine for each socket instead; it serves other systems. Both meet
 // in the same worker, and pass the same tests.
 //
 // DTLS (dtls.go) begins with a cookie that only the owner of an address can learn; from there on pion/dtls has the

@@ -52,8 +52,8 @@ func (s *Server) setOwnHost(own peerpolicy.Addresses) {
 	}
 }
 
-// revokeOwnHost ends what lets relays send to addresses that have come to this host. Who has a permission for such an
-// address got it while it was another host's. So no packet need ask whether its peer is still another host.
+// revokeOwnHost ends what lets relays send to addresses that have come to this host. A client got its permission for
+// such an address while it was another host's. So no packet need ask whether its peer is still another host.
 func (s *Server) revokeOwnHost() {
 	s.mu.Lock()
 	shards := s.shards
