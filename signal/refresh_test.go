@@ -60,6 +60,9 @@ func TestSessionExpires(t *testing.T) {
 				if m["type"] == "resume" {
 					app.token = m["token"].(string)
 				}
+				if m["type"] == "ice-servers" { // ever more, the nearer the end
+					t.Error("a credential was renewed that could not last longer")
+				}
 			}
 		}()
 		if m := own.skipTo("peer-left"); m["reason"] != "expired" || m["session"] != app.session {
