@@ -123,7 +123,7 @@ func TestUnitSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, why := range map[string]string{
-		"ExecReload=kill -HUP $MAINPID":              "a certificate can be read again",
+		"ExecReload=/bin/sh -c 'kill -HUP $MAINPID'": "a certificate can be read again",
 		"WatchdogSec=60":                             "a server that hangs is started anew",
 		"Type=notify":                                "the server says when it is ready",
 		"DynamicUser=yes":                            "it runs unprivileged",
