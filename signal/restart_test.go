@@ -423,6 +423,19 @@ func TestRoomOfBeforeHasDied(t *testing.T) {
 	})
 }
 
+// TestDeadRoomIsNotMadeAgain: the last of the members who came back has left, so that the room has died. A member who comes
+// later does not make it again, past its lock.
+func TestDeadRoomIsNotMadeAgain(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		a, b := n.settledPair("x")
+		n.restart(t)
+		a, _ = n.restored(t, a.identity(), "x:")
+		a.send(msg{"type": "leave", "id": "l", "room": "x"})
+		a.skipTo("left")
+		n.restored(t, b.identity(), "")
+	})
+}
+
 // TestNobodyCameBack: a room whose members of before do not come back is its maker's, also after another restart.
 func TestNobodyCameBack(t *testing.T) {
 	inTheBubble(t, func(t *testing.T, n *restartable) {
