@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"iter"
 	"sync/atomic"
 
 	"github.com/puzpuzpuz/xsync/v4"
@@ -14,8 +15,8 @@ import (
 // them. The queue keeps the sink up to date.
 type flowTable struct {
 	// Static after construction.
-	fromClient *xsync.Map[clientKey, *flow]
-	fromPeer   *xsync.Map[peerKey, *flow]
+	fromClient partedMap[clientKey, *flow]
+	fromPeer   partedMap[peerKey, *flow]
 	queue      *flowQueue // of the server; nil: there is no sink
 }
 
@@ -31,7 +32,72 @@ type peerKey struct {
 }
 
 func newFlowTable(queue *flowQueue) flowTable {
-	return flowTable{fromClient: xsync.NewMap[clientKey, *flow](), fromPeer: xsync.NewMap[peerKey, *flow](), queue: queue}
+	return flowTable{fromClient: newPartedMap[clientKey, *flow](clientKey.part), fromPeer: newPartedMap[peerKey, *flow](peerKey.part), queue: queue}
+}
+
+func (k clientKey) part() uint8 { return partOf(k.tuple) }
+func (k peerKey) part() uint8   { return uint8(k.relayed.Port ^ k.peer.Port ^ uint16(k.peer.IP[15])) }
+
+func partOf(t wire.FiveTuple) uint8 {
+	return uint8(t.Client.Port ^ uint16(t.Client.IP[15]) ^ uint16(t.Client.IP[14])<<3)
+}
+
+// partedMap is a map in parts, each made with its first entry. A map copies itself when it grows, and one with all flows of a big server
+// would take milliseconds for that, while the lock of its shard is held.
+type partedMap[K comparable, V any] struct {
+	part func(K) uint8
+	maps *[mapParts]atomic.Pointer[xsync.Map[K, V]]
+}
+
+const mapParts = 32
+
+func newPartedMap[K comparable, V any](part func(K) uint8) partedMap[K, V] {
+	return partedMap[K, V]{part, new([mapParts]atomic.Pointer[xsync.Map[K, V]])}
+}
+
+func (p *partedMap[K, V]) Load(key K) (v V, ok bool) {
+	if m := p.maps[p.part(key)%mapParts].Load(); m != nil {
+		return m.Load(key)
+	}
+	return v, false
+}
+
+func (p *partedMap[K, V]) Store(key K, v V) {
+	at := &p.maps[p.part(key)%mapParts]
+	if at.Load() == nil {
+		at.CompareAndSwap(nil, xsync.NewMap[K, V]()) // guests' flows come under the locks of other shards
+	}
+	at.Load().Store(key, v)
+}
+
+func (p *partedMap[K, V]) Delete(key K) {
+	if m := p.maps[p.part(key)%mapParts].Load(); m != nil {
+		m.Delete(key)
+	}
+}
+
+func (p *partedMap[K, V]) Size() (n int) {
+	for i := range p.maps {
+		if m := p.maps[i].Load(); m != nil {
+			n += m.Size()
+		}
+	}
+	return n
+}
+
+// All yields all entries, as xsync.Map does.
+func (p *partedMap[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for i := range p.maps {
+			if m := p.maps[i].Load(); m != nil {
+				for k, v := range m.All() {
+					if !yield(k, v) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // flow is a channel binding (RFC 8656 §12), or a peer that the client sends indications to (§11).

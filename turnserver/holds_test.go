@@ -182,3 +182,44 @@ func TestOwned(t *testing.T) {
 		t.Errorf("left are %d allocations, and %d in the index", r.shard.allocations.Size(), len(r.srv.owned.by))
 	}
 }
+
+// TestPartedMap: a map in parts has what was put into it, and no part has much more than its share, whether clients differ by address or port.
+func TestPartedMap(t *testing.T) {
+	const n = 100_000
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, of := range map[string]func(i int) netip.AddrPort{
+		"one address": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, byte(i >> 15), 0, 1}), uint16(i))
+		},
+		"one port": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, byte(i >> 16), byte(i >> 8), byte(i)}), 3478)
+		},
+		"any": func(int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, byte(random.Uint32()), byte(random.Uint32()), byte(random.Uint32())}), uint16(random.Uint32()))
+		},
+	} {
+		m, want := newPartedMap[wire.FiveTuple, *allocation](partOf), make(map[wire.FiveTuple]*allocation)
+		for i := range n {
+			k, a := wire.FiveTuple{Client: wire.EndpointOf(of(i))}, new(allocation)
+			m.Store(k, a)
+			want[k] = a
+			if i%3 == 0 {
+				m.Delete(k)
+				delete(want, k)
+			}
+		}
+		if m.Size() != len(want) {
+			t.Errorf("%s: it has %d entries, want %d", name, m.Size(), len(want))
+		}
+		for k, a := range m.All() {
+			if got, ok := m.Load(k); want[k] != a || !ok || got != a {
+				t.Fatalf("%s: %v is not what was put in", name, k)
+			}
+		}
+		for i := range m.maps {
+			if got := m.maps[i].Load().Size(); got > 2*len(want)/mapParts {
+				t.Errorf("%s: a part has %d of %d entries", name, got, len(want))
+			}
+		}
+	}
+}

@@ -21,7 +21,7 @@ import (
 type shard struct {
 	// Static after construction.
 	srv         *Server
-	allocations *xsync.Map[wire.FiveTuple, *allocation]
+	allocations partedMap[wire.FiveTuple, *allocation]
 	flows       flowTable // guests' flows stand in fromClient alone, and their own shard tells the sink of them
 
 	// guests are allocations of other shards whose clients have moved here. Each is written under its own shard's mu.
@@ -31,7 +31,7 @@ type shard struct {
 }
 
 func newShard(srv *Server) *shard {
-	s := &shard{srv: srv, allocations: xsync.NewMap[wire.FiveTuple, *allocation](), flows: newFlowTable(srv.flowQueue)}
+	s := &shard{srv: srv, allocations: newPartedMap[wire.FiveTuple, *allocation](partOf), flows: newFlowTable(srv.flowQueue)}
 	if srv.mobility != nil {
 		s.guests = xsync.NewMap[wire.FiveTuple, *allocation]()
 	}
