@@ -28,7 +28,7 @@ const (
 // shows as "[redacted]". The zero Secret holds no key.
 //
 // The secret of a SecretFile changes when its file does, and what is derived from it
-// changes too. So whoever computes something from a key and keeps it must ask Bytes
+// changes too. So code that keeps something computed from a key must ask Bytes
 // again: another slice says that the key has changed.
 type Secret struct {
 	// material is behind a function because of unexported fields in somebody's

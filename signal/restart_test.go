@@ -316,7 +316,7 @@ func TestLaterHostWins(t *testing.T) {
 				n.crash(t)
 				var w msg
 				if formerFirst {
-					former, _ = n.restored(t, old, "x:")
+					n.restored(t, old, "x:")
 					_, w = n.restored(t, later.identity(), "x: x a")
 				} else {
 					later, _ = n.restored(t, later.identity(), "x:")
@@ -393,7 +393,7 @@ func TestStrangerMakesPlace(t *testing.T) {
 		one, two := n.guest("one"), n.guest("two")
 		one.join("x", "size", 4)
 		two.join("x")
-		a, _ = n.restored(t, a.identity(), "x: one")
+		n.restored(t, a.identity(), "x: one")
 		two.skipTo("left")
 		n.restored(t, b.identity(), "x: x a")
 		if m := one.skipTo("left"); m["reason"] != "returned" {

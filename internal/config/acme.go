@@ -12,7 +12,7 @@ import (
 // LetsEncrypt is the ACME directory whose certificates every browser knows, for names and for public IP addresses.
 const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
-// defaultListeners puts the pages on the ports that browsers try, where there is to be a certificate and nobody has named
+// defaultListeners puts the pages on the ports that browsers try, where ACME brings a certificate and nobody has named
 // others. Port 80 among http.listen is for challenges and redirects: nobody expects https there.
 func (c *Config) defaultListeners() {
 	if c.TLS.Mode != TLSACME {
