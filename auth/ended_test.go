@@ -107,6 +107,25 @@ func TestEndedRooms(t *testing.T) {
 	}
 }
 
+// TestKickedAreWrittenWhole: as many kicked users as a room remembers fit into a line, also those of whose names JSON
+// makes the most.
+func TestKickedAreWrittenWhole(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "ended"), testClock()
+	e := openEnded(t, path, now, io.Discard)
+	e.KeepRoom("x", RoomState{Made: 1, Term: 1})
+	for i := range 2 * maxKickedLine / 250 {
+		e.Kick("x", 1, fmt.Sprintf("app:%s%d", strings.Repeat("<", 240), i))
+	}
+	_, want, _ := e.Room("x")
+	if err := e.file.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	next := openEnded(t, path, now, io.Discard)
+	if _, kicked, _ := next.Room("x"); len(kicked) == 0 || !slices.Equal(kicked, want) {
+		t.Errorf("%d kicked users came back, want %d", len(kicked), len(want))
+	}
+}
+
 // TestEndedOutlastsProcess: what was written is there in the next process, and no
 // longer than tokens live.
 func TestEndedOutlastsProcess(t *testing.T) {
