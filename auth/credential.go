@@ -184,12 +184,21 @@ func (c *Credentials) MintSession(session, user string, ttl time.Duration) Crede
 // MintRelayOnly makes a credential that belongs to no session. Its username has
 // a pseudonym of user, always the same one, so that quotas can count.
 func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
-	return c.remembered(c.mint(c.password, c.RelayOnlyUser(user), ttl))
+	return c.remembered(c.mint(c.password, pseudonymOf(c.pseudonym, user), ttl))
 }
 
-// RelayOnlyUser is the User of the grants that MintRelayOnly makes for user.
-func (c *Credentials) RelayOnlyUser(user string) string {
-	mac := hmac.New(sha1.New, c.pseudonym.Bytes())
+// RelayOnlyUsers are the Users of the grants that MintRelayOnly makes for user: the
+// first of them now, and the others with the former secrets that still verify.
+func (c *Credentials) RelayOnlyUsers(user string) []string {
+	all := []string{pseudonymOf(c.pseudonym, user)}
+	for _, former := range c.pseudonym.Former(c.now()) {
+		all = append(all, pseudonymOf(former, user))
+	}
+	return all
+}
+
+func pseudonymOf(key Secret, user string) string {
+	mac := hmac.New(sha1.New, key.Bytes())
 	_, _ = io.WriteString(mac, user)
 	id := base32.StdEncoding.EncodeToString(mac.Sum(nil)) // 20 bytes: no padding.
 	return relayOnlyPrefix + strings.ToLower(id)

@@ -21,7 +21,11 @@ func (p *people) Users() []httpapi.User {
 	users := []httpapi.User{}
 	for _, s := range p.signal.SessionList() { // sorted by user
 		if len(users) == 0 || users[len(users)-1].User != s.User {
-			users = append(users, httpapi.User{User: s.User, Relays: byUser[p.credentials.RelayOnlyUser(s.User)]})
+			u := httpapi.User{User: s.User}
+			for _, pseudonym := range p.credentials.RelayOnlyUsers(s.User) {
+				u.Relays += byUser[pseudonym]
+			}
+			users = append(users, u)
 		}
 		u := &users[len(users)-1]
 		u.Name = s.Name
@@ -108,17 +112,21 @@ func (p *people) carryOut(who auth.Kick) (sessions int) {
 		return p.signal.KickUser(who.User, who.Room)
 	}
 	sessions = p.signal.EndUser(who.User, func(t auth.Ticket) bool { return p.ledger.Refuses(t) != nil })
-	pseudonym, until := p.voidCredentials(who.User)
-	p.turn.EndGrants(pseudonym, func(g *auth.Grant) bool { return !g.Expires.After(until) })
+	pseudonyms, until := p.voidCredentials(who.User)
+	for _, pseudonym := range pseudonyms {
+		p.turn.EndGrants(pseudonym, func(g *auth.Grant) bool { return !g.Expires.After(until) })
+	}
 	return sessions
 }
 
 // voidCredentials has no relays made with credentials of before the user was thrown out that belong to no session.
-func (p *people) voidCredentials(user string) (pseudonym string, until time.Time) {
-	pseudonym = p.credentials.RelayOnlyUser(user)
+func (p *people) voidCredentials(user string) (pseudonyms []string, until time.Time) {
+	pseudonyms = p.credentials.RelayOnlyUsers(user)
 	until = p.ledger.Kicked(auth.Kick{User: user}).Add(p.cfg.Auth.CredentialTTL)
-	p.out.add(pseudonym, until, time.Now())
-	return pseudonym, until
+	for _, pseudonym := range pseudonyms {
+		p.out.add(pseudonym, until, time.Now())
+	}
+	return pseudonyms, until
 }
 
 // remember does voidCredentials for those who were thrown out before this process began.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -102,6 +103,49 @@ func TestKickEndsRelays(t *testing.T) {
 	}
 	if u := users(); len(u) != 1 || u["Other"].Relays != 1 {
 		t.Errorf("users %+v", u)
+	}
+}
+
+// TestKickAfterRotation: a kick also ends and voids what a former secret has signed, where the user has another pseudonym.
+func TestKickAfterRotation(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := start(t, "--state", state)
+	path := filepath.Join(state, "secret")
+	secret, err := auth.LoadSecret(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const user = "turnpike:mallory"
+	target := relayCredential(t, s)
+	target.credential = auth.NewCredentials("turnpike", secret, nil, time.Now).MintRelayOnly(user, time.Hour)
+	client, err := target.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.close()
+	if err := auth.RotateSecret(path, time.Now().Add(time.Hour), time.Now(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	untilLogged(t, s, "a new secret signs from now on", 1)
+	relay, err := client.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	if _, err := NewAdminClient(load(t, "--state", state)).Kick(t.Context(), auth.Kick{User: user}); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := get(t, http.DefaultClient, strings.TrimSuffix(s.row("metrics"), "/metrics")+"/allocations"); strings.Contains(body, `"relayed"`) {
+		t.Errorf("a relay is left: %s", body)
+	}
+	again, err := target.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.close()
+	if relay, err := again.Allocate(); err == nil {
+		_ = relay.Close()
+		t.Error("a credential of before makes relays")
 	}
 }
 
