@@ -38,6 +38,7 @@ type allocation struct {
 
 	// Guarded by shard.mu.
 	flows []*flow
+	told  bool // the queue has had one of its flows, which may have left flows since
 
 	requests tokenbucket.Atomic // that change something
 

@@ -55,7 +55,7 @@ func (q *flowQueue) change(f *flow) {
 	if q == nil || !f.mayOffload() || f.changed.Swap(true) {
 		return
 	}
-	f.told = true
+	f.told, f.alloc.told = true, true
 	q.mu.Lock()
 	q.changed = append(q.changed, queued{flow: f})
 	q.mu.Unlock()

@@ -81,3 +81,25 @@ func TestPortsWaitForTheSink(t *testing.T) {
 		t.Error("a port that the sink never heard of waits for it")
 	}
 }
+
+// TestPortsWaitForFormerFlows: so it is if the flow has ended before the allocation.
+func TestPortsWaitForFormerFlows(t *testing.T) {
+	sink := slowSink{newRecordingSink(), make(chan struct{}), make(chan struct{})}
+	r := newFlowRig(t, sink)
+	limits := DefaultLimits()
+	a, closed := r.allocation(0, 0), new(atomic.Bool)
+	a.first.datagrams = closingSocket{closed: closed}
+	r.shard.bind(a, wire.MinChannel, destination{endpoint: rigEndpoint(10, 0)}, 0, &limits)
+	r.srv.flowQueue.told()
+	r.shard.sweepAllocation(a, clock(channelLifetime))
+	<-sink.removing
+	a.end()
+	if closed.Load() {
+		t.Error("a port is free while the sink forwards from it")
+	}
+	sink.goOn <- struct{}{}
+	r.srv.flowQueue.told()
+	if !closed.Load() {
+		t.Error("the port stays open")
+	}
+}

@@ -95,14 +95,13 @@ func (s *shard) remove(a *allocation, only *relayed) (ended [2]*relayed, last, t
 			return false
 		}
 		s.removeFlow(f)
-		told = told || f.told
 		return true
 	})
 	a.forget(func(p *permission) bool { return ends(wire.Endpoint{IP: p.ip}) })
 	if last {
 		s.removeTuple(a.home.Load())
 	}
-	return ended, last, told
+	return ended, last, a.told
 }
 
 // outcome is the outcome of a request to change an allocation.
