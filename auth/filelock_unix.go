@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noFollow makes an opening fail where the name is a symbolic link. The directory belongs to the server's user, who could
+// lead a command of root's to any file of the system by one.
+const noFollow = unix.O_NOFOLLOW
+
 // tryLockFile locks f, or reports that another process holds the lock. The lock ends with the process.
 func tryLockFile(f *os.File) (busy bool, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

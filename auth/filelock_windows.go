@@ -11,6 +11,9 @@ import (
 // on Windows also keeps others from reading the bytes that it covers.
 const lockedByte = 1 << 30
 
+// noFollow is for systems where root runs commands in the directory of another user.
+const noFollow = 0
+
 // tryLockFile locks f, or reports that another process holds the lock. The lock ends with the process.
 func tryLockFile(f *os.File) (busy bool, err error) {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY

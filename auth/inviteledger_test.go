@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -317,6 +318,29 @@ func TestLedgerIsTheServers(t *testing.T) {
 		old.Expires = epoch.Add(-time.Hour)
 		want(t, "made", l.Record(old), nil)
 		want(t, "prune", l.Prune(0), nil)
+	}
+}
+
+// TestLedgerFollowsNoLink holds that nobody who may write the state directory makes a command of root's write elsewhere.
+func TestLedgerFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	path, elsewhere := filepath.Join(dir, "invites"), filepath.Join(dir, "elsewhere")
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no root")
+	}
+	if err := os.Symlink(elsewhere, path); err != nil {
+		t.Fatal(err)
+	}
+	l, err := OpenLedger(path, fixedClock(epoch), slog.New(slog.DiscardHandler))
+	if err == nil {
+		t.Cleanup(func() { _ = l.Close() })
+		err = l.Record(testInvite("a", 1))
+	}
+	if err == nil {
+		t.Error("it writes where a link leads")
+	}
+	if _, err := os.Lstat(elsewhere); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file that the link names: %v", err)
 	}
 }
 

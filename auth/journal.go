@@ -164,7 +164,7 @@ func (j *journal) open() error {
 	}
 	_, err := os.Stat(j.path)
 	fresh := errors.Is(err, fs.ErrNotExist)
-	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|noFollow, 0o600)
 	if err != nil {
 		return err
 	}
