@@ -44,11 +44,14 @@ func (i *Installer) CheckFree() error {
 	return nil
 }
 
-// Steps lists what makes the plan real.
+// Steps lists what makes the plan real. The configuration is the last file, since setup can be run again until that is there.
 func (i *Installer) Steps(p *Plan) []Step {
-	steps := []Step{i.fileStep(ConfigFile, p.Text, 0o644, p.Text)}
+	var steps []Step
 	if len(p.Secrets) > 0 {
 		text := "TURNPIKE_TURN_SHARED_SECRETS='[\"" + strings.Join(p.Secrets, `","`) + "\"]'\n"
+		if there, err := os.ReadFile(i.at(EnvFile)); err == nil && string(there) != text {
+			p.wrong("%s is there already, and does not have the secrets of --from alone; move it away, and afterwards add its lines to the new one", EnvFile)
+		}
 		steps = append(steps, i.fileStep(EnvFile, text, 0o600, "TURNPIKE_TURN_SHARED_SECRETS=[redacted]\n"))
 	}
 	if !i.exists(Program) {
@@ -61,6 +64,7 @@ func (i *Installer) Steps(p *Plan) []Step {
 		text := credentials(p.Config)
 		steps = append(steps, i.fileStep(UnitFile+".d/certificate.conf", text, 0o644, text))
 	}
+	steps = append(steps, i.fileStep(ConfigFile, p.Text, 0o644, p.Text))
 	run := func(name string, args ...string) {
 		steps = append(steps, Step{Text: "run " + name + " " + strings.Join(args, " "), Do: func(ctx context.Context) error { return i.Run(ctx, name, args...) }})
 	}

@@ -285,6 +285,36 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// TestInstallFails: after a step that fails, setup can be run again, and no secrets of others are written over.
+func TestInstallFails(t *testing.T) {
+	i := &Installer{Root: t.TempDir(), Self: "/nowhere", Run: func(context.Context, string, ...string) error { return nil }}
+	p := find(t, publicMachine(), "--public-host", name)
+	p.Secrets = []string{"a-secret-of-an-app"}
+	install := func() (err error) {
+		for _, s := range i.Steps(p) {
+			if err = s.Do(t.Context()); err != nil {
+				break
+			}
+		}
+		return err
+	}
+	if err := install(); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := i.CheckFree(); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if i.Steps(p); p.Fatal() {
+		t.Errorf("again: %v", p.Findings)
+	}
+	if err := os.WriteFile(i.at(EnvFile), []byte("TURNPIKE_AUTH_API_KEYS=another-secret-here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if i.Steps(p); !p.Fatal() {
+		t.Error("it would write over other secrets")
+	}
+}
+
 // TestFirewall: the lines have every port that strangers need.
 func TestFirewall(t *testing.T) {
 	got := strings.Join(Firewall(find(t, publicMachine()).Config), "\n")
