@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"turnpike/internal/config"
 )
@@ -152,6 +155,11 @@ func (p *Plan) checkState(m Machine) {
 func (p *Plan) checkFiles(m Machine) {
 	if p.Config.TLS.Mode != config.TLSFiles {
 		return
+	}
+	for key, path := range map[string]string{"tls.cert_file": p.Config.TLS.CertFile, "tls.key_file": p.Config.TLS.KeyFile} {
+		if !filepath.IsAbs(path) || strings.ContainsFunc(path, unicode.IsControl) {
+			p.wrong("%s is %q; the service runs in another folder, so write the whole path, which begins with /", key, path)
+		}
 	}
 	pair, err := tls.LoadX509KeyPair(p.Config.TLS.CertFile, p.Config.TLS.KeyFile)
 	if err != nil {

@@ -79,12 +79,15 @@ func credentials(c *config.Config) string {
 	return `# Made by turnpike setup: copies of the certificate and its key for the service, made when it starts.
 # Restart the service when the certificate has been renewed.
 [Service]
-LoadCredential=cert.pem:` + c.TLS.CertFile + `
-LoadCredential=key.pem:` + c.TLS.KeyFile + `
+LoadCredential=cert.pem:` + unitPath(c.TLS.CertFile) + `
+LoadCredential=key.pem:` + unitPath(c.TLS.KeyFile) + `
 Environment=TURNPIKE_TLS_CERT_FILE=%d/cert.pem
 Environment=TURNPIKE_TLS_KEY_FILE=%d/key.pem
 `
 }
+
+// unitPath is a path as a unit has it, where "%" begins something else.
+func unitPath(path string) string { return strings.ReplaceAll(path, "%", "%%") }
 
 func (i *Installer) at(path string) string { return filepath.Join("/", i.Root, path) }
 
@@ -138,7 +141,8 @@ func Command(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-// Firewall returns the lines that let clients in, for nftables and for ufw.
+// Firewall returns the lines that let clients in, for nftables and for ufw. A rule that is added comes after one that drops the
+// rest, so it is inserted.
 func Firewall(c *config.Config) []string {
 	tcp, udp := c.PortLists()
 	var out []string
@@ -147,7 +151,7 @@ func Firewall(c *config.Config) []string {
 		ports    []string
 	}{{"tcp", tcp}, {"udp", udp}} {
 		if len(row.ports) > 0 {
-			out = append(out, fmt.Sprintf("nft add rule inet filter input %s dport { %s } accept", row.protocol, strings.Join(row.ports, ", ")))
+			out = append(out, fmt.Sprintf("nft insert rule inet filter input %s dport { %s } accept", row.protocol, strings.Join(row.ports, ", ")))
 		}
 	}
 	for _, row := range []struct {

@@ -196,6 +196,7 @@ func TestFindings(t *testing.T) {
 		"no room":                     {func(m *machine) { m.writable = errors.New("read-only file system") }, nil, "/var/lib/turnpike cannot keep the server's state: read-only file system; make it writable", true},
 		"not root":                    {func(m *machine) { m.writable = fmt.Errorf("open: %w", fs.ErrPermission) }, nil, "/var/lib/turnpike was not tried, as only root may write there", false},
 		"an expired certificate":      {func(*machine) {}, files, "expired on ", true},
+		"a relative path":             {func(*machine) {}, []string{"--public-host", name, "--tls-mode", "files", "--tls-cert-file", "cert.pem", "--tls-key-file", "/k"}, "tls.cert_file is \"cert.pem\"; the service runs in another folder, so write the whole path", true},
 		"a key for everybody":         {func(*machine) {}, files, "everybody on this machine may read the key", false},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -315,11 +316,20 @@ func TestInstallFails(t *testing.T) {
 	}
 }
 
+// TestCredentials: the drop-in names the certificate's files, whatever systemd makes of a "%".
+func TestCredentials(t *testing.T) {
+	c := &config.Config{}
+	c.TLS.CertFile, c.TLS.KeyFile = "/etc/50%s/cert.pem", "/etc/key.pem"
+	if got := credentials(c); !strings.Contains(got, "\nLoadCredential=cert.pem:/etc/50%%s/cert.pem\nLoadCredential=key.pem:/etc/key.pem\n") {
+		t.Error(got)
+	}
+}
+
 // TestFirewall: the lines have every port that strangers need.
 func TestFirewall(t *testing.T) {
 	got := strings.Join(Firewall(find(t, publicMachine()).Config), "\n")
-	want := `nft add rule inet filter input tcp dport { 443, 80, 3478 } accept
-nft add rule inet filter input udp dport { 3478, 49152-65535 } accept
+	want := `nft insert rule inet filter input tcp dport { 443, 80, 3478 } accept
+nft insert rule inet filter input udp dport { 3478, 49152-65535 } accept
 ufw allow 443,80,3478/tcp
 ufw allow 3478,49152:65535/udp`
 	if got != want {
