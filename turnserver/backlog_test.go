@@ -41,7 +41,7 @@ func (q *slowQueue) fill() (n int) {
 }
 
 // TestWaitingBytes in false time: users have a share of the bytes that wait, the node has a bound, and a client can always
-// have a few waiting. When the clients are gone, nothing waits.
+// have a few waiting. A stranger can have no more. When the clients are gone, nothing waits.
 func TestWaitingBytes(t *testing.T) {
 	for _, records := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -64,6 +64,7 @@ func TestWaitingBytes(t *testing.T) {
 					t.Errorf("records %v: %d bytes wait for %s, want %d", records, got, who, most)
 				}
 			}
+			within("strangers", filled(nil, 10), 10, 0)
 			if got := filled(alice, 1); got > maxQueued || got < maxQueued-1000 {
 				t.Errorf("%d bytes wait for the first client", got)
 			}

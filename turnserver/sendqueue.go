@@ -35,14 +35,17 @@ type backlog struct {
 	waiting atomic.Int64
 }
 
-// take takes n bytes for a user's client, or reports false if there are too many. a is nil before the client has an
-// allocation.
+// take takes n bytes for a user's client, or reports false if there are too many. a is nil before the client has had an
+// allocation. Such a client has no share, or strangers who read no answers could take the whole.
 func (b *backlog) take(a *account, n int) bool {
+	if a == nil {
+		return false
+	}
 	if b.waiting.Add(int64(n)) > b.ofNode {
 		b.waiting.Add(-int64(n))
 		return false
 	}
-	if a != nil && a.waiting.Add(int64(n)) > b.ofUser {
+	if a.waiting.Add(int64(n)) > b.ofUser {
 		b.giveBack(a, n)
 		return false
 	}
@@ -52,9 +55,7 @@ func (b *backlog) take(a *account, n int) bool {
 // giveBack gives back what take took.
 func (b *backlog) giveBack(a *account, n int) {
 	b.waiting.Add(-int64(n))
-	if a != nil {
-		a.waiting.Add(-int64(n))
-	}
+	a.waiting.Add(-int64(n))
 }
 
 // queueState says how a queue's writer is doing, and how many bytes wait.
@@ -68,7 +69,7 @@ type queueState struct {
 	failed  bool
 	waiting int       // bytes that were taken and have not left
 	charged int       // of these, those that have a share of the backlog
-	payer   *account  // whose share it is, or nil
+	payer   *account  // whose share it is
 	ended   sync.Cond // the writer has written all, or has failed
 }
 

@@ -66,6 +66,7 @@ func TestBatchForSlowStream(t *testing.T) {
 	s := newServer(t, nil)
 	near, far := net.Pipe()
 	stream := newStream(s, newShard(s), far)
+	stream.account.Store(new(account))
 	var b streamBatch
 	var counters counters
 	const size, n = 50_000, 20

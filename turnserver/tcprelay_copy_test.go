@@ -78,6 +78,7 @@ func carried(t *testing.T, wg *sync.WaitGroup) (client, peer duplex) {
 	}
 	id, _ := s.peers.offer(p, conn, s.now())
 	stream := newStream(s, a.shard, near)
+	stream.account.Store(a.account)
 	stream.out.enqueue(pattern(maxQueued)) // what the client was sent before, and has not read
 	stream.answer = []byte("answer")
 	if stream.claimed, result = s.peers.claim(id, func(*allocation) bool { return true }, stream, s.now()); result != outcomeDone {
