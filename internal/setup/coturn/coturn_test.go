@@ -54,6 +54,7 @@ func TestConvert(t *testing.T) {
 		"a port":           {"listening-port=3479", map[string]string{"turn.listen": "udp://0.0.0.0:3479,tcp://0.0.0.0:3479,udp://[::]:3479,tcp://[::]:3479"}},
 		"addresses":        {"listening-ip=10.0.0.5\nlistening-ip=2001:db8::5", map[string]string{"turn.listen": "udp://10.0.0.5:3478,tcp://10.0.0.5:3478,udp://[2001:db8::5]:3478,tcp://[2001:db8::5]:3478"}},
 		"no TCP":           {"no-tcp\nlistening-ip=10.0.0.5", map[string]string{"turn.listen": "udp://10.0.0.5:3478"}},
+		"no listener":      {"no-tcp\nno-udp", map[string]string{"turn.listen": ""}},
 		"no TCP, said off": {"no-tcp=no\nno-udp = false", nil},
 		"a certificate": {"cert=cert.pem\npkey=/k/key.pem\nlistening-ip=10.0.0.5\nno-dtls", map[string]string{"tls.mode": "files", "tls.cert_file": "/etc/cert.pem",
 			"tls.key_file": "/k/key.pem", "turn.listen": "udp://10.0.0.5:3478,tcp://10.0.0.5:3478,tls://10.0.0.5:5349"}},
@@ -106,6 +107,21 @@ func TestLeft(t *testing.T) {
 		}
 		if value, isUser := strings.CutPrefix(text, "user=ada:"); isUser && strings.Contains(r.Left[0].Text, value) {
 			t.Errorf("%s: %s", text, r.Left[0].Text)
+		}
+	}
+}
+
+// TestLeftWithoutOthers: a line that means nothing without another is not said to be taken.
+func TestLeftWithoutOthers(t *testing.T) {
+	for text, want := range map[string]string{
+		"cert=/c.pem":                  "needs both cert and pkey",
+		"pkey=/k.pem":                  "needs both cert and pkey",
+		"tls-listening-port=5349":      "no listeners for TLS",
+		"prometheus-port=9000":         "no line prometheus",
+		"prometheus-address=127.0.0.1": "no line prometheus",
+	} {
+		if r := convert(t, text); len(r.Left) != 1 || !strings.Contains(r.Left[0].Text, want) || len(r.Taken)+len(r.Keys) > 0 {
+			t.Errorf("%s: left %v, taken %v, keys %v", text, r.Left, r.Taken, r.Keys)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -180,7 +181,9 @@ func (c *conversion) finish() {
 			c.Keys[key] = prefixList(spans)
 		}
 	}
-	if c.prometheus {
+	if !c.prometheus {
+		c.leave("there is no line prometheus; turnpike has metrics anyway, see metrics.listen", "prometheus-port", "prometheus-address")
+	} else {
 		c.Keys["metrics.listen"] = net.JoinHostPort(orElse(c.metricsAddr, "127.0.0.1"), orElse(c.metricsPort, "9641"))
 	}
 }
@@ -192,10 +195,24 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
+// leave turns a note that a line was taken into one that it was not, since the lines that it needs are not there.
+func (c *conversion) leave(why string, keys ...string) {
+	c.Taken = slices.DeleteFunc(c.Taken, func(n Note) bool {
+		if !slices.Contains(keys, n.Key) {
+			return false
+		}
+		n.Text = why
+		c.Left = append(c.Left, n)
+		return true
+	})
+}
+
 // finishTLS takes a certificate with its key.
 func (c *conversion) finishTLS() {
 	if c.cert == "" || c.key == "" {
 		c.noTLS, c.noDTLS = true, true
+		c.leave("a certificate needs both cert and pkey", "cert", "pkey")
+		c.leave("there are no listeners for TLS and DTLS without cert and pkey; turnpike takes TURN over TLS at http.listen", "tls-listening-port")
 		return
 	}
 	c.Keys["tls.mode"], c.Keys["tls.cert_file"], c.Keys["tls.key_file"] = "files", c.cert, c.key
@@ -221,7 +238,5 @@ func (c *conversion) finishListen() {
 			}
 		}
 	}
-	if len(out) > 0 {
-		c.Keys["turn.listen"] = strings.Join(out, ",")
-	}
+	c.Keys["turn.listen"] = strings.Join(out, ",") // none, if all are off: turnpike then takes TURN at http.listen alone
 }
