@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,12 +65,15 @@ func TestExternalNames(t *testing.T) {
 		if _, err := f.first(); err == nil || !strings.HasPrefix(err.Error(), `turn.external_addresses: "home.example.org" has no address for 10.0.0.5: no name server`) {
 			t.Fatalf("a name that nobody knows: %v", err)
 		}
+		var mu sync.Mutex
 		var records []string
 		var broken error
 		f.lookUp = func(_ context.Context, network, name string) ([]netip.Addr, error) {
 			if network != "ip4" {
 				t.Errorf("%s was looked up for %s", name, network)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			return addrs(records...), broken
 		}
 		delete(cfg.TURN.ExternalNames, netip.MustParseAddr("10.0.0.9"))
@@ -103,7 +107,9 @@ func TestExternalNames(t *testing.T) {
 			{"an empty answer", nil, nil, "203.0.113.3", 0},
 			{"another", []string{"203.0.113.200"}, nil, "203.0.113.200", 1},
 		} {
+			mu.Lock()
 			records, broken = step.records, step.broken
+			mu.Unlock()
 			time.Sleep(namesInterval)
 			synctest.Wait()
 			if got := external(f.now()); got != step.want || changes != step.changes {
