@@ -1,0 +1,53 @@
+package deploy_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPurge: a purge takes what the package and setup have made, and not what the operator has written beside the unit. A removal
+// takes neither.
+func TestPurge(t *testing.T) {
+	const dropIns = "/etc/systemd/system/turnpike.service.d"
+	ours := []string{"/etc/turnpike/turnpike.toml", "/var/lib/private/turnpike/secret", dropIns + "/certificate.conf"}
+	script, err := os.ReadFile("debian/postrm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, theirs := range []string{"", dropIns + "/override.conf"} {
+		root := t.TempDir()
+		for _, path := range append(ours, theirs) {
+			if path == "" {
+				continue
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Dir(root+path), 0o755), os.WriteFile(root+path, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		moved := strings.NewReplacer(" /etc/", " "+root+"/etc/", " /var/", " "+root+"/var/", " /run/", " "+root+"/run/").Replace(string(script))
+		for _, step := range []struct {
+			what string
+			left bool
+		}{{"remove", true}, {"purge", false}} {
+			if out, err := exec.Command("sh", "-c", moved, "postrm", step.what).CombinedOutput(); err != nil || len(out) > 0 {
+				t.Fatalf("postrm %s: %v %s", step.what, err, out)
+			}
+			for _, path := range ours {
+				if _, err := os.Stat(root + path); errors.Is(err, fs.ErrNotExist) == step.left {
+					t.Errorf("after a %s, %s: %v", step.what, path, err)
+				}
+			}
+		}
+		if _, err := os.Stat(root + dropIns); errors.Is(err, fs.ErrNotExist) != (theirs == "") {
+			t.Errorf("with %q there, the drop-ins are %v", theirs, err)
+		}
+		if _, err := os.Stat(root + theirs); err != nil {
+			t.Errorf("a purge takes the operator's file: %v", err)
+		}
+	}
+}
