@@ -36,7 +36,7 @@ func TestReverseProxies(t *testing.T) {
 		command func(config string) []string
 	}{
 		"nginx": {"nginx.conf", func(sample, addr string) string {
-			sample = strings.NewReplacer("listen 443 ssl", "listen "+addr+" ssl", "http://127.0.0.1:8080", "http://"+backend,
+			sample = strings.NewReplacer("listen 443 ssl", "listen "+addr+" ssl", "listen [::]:443 ssl;", onIPv6(addr), "http://127.0.0.1:8080", "http://"+backend,
 				"/etc/letsencrypt/live/turn.example.org/fullchain.pem", certFile, "/etc/letsencrypt/live/turn.example.org/privkey.pem", keyFile).Replace(sample)
 			return "daemon off;\npid " + dir + "/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\nclient_body_temp_path " + dir + "/body;\nproxy_temp_path " + dir +
 				"/proxy;\nfastcgi_temp_path " + dir + "/fastcgi;\nuwsgi_temp_path " + dir + "/uwsgi;\nscgi_temp_path " + dir + "/scgi;\n" + sample + "\n}\n"
@@ -67,8 +67,26 @@ func TestReverseProxies(t *testing.T) {
 			}
 			run(t, addr, test.command(config)...)
 			tryProxy(t, addr, roots)
+			if listen := onIPv6(addr); listen != "" && name == "nginx" { // Caddy listens everywhere by itself
+				conn, err := tls.Dial("tcp6", strings.Fields(listen)[1], &tls.Config{RootCAs: roots, ServerName: proxiedName})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = conn.Close()
+			}
 		})
 	}
+}
+
+// onIPv6 is nginx's line for the same port on IPv6, or nothing where there is none.
+func onIPv6(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return ""
+	}
+	_ = l.Close()
+	return "listen [::1]:" + port + " ssl;"
 }
 
 // startBehindProxy starts a server as the samples have it, and returns where it listens.
