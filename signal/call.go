@@ -143,8 +143,8 @@ func (s *session) hangup(m *wire.Hangup) *wire.Error {
 		other = c.answered
 	}
 	srv.forgetCall(c)
-	srv.takeOut(s, c.room)
-	srv.takeOut(other, c.room)
+	srv.takeOut(s, c.room, wire.ReasonHangup)
+	srv.takeOut(other, c.room, wire.ReasonHangup)
 	s.reply(&wire.HungUp{Ref: m.ID, Call: c.id, Room: c.room.id})
 	other.tell(&wire.HungUp{Call: c.id, Room: c.room.id})
 	other.tell(&wire.Left{Room: c.room.id, Reason: wire.ReasonHangup})

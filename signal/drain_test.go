@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,4 +76,30 @@ func TestTooLateToResume(t *testing.T) {
 	later.expect("error", "ref", "n", "code", "internal", "retryAfter", 2)
 	drain(false)
 	h.back(a.identity(), wire.ResumedReplayed)
+}
+
+// TestCrowdedStop: where one address has so many sessions that no more may be away, a planned stop ends no room, and makes
+// nobody else its host.
+func TestCrowdedStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &restartable{path: filepath.Join(t.TempDir(), "ended"), limits: Limits{SessionsPerAddr: 2}}
+		n.begin(t)
+		for _, name := range []string{"c", "d"} {
+			n.guest(name).lose()
+			synctest.Wait()
+		}
+		host, guest := n.guest("a"), n.guest("b")
+		host.join("x")
+		guest.join("x")
+		settle(host, guest)
+		n.restart(t)
+		_, w := n.restored(t, guest.identity(), "x:")
+		if joined := onlyRoom(w); joined != nil && joined["host"] != guest.session {
+			t.Errorf("the room has %v, and nobody else is there", joined)
+		}
+		_, w = n.restored(t, host.identity(), "x: b")
+		if joined := onlyRoom(w); joined == nil || joined["host"] != host.session {
+			t.Errorf("another is host: %v", joined)
+		}
+	})
 }

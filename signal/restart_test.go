@@ -16,8 +16,9 @@ import (
 // restartable is a server that starts anew with the same state.
 type restartable struct {
 	*harness
-	path string
-	file *auth.EndedFile
+	path   string
+	limits Limits
+	file   *auth.EndedFile
 }
 
 func newRestartable(t *testing.T) *restartable {
@@ -37,7 +38,7 @@ func (n *restartable) begin(t *testing.T) {
 	n.file = file
 	n.harness = newMemoryHarness(t, func(cfg *Config) {
 		resuming(cfg)
-		cfg.Ended = ended
+		cfg.Ended, cfg.Limits = ended, n.limits
 	})
 }
 

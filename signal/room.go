@@ -164,7 +164,7 @@ func (s *session) leave(m *wire.Leave) *wire.Error {
 // call, the call is over.
 func (srv *Server) leaveRoom(s *session, r *room, reason string) {
 	host := r.host()
-	srv.takeOut(s, r)
+	srv.takeOut(s, r, reason)
 	if r.call != nil {
 		srv.forgetCall(r.call)
 	}
@@ -174,8 +174,8 @@ func (srv *Server) leaveRoom(s *session, r *room, reason string) {
 	}
 }
 
-// takeOut removes s from r in silence.
-func (srv *Server) takeOut(s *session, r *room) {
+// takeOut removes s from r in silence. At a planned stop it notes nothing: the next process finds the room as it was.
+func (srv *Server) takeOut(s *session, r *room, reason string) {
 	isOther := func(other *session) bool { return other == s }
 	wasHost := r.host() == s
 	r.members = slices.DeleteFunc(r.members, isOther)
@@ -187,10 +187,14 @@ func (srv *Server) takeOut(s *session, r *room) {
 	if !s.ended && srv.resumes() {
 		srv.past.LeaveRoom(s.id, r.id, s.number)
 	}
-	switch {
-	case len(r.members) == 0:
+	isOver := len(r.members) == 0
+	if isOver {
 		delete(srv.rooms, r.id)
 		srv.dismissWaiting(r)
+	}
+	switch {
+	case reason == wire.ReasonShutdown:
+	case isOver:
 		srv.nextTerm(r)
 	case wasHost:
 		srv.hostChanged(r)
