@@ -95,6 +95,20 @@ func (v *Verifier) verify(token string) (Ticket, error) {
 	return v.own.Verify(token)
 }
 
+// Knows reports whether a user's tickets can verify at all: the user is ours, or of
+// an issuer that is configured.
+func (v *Verifier) Knows(user User) bool {
+	if user.Issuer == Issuer {
+		return true
+	}
+	for _, is := range v.issuers {
+		if is.Name == user.Issuer {
+			return true
+		}
+	}
+	return false
+}
+
 // KeyPage is the JWKS page of an issuer.
 type KeyPage struct {
 	Issuer string    // Its name.

@@ -24,15 +24,7 @@ func TestMaxSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, "--config", file, "--state", filepath.Join(dir, "state"))
-	token := func() string {
-		t.Helper()
-		claims := jwt.MapClaims{"iss": "app", "aud": "turnpike", "sub": "u1", "exp": time.Now().Add(24 * time.Hour).Unix(), "iat": time.Now().Unix()}
-		signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return signed
-	}
+	token := func() string { return appToken(t, secret) }
 	// ends returns when a credential ends, which its username says.
 	ends := func(servers []wire.ICEServer) time.Time {
 		t.Helper()
@@ -63,5 +55,46 @@ func TestMaxSession(t *testing.T) {
 	ice := c.hear("ice-servers").(*wire.NewICEServers)
 	if end := ends(ice.ICEServers); end.After(until) || !end.Equal(ice.ICEExpires) {
 		t.Errorf("the new credential ends at %v, or %v, and the session at %v", end, ice.ICEExpires, until)
+	}
+}
+
+// appToken is a token of a user of the issuer "app".
+func appToken(t *testing.T, secret string) string {
+	t.Helper()
+	claims := jwt.MapClaims{"iss": "app", "aud": "turnpike", "sub": "u1", "exp": time.Now().Add(24 * time.Hour).Unix(), "iat": time.Now().Unix()}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// TestUsersGoWithTheirIssuer: the sessions of an app that the configuration has no more do not come back after the restart.
+func TestUsersGoWithTheirIssuer(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "turnpike.toml")
+	const secret = "0123456789abcdef0123456789abcdef"
+	begin := func(text string) *testNode {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return start(t, "--config", file, "--state", filepath.Join(dir, "state"))
+	}
+	issuer := func(name string) string {
+		return "[[auth.issuers]]\nname = \"" + name + "\"\nalgorithms = [\"HS256\"]\naudience = \"turnpike\"\nsecret = \"" + secret + "\"\n"
+	}
+	s := begin(issuer("app") + issuer("other"))
+	c := &signalingClient{t: t}
+	c.dial(s)
+	c.say(`{"type":"hello","ticket":%q}`, appToken(t, secret))
+	c.welcome = *c.hear("welcome").(*wire.Welcome)
+	s.stop()
+	s = begin(issuer("app"))
+	c.welcome = *c.comeBack(s, wire.ResumedRestored)
+	s.stop()
+	s = begin(issuer("other"))
+	if got := c.resumed(s); got != string(wire.CodeNoSuchSession) {
+		t.Errorf("it comes back: %s", got)
 	}
 }

@@ -185,7 +185,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		ResumeWindow:   n.cfg.Signal.ResumeWindow,
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
 		KickedFrom:     n.ledger.RefusesRoom,
-		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil },
+		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil || !n.verifier.Knows(t.User) },
 		Ended:          n.ended.Ended,
 		Presence:       presenceOf(n.cfg),
 		MaxSession:     maxSessions(n.cfg),
