@@ -269,3 +269,31 @@ func TestHoarders(t *testing.T) {
 		t.Errorf("%d of %d hoarders were ended", ended, hoarders)
 	}
 }
+
+// TestWaitingAgainAnswersNothing: a newcomer whom the members of before have wait has asked for nothing. What it is told
+// must not become the answer to its request, which belongs to its turns.
+func TestWaitingAgainAnswersNothing(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		host := n.guest("host")
+		host.join("x", "size", 4, "waiting", true)
+		settle(host)
+		n.restart(t)
+		stranger := n.guest("stranger")
+		stranger.join("x")
+		synctest.Wait()
+		n.srv.mu.Lock()
+		s := n.srv.sessions[stranger.session]
+		n.srv.mu.Unlock()
+		answer := func() string {
+			s.turn.Lock()
+			defer s.turn.Unlock()
+			return string(s.requests.answer)
+		}
+		before := answer()
+		n.restored(t, host.identity(), "x:")
+		stranger.skipTo("waiting")
+		if after := answer(); after != before {
+			t.Errorf("the answer %q has become %q", before, after)
+		}
+	})
+}

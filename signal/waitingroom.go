@@ -10,7 +10,8 @@ import (
 // known to it. They are admitted or refused, give up, or get word that the room has died. A waiting session is in
 // room.waiting, and the room in session.waits; both are guarded by Server.mu.
 
-// knock has s wait for r, and tells those with host powers. If s waits already, it is only answered.
+// knock has s wait for r, and tells those with host powers. If s waits already, it is only answered. ref is the id of the
+// request that this answers; empty if it answers none: then it is not the turn of s.
 func (srv *Server) knock(s *session, r *room, ref string) *wire.Error {
 	if !slices.Contains(r.waiting, s) {
 		if len(r.waiting) >= wire.MaxWaiting {
@@ -20,7 +21,11 @@ func (srv *Server) knock(s *session, r *room, ref string) *wire.Error {
 		s.waits = append(s.waits, r)
 		srv.tellHosts(r, &wire.Knock{Room: r.id, Peer: s.peer()}, nil)
 	}
-	s.reply(&wire.Waiting{Ref: ref, Room: r.id})
+	if m := (&wire.Waiting{Ref: ref, Room: r.id}); ref != "" {
+		s.reply(m)
+	} else {
+		s.tell(m)
+	}
 	return nil
 }
 
