@@ -296,3 +296,20 @@ func TestLingeringRelaysExpire(t *testing.T) {
 		}
 	})
 }
+
+// TestLesserMaxSessionHolds: sessions of before that come back have the greatest age that holds now.
+func TestLesserMaxSessionHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newMemoryHarness(t, bounded).welcome(ofIssuer("app", "u1", "Ann", auth.RoleGuest))
+		for most, want := range map[time.Duration]float64{testMaxSession / 4: 900, 2 * testMaxSession: 3600} {
+			back := newMemoryHarness(t, func(cfg *Config) {
+				bounded(cfg)
+				cfg.MaxSession["app"] = most
+			}).dial()
+			back.send(msg{"type": "hello", "resume": msg{"session": app.session, "token": app.token, "received": 0}})
+			if w := back.expect("welcome", "resumed", "restored"); w["expiresIn"] != want {
+				t.Errorf("with max_session %v it ends in %v s, want %v", most, w["expiresIn"], want)
+			}
+		}
+	})
+}
