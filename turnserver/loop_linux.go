@@ -24,9 +24,9 @@ const loops = true
 // share of its clients, and it reads the relayed sockets of their allocations. It reads a batch and writes what comes
 // of it before it reads again. So nothing waits for a timer, and an idle allocation costs a table entry and a socket.
 //
-// Calls come before strangers. In each turn a loop reads a batch of every socket that has data of calls, and then a little of
-// a socket that has their requests, and of one that has strangers'. So a socket that is always full takes its turn with the
-// others.
+// Calls come before strangers. In each turn a loop reads a batch of a socket that has requests of calls, then one of every
+// socket that has their data, and then a little of a socket that has strangers' requests. So a socket that is always full
+// takes its turn with the others.
 type loop struct {
 	// Static once run begins.
 	srv       *Server
@@ -294,10 +294,11 @@ const (
 )
 
 // turn reads each socket with data that waits, once, and of the others one of each row. One that may have more waits again,
-// behind the others.
+// behind the others. Requests come before data: Firefox sends data right behind the CreatePermission that lets them through,
+// and waits for no answer.
 func (l *loop) turn() {
-	l.readFirst(data, len(l.waiting[data]), udpio.BatchSize)
 	l.readFirst(requests, min(1, len(l.waiting[requests])), udpio.BatchSize)
+	l.readFirst(data, len(l.waiting[data]), udpio.BatchSize)
 	most := strangersAtOnce
 	if len(l.waiting[data]) > 0 {
 		most = strangersAmid

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
@@ -227,6 +228,37 @@ func TestClientsAmidData(t *testing.T) {
 	if err := readNow(t, known, make([]byte, 1500)); err != nil {
 		t.Errorf("no answer to the client: %v", err)
 	}
+}
+
+// TestDataBehindTheirPermission: a client may send data right behind the request that permits them, as Firefox does. The
+// loop finds both at once, and loses nothing.
+func TestDataBehindTheirPermission(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	t.Cleanup(func() {
+		for _, a := range l.shard.all() {
+			a.end()
+		}
+	})
+	c := clientOn(t, dialPlain(t, l.addr)).as(mintREST(t, "alice", time.Hour))
+	answered := func(m *stun.Message) *stun.Message {
+		t.Helper()
+		c.write(m.Raw)
+		l.step()
+		return c.answerTo(m)
+	}
+	c.learn(answered(c.build(stun.MethodAllocate, transport(transportUDP))))
+	relayed := addressIn(t, c.wantCode(answered(c.build(stun.MethodAllocate, transport(transportUDP))), 0), stun.AttrXORRelayedAddress)
+	peer := newPeer(t)
+	c.write(c.build(stun.MethodCreatePermission, peersOf(peer.addr)...).Raw)
+	c.indicate(peer.addr, []byte("at once"))
+	l.step()
+	if got := l.counted(dropNoPermission); got != 0 {
+		t.Fatalf("%d packets were lost", got)
+	}
+	peer.want(relayed, []byte("at once"))
 }
 
 // readNow reads a datagram that is there.
