@@ -1,8 +1,8 @@
 # `make` lists the targets. Go is all that `run` and `build` need.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# The last tag; without one the number of commits, and the commit.
-VERSION     := $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev.$$(git rev-list --count HEAD 2>/dev/null || echo 0).g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown))
+# The last tag, with the number of commits since, which a package manager takes for newer. Without a tag the number of all commits.
+VERSION     := $(shell { git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev.$$(git rev-list --count HEAD 2>/dev/null || echo 0).g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown); } | sed 's/-\([0-9]*\)-g/+\1.g/')
 NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 # What is built from a commit has its time, so that two builds are the same.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)

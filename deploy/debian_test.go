@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -49,5 +50,51 @@ func TestPurge(t *testing.T) {
 		if _, err := os.Stat(root + theirs); err != nil {
 			t.Errorf("a purge takes the operator's file: %v", err)
 		}
+	}
+}
+
+// TestVersions: what is built after a tag is newer than the tag to a package manager, for which a "-" begins something older.
+func TestVersions(t *testing.T) {
+	for _, program := range []string{"make", "git"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	makefile, err := filepath.Abs("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	run := func(name string, args ...string) string {
+		cmd := exec.Command(name, args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "MAKEFLAGS=") // make may run this test
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s %q: %v", name, args, err)
+		}
+		return string(out)
+	}
+	commit := func() {
+		run("git", "-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false", "commit", "-q", "--allow-empty", "-m", "x")
+	}
+	version := func() string {
+		found := regexp.MustCompile(`(?m)^VERSION := (.*)$`).FindStringSubmatch(run("make", "-f", makefile, "-pn", "help"))
+		if found == nil {
+			t.Fatal("the Makefile has no VERSION")
+		}
+		return found[1]
+	}
+	run("git", "init", "-q")
+	commit()
+	if got := version(); !regexp.MustCompile(`^v0\.0\.0-dev\.1\.g[0-9a-f]+$`).MatchString(got) {
+		t.Errorf("without a tag: %s", got)
+	}
+	run("git", "tag", "v1.2.3")
+	if got := version(); got != "v1.2.3" {
+		t.Errorf("at the tag: %s", got)
+	}
+	commit()
+	if got := version(); !regexp.MustCompile(`^v1\.2\.3\+1\.g[0-9a-f]+$`).MatchString(got) {
+		t.Errorf("after the tag: %s", got)
 	}
 }
