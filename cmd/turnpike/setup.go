@@ -133,16 +133,21 @@ func (p *program) showPlan(plan *setup.Plan, steps []setup.Step) {
 
 // install does the steps, waits for the certificate and prints the first invite.
 func (p *program) install(ctx context.Context, plan *setup.Plan, steps []setup.Step) error {
+	written := false
 	for _, s := range steps {
-		if err := s.Do(ctx); err != nil {
-			return fmt.Errorf("%s: %w; \"journalctl -u turnpike\" may say more", s.Text, err)
+		switch err := s.Do(ctx); {
+		case err != nil && written:
+			return fmt.Errorf("%s: %w; \"journalctl -u turnpike\" may say more. The configuration is written: mend that, then systemctl enable --now turnpike", s.Text, err)
+		case err != nil:
+			return fmt.Errorf("%s: %w; mend that, and run setup again", s.Text, err)
 		}
+		written = written || s.Last
 	}
 	if plan.Config.TLS.Mode == config.TLSACME {
 		waiting, cancel := context.WithTimeout(ctx, certificateWait)
 		defer cancel()
 		if err := setup.WaitCertificate(waiting, plan.Config); err != nil {
-			return fmt.Errorf("the server runs, but has no certificate yet (%w); \"journalctl -u turnpike\" says why, and it tries again by itself", err)
+			return fmt.Errorf("the server runs, but has no certificate yet (%w); \"journalctl -u turnpike\" says why, and it tries again by itself. Once it has one: turnpike invite --config %s --room lobby", err, setup.ConfigFile)
 		}
 	}
 	fmt.Fprintln(p.stdout, "the server runs. The first invite, for 24 hours:")

@@ -30,6 +30,7 @@ type Installer struct {
 type Step struct {
 	Text   string
 	Detail string // the content of a file, secrets hidden
+	Last   bool   // after it, setup does not run again: the configuration is there
 	Do     func(context.Context) error
 }
 
@@ -64,7 +65,9 @@ func (i *Installer) Steps(p *Plan) []Step {
 		text := credentials(p.Config)
 		steps = append(steps, i.fileStep(UnitFile+".d/certificate.conf", text, 0o644, text))
 	}
-	steps = append(steps, i.fileStep(ConfigFile, p.Text, 0o644, p.Text))
+	configuration := i.fileStep(ConfigFile, p.Text, 0o644, p.Text)
+	configuration.Last = true
+	steps = append(steps, configuration)
 	run := func(name string, args ...string) {
 		steps = append(steps, Step{Text: "run " + name + " " + strings.Join(args, " "), Do: func(ctx context.Context) error { return i.Run(ctx, name, args...) }})
 	}

@@ -258,6 +258,9 @@ func TestInstall(t *testing.T) {
 		if strings.Contains(s.Detail+s.Text, "a-secret") {
 			t.Errorf("%s shows the secret", s.Text)
 		}
+		if s.Last != (s.Text == "write "+ConfigFile) {
+			t.Errorf("%s: after it setup cannot run again: %v", s.Text, s.Last)
+		}
 		if err := s.Do(t.Context()); err != nil {
 			t.Fatal(err)
 		}
