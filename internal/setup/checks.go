@@ -143,11 +143,15 @@ func (p *Plan) checkClock(ctx context.Context, m Machine) {
 
 // checkState sees that the state can be kept.
 func (p *Plan) checkState(m Machine) {
+	if dir := p.Config.StateDir; dir != StateDir && !strings.HasPrefix(dir, StateDir+"/") {
+		p.wrong("state_dir is %s, and the service may write to %s alone; leave --state out", dir, StateDir)
+		return
+	}
 	switch err := m.Writable(p.Config.StateDir, leastRoom); {
 	case errors.Is(err, fs.ErrPermission):
 		p.note("%s was not tried, as only root may write there", p.Config.StateDir)
 	case err != nil:
-		p.wrong("%s cannot keep the server's state: %v; make it writable and give it room, or name another directory with --state", p.Config.StateDir, err)
+		p.wrong("%s cannot keep the server's state: %v; make it writable, and give it room", p.Config.StateDir, err)
 	}
 }
 

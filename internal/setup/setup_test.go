@@ -195,6 +195,7 @@ func TestFindings(t *testing.T) {
 		"no directory":                {func(m *machine) { m.date = errors.New("no route to host") }, nil, "cannot be reached now (no route to host)", false},
 		"no room":                     {func(m *machine) { m.writable = errors.New("read-only file system") }, nil, "/var/lib/turnpike cannot keep the server's state: read-only file system; make it writable", true},
 		"not root":                    {func(m *machine) { m.writable = fmt.Errorf("open: %w", fs.ErrPermission) }, nil, "/var/lib/turnpike was not tried, as only root may write there", false},
+		"a state elsewhere":           {func(*machine) {}, []string{"--public-host", name, "--state", "/srv/turnpike"}, "state_dir is /srv/turnpike, and the service may write to /var/lib/turnpike alone", true},
 		"an expired certificate":      {func(*machine) {}, files, "expired on ", true},
 		"a relative path":             {func(*machine) {}, []string{"--public-host", name, "--tls-mode", "files", "--tls-cert-file", "cert.pem", "--tls-key-file", "/k"}, "tls.cert_file is \"cert.pem\"; the service runs in another folder, so write the whole path", true},
 		"a key for everybody":         {func(*machine) {}, files, "everybody on this machine may read the key", false},
