@@ -246,7 +246,7 @@ func (e *Ended) apply(text []byte) error {
 			for _, l := range line.Left {
 				s.leave(l.Room, l.Number)
 			}
-			return s.from == line.From && s.floor == line.Floor && len(s.left) == len(line.Left)
+			return s.from == line.From && s.floor == line.Floor && slices.Equal(s.left, line.Left)
 		})
 	case endedRoomEvent:
 		e.rooms.merge(line.ID, line.Until, func(r *endedRoom) (all bool) {

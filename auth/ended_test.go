@@ -126,6 +126,28 @@ func TestKickedAreWrittenWhole(t *testing.T) {
 	}
 }
 
+// TestReadingBackLosesNothing: a line that was written is read back. What has changed meanwhile is still to be written, also
+// if the clock stands, or was set back.
+func TestReadingBackLosesNothing(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "ended"), testClock()
+	e := openEnded(t, path, now, io.Discard)
+	e.LeaveRoom("s", "x", 5)
+	lines, _ := e.takeChanged()
+	e.LeaveRoom("s", "x", 9)
+	text, err := e.file.encode(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		if err := e.apply(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines, _ := e.takeChanged(); len(lines) != 1 || lines[0].Left[0].Number != 9 {
+		t.Errorf("still to be written: %+v", lines)
+	}
+}
+
 // TestEndedOutlastsProcess: what was written is there in the next process, and no
 // longer than tokens live.
 func TestEndedOutlastsProcess(t *testing.T) {
