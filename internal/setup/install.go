@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -57,6 +58,8 @@ func (i *Installer) Steps(p *Plan) []Step {
 	}
 	if !i.exists(Program) {
 		steps = append(steps, Step{Text: "copy this program to " + Program, Do: func(context.Context) error { return i.copySelf() }})
+	} else if !i.isProgram() {
+		p.note("%s is there already, and is another build than this program. The service runs that one: to install this one, remove it first", Program)
 	}
 	if !i.exists(PackageUnit) && !i.exists("/lib/systemd/system/turnpike.service") && !i.exists(UnitFile) {
 		steps = append(steps, i.fileStep(UnitFile, deploy.Unit, 0o644, ""))
@@ -106,6 +109,16 @@ func (i *Installer) fileStep(path, text string, mode os.FileMode, detail string)
 		}
 		return replaceFile(i.at(path), strings.NewReader(text), mode)
 	}}
+}
+
+// isProgram reports whether this program is the installed one.
+func (i *Installer) isProgram() bool {
+	self, err := os.ReadFile(i.Self)
+	if err != nil {
+		return false
+	}
+	installed, err := os.ReadFile(i.at(Program))
+	return err == nil && bytes.Equal(self, installed)
 }
 
 func (i *Installer) copySelf() error {

@@ -285,6 +285,16 @@ func TestInstall(t *testing.T) {
 	if want := []string{"systemctl daemon-reload", "systemctl enable turnpike.service", "systemctl restart turnpike.service"}; !slices.Equal(ran, want) {
 		t.Errorf("ran %q", ran)
 	}
+	p.Findings = nil
+	if i.Steps(p); len(p.Findings) > 0 {
+		t.Errorf("with this program in place: %v", p.Findings)
+	}
+	if err := os.WriteFile(self, []byte("a newer program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if i.Steps(p); len(p.Findings) != 1 || p.Fatal() || !strings.Contains(p.Findings[0].Text, "another build than this program") {
+		t.Errorf("with another program in place: %v", p.Findings)
+	}
 	if err := i.CheckFree(); err == nil || !strings.Contains(err.Error(), "writes over none") {
 		t.Errorf("the second time: %v", err)
 	}
