@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"turnpike/auth"
+	"turnpike/turnserver/wire"
 )
 
 // slowQueue is a queue of either kind, whose client reads nothing.
@@ -90,5 +93,51 @@ func TestWaitingBytes(t *testing.T) {
 				t.Errorf("%d bytes wait still", n)
 			}
 		})
+	}
+}
+
+// TestWaitingBytesOutliveRelays: a user whose clients have not read what waits for them gets no new share with the next
+// relay. A connection without a relay has no share any more.
+func TestWaitingBytesOutliveRelays(t *testing.T) {
+	limits := DefaultLimits()
+	q, b := newQuota(&limits), &backlog{ofNode: 10_000, ofUser: 1000}
+	grant := auth.Grant{Kind: auth.GrantREST, User: "alice"}
+	c := &client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at("192.0.2.7")), Protocol: wire.TCP}}
+	allocate := func() *account {
+		h, stands := q.countAllocation(&grant, c, &limits)
+		if stands != noReason {
+			t.Fatal("no allocation: reason", stands)
+		}
+		return h
+	}
+	first := allocate()
+	if !b.take(first, 800) {
+		t.Fatal("no room")
+	}
+	q.uncountAllocation(first, c, 0)
+	q.sweep(0)
+	second := allocate()
+	if b.take(second, 300) {
+		t.Error("the next relay brings a new share")
+	}
+	b.giveBack(first, 800)
+	q.uncountAllocation(second, c, 0)
+	q.sweep(0)
+	entries := make(map[string]int)
+	if q.countEntries(entries); entries["accounts"] != 0 {
+		t.Errorf("%d accounts are left", entries["accounts"])
+	}
+
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	conn := clientConnection{conn: near, places: new(places)}
+	conn.allocationMade(first)
+	conn.allocationMade(second) // before the first has ended
+	if conn.allocationEnded(); conn.account.Load() != second {
+		t.Error("the share is not that of the present relay")
+	}
+	if conn.allocationEnded(); conn.account.Load() != nil {
+		t.Error("a connection without a relay has a share")
 	}
 }

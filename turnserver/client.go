@@ -69,7 +69,7 @@ type clientConnection struct {
 	places *places
 
 	place   place                   // guarded by places.mu
-	account atomic.Pointer[account] // of the last allocation; nil: there was none
+	account atomic.Pointer[account] // of the allocation; nil: there is none. Written under mu
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -86,9 +86,9 @@ func (c *clientConnection) limitSetup() {
 
 // allocationMade lifts the deadline: the connection now lives as long as its allocation, which is an account's.
 func (c *clientConnection) allocationMade(a *account) {
-	c.account.Store(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.account.Store(a)
 	if c.allocations++; c.allocations == 1 {
 		c.places.carries(c, true)
 	}
@@ -100,6 +100,7 @@ func (c *clientConnection) allocationEnded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.allocations--; c.allocations == 0 {
+		c.account.Store(nil)
 		c.places.carries(c, false)
 		c.limitSetup()
 	}

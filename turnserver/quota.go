@@ -196,9 +196,9 @@ func (q *quota) forgetSpentLocked(place *list.Element) {
 	delete(q.accounts, h.holder)
 }
 
-// whole reports whether nothing is missing of the account's budgets. The caller holds quota.mu.
+// whole reports whether nothing is missing of the account's budgets, and nothing waits for its clients. The caller holds quota.mu.
 func (h *account) whole(now clock) bool {
-	return h.rates.whole(now) && !slices.ContainsFunc(h.left, func(b *budget) bool { return !b.whole(now) })
+	return h.waiting.Load() == 0 && h.rates.whole(now) && !slices.ContainsFunc(h.left, func(b *budget) bool { return !b.whole(now) })
 }
 
 // mostSwept bounds what the sweep looks at under one hold of a lock.

@@ -35,7 +35,7 @@ type backlog struct {
 	waiting atomic.Int64
 }
 
-// take takes n bytes for a user's client, or reports false if there are too many. a is nil before the client has had an
+// take takes n bytes for a user's client, or reports false if there are too many. a is nil while the client has no
 // allocation. Such a client has no share, or strangers who read no answers could take the whole.
 func (b *backlog) take(a *account, n int) bool {
 	if a == nil {
