@@ -79,7 +79,7 @@ func (t *tcpRelay) acceptPeer(conn net.Conn) {
 		reset(conn)
 		return
 	}
-	switch p, result := t.srv.peers.addPending(t, peer); result {
+	switch p, met, result := t.srv.peers.addOrMeet(t, peer, conn, t.srv.now()); result {
 	case outcomeDone:
 		t.srv.counters.peerConns[peerToClient].Add(1)
 		if id, ok := t.srv.peers.offer(p, conn, t.srv.now()); ok {
@@ -88,6 +88,10 @@ func (t *tcpRelay) acceptPeer(conn net.Conn) {
 	case outcomeFull:
 		t.srv.counters.count(peerTooMany)
 		reset(conn)
+	case outcomeConflict:
+		if !met { // one that met is announced by the answer to the client's Connect
+			reset(conn)
+		}
 	default: // the allocation has just ended
 		reset(conn)
 	}

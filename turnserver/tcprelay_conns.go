@@ -66,18 +66,28 @@ func newPeerConns(l *Limits) peerConns {
 // addPending makes a pending connection with a peer, unless there is one already: a conflict. If all owners together
 // have too many, the oldest ends. So an owner that floods the server pushes out mostly connections of its own.
 func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outcome) {
-	p := &peerConn{relay: t, peer: peer}
+	p, _, result := s.addOrMeet(t, peer, nil, 0)
+	return p, result
+}
+
+// addOrMeet is addPending for a connection that the peer has made. If a connection with this peer is just being made, it
+// meets that one, and waits in its place. They have the same addresses and ports, so the host lets only one of them be.
+func (s *peerConns) addOrMeet(t *tcpRelay, peer wire.Endpoint, came net.Conn, now clock) (p *peerConn, met bool, result outcome) {
+	p = &peerConn{relay: t, peer: peer}
 	s.mu.Lock()
 	switch {
 	case t.closed:
 		s.mu.Unlock()
-		return nil, outcomeEnded
+		return nil, false, outcomeEnded
 	case t.conns[peer] != nil:
+		if met = came != nil && t.conns[peer].conn == nil; met {
+			s.waitLocked(t.conns[peer], came, now)
+		}
 		s.mu.Unlock()
-		return nil, outcomeConflict
+		return nil, met, outcomeConflict
 	case s.pendingOf(t.alloc) >= s.ofAllocation || s.pendingByOwner[p.holder()] >= s.ofOwner:
 		s.mu.Unlock()
-		return nil, outcomeFull
+		return nil, false, outcomeFull
 	}
 	p.life, p.die = context.WithCancel(context.Background())
 	t.conns[peer] = p
@@ -92,7 +102,7 @@ func (s *peerConns) addPending(t *tcpRelay, peer wire.Endpoint) (*peerConn, outc
 	if oldest != nil {
 		oldest.end(peerCrowdedOut)
 	}
-	return p, outcomeDone
+	return p, false, outcomeDone
 }
 
 func (p *peerConn) holder() holder { return p.relay.alloc.account.holder }
@@ -107,23 +117,31 @@ func (s *peerConns) pendingOf(a *allocation) (n int) {
 	return n
 }
 
-// offer makes an established connection wait for the client, under an ID. If p has ended meanwhile, offer closes conn.
+// offer makes an established connection wait for the client, under an ID. It closes conn if p has ended meanwhile, or if
+// the peer has come itself: then the ID is that connection's.
 func (s *peerConns) offer(p *peerConn, conn net.Conn, now clock) (id connectionID, ok bool) {
 	s.mu.Lock()
-	if p.over {
-		s.mu.Unlock()
-		reset(conn)
-		return id, false
+	unused := p.over || p.conn != nil
+	if !unused {
+		s.waitLocked(p, conn, now)
 	}
-	defer s.mu.Unlock()
+	id, ok = p.id, !p.over
+	s.mu.Unlock()
+	if unused {
+		reset(conn)
+	}
+	return id, ok
+}
+
+// waitLocked makes an established connection wait, under a new ID. The caller holds mu.
+func (s *peerConns) waitLocked(p *peerConn, conn net.Conn, now clock) {
 	for {
-		if _, _ = rand.Read(id[:]); s.waiting[id] == nil { // which never fails
+		if _, _ = rand.Read(p.id[:]); s.waiting[p.id] == nil { // which never fails
 			break
 		}
 	}
-	p.conn, p.id, p.expires = conn, id, now.plus(bindTime)
-	s.waiting[id] = p
-	return id, true
+	p.conn, p.expires = conn, now.plus(bindTime)
+	s.waiting[p.id] = p
 }
 
 // named returns the connection that waits under id, or nil.
@@ -208,8 +226,26 @@ func (s *peerConns) closeRelay(t *tcpRelay) (left []*peerConn) {
 // end closes the connection with the peer, and the client's. It counts why, unless that is noReason or the connection
 // has ended before.
 func (p *peerConn) end(why reason) {
+	p.relay.srv.peers.mu.Lock()
+	p.endLocked(why)
+}
+
+// notReached ends a connection that could not be made. If the peer has come itself, the connection stays, and notReached
+// returns its ID.
+func (p *peerConn) notReached(why reason) (id connectionID, met bool) {
 	s := &p.relay.srv.peers
 	s.mu.Lock()
+	if p.conn != nil && !p.over {
+		defer s.mu.Unlock()
+		return p.id, true
+	}
+	p.endLocked(why)
+	return id, false
+}
+
+// endLocked is end for a caller that holds mu, which endLocked releases.
+func (p *peerConn) endLocked(why reason) {
+	s := &p.relay.srv.peers
 	if p.over {
 		s.mu.Unlock()
 		return

@@ -263,41 +263,6 @@ func TestRelayGoneWhileDialed(t *testing.T) {
 	}
 }
 
-// TestTCPRelaysMeet: two allocations that connect to each other at once have one connection, or two, or are told that
-// there is one. An allocation that connects to itself talks to itself.
-func TestTCPRelaysMeet(t *testing.T) {
-	s, cred := startServer(t, nil), mintREST(t, "alice", time.Hour)
-	a, b := dialAs(t, s, "tcp", cred), dialAs(t, s, "tcp", cred)
-	ra, rb := a.allocateTCP(), b.allocateTCP()
-	a.permit(rb)
-	b.permit(ra)
-	toB, toA := a.build(stun.MethodConnect, peerAddr(rb)), b.build(stun.MethodConnect, peerAddr(ra))
-	var both sync.WaitGroup
-	both.Go(func() { a.write(toB.Raw) })
-	both.Go(func() { b.write(toA.Raw) })
-	both.Wait()
-	connected := 0
-	for _, answer := range []*stun.Message{a.answerTo(toB), b.answerTo(toA)} {
-		switch code := codeOf(t, answer); code {
-		case 0:
-			connected++
-		case 446, 447:
-		default:
-			t.Errorf("answered %d", code)
-		}
-	}
-	if connected == 0 {
-		t.Error("they do not meet")
-	}
-	c := dialAs(t, s, "tcp", cred)
-	self := c.allocateTCP()
-	near := dialAs(t, s, "tcp", cred).claim(c.connectTo(self))
-	near.send([]byte("echo"))
-	near.want([]byte("echo"))
-	near.finish()
-	near.wantFinished()
-}
-
 // TestTCPOnEveryListener: a connection of an allocation may be claimed on any listener, behind a PROXY header, with TLS
 // or without, on a port of HTTP's too.
 func TestTCPOnEveryListener(t *testing.T) {

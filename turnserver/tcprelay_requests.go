@@ -73,7 +73,7 @@ func (p *peerConn) connect(to *destination, r *request) {
 	if err == nil {
 		id, ok = t.srv.peers.offer(p, conn, t.srv.now())
 	} else {
-		p.end(dialFailure(err))
+		id, ok = p.notReached(dialFailure(err))
 	}
 	r.w = t.srv.workers.get(t.alloc.shard, 0)
 	defer t.srv.workers.put(r.w)
