@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -389,6 +390,10 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 		c.bind(wire.MinChannel+1, otherRelayed)
 		other.bind(wire.MinChannel, relayed)
 
+		most := 0.0
+		if network == "tls" && poolsForget() {
+			most = 2 // a quarter of what four pools give
+		}
 		a := s.relays.Load().udp[0].allocationAt(relayed.Port())
 		w := newWorker(s, a.shard)
 		b := new(buffer)
@@ -417,7 +422,7 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 			"dropped: no permission":   downward(netip.MustParseAddrPort("192.0.2.1:1")),
 			"dropped: no such channel": upward(channelMessage(wire.MaxChannel, data, true)),
 		} {
-			if allocs := testing.AllocsPerRun(100, run); allocs != 0 {
+			if allocs := testing.AllocsPerRun(100, run); allocs > most {
 				t.Errorf("%s: %v allocations a packet", name, allocs)
 			}
 		}
@@ -425,4 +430,15 @@ func TestRelayedDataNeedsNoHeap(t *testing.T) {
 			t.Errorf("only %d packets went up and %d down", up, down)
 		}
 	})
+}
+
+// poolsForget reports whether sync.Pool loses a part of what is put back, at random, as it does under -race. Then what
+// encrypts, ours and the library's, has to make some buffers anew.
+func poolsForget() bool {
+	made := 0
+	pool := sync.Pool{New: func() any { made++; return new(buffer) }}
+	for range 1000 {
+		pool.Put(pool.Get())
+	}
+	return made > 100
 }

@@ -145,14 +145,15 @@ func TestRelayOfStreamEndsWhileItSends(t *testing.T) {
 	}
 	waitFor(t, "the ports to be free", func() bool { return heldPorts(s) == 0 })
 	last := listenPeer(t)
-	if _, err := last.WriteToUDPAddrPort([]byte("last"), peer.addr); err != nil {
-		t.Fatal(err)
-	}
 	if err := peer.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 100)
 	for {
+		// The peer's buffer may have been full, but it has room again after each datagram.
+		if _, err := last.WriteToUDPAddrPort([]byte("last"), peer.addr); err != nil {
+			t.Fatal(err)
+		}
 		n, from, err := peer.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			t.Fatal(err)
