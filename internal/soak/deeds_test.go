@@ -92,9 +92,6 @@ func deeds() []deed {
 			return m.resume()
 		}},
 		{"resume too late", func(m *member) error {
-			if m.orphans {
-				return errNobody
-			}
 			m.drop()
 			pause(5 * time.Second)
 			return m.resume()
@@ -111,17 +108,16 @@ var errNobody = errors.New("nobody is there")
 
 // relays makes two relays, and sends from one to the other.
 func (m *member) relays(lost bool) error {
-	m.orphans = m.orphans || lost
 	a, err := m.newRelay(transports[m.random.IntN(len(transports))])
 	if err != nil {
 		return err
 	}
-	defer a.close(lost)
+	defer m.leave(a, lost)
 	b, err := m.newRelay(transports[m.random.IntN(len(transports))])
 	if err != nil {
 		return err
 	}
-	defer b.close(lost)
+	defer m.leave(b, lost)
 	data := make([]byte, 16+m.random.IntN(1000))
 	for range 1 + m.random.IntN(4) {
 		if err := exchange(a, b, data); err != nil {
@@ -129,6 +125,24 @@ func (m *member) relays(lost bool) error {
 		}
 	}
 	return nil
+}
+
+// leave ends a relay, or leaves it without a word. One over datagrams then ends with the session's bye.
+func (m *member) leave(r *relay, lost bool) {
+	if lost && r.datagrams {
+		m.lost = append(m.lost, r)
+		return
+	}
+	r.close(lost)
+}
+
+// forget closes what the client has of the relays that it left. They outlive a session that came back too late, which is
+// by intention: so if the session has not said bye, each must be told to end.
+func (m *member) forget(saidBye bool) {
+	for _, r := range m.lost {
+		r.close(saidBye)
+	}
+	m.lost = nil
 }
 
 // live leads lives of members, one after the other.

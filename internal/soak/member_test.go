@@ -45,8 +45,8 @@ type member struct {
 	turnUser        string
 	turnPassword    string
 	rooms           []string
-	peers           []peer // whom it has seen in its rooms
-	orphans         bool   // it may have left relays behind, which end with its bye
+	peers           []peer   // whom it has seen in its rooms
+	lost            []*relay // left without a word
 }
 
 func (m *member) move() { m.from = fmt.Sprintf("127.0.0.%d", 1+m.random.IntN(8)) }
@@ -87,7 +87,8 @@ func (m *member) connect(hello map[string]any) error {
 		return err
 	}
 	if m.id != welcome.Session {
-		m.received, m.rooms, m.peers, m.orphans = 0, nil, nil, false
+		m.received, m.rooms, m.peers = 0, nil, nil
+		m.forget(false)
 	}
 	m.id, m.user = welcome.Session, welcome.User
 	if welcome.Resume != "" {
@@ -235,9 +236,12 @@ func (m *member) resume() error {
 func (m *member) bye() {
 	if m.send(map[string]any{"type": "ping"}) != nil || m.look(10*time.Millisecond) != nil {
 		m.drop()
-		_ = m.resume() // or the session is over
+		if m.resume() != nil { // the session is over
+			m.forget(false)
+		}
 	}
-	_ = m.send(map[string]any{"type": "bye"})
+	said := m.send(map[string]any{"type": "bye"}) == nil
 	_ = m.look(patience) // until the server hangs up
 	m.drop()
+	m.forget(said)
 }

@@ -19,6 +19,8 @@ type relay struct {
 	client *turn.Client
 	conn   net.PacketConn // the relayed address
 	under  func() error   // closes the client's own socket
+
+	datagrams bool // between the client and the server
 }
 
 // transports are how a client may reach TURN: over UDP, TCP, TLS and DTLS, and over TLS on the port of the pages.
@@ -77,7 +79,7 @@ func (m *member) newRelay(transport string) (*relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("over %s: %w", transport, err)
 	}
-	r := &relay{under: conn.Close}
+	r := &relay{under: conn.Close, datagrams: transport == "udp" || transport == "dtls"}
 	r.client, err = turn.NewClient(&turn.ClientConfig{
 		STUNServerAddr: server.String(), TURNServerAddr: server.String(), Conn: conn, Username: m.turnUser, Password: m.turnPassword, Realm: "turnpike",
 	})
