@@ -261,6 +261,35 @@ func TestDataBehindTheirPermission(t *testing.T) {
 	peer.want(relayed, []byte("at once"))
 }
 
+// TestEndedBeforeItIsRead: an allocation that ends before its socket is read leaves the descriptor alone, which another
+// socket may have by then.
+func TestEndedBeforeItIsRead(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	open := func() *loopRelay {
+		p := relayPort{address: newRelayAddress("udp", RelayAddress{Local: loopback}, 1, 65535)}
+		if err := l.openRelay(&p, netip.AddrPortFrom(loopback, 0)); err != nil {
+			t.Fatal(err)
+		}
+		return p.datagrams.(*loopRelay)
+	}
+	first := open()
+	first.port = 1
+	first.close(nil, 0)
+	l.comeAndGo()
+	second := open() // which most likely has the same descriptor
+	t.Cleanup(func() { _ = unix.Close(second.fd) })
+	a := &allocation{shard: l.shard}
+	if err := first.start(a, &a.first); err == nil {
+		t.Error("a closed socket is read")
+	}
+	if err := second.start(a, &a.first); err != nil {
+		t.Error(err)
+	}
+}
+
 // readNow reads a datagram that is there.
 func readNow(t *testing.T, conn *net.UDPConn, buf []byte) (result error) {
 	t.Helper()

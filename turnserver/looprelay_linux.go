@@ -18,6 +18,10 @@ func (r *loopRelay) moveTo(l *loop) { r.loop = l }
 func (r *loopRelay) start(a *allocation, _ *relayed) error {
 	r.alloc = a
 	l := r.loop
+	if !r.hold() { // others could end the allocation already, and another socket may have the descriptor
+		return errRelayEnded
+	}
+	defer r.release()
 	if err := l.srv.epollAdd(l.epoll, r.fd); err != nil {
 		return err
 	}
@@ -38,6 +42,9 @@ func (r *loopRelay) start(a *allocation, _ *relayed) error {
 	return nil
 }
 
+// errRelayEnded means that the allocation has ended before its socket was read.
+var errRelayEnded = errors.New("the allocation has ended")
+
 // errLoopEnded means that a loop has failed, or that the server is about to close.
 var errLoopEnded = errors.New("the loop that would read it has ended")
 
@@ -46,13 +53,21 @@ func (r *loopRelay) acquire(w *worker) bool {
 	if slices.Contains(w.acquired, releaser(r)) {
 		return true
 	}
+	if !r.hold() {
+		return false
+	}
+	w.acquired = append(w.acquired, r)
+	return true
+}
+
+// hold keeps the socket open until release, or reports false if it is closed.
+func (r *loopRelay) hold() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return false
 	}
 	r.refs++
-	w.acquired = append(w.acquired, r)
 	return true
 }
 
