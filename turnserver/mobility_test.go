@@ -76,20 +76,26 @@ func (c *testClient) show(ticket []byte) []byte {
 func wantNothingLeft(t *testing.T, s *Server) {
 	t.Helper()
 	waitFor(t, "every allocation to end", func() bool { return s.Allocations() == 0 && heldPorts(s) == 0 })
+	waitFor(t, "every account to be forgotten", func() bool { // which the sweep does, once nothing waits for its clients
+		s.quota.sweep(s.now())
+		s.quota.mu.Lock()
+		defer s.quota.mu.Unlock()
+		return len(s.quota.accounts) == 0
+	})
 	m := s.mobility
 	m.mu.Lock()
 	tickets, arrivals := len(m.tickets), m.arrivals.Size()
 	m.mu.Unlock()
 	s.quota.mu.Lock()
-	owners, addresses := len(s.quota.accounts), len(s.quota.addresses)
+	addresses := len(s.quota.addresses)
 	s.quota.mu.Unlock()
 	guests := 0
 	for _, sh := range s.shards {
 		guests += sh.guests.Size() + sh.allocations.Size()
 	}
-	if up, down := flowsOf(s); tickets+arrivals+owners+addresses+guests+up+down != 0 {
-		t.Errorf("left are %d tickets, %d arrivals, %d owners, %d addresses, %d allocations, %d and %d flows",
-			tickets, arrivals, owners, addresses, guests, up, down)
+	if up, down := flowsOf(s); tickets+arrivals+addresses+guests+up+down != 0 {
+		t.Errorf("left are %d tickets, %d arrivals, %d addresses, %d allocations, %d and %d flows",
+			tickets, arrivals, addresses, guests, up, down)
 	}
 }
 
