@@ -37,17 +37,23 @@ func grow(n int) int {
 
 // TestIdleStackUnderTLS: what a message needs of a stack does not stay with the reader, which waits for the next one.
 func TestIdleStackUnderTLS(t *testing.T) {
-	shallow := idleStack(t, func(e *deep) Handler { return &e.echo })
-	deep := idleStack(t, func(e *deep) Handler { return e })
-	if deep > shallow+1024 {
-		t.Errorf("an idle reader has a stack of %d bytes after messages that need much, and %d after others", deep, shallow)
+	idleStack(t, func(e *deep) Handler { return e }) // whatever grows once has grown then
+	for try := 1; ; try++ {
+		shallow := idleStack(t, func(e *deep) Handler { return &e.echo })
+		deep := idleStack(t, func(e *deep) Handler { return e })
+		if deep <= shallow+1024 {
+			return
+		}
+		if try == 3 { // stacks of goroutines of before, which the runtime gives back when it likes, disturb a try
+			t.Fatalf("an idle reader has a stack of %d bytes after messages that need much, and %d after others", deep, shallow)
+		}
 	}
 }
 
 // idleStack returns how much stack a socket under TLS takes that has had some messages.
 func idleStack(t *testing.T, handler func(*deep) Handler) int64 {
 	t.Helper()
-	const n = 150
+	const n = 300
 	engine := NewEngine("echo", slog.New(slog.DiscardHandler))
 	ts := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := &deep{echo{closing: make(chan string, 1), ended: make(chan string, 1), panicked: make(chan any, 4)}}
