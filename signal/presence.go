@@ -102,8 +102,8 @@ func (srv *Server) tellPresence(former []*session) []*session {
 	return members
 }
 
-// takeChanges returns the changes, and who is to be told of them: members, to which it appends those who see everybody, and
-// those of each issuer who see each other alone. From now on there are no changes.
+// takeChanges returns the changes, and the sessions that must hear of them: members, to which it appends those who see everybody,
+// and those of each issuer who see each other alone. From now on there are no changes.
 func (srv *Server) takeChanges(members []*session) (*presenceBatch, []*session, map[string][]*session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()

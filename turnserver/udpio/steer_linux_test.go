@@ -3,6 +3,7 @@ package udpio
 import (
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -28,7 +29,10 @@ func TestSteer(t *testing.T) {
 			for i := range fds {
 				fd, _, err := OpenShared(addr, false)
 				if err != nil {
-					t.Skip("this host lacks the address family: ", err)
+					if is4 || os.Getenv("CI") != "" {
+						t.Fatal(err)
+					}
+					t.Skip("this host has no IPv6: ", err)
 				}
 				defer unix.Close(fd)
 				if fds[i] = fd; i == 0 {
