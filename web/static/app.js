@@ -28,9 +28,9 @@ export class App {
 
   start() {
     const { session } = this;
-    session.on('state', ({ detail }) => (document.documentElement.dataset.state = detail === 'closed' ? 'offline' : detail));
+    session.on('state', (state) => (document.documentElement.dataset.state = state === 'closed' ? 'offline' : state));
     session.on('resumed', () => this.#leaveStrayRooms());
-    session.on('refused', ({ detail: { error } }) => {
+    session.on('refused', ({ error }) => {
       this.#refusal = error;
       this.#showRefusal();
     });
@@ -108,9 +108,9 @@ export class App {
   /** Offers a reload after an upgrade of the server, which then lacks this very file. Old and new modules must not mix. */
   #watchVersion() {
     let wasOffline = false;
-    this.session.on('state', async ({ detail }) => {
-      if (detail === 'offline') wasOffline = true;
-      if (detail !== 'online' || !wasOffline) return;
+    this.session.on('state', async (state) => {
+      if (state === 'offline') wasOffline = true;
+      if (state !== 'online' || !wasOffline) return;
       const answer = await fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).catch(() => undefined);
       if (answer?.status !== 404) return;
       this.notice.show({

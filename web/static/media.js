@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from './sdk/emitter.js';
+import { Emitter, emit } from './sdk/emitter.js';
 
 /**
  * @import { Kind, Media } from './sdk/peer/negotiation.js'
@@ -38,7 +38,7 @@ export class LocalMedia extends Emitter {
     const { audio } = this.tracks;
     if (!audio) return this.#report(await this.#open(['audio']), 'microphone');
     audio.enabled = !audio.enabled;
-    this.emit('change', this.tracks);
+    emit(this, 'change', this.tracks);
   }
 
   async toggleCamera() {
@@ -89,7 +89,7 @@ export class LocalMedia extends Emitter {
    */
   #set(kind, track) {
     this.tracks = { ...this.tracks, [kind]: track };
-    this.emit('change', this.tracks);
+    emit(this, 'change', this.tracks);
   }
 
   /**
@@ -97,8 +97,8 @@ export class LocalMedia extends Emitter {
    * @param {'microphone' | 'camera'} device
    */
   #report(outcome, device) {
-    if (outcome === 'refused') this.emit('problem', `The browser does not let this page use the ${device}. Allow it in the address bar, then try again.`);
-    if (outcome === 'missing') this.emit('problem', `No ${device} was found, or another program is using it.`);
-    if (outcome === 'insecure') this.emit('problem', `Browsers open the ${device} only for pages with HTTPS, or on localhost.`);
+    if (outcome === 'refused') emit(this, 'problem', `The browser does not let this page use the ${device}. Allow it in the address bar, then try again.`);
+    if (outcome === 'missing') emit(this, 'problem', `No ${device} was found, or another program is using it.`);
+    if (outcome === 'insecure') emit(this, 'problem', `Browsers open the ${device} only for pages with HTTPS, or on localhost.`);
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 import { Client, TurnpikeError, codeOf, getTicket } from './sdk/turnpike.js';
-import { Emitter } from './sdk/emitter.js';
+import { Emitter, emit } from './sdk/emitter.js';
 import { madeUpName, nextName } from './names.js';
 import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTicket, tabStorage } from './storage.js';
 
@@ -109,21 +109,21 @@ export class Session extends Emitter {
     this.#adopt(next);
     storeName(next.name, { typed: true });
     await former.close();
-    this.emit('client', next);
+    emit(this, 'client', next);
   }
 
   /** @param {Client} client */
   #adopt(client) {
     this.client = client;
     const mine = () => this.client === client;
-    client.on('state', ({ detail }) => mine() && this.#changed(detail));
-    client.on('presence', ({ detail }) => mine() && this.emit('presence', detail));
-    client.on('call', ({ detail }) => mine() && this.emit('call', detail));
-    client.on('room', ({ detail }) => mine() && this.emit('room', detail));
-    client.on('resumed', ({ detail }) => mine() && this.emit('resumed', detail));
-    client.on('closed', ({ detail }) => mine() && detail.error && this.emit('refused', detail));
+    client.on('state', (state) => mine() && this.#changed(state));
+    client.on('presence', (users) => mine() && emit(this, 'presence', users));
+    client.on('call', (call) => mine() && emit(this, 'call', call));
+    client.on('room', (room) => mine() && emit(this, 'room', room));
+    client.on('resumed', (detail) => mine() && emit(this, 'resumed', detail));
+    client.on('closed', (detail) => mine() && detail.error && emit(this, 'refused', detail));
     this.#changed(client.state);
-    this.emit('presence', [...client.online.values()]);
+    emit(this, 'presence', [...client.online.values()]);
   }
 
   /** @param {ClientState} state */
@@ -131,9 +131,9 @@ export class Session extends Emitter {
     if (state === 'online') {
       this.name = this.client.name;
       storeName(this.name, { typed: false });
-      this.emit('name', this.name);
+      emit(this, 'name', this.name);
     }
-    this.emit('state', state);
+    emit(this, 'state', state);
   }
 
   /**

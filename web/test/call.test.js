@@ -12,9 +12,9 @@ test('an outgoing call rings, is accepted, leads to a room, and is hung up by th
   const call = await calling;
   /** @type {string[]} */
   const events = [];
-  call.on('accept', ({ detail }) => events.push(`accept ${detail.room.id}`));
-  call.on('hangup', ({ detail }) => events.push(`hangup ${detail.reason}`));
-  call.on('end', ({ detail }) => events.push(`end ${detail.event}`));
+  call.on('accept', ({ room }) => events.push(`accept ${room.id}`));
+  call.on('hangup', ({ reason }) => events.push(`hangup ${reason}`));
+  call.on('end', ({ event }) => events.push(`end ${event}`));
   await socket.say({ type: 'accept', call: 'c1', room: 'k7m' });
   await socket.say({ ...joined, room: 'k7m', size: 2 });
   assert.equal(call.state, 'accepted');
@@ -27,7 +27,7 @@ test('an outgoing call rings, is accepted, leads to a room, and is hung up by th
 test('accepting an incoming call resolves with the room', async () => {
   const { client, socket } = await signedIn();
   /** @type {Promise<import('../static/sdk/turnpike.js').Call>} */
-  const ring = new Promise((resolve) => client.on('call', ({ detail }) => resolve(detail)));
+  const ring = new Promise((resolve) => client.on('call', (call) => resolve(call)));
   await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' } });
   const call = await ring;
   assert.equal(call.user.name, 'Bob');
@@ -93,7 +93,7 @@ test('a call ends with its room', async () => {
   await socket.say({ ...joined, room: 'k7m', seq: 3 });
   /** @type {string[]} */
   const ends = [];
-  call?.on('end', ({ detail }) => ends.push(`${detail.event} ${detail.reason}`));
+  call?.on('end', ({ event, reason }) => ends.push(`${event} ${reason}`));
   await socket.say({ type: 'left', room: 'k7m', reason: 'kicked', seq: 4 });
   assert.deepEqual(ends, ['hangup kicked']);
   assert.equal(client.calls.size, 0);

@@ -3,14 +3,7 @@
 
 import { webcrypto } from 'node:crypto';
 
-// Debian 12's Node.js 18 lacks these; browsers and newer versions of Node.js have them.
-globalThis.CustomEvent ??= /** @type {any} */ (class extends Event {
-  /** @param {string} name @param {{ detail?: unknown }} [init] */
-  constructor(name, init) {
-    super(name);
-    this.detail = init?.detail;
-  }
-});
+// Debian 12's Node.js 18 lacks it; browsers and newer versions of Node.js have it.
 globalThis.crypto ??= /** @type {any} */ (webcrypto);
 
 /** setTimeout and performance.now in the test's hands. The mock of node:test loses timers in Node.js 18. */

@@ -11,7 +11,7 @@ test('a connection that answers no probe is dropped, and the session comes back 
   /** @type {string[]} */
   const heard = [];
   for (const name of /** @type {const} */ (['reconnecting', 'resumed', 'lost'])) {
-    client.on(name, ({ detail }) => heard.push(detail ? `${name} ${detail.how}` : name));
+    client.on(name, (detail) => heard.push(detail ? `${name} ${detail.how}` : name));
   }
   events.dispatchEvent(new Event('online'));
   const { id } = socket.expect('ping');

@@ -45,7 +45,7 @@ async function inRoom(changes) {
   /** @type {[string, any][]} */
   const events = [];
   for (const name of /** @type {const} */ (['host', 'locked', 'unlocked', 'knock', 'knock-over', 'left'])) {
-    room.on(name, ({ detail }) => events.push([name, detail]));
+    room.on(name, (detail) => events.push([name, detail]));
   }
   return { room, events };
 }
@@ -157,7 +157,7 @@ test('a newcomer in the room of others, who are back after a restart, waits and 
   await socket.answer('join', { ...joined, waiting: false });
   const room = await joining;
   const reasons = /** @type {string[]} */ ([]);
-  room.on('left', ({ detail }) => reasons.push(detail.reason));
+  room.on('left', ({ reason }) => reasons.push(reason));
   await socket.say({ type: 'left', room: 'standup', reason: 'returned' });
   await socket.say({ type: 'waiting', room: 'standup' });
   assert.deepEqual(reasons, ['returned']);

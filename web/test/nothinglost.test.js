@@ -112,9 +112,9 @@ class Game {
       events: page.events,
       WebSocket: /** @type {any} */ (this.network.socketFor(page)),
     });
-    page.client.on('error', ({ detail }) => page.isGone || this.#hear(Number(detail.code.slice(1))));
+    page.client.on('error', ({ code }) => page.isGone || this.#hear(Number(code.slice(1))));
     const begunAnew = () => (this.#mayMiss = this.#made); // Messages to the former session, or process, may be lost with it.
-    page.client.on('resumed', ({ detail }) => detail.how === 'restored' && begunAnew());
+    page.client.on('resumed', ({ how }) => how === 'restored' && begunAnew());
     page.client.on('lost', begunAnew);
     page.client.open().then(begunAnew, (/** @type {unknown} */ error) => page.isGone || this.network.failures.push(error));
     return page;

@@ -29,7 +29,7 @@ function makePeer(self, other, options) {
   });
   /** @type {unknown[]} */
   const errors = [];
-  peer.on('error', ({ detail }) => errors.push(detail));
+  peer.on('error', (error) => errors.push(error));
   const pc = /** @type {FakePeerConnection} */ (/** @type {unknown} */ (peer.connection));
   return { peer, sent, errors, pc };
 }
@@ -160,7 +160,7 @@ test('messages from the channel are checked', () => {
   const { peer, pc } = makePeer('b', 'a');
   /** @type {any[]} */
   const got = [];
-  peer.on('message', ({ detail }) => got.push(detail));
+  peer.on('message', (message) => got.push(message));
   const channel = pc.channels[0];
   for (const data of ['', 'null', '[]', '{"type":"chat"}', '{"type":"chat","text":1}', '{"type":"__proto__"}', new ArrayBuffer(2)]) {
     channel?.receive(data);

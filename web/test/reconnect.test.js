@@ -66,7 +66,7 @@ test('a message that the server refuses for its rate is sent again, and any othe
   const { client, socket } = await resumable();
   /** @type {string[]} */
   const errors = [];
-  client.on('error', ({ detail }) => errors.push(detail.code));
+  client.on('error', ({ code }) => errors.push(code));
   client.send(told);
   const { id } = socket.expect('signal');
   await socket.say({ type: 'error', ref: id, code: 'rate-limited', message: '', retryAfter: 3, seq: 1 });
@@ -248,7 +248,7 @@ test('a peer that cannot take more chat does not keep it from the others', async
   const [bob, cid] = [...room.peers.values()];
   /** @type {unknown[]} */
   const errors = [];
-  bob?.on('error', ({ detail }) => errors.push(/** @type {any} */ (detail).code));
+  bob?.on('error', (error) => errors.push(/** @type {any} */ (error).code));
   room.sendMessage('to both');
   assert.deepEqual([errors, cid?.chat.saved.waiting.map(({ text }) => text)], [['slow'], ['to both']]);
   await socket.say({ type: 'peer-left', room: 'standup', session: 's5', reason: 'leave', seq: 2 });

@@ -78,7 +78,7 @@ test('without getTicket the app is told, and may refresh by itself', async () =>
   const { client, socket } = await signedIn({ ticket: 'old' }, { expiresIn: 3600 });
   /** @type {any[]} */
   const told = [];
-  client.on('expiring', ({ detail }) => told.push(detail));
+  client.on('expiring', (detail) => told.push(detail));
   await timers.pass(HOUR_MS * 0.76);
   assert.deepEqual(told, [{ seconds: 900 }]);
   const refreshing = client.refresh('new');

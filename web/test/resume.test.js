@@ -73,7 +73,7 @@ test('if sessions cannot be resumed, a new one joins the same rooms, and connect
   const { client, socket } = await signedIn();
   /** @type {string[]} */
   const states = [];
-  client.on('state', ({ detail }) => states.push(detail));
+  client.on('state', (state) => states.push(state));
   const joining = client.join('standup');
   await settle();
   await socket.answer('join', joined);
@@ -126,7 +126,7 @@ test('peers outlive their sessions as long as we can reach them, and take their 
   /** @type {string[]} */
   const told = [];
   for (const name of /** @type {const} */ (['peer-joined', 'peer-left', 'peer-away', 'peer-back'])) {
-    room.on(name, ({ detail }) => told.push(`${name} ${detail.peer.name}`));
+    room.on(name, ({ peer }) => told.push(`${name} ${peer.name}`));
   }
   const bob = room.peers.get('s2');
   /** @type {any} */ (bob?.connection).connect();
@@ -156,7 +156,7 @@ test('after a restart of the server, rooms and peers stay, missing peers have ti
   /** @type {any} */ (bob?.connection).connect();
   /** @type {string[]} */
   const gone = [];
-  room.on('peer-left', ({ detail }) => gone.push(detail.peer.name));
+  room.on('peer-left', ({ peer }) => gone.push(peer.name));
   await settle();
   socket.ended(1006, '');
   await settle();
@@ -183,7 +183,7 @@ test('a room that we cannot join again is left', async () => {
   await settle();
   await socket.answer('join', joined);
   const room = await joining;
-  const left = new Promise((resolve) => room.on('left', ({ detail }) => resolve(detail.reason)));
+  const left = new Promise((resolve) => room.on('left', ({ reason }) => resolve(reason)));
   socket.ended(1001, 'going-away');
   await settle();
   timers.tick(500);

@@ -135,7 +135,7 @@ async function scene(message) {
   /** @type {Record<string, any>} */
   const events = {};
   for (const name of /** @type {const} */ (['error', 'call', 'going-away'])) {
-    client.on(name, ({ detail }) => (events[name] = detail));
+    client.on(name, (detail) => (events[name] = detail));
   }
   if (message.type === 'peer-back') await socket.say({ type: 'peer-away', room: message.room, session: message.session });
   await settle();

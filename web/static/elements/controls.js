@@ -17,7 +17,7 @@ export class Controls extends HTMLElement {
     this.#onPress('mute', () => media.toggleMicrophone());
     this.#onPress('camera', () => media.toggleCamera());
     this.#onPress('hangup', hangup);
-    media.on('change', ({ detail }) => this.#update(detail));
+    media.on('change', (tracks) => this.#update(tracks));
     this.#update(media.tracks);
   }
 

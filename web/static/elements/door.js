@@ -16,8 +16,8 @@ export class Door extends HTMLElement {
    */
   watch(app, room, signal) {
     fill(this, 'door');
-    room.on('knock', ({ detail: { peer } }) => this.#add(app, room, peer, true), { signal });
-    room.on('knock-over', ({ detail: { peer } }) => this.#remove(peer), { signal });
+    room.on('knock', ({ peer }) => this.#add(app, room, peer, true), { signal });
+    room.on('knock-over', ({ peer }) => this.#remove(peer), { signal });
     for (const peer of room.knocks.values()) this.#add(app, room, peer, false);
     this.#count();
   }

@@ -26,7 +26,7 @@ export class Entry {
   /** @param {EntryPage} page */
   constructor(page) {
     this.#page = page;
-    page.app.session.on('state', ({ detail }) => detail === 'online' && this.#whenOnline && this.enter(), { signal: page.signal });
+    page.app.session.on('state', (state) => state === 'online' && this.#whenOnline && this.enter(), { signal: page.signal });
   }
 
   /** @param {{ create?: boolean }} [options] create: make the room if it does not exist */

@@ -12,7 +12,7 @@ export class IncomingCall extends HTMLElement {
   /** @param {App} app */
   watch(app) {
     fill(this, 'incoming-call');
-    app.session.on('call', ({ detail: call }) => this.#ring(app, call));
+    app.session.on('call', (call) => this.#ring(app, call));
   }
 
   /**
@@ -32,9 +32,9 @@ export class IncomingCall extends HTMLElement {
       dialog.close();
       document.title = title;
     };
-    call.on('end', ({ detail }) => {
+    call.on('end', (end) => {
       close();
-      if (detail.event === 'cancel') this.#missed(app, call, detail.reason);
+      if (end.event === 'cancel') this.#missed(app, call, end.reason);
     }, { signal: ended.signal });
     const { signal } = ended;
     findButton(this, 'accept').addEventListener('click', () => {

@@ -21,7 +21,7 @@ export class NameForm extends HTMLElement {
     fill(this, 'name');
     const signal = this.#ended.signal;
     const input = this.#input;
-    app.session.on('name', ({ detail }) => this.#named(detail), { signal });
+    app.session.on('name', (name) => this.#named(name), { signal });
     input.addEventListener('input', () => this.#typed());
     input.addEventListener('change', () => this.#commit());
     find(this, 'form', HTMLFormElement).addEventListener('submit', (event) => {

@@ -51,12 +51,12 @@ export class OutgoingCall extends HTMLElement {
   #answered(call, signal) {
     return new Promise((resolve) => {
       signal.addEventListener('abort', () => call.cancel().then(resolve));
-      call.on('accept', ({ detail: { room } }) => {
+      call.on('accept', ({ room }) => {
         this.app?.navigate(roomPath(room.id));
         resolve();
       });
-      call.on('end', ({ detail }) => {
-        if (!signal.aborted) this.#unanswered(call.user.name, detail);
+      call.on('end', (end) => {
+        if (!signal.aborted) this.#unanswered(call.user.name, end);
         resolve();
       });
     });

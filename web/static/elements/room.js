@@ -65,7 +65,7 @@ export class RoomPage extends HTMLElement {
     this.#tiles.attach(find(this, '.tiles', HTMLElement));
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
     this.#media.on('change', () => this.#shareMedia());
-    this.#media.on('problem', ({ detail }) => notice.show({ code: 'media', title: detail }));
+    this.#media.on('problem', (problem) => notice.show({ code: 'media', title: problem }));
     session.on('name', () => this.#showOwn(), { signal });
     session.on('client', () => this.#entry.enter({ create: true }), { signal });
     this.#keepChat();
@@ -105,15 +105,15 @@ export class RoomPage extends HTMLElement {
     const signal = this.#ended.signal;
     find(this, 'tp-lock', Lock).watch(this.app, room, signal);
     find(this, 'tp-door', Door).watch(this.app, room, signal);
-    room.on('host', ({ detail }) => this.#hostChanged(room, detail.session), { signal });
-    room.on('locked', ({ detail }) => this.#logAction(room, detail.by, 'locked the room'), { signal });
-    room.on('unlocked', ({ detail }) => this.#logAction(room, detail.by, 'unlocked the room'), { signal });
-    room.on('peer-joined', ({ detail: { peer } }) => this.#addPeer(peer, 'came in'), { signal });
-    room.on('peer-left', ({ detail }) => this.#removePeer(detail.peer, detail.reason), { signal });
-    room.on('peer-away', ({ detail: { peer } }) => this.#tiles.showAway(peer, true), { signal });
-    room.on('peer-back', ({ detail: { peer } }) => this.#tiles.showAway(peer, false), { signal });
-    room.on('left', ({ detail }) => this.#left(room, detail.reason), { signal });
-    room.on('message', ({ detail: { peer, text } }) => {
+    room.on('host', ({ session }) => this.#hostChanged(room, session), { signal });
+    room.on('locked', ({ by }) => this.#logAction(room, by, 'locked the room'), { signal });
+    room.on('unlocked', ({ by }) => this.#logAction(room, by, 'unlocked the room'), { signal });
+    room.on('peer-joined', ({ peer }) => this.#addPeer(peer, 'came in'), { signal });
+    room.on('peer-left', ({ peer, reason }) => this.#removePeer(peer, reason), { signal });
+    room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
+    room.on('peer-back', ({ peer }) => this.#tiles.showAway(peer, false), { signal });
+    room.on('left', ({ reason }) => this.#left(room, reason), { signal });
+    room.on('message', ({ peer, text }) => {
       // Our own clock keeps the times in the log in order.
       this.#chat.showMessage({ sender: peer.name, text, at: new Date(), own: false });
     }, { signal });
@@ -193,7 +193,7 @@ export class RoomPage extends HTMLElement {
   #addPeer(peer, news) {
     this.#tiles.add(peer);
     if (this.#room) this.#offerRemoval(this.#room, peer);
-    peer.on('error', ({ detail }) => console.warn(`negotiation with ${peer.name}:`, detail));
+    peer.on('error', (error) => console.warn(`negotiation with ${peer.name}:`, error));
     if (news) this.#chat.showEvent(`${peer.name} ${news}.`);
     this.#count();
   }

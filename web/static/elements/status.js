@@ -26,7 +26,7 @@ export class Status extends HTMLElement {
 
   /** @param {Session} session */
   watch(session) {
-    session.on('state', ({ detail }) => this.#update(detail));
+    session.on('state', (state) => this.#update(state));
     this.#show('connecting');
   }
 

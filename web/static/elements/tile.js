@@ -17,7 +17,7 @@ export class Tile extends HTMLElement {
     badge.dataset.testid = 'path';
     find(this, '.aside', Element).replaceWith(badge);
     badge.watch(peer);
-    peer.on('media', ({ detail }) => this.#showMedia(detail));
+    peer.on('media', (media) => this.#showMedia(media));
     this.#showMedia(peer.media);
     this.#video.srcObject = peer.stream;
     peer.on('track', () => this.#play());

@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from './emitter.js';
+import { Emitter, emit } from './emitter.js';
 import { TurnpikeError } from './error.js';
 import { Liveness } from './recovery/liveness.js';
 import { followPage } from './recovery/pagelife.js';
@@ -94,10 +94,10 @@ export class Client extends Emitter {
       state: (state) => this.#stateChanged(state),
       welcome: (welcome, fresh) => this.#welcome(welcome, fresh),
       message: (message) => this.#receive(message),
-      refused: (error) => this.emit('error', error),
+      refused: (error) => emit(this, 'error', error),
       closed: (error) => this.#closed(error),
     });
-    this.#renewal = new Renewal(options, (ticket) => this.refresh(ticket), (seconds) => this.emit('expiring', { seconds }));
+    this.#renewal = new Renewal(options, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
     this.#liveness = new Liveness(this.#signaling, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
   }
 
@@ -127,8 +127,8 @@ export class Client extends Emitter {
     const opened = new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       signal?.addEventListener('abort', () => this.#signaling.end(signal.reason), { signal: settled.signal });
-      this.on('state', ({ detail }) => detail === 'online' && resolve(undefined), { signal: settled.signal });
-      this.on('closed', ({ detail }) => reject(detail.error ?? new TurnpikeError('closed')), { signal: settled.signal });
+      this.on('state', (state) => state === 'online' && resolve(undefined), { signal: settled.signal });
+      this.on('closed', ({ error }) => reject(error ?? new TurnpikeError('closed')), { signal: settled.signal });
       this.#listen();
       this.#signaling.run();
     });
@@ -280,8 +280,8 @@ export class Client extends Emitter {
 
   /** @param {ClientState} state */
   #stateChanged(state) {
-    this.emit('state', state);
-    if (state === 'offline' && this.session) this.emit('reconnecting', null);
+    emit(this, 'state', state);
+    if (state === 'offline' && this.session) emit(this, 'reconnecting', null);
   }
 
   /**
@@ -306,7 +306,7 @@ export class Client extends Emitter {
         return this.#presence(message.type, message.users);
       case 'offline': return this.#presence(message.type, message.users);
       case 'refreshed': return this.#refreshed(message);
-      case 'call': return this.emit('call', this.#calls.add(message.call, 'incoming', message.from));
+      case 'call': return emit(this, 'call', this.#calls.add(message.call, 'incoming', message.from));
       case 'ringing': return void this.#calls.add(message.call, 'outgoing', message.to);
       case 'accept': return this.#calls.accepted(message.call, message.room);
       case 'decline': return this.calls.get(message.call)?.end('decline', message.reason ?? 'declined');
@@ -315,9 +315,9 @@ export class Client extends Emitter {
         this.calls.get(message.call)?.end('hangup', 'hangup');
         return this.#left(message.room ?? '', 'hangup');
       case 'ice-servers': return this.#setIceServers(message.iceServers);
-      case 'going-away': return this.emit('going-away', { retryAfter: message.retryAfter });
+      case 'going-away': return emit(this, 'going-away', { retryAfter: message.retryAfter });
       case 'error':
-        if (message.ref === undefined) this.emit('error', errorFrom(message));
+        if (message.ref === undefined) emit(this, 'error', errorFrom(message));
         return;
       default:
         if ('room' in message) this.rooms.get(message.room)?.moderate(message);
@@ -351,7 +351,7 @@ export class Client extends Emitter {
       // The others recognize a returning peer by its user. As another user, we would be there twice.
       if (isSomebodyElse) for (const room of this.rooms.values()) room.roster.clear('gone');
       this.#rejoin.all();
-      if (!isFirst) this.emit('lost', null);
+      if (!isFirst) emit(this, 'lost', null);
       return;
     }
     if (fresh) {
@@ -363,7 +363,7 @@ export class Client extends Emitter {
       const changing = this.#signaling.isWaiting(({ type }) => ['join', 'leave', 'accept'].includes(type));
       this.#rejoin.restored(rooms, resumeWindow * 1000, changing);
     }
-    this.emit('resumed', { how: resumed });
+    emit(this, 'resumed', { how: resumed });
     this.#liveness.resumed();
   }
 
@@ -400,7 +400,7 @@ export class Client extends Emitter {
     this.#liveness.start();
     this.#admissions.admitted(room.id);
     if (known) return;
-    this.emit('room', room);
+    emit(this, 'room', room);
     this.#calls.joined(room);
   }
 
@@ -423,7 +423,7 @@ export class Client extends Emitter {
       if (change === 'online') this.online.set(user.user, user);
       else this.online.delete(user.user);
     }
-    this.emit('presence', [...this.online.values()]);
+    emit(this, 'presence', [...this.online.values()]);
   }
 
   /** @param {RTCIceServer[]} iceServers */
@@ -454,7 +454,7 @@ export class Client extends Emitter {
     this.#calls.end(() => true);
     for (const room of [...this.rooms.values()]) room.end('closed');
     for (const room of this.#admissions.rooms) this.#admissions.failed(room, new TurnpikeError('closed', 'The client is closed.'));
-    this.emit('closed', { error });
+    emit(this, 'closed', { error });
   }
 }
 

@@ -8,11 +8,11 @@
  *
  *     const client = await connect({ getTicket: ({ name, signal }) => getTicket({ name: name ?? 'Ada', signal }) });
  *     const room = await client.join('standup', { create: true });
- *     room.on('peer-joined', ({ detail: { peer } }) => { video.srcObject = peer.stream; });
- *     room.on('message', ({ detail: { peer, text } }) => console.log(peer.name, text));
+ *     room.on('peer-joined', ({ peer }) => { video.srcObject = peer.stream; });
+ *     room.on('message', ({ peer, text }) => console.log(peer.name, text));
  *     await room.share({ audio: microphoneTrack, video: cameraTrack });
  *
- * A Client has Rooms and Calls, a Room has Peers; all of them are EventTargets.
+ * A Client has Rooms and Calls, a Room has Peers; all of them have events.
  *
  * The folders are layers, from the bottom to the top. client.js joins them.
  *

@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from '../emitter.js';
+import { Emitter, emit } from '../emitter.js';
 
 /**
  * @import { Description, Negotiated, Signal } from '../server/messages.js'
@@ -149,8 +149,8 @@ export class Negotiation extends Emitter {
     pc.addEventListener('iceconnectionstatechange', () => {
       if (pc.iceConnectionState === 'failed') this.restart();
     });
-    pc.addEventListener('connectionstatechange', () => this.emit('state', pc.connectionState));
-    pc.addEventListener('track', ({ track }) => this.emit('track', track));
+    pc.addEventListener('connectionstatechange', () => emit(this, 'state', pc.connectionState));
+    pc.addEventListener('track', ({ track }) => emit(this, 'track', track));
   }
 
   /** @param {RTCIceCandidate | null} candidate */
@@ -243,9 +243,9 @@ export class Negotiation extends Emitter {
     if (this.#prepared) return;
     this.#prepared = true;
     const channel = this.connection.createDataChannel('chat', { negotiated: true, id: 0, ordered: true });
-    channel.addEventListener('open', () => this.emit('open', channel));
-    channel.addEventListener('close', () => this.emit('state', this.connection.connectionState));
-    channel.addEventListener('message', ({ data }) => this.emit('data', { data, channel }));
+    channel.addEventListener('open', () => emit(this, 'open', channel));
+    channel.addEventListener('close', () => emit(this, 'state', this.connection.connectionState));
+    channel.addEventListener('message', ({ data }) => emit(this, 'data', { data, channel }));
     this.#channel = channel;
     if (!offers) return;
     const streams = [new MediaStream()]; // One stream for both kinds keeps lips and voice together.
@@ -276,7 +276,7 @@ export class Negotiation extends Emitter {
 
   /** @param {unknown} error of a step that nobody waits for; after the connection is closed, errors do not matter */
   #failed(error) {
-    if (this.connection.connectionState !== 'closed') this.emit('error', error);
+    if (this.connection.connectionState !== 'closed') emit(this, 'error', error);
   }
 }
 

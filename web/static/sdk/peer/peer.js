@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from '../emitter.js';
+import { Emitter, emit } from '../emitter.js';
 import { Negotiation } from './negotiation.js';
 import { pathOf, relayedAddressOf, signsOfLife } from './path.js';
 import { RelayStatus } from './relay.js';
@@ -220,13 +220,13 @@ export class Peer extends Emitter {
     /** @type {MediaStreamTrack[]} */
     const tracks = [];
     const isCurrent = () => negotiation === this.#current;
-    negotiation.on('state', ({ detail }) => isCurrent() && this.emit('state', detail));
-    negotiation.on('error', ({ detail }) => this.emit('error', detail));
-    negotiation.on('track', ({ detail: track }) => {
+    negotiation.on('state', (state) => isCurrent() && emit(this, 'state', state));
+    negotiation.on('error', (error) => emit(this, 'error', error));
+    negotiation.on('track', (track) => {
       tracks.push(track);
       if (isCurrent()) this.#show([track]);
     });
-    negotiation.on('open', ({ detail: channel }) => {
+    negotiation.on('open', (channel) => {
       if (negotiation === this.#next) {
         this.#switchTo(negotiation);
         this.#show(tracks);
@@ -235,7 +235,7 @@ export class Peer extends Emitter {
       this.#sendMediaState();
       this.chat.open(channel);
     });
-    negotiation.on('data', ({ detail: { data, channel } }) => this.#receiveData(data, channel));
+    negotiation.on('data', ({ data, channel }) => this.#receiveData(data, channel));
     return negotiation;
   }
 
@@ -245,7 +245,7 @@ export class Peer extends Emitter {
     this.#current = next;
     this.#next = undefined;
     former.close();
-    this.emit('state', this.state);
+    emit(this, 'state', this.state);
   }
 
   /**
@@ -259,7 +259,7 @@ export class Peer extends Emitter {
         if (other.kind === track.kind && other !== track) this.stream.removeTrack(other);
       }
       this.stream.addTrack(track);
-      this.emit('track', track);
+      emit(this, 'track', track);
     }
   }
 
@@ -277,10 +277,10 @@ export class Peer extends Emitter {
     const message = parse(data);
     if (message?.type === 'media') {
       this.media = { audio: message.audio === true, video: message.video === true };
-      this.emit('media', this.media);
+      emit(this, 'media', this.media);
     } else if (message?.type === 'chat' || message?.type === 'chat-ack') {
       const chat = this.chat.receive(message, channel);
-      if (chat) this.emit('message', chat);
+      if (chat) emit(this, 'message', chat);
     }
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from '../emitter.js';
+import { Emitter, emit } from '../emitter.js';
 import { TurnpikeError, codeOf } from '../error.js';
 
 /**
@@ -100,7 +100,7 @@ export class Call extends Emitter {
   /** @param {Room} room */
   joined(room) {
     this.#resolveRoom(room);
-    this.emit('accept', { room });
+    emit(this, 'accept', { room });
   }
 
   /**
@@ -113,7 +113,7 @@ export class Call extends Emitter {
     this.#client.calls.delete(this.id);
     this.#rejectRoom(new TurnpikeError('no-such-call', 'The call has ended.'));
     if (event === 'hangup' && this.roomId) this.#client.rooms.get(this.roomId)?.end(reason);
-    this.emit(event, { reason });
-    this.emit('end', { event, reason });
+    emit(this, event, { reason });
+    emit(this, 'end', { event, reason });
   }
 }

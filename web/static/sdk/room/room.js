@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from '../emitter.js';
+import { Emitter, emit } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
 import { MAX_TEXT } from '../peer/chat.js';
 import { Roster } from './roster.js';
@@ -200,7 +200,7 @@ export class Room extends Emitter {
   #setHost(session) {
     if (this.host === session) return;
     this.host = session;
-    this.emit('host', { session });
+    emit(this, 'host', { session });
   }
 
   /**
@@ -209,14 +209,14 @@ export class Room extends Emitter {
    */
   #setLocked(locked, by) {
     this.locked = locked;
-    this.emit(locked ? 'locked' : 'unlocked', { by });
+    emit(this, locked ? 'locked' : 'unlocked', { by });
   }
 
   /** @param {PeerInfo} peer */
   #addKnock(peer) {
     if (this.knocks.has(peer.session)) return;
     this.knocks.set(peer.session, peer);
-    this.emit('knock', { peer });
+    emit(this, 'knock', { peer });
   }
 
   /**
@@ -227,7 +227,7 @@ export class Room extends Emitter {
     const peer = this.knocks.get(session);
     if (!peer) return;
     this.knocks.delete(session);
-    this.emit('knock-over', { peer, outcome });
+    emit(this, 'knock-over', { peer, outcome });
   }
 
   /** @param {PeerInfo[]} knocks */
@@ -263,7 +263,7 @@ export class Room extends Emitter {
     this.#client.rooms.delete(this.id);
     this.roster.clear(reason);
     this.#client.roomEnded(this.id, reason);
-    this.emit('left', { reason });
+    emit(this, 'left', { reason });
   }
 }
 
@@ -277,7 +277,7 @@ function sent(peer, message) {
     peer.sendMessage(message);
     return true;
   } catch (error) {
-    peer.emit('error', error);
+    emit(peer, 'error', error);
     return false;
   }
 }

@@ -1,4 +1,5 @@
 // @ts-check
+import { emit } from '../emitter.js';
 import { PeerChat } from '../peer/chat.js';
 import { Peer } from '../peer/peer.js';
 import { serverUrl } from '../server/address.js';
@@ -102,13 +103,13 @@ export class Roster {
       chat: this.#chatWith(info),
       send: (to, negotiated) => client.send({ type: 'signal', room: this.#room.id, to, ...negotiated }),
     });
-    peer.on('message', ({ detail }) => this.#room.emit('message', { peer, ...detail }));
-    peer.on('state', ({ detail }) => {
+    peer.on('message', (message) => emit(this.#room, 'message', { peer, ...message }));
+    peer.on('state', (state) => {
       if (this.#orphans.has(peer) && !peer.isConnected) this.#drop(peer, 'gone');
-      else if (detail === 'disconnected') client.doubt(peer);
+      else if (state === 'disconnected') client.doubt(peer);
     });
     this.peers.set(info.session, peer);
-    this.#room.emit('peer-joined', { peer });
+    emit(this.#room, 'peer-joined', { peer });
   }
 
   /**
@@ -128,7 +129,7 @@ export class Roster {
     const peer = this.peers.get(session);
     if (!peer || peer.away) return;
     peer.away = true;
-    this.#room.emit('peer-away', { peer });
+    emit(this.#room, 'peer-away', { peer });
   }
 
   /**
@@ -206,7 +207,7 @@ export class Roster {
   #isBack(peer, fresh) {
     if (!peer.away && !fresh) return;
     peer.away = false;
-    this.#room.emit('peer-back', { peer, fresh });
+    emit(this.#room, 'peer-back', { peer, fresh });
   }
 
   /**
@@ -219,6 +220,6 @@ export class Roster {
     this.#stopWaiting(peer);
     peer.close();
     if (UNREACHED.has(reason) && this.#chats.size < MAX_CHATS) this.#chats.set(peer.user, peer.chat);
-    this.#room.emit('peer-left', { peer, reason });
+    emit(this.#room, 'peer-left', { peer, reason });
   }
 }
