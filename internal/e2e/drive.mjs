@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { Stage } from './browser.mjs';
 import * as meeting from './meeting.mjs';
 import * as localhost from './localhost.mjs';
+import * as page from './page.mjs';
 import * as resume from './resume.mjs';
 
 /**
@@ -15,7 +16,7 @@ import * as resume from './resume.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...localhost, ...resume };
+const scenarios = { ...meeting, ...localhost, ...page, ...resume };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

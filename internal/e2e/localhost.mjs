@@ -1,25 +1,11 @@
 // @ts-check
 // Several people at one server, each in a context of one browser: rooms, calls and names.
 
-import { Home, Room, online } from './pages.mjs';
+import { Room, homes, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
-
-/**
- * @param {Stage} stage
- * @param {Plan} plan
- * @param {string[]} names
- */
-async function homes(stage, plan, ...names) {
-  const browser = await stage.browser(plan.place);
-  return Promise.all(names.map(async (name) => {
-    const home = new Home(await stage.page(browser, name));
-    await home.open(plan.url, name);
-    return home;
-  }));
-}
 
 /**
  * Two tabs see each other and talk. A third learns that the room is full. A tab that is closed disappears for the other.
@@ -29,7 +15,7 @@ async function homes(stage, plan, ...names) {
  */
 export async function room(stage, plan, step) {
   const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
-  const id = await ann.create();
+  const id = await ann.create({ size: 2 });
   step(`ann created ${id}`);
   await ben.join(id);
   const [a, b] = [new Room(ann.page), new Room(ben.page)];

@@ -202,3 +202,18 @@ export class Room {
     return shown.innerText();
   }
 }
+
+/**
+ * Opens homes of several people, each in a context of one browser.
+ * @param {import('./browser.mjs').Stage} stage
+ * @param {{ place: import('./browser.mjs').Place, url: string }} plan
+ * @param {string[]} names
+ */
+export async function homes(stage, plan, ...names) {
+  const browser = await stage.browser(plan.place);
+  return Promise.all(names.map(async (name) => {
+    const home = new Home(await stage.page(browser, name));
+    await home.open(plan.url, name);
+    return home;
+  }));
+}

@@ -6,7 +6,7 @@ import { Notice } from './elements/notice.js';
 import { OutgoingCall } from './elements/outgoingcall.js';
 import { RoomPage } from './elements/room.js';
 import { Status } from './elements/status.js';
-import { inviteOf, roomOf } from './roomlinks.js';
+import { inviteOf, readAddress, roomOf, roomPath } from './roomlinks.js';
 import { Session } from './session.js';
 import { storeInvite, storeTicket } from './storage.js';
 import { wordsFor } from './words.js';
@@ -123,13 +123,17 @@ export class App {
   }
 }
 
-/** Moves an invite out of the address bar, where onlookers would see it, and from where people would share it. */
+/**
+ * Moves an invite out of the address bar, where onlookers would see it, and from where people would share it. Mends an
+ * address that was mangled on its way here.
+ */
 function keepInvite() {
-  const invite = inviteOf(location.hash);
-  if (!invite) return;
-  history.replaceState(null, '', location.pathname);
-  storeInvite(invite);
-  storeTicket(undefined);
+  const { id, invite } = readAddress(location);
+  if (invite) {
+    storeInvite(invite);
+    storeTicket(undefined);
+  }
+  if (invite || (id && location.pathname !== roomPath(id))) history.replaceState(null, '', id ? roomPath(id) : location.pathname);
 }
 
 const app = new App();

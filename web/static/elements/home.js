@@ -8,7 +8,8 @@ import { OnlineList } from './online.js';
 
 /** @import { App } from '../app.js' */
 
-const SIZES = { from: 2, to: 16 };
+/** A mesh sends everybody's picture to everybody. The server allows more; the page offers what works well. */
+const MAX_SIZE = 8;
 
 /** The start page: our name, rooms to make and to join, and people to call. */
 export class HomePage extends HTMLElement {
@@ -25,9 +26,7 @@ export class HomePage extends HTMLElement {
     find(this, 'tp-name', NameForm).watch(this.app);
     find(this, 'tp-online', OnlineList).watch(this.app);
     const size = find(this, 'select', HTMLSelectElement);
-    for (let people = SIZES.from; people <= SIZES.to; people++) {
-      size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
-    }
+    for (let people = MAX_SIZE; people >= 2; people--) size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
     find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       this.#create(Number(size.value), find(this, '[name=waiting]', HTMLInputElement).checked);

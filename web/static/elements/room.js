@@ -18,6 +18,8 @@ import { Tiles } from './tiles.js';
  */
 
 const COPIED_MS = 2000;
+/** Of a room that is made from its link. */
+const DEFAULT_SIZE = 8;
 /** @type {Record<string, string>} by the reason of `peer-left` */
 const HOW_THEY_WENT = { gone: 'lost the connection', kicked: 'was removed' };
 
@@ -47,7 +49,7 @@ export class RoomPage extends HTMLElement {
       app,
       roomId: id,
       signal: this.#ended.signal,
-      size: () => this.#room?.size ?? 2,
+      size: () => this.#room?.size ?? DEFAULT_SIZE,
       setBlocked: (blocked) => this.toggleAttribute('data-blocked', blocked),
       entered: (room) => this.#entered(room),
     });

@@ -1,0 +1,23 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+
+	"turnpike/internal/netlab"
+)
+
+// TestPage holds what the pages do for people, at a server without any configuration on the same host.
+func TestPage(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	host := lab.Public("host")
+	for _, scenario := range []string{"mangled"} {
+		t.Run(scenario, func(t *testing.T) {
+			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
+			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080"})
+		})
+	}
+}
