@@ -9,6 +9,7 @@ import { Stage } from './browser.mjs';
 import * as meeting from './meeting.mjs';
 import * as localhost from './localhost.mjs';
 import * as page from './page.mjs';
+import * as peers from './peers.mjs';
 import * as resume from './resume.mjs';
 
 /**
@@ -16,7 +17,7 @@ import * as resume from './resume.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...localhost, ...page, ...resume };
+const scenarios = { ...meeting, ...localhost, ...page, ...peers, ...resume };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

@@ -290,6 +290,8 @@ test('two peers who connect anew at the same time agree on one connection', asyn
   for (const pc of [x, y]) pc?.connect();
   assert.deepEqual([x?.signalingState, y?.signalingState], ['stable', 'stable']);
   assert.equal(x?.localDescription.type === 'answer' || y?.localDescription.type === 'answer', true);
+  // No transceiver is left over, on which a microphone could stay live.
+  for (const pc of [x, y]) assert.deepEqual(pc?.transceivers.map(({ mid }) => mid), ['0', '1']);
   assert.deepEqual([...a.errors, ...b.errors], []);
 });
 

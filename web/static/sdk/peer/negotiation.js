@@ -53,7 +53,8 @@ export class Negotiation extends Emitter {
   /** @type {string | undefined} the id of the peer's last description */
   #theirs;
   #prepared = false;
-  #makingOffer = false;
+  /** @type {RTCPeerConnection | undefined} which is making an offer; a connection that gave way never ends it */
+  #makingOffer;
   #ignoreOffer = false;
   #isSettingRemoteAnswerPending = false;
   /** @type {(RTCIceCandidateInit | null)[]} came before the remote description */
@@ -70,8 +71,7 @@ export class Negotiation extends Emitter {
     super();
     this.#options = options;
     this.#sent = { ...options.media };
-    this.connection = new options.RTCPeerConnection({ iceServers: options.iceServers, bundlePolicy: 'max-bundle' });
-    this.#listen();
+    this.connection = this.#connect();
     if (options.offers) this.#prepare(options.offers);
   }
 
@@ -141,16 +141,39 @@ export class Negotiation extends Emitter {
     this.connection.close();
   }
 
-  #listen() {
-    const pc = this.connection;
-    pc.addEventListener('negotiationneeded', () => this.#makeOffer());
+  #connect() {
+    const { RTCPeerConnection, iceServers } = this.#options;
+    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
+    pc.addEventListener('negotiationneeded', () => pc === this.connection && this.#makeOffer());
     // An empty string ends one generation, null ends gathering; the peer needs only the latter.
-    pc.addEventListener('icecandidate', ({ candidate }) => candidate?.candidate !== '' && this.#foundCandidate(candidate));
+    pc.addEventListener('icecandidate', ({ candidate }) => {
+      if (pc === this.connection && candidate?.candidate !== '') this.#foundCandidate(candidate);
+    });
     pc.addEventListener('iceconnectionstatechange', () => {
       if (pc.iceConnectionState === 'failed') this.restart();
     });
     pc.addEventListener('connectionstatechange', () => emit(this, 'state', pc.connectionState));
     pc.addEventListener('track', ({ track }) => emit(this, 'track', track));
+    return pc;
+  }
+
+  /** Whether our first offer is made or being made, and not answered. */
+  get #offersFirst() {
+    return this.#prepared && !this.connection.remoteDescription && !this.#isSettingRemoteAnswerPending;
+  }
+
+  /**
+   * Gives way to the first offer of the peer. The transceivers that we have offered would be left over beside those of the
+   * peer: browsers cannot get rid of a transceiver that was never agreed on. So we begin with another RTCPeerConnection.
+   */
+  #giveWay() {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    this.#found = [];
+    this.#prepared = false;
+    const former = this.connection;
+    this.connection = this.#connect();
+    former.close();
   }
 
   /** @param {RTCIceCandidate | null} candidate */
@@ -168,14 +191,15 @@ export class Negotiation extends Emitter {
   }
 
   async #makeOffer() {
+    const pc = this.connection;
     try {
-      this.#makingOffer = true;
-      await this.connection.setLocalDescription();
-      this.#sendDescription();
+      this.#makingOffer = pc;
+      await pc.setLocalDescription();
+      if (pc === this.connection) this.#sendDescription();
     } catch (error) {
-      this.#failed(error);
+      if (pc === this.connection) this.#failed(error);
     } finally {
-      this.#makingOffer = false;
+      if (pc === this.connection) this.#makingOffer = undefined;
     }
   }
 
@@ -190,14 +214,15 @@ export class Negotiation extends Emitter {
 
   /** @param {Description} description */
   async #receiveDescription(description) {
-    const pc = this.connection;
     if (this.#isStale(description)) return;
     this.#theirs = description.id;
     const readyForOffer =
-      !this.#makingOffer && (pc.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
+      this.#makingOffer !== this.connection && (this.connection.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
     const offerCollision = description.type === 'offer' && !readyForOffer;
     this.#ignoreOffer = !this.#options.polite && offerCollision;
     if (this.#ignoreOffer) return;
+    if (description.type === 'offer' && this.#offersFirst) this.#giveWay();
+    const pc = this.connection;
 
     this.#isSettingRemoteAnswerPending = description.type === 'answer';
     try {

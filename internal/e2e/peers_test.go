@@ -1,0 +1,30 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+
+	"turnpike/internal/netlab"
+)
+
+// TestPeers has two people of the SDK meet in one page of a browser, for what only real connections can show.
+func TestPeers(t *testing.T) {
+	need(t, "node", "chromium", "firefox-esr", "certutil")
+	lab := netlab.New(t)
+	host := lab.Public("host")
+	for _, test := range []struct {
+		scenario string
+		browsers []string
+	}{
+		{"glare", []string{chromium, firefox}},
+	} {
+		for _, browser := range test.browsers {
+			t.Run(test.scenario+" in "+browser, func(t *testing.T) {
+				serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
+				driveOn(t, host, test.scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": "http://localhost:8080"}, nil)
+			})
+		}
+	}
+}
