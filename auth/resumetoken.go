@@ -24,10 +24,12 @@ type Resume struct {
 	Epoch      string    // identifies the server process that signed
 	Generation uint64    // grows with each welcome of the session, from 1
 	Number     uint64    // grows with each token of the session, from 1; 0 in tokens of earlier versions
-	Ticket     Ticket    // that admitted the user; without Expires, since a session outlives its ticket; Issued is in microseconds
+	Ticket     Ticket    // that admitted the user; without Expires, since a session outlives its ticket; Issued is in microseconds; Chosen: the user may choose another name
 	Until      time.Time // when the session must end, in whole seconds; zero: never
 	Name       string    // that the session has now
 	Base       string    // Name without the number that tells it apart from others; empty: there is none
+	Named      time.Time // when the user got Name, in microseconds; zero: it does not say
+	Chosen     bool      // the user chose Name
 	In         []ResumeRoom
 }
 
@@ -55,6 +57,9 @@ type resumeClaims struct {
 	Session    string       `json:"ses"`
 	Name       string       `json:"name,omitempty"`
 	Base       string       `json:"base,omitempty"`
+	Named      int64        `json:"nat,omitempty"` // in microseconds; 0: it does not say
+	Chosen     bool         `json:"cho,omitempty"`
+	MayChoose  bool         `json:"may,omitempty"`
 	Rooms      []string     `json:"rooms,omitempty"`
 	Role       Role         `json:"role"`
 	Invite     string       `json:"inv,omitempty"`
@@ -84,7 +89,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	registered.Subject = r.Ticket.User.Subject
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation, Number: r.Number,
-		Session: r.Session, Name: r.Name, Base: r.Base, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
+		Session: r.Session, Name: r.Name, Base: r.Base, Named: microsOf(r.Named), Chosen: r.Chosen, MayChoose: r.Ticket.Chosen, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
 		Invite: r.Ticket.Invite, Issued: microsOf(r.Ticket.Issued), Until: secondsOf(r.Until), In: r.In,
 	})
 	if err != nil {
@@ -101,9 +106,9 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 		return Resume{}, err
 	}
 	r := Resume{
-		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Number: c.Number, Name: c.Name, Base: c.Base, In: c.In,
+		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Number: c.Number, Name: c.Name, Base: c.Base, Chosen: c.Chosen, In: c.In,
 		Ticket: Ticket{
-			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
+			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Chosen: c.MayChoose, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite,
 		},
 	}
 	if c.Until > 0 {
@@ -111,6 +116,9 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 	}
 	if c.Issued > 0 {
 		r.Ticket.Issued = time.UnixMicro(c.Issued).UTC()
+	}
+	if c.Named > 0 {
+		r.Named = time.UnixMicro(c.Named).UTC()
 	}
 	if err := r.check(); err != nil {
 		return Resume{}, refuse("resume token: %w", err)

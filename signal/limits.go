@@ -332,6 +332,21 @@ func (u *userUse) takeJoin(now time.Time, rate Rate) time.Duration {
 	return u.joins.takeToken(now, rate)
 }
 
+// lackJoins returns after how long the user may join again.
+func (u *userUse) lackJoins(now time.Time, rate Rate) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.joins.lack(now, rate)
+}
+
+// spendJoins counts what was as much work as so many joins. The user may be in debt afterwards.
+func (u *userUse) spendJoins(now time.Time, rate Rate, n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.joins.refill(now, rate)
+	u.joins.spent += float64(n)
+}
+
 // isIdle reports whether nothing is used up any more.
 func (u *userUse) isIdle(now time.Time, l *Limits) bool {
 	u.mu.Lock()

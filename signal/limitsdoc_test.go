@@ -27,7 +27,7 @@ func TestProtocolTellsDefaults(t *testing.T) {
 	l := DefaultLimits()
 	for what, want := range map[string][3]string{
 		"messages":                         {told(l.Messages), told(l.UserMessages)},
-		"joins and calls":                  {told(l.Joins), told(l.UserJoins), told(l.AddrJoins)},
+		"joins, calls and new names":       {told(l.Joins), told(l.UserJoins), told(l.AddrJoins)},
 		"`hello` and `refresh`":            {2: told(l.AddrHellos)},
 		"bad tickets":                      {2: told(l.FailedHellos)},
 		"rooms, those waited for included": {strconv.Itoa(l.RoomsPerSession)},

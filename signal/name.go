@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"turnpike/auth"
 )
@@ -11,22 +12,36 @@ import (
 // askedName is the name that a session comes with.
 type askedName struct {
 	shown, canonical string
-	chosen           bool   // the user chose it, and can choose another
+	chosen           bool   // the user chose it
 	space            string // where a name that the user did not choose must be nobody else's: Server.nameSpace
-	former           string // in another process, with the number that it had there; empty: the session is new
+
+	// Of a session that comes back from another process.
+	former string    // the name with the number that it had there; empty: the session is new
+	since  time.Time // when the user got it
 }
 
 // nameOf returns the name of a new session: the ticket's, or the one that the user said in hello. The error is a
 // sentence about a name that the user chose; a name of the issuer's is made fit.
 func (srv *Server) nameOf(ticket *auth.Ticket, said string) (asked askedName, err error) {
 	name, chosen := ticket.Name, ticket.Chosen
-	if said != "" && said != name && (name == "" || chosen || ticket.Role == auth.RoleGuest) {
-		name, chosen = said, true // the maker of the ticket vouches for the names of all others
+	if said != "" && said != name && mayChooseName(ticket) {
+		name, chosen = said, true
 	}
 	if !chosen {
 		return srv.vouchedName(name, ticket.User), nil
 	}
-	asked.chosen, asked.space = true, srv.nameSpace(ticket.User.Issuer)
+	return srv.chosenName(name, ticket.User)
+}
+
+// mayChooseName reports whether the user of a ticket chooses its name. The maker of the ticket vouches for the names of all
+// others.
+func mayChooseName(ticket *auth.Ticket) bool {
+	return ticket.Name == "" || ticket.Chosen || ticket.Role == auth.RoleGuest
+}
+
+// chosenName checks a name that its user chose. The error is a sentence about it.
+func (srv *Server) chosenName(name string, user auth.User) (asked askedName, err error) {
+	asked.chosen, asked.space = true, srv.nameSpace(user.Issuer)
 	asked.shown, asked.canonical, err = auth.CleanName(name)
 	return asked, err
 }
@@ -41,7 +56,7 @@ func (srv *Server) vouchedName(name string, user auth.User) askedName {
 // not asked for another: nobody loses a session because its name was taken meanwhile.
 func (srv *Server) restoredName(token *auth.Resume) askedName {
 	asked := srv.vouchedName(cmp.Or(token.Base, token.Name), token.Ticket.User)
-	asked.former = auth.FitName(token.Name)
+	asked.former, asked.since, asked.chosen = auth.FitName(token.Name), token.Named, token.Chosen
 	return asked
 }
 
@@ -61,7 +76,7 @@ func (srv *Server) freeName(u *user, asked askedName) (name, canonical string, o
 	if isFree(asked.canonical) {
 		return asked.shown, asked.canonical, true
 	}
-	if asked.chosen {
+	if asked.chosen && asked.former == "" {
 		return "", "", false
 	}
 	for n := range numbers {

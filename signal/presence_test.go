@@ -94,6 +94,9 @@ func TestRenamedInBatch(t *testing.T) {
 		h.welcome(testTicket("u", "three", auth.RoleMember))
 		time.Sleep(2 * presenceDelay)
 		ann.expectNothing()
+		for _, name := range []string{"two", "three", "four", "three"} {
+			one.expect("renamed", "name", name)
+		}
 		one.expectNothing()
 	})
 }

@@ -87,10 +87,16 @@ func (s *session) refresh(m *verified) *wire.Error {
 		return newError(wire.CodeForbidden, "The ticket is another user's.")
 	}
 	now := time.Now()
+	asked, renames := s.ticketName(&m.ticket)
+	if renames && s.user.use.lackJoins(now, srv.cfg.Limits.UserJoins) > 0 {
+		return srv.tooManyNames(s.user)
+	}
 	moderated := s.moderates()
 	s.ticket, s.until = m.ticket, srv.endOf(m.ticket.User.Issuer, now)
 	s.renewAt = now // for a credential that lasts as long
-	srv.rename(s)
+	if renames {
+		_ = srv.changeName(s.user, asked, s) // a name that the issuer gives is never refused
+	}
 	answer := &wire.Refreshed{Ref: m.ID, Role: string(s.ticket.Role), ExpiresIn: expiresIn(s.until, now)}
 	srv.changeSight(s, answer)
 	answer.Name = s.user.name
@@ -117,15 +123,14 @@ func (s *session) roomNames() (names []string) {
 	return names
 }
 
-// rename gives the user the name in a new ticket, if somebody else than the user has chosen both this and the former.
-// The caller holds mu.
-func (srv *Server) rename(s *session) {
-	tk := &s.ticket
-	if tk.Name == "" || tk.Chosen || s.user.chose {
-		return
+// ticketName returns the name in a new ticket, if somebody else than the user has chosen both this and the former. The
+// caller holds mu.
+func (s *session) ticketName(ticket *auth.Ticket) (asked askedName, changes bool) {
+	if ticket.Name == "" || ticket.Chosen || s.user.chose {
+		return asked, false
 	}
-	asked := srv.vouchedName(tk.Name, tk.User)
-	_, _ = srv.goOnline(s.user.id, asked) // a name that the issuer gives is never refused
+	asked = s.srv.vouchedName(ticket.Name, ticket.User)
+	return asked, asked.shown != s.user.asked
 }
 
 // changeSight has the session see those whom its new ticket shows, and lists them if they are others than before. The

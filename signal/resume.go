@@ -172,8 +172,11 @@ func (srv *Server) tokenClaims(s *session, now time.Time) auth.Resume {
 	}
 	s.number++
 	s.tokenDue = now.Add(tokenRenewal)
+	ticket := s.ticket
+	ticket.Chosen = mayChooseName(&ticket) // the token has another name than the ticket
 	return auth.Resume{
-		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Number: s.number, Ticket: s.ticket, Until: s.until, Name: s.user.name, Base: base, In: in,
+		Session: s.id, Epoch: srv.epoch, Generation: s.generation, Number: s.number, Ticket: ticket, Until: s.until,
+		Name: s.user.name, Base: base, Named: s.user.named, Chosen: s.user.chose, In: in,
 	}
 }
 

@@ -214,6 +214,8 @@ func (s *session) dispatch(m wire.ClientMessage) (mate *socket.Conn, e *wire.Err
 		e = s.listMore(m)
 	case *verified:
 		e = s.refresh(m)
+	case *wire.Rename:
+		e = s.rename(m)
 	default:
 		e = s.moderate(m)
 	}

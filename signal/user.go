@@ -2,20 +2,22 @@ package signal
 
 import (
 	"slices"
+	"time"
 
 	"turnpike/signal/wire"
 )
 
 // user is somebody who is online. Guarded by Server.mu.
 type user struct {
-	id        string // auth.User's wire form
-	issuer    string // in id
-	asked     string // the name that the user came with
-	name      string // the same, or with a number that tells it apart from others
-	text      []byte // wire.EncodeUser's
-	canonical string // the form of the name that is unique
-	space     string // where it is unique
-	chose     bool   // the user chose the name: nobody else may have it
+	id        string    // auth.User's wire form
+	issuer    string    // in id
+	asked     string    // the name that the user came with
+	name      string    // the same, or with a number that tells it apart from others
+	text      []byte    // wire.EncodeUser's
+	canonical string    // the form of the name that is unique
+	space     string    // where it is unique
+	chose     bool      // the user chose the name: nobody else may have it
+	named     time.Time // when it got the name: that of a token, or now
 	sessions  []*session
 	call      *call // ringing, rung or answered; at most one
 	use       *userUse
@@ -31,30 +33,25 @@ func (s *session) peer() wire.Peer {
 // before, the newer one holds. The caller holds mu.
 func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 	u := srv.users[id]
-	if u != nil && u.asked == asked.shown {
-		return u, nil // with the number that the name may have got
+	switch {
+	case u == nil:
+	case u.asked == asked.shown: // with the number that the name may have got
+		return u, nil
+	case asked.former != "" && !asked.since.After(u.named): // the user has had another name since
+		return u, nil
+	case asked.former == "" && u.use.lackJoins(time.Now(), srv.cfg.Limits.UserJoins) > 0:
+		return nil, srv.tooManyNames(u)
+	default:
+		return u, srv.changeName(u, asked, nil)
 	}
-	name, canonical, ok := srv.freeName(u, asked)
+	name, canonical, ok := srv.freeName(nil, asked)
 	if !ok {
-		return nil, newError(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
+		return nil, nameTaken()
 	}
-	isNew := u == nil
-	if isNew {
-		u = &user{id: id, issuer: issuerOf(id), use: srv.useOf(id)}
-		srv.users[id] = u
-	} else {
-		srv.notePresence(u, true)
-		srv.dropName(u)
-	}
-	u.asked, u.name, u.canonical, u.space, u.chose = asked.shown, name, canonical, asked.space, asked.chosen
-	u.text = wire.EncodeUser(u.wire())
-	srv.names[canonical] = append(srv.names[canonical], u)
-	for _, list := range srv.lists(u) {
-		list.insert(u)
-	}
-	if isNew {
-		srv.notePresence(u, false)
-	}
+	u = &user{id: id, issuer: issuerOf(id), use: srv.useOf(id)}
+	srv.users[id] = u
+	srv.setName(u, asked, name, canonical)
+	srv.notePresence(u, false)
 	return u, nil
 }
 
@@ -74,17 +71,6 @@ func (srv *Server) goOffline(s *session, reason string) {
 	srv.rememberUse(u)
 	srv.dropName(u)
 	delete(srv.users, u.id)
-}
-
-// dropName takes a user out of what is sorted or found by name. The caller holds mu.
-func (srv *Server) dropName(u *user) {
-	for _, list := range srv.lists(u) {
-		list.remove(u)
-	}
-	holders := slices.DeleteFunc(srv.names[u.canonical], func(other *user) bool { return other == u })
-	if srv.names[u.canonical] = holders; len(holders) == 0 {
-		delete(srv.names, u.canonical)
-	}
 }
 
 // NameTaken reports whether a user who is online has the name, in the canonical form of [auth.CleanName].

@@ -153,7 +153,7 @@ func (l *Limits) keys() []key {
 		count("messages_per_second", &l.MessagesPerSecond, "signaling messages of one session; four times that at once"),
 		count("messages_per_second_per_user", &l.MessagesPerSecondPerUser, "likewise, for all sessions of one user"),
 		count("hellos_per_second_per_address", &l.HellosPerSecondPerAddress, "sign-ins from one IPv4 address or IPv6 /64; four times that at once"),
-		count("joins_per_minute", &l.JoinsPerMinute, "joins and calls of one session"),
+		count("joins_per_minute", &l.JoinsPerMinute, "joins, calls and new names of one session"),
 		count("joins_per_minute_per_user", &l.JoinsPerMinutePerUser, "likewise, for all sessions of one user"),
 		count("joins_per_minute_per_address", &l.JoinsPerMinutePerAddress, "likewise, from one IPv4 address or IPv6 /64"),
 		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "bad tickets and invites from one address; beyond it the server looks at no more of them for a moment"),

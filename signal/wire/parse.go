@@ -156,6 +156,9 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 	case TypeRefresh:
 		ticket, err := text("ticket", f.ticket, MaxTicket)
 		return &Refresh{*req, ticket}, err
+	case TypeRename:
+		name, err := text("name", f.name, MaxName)
+		return &Rename{*req, name}, err
 	case TypeAck:
 		return &Ack{*req}, nil
 	case TypePing:

@@ -40,6 +40,7 @@ const (
 	TypePing = "ping" // client                               -> pong
 
 	TypeRefresh = "refresh" // client: ticket                 -> refreshed
+	TypeRename  = "rename"  // client: name                   -> renamed
 
 	TypeLock   = "lock"   // client: room                     -> locked
 	TypeUnlock = "unlock" // client: room                     -> unlocked
@@ -62,7 +63,9 @@ const (
 	TypeICEServers = "ice-servers" // server: iceServers, iceExpires
 	TypeGoingAway  = "going-away"  // server: retryAfter; close 1001 follows
 
-	TypeRefreshed = "refreshed" // server: name, role, expiresIn?, online?, onlineMore?
+	TypeRefreshed   = "refreshed"    // server: name, role, expiresIn?, online?, onlineMore?
+	TypeRenamed     = "renamed"      // server: name
+	TypePeerRenamed = "peer-renamed" // server: room, session, name
 
 	TypeHost      = "host"       // server: room, session
 	TypeLocked    = "locked"     // server: room, by (a session)

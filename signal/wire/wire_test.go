@@ -81,7 +81,7 @@ func TestExamplesRoundTrip(t *testing.T) {
 	}
 	for _, typ := range []string{TypeWelcome, TypeError, TypeJoined, TypeLeft, TypePeerJoined, TypePeerLeft, TypeSignal,
 		TypeOnline, TypeOffline, TypeCall, TypeRinging, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeICEServers, TypeGoingAway,
-		TypeAck, TypePong, TypeResume, TypeRefreshed, TypePeerAway, TypePeerBack,
+		TypeAck, TypePong, TypeResume, TypeRefreshed, TypeRenamed, TypePeerRenamed, TypePeerAway, TypePeerBack,
 		TypeHost, TypeLocked, TypeUnlocked, TypeKicked, TypeWaiting, TypeKnock, TypeKnockOver, TypeAdmitted, TypeRefused} {
 		if !slices.Contains(seen["server"], typ) {
 			t.Errorf("no example of a server's %s", typ)
@@ -134,6 +134,8 @@ func TestParseRefuses(t *testing.T) {
 		{"ticket too long", `{"type":"hello","ticket":"` + long(MaxTicket+1) + `"}`, "ticket", "long"},
 		{"name null", `{"type":"hello","ticket":"t","name":null}`, "name", "string"},
 		{"name too long", `{"type":"hello","ticket":"t","name":"` + strings.Repeat("é", 33) + `"}`, "name", "long"},
+		{"rename to nothing", `{"type":"rename"}`, "name", "missing"},
+		{"rename to an empty name", `{"type":"rename","name":""}`, "name", "long"},
 		{"room number", `{"type":"join","room":7}`, "room", "string"},
 		{"room null", `{"type":"join","room":null}`, "room", "string"},
 		{"room upper case", `{"type":"join","room":"Standup"}`, "room", "lower-case"},

@@ -43,6 +43,9 @@ const understood = {
     assert.equal(client.online.size, online?.length ?? 0);
     assert.equal(client.hasMoreOnline, onlineMore);
   },
+  // The SDK does not rename yet.
+  'renamed': () => {},
+  'peer-renamed': () => {},
   // These two leave no trace; client.test.js and liveness.test.js test their effect.
   'ack': () => {},
   'pong': () => {},

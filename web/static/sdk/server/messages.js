@@ -35,6 +35,7 @@ import { TurnpikeError } from '../error.js';
  *   | { type: 'signal', room: string, to: string } & Negotiated
  *   | { type: 'online', after?: User }
  *   | { type: 'refresh', ticket: string }
+ *   | { type: 'rename', name: string }
  *   | { type: 'call', to: string }
  *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
  *   | { type: 'lock' | 'unlock', room: string }
@@ -87,6 +88,8 @@ import { TurnpikeError } from '../error.js';
  *   | { type: 'online', ref?: string, users: User[], more?: boolean }
  *   | { type: 'offline', users: User[] }
  *   | Refreshed
+ *   | { type: 'renamed', ref?: string, name: string }
+ *   | { type: 'peer-renamed', room: string, session: string, name: string }
  *   | { type: 'call', call: string, from: User }
  *   | { type: 'ringing', ref?: string, call: string, to: User }
  *   | { type: 'accept', ref?: string, call: string, room: string }
