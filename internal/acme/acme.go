@@ -33,6 +33,10 @@ const shortlived = "shortlived"
 // defaultInterval is the time between two looks at the certificate. The shortest-lived one is due for two days.
 const defaultInterval = 10 * time.Minute
 
+// early is how long before the time that the directory suggests (RFC 9773) certmagic renews, and a fifth of the life that
+// it leaves a certificate at least. It must be far below that life, or each look would renew.
+const early = time.Hour
+
 // Config is what a Manager needs.
 type Config struct {
 	Host      string // a name, or an IP address without brackets
@@ -44,11 +48,15 @@ type Config struct {
 
 	// Use gets the stored certificate, and each new one. Run calls it, and Stored.
 	Use func(*tls.Certificate)
-	// Failed gets what is wrong, and when Run tries again.
-	Failed func(err error, again time.Duration)
+	// Failed gets what is wrong, and when Run tries again: not before, even if Try says so, where held is true.
+	Failed func(err error, again time.Duration, held bool)
 
 	Interval time.Duration                    // between two looks at the certificate; 0: ten minutes
 	Backoff  func(failures int) time.Duration // after so many failures in a row, from 1 on; nil: a minute, and more
+
+	// For tests.
+	Due    float64 // the part of a certificate's life, at its end, in which it is renewed; 0: a third
+	Looked func()  // after each look at the certificate; nil: nobody asks
 }
 
 // Manager keeps one certificate.
@@ -110,7 +118,7 @@ func (m *Manager) use(ctx context.Context, certKey, keyKey string) error {
 // plain HTTP, which calls ServeChallenge. Either may be empty.
 func (m *Manager) Listeners(tlsAddr, httpAddr string) { m.tlsAddr, m.httpAddr = tlsAddr, httpAddr }
 
-// Try makes Run try at once, whatever has failed before.
+// Try makes Run try at once, unless the directory has said when it wants to hear of us again.
 func (m *Manager) Try() {
 	select {
 	case m.now <- struct{}{}:
@@ -123,25 +131,45 @@ func (m *Manager) Run(ctx context.Context) {
 	m.build()
 	defer m.cache.Stop()
 	for failures := 0; ; {
-		wait := m.cfg.Interval
+		wait, held := m.cfg.Interval, false
 		err := m.attempt(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			failures++
-			wait = max(m.cfg.Backoff(failures), untilAllowed(err, time.Now()))
-			m.cfg.Failed(explain(err, m.cfg.Host), wait)
+			var limit time.Duration
+			limit, held = untilAllowed(err, time.Now())
+			wait = max(m.cfg.Backoff(failures), limit)
+			m.cfg.Failed(explain(err, m.cfg.Host), wait, held)
 		default:
 			failures = 0
 		}
-		timer := time.NewTimer(wait)
+		if m.cfg.Looked != nil {
+			m.cfg.Looked()
+		}
+		m.pause(ctx, wait, held)
+	}
+}
+
+// pause waits, until Try is called at most. That ends no wait that the directory has set: each order in it is one more
+// against us.
+func (m *Manager) pause(ctx context.Context, wait time.Duration, held bool) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	until := time.Now().Add(wait)
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-timer.C:
+			return
 		case <-m.now:
+			if !held {
+				return
+			}
+			m.cfg.Log.Warn("tls: the directory was asked too often, and is not asked before the time that it has set", "again_in", time.Until(until).Round(time.Second))
 		}
-		timer.Stop()
 	}
 }
 
@@ -149,8 +177,9 @@ func (m *Manager) Run(ctx context.Context) {
 func (m *Manager) attempt(ctx context.Context) error {
 	m.asking.Store(true)
 	defer m.asking.Store(false)
-	// The cache makes certmagic think that it renews by itself. Without an entry it looks at the storage, and acts at once.
-	m.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: m.cfg.Host}})
+	// The cache makes certmagic think that it renews by itself. Without an entry it looks at the storage, and acts at once,
+	// and its own rounds find nothing to do.
+	defer m.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: m.cfg.Host}})
 	return m.magic.ManageSync(ctx, []string{m.cfg.Host})
 }
 
@@ -160,12 +189,13 @@ func (m *Manager) build() {
 	log := zapLogger(m.cfg.Log)
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
-		RenewCheckInterval: never, // Run looks, so that nothing goes on when it has returned
+		RenewCheckInterval: early,
 		OCSPCheckInterval:  never,
 		Logger:             log,
 	})
 	m.magic = certmagic.New(m.cache, certmagic.Config{
 		Storage: m.storage, Logger: log, OnEvent: m.event, OCSP: certmagic.OCSPConfig{DisableStapling: true},
+		RenewalWindowRatio: m.cfg.Due, // 0: certmagic's third
 	})
 	template := certmagic.ACMEIssuer{
 		CA: m.cfg.Directory, TestCA: m.cfg.Directory, Agreed: true, TrustedRoots: m.cfg.Roots, Logger: log,
@@ -197,7 +227,7 @@ func (m *Manager) event(ctx context.Context, name string, data map[string]any) e
 	certKey, _ := data["certificate_path"].(string)
 	keyKey, _ := data["private_key_path"].(string)
 	if err := m.use(ctx, certKey, keyKey); err != nil {
-		m.cfg.Failed(err, m.cfg.Interval)
+		m.cfg.Failed(err, m.cfg.Interval, false)
 	}
 	return nil
 }

@@ -23,18 +23,19 @@ const (
 	longestLimit = 24 * time.Hour // we ask again after that, whatever the directory says
 )
 
-// untilAllowed returns how long a directory that has set a rate limit wants to hear nothing; 0 for other errors.
-func untilAllowed(err error, now time.Time) time.Duration {
+// untilAllowed returns how long a directory that has set a rate limit wants to hear nothing, and whether it has said so;
+// 0 for other errors.
+func untilAllowed(err error, now time.Time) (wait time.Duration, said bool) {
 	problem, ok := errors.AsType[acme.Problem](err)
 	if !ok || problem.Type != acme.ProblemTypeRateLimited {
-		return 0
+		return 0, false
 	}
 	if found := retryAfter.FindStringSubmatch(problem.Detail); found != nil {
 		if at, err := time.Parse(time.DateTime, found[1]); err == nil && at.After(now) {
-			return min(at.Sub(now).Round(time.Second)+time.Second, longestLimit)
+			return min(at.Sub(now).Round(time.Second)+time.Second, longestLimit), true
 		}
 	}
-	return limitedWait
+	return limitedWait, false
 }
 
 // explain says what the operator can do about an error.

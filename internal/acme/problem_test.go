@@ -20,11 +20,12 @@ func TestUntilAllowed(t *testing.T) {
 		"too many certificates": time.Hour,
 	} {
 		err := fmt.Errorf("order: %w", acme.Problem{Type: acme.ProblemTypeRateLimited, Detail: detail})
-		if got := untilAllowed(err, now); got != want {
-			t.Errorf("%s: %v, want %v", detail, got, want)
+		got, said := untilAllowed(err, now)
+		if got != want || said != (want != time.Hour) {
+			t.Errorf("%s: %v, %v, want %v", detail, got, said, want)
 		}
 	}
-	if got := untilAllowed(errors.New("no route"), now); got != 0 {
+	if got, _ := untilAllowed(errors.New("no route"), now); got != 0 {
 		t.Errorf("an error of the network waits %v", got)
 	}
 }

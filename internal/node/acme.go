@@ -16,10 +16,13 @@ import (
 	"turnpike/internal/acme"
 )
 
-// acmeTimes are how often a certificate is looked at, and how long a failure is waited for; zero: acme's own.
+// acmeTimes are how often a certificate is looked at, in which part of its life it is renewed, and how long a failure is waited
+// for; zero: acme's own.
 type acmeTimes struct {
-	look  time.Duration
-	again func(failures int) time.Duration
+	look   time.Duration
+	due    float64
+	again  func(failures int) time.Duration
+	looked func()
 }
 
 // warnInterval is the time between two looks at whether the certificate of an ACME directory is about to expire.
@@ -33,7 +36,7 @@ func (c *certificates) loadACME(times acmeTimes) error {
 	}
 	c.acme = acme.New(acme.Config{
 		Host: c.cfg.PublicHost, Directory: c.cfg.TLS.ACMEDirectory, Email: c.cfg.TLS.ACMEEmail, Roots: roots, Dir: c.cfg.ACMEDir(),
-		Log: c.log, Use: c.use, Failed: c.couldNotGet, Interval: times.look, Backoff: times.again,
+		Log: c.log, Use: c.use, Failed: c.couldNotGet, Interval: times.look, Backoff: times.again, Due: times.due, Looked: times.looked,
 	})
 	if err := c.acme.Stored(context.Background()); err != nil {
 		c.log.Error("tls: the stored certificate cannot be used; asking for a new one", "dir", c.cfg.ACMEDir(), "err", err)
@@ -76,14 +79,17 @@ func subjects(leaf *x509.Certificate) []string {
 }
 
 // couldNotGet says why there is no new certificate, and what clients get meanwhile.
-func (c *certificates) couldNotGet(err error, again time.Duration) {
+func (c *certificates) couldNotGet(err error, again time.Duration, held bool) {
 	c.failed.Add(1)
 	meanwhile := "none: https and TURN over TLS fail until there is one"
 	if leaf := c.leaf(); leaf != nil {
 		meanwhile = "the certificate that expires " + leaf.NotAfter.UTC().Format(time.RFC3339)
 	}
-	c.log.Error("tls: no new certificate", "directory", c.cfg.TLS.ACMEDirectory, "err", err, "serving", meanwhile,
-		"again_in", again.Round(time.Second), "at_once", "SIGHUP")
+	about := []any{"directory", c.cfg.TLS.ACMEDirectory, "err", err, "serving", meanwhile, "again_in", again.Round(time.Second)}
+	if !held {
+		about = append(about, "at_once", "SIGHUP")
+	}
+	c.log.Error("tls: no new certificate", about...)
 }
 
 // startACME keeps the certificate new until stop is called.
