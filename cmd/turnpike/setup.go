@@ -62,7 +62,7 @@ func (p *program) setup(ctx context.Context, args []string) error {
 		}
 	}
 	f.options.Flags = &f.keys
-	plan, err := setup.Find(ctx, setup.Host{}, f.options)
+	plan, err := setup.Find(ctx, setup.Host{Look: f.dryRun}, f.options)
 	if err != nil {
 		return err
 	}

@@ -70,3 +70,13 @@ func TestACMEListeners(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyPort80: with acme, port 80 alone is no place for pages, and the error says so.
+func TestOnlyPort80(t *testing.T) {
+	t.Chdir(t.TempDir())
+	flags := Flags{set: map[string][]string{"public_host": {"turn.example.org"}, "tls.mode": {"acme"}, "http.listen": {":80"}}, names: map[string]string{"http.listen": "--http-listen"}}
+	_, err := flags.Load(func(string) (string, bool) { return "", false }, nil)
+	if err == nil || !strings.Contains(err.Error(), `has only port 80, which with tls.mode = "acme" answers challenges`) {
+		t.Error(err)
+	}
+}

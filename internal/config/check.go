@@ -34,7 +34,10 @@ func (c *Config) check() []error {
 			refuse(f.key, `is set, but tls.mode is %q; set tls.mode = "files", or remove it`, c.TLS.Mode)
 		}
 	}
-	if len(c.HTTP.Listen) == 0 {
+	switch {
+	case len(c.HTTP.Listen) == 0 && c.TLS.Mode == TLSACME && len(c.HTTP.RedirectListen) > 0:
+		refuse("http.listen", `has only port 80, which with tls.mode = "acme" answers challenges and sends browsers to https; add the port of https, like [":443", ":80"]`)
+	case len(c.HTTP.Listen) == 0:
 		refuse("http.listen", `is empty; write at least one address, like "127.0.0.1:8080"`)
 	}
 	for i, addr := range c.HTTP.Listen {

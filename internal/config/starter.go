@@ -137,7 +137,7 @@ func (c *Config) Ports() string {
 	return "TCP " + strings.Join(tcp, " and ") + "; UDP " + strings.Join(udp, " and ")
 }
 
-// PortLists returns the ports that a firewall must let in, and the range of relays with a "-".
+// PortLists returns the ports that a firewall must let in, and the range of relays with a "-". Nobody outside reaches listeners on loopback.
 func (c *Config) PortLists() (tcp, udp []string) {
 	add := func(list *[]string, port string) {
 		if !slices.Contains(*list, port) {
@@ -150,9 +150,14 @@ func (c *Config) PortLists() (tcp, udp []string) {
 		}
 	}
 	for _, addr := range c.HTTP.RedirectListen {
-		add(&tcp, addr[strings.LastIndexByte(addr, ':')+1:])
+		if !ListensOnLoopback(addr) {
+			add(&tcp, addr[strings.LastIndexByte(addr, ':')+1:])
+		}
 	}
 	for _, l := range c.TURN.Listen {
+		if l.Addr.Addr().IsLoopback() {
+			continue
+		}
 		list := &udp
 		if portKind(l) == "tcp" {
 			list = &tcp

@@ -43,10 +43,13 @@ func (p *Plan) checkDNS(ctx context.Context, m Machine) {
 		return
 	}
 	here := p.outsideAddrs(m)
-	for _, a := range found {
-		if !slices.Contains(here, a) && !slices.Contains(m.Own(), a) {
-			p.wrong("%s leads to %s, and this machine is %s; correct the record, or name the address in turn.external_addresses", host, a, joinAddrs(here))
-		}
+	elsewhere := slices.DeleteFunc(slices.Clone(found), func(a netip.Addr) bool { return slices.Contains(here, a) || slices.Contains(m.Own(), a) })
+	switch {
+	case len(elsewhere) == len(found):
+		p.wrong("%s leads to %s, and this machine is %s; correct the record, or name the address in turn.external_addresses", host, joinAddrs(elsewhere), joinAddrs(here))
+	case len(elsewhere) > 0:
+		p.note("%s leads to %s, too: people who come there do not meet those who come here, and the certificate authority may ask there. "+
+			"If that is no server of yours, correct the record", host, joinAddrs(elsewhere))
 	}
 }
 

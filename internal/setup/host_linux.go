@@ -1,9 +1,11 @@
 package setup
 
 import (
-	"bufio"
 	"context"
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,30 +30,58 @@ func (Host) DefaultRoutes() (out []string) {
 		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
 			name = link.Attrs().Name
 		}
-		out = append(out, fmt.Sprintf("%s by %s", name, r.Gw))
+		out = append(out, routeText(name, r.Gw))
 	}
 	return out
 }
 
-// freeSpace returns how much an unprivileged user may still write.
+// routeText names a route. One to a link without a gateway, as on a tunnel, has none.
+func routeText(device string, gateway net.IP) string {
+	if len(gateway) == 0 {
+		return device
+	}
+	return device + " by " + gateway.String()
+}
+
+// mayWrite asks whether this process may make a file in a directory.
+func mayWrite(dir string) error {
+	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+}
+
+// freeSpace returns how much an unprivileged user may still write: nothing without a free inode.
 func freeSpace(dir string) (uint64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, err
 	}
+	if s.Files > 0 && s.Ffree == 0 {
+		return 0, nil
+	}
 	return s.Bavail * uint64(s.Bsize), nil
+}
+
+// looksFree is Listen without a socket: it goes by the sockets that are there.
+func (Host) looksFree(network, addr string) error {
+	ap, err := parseListen(network, addr)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil && strings.HasSuffix(network, "6") {
+		return unix.EAFNOSUPPORT
+	}
+	if len(socketsOn(network[:3], ap)) > 0 {
+		return unix.EADDRINUSE
+	}
+	return nil
 }
 
 // Holder implements Machine: the inode of the socket is in /proc/net, and the process has it open.
 func (Host) Holder(_ context.Context, network, addr string) string {
-	port, err := portOf(addr)
+	ap, err := parseListen(network, addr)
 	if err != nil {
 		return ""
 	}
-	var inodes []string
-	for _, table := range []string{network[:3], network[:3] + "6"} {
-		inodes = append(inodes, socketsOn("/proc/net/"+table, port, network[:3] == "tcp")...)
-	}
+	inodes := socketsOn(network[:3], ap)
 	if len(inodes) == 0 {
 		return ""
 	}
@@ -72,30 +102,72 @@ func (Host) Holder(_ context.Context, network, addr string) string {
 	return "a process that this user may not see"
 }
 
-func portOf(addr string) (uint16, error) {
-	i := strings.LastIndexByte(addr, ':')
-	n, err := strconv.ParseUint(addr[i+1:], 10, 16)
-	return uint16(n), err
+// parseListen reads an address as net.Listen takes it. Without a host it is every address of both families.
+func parseListen(network, addr string) (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	ip := netip.IPv6Unspecified()
+	if host != "" {
+		if ip, err = netip.ParseAddr(host); err != nil {
+			return netip.AddrPort{}, err
+		}
+	} else if strings.HasSuffix(network, "4") {
+		ip = netip.IPv4Unspecified()
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
 }
 
-// socketsOn lists the inodes of the sockets that listen on a port.
-func socketsOn(table string, port uint16, tcp bool) (inodes []string) {
-	f, err := os.Open(table)
-	if err != nil {
-		return nil
+// socketsOn lists the inodes of the sockets that wait for strangers where addr would: at that port of the same address, or of every one.
+func socketsOn(protocol string, addr netip.AddrPort) (inodes []string) {
+	for _, table := range []string{protocol, protocol + "6"} {
+		text, err := os.ReadFile("/proc/net/" + table)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if there, inode, ok := waitingSocket(line, protocol == "tcp"); ok && collide(there, addr) {
+				inodes = append(inodes, inode)
+			}
+		}
 	}
-	defer f.Close()
+	return inodes
+}
+
+func collide(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() {
+		return false
+	}
+	six := netip.IPv6Unspecified() // takes IPv4, too, unless its socket says otherwise, which the table does not show
+	return a.Addr() == b.Addr() || a.Addr() == six || b.Addr() == six ||
+		a.Addr().Is4() == b.Addr().Is4() && (a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
+}
+
+// waitingSocket reads a line of /proc/net/tcp, udp, tcp6 or udp6. ok is false if nobody waits there.
+func waitingSocket(line string, tcp bool) (addr netip.AddrPort, inode string, ok bool) {
 	const listening, unconnected = "0A", "07"
 	state := unconnected
 	if tcp {
 		state = listening
 	}
-	suffix := fmt.Sprintf(":%04X", port)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) > 9 && strings.HasSuffix(fields[1], suffix) && fields[3] == state {
-			inodes = append(inodes, fields[9])
-		}
+	fields := strings.Fields(line)
+	if len(fields) < 10 || fields[3] != state {
+		return addr, "", false
 	}
-	return inodes
+	text, port, _ := strings.Cut(fields[1], ":")
+	raw, err := hex.DecodeString(text)
+	n, portErr := strconv.ParseUint(port, 16, 16)
+	if err != nil || portErr != nil || len(raw)%4 != 0 {
+		return addr, "", false
+	}
+	for word := range slices.Chunk(raw, 4) { // each in the order of this processor's bytes
+		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
+	}
+	ip, ok := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), fields[9], ok
 }

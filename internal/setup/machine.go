@@ -32,13 +32,13 @@ type Machine interface {
 	STUN(ctx context.Context, server string, local netip.Addr) (netip.Addr, error)
 	// Metadata asks the clouds' metadata services, and says which one answered.
 	Metadata(ctx context.Context, local netip.Addr) (netip.Addr, string, error)
-	// Listen opens a socket, and closes it at once.
+	// Listen tells whether a socket can be opened.
 	Listen(network, addr string) error
 	// Holder names the process that has a port; empty if that cannot be told.
 	Holder(ctx context.Context, network, addr string) string
 	// Date is the time that a web server has.
 	Date(ctx context.Context, url, caFile string) (time.Time, error)
-	// Writable complains if a directory cannot be made or written, or has less room.
+	// Writable complains if a directory cannot be made or written, or has less room. It writes nothing.
 	Writable(dir string, room uint64) error
 	Now() time.Time
 }
@@ -47,7 +47,9 @@ type Machine interface {
 const askTimeout = 5 * time.Second
 
 // Host is this machine.
-type Host struct{}
+type Host struct {
+	Look bool // only look: open no port, not even for a moment
+}
 
 // Sources implements Machine, as the server itself finds the addresses that it relays from.
 func (Host) Sources() (out []netip.Addr) {
@@ -203,7 +205,10 @@ func (p metadataPage) ask(ctx context.Context) (netip.Addr, error) {
 }
 
 // Listen implements Machine.
-func (Host) Listen(network, addr string) error {
+func (h Host) Listen(network, addr string) error {
+	if h.Look {
+		return h.looksFree(network, addr)
+	}
 	if strings.HasPrefix(network, "udp") {
 		conn, err := net.ListenPacket(network, addr)
 		if err != nil {
@@ -244,7 +249,7 @@ func (Host) Date(ctx context.Context, url, caFile string) (time.Time, error) {
 	return http.ParseTime(resp.Header.Get("Date"))
 }
 
-// Writable implements Machine. It leaves no directory that was not there.
+// Writable implements Machine. It writes nothing.
 func (Host) Writable(dir string, room uint64) error {
 	for {
 		info, err := os.Stat(dir)
@@ -259,13 +264,8 @@ func (Host) Writable(dir string, room uint64) error {
 		}
 		dir = filepath.Dir(dir)
 	}
-	f, err := os.CreateTemp(dir, ".turnpike-setup")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if err := f.Close(); err != nil {
-		return err
+	if err := mayWrite(dir); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	if free, err := freeSpace(dir); err == nil && free < room {
 		return fmt.Errorf("%s has only %d bytes of room", dir, free)

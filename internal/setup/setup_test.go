@@ -184,6 +184,7 @@ func TestFindings(t *testing.T) {
 		fatal  bool
 	}{
 		"a name that leads elsewhere": {func(m *machine) { m.names[name] = addrs("45.33.7.11") }, nil, name + " leads to 45.33.7.11, and this machine is 45.33.7.10 and 2600:3c00::10; correct the record", true},
+		"a name of several nodes":     {func(m *machine) { m.names[name] = addrs(public, "45.33.7.11") }, nil, name + " leads to 45.33.7.11, too", false},
 		"no such name":                {func(m *machine) { delete(m.names, name) }, nil, "give it an A or AAAA record that leads to this machine (45.33.7.10", true},
 		"another's address":           {func(*machine) {}, []string{"--public-host", "45.33.7.99"}, "public_host is 45.33.7.99, and this machine is 45.33.7.10", true},
 		"a port taken":                {func(m *machine) { m.taken = map[string]string{"tcp :443": "nginx (process 12)"} }, nil, "tcp :443 is taken by nginx (process 12)", true},
@@ -336,6 +337,19 @@ func TestCredentials(t *testing.T) {
 	c.TLS.CertFile, c.TLS.KeyFile = "/etc/50%s/cert.pem", "/etc/key.pem"
 	if got := credentials(c); !strings.Contains(got, "\nLoadCredential=cert.pem:/etc/50%%s/cert.pem\nLoadCredential=key.pem:/etc/key.pem\n") {
 		t.Error(got)
+	}
+}
+
+// TestFirewallInside: listeners that nobody outside reaches need no line.
+func TestFirewallInside(t *testing.T) {
+	p := find(t, publicMachine(), "--public-host", name, "--http-trusted-proxies", "127.0.0.1", "--http-listen", "127.0.0.1:8080", "--http-redirect-listen", "",
+		"--turn-listen", "udp://0.0.0.0:3478,tcp://127.0.0.1:3479,udp://[::1]:3480")
+	if got := strings.Join(Firewall(p.Config), "\n"); got != "nft insert rule inet filter input udp dport { 3478, 49152-65535 } accept\nufw allow 3478,49152:65535/udp" {
+		t.Error(got)
+	}
+	acme := find(t, publicMachine(), "--http-redirect-listen", "127.0.0.1:80")
+	if tcp, _ := acme.Config.PortLists(); slices.Contains(tcp, "80") {
+		t.Error(tcp)
 	}
 }
 
