@@ -15,7 +15,8 @@ import (
 // takes neither.
 func TestPurge(t *testing.T) {
 	const dropIns = "/etc/systemd/system/turnpike.service.d"
-	ours := []string{"/etc/turnpike/turnpike.toml", "/var/lib/private/turnpike/secret", dropIns + "/certificate.conf"}
+	ours := []string{"/etc/turnpike/turnpike.toml", "/var/lib/private/turnpike/secret", dropIns + "/certificate.conf",
+		"/etc/systemd/system/multi-user.target.wants/turnpike.service"}
 	script, err := os.ReadFile("debian/postrm")
 	if err != nil {
 		t.Fatal(err)

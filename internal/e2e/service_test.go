@@ -73,6 +73,7 @@ func TestService(t *testing.T) {
 		if out := m.run(t, "journalctl -u turnpike --no-pager -o cat"); !strings.Contains(out, "turnpike v0.0.2") {
 			t.Errorf("the newer version does not run:\n%s", out)
 		}
+		m.run(t, "apt-get remove -qy turnpike && ! systemctl is-active turnpike && dpkg -i /root/newer.deb && systemctl is-enabled turnpike && systemctl is-active turnpike")
 		m.meet(t, lab, trusted, link, i+2, netlab.Only443, "TLS")
 		m.run(t, "dpkg --purge turnpike")
 		if left := m.run(t, "find / -xdev -iname '*turnpike*' -not -path '/root/*' -not -path '/proc/*' -not -path '/sys/*'"); left != "" {
