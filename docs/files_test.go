@@ -11,7 +11,7 @@ import (
 
 var (
 	fileName = regexp.MustCompile(`\b[a-z0-9_./-]+\.(?:go|js|mjs)\b`)
-	url      = regexp.MustCompile(`\w+://\S+`)
+	url      = regexp.MustCompile(`\w+://\S+|/sdk/v\S+`) // the latter are the server's addresses of what it makes
 )
 
 // TestFiles: the files that the pages and the package comments name are there. A name may leave out its folder.

@@ -1,10 +1,13 @@
 // Package web serves the browser client and its SDK. Both are embedded in the
-// binary as they stand in static/: no build step, so the lines served are the
-// lines in the repository.
+// binary as they stand in static/: ES modules that run as they are. What is
+// served is made of them in memory at the start (site.go): modules bundled and
+// minified, with source maps (bundle.go), and everything compressed (file.go).
 //
-//	/  /r/{room}           index.html, with the tree's hash in its URLs
-//	/v/{hash}/...          every file, immutable: other contents have another hash
-//	/sdk/...               the SDK under stable names, for other apps to import
+//	/  /r/{room}               index.html, which names what its view needs
+//	/v/{hash}/...              every file of the pages, immutable: other contents have another hash
+//	/sdk/v1/turnpike.js        the SDK in one file, for other apps to import
+//	/sdk/v{hash}/turnpike.js   the same, immutable
+//	/sdk/...                   the SDK's modules, as they are; turnpike.js is the one file here, too
 //	/favicon.svg
 //
 // Any other address gets 404.html, with status 404.
@@ -16,29 +19,23 @@
 package web
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
-	"fmt"
 	"io/fs"
-	"mime"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 )
 
 //go:embed static
 var embedded embed.FS
 
-// placeholder stands in the HTML files for the tree's hash.
-const placeholder = "TREEHASH"
-
 const (
 	cacheForever    = "public, max-age=31536000, immutable"
 	cacheRevalidate = "no-cache"
+	// An app gets a new SDK some minutes after the server has it, and never waits for that: the protocol grows, and an
+	// SDK of before goes on working.
+	cacheSDK = "public, max-age=600, stale-while-revalidate=604800"
 )
 
 // contentSecurityPolicy lets a page load, run and contact only this server
@@ -54,19 +51,24 @@ type Options struct {
 
 // Handler serves the pages, their files and the SDK.
 func Handler(o Options) http.Handler {
-	s := newSite(static(), o)
+	h := handler{made(), o.AllowedOrigins}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/{$}", s.page)
-	mux.HandleFunc("/r/{room}", s.page)
-	mux.HandleFunc("/v/{hash}/{path...}", s.versioned)
-	mux.HandleFunc("/sdk/{path...}", s.sdk)
-	mux.HandleFunc("/favicon.svg", s.favicon)
-	mux.HandleFunc("/", s.notFound)
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { h.page(w, r, home) })
+	mux.HandleFunc("/v/{hash}/{path...}", h.versioned)
+	mux.HandleFunc("/sdk/{path...}", h.sdk)
+	mux.HandleFunc("/favicon.svg", h.favicon)
+	mux.HandleFunc("/", h.roomOrNowhere)
 	return readOnly(mux)
 }
 
-// TreeHash names the embedded files: it changes when any of them does.
-func TreeHash() string { return treeHash(static()) }
+// made is the same for every Handler: what is embedded does not change.
+var made = sync.OnceValue(func() *site {
+	s, err := newSite(static())
+	if err != nil {
+		panic(err) // The tests would have found a module that cannot be bundled.
+	}
+	return s
+})
 
 func static() fs.FS {
 	files, err := fs.Sub(embedded, "static")
@@ -76,71 +78,9 @@ func static() fs.FS {
 	return files
 }
 
-// site is what Handler serves. It does not change.
-type site struct {
-	hash           string
-	files          map[string]file
+type handler struct {
+	*site
 	allowedOrigins []string
-}
-
-type file struct {
-	content     []byte
-	contentType string
-	etag        string
-}
-
-func newSite(tree fs.FS, o Options) *site {
-	s := &site{hash: treeHash(tree), files: map[string]file{}, allowedOrigins: o.AllowedOrigins}
-	walk(tree, func(name string, content []byte) {
-		if path.Ext(name) == ".html" {
-			content = bytes.ReplaceAll(content, []byte(placeholder), []byte(s.hash))
-		}
-		sum := sha256.Sum256(content)
-		s.files[name] = file{content, contentType(name), `"` + hex.EncodeToString(sum[:12]) + `"`}
-	})
-	return s
-}
-
-func treeHash(tree fs.FS) string {
-	h := sha256.New()
-	walk(tree, func(name string, content []byte) {
-		fmt.Fprintf(h, "%s\x00%d\x00", name, len(content))
-		h.Write(content)
-	})
-	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-// walk visits every file of an embedded tree, in the order of their names.
-func walk(tree fs.FS, visit func(name string, content []byte)) {
-	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := fs.ReadFile(tree, name)
-		if err == nil {
-			visit(name, content)
-		}
-		return err
-	})
-	if err != nil {
-		panic(err) // Reading from memory cannot fail.
-	}
-}
-
-// contentType ignores the host's tables. Some call JavaScript text/plain, which
-// browsers refuse to run as a module.
-func contentType(name string) string {
-	switch path.Ext(name) {
-	case ".html":
-		return "text/html; charset=utf-8"
-	case ".js":
-		return "text/javascript; charset=utf-8"
-	case ".css":
-		return "text/css; charset=utf-8"
-	case ".svg":
-		return "image/svg+xml"
-	}
-	return mime.TypeByExtension(path.Ext(name))
 }
 
 // readOnly refuses all methods but GET and HEAD.
@@ -155,57 +95,75 @@ func readOnly(next http.Handler) http.Handler {
 	})
 }
 
-// page serves the same page for every address that the client knows: the client
-// chooses the view by the address bar.
-func (s *site) page(w http.ResponseWriter, r *http.Request) {
+// page serves index.html with what a view of it needs. The client itself chooses the view by the address bar.
+func (h handler) page(w http.ResponseWriter, r *http.Request, v view) {
 	setPageHeaders(w.Header())
-	s.serve(w, r, "index.html", cacheRevalidate)
+	h.pages[v].serve(w, r, cacheRevalidate)
 }
 
-func (s *site) notFound(w http.ResponseWriter, _ *http.Request) {
-	h := w.Header()
-	setPageHeaders(h)
-	h.Set("Content-Type", contentType("404.html"))
-	h.Set("Cache-Control", cacheRevalidate)
-	w.WriteHeader(http.StatusNotFound)
-	w.Write(s.files["404.html"].content) // A write error means that the client has gone away.
+// roomOrNowhere takes an address for that of a room if people or chat programs may have made it of one: /R/standup/ or
+// /r%2Fstandup. The page finds the room in it.
+func (h handler) roomOrNowhere(w http.ResponseWriter, r *http.Request) {
+	const prefix = "/r/"
+	if path := r.URL.Path; len(path) > len(prefix) && strings.EqualFold(path[:len(prefix)], prefix) {
+		if id := strings.TrimSuffix(path[len(prefix):], "/"); id != "" && !strings.Contains(id, "/") {
+			h.page(w, r, room)
+			return
+		}
+	}
+	h.notFound(w, r)
 }
 
-func (s *site) versioned(w http.ResponseWriter, r *http.Request) {
+func (h handler) notFound(w http.ResponseWriter, r *http.Request) {
+	setPageHeaders(w.Header())
+	h.nowhere.serveAs(w, r, http.StatusNotFound)
+}
+
+func (h handler) versioned(w http.ResponseWriter, r *http.Request) {
+	f, ok := h.files[r.PathValue("path")]
+	if !ok || r.PathValue("hash") != h.hash {
+		h.notFound(w, r) // Under another tree's hash, browsers would cache this version's file for a year.
+		return
+	}
+	f.serve(w, r, cacheForever)
+}
+
+// sdk serves the SDK to pages of this server and of the allowed origins.
+func (h handler) sdk(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); slices.ContainsFunc(h.allowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
+		header.Set("Access-Control-Allow-Origin", origin)
+	}
 	name := r.PathValue("path")
-	if _, ok := s.files[name]; !ok || r.PathValue("hash") != s.hash || path.Ext(name) == ".html" {
-		s.notFound(w, r) // Under another tree's hash, browsers would cache this version's file for a year.
-		return
+	version, rest := cutVersion(name)
+	f, ok := h.sdkFiles[rest]
+	switch {
+	case ok && version == "":
+		f.serve(w, r, cacheRevalidate)
+	case !ok || !strings.HasPrefix(rest, "turnpike."): // There is one file, its map and its types.
+		h.notFound(w, r)
+	case version == "v1":
+		f.serve(w, r, cacheSDK)
+	case version == h.sdkVersion:
+		f.serve(w, r, cacheForever)
+	default: // That of another build. Apps that name it go on working with this one.
+		header.Set("Cache-Control", cacheRevalidate)
+		http.Redirect(w, r, "/sdk/v1/"+rest, http.StatusFound)
 	}
-	s.serve(w, r, name, cacheForever)
 }
 
-func (s *site) sdk(w http.ResponseWriter, r *http.Request) {
-	name := "sdk/" + r.PathValue("path")
-	if _, ok := s.files[name]; !ok {
-		s.notFound(w, r)
-		return
+// cutVersion splits v1/turnpike.js. The version is empty if the path has none.
+func cutVersion(name string) (version, rest string) {
+	version, rest, ok := strings.Cut(name, "/")
+	if !ok || len(version) < 2 || version[0] != 'v' || strings.Trim(version[1:], "0123456789abcdef") != "" {
+		return "", name
 	}
-	h := w.Header()
-	h.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); slices.ContainsFunc(s.allowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
-		h.Set("Access-Control-Allow-Origin", origin)
-	}
-	s.serve(w, r, name, cacheRevalidate)
+	return version, rest
 }
 
-func (s *site) favicon(w http.ResponseWriter, r *http.Request) {
-	s.serve(w, r, "favicon.svg", cacheRevalidate)
-}
-
-func (s *site) serve(w http.ResponseWriter, r *http.Request, name, cache string) {
-	f := s.files[name]
-	h := w.Header()
-	h.Set("Content-Type", f.contentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", cache)
-	h.Set("ETag", f.etag)
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(f.content))
+func (h handler) favicon(w http.ResponseWriter, r *http.Request) {
+	h.files["favicon.svg"].serve(w, r, cacheRevalidate)
 }
 
 func setPageHeaders(h http.Header) {

@@ -1,10 +1,8 @@
 // @ts-check
 import { find } from './dom.js';
-import { HomePage } from './elements/home.js';
 import { IncomingCall } from './elements/incomingcall.js';
 import { Notice } from './elements/notice.js';
 import { OutgoingCall } from './elements/outgoingcall.js';
-import { RoomPage } from './elements/room.js';
 import { Status } from './elements/status.js';
 import { inviteOf, readAddress, roomOf, roomPath } from './roomlinks.js';
 import { Session } from './session.js';
@@ -18,6 +16,8 @@ import { wordsFor } from './words.js';
 export class App {
   /** @type {unknown} the error with which the server refused us, until we try again */
   #refusal;
+  /** Counts what is shown in the place of what was there, so that a view that loads too slowly comes over nothing else. */
+  #shown = 0;
 
   constructor() {
     keepInvite();
@@ -56,17 +56,39 @@ export class App {
     return find(document, 'tp-outgoing-call', OutgoingCall).call(user);
   }
 
-  #show() {
-    if (this.#refusal) return this.#showRefusal();
+  /** @returns {Promise<boolean>} whether the view for the address is there. It has loaded by then, unless it had before */
+  async #show() {
+    if (this.#refusal) {
+      this.#showRefusal();
+      return true;
+    }
     this.notice.clear();
-    const page = location.pathname === '/' ? new HomePage(this) : new RoomPage(this, roomOf(location.pathname));
+    const turn = ++this.#shown;
+    const view = await this.#view(location.pathname).catch(() => undefined);
+    if (turn !== this.#shown) return false;
+    if (!view) {
+      this.#askForReload('not-loaded', 'This part of the page did not load', 'The server was upgraded, or cannot be reached.');
+      return false;
+    }
+    const page = view();
     this.main.replaceChildren(page);
     document.title = page.heading ? `${page.heading} · turnpike` : 'turnpike';
+    return true;
+  }
+
+  /** Each view loads when it is used. web/site.go knows these two, and has them preloaded. @param {string} path */
+  async #view(path) {
+    if (path === '/') {
+      const { HomePage } = await import('./elements/home.js');
+      return () => new HomePage(this);
+    }
+    const { RoomPage } = await import('./elements/room.js');
+    return () => new RoomPage(this, roomOf(path));
   }
 
   /** Shows a new view from its top, for eyes and for screen readers. */
-  #showAndFocus() {
-    this.#show();
+  async #showAndFocus() {
+    if (!(await this.#show())) return;
     scrollTo(0, 0);
     find(document.body, 'h1', HTMLHeadingElement).focus({ preventScroll: true });
   }
@@ -81,6 +103,7 @@ export class App {
 
   /** Says why the server refuses us, and shows nothing else. */
   #showRefusal() {
+    this.#shown++;
     const words = wordsFor(this.#refusal);
     /** @param {() => void} restart */
     const action = (restart) => () => {
@@ -113,13 +136,13 @@ export class App {
       if (state !== 'online' || !wasOffline) return;
       const answer = await fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).catch(() => undefined);
       if (answer?.status !== 404) return;
-      this.notice.show({
-        code: 'upgraded',
-        title: 'There is a new version',
-        text: 'The server was upgraded. Reload when it suits you.',
-        actions: [{ label: 'Reload', run: () => location.reload() }],
-      });
+      this.#askForReload('upgraded', 'There is a new version', 'The server was upgraded. Reload when it suits you.');
     });
+  }
+
+  /** @param {string} code @param {string} title @param {string} text */
+  #askForReload(code, title, text) {
+    this.notice.show({ code, title, text, actions: [{ label: 'Reload', run: () => location.reload() }] });
   }
 }
 
