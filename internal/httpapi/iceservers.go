@@ -79,6 +79,7 @@ func (s *ICEServers) alternates() (stun, turn []string) {
 type iceAnswer struct {
 	ICEServers []wire.ICEServer `json:"iceServers"`
 	Expires    time.Time        `json:"expires"`
+	TTL        int64            `json:"ttl"` // seconds until then, for clients whose clock is off
 }
 
 // getICEServers gives the bearer of a ticket a credential that belongs to no session.
@@ -116,7 +117,7 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 		return nil, apiErr
 	}
 	cred := a.cfg.Credentials.MintRelayOnly(ticket.User.String(), a.cfg.CredentialTTL)
-	return iceAnswer{a.cfg.ICEServers.List(r.Host, cred), cred.Expires}, nil
+	return iceAnswer{a.cfg.ICEServers.List(r.Host, cred), cred.Expires, int64(a.cfg.CredentialTTL.Seconds())}, nil
 }
 
 // List returns a STUN and a TURN server for a client that reached us by the Host header host. It names one address for

@@ -202,6 +202,9 @@ func TestICEServersEndpoint(t *testing.T) {
 	if err := json.Unmarshal(servers, &list); err != nil || len(list) != 2 {
 		t.Fatalf("iceServers: %s, %v", servers, err)
 	}
+	if object["ttl"] != 3600.0 || object["expires"] != a.now.Add(time.Hour).UTC().Format(time.RFC3339) {
+		t.Errorf("good for %v seconds, until %v", object["ttl"], object["expires"])
+	}
 	candidates, ok := a.cfg.Credentials.Candidates([]byte(list[1].Username), nil)
 	if !ok || candidates[0].Grant.Kind != auth.GrantRelayOnly || !candidates[0].Grant.Expires.Equal(a.now.Add(time.Hour)) {
 		t.Errorf("the credential grants %+v", candidates)

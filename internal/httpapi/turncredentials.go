@@ -8,14 +8,17 @@ import (
 	"strings"
 
 	"turnpike/auth"
+	"turnpike/signal/wire"
 )
 
-// restAnswer is what the TURN REST API answers (draft-uberti-behave-turn-rest-00 §2.2).
+// restAnswer is what the TURN REST API answers (draft-uberti-behave-turn-rest-00 §2.2), and the same as browsers take it.
 type restAnswer struct {
 	Username string   `json:"username"`
 	Password string   `json:"password"`
 	TTL      int64    `json:"ttl"` // seconds
 	URIs     []string `json:"uris"`
+
+	ICEServers []wire.ICEServer `json:"iceServers"`
 }
 
 // getTURNCredentials gives an app's server a credential for one of its users. Unlike a session's, it reaches whatever
@@ -45,8 +48,9 @@ func (a *API) getTURNCredentials(r *http.Request) (any, *apiError) {
 	if apiErr := a.drained(); apiErr != nil {
 		return nil, apiErr
 	}
-	answer := restAnswer{cred.Username, cred.Password, int64(a.cfg.CredentialTTL.Seconds()), []string{}}
-	for _, server := range a.cfg.ICEServers.List(r.Host, cred) {
+	servers := a.cfg.ICEServers.List(r.Host, cred)
+	answer := restAnswer{cred.Username, cred.Password, int64(a.cfg.CredentialTTL.Seconds()), []string{}, servers}
+	for _, server := range servers {
 		for _, uri := range server.URLs {
 			if !strings.HasPrefix(uri, "stun") {
 				answer.URIs = append(answer.URIs, uri)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -31,12 +32,16 @@ func TestTURNCredentials(t *testing.T) {
 	resp, object := get("?service=turn&username=mbzrxpgjys", "Bearer "+testAPIKey)
 	data, _ := json.Marshal(object)
 	var got restAnswer
-	if err := json.Unmarshal(data, &got); err != nil || resp.StatusCode != 200 || len(object) != 4 || resp.Header.Get("Cache-Control") != "no-store" {
+	if err := json.Unmarshal(data, &got); err != nil || resp.StatusCode != 200 || len(object) != 5 || resp.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %v, %v", resp.StatusCode, object, err)
 	}
-	want := restAnswer{"1800003600:mbzrxpgjys", auth.Password(shared, "1800003600:mbzrxpgjys"), 3600, []string{"turn:turn.example.org:3478?transport=udp"}}
+	want := restAnswer{"1800003600:mbzrxpgjys", auth.Password(shared, "1800003600:mbzrxpgjys"), 3600, []string{"turn:turn.example.org:3478?transport=udp"}, nil}
 	if got.Username != want.Username || got.Password != want.Password || got.TTL != want.TTL || !slices.Equal(got.URIs, want.URIs) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	wantServers := `[{"urls":["stun:turn.example.org:3478"]},{"urls":["turn:turn.example.org:3478?transport=udp"],"username":"1800003600:mbzrxpgjys","credential":"` + want.Password + `"}]`
+	if servers, _ := json.Marshal(object["iceServers"]); !sameJSON(servers, wantServers) {
+		t.Errorf("for a browser: %s, want %s", servers, wantServers)
 	}
 	candidates, ok := a.cfg.Credentials.Candidates([]byte(got.Username), nil)
 	if !ok || len(candidates) != 1 || candidates[0].Grant.Kind != auth.GrantREST || candidates[0].Grant.User != "mbzrxpgjys" {
@@ -47,6 +52,12 @@ func TestTURNCredentials(t *testing.T) {
 	if first["username"] == nil || first["username"] == second["username"] {
 		t.Errorf("two users with no name are %v and %v", first["username"], second["username"])
 	}
+}
+
+// sameJSON compares values, whatever the order of their keys.
+func sameJSON(a []byte, b string) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
 func TestTURNCredentialsRefusals(t *testing.T) {
