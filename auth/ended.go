@@ -39,6 +39,7 @@ type Ended struct {
 
 type endedSession struct {
 	from  uint64 // Tokens of former generations are over.
+	lost  uint64 // But those from this one on begin a new session; 0: none do.
 	floor uint64 // A token up to this number brings back no room.
 	left  []leftRoom
 }
@@ -89,7 +90,37 @@ func (e *Ended) SessionFrom(session string) uint64 {
 func (e *Ended) EndGenerations(session string, from uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.from = max(s.from, from) })
+	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(from, 0) })
+}
+
+// LoseSession is EndGenerations for a session that nobody meant to end: those of
+// the tokens that were good until now begin a new session.
+func (e *Ended) LoseSession(session string, from uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(from, max(s.from, 1)) })
+}
+
+// FollowSession notes that a new session has taken the place of one that was lost:
+// no token of that begins another.
+func (e *Ended) FollowSession(session string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(s.from+1, 0) })
+}
+
+// BeginsAnew reports whether a token of a session that was lost begins a new one.
+func (e *Ended) BeginsAnew(session string, generation uint64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.sessions.get(session, e.now())
+	return s != nil && s.lost > 0 && generation >= s.lost && generation < s.from
+}
+
+func (s *endedSession) end(from, lost uint64) {
+	if from > s.from {
+		s.from, s.lost = from, lost
+	}
 }
 
 // LeaveRoom has a session's tokens up to a number bring it back into a room no more.
@@ -208,6 +239,7 @@ type endedLine struct {
 	Until time.Time `json:"until"`
 
 	From  uint64     `json:"from,omitempty"`
+	Lost  uint64     `json:"lost,omitempty"`
 	Floor uint64     `json:"floor,omitempty"`
 	Left  []leftRoom `json:"left,omitempty"`
 
@@ -242,11 +274,12 @@ func (e *Ended) apply(text []byte) error {
 	switch line.Event {
 	case endedSessionEvent:
 		e.sessions.merge(line.ID, line.Until, func(s *endedSession) (all bool) {
-			s.from, s.floor = max(s.from, line.From), max(s.floor, line.Floor)
+			s.end(line.From, line.Lost)
+			s.floor = max(s.floor, line.Floor)
 			for _, l := range line.Left {
 				s.leave(l.Room, l.Number)
 			}
-			return s.from == line.From && s.floor == line.Floor && slices.Equal(s.left, line.Left)
+			return s.from == line.From && s.lost == line.Lost && s.floor == line.Floor && slices.Equal(s.left, line.Left)
 		})
 	case endedRoomEvent:
 		e.rooms.merge(line.ID, line.Until, func(r *endedRoom) (all bool) {
@@ -279,7 +312,7 @@ func (e *Ended) takeChanged() (lines []endedLine, more bool) {
 func sessionLine(entry *latelyEntry[endedSession]) endedLine {
 	s := &entry.value
 	return endedLine{
-		Event: endedSessionEvent, ID: entry.id, Until: entry.until, From: s.from, Floor: s.floor, Left: slices.Clone(s.left),
+		Event: endedSessionEvent, ID: entry.id, Until: entry.until, From: s.from, Lost: s.lost, Floor: s.floor, Left: slices.Clone(s.left),
 	}
 }
 

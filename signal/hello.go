@@ -33,37 +33,54 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	if e := srv.takeHello(c, hellos); e != nil {
 		return e
 	}
-	if m.Resume != nil && m.Ticket == "" {
+	token, wasLost := c.lostSession(m.Resume)
+	if m.Ticket == "" {
+		if wasLost {
+			return c.beginAnew(m, &token)
+		}
 		return newError(wire.CodeNoSuchSession, "There is no such session to resume; say hello with a ticket.")
 	}
 	ticket, err := srv.cfg.VerifyTicket(m.Ticket)
-	if err != nil {
-		if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
-			return cannotVerify(unavailable)
-		}
-		c.logRefused(m.Ticket, err)
-		if !wasGood(err) {
-			srv.countFailedHello(c)
-		}
-		c.answerError(m.ID, newError(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
-		if c.refusedTickets++; c.refusedTickets == ticketTries {
-			c.Shut(wire.CloseUnauthorized, wire.ReasonGone)
-		}
-		return nil
+	switch {
+	case err == nil:
+	case wasLost:
+		return c.beginAnew(m, &token)
+	default:
+		return c.refuseTicket(m, err)
 	}
 	asked, err := srv.nameOf(&ticket, m.Name)
 	if err != nil {
 		return badField("name", err.Error())
 	}
-	s := newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket)
-	welcome := c.newWelcome(m.ID, s.id, ticket, s.until)
+	return c.begin(m, newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket), asked)
+}
+
+// refuseTicket answers a hello whose ticket does not admit its user.
+func (c *conn) refuseTicket(m *wire.Hello, err error) *wire.Error {
+	if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
+		return cannotVerify(unavailable)
+	}
+	c.logRefused(m.Ticket, err)
+	if !wasGood(err) {
+		c.srv.countFailedHello(c)
+	}
+	c.answerError(m.ID, newError(wire.CodeUnauthorized, "The ticket does not admit you; get a new one."))
+	if c.refusedTickets++; c.refusedTickets == ticketTries {
+		c.Shut(wire.CloseUnauthorized, wire.ReasonGone)
+	}
+	return nil
+}
+
+// begin has the connection carry a new session.
+func (c *conn) begin(m *wire.Hello, s *session, asked askedName) *wire.Error {
+	welcome := c.newWelcome(m.ID, s.id, s.ticket, s.until)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if e := c.admit(s, asked, welcome); e != nil {
 		return e
 	}
 	c.sendWelcome(welcome)
-	srv.counters.begun.count(sessionNew)
+	c.srv.counters.begun.count(sessionNew)
 	return nil
 }
 

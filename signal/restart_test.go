@@ -16,9 +16,10 @@ import (
 // restartable is a server that starts anew with the same state.
 type restartable struct {
 	*harness
-	path   string
-	limits Limits
-	file   *auth.EndedFile
+	path       string
+	limits     Limits
+	maxSession time.Duration
+	file       *auth.EndedFile
 }
 
 func newRestartable(t *testing.T) *restartable {
@@ -39,6 +40,7 @@ func (n *restartable) begin(t *testing.T) {
 	n.harness = newMemoryHarness(t, func(cfg *Config) {
 		resuming(cfg)
 		cfg.Ended, cfg.Limits = ended, n.limits
+		cfg.MaxSession = map[string]time.Duration{auth.Issuer: n.maxSession}
 	})
 }
 
@@ -206,7 +208,7 @@ func TestGoneIsOver(t *testing.T) {
 		a.lose()
 		time.Sleep(testWindow + 2*sweepInterval)
 		n.restart(t)
-		n.resume(a.identity()).expect("error", "code", "no-such-session")
+		n.anew(a.identity())
 	})
 }
 

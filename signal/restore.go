@@ -14,9 +14,7 @@ func (c *conn) restore(token *auth.Resume, m *wire.Hello) (resumed bool, e *wire
 	s := newSession(srv, token.Session, token.Ticket)
 	s.restored, s.generation, s.oldest = true, token.Generation+1, token.Generation
 	s.number = max(token.Number, srv.past.LastNumber(s.id))
-	if !token.Until.IsZero() && (s.until.IsZero() || token.Until.Before(s.until)) { // the greatest age may be less than it was
-		s.until = token.Until
-	}
+	s.endsBy(token.Until) // the greatest age may be less than it was
 	if isDue(s.until, time.Now()) {
 		return srv.noResume(resumeExpired), nil
 	}

@@ -32,6 +32,8 @@ type session struct {
 	// Guarded by turn.
 	reader *conn  // the connection whose messages count; it stays when that is lost
 	oldest uint64 // the lowest generation of resume tokens that is still good
+	// follows is the lost session by whose token this one began; empty: none, or the client has used this one already.
+	follows string
 
 	// Written under turn and srv.mu, read under either.
 	generation uint64      // of the resume token, one more with each welcome
@@ -157,6 +159,10 @@ func (s *session) usesLatest() {
 	if s.generation > 1 {
 		s.srv.past.EndGenerations(s.id, s.generation)
 	}
+	if s.follows != "" {
+		s.srv.past.FollowSession(s.follows)
+		s.follows = ""
+	}
 }
 
 // answerError answers a message on which the session does not act. A request has its answer then, so that the client
@@ -255,7 +261,11 @@ func (srv *Server) endLocked(s *session, reason string) {
 	}
 	srv.goOffline(s, reason)
 	now := time.Now()
-	if srv.resumes() && reason != wire.ReasonShutdown {
+	switch {
+	case !srv.resumes() || reason == wire.ReasonShutdown:
+	case isLoss(reason):
+		srv.past.LoseSession(s.id, s.generation+1)
+	default:
 		srv.past.EndGenerations(s.id, s.generation+1)
 	}
 	if !endsRelays(reason) && len(s.scope.addrs) > 0 {
@@ -270,6 +280,11 @@ func (srv *Server) endLocked(s *session, reason string) {
 // endsRelays reports whether the relays of a session that ends for the reason end with it.
 func endsRelays(reason string) bool {
 	return reason == wire.ReasonBye || reason == wire.ReasonRevoked || reason == wire.ReasonExpired
+}
+
+// isLoss reports whether nobody meant a session to end that ends for the reason: its token begins a new one.
+func isLoss(reason string) bool {
+	return reason == wire.ReasonGone || reason == wire.ReasonSlow || reason == wire.ReasonInternal
 }
 
 // EndWhere ends the sessions that match, and their relays, because their invite or ticket was revoked. match is called
