@@ -11,13 +11,14 @@ import * as localhost from './localhost.mjs';
 import * as page from './page.mjs';
 import * as peers from './peers.mjs';
 import * as resume from './resume.mjs';
+import * as sdk from './sdk.mjs';
 
 /**
  * @typedef {(what: string) => void} Step
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...localhost, ...page, ...peers, ...resume };
+const scenarios = { ...meeting, ...localhost, ...page, ...peers, ...resume, ...sdk };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

@@ -28,8 +28,8 @@ export class App {
 
   start() {
     const { session } = this;
-    session.on('state', (state) => (document.documentElement.dataset.state = state === 'closed' ? 'offline' : state));
-    session.on('resumed', () => this.#leaveStrayRooms());
+    session.on('state', (state) => (document.documentElement.dataset.state = ['connecting', 'online'].includes(state) ? state : 'offline'));
+    session.on('online', ({ how }) => ['replayed', 'restored'].includes(how) && this.#leaveStrayRooms());
     session.on('refused', ({ error }) => {
       this.#refusal = error;
       this.#showRefusal();
@@ -132,7 +132,7 @@ export class App {
   #watchVersion() {
     let wasOffline = false;
     this.session.on('state', async (state) => {
-      if (state === 'offline') wasOffline = true;
+      if (state === 'offline' || state === 'reconnecting') wasOffline = true;
       if (state !== 'online' || !wasOffline) return;
       const answer = await fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).catch(() => undefined);
       if (answer?.status !== 404) return;

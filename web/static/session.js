@@ -6,19 +6,20 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
 
 /**
  * @import { Call, Room } from './sdk/turnpike.js'
- * @import { ClientState } from './sdk/client.js'
+ * @import { ClientEvents, ClientStatus } from './sdk/client.js'
  * @import { TicketRequest } from './sdk/options.js'
- * @import { User } from './sdk/server/messages.js'
+ *
+ * @typedef {ClientStatus | 'offline'} SessionState offline: the server cannot be reached, and we were never signed in
  *
  * @typedef {object} SessionEvents
- * @property {ClientState} state
- * @property {User[]} presence
- * @property {Call} call
- * @property {Room} room
- * @property {{ how: 'replayed' | 'restored' }} resumed
+ * @property {SessionState} state
+ * @property {null} presence
+ * @property {{ call: Call }} call
+ * @property {{ room: Room }} room
+ * @property {ClientEvents['online']} online
  * @property {string} name
  * @property {Client} client another client has taken over, after a rename
- * @property {{ error: unknown }} refused the server refuses to sign us in
+ * @property {{ error?: unknown }} refused the server refuses to sign us in
  */
 
 /** A stored ticket that expires sooner than this is not used. */
@@ -41,7 +42,7 @@ export class Session extends Emitter {
   }
 
   get state() {
-    return this.client.state;
+    return this.client.status;
   }
 
   /** Signs in. Errors come as a `refused` event. */
@@ -103,7 +104,7 @@ export class Session extends Emitter {
     try {
       await next.open();
     } catch (error) {
-      if (former.state === 'closed') this.restart();
+      if (former.status === 'closed') this.restart();
       throw error;
     }
     this.#adopt(next);
@@ -116,17 +117,26 @@ export class Session extends Emitter {
   #adopt(client) {
     this.client = client;
     const mine = () => this.client === client;
-    client.on('state', (state) => mine() && this.#changed(state));
-    client.on('presence', (users) => mine() && emit(this, 'presence', users));
-    client.on('call', (call) => mine() && emit(this, 'call', call));
-    client.on('room', (room) => mine() && emit(this, 'room', room));
-    client.on('resumed', (detail) => mine() && emit(this, 'resumed', detail));
-    client.on('closed', (detail) => mine() && detail.error && emit(this, 'refused', detail));
-    this.#changed(client.state);
-    emit(this, 'presence', [...client.online.values()]);
+    client.on('online', (detail) => {
+      if (!mine()) return;
+      emit(this, 'online', detail);
+      this.#changed('online');
+    });
+    client.on('reconnecting', () => mine() && this.#changed('reconnecting'));
+    client.on('retry', () => mine() && client.status === 'connecting' && this.#changed('offline'));
+    client.on('closed', (detail) => {
+      if (!mine()) return;
+      this.#changed('closed');
+      if (detail.error) emit(this, 'refused', detail);
+    });
+    client.on('presence', () => mine() && emit(this, 'presence', null));
+    client.on('call', (detail) => mine() && emit(this, 'call', detail));
+    client.on('room', (detail) => mine() && emit(this, 'room', detail));
+    this.#changed(client.status);
+    emit(this, 'presence', null);
   }
 
-  /** @param {ClientState} state */
+  /** @param {SessionState} state */
   #changed(state) {
     if (state === 'online') {
       this.name = this.client.name;

@@ -27,7 +27,7 @@ test('an outgoing call rings, is accepted, leads to a room, and is hung up by th
 test('accepting an incoming call resolves with the room', async () => {
   const { client, socket } = await signedIn();
   /** @type {Promise<import('../static/sdk/turnpike.js').Call>} */
-  const ring = new Promise((resolve) => client.on('call', (call) => resolve(call)));
+  const ring = new Promise((resolve) => client.on('call', ({ call }) => resolve(call)));
   await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' } });
   const call = await ring;
   assert.equal(call.user.name, 'Bob');

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { FakeSocket, settle, welcome } from './fakes.js';
 import { joined, newClient, signedIn, timers } from './signedin.js';
 import { connect } from '../static/sdk/turnpike.js';
+import { insideOf } from '../static/sdk/client.js';
 
 test('signs in with a ticket, at the server of its url', async () => {
   const client = newClient({ name: 'Ada' });
@@ -12,10 +13,10 @@ test('signs in with a ticket, at the server of its url', async () => {
   assert.equal(socket.url, 'wss://turn.example.org/signal');
   assert.equal(socket.protocol, 'turnpike.v1');
   assert.deepEqual({ ...socket.sent[0], id: '' }, { type: 'hello', ticket: 'a ticket', name: 'Ada', id: '' });
-  assert.equal(client.state, 'connecting');
+  assert.equal(client.status, 'connecting');
   await socket.answer('hello', welcome({ online: [{ user: 'u2', name: 'Bob' }] }));
   await opened;
-  assert.equal(client.state, 'online');
+  assert.equal(client.status, 'online');
   assert.equal(client.session, 's1');
   assert.deepEqual([...client.online.keys()], ['u2']);
 });
@@ -80,8 +81,8 @@ test('a request without a connection waits for the next one', async () => {
 test('a request that the server has handled is not sent again, and its answer is replayed', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   const asked = client.join('standup');
-  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
-  client.send({ type: 'signal', room: 'x', to: 'z', candidates: [null] });
+  insideOf(client).send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  insideOf(client).send({ type: 'signal', room: 'x', to: 'z', candidates: [null] });
   await settle();
   const [{ id }, handled, lost] = [socket.expect('join'), socket.expect('signal'), socket.expect('signal')];
   socket.ended(1006, '');
@@ -108,7 +109,7 @@ test('the client acknowledges messages: with a request, or every 32 messages', a
   await socket.say({ type: 'online', users: [{ user: 'u9', name: 'Eve' }], seq: 33 });
   await socket.say({ type: 'offline', users: [{ user: 'u9', name: 'Eve' }], seq: 33 }); // A repetition.
   assert.equal(client.online.size, 1);
-  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  insideOf(client).send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
   assert.equal(socket.expect('signal').received, 33);
   await socket.say({ type: 'online', users: [], seq: 35 });
   assert.equal(socket.readyState, 3, 'after a gap the client reconnects, and gets the lost messages');
@@ -136,9 +137,9 @@ test('the number of requests that wait has a bound', async () => {
 test('a connection that accepts nothing more is given up', async () => {
   const { client, socket } = await signedIn();
   socket.bufferedAmount = 2 << 20;
-  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  insideOf(client).send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
   await settle();
-  assert.equal(client.state, 'offline');
+  assert.equal(client.status, 'reconnecting');
 });
 
 test('a name that is taken: the client tries another one on the same connection, or gives up', async () => {
@@ -160,7 +161,7 @@ test('a name that is taken: the client tries another one on the same connection,
   await socket.answer('hello', { type: 'error', code: 'name-taken', message: '' });
   await refused;
   assert.deepEqual(asked, ['Ada false', 'Ada 3 true']);
-  assert.equal(client.state, 'closed');
+  assert.equal(client.status, 'closed');
   assert.equal(FakeSocket.made.length, 1);
 });
 
@@ -217,7 +218,7 @@ test('close says farewell, and is the end', async () => {
   await closing;
   timers.tick(60_000);
   await settle();
-  assert.equal(client.state, 'closed');
+  assert.equal(client.status, 'closed');
   assert.equal(FakeSocket.made.length, 1);
 });
 
@@ -243,7 +244,7 @@ test('the client survives nonsense from the server', async () => {
   for (const data of ['', '[]', 'null', '{}', '{"type":1}', '{"type":"tomorrow"}', '{"type":"signal","room":"x"}']) {
     socket.dispatchEvent(Object.assign(new Event('message'), { data }));
   }
-  assert.equal(client.state, 'online');
+  assert.equal(client.status, 'online');
 });
 
 test('a long list of who is online comes in pages', async () => {

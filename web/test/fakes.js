@@ -65,9 +65,12 @@ export class FakeTimers {
   }
 }
 
-/** Lets all promises that are ready settle. */
+/** Lets all promises that are ready settle, and lets the events come that wait for that. */
 export async function settle() {
-  for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+  for (let turn = 0; turn < 3; turn++) {
+    for (let hop = 0; hop < 50; hop++) await Promise.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 export class FakeSocket extends EventTarget {

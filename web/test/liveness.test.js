@@ -4,27 +4,28 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
 import { bob, joined, signedIn, timers } from './signedin.js';
+import { insideOf } from '../static/sdk/client.js';
 
 test('a connection that answers no probe is dropped, and the session comes back at once', async () => {
   const events = new EventTarget();
   const { client, socket } = await signedIn({ events }, { resume: 'token' });
   /** @type {string[]} */
   const heard = [];
-  for (const name of /** @type {const} */ (['reconnecting', 'resumed', 'lost'])) {
-    client.on(name, (detail) => heard.push(detail ? `${name} ${detail.how}` : name));
+  for (const name of /** @type {const} */ (['reconnecting', 'online'])) {
+    client.on(name, (detail) => heard.push('how' in detail ? `${name} ${detail.how}` : name));
   }
   events.dispatchEvent(new Event('online'));
   const { id } = socket.expect('ping');
   await socket.say({ type: 'pong', ref: id });
   timers.tick(2000);
-  assert.equal(client.state, 'online');
+  assert.equal(client.status, 'online');
   events.dispatchEvent(new Event('visibilitychange'));
   socket.expect('ping');
   timers.tick(2000);
   const next = await FakeSocket.opened(); // with no pause
   assert.notEqual(next, socket);
   await next.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
-  assert.deepEqual(heard, ['reconnecting', 'resumed replayed']);
+  assert.deepEqual(heard, ['reconnecting', 'online replayed']);
 });
 
 test('if a peer and the server are silent, the session comes back, and the peer is connected anew', async () => {
@@ -71,7 +72,7 @@ test('a silent peer is left alone at first, if the server answers', async () => 
     socket.sent.length = 0;
     await socket.say({ type: 'pong', ref: ping.id });
   }
-  assert.equal(client.state, 'online');
+  assert.equal(client.status, 'online');
   assert.deepEqual([FakePeerConnection.made.length, pc.restarts], [made, 0]);
 });
 
@@ -88,7 +89,7 @@ test('a pause ends when the network is back', async () => {
 
 test('the server is probed if nothing comes in after a message', async () => {
   const { client, socket } = await signedIn();
-  client.send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
+  insideOf(client).send({ type: 'signal', room: 'x', to: 'y', candidates: [null] });
   socket.expect('signal');
   timers.tick(4000);
   socket.expect('ping');

@@ -10,6 +10,7 @@ import { FakeStorage, FakeTimers } from './fakes.js';
 import { Network, randomFrom } from './faultynetwork.js';
 import { ModelServer } from './modelserver.js';
 import { Client } from '../static/sdk/turnpike.js';
+import { insideOf } from '../static/sdk/client.js';
 
 const GAMES = Number(process.env.NOTHINGLOST_GAMES) || 40;
 const STEPS = 700;
@@ -64,7 +65,7 @@ class Game {
     }
     this.#ask();
     await this.#pass(60_000);
-    assert.equal(this.page.client.state, 'online');
+    assert.equal(this.page.client.status, 'online');
     assert.deepEqual([...this.page.asked], [], 'every question has its answer');
     assert.ok(Math.max(...this.#arrived.values()) > this.#mayMiss, 'the last message has arrived');
     const pushed = this.server.push();
@@ -114,8 +115,7 @@ class Game {
     });
     page.client.on('error', ({ code }) => page.isGone || this.#hear(Number(code.slice(1))));
     const begunAnew = () => (this.#mayMiss = this.#made); // Messages to the former session, or process, may be lost with it.
-    page.client.on('resumed', ({ how }) => how === 'restored' && begunAnew());
-    page.client.on('lost', begunAnew);
+    page.client.on('online', ({ how }) => ['restored', 'anew'].includes(how) && begunAnew());
     page.client.open().then(begunAnew, (/** @type {unknown} */ error) => page.isGone || this.network.failures.push(error));
     return page;
   }
@@ -148,7 +148,7 @@ class Game {
       page.asked.delete(op);
       this.#try(check);
     };
-    page.client.request({ type: refuses ? 'unlock' : 'lock', room: op }).then(
+    insideOf(page.client).request({ type: refuses ? 'unlock' : 'lock', room: op }).then(
       (answer) => settled(() => {
         assert.equal(answer.room, op, 'the answer to another question');
         assert.ok(!refuses && this.#done.has(op));
@@ -168,7 +168,7 @@ class Game {
   #say() {
     this.counts.said++;
     this.#said.add(++this.#made);
-    this.page.client.send({ type: 'signal', room: `t${this.#made}`, to: 's0', candidates: [null] });
+    insideOf(this.page.client).send({ type: 'signal', room: `t${this.#made}`, to: 's0', candidates: [null] });
   }
 
   /** The server has carried out a request. @param {string} op @param {string} life of a session */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { inRoom, joined, newClient, next, resumable, timers } from './signedin.js';
+import { insideOf } from '../static/sdk/client.js';
 
 /** @type {import('../static/sdk/server/messages.js').ClientMessage} */
 const told = { type: 'signal', room: 'x', to: 'y', candidates: [null] };
@@ -12,7 +13,7 @@ test('the answer to a ping settles no other message', async () => {
   const events = new EventTarget();
   const { client, socket } = await resumable({ events });
   events.dispatchEvent(new Event('online'));
-  client.send(told);
+  insideOf(client).send(told);
   const [ping, { id }] = [socket.expect('ping'), socket.expect('signal')];
   await socket.say({ type: 'pong', ref: ping.id });
   const second = await next(socket);
@@ -40,7 +41,7 @@ test('a session for which too many messages wait is given up, even while it is b
   await settle();
   timers.tick(500);
   await settle(); // The next connection is being opened.
-  for (let count = 0; count < 300; count++) client.send(told);
+  for (let count = 0; count < 300; count++) insideOf(client).send(told);
   await settle();
   timers.tick(15_000);
   const after = await FakeSocket.opened();
@@ -53,7 +54,7 @@ test('messages that waited are sent no faster than the server accepts them', asy
   const { client, socket } = await resumable();
   socket.ended(1006, '');
   await settle();
-  for (let count = 0; count < 250; count++) client.send(told);
+  for (let count = 0; count < 250; count++) insideOf(client).send(told);
   timers.tick(500);
   const second = await FakeSocket.opened();
   await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
@@ -67,10 +68,10 @@ test('a message that the server refuses for its rate is sent again, and any othe
   /** @type {string[]} */
   const errors = [];
   client.on('error', ({ code }) => errors.push(code));
-  client.send(told);
+  insideOf(client).send(told);
   const { id } = socket.expect('signal');
   await socket.say({ type: 'error', ref: id, code: 'rate-limited', message: '', retryAfter: 3, seq: 1 });
-  client.send({ ...told, room: 'later' });
+  insideOf(client).send({ ...told, room: 'later' });
   assert.deepEqual([socket.sent, errors], [[], []]);
   timers.tick(3000);
   const again = socket.expect('signal');
@@ -83,7 +84,7 @@ test('a message that the server refuses for its rate is sent again, and any othe
 test('a message that is too long for the server is never sent', async () => {
   const { client, socket } = await resumable();
   await assert.rejects(client.join('ü'.repeat(33_000)), { code: 'too-long' });
-  assert.throws(() => client.send({ ...told, room: 'x'.repeat(66_000) }), { code: 'too-long' });
+  assert.throws(() => insideOf(client).send({ ...told, room: 'x'.repeat(66_000) }), { code: 'too-long' });
   assert.deepEqual(socket.sent, []);
 });
 

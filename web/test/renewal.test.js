@@ -15,7 +15,7 @@ test('refreshes the session with a new ticket in good time, and again', async ()
   const { client, socket } = await bounded(async (request) => `ticket ${asked.push(request)}`);
   /** @type {string[]} */
   const events = [];
-  for (const name of /** @type {const} */ (['reconnecting', 'lost', 'expiring', 'error'])) client.on(name, () => events.push(name));
+  for (const name of /** @type {const} */ (['reconnecting', 'online', 'expiring', 'error'])) client.on(name, () => events.push(name));
   assert.equal(asked.length, 1);
   await timers.pass(HOUR_MS * 0.75 - 1000);
   assert.equal(asked.length, 1);
@@ -28,7 +28,7 @@ test('refreshes the session with a new ticket in good time, and again', async ()
   assert.equal(asked.length, 3);
   assert.equal(socket.sent.find(({ type }) => type === 'refresh')?.ticket, 'ticket 3');
   assert.deepEqual(events, []);
-  assert.equal(client.state, 'online');
+  assert.equal(client.status, 'online');
 });
 
 test('tries again for as long as the session lives', async () => {
@@ -48,7 +48,7 @@ test('tries again for as long as the session lives', async () => {
   await timers.pass(2000);
   assert.equal(tries, 4);
   assert.equal(socket.sent.find(({ type }) => type === 'refresh')?.ticket, 'ticket 4');
-  assert.equal(client.state, 'online');
+  assert.equal(client.status, 'online');
 });
 
 test('a session that has expired is followed by a new one, with a new ticket', async () => {
@@ -56,7 +56,7 @@ test('a session that has expired is followed by a new one, with a new ticket', a
   const fresh = [];
   const { client, socket } = await bounded(async (request) => `ticket ${fresh.push(request.fresh)}`);
   let lost = 0;
-  client.on('lost', () => lost++);
+  client.on('online', ({ how }) => how === 'anew' && lost++);
   socket.ended(4008, 'expired');
   await settle();
   await timers.pass(1000);

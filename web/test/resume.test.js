@@ -8,7 +8,7 @@ import { joined, newClient, signedIn, timers } from './signedin.js';
 test('after a session has ended, a ticket begins another one in the same rooms', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
   let lost = 0;
-  client.on('lost', () => lost++);
+  client.on('online', ({ how }) => how === 'anew' && lost++);
   const joining = client.join('standup');
   await settle();
   await socket.answer('join', joined);
@@ -29,7 +29,7 @@ test('a session that the server has ended for a lasting reason does not begin ag
   const { client, socket } = await signedIn({}, { resume: 'token' });
   socket.ended(4007, 'ended');
   await settle();
-  assert.equal(client.state, 'closed');
+  assert.equal(client.status, 'closed');
 });
 
 test('a page that took over the session keeps it', async () => {
@@ -73,7 +73,8 @@ test('if sessions cannot be resumed, a new one joins the same rooms, and connect
   const { client, socket } = await signedIn();
   /** @type {string[]} */
   const states = [];
-  client.on('state', (state) => states.push(state));
+  client.on('reconnecting', () => states.push('reconnecting'));
+  client.on('online', ({ how }) => states.push(how));
   const joining = client.join('standup');
   await settle();
   await socket.answer('join', joined);
@@ -98,7 +99,7 @@ test('if sessions cannot be resumed, a new one joins the same rooms, and connect
   /** @type {any} */ (FakePeerConnection.made.at(-1)).connect();
   assert.notEqual(peer?.connection, before);
   assert.equal(before.connectionState, 'closed');
-  assert.deepEqual(states, ['offline', 'connecting', 'online']);
+  assert.deepEqual(states, ['reconnecting', 'anew']);
 });
 
 test('a client that comes back as another user begins anew with everybody', async () => {
@@ -136,7 +137,7 @@ test('peers outlive their sessions as long as we can reach them, and take their 
   assert.deepEqual(told.splice(0), ['peer-away Bob', 'peer-left Cid']);
   await socket.say({ type: 'peer-joined', room: 'standup', peer: { session: 's6', user: 'u2', name: 'Bob' } });
   assert.deepEqual(told.splice(0), ['peer-back Bob']);
-  assert.equal(room.peers.get('s6'), bob);
+  assert.deepEqual([room.peers.get('s2'), bob?.id, bob?.session], [bob, 's2', 's6'], 'its id stays');
   await socket.say({ type: 'peer-left', room: 'standup', session: 's6', reason: 'gone' });
   const { connection } = /** @type {any} */ (bob);
   connection.connectionState = 'disconnected';

@@ -23,15 +23,23 @@ afterEach(() => {
 export const bob = { session: 's2', user: 'u2', name: 'Bob' };
 export const joined = { type: 'joined', room: 'standup', size: 4, peers: [bob] };
 
-/** @param {Partial<import('../static/sdk/options.js').ClientOptions>} [options] */
-export function newClient(options) {
-  const client = new Client({
+/**
+ * @param {Partial<import('../static/sdk/options.js').ClientOptions>} [changes]
+ * @returns {import('../static/sdk/options.js').ClientOptions}
+ */
+export function options(changes) {
+  return {
     url: 'https://turn.example.org',
     ticket: 'a ticket',
     WebSocket: /** @type {any} */ (FakeSocket),
     RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
-    ...options,
-  });
+    ...changes,
+  };
+}
+
+/** @param {Partial<import('../static/sdk/options.js').ClientOptions>} [changes] */
+export function newClient(changes) {
+  const client = new Client(options(changes));
   clients.push(client);
   return client;
 }

@@ -38,8 +38,8 @@ export class Door extends HTMLElement {
     fill(row, 'door-row');
     write(row, '.who', peer.name);
     drawAvatar(row, peer.name);
-    this.#onAnswer(app, row, 'admit', `Admit ${peer.name}`, () => room.admit(peer.session));
-    this.#onAnswer(app, row, 'refuse', `Refuse ${peer.name}`, () => room.refuse(peer.session));
+    this.#onAnswer(app, row, 'admit', `Admit ${peer.name}`, () => room.admit(peer));
+    this.#onAnswer(app, row, 'refuse', `Refuse ${peer.name}`, () => room.refuse(peer));
     this.#list.append(row);
     if (isNews) write(this, '[role=status]', `${peer.name} waits to come in.`);
     this.#count();

@@ -36,7 +36,7 @@ export class Entry {
     if (!isRoomId(roomId)) return this.block(wordsOf('bad-room'));
     const { session } = app;
     const client = (await session.settled()) ?? session.client;
-    if (ended.aborted || client.state === 'closed') return;
+    if (ended.aborted || client.status === 'closed') return;
     const attempt = new AbortController();
     const { signal } = attempt;
     ended.addEventListener('abort', () => attempt.abort());

@@ -12,7 +12,7 @@ export class IncomingCall extends HTMLElement {
   /** @param {App} app */
   watch(app) {
     fill(this, 'incoming-call');
-    app.session.on('call', (call) => this.#ring(app, call));
+    app.session.on('call', ({ call }) => this.#ring(app, call));
   }
 
   /**

@@ -107,10 +107,9 @@ export class RoomPage extends HTMLElement {
     const signal = this.#ended.signal;
     find(this, 'tp-lock', Lock).watch(this.app, room, signal);
     find(this, 'tp-door', Door).watch(this.app, room, signal);
-    room.on('host', ({ session }) => this.#hostChanged(room, session), { signal });
-    room.on('locked', ({ by }) => this.#logAction(room, by, 'locked the room'), { signal });
-    room.on('unlocked', ({ by }) => this.#logAction(room, by, 'unlocked the room'), { signal });
-    room.on('peer-joined', ({ peer }) => this.#addPeer(peer, 'came in'), { signal });
+    room.on('host', ({ host }) => this.#hostChanged(room, host), { signal });
+    room.on('locked', ({ by }) => this.#logAction(by, 'locked the room'), { signal });
+    room.on('unlocked', ({ by }) => this.#logAction(by, 'unlocked the room'), { signal });
     room.on('peer-left', ({ peer, reason }) => this.#removePeer(peer, reason), { signal });
     room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
     room.on('peer-back', ({ peer }) => this.#tiles.showAway(peer, false), { signal });
@@ -119,8 +118,10 @@ export class RoomPage extends HTMLElement {
       // Our own clock keeps the times in the log in order.
       this.#chat.showMessage({ sender: peer.name, text, at: new Date(), own: false });
     }, { signal });
-    const news = again ? '' : 'is here';
-    for (const peer of room.peers.values()) this.#addPeer(peer, news);
+    let news = again ? '' : 'is here';
+    const end = room.eachPeer((peer) => this.#addPeer(peer, news));
+    signal.addEventListener('abort', end);
+    news = 'came in';
     this.#count();
     this.#shareMedia();
     this.#mediaStarted ??= this.#startMedia();
@@ -136,20 +137,19 @@ export class RoomPage extends HTMLElement {
 
   /**
    * @param {Room} room
-   * @param {string} session
+   * @param {Peer | 'me' | undefined} host
    */
-  #hostChanged(room, session) {
-    this.#logAction(room, session, room.isHost ? 'host the room now' : 'hosts the room now');
+  #hostChanged(room, host) {
+    this.#logAction(host, room.isHost ? 'host the room now' : 'hosts the room now');
     for (const peer of room.peers.values()) this.#offerRemoval(room, peer);
   }
 
   /**
-   * @param {Room} room
-   * @param {string} session of the person who did something; '' if nobody knows
+   * @param {Peer | 'me' | undefined} who did something; undefined if nobody knows
    * @param {string} what they did
    */
-  #logAction(room, session, what) {
-    const name = session === this.app.session.client.session ? 'You' : room.peers.get(session)?.name;
+  #logAction(who, what) {
+    const name = who === 'me' ? 'You' : who?.name;
     if (name) this.#chat.showEvent(`${name} ${what}.`);
   }
 
@@ -167,7 +167,7 @@ export class RoomPage extends HTMLElement {
    */
   async #removePerson(room, peer) {
     if (!(await find(document, 'tp-remove', Remove).ask(peer.name))) return;
-    await this.app.notice.attempt(() => room.kick(peer.session));
+    await this.app.notice.attempt(() => room.kick(peer));
   }
 
   async #startMedia() {

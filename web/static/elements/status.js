@@ -1,8 +1,7 @@
 // @ts-check
 
 /**
- * @import { ClientState } from '../sdk/client.js'
- * @import { Session } from '../session.js'
+ * @import { Session, SessionState } from '../session.js'
  */
 
 const TEXT = {
@@ -30,7 +29,7 @@ export class Status extends HTMLElement {
     this.#show('connecting');
   }
 
-  /** @param {ClientState} state */
+  /** @param {SessionState} state */
   #update(state) {
     if (state === 'online') {
       this.#wasOnline = true;
@@ -39,7 +38,7 @@ export class Status extends HTMLElement {
       this.#show('back');
       this.#timer = setTimeout(() => this.#show('online'), BACK_MS);
     } else if (state === 'closed' || !this.#wasOnline) {
-      this.#show(state);
+      this.#show(state === 'reconnecting' ? 'offline' : state);
     } else if (this.dataset.state === 'back') {
       this.#show('reconnecting');
     } else if (this.dataset.state !== 'reconnecting') {

@@ -1,5 +1,6 @@
 // @ts-check
-import { Emitter, emit } from './emitter.js';
+import { abortable } from './abortable.js';
+import { Emitter, afterEvents, emit, hold, releaseSoon } from './emitter.js';
 import { TurnpikeError } from './error.js';
 import { Liveness } from './recovery/liveness.js';
 import { followPage } from './recovery/pagelife.js';
@@ -10,17 +11,19 @@ import { Calls } from './room/calls.js';
 import { Room } from './room/room.js';
 import { serverUrl } from './server/address.js';
 import { errorFrom } from './server/messages.js';
+import { Presence } from './server/presence.js';
 import { Renewal } from './server/renewal.js';
 import { Signaling } from './server/signaling.js';
 
 /**
  * @import { ClientOptions } from './options.js'
  * @import { SavedChat } from './peer/chat.js'
- * @import { Peer } from './peer/peer.js'
  * @import { SavedPage } from './recovery/reload.js'
  * @import { Call } from './room/call.js'
- * @import { ClientMessage, JoinMessage, Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
- * @import { SignalingState } from './server/signaling.js'
+ * @import { RoomClient } from './room/room.js'
+ * @import { JoinMessage, Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
+ * @import { PresenceChange } from './server/presence.js'
+ * @import { Retry } from './server/signaling.js'
  *
  * @typedef {object} JoinOptions
  * @property {boolean} [create] make the room if there is none of this id
@@ -29,25 +32,34 @@ import { Signaling } from './server/signaling.js';
  * @property {() => void} [onWaiting] called when we must wait to be let in
  * @property {AbortSignal} [signal] gives up, also while we wait to be let in
  *
- * @typedef {SignalingState} ClientState
+ * @typedef {'connecting' | 'online' | 'reconnecting' | 'closed'} ClientStatus `connecting` until the first welcome
  *
  * @typedef {object} ClientEvents
- * @property {ClientState} state
- * @property {null} reconnecting the connection is lost; the session may come back, and requests wait for it
- * @property {{ how: 'replayed' | 'restored' }} resumed replayed: nothing is lost; restored: the server has restarted
- * @property {null} lost another session had to begin; we join our rooms again, and calls that rang are over
- * @property {User[]} presence everyone else who is online; guests see nobody
- * @property {Call} call an incoming one
- * @property {Room} room we are in it: by `join`, by a call, or since before a reload
+ * @property {{ how: 'first' | 'replayed' | 'restored' | 'anew' }} online signed in. first: for the first time; replayed: back, and nothing
+ * is lost; restored: back, and the server has restarted; anew: another session had to begin, which enters our rooms again, and
+ * calls that rang are over
+ * @property {{ cause: TurnpikeError }} reconnecting the connection is lost, once for each outage. The session may come back,
+ * requests wait for it, and media between peers goes on
+ * @property {Retry} retry an attempt to connect has failed, and the next one follows in `inMs`
+ * @property {PresenceChange} presence other people came or went, or have another name; guests see nobody
+ * @property {{ call: Call }} call an incoming one
+ * @property {{ room: Room, how: 'join' | 'call' | 'reload' }} room we are in it: by `join`, by a call, or since before a reload
  * @property {{ retryAfter: number }} going-away the server is about to stop
  * @property {{ seconds: number }} expiring the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
  * @property {TurnpikeError} error the server's error for a message without an answer
- * @property {{ error: unknown }} closed `error` says why; undefined after `close`
+ * @property {{ error?: unknown }} closed for good. `error` says why; it is missing after `close`
  */
 
 const RESUME_WINDOW_S = 30;
 /** So many chats are saved for the next page, since the storage has a quota. */
 const MAX_CHATS = 32;
+
+/**
+ * What only the SDK may do with a client.
+ *
+ * @type {(client: Client) => RoomClient}
+ */
+export let insideOf;
 
 /**
  * A session with the server. It outlives lost connections, changes of network, restarts of the server and, with a
@@ -56,43 +68,44 @@ const MAX_CHATS = 32;
  * @extends {Emitter<ClientEvents>}
  */
 export class Client extends Emitter {
+  #options;
+  /** What is ours alone, and what the rooms and calls need. */
+  #inside = this.#makeInside();
   #admissions = new Admissions();
-  #calls = new Calls(this);
+  #calls = new Calls(this.#inside);
   #signaling;
   #liveness;
   #reloads;
   /** @type {Record<string, SavedChat>} of the page before this one, by room and session */
   #savedChats = {};
   #ended = new AbortController();
-  #rejoin = new Rejoin(this, this.#ended.signal);
+  #rejoin = new Rejoin(this.#inside, this.#ended.signal);
   #renewal;
-  /** @type {User | undefined} the server has listed those who are online up to here; undefined: all */
-  #listedTo;
+  #presence = new Presence((change) => emit(this, 'presence', change));
+  /** @type {Map<string, Room>} by id */
+  #rooms = new Map();
+  /** @type {Pick<Welcome, 'session' | 'user' | 'name' | 'role' | 'iceServers' | 'limits'>} */
+  #welcomed = { session: '', user: '', name: '', role: '', iceServers: [] };
+  /** Settles `open`. @type {{ resolve: () => void, reject: (error: unknown) => void } | undefined} */
+  #opening;
+
+  static {
+    insideOf = (client) => client.#inside;
+  }
 
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
-    this.options = options;
-    this.session = '';
-    this.user = '';
-    this.name = options.name ?? '';
-    this.role = '';
-    /** @type {RTCIceServer[]} */
-    this.iceServers = [];
-    /** @type {Limits | undefined} what this session may do; undefined before the first welcome */
-    this.limits = undefined;
-    /** @type {Map<string, User>} everyone else who is online, by user; the first of them if `hasMoreOnline` */
-    this.online = new Map();
-    /** @type {Map<string, Room>} by id */
-    this.rooms = new Map();
-    /** @type {Map<string, Call>} by id */
-    this.calls = this.#calls.all;
+    this.#options = options;
+    this.#welcomed.name = options.name ?? '';
     this.#reloads = new ReloadStore(options.storage, serverUrl(options.url).origin);
     const saved = this.#reloads.claim();
     if (saved) this.#restore(saved);
     this.#signaling = new Signaling(options, saved?.link, {
-      state: (state) => this.#stateChanged(state),
+      lost: (cause) => emit(this, 'reconnecting', { cause }),
+      retry: (retry) => emit(this, 'retry', retry),
       welcome: (welcome, fresh) => this.#welcome(welcome, fresh),
+      online: (how) => this.#online(how),
       message: (message) => this.#receive(message),
       refused: (error) => emit(this, 'error', error),
       closed: (error) => this.#closed(error),
@@ -101,19 +114,67 @@ export class Client extends Emitter {
     this.#liveness = new Liveness(this.#signaling, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
   }
 
-  /** @returns {ClientState} */
-  get state() {
-    return this.#signaling.state;
+  /** @returns {ClientStatus} */
+  get status() {
+    const { state } = this.#signaling;
+    if (state === 'online' || state === 'closed') return state;
+    return this.session ? 'reconnecting' : 'connecting';
+  }
+
+  /** Our own, which others know us by; another one after `online` with `anew`. */
+  get session() {
+    return this.#welcomed.session;
+  }
+
+  /** Our identifier, issuer and subject of the ticket. */
+  get user() {
+    return this.#welcomed.user;
+  }
+
+  /** The name that others see. */
+  get name() {
+    return this.#welcomed.name;
+  }
+
+  /** `guest`, `member`, `moderator` or `admin`. */
+  get role() {
+    return this.#welcomed.role;
+  }
+
+  /** @returns {RTCIceServer[]} with a credential for this session alone; `ice-servers` tells of new ones */
+  get iceServers() {
+    return this.#welcomed.iceServers;
+  }
+
+  /** @returns {Limits | undefined} what this session may do; undefined before the first welcome */
+  get limits() {
+    return this.#welcomed.limits;
+  }
+
+  /** @returns {ReadonlyMap<string, User>} everyone else who is online, by user; the first of them if `hasMoreOnline` */
+  get online() {
+    return this.#presence.users;
+  }
+
+  /** @returns {ReadonlyMap<string, Room>} those that we are in, by id */
+  get rooms() {
+    return this.#rooms;
+  }
+
+  /** @returns {ReadonlyMap<string, Call>} those that ring or go on, by id */
+  get calls() {
+    return this.#calls.all;
   }
 
   /** Whether more people are online than `online` has. */
   get hasMoreOnline() {
-    return this.#listedTo !== undefined;
+    return this.#presence.listedTo !== undefined;
   }
 
   /** Adds the next of the people who are online to `online`, if there are more; `presence` fires. */
   async listMore() {
-    if (this.#listedTo) await this.#signaling.request({ type: 'online', after: this.#listedTo });
+    const after = this.#presence.listedTo;
+    if (after) await this.#signaling.request({ type: 'online', after });
   }
 
   /**
@@ -122,13 +183,12 @@ export class Client extends Emitter {
    * `invite-required`...
    */
   open() {
-    const { signal } = this.options;
+    const { signal } = this.#options;
     const settled = new AbortController();
     const opened = new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       signal?.addEventListener('abort', () => this.#signaling.end(signal.reason), { signal: settled.signal });
-      this.on('state', (state) => state === 'online' && resolve(undefined), { signal: settled.signal });
-      this.on('closed', ({ error }) => reject(error ?? new TurnpikeError('closed')), { signal: settled.signal });
+      this.#opening = { resolve: () => resolve(undefined), reject };
       this.#listen();
       this.#signaling.run();
     });
@@ -156,11 +216,11 @@ export class Client extends Emitter {
    * @param {AbortSignal | undefined} signal
    */
   async #enter(message, onWaiting, signal) {
-    const { room: id } = await this.request(message);
+    const { room: id } = await this.#signaling.request(message);
     if (this.#admissions.has(id)) {
       const giveUp = () => {
         this.#admissions.failed(id, signal?.reason);
-        this.request({ type: 'leave', room: id }).catch(() => {});
+        this.#signaling.request({ type: 'leave', room: id }).catch(() => {});
       };
       if (signal?.aborted) giveUp();
       signal?.addEventListener('abort', giveUp);
@@ -182,7 +242,7 @@ export class Client extends Emitter {
    */
   async call(user, { signal } = {}) {
     signal?.throwIfAborted();
-    const calling = this.request({ type: 'call', to: user }).then((ringing) => {
+    const calling = this.#signaling.request({ type: 'call', to: user }).then((ringing) => {
       const call = this.calls.get(ringing.call);
       if (!call) throw new TurnpikeError('no-such-call', 'The call has ended.');
       return call;
@@ -199,7 +259,7 @@ export class Client extends Emitter {
    * @throws {TurnpikeError} `unauthorized`, `forbidden`
    */
   refresh(ticket) {
-    return this.request({ type: 'refresh', ticket });
+    return this.#signaling.request({ type: 'refresh', ticket });
   }
 
   /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
@@ -207,44 +267,26 @@ export class Client extends Emitter {
     return this.#signaling.close();
   }
 
-  // The methods below are for the rooms and calls: see RoomClient.
-
-  /**
-   * @param {string} room
-   * @param {string} reason
-   */
-  roomEnded(room, reason) {
-    this.#calls.roomEnded(room, reason);
+  /** @returns {RoomClient} */
+  #makeInside() {
+    const client = this;
+    return {
+      get session() { return client.session; },
+      get role() { return client.role; },
+      get iceServers() { return client.iceServers; },
+      get options() { return client.#options; },
+      get rooms() { return client.#rooms; },
+      get calls() { return client.#calls.all; },
+      send: (message) => this.#signaling.send(message),
+      request: (message, signal) => abortable(this.#signaling.request(message), signal),
+      roomEnded: (room, reason) => this.#calls.roomEnded(room, reason),
+      doubt: (peer) => void this.#liveness.doubt(peer),
+      claimChat: (room, session) => this.#claimChat(`${room} ${session}`),
+    };
   }
 
-  /** @param {ClientMessage} message has no answer; without a connection it waits */
-  send(message) {
-    this.#signaling.send(message);
-  }
-
-  /**
-   * Without a connection, the request waits. If the connection is lost, the answer comes on the next one.
-   *
-   * @param {ClientMessage} message
-   * @returns {Promise<any>} the answer
-   */
-  request(message) {
-    return this.#signaling.request(message);
-  }
-
-  /** Something is wrong with the path to a peer. @param {Peer} peer */
-  doubt(peer) {
-    this.#liveness.doubt(peer);
-  }
-
-  /**
-   * Hands over the chat with a peer that the page before this one has saved.
-   *
-   * @param {string} room
-   * @param {string} session
-   */
-  claimChat(room, session) {
-    const key = `${room} ${session}`;
+  /** Hands over a chat that the page before this one has saved. @param {string} key */
+  #claimChat(key) {
     const chat = this.#savedChats[key];
     delete this.#savedChats[key];
     return chat;
@@ -255,7 +297,7 @@ export class Client extends Emitter {
       this.#reloads.claim(); // We go on with the session ourselves.
       this.#signaling.wake();
     };
-    followPage(this.options.events ?? globalThis, {
+    followPage(this.#options.events ?? globalThis, {
       online: () => this.#signaling.wake({ suspicious: true }),
       wake: () => this.#signaling.wake(),
       hide: () => this.#save(),
@@ -278,10 +320,10 @@ export class Client extends Emitter {
     this.#calls.restore(saved);
   }
 
-  /** @param {ClientState} state */
-  #stateChanged(state) {
-    emit(this, 'state', state);
-    if (state === 'offline' && this.session) emit(this, 'reconnecting', null);
+  /** @param {ClientEvents['online']['how']} how */
+  #online(how) {
+    emit(this, 'online', { how });
+    this.#opening?.resolve();
   }
 
   /**
@@ -302,12 +344,11 @@ export class Client extends Emitter {
       case 'peer-back': return this.#roster(message)?.back(message.session, message.fresh ?? false);
       case 'signal': return this.rooms.get(message.room)?.receive(message);
       case 'online':
-        if (message.ref !== undefined) this.#listedTo = message.more ? message.users.at(-1) : undefined;
-        return this.#presence(message.type, message.users);
-      case 'offline': return this.#presence(message.type, message.users);
+        return message.ref === undefined ? this.#presence.came(message.users) : this.#presence.add(message.users, message.more);
+      case 'offline': return this.#presence.went(message.users);
       case 'refreshed': return this.#refreshed(message);
-      case 'call': return emit(this, 'call', this.#calls.add(message.call, 'incoming', message.from));
-      case 'ringing': return void this.#calls.add(message.call, 'outgoing', message.to);
+      case 'call': return this.#rings(this.#calls.add(message.call, 'incoming', message.from));
+      case 'ringing': return this.#ringing(this.#calls.add(message.call, 'outgoing', message.to));
       case 'accept': return this.#calls.accepted(message.call, message.room);
       case 'decline': return this.calls.get(message.call)?.end('decline', message.reason ?? 'declined');
       case 'cancel': return this.calls.get(message.call)?.end('cancel', message.reason ?? 'cancelled');
@@ -339,10 +380,10 @@ export class Client extends Emitter {
     } = welcome;
     const isFirst = !this.session;
     const isSomebodyElse = !isFirst && user !== this.user;
-    Object.assign(this, { session, user, name, role, limits });
+    this.#welcomed = { session, user, name, role, limits, iceServers };
     this.#renewal.ends(welcome.expiresIn);
     this.#setIceServers(iceServers);
-    if (online) this.#listed(online, onlineMore);
+    if (online) this.#presence.list(online, onlineMore);
     if (resumed !== 'replayed') {
       for (const room of this.#admissions.rooms) this.#waitAgain(room);
     }
@@ -350,40 +391,25 @@ export class Client extends Emitter {
       this.#calls.startSession(({ state }) => isFirst || state === 'ringing');
       // The others recognize a returning peer by its user. As another user, we would be there twice.
       if (isSomebodyElse) for (const room of this.rooms.values()) room.roster.clear('gone');
-      this.#rejoin.all();
-      if (!isFirst) emit(this, 'lost', null);
-      return;
+      return this.#rejoin.all();
     }
     if (fresh) {
       this.#calls.end(({ roomId }) => !rooms.some(({ room }) => room === roomId));
-      for (const room of rooms) this.#joined(room);
+      for (const room of rooms) this.#joined(room, 'reload');
       this.#calls.cancelOrphaned();
     } else if (resumed === 'restored') {
       this.#calls.end(({ state }) => state === 'ringing');
       const changing = this.#signaling.isWaiting(({ type }) => ['join', 'leave', 'accept'].includes(type));
       this.#rejoin.restored(rooms, resumeWindow * 1000, changing);
     }
-    emit(this, 'resumed', { how: resumed });
     this.#liveness.resumed();
   }
 
   /** @param {Refreshed} refreshed */
   #refreshed({ name, role, expiresIn, online, onlineMore }) {
-    Object.assign(this, { name, role });
+    this.#welcomed = { ...this.#welcomed, name, role };
     this.#renewal.ends(expiresIn);
-    if (online) this.#listed(online, onlineMore);
-  }
-
-  /**
-   * These are online, and nobody else so far.
-   *
-   * @param {User[]} users
-   * @param {boolean | undefined} more there are others
-   */
-  #listed(users, more) {
-    this.online.clear();
-    this.#listedTo = more ? users.at(-1) : undefined;
-    this.#presence('online', users);
+    if (online) this.#presence.list(online, onlineMore);
   }
 
   /** @param {string} room @returns {boolean} whether we are leaving it, or must leave it */
@@ -391,16 +417,36 @@ export class Client extends Emitter {
     return this.#calls.isUnwanted(room) || this.#signaling.isWaiting((message) => message.type === 'leave' && message.room === room);
   }
 
-  /** @param {RoomState} joined */
-  #joined(joined) {
+  /** An incoming call. Its events wait until the app knows of it. @param {Call} call */
+  #rings(call) {
+    hold(call);
+    emit(this, 'call', { call });
+    afterEvents(this, () => releaseSoon(call));
+  }
+
+  /** An outgoing call. Its events wait until `call` has resolved. @param {Call} call */
+  #ringing(call) {
+    hold(call);
+    releaseSoon(call);
+  }
+
+  /**
+   * The events of a new room wait until the app knows of it: until `join` has resolved, and `room` was heard.
+   *
+   * @param {RoomState} joined
+   * @param {'reload'} [how]
+   */
+  #joined(joined, how) {
     const known = this.rooms.get(joined.room);
-    const room = known ?? new Room(this, joined);
-    this.rooms.set(room.id, room);
+    const room = known ?? new Room(this.#inside, joined);
+    this.#rooms.set(room.id, room);
     room.update(joined);
     this.#liveness.start();
     this.#admissions.admitted(room.id);
     if (known) return;
-    emit(this, 'room', room);
+    const isCall = [...this.calls.values()].some(({ roomId }) => roomId === room.id);
+    emit(this, 'room', { room, how: how ?? (isCall ? 'call' : 'join') });
+    afterEvents(this, () => releaseSoon(room));
     this.#calls.joined(room);
   }
 
@@ -414,21 +460,9 @@ export class Client extends Emitter {
     this.#admissions.left(room, reason);
   }
 
-  /**
-   * @param {'online' | 'offline'} change
-   * @param {User[]} users
-   */
-  #presence(change, users) {
-    for (const user of users) {
-      if (change === 'online') this.online.set(user.user, user);
-      else this.online.delete(user.user);
-    }
-    emit(this, 'presence', [...this.online.values()]);
-  }
-
   /** @param {RTCIceServer[]} iceServers */
   #setIceServers(iceServers) {
-    this.iceServers = iceServers;
+    this.#welcomed.iceServers = iceServers;
     for (const room of this.rooms.values()) {
       for (const peer of room.peers.values()) peer.setIceServers(iceServers);
     }
@@ -441,7 +475,7 @@ export class Client extends Emitter {
    */
   async #waitAgain(room) {
     try {
-      await this.request({ type: 'join', room });
+      await this.#signaling.request({ type: 'join', room });
     } catch (error) {
       this.#admissions.failed(room, error);
     }
@@ -454,29 +488,7 @@ export class Client extends Emitter {
     this.#calls.end(() => true);
     for (const room of [...this.rooms.values()]) room.end('closed');
     for (const room of this.#admissions.rooms) this.#admissions.failed(room, new TurnpikeError('closed', 'The client is closed.'));
-    emit(this, 'closed', { error });
+    emit(this, 'closed', error === undefined ? {} : { error });
+    this.#opening?.reject(error ?? new TurnpikeError('closed', 'The client is closed.'));
   }
-}
-
-/**
- * Lets a signal give up a request. The server may already carry it out then, so `undo` takes its result back.
- *
- * @template T
- * @param {Promise<T>} result of the request
- * @param {AbortSignal | undefined} signal
- * @param {(result: T) => unknown} undo
- * @returns {Promise<T>}
- */
-function abortable(result, signal, undo) {
-  if (!signal) return result;
-  const settled = new AbortController();
-  /** @type {Promise<never>} */
-  const aborted = new Promise((_, reject) => {
-    const abort = () => {
-      reject(signal.reason);
-      result.then(undo, () => {});
-    };
-    signal.addEventListener('abort', abort, { signal: settled.signal });
-  });
-  return Promise.race([result, aborted]).finally(() => settled.abort());
 }

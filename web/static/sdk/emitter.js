@@ -2,8 +2,16 @@
 
 /** @typedef {() => void} Unsubscribe */
 
-/** @type {(emitter: Emitter<any>, name: string, detail: unknown) => void} */
-let emitOn;
+/**
+ * @typedef {object} Inside what only the SDK may do with an emitter
+ * @property {(name: string, detail: unknown) => void} emit
+ * @property {() => void} hold
+ * @property {() => void} release
+ * @property {(next: () => void) => void} then
+ */
+
+/** @type {(emitter: Emitter<any>) => Inside} */
+let inside;
 
 /**
  * Has events, each with a detail that its listeners get as their argument.
@@ -13,9 +21,16 @@ let emitOn;
 export class Emitter {
   /** @type {Map<string, Set<{ listener: (detail: any) => void }>>} by name */
   #listeners = new Map();
+  /** @type {(() => void)[] | undefined} what waits until the events are released, in order */
+  #held;
 
   static {
-    emitOn = (emitter, name, detail) => emitter.#emit(name, detail);
+    inside = (emitter) => ({
+      emit: (name, detail) => emitter.#inOrder(() => emitter.#emit(name, detail)),
+      hold: () => void (emitter.#held ??= []),
+      release: () => emitter.#release(),
+      then: (next) => emitter.#inOrder(next),
+    });
   }
 
   /**
@@ -63,6 +78,18 @@ export class Emitter {
     });
   }
 
+  /** @param {() => void} step runs now, or after all that waits */
+  #inOrder(step) {
+    if (this.#held) this.#held.push(step);
+    else step();
+  }
+
+  /** What the listeners cause waits its turn behind what waits already. */
+  #release() {
+    for (let step; (step = this.#held?.shift()); ) step();
+    this.#held = undefined;
+  }
+
   /**
    * @param {string} name
    * @param {unknown} detail
@@ -78,7 +105,7 @@ export class Emitter {
 }
 
 /**
- * Emits an event. Only the SDK can: this function is not among its exports.
+ * Emits an event. Like the functions below it is the SDK's alone, and not among its exports.
  *
  * @template {Record<string, any>} Events
  * @template {keyof Events & string} Name
@@ -87,7 +114,37 @@ export class Emitter {
  * @param {Events[Name]} detail
  */
 export function emit(emitter, name, detail) {
-  emitOn(emitter, name, detail);
+  inside(emitter).emit(name, detail);
+}
+
+/** Its events wait from now on, until they are released: nobody can listen yet. @param {Emitter<any>} emitter */
+export function hold(emitter) {
+  inside(emitter).hold();
+}
+
+/**
+ * Releases the events that wait, in a task of its own: first run the continuations of all promises that are settled now, and
+ * they may add listeners. No timer does it, since those of a hidden page are late.
+ *
+ * @param {Emitter<any>} emitter
+ */
+export function releaseSoon(emitter) {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    inside(emitter).release();
+  };
+  port2.postMessage(undefined);
+}
+
+/**
+ * Runs the next step once the listeners have had all events that were emitted before.
+ *
+ * @param {Emitter<any>} emitter
+ * @param {() => void} next
+ */
+export function afterEvents(emitter, next) {
+  inside(emitter).then(next);
 }
 
 /**
@@ -98,7 +155,12 @@ function call(listener, detail) {
   try {
     listener(detail);
   } catch (error) {
-    if (typeof reportError === 'function') reportError(error);
-    else console.error(error); // Node.js has no reportError.
+    report(error);
   }
+}
+
+/** Reports an error of the app's, and goes on. @param {unknown} error */
+export function report(error) {
+  if (typeof reportError === 'function') reportError(error);
+  else console.error(error); // Node.js has no reportError.
 }

@@ -40,3 +40,12 @@ export function isPassing(error) {
 export function codeOf(error) {
   return error instanceof TurnpikeError ? error.code : '';
 }
+
+/**
+ * @param {unknown} error
+ * @returns {TurnpikeError} the error, or one of the code `internal` that has it as its cause
+ */
+export function asTurnpikeError(error) {
+  if (error instanceof TurnpikeError) return error;
+  return new TurnpikeError('internal', error instanceof Error ? error.message : String(error), { cause: error });
+}

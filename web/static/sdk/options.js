@@ -1,6 +1,8 @@
 // @ts-check
 
 /**
+ * @import { Client } from './client.js'
+ *
  * The options of a Client. They are types only: apps write them, and each layer of the SDK reads its own.
  *
  * @typedef {object} ClientOptions
@@ -10,6 +12,7 @@
  * before a session ends that may not become older
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] returns another name to try; undefined gives up
+ * @property {(client: Client) => void} [setup] called before the first event, to add listeners
  * @property {TabStorage} [storage] with it, a reload returns to the session; default: none
  * @property {EventTarget} [events] fires `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
  * @property {AbortSignal} [signal] gives up waiting for the first welcome
@@ -21,6 +24,7 @@
  *
  * @typedef {object} TicketRequest
  * @property {string | undefined} name that the ticket should be for
+ * @property {string | URL | undefined} url of the server, as in the options
  * @property {boolean} fresh a stored ticket will not do: the server has refused the last one, or the session needs a new one
  * @property {AbortSignal} signal
  */

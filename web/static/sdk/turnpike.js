@@ -6,9 +6,9 @@
  *
  *     import { connect, getTicket } from 'https://turn.example.org/sdk/turnpike.js';
  *
- *     const client = await connect({ getTicket: ({ name, signal }) => getTicket({ name: name ?? 'Ada', signal }) });
+ *     const client = await connect({ getTicket });
  *     const room = await client.join('standup', { create: true });
- *     room.on('peer-joined', ({ peer }) => { video.srcObject = peer.stream; });
+ *     room.eachPeer((peer, gone) => { video.srcObject = peer.stream; });
  *     room.on('message', ({ peer, text }) => console.log(peer.name, text));
  *     await room.share({ audio: microphoneTrack, video: cameraTrack });
  *
@@ -23,6 +23,7 @@
  */
 
 import { Client } from './client.js';
+import { hold, releaseSoon } from './emitter.js';
 
 export { Call } from './room/call.js';
 export { MAX_TEXT } from './peer/chat.js';
@@ -36,12 +37,20 @@ export { Client };
  * Signs in, and resolves with the client once the server has welcomed it. A server that cannot be reached is tried
  * again for as long as it takes; pass a `signal` to limit the wait.
  *
+ * What happens before this resolves is told to listeners that are added right after it, or in `options.setup`.
+ *
  * @param {import('./options.js').ClientOptions} options
  * @returns {Promise<Client>}
  * @throws {import('./error.js').TurnpikeError} an error that waiting will not heal, such as `unauthorized` or `name-taken`
  */
 export async function connect(options) {
   const client = new Client(options);
-  await client.open();
+  if (options.setup) options.setup(client);
+  else hold(client);
+  try {
+    await client.open();
+  } finally {
+    releaseSoon(client);
+  }
   return client;
 }

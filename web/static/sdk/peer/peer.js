@@ -61,6 +61,8 @@ export class Peer extends Emitter {
     this.#sent = { ...options.media };
     this.#relay = options.home && new RelayStatus(options.home);
     this.chat = options.chat;
+    /** Stays the same for as long as the peer is in the room, also when it comes back under a new session. */
+    this.id = info.session;
     this.session = info.session;
     this.user = info.user;
     this.name = info.name;

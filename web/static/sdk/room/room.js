@@ -1,10 +1,11 @@
 // @ts-check
-import { Emitter, emit } from '../emitter.js';
+import { Emitter, emit, hold, report } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
 import { MAX_TEXT } from '../peer/chat.js';
 import { Roster } from './roster.js';
 
 /**
+ * @import { Unsubscribe } from '../emitter.js'
  * @import { ClientOptions } from '../options.js'
  * @import { SavedChat } from '../peer/chat.js'
  * @import { Media } from '../peer/negotiation.js'
@@ -20,7 +21,7 @@ import { Roster } from './roster.js';
  * @property {Map<string, Room>} rooms by id
  * @property {Map<string, Call>} calls by id
  * @property {(message: ClientMessage) => void} send
- * @property {(message: ClientMessage) => Promise<any>} request resolves with the answer
+ * @property {(message: ClientMessage, signal?: AbortSignal) => Promise<any>} request resolves with the answer
  * @property {(room: string, reason: string) => void} roomEnded
  * @property {(peer: Peer) => void} doubt
  * @property {(room: string, session: string) => SavedChat | undefined} claimChat
@@ -32,9 +33,9 @@ import { Roster } from './roster.js';
  * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
  * @property {{ peer: Peer, text: string, at: Date }} message chat
  * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
- * @property {{ session: string }} host there is another host now, perhaps we: see `isHost`
- * @property {{ by: string }} locked nobody can join any more; `by` is a session
- * @property {{ by: string }} unlocked
+ * @property {{ host: Peer | 'me' | undefined }} host there is another host now
+ * @property {{ by: Peer | 'me' | undefined }} locked nobody can join any more; `by` is undefined if it happened while we were away
+ * @property {{ by: Peer | 'me' | undefined }} unlocked
  * @property {{ peer: PeerInfo }} knock somebody waits to be let in, and is in `knocks`; only moderators learn of it
  * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they no longer wait
  *
@@ -49,6 +50,8 @@ import { Roster } from './roster.js';
 export class Room extends Emitter {
   #client;
   #left = false;
+  /** The session that is host; '' in a call's room, which has none. */
+  #host;
   /** Our own session when we met the peers. Under another session we must meet them anew. */
   #session;
 
@@ -58,20 +61,23 @@ export class Room extends Emitter {
    */
   constructor(client, joined) {
     super();
+    hold(this);
     this.#client = client;
     this.#session = client.session;
     this.id = joined.room;
     this.size = joined.size;
-    /** The session that is host; '' in a call's room, which has none. */
-    this.host = '';
-    this.locked = false;
+    this.#host = joined.host ?? '';
+    /** Whether nobody can join, except moderators. */
+    this.locked = !!joined.locked;
     /** Whether newcomers wait to be let in. */
-    this.hasWaitingRoom = false;
+    this.hasWaitingRoom = !!joined.waiting;
+    /** Whether we have made the room, by joining it first. */
+    this.created = joined.host === client.session && joined.peers.length === 0;
     /** @type {Map<string, PeerInfo>} the people who wait to be let in, by session; empty unless we moderate */
-    this.knocks = new Map();
+    this.knocks = new Map((joined.knocks ?? []).map((peer) => [peer.session, peer]));
     /** For Client. */
     this.roster = new Roster(client, this);
-    /** @type {Map<string, Peer>} by session */
+    /** @type {ReadonlyMap<string, Peer>} by the `id` of the peer */
     this.peers = this.roster.peers;
     /** @type {Media} */
     this.media = { audio: null, video: null };
@@ -81,13 +87,51 @@ export class Room extends Emitter {
     return this.#left;
   }
 
+  /** @returns {Peer | 'me' | undefined} undefined in a call's room, which has none, and if the host left just now */
+  get host() {
+    return this.#who(this.#host);
+  }
+
   get isHost() {
-    return this.host !== '' && this.host === this.#client.session;
+    return this.host === 'me';
   }
 
   /** Whether we may lock, kick and let people in: as the host, or by our role. */
   get moderates() {
-    return this.isHost || (this.host !== '' && ['moderator', 'admin'].includes(this.#client.role));
+    return this.isHost || (this.#host !== '' && ['moderator', 'admin'].includes(this.#client.role));
+  }
+
+  /**
+   * Calls the handler for every peer: at once for those who are there, and later for those who come.
+   *
+   * @param {(peer: Peer, gone: AbortSignal) => void} handler `gone` aborts when the peer has left, and after the unsubscribing
+   * @returns {Unsubscribe}
+   */
+  eachPeer(handler) {
+    /** @type {Map<Peer, AbortController>} */
+    const met = new Map();
+    /** @param {Peer} peer */
+    const meet = (peer) => {
+      if (met.has(peer) || this.peers.get(peer.id) !== peer) return;
+      const gone = new AbortController();
+      met.set(peer, gone);
+      try {
+        handler(peer, gone.signal);
+      } catch (error) {
+        report(error);
+      }
+    };
+    /** @param {Peer} peer */
+    const part = (peer) => {
+      met.get(peer)?.abort();
+      met.delete(peer);
+    };
+    const ends = [this.on('peer-joined', ({ peer }) => meet(peer)), this.on('peer-left', ({ peer }) => part(peer))];
+    for (const peer of [...this.peers.values()]) meet(peer);
+    return () => {
+      for (const end of ends) end();
+      for (const peer of [...met.keys()]) part(peer);
+    };
   }
 
   /** Lets nobody join any more, except moderators. @throws {TurnpikeError} `not-host` */
@@ -103,30 +147,30 @@ export class Room extends Emitter {
   /**
    * Removes a peer's user, who cannot come back as long as the room exists.
    *
-   * @param {string} session of a peer
+   * @param {Pick<Peer, 'session'>} peer
    * @throws {TurnpikeError} `not-host`, `forbidden`, `not-in-room`
    */
-  async kick(session) {
+  async kick({ session }) {
     await this.#client.request({ type: 'kick', room: this.id, session });
   }
 
   /**
    * Lets somebody in who knocks.
    *
-   * @param {string} session of `knocks`
+   * @param {Pick<PeerInfo, 'session'>} knock one of `knocks`
    * @throws {TurnpikeError} `not-host`, `full`, `not-in-room` if they no longer wait
    */
-  async admit(session) {
+  async admit({ session }) {
     await this.#client.request({ type: 'admit', room: this.id, session });
   }
 
   /**
    * Sends somebody away who knocks.
    *
-   * @param {string} session of `knocks`
+   * @param {Pick<PeerInfo, 'session'>} knock one of `knocks`
    * @throws {TurnpikeError} `not-host`, `not-in-room` if they no longer wait
    */
-  async refuse(session) {
+  async refuse({ session }) {
     await this.#client.request({ type: 'refuse', room: this.id, session });
   }
 
@@ -196,11 +240,16 @@ export class Room extends Emitter {
     }
   }
 
+  /** @param {string} session @returns {Peer | 'me' | undefined} */
+  #who(session) {
+    return session !== '' && session === this.#client.session ? 'me' : this.roster.of(session);
+  }
+
   /** @param {string} session */
   #setHost(session) {
-    if (this.host === session) return;
-    this.host = session;
-    emit(this, 'host', { session });
+    if (this.#host === session) return;
+    this.#host = session;
+    emit(this, 'host', { host: this.host });
   }
 
   /**
@@ -209,7 +258,7 @@ export class Room extends Emitter {
    */
   #setLocked(locked, by) {
     this.locked = locked;
-    emit(this, locked ? 'locked' : 'unlocked', { by });
+    emit(this, locked ? 'locked' : 'unlocked', { by: this.#who(by) });
   }
 
   /** @param {PeerInfo} peer */
@@ -253,7 +302,7 @@ export class Room extends Emitter {
 
   /** @param {Signal} signal */
   receive(signal) {
-    this.peers.get(signal.from)?.receive(signal);
+    this.roster.of(signal.from)?.receive(signal);
   }
 
   /** @param {string} reason */

@@ -1,5 +1,5 @@
 // @ts-check
-import { emit } from '../emitter.js';
+import { afterEvents, emit, hold, releaseSoon } from '../emitter.js';
 import { PeerChat } from '../peer/chat.js';
 import { Peer } from '../peer/peer.js';
 import { serverUrl } from '../server/address.js';
@@ -19,8 +19,10 @@ const MAX_CHATS = 32;
  * reaches us. It takes its place again when its user comes back.
  */
 export class Roster {
-  /** @type {Map<string, Peer>} by session */
+  /** @type {Map<string, Peer>} by id */
   peers = new Map();
+  /** @type {Map<string, Peer>} by session of this moment */
+  #bySession = new Map();
   #client;
   #room;
   /** @type {Set<Peer>} peers whose session has ended while their connection works */
@@ -50,7 +52,7 @@ export class Roster {
     if (anew) {
       for (const peer of [...this.peers.values()]) {
         const info = sessions.get(peer.session);
-        if (info) peer.renew(info, { self: this.#client.session, offers: true });
+        if (info) this.#renew(peer, info, true);
         else this.remove(peer.session, 'gone');
       }
     }
@@ -66,7 +68,7 @@ export class Roster {
   restored(infos, patience) {
     this.awaitAllBut(infos, patience);
     for (const { session } of infos) {
-      const peer = this.peers.get(session);
+      const peer = this.#bySession.get(session);
       if (peer) this.#recover(peer);
     }
     for (const info of infos) this.add(info, { offers: true });
@@ -88,7 +90,7 @@ export class Roster {
    * @param {{ offers: boolean }} options whether the first offer is ours
    */
   add(info, { offers }) {
-    const known = this.peers.get(info.session);
+    const known = this.#bySession.get(info.session);
     if (known) return this.back(info.session, false);
     const orphan = [...this.#orphans].find(({ user }) => user === info.user);
     if (orphan) return this.#adopt(orphan, info, offers);
@@ -108,8 +110,11 @@ export class Roster {
       if (this.#orphans.has(peer) && !peer.isConnected) this.#drop(peer, 'gone');
       else if (state === 'disconnected') client.doubt(peer);
     });
-    this.peers.set(info.session, peer);
+    this.peers.set(peer.id, peer);
+    this.#bySession.set(info.session, peer);
+    hold(peer); // Nobody can listen yet.
     emit(this.#room, 'peer-joined', { peer });
+    afterEvents(this.#room, () => releaseSoon(peer));
   }
 
   /**
@@ -117,7 +122,7 @@ export class Roster {
    * @param {string} reason
    */
   remove(session, reason) {
-    const peer = this.peers.get(session);
+    const peer = this.#bySession.get(session);
     if (!peer) return;
     if (!UNREACHED.has(reason) || !peer.isConnected) return this.#drop(peer, reason);
     this.#orphans.add(peer);
@@ -126,7 +131,7 @@ export class Roster {
 
   /** @param {string} session that the server cannot reach */
   away(session) {
-    const peer = this.peers.get(session);
+    const peer = this.#bySession.get(session);
     if (!peer || peer.away) return;
     peer.away = true;
     emit(this.#room, 'peer-away', { peer });
@@ -137,12 +142,17 @@ export class Roster {
    * @param {boolean} fresh its page was loaded anew, and makes an offer as a newcomer does
    */
   back(session, fresh) {
-    const peer = this.peers.get(session);
+    const peer = this.#bySession.get(session);
     if (!peer) return;
     if (fresh) peer.renew(peer, { self: this.#client.session, offers: false });
     else if (this.#awaited.has(peer) && peer.isOffering) peer.restart({ lost: true });
     this.#stopWaiting(peer);
     this.#isBack(peer, fresh);
+  }
+
+  /** @param {string} session of this moment */
+  of(session) {
+    return this.#bySession.get(session);
   }
 
   /** @param {string} reason */
@@ -171,10 +181,19 @@ export class Roster {
    */
   #adopt(orphan, info, offers) {
     this.#orphans.delete(orphan);
-    this.peers.delete(orphan.session);
-    orphan.renew(info, { self: this.#client.session, offers });
-    this.peers.set(info.session, orphan);
+    this.#renew(orphan, info, offers);
     this.#isBack(orphan, true);
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {PeerInfo} info
+   * @param {boolean} offers
+   */
+  #renew(peer, info, offers) {
+    this.#bySession.delete(peer.session);
+    peer.renew(info, { self: this.#client.session, offers });
+    this.#bySession.set(info.session, peer);
   }
 
   /** The former server process has lost its relays and the messages that it had not yet forwarded. @param {Peer} peer */
@@ -215,7 +234,8 @@ export class Roster {
    * @param {string} reason
    */
   #drop(peer, reason) {
-    this.peers.delete(peer.session);
+    this.peers.delete(peer.id);
+    this.#bySession.delete(peer.session);
     this.#orphans.delete(peer);
     this.#stopWaiting(peer);
     peer.close();

@@ -51,11 +51,11 @@ export class Renewal {
   async #keep(ms, signal) {
     await pause(Math.min(ms * PART, MAX_WAIT_MS), signal);
     if (signal.aborted) return;
-    const { getTicket, name } = this.#options;
+    const { getTicket, name, url } = this.#options;
     if (!getTicket) return this.#isLate(Math.round(ms * (1 - PART) / 1000));
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const answer = await getTicket({ name: name || undefined, fresh: true, signal });
+        const answer = await getTicket({ name: name || undefined, url, fresh: true, signal });
         if (signal.aborted) return;
         await this.#refresh(typeof answer === 'string' ? answer : answer.ticket);
         return;

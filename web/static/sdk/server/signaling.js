@@ -1,5 +1,5 @@
 // @ts-check
-import { TurnpikeError, codeOf, isPassing } from '../error.js';
+import { TurnpikeError, asTurnpikeError, codeOf, isPassing } from '../error.js';
 import { serverUrl } from './address.js';
 import { backoff, pause } from './backoff.js';
 import { Inbox } from './inbox.js';
@@ -10,12 +10,20 @@ import { ServerSocket } from './socket.js';
 /**
  * @import { ClientOptions } from '../options.js'
  * @import { ClientMessage, Numbered, ServerMessage, Welcome } from './messages.js'
+ * @import { Closed } from './socket.js'
  *
  * @typedef {'connecting' | 'online' | 'offline' | 'closed'} SignalingState
  * @typedef {{ session: string, token: string, received: number, lastId: number }} SavedSession
  *
+ * @typedef {object} Retry
+ * @property {number} attempt that has failed, from 1; each outage counts anew
+ * @property {number} inMs milliseconds until the next one, unless the network comes back sooner
+ * @property {TurnpikeError} cause
+ *
  * @typedef {object} SignalingHandlers
- * @property {(state: SignalingState) => void} state
+ * @property {(cause: TurnpikeError) => void} lost we were online, and the connection is lost
+ * @property {(retry: Retry) => void} retry an attempt has failed
+ * @property {(how: 'first' | 'replayed' | 'restored' | 'anew') => void} online the welcome is applied, and the state is `online`
  * @property {(welcome: Welcome, fresh: boolean) => void} welcome must apply it before it returns: more messages follow
  * @property {(message: ServerMessage) => void} message any other, once and in order
  * @property {(error: TurnpikeError) => void} refused the server's error for a message without an answer
@@ -65,6 +73,8 @@ export class Signaling {
   #resume;
   /** This page was loaded anew, so the connections to our peers are gone. */
   #fresh;
+  /** There was no welcome yet. */
+  #isFirst = true;
   /** When the server has asked us to come back, in milliseconds of performance.now. */
   #returnAt = 0;
   /** We reconnect without a pause: the socket was found dead, or the network is back. */
@@ -104,27 +114,44 @@ export class Signaling {
   /** Connects, and reconnects whenever the socket is lost, until `close`. */
   async run() {
     const ended = this.#end.signal;
-    for (let attempt = 0; !ended.aborted; attempt++) {
+    for (let [attempt, failures] = [0, 0]; !ended.aborted; attempt++) {
       const since = performance.now();
+      /** @type {unknown} */
+      let cause;
       try {
-        this.#setState('connecting');
+        this.state = 'connecting';
         const resume = this.#resume && { ...this.#resume, received: this.#inbox.received, fresh: this.#fresh || undefined };
         const socket = await this.#signIn.enter(() => this.#connect(), resume, ended);
-        const { code, reason } = await socket.closed;
-        if (reason === 'unauthorized' || code === EXPIRED) this.#signIn.refused();
-        if (code === REPLACED || code === EXPIRED) this.#resume = undefined;
-        if (code === ENDED) this.end(new TurnpikeError('ended', 'The server has ended the session.'));
+        cause = this.#ended(await socket.closed);
         if (performance.now() - since > STABLE_MS) attempt = 0;
       } catch (error) {
+        cause = error;
         if (!isPassing(error)) this.end(error);
         if (error instanceof TurnpikeError && error.retryAfter) this.#returnAt = performance.now() + error.retryAfter * 1000;
       }
+      const wasOnline = this.state === 'online';
       this.#socket?.drop();
       if (ended.aborted) return;
       this.#outbox.lost();
-      this.#setState('offline');
-      await this.#pause(attempt);
+      this.state = 'offline';
+      failures = wasOnline ? 0 : failures + 1;
+      if (wasOnline) this.#handlers.lost(asTurnpikeError(cause));
+      const inMs = this.#nextPause(attempt);
+      if (!wasOnline) this.#handlers.retry({ attempt: failures, inMs, cause: asTurnpikeError(cause) });
+      await this.#pause(inMs);
     }
+  }
+
+  /**
+   * The socket has closed. This takes the consequences, and says why it was.
+   *
+   * @param {Closed} closed
+   */
+  #ended({ code, reason }) {
+    if (reason === 'unauthorized' || code === EXPIRED) this.#signIn.refused();
+    if (code === REPLACED || code === EXPIRED) this.#resume = undefined;
+    if (code === ENDED) this.end(new TurnpikeError('ended', 'The server has ended the session.'));
+    return new TurnpikeError('offline', `The connection to the server is lost: it was closed with ${code}${reason && ` (${reason})`}.`);
   }
 
   /**
@@ -209,7 +236,7 @@ export class Signaling {
   /** @param {unknown} error why the signaling ends; undefined after `close` */
   end(error) {
     if (this.state === 'closed') return;
-    this.#setState('closed');
+    this.state = 'closed';
     const closed = new TurnpikeError('closed', 'The client is closed.');
     this.#end.abort(closed);
     this.#interrupt.abort(closed);
@@ -269,6 +296,8 @@ export class Signaling {
   /** @param {Welcome} welcome */
   #welcome(welcome) {
     const { session, resume, resumed, handled } = welcome;
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
     this.#resume = resume ? { session, token: resume } : undefined;
     this.#inbox = new Inbox(welcome.after);
     if (resumed === 'replayed') this.#outbox.replayed(handled);
@@ -281,7 +310,8 @@ export class Signaling {
     if (this.#end.signal.aborted) return;
     // Until it gets this, the server keeps the former token valid.
     if (resumed) this.#acknowledge();
-    this.#setState('online');
+    this.state = 'online';
+    this.#handlers.online(resumed ?? (isFirst ? 'first' : 'anew'));
     this.#flush();
   }
 
@@ -322,19 +352,17 @@ export class Signaling {
     this.#socket?.drop();
   }
 
-  /** @param {number} attempt */
-  async #pause(attempt) {
-    this.#interrupt = new AbortController();
+  /** @param {number} attempt @returns {number} milliseconds before the next one */
+  #nextPause(attempt) {
     const asked = Math.min(MAX_ASKED_MS, Math.max(0, this.#returnAt - performance.now()));
-    if (!this.#hurry) await pause(asked + backoff(attempt), this.#interrupt.signal);
-    this.#hurry = false;
-    this.#returnAt = 0;
+    return this.#hurry ? 0 : asked + backoff(attempt);
   }
 
-  /** @param {SignalingState} state */
-  #setState(state) {
-    if (this.state === state) return;
-    this.state = state;
-    this.#handlers.state(state);
+  /** @param {number} ms */
+  async #pause(ms) {
+    this.#interrupt = new AbortController();
+    if (ms > 0) await pause(ms, this.#interrupt.signal);
+    this.#hurry = false;
+    this.#returnAt = 0;
   }
 }

@@ -62,9 +62,9 @@ export class SignIn {
 
   /** @param {AbortSignal} signal */
   async #ticket(signal) {
-    const { ticket, getTicket } = this.#options;
+    const { ticket, getTicket, url } = this.#options;
     if (!getTicket) return ticket ?? '';
-    const answer = await getTicket({ name: this.name || undefined, fresh: this.#refused, signal });
+    const answer = await getTicket({ name: this.name || undefined, url, fresh: this.#refused, signal });
     return typeof answer === 'string' ? answer : answer.ticket;
   }
 

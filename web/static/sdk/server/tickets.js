@@ -5,17 +5,18 @@ import { serverUrl } from './address.js';
 /** @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket */
 
 /**
- * Asks the server for a ticket, which admits its bearer for some minutes.
+ * Asks the server for a ticket, which admits its bearer for some minutes. It fits the option of the same name:
+ * `connect({ getTicket })`, or with an invite `connect({ getTicket: (request) => getTicket({ ...request, invite }) })`.
  *
- * @param {object} request
- * @param {string} request.name shown to others, 1 to 32 characters
+ * @param {object} [request]
+ * @param {string | undefined} [request.name] shown to others, 1 to 32 characters; default: made up, such as "Guest 482"
  * @param {string | undefined} [request.invite] from an invite link; without one, the server's configuration decides
  * @param {string | URL | undefined} [request.url] the server; default: the server that this file came from
  * @param {AbortSignal | undefined} [request.signal]
  * @returns {Promise<Ticket>}
  * @throws {TurnpikeError} `invite-required`, `unauthorized`, `expired`, `invite-used`, `invite-revoked`, `name-taken`, `bad-request`, `rate-limited`, `offline`
  */
-export async function getTicket({ name, invite, url, signal }) {
+export async function getTicket({ name = guestName(), invite, url, signal } = {}) {
   const response = await request(new URL('/api/v1/tickets', serverUrl(url)), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
@@ -27,6 +28,11 @@ export async function getTicket({ name, invite, url, signal }) {
   if (!response.ok) throw refusal(response, body);
   if (typeof body?.ticket !== 'string') throw new TurnpikeError('internal', 'The answer has no ticket.');
   return body;
+}
+
+/** Short, and rarely the same for two people. */
+function guestName() {
+  return `Guest ${100 + Math.floor(Math.random() * 9900)}`;
 }
 
 /**

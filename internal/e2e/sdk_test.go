@@ -1,0 +1,24 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+
+	"turnpike/internal/netlab"
+)
+
+// TestSDK runs apps of another origin with the SDK, as a developer does on one machine.
+func TestSDK(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	host := lab.Public("host")
+	const app = "http://localhost:9000"
+	for _, scenario := range []string{"quickstart"} {
+		t.Run(scenario, func(t *testing.T) {
+			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil, "--http-allowed-origins", app)
+			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app})
+		})
+	}
+}
