@@ -20,6 +20,7 @@ type Invite struct {
 	Room    string
 	Role    Role
 	Uses    int       // How many tickets it may be exchanged for, as a Ledger counts them; 0: any number.
+	Made    time.Time // UTC, whole seconds; zero: a ledger of an earlier version does not say.
 	Expires time.Time // UTC, whole seconds.
 }
 
@@ -71,15 +72,28 @@ func (i *Invites) Issue(inv Invite, ttl time.Duration) (token string, issued Inv
 	if inv.Role == "" {
 		inv.Role = RoleGuest
 	}
-	inv.ID, inv.Expires = registered.ID, registered.ExpiresAt.UTC()
+	inv.ID, inv.Made, inv.Expires = registered.ID, registered.NotBefore.UTC(), registered.ExpiresAt.UTC()
 	if err := inv.check(); err != nil {
 		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
 	}
-	token, err = i.signer.sign(inviteClaims{registered, inv.Room, inv.Role, inv.Uses})
-	if err != nil {
-		return "", Invite{}, fmt.Errorf("issue invite: %w", err)
+	if token, err = i.Sign(inv); err != nil {
+		return "", Invite{}, err
 	}
 	return token, inv, nil
+}
+
+// Sign signs an invite that Issue has made before, so that its link can be shown
+// again: the token is the same, unless the secret is another now.
+func (i *Invites) Sign(inv Invite) (token string, err error) {
+	registered := jwt.RegisteredClaims{
+		Issuer: Issuer, Audience: jwt.ClaimStrings{inviteAudience}, ID: inv.ID, ExpiresAt: jwt.NewNumericDate(inv.Expires),
+		IssuedAt: jwt.NewNumericDate(inv.Made), NotBefore: jwt.NewNumericDate(inv.Made),
+	}
+	token, err = i.signer.sign(inviteClaims{registered, inv.Room, inv.Role, inv.Uses})
+	if err != nil {
+		return "", fmt.Errorf("sign invite: %w", err)
+	}
+	return token, nil
 }
 
 // Verify returns the invite that Issue put into token. Its errors wrap
@@ -89,7 +103,7 @@ func (i *Invites) Verify(token string) (Invite, error) {
 	if err := i.signer.verify(token, &c); err != nil {
 		return Invite{}, err
 	}
-	inv := Invite{ID: c.ID, Room: c.Room, Role: c.Role, Uses: c.Uses, Expires: c.ExpiresAt.UTC()}
+	inv := Invite{ID: c.ID, Room: c.Room, Role: c.Role, Uses: c.Uses, Made: c.NotBefore.UTC(), Expires: c.ExpiresAt.UTC()}
 	if err := inv.check(); err != nil {
 		return Invite{}, refuse("invite: %w", err)
 	}

@@ -39,6 +39,7 @@ type Ledger struct {
 
 	mu         sync.Mutex
 	invites    map[string]*LedgerEntry // Guarded by mu, by ID.
+	made       madeByUsers             // Guarded by mu.
 	unreported []string                // Guarded by mu: revoked, and not returned by Poll yet.
 	kicks      kicks                   // Guarded by mu.
 }
@@ -49,6 +50,8 @@ type LedgerEntry struct {
 	Invite
 	Used    int
 	Revoked bool
+	By      string // The user who made it, in User's wire form; empty: the operator or a backend.
+	Parent  string // The invite by which that user had come; empty: none.
 }
 
 // ledgerEvent is a line of the file.
@@ -59,7 +62,9 @@ type ledgerEvent struct {
 	Room    string    `json:"room,omitempty"`
 	Role    Role      `json:"role,omitempty"`
 	Uses    int       `json:"uses,omitempty"`
-	At      time.Time `json:"at,omitzero"` // Of a kick.
+	By      string    `json:"by,omitempty"`
+	Parent  string    `json:"parent,omitempty"`
+	At      time.Time `json:"at,omitzero"` // Of a kick; or when the invite was made.
 }
 
 const maxLedgerLine = 4 << 10 // Longer lines are damaged.
@@ -117,7 +122,7 @@ func (l *Ledger) append(ev ledgerEvent) error {
 // Record adds an issued invite to those that List returns.
 func (l *Ledger) Record(inv Invite) error {
 	return l.withLock(func() error {
-		return l.append(ledgerEvent{Event: eventMade, ID: inv.ID, Expires: inv.Expires, Room: inv.Room, Role: inv.Role, Uses: inv.Uses})
+		return l.append(ledgerEvent{Event: eventMade, ID: inv.ID, Expires: inv.Expires, Room: inv.Room, Role: inv.Role, Uses: inv.Uses, At: inv.Made})
 	})
 }
 
@@ -143,14 +148,10 @@ func (l *Ledger) Use(inv Invite) error {
 	})
 }
 
-// Revoke ends an invite and the tickets that were made from it.
+// Revoke ends an invite and the tickets that were made from it, and likewise the
+// invites that users who came by it have made.
 func (l *Ledger) Revoke(id string, expires time.Time) error {
-	return l.withLock(func() error {
-		if l.entry(id).Revoked {
-			return nil
-		}
-		return l.append(ledgerEvent{Event: eventRevoked, ID: id, Expires: expires})
-	})
+	return l.withLock(func() error { return l.revoke(Invite{ID: id, Expires: expires}) })
 }
 
 // Revoked reports whether a line that was read revokes the invite. It does not
@@ -242,7 +243,13 @@ func (l *Ledger) forget(keep time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kicks.expire(l.now())
-	maps.DeleteFunc(l.invites, func(_ string, entry *LedgerEntry) bool { return !entry.Expires.Add(keep).After(l.now()) })
+	maps.DeleteFunc(l.invites, func(_ string, entry *LedgerEntry) bool {
+		old := !entry.Expires.Add(keep).After(l.now())
+		if old {
+			l.made.forget(entry)
+		}
+		return old
+	})
 }
 
 // rewound has no use counted twice. Revoked invites stay revoked, and users who were
@@ -293,7 +300,11 @@ func (l *Ledger) apply(line []byte) error {
 	}
 	switch ev.Event {
 	case eventMade:
-		entry.Room, entry.Role, entry.Uses = ev.Room, ev.Role, ev.Uses
+		entry.Room, entry.Role, entry.Uses, entry.Made = ev.Room, ev.Role, ev.Uses, ev.At.UTC()
+		if ev.By != "" && entry.By == "" { // Not again after a rewind.
+			entry.By, entry.Parent = ev.By, ev.Parent
+			l.made.add(entry)
+		}
 	case eventUsed:
 		entry.Used++
 	case eventRevoked:

@@ -92,7 +92,8 @@ func (k *kicks) expire(now time.Time) {
 }
 
 // Kick throws a user out, of one room or of everything: from now on, no ticket and
-// no resume token admits the user there that was issued before.
+// no resume token admits the user there that was issued before. The invites that
+// the user has made, of that room or of all, are revoked.
 func (l *Ledger) Kick(who Kick) error {
 	if who.User == "" || len(who.User)+len(who.Room) > maxLedgerLine/8 { // JSON may write a byte as six.
 		return fmt.Errorf("invites: %.40q is no user", who.User)
@@ -102,7 +103,10 @@ func (l *Ledger) Kick(who Kick) error {
 		if before := l.Kicked(who); !at.After(before) { // A clock may be set back.
 			at = before.Add(time.Microsecond)
 		}
-		return l.append(ledgerEvent{Event: eventKicked, ID: who.User, Room: who.Room, At: at, Expires: at.Add(kickKeep)})
+		if err := l.append(ledgerEvent{Event: eventKicked, ID: who.User, Room: who.Room, At: at, Expires: at.Add(kickKeep)}); err != nil {
+			return err
+		}
+		return l.revoke(l.madeBy(who)...)
 	})
 }
 

@@ -72,6 +72,8 @@ type Config struct {
 	// AllowedOrigins are the origins, as in https://app.example.org or capacitor://localhost, that may connect besides pages from the same host.
 	// Clients that send no Origin are not browsers and may connect.
 	AllowedOrigins []string
+	// OriginRefused is told of each origin that may not connect. It must be quick. May be nil.
+	OriginRefused func(origin string)
 	// ClientAddr is the address that limits count. Behind proxies it is not the socket's. Nil: the socket's.
 	ClientAddr func(*http.Request) netip.Addr
 	// Limits bound what clients may do. Zero fields take their defaults.
@@ -143,6 +145,9 @@ func New(cfg Config) *Server {
 	if cfg.Ended == nil {
 		cfg.Ended = auth.NewEnded(time.Now)
 	}
+	if cfg.OriginRefused == nil {
+		cfg.OriginRefused = func(string) {}
+	}
 	if cfg.EndRelays == nil {
 		cfg.EndRelays = func(string) {}
 	}
@@ -183,6 +188,7 @@ func New(cfg Config) *Server {
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !srv.originAllowed(r):
+		srv.cfg.OriginRefused(r.Header.Get("Origin"))
 		srv.refuseUpgrade(w, http.StatusForbidden, refusedOrigin, "this origin may not connect; see allowed_origins")
 		return
 	case !socket.Offers(r, wire.Subprotocol):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -136,6 +137,7 @@ type listedInvite struct {
 	Uses    int       `json:"uses"`
 	Used    int       `json:"used"`
 	Revoked bool      `json:"revoked"`
+	By      string    `json:"by,omitempty"` // the user who made it
 	Expires time.Time `json:"expires"`
 }
 
@@ -150,13 +152,13 @@ func (p *program) listInvites(cfg *config.Config, log *slog.Logger, asJSON bool)
 	}
 	listed := []listedInvite{}
 	for _, e := range ledger.List() {
-		listed = append(listed, listedInvite{e.ID, e.Room, e.Role, e.Uses, e.Used, e.Revoked, e.Expires})
+		listed = append(listed, listedInvite{e.ID, e.Room, e.Role, e.Uses, e.Used, e.Revoked, e.By, e.Expires})
 	}
 	if asJSON {
 		return json.NewEncoder(p.stdout).Encode(listed)
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tROOM\tROLE\tUSED\tEXPIRES")
+	fmt.Fprintln(w, "ID\tROOM\tROLE\tUSED\tEXPIRES\tMADE BY")
 	for _, inv := range listed {
 		used := "any number"
 		if inv.Uses > 0 {
@@ -165,7 +167,7 @@ func (p *program) listInvites(cfg *config.Config, log *slog.Logger, asJSON bool)
 		if inv.Revoked {
 			used = "revoked"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", inv.ID, inv.Room, inv.Role, used, inv.Expires.Format(time.RFC3339))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", inv.ID, inv.Room, inv.Role, used, inv.Expires.Format(time.RFC3339), cmp.Or(inv.By, "-"))
 	}
 	return w.Flush()
 }

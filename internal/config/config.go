@@ -61,6 +61,8 @@ type Config struct {
 	Auth struct {
 		Guests        string // one of the constants Guests...
 		TicketTTL     time.Duration
+		InviteMaxTTL  time.Duration // 0: users make no invites
+		GuestInvites  bool
 		CredentialTTL time.Duration
 		APIKeys       []Secret
 		Issuers       []Issuer
@@ -125,6 +127,7 @@ func Default(stateDir string) *Config {
 	c.TURN.Offload = OffloadAuto
 	c.Auth.Guests = GuestsLoopback
 	c.Auth.TicketTTL = 10 * time.Minute
+	c.Auth.InviteMaxTTL = 7 * 24 * time.Hour
 	c.Auth.CredentialTTL = time.Hour
 	c.Signal.ResumeWindow = defaultResumeWindow
 	c.Limits = defaultLimits()

@@ -59,6 +59,8 @@ type Limits struct {
 	FailedTicketsPerMinute    int
 	FailedKeysPerMinute       int
 	TicketsPerMinute          int
+	InvitesPerUser            int
+	InviteRequestsPerMinute   int
 	APIRequestsPerSecond      int
 }
 
@@ -104,6 +106,8 @@ func defaultLimits() Limits {
 		FailedTicketsPerMinute:    600,
 		FailedKeysPerMinute:       10,
 		TicketsPerMinute:          600,
+		InvitesPerUser:            64,
+		InviteRequestsPerMinute:   60,
 		APIRequestsPerSecond:      100,
 	}
 }
@@ -159,6 +163,8 @@ func (l *Limits) keys() []key {
 		count("failed_tickets_per_minute", &l.FailedTicketsPerMinute, "bad tickets and invites from one address; beyond it the server looks at no more of them for a moment"),
 		count("failed_api_keys_per_minute", &l.FailedKeysPerMinute, "wrong API keys from one address; beyond it each wait is twice as long as the one before"),
 		count("tickets_per_minute_per_address", &l.TicketsPerMinute, "tickets and ICE servers that one address gets over HTTP"),
+		count("invites_per_user", &l.InvitesPerUser, "invites that one user has made and that are good, at a time; four times as many with those of a day before, and 64 times as many with those of users who came by them"),
+		count("invite_requests_per_minute_per_user", &l.InviteRequestsPerMinute, "requests about invites, from one user"),
 		count("api_requests_per_second_per_address", &l.APIRequestsPerSecond, "requests of backends, with one of auth.api_keys, from one address; sixty times that at once, and a tenth of it for long lists"),
 	}
 }

@@ -51,8 +51,7 @@ func (a *API) postAdminInvite(r *http.Request) (any, *apiError) {
 	if err := a.cfg.RecordInvite(inv); err != nil {
 		return nil, a.internalError("record an invite", err)
 	}
-	link := auth.InviteLink(a.cfg.PublicURL(), inv.Room, token)
-	return inviteAnswer{link, token, inv.ID, inv.Room, inv.Role, inv.Uses, inv.Expires}, nil
+	return a.inviteAnswer(inv, token), nil
 }
 
 // invite returns what was asked for, without ID and expiry.

@@ -1,6 +1,6 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, iceservers, relays, turncredentials and client, and those of backends (admin):
+// Each endpoint has a file: tickets, invites, iceservers, relays, turncredentials and client, and those of backends (admin):
 // adminusers, adminrooms, admintickets and admininvites. A request passes the checks that
 // all of them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is
 // written as JSON.
@@ -8,8 +8,11 @@ package httpapi
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -51,8 +54,16 @@ type Config struct {
 	RecordInvite func(auth.Invite) error // adds a new invite to the list of invites
 	PublicURL    func() string           // of the pages, without a path
 
+	Sessions     Sessions
+	OwnInvites   OwnInvites
+	GuestInvites bool          // guests make invites too
+	InviteMaxTTL time.Duration // of an invite that a user makes; 0: users make none
+	InvitesEach  int           // that a user may have at a time
+
 	// NameTaken reports whether somebody online has a name, in its canonical form.
 	NameTaken func(canonical string) bool
+	// OriginRefused is told of each origin whose pages may not use the API. It must be quick. May be nil.
+	OriginRefused func(origin string)
 	// Unready says why clients should rather go to another server, or returns "". Nil: there never is a reason.
 	Unready func() string
 	// ICEServers may be filled in after New, but before the first request.
@@ -63,6 +74,7 @@ type Config struct {
 	FailuresPerMinute    int // bad tickets, invites and TURN credentials from one address; nobody can guess a signed token
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
+	InvitesPerMinute     int // requests about invites from one user
 	AdminPerSecond       int // requests with an API key from one address; sixty times that at once. Of long lists a tenth
 	Now                  func() time.Time
 	Log                  *slog.Logger
@@ -75,10 +87,11 @@ type API struct {
 	failures *buckets // of signed tokens: they spare the processor
 	keys     *limiter // of API keys, which can be guessed
 	grants   *buckets
-	admins   *buckets // of good API keys
-	lists    *buckets // of those who ask for long lists by them
-	waits    seldom   // lines of the log
-	refusals *buckets // likewise
+	inviters bucketTable[string] // users who ask about invites
+	admins   *buckets            // of good API keys
+	lists    *buckets            // of those who ask for long lists by them
+	waits    seldom              // lines of the log
+	refusals *buckets            // likewise
 	log      *slog.Logger
 
 	ready atomic.Bool // false while starting and draining
@@ -92,6 +105,7 @@ func New(cfg Config) *API {
 		failures: newBuckets(cfg.FailuresPerMinute, cfg.Now),
 		keys:     newLimiter(cfg.KeyFailuresPerMinute, cfg.Now),
 		grants:   newBuckets(cfg.GrantsPerMinute, cfg.Now),
+		inviters: newBucketTable[string](max(1, cfg.InvitesPerMinute), cfg.Now),
 		admins:   newBuckets(60*cfg.AdminPerSecond, cfg.Now),
 		lists:    newBuckets(max(1, 6*cfg.AdminPerSecond), cfg.Now),
 		waits:    seldom{every: waitsEvery},
@@ -105,13 +119,15 @@ func (a *API) SetReady(ready bool) { a.ready.Store(ready) }
 
 // Register adds the API's paths to mux.
 func (a *API) Register(mux *http.ServeMux) {
-	mux.Handle("/api/v1/tickets", a.endpoint(http.MethodPost, a.postTicket))
-	mux.Handle("/api/v1/client", a.endpoint(http.MethodGet, a.getClient))
-	mux.Handle("/api/v1/ice-servers", a.endpoint(http.MethodGet, a.getICEServers))
-	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(http.MethodGet, a.getRelay))
-	mux.Handle("/api/v1/turn-credentials", a.endpoint(http.MethodGet, a.getTURNCredentials))
+	mux.Handle("/api/v1/tickets", a.endpoint(methods{http.MethodPost: a.postTicket}))
+	mux.Handle("/api/v1/client", a.endpoint(methods{http.MethodGet: a.getClient}))
+	mux.Handle("/api/v1/ice-servers", a.endpoint(methods{http.MethodGet: a.getICEServers}))
+	mux.Handle("/api/v1/invites", a.endpoint(methods{http.MethodPost: a.postInvite, http.MethodGet: a.getInvites}))
+	mux.Handle("/api/v1/invites/{id}", a.endpoint(methods{http.MethodDelete: a.deleteInvite}))
+	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(methods{http.MethodGet: a.getRelay}))
+	mux.Handle("/api/v1/turn-credentials", a.endpoint(methods{http.MethodGet: a.getTURNCredentials}))
 	for _, p := range a.adminPaths() {
-		mux.Handle(p.path, a.endpoint(p.method, a.withKey(p)))
+		mux.Handle(p.path, a.endpoint(methods{p.method: a.withKey(p)}))
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "There is no such API path."})
@@ -132,14 +148,22 @@ func (a *API) Register(mux *http.ServeMux) {
 	})
 }
 
-// endpoint does what every API path needs around handle: origins and CORS, the method, and the answer as JSON.
-func (a *API) endpoint(method string, handle handler) http.Handler {
+// methods are what a path takes.
+type methods map[string]handler
+
+func (m methods) String() string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
+
+// endpoint does what every API path needs around its handlers: origins and CORS, the method, and the answer as JSON.
+func (a *API) endpoint(takes methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Add("Vary", "Origin")
 		if !a.origins.allow(r) {
+			if a.cfg.OriginRefused != nil {
+				a.cfg.OriginRefused(r.Header.Get("Origin"))
+			}
 			writeError(w, &apiError{Status: http.StatusForbidden, Code: "forbidden", Message: "Pages of this origin may not use this server; its operator can add it to http.allowed_origins."})
 			return
 		}
@@ -147,16 +171,17 @@ func (a *API) endpoint(method string, handle handler) http.Handler {
 			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 			h.Set("Access-Control-Expose-Headers", "Retry-After")
 			if r.Method == http.MethodOptions {
-				h.Set("Access-Control-Allow-Methods", method)
+				h.Set("Access-Control-Allow-Methods", takes.String())
 				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 				h.Set("Access-Control-Max-Age", "600")
 				w.WriteHeader(http.StatusNoContent)
 				return
 			}
 		}
-		if r.Method != method {
-			h.Set("Allow", method)
-			writeError(w, &apiError{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Message: "This path takes " + method + " only."})
+		handle := takes[r.Method]
+		if handle == nil {
+			h.Set("Allow", takes.String())
+			writeError(w, &apiError{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Message: "This path takes " + takes.String() + " only."})
 			return
 		}
 		answer(w, r, handle)

@@ -44,6 +44,7 @@ func newAPITest(guests Guests) *apiTest {
 		Offloads:          func(netip.AddrPort, *auth.Grant) (bool, bool) { return false, false },
 		FailuresPerMinute: 3, KeyFailuresPerMinute: 3, GrantsPerMinute: 1000, AdminPerSecond: 100,
 		People: &testPeople{}, RecordInvite: func(auth.Invite) error { return nil },
+		Sessions: &testSessions{}, OwnInvites: newTestInvites(now), InviteMaxTTL: 7 * 24 * time.Hour, InvitesEach: 2, InvitesPerMinute: 10,
 		PublicURL: func() string { return "https://turn.example.org" },
 		Now:       now,
 		Log:       slog.New(slog.DiscardHandler),

@@ -66,7 +66,7 @@ func TestBucketsHaveABound(t *testing.T) {
 		b.take(addr)
 		addr = addr.Next()
 	}
-	if len(b.fullAt) > maxFailing {
-		t.Errorf("%d addresses are remembered, want at most %d", len(b.fullAt), maxFailing)
+	if len(b.table.fullAt) > maxFailing {
+		t.Errorf("%d addresses are remembered, want at most %d", len(b.table.fullAt), maxFailing)
 	}
 }

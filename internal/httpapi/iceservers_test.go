@@ -214,7 +214,7 @@ func TestICEServersEndpoint(t *testing.T) {
 		if resp.StatusCode != 401 || errorCode(object) != "unauthorized" || resp.Header.Get("WWW-Authenticate") != "Bearer" {
 			t.Errorf("Authorization %q: %d %v", bad, resp.StatusCode, object)
 		}
-		a.failures = newBuckets(3, a.failures.now)
+		a.failures = newBuckets(3, a.failures.table.now)
 	}
 	a.now = a.now.Add(time.Hour)
 	if resp, object := get("Authorization: Bearer " + token); resp.StatusCode != 401 || errorCode(object) != "expired" {

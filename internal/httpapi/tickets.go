@@ -84,7 +84,11 @@ func (a *API) useInvite(inv auth.Invite) *apiError {
 	if inv.ID == "" {
 		return nil
 	}
-	switch err := a.cfg.UseInvite(inv); {
+	err := error(auth.ErrInviteRevoked)
+	if maker := a.cfg.OwnInvites.Maker(inv.ID); maker == "" || !a.cfg.Sessions.KeptOut(maker, inv.Room) { // or who was kicked could send others, or come as another
+		err = a.cfg.UseInvite(inv)
+	}
+	switch {
 	case errors.Is(err, auth.ErrInviteUsed):
 		return &apiError{Status: http.StatusForbidden, Code: "invite-used", Message: "This invite has been used; ask for a new link."}
 	case errors.Is(err, auth.ErrInviteRevoked):

@@ -81,7 +81,7 @@ func TestTicketForInvite(t *testing.T) {
 		if resp, object := post(bad); resp.StatusCode != 401 || errorCode(object) != "unauthorized" {
 			t.Errorf("%s as invite: %d %v", name, resp.StatusCode, object)
 		}
-		a.failures = newBuckets(3, a.failures.now)
+		a.failures = newBuckets(3, a.failures.table.now)
 	}
 	a.now = a.now.Add(2 * time.Hour)
 	if resp, object := post(invite); resp.StatusCode != 401 || errorCode(object) != "expired" {

@@ -68,6 +68,8 @@ type Node struct {
 	ledger      *auth.Ledger   // of invites
 	ended       *ended         // what resume tokens must not bring back
 
+	originRefused func(origin string) // logs it, now and then
+
 	people    *people
 	onRevoked func(inviteID string) // ends the sessions of users who came by the invite
 	onKicked  func(auth.Kick)       // ends what the user has that is of before
@@ -100,6 +102,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	}
 	secret := file.Secret()
 	n := &Node{cfg: cfg, options: o, log: o.Log, secret: file, webConns: newWebConns(), redirectConns: newWebConns()}
+	n.originRefused = httpapi.OriginNotice(cfg.HTTP.AllowedOrigins, time.Now, n.log)
 	n.finder = newRelayFinder(cfg, n.log)
 	if n.relays, err = n.finder.first(); err != nil {
 		return nil, err
@@ -190,6 +193,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		Presence:       presenceOf(n.cfg),
 		MaxSession:     maxSessions(n.cfg),
 		AllowedOrigins: origins,
+		OriginRefused:  n.originRefused,
 		ClientAddr:     proxies.ClientAddr,
 		Limits:         signalLimits(&n.cfg.Limits),
 		Log:            n.log,
@@ -274,6 +278,13 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 		APIKeys:              secretsOf(n.cfg.Auth.APIKeys),
 		People:               n.people,
 		RecordInvite:         n.ledger.Record,
+		Sessions:             callers{n.signal},
+		OwnInvites:           n.ledger,
+		GuestInvites:         n.cfg.Auth.GuestInvites,
+		InviteMaxTTL:         n.cfg.Auth.InviteMaxTTL,
+		InvitesEach:          n.cfg.Limits.InvitesPerUser,
+		InvitesPerMinute:     n.cfg.Limits.InviteRequestsPerMinute,
+		OriginRefused:        n.originRefused,
 		PublicURL:            func() string { return n.cfg.PublicURL(n.webAddrs()) },
 		NameTaken:            n.signal.NameTaken,
 		ICEServers:           &n.ice,

@@ -138,6 +138,18 @@ func (p *people) remember() {
 	}
 }
 
+// callers finds the sessions that ask something over HTTP.
+type callers struct{ signal *signal.Server }
+
+// Caller implements httpapi.Sessions.
+func (c callers) Caller(token string) (httpapi.Caller, bool, error) {
+	s, found, err := c.signal.Caller(token)
+	return httpapi.Caller{Ticket: s.Ticket, Rooms: s.Rooms, Hosts: s.Hosts, SeesAll: s.SeesAll}, found, err
+}
+
+// KeptOut implements httpapi.Sessions.
+func (c callers) KeptOut(user, room string) bool { return c.signal.KeptOut(user, room) }
+
 // kickedOut has the users who were thrown out while credentials of before, which belong to no session, may be good.
 type kickedOut struct {
 	mu sync.Mutex
