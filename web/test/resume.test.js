@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
-import { joined, newClient, signedIn, timers } from './signedin.js';
+import { inRoom, joined, newClient, next, resumable, signedIn, timers } from './signedin.js';
 
 test('after a session has ended, a ticket begins another one in the same rooms', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
@@ -23,6 +23,15 @@ test('after a session has ended, a ticket begins another one in the same rooms',
   assert.equal(lost, 1);
   await next.answer('join', joined);
   assert.equal(client.rooms.get('standup'), room);
+});
+
+test('a room that has to be made again has its waiting room again', async () => {
+  const { client, socket } = await resumable();
+  await inRoom(client, socket, { host: 's1', waiting: true, peers: [], seq: 1 });
+  const second = await next(socket);
+  await second.answer('hello', { type: 'error', code: 'no-such-session', message: '' });
+  await second.answer('hello', welcome({ session: 's3', resume: 'another' }));
+  assert.deepEqual({ ...second.expect('join'), id: '' }, { type: 'join', room: 'standup', create: true, size: 4, waiting: true, id: '' });
 });
 
 test('a session that the server has ended for a lasting reason does not begin again', async () => {

@@ -44,9 +44,8 @@ const understood = {
     assert.equal(client.online.size, online?.length ?? 0);
     assert.equal(client.hasMoreOnline, onlineMore);
   },
-  // The SDK does not rename yet.
-  'renamed': () => {},
-  'peer-renamed': () => {},
+  'renamed': ({ client }, { name }) => assert.equal(client.name, name),
+  'peer-renamed': ({ client }, { room, session, name }) => assert.equal(client.rooms.get(room)?.peers.get(session)?.name, name),
   // These two leave no trace; client.test.js and liveness.test.js test their effect.
   'ack': () => {},
   'pong': () => {},

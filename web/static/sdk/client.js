@@ -44,6 +44,7 @@ import { Signaling } from './server/signaling.js';
  * @property {PresenceChange} presence other people came or went, or have another name; guests see nobody
  * @property {{ call: Call }} call an incoming one
  * @property {{ room: Room, how: 'join' | 'call' | 'reload' }} room we are in it: by `join`, by a call, or since before a reload
+ * @property {{ name: string }} renamed we have another name, by `rename`, also in another tab
  * @property {{ retryAfter: number }} going-away the server is about to stop
  * @property {{ seconds: number }} expiring the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
  * @property {TurnpikeError} error the server's error for a message without an answer
@@ -110,7 +111,7 @@ export class Client extends Emitter {
       refused: (error) => emit(this, 'error', error),
       closed: (error) => this.#closed(error),
     });
-    this.#renewal = new Renewal(options, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
+    this.#renewal = new Renewal(options, () => this.#signaling.name, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
     this.#liveness = new Liveness(this.#signaling, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
   }
 
@@ -262,6 +263,19 @@ export class Client extends Emitter {
     return this.#signaling.request({ type: 'refresh', ticket });
   }
 
+  /**
+   * Takes another name. The session, its rooms and its calls stay; room mates hear `peer-renamed`.
+   *
+   * @param {string} name
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<string>} the name in force
+   * @throws {TurnpikeError} `name-taken`, `bad-message` (no name can be so), `forbidden` (the app whose ticket we have gives our name), `rate-limited`
+   */
+  async rename(name, { signal } = {}) {
+    const renamed = await this.#inside.request({ type: 'rename', name }, signal);
+    return renamed.name;
+  }
+
   /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
   close() {
     return this.#signaling.close();
@@ -355,6 +369,7 @@ export class Client extends Emitter {
       case 'hangup':
         this.calls.get(message.call)?.end('hangup', 'hangup');
         return this.#left(message.room ?? '', 'hangup');
+      case 'renamed': return this.#renamed(message.name);
       case 'ice-servers': return this.#setIceServers(message.iceServers);
       case 'going-away': return emit(this, 'going-away', { retryAfter: message.retryAfter });
       case 'error':
@@ -410,6 +425,14 @@ export class Client extends Emitter {
     this.#welcomed = { ...this.#welcomed, name, role };
     this.#renewal.ends(expiresIn);
     if (online) this.#presence.list(online, onlineMore);
+  }
+
+  /** @param {string} name */
+  #renamed(name) {
+    if (name === this.name) return;
+    this.#welcomed = { ...this.#welcomed, name };
+    this.#signaling.name = name; // For the sessions after this one.
+    emit(this, 'renamed', { name });
   }
 
   /** @param {string} room @returns {boolean} whether we are leaving it, or must leave it */

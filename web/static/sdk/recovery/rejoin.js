@@ -61,7 +61,8 @@ export class Rejoin {
     const { session } = client;
     for (let tries = 1; session === client.session && !room.isLeft; tries++) {
       try {
-        const answer = await client.request({ type: 'join', room: room.id, create: true, size: room.size });
+        const waiting = room.hasWaitingRoom || undefined;
+        const answer = await client.request({ type: 'join', room: room.id, create: true, size: room.size, waiting });
         if (patience && answer.type === 'joined') room.roster.awaitAllBut(answer.peers, patience);
         return;
       } catch (error) {

@@ -31,12 +31,14 @@ import { Roster } from './roster.js';
  * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown, kicked
  * @property {{ peer: Peer }} peer-away the server cannot reach the peer; media may go on, and chat waits
  * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
+ * @property {{ peer: Peer, former: string }} peer-renamed the peer has another name than the former one
  * @property {{ peer: Peer, text: string, at: Date }} message chat
  * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
  * @property {{ host: Peer | 'me' | undefined }} host there is another host now
  * @property {{ by: Peer | 'me' | undefined }} locked nobody can join any more; `by` is undefined if it happened while we were away
  * @property {{ by: Peer | 'me' | undefined }} unlocked
  * @property {{ peer: PeerInfo }} knock somebody waits to be let in, and is in `knocks`; only moderators learn of it
+ * @property {{ peer: PeerInfo }} knock-renamed they have another name
  * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they no longer wait
  *
  * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, lost the connection, or were kicked
@@ -227,12 +229,13 @@ export class Room extends Emitter {
     this.#setKnocks(state.knocks ?? []);
   }
 
-  /** Applies news about the host, the lock or the waiting room; other messages change nothing. @param {ServerMessage} message */
+  /** Applies news about the host, the lock, names or the waiting room; other messages change nothing. @param {ServerMessage} message */
   moderate(message) {
     switch (message.type) {
       case 'host': return this.#setHost(message.session);
       case 'locked':
       case 'unlocked': return this.#setLocked(message.type === 'locked', message.by);
+      case 'peer-renamed': return this.#renamed(message.session, message.name);
       case 'knock': return this.#addKnock(message.peer);
       case 'knock-over': return this.#removeKnock(message.session, 'over');
       case 'admitted':
@@ -259,6 +262,19 @@ export class Room extends Emitter {
   #setLocked(locked, by) {
     this.locked = locked;
     emit(this, locked ? 'locked' : 'unlocked', { by: this.#who(by) });
+  }
+
+  /**
+   * @param {string} session of a peer, or of somebody who waits
+   * @param {string} name
+   */
+  #renamed(session, name) {
+    this.roster.renamed(session, name);
+    const knock = this.knocks.get(session);
+    if (!knock) return;
+    const peer = { ...knock, name };
+    this.knocks.set(session, peer);
+    emit(this, 'knock-renamed', { peer });
   }
 
   /** @param {PeerInfo} peer */

@@ -150,6 +150,26 @@ export class Roster {
     this.#isBack(peer, fresh);
   }
 
+  /**
+   * @param {string} session
+   * @param {string} name
+   */
+  renamed(session, name) {
+    const peer = this.#bySession.get(session);
+    if (peer) this.#name(peer, name);
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {string} name
+   */
+  #name(peer, name) {
+    const former = peer.name;
+    if (former === name) return;
+    peer.name = name;
+    emit(this.#room, 'peer-renamed', { peer, former });
+  }
+
   /** @param {string} session of this moment */
   of(session) {
     return this.#bySession.get(session);
@@ -192,6 +212,7 @@ export class Roster {
    */
   #renew(peer, info, offers) {
     this.#bySession.delete(peer.session);
+    this.#name(peer, info.name);
     peer.renew(info, { self: this.#client.session, offers });
     this.#bySession.set(info.session, peer);
   }

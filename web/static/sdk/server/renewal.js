@@ -17,6 +17,7 @@ const MAX_WAIT_MS = 2 ** 31 - 1;
  */
 export class Renewal {
   #options;
+  #name;
   #refresh;
   #isLate;
   /** Ends the wait for the present end. */
@@ -24,11 +25,13 @@ export class Renewal {
 
   /**
    * @param {ClientOptions} options
+   * @param {() => string} name returns our name at this moment
    * @param {(ticket: string) => Promise<Refreshed>} refresh sends the ticket; the answer sets the next end, by `ends`
    * @param {(seconds: number) => void} isLate called if the app gives no tickets, when the session should be refreshed
    */
-  constructor(options, refresh, isLate) {
+  constructor(options, name, refresh, isLate) {
     this.#options = options;
+    this.#name = name;
     this.#refresh = refresh;
     this.#isLate = isLate;
   }
@@ -51,11 +54,11 @@ export class Renewal {
   async #keep(ms, signal) {
     await pause(Math.min(ms * PART, MAX_WAIT_MS), signal);
     if (signal.aborted) return;
-    const { getTicket, name, url } = this.#options;
+    const { getTicket, url } = this.#options;
     if (!getTicket) return this.#isLate(Math.round(ms * (1 - PART) / 1000));
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const answer = await getTicket({ name: name || undefined, url, fresh: true, signal });
+        const answer = await getTicket({ name: this.#name() || undefined, url, fresh: true, signal });
         if (signal.aborted) return;
         await this.#refresh(typeof answer === 'string' ? answer : answer.ticket);
         return;

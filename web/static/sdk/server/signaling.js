@@ -106,6 +106,15 @@ export class Signaling {
     this.#outbox = new Outbox(saved?.lastId);
   }
 
+  /** That we ask for when we sign in; '' leaves it to the ticket. */
+  get name() {
+    return this.#signIn.name;
+  }
+
+  set name(name) {
+    this.#signIn.name = name;
+  }
+
   /** @returns {SavedSession | undefined} lets another page go on with the session; undefined if there is none */
   get saved() {
     return this.#resume && { ...this.#resume, received: this.#inbox.received, lastId: this.#outbox.lastId };
