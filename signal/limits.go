@@ -449,6 +449,11 @@ func (srv *Server) takeHello(c *conn, of func(*addrUse) *bucket) *wire.Error {
 	return rateLimited(wait, "Too many clients come from your address at once.")
 }
 
+// atLimit refuses what a fixed limit does not allow. limit is its name in welcome.limits.
+func atLimit(limit, sentence string) *wire.Error {
+	return &wire.Error{Code: wire.CodeForbidden, Message: sentence, Limit: limit}
+}
+
 // mayHaveAnother says why a user may not have one more session. The caller holds mu.
 func (srv *Server) mayHaveAnother(id string) *wire.Error {
 	u := srv.users[id]
@@ -456,5 +461,5 @@ func (srv *Server) mayHaveAnother(id string) *wire.Error {
 		return nil
 	}
 	srv.counters.limited.count(limitedUserSessions)
-	return newError(wire.CodeForbidden, "You have as many sessions as you may; end one first.")
+	return atLimit("sessions", "You have as many sessions as you may; end one first.")
 }

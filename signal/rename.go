@@ -34,7 +34,7 @@ func (s *session) rename(m *wire.Rename) *wire.Error {
 func (srv *Server) changeName(u *user, asked askedName, by *session) *wire.Error {
 	name, canonical, ok := srv.freeName(u, asked)
 	if !ok {
-		return nameTaken()
+		return srv.nameTaken(u, asked.canonical)
 	}
 	srv.notePresence(u, true)
 	srv.dropName(u)
@@ -94,8 +94,4 @@ func (srv *Server) dropName(u *user) {
 func (srv *Server) tooManyNames(u *user) *wire.Error {
 	srv.counters.limited.count(limitedUserJoins)
 	return rateLimited(u.use.lackJoins(time.Now(), srv.cfg.Limits.UserJoins), "Your name has changed too often.")
-}
-
-func nameTaken() *wire.Error {
-	return newError(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
 }

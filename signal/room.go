@@ -67,9 +67,9 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r != nil && m.Room == "":
 		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	case r != nil && slices.Contains(r.waiting, s):
-		return srv.knock(s, r, m.ID)
+		return srv.knockAgain(s, r, m.ID)
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
-		return newError(wire.CodeForbidden, "You are in as many rooms as you may be; leave one first.")
+		return atLimit("rooms", "You are in as many rooms as you may be; leave one first.")
 	case r == nil:
 		r = srv.newRoom(id, cmp.Or(m.Size, wire.DefaultRoomSize))
 		r.hasWaiting = m.Waiting
@@ -84,15 +84,22 @@ func (s *session) join(m *wire.Join) *wire.Error {
 
 // letIn lets a newcomer into a room that is there, or keeps it out, or has it wait.
 func (srv *Server) letIn(s *session, r *room, ref string) *wire.Error {
+	full, moderates := len(r.members) >= r.size, s.moderates()
+	absent := r.absentBefore(s)
 	switch {
 	case slices.Contains(r.kicked, s.user.id):
 		return wasKicked()
-	case r.locked && !s.moderates():
+	case absent != nil && absent.user == s.user && (full || !moderates && (r.locked || r.hasWaiting)):
+		srv.takeSeat(s, absent, r, ref)
+		return nil
+	case r.locked && !moderates:
 		return newError(wire.CodeLocked, "The room is locked.")
-	case len(r.members) >= r.size:
-		return roomFull()
-	case r.hasWaiting && !s.moderates():
+	case full && absent == nil:
+		return r.isFull()
+	case r.hasWaiting && !moderates:
 		return srv.knock(s, r, ref)
+	case full:
+		srv.makeWay(absent, r)
 	}
 	srv.enterRoom(s, r, ref)
 	return nil
@@ -100,10 +107,6 @@ func (srv *Server) letIn(s *session, r *room, ref string) *wire.Error {
 
 func wasKicked() *wire.Error {
 	return newError(wire.CodeKicked, "You were taken out of this room and cannot come back.")
-}
-
-func roomFull() *wire.Error {
-	return newError(wire.CodeFull, "The room has as many people as it may have.")
 }
 
 func (srv *Server) newRoom(id string, size int) *room {
@@ -183,10 +186,7 @@ func (srv *Server) takeOut(s *session, r *room, reason string) {
 	if wasHost {
 		r.passHost()
 	}
-	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
-	if !s.ended && srv.resumes() {
-		srv.past.LeaveRoom(s.id, r.id, s.number)
-	}
+	srv.forgetMember(s, r)
 	isOver := len(r.members) == 0
 	if isOver {
 		delete(srv.rooms, r.id)
@@ -198,6 +198,14 @@ func (srv *Server) takeOut(s *session, r *room, reason string) {
 		srv.nextTerm(r)
 	case wasHost:
 		srv.hostChanged(r)
+	}
+}
+
+// forgetMember has a session forget a room that it is not in any more.
+func (srv *Server) forgetMember(s *session, r *room) {
+	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
+	if !s.ended && srv.resumes() {
+		srv.past.LeaveRoom(s.id, r.id, s.number)
 	}
 	srv.roomsChanged(s)
 }

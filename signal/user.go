@@ -46,7 +46,7 @@ func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 	}
 	name, canonical, ok := srv.freeName(nil, asked)
 	if !ok {
-		return nil, nameTaken()
+		return nil, srv.nameTaken(nil, asked.canonical)
 	}
 	u = &user{id: id, issuer: issuerOf(id), use: srv.useOf(id)}
 	srv.users[id] = u

@@ -34,11 +34,15 @@ func (s *session) admit(m *wire.Admit) *wire.Error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	r, other, e := s.waitingFor(m.Room, m.Session)
-	switch {
-	case e != nil:
+	if e != nil {
 		return e
-	case len(r.members) >= r.size:
-		return roomFull()
+	}
+	if len(r.members) >= r.size {
+		absent := r.absentBefore(other)
+		if absent == nil {
+			return r.isFull()
+		}
+		srv.makeWay(absent, r)
 	}
 	r.forgetWaiting(other)
 	s.reply(&wire.Admitted{Ref: m.ID, Room: r.id, Session: other.id})

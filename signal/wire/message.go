@@ -201,13 +201,16 @@ type (
 		Session string `json:"session"`
 		Fresh   bool   `json:"fresh,omitempty"`
 	}
-	// Error answers any request. RetryAfter is in seconds.
+	// Error answers any request. RetryAfter is in seconds. Away means that somebody is away who may not come back: with full
+	// and name-taken. Limit is the name of the limit, as in Limits, that is reached: with forbidden.
 	Error struct {
 		Ref        string `json:"ref,omitempty"`
 		Code       Code   `json:"code"`
 		Message    string `json:"message"`
 		Field      string `json:"field,omitempty"`
 		RetryAfter int    `json:"retryAfter,omitempty"`
+		Away       bool   `json:"away,omitempty"`
+		Limit      string `json:"limit,omitempty"`
 	}
 	// Joined tells which other sessions are in the room. Host is a session, empty in the room of a call. Waiting means
 	// that the room has a waiting room. Knocks are the sessions in it, for a session with host powers only.

@@ -53,7 +53,7 @@ const (
 	TypeResume     = "resume"      // server: token, which replaces the last one
 	TypePeerAway   = "peer-away"   // server: room, session
 	TypePeerBack   = "peer-back"   // server: room, session, fresh?
-	TypeError      = "error"       // server: code, message, field?, retryAfter?
+	TypeError      = "error"       // server: code, message, field?, retryAfter?, away?, limit?
 	TypeJoined     = "joined"      // server: room, size, host?, locked?, waiting?, peers, knocks?
 	TypeLeft       = "left"        // server: room, reason
 	TypePeerJoined = "peer-joined" // server: room, peer
@@ -175,6 +175,7 @@ const (
 	ReasonKicked     = "kicked"      // taken out by a session with host powers
 	ReasonRefused    = "refused"     // not let in from the waiting room; left only
 	ReasonClosed     = "closed"      // the room died while the session waited; left only
+	ReasonReplaced   = "replaced"    // was away, and another session of the same person took its place
 	ReasonReturned   = "returned"    // the room's members came back after a restart, and newcomers may not enter; left only
 )
 

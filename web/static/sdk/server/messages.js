@@ -64,7 +64,8 @@ import { TurnpikeError } from '../error.js';
  * }} Limits
  *
  * @typedef {{
- *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number,
+ *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number, away?: boolean,
+ *   limit?: string,
  * }} ErrorMessage
  * @typedef {{
  *   room: string, size: number, host?: string, locked?: boolean, waiting?: boolean, peers: PeerInfo[], knocks?: PeerInfo[],
