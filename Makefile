@@ -103,6 +103,14 @@ generate: ## build the kernel programs of turnserver/offload again, with Debian 
 	CI=true internal/e2e/install.sh clang-14 llvm-strip-14
 	go generate ./...
 
+.PHONY: npm
+npm: node_modules/.package-lock.json ## build the SDK as a package for npm: bin/turnpike-client-VERSION.tgz
+	node web/npm/build.mjs $(VERSION) bin
+
+.PHONY: types
+types: node_modules/.package-lock.json ## make web/npm/turnpike.d.ts, the SDK's type declarations, of its JSDoc again
+	node web/npm/types.mjs
+
 .PHONY: clean
 clean: ## remove what was built and installed here, but not turnpike-state
 	rm -rf bin node_modules

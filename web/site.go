@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -42,6 +43,32 @@ type site struct {
 // pageScript is the module of a page.
 var pageScript = regexp.MustCompile(`(?m)^( *)<script type="module" src="/v/` + placeholder + `/([^"]+)"></script>$`)
 
+// stylesheet is a link to one. Several that follow each other become one file, as a browser asks for a few at a time.
+var stylesheet = regexp.MustCompile(`(?m)^ *<link rel="stylesheet" href="/v/` + placeholder + `/([^"]+)">\n`)
+
+// oneStylesheet is the name of what joinStylesheets makes.
+const oneStylesheet = "css/all.css"
+
+// joinStylesheets puts the style sheets of a page into one, in their order, and has the page name that in their place.
+func joinStylesheets(html []byte, files map[string][]byte) (page, style []byte, err error) {
+	links := stylesheet.FindAllSubmatchIndex(html, -1)
+	if links == nil {
+		return nil, nil, errors.New("index.html has no style sheet")
+	}
+	for i, link := range links {
+		if i > 0 && link[0] != links[i-1][1] {
+			return nil, nil, fmt.Errorf("index.html: something stands before %s", bytes.TrimSpace(html[link[0]:link[1]]))
+		}
+		content, ok := files[string(html[link[2]:link[3]])]
+		if !ok {
+			return nil, nil, fmt.Errorf("index.html: there is no %s", html[link[2]:link[3]])
+		}
+		style = append(style, content...)
+	}
+	one := fmt.Sprintf("  <link rel=\"stylesheet\" href=\"/v/%s/%s\">\n", placeholder, oneStylesheet)
+	return slices.Concat(html[:links[0][0]], []byte(one), html[links[len(links)-1][1]:]), style, nil
+}
+
 // newSite makes everything that is served of the files of a tree.
 func newSite(tree fs.FS) (*site, error) {
 	sources := map[string][]byte{}
@@ -71,12 +98,17 @@ func newSite(tree fs.FS) (*site, error) {
 			served[name] = content
 		}
 	}
+	index, style, err := joinStylesheets(sources["index.html"], served)
+	if err != nil {
+		return nil, err
+	}
+	served[oneStylesheet] = style
 	s := &site{hash: hashOf(served, sources), pages: map[view]file{}, files: map[string]file{}, sdkFiles: map[string]file{}}
 	for name, content := range served {
 		s.files[name] = newFile(name, content)
 	}
 	for view, module := range views {
-		html, err := s.preload(sources["index.html"], page, string(script[2]), module)
+		html, err := s.preload(index, page, string(script[2]), module)
 		if err != nil {
 			return nil, err
 		}
@@ -91,6 +123,7 @@ func newSite(tree fs.FS) (*site, error) {
 	for name, content := range sdk.files { // turnpike.js, in the place of the module, and its map
 		s.sdkFiles[path.Base(name)] = newFile(name, content)
 	}
+	s.sdkFiles["turnpike.d.ts"] = newFile("turnpike.d.ts", types)
 	s.sdkVersion = "v" + hashOf(sdk.files)
 	return s, nil
 }

@@ -183,6 +183,12 @@ func TestSDKVersions(t *testing.T) {
 			t.Errorf("%s has no map: %d", target, sources.StatusCode)
 		}
 	}
+	for _, target := range []string{"/sdk/turnpike.d.ts", "/sdk/v1/turnpike.d.ts"} {
+		resp := get(t, h, target)
+		if resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(body(t, resp), "declare function connect(") {
+			t.Errorf("%s is not the types: %d %v", target, resp.StatusCode, resp.Header)
+		}
+	}
 	old := get(t, h, "/sdk/v0123456789abcdef/turnpike.js", "Origin", friend)
 	if old.StatusCode != http.StatusFound || old.Header.Get("Location") != "/sdk/v1/turnpike.js" || old.Header.Get("Access-Control-Allow-Origin") != friend || old.Header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("the SDK of another build: %d %v", old.StatusCode, old.Header)
@@ -191,6 +197,7 @@ func TestSDKVersions(t *testing.T) {
 
 func TestSiteErrors(t *testing.T) {
 	page := `<head>
+  <link rel="stylesheet" href="/v/TREEHASH/a.css">
   <script type="module" src="/v/TREEHASH/app.js"></script>
 </head>`
 	app := "import('./elements/home.js'); import('./elements/room.js');"
@@ -207,7 +214,10 @@ func TestSiteErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string][2]string{
-		"no script":                   {"index.html", "<head></head>"},
+		"no script":                   {"index.html", strings.Replace(page, "script", "x", 1)},
+		"no style sheet":              {"index.html", strings.Replace(page, "stylesheet", "x", 1)},
+		"another style sheet":         {"index.html", strings.Replace(page, "a.css", "b.css", 1)},
+		"style sheets apart":          {"index.html", page + "\n  <link rel=\"stylesheet\" href=\"/v/TREEHASH/a.css\">\n"},
 		"a module that is not there":  {"app.js", "import './missing.js'"},
 		"a slip in a module":          {"elements/room.js", "export {"},
 		"a slip in the SDK":           {"sdk/turnpike.js", "export const"},

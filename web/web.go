@@ -7,6 +7,7 @@
 //	/v/{hash}/...              every file of the pages, immutable: other contents have another hash
 //	/sdk/v1/turnpike.js        the SDK in one file, for other apps to import
 //	/sdk/v{hash}/turnpike.js   the same, immutable
+//	/sdk/v1/turnpike.d.ts      its types
 //	/sdk/...                   the SDK's modules, as they are; turnpike.js is the one file here, too
 //	/favicon.svg
 //
@@ -29,6 +30,11 @@ import (
 
 //go:embed static
 var embedded embed.FS
+
+// Types are made of the modules' comments by `make types`, which needs Node.js, so they are committed.
+//
+//go:embed npm/turnpike.d.ts
+var types []byte
 
 const (
 	cacheForever    = "public, max-age=31536000, immutable"
