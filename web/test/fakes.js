@@ -28,11 +28,16 @@ export class FakeTimers {
     return this.#waiting.size;
   }
 
-  /** Lets time pass, and runs the timers that are due, in order. @param {number} ms */
-  tick(ms) {
+  /**
+   * Lets time pass, and runs the timers that are due, in order.
+   *
+   * @param {number} ms
+   * @param {number} [late] milliseconds by which each timer runs too late
+   */
+  tick(ms, late = 0) {
     const end = this.#now + ms;
-    while (this.#runNext(end));
-    this.#now = end;
+    while (this.#runNext(end, late));
+    this.#now = Math.max(this.#now, end);
   }
 
   /** Lets time pass, and lets everything that follows from a timer happen before the next timer runs. @param {number} ms */
@@ -49,8 +54,12 @@ export class FakeTimers {
     delete /** @type {any} */ (performance).now; // the prototype has it
   }
 
-  /** @param {number} end @returns {boolean} whether a timer was due until then */
-  #runNext(end) {
+  /**
+   * @param {number} end
+   * @param {number} [late]
+   * @returns {boolean} whether a timer was due until then
+   */
+  #runNext(end, late = 0) {
     let next = 0;
     let at = Infinity;
     for (const [id, timer] of this.#waiting) {
@@ -59,7 +68,7 @@ export class FakeTimers {
     const timer = this.#waiting.get(next);
     if (!timer || at > end) return false;
     this.#waiting.delete(next);
-    this.#now = at;
+    this.#now = Math.max(this.#now, at + late);
     timer.run();
     return true;
   }

@@ -94,3 +94,91 @@ test('the server is probed if nothing comes in after a message', async () => {
   timers.tick(4000);
   socket.expect('ping');
 });
+
+/**
+ * A client with one peer, bob, whose connection stands.
+ */
+async function withBob() {
+  const { client, socket } = await signedIn({}, { session: 's1', resume: 'token' });
+  await socket.say({ ...joined, peers: [] });
+  await socket.say({ type: 'peer-joined', room: joined.room, peer: bob });
+  const room = client.rooms.get(joined.room);
+  const peer = room?.peers.get(bob.session);
+  if (!room || !peer) throw new Error('bob is not there');
+  const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
+  pc.connect();
+  await socket.say({ type: 'online', users: [] }); // Else the server would seem to be silent after our answer.
+  socket.sent.length = 0;
+  return { socket, room, peer, pc };
+}
+
+/** Lets checks find that something or nothing has come in. @param {FakePeerConnection} pc @param {number} count */
+async function checks(pc, count, { heard = 0, late = 0 } = {}) {
+  for (let n = 0; n < count; n++) {
+    pc.received += heard;
+    timers.tick(500, late);
+    await settle();
+  }
+}
+
+test('a peer who leaves while in doubt gets no connection any more', async () => {
+  const { socket, pc } = await withBob();
+  await checks(pc, 4, { heard: 1000 });
+  pc.iceConnectionState = 'disconnected';
+  const made = FakePeerConnection.made.length;
+  await checks(pc, 4);
+  const ping = socket.sent.find(({ type }) => type === 'ping');
+  await socket.say({ type: 'peer-left', room: joined.room, session: bob.session, reason: 'leave' });
+  await socket.say({ type: 'pong', ref: ping.id });
+  assert.equal(FakePeerConnection.made.length, made);
+  assert.ok(!socket.sent.some(({ type }) => type === 'signal'));
+});
+
+test('silence does not count while this machine is too late for its own checks, unless it always is', async () => {
+  const { socket, pc } = await withBob();
+  await checks(pc, 4, { heard: 1000 });
+  await checks(pc, 3, { late: 400 });
+  await checks(pc, 1);
+  await checks(pc, 3, { late: 400 });
+  assert.ok(!socket.sent.some(({ type }) => type === 'ping'));
+  await checks(pc, 4, { late: 400 });
+  assert.ok(socket.sent.some(({ type }) => type === 'ping'));
+});
+
+test('an answer that is refused time and again ends the connection', async () => {
+  const { socket, peer, pc } = await withBob();
+  /** @type {unknown[]} */
+  const errors = [];
+  peer.on('error', (error) => errors.push(error));
+  const offered = () => socket.sent.filter((message) => message.description?.type === 'offer');
+  pc.restartIce();
+  await settle();
+  await socket.say({ type: 'online', users: [] });
+  for (let round = 1; round <= 2; round++) {
+    const { id } = offered().at(-1)?.description ?? {};
+    await peer.receive({ description: { type: 'answer', sdp: 'what the browser refuses', id: `his.${round + 1}`, to: id } });
+    assert.equal(errors.length, round);
+    const made = FakePeerConnection.made.length;
+    for (let n = 0; n < 25 && offered().length === round; n++) await checks(pc, 1, { heard: 1000 });
+    await socket.say({ type: 'online', users: [] });
+    assert.equal(FakePeerConnection.made.length - made, round === 1 ? 0 : 1);
+    assert.equal(offered().length, round + 1);
+  }
+  assert.equal(offered().at(-1)?.description.to, undefined, 'an offer of another connection');
+});
+
+test('ICE servers that one connection does not take reach the others', async () => {
+  const { socket, room, pc } = await withBob();
+  await socket.say({ type: 'peer-joined', room: joined.room, peer: { session: 's3', user: 'u3', name: 'Cid' } });
+  const cid = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
+  pc.setConfiguration = () => {
+    throw new Error('not now');
+  };
+  /** @type {unknown[]} */
+  const errors = [];
+  room.peers.get(bob.session)?.on('error', (error) => errors.push(error));
+  await socket.say({ type: 'ice-servers', iceServers: [{ urls: 'stun:example.org' }], iceExpires: '' });
+  assert.deepEqual(cid.configuration.iceServers, [{ urls: 'stun:example.org' }]);
+  assert.equal(errors.length, 1);
+});

@@ -136,6 +136,19 @@ export class Negotiation extends Emitter {
     }
   }
 
+  /**
+   * @param {RTCIceServer[]} iceServers for paths from now on; a browser that cannot change them (Firefox before version 119)
+   * uses them with the next connection
+   */
+  setIceServers(iceServers) {
+    this.#options = { ...this.#options, iceServers };
+    try {
+      this.connection.setConfiguration?.({ ...this.connection.getConfiguration(), iceServers });
+    } catch (error) {
+      this.#failed(error); // The other peers get theirs all the same.
+    }
+  }
+
   close() {
     clearTimeout(this.#gathering);
     this.connection.close();

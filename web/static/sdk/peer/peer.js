@@ -146,6 +146,7 @@ export class Peer extends Emitter {
 
   /** @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal */
   async receive(signal) {
+    if (this.#closed) return;
     const negotiation = this.#next ?? this.#current;
     const isNew = negotiation.isForeign(signal.description) && signal.description?.to === undefined;
     if (isNew) this.renew(this, { self: this.#options.self, offers: false });
@@ -155,9 +156,7 @@ export class Peer extends Emitter {
   /** @param {RTCIceServer[]} iceServers */
   setIceServers(iceServers) {
     this.#options = { ...this.#options, iceServers };
-    for (const negotiation of [this.#current, this.#next]) {
-      negotiation?.connection.setConfiguration({ ...negotiation.connection.getConfiguration(), iceServers });
-    }
+    for (const negotiation of [this.#current, this.#next]) negotiation?.setIceServers(iceServers);
   }
 
   /**
@@ -173,10 +172,13 @@ export class Peer extends Emitter {
   /**
    * Makes a new connection after an interruption. A new path for the present connection would be slower: the browser asks
    * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds.
+   *
+   * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who cannot tell one connection from another
    */
-  reconnect() {
+  reconnect(options) {
+    if (this.#closed) return;
     if ((this.#next ?? this.#current).isIdentified) this.#replace(true);
-    else this.restart();
+    else this.restart(options);
   }
 
   /**
@@ -186,6 +188,7 @@ export class Peer extends Emitter {
    * @param {{ self: string, offers: boolean }} options
    */
   renew(info, { self, offers }) {
+    if (this.#closed) return;
     this.#options = { ...this.#options, self };
     this.session = info.session;
     this.user = info.user;

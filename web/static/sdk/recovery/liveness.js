@@ -10,6 +10,7 @@
  * @property {number} silent checks since then that found none
  * @property {number} limit of silent checks that raises a doubt
  * @property {number} offering checks in a row that found an unanswered offer
+ * @property {number} unanswered offers in a row that were taken back
  * @property {number} rest checks until the peer may be connected anew again
  */
 
@@ -25,6 +26,10 @@ const IDLE = 12;
 const SHAKEN = 10;
 const REST = 10;
 const UNANSWERED = 20;
+/** A check so much too late says that this machine has no time for us, and nothing about the peers. */
+const LATE_MS = 250;
+/** But where a browser slows down the timers of hidden pages, every check is late: after so many, one counts. */
+const MAX_LATE = 3;
 
 /**
  * Watches whether the peers are alive. WebRTC itself takes some 15 s to call a path failed. Here, 2 s of silence raise the
@@ -39,6 +44,8 @@ export class Liveness {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #shaken = 0;
+  /** Late checks in a row that did not count. */
+  #late = 0;
 
   /**
    * @param {Signaling} signaling
@@ -51,8 +58,11 @@ export class Liveness {
 
   /** Must be called when there may be peers. The checks go on until there are none. */
   start() {
+    const due = performance.now() + CHECK_MS;
     this.#timer ??= setTimeout(async () => {
-      await this.#check();
+      const isLate = performance.now() - due > LATE_MS;
+      this.#late = isLate && this.#late < MAX_LATE ? this.#late + 1 : 0;
+      await this.#check(this.#late === 0);
       this.#timer = undefined;
       if (this.#peers().length > 0) this.start();
     }, CHECK_MS);
@@ -71,11 +81,13 @@ export class Liveness {
   async doubt(peer) {
     // If the peer is away, or we are, the side that comes back reconnects.
     if (!(await this.#signaling.probe({ suspicious: true })) || peer.away) return;
+    if (!this.#peers().includes(peer)) return; // It has left meanwhile.
     const { silent } = this.#pulseOf(peer);
     if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#reconnect(peer);
   }
 
-  async #check() {
+  /** @param {boolean} silenceCounts */
+  async #check(silenceCounts) {
     this.#shaken = Math.max(0, this.#shaken - 1);
     await Promise.all(this.#peers().map(async (peer) => {
       const signs = await peer.signsOfLife().catch(() => undefined);
@@ -90,6 +102,7 @@ export class Liveness {
         pulse.silent = 0;
         return;
       }
+      if (!silenceCounts) return;
       if (pulse.silent++ === 0) {
         pulse.limit = pulse.steady >= STEADY ? SILENT : IDLE;
         pulse.steady = 0;
@@ -101,16 +114,19 @@ export class Liveness {
   }
 
   /**
-   * Takes back an offer that stays unanswered: something has happened that the negotiation cannot handle.
+   * Takes back an offer that stays unanswered: something has happened that the negotiation cannot handle, such as an answer
+   * that the browser refuses. The second time the connection itself is given up.
    *
    * @param {Peer} peer
    * @param {Pulse} pulse
    */
   #checkOffer(peer, pulse) {
+    if (!peer.isOffering) pulse.unanswered = 0;
     pulse.offering = peer.isOffering && !peer.away && this.#signaling.state === 'online' ? pulse.offering + 1 : 0;
     if (pulse.offering < UNANSWERED) return;
     pulse.offering = 0;
-    peer.restart({ lost: true });
+    if (pulse.unanswered++ === 0) peer.restart({ lost: true });
+    else peer.reconnect({ lost: true });
   }
 
   /** @param {Peer} peer */
@@ -124,7 +140,10 @@ export class Liveness {
   /** @param {Peer} peer @returns {Pulse} */
   #pulseOf(peer) {
     let pulse = this.#pulses.get(peer);
-    if (!pulse) this.#pulses.set(peer, pulse = { signs: undefined, steady: 0, silent: 0, limit: IDLE, offering: 0, rest: 0 });
+    if (!pulse) {
+      pulse = { signs: undefined, steady: 0, silent: 0, limit: IDLE, offering: 0, unanswered: 0, rest: 0 };
+      this.#pulses.set(peer, pulse);
+    }
     return pulse;
   }
 }
