@@ -10,6 +10,7 @@ import { Admissions } from './room/admission.js';
 import { Calls } from './room/calls.js';
 import { Room } from './room/room.js';
 import { serverUrl } from './server/address.js';
+import { Invites } from './server/invites.js';
 import { errorFrom } from './server/messages.js';
 import { Presence } from './server/presence.js';
 import { Renewal } from './server/renewal.js';
@@ -21,6 +22,7 @@ import { Signaling } from './server/signaling.js';
  * @import { SavedPage } from './recovery/reload.js'
  * @import { Call } from './room/call.js'
  * @import { RoomClient } from './room/room.js'
+ * @import { Invite, InviteList, InviteRequest } from './server/invites.js'
  * @import { JoinMessage, Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
  * @import { PresenceChange } from './server/presence.js'
  * @import { Retry } from './server/signaling.js'
@@ -82,6 +84,7 @@ export class Client extends Emitter {
   #ended = new AbortController();
   #rejoin = new Rejoin(this.#inside, this.#ended.signal);
   #renewal;
+  #invites;
   #presence = new Presence((change) => emit(this, 'presence', change));
   /** @type {Map<string, Room>} by id */
   #rooms = new Map();
@@ -112,6 +115,7 @@ export class Client extends Emitter {
       closed: (error) => this.#closed(error),
     });
     this.#renewal = new Renewal(options, () => this.#signaling.name, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
+    this.#invites = new Invites(options.url, () => this.#signaling.saved?.token, (signal) => this.#untilOnline(signal));
     this.#liveness = new Liveness(this.#signaling, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
   }
 
@@ -276,6 +280,40 @@ export class Client extends Emitter {
     return renamed.name;
   }
 
+  /**
+   * Makes a link that lets people into a room.
+   *
+   * @param {InviteRequest & { signal?: AbortSignal }} [request]
+   * @returns {Promise<Invite>}
+   * @throws {TurnpikeError} `forbidden`, `too-many-invites`, `bad-request`, `rate-limited`, `offline`
+   */
+  async createInvite({ signal, ...invite } = {}) {
+    const room = invite.room?.toLowerCase() ?? (this.rooms.size === 1 ? [...this.rooms.keys()][0] : undefined);
+    if (room === undefined) throw new TypeError('Name the room: we are in none, or in several.');
+    return this.#invites.create({ ...invite, room }, signal);
+  }
+
+  /**
+   * Lists the invites that this user has made, and the one by which it came.
+   *
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<InviteList>}
+   */
+  invites({ signal } = {}) {
+    return this.#invites.list(signal);
+  }
+
+  /**
+   * Takes an invite back. The sessions of those who came by it end.
+   *
+   * @param {string} id
+   * @param {{ signal?: AbortSignal }} [options]
+   * @throws {TurnpikeError} `not-found`
+   */
+  revokeInvite(id, { signal } = {}) {
+    return this.#invites.revoke(id, signal);
+  }
+
   /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
   close() {
     return this.#signaling.close();
@@ -332,6 +370,19 @@ export class Client extends Emitter {
   #restore(saved) {
     this.#savedChats = saved.chats;
     this.#calls.restore(saved);
+  }
+
+  /** @param {AbortSignal | undefined} signal */
+  async #untilOnline(signal) {
+    const settled = new AbortController();
+    if (this.status !== 'online' && this.status !== 'closed') {
+      const either = new Promise((resolve) => {
+        this.on('online', resolve, { signal: settled.signal });
+        this.on('closed', resolve, { signal: settled.signal });
+      });
+      await abortable(either, signal).finally(() => settled.abort());
+    }
+    if (this.status === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
   }
 
   /** @param {ClientEvents['online']['how']} how */
