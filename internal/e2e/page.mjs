@@ -1,7 +1,8 @@
 // @ts-check
 // What the pages do for people, at a server on the same host.
 
-import { Room, homes } from './pages.mjs';
+import { until } from './browser.mjs';
+import { Room, homes, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -30,4 +31,104 @@ export async function mangled(stage, plan, step) {
   if (address.pathname !== `/r/${id}`) throw new Error(`the address was not mended: ${address}`);
   step('cid opened a link that swallowed a bracket');
   return { sizes };
+}
+
+/**
+ * Records what a page does to be noticed: tones, notifications, locks of the screen.
+ * @param {import('playwright-core').Page} page
+ */
+async function watchAttention(page) {
+  await page.context().grantPermissions(['camera', 'microphone', 'notifications', 'screen-wake-lock']);
+  await page.addInitScript(() => {
+    const seen = { tones: 0, states: /** @type {Set<string>} */ (new Set()), notes: /** @type {string[]} */ ([]), locks: 0, released: 0 };
+    Object.assign(globalThis, { seen });
+    const { start } = OscillatorNode.prototype;
+    OscillatorNode.prototype.start = function (/** @type {number | undefined} */ at) {
+      seen.tones++;
+      this.addEventListener('ended', () => seen.states.add(this.context.state));
+      start.call(this, at);
+    };
+    const Real = Notification;
+    globalThis.Notification = class extends Real {
+      /** @param {string} title @param {NotificationOptions} [options] */
+      constructor(title, options) {
+        super(title, options);
+        seen.notes.push(title);
+        this.addEventListener('close', () => seen.notes.push(`${title} is closed`));
+      }
+    };
+    const request = WakeLock.prototype.request;
+    WakeLock.prototype.request = async function (/** @type {WakeLockType | undefined} */ type) {
+      const lock = await request.call(this, type);
+      seen.locks++;
+      lock.addEventListener('release', () => seen.released++);
+      return lock;
+    };
+  });
+  await page.reload();
+}
+
+/** @param {import('playwright-core').Page} page @returns {Promise<{ tones: number, states: string[], notes: string[], locks: number, released: number }>} */
+function attention(page) {
+  return page.evaluate(() => {
+    const { seen } = /** @type {any} */ (globalThis);
+    return { ...seen, states: [...seen.states] };
+  });
+}
+
+/** As if the user looked at another tab. @param {import('playwright-core').Page} page @param {boolean} hidden */
+function lookAway(page, hidden) {
+  return page.evaluate((hidden) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+    Object.defineProperty(document, 'visibilityState', { configurable: true, value: hidden ? 'hidden' : 'visible' });
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+  }, hidden);
+}
+
+/**
+ * A ring makes a sound, shows in the title and as a notification, and asks before it takes somebody out of a room. The screen stays on in a room.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function noticed(stage, plan, step) {
+  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  await watchAttention(ben.page);
+  await online(ben.page);
+  const id = await ben.create();
+  await cid.join(id);
+  await Promise.all([new Room(ben.page).others(1), new Room(cid.page).others(1)]);
+  await until('the screen stays on', async () => (await attention(ben.page)).locks === 1);
+  const before = await ben.page.title();
+  await lookAway(ben.page, true);
+
+  await ann.row('ben').getByTestId('call').click();
+  const incoming = ben.page.getByTestId('incoming-call');
+  await incoming.waitFor();
+  const text = await incoming.innerText();
+  if (!text.includes('Leave this room and answer') || !text.includes(id)) throw new Error(`the dialog does not say that answering leaves ${id}: ${text}`);
+  if ((await ben.page.title()) !== 'ann is calling') throw new Error(`the title is ${await ben.page.title()}`);
+  await until('tones that sound', async () => (await attention(ben.page)).states.includes('running'));
+  const { notes, tones } = await attention(ben.page);
+  if (String(notes) !== 'ann is calling') throw new Error(`the notifications were ${notes}`);
+  step(`ben is called by ${tones} tones, a notification and the title`);
+
+  await incoming.getByTestId('decline').click();
+  await until('the notification to go', async () => (await attention(ben.page)).notes.includes('ann is calling is closed'));
+  await until('the former title', async () => (await ben.page.title()) === before);
+  await new Room(cid.page).others(1);
+  step('ben declined, and is still in the room');
+
+  await lookAway(ben.page, false);
+  await ann.row('ben').getByTestId('call').click();
+  await incoming.getByTestId('accept').click();
+  await Promise.all([new Room(ann.page).others(1), new Room(ben.page).others(1), new Room(cid.page).others(0)]);
+  if ((await attention(ben.page)).notes.length > 2) throw new Error('a page that is in sight showed a notification');
+  step('ben answered, and left the room');
+  await ben.page.getByTestId('hangup').click();
+  await until('the screen may go off', async () => {
+    const { locks, released } = await attention(ben.page);
+    return locks >= 2 && released === locks;
+  });
+  return { notes, tones };
 }

@@ -1,4 +1,5 @@
 // @ts-check
+import { Attention } from './attention.js';
 import { find } from './dom.js';
 import { IncomingCall } from './elements/incomingcall.js';
 import { Notice } from './elements/notice.js';
@@ -22,8 +23,14 @@ export class App {
   constructor() {
     keepInvite();
     this.session = new Session();
+    this.attention = new Attention();
     this.notice = find(document, 'tp-notice', Notice);
     this.main = find(document, 'main', HTMLElement);
+  }
+
+  /** The room that the page shows and that we are in. */
+  get room() {
+    return this.session.client.rooms.get(roomOf(location.pathname));
   }
 
   start() {
@@ -72,7 +79,7 @@ export class App {
     }
     const page = view();
     this.main.replaceChildren(page);
-    document.title = page.heading ? `${page.heading} · turnpike` : 'turnpike';
+    this.attention.setHeading(page.heading);
     return true;
   }
 
@@ -159,6 +166,4 @@ function keepInvite() {
   if (invite || (id && location.pathname !== roomPath(id))) history.replaceState(null, '', id ? roomPath(id) : location.pathname);
 }
 
-const app = new App();
-// A video that waits for its first picture delays the load event, and the page would seem to load for ever.
-addEventListener('load', () => app.start());
+new App().start();

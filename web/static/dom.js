@@ -1,5 +1,8 @@
 // @ts-check
 
+/** @type {Promise<unknown>} resolves when the page has loaded. A video that waits for its first picture would delay that, maybe for ever. */
+export const pageLoaded = document.readyState === 'complete' ? Promise.resolve() : new Promise((resolve) => addEventListener('load', resolve));
+
 /**
  * Gives an element the content of a `<template>` of index.html.
  *

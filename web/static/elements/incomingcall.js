@@ -4,7 +4,7 @@ import { roomPath } from '../roomlinks.js';
 
 /**
  * @import { App } from '../app.js'
- * @import { Call } from '../sdk/turnpike.js'
+ * @import { Call, Room } from '../sdk/turnpike.js'
  */
 
 /** The dialog of an incoming call. Camera and microphone stay off until the user accepts. */
@@ -26,15 +26,13 @@ export class IncomingCall extends HTMLElement {
       return;
     }
     const ended = new AbortController();
-    const title = document.title;
     const close = () => {
       ended.abort();
       dialog.close();
-      document.title = title;
     };
-    call.on('end', (end) => {
+    call.on('end', ({ event, reason }) => {
       close();
-      if (end.event === 'cancel') this.#missed(app, call, end.reason);
+      if (event === 'cancel') this.#missed(app, call, reason);
     }, { signal: ended.signal });
     const { signal } = ended;
     findButton(this, 'accept').addEventListener('click', () => {
@@ -43,11 +41,19 @@ export class IncomingCall extends HTMLElement {
     }, { signal });
     findButton(this, 'decline').addEventListener('click', () => call.decline(), { signal });
     dialog.addEventListener('cancel', () => call.decline(), { signal });
-    write(this, 'h2', `${call.user.name} is calling`);
+    const title = `${call.user.name} is calling`;
+    write(this, 'h2', title);
     drawAvatar(this, call.user.name);
-    document.title = `${call.user.name} is calling`;
+    this.#warn(app.room);
+    app.attention.call({ title, text: 'Open this page to answer.', sound: 'ring' }, signal);
     dialog.showModal();
     find(this, 'h2', HTMLHeadingElement).focus(); // If a button had the focus, a key typed for the chat would answer the call.
+  }
+
+  /** Says that to answer is to leave. @param {Room | undefined} room that we are in */
+  #warn(room) {
+    write(this, '.leaves', room ? `You are in the room ${room.id}. If you answer, you leave it.` : '');
+    write(this, '[data-testid=accept] span', room ? 'Leave this room and answer' : 'Accept');
   }
 
   /**

@@ -2,6 +2,7 @@
 import { fill, find, findButton, write } from '../dom.js';
 import { LocalMedia } from '../media.js';
 import { roomPath } from '../roomlinks.js';
+import { keepAwake } from '../wakelock.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { ChatPanel } from './chat.js';
 import { Controls } from './controls.js';
@@ -101,6 +102,7 @@ export class RoomPage extends HTMLElement {
   /** @param {Room} room */
   #entered(room) {
     const again = this.#room !== undefined || this.#isReload; // After a rename, for example, the others are no news.
+    if (!this.#room) keepAwake(this.#ended.signal);
     this.#room = room;
     this.#admitted();
     this.toggleAttribute('data-entering', false);

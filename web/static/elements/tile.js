@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, write } from '../dom.js';
+import { drawAvatar, fill, find, pageLoaded, write } from '../dom.js';
 import { PathBadge } from './path.js';
 
 /**
@@ -19,7 +19,7 @@ export class Tile extends HTMLElement {
     badge.watch(peer);
     peer.on('media', (media) => this.#showMedia(media));
     this.#showMedia(peer.media);
-    this.#video.srcObject = peer.stream;
+    pageLoaded.then(() => (this.#video.srcObject = peer.stream));
     peer.on('track', () => this.#play());
     find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());
   }
@@ -60,7 +60,8 @@ export class Tile extends HTMLElement {
     write(this, '.aside', audio || video ? '' : 'no camera or microphone');
     const shown = this.#video.srcObject;
     if (shown instanceof MediaStream && shown.getTracks()[0] === video) return;
-    this.#video.srcObject = video ? new MediaStream([video]) : null;
+    const stream = video ? new MediaStream([video]) : null;
+    pageLoaded.then(() => (this.#video.srcObject = stream));
   }
 
   /** @param {string} name */
