@@ -51,7 +51,7 @@ func (a *API) postAdminInvite(r *http.Request) (any, *apiError) {
 	if err := a.cfg.RecordInvite(inv); err != nil {
 		return nil, a.internalError("record an invite", err)
 	}
-	return a.inviteAnswer(inv, token), nil
+	return answerInvite(inv, token, a.cfg.PublicURL()), nil
 }
 
 // invite returns what was asked for, without ID and expiry.

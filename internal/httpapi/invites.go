@@ -130,11 +130,24 @@ func (a *API) postInvite(r *http.Request) (any, *apiError) {
 		return nil, a.notRecorded(err)
 	}
 	a.log.Info("invite made", "invite", inv.ID, "user", c.Ticket.User, "room", inv.Room, "role", inv.Role, "uses", inv.Uses, "expires", inv.Expires)
-	return ownInvite{a.inviteAnswer(inv, token), 0}, nil
+	return ownInvite{answerInvite(inv, token, a.pagesFor(r)), 0}, nil
 }
 
-func (a *API) inviteAnswer(inv auth.Invite, token string) inviteAnswer {
-	return inviteAnswer{auth.InviteLink(a.cfg.PublicURL(), inv.Room, token), token, inv.ID, inv.Room, inv.Role, inv.Uses, inv.Expires}
+func answerInvite(inv auth.Invite, token, base string) inviteAnswer {
+	return inviteAnswer{auth.InviteLink(base, inv.Room, token), token, inv.ID, inv.Room, inv.Role, inv.Uses, inv.Expires}
+}
+
+// pagesFor is the URL of the pages as a client reaches them: without public_host, at the host that its request names.
+func (a *API) pagesFor(r *http.Request) string {
+	public := a.cfg.PublicURL()
+	if a.cfg.PublicOrigin != "" || r.Host == "" {
+		return public
+	}
+	scheme, _, _ := strings.Cut(public, "://")
+	if a.cfg.TrustedProxies.contain(remoteAddr(r)) && r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
 }
 
 // mayInvite says why a user may not make this invite.
@@ -221,13 +234,14 @@ func (a *API) getInvites(r *http.Request) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
+	base := a.pagesFor(r)
 	answer := invitesAnswer{Invites: []ownInvite{}, Roles: a.rolesToGive(&c)}
 	for _, entry := range a.cfg.OwnInvites.ListOwn(c.Ticket.User.String()) {
 		token, err := a.cfg.Invites.Sign(entry.Invite)
 		if err != nil {
 			return nil, a.internalError("sign an invite", err)
 		}
-		answer.Invites = append(answer.Invites, ownInvite{a.inviteAnswer(entry.Invite, token), entry.Used})
+		answer.Invites = append(answer.Invites, ownInvite{answerInvite(entry.Invite, token, base), entry.Used})
 	}
 	if came, found := a.cfg.OwnInvites.Find(c.Ticket.Invite); found && came.Room != "" && !came.Revoked && came.Expires.After(a.cfg.Now()) {
 		answer.Yours = &yourInvite{came.Room, came.Role, came.Uses, came.Used, came.Expires}

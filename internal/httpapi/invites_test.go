@@ -127,6 +127,7 @@ func (test *apiTest) as(session, method, path, body string) (*http.Response, map
 
 func TestUserMakesAnInvite(t *testing.T) {
 	a, _, invites := newInvitesTest(GuestsNever)
+	a.cfg.PublicOrigin = "https://turn.example.org"
 	resp, made := a.as("member", "POST", "/api/v1/invites", `{"room":"Team-Red","role":"member","uses":2,"expiresIn":3600}`)
 	if resp.StatusCode != 200 {
 		t.Fatalf("%d %v", resp.StatusCode, made)
@@ -362,5 +363,28 @@ func TestRefusedOriginsAreLogged(t *testing.T) {
 	}
 	if !slices.Equal(a.cfg.AllowedOrigins, []string{"https://app.example.org"}) {
 		t.Errorf("allowed are %v", a.cfg.AllowedOrigins)
+	}
+}
+
+// TestInviteLinksLeadHere: a link has public_host, or without one the host by which its maker came.
+func TestInviteLinksLeadHere(t *testing.T) {
+	a, _, _ := newInvitesTest(GuestsNever)
+	a.cfg.InvitesEach = 9
+	for _, row := range []struct{ origin, public, from, host, header, want string }{
+		{"https://turn.example.org", "https://turn.example.org", stranger, "10.0.0.5:8080", "", "https://turn.example.org"},
+		{"", "http://127.0.0.1:8080", stranger, "nas.local:8080", "", "http://nas.local:8080"},
+		{"", "https://127.0.0.1:8443", stranger, "nas.local:8443", "", "https://nas.local:8443"},
+		{"", "http://127.0.0.1:8080", "10.0.0.1:1", "turn.example.org", "X-Forwarded-Proto: https", "https://turn.example.org"},
+		{"", "http://127.0.0.1:8080", stranger, "turn.example.org", "X-Forwarded-Proto: https", "http://turn.example.org"}, // from no trusted proxy
+	} {
+		a.cfg.PublicOrigin, a.cfg.PublicURL = row.origin, func() string { return row.public }
+		headers := []string{"Authorization: Bearer moderator"}
+		if row.header != "" {
+			headers = append(headers, row.header)
+		}
+		_, made := a.do("POST", "/api/v1/invites", `{"room":"standup"}`, request(row.from, row.host, headers...))
+		if link, _ := made["link"].(string); !strings.HasPrefix(link, row.want+"/r/standup#invite=") {
+			t.Errorf("%+v: %v", row, made)
+		}
 	}
 }
