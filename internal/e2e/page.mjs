@@ -132,3 +132,40 @@ export async function noticed(stage, plan, step) {
   });
   return { notes, tones };
 }
+
+/**
+ * A page that is reloaded before it has loaded keeps its session, and so its place in the room.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function impatient(stage, plan, step) {
+  const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
+  const id = await ann.create();
+  await ben.join(id);
+  const [a, b] = [new Room(ann.page), new Room(ben.page)];
+  await Promise.all([a.others(1), b.others(1)]);
+  const session = stage.welcomes(ben.page).at(-1)?.session;
+  /** @type {() => void} */
+  let release = () => {};
+  const held = new Promise((resolve) => (release = () => resolve(undefined)));
+  await ben.page.route('**/icons.svg', async (route) => {
+    await held;
+    await route.continue().catch(() => {}); // The second reload has given it up.
+  });
+  await ben.page.reload({ waitUntil: 'domcontentloaded' });
+  const state = await ben.page.evaluate(() => document.readyState);
+  if (state === 'complete') throw new Error('the page has loaded without its icons: this test proves nothing');
+  step('ben reloads, and something takes long to load');
+  const reloading = ben.page.reload({ waitUntil: 'domcontentloaded' });
+  release();
+  await reloading;
+  await online(ben.page);
+  await b.others(1);
+  const { session: now, resumed } = stage.welcomes(ben.page).at(-1) ?? {};
+  if (now !== session) throw new Error(`ben has another session: ${resumed}`);
+  const events = await a.events();
+  if (events.some((text) => /left|lost/.test(text))) throw new Error(`ann was told: ${events}`);
+  step('ben reloaded once more, and is still there');
+  return { resumed };
+}
