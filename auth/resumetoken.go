@@ -41,6 +41,7 @@ type ResumeRoom struct {
 	Locked  bool   `json:"locked,omitempty"`
 	Waiting bool   `json:"waiting,omitempty"` // it has a waiting room
 	Call    bool   `json:"call,omitempty"`    // a call made it, so it has no host
+	NoMedia bool   `json:"nomedia,omitempty"` // the session takes no part in WebRTC there
 
 	// See RoomState. They are 0 in tokens of earlier versions, and for the room of a call.
 	Made uint64 `json:"made,omitempty"`

@@ -20,6 +20,7 @@ type call struct {
 	ringsUntil time.Time
 	answered   *session // the callee's, once answered
 	room       *room    // once answered
+	data       []byte   // the caller's, for those where it rings; nil: none
 }
 
 func (s *session) call(m *wire.Call) *wire.Error {
@@ -41,12 +42,12 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	case s.user.call != nil:
 		return newError(wire.CodeBusy, "You are in a call.")
 	}
-	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout)}
+	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout), data: m.Data}
 	srv.calls[id] = c
 	srv.ringing = append(srv.ringing, c)
 	callee.call, s.user.call = c, c
-	s.reply(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire()})
-	ring := srv.encode(&wire.Ring{Call: id, From: s.user.wire()})
+	s.reply(&wire.Ringing{Ref: m.ID, Call: id, To: callee.wire(), Data: m.Data})
+	ring := srv.encode(&wire.Ring{Call: id, From: s.user.wire(), Data: m.Data})
 	for _, other := range c.ringing {
 		other.tellText(ring)
 	}
@@ -56,7 +57,7 @@ func (s *session) call(m *wire.Call) *wire.Error {
 // ringAgain rings a session again that has lost its state, if a call rings there. The caller holds mu.
 func (srv *Server) ringAgain(s *session) {
 	if c := s.user.call; c != nil && slices.Contains(c.ringing, s) {
-		s.tell(&wire.Ring{Call: c.id, From: c.caller.user.wire()})
+		s.tell(&wire.Ring{Call: c.id, From: c.caller.user.wire(), Data: c.data})
 	}
 }
 
@@ -86,7 +87,7 @@ func (s *session) accept(m *wire.Accept) *wire.Error {
 			other.tellText(others)
 		}
 	}
-	c.ringing, c.answered = nil, s
+	c.ringing, c.answered, c.data = nil, s, nil
 	c.room = srv.newRoom(roomID, 2)
 	c.room.call, c.room.ofCall = c, true
 	c.caller.tell(&wire.Accepted{Call: c.id, Room: roomID})
@@ -105,8 +106,8 @@ func (s *session) decline(m *wire.Decline) *wire.Error {
 		return noSuchCall()
 	}
 	srv.forgetCall(c)
-	c.caller.tell(&wire.Declined{Call: c.id})
-	s.reply(&wire.Declined{Ref: m.ID, Call: c.id})
+	c.caller.tell(&wire.Declined{Call: c.id, Reason: m.Reason})
+	s.reply(&wire.Declined{Ref: m.ID, Call: c.id, Reason: m.Reason})
 	others := srv.encode(&wire.Cancelled{Call: c.id, Reason: wire.CancelAnsweredElsewhere})
 	for _, other := range c.ringing {
 		if other != s {

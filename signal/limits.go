@@ -47,6 +47,7 @@ func (l *Limits) told() *wire.Limits {
 		Joins: rate(l.Joins), UserJoins: rate(l.UserJoins), Sessions: l.SessionsPerUser,
 		Rooms: l.RoomsPerSession, RoomSize: wire.MaxRoomSize, Waiting: wire.MaxWaiting,
 		UnacknowledgedMessages: l.QueueMessages, UnacknowledgedBytes: l.QueueBytes,
+		DataBytes: wire.MaxData, CallDataBytes: wire.MaxCallData,
 	}
 }
 
@@ -118,6 +119,12 @@ func (b *bucket) lack(now time.Time, rate Rate) time.Duration {
 		return max(time.Duration((1-left)/rate.PerSecond*float64(time.Second)), 1)
 	}
 	return 0
+}
+
+// spend takes so many tokens, whether they are there or not.
+func (b *bucket) spend(now time.Time, rate Rate, n int) {
+	b.refill(now, rate)
+	b.spent += float64(n)
 }
 
 func (b *bucket) refill(now time.Time, rate Rate) {
@@ -343,8 +350,14 @@ func (u *userUse) lackJoins(now time.Time, rate Rate) time.Duration {
 func (u *userUse) spendJoins(now time.Time, rate Rate, n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.joins.refill(now, rate)
-	u.joins.spent += float64(n)
+	u.joins.spend(now, rate, n)
+}
+
+// spendMessages counts what was as much work as so many messages.
+func (u *userUse) spendMessages(now time.Time, rate Rate, n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.messages.spend(now, rate, n)
 }
 
 // isIdle reports whether nothing is used up any more.

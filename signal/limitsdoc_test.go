@@ -26,13 +26,13 @@ func TestProtocolTellsDefaults(t *testing.T) {
 	}
 	l := DefaultLimits()
 	for what, want := range map[string][3]string{
-		"messages":                         {told(l.Messages), told(l.UserMessages)},
-		"joins, calls and new names":       {told(l.Joins), told(l.UserJoins), told(l.AddrJoins)},
-		"`hello` and `refresh`":            {2: told(l.AddrHellos)},
-		"bad tickets":                      {2: told(l.FailedHellos)},
-		"rooms, those waited for included": {strconv.Itoa(l.RoomsPerSession)},
-		"sessions":                         {1: strconv.Itoa(l.SessionsPerUser), 2: strconv.Itoa(l.SessionsPerAddr)},
-		"sockets":                          {2: strconv.Itoa(l.SessionsPerAddr)},
+		"messages; a `say` is one to each receiver": {told(l.Messages), told(l.UserMessages)},
+		"joins, calls and new names":                {told(l.Joins), told(l.UserJoins), told(l.AddrJoins)},
+		"`hello` and `refresh`":                     {2: told(l.AddrHellos)},
+		"bad tickets":                               {2: told(l.FailedHellos)},
+		"rooms, those waited for included":          {strconv.Itoa(l.RoomsPerSession)},
+		"sessions":                                  {1: strconv.Itoa(l.SessionsPerUser), 2: strconv.Itoa(l.SessionsPerAddr)},
+		"sockets":                                   {2: strconv.Itoa(l.SessionsPerAddr)},
 	} {
 		row := rows[what]
 		if row == nil {
@@ -61,6 +61,7 @@ func TestWelcomeTellsLimits(t *testing.T) {
 	for name, want := range map[string]any{
 		"messageBytes": 65536.0, "rooms": 3.0, "sessions": 7.0, "roomSize": 16.0, "waiting": 32.0,
 		"unacknowledgedMessages": 1024.0, "unacknowledgedBytes": 1048576.0,
+		"dataBytes": 16384.0, "callDataBytes": 4096.0,
 		"messages":     map[string]any{"burst": 20.0, "perMinute": 300.0},
 		"joins":        map[string]any{"burst": 30.0, "perMinute": 30.0},
 		"userMessages": map[string]any{"burst": 800.0, "perMinute": 12000.0},
@@ -70,7 +71,7 @@ func TestWelcomeTellsLimits(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, limits[name], want)
 		}
 	}
-	if len(limits) != 11 {
+	if len(limits) != 13 {
 		t.Errorf("the limits are %v", limits)
 	}
 	back := h.dial()

@@ -204,6 +204,6 @@ func (srv *Server) tellHost(r *room, was *session) {
 		return // it knows them already
 	}
 	for _, s := range r.waiting {
-		host.tell(&wire.Knock{Room: r.id, Peer: s.peer()})
+		host.tell(&wire.Knock{Room: r.id, Peer: s.peerIn(r)})
 	}
 }

@@ -174,7 +174,7 @@ func (srv *Server) tellKnocks(s *session) {
 			continue // it knows them
 		}
 		for _, other := range r.waiting {
-			s.tell(&wire.Knock{Room: r.id, Peer: other.peer()})
+			s.tell(&wire.Knock{Room: r.id, Peer: other.peerIn(r)})
 		}
 	}
 }

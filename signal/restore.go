@@ -89,14 +89,17 @@ func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	case r == nil:
 		r = srv.newRoom(in.ID, in.Size)
 		r.asBefore(in, last, kicked)
+		s.setMedia(r, !in.NoMedia)
 		srv.putIn(s, r)
 	case in.Made > r.made:
+		s.setMedia(r, !in.NoMedia)
 		srv.supplant(s, r, in, last, kicked)
 	default:
 		srv.adopt(r, in)
 		if len(r.members) >= r.size && !srv.makePlace(r) {
 			return
 		}
+		s.setMedia(r, !in.NoMedia)
 		srv.putIn(s, r)
 	}
 	srv.restoreHost(s, r, in)
@@ -197,19 +200,21 @@ func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.R
 	s.rooms = append(s.rooms, r)
 	for _, other := range slices.Clone(r.waiting) {
 		if !r.hasWaiting || slices.Contains(r.kicked, other.user.id) {
+			media := other.hasMedia(r)
 			srv.stopWaiting(other, r)
-			srv.turnOut(other, r)
+			srv.turnOut(other, r, media)
 		}
 	}
 	for _, other := range slices.Clone(r.newcomers) {
 		if slices.Contains(r.kicked, other.user.id) || !other.moderates() && (r.locked || r.hasWaiting) {
+			media := other.hasMedia(r)
 			srv.leaveRoom(other, r, wire.ReasonLeave)
-			srv.turnOut(other, r)
+			srv.turnOut(other, r, media)
 		}
 	}
 	for len(r.members) > r.size && srv.makePlace(r) {
 	}
-	srv.tellRoomBut(s, r, &wire.PeerJoined{Room: r.id, Peer: s.peer()})
+	srv.tellRoomBut(s, r, &wire.PeerJoined{Room: r.id, Peer: s.peerIn(r)})
 	srv.tellRoomBut(s, r, &wire.Host{Room: r.id, Session: s.id})
 	if r.locked != wasLocked {
 		srv.tellLocked(r)
@@ -217,15 +222,18 @@ func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.R
 	srv.nextTerm(r)
 }
 
-// turnOut tells a session that it is not in the room any more, or does not wait for it. It has it wait if it may.
-func (srv *Server) turnOut(s *session, r *room) {
+// turnOut tells a session that it is not in the room any more, or does not wait for it. It has it wait if it may. media says
+// whether the session takes part in WebRTC there.
+func (srv *Server) turnOut(s *session, r *room, media bool) {
 	reason := wire.ReasonReturned
 	if slices.Contains(r.kicked, s.user.id) {
 		reason = wire.ReasonKicked
 	}
 	s.tell(&wire.Left{Room: r.id, Reason: reason})
 	if reason == wire.ReasonReturned && r.hasWaiting && !r.locked && !s.moderates() {
+		s.setMedia(r, media)
 		if e := srv.knock(s, r, ""); e != nil {
+			s.setMedia(r, true)
 			srv.counters.errors.count(string(e.Code))
 		}
 	}

@@ -67,6 +67,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r != nil && m.Room == "":
 		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	case r != nil && slices.Contains(r.waiting, s):
+		s.setMedia(r, takesMedia(m))
 		return srv.knockAgain(s, r, m.ID)
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
 		return atLimit("rooms", "You are in as many rooms as you may be; leave one first.")
@@ -75,11 +76,17 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		r.hasWaiting = m.Waiting
 		r.made = srv.firstTerm(id)
 		r.term, r.hostTerm = r.made, r.made
+		s.setMedia(r, takesMedia(m))
 		srv.enterRoom(s, r, m.ID)
 		srv.keepRoom(r)
 		return nil
 	}
-	return srv.letIn(s, r, m.ID)
+	s.setMedia(r, takesMedia(m))
+	e := srv.letIn(s, r, m.ID)
+	if e != nil {
+		s.setMedia(r, true)
+	}
+	return e
 }
 
 // letIn lets a newcomer into a room that is there, or keeps it out, or has it wait.
@@ -128,7 +135,9 @@ func (srv *Server) enterRoom(s *session, r *room, ref string) {
 
 // putIn puts s into r, and tells only those who are there.
 func (srv *Server) putIn(s *session, r *room) {
-	srv.tellRoom(r, &wire.PeerJoined{Room: r.id, Peer: wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name}})
+	peer := s.peerIn(r)
+	peer.Away = false // nobody here was told
+	srv.tellRoom(r, &wire.PeerJoined{Room: r.id, Peer: peer})
 	r.members = append(r.members, s)
 	s.rooms = append(s.rooms, r)
 	srv.roomsChanged(s)
@@ -141,7 +150,7 @@ func joined(ref string, r *room, s *session) *wire.Joined {
 	}
 	for _, other := range r.members {
 		if other != s {
-			m.Peers = append(m.Peers, other.peer())
+			m.Peers = append(m.Peers, other.peerIn(r))
 		}
 	}
 	return m
@@ -204,6 +213,7 @@ func (srv *Server) takeOut(s *session, r *room, reason string) {
 // forgetMember has a session forget a room that it is not in any more.
 func (srv *Server) forgetMember(s *session, r *room) {
 	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
+	s.setMedia(r, true)
 	if !s.ended && srv.resumes() {
 		srv.past.LeaveRoom(s.id, r.id, s.number)
 	}

@@ -40,7 +40,9 @@ func (srv *Server) knockAgain(s *session, r *room, ref string) *wire.Error {
 	if absent == nil || absent.user != s.user {
 		return srv.knock(s, r, ref)
 	}
+	media := s.hasMedia(r)
 	srv.stopWaiting(s, r)
+	s.setMedia(r, media)
 	srv.takeSeat(s, absent, r, ref)
 	return nil
 }
@@ -59,7 +61,7 @@ func (srv *Server) takeSeat(s, absent *session, r *room, ref string) {
 	absent.tell(&wire.Left{Room: r.id, Reason: wire.ReasonReplaced})
 	s.rooms = append(s.rooms, r)
 	srv.roomsChanged(s)
-	srv.tellRoomBut(s, r, &wire.PeerJoined{Room: r.id, Peer: s.peer()})
+	srv.tellRoomBut(s, r, &wire.PeerJoined{Room: r.id, Peer: s.peerIn(r)})
 	if host == absent {
 		r.standIn = false
 		srv.hostChanged(r)

@@ -46,6 +46,7 @@ type session struct {
 	rooms    []*room
 	scope    scope
 	waits    []*room // the rooms that it waits to be let into
+	noMedia  []*room // those of both where it takes no part in WebRTC
 	ended    bool
 	renewAt  time.Time // when the credential must be renewed; zero: never
 	tokenDue time.Time // when a new resume token must be sent; zero: never
@@ -202,6 +203,8 @@ func (s *session) dispatch(m wire.ClientMessage) (mate *socket.Conn, e *wire.Err
 	switch m := m.(type) {
 	case *wire.Signal:
 		return s.signal(m)
+	case *wire.Say:
+		e = s.say(m)
 	case *wire.Join:
 		e = s.join(m)
 	case *wire.Leave:

@@ -79,6 +79,6 @@ func (srv *Server) resumeRoom(s *session, r *room, now time.Time) auth.ResumeRoo
 	}
 	return auth.ResumeRoom{
 		ID: r.id, Size: r.size, Host: r.host() == s && !r.awaitsHost(now), Locked: r.locked, Waiting: r.hasWaiting, Call: r.ofCall,
-		Made: r.made, Term: r.term,
+		NoMedia: !s.hasMedia(r), Made: r.made, Term: r.term,
 	}
 }

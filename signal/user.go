@@ -25,8 +25,13 @@ type user struct {
 
 func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
 
-func (s *session) peer() wire.Peer {
-	return wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
+// peerIn is what those in a room know of a session there, or that waits to be let in.
+func (s *session) peerIn(r *room) wire.Peer {
+	p := wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
+	if !s.hasMedia(r) {
+		p.Media = new(bool)
+	}
+	return p
 }
 
 // goOnline finds or makes the user of a new session, and notes the change for members. If the user came with another name

@@ -19,7 +19,7 @@ func (srv *Server) knock(s *session, r *room, ref string) *wire.Error {
 		}
 		r.waiting = append(r.waiting, s)
 		s.waits = append(s.waits, r)
-		srv.tellHosts(r, &wire.Knock{Room: r.id, Peer: s.peer()}, nil)
+		srv.tellHosts(r, &wire.Knock{Room: r.id, Peer: s.peerIn(r)}, nil)
 	}
 	if m := (&wire.Waiting{Ref: ref, Room: r.id}); ref != "" {
 		s.reply(m)
@@ -60,6 +60,7 @@ func (s *session) turnAway(m *wire.Refuse) *wire.Error {
 		return e
 	}
 	r.forgetWaiting(other)
+	other.setMedia(r, true)
 	s.reply(&wire.Refused{Ref: m.ID, Room: r.id, Session: other.id})
 	srv.tellHosts(r, &wire.Refused{Room: r.id, Session: other.id}, s)
 	other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonRefused})
@@ -82,6 +83,7 @@ func (s *session) waitingFor(room, id string) (*room, *session, *wire.Error) {
 // stopWaiting ends the waiting of s, and tells those with host powers.
 func (srv *Server) stopWaiting(s *session, r *room) {
 	r.forgetWaiting(s)
+	s.setMedia(r, true)
 	srv.tellHosts(r, &wire.KnockOver{Room: r.id, Session: s.id}, nil)
 }
 
@@ -95,6 +97,7 @@ func (srv *Server) dismissWaiting(r *room) {
 	for len(r.waiting) > 0 {
 		s := r.waiting[0]
 		r.forgetWaiting(s)
+		s.setMedia(r, true)
 		s.tell(&wire.Left{Room: r.id, Reason: wire.ReasonClosed})
 	}
 }
@@ -105,7 +108,7 @@ func (r *room) knocks(s *session) (peers []wire.Peer) {
 		return nil
 	}
 	for _, other := range r.waiting {
-		peers = append(peers, other.peer())
+		peers = append(peers, other.peerIn(r))
 	}
 	return peers
 }

@@ -13,6 +13,8 @@ type Limits struct {
 	Waiting                int  `json:"waiting"`      // sessions that wait for one room
 	UnacknowledgedMessages int  `json:"unacknowledgedMessages"`
 	UnacknowledgedBytes    int  `json:"unacknowledgedBytes"`
+	DataBytes              int  `json:"dataBytes"`     // of data in say
+	CallDataBytes          int  `json:"callDataBytes"` // of data in call
 }
 
 // Rate allows Burst at once, and PerMinute after that.

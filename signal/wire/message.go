@@ -41,6 +41,7 @@ type Peer struct {
 	User    string `json:"user"`
 	Name    string `json:"name"`
 	Away    bool   `json:"away,omitempty"`
+	Media   *bool  `json:"media,omitempty"` // false: it takes no part in WebRTC, and nobody makes it an offer; else nil
 }
 
 // User is a user who is online, with one session or more. The user's identifier is opaque to clients.
@@ -75,13 +76,15 @@ type (
 		Fresh    bool   `json:"fresh,omitempty"`
 	}
 	// Join enters a room. Without Room, the server makes and names one. Size and Waiting count only when the room is
-	// made. A Size of zero is [DefaultRoomSize]. Waiting gives the room a waiting room.
+	// made. A Size of zero is [DefaultRoomSize]. Waiting gives the room a waiting room. Media of false means that the session
+	// takes no part in WebRTC there.
 	Join struct {
 		Request
 		Room    string `json:"room,omitempty"`
 		Create  bool   `json:"create,omitempty"`
 		Size    int    `json:"size,omitempty"`
 		Waiting bool   `json:"waiting,omitempty"`
+		Media   *bool  `json:"media,omitempty"`
 	}
 	// Leave leaves a room.
 	Leave struct {
@@ -95,10 +98,11 @@ type (
 		To   string `json:"to"`
 		Payload
 	}
-	// Call rings a user.
+	// Call rings a user. Data is any JSON, for the app there.
 	Call struct {
 		Request
-		To string `json:"to"`
+		To   string          `json:"to"`
+		Data json.RawMessage `json:"data,omitempty"`
 	}
 	// Accept answers a call that rings here.
 	Accept struct {
@@ -108,7 +112,8 @@ type (
 	// Decline refuses a call that rings here.
 	Decline struct {
 		Request
-		Call string `json:"call"`
+		Call   string `json:"call"`
+		Reason string `json:"reason,omitempty"`
 	}
 	// Cancel takes back a call that nobody has answered yet.
 	Cancel struct {
@@ -260,14 +265,16 @@ type (
 	}
 	// Ring tells that a user calls.
 	Ring struct {
-		Call string `json:"call"`
-		From User   `json:"from"`
+		Call string          `json:"call"`
+		From User            `json:"from"`
+		Data json.RawMessage `json:"data,omitempty"`
 	}
 	// Ringing answers Call.
 	Ringing struct {
-		Ref  string `json:"ref,omitempty"`
-		Call string `json:"call"`
-		To   User   `json:"to"`
+		Ref  string          `json:"ref,omitempty"`
+		Call string          `json:"call"`
+		To   User            `json:"to"`
+		Data json.RawMessage `json:"data,omitempty"`
 	}
 	// Accepted tells both sides of a call the room of the call.
 	Accepted struct {
@@ -343,7 +350,7 @@ func (*PeerBack) Type() string      { return TypePeerBack }
 
 // ClientTypes lists the types that clients send.
 func ClientTypes() []string {
-	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye,
+	return []string{TypeHello, TypeJoin, TypeLeave, TypeSignal, TypeSay, TypeCall, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeBye,
 		TypeOnline, TypeAck, TypePing, TypeRefresh, TypeRename, TypeLock, TypeUnlock, TypeKick, TypeAdmit, TypeRefuse}
 }
 
@@ -355,6 +362,12 @@ func Encode(m Message) ([]byte, error) {
 		return appendSignal(m.Request, "to", m.Room, m.To, &m.Payload), nil
 	case *Forward:
 		return EncodeForward(m.Room, m.From, &m.Payload), nil
+	case *Say:
+		return encodeSay(m), nil
+	case *Data:
+		return EncodeData(m.Room, m.From, m.Topic, m.Data), nil
+	case *Call:
+		return encodeCall(m), nil
 	}
 	fields, err := json.Marshal(m)
 	if err != nil {
@@ -380,12 +393,7 @@ func EncodeForward(room, from string, p *Payload) []byte {
 func appendSignal(req Request, direction, room, session string, p *Payload) []byte {
 	size := len(p.Description) + len(p.Candidate) + len(p.Candidates) + len(req.ID) + len(room) + len(session) + 80
 	dst := append(make([]byte, 0, size), `{"type":"signal"`...)
-	if req.ID != "" {
-		dst = appendString(dst, "id", req.ID)
-	}
-	if req.Received > 0 {
-		dst = strconv.AppendUint(append(dst, `,"received":`...), req.Received, 10)
-	}
+	dst = appendRequest(dst, req)
 	dst = appendString(dst, "room", room)
 	dst = appendString(dst, direction, session)
 	if p.Description != nil {
@@ -398,6 +406,16 @@ func appendSignal(req Request, direction, room, session string, p *Payload) []by
 		dst = append(append(dst, `,"candidates":`...), p.Candidates...)
 	}
 	return append(dst, '}')
+}
+
+func appendRequest(dst []byte, req Request) []byte {
+	if req.ID != "" {
+		dst = appendString(dst, "id", req.ID)
+	}
+	if req.Received > 0 {
+		dst = strconv.AppendUint(append(dst, `,"received":`...), req.Received, 10)
+	}
+	return dst
 }
 
 // AppendSeq appends a message of Encode to dst, with the number seq as its last field. It does not change message,

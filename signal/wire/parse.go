@@ -44,6 +44,7 @@ type fields struct {
 	room, create, size, waiting                    []byte
 	to, description, candidate, candidates, callID []byte
 	session, after                                 []byte
+	media, topic, data, reason                     []byte
 }
 
 func (f *fields) slot(name []byte) *[]byte {
@@ -82,6 +83,14 @@ func (f *fields) slot(name []byte) *[]byte {
 		return &f.session
 	case "after":
 		return &f.after
+	case "media":
+		return &f.media
+	case "topic":
+		return &f.topic
+	case "data":
+		return &f.data
+	case "reason":
+		return &f.reason
 	}
 	return nil
 }
@@ -134,15 +143,15 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 		return &Leave{*req, room}, err
 	case TypeSignal:
 		return f.signal(*req)
+	case TypeSay:
+		return f.say(*req)
 	case TypeCall:
-		to, err := text("to", f.to, MaxUser)
-		return &Call{*req, to}, err
+		return f.call(*req)
 	case TypeAccept:
 		call, err := text("call", f.callID, MaxCall)
 		return &Accept{*req, call}, err
 	case TypeDecline:
-		call, err := text("call", f.callID, MaxCall)
-		return &Decline{*req, call}, err
+		return f.decline(*req)
 	case TypeCancel:
 		call, err := text("call", f.callID, MaxCall)
 		return &Cancel{*req, call}, err
@@ -253,12 +262,37 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 			return nil, err
 		}
 	}
+	if f.media != nil {
+		media, err := boolean("media", f.media)
+		if err != nil {
+			return nil, err
+		}
+		m.Media = &media
+	}
 	if f.size != nil {
 		if m.Size, err = integer("size", f.size, MinRoomSize, MaxRoomSize); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (f *fields) call(req Request) (ClientMessage, *FieldError) {
+	m := &Call{Request: req}
+	var err *FieldError
+	if m.To, err = text("to", f.to, MaxUser); err == nil && f.data != nil {
+		m.Data, err = anyJSON("data", f.data, MaxCallData)
+	}
+	return m, err
+}
+
+func (f *fields) decline(req Request) (ClientMessage, *FieldError) {
+	m := &Decline{Request: req}
+	var err *FieldError
+	if m.Call, err = text("call", f.callID, MaxCall); err == nil && f.reason != nil {
+		m.Reason, err = text("reason", f.reason, MaxReason)
+	}
+	return m, err
 }
 
 func (f *fields) listOnline(req Request) (ClientMessage, *FieldError) {

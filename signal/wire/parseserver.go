@@ -46,6 +46,10 @@ func newServerMessage(typ string) Message {
 		return new(PeerLeft)
 	case TypeSignal:
 		return new(Forward)
+	case TypeSaid:
+		return new(Said)
+	case TypeData:
+		return new(Data)
 	case TypeOnline:
 		return new(Online)
 	case TypeOffline:

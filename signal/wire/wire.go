@@ -18,15 +18,16 @@ const Subprotocol = "turnpike.v1"
 // message may have id and received. After the welcome, every server message except ack and pong has seq.
 const (
 	TypeHello  = "hello"  // client: ticket?, name?, resume?  -> welcome
-	TypeJoin   = "join"   // client: room?, create?, size?, waiting? -> joined | waiting
+	TypeJoin   = "join"   // client: room?, create?, size?, waiting?, media? -> joined | waiting
 	TypeLeave  = "leave"  // client: room                     -> left
 	TypeSignal = "signal" // client: room, to, description | candidate | candidates
 	//                       server: room, from, description | candidate | candidates
-	TypeCall = "call" // client: to (a user)                  -> ringing
-	//                   server: call, from (a user): it rings
+	TypeSay  = "say"  // client: room, to?, topic?, data        -> said
+	TypeCall = "call" // client: to (a user), data?           -> ringing
+	//                   server: call, from (a user), data?: it rings
 	TypeAccept = "accept" // client: call                     -> accept, joined
 	//                       server: call, room
-	TypeDecline = "decline" // client: call                   -> decline
+	TypeDecline = "decline" // client: call, reason?          -> decline
 	//                         server: call, reason?
 	TypeCancel = "cancel" // client: call                     -> cancel
 	//                       server: call, reason
@@ -59,7 +60,9 @@ const (
 	TypePeerJoined = "peer-joined" // server: room, peer
 	TypePeerLeft   = "peer-left"   // server: room, session, reason
 	TypeOffline    = "offline"     // server: users
-	TypeRinging    = "ringing"     // server: call, to (a user)
+	TypeSaid       = "said"        // server: room, missed?
+	TypeData       = "data"        // server: room, from, topic?, data
+	TypeRinging    = "ringing"     // server: call, to (a user), data?
 	TypeICEServers = "ice-servers" // server: iceServers, iceExpires
 	TypeGoingAway  = "going-away"  // server: retryAfter; close 1001 follows
 
@@ -206,6 +209,11 @@ const (
 	MaxUser      = 512      // user, in to
 	MaxCall      = 64       // call
 	MaxToken     = 8 << 10  // resume.token
+	MaxTopic     = 64       // topic
+	MaxReason    = 200      // reason, in decline
+
+	MaxData     = 16 << 10 // bytes of the JSON of data in say
+	MaxCallData = 4 << 10  // likewise, in call
 
 	MaxCandidates = 32 // in candidates
 

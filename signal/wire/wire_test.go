@@ -81,7 +81,7 @@ func TestExamplesRoundTrip(t *testing.T) {
 	}
 	for _, typ := range []string{TypeWelcome, TypeError, TypeJoined, TypeLeft, TypePeerJoined, TypePeerLeft, TypeSignal,
 		TypeOnline, TypeOffline, TypeCall, TypeRinging, TypeAccept, TypeDecline, TypeCancel, TypeHangup, TypeICEServers, TypeGoingAway,
-		TypeAck, TypePong, TypeResume, TypeRefreshed, TypeRenamed, TypePeerRenamed, TypePeerAway, TypePeerBack,
+		TypeAck, TypePong, TypeResume, TypeRefreshed, TypeRenamed, TypePeerRenamed, TypeSaid, TypeData, TypePeerAway, TypePeerBack,
 		TypeHost, TypeLocked, TypeUnlocked, TypeKicked, TypeWaiting, TypeKnock, TypeKnockOver, TypeAdmitted, TypeRefused} {
 		if !slices.Contains(seen["server"], typ) {
 			t.Errorf("no example of a server's %s", typ)
@@ -196,6 +196,20 @@ func TestParseRefuses(t *testing.T) {
 		{"token too long", `{"type":"hello","resume":{"session":"s","received":1,"token":"` + long(MaxToken+1) + `"}}`, "resume.token", "long"},
 		{"call without to", `{"type":"call"}`, "to", "missing"},
 		{"to a user too long", `{"type":"call","to":"` + long(513) + `"}`, "to", "long"},
+		{"call with too much", `{"type":"call","to":"u","data":"` + long(MaxCallData-1) + `"}`, "data", "longer"},
+		{"decline for no reason", `{"type":"decline","call":"c","reason":""}`, "reason", "long"},
+		{"decline with a long reason", `{"type":"decline","call":"c","reason":"` + long(MaxReason+1) + `"}`, "reason", "long"},
+		{"join with media as a word", `{"type":"join","media":"no"}`, "media", "true or false"},
+		{"say nothing", `{"type":"say","room":"a"}`, "data", "missing"},
+		{"say nowhere", `{"type":"say","data":1}`, "room", "missing"},
+		{"say too much", `{"type":"say","room":"a","data":"` + long(MaxData-1) + `"}`, "data", "longer"},
+		{"say to nobody", `{"type":"say","room":"a","data":1,"to":[]}`, "to", "list"},
+		{"say to a name", `{"type":"say","room":"a","data":1,"to":"b"}`, "to", "list"},
+		{"say to null", `{"type":"say","room":"a","data":1,"to":null}`, "to", "list"},
+		{"say to a number", `{"type":"say","room":"a","data":1,"to":["b",1]}`, "to", "string"},
+		{"say to too many", `{"type":"say","room":"a","data":1,"to":["b"` + strings.Repeat(`,"b"`, MaxRoomSize-1) + `]}`, "to", "list"},
+		{"say on no topic", `{"type":"say","room":"a","data":1,"topic":""}`, "topic", "long"},
+		{"say on a long topic", `{"type":"say","room":"a","data":1,"topic":"` + long(MaxTopic+1) + `"}`, "topic", "long"},
 		{"accept without call", `{"type":"accept"}`, "call", "missing"},
 		{"decline without call", `{"type":"decline"}`, "call", "missing"},
 		{"cancel a number", `{"type":"cancel","call":1}`, "call", "string"},
@@ -236,6 +250,11 @@ func TestParseAccepts(t *testing.T) {
 		{`{"type":"join","create":false}`, &Join{}},
 		{`{"type":"join","room":"a-b","size":16,"create":true}`, &Join{Room: "a-b", Size: 16, Create: true}},
 		{`{"type":"join","waiting":true}`, &Join{Waiting: true}},
+		{`{"type":"join","media":false}`, &Join{Media: new(bool)}},
+		{`{"type":"say","room":"a","data": {"a" : [1, null]} }`, &Say{Room: "a", Data: json.RawMessage(`{"a" : [1, null]}`)}},
+		{`{"type":"say","room":"a","data":null,"to":["b","c"],"topic":"t"}`, &Say{Room: "a", To: []string{"b", "c"}, Topic: "t", Data: json.RawMessage(`null`)}},
+		{`{"type":"call","to":"u","data": "<" }`, &Call{To: "u", Data: json.RawMessage(`"<"`)}},
+		{`{"type":"decline","call":"c","reason":"no"}`, &Decline{Call: "c", Reason: "no"}},
 		{`{"type":"lock","room":"a","id":"7"}`, &Lock{Request{ID: "7"}, "a"}},
 		{`{"type":"k\u0069ck","room":"a","session":"__proto__"}`, &Kick{Room: "a", Session: "__proto__"}},
 		{`{"type":"call","to":"https://id.example.org:\"x\\"}`, &Call{To: `https://id.example.org:"x\`}},
@@ -418,8 +437,16 @@ func checkLimits(t *testing.T, m ClientMessage) {
 		if !ValidRoom(m.Room) || m.To == "" || len([]rune(m.To)) > MaxSession || m.Payload.check() != nil {
 			t.Errorf("signal %#v", m)
 		}
+	case *Say:
+		if !ValidRoom(m.Room) || len(m.To) >= MaxRoomSize || len([]rune(m.Topic)) > MaxTopic || len(m.Data) == 0 || len(m.Data) > MaxData {
+			t.Errorf("say %#v", m)
+		}
+	case *Decline:
+		if len([]rune(m.Reason)) > MaxReason {
+			t.Errorf("decline %#v", m)
+		}
 	case *Call:
-		if m.To == "" || len([]rune(m.To)) > MaxUser {
+		if m.To == "" || len([]rune(m.To)) > MaxUser || len(m.Data) > MaxCallData {
 			t.Errorf("call %#v", m)
 		}
 	case *Lock:

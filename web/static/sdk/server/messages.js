@@ -6,7 +6,7 @@ import { TurnpikeError } from '../error.js';
  * fields, and the client ignores unknown types.
  *
  * @typedef {{ user: string, name: string }} User
- * @typedef {{ session: string, user: string, name: string, away?: boolean }} PeerInfo
+ * @typedef {{ session: string, user: string, name: string, away?: boolean, media?: false | object }} PeerInfo
  *
  * A client may add these to any message. `id` marks a request that the server must carry out once. `received` says how
  * far the client has read the server's messages.
@@ -25,7 +25,7 @@ import { TurnpikeError } from '../error.js';
  *
  * @typedef {{
  *   type: 'join', room?: string | undefined, create?: boolean | undefined, size?: number | undefined,
- *   waiting?: boolean | undefined,
+ *   waiting?: boolean | undefined, media?: boolean | undefined,
  * }} JoinMessage
  *
  * @typedef {(
@@ -36,8 +36,10 @@ import { TurnpikeError } from '../error.js';
  *   | { type: 'online', after?: User }
  *   | { type: 'refresh', ticket: string }
  *   | { type: 'rename', name: string }
- *   | { type: 'call', to: string }
- *   | { type: 'accept' | 'decline' | 'cancel' | 'hangup', call: string }
+ *   | { type: 'say', room: string, to?: string[] | undefined, topic?: string | undefined, data: unknown }
+ *   | { type: 'call', to: string, data?: unknown }
+ *   | { type: 'accept' | 'cancel' | 'hangup', call: string }
+ *   | { type: 'decline', call: string, reason?: string | undefined }
  *   | { type: 'lock' | 'unlock', room: string }
  *   | { type: 'kick' | 'admit' | 'refuse', room: string, session: string }
  *   | { type: 'ack', received: number }
@@ -61,6 +63,7 @@ import { TurnpikeError } from '../error.js';
  * @typedef {{
  *   messageBytes: number, messages: Rate, userMessages: Rate, joins: Rate, userJoins: Rate, sessions: number,
  *   rooms: number, roomSize: number, waiting: number, unacknowledgedMessages: number, unacknowledgedBytes: number,
+ *   dataBytes?: number, callDataBytes?: number,
  * }} Limits
  *
  * @typedef {{
@@ -91,8 +94,10 @@ import { TurnpikeError } from '../error.js';
  *   | Refreshed
  *   | { type: 'renamed', ref?: string, name: string }
  *   | { type: 'peer-renamed', room: string, session: string, name: string }
- *   | { type: 'call', call: string, from: User }
- *   | { type: 'ringing', ref?: string, call: string, to: User }
+ *   | { type: 'said', ref?: string, room: string, missed?: string[] }
+ *   | { type: 'data', room: string, from: string, topic?: string, data: unknown }
+ *   | { type: 'call', call: string, from: User, data?: unknown }
+ *   | { type: 'ringing', ref?: string, call: string, to: User, data?: unknown }
  *   | { type: 'accept', ref?: string, call: string, room: string }
  *   | { type: 'decline' | 'cancel', ref?: string, call: string, reason?: string }
  *   | { type: 'hangup', ref?: string, call: string, room?: string }
