@@ -6,7 +6,7 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
 
 /**
  * @import { Call, Room } from './sdk/turnpike.js'
- * @import { ClientEvents, ClientStatus } from './sdk/client.js'
+ * @import { ClientEvents, ClientStatus } from './sdk/clientevents.js'
  * @import { TicketRequest } from './sdk/options.js'
  *
  * @typedef {ClientStatus | 'offline'} SessionState offline: the server cannot be reached, and we were never signed in
@@ -154,7 +154,7 @@ export class Session extends Emitter {
     /** @param {string} taken */
     const another = (taken) => (client.session ? nextName(taken) : onNameTaken(taken));
     const storage = tabStorage();
-    const client = new Client({ name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
+    const client = new Client({ timeout: Infinity, name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
     return client;
   }
 }

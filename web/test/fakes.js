@@ -451,4 +451,9 @@ export class FakePeerConnection extends EventTarget {
   }
 }
 
-Object.assign(globalThis, { MediaStream: FakeMediaStream });
+/** No test reaches a network. */
+async function fetch() {
+  throw new TypeError('fetch failed');
+}
+
+Object.assign(globalThis, { MediaStream: FakeMediaStream, RTCPeerConnection: FakePeerConnection, fetch });

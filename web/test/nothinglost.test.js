@@ -109,6 +109,7 @@ class Game {
     page.client = new Client({
       url: 'https://turn.example.org',
       ticket: 'a ticket',
+      timeout: Infinity,
       storage: this.#storage,
       events: page.events,
       WebSocket: /** @type {any} */ (this.network.socketFor(page)),

@@ -89,7 +89,7 @@ test('a message that is too long for the server is never sent', async () => {
 });
 
 test('a server that cannot check the ticket now is asked again when it says, with the same ticket', async () => {
-  const client = newClient({ getTicket: async ({ fresh }) => (fresh ? 'another' : 'a ticket') });
+  const client = newClient({ getTicket: async ({ fresh }) => (fresh ? 'another.good.ticket' : 'a.good.ticket') });
   const opened = client.open();
   const refusal = { type: 'error', code: 'internal', message: '', retryAfter: 7 };
   let socket = await FakeSocket.opened();
@@ -103,7 +103,7 @@ test('a server that cannot check the ticket now is asked again when it says, wit
     timers.tick(60_000); // the longest pause after that
     socket = await FakeSocket.opened();
   }
-  assert.equal(socket.sent[0].ticket, 'a ticket');
+  assert.equal(socket.sent[0].ticket, 'a.good.ticket');
   await socket.answer('hello', welcome());
   await opened;
 });

@@ -12,7 +12,7 @@ const bounded = (getTicket) => signedIn({ getTicket }, { expiresIn: 3600, resume
 test('refreshes the session with a new ticket in good time, and again', async () => {
   /** @type {any[]} */
   const asked = [];
-  const { client, socket } = await bounded(async (request) => `ticket ${asked.push(request)}`);
+  const { client, socket } = await bounded(async (request) => `a.ticket.${asked.push(request)}`);
   /** @type {string[]} */
   const events = [];
   for (const name of /** @type {const} */ (['reconnecting', 'online', 'expiring', 'error'])) client.on(name, () => events.push(name));
@@ -26,7 +26,7 @@ test('refreshes the session with a new ticket in good time, and again', async ()
   assert.deepEqual([client.name, client.role], ['Ada Lovelace', 'moderator']);
   await timers.pass(HOUR_MS * 0.75 + 1000);
   assert.equal(asked.length, 3);
-  assert.equal(socket.sent.find(({ type }) => type === 'refresh')?.ticket, 'ticket 3');
+  assert.equal(socket.sent.find(({ type }) => type === 'refresh')?.ticket, 'a.ticket.3');
   assert.deepEqual(events, []);
   assert.equal(client.status, 'online');
 });
@@ -36,7 +36,7 @@ test('tries again for as long as the session lives', async () => {
   const { client, socket } = await bounded(async () => {
     tries++;
     if (tries === 2) throw new Error('the app is down');
-    return `ticket ${tries}`;
+    return `a.ticket.${tries}`;
   });
   await timers.pass(HOUR_MS * 0.75);
   assert.equal(tries, 2);
@@ -47,14 +47,14 @@ test('tries again for as long as the session lives', async () => {
   await socket.say({ type: 'error', ref: id, code: 'unauthorized', message: 'no' });
   await timers.pass(2000);
   assert.equal(tries, 4);
-  assert.equal(socket.sent.find(({ type }) => type === 'refresh')?.ticket, 'ticket 4');
+  assert.equal(socket.sent.find(({ type }) => type === 'refresh')?.ticket, 'a.ticket.4');
   assert.equal(client.status, 'online');
 });
 
 test('a session that has expired is followed by a new one, with a new ticket', async () => {
   /** @type {boolean[]} */
   const fresh = [];
-  const { client, socket } = await bounded(async (request) => `ticket ${fresh.push(request.fresh)}`);
+  const { client, socket } = await bounded(async (request) => `a.ticket.${fresh.push(request.fresh)}`);
   let lost = 0;
   client.on('online', ({ how }) => how === 'anew' && lost++);
   socket.ended(4008, 'expired');
@@ -63,7 +63,7 @@ test('a session that has expired is followed by a new one, with a new ticket', a
   const next = await FakeSocket.opened();
   const hello = next.sent[0];
   assert.equal(hello.type, 'hello');
-  assert.equal(hello.ticket, 'ticket 2');
+  assert.equal(hello.ticket, 'a.ticket.2');
   assert.equal(hello.resume, undefined);
   assert.deepEqual(fresh, [false, true]);
   await next.answer('hello', welcome({ session: 's9' }));
@@ -95,7 +95,7 @@ test('without getTicket the app is told, and may refresh by itself', async () =>
 
 test('after close nothing is asked for', async () => {
   let asked = 0;
-  const { client } = await bounded(async () => `ticket ${++asked}`);
+  const { client } = await bounded(async () => `a.ticket.${++asked}`);
   client.close();
   await timers.pass(2 * HOUR_MS);
   assert.equal(asked, 1);

@@ -31,6 +31,7 @@ export function options(changes) {
   return {
     url: 'https://turn.example.org',
     ticket: 'a ticket',
+    timeout: Infinity,
     WebSocket: /** @type {any} */ (FakeSocket),
     RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
     ...changes,

@@ -2,14 +2,14 @@
 import { abortable } from './abortable.js';
 import { Emitter, afterEvents, emit, hold, releaseSoon } from './emitter.js';
 import { TurnpikeError } from './error.js';
+import { Opening } from './opening.js';
+import { checkPlatform } from './platform.js';
 import { Liveness } from './recovery/liveness.js';
-import { followPage } from './recovery/pagelife.js';
+import { Handover } from './recovery/handover.js';
 import { Rejoin } from './recovery/rejoin.js';
-import { ReloadStore } from './recovery/reload.js';
 import { Admissions } from './room/admission.js';
 import { Calls } from './room/calls.js';
 import { Room } from './room/room.js';
-import { serverUrl } from './server/address.js';
 import { Invites } from './server/invites.js';
 import { errorFrom } from './server/messages.js';
 import { Presence } from './server/presence.js';
@@ -17,45 +17,16 @@ import { Renewal } from './server/renewal.js';
 import { Signaling } from './server/signaling.js';
 
 /**
+ * @import { ClientEvents, ClientStatus, JoinOptions } from './clientevents.js'
  * @import { ClientOptions } from './options.js'
- * @import { SavedChat } from './peer/chat.js'
- * @import { SavedPage } from './recovery/reload.js'
  * @import { Call } from './room/call.js'
  * @import { RoomClient } from './room/room.js'
  * @import { Invite, InviteList, InviteRequest } from './server/invites.js'
- * @import { JoinMessage, Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
- * @import { PresenceChange } from './server/presence.js'
+ * @import { Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
  * @import { Retry } from './server/signaling.js'
- *
- * @typedef {object} JoinOptions
- * @property {boolean} [create] make the room if there is none of this id
- * @property {number} [size] 2 to 16 people; for creating
- * @property {boolean} [waitingRoom] later people must wait until the host lets them in; for creating
- * @property {() => void} [onWaiting] called when we must wait to be let in
- * @property {AbortSignal} [signal] gives up, also while we wait to be let in
- *
- * @typedef {'connecting' | 'online' | 'reconnecting' | 'closed'} ClientStatus `connecting` until the first welcome
- *
- * @typedef {object} ClientEvents
- * @property {{ how: 'first' | 'replayed' | 'restored' | 'anew' }} online signed in. first: for the first time; replayed: back, and nothing
- * is lost; restored: back, and the server has restarted; anew: another session had to begin, which enters our rooms again, and
- * calls that rang are over
- * @property {{ cause: TurnpikeError }} reconnecting the connection is lost, once for each outage. The session may come back,
- * requests wait for it, and media between peers goes on
- * @property {Retry} retry an attempt to connect has failed, and the next one follows in `inMs`
- * @property {PresenceChange} presence other people came or went, or have another name; guests see nobody
- * @property {{ call: Call }} call an incoming one
- * @property {{ room: Room, how: 'join' | 'call' | 'reload' }} room we are in it: by `join`, by a call, or since before a reload
- * @property {{ name: string }} renamed we have another name, by `rename`, also in another tab
- * @property {{ retryAfter: number }} going-away the server is about to stop
- * @property {{ seconds: number }} expiring the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
- * @property {TurnpikeError} error the server's error for a message without an answer
- * @property {{ error?: unknown }} closed for good. `error` says why; it is missing after `close`
  */
 
 const RESUME_WINDOW_S = 30;
-/** So many chats are saved for the next page, since the storage has a quota. */
-const MAX_CHATS = 32;
 
 /**
  * What only the SDK may do with a client.
@@ -74,13 +45,11 @@ export class Client extends Emitter {
   #options;
   /** What is ours alone, and what the rooms and calls need. */
   #inside = this.#makeInside();
-  #admissions = new Admissions();
+  #admissions = new Admissions(this.#inside);
   #calls = new Calls(this.#inside);
   #signaling;
   #liveness;
-  #reloads;
-  /** @type {Record<string, SavedChat>} of the page before this one, by room and session */
-  #savedChats = {};
+  #handover;
   #ended = new AbortController();
   #rejoin = new Rejoin(this.#inside, this.#ended.signal);
   #renewal;
@@ -90,7 +59,7 @@ export class Client extends Emitter {
   #rooms = new Map();
   /** @type {Pick<Welcome, 'session' | 'user' | 'name' | 'role' | 'iceServers' | 'limits'>} */
   #welcomed = { session: '', user: '', name: '', role: '', iceServers: [] };
-  /** Settles `open`. @type {{ resolve: () => void, reject: (error: unknown) => void } | undefined} */
+  /** @type {Opening | undefined} */
   #opening;
 
   static {
@@ -100,14 +69,15 @@ export class Client extends Emitter {
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
+    checkPlatform(options);
     this.#options = options;
     this.#welcomed.name = options.name ?? '';
-    this.#reloads = new ReloadStore(options.storage, serverUrl(options.url).origin);
-    const saved = this.#reloads.claim();
-    if (saved) this.#restore(saved);
+    this.#handover = new Handover(options);
+    const { saved } = this.#handover;
+    if (saved) this.#calls.restore(saved);
     this.#signaling = new Signaling(options, saved?.link, {
       lost: (cause) => emit(this, 'reconnecting', { cause }),
-      retry: (retry) => emit(this, 'retry', retry),
+      retry: (retry) => this.#retry(retry),
       welcome: (welcome, fresh) => this.#welcome(welcome, fresh),
       online: (how) => this.#online(how),
       message: (message) => this.#receive(message),
@@ -183,21 +153,25 @@ export class Client extends Emitter {
   }
 
   /**
-   * Signs in and stays signed in until `close`. Resolves at the first welcome. A server that cannot be reached is tried
-   * again for as long as it takes. Rejects with errors that time will not heal: `unauthorized`, `name-taken`,
-   * `invite-required`...
+   * Signs in and stays signed in until `close`. Resolves at the first welcome. Until then a server that cannot be reached is
+   * tried again.
+   *
+   * @throws {TurnpikeError} what time will not heal, such as `unauthorized`, `name-taken`, `bad-url`, or `timeout`
    */
   open() {
     const { signal } = this.#options;
-    const settled = new AbortController();
-    const opened = new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      signal?.addEventListener('abort', () => this.#signaling.end(signal.reason), { signal: settled.signal });
-      this.#opening = { resolve: () => resolve(undefined), reject };
-      this.#listen();
-      this.#signaling.run();
-    });
-    return opened.finally(() => settled.abort());
+    signal?.throwIfAborted();
+    signal?.addEventListener('abort', () => this.#aborted(signal.reason), { signal: this.#ended.signal });
+    this.#handover.follow(this.#signaling, { rooms: this.#rooms, calls: this.#calls }, this.#ended.signal);
+    this.#opening = new Opening(this.#options, (error) => this.#signaling.end(error));
+    this.#signaling.run();
+    return this.#opening.done;
+  }
+
+  /** The app's signal closes the client, whenever that is. @param {unknown} reason */
+  #aborted(reason) {
+    if (this.session) this.close();
+    else this.#signaling.end(reason);
   }
 
   /**
@@ -207,34 +181,17 @@ export class Client extends Emitter {
    * @param {string} [id]
    * @param {JoinOptions} [options]
    * @returns {Promise<Room>}
-   * @throws {TurnpikeError} `not-existing`, `full`, `locked`, `kicked`, `refused`, `forbidden`, `bad-message`
+   * @throws {TurnpikeError} `not-existing`, `full` (unless somebody there is away and goes in time), `locked`, `kicked`, `refused`, `forbidden`, `bad-message`
    */
-  async join(id, { create, size, waitingRoom, onWaiting, signal } = {}) {
+  async join(id, { create, size, waitingRoom, onWaiting, onFull, signal } = {}) {
     signal?.throwIfAborted();
     const message = { type: /** @type {const} */ ('join'), room: id?.toLowerCase(), create, size, waiting: waitingRoom };
-    return abortable(this.#enter(message, onWaiting, signal), signal, (room) => room.leave());
-  }
-
-  /**
-   * @param {JoinMessage} message
-   * @param {(() => void) | undefined} onWaiting
-   * @param {AbortSignal | undefined} signal
-   */
-  async #enter(message, onWaiting, signal) {
-    const { room: id } = await this.#signaling.request(message);
-    if (this.#admissions.has(id)) {
-      const giveUp = () => {
-        this.#admissions.failed(id, signal?.reason);
-        this.#signaling.request({ type: 'leave', room: id }).catch(() => {});
-      };
-      if (signal?.aborted) giveUp();
-      signal?.addEventListener('abort', giveUp);
-      onWaiting?.();
-      await this.#admissions.until(id).finally(() => signal?.removeEventListener('abort', giveUp));
-    }
-    const room = this.rooms.get(id);
-    if (!room) throw new TurnpikeError('closed', 'We left the room before we were in it.');
-    return room;
+    const entering = this.#admissions.enter(message, { onWaiting, onFull, signal }).then((entered) => {
+      const room = this.rooms.get(entered);
+      if (!room) throw new TurnpikeError('closed', 'We left the room before we were in it.');
+      return room;
+    });
+    return abortable(entering, signal, (room) => room.leave());
   }
 
   /**
@@ -333,43 +290,8 @@ export class Client extends Emitter {
       request: (message, signal) => abortable(this.#signaling.request(message), signal),
       roomEnded: (room, reason) => this.#calls.roomEnded(room, reason),
       doubt: (peer) => void this.#liveness.doubt(peer),
-      claimChat: (room, session) => this.#claimChat(`${room} ${session}`),
+      claimChat: (room, session) => this.#handover.claimChat(room, session),
     };
-  }
-
-  /** Hands over a chat that the page before this one has saved. @param {string} key */
-  #claimChat(key) {
-    const chat = this.#savedChats[key];
-    delete this.#savedChats[key];
-    return chat;
-  }
-
-  #listen() {
-    const back = () => {
-      this.#reloads.claim(); // We go on with the session ourselves.
-      this.#signaling.wake();
-    };
-    followPage(this.#options.events ?? globalThis, {
-      online: () => this.#signaling.wake({ suspicious: true }),
-      wake: () => this.#signaling.wake(),
-      hide: () => this.#save(),
-      show: back,
-    }, this.#ended.signal);
-  }
-
-  /** Saves the session for the page that takes the place of this one. */
-  #save() {
-    const link = this.#signaling.saved;
-    if (!link) return;
-    const chats = [...this.rooms.values()].flatMap((room) => room.roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
-    const latest = [...Object.entries(this.#savedChats), ...chats].slice(-MAX_CHATS);
-    this.#reloads.save({ link, chats: Object.fromEntries(latest), ...this.#calls.saved });
-  }
-
-  /** @param {SavedPage} saved */
-  #restore(saved) {
-    this.#savedChats = saved.chats;
-    this.#calls.restore(saved);
   }
 
   /** @param {AbortSignal | undefined} signal */
@@ -385,10 +307,16 @@ export class Client extends Emitter {
     if (this.status === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
   }
 
+  /** @param {Retry} retry */
+  #retry(retry) {
+    this.#opening?.failed(retry.cause);
+    emit(this, 'retry', retry);
+  }
+
   /** @param {ClientEvents['online']['how']} how */
   #online(how) {
     emit(this, 'online', { how });
-    this.#opening?.resolve();
+    this.#opening?.welcomed();
   }
 
   /**
@@ -451,7 +379,7 @@ export class Client extends Emitter {
     this.#setIceServers(iceServers);
     if (online) this.#presence.list(online, onlineMore);
     if (resumed !== 'replayed') {
-      for (const room of this.#admissions.rooms) this.#waitAgain(room);
+      this.#admissions.askAgain();
     }
     if (!resumed) {
       this.#calls.startSession(({ state }) => isFirst || state === 'ringing');
@@ -542,27 +470,15 @@ export class Client extends Emitter {
     }
   }
 
-  /**
-   * Asks again to be let in: the session that waited is gone, or the server has forgotten that it waited.
-   *
-   * @param {string} room
-   */
-  async #waitAgain(room) {
-    try {
-      await this.#signaling.request({ type: 'join', room });
-    } catch (error) {
-      this.#admissions.failed(room, error);
-    }
-  }
-
   /** @param {unknown} error why the client ends; undefined after `close` */
   #closed(error) {
     this.#ended.abort();
+    this.#handover.release();
     this.#renewal.stop();
     this.#calls.end(() => true);
     for (const room of [...this.rooms.values()]) room.end('closed');
     for (const room of this.#admissions.rooms) this.#admissions.failed(room, new TurnpikeError('closed', 'The client is closed.'));
     emit(this, 'closed', error === undefined ? {} : { error });
-    this.#opening?.reject(error ?? new TurnpikeError('closed', 'The client is closed.'));
+    this.#opening?.ended(error);
   }
 }

@@ -13,9 +13,11 @@
  * @property {string} [name] a guest's own choice; default: the ticket's
  * @property {(taken: string) => string | undefined} [onNameTaken] returns another name to try; undefined gives up
  * @property {(client: Client) => void} [setup] called before the first event, to add listeners
- * @property {TabStorage} [storage] with it, a reload returns to the session; default: none
+ * @property {TabStorage | null} [storage] by which a reload returns to the session; default: sessionStorage in a browser, for the
+ * first client of a page. With null, or without one, the session ends with its page
  * @property {EventTarget} [events] fires `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
- * @property {AbortSignal} [signal] gives up waiting for the first welcome
+ * @property {AbortSignal} [signal] closes the client, whenever it aborts
+ * @property {number} [timeout] seconds to wait for the first welcome, after which `connect` rejects with `timeout`; default: 30
  * @property {typeof WebSocket} [WebSocket] default: the platform's
  * @property {typeof RTCPeerConnection} [RTCPeerConnection] default: the platform's
  *

@@ -6,7 +6,7 @@
  * @typedef {object} PageLife
  * @property {() => void} online the network is back, maybe another one
  * @property {() => void} wake the user is back
- * @property {() => void} hide the page may be about to end
+ * @property {(persisted: boolean) => void} hide the page may be about to end; persisted: or be shown again
  * @property {() => void} show the page that was about to end is shown again
  */
 
@@ -20,6 +20,6 @@ export function followPage(events, { online, wake, hide, show }, signal) {
   const listen = (name, listener) => events.addEventListener?.(name, listener, { signal }); // Some globalThis lack addEventListener.
   listen('online', online);
   listen('visibilitychange', ({ target }) => target?.visibilityState !== 'hidden' && wake());
-  listen('pagehide', hide);
+  listen('pagehide', ({ persisted }) => hide(persisted === true));
   listen('pageshow', ({ persisted }) => persisted && show());
 }

@@ -13,21 +13,52 @@
 /** Of the saved text. After an upgrade of the server, the next page may know another format. */
 const FORMAT = 1;
 
+/** The keys in the browser's storage that a client of this page has. @type {Set<string>} */
+const held = new Set();
+
 /**
  * Keeps a session over a reload. The storage holds it only while no page uses it: a page claims it when it begins, and
  * saves it when it ends. If a tab is duplicated in between, the copy finds nothing, and gets a session of its own.
  */
 export class ReloadStore {
-  #storage;
   #key;
+  #storage;
+  /** Whether the browser's storage is ours. */
+  #isHolder = false;
 
   /**
-   * @param {TabStorage | undefined} storage of this tab alone; undefined saves nothing
+   * @param {TabStorage | null | undefined} storage of this tab alone; default: the browser's, for one client of a page; null
+   *   saves nothing
    * @param {string} server
    */
   constructor(storage, server) {
-    this.#storage = storage;
     this.#key = `turnpike.session ${server}`;
+    this.#storage = storage === undefined ? this.#tabStorage() : storage;
+  }
+
+  /** Whether a session is saved for the next page at all. */
+  get keeps() {
+    return !!this.#storage;
+  }
+
+  /** Lets another client of this page have the browser's storage. */
+  release() {
+    if (this.#isHolder) held.delete(this.#key);
+    this.#isHolder = false;
+  }
+
+  /** @returns {TabStorage | undefined} */
+  #tabStorage() {
+    if (held.has(this.#key)) return undefined;
+    try {
+      const storage = globalThis.sessionStorage;
+      if (!storage) return undefined;
+      held.add(this.#key);
+      this.#isHolder = true;
+      return storage;
+    } catch {
+      return undefined; // A private mode forbids storage.
+    }
   }
 
   /** Takes the saved page out of the storage. @returns {SavedPage | undefined} */

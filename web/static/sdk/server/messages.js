@@ -68,7 +68,7 @@ import { TurnpikeError } from '../error.js';
  *
  * @typedef {{
  *   type: 'error', ref?: string, code: string, message: string, field?: string, retryAfter?: number, away?: boolean,
- *   limit?: string,
+ *   limit?: 'sessions' | 'rooms',
  * }} ErrorMessage
  * @typedef {{
  *   room: string, size: number, host?: string, locked?: boolean, waiting?: boolean, peers: PeerInfo[], knocks?: PeerInfo[],
@@ -118,6 +118,6 @@ import { TurnpikeError } from '../error.js';
 export const SUBPROTOCOL = 'turnpike.v1';
 
 /** @param {ErrorMessage} message */
-export function errorFrom({ code, message, field, retryAfter }) {
-  return new TurnpikeError(code, message, { field, retryAfter });
+export function errorFrom({ code, message, ...details }) {
+  return new TurnpikeError(code, message, details);
 }

@@ -1,5 +1,6 @@
 // @ts-check
 import { backoff, pause } from './backoff.js';
+import { ticketFrom } from './signin.js';
 
 /**
  * @import { ClientOptions } from '../options.js'
@@ -58,9 +59,9 @@ export class Renewal {
     if (!getTicket) return this.#isLate(Math.round(ms * (1 - PART) / 1000));
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const answer = await getTicket({ name: this.#name() || undefined, url, fresh: true, signal });
+        const ticket = await ticketFrom(() => getTicket({ name: this.#name() || undefined, url, fresh: true, signal }), signal);
         if (signal.aborted) return;
-        await this.#refresh(typeof answer === 'string' ? answer : answer.ticket);
+        await this.#refresh(ticket);
         return;
       } catch {
         await pause(backoff(attempt), signal); // The session lives on for a while.

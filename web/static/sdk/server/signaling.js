@@ -6,6 +6,7 @@ import { Inbox } from './inbox.js';
 import { Outbox } from './outbox.js';
 import { SignIn } from './signin.js';
 import { ServerSocket } from './socket.js';
+import { adviceOn } from './unreachable.js';
 
 /**
  * @import { ClientOptions } from '../options.js'
@@ -75,6 +76,8 @@ export class Signaling {
   #fresh;
   /** There was no welcome yet. */
   #isFirst = true;
+  /** The developer was told why there is none. */
+  #advised = false;
   /** When the server has asked us to come back, in milliseconds of performance.now. */
   #returnAt = 0;
   /** We reconnect without a pause: the socket was found dead, or the network is back. */
@@ -134,8 +137,8 @@ export class Signaling {
         cause = this.#ended(await socket.closed);
         if (performance.now() - since > STABLE_MS) attempt = 0;
       } catch (error) {
-        cause = error;
-        if (!isPassing(error)) this.end(error);
+        cause = await this.#explained(error);
+        if (!isPassing(cause)) this.end(cause);
         if (error instanceof TurnpikeError && error.retryAfter) this.#returnAt = performance.now() + error.retryAfter * 1000;
       }
       const wasOnline = this.state === 'online';
@@ -149,6 +152,18 @@ export class Signaling {
       if (!wasOnline) this.#handlers.retry({ attempt: failures, inMs, cause: asTurnpikeError(cause) });
       await this.#pause(inMs);
     }
+  }
+
+  /**
+   * Adds to the error of a first attempt that nothing has answered what could be wrong.
+   *
+   * @param {unknown} error
+   */
+  async #explained(error) {
+    if (!this.#isFirst || this.#advised || this.#end.signal.aborted || codeOf(error) !== 'offline') return error;
+    this.#advised = true;
+    const hint = await adviceOn(serverUrl(this.#options.url));
+    return new TurnpikeError('offline', /** @type {TurnpikeError} */ (error).message, { hint, cause: error });
   }
 
   /**
@@ -228,12 +243,17 @@ export class Signaling {
     this.#socket?.drop();
   }
 
+  /** Says farewell in the last moment of a page: the session and its relays end. */
+  farewell() {
+    if (this.state === 'online') this.#socket?.send({ type: 'bye' });
+    this.#resume = undefined;
+  }
+
   /** Says farewell: the session and its relays end. Resolves when the server has closed the socket. */
   async close() {
     const socket = this.#socket;
     const wasOnline = this.state === 'online';
-    if (wasOnline) socket?.send({ type: 'bye' });
-    this.#resume = undefined;
+    this.farewell();
     this.end(undefined);
     if (!socket) return;
     if (!wasOnline) return socket.drop();
@@ -263,7 +283,7 @@ export class Signaling {
     this.#interrupt = new AbortController();
     this.#openingSince = performance.now();
     /** @type {ServerSocket} */
-    const socket = await ServerSocket.open(this.#options.WebSocket ?? WebSocket, url,
+    const socket = await ServerSocket.open(this.#options.WebSocket ?? globalThis.WebSocket, url,
       (message, length) => this.#receive(socket, message, length), this.#interrupt.signal);
     this.#socket = socket;
     return socket;

@@ -1,5 +1,5 @@
 // @ts-check
-import { codeOf, isPassing } from '../error.js';
+import { TurnpikeError, codeOf, isPassing } from '../error.js';
 
 /**
  * @import { ClientOptions } from '../options.js'
@@ -9,6 +9,7 @@ import { codeOf, isPassing } from '../error.js';
 
 const WELCOME_TIMEOUT_MS = 15_000;
 const MAX_TRIES = 20;
+const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
 /** Signs in on a socket: resumes the former session, or presents a ticket under a name that nobody else has. */
 export class SignIn {
@@ -64,8 +65,7 @@ export class SignIn {
   async #ticket(signal) {
     const { ticket, getTicket, url } = this.#options;
     if (!getTicket) return ticket ?? '';
-    const answer = await getTicket({ name: this.name || undefined, url, fresh: this.#refused, signal });
-    return typeof answer === 'string' ? answer : answer.ticket;
+    return ticketFrom(() => getTicket({ name: this.name || undefined, url, fresh: this.#refused, signal }), signal);
   }
 
   /** @param {unknown} error */
@@ -82,4 +82,28 @@ export class SignIn {
     this.#refused = true;
     return again;
   }
+}
+
+/**
+ * Gets a ticket from the app. Whatever goes wrong there may pass, unless the app says otherwise with a TurnpikeError, such as
+ * `unauthorized`.
+ *
+ * @param {() => Promise<string | { ticket: string }>} ask
+ * @param {AbortSignal} signal
+ * @returns {Promise<string>}
+ * @throws {TurnpikeError} `ticket`, or the app's
+ */
+export async function ticketFrom(ask, signal) {
+  /** @type {unknown} */
+  let answer;
+  try {
+    answer = await ask();
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (cause instanceof TurnpikeError) throw cause;
+    throw new TurnpikeError('ticket', `getTicket failed: ${cause instanceof Error ? cause.message : cause}`, { cause, hint: '' });
+  }
+  const ticket = answer && typeof answer === 'object' && 'ticket' in answer ? answer.ticket : answer;
+  if (typeof ticket === 'string' && JWT.test(ticket.trim())) return ticket.trim();
+  throw new TurnpikeError('ticket', `getTicket returned something that is no JWT: ${JSON.stringify(ticket)?.slice(0, 60)}`);
 }

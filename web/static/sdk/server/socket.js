@@ -46,7 +46,7 @@ export class ServerSocket {
   static open(WebSocket, url, onMessage, signal) {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
-      const opening = new ServerSocket(new WebSocket(url.href, SUBPROTOCOL), onMessage);
+      const opening = new ServerSocket(opened(WebSocket, url), onMessage);
       /** @param {unknown} reason */
       const fail = (reason) => {
         clearTimeout(timer);
@@ -135,6 +135,19 @@ export class ServerSocket {
     if (!message) return;
     onMessage(message, text.length);
     if ('ref' in message && message.ref !== undefined) this.#asked.get(message.ref)?.answer(message);
+  }
+}
+
+/**
+ * @param {typeof globalThis.WebSocket} WebSocket
+ * @param {URL} url
+ */
+function opened(WebSocket, url) {
+  try {
+    return new WebSocket(url.href, SUBPROTOCOL);
+  } catch (cause) {
+    const hint = 'A page of https: reaches only servers of https:.';
+    throw new TurnpikeError('bad-url', `This page may open no WebSocket to ${url.origin}.`, { cause, hint });
   }
 }
 

@@ -1,0 +1,20 @@
+// @ts-check
+import { TurnpikeError } from './error.js';
+
+/** @import { ClientOptions } from './options.js' */
+
+/**
+ * Without these nothing would work, and nothing would say why.
+ *
+ * @param {ClientOptions} options
+ * @throws {TurnpikeError} `unsupported`
+ */
+export function checkPlatform(options) {
+  if (!(options.WebSocket ?? globalThis.WebSocket)) {
+    throw new TurnpikeError('unsupported', 'There is no WebSocket here.', { hint: 'Pass one: connect({ WebSocket }).' });
+  }
+  const { rtc } = /** @type {any} */ (options);
+  if (!(rtc?.RTCPeerConnection ?? options.RTCPeerConnection ?? globalThis.RTCPeerConnection)) {
+    throw new TurnpikeError('unsupported', 'There is no RTCPeerConnection here.', { hint: 'Pass one: connect({ rtc: { RTCPeerConnection, MediaStream } }).' });
+  }
+}

@@ -1,0 +1,90 @@
+// @ts-check
+import { serverUrl } from '../server/address.js';
+import { followPage } from './pagelife.js';
+import { ReloadStore } from './reload.js';
+
+/**
+ * @import { ClientOptions } from '../options.js'
+ * @import { SavedChat } from '../peer/chat.js'
+ * @import { Calls } from '../room/calls.js'
+ * @import { Room } from '../room/room.js'
+ * @import { Signaling } from '../server/signaling.js'
+ *
+ * @typedef {object} Kept what the page after this one goes on with, beside the session
+ * @property {Map<string, Room>} rooms
+ * @property {Calls} calls
+ */
+
+/** So many chats are saved for the next page, since the storage has a quota. */
+const MAX_CHATS = 32;
+
+/** Hands the session from a page to the one that takes its place. */
+export class Handover {
+  #options;
+  #reloads;
+  /** @type {Record<string, SavedChat>} of the page before this one, by room and session */
+  #chats;
+
+  /** @param {ClientOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.#reloads = new ReloadStore(options.storage, serverUrl(options.url).origin);
+    /** What the page before this one has saved. */
+    this.saved = this.#reloads.claim();
+    this.#chats = this.saved?.chats ?? {};
+  }
+
+  /**
+   * Hands over a chat that the page before this one has saved.
+   *
+   * @param {string} room
+   * @param {string} session
+   */
+  claimChat(room, session) {
+    const key = `${room} ${session}`;
+    const chat = this.#chats[key];
+    delete this.#chats[key];
+    return chat;
+  }
+
+  /**
+   * Follows the life of the page.
+   *
+   * @param {Signaling} signaling
+   * @param {Kept} kept
+   * @param {AbortSignal} signal
+   */
+  follow(signaling, kept, signal) {
+    followPage(this.#options.events ?? globalThis, {
+      online: () => signaling.wake({ suspicious: true }),
+      wake: () => signaling.wake(),
+      hide: (persisted) => this.#hide(signaling, kept, persisted),
+      show: () => {
+        this.#reloads.claim(); // We go on with the session ourselves.
+        signaling.wake();
+      },
+    }, signal);
+  }
+
+  /** Lets another client of this page have the browser's storage. */
+  release() {
+    this.#reloads.release();
+  }
+
+  /**
+   * The page may be about to end.
+   *
+   * @param {Signaling} signaling
+   * @param {Kept} kept
+   * @param {boolean} persisted it may also be shown again
+   */
+  #hide(signaling, { rooms, calls }, persisted) {
+    // Without a storage the next page could not come back to our seats. They are free at once.
+    if (!this.#reloads.keeps) return persisted ? undefined : signaling.farewell();
+    const link = signaling.saved;
+    if (!link) return;
+    const chats = [...rooms.values()].flatMap((room) => room.roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
+    const latest = [...Object.entries(this.#chats), ...chats].slice(-MAX_CHATS);
+    this.#reloads.save({ link, chats: Object.fromEntries(latest), ...calls.saved });
+  }
+}
