@@ -26,8 +26,9 @@ const chromiumArgs = [
   '--disable-sync',
   // A moving picture and a beep in place of camera and microphone. Each context has its own permission to use them.
   '--use-fake-device-for-media-stream',
-  // The lab has no mDNS responder, so mDNS names would hide the addresses from everybody.
-  '--disable-features=WebRtcHideLocalIpsWithMdns',
+  // The lab has no mDNS responder, so mDNS names would hide the addresses from everybody. And pages of apps come from a test, not
+  // from a server, so that the browser would take them for ones of the Internet, which may not reach a server at localhost.
+  '--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks',
 ];
 
 // The same for Firefox, which then needs no permission.

@@ -1,0 +1,106 @@
+// @ts-check
+// Apps of another origin that have the SDK from the npm package, made by a bundler, with and without a framework.
+
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { appPage, seesAndHears } from './apppage.mjs';
+import { snippet } from './snippets.mjs';
+
+/**
+ * @typedef {import('./browser.mjs').Stage} Stage
+ * @typedef {(what: string) => void} Step
+ * @typedef {{ place: import('./browser.mjs').Place, url: string, app: string, folder: string }} Plan `app` is the origin of
+ * the app's page, and `folder` has the npm package in its node_modules
+ */
+
+/** Where React and Vue are. */
+const tools = fileURLToPath(new URL('../../node_modules', import.meta.url));
+
+/**
+ * @param {Plan} plan
+ * @param {string} code
+ * @param {Record<string, string>} [files] that the code imports, by name
+ * @returns {Promise<string>} the module for browsers
+ */
+async function bundle(plan, code, files = {}) {
+  const result = await build({
+    stdin: { contents: code, resolveDir: plan.folder, loader: 'jsx' }, bundle: true, format: 'esm', write: false, minify: true, jsx: 'automatic',
+    nodePaths: [tools], define: { 'process.env.NODE_ENV': '"development"', __VUE_OPTIONS_API__: 'true', __VUE_PROD_DEVTOOLS__: 'false', __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false' },
+    plugins: [{
+      name: 'files',
+      setup(b) {
+        b.onResolve({ filter: /^\.\// }, ({ path, importer }) => (path.slice(2) in files && !importer.includes('node_modules') ? { path: path.slice(2), namespace: 'files' } : undefined));
+        b.onLoad({ filter: /.*/, namespace: 'files' }, ({ path }) => ({ contents: files[path], loader: 'jsx', resolveDir: plan.folder }));
+      },
+    }],
+  });
+  if (result.warnings.length > 0) throw new Error(`the bundler complains: ${JSON.stringify(result.warnings)}`);
+  return result.outputFiles[0].text;
+}
+
+/**
+ * Two people have the app's page open, and see and hear each other. Then one leaves.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ * @param {string} module
+ */
+async function meetIn(stage, plan, step, module) {
+  const browser = await stage.browser(plan.place);
+  const first = await appPage(stage, browser, plan, 'first', module);
+  const second = await appPage(stage, browser, plan, 'second', module);
+  await Promise.all([first, second].map(seesAndHears));
+  step('both see and hear each other');
+  for (const page of [first, second]) {
+    const people = await page.locator('video').count();
+    if (people !== 1) throw new Error(`somebody sees ${people} people in the place of one`);
+  }
+  await second.close();
+  await first.waitForFunction(() => !document.querySelector('video'));
+  step('the first one sees that the second is gone');
+}
+
+/** @param {Stage} stage @param {Plan} plan @param {Step} step */
+export async function bundled(stage, plan, step) {
+  const code = `${await snippet('package', plan.url)}
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+    const room = await client.join('standup', { create: true });
+    room.eachPeer((peer, gone) => {
+      const video = Object.assign(document.createElement('video'), { autoplay: true, playsInline: true, srcObject: peer.stream });
+      document.body.append(video);
+      gone.addEventListener('abort', () => video.remove());
+    });
+    await room.share({ audio: stream.getAudioTracks()[0], video: stream.getVideoTracks()[0] });`;
+  const module = await bundle(plan, code);
+  step(`the bundle has ${module.length} bytes`);
+  await meetIn(stage, plan, step, module);
+  return {};
+}
+
+/** The example for React, in StrictMode, which mounts everything twice. @param {Stage} stage @param {Plan} plan @param {Step} step */
+export async function react(stage, plan, step) {
+  const main = `
+    import { StrictMode } from 'react';
+    import { createRoot } from 'react-dom/client';
+    import { Meeting } from './meeting.jsx';
+    createRoot(document.body.appendChild(document.createElement('main')))
+      .render(<StrictMode><Meeting url=${JSON.stringify(plan.url)} id="standup" /></StrictMode>);`;
+  await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.jsx': await snippet('react', plan.url) }));
+  return {};
+}
+
+/** The example for Vue. @param {Stage} stage @param {Plan} plan @param {Step} step */
+export async function vue(stage, plan, step) {
+  const main = `
+    import { createApp, h } from 'vue';
+    import { useMeeting } from './meeting.js';
+    createApp({
+      setup() {
+        const { peers } = useMeeting(${JSON.stringify(plan.url)}, 'standup');
+        return () => peers.value.map((peer) => h('video', { key: peer.id, autoplay: true, playsinline: true, srcObject: peer.stream }));
+      },
+    }).mount(document.body.appendChild(document.createElement('main')));`;
+  await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.js': await snippet('vue', plan.url) }));
+  return {};
+}

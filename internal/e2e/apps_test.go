@@ -1,0 +1,50 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"turnpike/internal/netlab"
+)
+
+// TestApps installs the SDK's npm package from its tarball into apps of another origin, as a developer does, and opens them.
+func TestApps(t *testing.T) {
+	need(t, "node", "npm", "chromium", "certutil")
+	lab := netlab.New(t)
+	host := lab.Public("host")
+	const app = "http://localhost:9000"
+	folder := installPackage(t)
+	for _, scenario := range []string{"bundled", "react", "vue"} {
+		t.Run(scenario, func(t *testing.T) {
+			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil, "--http-allowed-origins", app)
+			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app, "folder": folder})
+		})
+	}
+}
+
+// installPackage builds the SDK's npm package, and returns a folder into which npm has installed it.
+func installPackage(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	run := func(name string, args ...string) string {
+		ctx, cancel := within(t, 2*time.Minute)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	tarball := run("node", "../../web/npm/build.mjs", "v1.2.3", folder)
+	if want := filepath.Join(folder, "turnpike-client-1.2.3.tgz"); tarball != want {
+		t.Fatalf("the package is %s, not %s", tarball, want)
+	}
+	run("npm", "install", "--prefix", folder, "--offline", "--no-audit", "--no-fund", tarball)
+	return folder
+}
