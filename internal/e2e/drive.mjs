@@ -12,6 +12,7 @@ import * as localhost from './localhost.mjs';
 import * as page from './page.mjs';
 import * as peers from './peers.mjs';
 import * as resume from './resume.mjs';
+import * as serving from './serving.mjs';
 import * as sdk from './sdk.mjs';
 
 /**
@@ -19,7 +20,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...localhost, ...page, ...peers, ...resume, ...sdk };
+const scenarios = { ...meeting, ...apps, ...localhost, ...page, ...peers, ...resume, ...sdk, ...serving };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });
