@@ -134,6 +134,12 @@ func denialReason(why peerpolicy.Reason) reason {
 	}[why]
 }
 
+// isClient reports whether a peer has the address that the client itself comes from. UDP from there to there does nothing
+// that the client could not do alone, and `turnpike check` so finds out whether a firewall closes the relay ports.
+func (a *allocation) isClient(peer wire.Endpoint) bool {
+	return !a.relaysTCP() && wire.EndpointOf(a.home.Load().remote).IP == peer.IP
+}
+
 // inScope narrows the credentials that signaling mints. A client may refresh a live permission without asking: it
 // refreshes all of its permissions in one request, which must not fail because one room mate has left.
 func (s *Server) inScope(a *allocation, peer wire.Endpoint) bool {
@@ -141,7 +147,7 @@ func (s *Server) inScope(a *allocation, peer wire.Endpoint) bool {
 	case auth.GrantREST:
 		return true
 	case auth.GrantSession:
-		return a.permits(peer.IP, s.now()) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.Addr())
+		return a.permits(peer.IP, s.now()) || a.isClient(peer) || s.cfg.Scope != nil && s.cfg.Scope.MayRelay(a.grant.Session, peer.Addr())
 	default:
 		return false
 	}

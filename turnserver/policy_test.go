@@ -129,6 +129,31 @@ func TestOwnHostIsListed(t *testing.T) {
 	}
 }
 
+// TestScopeHasOwnAddress: a session's relay reaches by UDP the address that its client comes from, and by TCP it does not.
+func TestScopeHasOwnAddress(t *testing.T) {
+	s := startServer(t, func(cfg *Config) { allowLoopback(cfg); cfg.Scope = newScope() })
+	const own = "127.0.0.3"
+	from := func(network string, local net.Addr) *testClient {
+		dialer := net.Dialer{LocalAddr: local}
+		conn, err := dialer.Dial(network, listenerAddr(t, s, network).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		c := clientOn(t, conn).as(testCredentials().MintSession("S1", "alice", time.Hour))
+		c.srv = s
+		return c
+	}
+	udp := from("udp", &net.UDPAddr{IP: net.ParseIP(own)})
+	udp.allocate()
+	udp.permit(at(own))
+	udp.refuse(403, stun.MethodCreatePermission, peerAddr(at("127.0.0.4")))
+	tcp := from("tcp", &net.TCPAddr{IP: net.ParseIP(own)})
+	tcp.allocateTCP()
+	tcp.refuse(403, stun.MethodConnect, peerAddr(at(own)))
+	tcp.refuse(403, stun.MethodCreatePermission, peerAddr(at(own)))
+}
+
 // sessionScope: a session's credential reaches addresses that were signalled to it, and those with a live permission.
 func sessionScope(t *testing.T) {
 	onEach(t, func(t *testing.T, network string) {

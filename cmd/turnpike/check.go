@@ -28,6 +28,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	inviteFlag.register(fs, "invite", "TURNPIKE_CHECK_INVITE")
 	timeout := fs.Duration("timeout", 10*time.Second, "")
 	asJSON := fs.Bool("json", false, "")
+	closedPorts := fs.Bool("closed-relay-ports", false, "")
 	rest, err := parseFlags(fs, args, 1)
 	if err != nil {
 		return err
@@ -64,6 +65,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 		return &usageError{"check", err}
 	}
 	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, ticket, auth.InviteToken(invite), ticketMaker(cfg)
+	server.ClosedRelayPorts = *closedPorts
 	return p.showFindings(ctx, *asJSON, func(report func(probe.Finding)) { server.Run(ctx, report) })
 }
 
@@ -71,7 +73,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 // no finding.
 func (p *program) showFindings(ctx context.Context, asJSON bool, find func(report func(probe.Finding))) error {
 	listed := []findingJSON{}
-	failed := 0
+	failed, notes := 0, 0
 	find(func(f probe.Finding) {
 		if ctx.Err() != nil {
 			return
@@ -79,7 +81,10 @@ func (p *program) showFindings(ctx context.Context, asJSON bool, find func(repor
 		if !f.OK {
 			failed++
 		}
-		listed = append(listed, findingJSON{f.Check, f.Target, f.OK, f.Detail, f.Problem, f.Relayed, millis(f.Took)})
+		if f.Note {
+			notes++
+		}
+		listed = append(listed, findingJSON{f.Check, f.Target, f.OK, f.Note, f.Detail, f.Problem, f.Relayed, millis(f.Took)})
 		if !asJSON {
 			_, _ = io.WriteString(p.stdout, findingLine(f))
 		}
@@ -95,7 +100,9 @@ func (p *program) showFindings(ctx context.Context, asJSON bool, find func(repor
 		e.SetEscapeHTML(false)
 		err = e.Encode(listed)
 	case failed > 0:
-		_, err = fmt.Fprintf(p.stdout, "%d of %d checks failed\n", failed, len(listed))
+		_, err = fmt.Fprintf(p.stdout, "%d of %d checks failed\n", failed, len(listed)-notes)
+	case notes > 0:
+		_, err = fmt.Fprintf(p.stdout, "all %d checks passed; notes: %d\n", len(listed)-notes, notes)
 	default:
 		_, err = fmt.Fprintf(p.stdout, "all %d checks passed\n", len(listed))
 	}
@@ -110,6 +117,7 @@ type findingJSON struct {
 	Check   string   `json:"check"`
 	URL     string   `json:"url"`
 	OK      bool     `json:"ok"`
+	Note    bool     `json:"note,omitempty"` // nothing was tried
 	Detail  string   `json:"detail,omitempty"`
 	Problem string   `json:"problem,omitempty"`
 	Relayed []string `json:"relayed,omitempty"`
@@ -119,6 +127,9 @@ type findingJSON struct {
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func findingLine(f probe.Finding) string {
+	if f.Note {
+		return fmt.Sprintf("note %-9s  %-44s  %s\n", f.Check, f.Target, f.Detail)
+	}
 	if !f.OK {
 		return fmt.Sprintf("FAIL %-9s  %-44s  %s\n", f.Check, f.Target, f.Problem)
 	}

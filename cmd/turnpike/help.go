@@ -90,12 +90,15 @@ const helpCheck = `Sign in to a server as a client would, and try everything tha
 usage: turnpike check [URL] [--ticket-file FILE | --invite-file FILE] [--timeout 10s] [--json] [--config FILE] [--state DIR]
 
 It gets a ticket, opens signaling, and receives the STUN and TURN addresses, as every client does. At each TURN
-address it makes two relays, and sends a packet from one to the other and one back. For each step a line says how long
-it took, or what is wrong and what to do. The TURN client is pion's: another project wrote it. If the server can tell
-(turn.nat_discovery_port), a line names the kind of NAT that this machine is behind, and what that means for calls.
+address, over IPv4 and over IPv6, it makes two relays, and sends a packet from one to the other and one back. Then it sends
+one to a relayed address from a socket of this machine, and one back, for which the relay ports must be open. For each step
+a line says how long it took, or what is wrong and what to do. A line with "note" says what was not tried, and why. The TURN
+client is pion's: another project wrote it. If the server can tell (turn.nat_discovery_port), a line names the kind of NAT
+that this machine is behind, and what that means for calls.
 
-Without a URL it checks the server of the configuration, as seen from here. Then it also tries TURN listeners that
-signaling names to no browser, such as dtls://. Run it from elsewhere too, with the URL: only then are firewalls between.
+Without a URL it checks the server of the configuration, as seen from here: also TURN listeners that signaling names to no
+browser, such as dtls://, and what "turnpike setup" looks at: ports, files, names, clock. Run it from elsewhere too, with
+the URL: only then are firewalls between.
 
 It signs in with the ticket or the invite (the link, also as the URL, or its code), else as a guest. If guests need an invite, it
 signs a ticket itself: for that it must run on the server's machine, as a user who may read the server's state.
@@ -111,6 +114,7 @@ flags of this command:
   --invite LINK        sign in with this invite
   --invite-file FILE   sign in with the invite in this file; for both flags "-" is standard input
   --timeout TIME       how long each step may take (10s)
+  --closed-relay-ports no failure if the relay ports are closed, as for a container that publishes none
   --json               print an array of results instead of lines
 
 environment:

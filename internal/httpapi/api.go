@@ -34,6 +34,7 @@ const (
 
 // Config is what the API needs from outside. Functions must be safe for concurrent use.
 type Config struct {
+	Version       string // of this server; empty: nobody is told
 	Guests        Guests
 	LocalOnly     bool // the configuration leaves strangers no way in; without it no request counts as local
 	TicketTTL     time.Duration

@@ -236,6 +236,21 @@ func (l *Lab) AddName(name string, h *Host) {
 	}
 }
 
+// AddName6 adds the IPv6 address of h to a name.
+func (l *Lab) AddName6(name string, h *Host) {
+	l.t.Helper()
+	l.names = append(l.names, fmt.Sprintf("%s %s %s.\n", h.addr6, name, name))
+	for _, h := range l.hosts {
+		l.writeNames(h)
+	}
+}
+
+// Rules loads rules of nftables on a host, as its firewall.
+func (l *Lab) Rules(h *Host, ruleset string) {
+	l.t.Helper()
+	l.nft(h.netns, ruleset)
+}
+
 // nextAddress returns the next address of the public segment, and a name for the
 // bridge's port to it.
 func (l *Lab) nextAddress() (v4, v6 netip.Addr, port string) {

@@ -98,7 +98,10 @@ func (c *certificates) warning(now time.Time) string {
 	if c.acme != nil { // it is renewed when a third of its life is left, and the log says why not
 		notice = leaf.NotAfter.Sub(leaf.NotBefore) / 6
 	}
-	return certificateWarning(leaf, c.cfg.PublicHost, notice, now)
+	if w := certificateWarning(leaf, c.cfg.PublicHost, notice, now); w != "" || c.acme != nil {
+		return w
+	}
+	return chainWarning(c.current.Load(), c.cfg.TLS.CertFile)
 }
 
 // start watches the certificate until stop is called. A signal from hangup says that the files are new, or that what kept
@@ -213,6 +216,19 @@ func readCertificate(cfg *config.Config) (*tls.Certificate, error) {
 		return nil, cfg.Errorf("tls.cert_file", "%s and %s are not a certificate and its key: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
 	}
 	return &cert, nil
+}
+
+// chainWarning says that a certificate comes without that of its issuer, unless this machine knows the issuer; empty if not.
+func chainWarning(cert *tls.Certificate, file string) string {
+	leaf := cert.Leaf
+	if leaf == nil || len(cert.Certificate) > 1 || leaf.CheckSignatureFrom(leaf) == nil {
+		return ""
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{}); err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s has one certificate, and that of its issuer %q is not in it: clients that do not know this issuer refuse it; use the file with the chain (fullchain.pem)",
+		file, leaf.Issuer.CommonName)
 }
 
 // certificateWarning says why clients refuse a certificate, or will within notice; empty if it knows of no reason.

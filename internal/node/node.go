@@ -263,6 +263,7 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 
 func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 	n.api = httpapi.New(httpapi.Config{
+		Version:              n.options.Version,
 		Guests:               httpapi.Guests(n.cfg.Auth.Guests),
 		LocalOnly:            n.cfg.LocalOnly(),
 		TicketTTL:            n.cfg.Auth.TicketTTL,

@@ -11,8 +11,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
-	"github.com/pion/transport/v4"
-	"github.com/pion/turn/v4"
+	"github.com/pion/transport/v5"
+	"github.com/pion/turn/v5"
 )
 
 // turnClient is pion's client on a socket of its own.
@@ -33,13 +33,18 @@ func (t iceTarget) connect(ctx context.Context) (*turnClient, error) {
 		return nil, err
 	}
 	addr := net.UDPAddrFromAddrPort(server) // pion wants a UDP address for streams too
+	family := turn.RequestedAddressFamilyIPv4
+	if t.relays6 {
+		family = turn.RequestedAddressFamilyIPv6
+	}
 	client, err := turn.NewClient(&turn.ClientConfig{
-		TURNServerAddr: server.String(),
-		Username:       t.credential.Username,
-		Password:       t.credential.Password,
-		Conn:           conn,
-		Net:            resolved{addr: addr},
-		LoggerFactory:  silent(),
+		RequestedAddressFamily: family,
+		TURNServerAddr:         server.String(),
+		Username:               t.credential.Username,
+		Password:               t.credential.Password,
+		Conn:                   conn,
+		Net:                    resolved{addr: addr},
+		LoggerFactory:          silent(),
 	})
 	if err == nil {
 		err = client.Listen()
@@ -60,6 +65,9 @@ func (t iceTarget) connect(ctx context.Context) (*turnClient, error) {
 	}}, nil
 }
 
+// addr returns the server's address.
+func (c *turnClient) addr() netip.Addr { return c.server.(*net.UDPAddr).AddrPort().Addr().Unmap() }
+
 // resolved gives pion's client an address, because it looks up names as IPv4 only.
 type resolved struct {
 	transport.Net
@@ -69,6 +77,9 @@ type resolved struct {
 func (r resolved) ResolveUDPAddr(string, string) (*net.UDPAddr, error) { return r.addr, nil }
 
 func (t iceTarget) resolve(ctx context.Context) (netip.AddrPort, error) {
+	if t.addr.IsValid() {
+		return netip.AddrPortFrom(t.addr, uint16(t.uri.Port)), nil
+	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.uri.Host)
 	if err != nil || len(addrs) == 0 {
 		return netip.AddrPort{}, fmt.Errorf("the name %s has no address; set public_host to one that clients can look up", t.uri.Host)

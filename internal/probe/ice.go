@@ -2,13 +2,12 @@ package probe
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net"
 	"net/netip"
 	"time"
 
-	"github.com/pion/stun/v3"
+	"github.com/pion/stun/v4"
 
 	"turnpike/auth"
 )
@@ -23,17 +22,30 @@ func ICE(ctx context.Context, timeout time.Duration, raw string, credential auth
 		})
 	}
 	target := iceTarget{uri: uri, credential: credential}
-	if uri.Scheme == stun.SchemeTypeSTUN {
-		return step(ctx, timeout, "stun "+uri.Proto.String(), raw, target.bind)
+	return target.try(ctx, timeout, raw)
+}
+
+// try asks a STUN server, or relays through a TURN server.
+func (t *iceTarget) try(ctx context.Context, timeout time.Duration, raw string) Finding {
+	family := ""
+	if t.addr.Is6() {
+		family = "6"
 	}
-	return step(ctx, timeout, "turn "+target.network(), raw, target.relay)
+	if t.uri.Scheme == stun.SchemeTypeSTUN {
+		return step(ctx, timeout, "stun "+t.uri.Proto.String()+family, raw, t.bind)
+	}
+	return step(ctx, timeout, "turn "+t.network()+family, raw, t.relay)
 }
 
 // iceTarget is an address, and the credential for it.
 type iceTarget struct {
 	uri        *stun.URI
 	credential auth.Credential
-	name       string // of the certificate; empty: the URI's host
+	name       string     // of the certificate; empty: the URI's host
+	addr       netip.Addr // of the host; invalid: that is looked up
+	relays6    bool       // ask for IPv6 relays
+
+	mapped netip.AddrPort // set by bind: this machine as the server sees it
 }
 
 // network returns the network of the listener: udp, tcp, tls or dtls. TLS over UDP is DTLS (RFC 7065).
@@ -48,23 +60,15 @@ func (t iceTarget) network() string {
 }
 
 // bind asks for this machine's address.
-func (t iceTarget) bind(ctx context.Context, f *Finding) error {
+func (t *iceTarget) bind(ctx context.Context, f *Finding) error {
 	mapped, err := t.ask(ctx)
 	if err != nil {
 		return err
 	}
 	f.Detail = "you are " + mapped.String()
-	return nil
-}
-
-// mapped returns this machine's address as the server sees it.
-func (t iceTarget) mapped(ctx context.Context) (netip.Addr, error) {
-	mapped, err := t.ask(ctx)
-	if err != nil {
-		return netip.Addr{}, err
-	}
 	ap, err := netip.ParseAddrPort(mapped.String())
-	return ap.Addr().Unmap(), err
+	t.mapped = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return err
 }
 
 // ask sends a Binding request.
@@ -98,6 +102,9 @@ func (t iceTarget) relay(ctx context.Context, f *Finding) error {
 		defer relayed[i].Close()
 	}
 	f.Relayed = []string{relayed[0].LocalAddr().String(), relayed[1].LocalAddr().String()}
+	if at, err := netip.ParseAddrPort(f.Relayed[0]); err == nil && isInside(at.Addr()) && !isInside(clients[0].addr()) {
+		return fmt.Errorf("the relayed address %s is private, so that peers elsewhere do not reach it; set turn.external_addresses = { %q = %q }", at, at.Addr(), clients[0].addr())
+	}
 	f.Detail = "relayed " + showPair(f.Relayed[0], f.Relayed[1])
 	start := time.Now()
 	for i, client := range clients {
@@ -106,38 +113,14 @@ func (t iceTarget) relay(ctx context.Context, f *Finding) error {
 		}
 	}
 	for i := range relayed {
-		if err := sendUntilHeard(ctx, relayed[i], relayed[1-i]); err != nil {
+		from, to := relayed[i], relayed[1-i]
+		if _, err := heard(ctx, to, func(b []byte) error { _, err := from.WriteTo(b, to.LocalAddr()); return err },
+			func(addr net.Addr) bool { return addr.String() == from.LocalAddr().String() }); err != nil {
 			return fmt.Errorf("two relays were made (%s), but no packet went from one to the other: %w; the server's log and counters say why", showPair(f.Relayed[0], f.Relayed[1]), err)
 		}
 	}
 	f.Took = time.Since(start)
 	return nil
-}
-
-// sendUntilHeard sends a packet until it arrives, because UDP may lose it.
-func sendUntilHeard(ctx context.Context, from, to net.PacketConn) error {
-	payload := []byte(auth.NewID(rand.Reader, 24))
-	buf := make([]byte, 1500)
-	for try := 0; ; try++ {
-		if _, err := from.WriteTo(payload, to.LocalAddr()); err != nil {
-			return err
-		}
-		if err := to.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
-			return err
-		}
-		for {
-			n, addr, err := to.ReadFrom(buf)
-			if err != nil {
-				break
-			}
-			if string(buf[:n]) == string(payload) && addr.String() == from.LocalAddr().String() {
-				return nil
-			}
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%d tries in vain", try+1)
-		}
-	}
 }
 
 // showPair writes two addresses, and a common host only once.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/pion/stun/v3"
+	"github.com/pion/stun/v4"
 
 	"turnpike/auth"
 	"turnpike/internal/config"

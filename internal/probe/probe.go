@@ -6,6 +6,9 @@
 //	signin.go         the way in: a ticket, then a session of signaling
 //	ice.go            each STUN and TURN address: a Binding; two relays and a packet each way between them
 //	client.go         pion's TURN client, over UDP, TCP, TLS and DTLS
+//	families.go       the same over IPv4 and over IPv6
+//	relayports.go     packets between a relayed address and a socket of this machine, through all firewalls
+//	gateway.go        a gateway whose address stands for all clients
 //	ownlisteners.go   the listeners of this machine's own server
 //	offload.go        the flows that the kernel forwards
 //	proxy.go          a proxy whose clients the server cannot tell apart
@@ -18,6 +21,7 @@ package probe
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -35,6 +39,7 @@ type Finding struct {
 	Check   string // the step: web, ticket, signaling, "stun udp", "turn tls", ...
 	Target  string // the URL that it tried
 	OK      bool
+	Note    bool     // nothing was tried, and Detail says what and why. OK is true then
 	Detail  string   // of a success
 	Problem string   // of a failure: what is wrong and what to do
 	Relayed []string // the relayed addresses, of a TURN step
@@ -52,6 +57,8 @@ type Server struct {
 	Mint   func(name string) (string, error) // makes a ticket if guests need an invite; nil: this machine cannot
 
 	Own *config.Config // of a server on this machine; nil: the server is elsewhere
+
+	ClosedRelayPorts bool // the relay ports are meant to be closed, as for a container that publishes none
 }
 
 // Dialer is net.Dialer's DialContext, or one that leads elsewhere.
@@ -73,7 +80,7 @@ type run struct {
 
 func (r *run) all(ctx context.Context) {
 	token := r.Ticket
-	if !r.step(ctx, "web", r.Base, r.web.health) {
+	if !r.overFamilies(ctx) {
 		return
 	}
 	if token == "" && !r.step(ctx, "ticket", r.Base+ticketsPath, func(ctx context.Context, f *Finding) (err error) {
@@ -92,11 +99,14 @@ func (r *run) all(ctx context.Context) {
 	}
 	signOut := keepSession(socket)
 	defer signOut()
+	var found []reached
 	for _, server := range servers {
 		for _, raw := range server.URLs {
-			r.report(ICE(ctx, r.Timeout, raw, auth.Credential{Username: server.Username, Password: server.Credential}))
+			found = append(found, r.ice(ctx, raw, auth.Credential{Username: server.Username, Password: server.Credential})...)
 		}
 	}
+	r.relayPorts(ctx, found)
+	r.gateway(found)
 	if r.Own != nil {
 		r.ownListeners(ctx, servers)
 		r.ownWeb(ctx)
@@ -107,6 +117,11 @@ func (r *run) all(ctx context.Context) {
 		r.proxies(ctx, servers)
 	}
 	r.nat(ctx, servers)
+}
+
+// note reports what was not tried.
+func (r *run) note(check, target, format string, args ...any) {
+	r.report(Finding{Check: check, Target: target, OK: true, Note: true, Detail: oneLine(fmt.Sprintf(format, args...))})
 }
 
 // step runs one step and reports it. It returns whether it succeeded.

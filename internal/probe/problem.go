@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/pion/stun/v3"
+	"github.com/pion/stun/v4"
 )
 
 // problem tells the operator of the server what an error means, and what to do.
@@ -21,7 +22,7 @@ func (t iceTarget) problem(ctx context.Context, err error) error {
 		return fmt.Errorf("%s answers %w; %s", where, refused, turnAdvice(refused.ErrorCodeAttr.Code))
 	}
 	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("%s: the certificate is not one that clients trust (%w)", where, cert.Err)
+		return fmt.Errorf("%s: %s", where, certificateProblem(cert))
 	}
 	switch {
 	case isErrno(err, syscall.ECONNREFUSED, 10061):
@@ -52,7 +53,7 @@ func dialProblem(err error) string {
 		return "the name " + strconv.Quote(dns.Name) + " has no address"
 	}
 	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "the certificate is not one that clients trust (" + cert.Err.Error() + ")"
+		return certificateProblem(cert)
 	}
 	switch {
 	case isErrno(err, syscall.ECONNREFUSED, 10061):
@@ -72,4 +73,28 @@ func isTimeout(err error) bool {
 func isErrno(err error, unix, windows syscall.Errno) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	return ok && (errno == unix || runtime.GOOS == "windows" && errno == windows)
+}
+
+func isCertificate(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// certificateProblem says why clients refuse a certificate. The usual reason is a file without the certificates between it
+// and the authority: browsers on a desk may know those from elsewhere, telephones and programs do not.
+func certificateProblem(e *tls.CertificateVerificationError) string {
+	chain := e.UnverifiedCertificates
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](e.Err); !unknown || len(chain) == 0 {
+		return "the certificate is not one that clients trust (" + e.Err.Error() + ")"
+	}
+	last := chain[len(chain)-1]
+	ofItself := last.CheckSignatureFrom(last) == nil
+	switch {
+	case ofItself && len(chain) == 1:
+		return "the certificate is signed by itself, and clients trust no such one; set tls.mode = \"acme\", or set SSL_CERT_FILE here and have all clients trust it"
+	case ofItself:
+		return fmt.Sprintf("clients do not trust the authority %q; if it is one of your own, set SSL_CERT_FILE here to its certificate, and have all clients trust it", last.Subject.CommonName)
+	}
+	return fmt.Sprintf("the server does not show the certificate of the issuer %q; tls.cert_file must have the whole chain (fullchain.pem). "+
+		"If %q is an authority of your own, set SSL_CERT_FILE here to its certificate, and have all clients trust it", last.Issuer.CommonName, last.Issuer.CommonName)
 }

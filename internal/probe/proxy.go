@@ -11,7 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 
-	"github.com/pion/stun/v3"
+	"github.com/pion/stun/v4"
 
 	"turnpike/signal/wire"
 )
@@ -106,8 +106,9 @@ func mappedBy(ctx context.Context, servers []wire.ICEServer) netip.Addr {
 			if err != nil || uri.Scheme != stun.SchemeTypeSTUN {
 				continue
 			}
-			if mapped, err := (iceTarget{uri: uri}).mapped(ctx); err == nil {
-				return mapped
+			target := iceTarget{uri: uri}
+			if target.bind(ctx, new(Finding)) == nil {
+				return target.mapped.Addr()
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,9 +19,11 @@ type web struct {
 // maxAnswer bounds the bytes read of an answer.
 const maxAnswer = 64 << 10
 
-func (w web) health(ctx context.Context, _ *Finding) error {
+func (w web) health(ctx context.Context, f *Finding) error {
 	status, body, err := w.fetch(ctx, http.MethodGet, "/readyz", nil)
 	switch {
+	case isCertificate(err): // it runs, and the URL leads to it
+		return errors.New(dialProblem(err))
 	case err != nil:
 		return fmt.Errorf("%s; %s", dialProblem(err), "is the server running, and does the URL lead to it?")
 	case status == http.StatusServiceUnavailable:
@@ -28,7 +31,18 @@ func (w web) health(ctx context.Context, _ *Finding) error {
 	case status != http.StatusOK:
 		return fmt.Errorf("/readyz answers %d %s; is this a turnpike server, and does the reverse proxy hand everything on?", status, oneLine(string(body)))
 	}
+	f.Detail = w.version(ctx)
 	return nil
+}
+
+// version names the server's version; empty if it does not tell, as before it could.
+func (w web) version(ctx context.Context) string {
+	var answer struct{ Version string }
+	status, body, err := w.fetch(ctx, http.MethodGet, clientPath, nil)
+	if err != nil || status != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.Version == "" {
+		return ""
+	}
+	return "turnpike " + answer.Version
 }
 
 func (w web) metrics(ctx context.Context, _ *Finding) error {
