@@ -17,6 +17,7 @@ import (
 	"turnpike/internal/config"
 	"turnpike/internal/node"
 	"turnpike/internal/probe"
+	"turnpike/internal/setup"
 )
 
 func (p *program) check(ctx context.Context, args []string) error {
@@ -66,7 +67,22 @@ func (p *program) check(ctx context.Context, args []string) error {
 	}
 	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, ticket, auth.InviteToken(invite), ticketMaker(cfg)
 	server.ClosedRelayPorts = *closedPorts
-	return p.showFindings(ctx, *asJSON, func(report func(probe.Finding)) { server.Run(ctx, report) })
+	return p.showFindings(ctx, *asJSON, func(report func(probe.Finding)) {
+		server.Run(ctx, report)
+		if server.Own != nil {
+			for _, f := range setup.Review(ctx, setup.Host{Look: true}, cfg) {
+				report(machineFinding(f))
+			}
+		}
+	})
+}
+
+// machineFinding is what setup finds about this machine.
+func machineFinding(f setup.Finding) probe.Finding {
+	if f.Fatal {
+		return probe.Finding{Check: "machine", Target: "this one", Problem: f.Text}
+	}
+	return probe.Finding{Check: "machine", Target: "this one", OK: true, Note: true, Detail: f.Text}
 }
 
 // showFindings prints each finding as find reports it, or all of them as JSON at the end. What the end of ctx cuts short is

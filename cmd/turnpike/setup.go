@@ -147,6 +147,9 @@ func (p *program) install(ctx context.Context, plan *setup.Plan, steps []setup.S
 		waiting, cancel := context.WithTimeout(ctx, certificateWait)
 		defer cancel()
 		if err := setup.WaitCertificate(waiting, plan.Config); err != nil {
+			if said := setup.ACMEProblem(plan.Config); said != "" {
+				err = errors.New(said)
+			}
 			return fmt.Errorf("the server runs, but has no certificate yet (%w); \"journalctl -u turnpike\" says why, and it tries again by itself. Once it has one: turnpike invite --config %s --room lobby", err, setup.ConfigFile)
 		}
 	}

@@ -148,6 +148,9 @@ func (c *Config) SecretFile() string { return filepath.Join(c.StateDir, "secret"
 // ACMEDir returns the directory of the certificates that an ACME directory has signed, and of their keys.
 func (c *Config) ACMEDir() string { return filepath.Join(c.StateDir, "acme") }
 
+// ACMEProblemFile returns the path of what a directory has last refused, and why. It is not there when the last try went well.
+func (c *Config) ACMEProblemFile() string { return filepath.Join(c.ACMEDir(), "problem") }
+
 // LedgerFile returns the path of the list of invites that were made, used and revoked.
 func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites") }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -64,9 +67,26 @@ func (c *certificates) directoryRoots() (*x509.CertPool, error) {
 // use takes a certificate that the directory has signed.
 func (c *certificates) use(cert *tls.Certificate) {
 	former := c.current.Swap(cert)
+	if former != nil || time.Now().Before(cert.Leaf.NotAfter) {
+		c.noteProblem("")
+	}
 	c.log.Info("tls: certificate", "for", strings.Join(subjects(cert.Leaf), ", "), "issuer", cert.Leaf.Issuer.CommonName, "expires", cert.Leaf.NotAfter)
 	if former != nil {
 		c.reloaded.Add(1)
+	}
+}
+
+// noteProblem leaves what is wrong for `turnpike check` and setup; nothing if that is empty.
+func (c *certificates) noteProblem(text string) {
+	name := c.cfg.ACMEProblemFile()
+	var err error
+	if text == "" {
+		err = os.Remove(name)
+	} else if err = os.MkdirAll(filepath.Dir(name), 0o700); err == nil {
+		err = os.WriteFile(name, []byte(text), 0o600)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.log.Debug("tls: the problem cannot be left for turnpike check", "err", err)
 	}
 }
 
@@ -85,6 +105,7 @@ func (c *certificates) couldNotGet(err error, again time.Duration, held bool) {
 	if leaf := c.leaf(); leaf != nil {
 		meanwhile = "the certificate that expires " + leaf.NotAfter.UTC().Format(time.RFC3339)
 	}
+	c.noteProblem(fmt.Sprintf("%v (at %s, and again in %s)\n", err, time.Now().UTC().Format(time.RFC3339), again.Round(time.Second)))
 	about := []any{"directory", c.cfg.TLS.ACMEDirectory, "err", err, "serving", meanwhile, "again_in", again.Round(time.Second)}
 	if !held {
 		about = append(about, "at_once", "SIGHUP")

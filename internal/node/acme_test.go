@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -138,6 +139,9 @@ func TestACMEName(t *testing.T) {
 				t.Error("TURN over DTLS has another certificate")
 			}
 			a.checkModes()
+			if _, err := os.Stat(a.node.cfg.ACMEProblemFile()); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("what was wrong is still there for turnpike check: %v", err)
+			}
 			enough := a.looks.Load() + 5
 			waitUntil(t, func() bool { return a.looks.Load() >= enough }, func() string { return "it does not look again" })
 			if n := strings.Count(a.log.String(), "msg=\"tls: certificate\""); n != 1 {
@@ -225,7 +229,11 @@ func TestACMERefusals(t *testing.T) {
 	t.Run("blocked", func(t *testing.T) {
 		a := startACME(t, "blocked.example.com")
 		a.directory.Start(pebble.Options{TLSPort: 1, HTTPPort: 1, Blocked: []string{"blocked.example.com"}})
-		a.waitLog("the directory gives no certificate for blocked.example.com; use another public_host, or another tls.acme_directory")
+		const why = "the directory gives no certificate for blocked.example.com; use another public_host, or another tls.acme_directory"
+		a.waitLog(why)
+		if told, err := os.ReadFile(a.node.cfg.ACMEProblemFile()); err != nil || !strings.Contains(string(told), why) {
+			t.Errorf("turnpike check finds %q, %v", told, err)
+		}
 	})
 	t.Run("unreachable", func(t *testing.T) {
 		a := startACME(t, "127.0.0.1")

@@ -42,6 +42,10 @@ func (p *Plan) checkDNS(ctx context.Context, m Machine) {
 		p.wrong("%s has no address: %v; give it an A or AAAA record that leads to this machine (%s)", host, errOr(err, "there is no record"), joinAddrs(p.outsideAddrs(m)))
 		return
 	}
+	if slices.ContainsFunc(found, netip.Addr.IsLoopback) { // as Debian's installer has it
+		p.note("/etc/hosts leads %s to this machine, so that its DNS records were not tried from here", host)
+		return
+	}
 	here := p.outsideAddrs(m)
 	elsewhere := slices.DeleteFunc(slices.Clone(found), func(a netip.Addr) bool { return slices.Contains(here, a) || slices.Contains(m.Own(), a) })
 	switch {
@@ -93,6 +97,9 @@ func (p *Plan) checkPorts(ctx context.Context, m Machine) {
 			continue
 		}
 		who := m.Holder(ctx, l.network, l.addr)
+		if p.review && errors.Is(err, syscall.EADDRINUSE) && ours(who) {
+			continue
+		}
 		text := fmt.Sprintf("%s port of %s cannot be opened: %v", l.network, l.addr, err)
 		if who != "" {
 			text = fmt.Sprintf("%s %s is taken by %s; stop it (systemctl disable --now ...), or set %s", l.network, l.addr, who, l.key)
@@ -146,7 +153,7 @@ func (p *Plan) checkClock(ctx context.Context, m Machine) {
 
 // checkState sees that the state can be kept.
 func (p *Plan) checkState(m Machine) {
-	if dir := p.Config.StateDir; dir != StateDir && !strings.HasPrefix(dir, StateDir+"/") {
+	if dir := p.Config.StateDir; !p.review && dir != StateDir && !strings.HasPrefix(dir, StateDir+"/") {
 		p.wrong("state_dir is %s, and the service may write to %s alone; leave --state out", dir, StateDir)
 		return
 	}
@@ -164,11 +171,15 @@ func (p *Plan) checkFiles(m Machine) {
 		return
 	}
 	for key, path := range map[string]string{"tls.cert_file": p.Config.TLS.CertFile, "tls.key_file": p.Config.TLS.KeyFile} {
-		if !filepath.IsAbs(path) || strings.ContainsFunc(path, unicode.IsControl) {
+		if !p.review && (!filepath.IsAbs(path) || strings.ContainsFunc(path, unicode.IsControl)) {
 			p.wrong("%s is %q; the service runs in another folder, so write the whole path, which begins with /", key, path)
 		}
 	}
 	pair, err := tls.LoadX509KeyPair(p.Config.TLS.CertFile, p.Config.TLS.KeyFile)
+	if errors.Is(err, fs.ErrPermission) && p.review {
+		p.note("tls.cert_file and tls.key_file were not tried, as this user may not read them")
+		return
+	}
 	if err != nil {
 		p.wrong("tls.cert_file and tls.key_file: %v", err)
 		return
@@ -177,7 +188,7 @@ func (p *Plan) checkFiles(m Machine) {
 	switch leaf := pair.Leaf; {
 	case now.After(leaf.NotAfter):
 		p.wrong("the certificate in %s expired on %s; renew it, or set tls.mode = \"acme\"", p.Config.TLS.CertFile, leaf.NotAfter.Format(time.DateOnly))
-	case leaf.VerifyHostname(p.Config.PublicHost) != nil:
+	case p.Config.PublicHost != "" && leaf.VerifyHostname(p.Config.PublicHost) != nil:
 		p.wrong("the certificate in %s is not for %s; browsers will refuse it", p.Config.TLS.CertFile, p.Config.PublicHost)
 	case len(pair.Certificate) == 1 && !selfSigned(leaf):
 		p.note("%s has one certificate, and its issuer %q is not in it; use the file with the chain (fullchain.pem)", p.Config.TLS.CertFile, leaf.Issuer.CommonName)

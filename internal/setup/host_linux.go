@@ -99,7 +99,7 @@ func (Host) Holder(_ context.Context, network, addr string) string {
 		}
 		return strings.TrimSpace(string(name)) + " (process " + pid + ")"
 	}
-	return "a process that this user may not see"
+	return unseen
 }
 
 // parseListen reads an address as net.Listen takes it. Without a host it is every address of both families.

@@ -52,6 +52,8 @@ type Plan struct {
 	Secrets  []string // for EnvFile
 	Carried  *coturn.Result
 	Findings []Finding
+
+	review bool // a server is set up, and may be running
 }
 
 // Finding is something that the operator should know.
@@ -107,6 +109,7 @@ func Find(ctx context.Context, m Machine, o Options) (*Plan, error) {
 	p.checkClock(ctx, m)
 	p.checkState(m)
 	p.checkFiles(m)
+	p.checkSecrets("", EnvFile)
 	return p, nil
 }
 
@@ -132,13 +135,7 @@ func (p *Plan) addresses(ctx context.Context, m Machine, o Options) error {
 	if len(own) == 0 {
 		return errors.New("this machine has no default route, so that nobody outside can reach it; connect it, and try again")
 	}
-	if routes := m.DefaultRoutes(); len(routes) > 1 {
-		p.note("this machine has %d default routes (%s); relays use %s. For another address set turn.relay_addresses",
-			len(routes), strings.Join(routes, ", "), joinAddrs(own))
-	}
-	if !slices.ContainsFunc(own, netip.Addr.Is6) {
-		p.note("this machine has no IPv6 default route: clients that have only IPv6 reach it by their provider's NAT64 alone")
-	}
+	p.checkRoutes(m, own)
 	host, _ := o.Flags.Given("public_host")
 	mapped := map[netip.Addr]netip.Addr{}
 	_, given := o.Flags.Given("turn.external_addresses")
