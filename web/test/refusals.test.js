@@ -75,6 +75,41 @@ test('an error page in the place of a token is named, and never sent', async () 
   assert.match(causes[0]?.hint ?? '', /response\.ok/);
 });
 
+test('while media goes on, a sign-in that is refused ends nothing, and is tried again', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  const peer = room.peers.get('s2');
+  const connection = /** @type {any} */ (peer?.connection);
+  connection.connect();
+  /** @type {string[]} */
+  const heard = [];
+  client.on('barred', ({ error }) => heard.push(`barred ${error.code}`));
+  client.on('closed', ({ error }) => heard.push(`closed ${/** @type {any} */ (error).code}`));
+  socket.ended(1006, '');
+  const refuse = async () => {
+    await settle();
+    timers.tick(25_000);
+    const next = await FakeSocket.opened();
+    await next.answer('hello', { type: 'error', code: 'unauthorized', message: 'Expired.' });
+  };
+  await refuse();
+  await refuse();
+  assert.deepEqual([client.status, room.isLeft, connection.connectionState, heard], ['reconnecting', false, 'connected', ['barred unauthorized']]);
+  // It lets us in: the same room, and the same peer.
+  await settle();
+  timers.tick(25_000);
+  const next = await FakeSocket.opened();
+  await next.answer('hello', welcome({ session: 's3' }));
+  await next.answer('join', joined);
+  assert.deepEqual([client.status, room.peers.get('s2')], ['online', peer]);
+  // With nobody connected any more, the refusal is the end.
+  connection.close();
+  /** @type {any} */ (peer?.connection).close();
+  next.ended(1006, '');
+  await refuse();
+  assert.deepEqual([client.status, room.isLeft, heard], ['closed', true, ['barred unauthorized', 'closed unauthorized']]);
+});
+
 test('an app that says unauthorized ends the client', async () => {
   const opening = connect(options({ getTicket: async () => {
     throw new TurnpikeError('unauthorized', 'Sign in first.');

@@ -59,6 +59,8 @@ export class Client extends Emitter {
   #rooms = new Map();
   /** @type {Pick<Welcome, 'session' | 'user' | 'name' | 'role' | 'iceServers' | 'limits'>} */
   #welcomed = { session: '', user: '', name: '', role: '', iceServers: [] };
+  /** We cannot sign in again. */
+  #isBarred = false;
   /** @type {Opening | undefined} */
   #opening;
 
@@ -82,11 +84,13 @@ export class Client extends Emitter {
       online: (how) => this.#online(how),
       message: (message) => this.#receive(message),
       refused: (error) => emit(this, 'error', error),
+      isNeeded: () => this.#peers.some((peer) => peer.isConnected),
+      barred: (error) => this.#barred(error),
       closed: (error) => this.#closed(error),
     });
     this.#renewal = new Renewal(options, () => this.#signaling.name, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
     this.#invites = new Invites(options.url, () => this.#signaling.saved?.token, (signal) => this.#untilOnline(signal));
-    this.#liveness = new Liveness(this.#signaling, () => [...this.rooms.values()].flatMap((room) => [...room.peers.values()]));
+    this.#liveness = new Liveness(this.#signaling, () => this.#peers);
   }
 
   /** @returns {ClientStatus} */
@@ -313,8 +317,21 @@ export class Client extends Emitter {
     emit(this, 'retry', retry);
   }
 
+  /** Everybody in our rooms. */
+  get #peers() {
+    return [...this.#rooms.values()].flatMap((room) => [...room.peers.values()]);
+  }
+
+  /** Tells it once for each outage. @param {TurnpikeError} error */
+  #barred(error) {
+    if (this.#isBarred) return;
+    this.#isBarred = true;
+    emit(this, 'barred', { error });
+  }
+
   /** @param {ClientEvents['online']['how']} how */
   #online(how) {
+    this.#isBarred = false;
     emit(this, 'online', { how });
     this.#opening?.welcomed();
   }
@@ -378,9 +395,7 @@ export class Client extends Emitter {
     this.#renewal.ends(welcome.expiresIn);
     this.#setIceServers(iceServers);
     if (online) this.#presence.list(online, onlineMore);
-    if (resumed !== 'replayed') {
-      this.#admissions.askAgain();
-    }
+    if (resumed !== 'replayed') this.#admissions.askAgain();
     if (!resumed) {
       this.#calls.startSession(({ state }) => isFirst || state === 'ringing');
       // The others recognize a returning peer by its user. As another user, we would be there twice.

@@ -26,6 +26,8 @@
  * calls that rang are over
  * @property {{ cause: TurnpikeError }} reconnecting the connection is lost, once for each outage. The session may come back,
  * requests wait for it, and media between peers goes on
+ * @property {{ error: TurnpikeError }} barred we cannot sign in again, for example because the invite has expired. Media that goes on
+ * between peers goes on, and we try again now and then; `closed` follows when nobody is connected any more
  * @property {Retry} retry an attempt to connect has failed, and the next one follows in `inMs`
  * @property {PresenceChange} presence other people came or went, or have another name; guests see nobody
  * @property {{ call: Call }} call an incoming one

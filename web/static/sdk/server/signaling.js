@@ -24,6 +24,8 @@ import { adviceOn } from './unreachable.js';
  * @typedef {object} SignalingHandlers
  * @property {(cause: TurnpikeError) => void} lost we were online, and the connection is lost
  * @property {(retry: Retry) => void} retry an attempt has failed
+ * @property {() => boolean} isNeeded whether we must go on, although we cannot sign in
+ * @property {(error: TurnpikeError) => void} barred we cannot sign in, and go on all the same
  * @property {(how: 'first' | 'replayed' | 'restored' | 'anew') => void} online the welcome is applied, and the state is `online`
  * @property {(welcome: Welcome, fresh: boolean) => void} welcome must apply it before it returns: more messages follow
  * @property {(message: ServerMessage) => void} message any other, once and in order
@@ -44,6 +46,8 @@ const BYE_MS = 2000;
 /** The longest pause that the server, or a proxy in front of it, can ask for. */
 const MAX_ASKED_MS = 600_000;
 const PACE_MS = 250;
+/** The pause after an attempt that was refused. */
+const REFUSED_MS = 10_000;
 /** Close code: another socket, of another page, has taken over our session. */
 const REPLACED = 4006;
 /** Close code: the server has ended the session for a lasting reason, such as a revoked invite. */
@@ -138,7 +142,7 @@ export class Signaling {
         if (performance.now() - since > STABLE_MS) attempt = 0;
       } catch (error) {
         cause = await this.#explained(error);
-        if (!isPassing(cause)) this.end(cause);
+        if (!isPassing(cause)) this.#refused(cause);
         if (error instanceof TurnpikeError && error.retryAfter) this.#returnAt = performance.now() + error.retryAfter * 1000;
       }
       const wasOnline = this.state === 'online';
@@ -152,6 +156,18 @@ export class Signaling {
       if (!wasOnline) this.#handlers.retry({ attempt: failures, inMs, cause: asTurnpikeError(cause) });
       await this.#pause(inMs);
     }
+  }
+
+  /**
+   * We cannot sign in, and waiting alone will not heal that. While media goes on without the server we try again now and then:
+   * the app may get a better ticket.
+   *
+   * @param {unknown} error
+   */
+  #refused(error) {
+    if (this.#end.signal.aborted || this.#isFirst || !this.#handlers.isNeeded()) return this.end(error);
+    this.#returnAt = performance.now() + REFUSED_MS;
+    this.#handlers.barred(asTurnpikeError(error));
   }
 
   /**
