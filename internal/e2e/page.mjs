@@ -169,3 +169,63 @@ export async function impatient(stage, plan, step) {
   step('ben reloaded once more, and is still there');
   return { resumed };
 }
+
+/**
+ * To take another name leaves the room as it is: its waiting room, its lock, its host, and a call that rings.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function renamed(stage, plan, step) {
+  const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  await watchAttention(ann.page);
+  await online(ann.page);
+  const id = await ann.create({ size: 4, waiting: true });
+  const [a, b] = [new Room(ann.page), new Room(ben.page)];
+  const name = ann.page.getByTestId('name');
+  await name.fill('not yet');
+  await a.page.getByTestId('copy-link').focus();
+  await name.press('Escape');
+  if ((await name.inputValue()) !== 'ann') throw new Error(`to leave the field and take it back gave ${await name.inputValue()}`);
+  await ann.rename('anna');
+  await ben.row('anna').waitFor();
+  step('ann, alone in a room with a waiting room, is anna');
+
+  await ben.join(id);
+  await ben.notice('waiting');
+  await a.knock('ben').waitFor();
+  await until('a knock that sounds', async () => (await attention(ann.page)).tones > 0);
+  if (!(await ann.page.title()).includes('ben waits')) throw new Error(`the title is ${await ann.page.title()}`);
+  await a.knock('ben').getByTestId('admit').click();
+  await Promise.all([a.others(1), b.others(1)]);
+  if ((await ann.page.title()).includes('ben waits')) throw new Error('the title still says that ben waits');
+  step('ben had to wait, and was let in');
+
+  await a.page.getByTestId('lock').click();
+  await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor();
+  await ann.rename('Anna');
+  await b.page.locator('[data-testid=tile][aria-label="Anna"]').waitFor();
+  await b.page.locator('.event').filter({ hasText: 'anna is Anna now' }).waitFor();
+  if (!(await a.page.getByTestId('lock').isVisible())) throw new Error('Anna is not the host any more');
+  await cid.join(id);
+  await cid.notice('locked');
+  step('anna is Anna, and the room is still locked, and hers');
+
+  await cid.page.getByRole('button', { name: 'To the start' }).click();
+  await ben.page.getByTestId('hangup').click();
+  await cid.row('ben').getByTestId('call').click();
+  const incoming = ben.page.getByTestId('incoming-call');
+  await incoming.waitFor();
+  // The dialog is before the field, so a second tab of the person would do this.
+  await ben.page.evaluate(() => {
+    const form = /** @type {any} */ (document.querySelector('tp-name'));
+    form.querySelector('input').value = 'benno';
+    return form.commit();
+  });
+  await cid.page.locator('[data-user]').filter({ hasText: 'benno' }).waitFor({ state: 'attached' });
+  if (!(await incoming.isVisible())) throw new Error('the call ended');
+  await incoming.getByTestId('accept').click();
+  await Promise.all([new Room(cid.page).others(1), b.others(1)]);
+  step('ben is benno, and the call went on ringing');
+  return {};
+}

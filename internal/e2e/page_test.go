@@ -14,7 +14,7 @@ func TestPage(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	lab := netlab.New(t)
 	host := lab.Public("host")
-	for _, scenario := range []string{"mangled", "noticed", "impatient"} {
+	for _, scenario := range []string{"mangled", "noticed", "impatient", "renamed"} {
 		t.Run(scenario, func(t *testing.T) {
 			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
 			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080"})

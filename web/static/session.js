@@ -18,7 +18,6 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
  * @property {{ room: Room }} room
  * @property {ClientEvents['online']} online
  * @property {string} name
- * @property {Client} client another client has taken over, after a rename
  * @property {{ error?: unknown }} refused the server refuses to sign us in
  */
 
@@ -26,14 +25,13 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
 const TICKET_MARGIN_MS = 10_000;
 
 /**
- * The one client of this tab, under the name that its user has chosen. A rename signs in anew with another client, and
- * closes the former one.
+ * The one client of this tab, under the name that its user has chosen.
  *
  * @extends {Emitter<SessionEvents>}
  */
 export class Session extends Emitter {
-  /** @type {Promise<boolean>} resolves when no sign-in is under way; false after a rename that failed */
-  #settled = Promise.resolve(true);
+  /** @type {Promise<unknown>} resolves when no sign-in is under way */
+  #opened = Promise.resolve();
 
   constructor() {
     super();
@@ -48,7 +46,7 @@ export class Session extends Emitter {
   /** Signs in. Errors come as a `refused` event. */
   start() {
     this.#adopt(this.client);
-    this.#settled = this.client.open().then(() => true, () => true);
+    this.#opened = this.client.open().catch(() => {});
   }
 
   /** Tries again after a refusal. */
@@ -65,52 +63,27 @@ export class Session extends Emitter {
   }
 
   /**
-   * Signs in under another name. If that rejects, for example with `name-taken`, the old name stays.
+   * Takes another name. Rooms, calls and all that belongs to them stay. If that rejects, for example with `name-taken`, the
+   * old name stays.
    *
    * @param {string} name
    */
-  rename(name) {
-    const renaming = this.#settled.then(() => this.#rename(name));
-    const settled = renaming.then(() => true, () => false);
-    this.#settled = settled;
-    settled.then(() => {
-      // Only the callers that waited for this rename learn of its failure.
-      if (this.#settled === settled) this.#settled = Promise.resolve(true);
-    });
-    return renaming;
+  async rename(name) {
+    const client = await this.settled();
+    if (name === this.name) return;
+    const given = await client.rename(name).catch(rethrow);
+    storeName(given, { typed: true });
   }
 
-  /**
-   * Waits until the client has signed in or was refused, and until no rename is under way.
-   *
-   * @returns {Promise<Client | undefined>} undefined if a rename was under way and failed; its caller shows the error
-   */
+  /** Waits until the client has signed in or was refused. */
   async settled() {
-    return (await this.#settled) ? this.client : undefined;
+    await this.#opened;
+    return this.client;
   }
 
   /** Whether our ticket names this very room, not only a pattern. @param {string} room */
   isInvitedTo(room) {
     return storedInvite() !== undefined && !!storedTicket()?.rooms?.includes(room);
-  }
-
-  /** @param {string} name */
-  async #rename(name) {
-    if (name === this.name && this.state !== 'closed') return;
-    const former = this.client;
-    // If the names differ in case only, our own former session holds the new one.
-    if (name.toLowerCase() === this.name.toLowerCase()) await former.close();
-    const next = this.#newClient(name, () => undefined);
-    try {
-      await next.open();
-    } catch (error) {
-      if (former.status === 'closed') this.restart();
-      throw error;
-    }
-    this.#adopt(next);
-    storeName(next.name, { typed: true });
-    await former.close();
-    emit(this, 'client', next);
   }
 
   /** @param {Client} client */
@@ -131,6 +104,7 @@ export class Session extends Emitter {
     });
     client.on('presence', () => mine() && emit(this, 'presence', null));
     client.on('call', (detail) => mine() && emit(this, 'call', detail));
+    client.on('renamed', ({ name }) => mine() && this.#renamed(name));
     client.on('room', (detail) => mine() && emit(this, 'room', detail));
     this.#changed(client.status);
     emit(this, 'presence', null);
@@ -138,12 +112,22 @@ export class Session extends Emitter {
 
   /** @param {SessionState} state */
   #changed(state) {
-    if (state === 'online') {
-      this.name = this.client.name;
-      storeName(this.name, { typed: false });
-      emit(this, 'name', this.name);
-    }
+    if (state === 'online') this.#named();
     emit(this, 'state', state);
+  }
+
+  #named() {
+    this.name = this.client.name;
+    storeName(this.name, { typed: false });
+    emit(this, 'name', this.name);
+  }
+
+  /** @param {string} name */
+  #renamed(name) {
+    // The ticket goes on to admit us, also under the new name. Another one would cost the invite another use.
+    const ticket = storedTicket();
+    if (ticket) storeTicket({ ...ticket, name });
+    this.#named();
   }
 
   /**
@@ -177,6 +161,6 @@ async function ticketFor({ name = '', fresh, signal }) {
  * @returns {never}
  */
 function rethrow(error) {
-  if (codeOf(error) === 'bad-request') throw new TurnpikeError('bad-name', String(error), { cause: error });
+  if (['bad-request', 'bad-message'].includes(codeOf(error))) throw new TurnpikeError('bad-name', String(error), { cause: error });
   throw error;
 }

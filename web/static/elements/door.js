@@ -9,6 +9,9 @@ import { drawAvatar, fill, find, findButton, write } from '../dom.js';
 
 /** The people who wait to be let in, for those who may let them in; empty if nobody waits. */
 export class Door extends HTMLElement {
+  /** Call for the user until somebody who waits is answered. @type {Map<string, AbortController>} by session */
+  #calls = new Map();
+
   /**
    * @param {App} app
    * @param {Room} room
@@ -18,6 +21,8 @@ export class Door extends HTMLElement {
     fill(this, 'door');
     room.on('knock', ({ peer }) => this.#add(app, room, peer, true), { signal });
     room.on('knock-over', ({ peer }) => this.#remove(peer), { signal });
+    room.on('knock-renamed', ({ peer }) => this.#name(peer), { signal });
+    signal.addEventListener('abort', () => this.#calls.forEach((call) => call.abort()));
     for (const peer of room.knocks.values()) this.#add(app, room, peer, false);
     this.#count();
   }
@@ -36,25 +41,49 @@ export class Door extends HTMLElement {
     const row = document.createElement('li');
     row.dataset.session = peer.session;
     fill(row, 'door-row');
+    this.#onAnswer(app, row, 'admit', () => room.admit(peer));
+    this.#onAnswer(app, row, 'refuse', () => room.refuse(peer));
+    this.#list.append(row);
+    this.#name(peer);
+    this.#count();
+    if (isNews) this.#announce(app, peer);
+  }
+
+  /**
+   * @param {App} app
+   * @param {PeerInfo} peer
+   */
+  #announce(app, peer) {
+    const title = `${peer.name} waits to come in`;
+    write(this, '[role=status]', `${title}.`);
+    const call = new AbortController();
+    this.#calls.set(peer.session, call);
+    app.attention.call({ title, text: 'Open this page to let them in.', sound: 'knock' }, call.signal);
+  }
+
+  /** Shows the name of somebody who waits. @param {PeerInfo} peer */
+  #name(peer) {
+    const row = this.#row(peer);
+    if (!row) return;
     write(row, '.who', peer.name);
     drawAvatar(row, peer.name);
-    this.#onAnswer(app, row, 'admit', `Admit ${peer.name}`, () => room.admit(peer));
-    this.#onAnswer(app, row, 'refuse', `Refuse ${peer.name}`, () => room.refuse(peer));
-    this.#list.append(row);
-    if (isNews) write(this, '[role=status]', `${peer.name} waits to come in.`);
-    this.#count();
+    findButton(row, 'admit').setAttribute('aria-label', `Admit ${peer.name}`);
+    findButton(row, 'refuse').setAttribute('aria-label', `Refuse ${peer.name}`);
+  }
+
+  /** @param {PeerInfo} peer */
+  #row(peer) {
+    return this.#list.querySelector(`[data-session="${CSS.escape(peer.session)}"]`);
   }
 
   /**
    * @param {App} app
    * @param {HTMLElement} row
    * @param {string} testid
-   * @param {string} label
    * @param {() => Promise<void>} act
    */
-  #onAnswer(app, row, testid, label, act) {
+  #onAnswer(app, row, testid, act) {
     const button = findButton(row, testid);
-    button.setAttribute('aria-label', label);
     button.addEventListener('click', async () => {
       const buttons = row.querySelectorAll('button');
       for (const each of buttons) each.disabled = true;
@@ -65,7 +94,9 @@ export class Door extends HTMLElement {
 
   /** Moves the focus to the next row, if it was in this one. @param {PeerInfo} peer */
   #remove(peer) {
-    const row = this.#list.querySelector(`[data-session="${CSS.escape(peer.session)}"]`);
+    this.#calls.get(peer.session)?.abort();
+    this.#calls.delete(peer.session);
+    const row = this.#row(peer);
     const focused = !!row?.contains(document.activeElement);
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
     row?.remove();

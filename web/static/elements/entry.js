@@ -35,7 +35,7 @@ export class Entry {
     const { app, roomId, signal: ended } = this.#page;
     if (!isRoomId(roomId)) return this.block(wordsOf('bad-room'));
     const { session } = app;
-    const client = (await session.settled()) ?? session.client;
+    const client = await session.settled();
     if (ended.aborted || client.status === 'closed') return;
     const attempt = new AbortController();
     const { signal } = attempt;

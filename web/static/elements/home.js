@@ -24,7 +24,7 @@ export class HomePage extends HTMLElement {
   connectedCallback() {
     fill(this, 'home');
     find(this, 'tp-name', NameForm).watch(this.app);
-    find(this, 'tp-online', OnlineList).watch(this.app);
+    find(this, 'tp-online', OnlineList).watch(this.app, () => this.#named());
     const size = find(this, 'select', HTMLSelectElement);
     for (let people = MAX_SIZE; people >= 2; people--) size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
     find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
@@ -45,8 +45,8 @@ export class HomePage extends HTMLElement {
     const button = findButton(this, 'create-room');
     button.disabled = true;
     await this.app.notice.attempt(async () => {
+      if (!(await this.#named())) return;
       const client = await this.app.session.settled();
-      if (!client) return;
       const room = await client.join(undefined, { create: true, size, waitingRoom });
       if (this.isConnected) this.app.navigate(roomPath(room.id));
       else await room.leave();
@@ -54,14 +54,21 @@ export class HomePage extends HTMLElement {
     button.disabled = false;
   }
 
+  /** Whether we have the name that the user has typed. */
+  #named() {
+    return find(this, 'tp-name', NameForm).commit();
+  }
+
   /** @param {string} text */
-  #join(text) {
+  async #join(text) {
     const room = readRoom(text, location.origin);
     if (!room) {
       write(this, '.join .field-error', text.trim() === '' ? 'Write the room’s id, or paste its link.' : wordsOf('bad-room').text);
       find(this, '[name=room]', HTMLInputElement).focus();
       return;
     }
+    write(this, '.join .field-error', '');
+    if (!(await this.#named()) || !this.isConnected) return;
     if (room.invite) {
       storeInvite(room.invite);
       storeTicket(undefined);

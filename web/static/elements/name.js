@@ -5,15 +5,18 @@ import { wordsFor } from '../words.js';
 
 /** @import { App } from '../app.js' */
 
-/** The user's own name, which can be changed in place. The typed text stays, even if the name is refused. */
+/**
+ * The user's own name, which can be changed in place: by Enter, by its button, or by what the user does next under that
+ * name. To leave the field changes nothing. The typed text stays, even if the name is refused.
+ */
 export class NameForm extends HTMLElement {
   #ended = new AbortController();
   /** @type {App | undefined} */
   #app;
   /** The text of the field, unless the user has changed it. */
   #shown = '';
-  /** The name that we are asking the server for. The Enter key causes both a change and a submission. */
-  #asked = '';
+  /** @type {Promise<boolean> | undefined} whether the name that we are asking the server for is ours now */
+  #asking;
 
   /** @param {App} app */
   watch(app) {
@@ -23,10 +26,14 @@ export class NameForm extends HTMLElement {
     const input = this.#input;
     app.session.on('name', (name) => this.#named(name), { signal });
     input.addEventListener('input', () => this.#typed());
-    input.addEventListener('change', () => this.#commit());
+    input.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || event.isComposing) return;
+      input.value = this.#shown;
+      this.#typed();
+    });
     find(this, 'form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#commit();
+      this.commit();
     });
     this.#named(app.session.name);
   }
@@ -53,25 +60,33 @@ export class NameForm extends HTMLElement {
     this.#complain('');
   }
 
+  /** Takes the typed name. @returns {Promise<boolean>} false: it cannot be ours, and the field says why */
+  commit() {
+    return (this.#asking ??= this.#commit().finally(() => (this.#asking = undefined)));
+  }
+
   async #commit() {
     const { session, notice } = this.#app ?? {};
     const input = this.#input;
     const typed = input.value;
     const name = typed.trim().replace(/\s+/g, ' ');
-    if (!session || !notice || name === session.name || name === this.#asked) return;
+    if (!session || !notice || name === session.name) return true;
     const problem = nameProblem(name);
-    if (problem) return this.#complain(problem);
-    this.#asked = name;
+    if (problem) {
+      this.#complain(problem);
+      input.focus();
+      return false;
+    }
     try {
       await session.rename(name);
-      if (input.value === typed) input.value = session.name;
-      if (notice.dataset.code === 'name-taken') notice.clear();
-      this.#typed();
     } catch (error) {
       this.#refused(name, error);
-    } finally {
-      this.#asked = '';
+      return false;
     }
+    if (input.value === typed) input.value = session.name;
+    if (notice.dataset.code === 'name-taken') notice.clear();
+    this.#typed();
+    return true;
   }
 
   /**
@@ -90,7 +105,7 @@ export class NameForm extends HTMLElement {
   /** @param {string} name */
   #tryName(name) {
     this.#input.value = name;
-    this.#commit();
+    this.commit();
   }
 
   /** @param {string} problem */

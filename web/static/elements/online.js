@@ -9,9 +9,14 @@ import { drawAvatar, fill, find, write } from '../dom.js';
 /** The other people who are online, each with a button that rings them. */
 export class OnlineList extends HTMLElement {
   #ended = new AbortController();
+  #named = async () => true;
 
-  /** @param {App} app */
-  watch(app) {
+  /**
+   * @param {App} app
+   * @param {() => Promise<boolean>} named whether we may call under our name
+   */
+  watch(app, named) {
+    this.#named = named;
     fill(this, 'online');
     const { session } = app;
     const signal = this.#ended.signal;
@@ -59,7 +64,7 @@ export class OnlineList extends HTMLElement {
     const row = document.createElement('li');
     row.dataset.user = user.user;
     fill(row, 'online-row');
-    find(row, 'button', HTMLButtonElement).addEventListener('click', () => app.call({ ...user, name: row.title }));
+    find(row, 'button', HTMLButtonElement).addEventListener('click', async () => (await this.#named()) && app.call({ ...user, name: row.title }));
     return row;
   }
 }

@@ -70,7 +70,6 @@ export class RoomPage extends HTMLElement {
     this.#media.on('change', () => this.#shareMedia());
     this.#media.on('problem', (problem) => notice.show({ code: 'media', title: problem }));
     session.on('name', () => this.#showOwn(), { signal });
-    session.on('client', () => this.#entry.enter({ create: true }), { signal });
     this.#keepChat();
     this.#showOwn();
     this.#entry.enter();
@@ -101,7 +100,7 @@ export class RoomPage extends HTMLElement {
 
   /** @param {Room} room */
   #entered(room) {
-    const again = this.#room !== undefined || this.#isReload; // After a rename, for example, the others are no news.
+    const again = this.#room !== undefined || this.#isReload;
     if (!this.#room) keepAwake(this.#ended.signal);
     this.#room = room;
     this.#admitted();
@@ -113,6 +112,7 @@ export class RoomPage extends HTMLElement {
     room.on('locked', ({ by }) => this.#logAction(by, 'locked the room'), { signal });
     room.on('unlocked', ({ by }) => this.#logAction(by, 'unlocked the room'), { signal });
     room.on('peer-left', ({ peer, reason }) => this.#removePeer(peer, reason), { signal });
+    room.on('peer-renamed', ({ peer, former }) => this.#renamed(room, peer, former), { signal });
     room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
     room.on('peer-back', ({ peer }) => this.#tiles.showAway(peer, false), { signal });
     room.on('left', ({ reason }) => this.#left(room, reason), { signal });
@@ -210,6 +210,17 @@ export class RoomPage extends HTMLElement {
     this.#tiles.remove(peer);
     if (reason !== 'closed') this.#chat.showEvent(`${peer.name} ${HOW_THEY_WENT[reason] ?? 'left'}.`);
     this.#count();
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Peer} peer
+   * @param {string} former
+   */
+  #renamed(room, peer, former) {
+    this.#tiles.rename(peer);
+    this.#offerRemoval(room, peer);
+    this.#chat.showEvent(`${former} is ${peer.name} now.`);
   }
 
   /**

@@ -24,6 +24,13 @@ export class Tile extends HTMLElement {
     find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());
   }
 
+  /** @param {string} name */
+  showName(name) {
+    this.setAttribute('aria-label', name);
+    write(this, '.who', name);
+    drawAvatar(this, name);
+  }
+
   /** @param {boolean} away the server cannot reach them */
   showAway(away) {
     this.toggleAttribute('data-away', away);
@@ -69,9 +76,7 @@ export class Tile extends HTMLElement {
     fill(this, 'tile');
     this.dataset.testid = 'tile';
     this.setAttribute('role', 'group');
-    this.setAttribute('aria-label', name);
-    write(this, '.who', name);
-    drawAvatar(this, name);
+    this.showName(name);
   }
 
   get #video() {

@@ -36,6 +36,11 @@ export class Tiles {
     tile.watch(peer);
   }
 
+  /** Shows the name that a peer has now. @param {Peer} peer */
+  rename(peer) {
+    this.#peers.get(peer)?.showName(peer.name);
+  }
+
   /** @param {Peer} peer */
   remove(peer) {
     this.#peers.get(peer)?.remove();
