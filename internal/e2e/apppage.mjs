@@ -11,8 +11,9 @@
  * @param {Plan} plan
  * @param {string} name
  * @param {string} module
+ * @param {(page: import('playwright-core').Page) => Promise<void>} [prepare] called before the page is opened
  */
-export async function appPage(stage, browser, plan, name, module) {
+export async function appPage(stage, browser, plan, name, module, prepare) {
   const page = await stage.page(browser, name);
   await page.context().route(`${plan.app}/**`, (route) => {
     const isModule = route.request().url().endsWith('/app.js');
@@ -30,6 +31,7 @@ export async function appPage(stage, browser, plan, name, module) {
       }
     } });
   });
+  await prepare?.(page);
   await page.goto(plan.app);
   return page;
 }

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { Stage } from './browser.mjs';
 import * as meeting from './meeting.mjs';
 import * as apps from './apps.mjs';
+import * as examples from './examples.mjs';
 import * as localhost from './localhost.mjs';
 import * as page from './page.mjs';
 import * as peers from './peers.mjs';
@@ -20,7 +21,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...localhost, ...page, ...peers, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...examples, ...localhost, ...page, ...peers, ...resume, ...sdk, ...serving };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

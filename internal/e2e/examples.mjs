@@ -1,0 +1,106 @@
+// @ts-check
+// Runs every example of docs/sdk.md in the page of an app, as it stands there.
+
+import { until } from './browser.mjs';
+import { appPage, seesAndHears } from './apppage.mjs';
+import { snippet, snippetNames } from './snippets.mjs';
+
+/**
+ * @typedef {import('./browser.mjs').Stage} Stage
+ * @typedef {(what: string) => void} Step
+ * @typedef {import('./apppage.mjs').Plan} Plan
+ * @typedef {{ page: import('playwright-core').Page, said: string[] }} Person `said` is what the page has written to its console
+ */
+
+const done = 'the example has run';
+
+/** Examples that do not run in a page by themselves: apps.mjs does them. */
+const elsewhere = ['package', 'react', 'vue'];
+
+/**
+ * What somebody must see of each example.
+ * @type {Record<string, (open: () => Promise<Person>, plan: Plan) => Promise<void>>}
+ */
+const examples = {
+  async quickstart(open) {
+    const [first, second] = [await open(), await open()];
+    await Promise.all([seesAndHears(first.page), seesAndHears(second.page)]);
+  },
+  async guarded(open) {
+    const { page, said } = await open();
+    await page.context().route('**/sdk/v1/turnpike.js', (route) => route.abort());
+    await page.reload();
+    await hears(said, 'No calls now:');
+  },
+  async token(open) {
+    await hears((await open()).said, 'signed in as Ada, member');
+  },
+  async invites(open) {
+    await hears((await open()).said, '/r/standup-invites#invite=');
+  },
+  async outage(open) {
+    await open();
+  },
+};
+
+/** @param {string[]} said @param {string} what */
+function hears(said, what) {
+  return until(`${what}, and heard ${JSON.stringify(said)}`, async () => said.some((line) => line.includes(what)));
+}
+
+/**
+ * The module of an example, in a room of its own. One that imports nothing goes on after the first example.
+ * @param {string} name
+ * @param {string} url
+ */
+async function moduleOf(name, url) {
+  const code = await snippet(name, url);
+  const before = /\bimport\b/.test(code) ? '' : `${await snippet('quickstart', url)}\n`;
+  return `${before}${code}\nconsole.log(${JSON.stringify(done)});`.replaceAll("'standup'", `'standup-${name}'`);
+}
+
+/**
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function documented(stage, plan, step) {
+  const names = (await snippetNames()).filter((name) => !elsewhere.includes(name));
+  const unknown = [...names.filter((name) => !examples[name]), ...Object.keys(examples).filter((name) => !names.includes(name))];
+  if (unknown.length > 0) throw new Error(`docs/sdk.md and examples.mjs do not both have ${unknown}`);
+  const browser = await stage.browser(plan.place);
+  const backend = await stage.page(browser, 'backend');
+  await backend.goto(`${plan.url}/favicon.svg`);
+  /** The ticket of a member, which an app's own backend would sign. @param {number} i of the person */
+  const mint = (i) => backend.evaluate(async (name) => {
+    const answer = await fetch('/api/v1/tickets', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name }) });
+    return (await answer.json()).ticket;
+  }, ['Ada', 'Bob', 'Cy'][i] ?? `user ${i}`);
+  for (const name of names) {
+    const module = await moduleOf(name, plan.url);
+    /** @type {Person[]} */
+    const people = [];
+    const open = async () => {
+      /** @type {string[]} */
+      const said = [];
+      /** @type {string[]} */
+      const errors = [];
+      const page = await appPage(stage, browser, plan, `${name} ${people.length}`, module, async (opened) => {
+        opened.on('console', (message) => said.push(message.text()));
+        opened.on('pageerror', (error) => errors.push(String(error)));
+        await opened.context().route(`${plan.app}/my/token`, async (route) => route.fulfill({ contentType: 'text/plain', body: await mint(people.length) }));
+      });
+      people.push({ page, said });
+      await until(`${name} to run, which has said ${said}`, async () => {
+        if (errors.length > 0) throw new Error(`${name}: ${errors}`);
+        return said.includes(done);
+      });
+      return { page, said };
+    };
+    const example = examples[name];
+    if (example) await example(open, plan);
+    for (const { page } of people) await page.context().close();
+    step(name);
+  }
+  return {};
+}
