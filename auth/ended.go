@@ -15,11 +15,11 @@ const (
 	// token of before has expired then, also by the clock that is tolerated.
 	endedTTL = ResumeTTL + leeway
 
-	maxEnded      = 1 << 16 // Sessions, and rooms; the oldest go.
-	endedChunk    = 64      // Of each, that are copied or forgotten while others wait.
-	maxLeftRooms  = 8       // Of a session: older tokens then bring back no room at all.
-	maxKickedLine = 32 << 10
-	maxKicked     = 1024 // Users of a room; the oldest go.
+	maxEnded      = 1 << 16  // Sessions, and rooms; the oldest go.
+	endedChunk    = 64       // Of each, that are copied or forgotten while others wait.
+	maxLeftRooms  = 8        // Of a session: older tokens then bring back no room at all.
+	maxKickedLine = 32 << 10 // Bytes of a room's.
+	maxKicked     = 1024     // Users of a room; the oldest go.
 )
 
 // Ended remembers what resume tokens must not bring back: sessions that are over,
@@ -34,7 +34,7 @@ type Ended struct {
 	mu sync.Mutex // The last of all locks.
 	// Guarded by mu.
 	sessions lately[endedSession]
-	rooms    lately[endedRoom]
+	rooms    lately[endedRooms] // Those of one ID.
 }
 
 type endedSession struct {
@@ -49,31 +49,9 @@ type leftRoom struct {
 	Number uint64 `json:"number"` // Of the session's last token before it left.
 }
 
-type endedRoom struct {
-	RoomState
-	kicked []string
-}
-
-// RoomState is a room at its last change.
-type RoomState struct {
-	// Made is the room's first term. It tells rooms apart that had the same ID: the
-	// greatest is the one that counts.
-	Made uint64 `json:"made"`
-	// Term grows with each change of what stands here, and with each kick.
-	Term    uint64 `json:"term"`
-	Host    string `json:"host,omitempty"` // A session.
-	Locked  bool   `json:"locked,omitempty"`
-	Waiting bool   `json:"waiting,omitempty"` // It has a waiting room.
-	Closed  bool   `json:"closed,omitempty"`  // It has died.
-}
-
-func (s RoomState) before(t RoomState) bool {
-	return s.Made < t.Made || s.Made == t.Made && s.Term < t.Term
-}
-
 // NewEnded returns an Ended that knows nothing.
 func NewEnded(now func() time.Time) *Ended {
-	return &Ended{now: now, sessions: newLately[endedSession](), rooms: newLately[endedRoom]()}
+	return &Ended{now: now, sessions: newLately[endedSession](), rooms: newLately[endedRooms]()}
 }
 
 // SessionFrom returns the first generation of a session's tokens that is not over.
@@ -168,71 +146,8 @@ func (e *Ended) LastNumber(session string) (last uint64) {
 	return last
 }
 
-// KeepRoom notes how a room is now, and that it is still there. It does not take
-// the place of a greater term.
-func (e *Ended) KeepRoom(room string, now RoomState) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	known := e.rooms.get(room, e.now())
-	if known != nil && now.before(known.RoomState) {
-		return
-	}
-	e.rooms.change(room, e.now().Add(endedTTL), func(r *endedRoom) { r.take(endedRoom{RoomState: now}) })
-}
-
-// Kick notes that a user may not come back into the room, for as long as it lives.
-func (e *Ended) Kick(room string, made uint64, user string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	known := e.rooms.get(room, e.now())
-	if known == nil || known.Made != made || known.Closed {
-		return
-	}
-	e.rooms.change(room, e.now().Add(endedTTL), func(r *endedRoom) { r.kick(user) })
-}
-
-// Room returns a room at its last change, and who was kicked from it.
-func (e *Ended) Room(room string) (last RoomState, kicked []string, known bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	r := e.rooms.get(room, e.now())
-	if r == nil {
-		return RoomState{}, nil, false
-	}
-	return r.RoomState, slices.Clone(r.kicked), true
-}
-
-// take changes r to a state that is not before its own. Kicks are of one room, and
-// end with it.
-func (r *endedRoom) take(other endedRoom) {
-	if r.Made != other.Made {
-		r.kicked = nil
-	}
-	r.RoomState = other.RoomState
-	for _, user := range other.kicked {
-		r.kick(user)
-	}
-	if r.Closed {
-		r.kicked, r.Host = nil, ""
-	}
-}
-
-func (r *endedRoom) kick(user string) {
-	if slices.Contains(r.kicked, user) {
-		return
-	}
-	bytes := len(user)
-	for _, other := range r.kicked {
-		bytes += len(other)
-	}
-	for len(r.kicked) > 0 && (len(r.kicked) >= maxKicked || bytes > maxKickedLine) {
-		bytes -= len(r.kicked[0])
-		r.kicked = slices.Delete(r.kicked, 0, 1)
-	}
-	r.kicked = append(r.kicked, user)
-}
-
-// endedLine is a line of the file. Its fields are those of a session or of a room.
+// endedLine is a line of the file. Its fields are those of a session, or of the
+// rooms of one ID.
 type endedLine struct {
 	Event string    `json:"event"`
 	ID    string    `json:"id"`
@@ -243,8 +158,10 @@ type endedLine struct {
 	Floor uint64     `json:"floor,omitempty"`
 	Left  []leftRoom `json:"left,omitempty"`
 
-	*RoomState
-	Kicked []string `json:"kicked,omitempty"`
+	Rev  uint64      `json:"rev,omitempty"`
+	Over uint64      `json:"over,omitempty"`
+	Low  uint64      `json:"low,omitempty"`
+	Open []endedRoom `json:"open,omitempty"`
 }
 
 const (
@@ -259,7 +176,7 @@ func (e *Ended) apply(text []byte) error {
 	if err := json.Unmarshal(text, &line); err != nil {
 		return err
 	}
-	if line.ID == "" || line.Event == endedRoomEvent && line.RoomState == nil {
+	if line.ID == "" || line.Event == endedRoomEvent && line.Rev == 0 {
 		return errors.New("not all is there")
 	}
 	e.mu.Lock()
@@ -282,12 +199,7 @@ func (e *Ended) apply(text []byte) error {
 			return s.from == line.From && s.lost == line.Lost && s.floor == line.Floor && slices.Equal(s.left, line.Left)
 		})
 	case endedRoomEvent:
-		e.rooms.merge(line.ID, line.Until, func(r *endedRoom) (all bool) {
-			if !line.RoomState.before(r.RoomState) {
-				r.take(endedRoom{*line.RoomState, line.Kicked})
-			}
-			return r.RoomState == *line.RoomState && len(r.kicked) == len(line.Kicked)
-		})
+		e.rooms.merge(line.ID, line.Until, func(r *endedRooms) (all bool) { return r.read(&line) })
 	default:
 		return fmt.Errorf("event %q", line.Event)
 	}
@@ -316,9 +228,9 @@ func sessionLine(entry *latelyEntry[endedSession]) endedLine {
 	}
 }
 
-func roomLine(entry *latelyEntry[endedRoom]) endedLine {
-	state := entry.value.RoomState
-	return endedLine{Event: endedRoomEvent, ID: entry.id, Until: entry.until, RoomState: &state, Kicked: slices.Clone(entry.value.kicked)}
+func roomLine(entry *latelyEntry[endedRooms]) endedLine {
+	r := &entry.value
+	return endedLine{Event: endedRoomEvent, ID: entry.id, Until: entry.until, Rev: r.rev, Over: r.over, Low: r.low, Open: r.copyOpen()}
 }
 
 // allChanged has takeChanged return everything again.
@@ -334,7 +246,7 @@ func (e *Ended) all() (lines []endedLine) {
 				lines = append(lines, sessionLine(entry))
 			}
 		},
-		func(entry *latelyEntry[endedRoom]) {
+		func(entry *latelyEntry[endedRooms]) {
 			if entry.until.After(e.now()) {
 				lines = append(lines, roomLine(entry))
 			}
@@ -344,13 +256,13 @@ func (e *Ended) all() (lines []endedLine) {
 
 // walk calls functions for all entries, with mu held. Others get mu in between. What changes meanwhile may be left out,
 // and is among what has changed.
-func (e *Ended) walk(session func(*latelyEntry[endedSession]), room func(*latelyEntry[endedRoom])) {
+func (e *Ended) walk(session func(*latelyEntry[endedSession]), room func(*latelyEntry[endedRooms])) {
 	for first, more := true, true; more; first = false {
 		more = e.walkSome(first, session, room)
 	}
 }
 
-func (e *Ended) walkSome(first bool, session func(*latelyEntry[endedSession]), room func(*latelyEntry[endedRoom])) (more bool) {
+func (e *Ended) walkSome(first bool, session func(*latelyEntry[endedSession]), room func(*latelyEntry[endedRooms])) (more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if first {

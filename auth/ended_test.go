@@ -71,12 +71,12 @@ func TestEndedRooms(t *testing.T) {
 	e := NewEnded(fixedClock(epoch))
 	expect := func(want RoomState, wantKicked ...string) {
 		t.Helper()
-		if got, kicked, known := e.Room("x"); !known || got != want || !slices.Equal(kicked, wantKicked) {
+		if got, kicked, known := e.Room("x", want.Made); !known || got != want || !slices.Equal(kicked, wantKicked) {
 			t.Errorf("%+v, kicked %v, known %v; want %+v, %v", got, kicked, known, want, wantKicked)
 		}
 	}
 	e.Kick("x", 0, "nobody") // of a room that is not known
-	if _, _, known := e.Room("x"); known {
+	if _, _, known := e.Room("x", 0); known {
 		t.Error("a kick made a room known")
 	}
 	e.KeepRoom("x", RoomState{Made: 10, Term: 12, Host: "a"})
@@ -89,20 +89,20 @@ func TestEndedRooms(t *testing.T) {
 	e.KeepRoom("x", RoomState{Made: 10, Term: 13, Host: "b", Locked: true})
 	expect(RoomState{Made: 10, Term: 13, Host: "b", Locked: true}, "mallory")
 	e.KeepRoom("x", RoomState{Made: 10, Term: 14, Host: "b", Closed: true})
-	expect(RoomState{Made: 10, Term: 14, Closed: true})
+	expect(RoomState{Made: 10, Closed: true})
 	e.KeepRoom("x", RoomState{Made: 15, Term: 15, Host: "c"})
 	expect(RoomState{Made: 15, Term: 15, Host: "c"})
 
 	for i := range 2 * maxKicked {
 		e.Kick("x", 15, fmt.Sprint("user", i))
 	}
-	if _, kicked, _ := e.Room("x"); len(kicked) != maxKicked || kicked[0] != fmt.Sprint("user", maxKicked) {
+	if _, kicked, _ := e.Room("x", 15); len(kicked) != maxKicked || kicked[0] != fmt.Sprint("user", maxKicked) {
 		t.Errorf("%d kicked users, first %v", len(kicked), kicked[0])
 	}
 	for i := range 2 {
 		e.Kick("x", 15, strings.Repeat("x", maxKickedLine/2)+fmt.Sprint(i))
 	}
-	if _, kicked, _ := e.Room("x"); len(kicked) != 1 {
+	if _, kicked, _ := e.Room("x", 15); len(kicked) != 1 {
 		t.Errorf("%d kicked users, and two of that length have no place in a line", len(kicked))
 	}
 }
@@ -116,12 +116,12 @@ func TestKickedAreWrittenWhole(t *testing.T) {
 	for i := range 2 * maxKickedLine / 250 {
 		e.Kick("x", 1, fmt.Sprintf("app:%s%d", strings.Repeat("<", 240), i))
 	}
-	_, want, _ := e.Room("x")
+	_, want, _ := e.Room("x", 1)
 	if err := e.file.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	next := openEnded(t, path, now, io.Discard)
-	if _, kicked, _ := next.Room("x"); len(kicked) == 0 || !slices.Equal(kicked, want) {
+	if _, kicked, _ := next.Room("x", 1); len(kicked) == 0 || !slices.Equal(kicked, want) {
 		t.Errorf("%d kicked users came back, want %d", len(kicked), len(want))
 	}
 }
@@ -164,7 +164,7 @@ func TestEndedOutlastsProcess(t *testing.T) {
 	e.EndGenerations("lost", 1) // as a kill loses the last moment
 
 	next := openEnded(t, path, now, io.Discard)
-	got, kicked, known := next.Room("x")
+	got, kicked, known := next.Room("x", 1)
 	if next.SessionFrom("s") != 3 || !next.LeftRoom("s", "x", 7) || next.LeftRoom("s", "x", 8) || next.LastNumber("s") != 7 {
 		t.Error("the session is not known as it was")
 	}
@@ -187,7 +187,7 @@ func TestEndedOutlastsProcess(t *testing.T) {
 
 	*now = now.Add(endedTTL)
 	later := openEnded(t, path, now, io.Discard)
-	if _, _, known := later.Room("x"); known || later.SessionFrom("s") != 0 {
+	if _, _, known := later.Room("x", 1); known || later.SessionFrom("s") != 0 {
 		t.Error("known after all tokens have expired")
 	}
 	if err := later.file.Prune(); err != nil {
@@ -241,7 +241,7 @@ func TestEndedFileIsBounded(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Size() > minEndedSize+2*maxEndedLine {
 		t.Errorf("%d bytes (%v)", info.Size(), err)
 	}
-	if got, _, _ := openEnded(t, path, now, io.Discard).Room("x"); got.Term != 100 {
+	if got, _, _ := openEnded(t, path, now, io.Discard).Room("x", 1); got.Term != 100 {
 		t.Errorf("term %d", got.Term)
 	}
 }
@@ -310,7 +310,7 @@ func TestEndedFileLost(t *testing.T) {
 				}
 			}
 			next := openEnded(t, path, now, io.Discard)
-			if _, _, known := next.Room("x"); !known || next.SessionFrom("s") != 2 {
+			if _, _, known := next.Room("x", 1); !known || next.SessionFrom("s") != 2 {
 				t.Error("what the file had lost is not known in the next process")
 			}
 		})
@@ -402,7 +402,7 @@ func TestEndedWhileFlushed(t *testing.T) {
 	}
 	next := openEnded(t, path, now, io.Discard)
 	for w := range writers {
-		if got, _, _ := next.Room(fmt.Sprint(w)); got.Term != changes-1 || next.SessionFrom(fmt.Sprint(w, 9)) != changes-1 {
+		if got, _, _ := next.Room(fmt.Sprint(w), 1); got.Term != changes-1 || next.SessionFrom(fmt.Sprint(w, 9)) != changes-1 {
 			t.Errorf("writer %d: term %d, generation %d", w, got.Term, next.SessionFrom(fmt.Sprint(w, 9)))
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxEndedLine = 6*maxKickedLine + 32<<10 // Longer lines are damaged. JSON may write a byte as six.
+	maxEndedLine = maxOpenRooms*6*maxKickedLine + 32<<10 // Longer lines are damaged. JSON may write a byte as six.
 
 	// minEndedSize is the least size at which the file is written anew. Beyond it,
 	// that happens whenever the file has doubled.

@@ -70,19 +70,14 @@ func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 		srv.restoreCallRoom(s, r, in)
 		return
 	}
-	last, kicked, known := srv.past.Room(in.ID)
 	in = srv.withTerm(in, r)
+	last, kicked, _ := srv.past.Room(in.ID, in.Made)
 	switch {
-	case known && last.Closed && in.Made <= last.Made, r != nil && in.Made < r.made:
+	case last.Closed, r != nil && in.Made < r.made:
 		return // its room has died, and this is another one
-	case r == nil || in.Made > r.made:
-		if last.Made != in.Made {
-			last, kicked = auth.RoomState{}, nil
-		}
-		if slices.Contains(kicked, s.user.id) {
-			return
-		}
-	case slices.Contains(r.kicked, s.user.id):
+	case (r == nil || in.Made > r.made) && slices.Contains(kicked, s.user.id):
+		return
+	case r != nil && in.Made == r.made && slices.Contains(r.kicked, s.user.id):
 		return
 	}
 	switch {
@@ -128,11 +123,10 @@ func (srv *Server) withTerm(in auth.ResumeRoom, r *room) auth.ResumeRoom {
 		in.Made = r.made
 		return in
 	}
-	if last, _, known := srv.past.Room(in.ID); known && !last.Closed {
-		in.Made = last.Made
+	if in.Made = srv.past.OpenRoom(in.ID); in.Made > 0 {
 		return in
 	}
-	in.Made = srv.firstTerm(in.ID)
+	in.Made = srv.past.FirstTerm(in.ID)
 	in.Term = in.Made
 	return in
 }

@@ -74,7 +74,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r == nil:
 		r = srv.newRoom(id, cmp.Or(m.Size, wire.DefaultRoomSize))
 		r.hasWaiting = m.Waiting
-		r.made = srv.firstTerm(id)
+		r.made = srv.past.FirstTerm(id)
 		r.term, r.hostTerm = r.made, r.made
 		s.setMedia(r, takesMedia(m))
 		srv.enterRoom(s, r, m.ID)

@@ -16,21 +16,6 @@ type absentHost struct {
 	until   time.Time
 }
 
-// firstTerm returns the first term of a room that somebody makes. It is greater than that of all rooms that had the name and
-// have died. It is less than that of one whose members may still come back from another process: their room takes the
-// place of this one then (supplant). The caller holds mu.
-func (srv *Server) firstTerm(id string) uint64 {
-	now := uint64(time.Now().UnixMilli()) // so that it is a new one even if nothing is known
-	last, _, known := srv.past.Room(id)
-	switch {
-	case !known:
-		return now
-	case last.Closed:
-		return max(now, last.Term+1)
-	}
-	return last.Made - 1
-}
-
 // nextTerm notes a change of the room that must outlast the process: for resume tokens, and for those who have none of
 // the change. The caller holds mu.
 func (srv *Server) nextTerm(r *room) {
