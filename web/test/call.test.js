@@ -12,14 +12,14 @@ test('an outgoing call rings, is accepted, leads to a room, and is hung up by th
   const call = await calling;
   /** @type {string[]} */
   const events = [];
-  call.on('accept', ({ room }) => events.push(`accept ${room.id}`));
-  call.on('hangup', ({ reason }) => events.push(`hangup ${reason}`));
-  call.on('end', ({ event }) => events.push(`end ${event}`));
+  call.on('answered', ({ room }) => events.push(`answered ${room.id}`));
+  call.on('ended', ({ outcome, by }) => events.push(`${outcome} by ${by}`));
   await socket.say({ type: 'accept', call: 'c1', room: 'k7m' });
   await socket.say({ ...joined, room: 'k7m', size: 2 });
-  assert.equal(call.state, 'accepted');
+  assert.equal(call.state, 'answered');
+  assert.equal((await call.answered).id, 'k7m');
   await socket.say({ type: 'hangup', call: 'c1', room: 'k7m' });
-  assert.deepEqual(events, ['accept k7m', 'hangup hangup', 'end hangup']);
+  assert.deepEqual(events, ['answered k7m', 'hangup by them']);
   assert.equal(client.calls.size, 0);
   assert.equal(client.rooms.size, 0);
 });
@@ -93,9 +93,9 @@ test('a call ends with its room', async () => {
   await socket.say({ ...joined, room: 'k7m', seq: 3 });
   /** @type {string[]} */
   const ends = [];
-  call?.on('end', ({ event, reason }) => ends.push(`${event} ${reason}`));
+  call?.on('ended', ({ outcome, by, reason }) => ends.push(`${outcome} ${by} ${reason}`));
   await socket.say({ type: 'left', room: 'k7m', reason: 'kicked', seq: 4 });
-  assert.deepEqual(ends, ['hangup kicked']);
+  assert.deepEqual(ends, ['hangup undefined kicked']);
   assert.equal(client.calls.size, 0);
 });
 
@@ -112,4 +112,55 @@ test('an outgoing call that rings when its page is reloaded is cancelled', async
   await second.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', after: 1 }));
   second.expect('ack');
   assert.equal(second.expect('cancel').call, 'c1');
+});
+
+test('a caller waits for the answer, and learns why there is none', async () => {
+  const { client, socket } = await signedIn();
+  const bobby = { user: 'u2', name: 'Bob' };
+  /** @type {[message: any, outcome: any][]} */
+  const cases = [
+    [{ type: 'decline', reason: 'In a meeting.' }, { outcome: 'declined', by: 'them', reason: 'In a meeting.' }],
+    [{ type: 'cancel', reason: 'timeout' }, { outcome: 'timeout', by: undefined }],
+    [{ type: 'cancel', reason: 'gone' }, { outcome: 'gone', by: undefined }],
+    [{ type: 'cancel', reason: 'a later reason' }, { outcome: 'gone', by: undefined }],
+  ];
+  for (const [message, end] of cases) {
+    const calling = client.call(bobby, { data: { subject: 'lunch' } });
+    await settle();
+    assert.deepEqual({ ...socket.sent[0], id: '' }, { type: 'call', to: 'u2', data: { subject: 'lunch' }, id: '' });
+    await socket.answer('call', { type: 'ringing', call: 'c1', to: bobby, data: { subject: 'lunch' } });
+    const call = await calling;
+    const refused = assert.rejects(call.answered, (error) => /** @type {any} */ (error).code === end.outcome && /** @type {any} */ (error).message.length > 10);
+    await socket.say({ ...message, call: 'c1' });
+    await refused;
+    assert.deepEqual(await call.ended, end);
+    assert.deepEqual(call.data, { subject: 'lunch' });
+  }
+});
+
+test('somebody who is called sees the data, and may say why not', async () => {
+  const { client, socket } = await signedIn();
+  const ring = client.once('call');
+  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' }, data: 'lunch?' });
+  const { call } = await ring;
+  assert.equal(call.data, 'lunch?');
+  call.decline('Not today.');
+  await settle();
+  assert.deepEqual({ ...socket.expect('decline'), id: '' }, { type: 'decline', call: 'c1', reason: 'Not today.', id: '' });
+  assert.deepEqual(await call.ended, { outcome: 'declined', by: 'me', reason: 'Not today.' });
+});
+
+test('to answer can be given up: the call is hung up then', async () => {
+  const { client, socket } = await signedIn();
+  const ring = client.once('call');
+  await socket.say({ type: 'call', call: 'c1', from: { user: 'u2', name: 'Bob' } });
+  const abort = new AbortController();
+  const given = assert.rejects((await ring).call.accept({ signal: abort.signal }), (reason) => reason === 'enough');
+  await settle();
+  abort.abort('enough');
+  await given;
+  await socket.answer('accept', { type: 'accept', call: 'c1', room: 'k7m' });
+  await socket.say({ ...joined, room: 'k7m', size: 2, peers: [] });
+  assert.equal(socket.expect('hangup').call, 'c1');
+  assert.equal(client.rooms.size, 0);
 });

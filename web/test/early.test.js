@@ -119,9 +119,9 @@ test('a ring can be answered from a listener that is added once call has resolve
   socket.say({ type: 'decline', call: 'c1' });
   /** @type {string[]} */
   const ends = [];
-  call.on('end', ({ event }) => ends.push(event));
+  call.on('ended', ({ outcome }) => ends.push(outcome));
   await settle();
-  assert.deepEqual(ends, ['decline']);
+  assert.deepEqual(ends, ['declined']);
 });
 
 test('presence tells the difference', async () => {

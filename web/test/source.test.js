@@ -44,7 +44,7 @@ const layers = {
     reason: 'one peer is a WebRTC connection and a way to send it messages, no matter what carries them',
   },
   'sdk/room/': {
-    imports: ['sdk/emitter.js', 'sdk/error.js', 'sdk/options.js', 'sdk/server/', 'sdk/peer/'],
+    imports: ['sdk/abortable.js', 'sdk/emitter.js', 'sdk/error.js', 'sdk/options.js', 'sdk/server/', 'sdk/peer/'],
     reason: 'a room joins the server to its peers; it declares what it needs of the client that is in it',
   },
   'sdk/recovery/': {

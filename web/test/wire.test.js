@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { Client } from '../static/sdk/turnpike.js';
 import { insideOf } from '../static/sdk/client.js';
+import { insideOf as insideOfCall } from '../static/sdk/room/call.js';
 
 const folder = new URL('../../signal/wire/testdata/', import.meta.url);
 
@@ -135,7 +136,8 @@ async function scene(message) {
   }
   if (['accept', 'decline', 'cancel', 'hangup'].includes(message.type)) {
     await socket.say({ type: 'call', call: message.call, from: { user: 'u2', name: 'Bob' } });
-    if (message.room) client.calls.get(message.call)?.accepted(message.room);
+    const call = client.calls.get(message.call);
+    if (message.room && call) insideOfCall(call).accepted(message.room);
   }
   /** @type {Record<string, any>} */
   const events = {};

@@ -30,9 +30,9 @@ export class IncomingCall extends HTMLElement {
       ended.abort();
       dialog.close();
     };
-    call.on('end', ({ event, reason }) => {
+    call.on('ended', ({ outcome, by }) => {
       close();
-      if (event === 'cancel') this.#missed(app, call, reason);
+      if (by !== 'me' && outcome !== 'answered-elsewhere') this.#missed(app, call);
     }, { signal: ended.signal });
     const { signal } = ended;
     findButton(this, 'accept').addEventListener('click', () => {
@@ -59,10 +59,8 @@ export class IncomingCall extends HTMLElement {
   /**
    * @param {App} app
    * @param {Call} call
-   * @param {string} reason
    */
-  #missed(app, call, reason) {
-    if (reason === 'answered-elsewhere') return;
+  #missed(app, call) {
     app.notice.show({ code: 'missed', title: `You missed a call from ${call.user.name}`, text: 'They stopped ringing before you answered.' });
   }
 }

@@ -5,6 +5,7 @@ import { wordsFor } from '../words.js';
 
 /**
  * @import { App } from '../app.js'
+ * @import { CallEnd } from '../sdk/room/call.js'
  * @import { Call } from '../sdk/turnpike.js'
  * @import { User } from '../sdk/server/messages.js'
  */
@@ -51,11 +52,11 @@ export class OutgoingCall extends HTMLElement {
   #answered(call, signal) {
     return new Promise((resolve) => {
       signal.addEventListener('abort', () => call.cancel().then(resolve));
-      call.on('accept', ({ room }) => {
+      call.on('answered', ({ room }) => {
         this.app?.navigate(roomPath(room.id));
         resolve();
       });
-      call.on('end', (end) => {
+      call.on('ended', (end) => {
         if (!signal.aborted) this.#unanswered(call.user.name, end);
         resolve();
       });
@@ -64,13 +65,14 @@ export class OutgoingCall extends HTMLElement {
 
   /**
    * @param {string} name
-   * @param {{ event: string, reason: string }} end
+   * @param {CallEnd} end
    */
-  #unanswered(name, { event, reason }) {
-    if (event === 'hangup') return;
-    const title = event === 'decline' ? `${name} declined` : `${name} did not answer`;
-    const text = reason === 'gone' ? 'The connection was lost while it rang.' : 'Perhaps later.';
-    this.app?.notice.show({ code: event === 'decline' ? 'declined' : 'unanswered', title, text });
+  #unanswered(name, { outcome, reason }) {
+    if (outcome === 'hangup') return;
+    const declined = outcome === 'declined';
+    const title = declined ? `${name} declined` : `${name} did not answer`;
+    const text = outcome === 'gone' ? 'The connection was lost while it rang.' : reason || 'Perhaps later.';
+    this.app?.notice.show({ code: declined ? 'declined' : 'unanswered', title, text });
   }
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 import { abortable } from './abortable.js';
-import { Emitter, afterEvents, emit, hold, releaseSoon } from './emitter.js';
+import { Emitter, afterEvents, emit, releaseSoon } from './emitter.js';
 import { TurnpikeError } from './error.js';
 import { Opening } from './opening.js';
 import { checkPlatform } from './platform.js';
@@ -199,16 +199,17 @@ export class Client extends Emitter {
   }
 
   /**
-   * Rings a user. Resolves when the user's client rings.
+   * Rings a user. Resolves when the user's client rings; then wait for `call.answered`.
    *
-   * @param {string} user
-   * @param {{ signal?: AbortSignal }} [options]
+   * @param {string | User} user
+   * @param {{ data?: unknown, signal?: AbortSignal }} [options] data: for the other side to see while it rings, as JSON
    * @returns {Promise<Call>}
    * @throws {TurnpikeError} `no-such-user`, `busy`, `forbidden`
    */
-  async call(user, { signal } = {}) {
+  async call(user, { data, signal } = {}) {
     signal?.throwIfAborted();
-    const calling = this.#signaling.request({ type: 'call', to: user }).then((ringing) => {
+    const to = typeof user === 'string' ? user : user.user;
+    const calling = this.#signaling.request({ type: 'call', to, data }).then((ringing) => {
       const call = this.calls.get(ringing.call);
       if (!call) throw new TurnpikeError('no-such-call', 'The call has ended.');
       return call;
@@ -293,6 +294,7 @@ export class Client extends Emitter {
       send: (message) => this.#signaling.send(message),
       request: (message, signal) => abortable(this.#signaling.request(message), signal),
       roomEnded: (room, reason) => this.#calls.roomEnded(room, reason),
+      leftRoom: (room, reason) => this.rooms.get(room)?.end(reason),
       doubt: (peer) => void this.#liveness.doubt(peer),
       claimChat: (room, session) => this.#handover.claimChat(room, session),
     };
@@ -357,13 +359,13 @@ export class Client extends Emitter {
         return message.ref === undefined ? this.#presence.came(message.users) : this.#presence.add(message.users, message.more);
       case 'offline': return this.#presence.went(message.users);
       case 'refreshed': return this.#refreshed(message);
-      case 'call': return this.#rings(this.#calls.add(message.call, 'incoming', message.from));
-      case 'ringing': return this.#ringing(this.#calls.add(message.call, 'outgoing', message.to));
+      case 'call': return this.#rings(this.#calls.ring(message.call, 'incoming', message.from, message.data));
+      case 'ringing': return releaseSoon(this.#calls.ring(message.call, 'outgoing', message.to, message.data));
       case 'accept': return this.#calls.accepted(message.call, message.room);
-      case 'decline': return this.calls.get(message.call)?.end('decline', message.reason ?? 'declined');
-      case 'cancel': return this.calls.get(message.call)?.end('cancel', message.reason ?? 'cancelled');
+      case 'decline': return this.#calls.over(message.call, { outcome: 'declined', by: 'them', reason: message.reason });
+      case 'cancel': return this.#calls.cancelled(message.call, message.reason);
       case 'hangup':
-        this.calls.get(message.call)?.end('hangup', 'hangup');
+        this.#calls.over(message.call, { outcome: 'hangup', by: 'them' });
         return this.#left(message.room ?? '', 'hangup');
       case 'renamed': return this.#renamed(message.name);
       case 'ice-servers': return this.#setIceServers(message.iceServers);
@@ -436,15 +438,8 @@ export class Client extends Emitter {
 
   /** An incoming call. Its events wait until the app knows of it. @param {Call} call */
   #rings(call) {
-    hold(call);
     emit(this, 'call', { call });
     afterEvents(this, () => releaseSoon(call));
-  }
-
-  /** An outgoing call. Its events wait until `call` has resolved. @param {Call} call */
-  #ringing(call) {
-    hold(call);
-    releaseSoon(call);
   }
 
   /**

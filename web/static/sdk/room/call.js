@@ -1,4 +1,5 @@
 // @ts-check
+import { abortable } from '../abortable.js';
 import { Emitter, emit } from '../emitter.js';
 import { TurnpikeError, codeOf } from '../error.js';
 
@@ -6,114 +7,169 @@ import { TurnpikeError, codeOf } from '../error.js';
  * @import { User } from '../server/messages.js'
  * @import { Room, RoomClient } from './room.js'
  *
+ * @typedef {'declined' | 'cancelled' | 'timeout' | 'answered-elsewhere' | 'gone' | 'hangup'} CallOutcome timeout: nobody answered;
+ * answered-elsewhere: another session of ours did; gone: somebody lost the connection while it rang; hangup: it was answered, and is over
+ *
+ * @typedef {object} CallEnd
+ * @property {CallOutcome} outcome
+ * @property {'me' | 'them' | undefined} by who ended it; undefined if nobody did on purpose
+ * @property {string | undefined} [reason] what they said when they declined; or why the room of the call was left
+ *
  * @typedef {object} CallEvents
- * @property {{ room: Room }} accept both are in the room now
- * @property {{ reason: string }} decline
- * @property {{ reason: string }} cancel reason: cancelled, timeout, answered-elsewhere, gone
- * @property {{ reason: string }} hangup reason: hangup, or why the room was left
- * @property {{ event: 'decline' | 'cancel' | 'hangup', reason: string }} end follows each of the three events above
+ * @property {{ room: Room }} answered both are in the room now
+ * @property {CallEnd} ended
+ *
+ * @typedef {object} CallInside
+ * @property {(roomId: string) => void} accepted
+ * @property {(room: Room) => void} joined
+ * @property {(end: CallEnd) => void} end
  */
 
+/** @type {Record<CallOutcome, string>} */
+const WHY = {
+  'declined': 'They declined.',
+  'cancelled': 'The caller took the call back.',
+  'timeout': 'Nobody answered.',
+  'answered-elsewhere': 'The call was answered elsewhere.',
+  'gone': 'The connection was lost while it rang.',
+  'hangup': 'The call is over.',
+};
+
 /**
- * A ring from one user to another, which leads to a room of two or to nothing. A new call rings. `client.call()` resolves
- * with an outgoing call; the client's `call` event brings an incoming one.
+ * What only the SDK may do with a call.
+ *
+ * @type {(call: Call) => CallInside}
+ */
+export let insideOf;
+
+/**
+ * A ring from one user to another, which leads to a room of two or to nothing. `client.call()` resolves with an outgoing call
+ * that rings; the client's `call` event brings an incoming one.
  *
  * @extends {Emitter<CallEvents>}
  */
 export class Call extends Emitter {
   #client;
+  /** @type {'ringing' | 'answered' | 'ended'} */
+  #state = 'ringing';
+  /** @type {string | undefined} */
+  #roomId;
   /** @type {(room: Room) => void} */
-  #resolveRoom = () => {};
+  #resolveAnswered = () => {};
   /** @type {(error: unknown) => void} */
-  #rejectRoom = () => {};
-  /** @type {Promise<Room>} */
-  #room = new Promise((resolve, reject) => {
-    this.#resolveRoom = resolve;
-    this.#rejectRoom = reject;
-  });
+  #rejectAnswered = () => {};
+  /** @type {(end: CallEnd) => void} */
+  #resolveEnded = () => {};
+
+  static {
+    insideOf = (call) => ({
+      accepted: (roomId) => call.#accepted(roomId),
+      joined: (room) => call.#joined(room),
+      end: (end) => call.#end(end),
+    });
+  }
 
   /**
    * @param {RoomClient} client
    * @param {string} id
    * @param {'incoming' | 'outgoing'} direction
    * @param {User} user the other one
+   * @param {unknown} [data] that the caller has given
    */
-  constructor(client, id, direction, user) {
+  constructor(client, id, direction, user, data) {
     super();
     this.#client = client;
-    this.#room.catch(() => {}); // Usually no caller waits for the room of a call that ends.
     this.id = id;
     this.direction = direction;
     this.user = user;
-    /** @type {'ringing' | 'accepted' | 'ended'} */
-    this.state = 'ringing';
-    /** @type {string | undefined} the id of the room that the call led to */
-    this.roomId = undefined;
+    this.data = data;
+    /**
+     * The room, once somebody has answered. Rejects with the outcome as its code: `declined`, `timeout`, `cancelled`,
+     * `answered-elsewhere`, `gone`.
+     *
+     * @type {Promise<Room>}
+     */
+    this.answered = new Promise((resolve, reject) => {
+      this.#resolveAnswered = resolve;
+      this.#rejectAnswered = reject;
+    });
+    this.answered.catch(() => {}); // An app need not wait for it.
+    /** @type {Promise<CallEnd>} how it ended, whether it was answered or not; never rejects */
+    this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
+  }
+
+  /** Whether it rings, was answered, or has ended. */
+  get state() {
+    return this.#state;
+  }
+
+  /** @returns {string | undefined} the id of the room that the call led to */
+  get roomId() {
+    return this.#roomId;
   }
 
   /**
-   * Accepts an incoming call.
+   * Answers an incoming call.
    *
+   * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<Room>} the room that both are in
+   * @throws {TurnpikeError} `no-such-call`, `busy`, or an outcome
    */
-  async accept() {
-    await this.#client.request({ type: 'accept', call: this.id });
-    return this.#room;
+  async accept({ signal } = {}) {
+    signal?.throwIfAborted();
+    const accepting = this.#client.request({ type: 'accept', call: this.id }).then(() => this.answered);
+    return abortable(accepting, signal, () => this.hangup());
   }
 
-  /** Refuses an incoming call. */
-  async decline() {
-    await this.#finish('decline', 'declined');
+  /** Refuses an incoming call. @param {string} [reason] for the caller to read, up to 200 characters */
+  async decline(reason) {
+    if (this.#state === 'ringing') await this.#finish({ type: 'decline', reason }, { outcome: 'declined', by: 'me', reason });
   }
 
   /** Cancels an outgoing call while it rings. An answered call must be hung up instead. */
   async cancel() {
-    if (this.state === 'ringing') await this.#finish('cancel', 'cancelled');
+    if (this.#state === 'ringing') await this.#finish({ type: 'cancel' }, { outcome: 'cancelled', by: 'me' });
   }
 
-  /** Ends an accepted call, for both. */
+  /** Ends the call for both, whatever its state is. */
   async hangup() {
-    await this.#finish('hangup', 'hangup');
+    if (this.#state === 'ringing') return this.direction === 'incoming' ? this.decline() : this.cancel();
+    await this.#finish({ type: 'hangup' }, { outcome: 'hangup', by: 'me' });
   }
 
   /**
-   * @param {'decline' | 'cancel' | 'hangup'} type
-   * @param {string} reason
+   * @param {{ type: 'decline', reason: string | undefined } | { type: 'cancel' | 'hangup' }} message
+   * @param {CallEnd} end
    */
-  async #finish(type, reason) {
-    if (this.state === 'ended') return;
-    const answer = this.#client.request({ type, call: this.id });
-    const room = this.roomId;
-    this.end(type, reason);
+  async #finish(message, end) {
+    if (this.#state === 'ended') return;
+    const answer = this.#client.request({ ...message, call: this.id });
+    const room = this.#roomId;
+    this.#end(end);
     // A server that has restarted knows of no calls. Then we must leave the call's room.
     await answer.catch((error) => codeOf(error) === 'no-such-call' && room && this.#client.request({ type: 'leave', room })).catch(() => {});
   }
 
-  // The methods below are for Client.
-
   /** @param {string} roomId */
-  accepted(roomId) {
-    if (this.state === 'ringing') this.state = 'accepted';
-    this.roomId = roomId;
+  #accepted(roomId) {
+    if (this.#state === 'ringing') this.#state = 'answered';
+    this.#roomId = roomId;
   }
 
   /** @param {Room} room */
-  joined(room) {
-    this.#resolveRoom(room);
-    emit(this, 'accept', { room });
+  #joined(room) {
+    this.#resolveAnswered(room);
+    emit(this, 'answered', { room });
   }
 
-  /**
-   * @param {'decline' | 'cancel' | 'hangup'} event
-   * @param {string} reason
-   */
-  end(event, reason) {
-    if (this.state === 'ended') return;
-    this.state = 'ended';
+  /** @param {CallEnd} end */
+  #end(end) {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
     this.#client.calls.delete(this.id);
-    this.#rejectRoom(new TurnpikeError('no-such-call', 'The call has ended.'));
-    if (event === 'hangup' && this.roomId) this.#client.rooms.get(this.roomId)?.end(reason);
-    emit(this, event, { reason });
-    emit(this, 'end', { event, reason });
+    this.#rejectAnswered(new TurnpikeError(end.outcome, end.reason || WHY[end.outcome]));
+    if (this.#roomId && end.outcome === 'hangup') this.#client.leftRoom(this.#roomId, end.reason ?? 'hangup');
+    this.#resolveEnded(end);
+    emit(this, 'ended', end);
   }
 }
