@@ -68,9 +68,13 @@ func (p *program) check(ctx context.Context, args []string) error {
 	server.Timeout, server.Ticket, server.Invite, server.Mint = *timeout, ticket, auth.InviteToken(invite), ticketMaker(cfg)
 	server.ClosedRelayPorts = *closedPorts
 	return p.showFindings(ctx, *asJSON, func(report func(probe.Finding)) {
-		server.Run(ctx, report)
+		running := false
+		server.Run(ctx, func(f probe.Finding) {
+			running = running || f.Check == "web" && f.OK
+			report(f)
+		})
 		if server.Own != nil {
-			for _, f := range setup.Review(ctx, setup.Host{Look: true}, cfg) {
+			for _, f := range setup.Review(ctx, setup.Host{Look: true}, cfg, running) {
 				report(machineFinding(f))
 			}
 		}

@@ -23,6 +23,7 @@ usage: turnpike COMMAND [flags]
   ticket    print a ticket that admits a user, for your own apps
   users     list who is online
   kick      throw a user out, of one room or of everything
+  drain     have the server take no new relays, and wait for those that are there
   config    print the configuration in force, and where each value came from
   secret    make a new secret for invites, tickets and credentials
   completion   print what a shell completes, or the manual page
@@ -386,6 +387,7 @@ func topics() map[string]topic {
 		"ticket":     {helpTicket, false},
 		"users":      {helpUsers, false},
 		"kick":       {helpKick, false},
+		"drain":      {helpDrain, false},
 		"config":     {helpConfig, true},
 		"secret":     {helpSecret, false},
 		"completion": {helpCompletion, false},

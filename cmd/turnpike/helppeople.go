@@ -45,3 +45,21 @@ flags of this command:
   --user USER    the user, as "turnpike users" shows it
   --room ROOM    only out of this room
 `
+
+const helpDrain = `Have the server take no new relays, and wait until those that are there carry nothing any more.
+
+usage: turnpike drain [--timeout TIME] [--config FILE] [--state DIR]
+
+Run it on the server's machine or in its container, as the server's user or as root, before the server is stopped: a container's
+preStop hook can call nothing but this program. Signaling goes on, and /readyz answers 503. SIGTERM then ends the server at once.
+Without it, SIGTERM drains by itself, for drain_timeout. Only a new start takes relays again.
+
+examples:
+  turnpike drain --config /etc/turnpike/turnpike.toml
+  kubectl exec deployment/turnpike -- /turnpike drain --timeout 5m
+
+flags of this command:
+  --timeout TIME   how long to wait (drain_timeout)
+
+Exit status: 0 if no relay carries anything, 1 if some still do.
+`

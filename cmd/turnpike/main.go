@@ -109,6 +109,7 @@ func commands() []command {
 		{"ticket", (*program).ticket},
 		{"users", (*program).users},
 		{"kick", (*program).kick},
+		{"drain", (*program).drainServer},
 		{"config", (*program).config},
 		{"secret", (*program).secret},
 		{"completion", (*program).completion},

@@ -26,6 +26,9 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{"serve", err}
 	}
+	if err := raiseCapabilities(); err != nil {
+		log.Warn("capabilities that this file permits cannot be used", "err", err)
+	}
 	cfg, err := flags.Load(p.lookupEnv, node.CheckIssuer)
 	if err != nil {
 		return err

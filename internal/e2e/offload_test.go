@@ -166,6 +166,19 @@ func TestOffloadPrivileges(t *testing.T) {
 			}
 		})
 	}
+	t.Run("less permitted", func(t *testing.T) {
+		// As in a container, or in a unit that gives one capability: the program starts, and does with what there is.
+		line := append([]string{"setpriv", "--bounding-set=-all,+net_bind_service"}, command(t, capable, "auto")[1:]...)
+		web := netip.MustParseAddrPort("127.0.0.1:443")
+		s := serveCommand(t, netlab.New(t).Public("server"), "http://"+web.String(), web, nil, append(line, "--http-listen", web.String())...)
+		if !strings.Contains(s.log.String(), "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON") || s.metrics(t)["turnpike_turn_offload"] != 0 {
+			t.Errorf("the log does not say what is missing:\n%s", s.log.String())
+		}
+	})
+	t.Run("nothing permitted", func(t *testing.T) {
+		line := append([]string{"setpriv", "--bounding-set=-all", "--no-new-privs"}, command(t, capable, "auto")[1:]...)
+		serveCommand(t, netlab.New(t).Public("server"), "http://"+web.String(), web, nil, line...)
+	})
 	t.Run("required and unavailable", func(t *testing.T) {
 		ctx, cancel := within(t, 20*time.Second)
 		defer cancel()

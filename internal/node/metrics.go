@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,12 +20,13 @@ import (
 
 // newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations,
 // which names clients, and pprof, because a heap dump has secrets.
-func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, verifier *auth.Verifier, ended *ended, log *slog.Logger) *http.Server {
+func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.Server, certs *certificates, verifier *auth.Verifier, ended *ended, version string, log *slog.Logger) *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collector{turn, sig, certs, verifier, ended},
+		buildInfo(version),
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}))
@@ -45,6 +47,14 @@ func newMetricsServer(cfg *config.Config, turn *turnserver.Server, sig *signal.S
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// buildInfo is 1, with the version as a label, so that a dashboard can tell what runs where.
+func buildInfo(version string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "turnpike_build_info", Help: "1; the labels say which build this is.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version(), "goos": runtime.GOOS, "goarch": runtime.GOARCH},
+	}, func() float64 { return 1 })
 }
 
 // collector reads the gauges and counters of the two servers when Prometheus asks. It describes none beforehand,

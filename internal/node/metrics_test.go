@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -36,13 +37,14 @@ func TestMetricNames(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	s := start(t)
+	s := startWith(t, Options{Version: "v1.2.3"})
 	status, body := get(t, http.DefaultClient, s.row("metrics"))
 	for _, want := range []string{`turnpike_turn_allocations{transport="udp"} 0`, "turnpike_signal_sessions 0", `turnpike_turn_packets_relayed_total{direction="up",transport="tls"} 0`,
 		`turnpike_turn_relayed_bytes_total{direction="down",transport="udp"} 0`, `turnpike_turn_authentications_total{outcome="refused"} 0`,
 		`turnpike_turn_error_responses_total{code="401"} 0`, `turnpike_turn_packets_dropped_total{reason="malformed"} 0`,
 		`turnpike_turn_peer_connections{state="open"} 0`, `turnpike_turn_peer_connections_made_total{direction="up"} 0`,
-		`turnpike_turn_peer_connections_failed_total{reason="unclaimed"} 0`, `turnpike_signal_messages_total{type="hello"} 0`, "go_goroutines "} {
+		`turnpike_turn_peer_connections_failed_total{reason="unclaimed"} 0`, `turnpike_signal_messages_total{type="hello"} 0`, "go_goroutines ",
+		`goversion="` + runtime.Version() + `",version="v1.2.3"} 1`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the metrics (status %d) lack %s", status, want)
 		}

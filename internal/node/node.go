@@ -128,7 +128,7 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	n.makeAPI(proxies)
 	n.makeWeb()
 	n.makeAdmin()
-	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.verifier, n.ended, n.log)
+	n.metrics = newMetricsServer(cfg, n.turn, n.signal, n.certs, n.verifier, n.ended, o.Version, n.log)
 	return n, nil
 }
 
@@ -319,8 +319,11 @@ func (n *Node) noticeForwarding(next http.Handler) http.Handler {
 
 // makeAdmin makes the server of the socket for the commands on this machine.
 func (n *Node) makeAdmin() {
+	mux := http.NewServeMux()
+	mux.Handle("/", n.api.Local())
+	mux.HandleFunc("POST /api/v1/admin/drain", n.postDrain)
 	n.admin = &http.Server{
-		Handler: n.api.Local(), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 }

@@ -98,7 +98,7 @@ func (p *Plan) checkPorts(ctx context.Context, m Machine) {
 		}
 		who := m.Holder(ctx, l.network, l.addr)
 		if p.review && errors.Is(err, syscall.EADDRINUSE) && ours(who) {
-			continue
+			continue // it starts or drains
 		}
 		text := fmt.Sprintf("%s port of %s cannot be opened: %v", l.network, l.addr, err)
 		if who != "" {

@@ -14,8 +14,9 @@ import (
 	"turnpike/internal/config"
 )
 
-// Review finds what is wrong with a server that is set up, as Find does beforehand. `turnpike check` shows it.
-func Review(ctx context.Context, m Machine, c *config.Config) []Finding {
+// Review finds what is wrong with a server that is set up, as Find does beforehand. running says that it answers, so that it has its
+// ports. `turnpike check` shows the findings.
+func Review(ctx context.Context, m Machine, c *config.Config, running bool) []Finding {
 	p := &Plan{Config: c, review: true}
 	if !c.LocalOnly() {
 		own := m.Sources()
@@ -27,7 +28,9 @@ func Review(ctx context.Context, m Machine, c *config.Config) []Finding {
 			p.checkDNS(ctx, m)
 		}
 	}
-	p.checkPorts(ctx, m)
+	if !running {
+		p.checkPorts(ctx, m)
+	}
 	p.checkClock(ctx, m)
 	p.checkState(m)
 	p.checkFiles(m)

@@ -84,7 +84,10 @@ func TestReview(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			m, c := publicMachine(), configured(t, test.lines)
 			test.change(m, c)
-			found := Review(t.Context(), m, c)
+			found := Review(t.Context(), m, c, false)
+			if busy := "is taken by"; strings.Contains(fmt.Sprint(Review(t.Context(), m, c, true)), busy) {
+				t.Error("a server that answers has its ports, and they are reported")
+			}
 			switch i := slices.IndexFunc(found, func(f Finding) bool { return strings.Contains(f.Text, test.want) }); {
 			case test.want == "" && len(found) > 0, test.want != "" && (i < 0 || found[i].Fatal != test.fatal):
 				t.Errorf("%v", found)

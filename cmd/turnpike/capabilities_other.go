@@ -1,0 +1,5 @@
+//go:build !linux
+
+package main
+
+func raiseCapabilities() error { return nil }
