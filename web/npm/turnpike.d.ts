@@ -33,32 +33,102 @@ type Unsubscribe = () => void;
 
 /**
  * @param {unknown} error
- * @returns {string} the code of a TurnpikeError, else ''
+ * @returns {ErrorCode | ''} the code of a TurnpikeError, else ''
  */
-declare function codeOf(error: unknown): string;
+declare function codeOf(error: unknown): ErrorCode | "";
+/** @typedef {keyof typeof CODES} ErrorCode docs/sdk.md says what each of them means */
 /**
- * An error with a `code`. Most codes come from the server, and signal/PROTOCOL.md lists them: `full`, `not-existing`,
- * `name-taken`, `unauthorized`... The SDK adds `offline` (the server cannot be reached), `timeout`, `closed` (this client
- * was closed) and `too-long`.
+ * @typedef {object} ErrorDetails
+ * @property {string | undefined} [field]
+ * @property {number | undefined} [retryAfter]
+ * @property {boolean | undefined} [away]
+ * @property {'sessions' | 'rooms' | undefined} [limit]
+ * @property {string | undefined} [hint]
+ * @property {unknown} [cause]
  */
+/** The one class of errors that the SDK throws, but for a TypeError where an app passes what cannot be. */
 declare class TurnpikeError extends Error {
     /**
      * @param {string} code
      * @param {string} [message]
-     * @param {{ field?: string | undefined, retryAfter?: number | undefined, cause?: unknown }} [details]
+     * @param {ErrorDetails} [details]
      */
-    constructor(code: string, message?: string, { field, retryAfter, cause }?: {
-        field?: string | undefined;
-        retryAfter?: number | undefined;
-        cause?: unknown;
-    });
-    /** Stable, so that programs can branch on it. */
-    code: string;
+    constructor(code: string, message?: string, { field, retryAfter, away, limit, hint, cause }?: ErrorDetails);
+    /** @type {ErrorCode} stable, so that programs can branch on it; a later server may know others */
+    code: ErrorCode;
+    /** Whether the same may succeed later. */
+    retryable: boolean;
+    /** What to do about it, for the developer; '' if there is nothing to say. */
+    hint: string;
     /** The field at fault, with `bad-message` and `bad-request`. */
     field: string | undefined;
     /** Seconds to wait, with `rate-limited`. */
     retryAfter: number | undefined;
+    /** With `full` and `name-taken`: it is because of somebody who has lost the connection, and may be gone soon. */
+    away: boolean | undefined;
+    /** With `forbidden`: what there are too many of. */
+    limit: "sessions" | "rooms" | undefined;
 }
+/**
+ * docs/sdk.md says what each of them means
+ */
+type ErrorCode = keyof typeof CODES;
+type ErrorDetails = {
+    field?: string | undefined;
+    retryAfter?: number | undefined;
+    away?: boolean | undefined;
+    limit?: "sessions" | "rooms" | undefined;
+    hint?: string | undefined;
+    cause?: unknown;
+};
+/**
+ * Every code, with whether waiting may heal the error, and what to do about it. docs/sdk.md has the same table, with the
+ * meaning of each.
+ *
+ * @satisfies {Record<string, [retryable: boolean, hint: string]>}
+ */
+declare const CODES: {
+    unauthorized: [false, string];
+    'name-taken': [false, string];
+    'bad-message': [false, string];
+    forbidden: [false, string];
+    'not-existing': [false, string];
+    full: [false, string];
+    locked: [false, string];
+    kicked: [false, string];
+    'not-host': [false, string];
+    'not-in-room': [false, string];
+    'no-such-user': [false, string];
+    busy: [false, string];
+    'no-such-call': [false, string];
+    'no-such-session': [false, string];
+    'rate-limited': [true, string];
+    slow: [true, string];
+    internal: [true, string];
+    'invite-required': [false, string];
+    'invite-used': [false, string];
+    'invite-revoked': [false, string];
+    expired: [false, string];
+    'bad-request': [false, string];
+    offline: [true, string];
+    timeout: [true, string];
+    ticket: [true, string];
+    'bad-url': [false, string];
+    unsupported: [false, string];
+    'too-long': [false, string];
+    ended: [false, string];
+    refused: [false, string];
+    closed: [false, string];
+    declined: [false, string];
+    cancelled: [false, string];
+    'answered-elsewhere': [false, string];
+    gone: [false, string];
+    hangup: [false, string];
+    leave: [false, string];
+    returned: [false, string];
+    revoked: [false, string];
+    replaced: [false, string];
+};
 
 /**
  * The messages of protocol `turnpike.v1` as types; signal/PROTOCOL.md says what they mean. Both sides ignore unknown
@@ -77,6 +147,7 @@ type PeerInfo = {
     user: string;
     name: string;
     away?: boolean;
+    media?: false | object;
 };
 type Description = {
     type: RTCSdpType;
@@ -101,6 +172,7 @@ type JoinMessage = {
     create?: boolean | undefined;
     size?: number | undefined;
     waiting?: boolean | undefined;
+    media?: boolean | undefined;
 };
 type ClientMessage = ({
     type: "hello";
@@ -124,11 +196,22 @@ type ClientMessage = ({
     type: "rename";
     name: string;
 } | {
+    type: "say";
+    room: string;
+    to?: string[] | undefined;
+    topic?: string | undefined;
+    data: unknown;
+} | {
     type: "call";
     to: string;
+    data?: unknown;
 } | {
-    type: "accept" | "decline" | "cancel" | "hangup";
+    type: "accept" | "cancel" | "hangup";
     call: string;
+} | {
+    type: "decline";
+    call: string;
+    reason?: string | undefined;
 } | {
     type: "lock" | "unlock";
     room: string;
@@ -193,6 +276,8 @@ type Limits = {
     waiting: number;
     unacknowledgedMessages: number;
     unacknowledgedBytes: number;
+    dataBytes?: number;
+    callDataBytes?: number;
 };
 type ErrorMessage = {
     type: "error";
@@ -201,6 +286,8 @@ type ErrorMessage = {
     message: string;
     field?: string;
     retryAfter?: number;
+    away?: boolean;
+    limit?: "sessions" | "rooms";
 };
 type RoomState = {
     room: string;
@@ -266,14 +353,27 @@ type ServerMessage = {
     session: string;
     name: string;
 } | {
+    type: "said";
+    ref?: string;
+    room: string;
+    missed?: string[];
+} | {
+    type: "data";
+    room: string;
+    from: string;
+    topic?: string;
+    data: unknown;
+} | {
     type: "call";
     call: string;
     from: User;
+    data?: unknown;
 } | {
     type: "ringing";
     ref?: string;
     call: string;
     to: User;
+    data?: unknown;
 } | {
     type: "accept";
     ref?: string;
@@ -519,8 +619,12 @@ declare class Peer extends Emitter<PeerEvents> {
     /**
      * Makes a new connection after an interruption. A new path for the present connection would be slower: the browser asks
      * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds.
+     *
+     * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who cannot tell one connection from another
      */
-    reconnect(): void;
+    reconnect(options?: {
+        lost?: boolean;
+    }): void;
     /**
      * Makes a new connection, and gives up the former one once the new one works.
      *
@@ -632,6 +736,11 @@ declare class Roster {
      * @param {boolean} fresh its page was loaded anew, and makes an offer as a newcomer does
      */
     back(session: string, fresh: boolean): void;
+    /**
+     * @param {string} session
+     * @param {string} name
+     */
+    renamed(session: string, name: string): void;
     /** @param {string} session of this moment */
     of(session: string): Peer | undefined;
     /** @param {string} reason */
@@ -754,12 +863,14 @@ type CallEvents = {
  * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown, kicked
  * @property {{ peer: Peer }} peer-away the server cannot reach the peer; media may go on, and chat waits
  * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
+ * @property {{ peer: Peer, former: string }} peer-renamed the peer has another name than the former one
  * @property {{ peer: Peer, text: string, at: Date }} message chat
  * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
  * @property {{ host: Peer | 'me' | undefined }} host there is another host now
  * @property {{ by: Peer | 'me' | undefined }} locked nobody can join any more; `by` is undefined if it happened while we were away
  * @property {{ by: Peer | 'me' | undefined }} unlocked
  * @property {{ peer: PeerInfo }} knock somebody waits to be let in, and is in `knocks`; only moderators learn of it
+ * @property {{ peer: PeerInfo }} knock-renamed they have another name
  * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they no longer wait
  *
  * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, lost the connection, or were kicked
@@ -851,7 +962,7 @@ declare class Room extends Emitter<RoomEvents> {
     leave(): Promise<void>;
     /** @param {RoomState} joined lists the others; those that we do not know yet are new */
     update(joined: RoomState): void;
-    /** Applies news about the host, the lock or the waiting room; other messages change nothing. @param {ServerMessage} message */
+    /** Applies news about the host, the lock, names or the waiting room; other messages change nothing. @param {ServerMessage} message */
     moderate(message: ServerMessage): void;
     /**
      * The server has restarted, and has put us into the room.
@@ -919,6 +1030,13 @@ type RoomEvents = {
         fresh: boolean;
     };
     /**
+     * the peer has another name than the former one
+     */
+    "peer-renamed": {
+        peer: Peer;
+        former: string;
+    };
+    /**
      * chat
      */
     message: {
@@ -951,6 +1069,12 @@ type RoomEvents = {
      * somebody waits to be let in, and is in `knocks`; only moderators learn of it
      */
     knock: {
+        peer: PeerInfo;
+    };
+    /**
+     * they have another name
+     */
+    "knock-renamed": {
         peer: PeerInfo;
     };
     /**
@@ -987,6 +1111,171 @@ type PresenceChange = {
 };
 
 /**
+ * What a Client tells and takes, as types.
+ */
+type JoinOptions = {
+    /**
+     * make the room if there is none of this id
+     */
+    create?: boolean | undefined;
+    /**
+     * 2 to 16 people; for creating
+     */
+    size?: number | undefined;
+    /**
+     * later people must wait until the host lets them in; for creating
+     */
+    waitingRoom?: boolean | undefined;
+    /**
+     * called when we must wait to be let in
+     */
+    onWaiting?: (() => void) | undefined;
+    /**
+     * called when the room is full with somebody who has lost the connection. We try again until they
+     * are back or their time is over
+     */
+    onFull?: (() => void) | undefined;
+    /**
+     * gives up, also while we wait to be let in
+     */
+    signal?: AbortSignal | undefined;
+};
+/**
+ * `connecting` until the first welcome
+ */
+type ClientStatus = "connecting" | "online" | "reconnecting" | "closed";
+type ClientEvents = {
+    /**
+     * signed in. first: for the first time; replayed: back, and nothing
+     * is lost; restored: back, and the server has restarted; anew: another session had to begin, which enters our rooms again, and
+     * calls that rang are over
+     */
+    online: {
+        how: "first" | "replayed" | "restored" | "anew";
+    };
+    /**
+     * the connection is lost, once for each outage. The session may come back,
+     * requests wait for it, and media between peers goes on
+     */
+    reconnecting: {
+        cause: TurnpikeError;
+    };
+    /**
+     * we cannot sign in again, for example because the invite has expired. Media that goes on
+     * between peers goes on, and we try again now and then; `closed` follows when nobody is connected any more
+     */
+    barred: {
+        error: TurnpikeError;
+    };
+    /**
+     * an attempt to connect has failed, and the next one follows in `inMs`
+     */
+    retry: Retry;
+    /**
+     * other people came or went, or have another name; guests see nobody
+     */
+    presence: PresenceChange;
+    /**
+     * an incoming one
+     */
+    call: {
+        call: Call;
+    };
+    /**
+     * we are in it: by `join`, by a call, or since before a reload
+     */
+    room: {
+        room: Room;
+        how: "join" | "call" | "reload";
+    };
+    /**
+     * we have another name, by `rename`, also in another tab
+     */
+    renamed: {
+        name: string;
+    };
+    /**
+     * the server is about to stop
+     */
+    "going-away": {
+        retryAfter: number;
+    };
+    /**
+     * the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
+     */
+    expiring: {
+        seconds: number;
+    };
+    /**
+     * the server's error for a message without an answer
+     */
+    error: TurnpikeError;
+    /**
+     * for good. `error` says why; it is missing after `close`
+     */
+    closed: {
+        error?: unknown;
+    };
+};
+
+type InviteRole = "guest" | "member" | "moderator" | "admin";
+type InviteRequest = {
+    /**
+     * its id; may be left out by a client that is in one room
+     */
+    room?: string | undefined;
+    /**
+     * of those who come by it, not above one's own; default: guest
+     */
+    role?: InviteRole | undefined;
+    /**
+     * so many people; default, or 0: any number
+     */
+    uses?: number | undefined;
+    /**
+     * seconds; default: a day
+     */
+    expiresIn?: number | undefined;
+};
+/**
+ * an invite that we have made
+ */
+type Invite = {
+    id: string;
+    /**
+     * lets people in
+     */
+    link: string;
+    /**
+     * the part of the link for `getTicket`
+     */
+    invite: string;
+    room: string;
+    role: InviteRole;
+    /**
+     * 0: any number
+     */
+    uses: number;
+    used: number;
+    expires: string;
+};
+/**
+ * the invite by which we came
+ */
+type OwnInvite = Pick<Invite, "room" | "role" | "uses" | "used" | "expires">;
+type InviteList = {
+    /**
+     * that we have made and are good
+     */
+    invites: Invite[];
+    yours?: OwnInvite | undefined;
+    /**
+     * that we may give; none: we may make no invites
+     */
+    roles: InviteRole[];
+};
+
+/**
  * A session with the server. It outlives lost connections, changes of network, restarts of the server and, with a
  * `storage`, reloads of the page. The client reconnects by itself.
  *
@@ -1020,11 +1309,12 @@ declare class Client extends Emitter<ClientEvents> {
     /** Adds the next of the people who are online to `online`, if there are more; `presence` fires. */
     listMore(): Promise<void>;
     /**
-     * Signs in and stays signed in until `close`. Resolves at the first welcome. A server that cannot be reached is tried
-     * again for as long as it takes. Rejects with errors that time will not heal: `unauthorized`, `name-taken`,
-     * `invite-required`...
+     * Signs in and stays signed in until `close`. Resolves at the first welcome. Until then a server that cannot be reached is
+     * tried again.
+     *
+     * @throws {TurnpikeError} what time will not heal, such as `unauthorized`, `name-taken`, `bad-url`, or `timeout`
      */
-    open(): Promise<any>;
+    open(): Promise<undefined>;
     /**
      * Joins a room. Without an id, the server makes one up and creates the room. If the room has a waiting room, this
      * resolves once somebody has let us in.
@@ -1032,9 +1322,9 @@ declare class Client extends Emitter<ClientEvents> {
      * @param {string} [id]
      * @param {JoinOptions} [options]
      * @returns {Promise<Room>}
-     * @throws {TurnpikeError} `not-existing`, `full`, `locked`, `kicked`, `refused`, `forbidden`, `bad-message`
+     * @throws {TurnpikeError} `not-existing`, `full` (unless somebody there is away and goes in time), `locked`, `kicked`, `refused`, `forbidden`, `bad-message`
      */
-    join(id?: string, { create, size, waitingRoom, onWaiting, signal }?: JoinOptions): Promise<Room>;
+    join(id?: string, { create, size, waitingRoom, onWaiting, onFull, signal }?: JoinOptions): Promise<Room>;
     /**
      * Rings a user. Resolves when the user's client rings.
      *
@@ -1055,96 +1345,50 @@ declare class Client extends Emitter<ClientEvents> {
      * @throws {TurnpikeError} `unauthorized`, `forbidden`
      */
     refresh(ticket: string): Promise<any>;
+    /**
+     * Takes another name. The session, its rooms and its calls stay; room mates hear `peer-renamed`.
+     *
+     * @param {string} name
+     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Promise<string>} the name in force
+     * @throws {TurnpikeError} `name-taken`, `bad-message` (no name can be so), `forbidden` (the app whose ticket we have gives our name), `rate-limited`
+     */
+    rename(name: string, { signal }?: {
+        signal?: AbortSignal;
+    }): Promise<string>;
+    /**
+     * Makes a link that lets people into a room.
+     *
+     * @param {InviteRequest & { signal?: AbortSignal }} [request]
+     * @returns {Promise<Invite>}
+     * @throws {TurnpikeError} `forbidden`, `too-many-invites`, `bad-request`, `rate-limited`, `offline`
+     */
+    createInvite({ signal, ...invite }?: InviteRequest & {
+        signal?: AbortSignal;
+    }): Promise<Invite>;
+    /**
+     * Lists the invites that this user has made, and the one by which it came.
+     *
+     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Promise<InviteList>}
+     */
+    invites({ signal }?: {
+        signal?: AbortSignal;
+    }): Promise<InviteList>;
+    /**
+     * Takes an invite back. The sessions of those who came by it end.
+     *
+     * @param {string} id
+     * @param {{ signal?: AbortSignal }} [options]
+     * @throws {TurnpikeError} `not-found`
+     */
+    revokeInvite(id: string, { signal }?: {
+        signal?: AbortSignal;
+    }): Promise<void>;
     /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
     close(): Promise<void>;
     #private;
 }
-type JoinOptions = {
-    /**
-     * make the room if there is none of this id
-     */
-    create?: boolean | undefined;
-    /**
-     * 2 to 16 people; for creating
-     */
-    size?: number | undefined;
-    /**
-     * later people must wait until the host lets them in; for creating
-     */
-    waitingRoom?: boolean | undefined;
-    /**
-     * called when we must wait to be let in
-     */
-    onWaiting?: (() => void) | undefined;
-    /**
-     * gives up, also while we wait to be let in
-     */
-    signal?: AbortSignal | undefined;
-};
-/**
- * `connecting` until the first welcome
- */
-type ClientStatus = "connecting" | "online" | "reconnecting" | "closed";
-type ClientEvents = {
-    /**
-     * signed in. first: for the first time; replayed: back, and nothing
-     * is lost; restored: back, and the server has restarted; anew: another session had to begin, which enters our rooms again, and
-     * calls that rang are over
-     */
-    online: {
-        how: "first" | "replayed" | "restored" | "anew";
-    };
-    /**
-     * the connection is lost, once for each outage. The session may come back,
-     * requests wait for it, and media between peers goes on
-     */
-    reconnecting: {
-        cause: TurnpikeError;
-    };
-    /**
-     * an attempt to connect has failed, and the next one follows in `inMs`
-     */
-    retry: Retry;
-    /**
-     * other people came or went, or have another name; guests see nobody
-     */
-    presence: PresenceChange;
-    /**
-     * an incoming one
-     */
-    call: {
-        call: Call;
-    };
-    /**
-     * we are in it: by `join`, by a call, or since before a reload
-     */
-    room: {
-        room: Room;
-        how: "join" | "call" | "reload";
-    };
-    /**
-     * the server is about to stop
-     */
-    "going-away": {
-        retryAfter: number;
-    };
-    /**
-     * the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
-     */
-    expiring: {
-        seconds: number;
-    };
-    /**
-     * the server's error for a message without an answer
-     */
-    error: TurnpikeError;
-    /**
-     * for good. `error` says why; it is missing after `close`
-     */
-    closed: {
-        error?: unknown;
-    };
-};
 
 type ClientOptions = {
     /**
@@ -1175,17 +1419,22 @@ type ClientOptions = {
      */
     setup?: ((client: Client) => void) | undefined;
     /**
-     * with it, a reload returns to the session; default: none
+     * by which a reload returns to the session; default: sessionStorage in a browser, for the
+     * first client of a page. With null, or without one, the session ends with its page
      */
-    storage?: TabStorage | undefined;
+    storage?: TabStorage | null | undefined;
     /**
      * fires `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
      */
     events?: EventTarget | undefined;
     /**
-     * gives up waiting for the first welcome
+     * closes the client, whenever it aborts
      */
     signal?: AbortSignal | undefined;
+    /**
+     * seconds to wait for the first welcome, after which `connect` rejects with `timeout`; default: 30
+     */
+    timeout?: number | undefined;
     /**
      * default: the platform's
      */
@@ -1265,3 +1514,4 @@ type Ticket = {
 declare function connect(options: ClientOptions): Promise<Client>;
 
 export { Call, Client, MAX_TEXT, Peer, Room, TurnpikeError, codeOf, connect, getTicket };
+export type { CallEvents, ChatMessage, ClientEvents, ClientMessage, ClientOptions, ClientStatus, Description, ErrorCode, ErrorDetails, ErrorMessage, Invite, InviteList, InviteRequest, InviteRole, JoinMessage, JoinOptions, Joined, KnockOutcome, Limits, Media, Negotiated, Numbered, OwnInvite, Path, PeerEvents, PeerInfo, PeerOptions, PresenceChange, Rate, Refreshed, Resume, Retry, RoomClient, RoomEvents, RoomState, SavedChat, ServerMessage, Signal, TabStorage, Ticket, TicketRequest, Unsubscribe, User, Welcome };

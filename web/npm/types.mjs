@@ -22,7 +22,7 @@ export async function makeTypes() {
     declare(dir);
     const bundle = await rollup({ input: join(dir, 'turnpike.d.ts'), plugins: [dts()], onwarn: (warning) => { throw new Error(warning.message); } });
     const { output: [{ code }] } = await bundle.generate({ format: 'es' });
-    return `// The types of the turnpike SDK. \`make types\` makes this file of the SDK's sources.\n\n${withoutRepeats(code)}`;
+    return `// The types of the turnpike SDK. \`make types\` makes this file of the SDK's sources.\n\n${withNames(withoutRepeats(code))}`;
   } finally {
     await rm(dir, { recursive: true });
   }
@@ -55,6 +55,15 @@ function withoutRepeats(code) {
     seen.add(comment);
     return comment;
   });
+}
+
+/**
+ * Apps can name every type that they meet.
+ * @param {string} code
+ */
+function withNames(code) {
+  const names = [...code.matchAll(/^type (\w+)/gm)].map((match) => match[1]).sort();
+  return `${code}export type { ${names.join(', ')} };\n`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile(declarations, await makeTypes());
