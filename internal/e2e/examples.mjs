@@ -14,6 +14,9 @@ import { snippet, snippetNames } from './snippets.mjs';
 
 const done = 'the example has run';
 
+/** What a test must reach of an example. */
+const reach = { calls: ['client', 'ring'], peers: ['room'] };
+
 /** Examples that do not run in a page by themselves: apps.mjs does them. */
 const elsewhere = ['package', 'react', 'vue'];
 
@@ -34,6 +37,27 @@ const examples = {
   },
   async token(open) {
     await hears((await open()).said, 'signed in as Ada, member');
+  },
+  async peers(open) {
+    const [first, second] = [await open(), await open()];
+    await hears(first.said, 'standup-peers is for 8, and its host is me');
+    await hears(second.said, 'and its host is Guest');
+    await hears(first.said, ' came');
+    await second.page.evaluate('room.leave()');
+    await hears(first.said, ' went: leave');
+  },
+  async waiting(open) {
+    const first = await open();
+    await open();
+    await hears(first.said, ' knocks');
+  },
+  async calls(open) {
+    const [first, second] = [await open(), await open()];
+    const user = await first.page.evaluate('client.user');
+    const answered = second.page.evaluate(`ring(${JSON.stringify(user)}).then((room) => room.size)`);
+    await hears(first.said, ' rings');
+    await first.page.evaluate('[...client.calls.values()][0].accept().then(() => {})');
+    if (await answered !== 2) throw new Error('the call led to no room of two');
   },
   async invites(open) {
     await hears((await open()).said, '/r/standup-invites#invite=');
@@ -56,7 +80,8 @@ function hears(said, what) {
 async function moduleOf(name, url) {
   const code = await snippet(name, url);
   const before = /\bimport\b/.test(code) ? '' : `${await snippet('quickstart', url)}\n`;
-  return `${before}${code}\nconsole.log(${JSON.stringify(done)});`.replaceAll("'standup'", `'standup-${name}'`);
+  const reached = `Object.assign(globalThis, { ${(/** @type {Record<string, string[]>} */ (reach)[name] ?? []).join(', ')} });`;
+  return `${before}${code}\n${reached}\nconsole.log(${JSON.stringify(done)});`.replaceAll("'standup'", `'standup-${name}'`);
 }
 
 /**
