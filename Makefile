@@ -58,6 +58,10 @@ matrix: install ## run internal/e2e in its long form, with relaying in the kerne
 	CI=true TURNPIKE_MATRIX=1 go test -count=1 -timeout 40m ./internal/e2e
 	CI=true TURNPIKE_MATRIX=1 TURNPIKE_TURN_OFFLOAD=off go test -count=1 -timeout 40m -skip 'TestOffload' ./internal/e2e
 
+.PHONY: screenshots
+screenshots: install ## look at every page and state in both themes and at all sizes, and leave pictures in bin/screenshots: as root
+	CI=true TURNPIKE_SCREENSHOTS=$(CURDIR)/bin/screenshots go test -count=1 -timeout 20m -v -run '^TestLook$$' ./internal/e2e
+
 .PHONY: service
 service: install ## install, set up, upgrade and purge the package on a real systemd, with calls: as root
 	CI=true internal/e2e/install.sh debootstrap systemd-nspawn

@@ -103,7 +103,9 @@ export class Room {
 
   /** Removes a person from the room. @param {string} name */
   async remove(name) {
-    await this.page.locator(remoteTile).filter({ hasText: name }).getByTestId('remove-person').click();
+    const tile = this.page.locator(remoteTile).filter({ hasText: name });
+    await tile.getByTestId('person-menu').click();
+    await tile.getByTestId('remove-person').click();
     await this.page.getByTestId('confirm-remove').click();
   }
 

@@ -19,6 +19,8 @@ export class App {
   #refusal;
   /** Counts what is shown in the place of what was there, so that a view that loads too slowly comes over nothing else. */
   #shown = 0;
+  /** The path of the view that is shown. */
+  #path = '';
 
   constructor() {
     keepInvite();
@@ -44,7 +46,7 @@ export class App {
     find(document, 'tp-status', Status).watch(session);
     find(document, 'tp-incoming-call', IncomingCall).watch(this);
     find(document, 'tp-outgoing-call', OutgoingCall).app = this;
-    addEventListener('popstate', () => this.#showAndFocus());
+    addEventListener('popstate', () => location.pathname !== this.#path && this.#showAndFocus()); // Not for another fragment.
     addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
     document.addEventListener('click', (event) => this.#follow(event));
     session.start();
@@ -70,6 +72,7 @@ export class App {
       return true;
     }
     this.notice.clear();
+    this.#path = location.pathname;
     const turn = ++this.#shown;
     const view = await this.#view(location.pathname).catch(() => undefined);
     if (turn !== this.#shown) return false;
@@ -103,6 +106,10 @@ export class App {
   /** @param {MouseEvent} event */
   #follow(event) {
     const link = event.target instanceof Element ? event.target.closest('a[data-link]') : null;
+    if (event.target instanceof HTMLAnchorElement && event.target.matches('.skip')) {
+      event.preventDefault(); // Its #main would be another entry of the history.
+      this.main.focus();
+    }
     if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     this.navigate(link.pathname);

@@ -48,6 +48,15 @@ export function write(host, selector, text) {
 }
 
 /**
+ * A name for the middle of a sentence, so that a name written from right to left leaves the sentence's order alone.
+ *
+ * @param {string} name
+ */
+export function isolate(name) {
+  return `\u2068${name}\u2069`;
+}
+
+/**
  * Shows one of the drawings in icons.svg.
  *
  * @param {ParentNode} host of the `<svg>`

@@ -13,6 +13,8 @@ const MAX_SHOWN = 1000;
 export class ChatPanel extends HTMLElement {
   /** @type {ShownMessage[]} oldest first */
   #messages = [];
+  /** The reader is at the end of the log, and not at what was said before. */
+  #follows = true;
 
   /** @param {(text: string) => boolean} send returns false if it could not send the text, which then stays */
   watch(send) {
@@ -32,6 +34,16 @@ export class ChatPanel extends HTMLElement {
       form.requestSubmit();
     });
     this.setListeners(0);
+    this.#followWhenResized();
+  }
+
+  /** Keeps the newest message in sight when the log becomes lower, as with the keyboard of a phone. */
+  #followWhenResized() {
+    const log = this.#log;
+    log.addEventListener('scroll', () => {
+      if (log.clientHeight > 0) this.#follows = isNearEnd(log);
+    });
+    new ResizeObserver(() => this.#follows && toEnd(log)).observe(log);
   }
 
   /** @param {number} count how many others would read a message */
@@ -62,7 +74,7 @@ export class ChatPanel extends HTMLElement {
     const { sender, text, at, own } = message;
     this.#messages.push(message);
     if (this.#messages.length > MAX_SHOWN) this.#messages.shift();
-    const item = document.createElement('li');
+    const item = document.createElement('div');
     item.className = 'message';
     item.toggleAttribute('data-own', own);
     fill(item, 'message');
@@ -76,22 +88,25 @@ export class ChatPanel extends HTMLElement {
 
   /** @param {string} text about an event, such as the arrival of somebody */
   showEvent(text) {
-    const item = document.createElement('li');
+    const item = document.createElement('div');
     item.className = 'event';
     item.textContent = text;
     this.#append(item, false);
   }
 
   /**
-   * @param {HTMLLIElement} item
+   * @param {HTMLElement} item
    * @param {boolean} follow
    */
   #append(item, follow) {
-    const log = find(this, 'ol', HTMLOListElement);
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END;
+    const log = this.#log;
     log.append(item);
     if (log.childElementCount > MAX_SHOWN) log.firstElementChild?.remove();
-    if (atEnd || follow) log.scrollTop = log.scrollHeight;
+    if (this.#follows || follow) toEnd(log);
+  }
+
+  get #log() {
+    return find(this, '[role=log]', HTMLElement);
   }
 
   get #input() {
@@ -101,6 +116,16 @@ export class ChatPanel extends HTMLElement {
   get #button() {
     return find(this, 'button', HTMLButtonElement);
   }
+}
+
+/** @param {HTMLElement} log */
+function isNearEnd(log) {
+  return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END;
+}
+
+/** @param {HTMLElement} log */
+function toEnd(log) {
+  log.scrollTop = log.scrollHeight;
 }
 
 customElements.define('tp-chat', ChatPanel);

@@ -6,7 +6,10 @@ import { drawIcon, fill, findButton, write } from '../dom.js';
  * @import { Media } from '../sdk/peer/negotiation.js'
  */
 
-/** The buttons for microphone, camera and hanging up. */
+/**
+ * The buttons for microphone, camera and hanging up. The label of a button is what it does next, so it has no
+ * `aria-pressed`: "Unmute, pressed" would say nothing.
+ */
 export class Controls extends HTMLElement {
   /**
    * @param {LocalMedia} media
@@ -23,8 +26,8 @@ export class Controls extends HTMLElement {
 
   /** @param {Media} media */
   #update({ audio, video }) {
-    this.#show('mute', !!audio?.enabled, audio ? 'Mute' : 'Microphone on', audio ? 'Unmute' : 'Microphone on', 'mic');
-    this.#show('camera', !!video, 'Camera off', 'Camera on', 'camera');
+    this.#show('mute', !!audio?.enabled, 'Mute', 'Unmute', 'mic');
+    this.#show('camera', !!video, 'Stop camera', 'Start camera', 'camera');
   }
 
   /**
@@ -48,9 +51,13 @@ export class Controls extends HTMLElement {
   #onPress(testid, act) {
     const button = findButton(this, testid);
     button.addEventListener('click', async () => {
-      button.disabled = true;
-      await act();
-      button.disabled = false;
+      if (button.ariaDisabled === 'true') return;
+      button.ariaDisabled = 'true'; // A button that is really disabled loses the focus.
+      try {
+        await act();
+      } finally {
+        button.ariaDisabled = 'false';
+      }
     });
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, isolate, write } from '../dom.js';
 
 /**
  * @import { App } from '../app.js'
@@ -54,7 +54,7 @@ export class Door extends HTMLElement {
    * @param {PeerInfo} peer
    */
   #announce(app, peer) {
-    const title = `${peer.name} waits to come in`;
+    const title = `${isolate(peer.name)} waits to come in`;
     write(this, '[role=status]', `${title}.`);
     const call = new AbortController();
     this.#calls.set(peer.session, call);
@@ -67,8 +67,8 @@ export class Door extends HTMLElement {
     if (!row) return;
     write(row, '.who', peer.name);
     drawAvatar(row, peer.name);
-    findButton(row, 'admit').setAttribute('aria-label', `Admit ${peer.name}`);
-    findButton(row, 'refuse').setAttribute('aria-label', `Refuse ${peer.name}`);
+    findButton(row, 'admit').setAttribute('aria-label', `Admit ${isolate(peer.name)}`);
+    findButton(row, 'refuse').setAttribute('aria-label', `Refuse ${isolate(peer.name)}`);
   }
 
   /** @param {PeerInfo} peer */

@@ -30,7 +30,6 @@ export class Lock extends HTMLElement {
     const button = this.#button;
     write(this, '.locked-sign', room.locked && !room.moderates ? 'Locked' : '');
     button.hidden = !room.moderates;
-    button.setAttribute('aria-pressed', String(room.locked));
     button.title = room.locked ? 'Let others in again' : 'Let nobody else in';
     write(button, 'span', room.locked ? 'Unlock' : 'Lock');
     drawIcon(button, room.locked ? 'lock' : 'lock-off');

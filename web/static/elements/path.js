@@ -1,4 +1,6 @@
 // @ts-check
+import { fill, find, isolate, write } from '../dom.js';
+import { attachPopup } from './popup.js';
 
 /**
  * @import { Path } from '../sdk/peer/path.js'
@@ -7,8 +9,10 @@
 
 const EVERY_MS = 2000;
 const UNTIL_KNOWN_MS = 300;
+/** The longest round trip of each number of bars, from three bars on. A conversation feels slow from 150 ms each way on. */
+const BARS_MS = [150, 300];
 
-/** Shows the path that packets take to a peer, and their round-trip time. */
+/** Shows the path that packets take to a peer: bars for its speed, and words for those who tap on them. */
 export class PathBadge extends HTMLElement {
   #ended = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -16,6 +20,8 @@ export class PathBadge extends HTMLElement {
 
   /** @param {Peer} peer */
   watch(peer) {
+    fill(this, 'path');
+    attachPopup(find(this, 'button', HTMLButtonElement), find(this, '.popup', HTMLElement));
     this.#show(undefined, peer);
     peer.on('state', () => this.#update(peer), { signal: this.#ended.signal });
     this.#update(peer);
@@ -42,19 +48,28 @@ export class PathBadge extends HTMLElement {
    */
   #show(path, peer) {
     this.dataset.path = path?.kind ?? 'connecting';
-    if (!path) {
-      this.textContent = ['disconnected', 'failed'].includes(peer.state) ? 'Looking for another path…' : 'Connecting…';
-      this.title = '';
-      return;
-    }
-    const way = path.kind === 'direct' ? 'Direct' : 'Relayed';
-    const time = path.rtt === undefined ? '' : ` · ${Math.max(1, Math.round(path.rtt))} ms`;
-    const by = path.offloaded ? ', by the kernel' : '';
-    this.textContent = `${way} over ${path.protocol.toUpperCase()}${by}${time}`;
-    this.title = path.kind === 'direct'
-      ? `Packets go straight between you and ${peer.name}.`
-      : `Packets go through the relay ${path.via ?? ''}, which cannot read them${path.offloaded ? '. Its kernel forwards them' : ''}.`;
+    this.dataset.level = path ? String(3 - BARS_MS.filter((most) => (path.rtt ?? 0) > most).length) : '0';
+    const words = path ? describe(path) : ['disconnected', 'failed'].includes(peer.state) ? 'Looking for another path…' : 'Connecting…';
+    write(this, '.sr-only', words);
+    write(this, '.words', words);
+    write(this, '.more', path ? explain(path, peer.name) : '');
   }
+}
+
+/** @param {Path} path */
+function describe({ kind, protocol, offloaded, rtt }) {
+  const way = kind === 'direct' ? 'Direct' : 'Relayed';
+  const time = rtt === undefined ? '' : ` · ${Math.max(1, Math.round(rtt))} ms`;
+  return `${way} over ${protocol.toUpperCase()}${offloaded ? ', by the kernel' : ''}${time}`;
+}
+
+/**
+ * @param {Path} path
+ * @param {string} name of the peer
+ */
+function explain({ kind, via = '', offloaded }, name) {
+  if (kind === 'direct') return `Packets go straight between you and ${isolate(name)}.`;
+  return `Packets go through the relay ${via}, which cannot read them.${offloaded ? ' Its kernel forwards them.' : ''}`;
 }
 
 customElements.define('tp-path', PathBadge);

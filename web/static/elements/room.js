@@ -1,5 +1,5 @@
 // @ts-check
-import { fill, find, findButton, write } from '../dom.js';
+import { fill, find, findButton, isolate, write } from '../dom.js';
 import { LocalMedia } from '../media.js';
 import { roomPath } from '../roomlinks.js';
 import { keepAwake } from '../wakelock.js';
@@ -7,6 +7,7 @@ import { wordsFor, wordsOf } from '../words.js';
 import { ChatPanel } from './chat.js';
 import { Controls } from './controls.js';
 import { Door } from './door.js';
+import { Drawer } from './drawer.js';
 import { Entry } from './entry.js';
 import { Lock } from './lock.js';
 import { NameForm } from './name.js';
@@ -34,6 +35,8 @@ export class RoomPage extends HTMLElement {
   #room;
   #entry;
   #tiles = new Tiles();
+  /** @type {Drawer | undefined} */
+  #drawer;
   /** The page was reloaded while we were in the room: the people here are no news. */
   #isReload = false;
 
@@ -71,6 +74,7 @@ export class RoomPage extends HTMLElement {
     this.#media.on('problem', (problem) => notice.show({ code: 'media', title: problem }));
     session.on('name', () => this.#showOwn(), { signal });
     this.#keepChat();
+    this.#drawer = new Drawer(this, signal);
     this.#showOwn();
     this.#entry.enter();
   }
@@ -119,6 +123,7 @@ export class RoomPage extends HTMLElement {
     room.on('message', ({ peer, text }) => {
       // Our own clock keeps the times in the log in order.
       this.#chat.showMessage({ sender: peer.name, text, at: new Date(), own: false });
+      this.#drawer?.arrived(peer.name);
     }, { signal });
     let news = again ? '' : 'is here';
     const end = room.eachPeer((peer) => this.#addPeer(peer, news));
@@ -152,7 +157,7 @@ export class RoomPage extends HTMLElement {
    */
   #logAction(who, what) {
     const name = who === 'me' ? 'You' : who?.name;
-    if (name) this.#chat.showEvent(`${name} ${what}.`);
+    if (name) this.#chat.showEvent(`${isolate(name)} ${what}.`);
   }
 
   /**
@@ -198,7 +203,7 @@ export class RoomPage extends HTMLElement {
     this.#tiles.add(peer);
     if (this.#room) this.#offerRemoval(this.#room, peer);
     peer.on('error', (error) => console.warn(`negotiation with ${peer.name}:`, error));
-    if (news) this.#chat.showEvent(`${peer.name} ${news}.`);
+    if (news) this.#chat.showEvent(`${isolate(peer.name)} ${news}.`);
     this.#count();
   }
 
@@ -208,7 +213,7 @@ export class RoomPage extends HTMLElement {
    */
   #removePeer(peer, reason) {
     this.#tiles.remove(peer);
-    if (reason !== 'closed') this.#chat.showEvent(`${peer.name} ${HOW_THEY_WENT[reason] ?? 'left'}.`);
+    if (reason !== 'closed') this.#chat.showEvent(`${isolate(peer.name)} ${HOW_THEY_WENT[reason] ?? 'left'}.`);
     this.#count();
   }
 

@@ -1,6 +1,8 @@
 // @ts-check
-import { drawAvatar, fill, find, pageLoaded, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, isolate, pageLoaded, write } from '../dom.js';
+import { Fit } from './fit.js';
 import { PathBadge } from './path.js';
+import { attachPopup } from './popup.js';
 
 /**
  * @import { Peer } from '../sdk/turnpike.js'
@@ -9,6 +11,9 @@ import { PathBadge } from './path.js';
 
 /** One person in a room: picture or initial, name, and, for others, the path to them. */
 export class Tile extends HTMLElement {
+  /** @type {Fit | undefined} */
+  #fit;
+
   /** @param {Peer} peer */
   watch(peer) {
     this.#draw(peer.name);
@@ -29,6 +34,14 @@ export class Tile extends HTMLElement {
     this.setAttribute('aria-label', name);
     write(this, '.who', name);
     drawAvatar(this, name);
+    findButton(this, 'person-menu').setAttribute('aria-label', `Actions for ${isolate(name)}`);
+    write(this, '[data-testid=remove-person] span', `Remove and ban ${isolate(name)}…`);
+  }
+
+  /** A tile that has left the page lets go of the picture. */
+  disconnectedCallback() {
+    this.#fit?.stop();
+    if (this.firstChild) this.#video.srcObject = null;
   }
 
   /** @param {boolean} away the server cannot reach them */
@@ -44,12 +57,11 @@ export class Tile extends HTMLElement {
    * @param {() => void} remove
    */
   offerRemoval(offered, remove) {
-    const button = find(this, '.remove', HTMLButtonElement);
-    const label = `Remove ${this.getAttribute('aria-label')} from the room`;
-    write(button, 'span', label);
-    button.title = label;
-    button.hidden = !offered;
-    button.onclick = remove;
+    findButton(this, 'person-menu').hidden = !offered;
+    findButton(this, 'remove-person').onclick = () => {
+      find(this, '.person-menu + .popup', HTMLElement).hidePopover();
+      remove();
+    };
   }
 
   /**
@@ -77,6 +89,8 @@ export class Tile extends HTMLElement {
     this.dataset.testid = 'tile';
     this.setAttribute('role', 'group');
     this.showName(name);
+    attachPopup(findButton(this, 'person-menu'), find(this, '.person-menu + .popup', HTMLElement));
+    this.#fit = new Fit(this, this.#video, find(this, '.backdrop', HTMLCanvasElement));
   }
 
   get #video() {

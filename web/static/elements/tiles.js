@@ -1,4 +1,5 @@
 // @ts-check
+import { bestGrid, leastHeight } from './grid.js';
 import { Tile } from './tile.js';
 
 /**
@@ -6,18 +7,20 @@ import { Tile } from './tile.js';
  * @import { Peer, Room } from '../sdk/turnpike.js'
  */
 
-/** The people in a room: our own tile, and one for each peer. */
+/** The people in a room: a tile for each peer, and our own at the end. */
 export class Tiles {
   /** @type {HTMLElement | undefined} */
   #host;
   #own = new Tile();
   /** @type {Map<Peer, Tile>} */
   #peers = new Map();
+  #count = 1;
 
   /** @param {HTMLElement} host of all the tiles */
   attach(host) {
     this.#host = host;
     host.append(this.#own);
+    new ResizeObserver(() => this.#arrange()).observe(host);
   }
 
   /**
@@ -32,7 +35,7 @@ export class Tiles {
   add(peer) {
     const tile = new Tile();
     this.#peers.set(peer, tile);
-    this.#host?.append(tile);
+    this.#own.before(tile);
     tile.watch(peer);
   }
 
@@ -68,6 +71,21 @@ export class Tiles {
 
   /** @param {number} people how many there are, by which the tiles are laid out */
   setCount(people) {
+    this.#count = people;
     if (this.#host) this.#host.dataset.count = String(people);
+    this.#arrange();
+  }
+
+  /** Two people share no grid: our own tile is in the corner of the other's. */
+  #arrange() {
+    const host = this.#host;
+    if (!host) return;
+    const { clientWidth: width, clientHeight: height } = host;
+    const tiles = this.#count === 2 ? 1 : this.#count;
+    const { columns, rows } = bestGrid(tiles, width, height);
+    const least = leastHeight(tiles, width);
+    host.style.setProperty('--columns', String(columns));
+    host.style.setProperty('--rows', String(rows));
+    host.style.setProperty('--least', `${least}px`);
   }
 }

@@ -1,0 +1,47 @@
+// @ts-check
+
+const GAP = 4;
+const MARGIN = 8;
+
+/**
+ * Lets a button open and close a popup beside it. The popup has the attribute `popover`, so the browser shows it above
+ * everything else, and closes it when people press Escape or touch anything outside.
+ *
+ * @param {HTMLButtonElement} button
+ * @param {HTMLElement} popup
+ */
+export function attachPopup(button, popup) {
+  button.popoverTargetElement = popup;
+  button.setAttribute('aria-expanded', 'false');
+  /** @type {AbortController | undefined} */
+  let open;
+  popup.addEventListener('toggle', (event) => {
+    const isOpen = /** @type {ToggleEvent} */ (event).newState === 'open';
+    button.setAttribute('aria-expanded', String(isOpen));
+    open?.abort();
+    if (!isOpen) return;
+    open = new AbortController();
+    place(button, popup);
+    const { signal } = open;
+    // Closes when the button moves away, but not when a video has another size, or the chat scrolls.
+    addEventListener('resize', () => popup.hidePopover(), { signal });
+    document.addEventListener('scroll', ({ target }) => {
+      if (target instanceof Node && target.contains(button)) popup.hidePopover();
+    }, { signal, capture: true });
+  });
+}
+
+/**
+ * Towards the middle of the window, away from the controls at its edge, and inside it.
+ *
+ * @param {HTMLElement} button
+ * @param {HTMLElement} popup
+ */
+function place(button, popup) {
+  const at = button.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = popup;
+  const top = at.top > innerHeight / 2 ? at.top - GAP - height : at.bottom + GAP;
+  const left = at.left + width <= innerWidth - MARGIN ? at.left : at.right - width;
+  popup.style.top = `${Math.max(MARGIN, Math.min(top, innerHeight - MARGIN - height))}px`;
+  popup.style.left = `${Math.max(MARGIN, left)}px`;
+}
