@@ -135,6 +135,19 @@ test('a peer who leaves while in doubt gets no connection any more', async () =>
   assert.ok(!socket.sent.some(({ type }) => type === 'signal'));
 });
 
+test('a probe whose own timer is too late is no sign of a dead network, but a second one is', async () => {
+  const events = new EventTarget();
+  const { client, socket } = await signedIn({ events }, { resume: 'token' });
+  events.dispatchEvent(new Event('online'));
+  socket.expect('ping');
+  timers.tick(1000, 400);
+  await settle();
+  assert.equal(client.status, 'online', 'the answer may wait behind the timer');
+  timers.tick(1000);
+  await settle();
+  assert.equal(client.status, 'reconnecting');
+});
+
 test('silence does not count while this machine is too late for its own checks, unless it always is', async () => {
   const { socket, pc } = await withBob();
   await checks(pc, 4, { heard: 1000 });

@@ -1,6 +1,6 @@
 // @ts-check
 import { abortable } from './abortable.js';
-import { Emitter, afterEvents, emit, releaseSoon } from './emitter.js';
+import { Emitter, afterEvents, changed, describe, emit, releaseSoon } from './emitter.js';
 import { TurnpikeError } from './error.js';
 import { Opening } from './opening.js';
 import { checkPlatform } from './platform.js';
@@ -9,7 +9,7 @@ import { Handover } from './recovery/handover.js';
 import { Rejoin } from './recovery/rejoin.js';
 import { Admissions } from './room/admission.js';
 import { Calls } from './room/calls.js';
-import { Room } from './room/room.js';
+import { Rooms } from './room/rooms.js';
 import { Invites } from './server/invites.js';
 import { errorFrom } from './server/messages.js';
 import { Presence } from './server/presence.js';
@@ -17,10 +17,10 @@ import { Renewal } from './server/renewal.js';
 import { Signaling } from './server/signaling.js';
 
 /**
- * @import { ClientEvents, ClientStatus, JoinOptions } from './clientevents.js'
+ * @import { ClientEvents, ClientSnapshot, ClientStatus, JoinOptions } from './clientevents.js'
  * @import { ClientOptions } from './options.js'
  * @import { Call } from './room/call.js'
- * @import { RoomClient } from './room/room.js'
+ * @import { Room, RoomClient } from './room/room.js'
  * @import { Invite, InviteList, InviteRequest } from './server/invites.js'
  * @import { Limits, Refreshed, RoomState, ServerMessage, User, Welcome } from './server/messages.js'
  * @import { Retry } from './server/signaling.js'
@@ -39,7 +39,7 @@ export let insideOf;
  * A session with the server. It outlives lost connections, changes of network, restarts of the server and, with a
  * `storage`, reloads of the page. The client reconnects by itself.
  *
- * @extends {Emitter<ClientEvents>}
+ * @extends {Emitter<ClientEvents, ClientSnapshot>}
  */
 export class Client extends Emitter {
   #options;
@@ -55,8 +55,7 @@ export class Client extends Emitter {
   #renewal;
   #invites;
   #presence = new Presence((change) => emit(this, 'presence', change));
-  /** @type {Map<string, Room>} by id */
-  #rooms = new Map();
+  #rooms = new Rooms(this.#inside);
   /** @type {Pick<Welcome, 'session' | 'user' | 'name' | 'role' | 'iceServers' | 'limits'>} */
   #welcomed = { session: '', user: '', name: '', role: '', iceServers: [] };
   /** We cannot sign in again. */
@@ -74,6 +73,7 @@ export class Client extends Emitter {
     checkPlatform(options);
     this.#options = options;
     this.#welcomed.name = options.name ?? '';
+    describe(this, () => this.#describe());
     this.#handover = new Handover(options);
     const { saved } = this.#handover;
     if (saved) this.#calls.restore(saved);
@@ -84,13 +84,13 @@ export class Client extends Emitter {
       online: (how) => this.#online(how),
       message: (message) => this.#receive(message),
       refused: (error) => emit(this, 'error', error),
-      isNeeded: () => this.#peers.some((peer) => peer.isConnected),
+      isNeeded: () => this.#rooms.peers.some((peer) => peer.isConnected),
       barred: (error) => this.#barred(error),
       closed: (error) => this.#closed(error),
     });
     this.#renewal = new Renewal(options, () => this.#signaling.name, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
     this.#invites = new Invites(options.url, () => this.#signaling.saved?.token, (signal) => this.#untilOnline(signal));
-    this.#liveness = new Liveness(this.#signaling, () => this.#peers);
+    this.#liveness = new Liveness(this.#signaling, () => this.#rooms.peers);
   }
 
   /** @returns {ClientStatus} */
@@ -137,7 +137,7 @@ export class Client extends Emitter {
 
   /** @returns {ReadonlyMap<string, Room>} those that we are in, by id */
   get rooms() {
-    return this.#rooms;
+    return this.#rooms.all;
   }
 
   /** @returns {ReadonlyMap<string, Call>} those that ring or go on, by id */
@@ -166,7 +166,7 @@ export class Client extends Emitter {
     const { signal } = this.#options;
     signal?.throwIfAborted();
     signal?.addEventListener('abort', () => this.#aborted(signal.reason), { signal: this.#ended.signal });
-    this.#handover.follow(this.#signaling, { rooms: this.#rooms, calls: this.#calls }, this.#ended.signal);
+    this.#handover.follow(this.#signaling, { rooms: this.#rooms.all, calls: this.#calls }, this.#ended.signal);
     this.#opening = new Opening(this.#options, (error) => this.#signaling.end(error));
     this.#signaling.run();
     return this.#opening.done;
@@ -281,6 +281,13 @@ export class Client extends Emitter {
     return this.#signaling.close();
   }
 
+  /** @returns {ClientSnapshot} */
+  #describe() {
+    const { status, session, user, name, role, hasMoreOnline } = this;
+    const [rooms, calls, online] = [this.rooms, this.calls, this.online].map((all) => Object.freeze([...all.values()]));
+    return /** @type {any} */ ({ status, session, user, name, role, rooms, calls, online, hasMoreOnline });
+  }
+
   /** @returns {RoomClient} */
   #makeInside() {
     const client = this;
@@ -289,11 +296,15 @@ export class Client extends Emitter {
       get role() { return client.role; },
       get iceServers() { return client.iceServers; },
       get options() { return client.#options; },
-      get rooms() { return client.#rooms; },
+      get rooms() { return client.#rooms.all; },
       get calls() { return client.#calls.all; },
       send: (message) => this.#signaling.send(message),
       request: (message, signal) => abortable(this.#signaling.request(message), signal),
-      roomEnded: (room, reason) => this.#calls.roomEnded(room, reason),
+      roomEnded: (room, reason) => {
+        this.#calls.roomEnded(room, reason);
+        changed(this);
+      },
+      changed: () => changed(this),
       leftRoom: (room, reason) => this.rooms.get(room)?.end(reason),
       doubt: (peer) => void this.#liveness.doubt(peer),
       claimChat: (room, session) => this.#handover.claimChat(room, session),
@@ -317,11 +328,6 @@ export class Client extends Emitter {
   #retry(retry) {
     this.#opening?.failed(retry.cause);
     emit(this, 'retry', retry);
-  }
-
-  /** Everybody in our rooms. */
-  get #peers() {
-    return [...this.#rooms.values()].flatMap((room) => [...room.peers.values()]);
   }
 
   /** Tells it once for each outage. @param {TurnpikeError} error */
@@ -348,13 +354,6 @@ export class Client extends Emitter {
       case 'joined': return this.#isLeaving(message.room) ? undefined : this.#joined(message);
       case 'left': return this.#left(message.room, message.reason);
       case 'waiting': return this.#admissions.begin(message.room);
-      case 'peer-joined':
-        this.#roster(message)?.add(message.peer, { offers: false });
-        return this.#liveness.start();
-      case 'peer-left': return this.#roster(message)?.remove(message.session, message.reason);
-      case 'peer-away': return this.#roster(message)?.away(message.session);
-      case 'peer-back': return this.#roster(message)?.back(message.session, message.fresh ?? false);
-      case 'signal': return this.rooms.get(message.room)?.receive(message);
       case 'online':
         return message.ref === undefined ? this.#presence.came(message.users) : this.#presence.add(message.users, message.more);
       case 'offline': return this.#presence.went(message.users);
@@ -368,19 +367,18 @@ export class Client extends Emitter {
         this.#calls.over(message.call, { outcome: 'hangup', by: 'them' });
         return this.#left(message.room ?? '', 'hangup');
       case 'renamed': return this.#renamed(message.name);
-      case 'ice-servers': return this.#setIceServers(message.iceServers);
+      case 'ice-servers':
+        this.#setIceServers(message.iceServers);
+        return emit(this, 'ice-servers', { iceServers: message.iceServers });
       case 'going-away': return emit(this, 'going-away', { retryAfter: message.retryAfter });
       case 'error':
         if (message.ref === undefined) emit(this, 'error', errorFrom(message));
         return;
       default:
-        if ('room' in message) this.rooms.get(message.room)?.moderate(message);
+        if (!('room' in message) || message.room === undefined) return;
+        this.#rooms.receive(/** @type {ServerMessage & { room: string }} */ (message));
+        if (message.type === 'peer-joined') this.#liveness.start();
     }
-  }
-
-  /** @param {{ room: string }} message */
-  #roster({ room }) {
-    return this.rooms.get(room)?.roster;
   }
 
   /**
@@ -400,8 +398,7 @@ export class Client extends Emitter {
     if (resumed !== 'replayed') this.#admissions.askAgain();
     if (!resumed) {
       this.#calls.startSession(({ state }) => isFirst || state === 'ringing');
-      // The others recognize a returning peer by its user. As another user, we would be there twice.
-      if (isSomebodyElse) for (const room of this.rooms.values()) room.roster.clear('gone');
+      if (isSomebodyElse) this.#rooms.forgetPeers();
       return this.#rejoin.all();
     }
     if (fresh) {
@@ -449,13 +446,10 @@ export class Client extends Emitter {
    * @param {'reload'} [how]
    */
   #joined(joined, how) {
-    const known = this.rooms.get(joined.room);
-    const room = known ?? new Room(this.#inside, joined);
-    this.#rooms.set(room.id, room);
-    room.update(joined);
+    const room = this.#rooms.joined(joined);
     this.#liveness.start();
-    this.#admissions.admitted(room.id);
-    if (known) return;
+    this.#admissions.admitted(joined.room);
+    if (!room) return;
     const isCall = [...this.calls.values()].some(({ roomId }) => roomId === room.id);
     emit(this, 'room', { room, how: how ?? (isCall ? 'call' : 'join') });
     afterEvents(this, () => releaseSoon(room));
@@ -475,9 +469,7 @@ export class Client extends Emitter {
   /** @param {RTCIceServer[]} iceServers */
   #setIceServers(iceServers) {
     this.#welcomed.iceServers = iceServers;
-    for (const room of this.rooms.values()) {
-      for (const peer of room.peers.values()) peer.setIceServers(iceServers);
-    }
+    this.#rooms.setIceServers(iceServers);
   }
 
   /** @param {unknown} error why the client ends; undefined after `close` */
@@ -486,7 +478,7 @@ export class Client extends Emitter {
     this.#handover.release();
     this.#renewal.stop();
     this.#calls.end(() => true);
-    for (const room of [...this.rooms.values()]) room.end('closed');
+    this.#rooms.end('closed');
     for (const room of this.#admissions.rooms) this.#admissions.failed(room, new TurnpikeError('closed', 'The client is closed.'));
     emit(this, 'closed', error === undefined ? {} : { error });
     this.#opening?.ended(error);

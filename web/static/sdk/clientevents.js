@@ -6,6 +6,7 @@
  * @import { TurnpikeError } from './error.js'
  * @import { Call } from './room/call.js'
  * @import { Room } from './room/room.js'
+ * @import { User } from './server/messages.js'
  * @import { PresenceChange } from './server/presence.js'
  * @import { Retry } from './server/signaling.js'
  *
@@ -20,6 +21,12 @@
  *
  * @typedef {'connecting' | 'online' | 'reconnecting' | 'closed'} ClientStatus `connecting` until the first welcome
  *
+ * Of one moment. `online` has those who are online, as far as the server has listed them.
+ * @typedef {Readonly<{
+ *   status: ClientStatus, session: string, user: string, name: string, role: string, rooms: readonly Room[], calls: readonly Call[],
+ *   online: readonly User[], hasMoreOnline: boolean,
+ * }>} ClientSnapshot
+ *
  * @typedef {object} ClientEvents
  * @property {{ how: 'first' | 'replayed' | 'restored' | 'anew' }} online signed in. first: for the first time; replayed: back, and nothing
  * is lost; restored: back, and the server has restarted; anew: another session had to begin, which enters our rooms again, and
@@ -33,6 +40,7 @@
  * @property {{ call: Call }} call an incoming one
  * @property {{ room: Room, how: 'join' | 'call' | 'reload' }} room we are in it: by `join`, by a call, or since before a reload
  * @property {{ name: string }} renamed we have another name, by `rename`, also in another tab
+ * @property {{ iceServers: RTCIceServer[] }} ice-servers the server has sent new credentials; `client.iceServers` has them
  * @property {{ retryAfter: number }} going-away the server is about to stop
  * @property {{ seconds: number }} expiring the session ends in so long unless `refresh` gets a new ticket; only without `getTicket`
  * @property {TurnpikeError} error the server's error for a message without an answer

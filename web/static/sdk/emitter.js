@@ -5,28 +5,42 @@
 /**
  * @typedef {object} Inside what only the SDK may do with an emitter
  * @property {(name: string, detail: unknown) => void} emit
+ * @property {(describe: () => any) => void} describe
+ * @property {() => void} change
  * @property {() => void} hold
  * @property {() => void} release
  * @property {(next: () => void) => void} then
  */
 
-/** @type {(emitter: Emitter<any>) => Inside} */
+/** @type {(emitter: Emitter<any, any>) => Inside} */
 let inside;
 
 /**
- * Has events, each with a detail that its listeners get as their argument.
+ * Has events, each with a detail that its listeners get as their argument, and a snapshot of its state.
  *
  * @template {Record<string, any>} Events names and the type of each one's detail
+ * @template [Snapshot=undefined]
  */
 export class Emitter {
   /** @type {Map<string, Set<{ listener: (detail: any) => void }>>} by name */
   #listeners = new Map();
   /** @type {(() => void)[] | undefined} what waits until the events are released, in order */
   #held;
+  /** @type {Set<{ listener: () => void }>} */
+  #subscribers = new Set();
+  /** @type {() => Snapshot} */
+  #describe = () => /** @type {any} */ (undefined);
+  /** @type {Snapshot | undefined} of this moment; undefined after a change, until somebody asks */
+  #snapshot;
 
   static {
     inside = (emitter) => ({
-      emit: (name, detail) => emitter.#inOrder(() => emitter.#emit(name, detail)),
+      emit: (name, detail) => {
+        emitter.#change();
+        emitter.#inOrder(() => emitter.#emit(name, detail));
+      },
+      describe: (describe) => void (emitter.#describe = describe),
+      change: () => emitter.#change(),
       hold: () => void (emitter.#held ??= []),
       release: () => emitter.#release(),
       then: (next) => emitter.#inOrder(next),
@@ -78,6 +92,33 @@ export class Emitter {
     });
   }
 
+  /**
+   * An immutable object with the state of this moment, the same until something changes. With `subscribe` it suits React's
+   * `useSyncExternalStore(room.subscribe, () => room.snapshot)`, and the like.
+   *
+   * @returns {Snapshot}
+   */
+  get snapshot() {
+    return (this.#snapshot ??= Object.freeze(this.#describe()));
+  }
+
+  /**
+   * Calls the listener after each change of `snapshot`.
+   *
+   * @param {() => void} listener
+   * @returns {Unsubscribe}
+   */
+  subscribe = (listener) => {
+    const added = { listener };
+    this.#subscribers.add(added);
+    return () => void this.#subscribers.delete(added);
+  };
+
+  #change() {
+    this.#snapshot = undefined;
+    for (const { listener } of [...this.#subscribers]) call(listener, undefined);
+  }
+
   /** @param {() => void} step runs now, or after all that waits */
   #inOrder(step) {
     if (this.#held) this.#held.push(step);
@@ -109,7 +150,7 @@ export class Emitter {
  *
  * @template {Record<string, any>} Events
  * @template {keyof Events & string} Name
- * @param {Emitter<Events>} emitter
+ * @param {Emitter<Events, any>} emitter
  * @param {Name} name
  * @param {Events[Name]} detail
  */
@@ -117,7 +158,23 @@ export function emit(emitter, name, detail) {
   inside(emitter).emit(name, detail);
 }
 
-/** Its events wait from now on, until they are released: nobody can listen yet. @param {Emitter<any>} emitter */
+/**
+ * Says how a snapshot is made. Every event changes it.
+ *
+ * @template Snapshot
+ * @param {Emitter<any, Snapshot>} emitter
+ * @param {() => Snapshot} describe
+ */
+export function describe(emitter, describe) {
+  inside(emitter).describe(describe);
+}
+
+/** Its snapshot is another one now, although no event says so. @param {Emitter<any, any>} emitter */
+export function changed(emitter) {
+  inside(emitter).change();
+}
+
+/** Its events wait from now on, until they are released: nobody can listen yet. @param {Emitter<any, any>} emitter */
 export function hold(emitter) {
   inside(emitter).hold();
 }
@@ -126,7 +183,7 @@ export function hold(emitter) {
  * Releases the events that wait, in a task of its own: first run the continuations of all promises that are settled now, and
  * they may add listeners. No timer does it, since those of a hidden page are late.
  *
- * @param {Emitter<any>} emitter
+ * @param {Emitter<any, any>} emitter
  */
 export function releaseSoon(emitter) {
   const { port1, port2 } = new MessageChannel();
@@ -140,7 +197,7 @@ export function releaseSoon(emitter) {
 /**
  * Runs the next step once the listeners have had all events that were emitted before.
  *
- * @param {Emitter<any>} emitter
+ * @param {Emitter<any, any>} emitter
  * @param {() => void} next
  */
 export function afterEvents(emitter, next) {

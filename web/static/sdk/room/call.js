@@ -1,6 +1,6 @@
 // @ts-check
 import { abortable } from '../abortable.js';
-import { Emitter, emit } from '../emitter.js';
+import { Emitter, changed, describe, emit } from '../emitter.js';
 import { TurnpikeError, codeOf } from '../error.js';
 
 /**
@@ -18,6 +18,8 @@ import { TurnpikeError, codeOf } from '../error.js';
  * @typedef {object} CallEvents
  * @property {{ room: Room }} answered both are in the room now
  * @property {CallEnd} ended
+ *
+ * @typedef {Readonly<{ id: string, state: 'ringing' | 'answered' | 'ended', user: User, data: unknown }>} CallSnapshot
  *
  * @typedef {object} CallInside
  * @property {(roomId: string) => void} accepted
@@ -46,7 +48,7 @@ export let insideOf;
  * A ring from one user to another, which leads to a room of two or to nothing. `client.call()` resolves with an outgoing call
  * that rings; the client's `call` event brings an incoming one.
  *
- * @extends {Emitter<CallEvents>}
+ * @extends {Emitter<CallEvents, CallSnapshot>}
  */
 export class Call extends Emitter {
   #client;
@@ -83,6 +85,7 @@ export class Call extends Emitter {
     this.direction = direction;
     this.user = user;
     this.data = data;
+    describe(this, () => ({ id, state: this.#state, user, data }));
     /**
      * The room, once somebody has answered. Rejects with the outcome as its code: `declined`, `timeout`, `cancelled`,
      * `answered-elsewhere`, `gone`.
@@ -154,6 +157,7 @@ export class Call extends Emitter {
   #accepted(roomId) {
     if (this.#state === 'ringing') this.#state = 'answered';
     this.#roomId = roomId;
+    changed(this);
   }
 
   /** @param {Room} room */
@@ -167,6 +171,7 @@ export class Call extends Emitter {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     this.#client.calls.delete(this.id);
+    this.#client.changed();
     this.#rejectAnswered(new TurnpikeError(end.outcome, end.reason || WHY[end.outcome]));
     if (this.#roomId && end.outcome === 'hangup') this.#client.leftRoom(this.#roomId, end.reason ?? 'hangup');
     this.#resolveEnded(end);

@@ -76,6 +76,7 @@ export class Calls {
   #add(id, direction, user, data) {
     const call = new Call(this.#client, id, direction, user, data);
     this.all.set(id, call);
+    this.#client.changed();
     return call;
   }
 

@@ -24,6 +24,7 @@ import { Roster } from './roster.js';
  * @property {(message: ClientMessage, signal?: AbortSignal) => Promise<any>} request resolves with the answer
  * @property {(room: string, reason: string) => void} roomEnded
  * @property {(room: string, reason: string) => void} leftRoom we are out of it
+ * @property {() => void} changed the snapshot of the client is another one
  * @property {(peer: Peer) => void} doubt
  * @property {(room: string, session: string) => SavedChat | undefined} claimChat
  *

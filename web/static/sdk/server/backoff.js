@@ -34,3 +34,23 @@ export function pause(ms, signal) {
     signal.addEventListener('abort', end);
   });
 }
+
+/** A timer so much too late says that this machine had no time for us. What we wait for may have come, and waits too. */
+const LATE_MS = 250;
+
+/**
+ * Runs `late` when nothing has come for `ms`. A timer that comes too late itself counts once more: a page that was busy,
+ * or asleep, has not listened. (Once, since the timers of hidden pages are always late.)
+ *
+ * @param {number} ms
+ * @param {() => void} late
+ * @returns {() => void} ends the wait
+ */
+export function patience(ms, late) {
+  const due = performance.now() + ms;
+  let timer = setTimeout(() => {
+    if (performance.now() - due <= LATE_MS) return late();
+    timer = setTimeout(late, ms);
+  }, ms);
+  return () => clearTimeout(timer);
+}

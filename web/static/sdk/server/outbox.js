@@ -1,5 +1,6 @@
 // @ts-check
 import { TurnpikeError } from '../error.js';
+import { patience } from './backoff.js';
 import { errorFrom } from './messages.js';
 
 /**
@@ -11,7 +12,7 @@ import { errorFrom } from './messages.js';
  * @property {boolean} sent on the present socket
  * @property {((answer: any) => void) | undefined} resolve undefined if the server answers only with an error, or not at all
  * @property {((error: unknown) => void) | undefined} reject
- * @property {ReturnType<typeof setTimeout> | undefined} timer runs from the sending to the answer
+ * @property {(() => void) | undefined} stopWaiting for the answer
  */
 
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -87,7 +88,7 @@ export class Outbox {
   lost() {
     for (const entry of this.#entries.values()) {
       entry.sent = false;
-      clearTimeout(entry.timer);
+      entry.stopWaiting?.();
     }
   }
 
@@ -163,7 +164,7 @@ export class Outbox {
       throw new TurnpikeError('too-long', 'A message may have 64 KiB.');
     }
     const id = String(++this.lastId);
-    this.#entries.set(id, { id, message, sent: false, resolve, reject, timer: undefined });
+    this.#entries.set(id, { id, message, sent: false, resolve, reject, stopWaiting: undefined });
   }
 
   /** @returns {boolean} whether one more message may be sent now */
@@ -181,13 +182,13 @@ export class Outbox {
     entry.sent = true;
     if (!entry.resolve) return;
     const late = () => this.#remove(entry.id)?.reject?.(new TurnpikeError('timeout', 'The server did not answer in time.'));
-    entry.timer = setTimeout(late, ANSWER_TIMEOUT_MS);
+    entry.stopWaiting = patience(ANSWER_TIMEOUT_MS, late);
   }
 
   /** @param {string} id */
   #remove(id) {
     const entry = this.#entries.get(id);
-    clearTimeout(entry?.timer);
+    entry?.stopWaiting?.();
     this.#entries.delete(id);
     return entry;
   }

@@ -1,5 +1,6 @@
 // @ts-check
 import { TurnpikeError } from '../error.js';
+import { patience } from './backoff.js';
 import { SUBPROTOCOL, errorFrom } from './messages.js';
 
 /** @import { ClientMessage, Numbered, ServerMessage } from './messages.js' */
@@ -49,16 +50,16 @@ export class ServerSocket {
       const opening = new ServerSocket(opened(WebSocket, url), onMessage);
       /** @param {unknown} reason */
       const fail = (reason) => {
-        clearTimeout(timer);
+        stopWaiting();
         signal.removeEventListener('abort', aborted);
         opening.drop();
         reject(reason);
       };
       const aborted = () => fail(signal.reason);
-      const timer = setTimeout(() => fail(offline('The server did not answer in time.')), OPEN_TIMEOUT_MS);
+      const stopWaiting = patience(OPEN_TIMEOUT_MS, () => fail(offline('The server did not answer in time.')));
       signal.addEventListener('abort', aborted);
       opening.socket.addEventListener('open', () => {
-        clearTimeout(timer);
+        stopWaiting();
         signal.removeEventListener('abort', aborted);
         resolve(opening);
       });
@@ -86,24 +87,24 @@ export class ServerSocket {
    * `timeout`, or with the signal's reason.
    *
    * @param {ClientMessage} message
-   * @param {number} patience milliseconds
+   * @param {number} ms to wait for the answer
    * @param {AbortSignal} [signal]
    * @returns {Promise<any>}
    */
-  ask(message, patience, signal) {
+  ask(message, ms, signal) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       if (!this.isOpen) throw offline('The connection to the server is lost.');
       const id = `${message.type}-${++this.#lastId}`; // Ids that are numbers belong to the session's requests.
       /** @param {() => void} settle */
       const done = (settle) => {
-        clearTimeout(timer);
+        stopWaiting();
         signal?.removeEventListener('abort', aborted);
         this.#asked.delete(id);
         settle();
       };
       const aborted = () => done(() => reject(signal?.reason));
-      const timer = setTimeout(() => done(() => reject(new TurnpikeError('timeout', 'The server did not answer in time.'))), patience);
+      const stopWaiting = patience(ms, () => done(() => reject(new TurnpikeError('timeout', 'The server did not answer in time.'))));
       signal?.addEventListener('abort', aborted);
       this.#asked.set(id, {
         answer: (message) => done(() => (message.type === 'error' ? reject(errorFrom(message)) : resolve(message))),
