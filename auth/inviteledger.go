@@ -67,7 +67,7 @@ type ledgerEvent struct {
 	At      time.Time `json:"at,omitzero"` // Of a kick; or when the invite was made.
 }
 
-const maxLedgerLine = 4 << 10 // Longer lines are damaged.
+const maxLedgerLine = 64 << 10 // Longer lines are damaged. Every user of a token fits.
 
 const (
 	eventMade    = "made"

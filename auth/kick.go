@@ -6,6 +6,17 @@ import (
 	"time"
 )
 
+// ErrNoWalkIns refuses a ticket, or a resume token, of a user who was let in
+// without an invite, because nobody is any more. It wraps ErrUnauthorized.
+var ErrNoWalkIns error = noWalkInsError{}
+
+type noWalkInsError struct{}
+
+func (noWalkInsError) Error() string {
+	return "unauthorized: the user was let in without an invite, and auth.guests admits nobody so any more"
+}
+func (noWalkInsError) Unwrap() error { return ErrUnauthorized }
+
 // ErrKicked refuses a ticket, or a resume token, of a user who was thrown out
 // after it was issued. It wraps ErrUnauthorized.
 var ErrKicked error = kickedError{}

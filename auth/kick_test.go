@@ -133,6 +133,9 @@ func TestKicksGoFromProcessToProcess(t *testing.T) {
 	if at := server.Kicked(Kick{User: "app:bob"}); !at.After(epoch) {
 		t.Errorf("the second kick is of %v", at)
 	}
+	longest := "turnpike:" + strings.Repeat("\x01", maxTokenBytes-100) // which JSON makes the most of
+	want(t, "kick a long user", command.Kick(Kick{User: longest}), nil)
+	poll(Kick{User: longest})
 	for _, bad := range []string{"", strings.Repeat("x", maxLedgerLine)} {
 		if err := command.Kick(Kick{User: bad}); err == nil {
 			t.Errorf("%.10q was kicked", bad)

@@ -48,6 +48,7 @@ type Ticket struct {
 	Rooms   []string // The rooms it opens, in path.Match syntax; "*" opens all, none opens none.
 	Role    Role
 	Invite  string    // The ID of the invite that it was made from; empty: none.
+	WalkIn  bool      // Nobody vouches for the user: it was let in without an invite.
 	Issued  time.Time // UTC; zero: it does not say.
 	Expires time.Time // UTC, whole seconds.
 }
@@ -118,6 +119,7 @@ type ticketClaims struct {
 	Rooms  []string `json:"rooms,omitempty"`
 	Role   Role     `json:"role"`
 	Invite string   `json:"inv,omitempty"`
+	WalkIn bool     `json:"walk,omitempty"`
 	Micros int      `json:"mic,omitempty"` // Of iat, which has whole seconds: it tells a ticket from a kick just before.
 }
 
@@ -154,7 +156,7 @@ func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Tick
 	}
 	registered.Subject = tk.User.Subject
 	registered.IssuedAt = jwt.NewNumericDate(tk.Issued)
-	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Chosen, tk.Rooms, tk.Role, tk.Invite, tk.Issued.Nanosecond() / 1000})
+	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Chosen, tk.Rooms, tk.Role, tk.Invite, tk.WalkIn, tk.Issued.Nanosecond() / 1000})
 	if err != nil {
 		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
 	}
@@ -176,6 +178,7 @@ func (t *Tickets) Verify(token string) (Ticket, error) {
 		Rooms:   c.Rooms,
 		Role:    c.Role,
 		Invite:  c.Invite,
+		WalkIn:  c.WalkIn,
 		Expires: c.ExpiresAt.UTC(),
 	}
 	if c.IssuedAt != nil && c.Micros >= 0 && c.Micros < 1e6 {

@@ -86,7 +86,7 @@ func (c *conn) begin(m *wire.Hello, s *session, asked askedName) *wire.Error {
 
 // wasGood reports whether the ticket that VerifyTicket refused was good once: then nobody is guessing.
 func wasGood(err error) bool {
-	return errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrKicked)
+	return errors.Is(err, auth.ErrExpired) || errors.Is(err, auth.ErrKicked) || errors.Is(err, auth.ErrNoWalkIns)
 }
 
 // admit does the part of hello that needs mu. The caller holds s.turn.

@@ -21,6 +21,15 @@ func (c *Config) Who(listening []string) string {
 	return "those with an invite (guests = never): " + c.inviteCommand(listening)
 }
 
+// AdmitsWalkIn reports whether people who got in without an invite still would: people on this machine, as members, or
+// everybody as a guest.
+func (c *Config) AdmitsWalkIn(asMember bool) bool {
+	if asMember {
+		return c.Auth.Guests == GuestsLoopback && c.LocalOnly()
+	}
+	return c.Auth.Guests == GuestsAlways
+}
+
 // AdmitsGuests reports whether anybody can get in without an invite.
 func (c *Config) AdmitsGuests() bool {
 	return c.Auth.Guests == GuestsAlways || c.Auth.Guests == GuestsLoopback && c.LocalOnly()

@@ -72,9 +72,9 @@ func (a *API) admit(r *http.Request, invite string) (auth.Ticket, auth.Invite, *
 	}
 	switch {
 	case a.cfg.Guests == GuestsAlways:
-		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleGuest}, auth.Invite{}, nil
+		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleGuest, WalkIn: true}, auth.Invite{}, nil
 	case a.cfg.Guests == GuestsLoopback && a.local(r):
-		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleMember}, auth.Invite{}, nil
+		return auth.Ticket{Rooms: []string{"*"}, Role: auth.RoleMember, WalkIn: true}, auth.Invite{}, nil
 	}
 	return auth.Ticket{}, auth.Invite{}, &apiError{Status: http.StatusUnauthorized, Code: "invite-required", Message: "You need an invite link to get in here."}
 }

@@ -148,11 +148,20 @@ func (n *Node) makeAuth(secret auth.Secret) (err error) {
 		_ = n.ledger.Close()
 		return err
 	}
-	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.ledger.Refuses, n.log); err != nil {
+	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.refuses, n.log); err != nil {
 		n.ended.close()
 		_ = n.ledger.Close()
 	}
 	return err
+}
+
+// refuses returns why a ticket or a resume token does not admit its user any more: because of what has happened since, or of
+// auth.guests as it is now.
+func (n *Node) refuses(t auth.Ticket) error {
+	if t.WalkIn && !n.cfg.AdmitsWalkIn(t.Role == auth.RoleMember) {
+		return auth.ErrNoWalkIns
+	}
+	return n.ledger.Refuses(t)
 }
 
 // NewVerifier makes the judge of tickets: ours, and those of the configured issuers.
@@ -188,7 +197,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		ResumeWindow:   n.cfg.Signal.ResumeWindow,
 		ResumeTokens:   auth.NewResumeTokens(secret, time.Now, rand.Reader),
 		KickedFrom:     n.ledger.RefusesRoom,
-		Revoked:        func(t auth.Ticket) bool { return n.ledger.Refuses(t) != nil || !n.verifier.Knows(t.User) },
+		Revoked:        func(t auth.Ticket) bool { return n.refuses(t) != nil || !n.verifier.Knows(t.User) },
 		Ended:          n.ended.Ended,
 		Presence:       presenceOf(n.cfg),
 		MaxSession:     maxSessions(n.cfg),

@@ -27,6 +27,20 @@ type signalingClient struct {
 // signIn comes in as a guest of that name.
 func signIn(t *testing.T, s *testNode, name string) *signalingClient {
 	t.Helper()
+	c := &signalingClient{t: t}
+	c.dial(s)
+	c.say(`{"type":"hello","ticket":%q}`, walkInTicket(t, s, name))
+	welcome, ok := c.hear("welcome").(*wire.Welcome)
+	if !ok || len(welcome.ICEServers) == 0 {
+		t.Fatalf("welcome %+v", welcome)
+	}
+	c.welcome = *welcome
+	return c
+}
+
+// walkInTicket gets a ticket without an invite.
+func walkInTicket(t *testing.T, s *testNode, name string) string {
+	t.Helper()
 	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
 	if err != nil {
 		t.Fatal(err)
@@ -36,15 +50,7 @@ func signIn(t *testing.T, s *testNode, name string) *signalingClient {
 	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
 		t.Fatal(err)
 	}
-	c := &signalingClient{t: t}
-	c.dial(s)
-	c.say(`{"type":"hello","ticket":%q}`, ticket.Ticket)
-	welcome, ok := c.hear("welcome").(*wire.Welcome)
-	if !ok || len(welcome.ICEServers) == 0 {
-		t.Fatalf("welcome %+v", welcome)
-	}
-	c.welcome = *welcome
-	return c
+	return ticket.Ticket
 }
 
 // dial connects to a node.
