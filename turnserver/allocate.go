@@ -361,11 +361,15 @@ func (s *Server) openRelayed(r *request, a *allocation, want *wanted) bool {
 		}
 		return ok
 	}
-	bind := binder(openPortableRelay)
-	if l != nil {
-		bind = l.openRelay
+	return s.openAt(a, s.binderFor(l), want)
+}
+
+// relayBinder opens the sockets that a loop reads, or without loops those of the portable path.
+func relayBinder(l *loop) binder {
+	if l == nil {
+		return openPortableRelay
 	}
-	return s.openAt(a, bind, want)
+	return l.openRelay
 }
 
 // openAt opens the wanted ports with bind.

@@ -37,6 +37,7 @@ type Server struct {
 	openTime   time.Duration             // likewise
 	probeRelay func(netip.Addr) error    // likewise: why no socket can be opened at an address
 	epollAdd   func(epoll, fd int) error // likewise
+	binderFor  func(*loop) binder        // likewise: relayed sockets that need no descriptor
 	epoch      time.Time
 	front      *front.Front
 	dtls       []dtls.ServerOption
@@ -112,6 +113,7 @@ func New(cfg Config) (*Server, error) {
 		wallTime:   time.Now,
 		probeRelay: probeRelayAddress,
 		epollAdd:   epollAdd,
+		binderFor:  relayBinder,
 		lookAgain:  make(chan struct{}, 1),
 		openTime:   front.OpenTime,
 		epoch:      time.Now(),
