@@ -2,6 +2,8 @@
 // An app of another origin that knows of the SDK what the documents say.
 
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { appPage, seesAndHears } from './apppage.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
@@ -32,5 +34,71 @@ export async function quickstart(stage, plan, step) {
   await second.close();
   await first.waitForFunction(() => !document.querySelector('video'));
   step('the first one sees that the second is gone');
+  return {};
+}
+
+/** An app that has the SDK in its own files. @param {string} code */
+async function bundled(code) {
+  const resolveDir = fileURLToPath(new URL('../../web/static', import.meta.url));
+  const result = await build({ stdin: { contents: code, resolveDir }, bundle: true, format: 'esm', write: false, logOverride: { 'empty-import-meta': 'silent' } });
+  return result.outputFiles[0].text;
+}
+
+/**
+ * A developer who has forgotten something is told what it is: the origin in the server's configuration, the server, or the
+ * scheme of its address.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function mistakes(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  const module = await bundled(`
+    import { connect, getTicket } from './sdk/turnpike.js';
+    const urls = { origin: '${plan.url}', server: 'http://localhost:1', scheme: 'localhost:8080' };
+    const told = await Promise.all(Object.entries(urls).map(async ([name, url]) => {
+      const error = await connect({ url, getTicket, timeout: 10 }).then(() => undefined, (error) => error);
+      return [name, error && { code: error.code, hint: error.hint, message: error.message }];
+    }));
+    globalThis.told = Object.fromEntries(told);
+  `);
+  const unlisted = 'http://localhost:9001';
+  const page = await appPage(stage, browser, { ...plan, app: unlisted }, 'developer', module);
+  await page.waitForFunction(() => 'told' in globalThis);
+  const told = await page.evaluate(() => /** @type {any} */ (globalThis).told);
+  step(JSON.stringify(told));
+  /** @type {[string, string, RegExp][]} */
+  const wanted = [['origin', 'timeout', /not to pages of http:\/\/localhost:9001: http\.allowed_origins/], ['server', 'timeout', /Nothing answers at http:\/\/localhost:1\./], ['scheme', 'bad-url', /https:\/\//]];
+  for (const [name, code, hint] of wanted) {
+    if (told[name]?.code !== code || !hint.test(told[name].hint)) throw new Error(`${name}: ${JSON.stringify(told[name])}`);
+  }
+  return {};
+}
+
+/**
+ * A page without storage is loaded again, and finds its seat free.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function seat(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  const module = await bundled(`
+    import { connect, getTicket } from './sdk/turnpike.js';
+    const client = await connect({ url: '${plan.url}', getTicket, storage: null });
+    await client.join('pair', { create: true, size: 2, onFull: () => { globalThis.wasFull = true; } });
+    globalThis.isIn = true;
+  `);
+  const pages = [];
+  for (const name of ['first', 'second']) {
+    const page = await appPage(stage, browser, plan, name, module);
+    await page.waitForFunction(() => 'isIn' in globalThis);
+    pages.push(page);
+  }
+  const [, second] = pages;
+  await second?.reload();
+  await second?.waitForFunction(() => 'isIn' in globalThis);
+  if (await second?.evaluate(() => 'wasFull' in globalThis)) throw new Error('the room was full of the page before');
+  step('the seat was free');
   return {};
 }
