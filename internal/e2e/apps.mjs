@@ -1,7 +1,9 @@
 // @ts-check
 // Apps of another origin that have the SDK from the npm package, made by a bundler, with and without a framework.
 
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { appPage, seesAndHears } from './apppage.mjs';
@@ -102,5 +104,43 @@ export async function vue(stage, plan, step) {
       },
     }).mount(document.body.appendChild(document.createElement('main')));`;
   await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.js': await snippet('vue', plan.url) }));
+  return {};
+}
+
+/**
+ * The example for Node, with a WebRTC of its own, in a room with a browser.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function node(stage, plan, step) {
+  for (const name of ['@roamhq/wrtc', 'ws']) {
+    const link = join(plan.folder, 'node_modules', name);
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(join(tools, name), link);
+  }
+  await writeFile(join(plan.folder, 'bot.mjs'), await snippet('node', plan.url));
+  const bot = spawn('ip', ['netns', 'exec', plan.place.netns, process.execPath, 'bot.mjs'], { cwd: plan.folder, stdio: ['ignore', 'inherit', 'pipe'] });
+  let complaints = '';
+  bot.stderr.on('data', (text) => { complaints += text; });
+  const ended = new Promise((resolve) => { bot.on('exit', (code, signal) => resolve(code ?? signal)); });
+  try {
+    const page = await appPage(stage, await stage.browser(plan.place), plan, 'person', `${await snippet('quickstart', plan.url)}
+      room.on('message', ({ peer, text }) => { document.title = peer.name + ': ' + text; });
+      const [echo] = room.peers.size > 0 ? room.peers.values() : [(await room.once('peer-joined')).peer];
+      const said = setInterval(() => { if (echo.state === 'connected') { clearInterval(said); room.sendMessage('hello'); } }, 100);`);
+    await Promise.race([
+      page.waitForFunction(() => document.title === 'Echo: You said: hello'),
+      ended.then((code) => { throw new Error(`the bot ended with ${code}: ${complaints}`); }),
+    ]);
+    step('the bot answers');
+    bot.kill('SIGTERM');
+    await page.waitForFunction(() => !document.querySelector('video'));
+    const code = await ended;
+    if (code !== 0 || complaints) throw new Error(`the bot ended with ${code}: ${complaints}`);
+    step('the bot is gone for good');
+  } finally {
+    bot.kill('SIGKILL');
+  }
   return {};
 }
