@@ -199,6 +199,28 @@ test("the browser's storage is used by default, by the first client of a page", 
   }
 });
 
+test('a client that is given up before it is back leaves what was saved to the next one', async () => {
+  const storage = new FakeStorage();
+  Object.assign(globalThis, { sessionStorage: storage });
+  try {
+    const events = new EventTarget();
+    await signedIn({ events }, { resume: 'token' });
+    events.dispatchEvent(new Event('pagehide'));
+    const saved = storage.getItem('turnpike.session https://turn.example.org');
+    for (const abort of [new AbortController(), AbortSignal.abort()]) {
+      // What React's StrictMode does: it begins, gives up, and begins again. The next page has no client yet.
+      const { signal } = abort instanceof AbortController ? abort : { signal: abort };
+      storage.setItem('turnpike.session https://app.example.org', saved ?? '');
+      const given = connect(options({ signal, url: 'https://app.example.org' }));
+      if (abort instanceof AbortController) abort.abort();
+      await assert.rejects(given, { name: 'AbortError' });
+      assert.equal(storage.getItem('turnpike.session https://app.example.org'), saved);
+    }
+  } finally {
+    Object.assign(globalThis, { sessionStorage: undefined });
+  }
+});
+
 test('a room that is full with somebody who is away is tried again; one that is just full is not', async () => {
   const { client, socket } = await signedIn();
   let told = 0;

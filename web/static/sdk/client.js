@@ -164,7 +164,10 @@ export class Client extends Emitter {
    */
   open() {
     const { signal } = this.#options;
-    signal?.throwIfAborted();
+    if (signal?.aborted) {
+      this.#signaling.end(signal.reason);
+      return Promise.reject(signal.reason);
+    }
     signal?.addEventListener('abort', () => this.#aborted(signal.reason), { signal: this.#ended.signal });
     this.#handover.follow(this.#signaling, { rooms: this.#rooms.all, calls: this.#calls }, this.#ended.signal);
     this.#opening = new Opening(this.#options, (error) => this.#signaling.end(error));
@@ -475,7 +478,7 @@ export class Client extends Emitter {
   /** @param {unknown} error why the client ends; undefined after `close` */
   #closed(error) {
     this.#ended.abort();
-    this.#handover.release();
+    this.#handover.release(!this.session);
     this.#renewal.stop();
     this.#calls.end(() => true);
     this.#rooms.end('closed');

@@ -66,8 +66,13 @@ export class Handover {
     }, signal);
   }
 
-  /** Lets another client of this page have the browser's storage. */
-  release() {
+  /**
+   * Lets another client of this page have the browser's storage.
+   *
+   * @param {boolean} unused we were given up before we came back: the other client may go on with what the page before this one saved
+   */
+  release(unused) {
+    if (unused && this.saved) this.#reloads.save(this.saved);
     this.#reloads.release();
   }
 
