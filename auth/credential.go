@@ -55,6 +55,9 @@ type Grant struct {
 	Session  string // For GrantSession only.
 	Kind     GrantKind
 	Expires  time.Time // UTC, whole seconds.
+	// Issued is when a credential of GrantRelayOnly was minted, to a second: what is
+	// of before its user was thrown out is void. Zero: it does not say.
+	Issued time.Time
 }
 
 // Candidate is one password that a username may have, as the keys derived from
@@ -182,9 +185,12 @@ func (c *Credentials) MintSession(session, user string, ttl time.Duration) Crede
 }
 
 // MintRelayOnly makes a credential that belongs to no session. Its username has
-// a pseudonym of user, always the same one, so that quotas can count.
+// a pseudonym of user, always the same one, so that quotas can count, and its life
+// in seconds: the server may have another ttl by the time that it must know when
+// the credential was minted.
 func (c *Credentials) MintRelayOnly(user string, ttl time.Duration) Credential {
-	return c.remembered(c.mint(c.password, pseudonymOf(c.pseudonym, user), ttl))
+	life := strconv.FormatInt(int64(ttl/time.Second), 10)
+	return c.remembered(c.mint(c.password, pseudonymOf(c.pseudonym, user)+"."+life, ttl))
 }
 
 // RelayOnlyUsers are the Users of the grants that MintRelayOnly makes for user: the
@@ -247,6 +253,11 @@ func (c *Credentials) candidates(signaling []signalingKey, username []byte, dst 
 		grant.Kind, grant.Session = GrantSession, session
 	} else if id, found := strings.CutPrefix(user, relayOnlyPrefix); found && id != "" {
 		grant.Kind, grant.User = GrantRelayOnly, user
+		if at := len(relayOnlyPrefix) + strings.IndexByte(id, '.'); at > len(relayOnlyPrefix) {
+			if life, err := strconv.ParseUint(user[at+1:], 10, 31); err == nil {
+				grant.User, grant.Issued = user[:at], expires.Add(-time.Duration(life)*time.Second)
+			}
+		}
 	}
 	for i, key := range signaling {
 		if i > 0 && !c.now().Before(key.until) {
@@ -256,7 +267,7 @@ func (c *Credentials) candidates(signaling []signalingKey, username []byte, dst 
 			dst = append(dst, Candidate{Keys: keys, Grant: grant})
 		}
 	}
-	grant.Kind, grant.User, grant.Session = GrantREST, user, ""
+	grant.Kind, grant.User, grant.Session, grant.Issued = GrantREST, user, "", time.Time{}
 	for _, shared := range c.shared {
 		dst = append(dst, Candidate{Keys: shared.longTerm(name, c.realm), Grant: grant})
 	}

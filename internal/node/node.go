@@ -207,7 +207,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		Limits:         signalLimits(&n.cfg.Limits),
 		Log:            n.log,
 	})
-	n.people = &people{Node: n}
+	n.people = &people{Node: n, out: kickedOut{ttl: n.cfg.Auth.CredentialTTL}}
 	n.people.remember()
 	n.onKicked = func(who auth.Kick) { n.people.carryOut(who) }
 	n.onRevoked = func(invite string) {

@@ -112,26 +112,25 @@ func (p *people) carryOut(who auth.Kick) (sessions int) {
 		return p.signal.KickUser(who.User, who.Room)
 	}
 	sessions = p.signal.EndUser(who.User, func(t auth.Ticket) bool { return p.ledger.Refuses(t) != nil })
-	pseudonyms, until := p.voidCredentials(who.User)
-	for _, pseudonym := range pseudonyms {
-		p.turn.EndGrants(pseudonym, func(g *auth.Grant) bool { return !g.Expires.After(until) })
+	for _, pseudonym := range p.voidCredentials(who.User) {
+		p.turn.EndGrants(pseudonym, p.out.voids)
 	}
 	return sessions
 }
 
 // voidCredentials has no relays made with credentials of before the user was thrown out that belong to no session.
-func (p *people) voidCredentials(user string) (pseudonyms []string, until time.Time) {
+func (p *people) voidCredentials(user string) (pseudonyms []string) {
 	pseudonyms = p.credentials.RelayOnlyUsers(user)
-	until = p.ledger.Kicked(auth.Kick{User: user}).Add(p.cfg.Auth.CredentialTTL)
+	at := p.ledger.Kicked(auth.Kick{User: user})
 	for _, pseudonym := range pseudonyms {
-		p.out.add(pseudonym, until, time.Now())
+		p.out.add(pseudonym, at, time.Now())
 	}
-	return pseudonyms, until
+	return pseudonyms
 }
 
 // remember does voidCredentials for those who were thrown out before this process began.
 func (p *people) remember() {
-	for _, who := range p.ledger.KicksSince(time.Now().Add(-p.cfg.Auth.CredentialTTL)) {
+	for _, who := range p.ledger.KicksSince(time.Now().Add(-kickedOutFor)) {
 		if who.Room == "" {
 			p.voidCredentials(who.User)
 		}
@@ -152,33 +151,40 @@ func (c callers) KeptOut(user, room string) bool { return c.signal.KeptOut(user,
 
 // kickedOut has the users who were thrown out while credentials of before, which belong to no session, may be good.
 type kickedOut struct {
+	ttl time.Duration // static: the life of credentials that do not say when they were minted
+
 	mu sync.Mutex
 	// Guarded by mu.
-	until map[string]time.Time // by pseudonym: credentials that expire until then are void
+	at    map[string]time.Time // by pseudonym: credentials that were minted until then are void
 	order []voidUntil          // the oldest first, with those that a later kick has replaced
 }
 
 type voidUntil struct {
 	pseudonym string
-	until     time.Time
+	at        time.Time
 }
 
 // maxKickedOut bounds the users that are remembered; the oldest are forgotten first.
 const maxKickedOut = 1 << 16
 
-func (k *kickedOut) add(pseudonym string, until, now time.Time) {
+// kickedOutFor is how long they are remembered, which is as long as a kick holds. The life of a credential at the time when it
+// was minted is not known before somebody presents it: the configuration may have had another.
+const kickedOutFor = 30 * 24 * time.Hour
+
+func (k *kickedOut) add(pseudonym string, at, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.until == nil {
-		k.until = map[string]time.Time{}
+	if k.at == nil {
+		k.at = map[string]time.Time{}
 	}
-	if until.After(k.until[pseudonym]) && until.After(now) {
-		k.until[pseudonym] = until
-		k.order = append(k.order, voidUntil{pseudonym, until})
+	expired := now.Add(-kickedOutFor)
+	if at.After(k.at[pseudonym]) && at.After(expired) {
+		k.at[pseudonym] = at
+		k.order = append(k.order, voidUntil{pseudonym, at})
 	}
-	for len(k.order) > maxKickedOut || len(k.order) > 0 && !k.order[0].until.After(now) {
-		if first := k.order[0]; k.until[first.pseudonym].Equal(first.until) {
-			delete(k.until, first.pseudonym)
+	for len(k.order) > maxKickedOut || len(k.order) > 0 && !k.order[0].at.After(expired) {
+		if first := k.order[0]; k.at[first.pseudonym].Equal(first.at) {
+			delete(k.at, first.pseudonym)
 		}
 		k.order = k.order[1:]
 	}
@@ -191,6 +197,10 @@ func (k *kickedOut) voids(g *auth.Grant) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	until, found := k.until[g.User]
-	return found && !g.Expires.After(until)
+	at, found := k.at[g.User]
+	issued := g.Issued
+	if issued.IsZero() {
+		issued = g.Expires.Add(-k.ttl)
+	}
+	return found && !issued.After(at)
 }

@@ -150,25 +150,77 @@ func TestKickAfterRotation(t *testing.T) {
 }
 
 func TestKickedOutIsBounded(t *testing.T) {
-	var out kickedOut
+	out := kickedOut{ttl: time.Hour}
 	now := time.Unix(1_800_000_000, 0)
-	grant := func(user string, expires time.Time) *auth.Grant {
-		return &auth.Grant{Kind: auth.GrantRelayOnly, User: user, Expires: expires}
+	grant := func(user string, issued time.Time, life time.Duration) *auth.Grant {
+		return &auth.Grant{Kind: auth.GrantRelayOnly, User: user, Issued: issued, Expires: issued.Add(life)}
 	}
-	out.add("r.ann", now.Add(time.Hour), now)
+	out.add("r.ann", now, now)
 	for range 3 * maxKickedOut {
-		out.add("r.bob", now.Add(time.Hour), now)
+		out.add("r.bob", now, now)
 	}
-	if !out.voids(grant("r.ann", now.Add(time.Hour))) || out.voids(grant("r.ann", now.Add(time.Hour+time.Second))) || out.voids(grant("r.eve", now)) || len(out.order) != 2 {
+	for _, life := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour} { // whatever credential_ttl was
+		if !out.voids(grant("r.ann", now, life)) || out.voids(grant("r.ann", now.Add(time.Second), life)) {
+			t.Errorf("credentials that live for %v", life)
+		}
+	}
+	undated := func(expires time.Time) *auth.Grant {
+		return &auth.Grant{Kind: auth.GrantRelayOnly, User: "r.ann", Expires: expires}
+	}
+	if !out.voids(undated(now.Add(time.Hour))) || out.voids(undated(now.Add(time.Hour+time.Second))) {
+		t.Error("credentials that do not say when they were minted")
+	}
+	if out.voids(grant("r.eve", now, time.Hour)) || len(out.order) != 2 {
 		t.Errorf("%d are remembered", len(out.order))
 	}
-	if rest := grant("r.ann", now); out.voids(&auth.Grant{Kind: auth.GrantREST, User: rest.User, Expires: rest.Expires}) {
+	if out.voids(&auth.Grant{Kind: auth.GrantREST, User: "r.ann", Expires: now}) {
 		t.Error("a credential of an app's secret is void")
 	}
-	later := now.Add(2 * time.Hour)
-	out.add("r.eve", later.Add(time.Hour), later)
-	if len(out.order) != 1 || len(out.until) != 1 {
+	later := now.Add(kickedOutFor)
+	out.add("r.eve", later, later)
+	if len(out.order) != 1 || len(out.at) != 1 {
 		t.Errorf("%d are remembered in the end", len(out.order))
+	}
+}
+
+// TestKickAndShorterCredentials: a credential of before its user was thrown out stays void although the server was started with
+// a shorter credential_ttl since, and one of after it is good.
+func TestKickAndShorterCredentials(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := start(t, "--state", state, "--auth-credential-ttl", "4h")
+	secret, err := auth.LoadSecret(filepath.Join(state, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const user = "turnpike:mallory"
+	mint := func(issued time.Time, life time.Duration) auth.Credential {
+		return auth.NewCredentials("turnpike", secret, nil, func() time.Time { return issued }).MintRelayOnly(user, life)
+	}
+	before := mint(time.Now(), 4*time.Hour)
+	if _, err := NewAdminClient(load(t, "--state", state)).Kick(t.Context(), auth.Kick{User: user}); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	s = start(t, "--state", state, "--auth-credential-ttl", "1m")
+	makes := func(cred auth.Credential) bool {
+		target := relayCredential(t, s)
+		target.credential = cred
+		client, err := target.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.close()
+		relay, err := client.Allocate()
+		if err == nil {
+			_ = relay.Close()
+		}
+		return err == nil
+	}
+	if makes(before) {
+		t.Error("a credential of before makes relays")
+	}
+	if !makes(mint(time.Now().Add(time.Second), time.Minute)) {
+		t.Error("a credential of after makes none")
 	}
 }
 
