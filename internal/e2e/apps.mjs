@@ -73,7 +73,7 @@ export async function bundled(stage, plan, step) {
       document.body.append(video);
       gone.addEventListener('abort', () => video.remove());
     });
-    await room.share({ audio: stream.getAudioTracks()[0], video: stream.getVideoTracks()[0] });`;
+    await room.share(stream);`;
   const module = await bundle(plan, code);
   step(`the bundle has ${module.length} bytes`);
   await meetIn(stage, plan, step, module);

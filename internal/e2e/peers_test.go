@@ -19,6 +19,10 @@ func TestPeers(t *testing.T) {
 		browsers []string
 	}{
 		{"glare", []string{chromium, firefox}},
+		{"sources", []string{chromium, firefox}},
+		{"limits", []string{chromium}},
+		{"data", []string{chromium, firefox}},
+		{"quiet", []string{chromium, firefox}},
 	} {
 		for _, browser := range test.browsers {
 			t.Run(test.scenario+" in "+browser, func(t *testing.T) {

@@ -2,7 +2,8 @@
 import { Emitter, emit } from './sdk/emitter.js';
 
 /**
- * @import { Kind, Media } from './sdk/peer/negotiation.js'
+ * @typedef {'audio' | 'video'} Kind
+ * @typedef {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} Media
  *
  * @typedef {object} LocalMediaEvents
  * @property {Media} change

@@ -188,11 +188,25 @@ export function welcome(changes) {
   return { type: 'welcome', session: 's1', user: 'u1', name: 'Ada', role: 'member', iceServers: [], online: [], ...changes };
 }
 
-class FakeTrack {
+class FakeTrack extends EventTarget {
   enabled = true;
+  muted = false;
+  readyState = 'live';
   /** @param {string} kind */
   constructor(kind) {
+    super();
     this.kind = kind;
+  }
+
+  getSettings() {
+    return { width: 1280, height: 720 };
+  }
+
+  /** By itself: `ended`, `mute` or `unmute`. @param {string} name */
+  becomes(name) {
+    if (name === 'ended') this.readyState = 'ended';
+    else this.muted = name === 'mute';
+    this.dispatchEvent(new Event(name));
   }
 }
 
@@ -202,8 +216,11 @@ export function track(kind) {
 }
 
 export class FakeMediaStream {
-  /** @type {any[]} */
-  tracks = [];
+  /** @param {any[]} [tracks] */
+  constructor(tracks = []) {
+    this.tracks = [...tracks];
+  }
+
   /** @param {unknown} track */
   addTrack(track) {
     if (!this.tracks.includes(track)) this.tracks.push(track);
@@ -237,6 +254,12 @@ export class FakeChannel extends EventTarget {
     this.sent.push(JSON.parse(data));
   }
 
+  close() {
+    if (this.readyState === 'closed') return;
+    this.readyState = 'closed';
+    this.dispatchEvent(new Event('close'));
+  }
+
   open() {
     this.readyState = 'open';
     this.dispatchEvent(new Event('open'));
@@ -258,7 +281,15 @@ class FakeTransceiver {
     this.receiver = { track: new FakeTrack(kind) };
     this.sender = {
       track: typeof trackOrKind === 'string' ? null : trackOrKind,
+      parameters: { encodings: [{}] },
       setStreams() {},
+      getParameters() {
+        return structuredClone(this.parameters);
+      },
+      /** @param {any} parameters */
+      async setParameters(parameters) {
+        this.parameters = parameters;
+      },
       /** @param {any} track */
       async replaceTrack(track) {
         this.track = track;
@@ -324,8 +355,10 @@ export class FakePeerConnection extends EventTarget {
 
   /** @param {any} trackOrKind @param {{ direction: string }} init */
   addTransceiver(trackOrKind, { direction }) {
-    this.transceivers.push(new FakeTransceiver(trackOrKind, direction));
+    const transceiver = new FakeTransceiver(trackOrKind, direction);
+    this.transceivers.push(transceiver);
     this.needNegotiation();
+    return transceiver;
   }
 
   getTransceivers() {
@@ -360,8 +393,7 @@ export class FakePeerConnection extends EventTarget {
       }
       if (this.signalingState === 'have-remote-offer') {
         this.localDescription = { type: 'answer', sdp: `answers ${this.remoteDescription.sdp}` };
-        this.signalingState = 'stable';
-        this.#settled = true;
+        this.#becomeStable();
         return;
       }
       this.localDescription = { type: 'offer', sdp: `offer ${++offers}` };
@@ -384,9 +416,14 @@ export class FakePeerConnection extends EventTarget {
         throw new Error(`InvalidStateError: ${description.sdp} in ${this.signalingState}`);
       }
       this.remoteDescription = description;
-      this.signalingState = 'stable';
-      this.#settled = true;
+      this.#becomeStable();
     });
+  }
+
+  #becomeStable() {
+    this.signalingState = 'stable';
+    this.#settled = true;
+    this.dispatchEvent(new Event('signalingstatechange'));
   }
 
   #rollBack() {

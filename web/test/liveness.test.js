@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, settle, welcome } from './fakes.js';
 import { bob, joined, signedIn, timers } from './signedin.js';
 import { insideOf } from '../static/sdk/client.js';
+import { insideOf as insideOfPeer } from '../static/sdk/peer/peer.js';
 
 test('a connection that answers no probe is dropped, and the session comes back at once', async () => {
   const events = new EventTarget();
@@ -34,7 +35,7 @@ test('if a peer and the server are silent, the session comes back, and the peer 
   await socket.say({ type: 'peer-joined', room: joined.room, peer: bob });
   const peer = client.rooms.get(joined.room)?.peers.get(bob.session);
   const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
-  await peer?.receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
+  await (peer && insideOfPeer(peer))?.receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
   pc.connect();
   const halfSeconds = async (/** @type {number} */ count, heard = 0) => {
     for (let n = 0; n < count; n++) {
@@ -106,7 +107,7 @@ async function withBob() {
   const peer = room?.peers.get(bob.session);
   if (!room || !peer) throw new Error('bob is not there');
   const pc = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
-  await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
+  await insideOfPeer(peer).receive({ description: { type: 'offer', sdp: 'offer', id: 'his.1' } });
   pc.connect();
   await socket.say({ type: 'online', users: [] }); // Else the server would seem to be silent after our answer.
   socket.sent.length = 0;
@@ -170,7 +171,7 @@ test('an answer that is refused time and again ends the connection', async () =>
   await socket.say({ type: 'online', users: [] });
   for (let round = 1; round <= 2; round++) {
     const { id } = offered().at(-1)?.description ?? {};
-    await peer.receive({ description: { type: 'answer', sdp: 'what the browser refuses', id: `his.${round + 1}`, to: id } });
+    await insideOfPeer(peer).receive({ description: { type: 'answer', sdp: 'what the browser refuses', id: `his.${round + 1}`, to: id } });
     assert.equal(errors.length, round);
     const made = FakePeerConnection.made.length;
     for (let n = 0; n < 25 && offered().length === round; n++) await checks(pc, 1, { heard: 1000 });

@@ -18,7 +18,7 @@ beforeEach(async () => {
     url: 'https://turn.example.org',
     ticket: 'a ticket',
     WebSocket: /** @type {any} */ (FakeSocket),
-    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    rtc: { RTCPeerConnection: /** @type {any} */ (FakePeerConnection) },
   });
   const opened = client.open();
   socket = await FakeSocket.opened();

@@ -1,18 +1,17 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakePeerConnection, FakeTimers, settle, track } from './fakes.js';
+import { FakeMediaStream, FakePeerConnection, FakeTimers, settle, track } from './fakes.js';
 import { MAX_TEXT, PeerChat } from '../static/sdk/peer/chat.js';
-import { Peer } from '../static/sdk/peer/peer.js';
-
-const NOTHING = { audio: null, video: null };
+import { Peer, insideOf } from '../static/sdk/peer/peer.js';
+import { ALL_OFF, NO_TRACKS } from '../static/sdk/peer/sources.js';
 
 /**
  * A peer that we meet. Side b is the newcomer, and offers first.
  *
  * @param {string} self
  * @param {string} other
- * @param {Partial<import('../static/sdk/peer/peer.js').PeerOptions>} [options]
+ * @param {Partial<import('../static/sdk/peer/link.js').LinkOptions>} [options]
  */
 function makePeer(self, other, options) {
   /** @type {any[]} */
@@ -22,8 +21,8 @@ function makePeer(self, other, options) {
     offers: self === 'b',
     chat: new PeerChat(),
     RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    MediaStream: /** @type {any} */ (FakeMediaStream),
     iceServers: [],
-    media: NOTHING,
     send: (_, negotiated) => sent.push(negotiated),
     ...options,
   });
@@ -31,15 +30,15 @@ function makePeer(self, other, options) {
   const errors = [];
   peer.on('error', (error) => errors.push(error));
   const pc = /** @type {FakePeerConnection} */ (/** @type {unknown} */ (peer.connection));
-  return { peer, sent, errors, pc };
+  return { peer, link: insideOf(peer), sent, errors, pc };
 }
 
 test('the newcomer offers first, and the smaller session is polite', async () => {
   const a = makePeer('a', 'b');
   const b = makePeer('b', 'a');
   await settle();
-  assert.equal(a.peer.polite, true);
-  assert.equal(b.peer.polite, false);
+  assert.equal(a.link.polite, true);
+  assert.equal(b.link.polite, false);
   assert.deepEqual(a.sent, []);
   assert.equal(b.sent.length, 1);
   assert.equal(b.sent[0].description.type, 'offer');
@@ -50,8 +49,8 @@ test('the newcomer offers first, and the smaller session is polite', async () =>
 
 test('the answering side sends on the transceivers of the offer', async () => {
   const video = track('video');
-  const a = makePeer('a', 'b', { media: { audio: null, video } });
-  await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
+  const a = makePeer('a', 'b', { tracks: { ...NO_TRACKS, camera: video } });
+  await a.link.receive({ description: { type: 'offer', sdp: 'offer' } });
   assert.equal(a.sent[0].description.type, 'answer');
   assert.equal(a.pc.transceivers.length, 2);
   assert.deepEqual(a.pc.transceivers.map(({ direction }) => direction), ['sendrecv', 'sendrecv']);
@@ -61,8 +60,8 @@ test('the answering side sends on the transceivers of the offer', async () => {
 test('glare: the impolite side ignores the offer and its candidates, the polite side gives way', async () => {
   const b = makePeer('b', 'a');
   await settle();
-  await b.peer.receive({ description: { type: 'offer', sdp: 'a foreign offer' } });
-  await b.peer.receive({ candidate: candidateFor('a foreign offer') });
+  await b.link.receive({ description: { type: 'offer', sdp: 'a foreign offer' } });
+  await b.link.receive({ candidate: candidateFor('a foreign offer') });
   assert.equal(b.pc.signalingState, 'have-local-offer');
   assert.deepEqual(b.errors, []);
   assert.deepEqual(b.pc.candidates, []);
@@ -71,29 +70,29 @@ test('glare: the impolite side ignores the offer and its candidates, the polite 
   a.pc.needNegotiation();
   await settle();
   assert.equal(a.sent[0].description.type, 'offer');
-  await a.peer.receive({ description: b.sent[0].description });
+  await a.link.receive({ description: b.sent[0].description });
   assert.equal(a.sent[1].description.sdp, `answers ${b.sent[0].description.sdp}`);
-  await b.peer.receive({ description: a.sent[1].description });
+  await b.link.receive({ description: a.sent[1].description });
   assert.equal(b.pc.signalingState, 'stable');
   assert.deepEqual([...a.errors, ...b.errors], []);
 });
 
 test('candidates wait for the remote description', async () => {
   const a = makePeer('a', 'b');
-  await a.peer.receive({ candidate: { candidate: 'one' } });
-  await a.peer.receive({ candidate: null });
+  await a.link.receive({ candidate: { candidate: 'one' } });
+  await a.link.receive({ candidate: null });
   assert.deepEqual(a.pc.candidates, []);
-  await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
+  await a.link.receive({ description: { type: 'offer', sdp: 'offer' } });
   assert.deepEqual(a.pc.candidates, [{ candidate: 'one' }, null]);
-  await a.peer.receive({ candidate: { candidate: 'two' } });
+  await a.link.receive({ candidate: { candidate: 'two' } });
   assert.equal(a.pc.candidates.length, 3);
   assert.deepEqual(a.errors, []);
 });
 
 test('a candidate that fits no description is reported', async () => {
   const a = makePeer('a', 'b');
-  await a.peer.receive({ description: { type: 'offer', sdp: 'offer' } });
-  await a.peer.receive({ candidate: candidateFor('another') });
+  await a.link.receive({ description: { type: 'offer', sdp: 'offer' } });
+  await a.link.receive({ candidate: candidateFor('another') });
   assert.equal(a.errors.length, 1);
 });
 
@@ -134,26 +133,26 @@ test('ICE that failed is restarted', () => {
 
 test('new ICE servers change nothing else of the configuration', () => {
   const b = makePeer('b', 'a');
-  b.peer.setIceServers([{ urls: 'stun:example.org' }]);
+  b.link.setIceServers([{ urls: 'stun:example.org' }]);
   assert.deepEqual(b.pc.configuration, { iceServers: [{ urls: 'stun:example.org' }], bundlePolicy: 'max-bundle' });
 });
 
 test('chat waits for a channel, up to a bound', async () => {
   const { peer, pc } = makePeer('b', 'a');
-  const at = new Date(0);
-  for (let n = 0; n < 100; n++) peer.sendMessage({ text: `${n}`, at });
-  assert.throws(() => peer.sendMessage({ text: 'one too many', at }), { code: 'slow' });
+  for (let n = 0; n < 100; n++) peer.sendMessage(`${n}`);
+  assert.throws(() => peer.sendMessage('one too many'), { code: 'slow' });
   const channel = pc.channels[0];
   channel?.open();
-  assert.deepEqual(channel?.sent[0], { type: 'media', audio: false, video: false });
-  const { line, ...first } = channel?.sent[1];
-  assert.deepEqual(first, { type: 'chat', n: 1, text: '0', at: '1970-01-01T00:00:00.000Z' });
+  assert.deepEqual(channel?.sent[0], { type: 'media', audio: false, video: false, sources: {}, data: true });
+  const { line, at, ...first } = channel?.sent[1];
+  assert.deepEqual(first, { type: 'chat', n: 1, text: '0' });
+  assert.ok(Date.parse(at) > 0);
   assert.equal(channel?.sent.length, 101);
-  assert.throws(() => peer.sendMessage({ text: 'not yet', at }), { code: 'slow' });
+  assert.throws(() => peer.sendMessage('not yet'), { code: 'slow' });
   channel?.receive(JSON.stringify({ type: 'chat-ack', line, n: 100 }));
-  peer.sendMessage({ text: 'now', at });
+  peer.sendMessage('now');
   if (channel) channel.bufferedAmount = 2 << 20;
-  assert.throws(() => peer.sendMessage({ text: 'more', at }), { code: 'slow' });
+  assert.throws(() => peer.sendMessage('more'), { code: 'slow' });
 });
 
 test('messages from the channel are checked', () => {
@@ -170,7 +169,7 @@ test('messages from the channel are checked', () => {
   assert.equal(got[0]?.text.length, MAX_TEXT);
   assert.ok(!Number.isNaN(got[0]?.at.getTime()));
   channel?.receive('{"type":"media","audio":true,"video":"yes"}');
-  assert.deepEqual(peer.media, { audio: true, video: false });
+  assert.deepEqual(peer.sources, { ...ALL_OFF, microphone: true });
 });
 
 test('chat arrives once and in order, however channels are lost', () => {
@@ -216,16 +215,16 @@ test('chat arrives once and in order, however channels are lost', () => {
 
 test('a peer that reloads its page gets a new connection, and media and chat go on', async () => {
   const video = track('video');
-  const { peer, pc, sent } = makePeer('a', 'b', { media: { audio: null, video } });
-  await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'old.1' } });
+  const { peer, link, pc, sent } = makePeer('a', 'b', { tracks: { ...NO_TRACKS, camera: video } });
+  await link.receive({ description: { type: 'offer', sdp: 'offer', id: 'old.1' } });
   pc.connect();
-  peer.sendMessage({ text: 'lost', at: new Date(0) });
-  peer.renew(peer, { self: 'a', offers: false });
+  peer.sendMessage('lost');
+  link.renew(link.info, { self: 'a', offers: false });
   assert.equal(peer.connection, /** @type {any} */ (pc), 'the former connection carries on');
   sent.splice(0);
-  await peer.receive({ description: { type: 'offer', sdp: 'stale', id: 'old.2', to: 'unknown.1' } });
+  await link.receive({ description: { type: 'offer', sdp: 'stale', id: 'old.2', to: 'unknown.1' } });
   assert.equal(sent.length, 0);
-  await peer.receive({ description: { type: 'offer', sdp: 'another', id: 'new.1' } });
+  await link.receive({ description: { type: 'offer', sdp: 'another', id: 'new.1' } });
   assert.equal(sent[0].description.sdp, 'answers another');
   const next = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
   next.connect();
@@ -236,26 +235,26 @@ test('a peer that reloads its page gets a new connection, and media and chat go 
 });
 
 test('an offer from an unknown connection begins anew', async () => {
-  const { peer, pc, sent } = makePeer('b', 'a');
+  const { peer, link, pc, sent } = makePeer('b', 'a');
   await settle();
-  await peer.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
+  await link.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
   assert.equal(pc.signalingState, 'stable');
-  await peer.receive({ description: { type: 'offer', sdp: 'offer', id: 'new.1' } });
+  await link.receive({ description: { type: 'offer', sdp: 'offer', id: 'new.1' } });
   assert.notEqual(peer.connection, /** @type {any} */ (pc));
   assert.equal(sent.at(-1)?.description.type, 'answer');
 });
 
 test('after an interruption a peer is connected anew, or gets a new path if its descriptions lack ids', async () => {
-  const { peer, pc, sent } = makePeer('b', 'a');
+  const { peer, link, pc, sent } = makePeer('b', 'a');
   await settle();
-  await peer.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
+  await link.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
   pc.connect();
-  peer.reconnect();
+  link.reconnect();
   await settle();
   assert.equal(peer.connection, /** @type {any} */ (pc), 'the former connection may come back to life');
   const offer = sent.at(-1).description;
   assert.deepEqual([offer.type, offer.to], ['offer', undefined]);
-  await peer.receive({ description: { type: 'answer', sdp: `answers ${offer.sdp}`, id: 'new.1', to: offer.id } });
+  await link.receive({ description: { type: 'answer', sdp: `answers ${offer.sdp}`, id: 'new.1', to: offer.id } });
   const next = /** @type {FakePeerConnection} */ (FakePeerConnection.made.at(-1));
   next.connect();
   assert.equal(peer.connection, /** @type {any} */ (next));
@@ -263,9 +262,9 @@ test('after an interruption a peer is connected anew, or gets a new path if its 
 
   const simple = makePeer('b', 'a');
   await settle();
-  await simple.peer.receive({ description: { type: 'answer', sdp: `answers ${simple.sent[0].description.sdp}` } });
+  await simple.link.receive({ description: { type: 'answer', sdp: `answers ${simple.sent[0].description.sdp}` } });
   simple.pc.connect();
-  simple.peer.reconnect();
+  simple.link.reconnect();
   await settle();
   assert.equal(simple.pc.restarts, 1);
 });
@@ -273,17 +272,17 @@ test('after an interruption a peer is connected anew, or gets a new path if its 
 test('two peers who connect anew at the same time agree on one connection', async () => {
   const [a, b] = [makePeer('a', 'b'), makePeer('b', 'a')];
   await settle();
-  await a.peer.receive(b.sent.splice(0)[0]);
+  await a.link.receive(b.sent.splice(0)[0]);
   await settle();
-  for (const message of a.sent.splice(0)) await b.peer.receive(message);
+  for (const message of a.sent.splice(0)) await b.link.receive(message);
   for (const { pc } of [a, b]) pc.connect();
-  a.peer.reconnect();
-  b.peer.reconnect();
+  a.link.reconnect();
+  b.link.reconnect();
   await settle();
   for (let round = 0; round < 4; round++) {
     const [fromA, fromB] = [a.sent.splice(0), b.sent.splice(0)];
-    for (const message of fromA) await b.peer.receive(message);
-    for (const message of fromB) await a.peer.receive(message);
+    for (const message of fromA) await b.link.receive(message);
+    for (const message of fromB) await a.link.receive(message);
     await settle();
   }
   const [y, x] = FakePeerConnection.made.slice(-2).reverse();
@@ -296,16 +295,16 @@ test('two peers who connect anew at the same time agree on one connection', asyn
 });
 
 test('an answer to an offer that was taken back does not count for the next offer', async () => {
-  const { peer, pc, sent, errors } = makePeer('b', 'a');
+  const { link, pc, sent, errors } = makePeer('b', 'a');
   await settle();
   const first = sent[0].description;
-  await peer.restart({ lost: true });
+  await link.restart({ lost: true });
   await settle();
   const second = sent[1].description;
   assert.equal(second.type, 'offer');
-  await peer.receive({ description: { type: 'answer', sdp: `answers ${first.sdp}`, id: 'x.1', to: first.id } });
+  await link.receive({ description: { type: 'answer', sdp: `answers ${first.sdp}`, id: 'x.1', to: first.id } });
   assert.equal(pc.signalingState, 'have-local-offer');
-  await peer.receive({ description: { type: 'answer', sdp: `answers ${second.sdp}`, id: 'x.2', to: second.id } });
+  await link.receive({ description: { type: 'answer', sdp: `answers ${second.sdp}`, id: 'x.2', to: second.id } });
   assert.equal(pc.signalingState, 'stable');
   assert.deepEqual(errors, []);
 });
@@ -322,18 +321,18 @@ test('candidates are sent in batches', async () => {
 });
 
 test('a camera turned on later needs no negotiation, and the peer learns of it', async () => {
-  const { peer, pc, sent } = makePeer('b', 'a');
+  const { link, pc, sent } = makePeer('b', 'a');
   await settle();
   const before = sent.length;
   pc.channels[0]?.open();
   const audio = track('audio');
-  await peer.share({ audio, video: null });
+  await link.share({ ...NO_TRACKS, microphone: audio });
   audio.enabled = false;
-  await peer.share({ audio, video: track('video') });
+  await link.share({ ...NO_TRACKS, microphone: audio, camera: track('video') });
   await settle();
   assert.equal(sent.length, before);
   assert.equal(pc.transceivers[0]?.sender.track, audio);
-  assert.deepEqual(pc.channels[0]?.sent.at(-1), { type: 'media', audio: false, video: true });
+  assert.deepEqual(pc.channels[0]?.sent.at(-1), { type: 'media', audio: false, video: true, sources: { camera: '1' }, data: true });
 });
 
 /** A candidate that the fakes accept only with this remote description. @param {string} sdp */
@@ -345,14 +344,14 @@ function candidateFor(sdp) {
  * Delivers the oldest message to one side, which is chosen at random. The server keeps each direction in order.
  *
  * @param {{ to: 'a' | 'b', message: any }[]} wire
- * @param {Record<'a' | 'b', { peer: Peer }>} sides
+ * @param {Record<'a' | 'b', { link: import('../static/sdk/peer/link.js').Link }>} sides
  * @param {() => number} random
  */
 function deliver(wire, sides, random) {
   const to = random() < 0.5 ? 'a' : 'b';
   const index = wire.findIndex((entry) => entry.to === to);
   const [entry] = index < 0 ? [] : wire.splice(index, 1);
-  if (entry) sides[to].peer.receive(entry.message);
+  if (entry) sides[to].link.receive(entry.message);
 }
 
 /** @param {number} count */

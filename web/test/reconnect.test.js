@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { inRoom, joined, newClient, next, resumable, timers } from './signedin.js';
 import { insideOf } from '../static/sdk/client.js';
+import { insideOf as insideOfPeer } from '../static/sdk/peer/peer.js';
 
 /** @type {import('../static/sdk/server/messages.js').ClientMessage} */
 const told = { type: 'signal', room: 'x', to: 'y', candidates: [null] };
@@ -251,7 +252,7 @@ test('a peer that cannot take more chat does not keep it from the others', async
   const errors = [];
   bob?.on('error', (error) => errors.push(/** @type {any} */ (error).code));
   room.sendMessage('to both');
-  assert.deepEqual([errors, cid?.chat.saved.waiting.map(({ text }) => text)], [['slow'], ['to both']]);
+  assert.deepEqual([errors, cid && insideOfPeer(cid).chat.saved.waiting.map(({ text }) => text)], [['slow'], ['to both']]);
   await socket.say({ type: 'peer-left', room: 'standup', session: 's5', reason: 'leave', seq: 2 });
   assert.throws(() => room.sendMessage('to nobody'), { code: 'slow' });
 });

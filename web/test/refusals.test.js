@@ -151,7 +151,7 @@ test('an address that is none, and a platform that lacks something, are told at 
   const { RTCPeerConnection, WebSocket } = globalThis;
   try {
     Object.assign(globalThis, { RTCPeerConnection: undefined, WebSocket: undefined });
-    await assert.rejects(connect(options({ RTCPeerConnection: undefined })), { code: 'unsupported', hint: /rtc/ });
+    await assert.rejects(connect(options({ rtc: {} })), { code: 'unsupported', hint: /rtc/ });
     await assert.rejects(connect(options({ WebSocket: undefined })), { code: 'unsupported', hint: /WebSocket/ });
   } finally {
     Object.assign(globalThis, { RTCPeerConnection, WebSocket });

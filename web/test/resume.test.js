@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
 import { inRoom, joined, newClient, next, resumable, signedIn, timers } from './signedin.js';
+import { insideOf as insideOfPeer } from '../static/sdk/peer/peer.js';
 
 test('after a session has ended, a ticket begins another one in the same rooms', async () => {
   const { client, socket } = await signedIn({}, { resume: 'token' });
@@ -72,7 +73,7 @@ test('a reloaded page goes on with the session, its rooms and its chat; a copy o
   await opened;
   const peer = next.rooms.get('standup')?.peers.get('s2');
   assert.equal(peer?.away, true);
-  assert.equal(peer?.chat.saved.waiting[0]?.text, 'before');
+  assert.equal(peer && insideOfPeer(peer).chat.saved.waiting[0]?.text, 'before');
   await settle();
   assert.equal(second.sent.find(({ type }) => type === 'signal')?.description.type, 'offer', 'as a newcomer does');
   assert.ok(Number(second.sent.at(-1).id) > 1, 'ids go on');

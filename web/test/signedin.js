@@ -33,7 +33,7 @@ export function options(changes) {
     ticket: 'a ticket',
     timeout: Infinity,
     WebSocket: /** @type {any} */ (FakeSocket),
-    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    rtc: { RTCPeerConnection: /** @type {any} */ (FakePeerConnection) },
     ...changes,
   };
 }

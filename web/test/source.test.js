@@ -37,7 +37,7 @@ const layers = {
   'sdk/abortable.js': { imports: [], reason: 'everything that can wait can be given up' },
   'sdk/emitter.js': { imports: [], reason: 'every part of the SDK emits its events with it' },
   'sdk/error.js': { imports: [], reason: 'every part of the SDK throws it' },
-  'sdk/options.js': { imports: ['sdk/client.js'], reason: 'types only: apps write them, and every layer reads its own' },
+  'sdk/options.js': { imports: ['sdk/client.js', 'sdk/peer/'], reason: 'types only: apps write them, and every layer reads its own' },
   'sdk/server/': { imports: ['sdk/error.js', 'sdk/options.js'], reason: 'a session with the server needs no room and no WebRTC' },
   'sdk/peer/': {
     imports: ['sdk/emitter.js', 'sdk/error.js', 'sdk/server/messages.js'],

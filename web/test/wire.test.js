@@ -7,6 +7,7 @@ import { FakePeerConnection, FakeSocket, FakeStorage, settle, welcome } from './
 import { Client } from '../static/sdk/turnpike.js';
 import { insideOf } from '../static/sdk/client.js';
 import { insideOf as insideOfCall } from '../static/sdk/room/call.js';
+import { insideOf as insideOfPeer } from '../static/sdk/peer/peer.js';
 
 const folder = new URL('../../signal/wire/testdata/', import.meta.url);
 
@@ -118,7 +119,7 @@ async function scene(message) {
     url: 'http://localhost',
     ticket: 't',
     WebSocket: /** @type {any} */ (FakeSocket),
-    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    rtc: { RTCPeerConnection: /** @type {any} */ (FakePeerConnection) },
   });
   const opened = client.open();
   const socket = await FakeSocket.opened();
@@ -132,7 +133,8 @@ async function scene(message) {
     await socket.say({ type: 'joined', room: message.room, size: 2, host: '0', locked: message.type === 'unlocked', peers, knocks });
   }
   if (message.candidate !== undefined || message.candidates) {
-    client.rooms.get(message.room)?.peers.get(message.from)?.receive({ description: { type: 'offer', sdp: 'offer' } });
+    const peer = client.rooms.get(message.room)?.peers.get(message.from);
+    if (peer) insideOfPeer(peer).receive({ description: { type: 'offer', sdp: 'offer' } });
   }
   if (['accept', 'decline', 'cancel', 'hangup'].includes(message.type)) {
     await socket.say({ type: 'call', call: message.call, from: { user: 'u2', name: 'Bob' } });

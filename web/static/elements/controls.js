@@ -2,8 +2,7 @@
 import { drawIcon, fill, findButton, write } from '../dom.js';
 
 /**
- * @import { LocalMedia } from '../media.js'
- * @import { Media } from '../sdk/peer/negotiation.js'
+ * @import { LocalMedia, Media } from '../media.js'
  */
 
 /**

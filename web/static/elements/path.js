@@ -7,39 +7,26 @@ import { attachPopup } from './popup.js';
  * @import { Peer } from '../sdk/turnpike.js'
  */
 
-const EVERY_MS = 2000;
-const UNTIL_KNOWN_MS = 300;
 /** The longest round trip of each number of bars, from three bars on. A conversation feels slow from 150 ms each way on. */
 const BARS_MS = [150, 300];
 
 /** Shows the path that packets take to a peer: bars for its speed, and words for those who tap on them. */
 export class PathBadge extends HTMLElement {
   #ended = new AbortController();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
 
   /** @param {Peer} peer */
   watch(peer) {
     fill(this, 'path');
     attachPopup(find(this, 'button', HTMLButtonElement), find(this, '.popup', HTMLElement));
-    this.#show(undefined, peer);
-    peer.on('state', () => this.#update(peer), { signal: this.#ended.signal });
-    this.#update(peer);
+    const { signal } = this.#ended;
+    const show = () => this.#show(peer.state === 'connected' ? peer.path : undefined, peer);
+    peer.on('state', show, { signal });
+    peer.on('path', show, { signal });
+    show();
   }
 
   disconnectedCallback() {
     this.#ended.abort();
-    clearTimeout(this.#timer);
-  }
-
-  /** @param {Peer} peer */
-  async #update(peer) {
-    clearTimeout(this.#timer);
-    const path = peer.state === 'connected' ? await peer.path() : undefined;
-    if (this.#ended.signal.aborted) return;
-    this.#show(path, peer);
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#update(peer), path ? EVERY_MS : UNTIL_KNOWN_MS);
   }
 
   /**

@@ -188,7 +188,8 @@ export class RoomPage extends HTMLElement {
 
   #shareMedia() {
     this.#showOwn();
-    this.#room?.share(this.#media.tracks);
+    const { audio, video } = this.#media.tracks;
+    this.#room?.share({ microphone: audio, camera: video });
   }
 
   #showOwn() {

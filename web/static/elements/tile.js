@@ -6,7 +6,7 @@ import { attachPopup } from './popup.js';
 
 /**
  * @import { Peer } from '../sdk/turnpike.js'
- * @import { Media } from '../sdk/peer/negotiation.js'
+ * @import { Media } from '../media.js'
  */
 
 /** One person in a room: picture or initial, name, and, for others, the path to them. */
@@ -22,8 +22,9 @@ export class Tile extends HTMLElement {
     badge.dataset.testid = 'path';
     find(this, '.aside', Element).replaceWith(badge);
     badge.watch(peer);
-    peer.on('media', (media) => this.#showMedia(media));
-    this.#showMedia(peer.media);
+    const showSources = () => this.#showMedia({ audio: peer.sources.microphone, video: peer.sources.camera });
+    peer.on('sources', showSources);
+    showSources();
     pageLoaded.then(() => (this.#video.srcObject = peer.stream));
     peer.on('track', () => this.#play());
     find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());

@@ -3,7 +3,7 @@ import { bestGrid, leastHeight } from './grid.js';
 import { Tile } from './tile.js';
 
 /**
- * @import { Media } from '../sdk/peer/negotiation.js'
+ * @import { Media } from '../media.js'
  * @import { Peer, Room } from '../sdk/turnpike.js'
  */
 

@@ -4,6 +4,7 @@ import { Emitter, afterEvents, changed, describe, emit, releaseSoon } from './em
 import { TurnpikeError } from './error.js';
 import { Opening } from './opening.js';
 import { checkPlatform } from './platform.js';
+import { insideOf as insideOfPeer } from './peer/peer.js';
 import { Liveness } from './recovery/liveness.js';
 import { Handover } from './recovery/handover.js';
 import { Rejoin } from './recovery/rejoin.js';
@@ -84,7 +85,7 @@ export class Client extends Emitter {
       online: (how) => this.#online(how),
       message: (message) => this.#receive(message),
       refused: (error) => emit(this, 'error', error),
-      isNeeded: () => this.#rooms.peers.some((peer) => peer.isConnected),
+      isNeeded: () => this.#rooms.peers.some((peer) => insideOfPeer(peer).isConnected),
       barred: (error) => this.#barred(error),
       closed: (error) => this.#closed(error),
     });

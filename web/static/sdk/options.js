@@ -2,6 +2,7 @@
 
 /**
  * @import { Client } from './client.js'
+ * @import { Peer } from './peer/peer.js'
  *
  * The options of a Client. They are types only: apps write them, and each layer of the SDK reads its own.
  *
@@ -19,7 +20,14 @@
  * @property {AbortSignal} [signal] closes the client, whenever it aborts
  * @property {number} [timeout] seconds to wait for the first welcome, after which `connect` rejects with `timeout`; default: 30
  * @property {typeof WebSocket} [WebSocket] default: the platform's
+ * @property {RTCOptions} [rtc]
+ *
+ * @typedef {object} RTCOptions
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay` hides addresses from the peers, and tries out relays
  * @property {typeof RTCPeerConnection} [RTCPeerConnection] default: the platform's
+ * @property {typeof MediaStream} [MediaStream] default: the platform's; where there is none, peers have data but no media
+ * @property {(connection: RTCPeerConnection, peer: Peer) => void} [onConnection] called with each connection that is made, before
+ * anything is done with it: for codecs, statistics and the like
  *
  * Such as sessionStorage. It must belong to this tab and this Client alone.
  * @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} TabStorage

@@ -13,8 +13,7 @@ export function checkPlatform(options) {
   if (!(options.WebSocket ?? globalThis.WebSocket)) {
     throw new TurnpikeError('unsupported', 'There is no WebSocket here.', { hint: 'Pass one: connect({ WebSocket }).' });
   }
-  const { rtc } = /** @type {any} */ (options);
-  if (!(rtc?.RTCPeerConnection ?? options.RTCPeerConnection ?? globalThis.RTCPeerConnection)) {
+  if (!(options.rtc?.RTCPeerConnection ?? globalThis.RTCPeerConnection)) {
     throw new TurnpikeError('unsupported', 'There is no RTCPeerConnection here.', { hint: 'Pass one: connect({ rtc: { RTCPeerConnection, MediaStream } }).' });
   }
 }

@@ -10,7 +10,7 @@
  *     const room = await client.join('standup', { create: true });
  *     room.eachPeer((peer, gone) => { video.srcObject = peer.stream; });
  *     room.on('message', ({ peer, text }) => console.log(peer.name, text));
- *     await room.share({ audio: microphoneTrack, video: cameraTrack });
+ *     await room.share({ microphone: track, camera: anotherTrack });
  *
  * A Client has Rooms and Calls, a Room has Peers; all of them have events.
  *
@@ -26,7 +26,9 @@ import { Client } from './client.js';
 import { hold, releaseSoon } from './emitter.js';
 
 export { Call } from './room/call.js';
+export { PeerChannel } from './peer/channel.js';
 export { MAX_TEXT } from './peer/chat.js';
+export { MAX_DATA } from './peer/data.js';
 export { TurnpikeError, codeOf } from './error.js';
 export { Peer } from './peer/peer.js';
 export { Room } from './room/room.js';

@@ -1,52 +1,34 @@
 // @ts-check
 import { TurnpikeError } from '../error.js';
+import { Line } from './line.js';
 
 /**
+ * @import { SavedLine } from './line.js'
+ *
  * @typedef {{ text: string, at: Date }} ChatMessage
- * @typedef {{ line: string, sent: number, waiting: Numbered[], from: string, received: number }} SavedChat for a reload
- * @typedef {{ n: number, text: string, at: string }} Numbered
+ * @typedef {SavedLine} SavedChat for a reload
  */
 
 /** Greatest length of a chat message, in UTF-16 units. */
 export const MAX_TEXT = 4000;
 
 const MAX_WAITING = 100;
-const MAX_BUFFERED_BYTES = 1 << 20;
 
 /**
- * The chat with one peer: every message once and in order, over as many data channels as it takes. A channel that is lost
- * may or may not have delivered its messages. So each message has a number, waits until the peer acknowledges it, and is
- * sent again on the next channel. The peer recognizes repetitions by the number.
+ * The chat with one peer: every message once and in order, over as many data channels as it takes.
  *
- *     {type: 'chat', line, n, text, at}     line: a random id, one for all messages of this sender to this peer
- *     {type: 'chat-ack', line, n}           every message up to n has arrived
+ *     {type: 'chat', line, n, text, at}, {type: 'chat-ack', line, n}
  */
 export class PeerChat {
-  /** @type {RTCDataChannel | undefined} */
-  #channel;
-  /** The id of our own line. */
   #line;
-  /** The number of our last message. */
-  #sent;
-  /** @type {Numbered[]} not yet acknowledged */
-  #waiting;
-  /** The id of the peer's line. */
-  #from;
-  /** The number of the peer's last message. */
-  #received;
 
   /** @param {SavedChat} [saved] by the page before this one */
   constructor(saved) {
-    this.#line = saved?.line ?? randomId();
-    this.#sent = saved?.sent ?? 0;
-    this.#waiting = saved?.waiting ?? [];
-    this.#from = saved?.from ?? '';
-    this.#received = saved?.received ?? 0;
+    this.#line = new Line('chat', { messages: MAX_WAITING, characters: MAX_WAITING * MAX_TEXT }, saved);
   }
 
-  /** @returns {SavedChat} */
   get saved() {
-    return { line: this.#line, sent: this.#sent, waiting: this.#waiting, from: this.#from, received: this.#received };
+    return this.#line.saved;
   }
 
   /**
@@ -56,18 +38,13 @@ export class PeerChat {
    * @throws {TurnpikeError} `slow` if too many messages wait already
    */
   send({ text, at }) {
-    if (this.#waiting.length >= MAX_WAITING || (this.#channel?.bufferedAmount ?? 0) > MAX_BUFFERED_BYTES) {
-      throw new TurnpikeError('slow', 'The peer does not receive.');
-    }
-    const message = { n: ++this.#sent, text, at: at.toISOString() };
-    this.#waiting.push(message);
-    this.#transmit(message);
+    if (this.#line.isFull) throw new TurnpikeError('slow', 'The peer does not receive.');
+    this.#line.send({ text, at: at.toISOString() }, text.length);
   }
 
   /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
   open(channel) {
-    this.#channel = channel;
-    for (const message of this.#waiting) this.#transmit(message);
+    this.#line.open(channel);
   }
 
   /**
@@ -76,32 +53,22 @@ export class PeerChat {
    * @returns {ChatMessage | undefined} undefined if there is nothing to show
    */
   receive(message, channel) {
-    const { type, line, n, text } = message;
-    if (type === 'chat-ack') {
-      if (line === this.#line && Number.isSafeInteger(n)) this.#waiting = this.#waiting.filter((waiting) => waiting.n > n);
-      return undefined;
-    }
-    if (typeof text !== 'string') return undefined;
-    if (typeof line === 'string' && Number.isSafeInteger(n)) {
-      if (line !== this.#from) {
-        this.#from = line.slice(0, 64);
-        this.#received = 0;
-      }
-      const isKnown = n <= this.#received;
-      this.#received = Math.max(n, this.#received);
-      if (channel.readyState === 'open') channel.send(JSON.stringify({ type: 'chat-ack', line, n: this.#received }));
-      if (isKnown) return undefined;
-    }
+    if (message.type === 'chat-ack') return void this.#line.acknowledged(message);
+    const isNew = this.#line.receive(message, channel);
+    if (typeof message.text !== 'string' || !isNew) return undefined;
     const at = new Date(String(message.at));
-    return { text: text.slice(0, MAX_TEXT), at: Number.isNaN(at.getTime()) ? new Date() : at };
-  }
-
-  /** @param {Numbered} message */
-  #transmit(message) {
-    if (this.#channel?.readyState === 'open') this.#channel.send(JSON.stringify({ type: 'chat', line: this.#line, ...message }));
+    return { text: message.text.slice(0, MAX_TEXT), at: Number.isNaN(at.getTime()) ? new Date() : at };
   }
 }
 
-function randomId() {
-  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+/**
+ * @param {unknown} text
+ * @returns {ChatMessage} of this moment
+ * @throws {TypeError} if it is no text
+ * @throws {TurnpikeError} `too-long`
+ */
+export function chatMessage(text) {
+  if (typeof text !== 'string') throw new TypeError('sendMessage takes a string; send takes data.');
+  if (text.length > MAX_TEXT) throw new TurnpikeError('too-long', `A message may have ${MAX_TEXT} characters.`);
+  return { text, at: new Date() };
 }

@@ -1,23 +1,29 @@
 // @ts-check
 import { Emitter, emit } from '../emitter.js';
+import { Senders } from './senders.js';
 
 /**
  * @import { Description, Negotiated, Signal } from '../server/messages.js'
- *
- * @typedef {'audio' | 'video'} Kind
- * @typedef {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} Media
+ * @import { Source, Tracks } from './sources.js'
  *
  * @typedef {object} NegotiationOptions
  * @property {boolean} polite gives way when both offer at once
  * @property {boolean} offers whether we make the first offer, as the newcomer does
  * @property {typeof RTCPeerConnection} RTCPeerConnection
- * @property {RTCIceServer[]} iceServers
- * @property {Media} media the tracks that we send from the start
+ * @property {typeof MediaStream | undefined} MediaStream undefined where there is no media, but data
+ * @property {RTCConfiguration} configuration
+ * @property {(connection: RTCPeerConnection) => void} onConnection called with each connection before anything is done with it
+ * @property {Sending} sending
  * @property {(negotiated: Negotiated) => void} send to the peer, through the server
+ *
+ * What we send from the start; see Senders.
+ * @typedef {{ tracks: Tracks, named: boolean, people: number, pictures: boolean }} Sending
  *
  * @typedef {object} NegotiationEvents
  * @property {RTCPeerConnectionState} state
- * @property {MediaStreamTrack} track
+ * @property {null} tracks the peer's may be others, or have begun or ceased to carry something
+ * @property {null} settled a negotiation is over: transceivers may have a mid now
+ * @property {RTCDataChannel} channel that the peer has opened
  * @property {RTCDataChannel} open the channel is open
  * @property {{ data: unknown, channel: RTCDataChannel }} data came on the channel
  * @property {unknown} error a step failed
@@ -27,15 +33,12 @@ const MAX_QUEUED_CANDIDATES = 100;
 /** Candidates found within this time go in one message. */
 const GATHER_MS = 50;
 const MAX_CANDIDATES = 32;
-/** @type {Kind[]} */
-const KINDS = ['audio', 'video'];
-
 let made = 0;
 
 /**
  * One RTCPeerConnection, negotiated by W3C's "perfect negotiation"
- * (https://www.w3.org/TR/webrtc/#perfect-negotiation-example). Audio and video each have a transceiver from the start, so
- * a camera turned on later needs no negotiation. The data channel "chat" needs none either: its id is always 0.
+ * (https://www.w3.org/TR/webrtc/#perfect-negotiation-example). The data channel "chat" needs no negotiation: its id is
+ * always 0.
  *
  * Every description has an id and names the description that it follows. A queue may still deliver an answer to an offer
  * that was taken back, or an offer to a connection that is gone. By the ids they are recognized and ignored.
@@ -44,8 +47,10 @@ let made = 0;
  */
 export class Negotiation extends Emitter {
   #options;
-  /** @type {Media} the tracks that we send */
-  #sent;
+  /** @type {Senders | undefined} of the present connection */
+  #senders;
+  /** @type {RTCDataChannel | undefined} made when it is first used */
+  #unreliable;
   #id = `${Math.random().toString(36).slice(2)}-${++made}`;
   #descriptions = 0;
   /** @type {string | undefined} the id of our own last offer */
@@ -70,7 +75,6 @@ export class Negotiation extends Emitter {
   constructor(options) {
     super();
     this.#options = options;
-    this.#sent = { ...options.media };
     this.connection = this.#connect();
     if (options.offers) this.#prepare(options.offers);
   }
@@ -114,10 +118,43 @@ export class Negotiation extends Emitter {
     }
   }
 
-  /** @param {Media} media the tracks that we send from now on */
-  async share(media) {
-    this.#sent = { ...media };
-    if (this.#prepared) await this.#attach().catch((error) => this.#failed(error));
+  /** The mid of each source of ours that has a place on the connection. @returns {Map<Source, string | null>} */
+  get mids() {
+    return this.#senders?.mids ?? new Map();
+  }
+
+  /** A channel that loses messages rather than delays them. */
+  get unreliable() {
+    this.#unreliable ??= this.connection.createDataChannel('turnpike.unreliable', { ordered: false, maxRetransmits: 0 });
+    return this.#unreliable;
+  }
+
+  /** @param {Tracks} tracks that we send from now on */
+  share(tracks) {
+    return this.#send({ tracks }, (senders) => senders.share(tracks));
+  }
+
+  /** The peer understands which track is which. */
+  nameTracks() {
+    return this.#send({ named: true }, (senders) => senders.name());
+  }
+
+  /**
+   * @param {number} people in the room
+   * @param {boolean} pictures whether our camera is sent
+   */
+  limit(people, pictures) {
+    return this.#send({ people, pictures }, (senders) => senders.limit(people, pictures));
+  }
+
+  /**
+   * @param {Partial<Sending>} change
+   * @param {(senders: Senders) => Promise<unknown>} apply
+   */
+  async #send(change, apply) {
+    this.#options = { ...this.#options, sending: { ...this.#options.sending, ...change } };
+    const senders = this.#prepared ? this.#senders : undefined;
+    await (senders && apply(senders).catch((error) => this.#failed(error)));
   }
 
   /**
@@ -141,7 +178,7 @@ export class Negotiation extends Emitter {
    * uses them with the next connection
    */
   setIceServers(iceServers) {
-    this.#options = { ...this.#options, iceServers };
+    this.#options = { ...this.#options, configuration: { ...this.#options.configuration, iceServers } };
     try {
       this.connection.setConfiguration?.({ ...this.connection.getConfiguration(), iceServers });
     } catch (error) {
@@ -155,8 +192,9 @@ export class Negotiation extends Emitter {
   }
 
   #connect() {
-    const { RTCPeerConnection, iceServers } = this.#options;
-    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
+    const { RTCPeerConnection, configuration, onConnection } = this.#options;
+    const pc = new RTCPeerConnection({ ...configuration, bundlePolicy: 'max-bundle' });
+    onConnection(pc);
     pc.addEventListener('negotiationneeded', () => pc === this.connection && this.#makeOffer());
     // An empty string ends one generation, null ends gathering; the peer needs only the latter.
     pc.addEventListener('icecandidate', ({ candidate }) => {
@@ -166,7 +204,18 @@ export class Negotiation extends Emitter {
       if (pc.iceConnectionState === 'failed') this.restart();
     });
     pc.addEventListener('connectionstatechange', () => emit(this, 'state', pc.connectionState));
-    pc.addEventListener('track', ({ track }) => emit(this, 'track', track));
+    pc.addEventListener('datachannel', ({ channel }) => this.#channelCame(channel));
+    const changed = () => pc === this.connection && emit(this, 'tracks', null);
+    pc.addEventListener('track', ({ track }) => {
+      for (const name of ['mute', 'unmute', 'ended']) track.addEventListener(name, changed);
+      changed();
+    });
+    pc.addEventListener('signalingstatechange', () => {
+      if (pc !== this.connection || pc.signalingState !== 'stable') return;
+      this.#senders?.keepLimits().catch((error) => this.#failed(error));
+      emit(this, 'settled', null);
+      changed();
+    });
     return pc;
   }
 
@@ -184,6 +233,8 @@ export class Negotiation extends Emitter {
     this.#gathering = undefined;
     this.#found = [];
     this.#prepared = false;
+    this.#senders = undefined;
+    this.#unreliable = undefined;
     const former = this.connection;
     this.connection = this.#connect();
     former.close();
@@ -246,7 +297,7 @@ export class Negotiation extends Emitter {
     const candidates = this.#early.splice(0).map((candidate) => this.#addCandidate(candidate));
     if (description.type === 'offer') {
       this.#prepare(false);
-      await this.#attach();
+      await this.#senders?.answer();
       await pc.setLocalDescription();
       this.#sendDescription();
     }
@@ -276,7 +327,7 @@ export class Negotiation extends Emitter {
     }
   }
 
-  /** @param {boolean} offers whether we offer first; that side makes a transceiver for each kind of media */
+  /** @param {boolean} offers whether we offer first; that side makes the first transceivers */
   #prepare(offers) {
     if (this.#prepared) return;
     this.#prepared = true;
@@ -285,31 +336,15 @@ export class Negotiation extends Emitter {
     channel.addEventListener('close', () => emit(this, 'state', this.connection.connectionState));
     channel.addEventListener('message', ({ data }) => emit(this, 'data', { data, channel }));
     this.#channel = channel;
-    if (!offers) return;
-    const streams = [new MediaStream()]; // One stream for both kinds keeps lips and voice together.
-    for (const kind of KINDS) {
-      this.connection.addTransceiver(this.#sent[kind] ?? kind, { direction: 'sendrecv', streams });
-    }
+    const { MediaStream, sending } = this.#options;
+    if (MediaStream) this.#senders = new Senders({ connection: this.connection, MediaStream, ...sending });
+    if (offers) this.#senders?.offer();
   }
 
-  /** Puts our tracks on the present transceivers. A track for which the offer has no transceiver gets a new one. */
-  async #attach() {
-    const streams = [new MediaStream()];
-    // If both sides offered first, our own transceivers have no part in the offer that we accepted.
-    const transceivers = this.connection.getTransceivers().sort((a, b) => Number(a.mid === null) - Number(b.mid === null));
-    await Promise.all(KINDS.map(async (kind) => {
-      const track = this.#sent[kind];
-      const transceiver = transceivers.find(({ receiver }) => receiver.track.kind === kind);
-      if (!transceiver) {
-        if (track) this.connection.addTransceiver(track, { direction: 'sendrecv', streams });
-        return;
-      }
-      if (transceiver.direction === 'recvonly') {
-        transceiver.direction = 'sendrecv';
-        transceiver.sender.setStreams?.(...streams);
-      }
-      await transceiver.sender.replaceTrack(track);
-    }));
+  /** @param {RTCDataChannel} channel */
+  #channelCame(channel) {
+    if (channel.label !== 'turnpike.unreliable') return emit(this, 'channel', channel);
+    channel.addEventListener('message', ({ data }) => emit(this, 'data', { data, channel }));
   }
 
   /** @param {unknown} error of a step that nobody waits for; after the connection is closed, errors do not matter */

@@ -1,300 +1,151 @@
 // @ts-check
-import { Emitter, emit } from '../emitter.js';
-import { Negotiation } from './negotiation.js';
-import { pathOf, relayedAddressOf, signsOfLife } from './path.js';
-import { RelayStatus } from './relay.js';
+import { Emitter } from '../emitter.js';
+import { controlOf } from './channel.js';
+import { chatMessage } from './chat.js';
+import { pack } from './data.js';
+import { Link } from './link.js';
 
 /**
- * @import { ChatMessage, PeerChat } from './chat.js'
- * @import { Negotiated, PeerInfo, Signal } from '../server/messages.js'
- * @import { Media } from './negotiation.js'
+ * @import { ChatMessage } from './chat.js'
+ * @import { PeerChannel } from './channel.js'
+ * @import { PeerInfo } from '../server/messages.js'
+ * @import { LinkOptions } from './link.js'
  * @import { Path } from './path.js'
- *
- * @typedef {object} PeerOptions
- * @property {string} self our own session
- * @property {boolean} offers whether we make the first offer, since we came after the peer
- * @property {typeof RTCPeerConnection} RTCPeerConnection
- * @property {RTCIceServer[]} iceServers
- * @property {Media} media the tracks that we send from the start
- * @property {URL} [home] the server, which knows about our relays
- * @property {PeerChat} chat
- * @property {(session: string, negotiated: Negotiated) => void} send to the peer, through the server
+ * @import { SourcesOn } from './sources.js'
  *
  * @typedef {object} PeerEvents
  * @property {RTCPeerConnectionState} state
- * @property {MediaStreamTrack} track one of the peer's tracks; all of them are in `peer.stream`
- * @property {{ audio: boolean, video: boolean }} media the kinds that the peer says it sends; also in `peer.media`
+ * @property {SourcesOn} sources what the peer shares has changed
+ * @property {MediaStreamTrack} track is new in `stream` or `screen`
+ * @property {Path | undefined} path packets take another one, or the time that they take has changed
  * @property {ChatMessage} message chat; `at` by the peer's clock
+ * @property {{ data: unknown, topic: string }} data that the peer has sent to us, or to the room
+ * @property {{ channel: PeerChannel }} channel that the peer has opened
  * @property {unknown} error a step of the negotiation failed, or a message to the room does not reach this peer (`slow`)
+ *
+ * @typedef {object} SendOptions
+ * @property {string} [topic] of at most 64 characters, by which the receiver tells one kind of data from another
+ * @property {boolean} [reliable] default true: once and in order, over other connections if need be. False: at once or never
+ * @property {AbortSignal | undefined} [signal] gives up waiting for room
  */
+
+/** For the SDK's own use. @type {(peer: Peer) => Link} */
+export let insideOf;
 
 /**
  * Another session in a room, and the connection with it. A peer outlives its connection: the peer may reload its page, and
- * either side may come back under a new session. Media and chat go on then. The former connection carries them until the
- * next one works.
- *
- * The session with the smaller id is polite. The data channel carries JSON messages: `{type: 'media', audio, video}` and
- * the types of PeerChat. Other types are ignored.
+ * either side may come back under a new session. Media, chat and data go on then.
  *
  * @extends {Emitter<PeerEvents>}
  */
 export class Peer extends Emitter {
-  #options;
-  #relay;
-  /** @type {Media} the tracks that we send */
-  #sent;
-  /** @type {Negotiation} carries media and chat */
-  #current;
-  /** @type {Negotiation | undefined} replaces `#current` once it works */
-  #next;
-  /** @type {RTCDataChannel | undefined} the last one that opened */
-  #channel;
-  #closed = false;
+  #link;
+
+  static {
+    insideOf = (peer) => peer.#link;
+  }
 
   /**
    * @param {PeerInfo} info
-   * @param {PeerOptions} options
+   * @param {LinkOptions} options
    */
   constructor(info, options) {
     super();
-    this.#options = options;
-    this.#sent = { ...options.media };
-    this.#relay = options.home && new RelayStatus(options.home);
-    this.chat = options.chat;
-    /** Stays the same for as long as the peer is in the room, also when it comes back under a new session. */
+    /** Never changes in the life of the peer. */
     this.id = info.session;
-    this.session = info.session;
-    this.user = info.user;
-    this.name = info.name;
-    /** Whether the server cannot reach the peer. Media and chat may go on all the same. */
-    this.away = info.away ?? false;
-    /** The peer's tracks, for a `<video>`'s srcObject. */
-    this.stream = new MediaStream();
-    /** The kinds that the peer says it sends. A muted or missing track still exists on our side. */
-    this.media = { audio: false, video: false };
-    this.#current = this.#negotiate(options.offers);
+    this.#link = new Link(this, info, options);
   }
 
-  get polite() {
-    return this.#options.self < this.session;
+  /** Of this moment; see `id`. */
+  get session() {
+    return this.#link.info.session;
   }
 
-  /** The RTCPeerConnection that carries media and chat at this moment. */
-  get connection() {
-    return this.#current.connection;
+  get user() {
+    return this.#link.info.user;
+  }
+
+  get name() {
+    return this.#link.info.name;
+  }
+
+  /** Whether the server cannot reach the peer. Media and chat may go on all the same. */
+  get away() {
+    return this.#link.away;
+  }
+
+  /** Whether the peer takes no part in media: a bot, for example. It has no connection then. */
+  get isMediaLess() {
+    return !this.#link.hasConnection;
   }
 
   /** @returns {RTCPeerConnectionState} */
   get state() {
-    return this.connection.connectionState;
+    return this.#link.state;
   }
 
-  /**
-   * The path that packets take at this moment.
-   *
-   * @returns {Promise<Path | undefined>} undefined while there is none
-   */
-  async path() {
-    if (this.state === 'closed') return undefined;
-    const stats = await this.connection.getStats();
-    const [path, relayed] = [pathOf(stats), relayedAddressOf(stats)];
-    if (path && relayed && this.#relay) {
-      const offloaded = await this.#relay.offloaded(relayed, this.connection.getConfiguration().iceServers ?? []);
-      if (offloaded !== undefined) path.offloaded = offloaded;
-    }
-    return path;
+  /** The path that packets take; undefined while there is none. */
+  get path() {
+    return this.#link.path;
   }
 
-  /**
-   * Changes the tracks that we send; null sends nothing of that kind. Call it too when a track's `enabled` changes, so
-   * that the peer learns of it.
-   *
-   * @param {Media} media
-   */
-  async share(media) {
-    this.#sent = { ...media };
-    this.#sendMediaState();
-    await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.share(media)));
+  /** What the peer shares at this moment. A track may still exist that carries nothing. */
+  get sources() {
+    return this.#link.sources;
+  }
+
+  /** The peer's microphone and camera, for a `<video>`'s srcObject; always the same object. */
+  get stream() {
+    return this.#link.stream;
+  }
+
+  /** The peer's screen and its sound; always the same object. */
+  get screen() {
+    return this.#link.screen;
+  }
+
+  /** The RTCPeerConnection of this moment; others follow: see `rtc.onConnection` of the options. */
+  get connection() {
+    return this.#link.connection;
   }
 
   /**
    * Sends chat text. It arrives once: now, or as soon as the peer can be reached.
    *
-   * @param {ChatMessage} message
-   * @throws {import('../error.js').TurnpikeError} `slow` if too many messages wait already
+   * @param {string} text
+   * @throws {import('../error.js').TurnpikeError} `slow` if too many messages wait already, `too-long`
    */
-  sendMessage(message) {
-    this.chat.send(message);
-  }
-
-  // The methods below are for Room and Client.
-
-  /** Whether media and chat go through at this moment, even if the server cannot reach the peer. */
-  get isConnected() {
-    return this.#current.isConnected;
-  }
-
-  /** Whether an offer of ours waits for its answer. */
-  get isOffering() {
-    return (this.#next ?? this.#current).isOffering;
-  }
-
-  /** @returns {Promise<number | undefined>} grows with everything that comes in from the peer; undefined if unknown */
-  async signsOfLife() {
-    return this.state === 'closed' ? undefined : signsOfLife(await this.connection.getStats());
-  }
-
-  /** @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal */
-  async receive(signal) {
-    if (this.#closed) return;
-    const negotiation = this.#next ?? this.#current;
-    const isNew = negotiation.isForeign(signal.description) && signal.description?.to === undefined;
-    if (isNew) this.renew(this, { self: this.#options.self, offers: false });
-    await (this.#next ?? this.#current).receive(signal);
-  }
-
-  /** @param {RTCIceServer[]} iceServers */
-  setIceServers(iceServers) {
-    this.#options = { ...this.#options, iceServers };
-    for (const negotiation of [this.#current, this.#next]) negotiation?.setIceServers(iceServers);
+  sendMessage(text) {
+    const message = chatMessage(text);
+    this.#link.chat.send(message);
+    return message;
   }
 
   /**
-   * Finds a new path to the peer.
+   * Sends data of your app: what JSON can say, or bytes. Resolves once there is room for it in the buffers.
    *
-   * @param {object} [options]
-   * @param {boolean} [options.lost] messages of the negotiation may have been lost
+   * @param {unknown} data
+   * @param {SendOptions} [options]
+   * @returns {Promise<boolean>} false if the peer does not get it: it has left, takes no data, or `reliable` is false and
+   * nothing goes through
    */
-  restart(options) {
-    return (this.#next ?? this.#current).restart(options);
+  async send(data, { topic, reliable = true, signal } = {}) {
+    return this.#link.send(pack(data, topic), { reliable, signal });
   }
 
   /**
-   * Makes a new connection after an interruption. A new path for the present connection would be slower: the browser asks
-   * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds.
+   * Opens a data channel that outlives connections, or returns the one of this label.
    *
-   * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who cannot tell one connection from another
+   * @param {string} label of 1 to 64 characters
+   * @param {RTCDataChannelInit} [init] `ordered`, `maxRetransmits`, `maxPacketLifeTime`, `protocol`
+   * @returns {PeerChannel}
    */
-  reconnect(options) {
-    if (this.#closed) return;
-    if ((this.#next ?? this.#current).isIdentified) this.#replace(true);
-    else this.restart(options);
-  }
-
-  /**
-   * Makes a new connection, and gives up the former one once the new one works.
-   *
-   * @param {PeerInfo} info
-   * @param {{ self: string, offers: boolean }} options
-   */
-  renew(info, { self, offers }) {
-    if (this.#closed) return;
-    this.#options = { ...this.#options, self };
-    this.session = info.session;
-    this.user = info.user;
-    this.name = info.name;
-    const next = this.#replace(offers);
-    if (!this.#current.isConnected) this.#switchTo(next);
-  }
-
-  close() {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#current.close();
-    this.#next?.close();
-  }
-
-  /** @param {boolean} offers */
-  #replace(offers) {
-    this.#next?.close();
-    this.#next = this.#negotiate(offers);
-    return this.#next;
-  }
-
-  /** @param {boolean} offers */
-  #negotiate(offers) {
-    const { RTCPeerConnection, iceServers, send } = this.#options;
-    const negotiation = new Negotiation({
-      polite: this.polite,
-      offers,
-      RTCPeerConnection,
-      iceServers,
-      media: this.#sent,
-      send: (negotiated) => negotiation === (this.#next ?? this.#current) && send(this.session, negotiated),
-    });
-    /** @type {MediaStreamTrack[]} */
-    const tracks = [];
-    const isCurrent = () => negotiation === this.#current;
-    negotiation.on('state', (state) => isCurrent() && emit(this, 'state', state));
-    negotiation.on('error', (error) => emit(this, 'error', error));
-    negotiation.on('track', (track) => {
-      tracks.push(track);
-      if (isCurrent()) this.#show([track]);
-    });
-    negotiation.on('open', (channel) => {
-      if (negotiation === this.#next) {
-        this.#switchTo(negotiation);
-        this.#show(tracks);
-      }
-      this.#channel = channel;
-      this.#sendMediaState();
-      this.chat.open(channel);
-    });
-    negotiation.on('data', ({ data, channel }) => this.#receiveData(data, channel));
-    return negotiation;
-  }
-
-  /** @param {Negotiation} next */
-  #switchTo(next) {
-    const former = this.#current;
-    this.#current = next;
-    this.#next = undefined;
-    former.close();
-    emit(this, 'state', this.state);
-  }
-
-  /**
-   * Replaces the tracks of a former connection, since an element plays one track of a kind.
-   *
-   * @param {MediaStreamTrack[]} tracks
-   */
-  #show(tracks) {
-    for (const track of tracks) {
-      for (const other of this.stream.getTracks()) {
-        if (other.kind === track.kind && other !== track) this.stream.removeTrack(other);
-      }
-      this.stream.addTrack(track);
-      emit(this, 'track', track);
-    }
-  }
-
-  #sendMediaState() {
-    if (this.#channel?.readyState !== 'open') return;
-    const { audio, video } = this.#sent;
-    this.#channel.send(JSON.stringify({ type: 'media', audio: !!audio?.enabled, video: !!video?.enabled }));
-  }
-
-  /**
-   * @param {unknown} data may be anything, since it comes from the peer
-   * @param {RTCDataChannel} channel that it came on
-   */
-  #receiveData(data, channel) {
-    const message = parse(data);
-    if (message?.type === 'media') {
-      this.media = { audio: message.audio === true, video: message.video === true };
-      emit(this, 'media', this.media);
-    } else if (message?.type === 'chat' || message?.type === 'chat-ack') {
-      const chat = this.chat.receive(message, channel);
-      if (chat) emit(this, 'message', chat);
-    }
-  }
-}
-
-/** @param {unknown} data */
-function parse(data) {
-  try {
-    return JSON.parse(String(data));
-  } catch {
-    return undefined;
+  openChannel(label, init = {}) {
+    const channel = this.#link.channels.open(label);
+    const control = controlOf(channel);
+    if (control.init) return channel;
+    control.init = { ...init };
+    if (this.#link.isConnected && this.connection) control.openOn(this.connection);
+    return channel;
   }
 }

@@ -1,4 +1,5 @@
 // @ts-check
+import { insideOf } from '../peer/peer.js';
 
 /**
  * @import { Peer } from '../peer/peer.js'
@@ -81,7 +82,6 @@ export class Liveness {
   async doubt(peer) {
     // If the peer is away, or we are, the side that comes back reconnects.
     if (!(await this.#signaling.probe({ suspicious: true })) || peer.away) return;
-    if (!this.#peers().includes(peer)) return; // It has left meanwhile.
     const { silent } = this.#pulseOf(peer);
     if (isBroken(peer) || silent >= IDLE || (silent > 0 && this.#shaken > 0)) this.#reconnect(peer);
   }
@@ -90,7 +90,7 @@ export class Liveness {
   async #check(silenceCounts) {
     this.#shaken = Math.max(0, this.#shaken - 1);
     await Promise.all(this.#peers().map(async (peer) => {
-      const signs = await peer.signsOfLife().catch(() => undefined);
+      const signs = await insideOf(peer).signsOfLife().catch(() => undefined);
       const pulse = this.#pulseOf(peer);
       pulse.rest = Math.max(0, pulse.rest - 1);
       this.#checkOffer(peer, pulse);
@@ -121,12 +121,13 @@ export class Liveness {
    * @param {Pulse} pulse
    */
   #checkOffer(peer, pulse) {
-    if (!peer.isOffering) pulse.unanswered = 0;
-    pulse.offering = peer.isOffering && !peer.away && this.#signaling.state === 'online' ? pulse.offering + 1 : 0;
+    const link = insideOf(peer);
+    if (!link.isOffering) pulse.unanswered = 0;
+    pulse.offering = link.isOffering && !peer.away && this.#signaling.state === 'online' ? pulse.offering + 1 : 0;
     if (pulse.offering < UNANSWERED) return;
     pulse.offering = 0;
-    if (pulse.unanswered++ === 0) peer.restart({ lost: true });
-    else peer.reconnect({ lost: true });
+    if (pulse.unanswered++ === 0) link.restart({ lost: true });
+    else link.reconnect({ lost: true });
   }
 
   /** @param {Peer} peer */
@@ -134,7 +135,7 @@ export class Liveness {
     const pulse = this.#pulseOf(peer);
     if (pulse.rest > 0) return;
     pulse.rest = REST;
-    peer.reconnect();
+    insideOf(peer).reconnect();
   }
 
   /** @param {Peer} peer @returns {Pulse} */
@@ -150,5 +151,5 @@ export class Liveness {
 
 /** @param {Peer} peer */
 function isBroken(peer) {
-  return ['disconnected', 'failed'].includes(peer.connection.iceConnectionState);
+  return ['disconnected', 'failed'].includes(peer.connection?.iceConnectionState ?? '');
 }

@@ -1,23 +1,28 @@
 // @ts-check
 import { Emitter, emit, hold, report } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
-import { MAX_TEXT } from '../peer/chat.js';
+import { chatMessage } from '../peer/chat.js';
+import { insideOf } from '../peer/peer.js';
 import { Roster } from './roster.js';
+import { sendTo } from './sending.js';
+import { Sharing } from './sharing.js';
 
 /**
  * @import { Unsubscribe } from '../emitter.js'
  * @import { ClientOptions } from '../options.js'
  * @import { SavedChat } from '../peer/chat.js'
- * @import { Media } from '../peer/negotiation.js'
  * @import { Peer } from '../peer/peer.js'
+ * @import { Share, Source } from '../peer/sources.js'
  * @import { ClientMessage, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
  * @import { Call } from './call.js'
+ * @import { RoomSendOptions } from './sending.js'
+ * @import { SharingReason } from './sharing.js'
  *
  * @typedef {object} RoomClient what rooms and calls need of their Client
  * @property {string} session our own
  * @property {string} role
  * @property {RTCIceServer[]} iceServers
- * @property {Pick<ClientOptions, 'url' | 'RTCPeerConnection'>} options
+ * @property {Pick<ClientOptions, 'url' | 'rtc'>} options
  * @property {Map<string, Room>} rooms by id
  * @property {Map<string, Call>} calls by id
  * @property {(message: ClientMessage) => void} send
@@ -34,7 +39,10 @@ import { Roster } from './roster.js';
  * @property {{ peer: Peer }} peer-away the server cannot reach the peer; media may go on, and chat waits
  * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
  * @property {{ peer: Peer, former: string }} peer-renamed the peer has another name than the former one
+ * @property {{ peer: Peer }} peer-changed the peer's state, path, name or sources are others, or whether it is away
+ * @property {{ source: Source, reason: SharingReason }} sources what we share has changed, perhaps by itself
  * @property {{ peer: Peer, text: string, at: Date }} message chat
+ * @property {{ peer: Peer, data: unknown, topic: string }} data that a peer has sent to us, or to the room
  * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
  * @property {{ host: Peer | 'me' | undefined }} host there is another host now
  * @property {{ by: Peer | 'me' | undefined }} locked nobody can join any more; `by` is undefined if it happened while we were away
@@ -54,6 +62,7 @@ import { Roster } from './roster.js';
 export class Room extends Emitter {
   #client;
   #left = false;
+  #sharing = new Sharing((source, reason) => this.#sharingChanged(source, reason));
   /** The session that is host; '' in a call's room, which has none. */
   #host;
   /** Our own session when we met the peers. Under another session we must meet them anew. */
@@ -83,8 +92,6 @@ export class Room extends Emitter {
     this.roster = new Roster(client, this);
     /** @type {ReadonlyMap<string, Peer>} by the `id` of the peer */
     this.peers = this.roster.peers;
-    /** @type {Media} */
-    this.media = { audio: null, video: null };
   }
 
   get isLeft() {
@@ -178,31 +185,73 @@ export class Room extends Emitter {
     await this.#client.request({ type: 'refuse', room: this.id, session });
   }
 
+  /** The tracks that we share, by source; null where there is none. */
+  get sources() {
+    return this.#sharing.tracks;
+  }
+
   /**
-   * Sets the tracks that every peer gets from us, now and later; null sends nothing of that kind. Call it again when a
-   * track's `enabled` changes, so that the others learn of it.
+   * Shares tracks with every peer, now and later. A source that is left out stays as it is, and null stops it. A track that
+   * ends by itself is not shared any more.
    *
-   * @param {Media} media
+   * @param {Share} share such as `{camera: track, microphone: null}`, or the MediaStream of a camera and a microphone
+   * @throws {TypeError} if it is anything else; nothing is changed then
    */
-  async share(media) {
-    this.media = { ...media };
-    await Promise.all([...this.peers.values()].map((peer) => peer.share(media)));
+  async share(share) {
+    if (this.#sharing.change(share)) await this.roster.share(this.sources);
+    this.#sayTracks(); // An app may have changed `enabled` of a track by itself.
+  }
+
+  /**
+   * Sets `enabled` of a track that we share, and tells the peers.
+   *
+   * @param {Source} source
+   * @param {boolean} [muted]
+   */
+  mute(source, muted = true) {
+    this.#sharing.mute(source, muted);
+  }
+
+  /**
+   * @param {Source} source
+   * @param {SharingReason} reason
+   */
+  #sharingChanged(source, reason) {
+    if (reason === 'ended') this.roster.share(this.sources);
+    this.#sayTracks();
+    emit(this, 'sources', { source, reason });
+  }
+
+  #sayTracks() {
+    for (const peer of this.peers.values()) insideOf(peer).sayTracks();
   }
 
   /**
    * Sends chat text to every peer in the room. It goes directly to the peers, never through the server's signaling.
    *
    * @param {string} text
-   * @returns {{ text: string, at: Date }}
-   * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it; a single peer that cannot emits `error`
+   * @returns {{ text: string, at: Date, missed: Peer[] }} missed: those who cannot take it, since too much waits for them
+   * @throws {TypeError} if it is no text
+   * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it
    */
   sendMessage(text) {
-    if (text.length > MAX_TEXT) throw new TurnpikeError('too-long', `A message may have ${MAX_TEXT} characters.`);
-    const message = { text, at: new Date() };
-    const peers = [...this.peers.values()];
+    const message = chatMessage(text);
+    const peers = [...this.peers.values()].filter((peer) => insideOf(peer).hasConnection);
     const missed = peers.filter((peer) => !sent(peer, message));
     if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'No peer can receive the message.');
-    return message;
+    return { ...message, missed };
+  }
+
+  /**
+   * Sends data of your app, which is what JSON can say, or bytes. It goes directly to the peers, and resolves once there is
+   * room for it in the buffers to all of them. Each peer gets it once and in order, over other connections if need be.
+   *
+   * @param {unknown} data
+   * @param {RoomSendOptions} [options]
+   * @returns {Promise<{ missed: Peer[] }>} missed: those who do not get it, since they have left or take no data
+   */
+  send(data, options = {}) {
+    return sendTo(this.peers, data, options);
   }
 
   /** Leaves, and resolves when the server knows. */
@@ -320,13 +369,15 @@ export class Room extends Emitter {
 
   /** @param {Signal} signal */
   receive(signal) {
-    this.roster.of(signal.from)?.receive(signal);
+    const peer = this.roster.of(signal.from);
+    if (peer) insideOf(peer).receive(signal);
   }
 
   /** @param {string} reason */
   end(reason) {
     if (this.#left) return;
     this.#left = true;
+    this.#sharing.stop();
     this.#client.rooms.delete(this.id);
     this.roster.clear(reason);
     this.#client.roomEnded(this.id, reason);
@@ -341,7 +392,7 @@ export class Room extends Emitter {
  */
 function sent(peer, message) {
   try {
-    peer.sendMessage(message);
+    insideOf(peer).chat.send(message);
     return true;
   } catch (error) {
     emit(peer, 'error', error);

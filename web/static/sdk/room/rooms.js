@@ -1,4 +1,5 @@
 // @ts-check
+import { insideOf } from '../peer/peer.js';
 import { Room } from './room.js';
 
 /**
@@ -51,7 +52,7 @@ export class Rooms {
 
   /** @param {RTCIceServer[]} iceServers */
   setIceServers(iceServers) {
-    for (const peer of this.peers) peer.setIceServers(iceServers);
+    for (const peer of this.peers) insideOf(peer).setIceServers(iceServers);
   }
 
   /** The others recognize a returning peer by its user. As another user, we would be there twice. */

@@ -1,11 +1,12 @@
 // @ts-check
 import { afterEvents, emit, hold, releaseSoon } from '../emitter.js';
 import { PeerChat } from '../peer/chat.js';
-import { Peer } from '../peer/peer.js';
+import { Peer, insideOf } from '../peer/peer.js';
 import { serverUrl } from '../server/address.js';
 
 /**
  * @import { SavedChat } from '../peer/chat.js'
+ * @import { Tracks } from '../peer/sources.js'
  * @import { PeerInfo } from '../server/messages.js'
  * @import { Room, RoomClient } from './room.js'
  */
@@ -95,23 +96,33 @@ export class Roster {
     const orphan = [...this.#orphans].find(({ user }) => user === info.user);
     if (orphan) return this.#adopt(orphan, info, offers);
     const client = this.#client;
+    const { rtc = {}, url } = client.options;
     const peer = new Peer(info, {
       self: client.session,
       offers,
-      RTCPeerConnection: client.options.RTCPeerConnection ?? RTCPeerConnection,
+      RTCPeerConnection: rtc.RTCPeerConnection ?? RTCPeerConnection,
+      MediaStream: rtc.MediaStream ?? globalThis.MediaStream,
       iceServers: client.iceServers,
-      media: this.#room.media,
-      home: serverUrl(client.options.url),
+      ...(rtc.iceTransportPolicy && { iceTransportPolicy: rtc.iceTransportPolicy }),
+      ...(rtc.onConnection && { onConnection: rtc.onConnection }),
+      tracks: this.#room.sources,
+      people: this.peers.size + 2,
+      home: serverUrl(url),
       chat: this.#chatWith(info),
       send: (to, negotiated) => client.send({ type: 'signal', room: this.#room.id, to, ...negotiated }),
     });
     peer.on('message', (message) => emit(this.#room, 'message', { peer, ...message }));
+    peer.on('data', (data) => emit(this.#room, 'data', { peer, ...data }));
+    peer.on('sources', () => this.#changed(peer));
+    peer.on('path', () => this.#changed(peer));
     peer.on('state', (state) => {
-      if (this.#orphans.has(peer) && !peer.isConnected) this.#drop(peer, 'gone');
-      else if (state === 'disconnected') client.doubt(peer);
+      if (this.#orphans.has(peer) && !insideOf(peer).isConnected) return this.#drop(peer, 'gone');
+      if (state === 'disconnected') client.doubt(peer);
+      this.#changed(peer);
     });
     this.peers.set(peer.id, peer);
     this.#bySession.set(info.session, peer);
+    this.#limit();
     hold(peer); // Nobody can listen yet.
     emit(this.#room, 'peer-joined', { peer });
     afterEvents(this.#room, () => releaseSoon(peer));
@@ -124,7 +135,7 @@ export class Roster {
   remove(session, reason) {
     const peer = this.#bySession.get(session);
     if (!peer) return;
-    if (!UNREACHED.has(reason) || !peer.isConnected) return this.#drop(peer, reason);
+    if (!UNREACHED.has(reason) || !insideOf(peer).isConnected) return this.#drop(peer, reason);
     this.#orphans.add(peer);
     this.away(session);
   }
@@ -133,8 +144,9 @@ export class Roster {
   away(session) {
     const peer = this.#bySession.get(session);
     if (!peer || peer.away) return;
-    peer.away = true;
+    insideOf(peer).away = true;
     emit(this.#room, 'peer-away', { peer });
+    this.#changed(peer);
   }
 
   /**
@@ -144,8 +156,9 @@ export class Roster {
   back(session, fresh) {
     const peer = this.#bySession.get(session);
     if (!peer) return;
-    if (fresh) peer.renew(peer, { self: this.#client.session, offers: false });
-    else if (this.#awaited.has(peer) && peer.isOffering) peer.restart({ lost: true });
+    const link = insideOf(peer);
+    if (fresh) link.renew(link.info, { self: this.#client.session, offers: false });
+    else if (this.#awaited.has(peer) && link.isOffering) link.restart({ lost: true });
     this.#stopWaiting(peer);
     this.#isBack(peer, fresh);
   }
@@ -166,8 +179,10 @@ export class Roster {
   #name(peer, name) {
     const former = peer.name;
     if (former === name) return;
-    peer.name = name;
+    const link = insideOf(peer);
+    link.info = { ...link.info, name };
     emit(this.#room, 'peer-renamed', { peer, former });
+    this.#changed(peer);
   }
 
   /** @param {string} session of this moment */
@@ -182,7 +197,7 @@ export class Roster {
 
   /** @returns {[session: string, chat: SavedChat][]} */
   get chats() {
-    return [...this.peers.values()].map((peer) => [peer.session, peer.chat.saved]);
+    return [...this.peers.values()].map((peer) => [peer.session, insideOf(peer).chat.saved]);
   }
 
   /** @param {PeerInfo} info */
@@ -213,15 +228,15 @@ export class Roster {
   #renew(peer, info, offers) {
     this.#bySession.delete(peer.session);
     this.#name(peer, info.name);
-    peer.renew(info, { self: this.#client.session, offers });
+    insideOf(peer).renew(info, { self: this.#client.session, offers });
     this.#bySession.set(info.session, peer);
   }
 
   /** The former server process has lost its relays and the messages that it had not yet forwarded. @param {Peer} peer */
   async #recover(peer) {
-    if (peer.isOffering || !peer.isConnected) return peer.restart({ lost: true });
-    const path = await peer.path().catch(() => undefined);
-    if (path?.kind === 'relayed') await peer.restart();
+    const link = insideOf(peer);
+    if (link.isOffering || !link.isConnected) await link.restart({ lost: true });
+    else if (peer.path?.kind === 'relayed') await link.restart();
   }
 
   /**
@@ -246,8 +261,25 @@ export class Roster {
    */
   #isBack(peer, fresh) {
     if (!peer.away && !fresh) return;
-    peer.away = false;
+    insideOf(peer).away = false;
     emit(this.#room, 'peer-back', { peer, fresh });
+    this.#changed(peer);
+  }
+
+  /** @param {Peer} peer */
+  #changed(peer) {
+    if (this.peers.get(peer.id) === peer) emit(this.#room, 'peer-changed', { peer });
+  }
+
+  /** What each of them gets depends on how many they are. */
+  #limit() {
+    const people = this.peers.size + 1;
+    for (const peer of this.peers.values()) insideOf(peer).limit(people, true);
+  }
+
+  /** @param {Tracks} tracks that all of them get */
+  async share(tracks) {
+    await Promise.all([...this.peers.values()].map((peer) => insideOf(peer).share(tracks)));
   }
 
   /**
@@ -259,8 +291,10 @@ export class Roster {
     this.#bySession.delete(peer.session);
     this.#orphans.delete(peer);
     this.#stopWaiting(peer);
-    peer.close();
-    if (UNREACHED.has(reason) && this.#chats.size < MAX_CHATS) this.#chats.set(peer.user, peer.chat);
+    const link = insideOf(peer);
+    link.close();
+    this.#limit();
+    if (UNREACHED.has(reason) && this.#chats.size < MAX_CHATS) this.#chats.set(peer.user, link.chat);
     emit(this.#room, 'peer-left', { peer, reason });
   }
 }

@@ -1,0 +1,87 @@
+// @ts-check
+// Chat and data over data channels that come and go.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeChannel, settle } from './fakes.js';
+import { MAX_TEXT, PeerChat, chatMessage } from '../static/sdk/peer/chat.js';
+import { MAX_DATA, PeerData, pack } from '../static/sdk/peer/data.js';
+
+/** @returns {any} */
+function openChannel() {
+  const channel = new FakeChannel('chat', {});
+  channel.open();
+  return channel;
+}
+
+test('a message that is no text is refused, and one with a number is acknowledged whatever it is', () => {
+  for (const text of [{ move: 1 }, new Uint8Array(3), 7, undefined]) assert.throws(() => chatMessage(text), TypeError);
+  assert.throws(() => chatMessage('x'.repeat(MAX_TEXT + 1)), { code: 'too-long' });
+  const chat = new PeerChat();
+  const channel = openChannel();
+  const poison = { type: 'chat', line: 'his', n: 1, text: { move: 1 }, at: 'now' };
+  assert.equal(chat.receive(poison, channel), undefined);
+  assert.deepEqual(channel.sent, [{ type: 'chat-ack', line: 'his', n: 1 }]);
+  assert.equal(chat.receive({ ...poison, n: 2, text: 'good' }, channel)?.text, 'good');
+});
+
+test('a sender who is faster than the peer waits for it, in order', async () => {
+  const data = new PeerData();
+  const channel = openChannel();
+  let sent = 0;
+  for (let n = 0; n < 1200; n++) data.send(pack(n)).then(() => sent++);
+  await settle();
+  assert.equal(sent, 0, 'nobody knows yet whether the peer takes data');
+  data.announced(true);
+  data.open(channel);
+  await settle();
+  assert.deepEqual([sent, channel.sent.length], [1000, 1000]);
+  const { line } = channel.sent[0];
+  data.receive({ type: 'data-ack', line, n: 150 }, channel);
+  await settle();
+  assert.deepEqual([sent, channel.sent.at(-1).data], [1150, 1149]);
+  const next = openChannel();
+  data.open(next);
+  assert.deepEqual([next.sent[0].n, next.sent.length], [151, 1000], 'what is not acknowledged is sent again');
+  data.close();
+  await settle();
+  assert.equal(sent, 1200, 'and nobody waits for a peer who has left');
+});
+
+test('bytes wait by their size, and a signal gives up', async () => {
+  const data = new PeerData();
+  data.announced(true);
+  data.open(openChannel());
+  const big = pack('x'.repeat(MAX_DATA - 2));
+  for (let n = 0; n < 16; n++) assert.equal(await data.send(big), true);
+  const impatient = new AbortController();
+  const waiting = data.send(big, impatient.signal);
+  impatient.abort(new Error('no time'));
+  await assert.rejects(waiting, /no time/);
+  assert.throws(() => pack('x'.repeat(MAX_DATA)), { code: 'too-long' });
+});
+
+test('a peer who takes no data is missed', async () => {
+  const data = new PeerData();
+  const waiting = data.send(pack('anybody?'));
+  data.announced(false);
+  assert.equal(await waiting, false);
+  assert.equal(data.sendUnreliably(pack('now or never'), openChannel()), false);
+});
+
+test('data comes as it was sent, once', () => {
+  const [from, to] = [new PeerData(), new PeerData()];
+  const [wire, back] = [openChannel(), openChannel()];
+  from.announced(true);
+  from.open(wire);
+  const sent = [null, false, 'é', { deep: [1] }, new Uint8Array(20_000).fill(200), new ArrayBuffer(0)];
+  const list = [1];
+  from.send(pack(list, 'lists'));
+  list.push(2);
+  for (const one of sent) from.send(pack(one));
+  const got = [...wire.sent, ...wire.sent].map((message) => to.receive(message, back)).filter((data) => data !== undefined);
+  assert.deepEqual(got.shift(), { data: [1], topic: 'lists' });
+  assert.deepEqual(got.map(({ data }) => data), [...sent.slice(0, -1), new Uint8Array(0)]);
+  assert.throws(() => pack(undefined), TypeError);
+  assert.throws(() => pack(1, 'x'.repeat(65)), TypeError);
+  for (const nonsense of [{ type: 'data' }, { type: 'data', bytes: '!' }]) assert.equal(to.receive(nonsense, back), undefined);
+});
