@@ -33,7 +33,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	n, err := node.New(cfg, node.Options{Processors: runtime.GOMAXPROCS(0), Version: versionString(), Terminal: p.terminal, Log: log, Hangup: p.hangup})
+	n, err := node.New(cfg, node.Options{Processors: runtime.GOMAXPROCS(0), Version: versionString(), Terminal: p.terminal, Container: node.InContainer(), Log: log, Hangup: p.hangup})
 	if err != nil {
 		return err
 	}

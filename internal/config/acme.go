@@ -52,9 +52,9 @@ func (c *Config) checkACME() []error {
 	switch {
 	case c.PublicHost == "":
 		refuse("public_host", `is empty, but tls.mode = "acme" gets a certificate for it; write the name, or the public IP address, by which clients reach this server`)
-	case c.TLS.ACMEDirectory == LetsEncrypt && isAddr && !publicName(c.PublicHost):
+	case c.TLS.ACMEDirectory == LetsEncrypt && isAddr && !PublicName(c.PublicHost):
 		refuse("public_host", `%q is no public address, and Let's Encrypt gives certificates to no other; write the public one, or name a directory of your own in tls.acme_directory`, addr)
-	case c.TLS.ACMEDirectory == LetsEncrypt && !publicName(c.PublicHost):
+	case c.TLS.ACMEDirectory == LetsEncrypt && !PublicName(c.PublicHost):
 		refuse("public_host", `%q is no public name, and Let's Encrypt gives certificates to no other; write one like "turn.example.org", or the public IP address`, c.PublicHost)
 	}
 	return bad

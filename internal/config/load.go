@@ -46,14 +46,17 @@ func (f *Flags) Register(fs *flag.FlagSet) {
 // of os.LookupEnv. checkIssuer judges each table of auth.issuers; nil takes any.
 func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer) (*Config, error) {
 	getenv := func(name string) string {
-		value, _ := lookup(name)
-		return value
+		if value, ok := lookup(name); ok {
+			return value
+		}
+		return ""
 	}
 	c := Default(defaultStateName)
 	c.checkIssuer = checkIssuer
 	var bad []error
 	bad = append(bad, c.loadFile(f.file, getenv)...)
 	for _, k := range c.keys() {
+		bad = append(bad, c.loadCredential(k, getenv("CREDENTIALS_DIRECTORY"))...)
 		if s, ok := lookup(k.env()); ok && (s != "" || !k.needed) {
 			// An empty variable empties a list or turns a thing off. Where a key has no empty value, it counts as not set.
 			inFile := c.sources[k.name]
@@ -79,6 +82,23 @@ func (f *Flags) Load(lookup func(string) (string, bool), checkIssuer CheckIssuer
 		bad = c.check()
 	}
 	return c, errors.Join(bad...)
+}
+
+// loadCredential reads a list of secrets that systemd hands to the service: a file with the name of the key in dir, which a variable wins
+// over. Nobody else can read it, and no child inherits it.
+func (c *Config) loadCredential(k key, dir string) []error {
+	if _, isSecrets := k.value.(secretList); dir == "" || !isSecrets {
+		return nil
+	}
+	name := filepath.Join(dir, k.name)
+	text, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return []error{&keyError{source: name, key: k.name, err: err}}
+	}
+	return c.setText(k, name, string(text))
 }
 
 func (c *Config) setText(k key, source, s string) []error {

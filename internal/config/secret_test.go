@@ -3,8 +3,11 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -102,5 +105,39 @@ func TestSecretHoldsItsText(t *testing.T) {
 	}
 	if s.IsZero() || !(Secret{}).IsZero() || !NewSecret("").IsZero() || (Secret{}).Bytes() != nil {
 		t.Error("IsZero is wrong, or the zero secret has bytes")
+	}
+}
+
+// TestCredential: secrets that systemd hands over count, a variable wins over them, and what is wrong with them is told without them.
+func TestCredential(t *testing.T) {
+	t.Chdir(t.TempDir())
+	dir := t.TempDir()
+	const first, second, other = "the-first-secret-of-all", "the-second-secret-of-all", "the-secret-of-a-variable"
+	write := func(key, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, key), []byte(text), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("turn.shared_secrets", first+"\n"+second+"\n")
+	write("auth.api_keys", first)
+	environment := map[string]string{"CREDENTIALS_DIRECTORY": dir, "TURNPIKE_AUTH_API_KEYS": other}
+	load := func() (*Config, error) {
+		var flags Flags
+		flags.Register(flag.NewFlagSet("", flag.ContinueOnError))
+		return flags.Load(func(name string) (string, bool) { v, ok := environment[name]; return v, ok }, nil)
+	}
+	c, err := load()
+	if err != nil || len(c.TURN.SharedSecrets) != 2 || string(c.TURN.SharedSecrets[1].Bytes()) != second || len(c.Auth.APIKeys) != 1 || string(c.Auth.APIKeys[0].Bytes()) != other {
+		t.Errorf("%v %d %d", err, len(c.TURN.SharedSecrets), len(c.Auth.APIKeys))
+	}
+	if got := c.Source("turn.shared_secrets"); got != filepath.Join(dir, "turn.shared_secrets") {
+		t.Errorf("it came from %s", got)
+	}
+	dir = t.TempDir()
+	environment["CREDENTIALS_DIRECTORY"] = dir
+	write("turn.shared_secrets", "short")
+	if _, err := load(); err == nil || strings.Contains(err.Error(), "\"short\"") || !strings.Contains(err.Error(), "turn.shared_secrets[0]: the secret is shorter") {
+		t.Error(err)
 	}
 }

@@ -23,7 +23,7 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 		warn("http.listen is open to the network without TLS: browsers give no camera or microphone to pages without https; " +
 			"set tls.mode = \"acme\" or \"files\", or put a reverse proxy with a certificate in front and name it in http.trusted_proxies")
 	}
-	if publicName(c.PublicHost) && len(c.Externals()) == 0 {
+	if PublicName(c.PublicHost) && len(c.Externals()) == 0 {
 		for _, a := range relays {
 			if a.Is4() && (a.IsPrivate() || a.IsLoopback() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)) {
 				warn("the relay address %s is private, while public_host is %q: peers outside cannot reach it; "+
@@ -37,8 +37,8 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 	return out
 }
 
-// publicName guesses whether host is meant for the whole world.
-func publicName(host string) bool {
+// PublicName guesses whether host is meant for the whole world.
+func PublicName(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return a.IsGlobalUnicast() && !a.IsPrivate()
 	}

@@ -38,6 +38,7 @@ const maxUsernames = 1 << 16
 type Options struct {
 	Processors int    // as many loops serve UDP
 	Version    string // for the banner
+	Container  bool   // this is a container
 	Terminal   bool   // the banner goes to a person, so that it may have an invite link
 	Log        *slog.Logger
 
@@ -106,6 +107,11 @@ func New(cfg *config.Config, o Options) (*Node, error) {
 	n.finder = newRelayFinder(cfg, n.log)
 	if n.relays, err = n.finder.first(); err != nil {
 		return nil, err
+	}
+	if o.Container {
+		if err := checkContainer(cfg, n.relays); err != nil {
+			return nil, err
+		}
 	}
 	if err := errors.Join(cfg.CheckAlternates(addressesOf(n.relays))...); err != nil {
 		return nil, err

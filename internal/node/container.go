@@ -1,0 +1,45 @@
+package node
+
+import (
+	"net/netip"
+	"os"
+
+	"turnpike/internal/config"
+	"turnpike/turnserver"
+)
+
+// InContainer reports whether this process is in a container, by what engines of containers leave there.
+func InContainer() bool {
+	if os.Getenv("container") != "" || os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return true
+	}
+	for _, name := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(name); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// checkContainer refuses to relay from the address of a container while clients come from everywhere: they would learn an address that
+// none of them reaches. Elsewhere the same is a warning only, as private networks have names, too.
+func checkContainer(cfg *config.Config, relays []turnserver.RelayAddress) error {
+	if !config.PublicName(cfg.PublicHost) {
+		return nil
+	}
+	for _, r := range relays {
+		if !isPrivate(r.External) {
+			return nil
+		}
+	}
+	if len(relays) == 0 {
+		return nil
+	}
+	return cfg.Errorf("turn.external_addresses", "does not tell by which address the world knows this container, whose own is %s; set it to { \"0.0.0.0\" = \"the public address of this machine\" } "+
+		"(TURNPIKE_TURN_EXTERNAL_ADDRESSES=0.0.0.0=203.0.113.9), or give the container the host's network", relays[0].Local)
+}
+
+// isPrivate reports whether an address is one of many networks'. Loopback is somebody's deliberate choice.
+func isPrivate(a netip.Addr) bool {
+	return a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)
+}
