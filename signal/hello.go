@@ -52,7 +52,11 @@ func (c *conn) hello(m *wire.Hello) *wire.Error {
 	if err != nil {
 		return badField("name", err.Error())
 	}
-	return c.begin(m, newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket), asked)
+	s := newSession(srv, auth.NewID(srv.cfg.Rand, sessionIDLength), ticket)
+	if wasLost && token.Ticket.User == ticket.User {
+		s.follows = token.Session // whose token is of no use any more
+	}
+	return c.begin(m, s, asked)
 }
 
 // refuseTicket answers a hello whose ticket does not admit its user.

@@ -195,10 +195,13 @@ func TestAnewAndTicket(t *testing.T) {
 			return c
 		}
 		hello(testTicket("other", "other", auth.RoleGuest)).expect("welcome", "user", "turnpike:other", "resumed", nil)
-		hello(testTicket("a", "a", auth.RoleMember)).expect("welcome", "user", "turnpike:a", "role", "member")
 		for _, ticket := range []string{"expired", "forged"} {
 			hello(ticket).expect("welcome", "user", "turnpike:a", "role", "guest")
 		}
+		member := hello(testTicket("a", "a", auth.RoleMember))
+		member.expect("welcome", "user", "turnpike:a", "role", "member")
+		member.expectNothing()
+		h.notAnew(id) // it has been followed
 	})
 }
 
