@@ -9,7 +9,8 @@ import { chromium, firefox } from 'playwright-core';
 /**
  * Where a browser runs: the namespace of its host, and a home directory whose certificate stores trust the test's authority.
  * A scenario with a Firefox itself runs in that namespace, since the socket that controls Firefox is there.
- * @typedef {{ netns: string, home: string, browser: 'chromium' | 'firefox' }} Place
+ * proxy is the host and port of an HTTP proxy, if the browser must use one.
+ * @typedef {{ netns: string, home: string, browser: 'chromium' | 'firefox', proxy?: string }} Place
  */
 
 /** Milliseconds that a page may take for anything before the test fails. */
@@ -134,19 +135,30 @@ export class Stage {
 }
 
 /** @param {Place} place */
-async function launch({ netns, home, browser }) {
+async function launch({ netns, home, browser, proxy }) {
   const env = { ...process.env, NETNS: netns, HOME: home };
   if (browser === 'chromium') {
     // Chromium's sandbox refuses to run as root, and namespaces need root.
-    return chromium.launch({ executablePath, chromiumSandbox: false, args: chromiumArgs, env: { ...env, BROWSER: 'chromium' } });
+    const args = proxy ? [...chromiumArgs, `--proxy-server=http://${proxy}`] : chromiumArgs;
+    return chromium.launch({ executablePath, chromiumSandbox: false, args, env: { ...env, BROWSER: 'chromium' } });
   }
   // Debian's browser, over WebDriver BiDi. It looks for certificate authorities only in its profile, so it gets one.
   const context = await firefox.launchPersistentContext(join(home, 'firefox'), {
-    channel: 'moz-firefox', executablePath, firefoxUserPrefs, env: { ...env, BROWSER: 'firefox-esr' },
+    channel: 'moz-firefox', executablePath, firefoxUserPrefs: { ...firefoxUserPrefs, ...proxyPrefs(proxy) }, env: { ...env, BROWSER: 'firefox-esr' },
   });
   const launched = context.browser();
   if (!launched) throw new Error('Firefox runs, but there is no browser object');
   return launched;
+}
+
+/**
+ * @param {string | undefined} proxy
+ * @returns {Record<string, string | number>}
+ */
+function proxyPrefs(proxy) {
+  if (!proxy) return {};
+  const [host, port] = proxy.split(':');
+  return { 'network.proxy.type': 1, 'network.proxy.ssl': host, 'network.proxy.ssl_port': Number(port) };
 }
 
 /**

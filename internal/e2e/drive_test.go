@@ -22,6 +22,7 @@ type place struct {
 	Netns   string `json:"netns"`
 	Home    string `json:"home"`
 	Browser string `json:"browser"`
+	Proxy   string `json:"proxy,omitempty"` // host:port of an HTTP proxy that it uses
 }
 
 // A person follows a link in the scenario meet.
