@@ -4,6 +4,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { WebSocket } from 'ws';
+import { connect, getTicket } from '../../web/static/sdk/turnpike.js';
 import { appPage, seesAndHears } from './apppage.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
@@ -100,5 +102,49 @@ export async function seat(stage, plan, step) {
   await second?.waitForFunction(() => 'isIn' in globalThis);
   if (await second?.evaluate(() => 'wasFull' in globalThis)) throw new Error('the room was full of the page before');
   step('the seat was free');
+  return {};
+}
+
+/**
+ * A bot in Node.js, without any WebRTC, and a person in a browser: each reads what the other says.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function bot(stage, plan, step) {
+  const scribe = await connect({ url: plan.url, name: 'Scribe', getTicket, WebSocket: /** @type {any} */ (WebSocket), media: false });
+  const room = await scribe.join('standup', { create: true, size: 4 });
+  const browser = await stage.browser(plan.place);
+  const came = room.once('peer-joined');
+  const page = await appPage(stage, browser, plan, 'person', await bundled(`
+    import { connect, getTicket } from './sdk/turnpike.js';
+    const client = await connect({ url: '${plan.url}', getTicket });
+    const room = await client.join('standup');
+    globalThis.heard = [];
+    room.on('message', ({ peer, text }) => heard.push(peer.name + ' writes ' + text));
+    room.on('data', ({ peer, data, topic }) => heard.push(peer.name + ' moves ' + data.to + ' in ' + topic));
+    globalThis.room = room;
+    globalThis.isIn = true;
+  `));
+  await page.waitForFunction(() => 'isIn' in globalThis);
+  const { peer } = await came;
+  step(`${peer.name} is there`);
+  const asked = room.once('message');
+  await page.evaluate(() => /** @type {any} */ (globalThis).room.sendMessage('Are you there?'));
+  const { text } = await asked;
+  if (text !== 'Are you there?') throw new Error(`the bot heard: ${text}`);
+  room.sendMessage('Always.');
+  const { missed } = await room.send({ to: 'e4' }, { topic: 'chess' });
+  if (missed.length > 0) throw new Error('the data missed the person');
+  await page.waitForFunction(() => /** @type {any} */ (globalThis).heard.length === 2);
+  const heard = await page.evaluate(() => /** @type {any} */ (globalThis).heard.join(', '));
+  if (heard !== 'Scribe writes Always., Scribe moves e4 in chess') throw new Error(`the person heard: ${heard}`);
+  step('both read each other');
+  const made = await page.evaluate(() => /** @type {any} */ (globalThis).made.length);
+  if (made !== 0) throw new Error(`the browser made ${made} connections to a bot`);
+  const left = room.once('peer-left');
+  await page.close();
+  await left;
+  await scribe.close();
   return {};
 }

@@ -15,10 +15,11 @@ func TestSDK(t *testing.T) {
 	lab := netlab.New(t)
 	host := lab.Public("host")
 	const app = "http://localhost:9000"
-	for _, scenario := range []string{"quickstart", "mistakes", "seat"} {
+	for _, scenario := range []string{"quickstart", "mistakes", "seat", "bot"} {
 		t.Run(scenario, func(t *testing.T) {
 			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil, "--http-allowed-origins", app)
-			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app})
+			// On the host, since a bot in the scenario connects to the server, too.
+			driveOn(t, host, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app}, nil)
 		})
 	}
 }

@@ -22,6 +22,7 @@ const examples = readdirSync(folder)
  * @typedef {object} Scene
  * @property {Client} client
  * @property {Record<string, any>} events the detail of each event so far
+ * @property {{ data?: unknown, topic?: string }} heard
  * @property {FakeSocket} socket
  * @property {() => string} leftBehind returns the text that the page saves for the next one
  * @property {unknown} before the connection with the message's peer before the message, if there was one
@@ -101,7 +102,7 @@ const understood = {
   'admitted': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
   'refused': ({ client }, { room }) => assert.equal(client.rooms.get(room)?.knocks.size, 0),
   'said': () => {}, // an answer
-  'data': () => {}, // The SDK does not hand it on yet.
+  'data': ({ heard }, { data, topic = '' }) => assert.deepEqual(heard, { data, topic }),
   'going-away': ({ events }, { retryAfter }) => assert.deepEqual(events['going-away'], { retryAfter }),
 };
 
@@ -152,8 +153,11 @@ async function scene(message) {
     page.dispatchEvent(new Event('pagehide'));
     return storage.getItem('turnpike.session http://localhost') ?? '';
   };
+  /** @type {{ data?: unknown, topic?: string }} what the peer has said by way of the server */
+  const heard = {};
+  client.rooms.get(message.room)?.on('data', ({ data, topic }) => Object.assign(heard, { data, topic }));
   const before = client.rooms.get(message.room)?.peers.get(message.session)?.connection;
-  return { client, events, socket, leftBehind, before };
+  return { client, events, socket, leftBehind, before, heard };
 }
 
 test('every message of the server has an example', () => {

@@ -299,6 +299,7 @@ export class Client extends Emitter {
       get session() { return client.session; },
       get role() { return client.role; },
       get iceServers() { return client.iceServers; },
+      get limits() { return client.limits; },
       get options() { return client.#options; },
       get rooms() { return client.#rooms.all; },
       get calls() { return client.#calls.all; },

@@ -19,6 +19,8 @@
  * @property {EventTarget} [events] fires `online`, `visibilitychange`, `pagehide` and `pageshow`; default: the page's window
  * @property {AbortSignal} [signal] closes the client, whenever it aborts
  * @property {number} [timeout] seconds to wait for the first welcome, after which `connect` rejects with `timeout`; default: 30
+ * @property {boolean} [media] false: takes no part in WebRTC, such as a bot or a test in Node.js. It joins, reads and says by way of
+ * the server; the others make it no offers
  * @property {typeof WebSocket} [WebSocket] default: the platform's
  * @property {RTCOptions} [rtc]
  *

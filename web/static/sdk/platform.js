@@ -13,7 +13,7 @@ export function checkPlatform(options) {
   if (!(options.WebSocket ?? globalThis.WebSocket)) {
     throw new TurnpikeError('unsupported', 'There is no WebSocket here.', { hint: 'Pass one: connect({ WebSocket }).' });
   }
-  if (!(options.rtc?.RTCPeerConnection ?? globalThis.RTCPeerConnection)) {
-    throw new TurnpikeError('unsupported', 'There is no RTCPeerConnection here.', { hint: 'Pass one: connect({ rtc: { RTCPeerConnection, MediaStream } }).' });
+  if (options.media !== false && !(options.rtc?.RTCPeerConnection ?? globalThis.RTCPeerConnection)) {
+    throw new TurnpikeError('unsupported', 'There is no RTCPeerConnection here.', { hint: 'Pass one: connect({ rtc: { RTCPeerConnection, MediaStream } }), or media: false to do without.' });
   }
 }

@@ -56,8 +56,7 @@ export class PeerChat {
     if (message.type === 'chat-ack') return void this.#line.acknowledged(message);
     const isNew = this.#line.receive(message, channel);
     if (typeof message.text !== 'string' || !isNew) return undefined;
-    const at = new Date(String(message.at));
-    return { text: message.text.slice(0, MAX_TEXT), at: Number.isNaN(at.getTime()) ? new Date() : at };
+    return chatIn(message);
   }
 }
 
@@ -71,4 +70,13 @@ export function chatMessage(text) {
   if (typeof text !== 'string') throw new TypeError('sendMessage takes a string; send takes data.');
   if (text.length > MAX_TEXT) throw new TurnpikeError('too-long', `A message may have ${MAX_TEXT} characters.`);
   return { text, at: new Date() };
+}
+
+/**
+ * @param {{ text: string, at?: unknown }} message from a peer
+ * @returns {ChatMessage}
+ */
+export function chatIn(message) {
+  const at = new Date(String(message.at));
+  return { text: message.text.slice(0, MAX_TEXT), at: Number.isNaN(at.getTime()) ? new Date() : at };
 }

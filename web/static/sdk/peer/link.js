@@ -21,6 +21,7 @@ import { ALL_OFF, NO_TRACKS, SOURCES, isOn } from './sources.js';
  * @typedef {object} LinkOptions
  * @property {string} self our own session
  * @property {boolean} offers whether we make the first offer, since we came after the peer
+ * @property {boolean} [connects] false: one of the two takes no part in WebRTC, and there is no connection
  * @property {typeof RTCPeerConnection} RTCPeerConnection
  * @property {typeof MediaStream} [MediaStream] undefined where there is no media, but data
  * @property {RTCIceServer[]} iceServers
@@ -88,7 +89,7 @@ export class Link {
     // Where there is no MediaStream, as in Node.js, nobody asks for them.
     this.stream = /** @type {MediaStream} */ (MediaStream && new MediaStream());
     this.screen = /** @type {MediaStream} */ (MediaStream && new MediaStream());
-    this.#current = this.#negotiate(options.offers);
+    this.#current = options.connects === false ? undefined : this.#negotiate(options.offers);
   }
 
   get polite() {
@@ -186,7 +187,7 @@ export class Link {
    * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who cannot tell one connection from another
    */
   reconnect(options) {
-    if (this.#closed) return;
+    if (this.#closed || !this.#current) return;
     if ((this.#next ?? this.#current)?.isIdentified) this.#replace(true);
     else this.restart(options);
   }
@@ -201,6 +202,7 @@ export class Link {
     if (this.#closed) return;
     this.#options = { ...this.#options, self };
     this.info = info;
+    if (!this.#current) return;
     const next = this.#replace(offers);
     if (!this.#current?.isConnected) this.#switchTo(next);
   }

@@ -1,5 +1,6 @@
 // @ts-check
 import { TurnpikeError, codeOf, isPassing } from '../error.js';
+import { mediaOf } from '../room/admission.js';
 import { pause } from '../server/backoff.js';
 
 /**
@@ -62,7 +63,7 @@ export class Rejoin {
     for (let tries = 1; session === client.session && !room.isLeft; tries++) {
       try {
         const waiting = room.hasWaitingRoom || undefined;
-        const answer = await client.request({ type: 'join', room: room.id, create: true, size: room.size, waiting });
+        const answer = await client.request({ type: 'join', room: room.id, create: true, size: room.size, waiting, ...mediaOf(client) });
         if (patience && answer.type === 'joined') room.roster.awaitAllBut(answer.peers, patience);
         return;
       } catch (error) {

@@ -79,7 +79,7 @@ export class Admissions {
   async #ask(message, onFull, signal = new AbortController().signal) {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#client.request(message);
+        return await this.#client.request({ ...message, ...mediaOf(this.#client) });
       } catch (error) {
         const mayGo = error instanceof TurnpikeError && error.code === 'full' && error.away;
         if (!mayGo || tries === FULL_TRIES) throw error;
@@ -93,7 +93,7 @@ export class Admissions {
   /** Asks again to be let in where we wait: the session that waited is gone, or the server has forgotten that it waited. */
   askAgain() {
     for (const room of this.rooms) {
-      this.#client.request({ type: 'join', room }).catch((error) => this.failed(room, error));
+      this.#client.request({ type: 'join', room, ...mediaOf(this.#client) }).catch((error) => this.failed(room, error));
     }
   }
 
@@ -136,4 +136,12 @@ export class Admissions {
     this.#waits.delete(room);
     wait?.reject(error);
   }
+}
+
+/**
+ * @param {Pick<RoomClient, 'options'>} client
+ * @returns {{ media?: false }} what a `join` says if the client takes no part in WebRTC
+ */
+export function mediaOf({ options }) {
+  return options.media === false ? { media: false } : {};
 }

@@ -5,6 +5,7 @@ import { chatMessage } from '../peer/chat.js';
 import { insideOf } from '../peer/peer.js';
 import { Roster } from './roster.js';
 import { sendTo } from './sending.js';
+import { sayChat } from './saying.js';
 import { Sharing } from './sharing.js';
 
 /**
@@ -13,7 +14,7 @@ import { Sharing } from './sharing.js';
  * @import { SavedChat } from '../peer/chat.js'
  * @import { Peer } from '../peer/peer.js'
  * @import { Share, Source } from '../peer/sources.js'
- * @import { ClientMessage, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
+ * @import { ClientMessage, Limits, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
  * @import { Call } from './call.js'
  * @import { RoomSendOptions } from './sending.js'
  * @import { SharingReason } from './sharing.js'
@@ -22,7 +23,8 @@ import { Sharing } from './sharing.js';
  * @property {string} session our own
  * @property {string} role
  * @property {RTCIceServer[]} iceServers
- * @property {Pick<ClientOptions, 'url' | 'rtc'>} options
+ * @property {Limits | undefined} limits
+ * @property {Pick<ClientOptions, 'url' | 'rtc' | 'media'>} options
  * @property {Map<string, Room>} rooms by id
  * @property {Map<string, Call>} calls by id
  * @property {(message: ClientMessage) => void} send
@@ -32,6 +34,8 @@ import { Sharing } from './sharing.js';
  * @property {() => void} changed the snapshot of the client is another one
  * @property {(peer: Peer) => void} doubt
  * @property {(room: string, session: string) => SavedChat | undefined} claimChat
+ *
+ * @typedef {{ signal?: AbortSignal }} Abortable `signal` gives up waiting for the answer
  *
  * @typedef {object} RoomEvents
  * @property {{ peer: Peer }} peer-joined
@@ -145,44 +149,47 @@ export class Room extends Emitter {
     };
   }
 
-  /** Lets nobody join any more, except moderators. @throws {TurnpikeError} `not-host` */
-  async lock() {
-    await this.#client.request({ type: 'lock', room: this.id });
+  /** Lets nobody join any more, except moderators. @param {Abortable} [options] @throws {TurnpikeError} `not-host` */
+  async lock({ signal } = {}) {
+    await this.#client.request({ type: 'lock', room: this.id }, signal);
   }
 
-  /** Lets everybody join again. @throws {TurnpikeError} `not-host` */
-  async unlock() {
-    await this.#client.request({ type: 'unlock', room: this.id });
+  /** Lets everybody join again. @param {Abortable} [options] @throws {TurnpikeError} `not-host` */
+  async unlock({ signal } = {}) {
+    await this.#client.request({ type: 'unlock', room: this.id }, signal);
   }
 
   /**
    * Removes a peer's user, who cannot come back as long as the room exists.
    *
    * @param {Pick<Peer, 'session'>} peer
+   * @param {Abortable} [options]
    * @throws {TurnpikeError} `not-host`, `forbidden`, `not-in-room`
    */
-  async kick({ session }) {
-    await this.#client.request({ type: 'kick', room: this.id, session });
+  async kick({ session }, { signal } = {}) {
+    await this.#client.request({ type: 'kick', room: this.id, session }, signal);
   }
 
   /**
    * Lets somebody in who knocks.
    *
    * @param {Pick<PeerInfo, 'session'>} knock one of `knocks`
+   * @param {Abortable} [options]
    * @throws {TurnpikeError} `not-host`, `full`, `not-in-room` if they no longer wait
    */
-  async admit({ session }) {
-    await this.#client.request({ type: 'admit', room: this.id, session });
+  async admit({ session }, { signal } = {}) {
+    await this.#client.request({ type: 'admit', room: this.id, session }, signal);
   }
 
   /**
    * Sends somebody away who knocks.
    *
    * @param {Pick<PeerInfo, 'session'>} knock one of `knocks`
+   * @param {Abortable} [options]
    * @throws {TurnpikeError} `not-host`, `not-in-room` if they no longer wait
    */
-  async refuse({ session }) {
-    await this.#client.request({ type: 'refuse', room: this.id, session });
+  async refuse({ session }, { signal } = {}) {
+    await this.#client.request({ type: 'refuse', room: this.id, session }, signal);
   }
 
   /** The tracks that we share, by source; null where there is none. */
@@ -236,14 +243,22 @@ export class Room extends Emitter {
    */
   sendMessage(text) {
     const message = chatMessage(text);
-    const peers = [...this.peers.values()].filter((peer) => insideOf(peer).hasConnection);
+    const [peers, others] = this.#split();
+    if (others.length > 0) sayChat(this.#client, this, others, message);
     const missed = peers.filter((peer) => !sent(peer, message));
     if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'No peer can receive the message.');
     return { ...message, missed };
   }
 
+  /** @returns {[connected: Peer[], others: Peer[]]} others: we have no connection with them, since one of the two takes no part in WebRTC */
+  #split() {
+    const all = [...this.peers.values()];
+    return [all.filter((peer) => insideOf(peer).hasConnection), all.filter((peer) => !insideOf(peer).hasConnection)];
+  }
+
   /**
-   * Sends data of your app, which is what JSON can say, or bytes. It goes directly to the peers, and resolves once there is
+   * Sends data of your app, which is what JSON can say, or bytes. It goes directly to the peers, and by way of the
+   * server to those who take no part in WebRTC, which takes only JSON, and less of it: see `client.limits`. Resolves once there is
    * room for it in the buffers to all of them. Each peer gets it once and in order, over other connections if need be.
    *
    * @param {unknown} data
@@ -251,7 +266,7 @@ export class Room extends Emitter {
    * @returns {Promise<{ missed: Peer[] }>} missed: those who do not get it, since they have left or take no data
    */
   send(data, options = {}) {
-    return sendTo(this.peers, data, options);
+    return sendTo(this.#client, this, data, options);
   }
 
   /** Leaves, and resolves when the server knows. */

@@ -1,6 +1,7 @@
 // @ts-check
 import { insideOf } from '../peer/peer.js';
 import { Room } from './room.js';
+import { hear } from './saying.js';
 
 /**
  * @import { RoomState, ServerMessage } from '../server/messages.js'
@@ -45,6 +46,7 @@ export class Rooms {
       case 'peer-left': return room?.roster.remove(message.session, message.reason);
       case 'peer-away': return room?.roster.away(message.session);
       case 'peer-back': return room?.roster.back(message.session, message.fresh ?? false);
+      case 'data': return room && hear(room, message);
       case 'signal': return room?.receive(message);
       default: return room?.moderate(message);
     }

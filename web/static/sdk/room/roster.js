@@ -96,11 +96,12 @@ export class Roster {
     const orphan = [...this.#orphans].find(({ user }) => user === info.user);
     if (orphan) return this.#adopt(orphan, info, offers);
     const client = this.#client;
-    const { rtc = {}, url } = client.options;
+    const { rtc = {}, url, media } = client.options;
     const peer = new Peer(info, {
       self: client.session,
       offers,
-      RTCPeerConnection: rtc.RTCPeerConnection ?? RTCPeerConnection,
+      connects: info.media !== false && media !== false,
+      RTCPeerConnection: rtc.RTCPeerConnection ?? globalThis.RTCPeerConnection,
       MediaStream: rtc.MediaStream ?? globalThis.MediaStream,
       iceServers: client.iceServers,
       ...(rtc.iceTransportPolicy && { iceTransportPolicy: rtc.iceTransportPolicy }),

@@ -1,27 +1,37 @@
 // @ts-check
 import { pack } from '../peer/data.js';
 import { Peer, insideOf } from '../peer/peer.js';
+import { say } from './saying.js';
 
 /**
  * @import { SendOptions } from '../peer/peer.js'
+ * @import { Room, RoomClient } from './room.js'
  *
- * @typedef {SendOptions & { to?: Peer | Peer[] }} RoomSendOptions to: default all
+ * @typedef {SendOptions & { to?: Peer | Peer[], via?: 'peer' | 'server' }} RoomSendOptions to: default all; via: default `peer`, which
+ * falls back on the server for peers who take no part in WebRTC
  */
 
 /**
- * Sends data to peers.
+ * Sends data to peers: directly, or by way of the server to those with whom there is no connection, or to all.
  *
- * @param {ReadonlyMap<string, Peer>} peers who are in the room
+ * @param {RoomClient} client
+ * @param {Room} room
  * @param {unknown} data
  * @param {RoomSendOptions} options
  * @returns {Promise<{ missed: Peer[] }>} missed: those who do not get it
  */
-export async function sendTo(peers, data, { to, topic, reliable = true, signal }) {
-  const packed = pack(data, topic);
-  const receivers = to === undefined ? [...peers.values()] : [to].flat();
+export async function sendTo(client, room, data, { to, topic, reliable = true, via = 'peer', signal }) {
+  const receivers = to === undefined ? [...room.peers.values()] : [to].flat();
   for (const peer of receivers) {
     if (!(peer instanceof Peer)) throw new TypeError(`to is a peer, or a list of peers, not ${String(peer)}.`);
   }
-  const results = await Promise.all(receivers.map((peer) => insideOf(peer).send(packed, { reliable, signal })));
-  return { missed: receivers.filter((_, place) => !results[place]) };
+  if (via === 'server') return say(client, room, data, { to: to && receivers, topic, signal });
+  const direct = receivers.filter((peer) => insideOf(peer).hasConnection);
+  const others = receivers.filter((peer) => !insideOf(peer).hasConnection);
+  const saying = others.length > 0 ? say(client, room, data, { to: others, topic, signal }) : undefined;
+  const packed = direct.length > 0 || !saying ? pack(data, topic) : undefined;
+  const results = await Promise.all([saying, ...direct.map((peer) => packed && insideOf(peer).send(packed, { reliable, signal }))]);
+  const [said, ...sent] = results;
+  const missed = typeof said === 'object' ? said.missed : [];
+  return { missed: [...missed, ...direct.filter((_, place) => !sent[place])] };
 }
