@@ -15,7 +15,7 @@ import { snippet, snippetNames } from './snippets.mjs';
 const done = 'the example has run';
 
 /** What a test must reach of an example. */
-const reach = { calls: ['client', 'ring'], peers: ['room'] };
+const reach = { calls: ['client', 'ring'], order: ['room'], peers: ['room'] };
 
 /** Examples that do not run in a page by themselves: apps.mjs does them. */
 const elsewhere = ['package', 'react', 'vue', 'node'];
@@ -51,6 +51,29 @@ const examples = {
     await open();
     await hears(first.said, ' knocks');
   },
+  async sources(open) {
+    const [first, second] = [await open(), await open()];
+    await hears(second.said, 'screen stopped');
+    await hears(first.said, 'Guest');
+  },
+  async chat(open) {
+    const [first] = [await open(), await open()];
+    await hears(first.said, 'says: Hello!');
+  },
+  async data(open) {
+    const [first] = [await open(), await open()];
+    await hears(first.said, ' move {"x":1,"y":2}');
+  },
+  async channel(open) {
+    const [first, second] = [await open(), await open()];
+    await hears(first.said, 'plays rook to e4');
+    await hears(second.said, 'plays rook to e4');
+  },
+  async relay(open) {
+    const [first, second] = [await open(), await open()];
+    await hears(first.said, 'relayed');
+    await hears(second.said, 'relayed');
+  },
   async calls(open) {
     const [first, second] = [await open(), await open()];
     const user = await first.page.evaluate('client.user');
@@ -58,6 +81,22 @@ const examples = {
     await hears(first.said, ' rings');
     await first.page.evaluate('[...client.calls.values()][0].accept().then(() => {})');
     if (await answered !== 2) throw new Error('the call led to no room of two');
+  },
+  async order(open) {
+    const first = await open();
+    const { page, said } = await open();
+    await hears(first.said, 'peer-joined');
+    await hears(said, 'peer-joined');
+    const atFirst = ['online first', 'connect has resolved', 'room join', 'join has resolved'];
+    same(first.said, [...atFirst, done, 'peer-joined']);
+    same(said.filter((line) => line !== done), [...atFirst, 'peer-joined']);
+    said.length = 0;
+    await page.reload();
+    await hears(said, 'online replayed');
+    same(said.slice(0, 2), ['room reload', 'online replayed']);
+    await page.waitForFunction('globalThis.room');
+    await page.evaluate('room.leave()');
+    await hears(said, 'left leave');
   },
   async invites(open) {
     await hears((await open()).said, '/r/standup-invites#invite=');
@@ -70,6 +109,11 @@ const examples = {
 /** @param {string[]} said @param {string} what */
 function hears(said, what) {
   return until(`${what}, and heard ${JSON.stringify(said)}`, async () => said.some((line) => line.includes(what)));
+}
+
+/** @param {string[]} said @param {string[]} expected */
+function same(said, expected) {
+  if (JSON.stringify(said) !== JSON.stringify(expected)) throw new Error(`it said ${JSON.stringify(said)}, not ${JSON.stringify(expected)}`);
 }
 
 /**
@@ -112,6 +156,8 @@ export async function documented(stage, plan, step) {
       const errors = [];
       const page = await appPage(stage, browser, plan, `${name} ${people.length}`, module, async (opened) => {
         opened.on('console', (message) => said.push(message.text()));
+        // Nobody is there to choose a screen.
+        await opened.addInitScript(() => { navigator.mediaDevices.getDisplayMedia = (wanted) => navigator.mediaDevices.getUserMedia(wanted); });
         opened.on('pageerror', (error) => errors.push(String(error)));
         await opened.context().route(`${plan.app}/my/token`, async (route) => route.fulfill({ contentType: 'text/plain', body: await mint(people.length) }));
       });
