@@ -61,7 +61,12 @@ func (i *Installer) Steps(p *Plan) []Step {
 	} else if !i.isProgram() {
 		p.note("%s is there already, and is another build than this program. The service runs that one: to install this one, remove it first", Program)
 	}
-	if !i.exists(PackageUnit) && !i.exists("/lib/systemd/system/turnpike.service") && !i.exists(UnitFile) {
+	switch unit, err := os.ReadFile(i.at(UnitFile)); {
+	case err == nil && string(unit) != deploy.Unit:
+		p.note("%s is there already, and is another than that of this version. The service goes by that one: to have this one, remove it first, and put changes of yours into %s.d",
+			UnitFile, UnitFile)
+	case err == nil || i.exists(PackageUnit) || i.exists("/lib/systemd/system/turnpike.service"):
+	default:
 		steps = append(steps, i.fileStep(UnitFile, deploy.Unit, 0o644, ""))
 	}
 	if p.Config.TLS.Mode == config.TLSFiles {

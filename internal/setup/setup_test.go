@@ -296,6 +296,13 @@ func TestInstall(t *testing.T) {
 	if i.Steps(p); len(p.Findings) != 1 || p.Fatal() || !strings.Contains(p.Findings[0].Text, "another build than this program") {
 		t.Errorf("with another program in place: %v", p.Findings)
 	}
+	p.Findings = nil
+	if err := errors.Join(os.WriteFile(i.at(UnitFile), []byte("[Service]\n"), 0o644), os.WriteFile(self, []byte("a program"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if i.Steps(p); len(p.Findings) != 1 || p.Fatal() || !strings.Contains(p.Findings[0].Text, UnitFile+" is there already, and is another than that of this version") {
+		t.Errorf("with an older unit: %v", p.Findings)
+	}
 	if err := i.CheckFree(); err == nil || !strings.Contains(err.Error(), "writes over none") {
 		t.Errorf("the second time: %v", err)
 	}
