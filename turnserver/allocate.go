@@ -300,7 +300,8 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	case limitSession, limitUser, limitAddress:
 		return nil, stun.CodeAllocQuotaReached
 	case limitTotal:
-		s.warnFull("turn: the limit of allocations is reached; raise limits.allocations if this host can carry more")
+		s.warnFull("turn: the limit of allocations is reached; if this host can carry more, raise limits.allocations, and the files that the process may open",
+			"limit", limits.Allocations)
 		return nil, stun.CodeInsufficientCapacity
 	}
 	now, lifetime := s.now(), min(max(want.lifetime, defaultLifetime), limits.AllocationMaxAge)
@@ -329,7 +330,9 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	}
 	a.shard.insert(a)
 	s.counters.allocations.Add(1)
-	if err := a.start(); err != nil || a.addressGone() {
+	err := a.start()
+	endedMeanwhile := errors.Is(err, errEndedMeanwhile)
+	if !endedMeanwhile && (err != nil || a.addressGone()) {
 		if err != nil {
 			s.counters.count(failedRelayWatch)
 			s.warnFull("turn: a relayed socket cannot be read, and its client gets an error", "error", err)
@@ -338,7 +341,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 		s.dropReservation(a)
 		return nil, stun.CodeInsufficientCapacity
 	}
-	if s.isClosed() || !s.mayAllocate(&a.grant) {
+	if endedMeanwhile || s.isClosed() || !s.mayAllocate(&a.grant) {
 		a.end() // the server or the session has ended meanwhile, and could not see this allocation
 		s.dropReservation(a)
 		return nil, stun.CodeForbidden

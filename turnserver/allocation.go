@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"errors"
 	"iter"
 	"net/netip"
 	"slices"
@@ -237,6 +238,9 @@ func (d *destination) relay() *allocation {
 
 // reaches reports whether d is another host, or a live relayed address.
 func (d *destination) reaches() bool { return d.own == nil || d.relay() != nil }
+
+// errEndedMeanwhile means that others have ended the allocation, or the server. That is no fault of the host.
+var errEndedMeanwhile = errors.New("it has ended meanwhile")
 
 // start begins to read the relayed sockets. If it cannot, the caller ends the allocation.
 func (a *allocation) start() error {

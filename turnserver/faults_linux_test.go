@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -111,6 +112,33 @@ func TestRelayNotWatched(t *testing.T) {
 		c.allocate()
 		c.accept(stun.MethodRefresh, lifetime(0))
 		waitFor(t, "the port to be free", func() bool { return heldPorts(s) == 0 })
+	})
+}
+
+// lateSocket is a relayed socket whose allocation ends before anybody reads it.
+type lateSocket struct{ freedSocket }
+
+func (lateSocket) start(*allocation, *relayed) error {
+	return fmt.Errorf("the loop: %w", errEndedMeanwhile)
+}
+
+// TestEndedMeanwhileIsNoFault: an allocation that others end before its socket is read is refused like one that they end right after.
+func TestEndedMeanwhileIsNoFault(t *testing.T) {
+	s := newServer(t, nil)
+	s.binderFor = func(*loop) binder {
+		return func(p *relayPort, _ netip.AddrPort) error {
+			p.datagrams = lateSocket{}
+			return nil
+		}
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	onEach(t, func(t *testing.T, network string) {
+		dialREST(t, s, network, "alice").expectAllocate(403)
+		if n := counterOf(t, s, "faults", "relay_watch"); n != 0 || heldPorts(s) != 0 || s.Allocations() != 0 {
+			t.Errorf("%d faults are counted, and %d ports and %d allocations are left", n, heldPorts(s), s.Allocations())
+		}
 	})
 }
 

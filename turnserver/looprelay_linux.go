@@ -3,7 +3,7 @@
 package turnserver
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -43,10 +43,10 @@ func (r *loopRelay) start(a *allocation, _ *relayed) error {
 }
 
 // errRelayEnded means that the allocation has ended before its socket was read.
-var errRelayEnded = errors.New("the allocation has ended")
+var errRelayEnded = fmt.Errorf("the allocation: %w", errEndedMeanwhile)
 
-// errLoopEnded means that a loop has failed, or that the server is about to close.
-var errLoopEnded = errors.New("the loop that would read it has ended")
+// errLoopEnded means that the server is about to close.
+var errLoopEnded = fmt.Errorf("the loop that would read it: %w", errEndedMeanwhile)
 
 // acquire keeps the socket open until w is flushed, or reports false if it is closed.
 func (r *loopRelay) acquire(w *worker) bool {

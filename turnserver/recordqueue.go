@@ -22,7 +22,7 @@ type tlsQueue struct {
 	pending messages // not encrypted yet
 	lent    *buffer  // has the records, if they are not too long for it; nil: there are none
 	records []byte   // not yet given to out
-	sealed  int      // bytes of the messages in records
+	sealed  int      // that the messages in records were admitted with
 }
 
 func (q *tlsQueue) init(conn *front.Conn, out *sendQueue, buffers *bufferPool) {
@@ -34,7 +34,7 @@ func (q *tlsQueue) init(conn *front.Conn, out *sendQueue, buffers *bufferPool) {
 // their memory.
 func (q *tlsQueue) enqueue(run []streamMessage) (taken int) {
 	q.out.mu.Lock()
-	for taken < len(run) && q.out.admitLocked(len(run[taken].data)) {
+	for taken < len(run) && q.out.admitLocked(sealedSize(run[taken].data)) {
 		taken++
 	}
 	if taken == 0 || q.sealing {
@@ -56,7 +56,7 @@ func (q *tlsQueue) enqueue(run []streamMessage) (taken int) {
 // seal encrypts a message. Only the goroutine that set sealing calls it. The record comes to take.
 func (q *tlsQueue) seal(b []byte) {
 	q.out.mu.Lock()
-	q.sealed += len(b)
+	q.sealed += sealedSize(b)
 	q.out.mu.Unlock()
 	if _, err := q.conn.Write(b); err != nil {
 		q.out.fail()
@@ -83,9 +83,15 @@ func (q *tlsQueue) finishSealing() {
 	}
 }
 
-// mostSealed bounds what waits with its encryption, which may take more than short messages do, and what TLS itself has
-// to say, which nobody counts: a client may ask for new keys without end, and read nothing.
-const mostSealed = 3 * maxQueued
+// sealedSize is the most that a message takes once it is encrypted. Short ones take many times their own size, and nobody is
+// at fault if such wait.
+func sealedSize(b []byte) int {
+	const most = 5 + 16 + 20 + 16 // the longest of TLS 1.2 to a record: its head, and of AES-CBC-SHA the vector, the sum and the padding
+	return len(b) + (1+len(b)/recordSize)*most
+}
+
+// mostSealed bounds what waits with what TLS itself has to say, which nobody counts: a client may ask for new keys without end, and read nothing.
+const mostSealed = 2 * maxQueued
 
 // errSealedTooMuch ends a connection whose client reads nothing of what it makes TLS say.
 var errSealedTooMuch = errors.New("the client does not read what it asks TLS for")

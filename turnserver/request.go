@@ -131,7 +131,8 @@ func (r *request) limited(do func()) func() {
 func (s *Server) mayChange(r *request) bool {
 	now := time.Duration(s.now())
 	interval := requestShare * time.Second / time.Duration(s.cfg.Limits.RequestsPerSecond)
-	if r.alloc != nil && interval > 0 && !r.alloc.requests.Take(now, interval, requestBursts*time.Second) {
+	// Another user's request is refused later, and takes nothing from the allocation's owner.
+	if r.alloc != nil && interval > 0 && r.isOwner(r.alloc) && !r.alloc.requests.Take(now, interval, requestBursts*time.Second) {
 		return false
 	}
 	return s.requests.Take(holderOf(&r.grant, r.c), now)

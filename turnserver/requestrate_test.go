@@ -136,3 +136,27 @@ func TestPermissionsDoNotHoldTheLoop(t *testing.T) {
 		t.Errorf("128 copies of a peer: %v, one: %v", got, least)
 	}
 }
+
+// TestRefusedRequestsCostTheirSender: a user who names another's allocation, by a ticket or on its five-tuple, takes nothing from its owner.
+func TestRefusedRequestsCostTheirSender(t *testing.T) {
+	const rate = 16
+	s := newServer(t, func(cfg *Config) { allowMobility(cfg); cfg.Limits.RequestsPerSecond = rate })
+	begin := time.Now()
+	s.wallTime = func() time.Time { return begin } // no request comes back
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	alice, mallory := dialREST(t, s, "udp", "alice"), dialREST(t, s, "udp", "mallory")
+	_, ticket := alice.allocateMobile()
+	for range rate / requestShare * requestBursts {
+		mallory.refuse(441, stun.MethodRefresh, mobilityTicket(ticket))
+	}
+	thief := dialREST(t, s, "udp", "mallory")
+	thief.conn = alice.conn
+	for range rate / requestShare * requestBursts {
+		thief.refuse(441, stun.MethodRefresh)
+	}
+	next := alice.elsewhere(s, "udp")
+	next.show(ticket)
+	next.accept(stun.MethodRefresh)
+}

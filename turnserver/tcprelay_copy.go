@@ -26,7 +26,8 @@ const copySize = 16 << 10
 
 // copyWithPeer copies data between the stream and the peer whose connection it has claimed. It ends when neither side
 // sends more, when one of them fails, or when the allocation ends. Data that one side does not read stay with the
-// other: the server holds a buffer in each direction, and none while nothing comes. behind is what the client sent
+// other: the server holds a buffer in each direction, and none while nothing comes (but over TLS one from the client, since
+// it cannot tell whether something has come). behind is what the client sent
 // behind its claim.
 func (t *stream) copyWithPeer(behind []byte) {
 	p := t.claimed

@@ -150,3 +150,37 @@ func TestWhatTLSSaysIsBounded(t *testing.T) {
 		return len(s.streams) == 0
 	})
 }
+
+// TestShortMessagesAtOnce: a client over TLS for which as many short messages wait as there is room for gets them all, though encryption
+// makes them many times as long.
+func TestShortMessagesAtOnce(t *testing.T) {
+	s := startServer(t, nil)
+	conn, near := tlsStream(t, s)
+	near.tls.out.mu.Lock()
+	near.tls.sealing = true // as if a goroutine encrypted
+	near.tls.out.mu.Unlock()
+	const size, many = 8, maxQueued / 4
+	var counters counters
+	var b streamBatch
+	for i := range many {
+		m := make([]byte, size)
+		binary.BigEndian.PutUint32(m, uint32(i))
+		b.queue(near, m, size)
+		if i%50 == 49 {
+			b.flush(&counters)
+		}
+	}
+	b.flush(&counters)
+	taken := int(counters.relayed.Sent[classOf(wire.TLS, peerToClient)].Packets.Load())
+	if taken == 0 || taken == many {
+		t.Fatalf("%d of %d messages were taken", taken, many)
+	}
+	near.tls.finishSealing()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	m := make([]byte, size)
+	for i := range taken {
+		if _, err := io.ReadFull(conn, m); err != nil || binary.BigEndian.Uint32(m) != uint32(i) {
+			t.Fatalf("message %d of %d is %x: %v", i, taken, m, err)
+		}
+	}
+}

@@ -58,12 +58,19 @@ func offloadMode(cfg *config.Config) turnserver.OffloadMode {
 	return turnserver.OffloadOff
 }
 
+// fewRelays is how many relays a server may reach of which nobody has said how many it needs.
+const fewRelays = 1000
+
 // turnLimits are the limits in force. Relays leave a quarter of the sockets that this process may have for everything else: a server
 // without any could not even show its pages.
 func (n *Node) turnLimits() turnserver.Limits {
 	limits, most := turnLimits(n.cfg), openFiles()/4*3
 	if limits.Allocations > most {
-		n.log.Info("turn: there may be fewer relays than limits.allocations, as this process may open so few files; raise LimitNOFILE, or ulimit -n",
+		say := n.log.Debug // nobody has asked for the default, which is more than most servers ever have
+		if asked := config.Default(n.cfg.StateDir).Limits.Allocations != limits.Allocations; asked || most < fewRelays {
+			say = n.log.Info
+		}
+		say("turn: there may be fewer relays than limits.allocations, as this process may open so few files; raise LimitNOFILE, or ulimit -n",
 			"relays", most, "limits.allocations", limits.Allocations, "files", openFiles())
 		limits.Allocations = most
 	}

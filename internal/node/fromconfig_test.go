@@ -50,6 +50,11 @@ func TestRelaysLeaveSockets(t *testing.T) {
 			t.Errorf("with %d relays the log says %q", allocations, log.String())
 		}
 	}
+	var log bytes.Buffer
+	n := &Node{cfg: config.Default("state"), log: slog.New(slog.NewTextHandler(&log, nil))}
+	if most := n.turnLimits().Allocations; (log.Len() > 0) != (most < fewRelays) {
+		t.Errorf("with the default, of which %d are allowed, the log says %q", most, log.String())
+	}
 }
 
 // loaded is the configuration that a file with this text makes.

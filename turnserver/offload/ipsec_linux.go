@@ -28,7 +28,29 @@ func policiesInForce() (why string, err error) {
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		return "", nil // this kernel has no IPsec
 	}
-	return "", err
+	if err != nil {
+		return "", err
+	}
+	if blocks, err := blockedByDefault(); blocks || err != nil {
+		return "IPsec policies are in force, and what none allows is blocked (ip xfrm policy setdefault)", err
+	}
+	return "", nil
+}
+
+// blockedByDefault reports whether the kernel blocks what no policy allows, to this host or from it.
+func blockedByDefault() (bool, error) {
+	const getDefault, block = 0x28, 1 // XFRM_MSG_GETDEFAULT, and XFRM_USERPOLICY_BLOCK of Linux's xfrm.h
+	req := nl.NewNetlinkRequest(getDefault, 0)
+	req.AddRawData(make([]byte, 4)) // in, fwd, out, and padding
+	answers, err := req.Execute(unix.NETLINK_XFRM, getDefault)
+	if errors.Is(err, unix.EINVAL) {
+		return false, nil // a kernel before 5.15
+	}
+	if err != nil || len(answers) == 0 || len(answers[0]) < 3 {
+		return false, err
+	}
+	in, out := answers[0][0], answers[0][2]
+	return in == block || out == block, nil
 }
 
 // concerns reports whether a policy is about what the program forwards. Others are of single sockets, of what this host

@@ -44,6 +44,13 @@ func TestIPsec(t *testing.T) {
 		l.ip(l.Middle, "xfrm policy delete "+policy)
 		c.wantAgain()
 	}
+	for _, direction := range []string{"in", "out"} {
+		l.ip(l.Middle, "xfrm policy setdefault "+direction+" block")
+		stops(d)
+		l.ip(l.Middle, "xfrm policy setdefault "+direction+" accept")
+		c.wantAgain()
+	}
+	l.ip(l.Middle, "xfrm policy setdefault fwd block")
 	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd"+tunnel)
 	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir out if_id 7"+tunnel)
 	l.ip(l.Middle, "xfrm policy add src 0.0.0.0/0 dst 9.0.0.0/8 dir out action allow")

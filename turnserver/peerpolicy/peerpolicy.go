@@ -60,6 +60,8 @@ func deniedRanges() []deniedRange {
 		{"127.0.0.0/8", Loopback},
 		{"169.254.0.0/16", LinkLocal},   // among them the clouds' metadata service
 		{"168.63.129.16/32", LinkLocal}, // Azure's services for its machines, which each of them reaches
+		{"161.26.0.0/16", Private},      // services of IBM's cloud, which only its machines reach: DNS, NTP, mirrors; and the next, its storage and interfaces
+		{"166.8.0.0/14", Private},
 		{"10.0.0.0/8", Private},
 		{"172.16.0.0/12", Private},
 		{"192.168.0.0/16", Private},
