@@ -9,6 +9,7 @@ import { Stage } from './browser.mjs';
 import * as meeting from './meeting.mjs';
 import * as apps from './apps.mjs';
 import * as examples from './examples.mjs';
+import * as handling from './handling.mjs';
 import * as localhost from './localhost.mjs';
 import * as looks from './look.mjs';
 import * as page from './page.mjs';
@@ -22,7 +23,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...examples, ...localhost, ...looks, ...page, ...peers, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...examples, ...handling, ...localhost, ...looks, ...page, ...peers, ...resume, ...sdk, ...serving };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

@@ -5,10 +5,10 @@
 
 /** @type {Record<string, Camera>} */
 export const cameras = {
-  laptop: { width: 640, height: 360, hue: 200 },
-  phone: { width: 360, height: 640, hue: 20 },
-  old: { width: 480, height: 360, hue: 280 },
-  desk: { width: 640, height: 360, hue: 110 },
+  laptop: { width: 480, height: 270, hue: 200 },
+  phone: { width: 270, height: 480, hue: 20 },
+  old: { width: 360, height: 270, hue: 280 },
+  desk: { width: 480, height: 270, hue: 110 },
 };
 
 /**
@@ -80,8 +80,8 @@ function install({ width, height, hue }) {
     const timer = setInterval(() => {
       draw(pen, performance.now());
       if (track.readyState === 'ended') clearInterval(timer);
-    }, 200);
-    const [track] = canvas.captureStream(5).getVideoTracks();
+    }, 250);
+    const [track] = canvas.captureStream(4).getVideoTracks();
     if (track) stream.addTrack(track);
     return stream;
   };

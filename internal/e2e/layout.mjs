@@ -20,6 +20,25 @@ export function faultsOfLayout() {
     const id = element.getAttribute('data-testid');
     return `${element.localName}${id ? `[${id}]` : ''} "${text}"`;
   };
+  /** Red, green and blue, from 0 to 1, and how opaque. @param {string} colour */
+  const parts = (colour) => {
+    const [r = 0, g = 0, b = 0, opaque = 1] = (colour.match(/[\d.]+/g) ?? []).map(Number);
+    const scale = colour.startsWith('rgb') ? 255 : 1;
+    return { rgb: [r / scale, g / scale, b / scale], opaque };
+  };
+  /** The colour behind an element. @param {Element | null} element @returns {string} */
+  const ground = (element) => {
+    const colour = element ? getComputedStyle(element).backgroundColor : 'rgb(255, 255, 255)';
+    return parts(colour).opaque > 0.99 ? colour : ground(element?.parentElement ?? null);
+  };
+  /** As in WCAG. @param {string} a @param {string} b */
+  const contrast = (a, b) => {
+    const [dark = 0, light = 0] = [a, b].map((colour) => {
+      const [red = 0, green = 0, blue = 0] = parts(colour).rgb.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    }).sort((x, y) => x - y);
+    return (light + 0.05) / (dark + 0.05);
+  };
   /** The part of a picture that shows the face which faces.mjs draws. @param {number} width @param {number} height */
   const faceIn = (width, height) => {
     const tall = height > width ? width * 0.8 : height * 0.7;
@@ -49,6 +68,27 @@ export function faultsOfLayout() {
     if (control instanceof HTMLButtonElement && (control.scrollWidth > control.clientWidth + 1 || control.scrollHeight > control.clientHeight + 1)) {
       faults.push(`the words of ${nameOf(control)} do not fit into it`);
     }
+  }
+
+  for (const field of root.querySelectorAll('input:not([type=checkbox]), select, textarea')) {
+    if (!isShown(field) || field.matches(':focus-visible')) continue; // Then an outline is in the border's place.
+    const ratio = contrast(getComputedStyle(field).borderTopColor, ground(field.parentElement));
+    if (ratio < 3) faults.push(`the border of ${nameOf(field)} has a contrast of ${ratio.toFixed(2)} to 1`);
+  }
+  const pen = document.createElement('canvas').getContext('2d');
+  for (const select of root.querySelectorAll('select')) {
+    if (!isShown(select) || !pen) continue;
+    const style = getComputedStyle(select);
+    pen.font = style.font;
+    const ARROW = 16;
+    const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - ARROW;
+    const words = select.selectedOptions[0]?.text ?? '';
+    if (pen.measureText(words).width > room) faults.push(`"${words}" does not fit into its select: ${room.toFixed(0)} px`);
+  }
+  for (const time of root.querySelectorAll('time')) {
+    const words = document.createRange();
+    words.selectNodeContents(time);
+    if (isShown(time) && words.getClientRects().length > 1) faults.push(`the time ${time.textContent} is broken into lines`);
   }
 
   // Words that end in an ellipsis may be long, but some of them must be there. Others must not be cut.

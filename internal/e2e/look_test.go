@@ -32,3 +32,12 @@ func TestLook(t *testing.T) {
 	}
 	drive(t, "look", plan)
 }
+
+// TestHandling uses a room by keyboard and by finger, and reads what screen readers would.
+func TestHandling(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	host := netlab.New(t).Public("host")
+	const url = "http://localhost:8080"
+	serve(t, host, url, netip.MustParseAddrPort("127.0.0.1:8080"), nil)
+	drive(t, "handling", map[string]any{"place": chromiumAt(t, host, nil), "url": url})
+}

@@ -10,7 +10,8 @@ export const pageLoaded = document.readyState === 'complete' ? Promise.resolve()
  * @param {string} id of the template
  */
 export function fill(host, id) {
-  host.replaceChildren(find(document, `template#${id}`, HTMLTemplateElement).content.cloneNode(true));
+  // Chromium ignores dir="auto" of what cloneNode makes, until this document has had a dir attribute of its own.
+  host.replaceChildren(document.importNode(find(document, `template#${id}`, HTMLTemplateElement).content, true));
 }
 
 /**

@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, isolate, write } from '../dom.js';
 import { roomPath } from '../roomlinks.js';
 
 /**
@@ -42,7 +42,7 @@ export class IncomingCall extends HTMLElement {
     findButton(this, 'decline').addEventListener('click', () => call.decline(), { signal });
     dialog.addEventListener('cancel', () => call.decline(), { signal });
     const title = `${call.user.name} is calling`;
-    write(this, 'h2', title);
+    write(this, 'h2', `${isolate(call.user.name)} is calling`);
     drawAvatar(this, call.user.name);
     this.#warn(app.room);
     app.attention.call({ title, text: 'Open this page to answer.', sound: 'ring' }, signal);
@@ -61,7 +61,7 @@ export class IncomingCall extends HTMLElement {
    * @param {Call} call
    */
   #missed(app, call) {
-    app.notice.show({ code: 'missed', title: `You missed a call from ${call.user.name}`, text: 'They stopped ringing before you answered.' });
+    app.notice.show({ code: 'missed', title: `You missed a call from ${isolate(call.user.name)}`, text: 'They stopped ringing before you answered.' });
   }
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, write } from '../dom.js';
+import { drawAvatar, fill, find, isolate, write } from '../dom.js';
 import { roomPath } from '../roomlinks.js';
 import { wordsFor } from '../words.js';
 
@@ -23,7 +23,7 @@ export class OutgoingCall extends HTMLElement {
   async call(user) {
     const dialog = find(this, 'dialog', HTMLDialogElement);
     if (dialog.open) return;
-    write(this, 'h2', `Ringing ${user.name}…`);
+    write(this, 'h2', `Ringing ${isolate(user.name)}…`);
     drawAvatar(this, user.name);
     const cancelled = new AbortController();
     const signal = cancelled.signal;
@@ -70,7 +70,7 @@ export class OutgoingCall extends HTMLElement {
   #unanswered(name, { outcome, reason }) {
     if (outcome === 'hangup') return;
     const declined = outcome === 'declined';
-    const title = declined ? `${name} declined` : `${name} did not answer`;
+    const title = declined ? `${isolate(name)} declined` : `${isolate(name)} did not answer`;
     const text = outcome === 'gone' ? 'The connection was lost while it rang.' : reason || 'Perhaps later.';
     this.app?.notice.show({ code: declined ? 'declined' : 'unanswered', title, text });
   }

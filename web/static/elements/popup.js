@@ -38,10 +38,11 @@ export function attachPopup(button, popup) {
  * @param {HTMLElement} popup
  */
 function place(button, popup) {
+  popup.style.top = popup.style.left = '0'; // Else the edge of the window would make it narrow.
   const at = button.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = popup;
   const top = at.top > innerHeight / 2 ? at.top - GAP - height : at.bottom + GAP;
-  const left = at.left + width <= innerWidth - MARGIN ? at.left : at.right - width;
+  const left = at.left > innerWidth / 2 ? at.right - width : at.left;
   popup.style.top = `${Math.max(MARGIN, Math.min(top, innerHeight - MARGIN - height))}px`;
-  popup.style.left = `${Math.max(MARGIN, left)}px`;
+  popup.style.left = `${Math.max(MARGIN, Math.min(left, innerWidth - MARGIN - width))}px`;
 }
