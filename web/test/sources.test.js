@@ -179,3 +179,30 @@ test('what each connection gets depends on how many there are', async () => {
   assert.deepEqual([2, 3, 4, 5, 8, 9, 16].map((people) => limitOf('camera', people).maxBitrate / 1000), [1500, 700, 700, 300, 300, 150, 150]);
   assert.equal(limitOf('screen', 16).maxBitrate, 1_000_000);
 });
+
+test('an app sees each connection with its peer before it is used, and may fail', async () => {
+  /** @type {string[]} */
+  const seen = [];
+  const { client, socket } = await signedIn({
+    rtc: {
+      RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+      iceTransportPolicy: 'relay',
+      onConnection: (connection, peer) => {
+        seen.push(`${peer.name} ${peer.sources.camera} ${connection.getConfiguration().iceTransportPolicy} ${connection.getTransceivers().length}`);
+        throw new Error('of the app');
+      },
+    },
+  });
+  const { reportError } = globalThis;
+  /** @type {unknown[]} */
+  const reported = [];
+  globalThis.reportError = (error) => reported.push(error);
+  try {
+    const room = await inRoom(client, socket);
+    assert.equal(room.peers.size, 1);
+  } finally {
+    globalThis.reportError = reportError;
+  }
+  assert.deepEqual(seen, ['Bob false relay 0']);
+  assert.equal(reported.length, 1);
+});

@@ -1,5 +1,5 @@
 // @ts-check
-import { emit } from '../emitter.js';
+import { emit, report } from '../emitter.js';
 import { Channels } from './channels.js';
 import { PeerData } from './data.js';
 import { Negotiation } from './negotiation.js';
@@ -89,7 +89,11 @@ export class Link {
     // Where there is no MediaStream, as in Node.js, nobody asks for them.
     this.stream = /** @type {MediaStream} */ (MediaStream && new MediaStream());
     this.screen = /** @type {MediaStream} */ (MediaStream && new MediaStream());
-    this.#current = options.connects === false ? undefined : this.#negotiate(options.offers);
+  }
+
+  /** Makes the first connection, for which the Peer must be complete: apps get to see both. */
+  begin() {
+    if (this.#options.connects !== false) this.#current = this.#negotiate(this.#options.offers);
   }
 
   get polite() {
@@ -252,7 +256,13 @@ export class Link {
       RTCPeerConnection,
       MediaStream,
       configuration: { iceServers, ...(iceTransportPolicy && { iceTransportPolicy }) },
-      onConnection: (connection) => onConnection?.(connection, this.#peer),
+      onConnection: (connection) => {
+        try {
+          onConnection?.(connection, this.#peer);
+        } catch (error) {
+          report(error); // Of the app, and no concern of the negotiation.
+        }
+      },
       sending: this.#sending,
       send: (negotiated) => negotiation === (this.#next ?? this.#current) && send(this.info.session, negotiated),
     });

@@ -54,6 +54,7 @@ export class Peer extends Emitter {
     /** Never changes in the life of the peer. */
     this.id = info.session;
     this.#link = new Link(this, info, options);
+    this.#link.begin();
   }
 
   /** Of this moment; see `id`. */
