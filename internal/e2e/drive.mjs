@@ -13,6 +13,7 @@ import * as handling from './handling.mjs';
 import * as localhost from './localhost.mjs';
 import * as looks from './look.mjs';
 import * as page from './page.mjs';
+import * as invites from './invites.mjs';
 import * as peers from './peers.mjs';
 import * as resume from './resume.mjs';
 import * as serving from './serving.mjs';
@@ -23,7 +24,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...examples, ...handling, ...localhost, ...looks, ...page, ...peers, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...examples, ...handling, ...localhost, ...looks, ...page, ...invites, ...peers, ...resume, ...sdk, ...serving };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

@@ -21,3 +21,15 @@ func TestPage(t *testing.T) {
 		})
 	}
 }
+
+// TestInvites has people invite others from the page, at a server that lets nobody in without an invite.
+func TestInvites(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	s, config, ca := startServer(t, lab)
+	host := lab.Public("people")
+	drive(t, "invites", map[string]any{
+		"place": chromiumAt(t, host, ca), "url": publicURL,
+		"member": s.link(t, config, "standup", "--role", "member"), "once": s.link(t, config, "standup", "--uses", "1"),
+	})
+}

@@ -194,10 +194,10 @@ func (s *server) run(t *testing.T, args ...string) string {
 	return stdout(t, cmd)
 }
 
-// link makes an invite and returns its link.
-func (s *server) link(t *testing.T, config, room string) string {
+// link makes an invite, as the further arguments say, and returns its link.
+func (s *server) link(t *testing.T, config, room string, args ...string) string {
 	t.Helper()
-	out := s.run(t, "invite", "--config", config, "--room", room, "--ttl", "1h")
+	out := s.run(t, append([]string{"invite", "--config", config, "--room", room, "--ttl", "1h"}, args...)...)
 	for _, word := range strings.Fields(out) {
 		if strings.HasPrefix(word, "https://") && strings.Contains(word, "#invite=") {
 			return word

@@ -25,7 +25,7 @@ func TestSize(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{"node_modules", ".git", "bin", "testdata"}, d.Name()) {
+			if slices.Contains([]string{"node_modules", ".git", "bin", "testdata", "vendor"}, d.Name()) {
 				return filepath.SkipDir
 			}
 			return nil

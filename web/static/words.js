@@ -23,6 +23,8 @@ const WORDS = {
   'invite-required': ['You need an invite to come in', 'Open the link that you were sent. If you have none, ask the people who run this server.'],
   'unauthorized': ['This invite is not valid', 'The link may have been cut short. Copy it again, or ask for a new one.'],
   'forbidden': ['Your invite is not for this', 'It is for another room. Open its link again to go there.'],
+  'too-many-invites': ['You have made many links', 'Take one back first, or wait until one has expired.'],
+  'no-such-session': ['The server does not know you at the moment', 'Please try again once you are online.'],
   'ended': ['You were signed out', 'Your invite is no longer valid. Ask the person who sent it for a new one.'],
   'no-such-user': ['They are no longer online', 'Try again when you see them in the list.'],
   'busy': ['They are in another call', 'Try again in a while.'],

@@ -5,7 +5,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
 const root = new URL('../static/', import.meta.url);
-const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).map((file) => file.replaceAll('\\', '/'));
+/** All files but those of others, in vendor/. */
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).map((file) => file.replaceAll('\\', '/')).filter((file) => !file.startsWith('vendor/'));
 
 /** @param {string} file */
 function code(file) {

@@ -1,7 +1,7 @@
 // @ts-check
 import { fill, find, findButton, isolate, write } from '../dom.js';
 import { LocalMedia } from '../media.js';
-import { roomPath } from '../roomlinks.js';
+import { RoomInvites } from '../roominvites.js';
 import { keepAwake } from '../wakelock.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { ChatPanel } from './chat.js';
@@ -9,6 +9,7 @@ import { Controls } from './controls.js';
 import { Door } from './door.js';
 import { Drawer } from './drawer.js';
 import { Entry } from './entry.js';
+import { InviteDialog } from './invite.js';
 import { Lock } from './lock.js';
 import { NameForm } from './name.js';
 import { Remove } from './remove.js';
@@ -16,6 +17,7 @@ import { Tiles } from './tiles.js';
 
 /**
  * @import { App } from '../app.js'
+ * @import { OfferedLink } from '../roominvites.js'
  * @import { Peer, Room } from '../sdk/turnpike.js'
  */
 
@@ -34,6 +36,7 @@ export class RoomPage extends HTMLElement {
   /** @type {Room | undefined} */
   #room;
   #entry;
+  #invites;
   #tiles = new Tiles();
   /** @type {Drawer | undefined} */
   #drawer;
@@ -49,6 +52,7 @@ export class RoomPage extends HTMLElement {
     this.app = app;
     this.roomId = id;
     this.heading = id;
+    this.#invites = new RoomInvites(app.session, id);
     this.#entry = new Entry({
       app,
       roomId: id,
@@ -70,6 +74,8 @@ export class RoomPage extends HTMLElement {
     this.#chat.watch((text) => this.#send(text));
     this.#tiles.attach(find(this, '.tiles', HTMLElement));
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
+    findButton(this, 'invite-people').addEventListener('click', () => this.#invite.open());
+    this.#invite.watch(this.app, this.#invites);
     this.#media.on('change', () => this.#shareMedia());
     this.#media.on('problem', (problem) => notice.show({ code: 'media', title: problem }));
     session.on('name', () => this.#showOwn(), { signal });
@@ -96,6 +102,10 @@ export class RoomPage extends HTMLElement {
 
   get #chat() {
     return find(this, 'tp-chat', ChatPanel);
+  }
+
+  get #invite() {
+    return find(this, 'tp-invite', InviteDialog);
   }
 
   get #controls() {
@@ -277,17 +287,31 @@ export class RoomPage extends HTMLElement {
     else room.leave();
   }
 
+  /** Copies the link, with an invite if there is one to give. */
   async #copyLink() {
-    const link = new URL(roomPath(this.roomId), location.href).href;
     const label = find(this, '[data-testid=copy-link] span', HTMLElement);
+    /** @type {Promise<OfferedLink>} */
+    const offering = this.#invites.offer().catch(() => ({ link: this.#invites.plain, kind: 'plain' }));
     try {
-      await navigator.clipboard.writeText(link);
+      await copyText(offering.then(({ link }) => link));
       label.textContent = 'Copied';
       setTimeout(() => (label.textContent = 'Copy link'), COPIED_MS);
     } catch {
-      this.app.notice.show({ code: 'link', title: 'The link to this room', text: link });
+      await this.#invite.open(); // It shows the link, to copy by hand.
     }
   }
+}
+
+/**
+ * Copies a text that comes later. Browsers let a page copy only while it handles a click, so some want to know right then
+ * that a text will come.
+ *
+ * @param {Promise<string>} text
+ */
+async function copyText(text) {
+  if (typeof ClipboardItem !== 'function') return navigator.clipboard.writeText(await text);
+  const blob = text.then((text) => new Blob([text], { type: 'text/plain' }));
+  await navigator.clipboard.write([new ClipboardItem({ 'text/plain': blob })]);
 }
 
 customElements.define('tp-room', RoomPage);
