@@ -100,3 +100,21 @@ func TestRenamedInBatch(t *testing.T) {
 		one.expectNothing()
 	})
 }
+
+// TestPresencePauses: while many members are told of somebody, others have their turn again and again.
+func TestPresencePauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newMemoryHarness(t, unlimited)
+		const members = 3200
+		h.crowd("crowd", members)
+		h.srv.mu.Lock()
+		h.srv.notePresence(h.srv.users["turnpike:crowd 00000"], true)
+		h.srv.presence.timer.Stop() // this test tells them
+		h.srv.mu.Unlock()
+		began := time.Now()
+		h.srv.tellPresence(nil)
+		if took := time.Since(began); took < members/presenceAtOnce*presencePause || took > presenceDelay {
+			t.Errorf("took %v", took)
+		}
+	})
+}
