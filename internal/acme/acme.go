@@ -33,8 +33,8 @@ const shortlived = "shortlived"
 // defaultInterval is the time between two looks at the certificate. The shortest-lived one is due for two days.
 const defaultInterval = 10 * time.Minute
 
-// early is how long before the time that the directory suggests (RFC 9773) certmagic renews, and a fifth of the life that
-// it leaves a certificate at least. It must be far below that life, or each look would renew.
+// early is how long before the time that the directory suggests (RFC 9773) certmagic renews. It also renews what has less than five
+// times as long to live. So it must be far below every life, or each look would renew.
 const early = time.Hour
 
 // Config is what a Manager needs.

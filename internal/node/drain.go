@@ -23,6 +23,7 @@ func (n *Node) postDrain(w http.ResponseWriter, _ *http.Request) {
 	}
 	n.api.SetReady(false)
 	n.turn.Drain()
+	n.drainingSince.CompareAndSwap(nil, new(time.Now()))
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(drainAnswer{n.turn.Allocations(), n.turn.Active(n.options.idle())})
 }

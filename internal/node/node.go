@@ -20,6 +20,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"turnpike/auth"
@@ -93,6 +94,8 @@ type Node struct {
 	adminSocket     *adminSocket   // nil: there is none
 
 	redirectListeners []net.Listener // their connections go to redirects
+
+	drainingSince atomic.Pointer[time.Time] // nil: nobody has called turnpike drain
 }
 
 // New makes the parts, and opens no socket.

@@ -125,9 +125,13 @@ const idleRelay = 30 * time.Second
 // drain refuses new relays. Then it waits until the relays carry nothing any more, drain_timeout is over or ctx ends. Signaling goes
 // on meanwhile: a client that is sent away now could come back only to this process, which has the port.
 func (n *Node) drain(ctx context.Context, watchdog <-chan time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
+	timeout := n.cfg.DrainTimeout
+	if since := n.drainingSince.Load(); since != nil { // turnpike drain has waited for a part of it
+		timeout = max(0, timeout-time.Since(*since))
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", n.cfg.DrainTimeout)
+	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", timeout)
 	n.turn.Drain()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

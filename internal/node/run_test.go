@@ -88,6 +88,35 @@ func TestDrainLeavesIdleRelays(t *testing.T) {
 	}
 }
 
+// TestDrainBeforeStop: after turnpike drain, a server that is told to stop waits for relays no longer than what is left of drain_timeout.
+func TestDrainBeforeStop(t *testing.T) {
+	s := start(t, "--drain-timeout", "1h")
+	client, err := relayCredential(t, s).connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.close()
+	if _, err := client.Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	noTime, cancel := context.WithCancel(t.Context())
+	cancel()
+	if active, err := NewAdminClient(s.node.cfg).Drain(noTime); err != nil || active != 1 {
+		t.Fatalf("%d relays carry something, %v", active, err)
+	}
+	if status, _ := get(t, http.DefaultClient, s.row("web")+"/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz answers %d", status)
+	}
+	s.node.drainingSince.Store(new(time.Now().Add(-time.Hour)))
+	close(s.drain)
+	if err := s.wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if !strings.Contains(s.log.String(), "relays were still there at the end") {
+		t.Errorf("it did not wait at all: %s", s.log.String())
+	}
+}
+
 // TestRestart holds that a planned restart of a single node costs nobody the session: clients are told to come back, and
 // the next process, on the same port, carries the session on at once.
 func TestRestart(t *testing.T) {

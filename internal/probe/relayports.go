@@ -44,12 +44,12 @@ func (r *run) relayPorts(ctx context.Context, found []reached) {
 	}
 }
 
-// noteNoUDP says that the relay ports were not tried because UDP does not come through, where other ways do.
+// noteNoUDP says that the relay ports were not tried because no TURN over UDP answers, where other ways do.
 func (r *run) noteNoUDP(found []reached, six bool) {
 	if i := slices.IndexFunc(found, func(f reached) bool {
 		return f.uri.Scheme != stun.SchemeTypeSTUN && f.addr.Is6() == six && !f.addr.IsLoopback()
 	}); i >= 0 {
-		r.note("relay udp", found[i].raw, "relay ports were not tried, as TURN over UDP does not work from here")
+		r.note("relay udp", found[i].raw, "relay ports were not tried, as no TURN over UDP answers here")
 	}
 }
 

@@ -32,21 +32,21 @@ func (p *Plan) checkDNS(ctx context.Context, m Machine) {
 		return
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
-		if here := p.outsideAddrs(m); !slices.Contains(here, a) && !slices.Contains(m.Own(), a) {
+		if here := p.outsideAddrs(ctx, m); !slices.Contains(here, a) && !slices.Contains(m.Own(), a) {
 			p.wrong("public_host is %s, and this machine is %s; write the one that leads here, or name it in turn.external_addresses", a, joinAddrs(here))
 		}
 		return
 	}
 	found, err := m.Resolve(ctx, host)
 	if err != nil || len(found) == 0 {
-		p.wrong("%s has no address: %v; give it an A or AAAA record that leads to this machine (%s)", host, errOr(err, "there is no record"), joinAddrs(p.outsideAddrs(m)))
+		p.wrong("%s has no address: %v; give it an A or AAAA record that leads to this machine (%s)", host, errOr(err, "there is no record"), joinAddrs(p.outsideAddrs(ctx, m)))
 		return
 	}
 	if slices.ContainsFunc(found, netip.Addr.IsLoopback) { // as Debian's installer has it
 		p.note("/etc/hosts leads %s to this machine, so that its DNS records were not tried from here", host)
 		return
 	}
-	here := p.outsideAddrs(m)
+	here := p.outsideAddrs(ctx, m)
 	elsewhere := slices.DeleteFunc(slices.Clone(found), func(a netip.Addr) bool { return slices.Contains(here, a) || slices.Contains(m.Own(), a) })
 	switch {
 	case len(elsewhere) == len(found):
@@ -65,16 +65,25 @@ func errOr(err error, otherwise string) string {
 }
 
 // outsideAddrs are the addresses by which the world reaches this machine.
-func (p *Plan) outsideAddrs(m Machine) (out []netip.Addr) {
+func (p *Plan) outsideAddrs(ctx context.Context, m Machine) (out []netip.Addr) {
 	for _, a := range m.Sources() {
-		if outside, ok := p.Config.TURN.ExternalAddresses[a]; ok {
-			a = outside
-		} else if outside, ok := p.Config.TURN.ExternalAddresses[unspecified(a)]; ok {
-			a = outside
-		}
-		out = append(out, a)
+		out = append(out, p.outsideOf(ctx, m, a)...)
 	}
 	return out
+}
+
+// outsideOf are the addresses by which the world knows one of this machine's: by its row of turn.external_addresses, or by that of its family.
+func (p *Plan) outsideOf(ctx context.Context, m Machine, a netip.Addr) []netip.Addr {
+	for _, row := range []netip.Addr{a, unspecified(a)} {
+		if outside, ok := p.Config.TURN.ExternalAddresses[row]; ok {
+			return []netip.Addr{outside}
+		}
+		if name, ok := p.Config.TURN.ExternalNames[row]; ok {
+			found, _ := m.Resolve(ctx, name)
+			return slices.DeleteFunc(slices.Clone(found), func(f netip.Addr) bool { return f.Is4() != a.Is4() })
+		}
+	}
+	return []netip.Addr{a}
 }
 
 func unspecified(a netip.Addr) netip.Addr {

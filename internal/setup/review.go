@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -52,6 +53,9 @@ func (p *Plan) checkRoutes(m Machine, own []netip.Addr) {
 
 // checkSecrets sees that nobody else on the machine can read the secrets that are there.
 func (p *Plan) checkSecrets(configFile, envFile string) {
+	if runtime.GOOS == "windows" { // which has access lists, and shows no modes
+		return
+	}
 	secret := p.Config.SecretFile()
 	if mode, ok := modeOf(secret); ok && mode&0o077 != 0 {
 		p.wrong("%s has mode %04o, which lets others in, so the server does not start; chmod 600 it", secret, mode)

@@ -61,8 +61,11 @@ func TestReview(t *testing.T) {
 		"a port of UDP": {acme, func(m *machine, _ *config.Config) {
 			m.taken = map[string]string{"udp4 0.0.0.0:3478": "turnserver (process 9)"}
 		}, "is taken by turnserver", true},
-		"a name elsewhere":     {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs("45.33.7.11") }, name + " leads to 45.33.7.11, and this machine is", true},
-		"a name of several":    {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs(public, "45.33.7.11") }, "leads to 45.33.7.11, too", false},
+		"a name elsewhere":  {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs("45.33.7.11") }, name + " leads to 45.33.7.11, and this machine is", true},
+		"a name of several": {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs(public, "45.33.7.11") }, "leads to 45.33.7.11, too", false},
+		"a name that changes": {acme + "turn.external_addresses = { \"0.0.0.0\" = \"home.example.org\" }\n", func(m *machine, _ *config.Config) {
+			m.sources, m.names[name], m.names["home.example.org"] = addrs(private, "2600:3c00::10"), addrs("45.33.7.77"), addrs("45.33.7.77")
+		}, "", false},
 		"no such name":         {acme, func(m *machine, _ *config.Config) { delete(m.names, name) }, "give it an A or AAAA record", true},
 		"its name in a file":   {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs("127.0.1.1") }, "/etc/hosts leads " + name + " to this machine", false},
 		"no IPv6":              {acme, func(m *machine, _ *config.Config) { m.sources = addrs(public) }, "no IPv6 default route", false},
