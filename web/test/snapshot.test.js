@@ -63,3 +63,28 @@ test('new ICE servers are told', async () => {
   await socket.say({ type: 'ice-servers', iceServers, iceExpires: '2026-01-01T01:00:00Z' });
   assert.deepEqual([await told, client.iceServers], [{ iceServers }, iceServers]);
 });
+
+test("a room's snapshot follows its peers, its host, its lock and those who knock", async () => {
+  const { client, socket } = await resumable();
+  const room = await inRoom(client, socket, { host: 's1', seq: 1 });
+  let changes = 0;
+  room.subscribe(() => changes++);
+  /** @param {any} message @param {() => unknown} look @param {unknown} want */
+  const after = async (message, look, want) => {
+    const before = room.snapshot;
+    assert.equal(room.snapshot, before);
+    changes = 0;
+    await socket.say({ room: 'standup', ...message });
+    assert.deepEqual([look(), changes > 0, room.snapshot === before], [want, true, false], message.type);
+  };
+  const [first] = room.snapshot.peers;
+  assert.deepEqual([first?.name, first?.away, first?.peer], ['Bob', false, room.peers.get('s2')]);
+  await after({ type: 'peer-away', session: 's2', seq: 2 }, () => room.snapshot.peers[0]?.away, true);
+  await after({ type: 'peer-renamed', session: 's2', name: 'Robert', seq: 3 }, () => room.snapshot.peers[0]?.name, 'Robert');
+  await after({ type: 'locked', by: 's1', seq: 4 }, () => room.snapshot.locked, true);
+  await after({ type: 'knock', peer: { session: 's8', user: 'u8', name: 'Dora' }, seq: 5 }, () => room.snapshot.knocks.length, 1);
+  await after({ type: 'host', session: 's2', seq: 6 }, () => room.snapshot.isHost, false);
+  await after({ type: 'peer-left', session: 's2', reason: 'leave', seq: 7 }, () => room.snapshot.peers.length, 0);
+  await after({ type: 'left', reason: 'kicked', seq: 8 }, () => room.snapshot.isLeft, true);
+  assert.equal(first?.name, 'Bob', 'a snapshot never changes');
+});

@@ -310,7 +310,7 @@ export class Client extends Emitter {
         changed(this);
       },
       changed: () => changed(this),
-      leftRoom: (room, reason) => this.rooms.get(room)?.end(reason),
+      leftRoom: (room, reason) => this.#rooms.left(room, reason),
       doubt: (peer) => void this.#liveness.doubt(peer),
       claimChat: (room, session) => this.#handover.claimChat(room, session),
     };
@@ -467,7 +467,7 @@ export class Client extends Emitter {
    */
   #left(room, reason) {
     this.#calls.left(room);
-    this.rooms.get(room)?.end(reason);
+    this.#rooms.left(room, reason);
     this.#admissions.left(room, reason);
   }
 

@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter } from '../emitter.js';
+import { Emitter, describe } from '../emitter.js';
 import { controlOf } from './channel.js';
 import { chatMessage } from './chat.js';
 import { pack } from './data.js';
@@ -12,6 +12,12 @@ import { Link } from './link.js';
  * @import { LinkOptions } from './link.js'
  * @import { Path } from './path.js'
  * @import { SourcesOn } from './sources.js'
+ *
+ * Of one moment; `peer` is the same one all the time.
+ * @typedef {Readonly<{
+ *   peer: Peer, id: string, session: string, user: string, name: string, away: boolean, state: RTCPeerConnectionState, path: Path | undefined,
+ *   sources: SourcesOn,
+ * }>} PeerSnapshot
  *
  * @typedef {object} PeerEvents
  * @property {RTCPeerConnectionState} state
@@ -36,7 +42,7 @@ export let insideOf;
  * Another session in a room, and the connection with it. A peer outlives its connection: the peer may reload its page, and
  * either side may come back under a new session. Media, chat and data go on then.
  *
- * @extends {Emitter<PeerEvents>}
+ * @extends {Emitter<PeerEvents, PeerSnapshot>}
  */
 export class Peer extends Emitter {
   #link;
@@ -54,6 +60,10 @@ export class Peer extends Emitter {
     /** Never changes in the life of the peer. */
     this.id = info.session;
     this.#link = new Link(this, info, options);
+    describe(this, () => {
+      const { id, session, user, name, away, state, path, sources } = this;
+      return { peer: this, id, session, user, name, away, state, path, sources };
+    });
     this.#link.begin();
   }
 

@@ -1,4 +1,5 @@
 // @ts-check
+import { insideOf } from '../room/room.js';
 import { serverUrl } from '../server/address.js';
 import { followPage } from './pagelife.js';
 import { ReloadStore } from './reload.js';
@@ -88,7 +89,7 @@ export class Handover {
     if (!this.#reloads.keeps) return persisted ? undefined : signaling.farewell();
     const link = signaling.saved;
     if (!link) return;
-    const chats = [...rooms.values()].flatMap((room) => room.roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
+    const chats = [...rooms.values()].flatMap((room) => insideOf(room).roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
     const latest = [...Object.entries(this.#chats), ...chats].slice(-MAX_CHATS);
     this.#reloads.save({ link, chats: Object.fromEntries(latest), ...calls.saved });
   }

@@ -1,6 +1,7 @@
 // @ts-check
 import { TurnpikeError, codeOf, isPassing } from '../error.js';
 import { mediaOf } from '../room/admission.js';
+import { insideOf } from '../room/room.js';
 import { pause } from '../server/backoff.js';
 
 /**
@@ -43,7 +44,7 @@ export class Rejoin {
     const known = new Map(states.map((state) => [state.room, state]));
     for (const room of rooms.values()) {
       const state = known.get(room.id);
-      if (state) room.restored(state, patience);
+      if (state) insideOf(room).restored(state, patience);
       else this.#rejoin(room, patience);
     }
     if (changing) return;
@@ -64,12 +65,12 @@ export class Rejoin {
       try {
         const waiting = room.hasWaitingRoom || undefined;
         const answer = await client.request({ type: 'join', room: room.id, create: true, size: room.size, waiting, ...mediaOf(client) });
-        if (patience && answer.type === 'joined') room.roster.awaitAllBut(answer.peers, patience);
+        if (patience && answer.type === 'joined') insideOf(room).roster.awaitAllBut(answer.peers, patience);
         return;
       } catch (error) {
         const code = codeOf(error);
         if (code === 'closed') return;
-        if (!(code === 'full' || isPassing(error)) || tries === REJOIN_TRIES) return room.end(code);
+        if (!(code === 'full' || isPassing(error)) || tries === REJOIN_TRIES) return insideOf(room).end(code);
         const asked = error instanceof TurnpikeError ? (error.retryAfter ?? 0) * 1000 : 0;
         await pause(Math.max(REJOIN_PAUSE_MS, asked), this.#ended);
       }

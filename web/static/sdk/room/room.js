@@ -1,8 +1,8 @@
 // @ts-check
-import { Emitter, emit, hold, report } from '../emitter.js';
+import { Emitter, changed, describe, emit, hold, report } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
 import { chatMessage } from '../peer/chat.js';
-import { insideOf } from '../peer/peer.js';
+import { insideOf as linkOf } from '../peer/peer.js';
 import { Roster } from './roster.js';
 import { sendTo } from './sending.js';
 import { sayChat } from './saying.js';
@@ -12,8 +12,8 @@ import { Sharing } from './sharing.js';
  * @import { Unsubscribe } from '../emitter.js'
  * @import { ClientOptions } from '../options.js'
  * @import { SavedChat } from '../peer/chat.js'
- * @import { Peer } from '../peer/peer.js'
- * @import { Share, Source } from '../peer/sources.js'
+ * @import { Peer, PeerSnapshot } from '../peer/peer.js'
+ * @import { Share, Source, Tracks } from '../peer/sources.js'
  * @import { ClientMessage, Limits, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
  * @import { Call } from './call.js'
  * @import { RoomSendOptions } from './sending.js'
@@ -55,22 +55,55 @@ import { Sharing } from './sharing.js';
  * @property {{ peer: PeerInfo }} knock-renamed they have another name
  * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they no longer wait
  *
+ * Of one moment.
+ * @typedef {Readonly<{
+ *   id: string, size: number, locked: boolean, hasWaitingRoom: boolean, host: Peer | 'me' | undefined, isHost: boolean, isLeft: boolean,
+ *   sources: Tracks, peers: readonly PeerSnapshot[], knocks: readonly PeerInfo[],
+ * }>} RoomSnapshot
+ *
+ * @typedef {object} RoomInside
+ * @property {Roster} roster
+ * @property {(joined: RoomState) => void} update lists the others; those that we do not know yet are new
+ * @property {(state: RoomState, patience: number) => void} restored the server has restarted, and has put us into the room
+ * @property {(signal: Signal) => void} receive
+ * @property {(message: ServerMessage) => void} moderate applies news about the host, the lock, names or the waiting room
+ * @property {(reason: string) => void} end
+ *
  * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, lost the connection, or were kicked
  */
 
 /**
+ * What only the SDK may do with a room.
+ *
+ * @type {(room: Room) => RoomInside}
+ */
+export let insideOf;
+
+/**
  * A room that we are in, and the peers in it. Both outlive lost connections and reloaded pages.
  *
- * @extends {Emitter<RoomEvents>}
+ * @extends {Emitter<RoomEvents, RoomSnapshot>}
  */
 export class Room extends Emitter {
   #client;
+  #roster;
   #left = false;
   #sharing = new Sharing((source, reason) => this.#sharingChanged(source, reason));
   /** The session that is host; '' in a call's room, which has none. */
   #host;
   /** Our own session when we met the peers. Under another session we must meet them anew. */
   #session;
+
+  static {
+    insideOf = (room) => ({
+      roster: room.#roster,
+      update: (joined) => room.#update(joined),
+      restored: (state, patience) => room.#restored(state, patience),
+      receive: (signal) => room.#receive(signal),
+      moderate: (message) => room.#moderate(message),
+      end: (reason) => room.#end(reason),
+    });
+  }
 
   /**
    * @param {RoomClient} client
@@ -92,10 +125,17 @@ export class Room extends Emitter {
     this.created = joined.host === client.session && joined.peers.length === 0;
     /** @type {Map<string, PeerInfo>} the people who wait to be let in, by session; empty unless we moderate */
     this.knocks = new Map((joined.knocks ?? []).map((peer) => [peer.session, peer]));
-    /** For Client. */
-    this.roster = new Roster(client, this);
+    this.#roster = new Roster(client, this);
     /** @type {ReadonlyMap<string, Peer>} by the `id` of the peer */
-    this.peers = this.roster.peers;
+    this.peers = this.#roster.peers;
+    describe(this, () => this.#describe());
+  }
+
+  /** @returns {RoomSnapshot} */
+  #describe() {
+    const { id, size, locked, hasWaitingRoom, host, isHost, isLeft, sources } = this;
+    const peers = Object.freeze([...this.peers.values()].map((peer) => peer.snapshot));
+    return { id, size, locked, hasWaitingRoom, host, isHost, isLeft, sources, peers, knocks: Object.freeze([...this.knocks.values()]) };
   }
 
   get isLeft() {
@@ -205,7 +245,7 @@ export class Room extends Emitter {
    * @throws {TypeError} if it is anything else; nothing is changed then
    */
   async share(share) {
-    if (this.#sharing.change(share)) await this.roster.share(this.sources);
+    if (this.#sharing.change(share)) await this.#roster.share(this.sources);
     this.#sayTracks(); // An app may have changed `enabled` of a track by itself.
   }
 
@@ -224,13 +264,13 @@ export class Room extends Emitter {
    * @param {SharingReason} reason
    */
   #sharingChanged(source, reason) {
-    if (reason === 'ended') this.roster.share(this.sources);
+    if (reason === 'ended') this.#roster.share(this.sources);
     this.#sayTracks();
     emit(this, 'sources', { source, reason });
   }
 
   #sayTracks() {
-    for (const peer of this.peers.values()) insideOf(peer).sayTracks();
+    for (const peer of this.peers.values()) linkOf(peer).sayTracks();
   }
 
   /**
@@ -253,7 +293,7 @@ export class Room extends Emitter {
   /** @returns {[connected: Peer[], others: Peer[]]} others: we have no connection with them, since one of the two takes no part in WebRTC */
   #split() {
     const all = [...this.peers.values()];
-    return [all.filter((peer) => insideOf(peer).hasConnection), all.filter((peer) => !insideOf(peer).hasConnection)];
+    return [all.filter((peer) => linkOf(peer).hasConnection), all.filter((peer) => !linkOf(peer).hasConnection)];
   }
 
   /**
@@ -273,18 +313,17 @@ export class Room extends Emitter {
   async leave() {
     if (this.#left) return;
     const leaving = this.#client.request({ type: 'leave', room: this.id });
-    this.end('leave');
+    this.#end('leave');
     await leaving.catch(() => {}); // A lost connection leaves too, and after `not-in-room` we are out as well.
   }
 
-  // The methods below are for Client.
-
   /** @param {RoomState} joined lists the others; those that we do not know yet are new */
-  update(joined) {
+  #update(joined) {
     this.size = joined.size;
-    this.roster.entered(joined.peers, this.#session !== this.#client.session);
+    this.#roster.entered(joined.peers, this.#session !== this.#client.session);
     this.#session = this.#client.session;
     this.#updateModeration(joined);
+    changed(this);
   }
 
   /** @param {RoomState} state */
@@ -296,7 +335,7 @@ export class Room extends Emitter {
   }
 
   /** Applies news about the host, the lock, names or the waiting room; other messages change nothing. @param {ServerMessage} message */
-  moderate(message) {
+  #moderate(message) {
     switch (message.type) {
       case 'host': return this.#setHost(message.session);
       case 'locked':
@@ -311,7 +350,7 @@ export class Room extends Emitter {
 
   /** @param {string} session @returns {Peer | 'me' | undefined} */
   #who(session) {
-    return session !== '' && session === this.#client.session ? 'me' : this.roster.of(session);
+    return session !== '' && session === this.#client.session ? 'me' : this.#roster.of(session);
   }
 
   /** @param {string} session */
@@ -335,7 +374,7 @@ export class Room extends Emitter {
    * @param {string} name
    */
   #renamed(session, name) {
-    this.roster.renamed(session, name);
+    this.#roster.renamed(session, name);
     const knock = this.knocks.get(session);
     if (!knock) return;
     const peer = { ...knock, name };
@@ -376,25 +415,25 @@ export class Room extends Emitter {
    * @param {RoomState} state
    * @param {number} patience milliseconds to wait for the others to come back
    */
-  restored(state, patience) {
+  #restored(state, patience) {
     this.size = state.size;
-    this.roster.restored(state.peers, patience);
+    this.#roster.restored(state.peers, patience);
     this.#updateModeration(state);
   }
 
   /** @param {Signal} signal */
-  receive(signal) {
-    const peer = this.roster.of(signal.from);
-    if (peer) insideOf(peer).receive(signal);
+  #receive(signal) {
+    const peer = this.#roster.of(signal.from);
+    if (peer) linkOf(peer).receive(signal);
   }
 
   /** @param {string} reason */
-  end(reason) {
+  #end(reason) {
     if (this.#left) return;
     this.#left = true;
     this.#sharing.stop();
     this.#client.rooms.delete(this.id);
-    this.roster.clear(reason);
+    this.#roster.clear(reason);
     this.#client.roomEnded(this.id, reason);
     emit(this, 'left', { reason });
   }
@@ -407,7 +446,7 @@ export class Room extends Emitter {
  */
 function sent(peer, message) {
   try {
-    insideOf(peer).chat.send(message);
+    linkOf(peer).chat.send(message);
     return true;
   } catch (error) {
     emit(peer, 'error', error);

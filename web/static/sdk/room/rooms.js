@@ -1,6 +1,6 @@
 // @ts-check
-import { insideOf } from '../peer/peer.js';
-import { Room } from './room.js';
+import { insideOf as linkOf } from '../peer/peer.js';
+import { Room, insideOf } from './room.js';
 import { hear } from './saying.js';
 
 /**
@@ -34,36 +34,49 @@ export class Rooms {
     const known = this.all.get(state.room);
     const room = known ?? new Room(this.#client, state);
     this.all.set(room.id, room);
-    room.update(state);
+    insideOf(room).update(state);
     return known ? undefined : room;
   }
 
   /** Applies what concerns a room that we are in. @param {ServerMessage & { room: string }} message */
   receive(message) {
     const room = this.all.get(message.room);
+    if (!room) return;
+    const inside = insideOf(room);
     switch (message.type) {
-      case 'peer-joined': return room?.roster.add(message.peer, { offers: false });
-      case 'peer-left': return room?.roster.remove(message.session, message.reason);
-      case 'peer-away': return room?.roster.away(message.session);
-      case 'peer-back': return room?.roster.back(message.session, message.fresh ?? false);
-      case 'data': return room && hear(room, message);
-      case 'signal': return room?.receive(message);
-      default: return room?.moderate(message);
+      case 'peer-joined': return inside.roster.add(message.peer, { offers: false });
+      case 'peer-left': return inside.roster.remove(message.session, message.reason);
+      case 'peer-away': return inside.roster.away(message.session);
+      case 'peer-back': return inside.roster.back(message.session, message.fresh ?? false);
+      case 'data': return hear(inside.roster.of(message.from), message);
+      case 'signal': return inside.receive(message);
+      default: return inside.moderate(message);
     }
   }
 
   /** @param {RTCIceServer[]} iceServers */
   setIceServers(iceServers) {
-    for (const peer of this.peers) insideOf(peer).setIceServers(iceServers);
+    for (const peer of this.peers) linkOf(peer).setIceServers(iceServers);
   }
 
   /** The others recognize a returning peer by its user. As another user, we would be there twice. */
   forgetPeers() {
-    for (const room of this.all.values()) room.roster.clear('gone');
+    for (const room of this.all.values()) insideOf(room).roster.clear('gone');
+  }
+
+  /**
+   * We are out of a room.
+   *
+   * @param {string} id
+   * @param {string} reason
+   */
+  left(id, reason) {
+    const room = this.all.get(id);
+    if (room) insideOf(room).end(reason);
   }
 
   /** @param {string} reason */
   end(reason) {
-    for (const room of [...this.all.values()]) room.end(reason);
+    for (const room of [...this.all.values()]) insideOf(room).end(reason);
   }
 }

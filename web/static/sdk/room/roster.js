@@ -1,5 +1,5 @@
 // @ts-check
-import { afterEvents, emit, hold, releaseSoon } from '../emitter.js';
+import { afterEvents, changed, emit, hold, releaseSoon } from '../emitter.js';
 import { PeerChat } from '../peer/chat.js';
 import { Peer, insideOf } from '../peer/peer.js';
 import { serverUrl } from '../server/address.js';
@@ -269,6 +269,7 @@ export class Roster {
 
   /** @param {Peer} peer */
   #changed(peer) {
+    changed(peer);
     if (this.peers.get(peer.id) === peer) emit(this.#room, 'peer-changed', { peer });
   }
 

@@ -55,11 +55,10 @@ export function sayChat(client, room, to, { text, at }) {
 /**
  * A peer has said something by way of the server.
  *
- * @param {Room} room
- * @param {{ from: string, topic?: string, data?: any }} message
+ * @param {Peer | undefined} peer
+ * @param {{ topic?: string, data?: any }} message
  */
-export function hear(room, { from, topic = '', data }) {
-  const peer = room.roster.of(from);
+export function hear(peer, { topic = '', data }) {
   if (!peer) return;
   if (topic !== CHAT_TOPIC) return emit(peer, 'data', { data, topic });
   if (typeof data?.text === 'string') emit(peer, 'message', chatIn(data));
