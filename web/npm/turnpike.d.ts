@@ -1,11 +1,50 @@
 // The types of the turnpike SDK. `make types` makes this file of the SDK's sources.
 
 /**
- * Has events, each with a detail that its listeners get as their argument.
+ * The path that packets take to a peer.
+ */
+type Path = {
+    /**
+     * relayed if the packets pass a relay of either side
+     */
+    kind: "direct" | "relayed";
+    /**
+     * between us and the peer, or between us and our relay
+     */
+    protocol: "udp" | "tcp" | "tls" | "dtls";
+    /**
+     * milliseconds to the peer and back; undefined until measured
+     */
+    rtt: number | undefined;
+    /**
+     * the URL of our own relay, or else the address of the peer's; undefined if direct
+     */
+    via: string | undefined;
+    /**
+     * our own relay is the server's, whose kernel forwards the packets
+     */
+    offloaded?: boolean | undefined;
+};
+
+/**
+ * What one side can share with the others, each from its own track.
+ */
+type Source = "microphone" | "camera" | "screen" | "screenAudio";
+type Tracks = { readonly [S in Source]: MediaStreamTrack | null; };
+/**
+ * A track begins to be shared, null ends it, and what is left out stays as it is. Of a MediaStream the first audio track is
+ * the microphone, and the first video track the camera.
+ */
+type SourcesOn = { readonly [S in Source]: boolean; };
+type Share = MediaStream | { [S in Source]?: MediaStreamTrack | null | undefined; };
+
+/**
+ * Has events, each with a detail that its listeners get as their argument, and a snapshot of its state.
  *
  * @template {Record<string, any>} Events names and the type of each one's detail
+ * @template [Snapshot=undefined]
  */
-declare class Emitter<Events extends Record<string, any>> {
+declare class Emitter<Events extends Record<string, any>, Snapshot = undefined> {
     /**
      * @template {keyof Events & string} Name
      * @param {Name} name
@@ -27,9 +66,127 @@ declare class Emitter<Events extends Record<string, any>> {
     once<Name extends keyof Events & string>(name: Name, { signal }?: {
         signal?: AbortSignal | undefined;
     }): Promise<Events[Name]>;
+    /**
+     * An immutable object with the state of this moment, the same until something changes. With `subscribe` it suits React's
+     * `useSyncExternalStore(room.subscribe, () => room.snapshot)`, and the like.
+     *
+     * @returns {Snapshot}
+     */
+    get snapshot(): Snapshot;
+    /**
+     * Calls the listener after each change of `snapshot`.
+     *
+     * @param {() => void} listener
+     * @returns {Unsubscribe}
+     */
+    subscribe: (listener: () => void) => Unsubscribe;
     #private;
 }
 type Unsubscribe = () => void;
+
+/**
+ * A data channel of an app with one peer, known by its label. It outlives connections: each new one gets a data channel of
+ * the label. Both sides may open it, in any order.
+ *
+ * @extends {Emitter<PeerChannelEvents>}
+ */
+declare class PeerChannel extends Emitter<PeerChannelEvents, undefined> {
+    /**
+     * @param {string} label
+     * @param {(label: string) => void} onClose tells the peer that we have closed it
+     */
+    constructor(label: string, onClose: (label: string) => void);
+    label: string;
+    /** @returns {'connecting' | 'open' | 'closed'} */
+    get state(): "connecting" | "open" | "closed";
+    /** Bytes that wait to be sent on the present connection. */
+    get bufferedAmount(): number;
+    /**
+     * Sends once the channel is open and has room. Messages go in the order of the calls.
+     *
+     * @param {string | ArrayBuffer | ArrayBufferView<ArrayBuffer>} data
+     * @param {{ signal?: AbortSignal | undefined }} [options] `signal` gives up waiting
+     * @throws {TurnpikeError} `closed`
+     */
+    send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>, { signal }?: {
+        signal?: AbortSignal | undefined;
+    }): Promise<void>;
+    /** Closes the channel for both sides. */
+    close(): void;
+    #private;
+}
+type PeerChannelEvents = {
+    /**
+     * data goes through, for the first time or on another connection; what was under way on the one before may be lost
+     */
+    open: null;
+    /**
+     * a string, or an ArrayBuffer
+     */
+    message: unknown;
+    /**
+     * nothing goes through until the next `open`
+     */
+    interrupted: null;
+    /**
+     * for good: by either side, or the peer has left
+     */
+    closed: null;
+};
+
+type Numbered = {
+    n: number;
+} & Record<string, unknown>;
+/**
+ * for a reload
+ */
+type SavedLine = {
+    line: string;
+    sent: number;
+    waiting: Numbered[];
+    from: string;
+    received: number;
+};
+
+/**
+ * @import { SavedLine } from './line.js'
+ *
+ * @typedef {{ text: string, at: Date }} ChatMessage
+ * @typedef {SavedLine} SavedChat for a reload
+ */
+/** Greatest length of a chat message, in UTF-16 units. */
+declare const MAX_TEXT: 4000;
+/**
+ * The chat with one peer: every message once and in order, over as many data channels as it takes.
+ *
+ *     {type: 'chat', line, n, text, at}, {type: 'chat-ack', line, n}
+ */
+declare class PeerChat {
+    /** @param {SavedChat} [saved] by the page before this one */
+    constructor(saved?: SavedChat);
+    get saved(): SavedLine;
+    /**
+     * Sends a message now, or as soon as a channel opens.
+     *
+     * @param {ChatMessage} message
+     * @throws {TurnpikeError} `slow` if too many messages wait already
+     */
+    send({ text, at }: ChatMessage): void;
+    /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
+    open(channel: RTCDataChannel): void;
+    /**
+     * @param {any} message of the types above; its fields may be anything, since they come from the peer
+     * @param {RTCDataChannel} channel that it came on
+     * @returns {ChatMessage | undefined} undefined if there is nothing to show
+     */
+    receive(message: any, channel: RTCDataChannel): ChatMessage | undefined;
+    #private;
+}
+type ChatMessage = {
+    text: string;
+    at: Date;
+};
+type SavedChat = SavedLine;
 
 /**
  * @param {unknown} error
@@ -108,6 +265,8 @@ declare const CODES: {
     'invite-required': [false, string];
     'invite-used': [false, string];
     'invite-revoked': [false, string];
+    'too-many-invites': [false, string];
+    'not-found': [false, string];
     expired: [false, string];
     'bad-request': [false, string];
     offline: [true, string];
@@ -227,39 +386,6 @@ type ClientMessage = ({
 } | {
     type: "bye";
 });
-type Welcome = {
-    type: "welcome";
-    ref?: string;
-    after?: number;
-    session: string;
-    user: string;
-    name: string;
-    role: string;
-    resume?: string;
-    resumeWindow?: number;
-    epoch?: string;
-    resumed?: "replayed" | "restored";
-    handled?: string;
-    rooms?: RoomState[];
-    iceServers: RTCIceServer[];
-    iceExpires: string;
-    online?: User[];
-    onlineMore?: boolean;
-    limits?: Limits;
-    expiresIn?: number;
-};
-/**
- * What a session may do. A rate allows `burst` at once, and `perMinute` after that.
- */
-type Refreshed = {
-    type: "refreshed";
-    ref?: string;
-    name: string;
-    role: string;
-    expiresIn?: number;
-    online?: User[];
-    onlineMore?: boolean;
-};
 type Rate = {
     burst: number;
     perMinute: number;
@@ -279,16 +405,6 @@ type Limits = {
     dataBytes?: number;
     callDataBytes?: number;
 };
-type ErrorMessage = {
-    type: "error";
-    ref?: string;
-    code: string;
-    message: string;
-    field?: string;
-    retryAfter?: number;
-    away?: boolean;
-    limit?: "sessions" | "rooms";
-};
 type RoomState = {
     room: string;
     size: number;
@@ -298,347 +414,16 @@ type RoomState = {
     peers: PeerInfo[];
     knocks?: PeerInfo[];
 };
-type Joined = {
-    type: "joined";
-    ref?: string;
-} & RoomState;
-type Signal = {
-    type: "signal";
-    room: string;
-    from: string;
-    description?: Description;
-    candidate?: RTCIceCandidateInit | null;
-    candidates?: (RTCIceCandidateInit | null)[];
-};
-type ServerMessage = {
-    seq?: number;
-} & (Welcome | ErrorMessage | Joined | {
-    type: "left";
-    ref?: string;
-    room: string;
-    reason: string;
-} | {
-    type: "peer-joined";
-    room: string;
-    peer: PeerInfo;
-} | {
-    type: "peer-left";
-    room: string;
-    session: string;
-    reason: string;
-} | {
-    type: "peer-away";
-    room: string;
-    session: string;
-} | {
-    type: "peer-back";
-    room: string;
-    session: string;
-    fresh?: boolean;
-} | Signal | {
-    type: "online";
-    ref?: string;
-    users: User[];
-    more?: boolean;
-} | {
-    type: "offline";
-    users: User[];
-} | Refreshed | {
-    type: "renamed";
-    ref?: string;
-    name: string;
-} | {
-    type: "peer-renamed";
-    room: string;
-    session: string;
-    name: string;
-} | {
-    type: "said";
-    ref?: string;
-    room: string;
-    missed?: string[];
-} | {
-    type: "data";
-    room: string;
-    from: string;
-    topic?: string;
-    data: unknown;
-} | {
-    type: "call";
-    call: string;
-    from: User;
-    data?: unknown;
-} | {
-    type: "ringing";
-    ref?: string;
-    call: string;
-    to: User;
-    data?: unknown;
-} | {
-    type: "accept";
-    ref?: string;
-    call: string;
-    room: string;
-} | {
-    type: "decline" | "cancel";
-    ref?: string;
-    call: string;
-    reason?: string;
-} | {
-    type: "hangup";
-    ref?: string;
-    call: string;
-    room?: string;
-} | {
-    type: "ice-servers";
-    iceServers: RTCIceServer[];
-    iceExpires: string;
-} | {
-    type: "resume";
-    token: string;
-} | {
-    type: "ack" | "pong";
-    ref: string;
-} | {
-    type: "going-away";
-    retryAfter: number;
-} | {
-    type: "host";
-    room: string;
-    session: string;
-} | {
-    type: "locked" | "unlocked";
-    ref?: string;
-    room: string;
-    by: string;
-} | {
-    type: "kicked" | "admitted" | "refused";
-    ref?: string;
-    room: string;
-    session: string;
-} | {
-    type: "waiting";
-    ref?: string;
-    room: string;
-} | {
-    type: "knock";
-    room: string;
-    peer: PeerInfo;
-} | {
-    type: "knock-over";
-    room: string;
-    session: string;
-});
 
 /**
- * @typedef {{ text: string, at: Date }} ChatMessage
- * @typedef {{ line: string, sent: number, waiting: Numbered[], from: string, received: number }} SavedChat for a reload
- * @typedef {{ n: number, text: string, at: string }} Numbered
+ * @typedef {{ data: unknown, topic: string }} Data
+ * @typedef {{ fields: { topic: string, data?: unknown, bytes?: string }, size: number }} Packed a copy of the data, or bytes as base64
+ * @typedef {{ packed: Packed, settle: (isSent: boolean) => void }} Waiting for room
  */
-/** Greatest length of a chat message, in UTF-16 units. */
-declare const MAX_TEXT: 4000;
-/**
- * The chat with one peer: every message once and in order, over as many data channels as it takes. A channel that is lost
- * may or may not have delivered its messages. So each message has a number, waits until the peer acknowledges it, and is
- * sent again on the next channel. The peer recognizes repetitions by the number.
- *
- *     {type: 'chat', line, n, text, at}     line: a random id, one for all messages of this sender to this peer
- *     {type: 'chat-ack', line, n}           every message up to n has arrived
- */
-declare class PeerChat {
-    /** @param {SavedChat} [saved] by the page before this one */
-    constructor(saved?: SavedChat);
-    /** @returns {SavedChat} */
-    get saved(): SavedChat;
-    /**
-     * Sends a message now, or as soon as a channel opens.
-     *
-     * @param {ChatMessage} message
-     * @throws {TurnpikeError} `slow` if too many messages wait already
-     */
-    send({ text, at }: ChatMessage): void;
-    /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
-    open(channel: RTCDataChannel): void;
-    /**
-     * @param {any} message of the types above; its fields may be anything, since they come from the peer
-     * @param {RTCDataChannel} channel that it came on
-     * @returns {ChatMessage | undefined} undefined if there is nothing to show
-     */
-    receive(message: any, channel: RTCDataChannel): ChatMessage | undefined;
-    #private;
-}
-type ChatMessage = {
-    text: string;
-    at: Date;
-};
-/**
- * for a reload
- */
-type SavedChat = {
-    line: string;
-    sent: number;
-    waiting: Numbered[];
-    from: string;
-    received: number;
-};
-type Numbered = {
-    n: number;
-    text: string;
-    at: string;
-};
+/** Greatest length of what is sent at once, in UTF-16 units of its JSON or base64. */
+declare const MAX_DATA: number;
 
-/**
- * The path that packets take to a peer.
- */
-type Path = {
-    /**
-     * relayed if the packets pass a relay of either side
-     */
-    kind: "direct" | "relayed";
-    /**
-     * between us and the peer, or between us and our relay
-     */
-    protocol: "udp" | "tcp" | "tls" | "dtls";
-    /**
-     * milliseconds to the peer and back; undefined until measured
-     */
-    rtt: number | undefined;
-    /**
-     * the URL of our own relay, or else the address of the peer's; undefined if direct
-     */
-    via: string | undefined;
-    /**
-     * our own relay is the server's, whose kernel forwards the packets
-     */
-    offloaded?: boolean | undefined;
-};
-
-type Media = {
-    audio: MediaStreamTrack | null;
-    video: MediaStreamTrack | null;
-};
-
-/**
- * @import { ChatMessage, PeerChat } from './chat.js'
- * @import { Negotiated, PeerInfo, Signal } from '../server/messages.js'
- * @import { Media } from './negotiation.js'
- * @import { Path } from './path.js'
- *
- * @typedef {object} PeerOptions
- * @property {string} self our own session
- * @property {boolean} offers whether we make the first offer, since we came after the peer
- * @property {typeof RTCPeerConnection} RTCPeerConnection
- * @property {RTCIceServer[]} iceServers
- * @property {Media} media the tracks that we send from the start
- * @property {URL} [home] the server, which knows about our relays
- * @property {PeerChat} chat
- * @property {(session: string, negotiated: Negotiated) => void} send to the peer, through the server
- *
- * @typedef {object} PeerEvents
- * @property {RTCPeerConnectionState} state
- * @property {MediaStreamTrack} track one of the peer's tracks; all of them are in `peer.stream`
- * @property {{ audio: boolean, video: boolean }} media the kinds that the peer says it sends; also in `peer.media`
- * @property {ChatMessage} message chat; `at` by the peer's clock
- * @property {unknown} error a step of the negotiation failed, or a message to the room does not reach this peer (`slow`)
- */
-/**
- * Another session in a room, and the connection with it. A peer outlives its connection: the peer may reload its page, and
- * either side may come back under a new session. Media and chat go on then. The former connection carries them until the
- * next one works.
- *
- * The session with the smaller id is polite. The data channel carries JSON messages: `{type: 'media', audio, video}` and
- * the types of PeerChat. Other types are ignored.
- *
- * @extends {Emitter<PeerEvents>}
- */
-declare class Peer extends Emitter<PeerEvents> {
-    /**
-     * @param {PeerInfo} info
-     * @param {PeerOptions} options
-     */
-    constructor(info: PeerInfo, options: PeerOptions);
-    chat: PeerChat;
-    /** Stays the same for as long as the peer is in the room, also when it comes back under a new session. */
-    id: string;
-    session: string;
-    user: string;
-    name: string;
-    /** Whether the server cannot reach the peer. Media and chat may go on all the same. */
-    away: boolean;
-    /** The peer's tracks, for a `<video>`'s srcObject. */
-    stream: MediaStream;
-    /** The kinds that the peer says it sends. A muted or missing track still exists on our side. */
-    media: {
-        audio: boolean;
-        video: boolean;
-    };
-    get polite(): boolean;
-    /** The RTCPeerConnection that carries media and chat at this moment. */
-    get connection(): RTCPeerConnection;
-    /** @returns {RTCPeerConnectionState} */
-    get state(): RTCPeerConnectionState;
-    /**
-     * The path that packets take at this moment.
-     *
-     * @returns {Promise<Path | undefined>} undefined while there is none
-     */
-    path(): Promise<Path | undefined>;
-    /**
-     * Changes the tracks that we send; null sends nothing of that kind. Call it too when a track's `enabled` changes, so
-     * that the peer learns of it.
-     *
-     * @param {Media} media
-     */
-    share(media: Media): Promise<void>;
-    /**
-     * Sends chat text. It arrives once: now, or as soon as the peer can be reached.
-     *
-     * @param {ChatMessage} message
-     * @throws {import('../error.js').TurnpikeError} `slow` if too many messages wait already
-     */
-    sendMessage(message: ChatMessage): void;
-    /** Whether media and chat go through at this moment, even if the server cannot reach the peer. */
-    get isConnected(): boolean;
-    /** Whether an offer of ours waits for its answer. */
-    get isOffering(): boolean;
-    /** @returns {Promise<number | undefined>} grows with everything that comes in from the peer; undefined if unknown */
-    signsOfLife(): Promise<number | undefined>;
-    /** @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal */
-    receive(signal: Pick<Signal, "description" | "candidate" | "candidates">): Promise<void>;
-    /** @param {RTCIceServer[]} iceServers */
-    setIceServers(iceServers: RTCIceServer[]): void;
-    /**
-     * Finds a new path to the peer.
-     *
-     * @param {object} [options]
-     * @param {boolean} [options.lost] messages of the negotiation may have been lost
-     */
-    restart(options?: {
-        lost?: boolean | undefined;
-    }): Promise<void>;
-    /**
-     * Makes a new connection after an interruption. A new path for the present connection would be slower: the browser asks
-     * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds.
-     *
-     * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who cannot tell one connection from another
-     */
-    reconnect(options?: {
-        lost?: boolean;
-    }): void;
-    /**
-     * Makes a new connection, and gives up the former one once the new one works.
-     *
-     * @param {PeerInfo} info
-     * @param {{ self: string, offers: boolean }} options
-     */
-    renew(info: PeerInfo, { self, offers }: {
-        self: string;
-        offers: boolean;
-    }): void;
-    close(): void;
-    #private;
-}
-type PeerOptions = {
+type LinkOptions = {
     /**
      * our own session
      */
@@ -647,12 +432,38 @@ type PeerOptions = {
      * whether we make the first offer, since we came after the peer
      */
     offers: boolean;
-    RTCPeerConnection: typeof RTCPeerConnection;
-    iceServers: RTCIceServer[];
     /**
-     * the tracks that we send from the start
+     * false: one of the two takes no part in WebRTC, and there is no connection
      */
-    media: Media;
+    connects?: boolean | undefined;
+    RTCPeerConnection: typeof RTCPeerConnection;
+    /**
+     * undefined where there is no media, but data
+     */
+    MediaStream?: {
+        new (): MediaStream;
+        new (stream: MediaStream): MediaStream;
+        new (tracks: MediaStreamTrack[]): MediaStream;
+        prototype: MediaStream;
+    } | undefined;
+    iceServers: RTCIceServer[];
+    iceTransportPolicy?: RTCIceTransportPolicy | undefined;
+    /**
+     * called with each connection, before anything is done with it
+     */
+    onConnection?: ((connection: RTCPeerConnection, peer: Peer) => void) | undefined;
+    /**
+     * that we send from the start
+     */
+    tracks?: Tracks | undefined;
+    /**
+     * in the room
+     */
+    people?: number | undefined;
+    /**
+     * whether our camera is sent
+     */
+    pictures?: boolean | undefined;
     /**
      * the server, which knows about our relays
      */
@@ -663,224 +474,252 @@ type PeerOptions = {
      */
     send: (session: string, negotiated: Negotiated) => void;
 };
+
+/**
+ * Another session in a room, and the connection with it. A peer outlives its connection: the peer may reload its page, and
+ * either side may come back under a new session. Media, chat and data go on then.
+ *
+ * @extends {Emitter<PeerEvents, PeerSnapshot>}
+ */
+declare class Peer extends Emitter<PeerEvents, Readonly<{
+    peer: Peer;
+    id: string;
+    session: string;
+    user: string;
+    name: string;
+    away: boolean;
+    state: RTCPeerConnectionState;
+    path: Path | undefined;
+    sources: SourcesOn;
+}>> {
+    /**
+     * @param {PeerInfo} info
+     * @param {LinkOptions} options
+     */
+    constructor(info: PeerInfo, options: LinkOptions);
+    /** Never changes in the life of the peer. */
+    id: string;
+    /** Of this moment; see `id`. */
+    get session(): string;
+    get user(): string;
+    get name(): string;
+    /** Whether the server cannot reach the peer. Media and chat may go on all the same. */
+    get away(): boolean;
+    /** Whether the peer takes no part in media: a bot, for example. It has no connection then. */
+    get isMediaLess(): boolean;
+    /** @returns {RTCPeerConnectionState} */
+    get state(): RTCPeerConnectionState;
+    /** The path that packets take; undefined while there is none. */
+    get path(): Path | undefined;
+    /** What the peer shares at this moment. A track may still exist that carries nothing. */
+    get sources(): SourcesOn;
+    /** The peer's microphone and camera, for a `<video>`'s srcObject; always the same object. */
+    get stream(): MediaStream;
+    /** The peer's screen and its sound; always the same object. */
+    get screen(): MediaStream;
+    /** The RTCPeerConnection of this moment; others follow: see `rtc.onConnection` of the options. */
+    get connection(): RTCPeerConnection | undefined;
+    /**
+     * Sends chat text. It arrives once: now, or as soon as the peer can be reached.
+     *
+     * @param {string} text
+     * @throws {import('../error.js').TurnpikeError} `slow` if too many messages wait already, `too-long`
+     */
+    sendMessage(text: string): ChatMessage;
+    /**
+     * Sends data of your app: what JSON can say, or bytes. Resolves once there is room for it in the buffers.
+     *
+     * @param {unknown} data
+     * @param {SendOptions} [options]
+     * @returns {Promise<boolean>} false if the peer does not get it: it has left, takes no data, or `reliable` is false and
+     * nothing goes through
+     */
+    send(data: unknown, { topic, reliable, signal }?: SendOptions): Promise<boolean>;
+    /**
+     * Opens a data channel that outlives connections, or returns the one of this label.
+     *
+     * @param {string} label of 1 to 64 characters
+     * @param {RTCDataChannelInit} [init] `ordered`, `maxRetransmits`, `maxPacketLifeTime`, `protocol`
+     * @returns {PeerChannel}
+     */
+    openChannel(label: string, init?: RTCDataChannelInit): PeerChannel;
+    #private;
+}
+type PeerSnapshot = Readonly<{
+    peer: Peer;
+    id: string;
+    session: string;
+    user: string;
+    name: string;
+    away: boolean;
+    state: RTCPeerConnectionState;
+    path: Path | undefined;
+    sources: SourcesOn;
+}>;
 type PeerEvents = {
     state: RTCPeerConnectionState;
     /**
-     * one of the peer's tracks; all of them are in `peer.stream`
+     * what the peer shares has changed
+     */
+    sources: SourcesOn;
+    /**
+     * is new in `stream` or `screen`
      */
     track: MediaStreamTrack;
     /**
-     * the kinds that the peer says it sends; also in `peer.media`
+     * packets take another one, or the time that they take has changed
      */
-    media: {
-        audio: boolean;
-        video: boolean;
-    };
+    path: Path | undefined;
     /**
      * chat; `at` by the peer's clock
      */
     message: ChatMessage;
     /**
+     * that the peer has sent to us, or to the room
+     */
+    data: {
+        data: unknown;
+        topic: string;
+    };
+    /**
+     * that the peer has opened
+     */
+    channel: {
+        channel: PeerChannel;
+    };
+    /**
      * a step of the negotiation failed, or a message to the room does not reach this peer (`slow`)
      */
     error: unknown;
 };
+type SendOptions = {
+    /**
+     * of at most 64 characters, by which the receiver tells one kind of data from another
+     */
+    topic?: string | undefined;
+    /**
+     * default true: once and in order, over other connections if need be. False: at once or never
+     */
+    reliable?: boolean | undefined;
+    /**
+     * gives up waiting for room
+     */
+    signal?: AbortSignal | undefined;
+};
 
 /**
- * The peers in a room. A peer can stay after its session has ended: if the server could not reach it, but its media still
- * reaches us. It takes its place again when its user comes back.
+ * to: default all; via: default `peer`, which
+ * falls back on the server for peers who take no part in WebRTC
  */
-declare class Roster {
-    /**
-     * @param {RoomClient} client
-     * @param {Room} room emits the events
-     */
-    constructor(client: RoomClient, room: Room);
-    /** @type {Map<string, Peer>} by id */
-    peers: Map<string, Peer>;
-    /**
-     * We have entered the room. The people who were there before us get an offer.
-     *
-     * @param {PeerInfo[]} infos
-     * @param {boolean} anew whether our session is another than before
-     */
-    entered(infos: PeerInfo[], anew: boolean): void;
-    /**
-     * The server has restarted. We are back in the room, with the peers that are back already.
-     *
-     * @param {PeerInfo[]} infos
-     * @param {number} patience milliseconds to wait for the others
-     */
-    restored(infos: PeerInfo[], patience: number): void;
-    /**
-     * @param {PeerInfo[]} infos of the peers that are back
-     * @param {number} patience milliseconds to wait for the others
-     */
-    awaitAllBut(infos: PeerInfo[], patience: number): void;
-    /**
-     * @param {PeerInfo} info
-     * @param {{ offers: boolean }} options whether the first offer is ours
-     */
-    add(info: PeerInfo, { offers }: {
-        offers: boolean;
-    }): void;
-    /**
-     * @param {string} session
-     * @param {string} reason
-     */
-    remove(session: string, reason: string): void;
-    /** @param {string} session that the server cannot reach */
-    away(session: string): void;
-    /**
-     * @param {string} session
-     * @param {boolean} fresh its page was loaded anew, and makes an offer as a newcomer does
-     */
-    back(session: string, fresh: boolean): void;
-    /**
-     * @param {string} session
-     * @param {string} name
-     */
-    renamed(session: string, name: string): void;
-    /** @param {string} session of this moment */
-    of(session: string): Peer | undefined;
-    /** @param {string} reason */
-    clear(reason: string): void;
-    /** @returns {[session: string, chat: SavedChat][]} */
-    get chats(): [session: string, chat: SavedChat][];
-    #private;
-}
+type RoomSendOptions = SendOptions & {
+    to?: Peer | Peer[];
+    via?: "peer" | "server";
+};
 
 /**
- * @import { User } from '../server/messages.js'
- * @import { Room, RoomClient } from './room.js'
+ * A ring from one user to another, which leads to a room of two or to nothing. `client.call()` resolves with an outgoing call
+ * that rings; the client's `call` event brings an incoming one.
  *
- * @typedef {object} CallEvents
- * @property {{ room: Room }} accept both are in the room now
- * @property {{ reason: string }} decline
- * @property {{ reason: string }} cancel reason: cancelled, timeout, answered-elsewhere, gone
- * @property {{ reason: string }} hangup reason: hangup, or why the room was left
- * @property {{ event: 'decline' | 'cancel' | 'hangup', reason: string }} end follows each of the three events above
+ * @extends {Emitter<CallEvents, CallSnapshot>}
  */
-/**
- * A ring from one user to another, which leads to a room of two or to nothing. A new call rings. `client.call()` resolves
- * with an outgoing call; the client's `call` event brings an incoming one.
- *
- * @extends {Emitter<CallEvents>}
- */
-declare class Call extends Emitter<CallEvents> {
+declare class Call extends Emitter<CallEvents, Readonly<{
+    id: string;
+    state: "ringing" | "answered" | "ended";
+    user: User;
+    data: unknown;
+}>> {
     /**
      * @param {RoomClient} client
      * @param {string} id
      * @param {'incoming' | 'outgoing'} direction
      * @param {User} user the other one
+     * @param {unknown} [data] that the caller has given
      */
-    constructor(client: RoomClient, id: string, direction: "incoming" | "outgoing", user: User);
+    constructor(client: RoomClient, id: string, direction: "incoming" | "outgoing", user: User, data?: unknown);
     id: string;
     direction: "incoming" | "outgoing";
     user: User;
-    /** @type {'ringing' | 'accepted' | 'ended'} */
-    state: "ringing" | "accepted" | "ended";
-    /** @type {string | undefined} the id of the room that the call led to */
-    roomId: string | undefined;
+    data: unknown;
     /**
-     * Accepts an incoming call.
+     * The room, once somebody has answered. Rejects with the outcome as its code: `declined`, `timeout`, `cancelled`,
+     * `answered-elsewhere`, `gone`.
      *
-     * @returns {Promise<Room>} the room that both are in
+     * @type {Promise<Room>}
      */
-    accept(): Promise<Room>;
-    /** Refuses an incoming call. */
-    decline(): Promise<void>;
+    answered: Promise<Room>;
+    /** @type {Promise<CallEnd>} how it ended, whether it was answered or not; never rejects */
+    ended: Promise<CallEnd>;
+    /** Whether it rings, was answered, or has ended. */
+    get state(): "ended" | "ringing" | "answered";
+    /** @returns {string | undefined} the id of the room that the call led to */
+    get roomId(): string | undefined;
+    /**
+     * Answers an incoming call.
+     *
+     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Promise<Room>} the room that both are in
+     * @throws {TurnpikeError} `no-such-call`, `busy`, or an outcome
+     */
+    accept({ signal }?: {
+        signal?: AbortSignal;
+    }): Promise<Room>;
+    /** Refuses an incoming call. @param {string} [reason] for the caller to read, up to 200 characters */
+    decline(reason?: string): Promise<void>;
     /** Cancels an outgoing call while it rings. An answered call must be hung up instead. */
     cancel(): Promise<void>;
-    /** Ends an accepted call, for both. */
+    /** Ends the call for both, whatever its state is. */
     hangup(): Promise<void>;
-    /** @param {string} roomId */
-    accepted(roomId: string): void;
-    /** @param {Room} room */
-    joined(room: Room): void;
-    /**
-     * @param {'decline' | 'cancel' | 'hangup'} event
-     * @param {string} reason
-     */
-    end(event: "decline" | "cancel" | "hangup", reason: string): void;
     #private;
 }
+/**
+ * timeout: nobody answered;
+ * answered-elsewhere: another session of ours did; gone: somebody lost the connection while it rang; hangup: it was answered, and is over
+ */
+type CallOutcome = "declined" | "cancelled" | "timeout" | "answered-elsewhere" | "gone" | "hangup";
+type CallEnd = {
+    outcome: CallOutcome;
+    /**
+     * who ended it; undefined if nobody did on purpose
+     */
+    by: "me" | "them" | undefined;
+    /**
+     * what they said when they declined; or why the room of the call was left
+     */
+    reason?: string | undefined;
+};
 type CallEvents = {
     /**
      * both are in the room now
      */
-    accept: {
+    answered: {
         room: Room;
     };
-    decline: {
-        reason: string;
-    };
-    /**
-     * reason: cancelled, timeout, answered-elsewhere, gone
-     */
-    cancel: {
-        reason: string;
-    };
-    /**
-     * reason: hangup, or why the room was left
-     */
-    hangup: {
-        reason: string;
-    };
-    /**
-     * follows each of the three events above
-     */
-    end: {
-        event: "decline" | "cancel" | "hangup";
-        reason: string;
-    };
+    ended: CallEnd;
 };
 
 /**
- * @import { Unsubscribe } from '../emitter.js'
- * @import { ClientOptions } from '../options.js'
- * @import { SavedChat } from '../peer/chat.js'
- * @import { Media } from '../peer/negotiation.js'
- * @import { Peer } from '../peer/peer.js'
- * @import { ClientMessage, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
- * @import { Call } from './call.js'
- *
- * @typedef {object} RoomClient what rooms and calls need of their Client
- * @property {string} session our own
- * @property {string} role
- * @property {RTCIceServer[]} iceServers
- * @property {Pick<ClientOptions, 'url' | 'RTCPeerConnection'>} options
- * @property {Map<string, Room>} rooms by id
- * @property {Map<string, Call>} calls by id
- * @property {(message: ClientMessage) => void} send
- * @property {(message: ClientMessage, signal?: AbortSignal) => Promise<any>} request resolves with the answer
- * @property {(room: string, reason: string) => void} roomEnded
- * @property {(peer: Peer) => void} doubt
- * @property {(room: string, session: string) => SavedChat | undefined} claimChat
- *
- * @typedef {object} RoomEvents
- * @property {{ peer: Peer }} peer-joined
- * @property {{ peer: Peer, reason: string }} peer-left reason: leave, hangup, bye, gone, slow, bad-message, shutdown, kicked
- * @property {{ peer: Peer }} peer-away the server cannot reach the peer; media may go on, and chat waits
- * @property {{ peer: Peer, fresh: boolean }} peer-back fresh: with a new connection, for example after a reload
- * @property {{ peer: Peer, former: string }} peer-renamed the peer has another name than the former one
- * @property {{ peer: Peer, text: string, at: Date }} message chat
- * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
- * @property {{ host: Peer | 'me' | undefined }} host there is another host now
- * @property {{ by: Peer | 'me' | undefined }} locked nobody can join any more; `by` is undefined if it happened while we were away
- * @property {{ by: Peer | 'me' | undefined }} unlocked
- * @property {{ peer: PeerInfo }} knock somebody waits to be let in, and is in `knocks`; only moderators learn of it
- * @property {{ peer: PeerInfo }} knock-renamed they have another name
- * @property {{ peer: PeerInfo, outcome: KnockOutcome }} knock-over they no longer wait
- *
- * @typedef {'admitted' | 'refused' | 'over'} KnockOutcome over: they gave up, lost the connection, or were kicked
+ * ended: the device is gone, or the user has
+ * stopped it in the browser's own controls; muted, unmuted: by us, by the system or by a switch of the device
  */
+type SharingReason = "shared" | "stopped" | "ended" | "muted" | "unmuted";
+
 /**
  * A room that we are in, and the peers in it. Both outlive lost connections and reloaded pages.
  *
- * @extends {Emitter<RoomEvents>}
+ * @extends {Emitter<RoomEvents, RoomSnapshot>}
  */
-declare class Room extends Emitter<RoomEvents> {
+declare class Room extends Emitter<RoomEvents, Readonly<{
+    id: string;
+    size: number;
+    locked: boolean;
+    hasWaitingRoom: boolean;
+    host: Peer | "me" | undefined;
+    isHost: boolean;
+    isLeft: boolean;
+    sources: Tracks;
+    peers: readonly PeerSnapshot[];
+    knocks: readonly PeerInfo[];
+}>> {
     /**
      * @param {RoomClient} client
      * @param {RoomState} joined
@@ -896,12 +735,8 @@ declare class Room extends Emitter<RoomEvents> {
     created: boolean;
     /** @type {Map<string, PeerInfo>} the people who wait to be let in, by session; empty unless we moderate */
     knocks: Map<string, PeerInfo>;
-    /** For Client. */
-    roster: Roster;
     /** @type {ReadonlyMap<string, Peer>} by the `id` of the peer */
     peers: ReadonlyMap<string, Peer>;
-    /** @type {Media} */
-    media: Media;
     get isLeft(): boolean;
     /** @returns {Peer | 'me' | undefined} undefined in a call's room, which has none, and if the host left just now */
     get host(): Peer | "me" | undefined;
@@ -915,66 +750,78 @@ declare class Room extends Emitter<RoomEvents> {
      * @returns {Unsubscribe}
      */
     eachPeer(handler: (peer: Peer, gone: AbortSignal) => void): Unsubscribe;
-    /** Lets nobody join any more, except moderators. @throws {TurnpikeError} `not-host` */
-    lock(): Promise<void>;
-    /** Lets everybody join again. @throws {TurnpikeError} `not-host` */
-    unlock(): Promise<void>;
+    /** Lets nobody join any more, except moderators. @param {Abortable} [options] @throws {TurnpikeError} `not-host` */
+    lock({ signal }?: Abortable): Promise<void>;
+    /** Lets everybody join again. @param {Abortable} [options] @throws {TurnpikeError} `not-host` */
+    unlock({ signal }?: Abortable): Promise<void>;
     /**
      * Removes a peer's user, who cannot come back as long as the room exists.
      *
      * @param {Pick<Peer, 'session'>} peer
+     * @param {Abortable} [options]
      * @throws {TurnpikeError} `not-host`, `forbidden`, `not-in-room`
      */
-    kick({ session }: Pick<Peer, "session">): Promise<void>;
+    kick({ session }: Pick<Peer, "session">, { signal }?: Abortable): Promise<void>;
     /**
      * Lets somebody in who knocks.
      *
      * @param {Pick<PeerInfo, 'session'>} knock one of `knocks`
+     * @param {Abortable} [options]
      * @throws {TurnpikeError} `not-host`, `full`, `not-in-room` if they no longer wait
      */
-    admit({ session }: Pick<PeerInfo, "session">): Promise<void>;
+    admit({ session }: Pick<PeerInfo, "session">, { signal }?: Abortable): Promise<void>;
     /**
      * Sends somebody away who knocks.
      *
      * @param {Pick<PeerInfo, 'session'>} knock one of `knocks`
+     * @param {Abortable} [options]
      * @throws {TurnpikeError} `not-host`, `not-in-room` if they no longer wait
      */
-    refuse({ session }: Pick<PeerInfo, "session">): Promise<void>;
+    refuse({ session }: Pick<PeerInfo, "session">, { signal }?: Abortable): Promise<void>;
+    /** The tracks that we share, by source; null where there is none. */
+    get sources(): Tracks;
     /**
-     * Sets the tracks that every peer gets from us, now and later; null sends nothing of that kind. Call it again when a
-     * track's `enabled` changes, so that the others learn of it.
+     * Shares tracks with every peer, now and later. A source that is left out stays as it is, and null stops it. A track that
+     * ends by itself is not shared any more.
      *
-     * @param {Media} media
+     * @param {Share} share such as `{camera: track, microphone: null}`, or the MediaStream of a camera and a microphone
+     * @throws {TypeError} if it is anything else; nothing is changed then
      */
-    share(media: Media): Promise<void>;
+    share(share: Share): Promise<void>;
+    /**
+     * Sets `enabled` of a track that we share, and tells the peers.
+     *
+     * @param {Source} source
+     * @param {boolean} [muted]
+     */
+    mute(source: Source, muted?: boolean): void;
     /**
      * Sends chat text to every peer in the room. It goes directly to the peers, never through the server's signaling.
      *
      * @param {string} text
-     * @returns {{ text: string, at: Date }}
-     * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it; a single peer that cannot emits `error`
+     * @returns {{ text: string, at: Date, missed: Peer[] }} missed: those who cannot take it, since too much waits for them
+     * @throws {TypeError} if it is no text
+     * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it
      */
     sendMessage(text: string): {
         text: string;
         at: Date;
+        missed: Peer[];
     };
+    /**
+     * Sends data of your app, which is what JSON can say, or bytes. It goes directly to the peers, and by way of the
+     * server to those who take no part in WebRTC, which takes only JSON, and less of it: see `client.limits`. Resolves once there is
+     * room for it in the buffers to all of them. Each peer gets it once and in order, over other connections if need be.
+     *
+     * @param {unknown} data
+     * @param {RoomSendOptions} [options]
+     * @returns {Promise<{ missed: Peer[] }>} missed: those who do not get it, since they have left or take no data
+     */
+    send(data: unknown, options?: RoomSendOptions): Promise<{
+        missed: Peer[];
+    }>;
     /** Leaves, and resolves when the server knows. */
     leave(): Promise<void>;
-    /** @param {RoomState} joined lists the others; those that we do not know yet are new */
-    update(joined: RoomState): void;
-    /** Applies news about the host, the lock, names or the waiting room; other messages change nothing. @param {ServerMessage} message */
-    moderate(message: ServerMessage): void;
-    /**
-     * The server has restarted, and has put us into the room.
-     *
-     * @param {RoomState} state
-     * @param {number} patience milliseconds to wait for the others to come back
-     */
-    restored(state: RoomState, patience: number): void;
-    /** @param {Signal} signal */
-    receive(signal: Signal): void;
-    /** @param {string} reason */
-    end(reason: string): void;
     #private;
 }
 /**
@@ -987,7 +834,8 @@ type RoomClient = {
     session: string;
     role: string;
     iceServers: RTCIceServer[];
-    options: Pick<ClientOptions, "url" | "RTCPeerConnection">;
+    limits: Limits | undefined;
+    options: Pick<ClientOptions, "url" | "rtc" | "media">;
     /**
      * by id
      */
@@ -1002,8 +850,22 @@ type RoomClient = {
      */
     request: (message: ClientMessage, signal?: AbortSignal) => Promise<any>;
     roomEnded: (room: string, reason: string) => void;
+    /**
+     * we are out of it
+     */
+    leftRoom: (room: string, reason: string) => void;
+    /**
+     * the snapshot of the client is another one
+     */
+    changed: () => void;
     doubt: (peer: Peer) => void;
     claimChat: (room: string, session: string) => SavedChat | undefined;
+};
+/**
+ * `signal` gives up waiting for the answer
+ */
+type Abortable = {
+    signal?: AbortSignal;
 };
 type RoomEvents = {
     "peer-joined": {
@@ -1037,12 +899,33 @@ type RoomEvents = {
         former: string;
     };
     /**
+     * the peer's state, path, name or sources are others, or whether it is away
+     */
+    "peer-changed": {
+        peer: Peer;
+    };
+    /**
+     * what we share has changed, perhaps by itself
+     */
+    sources: {
+        source: Source;
+        reason: SharingReason;
+    };
+    /**
      * chat
      */
     message: {
         peer: Peer;
         text: string;
         at: Date;
+    };
+    /**
+     * that a peer has sent to us, or to the room
+     */
+    data: {
+        peer: Peer;
+        data: unknown;
+        topic: string;
     };
     /**
      * we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
@@ -1079,6 +962,8 @@ type RoomEvents = {
     };
     /**
      * they no longer wait
+     *
+     * Of one moment.
      */
     "knock-over": {
         peer: PeerInfo;
@@ -1142,6 +1027,8 @@ type JoinOptions = {
 };
 /**
  * `connecting` until the first welcome
+ *
+ * Of one moment. `online` has those who are online, as far as the server has listed them.
  */
 type ClientStatus = "connecting" | "online" | "reconnecting" | "closed";
 type ClientEvents = {
@@ -1193,6 +1080,12 @@ type ClientEvents = {
      */
     renamed: {
         name: string;
+    };
+    /**
+     * the server has sent new credentials; `client.iceServers` has them
+     */
+    "ice-servers": {
+        iceServers: RTCIceServer[];
     };
     /**
      * the server is about to stop
@@ -1279,9 +1172,19 @@ type InviteList = {
  * A session with the server. It outlives lost connections, changes of network, restarts of the server and, with a
  * `storage`, reloads of the page. The client reconnects by itself.
  *
- * @extends {Emitter<ClientEvents>}
+ * @extends {Emitter<ClientEvents, ClientSnapshot>}
  */
-declare class Client extends Emitter<ClientEvents> {
+declare class Client extends Emitter<ClientEvents, Readonly<{
+    status: ClientStatus;
+    session: string;
+    user: string;
+    name: string;
+    role: string;
+    rooms: readonly Room[];
+    calls: readonly Call[];
+    online: readonly User[];
+    hasMoreOnline: boolean;
+}>> {
     /** @param {ClientOptions} options */
     constructor(options: ClientOptions);
     /** @returns {ClientStatus} */
@@ -1306,8 +1209,14 @@ declare class Client extends Emitter<ClientEvents> {
     get calls(): ReadonlyMap<string, Call>;
     /** Whether more people are online than `online` has. */
     get hasMoreOnline(): boolean;
-    /** Adds the next of the people who are online to `online`, if there are more; `presence` fires. */
-    listMore(): Promise<void>;
+    /**
+     * Adds the next of the people who are online to `online`, if there are more; `presence` fires.
+     *
+     * @param {{ signal?: AbortSignal }} [options]
+     */
+    listMore({ signal }?: {
+        signal?: AbortSignal;
+    }): Promise<void>;
     /**
      * Signs in and stays signed in until `close`. Resolves at the first welcome. Until then a server that cannot be reached is
      * tried again.
@@ -1326,14 +1235,15 @@ declare class Client extends Emitter<ClientEvents> {
      */
     join(id?: string, { create, size, waitingRoom, onWaiting, onFull, signal }?: JoinOptions): Promise<Room>;
     /**
-     * Rings a user. Resolves when the user's client rings.
+     * Rings a user. Resolves when the user's client rings; then wait for `call.answered`.
      *
-     * @param {string} user
-     * @param {{ signal?: AbortSignal }} [options]
+     * @param {string | User} user
+     * @param {{ data?: unknown, signal?: AbortSignal }} [options] data: for the other side to see while it rings, as JSON
      * @returns {Promise<Call>}
      * @throws {TurnpikeError} `no-such-user`, `busy`, `forbidden`
      */
-    call(user: string, { signal }?: {
+    call(user: string | User, { data, signal }?: {
+        data?: unknown;
         signal?: AbortSignal;
     }): Promise<Call>;
     /**
@@ -1341,10 +1251,13 @@ declare class Client extends Emitter<ClientEvents> {
      * does so by itself.
      *
      * @param {string} ticket
+     * @param {{ signal?: AbortSignal }} [options]
      * @returns {Promise<any>}
      * @throws {TurnpikeError} `unauthorized`, `forbidden`
      */
-    refresh(ticket: string): Promise<any>;
+    refresh(ticket: string, { signal }?: {
+        signal?: AbortSignal;
+    }): Promise<any>;
     /**
      * Takes another name. The session, its rooms and its calls stay; room mates hear `peer-renamed`.
      *
@@ -1436,6 +1349,11 @@ type ClientOptions = {
      */
     timeout?: number | undefined;
     /**
+     * false: takes no part in WebRTC, such as a bot or a test in Node.js. It joins, reads and says by way of
+     * the server; the others make it no offers
+     */
+    media?: boolean | undefined;
+    /**
      * default: the platform's
      */
     WebSocket?: {
@@ -1446,16 +1364,37 @@ type ClientOptions = {
         readonly CLOSING: 2;
         readonly CLOSED: 3;
     } | undefined;
+    rtc?: RTCOptions | undefined;
+};
+type RTCOptions = {
+    /**
+     * `relay` hides addresses from the peers, and tries out relays
+     */
+    iceTransportPolicy?: RTCIceTransportPolicy | undefined;
     /**
      * default: the platform's
-     *
-     * Such as sessionStorage. It must belong to this tab and this Client alone.
      */
     RTCPeerConnection?: {
         new (configuration?: RTCConfiguration): RTCPeerConnection;
         prototype: RTCPeerConnection;
         generateCertificate(keygenAlgorithm: AlgorithmIdentifier): Promise<RTCCertificate>;
     } | undefined;
+    /**
+     * default: the platform's; where there is none, peers have data but no media
+     */
+    MediaStream?: {
+        new (): MediaStream;
+        new (stream: MediaStream): MediaStream;
+        new (tracks: MediaStreamTrack[]): MediaStream;
+        prototype: MediaStream;
+    } | undefined;
+    /**
+     * called with each connection that is made, before
+     * anything is done with it: for codecs, statistics and the like
+     *
+     * Such as sessionStorage. It must belong to this tab and this Client alone.
+     */
+    onConnection?: ((connection: RTCPeerConnection, peer: Peer) => void) | undefined;
 };
 type TabStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 type TicketRequest = {
@@ -1513,5 +1452,5 @@ type Ticket = {
  */
 declare function connect(options: ClientOptions): Promise<Client>;
 
-export { Call, Client, MAX_TEXT, Peer, Room, TurnpikeError, codeOf, connect, getTicket };
-export type { CallEvents, ChatMessage, ClientEvents, ClientMessage, ClientOptions, ClientStatus, Description, ErrorCode, ErrorDetails, ErrorMessage, Invite, InviteList, InviteRequest, InviteRole, JoinMessage, JoinOptions, Joined, KnockOutcome, Limits, Media, Negotiated, Numbered, OwnInvite, Path, PeerEvents, PeerInfo, PeerOptions, PresenceChange, Rate, Refreshed, Resume, Retry, RoomClient, RoomEvents, RoomState, SavedChat, ServerMessage, Signal, TabStorage, Ticket, TicketRequest, Unsubscribe, User, Welcome };
+export { Call, Client, MAX_DATA, MAX_TEXT, Peer, PeerChannel, Room, TurnpikeError, codeOf, connect, getTicket };
+export type { Abortable, CallEnd, CallEvents, CallOutcome, ChatMessage, ClientEvents, ClientMessage, ClientOptions, ClientStatus, Description, ErrorCode, ErrorDetails, Invite, InviteList, InviteRequest, InviteRole, JoinMessage, JoinOptions, KnockOutcome, Limits, LinkOptions, Negotiated, Numbered, OwnInvite, Path, PeerChannelEvents, PeerEvents, PeerInfo, PeerSnapshot, PresenceChange, RTCOptions, Rate, Resume, Retry, RoomClient, RoomEvents, RoomSendOptions, RoomState, SavedChat, SavedLine, SendOptions, Share, SharingReason, Source, SourcesOn, TabStorage, Ticket, TicketRequest, Tracks, Unsubscribe, User };

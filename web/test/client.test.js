@@ -118,7 +118,7 @@ test('a room that we join after its signal aborted is left', async () => {
   abort.abort('enough');
   await aborted;
   await socket.answer('join', joined);
-  socket.expect('leave');
+  assert.ok(socket.sent.some(({ type }) => type === 'leave')); // Perhaps after an offer to Bob.
   assert.equal(client.rooms.size, 0);
 });
 

@@ -85,6 +85,18 @@ test('setup adds listeners before anything happens', async () => {
   (await connecting).close();
 });
 
+test('a setup that throws is told, and leaves no client behind', async () => {
+  /** @type {Client | undefined} */
+  let made;
+  const setup = (/** @type {Client} */ client) => {
+    made = client;
+    throw new Error('mine');
+  };
+  await assert.rejects(connect(options({ setup })), { message: 'mine' });
+  assert.equal(made?.status, 'closed');
+  assert.equal(FakeSocket.made.length, 0);
+});
+
 test('eachPeer meets everybody once: those who are there at once, and those who come; and it says when they are gone', async () => {
   const { client, socket } = await signedIn();
   const joining = client.join('standup');

@@ -89,6 +89,19 @@ test('the requests of a host go to the server, and its refusals come back', asyn
   assert.deepEqual(events, [['locked', { by: 'me' }]]);
 });
 
+test('a request can be given up, and with a signal that has aborted it is never sent', async () => {
+  const { room } = await inRoom();
+  const abort = new AbortController();
+  const given = assert.rejects(room.lock({ signal: abort.signal }), (reason) => reason === 'enough');
+  await settle();
+  socket.expect('lock');
+  abort.abort('enough');
+  await given;
+  for (const ask of /** @type {const} */ (['kick', 'admit', 'refuse'])) await assert.rejects(room[ask]({ session: 's2' }, { signal: abort.signal }));
+  await assert.rejects(client.refresh('a ticket', { signal: abort.signal }));
+  assert.deepEqual(socket.sent, []);
+});
+
 test('people who knock are known until their wait ends, however it ends', async () => {
   const { room, events } = await inRoom({ knocks: [bob] });
   await socket.say({ type: 'knock', room: 'standup', peer: cat });

@@ -151,10 +151,14 @@ export class Client extends Emitter {
     return this.#presence.listedTo !== undefined;
   }
 
-  /** Adds the next of the people who are online to `online`, if there are more; `presence` fires. */
-  async listMore() {
+  /**
+   * Adds the next of the people who are online to `online`, if there are more; `presence` fires.
+   *
+   * @param {{ signal?: AbortSignal }} [options]
+   */
+  async listMore({ signal } = {}) {
     const after = this.#presence.listedTo;
-    if (after) await this.#signaling.request({ type: 'online', after });
+    if (after) await this.#inside.request({ type: 'online', after }, signal);
   }
 
   /**
@@ -226,11 +230,12 @@ export class Client extends Emitter {
    * does so by itself.
    *
    * @param {string} ticket
+   * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<any>}
    * @throws {TurnpikeError} `unauthorized`, `forbidden`
    */
-  refresh(ticket) {
-    return this.#signaling.request({ type: 'refresh', ticket });
+  refresh(ticket, { signal } = {}) {
+    return this.#inside.request({ type: 'refresh', ticket }, signal);
   }
 
   /**
@@ -304,7 +309,10 @@ export class Client extends Emitter {
       get rooms() { return client.#rooms.all; },
       get calls() { return client.#calls.all; },
       send: (message) => this.#signaling.send(message),
-      request: (message, signal) => abortable(this.#signaling.request(message), signal),
+      request: async (message, signal) => {
+        signal?.throwIfAborted();
+        return abortable(this.#signaling.request(message), signal);
+      },
       roomEnded: (room, reason) => {
         this.#calls.roomEnded(room, reason);
         changed(this);

@@ -29,6 +29,8 @@ const CODES = {
   'invite-required': [false, 'Pass an invite, or set auth.guests in the configuration of the server.'],
   'invite-used': [false, ''],
   'invite-revoked': [false, ''],
+  'too-many-invites': [false, 'Revoke some of client.invites() first.'],
+  'not-found': [false, ''],
   'expired': [false, ''],
   'bad-request': [false, '`field` names what is wrong.'],
   // Ours.

@@ -47,10 +47,13 @@ export { Client };
  */
 export async function connect(options) {
   const client = new Client(options);
-  if (options.setup) options.setup(client);
-  else hold(client);
   try {
+    if (options.setup) options.setup(client);
+    else hold(client);
     await client.open();
+  } catch (error) {
+    client.close(); // The app's setup may have failed.
+    throw error;
   } finally {
     releaseSoon(client);
   }

@@ -28,10 +28,10 @@ export async function sendTo(client, room, data, { to, topic, reliable = true, v
   if (via === 'server') return say(client, room, data, { to: to && receivers, topic, signal });
   const direct = receivers.filter((peer) => insideOf(peer).hasConnection);
   const others = receivers.filter((peer) => !insideOf(peer).hasConnection);
-  const saying = others.length > 0 ? say(client, room, data, { to: others, topic, signal }) : undefined;
-  const packed = direct.length > 0 || !saying ? pack(data, topic) : undefined;
-  const results = await Promise.all([saying, ...direct.map((peer) => packed && insideOf(peer).send(packed, { reliable, signal }))]);
-  const [said, ...sent] = results;
-  const missed = typeof said === 'object' ? said.missed : [];
-  return { missed: [...missed, ...direct.filter((_, place) => !sent[place])] };
+  const packed = pack(data, topic);
+  const [said, sent] = await Promise.all([
+    others.length > 0 ? say(client, room, data, { to: others, topic, signal }) : { missed: [] },
+    Promise.all(direct.map((peer) => insideOf(peer).send(packed, { reliable, signal }))),
+  ]);
+  return { missed: [...said.missed, ...direct.filter((_, place) => !sent[place])] };
 }
