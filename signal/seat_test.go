@@ -48,8 +48,13 @@ func ownSeat(t *testing.T, n *restartable, why string, isHost bool) {
 
 	guest := n.guest("guest")
 	guest.send(msg{"type": "join", "id": "g", "room": "x"})
-	if why == "full" {
+	switch why {
+	case "full":
 		guest.expect("error", "ref", "g", "code", "full", "away", true)
+	case "locked":
+		guest.expect("error", "ref", "g", "code", "locked", "away", nil)
+	case "waiting":
+		guest.expect("waiting", "ref", "g")
 	}
 	again := n.guest("a") // whose role opens nothing
 	m := again.join("x")
