@@ -1,6 +1,9 @@
 // @ts-check
 // Two people of the SDK in one page, with no page of ours around them: what only real connections can show.
 
+import { patience } from './browser.mjs';
+import { Home, Room } from './pages.mjs';
+
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
@@ -287,4 +290,99 @@ export async function quiet(stage, plan, step) {
   });
   if (!report.same) throw new Error('a connection on which nothing was wrong was given up');
   return report;
+}
+
+/**
+ * A client that knows signal/PROTOCOL.md and nothing of the SDK, in a room with the page: each sees and hears the other.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function foreign(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  const home = new Home(await stage.page(browser, 'ann'));
+  await home.open(plan.url, 'ann');
+  const id = await home.create({ size: 4 });
+  const ann = new Room(home.page);
+  const page = await stage.page(browser, 'foreign');
+  await page.goto(`${plan.url}/healthz`);
+  await page.evaluate(foreignClient, id);
+  await ann.others(1);
+  step('both are in the room');
+  await ann.watch();
+  const tile = home.page.locator('[data-testid=tile]:not([data-local])');
+  await tile.and(home.page.locator('[data-video]')).waitFor();
+  await tile.and(home.page.locator(':not([data-muted])')).waitFor();
+  step('the page shows that it sends picture and sound');
+  await ann.hear('from afar');
+  await ann.say('so near');
+  await page.waitForFunction(() => /** @type {any} */ (globalThis).heard.includes('so near'), null, { timeout: patience });
+  step('chat goes both ways');
+  await page.waitForFunction(() => /** @type {any} */ (globalThis).received().then((/** @type {any} */ { audio, video }) => audio > 0 && video > 0), null, { timeout: patience });
+  step('and so do sound and picture');
+  return {};
+}
+
+/** Runs in a page. Everything that it does is in signal/PROTOCOL.md. @param {string} room */
+async function foreignClient(room) {
+  const answer = await fetch('/api/v1/tickets', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name": "bare"}' });
+  const { ticket } = await answer.json();
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+  const socket = new WebSocket(`ws://${location.host}/signal`, 'turnpike.v1');
+  const send = (/** @type {object} */ message) => socket.send(JSON.stringify(message));
+  /** @type {string[]} */
+  const heard = [];
+  /** @type {RTCPeerConnection} */
+  let pc;
+  /** @type {string} */
+  let peer;
+  /** @type {RTCIceServer[]} */
+  let iceServers = [];
+
+  const offer = async () => {
+    pc = new RTCPeerConnection({ iceServers });
+    for (const kind of ['audio', 'video']) {
+      pc.addTransceiver(stream.getTracks().find((track) => track.kind === kind) ?? kind, { direction: 'sendrecv', streams: [stream] });
+    }
+    const channel = pc.createDataChannel('chat', { negotiated: true, id: 0 });
+    const say = (/** @type {object} */ message) => channel.send(JSON.stringify(message));
+    channel.onopen = () => {
+      say({ type: 'media', audio: true, video: true });
+      say({ type: 'chat', line: 'a line', n: 1, text: 'from afar', at: new Date().toISOString() });
+    };
+    channel.onmessage = ({ data }) => {
+      const { type, line, n, text } = JSON.parse(data);
+      if (type !== 'chat') return;
+      heard.push(text);
+      say({ type: 'chat-ack', line, n });
+    };
+    pc.onicecandidate = ({ candidate }) => send({ type: 'signal', room, to: peer, candidate });
+    await pc.setLocalDescription();
+    const { type, sdp } = /** @type {RTCSessionDescription} */ (pc.localDescription);
+    send({ type: 'signal', room, to: peer, description: { type, sdp } });
+  };
+
+  socket.onopen = () => send({ type: 'hello', id: '1', ticket });
+  socket.onmessage = async ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.type === 'welcome') {
+      iceServers = message.iceServers;
+      send({ type: 'join', id: '2', room });
+    } else if (message.type === 'joined') {
+      peer = message.peers[0].session;
+      await offer();
+    } else if (message.type === 'signal') {
+      if (message.description) await pc.setRemoteDescription(message.description);
+      for (const candidate of message.candidates ?? []) await pc.addIceCandidate(candidate);
+    }
+  };
+  Object.assign(globalThis, {
+    heard,
+    received: async () => {
+      /** @type {Record<string, number>} */
+      const bytes = {};
+      for (const report of (await pc.getStats()).values()) if (report.type === 'inbound-rtp') bytes[report.kind] = report.bytesReceived;
+      return bytes;
+    },
+  });
 }

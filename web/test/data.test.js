@@ -2,9 +2,10 @@
 // Chat and data over data channels that come and go.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeChannel, settle } from './fakes.js';
+import { FakeChannel, FakeMediaStream, FakePeerConnection, settle } from './fakes.js';
 import { MAX_TEXT, PeerChat, chatMessage } from '../static/sdk/peer/chat.js';
 import { MAX_DATA, PeerData, pack } from '../static/sdk/peer/data.js';
+import { Peer } from '../static/sdk/peer/peer.js';
 
 /** @returns {any} */
 function openChannel() {
@@ -84,4 +85,68 @@ test('data comes as it was sent, once', () => {
   assert.throws(() => pack(undefined), TypeError);
   assert.throws(() => pack(1, 'x'.repeat(65)), TypeError);
   for (const nonsense of [{ type: 'data' }, { type: 'data', bytes: '!' }]) assert.equal(to.receive(nonsense, back), undefined);
+});
+
+/** A peer whose data channel is open. */
+function reached() {
+  const peer = new Peer({ session: 'a', user: 'u', name: 'Ann' }, {
+    self: 'b',
+    offers: true,
+    chat: new PeerChat(),
+    RTCPeerConnection: /** @type {any} */ (FakePeerConnection),
+    MediaStream: /** @type {any} */ (FakeMediaStream),
+    iceServers: [],
+    send: () => {},
+  });
+  const pc = /** @type {FakePeerConnection} */ (/** @type {unknown} */ (peer.connection));
+  const chat = /** @type {FakeChannel} */ (pc.channels[0]);
+  chat.open();
+  /** @param {string} label */
+  const comes = (label) => {
+    const channel = new FakeChannel(label, {});
+    channel.readyState = 'open';
+    pc.dispatchEvent(Object.assign(new Event('datachannel'), { channel }));
+    return channel;
+  };
+  return { peer, pc, chat, comes };
+}
+
+test('a channel opens as soon as data goes through, whatever the browser calls the state of the connection', async () => {
+  const { peer, pc } = reached();
+  assert.notEqual(peer.state, 'connected');
+  const game = peer.openChannel('game', { ordered: false });
+  const carrier = /** @type {FakeChannel} */ (pc.channels[1]);
+  assert.deepEqual([carrier.label, carrier.init], ['game', { ordered: false }]);
+  assert.equal(peer.openChannel('game'), game);
+  const sent = game.send('1');
+  assert.equal(game.state, 'connecting');
+  carrier.open();
+  await sent;
+  carrier.bufferedAmount = 2 << 20;
+  let isSent = false;
+  const waiting = game.send('2').then(() => (isSent = true));
+  await settle();
+  assert.deepEqual([carrier.sent, isSent], [[1], false]);
+  carrier.bufferedAmount = 0;
+  carrier.dispatchEvent(new Event('bufferedamountlow'));
+  await waiting;
+  assert.deepEqual(carrier.sent, [1, 2]);
+  for (const label of ['', 'turnpike.x', 'x'.repeat(65), 7]) assert.throws(() => peer.openChannel(/** @type {any} */ (label)), TypeError);
+});
+
+test('what a peer opens is bounded, once for each label, and ends when the peer says so', () => {
+  const { peer, chat, comes } = reached();
+  /** @type {any[]} */
+  const told = [];
+  peer.on('channel', ({ channel }) => told.push(channel));
+  const first = comes('game');
+  const second = comes('game');
+  assert.deepEqual([told.length, first.readyState, second.readyState, told[0].state], [1, 'closed', 'open', 'open']);
+  assert.equal(comes('turnpike.unknown').readyState, 'closed');
+  for (let n = 0; n < 63; n++) assert.equal(comes(`${n}`).readyState, 'open');
+  assert.equal(comes('one too many').readyState, 'closed');
+  chat.receive(JSON.stringify({ type: 'channel-closed', label: 'game' }));
+  assert.deepEqual([told[0].state, second.readyState], ['closed', 'closed']);
+  told[1].close();
+  assert.deepEqual(chat.sent.at(-1), { type: 'channel-closed', label: '0' });
 });

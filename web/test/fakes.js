@@ -2,6 +2,9 @@
 // A WebSocket with the test at its other end, and RTCPeerConnections that negotiate with one another like real ones.
 
 import { webcrypto } from 'node:crypto';
+import { FakeMediaStream, FakeTrack } from './fakemedia.js';
+
+export { FakeMediaStream, track } from './fakemedia.js';
 
 // Debian 12's Node.js 18 lacks it; browsers and newer versions of Node.js have it.
 globalThis.crypto ??= /** @type {any} */ (webcrypto);
@@ -186,54 +189,6 @@ export class FakeStorage {
 /** @param {Partial<import('../static/sdk/server/messages.js').Welcome>} [changes] */
 export function welcome(changes) {
   return { type: 'welcome', session: 's1', user: 'u1', name: 'Ada', role: 'member', iceServers: [], online: [], ...changes };
-}
-
-class FakeTrack extends EventTarget {
-  enabled = true;
-  muted = false;
-  readyState = 'live';
-  /** @param {string} kind */
-  constructor(kind) {
-    super();
-    this.kind = kind;
-  }
-
-  getSettings() {
-    return { width: 1280, height: 720 };
-  }
-
-  /** By itself: `ended`, `mute` or `unmute`. @param {string} name */
-  becomes(name) {
-    if (name === 'ended') this.readyState = 'ended';
-    else this.muted = name === 'mute';
-    this.dispatchEvent(new Event(name));
-  }
-}
-
-/** @param {'audio' | 'video'} kind @returns {any} */
-export function track(kind) {
-  return new FakeTrack(kind);
-}
-
-export class FakeMediaStream {
-  /** @param {any[]} [tracks] */
-  constructor(tracks = []) {
-    this.tracks = [...tracks];
-  }
-
-  /** @param {unknown} track */
-  addTrack(track) {
-    if (!this.tracks.includes(track)) this.tracks.push(track);
-  }
-
-  getTracks() {
-    return [...this.tracks];
-  }
-
-  /** @param {unknown} track */
-  removeTrack(track) {
-    this.tracks = this.tracks.filter((other) => other !== track);
-  }
 }
 
 export class FakeChannel extends EventTarget {

@@ -196,3 +196,25 @@ test('ICE servers that one connection does not take reach the others', async () 
   assert.deepEqual(cid.configuration.iceServers, [{ urls: 'stun:example.org' }]);
   assert.equal(errors.length, 1);
 });
+
+test('the path comes from the statistics of the checks: nobody asks for them twice', async () => {
+  const { peer, pc } = await withBob();
+  let asked = 0;
+  pc.getStats = async () => {
+    asked++;
+    return new Map(/** @type {[string, any][]} */ ([
+      ['t', { type: 'transport', selectedCandidatePairId: 'p', bytesReceived: asked }],
+      ['p', { type: 'candidate-pair', localCandidateId: 'l', remoteCandidateId: 'r', currentRoundTripTime: 0.02 }],
+      ['l', { candidateType: 'host', protocol: 'udp' }],
+      ['r', { candidateType: 'host', protocol: 'udp' }],
+    ]));
+  };
+  /** @type {unknown[]} */
+  const paths = [];
+  peer.on('path', (path) => paths.push(path?.kind));
+  await checks(pc, 8);
+  assert.deepEqual([asked, peer.path?.rtt, paths], [8, 20, ['direct']]);
+  pc.connectionState = 'disconnected';
+  pc.dispatchEvent(new Event('connectionstatechange'));
+  assert.deepEqual([peer.path, paths], [undefined, ['direct', undefined]]);
+});

@@ -15,7 +15,8 @@ function code(file) {
 
 /** @type {[rule: string, files: (file: string) => boolean, forbidden: RegExp][]} */
 const rules = [
-  ['the SDK uses no DOM and no storage', (file) => file.startsWith('sdk/') && file !== 'sdk/recovery/reload.js', /\b(document|window|navigator|localStorage|sessionStorage|HTMLElement|location)\b/],
+  // The devices are the browser's, and no part of a page.
+  ['the SDK uses no DOM and no storage', (file) => file.startsWith('sdk/') && !['sdk/recovery/reload.js', 'sdk/devices.js'].includes(file), /\b(document|window|navigator|localStorage|sessionStorage|HTMLElement|location)\b/],
   ['the page opens no sockets', (file) => !file.startsWith('sdk/'), /\b(WebSocket|RTCPeerConnection)\b/],
   ['text is never read as HTML or as code', () => true, /\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function)\s*[(=]/],
 ];
@@ -55,6 +56,7 @@ const layers = {
   'sdk/clientevents.js': { imports: ['sdk/'], reason: 'types only: what the client tells of the layers' },
   'sdk/opening.js': { imports: ['sdk/error.js', 'sdk/options.js'], reason: 'the wait for the first welcome needs none of the layers' },
   'sdk/platform.js': { imports: ['sdk/error.js', 'sdk/options.js'], reason: 'it looks at the platform before anything is made' },
+  'sdk/devices.js': { imports: ['sdk/emitter.js', 'sdk/peer/'], reason: 'it opens what a room can share, and knows no room' },
   'sdk/client.js': { imports: ['sdk/'], reason: 'the client joins the layers' },
   'sdk/turnpike.js': { imports: ['sdk/'], reason: 'it exports the public names, from any layer' },
 };

@@ -26,6 +26,7 @@ import { Client } from './client.js';
 import { hold, releaseSoon } from './emitter.js';
 
 export { Call } from './room/call.js';
+export { Devices } from './devices.js';
 export { PeerChannel } from './peer/channel.js';
 export { MAX_TEXT } from './peer/chat.js';
 export { MAX_DATA } from './peer/data.js';

@@ -123,7 +123,9 @@ class ChannelControl {
   /** @param {RTCDataChannel} channel that the peer has opened */
   came(channel) {
     if (this.#closed) return channel.close();
+    const former = this.#theirs;
     this.#theirs = channel;
+    former?.close();
     this.#listen(channel);
     if (channel.readyState === 'open') this.#opened(channel);
   }

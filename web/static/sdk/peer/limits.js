@@ -16,20 +16,17 @@ const BY_PEOPLE = [
   { people: 4, camera: { maxBitrate: 700_000, maxFramerate: 24, lines: 540 } },
   { people: 8, camera: { maxBitrate: 300_000, maxFramerate: 20, lines: 360 } },
 ];
-/** @type {Limit} beyond that, of the speaker's camera, which is the only one that is sent */
-const SPEAKER = { maxBitrate: 150_000, maxFramerate: 15, lines: 180 };
+/** @type {Limit} beyond that */
+const MANY = { maxBitrate: 150_000, maxFramerate: 15, lines: 180 };
 /** @type {Limit} text must stay sharp, so its size stays */
 const SCREEN = { maxBitrate: 1_000_000, maxFramerate: 15 };
-
-/** Beyond so many people, only the speaker's camera is sent. */
-export const MAX_CAMERAS = 8;
 
 /**
  * @param {'camera' | 'screen'} source
  * @param {number} people in the room, with ourselves
  */
 export function limitOf(source, people) {
-  return source === 'screen' ? SCREEN : BY_PEOPLE.find((row) => people <= row.people)?.camera ?? SPEAKER;
+  return source === 'screen' ? SCREEN : BY_PEOPLE.find((row) => people <= row.people)?.camera ?? MANY;
 }
 
 /**
@@ -37,14 +34,13 @@ export function limitOf(source, people) {
  *
  * @param {RTCRtpSender} sender
  * @param {Limit} limit
- * @param {boolean} active false sends nothing at all
  */
-export async function keepWithin(sender, { maxBitrate, maxFramerate, lines }, active) {
+export async function keepWithin(sender, { maxBitrate, maxFramerate, lines }) {
   const parameters = sender.getParameters?.();
   if (!parameters?.encodings?.length) return; // There are none before the negotiation is over in some browsers.
   const { width = 0, height = 0 } = sender.track?.getSettings?.() ?? {};
   const scaleResolutionDownBy = lines ? Math.max(1, Math.min(width, height) / lines) : 1;
-  const wanted = { maxBitrate, maxFramerate, scaleResolutionDownBy, active };
+  const wanted = { maxBitrate, maxFramerate, scaleResolutionDownBy };
   const isSame = parameters.encodings.every((encoding) => {
     return Object.entries(wanted).every(([name, value]) => /** @type {any} */ (encoding)[name] === value);
   });

@@ -1,5 +1,6 @@
 // @ts-check
 import { emit, report } from '../emitter.js';
+import { controlOf } from './channel.js';
 import { Channels } from './channels.js';
 import { PeerData } from './data.js';
 import { Negotiation } from './negotiation.js';
@@ -9,6 +10,7 @@ import { RelayStatus } from './relay.js';
 import { ALL_OFF, NO_TRACKS, SOURCES, isOn } from './sources.js';
 
 /**
+ * @import { PeerChannel } from './channel.js'
  * @import { PeerChat } from './chat.js'
  * @import { Packed } from './data.js'
  * @import { Sending } from './negotiation.js'
@@ -29,7 +31,6 @@ import { ALL_OFF, NO_TRACKS, SOURCES, isOn } from './sources.js';
  * @property {(connection: RTCPeerConnection, peer: Peer) => void} [onConnection] called with each connection, before anything is done with it
  * @property {Tracks} [tracks] that we send from the start
  * @property {number} [people] in the room
- * @property {boolean} [pictures] whether our camera is sent
  * @property {URL} [home] the server, which knows about our relays
  * @property {PeerChat} chat
  * @property {(session: string, negotiated: Negotiated) => void} send to the peer, through the server
@@ -80,8 +81,8 @@ export class Link {
   constructor(peer, info, options) {
     this.#peer = peer;
     this.#options = options;
-    const { tracks = NO_TRACKS, people = 2, pictures = true, home, MediaStream } = options;
-    this.#sending = { tracks, named: false, people, pictures };
+    const { tracks = NO_TRACKS, people = 2, home, MediaStream } = options;
+    this.#sending = { tracks, named: false, people };
     this.#relay = home && new RelayStatus(home);
     this.chat = options.chat;
     this.info = info;
@@ -130,14 +131,11 @@ export class Link {
     await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.share(tracks)));
   }
 
-  /**
-   * @param {number} people in the room, by which the limits go
-   * @param {boolean} pictures whether our camera is sent
-   */
-  async limit(people, pictures) {
-    if (people === this.#sending.people && pictures === this.#sending.pictures) return;
-    this.#sending = { ...this.#sending, people, pictures };
-    await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.limit(people, pictures)));
+  /** @param {number} people in the room, by which the limits go */
+  async limit(people) {
+    if (people === this.#sending.people) return;
+    this.#sending = { ...this.#sending, people };
+    await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.limit(people)));
   }
 
   /**
@@ -319,6 +317,11 @@ export class Link {
     if (SOURCES.every((source) => on[source] === this.sources[source])) return;
     this.sources = on;
     emit(this.#peer, 'sources', on);
+  }
+
+  /** @param {PeerChannel} channel of the app, which has just opened it */
+  openChannel(channel) {
+    if (this.#channel?.readyState === 'open' && this.connection) controlOf(channel).openOn(this.connection);
   }
 
   /** @param {RTCDataChannel} channel */

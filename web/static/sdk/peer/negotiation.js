@@ -17,7 +17,7 @@ import { Senders } from './senders.js';
  * @property {(negotiated: Negotiated) => void} send to the peer, through the server
  *
  * What we send from the start; see Senders.
- * @typedef {{ tracks: Tracks, named: boolean, people: number, pictures: boolean }} Sending
+ * @typedef {{ tracks: Tracks, named: boolean, people: number }} Sending
  *
  * @typedef {object} NegotiationEvents
  * @property {RTCPeerConnectionState} state
@@ -139,12 +139,9 @@ export class Negotiation extends Emitter {
     return this.#send({ named: true }, (senders) => senders.name());
   }
 
-  /**
-   * @param {number} people in the room
-   * @param {boolean} pictures whether our camera is sent
-   */
-  limit(people, pictures) {
-    return this.#send({ people, pictures }, (senders) => senders.limit(people, pictures));
+  /** @param {number} people in the room */
+  limit(people) {
+    return this.#send({ people }, (senders) => senders.limit(people));
   }
 
   /**

@@ -156,7 +156,7 @@ export class Peer extends Emitter {
     const control = controlOf(channel);
     if (control.init) return channel;
     control.init = { ...init };
-    if (this.#link.isConnected && this.connection) control.openOn(this.connection);
+    this.#link.openChannel(channel);
     return channel;
   }
 }

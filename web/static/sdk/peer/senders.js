@@ -11,7 +11,6 @@ import { NO_TRACKS, SOURCES, kindOf } from './sources.js';
  * @property {Tracks} tracks that we send from the start
  * @property {boolean} named whether the peer understands which track is which, beyond a microphone and a camera
  * @property {number} people in the room, by which the limits go
- * @property {boolean} pictures whether our camera is sent
  */
 
 /**
@@ -25,20 +24,18 @@ export class Senders {
   #tracks;
   #named;
   #people;
-  #pictures;
   /** @type {Map<Source, RTCRtpTransceiver>} */
   #transceivers = new Map();
   /** Changes one after the other: each setParameters needs the newest parameters. @type {Promise<unknown>} */
   #limiting = Promise.resolve();
 
   /** @param {SendersOptions} options */
-  constructor({ connection, MediaStream, tracks, named, people, pictures }) {
+  constructor({ connection, MediaStream, tracks, named, people }) {
     this.#connection = connection;
     this.#MediaStream = MediaStream;
     this.#tracks = tracks;
     this.#named = named;
     this.#people = people;
-    this.#pictures = pictures;
   }
 
   /** The sources that have a place on the connection, and the mid of each, once it has one. @returns {Map<Source, string | null>} */
@@ -81,13 +78,9 @@ export class Senders {
     await this.#attach();
   }
 
-  /**
-   * @param {number} people
-   * @param {boolean} pictures
-   */
-  async limit(people, pictures) {
+  /** @param {number} people */
+  async limit(people) {
     this.#people = people;
-    this.#pictures = pictures;
     await this.keepLimits();
   }
 
@@ -98,7 +91,7 @@ export class Senders {
         const transceiver = this.#transceivers.get(source);
         if (!transceiver?.sender.track || this.#connection.signalingState === 'closed') continue;
         const isScreen = source === 'screen' || transceiver.sender.track === this.#tracks.screen;
-        await keepWithin(transceiver.sender, limitOf(isScreen ? 'screen' : source, this.#people), isScreen || this.#pictures);
+        await keepWithin(transceiver.sender, limitOf(isScreen ? 'screen' : source, this.#people));
       }
     });
     return this.#limiting;

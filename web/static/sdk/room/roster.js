@@ -275,8 +275,8 @@ export class Roster {
 
   /** What each of them gets depends on how many they are. */
   #limit() {
-    const people = this.peers.size + 1;
-    for (const peer of this.peers.values()) insideOf(peer).limit(people, true);
+    const people = [...this.peers.values()].filter((peer) => insideOf(peer).hasConnection).length + 1;
+    for (const peer of this.peers.values()) insideOf(peer).limit(people);
   }
 
   /** @param {Tracks} tracks that all of them get */
