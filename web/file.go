@@ -71,13 +71,18 @@ func contentType(name string) string {
 // serve answers a request for the file, or for a part of it, or whether it has changed.
 func (f file) serve(w http.ResponseWriter, r *http.Request, cache string) {
 	best := f.negotiate(w, r, cache)
-	w.Header().Set("ETag", best.etag)
+	h := w.Header()
+	h.Set("ETag", best.etag)
+	if h.Get("Content-Encoding") != "" && r.Header.Get("If-Match") == "" { // ServeContent says the length of what is as it stands only. A 412 has no body.
+		h.Set("Content-Length", strconv.Itoa(len(best.content)))
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(best.content))
 }
 
 // serveAs answers with the whole file and a status.
 func (f file) serveAs(w http.ResponseWriter, r *http.Request, status int) {
 	best := f.negotiate(w, r, cacheRevalidate)
+	w.Header().Set("Content-Length", strconv.Itoa(len(best.content)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		w.Write(best.content) // A write error means that the client has gone away.
@@ -98,7 +103,6 @@ func (f file) negotiate(w http.ResponseWriter, r *http.Request, cache string) re
 			best = f.gzip
 		}
 	}
-	h.Set("Content-Length", strconv.Itoa(len(best.content)))
 	return best
 }
 

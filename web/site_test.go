@@ -147,6 +147,33 @@ func TestCompressionIsAnswered(t *testing.T) {
 	}
 }
 
+// TestConditionsAreAnswered: no answer promises a body that does not come, which would break the connection.
+func TestConditionsAreAnswered(t *testing.T) {
+	s := httptest.NewServer(Handler(Options{}))
+	defer s.Close()
+	for header, want := range map[[2]string]int{
+		{"If-Match", `"x"`}: 412, {"If-None-Match", "*"}: 304, {"Range", "bytes=0-9"}: 206, {"Range", "bytes=99999999-"}: 416,
+	} {
+		for _, encoding := range []string{"gzip", "identity"} {
+			r, err := http.NewRequest("GET", s.URL+"/sdk/v1/turnpike.js", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set(header[0], header[1])
+			r.Header.Set("Accept-Encoding", encoding)
+			resp, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != want || want == 206 && len(data) != 10 {
+				t.Errorf("%v, %s: %d and %d bytes, %v", header, encoding, resp.StatusCode, len(data), err)
+			}
+		}
+	}
+}
+
 func TestAcceptsGzip(t *testing.T) {
 	for header, want := range map[string]bool{
 		"": false, "gzip": true, "GZIP": true, "x-gzip": true, "br": false, "*": true, "br, gzip;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false,
@@ -179,6 +206,9 @@ func TestSDKVersions(t *testing.T) {
 		if body(t, resp) != want {
 			t.Errorf("%s is another file", target)
 		}
+		if got := resp.Header.Get("Content-Location"); got != "/sdk/"+made().sdkVersion+"/turnpike.js" {
+			t.Errorf("%s is said to be %q", target, got)
+		}
 		if sources := get(t, h, target+".map", "Origin", friend); sources.StatusCode != http.StatusOK {
 			t.Errorf("%s has no map: %d", target, sources.StatusCode)
 		}
@@ -190,7 +220,7 @@ func TestSDKVersions(t *testing.T) {
 		}
 	}
 	old := get(t, h, "/sdk/v0123456789abcdef/turnpike.js", "Origin", friend)
-	if old.StatusCode != http.StatusFound || old.Header.Get("Location") != "/sdk/v1/turnpike.js" || old.Header.Get("Access-Control-Allow-Origin") != friend || old.Header.Get("Cache-Control") != "no-cache" {
+	if old.StatusCode != http.StatusFound || old.Header.Get("Location") != "/sdk/v1/turnpike.js" || old.Header.Get("Access-Control-Allow-Origin") != friend || old.Header.Get("Cache-Control") != "no-cache" || old.Header.Get("Content-Location") != "" {
 		t.Errorf("the SDK of another build: %d %v", old.StatusCode, old.Header)
 	}
 }

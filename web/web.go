@@ -144,6 +144,9 @@ func (h handler) sdk(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("path")
 	version, rest := cutVersion(name)
 	f, ok := h.sdkFiles[rest]
+	if ok && strings.HasPrefix(rest, "turnpike.") {
+		header.Set("Content-Location", "/sdk/"+h.sdkVersion+"/"+rest) // where the very same is for ever, as far as this server goes
+	}
 	switch {
 	case ok && version == "":
 		f.serve(w, r, cacheRevalidate)
@@ -154,6 +157,7 @@ func (h handler) sdk(w http.ResponseWriter, r *http.Request) {
 	case version == h.sdkVersion:
 		f.serve(w, r, cacheForever)
 	default: // That of another build. Apps that name it go on working with this one.
+		header.Del("Content-Location")
 		header.Set("Cache-Control", cacheRevalidate)
 		http.Redirect(w, r, "/sdk/v1/"+rest, http.StatusFound)
 	}

@@ -6,6 +6,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import ts from 'typescript';
 import { appPage, seesAndHears } from './apppage.mjs';
 import { snippet } from './snippets.mjs';
 
@@ -61,6 +62,47 @@ async function meetIn(stage, plan, step, module) {
   await second.close();
   await first.waitForFunction(() => !document.querySelector('video'));
   step('the first one sees that the second is gone');
+  return first;
+}
+
+/** Keeps the tracks of cameras and microphones where a test finds them. */
+const watchTracks = `
+  const { mediaDevices } = navigator, getUserMedia = mediaDevices.getUserMedia.bind(mediaDevices);
+  globalThis.tracks = [];
+  mediaDevices.getUserMedia = async (wanted) => {
+    const stream = await getUserMedia(wanted);
+    globalThis.tracks.push(...stream.getTracks());
+    return stream;
+  };`;
+
+/**
+ * A component that goes leaves no camera on and no connection open.
+ * @param {import('playwright-core').Page} page
+ * @param {Step} step
+ */
+async function goes(page, step) {
+  await page.evaluate('unmount()');
+  await page.waitForFunction('tracks.length > 0 && tracks.every(({ readyState }) => readyState === "ended") && made.every(({ connectionState }) => connectionState === "closed")');
+  step('the component goes, and with it camera and connections');
+}
+
+/**
+ * The compiler finds the package's types, and has apps say which server they mean.
+ * @param {Plan} plan
+ */
+async function checkTypes(plan) {
+  const head = "import { connect, getTicket, type Client, type Room } from '@turnpike/client';\n";
+  const apps = {
+    'right.mts': `${head}const client: Client = await connect({ url: '${plan.url}', getTicket });\nexport const room: Room = await client.join('standup');`,
+    'wrong.mts': `${head}export const client: Client = await connect({ getTicket });`,
+  };
+  for (const [name, code] of Object.entries(apps)) await writeFile(join(plan.folder, name), code);
+  const program = ts.createProgram(Object.keys(apps).map((name) => join(plan.folder, name)), {
+    strict: true, noEmit: true, target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'], types: [],
+  });
+  const found = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
+  if (found.length !== 1 || !found[0]?.includes("wrong.mts: Argument of type") || !found[0].includes("'url' is missing")) throw new Error(`the compiler finds ${found}`);
 }
 
 /** @param {Stage} stage @param {Plan} plan @param {Step} step */
@@ -74,6 +116,8 @@ export async function bundled(stage, plan, step) {
       gone.addEventListener('abort', () => video.remove());
     });
     await room.share(stream);`;
+  await checkTypes(plan);
+  step('the types are right');
   const module = await bundle(plan, code);
   step(`the bundle has ${module.length} bytes`);
   await meetIn(stage, plan, step, module);
@@ -86,9 +130,11 @@ export async function react(stage, plan, step) {
     import { StrictMode } from 'react';
     import { createRoot } from 'react-dom/client';
     import { Meeting } from './meeting.jsx';
-    createRoot(document.body.appendChild(document.createElement('main')))
-      .render(<StrictMode><Meeting url=${JSON.stringify(plan.url)} id="standup" /></StrictMode>);`;
-  await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.jsx': await snippet('react', plan.url) }));
+    ${watchTracks}
+    const root = createRoot(document.body.appendChild(document.createElement('main')));
+    root.render(<StrictMode><Meeting url=${JSON.stringify(plan.url)} id="standup" /></StrictMode>);
+    globalThis.unmount = () => root.unmount();`;
+  await goes(await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.jsx': await snippet('react', plan.url) })), step);
   return {};
 }
 
@@ -97,13 +143,16 @@ export async function vue(stage, plan, step) {
   const main = `
     import { createApp, h } from 'vue';
     import { useMeeting } from './meeting.js';
-    createApp({
+    ${watchTracks}
+    const app = createApp({
       setup() {
         const { peers } = useMeeting(${JSON.stringify(plan.url)}, 'standup');
         return () => peers.value.map((peer) => h('video', { key: peer.id, autoplay: true, playsinline: true, srcObject: peer.stream }));
       },
-    }).mount(document.body.appendChild(document.createElement('main')));`;
-  await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.js': await snippet('vue', plan.url) }));
+    });
+    app.mount(document.body.appendChild(document.createElement('main')));
+    globalThis.unmount = () => app.unmount();`;
+  await goes(await meetIn(stage, plan, step, await bundle(plan, main, { 'meeting.js': await snippet('vue', plan.url) })), step);
   return {};
 }
 
