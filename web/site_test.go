@@ -21,10 +21,10 @@ var (
 // TestBudgets bounds what a visitor waits for, compressed as browsers get it.
 func TestBudgets(t *testing.T) {
 	s := made()
-	if got := len(s.sdkFiles["turnpike.js"].gzip.content); got > 25_000 {
+	if got := len(s.sdkFiles["turnpike.js"].gzip.content); got > 25<<10 {
 		t.Errorf("the SDK has %d bytes", got)
 	}
-	for v, budget := range map[view]int{home: 45_000, room: 80_000} {
+	for v, budget := range map[view]int{home: 45 << 10, room: 80 << 10} {
 		page := s.pages[v]
 		sum := len(page.gzip.content)
 		var files []string

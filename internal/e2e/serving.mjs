@@ -10,7 +10,7 @@ import { online } from './pages.mjs';
  */
 
 /** Bytes that come over the network until a view is there. web/site_test.go has the same budgets for what it names. */
-const budgets = { '/': 45_000, '/r/standup': 80_000 };
+const budgets = { '/': 45 * 1024, '/r/standup': 80 * 1024 };
 
 /** @param {import('playwright-core').Page} page */
 function loaded(page) {
