@@ -71,7 +71,7 @@ func TestService(t *testing.T) {
 		m.run(t, "systemctl reload turnpike")
 		const secret = "a-secret-of-an-app-in-the-store"
 		m.run(t, "install -d -m 700 /etc/credstore && echo "+secret+" | install -m 600 /dev/stdin /etc/credstore/turnpike.shared_secrets && systemctl restart turnpike")
-		if out := m.run(t, "turnpike bench turn:127.0.0.1:3478 --secret "+secret+" --relayed --calls 1 --seconds 0"); out == "" {
+		if out := m.run(t, "turnpike bench turn:127.0.0.1:3478 --secret "+secret+" --relayed --calls 1 --seconds 1"); out == "" {
 			t.Error("the service does not take a secret of the credential store")
 		}
 		m.run(t, "rm -r /etc/credstore")
