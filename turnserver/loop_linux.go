@@ -41,6 +41,8 @@ type loop struct {
 	relays  map[int32]*loopRelay // by descriptor
 	waiting [rows][]*inbox       // may have packets
 	in      *udpio.Reader
+	// postponed are requests that end relays, and what their clients asked after them: data of before may wait in another socket.
+	postponed []postponed
 
 	counters   counters      // of this loop; others read them
 	shortWaits atomic.Uint32 // likewise; see spareProcessors
@@ -295,10 +297,11 @@ const (
 
 // turn reads each socket with data that waits, once, and of the others one of each row. One that may have more waits again,
 // behind the others. Requests come before data: Firefox sends data right behind the CreatePermission that lets them through,
-// and waits for no answer.
+// and waits for no answer. Only those that end a relay come after the data that the client has sent before.
 func (l *loop) turn() {
 	l.readFirst(requests, min(1, len(l.waiting[requests])), udpio.BatchSize)
 	l.readFirst(data, len(l.waiting[data]), udpio.BatchSize)
+	l.servePostponed()
 	most := strangersAtOnce
 	if len(l.waiting[data]) > 0 {
 		most = strangersAmid

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
+	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
 	"turnpike/turnserver/udpio"
@@ -125,9 +127,9 @@ func (s *loopListener) read(l *loop, b *inbox, most int) bool {
 		default:
 			if s.clientOf(&m); s.isStranger(l, &m) {
 				waiting = append(waiting, uint8(i))
-				continue
+			} else if b.row != requests || !s.postpone(l, &m) {
+				s.serve(w, &m)
 			}
-			s.serve(w, &m)
 		}
 	}
 	among := len(waiting) < n
@@ -156,6 +158,70 @@ func (s *loopListener) read(l *loop, b *inbox, most int) bool {
 func (s *loopListener) serve(w *worker, m *udpio.Datagram) {
 	w.header = m.Header
 	w.handle(&s.client, m.Buf, headroom, headroom+m.Size)
+}
+
+// postponed is a request that waits until the data that came before it were read.
+type postponed struct {
+	listener *loopListener
+	from     netip.AddrPort
+	header   udpio.Header
+	b        *buffer
+	size     int
+	turns    int // that it has waited
+}
+
+const (
+	mostPostponed  = udpio.BatchSize // beyond, requests are served as they come
+	postponedTurns = 8               // that one waits at most: a client's data may never end
+)
+
+// postpone keeps a request of s.client for later, if that ends a relay or follows one that does.
+func (s *loopListener) postpone(l *loop, m *udpio.Datagram) bool {
+	pkt := m.Buf[headroom : headroom+m.Size]
+	if len(l.postponed) >= mostPostponed || !endsRelay(pkt) && !slices.ContainsFunc(l.postponed, func(p postponed) bool { return p.from == m.From }) {
+		return false
+	}
+	b := l.srv.buffers.get()
+	copy(b.bytes[headroom:], pkt)
+	l.postponed = append(l.postponed, postponed{listener: s, from: m.From, header: m.Header, b: b, size: m.Size})
+	l.queue(&s.inboxes[data]) // perhaps nobody has told yet that something is there
+	return true
+}
+
+// servePostponed serves the requests for which no data wait any more.
+func (l *loop) servePostponed() {
+	if len(l.postponed) == 0 {
+		return
+	}
+	kept := l.postponed[:0]
+	for _, p := range l.postponed {
+		if p.turns++; p.listener.inboxes[data].queued && p.turns < postponedTurns {
+			kept = append(kept, p)
+			continue
+		}
+		m := udpio.Datagram{Buf: p.b.bytes[:], Size: p.size, From: p.from, Header: p.header}
+		p.listener.clientOf(&m)
+		p.listener.serve(l.worker, &m)
+		l.srv.buffers.put(p.b)
+	}
+	clear(l.postponed[len(kept):])
+	l.postponed = kept
+	l.worker.flush()
+}
+
+// endsRelay reports whether a packet is a Refresh with the lifetime 0.
+func endsRelay(pkt []byte) bool {
+	if len(pkt) < wire.HeaderSize || binary.BigEndian.Uint16(pkt) != uint16(stun.NewType(stun.MethodRefresh, stun.ClassRequest).Value()) {
+		return false
+	}
+	for rest := pkt[wire.HeaderSize:]; len(rest) >= 8; {
+		kind, size := stun.AttrType(binary.BigEndian.Uint16(rest)), int(binary.BigEndian.Uint16(rest[2:]))
+		if kind == stun.AttrLifetime {
+			return size == 4 && binary.BigEndian.Uint32(rest[4:]) == 0
+		}
+		rest = rest[min(4+(size+3)&^3, len(rest)):]
+	}
+	return false
 }
 
 // isStranger reports whether a datagram is a request of s.client, and s.client has no allocation.

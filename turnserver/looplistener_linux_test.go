@@ -261,6 +261,86 @@ func TestDataBehindTheirPermission(t *testing.T) {
 	peer.want(relayed, []byte("at once"))
 }
 
+// TestDataBeforeTheEnd: data that a client sent before it ended its relay are relayed, however much there is, and what it asks after that
+// comes after.
+func TestDataBeforeTheEnd(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	c := clientOn(t, dialPlain(t, l.addr)).as(mintREST(t, "alice", time.Hour))
+	answered := func(m *stun.Message) *stun.Message {
+		t.Helper()
+		c.write(m.Raw)
+		l.step()
+		return c.answerTo(m)
+	}
+	c.learn(answered(c.build(stun.MethodAllocate, transport(transportUDP))))
+	peer := newPeer(t)
+	for _, n := range []int{1, udpio.BatchSize + 10} { // the latter do not fit one reading
+		relayed := addressIn(t, c.wantCode(answered(c.build(stun.MethodAllocate, transport(transportUDP))), 0), stun.AttrXORRelayedAddress)
+		c.wantCode(answered(c.build(stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer.addr))), 0)
+		for i := range n {
+			c.sendChannel(wire.MinChannel, []byte{byte(i)})
+		}
+		end, after := c.build(stun.MethodRefresh, lifetime(0)), c.build(stun.MethodRefresh)
+		c.write(end.Raw)
+		c.write(after.Raw)
+		for range 3 {
+			l.step()
+			l.comeAndGo()
+		}
+		for i := range n {
+			peer.want(relayed, []byte{byte(i)})
+		}
+		c.wantCode(c.answerTo(end), 0)
+		c.wantCode(c.answerTo(after), 437)
+		if got := l.counted(dropNoAllocation); got != 0 || len(l.postponed) != 0 || l.shard.allocations.Size() != 0 {
+			t.Errorf("%d packets were lost; %d requests and %d allocations are left", got, len(l.postponed), l.shard.allocations.Size())
+		}
+	}
+}
+
+// TestPostponedIsBounded: a client whose data never end ends its relay all the same, and more requests than may wait are served at once.
+func TestPostponedIsBounded(t *testing.T) {
+	if portable {
+		return
+	}
+	l := newSteppedLoop(t)
+	s := l.listeners[0]
+	from := netip.MustParseAddrPort("127.0.0.1:9")
+	m := buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest), lifetime(0))
+	d := udpio.Datagram{Buf: new(buffer).bytes[:], Size: len(m.Raw), From: from}
+	copy(d.Buf[headroom:], m.Raw)
+	for range mostPostponed {
+		if !s.postpone(l.loop, &d) {
+			t.Fatalf("with %d waiting, one more is served at once", len(l.postponed))
+		}
+	}
+	if s.postpone(l.loop, &d) {
+		t.Errorf("%d requests wait", len(l.postponed))
+	}
+	for range postponedTurns - 1 {
+		s.inboxes[data].queued = true // there is always more
+		l.servePostponed()
+	}
+	if len(l.postponed) != mostPostponed {
+		t.Errorf("after %d turns, %d requests wait", postponedTurns-1, len(l.postponed))
+	}
+	l.servePostponed()
+	if len(l.postponed) != 0 {
+		t.Errorf("%d requests wait for ever", len(l.postponed))
+	}
+	for name, pkt := range map[string][]byte{
+		"lifetime 1": buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest), lifetime(1)).Raw, "none": buildMessage(t, stun.NewType(stun.MethodRefresh, stun.ClassRequest)).Raw,
+		"another method": buildMessage(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest), lifetime(0)).Raw, "cut": m.Raw[:len(m.Raw)-1], "short": m.Raw[:3], "no": nil,
+	} {
+		if endsRelay(pkt) {
+			t.Errorf("%s is taken for the end", name)
+		}
+	}
+}
+
 // TestEndedBeforeItIsRead: an allocation that ends before its socket is read leaves the descriptor alone, which another
 // socket may have by then.
 func TestEndedBeforeItIsRead(t *testing.T) {

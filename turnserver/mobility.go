@@ -325,27 +325,29 @@ func (r *request) arrives() bool {
 // connection. It reports false if the arrival is over. confirmed says that the client has shown that it needs the
 // ticket's answer no more.
 func (m *mobility) completeMove(ar *arrival, settled bool) bool {
-	a := ar.alloc
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.completeLocked(ar, settled)
+}
+
+// completeLocked does completeMove. The caller holds mu.
+func (m *mobility) completeLocked(ar *arrival, settled bool) bool {
+	a := ar.alloc
 	mob := a.extras.mobile
 	if mob.arrival != ar {
-		m.mu.Unlock()
 		return false
 	}
 	if m.srv.now() >= ar.expires {
 		m.cancelArrival(mob)
-		m.mu.Unlock()
 		return false
 	}
 	from, ok := a.shard.rehome(a, ar.home)
 	if !ok { // it has ended, and forget will be called soon
-		m.mu.Unlock()
 		return false
 	}
 	mob.arrival, mob.confirmed = nil, settled
 	m.arrivals.Delete(ar.home.tuple)
 	m.leaveHome(from)
-	m.mu.Unlock()
 	m.srv.counters.moves.Add(1)
 	return true
 }
@@ -360,15 +362,14 @@ func (a *allocation) disconnected(c *clientConnection) {
 	srv.mobility.disconnected(a, c)
 }
 
-// disconnected moves the allocation to its arrival, or makes it wait for its client.
+// disconnected moves the allocation to its arrival, or makes it wait for its client. It holds mu all the while: a client that arrives
+// meanwhile has been told how long its allocation lives, and must not find it shortened after that.
 func (m *mobility) disconnected(a *allocation, c *clientConnection) {
 	m.mu.Lock()
-	ar := a.extras.mobile.arrival
-	m.mu.Unlock()
-	if ar != nil && m.completeMove(ar, false) {
+	if ar := a.extras.mobile.arrival; ar != nil && m.completeLocked(ar, false) {
+		m.mu.Unlock()
 		return
 	}
-	m.mu.Lock()
 	from := a.home.Load()
 	if from.conn != c { // it has moved
 		m.mu.Unlock()

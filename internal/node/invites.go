@@ -61,8 +61,8 @@ func (n *Node) watchInvites(ctx context.Context) {
 		for _, id := range revoked {
 			n.log.Info("invite revoked", "invite", id)
 		}
-		for _, id := range slices.Concat(before, revoked) { // twice, for sessions that were just beginning
-			n.onRevoked(id)
+		if both := slices.Concat(before, revoked); len(both) > 0 { // twice, for sessions that were just beginning
+			n.onRevoked(both)
 		}
 		before = revoked
 		kicks := n.ledger.PollKicks()

@@ -30,7 +30,11 @@ func TestSessionsHearOfTheLedger(t *testing.T) {
 		defer server.Close()
 		defer command.Close()
 		told := make(chan string, 10)
-		n := &Node{log: log, ledger: server, onRevoked: func(id string) { told <- id }, onKicked: func(who auth.Kick) { told <- who.User + " of " + who.Room }}
+		n := &Node{log: log, ledger: server, onRevoked: func(ids []string) {
+			for _, id := range ids {
+				told <- id
+			}
+		}, onKicked: func(who auth.Kick) { told <- who.User + " of " + who.Room }}
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		watching.Go(func() { n.watchInvites(ctx) })

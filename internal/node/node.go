@@ -73,9 +73,9 @@ type Node struct {
 	originRefused func(origin string) // logs it, now and then
 
 	people    *people
-	onRevoked func(inviteID string) // ends the sessions of users who came by the invite
-	onKicked  func(auth.Kick)       // ends what the user has that is of before
-	certs     *certificates         // nil: no TLS
+	onRevoked func(inviteIDs []string) // ends the sessions of users who came by these invites
+	onKicked  func(auth.Kick)          // ends what the user has that is of before
+	certs     *certificates            // nil: no TLS
 	turn      *turnserver.Server
 	signal    *signal.Server
 	api       *httpapi.API
@@ -219,8 +219,12 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 	n.people = &people{Node: n, out: kickedOut{ttl: n.cfg.Auth.CredentialTTL}}
 	n.people.remember()
 	n.onKicked = func(who auth.Kick) { n.people.carryOut(who) }
-	n.onRevoked = func(invite string) {
-		n.signal.EndWhere(func(_ string, t auth.Ticket) bool { return t.Invite == invite })
+	n.onRevoked = func(invites []string) {
+		revoked := map[string]bool{}
+		for _, id := range invites {
+			revoked[id] = true
+		}
+		n.signal.EndWhere(func(_ string, t auth.Ticket) bool { return revoked[t.Invite] })
 	}
 }
 
