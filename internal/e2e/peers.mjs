@@ -306,7 +306,7 @@ export async function foreign(stage, plan, step) {
   const ann = new Room(home.page);
   const page = await stage.page(browser, 'foreign');
   await page.goto(`${plan.url}/healthz`);
-  await page.evaluate(foreignClient, id);
+  await page.evaluate(foreignClient, { room: id, saysWhatItSends: true });
   await ann.others(1);
   step('both are in the room');
   await ann.watch();
@@ -320,12 +320,20 @@ export async function foreign(stage, plan, step) {
   step('chat goes both ways');
   await page.waitForFunction(() => /** @type {any} */ (globalThis).received().then((/** @type {any} */ { audio, video }) => audio > 0 && video > 0), null, { timeout: patience });
   step('and so do sound and picture');
+  await page.close();
+  await ann.others(0);
+  const silent = await stage.page(browser, 'silent');
+  await silent.goto(`${plan.url}/healthz`);
+  await silent.evaluate(foreignClient, { room: id, saysWhatItSends: false });
+  await tile.and(home.page.locator('[data-video]:not([data-muted])')).waitFor();
+  await ann.watch();
+  step('one that does not say what it sends is seen, too');
   return {};
 }
 
-/** Runs in a page. Everything that it does is in signal/PROTOCOL.md. @param {string} room */
-async function foreignClient(room) {
-  const answer = await fetch('/api/v1/tickets', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name": "bare"}' });
+/** Runs in a page. Everything that it does is in signal/PROTOCOL.md. @param {{ room: string, saysWhatItSends: boolean }} options */
+async function foreignClient({ room, saysWhatItSends }) {
+  const answer = await fetch('/api/v1/tickets', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: `bare ${saysWhatItSends}` }) });
   const { ticket } = await answer.json();
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
   const socket = new WebSocket(`ws://${location.host}/signal`, 'turnpike.v1');
@@ -347,7 +355,7 @@ async function foreignClient(room) {
     const channel = pc.createDataChannel('chat', { negotiated: true, id: 0 });
     const say = (/** @type {object} */ message) => channel.send(JSON.stringify(message));
     channel.onopen = () => {
-      say({ type: 'media', audio: true, video: true });
+      if (saysWhatItSends) say({ type: 'media', audio: true, video: true });
       say({ type: 'chat', line: 'a line', n: 1, text: 'from afar', at: new Date().toISOString() });
     };
     channel.onmessage = ({ data }) => {

@@ -23,6 +23,7 @@ func TestPeers(t *testing.T) {
 		{"limits", []string{chromium}},
 		{"data", []string{chromium, firefox}},
 		{"quiet", []string{chromium, firefox}},
+		{"foreign", []string{chromium}},
 	} {
 		for _, browser := range test.browsers {
 			t.Run(test.scenario+" in "+browser, func(t *testing.T) {
