@@ -35,7 +35,7 @@ function install({ width, height, hue }) {
     pen.fillRect(0, 0, width, height);
     pen.fillStyle = `hsl(${hue} 25% 42%)`; // a shelf
     pen.fillRect(width * 0.04, height * 0.1, width * 0.14, height * 0.6);
-    // The face is in the box that faceIn in layout.mjs says.
+    // The face is in the box that faceOf in layout.mjs expects.
     const tall = height > width ? width * 0.8 : height * 0.7;
     const [x, y, wide] = [width / 2, height > width ? height * 0.42 : height * 0.5, tall * 0.74];
     pen.fillStyle = `hsl(${(hue + 180) % 360} 40% 38%)`; // shoulders

@@ -122,7 +122,7 @@ async function drawer(page, other) {
   await other.say('are you there?');
   await toggle.locator('.unread').filter({ hasText: '1' }).waitFor();
   const news = await page.locator('.chat-news').innerText();
-  if (!news.includes(arabic)) throw new Error(`who does not see the badge hears: ${news}`);
+  if (!news.includes(arabic)) throw new Error(`a screen reader says: ${news}`);
   await toggle.click();
   await until('the field to have the focus', async () => (await focused(page)) === 'chat-input');
   expect(await toggle.locator('.unread').textContent(), '', 'the count of an open chat');

@@ -80,7 +80,7 @@ class Looks {
       const name = `${state}-${width}x${height}-${theme}`;
       await page.screenshot({ path: join(this.#plan.pictures, `${name}.png`) });
       this.#pictures++;
-      const faults = await page.evaluate(faultsOfLayout);
+      const faults = await faultsOfLayout(page);
       if (this.#plan.whole || axe) faults.push(...await accessibility(page));
       this.faults.push(...faults.map((fault) => `${name}: ${fault}`));
     }
@@ -205,6 +205,14 @@ async function inRoom(looks, plan, [ann, ben, cid, eve]) {
   const [a, b] = [ann, ben].map(({ page }) => new Room(page));
   await ownPicture(a);
   await looks.at('room-alone', ann.page);
+  await ann.page.getByTestId('invite-people').click();
+  const dialog = ann.page.getByTestId('invite');
+  await dialog.locator('.qr *').first().waitFor();
+  await looks.at('invite', ann.page);
+  await dialog.locator('summary').click();
+  await dialog.getByTestId('invite-make').waitFor();
+  await looks.at('invite-more', ann.page);
+  await ann.page.getByTestId('invite-close').click();
   await ben.join(id);
   await ben.notice('waiting');
   await looks.at('door', ben.page);
@@ -245,7 +253,7 @@ async function talk(looks, a, b) {
   await a.say('https://example.org/a-word-without-any-space-that-is-far-too-long-for-a-line-of-the-chat-on-a-phone');
   await b.say('the newest message');
   await Promise.all([a.hear('the newest message'), b.hear('far-too-long')]);
-  await b.page.getByTestId('chat-toggle').click(); // Who has opened the chat on purpose sees it at any size.
+  await b.page.getByTestId('chat-toggle').click(); // A chat that was opened on purpose stays open at any size.
   await b.page.getByTestId('chat-toggle').click();
   await looks.at('chat', b.page);
   await b.page.setViewportSize({ width: 390, height: 844 });

@@ -72,7 +72,6 @@ export class App {
       return true;
     }
     this.notice.clear();
-    this.#path = location.pathname;
     const turn = ++this.#shown;
     const view = await this.#view(location.pathname).catch(() => undefined);
     if (turn !== this.#shown) return false;
@@ -82,6 +81,7 @@ export class App {
     }
     const page = view();
     this.main.replaceChildren(page);
+    this.#path = location.pathname; // The page of a room may have mended it.
     this.attention.setHeading(page.heading);
     return true;
   }

@@ -29,7 +29,7 @@ export class Fit {
     this.#backdrop = backdrop;
     this.#observer = new ResizeObserver(() => this.#update());
     this.#observer.observe(tile);
-    video.addEventListener('resize', () => this.#update());
+    for (const change of ['resize', 'emptied']) video.addEventListener(change, () => this.#update());
   }
 
   stop() {
@@ -40,12 +40,12 @@ export class Fit {
   #update() {
     const { videoWidth, videoHeight } = this.#video;
     const { clientWidth, clientHeight } = this.#tile;
+    clearInterval(this.#timer);
     if (!videoWidth || !clientWidth) return;
     const [picture, tile] = [videoWidth / videoHeight, clientWidth / clientHeight];
     const fills = picture > tile ? 1 - tile / picture <= MAY_LOSE.sides : 1 - picture / tile <= MAY_LOSE.height;
     this.#tile.dataset.fit = fills ? 'cover' : 'contain';
     this.#tile.toggleAttribute('data-portrait', picture < 1);
-    clearInterval(this.#timer);
     if (fills) return;
     this.#draw();
     this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
