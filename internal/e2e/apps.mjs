@@ -138,6 +138,34 @@ export async function react(stage, plan, step) {
   return {};
 }
 
+/** The example for snapshots: a list of people follows what becomes of them. @param {Stage} stage @param {Plan} plan @param {Step} step */
+export async function people(stage, plan, step) {
+  const main = `
+    import { StrictMode } from 'react';
+    import { createRoot } from 'react-dom/client';
+    import { connect, getTicket } from '@turnpike/client';
+    import { People } from './people.jsx';
+    globalThis.client = await connect({ url: ${JSON.stringify(plan.url)}, getTicket });
+    globalThis.room = await client.join('standup', { create: true });
+    createRoot(document.body.appendChild(document.createElement('main'))).render(<StrictMode><People room={room} /></StrictMode>);`;
+  const module = await bundle(plan, main, { 'people.jsx': await snippet('people', plan.url) });
+  const browser = await stage.browser(plan.place);
+  const first = await appPage(stage, browser, plan, 'first', module);
+  const second = await appPage(stage, browser, plan, 'second', module);
+  await first.locator('li').filter({ hasText: /: connected$/ }).waitFor();
+  step('somebody came, and is connected');
+  await second.evaluate("client.rename('Countess')");
+  await first.locator('li').filter({ hasText: 'Countess: connected' }).waitFor();
+  step('she has another name');
+  await first.evaluate('room.lock()');
+  await second.locator('ul.locked').waitFor({ state: 'attached' });
+  step('the room is locked');
+  await second.evaluate('room.leave()');
+  await first.locator('li').waitFor({ state: 'detached' });
+  step('she is gone');
+  return {};
+}
+
 /** The example for Vue. @param {Stage} stage @param {Plan} plan @param {Step} step */
 export async function vue(stage, plan, step) {
   const main = `

@@ -20,7 +20,7 @@ func TestApps(t *testing.T) {
 	host := lab.Public("host")
 	const app = "http://localhost:9000"
 	folder := installPackage(t)
-	for _, scenario := range []string{"bundled", "react", "vue", "node", "documented"} {
+	for _, scenario := range []string{"bundled", "react", "people", "vue", "node", "documented"} {
 		t.Run(scenario, func(t *testing.T) {
 			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil, "--http-allowed-origins", app)
 			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app, "folder": folder})

@@ -18,7 +18,7 @@ const done = 'the example has run';
 const reach = { calls: ['client', 'ring'], order: ['room'], peers: ['room'] };
 
 /** Examples that do not run in a page by themselves: apps.mjs does them. */
-const elsewhere = ['package', 'react', 'vue', 'node'];
+const elsewhere = ['package', 'react', 'people', 'vue', 'node'];
 
 /**
  * What somebody must see of each example.
