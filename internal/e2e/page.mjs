@@ -86,6 +86,29 @@ function lookAway(page, hidden) {
 }
 
 /**
+ * The page asks whether it may show notifications when somebody presses the button for it, and not before.
+ * @param {import('playwright-core').Page} page
+ * @param {Step} step
+ */
+async function asksOnce(page, step) {
+  await page.addInitScript(() => {
+    const asked = { times: 0 };
+    Object.assign(globalThis, { asked });
+    Object.defineProperty(Notification, 'permission', { get: () => (asked.times === 0 ? 'default' : 'denied') });
+    Notification.requestPermission = async () => (asked.times++, 'denied');
+  });
+  await page.reload();
+  await online(page);
+  await page.getByTestId('notify').waitFor();
+  const times = () => page.evaluate(() => /** @type {any} */ (globalThis).asked.times);
+  if ((await times()) !== 0) throw new Error('the page asked by itself');
+  await page.getByTestId('notify').click();
+  await page.getByTestId('notify').waitFor({ state: 'hidden' });
+  if ((await times()) !== 1) throw new Error(`the page asked ${await times()} times`);
+  step('ann was asked for notifications when she wanted them');
+}
+
+/**
  * A ring makes a sound, shows in the title and as a notification, and asks before it takes somebody out of a room. The screen stays on in a room.
  * @param {Stage} stage
  * @param {Plan} plan
@@ -93,6 +116,7 @@ function lookAway(page, hidden) {
  */
 export async function noticed(stage, plan, step) {
   const [ann, ben, cid] = await homes(stage, plan, 'ann', 'ben', 'cid');
+  await asksOnce(ann.page, step);
   await watchAttention(ben.page);
   await online(ben.page);
   const id = await ben.create();
@@ -227,5 +251,114 @@ export async function renamed(stage, plan, step) {
   await incoming.getByTestId('accept').click();
   await Promise.all([new Room(cid.page).others(1), b.others(1)]);
   step('ben is benno, and the call went on ringing');
+  return {};
+}
+
+/**
+ * The camera is blocked, and the microphone is not: it works, and the page says above its controls what is missing.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function halfblocked(stage, plan, step) {
+  const [ann] = await homes(stage, plan, 'ann');
+  const id = await ann.create();
+  const page = await stage.page(await stage.browser(plan.place), 'shy', { camera: false });
+  await page.context().grantPermissions(['microphone']);
+  await page.goto(`${plan.url}/r/${id}`);
+  await online(page);
+  const [a, shy] = [new Room(ann.page), new Room(page)];
+  await Promise.all([a.others(1), shy.others(1)]);
+  await ann.page.locator('[data-testid=tile]:not([data-local]):not([data-muted])').waitFor();
+  step("ann hears the microphone of somebody whose camera is blocked");
+  const trouble = page.getByTestId('trouble');
+  const text = await trouble.innerText();
+  if (!/Camera: blocked/.test(text) || /icrophone/.test(text)) throw new Error(`the page says: ${text}`);
+  await page.context().grantPermissions(['camera', 'microphone']);
+  await page.getByTestId('trouble-again').click();
+  await until('the strip to go', async () => (await trouble.innerText()) === '');
+  await a.watch();
+  step('after the camera was allowed, "Try again" turned it on');
+  return { text };
+}
+
+/**
+ * A device that goes is told, and another takes its place.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function lostdevice(stage, plan, step) {
+  const [ann] = await homes(stage, plan, 'ann');
+  await ann.page.addInitScript(() => {
+    /** @type {MediaStreamTrack[]} */
+    const tracks = [];
+    Object.assign(globalThis, { tracks });
+    const { getUserMedia } = MediaDevices.prototype;
+    MediaDevices.prototype.getUserMedia = async function (/** @type {MediaStreamConstraints | undefined} */ wanted) {
+      if (/** @type {any} */ (globalThis).unplugged) throw new DOMException('', 'NotFoundError');
+      const stream = await getUserMedia.call(this, wanted);
+      tracks.push(...stream.getTracks());
+      return stream;
+    };
+  });
+  await ann.page.reload();
+  await online(ann.page);
+  await ann.create();
+  const { page } = ann;
+  const trouble = page.getByTestId('trouble');
+  /** The newest microphone fires an event, as a browser would. @param {string} event */
+  const happens = (event) => page.evaluate((event) => {
+    const { tracks } = /** @type {any} */ (globalThis);
+    const microphone = tracks.filter((/** @type {MediaStreamTrack} */ { kind }) => kind === 'audio').at(-1);
+    Object.defineProperty(microphone, 'muted', { configurable: true, value: event === 'mute' });
+    microphone.dispatchEvent(new Event(event));
+  }, event);
+  await until('a microphone', () => page.evaluate(() => /** @type {any} */ (globalThis).tracks.length === 2));
+  await happens('mute');
+  await trouble.filter({ hasText: 'Microphone: silenced' }).waitFor();
+  await happens('unmute');
+  await until('the strip to go', async () => (await trouble.innerText()) === '');
+  step('a microphone that the system silences is told');
+  await happens('ended');
+  await trouble.filter({ hasText: 'Another one is used now' }).waitFor();
+  await page.getByTestId('trouble-dismiss').click();
+  step('another microphone took the place of the one that was unplugged');
+  await page.evaluate(() => Object.assign(globalThis, { unplugged: true }));
+  await happens('ended');
+  await trouble.filter({ hasText: 'Microphone: unplugged' }).waitFor();
+  await page.getByTestId('mute').filter({ hasText: 'Unmute' }).waitFor();
+  step('the last one was unplugged, and the page says so');
+  return {};
+}
+
+/**
+ * A join that the server does not answer, although it is there, is tried again.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function unanswered(stage, plan, step) {
+  const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
+  const id = await ann.create();
+  let swallowed = 0;
+  await ben.page.routeWebSocket(/\/signal$/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((message) => {
+      if (swallowed === 0 && String(message).includes('"type":"join"')) swallowed++;
+      else server.send(message);
+    });
+  });
+  await ben.page.clock.install();
+  await ben.page.reload();
+  await online(ben.page);
+  await ben.join(id);
+  await until('a join that nobody answers', async () => swallowed === 1);
+  step('the server never sees that ben joins');
+  await until('ben in the room', async () => {
+    await ben.page.clock.fastForward(5000);
+    return ben.page.locator('[data-testid=tile]:not([data-local])').count();
+  });
+  step('ben came in by another try');
   return {};
 }

@@ -8,7 +8,7 @@ import { Status } from './elements/status.js';
 import { inviteOf, readAddress, roomOf, roomPath } from './roomlinks.js';
 import { Session } from './session.js';
 import { storeInvite, storeTicket } from './storage.js';
-import { wordsFor } from './words.js';
+import { wordsFor, wordsOf } from './words.js';
 
 /**
  * The whole page: the signed-in session, and the view for the address in the address bar. The session outlives every
@@ -39,6 +39,8 @@ export class App {
     const { session } = this;
     session.on('state', (state) => (document.documentElement.dataset.state = ['connecting', 'online'].includes(state) ? state : 'offline'));
     session.on('online', ({ how }) => ['replayed', 'restored'].includes(how) && this.#leaveStrayRooms());
+    session.on('barred', () => this.notice.show(wordsOf('barred')));
+    session.on('online', () => this.notice.dataset.code === 'barred' && this.notice.clear());
     session.on('refused', ({ error }) => {
       this.#refusal = error;
       this.#showRefusal();

@@ -18,6 +18,7 @@ import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTi
  * @property {{ room: Room }} room
  * @property {ClientEvents['online']} online
  * @property {string} name
+ * @property {{ error: unknown }} barred the server refuses to sign us in again, and what goes on without it goes on
  * @property {{ error?: unknown }} refused the server refuses to sign us in
  */
 
@@ -102,6 +103,7 @@ export class Session extends Emitter {
       this.#changed('closed');
       if (detail.error) emit(this, 'refused', detail);
     });
+    client.on('barred', (detail) => mine() && emit(this, 'barred', detail));
     client.on('presence', () => mine() && emit(this, 'presence', null));
     client.on('call', (detail) => mine() && emit(this, 'call', detail));
     client.on('renamed', ({ name }) => mine() && this.#renamed(name));

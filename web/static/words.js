@@ -6,6 +6,8 @@ import { codeOf } from './sdk/turnpike.js';
 /** What each error means to a person, and what to do. @type {Record<string, [title: string, text: string]>} */
 const WORDS = {
   'full': ['This room is full', 'It holds no more people. Wait until somebody leaves, or make a room of your own.'],
+  'full-for-now': ['Waiting for a place', 'This room is full, but somebody in it has lost the connection. You come in by yourself once there is a place.'],
+  'barred': ['You are signed out, and your call goes on', 'You see and hear the people who are here. Nobody can join, and you cannot come back once you leave.'],
   'locked': ['This room is locked', 'The host lets nobody else in at the moment. Ask the host to unlock it, then try again.'],
   'kicked': ['You were removed from this room', 'The host has removed you. You cannot come back while the room exists.'],
   'refused': ['You were not let in', 'The host said no for now. You can ask again.'],

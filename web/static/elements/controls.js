@@ -2,7 +2,8 @@
 import { drawIcon, fill, findButton, write } from '../dom.js';
 
 /**
- * @import { LocalMedia, Media } from '../media.js'
+ * @import { Devices } from '../sdk/turnpike.js'
+ * @import { Tracks } from '../sdk/peer/sources.js'
  */
 
 /**
@@ -11,22 +12,22 @@ import { drawIcon, fill, findButton, write } from '../dom.js';
  */
 export class Controls extends HTMLElement {
   /**
-   * @param {LocalMedia} media
+   * @param {Devices} devices
    * @param {() => void} hangup
    */
-  watch(media, hangup) {
+  watch(devices, hangup) {
     fill(this, 'controls');
-    this.#onPress('mute', () => media.toggleMicrophone());
-    this.#onPress('camera', () => media.toggleCamera());
+    this.#onPress('mute', () => devices.toggle('microphone'));
+    this.#onPress('camera', () => devices.toggle('camera'));
     this.#onPress('hangup', hangup);
-    media.on('change', (tracks) => this.#update(tracks));
-    this.#update(media.tracks);
+    devices.on('tracks', (tracks) => this.#update(tracks));
+    this.#update(devices.tracks);
   }
 
-  /** @param {Media} media */
-  #update({ audio, video }) {
-    this.#show('mute', !!audio?.enabled, 'Mute', 'Unmute', 'mic');
-    this.#show('camera', !!video, 'Stop camera', 'Start camera', 'camera');
+  /** @param {Tracks} tracks */
+  #update({ microphone, camera }) {
+    this.#show('mute', !!microphone?.enabled, 'Mute', 'Unmute', 'mic');
+    this.#show('camera', !!camera, 'Stop camera', 'Start camera', 'camera');
   }
 
   /**

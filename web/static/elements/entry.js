@@ -17,6 +17,9 @@ import { wordsFor, wordsOf } from '../words.js';
  * @property {(room: Room) => void} entered
  */
 
+/** A join without an answer, although the server is there, is tried again after so long. */
+const AGAIN_MS = 1000;
+
 /** The way into a room: it joins, waits to be let in, or says why we cannot be in the room. */
 export class Entry {
   #page;
@@ -43,14 +46,15 @@ export class Entry {
     try {
       const options = {
         create: create || session.isInvitedTo(roomId), size: this.#page.size(), signal,
-        onWaiting: () => this.#wait(attempt),
+        onWaiting: () => this.#wait(attempt, 'waiting'),
+        onFull: () => this.#wait(attempt, 'full-for-now'),
       };
       const room = client.rooms.get(roomId) ?? (await client.join(roomId, options));
       if (ended.aborted) await room.leave();
       else this.#page.entered(room);
     } catch (error) {
       if (signal.aborted) return;
-      this.#failed(error);
+      this.#failed(error, create);
     }
   }
 
@@ -64,25 +68,34 @@ export class Entry {
     this.#page.app.notice.show({ ...words, actions: [...first, home], whole: true });
   }
 
-  /** @param {unknown} error */
-  #failed(error) {
-    if (this.#page.signal.aborted || codeOf(error) === 'closed') return; // After a rename, another client enters.
+  /**
+   * @param {unknown} error
+   * @param {boolean} create
+   */
+  #failed(error, create) {
+    if (this.#page.signal.aborted || codeOf(error) === 'closed') return; // The page says why the client is closed.
     if (['offline', 'timeout'].includes(codeOf(error))) {
-      this.#whenOnline = true;
+      this.#whenOnline = true; // Unless we are online already, so that nobody would tell us.
+      setTimeout(() => this.#whenOnline && this.#page.app.session.state === 'online' && this.enter({ create }), AGAIN_MS);
       return;
     }
     this.block(wordsFor(error));
   }
 
-  /** Shows that we wait to be let in. @param {AbortController} attempt to enter */
-  #wait(attempt) {
+  /**
+   * Shows that we wait to be let in, or for a place.
+   *
+   * @param {AbortController} attempt to enter
+   * @param {string} code of the words
+   */
+  #wait(attempt, code) {
     this.#page.setBlocked(true);
     const giveUp = () => {
       attempt.abort();
       this.#page.app.navigate('/');
     };
     const actions = [{ label: 'Give up', testid: 'give-up', quiet: true, run: giveUp }];
-    this.#page.app.notice.show({ ...wordsOf('waiting'), actions, whole: true });
+    this.#page.app.notice.show({ ...wordsOf(code), actions, whole: true });
   }
 
   /** @param {boolean} create */

@@ -44,6 +44,7 @@ export class HomePage extends HTMLElement {
   async #create(size, waitingRoom) {
     const button = findButton(this, 'create-room');
     button.disabled = true;
+    if (waitingRoom) this.app.attention.ask().catch(() => {}); // Somebody who wants to be asked wants to notice it.
     await this.app.notice.attempt(async () => {
       if (!(await this.#named())) return;
       const client = await this.app.session.settled();

@@ -22,10 +22,14 @@ export class OnlineList extends HTMLElement {
     const signal = this.#ended.signal;
     const more = find(this, '.more', HTMLButtonElement);
     more.addEventListener('click', () => session.client.listMore().catch(() => {}), { signal });
+    const notify = find(this, '.notify', HTMLButtonElement);
     const update = () => {
       this.#update(app, [...session.client.online.values()]);
       more.hidden = !session.client.hasMoreOnline;
+      // Guests see nobody, and so nobody but room mates sees them.
+      notify.hidden = !app.attention.mayAsk || session.state !== 'online' || session.client.role === 'guest';
     };
+    notify.addEventListener('click', () => app.attention.ask().then(update), { signal });
     session.on('presence', update, { signal });
     session.on('state', update, { signal });
     update();

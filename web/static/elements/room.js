@@ -1,7 +1,7 @@
 // @ts-check
 import { fill, find, findButton, isolate, write } from '../dom.js';
-import { LocalMedia } from '../media.js';
 import { RoomInvites } from '../roominvites.js';
+import { Devices } from '../sdk/turnpike.js';
 import { keepAwake } from '../wakelock.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { ChatPanel } from './chat.js';
@@ -14,6 +14,7 @@ import { Lock } from './lock.js';
 import { NameForm } from './name.js';
 import { Remove } from './remove.js';
 import { Tiles } from './tiles.js';
+import { TroubleStrip } from './trouble.js';
 
 /**
  * @import { App } from '../app.js'
@@ -22,6 +23,7 @@ import { Tiles } from './tiles.js';
  */
 
 const COPIED_MS = 2000;
+const NAMES = new Intl.ListFormat('en');
 /** Of a room that is made from its link. */
 const DEFAULT_SIZE = 8;
 /** @type {Record<string, string>} by the reason of `peer-left` */
@@ -30,9 +32,8 @@ const HOW_THEY_WENT = { gone: 'lost the connection', kicked: 'was removed' };
 /** The page of a room: people, chat and controls, or the reason why we cannot be in it. */
 export class RoomPage extends HTMLElement {
   #ended = new AbortController();
-  #media = new LocalMedia();
-  /** @type {Promise<void> | undefined} */
-  #mediaStarted;
+  #devices = new Devices();
+  #hasStarted = false;
   /** @type {Room | undefined} */
   #room;
   #entry;
@@ -64,20 +65,20 @@ export class RoomPage extends HTMLElement {
   }
 
   connectedCallback() {
-    const { session, notice } = this.app;
+    const { session } = this.app;
     const signal = this.#ended.signal;
     fill(this, 'room');
     this.toggleAttribute('data-entering', true);
     write(this, '[data-testid=room-name]', this.roomId);
     find(this, 'tp-name', NameForm).watch(this.app);
-    this.#controls.watch(this.#media, () => this.#hangup());
+    this.#controls.watch(this.#devices, () => this.#hangup());
     this.#chat.watch((text) => this.#send(text));
     this.#tiles.attach(find(this, '.tiles', HTMLElement));
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
     findButton(this, 'invite-people').addEventListener('click', () => this.#invite.open());
     this.#invite.watch(this.app, this.#invites);
-    this.#media.on('change', () => this.#shareMedia());
-    this.#media.on('problem', (problem) => notice.show({ code: 'media', title: problem }));
+    this.#devices.on('tracks', () => this.#share());
+    find(this, 'tp-trouble', TroubleStrip).watch(this.#devices);
     session.on('name', () => this.#showOwn(), { signal });
     this.#keepChat();
     this.#drawer = new Drawer(this, signal);
@@ -88,7 +89,7 @@ export class RoomPage extends HTMLElement {
   disconnectedCallback() {
     this.#ended.abort();
     find(document, 'tp-remove', Remove).close();
-    this.#media.stop();
+    this.#devices.stop();
     this.#leave();
   }
 
@@ -140,8 +141,9 @@ export class RoomPage extends HTMLElement {
     signal.addEventListener('abort', end);
     news = 'came in';
     this.#count();
-    this.#shareMedia();
-    this.#mediaStarted ??= this.#startMedia();
+    this.#share();
+    if (!this.#hasStarted) this.#devices.start();
+    this.#hasStarted = true;
   }
 
   /** Hides the waiting screen, if there was one. */
@@ -187,23 +189,13 @@ export class RoomPage extends HTMLElement {
     await this.app.notice.attempt(() => room.kick(peer));
   }
 
-  async #startMedia() {
-    await this.#media.start();
-    if (this.#ended.signal.aborted) return;
-    const { audio, video } = this.#media.tracks;
-    if (audio && video) return;
-    const lacking = audio ? 'camera' : video ? 'microphone' : 'camera or microphone';
-    this.#chat.showEvent(`You have no ${lacking} on. You can still see, hear and write, and turn it on at any time.`);
-  }
-
-  #shareMedia() {
+  #share() {
     this.#showOwn();
-    const { audio, video } = this.#media.tracks;
-    this.#room?.share({ microphone: audio, camera: video });
+    this.#room?.share(this.#devices.tracks);
   }
 
   #showOwn() {
-    this.#tiles.showOwn(this.app.session.name, this.#media.tracks);
+    this.#tiles.showOwn(this.app.session.name, this.#devices.tracks);
   }
 
   /**
@@ -236,7 +228,7 @@ export class RoomPage extends HTMLElement {
   #renamed(room, peer, former) {
     this.#tiles.rename(peer);
     this.#offerRemoval(room, peer);
-    this.#chat.showEvent(`${former} is ${peer.name} now.`);
+    this.#chat.showEvent(`${isolate(former)} is ${isolate(peer.name)} now.`);
   }
 
   /**
@@ -267,7 +259,9 @@ export class RoomPage extends HTMLElement {
     const room = this.#room;
     if (!room) return false;
     try {
-      this.#chat.showMessage({ sender: 'You', own: true, ...room.sendMessage(text) });
+      const { missed, ...message } = room.sendMessage(text);
+      this.#chat.showMessage({ sender: 'You', own: true, ...message });
+      if (missed.length > 0) this.#chat.showEvent(`Not delivered to ${NAMES.format(missed.map(({ name }) => isolate(name)))}.`);
       return true;
     } catch (error) {
       this.app.notice.show(wordsFor(error));

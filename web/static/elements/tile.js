@@ -6,7 +6,7 @@ import { attachPopup } from './popup.js';
 
 /**
  * @import { Peer } from '../sdk/turnpike.js'
- * @import { Media } from '../media.js'
+ * @import { Tracks } from '../sdk/peer/sources.js'
  */
 
 /** One person in a room: picture or initial, name, and, for others, the path to them. */
@@ -69,9 +69,9 @@ export class Tile extends HTMLElement {
    * Shows ourselves.
    *
    * @param {string} name
-   * @param {Media} media
+   * @param {Tracks} tracks
    */
-  showLocal(name, { audio, video }) {
+  showLocal(name, { microphone: audio, camera: video }) {
     if (!this.firstChild) this.#draw('You');
     this.dataset.local = '';
     drawAvatar(this, name);

@@ -3,7 +3,7 @@ import { bestGrid, leastHeight } from './grid.js';
 import { Tile } from './tile.js';
 
 /**
- * @import { Media } from '../media.js'
+ * @import { Tracks } from '../sdk/peer/sources.js'
  * @import { Peer, Room } from '../sdk/turnpike.js'
  */
 
@@ -25,10 +25,10 @@ export class Tiles {
 
   /**
    * @param {string} name
-   * @param {Media} media
+   * @param {Tracks} tracks
    */
-  showOwn(name, media) {
-    this.#own.showLocal(name, media);
+  showOwn(name, tracks) {
+    this.#own.showLocal(name, tracks);
   }
 
   /** @param {Peer} peer */
