@@ -134,20 +134,6 @@ type PeerChannelEvents = {
     closed: null;
 };
 
-type Numbered = {
-    n: number;
-} & Record<string, unknown>;
-/**
- * for a reload
- */
-type SavedLine = {
-    line: string;
-    sent: number;
-    waiting: Numbered[];
-    from: string;
-    received: number;
-};
-
 /**
  * @import { SavedLine } from './line.js'
  *
@@ -156,37 +142,10 @@ type SavedLine = {
  */
 /** Greatest length of a chat message, in UTF-16 units. */
 declare const MAX_TEXT: 4000;
-/**
- * The chat with one peer: every message once and in order, over as many data channels as it takes.
- *
- *     {type: 'chat', line, n, text, at}, {type: 'chat-ack', line, n}
- */
-declare class PeerChat {
-    /** @param {SavedChat} [saved] by the page before this one */
-    constructor(saved?: SavedChat);
-    get saved(): SavedLine;
-    /**
-     * Sends a message now, or as soon as a channel opens.
-     *
-     * @param {ChatMessage} message
-     * @throws {TurnpikeError} `slow` if too many messages wait already
-     */
-    send({ text, at }: ChatMessage): void;
-    /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
-    open(channel: RTCDataChannel): void;
-    /**
-     * @param {any} message of the types above; its fields may be anything, since they come from the peer
-     * @param {RTCDataChannel} channel that it came on
-     * @returns {ChatMessage | undefined} undefined if there is nothing to show
-     */
-    receive(message: any, channel: RTCDataChannel): ChatMessage | undefined;
-    #private;
-}
 type ChatMessage = {
     text: string;
     at: Date;
 };
-type SavedChat = SavedLine;
 
 /**
  * @param {unknown} error
@@ -308,84 +267,6 @@ type PeerInfo = {
     away?: boolean;
     media?: false | object;
 };
-type Description = {
-    type: RTCSdpType;
-    sdp: string;
-    id?: string | undefined;
-    to?: string | undefined;
-};
-type Negotiated = ({
-    description: Description;
-} | {
-    candidates: (RTCIceCandidateInit | null)[];
-});
-type Resume = {
-    session: string;
-    token: string;
-    received: number;
-    fresh?: boolean | undefined;
-};
-type JoinMessage = {
-    type: "join";
-    room?: string | undefined;
-    create?: boolean | undefined;
-    size?: number | undefined;
-    waiting?: boolean | undefined;
-    media?: boolean | undefined;
-};
-type ClientMessage = ({
-    type: "hello";
-    ticket?: string | undefined;
-    name?: string | undefined;
-    resume?: Resume | undefined;
-} | JoinMessage | {
-    type: "leave";
-    room: string;
-} | ({
-    type: "signal";
-    room: string;
-    to: string;
-} & Negotiated) | {
-    type: "online";
-    after?: User;
-} | {
-    type: "refresh";
-    ticket: string;
-} | {
-    type: "rename";
-    name: string;
-} | {
-    type: "say";
-    room: string;
-    to?: string[] | undefined;
-    topic?: string | undefined;
-    data: unknown;
-} | {
-    type: "call";
-    to: string;
-    data?: unknown;
-} | {
-    type: "accept" | "cancel" | "hangup";
-    call: string;
-} | {
-    type: "decline";
-    call: string;
-    reason?: string | undefined;
-} | {
-    type: "lock" | "unlock";
-    room: string;
-} | {
-    type: "kick" | "admit" | "refuse";
-    room: string;
-    session: string;
-} | {
-    type: "ack";
-    received: number;
-} | {
-    type: "ping";
-} | {
-    type: "bye";
-});
 type Rate = {
     burst: number;
     perMinute: number;
@@ -405,15 +286,6 @@ type Limits = {
     dataBytes?: number;
     callDataBytes?: number;
 };
-type RoomState = {
-    room: string;
-    size: number;
-    host?: string;
-    locked?: boolean;
-    waiting?: boolean;
-    peers: PeerInfo[];
-    knocks?: PeerInfo[];
-};
 
 /**
  * @typedef {{ data: unknown, topic: string }} Data
@@ -422,58 +294,6 @@ type RoomState = {
  */
 /** Greatest length of what is sent at once, in UTF-16 units of its JSON or base64. */
 declare const MAX_DATA: number;
-
-type LinkOptions = {
-    /**
-     * our own session
-     */
-    self: string;
-    /**
-     * whether we make the first offer, since we came after the peer
-     */
-    offers: boolean;
-    /**
-     * false: one of the two takes no part in WebRTC, and there is no connection
-     */
-    connects?: boolean | undefined;
-    RTCPeerConnection: typeof RTCPeerConnection;
-    /**
-     * undefined where there is no media, but data
-     */
-    MediaStream?: {
-        new (): MediaStream;
-        new (stream: MediaStream): MediaStream;
-        new (tracks: MediaStreamTrack[]): MediaStream;
-        prototype: MediaStream;
-    } | undefined;
-    iceServers: RTCIceServer[];
-    iceTransportPolicy?: RTCIceTransportPolicy | undefined;
-    /**
-     * called with each connection, before anything is done with it
-     */
-    onConnection?: ((connection: RTCPeerConnection, peer: Peer) => void) | undefined;
-    /**
-     * that we send from the start
-     */
-    tracks?: Tracks | undefined;
-    /**
-     * in the room
-     */
-    people?: number | undefined;
-    /**
-     * whether our camera is sent
-     */
-    pictures?: boolean | undefined;
-    /**
-     * the server, which knows about our relays
-     */
-    home?: URL | undefined;
-    chat: PeerChat;
-    /**
-     * to the peer, through the server
-     */
-    send: (session: string, negotiated: Negotiated) => void;
-};
 
 /**
  * Another session in a room, and the connection with it. A peer outlives its connection: the peer may reload its page, and
@@ -492,11 +312,7 @@ declare class Peer extends Emitter<PeerEvents, Readonly<{
     path: Path | undefined;
     sources: SourcesOn;
 }>> {
-    /**
-     * @param {PeerInfo} info
-     * @param {LinkOptions} options
-     */
-    constructor(info: PeerInfo, options: LinkOptions);
+    private constructor();
     /** Never changes in the life of the peer. */
     id: string;
     /** Of this moment; see `id`. */
@@ -628,14 +444,7 @@ declare class Call extends Emitter<CallEvents, Readonly<{
     user: User;
     data: unknown;
 }>> {
-    /**
-     * @param {RoomClient} client
-     * @param {string} id
-     * @param {'incoming' | 'outgoing'} direction
-     * @param {User} user the other one
-     * @param {unknown} [data] that the caller has given
-     */
-    constructor(client: RoomClient, id: string, direction: "incoming" | "outgoing", user: User, data?: unknown);
+    private constructor();
     id: string;
     direction: "incoming" | "outgoing";
     user: User;
@@ -720,11 +529,7 @@ declare class Room extends Emitter<RoomEvents, Readonly<{
     peers: readonly PeerSnapshot[];
     knocks: readonly PeerInfo[];
 }>> {
-    /**
-     * @param {RoomClient} client
-     * @param {RoomState} joined
-     */
-    constructor(client: RoomClient, joined: RoomState);
+    private constructor();
     id: string;
     size: number;
     /** Whether nobody can join, except moderators. */
@@ -824,43 +629,6 @@ declare class Room extends Emitter<RoomEvents, Readonly<{
     leave(): Promise<void>;
     #private;
 }
-/**
- * what rooms and calls need of their Client
- */
-type RoomClient = {
-    /**
-     * our own
-     */
-    session: string;
-    role: string;
-    iceServers: RTCIceServer[];
-    limits: Limits | undefined;
-    options: Pick<ClientOptions, "url" | "rtc" | "media">;
-    /**
-     * by id
-     */
-    rooms: Map<string, Room>;
-    /**
-     * by id
-     */
-    calls: Map<string, Call>;
-    send: (message: ClientMessage) => void;
-    /**
-     * resolves with the answer
-     */
-    request: (message: ClientMessage, signal?: AbortSignal) => Promise<any>;
-    roomEnded: (room: string, reason: string) => void;
-    /**
-     * we are out of it
-     */
-    leftRoom: (room: string, reason: string) => void;
-    /**
-     * the snapshot of the client is another one
-     */
-    changed: () => void;
-    doubt: (peer: Peer) => void;
-    claimChat: (room: string, session: string) => SavedChat | undefined;
-};
 /**
  * `signal` gives up waiting for the answer
  */
@@ -1413,6 +1181,133 @@ type TicketRequest = {
     signal: AbortSignal;
 };
 
+/**
+ * Our own devices. A muted microphone stays open, so that it is back at once. A camera that is turned off is released, so that
+ * its light goes out.
+ *
+ * @extends {Emitter<DevicesEvents>}
+ */
+declare class Devices extends Emitter<DevicesEvents, undefined> {
+    /** @param {DevicesOptions} [options] */
+    constructor({ mediaDevices, permissions, constraints }?: DevicesOptions);
+    /** @type {Tracks} what `room.share` takes */
+    tracks: Tracks;
+    /**
+     * Opens camera and microphone. If the browser does not give both, each is opened alone, so that one is there if the other is
+     * missing or refused.
+     *
+     * @param {{ camera?: boolean, microphone?: boolean }} [wanted] default: both
+     * @returns {Promise<{ [D in Device]: Problem | null }>} null: open, or not wanted
+     */
+    start({ camera, microphone }?: {
+        camera?: boolean;
+        microphone?: boolean;
+    }): Promise<{ [D in Device]: Problem | null; }>;
+    /**
+     * Turns the camera on or off, or mutes the microphone or ends that; a microphone that is not there is opened.
+     *
+     * @param {Device} device
+     * @returns {Promise<Problem | null>}
+     */
+    toggle(device: Device): Promise<Problem | null>;
+    /** @param {Device} device @returns {Promise<Problem | null>} */
+    open(device: Device): Promise<Problem | null>;
+    /** Releases what a source has open. @param {Source} source */
+    close(source: Source): void;
+    /**
+     * Takes another device from now on.
+     *
+     * @param {Device} device
+     * @param {string} id one of `list`
+     * @returns {Promise<Problem | null>}
+     */
+    use(device: Device, id: string): Promise<Problem | null>;
+    /**
+     * Lets the user choose a screen, a window or a tab, with its sound if the browser has it.
+     *
+     * @param {DisplayMediaStreamOptions} [options]
+     * @returns {Promise<Problem | null>}
+     */
+    shareScreen(options?: DisplayMediaStreamOptions): Promise<Problem | null>;
+    stopScreen(): void;
+    /**
+     * What there is to choose from. Browsers tell the labels only once a device was opened.
+     *
+     * @returns {Promise<{ cameras: DeviceInfo[], microphones: DeviceInfo[] }>}
+     */
+    list(): Promise<{
+        cameras: DeviceInfo[];
+        microphones: DeviceInfo[];
+    }>;
+    /** @param {Device} device @returns {Promise<PermissionState | 'unknown'>} unknown: this browser does not say */
+    permission(device: Device): Promise<PermissionState | "unknown">;
+    /** Releases everything, for good. */
+    stop(): void;
+    #private;
+}
+type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "cancelled";
+/**
+ * `message` is a sentence for the user
+ */
+type Problem = {
+    source: Source;
+    code: ProblemCode;
+    message: string;
+};
+type Device = "camera" | "microphone";
+type DevicesEvents = {
+    /**
+     * others than before, or one of them is muted: share them
+     */
+    tracks: Tracks;
+    /**
+     * a device could not be opened
+     */
+    problem: Problem;
+    /**
+     * a device is gone, or the user has stopped it in the
+     * browser's own controls; replaced: another one has taken its place
+     */
+    lost: {
+        source: Source;
+        label: string;
+        replaced: boolean;
+    };
+    /**
+     * the system, or a switch of the device, has silenced it, or has ceased to
+     */
+    muted: {
+        source: Source;
+        muted: boolean;
+    };
+    /**
+     * there are others to choose from, or the user may use others: see `list`
+     */
+    devices: null;
+};
+type DeviceInfo = {
+    id: string;
+    label: string;
+    used: boolean;
+};
+type DevicesOptions = {
+    /**
+     * default: the browser's
+     */
+    mediaDevices?: MediaDevices | undefined;
+    /**
+     * default: the browser's
+     */
+    permissions?: Permissions | undefined;
+    /**
+     * more than the usual ones
+     */
+    constraints?: {
+        camera?: MediaTrackConstraints | undefined;
+        microphone?: MediaTrackConstraints | undefined;
+    } | undefined;
+};
+
 /** @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket */
 /**
  * Asks the server for a ticket, which admits its bearer for some minutes. It fits the option of the same name:
@@ -1452,5 +1347,5 @@ type Ticket = {
  */
 declare function connect(options: ClientOptions): Promise<Client>;
 
-export { Call, Client, MAX_DATA, MAX_TEXT, Peer, PeerChannel, Room, TurnpikeError, codeOf, connect, getTicket };
-export type { Abortable, CallEnd, CallEvents, CallOutcome, ChatMessage, ClientEvents, ClientMessage, ClientOptions, ClientStatus, Description, ErrorCode, ErrorDetails, Invite, InviteList, InviteRequest, InviteRole, JoinMessage, JoinOptions, KnockOutcome, Limits, LinkOptions, Negotiated, Numbered, OwnInvite, Path, PeerChannelEvents, PeerEvents, PeerInfo, PeerSnapshot, PresenceChange, RTCOptions, Rate, Resume, Retry, RoomClient, RoomEvents, RoomSendOptions, RoomState, SavedChat, SavedLine, SendOptions, Share, SharingReason, Source, SourcesOn, TabStorage, Ticket, TicketRequest, Tracks, Unsubscribe, User };
+export { Call, Client, Devices, MAX_DATA, MAX_TEXT, Peer, PeerChannel, Room, TurnpikeError, codeOf, connect, getTicket };
+export type { Abortable, CallEnd, CallEvents, CallOutcome, ChatMessage, ClientEvents, ClientOptions, ClientStatus, Device, DeviceInfo, DevicesEvents, DevicesOptions, ErrorCode, ErrorDetails, Invite, InviteList, InviteRequest, InviteRole, JoinOptions, KnockOutcome, Limits, OwnInvite, Path, PeerChannelEvents, PeerEvents, PeerInfo, PeerSnapshot, PresenceChange, Problem, ProblemCode, RTCOptions, Rate, Retry, RoomEvents, RoomSendOptions, SendOptions, Share, SharingReason, Source, SourcesOn, TabStorage, Ticket, TicketRequest, Tracks, Unsubscribe, User };

@@ -34,14 +34,26 @@ export async function makeTypes() {
  */
 function declare(dir) {
   const program = ts.createProgram([join(sdk, 'turnpike.js')], {
-    allowJs: true, checkJs: true, strict: true, declaration: true, emitDeclarationOnly: true, stripInternal: true, outDir: dir, rootDir: sdk,
+    allowJs: true, checkJs: true, strict: true, declaration: true, emitDeclarationOnly: true, outDir: dir, rootDir: sdk,
     target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ES2022, moduleResolution: ts.ModuleResolutionKind.Bundler,
     lib: ['lib.es2022.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'], types: [],
   });
-  const problems = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics];
+  const emitted = program.emit(undefined, (name, text) => ts.sys.writeFile(name, withoutInternals(text)));
+  const problems = [...ts.getPreEmitDiagnostics(program), ...emitted.diagnostics];
   if (problems.length > 0) {
     throw new Error(ts.formatDiagnostics(problems, { getCanonicalFileName: (name) => name, getCurrentDirectory: () => sdk, getNewLine: () => '\n' }));
   }
+}
+
+/**
+ * Takes out the members whose comment says @internal, which the compiler does for TypeScript only. An app cannot make an
+ * object whose constructor is one.
+ * @param {string} text
+ */
+function withoutInternals(text) {
+  return text.replace(/^ *\/\*\*(?:(?!\*\/)[^])*?@internal\b(?:(?!\*\/)[^])*\*\/\n( *)([^]*?);\n/gm, (_, space, member) => (
+    member.startsWith('constructor(') ? `${space}private constructor();\n` : ''
+  ));
 }
 
 /**

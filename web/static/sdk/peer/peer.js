@@ -52,6 +52,7 @@ export class Peer extends Emitter {
   }
 
   /**
+   * @internal
    * @param {PeerInfo} info
    * @param {LinkOptions} options
    */

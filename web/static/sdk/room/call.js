@@ -72,6 +72,7 @@ export class Call extends Emitter {
   }
 
   /**
+   * @internal
    * @param {RoomClient} client
    * @param {string} id
    * @param {'incoming' | 'outgoing'} direction

@@ -106,6 +106,7 @@ export class Room extends Emitter {
   }
 
   /**
+   * @internal
    * @param {RoomClient} client
    * @param {RoomState} joined
    */
