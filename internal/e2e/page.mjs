@@ -219,17 +219,17 @@ export async function renamed(stage, plan, step) {
   await ben.notice('waiting');
   await a.knock('ben').waitFor();
   await until('a knock that sounds', async () => (await attention(ann.page)).tones > 0);
-  if (!(await ann.page.title()).includes('ben waits')) throw new Error(`the title is ${await ann.page.title()}`);
+  if (!/ben.* waits/.test(await ann.page.title())) throw new Error(`the title is ${await ann.page.title()}`);
   await a.knock('ben').getByTestId('admit').click();
   await Promise.all([a.others(1), b.others(1)]);
-  if ((await ann.page.title()).includes('ben waits')) throw new Error('the title still says that ben waits');
+  if (/ben.* waits/.test(await ann.page.title())) throw new Error('the title still says that ben waits');
   step('ben had to wait, and was let in');
 
   await a.page.getByTestId('lock').click();
   await b.page.locator('.locked-sign').filter({ hasText: 'Locked' }).waitFor();
   await ann.rename('Anna');
   await b.page.locator('[data-testid=tile][aria-label="Anna"]').waitFor();
-  await b.page.locator('.event').filter({ hasText: 'anna is Anna now' }).waitFor();
+  await b.page.locator('.event').filter({ hasText: /anna.* is .*Anna.* now/ }).waitFor();
   if (!(await a.page.getByTestId('lock').isVisible())) throw new Error('Anna is not the host any more');
   await cid.join(id);
   await cid.notice('locked');

@@ -27,7 +27,8 @@ export class NameForm extends HTMLElement {
     app.session.on('name', (name) => this.#named(name), { signal });
     input.addEventListener('input', () => this.#typed());
     input.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || event.isComposing) return;
+      if (event.key !== 'Escape' || event.isComposing || input.value === this.#shown) return;
+      event.stopPropagation(); // It takes back the text, and does not close what the field is in as well.
       input.value = this.#shown;
       this.#typed();
     });
