@@ -342,9 +342,7 @@ async function strangers(looks, stage, browser, plan) {
   await shy.goto(plan.url);
   await online(shy);
   await new Home(shy).create();
-  await shy.locator('.event').first().waitFor();
-  await shy.getByTestId('camera').click();
-  await new Home(shy).notice('media');
+  await shy.getByTestId('trouble').filter({ hasText: 'blocked by the browser' }).waitFor();
   await looks.at('camera-refused', shy);
 }
 
