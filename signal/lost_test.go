@@ -150,6 +150,12 @@ func TestEndedBeginsNothing(t *testing.T) {
 			loseForLonger(c)
 			return former
 		},
+		"bye of the next one, as its first message": func(n *restartable, c *client) identity {
+			id := loseForLonger(c)
+			next, _ := n.anew(id)
+			next.leaveForGood()
+			return id
+		},
 		"another session's": func(n *restartable, c *client) identity {
 			id := loseForLonger(c)
 			id.session = "made-up"

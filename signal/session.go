@@ -195,6 +195,7 @@ func (s *session) bye(c *conn) bool {
 	if s.reader != c {
 		return false
 	}
+	s.usesLatest()
 	s.srv.end(s, wire.ReasonBye)
 	return true
 }
