@@ -110,6 +110,7 @@ func (srv *Server) restoreCallRoom(s *session, r *room, in auth.ResumeRoom) {
 		r.ofCall = true
 	}
 	if in.Call == r.ofCall && len(r.members) < r.size {
+		s.setMedia(r, !in.NoMedia)
 		srv.putIn(s, r)
 	}
 }

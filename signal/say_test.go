@@ -168,6 +168,28 @@ func TestWithoutMedia(t *testing.T) {
 	})
 }
 
+// TestWithoutMediaInACall: who takes no part in WebRTC in the room of a call takes none after a restart.
+func TestWithoutMediaInACall(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		ann, bob, _, of := n.inCall()
+		room := of.(string)
+		bob.send(msg{"type": "leave", "room": room})
+		ann.skipTo("peer-left")
+		bob.send(msg{"type": "join", "id": "again", "room": room, "media": false})
+		bob.skipTo("joined")
+		seen := fmt.Sprint(ann.skipTo("peer-joined")["peer"])
+		settle(ann, bob)
+		n.restart(t)
+		n.resume(bob.identity()).expect("welcome", "resumed", wire.ResumedRestored)
+		ann, w := n.back(ann.identity(), wire.ResumedRestored)
+		peers := onlyRoom(w)["peers"].([]any)
+		if len(peers) != 1 || fmt.Sprint(peers[0]) != seen || !strings.Contains(seen, "media:false") {
+			t.Errorf("%v is in the room, and was %s", peers, seen)
+		}
+		settle(ann)
+	})
+}
+
 // TestCallData: a call takes data to all sessions where it rings, also to one that has forgotten it, and a decline takes a reason
 // back.
 func TestCallData(t *testing.T) {
