@@ -61,8 +61,8 @@ func NewInvites(key Secret, now func() time.Time, rand io.Reader) *Invites {
 	return &Invites{newSigner(inviteAudience, key, now, rand)}
 }
 
-// Issue signs an invite that lives for ttl, in whole seconds. It fills in ID and
-// Expires, and the role guest if there is none. It returns the invite as Verify
+// Issue signs an invite that lives for ttl, in whole seconds. It fills in ID, Made
+// and Expires, and the role guest if there is none. It returns the invite as Verify
 // will.
 func (i *Invites) Issue(inv Invite, ttl time.Duration) (token string, issued Invite, err error) {
 	registered, err := i.signer.registered(ttl)

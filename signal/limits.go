@@ -19,7 +19,7 @@ type Limits struct {
 	BeforeHello     int  // connections that have not said hello; beyond it the oldest goes; an eighth of Sessions
 	FailedHellos    Rate // bad tickets from one such address, the first on each connection not included; 600, then 10 a second
 	Messages        Rate // of one session, pings included; 200, then 50 a second
-	Joins           Rate // joins and calls of one session; 20, then one in 3 s
+	Joins           Rate // joins, calls and new names of one session; 20, then one in 3 s
 	RoomsPerSession int  // rooms that it waits for included; 16; a call's room is never refused
 
 	SessionsPerUser int  // 64

@@ -134,8 +134,8 @@ func denialReason(why peerpolicy.Reason) reason {
 	}[why]
 }
 
-// isClient reports whether a peer has the address that the client itself comes from. UDP from there to there does nothing
-// that the client could not do alone, and `turnpike check` so finds out whether a firewall closes the relay ports.
+// isClient reports whether a peer has the address that the client itself comes from. A session may send UDP there: the client
+// reaches its own address without a relay, too. So `turnpike check` finds out whether a firewall closes the relay ports.
 func (a *allocation) isClient(peer wire.Endpoint) bool {
 	return !a.relaysTCP() && wire.EndpointOf(a.home.Load().remote).IP == peer.IP
 }
