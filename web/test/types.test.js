@@ -1,11 +1,12 @@
 // @ts-check
 // What an app's compiler makes of the SDK's published types.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import ts from 'typescript';
+import { declarations, makeTypes } from '../npm/types.mjs';
 
-const declarations = fileURLToPath(new URL('../npm/turnpike.d.ts', import.meta.url));
 const app = fileURLToPath(new URL('app.ts', import.meta.url));
 
 /**
@@ -53,4 +54,10 @@ test('the compiler takes a right app, and finds every slip', () => {
   const first = right.split('\n').length - 1;
   for (const [i, line] of wrong.entries()) assert.ok(found.delete(first + i), `not found: ${line}`);
   assert.deepEqual([...found], []);
+});
+
+test('the published types are those of the sources, and show nothing that is the SDK\'s own', async () => {
+  const types = await makeTypes();
+  assert.ok(await readFile(declarations, 'utf8') === types, 'web/npm/turnpike.d.ts is not what the sources say: run `make types`');
+  for (const inner of ['ClientMessage', 'ServerMessage', 'RoomClient', 'Roster', 'LinkOptions']) assert.doesNotMatch(types, new RegExp(`\\b${inner}\\b`));
 });
