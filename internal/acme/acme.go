@@ -56,7 +56,7 @@ type Config struct {
 
 	// For tests.
 	Due    float64 // the part of a certificate's life, at its end, in which it is renewed; 0: a third
-	Looked func()  // after each look at the certificate; nil: nobody asks
+	Looked func()  // after each look at the certificate, before Failed; nil: nobody asks
 }
 
 // Manager keeps one certificate.
@@ -133,6 +133,9 @@ func (m *Manager) Run(ctx context.Context) {
 	for failures := 0; ; {
 		wait, held := m.cfg.Interval, false
 		err := m.attempt(ctx)
+		if m.cfg.Looked != nil {
+			m.cfg.Looked()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -144,9 +147,6 @@ func (m *Manager) Run(ctx context.Context) {
 			m.cfg.Failed(explain(err, m.cfg.Host), wait, held)
 		default:
 			failures = 0
-		}
-		if m.cfg.Looked != nil {
-			m.cfg.Looked()
 		}
 		m.pause(ctx, wait, held)
 	}
