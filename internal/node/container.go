@@ -22,9 +22,10 @@ func InContainer() bool {
 }
 
 // checkContainer refuses to relay from the address of a container while clients come from everywhere: they would learn an address that
-// none of them reaches. Elsewhere the same is a warning only, as private networks have names, too.
+// none of them reaches. Whoever has written turn.external_addresses has decided, also for an address of a private network. Elsewhere
+// the same is a warning only, as private networks have names, too.
 func checkContainer(cfg *config.Config, relays []turnserver.RelayAddress) error {
-	if !config.PublicName(cfg.PublicHost) {
+	if !config.PublicName(cfg.PublicHost) || len(cfg.Externals()) > 0 {
 		return nil
 	}
 	for _, r := range relays {
@@ -36,7 +37,8 @@ func checkContainer(cfg *config.Config, relays []turnserver.RelayAddress) error 
 		return nil
 	}
 	return cfg.Errorf("turn.external_addresses", "does not tell by which address the world knows this container, whose own is %s; set it to { \"0.0.0.0\" = \"the public address of this machine\" } "+
-		"(TURNPIKE_TURN_EXTERNAL_ADDRESSES=0.0.0.0=203.0.113.9), or give the container the host's network", relays[0].Local)
+		"(TURNPIKE_TURN_EXTERNAL_ADDRESSES=0.0.0.0=203.0.113.9), or to { \"0.0.0.0\" = %q } if all clients are in that network; or give the container the host's network",
+		relays[0].Local, relays[0].Local)
 }
 
 // isPrivate reports whether an address is one of many networks'. Loopback is somebody's deliberate choice.
