@@ -30,9 +30,12 @@ type relayFinder struct {
 	found    []netip.Addr
 	routedAt time.Time // when there was a default route last
 
-	mu     sync.Mutex
-	names  map[netip.Addr]netip.Addr // guarded by mu; the addresses of turn.external_addresses that have names, by their left side
-	failed map[netip.Addr]bool       // owned by first and follow; names that the log has as failed
+	mu    sync.Mutex
+	names map[netip.Addr]netip.Addr // guarded by mu; the addresses of turn.external_addresses that have names, by their left side
+
+	// Owned by first and follow.
+	failed  map[netip.Addr]bool       // names that the log has as failed
+	doubted map[netip.Addr]netip.Addr // what names have led to once, since when they are looked up sooner
 }
 
 const (
@@ -41,13 +44,15 @@ const (
 	routeTime = 10 * time.Second
 	// namesInterval is how often names are looked up. Names of home connections live for a minute or so.
 	namesInterval = 30 * time.Second
-	lookUpTime    = 5 * time.Second
+	// nameGrace is how long a name must lead elsewhere before that counts, since it ends the relays of the address before.
+	nameGrace  = 10 * time.Second
+	lookUpTime = 5 * time.Second
 )
 
 func newRelayFinder(cfg *config.Config, log *slog.Logger) *relayFinder {
 	return &relayFinder{
 		cfg: cfg, log: log, routed: turnserver.RoutedAddresses, find: turnserver.DefaultRelayAddresses, lookUp: net.DefaultResolver.LookupNetIP,
-		names: make(map[netip.Addr]netip.Addr), failed: make(map[netip.Addr]bool),
+		names: make(map[netip.Addr]netip.Addr), failed: make(map[netip.Addr]bool), doubted: make(map[netip.Addr]netip.Addr),
 	}
 }
 
@@ -129,13 +134,13 @@ func (f *relayFinder) follow(ctx context.Context, changed func()) {
 	if len(f.cfg.TURN.ExternalNames) == 0 {
 		return
 	}
-	tick := time.NewTicker(namesInterval)
-	defer tick.Stop()
+	timer := time.NewTimer(namesInterval)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 		before := f.known()
 		for row, err := range f.lookUpNames(ctx) {
@@ -147,6 +152,11 @@ func (f *relayFinder) follow(ctx context.Context, changed func()) {
 		if !maps.Equal(before, f.known()) {
 			changed()
 		}
+		if len(f.doubted) > 0 {
+			timer.Reset(nameGrace)
+		} else {
+			timer.Reset(namesInterval)
+		}
 	}
 }
 
@@ -157,7 +167,7 @@ func (f *relayFinder) known() map[netip.Addr]netip.Addr {
 }
 
 // lookUpNames looks all names up, and returns the errors by row. A name with several addresses keeps the one that it
-// had, if that is still among them.
+// had, if that is still among them. Another address counts when a second look finds it, too.
 func (f *relayFinder) lookUpNames(ctx context.Context) map[netip.Addr]error {
 	failures := make(map[netip.Addr]error)
 	for row, name := range f.cfg.TURN.ExternalNames {
@@ -165,20 +175,27 @@ func (f *relayFinder) lookUpNames(ctx context.Context) map[netip.Addr]error {
 		if err == nil && len(found) == 0 {
 			err = errors.New("no such address")
 		}
+		doubted := f.doubted[row]
+		delete(f.doubted, row)
 		if err != nil {
 			failures[row] = err
 			continue
 		}
 		delete(f.failed, row)
-		f.mu.Lock()
-		before := f.names[row]
-		if !slices.Contains(found, before) {
-			f.names[row] = found[0]
-		}
-		now := f.names[row]
-		f.mu.Unlock()
-		if before.IsValid() && now != before {
-			f.log.Info("a name of turn.external_addresses has another address", "name", name, "before", before, "now", now)
+		before, had := f.known()[row]
+		switch {
+		case slices.Contains(found, before):
+		case had && !slices.Contains(found, doubted):
+			f.doubted[row] = found[0]
+		default:
+			now := found[0]
+			if had {
+				now = doubted
+				f.log.Info("a name of turn.external_addresses has another address", "name", name, "before", before, "now", now)
+			}
+			f.mu.Lock()
+			f.names[row] = now
+			f.mu.Unlock()
 		}
 	}
 	return failures

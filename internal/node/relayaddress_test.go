@@ -96,21 +96,26 @@ func TestExternalNames(t *testing.T) {
 		go func() { defer close(done); f.follow(ctx, func() { changes++ }) }()
 		for _, step := range []struct {
 			name    string
+			wait    time.Duration
 			records []string
 			broken  error
 			want    string
 			changes int
 		}{
-			{"the same", []string{"203.0.113.3"}, nil, "203.0.113.3", 0},
-			{"one more, which sorts before it", []string{"203.0.113.1", "203.0.113.3"}, nil, "203.0.113.3", 0},
-			{"no answer", nil, errors.New("timeout"), "203.0.113.3", 0},
-			{"an empty answer", nil, nil, "203.0.113.3", 0},
-			{"another", []string{"203.0.113.200"}, nil, "203.0.113.200", 1},
+			{"the same", namesInterval, []string{"203.0.113.3"}, nil, "203.0.113.3", 0},
+			{"one more, which sorts before it", namesInterval, []string{"203.0.113.1", "203.0.113.3"}, nil, "203.0.113.3", 0},
+			{"no answer", namesInterval, nil, errors.New("timeout"), "203.0.113.3", 0},
+			{"an empty answer", namesInterval, nil, nil, "203.0.113.3", 0},
+			{"another, for a moment", namesInterval, []string{"203.0.113.200"}, nil, "203.0.113.3", 0},
+			{"the one before", nameGrace, []string{"203.0.113.3"}, nil, "203.0.113.3", 0},
+			{"another", namesInterval, []string{"203.0.113.200"}, nil, "203.0.113.3", 0},
+			{"another again", nameGrace, []string{"203.0.113.100"}, nil, "203.0.113.3", 0},
+			{"that one still, and one more", nameGrace, []string{"203.0.113.20", "203.0.113.100"}, nil, "203.0.113.100", 1},
 		} {
 			mu.Lock()
 			records, broken = step.records, step.broken
 			mu.Unlock()
-			time.Sleep(namesInterval)
+			time.Sleep(step.wait)
 			synctest.Wait()
 			if got := external(f.now()); got != step.want || changes != step.changes {
 				t.Errorf("%s: %s after %d changes, want %s after %d", step.name, got, changes, step.want, step.changes)
