@@ -21,7 +21,11 @@ func Review(ctx context.Context, m Machine, c *config.Config, running bool) []Fi
 	p := &Plan{Config: c, review: true}
 	if !c.LocalOnly() {
 		own := m.Sources()
-		if len(own) == 0 && len(c.TURN.RelayAddresses) == 0 {
+		switch {
+		case len(own) > 0 || len(c.TURN.RelayAddresses) > 0:
+		case !config.PublicName(c.PublicHost):
+			p.note("this machine has no default route, so that only its own network reaches it")
+		default:
 			p.wrong("this machine has no default route, so that nobody outside can reach it")
 		}
 		p.checkRoutes(m, own)

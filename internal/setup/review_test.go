@@ -66,11 +66,15 @@ func TestReview(t *testing.T) {
 		"a name that changes": {acme + "turn.external_addresses = { \"0.0.0.0\" = \"home.example.org\" }\n", func(m *machine, _ *config.Config) {
 			m.sources, m.names[name], m.names["home.example.org"] = addrs(private, "2600:3c00::10"), addrs("45.33.7.77"), addrs("45.33.7.77")
 		}, "", false},
-		"no such name":         {acme, func(m *machine, _ *config.Config) { delete(m.names, name) }, "give it an A or AAAA record", true},
-		"its name in a file":   {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs("127.0.1.1") }, "/etc/hosts leads " + name + " to this machine", false},
-		"no IPv6":              {acme, func(m *machine, _ *config.Config) { m.sources = addrs(public) }, "no IPv6 default route", false},
-		"two default routes":   {acme, func(m *machine, _ *config.Config) { m.routes = []string{"eth0 by 45.33.7.1", "eth1"} }, "2 default routes (eth0 by 45.33.7.1, eth1)", false},
-		"no default route":     {acme, func(m *machine, _ *config.Config) { m.sources = nil }, "no default route, so that nobody outside", true},
+		"no such name":       {acme, func(m *machine, _ *config.Config) { delete(m.names, name) }, "give it an A or AAAA record", true},
+		"its name in a file": {acme, func(m *machine, _ *config.Config) { m.names[name] = addrs("127.0.1.1") }, "/etc/hosts leads " + name + " to this machine", false},
+		"no IPv6":            {acme, func(m *machine, _ *config.Config) { m.sources = addrs(public) }, "no IPv6 default route", false},
+		"two default routes": {acme, func(m *machine, _ *config.Config) { m.routes = []string{"eth0 by 45.33.7.1", "eth1"} }, "2 default routes (eth0 by 45.33.7.1, eth1)", false},
+		"no default route":   {acme, func(m *machine, _ *config.Config) { m.sources = nil }, "no default route, so that nobody outside", true},
+		"a network of its own": {"http.listen = [\":8080\"]\n", func(m *machine, c *config.Config) {
+			c.PublicHost, m.sources, m.routes, m.names["turn.lan"] = "turn.lan", nil, nil, addrs("10.0.0.5")
+			m.own = addrs("10.0.0.5")
+		}, "no default route, so that only its own network", false},
 		"a wrong clock":        {acme, func(m *machine, _ *config.Config) { m.off = -time.Hour }, "the clock of this machine is off by", true},
 		"a full disk":          {acme, func(m *machine, _ *config.Config) { m.writable = errors.New("/x has only 0 bytes of room") }, "cannot keep the server's state: /x has only 0 bytes of room", true},
 		"a read-only disk":     {acme, func(m *machine, _ *config.Config) { m.writable = syscall.EROFS }, "cannot keep the server's state: read-only file system", true},
