@@ -95,6 +95,28 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// TestComposeCommands: compose reads its variables for every command, also to stop. So the documented ones are in the file that it looks for
+// beside its own, which is no part of the tree or the image.
+func TestComposeCommands(t *testing.T) {
+	for _, name := range []string{"README.md", "compose.yaml", "../docs/operation.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "PUBLIC_HOST=turn.") && !strings.Contains(line, "> deploy/.env") {
+				t.Errorf("%s: only one command, or one shell, knows what is set in: %s", name, line)
+			}
+		}
+	}
+	for _, name := range []string{"../.gitignore", "../.dockerignore"} {
+		text, err := os.ReadFile(name)
+		if err != nil || !slices.Contains(strings.Fields(string(text)), "/deploy/.env") {
+			t.Errorf("%s has no /deploy/.env: %v", name, err)
+		}
+	}
+}
+
 // schemas writes a schema for each kind of Kubernetes, as kubeconform wants them, which takes no key that is not in it.
 func schemas(t *testing.T) (location string) {
 	t.Helper()

@@ -54,6 +54,38 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// TestRemoval: a removal stops the server, and remembers that it ran where there is still a place for that.
+func TestRemoval(t *testing.T) {
+	script, err := os.ReadFile("debian/prerm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, configured := range []bool{true, false} {
+		root := t.TempDir()
+		if err := errors.Join(os.MkdirAll(root+"/run/systemd/system", 0o755), os.MkdirAll(root+"/bin", 0o755),
+			os.WriteFile(root+"/bin/systemctl", []byte("#!/bin/sh\necho \"$*\" >> "+root+"/asked\n"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if configured {
+			if err := os.MkdirAll(root+"/etc/turnpike", 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		moved := strings.NewReplacer(" /etc/", " "+root+"/etc/", " /run/", " "+root+"/run/").Replace(string(script))
+		cmd := exec.Command("sh", "-c", moved, "prerm", "remove")
+		cmd.Env = append(os.Environ(), "PATH="+root+"/bin:"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("with its folder there: %v, prerm remove: %v %s", configured, err, out)
+		}
+		if asked, err := os.ReadFile(root + "/asked"); err != nil || !strings.HasSuffix(string(asked), "stop turnpike.service\n") {
+			t.Errorf("systemctl was asked %q, %v", asked, err)
+		}
+		if _, err := os.Stat(root + "/etc/turnpike/.was-running"); (err == nil) != configured {
+			t.Errorf("with its folder there: %v, what is remembered: %v", configured, err)
+		}
+	}
+}
+
 // TestVersions: what is built after a tag is newer than the tag to a package manager, for which a "-" begins something older.
 func TestVersions(t *testing.T) {
 	for _, program := range []string{"make", "git"} {
