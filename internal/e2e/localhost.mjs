@@ -210,8 +210,15 @@ export async function kicked(stage, plan, step) {
   await Promise.all([hal.join(id), ivy.join(id)]);
   const [a, b, c] = [gus, hal, ivy].map(({ page }) => new Room(page));
   await Promise.all([a.others(2), b.others(2), c.others(2)]);
+  await hal.page.locator('[data-testid=tile][data-local][data-video]').waitFor();
+  await hal.page.getByTestId('invite-people').click();
   await a.remove('hal');
   const notice = await hal.notice('kicked');
+  await hal.page.getByTestId('invite').waitFor({ state: 'hidden' });
+  const own = await hal.page.locator('tp-tile[data-local]').evaluate((tile) => ['data-video', 'data-muted'].map((name) => tile.hasAttribute(name)).join());
+  if (own !== 'false,true') throw new Error(`hal is out of the room, with camera and microphone on: ${own}`);
+  await hal.page.getByRole('button', { name: 'To the start' }).click();
+  await hal.page.getByTestId('create-room').waitFor();
   await Promise.all([a.others(1), c.others(1)]);
   step('hal was removed, and knows it');
   await hal.page.goto(`${plan.url}/r/${id}`);

@@ -307,16 +307,27 @@ export async function lostdevice(stage, plan, step) {
   await ann.create();
   const { page } = ann;
   const trouble = page.getByTestId('trouble');
-  /** The newest microphone fires an event, as a browser would. @param {string} event */
-  const happens = (event) => page.evaluate((event) => {
+  /** The newest microphone, or camera, fires an event, as a browser would. @param {string} event */
+  const happens = (event, kind = 'audio') => page.evaluate(([event, wanted]) => {
     const { tracks } = /** @type {any} */ (globalThis);
-    const microphone = tracks.filter((/** @type {MediaStreamTrack} */ { kind }) => kind === 'audio').at(-1);
-    Object.defineProperty(microphone, 'muted', { configurable: true, value: event === 'mute' });
-    microphone.dispatchEvent(new Event(event));
-  }, event);
+    const device = tracks.filter((/** @type {MediaStreamTrack} */ { kind }) => kind === wanted).at(-1);
+    Object.defineProperty(device, 'muted', { configurable: true, value: event === 'mute' });
+    device.dispatchEvent(new Event(event));
+  }, [event, kind]);
   await until('a microphone', () => page.evaluate(() => /** @type {any} */ (globalThis).tracks.length === 2));
+  await happens('mute', 'video');
+  await trouble.filter({ hasText: 'Camera: silenced' }).waitFor();
+  await page.getByTestId('camera').click();
+  await until('the strip to go with the camera', async () => (await trouble.innerText()) === '');
+  step('a camera that the user turned off is not said to be silenced');
+  await page.getByTestId('camera').click();
+  await page.getByTestId('camera').filter({ hasText: 'Stop camera' }).waitFor();
+  await happens('mute', 'video');
+  await trouble.filter({ hasText: 'Camera: silenced' }).waitFor();
+  await page.getByTestId('trouble-dismiss').click();
   await happens('mute');
   await trouble.filter({ hasText: 'Microphone: silenced' }).waitFor();
+  if (/Camera/.test(await trouble.innerText())) throw new Error('what was dismissed came back');
   await happens('unmute');
   await until('the strip to go', async () => (await trouble.innerText()) === '');
   step('a microphone that the system silences is told');

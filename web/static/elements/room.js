@@ -32,8 +32,11 @@ const HOW_THEY_WENT = { gone: 'lost the connection', kicked: 'was removed' };
 /** The page of a room: people, chat and controls, or the reason why we cannot be in it. */
 export class RoomPage extends HTMLElement {
   #ended = new AbortController();
+  /** Ends with our stay in the room. The page may go on, to say why we are out. */
+  #stay = new AbortController();
   #devices = new Devices();
-  #hasStarted = false;
+  /** The devices to open when we come into the room: after a stay, those that were on. */
+  #wanted = { camera: true, microphone: true };
   /** @type {Room | undefined} */
   #room;
   #entry;
@@ -59,7 +62,7 @@ export class RoomPage extends HTMLElement {
       roomId: id,
       signal: this.#ended.signal,
       size: () => this.#room?.size ?? DEFAULT_SIZE,
-      setBlocked: (blocked) => this.toggleAttribute('data-blocked', blocked),
+      setBlocked: (blocked) => this.#setBlocked(blocked),
       entered: (room) => this.#entered(room),
     });
   }
@@ -88,6 +91,7 @@ export class RoomPage extends HTMLElement {
 
   disconnectedCallback() {
     this.#ended.abort();
+    this.#stay.abort();
     find(document, 'tp-remove', Remove).close();
     this.#devices.stop();
     this.#leave();
@@ -116,11 +120,13 @@ export class RoomPage extends HTMLElement {
   /** @param {Room} room */
   #entered(room) {
     const again = this.#room !== undefined || this.#isReload;
-    if (!this.#room) keepAwake(this.#ended.signal);
+    this.#stay.abort();
+    this.#stay = new AbortController();
+    const { signal } = this.#stay;
+    keepAwake(signal);
     this.#room = room;
     this.#admitted();
     this.toggleAttribute('data-entering', false);
-    const signal = this.#ended.signal;
     find(this, 'tp-lock', Lock).watch(this.app, room, signal);
     find(this, 'tp-door', Door).watch(this.app, room, signal);
     room.on('host', ({ host }) => this.#hostChanged(room, host), { signal });
@@ -142,8 +148,26 @@ export class RoomPage extends HTMLElement {
     news = 'came in';
     this.#count();
     this.#share();
-    if (!this.#hasStarted) this.#devices.start();
-    this.#hasStarted = true;
+    const wanted = this.#wanted;
+    this.#wanted = { camera: false, microphone: false };
+    this.#devices.start(wanted);
+  }
+
+  /** @param {boolean} blocked hides the room, which we are not in */
+  #setBlocked(blocked) {
+    this.toggleAttribute('data-blocked', blocked);
+    if (!blocked) return;
+    this.#stay.abort();
+    this.#invite.close(); // It would hold back the page behind it, although nobody sees it.
+    this.#release();
+  }
+
+  /** Turns camera and microphone off until we are in the room again: nobody wants to be on outside. */
+  #release() {
+    const { camera, microphone } = this.#devices.tracks;
+    this.#wanted = { camera: this.#wanted.camera || !!camera, microphone: this.#wanted.microphone || !!microphone?.enabled };
+    this.#devices.close('camera');
+    this.#devices.close('microphone');
   }
 
   /** Hides the waiting screen, if there was one. */
@@ -191,7 +215,8 @@ export class RoomPage extends HTMLElement {
 
   #share() {
     this.#showOwn();
-    this.#room?.share(this.#devices.tracks);
+    if (!this.hasAttribute('data-blocked')) this.#room?.share(this.#devices.tracks);
+    else if (this.#devices.tracks.camera || this.#devices.tracks.microphone) this.#release(); // The user has allowed them only now.
   }
 
   #showOwn() {

@@ -36,9 +36,12 @@ export class TroubleStrip extends HTMLElement {
       this.#set(devices, source, replaced ? undefined : 'lost');
       if (replaced && isDevice(source)) this.append(line(`${DEVICES[source].name}: unplugged.`, 'Another one is used now.'));
     });
-    devices.on('tracks', ({ camera, microphone }) => {
-      if (camera && !camera.muted) this.#set(devices, 'camera', undefined);
-      if (microphone && !microphone.muted) this.#set(devices, 'microphone', undefined);
+    devices.on('tracks', (tracks) => {
+      for (const device of /** @type {Device[]} */ (Object.keys(DEVICES))) {
+        const track = tracks[device];
+        // What the user has turned off, nobody else silences.
+        if (track ? !track.muted : this.#troubles.get(device) === 'muted') this.#set(devices, device, undefined);
+      }
     });
   }
 
@@ -57,8 +60,18 @@ export class TroubleStrip extends HTMLElement {
   /** @param {Devices} devices */
   #lines(devices) {
     const { camera, microphone } = Object.fromEntries(this.#troubles);
-    if (camera && camera === microphone) return [trouble(devices, camera, ['camera', 'microphone'])];
-    return [...this.#troubles].map(([device, code]) => trouble(devices, code, [device]));
+    if (camera && camera === microphone) return [this.#trouble(devices, camera, ['camera', 'microphone'])];
+    return [...this.#troubles].map(([device, code]) => this.#trouble(devices, code, [device]));
+  }
+
+  /**
+   * @param {Devices} devices
+   * @param {TroubleCode} code
+   * @param {Device[]} which have it
+   */
+  #trouble(devices, code, which) {
+    // What was dismissed does not come back with the next trouble.
+    return trouble(devices, code, which, () => which.forEach((device) => this.#troubles.delete(device)));
   }
 }
 
@@ -71,23 +84,24 @@ function isDevice(source) {
  * @param {Devices} devices
  * @param {TroubleCode} code
  * @param {Device[]} which have it
+ * @param {() => void} dismissed
  */
-function trouble(devices, code, which) {
+function trouble(devices, code, which, dismissed) {
   const { state, text, again } = WORDS[code];
   const names = which.map((device, place) => (place === 0 ? DEVICES[device].name : DEVICES[device].name.toLowerCase())).join(' and ');
   const lack = which.map((device) => DEVICES[device].lack).join(' or ');
   const open = async () => {
     for (const device of which) await devices.open(device);
   };
-  return line(`${names}: ${state}. The others cannot ${lack} you.`, text, again ? open : undefined);
+  return line(`${names}: ${state}. The others cannot ${lack} you.`, text, { again: again ? open : undefined, dismissed });
 }
 
 /**
  * @param {string} title
  * @param {string} text what to do
- * @param {() => unknown} [again]
+ * @param {{ again?: () => unknown, dismissed?: () => void }} [actions]
  */
-function line(title, text, again) {
+function line(title, text, { again, dismissed } = {}) {
   const line = document.createElement('div');
   const strong = document.createElement('strong');
   strong.textContent = title;
@@ -95,7 +109,10 @@ function line(title, text, again) {
   paragraph.append(strong, ` ${text}`);
   line.append(paragraph);
   if (again) line.append(button('Try again', 'trouble-again', again));
-  line.append(button('Dismiss', 'trouble-dismiss', () => line.remove()));
+  line.append(button('Dismiss', 'trouble-dismiss', () => {
+    line.remove();
+    dismissed?.();
+  }));
   return line;
 }
 
