@@ -38,8 +38,9 @@ export class PeerChat {
    * @throws {TurnpikeError} `slow` if too many messages wait already
    */
   send({ text, at }) {
-    if (this.#line.isFull) throw new TurnpikeError('slow', 'The peer does not receive.');
-    this.#line.send({ text, at: at.toISOString() }, text.length);
+    if (this.#line.isFull || !this.#line.send({ text, at: at.toISOString() }, text.length)) {
+      throw new TurnpikeError('slow', 'The peer does not receive.');
+    }
   }
 
   /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */

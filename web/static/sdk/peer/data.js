@@ -1,6 +1,6 @@
 // @ts-check
 import { TurnpikeError } from '../error.js';
-import { Line } from './line.js';
+import { Line, transmit } from './line.js';
 
 /**
  * @typedef {{ data: unknown, topic: string }} Data
@@ -86,8 +86,7 @@ export class PeerData {
    */
   sendUnreliably(packed, channel) {
     if (!this.#taken || channel?.readyState !== 'open' || channel.bufferedAmount > MAX_UNRELIABLE_BYTES) return false;
-    channel.send(JSON.stringify({ type: 'data', ...packed.fields }));
-    return true;
+    return transmit(channel, { type: 'data', ...packed.fields });
   }
 
   /**
@@ -109,8 +108,7 @@ export class PeerData {
       const isOver = this.#closed || this.#taken === false;
       if (!isOver && (this.#taken === undefined || this.#line.isFull)) return;
       const { packed, settle } = /** @type {Waiting} */ (this.#queue.shift());
-      if (!isOver) this.#line.send(packed.fields, packed.size);
-      settle(!isOver);
+      settle(!isOver && this.#line.send(packed.fields, packed.size));
     }
   }
 }

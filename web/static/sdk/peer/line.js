@@ -6,6 +6,7 @@
  */
 
 const MAX_BUFFERED_BYTES = 1 << 20;
+const MAX_ID = 64;
 
 /**
  * Messages to one peer and from it, each once and in order, over as many data channels as it takes. A channel that is lost
@@ -66,19 +67,21 @@ export class Line {
    *
    * @param {Record<string, unknown>} fields
    * @param {number} size in characters
+   * @returns {boolean} false if the channel refuses it
    */
   send(fields, size) {
     const message = { n: ++this.#sent, ...fields };
+    if (!this.#transmit(message)) return false;
     this.#waiting.push(message);
     this.#sizes.set(message, size);
     this.#size += size;
-    this.#transmit(message);
+    return true;
   }
 
   /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
   open(channel) {
     this.#channel = channel;
-    for (const message of this.#waiting) this.#transmit(message);
+    this.#waiting.every((message) => this.#transmit(message));
   }
 
   /** @param {any} message of type TYPE-ack, whose fields may be anything */
@@ -99,20 +102,38 @@ export class Line {
    * @returns {boolean} whether it is new
    */
   receive({ line, n }, channel) {
-    if (typeof line !== 'string' || !Number.isSafeInteger(n)) return true;
+    if (typeof line !== 'string' || line.length > MAX_ID || !Number.isSafeInteger(n)) return true;
     if (line !== this.#from) {
-      this.#from = line.slice(0, 64);
+      this.#from = line;
       this.#received = 0;
     }
     const isKnown = n <= this.#received;
     this.#received = Math.max(n, this.#received);
-    if (channel.readyState === 'open') channel.send(JSON.stringify({ type: `${this.#type}-ack`, line, n: this.#received }));
+    // A peer who sends and does not read gets no more of them.
+    if (channel.bufferedAmount < 4 * MAX_BUFFERED_BYTES) transmit(channel, { type: `${this.#type}-ack`, line, n: this.#received });
     return !isKnown;
   }
 
   /** @param {Numbered} message */
   #transmit(message) {
-    if (this.#channel?.readyState === 'open') this.#channel.send(JSON.stringify({ type: this.#type, line: this.#line, ...message }));
+    return transmit(this.#channel, { type: this.#type, line: this.#line, ...message });
+  }
+}
+
+/**
+ * Sends a message if the channel is open. The channel throws if the message is longer than the peer says that it takes, or if
+ * the buffers are full. That must not stop what we do for other peers.
+ *
+ * @param {RTCDataChannel | undefined} channel
+ * @param {object} message
+ * @returns {boolean} false if the open channel refuses it
+ */
+export function transmit(channel, message) {
+  try {
+    if (channel?.readyState === 'open') channel.send(JSON.stringify(message));
+    return true;
+  } catch {
+    return false;
   }
 }
 

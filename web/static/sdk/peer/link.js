@@ -3,6 +3,7 @@ import { emit, report } from '../emitter.js';
 import { controlOf } from './channel.js';
 import { Channels } from './channels.js';
 import { PeerData } from './data.js';
+import { transmit } from './line.js';
 import { Negotiation } from './negotiation.js';
 import { pathOf, relayedAddressOf, signsOfLife } from './path.js';
 import { announcedIn, fillStream, receivedOn, sourcesOn } from './receivers.js';
@@ -232,10 +233,11 @@ export class Link {
     }
     // A peer who knows no screens sees ours in the place of the camera.
     const video = isOn(camera) || (!named && isOn(screen));
-    const said = JSON.stringify({ type: 'media', audio: isOn(microphone), video, sources, data: true });
+    const media = { type: 'media', audio: isOn(microphone), video, sources, data: true };
+    const said = JSON.stringify(media);
     if (said === this.#said) return;
     this.#said = said;
-    this.#channel.send(said);
+    transmit(this.#channel, media);
   }
 
   /** @param {boolean} offers */
@@ -332,7 +334,7 @@ export class Link {
 
   /** @param {Record<string, unknown>} message */
   #say(message) {
-    if (this.#channel?.readyState === 'open') this.#channel.send(JSON.stringify(message));
+    transmit(this.#channel, message);
   }
 
   /**

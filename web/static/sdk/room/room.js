@@ -425,7 +425,7 @@ export class Room extends Emitter {
   /** @param {Signal} signal */
   #receive(signal) {
     const peer = this.#roster.of(signal.from);
-    if (peer) linkOf(peer).receive(signal);
+    if (peer) linkOf(peer).receive(signal).catch((error) => emit(peer, 'error', error)); // It comes from the peer.
   }
 
   /** @param {string} reason */
