@@ -53,8 +53,10 @@ export class SignIn {
           resume = undefined; // The session is over, or cannot go on: somebody else has its name, for example.
           continue;
         }
-        if (codeOf(error) !== 'name-taken' || isSecondName) ticket = undefined;
-        if (!signal.aborted && tries < MAX_TRIES && this.#mayTryAgain(error)) continue;
+        if (!signal.aborted && tries < MAX_TRIES && this.#mayTryAgain(error)) {
+          if (codeOf(error) !== 'name-taken' || isSecondName || !this.name) ticket = undefined;
+          continue;
+        }
         socket?.drop();
         throw error;
       }
@@ -72,12 +74,15 @@ export class SignIn {
   #mayTryAgain(error) {
     if (codeOf(error) === 'name-taken') {
       const other = this.#options.onNameTaken?.(this.name);
-      if (!other) return false;
-      this.name = other;
-      this.#refused = true; // A stored ticket is for the old name, and may be good only with that.
-      return true;
+      if (other) {
+        this.name = other;
+        this.#refused = true; // A stored ticket is for the old name, and may be good only with that.
+        return true;
+      }
+      if (this.name) return false; // Else the ticket has made it up, and the next one may have another.
+    } else if (codeOf(error) !== 'unauthorized') {
+      return false;
     }
-    if (codeOf(error) !== 'unauthorized') return false;
     const again = !!this.#options.getTicket && !this.#refused;
     this.#refused = true;
     return again;

@@ -1,8 +1,11 @@
 // @ts-check
-import { TurnpikeError } from '../error.js';
+import { TurnpikeError, codeOf } from '../error.js';
 import { askApi } from './api.js';
 
 /** @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket */
+
+/** So many names are made up, should somebody have the ones before. */
+const GUEST_TRIES = 5;
 
 /**
  * Asks the server for a ticket, which admits its bearer for some minutes. It fits the option of the same name:
@@ -16,10 +19,16 @@ import { askApi } from './api.js';
  * @returns {Promise<Ticket>}
  * @throws {TurnpikeError} `invite-required`, `unauthorized`, `expired`, `invite-used`, `invite-revoked`, `name-taken`, `bad-request`, `rate-limited`, `offline`
  */
-export async function getTicket({ name = guestName(), invite, url, signal } = {}) {
-  const body = await askApi('/api/v1/tickets', { method: 'POST', url, signal, body: invite === undefined ? { name } : { name, invite } });
-  if (typeof body?.ticket !== 'string') throw new TurnpikeError('internal', 'The answer has no ticket.');
-  return body;
+export async function getTicket({ name, invite, url, signal } = {}) {
+  for (let tries = 1; ; tries++) {
+    try {
+      const body = await askApi('/api/v1/tickets', { method: 'POST', url, signal, body: { name: name ?? guestName(), invite } });
+      if (typeof body?.ticket !== 'string') throw new TurnpikeError('internal', 'The answer has no ticket.');
+      return body;
+    } catch (error) {
+      if (name !== undefined || codeOf(error) !== 'name-taken' || tries === GUEST_TRIES) throw error;
+    }
+  }
 }
 
 /** Short, and rarely the same for two people. */
