@@ -89,3 +89,15 @@ test('an app may have the server carry its data to everybody', async () => {
   client.close();
   await assert.rejects(sending, { code: 'closed' });
 });
+
+test('a bot that leaves meanwhile is among those who missed it', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket, { peers: [{ ...bob, media: false }] });
+  const peer = room.peers.get('s2');
+  const sending = room.send('e4');
+  await settle();
+  const { id } = socket.sent.find(({ type }) => type === 'say');
+  await socket.say({ type: 'peer-left', room: 'standup', session: 's2', reason: 'leave' });
+  await socket.say({ type: 'said', ref: id, room: 'standup', missed: ['s2'] });
+  assert.deepEqual(await sending, { missed: [peer] });
+});

@@ -35,9 +35,10 @@ export async function say(client, room, data, { to, topic, signal }) {
     throw new TurnpikeError('too-long', `By way of the server, data may have ${most} bytes of JSON.`);
   }
   if (to?.length === 0) return { missed: [] };
+  const bySession = new Map((to ?? [...room.peers.values()]).map((peer) => [peer.session, peer]));
   const answer = await client.request({ type: 'say', room: room.id, to: to?.map(({ session }) => session), topic: topic || undefined, data }, signal);
-  const missed = new Set(answer.missed);
-  return { missed: [...room.peers.values()].filter(({ session }) => missed.has(session)) };
+  const missed = /** @type {string[]} */ (answer.missed ?? []);
+  return { missed: missed.flatMap((session) => bySession.get(session) ?? []) };
 }
 
 /**
