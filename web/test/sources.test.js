@@ -206,3 +206,16 @@ test('an app sees each connection with its peer before it is used, and may fail'
   assert.deepEqual(seen, ['Bob false relay 0']);
   assert.equal(reported.length, 1);
 });
+
+test('a track that is taken away and given back at once is sent', async () => {
+  const { room, pc } = await withBob();
+  const microphone = track('audio');
+  await room.share({ microphone });
+  const sender = /** @type {any} */ (pc.getTransceivers()[0]).sender;
+  let chain = Promise.resolve();
+  sender.replaceTrack = (/** @type {unknown} */ given) => (chain = chain.then(() => {
+    sender.track = given; // Later, and in order, as in browsers.
+  }));
+  await Promise.all([room.share({ microphone: null }), room.share({ microphone })]);
+  assert.equal(sender.track, microphone);
+});

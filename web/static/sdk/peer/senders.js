@@ -26,6 +26,8 @@ export class Senders {
   #people;
   /** @type {Map<Source, RTCRtpTransceiver>} */
   #transceivers = new Map();
+  /** What each was given last: `sender.track` follows later. @type {Map<Source, MediaStreamTrack | null>} */
+  #given = new Map();
   /** Changes one after the other: each setParameters needs the newest parameters. @type {Promise<unknown>} */
   #limiting = Promise.resolve();
 
@@ -109,7 +111,12 @@ export class Senders {
       const track = shown[source];
       const transceiver = this.#transceivers.get(source);
       if (transceiver) {
-        if (transceiver.sender.track !== track) await transceiver.sender.replaceTrack(track);
+        if ((this.#given.get(source) ?? null) === track) return;
+        this.#given.set(source, track);
+        await transceiver.sender.replaceTrack(track).catch((error) => {
+          this.#given.delete(source);
+          throw error;
+        });
       } else if (track) {
         this.#add(source, track);
       }
@@ -125,6 +132,7 @@ export class Senders {
     const direction = isBase(source) ? 'sendrecv' : 'sendonly';
     const transceiver = this.#connection.addTransceiver(track ?? kindOf(source), { direction, streams: [this.#streamOf(source)] });
     this.#transceivers.set(source, transceiver);
+    this.#given.set(source, track);
   }
 
   /** @type {Map<boolean, MediaStream>} one for both kinds of a person, and of a screen, keeps sound and picture together */
