@@ -180,3 +180,45 @@ test('an outage is told once, its failed attempts each, and its end', async () =
   await last.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed' }));
   assert.deepEqual(heard, ['online first', 'reconnecting offline', 'retry 1 true offline', 'retry 2 true offline', 'online replayed']);
 });
+
+test('what a peer says as it comes and goes is told between the two, and in the order of the room', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  await settle();
+  /** @type {string[]} */
+  const heard = [];
+  room.eachPeer((peer, gone) => {
+    peer.on('data', ({ data }) => heard.push(`${peer.name} says ${data}`), { signal: gone });
+    gone.addEventListener('abort', () => heard.push(`${peer.name} is gone`));
+  });
+  room.on('data', ({ peer, data }) => heard.push(`the room hears ${data} from ${peer.name}`));
+  socket.say({ type: 'peer-joined', room: 'standup', peer: { ...cid, media: false } });
+  socket.say({ type: 'data', room: 'standup', from: 's7', data: 'question' });
+  socket.say({ type: 'data', room: 'standup', from: 's2', data: 'answer' });
+  socket.say({ type: 'peer-left', room: 'standup', session: 's7', reason: 'leave' });
+  await settle();
+  assert.deepEqual(heard, [
+    'the room hears question from Cid', 'the room hears answer from Bob', 'Bob says answer', 'Cid says question', 'Cid is gone',
+  ]);
+});
+
+test('so it is in a room that nobody knows yet', async () => {
+  const { client, socket } = await signedIn();
+  const joining = client.join('standup');
+  await settle();
+  const { id } = socket.expect('join');
+  socket.say({ ...joined, ref: id });
+  socket.say({ type: 'data', room: 'standup', from: 's2', data: 'bye' });
+  socket.say({ type: 'peer-left', room: 'standup', session: 's2', reason: 'leave' });
+  const room = await joining;
+  /** @type {string[]} */
+  const heard = [];
+  room.on('peer-joined', ({ peer }) => {
+    heard.push('joined');
+    peer.on('data', ({ data }) => heard.push(`${peer.name} says ${data}`));
+  });
+  room.on('data', ({ data }) => heard.push(`room: ${data}`));
+  room.on('peer-left', () => heard.push('left'));
+  await settle();
+  assert.deepEqual(heard, ['joined', 'room: bye', 'Bob says bye', 'left']);
+});

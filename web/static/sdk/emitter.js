@@ -9,6 +9,7 @@
  * @property {() => void} change
  * @property {() => void} hold
  * @property {() => void} release
+ * @property {(tap: (name: string, detail: any) => void) => void} tap
  * @property {(next: () => void) => void} then
  */
 
@@ -26,6 +27,8 @@ export class Emitter {
   #listeners = new Map();
   /** @type {(() => void)[] | undefined} what waits until the events are released, in order */
   #held;
+  /** @type {((name: string, detail: unknown) => void) | undefined} */
+  #tap;
   /** @type {Set<{ listener: () => void }>} */
   #subscribers = new Set();
   /** @type {() => Snapshot} */
@@ -37,12 +40,14 @@ export class Emitter {
     inside = (emitter) => ({
       emit: (name, detail) => {
         emitter.#change();
+        emitter.#tap?.(name, detail);
         emitter.#inOrder(() => emitter.#emit(name, detail));
       },
       describe: (describe) => void (emitter.#describe = describe),
       change: () => emitter.#change(),
       hold: () => void (emitter.#held ??= []),
       release: () => emitter.#release(),
+      tap: (tap) => void (emitter.#tap = tap),
       then: (next) => emitter.#inOrder(next),
     });
   }
@@ -192,6 +197,25 @@ export function releaseSoon(emitter) {
     inside(emitter).release();
   };
   port2.postMessage(undefined);
+}
+
+/**
+ * Releases the events that wait, at once.
+ *
+ * @param {Emitter<any, any>} emitter
+ */
+export function release(emitter) {
+  inside(emitter).release();
+}
+
+/**
+ * Has the SDK itself hear every event when it is emitted, before listeners do and even while events wait.
+ *
+ * @param {Emitter<any, any>} emitter
+ * @param {(name: string, detail: any) => void} tap
+ */
+export function tap(emitter, tap) {
+  inside(emitter).tap(tap);
 }
 
 /**

@@ -1,5 +1,5 @@
 // @ts-check
-import { afterEvents, changed, emit, hold, releaseSoon } from '../emitter.js';
+import { afterEvents, changed, emit, hold, release, releaseSoon, tap } from '../emitter.js';
 import { PeerChat } from '../peer/chat.js';
 import { Peer, insideOf } from '../peer/peer.js';
 import { serverUrl } from '../server/address.js';
@@ -112,21 +112,30 @@ export class Roster {
       chat: this.#chatWith(info),
       send: (to, negotiated) => client.send({ type: 'signal', room: this.#room.id, to, ...negotiated }),
     });
-    peer.on('message', (message) => emit(this.#room, 'message', { peer, ...message }));
-    peer.on('data', (data) => emit(this.#room, 'data', { peer, ...data }));
-    peer.on('sources', () => this.#changed(peer));
-    peer.on('path', () => this.#changed(peer));
-    peer.on('state', (state) => {
-      if (this.#orphans.has(peer) && !insideOf(peer).isConnected) return this.#drop(peer, 'gone');
-      if (state === 'disconnected') client.doubt(peer);
-      this.#changed(peer);
-    });
+    tap(peer, (name, detail) => this.#heard(peer, name, detail));
     this.peers.set(peer.id, peer);
     this.#bySession.set(info.session, peer);
     this.#limit();
     hold(peer); // Nobody can listen yet.
     emit(this.#room, 'peer-joined', { peer });
     afterEvents(this.#room, () => releaseSoon(peer));
+  }
+
+  /**
+   * A peer has an event. The room's follows at once, in the order of all that happens in the room.
+   *
+   * @param {Peer} peer
+   * @param {string} name
+   * @param {any} detail
+   */
+  #heard(peer, name, detail) {
+    if (name === 'message' || name === 'data') return emit(this.#room, name, { peer, ...detail });
+    if (!['state', 'sources', 'path'].includes(name)) return;
+    if (name === 'state') {
+      if (this.#orphans.has(peer) && !insideOf(peer).isConnected) return this.#drop(peer, 'gone');
+      if (detail === 'disconnected') this.#client.doubt(peer);
+    }
+    this.#changed(peer);
   }
 
   /**
@@ -231,6 +240,7 @@ export class Roster {
     this.#name(peer, info.name);
     insideOf(peer).renew(info, { self: this.#client.session, offers });
     this.#bySession.set(info.session, peer);
+    this.#changed(peer);
   }
 
   /** The former server process has lost its relays and the messages that it had not yet forwarded. @param {Peer} peer */
@@ -297,6 +307,7 @@ export class Roster {
     link.close();
     this.#limit();
     if (UNREACHED.has(reason) && this.#chats.size < MAX_CHATS) this.#chats.set(peer.user, link.chat);
+    afterEvents(this.#room, () => release(peer)); // Nobody listens to it after `peer-left`.
     emit(this.#room, 'peer-left', { peer, reason });
   }
 }
