@@ -88,3 +88,17 @@ test("a room's snapshot follows its peers, its host, its lock and those who knoc
   await after({ type: 'left', reason: 'kicked', seq: 8 }, () => room.snapshot.isLeft, true);
   assert.equal(first?.name, 'Bob', 'a snapshot never changes');
 });
+
+test("a client's snapshot has a role that changes, and knows when everybody is listed", async () => {
+  const eve = { user: 'u9', name: 'Eve' };
+  const { client, socket } = await resumable({}, { role: 'guest', online: [eve], onlineMore: true });
+  const before = client.snapshot;
+  await socket.say({ type: 'refreshed', name: 'Ada', role: 'moderator', seq: 1 });
+  assert.deepEqual([before.role, client.snapshot.role], ['guest', 'moderator']);
+  assert.equal(client.snapshot.hasMoreOnline, true);
+  const listing = client.listMore();
+  await settle();
+  await socket.answer('online', { type: 'online', users: [], seq: 2 });
+  await listing;
+  assert.equal(client.snapshot.hasMoreOnline, false);
+});

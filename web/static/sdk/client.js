@@ -368,7 +368,9 @@ export class Client extends Emitter {
       case 'left': return this.#left(message.room, message.reason);
       case 'waiting': return this.#admissions.begin(message.room);
       case 'online':
-        return message.ref === undefined ? this.#presence.came(message.users) : this.#presence.add(message.users, message.more);
+        if (message.ref === undefined) return this.#presence.came(message.users);
+        this.#presence.add(message.users, message.more);
+        return changed(this);
       case 'offline': return this.#presence.went(message.users);
       case 'refreshed': return this.#refreshed(message);
       case 'call': return this.#rings(this.#calls.ring(message.call, 'incoming', message.from, message.data));
@@ -431,6 +433,7 @@ export class Client extends Emitter {
     this.#welcomed = { ...this.#welcomed, name, role };
     this.#renewal.ends(expiresIn);
     if (online) this.#presence.list(online, onlineMore);
+    changed(this);
   }
 
   /** @param {string} name */
