@@ -222,7 +222,9 @@ function repeat(times, step) {
 async function play(seed, options) {
   const timers = new FakeTimers();
   const { random } = Math;
+  const { fetch } = globalThis;
   Math.random = randomFrom(seed + 1); // Back-off uses it.
+  globalThis.fetch = async () => Promise.reject(new TypeError('no HTTP in this game')); // A real one takes real time.
   const game = new Game(seed, timers, options);
   try {
     await game.play();
@@ -232,6 +234,7 @@ async function play(seed, options) {
   } finally {
     timers.restore();
     Math.random = random;
+    globalThis.fetch = fetch;
   }
   return { ...game.counts, ...game.network.counts, ...game.server.counts };
 }
