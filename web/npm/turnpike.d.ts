@@ -1308,7 +1308,6 @@ type DevicesOptions = {
     } | undefined;
 };
 
-/** @typedef {{ ticket: string, expires: string, name: string, role: string, rooms: string[] }} Ticket */
 /**
  * Asks the server for a ticket, which admits its bearer for some minutes. It fits the option of the same name:
  * `connect({ getTicket })`, or with an invite `connect({ getTicket: (request) => getTicket({ ...request, invite }) })`.

@@ -386,9 +386,7 @@ export class Client extends Emitter {
         this.#setIceServers(message.iceServers);
         return emit(this, 'ice-servers', { iceServers: message.iceServers });
       case 'going-away': return emit(this, 'going-away', { retryAfter: message.retryAfter });
-      case 'error':
-        if (message.ref === undefined) emit(this, 'error', errorFrom(message));
-        return;
+      case 'error': return message.ref === undefined ? emit(this, 'error', errorFrom(message)) : undefined;
       default:
         if (!('room' in message) || message.room === undefined) return;
         this.#rooms.receive(/** @type {ServerMessage & { room: string }} */ (message));
