@@ -1212,7 +1212,7 @@ declare class Devices extends Emitter<DevicesEvents, undefined> {
     toggle(device: Device): Promise<Problem | null>;
     /** @param {Device} device @returns {Promise<Problem | null>} */
     open(device: Device): Promise<Problem | null>;
-    /** Releases what a source has open. @param {Source} source */
+    /** Releases what a source has open, or is about to open. @param {Source} source */
     close(source: Source): void;
     /**
      * Takes another device from now on.

@@ -142,6 +142,25 @@ test('devices that come while nobody wants them any more are released', async ()
   assert.equal(opened.getTracks()[0].readyState, 'ended');
 });
 
+test('what is turned off while it opens stays off', async () => {
+  const { devices, on, mediaDevices } = browser();
+  /** @type {any[]} */
+  const opened = [];
+  const { getUserMedia } = mediaDevices;
+  mediaDevices.getUserMedia = async (constraints) => {
+    const stream = await getUserMedia(constraints);
+    opened.push(...stream.getTracks());
+    return stream;
+  };
+  const starting = devices.start();
+  devices.close('camera');
+  await starting;
+  assert.equal(on(), 'microphone');
+  assert.deepEqual(opened.map(({ kind, readyState }) => `${kind} ${readyState}`).sort(), ['audio live', 'video ended']);
+  await devices.open('camera');
+  assert.equal(on(), 'camera microphone');
+});
+
 test('new devices are told', () => {
   const { devices, mediaDevices } = browser();
   let told = 0;

@@ -59,6 +59,8 @@ export class Devices extends Emitter {
   #chosen = {};
   /** Whether the microphone that was lost was muted: then the next one is. */
   #muted = false;
+  /** @type {{ [S in Source]?: object }} another object after each `close`: what was asked for before it comes too late */
+  #closed = {};
   /** @type {Map<Source, AbortController>} ends the listeners of the track of a source */
   #watched = new Map();
 
@@ -124,8 +126,9 @@ export class Devices extends Emitter {
     return code ? this.#report(device, code) : null;
   }
 
-  /** Releases what a source has open. @param {Source} source */
+  /** Releases what a source has open, or is about to open. @param {Source} source */
   close(source) {
+    this.#closed[source] = {};
     const track = this.tracks[source];
     if (!track) return;
     this.#set({ [source]: null });
@@ -152,9 +155,10 @@ export class Devices extends Emitter {
    */
   async shareScreen(options = { video: true, audio: true }) {
     if (!this.#mediaDevices?.getDisplayMedia) return this.#report('screen', this.#mediaDevices ? 'missing' : 'insecure');
+    const closed = { ...this.#closed };
     try {
       const stream = await this.#mediaDevices.getDisplayMedia(options);
-      this.#take({ screen: stream.getVideoTracks()[0] ?? null, screenAudio: stream.getAudioTracks()[0] ?? null });
+      this.#take({ screen: stream.getVideoTracks()[0] ?? null, screenAudio: stream.getAudioTracks()[0] ?? null }, closed);
       return null;
     } catch (error) {
       const code = codeOf(error);
@@ -207,24 +211,31 @@ export class Devices extends Emitter {
       const id = this.#chosen[device];
       constraints[kindOf(device)] = { ...USUAL[device], ...this.#constraints[device], ...(id !== undefined && { deviceId: { exact: id } }) };
     }
+    const closed = { ...this.#closed };
     try {
       const stream = await this.#mediaDevices.getUserMedia(constraints);
       /** @type {{ [D in Device]?: MediaStreamTrack }} */
       const tracks = {};
       for (const track of stream.getTracks()) tracks[track.kind === 'audio' ? 'microphone' : 'camera'] = track;
-      this.#take(tracks);
+      this.#take(tracks, closed);
       return undefined;
     } catch (error) {
       return codeOf(error);
     }
   }
 
-  /** @param {{ [S in Source]?: MediaStreamTrack | null }} tracks that have been opened */
-  #take(tracks) {
-    if (this.#stopped.signal.aborted) {
-      for (const track of Object.values(tracks)) track?.stop();
-      return;
+  /**
+   * @param {{ [S in Source]?: MediaStreamTrack | null }} opened
+   * @param {{ [S in Source]?: object }} closed as it was when they were asked for
+   */
+  #take(opened, closed) {
+    const tracks = { ...opened };
+    for (const source of /** @type {Source[]} */ (Object.keys(opened))) {
+      if (!this.#stopped.signal.aborted && closed[source] === this.#closed[source]) continue;
+      opened[source]?.stop();
+      delete tracks[source];
     }
+    if (Object.keys(tracks).length === 0) return;
     const former = this.tracks;
     // It stays muted. An app that only listens to `tracks` must not send what the user does not want heard.
     if (tracks.microphone && (former.microphone ? !former.microphone.enabled : this.#muted)) tracks.microphone.enabled = false;
@@ -264,7 +275,8 @@ export class Devices extends Emitter {
     if (source === 'microphone') {
       delete this.#chosen.microphone;
       this.#muted = !track.enabled;
-      replaced = !(await this.#open(['microphone'])) && !this.#stopped.signal.aborted;
+      await this.#open(['microphone']);
+      replaced = this.tracks.microphone !== null;
     }
     if (!this.#stopped.signal.aborted) emit(this, 'lost', { source, label: track.label, replaced });
   }
