@@ -49,7 +49,7 @@ check: lint js ## format, vet, staticcheck, unit tests, types and tests of the J
 
 .PHONY: test
 test: install lint js ## run all tests, with real browsers behind real NATs: as root, installs what it needs
-	CI=true go test -race -count=1 -timeout 20m ./...
+	CI=true go test -race -count=1 -timeout 30m ./...
 	# With root's privileges the kernel relays. Test one row for each kind of flow with relaying in the process, too.
 	CI=true TURNPIKE_TURN_OFFLOAD=off go test -count=1 -run '$(RELAYING)' ./internal/e2e
 

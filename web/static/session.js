@@ -1,5 +1,8 @@
 // @ts-check
-import { Client, TurnpikeError, codeOf, getTicket } from './sdk/turnpike.js';
+// Not from turnpike.js: the home page would load all of it, the devices of a room included.
+import { Client } from './sdk/client.js';
+import { TurnpikeError, codeOf } from './sdk/error.js';
+import { getTicket } from './sdk/server/tickets.js';
 import { Emitter, emit } from './sdk/emitter.js';
 import { madeUpName, nextName } from './names.js';
 import { storeInvite, storeName, storeTicket, storedInvite, storedName, storedTicket, tabStorage } from './storage.js';

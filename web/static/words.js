@@ -1,5 +1,5 @@
 // @ts-check
-import { codeOf } from './sdk/turnpike.js';
+import { codeOf } from './sdk/error.js';
 
 /** @typedef {{ code: string, title: string, text: string }} Words */
 

@@ -1,6 +1,6 @@
 // @ts-check
 import { isRoomId } from '../roomlinks.js';
-import { codeOf } from '../sdk/turnpike.js';
+import { codeOf } from '../sdk/error.js';
 import { wordsFor, wordsOf } from '../words.js';
 
 /**

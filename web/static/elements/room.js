@@ -1,7 +1,7 @@
 // @ts-check
 import { fill, find, findButton, isolate, write } from '../dom.js';
 import { RoomInvites } from '../roominvites.js';
-import { Devices } from '../sdk/turnpike.js';
+import { Devices } from '../sdk/devices.js';
 import { keepAwake } from '../wakelock.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { ChatPanel } from './chat.js';
