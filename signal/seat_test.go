@@ -221,7 +221,7 @@ func TestSeatOfInvite(t *testing.T) {
 	})
 }
 
-// TestNameOfAbsent: name-taken says whether whoever has the name is away.
+// TestNameOfAbsent: name-taken says whether the holder of the name is away.
 func TestNameOfAbsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, resuming)

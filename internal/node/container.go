@@ -22,7 +22,7 @@ func InContainer() bool {
 }
 
 // checkContainer refuses to relay from the address of a container while clients come from everywhere: they would learn an address that
-// none of them reaches. Whoever has written turn.external_addresses has decided, also for an address of a private network. Elsewhere
+// none of them reaches. An operator who writes turn.external_addresses has decided, also for an address of a private network. Elsewhere
 // the same is a warning only, as private networks have names, too.
 func checkContainer(cfg *config.Config, relays []turnserver.RelayAddress) error {
 	if !config.PublicName(cfg.PublicHost) || len(cfg.Externals()) > 0 {
