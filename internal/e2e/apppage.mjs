@@ -1,6 +1,8 @@
 // @ts-check
 // Pages of apps of another origin.
 
+import { until } from './browser.mjs';
+
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string, app: string }} Plan `app` is the origin of the app's page */
 
@@ -36,9 +38,12 @@ export async function appPage(stage, browser, plan, name, module, prepare) {
   return page;
 }
 
-/** Waits for a picture that moves, and for a sound. @param {import('playwright-core').Page} page */
+/**
+ * Waits for a picture that moves, and for a sound. (waitForFunction takes a promise for an answer, so it cannot read statistics.)
+ * @param {import('playwright-core').Page} page
+ */
 export async function seesAndHears(page) {
-  await page.waitForFunction(async () => {
+  await until('a picture that moves, and a sound', () => page.evaluate(async () => {
     const video = document.querySelector('video');
     if (!video || video.videoWidth === 0 || video.currentTime === 0) return false;
     for (const pc of /** @type {any} */ (globalThis).made) {
@@ -47,5 +52,5 @@ export async function seesAndHears(page) {
       }
     }
     return false;
-  });
+  }));
 }
