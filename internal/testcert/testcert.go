@@ -2,6 +2,7 @@
 package testcert
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -34,31 +35,55 @@ func For(t testing.TB, dir, host string) (certFile, keyFile string, pool *x509.C
 // Write writes cert.pem and key.pem into dir: a self-signed certificate for host and 127.0.0.1, and its key. The certificate
 // expires after lifetime.
 func Write(dir string, lifetime time.Duration, host string) (certFile, keyFile string, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return "", "", err
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		return "", "", err
-	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(lifetime), IsCA: true, BasicConstraintsValid: true,
+		Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotAfter: time.Now().Add(lifetime), IsCA: true, BasicConstraintsValid: true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	der, key, err := sign(template, template, nil)
 	if err != nil {
 		return "", "", err
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	keyPEM, err := encodeKey(key)
 	if err != nil {
 		return "", "", err
 	}
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			return "", "", err
+	return certFile, keyFile, writeFiles(map[string][]byte{certFile: encodeCertificates(der), keyFile: keyPEM})
+}
+
+// sign makes a key for a certificate, and signs it with that of its issuer; with its own if that is nil.
+func sign(template, issuer *x509.Certificate, by crypto.Signer) (der []byte, key *ecdsa.PrivateKey, err error) {
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, nil, err
+	}
+	if by == nil {
+		by = key
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62)); err != nil {
+		return nil, nil, err
+	}
+	template.NotBefore = time.Now().Add(-48 * time.Hour) // before the end of one that has expired
+	der, err = x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), by)
+	return der, key, err
+}
+
+func encodeCertificates(ders ...[]byte) (out []byte) {
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return out
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
+}
+
+func writeFiles(texts map[string][]byte) error {
+	for name, text := range texts {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			return err
 		}
 	}
-	return certFile, keyFile, nil
+	return nil
 }
