@@ -230,16 +230,18 @@ func (l *Lab) putBehindNAT(h *Host, kind Kind, router string) {
 // final dot, because Chromium appends one to the names of STUN and TURN servers.
 func (l *Lab) AddName(name string, h *Host) {
 	l.t.Helper()
-	l.names = append(l.names, fmt.Sprintf("%s %s %s.\n", h.addr, name, name))
-	for _, h := range l.hosts {
-		l.writeNames(h)
-	}
+	l.addName(name, h.addr)
 }
 
 // AddName6 adds the IPv6 address of h to a name.
 func (l *Lab) AddName6(name string, h *Host) {
 	l.t.Helper()
-	l.names = append(l.names, fmt.Sprintf("%s %s %s.\n", h.addr6, name, name))
+	l.addName(name, h.addr6)
+}
+
+func (l *Lab) addName(name string, addr netip.Addr) {
+	l.t.Helper()
+	l.names = append(l.names, fmt.Sprintf("%s %s %s.\n", addr, name, name))
 	for _, h := range l.hosts {
 		l.writeNames(h)
 	}
