@@ -101,19 +101,19 @@ func onePerFamily(ctx context.Context, host string) (out []netip.Addr) {
 	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	for _, is4 := range []bool{true, false} {
 		i := slices.IndexFunc(addrs, func(a netip.Addr) bool { return a.Unmap().Is4() == is4 })
-		if i >= 0 && hasRoute(addrs[i].Unmap()) {
+		if i >= 0 && sourceFor(addrs[i].Unmap()).IsValid() {
 			out = append(out, addrs[i].Unmap())
 		}
 	}
 	return out
 }
 
-// hasRoute asks the system, and sends nothing.
-func hasRoute(addr netip.Addr) bool {
+// sourceFor is this machine's own address on the way to another; the zero address if there is no route. It sends nothing.
+func sourceFor(addr netip.Addr) netip.Addr {
 	conn, err := net.Dial("udp", netip.AddrPortFrom(addr, 9).String())
 	if err != nil {
-		return false
+		return netip.Addr{}
 	}
-	_ = conn.Close()
-	return true
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }

@@ -1,10 +1,6 @@
 package probe
 
-import (
-	"fmt"
-	"net"
-	"net/netip"
-)
+import "fmt"
 
 // gateway reports that the server sees the address of a gateway in place of ours. A container behind a gateway that translates
 // addresses both ways (rootless, or with a proxy in the place of rules) takes all clients for one.
@@ -18,14 +14,4 @@ func (r *run) gateway(found []reached) {
 			"let the server have the host's network, or have the gateway keep addresses", at.mapped.Addr())})
 		return
 	}
-}
-
-// sourceFor is this machine's own address on the way to another; the zero address if there is no way.
-func sourceFor(addr netip.Addr) netip.Addr {
-	conn, err := net.Dial("udp", netip.AddrPortFrom(addr, 9).String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
