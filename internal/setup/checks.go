@@ -179,9 +179,9 @@ func (p *Plan) checkFiles(m Machine) {
 	if p.Config.TLS.Mode != config.TLSFiles {
 		return
 	}
-	for key, path := range map[string]string{"tls.cert_file": p.Config.TLS.CertFile, "tls.key_file": p.Config.TLS.KeyFile} {
-		if !p.review && (!filepath.IsAbs(path) || strings.ContainsFunc(path, unicode.IsControl)) {
-			p.wrong("%s is %q; the service runs in another folder, so write the whole path, which begins with /", key, path)
+	for _, file := range []struct{ key, path string }{{"tls.cert_file", p.Config.TLS.CertFile}, {"tls.key_file", p.Config.TLS.KeyFile}} {
+		if !p.review && (!filepath.IsAbs(file.path) || strings.ContainsFunc(file.path, unicode.IsControl)) {
+			p.wrong("%s is %q; the service runs in another folder, so write the whole path, which begins with /", file.key, file.path)
 		}
 	}
 	pair, err := tls.LoadX509KeyPair(p.Config.TLS.CertFile, p.Config.TLS.KeyFile)
