@@ -21,16 +21,20 @@ import (
 // cannot do without the rest, above all the network.
 const maxExposure = 2.5
 
-// systemdAnalyze skips t if systemd is missing, or fails t in CI.
+// cannot skips a test that this machine cannot run, or fails it in CI.
+func cannot(t *testing.T, why ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why...)
+	}
+	t.Skip(why...)
+}
+
 func systemdAnalyze(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		const why = "no systemd-analyze to check the unit (Debian has it in the package systemd)"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
+		cannot(t, "no systemd-analyze to check the unit (Debian has it in the package systemd)")
 	}
 	return path
 }

@@ -51,10 +51,7 @@ func TestReverseProxies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := exec.LookPath(name); err != nil {
-				if os.Getenv("CI") == "true" {
-					t.Fatal(err)
-				}
-				t.Skip(err)
+				cannot(t, err)
 			}
 			sample, err := os.ReadFile(test.sample)
 			if err != nil {
@@ -78,14 +75,16 @@ func TestReverseProxies(t *testing.T) {
 	}
 }
 
-// onIPv6 is nginx's line for the same port on IPv6, or nothing where there is none.
+// onIPv6 is nginx's line for the same port on IPv6, or nothing where there is none. CI has it.
 func onIPv6(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
 	l, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
+	switch {
+	case err == nil:
+		_ = l.Close()
+	case os.Getenv("CI") == "":
 		return ""
 	}
-	_ = l.Close()
 	return "listen [::1]:" + port + " ssl;"
 }
 

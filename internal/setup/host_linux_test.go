@@ -21,10 +21,7 @@ func TestHolder(t *testing.T) {
 	defer l.Close()
 	conn, err := net.ListenPacket("udp6", "[::1]:0")
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("this host has no IPv6: ", err)
+		cannot(t, "this host has no IPv6: ", err)
 	}
 	defer conn.Close()
 	want := fmt.Sprintf("(process %d)", os.Getpid())
@@ -76,6 +73,15 @@ func TestWritable(t *testing.T) {
 	}
 }
 
+// cannot skips a test that this machine cannot run, or fails it in CI.
+func cannot(t *testing.T, why ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why...)
+	}
+	t.Skip(why...)
+}
+
 // TestLooks: to ask whether a directory can be written changes nothing.
 func TestLooks(t *testing.T) {
 	dir := t.TempDir()
@@ -94,7 +100,7 @@ func TestLooks(t *testing.T) {
 // TestReadOnly: a file system that is read-only, and one that is full, cannot keep the state, also for root.
 func TestReadOnly(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root may mount a file system")
+		cannot(t, "only root may mount a file system")
 	}
 	runtime.LockOSThread() // and never unlocked, so that the thread with the mounts ends with the test
 	dir := t.TempDir()

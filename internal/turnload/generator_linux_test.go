@@ -132,6 +132,9 @@ func TestIPv6(t *testing.T) {
 	home := netip.IPv6Loopback()
 	probe, err := net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(home, 0)))
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
 		t.Skip("this host has no IPv6: ", err)
 	}
 	_ = probe.Close()
