@@ -19,6 +19,10 @@ import (
 // in memory, so the steps before have not shown whether a firewall closes the relay ports.
 func (r *run) relayPorts(ctx context.Context, found []reached) {
 	for _, six := range []bool{false, true} {
+		check := "relay udp"
+		if six {
+			check = "relay udp6"
+		}
 		of := func(scheme stun.SchemeType) (reached, bool) {
 			i := slices.IndexFunc(found, func(f reached) bool {
 				return f.uri.Scheme == scheme && f.uri.Proto == stun.ProtoTypeUDP && f.addr.Is6() == six
@@ -30,26 +34,23 @@ func (r *run) relayPorts(ctx context.Context, found []reached) {
 		}
 		server, ok := of(stun.SchemeTypeTURN)
 		if !ok {
-			r.noteNoUDP(found, six)
+			r.noteNoUDP(check, found, six)
 			continue
 		}
 		if server.addr.IsLoopback() {
 			continue // relays there are for this machine only
 		}
-		check := "relay udp"
-		if six {
-			check, server.relays6 = "relay udp6", true
-		}
+		server.relays6 = six
 		r.relayPort(ctx, check, server)
 	}
 }
 
 // noteNoUDP says that the relay ports were not tried because no TURN over UDP answers, where other ways do.
-func (r *run) noteNoUDP(found []reached, six bool) {
+func (r *run) noteNoUDP(check string, found []reached, six bool) {
 	if i := slices.IndexFunc(found, func(f reached) bool {
 		return f.uri.Scheme != stun.SchemeTypeSTUN && f.addr.Is6() == six && !f.addr.IsLoopback()
 	}); i >= 0 {
-		r.note("relay udp", found[i].raw, "relay ports were not tried, as no TURN over UDP answers here")
+		r.note(check, found[i].raw, "relay ports were not tried, as no TURN over UDP answers here")
 	}
 }
 
