@@ -58,6 +58,28 @@ func (l *steppedLoop) step() {
 	l.serve(events[:n])
 }
 
+// signIn is a client that knows realm and nonce.
+func (l *steppedLoop) signIn() *testClient {
+	l.t.Helper()
+	c := clientOn(l.t, dialPlain(l.t, l.addr)).as(mintREST(l.t, "alice", time.Hour))
+	c.learn(l.answerTo(c, c.build(stun.MethodAllocate, transport(transportUDP))))
+	return c
+}
+
+// answerTo has the loop serve a request.
+func (l *steppedLoop) answerTo(c *testClient, m *stun.Message) *stun.Message {
+	l.t.Helper()
+	c.write(m.Raw)
+	l.step()
+	return c.answerTo(m)
+}
+
+// allocate makes a relay, and returns its address.
+func (l *steppedLoop) allocate(c *testClient) netip.AddrPort {
+	l.t.Helper()
+	return addressIn(l.t, c.wantCode(l.answerTo(c, c.build(stun.MethodAllocate, transport(transportUDP))), 0), stun.AttrXORRelayedAddress)
+}
+
 // counted is how many packets the loop has dropped for a reason.
 func (l *steppedLoop) counted(r reason) int { return int(l.counters.reasons[r].Load()) }
 
@@ -242,15 +264,8 @@ func TestDataBehindTheirPermission(t *testing.T) {
 			a.end()
 		}
 	})
-	c := clientOn(t, dialPlain(t, l.addr)).as(mintREST(t, "alice", time.Hour))
-	answered := func(m *stun.Message) *stun.Message {
-		t.Helper()
-		c.write(m.Raw)
-		l.step()
-		return c.answerTo(m)
-	}
-	c.learn(answered(c.build(stun.MethodAllocate, transport(transportUDP))))
-	relayed := addressIn(t, c.wantCode(answered(c.build(stun.MethodAllocate, transport(transportUDP))), 0), stun.AttrXORRelayedAddress)
+	c := l.signIn()
+	relayed := l.allocate(c)
 	peer := newPeer(t)
 	c.write(c.build(stun.MethodCreatePermission, peersOf(peer.addr)...).Raw)
 	c.indicate(peer.addr, []byte("at once"))
@@ -268,18 +283,11 @@ func TestDataBeforeTheEnd(t *testing.T) {
 		return
 	}
 	l := newSteppedLoop(t)
-	c := clientOn(t, dialPlain(t, l.addr)).as(mintREST(t, "alice", time.Hour))
-	answered := func(m *stun.Message) *stun.Message {
-		t.Helper()
-		c.write(m.Raw)
-		l.step()
-		return c.answerTo(m)
-	}
-	c.learn(answered(c.build(stun.MethodAllocate, transport(transportUDP))))
+	c := l.signIn()
 	peer := newPeer(t)
 	for _, n := range []int{1, udpio.BatchSize + 10} { // the latter do not fit one reading
-		relayed := addressIn(t, c.wantCode(answered(c.build(stun.MethodAllocate, transport(transportUDP))), 0), stun.AttrXORRelayedAddress)
-		c.wantCode(answered(c.build(stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer.addr))), 0)
+		relayed := l.allocate(c)
+		c.wantCode(l.answerTo(c, c.build(stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(peer.addr))), 0)
 		for i := range n {
 			c.sendChannel(wire.MinChannel, []byte{byte(i)})
 		}
