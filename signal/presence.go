@@ -94,9 +94,9 @@ func (srv *Server) tellPresenceUntilStopped() {
 func (srv *Server) tellPresence(former []*session) []*session {
 	batch, members, circles := srv.takeChanges(former[:0])
 	batch.settle()
-	batch.tellAll(members)
+	srv.tellAll(members, batch)
 	for issuer, members := range circles {
-		batch.onlyOf(issuer).tellAll(members)
+		srv.tellAll(members, batch.onlyOf(issuer))
 	}
 	clear(members) // keep no session
 	return members
@@ -184,14 +184,22 @@ func (b *presenceBatch) settle() {
 	}
 }
 
-// tellAll tells members, with pauses.
-func (b *presenceBatch) tellAll(members []*session) {
+// tellAll tells members, with pauses, until the server stops.
+func (srv *Server) tellAll(members []*session, b *presenceBatch) {
+	pause := time.NewTimer(presencePause)
+	defer pause.Stop()
 	for some := range slices.Chunk(members, presenceAtOnce) {
 		for _, s := range some {
 			b.tell(s)
 		}
-		if len(some) == presenceAtOnce {
-			time.Sleep(presencePause)
+		if len(some) < presenceAtOnce {
+			return
+		}
+		pause.Reset(presencePause)
+		select {
+		case <-srv.stop:
+			return
+		case <-pause.C:
 		}
 	}
 }

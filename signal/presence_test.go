@@ -101,20 +101,28 @@ func TestRenamedInBatch(t *testing.T) {
 	})
 }
 
-// TestPresencePauses: while many members are told of somebody, others have their turn again and again.
+// TestPresencePauses: while many members are told of somebody, others have their turn again and again. That ends when the server
+// stops.
 func TestPresencePauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, unlimited)
 		const members = 3200
 		h.crowd("crowd", members)
-		h.srv.mu.Lock()
-		h.srv.notePresence(h.srv.users["turnpike:crowd 00000"], true)
-		h.srv.presence.timer.Stop() // this test tells them
-		h.srv.mu.Unlock()
-		began := time.Now()
-		h.srv.tellPresence(nil)
-		if took := time.Since(began); took < members/presenceAtOnce*presencePause || took > presenceDelay {
+		tell := func() time.Duration {
+			h.srv.mu.Lock()
+			h.srv.notePresence(h.srv.users["turnpike:crowd 00000"], true)
+			h.srv.presence.timer.Stop() // this test tells them
+			h.srv.mu.Unlock()
+			began := time.Now()
+			h.srv.tellPresence(nil)
+			return time.Since(began)
+		}
+		if took := tell(); took < members/presenceAtOnce*presencePause || took > presenceDelay {
 			t.Errorf("took %v", took)
+		}
+		time.AfterFunc(5*presencePause/2, func() { _ = h.srv.Shutdown(t.Context()) })
+		if took := tell(); took != 5*presencePause/2 {
+			t.Errorf("took %v, though the server stopped meanwhile", took)
 		}
 	})
 }
