@@ -85,10 +85,7 @@ func TestUsersGoWithTheirIssuer(t *testing.T) {
 		return "[[auth.issuers]]\nname = \"" + name + "\"\nalgorithms = [\"HS256\"]\naudience = \"turnpike\"\nsecret = \"" + secret + "\"\n"
 	}
 	s := begin(issuer("app") + issuer("other"))
-	c := &signalingClient{t: t}
-	c.dial(s)
-	c.say(`{"type":"hello","ticket":%q}`, appToken(t, secret))
-	c.welcome = *c.hear("welcome").(*wire.Welcome)
+	c := signInWith(t, s, appToken(t, secret))
 	s.stop()
 	s = begin(issuer("app"))
 	c.welcome = *c.comeBack(s, wire.ResumedRestored)

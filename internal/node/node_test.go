@@ -44,12 +44,7 @@ func TestNodeRemembersUsernames(t *testing.T) {
 func TestTCPRelaying(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		s := start(t, "--turn-listen", "tcp://127.0.0.1:0", fmt.Sprintf("--turn-tcp-relaying=%v", on))
-		client, err := relayCredential(t, s).connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.close()
-		relay, err := client.AllocateTCP()
+		relay, err := relayCredential(t, s).dial(t).AllocateTCP()
 		if (err == nil) != on {
 			t.Errorf("turn.tcp_relaying is %v: %v", on, err)
 		}

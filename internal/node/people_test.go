@@ -47,12 +47,7 @@ func TestKickEndsRelays(t *testing.T) {
 		t.Helper()
 		target := relayCredential(t, s)
 		target.credential = auth.NewCredentials("turnpike", secret, nil, time.Now).MintRelayOnly(user, time.Hour)
-		client, err := target.connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(client.close)
-		return client
+		return target.dial(t)
 	}
 	stolen := relayOnly(user)
 	roomRelays := func() int {
@@ -118,11 +113,7 @@ func TestKickAfterRotation(t *testing.T) {
 	const user = "turnpike:mallory"
 	target := relayCredential(t, s)
 	target.credential = auth.NewCredentials("turnpike", secret, nil, time.Now).MintRelayOnly(user, time.Hour)
-	client, err := target.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
+	client := target.dial(t)
 	if err := auth.RotateSecret(path, time.Now().Add(time.Hour), time.Now(), rand.Reader); err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +129,7 @@ func TestKickAfterRotation(t *testing.T) {
 	if _, body := get(t, http.DefaultClient, strings.TrimSuffix(s.row("metrics"), "/metrics")+"/allocations"); strings.Contains(body, `"relayed"`) {
 		t.Errorf("a relay is left: %s", body)
 	}
-	again, err := target.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.close()
+	again := target.dial(t)
 	if relay, err := again.Allocate(); err == nil {
 		_ = relay.Close()
 		t.Error("a credential of before makes relays")
@@ -205,12 +192,7 @@ func TestKickAndShorterCredentials(t *testing.T) {
 	makes := func(cred auth.Credential) bool {
 		target := relayCredential(t, s)
 		target.credential = cred
-		client, err := target.connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.close()
-		relay, err := client.Allocate()
+		relay, err := target.dial(t).Allocate()
 		if err == nil {
 			_ = relay.Close()
 		}
@@ -295,10 +277,7 @@ func TestBackend(t *testing.T) {
 	ask("POST", "/tickets", `{"user":"bob","name":"Bob","rooms":["*"]}`, &bob)
 	come := func(token string) *signalingClient {
 		t.Helper()
-		c := &signalingClient{t: t}
-		c.dial(&testNode{banner: "  web      " + base})
-		c.say(`{"type":"hello","ticket":%q}`, token)
-		c.welcome = *c.hear("welcome").(*wire.Welcome)
+		c := signInWith(t, &testNode{banner: "  web      " + base}, token)
 		c.say(`{"type":"join","room":"team-a","create":true,"size":4}`)
 		c.hear("joined")
 		return c

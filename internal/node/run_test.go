@@ -18,12 +18,7 @@ func TestDrainWaitsForRelays(t *testing.T) {
 	s := start(t)
 	session := signIn(t, s, "early")
 	target := relayCredential(t, s)
-	client, err := target.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
-	relay, err := client.Allocate()
+	relay, err := target.dial(t).Allocate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,17 +63,19 @@ func TestDrainWaitsForRelays(t *testing.T) {
 	}
 }
 
+// startRelaying starts a node with a relay.
+func startRelaying(t *testing.T, o Options, args ...string) *testNode {
+	t.Helper()
+	s := startWith(t, o, args...)
+	if _, err := relayCredential(t, s).dial(t).Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestDrainLeavesIdleRelays: a relay that carries nothing does not hold up a drain.
 func TestDrainLeavesIdleRelays(t *testing.T) {
-	s := startWith(t, Options{idleRelay: time.Nanosecond}, "--drain-timeout", "1h")
-	client, err := relayCredential(t, s).connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
-	if _, err := client.Allocate(); err != nil {
-		t.Fatal(err)
-	}
+	s := startRelaying(t, Options{idleRelay: time.Nanosecond}, "--drain-timeout", "1h")
 	close(s.drain)
 	if err := s.wait(); err != nil {
 		t.Errorf("the server ended with %v", err)
@@ -90,15 +87,7 @@ func TestDrainLeavesIdleRelays(t *testing.T) {
 
 // TestDrainBeforeStop: after turnpike drain, a server that is told to stop waits for relays no longer than what is left of drain_timeout.
 func TestDrainBeforeStop(t *testing.T) {
-	s := start(t, "--drain-timeout", "1h")
-	client, err := relayCredential(t, s).connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
-	if _, err := client.Allocate(); err != nil {
-		t.Fatal(err)
-	}
+	s := startRelaying(t, Options{}, "--drain-timeout", "1h")
 	noTime, cancel := context.WithCancel(t.Context())
 	cancel()
 	if active, err := NewAdminClient(s.node.cfg).Drain(noTime); err != nil || active != 1 {
@@ -141,15 +130,7 @@ func TestRestart(t *testing.T) {
 }
 
 func TestDrainTimeout(t *testing.T) {
-	s := start(t, "--drain-timeout", "50ms")
-	client, err := relayCredential(t, s).connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
-	if _, err := client.Allocate(); err != nil {
-		t.Fatal(err)
-	}
+	s := startRelaying(t, Options{}, "--drain-timeout", "50ms")
 	close(s.drain)
 	if err := s.wait(); err != nil || !strings.Contains(s.log.String(), "relays were still there") {
 		t.Errorf("the server ended with %v: %s", err, s.log.String())
@@ -157,15 +138,7 @@ func TestDrainTimeout(t *testing.T) {
 }
 
 func TestStopEndsADrain(t *testing.T) {
-	s := start(t, "--drain-timeout", "1h")
-	client, err := relayCredential(t, s).connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.close()
-	if _, err := client.Allocate(); err != nil {
-		t.Fatal(err)
-	}
+	s := startRelaying(t, Options{}, "--drain-timeout", "1h")
 	close(s.drain)
 	s.cancel()
 	if err := s.wait(); err != nil {

@@ -27,28 +27,38 @@ type signalingClient struct {
 // signIn comes in as a guest of that name.
 func signIn(t *testing.T, s *testNode, name string) *signalingClient {
 	t.Helper()
+	c := signInWith(t, s, ticketFrom(t, s, name, ""))
+	if len(c.welcome.ICEServers) == 0 {
+		t.Fatalf("welcome %+v", c.welcome)
+	}
+	return c
+}
+
+// signInWith comes in with a ticket.
+func signInWith(t *testing.T, s *testNode, ticket string) *signalingClient {
+	t.Helper()
 	c := &signalingClient{t: t}
 	c.dial(s)
-	c.say(`{"type":"hello","ticket":%q}`, walkInTicket(t, s, name))
+	c.say(`{"type":"hello","ticket":%q}`, ticket)
 	welcome, ok := c.hear("welcome").(*wire.Welcome)
-	if !ok || len(welcome.ICEServers) == 0 {
+	if !ok {
 		t.Fatalf("welcome %+v", welcome)
 	}
 	c.welcome = *welcome
 	return c
 }
 
-// walkInTicket gets a ticket without an invite.
-func walkInTicket(t *testing.T, s *testNode, name string) string {
+// ticketFrom gets a ticket by an invite; empty: without one.
+func ticketFrom(t *testing.T, s *testNode, name, invite string) string {
 	t.Helper()
-	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
+	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(fmt.Sprintf(`{"name":%q,"invite":%q}`, name, invite)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var ticket struct{ Ticket string }
-	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
-		t.Fatal(err)
+	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d, %v", resp.StatusCode, err)
 	}
 	return ticket.Ticket
 }
@@ -112,12 +122,7 @@ func (c *signalingClient) turn() *turnClient {
 		c.t.Fatal(err)
 	}
 	target := turnTarget{uri: uri, credential: auth.Credential{Username: relays.Username, Password: relays.Credential}}
-	client, err := target.connect(c.t.Context())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(client.close)
-	return client
+	return target.dial(c.t)
 }
 
 // relays reports whether the session has a relay.

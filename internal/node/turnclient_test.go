@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +27,17 @@ type turnTarget struct {
 type turnClient struct {
 	*turn.Client
 	close func()
+}
+
+// dial is connect for the length of a test, which fails if it cannot.
+func (t turnTarget) dial(test *testing.T) *turnClient {
+	test.Helper()
+	client, err := t.connect(test.Context())
+	if err != nil {
+		test.Fatal(err)
+	}
+	test.Cleanup(client.close)
+	return client
 }
 
 // connect opens a socket to the target. It is closed when ctx ends, too.
@@ -102,21 +112,12 @@ func send(ctx context.Context, from, to net.PacketConn) error {
 // relayCredential comes in as a guest and returns a TURN target with a credential.
 func relayCredential(t *testing.T, s *testNode) turnTarget {
 	t.Helper()
-	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(`{"name":"Ada"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var ticket struct{ Ticket string }
-	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil {
-		t.Fatal(err)
-	}
 	req, err := http.NewRequest("GET", s.row("web")+"/api/v1/ice-servers", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+ticket.Ticket)
-	resp, err = http.DefaultClient.Do(req)
+	req.Header.Set("Authorization", "Bearer "+ticketFrom(t, s, "Ada", ""))
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

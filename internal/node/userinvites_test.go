@@ -2,7 +2,6 @@ package node
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,25 +33,6 @@ func (c *signalingClient) ask(method, path, body string) (int, map[string]any) {
 	return resp.StatusCode, object
 }
 
-// signInBy comes in with an invite.
-func signInBy(t *testing.T, s *testNode, name, invite string) *signalingClient {
-	t.Helper()
-	resp, err := http.Post(s.row("web")+"/api/v1/tickets", "application/json", strings.NewReader(fmt.Sprintf(`{"name":%q,"invite":%q}`, name, invite)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var ticket struct{ Ticket string }
-	if err := json.NewDecoder(resp.Body).Decode(&ticket); err != nil || resp.StatusCode != 200 {
-		t.Fatalf("%d, %v", resp.StatusCode, err)
-	}
-	c := &signalingClient{t: t}
-	c.dial(s)
-	c.say(`{"type":"hello","ticket":%q}`, ticket.Ticket)
-	c.welcome = *c.hear("welcome").(*wire.Welcome)
-	return c
-}
-
 // TestUsersInvite: a member lets somebody in by a link, who hosts the room and lets the next one in; and all of them go when
 // the member takes the first link back.
 func TestUsersInvite(t *testing.T) {
@@ -65,7 +45,7 @@ func TestUsersInvite(t *testing.T) {
 	if link, want := first["link"], auth.InviteLink(s.row("web"), "standup", first["invite"].(string)); link != want {
 		t.Errorf("the link is %v, want %s", link, want)
 	}
-	bob := signInBy(t, s, "Bob", first["invite"].(string))
+	bob := signInWith(t, s, ticketFrom(t, s, "Bob", first["invite"].(string)))
 	if status, object := bob.ask(http.MethodPost, "/api/v1/invites", `{"room":"standup"}`); status != 403 {
 		t.Errorf("a guest who hosts nothing: %d %v", status, object)
 	}
@@ -75,7 +55,7 @@ func TestUsersInvite(t *testing.T) {
 	if status != 200 || second["expires"].(string) > first["expires"].(string) {
 		t.Fatalf("a guest who hosts: %d %v", status, second)
 	}
-	eve := signInBy(t, s, "Eve", second["invite"].(string))
+	eve := signInWith(t, s, ticketFrom(t, s, "Eve", second["invite"].(string)))
 	if status, object := bob.ask(http.MethodGet, "/api/v1/invites", ""); status != 200 || len(object["invites"].([]any)) != 1 || object["yours"].(map[string]any)["used"] != 1.0 {
 		t.Errorf("Bob sees %d %v", status, object)
 	}

@@ -31,7 +31,7 @@ func TestWalkInsAfterRestart(t *testing.T) {
 func TestTicketsOfWalkIns(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start(t, "--state", state)
-	ticket := walkInTicket(t, s, "ann")
+	ticket := ticketFrom(t, s, "ann", "")
 	s.stop()
 	for guests, want := range map[string]string{"never": "error", "loopback": "welcome"} {
 		s = start(t, "--state", state, "--auth-guests", guests)
