@@ -31,9 +31,9 @@ func (kickedError) Unwrap() error { return ErrUnauthorized }
 const (
 	eventKicked = "kicked"
 
-	// kickKeep is how long a kick holds. A ticket of before that lives longer is
+	// KickKeep is how long a kick holds. A ticket of before that lives longer is
 	// good again then.
-	kickKeep = 30 * 24 * time.Hour
+	KickKeep = 30 * 24 * time.Hour
 
 	// kickUndated is how long a kick holds against tickets that do not say when
 	// they were issued: nobody can tell if they are of before. Resume tokens of
@@ -97,7 +97,7 @@ func (k *kicks) dropFirst() {
 
 // expire forgets the kicks that hold no more.
 func (k *kicks) expire(now time.Time) {
-	for len(k.order) > 0 && !now.Before(k.order[0].at.Add(kickKeep)) {
+	for len(k.order) > 0 && !now.Before(k.order[0].at.Add(KickKeep)) {
 		k.dropFirst()
 	}
 }
@@ -114,7 +114,7 @@ func (l *Ledger) Kick(who Kick) error {
 		if before := l.Kicked(who); !at.After(before) { // A clock may be set back.
 			at = before.Add(time.Microsecond)
 		}
-		if err := l.append(ledgerEvent{Event: eventKicked, ID: who.User, Room: who.Room, At: at, Expires: at.Add(kickKeep)}); err != nil {
+		if err := l.append(ledgerEvent{Event: eventKicked, ID: who.User, Room: who.Room, At: at, Expires: at.Add(KickKeep)}); err != nil {
 			return err
 		}
 		return l.revoke(l.madeBy(who)...)

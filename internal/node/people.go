@@ -130,7 +130,7 @@ func (p *people) voidCredentials(user string) (pseudonyms []string) {
 
 // remember does voidCredentials for those who were thrown out before this process began.
 func (p *people) remember() {
-	for _, who := range p.ledger.KicksSince(time.Now().Add(-kickedOutFor)) {
+	for _, who := range p.ledger.KicksSince(time.Now().Add(-auth.KickKeep)) {
 		if who.Room == "" {
 			p.voidCredentials(who.User)
 		}
@@ -167,17 +167,15 @@ type voidUntil struct {
 // maxKickedOut bounds the users that are remembered; the oldest are forgotten first.
 const maxKickedOut = 1 << 16
 
-// kickedOutFor is how long they are remembered, which is as long as a kick holds. The life of a credential at the time when it
-// was minted is not known before somebody presents it: the configuration may have had another.
-const kickedOutFor = 30 * 24 * time.Hour
-
+// add remembers a user for as long as a kick holds. The life of a credential at the time when it was minted is not known before
+// somebody presents it: the configuration may have had another.
 func (k *kickedOut) add(pseudonym string, at, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.at == nil {
 		k.at = map[string]time.Time{}
 	}
-	expired := now.Add(-kickedOutFor)
+	expired := now.Add(-auth.KickKeep)
 	if at.After(k.at[pseudonym]) && at.After(expired) {
 		k.at[pseudonym] = at
 		k.order = append(k.order, voidUntil{pseudonym, at})

@@ -163,7 +163,7 @@ func TestKickedOutIsBounded(t *testing.T) {
 	if out.voids(&auth.Grant{Kind: auth.GrantREST, User: "r.ann", Expires: now}) {
 		t.Error("a credential of an app's secret is void")
 	}
-	later := now.Add(kickedOutFor)
+	later := now.Add(auth.KickKeep)
 	out.add("r.eve", later, later)
 	if len(out.order) != 1 || len(out.at) != 1 {
 		t.Errorf("%d are remembered in the end", len(out.order))
