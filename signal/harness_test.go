@@ -83,6 +83,11 @@ func testTicket(user, name string, role auth.Role, rooms ...string) string {
 	return string(data)
 }
 
+// choosingTicket is that of a member who may choose another name.
+func choosingTicket(user, name string) string {
+	return strings.Replace(testTicket(user, name, auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1)
+}
+
 func verifyTestTicket(token string) (auth.Ticket, error) {
 	var tk auth.Ticket
 	if token == "expired" {

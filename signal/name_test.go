@@ -84,9 +84,9 @@ func TestChosenNameOfTicket(t *testing.T) {
 	h := newHarness(t, nil)
 	h.member("Ann")
 	c := h.dial()
-	c.send(msg{"type": "hello", "ticket": strings.Replace(testTicket("b", "Ann", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1)})
+	c.send(msg{"type": "hello", "ticket": choosingTicket("b", "Ann")})
 	c.expect("error", "code", "name-taken")
-	c.send(msg{"type": "hello", "ticket": strings.Replace(testTicket("b", "Ann", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1), "name": "Bea"})
+	c.send(msg{"type": "hello", "ticket": choosingTicket("b", "Ann"), "name": "Bea"})
 	c.expect("welcome", "name", "Bea") // and has the user choose again: its invite may give no other ticket
 	// The SDK sends the name of the ticket along, which makes it no choice.
 	if _, name := h.nameInForce(testTicket("c", "Ann", auth.RoleGuest), "name", "Ann"); name != "Ann (2)" {

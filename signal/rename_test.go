@@ -96,7 +96,7 @@ func TestRenameErrors(t *testing.T) {
 	fixed.expect("error", "ref", "1", "code", "forbidden")
 	for _, ticket := range []string{
 		testTicket("e", "", auth.RoleMember),
-		strings.Replace(testTicket("f", "Fay", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1),
+		choosingTicket("f", "Fay"),
 		testTicket("g", "Ann", auth.RoleGuest), // which its app calls so, and the server Ann (2)
 	} {
 		c := h.welcome(ticket)
@@ -110,7 +110,7 @@ func TestRenameErrors(t *testing.T) {
 func TestRenameRings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newMemoryHarness(t, nil)
-		caller := h.welcome(strings.Replace(testTicket("a", "a", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1))
+		caller := h.welcome(choosingTicket("a", "a"))
 		callee := h.guest("b")
 		caller.send(msg{"type": "call", "to": callee.user})
 		call := caller.skipTo("ringing")["call"]
@@ -130,7 +130,7 @@ func TestRenamedComesBack(t *testing.T) {
 	for _, oldFirst := range []bool{true, false} {
 		t.Run(fmt.Sprint("oldFirst=", oldFirst), func(t *testing.T) {
 			inTheBubble(t, func(t *testing.T, n *restartable) {
-				ticket := strings.Replace(testTicket("ann", "Ann", auth.RoleMember), `"Chosen":false`, `"Chosen":true`, 1)
+				ticket := choosingTicket("ann", "Ann")
 				a, old := n.welcome(ticket), n.welcome(ticket)
 				a.join("x", "size", 4)
 				settle(a)

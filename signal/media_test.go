@@ -1,0 +1,77 @@
+package signal
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"turnpike/signal/wire"
+)
+
+// TestWithoutMedia: everybody who sees a session that takes no part in WebRTC sees that it does not: in the room, at the door, and
+// after a restart. The room of one says nothing of another.
+func TestWithoutMedia(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		host, bot, late := n.guest("host"), n.guest("bot"), n.guest("late")
+		host.join("x", "size", 4, "waiting", true)
+		bot.send(msg{"type": "join", "room": "x", "media": false})
+		bot.expect("waiting")
+		says := func(m msg, list string, want string) {
+			t.Helper()
+			text, _ := json.Marshal(m[list])
+			if got := strings.Contains(string(text), `"media":false`); got != (want == "no media") || strings.Contains(string(text), `"media":true`) {
+				t.Errorf("%s, want %s", text, want)
+			}
+		}
+		says(host.expect("knock"), "peer", "no media")
+		host.send(msg{"type": "admit", "room": "x", "session": bot.session})
+		host.expect("admitted")
+		says(host.expect("peer-joined"), "peer", "no media")
+		says(bot.expect("joined"), "peers", "media")
+		bot.join("y")
+		settle(host, bot)
+		late.send(msg{"type": "join", "room": "y"})
+		says(late.expect("joined"), "peers", "media")
+
+		n.restart(t)
+		bot, _ = n.restored(t, bot.identity(), "x:, y:")
+		host, w := n.restored(t, host.identity(), "x: bot")
+		says(onlyRoom(w), "peers", "no media")
+		says(bot.expect("peer-joined"), "peer", "media")
+		bot.send(msg{"type": "leave", "room": "x"})
+		bot.expect("host")
+		bot.expect("left")
+		host.expect("peer-left")
+		bot.send(msg{"type": "join", "room": "x", "media": true})
+		says(host.expect("knock"), "peer", "media")
+		bot.send(msg{"type": "leave", "room": "x"})
+		host.expect("knock-over")
+		if n.srv.mu.Lock(); len(n.srv.sessions[bot.session].noMedia) != 0 {
+			t.Error("it remembers a room that it has left")
+		}
+		n.srv.mu.Unlock()
+	})
+}
+
+// TestWithoutMediaInACall: who takes no part in WebRTC in the room of a call takes none after a restart.
+func TestWithoutMediaInACall(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		ann, bob, _, of := n.inCall()
+		room := of.(string)
+		bob.send(msg{"type": "leave", "room": room})
+		ann.skipTo("peer-left")
+		bob.send(msg{"type": "join", "id": "again", "room": room, "media": false})
+		bob.skipTo("joined")
+		seen := fmt.Sprint(ann.skipTo("peer-joined")["peer"])
+		settle(ann, bob)
+		n.restart(t)
+		n.resume(bob.identity()).expect("welcome", "resumed", wire.ResumedRestored)
+		ann, w := n.back(ann.identity(), wire.ResumedRestored)
+		peers := onlyRoom(w)["peers"].([]any)
+		if len(peers) != 1 || fmt.Sprint(peers[0]) != seen || !strings.Contains(seen, "media:false") {
+			t.Errorf("%v is in the room, and was %s", peers, seen)
+		}
+		settle(ann)
+	})
+}
