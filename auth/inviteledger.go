@@ -121,8 +121,12 @@ func (l *Ledger) append(ev ledgerEvent) error {
 
 // Record adds an issued invite to those that List returns.
 func (l *Ledger) Record(inv Invite) error {
-	return l.withLock(func() error {
-		return l.append(ledgerEvent{Event: eventMade, ID: inv.ID, Expires: inv.Expires, Room: inv.Room, Role: inv.Role, Uses: inv.Uses, At: inv.Made})
+	return l.withLock(func() error { return l.appendMade(inv, "", "") })
+}
+
+func (l *Ledger) appendMade(inv Invite, by, parent string) error {
+	return l.append(ledgerEvent{
+		Event: eventMade, ID: inv.ID, Expires: inv.Expires, Room: inv.Room, Role: inv.Role, Uses: inv.Uses, At: inv.Made, By: by, Parent: parent,
 	})
 }
 

@@ -104,10 +104,7 @@ func (l *Ledger) RecordOwn(inv Invite, by Ticket, atOnce int) error {
 		if err := l.mayMake(user, by.Invite, atOnce); err != nil {
 			return err
 		}
-		return l.append(ledgerEvent{
-			Event: eventMade, ID: inv.ID, Expires: inv.Expires, Room: inv.Room, Role: inv.Role, Uses: inv.Uses, At: inv.Made,
-			By: user, Parent: by.Invite,
-		})
+		return l.appendMade(inv, user, by.Invite)
 	})
 }
 
@@ -153,10 +150,6 @@ func (l *Ledger) RevokeOwn(id, user string) error {
 		return l.revoke(entry.Invite)
 	})
 }
-
-// Maker returns the user who has made an invite; empty: none has. It does not read
-// the file.
-func (l *Ledger) Maker(id string) string { return l.entry(id).By }
 
 // madeBy returns the invites that somebody who is thrown out has made for there.
 func (l *Ledger) madeBy(who Kick) (out []Invite) {

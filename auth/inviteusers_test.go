@@ -35,8 +35,8 @@ func TestLedgerKnowsWhoMadeAnInvite(t *testing.T) {
 	want(t, "a use", l.Use(testInvite("a1", 2)), nil)
 	for range 2 { // and again after a restart
 		got := l.ListOwn("turnpike:ada")
-		if !slices.Equal(idsOf(got), []string{"a1", "a2"}) || got[0].Used != 1 || got[0].Room != "standup" || l.Maker("b1") != "turnpike:bob" || l.Maker("o1") != "" {
-			t.Errorf("Ada has %+v; others' makers are %q and %q", got, l.Maker("b1"), l.Maker("o1"))
+		if !slices.Equal(idsOf(got), []string{"a1", "a2"}) || got[0].Used != 1 || got[0].Room != "standup" || l.entry("b1").By != "turnpike:bob" || l.entry("o1").By != "" {
+			t.Errorf("Ada has %+v; others' makers are %q and %q", got, l.entry("b1").By, l.entry("o1").By)
 		}
 		l = openTestLedger(t, path, nil)
 	}

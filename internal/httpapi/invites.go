@@ -34,7 +34,6 @@ type OwnInvites interface {
 	ListOwn(user string) []auth.LedgerEntry
 	RevokeOwn(id, user string) error
 	Find(id string) (auth.LedgerEntry, bool)
-	Maker(id string) string
 }
 
 // inviteRequest is what a user asks an invite for.

@@ -87,11 +87,6 @@ func (t *testInvites) Find(id string) (auth.LedgerEntry, bool) {
 	return auth.LedgerEntry{}, false
 }
 
-func (t *testInvites) Maker(id string) string {
-	e, _ := t.Find(id)
-	return e.By
-}
-
 func ticketOf(subject string, role auth.Role, rooms ...string) auth.Ticket {
 	return auth.Ticket{User: auth.User{Issuer: "turnpike", Subject: subject}, Role: role, Rooms: rooms}
 }

@@ -85,7 +85,7 @@ func (a *API) useInvite(inv auth.Invite) *apiError {
 		return nil
 	}
 	err := error(auth.ErrInviteRevoked)
-	if maker := a.cfg.OwnInvites.Maker(inv.ID); maker == "" || !a.cfg.Sessions.KeptOut(maker, inv.Room) { // or who was kicked could send others, or come as another
+	if kept, _ := a.cfg.OwnInvites.Find(inv.ID); kept.By == "" || !a.cfg.Sessions.KeptOut(kept.By, inv.Room) { // or who was kicked could send others, or come as another
 		err = a.cfg.UseInvite(inv)
 	}
 	switch {
