@@ -3,6 +3,7 @@ package node
 import (
 	"net/netip"
 	"os"
+	"slices"
 
 	"turnpike/internal/config"
 	"turnpike/turnserver"
@@ -25,15 +26,8 @@ func InContainer() bool {
 // none of them reaches. An operator who writes turn.external_addresses has decided, also for an address of a private network. Elsewhere
 // the same is a warning only, as private networks have names, too.
 func checkContainer(cfg *config.Config, relays []turnserver.RelayAddress) error {
-	if !config.PublicName(cfg.PublicHost) || len(cfg.Externals()) > 0 {
-		return nil
-	}
-	for _, r := range relays {
-		if !isPrivate(r.External) {
-			return nil
-		}
-	}
-	if len(relays) == 0 {
+	isPublic := func(r turnserver.RelayAddress) bool { return !isPrivate(r.External) }
+	if !config.PublicName(cfg.PublicHost) || len(cfg.Externals()) > 0 || len(relays) == 0 || slices.ContainsFunc(relays, isPublic) {
 		return nil
 	}
 	return cfg.Errorf("turn.external_addresses", "does not tell by which address the world knows this container, whose own is %s; set it to { \"0.0.0.0\" = \"the public address of this machine\" } "+
