@@ -290,7 +290,6 @@ type Limits = {
 /**
  * @typedef {{ data: unknown, topic: string }} Data
  * @typedef {{ fields: { topic: string, data?: unknown, bytes?: string }, size: number }} Packed a copy of the data, or bytes as base64
- * @typedef {{ packed: Packed, settle: (isSent: boolean) => void }} Waiting for room
  */
 /** Greatest length of what is sent at once, in UTF-16 units of its JSON or base64. */
 declare const MAX_DATA: number;

@@ -1,10 +1,9 @@
 // @ts-check
 import { Emitter, emit } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
+import { MAX_BUFFERED_BYTES, SendQueue } from './queue.js';
 
 /**
- * @typedef {{ data: any, settle: (error?: unknown) => void }} Waiting for room
- *
  * @typedef {object} PeerChannelEvents
  * @property {null} open data goes through, for the first time or on another connection; what was under way on the one before may be lost
  * @property {unknown} message a string, or an ArrayBuffer
@@ -15,8 +14,6 @@ import { TurnpikeError } from '../error.js';
 /** For the SDK's own use. @type {(channel: PeerChannel) => ChannelControl} */
 export let controlOf;
 
-const MAX_BUFFERED_BYTES = 1 << 20;
-const LOW_BYTES = 1 << 18;
 const MAX_LABEL = 64;
 
 /**
@@ -60,7 +57,7 @@ export class PeerChannel extends Emitter {
    * @throws {TurnpikeError} `closed`
    */
   send(data, { signal } = {}) {
-    return this.#control.send(data, signal);
+    return this.#control.queue.add(data, signal);
   }
 
   /** Closes the channel for both sides. */
@@ -80,8 +77,11 @@ class ChannelControl {
   #theirs;
   /** @type {RTCDataChannelInit | undefined} undefined if the peer alone has opened it so far */
   init;
-  /** @type {Waiting[]} */
-  #queue = [];
+  /** @type {SendQueue<any, void>} */
+  queue = new SendQueue(() => this.#closed || this.#hasRoom, (data) => {
+    if (this.#closed) throw new TurnpikeError('closed', `The channel ${this.#owner.label} is closed.`);
+    this.channel?.send(data); // It throws if this is too long for the peer, or nothing that can be sent.
+  });
 
   /**
    * @param {PeerChannel} owner
@@ -97,9 +97,14 @@ class ChannelControl {
     return this.#ours ?? this.#theirs;
   }
 
+  /** @returns {PeerChannel['state']} */
   get state() {
-    if (this.#closed) return /** @type {const} */ ('closed');
-    return this.channel?.readyState === 'open' ? /** @type {const} */ ('open') : /** @type {const} */ ('connecting');
+    if (this.#closed) return 'closed';
+    return this.channel?.readyState === 'open' ? 'open' : 'connecting';
+  }
+
+  get #hasRoom() {
+    return this.channel?.readyState === 'open' && this.channel.bufferedAmount <= MAX_BUFFERED_BYTES;
   }
 
   /**
@@ -109,15 +114,9 @@ class ChannelControl {
    */
   openOn(connection) {
     if (this.#closed || !this.init) return;
-    const { ordered, maxRetransmits, maxPacketLifeTime, protocol } = this.init;
-    const channel = connection.createDataChannel(this.#owner.label, {
-      ordered: ordered ?? true,
-      ...(maxRetransmits !== undefined && { maxRetransmits }),
-      ...(maxPacketLifeTime !== undefined && { maxPacketLifeTime }),
-      ...(protocol !== undefined && { protocol }),
-    });
-    this.#ours = channel;
-    this.#listen(channel);
+    const { id, negotiated, ...init } = this.init; // The browser gives the ids.
+    this.#ours = connection.createDataChannel(this.#owner.label, init);
+    this.#listen(this.#ours);
   }
 
   /** @param {RTCDataChannel} channel that the peer has opened */
@@ -130,32 +129,6 @@ class ChannelControl {
     if (channel.readyState === 'open') this.#opened(channel);
   }
 
-  /**
-   * @param {any} data
-   * @param {AbortSignal | undefined} signal
-   * @returns {Promise<void>}
-   */
-  send(data, signal) {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const given = () => {
-        this.#queue = this.#queue.filter((other) => other !== entry);
-        reject(signal?.reason);
-      };
-      const entry = {
-        data,
-        settle: (/** @type {unknown} */ error) => {
-          signal?.removeEventListener('abort', given);
-          if (error === undefined) resolve();
-          else reject(error);
-        },
-      };
-      signal?.addEventListener('abort', given, { once: true });
-      this.#queue.push(entry);
-      this.#drain();
-    });
-  }
-
   /** @param {boolean} byUs the peer must learn of it */
   close(byUs) {
     if (this.#closed) return;
@@ -163,16 +136,15 @@ class ChannelControl {
     this.#ours?.close();
     this.#theirs?.close();
     if (byUs) this.#onClose(this.#owner.label);
-    this.#drain();
+    this.queue.drain();
     emit(this.#owner, 'closed', null);
   }
 
   /** @param {RTCDataChannel} channel */
   #listen(channel) {
     channel.binaryType = 'arraybuffer';
-    channel.bufferedAmountLowThreshold = LOW_BYTES;
+    this.queue.follow(channel);
     channel.addEventListener('open', () => this.#opened(channel));
-    channel.addEventListener('bufferedamountlow', () => this.#drain());
     channel.addEventListener('message', ({ data }) => !this.#closed && emit(this.#owner, 'message', data));
     channel.addEventListener('close', () => {
       if (channel !== this.#ours && channel !== this.#theirs) return;
@@ -180,7 +152,7 @@ class ChannelControl {
       if (channel === this.#ours) this.#ours = undefined;
       else this.#theirs = undefined;
       if (wasUsed && !this.#closed) emit(this.#owner, 'interrupted', null);
-      this.#drain();
+      this.queue.drain();
     });
   }
 
@@ -188,25 +160,7 @@ class ChannelControl {
   #opened(channel) {
     if (channel !== this.channel || this.#closed) return;
     emit(this.#owner, 'open', null);
-    this.#drain();
-  }
-
-  #drain() {
-    while (this.#queue.length > 0) {
-      const channel = this.channel;
-      if (!this.#closed && (channel?.readyState !== 'open' || channel.bufferedAmount > MAX_BUFFERED_BYTES)) return;
-      const { data, settle } = /** @type {Waiting} */ (this.#queue.shift());
-      if (this.#closed) {
-        settle(new TurnpikeError('closed', `The channel ${this.#owner.label} is closed.`));
-        continue;
-      }
-      try {
-        channel?.send(data);
-        settle();
-      } catch (error) {
-        settle(error); // It is too long for the peer, or nothing that can be sent.
-      }
-    }
+    this.queue.drain();
   }
 }
 

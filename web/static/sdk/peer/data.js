@@ -1,11 +1,11 @@
 // @ts-check
 import { TurnpikeError } from '../error.js';
 import { Line, transmit } from './line.js';
+import { SendQueue } from './queue.js';
 
 /**
  * @typedef {{ data: unknown, topic: string }} Data
  * @typedef {{ fields: { topic: string, data?: unknown, bytes?: string }, size: number }} Packed a copy of the data, or bytes as base64
- * @typedef {{ packed: Packed, settle: (isSent: boolean) => void }} Waiting for room
  */
 
 /** Greatest length of what is sent at once, in UTF-16 units of its JSON or base64. */
@@ -28,27 +28,34 @@ export class PeerData {
   /** @type {boolean | undefined} whether the peer takes data; undefined until it has said so */
   #taken;
   #closed = false;
-  /** @type {Waiting[]} the oldest first */
-  #queue = [];
+  /** @type {SendQueue<Packed, boolean>} */
+  #queue = new SendQueue(
+    () => this.#isOver || (this.#taken === true && !this.#line.isFull),
+    ({ fields, size }) => !this.#isOver && this.#line.send(fields, size),
+  );
+
+  /** Nothing reaches the peer any more: it has left, or takes no data. */
+  get #isOver() {
+    return this.#closed || this.#taken === false;
+  }
 
   /** @param {boolean} taken the peer has said whether it takes data */
   announced(taken) {
     this.#taken = taken;
-    this.#drain();
+    this.#queue.drain();
   }
 
   /** @param {RTCDataChannel} channel that has opened */
   open(channel) {
     this.#line.open(channel);
-    channel.bufferedAmountLowThreshold = 1 << 18;
-    channel.addEventListener('bufferedamountlow', () => this.#drain());
-    this.#drain();
+    this.#queue.follow(channel);
+    this.#queue.drain();
   }
 
   /** The peer has left: what waits does not reach it. */
   close() {
     this.#closed = true;
-    this.#drain();
+    this.#queue.drain();
   }
 
   /**
@@ -60,23 +67,7 @@ export class PeerData {
    * @returns {Promise<boolean>} false if the peer has left or takes no data
    */
   send(packed, signal) {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const given = () => {
-        this.#queue = this.#queue.filter((other) => other !== entry);
-        reject(signal?.reason);
-      };
-      const entry = {
-        packed,
-        settle: (/** @type {boolean} */ isSent) => {
-          signal?.removeEventListener('abort', given);
-          resolve(isSent);
-        },
-      };
-      signal?.addEventListener('abort', given, { once: true });
-      this.#queue.push(entry);
-      this.#drain();
-    });
+    return this.#queue.add(packed, signal);
   }
 
   /**
@@ -97,19 +88,10 @@ export class PeerData {
   receive(message, channel) {
     if (message.type === 'data-ack') {
       this.#line.acknowledged(message);
-      this.#drain();
+      this.#queue.drain();
       return undefined;
     }
     return this.#line.receive(message, channel) ? unpack(message) : undefined;
-  }
-
-  #drain() {
-    while (this.#queue.length > 0) {
-      const isOver = this.#closed || this.#taken === false;
-      if (!isOver && (this.#taken === undefined || this.#line.isFull)) return;
-      const { packed, settle } = /** @type {Waiting} */ (this.#queue.shift());
-      settle(!isOver && this.#line.send(packed.fields, packed.size));
-    }
   }
 }
 

@@ -1,11 +1,11 @@
 // @ts-check
+import { MAX_BUFFERED_BYTES } from './queue.js';
 
 /**
  * @typedef {{ n: number } & Record<string, unknown>} Numbered
  * @typedef {{ line: string, sent: number, waiting: Numbered[], from: string, received: number }} SavedLine for a reload
  */
 
-const MAX_BUFFERED_BYTES = 1 << 20;
 const MAX_ID = 64;
 
 /**
