@@ -98,6 +98,11 @@ export class Link {
     if (this.#options.connects !== false) this.#current = this.#negotiate(this.#options.offers);
   }
 
+  /** The one that the peer's signals are for. */
+  get #newest() {
+    return this.#next ?? this.#current;
+  }
+
   get polite() {
     return this.#options.self < this.info.session;
   }
@@ -122,7 +127,7 @@ export class Link {
 
   /** Whether an offer of ours waits for its answer. */
   get isOffering() {
-    return !!(this.#next ?? this.#current)?.isOffering;
+    return !!this.#newest?.isOffering;
   }
 
   /** @param {Tracks} tracks that we send from now on */
@@ -160,11 +165,10 @@ export class Link {
 
   /** @param {Pick<Signal, 'description' | 'candidate' | 'candidates'>} signal */
   async receive(signal) {
-    if (this.#closed || !this.#current) return;
-    const negotiation = this.#next ?? this.#current;
-    const isNew = negotiation.isForeign(signal.description) && signal.description?.to === undefined;
+    if (this.#closed) return;
+    const isNew = this.#newest?.isForeign(signal.description) && signal.description?.to === undefined;
     if (isNew) this.renew(this.info, { self: this.#options.self, offers: false });
-    await (this.#next ?? this.#current).receive(signal);
+    await this.#newest?.receive(signal);
   }
 
   /** @param {RTCIceServer[]} iceServers */
@@ -180,7 +184,7 @@ export class Link {
    * @param {boolean} [options.lost] messages of the negotiation may have been lost
    */
   async restart(options) {
-    await (this.#next ?? this.#current)?.restart(options);
+    await this.#newest?.restart(options);
   }
 
   /**
@@ -191,7 +195,7 @@ export class Link {
    */
   reconnect(options) {
     if (this.#closed || !this.#current) return;
-    if ((this.#next ?? this.#current)?.isIdentified) this.#replace(true);
+    if (this.#newest?.isIdentified) this.#replace(true);
     else this.restart(options);
   }
 
@@ -264,7 +268,7 @@ export class Link {
         }
       },
       sending: this.#sending,
-      send: (negotiated) => negotiation === (this.#next ?? this.#current) && send(this.info.session, negotiated),
+      send: (negotiated) => negotiation === this.#newest && send(this.info.session, negotiated),
     });
     const isCurrent = () => negotiation === this.#current;
     negotiation.on('state', (state) => isCurrent() && this.#stateChanged(state));
@@ -369,7 +373,7 @@ export class Link {
     this.#announced.set(negotiation, announced);
     this.#lastAnnounced = announced;
     this.#data.announced(message.data === true);
-    if (announced.sources && !this.#sending.named) {
+    if (announced.mids && !this.#sending.named) {
       this.#sending = { ...this.#sending, named: true };
       for (const one of [this.#current, this.#next]) one?.nameTracks();
     }

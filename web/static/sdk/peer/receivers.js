@@ -1,23 +1,28 @@
 // @ts-check
-import { ALL_OFF, NO_TRACKS, SOURCES, kindOf } from './sources.js';
+import { ALL_OFF, NO_TRACKS, SOURCES, isBase, kindOf } from './sources.js';
 
 /**
- * @import { SourcesOn, Tracks } from './sources.js'
+ * @import { Source, SourcesOn, Tracks } from './sources.js'
  *
- * What the peer has said about its tracks: {type: 'media'}. Without `sources` it comes from a client that knows no more than
+ * What the peer has said about its tracks: {type: 'media'}. Without `mids` it comes from a client that knows no more than
  * a microphone and a camera.
- * @typedef {{ audio: boolean, video: boolean, sources: { [source: string]: string } | undefined }} Announced
+ * @typedef {{ on: SourcesOn, mids: { [S in Source]?: string } | undefined }} Announced
  */
 
 /** @param {any} message of type 'media'; its fields may be anything, since they come from the peer @returns {Announced} */
 export function announcedIn({ audio, video, sources }) {
-  if (!sources || typeof sources !== 'object') return { audio: audio === true, video: video === true, sources: undefined };
-  /** @type {{ [source: string]: string }} */
-  const mids = {};
-  for (const source of SOURCES) {
-    if (Object.hasOwn(sources, source) && typeof sources[source] === 'string') mids[source] = sources[source];
+  if (!sources || typeof sources !== 'object') {
+    return { on: Object.freeze({ ...ALL_OFF, microphone: audio === true, camera: video === true }), mids: undefined };
   }
-  return { audio: 'microphone' in mids, video: 'camera' in mids, sources: mids };
+  /** @type {{ [S in Source]?: string }} */
+  const mids = {};
+  const on = { ...ALL_OFF };
+  for (const source of SOURCES) {
+    if (!Object.hasOwn(sources, source) || typeof sources[source] !== 'string') continue;
+    mids[source] = sources[source];
+    on[source] = true;
+  }
+  return { on: Object.freeze(on), mids };
 }
 
 /**
@@ -32,12 +37,11 @@ export function receivedOn(connection, announced) {
   /** @type {{ -readonly [S in keyof Tracks]: Tracks[S] }} */
   const tracks = { ...NO_TRACKS };
   const receiving = connection.getTransceivers().filter(({ mid, direction }) => mid !== null && direction !== 'sendonly' && direction !== 'stopped');
-  const mids = announced?.sources ?? {};
+  const mids = announced?.mids ?? {};
   for (const source of SOURCES) {
     const fits = receiving.filter(({ receiver }) => receiver.track.kind === kindOf(source));
     const named = fits.find(({ mid }) => mid === mids[source]);
-    const isBase = source === 'microphone' || source === 'camera';
-    tracks[source] = (named ?? (isBase ? fits[0] : undefined))?.receiver.track ?? null;
+    tracks[source] = (named ?? (isBase(source) ? fits[0] : undefined))?.receiver.track ?? null;
   }
   return tracks;
 }
@@ -48,11 +52,7 @@ export function receivedOn(connection, announced) {
  * @returns {SourcesOn}
  */
 export function sourcesOn(announced, tracks) {
-  if (!announced) return Object.freeze({ ...ALL_OFF, microphone: isHeard(tracks.microphone), camera: isHeard(tracks.camera) });
-  const { audio, video, sources } = announced;
-  const screen = !!sources && 'screen' in sources;
-  const screenAudio = !!sources && 'screenAudio' in sources;
-  return Object.freeze({ microphone: audio, camera: video, screen, screenAudio });
+  return announced?.on ?? Object.freeze({ ...ALL_OFF, microphone: isHeard(tracks.microphone), camera: isHeard(tracks.camera) });
 }
 
 /** @param {MediaStreamTrack | null} track of a receiver: it is muted as long as nothing comes in */

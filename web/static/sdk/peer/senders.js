@@ -1,6 +1,6 @@
 // @ts-check
 import { keepWithin, limitOf } from './limits.js';
-import { NO_TRACKS, SOURCES, kindOf } from './sources.js';
+import { NO_TRACKS, SOURCES, isBase, kindOf } from './sources.js';
 
 /**
  * @import { Source, Tracks } from './sources.js'
@@ -28,6 +28,8 @@ export class Senders {
   #transceivers = new Map();
   /** What each was given last: `sender.track` follows later. @type {Map<Source, MediaStreamTrack | null>} */
   #given = new Map();
+  /** @type {Map<boolean, MediaStream>} one for both kinds of a person, and of a screen, keeps sound and picture together */
+  #streams = new Map();
   /** Changes one after the other: each setParameters needs the newest parameters. @type {Promise<unknown>} */
   #limiting = Promise.resolve();
 
@@ -135,9 +137,6 @@ export class Senders {
     this.#given.set(source, track);
   }
 
-  /** @type {Map<boolean, MediaStream>} one for both kinds of a person, and of a screen, keeps sound and picture together */
-  #streams = new Map();
-
   /** @param {Source} source */
   #streamOf(source) {
     const base = isBase(source);
@@ -145,9 +144,4 @@ export class Senders {
     this.#streams.set(base, stream);
     return stream;
   }
-}
-
-/** @param {Source} source @returns {boolean} whether it has a transceiver from the start */
-function isBase(source) {
-  return source === 'microphone' || source === 'camera';
 }

@@ -26,6 +26,11 @@ export function kindOf(source) {
   return source === 'camera' || source === 'screen' ? 'video' : 'audio';
 }
 
+/** @param {Source} source @returns {boolean} whether each connection has a place for it from the start */
+export function isBase(source) {
+  return source === 'microphone' || source === 'camera';
+}
+
 /**
  * @param {Share} share
  * @returns {Partial<Tracks>} what it changes
