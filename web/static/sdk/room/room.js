@@ -4,7 +4,7 @@ import { TurnpikeError } from '../error.js';
 import { chatMessage } from '../peer/chat.js';
 import { insideOf as linkOf } from '../peer/peer.js';
 import { Roster } from './roster.js';
-import { sendTo } from './sending.js';
+import { byConnection, sendTo } from './sending.js';
 import { sayChat } from './saying.js';
 import { Sharing } from './sharing.js';
 
@@ -284,17 +284,11 @@ export class Room extends Emitter {
    */
   sendMessage(text) {
     const message = chatMessage(text);
-    const [peers, others] = this.#split();
+    const [peers, others] = byConnection([...this.peers.values()]);
     if (others.length > 0) sayChat(this.#client, this, others, message);
     const missed = peers.filter((peer) => !sent(peer, message));
     if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'No peer can receive the message.');
     return { ...message, missed };
-  }
-
-  /** @returns {[connected: Peer[], others: Peer[]]} others: we have no connection with them, since one of the two takes no part in WebRTC */
-  #split() {
-    const all = [...this.peers.values()];
-    return [all.filter((peer) => linkOf(peer).hasConnection), all.filter((peer) => !linkOf(peer).hasConnection)];
   }
 
   /**

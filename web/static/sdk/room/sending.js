@@ -26,12 +26,19 @@ export async function sendTo(client, room, data, { to, topic, reliable = true, v
     if (!(peer instanceof Peer)) throw new TypeError(`to is a peer, or a list of peers, not ${String(peer)}.`);
   }
   if (via === 'server') return say(client, room, data, { to: to && receivers, topic, signal });
-  const direct = receivers.filter((peer) => insideOf(peer).hasConnection);
-  const others = receivers.filter((peer) => !insideOf(peer).hasConnection);
+  const [direct, others] = byConnection(receivers);
   const packed = pack(data, topic);
   const [said, sent] = await Promise.all([
     others.length > 0 ? say(client, room, data, { to: others, topic, signal }) : { missed: [] },
     Promise.all(direct.map((peer) => insideOf(peer).send(packed, { reliable, signal }))),
   ]);
   return { missed: [...said.missed, ...direct.filter((_, place) => !sent[place])] };
+}
+
+/**
+ * @param {Peer[]} peers
+ * @returns {[connected: Peer[], others: Peer[]]} others: we have no connection with them, since one of the two takes no part in WebRTC
+ */
+export function byConnection(peers) {
+  return [peers.filter((peer) => insideOf(peer).hasConnection), peers.filter((peer) => !insideOf(peer).hasConnection)];
 }
