@@ -161,7 +161,7 @@ export class Devices extends Emitter {
       this.#take({ screen: stream.getVideoTracks()[0] ?? null, screenAudio: stream.getAudioTracks()[0] ?? null }, closed);
       return null;
     } catch (error) {
-      const code = codeOf(error);
+      const code = problemCode(error);
       return code === 'refused' ? problem('screen', 'cancelled') : this.#report('screen', code);
     }
   }
@@ -220,7 +220,7 @@ export class Devices extends Emitter {
       this.#take(tracks, closed);
       return undefined;
     } catch (error) {
-      return codeOf(error);
+      return problemCode(error);
     }
   }
 
@@ -315,11 +315,11 @@ export class Devices extends Emitter {
  * @returns {Problem}
  */
 function problem(source, code) {
-  return { source, code, message: SENTENCES[code](source === 'screen' ? 'screen' : source) };
+  return { source, code, message: SENTENCES[code](source) };
 }
 
 /** @param {unknown} error of getUserMedia @returns {ProblemCode} */
-function codeOf(error) {
+function problemCode(error) {
   const name = error instanceof Error || error instanceof DOMException ? error.name : '';
   if (name === 'NotAllowedError' || name === 'SecurityError') return 'refused';
   if (name === 'NotFoundError' || name === 'OverconstrainedError') return 'missing';
