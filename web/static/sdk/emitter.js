@@ -3,18 +3,33 @@
 /** @typedef {() => void} Unsubscribe */
 
 /**
- * @typedef {object} Inside what only the SDK may do with an emitter
- * @property {(name: string, detail: unknown) => void} emit
- * @property {(describe: () => any) => void} describe
- * @property {() => void} change
- * @property {() => void} hold
- * @property {() => void} release
- * @property {(tap: (name: string, detail: any) => void) => void} tap
- * @property {(next: () => void) => void} then
+ * Emits an event. Like the functions below it is the SDK's alone, and not among its exports.
+ *
+ * @type {<Events extends Record<string, any>, Name extends keyof Events & string>(emitter: Emitter<Events, any>, name: Name, detail: Events[Name]) => void}
  */
+export let emit;
 
-/** @type {(emitter: Emitter<any, any>) => Inside} */
-let inside;
+/** Says how a snapshot is made. Every event changes it. @type {<Snapshot>(emitter: Emitter<any, Snapshot>, describe: () => Snapshot) => void} */
+export let describe;
+
+/** Its snapshot is another one now, although no event says so. @type {(emitter: Emitter<any, any>) => void} */
+export let changed;
+
+/** Its events wait from now on, until they are released: nobody can listen yet. @type {(emitter: Emitter<any, any>) => void} */
+export let hold;
+
+/** Releases the events that wait, at once. @type {(emitter: Emitter<any, any>) => void} */
+export let release;
+
+/**
+ * Has the SDK itself hear every event when it is emitted, before listeners do and even while events wait.
+ *
+ * @type {(emitter: Emitter<any, any>, tap: (name: string, detail: any) => void) => void}
+ */
+export let tap;
+
+/** Runs the next step once the listeners have had all events that were emitted before. @type {(emitter: Emitter<any, any>, next: () => void) => void} */
+export let afterEvents;
 
 /**
  * Has events, each with a detail that its listeners get as their argument, and a snapshot of its state.
@@ -37,19 +52,17 @@ export class Emitter {
   #snapshot;
 
   static {
-    inside = (emitter) => ({
-      emit: (name, detail) => {
-        emitter.#change();
-        emitter.#tap?.(name, detail);
-        emitter.#inOrder(() => emitter.#emit(name, detail));
-      },
-      describe: (describe) => void (emitter.#describe = describe),
-      change: () => emitter.#change(),
-      hold: () => void (emitter.#held ??= []),
-      release: () => emitter.#release(),
-      tap: (tap) => void (emitter.#tap = tap),
-      then: (next) => emitter.#inOrder(next),
-    });
+    emit = (emitter, name, detail) => {
+      emitter.#change();
+      emitter.#tap?.(name, detail);
+      emitter.#inOrder(() => emitter.#emit(name, detail));
+    };
+    describe = (emitter, describe) => void (emitter.#describe = describe);
+    changed = (emitter) => emitter.#change();
+    hold = (emitter) => void (emitter.#held ??= []);
+    release = (emitter) => emitter.#release();
+    tap = (emitter, tap) => void (emitter.#tap = tap);
+    afterEvents = (emitter, next) => emitter.#inOrder(next);
   }
 
   /**
@@ -151,40 +164,6 @@ export class Emitter {
 }
 
 /**
- * Emits an event. Like the functions below it is the SDK's alone, and not among its exports.
- *
- * @template {Record<string, any>} Events
- * @template {keyof Events & string} Name
- * @param {Emitter<Events, any>} emitter
- * @param {Name} name
- * @param {Events[Name]} detail
- */
-export function emit(emitter, name, detail) {
-  inside(emitter).emit(name, detail);
-}
-
-/**
- * Says how a snapshot is made. Every event changes it.
- *
- * @template Snapshot
- * @param {Emitter<any, Snapshot>} emitter
- * @param {() => Snapshot} describe
- */
-export function describe(emitter, describe) {
-  inside(emitter).describe(describe);
-}
-
-/** Its snapshot is another one now, although no event says so. @param {Emitter<any, any>} emitter */
-export function changed(emitter) {
-  inside(emitter).change();
-}
-
-/** Its events wait from now on, until they are released: nobody can listen yet. @param {Emitter<any, any>} emitter */
-export function hold(emitter) {
-  inside(emitter).hold();
-}
-
-/**
  * Releases the events that wait, in a task of its own: first run the continuations of all promises that are settled now, and
  * they may add listeners. No timer does it, since those of a hidden page are late.
  *
@@ -194,38 +173,9 @@ export function releaseSoon(emitter) {
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => {
     port1.close();
-    inside(emitter).release();
+    release(emitter);
   };
   port2.postMessage(undefined);
-}
-
-/**
- * Releases the events that wait, at once.
- *
- * @param {Emitter<any, any>} emitter
- */
-export function release(emitter) {
-  inside(emitter).release();
-}
-
-/**
- * Has the SDK itself hear every event when it is emitted, before listeners do and even while events wait.
- *
- * @param {Emitter<any, any>} emitter
- * @param {(name: string, detail: any) => void} tap
- */
-export function tap(emitter, tap) {
-  inside(emitter).tap(tap);
-}
-
-/**
- * Runs the next step once the listeners have had all events that were emitted before.
- *
- * @param {Emitter<any, any>} emitter
- * @param {() => void} next
- */
-export function afterEvents(emitter, next) {
-  inside(emitter).then(next);
 }
 
 /**
