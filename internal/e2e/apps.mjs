@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import ts from 'typescript';
 import { appPage, seesAndHears } from './apppage.mjs';
@@ -105,6 +105,22 @@ async function checkTypes(plan) {
   if (found.length !== 1 || !found[0]?.includes("wrong.mts: Argument of type") || !found[0].includes("'url' is missing")) throw new Error(`the compiler finds ${found}`);
 }
 
+/**
+ * The package takes a server's address in every form that the server's own file takes, but cannot do without.
+ * @param {Plan} plan
+ */
+async function checkAddresses(plan) {
+  const { serverUrl } = await import(pathToFileURL(join(plan.folder, 'node_modules/@turnpike/client/server/address.js')).href);
+  if (serverUrl('ws://localhost:8080/signal').href !== 'http://localhost:8080/') throw new Error('the address of a WebSocket names another server');
+  try {
+    serverUrl(undefined);
+  } catch (error) {
+    if (/** @type {any} */ (error).code === 'bad-url') return;
+    throw error;
+  }
+  throw new Error('the package knows a server without being told');
+}
+
 /** @param {Stage} stage @param {Plan} plan @param {Step} step */
 export async function bundled(stage, plan, step) {
   const code = `${await snippet('package', plan.url)}
@@ -118,6 +134,8 @@ export async function bundled(stage, plan, step) {
     await room.share(stream);`;
   await checkTypes(plan);
   step('the types are right');
+  await checkAddresses(plan);
+  step('the address of the server may be given in any form, and must be given');
   const module = await bundle(plan, code);
   step(`the bundle has ${module.length} bytes`);
   await meetIn(stage, plan, step, module);

@@ -22,7 +22,7 @@ async function build(version, dir) {
   const work = await mkdtemp(join(tmpdir(), 'turnpike-npm-'));
   try {
     await cp(sdk, work, { recursive: true });
-    await cp(join(here, 'address.js'), join(work, 'server/address.js'));
+    await cp(join(here, 'home.js'), join(work, 'server/home.js'));
     await cp(join(here, 'README.md'), join(work, 'README.md'));
     await cp(join(root, 'LICENSE'), join(work, 'LICENSE'));
     await writeFile(join(work, 'turnpike.d.ts'), withMandatoryUrl(await makeTypes()));

@@ -1,8 +1,6 @@
 // @ts-check
 import { TurnpikeError } from '../error.js';
-
-/** The server that this file came from. An app that imports the SDK from its server need not name it. */
-const HOME = import.meta.url;
+import { HOME } from './home.js';
 
 /**
  * @param {string | URL | undefined} url of a server, by HTTP or WebSocket; default: the server that this file came from
