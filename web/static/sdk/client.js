@@ -1,7 +1,7 @@
 // @ts-check
 import { abortable } from './abortable.js';
 import { Emitter, afterEvents, changed, describe, emit, releaseSoon } from './emitter.js';
-import { TurnpikeError } from './error.js';
+import { TurnpikeError, clientClosed } from './error.js';
 import { Opening } from './opening.js';
 import { checkPlatform } from './platform.js';
 import { insideOf as insideOfPeer } from './peer/peer.js';
@@ -334,7 +334,7 @@ export class Client extends Emitter {
       });
       await abortable(either, signal).finally(() => settled.abort());
     }
-    if (this.status === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
+    if (this.status === 'closed') throw clientClosed();
   }
 
   /** @param {Retry} retry */
@@ -493,7 +493,7 @@ export class Client extends Emitter {
     this.#renewal.stop();
     this.#calls.end(() => true);
     this.#rooms.end('closed');
-    for (const room of this.#admissions.rooms) this.#admissions.failed(room, new TurnpikeError('closed', 'The client is closed.'));
+    for (const room of this.#admissions.rooms) this.#admissions.failed(room, clientClosed());
     emit(this, 'closed', error === undefined ? {} : { error });
     this.#opening?.ended(error);
   }

@@ -95,6 +95,11 @@ export class TurnpikeError extends Error {
   }
 }
 
+/** For what is asked of a client, or was, when it is closed. */
+export function clientClosed() {
+  return new TurnpikeError('closed', 'The client is closed.');
+}
+
 /**
  * @param {unknown} error
  * @returns {boolean} whether time may heal it

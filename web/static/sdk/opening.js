@@ -1,5 +1,5 @@
 // @ts-check
-import { TurnpikeError } from './error.js';
+import { TurnpikeError, clientClosed } from './error.js';
 
 /** @import { ClientOptions } from './options.js' */
 
@@ -41,7 +41,7 @@ export class Opening {
   /** @param {unknown} error */
   ended(error) {
     clearTimeout(this.#timer);
-    this.#reject(error ?? new TurnpikeError('closed', 'The client is closed.'));
+    this.#reject(error ?? clientClosed());
   }
 
   /** @param {number} seconds */

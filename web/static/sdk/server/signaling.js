@@ -1,5 +1,5 @@
 // @ts-check
-import { TurnpikeError, asTurnpikeError, codeOf, isPassing } from '../error.js';
+import { TurnpikeError, asTurnpikeError, clientClosed, codeOf, isPassing } from '../error.js';
 import { serverUrl } from './address.js';
 import { backoff, pause } from './backoff.js';
 import { Inbox } from './inbox.js';
@@ -201,7 +201,7 @@ export class Signaling {
    * @returns {Promise<any>}
    */
   async request(message) {
-    if (this.state === 'closed') throw new TurnpikeError('closed', 'The client is closed.');
+    if (this.state === 'closed') throw clientClosed();
     const answer = this.#outbox.request(message);
     this.#flush();
     return answer;
@@ -282,7 +282,7 @@ export class Signaling {
   end(error) {
     if (this.state === 'closed') return;
     this.state = 'closed';
-    const closed = new TurnpikeError('closed', 'The client is closed.');
+    const closed = clientClosed();
     this.#end.abort(closed);
     this.#interrupt.abort(closed);
     clearTimeout(this.#doubtTimer);
