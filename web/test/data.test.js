@@ -2,17 +2,10 @@
 // Chat and data over data channels that come and go.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeChannel, FakeMediaStream, FakePeerConnection, settle } from './fakes.js';
+import { FakeChannel, FakeMediaStream, FakePeerConnection, openChannel, settle } from './fakes.js';
 import { MAX_TEXT, PeerChat, chatMessage } from '../static/sdk/peer/chat.js';
 import { MAX_DATA, PeerData, pack } from '../static/sdk/peer/data.js';
 import { Peer } from '../static/sdk/peer/peer.js';
-
-/** @returns {any} */
-function openChannel() {
-  const channel = new FakeChannel('chat', {});
-  channel.open();
-  return channel;
-}
 
 test('a message that is no text is refused, and one with a number is acknowledged whatever it is', () => {
   for (const text of [{ move: 1 }, new Uint8Array(3), 7, undefined]) assert.throws(() => chatMessage(text), TypeError);

@@ -226,6 +226,13 @@ export class FakeChannel extends EventTarget {
   }
 }
 
+/** One that is open. @returns {any} */
+export function openChannel() {
+  const channel = new FakeChannel('chat', {});
+  channel.open();
+  return channel;
+}
+
 class FakeTransceiver {
   /** @type {string | null} */
   mid = null;

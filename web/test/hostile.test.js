@@ -2,7 +2,7 @@
 // What one peer does on purpose must not reach the others, nor break our side.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeChannel, FakePeerConnection, settle, track } from './fakes.js';
+import { FakePeerConnection, openChannel, settle, track } from './fakes.js';
 import { bob, inRoom, signedIn } from './signedin.js';
 import { PeerChat } from '../static/sdk/peer/chat.js';
 import { PeerData, pack } from '../static/sdk/peer/data.js';
@@ -12,13 +12,6 @@ const cid = { session: 's7', user: 'u7', name: 'Cid' };
 const refuse = () => {
   throw new TypeError('longer than the peer takes');
 };
-
-/** @returns {any} */
-function openChannel() {
-  const channel = new FakeChannel('chat', {});
-  channel.open();
-  return channel;
-}
 
 /** Ann in a room with others, whose channels are open. @param {(typeof bob)[]} people */
 async function withPeople(people) {
