@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -22,8 +21,8 @@ func TestApps(t *testing.T) {
 	folder := installPackage(t)
 	for _, scenario := range []string{"bundled", "react", "people", "vue", "node", "documented"} {
 		t.Run(scenario, func(t *testing.T) {
-			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil, "--http-allowed-origins", app)
-			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app, "folder": folder})
+			serveLocally(t, host, "--http-allowed-origins", app)
+			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "app": app, "folder": folder})
 		})
 	}
 }

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -22,9 +21,8 @@ func TestLook(t *testing.T) {
 	}
 	lab := netlab.New(t)
 	host := lab.Public("host")
-	const url = "http://localhost:8080"
-	s := serve(t, host, url, netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-	plan["place"], plan["url"] = chromiumAt(t, host, nil), url
+	s := serveLocally(t, host)
+	plan["place"], plan["url"] = chromiumAt(t, host, nil), localURL
 	for _, word := range strings.Fields(s.run(t, "invite", "--room", "guestroom", "--uses", "1")) {
 		if strings.Contains(word, "#invite=") {
 			plan["invite"] = word
@@ -35,9 +33,5 @@ func TestLook(t *testing.T) {
 
 // TestHandling uses a room by keyboard and by finger, and reads what screen readers would.
 func TestHandling(t *testing.T) {
-	need(t, "node", "chromium", "certutil")
-	host := netlab.New(t).Public("host")
-	const url = "http://localhost:8080"
-	serve(t, host, url, netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-	drive(t, "handling", map[string]any{"place": chromiumAt(t, host, nil), "url": url})
+	driveLocally(t, "handling")
 }

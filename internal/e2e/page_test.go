@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -11,15 +10,7 @@ import (
 
 // TestPage holds what the pages do for people, at a server without any configuration on the same host.
 func TestPage(t *testing.T) {
-	need(t, "node", "chromium", "certutil")
-	lab := netlab.New(t)
-	host := lab.Public("host")
-	for _, scenario := range []string{"mangled", "noticed", "impatient", "renamed", "halfblocked", "lostdevice", "unanswered", "twoclicks", "undelivered", "barred", "fullforaway"} {
-		t.Run(scenario, func(t *testing.T) {
-			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080"})
-		})
-	}
+	driveLocally(t, "mangled", "noticed", "impatient", "renamed", "halfblocked", "lostdevice", "unanswered", "twoclicks", "undelivered", "barred", "fullforaway")
 }
 
 // TestInvites has people invite others from the page, at a server that lets nobody in without an invite.
@@ -38,8 +29,7 @@ func TestInvites(t *testing.T) {
 // only that nothing on the pages moves by itself meanwhile: the time is that of this machine.
 func TestFirstFrame(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
-	lab := netlab.New(t)
-	host := lab.Public("host")
-	serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-	drive(t, "firstframe", map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "rounds": 5})
+	host := netlab.New(t).Public("host")
+	serveLocally(t, host)
+	drive(t, "firstframe", map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "rounds": 5})
 }

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -27,8 +26,8 @@ func TestPeers(t *testing.T) {
 	} {
 		for _, browser := range test.browsers {
 			t.Run(test.scenario+" in "+browser, func(t *testing.T) {
-				serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-				driveOn(t, host, test.scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": "http://localhost:8080"}, nil)
+				serveLocally(t, host)
+				driveOn(t, host, test.scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL}, nil)
 			})
 		}
 	}

@@ -2,7 +2,7 @@
 // Nothing is lost when pages reload, networks change and servers restart.
 
 import { until } from './browser.mjs';
-import { Home, Room, online } from './pages.mjs';
+import { Home, Room, homes, online } from './pages.mjs';
 
 /**
  * @typedef {import('./browser.mjs').Stage} Stage
@@ -17,12 +17,7 @@ import { Home, Room, online } from './pages.mjs';
  * @param {{ place: import('./browser.mjs').Place, url: string }} plan
  */
 async function pair(stage, plan) {
-  const browser = await stage.browser(plan.place);
-  const [ann, ben] = await Promise.all(['ann', 'ben'].map(async (name) => {
-    const home = new Home(await stage.page(browser, name));
-    await home.open(plan.url, name);
-    return home;
-  }));
+  const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
   await ben.page.waitForFunction(() => document.querySelector('[data-testid=online-list] [data-user]'));
   await ben.join(await ann.create());
   const rooms = [new Room(ann.page), new Room(ben.page)];

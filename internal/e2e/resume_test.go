@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -13,15 +12,7 @@ import (
 
 // TestReload loads a page again in mid-call, and duplicates a tab.
 func TestReload(t *testing.T) {
-	need(t, "node", "chromium", "certutil")
-	lab := netlab.New(t)
-	host := lab.Public("host")
-	for _, scenario := range []string{"reload", "duplicate"} {
-		t.Run(scenario, func(t *testing.T) {
-			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil)
-			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080"})
-		})
-	}
+	driveLocally(t, "reload", "duplicate")
 }
 
 // TestChangeOfNetwork changes the network of a host in mid-call, so that packets both ways vanish. The scenario reports

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"testing"
 
 	"turnpike/internal/netlab"
@@ -17,9 +16,9 @@ func TestSDK(t *testing.T) {
 	const app = "http://localhost:9000"
 	for _, scenario := range []string{"quickstart", "mistakes", "seat", "bot"} {
 		t.Run(scenario, func(t *testing.T) {
-			serve(t, host, "http://localhost:8080", netip.MustParseAddrPort("127.0.0.1:8080"), nil, "--http-allowed-origins", app)
+			serveLocally(t, host, "--http-allowed-origins", app)
 			// On the host, since a bot in the scenario connects to the server, too.
-			driveOn(t, host, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": "http://localhost:8080", "app": app}, nil)
+			driveOn(t, host, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "app": app}, nil)
 		})
 	}
 }
