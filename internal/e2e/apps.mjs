@@ -222,8 +222,8 @@ export async function node(stage, plan, step) {
   try {
     const page = await appPage(stage, await stage.browser(plan.place), plan, 'person', `${await snippet('quickstart', plan.url)}
       room.on('message', ({ peer, text }) => { document.title = peer.name + ': ' + text; });
-      const [echo] = room.peers.size > 0 ? room.peers.values() : [(await room.once('peer-joined')).peer];
-      const said = setInterval(() => { if (echo.state === 'connected') { clearInterval(said); room.sendMessage('hello'); } }, 100);`);
+      if (room.peers.size === 0) await room.once('peer-joined');
+      room.sendMessage('hello');`);
     await Promise.race([
       page.waitForFunction(() => document.title === 'Echo: You said: hello'),
       ended.then((code) => { throw new Error(`the bot ended with ${code}: ${complaints}`); }),

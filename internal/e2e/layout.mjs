@@ -22,6 +22,19 @@ export async function faultsOfLayout(page) {
   return faults;
 }
 
+/**
+ * Waits until everything has the same place in two frames, one after the other.
+ * @param {import('playwright-core').Page} page
+ */
+export async function settled(page) {
+  await page.waitForFunction(() => {
+    const state = /** @type {{ places?: string }} */ (globalThis);
+    const former = state.places;
+    state.places = [...document.body.querySelectorAll('*')].map((element) => Object.values(element.getBoundingClientRect().toJSON()).join()).join(';');
+    return state.places === former;
+  });
+}
+
 // All that follows runs in the page.
 
 /** What the checks share. */

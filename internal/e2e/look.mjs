@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
-import { faultsOfLayout } from './layout.mjs';
+import { faultsOfLayout, settled } from './layout.mjs';
 import { Home, Room, online } from './pages.mjs';
 
 /**
@@ -76,7 +76,7 @@ class Looks {
       if (!this.#plan.whole && !(onPhones.has(state) ? few : axe)) continue;
       await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
       await page.setViewportSize({ width, height });
-      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 30)))));
+      await settled(page);
       const name = `${state}-${width}x${height}-${theme}`;
       await page.screenshot({ path: join(this.#plan.pictures, `${name}.png`) });
       this.#pictures++;

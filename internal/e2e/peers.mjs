@@ -23,13 +23,13 @@ async function pair(stage, plan, { media = true } = {}) {
     const page = /** @type {any} */ (globalThis);
     const load = (/** @type {string} */ path) => import(path); // The compiler cannot look up what the server has.
     // One by one, and not as /sdk/turnpike.js, which has all in one file: so we get at what apps cannot.
-    const [{ Client }, { getTicket }, { insideOf }] = await Promise.all(['client', 'server/tickets', 'peer/peer'].map((name) => load(`/sdk/${name}.js`)));
-    page.insideOf = insideOf;
+    const [{ Client }, { getTicket }, { insideOf }, { signsOfLife }] = await Promise.all(['client', 'server/tickets', 'peer/peer', 'peer/path'].map((name) => load(`/sdk/${name}.js`)));
+    Object.assign(page, { insideOf, signsOfLife });
     page.until = async (/** @type {string} */ what, /** @type {() => unknown} */ ask, ms = 30_000) => {
       for (const deadline = performance.now() + ms; performance.now() < deadline;) {
         const answer = await ask();
         if (answer) return answer;
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise(requestAnimationFrame);
       }
       throw new Error(`waited in vain for: ${what}`);
     };
@@ -274,19 +274,23 @@ export async function quiet(stage, plan, step) {
   const page = await pair(stage, plan, { media: false });
   step('both are connected');
   const report = await page.evaluate(async () => {
-    const { ann, ben, insideOf } = /** @type {any} */ (globalThis);
+    const { ann, ben, signsOfLife, until } = /** @type {any} */ (globalThis);
     const former = [ann.peer.connection, ben.peer.connection];
-    const signs = [];
-    for (const end = performance.now() + 16_000; performance.now() < end;) {
-      signs.push(await insideOf(ann.peer).signsOfLife());
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
-    let [last, longest, since] = [signs[0], 0, 0];
-    for (const [n, sign] of signs.entries()) {
-      if (sign !== last) [last, since] = [sign, n];
-      longest = Math.max(longest, n - since);
-    }
-    return { same: [ann, ben].every(({ peer }, i) => peer.connection === former[i]), longestSilenceMs: longest * 500 };
+    const look = async () => {
+      /** @type {RTCStatsReport} */
+      const stats = await former[0].getStats();
+      return { signs: signsOfLife(stats), at: Math.max(...[...stats.values()].map(({ timestamp }) => timestamp)) };
+    };
+    const isKept = () => [ann, ben].every(({ peer }, i) => peer.connection === former[i]);
+    const first = await look();
+    let [last, longest] = [first, 0];
+    await until('16 s of silence but for those checks', async () => {
+      const now = await look();
+      longest = Math.max(longest, now.at - last.at);
+      if (now.signs !== last.signs) last = now;
+      return !isKept() || now.at - first.at >= 16_000;
+    });
+    return { same: isKept(), longestSilenceMs: Math.round(longest) };
   });
   if (!report.same) throw new Error('a connection on which nothing was wrong was given up');
   return report;
