@@ -40,7 +40,7 @@ export class Session extends Emitter {
   constructor() {
     super();
     this.name = storedName() ?? madeUpName();
-    this.client = this.#newClient(this.name, nextName);
+    this.client = this.#newClient();
   }
 
   get state() {
@@ -49,13 +49,13 @@ export class Session extends Emitter {
 
   /** Signs in. Errors come as a `refused` event. */
   start() {
-    this.#adopt(this.client);
+    this.#watch(this.client);
     this.#opened = this.client.open().catch(() => {});
   }
 
   /** Tries again after a refusal. */
   restart() {
-    this.client = this.#newClient(this.name, nextName);
+    this.client = this.#newClient();
     this.start();
   }
 
@@ -91,8 +91,7 @@ export class Session extends Emitter {
   }
 
   /** @param {Client} client */
-  #adopt(client) {
-    this.client = client;
+  #watch(client) {
     const mine = () => this.client === client;
     client.on('online', (detail) => {
       if (!mine()) return;
@@ -135,16 +134,9 @@ export class Session extends Emitter {
     this.#named();
   }
 
-  /**
-   * @param {string} name
-   * @param {(taken: string) => string | undefined} onNameTaken
-   */
-  #newClient(name, onNameTaken) {
-    /** @param {string} taken */
-    const another = (taken) => (client.session ? nextName(taken) : onNameTaken(taken));
+  #newClient() {
     const storage = tabStorage();
-    const client = new Client({ timeout: Infinity, name, onNameTaken: another, getTicket: (request) => ticketFor(request), ...(storage && { storage }) });
-    return client;
+    return new Client({ timeout: Infinity, name: this.name, onNameTaken: nextName, getTicket: ticketFor, ...(storage && { storage }) });
   }
 }
 
