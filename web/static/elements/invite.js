@@ -1,17 +1,16 @@
 // @ts-check
+import { copyLink } from '../clipboard.js';
 import { fill, find, findButton, write } from '../dom.js';
 import { drawQrCode } from '../qrcode.js';
-import { RoomInvites } from '../roominvites.js';
 import { wordsFor, wordsOf } from '../words.js';
 
 /**
  * @import { App } from '../app.js'
  * @import { Invite, InviteRole } from '../sdk/server/invites.js'
- * @import { OfferedLink } from '../roominvites.js'
+ * @import { OfferedLink, RoomInvites } from '../roominvites.js'
  */
 
 const DAY_S = 86_400;
-const COPIED_MS = 2000;
 const UNTIL = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 /** @type {Record<InviteRole, string>} */
 const ROLES = { guest: 'guests', member: 'members', moderator: 'moderators', admin: 'admins' };
@@ -123,11 +122,8 @@ export class InviteDialog extends HTMLElement {
   }
 
   async #copy() {
-    const label = find(this, '[data-testid=invite-copy] span', HTMLElement);
     try {
-      await navigator.clipboard.writeText(this.#link);
-      label.textContent = 'Copied';
-      setTimeout(() => (label.textContent = 'Copy link'), COPIED_MS);
+      await copyLink(findButton(this, 'invite-copy'), this.#link);
     } catch {
       find(this, '.link', HTMLInputElement).select();
       this.#say('The browser does not let this page copy. The link is selected: copy it yourself.');
@@ -158,8 +154,8 @@ function people(count) {
 
 /** @param {Pick<Invite, 'role' | 'uses' | 'used' | 'expires'>} invite */
 function describe({ role, uses, used, expires }) {
-  const used_ = uses === 0 ? `for anybody, used ${used === 1 ? 'once' : `${used} times`}` : `for ${people(uses)}, ${used} came`;
-  return `${used_}${role === 'guest' ? '' : `, as ${ROLES[role]}`}, until ${UNTIL.format(new Date(expires))}`;
+  const whom = uses === 0 ? `for anybody, used ${used === 1 ? 'once' : `${used} times`}` : `for ${people(uses)}, ${used} came`;
+  return `${whom}${role === 'guest' ? '' : `, as ${ROLES[role]}`}, until ${UNTIL.format(new Date(expires))}`;
 }
 
 customElements.define('tp-invite', InviteDialog);

@@ -1,4 +1,5 @@
 // @ts-check
+import { copyLink } from '../clipboard.js';
 import { fill, find, findButton, isolate, write } from '../dom.js';
 import { RoomInvites } from '../roominvites.js';
 import { Devices } from '../sdk/devices.js';
@@ -22,7 +23,6 @@ import { TroubleStrip } from './trouble.js';
  * @import { Peer, Room } from '../sdk/turnpike.js'
  */
 
-const COPIED_MS = 2000;
 const NAMES = new Intl.ListFormat('en');
 /** Of a room that is made from its link. */
 const DEFAULT_SIZE = 8;
@@ -308,29 +308,14 @@ export class RoomPage extends HTMLElement {
 
   /** Copies the link, with an invite if there is one to give. */
   async #copyLink() {
-    const label = find(this, '[data-testid=copy-link] span', HTMLElement);
     /** @type {Promise<OfferedLink>} */
     const offering = this.#invites.offer().catch(() => ({ link: this.#invites.plain, kind: 'plain' }));
     try {
-      await copyText(offering.then(({ link }) => link));
-      label.textContent = 'Copied';
-      setTimeout(() => (label.textContent = 'Copy link'), COPIED_MS);
+      await copyLink(findButton(this, 'copy-link'), offering.then(({ link }) => link));
     } catch {
       await this.#invite.open(); // It shows the link, to copy by hand.
     }
   }
-}
-
-/**
- * Copies a text that comes later. Browsers let a page copy only while it handles a click, so some want to know right then
- * that a text will come.
- *
- * @param {Promise<string>} text
- */
-async function copyText(text) {
-  if (typeof ClipboardItem !== 'function') return navigator.clipboard.writeText(await text);
-  const blob = text.then((text) => new Blob([text], { type: 'text/plain' }));
-  await navigator.clipboard.write([new ClipboardItem({ 'text/plain': blob })]);
 }
 
 customElements.define('tp-room', RoomPage);
