@@ -89,6 +89,7 @@ func newSite(tree fs.FS) (*site, error) {
 	for name, content := range sources {
 		switch path.Ext(name) {
 		case ".html", ".js", ".ts": // pages, modules and types have places of their own
+		case ".md": // for readers of the source
 		case ".css":
 			if content, err = minifyStyle(content); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)

@@ -25,6 +25,7 @@ func TestSize(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
+			// web/static/vendor has files of other projects as they were published.
 			if slices.Contains([]string{"node_modules", ".git", "bin", "testdata", "vendor"}, d.Name()) {
 				return filepath.SkipDir
 			}
