@@ -69,7 +69,7 @@ func table() []rule {
 			why: "signaling needs tickets, the protocol and sockets: what it asks of others is a small interface of its own"},
 		{from: "turnpike/signal/socket", never: ours, but: []string{"turnpike/signal/wire"}, tests: true,
 			why: "a socket carries messages for anybody: of the protocol it knows close codes, limits and where a message has its number"},
-		{from: "turnpike/client/...", never: ours, but: []string{"turnpike/signal/wire", "turnpike/client/..."}, later: true,
+		{from: "turnpike/client/...", never: ours, but: []string{"turnpike/signal/wire", "turnpike/client/..."},
 			why: "programs that embed the client must not carry the server"},
 
 		// Also in the rows above, but these hold for tests as well.
@@ -114,8 +114,8 @@ func table() []rule {
 			why: "what tries a server takes it for a stranger: it reads the API's answers and the protocol's by itself"},
 		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/probe"}, never: "turnpike/internal/probe/...",
 			why: "what is tried knows nothing of what tries it"},
-		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/probe"}, never: pionTURN,
-			why: "relaying is ours; pion's client judges it from outside, in tests and in turnpike check"},
+		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/probe", "turnpike/client/..."}, never: pionTURN,
+			why: "relaying is ours; pion's client judges it from outside, in tests and in turnpike check, and comes with pion/ice to peers without a browser"},
 	}
 }
 
