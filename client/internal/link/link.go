@@ -7,6 +7,7 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -44,6 +45,9 @@ type Config struct {
 	// Path when there is none any more.
 	OnPath func(Path)
 
+	// TLS is for TURN over TLS and DTLS: roots above all. Nil trusts what the system trusts.
+	TLS *tls.Config
+
 	// Logger hears what happens. Nil is silence.
 	Logger *slog.Logger
 }
@@ -74,7 +78,8 @@ type Link interface {
 	// Path returns the path in use, with its present RTT, and false while there is none.
 	Path() (Path, bool)
 
-	// Close ends the streams, tells the other side by the path, and waits until all goroutines of the Link have ended.
+	// Close waits, for at most five seconds, until the other side has read the end of every stream whose writing was ended in
+	// order. Then it ends the streams, tells the other side by the path, and waits until all goroutines of the Link have ended.
 	Close() error
 }
 
@@ -84,6 +89,8 @@ type Stream interface {
 	net.Conn
 	// CloseWrite tells the other side that nothing follows. Reading goes on.
 	CloseWrite() error
+	// Reset gives up both directions at once: the other side's Read and Write fail.
+	Reset()
 	// Name is the name that the side that opened the stream gave it.
 	Name() string
 }
