@@ -84,6 +84,9 @@ func unknownFlag(fs *flag.FlagSet, name string) error {
 	if variable, ok := config.SecretVariable(name); ok {
 		return fmt.Errorf("there is no flag --%s, because others on this machine could see it; set %s, or write it into the configuration file", name, variable)
 	}
+	if fs.Lookup(name+"-file") != nil {
+		return fmt.Errorf("there is no flag --%s, because others on this machine could see it; write it into a file, or to standard input, for --%s-file", name, name)
+	}
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 	if near := config.Nearest(name, "-", names); near != "" {
@@ -104,6 +107,12 @@ type tokenFlag struct {
 func (t *tokenFlag) register(fs *flag.FlagSet, name, variable string) {
 	t.name, t.variable = name, variable
 	fs.StringVar(&t.value, name, "", "")
+	fs.StringVar(&t.file, name+"-file", "", "")
+}
+
+// registerFile adds --NAME-file alone.
+func (t *tokenFlag) registerFile(fs *flag.FlagSet, name, variable string) {
+	t.name, t.variable = name, variable
 	fs.StringVar(&t.file, name+"-file", "", "")
 }
 

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -23,11 +24,14 @@ import (
 func main() {
 	ctx, drain, hangup := catchSignals(os.Args[1:])
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), drain: drain, hangup: hangup,
-		terminal: term.IsTerminal(int(os.Stdout.Fd()))}
+		terminal: term.IsTerminal(int(os.Stdout.Fd())), configDir: os.UserConfigDir}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
-// catchSignals returns what the signals of a command do. SIGINT ends the context of serve, check and bench; so does
+// endsByContext are the commands beside serve that end in an orderly way on a signal.
+var endsByContext = []string{"check", "netcheck", "bench"}
+
+// catchSignals returns what the signals of a command do. SIGINT ends the context of serve and of endsByContext; so does
 // SIGTERM, but serve drains first. A second signal ends the process. SIGHUP goes to serve alone. All other commands are
 // quick, and signals end them as they end any process.
 func catchSignals(args []string) (ctx context.Context, drain <-chan struct{}, hangup <-chan os.Signal) {
@@ -36,7 +40,7 @@ func catchSignals(args []string) (ctx context.Context, drain <-chan struct{}, ha
 	switch {
 	case serves:
 		signal.Notify(hangups, syscall.SIGHUP)
-	case len(args) == 0 || args[0] != "check" && args[0] != "bench":
+	case len(args) == 0 || !slices.Contains(endsByContext, args[0]):
 		return context.Background(), draining, hangups
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -59,6 +63,8 @@ type program struct {
 	stdout, stderr io.Writer
 	terminal       bool     // stdout is a terminal: a person reads it, and no journal
 	environ        []string // as os.Environ gives it
+
+	configDir func() (string, error) // of the user's configuration, as os.UserConfigDir; nil: none
 
 	// drain, once closed, asks a server to end after its relays have ended. The end of the context asks it to end now.
 	drain <-chan struct{}

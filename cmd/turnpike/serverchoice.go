@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"turnpike/auth"
+)
+
+// serverFlags say which server a command of a peer's machine talks to, and how it gets in there. Such a command knows no
+// configuration of a server.
+//
+//	--server URL          or TURNPIKE_SERVER, or the link of --invite-file, or the server that was used last
+//	--ticket-file FILE    or TURNPIKE_TICKET; "-" is standard input
+//	--invite-file FILE    or TURNPIKE_INVITE; "-" is standard input
+//
+// A ticket or an invite never stands among the arguments, where others on this machine can see it.
+type serverFlags struct {
+	server         string
+	ticket, invite tokenFlag
+}
+
+// helpServer is the part of these flags in the help of a command.
+const helpServer = `  --server URL         the server ($TURNPIKE_SERVER, or the one that was used last)
+  --invite-file FILE   get in with the invite in this file, "-" is standard input ($TURNPIKE_INVITE)
+  --ticket-file FILE   get in with the ticket in this file, "-" is standard input ($TURNPIKE_TICKET)
+`
+
+func (f *serverFlags) register(fs *flag.FlagSet) {
+	fs.StringVar(&f.server, "server", "", "")
+	f.ticket.registerFile(fs, "ticket", "TURNPIKE_TICKET")
+	f.invite.registerFile(fs, "invite", "TURNPIKE_INVITE")
+}
+
+// access is a server, and how to get in there: with the ticket, else with the invite, else as a guest.
+type access struct {
+	base           string // scheme://host[:port]
+	ticket, invite string // invite is the token, without the link around it
+}
+
+// choose returns the server and what lets this machine in. arg is the server's URL if the command takes one as an argument, else
+// empty. Its errors are usage errors of the command.
+func (f *serverFlags) choose(p *program, command, arg string) (access, error) {
+	a, err := f.chosen(p, arg)
+	if err != nil {
+		return access{}, &usageError{command, err}
+	}
+	return a, nil
+}
+
+func (f *serverFlags) chosen(p *program, arg string) (a access, err error) {
+	if f.ticket.given() && f.invite.given() {
+		return access{}, errors.New("--ticket-file and --invite-file exclude each other")
+	}
+	byVariable := !f.ticket.given() && !f.invite.given()
+	if a.ticket, err = f.ticket.read(p, byVariable); err != nil {
+		return access{}, err
+	}
+	link, err := f.invite.read(p, byVariable && a.ticket == "")
+	if err != nil {
+		return access{}, err
+	}
+	if a.invite = auth.InviteToken(link); link != "" && (a.invite == "" || strings.Contains(a.invite, "://")) {
+		return access{}, errors.New("the invite is a link without an invite in it; copy the whole link, with what follows its \"#\"")
+	}
+	if arg != "" && f.server != "" {
+		return access{}, fmt.Errorf("%q and --server name two servers; give one of them", arg)
+	}
+	from := ""
+	for _, source := range []struct{ from, url string }{{"the argument", arg}, {"--server", f.server}, {"TURNPIKE_SERVER", p.getenv("TURNPIKE_SERVER")}} {
+		if source.url == "" {
+			continue
+		}
+		if strings.Contains(source.url, "#invite=") {
+			return access{}, fmt.Errorf("the URL of %s has an invite in it, and others on this machine can see arguments; "+
+				"put the link into a file for --invite-file, or into TURNPIKE_INVITE: it names the server, too", source.from)
+		}
+		if a.base, err = serverURL(source.url); err != nil {
+			return access{}, err
+		}
+		from = source.from
+		break
+	}
+	if err := a.match(link, from); err != nil {
+		return access{}, err
+	}
+	if a.base == "" {
+		a.base, err = p.lastServer()
+	}
+	return a, err
+}
+
+// match takes the server of the link if nothing else has named one. An invite never goes to a server that it does not lead to.
+func (a *access) match(link, from string) error {
+	if !strings.Contains(link, "://") {
+		return nil
+	}
+	base, err := serverURL(link)
+	switch {
+	case err != nil:
+		return errors.New("the invite is a link, and leads to no server; copy the whole link, which begins with https://")
+	case a.base == "":
+		a.base = base
+	case !strings.EqualFold(a.base, base):
+		return fmt.Errorf("the invite leads to %s, and %s names %s; give one of them", base, from, a.base)
+	}
+	return nil
+}
