@@ -41,6 +41,8 @@ nat_discovery_port = 3479
 			"endpoint-independent mapping, address and port-dependent filtering: "},
 		{netlab.Symmetric, "NAT with Address and Port Dependent Mapping!", "NAT with Address and Port Dependent Filtering!",
 			"address and port-dependent mapping, address and port-dependent filtering: "},
+		{netlab.CGNAT, "NAT with Address and Port Dependent Mapping!", "NAT with Address and Port Dependent Filtering!",
+			"address and port-dependent mapping, address and port-dependent filtering: "},
 	} {
 		t.Run(test.kind.String(), func(t *testing.T) {
 			inside := lab.Behind(test.kind, strings.ReplaceAll(test.kind.String(), " ", "-"))

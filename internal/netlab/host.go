@@ -19,15 +19,27 @@ import (
 // A Host is a network namespace with one interface, eth0. Once the test has it, only [Lab.Move], [Lab.Readdress] and
 // [Lab.Supersede] change its fields.
 type Host struct {
-	lab    *Lab
-	name   string
-	netns  string
-	router string // its NAT's namespace; empty on the public segment
-	addr   netip.Addr
-	addr6  netip.Addr
-	public netip.Addr
-	kind   Kind
-	moves  int
+	lab     *Lab
+	name    string
+	netns   string
+	router  string // its NAT's namespace; empty on the public segment
+	addr    netip.Addr
+	addr6   netip.Addr
+	public  netip.Addr
+	kind    Kind
+	carrier *Carrier // behind which its NAT is, or nil
+	moves   int
+	attach  func(joiner) // makes eth0 with its addresses and routes; nil where the host cannot have a hop
+	hop     *Hop         // between eth0 and the neighbour, or nil
+}
+
+// A joiner makes a host's eth0, and joins it to a new interface in the namespace of its neighbour.
+type joiner func(neighbour, port string)
+
+// cable is the joiner that has neither delay nor loss.
+func (h *Host) cable(neighbour, port string) {
+	h.lab.t.Helper()
+	h.lab.ip(neighbour, fmt.Sprintf("link add %s type veth peer name eth0 netns %s", port, h.netns))
 }
 
 // Namespace returns its name for `ip netns exec`.
@@ -36,13 +48,13 @@ func (h *Host) Namespace() string { return h.netns }
 // Kind returns the kind of NAT or firewall that it is behind.
 func (h *Host) Kind() Kind { return h.kind }
 
-// Addr returns the IPv4 address of its interface.
+// Addr returns the IPv4 address of its interface, or the zero Addr if it has IPv6 only.
 func (h *Host) Addr() netip.Addr { return h.addr }
 
 // Addr6 returns the IPv6 address of its interface, or the zero Addr behind a NAT.
 func (h *Host) Addr6() netip.Addr { return h.addr6 }
 
-// Public returns the IPv4 address that others see: the NAT's outside, or Addr.
+// Public returns the IPv4 address that others see: the outside of its NAT or its carrier's, or Addr.
 func (h *Host) Public() netip.Addr { return h.public }
 
 // Command is exec.CommandContext on this host. The command replaces ip(8) in its

@@ -28,10 +28,14 @@ const (
 	UDPBlocked
 	// Only443 lets only TCP to port 443 out. It maps ports as Symmetric does.
 	Only443
+	// CGNAT is PortRestricted at home, behind a carrier's NAT that is Symmetric: see [Lab.Carrier].
+	CGNAT
+	// IPv6Only has no NAT, and no IPv4.
+	IPv6Only
 )
 
 func (k Kind) String() string {
-	names := [...]string{"public", "full cone", "address-restricted", "port-restricted", "symmetric", "UDP blocked", "only 443"}
+	names := [...]string{"public", "full cone", "address-restricted", "port-restricted", "symmetric", "UDP blocked", "only 443", "CGNAT", "IPv6 only"}
 	if k < 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", int(k))
 	}

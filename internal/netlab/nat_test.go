@@ -18,22 +18,36 @@ const patience = 5 * time.Second
 // TestNAT holds that each kind maps and filters as its name says. Of three sockets
 // outside, two are on one host and differ only in their port. The third is on another host.
 func TestNAT(t *testing.T) {
-	for _, test := range []struct {
-		kind       Kind
+	home := func(kind Kind) func(*Lab) *Host {
+		return func(lab *Lab) *Host { return lab.Behind(kind, "alice") }
+	}
+	carried := func(carrier, home Kind) func(*Lab) *Host {
+		return func(lab *Lab) *Host { return lab.Carrier("carrier", carrier, false).Behind(home, "alice") }
+	}
+	for name, test := range map[string]struct {
+		behind     func(*Lab) *Host
 		samePort   bool // endpoint-independent mapping
 		otherPort  bool // lets in another port of an address that was sent to
 		otherHost  bool // lets in an address that was never sent to
 		keepsPorts bool // port preservation (RFC 4787 §4.2.1)
 	}{
-		{kind: FullCone, samePort: true, otherPort: true, otherHost: true, keepsPorts: true},
-		{kind: AddressRestricted, samePort: true, otherPort: true, keepsPorts: true},
-		{kind: PortRestricted, samePort: true, keepsPorts: true},
-		{kind: Symmetric},
+		"full cone":          {behind: home(FullCone), samePort: true, otherPort: true, otherHost: true, keepsPorts: true},
+		"address-restricted": {behind: home(AddressRestricted), samePort: true, otherPort: true, keepsPorts: true},
+		"port-restricted":    {behind: home(PortRestricted), samePort: true, keepsPorts: true},
+		"symmetric":          {behind: home(Symmetric)},
+		"CGNAT":              {behind: home(CGNAT)},
+
+		// The stricter of two NATs decides, in each respect.
+		"full cone behind a symmetric carrier":          {behind: carried(Symmetric, FullCone)},
+		"full cone behind a full-cone carrier":          {behind: carried(FullCone, FullCone), samePort: true, otherPort: true, otherHost: true, keepsPorts: true},
+		"full cone behind a port-restricted carrier":    {behind: carried(PortRestricted, FullCone), samePort: true, keepsPorts: true},
+		"address-restricted behind a full-cone carrier": {behind: carried(FullCone, AddressRestricted), samePort: true, otherPort: true, keepsPorts: true},
+		"symmetric behind a full-cone carrier":          {behind: carried(FullCone, Symmetric)},
 	} {
-		t.Run(test.kind.String(), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			lab := New(t)
 			one, two := lab.Public("one"), lab.Public("two")
-			alice := lab.Behind(test.kind, "alice")
+			alice := test.behind(lab)
 			known, knownHost, stranger := listen(t, one), listen(t, one), listen(t, two)
 
 			// Filtering. Alice has sent to the first socket only.
@@ -87,6 +101,9 @@ func TestHolePunching(t *testing.T) {
 		{AddressRestricted, Symmetric, true},
 		{PortRestricted, Symmetric, false},
 		{Symmetric, Symmetric, false},
+		{FullCone, CGNAT, true},
+		{PortRestricted, CGNAT, false},
+		{CGNAT, CGNAT, false},
 	} {
 		t.Run(test.a.String()+" and "+test.b.String(), func(t *testing.T) {
 			lab := New(t)
@@ -243,7 +260,12 @@ func connect(t *testing.T, from, to *Host, port uint16, want bool) error {
 
 func listen(t *testing.T, h *Host) *net.UDPConn {
 	t.Helper()
-	conn, err := h.ListenUDP(0)
+	return listenOn(t, h, 0)
+}
+
+func listenOn(t *testing.T, h *Host, port uint16) *net.UDPConn {
+	t.Helper()
+	conn, err := h.ListenUDP(port)
 	if err != nil {
 		t.Fatal(err)
 	}

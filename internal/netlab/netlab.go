@@ -21,7 +21,8 @@
 //
 // The public segment uses addresses that look public, because a relay refuses
 // the ranges that are reserved for documentation and for labs like this one.
-// The insides of the NATs use private addresses (RFC 1918).
+// The insides of the NATs use private addresses (RFC 1918). A home NAT can be behind that
+// of a carrier, see [Carrier], and a host can have a slow line, see [Hop].
 //
 // The name of a namespace starts with "lab", the process ID and a number, so that
 // labs do not collide. A lab removes exactly the namespaces that it made. If a test
@@ -96,19 +97,37 @@ func missing() string {
 // Public makes a host with an IPv4 and an IPv6 address on the public segment.
 func (l *Lab) Public(name string) *Host {
 	l.t.Helper()
+	return l.onSegment(name, Public)
+}
+
+// onSegment makes a host on the public segment, which has IPv4 unless its kind is IPv6Only.
+func (l *Lab) onSegment(name string, kind Kind) *Host {
+	l.t.Helper()
 	addr, addr6, port := l.nextAddress()
-	h := &Host{lab: l, name: name, netns: l.namespace(name), addr: addr, addr6: addr6, public: addr, kind: Public}
-	l.ip(l.bridge, fmt.Sprintf("link add %s master br0 type veth peer name eth0 netns %s", port, h.netns))
-	l.ip(l.bridge, fmt.Sprintf("link set %s up", port))
-	// The default route leads nowhere. A server finds its own address by asking
-	// for the source address of that route.
-	l.ip(h.netns,
-		"link set eth0 up",
-		fmt.Sprintf("addr add %s/24 dev eth0", addr),
-		fmt.Sprintf("addr add %s/64 dev eth0 nodad", addr6),
-		fmt.Sprintf("route add default dev eth0 src %s", addr),
-		fmt.Sprintf("route add ::/0 dev eth0 src %s", addr6),
-	)
+	h := &Host{lab: l, name: name, netns: l.namespace(name), addr6: addr6, kind: kind}
+	if kind != IPv6Only {
+		h.addr, h.public = addr, addr
+	}
+	h.attach = func(join joiner) {
+		l.t.Helper()
+		join(l.bridge, port)
+		l.ip(l.bridge, fmt.Sprintf("link set %s up master br0", port))
+		// The default route leads nowhere. A server finds its own address by asking
+		// for the source address of that route.
+		commands := []string{
+			"link set eth0 up",
+			fmt.Sprintf("addr add %s/64 dev eth0 nodad", addr6),
+			fmt.Sprintf("route add ::/0 dev eth0 src %s", addr6),
+		}
+		if kind != IPv6Only {
+			commands = append(commands,
+				fmt.Sprintf("addr add %s/24 dev eth0", addr),
+				fmt.Sprintf("route add default dev eth0 src %s", addr),
+			)
+		}
+		l.ip(h.netns, commands...)
+	}
+	h.attach(h.cable)
 	l.register(h)
 	return h
 }
@@ -117,7 +136,7 @@ func (l *Lab) Public(name string) *Host {
 func (l *Lab) AddAddresses(h *Host) (v4, v6 netip.Addr) {
 	l.t.Helper()
 	if h.kind != Public {
-		l.t.Fatalf("netlab: %s is %v, and has one address", h.name, h.kind)
+		l.t.Fatalf("netlab: %s is %v, and has no second address", h.name, h.kind)
 	}
 	v4, v6, _ = l.nextAddress()
 	l.ip(h.netns,
@@ -152,38 +171,51 @@ func (l *Lab) Withdraw(h *Host, addresses ...netip.Addr) {
 	}
 }
 
-// Behind makes a host behind a NAT of the given kind, with no other host there.
-// For Public, which is no NAT, it does the same as [Lab.Public].
+// Behind makes a host behind a NAT of the given kind, with no other host there. For
+// Public, which is no NAT, it does the same as [Lab.Public]. The host of IPv6Only is on
+// the public segment too.
 func (l *Lab) Behind(kind Kind, name string) *Host {
 	l.t.Helper()
-	if kind == Public {
+	switch kind {
+	case Public:
 		return l.Public(name)
+	case IPv6Only:
+		return l.onSegment(name, kind)
+	case CGNAT:
+		h := l.Carrier(name+"-carrier", Symmetric, false).Behind(PortRestricted, name)
+		h.kind = kind
+		return h
 	}
 	h := &Host{lab: l, name: name, netns: l.namespace(name)}
-	l.putBehindNAT(h, kind, name+"-nat")
+	l.putBehindNAT(h, kind, name+"-nat", nil)
 	l.register(h)
 	return h
 }
 
 // Move takes a host from behind its NAT and puts it behind another one of the given kind, as when a telephone leaves the
 // house. Its address and its public address change. Its open connections die without a reset: nothing answers at the old
-// address.
+// address. A hop stays behind.
 func (l *Lab) Move(h *Host, kind Kind) {
 	l.t.Helper()
-	if h.router == "" || kind == Public {
-		l.t.Fatalf("netlab: %s, %v, cannot be moved: only from NAT to NAT", h.name, h.kind)
+	if h.router == "" || kind == Public || kind == CGNAT || kind == IPv6Only {
+		l.t.Fatalf("netlab: %s, %v, cannot be moved to %v: only from a NAT to one at home", h.name, h.kind, kind)
 	}
-	l.ip(h.netns, "link del eth0")
+	if h.hop != nil {
+		h.hop.close() // which takes eth0 with it
+		h.hop = nil
+	} else {
+		l.ip(h.netns, "link del eth0")
+	}
 	h.moves++
-	l.putBehindNAT(h, kind, fmt.Sprintf("%s-nat%d", h.name, h.moves))
+	l.putBehindNAT(h, kind, fmt.Sprintf("%s-nat%d", h.name, h.moves), nil)
 }
 
 // Readdress gives the NAT of a host another public address, as some providers do every night. The host itself does not
 // notice. Its open connections die without a reset, because the NAT picks up no connection in mid-stream.
 func (l *Lab) Readdress(h *Host) {
 	l.t.Helper()
-	if h.router == "" {
-		l.t.Fatalf("netlab: %s is %v, and has no NAT", h.name, h.kind)
+	if h.router == "" || h.carrier != nil {
+		l.t.Fatalf("netlab: %s is %v, and has no NAT with a public address", h.name, h.kind)
 	}
 	l.sysctl(h.router, "net/netfilter/nf_conntrack_tcp_loose", "0")
 	former := h.public
@@ -195,34 +227,60 @@ func (l *Lab) Readdress(h *Host) {
 	)
 }
 
-// putBehindNAT makes a NAT of the given kind and puts h behind it.
-func (l *Lab) putBehindNAT(h *Host, kind Kind, router string) {
+// putBehindNAT makes a NAT of the given kind and puts h behind it. The NAT is a carrier's customer, or on the public segment.
+func (l *Lab) putBehindNAT(h *Host, kind Kind, router string, carrier *Carrier) {
+	l.t.Helper()
+	h.router, h.kind, h.carrier = l.namespace(router), kind, carrier
+	var n byte // of the network inside
+	if carrier != nil {
+		carrier.connect(h.router)
+		other, _, _ := l.nextAddress() // no other NAT has its number
+		h.public, n = carrier.public, other.As4()[3]
+	} else {
+		h.public = l.uplink(h.router)
+		n = h.public.As4()[3]
+	}
+	inside := netip.AddrFrom4([4]byte{192, 168, n, 1})
+	h.addr = inside.Next()
+	h.attach = func(join joiner) {
+		l.t.Helper()
+		join(h.router, "lan")
+		l.ip(h.router, "link set lan up", fmt.Sprintf("addr add %s/24 dev lan", inside))
+		l.ip(h.netns,
+			"link set eth0 up",
+			fmt.Sprintf("addr add %s/24 dev eth0", h.addr),
+			fmt.Sprintf("route add default via %s", inside),
+		)
+	}
+	h.attach(h.cable)
+	l.sysctl(h.router, "net/ipv4/ip_forward", "1")
+	l.nft(h.router, ruleset(kind, h.addr))
+}
+
+// uplink joins a router to the public segment, and returns its address there.
+func (l *Lab) uplink(router string) (wan netip.Addr) {
 	l.t.Helper()
 	wan, _, port := l.nextAddress()
-	n := wan.As4()[3]
-	inside := netip.AddrFrom4([4]byte{192, 168, n, 1})
-	h.router, h.addr, h.public, h.kind = l.namespace(router), inside.Next(), wan, kind
-	l.ip(l.bridge, fmt.Sprintf("link add %s master br0 type veth peer name wan netns %s", port, h.router))
+	l.ip(l.bridge, fmt.Sprintf("link add %s master br0 type veth peer name wan netns %s", port, router))
 	l.ip(l.bridge, fmt.Sprintf("link set %s up", port))
-	l.ip(h.router, fmt.Sprintf("link add lan type veth peer name eth0 netns %s", h.netns))
-	l.ip(h.router,
-		"link set lan up",
+	l.ip(router,
 		"link set wan up",
-		fmt.Sprintf("addr add %s/24 dev lan", inside),
 		fmt.Sprintf("addr add %s/24 dev wan", wan),
-		// A provider would not route packets to private addresses either.
+		"route add default dev wan",
+	)
+	l.denyPrivate(router)
+	return wan
+}
+
+// denyPrivate lets a router answer that private addresses, but those inside it, are not reachable. A provider would not route
+// packets there either.
+func (l *Lab) denyPrivate(router string) {
+	l.t.Helper()
+	l.ip(router,
 		"route add unreachable 10.0.0.0/8",
 		"route add unreachable 172.16.0.0/12",
 		"route add unreachable 192.168.0.0/16",
-		"route add default dev wan",
 	)
-	l.ip(h.netns,
-		"link set eth0 up",
-		fmt.Sprintf("addr add %s/24 dev eth0", h.addr),
-		fmt.Sprintf("route add default via %s", inside),
-	)
-	l.sysctl(h.router, "net/ipv4/ip_forward", "1")
-	l.nft(h.router, ruleset(kind, h.addr))
 }
 
 // AddName lets all hosts of the lab, present and future, resolve name to the address of h.
