@@ -116,6 +116,8 @@ func table() []rule {
 			why: "what is tried knows nothing of what tries it"},
 		{from: ours, unless: []string{"turnpike/cmd/...", "turnpike/internal/probe", "turnpike/client/..."}, never: pionTURN,
 			why: "relaying is ours; pion's client judges it from outside, in tests and in turnpike check, and comes with pion/ice to peers without a browser"},
+		{from: ours, unless: []string{"turnpike/client/..."}, never: "github.com/pion/webrtc/...", direct: true,
+			why: "a program speaks WebRTC by the client, because browsers do, and the server speaks none"},
 	}
 }
 

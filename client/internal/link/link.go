@@ -8,6 +8,7 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -47,6 +48,10 @@ type Config struct {
 
 	// TLS is for TURN over TLS and DTLS: roots above all. Nil trusts what the system trusts.
 	TLS *tls.Config
+
+	// OnMessage hears of what a page says to this side by room.send, peer.send and as chat: each message once, in order and
+	// one call at a time. Nothing more is read of them while it runs. Nil: pages learn that this side takes no data.
+	OnMessage func(Message)
 
 	// Logger hears what happens. Nil is silence.
 	Logger *slog.Logger
@@ -93,6 +98,15 @@ type Stream interface {
 	Reset()
 	// Name is the name that the side that opened the stream gave it.
 	Name() string
+}
+
+// Message is what a page says to a program. Chat has the topic turnpike.chat and an object of text and at as its data, just
+// as if it came by way of the server.
+type Message struct {
+	Topic string
+	// Data is JSON; Bytes takes its place if the page has sent bytes.
+	Data  json.RawMessage
+	Bytes []byte
 }
 
 // Path is the way that packets take at this moment.

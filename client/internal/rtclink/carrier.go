@@ -1,0 +1,279 @@
+package rtclink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pion/webrtc/v4"
+
+	"turnpike/client/internal/link"
+)
+
+// Labels of data channels that are no streams.
+const (
+	reserved        = "turnpike."
+	datagramsLabel  = "turnpike.datagrams"  // of programs
+	unreliableLabel = "turnpike.unreliable" // of the SDK
+)
+
+var errCrowded = fmt.Errorf("more than %d data channels are open", maxChannels)
+
+// rawChannel is a data channel of pion's that was detached: reading it is what makes room for more, and OnBufferedAmountLow
+// is called without a goroutine of its own, so that it must not block.
+type rawChannel interface {
+	ReadDataChannel([]byte) (int, bool, error)
+	WriteDataChannel([]byte, bool) (int, error)
+	Close() error
+	BufferedAmount() uint64
+	SetBufferedAmountLowThreshold(uint64)
+	OnBufferedAmountLow(func())
+}
+
+// carrier is one PeerConnection with its data channels.
+type carrier struct {
+	link *Link
+	pc   *webrtc.PeerConnection
+	over chan struct{} // closed when the connection is given up, or has ended
+	end  func()        // closes over
+
+	mu       sync.Mutex
+	chat     rawChannel // nil until it is open
+	streams  map[*Stream]struct{}
+	channels int // that are not closed on both sides
+	datagram rawChannel
+}
+
+// configuration is that of new PeerConnections.
+func (l *Link) configuration() webrtc.Configuration {
+	policy := webrtc.ICETransportPolicyAll
+	if l.config.RelayOnly {
+		policy = webrtc.ICETransportPolicyRelay
+	}
+	return webrtc.Configuration{ICEServers: l.servers, ICETransportPolicy: policy}
+}
+
+// newCarrier makes a PeerConnection, whose events go to the goroutine of the link.
+func newCarrier(n *negotiation) (*carrier, error) {
+	l := n.link
+	pc, err := l.api.NewPeerConnection(l.configuration())
+	if err != nil {
+		return nil, fmt.Errorf("new PeerConnection: %w", err)
+	}
+	c := &carrier{link: l, pc: pc, over: make(chan struct{}), streams: map[*Stream]struct{}{}}
+	c.end = sync.OnceFunc(func() { close(c.over) })
+	pc.OnICECandidate(func(found *webrtc.ICECandidate) { l.post(func() { n.foundCandidate(c, found) }) })
+	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) { l.post(func() { n.iceChanged(c, state) }) })
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateClosed || pc.SCTP().Transport().State() == webrtc.DTLSTransportStateFailed {
+			c.end()
+			l.post(func() { n.ended(c) })
+		}
+	})
+	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) { l.post(l.showPath) })
+	pc.OnDataChannel(func(*webrtc.DataChannel) {}) // Without a handler, pion closes them.
+	pc.SCTP().OnDataChannelOpened(c.came)
+	negotiated, zero := true, uint16(0)
+	chat, err := pc.CreateDataChannel("chat", &webrtc.DataChannelInit{Negotiated: &negotiated, ID: &zero})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make the channel of the SDK: %w", err), pc.GracefulClose())
+	}
+	chat.OnOpen(func() {
+		if raw, err := detach(chat); err == nil && c.beginChat(raw) {
+			l.post(func() { n.opened(c) })
+		}
+	})
+	return c, nil
+}
+
+func detach(d *webrtc.DataChannel) (rawChannel, error) {
+	detached, err := d.Detach()
+	if err != nil {
+		return nil, err
+	}
+	raw, ok := detached.(rawChannel)
+	if !ok {
+		return nil, errors.New("a detached data channel tells nothing of its buffer")
+	}
+	return raw, nil
+}
+
+func (c *carrier) isOver() bool {
+	select {
+	case <-c.over:
+		return true
+	default:
+		return c.pc.ConnectionState() == webrtc.PeerConnectionStateClosed
+	}
+}
+
+// retire gives the connection up, while the link goes on.
+func (c *carrier) retire() {
+	c.end()
+	if !c.link.spawn(c.shutDown) {
+		c.shutDown()
+	}
+}
+
+// shutDown ends the connection and waits for pion's goroutines.
+func (c *carrier) shutDown() {
+	c.end()
+	if err := c.pc.GracefulClose(); err != nil {
+		c.link.logger.Debug("WebRTC closed with errors", "error", err)
+	}
+}
+
+// checkName returns an error unless a stream may have that name.
+func checkName(name string) error {
+	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) || strings.HasPrefix(name, reserved) {
+		return fmt.Errorf("a stream's name has 1 to %d bytes of UTF-8 and does not begin with %q, unlike %q", link.MaxName, reserved, name)
+	}
+	return nil
+}
+
+// open opens a stream.
+func (c *carrier) open(name string) (*Stream, error) {
+	if err := c.book(); err != nil {
+		return nil, err
+	}
+	d, err := c.pc.CreateDataChannel(name, nil)
+	var raw rawChannel
+	if err == nil {
+		raw, err = detach(d)
+	}
+	if err != nil {
+		c.unbook()
+		return nil, fmt.Errorf("open the data channel %q: %w", name, err)
+	}
+	return c.stream(name, raw, true)
+}
+
+// stream begins to read a channel for which there is a booking.
+func (c *carrier) stream(name string, raw rawChannel, ours bool) (*Stream, error) {
+	s := newStream(c, name, raw, ours)
+	c.mu.Lock()
+	c.streams[s] = struct{}{}
+	c.mu.Unlock()
+	if !c.link.spawn(s.receive) {
+		c.forget(s)
+		return nil, net.ErrClosed
+	}
+	return s, nil
+}
+
+func (c *carrier) forget(s *Stream) {
+	c.mu.Lock()
+	delete(c.streams, s)
+	c.mu.Unlock()
+	c.unbook()
+}
+
+// book counts one more channel.
+func (c *carrier) book() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.channels >= maxChannels {
+		return errCrowded
+	}
+	c.channels++
+	return nil
+}
+
+func (c *carrier) unbook() {
+	c.mu.Lock()
+	c.channels--
+	c.mu.Unlock()
+}
+
+// came takes a channel that the other side has opened. pion calls it for one after the other.
+func (c *carrier) came(d *webrtc.DataChannel) {
+	raw, err := detach(d)
+	if err != nil {
+		c.link.logger.Warn("a data channel cannot be used", "error", err)
+		return
+	}
+	if err := c.book(); err != nil {
+		c.link.logger.Warn("gave up the connection: the other side opens channels without end", "error", err)
+		c.link.post(func() { // Not on pion's goroutine, for which closing waits.
+			if !c.link.spawn(func() { c.shutDown() }) {
+				c.shutDown()
+			}
+		})
+		return
+	}
+	switch label := d.Label(); {
+	case label == datagramsLabel:
+		c.readDatagrams(raw)
+	case label == unreliableLabel:
+		c.spawn(func() { c.readChat(raw) })
+	case checkName(label) != nil || !d.Ordered() || d.MaxRetransmits() != nil || d.MaxPacketLifeTime() != nil:
+		c.link.logger.Warn("refused a data channel that is no stream", "label", label)
+		_ = raw.Close()
+		c.spawn(func() { discard(raw) })
+	default:
+		s, err := c.stream(label, raw, false)
+		if err != nil {
+			return
+		}
+		select {
+		case c.link.accepting <- s:
+		default:
+			c.link.logger.Warn("reset a stream: too many wait to be accepted", "name", label)
+			s.Reset()
+		}
+	}
+}
+
+// spawn runs a function that reads a booked channel to its end.
+func (c *carrier) spawn(read func()) {
+	started := c.link.spawn(func() {
+		defer c.unbook()
+		read()
+	})
+	if !started {
+		c.unbook()
+	}
+}
+
+// drain waits until the other side has read the ends of the streams that were ended in order, and resets the others.
+func (c *carrier) drain(atMost time.Duration) {
+	c.mu.Lock()
+	streams := make([]*Stream, 0, len(c.streams))
+	for s := range c.streams {
+		streams = append(streams, s)
+	}
+	c.mu.Unlock()
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	late := false
+	for _, s := range streams {
+		if !s.isEnded() {
+			s.Reset()
+			continue
+		}
+		if late {
+			continue
+		}
+		select {
+		case <-s.wasRead:
+		case <-s.gone:
+		case <-c.over:
+		case <-timer.C:
+			late = true
+		}
+	}
+}
+
+// discard reads a channel to its end, so that what nobody wants does not fill the window of the others.
+func discard(raw rawChannel) {
+	buffer := make([]byte, maxMessage)
+	for {
+		if _, _, err := raw.ReadDataChannel(buffer); err != nil {
+			return // A message that is too long for the buffer ends it, too: nothing comes after it.
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package rtclink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"turnpike/client/internal/link"
+	"turnpike/signal/wire"
+)
+
+// echo sends a word over a stream and back.
+func echo(there, here link.Stream, word string) error {
+	there.SetDeadline(time.Now().Add(20 * time.Second))
+	here.SetDeadline(time.Now().Add(20 * time.Second))
+	for _, ends := range [][2]link.Stream{{there, here}, {here, there}} {
+		if _, err := ends[0].Write([]byte(word)); err != nil {
+			return err
+		}
+		got := make([]byte, len(word))
+		if _, err := io.ReadFull(ends[1], got); err != nil || string(got) != word {
+			return fmt.Errorf("read %q: %w", got, err)
+		}
+	}
+	return nil
+}
+
+// settled waits until an end has nothing to negotiate.
+func settled(t *testing.T, ends ...*end) {
+	t.Helper()
+	for _, e := range ends {
+		eventually(t, func() error {
+			state := make(chan error)
+			e.post(func() {
+				switch n := e.newest(); {
+				case n.carrier.pc.SignalingState() != webrtc.SignalingStateStable:
+					state <- fmt.Errorf("the signaling state is %v", n.carrier.pc.SignalingState())
+				case !n.isConnected():
+					state <- fmt.Errorf("the ICE state is %v", n.carrier.pc.ICEConnectionState())
+				default:
+					state <- nil
+				}
+			})
+			return <-state
+		})
+	}
+}
+
+func descriptionIn(p wire.Payload) description {
+	var d description
+	json.Unmarshal(p.Description, &d)
+	return d
+}
+
+// TestRestart restarts ICE at one end, at the other, and at both at once, under a stream that must not notice.
+func TestRestart(t *testing.T) {
+	a, b := connectedPair(t)
+	there, here := streams(t, a, b, "stays")
+	for round, ends := range [][]*end{{a}, {b}, {a, b}, {b, a}, {a, b}} {
+		for _, e := range ends {
+			e.Restart()
+		}
+		if err := echo(there, here, fmt.Sprintf("round %d", round)); err != nil {
+			t.Fatalf("after restart %d: %v", round, err)
+		}
+		settled(t, a, b)
+	}
+}
+
+// TestGlareOfRestarts has both ends offer before either hears of the other: the polite one must take its offer back, and make
+// it again.
+func TestGlareOfRestarts(t *testing.T) {
+	a, b := newPair(t)
+	release := make(chan struct{})
+	hold := func(e *end) {
+		e.setFilter(func(p wire.Payload) bool {
+			if p.Description != nil && descriptionIn(p).Type == "offer" {
+				<-release
+			}
+			return true
+		})
+	}
+	connect(t, a, b)
+	connect(t, b, a)
+	there, here := streams(t, a, b, "stays")
+	settled(t, a, b)
+	hold(a)
+	hold(b)
+	a.Restart()
+	b.Restart()
+	for _, e := range []*end{a, b} {
+		eventually(t, func() error {
+			offering := make(chan bool)
+			e.post(func() { offering <- e.current.isOffering() })
+			if !<-offering {
+				return errors.New("no offer was made")
+			}
+			return nil
+		})
+	}
+	close(release)
+	if err := echo(there, here, "both"); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, a, b)
+}
+
+// TestGlareAtFirst has both ends make the first offer.
+func TestGlareAtFirst(t *testing.T) {
+	noLeaks(t)
+	a, b := newEnd(t, link.Config{Offers: true}), newEnd(t, link.Config{Offers: true, Polite: true})
+	for _, e := range []*end{a, b} {
+		eventually(t, func() error {
+			if len(e.queue) == 0 {
+				return errors.New("no offer was made")
+			}
+			return nil
+		})
+	}
+	connect(t, a, b)
+	connect(t, b, a)
+	there, here := streams(t, b, a, "either")
+	if err := echo(there, here, "word"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLostOffer loses the first offer, and TestLostAnswer a later answer: Restart makes good for both.
+func TestLostOffer(t *testing.T) {
+	a, b := newPair(t)
+	lost := make(chan struct{})
+	a.setFilter(func(p wire.Payload) bool {
+		if p.Description == nil || isClosed(lost) {
+			return isClosed(lost)
+		}
+		close(lost)
+		return false
+	})
+	connect(t, a, b)
+	connect(t, b, a)
+	<-lost
+	a.Restart()
+	there, here := streams(t, a, b, "late")
+	if err := echo(there, here, "word"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLostAnswer(t *testing.T) {
+	a, b := connectedPair(t)
+	there, here := streams(t, a, b, "stays")
+	settled(t, a, b)
+	lost := make(chan struct{})
+	b.setFilter(func(p wire.Payload) bool {
+		if p.Description != nil && descriptionIn(p).Type == "answer" && !isClosed(lost) {
+			close(lost)
+			return false
+		}
+		return true
+	})
+	a.Restart()
+	<-lost
+	a.Restart()
+	if err := echo(there, here, "word"); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, a, b)
+}
+
+// TestBegunAnew has the other side lose everything and come back with another connection: a page that was loaded again.
+func TestBegunAnew(t *testing.T) {
+	a, b := newPair(t)
+	connect(t, a, b)
+	connect(t, b, a)
+	old, _ := streams(t, a, b, "old")
+	b.setFilter(func(wire.Payload) bool { return false })
+	again := newEnd(t, link.Config{Offers: true, Polite: true})
+	connect(t, a, again)
+	connect(t, again, a)
+	there, here := streams(t, again, a, "new")
+	if err := echo(there, here, "word"); err != nil {
+		t.Fatal(err)
+	}
+	old.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, ErrReset) {
+		t.Errorf("a stream of the former connection ended with %v", err)
+	}
+}
+
+// TestStale holds that what comes too late changes nothing: an answer to an offer that was taken back, and an offer for a
+// connection that is gone.
+func TestStale(t *testing.T) {
+	a, b := connectedPair(t)
+	there, here := streams(t, a, b, "stays")
+	settled(t, a, b)
+	stale := []description{
+		{Type: "answer", SDP: "v=0\r\n", ID: "x.1", To: "y.1"},
+		{Type: "offer", SDP: "v=0\r\n", ID: "x.2", To: "other.7"},
+		{Type: "answer", SDP: "v=0\r\n"},
+	}
+	for _, d := range stale {
+		b.Receive(payloadOf(d))
+	}
+	if err := echo(there, here, "word"); err != nil {
+		t.Fatal(err)
+	}
+	theirs := make(chan string)
+	b.post(func() { theirs <- b.current.theirs })
+	if id := <-theirs; connectionOf(id) == "x" || connectionOf(id) == "" {
+		t.Errorf("a stale description counts as the last one: %q", id)
+	}
+}
+
+// TestPeerGone ends streams and paths when the other side closes, and lets nobody wait for ever.
+func TestPeerGone(t *testing.T) {
+	a, b := connectedPair(t)
+	there, _ := streams(t, a, b, "cut")
+	<-a.paths
+	b.Close()
+	there.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, ErrReset) {
+		t.Errorf("a read ended with %v", err)
+	}
+	if path := <-a.paths; path != (link.Path{}) {
+		t.Errorf("told of the path %v", path)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := a.Open(ctx, "none"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Open without a connection ended with %v", err)
+	}
+	if _, ok := a.Path(); ok {
+		t.Error("there is a path to nobody")
+	}
+}
+
+// TestCloseAtAnyTime closes ends that have not yet connected, and twice.
+func TestCloseAtAnyTime(t *testing.T) {
+	a, b := newPair(t)
+	a.Restart()
+	a.SetICEServers([]wire.ICEServer{{URLs: []string{"stun:127.0.0.1:9", "nonsense"}}})
+	a.Close()
+	a.Close()
+	b.Receive(wire.Payload{Description: json.RawMessage(`{"type":"offer","sdp":"v=0"}`)})
+	b.Close()
+	if _, err := b.Accept(t.Context()); err == nil {
+		t.Error("a closed link accepts")
+	}
+	a.Restart()
+	a.Receive(wire.Payload{Candidate: json.RawMessage(`null`)})
+}

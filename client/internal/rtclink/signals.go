@@ -1,0 +1,91 @@
+package rtclink
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+
+	"turnpike/signal/wire"
+)
+
+// Bounds of what the other side signals.
+const (
+	maxCandidates    = 100 // of one description
+	maxCandidateText = 1024
+	maxWaiting       = 1024 // payloads that are not handled yet
+)
+
+// description is an RTCSessionDescriptionInit with the names by which signal/PROTOCOL.md tells those that come too late.
+type description struct {
+	Type string `json:"type"`
+	SDP  string `json:"sdp"`
+	ID   string `json:"id,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// candidate is an RTCIceCandidateInit.
+type candidate struct {
+	Candidate        string `json:"candidate"`
+	SDPMid           string `json:"sdpMid"`
+	SDPMLineIndex    int    `json:"sdpMLineIndex"`
+	UsernameFragment string `json:"usernameFragment,omitempty"`
+}
+
+// connectionOf returns the part of a description's id that names the sender's RTCPeerConnection.
+func connectionOf(id string) string {
+	return id[:max(0, strings.LastIndexByte(id, '.'))]
+}
+
+// parsePayload returns the description of a payload, or else its candidates, without those that end the list.
+func parsePayload(p wire.Payload) (*description, []string, error) {
+	if p.Description != nil {
+		var d description
+		if err := json.Unmarshal(p.Description, &d); err != nil {
+			return nil, nil, fmt.Errorf("parse a description: %w", err)
+		}
+		if d.Type != "offer" && d.Type != "answer" {
+			return nil, nil, fmt.Errorf("a description is neither an offer nor an answer, but %q", d.Type)
+		}
+		return &d, nil, nil
+	}
+	list := []json.RawMessage{p.Candidate}
+	if p.Candidates != nil {
+		if err := json.Unmarshal(p.Candidates, &list); err != nil {
+			return nil, nil, fmt.Errorf("parse candidates: %w", err)
+		}
+	}
+	var texts []string
+	for _, raw := range list {
+		var c struct{ Candidate string } // What else it has, the text says too; the section does not matter in a bundle.
+		if len(raw) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return nil, nil, fmt.Errorf("parse a candidate: %w", err)
+		}
+		if c.Candidate != "" && len(c.Candidate) <= maxCandidateText && len(texts) < wire.MaxCandidates {
+			texts = append(texts, c.Candidate)
+		}
+	}
+	return nil, texts, nil
+}
+
+// payloadOf encodes what cannot fail.
+func payloadOf(d description) wire.Payload {
+	raw, _ := json.Marshal(d)
+	return wire.Payload{Description: raw}
+}
+
+// found returns a candidate as the other side must hear of it. A relayed one names the address that the TURN server sees in
+// its second address, which nobody needs, and which relays only are there to hide.
+func found(c *webrtc.ICECandidate, mid string, index int, ufrag string) candidate {
+	if c.RelatedAddress != "" {
+		c.RelatedAddress, c.RelatedPort = "0.0.0.0", 0
+		if strings.Contains(c.Address, ":") {
+			c.RelatedAddress = "::"
+		}
+	}
+	return candidate{Candidate: c.ToJSON().Candidate, SDPMid: mid, SDPMLineIndex: index, UsernameFragment: ufrag}
+}
