@@ -7,8 +7,56 @@ import (
 	"time"
 )
 
-// drainInterval is the time between two looks at whether the relays carry anything.
-const drainInterval = 500 * time.Millisecond
+// idleRelay is how long a relay carries nothing until a drain does not wait for it any more. Peers that use a relay send more often: each
+// six seconds where they check consent (RFC 7675 §5.1), each 15 s where they keep a path open (RFC 8445 §11). A relay may seem busy for that
+// long from the first look on, so a look must still come before the default drain_timeout is over.
+const idleRelay = 20 * time.Second
+
+const (
+	drainInterval = 500 * time.Millisecond // between two looks of turnpike drain at whether the relays carry anything
+	drainLook     = 5 * time.Second        // between two of a stopping server
+	drainTick     = 100 * time.Millisecond // between two looks of a stopping server at whether relays are there
+)
+
+// relayCounts is the turnserver, as a drain needs it.
+type relayCounts interface {
+	Allocations() int
+	Active(within time.Duration) int
+}
+
+// drain refuses new relays. Then it waits until the relays carry nothing any more, drain_timeout is over or ctx ends. Signaling goes
+// on meanwhile: a client that is sent away now could come back only to this process, which has the port.
+func (n *Node) drain(ctx context.Context, watchdog <-chan time.Time) {
+	timeout := n.cfg.DrainTimeout
+	if since := n.drainingSince.Load(); since != nil { // turnpike drain has waited for a part of it
+		timeout = max(0, timeout-time.Since(*since))
+	}
+	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", timeout)
+	n.turn.Drain()
+	n.awaitRelays(ctx, timeout, n.turn, watchdog)
+}
+
+// awaitRelays waits until the relays carry nothing any more, the timeout is over or ctx ends.
+func (n *Node) awaitRelays(ctx context.Context, timeout time.Duration, relays relayCounts, watchdog <-chan time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for ticks := 0; relays.Allocations() > 0; ticks++ {
+		if ticks%int(drainLook/drainTick) == 0 && relays.Active(n.options.idle()) == 0 {
+			n.log.Info("the relays that are left carry nothing; not waiting for them", "relays", relays.Allocations(), "for", n.options.idle())
+			return
+		}
+		select {
+		case <-ctx.Done():
+			n.log.Info("relays were still there at the end", "relays", relays.Allocations())
+			return
+		case <-watchdog:
+			n.alive()
+		case <-tick.C:
+		}
+	}
+}
 
 // drainAnswer is how far a drain is.
 type drainAnswer struct {

@@ -118,39 +118,6 @@ func (n *Node) notify(state string) {
 	}
 }
 
-// idleRelay is how long a relay carries nothing until a drain does not wait for it any more. Peers that use a relay check
-// it more often (RFC 7675).
-const idleRelay = 30 * time.Second
-
-// drain refuses new relays. Then it waits until the relays carry nothing any more, drain_timeout is over or ctx ends. Signaling goes
-// on meanwhile: a client that is sent away now could come back only to this process, which has the port.
-func (n *Node) drain(ctx context.Context, watchdog <-chan time.Time) {
-	timeout := n.cfg.DrainTimeout
-	if since := n.drainingSince.Load(); since != nil { // turnpike drain has waited for a part of it
-		timeout = max(0, timeout-time.Since(*since))
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	n.log.Info("draining", "relays", n.turn.Allocations(), "timeout", timeout)
-	n.turn.Drain()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for ticks := 0; n.turn.Allocations() > 0; ticks++ {
-		if ticks%50 == 0 && n.turn.Active(n.options.idle()) == 0 {
-			n.log.Info("the relays that are left carry nothing; not waiting for them", "relays", n.turn.Allocations(), "for", n.options.idle())
-			return
-		}
-		select {
-		case <-ctx.Done():
-			n.log.Info("relays were still there at the end", "relays", n.turn.Allocations())
-			return
-		case <-watchdog:
-			n.alive()
-		case <-tick.C:
-		}
-	}
-}
-
 // Close ends everything, in about a second at most.
 func (n *Node) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
