@@ -2,43 +2,22 @@ package turnserver
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"math/big"
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/pion/dtls/v3"
+
+	"turnpike/internal/testcert"
 )
 
 const testName = "turn.test"
 
 // testCertificate is the certificate of all servers here. It signs itself, so that clients can trust it and nothing
 // else.
-var testCertificate = sync.OnceValue(func() *tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{testName}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-})
+var testCertificate = sync.OnceValue(func() *tls.Certificate { return testcert.Pair(testName) })
 
 func testRoots() *x509.CertPool {
 	pool := x509.NewCertPool()

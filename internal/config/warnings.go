@@ -25,7 +25,7 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 	}
 	if PublicName(c.PublicHost) && len(c.Externals()) == 0 {
 		for _, a := range relays {
-			if a.Is4() && (a.IsPrivate() || a.IsLoopback() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)) {
+			if a.Is4() && (PrivateAddress(a) || a.IsLoopback()) {
 				warn("the relay address %s is private, while public_host is %q: peers outside cannot reach it; "+
 					"behind 1:1 NAT set turn.external_addresses = { %q = \"your public address\" }", a, c.PublicHost, a)
 			}
@@ -37,10 +37,15 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 	return out
 }
 
+// PrivateAddress reports whether an address is of many networks: RFC 1918's, unique local ones, and those behind carriers' NATs.
+func PrivateAddress(a netip.Addr) bool {
+	return a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)
+}
+
 // PublicName guesses whether host is meant for the whole world.
 func PublicName(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return a.IsGlobalUnicast() && !a.IsPrivate()
+		return a.IsGlobalUnicast() && !PrivateAddress(a)
 	}
 	_, suffix, dotted := strings.Cut(host, ".")
 	if !dotted {

@@ -35,6 +35,9 @@ func TestWarnings(t *testing.T) {
 		{"private on purpose", private, func(c *Config) {
 			c.PublicHost, c.HTTP.Listen, c.TLS.Mode = "turn.corp.internal", []string{":443"}, TLSFiles
 		}, ""},
+		{"private behind a carrier's NAT", private, func(c *Config) {
+			c.PublicHost, c.HTTP.Listen, c.TLS.Mode = "100.64.7.8", []string{":443"}, TLSFiles
+		}, ""},
 		{"metrics for all", private, func(c *Config) { c.Metrics.Listen = ":9090" }, "pprof is off there"},
 	}
 	for _, test := range tests {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"net/netip"
 	"os"
 	"slices"
 
@@ -26,16 +25,12 @@ func InContainer() bool {
 // none of them reaches. An operator who writes turn.external_addresses has decided, also for an address of a private network. Elsewhere
 // the same is a warning only, as private networks have names, too.
 func checkContainer(cfg *config.Config, relays []turnserver.RelayAddress) error {
-	isPublic := func(r turnserver.RelayAddress) bool { return !isPrivate(r.External) }
+	// Loopback is somebody's deliberate choice.
+	isPublic := func(r turnserver.RelayAddress) bool { return !config.PrivateAddress(r.External) }
 	if !config.PublicName(cfg.PublicHost) || len(cfg.Externals()) > 0 || len(relays) == 0 || slices.ContainsFunc(relays, isPublic) {
 		return nil
 	}
 	return cfg.Errorf("turn.external_addresses", "does not tell by which address the world knows this container, whose own is %s; set it to { \"0.0.0.0\" = \"the public address of this machine\" } "+
 		"(TURNPIKE_TURN_EXTERNAL_ADDRESSES=0.0.0.0=203.0.113.9), or to { \"0.0.0.0\" = %q } if all clients are in that network; or give the container the host's network",
 		relays[0].Local, relays[0].Local)
-}
-
-// isPrivate reports whether an address is one of many networks'. Loopback is somebody's deliberate choice.
-func isPrivate(a netip.Addr) bool {
-	return a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)
 }

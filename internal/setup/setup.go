@@ -210,7 +210,7 @@ func (p *Plan) outside(ctx context.Context, m Machine, o Options, host string, l
 
 // isPublic reports whether the whole Internet may reach an address.
 func isPublic(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !netip.MustParsePrefix("100.64.0.0/10").Contains(a)
+	return a.IsGlobalUnicast() && !config.PrivateAddress(a)
 }
 
 func joinAddrs(addrs []netip.Addr) string {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -35,11 +36,7 @@ func For(t testing.TB, dir, host string) (certFile, keyFile string, pool *x509.C
 // Write writes cert.pem and key.pem into dir: a self-signed certificate for host and 127.0.0.1, and its key. The certificate
 // expires after lifetime.
 func Write(dir string, lifetime time.Duration, host string) (certFile, keyFile string, err error) {
-	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotAfter: time.Now().Add(lifetime), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, key, err := sign(template, template, nil)
+	der, key, err := signedByItself(lifetime, host)
 	if err != nil {
 		return "", "", err
 	}
@@ -49,6 +46,27 @@ func Write(dir string, lifetime time.Duration, host string) (certFile, keyFile s
 	}
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	return certFile, keyFile, writeFiles(map[string][]byte{certFile: encodeCertificates(der), keyFile: keyPEM})
+}
+
+// Pair is a certificate as Write makes it, in memory, for an hour. It panics if there is no randomness.
+func Pair(host string) *tls.Certificate {
+	der, key, err := signedByItself(time.Hour, host)
+	if err != nil {
+		panic(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func signedByItself(lifetime time.Duration, host string) (der []byte, key *ecdsa.PrivateKey, err error) {
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotAfter: time.Now().Add(lifetime), IsCA: true, BasicConstraintsValid: true,
+	}
+	return sign(template, template, nil)
 }
 
 // sign makes a key for a certificate, and signs it with that of its issuer; with its own if that is nil.

@@ -2,14 +2,10 @@ package front
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
 	"sync"
@@ -18,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"turnpike/internal/testcert"
 )
 
 const (
@@ -28,25 +26,7 @@ const (
 var loopback = netip.MustParseAddr("127.0.0.1")
 
 // testCertificate signs itself, so that clients can trust it and nothing else.
-var testCertificate = sync.OnceValue(func() *tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{testName}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-})
+var testCertificate = sync.OnceValue(func() *tls.Certificate { return testcert.Pair(testName) })
 
 func clientTLS(protocols ...string) *tls.Config {
 	pool := x509.NewCertPool()
