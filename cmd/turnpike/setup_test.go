@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,6 +35,15 @@ func TestSetupFails(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := p.install(over, plan, nil); err == nil || !strings.Contains(err.Error(), "Once it has one: turnpike invite --config /etc/turnpike/turnpike.toml --room lobby") {
+		t.Error(err)
+	}
+
+	plan.Config.StateDir = t.TempDir()
+	problem := plan.Config.ACMEProblemFile()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(problem), 0o700), os.WriteFile(problem, []byte("the directory refuses: why\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.install(over, plan, nil); err == nil || !strings.Contains(err.Error(), "has no certificate yet (the directory refuses: why)") {
 		t.Error(err)
 	}
 }

@@ -176,6 +176,10 @@ func TestFindings(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "key.pem"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	state := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(state, "secret"), nil, 0o600), os.Chmod(filepath.Join(state, "secret"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	files := []string{"--public-host", name, "--tls-mode", "files", "--tls-cert-file", filepath.Join(dir, "cert.pem"), "--tls-key-file", filepath.Join(dir, "key.pem")}
 	for title, test := range map[string]struct {
 		change func(*machine)
@@ -199,6 +203,7 @@ func TestFindings(t *testing.T) {
 		"a state elsewhere":           {func(*machine) {}, []string{"--public-host", name, "--state", "/srv/turnpike"}, "state_dir is /srv/turnpike, and the service may write to /var/lib/turnpike alone", true},
 		"an expired certificate":      {func(*machine) {}, files, "expired on ", true},
 		"a relative path":             {func(*machine) {}, []string{"--public-host", name, "--tls-mode", "files", "--tls-cert-file", "cert.pem", "--tls-key-file", "/k"}, "tls.cert_file is \"cert.pem\"; the service runs in another folder, so write the whole path", true},
+		"a secret for everybody":      {func(*machine) {}, []string{"--public-host", name, "--state", state}, "/secret has mode 0644, which lets others in, so the server does not start; chmod 600 it", true},
 		"a key for everybody":         {func(*machine) {}, files, "everybody on this machine may read the key", false},
 	} {
 		t.Run(title, func(t *testing.T) {
