@@ -95,11 +95,14 @@ address, over IPv4 and over IPv6, it makes two relays, and sends a packet from o
 one to a relayed address from a socket of this machine, and one back, for which the relay ports must be open. For each step
 a line says how long it took, or what is wrong and what to do. A line with "note" says what was not tried, and why. The TURN
 client is pion's: another project wrote it. If the server can tell (turn.nat_discovery_port), a line names the kind of NAT
-that this machine is behind, and what that means for calls.
+that this machine is behind, and what that means for calls. TURN over DTLS is tried where the server has it, although no
+browser uses it.
 
-Without a URL it checks the server of the configuration, as seen from here: also TURN listeners that signaling names to no
-browser, such as dtls://, and what "turnpike setup" looks at: ports, files, names, clock. Run it from elsewhere too, with
-the URL: only then are firewalls between.
+If the certificate is none to trust, a line says why. It then tries what takes no secret: it signs in nowhere, and relays nothing.
+
+Without a URL it checks the server of the configuration, as seen from here: also TURN listeners that no client is told of,
+and what "turnpike setup" looks at: ports, files, names, clock. Run it from elsewhere too, with the URL: only then are
+firewalls between.
 
 It signs in with the ticket or the invite (the link, also as the URL, or its code), else as a guest. If guests need an invite, it
 signs a ticket itself: for that it must run on the server's machine, as a user who may read the server's state.

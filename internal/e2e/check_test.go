@@ -27,19 +27,20 @@ func TestCheck(t *testing.T) {
 	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "standup")
 	const (
-		stunUDP = "stun:" + publicName + ":3478"
-		turnUDP = "turn:" + publicName + ":3478?transport=udp"
-		turnTCP = "turn:" + publicName + ":3478?transport=tcp"
-		turnTLS = "turns:" + publicName + ":443?transport=tcp"
+		stunUDP  = "stun:" + publicName + ":3478"
+		turnUDP  = "turn:" + publicName + ":3478?transport=udp"
+		turnTCP  = "turn:" + publicName + ":3478?transport=tcp"
+		turnTLS  = "turns:" + publicName + ":443?transport=tcp"
+		turnDTLS = "turns:" + publicName + ":5349?transport=udp"
 	)
 	for _, test := range []struct {
 		kind      netlab.Kind
-		ok, fails []string // of the four URLs above
+		ok, fails []string // of the five URLs above
 	}{
-		{netlab.Symmetric, []string{stunUDP, turnUDP, turnTCP, turnTLS}, nil},
-		{netlab.PortRestricted, []string{stunUDP, turnUDP, turnTCP, turnTLS}, nil},
-		{netlab.UDPBlocked, []string{turnTCP, turnTLS}, []string{stunUDP, turnUDP}},
-		{netlab.Only443, []string{turnTLS}, []string{stunUDP, turnUDP, turnTCP}},
+		{netlab.Symmetric, []string{stunUDP, turnUDP, turnTCP, turnTLS, turnDTLS}, nil},
+		{netlab.PortRestricted, []string{stunUDP, turnUDP, turnTCP, turnTLS, turnDTLS}, nil},
+		{netlab.UDPBlocked, []string{turnTCP, turnTLS}, []string{stunUDP, turnUDP, turnDTLS}},
+		{netlab.Only443, []string{turnTLS}, []string{stunUDP, turnUDP, turnTCP, turnDTLS}},
 	} {
 		t.Run(test.kind.String(), func(t *testing.T) {
 			host := lab.Behind(test.kind, strings.ReplaceAll(test.kind.String(), " ", "-"))
@@ -88,7 +89,7 @@ func TestCheckTellsTheTruth(t *testing.T) {
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	lab.AddName6(publicName, host)
-	s, config, ca := startServerOn(t, lab, host, `listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478"]`)
+	s, config, ca := startServerOn(t, lab, host, `listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478", "dtls://0.0.0.0:5349", "dtls://[::]:5349"]`)
 	link := s.link(t, config, "standup")
 	check := func(from *netlab.Host, args ...string) (string, error) {
 		t.Helper()
@@ -114,7 +115,7 @@ func TestCheckTellsTheTruth(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	want(out, `ok   web .* turnpike \S+ `, `ok   web6 .* turnpike \S+ `, "ok   stun udp ", "ok   stun udp6 .* you are \\[2a11:", "ok   turn udp ", "ok   turn udp6 ", "ok   turn tcp ",
-		"ok   turn tcp6 ", "ok   turn tls ", "ok   turn tls6 ", `ok   relay udp .* a packet each way between 11\.22\.33\.`, `ok   relay udp6 .* a packet each way between \[2a11:`,
+		"ok   turn tcp6 ", "ok   turn tls ", "ok   turn tls6 ", "ok   turn dtls ", "ok   turn dtls6 ", `ok   relay udp .* a packet each way between 11\.22\.33\.`, `ok   relay udp6 .* a packet each way between \[2a11:`,
 		"all [0-9]+ checks passed$")
 	out, err = check(behind)
 	if err != nil {
@@ -139,7 +140,7 @@ func TestCheckTellsTheTruth(t *testing.T) {
 	if err == nil {
 		t.Error("TURN over UDP does not work, and that is no failure")
 	}
-	want(out, "note relay udp .* were not tried, as no TURN over UDP answers here")
+	want(out, "note relay udp .* were not tried, as no TURN over UDP answers here", "FAIL turn dtls .* no answer from dtls port 5349; open it in the firewall")
 }
 
 // TestCheckOfChain: a server whose certificate file lacks the intermediate certificate is told so by `turnpike check`, and by its own log.

@@ -1,6 +1,10 @@
 package httpapi
 
-import "testing"
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+)
 
 func TestClient(t *testing.T) {
 	a := newAPITest(GuestsNever)
@@ -20,6 +24,27 @@ func TestClient(t *testing.T) {
 		ignored, _ := object["ignored"].(string)
 		if resp.StatusCode != 200 || object["address"] != row.address || ignored != row.ignored {
 			t.Errorf("from %s with %q: %d %v", row.from, row.header, resp.StatusCode, object)
+		}
+	}
+}
+
+// TestClientURLs: anybody learns where the server speaks TURN, also over DTLS, which signaling names to no browser. A name of loopback in the
+// Host header draws no address of the network behind out of it.
+func TestClientURLs(t *testing.T) {
+	for _, row := range []struct{ publicHost, host, want string }{
+		{"turn.example.org", "other.example.org", "[stun:turn.example.org:3478 turn:turn.example.org:3478?transport=udp turns:turn.example.org:443?transport=tcp turns:turn.example.org:5349?transport=udp]"},
+		{"turn.example.org", "localhost", "[stun:turn.example.org:3478 turn:turn.example.org:3478?transport=udp turns:turn.example.org:443?transport=tcp turns:turn.example.org:5349?transport=udp]"},
+		{"", "box.lan:8443", "[stun:box.lan:3478 turn:box.lan:3478?transport=udp turns:box.lan:443?transport=tcp turns:box.lan:5349?transport=udp]"},
+		{"", "localhost:8443", "<nil>"},
+		{"", "127.0.0.1", "<nil>"},
+	} {
+		a := newAPITest(GuestsNever)
+		a.cfg.ICEServers.PublicHost = row.publicHost
+		a.cfg.ICEServers.Listeners = []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:3478")}, {"dtls", netip.MustParseAddrPort("0.0.0.0:5349")}}
+		a.cfg.ICEServers.Web = []Listener{{"tls", netip.MustParseAddrPort("0.0.0.0:443")}}
+		a.cfg.ICEServers.Relays = func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.0.0.5")} }
+		if _, object := a.do("GET", "/api/v1/client", "", request(stranger, row.host)); fmt.Sprint(object["urls"]) != row.want {
+			t.Errorf("%q by %q: %v", row.publicHost, row.host, object["urls"])
 		}
 	}
 }

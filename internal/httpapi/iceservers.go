@@ -146,6 +146,19 @@ func (s *ICEServers) own(host string) (stun, turn []string) {
 	return stun, turn
 }
 
+// all lists the URLs of this server, DTLS too, for anybody who reached it by host. A client that came by a name of loopback learns none, as it
+// would learn addresses of the network behind, and a tunnel on this machine brings strangers by such a name.
+func (s *ICEServers) all(host string) []string {
+	if s == nil || s.local(host) { // nil: this server has no TURN
+		return nil
+	}
+	stun, turn := s.own(host)
+	if dtls := s.reach(s.Listeners, "dtls", host); len(dtls) > 0 {
+		turn = append(turn, "turns:"+dtls[0]+"?transport=udp") // RFC 7350 §4.6
+	}
+	return append(stun, turn...)
+}
+
 // withCredential makes ICE servers of URLs.
 func withCredential(cred auth.Credential, urls func() (stun, turn []string)) []wire.ICEServer {
 	stun, turn := urls()
@@ -169,7 +182,7 @@ func (s *ICEServers) reach(listeners []Listener, network, host string) (out []st
 			continue
 		}
 		h := s.hostFor(l.Addr.Addr(), host)
-		if h == "" || network == "tls" && h != host { // the certificate is for host
+		if secured := network == "tls" || network == "dtls"; h == "" || secured && h != host { // the certificate is for host
 			continue
 		}
 		port := l.Addr.Port()

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,7 +112,8 @@ func (t iceTarget) socket(ctx context.Context, server netip.AddrPort) (net.Packe
 		if err != nil {
 			return nil, err
 		}
-		conn, err := dtls.ClientWithOptions(sock, net.UDPAddrFromAddrPort(server), dtls.WithServerName(name), dtls.WithLoggerFactory(silent()))
+		conn, err := dtls.ClientWithOptions(sock, net.UDPAddrFromAddrPort(server), dtls.WithServerName(name), dtls.WithLoggerFactory(silent()),
+			dtls.WithInsecureSkipVerify(true), dtls.WithVerifyPeerCertificate(verifyFor(name)))
 		if err == nil {
 			err = conn.HandshakeContext(ctx)
 		}
@@ -121,6 +124,27 @@ func (t iceTarget) socket(ctx context.Context, server netip.AddrPort) (net.Packe
 		return messageConn{conn}, nil
 	}
 	return new(net.ListenConfig).ListenPacket(ctx, udpNetwork(server), ":0")
+}
+
+// verifyFor verifies as TLS does, and like it keeps the whole chain for the error, which pion's own check does not.
+func verifyFor(name string) func([][]byte, [][]*x509.Certificate) error {
+	return func(raw [][]byte, _ [][]*x509.Certificate) error {
+		chain, between := make([]*x509.Certificate, len(raw)), x509.NewCertPool()
+		for i := range raw {
+			var err error
+			if chain[i], err = x509.ParseCertificate(raw[i]); err != nil {
+				return err
+			}
+			between.AddCert(chain[i])
+		}
+		if len(chain) == 0 {
+			return errors.New("the server shows no certificate")
+		}
+		if _, err := chain[0].Verify(x509.VerifyOptions{DNSName: name, Intermediates: between}); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+		}
+		return nil
+	}
 }
 
 func udpNetwork(server netip.AddrPort) string {

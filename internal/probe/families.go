@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -48,11 +49,11 @@ func (r *run) ice(ctx context.Context, raw string, credential auth.Credential) (
 func (r *run) overFamilies(ctx context.Context) bool {
 	base, err := url.Parse(r.Base)
 	if err != nil || r.Own != nil || proxied(r.Base) {
-		return r.step(ctx, "web", r.Base, r.web.health)
+		return r.health(ctx, "web", r.web)
 	}
 	addrs := onePerFamily(ctx, base.Hostname())
 	if len(addrs) == 0 {
-		return r.step(ctx, "web", r.Base, r.web.health)
+		return r.health(ctx, "web", r.web)
 	}
 	ok := false
 	for _, addr := range addrs {
@@ -63,12 +64,23 @@ func (r *run) overFamilies(ctx context.Context) bool {
 		there := web{r.Base, &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, at string) (net.Conn, error) {
 			return r.Dial(ctx, network, at)
 		}}}}
-		ok = r.step(ctx, check, r.Base, there.health) || ok
+		ok = r.health(ctx, check, there) || ok
 	}
 	if ok && net.ParseIP(base.Hostname()) == nil && !addrs[0].IsLoopback() {
 		r.noteFamilies(ctx, base.Hostname(), addrs)
 	}
 	return ok
+}
+
+// health looks at the pages, and remembers that their certificate is none to trust.
+func (r *run) health(ctx context.Context, check string, there web) bool {
+	return r.step(ctx, check, r.Base, func(ctx context.Context, f *Finding) error {
+		err := there.health(ctx, f)
+		if _, ok := errors.AsType[*untrusted](err); ok {
+			r.untrusted = true
+		}
+		return err
+	})
 }
 
 // noteFamilies says why a family was not tried.

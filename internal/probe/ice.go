@@ -25,14 +25,14 @@ func ICE(ctx context.Context, timeout time.Duration, raw string, credential auth
 	return target.try(ctx, timeout, raw)
 }
 
-// try asks a STUN server, or relays through a TURN server.
+// try asks a STUN server, or relays through a TURN server. Without a credential it only asks.
 func (t *iceTarget) try(ctx context.Context, timeout time.Duration, raw string) Finding {
 	family := ""
 	if t.addr.Is6() {
 		family = "6"
 	}
-	if t.uri.Scheme == stun.SchemeTypeSTUN {
-		return step(ctx, timeout, "stun "+t.uri.Proto.String()+family, raw, t.bind)
+	if t.uri.Scheme == stun.SchemeTypeSTUN || t.credential.Username == "" {
+		return step(ctx, timeout, "stun "+t.network()+family, raw, t.bind)
 	}
 	return step(ctx, timeout, "turn "+t.network()+family, raw, t.relay)
 }

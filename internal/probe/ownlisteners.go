@@ -99,16 +99,13 @@ func hasFamily(ip netip.Addr) bool {
 	return true
 }
 
-// ownListeners tries the TURN listeners that signaling names to no client, such as DTLS. servers were tried before.
-func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer) {
+// ownListeners tries the TURN listeners that signaling names to no client, such as DTLS. servers were tried before. Without a credential it
+// only asks for this machine's address.
+func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer, cred auth.Credential) {
 	var tried []ownListener
-	var cred auth.Credential
 	for _, server := range servers {
-		if server.Username != "" {
-			cred = auth.Credential{Username: server.Username, Password: server.Credential}
-		}
 		for _, raw := range server.URLs {
-			if uri, err := stun.ParseURI(raw); err == nil && server.Username != "" {
+			if uri, err := stun.ParseURI(raw); err == nil && server.Username == cred.Username {
 				target := iceTarget{uri: uri}
 				if addr, err := target.resolve(ctx); err == nil { // else the step for this URL has said so
 					tried = append(tried, ownListener{network: target.network(), addr: addr})
@@ -117,14 +114,14 @@ func (r *run) ownListeners(ctx context.Context, servers []wire.ICEServer) {
 		}
 	}
 	base, err := url.Parse(r.Base)
-	if err != nil || cred.Username == "" {
+	if err != nil {
 		return
 	}
 	for _, l := range listenersOf(r.Own) {
 		if !slices.ContainsFunc(tried, l.covers) {
 			tried = append(tried, l)
 			target := iceTarget{uri: l.uri(), credential: cred, name: base.Hostname()}
-			r.step(ctx, "turn "+l.network, target.uri.String(), target.relay)
+			r.report(target.try(ctx, r.Timeout, target.uri.String()))
 		}
 	}
 }

@@ -9,6 +9,8 @@
 //	families.go       the same over IPv4 and over IPv6
 //	relayports.go     packets between a relayed address and a socket of this machine, through all firewalls
 //	gateway.go        a gateway whose address stands for all clients
+//	unnamed.go        what the server has besides, such as DTLS, which signaling names to no browser
+//	unverified.go     what can be judged of a server whose certificate nobody trusts
 //	ownlisteners.go   the listeners of this machine's own server
 //	offload.go        the flows that the kernel forwards
 //	proxy.go          a proxy whose clients the server cannot tell apart
@@ -76,11 +78,16 @@ type run struct {
 	*Server
 	web    web
 	report func(Finding)
+
+	untrusted bool // the pages have a certificate that clients do not trust
 }
 
 func (r *run) all(ctx context.Context) {
 	token := r.Ticket
 	if !r.overFamilies(ctx) {
+		if r.untrusted {
+			r.unverified(ctx)
+		}
 		return
 	}
 	if token == "" && !r.step(ctx, "ticket", r.Base+ticketsPath, func(ctx context.Context, f *Finding) (err error) {
@@ -90,9 +97,8 @@ func (r *run) all(ctx context.Context) {
 		return
 	}
 	socket, servers := (*websocket.Conn)(nil), []wire.ICEServer(nil)
-	endpoint := "ws" + strings.TrimPrefix(r.Base, "http") + "/signal"
-	if !r.step(ctx, "signaling", endpoint, func(ctx context.Context, f *Finding) (err error) {
-		socket, servers, err = r.signIn(ctx, endpoint, token, f)
+	if !r.step(ctx, "signaling", r.signalURL(), func(ctx context.Context, f *Finding) (err error) {
+		socket, servers, err = r.signIn(ctx, token, f)
 		return err
 	}) {
 		return
@@ -105,18 +111,36 @@ func (r *run) all(ctx context.Context) {
 			found = append(found, r.ice(ctx, raw, auth.Credential{Username: server.Username, Password: server.Credential})...)
 		}
 	}
+	cred := credentialOf(servers)
+	if r.Own == nil {
+		found = append(found, r.unnamed(ctx, servers, cred)...)
+	}
 	r.relayPorts(ctx, found)
 	r.gateway(found)
 	if r.Own != nil {
-		r.ownListeners(ctx, servers)
-		r.ownWeb(ctx)
-		r.ownOffload(ctx)
-		r.ownIssuers(ctx)
-	}
-	if r.Own == nil { // it is asked at its own listener, past any proxy
-		r.proxies(ctx, servers)
+		r.ownListeners(ctx, servers, cred)
+		r.ownRest(ctx)
+	} else { // its own listener is past any proxy
+		r.proxies(ctx, r.web, servers)
 	}
 	r.nat(ctx, servers)
+}
+
+// ownRest tries what only this machine's own server shows.
+func (r *run) ownRest(ctx context.Context) {
+	r.ownWeb(ctx)
+	r.ownOffload(ctx)
+	r.ownIssuers(ctx)
+}
+
+// credentialOf returns the credential for relaying; the zero value if there is none.
+func credentialOf(servers []wire.ICEServer) (cred auth.Credential) {
+	for _, server := range servers {
+		if server.Username != "" {
+			cred = auth.Credential{Username: server.Username, Password: server.Credential}
+		}
+	}
+	return cred
 }
 
 // note reports what was not tried.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
+	"turnpike/internal/config"
 	"turnpike/signal/wire"
 )
 
@@ -32,10 +33,10 @@ type seenAs struct {
 
 // proxies reports a proxy whose clients the server cannot tell apart, or whose clients can choose their address. If there is none, it
 // reports nothing.
-func (r *run) proxies(ctx context.Context, servers []wire.ICEServer) {
+func (r *run) proxies(ctx context.Context, w web, servers []wire.ICEServer) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	if err := r.web.proxyFault(ctx, func() netip.Addr { return mappedBy(ctx, servers) }); err != nil {
+	if err := w.proxyFault(ctx, func() netip.Addr { return mappedBy(ctx, servers) }); err != nil {
 		r.report(Finding{Check: "proxy", Target: r.Base + clientPath, Problem: oneLine(err.Error())})
 	}
 }
@@ -66,7 +67,7 @@ func (w web) proxyFault(ctx context.Context, mapped func() netip.Addr) error {
 
 // isInside reports whether an address is of a private network or of the server's own machine, where no client from outside has it.
 func isInside(ip netip.Addr) bool {
-	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || netip.MustParsePrefix("100.64.0.0/10").Contains(ip)
+	return config.PrivateAddress(ip) || ip.IsLoopback() || ip.IsLinkLocalUnicast()
 }
 
 // seen asks the server by which address it knows us. forwardedFor is what we claim; empty: nothing.

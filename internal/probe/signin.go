@@ -3,10 +3,12 @@ package probe
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -61,14 +63,10 @@ func (r *run) getTicket(ctx context.Context, f *Finding) (string, error) {
 }
 
 // signIn opens a session, and returns the ICE servers that it may use.
-func (r *run) signIn(ctx context.Context, endpoint, token string, f *Finding) (*websocket.Conn, []wire.ICEServer, error) {
-	dialer := websocket.Dialer{Proxy: http.ProxyFromEnvironment, NetDialContext: r.Dial, Subprotocols: []string{wire.Subprotocol}}
-	socket, resp, err := dialer.DialContext(ctx, endpoint, nil)
+func (r *run) signIn(ctx context.Context, token string, f *Finding) (*websocket.Conn, []wire.ICEServer, error) {
+	socket, err := r.openSocket(ctx, nil)
 	if err != nil {
-		if resp != nil {
-			return nil, nil, fmt.Errorf("no WebSocket here (%s); a reverse proxy must hand on Upgrade and Connection", resp.Status)
-		}
-		return nil, nil, errors.New(dialProblem(err))
+		return nil, nil, err
 	}
 	welcome, err := hello(ctx, socket, token)
 	if err != nil {
@@ -81,6 +79,22 @@ func (r *run) signIn(ctx context.Context, endpoint, token string, f *Finding) (*
 	}
 	f.Detail = "signed in as " + welcome.Role
 	return socket, welcome.ICEServers, nil
+}
+
+// signalURL is where signaling is.
+func (r *run) signalURL() string { return "ws" + strings.TrimPrefix(r.Base, "http") + "/signal" }
+
+// openSocket opens signaling, and says nothing there. Without a configuration of TLS, the certificate must be one to trust.
+func (r *run) openSocket(ctx context.Context, config *tls.Config) (*websocket.Conn, error) {
+	dialer := websocket.Dialer{Proxy: http.ProxyFromEnvironment, NetDialContext: r.Dial, TLSClientConfig: config, Subprotocols: []string{wire.Subprotocol}}
+	socket, resp, err := dialer.DialContext(ctx, r.signalURL(), nil)
+	switch {
+	case err == nil:
+		return socket, nil
+	case resp != nil:
+		return nil, fmt.Errorf("no WebSocket here (%s); a reverse proxy must hand on Upgrade and Connection", resp.Status)
+	}
+	return nil, errors.New(dialProblem(err))
 }
 
 func hello(ctx context.Context, socket *websocket.Conn, token string) (*wire.Welcome, error) {

@@ -23,7 +23,7 @@ func (w web) health(ctx context.Context, f *Finding) error {
 	status, body, err := w.fetch(ctx, http.MethodGet, "/readyz", nil)
 	switch {
 	case isCertificate(err): // it runs, and the URL leads to it
-		return errors.New(dialProblem(err))
+		return &untrusted{dialProblem(err)}
 	case err != nil:
 		return fmt.Errorf("%s; %s", dialProblem(err), "is the server running, and does the URL lead to it?")
 	case status == http.StatusServiceUnavailable:
@@ -31,18 +31,29 @@ func (w web) health(ctx context.Context, f *Finding) error {
 	case status != http.StatusOK:
 		return fmt.Errorf("/readyz answers %d %s; is this a turnpike server, and does the reverse proxy hand everything on?", status, oneLine(string(body)))
 	}
-	f.Detail = w.version(ctx)
+	if version := w.about(ctx).Version; version != "" {
+		f.Detail = "turnpike " + version
+	}
 	return nil
 }
 
-// version names the server's version; empty if it does not tell, as before it could.
-func (w web) version(ctx context.Context) string {
-	var answer struct{ Version string }
+// untrusted is that clients do not trust the certificate.
+type untrusted struct{ why string }
+
+func (u *untrusted) Error() string { return u.why }
+
+// about is what a server tells of itself; servers of before tell less.
+type about struct {
+	Version string
+	URLs    []string // of STUN and TURN
+}
+
+func (w web) about(ctx context.Context) (a about) {
 	status, body, err := w.fetch(ctx, http.MethodGet, clientPath, nil)
-	if err != nil || status != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.Version == "" {
-		return ""
+	if err != nil || status != http.StatusOK || json.Unmarshal(body, &a) != nil {
+		return about{}
 	}
-	return "turnpike " + answer.Version
+	return a
 }
 
 func (w web) metrics(ctx context.Context, _ *Finding) error {

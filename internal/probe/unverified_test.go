@@ -1,0 +1,95 @@
+package probe
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnpike/signal/wire"
+)
+
+// TestNoSecretToAnybody: over connections whose certificate is none to trust, a check sends neither ticket nor invite, and makes no ticket. It
+// names the certificate, and goes on with what takes none.
+func TestNoSecretToAnybody(t *testing.T) {
+	var mu sync.Mutex
+	var heard bytes.Buffer // guarded by mu
+	hear := func(b []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard.Write(b)
+	}
+	answers, err := net.ListenPacket("udp4", "127.0.0.1:0") // to STUN; it answers nothing, and hears all
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		buf := make([]byte, 1500)
+		for {
+			n, _, err := answers.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			hear(buf[:n])
+		}
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("/api/v1/client", func(w http.ResponseWriter, _ *http.Request) {
+		at := answers.LocalAddr().String()
+		_ = json.NewEncoder(w).Encode(map[string]any{"address": "127.0.0.1", "version": "9", "urls": []string{"stun:" + at, "turn:" + at + "?transport=udp"}})
+	})
+	mux.HandleFunc("/signal", func(w http.ResponseWriter, r *http.Request) {
+		upgrader := websocket.Upgrader{Subprotocols: []string{wire.Subprotocol}}
+		socket, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer socket.Close()
+		_, message, _ := socket.ReadMessage()
+		hear(message)
+	})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request, _ := httputil.DumpRequest(r, true)
+		hear(request)
+		mux.ServeHTTP(w, r)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that the client breaks off
+	server.StartTLS()
+
+	var findings []Finding
+	for _, s := range []*Server{{Ticket: "eyJsecret"}, {Invite: "eyJsecret"}, {Mint: func(string) (string, error) { t.Error("it makes a ticket"); return "eyJsecret", nil }}} {
+		s.Base, s.Timeout, s.Dial = server.URL, 300*time.Millisecond, new(net.Dialer).DialContext
+		s.Run(t.Context(), func(f Finding) { findings = append(findings, f) })
+	}
+	server.Close()
+	_ = answers.Close()
+	serving.Wait()
+	if strings.Contains(heard.String(), "eyJ") || strings.Contains(heard.String(), "/api/v1/tickets") {
+		t.Errorf("strangers hear a secret: %s", heard.String())
+	}
+	var shown []string
+	for _, f := range findings {
+		how := "FAIL "
+		if f.OK {
+			how = "ok "
+		}
+		shown = append(shown, how+f.Check)
+	}
+	each := "FAIL web, ok secrets, ok web, ok signaling, FAIL stun udp"
+	if got, want := strings.Join(shown, ", "), strings.Join([]string{each, each, each}, ", "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
