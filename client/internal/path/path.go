@@ -1,0 +1,278 @@
+// Package path finds ways to one room mate, and carries QUIC's packets on the best of them. There is one UDP socket, which
+// ICE, the clients of STUN and TURN servers and QUIC share; QUIC itself reads and writes it, in batches.
+//
+//	quiclink ── Restart, SetRemote, AddCandidate ──▶ Path ── ice.Agent: which addresses work
+//	         ◀─ Candidate, Changed, Needs ────────           ── server, relay: STUN and TURN
+//
+//	QUIC ── Socket ─┬─ route: straight to the peer ─────────────────────▶
+//	                ├─ route: ChannelData before each segment ──────────▶ TURN server, from the same socket
+//	                └─ route: pion's TURN client (TCP, TLS, DTLS) ──────▶ TURN server
+//
+// QUIC knows one virtual address of the peer. ICE sees connections that carry STUN only, so that it is asked which pair to
+// use, and never touches data. Candidates are ours: the wildcard socket is one local candidate of each family, and relays
+// outlive an ICE restart if the server still has them.
+package path
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/logging"
+
+	"turnpike/client/internal/link"
+	"turnpike/signal/wire"
+)
+
+// Config says what a Path needs of its surroundings. Its functions are called by the Path's goroutines, and must not block.
+type Config struct {
+	RelayOnly bool
+	// Leads is the side that looks for a better path than a relayed one. The other side waits longer after a loss.
+	Leads   bool
+	TLS     *tls.Config
+	Logger  *slog.Logger
+	Servers []wire.ICEServer
+
+	Candidate func(Candidate) // A candidate for the other side.
+	Changed   func()          // Current may have changed.
+	Needs     func()          // An ICE restart is needed.
+}
+
+// Candidate is a line for the other side; an empty one is the end.
+type Candidate struct{ Line, Ufrag string }
+
+// Intervals of ICE. Data goes on any valid pair, so that nothing waits for a nomination.
+const (
+	checkEvery  = 100 * time.Millisecond
+	maxChecking = 50 // requests of a pair
+	keepAlive   = time.Second
+	lostAfter   = 3 * time.Second
+	relayWait   = 2 * time.Second
+	// outlives is how long a former path is kept after a restart, if nothing was heard on it.
+	outlives = 700 * time.Millisecond
+)
+
+// Path is the way to one peer. Its methods may be called by any goroutine, those that change ICE by one at a time.
+type Path struct {
+	config Config
+	socket *Socket
+	agent  *ice.Agent
+	pion   logging.LoggerFactory
+	tasks  tasks
+	ctx    context.Context
+	end    context.CancelFunc
+	wakes  chan struct{}
+	hosts  [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
+	state  atomic.Int32               // ice.ConnectionState
+
+	mu         sync.Mutex
+	servers    map[netip.AddrPort]*server
+	urls       []wire.ICEServer
+	streams    []*relay // Relays by connections of their own.
+	locals     map[string]*relay
+	generation int
+	gathering  context.CancelFunc
+	gathered   sync.WaitGroup
+	started    bool
+	loopback   bool // There are no other addresses.
+	current    Info
+	up         bool
+
+	// Owned by run.
+	watch watch
+}
+
+// New opens the socket of a peer. Nothing is sent before Restart.
+func New(c Config) (*Path, error) {
+	p := &Path{config: c, wakes: make(chan struct{}, 1), servers: map[netip.AddrPort]*server{}, locals: map[string]*relay{}, urls: c.Servers}
+	p.pion = pionLogs{c.Logger}
+	p.ctx, p.end = context.WithCancel(context.Background())
+	var err error
+	if p.socket, err = listen(p.received); err != nil {
+		return nil, err
+	}
+	if p.agent, err = p.newAgent(); err != nil {
+		_ = p.socket.udp.Close()
+		return nil, err
+	}
+	p.tasks.run(p.run)
+	return p, nil
+}
+
+func (p *Path) newAgent() (*ice.Agent, error) {
+	a, err := ice.NewAgentWithOptions(
+		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+		ice.WithDisableActiveTCP(),
+		ice.WithLoggerFactory(p.pion),
+		ice.WithCheckInterval(checkEvery), ice.WithMaxBindingRequests(maxChecking),
+		ice.WithKeepaliveInterval(keepAlive), ice.WithDisconnectedTimeout(lostAfter), ice.WithFailedTimeout(0),
+		ice.WithHostAcceptanceMinWait(0), ice.WithSrflxAcceptanceMinWait(0), ice.WithPrflxAcceptanceMinWait(0),
+		ice.WithRelayAcceptanceMinWait(relayWait),
+		ice.WithBindingRequestHandler(p.authenticated),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.OnConnectionStateChange(func(s ice.ConnectionState) { p.state.Store(int32(s)); p.wake() }); err != nil {
+		return nil, err
+	}
+	return a, a.OnSelectedCandidatePairChange(func(ice.Candidate, ice.Candidate) { p.wake() })
+}
+
+// Socket is the connection for QUIC. QUIC must read it from before Restart until Close.
+func (p *Path) Socket() *Socket { return p.socket }
+
+// SetServers replaces the ICE servers for the next Restart.
+func (p *Path) SetServers(s []wire.ICEServer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.urls = s
+}
+
+// Restart begins a generation: it returns new credentials for the other side, and gathers candidates. Packets take the
+// former path until there is another.
+func (p *Path) Restart() (ufrag, pwd string, err error) {
+	p.stopGathering()
+	p.mu.Lock()
+	p.generation++
+	first := p.generation == 1
+	p.locals = map[string]*relay{}
+	p.mu.Unlock()
+	if !first {
+		if err := p.agent.Restart("", ""); err != nil {
+			return "", "", err
+		}
+	}
+	if ufrag, pwd, err = p.agent.GetLocalUserCredentials(); err != nil {
+		return "", "", err
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	p.mu.Lock()
+	p.gathering = cancel
+	p.mu.Unlock()
+	p.gathered.Add(1)
+	if !p.tasks.run(func() { defer p.gathered.Done(); p.gather(ctx, ufrag) }) {
+		p.gathered.Done()
+	}
+	p.wake()
+	return ufrag, pwd, nil
+}
+
+func (p *Path) stopGathering() {
+	p.mu.Lock()
+	stop := p.gathering
+	p.gathering = nil
+	p.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	p.gathered.Wait()
+}
+
+// SetRemote takes the other side's credentials. The side whose offer was the first controls.
+func (p *Path) SetRemote(ufrag, pwd string, controls bool) error {
+	p.mu.Lock()
+	first := !p.started
+	p.started = true
+	p.mu.Unlock()
+	if !first {
+		return p.agent.SetRemoteCredentials(ufrag, pwd)
+	}
+	start := p.agent.StartAccept
+	if controls {
+		start = p.agent.StartDial
+	}
+	_, err := start(ufrag, pwd)
+	return err
+}
+
+// Current returns the path in use, or false if there is none that works.
+func (p *Path) Current() (Info, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current, p.up
+}
+
+// Close ends everything. QUIC must have ended before.
+func (p *Path) Close() error {
+	p.end()
+	p.stopGathering()
+	_ = p.agent.GracefulClose()
+	p.mu.Lock()
+	servers, streams := p.servers, p.streams
+	p.servers, p.streams = nil, nil
+	p.mu.Unlock()
+	for _, s := range servers {
+		s.close()
+	}
+	for _, r := range streams {
+		r.close()
+	}
+	err := p.socket.udp.Close()
+	p.tasks.wait()
+	return err
+}
+
+// wake lets run look at ICE's pairs.
+func (p *Path) wake() {
+	select {
+	case p.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// received gets everything from the socket that is not QUIC's.
+func (p *Path) received(k kind, b []byte, srv *server, from netip.AddrPort) {
+	switch {
+	case k == toServer:
+		srv.handle(b)
+	case srv != nil:
+		if r := srv.current.Load(); r != nil {
+			r.deliver(b, from)
+		}
+	default:
+		if c := p.hosts[family(from.Addr())].Load(); c != nil {
+			c.deliver(b, from)
+		}
+	}
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// tasks are goroutines that Close waits for.
+type tasks struct {
+	mu     sync.Mutex
+	closed bool
+	group  sync.WaitGroup
+}
+
+// run starts f, and reports false instead once wait was called.
+func (t *tasks) run(f func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.group.Go(f)
+	}
+	return !t.closed
+}
+
+func (t *tasks) wait() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.group.Wait()
+}
+
+// Info is the path in use, as [link.Path] has it.
+type Info = link.Path

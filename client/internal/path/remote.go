@@ -1,0 +1,54 @@
+package path
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+
+	"github.com/pion/ice/v4"
+)
+
+const (
+	// maxRemotes bounds what the other side can have us check.
+	maxRemotes = 64
+	// maxLine bounds a candidate's line.
+	maxLine = 512
+)
+
+var errCandidate = errors.New("not a candidate for UDP")
+
+// AddCandidate takes a candidate of the other side. What leads nowhere is an error, and is not tried.
+func (p *Path) AddCandidate(line string) error {
+	p.mu.Lock()
+	loopback := p.loopback
+	p.mu.Unlock()
+	c, err := parseCandidate(line, loopback)
+	if err != nil {
+		return err
+	}
+	if list, err := p.agent.GetRemoteCandidates(); err == nil && len(list) >= maxRemotes {
+		return errors.New("the other side has named too many candidates")
+	}
+	return p.agent.AddRemoteCandidate(c)
+}
+
+// parseCandidate reads a line. Names are not looked up, and the ranges in which nobody else can be are refused: a loopback
+// address is good for machines that have nothing else.
+func parseCandidate(line string, loopback bool) (ice.Candidate, error) {
+	if len(line) > maxLine {
+		return nil, errCandidate
+	}
+	c, err := ice.UnmarshalCandidate(strings.TrimPrefix(line, "candidate:"))
+	if err != nil {
+		return nil, err
+	}
+	a, err := netip.ParseAddr(c.Address())
+	if err != nil || !c.NetworkType().IsUDP() || c.Port() < 1 || c.Port() > 65535 {
+		return nil, errCandidate
+	}
+	a = a.Unmap()
+	if a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback() && !loopback || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return nil, errCandidate
+	}
+	return c, nil
+}

@@ -1,0 +1,105 @@
+package quiclink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/quic-go/quic-go"
+
+	"turnpike/client/internal/link"
+)
+
+// resetCode is the error code of a stream that was given up; zero is one whose reading was.
+const resetCode = 1
+
+// stream is a [link.Stream] on a QUIC stream.
+type stream struct {
+	*quic.Stream
+	conn *conn
+	name string
+
+	read  sync.Once // The other side was told that nothing more will be read.
+	ended sync.Once // It no longer counts.
+}
+
+var _ link.Stream = (*stream)(nil)
+
+func (s *stream) Name() string         { return s.name }
+func (s *stream) LocalAddr() net.Addr  { return s.conn.q.LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr { return s.conn.q.RemoteAddr() }
+
+// Read reads, and tells the other side once the program has seen the end.
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	if errors.Is(err, io.EOF) {
+		s.tellRead()
+	}
+	return n, err
+}
+
+func (s *stream) tellRead() { s.read.Do(func() { s.conn.tellRead(s.StreamID()) }) }
+
+// CloseWrite ends writing in order.
+func (s *stream) CloseWrite() error {
+	s.conn.awaitRead(s.StreamID())
+	err := s.Stream.Close()
+	if err != nil {
+		s.conn.forget(s.StreamID())
+	}
+	return err
+}
+
+// Close ends writing in order, and gives up reading.
+func (s *stream) Close() error {
+	err := s.CloseWrite()
+	s.CancelRead(0)
+	s.tellRead()
+	s.leave()
+	return err
+}
+
+// Reset gives up both directions.
+func (s *stream) Reset() {
+	s.CancelWrite(resetCode)
+	s.CancelRead(resetCode)
+	s.conn.forget(s.StreamID())
+	s.tellRead()
+	s.leave()
+}
+
+func (s *stream) leave() { s.ended.Do(func() { s.conn.link.left(s.conn) }) }
+
+// appendHeader is what a stream begins with: its name, after one byte of length.
+func appendHeader(b []byte, name string) ([]byte, error) {
+	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) {
+		return nil, fmt.Errorf("a stream's name must be 1 to %d bytes of UTF-8", link.MaxName)
+	}
+	return append(append(b, byte(len(name))), name...), nil
+}
+
+// readHeader reads a stream's name. The empty one is reserved.
+func readHeader(r io.Reader) (string, error) {
+	var b [1 + link.MaxName]byte
+	if _, err := io.ReadFull(r, b[:1]); err != nil {
+		return "", err
+	}
+	n := int(b[0])
+	if n == 0 || n > link.MaxName {
+		return "", fmt.Errorf("a stream's name has a length of %d", n)
+	}
+	if _, err := io.ReadFull(r, b[:n]); err != nil {
+		return "", err
+	}
+	if !utf8.Valid(b[:n]) {
+		return "", errors.New("a stream's name is not UTF-8")
+	}
+	return string(b[:n]), nil
+}
+
+// headerTimeout is how long a stream may take to say its name.
+const headerTimeout = 10 * time.Second
