@@ -42,6 +42,8 @@ type ResumeRoom struct {
 	Waiting bool   `json:"waiting,omitempty"` // it has a waiting room
 	Call    bool   `json:"call,omitempty"`    // a call made it, so it has no host
 	NoMedia bool   `json:"nomedia,omitempty"` // the session takes no part in WebRTC there
+	// Transports are those that the session has there beside WebRTC.
+	Transports []string `json:"transports,omitempty"`
 
 	// See RoomState. They are 0 in tokens of earlier versions, and for the room of a call.
 	Made uint64 `json:"made,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"turnpike/signal/wire"
 )
@@ -47,10 +48,54 @@ func TestWithoutMedia(t *testing.T) {
 		says(host.expect("knock"), "peer", "media")
 		bot.send(msg{"type": "leave", "room": "x"})
 		host.expect("knock-over")
-		if n.srv.mu.Lock(); len(n.srv.sessions[bot.session].noMedia) != 0 {
+		if n.srv.mu.Lock(); len(n.srv.sessions[bot.session].parts) != 0 {
 			t.Error("it remembers a room that it has left")
 		}
 		n.srv.mu.Unlock()
+	})
+}
+
+// TestTransports: everybody who sees a session that names transports sees them: in the room, at the door, and after a restart.
+func TestTransports(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		host, peer := n.guest("host"), n.guest("peer")
+		host.join("x", "size", 4, "waiting", true)
+		peer.send(msg{"type": "join", "room": "x", "transports": []string{"quic", "other-1"}})
+		peer.expect("waiting")
+		says := func(m msg, list string, want bool) {
+			t.Helper()
+			text, _ := json.Marshal(m[list])
+			if got := strings.Contains(string(text), `"transports":["quic","other-1"]`); got != want || strings.Contains(string(text), "transports") != want {
+				t.Errorf("%s, want transports: %v", text, want)
+			}
+		}
+		says(host.expect("knock"), "peer", true)
+		host.send(msg{"type": "admit", "room": "x", "session": peer.session})
+		host.expect("admitted")
+		says(host.expect("peer-joined"), "peer", true)
+		says(peer.expect("joined"), "peers", false)
+		peer.join("y")
+		settle(host, peer)
+		late := n.guest("late")
+		late.send(msg{"type": "join", "room": "y"})
+		says(late.expect("joined"), "peers", false)
+
+		host.lose()
+		synctest.Wait()
+		host, w := n.back(host.identity(), wire.ResumedReplayed)
+		says(onlyRoom(w), "peers", true)
+		n.restart(t)
+		peer, _ = n.restored(t, peer.identity(), "x:, y:")
+		host, w = n.restored(t, host.identity(), "x: peer")
+		says(onlyRoom(w), "peers", true)
+		peer.expect("peer-joined")
+		peer.send(msg{"type": "leave", "room": "x"})
+		peer.skipTo("left")
+		host.skipTo("peer-left")
+		peer.send(msg{"type": "join", "room": "x", "transports": []string{"other-2"}})
+		if text, _ := json.Marshal(host.expect("knock")["peer"]); !strings.Contains(string(text), `"transports":["other-2"]`) {
+			t.Errorf("%s knocks", text)
+		}
 	})
 }
 

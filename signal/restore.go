@@ -84,17 +84,17 @@ func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	case r == nil:
 		r = srv.newRoom(in.ID, in.Size)
 		r.asBefore(in, last, kicked)
-		s.setMedia(r, !in.NoMedia)
+		s.setPart(r, part{in.NoMedia, in.Transports})
 		srv.putIn(s, r)
 	case in.Made > r.made:
-		s.setMedia(r, !in.NoMedia)
+		s.setPart(r, part{in.NoMedia, in.Transports})
 		srv.supplant(s, r, in, last, kicked)
 	default:
 		srv.adopt(r, in)
 		if len(r.members) >= r.size && !srv.makePlace(r) {
 			return
 		}
-		s.setMedia(r, !in.NoMedia)
+		s.setPart(r, part{in.NoMedia, in.Transports})
 		srv.putIn(s, r)
 	}
 	srv.restoreHost(s, r, in)
@@ -110,7 +110,7 @@ func (srv *Server) restoreCallRoom(s *session, r *room, in auth.ResumeRoom) {
 		r.ofCall = true
 	}
 	if in.Call == r.ofCall && len(r.members) < r.size {
-		s.setMedia(r, !in.NoMedia)
+		s.setPart(r, part{in.NoMedia, in.Transports})
 		srv.putIn(s, r)
 	}
 }
@@ -195,16 +195,16 @@ func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.R
 	s.rooms = append(s.rooms, r)
 	for _, other := range slices.Clone(r.waiting) {
 		if !r.hasWaiting || slices.Contains(r.kicked, other.user.id) {
-			media := other.hasMedia(r)
+			wants := other.partIn(r)
 			srv.stopWaiting(other, r)
-			srv.turnOut(other, r, media)
+			srv.turnOut(other, r, wants)
 		}
 	}
 	for _, other := range slices.Clone(r.newcomers) {
 		if slices.Contains(r.kicked, other.user.id) || !other.moderates() && (r.locked || r.hasWaiting) {
-			media := other.hasMedia(r)
+			wants := other.partIn(r)
 			srv.leaveRoom(other, r, wire.ReasonLeave)
-			srv.turnOut(other, r, media)
+			srv.turnOut(other, r, wants)
 		}
 	}
 	for len(r.members) > r.size && srv.makePlace(r) {
@@ -217,18 +217,18 @@ func (srv *Server) supplant(s *session, r *room, in auth.ResumeRoom, last auth.R
 	srv.nextTerm(r)
 }
 
-// turnOut tells a session that it is not in the room any more, or does not wait for it. It has it wait if it may. media says
-// whether the session takes part in WebRTC there.
-func (srv *Server) turnOut(s *session, r *room, media bool) {
+// turnOut tells a session that it is not in the room any more, or does not wait for it. It has it wait if it may. wants is the
+// part that the session takes there.
+func (srv *Server) turnOut(s *session, r *room, wants part) {
 	reason := wire.ReasonReturned
 	if slices.Contains(r.kicked, s.user.id) {
 		reason = wire.ReasonKicked
 	}
 	s.tell(&wire.Left{Room: r.id, Reason: reason})
 	if reason == wire.ReasonReturned && r.hasWaiting && !r.locked && !s.moderates() {
-		s.setMedia(r, media)
+		s.setPart(r, wants)
 		if e := srv.knock(s, r, ""); e != nil {
-			s.setMedia(r, true)
+			s.setPart(r, part{})
 			srv.counters.errors.count(string(e.Code))
 		}
 	}

@@ -67,7 +67,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r != nil && m.Room == "":
 		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	case r != nil && slices.Contains(r.waiting, s):
-		s.setMedia(r, takesMedia(m))
+		s.setPart(r, partOf(m))
 		return srv.knockAgain(s, r, m.ID)
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
 		return atLimit("rooms", "You are in as many rooms as you may be; leave one first.")
@@ -76,15 +76,15 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		r.hasWaiting = m.Waiting
 		r.made = srv.past.FirstTerm(id)
 		r.term, r.hostTerm = r.made, r.made
-		s.setMedia(r, takesMedia(m))
+		s.setPart(r, partOf(m))
 		srv.enterRoom(s, r, m.ID)
 		srv.keepRoom(r)
 		return nil
 	}
-	s.setMedia(r, takesMedia(m))
+	s.setPart(r, partOf(m))
 	e := srv.letIn(s, r, m.ID)
 	if e != nil {
-		s.setMedia(r, true)
+		s.setPart(r, part{})
 	}
 	return e
 }
@@ -213,7 +213,7 @@ func (srv *Server) takeOut(s *session, r *room, reason string) {
 // forgetMember has a session forget a room that it is not in any more.
 func (srv *Server) forgetMember(s *session, r *room) {
 	s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
-	s.setMedia(r, true)
+	s.setPart(r, part{})
 	if !s.ended && srv.resumes() {
 		srv.past.LeaveRoom(s.id, r.id, s.number)
 	}

@@ -40,9 +40,9 @@ func (srv *Server) knockAgain(s *session, r *room, ref string) *wire.Error {
 	if absent == nil || absent.user != s.user {
 		return srv.knock(s, r, ref)
 	}
-	media := s.hasMedia(r)
+	wants := s.partIn(r)
 	srv.stopWaiting(s, r)
-	s.setMedia(r, media)
+	s.setPart(r, wants)
 	srv.takeSeat(s, absent, r, ref)
 	return nil
 }

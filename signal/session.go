@@ -45,8 +45,8 @@ type session struct {
 	conn     *conn // carries it; nil while it is away
 	rooms    []*room
 	scope    scope
-	waits    []*room // the rooms that it waits to be let into
-	noMedia  []*room // those of both where it takes no part in WebRTC
+	waits    []*room    // the rooms that it waits to be let into
+	parts    []roomPart // in those of both where it is not the zero part
 	ended    bool
 	renewAt  time.Time // when the credential must be renewed; zero: never
 	tokenDue time.Time // when a new resume token must be sent; zero: never

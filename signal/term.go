@@ -64,6 +64,6 @@ func (srv *Server) resumeRoom(s *session, r *room, now time.Time) auth.ResumeRoo
 	}
 	return auth.ResumeRoom{
 		ID: r.id, Size: r.size, Host: r.host() == s && !r.awaitsHost(now), Locked: r.locked, Waiting: r.hasWaiting, Call: r.ofCall,
-		NoMedia: !s.hasMedia(r), Made: r.made, Term: r.term,
+		NoMedia: s.partIn(r).noMedia, Transports: s.partIn(r).transports, Made: r.made, Term: r.term,
 	}
 }

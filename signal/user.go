@@ -28,9 +28,11 @@ func (u *user) wire() wire.User { return wire.User{User: u.id, Name: u.name} }
 // peerIn is what those in a room know of a session there, or that waits to be let in.
 func (s *session) peerIn(r *room) wire.Peer {
 	p := wire.Peer{Session: s.id, User: s.user.id, Name: s.user.name, Away: s.away != nil && s.away.told}
-	if !s.hasMedia(r) {
+	in := s.partIn(r)
+	if in.noMedia {
 		p.Media = new(bool)
 	}
+	p.Transports = in.transports
 	return p
 }
 

@@ -60,7 +60,7 @@ func (s *session) turnAway(m *wire.Refuse) *wire.Error {
 		return e
 	}
 	r.forgetWaiting(other)
-	other.setMedia(r, true)
+	other.setPart(r, part{})
 	s.reply(&wire.Refused{Ref: m.ID, Room: r.id, Session: other.id})
 	srv.tellHosts(r, &wire.Refused{Room: r.id, Session: other.id}, s)
 	other.tell(&wire.Left{Room: r.id, Reason: wire.ReasonRefused})
@@ -83,7 +83,7 @@ func (s *session) waitingFor(room, id string) (*room, *session, *wire.Error) {
 // stopWaiting ends the waiting of s, and tells those with host powers.
 func (srv *Server) stopWaiting(s *session, r *room) {
 	r.forgetWaiting(s)
-	s.setMedia(r, true)
+	s.setPart(r, part{})
 	srv.tellHosts(r, &wire.KnockOver{Room: r.id, Session: s.id}, nil)
 }
 
@@ -97,7 +97,7 @@ func (srv *Server) dismissWaiting(r *room) {
 	for len(r.waiting) > 0 {
 		s := r.waiting[0]
 		r.forgetWaiting(s)
-		s.setMedia(r, true)
+		s.setPart(r, part{})
 		s.tell(&wire.Left{Room: r.id, Reason: wire.ReasonClosed})
 	}
 }

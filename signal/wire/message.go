@@ -42,6 +42,8 @@ type Peer struct {
 	Name    string `json:"name"`
 	Away    bool   `json:"away,omitempty"`
 	Media   *bool  `json:"media,omitempty"` // false: it takes no part in WebRTC, and nobody makes it an offer; else nil
+	// Transports are those that it has beside WebRTC, such as quic.
+	Transports []string `json:"transports,omitempty"`
 }
 
 // User is a user who is online, with one session or more. The user's identifier is opaque to clients.
@@ -77,14 +79,15 @@ type (
 	}
 	// Join enters a room. Without Room, the server makes and names one. Size and Waiting count only when the room is
 	// made. A Size of zero is [DefaultRoomSize]. Waiting gives the room a waiting room. Media of false means that the session
-	// takes no part in WebRTC there.
+	// takes no part in WebRTC there. Transports are those that it has beside WebRTC.
 	Join struct {
 		Request
-		Room    string `json:"room,omitempty"`
-		Create  bool   `json:"create,omitempty"`
-		Size    int    `json:"size,omitempty"`
-		Waiting bool   `json:"waiting,omitempty"`
-		Media   *bool  `json:"media,omitempty"`
+		Room       string   `json:"room,omitempty"`
+		Create     bool     `json:"create,omitempty"`
+		Size       int      `json:"size,omitempty"`
+		Waiting    bool     `json:"waiting,omitempty"`
+		Media      *bool    `json:"media,omitempty"`
+		Transports []string `json:"transports,omitempty"`
 	}
 	// Leave leaves a room.
 	Leave struct {

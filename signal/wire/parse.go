@@ -44,7 +44,7 @@ type fields struct {
 	room, create, size, waiting                    []byte
 	to, description, candidate, candidates, callID []byte
 	session, after                                 []byte
-	media, topic, data, reason                     []byte
+	media, topic, data, reason, transports         []byte
 }
 
 func (f *fields) slot(name []byte) *[]byte {
@@ -91,6 +91,8 @@ func (f *fields) slot(name []byte) *[]byte {
 		return &f.data
 	case "reason":
 		return &f.reason
+	case "transports":
+		return &f.transports
 	}
 	return nil
 }
@@ -268,6 +270,11 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 			return nil, err
 		}
 		m.Media = &media
+	}
+	if f.transports != nil {
+		if m.Transports, err = transports(f.transports); err != nil {
+			return nil, err
+		}
 	}
 	if f.size != nil {
 		if m.Size, err = integer("size", f.size, MinRoomSize, MaxRoomSize); err != nil {

@@ -18,7 +18,7 @@ const Subprotocol = "turnpike.v1"
 // message may have id and received. After the welcome, every server message except ack and pong has seq.
 const (
 	TypeHello  = "hello"  // client: ticket?, name?, resume?  -> welcome
-	TypeJoin   = "join"   // client: room?, create?, size?, waiting?, media? -> joined | waiting
+	TypeJoin   = "join"   // client: room?, create?, size?, waiting?, media?, transports? -> joined | waiting
 	TypeLeave  = "leave"  // client: room                     -> left
 	TypeSignal = "signal" // client: room, to, description | candidate | candidates
 	//                       server: room, from, description | candidate | candidates
@@ -211,6 +211,9 @@ const (
 	MaxToken     = 8 << 10  // resume.token
 	MaxTopic     = 64       // topic
 	MaxReason    = 200      // reason, in decline
+	MaxTransport = 16       // each of transports
+
+	MaxTransports = 4 // in transports
 
 	MaxData     = 16 << 10 // bytes of the JSON of data in say
 	MaxCallData = 4 << 10  // likewise, in call

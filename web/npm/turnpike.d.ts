@@ -266,6 +266,7 @@ type PeerInfo = {
     name: string;
     away?: boolean;
     media?: false | object;
+    transports?: string[];
 };
 type Rate = {
     burst: number;

@@ -6,7 +6,7 @@ import { TurnpikeError } from '../error.js';
  * fields, and the client ignores unknown types.
  *
  * @typedef {{ user: string, name: string }} User
- * @typedef {{ session: string, user: string, name: string, away?: boolean, media?: false | object }} PeerInfo
+ * @typedef {{ session: string, user: string, name: string, away?: boolean, media?: false | object, transports?: string[] }} PeerInfo
  *
  * A client may add these to any message. `id` marks a request that the server must carry out once. `received` says how
  * far the client has read the server's messages.
@@ -25,7 +25,7 @@ import { TurnpikeError } from '../error.js';
  *
  * @typedef {{
  *   type: 'join', room?: string | undefined, create?: boolean | undefined, size?: number | undefined,
- *   waiting?: boolean | undefined, media?: boolean | undefined,
+ *   waiting?: boolean | undefined, media?: boolean | undefined, transports?: string[] | undefined,
  * }} JoinMessage
  *
  * @typedef {(
