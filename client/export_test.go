@@ -1,0 +1,21 @@
+package client
+
+import (
+	"context"
+
+	"turnpike/client/internal/link"
+	"turnpike/client/internal/signaling"
+)
+
+// With is what tests put into a session.
+type With struct {
+	QUIC, WebRTC func(link.Config) (link.Link, error)
+	Dial         signaling.Dial
+	Random       func() float64
+	Watch        func(ctx context.Context, changed func())
+}
+
+// DialWith is Dial, made of other things.
+func DialWith(ctx context.Context, c Config, w With) (*Session, error) {
+	return dial(ctx, c, setup{quic: w.QUIC, webrtc: w.WebRTC, dial: w.Dial, random: w.Random, watch: w.Watch})
+}
