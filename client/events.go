@@ -46,11 +46,12 @@ type (
 		Peer *Peer
 		Name string
 	}
-	// Data is what a peer said by way of the server.
+	// Data is what a peer said by way of the server, or a page by its data channel: Data, or Bytes if those were sent.
 	Data struct {
 		Peer  *Peer
 		Topic string
 		Data  json.RawMessage
+		Bytes []byte
 	}
 	// RoomLeft tells that we are out of a room for good. Reason is a word of signal/PROTOCOL.md, or the code of the error that
 	// prevented our return.

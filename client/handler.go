@@ -178,7 +178,7 @@ func (s *Session) hearRoom(m wire.Message, fx *effects) bool {
 	case *wire.Data:
 		s.inRoom(m.Room, func(r *Room) {
 			if p := r.peers[m.From]; p != nil {
-				s.events.post(Data{p, m.Topic, m.Data})
+				s.events.post(Data{p, m.Topic, m.Data, nil})
 			}
 		})
 	default:

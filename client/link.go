@@ -24,12 +24,13 @@ const (
 // liveLink is a link to a peer, from the decision to make it to its end.
 type liveLink struct {
 	// Static after construction.
-	peer   *Peer
-	offers bool
-	ctx    context.Context // ends with the link
-	cancel context.CancelFunc
-	moved  chan struct{} // holds one: the path is another one
-	open   atomic.Int32  // streams that were not closed
+	peer      *Peer
+	transport string
+	offers    bool
+	ctx       context.Context // ends with the link
+	cancel    context.CancelFunc
+	moved     chan struct{} // holds one: the path is another one
+	open      atomic.Int32  // streams that were not closed
 
 	// Guarded by Session.mu.
 	link       link.Link // nil until it is made, unchanged after that
@@ -75,13 +76,13 @@ func (p *Peer) connect(offers bool, fx *effects) {
 			Hint: "By way of the server, Room.Say reaches it."}
 		return
 	}
-	l := &liveLink{peer: p, offers: offers, moved: make(chan struct{}, 1)}
+	l := &liveLink{peer: p, transport: transport, offers: offers, moved: make(chan struct{}, 1)}
 	l.ctx, l.cancel = context.WithCancel(s.life)
 	p.link, p.linkErr = l, nil
 	s.linking.Add(1) // until it is closed
 	config := link.Config{
 		Offers: offers, Polite: s.id < p.info.Session, ICEServers: s.iceServers, RelayOnly: s.cfg.RelayOnly,
-		Send: l.send, OnPath: l.onPath, TLS: s.cfg.TLS, Logger: s.log.With("peer", p.info.Session),
+		Send: l.send, OnPath: l.onPath, OnMessage: l.onMessage, TLS: s.cfg.TLS, Logger: s.log.With("peer", p.info.Session),
 	}
 	create := s.setup.quic
 	if transport == link.WebRTC {
@@ -209,7 +210,7 @@ func (p *Peer) receive(payload wire.Payload, fx *effects) {
 	if p.link == nil {
 		return
 	}
-	if payload.Description != nil {
+	if payload.Description != nil && p.link.transport == link.QUIC { // a link by WebRTC takes new connections by itself
 		if remote, replaces := p.link.judge(payload.Description); replaces {
 			p.retire(false, fx)
 			p.connect(false, fx)
@@ -305,6 +306,17 @@ func (l *liveLink) onPath(path Path) {
 	p.s.mu.Unlock()
 	fx.run()
 	sign(l.moved)
+}
+
+// onMessage hears what a page says on its data channel.
+func (l *liveLink) onMessage(m link.Message) {
+	s := l.peer.s
+	s.mu.Lock()
+	if !l.closing {
+		s.events.post(Data{l.peer, m.Topic, m.Data, m.Bytes})
+	}
+	s.mu.Unlock()
+	s.events.wait(l.ctx)
 }
 
 // accept hands the streams of the other side to those who wait for them. While one waits, no other is taken.
