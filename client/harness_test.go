@@ -81,8 +81,8 @@ func inTheBubble(t *testing.T, edit func(*signal.Config), test func(*testing.T, 
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, links: new(linktest.Network), ended: auth.NewEnded(time.Now), conns: map[net.Conn]string{}, cut: map[string]bool{}, edit: edit}
 		w.begin()
+		t.Cleanup(w.stop)
 		test(t, w)
-		w.stop()
 	})
 }
 
@@ -96,10 +96,12 @@ func (w *world) begin() {
 	if w.edit != nil {
 		w.edit(&cfg)
 	}
-	w.srv = signal.New(cfg)
-	w.listener = &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	w.serving = &http.Server{Handler: w.srv}
-	go func() { _ = w.serving.Serve(w.listener) }()
+	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	serving := &http.Server{Handler: signal.New(cfg)}
+	w.mu.Lock()
+	w.srv, w.serving, w.listener = serving.Handler.(*signal.Server), serving, l
+	w.mu.Unlock()
+	go func() { _ = serving.Serve(l) }()
 }
 
 func (w *world) stop() {
@@ -210,6 +212,7 @@ func (w *world) member(name string, change ...func(*client.Config, *client.With)
 		w.t.Fatal(err)
 	}
 	p.Session = s
+	w.t.Cleanup(func() { s.Close() })
 	return p
 }
 

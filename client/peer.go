@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"turnpike/client/internal/link"
 	"turnpike/signal/wire"
@@ -89,6 +91,9 @@ func (p *Peer) Connected(ctx context.Context) (Path, error) {
 // Open opens a stream to the peer. It waits for the path, until ctx ends. name is at most 64 bytes of UTF-8, and tells the other
 // side what the stream is for.
 func (p *Peer) Open(ctx context.Context, name string) (*Conn, error) {
+	if len(name) > link.MaxName || !utf8.ValidString(name) {
+		return nil, &Error{Code: CodeTooLong, Message: fmt.Sprintf("The name of a stream has at most %d bytes of UTF-8.", link.MaxName)}
+	}
 	return withLink(ctx, p, func(l *liveLink) (*Conn, error) {
 		stream, err := l.link.Open(ctx, name)
 		if err != nil {
@@ -147,7 +152,7 @@ func withLink[T any](ctx context.Context, p *Peer, do func(*liveLink) (T, error)
 			if ctx.Err() != nil {
 				return none, ctx.Err()
 			}
-			if !l.isOver() {
+			if _, ok := l.link.Path(); ok && !l.isOver() {
 				return none, err
 			}
 			if now, _, _ := p.current(); now != l {

@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,26 +23,43 @@ import (
 
 // Network joins links. Its zero value is ready.
 type Network struct {
-	mu    sync.Mutex
-	made  int
-	down  bool
-	links map[string]*Link // by name
+	mu     sync.Mutex
+	made   int
+	offers int
+	down   bool
+	links  map[string]*Link // by name
 }
 
 // Down takes all paths away, or gives them back to links that are restarted.
 func (n *Network) Down(down bool) {
 	n.mu.Lock()
 	n.down = down
-	links := make([]*Link, 0, len(n.links))
-	for _, l := range n.links {
-		links = append(links, l)
-	}
 	n.mu.Unlock()
-	for _, l := range links {
+	for _, l := range n.all() {
 		if down {
 			l.setPath(link.Path{})
 		}
 	}
+}
+
+// Break ends all links as their transports would: nobody asked for it.
+func (n *Network) Break() {
+	for _, l := range n.all() {
+		l.end()
+	}
+}
+
+func (n *Network) all() []*Link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Values(n.links))
+}
+
+// Offers returns how many offers were made.
+func (n *Network) Offers() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.offers
 }
 
 // Open returns how many links are there.
@@ -111,6 +130,11 @@ func (l *Link) describe(typ string) {
 		l.offer = d.ID
 	}
 	l.mu.Unlock()
+	if typ == "offer" {
+		l.network.mu.Lock()
+		l.network.offers++
+		l.network.mu.Unlock()
+	}
 	text, err := json.Marshal(d)
 	if err != nil {
 		panic(err) // strings always encode
@@ -298,9 +322,6 @@ func (l *Link) Close() error {
 	}
 	return nil
 }
-
-// Break ends the link as its transport would: nobody asked for it.
-func (l *Link) Break() { l.end() }
 
 func (l *Link) end() {
 	l.mu.Lock()
