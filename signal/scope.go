@@ -121,6 +121,16 @@ func (srv *Server) SessionLive(session string) bool {
 	return srv.sessions[session] != nil
 }
 
+// UserOf returns the user of a session, as auth.User prints it. Empty: there is no such session.
+func (srv *Server) UserOf(session string) string {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if s := srv.sessions[session]; s != nil {
+		return s.user.id
+	}
+	return ""
+}
+
 // payloadAddrs finds the addresses of the candidates in a signal, and counts the candidates that have host names.
 func payloadAddrs(p *wire.Payload) (addrs []netip.Addr, names int) {
 	for text := range p.Texts() {

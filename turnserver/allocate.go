@@ -93,7 +93,7 @@ func (w *wanted) whyNone() stun.ErrorCode {
 // wanted reads the attributes that choose the relayed addresses, or answers 400 or 440 (RFC 8656 §7.2).
 func (r *request) wanted(tcp bool) (want wanted, ok bool) {
 	want.tcp = tcp
-	srv, who := r.w.srv, holderOf(&r.grant, r.c)
+	srv, who := r.w.srv, r.holder()
 	relays := srv.relays.Load()
 	even, hasEven := r.m.Attributes.Get(stun.AttrEvenPort)
 	token, hasToken := r.m.Attributes.Get(stun.AttrReservationToken)
@@ -292,7 +292,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 		return nil, stun.CodeAllocMismatch
 	}
 	limits := &s.cfg.Limits
-	account, stands := s.quota.countAllocation(&r.grant, r.c, limits)
+	account, stands := s.quota.countAllocation(r.holder(), &r.grant, r.c, limits)
 	if stands != noReason {
 		s.counters.count(stands)
 	}
@@ -312,7 +312,7 @@ func (s *Server) newAllocation(r *request, want *wanted) (*allocation, stun.Erro
 	home := &home{client: *r.c}
 	a.home.Store(home)
 	if !s.openRelayed(r, a, want) {
-		s.quota.uncountAllocation(account, r.c, now)
+		s.quota.uncountAllocation(account, &r.grant, r.c, now)
 		return nil, stun.CodeInsufficientCapacity
 	}
 	a.budget = s.quota.budgetFor(account, limits)

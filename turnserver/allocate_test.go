@@ -308,7 +308,7 @@ func TestAddressQuota(t *testing.T) {
 	q := newQuota(&limits)
 	take := func(ip, user string) reason {
 		c := client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at(ip))}}
-		_, limit := q.countAllocation(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
+		_, limit := q.count(&auth.Grant{Kind: auth.GrantREST, User: user}, &c, &limits)
 		return limit
 	}
 	for _, row := range []struct {
@@ -345,7 +345,7 @@ func TestUserQuota(t *testing.T) {
 		{session, "192.0.2.1", noReason}, {session, "192.0.2.2", limitSession},
 	} {
 		c := client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at(row.ip))}}
-		if _, got := q.countAllocation(&row.grant, &c, &limits); got != row.want {
+		if _, got := q.count(&row.grant, &c, &limits); got != row.want {
 			t.Errorf("%d: %v from %s: %v, want %v", i, row.grant.Kind, row.ip, got, row.want)
 		}
 	}
@@ -366,7 +366,7 @@ func TestQuotasOfIPv6(t *testing.T) {
 				ip := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, byte(third >> 8), byte(third), 15: 1})
 				for range limit + 1 {
 					c := &client{tuple: wire.FiveTuple{Client: wire.EndpointOf(netip.AddrPortFrom(ip, 1))}}
-					h, why := q.countAllocation(&auth.Grant{Kind: auth.GrantREST, User: "galene"}, c, limits)
+					h, why := q.count(&auth.Grant{Kind: auth.GrantREST, User: "galene"}, c, limits)
 					switch why {
 					case noReason:
 						counted, clients = append(counted, h), append(clients, c)
@@ -380,7 +380,7 @@ func TestQuotasOfIPv6(t *testing.T) {
 				t.Errorf("with /64s %d apart: %d, want %d", row.step, len(counted), row.want)
 			}
 			for i, h := range counted {
-				q.uncountAllocation(h, clients[i], 0)
+				q.uncountAllocation(h, &auth.Grant{Kind: auth.GrantREST}, clients[i], 0)
 			}
 			if len(q.accounts)+len(q.users)+len(q.addresses)+q.total != 0 {
 				t.Errorf("left are %v, %v, %v", q.accounts, q.users, q.addresses)

@@ -279,7 +279,7 @@ func (a *allocation) endRelayed(only *relayed) {
 	srv.mobility.forget(a)
 	srv.owned.remove(a)
 	srv.quota.leaveBudget(a.account, a.budget)
-	srv.quota.uncountAllocation(a.account, &home.client, srv.now())
+	srv.quota.uncountAllocation(a.account, &a.grant, &home.client, srv.now())
 	if home.conn != nil {
 		home.conn.allocationEnded()
 	}

@@ -104,7 +104,7 @@ func TestWaitingBytesOutliveRelays(t *testing.T) {
 	grant := auth.Grant{Kind: auth.GrantREST, User: "alice"}
 	c := &client{tuple: wire.FiveTuple{Client: wire.EndpointOf(at("192.0.2.7")), Protocol: wire.TCP}}
 	allocate := func() *account {
-		h, stands := q.countAllocation(&grant, c, &limits)
+		h, stands := q.count(&grant, c, &limits)
 		if stands != noReason {
 			t.Fatal("no allocation: reason", stands)
 		}
@@ -114,14 +114,14 @@ func TestWaitingBytesOutliveRelays(t *testing.T) {
 	if !b.take(first, 800) {
 		t.Fatal("no room")
 	}
-	q.uncountAllocation(first, c, 0)
+	q.uncountAllocation(first, &grant, c, 0)
 	q.sweep(0)
 	second := allocate()
 	if b.take(second, 300) {
 		t.Error("the next relay brings a new share")
 	}
 	b.giveBack(first, 800)
-	q.uncountAllocation(second, c, 0)
+	q.uncountAllocation(second, &grant, c, 0)
 	q.sweep(0)
 	entries := make(map[string]int)
 	if q.countEntries(entries); entries["accounts"] != 0 {

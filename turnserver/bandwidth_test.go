@@ -188,12 +188,12 @@ func TestBudgetsHandedOn(t *testing.T) {
 	for b := range seen {
 		b[peerToClient].takeBytes(1000, 1000, 0)
 	}
-	q.uncountAllocation(h, c, 0)
+	q.uncountAllocation(h, &auth.Grant{Kind: auth.GrantRelayOnly}, c, 0)
 	again := countUser(t, &q, "alice", &limits)
 	if again != h || q.spent.Len() != 0 {
 		t.Error("the account began anew")
 	}
-	if q.uncountAllocation(h, c, clock(time.Hour)); len(q.accounts) != 0 {
+	if q.uncountAllocation(h, &auth.Grant{Kind: auth.GrantRelayOnly}, c, clock(time.Hour)); len(q.accounts) != 0 {
 		t.Error("an account is kept although nothing is missing")
 	}
 }
@@ -209,7 +209,7 @@ func TestSpentAccounts(t *testing.T) {
 	for i := range most + 1 {
 		h := countUser(t, &q, fmt.Sprint(i), &limits)
 		h.rates[clientToPeer].takeBytes(1000, limits.BandwidthPerUser, 0) // a second
-		q.uncountAllocation(h, c, 0)
+		q.uncountAllocation(h, &auth.Grant{Kind: auth.GrantRelayOnly}, c, 0)
 		if i == 1 {
 			first = h
 		}
@@ -234,7 +234,7 @@ func TestSpentAccounts(t *testing.T) {
 
 func countUser(t *testing.T, q *quota, user string, limits *Limits) *account {
 	t.Helper()
-	h, why := q.countAllocation(&auth.Grant{Kind: auth.GrantRelayOnly, User: user}, new(client), limits)
+	h, why := q.count(&auth.Grant{Kind: auth.GrantRelayOnly, User: user}, new(client), limits)
 	if why != noReason {
 		t.Fatalf("%v stands against it", why)
 	}

@@ -121,6 +121,9 @@ type Scope interface {
 	MayRelay(session string, ip netip.Addr) bool
 	// SessionLive reports whether the session may make new allocations.
 	SessionLive(session string) bool
+	// UserOf returns the user whose budgets the session's relays are charged to, by the name that the user's other credentials carry
+	// (auth.Grant.User). Empty: nobody knows, and the session has budgets of its own.
+	UserOf(session string) string
 }
 
 // Limits bound what one client can take, and what all clients together can.
@@ -134,7 +137,7 @@ type Limits struct {
 	ChannelsPerAllocation    int            // default 128
 	AllocationMaxAge         time.Duration  // default 24 h; then an allocation ends, refreshed or not
 
-	// RequestsPerSecond bounds requests that change something: of a session or user, and an eighth of it for each allocation.
+	// RequestsPerSecond bounds requests that change something: of a user, with all sessions, and an eighth of it for each allocation.
 	// 32 times as many may come at once. The server ignores more. Default 256.
 	RequestsPerSecond int
 
@@ -147,19 +150,19 @@ type Limits struct {
 
 	// Bytes that wait for clients over TCP, TLS and DTLS that read slowly. 16 KiB for each client are not counted.
 	WaitingBytes        int // default 256 MiB
-	WaitingBytesPerUser int // default 8 MiB; a session is a user here
+	WaitingBytesPerUser int // default 8 MiB
 
 	// TCP relaying.
 	PendingConnectionsPerAllocation int           // connections with peers that are being made or wait for the client; default 16
-	PendingConnectionsPerUser       int           // likewise; a session is a user here; default 64
-	PeerConnectionsPerUser          int           // that carry data, of a session or user; default 256
-	ConnectsPerMinute               int           // Connect requests of a session or user, as many at once; default 120
+	PendingConnectionsPerUser       int           // likewise; default 64
+	PeerConnectionsPerUser          int           // that carry data; default 256
+	ConnectsPerMinute               int           // Connect requests of a user, as many at once; default 120
 	ConnectTimeout                  time.Duration // default 30 s, the least that RFC 6062 §5.2 allows
 
 	// Bits a second of relayed data, in each direction apart. 0 is no limit. Datagrams beyond a limit are lost,
 	// connections wait.
 	BandwidthPerAllocation int64
-	BandwidthPerUser       int64 // a session is a user here
+	BandwidthPerUser       int64 // of a user with all sessions; of REST credentials: of a user at one address
 	Bandwidth              int64 // of the whole node
 
 	// Both are for an IPv4 address or an IPv6 /64.

@@ -75,7 +75,7 @@ const (
 
 	peerNoPermission // a peer's TCP connection was closed at once: no permission
 	peerOwnHost      // a peer's TCP connection came from this host, and from no relayed address
-	peerTooMany      // an allocation, session or user has as many connections with peers as it may
+	peerTooMany      // an allocation or user has as many connections with peers as it may
 	peerCrowdedOut   // a connection with a peer was closed to make room for another
 	peerUnclaimed    // the client has not claimed a connection with a peer in time
 	peerTimeout      // a peer has not accepted a connection in time

@@ -117,7 +117,7 @@ func (r *flowRig) allocation(i int, now clock) *allocation {
 	a.first.relayPort = relayPort{datagrams: noSocket{}, local: rigEndpoint(3, r.made), address: r.address}
 	r.made++
 	a.first.expires.set(now.plus(defaultLifetime))
-	a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
+	a.account, _ = r.srv.quota.count(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 	a.budget = r.srv.quota.budgetFor(a.account, &Limits{BandwidthPerAllocation: r.srv.bandwidth.allocation})
 	r.shard.insert(a)
 	return a
@@ -289,7 +289,7 @@ func TestFlowsAreReadWhileTheyChange(t *testing.T) {
 			a.home.Store(&home{client: client{tuple: rigTuple(i)}})
 			a.first.relayPort = relayPort{datagrams: noSocket{}, local: rigEndpoint(3, i), address: r.address}
 			a.first.expires.set(clock(time.Hour))
-			a.account, _ = r.srv.quota.countAllocation(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
+			a.account, _ = r.srv.quota.count(&a.grant, &a.home.Load().client, &r.srv.cfg.Limits)
 			a.budget = new(budget)
 			r.shard.insert(a)
 			for n := range uint16(channels) {

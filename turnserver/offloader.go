@@ -133,7 +133,7 @@ func (k *offloader) set(f *flow) {
 	k.srv.warnFull("turn: a flow is not offloaded", "error", err)
 }
 
-// fairShare is the part of the free room in the kernel's table that one session or user may have as much of as is free.
+// fairShare is the part of the free room in the kernel's table that one user may have as much of as is free.
 // So there is room for the next one, however much the others take.
 const fairShare = 8
 

@@ -56,6 +56,7 @@ type everyone struct{}
 
 func (everyone) MayRelay(string, netip.Addr) bool { return true }
 func (everyone) SessionLive(string) bool          { return true }
+func (everyone) UserOf(string) string             { return "" }
 
 // flood is a client that sends numbered packets as fast as it can, and its peer.
 type flood struct {

@@ -23,12 +23,13 @@ type quota struct {
 	total     int
 	accounts  map[holder]*account
 	spent     list.List         // of *account: without allocations, kept until their budgets are whole again; the first to end stands first
+	sessions  map[string]int    // allocations of each
 	users     map[userRange]int // of REST credentials, around their IPv6 sources
 	addresses map[front.Range]int
 }
 
-// account is what a session, or a user at one address, with allocations has. All of its allocations share its bandwidth.
-// It outlives them until nothing of its budgets is missing. Its owner would else have them anew with each allocation.
+// account is what a user, or a user at one address, with allocations has. All of its allocations share its bandwidth, also those of
+// different sessions. It outlives them until nothing of its budgets is missing. Its owner would else have them anew with each allocation.
 type account struct {
 	// Static after construction.
 	holder holder
@@ -37,9 +38,10 @@ type account struct {
 	waiting atomic.Int64 // bytes for clients that read slowly; see backlog
 
 	// Guarded by quota.mu.
-	count int
-	left  []*budget     // of allocations that have ended; the next ones go on with them
-	place *list.Element // among the spent, or nil
+	count      int           // of allocations
+	ofSessions int           // so many of them belong to sessions, which have a limit of their own
+	left       []*budget     // of allocations that have ended; the next ones go on with them
+	place      *list.Element // among the spent, or nil
 
 	offloaded int // flows that the kernel forwards; owned by offloader
 }
@@ -47,7 +49,7 @@ type account struct {
 func newQuota(limits *Limits) quota {
 	return quota{
 		mostSpent: limits.Allocations, unlimited: new(budget),
-		accounts: make(map[holder]*account), users: make(map[userRange]int), addresses: make(map[front.Range]int),
+		accounts: make(map[holder]*account), sessions: make(map[string]int), users: make(map[userRange]int), addresses: make(map[front.Range]int),
 	}
 }
 
@@ -62,17 +64,24 @@ func ownerOf(g *auth.Grant) owner {
 	return owner{user: g.User, app: g.App}
 }
 
-// holder is who an allocation is counted for. Several apps mint their REST credentials with one user part for all of their users,
+// holder is who an allocation is charged to. Several apps mint their REST credentials with one user part for all of their users,
 // so these are told apart by the addresses that they come from.
 type holder struct {
 	owner
 	from front.Source // of REST credentials only
 }
 
-func holderOf(g *auth.Grant, c *client) holder {
+// holderOf returns who the allocations of a client with a grant are charged to. Those of a session are charged to its user, who would
+// else have a new budget with each session. The scope may be nil.
+func holderOf(scope Scope, g *auth.Grant, c *client) holder {
 	h := holder{owner: ownerOf(g)}
-	if g.Kind == auth.GrantREST {
+	switch {
+	case g.Kind == auth.GrantREST:
 		h.from = sourceOf(c.tuple.Client)
+	case g.Kind == auth.GrantSession && scope != nil:
+		if user := scope.UserOf(g.Session); user != "" {
+			h.owner = owner{user: user}
+		}
 	}
 	return h
 }
@@ -98,21 +107,25 @@ func (h *holder) wider() []userRange {
 }
 
 // countAllocation counts one more allocation for a client with a grant, unless a limit stands against it: then it says which, else noReason.
-func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*account, reason) {
-	ofOwner, owners := limits.AllocationsPerUser, limitUser
-	if g.Kind == auth.GrantSession {
-		ofOwner, owners = limits.AllocationsPerSession, limitSession
-	} else if n := limits.AllocationsOfApp[g.App]; n > 0 {
+// The account is that of who, which holderOf returns.
+func (q *quota) countAllocation(who holder, g *auth.Grant, c *client, limits *Limits) (*account, reason) {
+	ofOwner := limits.AllocationsPerUser
+	if n := limits.AllocationsOfApp[g.App]; n > 0 {
 		ofOwner = n
 	}
-	who := holderOf(g, c)
 	wider := who.wider()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	h := q.accounts[who]
 	switch {
-	case h != nil && h.count >= ofOwner, q.userIsFullLocked(wider, ofOwner):
-		return nil, owners
+	case g.Kind == auth.GrantSession:
+		if q.sessions[g.Session] >= limits.AllocationsPerSession {
+			return nil, limitSession
+		}
+	case h != nil && h.count-h.ofSessions >= ofOwner, q.userIsFullLocked(wider, ofOwner):
+		return nil, limitUser
+	}
+	switch {
 	case q.addressIsFullLocked(c, nil, limits):
 		return nil, limitAddress
 	case q.total >= limits.Allocations:
@@ -127,6 +140,7 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 		h.place = nil
 	}
 	h.count++
+	q.countSessionLocked(h, g, 1)
 	for _, r := range wider {
 		q.users[r]++
 	}
@@ -136,10 +150,11 @@ func (q *quota) countAllocation(g *auth.Grant, c *client, limits *Limits) (*acco
 }
 
 // uncountAllocation takes back what countAllocation counted.
-func (q *quota) uncountAllocation(h *account, c *client, now clock) {
+func (q *quota) uncountAllocation(h *account, g *auth.Grant, c *client, now clock) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total--
+	q.countSessionLocked(h, g, -1)
 	if h.count--; h.count == 0 {
 		q.closeLocked(h, now)
 	}
@@ -149,6 +164,17 @@ func (q *quota) uncountAllocation(h *account, c *client, now clock) {
 		}
 	}
 	q.countAddressLocked(c, -1)
+}
+
+// countSessionLocked counts one allocation more or less for the session that a grant is of, if it is of one. The caller holds mu.
+func (q *quota) countSessionLocked(h *account, g *auth.Grant, more int) {
+	if g.Kind != auth.GrantSession {
+		return
+	}
+	h.ofSessions += more
+	if q.sessions[g.Session] += more; q.sessions[g.Session] == 0 {
+		delete(q.sessions, g.Session)
+	}
 }
 
 // budgetFor returns the budget of an account's next allocation: one that an ended allocation has left, if there is one. So an account has
@@ -291,6 +317,7 @@ func (q *quota) countEntries(out map[string]int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	out["accounts"], out["accounts_spent"] = len(q.accounts), q.spent.Len()
+	out["sessions"] = len(q.sessions)
 	out["sources"] = len(q.users) + len(q.addresses)
 }
 

@@ -23,6 +23,7 @@ type request struct {
 	signed      bool // the answer is signed with one of keys
 	keys        auth.Keys
 	grant       auth.Grant
+	charged     holder         // see holder; unset: not known yet
 	alloc       *allocation    // on the five-tuple, or of the ticket; or nil
 	code        stun.ErrorCode // of the answer; 0: success
 }
@@ -135,7 +136,19 @@ func (s *Server) mayChange(r *request) bool {
 	if r.alloc != nil && interval > 0 && r.isOwner(r.alloc) && !r.alloc.requests.Take(now, interval, requestBursts*time.Second) {
 		return false
 	}
-	return s.requests.Take(holderOf(&r.grant, r.c), now)
+	return s.requests.Take(r.holder(), now)
+}
+
+// holder returns who the request is charged to: an allocation's owner for what it does with it, also after its session has ended.
+func (r *request) holder() holder {
+	if r.charged == (holder{}) {
+		if a := r.concerned(); a != nil && r.isOwner(a) {
+			r.charged = a.account.holder
+		} else {
+			r.charged = holderOf(r.w.srv.cfg.Scope, &r.grant, r.c)
+		}
+	}
+	return r.charged
 }
 
 // withAllocation runs do if the five-tuple has an allocation of this user (RFC 8656 §5).

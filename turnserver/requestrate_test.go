@@ -75,7 +75,7 @@ func TestRequestsOfACall(t *testing.T) {
 	tries := 0
 	mayChange := func(a *allocation) {
 		t.Helper()
-		r := request{alloc: a, c: &client{tuple: rigTuple(0)}, grant: auth.Grant{Kind: auth.GrantSession, Session: "S1"}}
+		r := request{w: &worker{srv: s}, m: stun.MustBuild(stun.NewType(stun.MethodAllocate, stun.ClassRequest)), alloc: a, c: &client{tuple: rigTuple(0)}, grant: auth.Grant{Kind: auth.GrantSession, Session: "S1"}}
 		if tries++; !s.mayChange(&r) {
 			t.Fatalf("request %d is too many", tries)
 		}
@@ -83,7 +83,7 @@ func TestRequestsOfACall(t *testing.T) {
 	for range 3 {
 		for range peers * relays {
 			mayChange(nil) // Allocate
-			a := new(allocation)
+			a := &allocation{account: &account{holder: holder{owner: owner{session: "S1"}}}}
 			for range candidates + channels + 1 {
 				mayChange(a)
 			}

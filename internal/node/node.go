@@ -249,7 +249,7 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 		MinPort:     n.cfg.TURN.RelayPorts.Min,
 		MaxPort:     n.cfg.TURN.RelayPorts.Max,
 		Credentials: n.credentials,
-		Scope:       n.signal,
+		Scope:       scope{n.signal, n.credentials},
 		Revoked:     n.people.out.voids,
 		AllowPeers:  n.cfg.TURN.AllowPeers,
 		DenyPeers:   n.cfg.TURN.DenyPeers,
