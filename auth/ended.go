@@ -42,6 +42,9 @@ type endedSession struct {
 	lost  uint64 // But those from this one on begin a new session; 0: none do.
 	floor uint64 // A token up to this number brings back no room.
 	left  []leftRoom
+	// first is the lost session that this one follows, and where others came in between, the
+	// first of them. It is empty once the client has used this session.
+	first string
 }
 
 type leftRoom struct {
@@ -64,11 +67,19 @@ func (e *Ended) SessionFrom(session string) uint64 {
 	return 0
 }
 
-// EndGenerations ends a session's tokens of all generations before from.
+// EndGenerations ends a session's tokens of all generations before from. If it
+// follows a lost one, no token of that, or of others that follow it, begins another.
 func (e *Ended) EndGenerations(session string, from uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(from, 0) })
+	until, first := e.now().Add(endedTTL), ""
+	e.sessions.change(session, until, func(s *endedSession) {
+		first = s.first
+		s.end(from, 0, "")
+	})
+	if first != "" {
+		e.sessions.change(first, until, func(s *endedSession) { s.end(s.from+1, 0, "") })
+	}
 }
 
 // LoseSession is EndGenerations for a session that nobody meant to end: those of
@@ -76,28 +87,45 @@ func (e *Ended) EndGenerations(session string, from uint64) {
 func (e *Ended) LoseSession(session string, from uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(from, max(s.from, 1)) })
+	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(from, max(s.from, 1), s.first) })
 }
 
-// FollowSession notes that a new session has taken the place of one that was lost:
-// no token of that begins another.
-func (e *Ended) FollowSession(session string) {
+// FollowSession notes that a new session has begun by the token of one that was
+// lost. Until the client uses it, which EndGenerations tells, its welcome may have
+// been lost: then that token begins another.
+func (e *Ended) FollowSession(session, lost string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions.change(session, e.now().Add(endedTTL), func(s *endedSession) { s.end(s.from+1, 0) })
+	now := e.now()
+	first := lost
+	if s := e.sessions.get(lost, now); s != nil {
+		first = cmp.Or(s.first, lost)
+	}
+	e.sessions.change(session, now.Add(endedTTL), func(s *endedSession) { s.follow(first) })
 }
 
 // BeginsAnew reports whether a token of a session that was lost begins a new one.
 func (e *Ended) BeginsAnew(session string, generation uint64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.sessions.get(session, e.now())
-	return s != nil && s.lost > 0 && generation >= s.lost && generation < s.from
+	now := e.now()
+	s := e.sessions.get(session, now)
+	if s == nil || s.lost == 0 || generation < s.lost || generation >= s.from {
+		return false
+	}
+	first := e.sessions.get(s.first, now)
+	return first == nil || first.lost > 0 // else the client uses another that follows it
 }
 
-func (s *endedSession) end(from, lost uint64) {
+func (s *endedSession) end(from, lost uint64, first string) {
 	if from > s.from {
-		s.from, s.lost = from, lost
+		s.from, s.lost, s.first = from, lost, first
+	}
+}
+
+func (s *endedSession) follow(first string) {
+	if s.from == 0 { // nobody has used it
+		s.first = first
 	}
 }
 
@@ -155,6 +183,7 @@ type endedLine struct {
 
 	From  uint64     `json:"from,omitempty"`
 	Lost  uint64     `json:"lost,omitempty"`
+	First string     `json:"first,omitempty"`
 	Floor uint64     `json:"floor,omitempty"`
 	Left  []leftRoom `json:"left,omitempty"`
 
@@ -191,12 +220,13 @@ func (e *Ended) apply(text []byte) error {
 	switch line.Event {
 	case endedSessionEvent:
 		e.sessions.merge(line.ID, line.Until, func(s *endedSession) (all bool) {
-			s.end(line.From, line.Lost)
+			s.follow(line.First)
+			s.end(line.From, line.Lost, line.First)
 			s.floor = max(s.floor, line.Floor)
 			for _, l := range line.Left {
 				s.leave(l.Room, l.Number)
 			}
-			return s.from == line.From && s.lost == line.Lost && s.floor == line.Floor && slices.Equal(s.left, line.Left)
+			return s.from == line.From && s.lost == line.Lost && s.first == line.First && s.floor == line.Floor && slices.Equal(s.left, line.Left)
 		})
 	case endedRoomEvent:
 		e.rooms.merge(line.ID, line.Until, func(r *endedRooms) (all bool) { return r.read(&line) })
@@ -224,7 +254,7 @@ func (e *Ended) takeChanged() (lines []endedLine, more bool) {
 func sessionLine(entry *latelyEntry[endedSession]) endedLine {
 	s := &entry.value
 	return endedLine{
-		Event: endedSessionEvent, ID: entry.id, Until: entry.until, From: s.from, Lost: s.lost, Floor: s.floor, Left: slices.Clone(s.left),
+		Event: endedSessionEvent, ID: entry.id, Until: entry.until, From: s.from, Lost: s.lost, First: s.first, Floor: s.floor, Left: slices.Clone(s.left),
 	}
 }
 

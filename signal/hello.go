@@ -83,6 +83,9 @@ func (c *conn) begin(m *wire.Hello, s *session, asked askedName) *wire.Error {
 	if e := c.admit(s, asked, welcome); e != nil {
 		return e
 	}
+	if s.follows != "" {
+		c.srv.past.FollowSession(s.id, s.follows)
+	}
 	c.sendWelcome(welcome)
 	c.srv.counters.begun.count(sessionNew)
 	return nil

@@ -156,6 +156,27 @@ func TestEndedBeginsNothing(t *testing.T) {
 			next.leaveForGood()
 			return id
 		},
+		"another that follows it is used": func(n *restartable, c *client) identity {
+			id := loseForLonger(c)
+			next, _ := n.anew(id)
+			next, _ = n.anew(loseForLonger(next))
+			next.leaveForGood()
+			return id
+		},
+		"one of two that follow it is used": func(n *restartable, c *client) identity {
+			id := loseForLonger(c)
+			first, _ := n.anew(id)
+			unused := loseForLonger(first)
+			second, _ := n.anew(id)
+			second.leaveForGood()
+			return unused
+		},
+		"the one that follows it is revoked": func(n *restartable, c *client) identity {
+			id := loseForLonger(c)
+			next, _ := n.anew(id)
+			n.srv.EndWhere(func(session string, _ auth.Ticket) bool { return session == next.session })
+			return id
+		},
 		"another session's": func(n *restartable, c *client) identity {
 			id := loseForLonger(c)
 			id.session = "made-up"
@@ -172,6 +193,19 @@ func TestEndedBeginsNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFollowedOverRestart: a session that follows a lost one may be used first after a restart, and the token of the lost one is over then.
+func TestFollowedOverRestart(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		id := loseForLonger(n.guest("a"))
+		next, _ := n.anew(id)
+		n.restart(t)
+		next, _ = n.back(next.identity(), wire.ResumedRestored)
+		next.acknowledge()
+		next.expectNothing()
+		n.notAnew(id)
+	})
 }
 
 // TestThrownOutBeginsNothing: the token of a user who was thrown out, or whose invite was revoked, while the session was lost.

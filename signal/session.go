@@ -32,7 +32,8 @@ type session struct {
 	// Guarded by turn.
 	reader *conn  // the connection whose messages count; it stays when that is lost
 	oldest uint64 // the lowest generation of resume tokens that is still good
-	// follows is the lost session by whose token this one began; empty: none, or the client has used this one already.
+	// follows is the lost session by whose token this one began; empty: none, or the client has used this one already, or it was in
+	// another process.
 	follows string
 
 	// Written under turn and srv.mu, read under either.
@@ -157,11 +158,8 @@ func (s *session) usesLatest() {
 		return
 	}
 	s.oldest = s.generation
-	if s.generation > 1 {
+	if s.generation > 1 || s.follows != "" {
 		s.srv.past.EndGenerations(s.id, s.generation)
-	}
-	if s.follows != "" {
-		s.srv.past.FollowSession(s.follows)
 		s.follows = ""
 	}
 }
