@@ -171,6 +171,9 @@ func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 	s.user = u
 	u.sessions = append(u.sessions, s)
 	srv.sessions[s.id] = s
+	if !asked.chosen && asked.former == "" {
+		_, s.nameOwed = s.ticketName(&s.ticket)
+	}
 	s.sight = srv.sight(&s.ticket)
 	if list := srv.membersLike(s); list != nil {
 		list.add(s)

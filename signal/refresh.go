@@ -87,16 +87,10 @@ func (s *session) refresh(m *verified) *wire.Error {
 		return newError(wire.CodeForbidden, "The ticket is another user's.")
 	}
 	now := time.Now()
-	asked, renames := s.ticketName(&m.ticket)
-	if renames && s.user.use.lackJoins(now, srv.cfg.Limits.UserJoins) > 0 {
-		return srv.tooManyNames(s.user)
-	}
 	moderated := s.moderates()
 	s.ticket, s.until = m.ticket, srv.endOf(m.ticket.User.Issuer, now)
 	s.renewAt = now // for a credential that lasts as long
-	if renames {
-		_ = srv.changeName(s.user, asked, s) // a name that the issuer gives is never refused
-	}
+	s.takeTicketName(s, now)
 	answer := &wire.Refreshed{Ref: m.ID, Role: string(s.ticket.Role), ExpiresIn: expiresIn(s.until, now)}
 	srv.changeSight(s, answer)
 	answer.Name = s.user.name
@@ -131,6 +125,27 @@ func (s *session) ticketName(ticket *auth.Ticket) (asked askedName, changes bool
 	}
 	asked = s.srv.vouchedName(ticket.Name, ticket.User)
 	return asked, asked.shown != s.user.asked
+}
+
+// takeTicketName gives the session's user the name in its ticket, if that is another. A user whose names have changed too often waits for it,
+// and for nothing else. by is as in changeName. The caller holds mu.
+func (s *session) takeTicketName(by *session, now time.Time) {
+	srv := s.srv
+	asked, changes := s.ticketName(&s.ticket)
+	if s.nameOwed = changes && s.user.use.lackJoins(now, srv.cfg.Limits.UserJoins) > 0; s.nameOwed {
+		srv.counters.limited.count(limitedUserJoins)
+	} else if changes {
+		_ = srv.changeName(s.user, asked, by) // a name that the issuer gives is never refused
+	}
+}
+
+// giveOwedName gives a session's user the name that it had to wait for.
+func (srv *Server) giveOwedName(s *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !s.ended {
+		s.takeTicketName(nil, time.Now())
+	}
 }
 
 // changeSight has the session see those whom its new ticket shows, and lists them if they are others than before. The

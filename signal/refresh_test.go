@@ -275,6 +275,59 @@ func TestRefreshChangesRights(t *testing.T) {
 	})
 }
 
+// TestTicketNameWaits: a user whose name has changed too often comes in, and goes on, by a good ticket with yet another name of the issuer's.
+// The name comes later, and everybody hears it.
+func TestTicketNameWaits(t *testing.T) {
+	ticket := func(name string) string { return ofIssuer("app", "u1", name, auth.RoleMember) }
+	for how, by := range map[string]func(h *harness, app *client) *client{
+		"refresh": func(_ *harness, app *client) *client {
+			id := app.newID()
+			app.send(msg{"type": "refresh", "id": id, "ticket": ticket("Cleo")})
+			if m := app.skipToRef(id); m["type"] != "refreshed" || m["name"] != "Bea" || m["expiresIn"] != 3600.0 {
+				app.t.Errorf("%v", m)
+			}
+			return app
+		},
+		"hello": func(h *harness, _ *client) *client {
+			c := h.dial()
+			c.send(msg{"type": "hello", "ticket": ticket("Cleo")})
+			c.expect("welcome", "name", "Bea")
+			return c
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newMemoryHarness(t, func(cfg *Config) {
+					bounded(cfg)
+					cfg.Limits.UserJoins = Rate{PerSecond: 1, Burst: 6}
+				})
+				mate, app := h.guest("mate"), h.welcome(ticket("Ann"))
+				for _, room := range []string{"x", "y", "z"} {
+					mate.join(room)
+				}
+				for _, room := range []string{"x", "y", "z"} {
+					app.join(room)
+				}
+				id := app.newID()
+				app.send(msg{"type": "refresh", "id": id, "ticket": ticket("Bea")})
+				app.skipToRef(id)
+				mate.skipTo("peer-renamed")
+				start := time.Now()
+				c := by(h, app)
+				if m := c.skipTo("renamed"); m["name"] != "Cleo" || m["ref"] != nil {
+					t.Errorf("%v", m)
+				}
+				if took := time.Since(start); took < time.Second/2 || took > 4*time.Second {
+					t.Errorf("the name came after %v", took)
+				}
+				for m := mate.skipTo("peer-renamed"); m["name"] != "Cleo"; m = mate.skipTo("peer-renamed") {
+				}
+				checkInvariants(t, h.srv)
+			})
+		})
+	}
+}
+
 // TestLingeringRelaysExpire: a session that was lost has relays that go on, but not for longer than the session could.
 func TestLingeringRelaysExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

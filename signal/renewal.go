@@ -46,6 +46,10 @@ func (s *session) dueRenewals(renewals []renewal, now time.Time) []renewal {
 		s.renewAt = time.Time{}
 		renewals = append(renewals, renewal{s, (*Server).renewCredential})
 	}
+	if s.nameOwed && s.user.use.lackJoins(now, s.srv.cfg.Limits.UserJoins) == 0 {
+		s.nameOwed = false
+		renewals = append(renewals, renewal{s, (*Server).giveOwedName})
+	}
 	if isDue(s.tokenDue, now) && !s.tokenAwaited {
 		s.tokenAwaited = true
 		renewals = append(renewals, renewal{s, (*Server).renewToken})

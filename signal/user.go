@@ -47,7 +47,10 @@ func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 	case asked.former != "" && !asked.since.After(u.named): // the user has had another name since
 		return u, nil
 	case asked.former == "" && u.use.lackJoins(time.Now(), srv.cfg.Limits.UserJoins) > 0:
-		return nil, srv.tooManyNames(u)
+		if asked.chosen || u.chose {
+			return nil, srv.tooManyNames(u)
+		}
+		return u, nil // the session is owed the name of its ticket
 	default:
 		return u, srv.changeName(u, asked, nil)
 	}
