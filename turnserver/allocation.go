@@ -215,8 +215,8 @@ func (a *allocation) hasChannelTo(ip [16]byte) bool {
 // destination is a peer, in the forms that sending to it needs.
 type destination struct {
 	endpoint wire.Endpoint
-	addr     netip.AddrPort
-	own      *relayAddress // set if the peer's IP address is one of this node's relay addresses
+	addr     netip.AddrPort // where to send: behind a 1:1 NAT, a program of this host is at the local address
+	own      *relayAddress  // set if the peer's IP address is one of this node's relay addresses
 }
 
 func (s *Server) destinationOf(e wire.Endpoint) destination {
@@ -225,7 +225,11 @@ func (s *Server) destinationOf(e wire.Endpoint) destination {
 
 func destinationAmong(relays []*relayAddress, e wire.Endpoint) destination {
 	ap := e.AddrPort()
-	return destination{endpoint: e, addr: ap, own: relayAddressOf(relays, ap.Addr())}
+	own := relayAddressOf(relays, ap.Addr())
+	if own != nil {
+		ap = netip.AddrPortFrom(own.local, ap.Port())
+	}
+	return destination{endpoint: e, addr: ap, own: own}
 }
 
 // relay returns the live allocation of this node that d is a relayed address of, or nil.

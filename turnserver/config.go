@@ -40,7 +40,10 @@ type Config struct {
 
 	AllowPeers []netip.Prefix // opens ranges that the default peer policy denies
 	DenyPeers  []netip.Prefix // closes further ranges; deny wins
-	Limits     Limits         // zero fields take their defaults
+	// AllowOwnPorts are the UDP ports of other programs on this host that AllowPeers opens where it names a relay's own address. None:
+	// all ports.
+	AllowOwnPorts []PortRange
+	Limits        Limits // zero fields take their defaults
 
 	NoTCPRelaying bool // relay datagrams only, and no TCP connections (RFC 6062); systems other than Unix never relay TCP
 
@@ -87,6 +90,11 @@ func (l Listener) String() string { return l.Network + "://" + l.Addr.String() }
 
 // secure reports whether the listener needs a certificate.
 func (l Listener) secure() bool { return l.Network == "tls" || l.Network == "dtls" }
+
+// PortRange is the ports from Min to Max, both included.
+type PortRange struct{ Min, Max uint16 }
+
+func (r PortRange) has(port uint16) bool { return r.Min <= port && port <= r.Max }
 
 // RelayAddress is an address that relayed sockets are bound to, with the address by which peers know it.
 type RelayAddress struct {

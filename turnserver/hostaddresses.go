@@ -92,7 +92,13 @@ func (s *shard) revokeOwnHost(a *allocation) {
 // the client of another relay.
 func (a *allocation) opensHost(peer *wire.Endpoint) bool {
 	s := a.shard.srv
-	return a.grant.Kind == auth.GrantREST && !a.relaysTCP() && s.policy.Names(peer.Addr()) && !slices.Contains(s.listening, peer.Port)
+	return a.grant.Kind == auth.GrantREST && !a.relaysTCP() && s.policy.Names(peer.Addr()) && s.opensOwnPort(peer.Port) && !slices.Contains(s.listening, peer.Port)
+}
+
+// opensOwnPort reports whether the operator lets relays reach a port of this host, where an address is open to them.
+func (s *Server) opensOwnPort(port uint16) bool {
+	open := s.cfg.AllowOwnPorts
+	return len(open) == 0 || slices.ContainsFunc(open, func(r PortRange) bool { return r.has(port) })
 }
 
 // listeningPorts lists the ports of our listeners of datagrams.

@@ -38,6 +38,53 @@ func TestOpenedHost(t *testing.T) {
 	})
 }
 
+// TestOpenedHostBehindNAT: behind a 1:1 NAT, clients know the SFU by the external address, and packets reach it all the same, though no cloud
+// sends them back in.
+func TestOpenedHostBehindNAT(t *testing.T) {
+	onEach(t, func(t *testing.T, network string) {
+		external := netip.MustParseAddr("203.0.113.9")
+		s := startServer(t, func(cfg *Config) {
+			cfg.Relay = []RelayAddress{{Local: loopback, External: external}}
+			cfg.AllowPeers = []netip.Prefix{netip.PrefixFrom(external, 32)}
+		})
+		c, sfu := dialREST(t, s, network, "alice"), newPeerAt(t, loopback)
+		seen := netip.AddrPortFrom(external, sfu.addr.Port())
+		relayed := netip.AddrPortFrom(loopback, c.allocate().Port())
+		c.permit(seen)
+		c.indicate(seen, []byte("in an indication"))
+		sfu.want(relayed, []byte("in an indication"))
+		sfu.send(relayed, []byte("and back"))
+		c.wantData(0, seen, []byte("and back"))
+		c.bind(wire.MinChannel, seen)
+		for range 3 {
+			c.sendChannel(wire.MinChannel, []byte("on a channel"))
+			sfu.want(relayed, []byte("on a channel"))
+			sfu.send(relayed, []byte("and back"))
+			c.wantData(wire.MinChannel, seen, []byte("and back"))
+		}
+		c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel+1), peerAddr(sfu.addr)) // its local address has no name here
+	})
+}
+
+// TestOpenedPorts: the operator can open some UDP ports of the host alone.
+func TestOpenedPorts(t *testing.T) {
+	sfu, other := newPeerAt(t, loopback), newPeerAt(t, loopback)
+	s := startServer(t, func(cfg *Config) {
+		nameLoopback(cfg)
+		port := sfu.addr.Port()
+		cfg.AllowOwnPorts = []PortRange{{Min: 1, Max: 2}, {Min: port, Max: port}}
+	})
+	c := dialREST(t, s, "udp", "alice")
+	relayed := c.allocate()
+	c.refuse(403, stun.MethodChannelBind, channelNumber(wire.MinChannel), peerAddr(other.addr))
+	c.permit(other.addr)
+	c.indicate(other.addr, []byte("closed"))
+	waitCounted(t, s, "packets_dropped", "no_such_relayed_address", 1)
+	c.bind(wire.MinChannel, sfu.addr)
+	c.sendChannel(wire.MinChannel, []byte("open"))
+	sfu.want(relayed, []byte("open"))
+}
+
 // TestOpenedHostOnly: nothing else of the host is reached there, and by nobody but apps' own credentials. A range that
 // contains the address opens nothing.
 func TestOpenedHostOnly(t *testing.T) {

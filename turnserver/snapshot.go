@@ -151,13 +151,13 @@ func (a *allocation) snapshot(flows []*flow, now clock, below offloadUsage) Allo
 	var overRate uint64 // in the kernel
 	for _, f := range flows {
 		if f.channel != 0 && f.live(now) {
-			out.Channels = append(out.Channels, f.peer.addr)
+			out.Channels = append(out.Channels, f.peer.endpoint.AddrPort())
 		}
 		if !f.offloaded.Load() {
 			continue
 		}
 		inUp, inDown := below.of(f)
-		c := OffloadedFlow{f.peer.addr, Traffic{inUp.Packets, inUp.Bytes}, Traffic{inDown.Packets, inDown.Bytes}}
+		c := OffloadedFlow{f.peer.endpoint.AddrPort(), Traffic{inUp.Packets, inUp.Bytes}, Traffic{inDown.Packets, inDown.Bytes}}
 		out.Up.accumulate(c.Up)
 		out.Down.accumulate(c.Down)
 		overRate += inUp.Dropped + inDown.Dropped

@@ -146,7 +146,7 @@ func (t *tcpRelay) dial(ctx context.Context, to *destination) (*net.TCPConn, err
 		return dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
 	}
 	before := to.own.allocationAt(to.endpoint.Port)
-	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, netip.AddrPortFrom(to.own.local, to.endpoint.Port))
+	conn, err := dialer.DialTCP(ctx, t.address.network, t.local, to.addr)
 	if err == nil && (before == nil || to.own.allocationAt(to.endpoint.Port) != before) {
 		reset(conn)
 		return nil, errRelayGone

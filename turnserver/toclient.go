@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"net/netip"
 	"time"
 
 	"turnpike/turnserver/tokenbucket"
@@ -19,7 +20,23 @@ const (
 // fromPeer relays buf[start:end], which peer sent to the relayed address.
 func (a *allocation) fromPeer(w *worker, buf []byte, start, end int, peer wire.Endpoint) {
 	how, channel := a.carrierFor(peer, w.now())
+	if how == carryNothing {
+		if seen, ok := w.srv.externalOf(peer); ok {
+			peer = seen
+			how, channel = a.carrierFor(peer, w.now())
+		}
+	}
 	a.toClient(w, how, channel, buf, start, end, peer)
+}
+
+// externalOf returns the address by which others know a program of this host that sends from the inside of a 1:1 NAT. It reports false for
+// all other addresses.
+func (s *Server) externalOf(peer wire.Endpoint) (seen wire.Endpoint, ok bool) {
+	own := relayAddressOf(s.relays.Load().udp, peer.Addr())
+	if own == nil || own.external == own.local {
+		return peer, false
+	}
+	return wire.EndpointOf(netip.AddrPortFrom(own.external, peer.Port)), true
 }
 
 // fromRelay relays buf[start:end], which another allocation of this node sent here. Permissions and channels name

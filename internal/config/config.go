@@ -51,6 +51,7 @@ type Config struct {
 		Apps              []App
 		AllowPeers        []netip.Prefix
 		DenyPeers         []netip.Prefix
+		AllowOwnPorts     []PortRange // empty: all
 		TCPRelaying       bool
 		Mobility          bool
 		NATDiscoveryPort  int // 0: off

@@ -91,6 +91,8 @@ func (c *Config) keys() []key {
 			help: "[[turn.apps]] tables: other apps that have a REST secret, and a number of relays, of their own"},
 		{name: "turn.allow_peers", value: prefixes(&c.TURN.AllowPeers), help: "CIDRs that open the default peer policy"},
 		{name: "turn.deny_peers", value: prefixes(&c.TURN.DenyPeers), help: "CIDRs that close it further; deny wins"},
+		{name: "turn.allow_own_ports", value: list[PortRange]{&c.TURN.AllowOwnPorts, parsePorts, showPorts, "7882"},
+			help: "UDP ports of other programs here, such as an SFU's, where allow_peers names a relay's own address; empty: all"},
 		{name: "turn.nat_discovery_port", value: number{&c.TURN.NATDiscoveryPort, 0},
 			help: "a second UDP port, to tell clients what NAT they are behind; needs two addresses in turn.listen; 0: off"},
 		{name: "turn.alternate_server", value: list[Alternate]{&c.TURN.AlternateServer, parseAlternate, showAlternate, "203.0.113.20:3478"},

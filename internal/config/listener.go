@@ -31,6 +31,21 @@ type PortRange struct{ Min, Max uint16 }
 
 func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.Min, r.Max) }
 
+// parsePorts takes one port, too.
+func parsePorts(s string) (PortRange, error) {
+	if port, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16); err == nil && port > 0 {
+		return PortRange{uint16(port), uint16(port)}, nil
+	}
+	return parsePortRange(s)
+}
+
+func showPorts(r PortRange) string {
+	if r.Min == r.Max {
+		return strconv.Itoa(int(r.Min))
+	}
+	return r.String()
+}
+
 func parsePortRange(s string) (PortRange, error) {
 	low, high, ok := strings.Cut(s, "-")
 	first, err1 := strconv.ParseUint(strings.TrimSpace(low), 10, 16)

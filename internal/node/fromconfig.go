@@ -48,6 +48,14 @@ func alternates(cfg *config.Config) []turnserver.Alternate {
 	return out
 }
 
+func ownPorts(cfg *config.Config) []turnserver.PortRange {
+	var out []turnserver.PortRange
+	for _, r := range cfg.TURN.AllowOwnPorts {
+		out = append(out, turnserver.PortRange(r))
+	}
+	return out
+}
+
 func offloadMode(cfg *config.Config) turnserver.OffloadMode {
 	switch cfg.TURN.Offload {
 	case config.OffloadRequire:

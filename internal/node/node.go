@@ -253,12 +253,14 @@ func (n *Node) turnConfig(secret auth.Secret) turnserver.Config {
 		Revoked:     n.people.out.voids,
 		AllowPeers:  n.cfg.TURN.AllowPeers,
 		DenyPeers:   n.cfg.TURN.DenyPeers,
-		Limits:      n.turnLimits(),
-		Loops:       n.options.Processors,
-		Offload:     offloadMode(n.cfg),
-		Mobility:    n.cfg.TURN.Mobility,
-		NonceKey:    secret.Derive("turnpike turn nonce"),
-		Log:         n.log,
+
+		AllowOwnPorts: ownPorts(n.cfg),
+		Limits:        n.turnLimits(),
+		Loops:         n.options.Processors,
+		Offload:       offloadMode(n.cfg),
+		Mobility:      n.cfg.TURN.Mobility,
+		NonceKey:      secret.Derive("turnpike turn nonce"),
+		Log:           n.log,
 
 		NoTCPRelaying: !n.cfg.TURN.TCPRelaying,
 
