@@ -148,6 +148,46 @@ func TestReadingBackLosesNothing(t *testing.T) {
 	}
 }
 
+// TestFollowed: tokens of a lost session, and of all that followed it, begin new ones until the client uses one of them.
+func TestFollowed(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "state", "ended"), testClock()
+	e := openEnded(t, path, now, io.Discard)
+	begins := func(want bool, sessions ...string) {
+		t.Helper()
+		for _, s := range sessions {
+			if e.BeginsAnew(s, 1) != want {
+				t.Errorf("a token of %s begins a new session: %v, want %v", s, !want, want)
+			}
+		}
+	}
+	again := func() {
+		t.Helper()
+		if err := e.file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = openEnded(t, path, now, io.Discard)
+	}
+	e.LoseSession("a", 2)
+	for _, next := range []string{"b", "c"} {
+		e.FollowSession(next, "a")
+		e.LoseSession(next, 2)
+	}
+	e.FollowSession("d", "c")
+	e.LoseSession("d", 2)
+	again()
+	begins(true, "a", "b", "c", "d")
+	e.FollowSession("e", "d")
+	again()
+	begins(true, "a", "b", "c", "d")
+	begins(false, "e")
+	e.EndGenerations("e", 1) // the client uses it
+	begins(false, "a", "b", "c", "d", "e")
+	again()
+	begins(false, "a", "b", "c", "d", "e")
+	e.LoseSession("e", 2)
+	begins(true, "e")
+}
+
 // TestEndedOutlastsProcess: what was written is there in the next process, and no
 // longer than tokens live.
 func TestEndedOutlastsProcess(t *testing.T) {
