@@ -30,3 +30,20 @@ func TestSecretKeysRedact(t *testing.T) {
 		}
 	}
 }
+
+func TestParsePorts(t *testing.T) {
+	for text, want := range map[string]PortRange{"7882": {7882, 7882}, " 7882 ": {7882, 7882}, "50000-50100": {50000, 50100}, "65535": {65535, 65535}} {
+		got, err := parsePorts(text)
+		if err != nil || got != want {
+			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
+		}
+		if again, err := parsePorts(showPorts(got)); err != nil || again != want {
+			t.Errorf("%q is shown as %q", text, showPorts(got))
+		}
+	}
+	for _, text := range []string{"", "0", "65536", "-1", "a", "0-5", "9-8", "1-2-3"} {
+		if got, err := parsePorts(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
