@@ -83,10 +83,7 @@ func (p *Path) teller(ctx context.Context, ufrag string) func(line string) {
 
 // addHosts gives ICE the socket, once for each family, and tells the other side of every address of this machine.
 func (p *Path) addHosts(say func(string)) {
-	addresses, loopback := hostAddresses()
-	p.mu.Lock()
-	p.loopback = loopback
-	p.mu.Unlock()
+	addresses, _ := hostAddresses()
 	var told [2]int
 	for _, a := range addresses {
 		f := family(a)
@@ -127,7 +124,7 @@ func (p *Path) addMapped(a netip.AddrPort, say func(string)) {
 		return
 	}
 	c, err := ice.NewCandidateServerReflexive(&ice.CandidateServerReflexiveConfig{
-		Network: "udp", Address: a.Addr().String(), Port: int(a.Port()), Component: ice.ComponentRTP, RelAddr: unspecified(a), RelPort: 0,
+		Network: "udp", Address: a.Addr().String(), Port: int(a.Port()), Component: ice.ComponentRTP, RelAddr: unspecified(a), RelPort: 9,
 	})
 	if err == nil {
 		say("candidate:" + c.Marshal())
@@ -138,7 +135,7 @@ func (p *Path) addMapped(a netip.AddrPort, say func(string)) {
 func (p *Path) addRelay(r *relay, say func(string)) {
 	c, err := ice.NewCandidateRelay(&ice.CandidateRelayConfig{
 		Network: "udp", Address: r.address.Addr().String(), Port: int(r.address.Port()), Component: ice.ComponentRTP,
-		RelAddr: unspecified(r.address), RelPort: 0, RelayProtocol: r.protocol,
+		RelAddr: unspecified(r.address), RelPort: 9, RelayProtocol: r.protocol,
 	})
 	if err != nil {
 		return

@@ -69,6 +69,7 @@ type Path struct {
 	wakes  chan struct{}
 	hosts  [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
 	state  atomic.Int32               // ice.ConnectionState
+	named  atomic.Int32               // Ticks at which the pairs must be looked at.
 
 	mu         sync.Mutex
 	servers    map[netip.AddrPort]*server
@@ -79,7 +80,6 @@ type Path struct {
 	gathering  context.CancelFunc
 	gathered   sync.WaitGroup
 	started    bool
-	loopback   bool // There are no other addresses.
 	current    Info
 	up         bool
 

@@ -13,15 +13,15 @@ const (
 	maxRemotes = 64
 	// maxLine bounds a candidate's line.
 	maxLine = 512
+	// looksAfter is at how many ticks the pairs are looked at again after a candidate. ICE takes it in on its own time.
+	looksAfter = 2
 )
 
 var errCandidate = errors.New("not a candidate for UDP")
 
 // AddCandidate takes a candidate of the other side. What leads nowhere is an error, and is not tried.
 func (p *Path) AddCandidate(line string) error {
-	p.mu.Lock()
-	loopback := p.loopback
-	p.mu.Unlock()
+	_, loopback := hostAddresses()
 	c, err := parseCandidate(line, loopback)
 	if err != nil {
 		return err
@@ -29,7 +29,12 @@ func (p *Path) AddCandidate(line string) error {
 	if list, err := p.agent.GetRemoteCandidates(); err == nil && len(list) >= maxRemotes {
 		return errors.New("the other side has named too many candidates")
 	}
-	return p.agent.AddRemoteCandidate(c)
+	if err := p.agent.AddRemoteCandidate(c); err != nil {
+		return err
+	}
+	// It may tell that an address which a check came from is a relay's.
+	p.named.Store(looksAfter)
+	return nil
 }
 
 // parseCandidate reads a line. Names are not looked up, and the ranges in which nobody else can be are refused: a loopback

@@ -90,6 +90,7 @@ func (r *reader) fill() error {
 		r.messages[i].hdr.SetControllen(controlSize)
 	}
 	if err := r.raw.Read(r.read); err != nil {
+		r.n = 0
 		return err
 	}
 	if r.errno != 0 {

@@ -16,7 +16,6 @@ type watch struct {
 	losses     int       // Restarts asked for since it last worked.
 	relayed    time.Time // Since when the path has been relayed.
 	retries    int       // Restarts asked for to get a direct one.
-	heard      int64     // When QUIC last had a packet, as of the last look.
 }
 
 // tick is how often the path's health is judged.
@@ -44,7 +43,9 @@ func (p *Path) run() {
 			return
 		case <-p.wakes:
 		case <-t.C:
-			if !p.watch.pending() {
+			if left := p.named.Load(); left > 0 {
+				p.named.CompareAndSwap(left, left-1)
+			} else if !p.watch.pending() {
 				p.judge(time.Now())
 				continue
 			}

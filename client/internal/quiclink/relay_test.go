@@ -1,0 +1,184 @@
+package quiclink
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/turn/v5"
+
+	"turnpike/client/internal/link"
+	"turnpike/internal/testcert"
+	"turnpike/signal/wire"
+)
+
+// turnServer serves TURN over UDP, TCP and TLS on an address of this machine. It is pion's, so that a second
+// implementation judges; tests in netlab have ours.
+type turnServer struct {
+	udp, tcp, tls net.Addr
+	host          string
+	roots         *x509.CertPool
+}
+
+// ownAddress is one of this machine that others could reach it by, or else loopback.
+func ownAddress(t testing.TB) net.IP {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			return n.IP.To4()
+		}
+	}
+	return net.IPv4(127, 0, 0, 1)
+}
+
+func startTURN(t testing.TB) *turnServer {
+	t.Helper()
+	ip := ownAddress(t)
+	s := &turnServer{host: ip.String()}
+	u, err := net.ListenPacket("udp4", net.JoinHostPort(s.host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", net.JoinHostPort(s.host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, roots := testcert.For(t, t.TempDir(), "localhost")
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tl, err := tls.Listen("tcp4", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.udp, s.tcp, s.tls, s.roots = u.LocalAddr(), l.Addr(), tl.Addr(), roots
+	relays := &turn.RelayAddressGeneratorStatic{RelayAddress: ip, Address: s.host}
+	server, err := turn.NewServer(turn.ServerConfig{
+		Realm: "test",
+		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
+			return a.Username, turn.GenerateAuthKey(a.Username, a.Realm, "secret"), true
+		},
+		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: u, RelayAddressGenerator: relays}},
+		ListenerConfigs:   []turn.ListenerConfig{{Listener: l, RelayAddressGenerator: relays}, {Listener: tl, RelayAddressGenerator: relays}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return s
+}
+
+// servers returns the ICE servers for the protocols.
+func (s *turnServer) servers(protocols ...string) []wire.ICEServer {
+	var urls []string
+	for _, p := range protocols {
+		switch p {
+		case "udp":
+			urls = append(urls, "turn:"+s.udp.String()+"?transport=udp")
+		case "tcp":
+			urls = append(urls, "turn:"+s.tcp.String()+"?transport=tcp")
+		case "tls":
+			_, port, _ := net.SplitHostPort(s.tls.String())
+			urls = append(urls, "turns:localhost:"+port+"?transport=tcp")
+		}
+	}
+	return []wire.ICEServer{{URLs: urls, Username: "user", Credential: "secret"}}
+}
+
+// await waits for a path.
+func await(t testing.TB, s *side, what string, is func(link.Path) bool) {
+	t.Helper()
+	ctx := within(t)
+	for {
+		p, ok := s.Path()
+		if ok && is(p) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the path is %v, and not %s", p, what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// exchange sends data from a to b and back, and holds that it comes back as it was.
+func exchange(t testing.TB, a, b *side, size int) {
+	t.Helper()
+	x, y := streamsOf(t, a, b, "exchange")
+	go func() { _, _ = io.Copy(y, y); _ = y.Close() }()
+	data := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+	go func() { _, _ = x.Write(data); _ = x.CloseWrite() }()
+	got, err := io.ReadAll(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, data) {
+		t.Fatalf("%d bytes came back, and not what was sent", len(got))
+	}
+	_ = x.Close()
+}
+
+func TestRelayed(t *testing.T) {
+	s := startTURN(t)
+	for _, protocol := range []string{"udp", "tcp", "tls"} {
+		t.Run(protocol, func(t *testing.T) {
+			a, b := pairOf(t, func(a, b *link.Config) {
+				a.RelayOnly, a.ICEServers, a.TLS = true, s.servers(protocol), &tls.Config{RootCAs: s.roots}
+			})
+			exchange(t, a, b, 4<<20)
+			p, ok := a.Path()
+			host := map[bool]string{true: "localhost", false: s.host}[protocol == "tls"]
+			if !ok || !p.Relayed || p.Protocol != protocol || p.Relay != host {
+				t.Errorf("the path is %v", p)
+			}
+			await(t, b, "relayed by the other side", func(p link.Path) bool { return p.Relayed && p.Relay == "" && p.Protocol == "udp" })
+			if err := a.SendDatagram([]byte("x")); err != nil {
+				t.Error(err)
+			}
+			if _, err := b.ReceiveDatagram(within(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("both", func(t *testing.T) {
+		a, b := pairOf(t, func(a, b *link.Config) {
+			a.RelayOnly, a.ICEServers = true, s.servers("udp")
+			b.RelayOnly, b.ICEServers = true, s.servers("udp")
+		})
+		exchange(t, a, b, 4<<20)
+	})
+}
+
+// TestHidden holds that a side with RelayOnly says nothing of its addresses.
+func TestHidden(t *testing.T) {
+	s := startTURN(t)
+	a, b := pairOf(t, func(a, b *link.Config) { a.RelayOnly, a.ICEServers = true, s.servers("udp") })
+	exchange(t, a, b, 1<<10)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	relays := 0
+	for _, p := range a.sent {
+		for c := range strings.SplitSeq(string(p.Candidates)+string(p.Candidate), "candidate:") {
+			if strings.Contains(c, " typ ") && !strings.Contains(c, " typ relay raddr 0.0.0.0 rport 9") {
+				t.Errorf("it said %s", c)
+			}
+			if strings.Contains(c, " typ relay") {
+				relays++
+			}
+		}
+	}
+	if relays == 0 {
+		t.Error("it said nothing of its relay")
+	}
+}
