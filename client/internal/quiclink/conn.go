@@ -124,13 +124,7 @@ func (c *conn) receiveEnds() {
 
 // settle waits until the other side has read every end.
 func (c *conn) settle(ctx context.Context) {
-	for {
-		c.mu.Lock()
-		n := len(c.unread)
-		c.mu.Unlock()
-		if n == 0 {
-			return
-		}
+	for c.unreadStreams() > 0 {
 		select {
 		case <-c.settled:
 		case <-ctx.Done():
@@ -139,6 +133,13 @@ func (c *conn) settle(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// unreadStreams counts the streams whose end the other side has not read.
+func (c *conn) unreadStreams() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.unread)
 }
 
 // acceptStreams takes the streams that the other side opens.

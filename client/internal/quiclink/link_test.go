@@ -193,10 +193,43 @@ func TestReset(t *testing.T) {
 	if _, err := io.ReadAll(y); err == nil {
 		t.Error("the other side reads an end in order")
 	}
-	// What was given up must not hold Close.
-	begin := time.Now()
 	y.Reset()
-	_ = a.Close()
+	closesAtOnce(t, a) // what was given up holds nobody
+}
+
+// TestReadIsTold ends a stream twice, as programs do: CloseWrite, and Close after the answer. The other side says once that it has read all.
+func TestReadIsTold(t *testing.T) {
+	a, b := pairOf(t, nil)
+	x, y := streamsOf(t, a, b, "twice")
+	if err := x.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(y); err != nil {
+		t.Fatal(err)
+	}
+	if err := y.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(x); err != nil {
+		t.Fatal(err)
+	}
+	c := x.(*stream).conn
+	for end := time.Now().Add(10 * time.Second); c.unreadStreams() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the other side does not say that it has read the end")
+		}
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closesAtOnce(t, a)
+}
+
+// closesAtOnce fails t if Close waits for the other side in vain.
+func closesAtOnce(t *testing.T, s *side) {
+	t.Helper()
+	begin := time.Now()
+	_ = s.Close()
 	if d := time.Since(begin); d > closeTimeout/2 {
 		t.Errorf("Close took %v", d)
 	}

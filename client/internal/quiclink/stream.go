@@ -23,6 +23,7 @@ type stream struct {
 	conn *conn
 	name string
 
+	end   sync.Once // Writing was ended.
 	read  sync.Once // The other side was told that nothing more will be read.
 	ended sync.Once // It no longer counts.
 }
@@ -45,12 +46,13 @@ func (s *stream) Read(b []byte) (int, error) {
 func (s *stream) tellRead() { s.read.Do(func() { s.conn.tellRead(s.StreamID()) }) }
 
 // CloseWrite ends writing in order.
-func (s *stream) CloseWrite() error {
-	s.conn.awaitRead(s.StreamID())
-	err := s.Stream.Close()
-	if err != nil {
-		s.conn.forget(s.StreamID())
-	}
+func (s *stream) CloseWrite() (err error) {
+	s.end.Do(func() {
+		s.conn.awaitRead(s.StreamID())
+		if err = s.Stream.Close(); err != nil {
+			s.conn.forget(s.StreamID())
+		}
+	})
 	return err
 }
 
