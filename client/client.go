@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"turnpike/client/internal/link"
+	"turnpike/client/internal/quiclink"
 	"turnpike/client/internal/rtclink"
 	"turnpike/client/internal/signaling"
 )
@@ -89,7 +90,7 @@ type setup struct {
 // Dial signs in. It tries once, and returns an [*Error] that says what is wrong; Retryable says whether waiting may help. From then
 // on the session comes back by itself, until Close, or until the server lets it in no more.
 func Dial(ctx context.Context, c Config) (*Session, error) {
-	return dial(ctx, c, setup{webrtc: rtclink.New, watch: watchNetwork})
+	return dial(ctx, c, setup{quic: quiclink.New, webrtc: rtclink.New, watch: watchNetwork})
 }
 
 func dial(ctx context.Context, c Config, with setup) (*Session, error) {
