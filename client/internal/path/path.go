@@ -82,6 +82,7 @@ type Path struct {
 	started    bool
 	current    Info
 	up         bool
+	forgotten  bool // Run must hear of Forget.
 
 	// Owned by run.
 	watch watch
@@ -190,6 +191,17 @@ func (p *Path) SetRemote(ufrag, pwd string, controls bool) error {
 	}
 	_, err := start(ufrag, pwd)
 	return err
+}
+
+// Forget gives up the path and everything that is known of the other side, since another one has taken its place.
+func (p *Path) Forget() {
+	p.socket.setRoute(nil)
+	p.mu.Lock()
+	p.up, p.forgotten = false, true
+	p.mu.Unlock()
+	p.changeSources(func(s *sources) { clear(s.peers) })
+	p.wake()
+	p.config.Changed()
 }
 
 // Current returns the path in use, or false if there is none that works.

@@ -64,6 +64,9 @@ func (p *Path) look(now time.Time) {
 	w := &p.watch
 	p.mu.Lock()
 	generation := p.generation
+	if p.forgotten {
+		w.inUse, p.forgotten = 0, false
+	}
 	p.mu.Unlock()
 	if generation != w.generation {
 		w.generation, w.began = generation, now

@@ -23,6 +23,7 @@ type side struct {
 	mu    sync.Mutex
 	paths []link.Path
 	sent  []wire.Payload
+	other *side // Who gets what it sends.
 }
 
 func (s *side) told() []link.Path {
@@ -35,16 +36,18 @@ func (s *side) told() []link.Path {
 func pairOf(t testing.TB, change func(a, b *link.Config)) (a, b *side) {
 	t.Helper()
 	a, b = &side{}, &side{}
+	a.other, b.other = b, a
 	var ready sync.WaitGroup
 	ready.Add(1)
-	config := func(own, other *side) link.Config {
+	config := func(own *side) link.Config {
 		return link.Config{
 			Send: func(p wire.Payload) {
 				ready.Wait()
 				own.mu.Lock()
 				own.sent = append(own.sent, p)
+				to := own.other
 				own.mu.Unlock()
-				other.Receive(p)
+				to.Receive(p)
 			},
 			OnPath: func(p link.Path) {
 				own.mu.Lock()
@@ -54,7 +57,7 @@ func pairOf(t testing.TB, change func(a, b *link.Config)) (a, b *side) {
 			Logger: testLog(),
 		}
 	}
-	ca, cb := config(a, b), config(b, a)
+	ca, cb := config(a), config(b)
 	ca.Offers, cb.Polite = true, true
 	if change != nil {
 		change(&ca, &cb)

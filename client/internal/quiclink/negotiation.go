@@ -219,7 +219,7 @@ func (l *Link) receiveOffer(d description, t terms) {
 	if n.pending && !l.config.Polite {
 		return
 	}
-	l.meet(t)
+	replaced := l.meet(t)
 	n.theirs = d.ID
 	switch {
 	case n.pending, n.remote == "": // This side's generation is new to the other side.
@@ -227,6 +227,9 @@ func (l *Link) receiveOffer(d description, t terms) {
 		if !l.newGeneration() {
 			return
 		}
+	}
+	if replaced { // Not before ICE has forgotten the old pair.
+		l.path.Forget()
 	}
 	if n.setup == "" {
 		n.setup = active
@@ -240,7 +243,9 @@ func (l *Link) receiveOffer(d description, t terms) {
 
 func (l *Link) receiveAnswer(d description, t terms) {
 	n := &l.talk
-	l.meet(t)
+	if l.meet(t) {
+		l.path.Forget()
+	}
 	n.theirs, n.pending = d.ID, false
 	if n.setup == "" {
 		n.setup = passive
@@ -251,8 +256,8 @@ func (l *Link) receiveAnswer(d description, t terms) {
 	l.accept(t, true)
 }
 
-// meet forgets what was agreed with another Link of the other side.
-func (l *Link) meet(t terms) {
+// meet forgets what was agreed with another Link of the other side, and tells whether there was one.
+func (l *Link) meet(t terms) bool {
 	l.mu.Lock()
 	old := l.peer
 	conns := l.conns
@@ -261,12 +266,13 @@ func (l *Link) meet(t terms) {
 	}
 	l.mu.Unlock()
 	if old.fingerprint == t.fingerprint || old.fingerprint == (fingerprint{}) {
-		return
+		return false
 	}
 	l.talk.setup, l.talk.theirs = "", ""
 	for _, c := range conns {
 		_ = c.q.CloseWithError(unwantedCode, "another link")
 	}
+	return true
 }
 
 // accept gives the other side's terms to those who need them.
