@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -124,6 +125,7 @@ func (p *Peer) retire(keeps bool, fx *effects) {
 	p.tell()
 	if keeps && l.path != (Path{}) && l.open.Load() > 0 {
 		l.former = true
+		p.formers = append(slices.DeleteFunc(p.formers, func(l *liveLink) bool { return l.closing }), l)
 		return
 	}
 	l.close()

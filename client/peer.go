@@ -32,6 +32,7 @@ type Peer struct {
 	isAway  bool
 	orphan  bool      // its session is over while its link works
 	link    *liveLink // nil: there is none; it may be coming
+	formers []*liveLink
 	linkErr error     // why there is no link, and none is coming
 	changed chan struct{}
 	reason  string
@@ -277,6 +278,10 @@ func (p *Peer) leave(reason string, fx *effects) {
 	p.reason = reason
 	p.stopWaiting()
 	p.retire(false, fx)
+	for _, l := range p.formers {
+		l.close()
+	}
+	p.formers = nil
 	close(p.gone)
 	p.tell()
 }

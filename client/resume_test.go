@@ -33,6 +33,9 @@ func (w *world) pair(change ...func(*client.Config, *client.With)) *pair {
 	if p.in, err = p.toAnn.Accept(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
+	if _, err = p.toAnn.Connected(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
 	return p
 }
 
@@ -106,7 +109,6 @@ func TestRestart(t *testing.T) {
 	inTheBubble(t, nil, func(t *testing.T, w *world) {
 		p := w.pair()
 		id, made := p.ann.ID(), w.links.Made()
-		time.Sleep(time.Second) // until both have a token that knows the room
 		w.stop()
 		expect[client.Disconnected](p.ann)
 		asked := make(chan error, 1)
@@ -174,6 +176,7 @@ func TestAnew(t *testing.T) {
 		if e := expect[client.PeerBack](p.bob); !e.Fresh || e.Peer != p.toAnn || p.toAnn.ID() != p.ann.ID() {
 			t.Errorf("%+v", e)
 		}
+		expect[client.PathChanged](p.ann) // of the next link
 		p.flows()
 		next, err := p.toBob.Open(t.Context(), "next")
 		if err != nil {
@@ -185,6 +188,7 @@ func TestAnew(t *testing.T) {
 		}
 		said(t, next, in, "by the next link")
 		p.flows()
+		synctest.Wait()
 		if n := w.links.Open(); n != 4 {
 			t.Errorf("%d links, want the former ones too", n)
 		}

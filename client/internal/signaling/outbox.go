@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,6 +37,7 @@ func (e *entry) asks() bool { return e.answer != nil }
 // a socket it waits. After a lost socket it is sent again under the same id, by which the server recognizes it.
 type outbox struct {
 	entries   []*entry // by id
+	held      []*entry // those of before, while a welcome is applied that puts others before them
 	last      uint64
 	allowance float64 // how many messages may be sent at this moment
 	allowedAt time.Time
@@ -43,7 +45,7 @@ type outbox struct {
 
 func (o *outbox) init() { o.allowance, o.allowedAt = atOnce, time.Now() }
 
-func (o *outbox) full() bool { return len(o.entries) >= maxWaiting }
+func (o *outbox) full() bool { return len(o.entries)+len(o.held) >= maxWaiting }
 
 func (o *outbox) add(m wire.ClientMessage, text []byte, to chan answer) {
 	o.last++
@@ -100,6 +102,18 @@ func (o *outbox) replayed(handled string) {
 // restored drops what has no answer: another process answers from now on, and the peers negotiate anew. Requests are sent
 // again.
 func (o *outbox) restored() { o.keep((*entry).asks) }
+
+// hold puts all entries aside, until release appends them again, under new ids: another process of the server knows none.
+func (o *outbox) hold() { o.held, o.entries = o.entries, nil }
+
+func (o *outbox) release() {
+	for _, e := range o.held {
+		o.last++
+		e.id = o.last
+		o.entries = append(o.entries, e)
+	}
+	o.held = nil
+}
 
 // anew notes that another session has begun. Requests about the former one fail, as the server has forgotten it, or will
 // not say what became of them.
@@ -160,12 +174,8 @@ func (o *outbox) fail(err error) {
 }
 
 func (o *outbox) has(fits func(wire.ClientMessage) bool) bool {
-	for _, e := range o.entries {
-		if fits(e.message) {
-			return true
-		}
-	}
-	return false
+	waits := func(e *entry) bool { return fits(e.message) }
+	return slices.ContainsFunc(o.entries, waits) || slices.ContainsFunc(o.held, waits)
 }
 
 func (o *outbox) keep(keeps func(*entry) bool) {

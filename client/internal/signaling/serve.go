@@ -44,6 +44,7 @@ func (s *Signaling) welcome(sock *socket, w *wire.Welcome) error {
 		s.outbox.replayed(w.Handled)
 	case Restored:
 		s.outbox.restored()
+		s.outbox.hold() // the session joins rooms again that the server does not know it in
 	case Anew:
 		s.outbox.anew()
 	}
@@ -51,6 +52,9 @@ func (s *Signaling) welcome(sock *socket, w *wire.Welcome) error {
 	s.hurry, s.returnAt = false, time.Time{}
 	s.ends(time.Duration(w.ExpiresIn) * time.Second)
 	s.cfg.Handler.Welcome(w, how)
+	s.mu.Lock()
+	s.outbox.release()
+	s.mu.Unlock()
 	if presented { // until then the server keeps the former token good
 		s.acknowledge(sock)
 	}
