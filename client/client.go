@@ -59,7 +59,7 @@ type Config struct {
 
 // String hides the secrets.
 func (c Config) String() string {
-	return fmt.Sprintf("{URL:%s Name:%s Ticket:%s Invite:%s}", c.URL, c.Name, redacted(c.Ticket), redacted(c.Invite))
+	return fmt.Sprintf("{URL:%s Name:%s Ticket:%s Invite:%s}", signaling.RedactURL(c.URL), c.Name, redacted(c.Ticket), redacted(c.Invite))
 }
 
 // GoString is String.

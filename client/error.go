@@ -15,6 +15,7 @@ const (
 	CodeNotTurnpike = signaling.CodeNotTurnpike // something else answers there
 	CodeCertificate = signaling.CodeCertificate // the server's certificate is not trusted
 	CodeTicket      = signaling.CodeTicket      // GetTicket failed
+	CodeBadMessage  = signaling.CodeBadMessage  // what was asked is malformed
 	CodeTooLong     = signaling.CodeTooLong     // a message is longer than the server takes
 	CodeEnded       = signaling.CodeEnded       // the server has ended the session for good
 	CodeClosed      = signaling.CodeClosed      // the session is closed

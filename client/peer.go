@@ -33,7 +33,7 @@ type Peer struct {
 	orphan  bool      // its session is over while its link works
 	link    *liveLink // nil: there is none; it may be coming
 	formers []*liveLink
-	linkErr error     // why there is no link, and none is coming
+	linkErr error // why there is no link, and none is coming
 	changed chan struct{}
 	reason  string
 	awaited *time.Timer // until it fires, the peer may come back after a restart of the server
@@ -89,11 +89,11 @@ func (p *Peer) Connected(ctx context.Context) (Path, error) {
 	}
 }
 
-// Open opens a stream to the peer. It waits for the path, until ctx ends. name is at most 64 bytes of UTF-8, and tells the other
+// Open opens a stream to the peer. It waits for the path, until ctx ends. name is 1 to 64 bytes of UTF-8, and tells the other
 // side what the stream is for.
 func (p *Peer) Open(ctx context.Context, name string) (*Conn, error) {
-	if len(name) > link.MaxName || !utf8.ValidString(name) {
-		return nil, &Error{Code: CodeTooLong, Message: fmt.Sprintf("The name of a stream has at most %d bytes of UTF-8.", link.MaxName)}
+	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) {
+		return nil, &Error{Code: CodeBadMessage, Message: fmt.Sprintf("The name of a stream has 1 to %d bytes of UTF-8.", link.MaxName)}
 	}
 	return withLink(ctx, p, func(l *liveLink) (*Conn, error) {
 		stream, err := l.link.Open(ctx, name)

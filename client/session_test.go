@@ -66,7 +66,7 @@ func TestTwoPeers(t *testing.T) {
 			t.Errorf("%s left: %s", e.Peer.Name(), e.Reason)
 		}
 		<-toAnn.Gone()
-		if _, err := toAnn.Open(t.Context(), ""); client.CodeOf(err) != client.CodeGone {
+		if _, err := toAnn.Open(t.Context(), "late"); client.CodeOf(err) != client.CodeGone {
 			t.Errorf("a stream to a peer who left: %v", err)
 		}
 		if e := expect[client.Ended](ann); e.Err != nil || ann.Err() != nil {

@@ -41,12 +41,12 @@ func NewServer(address string, config *tls.Config, insecure bool) (*Server, erro
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil {
-		return nil, &Error{Code: CodeBadURL, Message: fmt.Sprintf("%q is not the address of a server.", redactURL(address)), Hint: whole}
+		return nil, &Error{Code: CodeBadURL, Message: fmt.Sprintf("%q is not the address of a server.", RedactURL(address)), Hint: whole}
 	}
 	scheme := map[string]string{"http": "http", "https": "https", "ws": "http", "wss": "https"}[u.Scheme]
 	switch {
 	case scheme == "":
-		return nil, &Error{Code: CodeBadURL, Message: fmt.Sprintf("%q is not the address of a server.", redactURL(address)), Hint: whole}
+		return nil, &Error{Code: CodeBadURL, Message: fmt.Sprintf("%q is not the address of a server.", RedactURL(address)), Hint: whole}
 	case scheme == "http" && !insecure && !isLoopback(u.Hostname()):
 		return nil, &Error{Code: CodeBadURL, Message: "http:// sends the ticket where everybody on the way can read it.",
 			Hint: "Write https://, or set Insecure."}
@@ -54,10 +54,13 @@ func NewServer(address string, config *tls.Config, insecure bool) (*Server, erro
 	return &Server{root: &url.URL{Scheme: scheme, Host: u.Host, Path: "/"}, tls: config}, nil
 }
 
-// redactURL leaves out what may be a secret: an invite stands in the fragment.
-func redactURL(address string) string {
-	if at := strings.IndexAny(address, "#?@"); at >= 0 {
-		return address[:at] + "[redacted]"
+// RedactURL leaves out what may be a secret: a password stands before the host, and an invite in the fragment.
+func RedactURL(address string) string {
+	if at := strings.IndexAny(address, "#?"); at >= 0 {
+		address = address[:at] + "[redacted]"
+	}
+	if at := strings.LastIndex(address, "@"); at >= 0 {
+		address = "[redacted]" + address[at:]
 	}
 	return address
 }
@@ -170,7 +173,7 @@ func (sv *Server) refused(response *http.Response) error {
 		e.Code, e.Message, e.Retryable = CodeOffline, fmt.Sprintf("%s is going away, or nothing answers behind its proxy (HTTP %d).", sv, status), true
 	case status >= 300 && status < 400:
 		return &Error{Code: CodeBadURL, Message: fmt.Sprintf("%s sends its visitors to another address.", sv),
-			Hint: "Use that address: " + redactURL(response.Header.Get("Location")) + "."}
+			Hint: "Use that address: " + RedactURL(response.Header.Get("Location")) + "."}
 	case status == http.StatusForbidden || status == http.StatusUnauthorized || status == http.StatusProxyAuthRequired:
 		e.Code, e.Message = string(wire.CodeForbidden), fmt.Sprintf("%s lets nobody through (HTTP %d).", sv, status)
 		e.Hint = "A proxy before it must let /signal and /api pass."
