@@ -103,6 +103,12 @@ bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's
 	CI=true internal/e2e/install.sh taskset node
 	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestSignalTable -v ./internal/bench
 
+.PHONY: bench-peer
+bench-peer: ## compare what peers transfer with TCP and data channels: as root, a quarter of an hour for BENCH_PAIRS (5) rounds
+	@[ "$$(id -u)" = 0 ] || { echo "make bench-peer makes network namespaces: run it as root"; exit 1; }
+	CI=true internal/e2e/install.sh ip nft
+	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run 'TestPeerTable$$' -v ./internal/bench
+
 .PHONY: microbench
 microbench: ## run the benchmarks of single functions
 	go test -run '^$$' -bench . -benchmem ./...

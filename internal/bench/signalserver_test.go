@@ -159,7 +159,7 @@ func (s signalServer) startIn(t *testing.T, dir, listen string, pair *keyPair) s
 	return p
 }
 
-// keyPair is a certificate for localhost, in files.
+// keyPair is a certificate, in files.
 type keyPair struct {
 	certificate, key string
 	roots            *x509.CertPool
@@ -167,6 +167,11 @@ type keyPair struct {
 
 func newKeyPair(t *testing.T) *keyPair {
 	t.Helper()
-	certificate, key, roots := testcert.For(t, t.TempDir(), "localhost")
+	return newKeyPairFor(t, "localhost")
+}
+
+func newKeyPairFor(t *testing.T, host string) *keyPair {
+	t.Helper()
+	certificate, key, roots := testcert.For(t, t.TempDir(), host)
 	return &keyPair{certificate, key, roots}
 }
