@@ -68,9 +68,10 @@ service: install ## install, set up, upgrade and purge the package on a real sys
 	CI=true TURNPIKE_SERVICE=1 go test -count=1 -timeout 20m -v -run '^TestService$$' ./internal/e2e
 
 .PHONY: containers
-containers: install ## judge the Helm chart with helm, and run eight calls through the image with every relay port closed: as root
+containers: install ## judge the Helm chart with helm, build and run the image with podman, and call through it with every relay port closed: as root
+	CI=true internal/e2e/install.sh debootstrap podman podman-compose runc iptables /usr/lib/podman/netavark
 	CI=true TURNPIKE_CONTAINERS=1 go test -count=1 -timeout 15m -v -run '^TestChart$$' ./deploy
-	CI=true TURNPIKE_CONTAINERS=1 go test -count=1 -timeout 15m -v -run '^TestContainer' ./internal/e2e
+	CI=true TURNPIKE_CONTAINERS=1 go test -count=1 -timeout 15m -v -run '^(TestContainer|TestEngine)' ./internal/e2e
 
 .PHONY: soak
 soak: ## use one server at random for SOAK (20m), and look what is left of it; make SOAK_ALLOCATIONS (100000) relays: as root

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -151,12 +150,7 @@ func contain(t *testing.T, lab *netlab.Lab, host *netlab.Host, hides bool) (*ima
 	if out, err := inside.Command(ctx, line[0], line[1:]...).CombinedOutput(); err == nil || !strings.Contains(string(out), "does not tell by which address the world knows this container") {
 		t.Fatalf("without its public address it starts: %v\n%s", err, out)
 	}
-	root, err := os.ReadFile(directory.rootFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trusted := &authority{caFile: directory.rootFile, pool: x509.NewCertPool()}
-	trusted.pool.AppendCertsFromPEM(root)
+	trusted := directory.trusted(t)
 	s := serveCommand(t, inside, publicURL, netip.AddrPortFrom(inside.Addr(), 443), trusted, i.command(env, i.args)...)
 	return i, s, env, trusted
 }

@@ -30,6 +30,14 @@ needed="
   debootstrap        debootstrap
   systemd-nspawn     systemd-container
 "
+# and what is only installed by its name, for one target alone
+named="
+  podman                    podman
+  podman-compose            podman-compose
+  runc                      runc
+  iptables                  iptables
+  /usr/lib/podman/netavark  netavark
+"
 
 give_up() {
   echo "install.sh: $*" >&2
@@ -43,7 +51,7 @@ missing=()
 while read -r program package; do
   [ $# = 0 ] || [[ " $* " == *" $program "* ]] || continue
   [ -z "$program" ] || command -v "$program" >/dev/null || missing+=("$package")
-done <<<"$needed"
+done <<<"$needed$([ $# = 0 ] || echo "$named")"
 
 if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || give_up "missing: ${missing[*]} (Debian's names), and there is no apt-get here to install it"

@@ -147,6 +147,18 @@ func startDirectory(t *testing.T, lab *netlab.Lab) *acmeDirectory {
 	return d
 }
 
+// trusted is what a client trusts who trusts the directory.
+func (d *acmeDirectory) trusted(t *testing.T) *authority {
+	t.Helper()
+	root, err := os.ReadFile(d.rootFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{caFile: d.rootFile, pool: x509.NewCertPool()}
+	a.pool.AppendCertsFromPEM(root)
+	return a
+}
+
 // eventually polls a condition.
 func eventually(t *testing.T, d time.Duration, what string, done func() bool) {
 	t.Helper()
