@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"turnpike/auth"
 	"turnpike/internal/config"
@@ -146,18 +147,28 @@ type findingJSON struct {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
+// findingLine is one line. What comes from the server, or from somebody in its place, does not command the terminal.
 func findingLine(f probe.Finding) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, findingText(f)) + "\n"
+}
+
+func findingText(f probe.Finding) string {
 	if f.Note {
-		return fmt.Sprintf("note %-9s  %-44s  %s\n", f.Check, f.Target, f.Detail)
+		return fmt.Sprintf("note %-9s  %-44s  %s", f.Check, f.Target, f.Detail)
 	}
 	if !f.OK {
-		return fmt.Sprintf("FAIL %-9s  %-44s  %s\n", f.Check, f.Target, f.Problem)
+		return fmt.Sprintf("FAIL %-9s  %-44s  %s", f.Check, f.Target, f.Problem)
 	}
 	took := strconv.FormatFloat(millis(f.Took), 'f', 1, 64) + " ms"
 	if f.Detail != "" {
 		took = f.Detail + "  " + took
 	}
-	return fmt.Sprintf("ok   %-9s  %-44s  %s\n", f.Check, f.Target, took)
+	return fmt.Sprintf("ok   %-9s  %-44s  %s", f.Check, f.Target, took)
 }
 
 // serverURL returns the scheme and the host of a URL, a link or a bare host.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"turnpike/auth"
 	"turnpike/internal/probe"
@@ -34,6 +35,18 @@ func TestCheckOfAnotherServer(t *testing.T) {
 	p := &program{stdout: &out, stderr: &errs}
 	if status := p.run(t.Context(), []string{"check", other.URL}); status != 1 || !strings.Contains(out.String(), "/readyz answers 404") {
 		t.Errorf("status %d, %s%s", status, out.String(), errs.String())
+	}
+}
+
+// TestFindingLine: a line is a line, whatever a server says of itself.
+func TestFindingLine(t *testing.T) {
+	for _, f := range []probe.Finding{
+		{Check: "web", OK: true, Detail: "turnpike 1\x1b[2J\nok   all"}, {Check: "web", Problem: "a\x1b]0;b\a\r"}, {Check: "web", Note: true, Detail: "\u009b2J"},
+	} {
+		line, ended := strings.CutSuffix(findingLine(f), "\n")
+		if !ended || strings.ContainsFunc(line, unicode.IsControl) {
+			t.Errorf("%q", line)
+		}
 	}
 }
 

@@ -53,8 +53,12 @@ func (w web) about(ctx context.Context) (a about) {
 	if err != nil || status != http.StatusOK || json.Unmarshal(body, &a) != nil {
 		return about{}
 	}
+	a.URLs = a.URLs[:min(len(a.URLs), mostURLs)]
 	return a
 }
+
+// mostURLs bounds how many addresses a server, or somebody in its place, has us try. Ours names five at most.
+const mostURLs = 8
 
 func (w web) metrics(ctx context.Context, _ *Finding) error {
 	status, body, err := w.fetch(ctx, http.MethodGet, "/metrics", nil)
