@@ -78,11 +78,11 @@ func payloadOf(d description) wire.Payload {
 	return wire.Payload{Description: raw}
 }
 
-// found returns a candidate as the other side must hear of it. A relayed one names the address that the TURN server sees in
-// its second address, which nobody needs, and which relays only are there to hide.
+// found returns a candidate as the other side must hear of it: without the address behind a mapped or relayed one, which nobody
+// needs, and which relays only are there to hide. RFC 8839 §5.1 says what takes its place; Firefox refuses to miss it.
 func found(c *webrtc.ICECandidate, mid string, index int, ufrag string) candidate {
 	if c.RelatedAddress != "" {
-		c.RelatedAddress, c.RelatedPort = "0.0.0.0", 0
+		c.RelatedAddress, c.RelatedPort = "0.0.0.0", 9
 		if strings.Contains(c.Address, ":") {
 			c.RelatedAddress = "::"
 		}
