@@ -17,6 +17,7 @@ import * as looks from './look.mjs';
 import * as page from './page.mjs';
 import * as invites from './invites.mjs';
 import * as peers from './peers.mjs';
+import * as programs from './programs.mjs';
 import * as resume from './resume.mjs';
 import * as serving from './serving.mjs';
 import * as sdk from './sdk.mjs';
@@ -26,7 +27,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...examples, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...examples, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...resume, ...sdk, ...serving };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });
