@@ -156,6 +156,11 @@ func TestWhatTLSSaysIsBounded(t *testing.T) {
 func TestShortMessagesAtOnce(t *testing.T) {
 	s := startServer(t, nil)
 	conn, near := tlsStream(t, s)
+	waitFor(t, "what TLS itself has to say to leave", func() bool {
+		near.tls.out.mu.Lock()
+		defer near.tls.out.mu.Unlock()
+		return near.tls.out.waiting == 0
+	})
 	near.tls.out.mu.Lock()
 	near.tls.sealing = true // as if a goroutine encrypted
 	near.tls.out.mu.Unlock()
