@@ -119,6 +119,29 @@ func TestLogInAmongMany(t *testing.T) {
 	}
 }
 
+// TestNewsAreShared holds that members who hear of the same part of what has changed share its text, which counts once among the bytes that
+// wait.
+func TestNewsAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const members, fewTexts = 1000, 2000 // bytes
+		h := newMemoryHarness(t, nil)
+		h.crowd("crowd", members)
+		before := h.srv.kept.Load()
+		h.member("a")   // whom all hear of
+		h.member("zed") // of whom they do not, at the same time
+		time.Sleep(3 * presenceDelay)
+		told, waits := 0, h.srv.kept.Load()-before
+		for _, s := range h.srv.allSessions() {
+			if len(s.stream.messages) > 0 {
+				told++
+			}
+		}
+		if told < members || waits > fewTexts {
+			t.Errorf("%d of %d members were told, and %d bytes wait", told, members, waits)
+		}
+	})
+}
+
 // TestOnlineInPages holds that a welcome lists the first users and says that there are more, that a client gets the
 // others in pages, and that it hears of changes up to the end of what it has.
 func TestOnlineInPages(t *testing.T) {

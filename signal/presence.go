@@ -140,6 +140,12 @@ type presenceChange struct {
 	first, last wire.User // the least and the greatest place of all
 	renamed     bool      // somebody has moved to another place
 	news, all   presenceNews
+	some        map[selection]*presenceNews // what members hear who hear of some of the changes alone
+}
+
+// selection says which changes of a chunk a member hears of, by their places, and as what. Among many members most are the same.
+type selection struct {
+	came, went [(presenceChunk + 63) / 64]uint64
 }
 
 // place is where a change begins to matter in the order of the directory.
@@ -231,18 +237,45 @@ func (b *presenceBatch) tell(s *session) {
 
 // tellSome tells s of each change in the chunk that concerns it.
 func (ch *presenceChange) tellSome(s *session, known *wire.User, isNew bool) {
-	var news presenceNews
-	for _, c := range ch.changes {
+	var which selection
+	for i, c := range ch.changes {
+		at, bit := i/64, uint64(1)<<(i%64)
 		switch {
 		case !c.isNews && !isNew, c.at <= s.presenceAt, c.now.User == s.user.id:
-		case known == nil || compareUsers(c.now, *known) <= 0:
-			news.add(c)
-		case c.moved, compareUsers(c.before, *known) <= 0: // it goes by another name, which is beyond what s knows
+		case known != nil && compareUsers(c.now, *known) > 0:
+			if c.moved || compareUsers(c.before, *known) <= 0 { // it goes by another name, which is beyond what s knows
+				which.went[at] |= bit
+			}
+		case c.online:
+			which.came[at] |= bit
+		default:
+			which.went[at] |= bit
+		}
+	}
+	ch.selected(which).tell(s)
+}
+
+// selected returns what members hear of a selection.
+func (ch *presenceChange) selected(which selection) *presenceNews {
+	if news := ch.some[which]; news != nil {
+		return news
+	}
+	news := new(presenceNews)
+	for i, c := range ch.changes {
+		at, bit := i/64, uint64(1)<<(i%64)
+		if which.came[at]&bit != 0 {
+			news.came = append(news.came, c.text)
+		}
+		if which.went[at]&bit != 0 {
 			news.went = append(news.went, c.text)
 		}
 	}
 	news.encode()
-	news.tell(s)
+	if ch.some == nil {
+		ch.some = make(map[selection]*presenceNews)
+	}
+	ch.some[which] = news
+	return news
 }
 
 // presenceNews is what some members are told: at most one message of each kind.
@@ -287,12 +320,12 @@ func (srv *Server) listOnline(s *session, m *wire.Welcome) {
 
 // firstOnline returns the users that s sees, or the first of them. The caller holds mu.
 func (srv *Server) firstOnline(s *session) (online []wire.User, more bool) {
-	online = []wire.User{}
 	if s.sight == PresenceNobody {
-		return online, false
+		return []wire.User{}, false
 	}
 	s.known.Store(new(wire.User)) // nobody yet
 	list, more := srv.page(s, wire.User{})
+	online = make([]wire.User, 0, len(list))
 	for _, u := range list {
 		online = append(online, u.wire())
 	}

@@ -372,18 +372,31 @@ func Encode(m Message) ([]byte, error) {
 	case *Call:
 		return encodeCall(m), nil
 	}
-	fields, err := json.Marshal(m)
-	if err != nil {
+	out := typedObject{typ: m.Type()}
+	if err := json.NewEncoder(&out).Encode(m); err != nil { // which, other than json.Marshal, makes no copy of its own
 		return nil, fmt.Errorf("encode %s: %w", m.Type(), err)
 	}
-	out := make([]byte, 0, len(fields)+len(`"type":"",`)+len(m.Type()))
+	return out.text, nil
+}
+
+// typedObject takes the text of an object, and has it with its type.
+type typedObject struct {
+	typ  string
+	text []byte
+}
+
+// Write implements io.Writer. A json.Encoder writes a value in one piece, and a line break behind it.
+func (o *typedObject) Write(object []byte) (int, error) {
+	fields := bytes.TrimSuffix(object, []byte("\n"))
+	out := make([]byte, 0, len(fields)+len(`"type":"",`)+len(o.typ))
 	out = append(out, `{"type":"`...)
-	out = append(out, m.Type()...)
+	out = append(out, o.typ...)
 	out = append(out, '"')
 	if len(fields) > len("{}") {
 		out = append(out, ',')
 	}
-	return append(out, fields[1:]...), nil
+	o.text = append(out, fields[1:]...)
+	return len(object), nil
 }
 
 // EncodeForward is Encode for a [Forward], without making one.
