@@ -100,7 +100,7 @@ flood: ## compare with coturn what calls lose beside floods of forged datagrams:
 	CI=true BENCH_PAIRS=1 go test -count=1 -timeout 30m -run 'TestFlood$$' -v ./internal/bench
 
 .PHONY: bench-signal
-bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's server: a quarter of an hour for BENCH_PAIRS (5) rounds
+bench-signal: node_modules/.package-lock.json ## compare signaling with PeerJS's server: twenty minutes for BENCH_PAIRS (5) rounds
 	CI=true internal/e2e/install.sh taskset node
 	CI=true BENCH_PAIRS=$(BENCH_PAIRS) go test -count=1 -timeout 2h -run TestSignalTable -v ./internal/bench
 

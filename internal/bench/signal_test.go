@@ -245,7 +245,7 @@ func mostMembers(t *testing.T) int {
 func TestSignalTable(t *testing.T) {
 	n := pairs(t)
 	if n == 0 {
-		t.Skip("bench: takes a quarter of an hour; make bench-signal runs it")
+		t.Skip("bench: takes twenty minutes; make bench-signal runs it")
 	}
 	needPeerJS(t)
 	b := &signalBench{
