@@ -132,7 +132,7 @@ func TestNewsAreShared(t *testing.T) {
 		time.Sleep(3 * presenceDelay)
 		told, waits := 0, h.srv.kept.Load()-before
 		for _, s := range h.srv.allSessions() {
-			if len(s.stream.messages) > 0 {
+			if s.stream.last() > 0 {
 				told++
 			}
 		}
