@@ -106,8 +106,20 @@ func pause(d time.Duration) { <-time.After(d) }
 
 var errNobody = errors.New("nobody is there")
 
+// errKicked is no failure: with a kick the server ends the relays that the member has.
+var errKicked = errors.New("kicked meanwhile")
+
 // relays makes two relays, and sends from one to the other.
 func (m *member) relays(lost bool) error {
+	before := m.kicked
+	err := m.exchange(lost)
+	if err != nil && m.look(time.Second) == nil && m.kicked > before {
+		return errKicked
+	}
+	return err
+}
+
+func (m *member) exchange(lost bool) error {
 	a, err := m.newRelay(transports[m.random.IntN(len(transports))])
 	if err != nil {
 		return err
@@ -160,6 +172,10 @@ func live(ctx context.Context, s *server, random *rand.Rand, c *tally) {
 			d := all[random.IntN(len(all))]
 			err := d.do(m)
 			var no refused
+			if errors.Is(err, errKicked) {
+				c.count("kick, in the middle of relaying", nil)
+				continue
+			}
 			if errors.Is(err, errNobody) || errors.As(err, &no) && expected(d.name, string(no)) {
 				continue
 			}

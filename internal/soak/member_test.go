@@ -16,7 +16,7 @@ import (
 
 // message has the fields of the server's messages that this client reads.
 type message struct {
-	Type, Ref, Session, User, Resume, Token, Resumed, Code, Room, Call string
+	Type, Ref, Session, User, Resume, Token, Resumed, Code, Room, Call, Reason string
 
 	Seq   uint64
 	Peers []struct{ Session, User string }
@@ -45,6 +45,7 @@ type member struct {
 	turnUser        string
 	turnPassword    string
 	rooms           []string
+	kicked          int      // so many times, from rooms
 	peers           []peer   // whom it has seen in its rooms
 	lost            []*relay // left without a word
 }
@@ -178,6 +179,9 @@ func (m *member) note(got message) {
 			m.meet(got.Room, p.Session, p.User)
 		}
 	case "left":
+		if got.Reason == "kicked" {
+			m.kicked++
+		}
 		m.rooms = slices.DeleteFunc(m.rooms, func(r string) bool { return r == got.Room })
 	case "peer-joined":
 		m.meet(got.Room, got.Peer.Session, got.Peer.User)
