@@ -9,12 +9,16 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/turn/v5"
 )
 
-// gatherStreams tries relays by TCP, TLS and DTLS, all at once, and keeps the first that works.
+// headStart is how much earlier TCP is tried than what encrypts a second time.
+const headStart = 200 * time.Millisecond
+
+// gatherStreams tries relays by TCP, TLS and DTLS, and keeps the first that works.
 func (p *Path) gatherStreams(ctx context.Context, all []endpoint, found func(*relay)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -27,6 +31,15 @@ func (p *Path) gatherStreams(ctx context.Context, all []endpoint, found func(*re
 			continue
 		}
 		group.Go(func() {
+			if e.protocol != "tcp" {
+				wait := time.NewTimer(headStart)
+				defer wait.Stop()
+				select {
+				case <-wait.C:
+				case <-ctx.Done():
+					return
+				}
+			}
 			r, err := p.dialRelay(ctx, e)
 			switch {
 			case err != nil:

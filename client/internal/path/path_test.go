@@ -1,0 +1,175 @@
+package path
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"turnpike/signal/wire"
+)
+
+// stunMessage is a header alone.
+func stunMessage(typ uint16) []byte {
+	b := make([]byte, stunHeader)
+	binary.BigEndian.PutUint16(b, typ)
+	binary.BigEndian.PutUint32(b[4:], magicCookie)
+	return b
+}
+
+// fakeAllocation has one channel.
+type fakeAllocation struct {
+	allocation
+	channel uint16
+	peer    netip.AddrPort
+	bound   bool
+	written int
+}
+
+func (f *fakeAllocation) FindAddrByChannelNumber(n uint16) (net.Addr, bool) {
+	return net.UDPAddrFromAddrPort(f.peer), n == f.channel
+}
+func (f *fakeAllocation) FindChannelNumberByAddr(a net.Addr) (uint16, bool) {
+	return f.channel, a.String() == f.peer.String()
+}
+func (f *fakeAllocation) IsChannelActive(uint16) bool { return f.bound }
+func (f *fakeAllocation) WriteTo(b []byte, _ net.Addr) (int, error) {
+	f.written++
+	return len(b), nil
+}
+
+var (
+	serverAt = netip.MustParseAddrPort("11.22.33.1:3478")
+	peerAt   = netip.MustParseAddrPort("11.22.33.2:5000")
+	stranger = netip.MustParseAddrPort("11.22.33.3:6000")
+)
+
+func testSources() (*sources, *server) {
+	srv := &server{address: serverAt}
+	srv.current.Store(&relay{conn: &fakeAllocation{channel: 0x4001, peer: peerAt}})
+	return &sources{servers: map[netip.AddrPort]*server{serverAt: srv}, peers: map[netip.AddrPort]struct{}{peerAt: {}}}, srv
+}
+
+func TestClassify(t *testing.T) {
+	s, _ := testSources()
+	quic := []byte{0x41, 1, 2, 3, 4, 5} // It could be ChannelData by its first byte.
+	inside := func(b []byte) []byte { return appendChannelData(nil, 0x4001, b, len(b)) }
+	for name, row := range map[string]struct {
+		from netip.AddrPort
+		b    []byte
+		kind kind
+		data []byte
+	}{
+		"QUIC of the peer":           {peerAt, quic, toQUIC, quic},
+		"QUIC of a stranger":         {stranger, quic, dropped, nil},
+		"STUN of the peer":           {peerAt, stunMessage(1), toICE, stunMessage(1)},
+		"STUN of a stranger":         {stranger, stunMessage(1), toICE, stunMessage(1)},
+		"STUN of the server":         {serverAt, stunMessage(0x101), toServer, stunMessage(0x101)},
+		"QUIC in the channel":        {serverAt, inside(quic), toQUIC, quic},
+		"STUN in the channel":        {serverAt, inside(stunMessage(1)), toICE, stunMessage(1)},
+		"a channel nobody bound":     {serverAt, appendChannelData(nil, 0x4002, quic, len(quic)), dropped, nil},
+		"a channel that is cut":      {serverAt, inside(quic)[:8], dropped, nil},
+		"a padded channel":           {serverAt, append(inside(quic), 0, 0), toQUIC, quic},
+		"what is none of ours":       {peerAt, []byte{22, 254, 253, 0}, dropped, nil},
+		"nothing":                    {peerAt, nil, dropped, nil},
+		"a server's packet, no TURN": {serverAt, []byte{0xc0, 0, 0, 0, 0, 0}, dropped, nil},
+	} {
+		k, data, _, _ := s.classify(row.from, row.b)
+		if k != row.kind || !bytes.Equal(data, row.data) {
+			t.Errorf("%s: %d with %x, not %d with %x", name, k, data, row.kind, row.data)
+		}
+	}
+}
+
+// FuzzClassify holds that QUIC gets packets of the peer alone, and never STUN.
+func FuzzClassify(f *testing.F) {
+	f.Add([]byte{0x41, 1, 2}, uint8(0))
+	f.Add(stunMessage(1), uint8(1))
+	f.Add(appendChannelData(nil, 0x4001, []byte{0x40, 1}, 2), uint8(2))
+	s, _ := testSources()
+	f.Fuzz(func(t *testing.T, b []byte, from uint8) {
+		at := []netip.AddrPort{peerAt, stranger, serverAt}[from%3]
+		k, data, srv, peer := s.classify(at, b)
+		switch k {
+		case toQUIC:
+			if peer != peerAt || at == stranger || !isQUIC(data) || isSTUN(data) {
+				t.Errorf("QUIC has %x of %v", data, peer)
+			}
+		case toICE:
+			if !isSTUN(data) {
+				t.Errorf("ICE has %x", data)
+			}
+		case toServer:
+			if srv == nil || at != serverAt {
+				t.Errorf("the server's client has %x of %v", data, at)
+			}
+		}
+		if len(data) > len(b) {
+			t.Errorf("%d bytes became %d", len(b), len(data))
+		}
+	})
+}
+
+// FuzzChannelData holds that what is put into channels comes out.
+func FuzzChannelData(f *testing.F) {
+	f.Add([]byte("0123456789"), uint16(4))
+	f.Fuzz(func(t *testing.T, b []byte, segment uint16) {
+		size := int(segment)%maxDatagram + 1
+		var out []byte
+		for rest := appendChannelData(nil, 0x4abc, b, size); len(rest) > 0; {
+			n, data, ok := channelData(rest[:min(size+channelHeader, len(rest))])
+			if !ok || n != 0x4abc {
+				t.Fatalf("channel %x, %v", n, ok)
+			}
+			out = append(out, data...)
+			rest = rest[channelHeader+len(data):]
+		}
+		if !bytes.Equal(out, b) {
+			t.Error("other bytes came out")
+		}
+	})
+}
+
+// FuzzCandidate holds that no candidate of the other side leads where no other side can be.
+func FuzzCandidate(f *testing.F) {
+	f.Add("candidate:1 1 udp 2130706431 11.22.33.44 5000 typ host", false)
+	f.Add("candidate:1 1 udp 2130706431 127.0.0.1 5000 typ host", true)
+	f.Add("candidate:1 1 tcp 2130706431 11.22.33.44 9 typ host tcptype active", false)
+	f.Add("candidate:1 1 udp 1 fe80::1 5000 typ host", false)
+	f.Add("candidate:1 1 udp 1 x.local 5000 typ host", false)
+	f.Fuzz(func(t *testing.T, line string, loopback bool) {
+		c, err := parseCandidate(line, loopback)
+		if err != nil {
+			return
+		}
+		a, err := netip.ParseAddr(c.Address())
+		if err != nil || c.Port() < 1 || c.Port() > 65535 || !c.NetworkType().IsUDP() {
+			t.Fatalf("%q was taken as %v", line, c)
+		}
+		a = a.Unmap()
+		if a.IsMulticast() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsLoopback() && !loopback {
+			t.Errorf("%q was taken: it leads to %v", line, a)
+		}
+	})
+}
+
+func TestURLs(t *testing.T) {
+	got := parse([]wire.ICEServer{
+		{URLs: []string{"stun:a.example", "stun:b.example:99"}},
+		{URLs: []string{"turn:c.example?transport=udp", "turn:c.example:80?transport=tcp", "turns:[2001:db8::1]:443?transport=tcp", "turns:d.example?transport=udp", "http://e.example", "turn:"},
+			Username: "u", Credential: "p"},
+	}, nil)
+	want := []endpoint{
+		{"udp", "a.example", 3478, credential{host: "a.example"}},
+		{"udp", "b.example", 99, credential{host: "b.example"}},
+		{"udp", "c.example", 3478, credential{"u", "p", "c.example"}},
+		{"tcp", "c.example", 80, credential{"u", "p", "c.example"}},
+		{"tls", "2001:db8::1", 443, credential{"u", "p", "2001:db8::1"}},
+		{"dtls", "d.example", 5349, credential{"u", "p", "d.example"}},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %+v", got)
+	}
+}
