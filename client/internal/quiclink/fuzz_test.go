@@ -68,6 +68,9 @@ func FuzzPayload(f *testing.F) {
 		for _, p := range []wire.Payload{{Description: d}, {Candidate: c}, {Candidates: list}, {Description: d}} {
 			l.Receive(p)
 		}
+		worked := make(chan struct{})
+		l.(*Link).inbox.put(func() { close(worked) })
+		<-worked
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
