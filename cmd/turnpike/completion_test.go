@@ -22,7 +22,7 @@ func TestCompletions(t *testing.T) {
 			}
 		}
 	}
-	for command, flag := range map[string]string{"invite": "--room", "serve": "--turn-relay-ports", "setup": "--cloud-metadata", "check": "--config", "bench": "--secret"} {
+	for command, flag := range map[string]string{"invite": "--room", "serve": "--turn-relay-ports", "setup": "--cloud-metadata", "check": "--config", "bench": "--secret", "netcheck": "--every"} {
 		found := false
 		for _, c := range all {
 			for _, f := range c.flags {

@@ -18,6 +18,7 @@ usage: turnpike COMMAND [flags]
   init      write a first configuration file
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
+  netcheck  show what the network of this machine does to calls: UDP, NAT, router, relays
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
@@ -376,14 +377,15 @@ type topic struct {
 
 func topics() map[string]topic {
 	return map[string]topic{
-		"":       {helpMain, false},
-		"help":   {helpMain, false},
-		"init":   {helpInit, true},
-		"setup":  {helpSetup, true},
-		"serve":  {helpServe, true},
-		"check":  {helpCheck, false},
-		"bench":  {helpBench, false},
-		"invite": {helpInvite, false},
+		"":         {helpMain, false},
+		"help":     {helpMain, false},
+		"init":     {helpInit, true},
+		"setup":    {helpSetup, true},
+		"serve":    {helpServe, true},
+		"check":    {helpCheck, false},
+		"netcheck": {helpNetcheck, false},
+		"bench":    {helpBench, false},
+		"invite":   {helpInvite, false},
 
 		"bench signal": {helpBenchSignal, false},
 

@@ -110,6 +110,7 @@ func commands() []command {
 		{"setup", (*program).setup},
 		{"serve", (*program).serve},
 		{"check", (*program).check},
+		{"netcheck", (*program).netcheck},
 		{"bench", (*program).bench},
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},

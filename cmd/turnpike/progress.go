@@ -28,6 +28,13 @@ func (b progressBar) show(fraction float64, text string) {
 	}
 }
 
+// say shows a text without a bar.
+func (b progressBar) say(text string) {
+	if b.w != nil {
+		fmt.Fprint(b.w, "\r\x1b[K"+text)
+	}
+}
+
 func (b progressBar) clear() {
 	if b.w != nil {
 		fmt.Fprint(b.w, "\r\x1b[K")

@@ -26,6 +26,7 @@ needed="
   clang-14           clang-14
   llvm-strip-14      llvm-14
   nginx              nginx-light
+  miniupnpd          miniupnpd-nftables
   caddy              caddy
   debootstrap        debootstrap
   systemd-nspawn     systemd-container

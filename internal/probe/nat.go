@@ -60,6 +60,11 @@ func (d dependence) String() string {
 	return [...]string{"endpoint-independent", "address-dependent", "address and port-dependent"}[d]
 }
 
+// kind is the same in the words of a [Network].
+func (d dependence) kind() DependenceKind {
+	return [...]DependenceKind{EndpointIndependent, AddressDependent, AddressAndPortDependent}[d]
+}
+
 // natKind is what stands between this machine and a server.
 type natKind struct {
 	translates         bool
@@ -217,34 +222,57 @@ type natQuestion struct {
 	from   netip.AddrPort // where the answer must come from; not valid: to
 	flags  byte           // of CHANGE-REQUEST
 	enough bool           // its answer ends the wait for the others
+	size   int            // of the request; what is longer than it need be is filled
+}
+
+// request makes the Binding request.
+func (q natQuestion) request() *stun.Message {
+	m := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+	if q.flags != 0 {
+		m.Add(stun.AttrChangeRequest, []byte{0, 0, 0, q.flags})
+	}
+	if room := q.size - len(m.Raw) - 4; room >= 0 {
+		m.Add(mtuFiller, make([]byte, room&^3))
+	}
+	return m
 }
 
 // natAnswer is a server's answer.
-type natAnswer struct{ mapped, other netip.AddrPort }
+type natAnswer struct {
+	mapped, other netip.AddrPort
+	rtt           time.Duration // since the request was sent last
+}
 
 // ask repeats requests until all are answered or natPatience is over. The answer to a question that got none is nil.
 func (s *natSocket) ask(ctx context.Context, questions ...natQuestion) []*natAnswer {
+	return s.askFor(ctx, natPatience, questions...)
+}
+
+// askFor is ask with another patience.
+func (s *natSocket) askFor(ctx context.Context, patience time.Duration, questions ...natQuestion) []*natAnswer {
 	requests := make([]*stun.Message, len(questions))
 	for i, q := range questions {
-		requests[i] = stun.MustBuild(stun.TransactionID, stun.BindingRequest)
-		if q.flags != 0 {
-			requests[i].Add(stun.AttrChangeRequest, []byte{0, 0, 0, q.flags})
-		}
+		requests[i] = q.request()
 	}
 	answers := make([]*natAnswer, len(questions))
-	missing, end := len(questions), time.Now().Add(natPatience)
+	missing, end := len(questions), time.Now().Add(patience)
 	for ctx.Err() == nil && missing > 0 && time.Now().Before(end) {
 		for i, q := range questions {
 			if answers[i] == nil {
 				_, _ = s.conn.WriteToUDPAddrPort(requests[i].Raw, q.to) // a request that cannot be sent gets no answer
 			}
 		}
-		retry := time.Now().Add(natRetry)
+		sent := time.Now()
+		retry := sent.Add(natRetry)
+		if retry.After(end) {
+			retry = end
+		}
 		for ctx.Err() == nil && missing > 0 && time.Now().Before(retry) {
 			i, answer := s.receive(retry, questions, requests)
 			if answer == nil || answers[i] != nil {
 				continue
 			}
+			answer.rtt = time.Since(sent)
 			answers[i] = answer
 			if missing--; questions[i].enough {
 				return answers

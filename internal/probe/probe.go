@@ -1,5 +1,5 @@
 // Package probe tries everything that a server offers, as a client would, and reports findings. `turnpike check` shows
-// them.
+// them. It also looks at the network of the machine that it runs on, with the help of a server: `turnpike netcheck` shows that.
 //
 //	probe.go          Server.Run: all steps in turn, each with a Finding
 //	web.go            the pages and the metrics, over HTTP
@@ -14,8 +14,17 @@
 //	ownlisteners.go   the listeners of this machine's own server
 //	offload.go        the flows that the kernel forwards
 //	proxy.go          a proxy whose clients the server cannot tell apart
-//	nat.go            the NAT that this machine is behind (RFC 5780)
+//	nat.go            the NAT that this machine is behind (RFC 5780), and its sockets
 //	problem.go        what an error means for the operator, and what to do
+//
+//	netcheck.go       NetworkCheck.Run: what this machine's network does to calls, as a Network (netreport.go)
+//	netsession.go     the way in, kept between runs
+//	netrelay.go       each address of the server: round trip, allocation
+//	natview.go        mapping, filtering and hairpins, with the help of discovery, of relays, or of several servers
+//	mtu.go            the longest packet that gets to the server
+//	portmap.go        what the router offers: upnp.go, pcp.go (and NAT-PMP)
+//	captive.go        what answers in the place of the server
+//	verdict.go        what all that means, in a sentence
 //
 // It judges the server from outside: its TURN client is pion's, and it decodes the API's answers itself. Nothing here
 // prints.
@@ -103,7 +112,7 @@ func (r *run) all(ctx context.Context) {
 	}) {
 		return
 	}
-	signOut := keepSession(socket)
+	signOut, _ := keepSession(socket)
 	defer signOut()
 	var found []reached
 	for _, server := range servers {

@@ -15,22 +15,36 @@ import (
 	"github.com/pion/stun/v4"
 )
 
+// advice is what an error means for the operator of the server. It unwraps to the error.
+type advice struct {
+	text string
+	err  error
+}
+
+func (a *advice) Error() string { return a.text }
+
+func (a *advice) Unwrap() error { return a.err }
+
 // problem tells the operator of the server what an error means, and what to do.
 func (t iceTarget) problem(ctx context.Context, err error) error {
+	return &advice{t.explain(ctx, err), err}
+}
+
+func (t iceTarget) explain(ctx context.Context, err error) string {
 	where := fmt.Sprintf("%s port %d", t.network(), t.uri.Port)
 	if refused, ok := errors.AsType[*stun.TurnError](err); ok {
-		return fmt.Errorf("%s answers %w; %s", where, refused, turnAdvice(refused.ErrorCodeAttr.Code))
+		return fmt.Sprintf("%s answers %v; %s", where, refused, turnAdvice(refused.ErrorCodeAttr.Code))
 	}
 	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("%s: %s", where, certificateProblem(cert))
+		return fmt.Sprintf("%s: %s", where, certificateProblem(cert))
 	}
 	switch {
 	case isErrno(err, syscall.ECONNREFUSED, 10061):
-		return fmt.Errorf("%s refuses the connection; is turn.listen right, and does %s lead to the server?", where, t.uri.Host)
+		return fmt.Sprintf("%s refuses the connection; is turn.listen right, and does %s lead to the server?", where, t.uri.Host)
 	case ctx.Err() != nil || isTimeout(err) || strings.Contains(err.Error(), "all retransmissions failed"): // pion's words
-		return fmt.Errorf("no answer from %s; open it in the firewall of the server and of its provider, and see that %s leads to the server", where, t.uri.Host)
+		return fmt.Sprintf("no answer from %s; open it in the firewall of the server and of its provider, and see that %s leads to the server", where, t.uri.Host)
 	}
-	return fmt.Errorf("%s: %w", where, err)
+	return fmt.Sprintf("%s: %v", where, err)
 }
 
 func turnAdvice(code stun.ErrorCode) string {

@@ -34,6 +34,9 @@ type ticketAnswer struct {
 // userName returns a new name each time, so that two checks at once do not take each other's.
 func userName() string { return "check " + auth.NewID(rand.Reader, 6) }
 
+// errNeedsInvite is that guests are not let in.
+var errNeedsInvite = errors.New("strangers need an invite here; pass --invite with the link of \"turnpike invite --room check\", or run this on the server's machine with its --config or --state")
+
 // getTicket exchanges the invite for a ticket, or comes in as a guest, or makes one.
 func (r *run) getTicket(ctx context.Context, f *Finding) (string, error) {
 	body, err := json.Marshal(ticketRequest{Name: userName(), Invite: r.Invite})
@@ -57,7 +60,7 @@ func (r *run) getTicket(ctx context.Context, f *Finding) (string, error) {
 		return r.Mint(userName())
 	}
 	if answer.Error.Code == "invite-required" {
-		return "", errors.New("strangers need an invite here; pass --invite with the link of \"turnpike invite --room check\", or run this on the server's machine with its --config or --state")
+		return "", errNeedsInvite
 	}
 	return "", fmt.Errorf("%s (%s)", answer.Error.Message, answer.Error.Code)
 }
@@ -140,8 +143,8 @@ func refusal(m *wire.Error) error {
 }
 
 // keepSession answers the server's pings, so that the session lives while the steps use its credentials. signOut ends
-// it.
-func keepSession(socket *websocket.Conn) (signOut func()) {
+// it. gone is closed once the connection has ended.
+func keepSession(socket *websocket.Conn) (signOut func(), gone <-chan struct{}) {
 	heard := make(chan struct{})
 	go func() {
 		defer close(heard)
@@ -158,5 +161,5 @@ func keepSession(socket *websocket.Conn) (signOut func()) {
 		_ = socket.SetReadDeadline(time.Now().Add(time.Second)) // for the server to close
 		<-heard
 		_ = socket.Close()
-	}
+	}, heard
 }

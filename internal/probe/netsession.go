@@ -1,0 +1,79 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"turnpike/signal/wire"
+)
+
+// netSession is a session of signaling. It outlives a run, so that a check that repeats itself does not come online again each time.
+type netSession struct {
+	servers []wire.ICEServer
+	since   time.Time
+	gone    <-chan struct{} // closed once the connection has broken
+	signOut func()
+}
+
+// sessionUse is how long the credentials of a session count as fresh. The server's default is an hour.
+const sessionUse = 15 * time.Minute
+
+// signedIn returns the ICE servers of a session.
+func (c *NetworkCheck) signedIn(ctx context.Context) ([]wire.ICEServer, error) {
+	if s := c.session; s != nil {
+		select {
+		case <-s.gone:
+		default:
+			if time.Since(s.since) < sessionUse {
+				return s.servers, nil
+			}
+		}
+		c.Close()
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	dial := new(net.Dialer).DialContext
+	r := &run{Server: &Server{Base: c.Base, Dial: dial, Invite: c.Invite}}
+	r.web = web{c.Base, &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dial, DisableKeepAlives: true}}}
+	for _, token := range []string{c.Ticket, c.ticket} {
+		if token == "" {
+			continue
+		}
+		err := c.signIn(ctx, r, token)
+		if err == nil {
+			return c.session.servers, nil
+		}
+		if token == c.Ticket {
+			return nil, err
+		}
+		c.ticket = "" // it has expired, most likely
+	}
+	token, err := r.getTicket(ctx, new(Finding))
+	switch {
+	case errors.Is(err, errNeedsInvite):
+		return nil, &untried{"the server lets nobody in without an invite; pass one with --invite-file"}
+	case err != nil && c.Invite != "":
+		return nil, fmt.Errorf("the server refuses the invite: %w", err)
+	case err != nil:
+		return nil, err
+	}
+	if err := c.signIn(ctx, r, token); err != nil {
+		return nil, err
+	}
+	c.ticket = token
+	return c.session.servers, nil
+}
+
+func (c *NetworkCheck) signIn(ctx context.Context, r *run, token string) error {
+	socket, servers, err := r.signIn(ctx, token, new(Finding))
+	if err != nil {
+		return err
+	}
+	signOut, gone := keepSession(socket)
+	c.session = &netSession{servers, time.Now(), gone, signOut}
+	return nil
+}
