@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pion/stun/v4"
 )
@@ -94,10 +96,31 @@ func isCertificate(err error) bool {
 	return ok
 }
 
+// namesOf are the names and addresses that a certificate is for.
+func namesOf(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return []string{"no name"}
+	}
+	return names
+}
+
 // certificateProblem says why clients refuse a certificate. The usual reason is a file without the certificates between it
 // and the authority: browsers on a desk may know those from elsewhere, telephones and programs do not.
 func certificateProblem(e *tls.CertificateVerificationError) string {
 	chain := e.UnverifiedCertificates
+	if host, ok := errors.AsType[x509.HostnameError](e.Err); ok {
+		return fmt.Sprintf("the certificate is for %s, and not for %s; clients refuse it", strings.Join(namesOf(host.Certificate), ", "), host.Host)
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](e.Err); ok && invalid.Reason == x509.Expired {
+		if now := time.Now(); now.Before(invalid.Cert.NotBefore) {
+			return fmt.Sprintf("the certificate is good from %s on; is the clock of this machine right, or that of the one that signed it?", invalid.Cert.NotBefore.UTC().Format(time.RFC3339))
+		}
+		return fmt.Sprintf("the certificate expired on %s, and clients refuse it; renew it, or set tls.mode = \"acme\"", invalid.Cert.NotAfter.UTC().Format(time.DateOnly))
+	}
 	if _, unknown := errors.AsType[x509.UnknownAuthorityError](e.Err); !unknown || len(chain) == 0 {
 		return "the certificate is not one that clients trust (" + e.Err.Error() + ")"
 	}

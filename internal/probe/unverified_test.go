@@ -2,6 +2,8 @@ package probe
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"log"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"turnpike/internal/testcert"
 	"turnpike/signal/wire"
 )
 
@@ -91,5 +94,40 @@ func TestNoSecretToAnybody(t *testing.T) {
 	each := "FAIL web, ok secrets, ok web, ok signaling, FAIL stun udp"
 	if got, want := strings.Join(shown, ", "), strings.Join([]string{each, each, each}, ", "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestCertificateProblems: a check from elsewhere says what is wrong with a certificate, and what to do.
+func TestCertificateProblems(t *testing.T) {
+	for title, test := range map[string]struct {
+		lifetime time.Duration
+		host     string
+		want     string // DATE stands for its end
+	}{
+		"expired":        {-24 * time.Hour, "localhost", "the certificate expired on DATE, and clients refuse it; renew it"},
+		"another's name": {time.Hour, "turn.example.org", "the certificate is for turn.example.org, 127.0.0.1, and not for localhost; clients refuse it"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			certFile, keyFile, err := testcert.Write(t.TempDir(), test.lifetime, test.host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pool := x509.NewCertPool()
+			pool.AddCert(pair.Leaf)
+			want := strings.Replace(test.want, "DATE", pair.Leaf.NotAfter.UTC().Format(time.DateOnly), 1)
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.StartTLS()
+			defer server.Close()
+			there := web{strings.Replace(server.URL, "127.0.0.1", "localhost", 1), &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}}
+			if err := there.health(t.Context(), new(Finding)); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
 	}
 }
