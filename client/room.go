@@ -143,8 +143,7 @@ func (s *Session) joined(m *wire.Joined, fx *effects) {
 		return
 	}
 	r := s.rooms[m.Room]
-	isNew := r == nil
-	if isNew {
+	if r == nil {
 		r = &Room{s: s, id: m.Room, accepted: make(chan *Conn), gone: make(chan struct{}), session: s.id,
 			peers: map[string]*Peer{}, changed: make(chan struct{})}
 		s.rooms[m.Room] = r
@@ -155,10 +154,8 @@ func (s *Session) joined(m *wire.Joined, fx *effects) {
 		delete(s.waits, m.Room)
 		w.settle(nil)
 	}
-	if isNew {
-		for _, c := range s.calls {
-			c.joined(r)
-		}
+	for _, c := range s.calls {
+		c.joined(r)
 	}
 }
 
