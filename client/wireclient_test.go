@@ -256,13 +256,13 @@ func TestCandidatesAreGathered(t *testing.T) {
 		if got := counts(); got != nil {
 			t.Errorf("sent %v at once", got)
 		}
-		time.Sleep(gather)
+		time.Sleep(2 * gather)
 		send(candidate)
 		send(wire.Payload{Description: json.RawMessage(`{"type":"offer","sdp":""}`)})
 		for range wire.MaxCandidates + 1 {
 			send(candidate)
 		}
-		time.Sleep(gather)
+		time.Sleep(2 * gather)
 		want := []string{"ccc", "c", "d", strings.Repeat("c", wire.MaxCandidates), "c"}
 		if got := counts(); !reflect.DeepEqual(got, want) {
 			t.Errorf("sent %v, want %v", got, want)

@@ -61,25 +61,21 @@ func passes(code string) bool {
 	return false
 }
 
-// hint says what to do about an error of the server, empty if there is nothing to say.
+// hint says what to do about an error of the server, beyond what its message says. It is empty if there is nothing to add.
 func hint(code string) string {
 	switch code {
 	case string(wire.CodeUnauthorized):
-		return "Get a new ticket; `turnpike ticket --inspect` says what is wrong with this one."
+		return "`turnpike ticket --inspect` says what is wrong with a ticket."
 	case string(wire.CodeForbidden):
 		return "The ticket must allow it: see its role and rooms."
 	case string(wire.CodeNotExisting):
 		return "Join with Create to make the room."
 	case string(wire.CodeFull):
 		return "The session that makes a room says its size; without one, it is for two."
-	case string(wire.CodeNameTaken):
-		return "Choose another name."
 	case string(wire.CodeNoSuchUser):
 		return "Guests see nobody but their room mates."
 	case "invite-required":
 		return "Pass an invite or a ticket, or set auth.guests in the server's configuration."
-	case "expired", "invite-used", "invite-revoked":
-		return "Ask for a new invite."
 	}
 	return ""
 }
