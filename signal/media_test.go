@@ -46,6 +46,15 @@ func TestWithoutMedia(t *testing.T) {
 		host.expect("peer-left")
 		bot.send(msg{"type": "join", "room": "x", "media": true})
 		says(host.expect("knock"), "peer", "media")
+		for _, media := range []bool{false, true} { // One that waits may think better of it, and the host knows.
+			for range 2 { // Said twice, it is no news.
+				bot.expect("waiting")
+				bot.send(msg{"type": "join", "room": "x", "media": media})
+			}
+			host.expect("knock-over", "session", bot.session)
+			says(host.expect("knock", "room", "x"), "peer", map[bool]string{false: "no media", true: "media"}[media])
+		}
+		bot.expect("waiting")
 		bot.send(msg{"type": "leave", "room": "x"})
 		host.expect("knock-over")
 		if n.srv.mu.Lock(); len(n.srv.sessions[bot.session].parts) != 0 {

@@ -67,8 +67,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r != nil && m.Room == "":
 		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	case r != nil && slices.Contains(r.waiting, s):
-		s.setPart(r, partOf(m))
-		return srv.knockAgain(s, r, m.ID)
+		return srv.knockAgain(s, r, m.ID, partOf(m))
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
 		return atLimit("rooms", "You are in as many rooms as you may be; leave one first.")
 	case r == nil:

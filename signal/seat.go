@@ -34,15 +34,18 @@ func isAtPlaceOf(s, absent *session) bool {
 	return invite != "" && invite == absent.ticket.Invite && s.conn != nil && s.conn.use.prefix == absent.away.use.prefix
 }
 
-// knockAgain answers a session that waits for r already: it waits on, unless there is a place for it by now.
-func (srv *Server) knockAgain(s *session, r *room, ref string) *wire.Error {
+// knockAgain answers a session that waits for r already: it waits on, unless there is a place for it by now. Those with
+// host powers may know of another part that it wants to take: to them it begins to wait anew.
+func (srv *Server) knockAgain(s *session, r *room, ref string, wants part) *wire.Error {
 	absent := r.absentBefore(s)
-	if absent == nil || absent.user != s.user {
+	hasSeat := absent != nil && absent.user == s.user
+	if hasSeat || !wants.is(s.partIn(r)) {
+		srv.stopWaiting(s, r)
+		s.setPart(r, wants)
+	}
+	if !hasSeat {
 		return srv.knock(s, r, ref)
 	}
-	wants := s.partIn(r)
-	srv.stopWaiting(s, r)
-	s.setPart(r, wants)
 	srv.takeSeat(s, absent, r, ref)
 	return nil
 }
