@@ -11,7 +11,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // placeholder stands in the HTML files for the tree's hash.
@@ -36,7 +35,7 @@ type site struct {
 	pages      map[view]file   // index.html
 	nowhere    file            // 404.html
 	files      map[string]file // by the path below /v/HASH
-	sdkFiles   map[string]file // by the path below /sdk
+	sdkFiles   map[string]file // by name: turnpike.js, its map and its types
 	sdkVersion string          // such as v0123456789abcdef
 }
 
@@ -69,8 +68,8 @@ func joinStylesheets(html []byte, files map[string][]byte) (page, style []byte, 
 	return slices.Concat(html[:links[0][0]], []byte(one), html[links[len(links)-1][1]:]), style, nil
 }
 
-// newSite makes everything that is served of the files of a tree.
-func newSite(tree fs.FS) (*site, error) {
+// newSite makes everything that is served of the files of a tree, and of the SDK's types.
+func newSite(tree fs.FS, types []byte) (*site, error) {
 	sources := map[string][]byte{}
 	walk(tree, func(name string, content []byte) { sources[name] = content })
 	script := pageScript.FindSubmatch(sources["index.html"])
@@ -116,15 +115,10 @@ func newSite(tree fs.FS) (*site, error) {
 		s.pages[view] = newFile("index.html", html)
 	}
 	s.nowhere = newFile("404.html", s.addressed(sources["404.html"]))
-	for name, content := range sources {
-		if rest, ok := strings.CutPrefix(name, "sdk/"); ok {
-			s.sdkFiles[rest] = newFile(rest, content)
-		}
-	}
-	for name, content := range sdk.files { // turnpike.js, in the place of the module, and its map
+	sdk.files["sdk/turnpike.d.ts"] = types
+	for name, content := range sdk.files {
 		s.sdkFiles[path.Base(name)] = newFile(name, content)
 	}
-	s.sdkFiles["turnpike.d.ts"] = newFile("turnpike.d.ts", types)
 	s.sdkVersion = "v" + hashOf(sdk.files)
 	return s, nil
 }

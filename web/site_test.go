@@ -240,7 +240,7 @@ func TestSiteErrors(t *testing.T) {
 		m[name] = &fstest.MapFile{Data: []byte(content)}
 		return m
 	}
-	if _, err := newSite(tree("x.svg", "")); err != nil {
+	if _, err := newSite(tree("x.svg", ""), types); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string][2]string{
@@ -253,7 +253,7 @@ func TestSiteErrors(t *testing.T) {
 		"a slip in the SDK":           {"sdk/turnpike.js", "export const"},
 		"a view that nothing imports": {"app.js", "import('./elements/home.js')"},
 	} {
-		if _, err := newSite(tree(change[0], change[1])); err == nil {
+		if _, err := newSite(tree(change[0], change[1]), types); err == nil {
 			t.Errorf("%s: no error", name)
 		} else {
 			t.Log(err)
@@ -264,11 +264,18 @@ func TestSiteErrors(t *testing.T) {
 // TestSiteIsReproducible: two servers of one version give the same bytes under the same addresses.
 func TestSiteIsReproducible(t *testing.T) {
 	t.Chdir(t.TempDir())
-	again, err := newSite(static())
+	again, err := newSite(static(), types)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again.hash != made().hash || again.sdkVersion != made().sdkVersion {
 		t.Errorf("hashes %s and %s, %s and %s", again.hash, made().hash, again.sdkVersion, made().sdkVersion)
+	}
+	other, err := newSite(static(), append(slices.Clone(types), "// more\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.sdkVersion == again.sdkVersion {
+		t.Error("other types have the same immutable address")
 	}
 }

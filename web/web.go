@@ -8,7 +8,7 @@
 //	/sdk/v1/turnpike.js        the SDK in one file, for other apps to import
 //	/sdk/v{hash}/turnpike.js   the same, immutable
 //	/sdk/v1/turnpike.d.ts      its types
-//	/sdk/...                   the SDK's modules, as they are; turnpike.js is the one file here, too
+//	/sdk/turnpike.js           the same, asked for each time
 //	/favicon.svg
 //
 // Any other address gets 404.html, with status 404.
@@ -69,7 +69,7 @@ func Handler(o Options) http.Handler {
 
 // made is the same for every Handler: what is embedded does not change.
 var made = sync.OnceValue(func() *site {
-	s, err := newSite(static())
+	s, err := newSite(static(), types)
 	if err != nil {
 		panic(err) // The tests would have found a module that cannot be bundled.
 	}
@@ -134,7 +134,8 @@ func (h handler) versioned(w http.ResponseWriter, r *http.Request) {
 	f.serve(w, r, cacheForever)
 }
 
-// sdk serves the SDK to pages of this server and of the allowed origins.
+// sdk serves the SDK to pages of this server and of the allowed origins. Its modules have no addresses: they would be a second
+// copy beside turnpike.js, with classes of its own.
 func (h handler) sdk(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Add("Vary", "Origin")
@@ -144,17 +145,17 @@ func (h handler) sdk(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("path")
 	version, rest := cutVersion(name)
 	f, ok := h.sdkFiles[rest]
-	if ok && strings.HasPrefix(rest, "turnpike.") {
-		header.Set("Content-Location", "/sdk/"+h.sdkVersion+"/"+rest) // where the very same is for ever, as far as this server goes
-	}
-	switch {
-	case ok && version == "":
-		f.serve(w, r, cacheRevalidate)
-	case !ok || !strings.HasPrefix(rest, "turnpike."): // There is one file, its map and its types.
+	if !ok {
 		h.notFound(w, r)
-	case version == "v1":
+		return
+	}
+	header.Set("Content-Location", "/sdk/"+h.sdkVersion+"/"+rest) // where the very same is for ever, as far as this server goes
+	switch version {
+	case "":
+		f.serve(w, r, cacheRevalidate)
+	case "v1":
 		f.serve(w, r, cacheSDK)
-	case version == h.sdkVersion:
+	case h.sdkVersion:
 		f.serve(w, r, cacheForever)
 	default: // That of another build. Apps that name it go on working with this one.
 		header.Del("Content-Location")

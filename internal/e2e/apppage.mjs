@@ -1,10 +1,23 @@
 // @ts-check
 // Pages of apps of another origin.
 
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { until } from './browser.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string, app: string }} Plan `app` is the origin of the app's page */
+
+/**
+ * An app that has the SDK in its own files, and gets at what is inside of it, too.
+ * @param {string} code that imports from ./sdk
+ * @param {'esm' | 'iife'} [format] iife: a script
+ */
+export async function bundled(code, format = 'esm') {
+  const resolveDir = fileURLToPath(new URL('../../web/static', import.meta.url));
+  const result = await build({ stdin: { contents: code, resolveDir }, bundle: true, format, write: false, logOverride: { 'empty-import-meta': 'silent' } });
+  return result.outputFiles[0].text;
+}
 
 /**
  * Serves a page with a module at the app's origin, in a context of its own.

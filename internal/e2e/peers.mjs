@@ -3,55 +3,33 @@
 
 import { patience } from './browser.mjs';
 import { Home, Room } from './pages.mjs';
+import { place } from './sdkpage.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
 
 /**
- * Opens a page of the server's origin in which two clients are in one room: `window.ann` and `window.ben` have their client,
- * their room and their peer. `until` waits for a condition.
+ * Ann and ben are in a page, each with the other as `peer`.
  *
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {{ media?: boolean }} [options] media: both share a camera and a microphone
  */
 async function pair(stage, plan, { media = true } = {}) {
-  const page = await stage.page(await stage.browser(plan.place), 'pair');
-  await page.goto(`${plan.url}/healthz`);
+  const page = await place(stage, plan);
   await page.evaluate(async ({ media }) => {
     const page = /** @type {any} */ (globalThis);
-    const load = (/** @type {string} */ path) => import(path); // The compiler cannot look up what the server has.
-    // One by one, and not as /sdk/turnpike.js, which has all in one file: so we get at what apps cannot.
-    const [{ Client }, { getTicket }, { insideOf }, { signsOfLife }] = await Promise.all(['client', 'server/tickets', 'peer/peer', 'peer/path'].map((name) => load(`/sdk/${name}.js`)));
-    Object.assign(page, { insideOf, signsOfLife });
-    page.until = async (/** @type {string} */ what, /** @type {() => unknown} */ ask, ms = 30_000) => {
-      for (const deadline = performance.now() + ms; performance.now() < deadline;) {
-        const answer = await ask();
-        if (answer) return answer;
-        await new Promise(requestAnimationFrame);
-      }
-      throw new Error(`waited in vain for: ${what}`);
-    };
-    /** @type {unknown[]} */
-    page.errors = [];
-    page.join = async (/** @type {string} */ name) => {
-      const client = new Client({ name, storage: null, getTicket: () => getTicket({ name, url: location.origin }), url: location.origin });
-      await client.open();
-      const room = await client.join('pair', { create: true, size: 8 });
-      page[name] = { client, room };
-    };
     await page.join('ann');
     await page.join('ben');
     for (const [self, other] of [['ann', 'ben'], ['ben', 'ann']]) {
       const peer = await page.until(`${other} with ${self}`, () => [...page[self].room.peers.values()][0]);
-      peer.on('error', (/** @type {unknown} */ error) => page.errors.push(`${self}: ${error}`));
       page[self].peer = peer;
       if (!media) continue;
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
       await page[self].room.share(stream);
     }
-    await page.until('both connected', () => [page.ann, page.ben].every(({ peer }) => insideOf(peer).isConnected));
+    await page.until('both connected', () => [page.ann, page.ben].every(({ peer }) => page.insideOf(peer).isConnected));
   }, { media });
   return page;
 }

@@ -2,11 +2,9 @@
 // An app of another origin that knows of the SDK what the documents say.
 
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { WebSocket } from 'ws';
 import { connect, getTicket } from '../../web/static/sdk/turnpike.js';
-import { appPage, seesAndHears } from './apppage.mjs';
+import { appPage, bundled, seesAndHears } from './apppage.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -37,13 +35,6 @@ export async function quickstart(stage, plan, step) {
   await first.waitForFunction(() => !document.querySelector('video'));
   step('the first one sees that the second is gone');
   return {};
-}
-
-/** An app that has the SDK in its own files. @param {string} code */
-async function bundled(code) {
-  const resolveDir = fileURLToPath(new URL('../../web/static', import.meta.url));
-  const result = await build({ stdin: { contents: code, resolveDir }, bundle: true, format: 'esm', write: false, logOverride: { 'empty-import-meta': 'silent' } });
-  return result.outputFiles[0].text;
 }
 
 /**
