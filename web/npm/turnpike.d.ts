@@ -152,7 +152,6 @@ type ChatMessage = {
  * @returns {ErrorCode | ''} the code of a TurnpikeError, else ''
  */
 declare function codeOf(error: unknown): ErrorCode | "";
-/** @typedef {keyof typeof CODES} ErrorCode docs/sdk.md says what each of them means */
 /**
  * @typedef {object} ErrorDetails
  * @property {string | undefined} [field]
@@ -186,9 +185,10 @@ declare class TurnpikeError extends Error {
     limit: "sessions" | "rooms" | undefined;
 }
 /**
- * docs/sdk.md says what each of them means
+ * Every code. docs/sdk.md says what each of them means. In groups: the server's, as in signal/PROTOCOL.md; its own where it gives
+ * tickets and invites; ours; and why a call leads to no room, or why we are out of one.
  */
-type ErrorCode = keyof typeof CODES;
+type ErrorCode = ("unauthorized" | "name-taken" | "bad-message" | "forbidden" | "not-existing" | "full" | "locked" | "kicked" | "not-host" | "not-in-room" | "no-such-user" | "busy" | "no-such-call" | "no-such-session" | "rate-limited" | "slow" | "internal" | "invite-required" | "invite-used" | "invite-revoked" | "too-many-invites" | "not-found" | "expired" | "bad-request" | "offline" | "timeout" | "ticket" | "bad-url" | "unsupported" | "too-long" | "ended" | "refused" | "closed" | "declined" | "cancelled" | "answered-elsewhere" | "gone" | "hangup" | "leave" | "returned" | "revoked" | "replaced");
 type ErrorDetails = {
     field?: string | undefined;
     retryAfter?: number | undefined;
@@ -196,56 +196,6 @@ type ErrorDetails = {
     limit?: "sessions" | "rooms" | undefined;
     hint?: string | undefined;
     cause?: unknown;
-};
-/**
- * Every code, with whether waiting may heal the error, and what to do about it. docs/sdk.md has the same table, with the
- * meaning of each.
- *
- * @satisfies {Record<string, [retryable: boolean, hint: string]>}
- */
-declare const CODES: {
-    unauthorized: [false, string];
-    'name-taken': [false, string];
-    'bad-message': [false, string];
-    forbidden: [false, string];
-    'not-existing': [false, string];
-    full: [false, string];
-    locked: [false, string];
-    kicked: [false, string];
-    'not-host': [false, string];
-    'not-in-room': [false, string];
-    'no-such-user': [false, string];
-    busy: [false, string];
-    'no-such-call': [false, string];
-    'no-such-session': [false, string];
-    'rate-limited': [true, string];
-    slow: [true, string];
-    internal: [true, string];
-    'invite-required': [false, string];
-    'invite-used': [false, string];
-    'invite-revoked': [false, string];
-    'too-many-invites': [false, string];
-    'not-found': [false, string];
-    expired: [false, string];
-    'bad-request': [false, string];
-    offline: [true, string];
-    timeout: [true, string];
-    ticket: [true, string];
-    'bad-url': [false, string];
-    unsupported: [false, string];
-    'too-long': [false, string];
-    ended: [false, string];
-    refused: [false, string];
-    closed: [false, string];
-    declined: [false, string];
-    cancelled: [false, string];
-    'answered-elsewhere': [false, string];
-    gone: [false, string];
-    hangup: [false, string];
-    leave: [false, string];
-    returned: [false, string];
-    revoked: [false, string];
-    replaced: [false, string];
 };
 
 /**
@@ -329,6 +279,8 @@ declare class Peer extends Emitter<PeerEvents, Readonly<{
     get path(): Path | undefined;
     /** What the peer shares at this moment. A track may still exist that carries nothing. */
     get sources(): SourcesOn;
+    /** How loud the peer is at this moment, from 0 to 1. */
+    get level(): number;
     /** The peer's microphone and camera, for a `<video>`'s srcObject; always the same object. */
     get stream(): MediaStream;
     /** The peer's screen and its sound; always the same object. */
@@ -472,12 +424,17 @@ declare class Call extends Emitter<CallEvents, Readonly<{
     accept({ signal }?: {
         signal?: AbortSignal;
     }): Promise<Room>;
-    /** Refuses an incoming call. @param {string} [reason] for the caller to read, up to 200 characters */
-    decline(reason?: string): Promise<void>;
-    /** Cancels an outgoing call while it rings. An answered call must be hung up instead. */
-    cancel(): Promise<void>;
-    /** Ends the call for both, whatever its state is. */
-    hangup(): Promise<void>;
+    /**
+     * Refuses an incoming call.
+     *
+     * @param {string} [reason] for the caller to read, up to 200 characters
+     * @param {Abortable} [options]
+     */
+    decline(reason?: string, { signal }?: Abortable): Promise<void>;
+    /** Cancels an outgoing call while it rings. An answered call must be hung up instead. @param {Abortable} [options] */
+    cancel({ signal }?: Abortable): Promise<void>;
+    /** Ends the call for both, whatever its state is. @param {Abortable} [options] */
+    hangup(options?: Abortable): Promise<void>;
     #private;
 }
 /**
@@ -525,6 +482,7 @@ declare class Room extends Emitter<RoomEvents, Readonly<{
     host: Peer | "me" | undefined;
     isHost: boolean;
     isLeft: boolean;
+    speaker: Peer | undefined;
     sources: Tracks;
     peers: readonly PeerSnapshot[];
     knocks: readonly PeerInfo[];
@@ -546,6 +504,8 @@ declare class Room extends Emitter<RoomEvents, Readonly<{
     /** @returns {Peer | 'me' | undefined} undefined in a call's room, which has none, and if the host left just now */
     get host(): Peer | "me" | undefined;
     get isHost(): boolean;
+    /** @returns {Peer | undefined} the peer who speaks, or was the last to speak. With more than eight people, only its camera is sent to us */
+    get speaker(): Peer | undefined;
     /** Whether we may lock, kick and let people in: as the host, or by our role. */
     get moderates(): boolean;
     /**
@@ -625,8 +585,8 @@ declare class Room extends Emitter<RoomEvents, Readonly<{
     send(data: unknown, options?: RoomSendOptions): Promise<{
         missed: Peer[];
     }>;
-    /** Leaves, and resolves when the server knows. */
-    leave(): Promise<void>;
+    /** Leaves, and resolves when the server knows. @param {Abortable} [options] */
+    leave({ signal }?: Abortable): Promise<void>;
     #private;
 }
 /**
@@ -700,6 +660,12 @@ type RoomEvents = {
      */
     left: {
         reason: string;
+    };
+    /**
+     * another peer speaks now
+     */
+    speaker: {
+        peer: Peer | undefined;
     };
     /**
      * there is another host now
@@ -1066,8 +1032,10 @@ declare class Client extends Emitter<ClientEvents, Readonly<{
     revokeInvite(id: string, { signal }?: {
         signal?: AbortSignal;
     }): Promise<void>;
-    /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
-    close(): Promise<void>;
+    /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. @param {{ signal?: AbortSignal }} [options] */
+    close({ signal }?: {
+        signal?: AbortSignal;
+    }): Promise<void>;
     #private;
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeSocket, FakeStorage, settle, welcome } from './fakes.js';
-import { joined, newClient, resumable, signedIn } from './signedin.js';
+import { inRoom, joined, newClient, resumable, signedIn } from './signedin.js';
 
 test('an outgoing call rings, is accepted, leads to a room, and is hung up by the other side', async () => {
   const { client, socket } = await signedIn();
@@ -163,4 +163,45 @@ test('to answer can be given up: the call is hung up then', async () => {
   await socket.say({ ...joined, room: 'k7m', size: 2, peers: [] });
   assert.equal(socket.expect('hangup').call, 'c1');
   assert.equal(client.rooms.size, 0);
+});
+
+test('a signal gives up waiting until the server knows, and what was asked happens all the same', async () => {
+  const { client, socket } = await signedIn();
+  /** What waits for an answer, and how to begin it. @type {[type: string, (options: { signal: AbortSignal }) => Promise<void>][]} */
+  const ends = [];
+  const room = await inRoom(client, socket, { peers: [] });
+  ends.push(['leave', (options) => room.leave(options)]);
+  const ring = async (/** @type {string} */ id) => {
+    await socket.say({ type: 'call', call: id, from: { user: 'u2', name: 'Bob' } });
+    return /** @type {import('../static/sdk/turnpike.js').Call} */ (client.calls.get(id));
+  };
+  const [first, second] = [await ring('c1'), await ring('c2')];
+  ends.push(['decline', (options) => first.decline('Not now.', options)], ['decline', (options) => second.hangup(options)]);
+  const calling = client.call('u3');
+  await settle();
+  await socket.answer('call', { type: 'ringing', call: 'c3', to: { user: 'u3', name: 'Cid' } });
+  const third = await calling;
+  ends.push(['cancel', (options) => third.cancel(options)]);
+  const fourth = await ring('c4');
+  await socket.say({ type: 'accept', call: 'c4', room: 'k7m' });
+  ends.push(['hangup', (options) => fourth.hangup(options)], ['bye', (options) => client.close(options)]);
+  for (const [type, end] of ends) {
+    const abort = new AbortController();
+    const ending = assert.rejects(end({ signal: abort.signal }), (reason) => reason === 'enough', type);
+    await settle();
+    socket.expect(type);
+    abort.abort('enough');
+    await ending;
+  }
+  assert.deepEqual([room.isLeft, client.calls.size, client.status], [true, 0, 'closed']);
+});
+
+test('what is ended by an app that has given up already is ended', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket, { peers: [] });
+  const signal = AbortSignal.abort('enough');
+  await assert.rejects(room.leave({ signal }), (reason) => reason === 'enough');
+  socket.expect('leave');
+  await assert.rejects(client.close({ signal }), (reason) => reason === 'enough');
+  socket.expect('bye');
 });

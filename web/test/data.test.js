@@ -2,7 +2,7 @@
 // Chat and data over data channels that come and go.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeChannel, FakeMediaStream, FakePeerConnection, openChannel, settle } from './fakes.js';
+import { FakeChannel, FakeMediaStream, FakePeerConnection, FakeTimers, openChannel, settle } from './fakes.js';
 import { MAX_TEXT, PeerChat, chatMessage } from '../static/sdk/peer/chat.js';
 import { MAX_DATA, PeerData, pack } from '../static/sdk/peer/data.js';
 import { Peer } from '../static/sdk/peer/peer.js';
@@ -60,6 +60,34 @@ test('a peer who takes no data is missed', async () => {
   data.announced(false);
   assert.equal(await waiting, false);
   assert.equal(data.sendUnreliably(pack('now or never'), openChannel()), false);
+});
+
+test('a peer with whom there is no connection in time is missed, until there is one', async () => {
+  const timers = new FakeTimers();
+  try {
+    const data = new PeerData();
+    /** @type {boolean[]} */
+    const sent = [];
+    for (let n = 0; n < 2; n++) data.send(pack(n)).then((was) => sent.push(was));
+    await timers.pass(29_000);
+    assert.deepEqual(sent, []);
+    await timers.pass(2_000);
+    assert.deepEqual(sent, [false, false]);
+    assert.equal(await data.send(pack('still nobody')), false);
+    const channel = openChannel();
+    data.announced(true);
+    data.open(channel);
+    assert.equal(await data.send(pack('at last')), true);
+    await timers.pass(60_000);
+    assert.equal(await data.send(pack('and on')), true);
+    assert.deepEqual(channel.sent.map((/** @type {any} */ { data }) => data), ['at last', 'and on']);
+    const gone = new PeerData();
+    gone.send(pack('quick'));
+    gone.close();
+    assert.equal(timers.waiting, 0);
+  } finally {
+    timers.restore();
+  }
 });
 
 test('data comes as it was sent, once', () => {

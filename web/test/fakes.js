@@ -240,7 +240,14 @@ class FakeTransceiver {
   constructor(trackOrKind, direction) {
     const kind = typeof trackOrKind === 'string' ? trackOrKind : trackOrKind.kind;
     this.direction = direction;
-    this.receiver = { track: new FakeTrack(kind) };
+    this.receiver = {
+      track: new FakeTrack(kind),
+      /** Of what comes in; undefined: nothing does. @type {number | undefined} */
+      level: undefined,
+      getSynchronizationSources() {
+        return this.level === undefined ? [] : [{ audioLevel: this.level }];
+      },
+    };
     this.sender = {
       track: typeof trackOrKind === 'string' ? null : trackOrKind,
       parameters: { encodings: [{}] },
@@ -325,6 +332,10 @@ export class FakePeerConnection extends EventTarget {
 
   getTransceivers() {
     return [...this.transceivers];
+  }
+
+  getReceivers() {
+    return this.transceivers.map(({ receiver }) => receiver);
   }
 
   restartIce() {

@@ -261,7 +261,8 @@ test('the documents have every code, and whether it may pass', () => {
   const page = readFileSync(new URL('../../docs/sdk.md', import.meta.url), 'utf8');
   const documented = new Map([...page.matchAll(/^\| `([a-z-]+)` \| (yes|no) \|/gm)].map(([, code, passes]) => [code, passes === 'yes']));
   const source = readFileSync(new URL('../static/sdk/error.js', import.meta.url), 'utf8');
-  const codes = [...source.matchAll(/^ {2}'([a-z-]+)': \[/gm)].map(([, code]) => code ?? '');
+  const union = /@typedef \{\(([^)]*)\)\} ErrorCode/.exec(source)?.[1] ?? '';
+  const codes = [...union.matchAll(/'([a-z-]+)'/g)].map(([, code]) => code ?? '');
   assert.deepEqual([...documented.keys()].sort(), codes.sort());
   for (const code of codes) assert.equal(new TurnpikeError(code).retryable, documented.get(code), code);
 });

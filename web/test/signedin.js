@@ -2,6 +2,7 @@
 // Most tests of a client begin here: it is signed in, and its timers, sockets and connections are fakes, new for each test.
 import { afterEach, beforeEach } from 'node:test';
 import { FakePeerConnection, FakeSocket, FakeTimers, settle, welcome } from './fakes.js';
+import { insideOf } from '../static/sdk/peer/peer.js';
 import { Client } from '../static/sdk/turnpike.js';
 
 /** @type {Client[]} */
@@ -84,4 +85,29 @@ export async function inRoom(client, socket, answer) {
   await settle();
   await socket.answer('join', { ...joined, ...answer });
   return joining;
+}
+
+/** Ann in a room with bob, who has answered. */
+export async function withBob() {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  const peer = room.peers.get(bob.session);
+  if (!peer) throw new Error('bob is not there');
+  const pc = /** @type {FakePeerConnection} */ (/** @type {unknown} */ (peer.connection));
+  await settle();
+  const offer = socket.sent.find(({ description }) => description)?.description;
+  await insideOf(peer).receive({ description: { type: 'answer', sdp: `answers ${offer.sdp}`, id: 'his.1', to: offer.id } });
+  pc.connect();
+  const channel = pc.channels[0];
+  if (!channel) throw new Error('there is no channel');
+  /** Answers our next offers as bob's browser would. */
+  const answer = async () => {
+    await settle();
+    const { sdp, id } = socket.sent.filter(({ description }) => description?.type === 'offer').at(-1).description;
+    await insideOf(peer).receive({ description: { type: 'answer', sdp: `answers ${sdp}`, id: 'his.2', to: id } });
+    await settle();
+  };
+  const says = (/** @type {any} */ message) => channel.receive(JSON.stringify(message));
+  const told = () => channel.sent.filter(({ type }) => type === 'media').at(-1);
+  return { client, socket, room, peer, pc, channel, answer, says, told };
 }

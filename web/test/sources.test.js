@@ -3,35 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeMediaStream, FakePeerConnection, settle, track } from './fakes.js';
-import { bob, inRoom, joined, signedIn } from './signedin.js';
+import { inRoom, joined, signedIn, withBob } from './signedin.js';
 import { limitOf } from '../static/sdk/peer/limits.js';
-import { insideOf } from '../static/sdk/peer/peer.js';
 import { ALL_OFF, NO_TRACKS } from '../static/sdk/peer/sources.js';
-
-/** Ann in a room with bob, who has answered. */
-async function withBob() {
-  const { client, socket } = await signedIn();
-  const room = await inRoom(client, socket);
-  const peer = room.peers.get(bob.session);
-  if (!peer) throw new Error('bob is not there');
-  const pc = /** @type {FakePeerConnection} */ (/** @type {unknown} */ (peer.connection));
-  await settle();
-  const offer = socket.sent.find(({ description }) => description)?.description;
-  await insideOf(peer).receive({ description: { type: 'answer', sdp: `answers ${offer.sdp}`, id: 'his.1', to: offer.id } });
-  pc.connect();
-  const channel = pc.channels[0];
-  if (!channel) throw new Error('there is no channel');
-  /** Answers our next offers as bob's browser would. */
-  const answer = async () => {
-    await settle();
-    const { sdp, id } = socket.sent.filter(({ description }) => description?.type === 'offer').at(-1).description;
-    await insideOf(peer).receive({ description: { type: 'answer', sdp: `answers ${sdp}`, id: 'his.2', to: id } });
-    await settle();
-  };
-  const says = (/** @type {any} */ message) => channel.receive(JSON.stringify(message));
-  const told = () => channel.sent.filter(({ type }) => type === 'media').at(-1);
-  return { client, socket, room, peer, pc, channel, answer, says, told };
-}
 
 const UNDERSTANDS = { type: 'media', audio: false, video: false, sources: {}, data: true };
 
@@ -167,12 +141,12 @@ test('what each connection gets depends on how many there are', async () => {
   await room.share({ camera: track('video') });
   const encoding = () => /** @type {any} */ (pc.transceivers[1]?.sender.parameters.encodings[0]);
   await settle();
-  assert.deepEqual(encoding(), { maxBitrate: 1_500_000, maxFramerate: 30, scaleResolutionDownBy: 1 });
+  assert.deepEqual(encoding(), { active: true, maxBitrate: 1_500_000, maxFramerate: 30, scaleResolutionDownBy: 1 });
   for (let n = 3; n < 6; n++) {
     await socket.say({ type: 'peer-joined', room: joined.room, peer: { session: `s${n}`, user: `u${n}`, name: `${n}` } });
   }
   await settle();
-  assert.deepEqual(encoding(), { maxBitrate: 300_000, maxFramerate: 20, scaleResolutionDownBy: 2 });
+  assert.deepEqual(encoding(), { active: true, maxBitrate: 300_000, maxFramerate: 20, scaleResolutionDownBy: 2 });
   for (let n = 3; n < 6; n++) await socket.say({ type: 'peer-left', room: joined.room, session: `s${n}`, reason: 'leave' });
   await settle();
   assert.equal(encoding().maxBitrate, 1_500_000);

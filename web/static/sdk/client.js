@@ -1,6 +1,6 @@
 // @ts-check
 import { abortable } from './abortable.js';
-import { Emitter, afterEvents, changed, describe, emit, releaseSoon } from './emitter.js';
+import { Emitter, afterEvents, changed, describe, emit, pick, releaseSoon } from './emitter.js';
 import { TurnpikeError, clientClosed } from './error.js';
 import { Opening } from './opening.js';
 import { checkPlatform } from './platform.js';
@@ -91,7 +91,7 @@ export class Client extends Emitter {
     });
     this.#renewal = new Renewal(options, () => this.#signaling.name, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
     this.#invites = new Invites(options.url, () => this.#signaling.saved?.token, (signal) => this.#untilOnline(signal));
-    this.#liveness = new Liveness(this.#signaling, () => this.#rooms.peers);
+    this.#liveness = new Liveness(this.#signaling, () => this.#rooms.peers, () => this.#rooms.listen());
   }
 
   /** @returns {ClientStatus} */
@@ -285,16 +285,15 @@ export class Client extends Emitter {
     return this.#invites.revoke(id, signal);
   }
 
-  /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. */
-  close() {
-    return this.#signaling.close();
+  /** Says farewell: the session and its relays end. Resolves when the server has closed the connection. @param {{ signal?: AbortSignal }} [options] */
+  close({ signal } = {}) {
+    return abortable(this.#signaling.close(), signal);
   }
 
   /** @returns {ClientSnapshot} */
   #describe() {
-    const { status, session, user, name, role, hasMoreOnline } = this;
     const [rooms, calls, online] = [this.rooms, this.calls, this.online].map((all) => Object.freeze([...all.values()]));
-    return /** @type {any} */ ({ status, session, user, name, role, rooms, calls, online, hasMoreOnline });
+    return /** @type {any} */ ({ ...pick(this, 'status', 'session', 'user', 'name', 'role', 'hasMoreOnline'), rooms, calls, online });
   }
 
   /** @returns {RoomClient} */

@@ -195,3 +195,16 @@ export function report(error) {
   if (typeof reportError === 'function') reportError(error);
   else console.error(error); // Node.js has no reportError.
 }
+
+/**
+ * For snapshots.
+ *
+ * @template T
+ * @template {keyof T} Key
+ * @param {T} from
+ * @param {Key[]} keys
+ * @returns {Pick<T, Key>}
+ */
+export function pick(from, ...keys) {
+  return /** @type {any} */ (Object.fromEntries(keys.map((key) => [key, from[key]])));
+}

@@ -1,61 +1,37 @@
 // @ts-check
 
 /**
- * Every code, with whether waiting may heal the error, and what to do about it. docs/sdk.md has the same table, with the
- * meaning of each.
+ * Every code. docs/sdk.md says what each of them means. In groups: the server's, as in signal/PROTOCOL.md; its own where it gives
+ * tickets and invites; ours; and why a call leads to no room, or why we are out of one.
  *
- * @satisfies {Record<string, [retryable: boolean, hint: string]>}
+ * @typedef {(
+ *   'unauthorized' | 'name-taken' | 'bad-message' | 'forbidden' | 'not-existing' | 'full' | 'locked' | 'kicked' | 'not-host' | 'not-in-room' |
+ *   'no-such-user' | 'busy' | 'no-such-call' | 'no-such-session' | 'rate-limited' | 'slow' | 'internal' |
+ *   'invite-required' | 'invite-used' | 'invite-revoked' | 'too-many-invites' | 'not-found' | 'expired' | 'bad-request' |
+ *   'offline' | 'timeout' | 'ticket' | 'bad-url' | 'unsupported' | 'too-long' | 'ended' | 'refused' | 'closed' |
+ *   'declined' | 'cancelled' | 'answered-elsewhere' | 'gone' | 'hangup' | 'leave' | 'returned' | 'revoked' | 'replaced'
+ * )} ErrorCode
  */
-const CODES = {
-  // The server's, as in signal/PROTOCOL.md.
-  'unauthorized': [false, 'Get a new ticket. `turnpike ticket --inspect` says what is wrong with this one.'],
-  'name-taken': [false, 'Choose another name, for example in onNameTaken.'],
-  'bad-message': [false, '`field` names what is wrong.'],
-  'forbidden': [false, 'The ticket must allow it: see its role and rooms.'],
-  'not-existing': [false, 'Join with create: true to make the room.'],
-  'full': [false, 'Who makes a room says its size; without one, it is for two.'],
-  'locked': [false, ''],
-  'kicked': [false, ''],
-  'not-host': [false, ''],
-  'not-in-room': [false, ''],
-  'no-such-user': [false, 'Guests see nobody but their room mates: give users a role.'],
-  'busy': [false, ''],
-  'no-such-call': [false, ''],
-  'no-such-session': [false, ''],
-  'rate-limited': [true, 'Wait for `retryAfter` seconds.'],
-  'slow': [true, ''],
-  'internal': [true, ''],
-  // The server's, where it gives tickets and invites.
-  'invite-required': [false, 'Pass an invite, or set auth.guests in the configuration of the server.'],
-  'invite-used': [false, ''],
-  'invite-revoked': [false, ''],
-  'too-many-invites': [false, 'Revoke some of client.invites() first.'],
-  'not-found': [false, ''],
-  'expired': [false, ''],
-  'bad-request': [false, '`field` names what is wrong.'],
-  // Ours.
-  'offline': [true, ''],
-  'timeout': [true, ''],
-  'ticket': [true, 'getTicket must return a JWT. Look at response.ok before you take its text.'],
-  'bad-url': [false, 'Write the address whole, such as https://turn.example.org.'],
-  'unsupported': [false, ''],
-  'too-long': [false, ''],
-  'ended': [false, ''],
-  'refused': [false, ''],
-  'closed': [false, ''],
-  // Why a call leads to no room, and why we are out of a room.
-  'declined': [false, ''],
-  'cancelled': [false, ''],
-  'answered-elsewhere': [false, ''],
-  'gone': [false, ''],
-  'hangup': [false, ''],
-  'leave': [false, ''],
-  'returned': [false, ''],
-  'revoked': [false, ''],
-  'replaced': [false, ''],
-};
 
-/** @typedef {keyof typeof CODES} ErrorCode docs/sdk.md says what each of them means */
+/** Time may heal them. */
+const PASSING = ['rate-limited', 'slow', 'internal', 'offline', 'timeout', 'ticket'];
+
+/** What to do about it. @type {{ [C in ErrorCode]?: string }} */
+const HINTS = {
+  'unauthorized': 'Get a new ticket. `turnpike ticket --inspect` says what is wrong with this one.',
+  'name-taken': 'Choose another name, for example in onNameTaken.',
+  'bad-message': '`field` names what is wrong.',
+  'forbidden': 'The ticket must allow it: see its role and rooms.',
+  'not-existing': 'Join with create: true to make the room.',
+  'full': 'Who makes a room says its size; without one, it is for two.',
+  'no-such-user': 'Guests see nobody but their room mates: give users a role.',
+  'rate-limited': 'Wait for `retryAfter` seconds.',
+  'invite-required': 'Pass an invite, or set auth.guests in the configuration of the server.',
+  'too-many-invites': 'Revoke some of client.invites() first.',
+  'bad-request': '`field` names what is wrong.',
+  'ticket': 'getTicket must return a JWT. Look at response.ok before you take its text.',
+  'bad-url': 'Write the address whole, such as https://turn.example.org.',
+};
 
 /**
  * @typedef {object} ErrorDetails
@@ -77,13 +53,12 @@ export class TurnpikeError extends Error {
   constructor(code, message, { field, retryAfter, away, limit, hint, cause } = {}) {
     super(message || code, cause === undefined ? undefined : { cause });
     this.name = 'TurnpikeError';
-    const [retryable, advice] = CODES[/** @type {ErrorCode} */ (code)] ?? [false, ''];
     /** @type {ErrorCode} stable, so that programs can branch on it; a later server may know others */
     this.code = /** @type {ErrorCode} */ (code);
     /** Whether the same may succeed later. */
-    this.retryable = retryable || away === true;
+    this.retryable = PASSING.includes(code) || away === true;
     /** What to do about it, for the developer; '' if there is nothing to say. */
-    this.hint = hint ?? advice;
+    this.hint = hint ?? HINTS[this.code] ?? '';
     /** The field at fault, with `bad-message` and `bad-request`. */
     this.field = field;
     /** Seconds to wait, with `rate-limited`. */

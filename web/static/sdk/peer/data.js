@@ -13,6 +13,8 @@ export const MAX_DATA = 64 << 10;
 
 const MAX_TOPIC = 64;
 const MAX_WAITING = { messages: 1000, characters: 1 << 20 };
+/** So long does data wait for a peer to whom there was no connection yet. */
+const CONNECT_MS = 30_000;
 /** What may wait in a channel that drops rather than delays. */
 const MAX_UNRELIABLE_BYTES = 64 << 10;
 
@@ -28,6 +30,8 @@ export class PeerData {
   /** @type {boolean | undefined} whether the peer takes data; undefined until it has said so */
   #taken;
   #closed = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} then the peer counts as one that takes no data, until it says otherwise */
+  #connecting;
   /** @type {SendQueue<Packed, boolean>} */
   #queue = new SendQueue(
     () => this.#isOver || (this.#taken === true && !this.#line.isFull),
@@ -41,6 +45,7 @@ export class PeerData {
 
   /** @param {boolean} taken the peer has said whether it takes data */
   announced(taken) {
+    clearTimeout(this.#connecting);
     this.#taken = taken;
     this.#queue.drain();
   }
@@ -54,6 +59,7 @@ export class PeerData {
 
   /** The peer has left: what waits does not reach it. */
   close() {
+    clearTimeout(this.#connecting);
     this.#closed = true;
     this.#queue.drain();
   }
@@ -64,9 +70,10 @@ export class PeerData {
    *
    * @param {Packed} packed
    * @param {AbortSignal} [signal] gives up waiting for room
-   * @returns {Promise<boolean>} false if the peer has left or takes no data
+   * @returns {Promise<boolean>} false if the peer has left, takes no data, or was not connected in time
    */
   send(packed, signal) {
+    if (this.#taken === undefined) this.#connecting ??= setTimeout(() => this.announced(false), CONNECT_MS);
     return this.#queue.add(packed, signal);
   }
 

@@ -57,6 +57,8 @@ export class Link {
   #next;
   /** @type {RTCDataChannel | undefined} the last one that opened */
   #channel;
+  /** Whether we show the peer's camera. */
+  #wanted = true;
   /** What we said last about our tracks, on that channel. */
   #said = '';
   /** @type {WeakMap<Negotiation, Announced>} what the peer says about its tracks, by connection */
@@ -83,7 +85,7 @@ export class Link {
     this.#peer = peer;
     this.#options = options;
     const { tracks = NO_TRACKS, people = 2, home, MediaStream } = options;
-    this.#sending = { tracks, named: false, people };
+    this.#sending = { tracks, named: false, people, paused: false };
     this.#relay = home && new RelayStatus(home);
     this.chat = options.chat;
     this.info = info;
@@ -137,11 +139,32 @@ export class Link {
     await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.share(tracks)));
   }
 
-  /** @param {number} people in the room, by which the limits go */
-  async limit(people) {
-    if (people === this.#sending.people) return;
-    this.#sending = { ...this.#sending, people };
-    await Promise.all([this.#current, this.#next].map((negotiation) => negotiation?.limit(people)));
+  /** How loud the peer's microphone is at this moment, from 0 to 1. */
+  get level() {
+    if (!this.sources.microphone || !this.isConnected) return 0;
+    const receiver = this.connection?.getReceivers?.().find(({ track }) => track.kind === 'audio');
+    return receiver?.getSynchronizationSources?.()[0]?.audioLevel ?? 0;
+  }
+
+  /**
+   * @param {number} people in the room, by which the limits go
+   * @param {boolean} wanted whether we want the peer's camera
+   */
+  limit(people, wanted) {
+    this.#wanted = wanted;
+    this.#limit(people, this.#sending.paused);
+  }
+
+  /**
+   * @param {number} people
+   * @param {boolean} paused whether the peer does not want our camera
+   */
+  #limit(people, paused) {
+    if (people !== this.#sending.people || paused !== this.#sending.paused) {
+      this.#sending = { ...this.#sending, people, paused };
+      for (const negotiation of [this.#current, this.#next]) negotiation?.limit(people, paused);
+    }
+    this.sayTracks();
   }
 
   /**
@@ -226,7 +249,8 @@ export class Link {
   /** Tells the peer which of our tracks are on. */
   sayTracks() {
     if (this.#channel?.readyState !== 'open') return;
-    const { tracks, named } = this.#sending;
+    const { tracks: all, named, paused } = this.#sending;
+    const tracks = paused ? { ...all, camera: null } : all;
     const { microphone, camera, screen } = tracks;
     const mids = this.#current?.mids ?? new Map();
     /** @type {{ [S in Source]?: string }} */
@@ -237,7 +261,7 @@ export class Link {
     }
     // A peer who knows no screens sees ours in the place of the camera.
     const video = isOn(camera) || (!named && isOn(screen));
-    const media = { type: 'media', audio: isOn(microphone), video, sources, data: true };
+    const media = { type: 'media', audio: isOn(microphone), video, sources, data: true, ...(!this.#wanted && { unwanted: ['camera'] }) };
     const said = JSON.stringify(media);
     if (said === this.#said) return;
     this.#said = said;
@@ -373,6 +397,7 @@ export class Link {
     this.#announced.set(negotiation, announced);
     this.#lastAnnounced = announced;
     this.#data.announced(message.data === true);
+    this.#limit(this.#sending.people, Array.isArray(message.unwanted) && message.unwanted.includes('camera'));
     if (announced.mids && !this.#sending.named) {
       this.#sending = { ...this.#sending, named: true };
       for (const one of [this.#current, this.#next]) one?.nameTracks();

@@ -17,7 +17,7 @@ import { Senders } from './senders.js';
  * @property {(negotiated: Negotiated) => void} send to the peer, through the server
  *
  * What we send from the start; see Senders.
- * @typedef {{ tracks: Tracks, named: boolean, people: number }} Sending
+ * @typedef {{ tracks: Tracks, named: boolean, people: number, paused: boolean }} Sending
  *
  * @typedef {object} NegotiationEvents
  * @property {RTCPeerConnectionState} state
@@ -139,9 +139,12 @@ export class Negotiation extends Emitter {
     return this.#send({ named: true }, (senders) => senders.name());
   }
 
-  /** @param {number} people in the room */
-  limit(people) {
-    return this.#send({ people }, (senders) => senders.limit(people));
+  /**
+   * @param {number} people in the room
+   * @param {boolean} paused the peer does not want the camera now
+   */
+  limit(people, paused) {
+    return this.#send({ people, paused }, (senders) => senders.limit(people, paused));
   }
 
   /**

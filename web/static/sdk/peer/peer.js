@@ -1,5 +1,5 @@
 // @ts-check
-import { Emitter, describe } from '../emitter.js';
+import { Emitter, describe, pick } from '../emitter.js';
 import { controlOf } from './channel.js';
 import { chatMessage } from './chat.js';
 import { pack } from './data.js';
@@ -61,10 +61,7 @@ export class Peer extends Emitter {
     /** Never changes in the life of the peer. */
     this.id = info.session;
     this.#link = new Link(this, info, options);
-    describe(this, () => {
-      const { id, session, user, name, away, state, path, sources } = this;
-      return { peer: this, id, session, user, name, away, state, path, sources };
-    });
+    describe(this, () => ({ peer: this, ...pick(this, 'id', 'session', 'user', 'name', 'away', 'state', 'path', 'sources') }));
     this.#link.begin();
   }
 
@@ -104,6 +101,11 @@ export class Peer extends Emitter {
   /** What the peer shares at this moment. A track may still exist that carries nothing. */
   get sources() {
     return this.#link.sources;
+  }
+
+  /** How loud the peer is at this moment, from 0 to 1. */
+  get level() {
+    return this.#link.level;
   }
 
   /** The peer's microphone and camera, for a `<video>`'s srcObject; always the same object. */

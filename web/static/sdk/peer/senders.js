@@ -11,6 +11,7 @@ import { NO_TRACKS, SOURCES, isBase, kindOf } from './sources.js';
  * @property {Tracks} tracks that we send from the start
  * @property {boolean} named whether the peer understands which track is which, beyond a microphone and a camera
  * @property {number} people in the room, by which the limits go
+ * @property {boolean} paused the peer does not want the camera now
  */
 
 /**
@@ -24,6 +25,7 @@ export class Senders {
   #tracks;
   #named;
   #people;
+  #paused;
   /** @type {Map<Source, RTCRtpTransceiver>} */
   #transceivers = new Map();
   /** What each was given last: `sender.track` follows later. @type {Map<Source, MediaStreamTrack | null>} */
@@ -34,12 +36,13 @@ export class Senders {
   #limiting = Promise.resolve();
 
   /** @param {SendersOptions} options */
-  constructor({ connection, MediaStream, tracks, named, people }) {
+  constructor({ connection, MediaStream, tracks, named, people, paused }) {
     this.#connection = connection;
     this.#MediaStream = MediaStream;
     this.#tracks = tracks;
     this.#named = named;
     this.#people = people;
+    this.#paused = paused;
   }
 
   /** The sources that have a place on the connection, and the mid of each, once it has one. @returns {Map<Source, string | null>} */
@@ -82,9 +85,13 @@ export class Senders {
     await this.#attach();
   }
 
-  /** @param {number} people */
-  async limit(people) {
+  /**
+   * @param {number} people
+   * @param {boolean} paused
+   */
+  async limit(people, paused) {
     this.#people = people;
+    this.#paused = paused;
     await this.keepLimits();
   }
 
@@ -95,7 +102,7 @@ export class Senders {
         const transceiver = this.#transceivers.get(source);
         if (!transceiver?.sender.track || this.#connection.signalingState === 'closed') continue;
         const isScreen = source === 'screen' || transceiver.sender.track === this.#tracks.screen;
-        await keepWithin(transceiver.sender, limitOf(isScreen ? 'screen' : source, this.#people));
+        await keepWithin(transceiver.sender, limitOf(isScreen ? 'screen' : source, this.#people), isScreen || !this.#paused);
       }
     });
     return this.#limiting;

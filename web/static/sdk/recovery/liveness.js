@@ -40,6 +40,7 @@ const MAX_LATE = 3;
 export class Liveness {
   #signaling;
   #peers;
+  #beat;
   /** @type {WeakMap<Peer, Pulse>} */
   #pulses = new WeakMap();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -51,10 +52,12 @@ export class Liveness {
   /**
    * @param {Signaling} signaling
    * @param {() => Peer[]} peers returns all peers of this moment
+   * @param {() => void} [beat] called at each check
    */
-  constructor(signaling, peers) {
+  constructor(signaling, peers, beat = () => {}) {
     this.#signaling = signaling;
     this.#peers = peers;
+    this.#beat = beat;
   }
 
   /** Must be called when there may be peers. The checks go on until there are none. */
@@ -63,6 +66,7 @@ export class Liveness {
     this.#timer ??= setTimeout(async () => {
       const isLate = performance.now() - due > LATE_MS;
       this.#late = isLate && this.#late < MAX_LATE ? this.#late + 1 : 0;
+      this.#beat();
       await this.#check(this.#late === 0);
       this.#timer = undefined;
       if (this.#peers().length > 0) this.start();

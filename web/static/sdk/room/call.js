@@ -5,7 +5,7 @@ import { TurnpikeError, codeOf } from '../error.js';
 
 /**
  * @import { User } from '../server/messages.js'
- * @import { Room, RoomClient } from './room.js'
+ * @import { Abortable, Room, RoomClient } from './room.js'
  *
  * @typedef {'declined' | 'cancelled' | 'timeout' | 'answered-elsewhere' | 'gone' | 'hangup'} CallOutcome timeout: nobody answered;
  * answered-elsewhere: another session of ours did; gone: somebody lost the connection while it rang; hangup: it was answered, and is over
@@ -125,33 +125,40 @@ export class Call extends Emitter {
     return abortable(accepting, signal, () => this.hangup());
   }
 
-  /** Refuses an incoming call. @param {string} [reason] for the caller to read, up to 200 characters */
-  async decline(reason) {
-    if (this.#state === 'ringing') await this.#finish({ type: 'decline', reason }, { outcome: 'declined', by: 'me', reason });
+  /**
+   * Refuses an incoming call.
+   *
+   * @param {string} [reason] for the caller to read, up to 200 characters
+   * @param {Abortable} [options]
+   */
+  async decline(reason, { signal } = {}) {
+    if (this.#state === 'ringing') await this.#finish({ type: 'decline', reason }, { outcome: 'declined', by: 'me', reason }, signal);
   }
 
-  /** Cancels an outgoing call while it rings. An answered call must be hung up instead. */
-  async cancel() {
-    if (this.#state === 'ringing') await this.#finish({ type: 'cancel' }, { outcome: 'cancelled', by: 'me' });
+  /** Cancels an outgoing call while it rings. An answered call must be hung up instead. @param {Abortable} [options] */
+  async cancel({ signal } = {}) {
+    if (this.#state === 'ringing') await this.#finish({ type: 'cancel' }, { outcome: 'cancelled', by: 'me' }, signal);
   }
 
-  /** Ends the call for both, whatever its state is. */
-  async hangup() {
-    if (this.#state === 'ringing') return this.direction === 'incoming' ? this.decline() : this.cancel();
-    await this.#finish({ type: 'hangup' }, { outcome: 'hangup', by: 'me' });
+  /** Ends the call for both, whatever its state is. @param {Abortable} [options] */
+  async hangup(options = {}) {
+    if (this.#state === 'ringing') return this.direction === 'incoming' ? this.decline(undefined, options) : this.cancel(options);
+    await this.#finish({ type: 'hangup' }, { outcome: 'hangup', by: 'me' }, options.signal);
   }
 
   /**
    * @param {{ type: 'decline', reason: string | undefined } | { type: 'cancel' | 'hangup' }} message
    * @param {CallEnd} end
+   * @param {AbortSignal | undefined} signal
    */
-  async #finish(message, end) {
+  async #finish(message, end, signal) {
     if (this.#state === 'ended') return;
     const answer = this.#client.request({ ...message, call: this.id });
     const room = this.#roomId;
     this.#end(end);
     // A server that has restarted knows of no calls. Then we must leave the call's room.
-    await answer.catch((error) => codeOf(error) === 'no-such-call' && room && this.#client.request({ type: 'leave', room })).catch(() => {});
+    const known = answer.catch((error) => codeOf(error) === 'no-such-call' && room && this.#client.request({ type: 'leave', room })).catch(() => {});
+    await abortable(known, signal);
   }
 
   /** @param {string} roomId */

@@ -1,5 +1,6 @@
 // @ts-check
-import { Emitter, changed, describe, emit, hold, report } from '../emitter.js';
+import { abortable } from '../abortable.js';
+import { Emitter, changed, describe, emit, hold, pick, report } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
 import { chatMessage } from '../peer/chat.js';
 import { insideOf as linkOf } from '../peer/peer.js';
@@ -48,6 +49,7 @@ import { Sharing } from './sharing.js';
  * @property {{ peer: Peer, text: string, at: Date }} message chat
  * @property {{ peer: Peer, data: unknown, topic: string }} data that a peer has sent to us, or to the room
  * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
+ * @property {{ peer: Peer | undefined }} speaker another peer speaks now
  * @property {{ host: Peer | 'me' | undefined }} host there is another host now
  * @property {{ by: Peer | 'me' | undefined }} locked nobody can join any more; `by` is undefined if it happened while we were away
  * @property {{ by: Peer | 'me' | undefined }} unlocked
@@ -58,6 +60,7 @@ import { Sharing } from './sharing.js';
  * Of one moment.
  * @typedef {Readonly<{
  *   id: string, size: number, locked: boolean, hasWaitingRoom: boolean, host: Peer | 'me' | undefined, isHost: boolean, isLeft: boolean,
+ *   speaker: Peer | undefined,
  *   sources: Tracks, peers: readonly PeerSnapshot[], knocks: readonly PeerInfo[],
  * }>} RoomSnapshot
  *
@@ -134,9 +137,11 @@ export class Room extends Emitter {
 
   /** @returns {RoomSnapshot} */
   #describe() {
-    const { id, size, locked, hasWaitingRoom, host, isHost, isLeft, sources } = this;
-    const peers = Object.freeze([...this.peers.values()].map((peer) => peer.snapshot));
-    return { id, size, locked, hasWaitingRoom, host, isHost, isLeft, sources, peers, knocks: Object.freeze([...this.knocks.values()]) };
+    return {
+      ...pick(this, 'id', 'size', 'locked', 'hasWaitingRoom', 'host', 'isHost', 'isLeft', 'speaker', 'sources'),
+      peers: Object.freeze([...this.peers.values()].map((peer) => peer.snapshot)),
+      knocks: Object.freeze([...this.knocks.values()]),
+    };
   }
 
   get isLeft() {
@@ -150,6 +155,11 @@ export class Room extends Emitter {
 
   get isHost() {
     return this.host === 'me';
+  }
+
+  /** @returns {Peer | undefined} the peer who speaks, or was the last to speak. With more than eight people, only its camera is sent to us */
+  get speaker() {
+    return this.#roster.speaker;
   }
 
   /** Whether we may lock, kick and let people in: as the host, or by our role. */
@@ -304,12 +314,12 @@ export class Room extends Emitter {
     return sendTo(this.#client, this, data, options);
   }
 
-  /** Leaves, and resolves when the server knows. */
-  async leave() {
+  /** Leaves, and resolves when the server knows. @param {Abortable} [options] */
+  async leave({ signal } = {}) {
     if (this.#left) return;
     const leaving = this.#client.request({ type: 'leave', room: this.id });
     this.#end('leave');
-    await leaving.catch(() => {}); // A lost connection leaves too, and after `not-in-room` we are out as well.
+    await abortable(leaving.catch(() => {}), signal); // A lost connection leaves too, and after `not-in-room` we are out as well.
   }
 
   /** @param {RoomState} joined lists the others; those that we do not know yet are new */

@@ -59,6 +59,11 @@ export class Rooms {
     for (const peer of this.peers) linkOf(peer).setIceServers(iceServers);
   }
 
+  /** Must be called again and again, to know who speaks. */
+  listen() {
+    for (const room of this.all.values()) insideOf(room).roster.listen();
+  }
+
   /** The others recognize a returning peer by its user. As another user, we would be there twice. */
   forgetPeers() {
     for (const room of this.all.values()) insideOf(room).roster.clear('gone');

@@ -1,8 +1,10 @@
 // @ts-check
 import { afterEvents, changed, emit, hold, release, releaseSoon, tap } from '../emitter.js';
 import { PeerChat } from '../peer/chat.js';
+import { ALL_SEEN } from '../peer/limits.js';
 import { Peer, insideOf } from '../peer/peer.js';
 import { serverUrl } from '../server/address.js';
+import { Speaker } from './speaker.js';
 
 /**
  * @import { SavedChat } from '../peer/chat.js'
@@ -26,6 +28,7 @@ export class Roster {
   #bySession = new Map();
   #client;
   #room;
+  #speaker = new Speaker();
   /** @type {Set<Peer>} peers whose session has ended while their connection works */
   #orphans = new Set();
   /** @type {Map<Peer, ReturnType<typeof setTimeout>>} by peers that must come back in time after the server's restart */
@@ -283,10 +286,21 @@ export class Roster {
     if (this.peers.get(peer.id) === peer) emit(this.#room, 'peer-changed', { peer });
   }
 
-  /** What each of them gets depends on how many they are. */
+  get speaker() {
+    return this.#speaker.peer;
+  }
+
+  /** Must be called again and again, to know who speaks. */
+  listen() {
+    if (!this.#speaker.look(this.peers.values())) return;
+    this.#limit();
+    emit(this.#room, 'speaker', { peer: this.speaker });
+  }
+
+  /** What each of them gets, and of whom we want a picture, depends on how many they are. */
   #limit() {
     const people = [...this.peers.values()].filter((peer) => insideOf(peer).hasConnection).length + 1;
-    for (const peer of this.peers.values()) insideOf(peer).limit(people);
+    for (const peer of this.peers.values()) insideOf(peer).limit(people, people <= ALL_SEEN || peer === this.speaker);
   }
 
   /** @param {Tracks} tracks that all of them get */
