@@ -56,6 +56,12 @@ const examples = {
     await hears(second.said, 'screen stopped');
     await hears(first.said, 'Guest');
   },
+  async speaker(open) {
+    const [first] = [await open(), await open()];
+    await hears(first.said, 'Guest'); // A microphone that a browser makes up beeps each second.
+    await hears(first.said, ' speaks');
+    await hears(first.said, ' is heard');
+  },
   async chat(open) {
     const [first] = [await open(), await open()];
     await hears(first.said, 'says: Hello!');

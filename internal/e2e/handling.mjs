@@ -29,6 +29,8 @@ function focused(page) {
  */
 export async function handling(stage, plan, step) {
   const [ann, ben] = await homes(stage, plan, 'ann', arabic);
+  await dismissed(ann, arabic);
+  step('the focus is where it was before a notice');
   const id = await ann.create();
   const [a, b] = [ann, ben].map(({ page }) => new Room(page));
   await ann.page.getByTestId('lock').waitFor();
@@ -55,6 +57,33 @@ export async function handling(stage, plan, step) {
   if (!events.includes(`\u2068${arabic}\u2069 came in.`)) throw new Error(`the name mingles with the sentence: ${events}`);
   expect(await ann.page.locator('tp-tile').last().getAttribute('data-local'), '', 'the mark of our own tile on the last one');
   return {};
+}
+
+/**
+ * What is dismissed gives the focus back to what had it, or to the page if that is gone.
+ * @param {import('./pages.mjs').Home} home
+ * @param {string} taken a name
+ */
+async function dismissed({ page }, taken) {
+  const room = page.getByTestId('room-id');
+  const dismiss = page.getByRole('button', { name: 'Dismiss' });
+  const complain = async () => {
+    const name = page.getByTestId('name');
+    await name.fill(taken);
+    await name.press('Enter');
+    await dismiss.waitFor();
+    await name.press('Escape');
+    await room.focus();
+  };
+  await complain();
+  await dismiss.press('Enter');
+  expect(await focused(page), 'room-id', 'what has the focus after a notice');
+  await complain();
+  await dismiss.focus();
+  await room.evaluate((field) => field.setAttribute('hidden', ''));
+  await dismiss.press('Enter');
+  expect(await focused(page), 'main', 'what has the focus after a notice whose cause is gone');
+  await room.evaluate((field) => field.removeAttribute('hidden'));
 }
 
 /** The fragment of an address is no other page: the call goes on. @param {Page} page */

@@ -1,6 +1,7 @@
 // @ts-check
 // Several people at one server, each in a context of one browser: rooms, calls and names.
 
+import { until } from './browser.mjs';
 import { Room, homes, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
@@ -187,13 +188,15 @@ export async function knock(stage, plan, step) {
   await b.page.getByRole('button', { name: 'Try again' }).click();
   await finn.join(id);
   await a.knock('finn').waitFor();
-  await a.knock('emil').getByTestId('admit').click();
+  await a.knock('emil').getByTestId('admit').press('Enter');
   await Promise.all([a.others(1), b.others(1)]);
+  await until('the focus to be at the next who waits', () => dora.page.evaluate(() => document.activeElement?.getAttribute('aria-label')?.includes('Admit \u2068finn')));
   await b.say('thank you');
   await a.hear('thank you');
   step('emil knocked again and was let in');
   await finn.page.getByTestId('give-up').click();
   await a.knock('finn').waitFor({ state: 'detached' });
+  await until('the focus to be at the page', () => dora.page.evaluate(() => document.activeElement?.localName === 'main'));
   step('finn gave up');
   return { notice };
 }

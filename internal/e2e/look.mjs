@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
+import { gate } from './gate.mjs';
 import { faultsOfLayout, settled } from './layout.mjs';
 import { Home, Room, online } from './pages.mjs';
 
@@ -213,6 +214,12 @@ async function inRoom(looks, plan, [ann, ben, cid, eve]) {
   await dialog.getByTestId('invite-make').waitFor();
   await looks.at('invite-more', ann.page);
   await ann.page.getByTestId('invite-close').click();
+  await eve.row('Ann Example').getByTestId('call').click();
+  await ann.page.getByTestId('incoming-call').waitFor();
+  await looks.at('ring-in-room', ann.page);
+  await ann.page.getByTestId('decline').click();
+  await eve.notice('declined');
+  await eve.page.getByRole('button', { name: 'Dismiss' }).click();
   await ben.join(id);
   await ben.notice('waiting');
   await looks.at('door', ben.page);
@@ -308,6 +315,7 @@ async function moderate(looks, plan, [ann, ben, cid, eve], id) {
   await Promise.all([ann, ben].map(({ page }) => page.getByTestId('create-room').waitFor()));
   const four = await ann.create({ size: 4 });
   const dan = ben;
+  const gates = await Promise.all([dan, cid].map(({ page }) => gate(page)));
   for (const home of [dan, eve, cid]) {
     await home.page.goto(`${plan.url}/r/${four}`);
     await online(home.page);
@@ -316,6 +324,14 @@ async function moderate(looks, plan, [ann, ben, cid, eve], id) {
   await pictures(rooms, 3);
   await looks.at('room-four', rooms[0].page);
   await looks.at('room-four-guest', rooms[1].page);
+  await gates[0]?.shut('refuses');
+  await dan.notice('barred');
+  await looks.at('barred', dan.page);
+  await gates[1]?.shut('away');
+  await cid.page.locator('tp-status[data-state=reconnecting]').waitFor();
+  await looks.at('reconnecting', cid.page);
+  await ann.page.locator('[data-testid=tile][data-away]').first().waitFor();
+  await looks.at('others-away', ann.page);
   await Promise.all(rooms.map(({ page }) => page.close())); // Four people keep a machine busy.
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // What goes on when something is lost: a message to one peer, and the way back to the server.
 
+import { gate } from './gate.mjs';
 import { Room, homes, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
@@ -57,28 +58,13 @@ export async function undelivered(stage, plan, step) {
 export async function barred(stage, plan, step) {
   const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
   const id = await ann.create();
-  let refuses = false;
-  /** @type {() => Promise<unknown>} */
-  let cut = () => Promise.resolve();
-  await ben.page.routeWebSocket(/\/signal$/, (socket) => {
-    if (!refuses) {
-      const server = socket.connectToServer();
-      cut = () => Promise.all([socket.close(), server.close()]);
-      return;
-    }
-    socket.onMessage((text) => {
-      const message = JSON.parse(String(text));
-      if (message.type === 'hello') socket.send(JSON.stringify({ type: 'error', ref: message.id, code: 'unauthorized', message: 'The ticket does not admit you.' }));
-    });
-  });
-  await ben.page.route('**/api/v1/tickets', (route) => (refuses ? route.fulfill({ status: 403, json: { error: { code: 'invite-used', message: 'This invite has been used.' } } }) : route.continue()));
+  const { shut } = await gate(ben.page);
   await ben.page.goto(`${plan.url}/r/${id}`);
   await online(ben.page);
   const [a, b] = [new Room(ann.page), new Room(ben.page)];
   await Promise.all([a.others(1), b.others(1)]);
   await b.watch();
-  refuses = true;
-  await cut();
+  await shut('refuses');
   const notice = await ben.notice('barred');
   step('the server does not sign ben in again, and his page says so');
   await Promise.all([a.watch(), b.watch()]);

@@ -275,8 +275,10 @@ export async function halfblocked(stage, plan, step) {
   const text = await trouble.innerText();
   if (!/Camera: blocked/.test(text) || /icrophone/.test(text)) throw new Error(`the page says: ${text}`);
   await page.context().grantPermissions(['camera', 'microphone']);
-  await page.getByTestId('trouble-again').click();
+  await page.getByTestId('trouble-again').press('Enter');
   await until('the strip to go', async () => (await trouble.innerText()) === '');
+  const focused = await page.evaluate(() => document.activeElement?.getAttribute('data-testid'));
+  if (focused !== 'mute') throw new Error(`what has the focus after the strip is ${focused}`);
   await a.watch();
   step('after the camera was allowed, "Try again" turned it on');
   return { text };

@@ -23,6 +23,7 @@ func TestPeers(t *testing.T) {
 		{"data", []string{chromium, firefox}},
 		{"quiet", []string{chromium, firefox}},
 		{"foreign", []string{chromium}},
+		{"crowd", []string{chromium, firefox}},
 	} {
 		for _, browser := range test.browsers {
 			t.Run(test.scenario+" in "+browser, func(t *testing.T) {

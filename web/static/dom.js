@@ -69,14 +69,44 @@ export function drawIcon(host, name) {
 }
 
 /**
- * Draws a round sign for a name: its initial on one of six colours.
+ * Draws a round sign for a name: the initials of its first and last word on one of six colours.
  *
  * @param {ParentNode} host of the `.avatar`
  * @param {string} name
  */
 export function drawAvatar(host, name) {
   const avatar = find(host, '.avatar', HTMLElement);
-  avatar.textContent = [...name.trim()][0]?.toUpperCase() ?? '?';
+  const words = name.trim().split(/\s+/);
+  avatar.textContent = [words[0], words.slice(1).at(-1)].map((word = '') => [...word][0] ?? '').join('').toUpperCase() || '?';
   const sum = [...name].reduce((sum, character) => sum + (character.codePointAt(0) ?? 0), 0);
   avatar.dataset.colour = String(sum % 6);
+}
+
+/**
+ * Gives the focus of something that goes away to an element that can have it, or else to the page. Without that nothing would
+ * have it, and a screen reader would begin at the top.
+ *
+ * @param {unknown} element
+ */
+export function giveFocus(element) {
+  if (element instanceof HTMLElement && element.checkVisibility()) element.focus({ preventScroll: true });
+  if (document.activeElement === document.body) find(document, 'main', HTMLElement).focus({ preventScroll: true });
+}
+
+/**
+ * Does what a button is for, unless that is under way. A button that is really disabled would lose the focus.
+ *
+ * @param {HTMLButtonElement} button
+ * @param {() => unknown} act
+ * @param {Iterable<HTMLButtonElement>} [others] that must wait as well
+ */
+export async function press(button, act, others = []) {
+  if (button.ariaDisabled === 'true') return;
+  const all = [button, ...others];
+  for (const each of all) each.ariaDisabled = 'true';
+  try {
+    await act();
+  } finally {
+    for (const each of all) each.ariaDisabled = 'false';
+  }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-import { drawIcon, fill, findButton, write } from '../dom.js';
+import { drawIcon, fill, findButton, press, write } from '../dom.js';
 
 /**
  * @import { Devices } from '../sdk/turnpike.js'
@@ -50,15 +50,7 @@ export class Controls extends HTMLElement {
    */
   #onPress(testid, act) {
     const button = findButton(this, testid);
-    button.addEventListener('click', async () => {
-      if (button.ariaDisabled === 'true') return;
-      button.ariaDisabled = 'true'; // A button that is really disabled loses the focus.
-      try {
-        await act();
-      } finally {
-        button.ariaDisabled = 'false';
-      }
-    });
+    button.addEventListener('click', () => press(button, act));
   }
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, isolate, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, giveFocus, isolate, press, write } from '../dom.js';
 
 /**
  * @import { App } from '../app.js'
@@ -84,15 +84,10 @@ export class Door extends HTMLElement {
    */
   #onAnswer(app, row, testid, act) {
     const button = findButton(row, testid);
-    button.addEventListener('click', async () => {
-      const buttons = row.querySelectorAll('button');
-      for (const each of buttons) each.disabled = true;
-      if (await app.notice.attempt(act)) return;
-      for (const each of buttons) each.disabled = false;
-    });
+    button.addEventListener('click', () => press(button, () => app.notice.attempt(act), row.querySelectorAll('button')));
   }
 
-  /** Moves the focus to the next row, if it was in this one. @param {PeerInfo} peer */
+  /** Moves the focus to the next row, if it was in this one, or to the page. @param {PeerInfo} peer */
   #remove(peer) {
     this.#calls.get(peer.session)?.abort();
     this.#calls.delete(peer.session);
@@ -100,7 +95,7 @@ export class Door extends HTMLElement {
     const focused = !!row?.contains(document.activeElement);
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
     row?.remove();
-    if (focused && next) findButton(next, 'admit').focus();
+    if (focused) giveFocus(next && findButton(next, 'admit'));
     this.#count();
   }
 

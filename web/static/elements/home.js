@@ -1,5 +1,5 @@
 // @ts-check
-import { fill, find, findButton, write } from '../dom.js';
+import { fill, find, findButton, press, write } from '../dom.js';
 import { readRoom, roomPath } from '../roomlinks.js';
 import { storeInvite, storeTicket } from '../storage.js';
 import { wordsOf } from '../words.js';
@@ -29,7 +29,7 @@ export class HomePage extends HTMLElement {
     for (let people = MAX_SIZE; people >= 2; people--) size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
     find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#create(Number(size.value), find(this, '[name=waiting]', HTMLInputElement).checked);
+      press(findButton(this, 'create-room'), () => this.#create(Number(size.value), find(this, '[name=waiting]', HTMLInputElement).checked));
     });
     find(this, 'form.join', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
@@ -42,8 +42,6 @@ export class HomePage extends HTMLElement {
    * @param {boolean} waitingRoom
    */
   async #create(size, waitingRoom) {
-    const button = findButton(this, 'create-room');
-    button.disabled = true;
     if (waitingRoom) this.app.attention.ask().catch(() => {}); // Somebody who wants to be asked wants to notice it.
     await this.app.notice.attempt(async () => {
       if (!(await this.#named())) return;
@@ -52,7 +50,6 @@ export class HomePage extends HTMLElement {
       if (this.isConnected) this.app.navigate(roomPath(room.id));
       else await room.leave();
     });
-    button.disabled = false;
   }
 
   /** Whether we have the name that the user has typed. */

@@ -1,4 +1,5 @@
 // @ts-check
+import { giveFocus } from '../dom.js';
 import { wordsFor } from '../words.js';
 
 /**
@@ -18,8 +19,18 @@ import { wordsFor } from '../words.js';
 
 /** The one place where the page says what went wrong or happened. */
 export class Notice extends HTMLElement {
+  /** @type {EventTarget | null} what had the focus before it came in here */
+  #former = null;
+
+  connectedCallback() {
+    this.addEventListener('focusin', ({ relatedTarget }) => {
+      if (!(relatedTarget instanceof Node && this.contains(relatedTarget))) this.#former = relatedTarget;
+    });
+  }
+
   /** @param {NoticeContent} content */
   show({ code, title, text = '', actions = [], whole = false }) {
+    const isHere = this.contains(document.activeElement);
     this.dataset.code = code;
     this.toggleAttribute('data-whole', whole);
     const heading = document.createElement(whole ? 'h1' : 'strong');
@@ -32,7 +43,7 @@ export class Notice extends HTMLElement {
     row.append(...actions.map((action, place) => this.#button(action, place === 0)));
     if (!whole) row.append(this.#button({ label: 'Dismiss', run: () => {} }, actions.length === 0));
     this.replaceChildren(heading, paragraph, row);
-    if (whole) heading.focus();
+    if (whole || isHere) heading.focus();
   }
 
   /**
@@ -51,9 +62,12 @@ export class Notice extends HTMLElement {
     }
   }
 
+  /** The focus goes back to where it was, or to the page, if it would be nowhere. */
   clear() {
+    const isHere = this.contains(document.activeElement);
     delete this.dataset.code;
     this.replaceChildren();
+    if (isHere) giveFocus(this.#former);
   }
 
   /**

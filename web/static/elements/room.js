@@ -3,6 +3,7 @@ import { copyLink } from '../clipboard.js';
 import { fill, find, findButton, isolate, write } from '../dom.js';
 import { RoomInvites } from '../roominvites.js';
 import { Devices } from '../sdk/devices.js';
+import { ALL_SEEN } from '../sdk/peer/limits.js';
 import { keepAwake } from '../wakelock.js';
 import { wordsFor, wordsOf } from '../words.js';
 import { ChatPanel } from './chat.js';
@@ -275,7 +276,7 @@ export class RoomPage extends HTMLElement {
     this.#tiles.setCount(people);
     this.toggleAttribute('data-alone', people === 1);
     write(this, '.count', `${people} of ${room.size}`);
-    write(this, '.waiting', people > 1 ? '' : 'Nobody else is here yet. Send them the link to this room.');
+    write(this, '.waiting', hint(people, [...room.peers.values()].filter(({ isMediaLess }) => !isMediaLess).length + 1));
     this.#chat.setListeners(people - 1);
   }
 
@@ -316,6 +317,15 @@ export class RoomPage extends HTMLElement {
       await this.#invite.open(); // It shows the link, to copy by hand.
     }
   }
+}
+
+/**
+ * @param {number} people
+ * @param {number} withMedia among them
+ */
+function hint(people, withMedia) {
+  if (people === 1) return 'Nobody else is here yet. Send them the link to this room.';
+  return withMedia > ALL_SEEN ? 'You hear everybody, and see the one who speaks: there are many people here.' : '';
 }
 
 customElements.define('tp-room', RoomPage);

@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, isolate, pageLoaded, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, giveFocus, isolate, pageLoaded, write } from '../dom.js';
 import { Fit } from './fit.js';
 import { PathBadge } from './path.js';
 import { attachPopup } from './popup.js';
@@ -9,10 +9,19 @@ import { attachPopup } from './popup.js';
  * @import { Tracks } from '../sdk/peer/sources.js'
  */
 
-/** One person in a room: picture or initial, name, and, for others, the path to them. */
+/** How often we look whether somebody speaks. */
+const LISTEN_MS = 200;
+/** A voice is louder than this, and a pause between words is shorter than that. */
+const VOICE = 0.01;
+const PAUSE_MS = 800;
+
+/** One person in a room: picture or initials, name, and, for others, the path to them. */
 export class Tile extends HTMLElement {
   /** @type {Fit | undefined} */
   #fit;
+  #heardAt = -Infinity;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #listening;
 
   /** @param {Peer} peer */
   watch(peer) {
@@ -27,6 +36,7 @@ export class Tile extends HTMLElement {
     showSources();
     pageLoaded.then(() => (this.#video.srcObject = peer.stream));
     peer.on('track', () => this.#play());
+    this.#listening = setInterval(() => this.#hear(peer.level), LISTEN_MS);
     find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());
   }
 
@@ -34,13 +44,27 @@ export class Tile extends HTMLElement {
   showName(name) {
     this.setAttribute('aria-label', name);
     write(this, '.who', name);
-    drawAvatar(this, name);
+    this.#drawAvatar(name);
     findButton(this, 'person-menu').setAttribute('aria-label', `Actions for ${isolate(name)}`);
     write(this, '[data-testid=remove-person] span', `Remove and ban ${isolate(name)}…`);
   }
 
+  /** The whole tile has the colour of the name, which is seen where there is no picture. @param {string} name */
+  #drawAvatar(name) {
+    drawAvatar(this, name);
+    this.dataset.colour = find(this, '.avatar', HTMLElement).dataset.colour;
+  }
+
+  /** Shows whether they speak. @param {number} level of this moment, from 0 to 1 */
+  #hear(level) {
+    const now = performance.now();
+    if (level > VOICE) this.#heardAt = now;
+    this.toggleAttribute('data-speaking', now - this.#heardAt < PAUSE_MS);
+  }
+
   /** A tile that has left the page lets go of the picture. */
   disconnectedCallback() {
+    clearInterval(this.#listening);
     this.#fit?.stop();
     if (this.firstChild) this.#video.srcObject = null;
   }
@@ -74,7 +98,7 @@ export class Tile extends HTMLElement {
   showLocal(name, { microphone: audio, camera: video }) {
     if (!this.firstChild) this.#draw('You');
     this.dataset.local = '';
-    drawAvatar(this, name);
+    this.#drawAvatar(name);
     this.#video.muted = true;
     this.#showMedia({ audio: !!audio?.enabled, video: !!video });
     write(this, '.aside', audio || video ? '' : 'no camera or microphone');
@@ -120,6 +144,7 @@ export class Tile extends HTMLElement {
   #unblock() {
     this.#video.muted = false;
     find(this, '.unblock', HTMLButtonElement).hidden = true;
+    giveFocus(this.querySelector('tp-path button'));
     this.#play();
   }
 }

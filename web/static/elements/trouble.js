@@ -1,4 +1,5 @@
 // @ts-check
+import { giveFocus } from '../dom.js';
 
 /**
  * @import { Device, ProblemCode } from '../sdk/devices.js'
@@ -54,7 +55,7 @@ export class TroubleStrip extends HTMLElement {
     if (!isDevice(source) || (code === undefined && !this.#troubles.has(source))) return;
     if (code) this.#troubles.set(source, code);
     else this.#troubles.delete(source);
-    this.replaceChildren(...this.#lines(devices));
+    without(this, () => this.replaceChildren(...this.#lines(devices)));
   }
 
   /** @param {Devices} devices */
@@ -73,6 +74,18 @@ export class TroubleStrip extends HTMLElement {
     // What was dismissed does not come back with the next trouble.
     return trouble(devices, code, which, () => which.forEach((device) => this.#troubles.delete(device)));
   }
+}
+
+/**
+ * Takes lines away. If the focus was in the strip, it goes to the next line, or to the controls below.
+ *
+ * @param {Element | null} strip
+ * @param {() => void} take
+ */
+function without(strip, take) {
+  const isHere = strip?.contains(document.activeElement);
+  take();
+  if (isHere) giveFocus(strip?.querySelector('button') ?? document.querySelector('tp-controls button'));
 }
 
 /** @param {string} source @returns {source is Device} */
@@ -110,7 +123,7 @@ function line(title, text, { again, dismissed } = {}) {
   line.append(paragraph);
   if (again) line.append(button('Try again', 'trouble-again', again));
   line.append(button('Dismiss', 'trouble-dismiss', () => {
-    line.remove();
+    without(line.parentElement, () => line.remove());
     dismissed?.();
   }));
   return line;

@@ -1,0 +1,115 @@
+// @ts-check
+// More people in one room than one can see.
+
+import { until } from './browser.mjs';
+import { Home, Room } from './pages.mjs';
+import { place } from './sdkpage.mjs';
+
+/** @typedef {import('./browser.mjs').Stage} Stage */
+/** @typedef {(what: string) => void} Step */
+/** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
+
+const tile = '[data-testid=tile]:not([data-local])';
+
+/**
+ * Gives a person of a page a camera and a voice: `loud` says how loud.
+ *
+ * @param {{ name: string, hums: boolean }} person hums: the browser's microphone gives a steady tone. A browser without a sound card
+ * makes none by itself
+ */
+async function appear({ name, hums }) {
+  const page = /** @type {any} */ (globalThis);
+  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+  const pen = canvas.getContext('2d');
+  setInterval(() => pen?.fillRect(Math.random() * 320, 0, 10, 240), 100);
+  const [camera] = canvas.captureStream(10).getVideoTracks();
+  const { room } = page[name];
+  if (hums) {
+    const [microphone] = (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks();
+    page[name].loud = (/** @type {number} */ gain) => room.mute('microphone', gain === 0);
+    await room.share({ camera, microphone });
+    return room.mute('microphone');
+  }
+  page.audio ??= new AudioContext();
+  await page.audio.resume();
+  const tone = page.audio.createOscillator();
+  const volume = page.audio.createGain();
+  volume.gain.value = 0;
+  const voice = page.audio.createMediaStreamDestination();
+  tone.connect(volume).connect(voice);
+  tone.start();
+  page[name].loud = (/** @type {number} */ gain) => { volume.gain.value = gain; };
+  await room.share({ camera, microphone: voice.stream.getAudioTracks()[0] });
+}
+
+/**
+ * Eight people see each other. With the ninth, each sees only the one who speaks, and nobody else's picture is sent. When they are
+ * eight again, all are seen.
+ * @param {Stage} stage
+ * @param {Plan} plan
+ * @param {Step} step
+ */
+export async function crowd(stage, plan, step) {
+  const browser = await stage.browser(plan.place);
+  const people = await place(stage, plan, { size: 9, browser });
+  await people.mouse.click(9, 9); // Without a gesture of a user, Chromium plays no sound.
+  for (const name of ['ben', 'cid', 'dan', 'eve', 'fay', 'gus', 'hal']) {
+    await people.evaluate((name) => /** @type {any} */ (globalThis).join(name), name);
+  }
+  for (const name of ['ben', 'cid']) await people.evaluate(appear, { name, hums: plan.place.browser === 'firefox' });
+  step('eight people are there');
+  const home = new Home(await stage.page(browser, 'ann'));
+  await home.open(plan.url, 'ann');
+  await home.join('pair');
+  const { page } = home;
+  await new Room(page).others(7);
+  /** Whose picture ann's page shows, and who has a ring. */
+  const seen = () => page.evaluate((tile) => [...document.querySelectorAll(tile)].flatMap((tile) => {
+    const name = tile.getAttribute('aria-label') ?? '';
+    return [...(tile.hasAttribute('data-video') ? [name] : []), ...(tile.hasAttribute('data-speaking') ? [`${name} speaks`] : [])];
+  }).join(', '), tile);
+  const shows = (/** @type {string} */ want) => until(`${want} to be all that is seen`, async () => (await seen()) === want);
+  await shows('ben, cid');
+  step('eight people are seen');
+  await people.evaluate(() => /** @type {any} */ (globalThis).join('ian'));
+  await page.locator('.waiting').filter({ hasText: 'see the one who speaks' }).waitFor();
+  await shows('');
+  step('nine people are there, and nobody speaks');
+
+  /** How many bytes of picture each of the two sends to all the others, in a second. */
+  const sent = () => people.evaluate(async () => {
+    const page = /** @type {any} */ (globalThis);
+    const count = async (/** @type {string} */ name) => {
+      let bytes = 0;
+      for (const peer of page[name].room.peers.values()) {
+        for (const report of (await peer.connection.getStats()).values()) if (report.type === 'outbound-rtp' && report.kind === 'video') bytes += report.bytesSent;
+      }
+      return bytes;
+    };
+    const before = await Promise.all(['ben', 'cid'].map(count));
+    for (const since = performance.now(); performance.now() - since < 1000;) await new Promise(requestAnimationFrame);
+    return (await Promise.all(['ben', 'cid'].map(count))).map((bytes, i) => bytes - (before[i] ?? 0));
+  });
+  const says = (/** @type {string} */ name, /** @type {number} */ gain) => people.evaluate(([name, gain]) => /** @type {any} */ (globalThis)[name].loud(gain), /** @type {const} */ ([name, gain]));
+  await until('no picture to be sent', async () => (await sent()).every((bytes) => bytes === 0));
+  step('no picture is sent');
+  await says('ben', 0.3);
+  await shows('ben, ben speaks');
+  await page.locator(tile).filter({ hasText: 'ben' }).locator('video').evaluate((video) => new Promise((shown) => /** @type {HTMLVideoElement} */ (video).requestVideoFrameCallback(shown)));
+  await until('the picture of ben alone to be sent', async () => {
+    const [ben = 0, cid] = await sent();
+    return ben > 0 && cid === 0;
+  });
+  step('ben speaks, and is seen');
+  await says('ben', 0);
+  await shows('ben');
+  await says('cid', 0.1);
+  await shows('cid, cid speaks');
+  step('cid speaks, and is seen in his place');
+  await people.evaluate(() => /** @type {any} */ (globalThis).ian.room.leave());
+  await shows('ben, cid, cid speaks');
+  const hint = await page.locator('.waiting').innerText();
+  if (hint !== '') throw new Error(`the page still says: ${hint}`);
+  step('eight people are seen again');
+  return {};
+}
