@@ -162,12 +162,12 @@ func TestURLs(t *testing.T) {
 			Username: "u", Credential: "p"},
 	}, nil)
 	want := []endpoint{
-		{"udp", "a.example", 3478, credential{host: "a.example"}},
-		{"udp", "b.example", 99, credential{host: "b.example"}},
 		{"udp", "c.example", 3478, credential{"u", "p", "c.example"}},
 		{"tcp", "c.example", 80, credential{"u", "p", "c.example"}},
 		{"tls", "2001:db8::1", 443, credential{"u", "p", "2001:db8::1"}},
 		{"dtls", "d.example", 5349, credential{"u", "p", "d.example"}},
+		{"udp", "a.example", 3478, credential{host: "a.example"}},
+		{"udp", "b.example", 99, credential{host: "b.example"}},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)

@@ -21,8 +21,7 @@ var errCandidate = errors.New("not a candidate for UDP")
 
 // AddCandidate takes a candidate of the other side. What leads nowhere is an error, and is not tried.
 func (p *Path) AddCandidate(line string) error {
-	_, loopback := hostAddresses()
-	c, err := parseCandidate(line, loopback)
+	c, err := parseCandidate(line, p.local())
 	if err != nil {
 		return err
 	}
@@ -37,8 +36,23 @@ func (p *Path) AddCandidate(line string) error {
 	return nil
 }
 
+// local tells whether the other side may be on this machine's loopback: this machine has nothing else, or its own server is
+// there.
+func (p *Path) local() bool {
+	p.mu.Lock()
+	urls := p.urls
+	p.mu.Unlock()
+	for _, e := range parse(urls, nil) {
+		if a, err := netip.ParseAddr(e.host); e.host == "localhost" || err == nil && a.IsLoopback() {
+			return true
+		}
+	}
+	_, loopback := hostAddresses()
+	return loopback
+}
+
 // parseCandidate reads a line. Names are not looked up, and the ranges in which nobody else can be are refused: a loopback
-// address is good for machines that have nothing else.
+// address is good only where the caller knows that the other side may be there.
 func parseCandidate(line string, loopback bool) (ice.Candidate, error) {
 	if len(line) > maxLine {
 		return nil, errCandidate

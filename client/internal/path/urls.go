@@ -2,6 +2,7 @@ package path
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/pion/stun/v4"
@@ -22,7 +23,7 @@ type endpoint struct {
 	credential
 }
 
-// parse returns the endpoints that ICE servers name. Those that it does not understand it leaves out.
+// parse returns the endpoints that ICE servers name, those that relay first. Those that it does not understand it leaves out.
 func parse(servers []wire.ICEServer, log *slog.Logger) []endpoint {
 	var all []endpoint
 	for _, s := range servers {
@@ -41,6 +42,16 @@ func parse(servers []wire.ICEServer, log *slog.Logger) []endpoint {
 			all = append(all, e)
 		}
 	}
+	// A server that is named for both is asked once, for both.
+	slices.SortStableFunc(all, func(a, b endpoint) int {
+		switch {
+		case a.relays() == b.relays():
+			return 0
+		case a.relays():
+			return -1
+		}
+		return 1
+	})
 	return all
 }
 

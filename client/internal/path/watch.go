@@ -158,7 +158,8 @@ func (p *Path) judge(now time.Time) {
 	}
 }
 
-// judgeRelayed asks for a restart now and then while the path is relayed, since a direct one may have become possible.
+// judgeRelayed asks for a restart now and then while the path is relayed, since a direct one may have become possible, or
+// a relay over UDP.
 func (p *Path) judgeRelayed(now time.Time) {
 	w := &p.watch
 	i, up := p.Current()
@@ -169,7 +170,7 @@ func (p *Path) judgeRelayed(now time.Time) {
 	if w.relayed.IsZero() {
 		w.relayed = now
 	}
-	if p.config.RelayOnly || !p.config.Leads {
+	if p.config.RelayOnly && i.Protocol == "udp" || !p.config.Leads {
 		return
 	}
 	if now.Sub(w.relayed) >= afterRelay[min(w.retries, len(afterRelay)-1)] {

@@ -42,7 +42,11 @@ func ownAddress(t testing.TB) net.IP {
 
 func startTURN(t testing.TB) *turnServer {
 	t.Helper()
-	ip := ownAddress(t)
+	return startTURNAt(t, ownAddress(t))
+}
+
+func startTURNAt(t testing.TB, ip net.IP) *turnServer {
+	t.Helper()
 	s := &turnServer{host: ip.String()}
 	u, err := net.ListenPacket("udp4", net.JoinHostPort(s.host, "0"))
 	if err != nil {
@@ -83,6 +87,8 @@ func (s *turnServer) servers(protocols ...string) []wire.ICEServer {
 	var urls []string
 	for _, p := range protocols {
 		switch p {
+		case "stun":
+			urls = append(urls, "stun:"+s.udp.String())
 		case "udp":
 			urls = append(urls, "turn:"+s.udp.String()+"?transport=udp")
 		case "tcp":
@@ -158,6 +164,25 @@ func TestRelayed(t *testing.T) {
 		})
 		exchange(t, a, b, 4<<20)
 	})
+}
+
+// TestPrefersUDP holds that UDP is used where it works, also if the same server is named for STUN before.
+func TestPrefersUDP(t *testing.T) {
+	s := startTURN(t)
+	a, b := pairOf(t, func(a, b *link.Config) {
+		a.RelayOnly, a.ICEServers, a.TLS = true, s.servers("stun", "tls", "tcp", "udp"), &tls.Config{RootCAs: s.roots}
+	})
+	exchange(t, a, b, 1<<10)
+	await(t, a, "relayed over udp", func(p link.Path) bool { return p.Relayed && p.Protocol == "udp" })
+}
+
+// TestLoopbackRelay has a server that only this machine reaches, as in a first trial.
+func TestLoopbackRelay(t *testing.T) {
+	s := startTURNAt(t, net.IPv4(127, 0, 0, 1))
+	a, b := pairOf(t, func(a, b *link.Config) {
+		a.RelayOnly, a.ICEServers, b.RelayOnly, b.ICEServers = true, s.servers("udp"), true, s.servers("udp")
+	})
+	exchange(t, a, b, 1<<10)
 }
 
 // TestHidden holds that a side with RelayOnly says nothing of its addresses.
