@@ -97,6 +97,7 @@ func TestNetcheck(t *testing.T) {
 				{netlab.AddressRestricted, "true", "true", same, port, probe.VerdictDirect},
 				{netlab.PortRestricted, "true", "true", same, probe.AddressAndPortDependent, probe.VerdictDirect},
 				{netlab.Symmetric, "true", "true", probe.AddressAndPortDependent, probe.AddressAndPortDependent, probe.VerdictMostly},
+				{netlab.CGNAT, "true", "true", probe.AddressAndPortDependent, probe.AddressAndPortDependent, probe.VerdictMostly},
 				{netlab.UDPBlocked, "false", "unknown", "", "", probe.VerdictRelayed},
 				{netlab.Only443, "false", "unknown", "", "", probe.VerdictRelayed},
 			} {
@@ -144,5 +145,36 @@ func wantRelays(t *testing.T, n probe.Network, kind netlab.Kind, dtls bool) {
 	}
 	if len(seen) < 3 || seen["dtls"] != dtls {
 		t.Errorf("tried %v", seen)
+	}
+}
+
+// TestNetcheckIPv6 holds the same of a host with IPv6 alone, and of a firewall on the way that lets in answers only.
+func TestNetcheckIPv6(t *testing.T) {
+	need(t)
+	lab := netlab.New(t)
+	host := lab.Public("server")
+	lab.AddName6(publicName, host)
+	s, config, ca := startServerOn(t, lab, host, `listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478"]`)
+	link := s.link(t, config, "standup")
+	for _, closed := range []bool{false, true} {
+		client := lab.Behind(netlab.IPv6Only, fmt.Sprint("client-", closed))
+		want := probe.PortIndependent
+		if closed {
+			want = probe.AddressAndPortDependent
+			lab.Rules(client, "table ip6 answers {\nchain in { type filter hook input priority filter; policy drop\nct state established,related accept\nicmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n}\n}\n")
+		}
+		n := lookAround(t, client, ca, link)
+		f := n.IPv6
+		if show(n.UDP) != "true" || show(f.Works) != "true" || show(f.NAT) != "false" || f.Mapped.Addr() != client.Addr6() || f.Filtering.Kind != want || f.PathMTU.Bytes != 1500 || n.Verdict != probe.VerdictDirect {
+			t.Errorf("%+v", n)
+		}
+		if show(n.IPv4.Works) != "false" || n.IPv4.Why != "this machine has no IPv4 way to the server" || n.IPv4.Mapped.IsValid() {
+			t.Errorf("IPv4: %+v", n.IPv4)
+		}
+		for _, r := range n.Relays {
+			if r.Family != "ipv6" || !r.OK {
+				t.Errorf("%+v", r)
+			}
+		}
 	}
 }

@@ -80,30 +80,29 @@ func (l *look) relays(ctx context.Context, urls []iceURL) {
 			addrs[u.uri.Host] = onePerFamily(ctx, u.uri.Host)
 		}
 	}
-	var group sync.WaitGroup
+	var targets []iceTarget
 	for _, u := range urls {
 		for _, addr := range addrs[u.uri.Host] {
 			r := Relay{URL: u.raw, Network: u.network(), Family: "ipv4", Guessed: u.guessed, Address: netip.AddrPortFrom(addr, uint16(u.uri.Port))}
 			if addr.Is6() {
 				r.Family = "ipv6"
 			}
-			i := len(l.out.Relays)
-			l.out.Relays = append(l.out.Relays, r)
 			target := u.iceTarget
 			target.addr = addr
-			group.Go(func() {
-				timeout := l.Timeout
-				if u.guessed {
-					timeout = min(timeout, guessPatience)
-				}
-				ctx, cancel := context.WithTimeout(ctx, timeout)
-				defer cancel()
-				target.measure(ctx, &r)
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				l.out.Relays[i] = r
-			})
+			l.out.Relays, targets = append(l.out.Relays, r), append(targets, target)
 		}
+	}
+	var group sync.WaitGroup
+	for i := range targets {
+		group.Go(func() { // it alone has this element until all have ended
+			r, timeout := &l.out.Relays[i], l.Timeout
+			if r.Guessed {
+				timeout = min(timeout, guessPatience)
+			}
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			targets[i].measure(ctx, r)
+		})
 	}
 	group.Wait()
 }
