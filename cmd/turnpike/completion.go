@@ -43,7 +43,7 @@ type flagHelp struct {
 }
 
 // helpFlag is a line of help that begins a flag: "  --room NAME    the room".
-var helpFlag = regexp.MustCompile(`^  (--[a-z0-9-]+)( [A-Za-z|:]+)?(?:  +(.*))?$`)
+var helpFlag = regexp.MustCompile(`^  (?:-[a-z], )?(--[a-z0-9-]+|-[a-z])( [A-Za-z|:]+)?(?:  +(.*))?$`)
 
 // allHelp reads the commands and their flags from the help, so that nothing says them twice.
 func allHelp() []commandHelp {

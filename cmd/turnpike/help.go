@@ -19,6 +19,8 @@ usage: turnpike COMMAND [flags]
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
   netcheck  show what the network of this machine does to calls: UDP, NAT, router, relays
+  ping      send pings to a peer, and say whether the path is direct or relayed
+  pipe      join standard input and output of two machines, or reach a TCP port of the other one
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
@@ -386,6 +388,8 @@ func topics() map[string]topic {
 		"netcheck": {helpNetcheck, false},
 		"bench":    {helpBench, false},
 		"invite":   {helpInvite, false},
+		"ping":     {helpPing, false},
+		"pipe":     {helpPipe, false},
 
 		"bench signal": {helpBenchSignal, false},
 

@@ -29,7 +29,7 @@ func main() {
 }
 
 // endsByContext are the commands beside serve that end in an orderly way on a signal.
-var endsByContext = []string{"check", "netcheck", "bench"}
+var endsByContext = []string{"check", "netcheck", "ping", "pipe", "bench"}
 
 // catchSignals returns what the signals of a command do. SIGINT ends the context of serve and of endsByContext; so does
 // SIGTERM, but serve drains first. A second signal ends the process. SIGHUP goes to serve alone. All other commands are
@@ -111,6 +111,8 @@ func commands() []command {
 		{"serve", (*program).serve},
 		{"check", (*program).check},
 		{"netcheck", (*program).netcheck},
+		{"ping", (*program).ping},
+		{"pipe", (*program).pipe},
 		{"bench", (*program).bench},
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},

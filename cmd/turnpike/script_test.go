@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the transcripts in testdata. Beside testscript's own commands they have
 //
 //	serve ARGS   start a server in this process, on free ports of loopback, and wait until it is up;
-//	             sets $URL, $HTTPADDR, $HTTPALL, $METRICS, $METRICSADDR, $TURNUDP, $TURNTCP, $TURNURL and $TURNALL, and leaves what it printed in serve.out
+//	             sets $URL, $HTTPADDR, $HTTPPORT, $HTTPALL, $METRICS, $METRICSADDR, $TURNUDP, $TURNTCP, $TURNURL and $TURNALL, and leaves what it printed in serve.out
 //	drain        ask it to drain, wait for its end and leave its log in serve.err (stop is testscript's own, and ends the script)
 //	keypair ALG FILE               make an app's key pair, FILE and FILE.pub
 //	sign ALG KEYFILE CLAIMS NAME   sign a token with a secret or a private key, and leave it in $NAME and the file NAME
@@ -75,6 +75,8 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HTTPALL", urls.Replace(s.row("web")))
 	_, web, _ := strings.Cut(first, "://")
 	ts.Setenv("HTTPADDR", strings.Replace(web, "localhost", "127.0.0.1", 1))
+	_, port, _ := strings.Cut(web, ":")
+	ts.Setenv("HTTPPORT", port)
 	ts.Setenv("TURNALL", strings.ReplaceAll(s.row("turn"), "  ", ","))
 	if udp, tcp, ok := strings.Cut(s.row("turn"), "  "); ok {
 		ts.Setenv("TURNUDP", udp)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"turnpike/auth"
@@ -37,6 +38,7 @@ func (f *serverFlags) register(fs *flag.FlagSet) {
 // access is a server, and how to get in there: with the ticket, else with the invite, else as a guest.
 type access struct {
 	base           string // scheme://host[:port]
+	room           string // that the link of the invite leads to, empty if it is not a link
 	ticket, invite string // invite is the token, without the link around it
 }
 
@@ -98,6 +100,9 @@ func (a *access) match(link, from string) error {
 		return nil
 	}
 	base, err := serverURL(link)
+	if err == nil {
+		a.room, err = roomOfLink(link)
+	}
 	switch {
 	case err != nil:
 		return errors.New("the invite is a link, and leads to no server; copy the whole link, which begins with https://")
@@ -107,4 +112,17 @@ func (a *access) match(link, from string) error {
 		return fmt.Errorf("the invite leads to %s, and %s names %s; give one of them", base, from, a.base)
 	}
 	return nil
+}
+
+// roomOfLink returns the room of a link such as https://turn.example.org/r/standup#invite=eyJ...
+func roomOfLink(link string) (string, error) {
+	u, err := url.Parse(link)
+	if err != nil {
+		return "", err
+	}
+	room, ok := strings.CutPrefix(u.Path, "/r/")
+	if !ok {
+		return "", nil
+	}
+	return strings.Trim(room, "/"), nil
 }

@@ -30,6 +30,8 @@ needed="
   caddy              caddy
   debootstrap        debootstrap
   systemd-nspawn     systemd-container
+  ssh                openssh-client
+  sshd               openssh-server
 "
 # and what is only installed by its name, for one target alone
 named="
@@ -67,8 +69,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   # These packages start servers on the ports that ours uses. Only the tests may start them.
   if [ -d /run/systemd/system ]; then
-    for service in coturn nginx caddy; do
-      if [[ " ${missing[*]} " == *" $service"* ]]; then systemctl disable --now --quiet "$service" || true; fi
+    for service in coturn nginx caddy ssh; do
+      if [[ " ${missing[*]} " == *" ${service/#ssh/openssh-server}"* ]]; then systemctl disable --now --quiet "$service" || true; fi
     done
   fi
 fi

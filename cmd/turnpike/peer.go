@@ -1,0 +1,232 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"turnpike/client"
+	"turnpike/signal/wire"
+)
+
+// peerFlags are the flags of the commands that talk to a peer: ping and pipe.
+type peerFlags struct {
+	server  serverFlags
+	room    string
+	name    string
+	wait    time.Duration
+	relayed bool
+	quiet   bool
+}
+
+func (f *peerFlags) register(fs *flag.FlagSet) {
+	f.server.register(fs)
+	fs.StringVar(&f.room, "room", "", "")
+	fs.StringVar(&f.name, "name", "", "")
+	fs.DurationVar(&f.wait, "wait", 10*time.Second, "")
+	fs.BoolVar(&f.relayed, "relayed", false, "")
+	fs.BoolVar(&f.quiet, "quiet", false, "")
+	fs.BoolVar(&f.quiet, "q", false, "")
+}
+
+// visit is a stay in a room, for as long as a command runs.
+type visit struct {
+	room   *client.Room
+	name   string // by which others know this side
+	status *statusLines
+	leave  func()
+}
+
+// visit signs in and enters the room. The caller must leave it.
+func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*visit, error) {
+	if f.wait <= 0 {
+		return nil, &usageError{command, fmt.Errorf("--wait %v is not positive", f.wait)}
+	}
+	access, err := f.server.choose(p, command, "")
+	if err != nil {
+		return nil, err
+	}
+	room := strings.ToLower(cmp.Or(f.room, access.room))
+	switch {
+	case room == "":
+		return nil, &usageError{command, errors.New("no room is named; pass --room ROOM, the same on both machines, or an invite's link")}
+	case !wire.ValidRoom(room):
+		return nil, &usageError{command, fmt.Errorf("--room %q is not a room; use 1 to 64 of a-z, 0-9 and \"-\", with no \"-\" at either end", room)}
+	}
+	status := p.statusLines(f.quiet)
+	entering, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	session, err := dialAs(entering, f.name, client.Config{
+		URL: access.base, Ticket: access.ticket, Invite: access.invite, RelayOnly: f.relayed, OnEvent: status.event,
+	})
+	if err != nil {
+		return nil, cutShort(ctx, err)
+	}
+	p.remember(access.base)
+	joined, err := session.Join(entering, room, client.JoinOptions{Create: true, Size: wire.MaxRoomSize})
+	if err != nil {
+		_ = session.Close()
+		return nil, cutShort(ctx, fmt.Errorf("room %s: %w", room, err))
+	}
+	return &visit{room: joined, name: session.Name(), status: status, leave: func() { _ = session.Close() }}, nil
+}
+
+// connect waits for a peer of that name and for a path to it, at most as long as wait says for each.
+func (v *visit) connect(ctx context.Context, name string, wait time.Duration) (*client.Peer, error) {
+	finding, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	peer, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return strings.EqualFold(peer.Name(), name) || peer.ID() == name })
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = v.nobody(name, wait)
+		}
+		return nil, cutShort(ctx, err)
+	}
+	v.status.watch(peer)
+	connecting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if _, err := peer.Connected(connecting); err != nil {
+		return nil, cutShort(ctx, fmt.Errorf("no path to %s within %v: %w", peer.Name(), wait, err))
+	}
+	return peer, nil
+}
+
+// nobody says whom the room has instead of a peer of that name.
+func (v *visit) nobody(name string, wait time.Duration) error {
+	var there []string
+	for _, peer := range v.room.Peers() {
+		there = append(there, peer.Name())
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("nobody else came into the room %s within %v; start the other side with --room %s", v.room.ID(), wait, v.room.ID())
+	}
+	slices.Sort(there)
+	return fmt.Errorf("there is no %s in the room %s; there is %s", name, v.room.ID(), strings.Join(there, ", "))
+}
+
+// eachPeer runs do for everybody who is in the room or comes, until ctx ends, and returns once all of them have.
+func (v *visit) eachPeer(ctx context.Context, do func(*client.Peer)) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	met := map[*client.Peer]bool{}
+	for {
+		peer, err := v.room.WaitPeer(ctx, func(peer *client.Peer) bool { return !met[peer] })
+		if err != nil {
+			return
+		}
+		maps.DeleteFunc(met, func(peer *client.Peer, _ bool) bool { return isClosed(peer.Gone()) })
+		met[peer] = true
+		running.Go(func() { do(peer) })
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// cutShort replaces an error that Ctrl-C has caused.
+func cutShort(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.New("stopped")
+	}
+	return err
+}
+
+// dialAs signs in as name. Without one it takes the machine's, with a number if somebody has that: two commands may run on a machine.
+func dialAs(ctx context.Context, name string, c client.Config) (*client.Session, error) {
+	if c.Name = name; name != "" {
+		return client.Dial(ctx, c)
+	}
+	host, _ := os.Hostname() // an empty name leaves the choice to the server
+	host, _, _ = strings.Cut(host, ".")
+	for n := 1; ; n++ {
+		c.Name = host
+		if n > 1 {
+			c.Name = fmt.Sprintf("%s-%d", host, n)
+		}
+		session, err := client.Dial(ctx, c)
+		if client.CodeOf(err) != string(wire.CodeNameTaken) || n == 9 {
+			return session, err
+		}
+	}
+}
+
+// statusLines tells on stderr how peers are reached, and when that changes.
+type statusLines struct {
+	w     io.Writer
+	color bool
+	about map[*client.Peer]bool // guarded by mu
+	mu    sync.Mutex
+}
+
+func (p *program) statusLines(quiet bool) *statusLines {
+	s := &statusLines{w: p.stderr, about: map[*client.Peer]bool{}}
+	if quiet {
+		s.w = io.Discard
+	}
+	f, ok := p.stderr.(*os.File)
+	s.color = ok && term.IsTerminal(int(f.Fd())) && p.getenv("NO_COLOR") == ""
+	return s
+}
+
+// watch tells of peer's path from now on, and the path of this moment.
+func (s *statusLines) watch(peer *client.Peer) {
+	s.mu.Lock()
+	known := s.about[peer]
+	s.about[peer] = true
+	s.mu.Unlock()
+	if path, ok := peer.Path(); ok && !known {
+		s.path(peer, path)
+	}
+}
+
+func (s *statusLines) event(e client.Event) {
+	switch e := e.(type) {
+	case client.PathChanged:
+		s.mu.Lock()
+		watched := s.about[e.Peer]
+		s.mu.Unlock()
+		if watched && e.Path != (client.Path{}) { // none: another one follows, or the peer leaves
+			s.path(e.Peer, e.Path)
+		}
+	case client.Disconnected:
+		s.print("%v Connections to peers go on.", e.Err)
+	case client.Reconnected:
+		s.print("The server is back.")
+	}
+}
+
+func (s *statusLines) path(peer *client.Peer, path client.Path) {
+	text := path.String()
+	if s.color {
+		kind, rest, _ := strings.Cut(text, " ")
+		shade := "\x1b[33m" // yellow: relayed, or none
+		if kind == "direct" {
+			shade = "\x1b[32m"
+		}
+		text = shade + kind + "\x1b[0m " + rest
+	}
+	s.print("%s: %s", peer.Name(), text)
+}
+
+func (s *statusLines) print(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.w, format+"\n", args...)
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"turnpike/client"
+)
+
+// The names of a pipe's streams: the standard input and output of both sides, or a TCP port of the side that listens. The side that
+// accepts a stream says pipeAccepted first, or pipeRefused and why not, in one line.
+const (
+	pipeStandard = "pipe"
+	pipePort     = "tcp/"
+
+	pipeAccepted = "ok\n"
+	pipeRefused  = "error: "
+	maxRefusal   = 256
+)
+
+func (p *program) pipe(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("pipe", flag.ContinueOnError)
+	var flags peerFlags
+	flags.register(fs)
+	listen := fs.Bool("listen", false, "")
+	to := fs.String("to", "", "")
+	allow := portList{}
+	fs.Var(&allow, "allow", "")
+	rest, err := parseFlags(fs, args, 1)
+	if err != nil {
+		return err
+	}
+	switch {
+	case *listen == (*to != ""):
+		return &usageError{"pipe", errors.New("pass either --listen, or --to PEER")}
+	case *listen && len(rest) > 0:
+		return &usageError{"pipe", fmt.Errorf("%q is one argument too many; --listen takes ports as --allow %s", rest[0], rest[0])}
+	case !*listen && len(allow) > 0:
+		return &usageError{"pipe", errors.New("--allow belongs to --listen")}
+	}
+	stream := pipeStandard
+	if len(rest) == 1 {
+		port, err := parsePort(rest[0])
+		if err != nil {
+			return &usageError{"pipe", err}
+		}
+		stream = pipePort + port
+	}
+	v, err := p.visit(ctx, "pipe", &flags)
+	if err != nil {
+		return err
+	}
+	defer v.leave()
+	go v.answerPings(ctx, nil)
+	switch {
+	case !*listen:
+		return p.pipeTo(ctx, v, *to, stream, flags.wait)
+	case len(allow) > 0:
+		v.status.print("listens as %s in the room %s, for TCP %s", v.name, v.room.ID(), allow.String())
+		return v.servePorts(ctx, allow)
+	}
+	v.status.print("listens as %s in the room %s", v.name, v.room.ID())
+	return p.pipeOnce(ctx, v)
+}
+
+// pipeTo carries standard input and output to a peer, or to a TCP port there.
+func (p *program) pipeTo(ctx context.Context, v *visit, name, stream string, wait time.Duration) error {
+	peer, err := v.connect(ctx, name, wait)
+	if err != nil {
+		return err
+	}
+	conn, err := peer.Open(ctx, stream)
+	if err != nil {
+		return cutShort(ctx, fmt.Errorf("%s: %w", peer.Name(), err))
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	answer := bufio.NewReaderSize(conn, maxRefusal)
+	line, err := answer.ReadSlice('\n')
+	switch {
+	case err != nil:
+		return cutShort(ctx, pipeEnd(peer, fmt.Errorf("%s did not answer: %w", peer.Name(), err)))
+	case string(line) != pipeAccepted:
+		return fmt.Errorf("%s refuses: %s", peer.Name(), printable(strings.TrimSpace(strings.TrimPrefix(string(line), pipeRefused))))
+	}
+	return cutShort(ctx, pipeEnd(peer, p.exchange(conn, answer)))
+}
+
+// pipeOnce takes the first pipe that somebody opens, refuses all others, and returns when it has ended.
+func (p *program) pipeOnce(ctx context.Context, v *visit) error {
+	const noPort = "no TCP port is allowed here; the other side must listen with --allow"
+	conn, err := v.accept(ctx, func(name string) string {
+		if name != pipeStandard {
+			return noPort
+		}
+		return ""
+	})
+	if err != nil {
+		return cutShort(ctx, err)
+	}
+	refusing, cancel := context.WithCancel(ctx)
+	var refuser sync.WaitGroup
+	refuser.Go(func() { _, _ = v.accept(refusing, func(string) string { return "somebody else has the pipe" }) })
+	defer refuser.Wait()
+	defer cancel()
+	v.status.watch(conn.Peer())
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	_, err = io.WriteString(conn, pipeAccepted)
+	if err == nil {
+		err = p.exchange(conn, conn)
+	}
+	return cutShort(ctx, pipeEnd(conn.Peer(), err))
+}
+
+// servePorts connects streams to TCP ports of this machine until ctx ends.
+func (v *visit) servePorts(ctx context.Context, allow portList) error {
+	places := make(chan struct{}, maxPipes)
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	for {
+		conn, err := v.accept(ctx, func(name string) string {
+			port, _ := strings.CutPrefix(name, pipePort)
+			switch {
+			case !slices.Contains(allow, port):
+				return fmt.Sprintf("only TCP %v is allowed here", allow.String())
+			case len(places) == maxPipes:
+				return fmt.Sprintf("%d connections are open, and no more are allowed", maxPipes)
+			}
+			return ""
+		})
+		if err != nil {
+			return cutShort(ctx, err)
+		}
+		places <- struct{}{}
+		v.status.watch(conn.Peer())
+		serving.Go(func() {
+			defer func() { <-places }()
+			servePort(ctx, conn, strings.TrimPrefix(conn.Name(), pipePort))
+		})
+	}
+}
+
+// servePort connects a stream to a TCP port of this machine. A stream that ends before its connection does is reset.
+func servePort(ctx context.Context, conn *client.Conn, port string) {
+	dialing, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	local, err := new(net.Dialer).DialContext(dialing, "tcp", net.JoinHostPort("localhost", port))
+	if err != nil {
+		refuse(conn, fmt.Sprintf("TCP %s there: %v", port, reason(err)))
+		return
+	}
+	defer local.Close()
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Now())
+		_ = local.SetDeadline(time.Now())
+	})
+	defer stop()
+	if _, err := io.WriteString(conn, pipeAccepted); err != nil {
+		return
+	}
+	back := make(chan error, 1)
+	go func() {
+		_, err := copyAll(conn, local)
+		if err == nil {
+			err = conn.CloseWrite()
+		}
+		back <- err
+	}()
+	if _, err = copyAll(local, conn); err == nil {
+		_ = local.(*net.TCPConn).CloseWrite() // fails where the other end is closed already
+	} else {
+		_ = local.SetDeadline(time.Now())
+	}
+	if sent := <-back; err == nil && sent == nil {
+		_ = conn.Close()
+		return
+	}
+	conn.Reset()
+}
+
+// maxPipes bounds the TCP connections that others have open here.
+const maxPipes = 256
+
+// accept returns the next stream that refusal finds nothing against, and tells all others what it says.
+func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*client.Conn, error) {
+	var refusing sync.WaitGroup
+	defer refusing.Wait()
+	for {
+		conn, err := v.room.Accept(ctx)
+		if err != nil {
+			return nil, err
+		}
+		why := refusal(conn.Name())
+		if why == "" {
+			return conn, nil
+		}
+		refusing.Go(func() { refuse(conn, why) })
+	}
+}
+
+// refuse tells the other side why it does not get the stream.
+func refuse(conn *client.Conn, why string) {
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(conn, pipeRefused+why+"\n")
+	_ = conn.Close()
+}
+
+// exchange carries standard input to conn and what comes from it to standard output, until both have ended. A terminal does not end:
+// what is typed there ends with the other side.
+func (p *program) exchange(conn *client.Conn, from io.Reader) error {
+	sent := make(chan error, 1)
+	go func() { // after a failure it may wait for standard input until the process ends
+		_, err := copyAll(conn, p.stdin)
+		if err == nil {
+			err = conn.CloseWrite()
+		}
+		sent <- err
+	}()
+	if _, err := copyAll(p.stdout, from); err != nil {
+		return err
+	}
+	if f, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		if err := <-sent; err != nil {
+			return err
+		}
+	}
+	return conn.Close()
+}
+
+// copyAll is io.Copy in large pieces.
+func copyAll(to io.Writer, from io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 128<<10))
+}
+
+// pipeEnd says that the peer is gone if that is why a pipe failed.
+func pipeEnd(peer *client.Peer, err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-peer.Gone():
+		return fmt.Errorf("%s has left before the end of the pipe", peer.Name())
+	default:
+		return fmt.Errorf("the pipe to %s broke: %w", peer.Name(), err)
+	}
+}
+
+// reason is the last part of a network error, which says why.
+func reason(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+// portList is a flag of TCP ports, which may be repeated, and may have several ports with commas between them.
+type portList []string
+
+func (l *portList) String() string { return strings.Join(*l, ", ") }
+
+func (l *portList) Set(value string) error {
+	for field := range strings.SplitSeq(value, ",") {
+		port, err := parsePort(strings.TrimSpace(field))
+		if err != nil {
+			return err
+		}
+		*l = append(*l, port)
+	}
+	return nil
+}
+
+func parsePort(text string) (string, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return "", fmt.Errorf("%q is no TCP port; write a number from 1 to 65535", text)
+	}
+	return strconv.FormatUint(port, 10), nil
+}
