@@ -119,6 +119,35 @@ async function pathIn(page) {
 }
 
 /**
+ * Nothing goes through in the middle of a stream, for so long that the page looks for another path.
+ * @param {import('playwright-core').Page} page
+ * @param {Cue} cue
+ */
+async function interrupted(page, cue) {
+  await page.evaluate(async () => {
+    const app = /** @type {any} */ (globalThis);
+    const channel = app.peer.openChannel('sum');
+    app.bytes = app.random(1 << 20);
+    app.answer = app.readAll(channel);
+    await channel.send(app.bytes.slice(0, 16384));
+    Object.assign(app, { channel, before: app.peer.connection, ufrag: /a=ice-ufrag:(.*)/.exec(app.peer.connection.localDescription.sdp)?.[1] });
+  });
+  await cue('cut');
+  await page.evaluate(() => {
+    const { until, peer, before, ufrag } = /** @type {any} */ (globalThis);
+    return until('the page to look for another path', () => peer.connection !== before || !peer.connection.localDescription.sdp.includes(ufrag));
+  });
+  await cue('mend');
+  await page.evaluate(async () => {
+    const { channel, bytes, answer, write, sum } = /** @type {any} */ (globalThis);
+    await write(channel, bytes.slice(16384));
+    const [want, got] = [await sum(bytes), new TextDecoder().decode(await answer)];
+    if (want !== got) throw new Error(`the program got bytes with the sum ${got}, not ${want}`);
+    channel.close();
+  });
+}
+
+/**
  * A camera that is turned on before and during the connection does no harm, chat and data arrive, and a page that is loaded
  * again goes on.
  * @param {Stage} stage
@@ -161,6 +190,8 @@ export async function programAndPage(stage, plan, step, cue) {
   if (missed !== 0) throw new Error('the program got no data');
   step('data and chat arrive, and an answer');
 
+  await interrupted(page, cue);
+  step('a stream goes on after an interruption');
   await page.reload();
   await enter(page, plan);
   await exchange(page, 1 << 20);

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"turnpike/internal/netlab"
 )
@@ -21,12 +22,15 @@ func TestProgramAndBrowser(t *testing.T) {
 		browser       string
 		page, program netlab.Kind
 		path          string
+		relayOnly     bool // of the program
 		long          bool // only in the long form
 	}{
-		{chromium, netlab.Symmetric, netlab.Symmetric, "relayed", false},
-		{chromium, netlab.FullCone, netlab.PortRestricted, "direct", true},
-		{firefox, netlab.Symmetric, netlab.Symmetric, "relayed", false},
-		{firefox, netlab.FullCone, netlab.PortRestricted, "direct", true},
+		{chromium, netlab.Symmetric, netlab.Symmetric, "relayed", false, false},
+		{chromium, netlab.FullCone, netlab.PortRestricted, "direct", false, true},
+		{chromium, netlab.FullCone, netlab.UDPBlocked, "relayed by turn.lab over tcp", true, true},
+		{firefox, netlab.Symmetric, netlab.Symmetric, "relayed", false, false},
+		{firefox, netlab.FullCone, netlab.PortRestricted, "direct", false, true},
+		{firefox, netlab.FullCone, netlab.PortRestricted, "relayed by turn.lab over udp", true, true},
 	} {
 		if test.long && !matrix() {
 			continue
@@ -39,7 +43,7 @@ func TestProgramAndBrowser(t *testing.T) {
 			var p *running
 			driveOn(t, page, "program", plan, map[string]func(){
 				"program": func() {
-					p = startProgram(t, host, programPlan{URL: publicURL, Invite: invite, Name: "program", Room: room, Roots: ca.caFile})
+					p = startProgram(t, host, programPlan{URL: publicURL, Invite: invite, Name: "program", Room: room, Roots: ca.caFile, RelayOnly: test.relayOnly})
 					p.want(t, func(line programLine) bool { return strings.HasPrefix(line.Path, test.path) })
 				},
 				"open": func() {
@@ -53,9 +57,19 @@ func TestProgramAndBrowser(t *testing.T) {
 	}
 }
 
+// nft changes what a host's kernel lets through.
+func nft(t *testing.T, host *netlab.Host, rules string) {
+	t.Helper()
+	ctx, cancel := within(t, 20*time.Second)
+	defer cancel()
+	if out, err := host.Command(ctx, "nft", rules).CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+}
+
 // TestProgramAndPage has all that the SDK does between pages meet a program, in either order of joining.
 func TestProgramAndPage(t *testing.T) {
-	need(t, "node", "chromium", "firefox-esr", "certutil")
+	need(t, "node", "chromium", "firefox-esr", "certutil", "nft")
 	host := netlab.New(t).Public("host")
 	for _, browser := range []string{chromium, firefox} {
 		t.Run(browser, func(t *testing.T) {
@@ -63,6 +77,10 @@ func TestProgramAndPage(t *testing.T) {
 			plan := map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL, "room": "pair"}
 			driveOn(t, host, "programAndPage", plan, map[string]func(){
 				"program": func() { startProgram(t, host, programPlan{URL: localURL, Name: "program", Room: "pair"}) },
+				"cut": func() {
+					nft(t, host, "table inet cut { chain in { type filter hook input priority filter; meta l4proto udp drop; }; }")
+				},
+				"mend": func() { nft(t, host, "delete table inet cut") },
 			})
 		})
 	}

@@ -269,6 +269,22 @@ test('after an interruption a peer is connected anew, or gets a new path if its 
   assert.equal(simple.pc.restarts, 1);
 });
 
+test('after an interruption a program keeps its connection, with its streams, unless nothing else helps', async () => {
+  const { peer, link, pc, sent } = makePeer('b', 'a');
+  link.info = { ...link.info, transports: ['quic'] };
+  await settle();
+  await link.receive({ description: { type: 'answer', sdp: `answers ${sent[0].description.sdp}`, id: 'old.1', to: sent[0].description.id } });
+  pc.connect();
+  link.reconnect();
+  await settle();
+  assert.equal(pc.restarts, 1);
+  assert.equal(FakePeerConnection.made.at(-1), pc);
+  link.reconnect({ lost: true });
+  await settle();
+  assert.notEqual(FakePeerConnection.made.at(-1), pc);
+  assert.equal(peer.connection, /** @type {any} */ (pc), 'until the next one works');
+});
+
 test('two peers who connect anew at the same time agree on one connection', async () => {
   const [a, b] = [makePeer('a', 'b'), makePeer('b', 'a')];
   await settle();

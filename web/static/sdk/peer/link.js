@@ -212,13 +212,15 @@ export class Link {
 
   /**
    * Makes a new connection after an interruption. A new path for the present connection would be slower: the browser asks
-   * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds.
+   * again for the packets of the interruption. It waits for them, or shows stale pictures, for seconds. But a program, which
+   * is a peer that names its transports, has no pictures, and its streams end with the connection: it gets one when all else
+   * has failed.
    *
-   * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who cannot tell one connection from another
+   * @param {{ lost?: boolean }} [options] as of `restart`, for a peer who keeps the connection
    */
   reconnect(options) {
     if (this.#closed || !this.#current) return;
-    if (this.#newest?.isIdentified) this.#replace(true);
+    if (this.#newest?.isIdentified && (!this.info.transports || options?.lost)) this.#replace(true);
     else this.restart(options);
   }
 
