@@ -59,17 +59,18 @@ const (
 
 // Path is the way to one peer. Its methods may be called by any goroutine, those that change ICE by one at a time.
 type Path struct {
-	config Config
-	socket *Socket
-	agent  *ice.Agent
-	pion   logging.LoggerFactory
-	tasks  tasks
-	ctx    context.Context
-	end    context.CancelFunc
-	wakes  chan struct{}
-	hosts  [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
-	state  atomic.Int32               // ice.ConnectionState
-	named  atomic.Int32               // Ticks at which the pairs must be looked at.
+	config  Config
+	socket  *Socket
+	agent   *ice.Agent
+	pion    logging.LoggerFactory
+	tasks   tasks
+	ctx     context.Context
+	end     context.CancelFunc
+	wakes   chan struct{}
+	hosts   [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
+	state   atomic.Int32               // ice.ConnectionState
+	settled atomic.Bool                // A pair was selected, so that the path is more than the first that worked.
+	named   atomic.Int32               // Ticks at which the pairs must be looked at.
 
 	mu         sync.Mutex
 	servers    map[netip.AddrPort]*server
@@ -199,6 +200,7 @@ func (p *Path) Forget() {
 	p.mu.Lock()
 	p.up, p.forgotten = false, true
 	p.mu.Unlock()
+	p.settled.Store(false)
 	p.changeSources(func(s *sources) { clear(s.peers) })
 	p.wake()
 	p.config.Changed()
@@ -210,6 +212,9 @@ func (p *Path) Current() (Info, bool) {
 	defer p.mu.Unlock()
 	return p.current, p.up
 }
+
+// Settled tells whether ICE has selected a pair. Before that the path may still change a few times.
+func (p *Path) Settled() bool { return p.settled.Load() }
 
 // Close ends everything. QUIC must have ended before.
 func (p *Path) Close() error {

@@ -21,8 +21,9 @@ const (
 	maxInjected = 512
 	// silence is how long nothing must have come before what is sent is kept for a path that works again.
 	silence = 500 * time.Millisecond
-	// maxKept is enough for the two probes of each of a Link's connections.
+	// maxKept is enough for the two probes of each of a Link's connections, keptFor as long as a connection lives.
 	maxKept = 16
+	keptFor = 75 * time.Second
 	// bufferSize takes a whole batch of segments with a header each.
 	bufferSize = 64 << 10
 )
@@ -59,7 +60,12 @@ type Socket struct {
 
 	mu       sync.Mutex
 	injected [][]byte
-	kept     [][]byte // What was sent into silence, oldest first.
+	kept     []kept // What was sent into silence, oldest first.
+}
+
+type kept struct {
+	at int64 // Unix nanoseconds
+	b  []byte
 }
 
 func listen(stun func(kind, []byte, *server, netip.AddrPort)) (*Socket, error) {
@@ -160,38 +166,46 @@ func (s *Socket) awake(err error) error {
 
 // keep remembers a packet that was sent though nothing is heard, in case nobody got it.
 func (s *Socket) keep(b []byte) {
-	if time.Now().UnixNano()-s.heard.Load() < int64(silence) {
+	now := time.Now().UnixNano()
+	if now-s.heard.Load() < int64(silence) {
 		return
 	}
-	c := append([]byte(nil), b...)
+	k := kept{now, append([]byte(nil), b...)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.kept) == maxKept {
 		copy(s.kept, s.kept[1:])
 		s.kept = s.kept[:maxKept-1]
 	}
-	s.kept = append(s.kept, c)
+	s.kept = append(s.kept, k)
 }
 
-// setRoute sends everything by another way from now on, the packets that were sent into silence first: QUIC would wait
-// for as long again as the silence was, before it sent another.
+// setRoute sends everything by another way from now on.
 func (s *Socket) setRoute(r *route) {
 	old := s.route.Swap(r)
 	if old != nil && r != nil && *old != *r {
 		allowFragments(s.udp)
 	}
-	if r != nil {
-		s.sendKept()
-	}
+	s.sendKept()
 }
 
+// sendKept sends again what was sent since something was last heard. QUIC by itself would wait for as long again as the
+// silence has lasted, before it sent another probe.
 func (s *Socket) sendKept() {
+	since := s.heard.Load()
 	s.mu.Lock()
-	kept := s.kept
-	s.kept = nil
+	var again [][]byte
+	for _, k := range s.kept {
+		if k.at > since && time.Now().UnixNano()-k.at < int64(keptFor) {
+			again = append(again, k.b)
+		}
+	}
+	if len(again) == 0 {
+		s.kept = nil
+	}
 	s.mu.Unlock()
-	for _, b := range kept {
-		_ = s.send(b, len(b), 0)
+	for _, b := range again {
+		_ = s.forward(b, len(b), 0)
 	}
 }
 
@@ -201,6 +215,10 @@ func (s *Socket) send(b []byte, segment int, ecn byte) error {
 		return syscall.EMSGSIZE
 	}
 	s.keep(b[:min(segment, len(b))])
+	return s.forward(b, segment, ecn)
+}
+
+func (s *Socket) forward(b []byte, segment int, ecn byte) error {
 	r := s.route.Load()
 	if r == nil {
 		return nil

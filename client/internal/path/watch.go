@@ -14,6 +14,7 @@ type watch struct {
 	lost       time.Time // Since when ICE has had no selected pair that answers.
 	asked      time.Time // When a restart was last asked for.
 	losses     int       // Restarts asked for since it last worked.
+	tried      time.Time // When packets were last sent into the silence again.
 	relayed    time.Time // Since when the path has been relayed.
 	retries    int       // Restarts asked for to get a direct one.
 }
@@ -24,7 +25,7 @@ const tick = 250 * time.Millisecond
 // Times after which a restart is asked for: again after a loss, and to get from a relayed path to a direct one. The last
 // one repeats.
 var (
-	afterLoss  = []time.Duration{0, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}
+	afterLoss  = []time.Duration{0, 5 * time.Second, 10 * time.Second}
 	afterRelay = []time.Duration{8 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 )
 
@@ -88,7 +89,9 @@ func (p *Path) look(now time.Time) {
 	if selected != nil {
 		if w.pending() {
 			defer p.closeStale()
+			defer p.config.Changed()
 		}
+		p.settled.Store(true)
 		w.inUse = generation
 	} else if w.inUse == 0 {
 		w.inUse = -1 // There is a route, yet none is selected.
@@ -144,6 +147,10 @@ func (p *Path) judge(now time.Time) {
 		w.asked = now
 		w.losses++
 		p.config.Needs()
+	}
+	if now.Sub(w.tried) >= time.Second {
+		w.tried = now
+		p.socket.sendKept()
 	}
 	silent := now.UnixNano()-p.socket.heard.Load() > int64(lostAfter)
 	if !silent || now.Sub(w.lost) < lostAfter {

@@ -7,7 +7,13 @@ import (
 )
 
 // announced is what the program knows of the path.
-type announced struct{ path link.Path }
+type announced struct {
+	path  link.Path
+	since time.Time // When there was a path that the program has not heard of.
+}
+
+// hold is how long the first path waits for a better one, before the program hears of it. Data does not wait.
+const hold = 250 * time.Millisecond
 
 // settles is how long QUIC's round-trip time still speaks of the former path.
 const settles = 2 * time.Second
@@ -43,14 +49,34 @@ func (l *Link) Path() (link.Path, bool) {
 
 // announce tells the program of another path.
 func (l *Link) announce() {
-	p, _ := l.Path()
+	p, up := l.Path()
 	key := p
 	key.RTT = 0
 	if key == l.told.path {
 		return
 	}
-	l.told.path = key
+	if up && l.told.path == (link.Path{}) && !l.path.Settled() {
+		if l.told.since.IsZero() {
+			l.told.since = time.Now()
+			l.tasks.run(func() { l.announceLater(hold) })
+			return
+		}
+		if time.Since(l.told.since) < hold {
+			return
+		}
+	}
+	l.told = announced{path: key}
 	if l.config.OnPath != nil {
 		l.config.OnPath(p)
+	}
+}
+
+func (l *Link) announceLater(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		l.inbox.put(l.announce)
+	case <-l.done:
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -267,5 +268,25 @@ func TestWrittenArrives(t *testing.T) {
 	reading.Wait()
 	if failed != nil || sum != sha256.Sum256(data) {
 		t.Errorf("%d bytes arrived, %v", got, failed)
+	}
+}
+
+// TestDocumentedSDP holds that the page for other implementations shows what is sent.
+func TestDocumentedSDP(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/peer-protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```sdp\n")
+	text, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page has no SDP")
+	}
+	x, err := parseTerms(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent := strings.ReplaceAll(x.marshal(), "\r\n", "\n"); sent != text {
+		t.Errorf("the page shows\n%s\nbut what is sent is\n%s", text, sent)
 	}
 }

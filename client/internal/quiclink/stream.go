@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -40,7 +41,35 @@ func (s *stream) Read(b []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		s.tellRead()
 	}
-	return n, err
+	return n, explain(err)
+}
+
+// Write writes.
+func (s *stream) Write(b []byte) (int, error) {
+	n, err := s.Stream.Write(b)
+	return n, explain(err)
+}
+
+// explain says what an error of QUIC means to the program.
+func explain(err error) error {
+	var (
+		reset  *quic.StreamError
+		closed *quic.ApplicationError
+		silent *quic.IdleTimeoutError
+	)
+	switch {
+	case errors.As(err, &reset) && reset.Remote:
+		return fmt.Errorf("the other side has given up the stream: %w", syscall.ECONNRESET)
+	case errors.As(err, &reset):
+		return fmt.Errorf("the stream was given up: %w", net.ErrClosed)
+	case errors.As(err, &closed) && closed.Remote:
+		return fmt.Errorf("the other side has closed the link: %w", syscall.ECONNRESET)
+	case errors.As(err, &closed):
+		return fmt.Errorf("the link is closed: %w", net.ErrClosed)
+	case errors.As(err, &silent):
+		return fmt.Errorf("the other side was silent for too long: %w", syscall.ETIMEDOUT)
+	}
+	return err
 }
 
 func (s *stream) tellRead() { s.read.Do(func() { s.conn.tellRead(s.StreamID()) }) }
