@@ -20,6 +20,8 @@ const (
 	// streamsAfter is how long a relay over UDP may take before those over TCP and TLS are tried as well. Each is an
 	// allocation that the server has to keep.
 	streamsAfter = 500 * time.Millisecond
+	// patience is how much longer one may take if a server has answered over UDP.
+	patience = 3 * time.Second
 	// gatherTimeout ends what has not answered.
 	gatherTimeout = 10 * time.Second
 )
@@ -28,6 +30,7 @@ const (
 func (p *Path) gather(ctx context.Context, ufrag string) {
 	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
 	defer cancel()
+	p.answered.Store(false)
 	say := p.teller(ctx, ufrag)
 	if !p.config.RelayOnly {
 		p.addHosts(say)
@@ -51,12 +54,9 @@ func (p *Path) gather(ctx context.Context, ufrag string) {
 		p.gatherUDP(ctx, all, found, func(a netip.AddrPort) { p.addMapped(a, say) })
 	})
 	group.Go(func() {
-		t := time.NewTimer(streamsAfter)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-udpDone:
-		case <-ctx.Done():
+		waitFor(ctx, udpDone, streamsAfter)
+		if p.answered.Load() { // UDP works, so that a relay over it comes.
+			waitFor(ctx, udpDone, patience)
 		}
 		if relays.Load() == 0 && ctx.Err() == nil {
 			p.gatherStreams(ctx, all, func(r *relay) { p.addRelay(r, say) })
@@ -64,6 +64,16 @@ func (p *Path) gather(ctx context.Context, ufrag string) {
 	})
 	group.Wait()
 	say("")
+}
+
+func waitFor(ctx context.Context, done <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // teller tells the other side of each candidate once, as long as the generation lasts.
@@ -120,6 +130,7 @@ func (p *Path) add(c ice.Candidate, conn *iceConn, r *relay) bool {
 
 // addMapped tells the other side of the public address of the socket. For ICE on this side that is the socket again.
 func (p *Path) addMapped(a netip.AddrPort, say func(string)) {
+	p.answered.Store(true)
 	if p.config.RelayOnly {
 		return
 	}

@@ -59,18 +59,19 @@ const (
 
 // Path is the way to one peer. Its methods may be called by any goroutine, those that change ICE by one at a time.
 type Path struct {
-	config  Config
-	socket  *Socket
-	agent   *ice.Agent
-	pion    logging.LoggerFactory
-	tasks   tasks
-	ctx     context.Context
-	end     context.CancelFunc
-	wakes   chan struct{}
-	hosts   [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
-	state   atomic.Int32               // ice.ConnectionState
-	settled atomic.Bool                // A pair was selected, so that the path is more than the first that worked.
-	named   atomic.Int32               // Ticks at which the pairs must be looked at.
+	config   Config
+	socket   *Socket
+	agent    *ice.Agent
+	pion     logging.LoggerFactory
+	tasks    tasks
+	ctx      context.Context
+	end      context.CancelFunc
+	wakes    chan struct{}
+	hosts    [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
+	state    atomic.Int32               // ice.ConnectionState
+	settled  atomic.Bool                // A pair was selected, so that the path is more than the first that worked.
+	answered atomic.Bool                // A server has answered over UDP in this generation.
+	named    atomic.Int32               // Ticks at which the pairs must be looked at.
 
 	mu         sync.Mutex
 	servers    map[netip.AddrPort]*server
@@ -142,15 +143,18 @@ func (p *Path) SetServers(s []wire.ICEServer) {
 func (p *Path) Restart() (ufrag, pwd string, err error) {
 	p.stopGathering()
 	p.mu.Lock()
-	p.generation++
-	first := p.generation == 1
-	p.locals = map[string]*relay{}
+	first := p.generation == 0
 	p.mu.Unlock()
 	if !first {
 		if err := p.agent.Restart("", ""); err != nil {
 			return "", "", err
 		}
 	}
+	// Not before ICE has forgotten the old pair, which run would take for one of the new generation.
+	p.mu.Lock()
+	p.generation++
+	p.locals = map[string]*relay{}
+	p.mu.Unlock()
 	if ufrag, pwd, err = p.agent.GetLocalUserCredentials(); err != nil {
 		return "", "", err
 	}

@@ -94,13 +94,20 @@ func (p *Path) dialRelay(ctx context.Context, e endpoint) (*relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	out := &outbox{PacketConn: packets, queue: make(chan []byte, maxOutbox), done: make(chan struct{})}
+	if !p.tasks.run(out.run) {
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
 	// A client of pion's takes the address that it sends to from a UDP address, though only the connection counts.
-	client, err := p.newClient(packets, e.credential, turn.RequestedAddressFamilyIPv4, conn.RemoteAddr().String())
+	client, err := p.newClient(out, e.credential, turn.RequestedAddressFamilyIPv4, conn.RemoteAddr().String())
 	if err != nil {
+		out.stop()
 		_ = conn.Close()
 		return nil, err
 	}
-	if !p.tasks.run(func() { serve(client, packets, net.UDPAddrFromAddrPort(remoteOf(conn))) }) {
+	if !p.tasks.run(func() { defer out.stop(); serve(client, packets, net.UDPAddrFromAddrPort(remoteOf(conn))) }) {
+		out.stop()
 		_ = conn.Close()
 		return nil, net.ErrClosed
 	}
@@ -117,6 +124,68 @@ func (p *Path) dialRelay(ctx context.Context, e endpoint) (*relay, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// maxOutbox bounds the packets that wait for a connection.
+const maxOutbox = 64
+
+// outboxWait is how long a packet waits for a place, before it is lost. A connection that has died in silence takes
+// nothing more, and must hold up neither ICE nor QUIC.
+const outboxWait = 20 * time.Millisecond
+
+// outbox writes packets to a connection that may block.
+type outbox struct {
+	net.PacketConn
+	queue chan []byte
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (o *outbox) run() {
+	defer o.stop()
+	for {
+		select {
+		case b := <-o.queue:
+			if _, err := o.PacketConn.WriteTo(b, nil); err != nil {
+				return
+			}
+		case <-o.done:
+			// What was written before the end goes out, above all that the allocation is not needed any more.
+			for {
+				select {
+				case b := <-o.queue:
+					if _, err := o.PacketConn.WriteTo(b, nil); err != nil {
+						return
+					}
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (o *outbox) stop() { o.once.Do(func() { close(o.done) }) }
+
+// WriteTo never waits for long.
+func (o *outbox) WriteTo(b []byte, _ net.Addr) (int, error) {
+	p := append([]byte(nil), b...)
+	select {
+	case o.queue <- p:
+		return len(b), nil
+	case <-o.done:
+		return 0, net.ErrClosed
+	default:
+	}
+	t := time.NewTimer(outboxWait)
+	defer t.Stop()
+	select {
+	case o.queue <- p:
+	case <-t.C:
+	case <-o.done:
+		return 0, net.ErrClosed
+	}
+	return len(b), nil
 }
 
 func remoteOf(c net.Conn) netip.AddrPort {

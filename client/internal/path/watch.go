@@ -17,6 +17,10 @@ type watch struct {
 	tried      time.Time // When packets were last sent into the silence again.
 	relayed    time.Time // Since when the path has been relayed.
 	retries    int       // Restarts asked for to get a direct one.
+
+	info        Info // What people see of the route described, as it was in a generation.
+	described   route
+	describedIn int
 }
 
 // tick is how often the path's health is judged.
@@ -80,11 +84,14 @@ func (p *Path) look(now time.Time) {
 	if x == nil {
 		return
 	}
-	if selected == nil && w.pending() && w.inUse != 0 {
+	if selected == nil && w.pending() && w.inUse > 0 {
 		since := max(p.socket.heard.Load(), w.began.UnixNano())
 		if now.UnixNano()-since < int64(outlives) {
 			return
 		}
+	}
+	if selected == nil && x.route.relay != nil && x.route.relay.stream != nil && p.answered.Load() && now.Sub(w.began) < relayWait {
+		return // UDP works, if slowly.
 	}
 	if selected != nil {
 		if w.pending() {
@@ -106,7 +113,12 @@ func (p *Path) use(x *pair) {
 		r := x.route
 		p.socket.setRoute(&r)
 	}
-	info := p.info(x)
+	w := &p.watch
+	if w.described != x.route || w.describedIn != w.generation {
+		w.info, w.described, w.describedIn = p.info(x), x.route, w.generation
+	}
+	info := w.info
+	info.RTT, info.Relayed = x.rtt, x.relayed
 	p.mu.Lock()
 	before, wasUp := p.current, p.up
 	p.current, p.up = info, true

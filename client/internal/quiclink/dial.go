@@ -20,9 +20,9 @@ const (
 // quicConfig has windows that fill a fast path, and yet a bound for what one peer may have waiting here.
 func quicConfig() *quic.Config {
 	return &quic.Config{
-		InitialStreamReceiveWindow:     1 << 20,
+		InitialStreamReceiveWindow:     2 << 20,
 		MaxStreamReceiveWindow:         8 << 20,
-		InitialConnectionReceiveWindow: 2 << 20,
+		InitialConnectionReceiveWindow: 4 << 20,
 		MaxConnectionReceiveWindow:     12 << 20,
 		MaxIncomingStreams:             256,
 		MaxIncomingUniStreams:          1,

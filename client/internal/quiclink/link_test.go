@@ -290,3 +290,25 @@ func TestDocumentedSDP(t *testing.T) {
 		t.Errorf("the page shows\n%s\nbut what is sent is\n%s", text, sent)
 	}
 }
+
+func TestPace(t *testing.T) {
+	var p pace
+	now := time.Now()
+	for i, step := range []struct {
+		after time.Duration
+		n     int
+		bulk  bool
+	}{
+		{0, 100, false},
+		{time.Millisecond, bulkRate, true},
+		{2 * time.Second, 100, true}, // The second before was of bulk.
+		{2 * time.Second, 100, false},
+		{time.Millisecond, 100, false},
+	} {
+		was := p.bulk
+		now = now.Add(step.after)
+		if bulk, changed := p.add(step.n, now); bulk != step.bulk || changed != (bulk != was) {
+			t.Errorf("step %d: bulk %v, changed %v", i, bulk, changed)
+		}
+	}
+}

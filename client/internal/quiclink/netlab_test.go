@@ -339,3 +339,22 @@ func TestRelayComesBack(t *testing.T) {
 	server.start()
 	b.more(4<<20, 40*time.Second)
 }
+
+// TestOutage cuts the sender off for longer than QUIC waits between two probes by then, and holds that the transfer goes on
+// soon after.
+func TestOutage(t *testing.T) {
+	l := lab(t)
+	server := startLabServer(t, l)
+	from := l.Behind(netlab.PortRestricted, "from")
+	a, b := startPeers(t, server, from, l.Behind(netlab.PortRestricted, "to"), nil)
+	a.onPath(false, "udp", 15*time.Second)
+	b.more(4<<20, 10*time.Second)
+	l.Rules(from, "table inet outage {\n chain out { type filter hook output priority 0; meta l4proto udp drop; }\n chain in { type filter hook input priority 0; meta l4proto udp drop; }\n}")
+	<-time.After(12 * time.Second)
+	l.Rules(from, "delete table inet outage")
+	if d := b.more(1<<20, 20*time.Second); d > 3*time.Second {
+		t.Errorf("the transfer went on after %v", d)
+	} else {
+		t.Logf("the transfer went on after %v", d)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/turn/v5"
 
 	"turnpike/client/internal/link"
@@ -21,6 +22,7 @@ import (
 // implementation judges; tests in netlab have ours.
 type turnServer struct {
 	udp, tcp, tls net.Addr
+	dtls          net.Addr
 	host          string
 	roots         *x509.CertPool
 }
@@ -65,7 +67,11 @@ func startTURNAt(t testing.TB, ip net.IP) *turnServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.udp, s.tcp, s.tls, s.roots = u.LocalAddr(), l.Addr(), tl.Addr(), roots
+	dl, err := dtls.ListenWithOptions("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, dtls.WithCertificates(pair))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.udp, s.tcp, s.tls, s.dtls, s.roots = u.LocalAddr(), l.Addr(), tl.Addr(), dl.Addr(), roots
 	relays := &turn.RelayAddressGeneratorStatic{RelayAddress: ip, Address: s.host}
 	server, err := turn.NewServer(turn.ServerConfig{
 		Realm: "test",
@@ -73,7 +79,7 @@ func startTURNAt(t testing.TB, ip net.IP) *turnServer {
 			return a.Username, turn.GenerateAuthKey(a.Username, a.Realm, "secret"), true
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: u, RelayAddressGenerator: relays}},
-		ListenerConfigs:   []turn.ListenerConfig{{Listener: l, RelayAddressGenerator: relays}, {Listener: tl, RelayAddressGenerator: relays}},
+		ListenerConfigs:   []turn.ListenerConfig{{Listener: l, RelayAddressGenerator: relays}, {Listener: tl, RelayAddressGenerator: relays}, {Listener: dl, RelayAddressGenerator: relays}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +102,9 @@ func (s *turnServer) servers(protocols ...string) []wire.ICEServer {
 		case "tls":
 			_, port, _ := net.SplitHostPort(s.tls.String())
 			urls = append(urls, "turns:localhost:"+port+"?transport=tcp")
+		case "dtls":
+			_, port, _ := net.SplitHostPort(s.dtls.String())
+			urls = append(urls, "turns:localhost:"+port+"?transport=udp")
 		}
 	}
 	return []wire.ICEServer{{URLs: urls, Username: "user", Credential: "secret"}}
@@ -137,14 +146,14 @@ func exchange(t testing.TB, a, b *side, size int) {
 
 func TestRelayed(t *testing.T) {
 	s := startTURN(t)
-	for _, protocol := range []string{"udp", "tcp", "tls"} {
+	for _, protocol := range []string{"udp", "tcp", "tls", "dtls"} {
 		t.Run(protocol, func(t *testing.T) {
 			a, b := pairOf(t, func(a, b *link.Config) {
 				a.RelayOnly, a.ICEServers, a.TLS = true, s.servers(protocol), &tls.Config{RootCAs: s.roots}
 			})
 			exchange(t, a, b, 4<<20)
 			p, ok := a.Path()
-			host := map[bool]string{true: "localhost", false: s.host}[protocol == "tls"]
+			host := map[bool]string{true: "localhost", false: s.host}[strings.HasSuffix(protocol, "tls")]
 			if !ok || !p.Relayed || p.Protocol != protocol || p.Relay != host {
 				t.Errorf("the path is %v", p)
 			}

@@ -2,7 +2,9 @@ package quiclink
 
 import (
 	"io"
+	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -152,4 +154,88 @@ func TestAnotherLink(t *testing.T) {
 	if got, err := io.ReadAll(y); err != nil || string(got) != "back" {
 		t.Errorf("read %q, %v", got, err)
 	}
+}
+
+// proxy passes connections on, until freeze stops those that it has without closing them: so does a network that is left.
+type proxy struct {
+	net.Listener
+	mu     sync.Mutex
+	frozen chan struct{}
+	conns  []net.Conn
+}
+
+func startProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{Listener: l, frozen: make(chan struct{})}
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.conns {
+			_ = c.Close()
+		}
+	})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s, err := net.Dial("tcp4", to)
+			if err != nil {
+				_ = c.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, c, s)
+			frozen := p.frozen
+			p.mu.Unlock()
+			go pass(c, s, frozen)
+			go pass(s, c, frozen)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.frozen)
+	p.frozen = make(chan struct{})
+}
+
+func pass(from, to net.Conn, frozen <-chan struct{}) {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		select {
+		case <-frozen:
+			return
+		default:
+		}
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+		if _, err := to.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// TestDeadConnection has the connection to the TURN server die without a word.
+func TestDeadConnection(t *testing.T) {
+	s := startTURN(t)
+	p := startProxy(t, s.tcp.String())
+	s.tcp = p.Addr()
+	a, b := pairOf(t, func(a, b *link.Config) { a.RelayOnly, a.ICEServers = true, s.servers("tcp") })
+	n := transfer(t, a, b)
+	goesOn(t, n)
+	p.freeze()
+	a.Restart()
+	goesOn(t, n)
 }

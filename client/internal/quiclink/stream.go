@@ -25,6 +25,7 @@ type stream struct {
 	name string
 
 	end   sync.Once // Writing was ended.
+	pace  pace
 	read  sync.Once // The other side was told that nothing more will be read.
 	ended sync.Once // It no longer counts.
 }
@@ -44,10 +45,47 @@ func (s *stream) Read(b []byte) (int, error) {
 	return n, explain(err)
 }
 
-// Write writes.
+// Write writes. What is written little at a time goes before what is written in bulk.
 func (s *stream) Write(b []byte) (int, error) {
+	if bulk, changed := s.pace.add(len(b), time.Now()); changed {
+		urgency := int8(usual)
+		if bulk {
+			urgency = behind
+		}
+		s.SetPriority(urgency, true)
+	}
 	n, err := s.Stream.Write(b)
 	return n, explain(err)
+}
+
+// Urgencies of RFC 9218, where less is more urgent.
+const (
+	usual  = 3
+	behind = 5
+	// bulkRate is from how many bytes a second a stream counts as bulk.
+	bulkRate = 64 << 10
+)
+
+// pace tells bulk from small messages, by what was written in a second.
+type pace struct {
+	mu    sync.Mutex
+	since time.Time
+	bytes int
+	bulk  bool
+}
+
+func (p *pace) add(n int, now time.Time) (bulk, changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.bulk
+	if now.Sub(p.since) >= time.Second {
+		// Bulk stays bulk in the second after.
+		p.bulk = p.bulk && p.bytes >= bulkRate
+		p.since, p.bytes = now, 0
+	}
+	p.bytes += n
+	p.bulk = p.bulk || p.bytes >= bulkRate
+	return p.bulk, p.bulk != was
 }
 
 // explain says what an error of QUIC means to the program.
