@@ -24,8 +24,11 @@ type conn struct {
 	settled chan struct{} // Has an entry when unread may have become empty.
 }
 
-// maxEarly bounds what the other side says of streams that go on.
-const maxEarly = 1024
+// maxEnds bounds what waits to be said of ends, maxEarly what the other side says of streams that go on.
+const (
+	maxEnds  = 4096
+	maxEarly = 1024
+)
 
 func newConn(l *Link, q *quic.Conn) *conn {
 	return &conn{link: l, q: q, unread: map[quic.StreamID]struct{}{}, early: map[quic.StreamID]struct{}{},
@@ -63,6 +66,9 @@ func signal(c chan struct{}) {
 func (c *conn) tellRead(id quic.StreamID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.ends) == maxEnds { // The other side does not listen.
+		c.ends = c.ends[:0]
+	}
 	c.ends = append(c.ends, id)
 	signal(c.endsNew)
 }

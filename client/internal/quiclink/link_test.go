@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -310,5 +311,27 @@ func TestPace(t *testing.T) {
 		if bulk, changed := p.add(step.n, now); bulk != step.bulk || changed != (bulk != was) {
 			t.Errorf("step %d: bulk %v, changed %v", i, bulk, changed)
 		}
+	}
+}
+
+// TestCloseResets holds that a stream that was left open does not end as if it were complete.
+func TestCloseResets(t *testing.T) {
+	a, b := pairOf(t, nil)
+	x, y := streamsOf(t, a, b, "open")
+	if _, err := x.Write([]byte("half of it")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(y, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Close()
+	if _, err := y.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the other side reads %v", err)
+	}
+	if _, err := x.Write([]byte("more")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("writing to a closed link gives %v", err)
+	}
+	if _, err := a.Open(within(t), "late"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("opening on a closed link gives %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package quiclink
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ type negotiation struct {
 
 	pending bool      // An offer of this side waits for its answer.
 	offered time.Time // When it was made.
+
+	restarts int       // That the other side asked for since counted.
+	counted  time.Time // When their count began.
 
 	agreed bool   // There was an offer and an answer.
 	remote string // The other side's ufrag.
@@ -219,6 +223,10 @@ func (l *Link) receiveOffer(d description, t terms) {
 	if n.pending && !l.config.Polite {
 		return
 	}
+	if n.remote != "" && n.remote != t.ufrag && !n.mayRestart(time.Now()) {
+		l.config.Logger.Warn("the other side restarts more often than any network changes: one is not followed")
+		return
+	}
 	replaced := l.meet(t)
 	n.theirs = d.ID
 	switch {
@@ -241,6 +249,20 @@ func (l *Link) receiveOffer(d description, t terms) {
 	l.describe("answer")
 }
 
+// A side that restarts without end has the other ask its TURN server without end.
+const (
+	maxRestarts  = 20
+	restartsTime = 20 * time.Second
+)
+
+func (n *negotiation) mayRestart(now time.Time) bool {
+	if now.Sub(n.counted) >= restartsTime {
+		n.restarts, n.counted = 0, now
+	}
+	n.restarts++
+	return n.restarts <= maxRestarts
+}
+
 func (l *Link) receiveAnswer(d description, t terms) {
 	n := &l.talk
 	if l.meet(t) {
@@ -260,10 +282,7 @@ func (l *Link) receiveAnswer(d description, t terms) {
 func (l *Link) meet(t terms) bool {
 	l.mu.Lock()
 	old := l.peer
-	conns := l.conns
-	if old.fingerprint == t.fingerprint {
-		conns = nil
-	}
+	conns := slices.Clone(l.conns)
 	l.mu.Unlock()
 	if old.fingerprint == t.fingerprint || old.fingerprint == (fingerprint{}) {
 		return false

@@ -58,11 +58,12 @@ func startLabServer(t *testing.T, lab *netlab.Lab) *labServer {
 	}
 	s := &labServer{t: t, host: lab.Public("server")}
 	lab.AddName(labName, s.host)
+	lab.AddName6(labName, s.host)
 	cert, key, _ := testcert.For(t, dir, labName)
 	s.roots = cert
 	config := filepath.Join(dir, "turnpike.toml")
 	text := fmt.Sprintf("public_host = %q\nstate_dir = %q\n[http]\nlisten = [\":443\"]\n[tls]\nmode = \"files\"\ncert_file = %q\nkey_file = %q\n"+
-		"[turn]\nshared_secrets = [%q]\nlisten = [\"udp://0.0.0.0:3478\", \"tcp://0.0.0.0:3478\"]\n[auth]\nguests = \"never\"\n[metrics]\nlisten = \"\"\n", labName, dir, cert, key, labSecret)
+		"[turn]\nshared_secrets = [%q]\nlisten = [\"udp://0.0.0.0:3478\", \"tcp://0.0.0.0:3478\", \"udp://[::]:3478\", \"tcp://[::]:3478\"]\n[auth]\nguests = \"never\"\n[metrics]\nlisten = \"\"\n", labName, dir, cert, key, labSecret)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -285,6 +286,8 @@ func TestNATs(t *testing.T) {
 		{netlab.Symmetric, netlab.Symmetric, true, "udp"},
 		{netlab.UDPBlocked, netlab.FullCone, true, "tcp"},
 		{netlab.Only443, netlab.Symmetric, true, "tls"},
+		{netlab.IPv6Only, netlab.PortRestricted, true, "udp"},
+		{netlab.IPv6Only, netlab.IPv6Only, false, "udp"},
 	} {
 		t.Run(fmt.Sprintf("%v to %v", row.from, row.to), func(t *testing.T) {
 			from, to := l.Behind(row.from, fmt.Sprintf("a%d", i)), l.Behind(row.to, fmt.Sprintf("b%d", i))
@@ -295,6 +298,9 @@ func TestNATs(t *testing.T) {
 		})
 	}
 }
+
+// goesOnWithin is how long a transfer may stand still, on a machine that runs other tests beside it.
+const goesOnWithin = 5 * time.Second
 
 // TestNetworkChanges moves the sender to another network in mid-transfer.
 func TestNetworkChanges(t *testing.T) {
@@ -309,7 +315,7 @@ func TestNetworkChanges(t *testing.T) {
 		begin := time.Now()
 		a.tell(peerMessage{Restart: true}) // as the session does
 		b.more(4<<20, 10*time.Second)
-		if d := time.Since(begin); d > 3*time.Second {
+		if d := time.Since(begin); d > goesOnWithin {
 			t.Errorf("the transfer went on after %v", d)
 		} else {
 			t.Logf("the transfer went on after %v", d)
@@ -352,7 +358,7 @@ func TestOutage(t *testing.T) {
 	l.Rules(from, "table inet outage {\n chain out { type filter hook output priority 0; meta l4proto udp drop; }\n chain in { type filter hook input priority 0; meta l4proto udp drop; }\n}")
 	<-time.After(12 * time.Second)
 	l.Rules(from, "delete table inet outage")
-	if d := b.more(1<<20, 20*time.Second); d > 3*time.Second {
+	if d := b.more(1<<20, 20*time.Second); d > goesOnWithin {
 		t.Errorf("the transfer went on after %v", d)
 	} else {
 		t.Logf("the transfer went on after %v", d)

@@ -239,3 +239,21 @@ func TestDeadConnection(t *testing.T) {
 	a.Restart()
 	goesOn(t, n)
 }
+
+// TestTooManyRestarts holds that a side cannot have the other gather without end.
+func TestTooManyRestarts(t *testing.T) {
+	var n negotiation
+	now := time.Now()
+	followed := 0
+	for range 3 * maxRestarts {
+		if n.mayRestart(now) {
+			followed++
+		}
+	}
+	if followed != maxRestarts {
+		t.Errorf("%d restarts were followed", followed)
+	}
+	if !n.mayRestart(now.Add(restartsTime)) {
+		t.Error("a restart was not followed after a while")
+	}
+}
