@@ -1,16 +1,25 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"time"
 )
 
-// idleRelay is how long a relay carries nothing until a drain does not wait for it any more. Peers that use a relay send more often: each
-// six seconds where they check consent (RFC 7675 §5.1), each 15 s where they keep a path open (RFC 8445 §11). A relay may seem busy for that
-// long from the first look on, so a look must still come before the default drain_timeout is over.
-const idleRelay = 20 * time.Second
+// A drain does not wait for relays that have carried nothing for a while: two thirds of drain_timeout, since a relay may seem busy for that
+// long from the first look on, within these bounds. Peers that use a relay check consent each six seconds (RFC 7675 §5.1); what else goes
+// through NATs sends each half a minute.
+const (
+	shortestIdle = 10 * time.Second
+	longestIdle  = 30 * time.Second
+)
+
+// idle is how long a relay that carries nothing holds up a drain.
+func (n *Node) idle() time.Duration {
+	return cmp.Or(n.options.idleRelay, min(max(n.cfg.DrainTimeout*2/3, shortestIdle), longestIdle))
+}
 
 const (
 	drainInterval = 500 * time.Millisecond // between two looks of turnpike drain at whether the relays carry anything
@@ -43,8 +52,8 @@ func (n *Node) awaitRelays(ctx context.Context, timeout time.Duration, relays re
 	tick := time.NewTicker(drainTick)
 	defer tick.Stop()
 	for ticks := 0; relays.Allocations() > 0; ticks++ {
-		if ticks%int(drainLook/drainTick) == 0 && relays.Active(n.options.idle()) == 0 {
-			n.log.Info("the relays that are left carry nothing; not waiting for them", "relays", relays.Allocations(), "for", n.options.idle())
+		if ticks%int(drainLook/drainTick) == 0 && relays.Active(n.idle()) == 0 {
+			n.log.Info("the relays that are left carry nothing; not waiting for them", "relays", relays.Allocations(), "for", n.idle())
 			return
 		}
 		select {
@@ -73,7 +82,7 @@ func (n *Node) postDrain(w http.ResponseWriter, _ *http.Request) {
 	n.turn.Drain()
 	n.drainingSince.CompareAndSwap(nil, new(time.Now()))
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(drainAnswer{n.turn.Allocations(), n.turn.Active(n.options.idle())})
+	_ = json.NewEncoder(w).Encode(drainAnswer{n.turn.Allocations(), n.turn.Active(n.idle())})
 }
 
 // Drain has the server take no new relays, and waits until those that are there carry nothing any more, or until ctx ends. It returns

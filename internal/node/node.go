@@ -10,7 +10,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,15 +42,12 @@ type Options struct {
 	Terminal   bool   // the banner goes to a person, so that it may have an invite link
 	Log        *slog.Logger
 
-	idleRelay time.Duration // tests set another than the constant
+	idleRelay time.Duration // for tests: how long a relay that carries nothing holds up a drain
 
 	Hangup <-chan os.Signal // a SIGHUP asks for the certificate to be read again; nil: none comes
 
 	acme acmeTimes // for tests
 }
-
-// idle is how long a relay that carries nothing holds up a drain.
-func (o *Options) idle() time.Duration { return cmp.Or(o.idleRelay, idleRelay) }
 
 // Node is a server process.
 type Node struct {
