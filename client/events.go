@@ -140,7 +140,7 @@ func (e *events) crowded() bool {
 	return len(e.queue) >= maxEvents
 }
 
-// close has run end once everything was told.
+// close ends run once everything was told.
 func (e *events) close() {
 	e.mu.Lock()
 	e.over = true

@@ -112,7 +112,7 @@ func (h *handler) Message(m wire.Message) {
 	}
 	s.mu.Unlock()
 	fx.run()
-	s.events.wait(s.life)
+	s.events.wait(s.hearing)
 }
 
 // hear applies what concerns neither rooms nor calls.

@@ -32,6 +32,7 @@ type liveLink struct {
 	cancel    context.CancelFunc
 	moved     chan struct{} // holds one: the path is another one
 	open      atomic.Int32  // streams that were not closed
+	due       atomic.Bool   // a restart waits until the session is online
 
 	// Guarded by Session.mu.
 	link       link.Link // nil until it is made, unchanged after that
@@ -187,7 +188,9 @@ func (l *liveLink) sendCandidates() {
 	if len(l.candidates) == 0 || l.closing || l.former {
 		return
 	}
-	l.gathering.Stop()
+	if l.gathering != nil {
+		l.gathering.Stop()
+	}
 	list := append([]byte{'['}, bytes.Join(raw(l.candidates), []byte{','})...)
 	l.candidates = nil
 	l.signal(wire.Payload{Candidates: append(list, ']')})
@@ -270,6 +273,17 @@ func (l *liveLink) restart() {
 	}
 }
 
+// restartOnline restarts the link as soon as the session is online.
+func (l *liveLink) restartOnline() {
+	if l.due.Swap(true) {
+		return
+	}
+	l.peer.s.signaling.Do(func() {
+		l.due.Store(false)
+		l.restart()
+	})
+}
+
 func (l *liveLink) setICEServers(servers []wire.ICEServer) {
 	if made := l.made(); made != nil {
 		made.SetICEServers(servers)
@@ -308,6 +322,9 @@ func (l *liveLink) onPath(path Path) {
 	p.s.mu.Unlock()
 	fx.run()
 	sign(l.moved)
+	if had && path == (Path{}) {
+		p.s.signaling.Doubt() // the server may be out of reach, too
+	}
 }
 
 // onMessage hears what a page says on its data channel.
@@ -406,7 +423,7 @@ func (l *liveLink) keep() {
 			}
 			had = has
 		case <-timer.C:
-			s.signaling.Do(l.restart)
+			l.restartOnline()
 			wait = min(2*wait, longestWait)
 			timer.Reset(wait)
 		}

@@ -26,6 +26,8 @@ type Session struct {
 	signaling *signaling.Signaling
 	life      context.Context // ends when the session does
 	endLife   context.CancelFunc
+	hearing   context.Context // ends with Close: events wait for nobody then
+	endHear   context.CancelFunc
 	done      chan struct{}
 
 	linking    sync.WaitGroup // what links have running, and their ends
@@ -57,6 +59,7 @@ func newSession(c Config, with setup) *Session {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
+	s.hearing, s.endHear = context.WithCancel(s.life)
 	return s
 }
 
@@ -147,6 +150,7 @@ func (s *Session) Room(id string) *Room {
 // Close leaves all rooms, says bye and waits until everything has ended. What was written to streams that were closed in order
 // arrives, if the other side reads it within some seconds. Close may be called twice, but not by OnEvent.
 func (s *Session) Close() error {
+	s.endHear()
 	s.mu.Lock()
 	s.closing = true
 	var fx effects

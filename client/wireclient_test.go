@@ -250,6 +250,10 @@ func TestCandidatesAreGathered(t *testing.T) {
 			}
 			return list
 		}
+		send(wire.Payload{Candidate: json.RawMessage("null")}) // there is none at all
+		if got := counts(); !reflect.DeepEqual(got, []string{"c"}) {
+			t.Errorf("sent %v, of no candidates", got)
+		}
 		for range 3 {
 			send(candidate)
 		}

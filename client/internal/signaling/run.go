@@ -208,7 +208,8 @@ func (s *Signaling) ask(ctx context.Context, sock *socket, hello *wire.Hello) (*
 	}
 }
 
-// closedBecause takes the consequences of a socket's end, and says why it was.
+// closedBecause takes the consequences of a socket's end, and says why it was. A socket that was replaced is none: a hello of before,
+// which had been on its way for long, has taken the session over, and the token takes it back.
 func (s *Signaling) closedBecause(err error) error {
 	closed, ok := errors.AsType[*websocket.CloseError](err)
 	if !ok {
@@ -218,8 +219,6 @@ func (s *Signaling) closedBecause(err error) error {
 	switch closed.Code {
 	case wire.CloseUnauthorized:
 		s.refused = true
-	case wire.CloseReplaced:
-		s.resume = nil
 	case wire.CloseExpired:
 		s.resume, s.refused = nil, true
 	case wire.CloseEnded:
