@@ -45,9 +45,10 @@ func FuzzServerMessages(f *testing.F) {
 		create := func(cfg link.Config) (link.Link, error) {
 			l := &quietLink{cfg: cfg, closed: make(chan struct{})}
 			links = append(links, l)
+			cfg.OnPath(link.Path{Transport: link.QUIC})
 			return l, nil
 		}
-		s := newSession(Config{OnEvent: func(Event) {}}, setup{quic: create, webrtc: create})
+		s := newSession(Config{}, setup{quic: create, webrtc: create})
 		h := (*handler)(s)
 		s.signaling = signaling.New(signaling.Config{Handler: h})
 		h.Welcome(&wire.Welcome{Session: "self", User: "me"}, signaling.First)

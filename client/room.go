@@ -209,8 +209,13 @@ func (r *Room) awaitAllBut(infos []wire.Peer) {
 
 // add adds a peer. offers means that the first offer is ours.
 func (r *Room) add(info wire.Peer, offers bool, fx *effects) {
-	if r.peers[info.Session] != nil {
-		r.back(info.Session, false, fx)
+	if p := r.peers[info.Session]; p != nil {
+		if info.Away {
+			p.stopWaiting()
+			p.setAway()
+		} else {
+			r.back(info.Session, false, fx)
+		}
 		return
 	}
 	for _, p := range r.peers {

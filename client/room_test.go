@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,11 +215,11 @@ func TestSay(t *testing.T) {
 func TestRefresh(t *testing.T) {
 	age := func(cfg *signal.Config) { cfg.MaxSession = map[string]time.Duration{auth.Issuer: time.Hour} }
 	inTheBubble(t, age, func(t *testing.T, w *world) {
-		gets := 0
+		var gets atomic.Int32
 		ann := w.member("ann", func(c *client.Config, _ *client.With) {
 			text := c.Ticket
 			c.Ticket, c.GetTicket = "", func(context.Context) (string, error) {
-				if gets++; gets%3 == 0 {
+				if gets.Add(1)%3 == 0 {
 					return "", errors.New("the backend is down")
 				}
 				return text, nil
@@ -231,8 +232,8 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		time.Sleep(5 * time.Hour)
-		if ann.ID() != id || ann.Err() != nil || gets < 6 {
-			t.Errorf("ann is another session, after %d tickets", gets)
+		if ann.ID() != id || ann.Err() != nil || gets.Load() < 6 {
+			t.Errorf("ann is another session, after %d tickets", gets.Load())
 		}
 		if e := expect[client.Reconnected](bob); e.Replayed {
 			t.Errorf("%+v", e)
@@ -243,11 +244,11 @@ func TestRefresh(t *testing.T) {
 // TestEnded: a session that the server ends for good does not come back, and says why. A user who is let in no more ends too, unless a
 // link still works.
 func TestEnded(t *testing.T) {
-	revoked := false
+	var revoked atomic.Bool
 	inTheBubble(t, func(cfg *signal.Config) {
-		cfg.Revoked = func(auth.Ticket) bool { return revoked }
+		cfg.Revoked = func(auth.Ticket) bool { return revoked.Load() }
 		cfg.VerifyTicket = func(token string) (auth.Ticket, error) {
-			if revoked {
+			if revoked.Load() {
 				return auth.Ticket{}, auth.ErrUnauthorized
 			}
 			return verifyTicket(token)
@@ -272,7 +273,7 @@ func TestEnded(t *testing.T) {
 		w.lose("ann", true)
 		w.lose("dora", true)
 		time.Sleep(3 * window)
-		revoked = true
+		revoked.Store(true)
 		w.lose("ann", false)
 		w.lose("dora", false)
 		if e := expect[client.Ended](dora); client.CodeOf(e.Err) != "unauthorized" {
@@ -280,7 +281,7 @@ func TestEnded(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		p.flows() // ann has a link that works
-		revoked = false
+		revoked.Store(false)
 		if e := expect[client.Reconnected](p.ann); e.Replayed {
 			t.Errorf("%+v", e)
 		}
