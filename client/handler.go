@@ -140,7 +140,7 @@ func (s *Session) hear(m wire.Message, fx *effects) {
 			s.postOnline(s.people.list(m.Online, m.OnlineMore, false))
 		}
 	case *wire.GoingAway:
-		s.log.Info("the server is going away", "retryAfter", m.RetryAfter)
+		fx.add(func() { s.log.Info("the server is going away", "retryAfter", m.RetryAfter) })
 	}
 }
 

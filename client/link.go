@@ -92,10 +92,12 @@ func (p *Peer) connect(offers bool, fx *effects) {
 	}
 	fx.add(func() {
 		made, err := create(config)
+		if err != nil {
+			s.log.Warn("no link could be made", "peer", p.ID(), "err", err)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {
-			s.log.Warn("no link could be made", "peer", p.info.Session, "err", err)
 			l.closing = true
 			l.cancel()
 			s.linking.Done()
@@ -205,9 +207,7 @@ func raw(list []json.RawMessage) (all [][]byte) {
 
 func (l *liveLink) signal(payload wire.Payload) {
 	m := &wire.Signal{Room: l.peer.room.id, To: l.peer.info.Session, Payload: payload}
-	if err := l.peer.s.signaling.Send(m); err != nil {
-		l.peer.s.log.Debug("a signal was not sent", "err", err)
-	}
+	_ = l.peer.s.signaling.Send(m) // or the session is over
 }
 
 // receive hands a payload to the link. The caller holds mu.

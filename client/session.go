@@ -176,9 +176,7 @@ func (s *Session) request(ctx context.Context, m wire.ClientMessage) (wire.Messa
 
 // tell sends a request whose answer nobody waits for. It does not block.
 func (s *Session) tell(m wire.ClientMessage) {
-	if _, err := s.signaling.Ask(m); err != nil {
-		s.log.Debug("a request was not sent", "type", m.Type(), "err", err)
-	}
+	_, _ = s.signaling.Ask(m) // or the session is over
 }
 
 // goBackground runs f until the session ends, which waits for it. After that, f is not run.
