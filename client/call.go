@@ -47,6 +47,7 @@ func (s *Session) Call(ctx context.Context, user string, data any) (*Call, error
 		return nil, err
 	}
 	m := &wire.Call{To: user}
+	m.Media, m.Transports = s.part()
 	if data != nil {
 		text, err := json.Marshal(data)
 		if err != nil {
@@ -108,7 +109,9 @@ func (c *Call) Answered(ctx context.Context) (*Room, error) {
 
 // Accept answers an incoming call, and returns the room that both are in.
 func (c *Call) Accept(ctx context.Context) (*Room, error) {
-	if _, err := c.s.request(ctx, &wire.Accept{Call: c.id}); err != nil {
+	m := &wire.Accept{Call: c.id}
+	m.Media, m.Transports = c.s.part()
+	if _, err := c.s.request(ctx, m); err != nil {
 		return nil, err
 	}
 	return c.Answered(ctx)

@@ -17,7 +17,7 @@ import (
 // TestCall: a call rings, is answered, leads to a room of two with a stream, and ends for both.
 func TestCall(t *testing.T) {
 	inTheBubble(t, nil, func(t *testing.T, w *world) {
-		ann, bob := w.member("ann", byWebRTC), w.member("bob", byWebRTC)
+		ann, bob := w.member("ann"), w.member("bob")
 		if e := expect[client.OnlineChanged](ann); len(e.Came) != 1 || e.Came[0].Name != "bob" {
 			t.Errorf("%+v", e)
 		}
@@ -67,9 +67,6 @@ func TestCall(t *testing.T) {
 		}
 	})
 }
-
-// byWebRTC has a session reach others as browsers do: the room of a call knows of no other transports.
-func byWebRTC(_ *client.Config, with *client.With) { with.WebRTC = with.QUIC }
 
 // TestCallLeadsToNothing: each way in which a call is not answered has its code, for both.
 func TestCallLeadsToNothing(t *testing.T) {

@@ -44,13 +44,19 @@ func (s *Session) Join(ctx context.Context, room string, o JoinOptions) (*Room, 
 // joinMessage says with what this session reaches others.
 func (s *Session) joinMessage(room string, o JoinOptions) *wire.Join {
 	m := &wire.Join{Room: room, Create: o.Create, Size: o.Size, Waiting: o.Waiting}
+	m.Media, m.Transports = s.part()
+	return m
+}
+
+// part is what the server tells others of how they reach us.
+func (s *Session) part() (media *bool, transports []string) {
 	if s.setup.quic != nil {
-		m.Transports = []string{link.QUIC}
+		transports = []string{link.QUIC}
 	}
 	if s.setup.webrtc == nil {
-		m.Media = new(bool)
+		media = new(bool)
 	}
-	return m
+	return media, transports
 }
 
 func (s *Session) join(ctx context.Context, m *wire.Join) (*Room, error) {

@@ -103,6 +103,24 @@ var sent = map[string]func(*testing.T, message) message{
 		_, err := s.Call(ctx, "turnpike:8gqk4w", map[string]any{"subject": "The plan", "video": false})
 		return err
 	}),
+	"client-call-transports": func(t *testing.T, _ message) message {
+		s := newScene(t, func(_ *Config, with *setup) { with.quic, with.webrtc = with.webrtc, nil })
+		sent, _ := s.ask(func(ctx context.Context) error {
+			_, err := s.Call(ctx, "turnpike:8gqk4w", nil)
+			return err
+		}, nil)
+		return sent
+	},
+	"client-accept-transports": func(t *testing.T, m message) message {
+		s := newScene(t, func(_ *Config, with *setup) { with.quic = with.webrtc })
+		s.say(message{"type": "call", "call": m["call"], "from": message{"user": "u2", "name": "Bob"}})
+		c := event[IncomingCall](s).Call
+		sent, _ := s.ask(func(ctx context.Context) error {
+			_, err := c.Accept(ctx)
+			return err
+		}, nil)
+		return sent
+	},
 	"client-accept": calls(func(c *Call, ctx context.Context) error {
 		_, err := c.Accept(ctx)
 		return err

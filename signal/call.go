@@ -21,6 +21,7 @@ type call struct {
 	answered   *session // the callee's, once answered
 	room       *room    // once answered
 	data       []byte   // the caller's, for those where it rings; nil: none
+	part       part     // that the caller takes in the room
 }
 
 func (s *session) call(m *wire.Call) *wire.Error {
@@ -42,7 +43,8 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	case s.user.call != nil:
 		return newError(wire.CodeBusy, "You are in a call.")
 	}
-	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout), data: m.Data}
+	c := &call{id: id, caller: s, callee: callee, ringing: slices.Clone(callee.sessions), ringsUntil: time.Now().Add(wire.RingTimeout), data: m.Data,
+		part: partOf(m.Media, m.Transports)}
 	srv.calls[id] = c
 	srv.ringing = append(srv.ringing, c)
 	callee.call, s.user.call = c, c
@@ -92,6 +94,8 @@ func (s *session) accept(m *wire.Accept) *wire.Error {
 	c.room.call, c.room.ofCall = c, true
 	c.caller.tell(&wire.Accepted{Call: c.id, Room: roomID})
 	s.reply(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
+	c.caller.setPart(c.room, c.part)
+	s.setPart(c.room, partOf(m.Media, m.Transports))
 	srv.enterRoom(c.caller, c.room, "")
 	srv.enterRoom(s, c.room, "")
 	return nil

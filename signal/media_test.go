@@ -108,6 +108,36 @@ func TestTransports(t *testing.T) {
 	})
 }
 
+// TestTransportsInACall: each side of a call sees what the other names, in the call or in its answer, also after a restart.
+func TestTransportsInACall(t *testing.T) {
+	inTheBubble(t, func(t *testing.T, n *restartable) {
+		ann, bob := n.guest("ann"), n.guest("bob")
+		ann.join("x", "size", 2)
+		bob.join("x")
+		ann.expect("peer-joined")
+		ann.send(msg{"type": "call", "to": bob.user, "media": false, "transports": []string{"quic"}})
+		id := bob.skipTo("call")["call"]
+		bob.send(msg{"type": "accept", "call": id, "transports": []string{"quic", "other-1"}})
+		says := func(what any, want ...string) {
+			t.Helper()
+			text, _ := json.Marshal(what)
+			for _, part := range want {
+				if !strings.Contains(string(text), part) {
+					t.Errorf("%s, want %s", text, part)
+				}
+			}
+		}
+		quick, both := []string{`"transports":["quic"]`, `"media":false`}, `"transports":["quic","other-1"]`
+		says(bob.skipTo("joined")["peers"], quick...)
+		says(ann.skipTo("peer-joined")["peer"], both)
+		settle(ann, bob)
+		n.restart(t)
+		n.resume(bob.identity()).expect("welcome", "resumed", wire.ResumedRestored)
+		_, w := n.back(ann.identity(), wire.ResumedRestored)
+		says(w["rooms"], both)
+	})
+}
+
 // TestWithoutMediaInACall: who takes no part in WebRTC in the room of a call takes none after a restart.
 func TestWithoutMediaInACall(t *testing.T) {
 	inTheBubble(t, func(t *testing.T, n *restartable) {

@@ -18,9 +18,9 @@ type roomPart struct {
 	part
 }
 
-// partOf is the part that a client wants to take in the room that it joins.
-func partOf(m *wire.Join) part {
-	return part{noMedia: m.Media != nil && !*m.Media, transports: m.Transports}
+// partOf is the part that a client wants to take in the room that it joins, or in that of a call.
+func partOf(media *bool, transports []string) part {
+	return part{noMedia: media != nil && !*media, transports: transports}
 }
 
 func (p part) is(other part) bool {

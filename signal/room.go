@@ -67,7 +67,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 	case r != nil && m.Room == "":
 		return newError(wire.CodeInternal, "No free room id was found; try again.")
 	case r != nil && slices.Contains(r.waiting, s):
-		return srv.knockAgain(s, r, m.ID, partOf(m))
+		return srv.knockAgain(s, r, m.ID, partOf(m.Media, m.Transports))
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
 		return atLimit("rooms", "You are in as many rooms as you may be; leave one first.")
 	case r == nil:
@@ -75,12 +75,12 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		r.hasWaiting = m.Waiting
 		r.made = srv.past.FirstTerm(id)
 		r.term, r.hostTerm = r.made, r.made
-		s.setPart(r, partOf(m))
+		s.setPart(r, partOf(m.Media, m.Transports))
 		srv.enterRoom(s, r, m.ID)
 		srv.keepRoom(r)
 		return nil
 	}
-	s.setPart(r, partOf(m))
+	s.setPart(r, partOf(m.Media, m.Transports))
 	e := srv.letIn(s, r, m.ID)
 	if e != nil {
 		s.setPart(r, part{})

@@ -101,16 +101,20 @@ type (
 		To   string `json:"to"`
 		Payload
 	}
-	// Call rings a user. Data is any JSON, for the app there.
+	// Call rings a user. Data is any JSON, for the app there. Media and Transports are those of [Join], for the call's room.
 	Call struct {
 		Request
-		To   string          `json:"to"`
-		Data json.RawMessage `json:"data,omitempty"`
+		To         string          `json:"to"`
+		Media      *bool           `json:"media,omitempty"`
+		Transports []string        `json:"transports,omitempty"`
+		Data       json.RawMessage `json:"data,omitempty"`
 	}
-	// Accept answers a call that rings here.
+	// Accept answers a call that rings here. Media and Transports are those of [Join], for the call's room.
 	Accept struct {
 		Request
-		Call string `json:"call"`
+		Call       string   `json:"call"`
+		Media      *bool    `json:"media,omitempty"`
+		Transports []string `json:"transports,omitempty"`
 	}
 	// Decline refuses a call that rings here.
 	Decline struct {

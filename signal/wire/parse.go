@@ -150,8 +150,7 @@ func (f *fields) message(req *Request) (ClientMessage, *FieldError) {
 	case TypeCall:
 		return f.call(*req)
 	case TypeAccept:
-		call, err := text("call", f.callID, MaxCall)
-		return &Accept{*req, call}, err
+		return f.accept(*req)
 	case TypeDecline:
 		return f.decline(*req)
 	case TypeCancel:
@@ -264,17 +263,8 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 			return nil, err
 		}
 	}
-	if f.media != nil {
-		media, err := boolean("media", f.media)
-		if err != nil {
-			return nil, err
-		}
-		m.Media = &media
-	}
-	if f.transports != nil {
-		if m.Transports, err = transports(f.transports); err != nil {
-			return nil, err
-		}
+	if m.Media, m.Transports, err = f.part(); err != nil {
+		return nil, err
 	}
 	if f.size != nil {
 		if m.Size, err = integer("size", f.size, MinRoomSize, MaxRoomSize); err != nil {
@@ -287,10 +277,37 @@ func (f *fields) join(req Request) (ClientMessage, *FieldError) {
 func (f *fields) call(req Request) (ClientMessage, *FieldError) {
 	m := &Call{Request: req}
 	var err *FieldError
-	if m.To, err = text("to", f.to, MaxUser); err == nil && f.data != nil {
+	if m.To, err = text("to", f.to, MaxUser); err != nil {
+		return nil, err
+	}
+	if m.Media, m.Transports, err = f.part(); err == nil && f.data != nil {
 		m.Data, err = anyJSON("data", f.data, MaxCallData)
 	}
 	return m, err
+}
+
+func (f *fields) accept(req Request) (ClientMessage, *FieldError) {
+	m := &Accept{Request: req}
+	var err *FieldError
+	if m.Call, err = text("call", f.callID, MaxCall); err == nil {
+		m.Media, m.Transports, err = f.part()
+	}
+	return m, err
+}
+
+// part reads how a session takes part in a room.
+func (f *fields) part() (media *bool, names []string, err *FieldError) {
+	if f.media != nil {
+		is, err := boolean("media", f.media)
+		if err != nil {
+			return nil, nil, err
+		}
+		media = &is
+	}
+	if f.transports != nil {
+		names, err = transports(f.transports)
+	}
+	return media, names, err
 }
 
 func (f *fields) decline(req Request) (ClientMessage, *FieldError) {

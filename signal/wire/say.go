@@ -109,6 +109,13 @@ func encodeSay(m *Say) []byte {
 
 func encodeCall(m *Call) []byte {
 	dst := appendString(appendRequest([]byte(`{"type":"call"`), m.Request), "to", m.To)
+	if m.Media != nil {
+		dst = strconv.AppendBool(append(dst, `,"media":`...), *m.Media)
+	}
+	if len(m.Transports) > 0 {
+		transports, _ := json.Marshal(m.Transports) // strings always encode
+		dst = append(append(dst, `,"transports":`...), transports...)
+	}
 	return appendData(dst, m.Data)
 }
 

@@ -23,9 +23,9 @@ const (
 	TypeSignal = "signal" // client: room, to, description | candidate | candidates
 	//                       server: room, from, description | candidate | candidates
 	TypeSay  = "say"  // client: room, to?, topic?, data        -> said
-	TypeCall = "call" // client: to (a user), data?           -> ringing
+	TypeCall = "call" // client: to (a user), data?, media?, transports? -> ringing
 	//                   server: call, from (a user), data?: it rings
-	TypeAccept = "accept" // client: call                     -> accept, joined
+	TypeAccept = "accept" // client: call, media?, transports? -> accept, joined
 	//                       server: call, room
 	TypeDecline = "decline" // client: call, reason?          -> decline
 	//                         server: call, reason?
