@@ -273,14 +273,21 @@ func (l *liveLink) restart() {
 	}
 }
 
-// restartOnline restarts the link as soon as the session is online.
+// restartOnline restarts the link as soon as the server is known to hear us, unless it has a path by then: a restart that nobody
+// hears could take away a path that would have healed.
 func (l *liveLink) restartOnline() {
 	if l.due.Swap(true) {
 		return
 	}
-	l.peer.s.signaling.Do(func() {
+	s := l.peer.s
+	s.signaling.WhenHeard(func() {
 		l.due.Store(false)
-		l.restart()
+		s.mu.Lock()
+		has := l.path != Path{}
+		s.mu.Unlock()
+		if !has {
+			l.restart()
+		}
 	})
 }
 

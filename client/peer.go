@@ -209,6 +209,7 @@ func (p *Peer) setAway() {
 }
 
 func (p *Peer) isBack(fresh bool) {
+	p.orphan = false
 	if !p.isAway && !fresh {
 		return
 	}

@@ -34,19 +34,20 @@ func watchNetwork(ctx context.Context, changed func()) {
 			}
 		case <-ticks:
 		}
-		if now := surroundings(); now != before {
+		if now := surroundings(); now != "" && now != before {
 			before = now
 			changed()
 		}
 	}
 }
 
-// surroundings says from where this machine reaches others: its addresses, and those that it would send from.
+// surroundings says from where this machine reaches others: its addresses, and those that it would send from. It is empty if nothing
+// can be said.
 func surroundings() string {
 	var parts []string
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return "" // nothing is known, and no change
+		return ""
 	}
 	for _, a := range addrs {
 		if ip, ok := a.(*net.IPNet); ok && !ip.IP.IsLoopback() && !ip.IP.IsLinkLocalUnicast() {

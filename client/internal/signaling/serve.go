@@ -74,6 +74,7 @@ func (s *Signaling) acknowledge(sock *socket) {
 // serve reads and writes until the socket is lost, and says why that was.
 func (s *Signaling) serve(sock *socket) error {
 	v := &serving{Signaling: s, sock: sock, heard: time.Now()}
+	v.isHeard()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -193,6 +194,17 @@ func (v *serving) probe() {
 // hear notes that something came.
 func (v *serving) hear() { v.heard, v.doubtAt = time.Now(), time.Time{} }
 
+// isHeard does what waited for a proof that the server hears us.
+func (v *serving) isHeard() {
+	v.mu.Lock()
+	proved := v.proved
+	v.proved = nil
+	v.mu.Unlock()
+	for _, f := range proved {
+		f()
+	}
+}
+
 func (v *serving) receive(data []byte) error {
 	v.hear()
 	m, seq, err := v.read(data)
@@ -205,6 +217,7 @@ func (v *serving) receive(data []byte) error {
 		return nil // it answers hello alone
 	case *wire.Pong:
 		v.probeAt = time.Time{}
+		v.isHeard()
 		return nil
 	}
 	switch v.inbox.receive(seq, len(data)) {

@@ -102,6 +102,7 @@ type Signaling struct {
 	overflow  bool // messages without an answer were dropped
 	interrupt context.CancelFunc
 	todo      []func() // for Do
+	proved    []func() // for WhenHeard
 
 	// Owned by the loop.
 	name      string
@@ -274,6 +275,18 @@ func (s *Signaling) Do(f func()) {
 	s.tell()
 }
 
+// WhenHeard has the loop call f once the server has proved that it hears us: by its answer to a probe, or by a welcome. f must not
+// block.
+func (s *Signaling) WhenHeard(f func()) {
+	s.mu.Lock()
+	if !s.over {
+		s.proved = append(s.proved, f)
+		s.doubted = true
+	}
+	s.mu.Unlock()
+	s.tell()
+}
+
 // tell has the loop look at what has changed.
 func (s *Signaling) tell() {
 	select {
@@ -301,7 +314,7 @@ func (s *Signaling) finish(err error) {
 	s.over, s.err = true, err
 	failure := s.overLocked()
 	s.outbox.fail(failure)
-	s.todo = nil
+	s.todo, s.proved = nil, nil
 	s.mu.Unlock()
 	s.stopRenew()
 	s.end()
