@@ -165,6 +165,7 @@ func TestRename(t *testing.T) {
 		if _, err := p.ann.Rename(t.Context(), "bob"); client.CodeOf(err) != "name-taken" {
 			t.Errorf("a name that somebody has: %v", err)
 		}
+		time.Sleep(5 * time.Second) // until the token knows the name
 		w.lose("ann", true)
 		time.Sleep(3 * window)
 		w.lose("ann", false)

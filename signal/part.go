@@ -1,10 +1,6 @@
 package signal
 
-import (
-	"slices"
-
-	"turnpike/signal/wire"
-)
+import "slices"
 
 // part is how a session takes part in a room. The zero part is a browser's: by WebRTC alone.
 type part struct {

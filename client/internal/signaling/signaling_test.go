@@ -250,7 +250,7 @@ func TestTooMuchWaits(t *testing.T) {
 			t.Errorf("then came %v", first)
 		}
 		p.say(`{"type":"renamed","ref":"1","name":"x","seq":1}`)
-		if _, err := pending.Wait(t.Context()); err != nil {
+		if _, err := pending.Wait(p.t.Context()); err != nil {
 			t.Error(err)
 		}
 		if sent := len(p.line.out); sent >= atOnce {
