@@ -36,12 +36,19 @@ func (srv *Server) sweepUntilStopped() {
 
 // sweep does what is due; it is the only clock of all sessions and calls. It appends the renewals that are due.
 func (srv *Server) sweep(renewals []renewal, now time.Time) []renewal {
-	walk(srv, &srv.conns, func(c *conn) { renewals = srv.sweepConn(c, renewals, now) })
-	walk(srv, &srv.away, func(s *session) {
+	walk(srv, &srv.conns, func(c *conn) (pings bool) {
+		renewals, pings = srv.sweepConn(c, renewals, now)
+		return pings
+	})
+	walk(srv, &srv.away, func(s *session) bool {
 		srv.sweepAbsent(s, now)
 		renewals = s.dueEnd(renewals, now)
+		return false
 	})
-	walk(srv, &srv.spent.all, func(use *userUse) { srv.spent.forgetIdle(use, now, &srv.cfg.Limits) })
+	walk(srv, &srv.spent.all, func(use *userUse) bool {
+		srv.spent.forgetIdle(use, now, &srv.cfg.Limits)
+		return false
+	})
 	for more := true; more; {
 		more = srv.sweepQueues(now)
 	}
@@ -57,21 +64,21 @@ func (srv *Server) sweepQueues(now time.Time) (more bool) {
 	return srv.lingering.expire(now, sweptAtOnce) || more
 }
 
-// sweepConn does what is due for a connection, and appends the renewals that are.
-func (srv *Server) sweepConn(c *conn, renewals []renewal, now time.Time) (all []renewal) {
+// sweepConn does what is due for a connection, and appends the renewals that are. It reports whether it pings the client.
+func (srv *Server) sweepConn(c *conn, renewals []renewal, now time.Time) (all []renewal, pings bool) {
 	all = renewals
 	defer srv.shutOnPanic(c)
 	if c.session == nil && now.Sub(c.opened) >= wire.HelloTimeout {
 		c.Shut(wire.CloseHelloTimeout, wire.ReasonGone)
 	} else {
-		c.KeepAlive(now)
+		pings = c.KeepAlive(now)
 	}
 	s := c.session
 	if s == nil || s.conn != c {
-		return all
+		return all, pings
 	}
 	s.stream.rest()
-	return s.dueRenewals(renewals, now)
+	return s.dueRenewals(renewals, now), pings
 }
 
 // sweepRinging ends calls that have rung for too long, at most so many. more says that there are others. The caller holds

@@ -105,9 +105,9 @@ func (c *Conn) PushText(data []byte) {
 	c.push(frame{kind: websocket.TextMessage, data: data})
 }
 
-// KeepAlive pings a client that is due for it, and closes a connection from which nothing was heard for too long. One
-// caller at a time calls it, every second or so.
-func (c *Conn) KeepAlive(now time.Time) {
+// KeepAlive pings a client that is due for it, which it reports, and closes a connection from which nothing was heard for
+// too long. One caller at a time calls it, every second or so.
+func (c *Conn) KeepAlive(now time.Time) (pings bool) {
 	at := c.at(now)
 	switch {
 	case time.Duration(at-c.lastHeard.Load()) >= wire.DeadAfter:
@@ -115,7 +115,9 @@ func (c *Conn) KeepAlive(now time.Time) {
 	case time.Duration(at-c.pinged) >= wire.PingInterval:
 		c.pinged = at
 		c.push(frame{kind: websocket.PingMessage})
+		return true
 	}
+	return false
 }
 
 // at is a time of time.Now's as lastHeard has it. The host's clock may be set without that changing it.
