@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -184,11 +185,28 @@ func (b *bench) recordRun(t *testing.T, s scenario, server string, r *turnload.R
 	}
 }
 
+// awaitRest waits until a server that has just begun uses less and less memory no more, for as long as settle: to bundle its pages takes
+// much, which it gives back when it is at rest.
+func awaitRest(t *testing.T, pid int, settle time.Duration) {
+	t.Helper()
+	least, since := int64(math.MaxInt64), time.Now()
+	for deadline := time.Now().Add(time.Minute + settle); time.Since(since) < settle; time.Sleep(settle / 50) {
+		now, err := turnload.ResidentBytes(pid)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the server does not come to rest: %d bytes, %v", now, err)
+		}
+		if now < least-64<<10 {
+			least, since = now, time.Now()
+		}
+	}
+}
+
 // measureMemory measures memory with many allocations, each with a channel.
 func (b *bench) measureMemory(t *testing.T, m contender) {
 	t.Helper()
 	p := b.start(t, m)
 	defer p.end()
+	awaitRest(t, p.pid, 2*b.settle)
 	cfg := b.config(t, scenarios()[0])
 	cfg.Hold, cfg.Calls, cfg.PID, cfg.Settle = true, b.hold, p.pid, b.settle
 	g, err := turnload.Open(t.Context(), cfg)

@@ -77,6 +77,7 @@ func (b *signalBench) open(t *testing.T, s signalServer, sessions int, settle ti
 	t.Helper()
 	p := s.start(t, pair)
 	p.config.Sessions, p.config.Settle = sessions, settle
+	awaitRest(t, p.pid, settle)
 	g, err := signalload.Open(t.Context(), p.config)
 	if err != nil {
 		p.end()

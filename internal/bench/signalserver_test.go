@@ -100,10 +100,13 @@ type signalProcess struct {
 	stop   func() // as planned; end must follow
 }
 
-// start runs a server on its core, and waits until it prints its address.
+// start runs a server on its core, and waits until it has printed its address and has nothing to do.
 func (s signalServer) start(t *testing.T, pair *keyPair) signalProcess {
 	t.Helper()
-	return s.startIn(t, t.TempDir(), "127.0.0.1:0", pair)
+	p := s.startIn(t, t.TempDir(), "127.0.0.1:0", pair)
+	t.Cleanup(p.end)
+	awaitIdle(t, p.pid)
+	return p
 }
 
 // startIn is start with the state of another process, and for its address.

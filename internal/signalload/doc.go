@@ -15,6 +15,6 @@
 //
 // Server and loader have one core each, so a message may cost the loader no more than a write and a read: no goroutine, no
 // heap object, no JSON. The loader never sleeps on a socket, because the server's core would pay for waking it. Latency
-// begins when the message is due, so that a loader which falls behind hides nothing. It ends with the kernel's time stamp of
+// begins when the message is due, so that a loader which falls behind hides nothing, or with Load.AsSent when it is sent. It ends with the kernel's time stamp of
 // the last byte's arrival (SO_TIMESTAMPNS), by the clock of the same machine.
 package signalload

@@ -12,6 +12,9 @@ type Load struct {
 	Duration time.Duration // of the measurement
 	Warmup   time.Duration // before the measurement: messages are sent, and not counted
 	Progress func(fraction float64)
+	// AsSent has latency count from when a message is sent, and not from when it was due. So it says what the server did also where the
+	// loader has something else to do at times.
+	AsSent bool
 }
 
 // Setup holds the figures of logging the sessions in.

@@ -32,6 +32,7 @@ type worker struct {
 	end    time.Duration
 	run    uint32
 	stop   *atomic.Bool
+	asSent bool // see Load
 
 	// Its own.
 	pacer turnload.Pacer
@@ -90,7 +91,7 @@ func (g *Generator) workers(load Load, stop *atomic.Bool) ([]*worker, error) {
 	for n := range workers {
 		w := &worker{
 			g: g, poller: g.poller, warm: load.Warmup, end: load.Warmup + load.Duration, run: g.runs, stop: stop,
-			begin: time.Now(), buf: make([]byte, readSize),
+			begin: time.Now(), buf: make([]byte, readSize), asSent: load.AsSent,
 		}
 		workers[n] = w
 		if len(workers) > 1 {
@@ -208,6 +209,9 @@ func (w *worker) sendDue(now time.Duration) (sent int, err error) {
 		}
 		s.sent++
 		w.inTransit++
+		if w.asSent {
+			due = time.Since(w.begin)
+		}
 		if _, err := s.write(s.template.stamp(stamp{run, uint32(n), s.sent, w.begin.UnixNano() + int64(due)})); err != nil {
 			return sent, s.lost(err)
 		}
