@@ -27,13 +27,20 @@ const (
 	gcPercent    = 55
 )
 
+// newBallast makes the ballast. The runtime may put it where something else was before, such as the pages while they were bundled, and then
+// fills it with zeros, which takes memory.
+func newBallast() []byte {
+	ballast := make([]byte, ballastBytes)
+	discard(ballast)
+	return ballast
+}
+
 // returnMemory collects garbage and returns its memory to the system after each rush, until ctx ends. It leaves the pace of
 // the runtime's own collections to GOGC if that is set.
 func returnMemory(ctx context.Context) {
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-		ballast := make([]byte, ballastBytes)
-		defer runtime.KeepAlive(ballast)
+		defer runtime.KeepAlive(newBallast())
 	}
 	tick := time.NewTicker(restInterval)
 	defer tick.Stop()
