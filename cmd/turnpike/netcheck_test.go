@@ -67,7 +67,7 @@ func network() *probe.Network {
 		PortMapping: probe.PortMapping{UPnP: probe.Mapper{Found: &yes, At: "192.168.3.1:5000", Name: "Box", External: netip.MustParseAddr("11.22.33.4")}, NATPMP: probe.Mapper{Found: &no}, PCP: probe.Mapper{Why: "no router"}},
 		Relays: []probe.Relay{{URL: "turn:x:3478?transport=udp", Network: "udp", Family: "ipv4", OK: true, RTT: &rtt, Allocated: &yes},
 			{URL: "turns:x:5349", Network: "tls", Family: "ipv4", Guessed: true, Problem: "no answer"}},
-		NotTried: []probe.Untried{{What: "DTLS", Why: "the server names no such address"}},
+		NotTried: []probe.Skipped{{What: "DTLS", Why: "the server names no such address"}},
 	}
 }
 

@@ -171,6 +171,9 @@ func SecretVariable(flag string) (variable string, ok bool) {
 	return "", false
 }
 
+// ofCommands are variables that commands read beside the configuration.
+var ofCommands = []string{"TURNPIKE_CONFIG", "TURNPIKE_SERVER", "TURNPIKE_TICKET", "TURNPIKE_INVITE"}
+
 // UnknownVariables warns of TURNPIKE_ variables that nothing reads. It refuses none, because Kubernetes sets some for a
 // service of that name.
 func UnknownVariables(environ []string) []string {
@@ -181,7 +184,7 @@ func UnknownVariables(environ []string) []string {
 	var out []string
 	for _, v := range environ {
 		name, _, _ := strings.Cut(v, "=")
-		ofCommand := name == "TURNPIKE_CONFIG" || strings.HasPrefix(name, "TURNPIKE_CHECK_") || strings.HasPrefix(name, "TURNPIKE_BENCH_")
+		ofCommand := slices.Contains(ofCommands, name) || strings.HasPrefix(name, "TURNPIKE_CHECK_") || strings.HasPrefix(name, "TURNPIKE_BENCH_")
 		if !strings.HasPrefix(name, "TURNPIKE_") || ofCommand || slices.Contains(known, name) {
 			continue
 		}

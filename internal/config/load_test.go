@@ -40,7 +40,7 @@ func TestEmptyVariableIsTold(t *testing.T) {
 }
 
 func TestUnknownVariables(t *testing.T) {
-	got := UnknownVariables([]string{"HOME=/", "TURNPIKE_TURN_REALM=x", "TURNPIKE_CONFIG=y", "TURNPIKE_TRUN_REALM=z"})
+	got := UnknownVariables([]string{"HOME=/", "TURNPIKE_TURN_REALM=x", "TURNPIKE_CONFIG=y", "TURNPIKE_SERVER=https://a", "TURNPIKE_TICKET=b", "TURNPIKE_INVITE=c", "TURNPIKE_TRUN_REALM=z"})
 	if len(got) != 1 || got[0] != "TURNPIKE_TRUN_REALM is not a variable that turnpike reads; did you mean TURNPIKE_TURN_REALM?" {
 		t.Errorf("got %q", got)
 	}

@@ -253,7 +253,7 @@ func TestNetcheckWatch(t *testing.T) {
 	before := client.Public()
 	ctx, cancel := within(t, 2*time.Minute)
 	defer cancel()
-	cmd := netcheckCommand(ctx, t, client, ca, link, "--invite-file", "-", "--every", "1s", "--timeout", "2s")
+	cmd := netcheckCommand(ctx, t, client, ca, link, "--invite-file", "-", "--every", "1s", "--timeout", "4s")
 	var out, errs output
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {

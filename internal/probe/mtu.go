@@ -22,7 +22,7 @@ const (
 	mtuAtOnce    = 8    // lengths in a round
 	mtuTries     = 3    // of each, because UDP loses packets
 	mtuFirstWait = time.Second
-	mtuLeastWait = 150 * time.Millisecond
+	mtuLeastWait = 200 * time.Millisecond
 )
 
 // pathMTU finds the longest packet that gets to a STUN server. link is the longest that leaves this machine; 0: not known.

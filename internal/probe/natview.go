@@ -54,6 +54,9 @@ func (v *natView) look(ctx context.Context, f *Family) {
 		return
 	}
 	f.Filtering = Dependence{Kind: filtering, By: "relay"}
+	if filtering == DependenceUnknown {
+		f.Filtering = Dependence{Why: "no packet of a relay arrives here, also where this machine has sent to"}
+	}
 	if f.Mapping.Kind == DependenceUnknown || f.Mapping.Kind == PortIndependent {
 		f.Mapping = Dependence{Kind: mapping, By: "relay"}
 	}
@@ -140,23 +143,19 @@ func compareMappings(seen map[netip.AddrPort]netip.AddrPort) DependenceKind {
 	return DestinationDependent
 }
 
-// byRelay finds out what the NAT does with the help of a relayed address.
+// byRelay finds out what the NAT does with the help of a relayed address. The kind of filtering stays unknown if nothing that the relay sends
+// gets here.
 func (v *natView) byRelay(ctx context.Context) (mapping, filtering DependenceKind, err error) {
-	untouched, err := newNATSocket(ctx, v.server) // it sends to no relayed address
-	if err != nil {
-		return "", "", err
+	var socks [2]*natSocket
+	var mapped [2]netip.AddrPort
+	for i := range socks {
+		if socks[i], mapped[i], err = v.mappedSocket(ctx); err != nil {
+			return "", "", err
+		}
+		defer socks[i].close()
 	}
-	defer untouched.close()
-	talking, err := newNATSocket(ctx, v.server)
-	if err != nil {
-		return "", "", err
-	}
-	defer talking.close()
-	atUntouched, atTalking := untouched.ask(ctx, natQuestion{to: v.server})[0], talking.ask(ctx, natQuestion{to: v.server})[0]
-	if atUntouched == nil || atTalking == nil {
-		return "", "", errors.New("the server has stopped to answer")
-	}
-	self := atTalking.mapped.Addr()
+	untouched, talking := socks[0], socks[1] // the former sends nothing to the relayed address
+	self := mapped[1].Addr()
 	if self == v.server.Addr() {
 		return "", "", errors.New("the server is on this machine")
 	}
@@ -165,38 +164,60 @@ func (v *natView) byRelay(ctx context.Context) (mapping, filtering DependenceKin
 		return "", "", err
 	}
 	defer done()
-	relayAt, err := netip.ParseAddrPort(relayed.LocalAddr().String())
+	relayAt, err := addrPortOf(relayed.LocalAddr())
 	if err != nil {
 		return "", "", err
 	}
-	other := relayAt.Addr().Unmap() != v.server.Addr()
-
-	// Nobody inside has sent to the relayed address so far.
-	passed := v.passes(untouched.conn, relayAt, func(b []byte) error {
-		_, err := relayed.WriteTo(b, net.UDPAddrFromAddrPort(atUntouched.mapped))
+	other := relayAt.Addr() != v.server.Addr()
+	passed := v.passes(untouched.conn, relayAt, func(b []byte) error { // nobody inside has sent to the relayed address so far
+		_, err := relayed.WriteTo(b, net.UDPAddrFromAddrPort(mapped[0]))
 		return err
 	})
-	from, err := heardWithin(ctx, relayed, func(b []byte) error { _, err := talking.conn.WriteToUDPAddrPort(b, relayAt); return err },
-		func(from net.Addr) bool {
-			at, err := netip.ParseAddrPort(from.String())
-			return err == nil && at.Addr().Unmap() == self
-		})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return "", "", errors.New("the time was too short; give --timeout more")
-	case err != nil:
-		return "", "", errors.New("the server's relay ports are closed to this machine, so that no relay can tell")
-	}
-	came, err := netip.ParseAddrPort(from.String())
+	seen, err := v.seenBy(ctx, relayed, self, func(b []byte) error { _, err := talking.conn.WriteToUDPAddrPort(b, relayAt); return err })
 	if err != nil {
 		return "", "", err
 	}
-	same := netip.AddrPortFrom(came.Addr().Unmap(), came.Port()) == atTalking.mapped
-	back := v.passes(talking.conn, relayAt, func(b []byte) error { _, err := relayed.WriteTo(b, from); return err })
-	if !passed && !back {
-		return relayMapping(same, other), "", nil // nothing gets out of the relay, and so says nothing of what the NAT lets in
+	mapping = relayMapping(seen == mapped[1], other)
+	back := v.passes(talking.conn, relayAt, func(b []byte) error { _, err := relayed.WriteTo(b, net.UDPAddrFromAddrPort(seen)); return err })
+	if passed || back && mapped[0].Addr() == self { // else the relay does not reach the untouched socket, whatever the NAT lets in
+		filtering = relayFiltering(passed, other)
 	}
-	return relayMapping(same, other), relayFiltering(passed, other), nil
+	return mapping, filtering, nil
+}
+
+// mappedSocket opens a socket, and asks where its packets come from.
+func (v *natView) mappedSocket(ctx context.Context) (*natSocket, netip.AddrPort, error) {
+	s, err := newNATSocket(ctx, v.server)
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	answer := s.ask(ctx, natQuestion{to: v.server})[0]
+	if answer == nil {
+		s.close()
+		return nil, netip.AddrPort{}, errors.New("the server has stopped answering")
+	}
+	return s, answer.mapped, nil
+}
+
+// seenBy sends to a relayed address, and returns where the packet came from, as the relay sees it.
+func (v *natView) seenBy(ctx context.Context, relayed net.PacketConn, self netip.Addr, send func([]byte) error) (netip.AddrPort, error) {
+	from, err := heardWithin(ctx, relayed, send, func(from net.Addr) bool {
+		at, err := addrPortOf(from)
+		return err == nil && at.Addr() == self
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return netip.AddrPort{}, errors.New("the time was too short; give --timeout more")
+	case err != nil:
+		return netip.AddrPort{}, errors.New("no packet of this machine comes in by the server's relay ports, so that no relay can tell")
+	}
+	return addrPortOf(from)
+}
+
+// addrPortOf is an address of UDP, as pion's client gives it.
+func addrPortOf(addr net.Addr) (netip.AddrPort, error) {
+	at, err := netip.ParseAddrPort(addr.String())
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), err
 }
 
 // relayMapping judges by one relayed address: whether it has seen the mapping that the server saw, and whether its IP address is another
@@ -269,8 +290,11 @@ func arrives(conn *net.UDPConn, payload []byte, good func(from netip.AddrPort) b
 	buf := make([]byte, 1500)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
-		if err != nil {
+		switch {
+		case err != nil && (isTimeout(err) || errors.Is(err, net.ErrClosed)):
 			return false
+		case err != nil:
+			continue // Windows tells of closed ports
 		}
 		if string(buf[:n]) == string(payload) && good(netip.AddrPortFrom(from.Addr().Unmap(), from.Port())) {
 			return true
@@ -288,19 +312,15 @@ func heardWithin(ctx context.Context, to net.PacketConn, send func([]byte) error
 // hairpin has two sockets of this machine send to each other by their mapped addresses. Both send, because a NAT may filter what comes back
 // in as it filters everything else.
 func hairpin(ctx context.Context, server netip.AddrPort) Hairpin {
+	v := natView{server: server}
 	var socks [2]*natSocket
 	var mapped [2]netip.AddrPort
 	for i := range socks {
-		s, err := newNATSocket(ctx, server)
-		if err != nil {
+		var err error
+		if socks[i], mapped[i], err = v.mappedSocket(ctx); err != nil {
 			return Hairpin{Why: oneLine(err.Error())}
 		}
-		defer s.close()
-		answer := s.ask(ctx, natQuestion{to: server})[0]
-		if answer == nil {
-			return Hairpin{Why: "the server has stopped to answer"}
-		}
-		socks[i], mapped[i] = s, answer.mapped
+		defer socks[i].close()
 	}
 	if mapped[0] == socks[0].local {
 		return Hairpin{Why: "there is no NAT"}

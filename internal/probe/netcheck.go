@@ -14,8 +14,8 @@ import (
 	"turnpike/signal/wire"
 )
 
-// NetworkCheck looks at the network that this machine is in, with the help of a server. It sends nothing to anybody but that server and
-// the router on the way there, and maps no port. Its zero value needs Base and Timeout. One goroutine uses it.
+// NetworkCheck looks at the network that this machine is in, with the help of a server. It asks that server, the addresses that it names,
+// and the router here, for which it also searches by multicast. It maps no port. Its zero value needs Base and Timeout. One goroutine uses it.
 //
 //	the server     which is it, over https or http?        captive.go, if something else answers
 //	the way in     a ticket, a session, its ICE servers    netsession.go
@@ -46,16 +46,15 @@ type look struct {
 	*NetworkCheck
 	out  *Network
 	host string
-	way  [2]wayOut     // to the server, over IPv4 and IPv6
-	addr [2]netip.Addr // of the server
-	in   bool          // it lets this machine in
+	way  [2]wayOut // to the server, over IPv4 and IPv6
+	in   bool      // it lets this machine in
 
-	mu sync.Mutex // guards what follows, and out's lists
+	mu sync.Mutex // guards out.NotTried and out.Problems
 }
 
 // Run looks once. It returns nil if ctx ends.
 func (c *NetworkCheck) Run(ctx context.Context) *Network {
-	l := &look{NetworkCheck: c, out: &Network{Schema: NetworkSchema, Time: time.Now(), Server: c.Base, Relays: []Relay{}, NotTried: []Untried{}, Problems: []string{}}}
+	l := &look{NetworkCheck: c, out: &Network{Schema: NetworkSchema, Time: time.Now(), Server: c.Base, Relays: []Relay{}, NotTried: []Skipped{}, Problems: []string{}}}
 	u, err := url.Parse(c.Base)
 	if err != nil {
 		l.problem("%v", err)
@@ -85,7 +84,7 @@ func (l *look) problem(format string, args ...any) {
 func (l *look) notTried(what, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.out.NotTried = append(l.out.NotTried, Untried{what, printable(fmt.Sprintf(format, args...))})
+	l.out.NotTried = append(l.out.NotTried, Skipped{what, printable(fmt.Sprintf(format, args...))})
 }
 
 // family returns what holds for IPv4 (0) or IPv6 (1).
@@ -108,9 +107,8 @@ func (l *look) ways(ctx context.Context) {
 			f.Why = "the server has no " + name + " address"
 			continue
 		}
-		l.addr[i] = all[at].Unmap()
-		l.way[i] = wayTo(l.addr[i])
-		f.Server = l.addr[i]
+		f.Server = all[at].Unmap()
+		l.way[i] = wayTo(f.Server)
 		if !l.way[i].local.IsValid() {
 			f.Works, f.Why = no(), "this machine has no "+name+" way to the server"
 			continue
@@ -230,16 +228,24 @@ func (l *look) families(ctx context.Context, urls []iceURL) {
 // oneFamily finds out what this machine's packets meet.
 func (l *look) oneFamily(ctx context.Context, i int, urls []iceURL) {
 	f, way := l.family(i), l.way[i]
-	reached := slices.ContainsFunc(l.out.Relays, func(r Relay) bool { return r.OK && r.Address.Addr().Is4() == (i == 0) })
-	if reached {
-		f.Works = yes()
+	tried, reached := false, false
+	for _, r := range l.out.Relays {
+		if r.Address.Addr().Is4() == (i == 0) {
+			tried, reached = true, reached || r.OK
+		}
 	}
 	addrs := l.answering(i, urls)
 	server, mapped, local := firstAnswer(ctx, l.Timeout, addrs)
 	if !server.IsValid() {
 		why := "nothing of the server answers over UDP"
-		if !reached {
+		switch {
+		case reached:
+			f.Works = yes()
+		case tried:
 			f.Works, f.Why = no(), "nothing answers over "+familyNames[i]
+		default:
+			why = "the server names no " + familyNames[i] + " address of STUN or TURN"
+			f.Why = why
 		}
 		f.Mapping.Why, f.Filtering.Why, f.Hairpin.Why, f.PathMTU.Why = why, why, why, why
 		return

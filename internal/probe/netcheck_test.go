@@ -3,13 +3,20 @@ package probe
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnpike/signal/wire"
 )
 
 func TestCompareMappings(t *testing.T) {
@@ -137,7 +144,7 @@ func TestVerdict(t *testing.T) {
 		"open": {func(n *Network) {
 			behind(EndpointIndependent, EndpointIndependent)(n)
 			n.IPv4.NAT = no()
-		}, VerdictOpen, "Anybody reaches this machine directly"},
+		}, VerdictOpen, "Everybody whose network lets UDP through reaches this machine directly."},
 		"full cone":   {behind(EndpointIndependent, EndpointIndependent), VerdictDirect, "directly to all networks that let UDP through"},
 		"usual":       {behind(EndpointIndependent, AddressAndPortDependent), VerdictDirect, "Calls from here connect directly to most networks."},
 		"one address": {behind(PortIndependent, PortIndependent), VerdictDirect, "directly to most networks"},
@@ -146,7 +153,11 @@ func TestVerdict(t *testing.T) {
 		"symmetric, and IPv6": {func(n *Network) {
 			behind(AddressAndPortDependent, AddressAndPortDependent)(n)
 			n.IPv6 = Family{Mapped: mapped, NAT: no(), Mapping: Dependence{Kind: EndpointIndependent}, Filtering: Dependence{Kind: AddressAndPortDependent}}
-		}, VerdictDirect, "directly to most networks"},
+		}, VerdictMostly, "open networks only, and most go through a relay: the NAT here takes a new port for each peer. Calls with peers that have IPv6, too, connect directly by that."},
+		"IPv6 alone": {func(n *Network) {
+			n.UDP, n.CaptivePortal.Found = yes(), no()
+			n.IPv6 = Family{Mapped: mapped, NAT: no(), Mapping: Dependence{Kind: EndpointIndependent}, Filtering: Dependence{Kind: AddressAndPortDependent}}
+		}, VerdictDirect, "most networks. That holds for peers with IPv6; calls with others go through a relay."},
 		"no UDP": {func(n *Network) {
 			n.UDP, n.CaptivePortal.Found = no(), no()
 			n.Relays = []Relay{relay("tcp"), relay("tls"), relay("tcp")}
@@ -165,6 +176,10 @@ func TestVerdict(t *testing.T) {
 		}, VerdictDirect, "No relay works from here, so that the other calls fail."},
 		"nothing":  {func(n *Network) {}, VerdictUnreachable, "cannot be found"},
 		"a portal": {func(n *Network) { n.CaptivePortal = CaptivePortal{Found: yes(), At: "http://login.example/"} }, VerdictPortal, "open http://login.example/ in a browser"},
+		"a server next door": {func(n *Network) {
+			behind(EndpointIndependent, EndpointIndependent)(n)
+			n.IPv4.NAT, n.IPv4.Server = no(), netip.MustParseAddr("192.168.3.9")
+		}, VerdictUnknown, "The server is inside this network"},
 		"two NATs": {func(n *Network) {
 			behind(EndpointIndependent, AddressAndPortDependent)(n)
 			n.PortMapping.UPnP.External = netip.MustParseAddr("100.64.0.9")
@@ -182,7 +197,7 @@ func TestVerdict(t *testing.T) {
 
 // TestNetworkJSON: what is not known is null or empty, and no field goes away.
 func TestNetworkJSON(t *testing.T) {
-	data, err := json.Marshal(&Network{Relays: []Relay{{}}, NotTried: []Untried{}, Problems: []string{}})
+	data, err := json.Marshal(&Network{Relays: []Relay{{}}, NotTried: []Skipped{}, Problems: []string{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +223,71 @@ func TestNetworkCheckEnds(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	c.Close()
+}
+
+// TestCompareServers: where the server offers no discovery, other addresses of STUN tell where packets come from.
+func TestCompareServers(t *testing.T) {
+	for kind, want := range map[dependence]DependenceKind{endpointIndependent: EndpointIndependent, addressDependent: AddressDependent, addressAndPortDependent: AddressAndPortDependent} {
+		s := startNATServer(t, &natServer{kind: natKind{true, kind, kind}, silent: -1, plain: true})
+		at := func(i int) netip.AddrPort { return s.addr(i).AddrPort() }
+		v := natView{timeout: time.Minute, server: at(0), others: []netip.AddrPort{at(1), at(2)}, noRelay: "none"}
+		var f Family
+		if v.look(t.Context(), &f); f.Mapping != (Dependence{Kind: want, By: "servers"}) || f.Filtering != (Dependence{Why: "none"}) {
+			t.Errorf("%v: %+v, %+v", kind, f.Mapping, f.Filtering)
+		}
+	}
+}
+
+// TestNetSession: a session serves several runs for as long as the server answers on it. Then the ticket that an invite for one person has
+// brought lets the next session in.
+func TestNetSession(t *testing.T) {
+	var tickets, sessions atomic.Int32
+	deaf := make(chan struct{}) // once closed, sessions read nothing
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+ticketsPath, func(w http.ResponseWriter, _ *http.Request) {
+		tickets.Add(1)
+		_, _ = io.WriteString(w, `{"ticket":"eyJ","role":"guest"}`)
+	})
+	mux.HandleFunc("/signal", func(w http.ResponseWriter, r *http.Request) {
+		upgrader := websocket.Upgrader{Subprotocols: []string{wire.Subprotocol}}
+		socket, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer socket.Close()
+		sessions.Add(1)
+		socket.SetPingHandler(func(data string) error {
+			select {
+			case <-deaf:
+				return nil
+			default:
+				return socket.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Minute))
+			}
+		})
+		_, _, err = socket.ReadMessage()
+		welcome, encodeErr := wire.Encode(&wire.Welcome{Role: "guest", ICEServers: []wire.ICEServer{{URLs: []string{"stun:127.0.0.1:9"}}}})
+		if err = errors.Join(err, encodeErr, socket.WriteMessage(websocket.TextMessage, welcome)); err != nil {
+			t.Error(err)
+		}
+		for err == nil {
+			var message []byte
+			if _, message, err = socket.ReadMessage(); strings.Contains(string(message), "bye") {
+				return
+			}
+		}
+	})
+	c := &NetworkCheck{Base: serveHTTP(t, mux), Timeout: 20 * time.Second, Invite: "eyJ"}
+	defer c.Close()
+	for i, want := range []int32{1, 1, 2} {
+		if i == 2 {
+			close(deaf)
+		}
+		servers, err := c.signedIn(t.Context())
+		if err != nil || len(servers) != 1 || sessions.Load() != want || tickets.Load() != 1 {
+			t.Fatalf("run %d: %v, %v; sessions %d, want %d; tickets %d", i, servers, err, sessions.Load(), want, tickets.Load())
+		}
+	}
 }
 
 func serveHTTP(t *testing.T, handler http.Handler) (base string) {

@@ -75,11 +75,13 @@ func (l *look) relays(ctx context.Context, urls []iceURL) {
 		return
 	}
 	addrs := map[string][]netip.Addr{}
-	for _, u := range urls {
-		if _, known := addrs[u.uri.Host]; !known {
-			addrs[u.uri.Host] = onePerFamily(ctx, u.uri.Host)
+	l.within(ctx, func(ctx context.Context) {
+		for _, u := range urls {
+			if _, known := addrs[u.uri.Host]; !known {
+				addrs[u.uri.Host] = onePerFamily(ctx, u.uri.Host)
+			}
 		}
-	}
+	})
 	var targets []iceTarget
 	for _, u := range urls {
 		for _, addr := range addrs[u.uri.Host] {

@@ -25,7 +25,7 @@ type Network struct {
 	PortMapping   PortMapping   `json:"portMapping"`
 	CaptivePortal CaptivePortal `json:"captivePortal"`
 	Relays        []Relay       `json:"relays"`
-	NotTried      []Untried     `json:"notTried"`
+	NotTried      []Skipped     `json:"notTried"`
 	Problems      []string      `json:"problems"` // what kept the check itself from its work
 }
 
@@ -115,8 +115,8 @@ type Relay struct {
 	Problem   string         `json:"problem,omitempty"`
 }
 
-// Untried is something that was not tried.
-type Untried struct {
+// Skipped is something that was not tried.
+type Skipped struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 }

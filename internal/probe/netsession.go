@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"turnpike/signal/wire"
 )
 
@@ -15,8 +17,34 @@ import (
 type netSession struct {
 	servers []wire.ICEServer
 	since   time.Time
+	socket  *websocket.Conn
+	pongs   <-chan struct{}
 	gone    <-chan struct{} // closed once the connection has broken
 	signOut func()
+}
+
+// pongPatience is how long a live connection takes to answer, at most.
+const pongPatience = 2 * time.Second
+
+// alive reports whether the server still answers. A machine that has come into another network does not learn otherwise that its
+// connection is dead, and that the server has ended the session.
+func (s *netSession) alive(ctx context.Context, timeout time.Duration) bool {
+	if time.Since(s.since) > sessionUse {
+		return false
+	}
+	timeout = min(timeout, pongPatience)
+	if s.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(timeout)) != nil {
+		return false
+	}
+	wait, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	select {
+	case <-s.pongs:
+		return true
+	case <-s.gone:
+	case <-wait.Done():
+	}
+	return false
 }
 
 // sessionUse is how long the credentials of a session count as fresh. The server's default is an hour.
@@ -24,13 +52,9 @@ const sessionUse = 15 * time.Minute
 
 // signedIn returns the ICE servers of a session.
 func (c *NetworkCheck) signedIn(ctx context.Context) ([]wire.ICEServer, error) {
-	if s := c.session; s != nil {
-		select {
-		case <-s.gone:
-		default:
-			if time.Since(s.since) < sessionUse {
-				return s.servers, nil
-			}
+	if c.session != nil {
+		if c.session.alive(ctx, c.Timeout) {
+			return c.session.servers, nil
 		}
 		c.Close()
 	}
@@ -73,7 +97,15 @@ func (c *NetworkCheck) signIn(ctx context.Context, r *run, token string) error {
 	if err != nil {
 		return err
 	}
+	pongs := make(chan struct{}, 1)
+	socket.SetPongHandler(func(string) error {
+		select {
+		case pongs <- struct{}{}:
+		default:
+		}
+		return nil
+	})
 	signOut, gone := keepSession(socket)
-	c.session = &netSession{servers, time.Now(), gone, signOut}
+	c.session = &netSession{servers, time.Now(), socket, pongs, gone, signOut}
 	return nil
 }

@@ -188,7 +188,7 @@ func describeUPnP(ctx context.Context, at *url.URL) Mapper {
 				continue
 			}
 			if ip, err := netip.ParseAddr(strings.TrimSpace(out.NewExternalIPAddress)); err == nil && !ip.IsUnspecified() {
-				m.External = ip
+				m.External = ip.Unmap().WithZone("") // a zone is any text
 				return m
 			}
 		}

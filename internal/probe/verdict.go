@@ -40,21 +40,21 @@ func (n *Network) answers() bool {
 	return isNot(n.CaptivePortal.Found) || is(n.UDP) || slices.ContainsFunc(n.Relays, func(r Relay) bool { return r.OK })
 }
 
-// best returns the family by which peers reach this machine more easily.
-func (n *Network) best() *Family {
-	four, six := &n.IPv4, &n.IPv6
-	if !six.Mapped.IsValid() || four.Mapped.IsValid() && ease(four) >= ease(six) {
-		return four
+// decisive returns the family that the verdict is about: IPv4 if the server is reached by it, as more peers have that.
+func (n *Network) decisive() *Family {
+	if n.IPv4.Mapped.IsValid() {
+		return &n.IPv4
 	}
-	return six
+	return &n.IPv6
 }
 
-// ease is greater the more peers have a direct path.
-func ease(f *Family) int {
-	return map[Verdict]int{VerdictOpen: 3, VerdictDirect: 2, VerdictMostly: 1}[f.verdict()]
-}
+// inside reports whether the server is on this machine or in its own network, where no packet meets what is outside.
+func (f *Family) inside() bool { return isInside(f.Server) && isNot(f.NAT) }
 
 func (f *Family) verdict() Verdict {
+	if f.inside() {
+		return VerdictUnknown
+	}
 	switch f.Mapping.Kind {
 	case AddressDependent, AddressAndPortDependent, DestinationDependent:
 		return VerdictMostly
@@ -76,7 +76,7 @@ func (n *Network) verdict() Verdict {
 	case !n.answers():
 		return VerdictUnreachable
 	case is(n.UDP):
-		return n.best().verdict()
+		return n.decisive().verdict()
 	case isNot(n.UDP) && works:
 		return VerdictRelayed
 	}
@@ -101,9 +101,9 @@ func (n *Network) sentence() string {
 		}
 		return "The server cannot be found from here, so that no call comes about."
 	case VerdictOpen:
-		return "Anybody reaches this machine directly, whatever their network."
+		return "Everybody whose network lets UDP through reaches this machine directly."
 	case VerdictDirect:
-		if n.best().Filtering.Kind == EndpointIndependent {
+		if n.decisive().Filtering.Kind == EndpointIndependent {
 			return "Calls from here connect directly to all networks that let UDP through."
 		}
 		return "Calls from here connect directly to most networks."
@@ -113,6 +113,8 @@ func (n *Network) sentence() string {
 		return fmt.Sprintf("UDP does not get through here: every call goes through a relay, over %s, and with more delay.", n.streams())
 	}
 	switch {
+	case is(n.UDP) && n.decisive().inside():
+		return "The server is inside this network, so that what calls meet outside is not known."
 	case is(n.UDP):
 		return "UDP gets through here, but what the NAT does with it is not known: calls may be direct or go through a relay."
 	case isNot(n.UDP) && tried && !works:
@@ -138,6 +140,12 @@ func (n *Network) streams() string {
 func (n *Network) remarks() (out []string) {
 	if works, tried := n.relaysWork(); is(n.UDP) && tried && !works {
 		out = append(out, "No relay works from here, so that the other calls fail.")
+	}
+	switch four, six := n.IPv4.Mapped.IsValid(), n.IPv6.Mapped.IsValid(); {
+	case six && !four && is(n.UDP):
+		out = append(out, "That holds for peers with IPv6; calls with others go through a relay.")
+	case six && n.IPv4.verdict() == VerdictMostly && n.IPv6.verdict() != VerdictMostly:
+		out = append(out, "Calls with peers that have IPv6, too, connect directly by that.")
 	}
 	if outside := n.PortMapping.outside(); outside.IsValid() && is(n.IPv4.NAT) && outside != n.IPv4.Mapped.Addr() {
 		out = append(out, fmt.Sprintf("Behind the router, whose address outside is %s, there is another NAT.", outside))
