@@ -38,15 +38,15 @@ func TestServerExamples(t *testing.T) {
 // understood has what must be true after a message of each type.
 var understood = map[string]func(*scene, message){
 	"welcome": func(s *scene, m message) {
-		s.line.Close()
+		s.at().Close()
 		synctest.Wait()
 		time.Sleep(time.Minute) // the client comes back
-		hello := s.line.last(s.t)
+		hello := s.at().last(s.t)
 		if word(hello, "type") != "hello" {
 			s.t.Fatalf("the client sent %v", hello)
 		}
 		m["ref"] = hello["id"]
-		s.line.say(s.t, m)
+		s.at().say(s.t, m)
 		s.seq = int(m["after"].(float64))
 		if s.ID() != m["session"] || s.User() != m["user"] || s.Name() != m["name"] || m["online"] != nil && len(s.Online()) != 1 {
 			s.t.Errorf("we are %s, %s, %s, and %v are online", s.ID(), s.User(), s.Name(), s.Online())
@@ -76,7 +76,7 @@ var understood = map[string]func(*scene, message){
 		}, m); err == nil || s.Room("standup") != nil {
 			s.t.Errorf("it is in, and must wait: %v", err)
 		}
-		if left := s.line.last(s.t); word(left, "type") != "leave" {
+		if left := s.at().last(s.t); word(left, "type") != "leave" {
 			s.t.Errorf("it gave up, and sent %v", left)
 		}
 	},
@@ -236,7 +236,7 @@ var understood = map[string]func(*scene, message){
 			}
 			done <- r
 		}()
-		m["ref"] = s.line.last(s.t)["id"]
+		m["ref"] = s.at().last(s.t)["id"]
 		s.say(m)
 		s.say(message{"type": "joined", "room": m["room"], "size": 2, "peers": []any{}})
 		if r := <-done; r == nil || r.ID() != m["room"] {
@@ -261,18 +261,18 @@ var understood = map[string]func(*scene, message){
 	},
 	"resume": func(s *scene, m message) {
 		s.say(m)
-		s.line.Close()
+		s.at().Close()
 		time.Sleep(time.Minute)
-		hello := s.line.last(s.t)
+		hello := s.at().last(s.t)
 		if resume, _ := hello["resume"].(message); resume["token"] != m["token"] {
 			s.t.Errorf("it came back with %v", hello)
 		}
 	},
 	"going-away": func(s *scene, m message) {
 		s.say(m)
-		was, began := s.line, time.Now()
-		s.line.Close()
-		for s.line == was {
+		was, began := s.at(), time.Now()
+		s.at().Close()
+		for s.at() == was {
 			time.Sleep(10 * time.Millisecond)
 			synctest.Wait()
 		}
@@ -320,17 +320,17 @@ func callEnds(reason string) func(*scene, message) {
 
 func counts(s *scene, m message) {
 	if typ := word(m, "type"); typ == "ack" || typ == "pong" {
-		s.line.say(s.t, m) // these have no number
+		s.at().say(s.t, m) // these have no number
 	} else {
 		s.say(m)
 	}
-	s.line.heard(s.t)
+	s.at().heard(s.t)
 	for range 40 {
 		s.say(message{"type": "a-type-of-later", "field": 1})
 	}
-	s.line.Close()
+	s.at().Close()
 	time.Sleep(time.Minute)
-	if resume, _ := s.line.last(s.t)["resume"].(message); resume["received"] != float64(s.seq) {
+	if resume, _ := s.at().last(s.t)["resume"].(message); resume["received"] != float64(s.seq) {
 		s.t.Errorf("it has received %v of %d", resume["received"], s.seq)
 	}
 }

@@ -62,18 +62,18 @@ var sent = map[string]func(*testing.T, message) message{
 	"client-hello-resume": func(t *testing.T, m message) message {
 		s := newScene(t)
 		resume := m["resume"].(message)
-		s.line.Close()
+		s.at().Close()
 		time.Sleep(time.Minute)
-		first := s.line.last(t)
-		s.line.say(t, message{"type": "welcome", "ref": first["id"], "after": 0, "session": resume["session"], "user": "u0", "name": "Ada", "role": "member",
+		first := s.at().last(t)
+		s.at().say(t, message{"type": "welcome", "ref": first["id"], "after": 0, "session": resume["session"], "user": "u0", "name": "Ada", "role": "member",
 			"resume": resume["token"], "resumeWindow": 30, "epoch": "e", "iceServers": []any{}})
 		s.seq = 0
 		for range int(resume["received"].(float64)) {
 			s.say(message{"type": "renamed", "name": "Ada"})
 		}
-		s.line.Close()
+		s.at().Close()
 		time.Sleep(time.Minute)
-		return s.line.last(t)
+		return s.at().last(t)
 	},
 	"client-join":            joins("standup", JoinOptions{Create: true, Size: 4}, true, false),
 	"client-join-generated":  joins("", JoinOptions{}, true, false),
@@ -148,22 +148,22 @@ var sent = map[string]func(*testing.T, message) message{
 		})
 		s.say(message{"type": "refreshed", "name": "Ada", "role": "member", "expiresIn": 20})
 		time.Sleep(15 * time.Second)
-		return s.line.last(t)
+		return s.at().last(t)
 	},
 	"client-ping": func(t *testing.T, _ message) message {
 		s := newScene(t)
 		time.Sleep(41 * time.Second) // the server says nothing
-		return s.line.last(t)
+		return s.at().last(t)
 	},
 	"client-ack": func(t *testing.T, m message) message {
 		s := newScene(t)
-		s.line.heard(t)
+		s.at().heard(t)
 		for range int(m["received"].(float64)) {
 			s.say(message{"type": "renamed", "name": "Ada"})
 		}
 		var last message
-		for len(s.line.out) > 0 {
-			if err := json.Unmarshal(<-s.line.out, &last); err != nil {
+		for len(s.at().out) > 0 {
+			if err := json.Unmarshal(<-s.at().out, &last); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -173,8 +173,8 @@ var sent = map[string]func(*testing.T, message) message{
 		s := newScene(t)
 		closed := make(chan error, 1)
 		go func() { closed <- s.Session.Close() }()
-		bye := s.line.last(t)
-		s.line.Close()
+		bye := s.at().last(t)
+		s.at().Close()
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}
@@ -248,7 +248,7 @@ func signals(t *testing.T, values []any, payload func(json.RawMessage) wire.Payl
 		}
 		s.links[1].cfg.Send(payload(raw))
 	}
-	return s.line.last(t)
+	return s.at().last(t)
 }
 
 // TestCandidatesAreGathered: candidates that come within a moment go in one message, and before a description that follows.
@@ -259,7 +259,7 @@ func TestCandidatesAreGathered(t *testing.T) {
 		send := s.links[1].cfg.Send
 		candidate := wire.Payload{Candidate: json.RawMessage(`{"candidate":"c"}`)}
 		counts := func() (list []string) {
-			for _, m := range s.line.heard(t) {
+			for _, m := range s.at().heard(t) {
 				if many, ok := m["candidates"].([]any); ok {
 					list = append(list, strings.Repeat("c", len(many)))
 				} else {

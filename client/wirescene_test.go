@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -128,7 +129,7 @@ func (q *quietLink) Close() error {
 type scene struct {
 	t *testing.T
 	*Session
-	line   *line
+	conn   atomic.Pointer[line] // of this moment
 	events []Event
 	links  []*quietLink
 	seq    int
@@ -140,16 +141,17 @@ const otherSession, ourSession = "someone", "0" // we are polite to everyone
 // newScene makes a session that has just been welcomed.
 func newScene(t *testing.T, change ...func(*Config, *setup)) *scene {
 	t.Helper()
-	s := &scene{t: t, line: newLine()}
+	s := &scene{t: t}
 	first := make(chan *line, 1)
 	c := Config{URL: "https://turn.example.org", Ticket: "t", OnEvent: func(e Event) { s.events = append(s.events, e) }}
 	with := setup{webrtc: s.newLink, dial: func(context.Context, func()) (signaling.Conn, error) {
-		s.line = newLine()
+		l := newLine()
+		s.conn.Store(l)
 		select {
-		case first <- s.line:
+		case first <- l:
 		default:
 		}
-		return s.line, nil
+		return l, nil
 	}}
 	for _, f := range change {
 		f(&c, &with)
@@ -162,13 +164,19 @@ func newScene(t *testing.T, change ...func(*Config, *setup)) *scene {
 	}()
 	hello := (<-first).last(t)
 	s.hello = hello
-	s.line.say(t, message{"type": "welcome", "ref": hello["id"], "after": 0, "session": ourSession, "user": "u0", "name": "Ada", "role": "member",
+	s.at().say(t, message{"type": "welcome", "ref": hello["id"], "after": 0, "session": ourSession, "user": "u0", "name": "Ada", "role": "member",
 		"resume": "token", "resumeWindow": 30, "epoch": "e", "iceServers": []any{}, "online": []any{}})
 	if err := <-dialled; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
 	return s
+}
+
+// at returns the connection of this moment, once everything has settled.
+func (s *scene) at() *line {
+	synctest.Wait()
+	return s.conn.Load()
 }
 
 func (s *scene) newLink(cfg link.Config) (link.Link, error) {
@@ -181,7 +189,7 @@ func (s *scene) newLink(cfg link.Config) (link.Link, error) {
 func (s *scene) close() {
 	go func() {
 		synctest.Wait()
-		s.line.Close()
+		s.conn.Load().Close()
 	}()
 	s.Close()
 }
@@ -191,7 +199,7 @@ func (s *scene) say(m message) {
 	s.t.Helper()
 	s.seq++
 	m["seq"] = s.seq
-	s.line.say(s.t, m)
+	s.at().say(s.t, m)
 	if s.Err() != nil {
 		s.t.Fatal(s.Err())
 	}
@@ -204,7 +212,7 @@ func (s *scene) ask(do func(context.Context) error, answer message) (sent messag
 	ctx, cancel := context.WithCancel(s.t.Context())
 	defer cancel()
 	go func() { done <- do(ctx) }()
-	sent = s.line.last(s.t)
+	sent = s.at().last(s.t)
 	if answer == nil {
 		cancel()
 		return sent, <-done
