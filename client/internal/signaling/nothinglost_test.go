@@ -161,7 +161,7 @@ type player struct {
 
 func (g *game) player(name string, dial Dial, hears func(wire.Message)) *player {
 	p := &player{g: g, name: name, done: hears}
-	p.Signaling = New(Config{Dial: dial, Handler: p, Random: g.random.Float64,
+	p.Signaling = New(Config{Dial: dial, Handler: p, Random: g.network.dice,
 		Ticket: func(context.Context, bool) (string, error) { return name, nil }})
 	for p.Open(g.t.Context()) != nil { // it tries once
 		p.Signaling = New(p.cfg)
