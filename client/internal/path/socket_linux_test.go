@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"golang.org/x/net/ipv4"
 )
 
@@ -247,5 +248,33 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}); n >= 1 {
 		t.Errorf("reading a packet allocates %v times", n)
+	}
+}
+
+// TestLostPathIsTried holds that a path without an answer gets QUIC's last packets each second, and that restarts are asked
+// for with growing pauses.
+func TestLostPathIsTried(t *testing.T) {
+	x := newTestSocket(t)
+	needs := 0
+	p := &Path{socket: x.Socket, config: Config{Leads: true, Needs: func() { needs++ }, Changed: func() {}}}
+	p.state.Store(int32(ice.ConnectionStateDisconnected))
+	x.setRoute(&route{remote: x.at})
+	if err := x.send([]byte{0x40, 7}, 2, 0); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for at := time.Duration(0); at < 31*time.Second; at += tick {
+		p.judge(begin.Add(at))
+	}
+	const sent = 1 + 31
+	for i := range sent {
+		b := make([]byte, 10)
+		_ = x.peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if n, _, err := x.peer.ReadFromUDPAddrPort(b); err != nil || n != 2 || b[1] != 7 {
+			t.Fatalf("packet %d of %d was %x, %v", i, sent, b[:n], err)
+		}
+	}
+	if needs != 4 { // After 0, 5, 15 and 25 seconds.
+		t.Errorf("%d restarts were asked for", needs)
 	}
 }
