@@ -35,6 +35,9 @@ func newICEConn(local netip.AddrPort, write func([]byte, netip.AddrPort), checke
 }
 
 func (c *iceConn) deliver(b []byte, from netip.AddrPort) {
+	if len(c.packets) == maxChecks { // A flood costs no memory.
+		return
+	}
 	select {
 	case c.packets <- check{slices.Clone(b), from}:
 	default:

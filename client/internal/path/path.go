@@ -17,6 +17,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,7 @@ type Path struct {
 	hosts    [2]atomic.Pointer[iceConn] // of IPv4 and IPv6
 	state    atomic.Int32               // ice.ConnectionState
 	settled  atomic.Bool                // A pair was selected, so that the path is more than the first that worked.
+	accepted atomic.Int32               // Remote candidates that ICE took in this generation.
 	answered atomic.Bool                // A server has answered over UDP in this generation.
 	named    atomic.Int32               // Ticks at which the pairs must be looked at.
 
@@ -118,6 +120,7 @@ func (p *Path) newAgent() (*ice.Agent, error) {
 		ice.WithHostAcceptanceMinWait(0), ice.WithSrflxAcceptanceMinWait(0), ice.WithPrflxAcceptanceMinWait(0),
 		ice.WithRelayAcceptanceMinWait(relayWait),
 		ice.WithBindingRequestHandler(p.authenticated),
+		ice.WithRemoteIPFilter(func(net.IP) bool { return p.mayAccept() }),
 	)
 	if err != nil {
 		return nil, err
@@ -145,6 +148,7 @@ func (p *Path) Restart() (ufrag, pwd string, err error) {
 	p.mu.Lock()
 	first := p.generation == 0
 	p.mu.Unlock()
+	p.accepted.Store(0)
 	if !first {
 		if err := p.agent.Restart("", ""); err != nil {
 			return "", "", err

@@ -3,9 +3,12 @@ package path
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"turnpike/signal/wire"
@@ -171,5 +174,34 @@ func TestURLs(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestLogsHaveNoPasswords starts an agent, which pion logs with the other side's password.
+func TestLogsHaveNoPasswords(t *testing.T) {
+	var out bytes.Buffer
+	p, err := New(Config{
+		RelayOnly: true, Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Candidate: func(Candidate) {}, Changed: func() {}, Needs: func() {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "abcdefghijklmnopqrstuv"
+	_, own, err := p.Restart()
+	if err == nil {
+		err = p.SetRemote("ufrag", secret, true)
+	}
+	for range 3 * maxAccepted {
+		p.mayAccept()
+	}
+	if p.mayAccept() {
+		t.Error("there is no bound on the addresses of the other side")
+	}
+	if err := errors.Join(err, p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if said := out.String(); strings.Contains(said, secret) || strings.Contains(said, own) || said == "" {
+		t.Errorf("the log says %q", said)
 	}
 }

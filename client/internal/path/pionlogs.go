@@ -9,7 +9,7 @@ import (
 )
 
 // pionLogs gives what pion's libraries say to the Link's logger. Their warnings are of single packets, so that all of it
-// is for debugging.
+// is for debugging. What they say for debugging has ICE's passwords in it, and goes nowhere.
 type pionLogs struct{ to *slog.Logger }
 
 // NewLogger makes the logger of one library.
@@ -36,8 +36,8 @@ func (l pionLog) sayf(format string, args ...any) {
 
 func (l pionLog) Trace(string)                      {}
 func (l pionLog) Tracef(string, ...any)             {}
-func (l pionLog) Debug(s string)                    { l.say(s) }
-func (l pionLog) Debugf(format string, args ...any) { l.sayf(format, args...) }
+func (l pionLog) Debug(string)                      {}
+func (l pionLog) Debugf(string, ...any)             {}
 func (l pionLog) Info(s string)                     { l.say(s) }
 func (l pionLog) Infof(format string, args ...any)  { l.sayf(format, args...) }
 func (l pionLog) Warn(s string)                     { l.say(s) }

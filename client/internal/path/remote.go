@@ -17,6 +17,12 @@ const (
 	looksAfter = 2
 )
 
+// maxAccepted bounds the addresses that the other side has named or sent checks from: it may say that it sent from any.
+const maxAccepted = 2 * maxRemotes
+
+// mayAccept is asked by ICE before it takes one more address.
+func (p *Path) mayAccept() bool { return p.accepted.Add(1) <= maxAccepted }
+
 var errCandidate = errors.New("not a candidate for UDP")
 
 // AddCandidate takes a candidate of the other side. What leads nowhere is an error, and is not tried.
