@@ -2,6 +2,8 @@
 // More people in one room than one can see.
 
 import { until } from './browser.mjs';
+import { cameras, hold } from './faces.mjs';
+import { faultsOfLayout, settled } from './layout.mjs';
 import { Home, Room } from './pages.mjs';
 import { place } from './sdkpage.mjs';
 
@@ -42,6 +44,18 @@ async function appear({ name, hums }) {
   await room.share({ camera, microphone: voice.stream.getAudioTracks()[0] });
 }
 
+/** Looks for what is clipped, covered or too small, on phones and desks, and at 400 %. @param {import('playwright-core').Page} page */
+async function fits(page) {
+  const before = page.viewportSize();
+  for (const [width, height] of /** @type {const} */ ([[1440, 900], [390, 844], [844, 390], [320, 256]])) {
+    await page.setViewportSize({ width, height });
+    await settled(page);
+    const faults = await faultsOfLayout(page);
+    if (faults.length > 0) throw new Error(`${width} x ${height}: ${faults.join('\n')}`);
+  }
+  if (before) await page.setViewportSize(before);
+}
+
 /**
  * Eight people see each other. With the ninth, each sees only the one who speaks, and nobody else's picture is sent. When they are
  * eight again, all are seen.
@@ -59,6 +73,7 @@ export async function crowd(stage, plan, step) {
   for (const name of ['ben', 'cid']) await people.evaluate(appear, { name, hums: plan.place.browser === 'firefox' });
   step('eight people are there');
   const home = new Home(await stage.page(browser, 'ann'));
+  await hold(home.page, cameras.laptop);
   await home.open(plan.url, 'ann');
   await home.join('pair');
   const { page } = home;
@@ -75,6 +90,7 @@ export async function crowd(stage, plan, step) {
   await page.locator('.waiting').filter({ hasText: 'see the one who speaks' }).waitFor();
   await shows('');
   step('nine people are there, and nobody speaks');
+  if (plan.place.browser === 'chromium') await fits(page);
 
   /** How many bytes of picture each of the two sends to all the others, in a second. */
   const sent = () => people.evaluate(async () => {

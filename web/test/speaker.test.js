@@ -103,3 +103,21 @@ test('a camera that nobody wants is not sent, and a screen is', async () => {
   await settle();
   assert.deepEqual([active(), told().sources, told().video], [[undefined, true, true], { microphone: '0', camera: '1', screen: '2' }, true]);
 });
+
+test('a peer that changes its mind a thousand times costs a look or two', async () => {
+  const { room, pc, says, told } = await withBob();
+  says(UNDERSTANDS);
+  await room.share({ camera: track('video') });
+  await settle();
+  const sender = /** @type {any} */ (pc.transceivers[1]).sender;
+  const { getParameters } = sender;
+  let looks = 0;
+  sender.getParameters = function () {
+    looks++;
+    return getParameters.call(this);
+  };
+  for (let n = 0; n < 1000; n++) says({ ...UNDERSTANDS, ...(n % 2 && { unwanted: ['camera'] }) });
+  await settle();
+  assert.ok(looks <= 2, `${looks} looks`);
+  assert.deepEqual([sender.parameters.encodings[0].active, told().sources], [false, {}]);
+});

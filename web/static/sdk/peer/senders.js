@@ -34,6 +34,8 @@ export class Senders {
   #streams = new Map();
   /** Changes one after the other: each setParameters needs the newest parameters. @type {Promise<unknown>} */
   #limiting = Promise.resolve();
+  /** A change that has not begun, and knows the newest limits when it does. @type {Promise<unknown> | undefined} */
+  #nextLimiting;
 
   /** @param {SendersOptions} options */
   constructor({ connection, MediaStream, tracks, named, people, paused }) {
@@ -97,7 +99,8 @@ export class Senders {
 
   /** Must be called whenever a negotiation is over, too. */
   keepLimits() {
-    this.#limiting = this.#limiting.catch(() => {}).then(async () => {
+    this.#nextLimiting ??= this.#limiting.catch(() => {}).then(async () => {
+      this.#nextLimiting = undefined;
       for (const source of /** @type {const} */ (['camera', 'screen'])) {
         const transceiver = this.#transceivers.get(source);
         if (!transceiver?.sender.track || this.#connection.signalingState === 'closed') continue;
@@ -105,7 +108,7 @@ export class Senders {
         await keepWithin(transceiver.sender, limitOf(isScreen ? 'screen' : source, this.#people), isScreen || !this.#paused);
       }
     });
-    return this.#limiting;
+    return (this.#limiting = this.#nextLimiting);
   }
 
   /** What the peer gets. @returns {Tracks} */
