@@ -150,7 +150,7 @@ function words({ shown, nameOf }) {
     if (!hasWords) continue;
     const box = element.getBoundingClientRect();
     if (getComputedStyle(element).textOverflow === 'ellipsis') {
-      if (box.width < 24) faults.push(`nothing is left of ${nameOf(element)}: ${box.width.toFixed(1)} px`);
+      if (box.width < 24 && element.scrollWidth > element.clientWidth) faults.push(`nothing is left of ${nameOf(element)}: ${box.width.toFixed(1)} px`);
       continue;
     }
     const cutter = element.closest('tp-tile, .side, tp-notice, dialog, .popup, .card, button') ?? document.documentElement;
