@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -96,7 +97,7 @@ func (p *program) pipeTo(ctx context.Context, v *visit, name, stream string, wai
 	case string(line) != pipeAccepted:
 		return fmt.Errorf("%s refuses: %s", peer.Name(), printable(strings.TrimSpace(strings.TrimPrefix(string(line), pipeRefused))))
 	}
-	return cutShort(ctx, pipeEnd(peer, p.exchange(conn, answer)))
+	return cutShort(ctx, pipeEnd(peer, p.exchange(ctx, conn, answer)))
 }
 
 // pipeOnce takes the first pipe that somebody opens, refuses all others, and returns when it has ended.
@@ -121,7 +122,7 @@ func (p *program) pipeOnce(ctx context.Context, v *visit) error {
 	defer stop()
 	_, err = io.WriteString(conn, pipeAccepted)
 	if err == nil {
-		err = p.exchange(conn, conn)
+		err = p.exchange(ctx, conn, conn)
 	}
 	return cutShort(ctx, pipeEnd(conn.Peer(), err))
 }
@@ -221,9 +222,9 @@ func refuse(conn *client.Conn, why string) {
 
 // exchange carries standard input to conn and what comes from it to standard output, until both have ended. A terminal does not end:
 // what is typed there ends with the other side.
-func (p *program) exchange(conn *client.Conn, from io.Reader) error {
+func (p *program) exchange(ctx context.Context, conn *client.Conn, from io.Reader) error {
 	sent := make(chan error, 1)
-	go func() { // after a failure it may wait for standard input until the process ends
+	go func() { // after a failure or Ctrl-C it may wait for standard input until the process ends
 		_, err := copyAll(conn, p.stdin)
 		if err == nil {
 			err = conn.CloseWrite()
@@ -234,8 +235,13 @@ func (p *program) exchange(conn *client.Conn, from io.Reader) error {
 		return err
 	}
 	if f, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		if err := <-sent; err != nil {
-			return err
+		select {
+		case err := <-sent:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return conn.Close()
@@ -246,17 +252,15 @@ func copyAll(to io.Writer, from io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 128<<10))
 }
 
-// pipeEnd says that the peer is gone if that is why a pipe failed.
+// pipeEnd says in the words of people why a pipe failed.
 func pipeEnd(peer *client.Peer, err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
-	}
-	select {
-	case <-peer.Gone():
+	case isClosed(peer.Gone()) || errors.Is(err, syscall.ECONNRESET):
 		return fmt.Errorf("%s has left before the end of the pipe", peer.Name())
-	default:
-		return fmt.Errorf("the pipe to %s broke: %w", peer.Name(), err)
 	}
+	return fmt.Errorf("the pipe to %s broke: %w", peer.Name(), err)
 }
 
 // reason is the last part of a network error, which says why.

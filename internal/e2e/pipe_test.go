@@ -166,7 +166,7 @@ func TestPipeGoesOn(t *testing.T) {
 				t.Parallel()
 				listening := far.start(t, nil, "pipe", "--listen", "--name", "nas")
 				listening.says(t, "listens as nas")
-				stdin, file := io.Pipe()
+				stdin, file := pipeFile(t)
 				sending := near.start(t, stdin, "pipe", "--to", "nas")
 				sent := sha256.New()
 				write := func(n int) {
@@ -191,6 +191,20 @@ func TestPipeGoesOn(t *testing.T) {
 			})
 		}
 	}
+}
+
+// pipeFile returns the two ends of a pipe, for a command's standard input.
+func pipeFile(t *testing.T) (stdin, file *os.File) {
+	t.Helper()
+	stdin, file, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = file.Close()
+	})
+	return stdin, file
 }
 
 // receives waits until v has printed so many bytes.
@@ -223,7 +237,7 @@ func TestPipeBreaks(t *testing.T) {
 			t.Parallel()
 			listening := far.start(t, nil, "pipe", "--listen", "--name", nas)
 			listening.says(t, "listens as "+nas)
-			stdin, file := io.Pipe()
+			stdin, file := pipeFile(t)
 			sending := near.start(t, stdin, "pipe", "--to", nas, "--name", laptop)
 			if _, err := file.Write(random(1 << 20)); err != nil {
 				t.Fatal(err)
