@@ -135,6 +135,8 @@ func (p Path) String() string {
 	switch {
 	case p == Path{}:
 		return "no path"
+	case !p.Relayed && !p.Remote.IsValid():
+		return fmt.Sprintf("direct %s to an address that the other side hides, %s", p.Protocol, rtt)
 	case !p.Relayed:
 		return fmt.Sprintf("direct %s %s, %s", p.Protocol, p.Remote, rtt)
 	case p.Relay == "":

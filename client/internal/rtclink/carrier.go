@@ -3,6 +3,7 @@ package rtclink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ const (
 	unreliableLabel = "turnpike.unreliable" // of the SDK
 )
 
-var errCrowded = fmt.Errorf("more than %d data channels are open", maxChannels)
+var errCrowded = errors.New("too many data channels are open")
 
 // rawChannel is a data channel of pion's that was detached: reading it is what makes room for more, and OnBufferedAmountLow
 // is called without a goroutine of its own, so that it must not block.
@@ -44,8 +45,9 @@ type carrier struct {
 	mu       sync.Mutex
 	chat     rawChannel // nil until it is open
 	streams  map[*Stream]struct{}
-	channels int // that are not closed on both sides
-	datagram rawChannel
+	channels int             // that are not closed on both sides
+	datagram rawChannel      // our own
+	theirs   map[string]bool // labels that are no streams, of channels that the other side has opened
 }
 
 // configuration is that of new PeerConnections.
@@ -64,10 +66,10 @@ func newCarrier(n *negotiation) (*carrier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new PeerConnection: %w", err)
 	}
-	c := &carrier{link: l, pc: pc, over: make(chan struct{}), streams: map[*Stream]struct{}{}}
+	c := &carrier{link: l, pc: pc, over: make(chan struct{}), streams: map[*Stream]struct{}{}, theirs: map[string]bool{}}
 	c.end = sync.OnceFunc(func() { close(c.over) })
 	pc.OnICECandidate(func(found *webrtc.ICECandidate) { l.post(func() { n.foundCandidate(c, found) }) })
-	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) { l.post(func() { n.iceChanged(c, state) }) })
+	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { l.post(func() { n.iceChanged(c) }) })
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		if state == webrtc.PeerConnectionStateClosed || pc.SCTP().Transport().State() == webrtc.DTLSTransportStateFailed {
 			c.end()
@@ -114,8 +116,13 @@ func (c *carrier) isOver() bool {
 // retire gives the connection up, while the link goes on.
 func (c *carrier) retire() {
 	c.end()
-	if !c.link.spawn(c.shutDown) {
+	c.link.retiring.Add(1)
+	shutDown := func() {
+		defer c.link.retiring.Add(-1)
 		c.shutDown()
+	}
+	if !c.link.spawn(shutDown) {
+		shutDown()
 	}
 }
 
@@ -176,7 +183,7 @@ func (c *carrier) forget(s *Stream) {
 func (c *carrier) book() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.channels >= maxChannels {
+	if c.channels >= c.link.channels {
 		return errCrowded
 	}
 	c.channels++
@@ -197,23 +204,18 @@ func (c *carrier) came(d *webrtc.DataChannel) {
 		return
 	}
 	if err := c.book(); err != nil {
-		c.link.logger.Warn("gave up the connection: the other side opens channels without end", "error", err)
-		c.link.post(func() { // Not on pion's goroutine, for which closing waits.
-			if !c.link.spawn(func() { c.shutDown() }) {
-				c.shutDown()
-			}
-		})
+		c.abandon(err.Error())
 		return
 	}
 	switch label := d.Label(); {
-	case label == datagramsLabel:
+	case label == datagramsLabel && c.first(label):
 		c.readDatagrams(raw)
-	case label == unreliableLabel:
+	case label == unreliableLabel && c.first(label):
 		c.spawn(func() { c.readChat(raw) })
 	case checkName(label) != nil || !d.Ordered() || d.MaxRetransmits() != nil || d.MaxPacketLifeTime() != nil:
-		c.link.logger.Warn("refused a data channel that is no stream", "label", label)
+		c.link.logger.Debug("refused a data channel that is no stream", "label", label[:min(len(label), link.MaxName)])
 		_ = raw.Close()
-		c.spawn(func() { discard(raw) })
+		c.spawn(func() { c.discard(raw) })
 	default:
 		s, err := c.stream(label, raw, false)
 		if err != nil {
@@ -222,10 +224,28 @@ func (c *carrier) came(d *webrtc.DataChannel) {
 		select {
 		case c.link.accepting <- s:
 		default:
-			c.link.logger.Warn("reset a stream: too many wait to be accepted", "name", label)
+			c.link.logger.Debug("reset a stream: too many wait to be accepted", "name", label)
 			s.Reset()
 		}
 	}
+}
+
+// first reports whether the other side has opened no channel of that label before.
+func (c *carrier) first(label string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	again := c.theirs[label]
+	c.theirs[label] = true
+	return !again
+}
+
+// abandon gives up the connection, because the other side does what no side may. It may be called on pion's goroutines.
+func (c *carrier) abandon(why string) {
+	if c.isOver() {
+		return
+	}
+	c.link.logger.Warn("gave up the connection", "why", why)
+	c.link.post(c.retire)
 }
 
 // spawn runs a function that reads a booked channel to its end.
@@ -269,11 +289,15 @@ func (c *carrier) drain(atMost time.Duration) {
 }
 
 // discard reads a channel to its end, so that what nobody wants does not fill the window of the others.
-func discard(raw rawChannel) {
+func (c *carrier) discard(raw rawChannel) {
 	buffer := make([]byte, maxMessage)
 	for {
-		if _, _, err := raw.ReadDataChannel(buffer); err != nil {
-			return // A message that is too long for the buffer ends it, too: nothing comes after it.
+		_, _, err := raw.ReadDataChannel(buffer)
+		if errors.Is(err, io.ErrShortBuffer) {
+			c.abandon("a message is longer than any may be")
+		}
+		if err != nil {
+			return
 		}
 	}
 }

@@ -22,7 +22,7 @@ const (
 	chatTopic      = "turnpike.chat"
 )
 
-// incoming is what the other side says, once and in order, over as many connections as it takes. A page says chat and data
+// incoming is what the other side says, once and in order, over as many connections as the link takes. A page says chat and data
 // on a line each, see signal/PROTOCOL.md.
 type incoming struct {
 	take func(link.Message) // nil: nobody listens
@@ -124,9 +124,12 @@ func (c *carrier) readChat(raw rawChannel) {
 	buffer := make([]byte, writtenMessage)
 	for {
 		n, isText, err := raw.ReadDataChannel(buffer)
-		if errors.Is(err, io.ErrShortBuffer) && n <= maxChatMessage {
-			buffer = make([]byte, maxChatMessage)
+		if errors.Is(err, io.ErrShortBuffer) && len(buffer) < maxChatMessage {
+			buffer = make([]byte, maxChatMessage) // The message is still there.
 			continue
+		}
+		if errors.Is(err, io.ErrShortBuffer) {
+			c.abandon("a message of the SDK is longer than any may be")
 		}
 		if err != nil {
 			return

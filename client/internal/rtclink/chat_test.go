@@ -74,16 +74,16 @@ func FuzzPayload(f *testing.F) {
 	f.Add([]byte(`{"type":"offer","sdp":"v=0","id":"a-1.2","to":"b.1"}`), []byte(`{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host"}`), []byte(`[null,{"candidate":""}]`))
 	f.Fuzz(func(t *testing.T, raw, candidate, candidates []byte) {
 		for _, p := range []wire.Payload{{Description: raw}, {Candidate: candidate}, {Candidates: candidates}} {
-			d, texts, err := parsePayload(p)
+			d, found, err := parsePayload(p)
 			if err != nil {
 				continue
 			}
-			if len(texts) > wire.MaxCandidates {
-				t.Fatalf("%d candidates in one payload", len(texts))
+			if len(found) > wire.MaxCandidates {
+				t.Fatalf("%d candidates in one payload", len(found))
 			}
-			for _, text := range texts {
-				if text == "" || len(text) > maxCandidateText {
-					t.Fatalf("a candidate has %d bytes", len(text))
+			for _, c := range found {
+				if c.Candidate == "" || len(c.Candidate) > maxCandidateText {
+					t.Fatalf("a candidate has %d bytes", len(c.Candidate))
 				}
 			}
 			if d != nil && !strings.HasPrefix(d.ID, connectionOf(d.ID)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/pion/webrtc/v4"
@@ -99,10 +100,13 @@ func (c *carrier) readDatagrams(raw rawChannel) {
 		buffer := make([]byte, maxMessage)
 		for {
 			n, isText, err := raw.ReadDataChannel(buffer)
+			if errors.Is(err, io.ErrShortBuffer) {
+				c.abandon("a datagram is longer than any message may be")
+			}
 			if err != nil {
 				return
 			}
-			if isText || n > maxDatagram {
+			if isText {
 				continue
 			}
 			select {

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -27,11 +28,13 @@ import (
 
 const (
 	// maxChannels bounds the data channels that are open at once on a connection.
-	maxChannels = 1024
+	maxChannels = 512
 	// maxAccepting streams wait for Accept; one more is reset.
 	maxAccepting = 64
 	// maxDatagrams wait for ReceiveDatagram; one more is dropped.
 	maxDatagrams = 128
+	// maxRetiring connections may have been given up and not yet ended. Until then the other side cannot begin anew.
+	maxRetiring = 8
 	// closing bounds the wait of Close for what was written.
 	closing = 5 * time.Second
 )
@@ -46,7 +49,9 @@ type Link struct {
 	wake      chan struct{}
 	accepting chan *Stream
 	datagrams chan []byte
-	incoming  incoming // locks itself
+	incoming  incoming     // locks itself
+	channels  int          // that may be open at once on a connection
+	retiring  atomic.Int32 // connections that were given up and have not ended
 	work      sync.WaitGroup
 	close     func() error
 
@@ -84,7 +89,7 @@ func newLink(config link.Config, tune func(*webrtc.SettingEngine)) (*Link, error
 	}
 	l := &Link{
 		config: config, logger: logger, api: newAPI(logger, config.RelayOnly, tune),
-		done: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		channels: maxChannels, done: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
 		accepting: make(chan *Stream, maxAccepting), datagrams: make(chan []byte, maxDatagrams),
 		servers: serversOf(config.ICEServers, logger),
 	}
@@ -112,7 +117,7 @@ func (l *Link) Receive(p wire.Payload) {
 	}
 	l.mu.Unlock()
 	if full {
-		l.logger.Warn("dropped a signal: too many wait")
+		l.logger.Debug("dropped a signal: too many wait")
 		return
 	}
 	l.post(func() {
@@ -146,7 +151,7 @@ func (l *Link) SetICEServers(servers []wire.ICEServer) {
 		l.servers = serversOf(servers, l.logger)
 		for _, n := range []*negotiation{l.current, l.next} {
 			if n != nil {
-				n.setServers()
+				n.newServers = true
 			}
 		}
 	})
@@ -315,7 +320,7 @@ func (l *Link) newest() *negotiation {
 func (l *Link) receive(p wire.Payload) {
 	d, candidates, err := parsePayload(p)
 	if err != nil {
-		l.logger.Warn("dropped a signal of the other side", "error", err)
+		l.logger.Debug("dropped a signal of the other side", "error", err)
 		return
 	}
 	if d != nil && l.newest().isForeign(d) && d.To == "" {
@@ -331,6 +336,10 @@ func (l *Link) receive(p wire.Payload) {
 
 // replace begins another connection. The former one carries on until the new one works, if it works itself.
 func (l *Link) replace() bool {
+	if l.retiring.Load() >= maxRetiring {
+		l.logger.Debug("no new connection: too many have not ended")
+		return false
+	}
 	n, err := newNegotiation(l)
 	if err != nil {
 		l.logger.Error("no new connection", "error", err)

@@ -125,7 +125,7 @@ func TestReset(t *testing.T) {
 		t.Fatalf("read %q, %v", buffer[:n], err)
 	}
 	there.Reset()
-	if _, err := here.Read(buffer); !errors.Is(err, ErrReset) {
+	if _, err := here.Read(buffer); !errors.Is(err, errReset) {
 		t.Errorf("a read of a reset stream ended with %v", err)
 	}
 	eventually(t, func() error {

@@ -33,19 +33,22 @@ type negotiation struct {
 	ufrag        string
 	ignores      bool // an offer of the other side, and so the candidates that come with it
 	needsRestart bool
+	newServers   bool // those of the link are others than the PeerConnection has
 	isUp         bool
-	early        []string // candidates that came before a description
-	candidates   int      // that came with the last description
+	early        []theirCandidate // that came before a description
+	candidates   int              // that came with the last description
 	found        []*candidate
 	sending      *time.Timer // of found
 }
 
 func newNegotiation(l *Link) (*negotiation, error) {
-	n := &negotiation{link: l, name: rand.Text()[:12]}
+	n := &negotiation{link: l, name: newName()}
 	c, err := newCarrier(n)
 	n.carrier = c
 	return n, err
 }
+
+func newName() string { return rand.Text()[:12] }
 
 // isForeign reports whether a description is an offer from another connection than the one that we know.
 func (n *negotiation) isForeign(d *description) bool {
@@ -93,7 +96,7 @@ func (n *negotiation) receive(d *description) {
 		return
 	}
 	if err := n.apply(d.Type, reduced); err != nil {
-		n.link.logger.Warn("WebRTC refused a description of the other side", "type", d.Type, "error", err)
+		n.broken("WebRTC refused a description of the other side", err)
 		return
 	}
 	n.layout, n.remote = layout, reduced
@@ -111,10 +114,20 @@ func (n *negotiation) receive(d *description) {
 }
 
 func (n *negotiation) apply(kind, sdp string) error {
+	n.renewServers() // An offer may have us gather.
 	return n.carrier.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.NewSDPType(kind), SDP: sdp})
 }
 
-// giveWay takes our offer back for one of the other side.
+// broken gives the connection up after a step that pion does not take back. What was negotiated before goes on only if that
+// step did not begin.
+func (n *negotiation) broken(what string, err error) {
+	n.link.logger.Warn(what, "error", err)
+	if n.carrier.pc.SignalingState() != webrtc.SignalingStateStable {
+		n.carrier.retire()
+	}
+}
+
+// giveWay takes our offer back for one of the other side. The name stays: the other side may have seen it.
 func (n *negotiation) giveWay() bool {
 	if n.remote == "" {
 		return n.startOver()
@@ -131,7 +144,7 @@ func (n *negotiation) startOver() bool {
 		return false
 	}
 	n.carrier.retire()
-	n.carrier, n.found, n.layout = c, nil, layout{}
+	n.carrier, n.found, n.layout, n.newServers = c, nil, layout{}, false
 	return true
 }
 
@@ -139,7 +152,7 @@ func (n *negotiation) startOver() bool {
 // said last.
 func (n *negotiation) takeBack() bool {
 	if err := n.apply("answer", asAnswer(n.remote, n.role)); err != nil {
-		n.link.logger.Warn("an offer cannot be taken back", "error", err)
+		n.broken("an offer cannot be taken back", err)
 		return false
 	}
 	return true
@@ -152,6 +165,8 @@ func (n *negotiation) restart() {
 	case n.remote == "" && n.offer == "":
 		return // The other side makes the first offer.
 	case n.remote == "":
+		// If the other side had the former offer, it must not take the next one for a change of the same connection.
+		n.name, n.descriptions = newName(), 0
 		if !n.startOver() {
 			return
 		}
@@ -164,23 +179,24 @@ func (n *negotiation) restart() {
 }
 
 func (n *negotiation) makeOffer() {
+	n.renewServers()
 	pc := n.carrier.pc
 	// Without a description of the other side, the ICE agent is as good as new.
 	d, err := pc.CreateOffer(&webrtc.OfferOptions{
 		ICERestart:         n.remote != "",
 		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true},
 	})
-	if err == nil {
-		n.describe(d)
-	} else {
-		n.link.logger.Warn("no offer can be made", "error", err)
+	if err != nil {
+		n.broken("no offer can be made", err)
+		return
 	}
+	n.describe(d)
 }
 
 func (n *negotiation) makeAnswer() bool {
 	d, err := n.carrier.pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
 	if err != nil {
-		n.link.logger.Warn("no answer can be made", "error", err)
+		n.broken("no answer can be made", err)
 		return false
 	}
 	n.role = "passive"
@@ -199,7 +215,7 @@ func (n *negotiation) describe(d webrtc.SessionDescription) bool {
 		err = n.carrier.pc.SetLocalDescription(d)
 	}
 	if err != nil {
-		n.link.logger.Warn("WebRTC refused a description of ours", "type", d.Type, "error", err)
+		n.broken("WebRTC refused a description of ours", err)
 		return false
 	}
 	n.descriptions++
@@ -252,36 +268,42 @@ func (n *negotiation) sendCandidates() {
 	}
 }
 
-func (n *negotiation) addCandidates(texts []string) {
-	for _, text := range texts {
+func (n *negotiation) addCandidates(list []theirCandidate) {
+	for _, c := range list {
 		if n.candidates++; n.ignores || n.isOver() || n.candidates > maxCandidates {
 			return
 		}
 		if n.remote == "" {
-			n.early = append(n.early, text)
-		} else if err := n.carrier.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: text}); err != nil {
+			n.early = append(n.early, c)
+			continue
+		}
+		if c.UsernameFragment != "" && c.UsernameFragment != attributeIn(n.remote, "ice-ufrag") {
+			continue // It belongs to a description of before, or to one that was ignored.
+		}
+		if err := n.carrier.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Candidate}); err != nil {
 			n.link.logger.Debug("dropped a candidate of the other side", "error", err)
 		}
 	}
 	n.link.showPath() // What was an unknown address may be a relayed one.
 }
 
-func (n *negotiation) setServers() {
-	if err := n.carrier.pc.SetConfiguration(n.link.configuration()); err != nil && !n.isOver() {
+// renewServers has pion gather with the servers of the moment. It must not do so while it gathers.
+func (n *negotiation) renewServers() {
+	pc := n.carrier.pc
+	if !n.newServers || pc.ICEGatheringState() == webrtc.ICEGatheringStateGathering {
+		return
+	}
+	n.newServers = false
+	if err := pc.SetConfiguration(n.link.configuration()); err != nil {
 		n.link.logger.Warn("WebRTC refused the ICE servers", "error", err)
 	}
 }
 
-// iceChanged hears of each state of the ICE transport of the present PeerConnection.
-func (n *negotiation) iceChanged(c *carrier, state webrtc.ICEConnectionState) {
-	if c != n.carrier {
-		return
-	}
-	if n == n.link.current {
+// iceChanged hears of each state of the ICE transport of the present PeerConnection. Looking for another path is up to the
+// owner of the link, who hears that there is none.
+func (n *negotiation) iceChanged(c *carrier) {
+	if c == n.carrier && n == n.link.current {
 		n.link.showPath()
-	}
-	if state == webrtc.ICEConnectionStateFailed && n == n.link.newest() && !n.isOver() {
-		n.restart()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,7 +189,7 @@ func TestBegunAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, ErrReset) {
+	if _, err := old.Read(make([]byte, 1)); !errors.Is(err, errReset) {
 		t.Errorf("a stream of the former connection ended with %v", err)
 	}
 }
@@ -224,7 +225,7 @@ func TestPeerGone(t *testing.T) {
 	<-a.paths
 	b.Close()
 	there.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, ErrReset) {
+	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, errReset) {
 		t.Errorf("a read ended with %v", err)
 	}
 	if path := <-a.paths; path != (link.Path{}) {
@@ -254,4 +255,28 @@ func TestCloseAtAnyTime(t *testing.T) {
 	}
 	a.Restart()
 	a.Receive(wire.Payload{Candidate: json.RawMessage(`null`)})
+}
+
+// TestServersAndRelays gathers with the servers of the moment, and, with relays only, tells no address of this machine.
+func TestServersAndRelays(t *testing.T) {
+	noLeaks(t)
+	e := newEnd(t, link.Config{Offers: true, RelayOnly: true, ICEServers: []wire.ICEServer{{URLs: []string{"stun:127.0.0.1:9"}}}})
+	e.SetICEServers([]wire.ICEServer{{URLs: []string{"turn:127.0.0.1:9?transport=udp", "turn:nonsense:x"}, Username: "u", Credential: "c"}})
+	eventually(t, func() error {
+		servers := make(chan []webrtc.ICEServer)
+		e.post(func() {
+			e.current.renewServers()
+			servers <- e.current.carrier.pc.GetConfiguration().ICEServers
+		})
+		if got := <-servers; len(got) != 1 || len(got[0].URLs) != 1 || got[0].Username != "u" {
+			return fmt.Errorf("the servers are %v", got)
+		}
+		return nil
+	})
+	for range 2 { // The offer, and the end of gathering.
+		p := <-e.queue
+		if text := string(p.Description) + string(p.Candidates); strings.Contains(text, "candidate:") {
+			t.Errorf("with relays only and no relay, the other side hears %s", text)
+		}
+	}
 }

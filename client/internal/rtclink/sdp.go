@@ -15,6 +15,9 @@ const (
 	maxSections = 64
 )
 
+// transportKeys are the attributes of a section that say how to reach it.
+var transportKeys = [...]string{"ice-ufrag", "ice-pwd", sdp.AttrKeyICEOptions, "fingerprint", sdp.AttrKeyConnectionSetup}
+
 var errNoData = errors.New("the description has no section for data channels")
 
 // layout is the sections of a negotiated description, in their order. A browser's have audio and video; pion hears of the
@@ -64,6 +67,11 @@ func reduce(text string) (string, layout, error) {
 	_, at := l.tag()
 	data := slices.IndexFunc(l.sections, func(s section) bool { return s.data })
 	reduced, err := dataAlone(&d, d.MediaDescriptions[at], d.MediaDescriptions[data]).Marshal()
+	for _, key := range transportKeys {
+		if key != sdp.AttrKeyICEOptions && attributeIn(string(reduced), key) == "" {
+			return "", layout{}, fmt.Errorf("the description has no %s", key)
+		}
+	}
 	return string(reduced), l, err
 }
 
@@ -148,7 +156,7 @@ func dataAlone(d *sdp.SessionDescription, tag, data *sdp.MediaDescription) *sdp.
 		ConnectionInformation: nowhere(),
 		Attributes:            []sdp.Attribute{{Key: sdp.AttrKeyMID, Value: mid}},
 	}
-	for _, key := range []string{"ice-ufrag", "ice-pwd", "ice-options", "fingerprint", sdp.AttrKeyConnectionSetup} {
+	for _, key := range transportKeys {
 		for _, attribute := range []func(string) (string, bool){tag.Attribute, data.Attribute, d.Attribute} {
 			if value, ok := attribute(key); ok {
 				m.Attributes = append(m.Attributes, sdp.Attribute{Key: key, Value: value})
@@ -232,7 +240,7 @@ func (s *section) inactive(data *sdp.MediaDescription) *sdp.MediaDescription {
 	m.Attributes = append(m.Attributes, sdp.Attribute{Key: sdp.AttrKeyRTCPMux})
 	m.Attributes = append(m.Attributes, s.codec...)
 	for _, a := range data.Attributes {
-		if slices.Contains([]string{"ice-ufrag", "ice-pwd", "ice-options", "fingerprint", sdp.AttrKeyConnectionSetup}, a.Key) {
+		if slices.Contains(transportKeys[:], a.Key) {
 			m.Attributes = append(m.Attributes, a)
 		}
 	}

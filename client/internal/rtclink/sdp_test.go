@@ -92,7 +92,7 @@ func TestExpand(t *testing.T) {
 func TestRejected(t *testing.T) {
 	offer := strings.Replace(browserOffer, "BUNDLE 0 1 2", "BUNDLE 2", 1)
 	offer = strings.ReplaceAll(offer, "m=application 0", "m=application 9") + lines("m=text 9 RTP/AVP 98", "c=IN IP4 0.0.0.0", "a=mid:3")
-	offer = strings.ReplaceAll(offer, "a=mid:2\r\n", "a=mid:2\r\na=ice-ufrag:data\r\na=ice-pwd:dataPasswordOfTwentyFour\r\n")
+	offer = strings.ReplaceAll(offer, "a=mid:2\r\n", "a=mid:2\r\na=ice-ufrag:data\r\na=ice-pwd:dataPasswordOfTwentyFour\r\na=fingerprint:sha-256 EE:FF\r\na=setup:actpass\r\n")
 	reduced, l, err := reduce(offer)
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +116,7 @@ func TestReduceRefuses(t *testing.T) {
 		"nothing":      "",
 		"no data":      lines("v=0", "o=- 1 2 IN IP4 0.0.0.0", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0"),
 		"rejected":     strings.Replace(ours, "m=application 9", "m=application 0", 1),
+		"no password":  strings.Replace(ours, "a=ice-pwd", "a=x", 1),
 		"no mid":       strings.Replace(ours, "a=mid:2\r\n", "", 1),
 		"two of a mid": strings.Replace(browserOffer, "a=mid:1", "a=mid:0", 1),
 		"too long":     ours + strings.Repeat("a=x\r\n", maxSDP/5),

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/logging"
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5"
@@ -38,7 +39,9 @@ func newAPI(logger *slog.Logger, relayOnly bool, tune func(*webrtc.SettingEngine
 		e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	}
 	tune(&e)
-	return webrtc.NewAPI(webrtc.WithSettingEngine(e))
+	// Without these two, each connection would have what reports on audio and video.
+	noMedia, noInterceptors := &webrtc.MediaEngine{}, &interceptor.Registry{}
+	return webrtc.NewAPI(webrtc.WithSettingEngine(e), webrtc.WithMediaEngine(noMedia), webrtc.WithInterceptorRegistry(noInterceptors))
 }
 
 // serversOf returns the ICE servers that pion understands.

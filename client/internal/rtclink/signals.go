@@ -33,13 +33,16 @@ type candidate struct {
 	UsernameFragment string `json:"usernameFragment,omitempty"`
 }
 
+// theirCandidate is what counts of a candidate that the other side has found: the section does not matter in a bundle.
+type theirCandidate struct{ Candidate, UsernameFragment string }
+
 // connectionOf returns the part of a description's id that names the sender's RTCPeerConnection.
 func connectionOf(id string) string {
 	return id[:max(0, strings.LastIndexByte(id, '.'))]
 }
 
 // parsePayload returns the description of a payload, or else its candidates, without those that end the list.
-func parsePayload(p wire.Payload) (*description, []string, error) {
+func parsePayload(p wire.Payload) (*description, []theirCandidate, error) {
 	if p.Description != nil {
 		var d description
 		if err := json.Unmarshal(p.Description, &d); err != nil {
@@ -56,20 +59,20 @@ func parsePayload(p wire.Payload) (*description, []string, error) {
 			return nil, nil, fmt.Errorf("parse candidates: %w", err)
 		}
 	}
-	var texts []string
+	var found []theirCandidate
 	for _, raw := range list {
-		var c struct{ Candidate string } // What else it has, the text says too; the section does not matter in a bundle.
+		var c theirCandidate
 		if len(raw) == 0 {
 			continue
 		}
 		if err := json.Unmarshal(raw, &c); err != nil {
 			return nil, nil, fmt.Errorf("parse a candidate: %w", err)
 		}
-		if c.Candidate != "" && len(c.Candidate) <= maxCandidateText && len(texts) < wire.MaxCandidates {
-			texts = append(texts, c.Candidate)
+		if c.Candidate != "" && len(c.Candidate) <= maxCandidateText && len(found) < wire.MaxCandidates {
+			found = append(found, c)
 		}
 	}
-	return nil, texts, nil
+	return nil, found, nil
 }
 
 // payloadOf encodes what cannot fail.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"turnpike/client/internal/link"
@@ -27,8 +28,8 @@ const (
 	lowWater  = 1 << 19
 )
 
-// ErrReset is what a stream ends with that the other side gave up, or whose connection is over.
-var ErrReset = errors.New("the stream was reset by the other side, or its connection is over")
+// errReset is what a stream ends with that the other side gave up, or whose connection is over.
+var errReset = fmt.Errorf("the other side has given up the stream, or its connection is over: %w", syscall.ECONNRESET)
 
 // Stream is a data channel. It has no half-close of its own: closing it loses what is on its way back. So each direction ends
 // by a text, and the channel is closed once both ends were read.
@@ -125,7 +126,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 		}
 		message := p[:min(len(p), writtenMessage)]
 		if _, err := s.raw.WriteDataChannel(message, false); err != nil {
-			return written, fmt.Errorf("%w: %w", ErrReset, err)
+			return written, fmt.Errorf("%w: %w", errReset, err)
 		}
 		written += len(message)
 		p = p[len(message):]
@@ -141,8 +142,8 @@ func (s *Stream) room() error {
 		switch {
 		case isClosed(s.closed) || sentEnd:
 			return net.ErrClosed
-		case isClosed(s.gone):
-			return ErrReset
+		case isClosed(s.gone) || isClosed(s.carrier.over):
+			return errReset
 		case s.writeBy.isOver():
 			return os.ErrDeadlineExceeded
 		case s.raw.BufferedAmount() <= highWater:
@@ -152,6 +153,7 @@ func (s *Stream) room() error {
 		case <-s.low:
 		case <-s.closed:
 		case <-s.gone:
+		case <-s.carrier.over:
 		case <-s.writeBy.wait():
 		}
 	}
@@ -169,10 +171,10 @@ func (s *Stream) CloseWrite() error {
 		return nil
 	}
 	if isClosed(s.gone) {
-		return ErrReset
+		return errReset
 	}
 	if _, err := s.raw.WriteDataChannel([]byte(endMark), true); err != nil {
-		return fmt.Errorf("%w: %w", ErrReset, err)
+		return fmt.Errorf("%w: %w", errReset, err)
 	}
 	return nil
 }
@@ -186,7 +188,7 @@ func (s *Stream) Close() error {
 	if isClosed(s.ended) {
 		s.sayRead()
 	}
-	if errors.Is(err, ErrReset) {
+	if errors.Is(err, errReset) {
 		return nil // The other side was faster.
 	}
 	return err
@@ -247,15 +249,16 @@ func (s *Stream) receive() {
 	_ = s.raw.Close()
 	s.endReading(err)
 	close(s.gone)
+	wrong := !errors.Is(err, io.EOF)
 	s.mu.Lock()
-	tell := s.isReset || s.ours && s.gotRead
+	tell := wrong || s.isReset || s.ours && s.gotRead
 	s.mu.Unlock()
 	if tell {
 		s.carrier.sayClosed(s)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if wrong {
 		s.carrier.link.logger.Debug("a stream ended", "name", s.name, "error", err)
-		discard(s.raw)
+		s.carrier.discard(s.raw)
 	}
 }
 
@@ -264,13 +267,13 @@ func (s *Stream) readMessages() error {
 	buffer := make([]byte, writtenMessage)
 	for {
 		n, isText, err := s.raw.ReadDataChannel(buffer)
-		if errors.Is(err, io.ErrShortBuffer) && n <= maxMessage {
-			buffer = make([]byte, maxMessage)
-			continue
-		}
 		switch {
+		case errors.Is(err, io.ErrShortBuffer) && len(buffer) < maxMessage:
+			buffer = make([]byte, maxMessage) // The message is still there.
+			continue
 		case errors.Is(err, io.ErrShortBuffer):
-			return fmt.Errorf("a message of %d bytes is longer than %d", n, maxMessage)
+			s.carrier.abandon(fmt.Sprintf("a message on a stream is longer than %d bytes", maxMessage))
+			return io.EOF
 		case err != nil:
 			return io.EOF
 		case isText:
@@ -298,7 +301,7 @@ func (s *Stream) handOver(message []byte) error {
 			message = message[<-s.taken:]
 		case <-s.closed:
 			return nil
-		case <-s.carrier.over:
+		case <-s.carrier.link.done: // What has arrived can be read when the connection is over, but not when the link is.
 			return io.EOF
 		}
 	}
@@ -321,11 +324,13 @@ func (s *Stream) marked(text string) error {
 		again, early := s.gotRead, !s.sentEnd
 		s.gotRead = true
 		s.mu.Unlock()
-		if again || early {
-			return errors.New("a mark says that an end was read that was not sent, or again")
+		switch {
+		case early:
+			return errors.New("a mark says that an end was read that was not sent")
+		case !again:
+			close(s.wasRead)
+			s.finish()
 		}
-		close(s.wasRead)
-		s.finish()
 	default:
 		return fmt.Errorf("text is no part of a stream, except %q and %q: a page must send bytes", endMark, readMark)
 	}
@@ -343,9 +348,9 @@ func (s *Stream) endReading(err error) {
 	case s.gotEnd:
 		s.readErr = io.EOF
 	case err == nil || errors.Is(err, io.EOF):
-		s.readErr = ErrReset
+		s.readErr = errReset
 	default:
-		s.readErr = fmt.Errorf("%w: %w", ErrReset, err)
+		s.readErr = fmt.Errorf("%w: %w", errReset, err)
 	}
 	close(s.ended)
 }
