@@ -17,8 +17,8 @@ const done = 'the example has run';
 /** What a test must reach of an example. */
 const reach = { calls: ['client', 'ring'], order: ['room'], peers: ['room'] };
 
-/** Examples that do not run in a page by themselves: apps.mjs does them. */
-const elsewhere = ['package', 'react', 'people', 'vue', 'node'];
+/** Examples that do not run in a page by themselves: apps.mjs and programs.mjs do them. */
+const elsewhere = ['package', 'react', 'people', 'vue', 'node', 'program'];
 
 /**
  * What somebody must see of each example.

@@ -180,7 +180,7 @@ func sendTo(ctx context.Context, room *library.Room, size int, say func(programL
 	if err != nil {
 		return err
 	}
-	say(programLine{Sent: fmt.Sprintf("%x", sha256.Sum256(bytes)), Answer: string(answer)})
+	say(programLine{Sent: fmt.Sprintf("%x", sha256.Sum256(bytes)), Answer: fmt.Sprintf("%x", answer)})
 	return nil
 }
 
@@ -213,6 +213,9 @@ func startProgram(t *testing.T, host *netlab.Host, plan programPlan) *running {
 	}
 	cmd := host.Command(ctx, self)
 	cmd.Env = append(os.Environ(), programVariable+"=1")
+	if plan.Roots != "" {
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+plan.Roots) // pion trusts what the system trusts, for TURN over TLS.
+	}
 	var log output
 	cmd.Stderr = &log
 	r := &running{lines: make(chan programLine, 256)}

@@ -28,6 +28,7 @@ func TestProgramAndBrowser(t *testing.T) {
 		{chromium, netlab.Symmetric, netlab.Symmetric, "relayed", false, false},
 		{chromium, netlab.FullCone, netlab.PortRestricted, "direct", false, true},
 		{chromium, netlab.FullCone, netlab.UDPBlocked, "relayed by turn.lab over tcp", true, true},
+		{chromium, netlab.Symmetric, netlab.Only443, "relayed by turn.lab over tls", false, true},
 		{firefox, netlab.Symmetric, netlab.Symmetric, "relayed", false, false},
 		{firefox, netlab.FullCone, netlab.PortRestricted, "direct", false, true},
 		{firefox, netlab.FullCone, netlab.PortRestricted, "relayed by turn.lab over udp", true, true},
@@ -84,4 +85,19 @@ func TestProgramAndPage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestProgramInThePage has the server's page show a program.
+func TestProgramInThePage(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	host := netlab.New(t).Public("host")
+	serveLocally(t, host)
+	var p *running
+	plan := map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "room": "pair"}
+	driveOn(t, host, "programInPage", plan, map[string]func(){
+		"program": func() { p = startProgram(t, host, programPlan{URL: localURL, Name: "program", Room: "pair"}) },
+		"heard": func() {
+			p.want(t, func(line programLine) bool { return strings.Contains(line.Data, "hello from the page") })
+		},
+	})
 }
