@@ -207,23 +207,25 @@ func (b *peerBench) measureChange(t *testing.T, name string, _ int) {
 	n := newPeerLab(t, netlab.PortRestricted)
 	j := n.job(t, name)
 	j.Bulk, j.For = 1, b.moves
-	var moved time.Duration
+	var moving, moved time.Duration
 	o := measureTransfer(t, n.sender, n.receiver, j, &interruption{
 		at: b.run,
 		happen: func() {
-			moved = monotonic()
+			moving = monotonic()
 			n.lab.Move(n.sender, netlab.PortRestricted)
+			moved = monotonic()
 		},
+		// Until the new NAT has its rules, a direct path is the old one.
 		over: func(p pathNote) bool { return p.Direct && p.At > moved },
 	})
-	silence := o.receiver.silence(moved)
-	t.Logf("%s: silent for %v after the change; paths: %v", name, silence, o.paths)
+	silence := o.receiver.silence(moving)
+	t.Logf("%s: silent for %v from the change on, which took %v from %v; paths: %v", name, silence, moved-moving, moving, o.paths)
 	b.record("silence", name, silence.Seconds())
-	direct, ok := directAgain(o.paths, moved)
+	direct, ok := directSince(o.paths, moved)
 	if !ok {
 		t.Errorf("%s: %v after the change it is not direct again: %v", name, b.moves, o.paths)
 	}
-	b.record("direct again", name, direct.Seconds())
+	b.record("direct again", name, (direct - moving).Seconds())
 }
 
 func (b *peerBench) recordRate(t *testing.T, figure, name string, o outcome) {
@@ -254,11 +256,11 @@ func (r *report) silence(since time.Duration) (longest time.Duration) {
 	return longest
 }
 
-// directAgain tells how long after a moment the first direct path that is new came.
-func directAgain(paths []pathNote, since time.Duration) (time.Duration, bool) {
+// directSince tells when the first direct path came after a moment.
+func directSince(paths []pathNote, since time.Duration) (time.Duration, bool) {
 	for _, p := range paths {
 		if p.At > since && p.Direct {
-			return p.At - since, true
+			return p.At, true
 		}
 	}
 	return 0, false

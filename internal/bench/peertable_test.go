@@ -80,11 +80,11 @@ func TestPeerFigures(t *testing.T) {
 		}
 	}
 	paths := []pathNote{{At: 10 * ms, Direct: true}, {At: 250 * ms}, {At: 400 * ms, Direct: true}, {At: 500 * ms, Direct: true}}
-	if got, ok := directAgain(paths, 200*ms); !ok || got != 200*ms {
-		t.Errorf("direct again after %v, %v", got, ok)
+	if got, ok := directSince(paths, 200*ms); !ok || got != 400*ms {
+		t.Errorf("direct again at %v, %v", got, ok)
 	}
-	if got, ok := directAgain(paths[:2], 200*ms); ok {
-		t.Errorf("never direct again, and yet after %v", got)
+	if got, ok := directSince(paths[:2], 200*ms); ok {
+		t.Errorf("never direct again, and yet at %v", got)
 	}
 	var hundred []time.Duration
 	for i := range 100 {
