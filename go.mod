@@ -1,4 +1,4 @@
-module turnpike
+module example.org/turnpike
 
 go 1.26.0
 

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Call is a ring from user to user, which leads to a room of two or to nothing.

@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/client"
-	"turnpike/signal"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/client"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestCall: a call rings, is answered, leads to a room of two with a stream, and ends for both.

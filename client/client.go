@@ -22,10 +22,10 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"turnpike/client/internal/link"
-	"turnpike/client/internal/quiclink"
-	"turnpike/client/internal/rtclink"
-	"turnpike/client/internal/signaling"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/quiclink"
+	"example.org/turnpike/client/internal/rtclink"
+	"example.org/turnpike/client/internal/signaling"
 )
 
 // Config says where the server is, and how to sign in: with Ticket, GetTicket or Invite. With none of them, the server is asked

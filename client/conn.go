@@ -4,7 +4,7 @@ import (
 	"net"
 	"sync"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 // Conn is a stream to a peer. Its two directions end on their own: Close ends writing in order, so that what was written arrives,

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/client"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/client"
+	"example.org/turnpike/internal/testcert"
 )
 
 func newServer(t *testing.T, args ...string) *server {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"turnpike/client/internal/signaling"
+	"example.org/turnpike/client/internal/signaling"
 )
 
 // Codes of errors that the library has beside the server's, which signal/PROTOCOL.md lists.

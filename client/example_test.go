@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"turnpike/client"
+	"example.org/turnpike/client"
 )
 
 // Two programs meet in a room, and one asks the other something over a stream.

@@ -3,8 +3,8 @@ package client
 import (
 	"context"
 
-	"turnpike/client/internal/link"
-	"turnpike/client/internal/signaling"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/signaling"
 )
 
 // With is what tests put into a session.

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"turnpike/client/internal/link"
-	"turnpike/client/internal/signaling"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/signal/wire"
 )
 
 // FuzzServerMessages: whatever a server sends, line by line, the session stays consistent, and nothing is left of it at the end.

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/client/internal/signaling"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/signal/wire"
 )
 
 // handler hears of a session from signaling. Its methods run in signaling's loop, but for Expiring.

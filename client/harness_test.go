@@ -17,12 +17,12 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/auth"
-	"turnpike/client"
-	"turnpike/client/internal/linktest"
-	"turnpike/client/internal/signaling"
-	"turnpike/signal"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/client"
+	"example.org/turnpike/client/internal/linktest"
+	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestMain fails the run if a goroutine of ours outlives the tests.
@@ -43,7 +43,7 @@ func leaked() string {
 		buf := make([]byte, 1<<20)
 		left = nil
 		for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")[1:] {
-			if strings.Contains(stack, "turnpike/client") {
+			if strings.Contains(stack, "example.org/turnpike/client") {
 				left = append(left, stack)
 			}
 		}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // JoinOptions say how to join a room.

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -10,9 +10,9 @@ import (
 	"regexp"
 	"strings"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 // server is a whole turnpike server in this process.

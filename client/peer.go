@@ -6,8 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // Path is the way that packets take at this moment. Its String is such as "direct udp 198.51.100.7:5678, 12 ms".

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/client"
+	"example.org/turnpike/client"
 )
 
 // pair is two members in a room, with a path and an open stream between them.

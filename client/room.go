@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Room is a room that the session is in. It outlives lost connections and restarts of the server.

@@ -8,11 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/client"
-	"turnpike/client/internal/signaling"
-	"turnpike/signal"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/client"
+	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/signal/wire"
 )
 
 // host is a raw client of signaling with host powers: it lets others in, and throws them out.

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/client/internal/signaling"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/signal/wire"
 )
 
 // User is somebody who is online, with one session or more.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client"
+	"example.org/turnpike/client"
 )
 
 // TestTwoPeers: two programs meet in a room, and a stream goes through it in both directions, each of which ends on its own.

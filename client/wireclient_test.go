@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // unused are the examples of what this library never sends, with the reason.

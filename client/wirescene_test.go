@@ -13,9 +13,9 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"turnpike/client/internal/link"
-	"turnpike/client/internal/signaling"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/signal/wire"
 )
 
 // message is one of the protocol's, as JSON.

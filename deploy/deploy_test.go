@@ -158,7 +158,7 @@ func TestSampleConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	turnpike := filepath.Join(t.TempDir(), "turnpike")
-	if out, err := exec.Command("go", "build", "-o", turnpike, "turnpike/cmd/turnpike").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", turnpike, "example.org/turnpike/cmd/turnpike").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	text, err := os.ReadFile("turnpike.toml")

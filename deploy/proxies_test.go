@@ -18,8 +18,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/internal/testcert"
-	"turnpike/signal/wire"
+	"example.org/turnpike/internal/testcert"
+	"example.org/turnpike/signal/wire"
 )
 
 const proxiedName = "turn.example.org"
@@ -93,7 +93,7 @@ func startBehindProxy(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	turnpike := filepath.Join(dir, "turnpike")
-	if out, err := exec.Command("go", "build", "-o", turnpike, "turnpike/cmd/turnpike").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", turnpike, "example.org/turnpike/cmd/turnpike").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	addr := freeAddr(t)

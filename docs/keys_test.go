@@ -12,7 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 var (

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // TestDefaultRooms: the page about tokens, to which README leads, says which rooms a token without rooms opens.

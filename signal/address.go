@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // maxIdleAddrs bounds the ranges of addresses that have nothing open and are remembered for what they have used up. The range that

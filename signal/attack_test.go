@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/signal/socket"
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/socket"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // loseNoticed cuts clients off and returns once they are away. other is a client that stays.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 func unlimited(cfg *Config) {

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestWholeClient runs the client at the end of PROTOCOL.md: it joins, answers, comes back to its session after a lost

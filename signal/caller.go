@@ -3,7 +3,7 @@ package signal
 import (
 	"slices"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // Caller is a session that shows itself elsewhere than on its WebSocket.

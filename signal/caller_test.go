@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestCaller: a session shows itself by its present resume token, wherever it is in its life, and nobody else does.

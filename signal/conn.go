@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/signal/socket"
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/socket"
+	"example.org/turnpike/signal/wire"
 )
 
 // conn is one client's connection. It lives until nothing more can be read from it. The session that it carries may

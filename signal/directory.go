@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // directory has the users who are online, sorted by name. It lies in blocks, so that a user comes and goes at the cost

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestDrain holds that Shutdown closes all connections at once, and spreads the times at which clients come back.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestFrozenOverTCP floods a receiver that reads nothing, over real sockets with the kernel's buffers between. The

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 // leaked returns the stacks of our goroutines other than the caller's.
-func leaked() string { return untilGone("turnpike/signal") }
+func leaked() string { return untilGone("example.org/turnpike/signal") }
 
 // untilIdle waits until no goroutine reads or writes on a connection, and returns the stacks of those that do not end.
 // Where there is no poller, readers wait in goroutines, and it does nothing.
@@ -44,7 +44,7 @@ func untilIdle() string {
 	if runtime.GOOS != "linux" {
 		return ""
 	}
-	return untilGone("turnpike/signal/socket.(*Conn)")
+	return untilGone("example.org/turnpike/signal/socket.(*Conn)")
 }
 
 // untilGone returns the stacks, other than the caller's, that have the text in them. It yields for a while first: a

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // checkInvariants holds that all pointers between sessions, users, rooms and calls go both ways.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Limits bound what clients may do. A zero field takes its default.

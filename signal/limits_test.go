@@ -7,8 +7,8 @@ import (
 	"time"
 	"unsafe"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestBucket(t *testing.T) {

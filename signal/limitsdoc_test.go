@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // TestProtocolTellsDefaults: the table of limits in PROTOCOL.md has the defaults.

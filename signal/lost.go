@@ -3,8 +3,8 @@ package signal
 import (
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // A session that nobody meant to end, because its connection was lost for longer than the resume window for example, can

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestWithoutMedia: everybody who sees a session that takes no part in WebRTC sees that it does not: in the room, at the door, and

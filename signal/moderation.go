@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"slices"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // maxKicked bounds the users that a room remembers as kicked; it forgets the oldest first.

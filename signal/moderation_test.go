@@ -8,8 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // withRole connects a client whose user and name are name.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // askedName is the name that a session comes with.

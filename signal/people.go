@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // SessionInfo tells operators of a session.

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestSessionAndRoomList(t *testing.T) {

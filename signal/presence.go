@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

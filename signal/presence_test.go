@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // says formats users whose ids and names are the same, as expect prints them.

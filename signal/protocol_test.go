@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // A session of an issuer that has a greatest age ends at session.until, with its relays. A fresh ticket of the same user

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 const testMaxSession = time.Hour

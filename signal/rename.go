@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // rename gives the session's user the name that it has chosen.

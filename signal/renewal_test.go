@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestRenewalsAreSpread: after a rush into rooms, every session gets its resume token, and the server never signs more

@@ -3,7 +3,7 @@ package signal
 import (
 	"hash/maphash"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // restartable is a server that starts anew with the same state.

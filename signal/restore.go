@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // restore makes a session of another process again, as its token says.

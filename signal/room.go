@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/socket"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/socket"
+	"example.org/turnpike/signal/wire"
 )
 
 // room is a bounded set of sessions, and dies with the last. Guarded by Server.mu.

@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"testing"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestRoom(t *testing.T) {

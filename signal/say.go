@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // dataShare is the part of a stream that data may fill: a quarter. The rest is for messages whose loss would break something,

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestCandidateAddrs(t *testing.T) {

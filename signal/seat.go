@@ -3,7 +3,7 @@ package signal
 import (
 	"slices"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Somebody whose browser has crashed comes back with a new session, while the former one is away and keeps its place. The new

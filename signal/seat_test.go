@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestOwnSeat: a new session takes the place of one of the same user that is away, where it could not enter otherwise, and is

@@ -28,9 +28,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/socket"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/socket"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/socket"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/socket"
+	"example.org/turnpike/signal/wire"
 )
 
 // session is one authenticated life. A connection carries it, or it is away for a while between two connections:

@@ -3,7 +3,7 @@ package signal
 import (
 	"strings"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // Presence says whom the members of an issuer see online and may call. Guests see nobody but their room mates.

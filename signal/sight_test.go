@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // ofIssuer makes the ticket of an app's user, whose name it vouches for.

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestTokensAreSignedUnlocked: nobody waits while a resume token is signed, be it for a new session, for one that comes

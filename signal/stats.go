@@ -3,7 +3,7 @@ package signal
 import (
 	"sync/atomic"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Why an upgrade was refused.

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"turnpike/signal/socket"
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/socket"
+	"example.org/turnpike/signal/wire"
 )
 
 // stream keeps the messages of a session, numbered from 1, until the client acknowledges them:

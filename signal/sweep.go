@@ -3,7 +3,7 @@ package signal
 import (
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

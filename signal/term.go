@@ -3,7 +3,7 @@ package signal
 import (
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // roomKept is how often the server notes that a room is still there, if nothing changes in it.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // tokenAttacks try to get into a session with a token that must not open it.

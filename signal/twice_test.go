@@ -3,7 +3,7 @@ package signal
 import (
 	"testing"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // The server is restarted twice, and before the members of a room are back, others make a room of its name. Both rooms keep what

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // user is somebody who is online. Guarded by Server.mu.

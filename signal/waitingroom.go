@@ -3,7 +3,7 @@ package signal
 import (
 	"slices"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // A room with a waiting room lets in moderators and admins. All other sessions wait: they are outside of the room, but

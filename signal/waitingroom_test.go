@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // knock has c wait for a room. Its hosts must be told.

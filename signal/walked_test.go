@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 type placedInTest struct{ at, turns int }

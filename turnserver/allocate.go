@@ -7,8 +7,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // Lifetimes of an allocation (RFC 8656 §7.2). A client that asks for less than the default gets the default, since RFC

@@ -9,9 +9,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // allocation is a relayed transport address that the server holds for one client, or two, one of each family (RFC 8656

@@ -6,8 +6,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // authenticate checks the long-term credential of a request, in the order of RFC 8489 §9.2.4, and answers it if it is

@@ -10,9 +10,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 // turnMethods are the methods that need a credential.

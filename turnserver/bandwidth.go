@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/tokenbucket"
 )
 
 // bandwidth holds relayed data to the limits, in each direction apart. It drops datagrams that come too fast, and keeps

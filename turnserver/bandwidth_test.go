@@ -7,8 +7,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestBucket: over any time a bucket lets its rate through and a burst besides, and never more.

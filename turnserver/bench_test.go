@@ -9,8 +9,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/peerpolicy"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/peerpolicy"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // mostIdleBytes is how much memory of the process, heap and stacks, an allocation may take that waits for packets.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // onFamilies runs a test on listeners of both families, over UDP and TCP.

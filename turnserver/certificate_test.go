@@ -10,7 +10,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 const testName = "turn.test"

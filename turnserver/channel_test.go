@@ -7,7 +7,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 func TestChannelBindRefusals(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // client is where a packet came from, and how answers go back.

@@ -15,8 +15,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // testClient speaks STUN and TURN by hand over one real socket, UDP and TCP alike, so that a test says which bytes

@@ -9,8 +9,8 @@ import (
 	"net/netip"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // Config says what to serve. It is not changed after New.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // A conversation is a flow without a channel: a peer that the client sends indications to. Only the sink has a use for

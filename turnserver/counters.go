@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/turnserver/offload"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/offload"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // reason says why a packet was dropped, a peer refused, a connection closed or a request denied.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // pattern is data of which every cut and shift shows.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // DiscoveryPair is two addresses of one family with the same two UDP ports, from which clients find out how the NATs

@@ -11,9 +11,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // startDiscovery runs a server with a DiscoveryPair on two addresses of loopback.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // FuzzDiscovery: a Binding request of any bytes to an address of a pair draws the answer that it asks for, as pion

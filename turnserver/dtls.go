@@ -11,8 +11,8 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // dtlsListener serves the DTLS associations of one UDP socket.

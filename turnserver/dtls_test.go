@@ -14,9 +14,9 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 // TestHalfOpenDTLS: clients at their true addresses that send nothing but a hello take a bounded number of places, and

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/turnserver/wire"
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 // dtlsListenerOf is the server's DTLS listener.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 const (

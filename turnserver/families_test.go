@@ -7,7 +7,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // bothFamilies has the server relay from an address of each family, or skips the test on a host without IPv6.

@@ -11,7 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // withoutDescriptors calls fn while this process can open no more of them.

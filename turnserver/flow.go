@@ -6,7 +6,7 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v4"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // flowTable says in one look-up what to do with a packet on a bound channel, in either direction. It is the seam

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // flowEntry is what a sink says of a flow.

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // slowSink is a sink that takes as long as the test likes.

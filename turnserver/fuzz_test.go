@@ -14,9 +14,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 // fuzzServer serves one UDP client by hand, packet by packet. It has the client's keys.

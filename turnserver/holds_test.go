@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // crowd fills a rig with n allocations of a user each, with flows to a few peers.

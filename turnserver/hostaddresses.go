@@ -8,9 +8,9 @@ import (
 	"slices"
 	"syscall"
 
-	"turnpike/auth"
-	"turnpike/turnserver/peerpolicy"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/peerpolicy"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // readOwnHost lists the addresses of this host's interfaces. A relay reaches nothing there but live relayed addresses, and

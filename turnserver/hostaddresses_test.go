@@ -8,8 +8,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/peerpolicy"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/peerpolicy"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // nameLoopback names the relay's own address in allow_peers.

@@ -12,8 +12,8 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // icmpIn reads the next frame that is a Data indication with ICMP (RFC 8656 §18.13).

@@ -6,9 +6,9 @@ import (
 	"net"
 	"net/netip"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // StreamOptions say how the connections of a listener begin.

@@ -15,8 +15,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // shared starts a server with a port that carries HTTP as well, and returns the port's address. HTTP is answered with

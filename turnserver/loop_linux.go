@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // loops says that this system can serve UDP in loops.

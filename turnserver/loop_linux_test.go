@@ -12,8 +12,8 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestBursts sends bursts both ways, which loops read and write in batches. All datagrams arrive whole and in order,

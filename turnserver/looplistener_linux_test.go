@@ -11,8 +11,8 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // attacksOnLoops lists the attacks that only loops withstand.

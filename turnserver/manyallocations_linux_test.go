@@ -15,7 +15,7 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // allocationsEnv is how many allocations TestManyAllocations makes, instead of a few. `make soak` sets it.

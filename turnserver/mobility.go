@@ -8,8 +8,8 @@ import (
 	"github.com/pion/stun/v3"
 	"github.com/puzpuzpuz/xsync/v4"
 
-	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // mobility lets clients take their allocations along to another five-tuple (RFC 8016). A client that has changed

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 func allowMobility(cfg *Config) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // moveFlood: the server refuses the moves of a client that goes to and fro without end, serves it where it is, and

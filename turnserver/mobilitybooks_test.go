@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // checkBooks compares everything that the server keeps of allocations that can move, while nothing moves: their places

@@ -9,8 +9,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // mobilityFuzzer has two users, and places where either may be: three ports of one address, an address whose packets

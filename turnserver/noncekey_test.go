@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestNonceKeyChanges: a running server makes nonces with a rotated key from the next request on, and takes those of the

@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/offload"
+	"example.org/turnpike/turnserver/offload"
 )
 
 // offloadedEnv is set for a process that runs the tests with flows in the kernel. It uses the loopback interface of a

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/offload"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/offload"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // OffloadMode says whether the kernel forwards established flows of clients over UDP: channels, and peers that a client

@@ -3,7 +3,7 @@ package turnserver
 import (
 	"testing"
 
-	"turnpike/turnserver/offload"
+	"example.org/turnpike/turnserver/offload"
 )
 
 // TestKernelFollowsTable is TestSinkFollowsTable with the kernel's maps for a sink, and with every limit of bandwidth.

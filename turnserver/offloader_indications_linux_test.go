@@ -6,8 +6,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestOffloadedIndications: a client's indications go through the kernel from the second packet on, and so do its

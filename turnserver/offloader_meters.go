@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/turnserver/offload"
+	"example.org/turnpike/turnserver/offload"
 )
 
 // meterPool gives the kernel's meters to the buckets whose flows it forwards, so that a limit of bandwidth is one limit

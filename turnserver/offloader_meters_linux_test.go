@@ -6,7 +6,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestOffloadedBandwidth: a limit is one limit for the kernel and the process together, and holds on when a flow leaves

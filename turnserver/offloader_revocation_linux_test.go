@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestOffloadedRevocation floods flows through the kernel, and ends them in every way. No packet arrives that was sent

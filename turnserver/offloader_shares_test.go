@@ -6,7 +6,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestOffloadedShares: no user takes the kernel's whole table, however many channels that has. What found no room is

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/front"
 )
 
 // opened makes the server accept one end of a pipe, and returns the other.

@@ -8,9 +8,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 // modern is a client of RFC 8489. It makes its requests attribute by attribute.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/turn/v4"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // pionClient connects pion's TURN client, the second implementation that judges this server.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/peerpolicy"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/peerpolicy"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // deniedPeers are addresses that no relay reaches by default, with the reason that is counted.

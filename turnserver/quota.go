@@ -8,9 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"turnpike/auth"
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // quota counts allocations by owner, by source, and in total.

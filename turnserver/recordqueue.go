@@ -5,7 +5,7 @@ import (
 	"net"
 	"time"
 
-	"turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/front"
 )
 
 // tlsQueue encrypts messages, a record each, so that clients that read record by record, as coturn's do, find each

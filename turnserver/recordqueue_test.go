@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // writeCounter counts writes.

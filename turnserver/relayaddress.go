@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // relayAddress is one address that relayed sockets are bound to, with the allocation that holds each of its ports.

@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/turnserver/hostwatch"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/hostwatch"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // relaySet is the relay addresses of a server at one time. It is replaced, and never changed. An address that the server

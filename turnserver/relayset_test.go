@@ -9,7 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // testHost is a host whose addresses a test changes. They are addresses of loopback, which can always be bound, so the

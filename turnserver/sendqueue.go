@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 const (

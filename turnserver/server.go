@@ -17,10 +17,10 @@ import (
 
 	"github.com/pion/dtls/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/peerpolicy"
-	"turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/peerpolicy"
+	"example.org/turnpike/turnserver/tokenbucket"
 )
 
 // Server is one STUN and TURN node. New makes it, Start opens its sockets, Close ends it for good.

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 const testRealm = "turnpike.test"

@@ -8,8 +8,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // UserOf says that sessions whose names agree up to a stroke are of one user, while they live. Of names without a stroke it knows nothing.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v4"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // shard owns the allocations of the clients of one loop and the table of their flows. On streams and on the portable

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // Allocation describes one allocation at the moment of a Snapshot.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestSnapshot: the list has all live allocations, with their owner, addresses, peers and traffic.

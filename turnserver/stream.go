@@ -4,8 +4,8 @@ import (
 	"errors"
 	"net"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // serveStream serves one connection in a goroutine of its own, if there may be one more.

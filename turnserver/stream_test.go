@@ -13,7 +13,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // pipeEnd is one end of a net.Pipe with addresses: a stream with a read at one end for every write at the other. Like a

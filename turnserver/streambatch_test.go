@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // countingConn keeps the bytes that are written to it, and counts the writes.

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"slices"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 const (

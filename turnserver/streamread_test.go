@@ -10,7 +10,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestPartialFrameIsSmall: a stream that has sent a few bytes of a frame, and then waits, holds about as many.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // tcpRelay is the relayed socket of an allocation that relays TCP (RFC 6062). It listens for peers, and connections to

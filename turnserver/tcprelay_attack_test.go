@@ -8,8 +8,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/peerpolicy"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/peerpolicy"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // deniedPeersByConnect asks for connections to peers that no relay reaches, in every disguise: always 403, counted by

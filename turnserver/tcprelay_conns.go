@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // connectionID names a connection with a peer (RFC 6062 §6.2.1). It is random, and only the allocation's owner can use

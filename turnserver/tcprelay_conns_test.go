@@ -14,9 +14,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/front"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestConnectFails: the client learns of the failure, the reason is counted, and the next Connect may succeed.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 // lingerTime is how long the other side may stay silent once one side sends no more. A side that has gone altogether

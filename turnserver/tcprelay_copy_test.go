@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // TestHalfClose: a side that sends no more still gets everything from the other, to the last byte.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // tapConn keeps the bytes that are written to a client. Nothing is read from it.

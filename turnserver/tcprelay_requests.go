@@ -6,7 +6,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // transportTCP is REQUESTED-TRANSPORT's value for TCP (RFC 6062 §4.1).

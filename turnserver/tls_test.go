@@ -9,7 +9,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/front"
+	"example.org/turnpike/turnserver/front"
 )
 
 // TestALPN: a client that names protocols gets the one that the listener speaks, or is refused. A client that names

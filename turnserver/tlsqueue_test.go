@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // tlsStream returns a TLS client of the server, and the server's end of its stream.

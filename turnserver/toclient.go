@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"time"
 
-	"turnpike/turnserver/tokenbucket"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/tokenbucket"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // carrier is how data from a peer travels to the client.

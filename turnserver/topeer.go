@@ -5,8 +5,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // channelData relays a ChannelData message from a client (RFC 8656 §12.6). On UDP it cuts off padding or noise behind

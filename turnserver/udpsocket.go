@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"time"
 
-	"turnpike/turnserver/udpio"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // udpSocket is one UDP socket that clients send to, with the shard of those clients.

@@ -15,8 +15,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
 )
 
 // frozen is a time that only the test moves.

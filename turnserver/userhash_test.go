@@ -7,9 +7,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/turnserver/wire"
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/turnserver/wire"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 func userhashOf(username string) attribute {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/internal/turnload"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/turnload"
 )
 
 func (p *program) bench(ctx context.Context, args []string) error {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 func TestBenchFlags(t *testing.T) {

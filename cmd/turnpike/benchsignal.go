@@ -12,10 +12,10 @@ import (
 	"strconv"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
-	"turnpike/internal/signalload"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
+	"example.org/turnpike/internal/signalload"
 )
 
 func (p *program) benchSignal(ctx context.Context, args []string) error {

@@ -14,11 +14,11 @@ import (
 	"time"
 	"unicode"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
-	"turnpike/internal/probe"
-	"turnpike/internal/setup"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
+	"example.org/turnpike/internal/probe"
+	"example.org/turnpike/internal/setup"
 )
 
 func (p *program) check(ctx context.Context, args []string) error {

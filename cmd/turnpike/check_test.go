@@ -15,8 +15,8 @@ import (
 	"time"
 	"unicode"
 
-	"turnpike/auth"
-	"turnpike/internal/probe"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/probe"
 )
 
 // TestCheckOfAnotherCredential: the server's refusal of another server's credential ends in advice.

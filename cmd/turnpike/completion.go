@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // completion is `turnpike completion`: what a shell suggests, and the manual page, made from the help.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"flag"
 
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 func (p *program) config(_ context.Context, args []string) error {

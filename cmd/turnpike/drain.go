@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 // drainServer is `turnpike drain`.

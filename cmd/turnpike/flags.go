@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // parseFlags parses args and returns those that are no flags. Flags may also follow them.

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 const helpMain = `turnpike lets browsers and programs behind NATs talk to each other, on a server of your own.

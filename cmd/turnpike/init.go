@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // initialize is `turnpike init`: it writes a first configuration file, and never over one that is there.

@@ -15,10 +15,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
+	"example.org/turnpike/signal/wire"
 )
 
 func (p *program) invite(_ context.Context, args []string) error {

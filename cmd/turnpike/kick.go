@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
+	"example.org/turnpike/signal/wire"
 )
 
 // kick throws a user out of the server that runs on this machine, or keeps the user out of its next run.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestKickHoldsOverRestarts holds that a kick ends all sessions of one user, and that nothing of before lets the user in

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/internal/probe"
+	"example.org/turnpike/internal/probe"
 )
 
 // netcheck shows what the network that this machine is in does to calls.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/probe"
+	"example.org/turnpike/internal/probe"
 )
 
 // TestNetcheckHelp: the help fits one screen.
@@ -37,7 +37,7 @@ func TestNetcheckSchema(t *testing.T) {
 		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
 			of = of.Elem()
 		}
-		if of.Kind() != reflect.Struct || !strings.HasPrefix(of.PkgPath(), "turnpike/") {
+		if of.Kind() != reflect.Struct || !strings.HasPrefix(of.PkgPath(), "example.org/turnpike/") {
 			return
 		}
 		for field := range of.Fields() {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"turnpike/internal/probe"
+	"example.org/turnpike/internal/probe"
 )
 
 // networkLine is a line of the report of netcheck.

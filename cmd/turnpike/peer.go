@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/term"
 
-	"turnpike/client"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client"
+	"example.org/turnpike/signal/wire"
 )
 
 // peerFlags are the flags of the commands that talk to a peer: ping and pipe.

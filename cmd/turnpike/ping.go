@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"turnpike/client"
+	"example.org/turnpike/client"
 )
 
 // A ping is a datagram to a peer, which the command that runs there answers: pingWord and a token of 8 bytes, then pongWord and the

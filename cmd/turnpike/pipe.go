@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/term"
 
-	"turnpike/client"
+	"example.org/turnpike/client"
 )
 
 // The names of a pipe's streams: the standard input and output of both sides, or a TCP port of the side that listens. The side that

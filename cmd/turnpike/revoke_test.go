@@ -8,7 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // signedIn is a session, or a socket whose hello was refused.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 // leastKeep is how long a former secret verifies at least: the server that runs goes on signing with it for a moment, and

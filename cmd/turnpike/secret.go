@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
 )
 
 // needState complains if there is no secret in the state directory. Only the server and setup make one: what another secret

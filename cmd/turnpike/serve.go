@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"runtime"
 
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 func (p *program) serve(ctx context.Context, args []string) error {

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/testcert"
-	"turnpike/signal/wire"
+	"example.org/turnpike/internal/testcert"
+	"example.org/turnpike/signal/wire"
 )
 
 // start starts a server, which stops when the test ends.

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // serverFlags say which server a command of a peer's machine talks to, and how it gets in there. Such a command knows no

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/internal/setup"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/setup"
 )
 
 // certificateWait is how long setup waits for the first certificate.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/config"
-	"turnpike/internal/setup"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/setup"
 )
 
 // TestSetupFails: where a step fails, or the certificate does not come, setup says how to go on.

@@ -20,8 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/testcert"
 )
 
 // child is a turnpike in a process of its own, so that a signal reaches it alone.

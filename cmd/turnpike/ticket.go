@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 func (p *program) ticket(_ context.Context, args []string) error {

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 // inspectTicket reads a token and explains how the server would judge it. The token comes on stdin, because others on

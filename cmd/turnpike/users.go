@@ -12,8 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/internal/node"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/node"
 )
 
 // users lists who is online at the server that runs on this machine.

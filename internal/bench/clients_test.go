@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 // securePort is where the servers take clients over TLS and DTLS.

@@ -20,8 +20,8 @@ import (
 	"github.com/pion/turn/v4"
 	"golang.org/x/sys/unix"
 
-	"turnpike/internal/turnload"
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/internal/turnload"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 // floodCalls is the load of calls beside a flood: 50 calls of 20,000 packets a second in all, both ways.

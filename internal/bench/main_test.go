@@ -31,7 +31,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // turnpike is the path of the program under test. Only TestMain sets it.
@@ -63,7 +63,7 @@ func run(m *testing.M) int {
 // build compiles turnpike as make build does.
 func build(t *testing.T) {
 	t.Helper()
-	cmd := exec.Command("go", "build", "-trimpath", "-o", turnpike, "turnpike/cmd/turnpike")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", turnpike, "example.org/turnpike/cmd/turnpike")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build turnpike: %v\n%s", err, out)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/auth"
-	"turnpike/internal/signalload"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/signalload"
+	"example.org/turnpike/signal/wire"
 )
 
 // returnTime bounds how long a return may take.

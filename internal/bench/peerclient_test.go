@@ -9,7 +9,7 @@ import (
 	"errors"
 	"os"
 
-	"turnpike/client"
+	"example.org/turnpike/client"
 )
 
 // clientTransfer is the client library. Both ends join a room of our server as guests.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // peerLab is where two peers transfer. Each is a host on the public segment, or behind a NAT of its own.

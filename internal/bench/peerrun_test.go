@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // endProcess is an end that runs on a host, as the test sees it.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/turnload"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/turnload"
 )
 
 const routing = "routing" // takes the place of a server's name

@@ -15,7 +15,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 const (

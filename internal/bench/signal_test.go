@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/auth"
-	"turnpike/internal/signalload"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/signalload"
 )
 
 // signalSettings say how much is measured.

@@ -21,9 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/signalload"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/signalload"
+	"example.org/turnpike/internal/testcert"
 )
 
 // signalServer is a signaling server that is measured.

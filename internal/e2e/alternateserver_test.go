@@ -14,8 +14,8 @@ import (
 
 	"github.com/pion/turn/v4"
 
-	"turnpike/auth"
-	"turnpike/internal/netlab"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestAlternateServer drains a server that has a relay, and starts coturn's client there. The client follows to the

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestApps installs the SDK's npm package from its tarball into apps of another origin, as a developer does, and opens them.

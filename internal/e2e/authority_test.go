@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 // An authority certifies the server of a test. Browsers trust it because their home

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/netlab"
+	"example.org/turnpike/internal/testcert"
 )
 
 // TestCheck runs `turnpike check` on the hosts of clients. Behind NATs everything works. Behind a

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // image is what deploy/Containerfile makes: the root, and how a container of it starts.

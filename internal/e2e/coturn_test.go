@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestCoturnClients runs coturn's programs against the server. Their credentials

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // engine is podman with a store of its own, whose containers are on a host of the lab. Images are built on this machine, since what they

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestFirefox lets Firefox meet Chromium. Firefox has its own implementation of ICE: it sends indications where Chromium

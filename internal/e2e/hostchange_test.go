@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestHostAddressChanges changes the addresses of the server's host while the server runs, and takes them away. New relays

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestHTTPProxy holds what docs/configuration.md says of networks from which nothing but an HTTP proxy gets out: both browsers relay by

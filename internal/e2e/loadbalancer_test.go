@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestLoadBalancer uses curl as the load balancer. Only the trusted host gets the pages, and only with a PROXY header.

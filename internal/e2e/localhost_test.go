@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // localURL is the address of a server without any configuration, for people on the same host.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestLook looks at every page and state as a person does and as axe-core does, at the sizes of phones and desks and at

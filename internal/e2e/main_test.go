@@ -54,7 +54,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	turnpike = filepath.Join(dir, "turnpike")
-	build := exec.Command("go", "build", "-o", turnpike, "turnpike/cmd/turnpike")
+	build := exec.Command("go", "build", "-o", turnpike, "example.org/turnpike/cmd/turnpike")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // kinds are those of the matrix.

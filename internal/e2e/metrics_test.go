@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // metricsAddr is the address of a server's metrics, for its own host only.

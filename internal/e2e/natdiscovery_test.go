@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestNATDiscovery holds that coturn's turnutils_natdiscovery and `turnpike check` recognize each NAT that netlab makes,

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
-	"turnpike/internal/probe"
+	"example.org/turnpike/internal/netlab"
+	"example.org/turnpike/internal/probe"
 )
 
 // netcheck runs `turnpike netcheck` on a host, as a user with a folder of configuration of its own.

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // mapPorts runs a daemon on the NAT of a host that maps ports for those inside, by UPnP, NAT-PMP and PCP, and waits until it answers. The

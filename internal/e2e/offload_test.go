@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestOffload lets two people meet whom only a relay connects. By default the kernel of the server's host forwards their

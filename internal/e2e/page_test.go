@@ -5,7 +5,7 @@ package e2e
 import (
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestPage holds what the pages do for people, at a server without any configuration on the same host.

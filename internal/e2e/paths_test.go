@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestPaths holds what turnpike is for: two people talk and see each other, whatever NATs they

@@ -5,7 +5,7 @@ package e2e
 import (
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestPeers has two people of the SDK meet in one page of a browser, for what only real connections can show.

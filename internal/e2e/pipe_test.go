@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // terminal is a person's shell on a host: the variables that its commands have.

@@ -20,8 +20,8 @@ import (
 	"testing"
 	"time"
 
-	library "turnpike/client"
-	"turnpike/internal/netlab"
+	library "example.org/turnpike/client"
+	"example.org/turnpike/internal/netlab"
 )
 
 // programVariable has the test binary be a program of the Go library: namespaces hold processes, and not goroutines.

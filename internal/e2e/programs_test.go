@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestProgramAndBrowser has a program and a page of the SDK open streams to each other, across the hardest NATs, which need a

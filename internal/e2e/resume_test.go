@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestReload loads a page again in mid-call, and duplicates a tab.

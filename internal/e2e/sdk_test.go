@@ -5,7 +5,7 @@ package e2e
 import (
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestSDK runs apps of another origin with the SDK, as a developer does on one machine.

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // Most tests have a server with a public address and a certificate, which lets nobody in without an invite.

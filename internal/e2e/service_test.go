@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
-	"turnpike/internal/pebble"
+	"example.org/turnpike/internal/netlab"
+	"example.org/turnpike/internal/pebble"
 )
 
 // TestService is the way of an operator, on a machine with a real systemd: install the package, run setup, and two people call each

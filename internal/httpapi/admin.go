@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // The paths below /api/v1/admin are for backends, which have one of auth.api_keys, and for the commands on the server's

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // testPeople stands for signaling and relaying.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // adminInvite is what a backend asks an invite for.

@@ -3,8 +3,8 @@ package httpapi
 import (
 	"net/http"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 type roomsAnswer struct {

@@ -5,7 +5,7 @@ import (
 	"path"
 	"unicode/utf8"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // adminTicket is what a backend asks a ticket for.

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"net/http"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 type usersAnswer struct {

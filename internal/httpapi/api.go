@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // maxRequestBody is far above any real ticket request; an invite is under a kilobyte.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // apiTest is an API with a clock of its own.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // buckets let each range of addresses do something so many times a minute, all at once if it likes.

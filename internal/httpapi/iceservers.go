@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // Listener is an address on which the server speaks TURN.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 func TestICEServers(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // Sessions finds who calls, and who is kept out of rooms.

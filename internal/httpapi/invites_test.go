@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // testSessions stands for signaling: a token is the name of a session.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // maxFailing bounds the memory that strangers can make a limiter take: about 2 MB.

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 type relayAnswer struct {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // TestRelays: the owner of the credential is told about their relay, and nobody about another's.

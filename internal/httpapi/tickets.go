@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 type ticketRequest struct {

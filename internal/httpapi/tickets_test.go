@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 func TestTicketsForWhom(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strings"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // restAnswer is what the TURN REST API answers (draft-uberti-behave-turn-rest-00 §2.2), and the same as browsers take it.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 const testAPIKey = "an API key of this test"

@@ -30,13 +30,13 @@ func TestArchitecture(t *testing.T) {
 	actual := map[string][]string{}
 	for _, goos := range []string{"linux", "darwin", "windows"} {
 		for path, p := range list(t, goos) {
-			room, ours := strings.CutPrefix(path, "turnpike/")
+			room, ours := strings.CutPrefix(path, "example.org/turnpike/")
 			if !ours {
 				continue
 			}
 			imports := actual[room]
 			for _, i := range p.Imports {
-				if name, ours := strings.CutPrefix(i, "turnpike/"); ours && !slices.Contains(imports, name) {
+				if name, ours := strings.CutPrefix(i, "example.org/turnpike/"); ours && !slices.Contains(imports, name) {
 					imports = append(imports, name)
 				}
 			}

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/internal/acme"
+	"example.org/turnpike/internal/acme"
 )
 
 // acmeTimes are how often a certificate is looked at, in which part of its life it is renewed, and how long a failure is waited

@@ -24,7 +24,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
-	"turnpike/internal/pebble"
+	"example.org/turnpike/internal/pebble"
 )
 
 // acmeNode is a node that gets its certificate from Pebble, which is down until the test starts it.

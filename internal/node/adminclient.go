@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/httpapi"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/httpapi"
 )
 
 // ErrNoServer happens if no server runs with a state directory.

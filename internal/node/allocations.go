@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"turnpike/turnserver"
+	"example.org/turnpike/turnserver"
 )
 
 // allocationJSON is an element of what GET /allocations answers.

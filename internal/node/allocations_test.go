@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/turnserver"
+	"example.org/turnpike/turnserver"
 )
 
 // TestAllocationsJSON holds that the busiest allocation stands first, and that an empty list is no null.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // Warnings says in sentences what is served, but hardly as meant. It is called after Open.

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/internal/acme"
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/acme"
+	"example.org/turnpike/internal/config"
 )
 
 const (

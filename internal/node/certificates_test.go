@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/testcert"
 )
 
 // certificateDir is a directory with a certificate, and the certificates that watch it. Tests call look themselves.

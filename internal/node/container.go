@@ -4,8 +4,8 @@ import (
 	"os"
 	"slices"
 
-	"turnpike/internal/config"
-	"turnpike/turnserver"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/turnserver"
 )
 
 // InContainer reports whether this process is in a container, by what engines of containers leave there.

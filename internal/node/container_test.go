@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/turnserver"
+	"example.org/turnpike/turnserver"
 )
 
 // TestCheckContainer: a container with a private address of its own and a public name needs to know its public address.

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
 )
 
 const (

@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/signal/wire"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal/wire"
 )
 
 // resumed says how the next process answers a resume: the error's code, or the rooms that the session is in.

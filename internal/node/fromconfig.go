@@ -5,10 +5,10 @@ import (
 	"os"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/signal"
-	"turnpike/turnserver"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/turnserver"
 )
 
 func secretsOf(secrets []config.Secret) []auth.Secret {

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/internal/config"
-	"turnpike/signal"
-	"turnpike/turnserver"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/turnserver"
 )
 
 // TestDefaultsAgree: the limits of a server without a configuration are the defaults of signaling and of the TURN server.

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"testing"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // testNode is a node in this process.

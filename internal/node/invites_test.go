@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // TestSessionsHearOfTheLedger holds that onRevoked and onKicked are called within two seconds, and once more for sessions

@@ -7,8 +7,8 @@ import (
 	"runtime"
 	"syscall"
 
-	"turnpike/internal/httpapi"
-	"turnpike/turnserver"
+	"example.org/turnpike/internal/httpapi"
+	"example.org/turnpike/turnserver"
 )
 
 // Open opens every socket. If one cannot be opened, Close closes the others.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestMaxSession: the TURN credential of an app's session does not outlive it, and a fresh token brings one that lasts as

@@ -11,11 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/httpapi"
-	"turnpike/signal"
-	"turnpike/turnserver"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/httpapi"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/turnserver"
 )
 
 // newMetricsServer serves /metrics. Only where nobody but this machine reaches it does it also serve /allocations,

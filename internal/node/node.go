@@ -22,13 +22,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/internal/httpapi"
-	"turnpike/signal"
-	"turnpike/signal/wire"
-	"turnpike/turnserver"
-	"turnpike/web"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/httpapi"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/signal/wire"
+	"example.org/turnpike/turnserver"
+	"example.org/turnpike/web"
 )
 
 // maxUsernames bounds the hashes that are kept so that clients need not send their TURN usernames: about 12 MB.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // TestNodeRemembersUsernames holds that a node finds a username that signaling handed out by its hash, with which

@@ -4,9 +4,9 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/httpapi"
-	"turnpike/signal"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/httpapi"
+	"example.org/turnpike/signal"
 )
 
 // people is what signaling and relaying know of users together.

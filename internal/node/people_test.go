@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestKickEndsRelays holds that a kick ends the relays of a user's sessions, and those by credentials that belong to no

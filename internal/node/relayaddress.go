@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/turnserver"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/turnserver"
 )
 
 // relayFinder joins the local addresses, configured or found, with the external ones that the world sees. Both may

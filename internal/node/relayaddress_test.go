@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/turnserver"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/turnserver"
 )
 
 func addrs(list ...string) (out []netip.Addr) {

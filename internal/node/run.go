@@ -12,7 +12,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"turnpike/turnserver"
+	"example.org/turnpike/turnserver"
 )
 
 // Run serves until ctx ends, or after drain is closed until the relays have ended. It prints a banner to stdout once it

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestDrainWaitsForRelays(t *testing.T) {

@@ -1,8 +1,8 @@
 package node
 
 import (
-	"turnpike/auth"
-	"turnpike/signal"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal"
 )
 
 // scope is what signaling tells relaying of sessions.

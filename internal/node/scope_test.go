@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"testing"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestBudgetsAreOfUsers: whichever of a user's credentials its relays are made with, they are charged to the same user.

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // secretInterval bounds how long a running server signs with a secret that another has replaced.

@@ -16,9 +16,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestNewSecretIsTakenUp: a running server takes up a rotated secret. It then knows what others sign with the new one, and

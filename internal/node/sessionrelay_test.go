@@ -12,8 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // signalingClient is one session at a test's node.

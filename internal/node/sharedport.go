@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"sync"
 
-	"turnpike/internal/httpapi"
-	"turnpike/turnserver"
+	"example.org/turnpike/internal/httpapi"
+	"example.org/turnpike/turnserver"
 )
 
 // webConns is a listener for http.Server. Its connections are those that turnserver accepted on the http listeners and

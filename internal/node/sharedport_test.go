@@ -14,7 +14,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 // webAddr is the address of the node's http listener.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // ask sends a request as a session, and returns the status and the answer.

@@ -26,7 +26,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 const module = "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.3"

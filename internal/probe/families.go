@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // reached is a STUN or TURN address that answered.

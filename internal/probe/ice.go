@@ -9,7 +9,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // ICE tries one URL of an ICE server. It asks a STUN server for this machine's address, and sends packets through a

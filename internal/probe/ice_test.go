@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // TestICESaysWhatToDo holds that each way to fail ends in a sentence for the server's operator.

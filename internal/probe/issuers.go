@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // ownIssuers reads the pages of keys that the configuration names, from this machine as the server does.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/signal/wire"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestOwnIssuers: an operator learns that a page of keys is down before users do, and which key of the configuration names it.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // nat asks the first STUN server over UDP.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // natServer is a server with two addresses and two ports, as a client sees it from behind a NAT of some kind. It answers

@@ -9,7 +9,7 @@ import (
 	"net/netip"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // What a NAT does, in order of what the server offers for finding out:

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // NetworkCheck looks at the network that this machine is in, with the help of a server. It asks that server, the addresses that it names,

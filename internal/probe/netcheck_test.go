@@ -16,7 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestCompareMappings(t *testing.T) {

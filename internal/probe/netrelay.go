@@ -15,8 +15,8 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // iceURL is a STUN or TURN URL of the server, or one where such servers usually are.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // netSession is a session of signaling. It outlives a run, so that a check that repeats itself does not come online again each time.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal/wire"
 )
 
 // Own is the server of cfg on this machine. Its URL has the name of the certificate, and Dial leads to its first

@@ -40,9 +40,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/auth"
-	"turnpike/internal/config"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal/wire"
 )
 
 // Finding is the outcome of one step.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestRunEndsWithContext: the end of the context ends a run that waits for an answer to hello.

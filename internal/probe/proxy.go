@@ -13,8 +13,8 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/internal/config"
-	"turnpike/signal/wire"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/httpapi"
+	"example.org/turnpike/internal/httpapi"
 )
 
 // TestProxyFault tries proxies as operators set them up before a real API: some tell of their clients, and the server trusts some.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // relayPorts sends through a relayed address of each family to and from a socket of this machine. Two relays of one node meet

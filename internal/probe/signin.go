@@ -13,8 +13,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 const ticketsPath = "/api/v1/tickets"

@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // unnamed tries the URLs that the server has and that signaling did not name. It returns what worked.

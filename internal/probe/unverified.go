@@ -8,8 +8,8 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/auth"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal/wire"
 )
 
 // unverified goes on after a certificate that clients do not trust, with what takes no secret: anybody may be at the other end.

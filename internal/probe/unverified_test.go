@@ -19,8 +19,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/pion/stun/v4"
 
-	"turnpike/internal/testcert"
-	"turnpike/signal/wire"
+	"example.org/turnpike/internal/testcert"
+	"example.org/turnpike/signal/wire"
 )
 
 // TestNoSecretToAnybody: over connections whose certificate is none to trust, a check sends neither ticket nor invite, and makes no ticket. It

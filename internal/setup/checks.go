@@ -16,7 +16,7 @@ import (
 	"time"
 	"unicode"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // clockTolerance is how far a clock may be off before certificates and credentials fail now and then.

@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/deploy"
-	"turnpike/internal/config"
+	"example.org/turnpike/deploy"
+	"example.org/turnpike/internal/config"
 )
 
 // Installer makes a plan real.

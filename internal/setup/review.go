@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"turnpike/internal/config"
+	"example.org/turnpike/internal/config"
 )
 
 // Review finds what is wrong with a server that is set up, as Find does beforehand. running says that it answers, so that it has its

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/testcert"
 )
 
 // configured is a server as setup leaves it, with its state in a folder of the test, and more lines.

@@ -19,8 +19,8 @@ import (
 	"slices"
 	"strings"
 
-	"turnpike/internal/config"
-	"turnpike/internal/setup/coturn"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/setup/coturn"
 )
 
 // Paths of an installed server. The unit has them, too.

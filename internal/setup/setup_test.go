@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/config"
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/config"
+	"example.org/turnpike/internal/testcert"
 )
 
 // machine is a made-up one.

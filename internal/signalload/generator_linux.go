@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 // Generator holds the sessions of a Config. Its methods are called from one goroutine.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal"
 )
 
 // testConfig returns a Config of two pairs at a server in this process.

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"time"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 // Generator needs Linux's epoll and receive time stamps. Without them, a load would measure the loader.

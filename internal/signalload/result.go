@@ -3,7 +3,7 @@ package signalload
 import (
 	"time"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 // Load describes one run.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 // resumer is a dialect whose sessions come back after their sockets are lost.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/auth"
-	"turnpike/signal"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal"
 )
 
 // restartable is a signaling server on a port that the next one gets, too.

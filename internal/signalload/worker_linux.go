@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/internal/turnload"
+	"example.org/turnpike/internal/turnload"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 const lifetime = 90 * 24 * time.Hour // of a certificate

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 const patience = 30 * time.Second
@@ -83,7 +83,7 @@ func start(t *testing.T) *server {
 	t.Helper()
 	s := &server{dir: t.TempDir(), ended: make(chan error, 1)}
 	program := filepath.Join(s.dir, "turnpike")
-	build := exec.Command("go", "build", "-o", program, "turnpike/cmd/turnpike")
+	build := exec.Command("go", "build", "-o", program, "example.org/turnpike/cmd/turnpike")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build turnpike: %v\n%s", err, out)
 	}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"turnpike/auth"
+	"example.org/turnpike/auth"
 )
 
 // Config describes the calls and their server. It must not change after Open.

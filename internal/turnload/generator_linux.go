@@ -10,7 +10,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 // freeTime bounds the wait for the server when Close frees the allocations. The rest of them expire.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/auth"
-	"turnpike/internal/testcert"
-	"turnpike/turnserver"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/testcert"
+	"example.org/turnpike/turnserver"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 const (

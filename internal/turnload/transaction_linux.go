@@ -9,7 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 const (

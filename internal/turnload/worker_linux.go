@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/turnserver/udpio"
+	"example.org/turnpike/turnserver/udpio"
 )
 
 const (

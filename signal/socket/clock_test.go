@@ -7,7 +7,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // clockSet is a time of time.Now's as it is after the host's clock has been set forward: the wall time in it changes, the

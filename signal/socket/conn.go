@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

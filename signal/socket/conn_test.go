@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

@@ -3,7 +3,7 @@ package socket
 import (
 	"encoding/binary"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // The first bytes of the frames that simpleFrame finds: whole messages and control frames (RFC 6455 §5.2).

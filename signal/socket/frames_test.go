@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

@@ -4,7 +4,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // A panic ends one socket, and not the process. The goroutines of many sockets run the handler, and no HTTP server

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
 )

@@ -15,7 +15,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/internal/testcert"
+	"example.org/turnpike/internal/testcert"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // A daemon is this test's own program, run again on a host of netlab, where it opens a path and follows orders. It is a

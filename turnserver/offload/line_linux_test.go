@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // patience bounds what must happen. Nothing waits for it when all is well.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/internal/netlab"
+	"example.org/turnpike/internal/netlab"
 )
 
 // TestTraffic: datagrams of real sockets arrive whole, and the receiving kernel accepts them, whichever part computes

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 // FuzzClientHello: the parts of a hello make up the whole, and lie within the datagram. Without its cookie a hello is

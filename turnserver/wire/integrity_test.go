@@ -11,7 +11,7 @@ import (
 
 	"github.com/pion/stun/v3"
 
-	"turnpike/turnserver/wire/wiretest"
+	"example.org/turnpike/turnserver/wire/wiretest"
 )
 
 func unhex(t testing.TB, s string) []byte {

@@ -15,7 +15,7 @@ import (
 	"net/netip"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Names of [wire.Peer]'s transports. A session that names none is a browser's, or another program with WebRTC.

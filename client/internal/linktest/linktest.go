@@ -17,8 +17,8 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // Network joins links. Its zero value is ready.

@@ -26,8 +26,8 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // Config says what a Path needs of its surroundings. Its functions are called by the Path's goroutines, and must not block.

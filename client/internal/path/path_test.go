@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // stunMessage is a header alone.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pion/stun/v4"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // credential is for one server. Without a name it is asked for the public address alone.

@@ -3,7 +3,7 @@ package quiclink
 import (
 	"time"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 // announced is what the program knows of the path.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"turnpike/client/internal/path"
+	"example.org/turnpike/client/internal/path"
 )
 
 // closedCode is the error code of a Link that was closed, unwantedCode that of a connection that nobody needs.

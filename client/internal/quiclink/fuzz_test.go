@@ -7,8 +7,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // FuzzTerms holds that what is read of a description can be written and read again, and is within bounds.

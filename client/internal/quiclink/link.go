@@ -20,9 +20,9 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"turnpike/client/internal/link"
-	"turnpike/client/internal/path"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/path"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // side is a Link with what it told.

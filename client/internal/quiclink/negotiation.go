@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"turnpike/client/internal/path"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/path"
+	"example.org/turnpike/signal/wire"
 )
 
 // negotiation is W3C's perfect negotiation, of ICE credentials and fingerprints only.

@@ -19,10 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/internal/netlab"
-	"turnpike/internal/testcert"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/internal/netlab"
+	"example.org/turnpike/internal/testcert"
+	"example.org/turnpike/signal/wire"
 )
 
 const (
@@ -42,7 +42,7 @@ type labServer struct {
 // labProgram builds the server once.
 var labProgram = sync.OnceValues(func() (string, error) {
 	program := filepath.Join(scratch, "turnpike")
-	if out, err := exec.Command("go", "build", "-o", program, "turnpike/cmd/turnpike").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program, "example.org/turnpike/cmd/turnpike").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return program, nil

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // In netlab each Link is in a process of its own: this test binary, which runs what peerVariable describes.

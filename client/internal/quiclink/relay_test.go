@@ -13,9 +13,9 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/turn/v5"
 
-	"turnpike/client/internal/link"
-	"turnpike/internal/testcert"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/internal/testcert"
+	"example.org/turnpike/signal/wire"
 )
 
 // turnServer serves TURN over UDP, TCP and TLS on an address of this machine. It is pion's, so that a second

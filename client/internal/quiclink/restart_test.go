@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 // transfer sends bytes from a to b until the test ends, and counts those that arrive.

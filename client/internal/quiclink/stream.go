@@ -12,7 +12,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 // resetCode is the error code of a stream that was given up; zero is one whose reading was.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 func TestIncoming(t *testing.T) {

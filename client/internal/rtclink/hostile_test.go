@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 // rawOf is the channel below a stream, for what no stream says.

@@ -22,8 +22,8 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"turnpike/client/internal/link"
-	"turnpike/signal/wire"
+	"example.org/turnpike/client/internal/link"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 func TestEcho(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"turnpike/client/internal/link"
+	"example.org/turnpike/client/internal/link"
 )
 
 // The texts on a stream's channel. All else is binary, and the stream's bytes.

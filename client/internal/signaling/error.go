@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // Codes of the library's own, beside the server's.

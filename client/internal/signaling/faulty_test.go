@@ -11,7 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // faultyNetwork carries WebSockets, and everything goes wrong on it: connections break at any moment, go on in one direction

@@ -1,6 +1,6 @@
 package signaling
 
-import "turnpike/signal/wire"
+import "example.org/turnpike/signal/wire"
 
 // maxUnacked is how many bytes of messages a client leaves unacknowledged.
 const maxUnacked = 64 << 10

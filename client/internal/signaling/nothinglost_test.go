@@ -20,9 +20,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/auth"
-	"turnpike/signal"
-	"turnpike/signal/wire"
+	"example.org/turnpike/auth"
+	"example.org/turnpike/signal"
+	"example.org/turnpike/signal/wire"
 )
 
 var (

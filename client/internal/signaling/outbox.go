@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 const (

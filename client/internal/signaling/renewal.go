@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // renewAfter is the part of a session's life after which it asks for a new ticket.

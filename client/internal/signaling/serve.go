@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // serving is the time of one socket between its welcome and its end.

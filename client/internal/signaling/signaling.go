@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // How says what a welcome means for what the client remembers.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"turnpike/signal/wire"
+	"example.org/turnpike/signal/wire"
 )
 
 // script is a server that a test plays, over as many connections as the client opens.
