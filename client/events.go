@@ -123,8 +123,12 @@ func (e *events) post(event Event) {
 	sign(e.some)
 }
 
-// wait waits while too many events are there.
+// wait waits while too many events are there. A sign reaches one of those who wait, and each that goes on tells the next.
 func (e *events) wait(ctx context.Context) {
+	if !e.crowded() {
+		return
+	}
+	defer sign(e.room)
 	for e.crowded() {
 		select {
 		case <-e.room:
