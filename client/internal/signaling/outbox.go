@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxWaiting = 256
+	maxWaiting = 256                   // requests, and likewise messages without an answer
 	maxBytes   = wire.MaxMessage - 200 // there must be room for id and received
 	// The pace stays well within the server's limits. A network may hold messages back and deliver them all at once.
 	atOnce    = 100
@@ -45,7 +45,19 @@ type outbox struct {
 
 func (o *outbox) init() { o.allowance, o.allowedAt = atOnce, time.Now() }
 
-func (o *outbox) full() bool { return len(o.entries)+len(o.held) >= maxWaiting }
+// full reports whether so many of a kind wait that one more must not: of requests, or of messages without an answer. Neither takes
+// the place of the other: dropping what has no answer always makes room for what follows.
+func (o *outbox) full(asks bool) bool {
+	n := 0
+	for _, list := range [2][]*entry{o.entries, o.held} {
+		for _, e := range list {
+			if e.asks() == asks {
+				n++
+			}
+		}
+	}
+	return n >= maxWaiting
+}
 
 func (o *outbox) add(m wire.ClientMessage, text []byte, to chan answer) {
 	o.last++

@@ -221,11 +221,11 @@ func (s *Signaling) enqueue(m wire.ClientMessage, to chan answer) error {
 		return s.overLocked()
 	case len(text) > maxBytes:
 		return &Error{Code: CodeTooLong, Message: "A message may have 64 KiB."}
-	case s.outbox.full() && to == nil:
+	case to == nil && s.outbox.full(false):
 		s.outbox.restored()
 		s.overflow = true
 		return nil
-	case s.outbox.full():
+	case to != nil && s.outbox.full(true):
 		return &Error{Code: string(wire.CodeRateLimited), Message: "Too many requests wait for their answers.", Retryable: true}
 	}
 	s.outbox.add(m, text, to)

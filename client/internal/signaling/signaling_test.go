@@ -259,6 +259,26 @@ func TestTooMuchWaits(t *testing.T) {
 	})
 }
 
+// TestRequestsLeaveRoom: as many requests as may wait take no room from signals. Otherwise each signal would be dropped, and its link
+// would make another one in its place, until the server has answered.
+func TestRequestsLeaveRoom(t *testing.T) {
+	play(t, func(p *script) {
+		p.lose(wire.CloseDead)
+		for range maxWaiting {
+			if _, err := p.s.Ask(&wire.Rename{Name: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.s.Send(&wire.Signal{Room: "r", To: "t", Payload: wire.Payload{Candidate: json.RawMessage("null")}}); err != nil {
+			t.Fatal(err)
+		}
+		p.accept(wire.ResumedReplayed)
+		if p.dropped != 0 || !p.s.Waiting(func(m wire.ClientMessage) bool { return m.Type() == "signal" }) {
+			t.Errorf("the signal was dropped, and the Handler told %d times", p.dropped)
+		}
+	})
+}
+
 // TestGap: a connection on which a message is missing is given up.
 func TestGap(t *testing.T) {
 	play(t, func(p *script) {
