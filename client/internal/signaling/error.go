@@ -2,7 +2,9 @@ package signaling
 
 import (
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
 	"example.org/turnpike/signal/wire"
 )
@@ -48,8 +50,19 @@ func closedError() *Error {
 // serverError makes one of the server's.
 func serverError(m *wire.Error) *Error {
 	code := string(m.Code)
-	return &Error{Code: code, Message: m.Message, Hint: hint(code), RetryAfter: time.Duration(m.RetryAfter) * time.Second,
+	return &Error{Code: code, Message: printable(m.Message), Hint: hint(code), RetryAfter: time.Duration(m.RetryAfter) * time.Second,
 		Retryable: m.Away || passes(code)}
+}
+
+// printable is a text of the server, or of somebody in its place, on one line and without what commands a terminal: errors are printed.
+func printable(text string) string {
+	const most = 500
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, strings.ToValidUTF8(text[:min(len(text), most)], ""))
 }
 
 // passes reports whether time may heal an error of the server.

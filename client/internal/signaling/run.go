@@ -229,7 +229,7 @@ func (s *Signaling) closedBecause(err error) error {
 			Hint: "The library or the server is too old."}}
 	}
 	if word == "" {
-		word = closed.Text
+		word = printable(closed.Text)
 	}
 	return &Error{Code: CodeOffline, Retryable: true, Err: err,
 		Message: fmt.Sprintf("The connection to the server is lost: it was closed with %d %s.", closed.Code, word)}

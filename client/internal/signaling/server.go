@@ -162,7 +162,7 @@ func (sv *Server) refused(response *http.Response) error {
 	}
 	_ = json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&body) // another server's answer is no JSON
 	retryAfter, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-	e := &Error{Code: body.Error.Code, Message: body.Error.Message, RetryAfter: time.Duration(max(0, retryAfter)) * time.Second}
+	e := &Error{Code: body.Error.Code, Message: printable(body.Error.Message), RetryAfter: time.Duration(max(0, retryAfter)) * time.Second}
 	status := response.StatusCode
 	switch {
 	case e.Code != "":
@@ -173,7 +173,7 @@ func (sv *Server) refused(response *http.Response) error {
 		e.Code, e.Message, e.Retryable = CodeOffline, fmt.Sprintf("%s is going away, or nothing answers behind its proxy (HTTP %d).", sv, status), true
 	case status >= 300 && status < 400:
 		return &Error{Code: CodeBadURL, Message: fmt.Sprintf("%s sends its visitors to another address.", sv),
-			Hint: "Use that address: " + RedactURL(response.Header.Get("Location")) + "."}
+			Hint: "Use that address: " + printable(RedactURL(response.Header.Get("Location"))) + "."}
 	case status == http.StatusForbidden || status == http.StatusUnauthorized || status == http.StatusProxyAuthRequired:
 		e.Code, e.Message = string(wire.CodeForbidden), fmt.Sprintf("%s lets nobody through (HTTP %d).", sv, status)
 		e.Hint = "A proxy before it must let /signal and /api pass."
@@ -223,5 +223,5 @@ func certificateProblem(err error) string {
 	if at := strings.Index(text, "x509: "); at >= 0 {
 		text = text[at+len("x509: "):]
 	}
-	return strings.TrimSuffix(text, ".")
+	return printable(strings.TrimSuffix(text, "."))
 }
