@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakePeerConnection, openChannel, settle, track } from './fakes.js';
-import { bob, inRoom, signedIn } from './signedin.js';
+import { bob, inRoom, signedIn, withBob } from './signedin.js';
 import { PeerChat } from '../static/sdk/peer/chat.js';
 import { PeerData, pack } from '../static/sdk/peer/data.js';
 import { insideOf } from '../static/sdk/peer/peer.js';
@@ -68,6 +68,20 @@ test('a peer who sends and never reads fills no buffer with acknowledgements, no
   channel.bufferedAmount = 64 << 20;
   assert.equal(chat.receive({ type: 'chat', line: 'his', n: 1, text: 'flood' }, channel)?.text, 'flood');
   assert.deepEqual(channel.sent, []);
+});
+
+test('a peer who sends and never reads fills no buffer with what we say about our tracks', async () => {
+  const { room, channel, says, told } = await withBob();
+  const media = { type: 'media', audio: false, video: false, sources: {}, data: true };
+  says(media);
+  await room.share({ camera: track('video') });
+  const said = channel.sent.length;
+  channel.bufferedAmount = 64 << 20;
+  for (let n = 0; n < 100; n++) says({ ...media, ...(n % 2 === 0 && { unwanted: ['camera'] }) });
+  assert.equal(channel.sent.length, said);
+  channel.bufferedAmount = 0;
+  says({ ...media, unwanted: ['camera'] });
+  assert.deepEqual([channel.sent.length, told().video], [said + 1, false]);
 });
 
 test('a description with ids of any shape is an error of that peer, and nothing more', async () => {

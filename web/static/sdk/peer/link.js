@@ -7,6 +7,7 @@ import { transmit } from './line.js';
 import { Negotiation } from './negotiation.js';
 import { pathOf, relayedAddressOf, signsOfLife } from './path.js';
 import { announcedIn, fillStream, receivedOn, sourcesOn } from './receivers.js';
+import { MAX_BUFFERED_BYTES } from './queue.js';
 import { RelayStatus } from './relay.js';
 import { ALL_OFF, NO_TRACKS, SOURCES, isOn } from './sources.js';
 
@@ -251,6 +252,7 @@ export class Link {
   /** Tells the peer which of our tracks are on. */
   sayTracks() {
     if (this.#channel?.readyState !== 'open') return;
+    if (this.#channel.bufferedAmount >= 4 * MAX_BUFFERED_BYTES) return; // A peer who sends and does not read could have it said without end.
     const { tracks: all, named, paused } = this.#sending;
     const tracks = paused ? { ...all, camera: null } : all;
     const { microphone, camera, screen } = tracks;

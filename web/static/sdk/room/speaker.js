@@ -3,7 +3,7 @@
 
 /** The level of a clear voice, -26 dB. Somebody louder is only nearer to the microphone. */
 const CLEAR = 0.05;
-/** What is below is noise. */
+/** Less is noise. */
 const AUDIBLE = 0.004;
 /** A look counts for a quarter of what is known: a cough makes nobody the speaker, and a pause ends nothing. */
 const SHARE = 0.25;
