@@ -172,7 +172,9 @@ func (srv *Server) begin(s *session, asked askedName) *wire.Error {
 	u.sessions = append(u.sessions, s)
 	srv.sessions[s.id] = s
 	if !asked.chosen && asked.former == "" {
-		_, s.nameOwed = s.ticketName(&s.ticket)
+		if _, waits := s.ticketName(&s.ticket); waits {
+			u.nameOwed = s
+		}
 	}
 	s.sight = srv.sight(&s.ticket)
 	if list := srv.membersLike(s); list != nil {

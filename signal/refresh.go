@@ -130,12 +130,18 @@ func (s *session) ticketName(ticket *auth.Ticket) (asked askedName, changes bool
 // takeTicketName gives the session's user the name in its ticket, if that is another. A user whose names have changed too often waits for it,
 // and for nothing else. by is as in changeName. The caller holds mu.
 func (s *session) takeTicketName(by *session, now time.Time) {
-	srv := s.srv
+	srv, u := s.srv, s.user
+	if u.nameOwed == s {
+		u.nameOwed = nil
+	}
 	asked, changes := s.ticketName(&s.ticket)
-	if s.nameOwed = changes && s.user.use.lackJoins(now, srv.cfg.Limits.UserJoins) > 0; s.nameOwed {
+	switch {
+	case !changes:
+	case u.use.lackJoins(now, srv.cfg.Limits.UserJoins) > 0:
+		u.nameOwed = s // and none that came before: the latest holds
 		srv.counters.limited.count(limitedUserJoins)
-	} else if changes {
-		_ = srv.changeName(s.user, asked, by) // a name that the issuer gives is never refused
+	default:
+		_ = srv.changeName(u, asked, by) // a name that the issuer gives is never refused
 	}
 }
 
@@ -143,7 +149,8 @@ func (s *session) takeTicketName(by *session, now time.Time) {
 func (srv *Server) giveOwedName(s *session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if !s.ended {
+	s.nameAwaited = false
+	if s.user.nameOwed == s { // no newer one has come meanwhile
 		s.takeTicketName(nil, time.Now())
 	}
 }

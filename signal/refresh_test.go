@@ -328,6 +328,55 @@ func TestTicketNameWaits(t *testing.T) {
 	}
 }
 
+// TestLatestTicketNameHolds: of two names that a user waits for, it gets the one that came last, whichever session brings it.
+func TestLatestTicketNameHolds(t *testing.T) {
+	ticket := func(name string) string { return ofIssuer("app", "u1", name, auth.RoleMember) }
+	for former := range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			h := newMemoryHarness(t, func(cfg *Config) {
+				bounded(cfg)
+				cfg.Limits.UserJoins = Rate{PerSecond: 1, Burst: 4}
+			})
+			mate := h.guest("mate")
+			both := []*client{h.welcome(ticket("Ann")), h.welcome(ticket("Ann"))}
+			refresh := func(c *client, name, want string) {
+				t.Helper()
+				id := c.newID()
+				c.send(msg{"type": "refresh", "id": id, "ticket": ticket(name)})
+				if m := c.skipToRef(id); m["name"] != want {
+					t.Errorf("%v, want %s", m, want)
+				}
+			}
+			mate.join("x", "size", 5)
+			for _, c := range both {
+				c.join("x")
+			}
+			refresh(both[former], "Bea", "Bea")
+			refresh(both[former], "Cleo", "Bea")
+			refresh(both[1-former], "Dora", "Bea")
+			for renamed := 0; renamed < 4; renamed++ {
+				if m := mate.skipTo("peer-renamed"); m["name"] != "Bea" && m["name"] != "Dora" {
+					t.Errorf("%v", m)
+				}
+			}
+			for range 8 { // in which another name would come
+				time.Sleep(time.Second)
+				for _, c := range append(both, mate) {
+					id := c.newID()
+					c.send(msg{"type": "leave", "id": id, "room": "never-joined"})
+					c.skipToRef(id)
+				}
+			}
+			h.srv.mu.Lock()
+			if u := h.srv.users["app:u1"]; u.name != "Dora" || u.nameOwed != nil {
+				t.Errorf("the user is %s, and waits for another name: %v", u.name, u.nameOwed != nil)
+			}
+			h.srv.mu.Unlock()
+			checkInvariants(t, h.srv)
+		})
+	}
+}
+
 // TestLingeringRelaysExpire: a session that was lost has relays that go on, but not for longer than the session could.
 func TestLingeringRelaysExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

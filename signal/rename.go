@@ -69,6 +69,7 @@ func (srv *Server) tellRenamed(u *user, by *session) {
 // setName gives a user a name that is free. The caller holds mu.
 func (srv *Server) setName(u *user, asked askedName, name, canonical string) {
 	u.asked, u.name, u.canonical, u.space, u.chose = asked.shown, name, canonical, asked.space, asked.chosen
+	u.nameOwed = nil
 	if u.named = asked.since; u.named.IsZero() {
 		u.named = time.Now()
 	}

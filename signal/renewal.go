@@ -46,8 +46,8 @@ func (s *session) dueRenewals(renewals []renewal, now time.Time) []renewal {
 		s.renewAt = time.Time{}
 		renewals = append(renewals, renewal{s, (*Server).renewCredential})
 	}
-	if s.nameOwed && s.user.use.lackJoins(now, s.srv.cfg.Limits.UserJoins) == 0 {
-		s.nameOwed = false
+	if s.user.nameOwed == s && !s.nameAwaited && s.user.use.lackJoins(now, s.srv.cfg.Limits.UserJoins) == 0 {
+		s.nameAwaited = true
 		renewals = append(renewals, renewal{s, (*Server).giveOwedName})
 	}
 	if isDue(s.tokenDue, now) && !s.tokenAwaited {

@@ -56,10 +56,10 @@ type session struct {
 	endAwaited bool
 	// tokenAwaited says that renewToken is among the renewals that wait.
 	tokenAwaited bool
-	// nameOwed says that the user has to wait for the name in the ticket.
-	nameOwed bool
-	away     *absence // nil while it is carried
-	awayAt   int      // place in srv.away, if it is there
+	// nameAwaited says that giveOwedName is among the renewals that wait.
+	nameAwaited bool
+	away        *absence // nil while it is carried
+	awayAt      int      // place in srv.away, if it is there
 	// presenceAt is the presence.clock of the welcome, which told the session of all changes before it.
 	presenceAt uint64
 	sight      Presence

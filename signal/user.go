@@ -19,7 +19,8 @@ type user struct {
 	chose     bool      // the user chose the name: nobody else may have it
 	named     time.Time // when it got the name: that of a token, or now
 	sessions  []*session
-	call      *call // ringing, rung or answered; at most one
+	nameOwed  *session // its ticket has the name that the user must wait for; nil: none has
+	call      *call    // ringing, rung or answered; at most one
 	use       *userUse
 }
 
@@ -69,6 +70,9 @@ func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 func (srv *Server) goOffline(s *session, reason string) {
 	u := s.user
 	u.sessions = slices.DeleteFunc(u.sessions, func(other *session) bool { return other == s })
+	if u.nameOwed == s {
+		u.nameOwed = nil
+	}
 	if u.call != nil {
 		srv.dropFromCall(u.call, s)
 	}
