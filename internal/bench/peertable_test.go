@@ -14,7 +14,7 @@ import (
 func TestPeerTable(t *testing.T) {
 	n := pairs(t)
 	if n == 0 {
-		t.Skip("bench: takes ten minutes; make bench-peer runs it")
+		t.Skip("bench: takes a quarter of an hour; make bench-peer runs it")
 	}
 	need(t, "ip", "nft")
 	b := &peerBench{

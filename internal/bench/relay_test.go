@@ -185,8 +185,8 @@ func (b *bench) recordRun(t *testing.T, s scenario, server string, r *turnload.R
 	}
 }
 
-// awaitRest waits until a server that has just begun uses less and less memory no more, for as long as settle: to bundle its pages takes
-// much, which it gives back when it is at rest.
+// awaitRest waits until the memory of a server that has just begun has not shrunk for as long as settle. Ours needs much to bundle its pages,
+// and gives it back when it is at rest.
 func awaitRest(t *testing.T, pid int, settle time.Duration) {
 	t.Helper()
 	least, since := int64(math.MaxInt64), time.Now()

@@ -377,7 +377,7 @@ func Encode(m Message) ([]byte, error) {
 		return encodeCall(m), nil
 	}
 	out := typedObject{typ: m.Type()}
-	if err := json.NewEncoder(&out).Encode(m); err != nil { // which, other than json.Marshal, makes no copy of its own
+	if err := json.NewEncoder(&out).Encode(m); err != nil { // unlike json.Marshal, it makes no copy of its own
 		return nil, fmt.Errorf("encode %s: %w", m.Type(), err)
 	}
 	return out.text, nil
