@@ -20,6 +20,10 @@ const (
 	longestWait   = 16 * time.Second
 	relink        = time.Second // before a link is made in the place of one that died
 	gather        = 50 * time.Millisecond
+
+	maxEnding  = 8  // links to a peer that were given up and have not ended: until then, it cannot have another in its place
+	maxFormers = 4  // links to a peer that go on for their streams
+	maxOrphans = 32 // peers of a room whose session is over while their link works
 )
 
 // liveLink is a link to a peer, from the decision to make it to its end.
@@ -98,6 +102,9 @@ func (p *Peer) connect(offers bool, fx *effects) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {
+			if l.closing { // it was given up meanwhile
+				p.ending--
+			}
 			l.closing = true
 			l.cancel()
 			s.linking.Done()
@@ -129,6 +136,9 @@ func (p *Peer) retire(keeps bool, fx *effects) {
 	if keeps && l.path != (Path{}) && l.open.Load() > 0 {
 		l.former = true
 		p.formers = append(slices.DeleteFunc(p.formers, func(l *liveLink) bool { return l.closing }), l)
+		if len(p.formers) > maxFormers {
+			p.formers[0].close()
+		}
 		return
 	}
 	l.close()
@@ -140,6 +150,7 @@ func (l *liveLink) close() {
 		return
 	}
 	l.closing = true
+	l.peer.ending++
 	if l.gathering != nil {
 		l.gathering.Stop()
 	}
@@ -152,7 +163,11 @@ func (l *liveLink) close() {
 // shut waits until the link has ended.
 func (l *liveLink) shut() {
 	_ = l.link.Close() // it is given up
-	l.peer.s.linking.Done()
+	s := l.peer.s
+	s.mu.Lock()
+	l.peer.ending--
+	s.mu.Unlock()
+	s.linking.Done()
 }
 
 func (l *liveLink) isOver() bool { return locked(l.peer.s, &l.closing) }
@@ -217,6 +232,9 @@ func (p *Peer) receive(payload wire.Payload, fx *effects) {
 	}
 	if payload.Description != nil && p.link.transport == link.QUIC { // a link by WebRTC takes new connections by itself
 		if remote, replaces := p.link.judge(payload.Description); replaces {
+			if p.ending >= maxEnding {
+				return // its next offer may find that they have ended
+			}
 			p.retire(false, fx)
 			p.connect(false, fx)
 			if p.link == nil {

@@ -33,6 +33,7 @@ type Peer struct {
 	orphan  bool      // its session is over while its link works
 	link    *liveLink // nil: there is none; it may be coming
 	formers []*liveLink
+	ending  int   // links that were given up and have not ended
 	linkErr error // why there is no link, and none is coming
 	changed chan struct{}
 	reason  string

@@ -245,13 +245,23 @@ func (r *Room) remove(session, reason string, fx *effects) {
 	if p == nil {
 		return
 	}
-	if unreached(reason) && p.link != nil && p.link.path != (Path{}) {
+	if unreached(reason) && p.link != nil && p.link.path != (Path{}) && r.orphans() < maxOrphans {
 		p.stopWaiting()
 		p.setAway()
 		p.orphan = true
 		return
 	}
 	r.drop(p, reason, fx)
+}
+
+// orphans counts the peers that stay because of their link alone. They have no seat in the room, which would bound them.
+func (r *Room) orphans() (n int) {
+	for _, p := range r.peers {
+		if p.orphan {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Room) drop(p *Peer, reason string, fx *effects) {
