@@ -205,3 +205,37 @@ func TestLogsHaveNoPasswords(t *testing.T) {
 		t.Errorf("the log says %q", said)
 	}
 }
+
+// TestRenewEndsRequests holds that Close need not wait for requests to a server that does not answer.
+func TestRenewEndsRequests(t *testing.T) {
+	silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	p, err := New(Config{Candidate: func(Candidate) {}, Changed: func() {}, Needs: func() {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s := &server{path: p, address: silent.LocalAddr().(*net.UDPAddr).AddrPort()}
+	defer s.close()
+	former, err := s.renew(credential{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := former.SendBindingRequest()
+		ended <- err
+	}()
+	if _, _, err := silent.ReadFromUDPAddrPort(make([]byte, 1500)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.renew(credential{}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil || strings.Contains(err.Error(), "retransmissions") {
+		t.Errorf("the request ended with %v only", err)
+	}
+}

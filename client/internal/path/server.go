@@ -113,13 +113,16 @@ func (s *server) gather(ctx context.Context, c credential, family turn.Requested
 	return nil
 }
 
-// renew makes a client for a new allocation.
+// renew makes a client for a new allocation. Nobody would hand answers to the former one any more.
 func (s *server) renew(c credential, family turn.RequestedAddressFamily) (*turn.Client, error) {
 	client, err := s.path.newClient(serverConn{s}, c, family, s.address.String())
-	if err == nil {
-		s.inbound.Store(client)
+	if err != nil {
+		return nil, err
 	}
-	return client, err
+	if old := s.inbound.Swap(client); old != nil {
+		old.Close()
+	}
+	return client, nil
 }
 
 // ask asks for the socket's public address.

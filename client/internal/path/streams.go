@@ -229,17 +229,21 @@ func (p *Path) dialServer(ctx context.Context, e endpoint) (net.Conn, net.Packet
 		}
 		return c, turn.NewSTUNConn(c), nil
 	case "dtls":
-		return dialDTLS(ctx, address, config)
+		return dialDTLS(ctx, e, config)
 	}
 	return nil, nil, errors.ErrUnsupported
 }
 
-func dialDTLS(ctx context.Context, address string, config *tls.Config) (net.Conn, net.PacketConn, error) {
-	to, err := net.ResolveUDPAddr("udp", address)
-	if err != nil {
-		return nil, nil, err
+func dialDTLS(ctx context.Context, e endpoint, config *tls.Config) (net.Conn, net.PacketConn, error) {
+	v4, v6 := resolve(ctx, e.host)
+	to := netip.AddrPortFrom(v4, e.port)
+	if v6.IsValid() && (!v4.IsValid() || !routed(to)) {
+		to = netip.AddrPortFrom(v6, e.port)
 	}
-	c, err := dtls.DialWithOptions("udp", to, dtls.WithServerName(config.ServerName), dtls.WithRootCAs(config.RootCAs), dtls.WithInsecureSkipVerify(config.InsecureSkipVerify))
+	if !to.IsValid() {
+		return nil, nil, errors.New("the name of the server has no address")
+	}
+	c, err := dtls.DialWithOptions("udp", net.UDPAddrFromAddrPort(to), dtls.WithServerName(config.ServerName), dtls.WithRootCAs(config.RootCAs), dtls.WithInsecureSkipVerify(config.InsecureSkipVerify))
 	if err != nil {
 		return nil, nil, err
 	}
