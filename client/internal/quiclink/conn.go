@@ -3,6 +3,7 @@ package quiclink
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 type conn struct {
 	link    *Link
 	q       *quic.Conn
-	streams int // Guarded by link.mu.
+	peer    fingerprint // Of the certificate that the other side has shown.
+	streams int         // Guarded by link.mu.
 
 	mu      sync.Mutex
 	unread  map[quic.StreamID]struct{} // Streams whose writing ended, and whose end the other side has not read.
@@ -24,18 +26,20 @@ type conn struct {
 	settled chan struct{} // Has an entry when unread may have become empty.
 }
 
-// maxEnds bounds what waits to be said of ends, maxEarly what the other side says of streams that go on.
+// maxEnds bounds what waits to be said of ends, maxEarly what the other side says of streams that go on. maxUnread bounds
+// what this side waits for: the other side may open streams without end, and never say that it has read theirs.
 const (
-	maxEnds  = 4096
-	maxEarly = 1024
+	maxEnds   = 4096
+	maxEarly  = 1024
+	maxUnread = 4096
 )
 
 func newConn(l *Link, q *quic.Conn) *conn {
-	return &conn{link: l, q: q, unread: map[quic.StreamID]struct{}{}, early: map[quic.StreamID]struct{}{},
+	return &conn{link: l, q: q, peer: sha256.Sum256(q.ConnectionState().TLS.PeerCertificates[0].Raw), unread: map[quic.StreamID]struct{}{}, early: map[quic.StreamID]struct{}{},
 		endsNew: make(chan struct{}, 1), settled: make(chan struct{}, 1)}
 }
 
-// awaitRead notes that the writing of a stream ends.
+// awaitRead notes that the writing of a stream ends. Close does not wait for those beyond the bound.
 func (c *conn) awaitRead(id quic.StreamID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,7 +47,9 @@ func (c *conn) awaitRead(id quic.StreamID) {
 		delete(c.early, id)
 		return
 	}
-	c.unread[id] = struct{}{}
+	if len(c.unread) < maxUnread {
+		c.unread[id] = struct{}{}
+	}
 }
 
 // forget notes that there is no end to read.

@@ -45,7 +45,7 @@ const (
 
 // dial keeps as many connections as there should be, on the active side.
 func (l *Link) dial() {
-	wait := firstRedial
+	wait, began, made := firstRedial, time.Time{}, 0
 	for {
 		if !l.wants() {
 			select {
@@ -59,11 +59,18 @@ func (l *Link) dial() {
 		q, err := l.transport.Dial(ctx, path.Peer(), l.tls, quicConfig())
 		cancel()
 		if err == nil {
-			wait = firstRedial
 			l.add(q)
-			continue
+			if time.Since(began) >= lastRedial {
+				began, made = time.Now(), 0
+			}
+			if made++; made < maxConns {
+				wait = firstRedial
+				continue
+			}
+			wait = lastRedial // The other side ends each at once.
+		} else {
+			l.config.Logger.Debug("the QUIC connection was not made", "error", err)
 		}
-		l.config.Logger.Debug("the QUIC connection was not made", "error", err)
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
@@ -89,6 +96,16 @@ func (l *Link) wants() bool {
 	return len(l.conns) == 0
 }
 
+// admit is asked before a connection of the other side costs memory. Its handshake may be a flood's.
+func (l *Link) admit(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+	if l.admitted.Add(1) > maxIncoming {
+		l.admitted.Add(-1)
+		return nil, errors.New("the other side has begun too many connections")
+	}
+	context.AfterFunc(ctx, func() { l.admitted.Add(-1) })
+	return ctx, nil
+}
+
 // listen takes the connections of the other side.
 func (l *Link) listen() {
 	for {
@@ -100,18 +117,18 @@ func (l *Link) listen() {
 	}
 }
 
-// add takes a connection in.
+// add takes a connection in. The other side's Link may have been replaced since its handshake.
 func (l *Link) add(q *quic.Conn) {
 	c := newConn(l, q)
 	l.mu.Lock()
-	full := len(l.conns) >= maxConns || l.ctx.Err() != nil
-	if !full {
+	unwanted := len(l.conns) >= maxConns || l.ctx.Err() != nil || !l.peer.known || l.peer.fingerprint != c.peer
+	if !unwanted {
 		l.conns = append(l.conns, c)
 		l.broadcast()
 	}
 	l.mu.Unlock()
-	if full {
-		_ = q.CloseWithError(unwantedCode, "too many connections")
+	if unwanted {
+		_ = q.CloseWithError(unwantedCode, "not needed")
 		return
 	}
 	for _, f := range []func(){c.acceptStreams, c.receiveDatagrams, c.sendEnds, c.receiveEnds, func() { l.outlive(c) }} {
@@ -129,7 +146,9 @@ func (l *Link) outlive(c *conn) {
 	if errors.As(cause, &gone) && gone.Remote && gone.ErrorCode == closedCode {
 		// The other side's Link has ended. Another one would say so, with its own certificate.
 		l.mu.Lock()
-		l.peer.known = false
+		if l.peer.fingerprint == c.peer { // It may have done so already.
+			l.peer.known = false
+		}
 		l.mu.Unlock()
 	}
 	l.config.Logger.Debug("a QUIC connection has ended", "cause", cause)

@@ -16,6 +16,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -30,6 +31,8 @@ const (
 	maxConns = 8
 	// bulkConns is how many there are once there is more than one stream: losses slow down each on its own.
 	bulkConns = 4
+	// maxIncoming bounds the connections that the other side begins, also those whose certificate is not known yet.
+	maxIncoming = 32
 	// maxWaiting bounds the streams that wait for Accept, maxDatagrams the datagrams for ReceiveDatagram.
 	maxWaiting   = 64
 	maxDatagrams = 128
@@ -53,6 +56,7 @@ type Link struct {
 	kick      chan struct{} // The dialling goroutine must look again.
 	incoming  chan *stream
 	datagrams chan []byte
+	admitted  atomic.Int32 // Connections that the other side began.
 
 	inbox inbox
 	talk  negotiation // Owned by the inbox's goroutine.
@@ -100,7 +104,7 @@ func New(c link.Config) (link.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.transport = &quic.Transport{Conn: l.path.Socket()}
+	l.transport = &quic.Transport{Conn: l.path.Socket(), ConnContext: l.admit}
 	if l.listener, err = l.transport.Listen(l.tls, quicConfig()); err != nil {
 		_ = l.path.Close()
 		return nil, err
