@@ -239,3 +239,29 @@ func TestRenewEndsRequests(t *testing.T) {
 		t.Errorf("the request ended with %v only", err)
 	}
 }
+
+// TestRelayIsReplaced holds that a relay leaves room for the addresses of a peer that has moved.
+func TestRelayIsReplaced(t *testing.T) {
+	granted := func(n int) *relay {
+		r := &relay{permissions: map[netip.Addr]*permission{}}
+		for i := range n {
+			r.permissions[netip.AddrFrom4([4]byte{11, 22, 33, byte(i)})] = &permission{granted: true}
+		}
+		return r
+	}
+	if granted(0).mayStay().IsValid() {
+		t.Error("a relay stays though there is no address to ask its server about")
+	}
+	if granted(maxPermissions/2 + 1).mayStay().IsValid() {
+		t.Error("a relay stays that has no room for new addresses")
+	}
+	r := granted(1)
+	for i := range maxRestarts {
+		if !r.mayStay().IsValid() {
+			t.Fatalf("a relay does not outlive restart %d", i+1)
+		}
+	}
+	if r.mayStay().IsValid() {
+		t.Error("a relay outlives any number of restarts")
+	}
+}

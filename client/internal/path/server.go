@@ -197,6 +197,7 @@ type relay struct {
 
 	mu          sync.Mutex
 	permissions map[netip.Addr]*permission
+	kept        int // Restarts that it has outlived.
 }
 
 // bound is the channel to the peer in use.
@@ -212,8 +213,10 @@ type permission struct {
 }
 
 const (
-	// maxPermissions bounds the addresses of one peer.
+	// maxPermissions bounds the addresses of one peer, maxRestarts how many restarts a relay outlives. The client of pion keeps
+	// every address, with a channel for each port, as long as the relay lasts.
 	maxPermissions = 64
+	maxRestarts    = 16
 	// refusalHolds is how long a refused address is not asked for again.
 	refusalHolds = 5 * time.Second
 )
@@ -321,14 +324,7 @@ const aliveTimeout = 1500 * time.Millisecond
 
 // alive tells whether the server still has the allocation.
 func (r *relay) alive(ctx context.Context) bool {
-	r.mu.Lock()
-	var known netip.Addr
-	for a, p := range r.permissions {
-		if p.granted {
-			known = a
-		}
-	}
-	r.mu.Unlock()
+	known := r.mayStay()
 	if !known.IsValid() || r.ended.Load() {
 		return false
 	}
@@ -344,6 +340,21 @@ func (r *relay) alive(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// mayStay returns an address that the server has granted, if the relay has room for those of another generation.
+func (r *relay) mayStay() (known netip.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kept++; r.kept > maxRestarts || len(r.permissions) > maxPermissions/2 {
+		return netip.Addr{}
+	}
+	for a, p := range r.permissions {
+		if p.granted {
+			known = a
+		}
+	}
+	return known
 }
 
 // close ends the allocation, as far as the server hears of it.
