@@ -82,7 +82,7 @@ type Path struct {
 	locals     map[string]*relay
 	generation int
 	gathering  context.CancelFunc
-	gathered   sync.WaitGroup
+	gathered   chan struct{} // Closed when gathering has ended.
 	started    bool
 	current    Info
 	up         bool
@@ -163,26 +163,26 @@ func (p *Path) Restart() (ufrag, pwd string, err error) {
 		return "", "", err
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
+	done := make(chan struct{})
 	p.mu.Lock()
-	p.gathering = cancel
+	p.gathering, p.gathered = cancel, done
 	p.mu.Unlock()
-	p.gathered.Add(1)
-	if !p.tasks.run(func() { defer p.gathered.Done(); p.gather(ctx, ufrag) }) {
-		p.gathered.Done()
+	if !p.tasks.run(func() { defer close(done); p.gather(ctx, ufrag) }) {
+		close(done)
 	}
 	p.wake()
 	return ufrag, pwd, nil
 }
 
+// stopGathering may be called by Restart and by Close at once.
 func (p *Path) stopGathering() {
 	p.mu.Lock()
-	stop := p.gathering
-	p.gathering = nil
+	stop, done := p.gathering, p.gathered
 	p.mu.Unlock()
 	if stop != nil {
 		stop()
+		<-done
 	}
-	p.gathered.Wait()
 }
 
 // SetRemote takes the other side's credentials. The side whose offer was the first controls.

@@ -265,3 +265,25 @@ func TestRelayIsReplaced(t *testing.T) {
 		t.Error("a relay outlives any number of restarts")
 	}
 }
+
+// TestCloseDuringRestart ends a Path while the Link's goroutine is about to gather again.
+func TestCloseDuringRestart(t *testing.T) {
+	for range 100 {
+		p, err := New(Config{Candidate: func(Candidate) {}, Changed: func() {}, Needs: func() {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		restarted := make(chan struct{})
+		go func() {
+			defer close(restarted)
+			_, _, _ = p.Restart()
+		}()
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-restarted
+	}
+}
