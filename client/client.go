@@ -50,8 +50,8 @@ type Config struct {
 	Insecure bool
 	// TLS is for the connections to the server. Default: the system's authorities.
 	TLS *tls.Config
-	// OnEvent hears what happens, one call at a time and in order. It must not block: behind 1,024 events that wait, the session
-	// waits, and answers no request. It must not call [Session.Close].
+	// OnEvent hears what happens, one call at a time and in order. It must not block: behind 1,024 events that wait, or 4 MiB of
+	// data in them, the session waits, and answers no request. It must not call [Session.Close].
 	OnEvent func(Event)
 	// Logger hears what happens inside. Default: silence.
 	Logger *slog.Logger

@@ -87,8 +87,11 @@ func (IncomingCall) event()  {}
 func (CallEnded) event()     {}
 func (OnlineChanged) event() {}
 
-// maxEvents is how many events wait before the session waits for OnEvent.
-const maxEvents = 1024
+// So many events, or with so many bytes of data, wait before the session waits for OnEvent. OnEvent may be at as many others.
+const (
+	maxEvents     = 1024
+	maxEventBytes = 4 << 20
+)
 
 // events brings events to OnEvent, in order.
 type events struct {
@@ -98,6 +101,7 @@ type events struct {
 
 	mu    sync.Mutex
 	queue []Event
+	bytes int // of data, in queue
 	over  bool
 }
 
@@ -117,6 +121,9 @@ func (e *events) post(event Event) {
 		if isPath && wasPath && now.Peer == before.Peer {
 			e.queue = e.queue[:last]
 		}
+	}
+	if data, ok := event.(Data); ok {
+		e.bytes += len(data.Data) + len(data.Bytes)
 	}
 	e.queue = append(e.queue, event)
 	e.mu.Unlock()
@@ -141,7 +148,7 @@ func (e *events) wait(ctx context.Context) {
 func (e *events) crowded() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.queue) >= maxEvents
+	return len(e.queue) >= maxEvents || e.bytes >= maxEventBytes
 }
 
 // close ends run once everything was told.
@@ -156,7 +163,7 @@ func (e *events) run() {
 	for {
 		e.mu.Lock()
 		queue, over := e.queue, e.over
-		e.queue = nil
+		e.queue, e.bytes = nil, 0
 		e.mu.Unlock()
 		sign(e.room)
 		for _, event := range queue {

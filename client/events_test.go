@@ -45,3 +45,24 @@ func TestCrowdGoesOn(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// TestDataWaits: what pages and mates say waits for OnEvent only up to so many bytes.
+func TestDataWaits(t *testing.T) {
+	const piece = 256 << 10
+	e := newEvents(func(Event) {})
+	for range maxEventBytes/piece - 1 {
+		e.post(Data{Bytes: make([]byte, piece)})
+	}
+	if e.crowded() {
+		t.Error("it is crowded too early")
+	}
+	e.post(Data{Data: make([]byte, piece)})
+	if !e.crowded() {
+		t.Error("bytes do not count")
+	}
+	e.close()
+	e.run()
+	if e.crowded() {
+		t.Error("it is crowded after all was told")
+	}
+}
