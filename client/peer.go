@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -90,11 +91,12 @@ func (p *Peer) Connected(ctx context.Context) (Path, error) {
 	}
 }
 
-// Open opens a stream to the peer. It waits for the path, until ctx ends. name is 1 to 64 bytes of UTF-8, and tells the other
-// side what the stream is for.
+// Open opens a stream to the peer. It waits for the path, until ctx ends. name is 1 to 64 bytes of UTF-8 that do not begin with
+// "turnpike.". It tells the other side what the stream is for.
 func (p *Peer) Open(ctx context.Context, name string) (*Conn, error) {
-	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) {
-		return nil, &Error{Code: CodeBadMessage, Message: fmt.Sprintf("The name of a stream has 1 to %d bytes of UTF-8.", link.MaxName)}
+	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) || strings.HasPrefix(name, link.ReservedName) {
+		return nil, &Error{Code: CodeBadMessage,
+			Message: fmt.Sprintf("The name of a stream has 1 to %d bytes of UTF-8, and does not begin with %q.", link.MaxName, link.ReservedName)}
 	}
 	return withLink(ctx, p, func(l *liveLink) (*Conn, error) {
 		stream, err := l.link.Open(ctx, name)

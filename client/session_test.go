@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +33,11 @@ func TestTwoPeers(t *testing.T) {
 		}
 		if e := expect[client.PathChanged](ann); e.Peer != toBob || e.Path != path {
 			t.Errorf("the path is %v", e)
+		}
+		for _, name := range []string{"", strings.Repeat("x", 65), "\xff", "turnpike.datagrams"} {
+			if _, err := toBob.Open(t.Context(), name); client.CodeOf(err) != client.CodeBadMessage {
+				t.Errorf("a stream %q: %v", name, err)
+			}
 		}
 		out, err := toBob.Open(t.Context(), "hello")
 		if err != nil {

@@ -27,6 +27,9 @@ const (
 // MaxName is the greatest length of a stream's name, in bytes of UTF-8.
 const MaxName = 64
 
+// ReservedName begins the labels of data channels that are no streams.
+const ReservedName = "turnpike."
+
 // Config says what a Link needs of its surroundings.
 type Config struct {
 	// Offers means that this side makes the first offer: the newcomer in the room does. Polite is the side that yields

@@ -17,7 +17,6 @@ import (
 
 // Labels of data channels that are no streams.
 const (
-	reserved        = "turnpike."
 	datagramsLabel  = "turnpike.datagrams"  // of programs
 	unreliableLabel = "turnpike.unreliable" // of the SDK
 )
@@ -136,8 +135,8 @@ func (c *carrier) shutDown() {
 
 // checkName returns an error unless a stream may have that name.
 func checkName(name string) error {
-	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) || strings.HasPrefix(name, reserved) {
-		return fmt.Errorf("a stream's name has 1 to %d bytes of UTF-8 and does not begin with %q, unlike %q", link.MaxName, reserved, name)
+	if name == "" || len(name) > link.MaxName || !utf8.ValidString(name) || strings.HasPrefix(name, link.ReservedName) {
+		return fmt.Errorf("a stream's name has 1 to %d bytes of UTF-8 and does not begin with %q, unlike %q", link.MaxName, link.ReservedName, name)
 	}
 	return nil
 }

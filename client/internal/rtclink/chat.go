@@ -98,7 +98,7 @@ func (m *said) message() (link.Message, bool) {
 	case m.Type == "chat" && m.Text != nil:
 		data, err := json.Marshal(map[string]string{"text": *m.Text, "at": m.At}) // As it comes by way of the server.
 		return link.Message{Topic: chatTopic, Data: data}, err == nil
-	case m.Type == "data" && len(m.Topic) > 4*maxTopic || strings.HasPrefix(m.Topic, reserved):
+	case m.Type == "data" && len(m.Topic) > 4*maxTopic || strings.HasPrefix(m.Topic, link.ReservedName):
 		return link.Message{}, false
 	case m.Type == "data" && m.Bytes != nil:
 		decoded, err := base64.StdEncoding.DecodeString(*m.Bytes)

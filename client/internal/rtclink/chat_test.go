@@ -54,7 +54,7 @@ func FuzzIncoming(f *testing.F) {
 			if m.Data != nil && !json.Valid(m.Data) {
 				t.Fatalf("the program gets no JSON: %q", m.Data)
 			}
-			if m.Topic != chatTopic && strings.HasPrefix(m.Topic, reserved) {
+			if m.Topic != chatTopic && strings.HasPrefix(m.Topic, link.ReservedName) {
 				t.Fatalf("a page speaks as the SDK: %q", m.Topic)
 			}
 		}}
