@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -127,6 +128,12 @@ func (s *Session) User() string { return locked(s, &s.user) }
 
 // Name is what others see.
 func (s *Session) Name() string { return locked(s, &s.name) }
+
+// String names the session. Printed as a struct, it would show its ticket.
+func (s *Session) String() string { return fmt.Sprintf("session %s of %q", s.ID(), s.Name()) }
+
+// GoString is String.
+func (s *Session) GoString() string { return s.String() }
 
 // Done is closed when the session is over, and every goroutine of it.
 func (s *Session) Done() <-chan struct{} { return s.done }

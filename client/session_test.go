@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -17,6 +18,11 @@ func TestTwoPeers(t *testing.T) {
 		ann, bob := w.member("ann"), w.member("bob")
 		if ann.Name() != "ann" || ann.User() != "turnpike:ann" || ann.ID() == "" || ann.ID() == bob.ID() {
 			t.Errorf("ann is %s, %s, %s", ann.Name(), ann.User(), ann.ID())
+		}
+		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+			if text := fmt.Sprintf(format, ann.Session); text != fmt.Sprintf("session %s of %q", ann.ID(), "ann") {
+				t.Errorf("printed by %s it is %s", format, text)
+			}
 		}
 		room := ann.join("Lobby", client.JoinOptions{Create: true, Size: 4})
 		if room.ID() != "lobby" || len(room.Peers()) != 0 {

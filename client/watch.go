@@ -61,7 +61,7 @@ func surroundings() string {
 	return strings.Join(parts, " ")
 }
 
-// sourceTo is the address that a datagram to far would leave from, empty if there is no way.
+// sourceTo is the address that a datagram to far would leave from, "none" if there is no way.
 func sourceTo(far string) string {
 	conn, err := net.Dial("udp", far)
 	if err != nil {
