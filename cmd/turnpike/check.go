@@ -147,14 +147,17 @@ type findingJSON struct {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// findingLine is one line. What comes from the server, or from somebody in its place, does not command the terminal.
-func findingLine(f probe.Finding) string {
+// findingLine is one line.
+func findingLine(f probe.Finding) string { return harmless(findingText(f)) + "\n" }
+
+// harmless keeps a line from commanding the terminal. Parts of it may come from a server, from somebody in its place, or from a peer.
+func harmless(line string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return '\uFFFD'
-	}, findingText(f)) + "\n"
+	}, line)
 }
 
 func findingText(f probe.Finding) string {

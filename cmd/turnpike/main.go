@@ -136,7 +136,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	usage, misused := errors.AsType[*usageError](err)
 	if !errors.Is(err, errReported) {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(p.stderr, "turnpike: %s\n", line)
+			fmt.Fprintf(p.stderr, "turnpike: %s\n", harmless(line)) // it may quote a server or a peer
 		}
 	}
 	if misused {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"example.org/turnpike/auth"
 	"example.org/turnpike/client"
 	"example.org/turnpike/signal/wire"
 )
@@ -86,7 +87,7 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 func (v *visit) connect(ctx context.Context, name string, wait time.Duration) (*client.Peer, error) {
 	finding, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	peer, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return strings.EqualFold(peer.Name(), name) || peer.ID() == name })
+	peer, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return sameName(peer.Name(), name) || peer.ID() == name })
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = v.nobody(name, wait)
@@ -100,6 +101,13 @@ func (v *visit) connect(ctx context.Context, name string, wait time.Duration) (*
 		return nil, cutShort(ctx, fmt.Errorf("no path to %s within %v: %w", peer.Name(), wait, err))
 	}
 	return peer, nil
+}
+
+// sameName compares as the server does, which keeps names unique: another comparison could take a stranger for the peer.
+func sameName(a, b string) bool {
+	_, one, err := auth.CleanName(a)
+	_, other, err2 := auth.CleanName(b)
+	return err == nil && err2 == nil && one == other
 }
 
 // nobody says whom the room has instead of a peer of that name.
@@ -188,6 +196,7 @@ func (p *program) statusLines(quiet bool) *statusLines {
 // watch tells of peer's path from now on, and the path of this moment.
 func (s *statusLines) watch(peer *client.Peer) {
 	s.mu.Lock()
+	maps.DeleteFunc(s.about, func(peer *client.Peer, _ bool) bool { return isClosed(peer.Gone()) })
 	known := s.about[peer]
 	s.about[peer] = true
 	s.mu.Unlock()
@@ -213,7 +222,7 @@ func (s *statusLines) event(e client.Event) {
 }
 
 func (s *statusLines) path(peer *client.Peer, path client.Path) {
-	text := path.String()
+	text := harmless(path.String())
 	if s.color {
 		kind, rest, _ := strings.Cut(text, " ")
 		shade := "\x1b[33m" // yellow: relayed, or none
@@ -222,11 +231,15 @@ func (s *statusLines) path(peer *client.Peer, path client.Path) {
 		}
 		text = shade + kind + "\x1b[0m " + rest
 	}
-	s.print("%s: %s", peer.Name(), text)
+	s.write(harmless(peer.Name()) + ": " + text)
 }
 
 func (s *statusLines) print(format string, args ...any) {
+	s.write(harmless(fmt.Sprintf(format, args...)))
+}
+
+func (s *statusLines) write(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.w, format+"\n", args...)
+	_ = writeLine(s.w, line)
 }

@@ -80,7 +80,7 @@ func (p *program) ping(ctx context.Context, args []string) error {
 		return err
 	}
 	g := &pinger{peer: peer, order: order, sent: map[uint64]time.Time{}, pongs: make(chan uint64, 16)}
-	g.print = func(line string) { _ = writeLine(p.stdout, line) }
+	g.print = func(line string) { _ = writeLine(p.stdout, harmless(line)) }
 	go v.answerPings(ctx, g)
 	return g.run(ctx)
 }
