@@ -42,6 +42,8 @@ func catchSignals(args []string) (ctx context.Context, drain <-chan struct{}, ha
 		signal.Notify(hangups, syscall.SIGHUP)
 	case len(args) == 0 || !slices.Contains(endsByContext, args[0]):
 		return context.Background(), draining, hangups
+	case args[0] == "pipe":
+		signal.Ignore(syscall.SIGPIPE) // its writes fail: a process that SIGPIPE ends tells its peer nothing
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -171,6 +172,7 @@ func servePort(ctx context.Context, conn *client.Conn, port string) {
 	})
 	defer stop()
 	if _, err := io.WriteString(conn, pipeAccepted); err != nil {
+		conn.Reset()
 		return
 	}
 	back := make(chan error, 1)
@@ -180,6 +182,9 @@ func servePort(ctx context.Context, conn *client.Conn, port string) {
 			err = conn.CloseWrite()
 		}
 		back <- err
+		if err != nil {
+			conn.Reset() // the other side may wait for an answer, and send nothing that would find the connection gone
+		}
 	}()
 	if _, err = copyAll(local, conn); err == nil {
 		_ = local.(*net.TCPConn).CloseWrite() // fails where the other end is closed already
@@ -221,30 +226,58 @@ func refuse(conn *client.Conn, why string) {
 }
 
 // exchange carries standard input to conn and what comes from it to standard output, until both have ended. A terminal does not end:
-// what is typed there ends with the other side.
+// what is typed there ends with the other side. Standard output is closed once nothing more comes: ssh waits for that.
 func (p *program) exchange(ctx context.Context, conn *client.Conn, from io.Reader) error {
-	sent := make(chan error, 1)
+	sent, inputEnded := make(chan error, 1), make(chan struct{})
 	go func() { // after a failure or Ctrl-C it may wait for standard input until the process ends
 		_, err := copyAll(conn, p.stdin)
 		if err == nil {
+			close(inputEnded)
 			err = conn.CloseWrite()
 		}
 		sent <- err
+		resetBroken(conn, err)
 	}()
 	if _, err := copyAll(p.stdout, from); err != nil {
-		return err
-	}
-	if f, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		select {
-		case err := <-sent:
-			if err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+		case cause := <-sent:
+			return cmp.Or(cause, err)
+		default:
+			return err
 		}
 	}
+	if f, ok := p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return conn.Close()
+	}
+	if c, ok := p.stdout.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	select {
+	case err := <-sent:
+		if err != nil {
+			return err
+		}
+	case <-conn.Peer().Gone():
+		if !isClosed(inputEnded) {
+			return syscall.ECONNRESET
+		}
+		if err := <-sent; err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	return conn.Close()
+}
+
+// resetBroken gives up both directions after a failure on this side, because the other side may wait for more. If the other side gave
+// up, it knows, and may still send.
+func resetBroken(conn *client.Conn, err error) {
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		conn.Reset()
+	}
 }
 
 // copyAll is io.Copy in large pieces.
@@ -257,6 +290,8 @@ func pipeEnd(peer *client.Peer, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, syscall.EPIPE): // of standard output: streams to peers have no such error
+		return errors.New("standard output was closed before the end of the pipe")
 	case isClosed(peer.Gone()) || errors.Is(err, syscall.ECONNRESET):
 		return fmt.Errorf("%s has left before the end of the pipe", peer.Name())
 	}
