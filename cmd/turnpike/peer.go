@@ -123,15 +123,16 @@ func (v *visit) nobody(name string, wait time.Duration) error {
 	return fmt.Errorf("there is no %s in the room %s; there is %s", name, v.room.ID(), strings.Join(there, ", "))
 }
 
-// eachPeer runs do for everybody who is in the room or comes, until ctx ends, and returns once all of them have.
-func (v *visit) eachPeer(ctx context.Context, do func(*client.Peer)) {
+// eachPeer runs do for everybody who is in the room or comes, until ctx ends or the room was left. It returns once all of them have, and
+// says why.
+func (v *visit) eachPeer(ctx context.Context, do func(*client.Peer)) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	met := map[*client.Peer]bool{}
 	for {
 		peer, err := v.room.WaitPeer(ctx, func(peer *client.Peer) bool { return !met[peer] })
 		if err != nil {
-			return
+			return err
 		}
 		maps.DeleteFunc(met, func(peer *client.Peer, _ bool) bool { return isClosed(peer.Gone()) })
 		met[peer] = true

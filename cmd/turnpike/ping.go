@@ -72,8 +72,10 @@ func (p *program) ping(ctx context.Context, args []string) error {
 	defer v.leave()
 	if len(rest) == 0 {
 		v.status.print("answers pings as %s in the room %s", v.name, v.room.ID())
-		v.answerPings(ctx, nil)
-		return nil
+		if err := v.answerPings(ctx, nil); ctx.Err() == nil {
+			return err
+		}
+		return nil // Ctrl-C
 	}
 	peer, err := v.connect(ctx, rest[0], flags.wait)
 	if err != nil {
@@ -81,13 +83,14 @@ func (p *program) ping(ctx context.Context, args []string) error {
 	}
 	g := &pinger{peer: peer, order: order, sent: map[uint64]time.Time{}, pongs: make(chan uint64, 16)}
 	g.print = func(line string) { _ = writeLine(p.stdout, harmless(line)) }
-	go v.answerPings(ctx, g)
+	go func() { _ = v.answerPings(ctx, g) }() // run learns by itself that the peer is gone
 	return g.run(ctx)
 }
 
-// answerPings answers the pings of everybody in the room until ctx ends. It takes the answers to its own to g, if there is one.
-func (v *visit) answerPings(ctx context.Context, g *pinger) {
-	v.eachPeer(ctx, func(peer *client.Peer) {
+// answerPings answers the pings of everybody in the room until ctx ends or the room was left, and says why. It takes the answers to its
+// own to g, if there is one.
+func (v *visit) answerPings(ctx context.Context, g *pinger) error {
+	return v.eachPeer(ctx, func(peer *client.Peer) {
 		for {
 			datagram, err := peer.ReceiveDatagram(ctx)
 			if err != nil {

@@ -66,7 +66,7 @@ func (p *program) pipe(ctx context.Context, args []string) error {
 		return err
 	}
 	defer v.leave()
-	go v.answerPings(ctx, nil)
+	go func() { _ = v.answerPings(ctx, nil) }() // the pipe learns by itself that the room was left
 	switch {
 	case !*listen:
 		return p.pipeTo(ctx, v, *to, stream, flags.wait)
