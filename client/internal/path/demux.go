@@ -39,7 +39,7 @@ func isAnswer(b []byte) bool { return len(b) >= stunHeader && b[0] == 1 && b[1] 
 
 func isQUIC(b []byte) bool { return len(b) > 0 && b[0] >= quicLow }
 
-// channelData takes a ChannelData message apart. What follows the length that it states is padding.
+// channelData takes a ChannelData message apart. Bytes beyond the length that it states are padding.
 func channelData(b []byte) (channel uint16, data []byte, ok bool) {
 	if len(b) < channelHeader || b[0] < channelLow || b[0] > channelHigh {
 		return 0, nil, false

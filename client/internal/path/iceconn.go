@@ -74,7 +74,7 @@ func (c *iceConn) WriteTo(b []byte, a net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// Close ends this view. What is below stays.
+// Close ends this view. The socket or relay below stays.
 func (c *iceConn) Close() error {
 	c.once.Do(func() { close(c.done) })
 	return nil

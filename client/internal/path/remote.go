@@ -25,7 +25,7 @@ func (p *Path) mayAccept() bool { return p.accepted.Add(1) <= maxAccepted }
 
 var errCandidate = errors.New("not a candidate for UDP")
 
-// AddCandidate takes a candidate of the other side. What leads nowhere is an error, and is not tried.
+// AddCandidate takes a candidate of the other side. One that leads nowhere is an error, and is not tried.
 func (p *Path) AddCandidate(line string) error {
 	c, err := parseCandidate(line, p.local())
 	if err != nil {

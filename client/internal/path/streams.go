@@ -150,7 +150,7 @@ func (o *outbox) run() {
 				return
 			}
 		case <-o.done:
-			// What was written before the end goes out, above all that the allocation is not needed any more.
+			// Packets from before the end go out, above all the one that ends the allocation.
 			for {
 				select {
 				case b := <-o.queue:

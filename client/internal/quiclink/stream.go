@@ -45,7 +45,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	return n, explain(err)
 }
 
-// Write writes. What is written little at a time goes before what is written in bulk.
+// Write writes. Small messages go before bulk.
 func (s *stream) Write(b []byte) (int, error) {
 	if bulk, changed := s.pace.add(len(b), time.Now()); changed {
 		urgency := int8(usual)
