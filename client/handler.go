@@ -152,6 +152,7 @@ func (s *Session) hearRoom(m wire.Message, fx *effects) bool {
 	case *wire.Waiting:
 		if s.waits[m.Room] == nil {
 			s.waits[m.Room] = newWait()
+			delete(s.refusals, m.Room)
 		}
 	case *wire.Left:
 		s.left(m.Room, m.Reason, fx)

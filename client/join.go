@@ -129,9 +129,12 @@ func waitEnded(reason string) error {
 
 func (s *Session) waitIn(ctx context.Context, room string) (*Room, error) {
 	s.mu.Lock()
-	w := s.waits[room]
+	w, refused := s.waits[room], s.refusals[room]
 	s.mu.Unlock()
-	if w == nil { // we were let in already
+	switch {
+	case w == nil && refused != nil:
+		return nil, refused
+	case w == nil: // we were let in already
 		return s.enteredRoom(room)
 	}
 	select {

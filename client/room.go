@@ -148,6 +148,7 @@ func (s *Session) joined(m *wire.Joined, fx *effects) {
 			peers: map[string]*Peer{}, changed: make(chan struct{})}
 		s.rooms[m.Room] = r
 	}
+	delete(s.refusals, m.Room)
 	r.size, r.waiting = m.Size, m.Waiting
 	r.entered(m.Peers, fx)
 	if w := s.waits[m.Room]; w != nil {
@@ -316,7 +317,8 @@ func (s *Session) left(room, reason string, fx *effects) {
 	}
 	if w := s.waits[room]; w != nil {
 		delete(s.waits, room)
-		w.settle(waitEnded(reason))
+		s.refusals[room] = waitEnded(reason)
+		w.settle(s.refusals[room])
 	}
 }
 

@@ -49,13 +49,14 @@ type Session struct {
 	people     people
 	rooms      map[string]*Room
 	waits      map[string]*wait // by room: where we wait to be let in
+	refusals   map[string]error // by room: how the last wait ended, for a Join that has not yet begun to wait
 	calls      map[string]*Call
 	unwanted   map[string]bool // rooms of calls that were accepted while we were ending them
 }
 
 func newSession(c Config, with setup) *Session {
 	s := &Session{cfg: c, setup: with, log: c.Logger, events: newEvents(c.OnEvent), done: make(chan struct{}),
-		rooms: map[string]*Room{}, waits: map[string]*wait{}, calls: map[string]*Call{}, unwanted: map[string]bool{}}
+		rooms: map[string]*Room{}, waits: map[string]*wait{}, refusals: map[string]error{}, calls: map[string]*Call{}, unwanted: map[string]bool{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
