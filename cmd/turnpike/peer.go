@@ -47,6 +47,8 @@ type visit struct {
 	name   string // by which others know this side
 	status *statusLines
 	leave  func()
+
+	refusing sync.WaitGroup // streams that are told why nobody takes them
 }
 
 // visit signs in and enters the room. The caller must leave it.
@@ -80,7 +82,12 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 		_ = session.Close()
 		return nil, cutShort(ctx, fmt.Errorf("room %s: %w", room, err))
 	}
-	return &visit{room: joined, name: session.Name(), status: status, leave: func() { _ = session.Close() }}, nil
+	v := &visit{room: joined, name: session.Name(), status: status}
+	v.leave = func() {
+		v.refusing.Wait()
+		_ = session.Close()
+	}
+	return v, nil
 }
 
 // connect waits for a peer of that name and for a path to it, at most as long as wait says for each.

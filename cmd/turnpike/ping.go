@@ -126,8 +126,9 @@ type pinger struct {
 }
 
 func (g *pinger) run(ctx context.Context) error {
-	ticks := time.NewTicker(g.order.interval)
+	ticks, looks := time.NewTicker(g.order.interval), time.NewTicker(min(g.order.interval, time.Second))
 	defer ticks.Stop()
+	defer looks.Stop()
 	var failure error
 	for next := true; !g.over() && ctx.Err() == nil && failure == nil; {
 		if next && (g.order.count == 0 || g.number < uint64(g.order.count)) {
@@ -137,8 +138,10 @@ func (g *pinger) run(ctx context.Context) error {
 		case number := <-g.pongs:
 			g.pong(number)
 			next = false
-		case <-ticks.C:
+		case <-looks.C: // the next ping may be hours away
 			g.giveUp()
+			next = false
+		case <-ticks.C:
 			next = true
 		case <-g.peer.Gone():
 			failure = fmt.Errorf("%s has left", g.peer.Name())

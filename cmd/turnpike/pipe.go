@@ -203,8 +203,6 @@ const maxPipes = 256
 
 // accept returns the next stream that refusal finds nothing against, and tells all others what it says.
 func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*client.Conn, error) {
-	var refusing sync.WaitGroup
-	defer refusing.Wait()
 	for {
 		conn, err := v.room.Accept(ctx)
 		if err != nil {
@@ -214,7 +212,7 @@ func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*
 		if why == "" {
 			return conn, nil
 		}
-		refusing.Go(func() { refuse(conn, why) })
+		v.refusing.Go(func() { refuse(conn, why) })
 	}
 }
 
