@@ -41,7 +41,7 @@ async function enter(page, { url, invite, room }) {
       for (let at = 0; at < size; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
       return bytes;
     };
-    const name = 'page';
+    const name = `page ${room}`; // a page that was closed has its name for some seconds more
     app.client = await connect({ name, storage: sessionStorage, getTicket: (/** @type {any} */ request) => getTicket({ ...request, name, ...(invite && { invite }) }) });
     app.room = await app.client.join(room, { create: true, size: 8 });
     app.errors = [];

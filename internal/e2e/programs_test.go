@@ -44,7 +44,7 @@ func TestProgramAndBrowser(t *testing.T) {
 			var p *running
 			driveOn(t, page, "program", plan, map[string]func(){
 				"program": func() {
-					p = startProgram(t, host, programPlan{URL: publicURL, Invite: invite, Name: "program", Room: room, Roots: ca.caFile, RelayOnly: test.relayOnly})
+					p = startProgram(t, host, programPlan{URL: publicURL, Invite: invite, Name: "program " + room, Room: room, Roots: ca.caFile, RelayOnly: test.relayOnly})
 					p.want(t, func(line programLine) bool { return strings.HasPrefix(line.Path, test.path) })
 				},
 				"open": func() {
