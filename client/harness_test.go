@@ -21,6 +21,7 @@ import (
 	"example.org/turnpike/client"
 	"example.org/turnpike/client/internal/linktest"
 	"example.org/turnpike/client/internal/signaling"
+	"example.org/turnpike/internal/memlisten"
 	"example.org/turnpike/signal"
 	"example.org/turnpike/signal/wire"
 )
@@ -65,7 +66,7 @@ type world struct {
 	ended *auth.Ended
 
 	serving  *http.Server
-	listener *memoryListener
+	listener *memlisten.Listener
 
 	mu    sync.Mutex
 	conns map[net.Conn]string // of clients, by the user's name
@@ -96,7 +97,7 @@ func (w *world) begin() {
 	if w.edit != nil {
 		w.edit(&cfg)
 	}
-	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := memlisten.New()
 	serving := &http.Server{Handler: signal.New(cfg)}
 	w.mu.Lock()
 	w.srv, w.serving, w.listener = serving.Handler.(*signal.Server), serving, l
@@ -144,7 +145,7 @@ func (w *world) dialer(user string) signaling.Dial {
 			if isCut {
 				return nil, fmt.Errorf("%s has no network", user)
 			}
-			conn, err := l.dial()
+			conn, err := l.Dial()
 			if err == nil {
 				w.mu.Lock()
 				w.conns[conn] = user
@@ -269,35 +270,3 @@ func peer(t *testing.T, r *client.Room) *client.Peer {
 	}
 	return p
 }
-
-type memoryListener struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *memoryListener) dial() (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case l.conns <- there:
-		return here, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memoryListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memoryListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/memlisten"
 	"example.org/turnpike/signal/wire"
 
 	"github.com/gorilla/websocket"
@@ -131,7 +132,7 @@ func newMemoryHarness(t testing.TB, edit func(*Config)) *harness {
 	t.Helper()
 	h := &harness{t: t, url: "ws://turnpike.test/signal", patience: 24 * time.Hour}
 	h.start(edit)
-	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := memlisten.New()
 	hs := &http.Server{Handler: h.srv}
 	served := make(chan struct{})
 	go func() {
@@ -143,7 +144,7 @@ func newMemoryHarness(t testing.TB, edit func(*Config)) *harness {
 		hs.Close()
 		<-served
 	})
-	h.dialer.NetDial = func(string, string) (net.Conn, error) { return l.dial() }
+	h.dialer.NetDial = func(string, string) (net.Conn, error) { return l.Dial() }
 	return h
 }
 
@@ -169,38 +170,6 @@ func (h *harness) shutdown() {
 		h.t.Errorf("Shutdown: %v", err)
 	}
 }
-
-type memoryListener struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *memoryListener) dial() (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memoryListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memoryListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *memoryListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
 
 // client is a peer in a test. Its messages are maps, as JavaScript sees them.
 type client struct {

@@ -92,11 +92,11 @@ func table() []rule {
 
 		{from: ours, unless: []string{"example.org/turnpike/cmd/...", "example.org/turnpike/internal/..."}, never: "example.org/turnpike/internal/...",
 			why: "internal is the inside of the program: it uses the parts, and no part knows of it"},
-		{from: ours, unless: []string{"example.org/turnpike/internal/bench", "example.org/turnpike/internal/e2e", "example.org/turnpike/internal/imports", "example.org/turnpike/internal/netlab",
+		{from: ours, unless: []string{"example.org/turnpike/internal/bench", "example.org/turnpike/internal/e2e", "example.org/turnpike/internal/imports", "example.org/turnpike/internal/memlisten", "example.org/turnpike/internal/netlab",
 			"example.org/turnpike/internal/pebble", "example.org/turnpike/internal/soak", "example.org/turnpike/internal/testcert"},
 			never: "example.org/turnpike/internal/...", but: []string{"example.org/turnpike/internal/acme", "example.org/turnpike/internal/config", "example.org/turnpike/internal/httpapi", "example.org/turnpike/internal/node",
 				"example.org/turnpike/internal/probe", "example.org/turnpike/internal/setup/...", "example.org/turnpike/internal/signalload", "example.org/turnpike/internal/turnload"},
-			why: "bench, e2e, imports, netlab, pebble, soak and testcert are the machinery of tests, and are never shipped"},
+			why: "bench, e2e, imports, memlisten, netlab, pebble, soak and testcert are the machinery of tests, and are never shipped"},
 		{from: ours, unless: []string{"example.org/turnpike/cmd/..."}, never: "example.org/turnpike/internal/node/...",
 			why: "node joins the parts, so no part may need node"},
 		{from: "example.org/turnpike/internal/...", unless: []string{"example.org/turnpike/internal/node"}, never: "example.org/turnpike/turnserver/...",

@@ -21,6 +21,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"example.org/turnpike/auth"
+	"example.org/turnpike/internal/memlisten"
 	"example.org/turnpike/signal"
 	"example.org/turnpike/signal/wire"
 )
@@ -79,7 +80,7 @@ type game struct {
 	mu       sync.Mutex
 	server   *signal.Server
 	serving  *http.Server
-	listener *pipeListener
+	listener *memlisten.Listener
 	process  int // of the server, from 1
 
 	made    int            // numbers given to what was said, in all directions
@@ -108,7 +109,7 @@ func (g *game) begin() {
 		ResumeTokens: auth.NewResumeTokens(auth.NewSecret([]byte("secret of the tests, 32 bytes or more")), time.Now, rand.Reader)}
 	cfg.Limits.Joins, cfg.Limits.UserJoins, cfg.Limits.AddrJoins, cfg.Limits.AddrHellos = many, many, many, many
 	srv := signal.New(cfg)
-	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := memlisten.New()
 	serving := &http.Server{Handler: srv}
 	g.mu.Lock()
 	g.server, g.serving, g.listener = srv, serving, l
@@ -132,7 +133,7 @@ func (g *game) dial(ctx context.Context, heard func()) (Conn, error) {
 		g.mu.Lock()
 		l := g.listener
 		g.mu.Unlock()
-		return l.dial()
+		return l.Dial()
 	}}
 	conn, _, err := d.DialContext(ctx, "ws://turnpike.test/signal", nil)
 	if err != nil {
