@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -260,14 +259,11 @@ func (p *Peer) receive(payload wire.Payload, fx *effects) {
 // judge reads the name of a description. An offer of another connection than before, which follows none of our descriptions, says
 // that the other side has a new one.
 func (l *liveLink) judge(text []byte) (remote string, replaces bool) {
-	var d struct{ Type, ID, To string }
+	var d link.Description
 	if json.Unmarshal(text, &d) != nil {
 		return "", false
 	}
-	if at := strings.LastIndexByte(d.ID, '.'); at > 0 {
-		remote = d.ID[:at]
-	}
-	if remote == "" || d.Type != "offer" && d.Type != "answer" {
+	if remote = link.ConnectionOf(d.ID); remote == "" || d.Type != "offer" && d.Type != "answer" {
 		return "", false
 	}
 	if d.Type == "offer" && d.To == "" && l.remote != "" && l.remote != remote {

@@ -64,7 +64,7 @@ type Path struct {
 	socket   *Socket
 	agent    *ice.Agent
 	pion     logging.LoggerFactory
-	tasks    tasks
+	tasks    link.Tasks
 	ctx      context.Context
 	end      context.CancelFunc
 	wakes    chan struct{}
@@ -105,7 +105,7 @@ func New(c Config) (*Path, error) {
 		_ = p.socket.udp.Close()
 		return nil, err
 	}
-	p.tasks.run(p.run)
+	p.tasks.Run(p.run)
 	return p, nil
 }
 
@@ -167,7 +167,7 @@ func (p *Path) Restart() (ufrag, pwd string, err error) {
 	p.mu.Lock()
 	p.gathering, p.gathered = cancel, done
 	p.mu.Unlock()
-	if !p.tasks.run(func() { defer close(done); p.gather(ctx, ufrag) }) {
+	if !p.tasks.Run(func() { defer close(done); p.gather(ctx, ufrag) }) {
 		close(done)
 	}
 	p.wake()
@@ -240,7 +240,7 @@ func (p *Path) Close() error {
 		r.close()
 	}
 	err := p.socket.udp.Close()
-	p.tasks.wait()
+	p.tasks.Wait()
 	return err
 }
 
@@ -273,30 +273,6 @@ func family(a netip.Addr) int {
 		return 0
 	}
 	return 1
-}
-
-// tasks are goroutines that Close waits for.
-type tasks struct {
-	mu     sync.Mutex
-	closed bool
-	group  sync.WaitGroup
-}
-
-// run starts f, and reports false instead once wait was called.
-func (t *tasks) run(f func()) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.closed {
-		t.group.Go(f)
-	}
-	return !t.closed
-}
-
-func (t *tasks) wait() {
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	t.group.Wait()
 }
 
 // Info is the path in use, as [link.Path] has it.

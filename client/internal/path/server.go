@@ -128,7 +128,7 @@ func (s *server) renew(c credential, family turn.RequestedAddressFamily) (*turn.
 // ask asks for the socket's public address.
 func (s *server) ask(client *turn.Client, mapped func(netip.AddrPort)) <-chan netip.AddrPort {
 	answer := make(chan netip.AddrPort, 1)
-	if !s.path.tasks.run(func() {
+	if !s.path.tasks.Run(func() {
 		var at netip.AddrPort
 		if a, err := client.SendBindingRequest(); err == nil {
 			at = canonical(a.(*net.UDPAddr).AddrPort())
@@ -230,7 +230,7 @@ func (p *Path) newRelay(conn net.PacketConn, client *turn.Client, server netip.A
 	}
 	r := &relay{path: p, conn: a, client: client, server: server, host: host, protocol: protocol,
 		address: canonical(at.AddrPort()), stream: stream, permissions: map[netip.Addr]*permission{}}
-	p.tasks.run(r.pump)
+	p.tasks.Run(r.pump)
 	return r, nil
 }
 
@@ -308,7 +308,7 @@ func (r *relay) sendCheck(b []byte, peer netip.AddrPort) {
 		return
 	}
 	b = slices.Clone(b)
-	r.path.tasks.run(func() {
+	r.path.tasks.Run(func() {
 		_, err := r.conn.WriteTo(b, to)
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -331,7 +331,7 @@ func (r *relay) alive(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
 	answer := make(chan error, 1)
-	if !r.path.tasks.run(func() { answer <- r.client.CreatePermission(&net.UDPAddr{IP: known.AsSlice(), Port: 9}) }) {
+	if !r.path.tasks.Run(func() { answer <- r.client.CreatePermission(&net.UDPAddr{IP: known.AsSlice(), Port: 9}) }) {
 		return false
 	}
 	select {

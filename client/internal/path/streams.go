@@ -95,7 +95,7 @@ func (p *Path) dialRelay(ctx context.Context, e endpoint) (*relay, error) {
 		return nil, err
 	}
 	out := &outbox{PacketConn: packets, queue: make(chan []byte, maxOutbox), done: make(chan struct{})}
-	if !p.tasks.run(out.run) {
+	if !p.tasks.Run(out.run) {
 		_ = conn.Close()
 		return nil, net.ErrClosed
 	}
@@ -106,7 +106,7 @@ func (p *Path) dialRelay(ctx context.Context, e endpoint) (*relay, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	if !p.tasks.run(func() { defer out.stop(); serve(client, packets, net.UDPAddrFromAddrPort(remoteOf(conn))) }) {
+	if !p.tasks.Run(func() { defer out.stop(); serve(client, packets, net.UDPAddrFromAddrPort(remoteOf(conn))) }) {
 		out.stop()
 		_ = conn.Close()
 		return nil, net.ErrClosed

@@ -58,7 +58,7 @@ func (l *Link) announce() {
 	if up && l.told.path == (link.Path{}) && !l.path.Settled() {
 		if l.told.since.IsZero() {
 			l.told.since = time.Now()
-			l.tasks.run(func() { l.announceLater(hold) })
+			l.tasks.Run(func() { l.announceLater(hold) })
 			return
 		}
 		if time.Since(l.told.since) < hold {

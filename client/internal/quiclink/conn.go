@@ -162,7 +162,7 @@ func (c *conn) acceptStreams() {
 			return
 		}
 		c.link.entered(c)
-		if !c.link.tasks.run(func() { c.accept(s) }) {
+		if !c.link.tasks.Run(func() { c.accept(s) }) {
 			return
 		}
 	}

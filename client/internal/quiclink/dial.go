@@ -132,7 +132,7 @@ func (l *Link) add(q *quic.Conn) {
 		return
 	}
 	for _, f := range []func(){c.acceptStreams, c.receiveDatagrams, c.sendEnds, c.receiveEnds, func() { l.outlive(c) }} {
-		l.tasks.run(f)
+		l.tasks.Run(f)
 	}
 	l.inbox.put(l.announce)
 }

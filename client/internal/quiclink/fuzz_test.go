@@ -57,7 +57,7 @@ func FuzzHeader(f *testing.F) {
 
 // FuzzPayload gives a Link whatever the other side may send.
 func FuzzPayload(f *testing.F) {
-	good, _ := json.Marshal(description{Type: "offer", SDP: terms{ufrag: "abcd", pwd: strings.Repeat("p", 22), setup: either}.marshal(), ID: "x.1"})
+	good, _ := json.Marshal(link.Description{Type: "offer", SDP: terms{ufrag: "abcd", pwd: strings.Repeat("p", 22), setup: either}.marshal(), ID: "x.1"})
 	f.Add(good, []byte(`{"candidate":"candidate:1 1 udp 1 11.22.33.44 5 typ host","usernameFragment":"abcd"}`), []byte(`[null,{}]`))
 	f.Add([]byte(`{"type":"answer","to":".1"}`), []byte(`null`), []byte(`[{"candidate":"x"}]`))
 	f.Fuzz(func(t *testing.T, d, c, list []byte) {

@@ -39,27 +39,3 @@ func (b *inbox) take() []func() {
 	b.queue = nil
 	return q
 }
-
-// tasks are goroutines that Close waits for.
-type tasks struct {
-	mu     sync.Mutex
-	closed bool
-	group  sync.WaitGroup
-}
-
-// run starts f, and reports false instead once wait was called.
-func (t *tasks) run(f func()) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.closed {
-		t.group.Go(f)
-	}
-	return !t.closed
-}
-
-func (t *tasks) wait() {
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	t.group.Wait()
-}

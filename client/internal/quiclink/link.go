@@ -48,7 +48,7 @@ type Link struct {
 	listener  *quic.Listener
 	tls       *tls.Config
 	own       fingerprint
-	tasks     tasks
+	tasks     link.Tasks
 	ctx       context.Context // Ends with the Link.
 	end       context.CancelFunc
 	done      <-chan struct{}
@@ -109,9 +109,9 @@ func New(c link.Config) (link.Link, error) {
 		_ = l.path.Close()
 		return nil, err
 	}
-	l.tasks.run(l.listen)
-	l.tasks.run(l.dial)
-	l.tasks.run(l.work)
+	l.tasks.Run(l.listen)
+	l.tasks.Run(l.dial)
+	l.tasks.Run(l.work)
 	l.inbox.put(l.begin)
 	return l, nil
 }
@@ -319,7 +319,7 @@ func (l *Link) close() {
 	_ = l.listener.Close()
 	_ = l.transport.Close()
 	_ = l.path.Close()
-	l.tasks.wait()
+	l.tasks.Wait()
 }
 
 // broadcast tells everybody who waits that something has changed. The caller holds mu.

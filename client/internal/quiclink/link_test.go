@@ -219,10 +219,8 @@ func TestReadIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := x.(*stream).conn
-	for end := time.Now().Add(10 * time.Second); c.unreadStreams() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the other side does not say that it has read the end")
-		}
+	if c.settle(within(t)); c.unreadStreams() > 0 {
+		t.Fatal("the other side does not say that it has read the end")
 	}
 	if err := x.Close(); err != nil {
 		t.Fatal(err)

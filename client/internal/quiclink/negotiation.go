@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"example.org/turnpike/client/internal/link"
 	"example.org/turnpike/client/internal/path"
 	"example.org/turnpike/signal/wire"
 )
@@ -31,14 +31,6 @@ type negotiation struct {
 	agreed bool   // There was an offer and an answer.
 	remote string // The other side's ufrag.
 	setup  string // This side's part in QUIC, once agreed.
-}
-
-// description is what a payload carries.
-type description struct {
-	Type string `json:"type"`
-	SDP  string `json:"sdp"`
-	ID   string `json:"id,omitempty"`
-	To   string `json:"to,omitempty"`
 }
 
 // candidate is an RTCIceCandidateInit.
@@ -104,7 +96,7 @@ func (l *Link) describe(typ string) {
 		setup = either
 	}
 	s := terms{n.ufrag, n.pwd, l.own, setup}.marshal()
-	b, err := json.Marshal(description{Type: typ, SDP: s, ID: n.mine, To: n.theirs})
+	b, err := json.Marshal(link.Description{Type: typ, SDP: s, ID: n.mine, To: n.theirs})
 	if err != nil {
 		return
 	}
@@ -149,7 +141,7 @@ func (l *Link) sendCandidates(list []path.Candidate) {
 func (l *Link) receive(p wire.Payload) {
 	switch {
 	case p.Description != nil:
-		var d description
+		var d link.Description
 		if err := json.Unmarshal(p.Description, &d); err != nil {
 			l.config.Logger.Warn("the other side's description is not understood", "error", err)
 			return
@@ -186,17 +178,11 @@ func (l *Link) remoteCandidate(c *candidate) {
 	}
 }
 
-// linkOf is the part of a description's id that names its Link.
-func linkOf(id string) string {
-	i := strings.LastIndexByte(id, '.')
-	return id[:max(i, 0)]
-}
-
-func (l *Link) receiveDescription(d description) {
+func (l *Link) receiveDescription(d link.Description) {
 	n := &l.talk
 	switch d.Type {
 	case "offer":
-		if d.To != "" && linkOf(d.To) != n.name {
+		if d.To != "" && link.ConnectionOf(d.To) != n.name {
 			return
 		}
 	case "answer":
@@ -218,7 +204,7 @@ func (l *Link) receiveDescription(d description) {
 	}
 }
 
-func (l *Link) receiveOffer(d description, t terms) {
+func (l *Link) receiveOffer(d link.Description, t terms) {
 	n := &l.talk
 	if n.pending && !l.config.Polite {
 		return
@@ -263,7 +249,7 @@ func (n *negotiation) mayRestart(now time.Time) bool {
 	return n.restarts <= maxRestarts
 }
 
-func (l *Link) receiveAnswer(d description, t terms) {
+func (l *Link) receiveAnswer(d link.Description, t terms) {
 	n := &l.talk
 	if l.meet(t) {
 		l.path.Forget()

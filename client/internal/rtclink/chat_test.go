@@ -86,8 +86,8 @@ func FuzzPayload(f *testing.F) {
 					t.Fatalf("a candidate has %d bytes", len(c.Candidate))
 				}
 			}
-			if d != nil && !strings.HasPrefix(d.ID, connectionOf(d.ID)) {
-				t.Fatalf("%q is not of %q", d.ID, connectionOf(d.ID))
+			if d != nil && !strings.HasPrefix(d.ID, link.ConnectionOf(d.ID)) {
+				t.Fatalf("%q is not of %q", d.ID, link.ConnectionOf(d.ID))
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"example.org/turnpike/client/internal/link"
 	"example.org/turnpike/signal/wire"
 )
 
@@ -51,16 +52,16 @@ func newNegotiation(l *Link) (*negotiation, error) {
 func newName() string { return rand.Text()[:12] }
 
 // isForeign reports whether a description is an offer from another connection than the one that we know.
-func (n *negotiation) isForeign(d *description) bool {
-	return d.Type == "offer" && d.ID != "" && n.theirs != "" && connectionOf(d.ID) != connectionOf(n.theirs)
+func (n *negotiation) isForeign(d *link.Description) bool {
+	return d.Type == "offer" && d.ID != "" && n.theirs != "" && link.ConnectionOf(d.ID) != link.ConnectionOf(n.theirs)
 }
 
 // isStale reports whether a description follows one that does not count any more.
-func (n *negotiation) isStale(d *description) bool {
+func (n *negotiation) isStale(d *link.Description) bool {
 	if d.Type == "answer" {
 		return !n.isOffering() || d.To != "" && d.To != n.offer
 	}
-	return d.To != "" && connectionOf(d.To) != n.name
+	return d.To != "" && link.ConnectionOf(d.To) != n.name
 }
 
 func (n *negotiation) isOffering() bool {
@@ -78,7 +79,7 @@ func (n *negotiation) isConnected() bool {
 // isOver reports whether the connection cannot work any more, whatever is negotiated.
 func (n *negotiation) isOver() bool { return n.carrier.isOver() }
 
-func (n *negotiation) receive(d *description) {
+func (n *negotiation) receive(d *link.Description) {
 	if n.isStale(d) || n.isOver() {
 		return
 	}
@@ -223,7 +224,7 @@ func (n *negotiation) describe(d webrtc.SessionDescription) bool {
 	if d.Type == webrtc.SDPTypeOffer {
 		n.offer = id
 	}
-	n.send(payloadOf(description{Type: d.Type.String(), SDP: sdp, ID: id, To: n.theirs}))
+	n.send(payloadOf(link.Description{Type: d.Type.String(), SDP: sdp, ID: id, To: n.theirs}))
 	return true
 }
 

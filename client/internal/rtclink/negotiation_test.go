@@ -53,8 +53,8 @@ func settled(t *testing.T, ends ...*end) {
 	}
 }
 
-func descriptionIn(p wire.Payload) description {
-	var d description
+func descriptionIn(p wire.Payload) link.Description {
+	var d link.Description
 	json.Unmarshal(p.Description, &d)
 	return d
 }
@@ -200,7 +200,7 @@ func TestStale(t *testing.T) {
 	a, b := connectedPair(t)
 	there, here := streams(t, a, b, "stays")
 	settled(t, a, b)
-	stale := []description{
+	stale := []link.Description{
 		{Type: "answer", SDP: "v=0\r\n", ID: "x.1", To: "y.1"},
 		{Type: "offer", SDP: "v=0\r\n", ID: "x.2", To: "other.7"},
 		{Type: "answer", SDP: "v=0\r\n"},
@@ -213,7 +213,7 @@ func TestStale(t *testing.T) {
 	}
 	theirs := make(chan string)
 	b.post(func() { theirs <- b.current.theirs })
-	if id := <-theirs; connectionOf(id) == "x" || connectionOf(id) == "" {
+	if id := <-theirs; link.ConnectionOf(id) == "x" || link.ConnectionOf(id) == "" {
 		t.Errorf("a stale description counts as the last one: %q", id)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"example.org/turnpike/client/internal/link"
 	"example.org/turnpike/signal/wire"
 )
 
@@ -16,14 +17,6 @@ const (
 	maxCandidateText = 1024
 	maxWaiting       = 1024 // payloads that are not handled yet
 )
-
-// description is an RTCSessionDescriptionInit with the names by which signal/PROTOCOL.md tells those that come too late.
-type description struct {
-	Type string `json:"type"`
-	SDP  string `json:"sdp"`
-	ID   string `json:"id,omitempty"`
-	To   string `json:"to,omitempty"`
-}
 
 // candidate is an RTCIceCandidateInit.
 type candidate struct {
@@ -36,15 +29,10 @@ type candidate struct {
 // theirCandidate is what counts of a candidate that the other side has found: the section does not matter in a bundle.
 type theirCandidate struct{ Candidate, UsernameFragment string }
 
-// connectionOf returns the part of a description's id that names the sender's RTCPeerConnection.
-func connectionOf(id string) string {
-	return id[:max(0, strings.LastIndexByte(id, '.'))]
-}
-
 // parsePayload returns the description of a payload, or else its candidates, without those that end the list.
-func parsePayload(p wire.Payload) (*description, []theirCandidate, error) {
+func parsePayload(p wire.Payload) (*link.Description, []theirCandidate, error) {
 	if p.Description != nil {
-		var d description
+		var d link.Description
 		if err := json.Unmarshal(p.Description, &d); err != nil {
 			return nil, nil, fmt.Errorf("parse a description: %w", err)
 		}
@@ -76,7 +64,7 @@ func parsePayload(p wire.Payload) (*description, []theirCandidate, error) {
 }
 
 // payloadOf encodes what cannot fail.
-func payloadOf(d description) wire.Payload {
+func payloadOf(d link.Description) wire.Payload {
 	raw, _ := json.Marshal(d)
 	return wire.Payload{Description: raw}
 }
