@@ -263,15 +263,8 @@ func TestNetcheckWatch(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	waitFor := func(want string) {
 		t.Helper()
-		for end := time.Now().Add(40 * time.Second); !regexp.MustCompile(want).MatchString(out.String()); time.Sleep(20 * time.Millisecond) {
-			select {
-			case err := <-ended:
-				t.Fatalf("netcheck ended: %v\n%s%s", err, out.String(), errs.String())
-			default:
-			}
-			if time.Now().After(end) {
-				t.Fatalf("no %s in\n%s%s", want, out.String(), errs.String())
-			}
+		if !out.await(40*time.Second, regexp.MustCompile(want).MatchString) {
+			t.Fatalf("no %s in\n%s%s", want, out.String(), errs.String())
 		}
 	}
 	waitFor(`Calls from here connect directly to most networks\.\n$`)

@@ -73,10 +73,8 @@ func (term *terminal) start(t *testing.T, stdin io.Reader, args ...string) *verb
 // says waits until v has printed text on stderr.
 func (v *verb) says(t *testing.T, text string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(v.stderr.String(), text); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s does not say %q but %q", strings.Join(v.cmd.Args, " "), text, v.stderr.String())
-		}
+	if !v.stderr.await(30*time.Second, func(said string) bool { return strings.Contains(said, text) }) {
+		t.Fatalf("%s does not say %q but %q", strings.Join(v.cmd.Args, " "), text, v.stderr.String())
 	}
 }
 
@@ -210,10 +208,8 @@ func pipeFile(t *testing.T) (stdin, file *os.File) {
 // receives waits until v has printed so many bytes.
 func (v *verb) receives(t *testing.T, size int) {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); len(v.stdout.String()) < size; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d bytes of %d arrived; the receiver said %q", len(v.stdout.String()), size, v.stderr.String())
-		}
+	if !v.stdout.await(60*time.Second, func(out string) bool { return len(out) >= size }) {
+		t.Fatalf("%d bytes of %d arrived; the receiver said %q", len(v.stdout.String()), size, v.stderr.String())
 	}
 }
 
@@ -355,10 +351,8 @@ func serveSSH(t *testing.T, far, near *terminal) {
 			t.Logf("sshd:\n%s", log.String())
 		}
 	})
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "listening on"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("sshd does not listen: %s", log.String())
-		}
+	if !log.await(20*time.Second, func(text string) bool { return strings.Contains(text, "listening on") }) {
+		t.Fatalf("sshd does not listen: %s", log.String())
 	}
 }
 

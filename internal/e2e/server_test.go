@@ -232,14 +232,42 @@ func client(host *netlab.Host, addr netip.AddrPort, ca *authority) *http.Client 
 
 // output collects what a process prints while the test reads it.
 type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
+	mu    sync.Mutex
+	buf   bytes.Buffer  // guarded by mu
+	grows chan struct{} // likewise; closed at the next Write, nil if nobody waits
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.grows != nil {
+		close(o.grows)
+		o.grows = nil
+	}
 	return o.buf.Write(p)
+}
+
+// await waits until is holds of everything printed so far, and reports false if that takes longer than d.
+func (o *output) await(d time.Duration, is func(text string) bool) bool {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	for {
+		o.mu.Lock()
+		text := o.buf.String()
+		if o.grows == nil {
+			o.grows = make(chan struct{})
+		}
+		grows := o.grows
+		o.mu.Unlock()
+		if is(text) {
+			return true
+		}
+		select {
+		case <-grows:
+		case <-end.C:
+			return false
+		}
+	}
 }
 
 func (o *output) String() string {
