@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"example.org/turnpike/auth"
 	"example.org/turnpike/internal/config"
@@ -149,16 +148,6 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // findingLine is one line.
 func findingLine(f probe.Finding) string { return harmless(findingText(f)) + "\n" }
-
-// harmless keeps a line from commanding the terminal. Parts of it may come from a server, from somebody in its place, or from a peer.
-func harmless(line string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, line)
-}
 
 func findingText(f probe.Finding) string {
 	if f.Note {

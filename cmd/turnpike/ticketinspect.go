@@ -157,18 +157,3 @@ func showObject(row func(heading, format string, args ...any), heading string, r
 		heading = ""
 	}
 }
-
-// printable keeps a claim on one line, without characters that would steer the terminal.
-func printable(s string) string {
-	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "..."
-	}
-	return s
-}
