@@ -124,7 +124,8 @@ func (p *Peer) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// SendDatagram sends one datagram, which may be lost. It fails without a path, and for one that is longer than the path takes.
+// SendDatagram sends one datagram, which may be lost. It fails without a path, and for one that is longer than the path takes. It waits
+// while 32 before it are on their way, which they stay where a path is lost.
 func (p *Peer) SendDatagram(data []byte) error {
 	l, _, err := p.current()
 	if err != nil {

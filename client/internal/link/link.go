@@ -77,7 +77,8 @@ type Link interface {
 	// Accept returns the next stream that the other side opened.
 	Accept(ctx context.Context) (Stream, error)
 
-	// SendDatagram sends one datagram, which may be lost. It fails for one that is longer than the path takes.
+	// SendDatagram sends one datagram, which may be lost. It fails for one that is longer than the path takes. It waits while 32
+	// before it are on their way, which they stay where a path is lost.
 	SendDatagram([]byte) error
 
 	// ReceiveDatagram returns the next datagram. Those that come while 128 wait are dropped.

@@ -202,6 +202,34 @@ func TestReset(t *testing.T) {
 	closesAtOnce(t, a) // what was given up holds nobody
 }
 
+// TestCloseEndsWrite closes a stream whose Write waits for a reader that does not read.
+func TestCloseEndsWrite(t *testing.T) {
+	a, b := pairOf(t, nil)
+	x, y := streamsOf(t, a, b, "stuck")
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := x.Write(make([]byte, 64<<20)) // more than all windows take
+		wrote <- err
+	}()
+	if _, err := y.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-wrote:
+		if err == nil {
+			t.Error("Write says that all was written")
+		}
+	case <-within(t).Done():
+		t.Fatal("Write goes on waiting")
+	}
+	if _, err := io.Copy(io.Discard, y); err == nil {
+		t.Error("the other side reads an end in order")
+	}
+}
+
 // TestReadIsTold ends a stream twice, as programs do: CloseWrite, and Close after the answer. The other side says once that it has read all.
 func TestReadIsTold(t *testing.T) {
 	a, b := pairOf(t, nil)

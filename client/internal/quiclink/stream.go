@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -23,6 +24,8 @@ type stream struct {
 	*quic.Stream
 	conn *conn
 	name string
+
+	writing atomic.Int32 // Calls of Write that have not returned.
 
 	end   sync.Once // Writing was ended.
 	pace  pace
@@ -54,6 +57,8 @@ func (s *stream) Write(b []byte) (int, error) {
 		}
 		s.SetPriority(urgency, true)
 	}
+	s.writing.Add(1)
+	defer s.writing.Add(-1)
 	n, err := s.Stream.Write(b)
 	return n, explain(err)
 }
@@ -123,8 +128,13 @@ func (s *stream) CloseWrite() (err error) {
 	return err
 }
 
-// Close ends writing in order, and gives up reading.
+// Close ends writing in order, and gives up reading. Where a Write still waits, nothing can end in order: the stream is reset, and
+// the Write fails.
 func (s *stream) Close() error {
+	if s.writing.Load() > 0 {
+		s.Reset()
+		return nil
+	}
 	err := s.CloseWrite()
 	s.CancelRead(0)
 	s.tellRead()
