@@ -37,8 +37,9 @@ type Config struct {
 	// Ticket is a JWT from POST /api/v1/tickets, from `turnpike ticket`, or from an app that the server trusts. Once it has
 	// expired, no new session can begin with it.
 	Ticket string
-	// GetTicket returns a ticket whenever a new session begins, and before one ends that may not become older. An error that
-	// is an [*Error], and not Retryable, ends the session.
+	// GetTicket returns a ticket whenever a new session begins, and before one ends that may not become older. Where a session
+	// begins, an error that is an [*Error], and not Retryable, is the end; any other is tried again. It must return once its
+	// context has ended: Close waits for it.
 	GetTicket func(context.Context) (string, error)
 	// Invite is what stands behind # in an invite link, or the whole link.
 	Invite string
