@@ -423,7 +423,8 @@ func claimFlood(t *testing.T) {
 	data := dialAs(t, s, "tcp", cred)
 	data.refuse(508, stun.MethodConnectionBind, id)
 	waitCounted(t, s, "peer_connections_failed", "too_many", 1)
-	newBridge(t, s, "tcp", mintREST(t, "bob", time.Hour)).another(t, s, "tcp", mintREST(t, "bob", time.Hour))
+	bob := mintREST(t, "bob", time.Hour)
+	newBridge(t, s, "tcp", bob).another(t, s, "tcp", bob)
 
 	_, _ = open[0].client.conn.Close(), open[0].peer.conn.Close()
 	waitFor(t, "the first to be gone", func() bool {
