@@ -112,6 +112,8 @@ func table() []rule {
 			why: "likewise, and a client that is written from the protocol's page judges the server's reading of it"},
 		{from: "example.org/turnpike/internal/probe", never: ours, but: []string{"example.org/turnpike/auth", "example.org/turnpike/internal/config", "example.org/turnpike/signal/wire"},
 			why: "what tries a server takes it for a stranger: it reads the API's answers and the protocol's by itself"},
+		{from: "example.org/turnpike/internal/filetransfer", never: ours, tests: true,
+			why: "files go over any streams: what it asks of the network is an interface of its own"},
 		{from: ours, unless: []string{"example.org/turnpike/cmd/...", "example.org/turnpike/internal/probe"}, never: "example.org/turnpike/internal/probe/...",
 			why: "what is tried knows nothing of what tries it"},
 		{from: ours, unless: []string{"example.org/turnpike/cmd/...", "example.org/turnpike/internal/probe", "example.org/turnpike/client/..."}, never: pionTURN,
