@@ -28,6 +28,15 @@ func (l *liveLink) conn(of link.Stream) *Conn {
 // Peer is the other side.
 func (c *Conn) Peer() *Peer { return c.from.peer }
 
+// ChannelBinding returns 32 bytes that only the two ends of this stream's connection have in common: nobody between them has the same.
+// With QUIC, connections of one link have different ones. It fails once the handshake's secrets are gone.
+func (c *Conn) ChannelBinding() ([]byte, error) { return c.stream.ChannelBinding() }
+
+// PeerCertificate returns the SHA-256 of the certificate that the other side has shown. It is the same for all streams and connections
+// of a link, and another one after the other side has begun anew. So a stream with the certificate of another stream whose binding was
+// proved comes from the same peer.
+func (c *Conn) PeerCertificate() [32]byte { return c.stream.PeerCertificate() }
+
 // Close ends writing in order, and gives up reading.
 func (c *Conn) Close() error {
 	err := c.stream.Close()

@@ -102,6 +102,12 @@ type Stream interface {
 	Reset()
 	// Name is the name that the side that opened the stream gave it.
 	Name() string
+	// ChannelBinding returns 32 bytes that only the two ends of the stream's connection have in common. Every side between them
+	// would have a connection to each, and so two others.
+	ChannelBinding() ([]byte, error)
+	// PeerCertificate returns the SHA-256 of the certificate that the other side has shown on the stream's connection. It is the same
+	// for all connections of one link of the other side.
+	PeerCertificate() [32]byte
 }
 
 // Message is what a page says to a program. Chat has the topic turnpike.chat and an object of text and at as its data, just

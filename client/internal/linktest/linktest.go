@@ -253,7 +253,7 @@ func (l *Link) Open(ctx context.Context, name string) (link.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	here, there := pipe(name)
+	here, there := pipe(name, l.name, other.name)
 	l.mu.Lock()
 	l.streams = append(l.streams, here)
 	l.mu.Unlock()

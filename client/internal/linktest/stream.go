@@ -1,6 +1,7 @@
 package linktest
 
 import (
+	"crypto/sha256"
 	"io"
 	"net"
 	"os"
@@ -119,12 +120,24 @@ func (h *half) reset() {
 type stream struct {
 	name    string
 	in, out *half
+	links   [2]string // the names of this end's link and of the other's
 }
 
-// pipe returns the two ends of a stream.
-func pipe(name string) (here, there *stream) {
+// pipe returns the two ends of a stream between two links.
+func pipe(name, from, to string) (here, there *stream) {
 	up, down := newHalf(), newHalf()
-	return &stream{name, down, up}, &stream{name, up, down}
+	return &stream{name, down, up, [2]string{from, to}}, &stream{name, up, down, [2]string{to, from}}
+}
+
+// ChannelBinding is of the names of both links, in alphabetical order.
+func (s *stream) ChannelBinding() ([]byte, error) {
+	sum := sha256.Sum256([]byte("binding of " + min(s.links[0], s.links[1]) + " and " + max(s.links[0], s.links[1])))
+	return sum[:], nil
+}
+
+// PeerCertificate is of the name of the other link.
+func (s *stream) PeerCertificate() [32]byte {
+	return sha256.Sum256([]byte("certificate of " + s.links[1]))
 }
 
 func (s *stream) Read(b []byte) (int, error)  { return s.in.read(b) }

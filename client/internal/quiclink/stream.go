@@ -39,6 +39,22 @@ func (s *stream) Name() string         { return s.name }
 func (s *stream) LocalAddr() net.Addr  { return s.conn.q.LocalAddr() }
 func (s *stream) RemoteAddr() net.Addr { return s.conn.q.RemoteAddr() }
 
+// exporterLabel is that of RFC 8446 §7.5 for bindings.
+const exporterLabel = "EXPORTER-turnpike-binding"
+
+// ChannelBinding returns what TLS exports on the stream's connection.
+func (s *stream) ChannelBinding() ([]byte, error) {
+	state := s.conn.q.ConnectionState().TLS
+	binding, err := state.ExportKeyingMaterial(exporterLabel, nil, 32)
+	if err != nil {
+		return nil, fmt.Errorf("export the binding of the QUIC connection: %w", err)
+	}
+	return binding, nil
+}
+
+// PeerCertificate returns the fingerprint of the certificate that the other side has shown.
+func (s *stream) PeerCertificate() [32]byte { return s.conn.peer }
+
 // Read reads, and tells the other side once the program has seen the end.
 func (s *stream) Read(b []byte) (int, error) {
 	n, err := s.Stream.Read(b)

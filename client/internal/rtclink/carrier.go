@@ -1,6 +1,7 @@
 package rtclink
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -49,13 +50,22 @@ type carrier struct {
 	theirs   map[string]bool // labels that are no streams, of channels that the other side has opened
 }
 
+// peerCertificate returns the SHA-256 of the certificate that the other side has shown in DTLS.
+func (c *carrier) peerCertificate() ([32]byte, error) {
+	der := c.pc.SCTP().Transport().GetRemoteCertificate()
+	if len(der) == 0 {
+		return [32]byte{}, errors.New("the other side has shown no certificate yet")
+	}
+	return sha256.Sum256(der), nil
+}
+
 // configuration is that of new PeerConnections.
 func (l *Link) configuration() webrtc.Configuration {
 	policy := webrtc.ICETransportPolicyAll
 	if l.config.RelayOnly {
 		policy = webrtc.ICETransportPolicyRelay
 	}
-	return webrtc.Configuration{ICEServers: l.servers, ICETransportPolicy: policy}
+	return webrtc.Configuration{ICEServers: l.servers, ICETransportPolicy: policy, Certificates: []webrtc.Certificate{l.identity.certificate}}
 }
 
 // newCarrier makes a PeerConnection, whose events go to the goroutine of the link.
@@ -160,7 +170,14 @@ func (c *carrier) open(name string) (*Stream, error) {
 
 // stream begins to read a channel for which there is a booking.
 func (c *carrier) stream(name string, raw rawChannel, ours bool) (*Stream, error) {
+	peer, err := c.peerCertificate()
+	if err != nil { // pion opens no channel before its handshake is over.
+		_ = raw.Close()
+		c.unbook()
+		return nil, err
+	}
 	s := newStream(c, name, raw, ours)
+	s.peer = peer
 	c.mu.Lock()
 	c.streams[s] = struct{}{}
 	c.mu.Unlock()

@@ -45,6 +45,7 @@ type Link struct {
 	config    link.Config
 	logger    *slog.Logger
 	api       *webrtc.API
+	identity  identity
 	done      chan struct{}
 	wake      chan struct{}
 	accepting chan *Stream
@@ -96,6 +97,9 @@ func newLink(config link.Config, tune func(*webrtc.SettingEngine)) (*Link, error
 	l.incoming.take = config.OnMessage
 	l.close = sync.OnceValue(l.shutDown)
 	var err error
+	if l.identity, err = newIdentity(); err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
 	if l.current, err = newNegotiation(l); err != nil {
 		return nil, fmt.Errorf("prepare WebRTC: %w", err)
 	}

@@ -38,7 +38,8 @@ type Stream struct {
 	carrier  *carrier
 	name     string
 	raw      rawChannel
-	ours     bool // we have opened it, and so we tell the SDK that it is closed
+	peer     [32]byte // the SHA-256 of the other side's certificate
+	ours     bool     // we have opened it, and so we tell the SDK that it is closed
 	incoming chan []byte
 	taken    chan int
 	low      chan struct{} // there may be room for more
@@ -81,6 +82,14 @@ func newStream(c *carrier, name string, raw rawChannel, ours bool) *Stream {
 
 // Name is the label of the channel.
 func (s *Stream) Name() string { return s.name }
+
+// ChannelBinding is of the fingerprints of both certificates: DTLS has an exporter, but browsers do not show it.
+func (s *Stream) ChannelBinding() ([]byte, error) {
+	return fingerprintBinding(s.carrier.link.identity.fingerprint, s.peer), nil
+}
+
+// PeerCertificate returns the SHA-256 of the certificate that the other side has shown.
+func (s *Stream) PeerCertificate() [32]byte { return s.peer }
 
 // Read reads what the other side wrote.
 func (s *Stream) Read(p []byte) (int, error) {
