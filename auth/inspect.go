@@ -99,6 +99,11 @@ func (v *Verifier) rulesOf(iss string) (rules, bool) {
 	if is := v.issuers[iss]; is != nil {
 		return rules{name: is.Name, iss: iss, audience: is.Audience, algorithms: is.Algorithms, leeway: is.Leeway, key: is.key}, true
 	}
+	if iss == MachineIssuer && v.machines != nil {
+		return rules{
+			name: MachineIssuer, iss: iss, audience: ticketAudience, algorithms: []string{jwt.SigningMethodEdDSA.Alg()}, leeway: leeway, key: v.machines.keyOf,
+		}, true
+	}
 	s := v.own.signer
 	return rules{
 		name: Issuer, iss: Issuer, audience: s.audience, algorithms: []string{jwt.SigningMethodHS256.Alg()}, leeway: leeway,

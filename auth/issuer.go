@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -91,11 +90,16 @@ func (c *IssuerConfig) Check() []*IssuerFault {
 		refuse("name", `is missing; write a short word, like "app": the IDs of its users begin with it`)
 	case c.Name == Issuer:
 		refuse("name", "%q is this server's own; choose another", c.Name)
+	case c.Name == MachineIssuer:
+		refuse("name", "%q is for the machines that have joined; choose another", c.Name)
 	case len(c.Name) > maxIssuerName || strings.ContainsFunc(c.Name, notInNames):
 		refuse("name", `%q is not a name for an issuer; use 1 to %d of a-z, A-Z, 0-9, ".", "_" and "-"`, c.Name, maxIssuerName)
 	}
-	if c.Issuer == Issuer {
+	switch c.Issuer {
+	case Issuer:
 		refuse("issuer", "%q is the issuer of this server's own tickets; the app must use another", c.Issuer)
+	case MachineIssuer:
+		refuse("issuer", "%q is the issuer of tickets that machines sign; the app must use another", c.Issuer)
 	}
 	if len(c.Algorithms) == 0 {
 		refuse("algorithms", `is missing; write what the app signs with, like ["ES256"]: %s`, strings.Join(c.fitting(), ", "))
@@ -298,7 +302,7 @@ func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 	if err != nil || expires == nil {
 		return Ticket{}, errors.Join(errors.New("no expiry"), err) // The parser has checked this, too.
 	}
-	tk.Expires, tk.Issued = expires.UTC(), is.issued(claims)
+	tk.Expires, tk.Issued = expires.UTC(), claims.issued(is.now())
 	if tk.User.Subject, err = claims.identifier("sub", maxSubjectBytes); err != nil {
 		return Ticket{}, err
 	}
@@ -315,20 +319,6 @@ func (is *issuer) ticket(claims claimSet) (tk Ticket, err error) {
 		return Ticket{}, err
 	}
 	return tk, nil
-}
-
-// issued returns when a token was made, which decides only whether it is of the
-// time before a kick; zero: it does not say. An app's clock may be ahead.
-func (is *issuer) issued(claims claimSet) time.Time {
-	seconds, err := strconv.ParseFloat(string(claims["iat"]), 64)
-	if err != nil || !(seconds > 0 && seconds <= maxExpiry) {
-		return time.Time{}
-	}
-	made, now := time.UnixMicro(int64(seconds*1e6)), is.now()
-	if made.After(now) {
-		made = now
-	}
-	return made.UTC().Truncate(time.Microsecond)
 }
 
 // rights fills in rooms and role.

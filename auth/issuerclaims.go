@@ -162,6 +162,20 @@ func (c claimSet) date(name string) (*jwt.NumericDate, error) {
 	return jwt.NewNumericDate(time.Unix(int64(seconds), 0)), nil
 }
 
+// issued returns when a token was made, which decides only whether it is of the
+// time before a kick; zero: it does not say. The signer's clock may be ahead.
+func (c claimSet) issued(now time.Time) time.Time {
+	seconds, err := strconv.ParseFloat(string(c["iat"]), 64)
+	if err != nil || !(seconds > 0 && seconds <= maxExpiry) {
+		return time.Time{}
+	}
+	made := time.UnixMicro(int64(seconds * 1e6))
+	if made.After(now) {
+		made = now
+	}
+	return made.UTC().Truncate(time.Microsecond)
+}
+
 // The methods below implement jwt.Claims.
 
 func (c claimSet) GetExpirationTime() (*jwt.NumericDate, error) { return c.date("exp") }

@@ -16,13 +16,15 @@ import (
 // and those of the apps that the operator named.
 //
 //	token ── iss, not yet verified ─┬─▶ Tickets      our secret, HS256
+//	                                ├─▶ Machines     the key that a machine joined with, EdDSA
 //	                                └─▶ the issuer   its own key, algorithms and audience
 //
 // The iss claim only chooses whose key must have signed the token.
 type Verifier struct {
-	own     *Tickets
-	refuses func(Ticket) error
-	issuers map[string]*issuer // By iss.
+	own      *Tickets
+	refuses  func(Ticket) error
+	issuers  map[string]*issuer // By iss.
+	machines *Machines          // Nil: none.
 }
 
 // NewVerifier returns a verifier of our own tickets and those of issuers. refuses
@@ -57,6 +59,9 @@ func NewVerifier(own *Tickets, refuses func(Ticket) error, issuers []IssuerConfi
 	return v, nil
 }
 
+// AdmitMachines has the verifier take the tickets of machines, too. Call it once, before any other method.
+func (v *Verifier) AdmitMachines(m *Machines) { v.machines = m }
+
 // Close stops reading JWKS pages. It is safe to call it twice.
 func (v *Verifier) Close() {
 	for _, is := range v.issuers {
@@ -79,7 +84,7 @@ func (v *Verifier) Verify(token string) (Ticket, error) {
 }
 
 func (v *Verifier) verify(token string) (Ticket, error) {
-	if len(v.issuers) == 0 {
+	if len(v.issuers) == 0 && v.machines == nil {
 		return v.own.Verify(token)
 	}
 	iss, err := issuerOf(token)
@@ -89,17 +94,24 @@ func (v *Verifier) verify(token string) (Ticket, error) {
 	if is := v.issuers[iss]; is != nil {
 		return is.verify(token)
 	}
+	if iss == MachineIssuer && v.machines != nil {
+		return v.machines.Verify(token)
+	}
 	if iss != Issuer {
 		return Ticket{}, refuse("no issuer has iss %.100q", iss)
 	}
 	return v.own.Verify(token)
 }
 
-// Knows reports whether a user's tickets can verify at all: the user is ours, or of
-// an issuer that is configured.
+// Knows reports whether a user's tickets can verify at all: the user is ours, a
+// machine, or of an issuer that is configured.
 func (v *Verifier) Knows(user User) bool {
 	if user.Issuer == Issuer {
 		return true
+	}
+	if user.Issuer == MachineIssuer && v.machines != nil {
+		_, found := v.machines.Find(user.Subject)
+		return found
 	}
 	for _, is := range v.issuers {
 		if is.Name == user.Issuer {
@@ -133,16 +145,38 @@ func (v *Verifier) issClaims() []string { return slices.Sorted(maps.Keys(v.issue
 
 // issuerOf reads the iss claim of a token that is not verified yet.
 func issuerOf(token string) (string, error) {
-	if err := checkSpelling(token, maxForeignTokenBytes); err != nil {
+	claims, err := unverified(token)
+	if err != nil {
 		return "", err
-	}
-	claims := claimSet{}
-	if _, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(token, &claims); err != nil {
-		return "", refuse("%w", err)
 	}
 	iss, err := claims.GetIssuer()
 	if err != nil {
 		return "", refuse("%w", err)
 	}
 	return iss, nil
+}
+
+// subjectOf is issuerOf for sub.
+func subjectOf(token string) (string, error) {
+	claims, err := unverified(token)
+	if err != nil {
+		return "", err
+	}
+	sub, err := claims.GetSubject()
+	if err != nil {
+		return "", refuse("%w", err)
+	}
+	return sub, nil
+}
+
+// unverified reads the claims of a token that anybody may have made.
+func unverified(token string) (claimSet, error) {
+	if err := checkSpelling(token, maxForeignTokenBytes); err != nil {
+		return nil, err
+	}
+	claims := claimSet{}
+	if _, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(token, &claims); err != nil {
+		return nil, refuse("%w", err)
+	}
+	return claims, nil
 }

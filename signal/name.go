@@ -13,6 +13,7 @@ import (
 type askedName struct {
 	shown, canonical string
 	chosen           bool   // the user chose it
+	kept             bool   // it is kept for a user who need not be online: nobody else gets it
 	space            string // where a name that the user did not choose must be nobody else's: Server.nameSpace
 
 	// Of a session that comes back from another process.
@@ -34,8 +35,11 @@ func (srv *Server) nameOf(ticket *auth.Ticket, said string) (asked askedName, er
 }
 
 // mayChooseName reports whether the user of a ticket chooses its name. The maker of the ticket vouches for the names of all
-// others.
+// others, and a machine's is its own.
 func mayChooseName(ticket *auth.Ticket) bool {
+	if ticket.User.Issuer == auth.MachineIssuer {
+		return false
+	}
 	return ticket.Name == "" || ticket.Chosen || ticket.Role == auth.RoleGuest
 }
 
@@ -43,13 +47,20 @@ func mayChooseName(ticket *auth.Ticket) bool {
 func (srv *Server) chosenName(name string, user auth.User) (asked askedName, err error) {
 	asked.chosen, asked.space = true, srv.nameSpace(user.Issuer)
 	asked.shown, asked.canonical, err = auth.CleanName(name)
+	asked.kept = srv.keepsName(asked.canonical, user)
 	return asked, err
+}
+
+// keepsName reports whether a name is kept from a user. The caller need not hold mu.
+func (srv *Server) keepsName(canonical string, user auth.User) bool {
+	return srv.cfg.KeepsName != nil && srv.cfg.KeepsName(canonical, user)
 }
 
 // vouchedName makes a name fit that its user cannot change.
 func (srv *Server) vouchedName(name string, user auth.User) askedName {
 	shown := cmp.Or(auth.FitName(name), user.PlaceholderName())
-	return askedName{shown: shown, canonical: auth.CanonicalName(shown), space: srv.nameSpace(user.Issuer)}
+	canonical := auth.CanonicalName(shown)
+	return askedName{shown: shown, canonical: canonical, space: srv.nameSpace(user.Issuer), kept: srv.keepsName(canonical, user)}
 }
 
 // restoredName returns the name of a session that comes back from another process. Its user may have chosen it, but is
@@ -57,6 +68,9 @@ func (srv *Server) vouchedName(name string, user auth.User) askedName {
 func (srv *Server) restoredName(token *auth.Resume) askedName {
 	asked := srv.vouchedName(cmp.Or(token.Base, token.Name), token.Ticket.User)
 	asked.former, asked.since, asked.chosen = auth.FitName(token.Name), token.Named, token.Chosen
+	if srv.keepsName(auth.CanonicalName(asked.former), token.Ticket.User) { // since then
+		asked.former = auth.NumberName(asked.shown, 2)
+	}
 	return asked
 }
 
@@ -73,7 +87,7 @@ func (srv *Server) freeName(u *user, asked askedName) (name, canonical string, o
 			return asked.former, canonical, true
 		}
 	}
-	if isFree(asked.canonical) {
+	if !asked.kept && isFree(asked.canonical) {
 		return asked.shown, asked.canonical, true
 	}
 	if asked.chosen && asked.former == "" {

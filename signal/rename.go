@@ -34,7 +34,7 @@ func (s *session) rename(m *wire.Rename) *wire.Error {
 func (srv *Server) changeName(u *user, asked askedName, by *session) *wire.Error {
 	name, canonical, ok := srv.freeName(u, asked)
 	if !ok {
-		return srv.nameTaken(u, asked.canonical)
+		return srv.nameTaken(u, asked)
 	}
 	srv.notePresence(u, true)
 	srv.dropName(u)

@@ -3,6 +3,7 @@ package signal
 import (
 	"slices"
 
+	"example.org/turnpike/auth"
 	"example.org/turnpike/signal/wire"
 )
 
@@ -19,7 +20,9 @@ func (r *room) absentBefore(s *session) (absent *session) {
 		switch {
 		case other.away == nil:
 		case other.user == s.user:
-			return other
+			if s.ticket.User.Issuer != auth.MachineIssuer { // several commands of a machine are there at once
+				return other
+			}
 		case other.away.told && isAtPlaceOf(s, other) && (absent == nil || other.away.since.Before(absent.away.since)):
 			absent = other
 		}
@@ -88,10 +91,13 @@ func (r *room) isFull() *wire.Error {
 
 func isAway(s *session) bool { return s.away != nil }
 
-// nameTaken says that another user than u has a name, and whether to try again soon. The caller holds mu.
-func (srv *Server) nameTaken(u *user, canonical string) *wire.Error {
+// nameTaken says that another user than u has the name that is asked for, and whether to try again soon. The caller holds mu.
+func (srv *Server) nameTaken(u *user, asked askedName) *wire.Error {
+	if asked.kept {
+		return newError(wire.CodeNameTaken, "That is the name of a machine; choose another.")
+	}
 	e := newError(wire.CodeNameTaken, "Somebody who is online has that name; choose another.")
-	e.Away = !slices.ContainsFunc(srv.names[canonical], func(holder *user) bool {
+	e.Away = !slices.ContainsFunc(srv.names[asked.canonical], func(holder *user) bool {
 		return holder != u && slices.ContainsFunc(holder.sessions, func(s *session) bool { return !isAway(s) })
 	})
 	return e

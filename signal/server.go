@@ -64,6 +64,9 @@ type Config struct {
 	// KickedFrom reports whether a ticket does not open a room any more, because its user was thrown out of that after the
 	// ticket was issued. It must be quick, and must not block. Nil: never. KickUser takes those out who are in.
 	KickedFrom func(ticket auth.Ticket, room string) bool
+	// KeepsName reports whether a name, in its canonical form, is kept for a user who need not be online, and is not this one. It must be
+	// quick, and must not block. Nil: none is.
+	KeepsName func(canonical string, from auth.User) bool
 	// Presence says whom the members of each issuer see. An issuer that is not there has PresenceAll.
 	Presence map[string]Presence
 	// MaxSession is how old the sessions of an issuer may become, unless a fresh ticket refreshes them. An issuer that is not

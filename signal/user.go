@@ -57,7 +57,7 @@ func (srv *Server) goOnline(id string, asked askedName) (*user, *wire.Error) {
 	}
 	name, canonical, ok := srv.freeName(nil, asked)
 	if !ok {
-		return nil, srv.nameTaken(nil, asked.canonical)
+		return nil, srv.nameTaken(nil, asked)
 	}
 	u = &user{id: id, issuer: issuerOf(id), use: srv.useOf(id)}
 	srv.users[id] = u

@@ -155,6 +155,9 @@ func (c *Config) ACMEProblemFile() string { return filepath.Join(c.ACMEDir(), "p
 // LedgerFile returns the path of the list of invites that were made, used and revoked.
 func (c *Config) LedgerFile() string { return filepath.Join(c.StateDir, "invites") }
 
+// MachinesFile returns the path of the list of machines that have joined.
+func (c *Config) MachinesFile() string { return filepath.Join(c.StateDir, "machines") }
+
 // AdminSocket returns the path of the socket by which the commands on this machine reach the running server.
 func (c *Config) AdminSocket() string { return filepath.Join(c.StateDir, "admin.sock") }
 

@@ -61,6 +61,7 @@ type Limits struct {
 	TicketsPerMinute          int
 	InvitesPerUser            int
 	InviteRequestsPerMinute   int
+	Machines                  int // 0: none may join
 	APIRequestsPerSecond      int
 }
 
@@ -108,6 +109,7 @@ func defaultLimits() Limits {
 		TicketsPerMinute:          600,
 		InvitesPerUser:            64,
 		InviteRequestsPerMinute:   60,
+		Machines:                  1024,
 		APIRequestsPerSecond:      100,
 	}
 }
@@ -165,6 +167,7 @@ func (l *Limits) keys() []key {
 		count("tickets_per_minute_per_address", &l.TicketsPerMinute, "tickets and ICE servers that one address gets over HTTP"),
 		count("invites_per_user", &l.InvitesPerUser, "invites that one user has made and that are good, at a time; four times as many with those of a day before, and 64 times as many with those of users who came by them"),
 		count("invite_requests_per_minute_per_user", &l.InviteRequestsPerMinute, "requests about invites, from one user"),
+		{name: "limits.machines", value: number{&l.Machines, 0}, help: "machines that have joined (turnpike join); 0: none may join"},
 		count("api_requests_per_second_per_address", &l.APIRequestsPerSecond, "requests of backends, with one of auth.api_keys, from one address; sixty times that at once, and a tenth of it for long lists"),
 	}
 }

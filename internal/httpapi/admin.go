@@ -70,6 +70,8 @@ func (a *API) adminPaths() []adminPath {
 		{http.MethodGet, "/api/v1/admin/rooms", a.getRooms, true},
 		{http.MethodGet, "/api/v1/admin/rooms/{room}", a.getRoom, false},
 		{http.MethodDelete, "/api/v1/admin/rooms/{room}/users/{user}", a.deleteRoomUser, false},
+		{http.MethodGet, "/api/v1/admin/machines", a.getMachines, true},
+		{http.MethodDelete, "/api/v1/admin/machines/{name}", a.deleteMachine, false},
 		{http.MethodPost, "/api/v1/admin/tickets", a.postAdminTicket, false},
 		{http.MethodPost, "/api/v1/admin/invites", a.postAdminInvite, false},
 	}

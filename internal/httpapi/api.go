@@ -1,7 +1,7 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, invites, iceservers, relays, turncredentials and client, and those of backends (admin):
-// adminusers, adminrooms, admintickets and admininvites. A request passes the checks that
+// Each endpoint has a file: tickets, invites, machines, iceservers, relays, turncredentials and client, and those of backends (admin):
+// adminusers, adminrooms, adminmachines, admintickets and admininvites. A request passes the checks that
 // all of them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is
 // written as JSON.
 package httpapi
@@ -61,7 +61,11 @@ type Config struct {
 	InviteMaxTTL time.Duration // of an invite that a user makes; 0: users make none
 	InvitesEach  int           // that a user may have at a time
 
-	// NameTaken reports whether somebody online has a name, in its canonical form.
+	Machines       Machines
+	MachinesAtMost int                                         // 0: none may join
+	RevokeMachine  func(name string) (sessions int, err error) // auth.ErrNoMachine: there is none
+
+	// NameTaken reports whether somebody online, or a machine, has a name, in its canonical form.
 	NameTaken func(canonical string) bool
 	// OriginRefused is told of each origin whose pages may not use the API. It must be quick. May be nil.
 	OriginRefused func(origin string)
@@ -125,6 +129,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/ice-servers", a.endpoint(methods{http.MethodGet: a.getICEServers}))
 	mux.Handle("/api/v1/invites", a.endpoint(methods{http.MethodPost: a.postInvite, http.MethodGet: a.getInvites}))
 	mux.Handle("/api/v1/invites/{id}", a.endpoint(methods{http.MethodDelete: a.deleteInvite}))
+	mux.Handle("/api/v1/machines", a.endpoint(methods{http.MethodPost: a.postMachine}))
+	mux.Handle("/api/v1/machines/{name}", a.endpoint(methods{http.MethodGet: a.getMachine}))
 	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(methods{http.MethodGet: a.getRelay}))
 	mux.Handle("/api/v1/turn-credentials", a.endpoint(methods{http.MethodGet: a.getTURNCredentials}))
 	for _, p := range a.adminPaths() {

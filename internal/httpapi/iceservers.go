@@ -84,40 +84,51 @@ type iceAnswer struct {
 
 // getICEServers gives the bearer of a ticket a credential that belongs to no session.
 func (a *API) getICEServers(r *http.Request) (any, *apiError) {
-	token := bearer(r)
-	if token == "" {
-		return nil, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
-	}
-	if apiErr := a.drained(); apiErr != nil {
-		return nil, apiErr
-	}
-	if apiErr := a.mayTry(r); apiErr != nil {
-		return nil, apiErr
-	}
-	ticket, err := a.cfg.VerifyTicket(token)
-	if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
-		return nil, &apiError{
-			Status: http.StatusServiceUnavailable, Code: "internal", Message: "The server cannot check the ticket now; try again later.",
-			retryAfter: unavailable.RetryAfter,
+	if bearer(r) != "" {
+		if apiErr := a.drained(); apiErr != nil {
+			return nil, apiErr
 		}
 	}
-	if errors.Is(err, auth.ErrExpired) {
-		a.log.Debug("ticket refused", "client", a.cfg.TrustedProxies.ClientAddr(r), "claims", auth.Claimed(token), "err", err)
-		return nil, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This ticket has expired."}
-	}
-	if errors.Is(err, auth.ErrKicked) { // somebody has signed it: nobody is guessing
-		a.logRefused(r, "ticket", token, err)
-		return nil, unauthorized("This ticket is not valid.")
-	}
-	if err != nil {
-		a.logRefused(r, "ticket", token, err)
-		return nil, a.failed(r, "This ticket is not valid.")
+	ticket, apiErr := a.bearerTicket(r)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	if apiErr := a.mayHave(r); apiErr != nil {
 		return nil, apiErr
 	}
 	cred := a.cfg.Credentials.MintRelayOnly(ticket.User.String(), a.cfg.CredentialTTL)
 	return iceAnswer{a.cfg.ICEServers.List(r.Host, cred), cred.Expires, int64(a.cfg.CredentialTTL.Seconds())}, nil
+}
+
+// bearerTicket returns the ticket that a request comes with.
+func (a *API) bearerTicket(r *http.Request) (auth.Ticket, *apiError) {
+	token := bearer(r)
+	if token == "" {
+		return auth.Ticket{}, unauthorized("Send a ticket as \"Authorization: Bearer TICKET\".")
+	}
+	if apiErr := a.mayTry(r); apiErr != nil {
+		return auth.Ticket{}, apiErr
+	}
+	ticket, err := a.cfg.VerifyTicket(token)
+	if unavailable, ok := errors.AsType[*auth.KeysUnavailableError](err); ok {
+		return auth.Ticket{}, &apiError{
+			Status: http.StatusServiceUnavailable, Code: "internal", Message: "The server cannot check the ticket now; try again later.",
+			retryAfter: unavailable.RetryAfter,
+		}
+	}
+	if errors.Is(err, auth.ErrExpired) {
+		a.log.Debug("ticket refused", "client", a.cfg.TrustedProxies.ClientAddr(r), "claims", auth.Claimed(token), "err", err)
+		return auth.Ticket{}, &apiError{Status: http.StatusUnauthorized, Code: "expired", Message: "This ticket has expired."}
+	}
+	if errors.Is(err, auth.ErrKicked) { // somebody has signed it: nobody is guessing
+		a.logRefused(r, "ticket", token, err)
+		return auth.Ticket{}, unauthorized("This ticket is not valid.")
+	}
+	if err != nil {
+		a.logRefused(r, "ticket", token, err)
+		return auth.Ticket{}, a.failed(r, "This ticket is not valid.")
+	}
+	return ticket, nil
 }
 
 // List returns a STUN and a TURN server for a client that reached us by the Host header host. It names one address for

@@ -40,7 +40,7 @@ func (a *API) postTicket(r *http.Request) (any, *apiError) {
 		return nil, badRequest("name", sentence(err))
 	}
 	if a.cfg.NameTaken(canonical) {
-		return nil, &apiError{Status: http.StatusConflict, Code: "name-taken", Message: "Somebody who is online has this name; choose another.", Field: "name"}
+		return nil, &apiError{Status: http.StatusConflict, Code: "name-taken", Message: "Somebody who is online, or a machine, has this name; choose another.", Field: "name"}
 	}
 	if apiErr := a.useInvite(invite); apiErr != nil { // last of all, so that a bad name costs no use
 		return nil, apiErr

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,6 +57,34 @@ func (c *AdminClient) Users(ctx context.Context) ([]httpapi.User, error) {
 	}
 }
 
+// Machine is a machine that has joined.
+type Machine = httpapi.ListedMachine
+
+// Machines returns the machines that have joined.
+func (c *AdminClient) Machines(ctx context.Context) ([]Machine, error) {
+	all := []Machine{}
+	for after := ""; ; {
+		var answer struct {
+			Machines []Machine
+			Next     string
+		}
+		if err := c.do(ctx, http.MethodGet, "/machines?after="+url.QueryEscape(after), &answer); err != nil {
+			return nil, err
+		}
+		all = append(all, answer.Machines...)
+		if after = answer.Next; after == "" {
+			return all, nil
+		}
+	}
+}
+
+// RevokeMachine ends a machine, and returns how many sessions it had. auth.ErrNoMachine: there is none of this name.
+func (c *AdminClient) RevokeMachine(ctx context.Context, name string) (sessions int, err error) {
+	var answer struct{ Sessions int }
+	err = c.do(ctx, http.MethodDelete, "/machines/"+url.PathEscape(name), &answer)
+	return answer.Sessions, err
+}
+
 // Kick throws a user out, and returns how many sessions that concerned.
 func (c *AdminClient) Kick(ctx context.Context, who auth.Kick) (sessions int, err error) {
 	path := "/users/" + url.PathEscape(who.User)
@@ -89,6 +118,9 @@ func (c *AdminClient) do(ctx context.Context, method, path string, answer any) e
 		}
 		if err := json.NewDecoder(resp.Body).Decode(&failed); err != nil || failed.Error.Message == "" {
 			return fmt.Errorf("the server at %s answered %s", c.cfg.AdminSocket(), resp.Status)
+		}
+		if failed.Error.Code == "not-found" && strings.HasPrefix(path, "/machines/") {
+			return auth.ErrNoMachine
 		}
 		return errors.New("the server says: " + failed.Error.Message)
 	}

@@ -73,11 +73,14 @@ func (n *Node) watchInvites(ctx context.Context) {
 	}
 }
 
-// closeAuth closes the verifier of tickets, the ledger of invites and the file of what has ended.
+// closeAuth closes the verifier of tickets, the ledger of invites, the list of machines and the file of what has ended.
 func (n *Node) closeAuth() {
 	n.verifier.Close()
 	n.ended.close()
 	if err := n.ledger.Close(); err != nil {
 		n.log.Warn("close the ledger of invites", "err", err)
+	}
+	if err := n.machines.Close(); err != nil {
+		n.log.Warn("close the list of machines", "err", err)
 	}
 }

@@ -64,12 +64,13 @@ type Node struct {
 	invites     *auth.Invites
 	verifier    *auth.Verifier // of every ticket, also those of outside apps
 	ledger      *auth.Ledger   // of invites
+	machines    *auth.Machines // that have joined
 	ended       *ended         // what resume tokens must not bring back
 
 	originRefused func(origin string) // logs it, now and then
 
 	people    *people
-	onRevoked func(inviteIDs []string) // ends the sessions of users who came by these invites
+	onRevoked func(inviteIDs []string) // ends the sessions of users who came by these invites, and revokes machines
 	onKicked  func(auth.Kick)          // ends what the user has that is of before
 	certs     *certificates            // nil: no TLS
 	turn      *turnserver.Server
@@ -149,15 +150,24 @@ func (n *Node) makeAuth(secret auth.Secret) (err error) {
 	if n.ledger, err = openLedger(n.cfg, n.log); err != nil {
 		return err
 	}
+	if n.machines, err = openMachines(n.cfg, n.log); err != nil {
+		_ = n.ledger.Close()
+		return err
+	}
 	if n.ended, err = openEnded(n.cfg, n.log); err != nil {
+		_ = n.machines.Close()
 		_ = n.ledger.Close()
 		return err
 	}
 	if n.verifier, err = NewVerifier(n.cfg, n.tickets, n.refuses, n.log); err != nil {
 		n.ended.close()
+		_ = n.machines.Close()
 		_ = n.ledger.Close()
+		return err
 	}
-	return err
+	n.verifier.AdmitMachines(n.machines)
+	n.revokeMissed()
+	return nil
 }
 
 // refuses returns why a ticket or a resume token does not admit its user any more: because of what has happened since, or of
@@ -165,6 +175,9 @@ func (n *Node) makeAuth(secret auth.Secret) (err error) {
 func (n *Node) refuses(t auth.Ticket) error {
 	if t.WalkIn && !n.cfg.AdmitsWalkIn(t.Role == auth.RoleMember) {
 		return auth.ErrNoWalkIns
+	}
+	if err := n.machines.Refuses(t); err != nil {
+		return err
 	}
 	return n.ledger.Refuses(t)
 }
@@ -204,6 +217,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 		KickedFrom:     n.ledger.RefusesRoom,
 		Revoked:        func(t auth.Ticket) bool { return n.refuses(t) != nil || !n.verifier.Knows(t.User) },
 		Ended:          n.ended.Ended,
+		KeepsName:      n.machines.Keeps,
 		Presence:       presenceOf(n.cfg),
 		MaxSession:     maxSessions(n.cfg),
 		AllowedOrigins: origins,
@@ -216,6 +230,7 @@ func (n *Node) makeSignal(secret auth.Secret, proxies httpapi.TrustedProxies) {
 	n.people.remember()
 	n.onKicked = func(who auth.Kick) { n.people.carryOut(who) }
 	n.onRevoked = func(invites []string) {
+		n.revokeInvited(invites...)
 		revoked := map[string]bool{}
 		for _, id := range invites {
 			revoked[id] = true
@@ -307,7 +322,10 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 		InvitesPerMinute:     n.cfg.Limits.InviteRequestsPerMinute,
 		OriginRefused:        n.originRefused,
 		PublicURL:            func() string { return n.cfg.PublicURL(n.webAddrs()) },
-		NameTaken:            n.signal.NameTaken,
+		Machines:             n.machines,
+		MachinesAtMost:       n.cfg.Limits.Machines,
+		RevokeMachine:        n.people.RevokeMachine,
+		NameTaken:            n.nameTaken,
 		ICEServers:           &n.ice,
 		Unready:              n.turn.Unready,
 		Offloads:             n.turn.Offloads,

@@ -49,12 +49,13 @@ func (n *Node) Run(ctx context.Context, drain <-chan struct{}, stdout io.Writer)
 	if n.adminSocket != nil {
 		serving.Go(func() {
 			if err := n.admin.Serve(n.adminSocket); !errors.Is(err, http.ErrServerClosed) { // it ends nobody's call
-				n.log.Error("\"turnpike users\" and \"turnpike kick\" reach this server no more", "err", err)
+				n.log.Error("\"turnpike users\", \"turnpike kick\" and \"turnpike machines\" reach this server no more", "err", err)
 			}
 		})
 	}
 	background, stopBackground := context.WithCancel(context.Background())
 	serving.Go(func() { n.watchInvites(background) })
+	serving.Go(func() { n.watchMachines(background) })
 	serving.Go(func() { n.ended.keep(background) })
 	serving.Go(func() { n.watchSecret(background) })
 	serving.Go(func() { returnMemory(background) })
