@@ -1,0 +1,256 @@
+// @ts-check
+import { saveable } from './names.js';
+import { pickedSheet, privateSheet } from './sheets.js';
+import { ZipWriter } from './zip.js';
+
+/**
+ * @import { Entry } from './names.js'
+ * @import { Place } from './receiving.js'
+ * @import { Sheet } from './sheets.js'
+ *
+ * What the user must still save.
+ * @typedef {{ name: string, blob: Blob }} Unsaved
+ *
+ * @typedef {Place & { name: string, unsaved: () => Unsaved | undefined, discard: () => Promise<void> }} SavingPlace
+ */
+
+/** The permission bits for execution. */
+const EXECUTE = 0o111;
+
+/** @returns {boolean} whether the user can pick a file before it comes */
+export function canPickFile() {
+  return 'showSaveFilePicker' in globalThis;
+}
+
+/** @returns {boolean} whether the user can pick a folder before files come */
+export function canPickFolder() {
+  return 'showDirectoryPicker' in globalThis;
+}
+
+/**
+ * @param {readonly Entry[]} entries
+ * @returns {string} the name of the file that is saved: the only one, or a zip file of all
+ */
+export function nameFor(entries) {
+  const [first, ...more] = entries;
+  if (!first) return 'files.zip';
+  if (more.length === 0 && !first.folder) return saveable(first.path);
+  const [top = ''] = first.path.split('/');
+  return saveable(entries.every(({ path }) => path === top || path.startsWith(`${top}/`)) ? `${top}.zip` : 'files.zip');
+}
+
+/** @param {readonly Entry[]} entries */
+export function isOneFile(entries) {
+  return entries.length === 1 && !entries[0]?.folder;
+}
+
+/**
+ * Asks for the file, and puts all into it. Call it in the handler of a click.
+ *
+ * @param {readonly Entry[]} entries
+ * @returns {Promise<SavingPlace>}
+ * @throws {DOMException} AbortError: the user has thought better of it
+ */
+export async function pickFile(entries) {
+  const { showSaveFilePicker } = /** @type {any} */ (globalThis);
+  const handle = await showSaveFilePicker({ suggestedName: nameFor(entries) });
+  return placeOn(entries, await pickedSheet(handle));
+}
+
+/**
+ * Puts all into a file that the user saves when it is there.
+ *
+ * @param {readonly Entry[]} entries
+ */
+export async function keepForLater(entries) {
+  return placeOn(entries, await privateSheet(entries.reduce((sum, { size = 0 }) => sum + size, 0)));
+}
+
+/**
+ * @param {readonly Entry[]} entries
+ * @param {Sheet} sheet
+ * @returns {SavingPlace}
+ */
+function placeOn(entries, sheet) {
+  return isOneFile(entries) ? new OneFile(nameFor(entries), sheet) : new OneZip(nameFor(entries), sheet);
+}
+
+/** The only file. @implements {SavingPlace} */
+class OneFile {
+  #sheet;
+  #at = 0;
+  /** @type {Unsaved | undefined} */
+  #unsaved;
+
+  /**
+   * @param {string} name
+   * @param {Sheet} sheet
+   */
+  constructor(name, sheet) {
+    this.name = name;
+    this.#sheet = sheet;
+  }
+
+  async begin() {
+    this.#at = 0;
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  async write(bytes) {
+    await this.#sheet.write(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  async end() {
+    const blob = await this.#sheet.close(this.#at);
+    if (blob) this.#unsaved = { name: this.name, blob };
+  }
+
+  abandon() {
+    return this.discard();
+  }
+
+  async close() {}
+
+  unsaved() {
+    return this.#unsaved;
+  }
+
+  async discard() {
+    if (this.#unsaved) return;
+    await this.#sheet.discard();
+  }
+}
+
+/** All files in a zip file. @implements {SavingPlace} */
+class OneZip {
+  #sheet;
+  #zip;
+  /** @type {Unsaved | undefined} */
+  #unsaved;
+
+  /**
+   * @param {string} name
+   * @param {Sheet} sheet
+   */
+  constructor(name, sheet) {
+    this.name = name;
+    this.#sheet = sheet;
+    this.#zip = new ZipWriter(sheet);
+  }
+
+  /** @param {Entry} entry */
+  async begin({ path, folder, size, mode = 0, modified }) {
+    await this.#zip.begin({ path: folder ? `${path}/` : path, size, executable: (mode & EXECUTE) !== 0, ...(modified !== undefined && { modified }) });
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  write(bytes) {
+    return this.#zip.write(bytes);
+  }
+
+  end() {
+    return this.#zip.end();
+  }
+
+  async abandon() {
+    this.#zip.abandon();
+  }
+
+  async close() {
+    const blob = await this.#sheet.close(await this.#zip.close());
+    if (blob) this.#unsaved = { name: this.name, blob };
+  }
+
+  unsaved() {
+    return this.#unsaved;
+  }
+
+  async discard() {
+    if (this.#unsaved) return;
+    await this.#sheet.discard();
+  }
+}
+
+/**
+ * Asks for a folder, and puts all into it. Call it in the handler of a click.
+ *
+ * @returns {Promise<SavingPlace>}
+ * @throws {DOMException} AbortError: the user has thought better of it
+ */
+export async function pickFolder() {
+  const { showDirectoryPicker } = /** @type {any} */ (globalThis);
+  return new Folder(await showDirectoryPicker({ mode: 'readwrite' }));
+}
+
+/** A folder that the user has picked. Nothing that is in it is written over. @implements {SavingPlace} */
+class Folder {
+  /** @type {Map<string, FileSystemDirectoryHandle>} by path */
+  #folders = new Map();
+  /** @type {{ sheet: Sheet, folder: FileSystemDirectoryHandle, name: string, at: number } | undefined} the file that is written */
+  #current;
+
+  /** @param {FileSystemDirectoryHandle} root */
+  constructor(root) {
+    this.name = root.name;
+    this.#folders.set('', root);
+  }
+
+  /** @param {Entry} entry */
+  async begin({ path, folder: isFolder }) {
+    const cut = path.lastIndexOf('/');
+    const folder = this.#folders.get(path.slice(0, Math.max(0, cut)));
+    if (!folder) throw new Error(`The folder of ${path} is missing.`); // The list of entries was checked for that.
+    const name = await freeName(folder, saveable(path.slice(cut + 1)));
+    if (isFolder) {
+      this.#folders.set(path, await folder.getDirectoryHandle(name, { create: true }));
+      return;
+    }
+    const handle = await folder.getFileHandle(name, { create: true }); // Empty, so that the name is ours, until the end.
+    this.#current = { sheet: await pickedSheet(handle), folder, name, at: 0 };
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  async write(bytes) {
+    const current = this.#current;
+    await current?.sheet.write(bytes, current.at);
+    if (current) current.at += bytes.length;
+  }
+
+  async end() {
+    await this.#current?.sheet.close(this.#current.at);
+    this.#current = undefined;
+  }
+
+  async abandon() {
+    const current = this.#current;
+    this.#current = undefined;
+    await current?.sheet.discard();
+    await current?.folder.removeEntry(current.name).catch(() => {});
+  }
+
+  async close() {}
+
+  unsaved() {
+    return undefined;
+  }
+
+  /** Files that are whole stay. */
+  discard() {
+    return this.abandon();
+  }
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ * @returns {Promise<string>} the name, or "cat (2).jpg" if something has it
+ */
+async function freeName(folder, name) {
+  const [, stem = name, ending = ''] = /^(.+?)((?:\.tar)?\.[^.]*)?$/s.exec(name) ?? [];
+  for (let copy = 1; ; copy++) {
+    const tried = copy === 1 ? name : `${stem} (${copy})${ending}`;
+    const isFree = await folder.getFileHandle(tried).then(() => false, (error) => error.name === 'NotFoundError');
+    if (isFree) return tried;
+  }
+}
