@@ -160,6 +160,8 @@ type memNet struct {
 	live   map[*memStream]*memStream // receiver's side, sender's side
 	refuse error                     // what Open says
 	sent   int64                     // bytes that the sender wrote on blocks/N
+	after  int64                     // once so much was sent,
+	then   func()                    // this is called, with mu held
 	// cut says for a stream, by its name, after how many bytes of the sender it breaks; 0: never.
 	cut func(name string) int64
 }
@@ -191,6 +193,9 @@ func (n *memNet) Open(ctx context.Context, name string) (Stream, error) {
 		if name != StreamFiles {
 			n.sent += int64(k)
 		}
+		if n.then != nil && n.sent >= n.after {
+			n.then()
+		}
 		n.mu.Unlock()
 		if left -= int64(k); cuts && left <= 0 {
 			theirs.Reset()
@@ -213,10 +218,8 @@ func (n *memNet) Accept(ctx context.Context) (string, Stream, error) {
 	}
 }
 
-// breakAll resets every stream.
+// breakAll resets every stream. The caller holds mu.
 func (n *memNet) breakAll() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for s := range n.live {
 		s.Reset()
 	}

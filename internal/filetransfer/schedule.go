@@ -228,6 +228,11 @@ func (r *receiver) verify(f *file, index int64) {
 	for f.have.has(f.prefix) {
 		f.prefix++
 	}
+	r.advance(f)
+}
+
+// advance lets a file be hashed as far as it is there, and finished when it is whole. The caller holds mu.
+func (r *receiver) advance(f *file) {
 	ended := f.blocks >= 0 && f.verified == f.blocks
 	if f.follower != nil {
 		limit := f.prefix * blockSize
@@ -289,8 +294,5 @@ func (r *receiver) addActive(f *file) {
 	r.open++
 	r.status[f.id] = statusActive
 	r.active = append(r.active, f)
-	if f.blocks >= 0 && f.verified == f.blocks {
-		r.becomeWhole(f)
-	}
-	r.changed.Broadcast()
+	r.advance(f)
 }
