@@ -123,23 +123,26 @@ const (
 // Receive takes what the sender has. It goes on over breaks for as long as peer opens streams. Files that were begun stay for the next
 // time. A nil error says that everything but what Result.Left names is safe.
 func Receive(ctx context.Context, peer Opener, o ReceiverOptions) (*Result, error) {
+	if o.Output != nil {
+		return receiveInto(ctx, peer, o, nil, false)
+	}
+	root, err := os.OpenRoot(o.Dir)
+	if err != nil {
+		return &Result{}, err
+	}
+	defer root.Close()
+	return receiveInto(ctx, peer, o, rootFolder{root}, runtime.GOOS == "windows")
+}
+
+func receiveInto(ctx context.Context, peer Opener, o ReceiverOptions, dir folder, windows bool) (*Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &receiver{o: o, ctx: ctx, now: o.Progress, windows: runtime.GOOS == "windows"}
+	r := &receiver{o: o, ctx: ctx, dir: dir, windows: windows, now: o.Progress}
 	r.changed = sync.NewCond(&r.mu)
 	if r.now == nil {
 		r.now = new(Progress)
 	}
 	if r.o.Streams <= 0 || r.o.Streams > maxStreams {
 		r.o.Streams = defaultStreams
-	}
-	if o.Output == nil {
-		root, err := os.OpenRoot(o.Dir)
-		if err != nil {
-			cancel()
-			return &r.result, err
-		}
-		defer root.Close()
-		r.dir = rootFolder{root}
 	}
 	defer r.forget()
 	defer cancel()

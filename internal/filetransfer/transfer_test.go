@@ -39,6 +39,11 @@ type outcome struct {
 // transfer runs a transfer between a sender and a receiver to its end.
 func transfer(t testing.TB, s *Sender, n *memNet, o ReceiverOptions) outcome {
 	t.Helper()
+	return transferBy(t, s, n, func(ctx context.Context) (*Result, error) { return Receive(ctx, n, o) })
+}
+
+func transferBy(t testing.TB, s *Sender, n *memNet, receive func(context.Context) (*Result, error)) outcome {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	session := s.Session()
@@ -46,7 +51,7 @@ func transfer(t testing.TB, s *Sender, n *memNet, o ReceiverOptions) outcome {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { sent <- session.Serve(serving, n) }()
-	result, err := Receive(ctx, n, o)
+	result, err := receive(ctx)
 	if err != nil {
 		time.AfterFunc(2*time.Second, stop) // the sender waits for the receiver to come back
 	}

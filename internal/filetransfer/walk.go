@@ -145,10 +145,11 @@ func (w *walker) named(p string) error {
 		return err
 	}
 	name := sendName(filepath.Base(full))
-	if why := checkPath(name); why != "" || filepath.Dir(full) == full {
-		if why == "" {
-			why = "it has no name"
-		}
+	why := checkPath(name)
+	if filepath.Dir(full) == full {
+		why = "it has no name"
+	}
+	if why != "" {
 		return fmt.Errorf("%s cannot be sent: %s", p, why)
 	}
 	switch {

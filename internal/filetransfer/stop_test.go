@@ -1,0 +1,58 @@
+package filetransfer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+)
+
+// TestDecline: a receiver that does not want the files writes nothing, and the sender hears that.
+func TestDecline(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(from, "a"), []byte("x"))
+	s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
+	done := transfer(t, s, newNet(), ReceiverOptions{Dir: to, Accept: func(_ context.Context, p *Plan) error {
+		if p.Files != 1 || p.Bytes != 1 || p.Entries[0].Path != "a" {
+			t.Errorf("the plan is %+v", p)
+		}
+		return ErrDeclined
+	}})
+	if done.err != ErrDeclined || done.sent != ErrDeclined {
+		t.Errorf("receiver %v, sender %v", done.err, done.sent)
+	}
+	if list, _ := os.ReadDir(to); len(list) != 0 {
+		t.Errorf("there is %v", list)
+	}
+}
+
+// TestStopped: a side that is stopped says so, and the other does not wait for it.
+func TestStopped(t *testing.T) {
+	from := t.TempDir()
+	write(t, filepath.Join(from, "a"), randomBytes(1, 30*blockSize))
+	for _, side := range []string{"sender", "receiver"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
+			n := newNet()
+			ctx, stop := context.WithCancel(t.Context())
+			sending, receiving := t.Context(), ctx
+			if side == "sender" {
+				sending, receiving = ctx, t.Context()
+			}
+			n.after, n.then = 5*blockSize, stop
+			sent := make(chan error, 1)
+			go func() { sent <- s.Session().Serve(sending, n) }()
+			_, err := Receive(receiving, n, ReceiverOptions{Dir: t.TempDir()})
+			other := <-sent
+			if side == "sender" {
+				err, other = other, err
+			}
+			var remote *RemoteError
+			if !errors.Is(err, context.Canceled) || !errors.As(other, &remote) || remote.Code != codeStopped {
+				t.Errorf("the %s says %v, the other side %v", side, err, other)
+			}
+		})
+	}
+}
