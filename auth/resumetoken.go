@@ -67,6 +67,7 @@ type resumeClaims struct {
 	Role       Role         `json:"role"`
 	Invite     string       `json:"inv,omitempty"`
 	WalkIn     bool         `json:"walk,omitempty"`
+	Seats      int          `json:"seats,omitempty"`
 	Issued     int64        `json:"tia,omitempty"` // the ticket's, in microseconds; 0: it does not say
 	Until      int64        `json:"end,omitempty"` // in seconds; 0: never
 	In         []ResumeRoom `json:"in,omitempty"`
@@ -94,7 +95,7 @@ func (t *ResumeTokens) Issue(r Resume) (string, error) {
 	token, err := t.signer.sign(resumeClaims{
 		RegisteredClaims: registered, TicketID: r.Ticket.ID, UserIssuer: r.Ticket.User.Issuer, Epoch: r.Epoch, Generation: r.Generation, Number: r.Number,
 		Session: r.Session, Name: r.Name, Base: r.Base, Named: microsOf(r.Named), Chosen: r.Chosen, MayChoose: r.Ticket.Chosen, Rooms: r.Ticket.Rooms, Role: r.Ticket.Role,
-		Invite: r.Ticket.Invite, WalkIn: r.Ticket.WalkIn, Issued: microsOf(r.Ticket.Issued), Until: secondsOf(r.Until), In: r.In,
+		Invite: r.Ticket.Invite, WalkIn: r.Ticket.WalkIn, Seats: r.Ticket.Seats, Issued: microsOf(r.Ticket.Issued), Until: secondsOf(r.Until), In: r.In,
 	})
 	if err != nil {
 		return "", fmt.Errorf("issue resume token: %w", err)
@@ -112,7 +113,7 @@ func (t *ResumeTokens) Verify(token string) (Resume, error) {
 	r := Resume{
 		Session: c.Session, Epoch: c.Epoch, Generation: c.Generation, Number: c.Number, Name: c.Name, Base: c.Base, Chosen: c.Chosen, In: c.In,
 		Ticket: Ticket{
-			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Chosen: c.MayChoose, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite, WalkIn: c.WalkIn,
+			ID: c.TicketID, User: User{Issuer: c.UserIssuer, Subject: c.Subject}, Name: c.Name, Chosen: c.MayChoose, Rooms: c.Rooms, Role: c.Role, Invite: c.Invite, WalkIn: c.WalkIn, Seats: c.Seats,
 		},
 	}
 	if c.Until > 0 {

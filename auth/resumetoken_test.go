@@ -13,7 +13,7 @@ func testResume() Resume {
 	return Resume{
 		Session: "k7m2pq9xr4ts8w3e", Epoch: "4gk2", Generation: 3, Name: "Bob", Until: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC),
 		Named: time.Date(2025, 12, 31, 23, 30, 0, 456_000, time.UTC), Chosen: true,
-		Ticket: Ticket{ID: "t1", User: User{Issuer: "app", Subject: "bob"}, Name: "Bob", Chosen: true, Rooms: []string{"team-*"}, Role: RoleModerator, Invite: "i1", WalkIn: true,
+		Ticket: Ticket{ID: "t1", User: User{Issuer: "app", Subject: "bob"}, Name: "Bob", Chosen: true, Rooms: []string{"team-*"}, Role: RoleModerator, Invite: "i1", WalkIn: true, Seats: 3,
 			Issued: time.Date(2025, 12, 31, 23, 0, 0, 123_000, time.UTC)},
 		In: []ResumeRoom{{ID: "team-a", Size: 4, Host: true, Waiting: true}, {ID: "k7m-2pq-x9r", Size: 2, Call: true}},
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,7 @@ type Ticket struct {
 	Role    Role
 	Invite  string    // The ID of the invite that it was made from; empty: none.
 	WalkIn  bool      // Nobody vouches for the user: it was let in without an invite.
+	Seats   int       // In the room of a code, which is all that the ticket opens; 0: it is no ticket of a code.
 	Issued  time.Time // UTC; zero: it does not say.
 	Expires time.Time // UTC, whole seconds.
 }
@@ -71,8 +73,12 @@ func (r Role) valid() bool {
 	return false
 }
 
-// AllowsRoom reports whether the ticket opens room.
+// AllowsRoom reports whether the ticket opens room. The room of a code is opened by
+// tickets of that code alone, and these open no other.
 func (t Ticket) AllowsRoom(room string) bool {
+	if IsCodeRoom(room) != (t.Seats > 0) {
+		return false
+	}
 	for _, pattern := range t.Rooms {
 		if pattern == "*" {
 			return true
@@ -89,8 +95,11 @@ func (t Ticket) check() error {
 	if t.ID == "" {
 		return errors.New("no ID")
 	}
-	if t.User.Issuer != Issuer {
+	if t.Seats == 0 && t.User.Issuer != Issuer { // The maker of a code may be of any issuer.
 		return fmt.Errorf("issuer %q is not ours", t.User.Issuer)
+	}
+	if err := t.checkSeats(); err != nil {
+		return err
 	}
 	if t.User.Subject == "" {
 		return errors.New("no subject")
@@ -112,15 +121,32 @@ func (t Ticket) check() error {
 	return nil
 }
 
+// checkSeats holds that the ticket of a code opens one room, with so many seats.
+func (t Ticket) checkSeats() error {
+	switch {
+	case t.Seats == 0:
+		return nil
+	case t.Seats < 2 || t.Seats > MaxSeats:
+		return fmt.Errorf("%d seats", t.Seats)
+	case len(t.Rooms) != 1 || !IsCodeRoom(t.Rooms[0]):
+		return fmt.Errorf("%d seats in %q", t.Seats, t.Rooms)
+	case t.User.Issuer != Issuer && (strings.Contains(t.User.Issuer, ":") || !IsUser(t.User.String())):
+		return fmt.Errorf("%q is no user", t.User)
+	}
+	return nil
+}
+
 type ticketClaims struct {
 	jwt.RegisteredClaims
-	Name   string   `json:"name,omitempty"`
-	Chosen bool     `json:"chosen,omitempty"`
-	Rooms  []string `json:"rooms,omitempty"`
-	Role   Role     `json:"role"`
-	Invite string   `json:"inv,omitempty"`
-	WalkIn bool     `json:"walk,omitempty"`
-	Micros int      `json:"mic,omitempty"` // Of iat, which has whole seconds: it tells a ticket from a kick just before.
+	Name       string   `json:"name,omitempty"`
+	Chosen     bool     `json:"chosen,omitempty"`
+	Rooms      []string `json:"rooms,omitempty"`
+	Role       Role     `json:"role"`
+	Invite     string   `json:"inv,omitempty"`
+	WalkIn     bool     `json:"walk,omitempty"`
+	Seats      int      `json:"seats,omitempty"`
+	UserIssuer string   `json:"uis,omitempty"` // The user's issuer, if that is another.
+	Micros     int      `json:"mic,omitempty"` // Of iat, which has whole seconds: it tells a ticket from a kick just before.
 }
 
 // Tickets signs and verifies tickets: JWTs by HS256, with 30 s of leeway for
@@ -156,7 +182,11 @@ func (t *Tickets) Issue(tk Ticket, ttl time.Duration) (token string, issued Tick
 	}
 	registered.Subject = tk.User.Subject
 	registered.IssuedAt = jwt.NewNumericDate(tk.Issued)
-	token, err = t.signer.sign(ticketClaims{registered, tk.Name, tk.Chosen, tk.Rooms, tk.Role, tk.Invite, tk.WalkIn, tk.Issued.Nanosecond() / 1000})
+	claims := ticketClaims{registered, tk.Name, tk.Chosen, tk.Rooms, tk.Role, tk.Invite, tk.WalkIn, tk.Seats, "", tk.Issued.Nanosecond() / 1000}
+	if tk.User.Issuer != Issuer {
+		claims.UserIssuer = tk.User.Issuer
+	}
+	token, err = t.signer.sign(claims)
 	if err != nil {
 		return "", Ticket{}, fmt.Errorf("issue ticket: %w", err)
 	}
@@ -172,13 +202,14 @@ func (t *Tickets) Verify(token string) (Ticket, error) {
 	}
 	tk := Ticket{
 		ID:      c.ID,
-		User:    User{Issuer: c.Issuer, Subject: c.Subject},
+		User:    User{Issuer: cmp.Or(c.UserIssuer, c.Issuer), Subject: c.Subject},
 		Name:    c.Name,
 		Chosen:  c.Chosen,
 		Rooms:   c.Rooms,
 		Role:    c.Role,
 		Invite:  c.Invite,
 		WalkIn:  c.WalkIn,
+		Seats:   c.Seats,
 		Expires: c.ExpiresAt.UTC(),
 	}
 	if c.IssuedAt != nil && c.Micros >= 0 && c.Micros < 1e6 {

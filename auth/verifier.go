@@ -85,7 +85,7 @@ func (v *Verifier) Verify(token string) (Ticket, error) {
 
 func (v *Verifier) verify(token string) (Ticket, error) {
 	if len(v.issuers) == 0 && v.machines == nil {
-		return v.own.Verify(token)
+		return v.verifyOwn(token)
 	}
 	iss, err := issuerOf(token)
 	if err != nil {
@@ -100,7 +100,16 @@ func (v *Verifier) verify(token string) (Ticket, error) {
 	if iss != Issuer {
 		return Ticket{}, refuse("no issuer has iss %.100q", iss)
 	}
-	return v.own.Verify(token)
+	return v.verifyOwn(token)
+}
+
+// verifyOwn verifies a token that we have signed. That of a code may be for a user of another issuer.
+func (v *Verifier) verifyOwn(token string) (Ticket, error) {
+	tk, err := v.own.Verify(token)
+	if err == nil && !v.Knows(tk.User) {
+		return Ticket{}, refuse("no issuer is named %.100q", tk.User.Issuer)
+	}
+	return tk, err
 }
 
 // Knows reports whether a user's tickets can verify at all: the user is ours, a
