@@ -34,6 +34,8 @@ func (s *session) call(m *wire.Call) *wire.Error {
 	defer srv.mu.Unlock()
 	callee := srv.users[m.To]
 	switch {
+	case s.ticket.Seats > 0:
+		return newError(wire.CodeForbidden, "Your ticket is for the room of a code, and for nothing else.")
 	case callee == s.user:
 		return newError(wire.CodeForbidden, "You cannot call yourself.")
 	case callee == nil || !s.sees(callee) && !s.sharesRoom(callee):
@@ -91,7 +93,7 @@ func (s *session) accept(m *wire.Accept) *wire.Error {
 	}
 	c.ringing, c.answered, c.data = nil, s, nil
 	c.room = srv.newRoom(roomID, 2)
-	c.room.call, c.room.ofCall = c, true
+	c.room.call, c.room.hostless = c, true
 	c.caller.tell(&wire.Accepted{Call: c.id, Room: roomID})
 	s.reply(&wire.Accepted{Ref: m.ID, Call: c.id, Room: roomID})
 	c.caller.setPart(c.room, c.part)

@@ -119,7 +119,7 @@ func (c *conn) admit(s *session, asked askedName, welcome *greeting) *wire.Error
 func newSession(srv *Server, id string, ticket auth.Ticket) *session {
 	now := time.Now()
 	return &session{
-		srv: srv, id: id, ticket: ticket, until: srv.endOf(ticket.User.Issuer, now), generation: 1, stream: stream{kept: &srv.kept}, since: now,
+		srv: srv, id: id, ticket: ticket, until: srv.endOf(&ticket, now), generation: 1, stream: stream{kept: &srv.kept}, since: now,
 	}
 }
 

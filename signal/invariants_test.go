@@ -74,8 +74,8 @@ func checkInvariants(t *testing.T, srv *Server) {
 // checkModeration holds the invariants of a room with regard to host powers.
 func checkModeration(t *testing.T, srv *Server, r *room) {
 	t.Helper()
-	if (r.host() == nil) != r.ofCall || r.ofCall && (r.locked || r.hasWaiting || len(r.waiting)+len(r.kicked) > 0) {
-		t.Errorf("room %s: host %v, of a call %v, locked %v, %d wait", r.id, r.host(), r.ofCall, r.locked, len(r.waiting))
+	if (r.host() == nil) != r.hostless || r.hostless && (r.locked || r.hasWaiting || len(r.waiting)+len(r.kicked) > 0) {
+		t.Errorf("room %s: host %v, of a call %v, locked %v, %d wait", r.id, r.host(), r.hostless, r.locked, len(r.waiting))
 	}
 	if len(r.waiting) > wire.MaxWaiting || len(r.waiting) > 0 && !r.hasWaiting {
 		t.Errorf("%d wait for room %s, which has a waiting room: %v", len(r.waiting), r.id, r.hasWaiting)

@@ -34,9 +34,9 @@ func (s *session) moderate(m wire.ClientMessage) *wire.Error {
 }
 
 // host returns the session that made the room until it leaves, and then the member that passHost has put in the first
-// place. The room of a call has none.
+// place. The rooms of calls and of codes have none.
 func (r *room) host() *session {
-	if r.ofCall || len(r.members) == 0 {
+	if r.hostless || len(r.members) == 0 {
 		return nil
 	}
 	return r.members[0]
@@ -76,7 +76,7 @@ func (srv *Server) takeOverRooms(s *session) {
 
 // hasPowers reports whether s has host powers in r: as its host, or as a member whose role gives them.
 func (r *room) hasPowers(s *session) bool {
-	return !r.ofCall && (r.host() == s || s.moderates() && r.has(s))
+	return !r.hostless && (r.host() == s || s.moderates() && r.has(s))
 }
 
 // tellHosts sends m to all members with host powers, except for one, which may be nil.

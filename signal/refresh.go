@@ -14,9 +14,16 @@ import (
 // moves that time, and replaces the rights of the former ticket: nothing that the user is in breaks off, but for rooms
 // that the new ticket does not open.
 
-// endOf returns when a session of an issuer must end that begins, or is refreshed, now; zero: never.
-func (srv *Server) endOf(issuer string, now time.Time) time.Time {
-	if most := srv.cfg.MaxSession[issuer]; most > 0 {
+// codeSession is how old a session becomes that has come by a code: strangers are here for a while, not for good.
+const codeSession = 24 * time.Hour
+
+// endOf returns when a session must end that begins, or is refreshed, now with a ticket; zero: never.
+func (srv *Server) endOf(ticket *auth.Ticket, now time.Time) time.Time {
+	most := srv.cfg.MaxSession[ticket.User.Issuer]
+	if ticket.Seats > 0 && (most <= 0 || most > codeSession) {
+		most = codeSession
+	}
+	if most > 0 {
 		return now.Add(most)
 	}
 	return time.Time{}
@@ -88,7 +95,7 @@ func (s *session) refresh(m *verified) *wire.Error {
 	}
 	now := time.Now()
 	moderated := s.moderates()
-	s.ticket, s.until = m.ticket, srv.endOf(m.ticket.User.Issuer, now)
+	s.ticket, s.until = m.ticket, srv.endOf(&m.ticket, now)
 	s.renewAt = now // for a credential that lasts as long
 	s.takeTicketName(s, now)
 	answer := &wire.Refreshed{Ref: m.ID, Role: string(s.ticket.Role), ExpiresIn: expiresIn(s.until, now)}
@@ -110,7 +117,7 @@ func (s *session) roomNames() (names []string) {
 	s.srv.mu.Lock()
 	defer s.srv.mu.Unlock()
 	for _, r := range slices.Concat(s.rooms, s.waits) {
-		if !r.ofCall {
+		if !r.hostless || auth.IsCodeRoom(r.id) {
 			names = append(names, r.id)
 		}
 	}
@@ -192,7 +199,7 @@ func (srv *Server) closeTo(s *session, room string) {
 // tellKnocks tells a session that has become a moderator who waits for its rooms. The caller holds mu.
 func (srv *Server) tellKnocks(s *session) {
 	for _, r := range s.rooms {
-		if r.ofCall || r.host() == s {
+		if r.hostless || r.host() == s {
 			continue // it knows them
 		}
 		for _, other := range r.waiting {

@@ -66,8 +66,8 @@ func (c *conn) takeUp(s *session, token *auth.Resume, m *wire.Hello, asked asked
 // greatest term counts. The caller holds mu.
 func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	r := srv.rooms[in.ID]
-	if in.Call || r != nil && r.ofCall {
-		srv.restoreCallRoom(s, r, in)
+	if in.Call || r != nil && r.hostless {
+		srv.restoreHostless(s, r, in)
 		return
 	}
 	in = srv.withTerm(in, r)
@@ -103,13 +103,14 @@ func (srv *Server) restoreRoom(s *session, in auth.ResumeRoom) {
 	}
 }
 
-// restoreCallRoom is restoreRoom for the room of a call, whose id nobody chooses: r is the same room, if it is there.
-func (srv *Server) restoreCallRoom(s *session, r *room, in auth.ResumeRoom) {
+// restoreHostless is restoreRoom for the room of a call or of a code, whose id nobody chooses: r is the same room, if it is there.
+func (srv *Server) restoreHostless(s *session, r *room, in auth.ResumeRoom) {
 	if r == nil {
 		r = srv.newRoom(in.ID, in.Size)
-		r.ofCall = true
+		r.hostless = true
 	}
-	if in.Call == r.ofCall && len(r.members) < r.size {
+	r.size = max(r.size, min(in.Size, s.ticket.Seats)) // more may have come to a code since others got their tokens
+	if in.Call == r.hostless && len(r.members) < r.size {
 		s.setPart(r, part{in.NoMedia, in.Transports})
 		srv.putIn(s, r)
 	}

@@ -13,13 +13,13 @@ import (
 
 // room is a bounded set of sessions, and dies with the last. Guarded by Server.mu.
 type room struct {
-	id      string
-	size    int
-	members []*session // in the order in which they came: the first is host
-	call    *call      // the call whose room it is, until that is over
-	ofCall  bool       // a call's room, also after the call: nobody is host
+	id       string
+	size     int
+	members  []*session // in the order in which they came: the first is host
+	call     *call      // the call whose room it is, until that is over
+	hostless bool       // a call's room, also after the call, or that of a code: nobody is host
 
-	// made and term are those of auth.RoomState; 0 in the room of a call. hostTerm is the term of which the host is.
+	// made and term are those of auth.RoomState; 0 in a room that nobody hosts. hostTerm is the term of which the host is.
 	made, term, hostTerm uint64
 	keptAt               time.Time // when Server.past got them last
 	absent               *absentHost
@@ -70,6 +70,12 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		return srv.knockAgain(s, r, m.ID, partOf(m.Media, m.Transports))
 	case len(s.rooms)+len(s.waits) >= srv.cfg.Limits.RoomsPerSession:
 		return atLimit("rooms", "You are in as many rooms as you may be; leave one first.")
+	case r == nil && s.ticket.Seats > 0:
+		r = srv.newRoom(id, s.ticket.Seats)
+		r.hostless = true
+		s.setPart(r, partOf(m.Media, m.Transports))
+		srv.enterRoom(s, r, m.ID)
+		return nil
 	case r == nil:
 		r = srv.newRoom(id, cmp.Or(m.Size, wire.DefaultRoomSize))
 		r.hasWaiting = m.Waiting
@@ -80,6 +86,7 @@ func (s *session) join(m *wire.Join) *wire.Error {
 		srv.keepRoom(r)
 		return nil
 	}
+	r.size = max(r.size, s.ticket.Seats) // the maker of a code may let more come
 	s.setPart(r, partOf(m.Media, m.Transports))
 	e := srv.letIn(s, r, m.ID)
 	if e != nil {

@@ -13,7 +13,7 @@ import (
 
 // absentBefore returns the member of r whose place s may take; nil: there is none.
 func (r *room) absentBefore(s *session) (absent *session) {
-	if r.ofCall {
+	if r.hostless && !auth.IsCodeRoom(r.id) {
 		return nil
 	}
 	for _, other := range r.members {

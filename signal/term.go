@@ -19,7 +19,7 @@ type absentHost struct {
 // nextTerm notes a change of the room that must outlast the process: for resume tokens, and for those who have none of
 // the change. The caller holds mu.
 func (srv *Server) nextTerm(r *room) {
-	if r.ofCall {
+	if r.hostless {
 		return
 	}
 	r.term++
@@ -40,7 +40,7 @@ func (srv *Server) hostChanged(r *room) {
 
 // keepRoom notes how the room is, and that it is there. The caller holds mu.
 func (srv *Server) keepRoom(r *room) {
-	if r.ofCall || !srv.resumes() {
+	if r.hostless || !srv.resumes() {
 		return
 	}
 	r.keptAt = time.Now()
@@ -63,7 +63,7 @@ func (srv *Server) resumeRoom(s *session, r *room, now time.Time) auth.ResumeRoo
 		srv.keepRoom(r)
 	}
 	return auth.ResumeRoom{
-		ID: r.id, Size: r.size, Host: r.host() == s && !r.awaitsHost(now), Locked: r.locked, Waiting: r.hasWaiting, Call: r.ofCall,
+		ID: r.id, Size: r.size, Host: r.host() == s && !r.awaitsHost(now), Locked: r.locked, Waiting: r.hasWaiting, Call: r.hostless,
 		NoMedia: s.partIn(r).noMedia, Transports: s.partIn(r).transports, Made: r.made, Term: r.term,
 	}
 }
