@@ -62,6 +62,11 @@ type Limits struct {
 	InvitesPerUser            int
 	InviteRequestsPerMinute   int
 	Machines                  int // 0: none may join
+	Codes                     int
+	CodesPerUser              int
+	CodesPerAddress           int
+	CodeRequestsPerMinute     int
+	CodeTriesPerMinute        int
 	APIRequestsPerSecond      int
 }
 
@@ -110,6 +115,11 @@ func defaultLimits() Limits {
 		InvitesPerUser:            64,
 		InviteRequestsPerMinute:   60,
 		Machines:                  1024,
+		Codes:                     4096,
+		CodesPerUser:              16,
+		CodesPerAddress:           64,
+		CodeRequestsPerMinute:     60,
+		CodeTriesPerMinute:        60,
 		APIRequestsPerSecond:      100,
 	}
 }
@@ -168,6 +178,11 @@ func (l *Limits) keys() []key {
 		count("invites_per_user", &l.InvitesPerUser, "invites that one user has made and that are good, at a time; four times as many with those of a day before, and 64 times as many with those of users who came by them"),
 		count("invite_requests_per_minute_per_user", &l.InviteRequestsPerMinute, "requests about invites, from one user"),
 		{name: "limits.machines", value: number{&l.Machines, 0}, help: "machines that have joined (turnpike join); 0: none may join"},
+		count("codes", &l.Codes, "codes at a time, those that ended within the last minute included"),
+		count("codes_per_user", &l.CodesPerUser, "codes of one user at a time"),
+		count("codes_per_address", &l.CodesPerAddress, "codes at a time that were made from one IPv4 address or IPv6 /64"),
+		count("code_requests_per_minute_per_user", &l.CodeRequestsPerMinute, "requests that make, renew or burn codes, from one user"),
+		count("code_tries_per_minute_per_address", &l.CodeTriesPerMinute, "codes that one address comes by, right and wrong"),
 		count("api_requests_per_second_per_address", &l.APIRequestsPerSecond, "requests of backends, with one of auth.api_keys, from one address; sixty times that at once, and a tenth of it for long lists"),
 	}
 }

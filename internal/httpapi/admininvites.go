@@ -65,6 +65,8 @@ func (req *adminInvite) invite() (auth.Invite, *apiError) {
 		return inv, apiErr
 	case !wire.ValidRoom(inv.Room):
 		return inv, badRequest("room", `This must be 1 to 64 of a-z, 0-9 and "-", with no "-" at either end.`)
+	case auth.IsCodeRoom(inv.Room):
+		return inv, badRequest("room", "This is the room of a code, which only the code opens.")
 	case inv.Uses < 0:
 		return inv, badRequest("uses", "This must be 1 or more, or 0 for any number.")
 	}

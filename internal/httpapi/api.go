@@ -1,12 +1,13 @@
 // Package httpapi answers the HTTP API that apps and the pages use, below /api/v1, and the health checks beside it.
 //
-// Each endpoint has a file: tickets, invites, machines, iceservers, relays, turncredentials and client, and those of backends (admin):
+// Each endpoint has a file: tickets, invites, codes, machines, iceservers, relays, turncredentials and client, and those of backends (admin):
 // adminusers, adminrooms, adminmachines, admintickets and admininvites. A request passes the checks that
 // all of them share (endpoint): its origin and its method. The handler then returns an answer or an apiError, which is
 // written as JSON.
 package httpapi
 
 import (
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -65,6 +66,10 @@ type Config struct {
 	MachinesAtMost int                                         // 0: none may join
 	RevokeMachine  func(name string) (sessions int, err error) // auth.ErrNoMachine: there is none
 
+	MaxSession map[string]time.Duration // of the users of an issuer: how old their sessions may become
+	Refuses    func(auth.Ticket) error  // says why a ticket that was good admits nobody any more; nil: there never is a reason
+	Rand       io.Reader
+
 	// NameTaken reports whether somebody online, or a machine, has a name, in its canonical form.
 	NameTaken func(canonical string) bool
 	// OriginRefused is told of each origin whose pages may not use the API. It must be quick. May be nil.
@@ -80,6 +85,11 @@ type Config struct {
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
 	InvitesPerMinute     int // requests about invites from one user
+	Codes                int // codes at a time
+	CodesEach            int // of one user
+	CodesPerAddress      int // of one address
+	CodesPerMinute       int // requests about codes from one user
+	CodeTriesPerMinute   int // codes that one address comes by, right and wrong
 	AdminPerSecond       int // requests with an API key from one address; sixty times that at once. Of long lists a tenth
 	Now                  func() time.Time
 	Log                  *slog.Logger
@@ -93,6 +103,9 @@ type API struct {
 	keys     *limiter // of API keys, which can be guessed
 	grants   *buckets
 	inviters bucketTable[string] // users who ask about invites
+	slots    *slots
+	coders   bucketTable[string] // users who ask about codes
+	tries    *buckets            // of codes
 	admins   *buckets            // of good API keys
 	lists    *buckets            // of those who ask for long lists by them
 	waits    seldom              // lines of the log
@@ -111,6 +124,9 @@ func New(cfg Config) *API {
 		keys:     newLimiter(cfg.KeyFailuresPerMinute, cfg.Now),
 		grants:   newBuckets(cfg.GrantsPerMinute, cfg.Now),
 		inviters: newBucketTable[string](max(1, cfg.InvitesPerMinute), cfg.Now),
+		slots:    newSlots(cfg.Codes, cfg.CodesEach, cfg.CodesPerAddress, cfg.Rand, cfg.Now),
+		coders:   newBucketTable[string](max(1, cfg.CodesPerMinute), cfg.Now),
+		tries:    newBuckets(max(1, cfg.CodeTriesPerMinute), cfg.Now),
 		admins:   newBuckets(60*cfg.AdminPerSecond, cfg.Now),
 		lists:    newBuckets(max(1, 6*cfg.AdminPerSecond), cfg.Now),
 		waits:    seldom{every: waitsEvery},
@@ -131,6 +147,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle("/api/v1/invites/{id}", a.endpoint(methods{http.MethodDelete: a.deleteInvite}))
 	mux.Handle("/api/v1/machines", a.endpoint(methods{http.MethodPost: a.postMachine}))
 	mux.Handle("/api/v1/machines/{name}", a.endpoint(methods{http.MethodGet: a.getMachine}))
+	mux.Handle("/api/v1/codes", a.endpoint(methods{http.MethodPost: a.postCode}))
+	mux.Handle("/api/v1/codes/{slot}", a.endpoint(methods{http.MethodPost: a.takeCode, http.MethodPatch: a.patchCode, http.MethodDelete: a.deleteCode}))
 	mux.Handle("/api/v1/relays/{relayed}", a.endpoint(methods{http.MethodGet: a.getRelay}))
 	mux.Handle("/api/v1/turn-credentials", a.endpoint(methods{http.MethodGet: a.getTURNCredentials}))
 	for _, p := range a.adminPaths() {

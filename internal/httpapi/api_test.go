@@ -46,8 +46,9 @@ func newAPITest(guests Guests) *apiTest {
 		People: &testPeople{}, RecordInvite: func(auth.Invite) error { return nil },
 		Sessions: &testSessions{}, OwnInvites: newTestInvites(now), InviteMaxTTL: 7 * 24 * time.Hour, InvitesEach: 2, InvitesPerMinute: 10,
 		PublicURL: func() string { return "https://turn.example.org" },
-		Now:       now,
-		Log:       slog.New(slog.DiscardHandler),
+		Codes:     200, CodesEach: 3, CodesPerAddress: 5, CodesPerMinute: 1000, CodeTriesPerMinute: 1000, Rand: rand.Reader,
+		Now: now,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	mux := http.NewServeMux()
 	test.Register(mux)

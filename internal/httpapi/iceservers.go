@@ -93,6 +93,9 @@ func (a *API) getICEServers(r *http.Request) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
+	if ticket.Seats > 0 {
+		return nil, onlyForRoom()
+	}
 	if apiErr := a.mayHave(r); apiErr != nil {
 		return nil, apiErr
 	}

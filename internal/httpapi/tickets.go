@@ -40,7 +40,7 @@ func (a *API) postTicket(r *http.Request) (any, *apiError) {
 		return nil, badRequest("name", sentence(err))
 	}
 	if a.cfg.NameTaken(canonical) {
-		return nil, &apiError{Status: http.StatusConflict, Code: "name-taken", Message: "Somebody who is online, or a machine, has this name; choose another.", Field: "name"}
+		return nil, nameTaken()
 	}
 	if apiErr := a.useInvite(invite); apiErr != nil { // last of all, so that a bad name costs no use
 		return nil, apiErr
@@ -98,6 +98,10 @@ func (a *API) useInvite(inv auth.Invite) *apiError {
 		return &apiError{Status: http.StatusInternalServerError, Code: "internal", Message: "The server could not make a ticket."}
 	}
 	return nil
+}
+
+func nameTaken() *apiError {
+	return &apiError{Status: http.StatusConflict, Code: "name-taken", Message: "Somebody who is online, or a machine, has this name; choose another.", Field: "name"}
 }
 
 // sentence makes one of an error that is fit to be shown.
