@@ -143,14 +143,23 @@ func (t tickets) get(ctx context.Context, _ bool) (string, error) {
 		}
 		return strings.TrimSpace(ticket), nil
 	}
+	ticket := ""
+	err := withName(t.Name, func(name string) (err error) {
+		ticket, err = t.server.NewTicket(ctx, name, inviteIn(t.Invite))
+		return err
+	})
+	return ticket, err
+}
+
+// withName asks with a name, or without one with names that are made up, until one is free.
+func withName(name string, ask func(name string) error) error {
+	if name != "" {
+		return ask(name)
+	}
 	for tries := 1; ; tries++ {
-		name := t.Name
-		if name == "" {
-			name = fmt.Sprint("Guest ", 100+rand.IntN(9900))
-		}
-		ticket, err := t.server.NewTicket(ctx, name, inviteIn(t.Invite))
-		if t.Name != "" || tries == guestTries || CodeOf(err) != "name-taken" {
-			return ticket, err
+		err := ask(fmt.Sprint("Guest ", 100+rand.IntN(9900)))
+		if tries == guestTries || CodeOf(err) != "name-taken" {
+			return err
 		}
 	}
 }

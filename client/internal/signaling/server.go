@@ -121,38 +121,53 @@ func (w webSocket) Close() error { return w.conn.Close() }
 
 // NewTicket asks the server for a ticket: for an invite, or without one for a guest's. An empty name has the server choose.
 func (sv *Server) NewTicket(ctx context.Context, name, invite string) (string, error) {
-	body, err := json.Marshal(struct {
+	body := struct {
 		Name   string `json:"name"`
 		Invite string `json:"invite,omitempty"`
-	}{name, invite})
+	}{name, invite}
+	var answer struct {
+		Ticket string `json:"ticket"`
+	}
+	if err := sv.Request(ctx, http.MethodPost, "tickets", "", body, &answer); err != nil {
+		return "", err
+	}
+	if answer.Ticket == "" {
+		return "", sv.notTurnpike("It answers, but gives no ticket.")
+	}
+	return answer.Ticket, nil
+}
+
+// Request sends a request to the server's API, with a ticket if there is one, and reads the answer. The path is what follows /api/v1/.
+func (sv *Server) Request(ctx context.Context, method, path, ticket string, body, answer any) error {
+	sent, err := json.Marshal(body)
 	if err != nil {
-		return "", fmt.Errorf("ask for a ticket: %w", err)
+		return fmt.Errorf("ask for %s: %w", path, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, sv.root.JoinPath("api/v1/tickets").String(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, sv.root.JoinPath("api/v1", path).String(), bytes.NewReader(sent))
 	if err != nil {
-		return "", fmt.Errorf("ask for a ticket: %w", err)
+		return fmt.Errorf("ask for %s: %w", path, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if ticket != "" {
+		request.Header.Set("Authorization", "Bearer "+ticket)
+	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: sv.tls, DisableKeepAlives: true, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", sv.unreachable(err)
+		return sv.unreachable(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return "", sv.refused(response)
+		return sv.refused(response)
 	}
-	var answer struct {
-		Ticket string `json:"ticket"`
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(answer); err != nil {
+		return sv.notTurnpike("It answers, but not as turnpike does.")
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer); err != nil || answer.Ticket == "" {
-		return "", sv.notTurnpike("It answers, but gives no ticket.")
-	}
-	return answer.Ticket, nil
+	return nil
 }
 
 // refused makes an error of an answer over HTTP that is none of success.
