@@ -51,7 +51,8 @@ type Stream interface {
 }
 
 // Send runs the sender's side. It returns nil once the receiver has proved that it knows the words, and errors that are [ErrWrong] or
-// [ErrBroken] if the code is used up. After any other error, nothing was guessed. It leaves the stream open.
+// [ErrBroken] if the code is used up. After any other error, nothing was guessed. It leaves the stream open. After an error, end it in
+// order: a reset could overtake what tells the other side.
 func Send(ctx context.Context, s Stream, words string) error {
 	x, err := begin(ctx, s, spake2.A, words)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ const programVariable = "TURNPIKE_E2E_PROGRAM"
 type programPlan struct {
 	URL, Invite, Name, Room, Roots string
 	RelayOnly                      bool
+	Words                          string // of a code, whose exchange it answers as the sender
+	Onwards                        string // the room to which it passes exchanges on instead: it is in between
 }
 
 // programLine is a line of its output: an event, or the result of what it was told to do.
@@ -43,7 +46,7 @@ type programLine struct {
 }
 
 // program joins a room, answers streams by their name, and opens one to a peer for each line on stdin, which says how many
-// bytes it sends. It ends with stdin.
+// bytes it sends, or the words of a code that it tries. It ends with stdin.
 func program() int {
 	out := json.NewEncoder(os.Stdout)
 	var mu sync.Mutex
@@ -97,6 +100,12 @@ func runProgram(stdin io.Reader, say func(programLine)) error {
 	if err != nil {
 		return err
 	}
+	var onwards *library.Room
+	if plan.Onwards != "" {
+		if onwards, err = session.Join(ctx, plan.Onwards, library.JoinOptions{Create: true, Size: 8}); err != nil {
+			return err
+		}
+	}
 	go func() {
 		for e := range heard {
 			answerData(ctx, room, e, say)
@@ -108,11 +117,24 @@ func runProgram(stdin io.Reader, say func(programLine)) error {
 			if err != nil {
 				return
 			}
-			go serveStream(conn, say)
+			switch {
+			case conn.Name() != "code":
+				go serveStream(conn, say)
+			case plan.Onwards != "":
+				go passExchange(ctx, conn, onwards, say)
+			default:
+				go answerCode(ctx, conn, plan.Words, say)
+			}
 		}
 	}()
 	say(programLine{Answer: "ready"})
 	for lines.Scan() {
+		if words, isCode := strings.CutPrefix(lines.Text(), "code "); isCode {
+			if err := tryCode(ctx, room, words, say); err != nil {
+				return err
+			}
+			continue
+		}
 		size, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			return err

@@ -1,0 +1,147 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	library "example.org/turnpike/client"
+	"example.org/turnpike/internal/code"
+	"example.org/turnpike/internal/netlab"
+)
+
+// answerCode is the sender's side of an exchange, as a program has it.
+func answerCode(ctx context.Context, conn *library.Conn, words string, say func(programLine)) {
+	_, err := io.WriteString(conn, "ok\n")
+	if err == nil {
+		err = code.Send(ctx, conn, words)
+	}
+	say(programLine{Answer: outcome(err)})
+	_ = conn.Close()
+}
+
+// tryCode is the receiver's side.
+func tryCode(ctx context.Context, room *library.Room, words string, say func(programLine)) error {
+	peer, err := room.WaitPeer(ctx, nil)
+	if err != nil {
+		return err
+	}
+	conn, err := peer.Open(ctx, "code")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ok := make([]byte, 3)
+	if _, err := io.ReadFull(conn, ok); err != nil || string(ok) != "ok\n" {
+		return fmt.Errorf("the first line is %q: %w", ok, err)
+	}
+	say(programLine{Answer: outcome(code.Receive(ctx, conn, words))})
+	return nil
+}
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "confirmed"
+	case errors.Is(err, code.ErrWrong):
+		return "wrong"
+	case errors.Is(err, code.ErrBroken):
+		return "broken"
+	}
+	return "nothing begun: " + err.Error()
+}
+
+// passExchange passes an exchange on, as somebody does who has the rooms of both and a link to each.
+func passExchange(ctx context.Context, conn *library.Conn, onwards *library.Room, say func(programLine)) {
+	peer, err := onwards.WaitPeer(ctx, nil)
+	if err != nil {
+		say(programLine{Problem: err.Error()})
+		return
+	}
+	other, err := peer.Open(ctx, "code")
+	if err != nil {
+		say(programLine{Problem: err.Error()})
+		return
+	}
+	go func() { _, _ = io.Copy(other, conn); _ = other.CloseWrite() }()
+	n, _ := io.Copy(conn, other)
+	_ = conn.Close()
+	_ = other.Close()
+	say(programLine{Data: fmt.Sprintf("passed %d bytes on", n)})
+}
+
+// TestCodeExchange has a page and a program exchange codes: the page's BigInt and fingerprints meet Go's, over data channels.
+func TestCodeExchange(t *testing.T) {
+	need(t, "node", "chromium", "firefox-esr", "certutil")
+	host := netlab.New(t).Public("host")
+	for _, browser := range []string{chromium, firefox} {
+		for _, test := range []struct {
+			name, words string
+			between     bool
+			page        string
+			program     string
+		}{
+			{"right words", "crossover-clockwork", false, "confirmed", "confirmed"},
+			{"wrong words", "crossover-cobra", false, "WrongCodeError", "wrong"},
+			{"somebody in between", "crossover-clockwork", true, "WrongCodeError", "wrong"},
+		} {
+			t.Run(browser+", "+test.name, func(t *testing.T) {
+				serveLocally(t, host)
+				sender := programPlan{URL: localURL, Name: "sender", Room: "pair", Words: "crossover-clockwork"}
+				if test.between {
+					sender.Room = "elsewhere"
+				}
+				var s *running
+				driveOn(t, host, "codeExchange", map[string]any{
+					"place": browserAt(t, browser, host, nil), "url": localURL, "room": "pair", "words": test.words, "want": test.page,
+				}, map[string]func(){
+					"sender": func() {
+						s = startProgram(t, host, sender)
+						if test.between {
+							startProgram(t, host, programPlan{URL: localURL, Name: "between", Room: "pair", Onwards: "elsewhere"})
+						}
+					},
+					"ended": func() { s.want(t, func(line programLine) bool { return line.Answer == test.program }) },
+				})
+			})
+		}
+	}
+}
+
+// TestCodeExchangeOfPrograms is the same between two programs, over QUIC: its exporter is the binding.
+func TestCodeExchangeOfPrograms(t *testing.T) {
+	host := netlab.New(t).Public("host")
+	for _, test := range []struct {
+		name, words string
+		between     bool
+		want        string
+	}{
+		{"right words", "crossover-clockwork", false, "confirmed"},
+		{"wrong words", "crossover-cobra", false, "wrong"},
+		{"somebody in between", "crossover-clockwork", true, "wrong"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			serveLocally(t, host)
+			sender := programPlan{URL: localURL, Name: "sender", Room: "pair", Words: "crossover-clockwork"}
+			if test.between {
+				sender.Room = "elsewhere"
+			}
+			s := startProgram(t, host, sender)
+			if test.between {
+				startProgram(t, host, programPlan{URL: localURL, Name: "between", Room: "pair", Onwards: "elsewhere"})
+			}
+			r := startProgram(t, host, programPlan{URL: localURL, Name: "receiver", Room: "pair"})
+			r.tell(t, "code "+test.words)
+			ended := func(line programLine) bool { return line.Answer != "" }
+			for _, side := range []*running{r, s} {
+				if line := side.want(t, ended); line.Answer != test.want {
+					t.Errorf("a side ends with %q, want %q", line.Answer, test.want)
+				}
+			}
+		})
+	}
+}
