@@ -13,6 +13,10 @@ import (
 
 const maxBarrenStreams = 5 // in a row, of one fetcher
 
+// streamLives are how long the first streams of a fetcher are used. A connection that was made after a stream was opened carries none of
+// its bytes, so the stream gives way to another one when all connections are there.
+var streamLives = [...]time.Duration{time.Second, 4 * time.Second}
+
 // fetcher asks for bytes on one stream after the other, and writes them. One goroutine owns it.
 type fetcher struct {
 	a     *attempt
@@ -21,6 +25,8 @@ type fetcher struct {
 	sum   [hashSize]byte
 	head  [frameSize]byte
 	chunk []byte
+	used  int  // streams that have lived as long as they may
+	over  bool // the stream at hand has. Written by ask, read when that has ended
 }
 
 // fetch brings bytes until there are no more to ask for.
@@ -42,6 +48,8 @@ func (a *attempt) fetch(ctx context.Context) error {
 			}
 		}
 		switch {
+		case err == nil && f.over:
+			f.used++
 		case err == nil, ctx.Err() != nil:
 			return err
 		case !isBroken(err):
@@ -104,8 +112,13 @@ func (f *fetcher) from(ctx context.Context, stream Stream) (came bool, err error
 func (f *fetcher) ask(ctx context.Context, stream Stream, asked chan<- piece) {
 	defer close(asked)
 	var b [frameSize]byte
+	opened := time.Now()
 	for {
-		p, ok := f.a.r.take(ctx, &f.lane)
+		f.over = f.used < len(streamLives) && time.Since(opened) >= streamLives[f.used]
+		p, ok := piece{}, false
+		if !f.over {
+			p, ok = f.a.r.take(ctx, &f.lane)
+		}
 		if !ok {
 			_ = stream.CloseWrite()
 			return

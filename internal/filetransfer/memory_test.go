@@ -159,6 +159,8 @@ type memNet struct {
 	mu     sync.Mutex
 	live   map[*memStream]*memStream // receiver's side, sender's side
 	refuse error                     // what Open says
+	slow   time.Duration             // each write of the sender takes
+	names  []string                  // of the streams that were opened
 	sent   int64                     // bytes that the sender wrote on blocks/N
 	after  int64                     // once so much was sent,
 	then   func()                    // this is called, with mu held
@@ -183,6 +185,7 @@ func (n *memNet) Open(ctx context.Context, name string) (Stream, error) {
 	}
 	mine, theirs := pair()
 	n.live[mine] = theirs
+	n.names = append(n.names, name)
 	left := int64(0)
 	if n.cut != nil {
 		left = n.cut(name)
@@ -197,6 +200,7 @@ func (n *memNet) Open(ctx context.Context, name string) (Stream, error) {
 			n.then()
 		}
 		n.mu.Unlock()
+		time.Sleep(n.slow)
 		if left -= int64(k); cuts && left <= 0 {
 			theirs.Reset()
 		}

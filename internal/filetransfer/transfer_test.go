@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -161,4 +162,29 @@ func TestTree(t *testing.T) {
 	sameTree(t, from, to)
 	_ = os.Chmod(filepath.Join(to, "photos/deep"), 0o700)
 	_ = os.Chmod(filepath.Join(top, "deep"), 0o700)
+}
+
+// TestNewStreams: streams of blocks give way to others in the first seconds, when more connections are there. No name comes twice.
+func TestNewStreams(t *testing.T) {
+	from := t.TempDir()
+	write(t, filepath.Join(from, "a"), randomBytes(1, 40*blockSize))
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
+		n := newNet()
+		n.slow = 50 * time.Millisecond
+		done := transfer(t, s, n, ReceiverOptions{Dir: t.TempDir()})
+		if done.err != nil || done.sent != nil || n.carried() > 41*blockSize {
+			t.Fatalf("receiver %v, sender %v, %d bytes", done.err, done.sent, n.carried())
+		}
+		seen := map[string]bool{}
+		for _, name := range n.names {
+			if seen[name] {
+				t.Errorf("%s was opened twice", name)
+			}
+			seen[name] = true
+		}
+		if want := 1 + defaultStreams*(1+len(streamLives)); len(seen) != want {
+			t.Errorf("%d streams were opened, and should be %d: %v", len(seen), want, n.names)
+		}
+	})
 }
