@@ -171,7 +171,7 @@ func TestNewStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
 		n := newNet()
-		n.slow = 50 * time.Millisecond
+		n.slow = 200 * time.Millisecond
 		done := transfer(t, s, n, ReceiverOptions{Dir: t.TempDir()})
 		if done.err != nil || done.sent != nil || n.carried() > 41*blockSize {
 			t.Fatalf("receiver %v, sender %v, %d bytes", done.err, done.sent, n.carried())
