@@ -62,7 +62,7 @@ type Limits struct {
 	InvitesPerUser            int
 	InviteRequestsPerMinute   int
 	Machines                  int // 0: none may join
-	Codes                     int
+	Codes                     int // 0: nobody makes any
 	CodesPerUser              int
 	CodesPerAddress           int
 	CodeRequestsPerMinute     int
@@ -178,7 +178,7 @@ func (l *Limits) keys() []key {
 		count("invites_per_user", &l.InvitesPerUser, "invites that one user has made and that are good, at a time; four times as many with those of a day before, and 64 times as many with those of users who came by them"),
 		count("invite_requests_per_minute_per_user", &l.InviteRequestsPerMinute, "requests about invites, from one user"),
 		{name: "limits.machines", value: number{&l.Machines, 0}, help: "machines that have joined (turnpike join); 0: none may join"},
-		count("codes", &l.Codes, "codes at a time, those that ended within the last minute included"),
+		{name: "limits.codes", value: number{&l.Codes, 0}, help: "codes at a time, those that ended within the last minute included; 0: nobody makes any"},
 		count("codes_per_user", &l.CodesPerUser, "codes of one user at a time"),
 		count("codes_per_address", &l.CodesPerAddress, "codes at a time that were made from one IPv4 address or IPv6 /64"),
 		count("code_requests_per_minute_per_user", &l.CodeRequestsPerMinute, "requests that make, renew or burn codes, from one user"),

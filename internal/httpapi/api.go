@@ -85,7 +85,7 @@ type Config struct {
 	KeyFailuresPerMinute int // wrong API keys from one address; beyond, each wait is twice as long as the one before
 	GrantsPerMinute      int // tickets and ICE servers that one address gets
 	InvitesPerMinute     int // requests about invites from one user
-	Codes                int // codes at a time
+	Codes                int // codes at a time; 0: nobody makes any
 	CodesEach            int // of one user
 	CodesPerAddress      int // of one address
 	CodesPerMinute       int // requests about codes from one user

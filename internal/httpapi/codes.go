@@ -160,6 +160,8 @@ func (a *API) codeMaker(r *http.Request) (auth.Ticket, *apiError) {
 // mayMakeCode says why a user may not make a code.
 func (a *API) mayMakeCode(maker auth.Ticket) *apiError {
 	switch {
+	case a.cfg.Codes == 0:
+		return forbidden("", "Users of this server make no codes.")
 	case maker.Seats > 0:
 		return onlyForRoom()
 	case maker.Role == auth.RoleGuest && a.cfg.Guests != GuestsAlways:

@@ -137,6 +137,11 @@ func TestWhoMakesCodes(t *testing.T) {
 	}
 }
 
+func TestServerWithoutCodes(t *testing.T) {
+	test := newCodesTest(t, GuestsAlways, func(cfg *Config) { cfg.Codes = 0 })
+	test.refused(test.ticket("ada", auth.RoleAdmin), "POST", codes, `{}`, 403, "forbidden")
+}
+
 // TestGuestsOfThisMachineMakeCodes: with guests = "loopback", people here are members.
 func TestGuestsOfThisMachineMakeCodes(t *testing.T) {
 	test := newCodesTest(t, GuestsLoopback, nil)
