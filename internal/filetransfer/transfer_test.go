@@ -167,13 +167,13 @@ func TestTree(t *testing.T) {
 // TestNewStreams: streams of blocks give way to others in the first seconds, when more connections are there. No name comes twice.
 func TestNewStreams(t *testing.T) {
 	from := t.TempDir()
-	write(t, filepath.Join(from, "a"), randomBytes(1, 40*blockSize))
+	write(t, filepath.Join(from, "a"), randomBytes(1, 80*blockSize))
 	synctest.Test(t, func(t *testing.T) {
 		s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
 		n := newNet()
-		n.slow = 200 * time.Millisecond
+		n.slow = 50 * time.Millisecond
 		done := transfer(t, s, n, ReceiverOptions{Dir: t.TempDir()})
-		if done.err != nil || done.sent != nil || n.carried() > 41*blockSize {
+		if done.err != nil || done.sent != nil || n.carried() > 81*blockSize {
 			t.Fatalf("receiver %v, sender %v, %d bytes", done.err, done.sent, n.carried())
 		}
 		seen := map[string]bool{}
