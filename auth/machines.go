@@ -269,14 +269,20 @@ func (m *Machines) Refuses(t Ticket) error {
 // Poll reads the lines that other processes wrote, and returns the machines that were revoked since the last call. It is cheap if
 // there is nothing new.
 func (m *Machines) Poll() (ended []Machine, err error) {
-	changed, err := m.journal.changed()
-	if changed {
-		err = m.withLock(func() error { return nil })
-	}
+	err = m.Refresh()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ended, m.ended = m.ended, nil
 	return ended, err
+}
+
+// Refresh reads the lines that other processes wrote. It is cheap if there is nothing new.
+func (m *Machines) Refresh() error {
+	changed, err := m.journal.changed()
+	if changed {
+		err = m.withLock(func() error { return nil })
+	}
+	return err
 }
 
 // Prune writes the file anew without what counts for nothing.

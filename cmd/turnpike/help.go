@@ -19,6 +19,7 @@ usage: turnpike COMMAND [flags]
   serve     run the server: web pages, signaling, STUN and TURN
   check     sign in as a client and try STUN and every TURN address
   netcheck  show what the network of this machine does to calls: UDP, NAT, router, relays
+  join      join a server with this machine, so that its commands sign in by themselves
   ping      send pings to a peer, and say whether the path is direct or relayed
   pipe      join standard input and output of two machines, or reach a TCP port of the other one
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
@@ -26,6 +27,7 @@ usage: turnpike COMMAND [flags]
   ticket    print a ticket that admits a user, for your own apps
   users     list who is online
   kick      throw a user out, of one room or of everything
+  machines  list the machines that have joined, and revoke them
   drain     have the server take no new relays, and wait for those that are there
   config    print the configuration in force, and where each value came from
   secret    make a new secret for invites, tickets and credentials
@@ -388,6 +390,7 @@ func topics() map[string]topic {
 		"netcheck": {helpNetcheck, false},
 		"bench":    {helpBench, false},
 		"invite":   {helpInvite, false},
+		"join":     {helpJoin, false},
 		"ping":     {helpPing, false},
 		"pipe":     {helpPipe, false},
 
@@ -396,6 +399,7 @@ func topics() map[string]topic {
 		"ticket":     {helpTicket, false},
 		"users":      {helpUsers, false},
 		"kick":       {helpKick, false},
+		"machines":   {helpMachines, false},
 		"drain":      {helpDrain, false},
 		"config":     {helpConfig, true},
 		"secret":     {helpSecret, false},

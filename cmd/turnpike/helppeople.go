@@ -46,6 +46,34 @@ flags of this command:
   --room ROOM    only out of this room
 `
 
+const helpMachines = `List the machines that have joined the server, and revoke them.
+
+usage: turnpike machines [--json] [--revoke NAME] [--config FILE] [--state DIR]
+       turnpike machines --known | --forget NAME [--server URL]
+
+The first form is for the server's machine, with the server's --config or --state, as the server's user or as root. A machine joins by
+"turnpike join". A revoked one is out within a second, with its sessions and relays, and its name is free. "turnpike invite --revoke"
+revokes the machines that came by the invite, too.
+
+The second form is for a machine that has peers. It shows the keys of other machines that are known there, or forgets one: do that only
+if you know why a machine has a new key, for example because it has joined anew.
+
+examples:
+  turnpike machines --config /etc/turnpike/turnpike.toml
+  turnpike machines --revoke nas
+  turnpike machines --forget nas
+
+flags of this command:
+  --json         print an array of {"name", "role", "room", "key", "invite", "joined", "sessions"}; with --known, of {"name", "key", "since"}
+  --revoke NAME  end this machine, as the server knows it
+  --known        list the keys of other machines that are known here
+  --forget NAME  forget the key of this machine: the server vouches for its next one
+  --server URL   whose machines, with --known and --forget ($TURNPIKE_SERVER, or the one that was used last)
+
+files:
+  turnpike-state/machines   the list, a line of JSON for each machine that came or was revoked
+`
+
 const helpDrain = `Have the server take no new relays, and wait until those that are there carry nothing any more.
 
 usage: turnpike drain [--timeout TIME] [--config FILE] [--state DIR]

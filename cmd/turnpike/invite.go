@@ -38,7 +38,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(p.stderr, nil))
+	log := p.logger()
 	if want.list {
 		return p.listInvites(cfg, log, want.asJSON)
 	}
@@ -58,7 +58,7 @@ func (p *program) invite(_ context.Context, args []string) error {
 		}
 	}
 	if want.revoke != "" {
-		return p.revokeInvite(ledger, invites, want.revoke)
+		return p.revokeInvite(cfg, ledger, invites, want.revoke)
 	}
 	token, inv, err := invites.Issue(inv, want.ttl)
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *program) listInvites(cfg *config.Config, log *slog.Logger, asJSON bool)
 }
 
 // revokeInvite takes an ID or a link. A link tells the expiry even if the ledger does not know the invite.
-func (p *program) revokeInvite(ledger *auth.Ledger, invites *auth.Invites, which string) error {
+func (p *program) revokeInvite(cfg *config.Config, ledger *auth.Ledger, invites *auth.Invites, which string) error {
 	known, ok := ledger.Find(which)
 	inv := known.Invite
 	if !ok {
@@ -187,7 +187,15 @@ func (p *program) revokeInvite(ledger *auth.Ledger, invites *auth.Invites, which
 	if err := ledger.Revoke(inv.ID, inv.Expires); err != nil {
 		return err
 	}
-	return writeLine(p.stdout, "revoked "+inv.ID)
+	out, err := node.RevokeInvited(cfg, ledger, inv.ID, p.logger())
+	if err != nil {
+		return err
+	}
+	line := "revoked " + inv.ID
+	if len(out) > 0 {
+		line += ", and the machines that came by it: " + strings.Join(out, ", ")
+	}
+	return writeLine(p.stdout, line)
 }
 
 // shortened cuts what may be a link, which would fill the line and let readers in.

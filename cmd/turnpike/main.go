@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -67,6 +68,7 @@ type program struct {
 	environ        []string // as os.Environ gives it
 
 	configDir func() (string, error) // of the user's configuration, as os.UserConfigDir; nil: none
+	now       func() time.Time       // the clock of a machine that signs in; nil: time.Now
 
 	// drain, once closed, asks a server to end after its relays have ended. The end of the context asks it to end now.
 	drain <-chan struct{}
@@ -113,6 +115,7 @@ func commands() []command {
 		{"serve", (*program).serve},
 		{"check", (*program).check},
 		{"netcheck", (*program).netcheck},
+		{"join", (*program).join},
 		{"ping", (*program).ping},
 		{"pipe", (*program).pipe},
 		{"bench", (*program).bench},
@@ -120,6 +123,7 @@ func commands() []command {
 		{"ticket", (*program).ticket},
 		{"users", (*program).users},
 		{"kick", (*program).kick},
+		{"machines", (*program).machines},
 		{"drain", (*program).drainServer},
 		{"config", (*program).config},
 		{"secret", (*program).secret},

@@ -35,6 +35,9 @@ func (p *program) netcheck(ctx context.Context, args []string) error {
 		return err
 	}
 	check := &probe.NetworkCheck{Base: a.base, Timeout: *timeout, Ticket: a.ticket, Invite: a.invite}
+	if a.machine != nil {
+		check.GetTicket = a.machine.Ticket
+	}
 	defer check.Close()
 	if *every > 0 {
 		return p.watchNetwork(ctx, check, *every, *asJSON)

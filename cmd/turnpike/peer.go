@@ -48,7 +48,12 @@ type visit struct {
 	status *statusLines
 	leave  func()
 
-	refusing sync.WaitGroup // streams that are told why nobody takes them
+	refusing sync.WaitGroup // streams that are told why nobody takes them, and those that ask who we are
+
+	trust *trust
+	stay  context.Context // ends with the visit
+
+	ended func() error // why the session has ended; nil: it has not
 }
 
 // visit signs in and enters the room. The caller must leave it.
@@ -60,8 +65,10 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 	if err != nil {
 		return nil, err
 	}
-	room := strings.ToLower(cmp.Or(f.room, access.room))
+	room := strings.ToLower(cmp.Or(f.room, access.room, access.machineRoom()))
 	switch {
+	case access.machine != nil && f.name != "" && f.name != access.machine.Name:
+		return nil, &usageError{command, fmt.Errorf("this machine is %s at %s, and comes under no other name there; leave --name out, or come by --invite-file", access.machine.Name, access.base)}
 	case room == "":
 		return nil, &usageError{command, errors.New("no room is named; pass --room ROOM, the same on both machines, or an invite's link")}
 	case !wire.ValidRoom(room):
@@ -70,9 +77,7 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 	status := p.statusLines(f.quiet)
 	entering, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	session, err := dialAs(entering, f.name, client.Config{
-		URL: access.base, Ticket: access.ticket, Invite: access.invite, RelayOnly: f.relayed, OnEvent: status.event,
-	})
+	session, err := access.dial(entering, f.name, client.Config{RelayOnly: f.relayed, OnEvent: status.event})
 	if err != nil {
 		return nil, cutShort(ctx, err)
 	}
@@ -82,32 +87,15 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 		_ = session.Close()
 		return nil, cutShort(ctx, fmt.Errorf("room %s: %w", room, err))
 	}
-	v := &visit{room: joined, name: session.Name(), status: status}
+	v := &visit{room: joined, name: session.Name(), status: status, trust: newTrust(p, access), ended: session.Err}
+	stay, left := context.WithCancel(context.WithoutCancel(ctx))
+	v.stay = stay
 	v.leave = func() {
+		left()
 		v.refusing.Wait()
 		_ = session.Close()
 	}
 	return v, nil
-}
-
-// connect waits for a peer of that name and for a path to it, at most as long as wait says for each.
-func (v *visit) connect(ctx context.Context, name string, wait time.Duration) (*client.Peer, error) {
-	finding, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	peer, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return sameName(peer.Name(), name) || peer.ID() == name })
-	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = v.nobody(name, wait)
-		}
-		return nil, cutShort(ctx, err)
-	}
-	v.status.watch(peer)
-	connecting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	if _, err := peer.Connected(connecting); err != nil {
-		return nil, cutShort(ctx, fmt.Errorf("no path to %s within %v: %w", peer.Name(), wait, err))
-	}
-	return peer, nil
 }
 
 // sameName compares as the server does, which keeps names unique: another comparison could take a stranger for the peer.
@@ -154,6 +142,18 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// because replaces an error that the end of the session has caused: what it was is known then.
+func (v *visit) because(err error) error {
+	why := v.ended()
+	switch {
+	case err == nil || why == nil:
+		return err
+	case v.trust.me != nil && client.CodeOf(why) == client.CodeEnded:
+		return fmt.Errorf("%s has ended the session of %s: the machine was revoked, or thrown out", v.trust.server, v.trust.me.Name)
+	}
+	return why
 }
 
 // cutShort replaces an error that Ctrl-C has caused.

@@ -72,11 +72,13 @@ func (p *program) ping(ctx context.Context, args []string) error {
 	defer v.leave()
 	if len(rest) == 0 {
 		v.status.print("answers pings as %s in the room %s", v.name, v.room.ID())
+		go v.refuseAll(ctx, "this command only answers pings")
 		if err := v.answerPings(ctx, nil); ctx.Err() == nil {
-			return err
+			return v.because(err)
 		}
 		return nil // Ctrl-C
 	}
+	go v.refuseAll(ctx, "this command only sends pings")
 	peer, err := v.connect(ctx, rest[0], flags.wait)
 	if err != nil {
 		return err
@@ -84,7 +86,7 @@ func (p *program) ping(ctx context.Context, args []string) error {
 	g := &pinger{peer: peer, order: order, sent: map[uint64]time.Time{}, pongs: make(chan uint64, 16)}
 	g.print = func(line string) { _ = writeLine(p.stdout, harmless(line)) }
 	go func() { _ = v.answerPings(ctx, g) }() // run learns by itself that the peer is gone
-	return g.run(ctx)
+	return v.because(g.run(ctx))
 }
 
 // answerPings answers the pings of everybody in the room until ctx ends or the room was left, and says why. It takes the answers to its

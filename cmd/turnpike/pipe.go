@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"example.org/turnpike/client"
+	"example.org/turnpike/internal/machine"
 )
 
 // The names of a pipe's streams: the standard input and output of both sides, or a TCP port of the side that listens. The side that
@@ -69,36 +70,43 @@ func (p *program) pipe(ctx context.Context, args []string) error {
 	go func() { _ = v.answerPings(ctx, nil) }() // the pipe learns by itself that the room was left
 	switch {
 	case !*listen:
-		return p.pipeTo(ctx, v, *to, stream, flags.wait)
+		go v.refuseAll(ctx, "nothing listens here")
+		return v.because(p.pipeTo(ctx, v, *to, stream, flags.wait))
 	case len(allow) > 0:
 		v.status.print("listens as %s in the room %s, for TCP %s", v.name, v.room.ID(), allow.String())
-		return v.servePorts(ctx, allow)
+		return v.because(v.servePorts(ctx, allow))
 	}
 	v.status.print("listens as %s in the room %s", v.name, v.room.ID())
-	return p.pipeOnce(ctx, v)
+	return v.because(p.pipeOnce(ctx, v))
 }
 
 // pipeTo carries standard input and output to a peer, or to a TCP port there.
 func (p *program) pipeTo(ctx context.Context, v *visit, name, stream string, wait time.Duration) error {
-	peer, err := v.connect(ctx, name, wait)
+	conn, answer, err := v.reach(ctx, name, wait, stream)
 	if err != nil {
 		return err
 	}
-	conn, err := peer.Open(ctx, stream)
-	if err != nil {
-		return cutShort(ctx, fmt.Errorf("%s: %w", peer.Name(), err))
-	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
+	return cutShort(ctx, pipeEnd(conn.Peer(), p.exchange(ctx, conn, answer)))
+}
+
+// refusedError is the other side's reason not to take a stream.
+type refusedError struct{ who, why string }
+
+func (e *refusedError) Error() string { return e.who + " refuses: " + printable(e.why) }
+
+// readAccepted waits until the other side has taken a stream, and returns what follows.
+func readAccepted(conn *client.Conn) (*bufio.Reader, error) {
 	answer := bufio.NewReaderSize(conn, maxRefusal)
 	line, err := answer.ReadSlice('\n')
 	switch {
 	case err != nil:
-		return cutShort(ctx, pipeEnd(peer, fmt.Errorf("%s did not answer: %w", peer.Name(), err)))
+		return nil, pipeEnd(conn.Peer(), fmt.Errorf("%s did not answer: %w", conn.Peer().Name(), err))
 	case string(line) != pipeAccepted:
-		return fmt.Errorf("%s refuses: %s", peer.Name(), printable(strings.TrimSpace(strings.TrimPrefix(string(line), pipeRefused))))
+		return nil, &refusedError{conn.Peer().Name(), strings.TrimSpace(strings.TrimPrefix(string(line), pipeRefused))}
 	}
-	return cutShort(ctx, pipeEnd(peer, p.exchange(ctx, conn, answer)))
+	return answer, nil
 }
 
 // pipeOnce takes the first pipe that somebody opens, refuses all others, and returns when it has ended.
@@ -208,12 +216,24 @@ func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*
 		if err != nil {
 			return nil, err
 		}
-		why := refusal(conn.Name())
+		if conn.Name() == machine.StreamName {
+			v.answer(conn)
+			continue
+		}
+		why := v.distrust(conn)
+		if why == "" {
+			why = refusal(conn.Name())
+		}
 		if why == "" {
 			return conn, nil
 		}
 		v.refusing.Go(func() { refuse(conn, why) })
 	}
+}
+
+// refuseAll takes no stream until ctx ends or the room was left, and tells others why.
+func (v *visit) refuseAll(ctx context.Context, why string) {
+	_, _ = v.accept(ctx, func(string) string { return why })
 }
 
 // refuse tells the other side why it does not get the stream.

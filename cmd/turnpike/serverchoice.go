@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"example.org/turnpike/auth"
+	"example.org/turnpike/client"
+	"example.org/turnpike/internal/machine"
+	"example.org/turnpike/signal/wire"
 )
 
 // serverFlags say which server a command of a peer's machine talks to, and how it gets in there. Such a command knows no
@@ -16,6 +21,8 @@ import (
 //	--server URL          or TURNPIKE_SERVER, or the link of --invite-file, or the server that was used last
 //	--ticket-file FILE    or TURNPIKE_TICKET; "-" is standard input
 //	--invite-file FILE    or TURNPIKE_INVITE; "-" is standard input
+//
+// Without a ticket and an invite, a machine that has joined the server signs in by itself.
 //
 // A ticket or an invite never stands among the arguments, where others on this machine can see it.
 type serverFlags struct {
@@ -35,11 +42,13 @@ func (f *serverFlags) register(fs *flag.FlagSet) {
 	f.invite.registerFile(fs, "invite", "TURNPIKE_INVITE")
 }
 
-// access is a server, and how to get in there: with the ticket, else with the invite, else as a guest.
+// access is a server, and how to get in there: with the ticket, else with the invite, else as this machine, else as a guest.
 type access struct {
 	base           string // scheme://host[:port]
 	room           string // that the link of the invite leads to, empty if it is not a link
 	ticket, invite string // invite is the token, without the link around it
+
+	machine *machine.Machine // nil: this machine has not joined the server, or a ticket or an invite is there
 }
 
 // choose returns the server and what lets this machine in. arg is the server's URL if the command takes one as an argument, else
@@ -57,13 +66,81 @@ func (f *serverFlags) chosen(p *program, arg string) (a access, err error) {
 		return access{}, errors.New("--ticket-file and --invite-file exclude each other")
 	}
 	byVariable := !f.ticket.given() && !f.invite.given()
-	if a.ticket, err = f.ticket.read(p, byVariable); err != nil {
-		return access{}, err
-	}
-	link, err := f.invite.read(p, byVariable && a.ticket == "")
+	ticket, err := f.ticket.read(p, byVariable)
 	if err != nil {
 		return access{}, err
 	}
+	link, err := f.invite.read(p, byVariable && ticket == "")
+	if err != nil {
+		return access{}, err
+	}
+	if a, err = f.serverOf(p, link, arg); err != nil {
+		return access{}, err
+	}
+	a.ticket = ticket
+	return a, a.loadMachine(p)
+}
+
+// loadMachine finds this machine's key, unless something else lets this side in.
+func (a *access) loadMachine(p *program) error {
+	if a.ticket != "" || a.invite != "" {
+		return nil
+	}
+	dir, err := p.userConfigDir()
+	if err != nil {
+		return nil // without a folder nobody has joined
+	}
+	a.machine, err = machine.Load(dir, a.base)
+	switch {
+	case errors.Is(err, machine.ErrNotJoined):
+		return nil
+	case err != nil:
+		return err
+	}
+	a.machine.Now = p.now
+	return nil
+}
+
+// machineRoom is the room of this machine, if it signs in as one.
+func (a *access) machineRoom() string {
+	if a.machine == nil {
+		return ""
+	}
+	return a.machine.Room
+}
+
+// dial signs in as c says, beside the server and what lets this side in.
+func (a *access) dial(ctx context.Context, name string, c client.Config) (*client.Session, error) {
+	c.URL, c.Ticket, c.Invite = a.base, a.ticket, a.invite
+	if a.machine == nil {
+		return dialAs(ctx, name, c)
+	}
+	c.GetTicket = a.machine.GetTicket
+	session, err := client.Dial(ctx, c)
+	if client.CodeOf(err) == string(wire.CodeUnauthorized) {
+		return nil, a.machineRefused(ctx)
+	}
+	return session, err
+}
+
+// machineRefused says why a server takes this machine's tickets no more. The server itself tells nobody.
+func (a *access) machineRefused(ctx context.Context) error {
+	off, err := a.machine.ClockOff(ctx)
+	if off.Abs() > 10*time.Minute {
+		off = off.Round(time.Minute)
+	}
+	switch {
+	case err == nil && off > 0:
+		return fmt.Errorf("%s does not let %s in: this machine's clock is %v behind the server's; set it, and try again", a.base, a.machine.Name, off)
+	case err == nil && off < 0:
+		return fmt.Errorf("%s does not let %s in: this machine's clock is %v ahead of the server's; set it, and try again", a.base, a.machine.Name, -off)
+	}
+	return fmt.Errorf("%s does not let %s in any more: it was revoked there; ask for an invite, and run: turnpike join --server %s", a.base, a.machine.Name, a.base)
+}
+
+// serverOf returns the server: that of the link of an invite, which may be empty, of the argument, the flag or the variable, or the one that
+// was used last.
+func (f *serverFlags) serverOf(p *program, link, arg string) (a access, err error) {
 	if a.invite = auth.InviteToken(link); link != "" && (a.invite == "" || strings.Contains(a.invite, "://")) {
 		return access{}, errors.New("the invite is a link without an invite in it; copy the whole link, with what follows its \"#\"")
 	}

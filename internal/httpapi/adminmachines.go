@@ -31,6 +31,9 @@ type machinesAnswer struct {
 
 // getMachines lists the machines that have joined, online or not.
 func (a *API) getMachines(r *http.Request) (any, *apiError) {
+	if err := a.cfg.Machines.Refresh(); err != nil {
+		return nil, a.internalError("read the machines", err)
+	}
 	sessions := map[string]int{}
 	for _, u := range a.cfg.People.Users() {
 		sessions[u.User] = len(u.Sessions)

@@ -15,6 +15,8 @@ type Machines interface {
 	Add(machine auth.Machine, atMost int, use func() error) (auth.Machine, error)
 	Find(name string) (auth.Machine, bool)
 	List() []auth.Machine
+	// Refresh reads what other processes have changed since.
+	Refresh() error
 }
 
 type machineRequest struct {
@@ -58,6 +60,9 @@ func (a *API) postMachine(r *http.Request) (any, *apiError) {
 	key, apiErr := a.provenKey(&req)
 	if apiErr != nil {
 		return nil, apiErr
+	}
+	if err := a.cfg.Machines.Refresh(); err != nil {
+		return nil, a.internalError("read the machines", err)
 	}
 	if apiErr := a.machineNameFree(req.Name, key); apiErr != nil {
 		return nil, apiErr

@@ -32,6 +32,8 @@ type Order struct {
 	Server string // scheme://host[:port]
 	Invite string // the token, without a link around it
 	Name   string // that the machine asks for
+
+	Now func() time.Time // as in Machine
 }
 
 // ServerError is a refusal of the server's: a code for programs, and a sentence.
@@ -60,6 +62,7 @@ func Join(ctx context.Context, o Order) (*Machine, error) {
 			return nil, fmt.Errorf("keep this machine's key: %w", err)
 		}
 	}
+	m.Now = o.Now
 	proof, err := m.Ticket()
 	if err != nil {
 		return nil, err
@@ -108,11 +111,11 @@ func (m *Machine) Vouch(ctx context.Context, name string) (ed25519.PublicKey, er
 	return key, nil
 }
 
-// ClockOff returns by how much the server's clock is ahead of this machine's, zero if both agree as far as tickets need it.
-func ClockOff(ctx context.Context, server string) (time.Duration, error) {
+// ClockOff returns by how much the server's clock is ahead of the machine's, zero if both agree as far as tickets need it.
+func (m *Machine) ClockOff(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	response, err := request(ctx, server, http.MethodGet, "/healthz", "", nil)
+	response, err := request(ctx, m.Server, http.MethodGet, "/healthz", "", nil)
 	if err != nil {
 		return 0, err
 	}
@@ -121,7 +124,7 @@ func ClockOff(ctx context.Context, server string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	off := time.Until(theirs).Round(time.Second)
+	off := theirs.Sub(timeBy(m.Now)).Round(time.Second)
 	if off.Abs() <= clockSlack {
 		return 0, nil
 	}

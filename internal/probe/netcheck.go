@@ -29,6 +29,9 @@ type NetworkCheck struct {
 	Ticket  string        // empty: the server gives one
 	Invite  string        // exchanged for the ticket; empty: a guest's
 
+	// GetTicket makes a ticket whenever one is needed, in the place of Ticket. May be nil.
+	GetTicket func() (string, error)
+
 	session *netSession // of the last run; nil: none
 	ticket  string      // that the server gave for the invite, which may admit once only
 }

@@ -63,7 +63,14 @@ func (c *NetworkCheck) signedIn(ctx context.Context) ([]wire.ICEServer, error) {
 	dial := new(net.Dialer).DialContext
 	r := &run{Server: &Server{Base: c.Base, Dial: dial, Invite: c.Invite}}
 	r.web = web{c.Base, &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dial, DisableKeepAlives: true}}}
-	for _, token := range []string{c.Ticket, c.ticket} {
+	ticket := c.Ticket
+	if c.GetTicket != nil {
+		var err error
+		if ticket, err = c.GetTicket(); err != nil {
+			return nil, err
+		}
+	}
+	for _, token := range []string{ticket, c.ticket} {
 		if token == "" {
 			continue
 		}
@@ -71,7 +78,7 @@ func (c *NetworkCheck) signedIn(ctx context.Context) ([]wire.ICEServer, error) {
 		if err == nil {
 			return c.session.servers, nil
 		}
-		if token == c.Ticket {
+		if token == ticket {
 			return nil, err
 		}
 		c.ticket = "" // it has expired, most likely
