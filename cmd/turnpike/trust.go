@@ -365,10 +365,11 @@ func (v *visit) distrust(conn *client.Conn) (why string) {
 		return ""
 	}
 	name := claimedName(conn.Peer())
+	if proved, ok := v.trusted(conn); ok && proved == name {
+		return ""
+	}
 	found, asked := v.trust.verdictOf(conn.PeerCertificate())
 	switch {
-	case found.name == name:
-		return ""
 	case !asked:
 		return proveFirst + name
 	case found.err != nil:
