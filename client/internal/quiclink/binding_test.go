@@ -31,7 +31,11 @@ func TestChannelBinding(t *testing.T) {
 	a, b := pairOf(t, nil)
 	ours, theirs := a.Link.(*Link).own, b.Link.(*Link).own
 	bindings := map[string]*conn{}
-	for len(bindings) < bulkConns {
+	for n := range 3 * bulkConns {
+		if n == 2 { // the side that dials makes the other connections now
+			awaitConns(t, a, bulkConns)
+			awaitConns(t, b, bulkConns)
+		}
 		x, y := streamsOf(t, a, b, "bound")
 		binding := bindingOf(t, x, y)
 		carrier := x.(*stream).conn
@@ -41,6 +45,28 @@ func TestChannelBinding(t *testing.T) {
 		bindings[binding] = carrier
 		if x.PeerCertificate() != theirs || y.PeerCertificate() != ours {
 			t.Fatalf("the certificates of a stream are %x and %x, want %x and %x", x.PeerCertificate(), y.PeerCertificate(), theirs, ours)
+		}
+	}
+	if len(bindings) < bulkConns {
+		t.Errorf("%d bindings were seen, want one for each of %d connections or more", len(bindings), bulkConns)
+	}
+}
+
+// awaitConns waits until a side has so many connections.
+func awaitConns(t *testing.T, s *side, want int) {
+	t.Helper()
+	l, ctx := s.Link.(*Link), within(t)
+	for {
+		l.mu.Lock()
+		n, changed := len(l.conns), l.changed
+		l.mu.Unlock()
+		if n >= want {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("there are %d connections, want %d", n, want)
 		}
 	}
 }
