@@ -245,7 +245,7 @@ func TestNothingIsPrinted(t *testing.T) {
 		}
 	}
 	for what, b := range map[string][]byte{"w": w[:], "the number drawn": s.ephemeral[:], "the expected confirmation": c.expected()} {
-		for _, text := range []string{hex.EncodeToString(b[:6]), strings.Trim(fmt.Sprint(b[:6]), "[]"), fmt.Sprintf("%#v", b[:3])[7:20]} {
+		for _, text := range []string{hex.EncodeToString(b[:6]), strings.Trim(fmt.Sprint(b[:6]), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b[:6]), "[]byte{"), "}")} {
 			if strings.Contains(strings.ToLower(out), text) {
 				t.Errorf("%s is printed: %s", what, text)
 			}
