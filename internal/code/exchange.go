@@ -135,11 +135,9 @@ func begin(ctx context.Context, s Stream, role spake2.Role, words string) (*exch
 	return x, nil
 }
 
-// end leaves the stream without a deadline, unless the context's is over.
+// end leaves the stream's deadline alone from now on.
 func (x *exchange) end() {
-	if x.stop() {
-		_ = x.stream.SetDeadline(time.Time{})
-	}
+	x.stop()
 	x.cancel()
 }
 
