@@ -82,6 +82,19 @@ func TestCodeRoom(t *testing.T) {
 	late.expect("joined", "ref", "5", "size", 3)
 }
 
+// TestMakerOfACodeSeesNobodyElse: a ticket of a code tells its holder of nobody outside of the room, whatever the role.
+func TestMakerOfACodeSeesNobodyElse(t *testing.T) {
+	h := newHarness(t, nil)
+	h.member("bob")
+	maker := h.dial()
+	maker.send(msg{"type": "hello", "ticket": codeTicket("maker", auth.RoleAdmin, 2)})
+	if online, _ := maker.expect("welcome")["online"].([]any); len(online) > 0 {
+		t.Errorf("it sees %v", online)
+	}
+	h.member("cy")
+	maker.expectNothing()
+}
+
 // TestMakerComesBackToItsCode though all seats are taken, while its former session is away.
 func TestMakerComesBackToItsCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"example.org/turnpike/auth"
 )
 
-// Presence says whom the members of an issuer see online and may call. Guests see nobody but their room mates.
+// Presence says whom the members of an issuer see online and may call. Guests, and sessions that came by a code, see nobody but their room mates.
 type Presence string
 
 // The values are those of presence in [[auth.issuers]].
@@ -26,7 +26,7 @@ func (srv *Server) presenceOf(issuer string) Presence {
 
 // sight returns what the user of a ticket sees.
 func (srv *Server) sight(t *auth.Ticket) Presence {
-	if t.Role == auth.RoleGuest {
+	if t.Role == auth.RoleGuest || t.Seats > 0 {
 		return PresenceNobody
 	}
 	return srv.presenceOf(t.User.Issuer)
