@@ -100,6 +100,9 @@ func (a *attempt) begin(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if hello.Session != a.r.session {
+		if a.r.hasEnded() {
+			return errDone // another sender, which need not know
+		}
 		plan, paths, err := readPlan(ctx, a.in)
 		if err != nil {
 			return err

@@ -35,7 +35,7 @@ func (a *attempt) fetch(ctx context.Context) error {
 	if a.r.dir == nil || a.r.plan.Unknown {
 		f.lane.window = narrowWindow
 	}
-	for barren := 0; ; {
+	for barren := 0; a.r.awaitWork(ctx); {
 		name := StreamBlocks + strconv.FormatInt(a.r.number.Add(1), 10)
 		stream, err := a.peer.Open(ctx, name)
 		if err != nil {
@@ -62,6 +62,7 @@ func (a *attempt) fetch(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
 }
 
 func isBroken(err error) bool {
@@ -168,22 +169,37 @@ func (f *fetcher) piece(p piece, stream Stream) (again bool, err error) {
 	if p.f.sink != nil {
 		return f.toSink(p, n, stream)
 	}
-	f.hash.Reset()
-	for at := int64(0); at < n; {
-		some := f.chunk[:min(n-at, chunkSize)]
-		if _, err := io.ReadFull(stream, some); err != nil {
-			return true, broken(err)
-		}
-		if err := f.a.r.write(p, some, p.offset+at); err != nil {
-			return true, err
-		}
-		_, _ = f.hash.Write(some)
-		at += int64(len(some))
-	}
-	if err := f.checkHash(stream); err != nil {
+	if err := f.toPart(p, n, stream); err != nil {
 		return true, err
 	}
 	return false, f.a.r.got(p, n, f.sum)
+}
+
+// toPart reads an answer into the part file, and checks its hash.
+func (f *fetcher) toPart(p piece, n int64, stream Stream) error {
+	f.hash.Reset()
+	at := int64(0)
+	for at < n {
+		some := f.chunk[:min(n-at, chunkSize)]
+		_, err := io.ReadFull(stream, some)
+		if err != nil {
+			err = broken(err)
+		} else {
+			err = f.a.r.write(p, some, p.offset+at)
+		}
+		if err != nil {
+			f.a.r.now.Bytes.Add(-at) // they come again
+			return err
+		}
+		_, _ = f.hash.Write(some)
+		at += int64(len(some))
+		f.a.r.now.Bytes.Add(int64(len(some)))
+	}
+	err := f.checkHash(stream)
+	if err != nil {
+		f.a.r.now.Bytes.Add(-at)
+	}
+	return err
 }
 
 // checkHash reads the hash of an answer.
@@ -200,7 +216,6 @@ func (f *fetcher) checkHash(stream Stream) error {
 
 // write writes bytes that have come into the part file. A file that is lost takes none.
 func (r *receiver) write(p piece, b []byte, at int64) error {
-	r.now.Bytes.Add(int64(len(b)))
 	select {
 	case <-p.f.gone:
 		return nil

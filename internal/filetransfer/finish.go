@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -166,7 +167,7 @@ func (r *receiver) seal(f *file) error {
 		err = f.part.Truncate(f.size)
 	}
 	if err == nil && e.hasMode {
-		err = r.dir.Chmod(f.name, info.Mode().Perm()&e.Mode)
+		err = r.dir.Chmod(f.name, info.Mode().Perm()&(e.Mode|0o400))
 	}
 	if err == nil && !e.ModTime.IsZero() {
 		err = r.dir.Chtimes(f.name, time.Time{}, e.ModTime)
@@ -193,7 +194,7 @@ func (r *receiver) seal(f *file) error {
 // place gives a file its name. It replaces only what the user was asked about.
 func (r *receiver) place(f *file) error {
 	p := f.entry.Path
-	if f.replaces == nil {
+	if f.replaces == nil && runtime.GOOS != "windows" { // which does not remove the other name of a file that may only be read
 		err := r.dir.Link(f.name, p)
 		if err == nil {
 			if err := r.dir.Remove(f.name); err != nil {
@@ -257,7 +258,7 @@ func (r *receiver) finishFolder(e *Entry) error {
 		if err != nil {
 			return err
 		}
-		if err := r.dir.Chmod(e.Path, info.Mode().Perm()&e.Mode); err != nil {
+		if err := r.dir.Chmod(e.Path, info.Mode().Perm()&(e.Mode|0o500)); err != nil {
 			return err
 		}
 	}

@@ -147,6 +147,15 @@ func TestStreamsAreBounded(t *testing.T) {
 	for _, name := range []string{StreamBlocks + "10", StreamBlocks, StreamBlocks + "x", "blocks", "tcp/22", ""} {
 		refused(name)
 	}
+	for range maxHandlers { // some of which are not even refused
+		s, err := h.n.Open(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := expectOK(s); err == nil {
+			t.Error("a stream of another name is served")
+		}
+	}
 	_, _ = first.Write(frame{2, 0, 1}.append(nil))
 	answer := make([]byte, frameSize+1+hashSize)
 	if _, err := io.ReadFull(first, answer); err != nil || answer[frameSize] != 'b' {

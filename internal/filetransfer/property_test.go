@@ -48,7 +48,7 @@ func randomTree(t *testing.T, r *rand.Rand, top string) {
 
 // TestAnyTree: any tree that goes in comes out, wherever streams break, and the receiver is killed at times.
 func TestAnyTree(t *testing.T) {
-	rounds := 30
+	rounds := 20
 	if testing.Short() {
 		rounds = 8
 	}

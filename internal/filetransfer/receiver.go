@@ -37,7 +37,7 @@ type ReceiverOptions struct {
 	Accept func(context.Context, *Plan) error
 	// Overwrite is asked for each file whose name another file has. Without it, the answer is no.
 	Overwrite func(context.Context, Entry) (bool, error)
-	// Left is called for each file or folder that will not be complete. It must return soon.
+	// Left is called for each file or folder that will not be complete, by several goroutines. It must return soon.
 	Left func(Left)
 	// Progress is counted in while Receive runs, if it is not nil.
 	Progress *Progress

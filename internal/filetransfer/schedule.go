@@ -115,6 +115,16 @@ func (f *file) pick(room int64) (piece, bool) {
 	return p, true
 }
 
+// awaitWork waits until there is a file whose bytes lack. It returns false when there will be none, or ctx has ended.
+func (r *receiver) awaitWork(ctx context.Context) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ctx.Err() == nil && len(r.active) == 0 && !r.allRead {
+		r.changed.Wait()
+	}
+	return ctx.Err() == nil && len(r.active) > 0
+}
+
 // take waits for the next range for a stream. It returns false when there will be none, or ctx has ended.
 func (r *receiver) take(ctx context.Context, l *lane) (piece, bool) {
 	r.mu.Lock()

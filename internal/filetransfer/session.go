@@ -56,6 +56,9 @@ func (x *Session) Left() (failed, skipped int) {
 	return x.failed, x.skipped
 }
 
+// maxHandlers is how many streams of a receiver are served or being refused at once.
+const maxHandlers = 2*maxStreams + 4
+
 // errEnded ends Serve: the receiver has all.
 var errEnded = errors.New("the transfer has ended")
 
@@ -66,6 +69,7 @@ func (x *Session) Serve(ctx context.Context, from Acceptor) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer cancel(errEnded)
+	places := make(chan struct{}, maxHandlers)
 	for {
 		name, stream, err := from.Accept(ctx)
 		if err != nil {
@@ -78,7 +82,14 @@ func (x *Session) Serve(ctx context.Context, from Acceptor) error {
 			cancel(err)
 			return err
 		}
+		select {
+		case places <- struct{}{}:
+		default:
+			stream.Reset() // more than any receiver needs
+			continue
+		}
 		handlers.Go(func() {
+			defer func() { <-places }()
 			if err := x.serve(ctx, name, stream); err != nil {
 				cancel(err)
 			}
