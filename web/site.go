@@ -4,22 +4,23 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // placeholder stands in the HTML files for the tree's hash.
 const placeholder = "TREEHASH"
 
-// views are what index.html shows, each with the module that it needs besides the page's own.
-var views = map[view]string{
-	home: "elements/home.js",
-	room: "elements/room.js",
+// views are what the pages show, each with the page that it is of and the module that it needs besides the page's own.
+var views = map[view]struct{ page, module string }{
+	home: {"index.html", "elements/home.js"},
+	room: {"index.html", "elements/room.js"},
+	code: {"code.html", ""},
 }
 
 type view string
@@ -27,12 +28,13 @@ type view string
 const (
 	home view = "home"
 	room view = "room"
+	code view = "code" // files that are sent by a code; a page of its own, so that the others do not load what it needs
 )
 
 // site is what is served. It does not change.
 type site struct {
 	hash       string
-	pages      map[view]file   // index.html
+	pages      map[view]file
 	nowhere    file            // 404.html
 	files      map[string]file // by the path below /v/HASH
 	sdkFiles   map[string]file // by name: turnpike.js, its map and its types
@@ -45,74 +47,66 @@ var pageScript = regexp.MustCompile(`(?m)^( *)<script type="module" src="/v/` + 
 // stylesheet is a link to one. Several that follow each other become one file, as a browser asks for a few at a time.
 var stylesheet = regexp.MustCompile(`(?m)^ *<link rel="stylesheet" href="/v/` + placeholder + `/([^"]+)">\n`)
 
-// oneStylesheet is the name of what joinStylesheets makes.
-const oneStylesheet = "css/all.css"
-
 // joinStylesheets puts the style sheets of a page into one, in their order, and has the page name that in their place.
-func joinStylesheets(html []byte, files map[string][]byte) (page, style []byte, err error) {
+func joinStylesheets(name string, html []byte, files map[string][]byte) (page []byte, err error) {
 	links := stylesheet.FindAllSubmatchIndex(html, -1)
 	if links == nil {
-		return nil, nil, errors.New("index.html has no style sheet")
+		return nil, fmt.Errorf("%s has no style sheet", name)
 	}
+	var style []byte
 	for i, link := range links {
 		if i > 0 && link[0] != links[i-1][1] {
-			return nil, nil, fmt.Errorf("index.html: something stands before %s", bytes.TrimSpace(html[link[0]:link[1]]))
+			return nil, fmt.Errorf("%s: something stands before %s", name, bytes.TrimSpace(html[link[0]:link[1]]))
 		}
 		content, ok := files[string(html[link[2]:link[3]])]
 		if !ok {
-			return nil, nil, fmt.Errorf("index.html: there is no %s", html[link[2]:link[3]])
+			return nil, fmt.Errorf("%s: there is no %s", name, html[link[2]:link[3]])
 		}
 		style = append(style, content...)
 	}
-	one := fmt.Sprintf("  <link rel=\"stylesheet\" href=\"/v/%s/%s\">\n", placeholder, oneStylesheet)
-	return slices.Concat(html[:links[0][0]], []byte(one), html[links[len(links)-1][1]:]), style, nil
+	all := "css/" + strings.TrimSuffix(name, ".html") + "-all.css"
+	files[all] = style
+	one := fmt.Sprintf("  <link rel=\"stylesheet\" href=\"/v/%s/%s\">\n", placeholder, all)
+	return slices.Concat(html[:links[0][0]], []byte(one), html[links[len(links)-1][1]:]), nil
+}
+
+// A page is an HTML file, with the bundle of its script.
+type page struct {
+	html   []byte
+	script string // the module
+	bundle bundle
 }
 
 // newSite makes everything that is served of the files of a tree, and of the SDK's types.
 func newSite(tree fs.FS, types []byte) (*site, error) {
 	sources := map[string][]byte{}
 	walk(tree, func(name string, content []byte) { sources[name] = content })
-	script := pageScript.FindSubmatch(sources["index.html"])
-	if script == nil {
-		return nil, fmt.Errorf("index.html has no script like %s", pageScript)
-	}
-	page, err := bundlePage(tree, string(script[2]))
-	if err != nil {
+	served := map[string][]byte{}
+	if err := addFiles(served, sources); err != nil {
 		return nil, err
+	}
+	pages := map[string]page{}
+	for _, name := range []string{"index.html", "code.html"} {
+		p, err := newPage(tree, name, sources[name], served)
+		if err != nil {
+			return nil, err
+		}
+		pages[name] = p
 	}
 	sdk, err := bundleSDK(tree, "sdk/turnpike.js")
 	if err != nil {
 		return nil, err
 	}
-	served := page.files
-	for name, content := range sources {
-		switch path.Ext(name) {
-		case ".html", ".js", ".ts": // pages, modules and types have places of their own
-		case ".md": // for readers of the source
-		case ".css":
-			if content, err = minifyStyle(content); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			served[name] = content
-		default:
-			served[name] = content
-		}
-	}
-	index, style, err := joinStylesheets(sources["index.html"], served)
-	if err != nil {
-		return nil, err
-	}
-	served[oneStylesheet] = style
 	s := &site{hash: hashOf(served, sources), pages: map[view]file{}, files: map[string]file{}, sdkFiles: map[string]file{}}
 	for name, content := range served {
 		s.files[name] = newFile(name, content)
 	}
-	for view, module := range views {
-		html, err := s.preload(index, page, string(script[2]), module)
+	for view, shown := range views {
+		html, err := s.preload(pages[shown.page], shown.module)
 		if err != nil {
 			return nil, err
 		}
-		s.pages[view] = newFile("index.html", html)
+		s.pages[view] = newFile(shown.page, html)
 	}
 	s.nowhere = newFile("404.html", s.addressed(sources["404.html"]))
 	sdk.files["sdk/turnpike.d.ts"] = types
@@ -123,28 +117,66 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 	return s, nil
 }
 
+// addFiles has served all that is no page and no module.
+func addFiles(served, sources map[string][]byte) (err error) {
+	for name, content := range sources {
+		switch path.Ext(name) {
+		case ".html", ".js", ".ts": // pages, modules and types have places of their own
+		case ".md": // for readers of the source
+		case ".css":
+			if content, err = minifyStyle(content); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			served[name] = content
+		default:
+			served[name] = content
+		}
+	}
+	return nil
+}
+
+// newPage has served what a page needs.
+func newPage(tree fs.FS, name string, html []byte, served map[string][]byte) (page, error) {
+	script := pageScript.FindSubmatch(html)
+	if script == nil {
+		return page{}, fmt.Errorf("%s has no script like %s", name, pageScript)
+	}
+	p := page{script: string(script[2])}
+	var err error
+	if p.bundle, err = bundlePage(tree, p.script); err != nil {
+		return page{}, err
+	}
+	maps.Copy(served, p.bundle.files)
+	p.html, err = joinStylesheets(name, html, served)
+	return p, err
+}
+
 // addressed puts the hash into the addresses of a page.
 func (s *site) addressed(html []byte) []byte {
 	return bytes.ReplaceAll(html, []byte(placeholder), []byte(s.hash))
 }
 
-// preload has a page ask at once for the files that its module and its view need. Without that it would find one after
+// preload has a page ask at once for the files that its script and its view need. Without that it would find one after
 // the other, by what each imports.
-func (s *site) preload(html []byte, page bundle, module, view string) ([]byte, error) {
-	needs, ok := page.needs[view]
-	if !ok {
-		return nil, fmt.Errorf("%s is not a view: no module loads it by import()", view)
+func (s *site) preload(p page, view string) ([]byte, error) {
+	own := p.bundle.needs[p.script]
+	var needs []string
+	if view != "" {
+		var ok bool
+		if needs, ok = p.bundle.needs[view]; !ok {
+			return nil, fmt.Errorf("%s is not a view: no module loads it by import()", view)
+		}
 	}
 	var links bytes.Buffer
 	for _, name := range needs {
-		if !slices.Contains(page.needs[module], name) {
+		if !slices.Contains(own, name) {
 			fmt.Fprintf(&links, "${1}<link rel=\"modulepreload\" href=\"/v/%s/%s\">\n", placeholder, name)
 		}
 	}
-	for _, name := range page.needs[module][1:] { // The first is the script itself.
+	for _, name := range own[1:] { // The first is the script itself.
 		fmt.Fprintf(&links, "${1}<link rel=\"modulepreload\" href=\"/v/%s/%s\">\n", placeholder, name)
 	}
-	return s.addressed(pageScript.ReplaceAll(html, append(links.Bytes(), "$0"...))), nil
+	return s.addressed(pageScript.ReplaceAll(p.html, append(links.Bytes(), "$0"...))), nil
 }
 
 // hashOf names files: it changes when any of them does. Those that are served are of the hash as much as those that

@@ -24,7 +24,7 @@ func TestBudgets(t *testing.T) {
 	if got := len(s.sdkFiles["turnpike.js"].gzip.content); got > 25<<10 {
 		t.Errorf("the SDK has %d bytes", got)
 	}
-	for v, budget := range map[view]int{home: 45 << 10, room: 80 << 10} {
+	for v, budget := range map[view]int{home: 45 << 10, room: 80 << 10, code: 60 << 10} {
 		page := s.pages[v]
 		sum := len(page.gzip.content)
 		var files []string
@@ -231,7 +231,7 @@ func TestSiteErrors(t *testing.T) {
   <script type="module" src="/v/TREEHASH/app.js"></script>
 </head>`
 	app := "import('./elements/home.js'); import('./elements/room.js');"
-	whole := map[string]string{"index.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}"}
+	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}"}
 	tree := func(name, content string) fstest.MapFS {
 		m := fstest.MapFS{}
 		for file, text := range whole {
@@ -246,8 +246,10 @@ func TestSiteErrors(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"no script":                   {"index.html", strings.Replace(page, "script", "x", 1)},
 		"no style sheet":              {"index.html", strings.Replace(page, "stylesheet", "x", 1)},
+		"no style sheet elsewhere":    {"code.html", strings.Replace(page, "stylesheet", "x", 1)},
 		"another style sheet":         {"index.html", strings.Replace(page, "a.css", "b.css", 1)},
 		"style sheets apart":          {"index.html", page + "\n  <link rel=\"stylesheet\" href=\"/v/TREEHASH/a.css\">\n"},
+		"no script in another page":   {"code.html", strings.Replace(page, "script", "x", 1)},
 		"a module that is not there":  {"app.js", "import './missing.js'"},
 		"a slip in a module":          {"elements/room.js", "export {"},
 		"a slip in the SDK":           {"sdk/turnpike.js", "export const"},

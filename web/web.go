@@ -4,6 +4,7 @@
 // minified, with source maps (bundle.go), and everything compressed (file.go).
 //
 //	/  /r/{room}               index.html, which names what its view needs
+//	/c/  /c/{slot}             code.html: files that are sent by a code
 //	/v/{hash}/...              every file of the pages, immutable: other contents have another hash
 //	/sdk/v1/turnpike.js        the SDK in one file, for other apps to import
 //	/sdk/v{hash}/turnpike.js   the same, immutable
@@ -28,7 +29,9 @@ import (
 	"sync"
 )
 
-//go:embed static
+// all: also files of others whose names begin with an underscore.
+//
+//go:embed all:static
 var embedded embed.FS
 
 // Types are made of the modules' comments by `make types`, which needs Node.js, so they are committed.
@@ -63,7 +66,7 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("/v/{hash}/{path...}", h.versioned)
 	mux.HandleFunc("/sdk/{path...}", h.sdk)
 	mux.HandleFunc("/favicon.svg", h.favicon)
-	mux.HandleFunc("/", h.roomOrNowhere)
+	mux.HandleFunc("/", h.others)
 	return readOnly(mux)
 }
 
@@ -101,23 +104,36 @@ func readOnly(next http.Handler) http.Handler {
 	})
 }
 
-// page serves index.html with what a view of it needs. The client itself chooses the view by the address bar.
+// page serves the page of a view. The client itself chooses the view by the address bar.
 func (h handler) page(w http.ResponseWriter, r *http.Request, v view) {
 	setPageHeaders(w.Header())
 	h.pages[v].serve(w, r, cacheRevalidate)
 }
 
-// roomOrNowhere takes an address for that of a room if people or chat programs may have made it of one: /R/standup/ or
-// /r%2Fstandup. The page finds the room in it.
-func (h handler) roomOrNowhere(w http.ResponseWriter, r *http.Request) {
-	const prefix = "/r/"
-	if path := r.URL.Path; len(path) > len(prefix) && strings.EqualFold(path[:len(prefix)], prefix) {
-		if id := strings.TrimSuffix(path[len(prefix):], "/"); id != "" && !strings.Contains(id, "/") {
-			h.page(w, r, room)
-			return
-		}
+// others takes an address for that of a room or of a code if people or chat programs may have made it of one: /R/standup/ or
+// /r%2Fstandup. The page finds the room or the slot in it.
+func (h handler) others(w http.ResponseWriter, r *http.Request) {
+	if id := below(r.URL.Path, "/r/"); id != "" && !strings.Contains(id, "/") {
+		h.page(w, r, room)
+		return
+	}
+	if strings.EqualFold(r.URL.Path, "/c") || strings.EqualFold(r.URL.Path, "/c/") {
+		h.page(w, r, code)
+		return
+	}
+	if slot := below(r.URL.Path, "/c/"); slot != "" && slot[0] >= '0' && slot[0] <= '9' && !strings.Contains(slot, "/") {
+		h.page(w, r, code)
+		return
 	}
 	h.notFound(w, r)
+}
+
+// below returns what follows a prefix in a path, whatever its letters' case, without a slash at the end.
+func below(path, prefix string) string {
+	if len(path) <= len(prefix) || !strings.EqualFold(path[:len(prefix)], prefix) {
+		return ""
+	}
+	return strings.TrimSuffix(path[len(prefix):], "/")
 }
 
 func (h handler) notFound(w http.ResponseWriter, r *http.Request) {

@@ -50,6 +50,15 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s is another page", target)
 		}
 	}
+	files := body(t, get(t, h, "/c/"))
+	if files == home || files == room || !strings.Contains(files, "codepage.js") {
+		t.Error("the page for files is another one")
+	}
+	for _, target := range []string{"/c", "/C/", "/c/7", "/c/7/", "/C/12", "/c%2F7", "/c/7)", "/c/7%23crossover-clockwork", "/c/7?x=1"} {
+		if resp := get(t, h, target); resp.StatusCode != http.StatusOK || body(t, resp) != files || resp.Header.Get("Content-Security-Policy") != contentSecurityPolicy {
+			t.Errorf("%s: status %d, or another page", target, resp.StatusCode)
+		}
+	}
 	preload := regexp.MustCompile(`(?m)^ *<link rel="modulepreload".*\n`)
 	if preload.ReplaceAllString(home, "") != preload.ReplaceAllString(room, "") {
 		t.Error("the pages differ in more than what they preload")
@@ -59,7 +68,7 @@ func TestPages(t *testing.T) {
 func TestNotFound(t *testing.T) {
 	h := Handler(Options{})
 	for _, target := range []string{
-		"/nothing", "/r/", "/r/a/b", "/r%2F", "/r%2Fa%2Fb", "/rx/a", "/index.html", "/404.html", "/web.go", "/sdk/", "/sdk/room", "/sdk/room/", "/sdk/missing.js", "/sdk/v1/", "/sdk/v1/error.js", "/sdk/v1/room/room.js", "/v/", "/favicon.ico",
+		"/nothing", "/c/a", "/c/7/8", "/cc/7", "/r/", "/r/a/b", "/r%2F", "/r%2Fa%2Fb", "/rx/a", "/index.html", "/404.html", "/web.go", "/sdk/", "/sdk/room", "/sdk/room/", "/sdk/missing.js", "/sdk/v1/", "/sdk/v1/error.js", "/sdk/v1/room/room.js", "/v/", "/favicon.ico",
 		"/v/" + made().hash + "/", "/v/" + made().hash + "/index.html", "/v/" + made().hash + "/sdk", "/v/" + made().hash + "/dom.js", "/v/0123456789abcdef/app.js",
 	} {
 		resp := get(t, h, target)

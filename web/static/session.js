@@ -145,7 +145,7 @@ export class Session extends Emitter {
  *
  * @param {TicketRequest} request
  */
-async function ticketFor({ name = '', fresh, signal }) {
+export async function ticketFor({ name = '', fresh, signal }) {
   const stored = storedTicket();
   if (!fresh && stored?.name === name && Date.parse(stored.expires) > Date.now() + TICKET_MARGIN_MS) return stored.token;
   const { ticket, expires, rooms } = await getTicket({ name, invite: storedInvite(), signal }).catch(rethrow);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Stream } from '../static/files/stream.js';
 import { emit } from '../static/sdk/emitter.js';
 import { asPeerChannel, channels, streams } from './channels.js';
+import { FakeTimers } from './fakes.js';
 
 const bytes = (/** @type {number} */ length) => Uint8Array.from({ length }, (_, place) => place % 251);
 
@@ -72,4 +73,22 @@ test('what nobody reads is not kept without bound, and other texts end the strea
   const stream = new Stream(asPeerChannel(theirs));
   await ours.send('hello');
   assert.ok(stream.isBroken && ours.isClosed);
+});
+
+test('a stream that is closed in order says what was said before, and waits for no side that is silent', async (t) => {
+  const timers = new FakeTimers();
+  t.after(() => timers.restore());
+  const [ours, theirs] = channels('x');
+  const [one, other] = [new Stream(asPeerChannel(ours)), new Stream(asPeerChannel(theirs))];
+  await one.write(bytes(5));
+  const closing = one.close();
+  assert.deepEqual(await other.read(), bytes(5));
+  assert.equal(await other.read(), undefined);
+  assert.ok(!ours.isClosed);
+  timers.tick(2000);
+  await closing;
+  assert.ok(ours.isClosed);
+  const [first, second] = streams('y');
+  await Promise.all([first.close(), second.close()]);
+  assert.ok(first.isBroken && second.isBroken);
 });

@@ -1,7 +1,7 @@
 // @ts-check
 import { fill, find, findButton, press, write } from '../dom.js';
 import { readRoom, roomPath } from '../roomlinks.js';
-import { storeInvite, storeTicket } from '../storage.js';
+import { storeInvite, storeTicket, storedInvite } from '../storage.js';
 import { wordsOf } from '../words.js';
 import { NameForm } from './name.js';
 import { OnlineList } from './online.js';
@@ -13,6 +13,7 @@ const MAX_SIZE = 8;
 
 /** The start page: our name, rooms to make and to join, and people to call. */
 export class HomePage extends HTMLElement {
+  #ended = new AbortController();
   heading = '';
 
   /** @param {App} app */
@@ -25,6 +26,8 @@ export class HomePage extends HTMLElement {
     fill(this, 'home');
     find(this, 'tp-name', NameForm).watch(this.app);
     find(this, 'tp-online', OnlineList).watch(this.app, () => this.#named());
+    this.app.session.on('state', () => this.#showFiles(), { signal: this.#ended.signal });
+    this.#showFiles();
     const size = find(this, 'select', HTMLSelectElement);
     for (let people = MAX_SIZE; people >= 2; people--) size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
     find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
@@ -35,6 +38,16 @@ export class HomePage extends HTMLElement {
       event.preventDefault();
       this.#join(find(this, '[name=room]', HTMLInputElement).value);
     });
+  }
+
+  disconnectedCallback() {
+    this.#ended.abort();
+  }
+
+  /** Members may send files, and guests where they need no invite. */
+  #showFiles() {
+    const { state, client } = this.app.session;
+    find(this, '.to-files', HTMLElement).hidden = state !== 'online' || (client.role === 'guest' && storedInvite() !== undefined);
   }
 
   /**

@@ -70,15 +70,8 @@ export function writeOk(stream) {
  * @param {string} why
  */
 export async function refuse(stream, why) {
-  try {
-    await stream.write(new TextEncoder().encode(`error: ${why}\n`));
-    await stream.end();
-    while (await stream.read()); // Until the other side has ended, too: closing earlier could lose our words.
-  } catch {
-    // It is gone already.
-  } finally {
-    stream.abort();
-  }
+  await stream.write(new TextEncoder().encode(`error: ${why}\n`)).catch(() => {}); // It may be gone already.
+  await stream.close();
 }
 
 /**

@@ -7,6 +7,8 @@ const PIECE_BYTES = 16_384;
 /** A data channel cannot be told to wait. What nobody has asked for is not kept beyond this. */
 const MAX_UNREAD_BYTES = 32 << 20;
 
+const CLOSE_MS = 2000;
+
 /** The stream broke before its end. Another one may go on. */
 export class BrokenStreamError extends Error {
   /** @param {string} [message] */
@@ -83,7 +85,7 @@ export class Stream {
         return undefined;
       }
       if (this.#broken) throw this.#broken;
-      await /** @type {Promise<void>} */ (new Promise((resolve) => (this.#wake = resolve)));
+      await this.#news();
     }
     const bytes = this.#unread.shift();
     this.#unreadBytes -= bytes?.length ?? 0;
@@ -143,10 +145,30 @@ export class Stream {
     }
   }
 
+  /** Ends the stream in order, so that what we have said arrives; but waits for the other side no longer than it must. */
+  async close() {
+    const late = setTimeout(() => this.abort(), CLOSE_MS);
+    try {
+      await this.end();
+      while (await this.read());
+      while (!this.#broken) await this.#news(); // until the other side has read our end, too
+    } catch {
+      // It has broken already.
+    } finally {
+      clearTimeout(late);
+      this.abort();
+    }
+  }
+
   /** Gives the stream up, for both sides. */
   abort() {
     this.#break();
     this.#channel.close();
+  }
+
+  /** Resolves when there is something to read, or an end. */
+  #news() {
+    return /** @type {Promise<void>} */ (new Promise((resolve) => (this.#wake = resolve)));
   }
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */

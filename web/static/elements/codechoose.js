@@ -1,0 +1,93 @@
+// @ts-check
+import { fill, find, findButton, press, write } from '../dom.js';
+import { Choice } from '../files/choosing.js';
+import { counted, size } from '../quantities.js';
+
+const MAX_RECEIVERS = 15;
+
+/** Files and folders that somebody chooses, or drops, to send them. */
+export class CodeChoose extends HTMLElement {
+  #choice = new Choice();
+  #ended = new AbortController();
+
+  /** @param {(choice: Choice, receivers: number) => Promise<void>} send rejects with words for people */
+  watch(send) {
+    fill(this, 'code-choose');
+    const receivers = find(this, 'select', HTMLSelectElement);
+    for (let count = 1; count <= MAX_RECEIVERS; count++) receivers.add(new Option(count === 1 ? 'one person' : `${count} people`, String(count)));
+    this.#onChoose('choose-files', 'files');
+    this.#onChoose('choose-folder', 'folder');
+    this.#onDrop();
+    find(this, '.make-code', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      press(findButton(this, 'make-code'), async () => {
+        this.#complain('');
+        await send(this.#choice, Number(receivers.value)).catch((error) => this.#complain(error.message));
+      });
+    });
+  }
+
+  disconnectedCallback() {
+    this.#ended.abort();
+  }
+
+  /**
+   * @param {string} button
+   * @param {string} testid of the input that it stands for
+   */
+  #onChoose(button, testid) {
+    const input = find(this, `[data-testid=${testid}]`, HTMLInputElement);
+    findButton(this, button).addEventListener('click', () => input.click());
+    input.addEventListener('change', () => {
+      this.#choice.addFiles(input.files ?? []);
+      input.value = '';
+      this.#show();
+    });
+  }
+
+  /** Files may be dropped anywhere on the page: beside the area, a browser would open them. */
+  #onDrop() {
+    const { signal } = this.#ended;
+    const area = find(this, '.drop', HTMLElement);
+    let depth = 0;
+    const over = (/** @type {number} */ change) => area.toggleAttribute('data-over', (depth += change) > 0);
+    document.addEventListener('dragenter', () => over(1), { signal });
+    document.addEventListener('dragleave', () => over(-1), { signal });
+    document.addEventListener('dragover', (event) => event.preventDefault(), { signal });
+    document.addEventListener('drop', (event) => {
+      event.preventDefault();
+      over(-depth);
+      if (!event.dataTransfer) return;
+      this.#choice.addDropped(event.dataTransfer).catch(() => this.#complain('Something of this cannot be read. Choose it by the buttons.')).then(() => this.#show());
+    }, { signal });
+  }
+
+  #show() {
+    const { tops, bytes, files, refused } = this.#choice;
+    const list = find(this, '.files', HTMLUListElement);
+    list.replaceChildren(...tops.map((top) => {
+      const row = document.createElement('li');
+      fill(row, 'code-chosen');
+      write(row, '.file-name', top.isFolder ? `${top.path}/` : top.path);
+      write(row, '.size', top.isFolder ? `${counted(top.files, 'file')}, ${size(top.bytes)}` : size(top.bytes));
+      const button = findButton(row, 'take-out');
+      button.setAttribute('aria-label', `Do not send ${top.path}`);
+      button.addEventListener('click', () => {
+        this.#choice.remove(top.path);
+        this.#show();
+        findButton(this, 'choose-files').focus();
+      });
+      return row;
+    }));
+    write(this, '.sum', files > 0 ? `${counted(files, 'file')}, ${size(bytes)} in all` : tops.length > 0 ? 'No files are in there.' : '');
+    find(this, '.make-code', HTMLFormElement).hidden = tops.length === 0;
+    this.#complain(refused.length > 0 ? `${counted(refused.length, 'name')} cannot be sent: ${refused.slice(0, 3).join(', ')}` : '');
+  }
+
+  /** @param {string} problem */
+  #complain(problem) {
+    write(this, '.field-error', problem);
+  }
+}
+
+customElements.define('tp-code-choose', CodeChoose);

@@ -1,0 +1,43 @@
+// @ts-check
+import { fill, find, write } from '../dom.js';
+
+/**
+ * @import { Saying } from '../codesayings.js'
+ * @import { Path } from '../sdk/peer/path.js'
+ */
+
+/**
+ * Shows how the bytes go.
+ *
+ * @param {ParentNode} host of the `.way`
+ * @param {Path | undefined} path
+ */
+export function showWay(host, path) {
+  const way = host.querySelector('.way');
+  if (!(way instanceof HTMLElement)) return;
+  way.dataset.kind = path?.kind ?? 'waiting';
+  way.textContent = wayOf(path);
+}
+
+/** @param {Path | undefined} path */
+export function wayOf(path) {
+  if (!path) return '';
+  return path.kind === 'direct' ? 'Directly from one to the other' : 'Through a relay, encrypted from end to end';
+}
+
+/**
+ * Shows that it is over, and what one can do.
+ *
+ * @param {HTMLElement} host
+ * @param {Saying} saying
+ */
+export function showEnd(host, { title, text }) {
+  host.dataset.step = 'over';
+  fill(host, 'code-end');
+  write(host, 'h1', title);
+  write(host, '.soft', text);
+  const link = document.createElement('a');
+  Object.assign(link, { className: 'button primary', href: '/c/', textContent: 'To the start' });
+  find(host, '.row', HTMLElement).append(link);
+  find(host, 'h1', HTMLHeadingElement).focus({ preventScroll: true });
+}
