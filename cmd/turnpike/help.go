@@ -21,6 +21,8 @@ usage: turnpike COMMAND [flags]
   netcheck  show what the network of this machine does to calls: UDP, NAT, router, relays
   join      join a server with this machine, so that its commands sign in by themselves
   ping      send pings to a peer, and say whether the path is direct or relayed
+  send      send files to somebody whom you tell a code
+  receive   receive the files that somebody sends by a code
   pipe      join standard input and output of two machines, or reach a TCP port of the other one
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
   invite    print a link that lets people into a room
@@ -393,6 +395,8 @@ func topics() map[string]topic {
 		"join":     {helpJoin, false},
 		"ping":     {helpPing, false},
 		"pipe":     {helpPipe, false},
+		"send":     {helpSend, false},
+		"receive":  {helpReceive, false},
 
 		"bench signal": {helpBenchSignal, false},
 

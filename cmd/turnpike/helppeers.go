@@ -78,3 +78,76 @@ const helpVisit = `  --room ROOM        the room; an invite's link names one, an
   --relayed          use relays alone: hides this machine's addresses from the other side
   -q, --quiet        no lines about paths
 `
+
+const helpSend = `Send files and folders to somebody whom you tell a code. The other side needs no account, and may be a browser.
+
+usage: turnpike send FILE... [--to N] [--server URL] [--name NAME] [flags]
+
+It prints a code, and what to do with it: "turnpike receive" asks for it, or a browser opens the link. The code serves --to
+receivers, for ten minutes, and longer while a transfer runs. Its two words never reach the server: each side proves to the
+other that it has them, and one wrong guess ends the code. Bytes go directly where the NATs allow it, else by the server's
+relay, encrypted from end to end. A transfer outlives changes of network and the server. A receiver that broke off goes on
+with the same code. "-" is standard input.
+
+examples:
+  turnpike send photos letter.pdf --server https://turn.example.org
+  turnpike send --to 3 slides.pdf                the server is the one that was used last
+  tar c photos | turnpike send - --as photos.tar
+
+flags of this command:
+  --to N               how many receivers get everything, from 1 to 15 (1)
+  --as NAME            the name of what comes from standard input (stdin)
+` + helpCode + helpServer + `
+Exit status: 0 once all receivers have everything; 1 if one does not; 2 called wrongly.
+`
+
+const helpReceive = `Receive the files that "turnpike send", or a browser, sends to those who know a code.
+
+usage: turnpike receive [--output DIR|-] [--yes] [--server URL] [--code-file FILE] [flags]
+
+It asks for the code, and Tab completes its words. It shows what comes, from whom and by which path, and asks before it writes
+anything, and again for each file that is there already and differs. Unfinished files have names like
+.letter.pdf.turnpike-part: after a break, receive into the same folder again, and what is there does not come again. The code
+never stands among the arguments, where others on this machine can see it.
+
+examples:
+  turnpike receive --server https://turn.example.org
+  turnpike receive --output - | tar x
+  TURNPIKE_CODE=7-crossover-clockwork turnpike receive --yes --output /srv/incoming
+
+flags of this command:
+  --output DIR         the folder to write into, or "-" for standard output (the working directory)
+  --yes                ask nothing; files that are there already stay as they are
+  --overwrite          replace files that are there already, without a question
+  --code-file FILE     read the code from this file, "-" is standard input ($TURNPIKE_CODE)
+` + helpCode + `  --server URL         the server ($TURNPIKE_SERVER, or the one that was used last)
+
+Exit status: 0 once everything is there, and its SHA-256 right; 1 if something is not; 2 called wrongly.
+`
+
+const helpCode = `  --name NAME          what the others call this side (the machine's name)
+  --relayed            use relays alone: hides this machine's addresses from the other side
+  -q, --quiet          no lines about paths and progress
+`
+
+const helpNetcheck = `Show what the network of this machine does to calls: UDP, NAT, router, relays. One sentence at the end says what it means.
+
+usage: turnpike netcheck [URL] [--invite-file FILE | --ticket-file FILE] [--json] [--every 10s] [--timeout 5s]
+
+Run it where a call does not work. It asks only the server at URL and the router here, and changes nothing: it finds whether
+the router maps ports, and maps none. With an invite, a ticket, or where guests are let in, it also tries each relay, and
+with a relay's help what the NAT lets in. What was not tried it says, and why.
+
+examples:
+  turnpike netcheck https://turn.example.org
+  turnpike netcheck --invite-file link.txt             the link names the server
+  turnpike netcheck --every 10s                        prints what changes, until Ctrl-C
+
+flags of this command:
+` + helpServer + `  --json               print an object; docs/netcheck.md explains it. With --every, one on each line
+  --every TIME         look again and again, at least a second apart
+  --timeout TIME       how long each step may take (5s)
+
+Exit status: 0 if the report is whole, also if it is bad news; 1 if the server does not answer or refuses the ticket or the
+invite, and a line on stderr says so; 2 called wrongly.
+`

@@ -30,7 +30,7 @@ func main() {
 }
 
 // endsByContext are the commands beside serve that end in an orderly way on a signal.
-var endsByContext = []string{"check", "netcheck", "ping", "pipe", "bench"}
+var endsByContext = []string{"check", "netcheck", "ping", "pipe", "send", "receive", "bench"}
 
 // catchSignals returns what the signals of a command do. SIGINT ends the context of serve and of endsByContext; so does
 // SIGTERM, but serve drains first. A second signal ends the process. SIGHUP goes to serve alone. All other commands are
@@ -43,7 +43,7 @@ func catchSignals(args []string) (ctx context.Context, drain <-chan struct{}, ha
 		signal.Notify(hangups, syscall.SIGHUP)
 	case len(args) == 0 || !slices.Contains(endsByContext, args[0]):
 		return context.Background(), draining, hangups
-	case args[0] == "pipe":
+	case args[0] == "pipe" || args[0] == "receive":
 		signal.Ignore(syscall.SIGPIPE) // its writes fail: a process that SIGPIPE ends tells its peer nothing
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -118,6 +118,8 @@ func commands() []command {
 		{"join", (*program).join},
 		{"ping", (*program).ping},
 		{"pipe", (*program).pipe},
+		{"send", (*program).send},
+		{"receive", (*program).receive},
 		{"bench", (*program).bench},
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},

@@ -166,21 +166,10 @@ func cutShort(ctx context.Context, err error) error {
 
 // dialAs signs in as name. Without one it takes the machine's, with a number if somebody has that: two commands may run on a machine.
 func dialAs(ctx context.Context, name string, c client.Config) (*client.Session, error) {
-	if c.Name = name; name != "" {
+	return byName(name, func(name string) (*client.Session, error) {
+		c.Name = name
 		return client.Dial(ctx, c)
-	}
-	host, _ := os.Hostname() // an empty name leaves the choice to the server
-	host, _, _ = strings.Cut(host, ".")
-	for n := 1; ; n++ {
-		c.Name = host
-		if n > 1 {
-			c.Name = fmt.Sprintf("%s-%d", host, n)
-		}
-		session, err := client.Dial(ctx, c)
-		if client.CodeOf(err) != string(wire.CodeNameTaken) || n == 9 {
-			return session, err
-		}
-	}
+	})
 }
 
 // statusLines tells on stderr how peers are reached, and when that changes.

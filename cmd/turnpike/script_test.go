@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	drain        ask it to drain, wait for its end and leave its log in serve.err (stop is testscript's own, and ends the script)
 //	keypair ALG FILE               make an app's key pair, FILE and FILE.pub
 //	sign ALG KEYFILE CLAIMS NAME   sign a token with a secret or a private key, and leave it in $NAME and the file NAME
+//	await FILE EXPRESSION [NAME]   wait until a file has a match, and leave the first group of it in $NAME
 //	certificate  make a certificate for localhost: cert.pem and key.pem, which the commands trust from here on
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -48,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"certificate": cmdCertificate,
 			"keypair":     cmdKeyPair,
 			"sign":        cmdSign,
+			"await":       cmdAwait,
 		},
 	})
 }
@@ -99,6 +101,26 @@ func cmdDrain(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("the server ended with status %d: %s", status, s.stderr.String())
 	}
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "serve.err"), []byte(s.stderr.String()), 0o600))
+}
+
+// cmdAwait is for what a command prints while it runs.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await FILE EXPRESSION [NAME]")
+	}
+	expression := regexp.MustCompile("(?m)" + args[1])
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		text, _ := os.ReadFile(ts.MkAbs(args[0])) // it may not be there yet
+		if m := expression.FindSubmatch(text); m != nil {
+			if len(args) > 2 {
+				ts.Setenv(args[2], string(m[1]))
+			}
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s has no %s: %s", args[0], args[1], text)
+		}
+	}
 }
 
 // testServer is a `turnpike serve` in this process.

@@ -94,7 +94,7 @@ func table() []rule {
 			why: "internal is the inside of the program: it uses the parts, and no part knows of it"},
 		{from: ours, unless: []string{"example.org/turnpike/internal/bench", "example.org/turnpike/internal/e2e", "example.org/turnpike/internal/imports", "example.org/turnpike/internal/memlisten", "example.org/turnpike/internal/netlab",
 			"example.org/turnpike/internal/pebble", "example.org/turnpike/internal/soak", "example.org/turnpike/internal/testcert"},
-			never: "example.org/turnpike/internal/...", but: []string{"example.org/turnpike/internal/acme", "example.org/turnpike/internal/code", "example.org/turnpike/internal/config", "example.org/turnpike/internal/httpapi", "example.org/turnpike/internal/machine", "example.org/turnpike/internal/node",
+			never: "example.org/turnpike/internal/...", but: []string{"example.org/turnpike/internal/acme", "example.org/turnpike/internal/code", "example.org/turnpike/internal/config", "example.org/turnpike/internal/filetransfer", "example.org/turnpike/internal/httpapi", "example.org/turnpike/internal/machine", "example.org/turnpike/internal/node",
 				"example.org/turnpike/internal/probe", "example.org/turnpike/internal/setup/...", "example.org/turnpike/internal/signalload", "example.org/turnpike/internal/spake2", "example.org/turnpike/internal/turnload",
 				"example.org/turnpike/internal/forward"},
 			why: "bench, e2e, imports, memlisten, netlab, pebble, soak and testcert are the machinery of tests, and are never shipped"},
