@@ -81,9 +81,14 @@ func (v *verb) says(t *testing.T, text string) {
 // exits waits for the end of v, and checks its exit status.
 func (v *verb) exits(t *testing.T, want int) {
 	t.Helper()
+	v.exitsWithin(t, time.Minute, want)
+}
+
+func (v *verb) exitsWithin(t *testing.T, most time.Duration, want int) {
+	t.Helper()
 	select {
 	case <-v.ended:
-	case <-time.After(60 * time.Second):
+	case <-time.After(most):
 		t.Fatalf("%s did not end; it said %q", strings.Join(v.cmd.Args, " "), v.stderr.String())
 	}
 	if got := v.cmd.ProcessState.ExitCode(); got != want {
