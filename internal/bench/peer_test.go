@@ -21,6 +21,7 @@ type peerSettings struct {
 	moves time.Duration // of one during which the sender's network changes, at most
 	rate  int64         // of the line
 	trip  time.Duration // round trip of the long line
+	file  int64         // bytes of a file that is sent where nothing is in between
 }
 
 // peerBench is one run of everything.
@@ -45,25 +46,32 @@ func (b *peerBench) lines() []line {
 type peerRow struct {
 	title, figure, format string
 	with                  comparison
+	of                    []string // the contenders that have the figure; nil: all whose streams are compared
 }
 
 func (b *peerBench) rows() []peerRow {
 	mbit, ms := b.rate/1_000_000, b.trip.Milliseconds()
 	toTCP := func(goal string) comparison { return ratioTo(overTCP, "%.2f of TCP's", goal) }
+	ours, beside := []string{overQUIC}, []string{overQUIC, overCroc}
 	return []peerRow{
-		{fmt.Sprintf("A line of %d Mbit/s", mbit), "line", "%.1f MB/s", toTCP("≥ 0.95")},
-		{fmt.Sprintf("The same, %d ms there and back", ms), "long line", "%.1f MB/s", toTCP("≥ 0.95")},
-		{"The same, 0.1 % lost", "long line, 0.1 % lost", "%.2f MB/s", toTCP("≥ 0.8")},
-		{"The same, 1 % lost", "long line, 1 % lost", "%.2f MB/s", toTCP("≥ 0.8")},
-		{"Direct, without a line", "direct", "%.1f MB/s", toTCP("≥ 0.5")},
-		{"Likewise", "direct", "%.1f MB/s", ratioTo(overDataChannel, "%.1f of a data channel's", "≥ 3.5")},
-		{"Relayed", "relayed", "%.1f MB/s", ratioToOwn("direct", "≥ 0.6", "direct")},
-		{"Processor time of both ends, direct", "processor", "%.1f s a GB", goal("≤ 15 s")},
-		{"Most memory of an end", "memory", "%.0f MB", goal("≤ 40 MB")},
-		{"First byte after candidates", "first byte", "%.1f RTT", goal("≤ 4 RTT")},
-		{"Echo beside eight bulk streams, direct, p99", "echo", "%.1f ms", goal("≤ 10 ms")},
-		{"The sender's network changes: silence", "silence", "%.2f s", goal("≤ 3 s")},
-		{"Likewise: until it is direct again", "direct again", "%.2f s", goal("≤ 15 s")},
+		{fmt.Sprintf("A line of %d Mbit/s", mbit), "line", "%.1f MB/s", toTCP("≥ 0.95"), nil},
+		{fmt.Sprintf("The same, %d ms there and back", ms), "long line", "%.1f MB/s", toTCP("≥ 0.95"), nil},
+		{"The same, 0.1 % lost", "long line, 0.1 % lost", "%.2f MB/s", toTCP("≥ 0.8"), nil},
+		{"The same, 1 % lost", "long line, 1 % lost", "%.2f MB/s", toTCP("≥ 0.8"), nil},
+		{"Direct, without a line", "direct", "%.1f MB/s", toTCP("≥ 0.5"), nil},
+		{"Likewise", "direct", "%.1f MB/s", ratioTo(overDataChannel, "%.1f of a data channel's", "≥ 3.5"), nil},
+		{"Relayed", "relayed", "%.1f MB/s", ratioToOwn("direct", "≥ 0.6", "direct"), ours},
+		{"Processor time of both ends, direct", "processor", "%.1f s a GB", goal("≤ 15 s"), nil},
+		{"Most memory of an end", "memory", "%.0f MB", goal("≤ 40 MB"), nil},
+		{"First byte after candidates", "first byte", "%.1f RTT", goal("≤ 4 RTT"), nil},
+		{"Echo beside eight bulk streams, direct, p99", "echo", "%.1f ms", goal("≤ 10 ms"), nil},
+		{"The sender's network changes: silence", "silence", "%.2f s", goal("≤ 3 s"), ours},
+		{"Likewise: until it is direct again", "direct again", "%.2f s", goal("≤ 15 s"), ours},
+		{"A file, direct", "send, direct", "%.1f MB/s", ratioTo(overCroc, "%.1f of croc's", "≥ 3"), beside},
+		{"A file, relayed", "send, relayed", "%.1f MB/s", ratioTo(overCroc, "%.1f of croc's", "≥ 1.5"), beside},
+		{"A file across the long line, 0.1 % lost", "send, 0.1 % lost", "%.2f MB/s", ratioToFigure(overTCP, "long line, 0.1 % lost", "%.2f of TCP's", "≥ 2"), ours},
+		{"The same, 1 % lost", "send, 1 % lost", "%.2f MB/s", ratioToFigure(overTCP, "long line, 1 % lost", "%.2f of TCP's", "≥ 2"), ours},
+		{fmt.Sprintf("From the code to the first byte, at %d ms", ms), "code", "%.2f s", goal("≤ 1.5 s"), ours},
 	}
 }
 
@@ -80,13 +88,16 @@ const overQUIC = "turnpike"
 // contenders are the transfers in the order of the table. The first is compared with the others.
 func contenders() []string { return []string{overQUIC, overTCP, overDataChannel} }
 
+// columns are those of the table.
+func columns() []string { return append(contenders(), overCroc) }
+
 func (b *peerBench) table() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "| median | %s | ratio | goal |\n", strings.Join(contenders(), " | "))
-	fmt.Fprintf(&out, "|---|%s---|---|\n", strings.Repeat("---|", len(contenders())))
+	fmt.Fprintf(&out, "| median | %s | ratio | goal |\n", strings.Join(columns(), " | "))
+	fmt.Fprintf(&out, "|---|%s---|---|\n", strings.Repeat("---|", len(columns())))
 	for _, r := range b.rows() {
 		cells := []string{r.title}
-		for _, c := range contenders() {
+		for _, c := range columns() {
 			cell := ""
 			if value, ok := b.figures.median(r.figure, c); ok {
 				cell = fmt.Sprintf(r.format, value)
@@ -113,6 +124,15 @@ func (b *peerBench) measureAll(t *testing.T) {
 	b.alternate(t, "first byte", contenders(), b.measureFirstByte)
 	b.alternate(t, "echo", contenders(), b.measureEcho)
 	b.alternate(t, "change", []string{overQUIC}, b.measureChange)
+	croc := buildCroc(t)
+	b.alternate(t, "send", []string{overQUIC, overCroc}, func(t *testing.T, name string, _ int) { b.measureSend(t, name, croc) })
+	b.alternate(t, "send, 0.1 % lost", []string{overQUIC}, func(t *testing.T, _ string, pair int) {
+		b.measureSendLine(t, "send, 0.1 % lost", 0.001, b.file/8, pair)
+	})
+	b.alternate(t, "send, 1 % lost", []string{overQUIC}, func(t *testing.T, _ string, pair int) {
+		b.measureSendLine(t, "send, 1 % lost", 0.01, b.file/40, pair)
+	})
+	b.alternate(t, "code", []string{overQUIC}, func(t *testing.T, _ string, _ int) { b.measureCode(t) })
 }
 
 // alternate runs all rounds of a measurement, every second one in the opposite order.

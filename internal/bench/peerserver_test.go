@@ -21,7 +21,11 @@ const peerServerName = "turn.lab"
 // startPeerServer starts our server on a host of its own. It lets guests in, and relays for them.
 func startPeerServer(t *testing.T, l *netlab.Lab) (url, certificate string) {
 	t.Helper()
-	host := l.Public("server")
+	return startPeerServerOn(t, l, l.Public("server"))
+}
+
+func startPeerServerOn(t *testing.T, l *netlab.Lab, host *netlab.Host) (url, certificate string) {
+	t.Helper()
 	l.AddName(peerServerName, host)
 	pair := newKeyPairFor(t, peerServerName)
 	dir := t.TempDir()

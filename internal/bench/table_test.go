@@ -41,6 +41,15 @@ func ratioTo(whose, format, goal string) comparison {
 	}}
 }
 
+// ratioToFigure divides a figure by another one of somebody else.
+func ratioToFigure(whose, other, format, goal string) comparison {
+	return comparison{format: format, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
+		ours, ok1 := f.at(name, server, pair)
+		others, ok2 := f.at(other, whose, pair)
+		return ours / others, ok1 && ok2
+	}}
+}
+
 // ratioToOwn divides a figure by the sum of other figures of the same server.
 func ratioToOwn(what, goal string, others ...string) comparison {
 	return comparison{format: "%.2f of " + what, goal: goal, with: func(f figures, name, server string, pair int) (float64, bool) {
