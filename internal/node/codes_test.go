@@ -102,3 +102,38 @@ func TestCodeOutlivesRestart(t *testing.T) {
 	back.say(`{"type":"join","id":"1","room":%q,"create":true}`, made.Room)
 	back.hear("joined")
 }
+
+// TestCodesOfMachines: a machine makes codes, and once it was revoked, they are over, also for the next machine of its name.
+func TestCodesOfMachines(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := start(t, "--state", state)
+	invite, _ := inviteTo(t, s, auth.Invite{Room: "meeting", Role: auth.RoleMember})
+	nas, _ := joinAs(t, s, "nas", invite)
+	made, failed := codeRequest(t, s, ticketOf(t, nas), "POST", "", `{"receivers": 2}`)
+	if failed != "" || made.Name != "nas" {
+		t.Fatalf("%+v, %s", made, failed)
+	}
+	if made, failed = codeRequest(t, s, made.Ticket, "PATCH", "/1", `{}`); failed != "" {
+		t.Errorf("renewed by its own ticket: %s", failed)
+	}
+	if c := signInWith(t, s, made.Ticket); c.welcome.User != "machine:nas" || c.welcome.Name != "nas" {
+		t.Errorf("it signs in as %s, %q", c.welcome.User, c.welcome.Name)
+	}
+	if _, err := NewAdminClient(load(t, "--state", state)).RevokeMachine(t.Context(), "nas"); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []bool{false, true} {
+		if again {
+			joinAs(t, s, "nas", invite)
+		}
+		if !refusedTicket(t, s, made.Ticket) {
+			t.Errorf("the ticket of its code lets in, another of its name there: %v", again)
+		}
+		if _, failed := codeRequest(t, s, made.Ticket, "PATCH", "/1", `{}`); failed != "unauthorized" {
+			t.Errorf("renewed, another of its name there: %v: %q", again, failed)
+		}
+		if _, failed := codeRequest(t, s, "", "POST", "/1", `{"name": "Eve"}`); failed != "no-such-code" {
+			t.Errorf("taken, another of its name there: %v: %q", again, failed)
+		}
+	}
+}
