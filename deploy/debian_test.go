@@ -16,7 +16,8 @@ import (
 func TestPurge(t *testing.T) {
 	const dropIns = "/etc/systemd/system/turnpike.service.d"
 	ours := []string{"/etc/turnpike/turnpike.toml", "/var/lib/private/turnpike/secret", dropIns + "/certificate.conf",
-		"/etc/systemd/system/multi-user.target.wants/turnpike.service"}
+		"/etc/systemd/system/multi-user.target.wants/turnpike.service", "/etc/systemd/system/multi-user.target.wants/turnpike-listen.service",
+		"/var/lib/private/turnpike-listen/turnpike/machines/turn.example.org_443.json"}
 	script, err := os.ReadFile("debian/postrm")
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +78,7 @@ func TestRemoval(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("with its folder there: %v, prerm remove: %v %s", configured, err, out)
 		}
-		if asked, err := os.ReadFile(root + "/asked"); err != nil || !strings.HasSuffix(string(asked), "stop turnpike.service\n") {
+		if asked, err := os.ReadFile(root + "/asked"); err != nil || !strings.HasSuffix(string(asked), "stop turnpike-listen.service turnpike.service\n") {
 			t.Errorf("systemctl was asked %q, %v", asked, err)
 		}
 		if _, err := os.Stat(root + "/etc/turnpike/.was-running"); (err == nil) != configured {

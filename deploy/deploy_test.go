@@ -39,11 +39,23 @@ func systemdAnalyze(t *testing.T) string {
 	return path
 }
 
-// installable copies the unit to a directory of its own, with the path of a program
+// unitFile is a unit, and the command that it starts.
+type unitFile struct{ name, command string }
+
+// units are those for the system's manager.
+var units = []unitFile{
+	{"turnpike.service", "/usr/bin/turnpike serve --config /etc/turnpike/turnpike.toml"},
+	{"turnpike-listen.service", "/usr/bin/turnpike listen $TURNPIKE_LISTEN"},
+}
+
+// userUnit is for a user's manager.
+var userUnit = unitFile{"turnpike-listen.user.service", "/usr/bin/turnpike listen $TURNPIKE_LISTEN"}
+
+// installable copies a unit to a directory of its own, with the path of a program
 // that exists: verify refuses any other.
-func installable(t *testing.T) string {
+func (u unitFile) installable(t *testing.T) string {
 	t.Helper()
-	unit, err := os.ReadFile("turnpike.service")
+	unit, err := os.ReadFile(u.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,24 +63,31 @@ func installable(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const installed = "ExecStart=/usr/bin/turnpike serve --config /etc/turnpike/turnpike.toml\n"
+	installed := "ExecStart=" + u.command + "\n"
 	if bytes.Count(unit, []byte("ExecStart=")) != 1 || !bytes.Contains(unit, []byte(installed)) {
 		t.Fatalf("the unit does not start the program with exactly %q", strings.TrimSpace(installed))
 	}
 	unit = bytes.Replace(unit, []byte("ExecStart=/usr/bin/turnpike "), []byte("ExecStart="+self+" "), 1)
-	path := filepath.Join(t.TempDir(), "turnpike.service")
+	path := filepath.Join(t.TempDir(), strings.Replace(u.name, ".user.", ".", 1))
 	if err := os.WriteFile(path, unit, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func TestUnitVerifies(t *testing.T) { verify(t, installable(t)) }
+func TestUnitVerifies(t *testing.T) {
+	for _, unit := range units {
+		t.Run(unit.name, func(t *testing.T) { verify(t, unit.installable(t)) })
+	}
+	t.Run(userUnit.name, func(t *testing.T) { verify(t, userUnit.installable(t), "--user") })
+}
 
-func verify(t *testing.T, unit string) {
+func verify(t *testing.T, unit string, args ...string) {
 	t.Helper()
 	// Some versions complain without a bad exit status.
-	out, err := exec.Command(systemdAnalyze(t), "verify", "--man=no", "--recursive-errors=no", unit).CombinedOutput()
+	cmd := exec.Command(systemdAnalyze(t), append(args, "verify", "--man=no", "--recursive-errors=no", unit)...)
+	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+t.TempDir()) // a user's manager has one
+	out, err := cmd.CombinedOutput()
 	if err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
@@ -90,7 +109,7 @@ func TestOffloadDropIn(t *testing.T) {
 			t.Errorf("no %s: %s", setting, why)
 		}
 	}
-	unit := installable(t)
+	unit := units[0].installable(t)
 	if err := os.Mkdir(unit+".d", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -101,8 +120,14 @@ func TestOffloadDropIn(t *testing.T) {
 }
 
 func TestUnitExposure(t *testing.T) {
+	for _, unit := range units {
+		t.Run(unit.name, func(t *testing.T) { judgeExposure(t, unit) })
+	}
+}
+
+func judgeExposure(t *testing.T, unit unitFile) {
 	analyze := systemdAnalyze(t)
-	out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", installable(t)).CombinedOutput()
+	out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", unit.installable(t)).CombinedOutput()
 	if err != nil {
 		t.Fatalf("systemd-analyze security: %v\n%s", err, out)
 	}
@@ -145,6 +170,37 @@ func TestUnitSettings(t *testing.T) {
 	} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `$`).Match(unit) {
 			t.Errorf("no %s: %s", setting, why)
+		}
+	}
+}
+
+// TestListenUnits holds what "turnpike listen" needs of its units, which systemd does not check.
+func TestListenUnits(t *testing.T) {
+	for name, settings := range map[string][]string{
+		"turnpike-listen.service": {
+			"EnvironmentFile=/etc/turnpike/listen.env",       // who may come is a file's, and no file is no service
+			"DynamicUser=yes",                                // it runs unprivileged
+			"StateDirectory=turnpike-listen",                 // the machine's key outlives a restart
+			"Environment=XDG_CONFIG_HOME=%S/turnpike-listen", // and is found there
+			"CapabilityBoundingSet=",
+			"RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX", // netlink tells of changes of the network
+			"WantedBy=multi-user.target",
+		},
+		userUnit.name: {
+			"EnvironmentFile=%E/turnpike/listen.env",
+			"NoNewPrivileges=yes",
+			"RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX",
+			"WantedBy=default.target",
+		},
+	} {
+		unit, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, setting := range append(settings, "Type=exec", "Restart=on-failure", "SystemCallErrorNumber=EPERM", "UMask=0077") {
+			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(setting) + `$`).Match(unit) {
+				t.Errorf("%s has no %s", name, setting)
+			}
 		}
 	}
 }

@@ -123,7 +123,7 @@ func TestCheckOfMappedPort(t *testing.T) {
 	t.Cleanup(forwarding.Wait)
 	t.Cleanup(func() { _ = outside.Close() })
 	inside := freeTCPPort(t)
-	forwarding.Go(func() { forward(outside, fmt.Sprintf("127.0.0.1:%d", inside), &forwarding) })
+	forwarding.Go(func() { forwardTo(outside, fmt.Sprintf("127.0.0.1:%d", inside), &forwarding) })
 	public := outside.Addr().(*net.TCPAddr).Port
 
 	args := []string{"--state", filepath.Join(t.TempDir(), "state"), "--http-listen", fmt.Sprintf("127.0.0.1:%d", inside), "--public-host", "127.0.0.1",
@@ -153,7 +153,7 @@ func freeTCPPort(t *testing.T) int {
 }
 
 // forward carries the connections of l to addr, as a container's port does.
-func forward(l net.Listener, addr string, forwarding *sync.WaitGroup) {
+func forwardTo(l net.Listener, addr string, forwarding *sync.WaitGroup) {
 	for {
 		from, err := l.Accept()
 		if err != nil {

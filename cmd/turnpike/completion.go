@@ -43,7 +43,7 @@ type flagHelp struct {
 }
 
 // helpFlag is a line of help that begins a flag: "  --room NAME    the room".
-var helpFlag = regexp.MustCompile(`^  (?:-[a-z], )?(--[a-z0-9-]+|-[a-z])( [A-Za-z|:]+)?(?:  +(.*))?$`)
+var helpFlag = regexp.MustCompile(`^  (?:-[a-z], )?(--[a-z0-9-]+|-[a-zA-Z])( [A-Za-z|:]+)?(?:  +(.*))?$`)
 
 // allHelp reads the commands and their flags from the help, so that nothing says them twice.
 func allHelp() []commandHelp {
@@ -153,7 +153,11 @@ func writeFish(w io.Writer) error {
 			if f.value {
 				value = " -r"
 			}
-			fmt.Fprintf(&b, "complete -c turnpike -n '__fish_seen_subcommand_from %s' -l %s%s -d %s\n", c.name, strings.TrimPrefix(f.name, "--"), value, quote(f.help))
+			flag := "-l " + strings.TrimPrefix(f.name, "--")
+			if len(f.name) == len("-c") {
+				flag = "-s " + strings.TrimPrefix(f.name, "-")
+			}
+			fmt.Fprintf(&b, "complete -c turnpike -n '__fish_seen_subcommand_from %s' %s%s -d %s\n", c.name, flag, value, quote(f.help))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

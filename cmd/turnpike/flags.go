@@ -44,7 +44,7 @@ func flagProblem(fs *flag.FlagSet, err error) error {
 		return unknownFlag(fs, name)
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return fmt.Errorf("--%s needs a value", name)
+		return fmt.Errorf("%s needs a value", dashed(name))
 	}
 	if arg, ok := strings.CutPrefix(text, "bad flag syntax: "); ok {
 		return fmt.Errorf("%q is not a flag; write it like --config turnpike.toml", arg)
@@ -76,7 +76,15 @@ func flagProblem(fs *flag.FlagSet, err error) error {
 	} else {
 		why = "is not accepted: " + why
 	}
-	return fmt.Errorf("--%s %s %s", name, value, why)
+	return fmt.Errorf("%s %s %s", dashed(name), value, why)
+}
+
+// dashed is a flag as help writes it: one letter has one dash.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // unknownFlag suggests the flag that was probably meant, or says where a secret goes.

@@ -24,6 +24,8 @@ usage: turnpike COMMAND [flags]
   send      send files to somebody whom you tell a code
   receive   receive the files that somebody sends by a code
   pipe      join standard input and output of two machines, or reach a TCP port of the other one
+  forward   reach ports of another machine, as ssh -L, -R and -D do
+  listen    let other machines reach ports of this one by "turnpike forward"
   bench     load a TURN server with calls, or signaling with sessions, and measure rate, loss and latency
   invite    print a link that lets people into a room
   ticket    print a ticket that admits a user, for your own apps
@@ -397,6 +399,8 @@ func topics() map[string]topic {
 		"pipe":     {helpPipe, false},
 		"send":     {helpSend, false},
 		"receive":  {helpReceive, false},
+		"forward":  {helpForward, false},
+		"listen":   {helpListen, false},
 
 		"bench signal": {helpBenchSignal, false},
 

@@ -30,7 +30,7 @@ func main() {
 }
 
 // endsByContext are the commands beside serve that end in an orderly way on a signal.
-var endsByContext = []string{"check", "netcheck", "ping", "pipe", "send", "receive", "bench"}
+var endsByContext = []string{"check", "netcheck", "ping", "pipe", "send", "receive", "forward", "listen", "bench"}
 
 // catchSignals returns what the signals of a command do. SIGINT ends the context of serve and of endsByContext; so does
 // SIGTERM, but serve drains first. A second signal ends the process. SIGHUP goes to serve alone. All other commands are
@@ -120,6 +120,8 @@ func commands() []command {
 		{"pipe", (*program).pipe},
 		{"send", (*program).send},
 		{"receive", (*program).receive},
+		{"forward", (*program).forward},
+		{"listen", (*program).listen},
 		{"bench", (*program).bench},
 		{"invite", (*program).invite},
 		{"ticket", (*program).ticket},

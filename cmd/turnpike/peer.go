@@ -29,6 +29,8 @@ type peerFlags struct {
 	wait    time.Duration
 	relayed bool
 	quiet   bool
+
+	asMachine bool // the command needs this machine's key
 }
 
 func (f *peerFlags) register(fs *flag.FlagSet) {
@@ -67,6 +69,8 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 	}
 	room := strings.ToLower(cmp.Or(f.room, access.room, access.machineRoom()))
 	switch {
+	case f.asMachine && access.machine == nil:
+		return nil, access.noMachine(command)
 	case access.machine != nil && f.name != "" && f.name != access.machine.Name:
 		return nil, &usageError{command, fmt.Errorf("this machine is %s at %s, and comes under no other name there; leave --name out, or come by --invite-file", access.machine.Name, access.base)}
 	case room == "":
@@ -96,6 +100,14 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 		_ = session.Close()
 	}
 	return v, nil
+}
+
+// noMachine says why a command cannot sign in as this machine.
+func (a *access) noMachine(command string) error {
+	if a.ticket != "" || a.invite != "" {
+		return &usageError{command, errors.New("this command signs in as this machine, and takes no ticket and no invite: leave out --invite-file and --ticket-file, and unset TURNPIKE_INVITE and TURNPIKE_TICKET")}
+	}
+	return fmt.Errorf("this machine has not joined %s, so it can prove to nobody who it is; run: turnpike join --server %s", a.base, a.base)
 }
 
 // sameName compares as the server does, which keeps names unique: another comparison could take a stranger for the peer.
@@ -239,4 +251,30 @@ func (s *statusLines) write(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = writeLine(s.w, line)
+}
+
+// seldomAgain is how long the same line is not said again where others may cause it again and again.
+const (
+	seldomAgain = 10 * time.Second
+	maxSeldom   = 64
+)
+
+// seldom returns a print that says the same only now and then.
+func (s *statusLines) seldom() func(format string, args ...any) {
+	var mu sync.Mutex
+	said := map[string]time.Time{}
+	return func(format string, args ...any) {
+		line, now := fmt.Sprintf(format, args...), time.Now()
+		mu.Lock()
+		maps.DeleteFunc(said, func(_ string, at time.Time) bool { return now.Sub(at) > seldomAgain })
+		_, again := said[line]
+		again = again || len(said) >= maxSeldom
+		if !again {
+			said[line] = now
+		}
+		mu.Unlock()
+		if !again {
+			s.print("%s", line)
+		}
+	}
 }

@@ -112,8 +112,8 @@ func readAccepted(conn *client.Conn) (*bufio.Reader, error) {
 // pipeOnce takes the first pipe that somebody opens, refuses all others, and returns when it has ended.
 func (p *program) pipeOnce(ctx context.Context, v *visit) error {
 	const noPort = "no TCP port is allowed here; the other side must listen with --allow"
-	conn, err := v.accept(ctx, func(name string) string {
-		if name != pipeStandard {
+	conn, err := v.accept(ctx, func(conn *client.Conn) string {
+		if conn.Name() != pipeStandard {
 			return noPort
 		}
 		return ""
@@ -123,7 +123,7 @@ func (p *program) pipeOnce(ctx context.Context, v *visit) error {
 	}
 	refusing, cancel := context.WithCancel(ctx)
 	var refuser sync.WaitGroup
-	refuser.Go(func() { _, _ = v.accept(refusing, func(string) string { return "somebody else has the pipe" }) })
+	refuser.Go(func() { _, _ = v.accept(refusing, func(*client.Conn) string { return "somebody else has the pipe" }) })
 	defer refuser.Wait()
 	defer cancel()
 	v.status.watch(conn.Peer())
@@ -142,8 +142,8 @@ func (v *visit) servePorts(ctx context.Context, allow portList) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
-		conn, err := v.accept(ctx, func(name string) string {
-			port, _ := strings.CutPrefix(name, pipePort)
+		conn, err := v.accept(ctx, func(conn *client.Conn) string {
+			port, _ := strings.CutPrefix(conn.Name(), pipePort)
 			switch {
 			case !slices.Contains(allow, port):
 				return fmt.Sprintf("only TCP %v is allowed here", allow.String())
@@ -210,7 +210,7 @@ func servePort(ctx context.Context, conn *client.Conn, port string) {
 const maxPipes = 256
 
 // accept returns the next stream that refusal finds nothing against, and tells all others what it says.
-func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*client.Conn, error) {
+func (v *visit) accept(ctx context.Context, refusal func(*client.Conn) string) (*client.Conn, error) {
 	for {
 		conn, err := v.room.Accept(ctx)
 		if err != nil {
@@ -222,7 +222,7 @@ func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*
 		}
 		why := v.distrust(conn)
 		if why == "" {
-			why = refusal(conn.Name())
+			why = refusal(conn)
 		}
 		if why == "" {
 			return conn, nil
@@ -233,7 +233,7 @@ func (v *visit) accept(ctx context.Context, refusal func(name string) string) (*
 
 // refuseAll takes no stream until ctx ends or the room was left, and tells others why.
 func (v *visit) refuseAll(ctx context.Context, why string) {
-	_, _ = v.accept(ctx, func(string) string { return why })
+	_, _ = v.accept(ctx, func(*client.Conn) string { return why })
 }
 
 // refuse tells the other side why it does not get the stream.

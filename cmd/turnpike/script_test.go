@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 //	keypair ALG FILE               make an app's key pair, FILE and FILE.pub
 //	sign ALG KEYFILE CLAIMS NAME   sign a token with a secret or a private key, and leave it in $NAME and the file NAME
 //	await FILE EXPRESSION [NAME]   wait until a file has a match, and leave the first group of it in $NAME
+//	freeport NAME   find a port of loopback that nobody has, and leave it in $NAME
 //	certificate  make a certificate for localhost: cert.pem and key.pem, which the commands trust from here on
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -50,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"keypair":     cmdKeyPair,
 			"sign":        cmdSign,
 			"await":       cmdAwait,
+			"freeport":    cmdFreePort,
 		},
 	})
 }
@@ -92,6 +95,15 @@ func cmdCertificate(ts *testscript.TestScript, _ bool, _ []string) {
 	certFile, _, err := testcert.Write(ts.Getenv("WORK"), time.Hour, "localhost")
 	ts.Check(err)
 	ts.Setenv("SSL_CERT_FILE", certFile)
+}
+
+func cmdFreePort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(l.Close())
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0], port)
 }
 
 func cmdDrain(ts *testscript.TestScript, _ bool, _ []string) {

@@ -73,7 +73,8 @@ func release(version, out, also string, targets []string, at time.Time) error {
 }
 
 // packed are the files beside the program.
-var packed = []string{"README.md", "LICENSE", "CHANGELOG.md", "deploy/turnpike.toml", "deploy/turnpike.service", "deploy/offload.conf"}
+var packed = []string{"README.md", "LICENSE", "CHANGELOG.md", "deploy/turnpike.toml", "deploy/turnpike.service", "deploy/offload.conf",
+	"deploy/turnpike-listen.service", "deploy/turnpike-listen.user.service"}
 
 func build(version, out, target string, at time.Time) error {
 	goos, goarch, _ := strings.Cut(target, "/")
