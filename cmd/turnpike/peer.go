@@ -156,9 +156,23 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
+// leftError says that a peer has gone. Where this side was thrown out, its peers may know before it does, and go.
+type leftError struct{ text string }
+
+func (e *leftError) Error() string { return e.text }
+
+// endNews is how much later than its peers this side may hear of the end of its session.
+const endNews = time.Second
+
 // because replaces an error that the end of the session has caused: what it was is known then.
 func (v *visit) because(err error) error {
 	why := v.ended()
+	if _, left := errors.AsType[*leftError](err); left && why == nil {
+		hearing, cancel := context.WithTimeout(v.stay, endNews)
+		defer cancel()
+		_, _ = v.room.WaitPeer(hearing, func(*client.Peer) bool { return false }) // until the room was left
+		why = v.ended()
+	}
 	switch {
 	case err == nil || why == nil:
 		return err

@@ -146,7 +146,7 @@ func (g *pinger) run(ctx context.Context) error {
 		case <-ticks.C:
 			next = true
 		case <-g.peer.Gone():
-			failure = fmt.Errorf("%s has left", g.peer.Name())
+			failure = &leftError{g.peer.Name() + " has left"}
 		case <-ctx.Done():
 		}
 	}

@@ -311,7 +311,7 @@ func pipeEnd(peer *client.Peer, err error) error {
 	case errors.Is(err, syscall.EPIPE): // of standard output: streams to peers have no such error
 		return errors.New("standard output was closed before the end of the pipe")
 	case isClosed(peer.Gone()) || errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("%s has left before the end of the pipe", peer.Name())
+		return &leftError{peer.Name() + " has left before the end of the pipe"}
 	}
 	return fmt.Errorf("the pipe to %s broke: %w", peer.Name(), err)
 }
