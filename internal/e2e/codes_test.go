@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 
 	library "example.org/turnpike/client"
 	"example.org/turnpike/internal/code"
 	"example.org/turnpike/internal/netlab"
+	"example.org/turnpike/internal/spake2"
 )
 
 // answerCode is the sender's side of an exchange, as a program has it.
@@ -24,23 +26,75 @@ func answerCode(ctx context.Context, conn *library.Conn, words string, say func(
 	_ = conn.Close()
 }
 
-// tryCode is the receiver's side.
-func tryCode(ctx context.Context, room *library.Room, words string, say func(programLine)) error {
-	peer, err := room.WaitPeer(ctx, nil)
+// tryCode is the receiver's side: "code" tries words, one after the other or, as "codes", all at once. "open" opens streams of those
+// names, without having proved anything.
+func tryCode(ctx context.Context, room *library.Room, verb string, words []string, say func(programLine)) error {
+	peer, err := room.WaitPeer(ctx, func(p *library.Peer) bool { return p.Name() != "receiver" })
 	if err != nil {
 		return err
 	}
-	conn, err := peer.Open(ctx, "code")
-	if err != nil {
-		return err
+	name, try := "code", code.Receive
+	if verb == "half" {
+		try = halfAnExchange
 	}
-	defer conn.Close()
-	ok := make([]byte, 3)
-	if _, err := io.ReadFull(conn, ok); err != nil || string(ok) != "ok\n" {
-		return fmt.Errorf("the first line is %q: %w", ok, err)
+	var all sync.WaitGroup
+	for _, word := range words {
+		if verb == "open" {
+			name = word
+		}
+		conn, err := peer.Open(ctx, name)
+		if err != nil {
+			return err
+		}
+		one := func() {
+			defer conn.Close()
+			line := firstLine(conn)
+			if line == "ok" {
+				line = outcome(try(ctx, conn, word))
+			}
+			say(programLine{Answer: line})
+		}
+		if verb == "codes" {
+			all.Go(one)
+		} else {
+			one()
+		}
 	}
-	say(programLine{Answer: outcome(code.Receive(ctx, conn, words))})
+	all.Wait()
 	return nil
+}
+
+// firstLine reads what the other side says of a stream, and nothing that follows.
+func firstLine(conn *library.Conn) string {
+	var line []byte
+	for b := make([]byte, 1); len(line) < 256; line = append(line, b[0]) {
+		if _, err := io.ReadFull(conn, b); err != nil {
+			return "no line: " + err.Error()
+		}
+		if b[0] == '\n' {
+			return string(line)
+		}
+	}
+	return "a long line"
+}
+
+// halfAnExchange stops once the sender has answered.
+func halfAnExchange(_ context.Context, conn code.Stream, words string) error {
+	password, err := spake2.NewPassword([]byte(words), "turnpike code 1")
+	if err != nil {
+		return err
+	}
+	run, err := spake2.Start(spake2.B, password, spake2.Identities{A: "sender", B: "receiver"}, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(append([]byte{1, spake2.ShareSize}, run.Share()...)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 2+spake2.ShareSize)); err != nil {
+		return err
+	}
+	return errors.New("it has answered")
 }
 
 func outcome(err error) string {

@@ -34,6 +34,8 @@ type programPlan struct {
 	RelayOnly                      bool
 	Words                          string // of a code, whose exchange it answers as the sender
 	Onwards                        string // the room to which it passes exchanges on instead: it is in between
+	Slot                           int    // of somebody's code, whose room it enters
+	Makes                          bool   // a code of its own, whose room it enters; it says the number
 }
 
 // programLine is a line of its output: an event, or the result of what it was told to do.
@@ -91,6 +93,10 @@ func runProgram(stdin io.Reader, say func(programLine)) error {
 			heard <- e
 		}
 	}
+	slot, err := plan.enterSlot(ctx, &config)
+	if err != nil {
+		return err
+	}
 	session, err := library.Dial(ctx, config)
 	if err != nil {
 		return err
@@ -122,15 +128,17 @@ func runProgram(stdin io.Reader, say func(programLine)) error {
 				go serveStream(conn, say)
 			case plan.Onwards != "":
 				go passExchange(ctx, conn, onwards, say)
+			case plan.Words == "":
+				conn.Reset() // it is no sender
 			default:
 				go answerCode(ctx, conn, plan.Words, say)
 			}
 		}
 	}()
-	say(programLine{Answer: "ready"})
+	say(programLine{Answer: "ready", Data: strconv.Itoa(slot)})
 	for lines.Scan() {
-		if words, isCode := strings.CutPrefix(lines.Text(), "code "); isCode {
-			if err := tryCode(ctx, room, words, say); err != nil {
+		if verb, words, _ := strings.Cut(lines.Text(), " "); words != "" {
+			if err := tryCode(ctx, room, verb, strings.Fields(words), say); err != nil {
 				return err
 			}
 			continue
@@ -222,6 +230,7 @@ func answerData(ctx context.Context, room *library.Room, e library.Data, say fun
 type running struct {
 	stdin io.WriteCloser
 	lines chan programLine
+	slot  string // of its code
 }
 
 // startProgram starts one on a host, and waits until it is in the room.
@@ -278,7 +287,7 @@ func startProgram(t *testing.T, host *netlab.Host, plan programPlan) *running {
 		t.Fatal(err)
 	}
 	r.tell(t, string(input))
-	r.want(t, func(line programLine) bool { return line.Answer == "ready" })
+	r.slot = r.want(t, func(line programLine) bool { return line.Answer == "ready" }).Data
 	return r
 }
 
