@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ type testScope struct {
 	ended  map[string]bool
 	peers  map[netip.Addr]bool // of every session
 	asking func(session string)
+
+	lookups atomic.Int32 // of users
 }
 
 func newScope(peers ...netip.Addr) *testScope {

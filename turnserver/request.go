@@ -128,7 +128,8 @@ func (r *request) limited(do func()) func() {
 	}
 }
 
-// mayChange takes a token for a request that changes something. It asks the narrower limit first.
+// mayChange takes a token for a request that changes something. It asks the narrower limit first: a session that asks too often does
+// not even have its user looked up.
 func (s *Server) mayChange(r *request) bool {
 	now := time.Duration(s.now())
 	interval := requestShare * time.Second / time.Duration(s.cfg.Limits.RequestsPerSecond)
@@ -136,14 +137,24 @@ func (s *Server) mayChange(r *request) bool {
 	if r.alloc != nil && interval > 0 && r.isOwner(r.alloc) && !r.alloc.requests.Take(now, interval, requestBursts*time.Second) {
 		return false
 	}
-	return s.requests.Take(r.holder(), now)
+	session := holder{owner: ownerOf(&r.grant)}
+	if r.grant.Kind != auth.GrantSession || r.ownsConcerned() {
+		return s.requests.Take(r.holder(), now)
+	}
+	return s.requests.Take(session, now) && (r.holder() == session || s.requests.Take(r.holder(), now))
+}
+
+// ownsConcerned reports whether the request is about an allocation of its sender's.
+func (r *request) ownsConcerned() bool {
+	a := r.concerned()
+	return a != nil && r.isOwner(a)
 }
 
 // holder returns who the request is charged to: an allocation's owner for what it does with it, also after its session has ended.
 func (r *request) holder() holder {
 	if r.charged == (holder{}) {
-		if a := r.concerned(); a != nil && r.isOwner(a) {
-			r.charged = a.account.holder
+		if r.ownsConcerned() {
+			r.charged = r.concerned().account.holder
 		} else {
 			r.charged = holderOf(r.w.srv.cfg.Scope, &r.grant, r.c)
 		}

@@ -67,6 +67,36 @@ func TestRequestsPerSecond(t *testing.T) {
 	late.allocate()
 }
 
+// TestUsersAreNotLookedUpForNothing: a session that asks too often, and has no allocation, does not have signaling look for its user.
+func TestUsersAreNotLookedUpForNothing(t *testing.T) {
+	const rate = 8
+	scope := newScope(peerIP)
+	s := newServer(t, func(cfg *Config) { cfg.Scope, cfg.Limits.RequestsPerSecond = scope, rate })
+	begin := time.Now()
+	s.wallTime = func() time.Time { return begin } // it stands still
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, session := range []string{"alice/1", "of nobody known"} {
+		c := dialSession(t, s, "udp", session)
+		c.challenged()
+		for range rate * requestBursts {
+			c.refuse(437, stun.MethodRefresh)
+		}
+		looked, dropped := scope.lookups.Load(), counterOf(t, s, "packets_dropped", "requests_per_second")
+		for range 10 {
+			c.write(c.build(stun.MethodRefresh).Raw)
+			c.wantSilence()
+		}
+		if n := scope.lookups.Load() - looked; n > 0 {
+			t.Errorf("%s: the user of requests that get no answer was looked up %d times", session, n)
+		}
+		if n := counterOf(t, s, "packets_dropped", "requests_per_second") - dropped; n != 10 {
+			t.Errorf("%s: %d requests are counted as too many, want 10", session, n)
+		}
+	}
+}
+
 // TestRequestsOfACall: a browser with three interfaces and three TURN URLs joins a call of sixteen, and all of its
 // connections start over twice.
 func TestRequestsOfACall(t *testing.T) {

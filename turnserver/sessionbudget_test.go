@@ -14,6 +14,7 @@ import (
 
 // UserOf says that sessions whose names agree up to a stroke are of one user, while they live. Of names without a stroke it knows nothing.
 func (s *testScope) UserOf(session string) string {
+	s.lookups.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	user, _, found := strings.Cut(session, "/")
