@@ -8,7 +8,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -219,21 +221,36 @@ func TestIssuerConfigFaults(t *testing.T) {
 }
 
 // TestGreatestTicketResumes holds that the greatest ticket that an app may issue
-// fits into the resume token of its session.
+// fits into the resume token of its session, together with 16 rooms of which
+// everything is said. encoding/json makes six bytes of a "<".
 func TestGreatestTicketResumes(t *testing.T) {
-	rooms := slices.Repeat([]string{strings.Repeat("r", 64)}, maxRoomsBytes/64)
-	claims := merge(merge(merge(appClaims(), "rooms", rooms), "sub", strings.Repeat("s", maxSubjectBytes)), "jti", strings.Repeat("j", maxIDBytes))
+	var rooms []string
+	for i := range maxClaimList {
+		rooms = append(rooms, fmt.Sprintf("%0*d", maxRoomsBytes/maxClaimList, i))
+	}
+	claims := merge(merge(merge(appClaims(), "rooms", rooms), "sub", strings.Repeat("<", maxSubjectBytes)), "jti", strings.Repeat("<", maxIDBytes))
 	tk, err := testVerifier(t, appConfig("HS256")).Verify(appSign(t, "HS256", claims))
 	if err != nil {
 		t.Fatal(err)
 	}
-	resume := Resume{Session: strings.Repeat("s", 64), Epoch: strings.Repeat("e", 64), Generation: 1 << 60, Ticket: tk, Name: strings.Repeat("\U00020000", MaxNameRunes), Base: strings.Repeat("\U00020000", MaxNameRunes)}
-	for range 16 {
-		resume.In = append(resume.In, ResumeRoom{ID: strings.Repeat("r", 64), Size: 16})
+	tk.User.Issuer, tk.Issued = strings.Repeat("i", 256), epoch
+	resume := Resume{
+		Session: strings.Repeat("s", 64), Epoch: strings.Repeat("e", 64), Generation: math.MaxUint64, Number: math.MaxUint64, Ticket: tk, Until: epoch,
+		Name: strings.Repeat("<", 2*MaxNameRunes), Base: strings.Repeat("<", MaxNameRunes), Named: epoch, Chosen: true,
 	}
-	token, err := NewResumeTokens(testSecret("a"), fixedClock(epoch), testRand("resume")).Issue(resume)
+	for range 16 {
+		resume.In = append(resume.In, ResumeRoom{
+			ID: strings.Repeat("r", 64), Size: 16, Host: true, Locked: true, Waiting: true, Call: true, NoMedia: true,
+			Transports: slices.Repeat([]string{strings.Repeat("t", 16)}, 4), Made: math.MaxUint64, Term: math.MaxUint64,
+		})
+	}
+	tokens := NewResumeTokens(testSecret("a"), fixedClock(epoch), testRand("resume"))
+	token, err := tokens.Issue(resume)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d of %d bytes", len(token), maxTokenBytes)
+	if got, err := tokens.Verify(token); err != nil || len(got.In) != len(resume.In) {
+		t.Errorf("%d rooms come back, %v", len(got.In), err)
+	}
+	t.Logf("%d of %d bytes", len(token), MaxResumeToken)
 }

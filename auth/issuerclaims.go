@@ -26,7 +26,7 @@ const (
 	maxPatternBytes = 128
 
 	// maxRoomsBytes and maxIDBytes keep a session's resume token, which repeats
-	// rooms and ID, within maxTokenBytes.
+	// rooms and ID, within MaxResumeToken.
 	maxRoomsBytes = 2 << 10
 	maxIDBytes    = 128
 )

@@ -16,7 +16,7 @@ const (
 	// leeway allows for clocks that differ, at both ends of a token's life.
 	leeway = 30 * time.Second
 
-	// maxTokenBytes bounds the token of ours that is parsed for a stranger.
+	// maxTokenBytes bounds the token of ours that is parsed for a stranger. Resume tokens have MaxResumeToken.
 	maxTokenBytes = 8 << 10
 
 	// idChars gives token IDs and generated subjects 79 bits.
@@ -31,6 +31,7 @@ var errNotUTF8 = errors.New("text that is not UTF-8")
 // token whose header names another is refused.
 type signer struct {
 	audience string
+	maxBytes int // of a token
 	key      Secret
 	now      func() time.Time
 	rand     io.Reader
@@ -41,6 +42,7 @@ type signer struct {
 func newSigner(audience string, key Secret, now func() time.Time, rand io.Reader) signer {
 	return signer{
 		audience: audience,
+		maxBytes: maxTokenBytes,
 		key:      key.Derive("turnpike jwt " + audience),
 		now:      now,
 		rand:     rand,
@@ -89,15 +91,15 @@ func (s *signer) sign(claims jwt.Claims) (string, error) {
 		return "", err
 	}
 	token += "." + base64.RawURLEncoding.EncodeToString(signature)
-	if len(token) > maxTokenBytes {
-		return "", fmt.Errorf("the token would have %d bytes and at most %d are accepted", len(token), maxTokenBytes)
+	if len(token) > s.maxBytes {
+		return "", fmt.Errorf("the token would have %d bytes and at most %d are accepted", len(token), s.maxBytes)
 	}
 	return token, nil
 }
 
 // verify verifies token and fills claims. Its errors wrap ErrUnauthorized.
 func (s *signer) verify(token string, claims jwt.Claims) error {
-	if err := checkSpelling(token, maxTokenBytes); err != nil {
+	if err := checkSpelling(token, s.maxBytes); err != nil {
 		return err
 	}
 	_, err := s.parser.ParseWithClaims(token, claims, s.keys)

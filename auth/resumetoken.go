@@ -15,6 +15,9 @@ const (
 
 	// ResumeTTL is the life of a resume token. A session gets a new one before its end.
 	ResumeTTL = time.Hour
+
+	// MaxResumeToken is the greatest length of a resume token, in bytes. The session of any ticket has room for 16 rooms.
+	MaxResumeToken = 16 << 10
 )
 
 // Resume holds what a session needs to go on over another connection, or in another server process that has the same
@@ -78,7 +81,9 @@ type ResumeTokens struct{ signer signer }
 
 // NewResumeTokens returns ResumeTokens that sign with a key derived from key. It panics if key is zero.
 func NewResumeTokens(key Secret, now func() time.Time, rand io.Reader) *ResumeTokens {
-	return &ResumeTokens{newSigner(resumeAudience, key, now, rand)}
+	t := &ResumeTokens{newSigner(resumeAudience, key, now, rand)}
+	t.signer.maxBytes = MaxResumeToken
+	return t
 }
 
 // Issue signs a token that lives for ResumeTTL.

@@ -40,7 +40,7 @@ func TestResumeTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{ticket, "", "x", token + "x", token[:len(token)-1], token + "\n", strings.Repeat("x", maxTokenBytes+1)} {
+	for _, bad := range []string{ticket, "", "x", token + "x", token[:len(token)-1], token + "\n", strings.Repeat("x", MaxResumeToken+1)} {
 		if _, err := tokens.Verify(bad); !errors.Is(err, ErrUnauthorized) {
 			t.Errorf("%.40q: %v", bad, err)
 		}
@@ -66,7 +66,7 @@ func TestResumeTokensIssueRefuses(t *testing.T) {
 		"room of no size":  func(r *Resume) { r.In[0].Size = 0 },
 		"room of no name":  func(r *Resume) { r.In[0].ID = "" },
 		"too many rooms":   func(r *Resume) { r.In = make([]ResumeRoom, 10_000) },
-		"a very long name": func(r *Resume) { r.Name = strings.Repeat("x", maxTokenBytes) },
+		"a very long name": func(r *Resume) { r.Name = strings.Repeat("x", MaxResumeToken) },
 	} {
 		r := testResume()
 		change(&r)

@@ -183,10 +183,13 @@ func (srv *Server) tokenClaims(s *session, now time.Time) auth.Resume {
 // sign signs a resume token. It returns an empty one if it cannot. It takes long, so the caller must not hold mu.
 func (srv *Server) sign(claims auth.Resume) string {
 	token, err := srv.cfg.ResumeTokens.Issue(claims)
-	if err != nil && len(claims.In) > 0 { // too long, by its rooms
-		srv.cfg.Log.Warn("another process can take up a session without its rooms only", "session", claims.Session, "rooms", len(claims.In), "err", err)
-		claims.In = nil
-		token, err = srv.cfg.ResumeTokens.Issue(claims)
+	for all := len(claims.In); err != nil && len(claims.In) > 0; { // too long, by its rooms
+		reason := err
+		claims.In = claims.In[:len(claims.In)/2]
+		if token, err = srv.cfg.ResumeTokens.Issue(claims); err == nil {
+			srv.cfg.Log.Warn("another process can take up a session with some of its rooms only; a lower limits.rooms_per_session prevents that",
+				"session", claims.Session, "rooms", all, "kept", len(claims.In), "err", reason)
+		}
 	}
 	if err != nil {
 		srv.cfg.Log.Warn("a session cannot be resumed", "session", claims.Session, "err", err)

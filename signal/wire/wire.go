@@ -208,7 +208,7 @@ const (
 	MaxSession   = 64       // session, in to and session
 	MaxUser      = 512      // user, in to
 	MaxCall      = 64       // call
-	MaxToken     = 8 << 10  // resume.token
+	MaxToken     = 16 << 10 // resume.token
 	MaxTopic     = 64       // topic
 	MaxReason    = 200      // reason, in decline
 	MaxTransport = 16       // each of transports
