@@ -112,6 +112,14 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	}
 }
 
+// TestOwnPortsWarning: serve says that ports which are opened on no address stay closed.
+func TestOwnPortsWarning(t *testing.T) {
+	s := start(t, "--turn-allow-own-ports", "7882")
+	if want := "warning: turn.allow_own_ports opens nothing"; !strings.Contains(s.stderr.String(), want) {
+		t.Errorf("no %q in: %s", want, s.stderr.String())
+	}
+}
+
 func TestHTTPS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := testcert.For(t, dir, "localhost")

@@ -37,6 +37,24 @@ func (c *Config) Warnings(relays []netip.Addr) []string {
 	return out
 }
 
+// OwnPortsWarning says that turn.allow_own_ports opens nothing, since turn.allow_peers names none of the addresses that relays have here. It
+// is empty if that is not so.
+func (c *Config) OwnPortsWarning(own []netip.Addr) string {
+	names := func(p netip.Prefix) bool { return p.IsSingleIP() && slices.Contains(own, p.Addr().Unmap()) }
+	if len(c.TURN.AllowOwnPorts) == 0 || slices.ContainsFunc(c.TURN.AllowPeers, names) {
+		return ""
+	}
+	hint := "an address that relays have here, alone"
+	for _, a := range slices.Backward(own) { // the external form of an address comes after the local one, and is the one that clients know
+		if a.IsValid() {
+			hint = fmt.Sprintf("%q", netip.PrefixFrom(a, a.BitLen()).String())
+			break
+		}
+	}
+	return fmt.Sprintf("turn.allow_own_ports opens nothing, because turn.allow_peers names no address of this host alone: add %s to turn.allow_peers, "+
+		"or remove turn.allow_own_ports", hint)
+}
+
 // PrivateAddress reports whether an address is of many networks: RFC 1918's, unique local ones, and those behind carriers' NATs.
 func PrivateAddress(a netip.Addr) bool {
 	return a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)

@@ -49,3 +49,36 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnPortsWarning: ports that are opened on no address are told of, with the address that would open them.
+func TestOwnPortsWarning(t *testing.T) {
+	local, external := netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("203.0.113.9")
+	for _, test := range []struct {
+		name  string
+		allow []string
+		ports []PortRange
+		want  string
+	}{
+		{"no ports", nil, nil, ""},
+		{"no peers", nil, []PortRange{{7882, 7882}}, `add "203.0.113.9/32" to turn.allow_peers`},
+		{"a range that has it", []string{"203.0.113.0/24", "10.0.0.0/8"}, []PortRange{{7882, 7882}}, `add "203.0.113.9/32" to turn.allow_peers`},
+		{"another host", []string{"203.0.113.10/32"}, []PortRange{{7882, 7882}}, `add "203.0.113.9/32" to turn.allow_peers`},
+		{"its external form", []string{"10.1.0.0/16", "203.0.113.9/32"}, []PortRange{{7882, 7882}}, ""},
+		{"its local form", []string{"10.0.0.5/32"}, []PortRange{{7882, 7882}}, ""},
+	} {
+		cfg := Default("state")
+		cfg.TURN.AllowOwnPorts = test.ports
+		for _, p := range test.allow {
+			cfg.TURN.AllowPeers = append(cfg.TURN.AllowPeers, netip.MustParsePrefix(p))
+		}
+		got := cfg.OwnPortsWarning([]netip.Addr{local, external, {}})
+		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	cfg := Default("state")
+	cfg.TURN.AllowOwnPorts = []PortRange{{7882, 7882}}
+	if got := cfg.OwnPortsWarning(nil); !strings.Contains(got, "an address that relays have here, alone") {
+		t.Errorf("without a relay address: %q", got)
+	}
+}

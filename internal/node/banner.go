@@ -15,11 +15,15 @@ import (
 
 // Warnings says in sentences what is served, but hardly as meant. It is called after Open.
 func (n *Node) Warnings() []string {
-	var local []netip.Addr
+	var local, own []netip.Addr
 	for _, r := range n.relays {
 		local = append(local, r.Local)
+		own = append(own, r.Local, r.External)
 	}
 	out := n.cfg.Warnings(local)
+	if w := n.cfg.OwnPortsWarning(own); w != "" {
+		out = append(out, w)
+	}
 	if n.certs != nil {
 		if w := n.certs.warning(time.Now()); w != "" {
 			out = append(out, w)
