@@ -2,6 +2,7 @@ package path
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -27,7 +28,7 @@ const (
 )
 
 // gather finds this side's candidates of one generation.
-func (p *Path) gather(ctx context.Context, ufrag string) {
+func (p *Path) gather(ctx context.Context, generation int, ufrag string) {
 	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
 	defer cancel()
 	p.answered.Store(false)
@@ -64,6 +65,10 @@ func (p *Path) gather(ctx context.Context, ufrag string) {
 	})
 	group.Wait()
 	say("")
+	p.mu.Lock()
+	p.gatheredIn = generation
+	p.mu.Unlock()
+	p.closeStaleServers()
 }
 
 func waitFor(ctx context.Context, done <-chan struct{}, d time.Duration) {
@@ -204,12 +209,16 @@ func hostAddresses() (addresses []netip.Addr, loopback bool) {
 func (p *Path) gatherUDP(ctx context.Context, all []endpoint, found func(*relay), mapped func(netip.AddrPort)) {
 	var group sync.WaitGroup
 	asked := 0
-	seen := map[netip.AddrPort]bool{}
+	seen, unknown := map[netip.AddrPort]bool{}, map[string]bool{}
 	for _, e := range all {
 		if e.protocol != "udp" {
 			continue
 		}
-		v4, v6 := resolve(ctx, e.host)
+		v4, v6, err := resolve(ctx, e.host)
+		if err != nil && !unknown[e.host] && !errors.Is(ctx.Err(), context.Canceled) && p.config.Logger != nil {
+			p.config.Logger.Warn("the name of a server was not found", "server", e.host, "error", err)
+			unknown[e.host] = true
+		}
 		for f, a := range [2]netip.Addr{v4, v6} {
 			at := netip.AddrPortFrom(a, e.port)
 			if !a.IsValid() || seen[at] || asked >= maxServers || f == 1 && !p.socket.v6 {
@@ -258,16 +267,39 @@ func (p *Path) serverAt(a netip.AddrPort) *server {
 		s = &server{path: p, address: a}
 		p.servers[a] = s
 	}
+	s.asked = p.generation
 	p.mu.Unlock()
 	p.changeSources(func(*sources) {})
 	return s
 }
 
+// closeStaleServers ends the allocations on servers that this generation has not asked: others have taken their place. That is clear
+// once all were asked, and due once ICE has selected a pair of this generation.
+func (p *Path) closeStaleServers() {
+	p.mu.Lock()
+	var stale []*server
+	if p.settledIn == p.generation && p.gatheredIn == p.generation {
+		for at, s := range p.servers {
+			if s.asked < p.generation {
+				delete(p.servers, at)
+				stale = append(stale, s)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, s := range stale {
+		s.close()
+	}
+	if len(stale) > 0 {
+		p.changeSources(func(*sources) {})
+	}
+}
+
 // resolve returns an address of each family that a host has.
-func resolve(ctx context.Context, host string) (v4, v6 netip.Addr) {
+func resolve(ctx context.Context, host string) (v4, v6 netip.Addr, err error) {
 	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return v4, v6
+		return v4, v6, err
 	}
 	for _, a := range list {
 		switch a = a.Unmap(); {
@@ -277,5 +309,5 @@ func resolve(ctx context.Context, host string) (v4, v6 netip.Addr) {
 			v6 = a
 		}
 	}
-	return v4, v6
+	return v4, v6, nil
 }

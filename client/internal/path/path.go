@@ -81,6 +81,8 @@ type Path struct {
 	streams    []*relay // Relays by connections of their own.
 	locals     map[string]*relay
 	generation int
+	gatheredIn int // The generation that has asked all its servers.
+	settledIn  int // The one that a selected pair is of.
 	gathering  context.CancelFunc
 	gathered   chan struct{} // Closed when gathering has ended.
 	started    bool
@@ -157,6 +159,7 @@ func (p *Path) Restart() (ufrag, pwd string, err error) {
 	// Not before ICE has forgotten the old pair, which run would take for one of the new generation.
 	p.mu.Lock()
 	p.generation++
+	generation := p.generation
 	p.locals = map[string]*relay{}
 	p.mu.Unlock()
 	if ufrag, pwd, err = p.agent.GetLocalUserCredentials(); err != nil {
@@ -167,7 +170,7 @@ func (p *Path) Restart() (ufrag, pwd string, err error) {
 	p.mu.Lock()
 	p.gathering, p.gathered = cancel, done
 	p.mu.Unlock()
-	if !p.tasks.Run(func() { defer close(done); p.gather(ctx, ufrag) }) {
+	if !p.tasks.Run(func() { defer close(done); p.gather(ctx, generation, ufrag) }) {
 		close(done)
 	}
 	p.wake()

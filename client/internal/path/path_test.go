@@ -206,6 +206,35 @@ func TestLogsHaveNoPasswords(t *testing.T) {
 	}
 }
 
+// TestUnknownServer holds that a server whose name leads nowhere is in the log: without it, relays are missing for no reason.
+func TestUnknownServer(t *testing.T) {
+	var out bytes.Buffer
+	gathered := make(chan struct{})
+	p, err := New(Config{
+		Logger:  slog.New(slog.NewTextHandler(&out, nil)),
+		Servers: []wire.ICEServer{{URLs: []string{"turn:turn..nowhere?transport=udp", "turn:turn..nowhere:99?transport=udp"}, Username: "u", Credential: "p"}},
+		Candidate: func(c Candidate) {
+			if c.Line == "" {
+				close(gathered)
+			}
+		},
+		Changed: func() {}, Needs: func() {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = p.Restart()
+	if err == nil {
+		<-gathered
+	}
+	if err := errors.Join(err, p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if said := out.String(); strings.Count(said, "server=turn..nowhere") != 1 {
+		t.Errorf("the log says %q", said)
+	}
+}
+
 // TestRenewEndsRequests holds that Close need not wait for requests to a server that does not answer.
 func TestRenewEndsRequests(t *testing.T) {
 	silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})

@@ -21,6 +21,7 @@ type server struct {
 	address netip.AddrPort
 	inbound atomic.Pointer[turn.Client] // Gets what the server sends.
 	current atomic.Pointer[relay]
+	asked   int // In which generation, the last time. Guarded by the Path's mu.
 
 	mu     sync.Mutex // Guards mapped. Gathering is one at a time.
 	mapped netip.AddrPort

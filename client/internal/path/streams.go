@@ -235,7 +235,10 @@ func (p *Path) dialServer(ctx context.Context, e endpoint) (net.Conn, net.Packet
 }
 
 func dialDTLS(ctx context.Context, e endpoint, config *tls.Config) (net.Conn, net.PacketConn, error) {
-	v4, v6 := resolve(ctx, e.host)
+	v4, v6, err := resolve(ctx, e.host)
+	if err != nil {
+		return nil, nil, err
+	}
 	to := netip.AddrPortFrom(v4, e.port)
 	if v6.IsValid() && (!v4.IsValid() || !routed(to)) {
 		to = netip.AddrPortFrom(v6, e.port)

@@ -95,11 +95,15 @@ func (p *Path) look(now time.Time) {
 	}
 	if selected != nil {
 		if w.pending() {
+			defer p.closeStaleServers()
 			defer p.closeStale()
 			defer p.config.Changed()
 		}
 		p.settled.Store(true)
 		w.inUse = generation
+		p.mu.Lock()
+		p.settledIn = generation
+		p.mu.Unlock()
 	} else if w.inUse == 0 {
 		w.inUse = -1 // There is a route, yet none is selected.
 	}

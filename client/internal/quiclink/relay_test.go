@@ -25,6 +25,7 @@ type turnServer struct {
 	dtls          net.Addr
 	host          string
 	roots         *x509.CertPool
+	server        *turn.Server
 }
 
 // ownAddress is one of this machine that others could reach it by, or else loopback.
@@ -85,6 +86,7 @@ func startTURNAt(t testing.TB, ip net.IP) *turnServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
+	s.server = server
 	return s
 }
 
@@ -173,6 +175,26 @@ func TestRelayed(t *testing.T) {
 		})
 		exchange(t, a, b, 4<<20)
 	})
+}
+
+// TestFormerServer holds that nothing is left on a server that another one has taken the place of, and that the path goes on.
+func TestFormerServer(t *testing.T) {
+	former, latter := startTURN(t), startTURN(t)
+	a, b := pairOf(t, func(a, b *link.Config) { a.RelayOnly, a.ICEServers = true, former.servers("udp") })
+	exchange(t, a, b, 1<<10)
+	if n := former.server.AllocationCount(); n != 1 {
+		t.Fatalf("there are %d allocations on the first server", n)
+	}
+	a.SetICEServers(latter.servers("udp"))
+	a.Restart()
+	for ctx := within(t); former.server.AllocationCount() > 0 || latter.server.AllocationCount() != 1; {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("there are %d allocations on the first server, %d on the second", former.server.AllocationCount(), latter.server.AllocationCount())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	exchange(t, a, b, 1<<10)
 }
 
 // TestPrefersUDP holds that UDP is used where it works, also if the same server is named for STUN before.
