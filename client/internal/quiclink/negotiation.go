@@ -25,8 +25,7 @@ type negotiation struct {
 	pending bool      // An offer of this side waits for its answer.
 	offered time.Time // When it was made.
 
-	restarts int       // That the other side asked for since counted.
-	counted  time.Time // When their count began.
+	restarts link.Rate // That the other side asks for.
 
 	agreed bool   // There was an offer and an answer.
 	remote string // The other side's ufrag.
@@ -46,7 +45,7 @@ const pendingFor = 10 * time.Second
 
 // begin gathers, and makes the first offer if that is this side's.
 func (l *Link) begin() {
-	l.talk.name = newName()
+	l.talk.name, l.talk.restarts = newName(), link.Restarts()
 	if !l.newGeneration() {
 		return
 	}
@@ -209,7 +208,7 @@ func (l *Link) receiveOffer(d link.Description, t terms) {
 	if n.pending && !l.config.Polite {
 		return
 	}
-	if n.remote != "" && n.remote != t.ufrag && !n.mayRestart(time.Now()) {
+	if n.remote != "" && n.remote != t.ufrag && !n.restarts.Allow(time.Now()) {
 		l.config.Logger.Warn("the other side restarts more often than any network changes: one is not followed")
 		return
 	}
@@ -233,20 +232,6 @@ func (l *Link) receiveOffer(d link.Description, t terms) {
 	}
 	l.accept(t, false)
 	l.describe("answer")
-}
-
-// A side that restarts without end has the other ask its TURN server without end.
-const (
-	maxRestarts  = 20
-	restartsTime = 20 * time.Second
-)
-
-func (n *negotiation) mayRestart(now time.Time) bool {
-	if now.Sub(n.counted) >= restartsTime {
-		n.restarts, n.counted = 0, now
-	}
-	n.restarts++
-	return n.restarts <= maxRestarts
 }
 
 func (l *Link) receiveAnswer(d link.Description, t terms) {

@@ -46,6 +46,7 @@ type Link struct {
 	logger    *slog.Logger
 	api       *webrtc.API
 	identity  identity
+	streams   *streamDialer
 	done      chan struct{}
 	wake      chan struct{}
 	accepting chan *Stream
@@ -60,6 +61,7 @@ type Link struct {
 	servers []webrtc.ICEServer
 	current *negotiation // carries everything
 	next    *negotiation // takes the place of current once it works
+	anew    link.Rate    // of connections that the other side begins
 	told    link.Path
 
 	mu      sync.Mutex
@@ -89,18 +91,22 @@ func newLink(config link.Config, tune func(*webrtc.SettingEngine)) (*Link, error
 		logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Link{
-		config: config, logger: logger, api: newAPI(logger, config.RelayOnly, tune),
+		config: config, logger: logger, streams: newStreamDialer(config.TLS),
 		channels: maxChannels, done: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
 		accepting: make(chan *Stream, maxAccepting), datagrams: make(chan []byte, maxDatagrams),
-		servers: serversOf(config.ICEServers, logger),
+		servers: serversOf(config.ICEServers, logger), anew: link.NewConnections(),
 	}
+	l.streams.serve(l.servers)
+	l.api = newAPI(logger, config.RelayOnly, l.streams, tune)
 	l.incoming.take = config.OnMessage
 	l.close = sync.OnceValue(l.shutDown)
 	var err error
 	if l.identity, err = newIdentity(); err != nil {
+		l.streams.end()
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	if l.current, err = newNegotiation(l); err != nil {
+		l.streams.end()
 		return nil, fmt.Errorf("prepare WebRTC: %w", err)
 	}
 	l.post(func() {
@@ -153,6 +159,7 @@ func (l *Link) Restart() {
 func (l *Link) SetICEServers(servers []wire.ICEServer) {
 	l.post(func() {
 		l.servers = serversOf(servers, l.logger)
+		l.streams.serve(l.servers)
 		for _, n := range []*negotiation{l.current, l.next} {
 			if n != nil {
 				n.newServers = true
@@ -219,6 +226,7 @@ func (l *Link) shutDown() error {
 	l.closed = true
 	l.mu.Unlock()
 	close(l.done)
+	l.streams.end()
 	l.work.Wait()
 	return nil
 }
@@ -327,19 +335,24 @@ func (l *Link) receive(p wire.Payload) {
 		l.logger.Debug("dropped a signal of the other side", "error", err)
 		return
 	}
-	if d != nil && l.newest().isForeign(d) && d.To == "" {
-		if !l.replace() { // The other side has begun anew.
+	switch {
+	case d == nil:
+	case l.newest().isForeign(d) && d.To == "": // The other side has begun anew.
+		if !l.anew.Allow(time.Now()) {
+			l.logger.Warn("the other side begins anew more often than any page is loaded: one new connection is not followed")
 			return
 		}
-	}
-	if d != nil {
+		if !l.replace(func(n *negotiation) bool { return n.receive(d) }) {
+			return
+		}
+	default:
 		l.newest().receive(d)
 	}
 	l.newest().addCandidates(candidates)
 }
 
-// replace begins another connection. The former one carries on until the new one works, if it works itself.
-func (l *Link) replace() bool {
+// replace begins another connection, unless begin fails. The former one carries on until the new one works, if it works itself.
+func (l *Link) replace(begin func(*negotiation) bool) bool {
 	if l.retiring.Load() >= maxRetiring {
 		l.logger.Debug("no new connection: too many have not ended")
 		return false
@@ -349,10 +362,16 @@ func (l *Link) replace() bool {
 		l.logger.Error("no new connection", "error", err)
 		return false
 	}
-	if l.next != nil {
-		l.next.retire()
+	former := l.next
+	l.next = n // What it sends counts.
+	if !begin(n) {
+		l.next = former
+		n.retire()
+		return false
 	}
-	l.next = n
+	if former != nil {
+		former.retire()
+	}
 	if !l.current.isUp {
 		l.switchOver()
 	}
@@ -374,8 +393,8 @@ func (l *Link) restartNow() {
 		return
 	}
 	// The other side has closed the connection. One that knows our names of connections takes another offer for a new one.
-	if n.theirs != "" && l.replace() {
-		l.newest().makeOffer()
+	if n.theirs != "" {
+		l.replace((*negotiation).makeOffer)
 	}
 }
 

@@ -38,12 +38,13 @@ type negotiation struct {
 	isUp         bool
 	early        []theirCandidate // that came before a description
 	candidates   int              // that came with the last description
+	restarts     link.Rate        // that the other side asks for
 	found        []*candidate
 	sending      *time.Timer // of found
 }
 
 func newNegotiation(l *Link) (*negotiation, error) {
-	n := &negotiation{link: l, name: newName()}
+	n := &negotiation{link: l, name: newName(), restarts: link.Restarts()}
 	c, err := newCarrier(n)
 	n.carrier = c
 	return n, err
@@ -79,32 +80,37 @@ func (n *negotiation) isConnected() bool {
 // isOver reports whether the connection cannot work any more, whatever is negotiated.
 func (n *negotiation) isOver() bool { return n.carrier.isOver() }
 
-func (n *negotiation) receive(d *link.Description) {
+// receive takes a description of the other side. It reports false if that changes nothing.
+func (n *negotiation) receive(d *link.Description) bool {
 	if n.isStale(d) || n.isOver() {
-		return
+		return false
 	}
 	n.theirs = d.ID
 	n.ignores = d.Type == "offer" && n.isOffering() && !n.link.config.Polite
 	if n.ignores {
-		return
+		return false
 	}
 	reduced, layout, err := reduce(d.SDP)
 	if err != nil {
 		n.link.logger.Warn("dropped a description of the other side", "type", d.Type, "error", err)
-		return
+		return false
+	}
+	if n.ignores = d.Type == "offer" && n.restartsTooOften(reduced); n.ignores {
+		n.link.logger.Warn("the other side restarts more often than any network changes: one is not followed")
+		return false
 	}
 	if d.Type == "offer" && n.isOffering() && !n.giveWay() {
-		return
+		return false
 	}
 	if err := n.apply(d.Type, reduced); err != nil {
 		n.broken("WebRTC refused a description of the other side", err)
-		return
+		return false
 	}
 	n.layout, n.remote = layout, reduced
 	if d.Type == "answer" {
 		n.role = attributeIn(reduced, "setup")
 	} else if !n.makeAnswer() {
-		return
+		return false
 	}
 	early := n.early
 	n.early, n.candidates = nil, 0
@@ -112,6 +118,13 @@ func (n *negotiation) receive(d *link.Description) {
 	if n.needsRestart {
 		n.restart()
 	}
+	return true
+}
+
+// restartsTooOften counts an offer that has this side gather anew.
+func (n *negotiation) restartsTooOften(reduced string) bool {
+	const ufrag = "ice-ufrag"
+	return n.remote != "" && attributeIn(n.remote, ufrag) != attributeIn(reduced, ufrag) && !n.restarts.Allow(time.Now())
 }
 
 func (n *negotiation) apply(kind, sdp string) error {
@@ -179,7 +192,8 @@ func (n *negotiation) restart() {
 	n.makeOffer()
 }
 
-func (n *negotiation) makeOffer() {
+// makeOffer reports false if there was none to make.
+func (n *negotiation) makeOffer() bool {
 	n.renewServers()
 	pc := n.carrier.pc
 	// Without a description of the other side, the ICE agent is as good as new.
@@ -189,9 +203,9 @@ func (n *negotiation) makeOffer() {
 	})
 	if err != nil {
 		n.broken("no offer can be made", err)
-		return
+		return false
 	}
-	n.describe(d)
+	return n.describe(d)
 }
 
 func (n *negotiation) makeAnswer() bool {
@@ -323,6 +337,11 @@ func (n *negotiation) opened(c *carrier) {
 
 // ended hears that the connection is over, by the other side or because it failed for good.
 func (n *negotiation) ended(c *carrier) {
+	if c == n.carrier && n == n.link.next { // It has never worked, so the present one stays.
+		n.link.next = nil
+		n.retire()
+		return
+	}
 	if c != n.carrier || n != n.link.current {
 		return
 	}

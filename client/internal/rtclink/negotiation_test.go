@@ -194,6 +194,111 @@ func TestBegunAnew(t *testing.T) {
 	}
 }
 
+// offerOf returns the first offer of an end that nothing was delivered to.
+func offerOf(t *testing.T, e *end) link.Description {
+	t.Helper()
+	for {
+		select {
+		case p := <-e.queue:
+			if p.Description != nil {
+				return descriptionIn(p)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("no offer was made")
+		}
+	}
+}
+
+// TestBadNewConnection holds that an offer of another connection that cannot be followed leaves the present one as it is.
+func TestBadNewConnection(t *testing.T) {
+	a, b := connectedPair(t)
+	there, here := streams(t, a, b, "stays")
+	settled(t, a, b)
+	good := offerOf(t, newEnd(t, link.Config{Offers: true})).SDP
+	for name, sdp := range map[string]string{
+		"no SDP":            "v=0\r\n",
+		"refused by WebRTC": strings.Replace(good, "a=fingerprint:sha-256 ", "a=fingerprint:", 1),
+		"nothing":           "",
+	} {
+		a.Receive(payloadOf(link.Description{Type: "offer", SDP: sdp, ID: "other.1"}))
+		before, after := make(chan int), make(chan int)
+		a.post(func() { before <- a.current.descriptions })
+		made := <-before
+		a.Restart()
+		a.post(func() { after <- a.current.descriptions })
+		if n := <-after; n != made+1 {
+			t.Errorf("%s: then a restart makes %d offers", name, n-made)
+		}
+		if err := echo(there, here, "word"); err != nil {
+			t.Fatal(err)
+		}
+		settled(t, a, b)
+	}
+
+	// One that can be followed, and ends before it works.
+	a.Receive(payloadOf(link.Description{Type: "offer", SDP: good, ID: "third.1"}))
+	a.post(func() { _ = a.next.carrier.pc.Close() })
+	eventually(t, func() error {
+		next := make(chan *negotiation)
+		a.post(func() { next <- a.next })
+		if <-next != nil {
+			return errors.New("it still takes all that is signalled")
+		}
+		return nil
+	})
+	a.Restart()
+	if err := echo(there, here, "word"); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, a, b)
+}
+
+// answersTo counts the descriptions that an end makes to offers.
+func answersTo(t *testing.T, e *end, offers []link.Description) (answers int) {
+	t.Helper()
+	for _, d := range offers {
+		e.Receive(payloadOf(d))
+		done := make(chan struct{})
+		e.post(func() { close(done) })
+		<-done
+		eventually(t, func() error {
+			if n := e.retiring.Load(); n > 0 {
+				return fmt.Errorf("%d connections that were given up have not ended", n)
+			}
+			return nil
+		})
+	}
+	for {
+		select {
+		case p := <-e.queue:
+			if p.Description != nil && descriptionIn(p).Type == "answer" {
+				answers++
+			}
+		default:
+			return answers
+		}
+	}
+}
+
+// TestTooManyNewConnections holds that the other side cannot have this one make connections, or gather, without end.
+func TestTooManyNewConnections(t *testing.T) {
+	noLeaks(t)
+	good := offerOf(t, newEnd(t, link.Config{Offers: true}))
+	const many = 60
+	anew, restarts := make([]link.Description, many), make([]link.Description, many)
+	ufrag := "a=ice-ufrag:" + attributeIn(good.SDP, "ice-ufrag")
+	for i := range many {
+		anew[i] = link.Description{Type: "offer", SDP: good.SDP, ID: fmt.Sprintf("page%d.1", i)}
+		restarts[i] = link.Description{Type: "offer", SDP: strings.Replace(good.SDP, ufrag, fmt.Sprint("a=ice-ufrag:ufrag", i), 1), ID: fmt.Sprint("page.", i)}
+	}
+	if n := answersTo(t, newEnd(t, link.Config{Polite: true}), anew); n < 2 || n > many/2 {
+		t.Errorf("%d of %d new connections were followed", n, many)
+	}
+	if n := answersTo(t, newEnd(t, link.Config{Polite: true}), restarts); n < 2 || n > many/2 {
+		t.Errorf("%d of %d restarts were followed", n, many)
+	}
+}
+
 // TestStale holds that what comes too late changes nothing: an answer to an offer that was taken back, and an offer for a
 // connection that is gone.
 func TestStale(t *testing.T) {

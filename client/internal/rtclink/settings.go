@@ -26,7 +26,7 @@ const (
 )
 
 // newAPI returns pion's WebRTC as the link uses it: with no media, and with the settings that carry much data.
-func newAPI(logger *slog.Logger, relayOnly bool, tune func(*webrtc.SettingEngine)) *webrtc.API {
+func newAPI(logger *slog.Logger, relayOnly bool, streams *streamDialer, tune func(*webrtc.SettingEngine)) *webrtc.API {
 	var e webrtc.SettingEngine
 	e.LoggerFactory = loggers{logger}
 	e.DetachDataChannels() // Reading is what opens the window again; events would fill memory.
@@ -35,6 +35,7 @@ func newAPI(logger *slog.Logger, relayOnly bool, tune func(*webrtc.SettingEngine
 	e.EnableSCTPZeroChecksum(true)         // DTLS guards every byte already.
 	e.SetDTLSInsecureSkipHelloVerify(true) // ICE has proved the address; this saves a round trip.
 	e.SetNet(&network{})
+	e.SetICEProxyDialer(streams)
 	if relayOnly {
 		e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	}
