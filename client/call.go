@@ -70,7 +70,7 @@ func (s *Session) Call(ctx context.Context, user string, data any) (*Call, error
 				}
 			}
 		})
-		return nil, err
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, publicError(err)
@@ -209,7 +209,7 @@ func (s *Session) acceptedCall(m *wire.Accepted) {
 // joined notes that we are in a room, perhaps in the call's.
 func (c *Call) joined(r *Room) {
 	if c.room == r.id && c.in == nil {
-		c.in = r
+		c.in, r.wanted = r, true
 		close(c.answered)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +140,39 @@ func TestCallRefused(t *testing.T) {
 		}
 		if _, err := cleo.Call(t.Context(), bob.User(), nil); client.CodeOf(err) != "busy" {
 			t.Errorf("in a call: %v", err)
+		}
+	})
+}
+
+// endsWithAnswer is a context that ends when an answer comes, and that the answer outruns.
+type endsWithAnswer struct {
+	context.Context
+	asked bool
+}
+
+func (c *endsWithAnswer) Err() error {
+	if !c.asked {
+		c.asked = true
+		return nil
+	}
+	return context.Canceled
+}
+
+// TestErrorAtTheEnd: where the error of the server and the end of the context coincide, nothing goes on waiting for another answer.
+func TestErrorAtTheEnd(t *testing.T) {
+	inTheBubble(t, nil, func(t *testing.T, w *world) {
+		ann := w.member("ann")
+		if _, err := ann.Call(&endsWithAnswer{Context: t.Context()}, "turnpike:nobody", nil); err == nil {
+			t.Error("nobody was called")
+		}
+		if _, err := ann.Join(&endsWithAnswer{Context: t.Context()}, "nowhere", client.JoinOptions{}); err == nil {
+			t.Error("a room that is not there was joined")
+		}
+		synctest.Wait()
+		for stack := range strings.SplitSeq(leaked(), "\n\n") {
+			if strings.Contains(stack, "Session).Call.") || strings.Contains(stack, "Session).join.") {
+				t.Errorf("still waiting:\n%s", stack)
+			}
 		}
 	})
 }

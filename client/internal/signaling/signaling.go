@@ -194,10 +194,11 @@ func (s *Signaling) Ask(m wire.ClientMessage) (Pending, error) {
 	return p, s.enqueue(m, p.answer)
 }
 
-// Wait waits for the answer. It may be called once.
+// Wait waits for the answer. It may be called again, also after the answer has come.
 func (p Pending) Wait(ctx context.Context) (wire.Message, error) {
 	select {
 	case a := <-p.answer:
+		p.answer <- a // there is room: no other one comes
 		return a.message, a.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
