@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"example.org/turnpike/client/internal/link"
 	"example.org/turnpike/client/internal/signaling"
@@ -80,6 +81,32 @@ func TestNewConnections(t *testing.T) {
 		c.offers("a", "connection-last")
 		if n := len(c.links); n != 2+maxEnding {
 			t.Errorf("%d links were made once the former ones had ended, want %d", n, 2+maxEnding)
+		}
+	})
+}
+
+// TestNewConnectionsHaveARate: a peer that begins anew again and again gets no more links in a while, however soon the former ones end.
+func TestNewConnectionsHaveARate(t *testing.T) {
+	inACrowd(t, func(c *crowd) {
+		c.joins("a", "ann")
+		begin := func(n int) (made int) {
+			before := len(c.links)
+			for i := range n {
+				c.offers("a", fmt.Sprint("connection-", before, "-", i))
+				select {
+				case c.gate <- struct{}{}: // the former link ends
+				default:
+				}
+				synctest.Wait()
+			}
+			return len(c.links) - before
+		}
+		if n := begin(100); n < 5 || n > 20 {
+			t.Errorf("%d of 100 new connections have got a link", n)
+		}
+		time.Sleep(time.Minute)
+		if n := begin(1); n != 1 {
+			t.Error("a minute later, a new connection gets no link")
 		}
 	})
 }

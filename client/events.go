@@ -22,6 +22,8 @@ type (
 	// Ended is the last event. Err is nil after Close.
 	Ended struct{ Err error }
 
+	// Waiting tells that a Join waits until somebody in the room lets us in.
+	Waiting struct{ Room string }
 	// PeerJoined tells of a peer in a room, also of those who were there before us.
 	PeerJoined struct{ Peer *Peer }
 	// PeerLeft tells that a peer is no longer in its room. Reason is a word of signal/PROTOCOL.md.
@@ -75,6 +77,7 @@ func (Disconnected) event()  {}
 func (Reconnected) event()   {}
 func (Expiring) event()      {}
 func (Ended) event()         {}
+func (Waiting) event()       {}
 func (PeerJoined) event()    {}
 func (PeerLeft) event()      {}
 func (PeerAway) event()      {}

@@ -150,9 +150,8 @@ func (s *Session) hearRoom(m wire.Message, fx *effects) bool {
 	case *wire.Joined:
 		s.joined(m, fx)
 	case *wire.Waiting:
-		if s.waits[m.Room] == nil {
-			s.waits[m.Room] = newWait()
-			delete(s.refusals, m.Room)
+		if e := s.entries[m.Room]; e != nil && e.wait() {
+			s.events.post(Waiting{m.Room})
 		}
 	case *wire.Left:
 		s.left(m.Room, m.Reason, fx)

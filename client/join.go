@@ -63,58 +63,183 @@ func (s *Session) join(ctx context.Context, m *wire.Join) (*Room, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	wasIn := s.Room(m.Room) != nil
+	e := s.enter(m.Room)
 	pending, err := s.signaling.Ask(m)
 	if err != nil {
+		s.exit(e)
 		return nil, publicError(err)
 	}
 	answer, err := pending.Wait(ctx)
 	if err != nil && ctx.Err() != nil {
-		if !wasIn {
-			s.goBackground(func() { s.leaveAfter(pending.Wait(s.life)) })
-		}
-		return nil, err
+		s.exit(e)
+		s.goBackground(func() { s.abandonAfter(pending.Wait(s.life)) })
+		return nil, ctx.Err()
 	}
 	switch answer := answer.(type) {
 	case *wire.Joined:
-		return s.enteredRoom(answer.Room)
+		return s.result(answer.Room, e)
 	case *wire.Waiting:
-		return s.waitIn(ctx, answer.Room)
+		return s.waitIn(ctx, answer.Room, e)
 	}
+	s.exit(e)
 	return nil, publicError(err)
 }
 
-// leaveAfter leaves a room that nobody wanted any more when the answer came.
-func (s *Session) leaveAfter(answer wire.Message, _ error) {
-	switch answer := answer.(type) {
-	case *wire.Joined:
-		if r := s.Room(answer.Room); r != nil {
-			_ = r.Leave(s.life) // or the session is over
-		}
-	case *wire.Waiting:
-		s.giveUp(answer.Room)
+// waitIn waits to be let in.
+func (s *Session) waitIn(ctx context.Context, room string, e *entry) (*Room, error) {
+	ended := locked(s, &e.ended)
+	if ended == nil {
+		return s.result(room, e)
+	}
+	select {
+	case <-ended:
+		return s.result(room, e)
+	case <-ctx.Done():
+		s.exit(e)
+		s.abandon(room)
+		return nil, ctx.Err()
 	}
 }
 
-func (s *Session) enteredRoom(id string) (*Room, error) {
-	if r := s.Room(id); r != nil {
+// abandonAfter leaves a room that its Join did not want any more when the answer came.
+func (s *Session) abandonAfter(answer wire.Message, _ error) {
+	switch answer := answer.(type) {
+	case *wire.Joined:
+		s.abandon(answer.Room)
+	case *wire.Waiting:
+		s.abandon(answer.Room)
+	}
+}
+
+// abandon leaves a room, or waits no more for it, unless another Join has led to it or may do so.
+func (s *Session) abandon(room string) {
+	var fx effects
+	s.mu.Lock()
+	switch r := s.rooms[room]; {
+	case s.entries[room] != nil:
+	case r == nil:
+		s.tell(&wire.Leave{Room: room})
+	case !r.wanted:
+		_, _ = r.leave(&fx) // or the session is over
+	}
+	s.mu.Unlock()
+	fx.run()
+}
+
+// entry is what the Joins of one room share, from before the first one asks until the last one returns.
+type entry struct {
+	id string // of the room; empty: the server makes one
+
+	// Guarded by Session.mu.
+	joins int
+	room  *Room         // the last that they have led to, also if it was left since
+	ended chan struct{} // nil: we never waited to be let in; closed when that is over
+	err   error         // how the last wait has ended
+}
+
+// enter begins a Join.
+func (s *Session) enter(id string) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil {
+		e = &entry{id: id}
+		s.entries[id] = e
+	}
+	e.joins++
+	return e
+}
+
+// exit ends a Join.
+func (s *Session) exit(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exitLocked(e)
+}
+
+func (s *Session) exitLocked(e *entry) {
+	if e.joins--; e.joins == 0 {
+		delete(s.entries, e.id)
+	}
+}
+
+// result ends a Join that the server has answered.
+func (s *Session) result(room string, e *entry) (*Room, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exitLocked(e)
+	r := s.rooms[room]
+	switch {
+	case r != nil:
+		r.wanted = true
 		return r, nil
+	case e.err != nil:
+		return nil, e.err
+	case e.room != nil:
+		return nil, errLeft(e.room.reason)
 	}
 	return nil, errLeft(wire.ReasonLeave)
 }
 
-// wait is for being let into a room.
-type wait struct {
-	done chan struct{}
-	err  error // good once done is closed
+// The methods below need Session.mu.
+
+// led notes that the server has put us into the room.
+func (e *entry) led(r *Room) {
+	e.settle(nil)
+	e.room, e.err = r, nil
 }
 
-func newWait() *wait { return &wait{done: make(chan struct{})} }
+// wait notes that we wait to be let in. It reports false if we did so already.
+func (e *entry) wait() bool {
+	if e.waits() {
+		return false
+	}
+	e.room, e.ended, e.err = nil, make(chan struct{}), nil
+	return true
+}
 
-// settle is called once, by the one that took the wait out of Session.waits.
-func (w *wait) settle(err error) {
-	w.err = err
-	close(w.done)
+func (e *entry) waits() bool {
+	if e.ended == nil {
+		return false
+	}
+	select {
+	case <-e.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// settle ends the wait, if there is one.
+func (e *entry) settle(err error) {
+	if e.waits() {
+		e.err = err
+		close(e.ended)
+	}
+}
+
+// askAgain asks again to be let in where we wait: the session that waited is gone, or the server has forgotten that it waited.
+func (s *Session) askAgain() {
+	for room, e := range s.entries {
+		if !e.waits() {
+			continue
+		}
+		ended := e.ended
+		pending, err := s.signaling.Ask(s.joinMessage(room, JoinOptions{}))
+		s.goLocked(func() {
+			if err == nil {
+				_, err = pending.Wait(s.life)
+			}
+			if err == nil {
+				return
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if e.ended == ended {
+				e.settle(publicError(err))
+			}
+		})
+	}
 }
 
 func waitEnded(reason string) error {
@@ -125,74 +250,6 @@ func waitEnded(reason string) error {
 		return &Error{Code: string(wire.CodeNotExisting), Message: "The room closed before anybody let us in."}
 	}
 	return &Error{Code: reason, Message: "We wait no more: " + reason + "."}
-}
-
-func (s *Session) waitIn(ctx context.Context, room string) (*Room, error) {
-	s.mu.Lock()
-	w, refused := s.waits[room], s.refusals[room]
-	s.mu.Unlock()
-	switch {
-	case w == nil && refused != nil:
-		return nil, refused
-	case w == nil: // we were let in already
-		return s.enteredRoom(room)
-	}
-	select {
-	case <-w.done:
-		if w.err != nil {
-			return nil, w.err
-		}
-		return s.enteredRoom(room)
-	case <-ctx.Done():
-		s.giveUp(room)
-		return nil, ctx.Err()
-	}
-}
-
-// giveUp waits no more to be let into a room.
-func (s *Session) giveUp(room string) {
-	s.mu.Lock()
-	w := s.waits[room]
-	delete(s.waits, room)
-	if w != nil {
-		s.tell(&wire.Leave{Room: room})
-	}
-	s.mu.Unlock()
-	if w != nil {
-		w.settle(context.Canceled)
-		return
-	}
-	if r := s.Room(room); r != nil { // we were let in at the same moment
-		s.goBackground(func() { _ = r.Leave(s.life) })
-	}
-}
-
-// askAgain asks again to be let in where we wait: the session that waited is gone, or the server has forgotten that it waited.
-// The caller holds mu.
-func (s *Session) askAgain() {
-	for room, w := range s.waits {
-		pending, err := s.signaling.Ask(s.joinMessage(room, JoinOptions{}))
-		s.goLocked(func() {
-			if err == nil {
-				_, err = pending.Wait(s.life)
-			}
-			if err != nil {
-				s.failWait(room, w, publicError(err))
-			}
-		})
-	}
-}
-
-func (s *Session) failWait(room string, w *wait, err error) {
-	s.mu.Lock()
-	is := s.waits[room] == w
-	if is {
-		delete(s.waits, room)
-	}
-	s.mu.Unlock()
-	if is {
-		w.settle(err)
-	}
 }
 
 // transport is the one by which we reach a peer, empty if there is none.

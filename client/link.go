@@ -231,8 +231,8 @@ func (p *Peer) receive(payload wire.Payload, fx *effects) {
 	}
 	if payload.Description != nil && p.link.transport == link.QUIC { // a link by WebRTC takes new connections by itself
 		if remote, replaces := p.link.judge(payload.Description); replaces {
-			if p.ending >= maxEnding {
-				return // its next offer may find that they have ended
+			if p.ending >= maxEnding || !p.anew.Allow(time.Now()) {
+				return // a later offer may find that they have ended
 			}
 			p.retire(false, fx)
 			p.connect(false, fx)

@@ -34,8 +34,9 @@ type Peer struct {
 	orphan  bool      // its session is over while its link works
 	link    *liveLink // nil: there is none; it may be coming
 	formers []*liveLink
-	ending  int   // links that were given up and have not ended
-	linkErr error // why there is no link, and none is coming
+	ending  int       // links that were given up and have not ended
+	anew    link.Rate // of links that are made because the peer has another one
+	linkErr error     // why there is no link, and none is coming
 	changed chan struct{}
 	reason  string
 	awaited *time.Timer // until it fires, the peer may come back after a restart of the server
@@ -43,7 +44,7 @@ type Peer struct {
 
 func newPeer(r *Room, info wire.Peer) *Peer {
 	return &Peer{s: r.s, room: r, info: info, isAway: info.Away, accepted: make(chan *Conn),
-		gone: make(chan struct{}), changed: make(chan struct{})}
+		gone: make(chan struct{}), changed: make(chan struct{}), anew: link.NewConnections()}
 }
 
 // ID is the peer's session of this moment.

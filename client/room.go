@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"example.org/turnpike/client/internal/signaling"
 	"example.org/turnpike/signal/wire"
 )
 
@@ -21,6 +22,7 @@ type Room struct {
 	session string // ours when we met the peers: under another one we must meet them anew
 	size    int
 	waiting bool             // newcomers wait to be let in
+	wanted  bool             // somebody has it: a Join that gave up must not leave it
 	peers   map[string]*Peer // by session of this moment
 	changed chan struct{}    // closed, and made anew, when peers come or go
 	reason  string           // why the room was left
@@ -121,9 +123,8 @@ func (r *Room) Leave(ctx context.Context) error {
 		s.mu.Unlock()
 		return nil
 	}
-	pending, err := s.signaling.Ask(&wire.Leave{Room: r.id}) // before end, so that leaving knows of it
 	var fx effects
-	r.end(wire.ReasonLeave, &fx)
+	pending, err := r.leave(&fx)
 	s.mu.Unlock()
 	fx.run()
 	if err != nil {
@@ -137,6 +138,13 @@ func (r *Room) Leave(ctx context.Context) error {
 
 // The methods below need Session.mu.
 
+// leave leaves the room, and has the server learn of it.
+func (r *Room) leave(fx *effects) (signaling.Pending, error) {
+	pending, err := r.s.signaling.Ask(&wire.Leave{Room: r.id}) // before end, so that leaving knows of it
+	r.end(wire.ReasonLeave, fx)
+	return pending, err
+}
+
 // joined applies what the server says of a room that we are in.
 func (s *Session) joined(m *wire.Joined, fx *effects) {
 	if s.closing || s.leaving(m.Room) {
@@ -148,12 +156,10 @@ func (s *Session) joined(m *wire.Joined, fx *effects) {
 			peers: map[string]*Peer{}, changed: make(chan struct{})}
 		s.rooms[m.Room] = r
 	}
-	delete(s.refusals, m.Room)
 	r.size, r.waiting = m.Size, m.Waiting
 	r.entered(m.Peers, fx)
-	if w := s.waits[m.Room]; w != nil {
-		delete(s.waits, m.Room)
-		w.settle(nil)
+	if e := s.entries[m.Room]; e != nil {
+		e.led(r)
 	}
 	for _, c := range s.calls {
 		c.joined(r)
@@ -315,10 +321,8 @@ func (s *Session) left(room, reason string, fx *effects) {
 	if r := s.rooms[room]; r != nil {
 		r.end(reason, fx)
 	}
-	if w := s.waits[room]; w != nil {
-		delete(s.waits, room)
-		s.refusals[room] = waitEnded(reason)
-		w.settle(s.refusals[room])
+	if e := s.entries[room]; e != nil {
+		e.settle(waitEnded(reason))
 	}
 }
 

@@ -116,6 +116,58 @@ func TestWaitingRoom(t *testing.T) {
 	})
 }
 
+// TestJoinsOfOneRoom: what ends one Join of a room ends no other one.
+func TestJoinsOfOneRoom(t *testing.T) {
+	inTheBubble(t, nil, func(t *testing.T, w *world) {
+		h := w.host("club", wire.Join{Size: 4, Waiting: true})
+		ann := w.member("ann")
+		join := func(ctx context.Context) chan error {
+			c := make(chan error, 1)
+			go func() {
+				_, err := ann.Join(ctx, "club", client.JoinOptions{})
+				c <- err
+			}()
+			synctest.Wait()
+			return c
+		}
+		short, cancel := context.WithCancel(t.Context())
+		first, second := join(short), join(t.Context())
+		if e := expect[client.Waiting](ann); e.Room != "club" {
+			t.Errorf("%+v", e)
+		}
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the one whose context has ended: %v", err)
+		}
+		synctest.Wait()
+		select {
+		case err := <-second:
+			t.Fatalf("the other one has ended, too: %v", err)
+		default:
+		}
+
+		// One gives up without a connection. Its answer comes when the other one has got the room.
+		w.lose("ann", true)
+		short, cancel = context.WithCancel(t.Context())
+		third := join(short)
+		cancel()
+		<-third
+		w.lose("ann", false)
+		expect[client.Reconnected](ann)
+		h.do(&wire.Admit{Room: "club", Session: ann.ID()})
+		if err := <-second; err != nil {
+			t.Errorf("the one that was let in: %v", err)
+		}
+		synctest.Wait()
+		if r := ann.Room("club"); r == nil {
+			t.Error("the Join that gave up has left the room of the other one")
+		}
+		if _, members, _ := w.srv.FindRoom("club"); len(members) != 2 {
+			t.Errorf("%d are in the room", len(members))
+		}
+	})
+}
+
 // TestJoinFails: what keeps us out has its code, and a join that nobody waits for any more leaves nobody in.
 func TestJoinFails(t *testing.T) {
 	inTheBubble(t, nil, func(t *testing.T, w *world) {

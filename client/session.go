@@ -48,15 +48,14 @@ type Session struct {
 	window     time.Duration // for which the server keeps a session that has lost its connection
 	people     people
 	rooms      map[string]*Room
-	waits      map[string]*wait // by room: where we wait to be let in
-	refusals   map[string]error // by room: how the last wait ended, for a Join that has not yet begun to wait
+	entries    map[string]*entry // by room, where a Join is under way
 	calls      map[string]*Call
 	unwanted   map[string]bool // rooms of calls that were accepted while we were ending them
 }
 
 func newSession(c Config, with setup) *Session {
 	s := &Session{cfg: c, setup: with, log: c.Logger, events: newEvents(c.OnEvent), done: make(chan struct{}),
-		rooms: map[string]*Room{}, waits: map[string]*wait{}, refusals: map[string]error{}, calls: map[string]*Call{}, unwanted: map[string]bool{}}
+		rooms: map[string]*Room{}, entries: map[string]*entry{}, calls: map[string]*Call{}, unwanted: map[string]bool{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -107,9 +106,8 @@ func (s *Session) end() {
 	for _, r := range s.rooms {
 		r.end(CodeClosed, &fx)
 	}
-	for id, w := range s.waits {
-		delete(s.waits, id)
-		w.settle(failure)
+	for _, e := range s.entries {
+		e.settle(failure)
 	}
 	for _, c := range s.calls {
 		c.end(CodeClosed)
