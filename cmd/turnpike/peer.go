@@ -79,17 +79,21 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 		return nil, &usageError{command, fmt.Errorf("--room %q is not a room; use 1 to 64 of a-z, 0-9 and \"-\", with no \"-\" at either end", room)}
 	}
 	status := p.statusLines(f.quiet)
-	entering, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
+	entering, hold, end := hurry(ctx, access.base)
+	defer end()
+	status.waiting = func(room string) {
+		hold()
+		status.print("waits until somebody in the room %s lets this side in", room)
+	}
 	session, err := access.dial(entering, f.name, client.Config{RelayOnly: f.relayed, OnEvent: status.event})
 	if err != nil {
-		return nil, cutShort(ctx, err)
+		return nil, cutShort(ctx, inTime(entering, err))
 	}
 	p.remember(access.base)
 	joined, err := session.Join(entering, room, client.JoinOptions{Create: true, Size: wire.MaxRoomSize})
 	if err != nil {
 		_ = session.Close()
-		return nil, cutShort(ctx, fmt.Errorf("room %s: %w", room, err))
+		return nil, cutShort(ctx, fmt.Errorf("room %s: %w", room, inTime(entering, err)))
 	}
 	v := &visit{room: joined, name: session.Name(), status: status, trust: newTrust(p, access), ended: session.Err}
 	stay, left := context.WithCancel(context.WithoutCancel(ctx))
@@ -110,6 +114,28 @@ func (a *access) noMachine(command string) error {
 	return fmt.Errorf("this machine has not joined %s, so it can prove to nobody who it is; run: turnpike join --server %s", a.base, a.base)
 }
 
+// patience is how long a command waits for the server.
+const patience = 30 * time.Second
+
+// hurry bounds how long the server may take, until hold is called: people may take longer.
+func hurry(ctx context.Context, server string) (bounded context.Context, hold, end func()) {
+	bounded, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%s did not answer within %v", server, patience)) })
+	hold = func() { timer.Stop() }
+	return bounded, hold, func() {
+		hold()
+		cancel(nil)
+	}
+}
+
+// inTime says in the place of err that the server took too long, if that has caused it.
+func inTime(bounded context.Context, err error) error {
+	if bounded.Err() != nil {
+		return context.Cause(bounded)
+	}
+	return err
+}
+
 // sameName compares as the server does, which keeps names unique: another comparison could take a stranger for the peer.
 func sameName(a, b string) bool {
 	_, one, err := auth.CleanName(a)
@@ -128,23 +154,6 @@ func (v *visit) nobody(name string, wait time.Duration) error {
 	}
 	slices.Sort(there)
 	return fmt.Errorf("there is no %s in the room %s; there is %s", name, v.room.ID(), strings.Join(there, ", "))
-}
-
-// eachPeer runs do for everybody who is in the room or comes, until ctx ends or the room was left. It returns once all of them have, and
-// says why.
-func (v *visit) eachPeer(ctx context.Context, do func(*client.Peer)) error {
-	var running sync.WaitGroup
-	defer running.Wait()
-	met := map[*client.Peer]bool{}
-	for {
-		peer, err := v.room.WaitPeer(ctx, func(peer *client.Peer) bool { return !met[peer] })
-		if err != nil {
-			return err
-		}
-		maps.DeleteFunc(met, func(peer *client.Peer, _ bool) bool { return isClosed(peer.Gone()) })
-		met[peer] = true
-		running.Go(func() { do(peer) })
-	}
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -204,6 +213,8 @@ type statusLines struct {
 	color bool
 	about map[*client.Peer]bool // guarded by mu
 	mu    sync.Mutex
+
+	waiting func(room string) // hears that somebody must let us in; set before the session begins
 }
 
 func (p *program) statusLines(quiet bool) *statusLines {
@@ -236,6 +247,10 @@ func (s *statusLines) event(e client.Event) {
 		s.mu.Unlock()
 		if watched && e.Path != (client.Path{}) { // none: another one follows, or the peer leaves
 			s.path(e.Peer, e.Path)
+		}
+	case client.Waiting:
+		if s.waiting != nil {
+			s.waiting(e.Room)
 		}
 	case client.Disconnected:
 		s.print("%v Connections to peers go on.", e.Err)

@@ -92,7 +92,7 @@ func (p *program) ping(ctx context.Context, args []string) error {
 // answerPings answers the pings of everybody in the room until ctx ends or the room was left, and says why. It takes the answers to its
 // own to g, if there is one.
 func (v *visit) answerPings(ctx context.Context, g *pinger) error {
-	return v.eachPeer(ctx, func(peer *client.Peer) {
+	return v.room.EachPeer(ctx, func(peer *client.Peer) {
 		for {
 			datagram, err := peer.ReceiveDatagram(ctx)
 			if err != nil {

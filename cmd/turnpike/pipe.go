@@ -138,27 +138,24 @@ func (p *program) pipeOnce(ctx context.Context, v *visit) error {
 
 // servePorts connects streams to TCP ports of this machine until ctx ends.
 func (v *visit) servePorts(ctx context.Context, allow portList) error {
-	places := make(chan struct{}, maxPipes)
+	var places places
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
 		conn, err := v.accept(ctx, func(conn *client.Conn) string {
 			port, _ := strings.CutPrefix(conn.Name(), pipePort)
-			switch {
-			case !slices.Contains(allow, port):
+			if !slices.Contains(allow, port) {
 				return fmt.Sprintf("only TCP %v is allowed here", allow.String())
-			case len(places) == maxPipes:
-				return fmt.Sprintf("%d connections are open, and no more are allowed", maxPipes)
 			}
-			return ""
+			return places.take(conn.Peer().User())
 		})
 		if err != nil {
 			return cutShort(ctx, err)
 		}
-		places <- struct{}{}
 		v.status.watch(conn.Peer())
+		user := conn.Peer().User()
 		serving.Go(func() {
-			defer func() { <-places }()
+			defer places.free(user)
 			servePort(ctx, conn, strings.TrimPrefix(conn.Name(), pipePort))
 		})
 	}
@@ -206,8 +203,45 @@ func servePort(ctx context.Context, conn *client.Conn, port string) {
 	conn.Reset()
 }
 
-// maxPipes bounds the TCP connections that others have open here.
-const maxPipes = 256
+const (
+	// maxPipes bounds the connections that others have open here, maxPipesOfOne those of one user: the others can always have some.
+	maxPipes      = 256
+	maxPipesOfOne = 64
+)
+
+// places counts the connections that others have open here. The zero value is empty.
+type places struct {
+	mu    sync.Mutex
+	taken int
+	by    map[string]int // by user
+}
+
+// take takes a place for a user, or says why there is none.
+func (p *places) take(user string) (refusal string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.by[user] >= maxPipesOfOne:
+		return fmt.Sprintf("%d connections of yours are open, and no more are allowed", maxPipesOfOne)
+	case p.taken >= maxPipes:
+		return fmt.Sprintf("%d connections are open, and no more are allowed", maxPipes)
+	case p.by == nil:
+		p.by = map[string]int{}
+	}
+	p.taken++
+	p.by[user]++
+	return ""
+}
+
+// free gives a place back.
+func (p *places) free(user string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken--
+	if p.by[user]--; p.by[user] == 0 {
+		delete(p.by, user)
+	}
+}
 
 // accept returns the next stream that refusal finds nothing against, and tells all others what it says.
 func (v *visit) accept(ctx context.Context, refusal func(*client.Conn) string) (*client.Conn, error) {
