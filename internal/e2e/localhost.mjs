@@ -188,6 +188,13 @@ export async function knock(stage, plan, step) {
   await b.page.getByRole('button', { name: 'Try again' }).click();
   await finn.join(id);
   await a.knock('finn').waitFor();
+  await dora.page.evaluate(() => { // The second press of two comes when finn is where emil was.
+    const twice = new MutationObserver(() => {
+      twice.disconnect();
+      /** @type {HTMLElement} */ (document.activeElement).click();
+    });
+    twice.observe(/** @type {Element} */ (document.querySelector('tp-door ul')), { childList: true });
+  });
   await a.knock('emil').getByTestId('admit').press('Enter');
   await Promise.all([a.others(1), b.others(1)]);
   await until('the focus to be at the next who waits', () => dora.page.evaluate(() => document.activeElement?.getAttribute('aria-label')?.includes('Admit \u2068finn')));

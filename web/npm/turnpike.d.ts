@@ -188,7 +188,7 @@ declare class TurnpikeError extends Error {
  * Every code. docs/sdk.md says what each of them means. In groups: the server's, as in signal/PROTOCOL.md; its own where it gives
  * tickets and invites; ours; and why a call leads to no room, or why we are out of one.
  */
-type ErrorCode = ("unauthorized" | "name-taken" | "bad-message" | "forbidden" | "not-existing" | "full" | "locked" | "kicked" | "not-host" | "not-in-room" | "no-such-user" | "busy" | "no-such-call" | "no-such-session" | "rate-limited" | "slow" | "internal" | "invite-required" | "invite-used" | "invite-revoked" | "too-many-invites" | "not-found" | "expired" | "bad-request" | "offline" | "timeout" | "ticket" | "bad-url" | "unsupported" | "too-long" | "ended" | "refused" | "closed" | "declined" | "cancelled" | "answered-elsewhere" | "gone" | "hangup" | "leave" | "returned" | "revoked" | "replaced");
+type ErrorCode = ("unauthorized" | "name-taken" | "bad-message" | "forbidden" | "not-existing" | "full" | "locked" | "kicked" | "not-host" | "not-in-room" | "no-such-user" | "busy" | "no-such-call" | "no-such-session" | "rate-limited" | "slow" | "internal" | "invite-required" | "invite-used" | "invite-revoked" | "too-many-invites" | "not-found" | "expired" | "bad-request" | "offline" | "barred" | "timeout" | "ticket" | "bad-url" | "unsupported" | "too-long" | "ended" | "refused" | "closed" | "declined" | "cancelled" | "answered-elsewhere" | "gone" | "hangup" | "leave" | "returned" | "revoked" | "replaced");
 type ErrorDetails = {
     field?: string | undefined;
     retryAfter?: number | undefined;
@@ -1157,29 +1157,30 @@ type TicketRequest = {
  */
 declare class Devices extends Emitter<DevicesEvents, undefined> {
     /** @param {DevicesOptions} [options] */
-    constructor({ mediaDevices, permissions, constraints }?: DevicesOptions);
+    constructor({ mediaDevices, permissions, constraints, signal }?: DevicesOptions);
     /** @type {Tracks} what `room.share` takes */
     tracks: Tracks;
     /**
      * Opens camera and microphone. If the browser does not give both, each is opened alone, so that one is there if the other is
      * missing or refused.
      *
-     * @param {{ camera?: boolean, microphone?: boolean }} [wanted] default: both
+     * @param {{ camera?: boolean, microphone?: boolean } & Openable} [wanted] default: both
      * @returns {Promise<{ [D in Device]: Problem | null }>} null: open, or not wanted
      */
-    start({ camera, microphone }?: {
+    start({ camera, microphone, signal }?: {
         camera?: boolean;
         microphone?: boolean;
-    }): Promise<{ [D in Device]: Problem | null; }>;
+    } & Openable): Promise<{ [D in Device]: Problem | null; }>;
     /**
      * Turns the camera on or off, or mutes the microphone or ends that; a microphone that is not there is opened.
      *
      * @param {Device} device
+     * @param {Openable} [options]
      * @returns {Promise<Problem | null>}
      */
-    toggle(device: Device): Promise<Problem | null>;
-    /** @param {Device} device @returns {Promise<Problem | null>} */
-    open(device: Device): Promise<Problem | null>;
+    toggle(device: Device, options?: Openable): Promise<Problem | null>;
+    /** @param {Device} device @param {Openable} [options] @returns {Promise<Problem | null>} */
+    open(device: Device, { signal }?: Openable): Promise<Problem | null>;
     /** Releases what a source has open, or is about to open. @param {Source} source */
     close(source: Source): void;
     /**
@@ -1187,16 +1188,18 @@ declare class Devices extends Emitter<DevicesEvents, undefined> {
      *
      * @param {Device} device
      * @param {string} id one of `list`
+     * @param {Openable} [options]
      * @returns {Promise<Problem | null>}
      */
-    use(device: Device, id: string): Promise<Problem | null>;
+    use(device: Device, id: string, options?: Openable): Promise<Problem | null>;
     /**
      * Lets the user choose a screen, a window or a tab, with its sound if the browser has it.
      *
      * @param {DisplayMediaStreamOptions} [options]
+     * @param {Openable} [more]
      * @returns {Promise<Problem | null>}
      */
-    shareScreen(options?: DisplayMediaStreamOptions): Promise<Problem | null>;
+    shareScreen(options?: DisplayMediaStreamOptions, { signal }?: Openable): Promise<Problem | null>;
     stopScreen(): void;
     /**
      * What there is to choose from. Browsers tell the labels only once a device was opened.
@@ -1258,7 +1261,17 @@ type DeviceInfo = {
     label: string;
     used: boolean;
 };
+/**
+ * `signal` gives up what is being opened
+ */
+type Openable = {
+    signal?: AbortSignal;
+};
 type DevicesOptions = {
+    /**
+     * releases everything, for good
+     */
+    signal?: AbortSignal | undefined;
     /**
      * default: the browser's
      */
@@ -1315,4 +1328,4 @@ type Ticket = {
 declare function connect(options: ClientOptions): Promise<Client>;
 
 export { Call, Client, Devices, MAX_DATA, MAX_TEXT, Peer, PeerChannel, Room, TurnpikeError, codeOf, connect, getTicket };
-export type { Abortable, CallEnd, CallEvents, CallOutcome, ChatMessage, ClientEvents, ClientOptions, ClientStatus, Device, DeviceInfo, DevicesEvents, DevicesOptions, ErrorCode, ErrorDetails, Invite, InviteList, InviteRequest, InviteRole, JoinOptions, KnockOutcome, Limits, OwnInvite, Path, PeerChannelEvents, PeerEvents, PeerInfo, PeerSnapshot, PresenceChange, Problem, ProblemCode, RTCOptions, Rate, Retry, RoomEvents, RoomSendOptions, SendOptions, Share, SharingReason, Source, SourcesOn, TabStorage, Ticket, TicketRequest, Tracks, Unsubscribe, User };
+export type { Abortable, CallEnd, CallEvents, CallOutcome, ChatMessage, ClientEvents, ClientOptions, ClientStatus, Device, DeviceInfo, DevicesEvents, DevicesOptions, ErrorCode, ErrorDetails, Invite, InviteList, InviteRequest, InviteRole, JoinOptions, KnockOutcome, Limits, Openable, OwnInvite, Path, PeerChannelEvents, PeerEvents, PeerInfo, PeerSnapshot, PresenceChange, Problem, ProblemCode, RTCOptions, Rate, Retry, RoomEvents, RoomSendOptions, SendOptions, Share, SharingReason, Source, SourcesOn, TabStorage, Ticket, TicketRequest, Tracks, Unsubscribe, User };

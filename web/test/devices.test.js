@@ -161,6 +161,58 @@ test('what is turned off while it opens stays off', async () => {
   assert.equal(on(), 'camera microphone');
 });
 
+test('a signal gives up what is being opened, and what comes all the same is released', async () => {
+  const { devices, heard, on, mediaDevices } = browser();
+  /** @type {any[]} */
+  const opened = [];
+  for (const name of /** @type {const} */ (['getUserMedia', 'getDisplayMedia'])) {
+    const open = mediaDevices[name];
+    mediaDevices[name] = async (constraints) => {
+      const stream = await open(constraints);
+      await settle();
+      opened.push(...stream.getTracks());
+      return stream;
+    };
+  }
+  const reason = new Error('the user went elsewhere');
+  const ways = [
+    (/** @type {AbortSignal} */ signal) => devices.start({ signal }),
+    (/** @type {AbortSignal} */ signal) => devices.open('camera', { signal }),
+    (/** @type {AbortSignal} */ signal) => devices.toggle('microphone', { signal }),
+    (/** @type {AbortSignal} */ signal) => devices.use('camera', 'one', { signal }),
+    (/** @type {AbortSignal} */ signal) => devices.shareScreen(undefined, { signal }),
+  ];
+  for (const open of ways) {
+    const ending = new AbortController();
+    const opening = open(ending.signal);
+    ending.abort(reason);
+    await assert.rejects(opening, reason);
+    await assert.rejects(async () => open(AbortSignal.abort(reason)), reason);
+  }
+  await settle();
+  await settle();
+  assert.deepEqual([opened.length, opened.filter(({ readyState }) => readyState === 'live'), on(), heard], [7, [], '', []]);
+  const late = new AbortController();
+  assert.deepEqual(await devices.start({ signal: late.signal }), { camera: null, microphone: null });
+  late.abort(reason);
+  assert.equal(on(), 'camera microphone', 'what is open stays');
+});
+
+test('a signal releases everything, for good', async () => {
+  const { mediaDevices } = browser();
+  const ending = new AbortController();
+  const devices = new Devices({ mediaDevices: /** @type {any} */ (mediaDevices), signal: ending.signal });
+  await devices.start();
+  const { camera, microphone } = devices.tracks;
+  ending.abort();
+  assert.deepEqual([camera?.readyState, microphone?.readyState, devices.tracks.camera], ['ended', 'ended', null]);
+  await devices.start();
+  assert.equal(devices.tracks.camera, null);
+  const never = new Devices({ mediaDevices: /** @type {any} */ (mediaDevices), signal: AbortSignal.abort() });
+  await never.start();
+  assert.equal(never.tracks.microphone, null);
+});
+
 test('new devices are told', () => {
   const { devices, mediaDevices } = browser();
   let told = 0;

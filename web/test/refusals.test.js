@@ -110,6 +110,42 @@ test('while media goes on, a sign-in that is refused ends nothing, and is tried 
   assert.deepEqual([client.status, room.isLeft, heard], ['closed', true, ['barred unauthorized', 'closed unauthorized']]);
 });
 
+test('while we cannot sign in, what is asked of the server fails at once, and what must come back does', async () => {
+  const { client, socket } = await signedIn();
+  const room = await inRoom(client, socket);
+  const peer = room.peers.get('s2');
+  /** @type {any} */ (peer?.connection).connect();
+  socket.ended(1006, '');
+  await settle();
+  const waits = [client.rename('Ann'), client.join('other', { create: true }), client.createInvite(), room.admit({ session: 's9' }), client.call('u2')]
+    .map((asked) => assert.rejects(asked, { code: 'barred', retryable: false, message: /does not sign us in: Expired\./ }));
+  /** @param {FakeSocket} next */
+  const refuse = (next) => next.answer('hello', { type: 'error', code: 'unauthorized', message: 'Expired.' });
+  timers.tick(25_000);
+  await refuse(await FakeSocket.opened());
+  await Promise.all(waits);
+  await assert.rejects(client.rename('Ann'), { code: 'barred' });
+  await assert.rejects(client.invites(), { code: 'barred' });
+  // It lets us in, and is lost before we are in the room again. The refusal after that takes us out of no room.
+  const again = async () => {
+    await settle();
+    timers.tick(25_000);
+    return FakeSocket.opened();
+  };
+  let next = await again();
+  await next.answer('hello', welcome({ session: 's3' }));
+  next.ended(1006, '');
+  await refuse(await again());
+  next = await again();
+  await next.answer('hello', welcome({ session: 's4' }));
+  await next.answer('join', joined);
+  assert.deepEqual([client.status, room.isLeft, room.peers.get('s2')], ['online', false, peer]);
+  const renaming = client.rename('Ann');
+  await settle();
+  await next.say({ type: 'renamed', name: 'Ann', ref: next.sent.find(({ type }) => type === 'rename')?.id });
+  assert.equal(await renaming, 'Ann');
+});
+
 test('an app that says unauthorized ends the client', async () => {
   const opening = connect(options({ getTicket: async () => {
     throw new TurnpikeError('unauthorized', 'Sign in first.');

@@ -57,7 +57,7 @@ const layers = {
   'sdk/clientevents.js': { imports: ['sdk/'], reason: 'types only: what the client tells of the layers' },
   'sdk/opening.js': { imports: ['sdk/error.js', 'sdk/options.js'], reason: 'the wait for the first welcome needs none of the layers' },
   'sdk/platform.js': { imports: ['sdk/error.js', 'sdk/options.js'], reason: 'it looks at the platform before anything is made' },
-  'sdk/devices.js': { imports: ['sdk/emitter.js', 'sdk/peer/'], reason: 'it opens what a room can share, and knows no room' },
+  'sdk/devices.js': { imports: ['sdk/abortable.js', 'sdk/emitter.js', 'sdk/peer/'], reason: 'it opens what a room can share, and knows no room' },
   'sdk/client.js': { imports: ['sdk/'], reason: 'the client joins the layers' },
   'sdk/turnpike.js': { imports: ['sdk/'], reason: 'it exports the public names, from any layer' },
 };

@@ -7,10 +7,15 @@ import { drawAvatar, fill, find, findButton, giveFocus, isolate, press, write } 
  * @import { Room } from '../sdk/turnpike.js'
  */
 
+/** When a row goes, the next one comes into its place. The second press of two is not meant for that. */
+const QUIET_MS = 400;
+
 /** The people who wait to be let in, for those who may let them in; empty if nobody waits. */
 export class Door extends HTMLElement {
   /** Call for the user until somebody who waits is answered. @type {Map<string, AbortController>} by session */
   #calls = new Map();
+  /** Until then nothing is answered, in milliseconds of performance.now. */
+  #quietUntil = 0;
 
   /**
    * @param {App} app
@@ -84,7 +89,9 @@ export class Door extends HTMLElement {
    */
   #onAnswer(app, row, testid, act) {
     const button = findButton(row, testid);
-    button.addEventListener('click', () => press(button, () => app.notice.attempt(act), row.querySelectorAll('button')));
+    button.addEventListener('click', ({ timeStamp }) => {
+      if (timeStamp >= this.#quietUntil) press(button, () => app.notice.attempt(act), row.querySelectorAll('button'));
+    });
   }
 
   /** Moves the focus to the next row, if it was in this one, or to the page. @param {PeerInfo} peer */
@@ -95,6 +102,7 @@ export class Door extends HTMLElement {
     const focused = !!row?.contains(document.activeElement);
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
     row?.remove();
+    this.#quietUntil = performance.now() + QUIET_MS;
     if (focused) giveFocus(next && findButton(next, 'admit'));
     this.#count();
   }

@@ -59,8 +59,6 @@ export class Client extends Emitter {
   #rooms = new Rooms(this.#inside);
   /** @type {Pick<Welcome, 'session' | 'user' | 'name' | 'role' | 'iceServers' | 'limits'>} */
   #welcomed = { session: '', user: '', name: '', role: '', iceServers: [] };
-  /** We cannot sign in again. */
-  #isBarred = false;
   /** @type {Opening | undefined} */
   #opening;
 
@@ -86,7 +84,7 @@ export class Client extends Emitter {
       message: (message) => this.#receive(message),
       refused: (error) => emit(this, 'error', error),
       isNeeded: () => this.#rooms.peers.some((peer) => insideOfPeer(peer).isConnected),
-      barred: (error) => this.#barred(error),
+      barred: (error) => emit(this, 'barred', { error }),
       closed: (error) => this.#closed(error),
     });
     this.#renewal = new Renewal(options, () => this.#signaling.name, (ticket) => this.refresh(ticket), (seconds) => emit(this, 'expiring', { seconds }));
@@ -326,14 +324,14 @@ export class Client extends Emitter {
   /** @param {AbortSignal | undefined} signal */
   async #untilOnline(signal) {
     const settled = new AbortController();
-    if (this.status !== 'online' && this.status !== 'closed') {
-      const either = new Promise((resolve) => {
-        this.on('online', resolve, { signal: settled.signal });
-        this.on('closed', resolve, { signal: settled.signal });
+    if (this.status !== 'online' && this.status !== 'closed' && !this.#signaling.barred) {
+      const news = new Promise((resolve) => {
+        for (const event of /** @type {const} */ (['online', 'closed', 'barred'])) this.on(event, resolve, { signal: settled.signal });
       });
-      await abortable(either, signal).finally(() => settled.abort());
+      await abortable(news, signal).finally(() => settled.abort());
     }
     if (this.status === 'closed') throw clientClosed();
+    if (this.#signaling.barred) throw this.#signaling.barred;
   }
 
   /** @param {Retry} retry */
@@ -342,16 +340,8 @@ export class Client extends Emitter {
     emit(this, 'retry', retry);
   }
 
-  /** Tells it once for each outage. @param {TurnpikeError} error */
-  #barred(error) {
-    if (this.#isBarred) return;
-    this.#isBarred = true;
-    emit(this, 'barred', { error });
-  }
-
   /** @param {ClientEvents['online']['how']} how */
   #online(how) {
-    this.#isBarred = false;
     emit(this, 'online', { how });
     this.#opening?.welcomed();
   }

@@ -1,4 +1,5 @@
 // @ts-check
+import { abortable } from './abortable.js';
 import { Emitter, emit } from './emitter.js';
 import { NO_TRACKS, kindOf } from './peer/sources.js';
 
@@ -21,7 +22,10 @@ import { NO_TRACKS, kindOf } from './peer/sources.js';
  *
  * @typedef {{ id: string, label: string, used: boolean }} DeviceInfo
  *
+ * @typedef {{ signal?: AbortSignal }} Openable `signal` gives up what is being opened
+ *
  * @typedef {object} DevicesOptions
+ * @property {AbortSignal} [signal] releases everything, for good
  * @property {MediaDevices} [mediaDevices] default: the browser's
  * @property {Permissions} [permissions] default: the browser's
  * @property {{ [D in Device]?: MediaTrackConstraints }} [constraints] more than the usual ones
@@ -65,35 +69,37 @@ export class Devices extends Emitter {
   #watched = new Map();
 
   /** @param {DevicesOptions} [options] */
-  constructor({ mediaDevices, permissions, constraints = {} } = {}) {
+  constructor({ mediaDevices, permissions, constraints = {}, signal } = {}) {
     super();
     this.#mediaDevices = mediaDevices ?? globalThis.navigator?.mediaDevices;
     this.#permissions = permissions ?? globalThis.navigator?.permissions;
     this.#constraints = constraints;
     this.#mediaDevices?.addEventListener?.('devicechange', () => emit(this, 'devices', null), { signal: this.#stopped.signal });
     for (const device of /** @type {const} */ (['camera', 'microphone'])) this.#followPermission(device);
+    signal?.addEventListener('abort', () => this.stop(), { signal: this.#stopped.signal });
+    if (signal?.aborted) this.stop();
   }
 
   /**
    * Opens camera and microphone. If the browser does not give both, each is opened alone, so that one is there if the other is
    * missing or refused.
    *
-   * @param {{ camera?: boolean, microphone?: boolean }} [wanted] default: both
+   * @param {{ camera?: boolean, microphone?: boolean } & Openable} [wanted] default: both
    * @returns {Promise<{ [D in Device]: Problem | null }>} null: open, or not wanted
    */
-  async start({ camera = true, microphone = true } = {}) {
+  async start({ camera = true, microphone = true, signal } = {}) {
     /** @type {{ [D in Device]: Problem | null }} */
     const problems = { camera: null, microphone: null };
     const wanted = /** @type {Device[]} */ (['microphone', 'camera']).filter((device) => (device === 'camera' ? camera : microphone));
     if (wanted.length === 0) return problems;
-    const failure = await this.#open(wanted);
+    const failure = await this.#open(wanted, signal);
     if (!failure) return problems;
     const states = new Map(await Promise.all(wanted.map(async (device) => /** @type {const} */ ([device, await this.permission(device)]))));
     // If the user has just closed the browser's question, nobody asks it again at once.
     const isDismissed = failure === 'refused' && [...states.values()].every((state) => state === 'prompt');
     for (const device of wanted) {
       const isClear = wanted.length === 1 || isDismissed || states.get(device) === 'denied' || failure === 'insecure';
-      const code = isClear ? failure : await this.#open([device]);
+      const code = isClear ? failure : await this.#open([device], signal);
       if (code) problems[device] = this.#report(device, code);
     }
     return problems;
@@ -103,13 +109,14 @@ export class Devices extends Emitter {
    * Turns the camera on or off, or mutes the microphone or ends that; a microphone that is not there is opened.
    *
    * @param {Device} device
+   * @param {Openable} [options]
    * @returns {Promise<Problem | null>}
    */
-  async toggle(device) {
+  async toggle(device, options) {
     const track = this.tracks[device];
     if (!track) {
       this.#muted = false;
-      return this.open(device);
+      return this.open(device, options);
     }
     if (device === 'camera') {
       this.close(device);
@@ -120,9 +127,9 @@ export class Devices extends Emitter {
     return null;
   }
 
-  /** @param {Device} device @returns {Promise<Problem | null>} */
-  async open(device) {
-    const code = await this.#open([device]);
+  /** @param {Device} device @param {Openable} [options] @returns {Promise<Problem | null>} */
+  async open(device, { signal } = {}) {
+    const code = await this.#open([device], signal);
     return code ? this.#report(device, code) : null;
   }
 
@@ -140,27 +147,30 @@ export class Devices extends Emitter {
    *
    * @param {Device} device
    * @param {string} id one of `list`
+   * @param {Openable} [options]
    * @returns {Promise<Problem | null>}
    */
-  use(device, id) {
+  use(device, id, options) {
     this.#chosen[device] = id;
-    return this.open(device);
+    return this.open(device, options);
   }
 
   /**
    * Lets the user choose a screen, a window or a tab, with its sound if the browser has it.
    *
    * @param {DisplayMediaStreamOptions} [options]
+   * @param {Openable} [more]
    * @returns {Promise<Problem | null>}
    */
-  async shareScreen(options = { video: true, audio: true }) {
+  async shareScreen(options = { video: true, audio: true }, { signal } = {}) {
     if (!this.#mediaDevices?.getDisplayMedia) return this.#report('screen', this.#mediaDevices ? 'missing' : 'insecure');
     const closed = { ...this.#closed };
     try {
-      const stream = await this.#mediaDevices.getDisplayMedia(options);
+      const stream = await asked(() => this.#mediaDevices.getDisplayMedia(options), signal);
       this.#take({ screen: stream.getVideoTracks()[0] ?? null, screenAudio: stream.getAudioTracks()[0] ?? null }, closed);
       return null;
     } catch (error) {
+      signal?.throwIfAborted();
       const code = problemCode(error);
       return code === 'refused' ? problem('screen', 'cancelled') : this.#report('screen', code);
     }
@@ -201,9 +211,10 @@ export class Devices extends Emitter {
 
   /**
    * @param {Device[]} devices
+   * @param {AbortSignal} [signal]
    * @returns {Promise<ProblemCode | undefined>} undefined: they are open
    */
-  async #open(devices) {
+  async #open(devices, signal) {
     if (!this.#mediaDevices) return 'insecure';
     /** @type {MediaStreamConstraints} */
     const constraints = {};
@@ -213,13 +224,14 @@ export class Devices extends Emitter {
     }
     const closed = { ...this.#closed };
     try {
-      const stream = await this.#mediaDevices.getUserMedia(constraints);
+      const stream = await asked(() => this.#mediaDevices.getUserMedia(constraints), signal);
       /** @type {{ [D in Device]?: MediaStreamTrack }} */
       const tracks = {};
       for (const track of stream.getTracks()) tracks[track.kind === 'audio' ? 'microphone' : 'camera'] = track;
       this.#take(tracks, closed);
       return undefined;
     } catch (error) {
+      signal?.throwIfAborted();
       return problemCode(error);
     }
   }
@@ -307,6 +319,17 @@ export class Devices extends Emitter {
       return undefined; // Some browsers do not know these names.
     }
   }
+}
+
+/**
+ * What the browser opens after `signal` was aborted is released at once.
+ *
+ * @param {() => Promise<MediaStream>} ask
+ * @param {AbortSignal | undefined} signal
+ */
+async function asked(ask, signal) {
+  signal?.throwIfAborted();
+  return abortable(ask(), signal, (stream) => stream.getTracks().forEach((track) => track.stop()));
 }
 
 /**

@@ -8,7 +8,7 @@
  *   'unauthorized' | 'name-taken' | 'bad-message' | 'forbidden' | 'not-existing' | 'full' | 'locked' | 'kicked' | 'not-host' | 'not-in-room' |
  *   'no-such-user' | 'busy' | 'no-such-call' | 'no-such-session' | 'rate-limited' | 'slow' | 'internal' |
  *   'invite-required' | 'invite-used' | 'invite-revoked' | 'too-many-invites' | 'not-found' | 'expired' | 'bad-request' |
- *   'offline' | 'timeout' | 'ticket' | 'bad-url' | 'unsupported' | 'too-long' | 'ended' | 'refused' | 'closed' |
+ *   'offline' | 'barred' | 'timeout' | 'ticket' | 'bad-url' | 'unsupported' | 'too-long' | 'ended' | 'refused' | 'closed' |
  *   'declined' | 'cancelled' | 'answered-elsewhere' | 'gone' | 'hangup' | 'leave' | 'returned' | 'revoked' | 'replaced'
  * )} ErrorCode
  */

@@ -69,7 +69,7 @@ export class Rejoin {
         return;
       } catch (error) {
         const code = codeOf(error);
-        if (code === 'closed') return;
+        if (code === 'closed' || code === 'barred') return; // The session after that comes back by itself.
         if (!(code === 'full' || isPassing(error)) || tries === REJOIN_TRIES) return insideOf(room).end(code);
         const asked = error instanceof TurnpikeError ? (error.retryAfter ?? 0) * 1000 : 0;
         await pause(Math.max(REJOIN_PAUSE_MS, asked), this.#ended);

@@ -25,7 +25,7 @@ import { adviceOn } from './unreachable.js';
  * @property {(cause: TurnpikeError) => void} lost we were online, and the connection is lost
  * @property {(retry: Retry) => void} retry an attempt has failed
  * @property {() => boolean} isNeeded whether we must go on, although we cannot sign in
- * @property {(error: TurnpikeError) => void} barred we cannot sign in, and go on all the same
+ * @property {(error: TurnpikeError) => void} barred we cannot sign in, and go on all the same; once for each outage
  * @property {(how: 'first' | 'replayed' | 'restored' | 'anew') => void} online the welcome is applied, and the state is `online`
  * @property {(welcome: Welcome, fresh: boolean) => void} welcome must apply it before it returns: more messages follow
  * @property {(message: ServerMessage) => void} message any other, once and in order
@@ -64,6 +64,8 @@ const EXPIRED = 4008;
 export class Signaling {
   /** @type {SignalingState} */
   state = 'offline';
+  /** @type {TurnpikeError | undefined} what requests fail with, since we cannot sign in */
+  barred;
   #options;
   #handlers;
   #signIn;
@@ -167,7 +169,11 @@ export class Signaling {
   #refused(error) {
     if (this.#end.signal.aborted || this.#isFirst || !this.#handlers.isNeeded()) return this.end(error);
     this.#returnAt = performance.now() + REFUSED_MS;
-    this.#handlers.barred(asTurnpikeError(error));
+    if (this.barred) return;
+    const cause = asTurnpikeError(error);
+    this.barred = new TurnpikeError('barred', `The server does not sign us in: ${cause.message}`, { cause });
+    this.#outbox.fail(this.barred);
+    this.#handlers.barred(cause);
   }
 
   /**
@@ -202,6 +208,7 @@ export class Signaling {
    */
   async request(message) {
     if (this.state === 'closed') throw clientClosed();
+    if (this.barred) throw this.barred;
     const answer = this.#outbox.request(message);
     this.#flush();
     return answer;
@@ -343,6 +350,7 @@ export class Signaling {
     const { session, resume, resumed, handled } = welcome;
     const isFirst = this.#isFirst;
     this.#isFirst = false;
+    this.barred = undefined;
     this.#resume = resume ? { session, token: resume } : undefined;
     this.#inbox = new Inbox(welcome.after);
     if (resumed === 'replayed') this.#outbox.replayed(handled);
