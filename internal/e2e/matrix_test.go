@@ -121,6 +121,33 @@ func TestPipeMatrix(t *testing.T) {
 	}
 }
 
+// TestBrowserMatrix has a program of the library and Chromium open streams to each other, between hosts of every two kinds.
+func TestBrowserMatrix(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	lab := netlab.New(t)
+	s, config, ca := startDualStackServer(t, lab)
+	at := hostsBySide(lab)
+	for i, one := range kinds() {
+		for j, two := range kinds()[i:] {
+			page, program := one, two
+			if j%2 == 1 {
+				page, program = two, one
+			}
+			isHardest := page == netlab.IPv6Only && program == netlab.Only443
+			if !matrix() && !isHardest {
+				continue
+			}
+			t.Run(page.String()+" x "+program.String(), func(t *testing.T) {
+				room, path := fmt.Sprintf("matrix-%d-%d", i, j), "relayed"
+				if directly(page, program) {
+					path = "direct"
+				}
+				exchangeWithPage(t, exchange{chromium, at(page, "page-"), at(program, "program-"), ca, s.link(t, config, room), room, 1 << 20, false, path})
+			})
+		}
+	}
+}
+
 // bestPath matches the line that a verb on a host prints of the best path to a peer: direct, or by this side's relay or the other's.
 func bestPath(peer string, from, to netlab.Kind) *regexp.Regexp {
 	path := "direct udp "

@@ -244,9 +244,6 @@ func startProgram(t *testing.T, host *netlab.Host, plan programPlan) *running {
 	}
 	cmd := host.Command(ctx, self)
 	cmd.Env = append(os.Environ(), programVariable+"=1")
-	if plan.Roots != "" {
-		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+plan.Roots) // pion trusts what the system trusts, for TURN over TLS.
-	}
 	var log output
 	cmd.Stderr = &log
 	r := &running{lines: make(chan programLine, 256)}

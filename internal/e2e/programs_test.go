@@ -38,24 +38,41 @@ func TestProgramAndBrowser(t *testing.T) {
 		}
 		t.Run(test.browser+" "+test.page.String()+" x "+test.program.String(), func(t *testing.T) {
 			room := "transfer-" + strconv.Itoa(i)
-			_, invite, _ := strings.Cut(s.link(t, config, room), "#invite=")
 			page, host := lab.Behind(test.page, "page"+strconv.Itoa(i)), lab.Behind(test.program, "prog"+strconv.Itoa(i))
-			plan := map[string]any{"place": browserAt(t, test.browser, page, ca), "url": publicURL, "invite": invite, "size": size, "room": room}
-			var p *running
-			driveOn(t, page, "program", plan, map[string]func(){
-				"program": func() {
-					p = startProgram(t, host, programPlan{URL: publicURL, Invite: invite, Name: "program " + room, Room: room, Roots: ca.caFile, RelayOnly: test.relayOnly})
-					p.want(t, func(line programLine) bool { return strings.HasPrefix(line.Path, test.path) })
-				},
-				"open": func() {
-					p.tell(t, strconv.Itoa(size))
-					if done := p.want(t, func(line programLine) bool { return line.Sent != "" }); done.Sent != done.Answer {
-						t.Errorf("the page got bytes with the sum %s, not %s", done.Answer, done.Sent)
-					}
-				},
-			})
+			exchangeWithPage(t, exchange{test.browser, page, host, ca, s.link(t, config, room), room, size, test.relayOnly, test.path})
 		})
 	}
+}
+
+// exchange is what a page and a program send each other in a room, and on which path.
+type exchange struct {
+	browser       string
+	page, program *netlab.Host
+	ca            *authority
+	link, room    string
+	size          int
+	relayOnly     bool   // of the program
+	path          string // how the program's line of it begins
+}
+
+// exchangeWithPage has a page and a program open streams to each other.
+func exchangeWithPage(t *testing.T, e exchange) {
+	t.Helper()
+	_, invite, _ := strings.Cut(e.link, "#invite=")
+	plan := map[string]any{"place": browserAt(t, e.browser, e.page, e.ca), "url": publicURL, "invite": invite, "size": e.size, "room": e.room}
+	var p *running
+	driveOn(t, e.page, "program", plan, map[string]func(){
+		"program": func() {
+			p = startProgram(t, e.program, programPlan{URL: publicURL, Invite: invite, Name: "program-" + e.room, Room: e.room, Roots: e.ca.caFile, RelayOnly: e.relayOnly})
+			p.want(t, func(line programLine) bool { return strings.HasPrefix(line.Path, e.path) })
+		},
+		"open": func() {
+			p.tell(t, strconv.Itoa(e.size))
+			if done := p.want(t, func(line programLine) bool { return line.Sent != "" }); done.Sent != done.Answer {
+				t.Errorf("the page got bytes with the sum %s, not %s", done.Answer, done.Sent)
+			}
+		},
+	})
 }
 
 // nft changes what a host's kernel lets through.
