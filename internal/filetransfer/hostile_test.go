@@ -261,6 +261,35 @@ func TestTwoEnds(t *testing.T) {
 	}
 }
 
+// TestLostPieces: nobody asks for what lacks of a file that is lost, and it is closed once, when nobody uses it any more.
+func TestLostPieces(t *testing.T) {
+	for _, when := range []string{"given back before", "given back after"} {
+		e := Entry{Path: "a", Size: 3 * blockSize}
+		r := &receiver{plan: &Plan{Entries: []Entry{e}}, now: new(Progress), status: make([]status, 1), allRead: true}
+		r.changed = sync.NewCond(&r.mu)
+		f := newFile(0, &e)
+		r.activate(f)
+		l := lane{window: streamWindow}
+		var taken []piece
+		for range 3 {
+			p, _ := r.take(t.Context(), &l)
+			taken = append(taken, p)
+		}
+		if when == "given back after" {
+			r.leave(0, "lost", false)
+		}
+		for _, p := range taken {
+			r.untake(&l, p, true)
+		}
+		if when == "given back before" {
+			r.leave(0, "lost", false)
+		}
+		if p, more := r.take(t.Context(), &l); more || r.open != 0 || l.bytes != 0 {
+			t.Errorf("%s: %+v is asked for, %d files are open, %d bytes under way", when, p, r.open, l.bytes)
+		}
+	}
+}
+
 // TestSilentSender: a sender that has nothing and says nothing about it costs a file and a few seconds; one that does not even begin ends the
 // attempt.
 func TestSilentSender(t *testing.T) {

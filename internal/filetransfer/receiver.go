@@ -265,6 +265,7 @@ func (r *receiver) drop(id int) *file {
 		for i, f := range *list {
 			if f.id == id {
 				*list = slices.Delete(*list, i, i+1)
+				r.back = slices.DeleteFunc(r.back, func(p piece) bool { return p.f == f })
 				f.lost = true
 				close(f.gone)
 				if f.inflight == 0 {
