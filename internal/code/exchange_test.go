@@ -102,7 +102,7 @@ func TestWrongWords(t *testing.T) {
 }
 
 // TestInBetween has somebody in between, who passes everything on: the words are right on both sides, but each side has another
-// connection. Without anything else, that alone is what SPAKE2 is for here.
+// connection.
 func TestInBetween(t *testing.T) {
 	sender, toSender := connected(t, "between the sender and somebody")
 	toReceiver, receiver := connected(t, "between somebody and the receiver")
@@ -356,7 +356,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestDeafPeer: whoever reads no more hears of no refusal, and holds up nobody.
+// TestDeafPeer: a peer that reads no more hears of no refusal, and holds up nobody.
 func TestDeafPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := connected(t, "a")
