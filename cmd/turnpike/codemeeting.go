@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"example.org/turnpike/client"
 	"example.org/turnpike/internal/code"
 	"example.org/turnpike/internal/filetransfer"
+	"example.org/turnpike/internal/forward"
 	"example.org/turnpike/signal/wire"
 )
 
@@ -133,7 +133,7 @@ func (v *visit) turnAway(ctx context.Context, why string) {
 		if err != nil {
 			return
 		}
-		v.refusing.Go(func() { refuse(conn, why) })
+		v.refusing.Go(func() { forward.Refuse(conn, why) })
 	}
 }
 
@@ -318,17 +318,9 @@ func ask(ctx context.Context, peer *client.Peer) (*client.Conn, error) {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	line := make([]byte, 0, maxRefusal)
-	for err == nil && !strings.HasSuffix(string(line), "\n") && len(line) < maxRefusal { // nothing of what follows the line may be read
-		if _, err = io.ReadFull(conn, line[len(line):len(line)+1]); err == nil {
-			line = line[:len(line)+1]
-		}
-	}
-	switch {
-	case !stop():
+	err = accepted(conn)
+	if !stop() {
 		err = context.Cause(ctx)
-	case err == nil && string(line) != pipeAccepted:
-		err = fmt.Errorf("%s refuses: %s", peer.Name(), printable(strings.TrimSpace(strings.TrimPrefix(string(line), pipeRefused))))
 	}
 	if err != nil {
 		conn.Reset()

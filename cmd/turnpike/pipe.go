@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -20,18 +18,14 @@ import (
 	"golang.org/x/term"
 
 	"example.org/turnpike/client"
+	"example.org/turnpike/internal/forward"
 	"example.org/turnpike/internal/machine"
 )
 
-// The names of a pipe's streams: the standard input and output of both sides, or a TCP port of the side that listens. The side that
-// accepts a stream says pipeAccepted first, or pipeRefused and why not, in one line.
+// The names of a pipe's streams: the standard input and output of both sides, or a TCP port of the side that listens.
 const (
 	pipeStandard = "pipe"
-	pipePort     = "tcp/"
-
-	pipeAccepted = "ok\n"
-	pipeRefused  = "error: "
-	maxRefusal   = 256
+	pipePort     = forward.TCPPrefix
 )
 
 func (p *program) pipe(ctx context.Context, args []string) error {
@@ -82,13 +76,13 @@ func (p *program) pipe(ctx context.Context, args []string) error {
 
 // pipeTo carries standard input and output to a peer, or to a TCP port there.
 func (p *program) pipeTo(ctx context.Context, v *visit, name, stream string, wait time.Duration) error {
-	conn, answer, err := v.reach(ctx, name, wait, stream)
+	conn, err := v.reach(ctx, name, wait, stream)
 	if err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	return cutShort(ctx, pipeEnd(conn.Peer(), p.exchange(ctx, conn, answer)))
+	return cutShort(ctx, pipeEnd(conn.Peer(), p.exchange(ctx, conn)))
 }
 
 // refusedError is the other side's reason not to take a stream.
@@ -96,17 +90,16 @@ type refusedError struct{ who, why string }
 
 func (e *refusedError) Error() string { return e.who + " refuses: " + printable(e.why) }
 
-// readAccepted waits until the other side has taken a stream, and returns what follows.
-func readAccepted(conn *client.Conn) (*bufio.Reader, error) {
-	answer := bufio.NewReaderSize(conn, maxRefusal)
-	line, err := answer.ReadSlice('\n')
-	switch {
-	case err != nil:
-		return nil, pipeEnd(conn.Peer(), fmt.Errorf("%s did not answer: %w", conn.Peer().Name(), err))
-	case string(line) != pipeAccepted:
-		return nil, &refusedError{conn.Peer().Name(), strings.TrimSpace(strings.TrimPrefix(string(line), pipeRefused))}
+// accepted waits until the other side has taken a stream.
+func accepted(conn *client.Conn) error {
+	err := forward.Answer(conn)
+	if refusal, ok := errors.AsType[*forward.Refusal](err); ok {
+		return &refusedError{conn.Peer().Name(), refusal.Why}
 	}
-	return answer, nil
+	if err != nil {
+		return pipeEnd(conn.Peer(), fmt.Errorf("%s did not answer: %w", conn.Peer().Name(), err))
+	}
+	return nil
 }
 
 // pipeOnce takes the first pipe that somebody opens, refuses all others, and returns when it has ended.
@@ -129,117 +122,40 @@ func (p *program) pipeOnce(ctx context.Context, v *visit) error {
 	v.status.watch(conn.Peer())
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	_, err = io.WriteString(conn, pipeAccepted)
-	if err == nil {
-		err = p.exchange(ctx, conn, conn)
+	if err = forward.Accept(conn); err == nil {
+		err = p.exchange(ctx, conn)
 	}
 	return cutShort(ctx, pipeEnd(conn.Peer(), err))
 }
 
+// Bounds of the connections that others have open here: the others of one user can always have some.
+const (
+	maxPipes      = 256
+	maxPipesOfOne = 64
+)
+
 // servePorts connects streams to TCP ports of this machine until ctx ends.
 func (v *visit) servePorts(ctx context.Context, allow portList) error {
-	var places places
+	server := &forward.Server{OfPeer: maxPipesOfOne, OfAll: maxPipes}
+	for _, port := range allow {
+		if err := server.Allow.Set(port); err != nil {
+			return err
+		}
+	}
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
 		conn, err := v.accept(ctx, func(conn *client.Conn) string {
-			port, _ := strings.CutPrefix(conn.Name(), pipePort)
-			if !slices.Contains(allow, port) {
+			if port, _ := strings.CutPrefix(conn.Name(), pipePort); !slices.Contains(allow, port) {
 				return fmt.Sprintf("only TCP %v is allowed here", allow.String())
 			}
-			return places.take(conn.Peer().User())
+			return ""
 		})
 		if err != nil {
 			return cutShort(ctx, err)
 		}
 		v.status.watch(conn.Peer())
-		user := conn.Peer().User()
-		serving.Go(func() {
-			defer places.free(user)
-			servePort(ctx, conn, strings.TrimPrefix(conn.Name(), pipePort))
-		})
-	}
-}
-
-// servePort connects a stream to a TCP port of this machine. A stream that ends before its connection does is reset.
-func servePort(ctx context.Context, conn *client.Conn, port string) {
-	dialing, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	local, err := new(net.Dialer).DialContext(dialing, "tcp", net.JoinHostPort("localhost", port))
-	if err != nil {
-		refuse(conn, fmt.Sprintf("TCP %s there: %v", port, reason(err)))
-		return
-	}
-	defer local.Close()
-	stop := context.AfterFunc(ctx, func() {
-		_ = conn.SetDeadline(time.Now())
-		_ = local.SetDeadline(time.Now())
-	})
-	defer stop()
-	if _, err := io.WriteString(conn, pipeAccepted); err != nil {
-		conn.Reset()
-		return
-	}
-	back := make(chan error, 1)
-	go func() {
-		_, err := copyAll(conn, local)
-		if err == nil {
-			err = conn.CloseWrite()
-		}
-		back <- err
-		if err != nil {
-			conn.Reset() // the other side may wait for an answer, and send nothing that would find the connection gone
-		}
-	}()
-	if _, err = copyAll(local, conn); err == nil {
-		_ = local.(*net.TCPConn).CloseWrite() // fails where the other end is closed already
-	} else {
-		_ = local.SetDeadline(time.Now())
-	}
-	if sent := <-back; err == nil && sent == nil {
-		_ = conn.Close()
-		return
-	}
-	conn.Reset()
-}
-
-const (
-	// maxPipes bounds the connections that others have open here, maxPipesOfOne those of one user: the others can always have some.
-	maxPipes      = 256
-	maxPipesOfOne = 64
-)
-
-// places counts the connections that others have open here. The zero value is empty.
-type places struct {
-	mu    sync.Mutex
-	taken int
-	by    map[string]int // by user
-}
-
-// take takes a place for a user, or says why there is none.
-func (p *places) take(user string) (refusal string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.by[user] >= maxPipesOfOne:
-		return fmt.Sprintf("%d connections of yours are open, and no more are allowed", maxPipesOfOne)
-	case p.taken >= maxPipes:
-		return fmt.Sprintf("%d connections are open, and no more are allowed", maxPipes)
-	case p.by == nil:
-		p.by = map[string]int{}
-	}
-	p.taken++
-	p.by[user]++
-	return ""
-}
-
-// free gives a place back.
-func (p *places) free(user string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.taken--
-	if p.by[user]--; p.by[user] == 0 {
-		delete(p.by, user)
+		serving.Go(func() { server.Serve(ctx, forward.From{Name: conn.Peer().User()}, conn) })
 	}
 }
 
@@ -261,7 +177,7 @@ func (v *visit) accept(ctx context.Context, refusal func(*client.Conn) string) (
 		if why == "" {
 			return conn, nil
 		}
-		v.refusing.Go(func() { refuse(conn, why) })
+		v.refusing.Go(func() { forward.Refuse(conn, why) })
 	}
 }
 
@@ -270,19 +186,12 @@ func (v *visit) refuseAll(ctx context.Context, why string) {
 	_, _ = v.accept(ctx, func(*client.Conn) string { return why })
 }
 
-// refuse tells the other side why it does not get the stream.
-func refuse(conn *client.Conn, why string) {
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(conn, pipeRefused+why+"\n")
-	_ = conn.Close()
-}
-
-// exchange carries standard input to conn and what comes from it to standard output, until both have ended. A terminal does not end:
+// exchange carries standard input to conn and what comes of it to standard output, until both have ended. A terminal does not end:
 // what is typed there ends with the other side. Standard output is closed once nothing more comes: ssh waits for that.
-func (p *program) exchange(ctx context.Context, conn *client.Conn, from io.Reader) error {
+func (p *program) exchange(ctx context.Context, conn *client.Conn) error {
 	sent, inputEnded := make(chan error, 1), make(chan struct{})
 	go func() { // after a failure or Ctrl-C it may wait for standard input until the process ends
-		_, err := copyAll(conn, p.stdin)
+		err := forward.Copy(conn, p.stdin)
 		if err == nil {
 			close(inputEnded)
 			err = conn.CloseWrite()
@@ -290,7 +199,7 @@ func (p *program) exchange(ctx context.Context, conn *client.Conn, from io.Reade
 		sent <- err
 		resetBroken(conn, err)
 	}()
-	if _, err := copyAll(p.stdout, from); err != nil {
+	if err := forward.Copy(p.stdout, conn); err != nil {
 		select {
 		case cause := <-sent:
 			return cmp.Or(cause, err)
@@ -332,11 +241,6 @@ func resetBroken(conn *client.Conn, err error) {
 	}
 }
 
-// copyAll is io.Copy in large pieces.
-func copyAll(to io.Writer, from io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 128<<10))
-}
-
 // pipeEnd says in the words of people why a pipe failed.
 func pipeEnd(peer *client.Peer, err error) error {
 	switch {
@@ -348,14 +252,6 @@ func pipeEnd(peer *client.Peer, err error) error {
 		return &leftError{peer.Name() + " has left before the end of the pipe"}
 	}
 	return fmt.Errorf("the pipe to %s broke: %w", peer.Name(), err)
-}
-
-// reason is the last part of a network error, which says why.
-func reason(err error) error {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Err
-	}
-	return err
 }
 
 // portList is a flag of TCP ports, which may be repeated, and may have several ports with commas between them.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"example.org/turnpike/client"
 	"example.org/turnpike/internal/code"
 	"example.org/turnpike/internal/filetransfer"
+	"example.org/turnpike/internal/forward"
 )
 
 const (
@@ -258,20 +258,20 @@ func (s *sending) judge(ctx context.Context, conn *client.Conn) {
 		r.offer(conn)
 		return
 	}
-	refuse(conn, "first prove that you know the code")
+	forward.Refuse(conn, "first prove that you know the code")
 }
 
 // prove has the other side prove that it knows the code. The caller has the place in proving.
 func (s *sending) prove(ctx context.Context, conn *client.Conn) {
 	if why := s.refusal(conn.Peer()); why != "" {
-		refuse(conn, why)
+		forward.Refuse(conn, why)
 		return
 	}
 	proving, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
 	stop := context.AfterFunc(proving, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	if _, err := io.WriteString(conn, pipeAccepted); err != nil {
+	if err := forward.Accept(conn); err != nil {
 		conn.Reset()
 		return
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -209,41 +208,41 @@ func (v *visit) open(ctx context.Context, peer *client.Peer, stream string) (*cl
 	return nil, fmt.Errorf("%s begins anew again and again", peer.Name())
 }
 
-// reach opens a stream to a peer of that name, and returns it with what follows the "ok" of the other side. Several commands of a machine
-// may be in the room: it tries each until one takes the stream.
-func (v *visit) reach(ctx context.Context, name string, wait time.Duration, stream string) (conn *client.Conn, from *bufio.Reader, err error) {
+// reach opens a stream to a peer of that name, and returns it once the other side has taken it. Several commands of a machine may be in
+// the room: it tries each until one takes the stream.
+func (v *visit) reach(ctx context.Context, name string, wait time.Duration, stream string) (conn *client.Conn, err error) {
 	err = v.seek(ctx, name, wait, func(ctx context.Context, peer *client.Peer) error {
-		conn, from, err = v.openAccepted(ctx, peer, stream)
+		conn, err = v.openAccepted(ctx, peer, stream)
 		if e, ok := errors.AsType[*refusedError](err); ok && v.trust.me != nil && strings.HasPrefix(e.why, proveFirst) { // it knows us as a machine, and is none
 			if _, _, err := v.prove(ctx, peer); err != nil {
 				return fmt.Errorf("%s: %w", peer.Name(), err)
 			}
-			conn, from, err = v.openAccepted(ctx, peer, stream)
+			conn, err = v.openAccepted(ctx, peer, stream)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, nil, cutShort(ctx, err)
+		return nil, cutShort(ctx, err)
 	}
-	return conn, from, nil
+	return conn, nil
 }
 
 // openAccepted opens a stream, and waits until the other side has taken it.
-func (v *visit) openAccepted(ctx context.Context, peer *client.Peer, stream string) (*client.Conn, *bufio.Reader, error) {
+func (v *visit) openAccepted(ctx context.Context, peer *client.Peer, stream string) (*client.Conn, error) {
 	conn, err := v.open(ctx, peer, stream)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	from, err := readAccepted(conn)
+	err = accepted(conn)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		conn.Reset()
-		return nil, nil, err
+		return nil, err
 	}
-	return conn, from, nil
+	return conn, nil
 }
 
 // connect waits for a peer of that name and for a path to it, at most as long as wait says for each, and makes sure that it is the machine

@@ -122,7 +122,7 @@ func (s *Server) enter(name string) string {
 	defer s.mu.Unlock()
 	switch {
 	case s.open[name] >= ofPeer:
-		return tooMany(ofPeer)
+		return fmt.Sprintf("%d connections of yours are open, and no more are allowed", ofPeer)
 	case s.total >= ofAll:
 		return tooMany(ofAll)
 	}

@@ -206,13 +206,48 @@ func TestBounds(t *testing.T) {
 	if err := readFrom(address); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("one too many has read %v", err)
 	}
-	if err := b.failure(t); !strings.Contains(err.Error(), "3 connections are open, and no more are allowed") {
+	if err := b.failure(t); !strings.Contains(err.Error(), "3 connections of yours are open, and no more are allowed") {
 		t.Errorf("the reason is %v", err)
 	}
 	if why := b.server.enter("phone"); why != "" {
 		t.Errorf("another peer has no place: %s", why)
 	}
 	b.server.leave("phone")
+}
+
+// TestShares: one peer cannot take the places of all others, all of them together have so many, and a place that was given back is free.
+func TestShares(t *testing.T) {
+	s := &Server{OfPeer: 64, OfAll: 256}
+	taken := 0
+	for peer := range 8 {
+		before := taken
+		for range 256 {
+			if s.enter(fmt.Sprint("peer-", peer)) == "" {
+				taken++
+			}
+		}
+		if peer == 0 && taken != 64 {
+			t.Errorf("one peer has taken %d places", taken)
+		}
+		if peer == 1 && taken == before {
+			t.Error("another peer has got none")
+		}
+	}
+	if taken != 256 {
+		t.Errorf("%d places were taken", taken)
+	}
+	s.leave("peer-0")
+	if why := s.enter("another"); why != "" {
+		t.Error(why)
+	}
+	for peer, n := range s.open {
+		for range n {
+			s.leave(peer)
+		}
+	}
+	if s.total != 0 || len(s.open) != 0 {
+		t.Errorf("%d places, and %d peers, are left", s.total, len(s.open))
+	}
 }
 
 // TestPlaces: the client takes no more connections than it has places; others wait.
