@@ -31,9 +31,9 @@ type fetcher struct {
 
 // fetch brings bytes until there are no more to ask for.
 func (a *attempt) fetch(ctx context.Context) error {
-	f := &fetcher{a: a, hash: sha256.New(), lane: lane{window: streamWindow}, chunk: make([]byte, chunkSize)}
+	f := &fetcher{a: a, hash: sha256.New(), lane: newLane(streamWindow), chunk: make([]byte, chunkSize)}
 	if a.r.dir == nil || a.r.plan.Unknown {
-		f.lane.window = narrowWindow
+		f.lane = newLane(narrowWindow)
 	}
 	for barren := 0; a.r.awaitWork(ctx); {
 		name := StreamBlocks + strconv.FormatInt(a.r.number.Add(1), 10)
@@ -41,6 +41,7 @@ func (a *attempt) fetch(ctx context.Context) error {
 		if err != nil {
 			return broken(err) // the next attempt hears whether it is for good
 		}
+		f.a.r.begin(&f.lane)
 		came, err := f.from(ctx, stream)
 		if lost, ok := errors.AsType[*fileError](err); ok { // the rest of the answer is on the stream
 			if err = a.leave(ctx, lost.f.id, reason(lost.err), false); err == nil {

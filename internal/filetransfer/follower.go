@@ -17,6 +17,7 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 // follower hashes a whole file from its beginning beside those who send or write it: never farther than they are, so that what it reads
 // is still in memory.
 type follower struct {
+	stop context.CancelFunc
 	wake chan struct{}
 	done chan struct{}
 	sum  [hashSize]byte // before done is closed, as err
@@ -32,8 +33,10 @@ type openFile func() (io.ReaderAt, func() error, error)
 
 // follow begins. It reads until the end is known and reached, or ctx ends, and calls closed then.
 func follow(ctx context.Context, open openFile, closed func(*follower)) *follower {
-	f := &follower{wake: make(chan struct{}, 1), done: make(chan struct{})}
+	ctx, stop := context.WithCancel(ctx)
+	f := &follower{stop: stop, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go func() {
+		defer stop()
 		f.err = f.run(ctx, open)
 		close(f.done)
 		if closed != nil {

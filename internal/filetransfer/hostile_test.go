@@ -269,7 +269,7 @@ func TestLostPieces(t *testing.T) {
 		r.changed = sync.NewCond(&r.mu)
 		f := newFile(0, &e)
 		r.activate(f)
-		l := lane{window: streamWindow}
+		l := lane{window: streamWindow, most: streamWindow}
 		var taken []piece
 		for range 3 {
 			p, _ := r.take(t.Context(), &l)

@@ -8,7 +8,7 @@ import (
 )
 
 // maxTorn is how many blocks that did not come as a whole are looked at in pieces: more than can be under way at once.
-const maxTorn = 16
+const maxTorn = 24
 
 // resume finds out what is right in the part of a file, by the sender's judgement of its hashes.
 func (a *attempt) resume(ctx context.Context, f *file) error {
@@ -114,10 +114,7 @@ func (r *receiver) tear(f *file, index int64, lacks []span, size int64) {
 	r.now.Bytes.Add(size - lacking)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f.spans == nil {
-		f.spans, f.lacking = map[int64][]span{}, map[int64]int64{}
-	}
-	f.spans[index], f.lacking[index] = lacks, lacking
+	f.lack(index, lacks, lacking)
 }
 
 // compareTarget reports whether the sender's file is the same as the one that has its name here.

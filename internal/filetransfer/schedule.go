@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"slices"
+	"time"
 )
 
 // piece is a range of a file that is asked for.
@@ -16,10 +17,53 @@ type piece struct {
 // span is a range within a block.
 type span struct{ offset, length int64 }
 
-// lane is what a stream of blocks has under way. Guarded by receiver.mu.
+// lane is what a stream of blocks has under way: about what it brings in a second, so that a slow connection does not hold what others
+// could bring, and its stream can soon give way to another one. Guarded by receiver.mu.
 type lane struct {
 	bytes  int64
-	window int64
+	window int64 // bytes may be as many, or one range if that is longer
+	most   int64 // what window may become
+	came   int64 // since
+	since  time.Time
+}
+
+const (
+	leastWindow = 256 << 10
+	laneEvery   = 100 * time.Millisecond // how often a window is changed
+)
+
+func newLane(most int64) lane { return lane{window: leastWindow, most: most} }
+
+// longest returns how long a range may be.
+func (l *lane) longest() int64 {
+	return min(blockSize, l.window/2/pieceSize*pieceSize)
+}
+
+// room returns how many bytes more may be asked for.
+func (l *lane) room() int64 {
+	if l.bytes == 0 {
+		return blockSize
+	}
+	return l.window - l.bytes
+}
+
+// asks counts a request.
+func (l *lane) asks(n int64) {
+	if l.bytes == 0 {
+		l.came, l.since = 0, time.Now()
+	}
+	l.bytes += n
+}
+
+// brings counts the end of a request, and n bytes that came.
+func (l *lane) brings(asked, came int64) {
+	l.bytes -= asked
+	l.came += came
+	if d := time.Since(l.since); d >= laneEvery {
+		second := int64(float64(l.came) / d.Seconds())
+		l.window = min(max(second, l.window/2, leastWindow), l.most)
+		l.came, l.since = 0, time.Now()
+	}
 }
 
 // file is one whose bytes come. Its fields in the second group are guarded by receiver.mu.
@@ -81,22 +125,22 @@ func (f *file) blockEnd(index int64) int64 {
 	return end
 }
 
-// pick returns the next range to ask for. Of what must stay in order, it is not far ahead of what is there.
-func (f *file) pick(room int64) (piece, bool) {
+// pick returns the next range to ask for, not longer than room and longest. What must stay in order is asked for in whole blocks, not far
+// ahead of what is there.
+func (f *file) pick(room, longest int64) (piece, bool) {
+	inOrder := f.sink != nil || f.entry.Size == unknownSize
+	if inOrder {
+		longest = blockSize
+	}
 	if f.stalled {
 		return piece{}, false
 	}
 	for index, spans := range f.spans {
-		s := spans[0]
-		if s.length > room {
+		n := min(spans[0].length, longest)
+		if n > room {
 			return piece{}, false
 		}
-		if spans = spans[1:]; len(spans) == 0 {
-			delete(f.spans, index)
-		} else {
-			f.spans[index] = spans
-		}
-		return piece{f, s.offset, s.length}, true
+		return f.cut(index, n), true
 	}
 	for f.have.has(f.cursor) || f.lacking[f.cursor] > 0 {
 		f.cursor++
@@ -104,15 +148,43 @@ func (f *file) pick(room int64) (piece, bool) {
 	switch {
 	case f.blocks >= 0 && f.cursor >= f.blocks, f.noneFrom >= 0 && f.cursor >= f.noneFrom:
 		return piece{}, false
-	case (f.sink != nil || f.entry.Size == unknownSize) && f.cursor >= f.prefix+liveWindow:
+	case inOrder && f.cursor >= f.prefix+liveWindow:
 		return piece{}, false
 	}
-	p := piece{f, f.cursor * blockSize, f.blockEnd(f.cursor) - f.cursor*blockSize}
-	if p.length > room {
+	index, begin := f.cursor, f.cursor*blockSize
+	length := f.blockEnd(index) - begin
+	n := min(length, longest)
+	if n > room {
 		return piece{}, false
 	}
 	f.cursor++
-	return p, true
+	if n == length {
+		return piece{f, begin, n}, true
+	}
+	f.lack(index, []span{{begin, length}}, length)
+	return f.cut(index, n), true
+}
+
+// lack notes what of a block must be asked for, and how many bytes of it will then have come.
+func (f *file) lack(index int64, spans []span, lacking int64) {
+	if f.spans == nil {
+		f.spans, f.lacking = map[int64][]span{}, map[int64]int64{}
+	}
+	f.spans[index], f.lacking[index] = spans, lacking
+}
+
+// cut takes n bytes from what must be asked for of a block.
+func (f *file) cut(index, n int64) piece {
+	spans := f.spans[index]
+	p := piece{f, spans[0].offset, n}
+	if spans[0].length > n {
+		spans[0] = span{p.offset + n, spans[0].length - n}
+	} else if spans = spans[1:]; len(spans) > 0 {
+		f.spans[index] = spans
+	} else {
+		delete(f.spans, index)
+	}
+	return p
 }
 
 // awaitWork waits until there is a file whose bytes lack. It returns false when there will be none, or ctx has ended.
@@ -125,14 +197,21 @@ func (r *receiver) awaitWork(ctx context.Context) bool {
 	return ctx.Err() == nil && len(r.active) > 0
 }
 
+// begin makes a lane that of another stream, of which nothing is known.
+func (r *receiver) begin(l *lane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*l = newLane(l.most)
+}
+
 // take waits for the next range for a stream. It returns false when there will be none, or ctx has ended.
 func (r *receiver) take(ctx context.Context, l *lane) (piece, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for ctx.Err() == nil {
-		if p, ok := r.pick(l.window - l.bytes); ok {
+		if p, ok := r.pick(l); ok {
 			p.f.inflight++
-			l.bytes += p.length
+			l.asks(p.length)
 			return p, true
 		}
 		if r.allRead && len(r.active) == 0 {
@@ -143,7 +222,8 @@ func (r *receiver) take(ctx context.Context, l *lane) (piece, bool) {
 	return piece{}, false
 }
 
-func (r *receiver) pick(room int64) (piece, bool) {
+func (r *receiver) pick(l *lane) (piece, bool) {
+	room, longest := l.room(), l.longest()
 	for i, p := range r.back {
 		if p.length <= room && !p.f.stalled {
 			r.back = slices.Delete(r.back, i, i+1)
@@ -151,19 +231,23 @@ func (r *receiver) pick(room int64) (piece, bool) {
 		}
 	}
 	for _, f := range r.active {
-		if p, ok := f.pick(room); ok {
+		if p, ok := f.pick(room, longest); ok {
 			return p, true
 		}
 	}
 	return piece{}, false
 }
 
-// untake ends an attempt to get a range. With again, it is asked for once more.
+// untake ends a request. With again, its range is asked for once more.
 func (r *receiver) untake(l *lane, p piece, again bool) {
 	r.mu.Lock()
 	f := p.f
 	f.inflight--
-	l.bytes -= p.length
+	came := p.length
+	if again {
+		came = 0
+	}
+	l.brings(p.length, came)
 	idle := f.lost && f.inflight == 0
 	if idle {
 		r.open--

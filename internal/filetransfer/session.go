@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -162,10 +163,11 @@ func (x *Session) take(c *control) {
 	x.mu.Lock()
 	before := x.control
 	x.control = c
-	for stream := range x.blocks {
+	blocks := slices.Collect(maps.Keys(x.blocks))
+	x.mu.Unlock()
+	for _, stream := range blocks {
 		stream.Reset()
 	}
-	x.mu.Unlock()
 	if before != nil {
 		before.cancel(errSuperseded)
 		<-before.ended

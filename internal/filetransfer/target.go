@@ -261,9 +261,9 @@ func (r *receiver) sumOfTarget(ctx context.Context, e *Entry) error {
 	return nil
 }
 
-// looksComplete reports whether what is there may be the file itself, from a transfer before.
+// looksComplete reports whether what is there may be the file itself, from a transfer before. Some file systems have times of two seconds.
 func looksComplete(e *Entry, there fs.FileInfo) bool {
-	return there.Mode().IsRegular() && there.Size() == e.Size && !e.ModTime.IsZero() && there.ModTime().Truncate(time.Microsecond).Equal(e.ModTime.Truncate(time.Microsecond))
+	return there.Mode().IsRegular() && there.Size() == e.Size && !e.ModTime.IsZero() && there.ModTime().Sub(e.ModTime).Abs() <= 2*time.Second
 }
 
 // openPart opens the part file, which may be there.
@@ -315,6 +315,10 @@ func (r *receiver) ownPart(f *file, seen fs.FileInfo) error {
 func (r *receiver) release(f *file) {
 	if f.part == nil {
 		return
+	}
+	if f.follower != nil {
+		f.follower.stop()
+		<-f.follower.done
 	}
 	_ = f.part.Close()
 	r.mu.Lock()
