@@ -122,6 +122,7 @@ func (p *program) visitCode(ctx context.Context, base string, c *client.Code, f 
 	v.leave = func() {
 		v.refusing.Wait()
 		_ = session.Close()
+		status.finish()
 	}
 	return v, nil
 }

@@ -102,6 +102,7 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 		left()
 		v.refusing.Wait()
 		_ = session.Close()
+		status.finish()
 	}
 	return v, nil
 }
@@ -211,14 +212,31 @@ func dialAs(ctx context.Context, name string, c client.Config) (*client.Session,
 type statusLines struct {
 	w     io.Writer
 	color bool
-	about map[*client.Peer]bool // guarded by mu
+	about map[watched]*pathLine // guarded by mu
 	mu    sync.Mutex
 
 	waiting func(room string) // hears that somebody must let us in; set before the session begins
 }
 
+// watched is a peer whose path is told: a *client.Peer.
+type watched interface {
+	Name() string
+	Path() (client.Path, bool)
+	Gone() <-chan struct{}
+}
+
+// pathLine is what was said of the path to a peer, and what will be.
+type pathLine struct {
+	said client.Path // zero: nothing was said yet
+	next client.Path // zero: nothing will be
+	due  *time.Timer // for next
+}
+
+// pathLasts is how long another path must last before a line tells of it: while two sides agree on one, it may change several times a second.
+const pathLasts = time.Second
+
 func (p *program) statusLines(quiet bool) *statusLines {
-	s := &statusLines{w: p.stderr, about: map[*client.Peer]bool{}}
+	s := &statusLines{w: p.stderr, about: map[watched]*pathLine{}}
 	if quiet {
 		s.w = io.Discard
 	}
@@ -228,25 +246,86 @@ func (p *program) statusLines(quiet bool) *statusLines {
 }
 
 // watch tells of peer's path from now on, and the path of this moment.
-func (s *statusLines) watch(peer *client.Peer) {
+func (s *statusLines) watch(peer watched) {
 	s.mu.Lock()
-	maps.DeleteFunc(s.about, func(peer *client.Peer, _ bool) bool { return isClosed(peer.Gone()) })
-	known := s.about[peer]
-	s.about[peer] = true
+	maps.DeleteFunc(s.about, func(peer watched, _ *pathLine) bool { return isClosed(peer.Gone()) })
+	if s.about[peer] == nil {
+		s.about[peer] = new(pathLine)
+	}
 	s.mu.Unlock()
-	if path, ok := peer.Path(); ok && !known {
+	if path, ok := peer.Path(); ok {
+		s.changed(peer, path)
+	}
+}
+
+// changed tells of the first path to a peer at once, and of another one when it has lasted.
+func (s *statusLines) changed(peer watched, path client.Path) {
+	s.mu.Lock()
+	line := s.about[peer]
+	first := line != nil && line.said == client.Path{}
+	switch {
+	case line == nil:
+	case first:
+		line.said = path
+	case line.due == nil:
+		line.next = path
+		line.due = time.AfterFunc(pathLasts, func() { s.settle(peer) })
+	default:
+		line.next = path
+		line.due.Reset(pathLasts)
+	}
+	s.mu.Unlock()
+	if first {
 		s.path(peer, path)
 	}
+}
+
+// settle tells of a path that waits, if it is another one than what was said last.
+func (s *statusLines) settle(peer watched) {
+	s.mu.Lock()
+	var path client.Path
+	if line := s.about[peer]; line != nil {
+		if !sameWay(line.next, line.said) {
+			path = line.next
+		}
+		if path != (client.Path{}) {
+			line.said = path
+		}
+		line.next = client.Path{}
+	}
+	s.mu.Unlock()
+	if path != (client.Path{}) {
+		s.path(peer, path)
+	}
+}
+
+// finish tells what has not been told.
+func (s *statusLines) finish() {
+	s.mu.Lock()
+	var left []watched
+	for peer, line := range s.about {
+		if line.due != nil {
+			line.due.Stop()
+		}
+		left = append(left, peer)
+	}
+	s.mu.Unlock()
+	for _, peer := range left {
+		s.settle(peer)
+	}
+}
+
+// sameWay compares all of two paths but their time.
+func sameWay(a, b client.Path) bool {
+	a.RTT, b.RTT = 0, 0
+	return a == b
 }
 
 func (s *statusLines) event(e client.Event) {
 	switch e := e.(type) {
 	case client.PathChanged:
-		s.mu.Lock()
-		watched := s.about[e.Peer]
-		s.mu.Unlock()
-		if watched && e.Path != (client.Path{}) { // none: another one follows, or the peer leaves
-			s.path(e.Peer, e.Path)
+		if e.Path != (client.Path{}) { // none: another one follows, or the peer leaves
+			s.changed(e.Peer, e.Path)
 		}
 	case client.Waiting:
 		if s.waiting != nil {
@@ -259,7 +338,7 @@ func (s *statusLines) event(e client.Event) {
 	}
 }
 
-func (s *statusLines) path(peer *client.Peer, path client.Path) {
+func (s *statusLines) path(peer watched, path client.Path) {
 	text := harmless(path.String())
 	if s.color {
 		kind, rest, _ := strings.Cut(text, " ")

@@ -45,8 +45,14 @@ type verb struct {
 // start starts turnpike with args. The end of t kills it.
 func (term *terminal) start(t *testing.T, stdin io.Reader, args ...string) *verb {
 	t.Helper()
+	return term.run(t, stdin, append([]string{turnpike}, args...)...)
+}
+
+// run is start for any program.
+func (term *terminal) run(t *testing.T, stdin io.Reader, args ...string) *verb {
+	t.Helper()
 	ctx, cancel := within(t, 2*time.Minute)
-	v := &verb{cmd: term.host.Command(ctx, turnpike, args...), ended: make(chan error, 1)}
+	v := &verb{cmd: term.host.Command(ctx, args[0], args[1:]...), ended: make(chan error, 1)}
 	v.cmd.Dir, v.cmd.Env = term.dir, term.env
 	v.cmd.Stdin, v.cmd.Stdout, v.cmd.Stderr = stdin, &v.stdout, &v.stderr
 	v.cmd.WaitDelay = time.Second
@@ -64,7 +70,7 @@ func (term *terminal) start(t *testing.T, stdin io.Reader, args ...string) *verb
 		<-done
 		if t.Failed() {
 			out := v.stdout.String()
-			t.Logf("turnpike %s:\n%.1000q\n%s", strings.Join(args, " "), out, v.stderr.String())
+			t.Logf("%s:\n%.1000q\n%s", strings.Join(args, " "), out, v.stderr.String())
 		}
 	})
 	return v
@@ -359,69 +365,4 @@ func serveSSH(t *testing.T, far, near *terminal) {
 	if !log.await(20*time.Second, func(text string) bool { return strings.Contains(text, "listening on") }) {
 		t.Fatalf("sshd does not listen: %s", log.String())
 	}
-}
-
-// TestREADMEPipe runs the two commands of README, each on a machine of that name.
-func TestREADMEPipe(t *testing.T) {
-	need(t, "unshare")
-	commands := map[string]string{}
-	for _, line := range strings.Split(readmeBlock(t, "## Two machines without a browser"), "\n") {
-		if machine, command, ok := strings.Cut(line, "$ "); ok {
-			commands[machine] = command
-		}
-	}
-	if len(commands) != 2 {
-		t.Fatalf("README shows the commands %q, want one on each of two machines", commands)
-	}
-	lab := netlab.New(t)
-	s, config, ca := startServer(t, lab)
-	link := s.link(t, config, "home")
-	shell := func(machine string) (*terminal, *exec.Cmd) {
-		term := openTerminal(t, lab.Behind(netlab.Symmetric, machine), ca, link)
-		ctx, cancel := within(t, time.Minute)
-		t.Cleanup(cancel)
-		cmd := term.host.Command(ctx, "unshare", "--uts", "bash", "-ec", "hostname "+machine+"\n"+commands[machine])
-		cmd.Dir, cmd.Env = term.dir, append(term.env, "PATH="+filepath.Dir(turnpike)+":"+os.Getenv("PATH"))
-		return term, cmd
-	}
-	far, listen := shell("nas")
-	near, send := shell("laptop")
-	photo := random(3 << 20)
-	if err := os.Mkdir(filepath.Join(near.dir, "photos"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(near.dir, "photos", "cat.jpg"), photo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var said output
-	listen.Stderr = &said
-	if err := listen.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := send.CombinedOutput(); err != nil {
-		t.Errorf("%s: %v\n%s", commands["laptop"], err, out)
-	}
-	if err := listen.Wait(); err != nil {
-		t.Errorf("%s: %v\n%s", commands["nas"], err, said.String())
-	}
-	got, err := exec.CommandContext(t.Context(), "tar", "xOf", filepath.Join(far.dir, "photos.tar"), "photos/cat.jpg").Output()
-	if err != nil || !bytes.Equal(got, photo) {
-		t.Errorf("what arrived is no archive with the photo: %v, %d bytes of %d", err, len(got), len(photo))
-	}
-}
-
-// readmeBlock returns the first block of commands below a heading of README.
-func readmeBlock(t *testing.T, heading string) string {
-	t.Helper()
-	page, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, ok := strings.Cut(string(page), "\n"+heading+"\n")
-	_, block, ok2 := strings.Cut(section, "```console\n")
-	block, _, ok3 := strings.Cut(block, "```")
-	if !ok || !ok2 || !ok3 {
-		t.Fatalf("README has no block of commands below %q", heading)
-	}
-	return block
 }

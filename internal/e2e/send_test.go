@@ -63,6 +63,12 @@ func (n *sendLab) slow(mbits int64) {
 func (term *terminal) send(t *testing.T, args ...string) (*verb, string) {
 	t.Helper()
 	v := term.start(t, nil, append([]string{"send", "--name", "laptop"}, args...)...)
+	return v, v.code(t)
+}
+
+// code waits for the code that a sender prints.
+func (v *verb) code(t *testing.T) string {
+	t.Helper()
 	var code string
 	v.stdout.await(30*time.Second, func(out string) bool {
 		if m := regexp.MustCompile(`(?m)^ *code: (\S+)$`).FindStringSubmatch(out); m != nil {
@@ -73,7 +79,7 @@ func (term *terminal) send(t *testing.T, args ...string) (*verb, string) {
 	if code == "" {
 		t.Fatalf("send prints no code, but %q and %q", v.stdout.String(), v.stderr.String())
 	}
-	return v, code
+	return code
 }
 
 // receive starts a receiver with a code.
