@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // TestBreaks: all streams break again and again, and nothing that was verified comes twice.
@@ -139,4 +141,54 @@ func TestOverwrite(t *testing.T) {
 			t.Errorf("the sender knows of %d files that were skipped", skipped)
 		}
 	}
+}
+
+// switching opens streams to one sender, and after its end to another one.
+type switching struct {
+	first, second *memNet
+	ended         atomic.Bool
+}
+
+func (s *switching) Open(ctx context.Context, name string) (Stream, error) {
+	if s.ended.Load() {
+		return s.second.Open(ctx, name)
+	}
+	return s.first.Open(ctx, name)
+}
+
+// TestKilledSender: a receiver that meets the sender started again asks once more, and goes on with what is right of what it has.
+func TestKilledSender(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	const size = 20*blockSize + 5
+	content := randomBytes(9, size)
+	write(t, filepath.Join(from, "top", "a"), content)
+	write(t, filepath.Join(from, "top", "b"), content[:3*blockSize])
+	synctest.Test(t, func(t *testing.T) {
+		nets := &switching{first: newNet(), second: newNet()}
+		nets.first.after, nets.first.then = 11*blockSize, func() {
+			nets.ended.Store(true)
+			nets.first.breakAll()
+		}
+		killed := newSender(t, SenderOptions{}, filepath.Join(from, "top"))
+		serving, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- killed.Session().Serve(serving, nets.first) }()
+		s := newSender(t, SenderOptions{}, filepath.Join(from, "top"))
+		asked := 0
+		done := transferBy(t, s, nets.second, func(ctx context.Context) (*Result, error) {
+			return Receive(ctx, nets, ReceiverOptions{Dir: to, Accept: func(context.Context, *Plan) error {
+				asked++
+				return nil
+			}})
+		})
+		stop()
+		<-served
+		if done.err != nil || done.sent != nil || done.result.Files != 2 || asked != 2 {
+			t.Errorf("asked %d times; receiver %v %+v, sender %v", asked, done.err, done.result, done.sent)
+		}
+		if n := nets.second.carried(); n > 14*blockSize {
+			t.Errorf("the second sender sent %d bytes", n)
+		}
+	})
+	sameTree(t, from, to)
 }
