@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -290,7 +289,7 @@ func judgeAnswers(t *testing.T, said, content []byte) {
 		data, sum := said[:f.length], sumOf(said[:f.length])
 		want := map[uint32][]byte{1: content, 2: nil, 3: []byte("input")}[f.file]
 		if int(f.offset)+int(f.length) > len(want) || !bytes.Equal(data, want[f.offset:][:f.length]) || !bytes.Equal(sum[:], said[f.length:][:hashSize]) {
-			t.Fatal(fmt.Sprintf("the answer %+v is wrong", f))
+			t.Fatalf("the answer %+v is wrong", f)
 		}
 		said = said[int(f.length)+hashSize:]
 	}
