@@ -21,7 +21,9 @@ type server struct {
 	address netip.AddrPort
 	inbound atomic.Pointer[turn.Client] // Gets what the server sends.
 	current atomic.Pointer[relay]
-	asked   int // In which generation, the last time. Guarded by the Path's mu.
+	closed  atomic.Bool
+	asked   int             // In which generation, the last time. Guarded by the Path's mu.
+	pending <-chan struct{} // Closed when the last allocation has been made, or has failed. Gathering is one at a time.
 
 	mu     sync.Mutex // Guards mapped. Gathering is one at a time.
 	mapped netip.AddrPort
@@ -73,6 +75,15 @@ const firstRetry = 250 * time.Millisecond
 // gather asks the server for the socket's public address, and for a relay where it has credentials. It keeps a relay
 // that is still there.
 func (s *server) gather(ctx context.Context, c credential, family turn.RequestedAddressFamily, found func(*relay), mapped func(netip.AddrPort)) error {
+	if s.pending != nil { // Of the generation before.
+		s.ask(s.inbound.Load(), mapped)
+		select {
+		case <-s.pending:
+			s.pending = nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	kept, client := s.current.Load(), s.inbound.Load()
 	if kept == nil || client == nil {
 		var err error
@@ -100,18 +111,54 @@ func (s *server) gather(ctx context.Context, c credential, family turn.Requested
 		}
 		answer = s.ask(client, mapped)
 	}
-	conn, err := client.AllocateWithContext(ctx)
+	r, err := s.allocate(ctx, client, c.host)
 	if err != nil {
 		return err
 	}
-	r, err := s.path.newRelay(conn, client, s.address, c.host, "udp", nil)
-	if err != nil {
-		return err
-	}
-	s.current.Store(r)
 	found(r)
 	s.setMapped(wait(ctx, answer))
 	return nil
+}
+
+// allocate makes an allocation. It goes on when ctx ends: the server may have made it, and would refuse every other one from the
+// same socket for minutes.
+func (s *server) allocate(ctx context.Context, client *turn.Client, host string) (*relay, error) {
+	var (
+		made   *relay
+		failed error
+		done   = make(chan struct{})
+	)
+	if !s.path.tasks.Run(func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(s.path.ctx, gatherTimeout)
+		defer cancel()
+		made, failed = s.allocateNow(ctx, client, host)
+	}) {
+		return nil, net.ErrClosed
+	}
+	s.pending = done
+	select {
+	case <-done:
+		s.pending = nil
+		return made, failed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *server) allocateNow(ctx context.Context, client *turn.Client, host string) (*relay, error) {
+	conn, err := client.AllocateWithContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.path.newRelay(conn, client, s.address, host, "udp", nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.current.Store(r); s.closed.Load() { // Close did not see it.
+		s.close()
+	}
+	return r, nil
 }
 
 // renew makes a client for a new allocation. Nobody would hand answers to the former one any more.
@@ -163,6 +210,7 @@ func (s *server) setMapped(a netip.AddrPort) {
 }
 
 func (s *server) close() {
+	s.closed.Store(true)
 	if r := s.current.Swap(nil); r != nil {
 		r.close()
 	}

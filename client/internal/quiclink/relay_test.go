@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +196,78 @@ func TestFormerServer(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	exchange(t, a, b, 1<<10)
+}
+
+// slowAnswers passes datagrams of one client on to a server, and loses the answers that say that there is an allocation, until it is told
+// to pass them, too.
+type slowAnswers struct {
+	*net.UDPConn
+	lost chan struct{} // Holds one: an answer was lost.
+	pass atomic.Bool
+}
+
+func startSlowAnswers(t *testing.T, server net.Addr) *slowAnswers {
+	t.Helper()
+	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := net.DialUDP("udp4", nil, server.(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &slowAnswers{UDPConn: front, lost: make(chan struct{}, 1)}
+	t.Cleanup(func() { _, _ = front.Close(), back.Close() })
+	var client atomic.Pointer[net.UDPAddr]
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := front.ReadFromUDP(b)
+			if err != nil {
+				return
+			}
+			client.Store(from)
+			_, _ = back.Write(b[:n])
+		}
+	}()
+	go func() {
+		const allocated = "\x01\x03"
+		b := make([]byte, 2048)
+		for {
+			n, err := back.Read(b)
+			switch {
+			case errors.Is(err, net.ErrClosed):
+				return
+			case err != nil:
+			case n > 2 && string(b[:2]) == allocated && !s.pass.Load():
+				signal(s.lost)
+			default:
+				_, _ = front.WriteToUDP(b[:n], client.Load())
+			}
+		}
+	}()
+	return s
+}
+
+// TestRestartWhileAllocating restarts while the server has made an allocation, and this side does not know of it. The server has one for
+// each socket, and refuses another.
+func TestRestartWhileAllocating(t *testing.T) {
+	server := startTURN(t)
+	slow := startSlowAnswers(t, server.udp)
+	server.udp = slow.LocalAddr()
+	a, b := pairOf(t, func(a, b *link.Config) { a.RelayOnly, a.ICEServers = true, server.servers("udp") })
+	<-slow.lost
+	before := ufragOf(a)
+	a.Restart()
+	for ctx := within(t); ufragOf(a) == before; {
+		select {
+		case <-ctx.Done():
+			t.Fatal("it did not restart")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	slow.pass.Store(true)
 	exchange(t, a, b, 1<<10)
 }
 
