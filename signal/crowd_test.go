@@ -117,6 +117,9 @@ func TestLogInAmongMany(t *testing.T) {
 	if costs[1].memory > 2*costs[0].memory || costs[1].total > 2*costs[0].total || costs[1].locked > 2*costs[0].locked {
 		t.Errorf("memory, time and locked time of a log-in among 20,000 are %.0f, among 100 they are %.0f", costs[1], costs[0])
 	}
+	if most := float64(50 * time.Microsecond); costs[1].locked > most {
+		t.Errorf("a log-in among 20,000 locks the server for %.0f ns, and may for %.0f", costs[1].locked, most)
+	}
 }
 
 // TestNewsAreShared holds that members who hear of the same part of what has changed share its text, which counts once among the bytes that

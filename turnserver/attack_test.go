@@ -111,6 +111,7 @@ func attacks() []attack {
 		{"what peers send while a client moves", "", lostInMove},
 		{"permissions without end", "", TestPermissionLimit},
 		{"requests without end, each of which changes something", "", TestRequestsPerSecond},
+		{"requests of a session without a relay, to have signaling look for its user", "", TestUsersAreNotLookedUpForNothing},
 		{"the kernel's table of flows, taken by one user", "", TestOffloadedShares},
 		{"one request that names a peer a hundred times, or a hundred peers", "", TestPermissionsDoNotHoldTheLoop},
 		{"a limit of bandwidth, again and again with new allocations", "", TestBudgetOutlives},

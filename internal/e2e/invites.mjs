@@ -54,6 +54,9 @@ export async function invites(stage, plan, step) {
   /** @param {string} name @param {string} link */
   const open = async (name, link) => {
     const page = await stage.page(browser, name, { camera: false }); // Five pictures would be too much for a small machine.
+    await page.addInitScript(() => { // A phone shares; Chromium on Linux does not.
+      navigator.share = async (data) => void Object.assign(globalThis, { shared: data?.url });
+    });
     await page.goto(link);
     return page;
   };
@@ -87,6 +90,9 @@ export async function invites(stage, plan, step) {
 
   const dialog = await openDialog(ann.page);
   if ((await scanned(ann.page)) !== link) throw new Error(`the QR code says ${await scanned(ann.page)}, and not ${link}`);
+  await ann.page.getByTestId('invite-share').click();
+  const shared = await ann.page.evaluate(() => /** @type {any} */ (globalThis).shared);
+  if (shared !== link) throw new Error(`ann shared ${shared}, and not ${link}`);
   await dialog.locator('summary').click();
   await ann.page.getByTestId('invite-uses').selectOption('1');
   await ann.page.getByTestId('invite-role').selectOption('member');
