@@ -25,8 +25,9 @@ const (
 	comeBack  = 30 * time.Second // for a sender that is gone in the middle: it may have lost its network
 	lookAgain = time.Second      // between two looks for it
 
-	renewal      = 5 * time.Minute // before its end, a code of somebody who is served is renewed
-	renewAgain   = 5 * time.Second // after the server did not answer
+	codeLife     = 10 * time.Minute // as the server has it: its clock may be another one
+	renewal      = 5 * time.Minute  // before its end, a code of somebody who is served is renewed
+	renewAgain   = 5 * time.Second  // after the server did not answer
 	renewTime    = 10 * time.Second
 	maxStrangers = 8 // that may come, prove nothing and leave, before their seats are lost
 )
@@ -361,7 +362,6 @@ type seats struct {
 	left      int                   // that the server has, as far as this side knows
 	met       map[*client.Peer]bool // who is in the room; true: it has proved to know the code
 	strangers int                   // who came, proved nothing, and left
-	life      time.Duration         // of a code, from its beginning or renewal
 	busy      bool                  // the server is being asked
 	next      time.Time             // not before this time again
 	expires   time.Time
@@ -375,8 +375,8 @@ type renewed struct {
 }
 
 func newSeats(s *sending) *seats {
-	return &seats{s: s, renewed: make(chan renewed, 1), timer: time.NewTimer(time.Until(s.slot.Expires)), left: s.to,
-		met: map[*client.Peer]bool{}, expires: s.slot.Expires, life: time.Until(s.slot.Expires)}
+	return &seats{s: s, renewed: make(chan renewed, 1), timer: time.NewTimer(codeLife), left: s.to,
+		met: map[*client.Peer]bool{}, expires: time.Now().Add(codeLife)}
 }
 
 func (t *seats) stop() { t.timer.Stop() }
@@ -454,7 +454,7 @@ func (t *seats) settle(r renewed) {
 	t.busy = false
 	switch {
 	case r.err == nil:
-		t.left, t.expires, t.next = r.seats, time.Now().Add(t.life), time.Now()
+		t.left, t.expires, t.next = r.seats, time.Now().Add(codeLife), time.Now()
 	case client.CodeOf(r.err) == client.CodeNoSuchCode:
 		t.forgotten = true
 	default:

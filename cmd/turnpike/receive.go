@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -60,13 +59,45 @@ func (p *program) receive(ctx context.Context, args []string) error {
 	if err != nil {
 		return cutShort(ctx, err)
 	}
-	return p.receiveBy(ctx, c, base, &f, q)
+	made, err := makeFolder(f.output)
+	if err != nil {
+		return err
+	}
+	if err := p.receiveBy(ctx, c, base, &f, q); err != nil {
+		if made {
+			_ = os.Remove(f.output) // if there is nothing in it
+		}
+		return err
+	}
+	return nil
+}
+
+// makeFolder makes the folder to write into, if it is not there, before the code is used.
+func makeFolder(name string) (made bool, err error) {
+	if name == "-" {
+		return false, nil
+	}
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, os.MkdirAll(name, 0o755)
+	case err == nil && !info.IsDir():
+		err = fmt.Errorf("%s is no folder; --output names the folder to write into", name)
+	}
+	return false, err
 }
 
 // serverNamed returns the server that somebody without an account means.
 func (p *program) serverNamed(name string) (string, error) {
-	if name = cmp.Or(name, p.getenv("TURNPIKE_SERVER")); name == "" {
+	from := "--server"
+	if name == "" {
+		name, from = p.getenv("TURNPIKE_SERVER"), "TURNPIKE_SERVER"
+	}
+	switch {
+	case name == "":
 		return p.lastServer()
+	case strings.Contains(name, "#"):
+		return "", fmt.Errorf("the URL of %s has more in it than a server's, and others on this machine can see arguments; give the server alone, and the code when you are asked", from)
 	}
 	return serverURL(name)
 }
@@ -98,14 +129,8 @@ func (p *program) receiveBy(ctx context.Context, c code.Code, base string, f *re
 // take has the files come, and says what became of them.
 func (p *program) take(ctx context.Context, r *receiving, f *receiveFlags, q *questioner) error {
 	o := filetransfer.ReceiverOptions{Dir: f.output, Progress: &filetransfer.Progress{}}
-	var made string
 	if f.output == "-" {
 		o.Dir, o.Output = "", p.stdout
-	} else if _, err := os.Stat(f.output); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(f.output, 0o755); err != nil {
-			return err
-		}
-		made = f.output
 	}
 	t := &taking{p: p, r: r, f: f, q: q, progress: o.Progress}
 	o.Accept, o.Overwrite, o.Left = t.agrees, t.overwrites, t.left
@@ -121,9 +146,6 @@ func (p *program) take(ctx context.Context, r *receiving, f *receiveFlags, q *qu
 	}
 	stop()
 	<-shown
-	if made != "" && err != nil {
-		_ = os.Remove(made) // if there is nothing in it
-	}
 	if err != nil {
 		return t.failed(ctx, err)
 	}

@@ -320,7 +320,7 @@ func (s *sending) fail(why error) {
 	s.mu.Unlock()
 	s.burn()
 	if first && others > 0 {
-		s.v.status.print("%v; %s goes on", why, counted(others, "transfer"))
+		s.v.status.print("%v; transfers that run go on", why)
 	}
 	s.wake()
 }

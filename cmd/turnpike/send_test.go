@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"example.org/turnpike/internal/filetransfer"
 )
@@ -45,6 +47,44 @@ func TestBut(t *testing.T) {
 	}{{0, 0, ""}, {1, 0, " but 1 file that failed"}, {0, 2, " but 2 files that it did not want"}, {3, 1, " but 3 files that failed and 1 file that it did not want"}} {
 		if got := but(row.failed, row.skipped); got != row.want {
 			t.Errorf("%d, %d: %q", row.failed, row.skipped, got)
+		}
+	}
+}
+
+// TestSendIsOver: a sender ends when all have everything, or when nobody else can come and nobody is served, and says which it is.
+func TestSendIsOver(t *testing.T) {
+	live := func() *seats { return &seats{expires: time.Now().Add(time.Hour)} }
+	dead := func() *seats { return &seats{expires: time.Now().Add(-time.Second)} }
+	somebody := map[[32]byte]*receiver{{}: {}}
+	for _, row := range []struct {
+		name  string
+		s     *sending
+		seats *seats
+		over  bool
+		want  string
+	}{
+		{"nobody has come yet", &sending{to: 1}, live(), false, ""},
+		{"all have everything", &sending{to: 2, served: 2}, live(), true, ""},
+		{"all have come, and a file has failed", &sending{to: 1, served: 1, failed: 2}, live(), true, "2 files did not arrive"},
+		{"some do not want it", &sending{to: 2, served: 1, declined: 1}, live(), true, "1 receiver did not want what was sent"},
+		{"one more may come", &sending{to: 2, served: 1}, live(), false, ""},
+		{"the code has run out", &sending{to: 1}, dead(), true, "the code has run out, and nobody used it; run this again for a new one"},
+		{"it has run out while somebody is served", &sending{to: 1, receivers: somebody}, dead(), false, ""},
+		{"it has run out for the second", &sending{to: 2, served: 1}, dead(), true, "the code has run out; 1 of 2 receivers have everything"},
+		{"it has run out for one who left", &sending{to: 1, broken: "tower"}, dead(), true,
+			"tower left before it had everything, and the code has run out; run this again, and it goes on with the new code"},
+		{"the server has forgotten it", &sending{to: 1}, &seats{forgotten: true, expires: live().expires}, true,
+			"the server has forgotten the code, because it was started anew, and nobody used it; run this again for a new one"},
+		{"it is burnt", &sending{to: 1, burnt: errors.New("burnt")}, live(), true, "burnt"},
+		{"it is burnt while somebody is served", &sending{to: 2, burnt: errors.New("burnt"), receivers: somebody}, live(), false, ""},
+	} {
+		over, err := row.s.over(row.seats)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if over != row.over || got != row.want {
+			t.Errorf("%s: %v, %q, want %v, %q", row.name, over, got, row.over, row.want)
 		}
 	}
 }
