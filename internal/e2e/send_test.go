@@ -53,6 +53,15 @@ func (n *sendLab) receiver(t *testing.T, kind netlab.Kind) *terminal {
 	return term
 }
 
+// machine has the sender's host join the server, and returns its shell.
+func (n *sendLab) machine(t *testing.T, name string) *terminal {
+	t.Helper()
+	term := openTerminal(t, n.senderHost, n.ca, "")
+	link := n.s.link(t, n.config, "home", "--role", "member")
+	term.start(t, strings.NewReader(link), "join", "--name", name).exits(t, 0)
+	return term
+}
+
 // slow puts a line of so many Mbit/s before the sender, so that something can happen in the middle of a transfer.
 func (n *sendLab) slow(mbits int64) {
 	way := netlab.Way{Delay: 2 * time.Millisecond, Rate: mbits * 1_000_000, Queue: 256 << 10}
@@ -329,11 +338,17 @@ func TestSenderEnds(t *testing.T) {
 	}{
 		{"Ctrl-C", func(t *testing.T, _ *sendLab, v *verb) { v.interrupt(t) }, "turnpike: laptop has "},
 		{"killed", func(t *testing.T, _ *sendLab, v *verb) { _ = v.cmd.Process.Kill() }, "turnpike: laptop is gone, and has not come back within 30s"},
+		{"revoked", func(t *testing.T, n *sendLab, _ *verb) {
+			n.s.run(t, "machines", "--config", n.config, "--revoke", "laptop")
+		}, "turnpike: the server has thrown laptop out before the end"},
 		{"thrown out", func(t *testing.T, n *sendLab, _ *verb) { n.throwOut(t, "laptop") }, "turnpike: the server has thrown laptop out before the end"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			n := newSendLab(t, netlab.PortRestricted)
 			n.slow(160)
+			if test.name == "revoked" {
+				n.sender = n.machine(t, "laptop")
+			}
 			t.Parallel()
 			const size = 32 << 20
 			to := n.receiver(t, netlab.PortRestricted)
