@@ -68,6 +68,7 @@ func (b *peerBench) rows() []peerRow {
 		{"The sender's network changes: silence", "silence", "%.2f s", goal("≤ 3 s"), ours},
 		{"Likewise: until it is direct again", "direct again", "%.2f s", goal("≤ 15 s"), ours},
 		{"A file, direct", "send, direct", "%.1f MB/s", ratioTo(overCroc, "%.1f of croc's", "≥ 3"), beside},
+		{"Likewise, croc with --no-compress", "send, uncompressed", "%.1f MB/s", ratioTo(overCroc, "%.1f of croc's", ""), beside},
 		{"A file, relayed", "send, relayed", "%.1f MB/s", ratioTo(overCroc, "%.1f of croc's", "≥ 1.5"), beside},
 		{"A file across the long line, 0.1 % lost", "send, 0.1 % lost", "%.2f MB/s", ratioToFigure(overTCP, "long line, 0.1 % lost", "%.2f of TCP's", "≥ 2"), ours},
 		{"The same, 1 % lost", "send, 1 % lost", "%.2f MB/s", ratioToFigure(overTCP, "long line, 1 % lost", "%.2f of TCP's", "≥ 2"), ours},

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -203,7 +204,7 @@ func (n sendLab) send(t *testing.T, file string, flags ...string) time.Duration 
 }
 
 // croc sends a file with croc, likewise. Its relay is on a host of its own, as between two networks.
-func (n sendLab) croc(t *testing.T, croc, file string) time.Duration {
+func (n sendLab) croc(t *testing.T, croc, file string, flags ...string) time.Duration {
 	t.Helper()
 	relay := n.lab.Public("relay")
 	startOn(t, relay, nil, nil, croc, "relay")
@@ -212,11 +213,12 @@ func (n sendLab) croc(t *testing.T, croc, file string) time.Duration {
 	awaitPort(t, relay, 9009)
 	env := []string{"CROC_SECRET=7321-crossover-clockwork"}
 	at := relay.Addr().String() + ":9009"
-	sender := startOn(t, n.sender, nil, env, croc, "--relay", at, "--ignore-stdin", "--disable-clipboard", "--no-compress", "send", "--no-local", file)
+	global := append([]string{"--relay", at, "--ignore-stdin", "--disable-clipboard"}, flags...)
+	sender := startOn(t, n.sender, nil, env, croc, append(slices.Clone(global), "send", "--no-local", file)...)
 	sender.says(t, "On the other computer")
 	dir := t.TempDir()
 	begin := monotonic()
-	receiver := startOn(t, n.receiver, nil, env, croc, "--relay", at, "--ignore-stdin", "--no-compress", "--yes", "--overwrite", "--out", dir)
+	receiver := startOn(t, n.receiver, nil, env, croc, append(global, "--yes", "--overwrite", "--out", dir)...)
 	receiver.exits(t)
 	took := monotonic() - begin
 	sender.exits(t)
@@ -266,7 +268,8 @@ func (b *peerBench) measureSendLine(t *testing.T, figure string, loss float64, s
 	b.recordFile(t, figure, overQUIC, size, n.send(t, fileOf(t, size)))
 }
 
-// measureSend measures files where nothing is in between. croc relays them, and so the same measurement is in both rows.
+// measureSend measures files where nothing is in between. croc relays them, and so the same measurement is in both rows. The files have random
+// bytes: without its compression, which people must turn off, croc is faster.
 func (b *peerBench) measureSend(t *testing.T, name, croc string) {
 	n := newSendLab(t)
 	n.singleSegments(t)
@@ -275,10 +278,15 @@ func (b *peerBench) measureSend(t *testing.T, name, croc string) {
 		took := n.croc(t, croc, file)
 		b.recordFile(t, "send, direct", name, b.file, took)
 		b.recordFile(t, "send, relayed", name, b.file, took)
+		n = newSendLab(t)
+		n.singleSegments(t)
+		b.recordFile(t, "send, uncompressed", name, b.file, n.croc(t, croc, file, "--no-compress"))
 		return
 	}
 	n.serve(t)
-	b.recordFile(t, "send, direct", name, b.file, n.send(t, file))
+	took := n.send(t, file)
+	b.recordFile(t, "send, direct", name, b.file, took)
+	b.recordFile(t, "send, uncompressed", name, b.file, took)
 	b.recordFile(t, "send, relayed", name, b.file, n.send(t, file, "--relayed"))
 }
 
