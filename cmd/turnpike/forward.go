@@ -71,7 +71,7 @@ func (p *program) forward(ctx context.Context, args []string) error {
 		return err
 	}
 	defer v.leave()
-	return stopped(ctx, v.forward(ctx, all, strings.ToLower(rest[0]), flags.wait))
+	return stopped(ctx, v.because(v.forward(ctx, all, strings.ToLower(rest[0]), flags.wait)))
 }
 
 // stopped is no error if Ctrl-C has ended a command that runs until then.
@@ -118,10 +118,10 @@ func (v *visit) forward(ctx context.Context, all forwards, name string, wait tim
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil)
-	asking := &forward.Client{Ask: far.ask, Wait: wait, Places: make(forward.Places, forward.MaxOpen)}
+	asker := &forward.Client{Ask: far.ask, Wait: wait, Places: make(forward.Places, forward.MaxOpen)}
 	said := v.status.seldom()
-	asking.Failed = func(s forward.Spec, err error) { said("%s", why(name, s, err)) }
-	running.Go(func() { cancel(v.serveBack(ctx, asking, far)) })
+	asker.Failed = func(s forward.Spec, err error) { said("%s", why(name, s, err)) }
+	running.Go(func() { cancel(v.serveBack(ctx, asker, far)) })
 	if err := far.find(ctx, wait); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
@@ -132,7 +132,7 @@ func (v *visit) forward(ctx context.Context, all forwards, name string, wait tim
 		if one.kind == 'R' {
 			asked++
 		}
-		running.Go(func() { one.serve(ctx, asking, v.status, name, made) })
+		running.Go(func() { one.serve(ctx, asker, v.status, name, made) })
 	}
 	for range asked {
 		if err := <-made; err != nil && ctx.Err() == nil {
@@ -144,24 +144,24 @@ func (v *visit) forward(ctx context.Context, all forwards, name string, wait tim
 }
 
 // serve says what one forward has made, and carries it until ctx ends. made hears once of a forward at the machine.
-func (one oneForward) serve(ctx context.Context, asking *forward.Client, status *statusLines, name string, made chan<- error) {
+func (one oneForward) serve(ctx context.Context, asker *forward.Client, status *statusLines, name string, made chan<- error) {
 	switch {
 	case one.kind == 'R':
 		var once sync.Once
 		tell := func(err error) { once.Do(func() { made <- err }) }
-		tell(asking.ServeRemote(ctx, one.spec, func(address string) {
+		tell(asker.ServeRemote(ctx, one.spec, func(address string) {
 			status.print("forwards %s%s at %s to %s here", udpMark(one.spec), address, name, one.spec.To)
 			tell(nil)
 		}))
 	case one.kind == 'D':
 		status.print("forwards SOCKS5 on %s to what %s allows", one.listener.Addr(), name)
-		asking.ServeSOCKS(ctx, one.listener, one.spec)
+		asker.ServeSOCKS(ctx, one.listener, one.spec)
 	case one.spec.UDP:
 		status.print("forwards %s%s to %s at %s", udpMark(one.spec), one.socket.LocalAddr(), one.spec.To, name)
-		asking.ServeUDP(ctx, one.socket, one.spec)
+		asker.ServeUDP(ctx, one.socket, one.spec)
 	default:
 		status.print("forwards %s to %s at %s", one.listener.Addr(), one.spec.To, name)
-		asking.ServeTCP(ctx, one.listener, one.spec)
+		asker.ServeTCP(ctx, one.listener, one.spec)
 	}
 }
 
@@ -184,7 +184,7 @@ func why(name string, s forward.Spec, err error) string {
 }
 
 // serveBack takes the connections to listeners that the machine has made for us, and no other stream. It returns why it cannot any more.
-func (v *visit) serveBack(ctx context.Context, asking *forward.Client, far *farSide) error {
+func (v *visit) serveBack(ctx context.Context, asker *forward.Client, far *farSide) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
@@ -200,7 +200,7 @@ func (v *visit) serveBack(ctx context.Context, asking *forward.Client, far *farS
 		if err != nil {
 			return err
 		}
-		serving.Go(func() { asking.ServeBack(ctx, conn) })
+		serving.Go(func() { asker.ServeBack(ctx, conn) })
 	}
 }
 
@@ -214,15 +214,22 @@ type farSide struct {
 	last *client.Peer // that has taken a stream; guarded by mu
 }
 
-// sessions lists those that are there, the one first that has taken a stream before.
+// sessions lists those that are there. First comes the one that has taken a stream before, last those that the server does not reach.
 func (f *farSide) sessions() []*client.Peer {
 	f.mu.Lock()
 	last := f.last
 	f.mu.Unlock()
 	there := slices.DeleteFunc(f.visit.room.Peers(), func(peer *client.Peer) bool { return !f.is(peer) })
-	if i := slices.Index(there, last); i > 0 {
-		there[0], there[i] = there[i], there[0]
+	rank := func(peer *client.Peer) int {
+		switch {
+		case peer.Away():
+			return 2
+		case peer != last:
+			return 1
+		}
+		return 0
 	}
+	slices.SortStableFunc(there, func(a, b *client.Peer) int { return rank(a) - rank(b) })
 	return there
 }
 

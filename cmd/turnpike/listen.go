@@ -56,7 +56,7 @@ func (p *program) listen(ctx context.Context, args []string) error {
 	if len(from) == 0 {
 		v.status.print("nobody may connect: pass --from with the machines that may, such as --from laptop")
 	}
-	return stopped(ctx, v.serve(ctx, server, from))
+	return stopped(ctx, v.because(v.serve(ctx, server, from)))
 }
 
 func whatMay(s *forward.Server) string {

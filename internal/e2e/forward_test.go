@@ -350,7 +350,7 @@ func TestForwardAway(t *testing.T) {
 			if _, err := open.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 				t.Errorf("an open connection has ended with %v", err)
 			}
-			if _, err := dialFrom(t, near.host, to).Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			if err := readFrom(near.host, to); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("a new connection has ended with %v", err)
 			}
 			again := listen()
@@ -362,6 +362,18 @@ func TestForwardAway(t *testing.T) {
 			again.exits(t, 0)
 		})
 	}
+}
+
+// readFrom connects from a host, and returns how reading a byte ends. A reset may come before the connection counts as made.
+func readFrom(host *netlab.Host, to netip.AddrPort) error {
+	conn, err := host.DialTCP(to, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
+	_, err = conn.Read(make([]byte, 1))
+	return err
 }
 
 // dialUntil connects until an echo comes: a forward that waits for its peer refuses meanwhile.
@@ -397,7 +409,7 @@ func TestForwardRefused(t *testing.T) {
 	listening.says(t, "listens as nas in the room home for laptop: localhost:"+port)
 
 	others := mallory.start(t, nil, "forward", "-L", "0:localhost:"+port, "nas")
-	if _, err := dialFrom(t, mallory.host, others.forwarded(t, "localhost:"+port)).Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	if err := readFrom(mallory.host, others.forwarded(t, "localhost:"+port)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a machine that is not named has read %v", err)
 	}
 	others.says(t, "nas refuses: mallory may not connect; it takes turnpike listen --from mallory")
@@ -426,10 +438,21 @@ func TestForwardRefused(t *testing.T) {
 		t.Error("a revoked machine is connected")
 	}
 	forwarding.exits(t, 1)
+	forwarding.says(t, "turnpike: "+publicURL+" has ended the session of laptop: the machine was revoked, or thrown out")
 	t.Logf("the end came %v after the revocation: %s", time.Since(revoked), forwarding.stderr.String())
 	late := near.start(t, nil, "forward", "-L", "0:localhost:"+port, "nas")
 	late.exits(t, 1)
 	late.says(t, "was revoked")
+
+	// Another machine gets the name nas. Who has met the former one notices.
+	s.run(t, "machines", "--config", config, "--revoke", "nas")
+	listening.exits(t, 1)
+	listening.says(t, "turnpike: "+publicURL+" has ended the session of nas: the machine was revoked, or thrown out")
+	other := openMachine(t, s, config, ca, far.host, "home", "nas")
+	other.start(t, nil, "listen", "--allow", port, "--from", "mallory").says(t, "listens as nas")
+	fooled := mallory.start(t, nil, "forward", "-L", "0:localhost:"+port, "nas")
+	fooled.exits(t, 1)
+	fooled.says(t, "turnpike: nas has another key than the one that is pinned here")
 }
 
 // maxListenMemory is in KiB, for 100 connections.

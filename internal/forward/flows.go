@@ -148,6 +148,9 @@ func (one *flow) run(ctx context.Context, open func(context.Context) (Stream, er
 			if _, err := stream.Write(sending); err != nil {
 				return
 			}
+			if cap(sending) > maxFrame {
+				sending = nil // a burst is over
+			}
 		case <-idle.C:
 			silent := time.Duration(one.of.now() - one.last.Load())
 			if silent >= flowIdle {
@@ -172,8 +175,8 @@ func (one *flow) forget() {
 func eachDatagram(stream io.Reader, take func([]byte)) error {
 	from := bufio.NewReader(stream)
 	buffer := make([]byte, 2048)
+	var length [lengthSize]byte
 	for {
-		var length [lengthSize]byte
 		if _, err := io.ReadFull(from, length[:]); err != nil {
 			return err
 		}

@@ -19,11 +19,14 @@ type tcpConn interface {
 // The size of a copying buffer: it begins small, for connections that wait or chat, and grows with what comes at once.
 const (
 	smallBuffer = 4 << 10
+	joinBuffer  = 32 << 10 // of one of many connections
 	largeBuffer = 128 << 10
 )
 
 // Copy copies until from has ended, in pieces as large as what comes at once.
-func Copy(to io.Writer, from io.Reader) error {
+func Copy(to io.Writer, from io.Reader) error { return copyUpTo(largeBuffer, to, from) }
+
+func copyUpTo(largest int, to io.Writer, from io.Reader) error {
 	buffer := make([]byte, smallBuffer)
 	for {
 		n, err := from.Read(buffer)
@@ -38,7 +41,7 @@ func Copy(to io.Writer, from io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if n == len(buffer) && n < largeBuffer {
+		if n == len(buffer) && n < largest {
 			buffer = make([]byte, 2*n)
 		}
 	}
@@ -52,14 +55,14 @@ func Join(ctx context.Context, stream Stream, local net.Conn) {
 	var back error
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		if back = Copy(stream, local); back == nil {
+		if back = copyUpTo(joinBuffer, stream, local); back == nil {
 			back = stream.CloseWrite()
 		}
 		if back != nil {
 			broken(stream, local) // the other side may wait for an answer, and send nothing that would find the connection gone
 		}
 	})
-	err := Copy(local, stream)
+	err := copyUpTo(joinBuffer, local, stream)
 	if err == nil {
 		err = closeWrite(local)
 	}

@@ -38,6 +38,20 @@ func TestRemote(t *testing.T) {
 	if got := exchange(t, dialUDP(t, <-addresses), []byte("hello")); string(got) != ">hello" {
 		t.Errorf("%q came back", got)
 	}
+	count := func() int {
+		b.server.mu.Lock()
+		defer b.server.mu.Unlock()
+		return b.server.total
+	}
+	if n := count(); n < 3 { // two listeners, and the flow
+		t.Errorf("%d streams are counted", n)
+	}
+	b.breaks()
+	b.end()
+	b.running.Wait()
+	if n := count(); n != 0 {
+		t.Errorf("at the end %d streams are counted", n)
+	}
 }
 
 // TestRemoteRefused: a peer that allows nothing says so, and that ends the forward at its start.

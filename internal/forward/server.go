@@ -3,6 +3,7 @@ package forward
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -181,7 +182,7 @@ func (s *Server) listen(ctx context.Context, from From, stream Stream) {
 			return
 		}
 		address = socket.LocalAddr().String()
-		serve = func() { serveFlows(ctx, socket, s.Wait, open, func(error) {}) }
+		serve = func() { serveFlows(ctx, socket, s.Wait, s.counted(from.Name, open), func(error) {}) }
 	} else {
 		listener, err := spec.ListenTCP(ctx)
 		if err != nil {
@@ -205,6 +206,31 @@ func (s *Server) listen(ctx context.Context, from From, stream Stream) {
 	serve()
 	stream.Reset()
 	<-ended
+}
+
+// counted counts the streams of an open for a peer, until they are reset, as all of UDP are.
+func (s *Server) counted(name string, open func(context.Context) (Stream, error)) func(context.Context) (Stream, error) {
+	return func(ctx context.Context) (Stream, error) {
+		if why := s.enter(name); why != "" {
+			return nil, errors.New(why)
+		}
+		stream, err := open(ctx)
+		if err != nil {
+			s.leave(name)
+			return nil, err
+		}
+		return countedStream{stream, sync.OnceFunc(func() { s.leave(name) })}, nil
+	}
+}
+
+type countedStream struct {
+	Stream
+	leave func()
+}
+
+func (c countedStream) Reset() {
+	c.Stream.Reset()
+	c.leave()
 }
 
 // back takes a connection to the peer that has asked for the listener.

@@ -114,7 +114,7 @@ func parseBind(text string) (string, error) {
 	switch text {
 	case "", "*":
 		return "*", nil
-	case "localhost":
+	case "localhost", "127.0.0.1":
 		return "", nil
 	}
 	return parseHost(text)

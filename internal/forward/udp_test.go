@@ -243,6 +243,21 @@ func TestFlowAllocations(t *testing.T) {
 	all.running.Wait()
 }
 
+// TestDatagramAllocations: a datagram that comes by a stream costs no heap object.
+func TestDatagramAllocations(t *testing.T) {
+	const many = 1000
+	stream := bytes.Repeat(append([]byte{1200 >> 8, 1200 & 255}, make([]byte, 1200)...), many)
+	all := testing.AllocsPerRun(10, func() {
+		n := 0
+		if err := eachDatagram(bytes.NewReader(stream), func(datagram []byte) { n += len(datagram) }); !errors.Is(err, io.EOF) || n != many*1200 {
+			t.Fatal(n, err)
+		}
+	})
+	if all > 10 { // for the stream
+		t.Errorf("%d datagrams cost %v objects", many, all)
+	}
+}
+
 // FuzzDatagrams: whatever a peer sends, each datagram that is taken is whole.
 func FuzzDatagrams(f *testing.F) {
 	f.Add([]byte{0, 1, 'x', 0, 0, 0, 2, 'a'})

@@ -50,14 +50,16 @@ func (b *budget) take(n int) bool {
 type window struct {
 	Stream
 	budget  *budget
-	writing chan struct{} // holds one, while a frame is written
-	done    chan struct{} // closed once nothing more is received
+	writing chan struct{}    // holds one, while a frame is written
+	header  [headerSize]byte // of that frame
+	done    chan struct{}    // closed once nothing more is received
 
 	readable, writable chan struct{} // hold one: the state below has changed
 
 	mu sync.Mutex
 	// Guarded by mu.
-	waiting []byte // has arrived, and is not read
+	waiting []byte // has arrived
+	read    int    // how much of it was read
 	ended   bool   // nothing more comes
 	err     error  // why the stream is broken
 	credit  int    // that the other side has given
@@ -107,8 +109,8 @@ var errProtocol = errors.New("what came is none of the protocol")
 
 func (w *window) frames(from *bufio.Reader) error {
 	buffer := make([]byte, smallBuffer)
+	var header [headerSize]byte
 	for {
-		var header [headerSize]byte
 		if _, err := io.ReadFull(from, header[:]); err != nil {
 			return err
 		}
@@ -123,7 +125,7 @@ func (w *window) frames(from *bufio.Reader) error {
 				if err != nil {
 					return err
 				}
-				if n -= size; size == len(buffer) && size < largeBuffer {
+				if n -= size; size == len(buffer) && size < joinBuffer {
 					buffer = make([]byte, 2*size)
 				}
 			}
@@ -150,8 +152,12 @@ func (w *window) frames(from *bufio.Reader) error {
 func (w *window) put(b []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ended || len(w.waiting)+w.owed+len(b) > w.size {
+	if w.ended || len(w.waiting)-w.read+w.owed+len(b) > w.size {
 		return false
+	}
+	if w.read > 0 && len(w.waiting)+len(b) > cap(w.waiting) {
+		w.waiting = append(w.waiting[:0], w.waiting[w.read:]...)
+		w.read = 0
 	}
 	w.waiting = append(w.waiting, b...)
 	wake(w.readable)
@@ -170,10 +176,12 @@ func (w *window) mayWrite(n int) bool {
 func (w *window) Read(b []byte) (int, error) {
 	for {
 		w.mu.Lock()
-		n := copy(b, w.waiting)
-		w.waiting = w.waiting[n:]
-		if len(w.waiting) == 0 && cap(w.waiting) > maxFrame {
-			w.waiting = nil // an idle connection costs nothing
+		n := copy(b, w.waiting[w.read:])
+		if w.read += n; w.read == len(w.waiting) {
+			w.waiting, w.read = w.waiting[:0], 0
+			if cap(w.waiting) > maxFrame {
+				w.waiting = nil // a connection that rests costs little
+			}
 		}
 		credit := w.owe(n)
 		ended, err := w.ended, w.err
@@ -201,7 +209,7 @@ func (w *window) owe(n int) (credit int) {
 	}
 	credit, w.owed = w.owed, 0
 	now := time.Now()
-	if len(w.waiting) == 0 && w.size < mostWindow && now.Sub(w.given) < growsWithin && w.budget.take(w.size) {
+	if w.read == len(w.waiting) && w.size < mostWindow && now.Sub(w.given) < growsWithin && w.budget.take(w.size) {
 		credit += w.size
 		w.size *= 2
 	}
@@ -242,12 +250,11 @@ func (w *window) CloseWrite() error { return w.frame(frameEnd, 0, nil) }
 
 // frame writes one. It waits for the network alone: the other side takes all that it has given credit for.
 func (w *window) frame(kind byte, n int, data []byte) error {
-	var header [headerSize]byte
-	binary.BigEndian.PutUint32(header[:], uint32(n))
-	header[0] = kind
 	w.writing <- struct{}{}
 	defer func() { <-w.writing }()
-	if _, err := w.Stream.Write(header[:]); err != nil || len(data) == 0 {
+	binary.BigEndian.PutUint32(w.header[:], uint32(n))
+	w.header[0] = kind
+	if _, err := w.Stream.Write(w.header[:]); err != nil || len(data) == 0 {
 		return err
 	}
 	_, err := w.Stream.Write(data)
@@ -274,5 +281,5 @@ func (w *window) release() {
 	defer w.mu.Unlock()
 	w.budget.taken.Add(int64(firstWindow - w.size))
 	w.size = firstWindow
-	w.waiting = nil
+	w.waiting, w.read = nil, 0
 }

@@ -43,7 +43,7 @@ func TestWindow(t *testing.T) {
 	eventually(t, func() bool {
 		far.mu.Lock()
 		defer far.mu.Unlock()
-		return len(far.waiting) == firstWindow
+		return len(far.waiting)-far.read == firstWindow
 	})
 	near.mu.Lock()
 	if near.credit != 0 {
@@ -91,6 +91,26 @@ func TestWindowGrows(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// TestWindowAllocations: what is read as it comes costs no heap object.
+func TestWindowAllocations(t *testing.T) {
+	near, far, _ := windows(t)
+	data, got := make([]byte, 8<<10), make([]byte, 8<<10)
+	carry := func() {
+		if _, err := near.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(far, got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 { // until the buffers have grown
+		carry()
+	}
+	if n := testing.AllocsPerRun(1000, carry); n >= 1 {
+		t.Errorf("a message costs %v objects", n)
+	}
+}
 
 // TestWindowEnds: an end that is none of the protocol's is a break, and a break ends those who wait.
 func TestWindowEnds(t *testing.T) {
