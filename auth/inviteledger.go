@@ -200,14 +200,21 @@ func (l *Ledger) entry(id string) LedgerEntry {
 // Poll reads the lines that other processes wrote, and returns the invites that
 // were revoked since the last call. It is cheap if there is nothing new.
 func (l *Ledger) Poll() (revoked []string, err error) {
-	changed, err := l.journal.changed()
-	if changed {
-		err = l.withLock(func() error { return nil })
-	}
+	err = l.Refresh()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	revoked, l.unreported = l.unreported, nil
 	return revoked, err
+}
+
+// Refresh reads the lines that other processes wrote. It is cheap if there is
+// nothing new.
+func (l *Ledger) Refresh() error {
+	changed, err := l.journal.changed()
+	if changed {
+		err = l.withLock(func() error { return nil })
+	}
+	return err
 }
 
 // Prune forgets the invites that expired longer ago than keep, and writes the

@@ -62,7 +62,7 @@ func (p *program) join(ctx context.Context, args []string) error {
 		return joinProblem(&order, err)
 	}
 	p.remember(a.base)
-	_, err = fmt.Fprintf(p.stdout, "this machine is %s at %s: a %s, in the room %s\nits key is %s\n", m.Name, m.Server, m.Role, harmless(m.Room), auth.EncodeMachineKey(m.Key()))
+	_, err = fmt.Fprintf(p.stdout, "this machine is %s at %s: a %s, in the room %s\nits key is %s\n", m.Name, m.Server, harmless(string(m.Role)), harmless(m.Room), auth.EncodeMachineKey(m.Key()))
 	return err
 }
 

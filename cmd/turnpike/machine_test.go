@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.org/turnpike/internal/machine"
 )
 
 // testMachine is a machine in this process, with a folder of its own.
@@ -200,6 +202,84 @@ func TestMachineName(t *testing.T) {
 	} {
 		if got := machineName(host); got != want {
 			t.Errorf("%q: %q", host, got)
+		}
+	}
+}
+
+// saidPeer is a peer as a server says that it is.
+type saidPeer struct{ id, user, name string }
+
+func (p saidPeer) ID() string   { return p.id }
+func (p saidPeer) User() string { return p.user }
+func (p saidPeer) Name() string { return p.name }
+
+// TestIdentify: whatever the server calls a peer, it has to be the machine that the user asked for.
+func TestIdentify(t *testing.T) {
+	for _, row := range []struct {
+		peer    saidPeer
+		asked   string
+		is      bool // PEER means it
+		name    string
+		vouched bool
+	}{
+		{saidPeer{"s1", "machine:nas", "nas"}, "nas", true, "nas", true},
+		{saidPeer{"s1", "machine:nas", "nas"}, "NAS", true, "nas", true},
+		{saidPeer{"s1", "machine:nas", "nas (2)"}, "nas", true, "nas", true},
+		{saidPeer{"s1", "machine:evil", "nas"}, "nas", false, "nas", false}, // another machine, shown by that name
+		{saidPeer{"s1", "turnpike:u1", "nas"}, "nas", true, "nas", false},   // somebody who has the name now
+		{saidPeer{"s1", "turnpike:u1", "zzz"}, "nas", false, "nas", false},  // called another name since
+		{saidPeer{"s1", "machine:nas", "nas"}, "s1", true, "nas", true},
+		{saidPeer{"s1", "machine:nas", "nas"}, "", false, "nas", true},
+		{saidPeer{"s1", "turnpike:u1", "Ann"}, "", false, "ann", false},
+	} {
+		if got := identify(row.peer, row.asked); hasName(row.peer, row.asked) != row.is || got != (identity{row.name, row.vouched}) {
+			t.Errorf("%+v, asked for as %q: %+v, means it: %v", row.peer, row.asked, got, hasName(row.peer, row.asked))
+		}
+	}
+}
+
+// TestInspectMachineTicket: an operator learns why the server refuses a machine.
+func TestInspectMachineTicket(t *testing.T) {
+	state := t.TempDir()
+	s := startServer("--state", state)
+	defer s.stop()
+	nas := joinMachine(t, s, state, "nas")
+	m, err := machine.Load(nas.dir, s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inspect := func() (int, string) {
+		t.Helper()
+		ticket, err := m.Ticket()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		p := &program{stdin: strings.NewReader(ticket), stdout: &stdout, stderr: &stderr}
+		return p.run(t.Context(), []string{"ticket", "--inspect", "--state", state}), stdout.String() + stderr.String()
+	}
+	if status, text := inspect(); status != 0 || !strings.Contains(text, "issuer     the machine itself") || !strings.Contains(text, "accepted   user machine:nas") {
+		t.Errorf("status %d, %s", status, text)
+	}
+	if status, _, stderr := nas.run("machines", "--state", state, "--revoke", "nas"); status != 0 {
+		t.Fatal(stderr)
+	}
+	if status, text := inspect(); status != 1 || !strings.Contains(text, "there is no machine \"nas\"") {
+		t.Errorf("revoked: status %d, %s", status, text)
+	}
+}
+
+// TestNetcheckAsMachine: netcheck signs in as the machine where guests may not.
+func TestNetcheckAsMachine(t *testing.T) {
+	state := t.TempDir()
+	s := startServer("--state", state, "--auth-guests", "never")
+	defer s.stop()
+	nas := joinMachine(t, s, state, "nas")
+	other := &testMachine{t: t, s: s, dir: t.TempDir()}
+	for m, in := range map[*testMachine]bool{nas: true, other: false} {
+		_, stdout, stderr := m.run("netcheck", s.url(), "--timeout", "500ms", "--json")
+		if refused := strings.Contains(stdout+stderr, "lets nobody in without an invite"); stdout == "" || refused == in {
+			t.Errorf("joined %v: %s%s", in, stdout, stderr)
 		}
 	}
 }

@@ -50,10 +50,12 @@ type visit struct {
 	status *statusLines
 	leave  func()
 
-	refusing sync.WaitGroup // streams that are told why nobody takes them, and those that ask who we are
+	background sync.WaitGroup // what takes streams until the visit ends
+	refusing   sync.WaitGroup // streams that are told why nobody takes them, and those that ask who we are
 
-	trust *trust
-	stay  context.Context // ends with the visit
+	trust   *trust
+	refused func(format string, args ...any) // tells now and then whose streams are not taken
+	stay    context.Context                  // ends with the visit
 
 	ended func() error // why the session has ended; nil: it has not
 }
@@ -95,11 +97,12 @@ func (p *program) visit(ctx context.Context, command string, f *peerFlags) (*vis
 		_ = session.Close()
 		return nil, cutShort(ctx, fmt.Errorf("room %s: %w", room, inTime(entering, err)))
 	}
-	v := &visit{room: joined, name: session.Name(), status: status, trust: newTrust(p, access), ended: session.Err}
+	v := &visit{room: joined, name: session.Name(), status: status, refused: status.seldom(), trust: newTrust(p, access), ended: session.Err}
 	stay, left := context.WithCancel(context.WithoutCancel(ctx))
 	v.stay = stay
 	v.leave = func() {
 		left()
+		v.background.Wait()
 		v.refusing.Wait()
 		_ = session.Close()
 		status.finish()

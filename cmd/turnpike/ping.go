@@ -72,13 +72,13 @@ func (p *program) ping(ctx context.Context, args []string) error {
 	defer v.leave()
 	if len(rest) == 0 {
 		v.status.print("answers pings as %s in the room %s", v.name, v.room.ID())
-		go v.refuseAll(ctx, "this command only answers pings")
+		v.refuseAll("this command only answers pings")
 		if err := v.answerPings(ctx, nil); ctx.Err() == nil {
 			return v.because(err)
 		}
 		return nil // Ctrl-C
 	}
-	go v.refuseAll(ctx, "this command only sends pings")
+	v.refuseAll("this command only sends pings")
 	peer, err := v.connect(ctx, rest[0], flags.wait)
 	if err != nil {
 		return err

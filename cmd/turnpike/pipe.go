@@ -64,7 +64,7 @@ func (p *program) pipe(ctx context.Context, args []string) error {
 	go func() { _ = v.answerPings(ctx, nil) }() // the pipe learns by itself that the room was left
 	switch {
 	case !*listen:
-		go v.refuseAll(ctx, "nothing listens here")
+		v.refuseAll("nothing listens here")
 		return v.because(p.pipeTo(ctx, v, *to, stream, flags.wait))
 	case len(allow) > 0:
 		v.status.print("listens as %s in the room %s, for TCP %s", v.name, v.room.ID(), allow.String())
@@ -181,9 +181,9 @@ func (v *visit) accept(ctx context.Context, refusal func(*client.Conn) string) (
 	}
 }
 
-// refuseAll takes no stream until ctx ends or the room was left, and tells others why.
-func (v *visit) refuseAll(ctx context.Context, why string) {
-	_, _ = v.accept(ctx, func(*client.Conn) string { return why })
+// refuseAll takes no stream from now on, until the visit ends, and tells others why.
+func (v *visit) refuseAll(why string) {
+	v.background.Go(func() { _, _ = v.accept(v.stay, func(*client.Conn) string { return why }) })
 }
 
 // exchange carries standard input to conn and what comes of it to standard output, until both have ended. A terminal does not end:

@@ -39,6 +39,11 @@ func (p *program) inspectTicket(cfg *config.Config, asJSON bool) error {
 		return err
 	}
 	defer verifier.Close()
+	machines, err := auth.ReadMachines(cfg.MachinesFile(), time.Now, log)
+	if err != nil {
+		return cfg.Errorf("state_dir", "%w", err)
+	}
+	verifier.AdmitMachines(machines)
 	in := verifier.Inspect(token)
 	if in.Issuer == auth.Issuer && missing != nil {
 		return fmt.Errorf("this ticket says that a turnpike signed it, and %w", missing)
@@ -101,6 +106,8 @@ func showInspection(in auth.Inspection, now time.Time) string {
 		row("issuer", "none that is known here")
 	case in.Issuer == auth.Issuer:
 		row("issuer", "this server")
+	case in.Issuer == auth.MachineIssuer:
+		row("issuer", "the machine itself")
 	default:
 		row("issuer", "%s, of [[auth.issuers]]", in.Issuer)
 	}

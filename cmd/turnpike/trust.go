@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,9 +18,12 @@ import (
 
 // Bounds of what room mates can have a command keep and do.
 const (
-	maxVerdicts   = 1024
-	maxExchanges  = 64
-	maxReachTries = 3
+	maxVerdicts       = 1024
+	maxExchanges      = 64
+	maxExchangesOfOne = 4
+	maxReachTries     = 3
+
+	vouchPause = 5 * time.Second // for so long an answer of the server about one machine counts
 
 	judgeTime = 8 * time.Second // less than the other side waits for the end of an exchange
 )
@@ -37,12 +41,59 @@ type trust struct {
 	server string
 	me     *machine.Machine // nil: this side is no machine
 	known  *machine.Known   // nil: this user has no folder for it
-	places chan struct{}    // taken by exchanges that others have begun
 
 	mu sync.Mutex
 	// Guarded by mu.
-	verdicts map[[32]byte]verdict      // by the certificate of the other side
-	certs    map[*client.Peer][32]byte // of peers that were recognized
+	verdicts   map[[32]byte]verdict        // by the certificate of the other side
+	recognized map[*client.Peer]recognized // peers that have proved to be what was looked for
+	exchanges  map[*client.Peer]int        // that go on, begun by them
+	ongoing    int                         // all of these
+	vouched    map[string]vouched          // by the name of the machine
+}
+
+// recognized is whom a peer has proved to be, and the certificate of its streams.
+type recognized struct {
+	name string
+	cert [32]byte
+}
+
+// vouched is what the server has said of a machine.
+type vouched struct {
+	key ed25519.PublicKey
+	err error
+	at  time.Time
+}
+
+// identity is the machine that a peer has to be, if it is one.
+type identity struct {
+	name string
+	told bool // the server says that it is this machine
+}
+
+// shownPeer is what the server says of a peer. It may say another thing the next moment.
+type shownPeer interface {
+	ID() string
+	User() string
+	Name() string
+}
+
+// identify says whom a peer has to be: whom the user asked for, because the server may call anybody by that name at any moment. Where the
+// user asked for nobody, or for a session, it is whom the server says.
+func identify(peer shownPeer, asked string) identity {
+	name, isMachine := machineOf(peer)
+	if !isMachine {
+		_, name, _ = auth.CleanName(peer.Name())
+	}
+	if asked == "" || asked == peer.ID() {
+		return identity{name, isMachine}
+	}
+	_, wanted, _ := auth.CleanName(asked)
+	return identity{wanted, isMachine && name == wanted}
+}
+
+// machineOf returns the name of the machine that a peer is, as the server says.
+func machineOf(peer shownPeer) (name string, ok bool) {
+	return strings.CutPrefix(peer.User(), auth.MachineIssuer+":")
 }
 
 // verdict is what was found out about the other end of a connection.
@@ -53,7 +104,8 @@ type verdict struct {
 
 func newTrust(p *program, a access) *trust {
 	t := &trust{
-		server: a.base, me: a.machine, places: make(chan struct{}, maxExchanges), verdicts: map[[32]byte]verdict{}, certs: map[*client.Peer][32]byte{},
+		server: a.base, me: a.machine, verdicts: map[[32]byte]verdict{},
+		recognized: map[*client.Peer]recognized{}, exchanges: map[*client.Peer]int{}, vouched: map[string]vouched{},
 	}
 	if dir, err := p.userConfigDir(); err == nil {
 		t.known = machine.OpenKnown(dir, a.base)
@@ -61,60 +113,70 @@ func newTrust(p *program, a access) *trust {
 	return t
 }
 
-// claimedName is the name of the machine that a peer would have to be: by the server's word, or by the name that it shows.
-func claimedName(peer *client.Peer) string {
-	if name, ok := strings.CutPrefix(peer.User(), auth.MachineIssuer+":"); ok {
-		return name
-	}
-	_, canonical, _ := auth.CleanName(peer.Name())
-	return canonical
-}
-
 // needsProof reports whether a peer must prove a key: one is known for its name, or both sides are machines.
-func (t *trust) needsProof(peer *client.Peer) (bool, error) {
+func (t *trust) needsProof(who identity) (bool, error) {
 	if t.known == nil {
 		return false, nil
 	}
-	name := claimedName(peer)
-	err := t.known.Check(name, nil)
+	err := t.known.Check(who.name, nil)
 	if _, pinned := errors.AsType[*machine.ChangedError](err); pinned {
 		return true, nil
 	}
 	if err != nil && !errors.Is(err, machine.ErrUnknown) {
 		return false, err
 	}
-	return t.me != nil && peer.User() == auth.MachineIssuer+":"+name, nil
+	return t.me != nil && who.told, nil
 }
 
-// judge compares what a peer has proved with what is known, and asks the server about a machine that is new.
-func (t *trust) judge(ctx context.Context, name string, proven machine.Proven) error {
+// judge compares what a peer has proved with what is known, and asks the server about a machine that is new. isNew: it is known from now
+// on.
+func (t *trust) judge(ctx context.Context, who identity, proven machine.Proven) (isNew bool, err error) {
 	if t.known == nil {
-		return machine.ErrUnknown
+		return false, machine.ErrUnknown
 	}
-	if proven.IsMachine() && proven.Name != name {
-		return fmt.Errorf("%s proves to be another machine, %s", name, proven.Name)
+	if proven.IsMachine() && proven.Name != who.name {
+		return false, fmt.Errorf("%s proves to be another machine, %s", who.name, proven.Name)
 	}
-	err := t.known.Check(name, proven.Key)
+	err = t.known.Check(who.name, proven.Key)
 	switch {
 	case !errors.Is(err, machine.ErrUnknown):
-		return err
-	case !proven.IsMachine():
-		return fmt.Errorf("%s proves no key, and %s says that it is a machine", name, t.server)
-	case t.me == nil:
-		return err
+		return false, err
+	case !proven.IsMachine() && who.told:
+		return false, fmt.Errorf("%s proves no key, and %s says that it is a machine", who.name, t.server)
+	case t.me == nil || !who.told:
+		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, judgeTime)
-	defer cancel()
-	key, err := t.me.Vouch(ctx, name)
+	key, err := t.vouch(ctx, who.name)
 	switch {
 	case errors.Is(err, machine.ErrUnknown):
-		return fmt.Errorf("%s vouches for no machine %s", t.server, name)
+		return false, fmt.Errorf("%s vouches for no machine %s", t.server, who.name)
 	case err != nil:
-		return err
+		return false, err
 	case !key.Equal(proven.Key):
-		return fmt.Errorf("%s has another key than the one that %s vouches for: another machine may stand in its place", name, t.server)
+		return false, fmt.Errorf("%s has another key than the one that %s vouches for: another machine may stand in its place", who.name, t.server)
 	}
-	return t.known.Pin(name, key)
+	return true, t.known.Pin(who.name, key)
+}
+
+// vouch asks the server for a machine's key. A room mate that proves itself again and again does not make us ask each time.
+func (t *trust) vouch(ctx context.Context, name string) (ed25519.PublicKey, error) {
+	t.mu.Lock()
+	said, found := t.vouched[name]
+	t.mu.Unlock()
+	if found && time.Since(said.at) < vouchPause {
+		return said.key, said.err
+	}
+	asking, cancel := context.WithTimeout(ctx, judgeTime)
+	defer cancel()
+	key, err := t.me.Vouch(asking, name)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.vouched, func(_ string, said vouched) bool { return time.Since(said.at) >= vouchPause })
+	t.vouched[name] = vouched{key, err, time.Now()}
+	return key, err
 }
 
 // note keeps a verdict. Beyond the bound others are forgotten: they prove themselves again.
@@ -153,46 +215,60 @@ func (v *visit) prove(ctx context.Context, peer *client.Peer) (proven machine.Pr
 	return proven, conn.PeerCertificate(), nil
 }
 
-// recognize makes sure that a peer is the machine whose name it has, where that can be known. bound: streams to it must have this
+// recognize makes sure that a peer is the machine that the server says, where that can be known. bound: streams to it must have this
 // certificate.
 func (v *visit) recognize(ctx context.Context, peer *client.Peer) (cert [32]byte, bound bool, err error) {
-	t := v.trust
-	if needed, err := t.needsProof(peer); !needed || err != nil {
+	return v.recognizeAs(ctx, peer, "")
+}
+
+// recognizeAs is recognize for the peer that somebody has asked for.
+func (v *visit) recognizeAs(ctx context.Context, peer *client.Peer, asked string) (cert [32]byte, bound bool, err error) {
+	t, who := v.trust, identify(peer, asked)
+	if needed, err := t.needsProof(who); !needed || err != nil {
 		return cert, false, err
 	}
-	t.mu.Lock()
-	maps.DeleteFunc(t.certs, func(peer *client.Peer, _ [32]byte) bool { return isClosed(peer.Gone()) })
-	cert, bound = t.certs[peer]
-	t.mu.Unlock()
-	if bound {
-		return cert, true, nil
+	if before, ok := t.before(peer, who.name); ok {
+		return before, true, nil
 	}
 	proven, cert, err := v.prove(ctx, peer)
-	name := claimedName(peer)
 	if _, silent := errors.AsType[*machine.RefusedError](err); silent {
 		proven, err = machine.Proven{}, nil
 	}
 	if err != nil {
-		return cert, false, fmt.Errorf("%s: %w", name, err)
+		return cert, false, fmt.Errorf("%s: %w", who.name, err)
 	}
-	wasKnown := t.known.Check(name, proven.Key) == nil
-	if err := t.judge(ctx, name, proven); err != nil {
+	isNew, err := t.judge(ctx, who, proven)
+	if err != nil {
 		return cert, false, err
 	}
-	if !wasKnown {
-		v.status.print("%s is known from now on by its key %s, which %s vouches for", name, auth.EncodeMachineKey(proven.Key), t.server)
+	if isNew {
+		v.status.print("%s is known from now on by its key %s, which %s vouches for", who.name, auth.EncodeMachineKey(proven.Key), t.server)
 	}
-	t.note(cert, verdict{name: name})
+	t.note(cert, verdict{name: who.name})
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.certs[peer] = cert
+	t.recognized[peer] = recognized{who.name, cert}
 	return cert, true, nil
+}
+
+// before returns the certificate of a peer that has proved to be a machine.
+func (t *trust) before(peer *client.Peer, name string) (cert [32]byte, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.recognized, func(peer *client.Peer, _ recognized) bool { return isClosed(peer.Gone()) })
+	r, found := t.recognized[peer]
+	return r.cert, found && r.name == name
 }
 
 // open opens a stream to a peer that recognize finds nothing against.
 func (v *visit) open(ctx context.Context, peer *client.Peer, stream string) (*client.Conn, error) {
+	return v.openAs(ctx, peer, "", stream)
+}
+
+// openAs is open for the peer that somebody has asked for.
+func (v *visit) openAs(ctx context.Context, peer *client.Peer, asked, stream string) (*client.Conn, error) {
 	for range maxReachTries {
-		cert, bound, err := v.recognize(ctx, peer)
+		cert, bound, err := v.recognizeAs(ctx, peer, asked)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +278,7 @@ func (v *visit) open(ctx context.Context, peer *client.Peer, stream string) (*cl
 		}
 		conn.Reset() // the other side has begun anew since
 		v.trust.mu.Lock()
-		delete(v.trust.certs, peer)
+		delete(v.trust.recognized, peer)
 		v.trust.mu.Unlock()
 	}
 	return nil, fmt.Errorf("%s begins anew again and again", peer.Name())
@@ -212,12 +288,12 @@ func (v *visit) open(ctx context.Context, peer *client.Peer, stream string) (*cl
 // the room: it tries each until one takes the stream.
 func (v *visit) reach(ctx context.Context, name string, wait time.Duration, stream string) (conn *client.Conn, err error) {
 	err = v.seek(ctx, name, wait, func(ctx context.Context, peer *client.Peer) error {
-		conn, err = v.openAccepted(ctx, peer, stream)
+		conn, err = v.openAccepted(ctx, peer, name, stream)
 		if e, ok := errors.AsType[*refusedError](err); ok && v.trust.me != nil && strings.HasPrefix(e.why, proveFirst) { // it knows us as a machine, and is none
 			if _, _, err := v.prove(ctx, peer); err != nil {
 				return fmt.Errorf("%s: %w", peer.Name(), err)
 			}
-			conn, err = v.openAccepted(ctx, peer, stream)
+			conn, err = v.openAccepted(ctx, peer, name, stream)
 		}
 		return err
 	})
@@ -228,8 +304,8 @@ func (v *visit) reach(ctx context.Context, name string, wait time.Duration, stre
 }
 
 // openAccepted opens a stream, and waits until the other side has taken it.
-func (v *visit) openAccepted(ctx context.Context, peer *client.Peer, stream string) (*client.Conn, error) {
-	conn, err := v.open(ctx, peer, stream)
+func (v *visit) openAccepted(ctx context.Context, peer *client.Peer, asked, stream string) (*client.Conn, error) {
+	conn, err := v.openAs(ctx, peer, asked, stream)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +325,7 @@ func (v *visit) openAccepted(ctx context.Context, peer *client.Peer, stream stri
 // that is known by the name.
 func (v *visit) connect(ctx context.Context, name string, wait time.Duration) (found *client.Peer, err error) {
 	err = v.seek(ctx, name, wait, func(ctx context.Context, peer *client.Peer) error {
-		_, _, err := v.recognize(ctx, peer)
+		_, _, err := v.recognizeAs(ctx, peer, name)
 		found = peer
 		return err
 	})
@@ -265,15 +341,14 @@ func (v *visit) seek(ctx context.Context, name string, wait time.Duration, try f
 	tried := map[*client.Peer]bool{}
 	finding, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	next, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return hasName(peer, name) })
-	if err != nil {
+	if _, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return hasName(peer, name) }); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = v.nobody(name, wait)
 		}
 		return cutShort(ctx, err)
 	}
 	var first error
-	for next != nil {
+	for next := v.nextOf(name, tried); next != nil; next = v.nextOf(name, tried) {
 		tried[next] = true
 		patience := wait
 		if v.nextOf(name, tried) != nil { // somebody else may answer at once
@@ -289,7 +364,9 @@ func (v *visit) seek(ctx context.Context, name string, wait time.Duration, try f
 		if first == nil {
 			first = err
 		}
-		next = v.nextOf(name, tried)
+	}
+	if first == nil {
+		return &leftError{name + " has left"}
 	}
 	return first
 }
@@ -313,37 +390,62 @@ func (v *visit) nextOf(name string, tried map[*client.Peer]bool) *client.Peer {
 	return left[max(0, slices.IndexFunc(left, func(peer *client.Peer) bool { return !peer.Away() }))]
 }
 
-// hasName reports whether PEER means a peer. The server may have put a number behind a machine's name.
-func hasName(peer *client.Peer, name string) bool {
-	return sameName(peer.Name(), name) || peer.ID() == name || peer.User() == auth.MachineIssuer+":"+name
+// hasName reports whether PEER means a peer. A machine has one name, whatever it is shown as.
+func hasName(peer shownPeer, name string) bool {
+	if own, ok := machineOf(peer); ok {
+		return sameName(own, name) || peer.ID() == name
+	}
+	return sameName(peer.Name(), name) || peer.ID() == name
 }
 
 // answer takes a stream by which a peer proves who it is, and asks who we are.
 func (v *visit) answer(conn *client.Conn) {
 	t := v.trust
-	select {
-	case t.places <- struct{}{}:
-	default:
+	if !t.takePlace(conn.Peer()) {
 		conn.Reset()
 		return
 	}
 	v.refusing.Go(func() {
-		defer func() { <-t.places }()
+		defer t.freePlace(conn.Peer())
 		proven, err := machine.Exchange(v.stay, conn, machine.Accepter, t.me)
 		if err != nil {
 			conn.Reset()
 			return
 		}
-		name := claimedName(conn.Peer())
-		found := verdict{}
+		who, found := identify(conn.Peer(), ""), verdict{}
 		if proven.IsMachine() {
-			if found.err = t.judge(v.stay, name, proven); found.err == nil {
-				found.name = name
+			isNew := false
+			if isNew, found.err = t.judge(v.stay, who, proven); found.err == nil {
+				found.name = who.name
+			}
+			if isNew {
+				v.status.print("%s is known from now on by its key %s, which %s vouches for", who.name, auth.EncodeMachineKey(proven.Key), t.server)
 			}
 		}
 		t.note(conn.PeerCertificate(), found)
 		_ = conn.Close()
 	})
+}
+
+// takePlace takes a place for an exchange that a peer has begun. No peer has all of them.
+func (t *trust) takePlace(peer *client.Peer) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.exchanges[peer] >= maxExchangesOfOne || t.ongoing >= maxExchanges {
+		return false
+	}
+	t.ongoing++
+	t.exchanges[peer]++
+	return true
+}
+
+func (t *trust) freePlace(peer *client.Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ongoing--
+	if t.exchanges[peer]--; t.exchanges[peer] == 0 {
+		delete(t.exchanges, peer)
+	}
 }
 
 // trusted returns the name of the machine that the other side of an accepted stream has proved to be, by the key that is known.
@@ -355,15 +457,16 @@ func (v *visit) trusted(conn *client.Conn) (name string, ok bool) {
 // distrust says why a stream is not taken, before anybody looks at what it is for: its peer has the name of a machine that it has not
 // proved to be.
 func (v *visit) distrust(conn *client.Conn) (why string) {
-	needed, err := v.trust.needsProof(conn.Peer())
+	who := identify(conn.Peer(), "")
+	needed, err := v.trust.needsProof(who)
 	if err != nil {
-		v.status.print("%v", err)
+		v.refused("%v", err)
 		return "this side cannot read which machines it knows"
 	}
 	if !needed {
 		return ""
 	}
-	name := claimedName(conn.Peer())
+	name := who.name
 	if proved, ok := v.trusted(conn); ok && proved == name {
 		return ""
 	}
@@ -372,9 +475,9 @@ func (v *visit) distrust(conn *client.Conn) (why string) {
 	case !asked:
 		return proveFirst + name
 	case found.err != nil:
-		v.status.print("refused %s: %v", name, found.err)
+		v.refused("refused %s: %v", name, found.err)
 	default:
-		v.status.print("refused %s: it proves no key", name)
+		v.refused("refused %s: it proves no key", name)
 	}
 	return "this side knows " + name + " by another key"
 }

@@ -34,6 +34,8 @@ type OwnInvites interface {
 	ListOwn(user string) []auth.LedgerEntry
 	RevokeOwn(id, user string) error
 	Find(id string) (auth.LedgerEntry, bool)
+	// Refresh reads what other processes have recorded since.
+	Refresh() error
 }
 
 // inviteRequest is what a user asks an invite for.

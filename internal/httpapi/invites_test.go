@@ -45,6 +45,8 @@ func newTestInvites(now func() time.Time) *testInvites {
 	return &testInvites{now: now, entries: map[string]*auth.LedgerEntry{}}
 }
 
+func (t *testInvites) Refresh() error { return nil }
+
 func (t *testInvites) add(e auth.LedgerEntry) {
 	t.entries[e.ID] = &e
 	t.order = append(t.order, e.ID)

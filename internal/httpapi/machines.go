@@ -91,12 +91,15 @@ func (a *API) postMachine(r *http.Request) (any, *apiError) {
 }
 
 // mayAdmitMachine refuses invites that let in people only. A machine stays when its invite has expired, so a user who could make an
-// invite for one would stay longer than the user's own.
+// invite for one would stay longer than the user's own. Of an invite that nobody has recorded, nobody knows who made it.
 func (a *API) mayAdmitMachine(invite auth.Invite) *apiError {
 	if a.cfg.MachinesAtMost == 0 {
 		return forbidden("", "This server takes no machines.")
 	}
-	if kept, found := a.cfg.OwnInvites.Find(invite.ID); found && kept.By != "" {
+	if err := a.cfg.OwnInvites.Refresh(); err != nil { // the operator may have made it a moment ago
+		return a.internalError("read the invites", err)
+	}
+	if kept, found := a.cfg.OwnInvites.Find(invite.ID); !found || kept.By != "" {
 		return forbidden("invite", "This invite lets people in, and no machines; ask the server's operator for one (turnpike invite).")
 	}
 	return nil

@@ -57,6 +57,7 @@ func (m *machineTest) invite(inv auth.Invite) (token string, issued auth.Invite)
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.cfg.OwnInvites.(*testInvites).add(auth.LedgerEntry{Invite: issued})
 	return token, issued
 }
 
@@ -141,6 +142,9 @@ func TestPostMachineRefused(t *testing.T) {
 		t.Errorf("an invite of a user: %d %v", status, answer)
 	}
 	m.cfg.OwnInvites = newTestInvites(m.cfg.Now)
+	if status, answer := m.join(link, "nas"); status != 403 || errorCode(answer) != "forbidden" {
+		t.Errorf("an invite of nobody knows whom: %d %v", status, answer)
+	}
 	m.cfg.MachinesAtMost = 0
 	if status, answer := m.join(link, "nas"); status != 403 || errorCode(answer) != "forbidden" {
 		t.Errorf("no machines: %d %v", status, answer)

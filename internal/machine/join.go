@@ -81,11 +81,12 @@ func Join(ctx context.Context, o Order) (*Machine, error) {
 		return nil, fmt.Errorf("%s calls this machine %.40q, and not %s", o.Server, answer.Name, o.Name)
 	}
 	m.Room, m.Role = answer.Room, answer.Role
-	if err := m.save(path); err != nil {
-		return nil, fmt.Errorf("keep this machine's key: %w", err)
+	err = m.save(asked)
+	if err == nil {
+		err = os.Rename(asked, path) // so that no key is left there for the next joining
 	}
-	if err := os.Remove(asked); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("keep this machine's key: %w", err)
 	}
 	return m, nil
 }

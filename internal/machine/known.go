@@ -35,11 +35,11 @@ type ChangedError struct {
 
 // Error says what to do, too.
 func (e *ChangedError) Error() string {
-	what := "has another key than the one that is pinned here"
+	what := "has another key than the one that was pinned here on "
 	if e.None {
-		what = "proves no key, and one is pinned here for that name"
+		what = "proves no key, and one was pinned here for that name on "
 	}
-	return fmt.Sprintf("%s %s since %s: another machine may stand in its place; if it has joined anew, as its owner says, run: turnpike machines --forget %s",
+	return fmt.Sprintf("%s %s%s: somebody else may stand in its place; if its owner says that it has joined anew, run: turnpike machines --forget %s",
 		e.Name, what, e.Since.Local().Format(time.DateOnly), e.Name)
 }
 
