@@ -1,14 +1,17 @@
 package rtclink
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pion/turn/v5"
+	"github.com/pion/webrtc/v4"
 
 	"example.org/turnpike/client/internal/link"
 	"example.org/turnpike/internal/testcert"
@@ -72,5 +75,30 @@ func TestOwnAuthority(t *testing.T) {
 				t.Errorf("%s, trusted: %v: %s", test.scheme, test.trusts, said)
 			}
 		}
+	}
+}
+
+// TestCloseEndsDials holds that a server that says nothing does not hold up the end of a link.
+func TestCloseEndsDials(t *testing.T) {
+	silent, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	d := newStreamDialer(nil)
+	d.serve([]webrtc.ICEServer{{URLs: []string{"turns:" + silent.Addr().String() + "?transport=tcp"}}})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Dial("tcp4", silent.Addr().String())
+		ended <- err
+	}()
+	conn, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	d.end()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the dial ended with %v", err)
 	}
 }
