@@ -128,7 +128,7 @@ func TestCodeGuesses(t *testing.T) {
 		switch {
 		case answer == "wrong":
 			wrong++
-		case !strings.HasPrefix(answer, "error: "):
+		case !strings.HasPrefix(answer, "error: ") && !strings.HasPrefix(answer, "no line: "): // the sender may have ended
 			t.Errorf("a guess ends with %q", answer)
 		}
 	}
