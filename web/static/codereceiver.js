@@ -2,9 +2,9 @@
 import { BrokenExchangeError, WrongCodeError, receiveCode } from './codeexchange.js';
 import { connected, enter, frames, openStream, pause } from './codesession.js';
 import { takeSlot } from './codesapi.js';
-import { BrokenStreamError } from './files/stream.js';
-import { RefusedError, readStatus } from './files/lines.js';
+import { readStatus, refuse } from './files/lines.js';
 import { Receiving } from './files/receiving.js';
+import { BrokenStreamError, Stream } from './files/stream.js';
 import { Emitter, emit } from './sdk/emitter.js';
 
 /**
@@ -36,6 +36,8 @@ export class CodeError extends Error {
 
 /** A sender who is there answers sooner, over any line. */
 const SENDER_MS = 30_000;
+/** One that knows of codes says soon whether it takes ours. */
+const ANSWER_MS = 10_000;
 const AGAIN_MS = 500;
 
 /**
@@ -87,6 +89,9 @@ export class CodeReceiver extends Emitter {
     try {
       const slot = await takeSlot(this.#code.slot, name, signal);
       this.#session = await enter(slot, { signal });
+      this.#session.room.eachPeer((peer, gone) => {
+        peer.on('channel', ({ channel }) => void refuse(new Stream(channel), 'this page receives files, and takes no streams'), { signal: gone });
+      });
       const peer = await this.#findSender(this.#session);
       await this.#receiveFrom(peer);
     } finally {
@@ -131,13 +136,16 @@ export class CodeReceiver extends Emitter {
 
   /** Both prove that they know the words. @param {Peer} peer */
   async #prove(peer) {
-    const binding = await this.#session?.pinning.bind(peer);
-    if (!binding) return;
+    if (!this.#session) throw new Error('There is no session.');
+    const binding = await this.#session.pinning.bind(peer);
     const stream = openStream(peer, 'code');
+    const late = setTimeout(() => stream.abort(), ANSWER_MS);
     try {
       await readStatus(stream);
+      clearTimeout(late);
       await receiveCode({ words: this.#code.words, binding, ...frames(stream) });
     } finally {
+      clearTimeout(late);
       stream.close(); // In order, since an error that the other side must hear of may be under way.
     }
   }
@@ -166,9 +174,4 @@ export class CodeReceiver extends Emitter {
       }
     }
   }
-}
-
-/** @param {unknown} error @returns {string} for people; '' if it is not of the files */
-export function reasonOf(error) {
-  return error instanceof RefusedError ? error.message : '';
 }

@@ -33,6 +33,8 @@ import { codeOf } from './sdk/error.js';
 /** While somebody receives, a slot is renewed so long before its end. */
 const KEEP_MS = 300_000;
 const WATCH_MS = 2000;
+/** So many exchanges may wait for their turn. */
+const MAX_WAITING = 16;
 
 /**
  * Sends files to those who know a code that it makes.
@@ -52,6 +54,7 @@ export class CodeSender extends Emitter {
   #isBurnt = false;
   /** The exchanges go one after the other, so that nobody has two guesses at once. */
   #exchanges = Promise.resolve();
+  #waiting = 0;
   /** @type {Map<Peer, { receiver: Receiver, serving: Serving }>} who have proved to know the words */
   #proved = new Map();
   /** @type {(outcome: Outcome) => void} */
@@ -117,8 +120,7 @@ export class CodeSender extends Emitter {
     const timer = setInterval(async () => {
       if (this.isBusy && !this.#isBurnt && Date.now() > expires - KEEP_MS) {
         expires = Infinity; // until there is an answer
-        const renewed = await renewSlot(slot).catch(() => undefined);
-        expires = renewed ? Date.parse(renewed.expires) : Date.now() + KEEP_MS;
+        expires = (await this.#renew().then(({ expires }) => Date.parse(expires)).catch(() => 0)) || Date.now() + KEEP_MS;
       } else if (Date.now() > expires) {
         this.#isBurnt = true;
         this.#check('expired');
@@ -129,10 +131,13 @@ export class CodeSender extends Emitter {
 
   /** @returns {Promise<string>} a ticket for the room of our slot, should we have to sign in anew */
   async #freshTicket() {
-    if (!this.#slot) return '';
-    const ticket = this.#slot.ticket;
-    if (!this.#session) return ticket;
-    return (this.#slot = await renewSlot(this.#slot)).ticket;
+    return (this.#session || !this.#slot ? await this.#renew() : this.#slot).ticket;
+  }
+
+  /** @param {number} [receivers] so many more may come */
+  async #renew(receivers) {
+    if (!this.#slot) throw new Error('There is no slot.');
+    return (this.#slot = await renewSlot(this.#slot, receivers));
   }
 
   async #burn() {
@@ -155,7 +160,9 @@ export class CodeSender extends Emitter {
    */
   #came(peer, stream) {
     if (stream.name === 'code') {
-      this.#exchanges = this.#exchanges.then(() => this.#prove(peer, stream)).catch((error) => console.warn('an exchange:', error));
+      if (this.#waiting >= MAX_WAITING) return void refuse(stream, 'too many want to prove something at the moment');
+      this.#waiting++;
+      this.#exchanges = this.#exchanges.then(() => this.#prove(peer, stream)).catch((error) => console.warn('an exchange:', error)).finally(() => this.#waiting--);
       return;
     }
     const known = this.#proved.get(peer);
@@ -220,7 +227,7 @@ export class CodeSender extends Emitter {
     const receiver = this.#proved.get(peer)?.receiver;
     if (!receiver || !['asking', 'receiving', 'interrupted'].includes(receiver.state)) return;
     this.#change(receiver, { state: 'failed', error: 'They went away before they had everything.' });
-    if (this.#slot && !this.#isBurnt) renewSlot(this.#slot, 1).catch(() => {}); // They may come again by the same code.
+    if (!this.#isBurnt) this.#renew(1).catch(() => {}); // They may come again by the same code.
     this.#check('nobody');
   }
 

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { BLOCK_BYTES, NOTHING, fromBase64Url, packRange, readMessage, toBase64Url, unpackRange, writeMessage } from '../static/files/lines.js';
-import { EntryList, problemOf, saveable } from '../static/files/names.js';
+import { EntryList, copyOf, portable, problemOf, readable, saveable } from '../static/files/names.js';
 import { Receiving } from '../static/files/receiving.js';
 import { Offer, Serving } from '../static/files/sending.js';
 import { FakeLink, streams } from './channels.js';
@@ -303,6 +303,9 @@ test('names under which the browser saves are names of every system', () => {
   for (const [name, want] of [['cat.jpg', 'cat.jpg'], ['a/b', 'a_b'], ['.bashrc', '_bashrc'], ['CON', '_CON'], ['nul.txt', '_nul.txt'], ['a:b?.', 'a_b__'], ['\u202egnp.exe', '_gnp.exe'], ['...', '_']]) {
     assert.equal(saveable(name ?? ''), want);
   }
+  assert.deepEqual(['.git', 'C:evil', 'aux', 'x '].map(portable), ['.git', 'C_evil', '_aux', 'x_']);
+  assert.equal(readable('\u202egnp.exe'), 'gnp.exe');
+  assert.deepEqual([copyOf('a.tar.gz', 2), copyOf('a', 3), copyOf('.git', 2), copyOf('a.b', 1)], ['a (2).tar.gz', 'a (3)', '.git (2)', 'a.b']);
 });
 
 test('what a receiver has of before is compared, and requests beyond the file end the transfer', async () => {

@@ -41,10 +41,10 @@ test('pieces may come in any order, twice, and too early', () => {
 });
 
 test('of what is far too early, no more is kept than fits', () => {
-  const sum = new RunningSum();
+  const sum = new RunningSum(800);
   for (let place = 1; place < 50; place++) sum.addAt(place * 100, bytes.subarray(place * 100, place * 100 + 100));
   sum.addAt(0, bytes.subarray(0, 100));
-  assert.equal(sum.at, 900); // eight of them
+  assert.equal(sum.at, 900); // and no more than 800 of what came too early
   for (; sum.at < 5000;) sum.addAt(sum.at, bytes.subarray(sum.at, sum.at + 100));
   assert.equal(hex(sum), whole);
 });

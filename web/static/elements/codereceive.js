@@ -2,8 +2,10 @@
 import { CodeReceiver } from '../codereceiver.js';
 import { sayingFor } from '../codesayings.js';
 import { fill, find, findButton, isolate, press, write } from '../dom.js';
+import { readable } from '../files/names.js';
 import { canPickFile, canPickFolder, isOneFile, keepForLater, pickFile, pickFolder } from '../files/places.js';
 import { counted, size } from '../quantities.js';
+import { keepAwake } from '../wakelock.js';
 import { showEnd, showWay } from './codestates.js';
 import { Progress } from './codeprogress.js';
 
@@ -25,6 +27,9 @@ export class CodeReceive extends HTMLElement {
   #place;
   /** @type {Path | undefined} */
   #path;
+  /** The user has ended it, and knows. */
+  #isStopped = false;
+  #awake = new AbortController();
   /** @type {string[]} files that did not come */
   #failed = [];
   #offer = { name: '', entries: /** @type {readonly Entry[]} */ ([]), bytes: 0 };
@@ -52,12 +57,12 @@ export class CodeReceive extends HTMLElement {
     receiver.on('offer', (offer) => this.#offered(offer));
     receiver.on('path', (path) => {
       this.#path = path;
-      showWay(this, path);
+      showWay(this, path, this.dataset.step === 'receiving');
     });
     receiver.on('progress', (bytes) => this.#progress?.set(bytes));
-    receiver.on('failed', ({ entry, error }) => this.#failed.push(`${entry.path}: ${error}`));
+    receiver.on('failed', ({ entry, error }) => this.#failed.push(`${readable(entry.path)}: ${error}`));
     receiver.on('interrupted', () => this.#interrupted());
-    receiver.on('resumed', () => showWay(this, this.#path));
+    receiver.on('resumed', () => showWay(this, this.#path, true));
     this.#run();
   }
 
@@ -67,7 +72,9 @@ export class CodeReceive extends HTMLElement {
       this.#received();
     } catch (error) {
       await this.#place?.discard();
-      if (this.dataset.step !== 'stopped') showEnd(this, sayingFor(error));
+      if (!this.#isStopped) showEnd(this, sayingFor(error));
+    } finally {
+      this.#awake.abort();
     }
   }
 
@@ -93,7 +100,7 @@ export class CodeReceive extends HTMLElement {
     const rows = files.slice(0, MAX_SHOWN).map((entry) => {
       const row = document.createElement('li');
       fill(row, 'code-offered');
-      write(row, '.file-name', entry.path);
+      write(row, '.file-name', readable(entry.path));
       write(row, '.size', entry.size === undefined ? 'size not known' : size(entry.size));
       return row;
     });
@@ -136,6 +143,7 @@ export class CodeReceive extends HTMLElement {
     write(this, 'h1', `Receiving from ${isolate(this.#offer.name)}`);
     showWay(this, this.#path);
     this.#progress?.begin(this.#offer.bytes, 'What has come');
+    keepAwake(this.#awake.signal);
     findButton(this, 'stop').addEventListener('click', () => this.#stop());
     this.#receiver.accept(place);
   }
@@ -143,19 +151,17 @@ export class CodeReceive extends HTMLElement {
   #interrupted() {
     if (this.dataset.step !== 'receiving') return;
     this.#progress?.pause('');
-    const way = find(this, '.way', HTMLElement);
-    way.dataset.kind = 'waiting';
-    way.textContent = 'The connection was interrupted. It goes on by itself.';
+    showWay(this, undefined, true);
   }
 
   #decline() {
-    this.dataset.step = 'stopped';
+    this.#isStopped = true;
     this.#receiver.stop('the receiver does not want the files', 'declined');
     showEnd(this, { title: 'You said no', text: 'Nothing was received.' });
   }
 
   #stop() {
-    this.dataset.step = 'stopped';
+    this.#isStopped = true;
     this.#receiver.stop('the receiver has stopped');
     showEnd(this, { title: 'Stopped', text: 'Nothing was saved.' });
   }
@@ -182,7 +188,7 @@ export class CodeReceive extends HTMLElement {
     const unsaved = this.#place?.unsaved();
     const note = find(this, '.save-note', HTMLElement);
     note.hidden = false;
-    note.textContent = `Saved as ${isolate(this.#place?.name ?? '')}.`;
+    note.textContent = `Saved ${this.#place?.isFolder ? 'into the folder' : 'as'} ${isolate(this.#place?.name ?? '')}.`;
     if (!unsaved) return;
     const url = URL.createObjectURL(unsaved.blob);
     const save = () => {

@@ -5,6 +5,7 @@ import { codeLink, codeText } from '../codetext.js';
 import { drawAvatar, fill, find, findButton, write } from '../dom.js';
 import { drawQrCode } from '../qrcode.js';
 import { counted, size } from '../quantities.js';
+import { keepAwake } from '../wakelock.js';
 import { Progress } from './codeprogress.js';
 import { showEnd, wayOf } from './codestates.js';
 
@@ -29,6 +30,8 @@ export class CodeSend extends HTMLElement {
   #sender;
   #choice;
   #count;
+  #awake = new AbortController();
+  #title = '';
   /** @type {Receiver[]} */
   #receivers = [];
   /** @type {(error?: unknown) => void} */
@@ -67,6 +70,8 @@ export class CodeSend extends HTMLElement {
     } catch (error) {
       this.#begun(error);
       if (this.isBusy) showEnd(this, sayingFor(error));
+    } finally {
+      this.#awake.abort();
     }
   }
 
@@ -79,7 +84,8 @@ export class CodeSend extends HTMLElement {
     fill(this, 'code-share');
     this.dataset.step = 'share';
     const link = codeLink(code, location.origin);
-    write(this, 'h1', `The code for ${counted(files, 'file')}, ${size(bytes)}`);
+    this.#title = `The code for ${counted(files, 'file')}, ${size(bytes)}`;
+    write(this, 'h1', this.#title);
     write(this, '.soft', `Tell it to ${this.#count === 1 ? 'one person' : `${this.#count} people`} alone, by ${UNTIL.format(expires)}. The words never reach the server. Keep this page open.`);
     write(this, '.code-text', codeText(code));
     write(this, '.command', `turnpike receive --server ${location.host}`);
@@ -88,6 +94,7 @@ export class CodeSend extends HTMLElement {
     this.#onShare(link);
     write(this, '.about', this.#count === 1 ? 'Waiting for them…' : `Waiting for ${this.#count} people…`);
     findButton(this, 'stop').addEventListener('click', () => this.#stop());
+    keepAwake(this.#awake.signal);
     this.#begun();
   }
 
@@ -117,8 +124,9 @@ export class CodeSend extends HTMLElement {
     progress.hidden = !['receiving', 'interrupted'].includes(receiver.state);
     if (receiver.state === 'interrupted') progress.pause('');
     else progress.set(receiver.bytes);
-    this.toggleAttribute('data-moving', this.#receivers.length >= this.#count);
     const awaited = this.#count - this.#receivers.filter(({ state }) => state !== 'failed').length;
+    this.toggleAttribute('data-moving', this.isBusy && awaited <= 0);
+    if (this.isBusy) write(this, 'h1', awaited > 0 ? this.#title : this.#title.replace('The code for', 'Sending'));
     if (this.isBusy) write(this, '.about', awaited <= 0 ? '' : awaited === 1 && this.#count === 1 ? 'Waiting for them…' : `Waiting for ${counted(awaited, 'more person', 'more people')}…`);
   }
 
@@ -161,7 +169,7 @@ export class CodeSend extends HTMLElement {
 function stateOf({ state, path, missed, error }) {
   switch (state) {
     case 'asking': return 'looks at what you send';
-    case 'receiving': return wayOf(path);
+    case 'receiving': return wayOf(path) || 'interrupted, goes on by itself';
     case 'interrupted': return 'interrupted, goes on by itself';
     case 'done': return missed > 0 ? `has all but ${counted(missed, 'file')}` : 'has everything';
     case 'declined': return 'said no';

@@ -6,17 +6,20 @@ import { fill, find, write } from '../dom.js';
  * @import { Path } from '../sdk/peer/path.js'
  */
 
+export const INTERRUPTED = 'The connection was interrupted. It goes on by itself.';
+
 /**
  * Shows how the bytes go.
  *
  * @param {ParentNode} host of the `.way`
  * @param {Path | undefined} path
+ * @param {boolean} [isMoving] whether something is under way, so that there should be a path
  */
-export function showWay(host, path) {
+export function showWay(host, path, isMoving = false) {
   const way = host.querySelector('.way');
   if (!(way instanceof HTMLElement)) return;
   way.dataset.kind = path?.kind ?? 'waiting';
-  way.textContent = wayOf(path);
+  way.textContent = wayOf(path) || (isMoving ? INTERRUPTED : '');
 }
 
 /** @param {Path | undefined} path */

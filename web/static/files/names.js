@@ -80,11 +80,35 @@ export function problemOf(path) {
 }
 
 /**
- * A name as every system can have it. For what the page itself names: the file that the browser saves.
+ * A part of a path as every system can have it.
+ *
+ * @param {string} part
+ */
+export function portable(part) {
+  const clean = part.replace(/[<>:"|?*\\/\p{Cc}\p{Cf}]/gu, '_').replace(/[. ]+$/, '_');
+  return RESERVED.test(clean) ? `_${clean}` : clean || '_';
+}
+
+/**
+ * The same for a file that the browser saves, which nobody must overlook.
  *
  * @param {string} name
  */
 export function saveable(name) {
-  const clean = name.replace(/[<>:"|?*\\/\p{Cc}\p{Cf}]/gu, '_').replace(/^\.+|[. ]+$/g, '_');
-  return RESERVED.test(clean) ? `_${clean}` : clean || 'file';
+  return portable(name).replace(/^\.+/, '_');
+}
+
+/** A path for people to read, who must not be misled by marks that they do not see. @param {string} path */
+export function readable(path) {
+  return path.replace(/\p{Cf}/gu, '');
+}
+
+/**
+ * @param {string} name
+ * @param {number} copy
+ * @returns {string} such as "cat (2).jpg"
+ */
+export function copyOf(name, copy) {
+  const [, stem = name, ending = ''] = /^(.+?)((?:\.tar)?\.[^.]*)?$/s.exec(name) ?? [];
+  return copy === 1 ? name : `${stem} (${copy})${ending}`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-import { saveable } from './names.js';
+import { copyOf, portable, saveable } from './names.js';
 import { pickedSheet, privateSheet } from './sheets.js';
 import { ZipWriter } from './zip.js';
 
@@ -11,7 +11,7 @@ import { ZipWriter } from './zip.js';
  * What the user must still save.
  * @typedef {{ name: string, blob: Blob }} Unsaved
  *
- * @typedef {Place & { name: string, unsaved: () => Unsaved | undefined, discard: () => Promise<void> }} SavingPlace
+ * @typedef {Place & { name: string, isFolder?: boolean, unsaved: () => Unsaved | undefined, discard: () => Promise<void> }} SavingPlace
  */
 
 /** The permission bits for execution. */
@@ -126,6 +126,10 @@ class OneFile {
 class OneZip {
   #sheet;
   #zip;
+  /** @type {Map<string, string>} by the sender's path */
+  #names = new Map();
+  /** @type {Set<string>} in lower case, since some systems do not tell it from upper case */
+  #used = new Set();
   /** @type {Unsaved | undefined} */
   #unsaved;
 
@@ -141,7 +145,8 @@ class OneZip {
 
   /** @param {Entry} entry */
   async begin({ path, folder, size, mode = 0, modified }) {
-    await this.#zip.begin({ path: folder ? `${path}/` : path, size, executable: (mode & EXECUTE) !== 0, ...(modified !== undefined && { modified }) });
+    const name = this.#nameOf(path);
+    await this.#zip.begin({ path: folder ? `${name}/` : name, size, executable: (mode & EXECUTE) !== 0, ...(modified !== undefined && { modified }) });
   }
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */
@@ -151,6 +156,19 @@ class OneZip {
 
   end() {
     return this.#zip.end();
+  }
+
+  /** A path for every system, and for one file alone. @param {string} path */
+  #nameOf(path) {
+    const cut = path.lastIndexOf('/');
+    const parent = this.#names.get(path.slice(0, Math.max(0, cut)));
+    const folder = parent === undefined ? '' : `${parent}/`;
+    const own = portable(path.slice(cut + 1));
+    let name = folder + own;
+    for (let copy = 2; this.#used.has(name.toLowerCase()); copy++) name = folder + copyOf(own, copy);
+    this.#used.add(name.toLowerCase());
+    this.#names.set(path, name);
+    return name;
   }
 
   async abandon() {
@@ -185,6 +203,7 @@ export async function pickFolder() {
 
 /** A folder that the user has picked. Nothing that is in it is written over. @implements {SavingPlace} */
 class Folder {
+  isFolder = true;
   /** @type {Map<string, FileSystemDirectoryHandle>} by path */
   #folders = new Map();
   /** @type {{ sheet: Sheet, folder: FileSystemDirectoryHandle, name: string, at: number } | undefined} the file that is written */
@@ -201,7 +220,7 @@ class Folder {
     const cut = path.lastIndexOf('/');
     const folder = this.#folders.get(path.slice(0, Math.max(0, cut)));
     if (!folder) throw new Error(`The folder of ${path} is missing.`); // The list of entries was checked for that.
-    const name = await freeName(folder, saveable(path.slice(cut + 1)));
+    const name = await freeName(folder, portable(path.slice(cut + 1)));
     if (isFolder) {
       this.#folders.set(path, await folder.getDirectoryHandle(name, { create: true }));
       return;
@@ -244,13 +263,14 @@ class Folder {
 /**
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
- * @returns {Promise<string>} the name, or "cat (2).jpg" if something has it
+ * @returns {Promise<string>} the name, or another one if something has it, or the browser allows no such name
  */
 async function freeName(folder, name) {
-  const [, stem = name, ending = ''] = /^(.+?)((?:\.tar)?\.[^.]*)?$/s.exec(name) ?? [];
   for (let copy = 1; ; copy++) {
-    const tried = copy === 1 ? name : `${stem} (${copy})${ending}`;
-    const isFree = await folder.getFileHandle(tried).then(() => false, (error) => error.name === 'NotFoundError');
-    if (isFree) return tried;
+    const tried = copyOf(name, copy);
+    const problem = await folder.getFileHandle(tried).then(() => 'TypeMismatchError', (error) => error.name);
+    if (problem === 'NotFoundError') return tried;
+    if (problem === 'TypeError' && !name.startsWith('_')) return freeName(folder, `_${saveable(name)}_`);
+    if (problem !== 'TypeMismatchError') throw new DOMException(`The name ${tried} cannot be used.`, problem);
   }
 }

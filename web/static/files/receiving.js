@@ -20,7 +20,7 @@ import { RunningSum } from './sum.js';
  * @property {() => Promise<void>} close all is there
  *
  * What becomes of an entry. `at` bytes are in place, and `asked` were asked for, of `end` if that is known. `error`: it will not come.
- * @typedef {{ entry: Entry, at: number, asked: number, end: number | undefined, sum: RunningSum, state: 'waiting' | 'begun' | 'done', error: string }} Item
+ * @typedef {{ entry: Entry, at: number, asked: number, end: number | undefined, sum: RunningSum | undefined, state: 'waiting' | 'begun' | 'done', error: string }} Item
  *
  * @typedef {object} ReceivingEvents
  * @property {{ entries: readonly Entry[], bytes: number }} offer
@@ -61,9 +61,7 @@ export class Receiving extends Emitter {
   sum = new Uint8Array(0);
 
   /** Bytes that are in place. */
-  get bytes() {
-    return this.#items.reduce((sum, { at, error }) => sum + (error ? 0 : at), 0);
-  }
+  bytes = 0;
 
   /** Whether all is there, but for the files that failed. */
   get isDone() {
@@ -109,7 +107,7 @@ export class Receiving extends Emitter {
       await Promise.race([working, listening.then(endedTooEarly)]);
       await writeMessage(control, { type: 'end', failed: this.#items.filter(({ error }) => error).length, skipped: 0 });
       await listening;
-      await control.end();
+      await control.close();
     } catch (error) {
       fetching.fail(error);
       for (const { reject } of this.#sums.values()) reject(error);
@@ -141,7 +139,7 @@ export class Receiving extends Emitter {
         case 'plan':
           list.check(message);
           this.#session = session;
-          this.#items = list.all.map((entry) => ({ entry, at: 0, asked: 0, end: entry.size, sum: new RunningSum(), state: 'waiting', error: '' }));
+          this.#items = list.all.map((entry) => ({ entry, at: 0, asked: 0, end: entry.size, sum: undefined, state: 'waiting', error: '' }));
           return emit(this, 'offer', { entries: list.all, bytes: list.bytes });
       }
     }
@@ -196,6 +194,7 @@ export class Receiving extends Emitter {
       if (item.state === 'done') continue;
       if (item.state === 'waiting' && !item.error) {
         await place.begin(item.entry);
+        item.sum = new RunningSum();
         item.state = 'begun';
       }
       while (!item.error && item.at !== item.end) {
@@ -223,8 +222,9 @@ export class Receiving extends Emitter {
       return;
     }
     await place.write(bytes);
-    item.sum.add(bytes);
+    item.sum?.add(bytes);
     item.at += bytes.length;
+    this.bytes += bytes.length;
     if (bytes.length < wanted.length) item.end = item.at;
     emit(this, 'progress', this.bytes);
     if (performance.now() - this.#toldAt < TELL_MS) return;
@@ -242,15 +242,17 @@ export class Receiving extends Emitter {
     const { entry } = item;
     if (item.error) {
       if (item.state === 'begun') await place.abandon();
+      this.bytes -= item.at;
       item.state = 'done';
       emit(this, 'failed', { entry, error: item.error });
       return writeMessage(control, { type: 'failed', file, error: item.error });
     }
     if (!entry.folder) {
-      const sum = item.sum.digest();
+      const sum = (item.sum ??= new RunningSum()).digest();
       const theirs = item.at > BLOCK_BYTES || entry.size === undefined ? await this.#askSum(control, file) : undefined;
       if (theirs && !isEqual(theirs, sum)) throw new ProtocolError(`${plain(entry.path)} is not what was sent: its check sum differs.`);
       this.sum = sum;
+      item.sum = undefined;
     }
     await place.end();
     item.state = 'done';

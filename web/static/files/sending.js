@@ -27,6 +27,8 @@ export class Offer {
   session = crypto.randomUUID();
   /** @type {Map<number, RunningSum>} by file: what was read in order is in its sum already */
   #sums = new Map();
+  /** The file that was read last. */
+  #latest = -1;
 
   /** @param {readonly Sent[]} entries folders before what is in them */
   constructor(entries) {
@@ -41,7 +43,9 @@ export class Offer {
    */
   async read({ file, offset, length }) {
     const bytes = await this.#read(file, offset, length);
-    for (const [other, sum] of this.#sums) if (other !== file) sum.forget();
+    if ((this.entries[file]?.file?.size ?? 0) <= BLOCK_BYTES) return bytes; // Nobody asks for its sum.
+    if (file !== this.#latest) this.#sums.get(this.#latest)?.forget();
+    this.#latest = file;
     this.#sumOf(file).addAt(offset, bytes);
     return bytes;
   }
@@ -121,7 +125,7 @@ export class Serving extends Emitter {
     try {
       await writeOk(control);
       const outcome = await this.#converse(control);
-      await control.end();
+      await control.close();
       return outcome;
     } catch (error) {
       if (!this.#stopped && error instanceof ProtocolError) await writeMessage(control, { type: 'error', error: error.message }).catch(() => {});
