@@ -51,7 +51,11 @@ func (term *terminal) start(t *testing.T, stdin io.Reader, args ...string) *verb
 // run is start for any program.
 func (term *terminal) run(t *testing.T, stdin io.Reader, args ...string) *verb {
 	t.Helper()
-	ctx, cancel := within(t, 2*time.Minute)
+	patience := 2 * time.Minute
+	if matrix() {
+		patience = 6 * time.Minute // what is sent is more
+	}
+	ctx, cancel := within(t, patience)
 	v := &verb{cmd: term.host.Command(ctx, args[0], args[1:]...), ended: make(chan error, 1)}
 	v.cmd.Dir, v.cmd.Env = term.dir, term.env
 	v.cmd.Stdin, v.cmd.Stdout, v.cmd.Stderr = stdin, &v.stdout, &v.stderr

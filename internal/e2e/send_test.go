@@ -246,7 +246,7 @@ func TestSendGoesOn(t *testing.T) {
 			receiving := to.receive(t, code)
 			to.hasPart(t, "big", size/4)
 			test.hurt(t, n)
-			receiving.exits(t, 0)
+			receiving.exitsWithin(t, 4*time.Minute, 0) // a machine with other tests on it sends 1 GB in more than one
 			sending.exits(t, 0)
 			to.has(t, "big", sum)
 			if out := receiving.stdout.String(); !strings.Contains(out, fmt.Sprintf("%x", sum)) {
