@@ -195,9 +195,7 @@ func eachDatagram(stream io.Reader, take func([]byte)) error {
 func serveFlows(ctx context.Context, socket *net.UDPConn, wait time.Duration, open func(context.Context) (Stream, error), failed func(error)) {
 	all := newFlows(ctx, wait)
 	defer all.running.Wait()
-	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
-	defer stop()
-	defer socket.Close()
+	defer closeWith(ctx, socket)()
 	opens := func(ctx context.Context) (Stream, error) {
 		stream, err := open(ctx)
 		if err != nil {

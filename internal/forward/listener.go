@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"sync"
@@ -58,9 +59,7 @@ type Places chan struct{}
 func eachConn(ctx context.Context, listener net.Listener, places Places, serve func(ctx context.Context, conn net.Conn)) {
 	var serving sync.WaitGroup
 	defer serving.Wait()
-	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
-	defer stop()
-	defer listener.Close()
+	defer closeWith(ctx, listener)()
 	for {
 		select {
 		case places <- struct{}{}:
@@ -82,6 +81,22 @@ func eachConn(ctx context.Context, listener net.Listener, places Places, serve f
 			defer func() { <-places }()
 			serve(ctx, conn)
 		})
+	}
+}
+
+// closeWith closes c when ctx ends, or when the function that it returns is called. After that call the port is free.
+func closeWith(ctx context.Context, c io.Closer) (end func()) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = c.Close()
+	})
+	return func() {
+		if stop() {
+			_ = c.Close()
+		} else {
+			<-closed
+		}
 	}
 }
 
