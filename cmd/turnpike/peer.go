@@ -18,6 +18,7 @@ import (
 
 	"example.org/turnpike/auth"
 	"example.org/turnpike/client"
+	"example.org/turnpike/internal/machine"
 	"example.org/turnpike/signal/wire"
 )
 
@@ -158,6 +159,69 @@ func (v *visit) nobody(name string, wait time.Duration) error {
 	}
 	slices.Sort(there)
 	return fmt.Errorf("there is no %s in the room %s; there is %s", name, v.room.ID(), strings.Join(there, ", "))
+}
+
+// seek waits for a peer of that name, at most as long as wait says, and for a path to it, likewise. Then it calls try for it, and while that
+// fails for the others that have the name. It returns why the first has failed.
+func (v *visit) seek(ctx context.Context, name string, wait time.Duration, try func(context.Context, *client.Peer) error) error {
+	tried := map[*client.Peer]bool{}
+	finding, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if _, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return hasName(peer, name) }); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = v.nobody(name, wait)
+		}
+		return cutShort(ctx, err)
+	}
+	var first error
+	for next := v.nextOf(name, tried); next != nil; next = v.nextOf(name, tried) {
+		tried[next] = true
+		patience := wait
+		if v.nextOf(name, tried) != nil { // somebody else may answer at once
+			patience = min(wait, 5*time.Second)
+		}
+		err := v.tryPeer(ctx, next, patience, try)
+		if err == nil || ctx.Err() != nil {
+			return cutShort(ctx, err)
+		}
+		if _, changed := errors.AsType[*machine.ChangedError](err); changed {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first == nil {
+		return &leftError{name + " has left"}
+	}
+	return first
+}
+
+func (v *visit) tryPeer(ctx context.Context, peer *client.Peer, wait time.Duration, try func(context.Context, *client.Peer) error) error {
+	v.status.watch(peer)
+	connecting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if _, err := peer.Connected(connecting); err != nil {
+		return fmt.Errorf("no path to %s within %v: %w", peer.Name(), wait, err)
+	}
+	return try(ctx, peer)
+}
+
+// nextOf returns a peer of that name that was not tried yet, rather one that the server can reach; nil: there is none.
+func (v *visit) nextOf(name string, tried map[*client.Peer]bool) *client.Peer {
+	left := slices.DeleteFunc(v.room.Peers(), func(peer *client.Peer) bool { return tried[peer] || !hasName(peer, name) })
+	if len(left) == 0 {
+		return nil
+	}
+	return left[max(0, slices.IndexFunc(left, func(peer *client.Peer) bool { return !peer.Away() }))]
+}
+
+// hasName reports whether PEER means a peer. A machine has one name, whatever it is shown as.
+func hasName(peer shownPeer, name string) bool {
+	if own, ok := machineOf(peer); ok {
+		return sameName(own, name) || peer.ID() == name
+	}
+	return sameName(peer.Name(), name) || peer.ID() == name
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -183,8 +182,14 @@ func (t *trust) vouch(ctx context.Context, name string) (ed25519.PublicKey, erro
 func (t *trust) note(cert [32]byte, v verdict) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.noteLocked(cert, v)
+}
+
+// noteLocked is note. The caller holds mu.
+func (t *trust) noteLocked(cert [32]byte, v verdict) {
+	_, again := t.verdicts[cert]
 	for other := range t.verdicts {
-		if len(t.verdicts) < maxVerdicts {
+		if again || len(t.verdicts) < maxVerdicts {
 			break
 		}
 		delete(t.verdicts, other)
@@ -257,7 +262,11 @@ func (t *trust) before(peer *client.Peer, name string) (cert [32]byte, ok bool) 
 	defer t.mu.Unlock()
 	maps.DeleteFunc(t.recognized, func(peer *client.Peer, _ recognized) bool { return isClosed(peer.Gone()) })
 	r, found := t.recognized[peer]
-	return r.cert, found && r.name == name
+	if !found || r.name != name {
+		return cert, false
+	}
+	t.noteLocked(r.cert, verdict{name: name}) // others may have had it forgotten
+	return r.cert, true
 }
 
 // open opens a stream to a peer that recognize finds nothing against.
@@ -335,69 +344,6 @@ func (v *visit) connect(ctx context.Context, name string, wait time.Duration) (f
 	return found, nil
 }
 
-// seek waits for a peer of that name, at most as long as wait says, and for a path to it, likewise. Then it calls try for it, and while that
-// fails for the others that have the name. It returns why the first has failed.
-func (v *visit) seek(ctx context.Context, name string, wait time.Duration, try func(context.Context, *client.Peer) error) error {
-	tried := map[*client.Peer]bool{}
-	finding, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	if _, err := v.room.WaitPeer(finding, func(peer *client.Peer) bool { return hasName(peer, name) }); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = v.nobody(name, wait)
-		}
-		return cutShort(ctx, err)
-	}
-	var first error
-	for next := v.nextOf(name, tried); next != nil; next = v.nextOf(name, tried) {
-		tried[next] = true
-		patience := wait
-		if v.nextOf(name, tried) != nil { // somebody else may answer at once
-			patience = min(wait, 5*time.Second)
-		}
-		err := v.tryPeer(ctx, next, patience, try)
-		if err == nil || ctx.Err() != nil {
-			return cutShort(ctx, err)
-		}
-		if _, changed := errors.AsType[*machine.ChangedError](err); changed {
-			return err
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	if first == nil {
-		return &leftError{name + " has left"}
-	}
-	return first
-}
-
-func (v *visit) tryPeer(ctx context.Context, peer *client.Peer, wait time.Duration, try func(context.Context, *client.Peer) error) error {
-	v.status.watch(peer)
-	connecting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	if _, err := peer.Connected(connecting); err != nil {
-		return fmt.Errorf("no path to %s within %v: %w", peer.Name(), wait, err)
-	}
-	return try(ctx, peer)
-}
-
-// nextOf returns a peer of that name that was not tried yet, rather one that the server can reach; nil: there is none.
-func (v *visit) nextOf(name string, tried map[*client.Peer]bool) *client.Peer {
-	left := slices.DeleteFunc(v.room.Peers(), func(peer *client.Peer) bool { return tried[peer] || !hasName(peer, name) })
-	if len(left) == 0 {
-		return nil
-	}
-	return left[max(0, slices.IndexFunc(left, func(peer *client.Peer) bool { return !peer.Away() }))]
-}
-
-// hasName reports whether PEER means a peer. A machine has one name, whatever it is shown as.
-func hasName(peer shownPeer, name string) bool {
-	if own, ok := machineOf(peer); ok {
-		return sameName(own, name) || peer.ID() == name
-	}
-	return sameName(peer.Name(), name) || peer.ID() == name
-}
-
 // answer takes a stream by which a peer proves who it is, and asks who we are.
 func (v *visit) answer(conn *client.Conn) {
 	t := v.trust
@@ -448,10 +394,18 @@ func (t *trust) freePlace(peer *client.Peer) {
 	}
 }
 
-// trusted returns the name of the machine that the other side of an accepted stream has proved to be, by the key that is known.
+// trusted returns the name of the machine that the other side of an accepted stream is: it has proved the key that is known, and the server
+// says at this moment that it is this machine. So a machine that was revoked is none, also if it comes back as a guest with its old key.
 func (v *visit) trusted(conn *client.Conn) (name string, ok bool) {
-	found, _ := v.trust.verdictOf(conn.PeerCertificate())
-	return found.name, found.name != ""
+	return v.trust.machineBehind(conn.Peer(), conn.PeerCertificate())
+}
+
+func (t *trust) machineBehind(peer shownPeer, cert [32]byte) (name string, ok bool) {
+	found, _ := t.verdictOf(cert)
+	if who := identify(peer, ""); found.name != "" && who.told && who.name == found.name {
+		return found.name, true
+	}
+	return "", false
 }
 
 // distrust says why a stream is not taken, before anybody looks at what it is for: its peer has the name of a machine that it has not
@@ -467,10 +421,10 @@ func (v *visit) distrust(conn *client.Conn) (why string) {
 		return ""
 	}
 	name := who.name
-	if proved, ok := v.trusted(conn); ok && proved == name {
+	found, asked := v.trust.verdictOf(conn.PeerCertificate())
+	if found.name == name && name != "" {
 		return ""
 	}
-	found, asked := v.trust.verdictOf(conn.PeerCertificate())
 	switch {
 	case !asked:
 		return proveFirst + name

@@ -88,3 +88,42 @@ func TestVouchIsSeldom(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 }
+
+// TestRevokedIsNoMachine: a machine that comes back as a guest after it was revoked is the machine no more, although its certificate and its
+// key are the old ones.
+func TestRevokedIsNoMachine(t *testing.T) {
+	tr := newTrust(&program{}, access{})
+	cert := [32]byte{1}
+	tr.note(cert, verdict{name: "nas"})
+	for _, c := range []struct {
+		peer saidPeer
+		cert [32]byte
+		is   bool
+	}{
+		{saidPeer{"1", "machine:nas", "nas"}, cert, true},
+		{saidPeer{"1", "machine:nas", "nas"}, [32]byte{2}, false},
+		{saidPeer{"1", "machine:pi", "pi"}, cert, false},
+		{saidPeer{"1", "guest:7", "Guest 7"}, cert, false},
+		{saidPeer{"1", "guest:7", "nas"}, cert, false},
+	} {
+		if name, is := tr.machineBehind(c.peer, c.cert); is != c.is || is != (name == "nas") {
+			t.Errorf("%v with the certificate %d: %q, %v", c.peer, c.cert[0], name, is)
+		}
+	}
+}
+
+// TestRecognizedIsRemembered: room mates with many certificates do not make this side forget a machine that it has recognized.
+func TestRecognizedIsRemembered(t *testing.T) {
+	tr := newTrust(&program{}, access{})
+	nas, cert := new(client.Peer), [32]byte{1}
+	tr.recognized[nas] = recognized{"nas", cert}
+	for i := range 2 * maxVerdicts {
+		tr.note([32]byte{2, byte(i), byte(i >> 8)}, verdict{})
+	}
+	if got, ok := tr.before(nas, "nas"); !ok || got != cert {
+		t.Fatalf("%v, %v", got, ok)
+	}
+	if name, ok := tr.machineBehind(saidPeer{"1", "machine:nas", "nas"}, cert); !ok {
+		t.Errorf("its streams are those of %q", name)
+	}
+}
