@@ -303,13 +303,14 @@ func (a *attempt) tell(ctx context.Context) error {
 	}
 }
 
-// stalled returns the files of which the sender had nothing.
+// stalled returns the files of which the sender had nothing. One without a size is none while blocks are under way: the last of them says
+// where it ends.
 func (r *receiver) stalled() []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var ids []int
 	for _, f := range r.active {
-		if f.stalled || f.noneFrom >= 0 && f.blocks < 0 {
+		if f.stalled || f.blocks < 0 && f.noneFrom >= 0 && f.prefix >= f.noneFrom {
 			ids = append(ids, f.id)
 		}
 	}

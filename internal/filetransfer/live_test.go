@@ -180,3 +180,18 @@ func askAndNotRead(t *testing.T, n *memNet) {
 		}
 	}
 }
+
+// TestStandardInputEndsSlowly: over a slow line the last block takes long after the sender has said that nothing is behind it.
+func TestStandardInputEndsSlowly(t *testing.T) {
+	content := randomBytes(9, blockSize+blockSize/2)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, SenderOptions{Stdin: bytes.NewReader(content), StdinName: "in"})
+		n := newNet()
+		n.slow = 2 * stallTimeout / 8 // each write of 64 KiB, eight of which are half a block
+		var output bytes.Buffer
+		done := transfer(t, s, n, ReceiverOptions{Output: &output})
+		if done.err != nil || done.sent != nil || len(done.result.Left) > 0 || !bytes.Equal(output.Bytes(), content) {
+			t.Errorf("receiver %v %+v, sender %v, %d bytes", done.err, done.result, done.sent, output.Len())
+		}
+	})
+}
