@@ -22,7 +22,8 @@ type Session struct {
 	mu      sync.Mutex
 	control *control // the stream files that counts
 	blocks  map[Stream]struct{}
-	failed  int // at the end
+	ended   bool // the receiver has said that all is safe
+	failed  int  // at the end
 	skipped int
 	told    map[int]string // files of which the receiver was told why they failed
 }
@@ -57,6 +58,12 @@ func (x *Session) Left() (failed, skipped int) {
 	return x.failed, x.skipped
 }
 
+func (x *Session) hasEnded() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.ended
+}
+
 // maxHandlers is how many streams of a receiver are served or being refused at once.
 const maxHandlers = 2*maxStreams + 4
 
@@ -68,8 +75,6 @@ var errEnded = errors.New("the transfer has ended")
 func (x *Session) Serve(ctx context.Context, from Acceptor) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var handlers sync.WaitGroup
-	defer handlers.Wait()
-	defer cancel(errEnded)
 	places := make(chan struct{}, maxHandlers)
 	for {
 		name, stream, err := from.Accept(ctx)
@@ -77,10 +82,11 @@ func (x *Session) Serve(ctx context.Context, from Acceptor) error {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			if errors.Is(err, errEnded) {
-				err = nil
-			}
 			cancel(err)
+			handlers.Wait()
+			if x.hasEnded() { // its receiver may have left right after that
+				return nil
+			}
 			return err
 		}
 		select {
@@ -134,7 +140,7 @@ func (x *Session) serveFiles(ctx context.Context, stream Stream) error {
 		err = x.converse(c, &sums)
 	}
 	x.drop(c)
-	if c.ctx.Err() != nil {
+	if c.ctx.Err() != nil && err != errEnded {
 		err = context.Cause(c.ctx)
 	}
 	c.cancel(err)
@@ -277,7 +283,7 @@ func (x *Session) answer(c *control, m *message) error {
 		return x.compare(c, m)
 	case "end":
 		x.mu.Lock()
-		x.failed, x.skipped = int(m.Failed), int(m.Skipped)
+		x.ended, x.failed, x.skipped = true, int(m.Failed), int(m.Skipped)
 		x.mu.Unlock()
 		return errEnded
 	case "error":

@@ -56,3 +56,51 @@ func TestStopped(t *testing.T) {
 		})
 	}
 }
+
+// leaving is a receiver's connection that ends for the sender before the goroutine that has heard the receiver's end.
+type leaving struct {
+	*memNet
+	gone chan struct{}
+}
+
+func (l leaving) Accept(ctx context.Context) (string, Stream, error) {
+	select {
+	case s := <-l.opened:
+		if s.name == StreamFiles {
+			return s.name, closing{s.stream, l.gone, ctx.Done()}, nil
+		}
+		return s.name, s.stream, nil
+	case <-l.gone:
+		return "", nil, errors.New("the receiver has left")
+	}
+}
+
+// closing is a stream whose Close lasts until the other side's leaving was noticed.
+type closing struct {
+	Stream
+	gone    chan struct{}
+	noticed <-chan struct{}
+}
+
+func (c closing) Close() error {
+	err := c.Stream.Close()
+	close(c.gone)
+	<-c.noticed
+	return err
+}
+
+// TestLeavesAtTheEnd: a receiver that has said that all is safe may leave at once, and has everything all the same.
+func TestLeavesAtTheEnd(t *testing.T) {
+	from := t.TempDir()
+	write(t, filepath.Join(from, "a"), []byte("x"))
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
+		n := leaving{newNet(), make(chan struct{})}
+		sent := make(chan error, 1)
+		go func() { sent <- s.Session().Serve(t.Context(), n) }()
+		result, err := Receive(t.Context(), n, ReceiverOptions{Dir: t.TempDir()})
+		if other := <-sent; err != nil || other != nil || result.Files != 1 {
+			t.Errorf("receiver %v %+v, sender %v", err, result, other)
+		}
+	})
+}
