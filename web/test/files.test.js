@@ -277,6 +277,35 @@ test('a sender that cannot hash a whole file is believed by the sums of the rang
   assert.equal(place.bytes('x').length, BLOCK_BYTES + 5);
 });
 
+test('a list without a name is refused: nobody could tell another list from it, which was never accepted', async () => {
+  for (const hello of [[{ type: 'hello', version: 1 }], [{ type: 'hello', version: 1, session: '' }], []]) {
+    const link = new FakeLink(async (stream) => {
+      await stream.write(new TextEncoder().encode('ok\n'));
+      for (const message of [...hello, { type: 'entry', path: 'x', size: 5 }, { type: 'plan', entries: 1, bytes: 5 }]) await writeMessage(stream, message);
+    });
+    const receiving = new Receiving();
+    receiving.on('offer', () => assert.fail('it was offered'));
+    await assert.rejects(receiving.go(link.open), { name: 'ProtocolError', message: /name its list/ });
+  }
+});
+
+test('an error of the place is what people hear of', async () => {
+  const { link, receiving, place, served } = pair([sent('x', pattern(5))]);
+  place.write = async () => { throw new DOMException('', 'QuotaExceededError'); };
+  receiving.on('offer', () => receiving.accept(place));
+  await assert.rejects(receiving.go(link.open), { name: 'QuotaExceededError' });
+  await Promise.all(served);
+});
+
+test('when the connection breaks at the end of the last file, the place is closed all the same', async () => {
+  const { link, receiving, place } = pair([sent('x', pattern(5))]);
+  place.end = async () => link.cut();
+  receiving.on('offer', () => receiving.accept(place));
+  await assert.rejects(receiving.go(link.open), { name: 'BrokenStreamError' });
+  assert.ok(receiving.isDone);
+  assert.deepEqual(place.log, ['begin x', 'close']);
+});
+
 test('answers to what nobody asked, too long or too short, end the transfer', async () => {
   for (const change of [{ file: 1 }, { offset: 1 }, { length: 4 }, { length: 6 }]) {
     const link = byHand([{ path: 'x', size: 5 }], (stream, request) => stream.write(packRange({ ...request, ...change })));

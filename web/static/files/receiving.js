@@ -57,6 +57,8 @@ export class Receiving extends Emitter {
   /** @type {Map<number, { resolve: (sum: string | undefined) => void, reject: (error: unknown) => void }>} by file */
   #sums = new Map();
   #toldAt = 0;
+  /** @type {Promise<void> | undefined} of the place */
+  #closing;
   /** The SHA-256 of the file that came last. */
   sum = new Uint8Array(0);
 
@@ -112,9 +114,11 @@ export class Receiving extends Emitter {
       fetching.fail(error);
       for (const { reject } of this.#sums.values()) reject(error);
       await working.catch(() => {}); // It may be writing, and must not go on beside the next one.
-      if (!(error instanceof BrokenStreamError || error instanceof RefusedError || this.#stopped)) await this.stop(error instanceof Error ? error.message : String(error));
+      if (this.isDone && error instanceof BrokenStreamError) await this.#close(await this.#place); // All is there: it needs no sender.
+      const stopped = this.#stopped;
+      if (!(error instanceof BrokenStreamError || error instanceof RefusedError || stopped)) await this.stop(error instanceof Error ? error.message : String(error));
       control.abort();
-      throw this.#stopped && !(error instanceof ProtocolError) ? this.#stopped : error;
+      throw stopped && !(error instanceof ProtocolError) ? stopped : error;
     }
   }
 
@@ -138,6 +142,7 @@ export class Receiving extends Emitter {
           break;
         case 'plan':
           list.check(message);
+          if (session === '') throw new ProtocolError('The sender does not name its list of files.'); // Nor could we tell another list from it.
           this.#session = session;
           this.#items = list.all.map((entry) => ({ entry, at: 0, asked: 0, end: entry.size, sum: undefined, state: 'waiting', error: '' }));
           return emit(this, 'offer', { entries: list.all, bytes: list.bytes });
@@ -205,8 +210,13 @@ export class Receiving extends Emitter {
       }
       await this.#finish(control, file, item, place);
     }
+    await this.#close(place);
     await fetching.end();
-    await place.close();
+  }
+
+  /** @param {Place} place */
+  #close(place) {
+    return (this.#closing ??= place.close());
   }
 
   /**
