@@ -68,17 +68,17 @@ export async function privateSheet(size) {
 
 /** Bytes in memory, which browsers put on the disk when there are many. @returns {Sheet} */
 function memorySheet() {
-  /** @type {Map<number, Blob>} by offset */
-  let parts = new Map();
+  /** @type {[at: number, part: Blob][]} in the order of their writing */
+  let parts = [];
   return {
-    write: async (bytes, at) => void parts.set(at, new Blob([bytes])),
+    write: async (bytes, at) => void parts.push([at, new Blob([bytes])]),
     close: async (size) => joined(parts, size),
-    discard: async () => void (parts = new Map()),
+    discard: async () => void (parts = []),
   };
 }
 
 /**
- * @param {Map<number, Blob>} parts by offset, of which a later one may lie in an earlier one
+ * @param {[at: number, part: Blob][]} parts of which a later one may lie in earlier ones
  * @param {number} size
  */
 function joined(parts, size) {
