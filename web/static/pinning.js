@@ -28,11 +28,20 @@ export async function makePinning(Connection = RTCPeerConnection) {
 
     /** @override @param {RTCSessionDescriptionInit} description */
     async setRemoteDescription(description) {
-      const pinned = owners.get(this)?.fingerprint;
-      if (pinned && description.type !== 'rollback' && fingerprintIn(description.sdp) !== pinned) {
-        throw new Error('The peer has shown another certificate than the one that was proved.');
-      }
+      const check = () => {
+        const pinned = owners.get(this)?.fingerprint;
+        if (pinned && description.type !== 'rollback' && fingerprintIn(description.sdp) !== pinned) {
+          throw new Error('The peer has shown another certificate than the one that was proved.');
+        }
+      };
+      check();
       await super.setRemoteDescription(description);
+      try {
+        check(); // It may have been proved while the browser took the description.
+      } catch (error) {
+        this.close();
+        throw error;
+      }
     }
   }
 

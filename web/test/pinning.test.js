@@ -105,6 +105,16 @@ test('before a proof, a peer may begin anew; after it, no connection with anothe
   assert.deepEqual(await pinning.bind(peer), await bindingOf('01'.repeat(32), 'cd'.repeat(32)));
 });
 
+test('a description that the browser still takes while the proof comes is held to it', async () => {
+  const { pinning, peer } = await scene();
+  await peer.connection.setRemoteDescription(offer('cd'));
+  const late = assert.rejects(peer.connection.setRemoteDescription(offer('ab')), /another certificate/);
+  peer.connection.currentRemoteDescription = offer('cd'); // as long as the browser is at it
+  await pinning.bind(peer);
+  await late;
+  assert.equal(peer.connection.connectionState, 'closed');
+});
+
 test('a peer without a connection, or without descriptions, has no binding', async () => {
   const { pinning, peer } = await scene();
   await assert.rejects(pinning.bind(peer), /one certificate/);
