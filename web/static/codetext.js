@@ -52,7 +52,7 @@ export function readCode(text, origin) {
   const link = /^\s*(https?:\/\/[^/\s]+)\/c\/(\d+)\/?#(\S+)\s*$/i.exec(text);
   if (!link) return readParts(partsOf(text));
   const [, from = '', slot = '', words = ''] = link;
-  if (new URL(from).host !== new URL(origin).host) return { problem: 'This link is of another server. Open it in a tab of its own.' };
+  if (hostOf(from) !== hostOf(origin)) return { problem: 'This link is of another server. Open it in a tab of its own.' };
   return readParts([slot, ...partsOf(decoded(words))]);
 }
 
@@ -89,6 +89,15 @@ export function completions(text) {
 /** @param {string} text */
 function partsOf(text) {
   return text.toLowerCase().split(SEPARATORS).filter((part) => part !== '');
+}
+
+/** @param {string} link @returns {string | undefined} undefined if it is none */
+function hostOf(link) {
+  try {
+    return new URL(link).host;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param {string} text */

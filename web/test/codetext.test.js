@@ -18,7 +18,9 @@ test('a link of this server is as good, and one of another server is refused', (
   for (const text of [`${origin}/c/7#crossover-clockwork`, ' https://TURN.example.org/c/7/#Crossover-Clockwork\n', 'http://turn.example.org/c/7#crossover%2Dclockwork']) {
     assert.deepEqual(readCode(text, origin), { code, isSure: true }, text);
   }
-  assert.match(JSON.stringify(readCode('https://other.example.org/c/7#crossover-clockwork', origin)), /another server/);
+  for (const other of ['https://other.example.org', 'https://[', 'https://%']) {
+    assert.match(JSON.stringify(readCode(`${other}/c/7#crossover-clockwork`, origin)), /another server/);
+  }
 });
 
 test('near misses are asked about, and never taken unasked', () => {
