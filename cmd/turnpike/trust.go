@@ -150,12 +150,23 @@ func (t *trust) judge(ctx context.Context, who identity, proven machine.Proven) 
 	case errors.Is(err, machine.ErrUnknown):
 		return false, fmt.Errorf("%s vouches for no machine %s", t.server, who.name)
 	case err != nil:
-		return false, err
+		return false, &undecidedError{err}
 	case !key.Equal(proven.Key):
 		return false, fmt.Errorf("%s has another key than the one that %s vouches for: another machine may stand in its place", who.name, t.server)
 	}
-	return true, t.known.Pin(who.name, key)
+	err = t.known.Pin(who.name, key)
+	if _, changed := errors.AsType[*machine.ChangedError](err); err != nil && !changed {
+		return false, &undecidedError{err}
+	}
+	return err == nil, err
 }
+
+// undecidedError is why nobody can judge a peer at this moment. It may prove itself again.
+type undecidedError struct{ cause error }
+
+func (e *undecidedError) Error() string { return e.cause.Error() }
+
+func (e *undecidedError) Unwrap() error { return e.cause }
 
 // vouch asks the server for a machine's key. A room mate that proves itself again and again does not make us ask each time.
 func (t *trust) vouch(ctx context.Context, name string) (ed25519.PublicKey, error) {
@@ -411,27 +422,36 @@ func (t *trust) machineBehind(peer shownPeer, cert [32]byte) (name string, ok bo
 // distrust says why a stream is not taken, before anybody looks at what it is for: its peer has the name of a machine that it has not
 // proved to be.
 func (v *visit) distrust(conn *client.Conn) (why string) {
-	who := identify(conn.Peer(), "")
-	needed, err := v.trust.needsProof(who)
+	why, here := v.trust.against(conn.Peer(), conn.PeerCertificate())
+	if here != nil {
+		v.refused("%v", here)
+	}
+	return why
+}
+
+// against returns what is said to a peer that is not taken for the machine of its name, and what is said about it here, if it is worth a line.
+func (t *trust) against(peer shownPeer, cert [32]byte) (why string, here error) {
+	who := identify(peer, "")
+	needed, err := t.needsProof(who)
 	if err != nil {
-		v.refused("%v", err)
-		return "this side cannot read which machines it knows"
+		return "this side cannot read which machines it knows", err
 	}
 	if !needed {
-		return ""
+		return "", nil
 	}
-	name := who.name
-	found, asked := v.trust.verdictOf(conn.PeerCertificate())
-	if found.name == name && name != "" {
-		return ""
-	}
+	found, asked := t.verdictOf(cert)
+	_, undecided := errors.AsType[*undecidedError](found.err)
 	switch {
 	case !asked:
-		return proveFirst + name
+		return proveFirst + who.name, nil
+	case undecided:
+		return proveFirst + who.name, fmt.Errorf("refused %s: %w", who.name, found.err)
 	case found.err != nil:
-		v.refused("refused %s: %v", name, found.err)
+		here = fmt.Errorf("refused %s: %w", who.name, found.err)
+	case found.name == who.name && who.name != "":
+		return "", nil
 	default:
-		v.refused("refused %s: it proves no key", name)
+		here = fmt.Errorf("refused %s: it proves no key", who.name)
 	}
-	return "this side knows " + name + " by another key"
+	return "this side knows " + who.name + " by another key", here
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -125,5 +126,44 @@ func TestRecognizedIsRemembered(t *testing.T) {
 	}
 	if name, ok := tr.machineBehind(saidPeer{"1", "machine:nas", "nas"}, cert); !ok {
 		t.Errorf("its streams are those of %q", name)
+	}
+}
+
+// TestUndecidedMayProveAgain: a machine that was met while the server was away can prove itself again on the same connection. One that the
+// server does not vouch for cannot.
+func TestUndecidedMayProveAgain(t *testing.T) {
+	state := t.TempDir()
+	s := startServer("--state", state)
+	defer s.stop()
+	nas := joinMachine(t, s, state, "nas")
+	me, err := machine.Load(nas.dir, s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{configDir: func() (string, error) { return nas.dir, nil }}
+	tr := newTrust(p, access{base: s.url(), machine: me})
+	cert, peer := [32]byte{1}, saidPeer{"1", "machine:nas", "nas"}
+	judge := func(peer saidPeer) (why string, here error) {
+		_, err := tr.judge(t.Context(), identify(peer, ""), machine.Proven{Name: peer.name, Key: me.Key()})
+		found := verdict{err: err}
+		if err == nil {
+			found.name = peer.name
+		}
+		tr.note(cert, found)
+		return tr.against(peer, cert)
+	}
+	if why, here := judge(saidPeer{"1", "machine:pi", "pi"}); strings.HasPrefix(why, proveFirst) || why == "" || here == nil {
+		t.Errorf("no machine: %q, %v", why, here)
+	}
+	away := httptest.NewServer(nil)
+	away.Close()
+	me.Server = away.URL
+	if why, here := judge(peer); !strings.HasPrefix(why, proveFirst) || here == nil || !strings.Contains(here.Error(), "cannot be reached") {
+		t.Errorf("while the server is away: %q, %v", why, here)
+	}
+	me.Server = s.url()
+	clear(tr.vouched) // as after a pause
+	if why, here := judge(peer); why != "" || here != nil {
+		t.Errorf("once it is back: %q, %v", why, here)
 	}
 }
