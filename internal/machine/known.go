@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ var ErrUnknown = errors.New("no key is pinned for this machine")
 type ChangedError struct {
 	Name  string
 	Since time.Time // of the pin
-	None  bool      // the one who has the name now proves no key
+	None  bool      // the peer that has the name now proves no key
 }
 
 // Error says what to do, too.
@@ -221,7 +222,8 @@ func lockBeside(path string) (unlock func(), err error) {
 			_ = f.Close()
 			return func() { _ = os.Remove(lock) }, nil
 		}
-		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrPermission) { // Windows says the latter while the file is being removed
+		leaving := runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission) // what Windows says while the file is being removed
+		if !errors.Is(err, fs.ErrExist) && !leaving {
 			return nil, err
 		}
 		if info, e := os.Stat(lock); e == nil && time.Since(info.ModTime()) > lockForgiven {
