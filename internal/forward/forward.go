@@ -1,12 +1,12 @@
 // Package forward carries TCP connections and UDP datagrams to and from the network of a peer, by ssh's syntax. It knows no client: a
-// stream to a peer is whatever is a [Stream].
+// stream to a peer is any [Stream].
 //
-//	program ── TCP ──▶ Local ── tcp/HOST:PORT ──▶ Server ── TCP ──▶ service      -L; -D after what SOCKS5 asks for
-//	program ── UDP ──▶ Flows ── udp/HOST:PORT ──▶ Server ── UDP ──▶ service      -L udp/; -D
-//	service ◀── TCP ── Remote ◀── back/ID ────── Server ◀── TCP ── program       -R, once "listen" has asked for it
+//	program ── TCP ──▶ Client ── tcp/HOST:PORT ──▶ Server ── TCP ──▶ service      -L; -D after what SOCKS5 asks for
+//	program ── UDP ──▶ Client ── udp/HOST:PORT ──▶ Server ── UDP ──▶ service      -L udp/; -D
+//	service ◀── TCP ── Client ◀── back/ID ─────── Server ◀── TCP ── program       -R, once "listen" has asked for it
 //
-// [Server] is the side that allows: [Allow] says what may be reached from there, [AllowRemote] where it may listen. Who the other side is,
-// its caller has found out before.
+// [Server] is the side that allows: [Allow] says what may be reached from there, [AllowRemote] where it may listen. Its caller has found
+// out before which machine the other side is.
 package forward
 
 import (
@@ -123,7 +123,7 @@ func Asking(ctx context.Context, open Open, name, begin string) (Stream, error) 
 	if begin != "" {
 		_, err = io.WriteString(stream, begin)
 	}
-	if refusal := Answer(stream); err == nil || errors.As(refusal, new(*Refusal)) { // whoever refuses may read nothing
+	if refusal := Answer(stream); err == nil || errors.As(refusal, new(*Refusal)) { // a side that refuses may read nothing
 		err = refusal
 	}
 	if !stop() {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Listen makes the listener of a forward over TCP. Its errors say what to do.
+// ListenTCP makes the listener of a forward over TCP. Its errors say what to do.
 func (s Spec) ListenTCP(ctx context.Context) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Listen())
 	return listener, s.explain(err)

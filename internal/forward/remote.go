@@ -14,8 +14,8 @@ import (
 )
 
 // listenRequest asks the other side to listen: the line that begins a stream "listen". Each connection comes back as a stream back/ID. The
-// listener goes with the stream. Whoever asks with the ID of a listener of its own takes its place: the former stream may be dead, and nobody
-// knows yet.
+// listener goes with the stream. A peer that asks with the ID of a listener of its own takes its place: the former stream may be dead, and
+// nobody knows yet.
 type listenRequest struct {
 	ID      string `json:"id"`
 	Network string `json:"network"`        // tcp or udp
@@ -28,7 +28,7 @@ type listenAnswer struct {
 	Address string `json:"address"`
 }
 
-// The lines' greatest lengths.
+// maxListenLine is the greatest length of such a line.
 const maxListenLine = 1024
 
 // The networks of a request.

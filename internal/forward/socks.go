@@ -192,6 +192,9 @@ func (c *Client) associate(ctx context.Context, local net.Conn, s Spec) error {
 			return nil
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if err != nil && !pause(ctx, time.Millisecond) { // else an error that lasts would take a whole core
+			return nil
+		}
 		d, data, ok := socksDatagram(buffer[:n])
 		if err != nil || !ok || from.Addr() != there || program.IsValid() && from != program {
 			continue
