@@ -16,7 +16,7 @@ import (
 const maxReceivers = auth.MaxSeats - 1
 
 type codeRequest struct {
-	Receivers *int `json:"receivers"` // who may come, or still may; absent: one, or as many as before
+	Receivers *int `json:"receivers"` // so many may come, or still may; absent: one, or as many as before
 }
 
 type codeTake struct {
@@ -197,6 +197,9 @@ func (a *API) answerCode(who auth.Ticket, s slot, ttl time.Duration) (any, *apiE
 	token, issued, err := a.cfg.Tickets.Issue(who, ttl)
 	if err != nil {
 		return nil, a.internalError("issue the ticket of a code", err)
+	}
+	if a.cfg.Refuses != nil && a.cfg.Refuses(who) != nil { // thrown out while the body came: the ticket is of after that
+		return nil, unauthorized("This ticket is not valid.")
 	}
 	return codeAnswer{s.number, s.room, token, issued.Name, s.expires.UTC().Truncate(time.Second)}, nil
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -370,7 +372,7 @@ func TestDrainingServerTakesNoCodes(t *testing.T) {
 	test.must("", "POST", codes+"/1", `{"name": "Eve"}`)
 }
 
-// TestRestartForgetsCodes: whoever is in the room goes on, and the maker learns that nobody else comes.
+// TestRestartForgetsCodes: people in the room go on, and the maker learns that nobody else comes.
 func TestRestartForgetsCodes(t *testing.T) {
 	test := newCodesTest(t, GuestsNever, nil)
 	answer, _ := test.must(test.ticket("ada", auth.RoleMember), "POST", codes, `{}`)
@@ -385,7 +387,7 @@ func TestRestartForgetsCodes(t *testing.T) {
 	}
 }
 
-// TestNobodyInvitesToTheRoomOfACode: who comes there, comes by the code.
+// TestNobodyInvitesToTheRoomOfACode: people come there by the code alone.
 func TestNobodyInvitesToTheRoomOfACode(t *testing.T) {
 	a, sessions, _ := newInvitesTest(GuestsNever)
 	maker := ticketOf("ada", auth.RoleMember, "code-1-abc")
@@ -423,3 +425,40 @@ func TestPagesOfOtherOriginsUseCodes(t *testing.T) {
 		t.Errorf("the page of this server: %d", resp.StatusCode)
 	}
 }
+
+// TestKickedWhileTheyAsk: a maker that is thrown out while the body of its request still comes gets no ticket of after that.
+func TestKickedWhileTheyAsk(t *testing.T) {
+	var kicked bool
+	refuses := func(auth.Ticket) error {
+		if kicked {
+			return auth.ErrKicked
+		}
+		return nil
+	}
+	test := newCodesTest(t, GuestsNever, func(cfg *Config) { cfg.Refuses = refuses })
+	ada := test.ticket("ada", auth.RoleMember)
+	test.must(ada, "POST", codes, `{"receivers": 2}`)
+	for _, row := range [][2]string{{"PATCH", codes + "/1"}, {"POST", codes}} {
+		kicked = false
+		body := readFunc(func(p []byte) (int, error) {
+			kicked = true // the ticket was looked at before
+			return copy(p, `{}`), io.EOF
+		})
+		r := httptest.NewRequest(row[0], row[1], body)
+		r.RemoteAddr, r.Host = stranger, "turn.example.org"
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+ada)
+		w := httptest.NewRecorder()
+		test.handler.ServeHTTP(w, r)
+		if !kicked || w.Code != 401 || strings.Contains(w.Body.String(), "ticket\":") {
+			t.Errorf("%s %s: %d %s", row[0], row[1], w.Code, w.Body)
+		}
+	}
+	test.refused("", "POST", codes+"/1", `{"name": "Eve"}`, 404, "no-such-code")
+	kicked = false
+	test.refused("", "POST", codes+"/2", `{"name": "Eve"}`, 404, "no-such-code") // nothing is left of what it asked for
+}
+
+type readFunc func([]byte) (int, error)
+
+func (read readFunc) Read(p []byte) (int, error) { return read(p) }
