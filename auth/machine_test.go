@@ -135,7 +135,7 @@ func TestMachineClock(t *testing.T) {
 	}
 }
 
-// TestRevokedMachine: what a machine had before it was revoked admits nobody, also once another one has its name.
+// TestRevokedMachine: tickets and sessions of before a revocation admit nobody, also once another one has its name.
 func TestRevokedMachine(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0).UTC()
 	clock := func() time.Time { now = now.Add(time.Millisecond); return now }

@@ -221,7 +221,7 @@ func (m *Machines) Keeps(canonical string, from User) bool {
 	return found && from != User{MachineIssuer, canonical}
 }
 
-// Verify returns the ticket that a machine has signed. Its errors wrap ErrUnauthorized; what they say is for the log only.
+// Verify returns the ticket that a machine has signed. Its errors wrap ErrUnauthorized; their text is for the log only.
 func (m *Machines) Verify(token string) (Ticket, error) {
 	name, err := subjectOf(token)
 	if err != nil {

@@ -231,7 +231,7 @@ func TestMachinesOfDamagedFile(t *testing.T) {
 	}
 }
 
-// TestMachinesOfOlderFile: what a restored or emptied file does not name has ended.
+// TestMachinesOfOlderFile: machines that a restored or emptied file does not name have ended.
 func TestMachinesOfOlderFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "machines")
 	m := openTestMachines(t, path, time.Now)

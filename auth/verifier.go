@@ -107,7 +107,7 @@ func (v *Verifier) verify(token string) (Ticket, error) {
 func (v *Verifier) verifyOwn(token string) (Ticket, error) {
 	tk, err := v.own.Verify(token)
 	if err == nil && !v.Knows(tk.User) {
-		return Ticket{}, refuse("no issuer is named %.100q", tk.User.Issuer)
+		return Ticket{}, refuse("its user %.100q is of no issuer here, or of no machine", tk.User.String())
 	}
 	return tk, err
 }

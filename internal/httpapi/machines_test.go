@@ -100,7 +100,7 @@ func TestPostMachine(t *testing.T) {
 	}
 }
 
-// TestPostMachineRefused: what lets no machine in uses up no invite.
+// TestPostMachineRefused: a refused machine uses up no invite.
 func TestPostMachineRefused(t *testing.T) {
 	m := newMachineTest(t)
 	link, inv := m.invite(auth.Invite{Room: "home", Uses: 1})

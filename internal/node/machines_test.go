@@ -78,7 +78,7 @@ func refusedTicket(t *testing.T, s *testNode, ticket string) bool {
 	return ok && e.Code == wire.CodeUnauthorized
 }
 
-// TestRevokeMachine: whoever revokes a machine, its two sessions and its relays end at once, what it had admits it no more, also after a
+// TestRevokeMachine: however a machine is revoked, its two sessions and its relays end at once. Its tickets admit it no more, also after a
 // restart, and its name is free.
 func TestRevokeMachine(t *testing.T) {
 	for how, revoke := range map[string]func(t *testing.T, cfg *config.Config){
