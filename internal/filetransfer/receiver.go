@@ -30,7 +30,7 @@ type ReceiverOptions struct {
 	// Dir is the folder that everything goes into. It must be there.
 	Dir string
 	// Output takes a single file instead of Dir. It gets only bytes that were verified, but learns of a wrong SHA-256 of the whole file when
-	// it has them all.
+	// it has them all. Once ctx has ended, Receive no longer waits for a Write that lasts.
 	Output io.Writer
 	// Accept judges what would come, before anything is written. ErrDeclined says no. A sender that was started again is judged again.
 	// Without it, all is accepted.

@@ -1,6 +1,7 @@
 package filetransfer
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"hash"
@@ -70,15 +71,27 @@ func (s *sink) deliver(d delivery) error {
 		s.mu.Lock()
 		s.err = err
 		s.next++
-		s.spare = append(s.spare, d.block)
+		if err == nil { // else a Write that lasts may still read it
+			s.spare = append(s.spare, d.block)
+		}
 	}
 	s.writing = false
 	return s.err
 }
 
 func (s *sink) write(d delivery) error {
-	if _, err := s.r.o.Output.Write(d.block[:d.n]); err != nil {
-		return &outputError{err}
+	written := make(chan error, 1)
+	go func() { // the program behind the output may read no more, and Receive must end all the same
+		_, err := s.r.o.Output.Write(d.block[:d.n])
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			return &outputError{err}
+		}
+	case <-s.r.ctx.Done():
+		return context.Cause(s.r.ctx)
 	}
 	_, _ = s.all.Write(d.block[:d.n])
 	return s.r.got(d.p, d.n, d.sum)

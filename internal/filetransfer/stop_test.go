@@ -104,3 +104,35 @@ func TestLeavesAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// stuckOutput takes nothing until the test ends.
+type stuckOutput struct{ asked, over chan struct{} }
+
+func (o stuckOutput) Write(b []byte) (int, error) {
+	close(o.asked)
+	<-o.over
+	return len(b), nil
+}
+
+// TestStoppedOutput: a program behind the output that does not read on does not keep a receiver from being stopped.
+func TestStoppedOutput(t *testing.T) {
+	from := t.TempDir()
+	write(t, filepath.Join(from, "a"), randomBytes(1, 30*blockSize))
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, SenderOptions{}, filepath.Join(from, "a"))
+		o := stuckOutput{make(chan struct{}), make(chan struct{})}
+		defer close(o.over)
+		ctx, stop := context.WithCancel(t.Context())
+		n, sent := newNet(), make(chan error, 1)
+		go func() { sent <- s.Session().Serve(t.Context(), n) }()
+		go func() {
+			<-o.asked
+			stop()
+		}()
+		_, err := Receive(ctx, n, ReceiverOptions{Output: o})
+		var remote *RemoteError
+		if other := <-sent; !errors.Is(err, context.Canceled) || !errors.As(other, &remote) || remote.Code != codeStopped {
+			t.Errorf("receiver %v, sender %v", err, other)
+		}
+	})
+}
