@@ -194,3 +194,16 @@ func TestBoardRests(t *testing.T) {
 		t.Errorf("afterwards %d bytes: %.40q", len(got), got)
 	}
 }
+
+// TestQuietBoard: a quiet board prints what must be said, and no transfers around it.
+func TestQuietBoard(t *testing.T) {
+	var out bytes.Buffer
+	b := &transferBoard{w: &out, terminal: true, quiet: true, columns: func() int { return 80 }}
+	row := b.add("one", progressOf(1, 4))
+	fmt.Fprintln(b, "news")
+	b.add("two", progressOf(1, 4))
+	row.remove()
+	if got := out.String(); got != "news\n" {
+		t.Errorf("%q", got)
+	}
+}

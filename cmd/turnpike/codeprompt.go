@@ -62,13 +62,13 @@ func (q *questioner) asks() bool { return q.terminal != nil }
 
 // ask returns what the person types. complete says what a line may become, for Tab; nil: nothing completes.
 func (q *questioner) ask(ctx context.Context, question string, complete func(string) []string) (string, error) {
+	q.board.rest()
+	defer q.board.goOn() // after restore: while the terminal is raw, the next line would begin below the end of the last one
 	restore, err := q.raw()
 	if err != nil {
 		return "", fmt.Errorf("ask at the terminal: %w", err)
 	}
 	defer restore()
-	q.board.rest()
-	defer q.board.goOn()
 	q.terminal.SetPrompt(question)
 	q.terminal.AutoCompleteCallback = q.completer(complete)
 	type typed struct {

@@ -89,6 +89,24 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+// TestNewsAfterAQuestion: what came while a question was open is printed once the terminal is as it was.
+func TestNewsAfterAQuestion(t *testing.T) {
+	q, _ := questionsTo("y\r")
+	var out bytes.Buffer
+	q.board = &transferBoard{w: &out, terminal: true, columns: func() int { return 80 }}
+	q.raw = func() (func(), error) {
+		_, _ = io.WriteString(q.board, "news\n")
+		return func() {
+			if out.Len() > 0 {
+				t.Errorf("the terminal is raw, and there comes %q", out.String())
+			}
+		}, nil
+	}
+	if _, err := q.ask(t.Context(), "Take it?", nil); err != nil || out.String() != "news\n" {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}
+
 // TestFilesHelp: the help of each command fits a screen, and has an example.
 func TestFilesHelp(t *testing.T) {
 	for name, text := range map[string]string{"send": helpSend, "receive": helpReceive} {

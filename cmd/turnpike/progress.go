@@ -181,6 +181,9 @@ func (b *transferBoard) clear() {
 
 // draw shows each transfer in a line of the terminal. The caller holds mu.
 func (b *transferBoard) draw() {
+	if b.quiet {
+		return
+	}
 	columns := b.columns() - 1 // a full line would wrap on some terminals
 	var text strings.Builder
 	for _, r := range b.rows {
