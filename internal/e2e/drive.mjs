@@ -12,6 +12,7 @@ import * as apps from './apps.mjs';
 import * as codes from './codes.mjs';
 import * as crowds from './crowd.mjs';
 import * as examples from './examples.mjs';
+import * as files from './files.mjs';
 import * as firstframe from './firstframe.mjs';
 import * as handling from './handling.mjs';
 import * as localhost from './localhost.mjs';
@@ -29,7 +30,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...codes, ...crowds, ...examples, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...resume, ...sdk, ...serving };
 
 const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });

@@ -1,0 +1,23 @@
+//go:build linux
+
+package e2e
+
+import (
+	"testing"
+
+	"example.org/turnpike/internal/netlab"
+)
+
+// TestFiles has pages and command lines send files to each other by a code.
+func TestFiles(t *testing.T) {
+	need(t, "node", "chromium", "firefox-esr", "certutil")
+	host := netlab.New(t).Public("host")
+	for _, browser := range []string{chromium, firefox} {
+		for _, scenario := range []string{"filesToPage", "filesFromPage", "filesRefused", "filesBetweenPages"} {
+			t.Run(browser+" "+scenario, func(t *testing.T) {
+				serveLocally(t, host)
+				driveOn(t, host, scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL, "turnpike": turnpike, "megabytes": 200}, nil)
+			})
+		}
+	}
+}
