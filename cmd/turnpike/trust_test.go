@@ -54,16 +54,23 @@ func TestTrustIsBounded(t *testing.T) {
 	}
 }
 
-// TestVouchIsSeldom: a room mate that proves itself again and again makes this side ask the server once.
-func TestVouchIsSeldom(t *testing.T) {
+// startWithMachine starts a server, which nas has joined with its files in dir.
+func startWithMachine(t *testing.T) (s *testServer, dir string, me *machine.Machine) {
+	t.Helper()
 	state := t.TempDir()
-	s := startServer("--state", state)
-	defer s.stop()
-	nas := joinMachine(t, s, state, "nas")
-	me, err := machine.Load(nas.dir, s.url())
+	s = startServer("--state", state)
+	t.Cleanup(s.stop)
+	dir = joinMachine(t, s, state, "nas").dir
+	me, err := machine.Load(dir, s.url())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, dir, me
+}
+
+// TestVouchIsSeldom: a room mate that proves itself again and again makes this side ask the server once.
+func TestVouchIsSeldom(t *testing.T) {
+	s, _, me := startWithMachine(t)
 	target, err := url.Parse(s.url())
 	if err != nil {
 		t.Fatal(err)
@@ -132,15 +139,8 @@ func TestRecognizedIsRemembered(t *testing.T) {
 // TestUndecidedMayProveAgain: a machine that was met while the server was away can prove itself again on the same connection. One that the
 // server does not vouch for cannot.
 func TestUndecidedMayProveAgain(t *testing.T) {
-	state := t.TempDir()
-	s := startServer("--state", state)
-	defer s.stop()
-	nas := joinMachine(t, s, state, "nas")
-	me, err := machine.Load(nas.dir, s.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{configDir: func() (string, error) { return nas.dir, nil }}
+	s, dir, me := startWithMachine(t)
+	p := &program{configDir: func() (string, error) { return dir, nil }}
 	tr := newTrust(p, access{base: s.url(), machine: me})
 	cert, peer := [32]byte{1}, saidPeer{"1", "machine:nas", "nas"}
 	judge := func(peer saidPeer) (why string, here error) {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// remote starts a forward as -R, and returns where the peer listens, each time that it does.
+// remote starts a forward as -R, and returns where the peer listens, each time that it does. An address is empty once the forward has ended.
 func (b *two) remote(t *testing.T, spec string) (addresses chan string, ended chan error) {
 	t.Helper()
 	s, err := ParseSpec(spec)
@@ -21,6 +21,7 @@ func (b *two) remote(t *testing.T, spec string) (addresses chan string, ended ch
 	}
 	addresses, ended = make(chan string, 16), make(chan error, 1)
 	b.running.Go(func() {
+		defer close(addresses)
 		ended <- b.client.ServeRemote(b.ctx, s, func(address string) { addresses <- address })
 	})
 	return addresses, ended
