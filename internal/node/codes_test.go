@@ -82,7 +82,7 @@ func TestCodesOfTheKicked(t *testing.T) {
 	}
 }
 
-// TestCodeOutlivesRestart: those who are in the room come back into it, and the slot is forgotten.
+// TestCodeOutlivesRestart: the ticket of a code opens its room after a restart too, and the slot is forgotten.
 func TestCodeOutlivesRestart(t *testing.T) {
 	args := []string{"--state", filepath.Join(t.TempDir(), "state")}
 	s := start(t, args...)
