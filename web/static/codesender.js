@@ -1,6 +1,6 @@
 // @ts-check
 import { BrokenExchangeError, WrongCodeError, sendCode } from './codeexchange.js';
-import { enter, frames } from './codesession.js';
+import { enter, frames, pause } from './codesession.js';
 import { burnSlot, makeSlot, renewSlot } from './codesapi.js';
 import { newWords } from './codetext.js';
 import { refuse, writeOk } from './files/lines.js';
@@ -35,6 +35,9 @@ const KEEP_MS = 300_000;
 const WATCH_MS = 2000;
 /** So many exchanges may wait for their turn. */
 const MAX_WAITING = 16;
+/** More than one side of an exchange says. It comes from strangers, and waits in memory. */
+const MAX_EXCHANGE_BYTES = 1024;
+const STOP_MS = 500;
 
 /**
  * Sends files to those who know a code that it makes.
@@ -83,7 +86,9 @@ export class CodeSender extends Emitter {
 
   /** Ends it, and tells those who receive. */
   async stop() {
-    await Promise.all([...this.#proved.values()].map(({ serving }) => serving.stop('The sender has stopped.')));
+    this.#isBurnt = true;
+    const told = Promise.all([...this.#proved.values()].map(({ serving }) => serving.stop('The sender has stopped.')));
+    await Promise.race([told, pause(STOP_MS, this.#ended.signal)]); // Somebody who reads nothing must not hold us up.
     this.#ended.abort();
   }
 
@@ -134,7 +139,7 @@ export class CodeSender extends Emitter {
     return (this.#session || !this.#slot ? await this.#renew() : this.#slot).ticket;
   }
 
-  /** @param {number} [receivers] so many more may come */
+  /** @param {number} [receivers] so many more may come from now on */
   async #renew(receivers) {
     if (!this.#slot) throw new Error('There is no slot.');
     return (this.#slot = await renewSlot(this.#slot, receivers));
@@ -150,7 +155,7 @@ export class CodeSender extends Emitter {
    * @param {AbortSignal} gone
    */
   #meet(peer, gone) {
-    peer.on('channel', ({ channel }) => this.#came(peer, new Stream(channel)), { signal: gone });
+    peer.on('channel', ({ channel }) => this.#came(peer, new Stream(channel, channel.label === 'code' ? MAX_EXCHANGE_BYTES : undefined)), { signal: gone });
     gone.addEventListener('abort', () => this.#left(peer));
   }
 
@@ -217,7 +222,7 @@ export class CodeSender extends Emitter {
     } catch (error) {
       if (serving.isServing || !['asking', 'receiving'].includes(receiver.state)) return; // Another stream has taken this one's place.
       if (error instanceof BrokenStreamError) this.#change(receiver, { state: 'interrupted' });
-      else this.#change(receiver, { state: 'failed', error: error instanceof Error ? error.message : String(error) });
+      else this.#fail(receiver, error instanceof Error ? error.message : String(error));
     }
     this.#check('nobody');
   }
@@ -226,9 +231,20 @@ export class CodeSender extends Emitter {
   #left(peer) {
     const receiver = this.#proved.get(peer)?.receiver;
     if (!receiver || !['asking', 'receiving', 'interrupted'].includes(receiver.state)) return;
-    this.#change(receiver, { state: 'failed', error: 'They went away before they had everything.' });
-    if (!this.#isBurnt) this.#renew(1).catch(() => {}); // They may come again by the same code.
+    this.#fail(receiver, 'They went away before they had everything.');
     this.#check('nobody');
+  }
+
+  /**
+   * They may come again by the same code.
+   *
+   * @param {Receiver} receiver
+   * @param {string} error
+   */
+  #fail(receiver, error) {
+    this.#change(receiver, { state: 'failed', error });
+    const strangers = [...(this.#session?.room.peers.values() ?? [])].filter((peer) => !this.#proved.has(peer)); // They have taken places already.
+    if (!this.#isBurnt) this.#renew(Math.max(0, this.#awaited - strangers.length)).catch(() => {});
   }
 
   /**

@@ -358,6 +358,12 @@ test('what a receiver has of before is compared, and requests beyond the file en
   }
 });
 
+test('a receiver has no streams without bound', async () => {
+  const { link } = pair([sent('x', pattern(5))]);
+  for (let number = 1; number <= 20; number++) assert.equal(await (await link.open(`blocks/${number}`)).readLine(100), 'ok');
+  assert.match(String(await (await link.open('blocks/21')).readLine(100)), /^error: /);
+});
+
 test('lines that are no messages end the transfer', async () => {
   for (const line of ['no json', '5', 'null', '{}', '[]']) {
     const [one, other] = streams('files');

@@ -69,6 +69,12 @@ test('what nobody reads is not kept without bound, and other texts end the strea
   const [one, other] = streams('x');
   for (let i = 0; i < 33 && !other.isBroken; i++) await one.write(new Uint8Array(1 << 20)).catch(() => {});
   assert.ok(other.isBroken);
+  const [strangers, code] = channels('code');
+  const bounded = new Stream(asPeerChannel(code), 1024);
+  await strangers.send(new Uint8Array(1024));
+  assert.ok(!bounded.isBroken);
+  await strangers.send(new Uint8Array(1));
+  assert.ok(bounded.isBroken && strangers.isClosed);
   const [ours, theirs] = channels('y');
   const stream = new Stream(asPeerChannel(theirs));
   await ours.send('hello');

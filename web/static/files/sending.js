@@ -1,6 +1,6 @@
 // @ts-check
 import { Emitter, emit } from '../sdk/emitter.js';
-import { BLOCK_BYTES, MAX_HASHES, NOTHING, ProtocolError, REQUEST_BYTES, RefusedError, VERSION, fromBase64Url, isEqual, packRange, plain, readMessage, sha256, toBase64Url, unpackRange, whole, writeMessage, writeOk } from './lines.js';
+import { BLOCK_BYTES, MAX_HASHES, NOTHING, ProtocolError, REQUEST_BYTES, RefusedError, VERSION, fromBase64Url, isEqual, packRange, plain, readMessage, refuse, sha256, toBase64Url, unpackRange, whole, writeMessage, writeOk } from './lines.js';
 import { BrokenStreamError } from './stream.js';
 import { RunningSum } from './sum.js';
 
@@ -20,6 +20,8 @@ import { RunningSum } from './sum.js';
 
 /** The smaller pieces of which a receiver says that it has them. */
 const SMALL_PIECE = 65_536;
+/** Eight streams for blocks, and those that are about to end. */
+const MAX_LANES = 20;
 
 /** The files that somebody has chosen, for as many receivers as come. Each is read when it is asked for. */
 export class Offer {
@@ -138,6 +140,7 @@ export class Serving extends Emitter {
 
   /** Answers the requests on a stream `blocks/N`. @param {Stream} lane */
   async serveBlocks(lane) {
+    if (this.#lanes.size >= MAX_LANES) return refuse(lane, 'there are too many streams for blocks');
     this.#lanes.add(lane);
     try {
       await writeOk(lane);

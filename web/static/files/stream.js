@@ -38,10 +38,15 @@ export class Stream {
   /** @type {() => void} called when there is something to read, or an end */
   #wake = () => {};
   #ended = new AbortController();
+  #maxUnread;
 
-  /** @param {PeerChannel} channel */
-  constructor(channel) {
+  /**
+   * @param {PeerChannel} channel
+   * @param {number} [maxUnread] bytes that may come before somebody reads them
+   */
+  constructor(channel, maxUnread = MAX_UNREAD_BYTES) {
     this.#channel = channel;
+    this.#maxUnread = maxUnread;
     const { signal } = this.#ended;
     channel.on('message', (message) => this.#receive(message), { signal });
     channel.on('interrupted', () => this.#break(), { signal });
@@ -183,7 +188,7 @@ export class Stream {
       if (message.byteLength === 0 || this.#hasSentRead) return;
       this.#unread.push(new Uint8Array(message));
       this.#unreadBytes += message.byteLength;
-      if (this.#isAtEnd || this.#unreadBytes > MAX_UNREAD_BYTES) return this.abort();
+      if (this.#isAtEnd || this.#unreadBytes > this.#maxUnread) return this.abort();
     } else if (message === 'end') {
       this.#isAtEnd = true;
     } else if (message === 'read') {
