@@ -58,7 +58,7 @@ class CodePage {
 
   /** Browsers give pages without HTTPS neither files nor cryptography. */
   #showInsecure() {
-    const page = document.createElement('tp-code-receive');
+    const page = document.createElement('section');
     page.className = 'pass';
     this.#show(page);
     showEnd(page, sayingOf('insecure'));

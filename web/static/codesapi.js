@@ -38,7 +38,7 @@ export async function takeSlot(slot, name, signal) {
  * Has the slot's time begin anew.
  *
  * @param {Slot} slot
- * @param {number} [receivers] so many more may come
+ * @param {number} [receivers] so many more may come from now on
  * @returns {Promise<Slot>} with a fresh ticket
  */
 export function renewSlot({ slot, ticket }, receivers) {

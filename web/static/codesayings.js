@@ -12,7 +12,7 @@ const SAYINGS = {
   'code-used': ['This code was used', 'A code serves once. If it was not you, somebody else has used it. Ask the sender for a new one.'],
   'wrong-code': ['The words do not match', 'They are not the sender’s, or somebody is in between. The code is used up. Ask the sender for a new one.'],
   'no-sender': ['The sender does not answer', 'The code is good, but nobody there answers. The sender must keep the page or the program open.'],
-  'sender-gone': ['The sender is gone', 'Not everything had come, and nothing was saved. Ask the sender to send it again.'],
+  'sender-gone': ['The sender is gone', 'Not everything had come. Ask the sender to send it again.'],
   'forbidden': ['You cannot send files here', 'Members of this server can. You can still receive with a code.'],
   'invite-required': ['You need an invite to send files here', 'Open the link that you were sent, then come back. You can still receive with a code.'],
   'too-many-codes': ['You have many codes already', 'Stop one of them first, or wait until one has run out.'],

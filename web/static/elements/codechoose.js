@@ -58,7 +58,10 @@ export class CodeChoose extends HTMLElement {
       event.preventDefault();
       over(-depth);
       if (!event.dataTransfer) return;
-      this.#choice.addDropped(event.dataTransfer).catch(() => this.#complain('Something of this cannot be read. Choose it by the buttons.')).then(() => this.#show());
+      this.#choice.addDropped(event.dataTransfer).then(() => this.#show(), () => {
+        this.#show();
+        this.#complain('Something of this cannot be read. Choose it by the buttons.');
+      });
     }, { signal });
   }
 

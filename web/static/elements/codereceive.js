@@ -163,7 +163,7 @@ export class CodeReceive extends HTMLElement {
   #stop() {
     this.#isStopped = true;
     this.#receiver.stop('the receiver has stopped');
-    showEnd(this, { title: 'Stopped', text: 'Nothing was saved.' });
+    showEnd(this, { title: 'Stopped', text: this.#place?.isFolder ? 'Files that were complete stay in the folder.' : 'Nothing was saved.' });
   }
 
   #received() {
