@@ -7,7 +7,9 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -205,4 +207,35 @@ func TestManySums(t *testing.T) {
 	if failed, _ := h.session.Left(); failed != 2 {
 		t.Errorf("%d files failed", failed)
 	}
+}
+
+// TestFollowersAreBounded: however many sums are asked for, a sender reads few files at once.
+func TestFollowersAreBounded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a")
+	write(t, file, []byte("x"))
+	synctest.Test(t, func(t *testing.T) {
+		s := newSender(t, SenderOptions{}, file)
+		closers := make(chan func() error, maxFollowers+1)
+		var opening sync.WaitGroup
+		for range maxFollowers + 1 {
+			opening.Go(func() {
+				_, done, err := s.opener(0)()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				closers <- done
+			})
+		}
+		synctest.Wait()
+		if len(closers) != maxFollowers {
+			t.Errorf("%d files are open, not %d", len(closers), maxFollowers)
+		}
+		for range maxFollowers + 1 {
+			if err := (<-closers)(); err != nil {
+				t.Error(err)
+			}
+		}
+		opening.Wait()
+	})
 }

@@ -127,14 +127,21 @@ func (s *Sender) sum(ctx context.Context, id int) ([hashSize]byte, error) {
 }
 
 // opener opens a file of the list for a follower. It is open while something is read only, because a receiver may never come back
-// for the rest.
+// for the rest. Few are read at once: a receiver that begins anew again and again may ask for the sums of all files.
 func (s *Sender) opener(id int) openFile {
 	return func() (io.ReaderAt, func() error, error) {
+		select {
+		case s.hashing <- struct{}{}:
+		case <-s.ctx.Done():
+			return nil, nil, context.Cause(s.ctx)
+		}
 		f, err := s.open(id)
 		if err != nil {
+			<-s.hashing
 			return nil, nil, err
 		}
 		return f, func() error {
+			defer func() { <-s.hashing }()
 			defer f.Close()
 			return f.check(time.Now())
 		}, nil

@@ -42,6 +42,7 @@ type Sender struct {
 	live    *live // the last entry, if it is standard input
 	ctx     context.Context
 	stop    context.CancelCauseFunc
+	hashing chan struct{} // holds one for each file that a follower reads
 
 	mu     sync.Mutex
 	sums   map[int]*follower
@@ -53,7 +54,7 @@ type Sender struct {
 func NewSender(paths []string, o SenderOptions) (*Sender, error) {
 	var id [16]byte
 	_, _ = rand.Read(id[:])
-	s := &Sender{session: base64.RawURLEncoding.EncodeToString(id[:]), sums: map[int]*follower{}}
+	s := &Sender{session: base64.RawURLEncoding.EncodeToString(id[:]), sums: map[int]*follower{}, hashing: make(chan struct{}, maxFollowers)}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	w := walker{s: s, skip: o.Skipped, names: map[string]string{}}
 	if w.skip == nil {
