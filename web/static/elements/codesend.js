@@ -119,7 +119,8 @@ export class CodeSend extends HTMLElement {
     const known = list.querySelector(`[data-id="${CSS.escape(receiver.id)}"]`);
     const row = known instanceof HTMLElement ? known : list.appendChild(this.#row(receiver));
     row.dataset.state = receiver.state;
-    write(row, '.state', stateOf(receiver));
+    const state = stateOf(receiver);
+    if (find(row, '.state', HTMLElement).textContent !== state) write(row, '.state', state); // It is read out.
     const progress = find(row, 'tp-progress', Progress);
     progress.hidden = !['receiving', 'interrupted'].includes(receiver.state);
     if (receiver.state === 'interrupted') progress.pause('');

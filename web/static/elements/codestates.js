@@ -6,7 +6,7 @@ import { fill, find, write } from '../dom.js';
  * @import { Path } from '../sdk/peer/path.js'
  */
 
-export const INTERRUPTED = 'The connection was interrupted. It goes on by itself.';
+const INTERRUPTED = 'The connection was interrupted. It goes on by itself.';
 
 /**
  * Shows how the bytes go.
