@@ -234,6 +234,7 @@ func planned(plan *filetransfer.Plan) string {
 }
 
 // listed are the lines about what comes: each file, or if they are many what stands at the top.
+// Hidden names come first: a .bashrc must not be one of "and 80 more".
 func listed(plan *filetransfer.Plan) (lines []string) {
 	type top struct {
 		name  string
@@ -262,6 +263,7 @@ func listed(plan *filetransfer.Plan) (lines []string) {
 			one.known = e.Size >= 0
 		}
 	}
+	slices.SortStableFunc(tops, func(a, b *top) int { return hidden(a.name) - hidden(b.name) })
 	for i, one := range tops {
 		if i == maxListed {
 			return append(lines, fmt.Sprintf("and %d more", len(tops)-i))
@@ -276,6 +278,14 @@ func listed(plan *filetransfer.Plan) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// hidden is smaller for a name that begins with a dot.
+func hidden(name string) int {
+	if strings.HasPrefix(name, ".") {
+		return 0
+	}
+	return 1
 }
 
 // received says what has come, on standard output if that does not have the file.

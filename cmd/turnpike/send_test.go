@@ -27,6 +27,10 @@ func TestListed(t *testing.T) {
 	if len(got) != maxListed+1 || got[0] != "folder0/  2 files, 1.5 kB" || got[maxListed] != "and 5 more" {
 		t.Errorf("%q", got)
 	}
+	many.Entries = append(many.Entries, filetransfer.Entry{Path: ".bashrc", Size: 7})
+	if got := listed(many); got[0] != ".bashrc  7 B" || got[1] != "folder0/  2 files, 1.5 kB" || got[maxListed] != "and 6 more" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestPlanned(t *testing.T) {
