@@ -39,6 +39,14 @@ test('names that no receiver takes are left out, and so is a file in the place o
   assert.equal(choice.refused.length, 4);
 });
 
+test('a list that is longer than receivers take is known before', () => {
+  const choice = new Choice();
+  for (let number = 0; number < 100_000; number++) choice.add(String(number));
+  assert.ok(!choice.isTooLong);
+  choice.add('one more');
+  assert.ok(choice.isTooLong);
+});
+
 /** @param {string} path */
 const entry = (path, folder = false) => ({ path, folder, size: folder ? 0 : 1 });
 

@@ -66,7 +66,7 @@ export class CodeChoose extends HTMLElement {
   }
 
   #show() {
-    const { tops, bytes, files, refused } = this.#choice;
+    const { tops, bytes, files, refused, isTooLong } = this.#choice;
     const list = find(this, '.files', HTMLUListElement);
     list.replaceChildren(...tops.map((top) => {
       const row = document.createElement('li');
@@ -83,7 +83,8 @@ export class CodeChoose extends HTMLElement {
       return row;
     }));
     write(this, '.sum', files > 0 ? `${counted(files, 'file')}, ${size(bytes)} in all` : tops.length > 0 ? 'No files are in there.' : '');
-    find(this, '.make-code', HTMLFormElement).hidden = tops.length === 0;
+    find(this, '.make-code', HTMLFormElement).hidden = tops.length === 0 || isTooLong;
+    if (isTooLong) return this.#complain('These are too many files for one code. Put them into an archive, or send some of them.');
     this.#complain(refused.length > 0 ? `${counted(refused.length, 'name')} cannot be sent: ${refused.slice(0, 3).join(', ')}` : '');
   }
 

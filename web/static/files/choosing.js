@@ -1,4 +1,5 @@
 // @ts-check
+import { MAX_ENTRIES } from './lines.js';
 import { problemOf } from './names.js';
 
 /** @import { Sent } from './sending.js' */
@@ -31,6 +32,11 @@ export class Choice {
 
   get bytes() {
     return this.entries.reduce((sum, { file }) => sum + (file?.size ?? 0), 0);
+  }
+
+  /** Whether receivers would refuse the list. */
+  get isTooLong() {
+    return this.#sent.size > MAX_ENTRIES;
   }
 
   get files() {
