@@ -8,6 +8,7 @@ import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
 import { gate } from './gate.mjs';
 import { faultsOfLayout, settled } from './layout.mjs';
+import { filesByCode } from './lookfiles.mjs';
 import { Home, Room, online } from './pages.mjs';
 
 /**
@@ -37,7 +38,7 @@ const variants = [
 ];
 
 /** The states that the short form looks at on phones, too. */
-const onPhones = new Set(['home-people', 'room-alone', 'knock', 'chat', 'keyboard', 'room-four']);
+const onPhones = new Set(['home-people', 'room-alone', 'knock', 'chat', 'keyboard', 'room-four', 'files-chosen', 'files-code', 'files-offer', 'files-receiving']);
 
 /** A phone whose keyboard is open. @type {Variant[]} */
 const keyboard = [
@@ -155,6 +156,7 @@ export async function look(stage, plan, step) {
   await ringing(looks, ann, ben);
   await inRoom(looks, plan, [ann, ben, cid, eve]);
   await strangers(looks, stage, browser, plan);
+  await filesByCode(looks, stage, browser, plan);
   if (looks.faults.length > 0) throw new Error(`${looks.faults.length} faults:\n${looks.faults.join('\n')}\n`);
   return {};
 }
