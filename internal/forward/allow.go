@@ -120,9 +120,13 @@ func (e entry) covers(host string) bool {
 	return false
 }
 
-// isElsewhere reports whether an address can be of another machine. Link-local ones are those of a cloud's own services.
+// isElsewhere reports whether an address can be of another machine. Link-local ones, and some others, are those of a cloud's own services.
 func isElsewhere(addr netip.Addr) bool {
 	addr = inner(addr)
+	switch addr.String() {
+	case "168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254": // Azure's, Alibaba's, Amazon's, Google's
+		return false
+	}
 	return addr.IsValid() && !addr.IsLoopback() && !addr.IsUnspecified() && !addr.IsMulticast() && !addr.IsLinkLocalUnicast() &&
 		!(addr.Is4() && addr.As4()[0] == 0) && addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
