@@ -451,5 +451,5 @@ func TestForwardRefused(t *testing.T) {
 	other.start(t, nil, "listen", "--allow", port, "--from", "mallory").says(t, "listens as nas")
 	fooled := mallory.start(t, nil, "forward", "-L", "0:localhost:"+port, "nas")
 	fooled.exits(t, 1)
-	fooled.says(t, "turnpike: nas has another key than the one that is pinned here")
+	fooled.says(t, "turnpike: nas has another key than the one that was pinned here")
 }
