@@ -131,6 +131,7 @@ func TestKickedSeat(t *testing.T) {
 		a.lose()
 		synctest.Wait()
 		host.send(msg{"type": "kick", "room": "x", "session": a.session})
+		synctest.Wait()
 		again := h.guest("a")
 		again.send(msg{"type": "join", "id": "j", "room": "x"})
 		again.expect("error", "ref", "j", "code", "kicked")
