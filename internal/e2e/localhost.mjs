@@ -195,6 +195,7 @@ export async function knock(stage, plan, step) {
     });
     twice.observe(/** @type {Element} */ (document.querySelector('tp-door ul')), { childList: true });
   });
+  await dora.page.locator('tp-door:not([data-quiet])').waitFor({ state: 'attached' });
   await a.knock('emil').getByTestId('admit').press('Enter');
   await Promise.all([a.others(1), b.others(1)]);
   await until('the focus to be at the next who waits', () => dora.page.evaluate(() => document.activeElement?.getAttribute('aria-label')?.includes('Admit \u2068finn')));

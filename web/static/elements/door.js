@@ -14,8 +14,8 @@ const QUIET_MS = 400;
 export class Door extends HTMLElement {
   /** Call for the user until somebody who waits is answered. @type {Map<string, AbortController>} by session */
   #calls = new Map();
-  /** Until then nothing is answered, in milliseconds of performance.now. */
-  #quietUntil = 0;
+  /** Ends data-quiet, during which nothing is answered. @type {number | undefined} */
+  #quiet;
 
   /**
    * @param {App} app
@@ -89,8 +89,8 @@ export class Door extends HTMLElement {
    */
   #onAnswer(app, row, testid, act) {
     const button = findButton(row, testid);
-    button.addEventListener('click', ({ timeStamp }) => {
-      if (timeStamp >= this.#quietUntil) press(button, () => app.notice.attempt(act), row.querySelectorAll('button'));
+    button.addEventListener('click', () => {
+      if (!this.hasAttribute('data-quiet')) press(button, () => app.notice.attempt(act), row.querySelectorAll('button'));
     });
   }
 
@@ -102,7 +102,9 @@ export class Door extends HTMLElement {
     const focused = !!row?.contains(document.activeElement);
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
     row?.remove();
-    this.#quietUntil = performance.now() + QUIET_MS;
+    this.toggleAttribute('data-quiet', true);
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => this.removeAttribute('data-quiet'), QUIET_MS);
     if (focused) giveFocus(next && findButton(next, 'admit'));
     this.#count();
   }
