@@ -21,7 +21,18 @@ func (s loopStream) Name() string { return s.name }
 
 func (s loopStream) Reset() {
 	_ = s.SetLinger(0)
-	_ = s.Close()
+	_ = s.TCPConn.Close()
+}
+
+// Close ends writing in order, and gives up reading. A TCP connection that is closed before all was read would break instead, and what
+// was written could be lost.
+func (s loopStream) Close() error {
+	err := s.CloseWrite()
+	go func() { // until the other side ends, or the test does
+		_, _ = io.Copy(io.Discard, s.TCPConn)
+		_ = s.TCPConn.Close()
+	}()
+	return err
 }
 
 // pair returns the two ends of a stream.
