@@ -35,7 +35,7 @@ type control struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when its goroutine has ended
-	ready  bool          // the plan was said. Guarded by Session.mu
+	ready  bool          // the receiver knows the plan, or is about to. Guarded by Session.mu
 }
 
 // Session begins with one more receiver.
@@ -222,21 +222,25 @@ func (x *Session) converse(c *control, sums *sync.WaitGroup) error {
 
 // introduce says hello, and the list to a receiver that does not have it.
 func (x *Session) introduce(c *control, known string) error {
+	again := known == x.s.session
+	if again {
+		x.setReady(c)
+	}
 	if err := c.out.say(c.ctx, helloLine{"hello", version, x.s.session}); err != nil {
 		return err
 	}
-	if known != x.s.session {
+	if !again {
 		for i := range x.s.entries {
 			if err := c.out.say(c.ctx, x.s.entries[i].line()); err != nil {
 				return err
 			}
 		}
+		x.setReady(c)
 		if err := c.out.say(c.ctx, planLine{"plan", len(x.s.entries), x.s.bytes}); err != nil {
 			return err
 		}
 	}
 	x.mu.Lock()
-	c.ready = true
 	failed := maps.Clone(x.told)
 	x.mu.Unlock()
 	for id, why := range failed { // what was said before a break may be lost
@@ -245,6 +249,13 @@ func (x *Session) introduce(c *control, known string) error {
 		}
 	}
 	return nil
+}
+
+// setReady lets streams of blocks in. It comes before the line that lets the receiver open them, which may be faster than this goroutine.
+func (x *Session) setReady(c *control) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c.ready = true
 }
 
 // line describes an entry.
