@@ -139,6 +139,23 @@ func (j *journal) withLock(do func() error) error {
 	return do()
 }
 
+// LockFile keeps other processes that lock the same file waiting until unlock. It makes the file and its folder if they
+// are not there, and waits at most five seconds. The end of a process ends its lock.
+func LockFile(path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockBefore(time.Now().Add(journalPatience), f); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { _ = errors.Join(unlockFile(f), f.Close()) }, nil
+}
+
 // lockBefore tries until it has the lock. Waiting inside the system call would
 // block a thread, perhaps for ever.
 func lockBefore(deadline time.Time, f *os.File) error {

@@ -82,16 +82,6 @@ func (m *testMachine) start(stdin io.Reader, stdout io.Writer, args ...string) *
 	return side
 }
 
-// says waits until a side has written a text.
-func (s *pipeSide) says(t *testing.T, text string) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.stderr.String(), text); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%q is not in\n%s", text, s.stderr.String())
-		}
-	}
-}
-
 // TestRevokeInMidPipe: a pipe to a machine that is revoked ends on both sides, and each says why. The direct path between them would work.
 func TestRevokeInMidPipe(t *testing.T) {
 	state := t.TempDir()
@@ -104,7 +94,7 @@ func TestRevokeInMidPipe(t *testing.T) {
 	defer typed.Close()
 	output, printed := io.Pipe()
 	listens := nas.start(idle, printed, "pipe", "--listen")
-	listens.says(t, "listens as nas")
+	listens.stderr.await(t, "listens as nas")
 	sends := laptop.start(typing, io.Discard, "pipe", "--to", "nas")
 	if _, err := typed.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -151,9 +141,9 @@ func TestSeveralSessionsOfMachine(t *testing.T) {
 	}
 	idle, idleEnd := io.Pipe()
 	defer idleEnd.Close()
-	nas.start(idle, io.Discard, "ping").says(t, "answers pings as nas")
-	nas.start(idle, io.Discard, "pipe", "--listen", "--allow", port).says(t, "listens as nas")
-	nas.start(strings.NewReader("hello"), io.Discard, "pipe", "--listen").says(t, "listens as nas")
+	nas.start(idle, io.Discard, "ping").stderr.await(t, "answers pings as nas")
+	nas.start(idle, io.Discard, "pipe", "--listen", "--allow", port).stderr.await(t, "listens as nas")
+	nas.start(strings.NewReader("hello"), io.Discard, "pipe", "--listen").stderr.await(t, "listens as nas")
 	if status, stdout, stderr := laptop.run("pipe", "--to", "nas", port); status != 0 || stdout != "the service" {
 		t.Errorf("the port: status %d, %q, %s", status, stdout, stderr)
 	}

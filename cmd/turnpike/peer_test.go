@@ -57,11 +57,7 @@ func TestWaitingRoom(t *testing.T) {
 		{func(*pipeSide) { _ = room.Leave(context.Background()) }, "room home: The room closed before anybody let us in."},
 	} {
 		side := startPipe(t, s, strings.NewReader(""), io.Discard, "--listen", "--name", "nas")
-		for late := time.Now().Add(20 * time.Second); !strings.Contains(side.stderr.String(), "waits until somebody in the room home lets this side in"); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(late) {
-				t.Fatalf("it says %q", side.stderr.String())
-			}
-		}
+		side.stderr.await(t, "waits until somebody in the room home lets this side in")
 		test.end(side)
 		side.ends(t, 1, test.text)
 	}

@@ -211,8 +211,9 @@ func (w writerChan) Write(b []byte) (int, error) {
 
 // syncBuffer is a buffer for several goroutines.
 type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
+	mu      sync.Mutex
+	b       bytes.Buffer  // guarded by mu, as is changed
+	changed chan struct{} // closed by the next Write; nil: nobody waits for it
 }
 
 var _ io.Writer = (*syncBuffer)(nil)
@@ -220,7 +221,34 @@ var _ io.Writer = (*syncBuffer)(nil)
 func (s *syncBuffer) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
 	return s.b.Write(b)
+}
+
+// await waits until a text was written.
+func (s *syncBuffer) await(t *testing.T, text string) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		s.mu.Lock()
+		if strings.Contains(s.b.String(), text) {
+			s.mu.Unlock()
+			return
+		}
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("%q is not in\n%s", text, s.String())
+		}
+	}
 }
 
 func (s *syncBuffer) String() string {

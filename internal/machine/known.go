@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -182,7 +180,7 @@ func parseKnown(data []byte) (*knownFile, error) {
 
 // change reads the pins, and writes them as do leaves them. No other command writes meanwhile.
 func (k *Known) change(do func(*knownFile) error) error {
-	unlock, err := lockBeside(k.path)
+	unlock, err := auth.LockFile(filepath.Dir(k.path) + ".lock")
 	if err != nil {
 		return err
 	}
@@ -202,37 +200,4 @@ func (k *Known) change(do func(*knownFile) error) error {
 		return fmt.Errorf("pin a machine's key: %w", err)
 	}
 	return nil
-}
-
-const (
-	lockPatience = 10 * time.Second
-	lockPause    = 5 * time.Millisecond
-	lockForgiven = 5 * time.Second // an older lock is of a command that was killed: a small file is written meanwhile
-)
-
-// lockBeside makes a file beside path that nobody else can make meanwhile.
-func lockBeside(path string) (unlock func(), err error) {
-	lock := path + ".lock"
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	for end := time.Now().Add(lockPatience); ; {
-		f, err := os.OpenFile(lock, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err == nil {
-			_ = f.Close()
-			return func() { _ = os.Remove(lock) }, nil
-		}
-		leaving := runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission) // what Windows says while the file is being removed
-		if !errors.Is(err, fs.ErrExist) && !leaving {
-			return nil, err
-		}
-		if info, e := os.Stat(lock); e == nil && time.Since(info.ModTime()) > lockForgiven {
-			_ = os.Remove(lock)
-			continue
-		}
-		if time.Now().After(end) {
-			return nil, fmt.Errorf("another command holds %s for too long; remove it if none runs", lock)
-		}
-		time.Sleep(lockPause)
-	}
 }
