@@ -46,34 +46,14 @@ func TestResets(t *testing.T) {
 		}
 	})
 	t.Run("the program breaks", func(t *testing.T) {
-		heard := make(chan error, 1)
-		to := service(t, func(conn *net.TCPConn) {
-			_, _ = conn.Write([]byte("x"))
-			_, err := io.Copy(io.Discard, conn)
-			heard <- err
-		})
-		b := newTwo(t, to, "")
-		conn := dialLocal(t, b.local(t, to))
-		if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
+		_, conn, heard := listened(t)
 		ResetTCP(conn)
 		if err := <-heard; !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the service has read %v", err)
 		}
 	})
 	t.Run("the path breaks", func(t *testing.T) {
-		heard := make(chan error, 1)
-		to := service(t, func(conn *net.TCPConn) {
-			_, _ = conn.Write([]byte("x"))
-			_, err := io.Copy(io.Discard, conn)
-			heard <- err
-		})
-		b := newTwo(t, to, "")
-		conn := dialLocal(t, b.local(t, to))
-		if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
+		b, conn, heard := listened(t)
 		b.breaks()
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the program has read %v", err)
@@ -97,6 +77,22 @@ func TestResets(t *testing.T) {
 			t.Errorf("the service has heard %v", err)
 		}
 	})
+}
+
+// listened returns a connection to a service that reads, and what the service hears at its end.
+func listened(t *testing.T) (b *two, conn *net.TCPConn, heard <-chan error) {
+	ends := make(chan error, 1)
+	to := service(t, func(conn *net.TCPConn) {
+		_, _ = conn.Write([]byte("x"))
+		_, err := io.Copy(io.Discard, conn)
+		ends <- err
+	})
+	b = newTwo(t, to, "")
+	conn = dialLocal(t, b.local(t, to))
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return b, conn, ends
 }
 
 // TestRefused: what is not allowed, does not answer or is away breaks the connection, with a reason.
