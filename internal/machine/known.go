@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"example.org/turnpike/auth"
@@ -49,10 +51,14 @@ type Pin struct {
 	Since time.Time
 }
 
-// Known has the keys of the machines of one server, by name. It reads and writes its file each time, because several commands may
+// Known has the keys of the machines of one server, by name. It looks at its file each time, because several commands may
 // run. A key never changes there unless Forget takes it away.
 type Known struct {
 	path, server string
+
+	mu   sync.Mutex
+	last *knownFile  // guarded by mu, as is of: what was read last. It does not change
+	of   fs.FileInfo // the file that this was
 }
 
 // knownFile is the file of the pins.
@@ -67,11 +73,13 @@ type knownKey struct {
 }
 
 // OpenKnown returns the pins of a server. dir is the folder of the user's configuration.
-func OpenKnown(dir, server string) *Known { return &Known{knownPath(dir, server), server} }
+func OpenKnown(dir, server string) *Known {
+	return &Known{path: knownPath(dir, server), server: server}
+}
 
 // Check compares a proven key with the pin for a name: nil, ErrUnknown or a ChangedError. A nil key is one that was not proved.
 func (k *Known) Check(name string, key ed25519.PublicKey) error {
-	f, err := k.read()
+	f, err := k.current()
 	if err != nil {
 		return err
 	}
@@ -134,6 +142,26 @@ func (k *Known) List() ([]Pin, error) {
 		pins = append(pins, Pin{name, key, pin.Since})
 	}
 	return pins, nil
+}
+
+// current returns what the file says, and reads it only if it is another one than before: strangers' streams may ask often.
+func (k *Known) current() (*knownFile, error) {
+	info, missing := os.Stat(k.path)
+	if missing == nil {
+		k.mu.Lock()
+		last, same := k.last, k.of != nil && os.SameFile(info, k.of) && info.ModTime().Equal(k.of.ModTime()) && info.Size() == k.of.Size()
+		k.mu.Unlock()
+		if same {
+			return last, nil
+		}
+	}
+	f, err := k.read()
+	if err == nil && missing == nil {
+		k.mu.Lock()
+		k.last, k.of = f, info
+		k.mu.Unlock()
+	}
+	return f, err
 }
 
 func (k *Known) read() (*knownFile, error) {

@@ -81,6 +81,30 @@ func TestKnownConcurrently(t *testing.T) {
 	}
 }
 
+// TestKnownLooksAgain: what another command pins or forgets counts at once, and a file that is as before is not read again.
+func TestKnownLooksAgain(t *testing.T) {
+	dir, key := t.TempDir(), newMachine(t, "nas").Key()
+	known, other := OpenKnown(dir, server), OpenKnown(dir, server)
+	for range 3 {
+		if err := known.Check("nas", key); !errors.Is(err, ErrUnknown) {
+			t.Fatalf("before it is pinned: %v", err)
+		}
+		if err := other.Pin("nas", key); err != nil {
+			t.Fatal(err)
+		}
+		if err := known.Check("nas", key); err != nil {
+			t.Fatalf("pinned by another command: %v", err)
+		}
+		first := known.last
+		if err := known.Check("nas", key); err != nil || known.last != first {
+			t.Fatalf("the same file is read twice (%v)", err)
+		}
+		if was, err := other.Forget("nas"); !was || err != nil {
+			t.Fatal(was, err)
+		}
+	}
+}
+
 // TestKnownDamaged: a file that cannot be read is no empty one, or every key would be believed again.
 func TestKnownDamaged(t *testing.T) {
 	dir := t.TempDir()
