@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,7 +254,7 @@ func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string
 		if strings.Contains(string(out), "error 437 (") {
 			collisions++
 		}
-		if !gaveUpByItself(args, string(out)) || collisions > 3 || try == 500 {
+		if !gaveUpByItself(args, string(out), err) || collisions > 3 || try == 500 {
 			t.Fatalf("%s, try %d: %v\n%s", strings.Join(cmd.Args, " "), try, err, out)
 		}
 	}
@@ -260,14 +263,24 @@ func uclient(ctx context.Context, t *testing.T, from *netlab.Host, args []string
 // gaveUpByItself reports whether version 4.6.1 of turnutils_uclient gave up without any fault of the server's. It rolls dice:
 //   - Every other Allocate has an EVEN-PORT, even without a second port (-c). A server may answer that it does not know it (420).
 //   - Over TLS and DTLS it rolls for the version. If that is too old it tries another, unless it relays TCP.
-//   - With -M, one in four frees the old (D)TLS connection twice. If the new one has got that memory, this ends it.
+//   - With -M, one in four frees the old (D)TLS connection twice. If the new one has got that memory, this ends it, or the program crashes.
 //   - With -M over UDP, a new socket may get the port of an earlier try, whose allocation still exists (437).
-func gaveUpByItself(args []string, out string) bool {
+func gaveUpByItself(args []string, out string, err error) bool {
 	given := func(flag string) bool { return slices.Contains(args, flag) }
 	says := func(what string) bool { return strings.Contains(out, what) }
 	return says("error 420 (") || says("alert protocol version") ||
-		given("-M") && given("-S") && says("send: Success") ||
+		given("-M") && given("-S") && (says("send: Success") || crashed(err)) ||
 		given("-M") && !given("-t") && says("error 437 (")
+}
+
+// crashed reports whether a program has ended by a fault in its memory.
+func crashed(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	return status.Signaled() && (status.Signal() == syscall.SIGSEGV || status.Signal() == syscall.SIGABRT)
 }
 
 // lossless checks what turnutils_uclient counted: the program exits with 0 even if it lost messages.

@@ -4,8 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { until } from './browser.mjs';
@@ -14,7 +13,7 @@ import { until } from './browser.mjs';
  * @typedef {import('./browser.mjs').Stage} Stage
  * @typedef {import('playwright-core').Page} Page
  * @typedef {(what: string) => void} Step
- * @typedef {{ place: import('./browser.mjs').Place, url: string, turnpike: string, megabytes: number }} Plan
+ * @typedef {{ place: import('./browser.mjs').Place, url: string, turnpike: string, folder: string, megabytes: number }} Plan `folder` is empty, and goes with the test
  */
 
 /** Milliseconds for a whole transfer, on a machine that has much else to do. */
@@ -100,7 +99,7 @@ function same(got, want, what) {
  * @param {Step} step
  */
 export async function filesToPage(stage, plan, step) {
-  const home = await mkdtemp(join(tmpdir(), 'turnpike-files-'));
+  const home = plan.folder;
   const big = join(home, 'big.bin');
   await randomFile(big, plan.megabytes);
   const sender = run(plan, home, ['send', big, '--server', plan.url, '--name', 'Ann Example']);
@@ -136,7 +135,7 @@ export async function filesToPage(stage, plan, step) {
  * @param {Step} step
  */
 export async function filesFromPage(stage, plan, step) {
-  const home = await mkdtemp(join(tmpdir(), 'turnpike-files-'));
+  const home = plan.folder;
   const big = join(home, 'big.bin');
   await randomFile(big, plan.megabytes);
   const page = await stage.page(await stage.browser(plan.place), 'page');
@@ -160,7 +159,7 @@ export async function filesFromPage(stage, plan, step) {
  * @param {Step} step
  */
 export async function filesRefused(stage, plan, step) {
-  const home = await mkdtemp(join(tmpdir(), 'turnpike-files-'));
+  const home = plan.folder;
   const small = join(home, 'small.txt');
   await writeFile(small, 'small');
   const page = await stage.page(await stage.browser(plan.place), 'page');
@@ -204,7 +203,7 @@ export async function filesRefused(stage, plan, step) {
  * @param {Step} step
  */
 export async function filesBetweenPages(stage, plan, step) {
-  const home = await mkdtemp(join(tmpdir(), 'turnpike-files-'));
+  const home = plan.folder;
   const browser = await stage.browser(plan.place);
   const [ann, ben, cid] = [await stage.page(browser, 'ann'), await stage.page(browser, 'ben'), await stage.page(browser, 'cid')];
   const big = join(home, 'big.bin');

@@ -20,7 +20,7 @@ func TestFiles(t *testing.T) {
 			}
 			t.Run(browser+" "+scenario, func(t *testing.T) {
 				serveLocally(t, host)
-				driveOn(t, host, scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL, "turnpike": turnpike, "megabytes": megabytes}, nil)
+				driveOn(t, host, scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL, "turnpike": turnpike, "folder": t.TempDir(), "megabytes": megabytes}, nil)
 			})
 		}
 	}

@@ -294,6 +294,8 @@ func TestNATs(t *testing.T) {
 			a, b := startPeers(t, server, from, to, func(s, r *peerConfig) { s.Total = 4 << 20 })
 			b.until("the end of the stream", 30*time.Second, func() bool { return b.done == 1 && b.received == 4<<20 })
 			took := a.onPath(row.relayed, row.protocol, 15*time.Second)
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			t.Logf("the paths: %v, after %v", a.paths, took)
 		})
 	}
