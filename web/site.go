@@ -19,7 +19,7 @@ const placeholder = "TREEHASH"
 // views are what the pages show, each with the page that it is of and the module that it needs besides the page's own.
 var views = map[view]struct{ page, module string }{
 	home: {"index.html", "elements/home.js"},
-	room: {"index.html", "elements/room.js"},
+	room: {"index.html", "elements/room/room.js"},
 	code: {"code.html", ""},
 }
 

@@ -230,8 +230,8 @@ func TestSiteErrors(t *testing.T) {
   <link rel="stylesheet" href="/v/TREEHASH/a.css">
   <script type="module" src="/v/TREEHASH/app.js"></script>
 </head>`
-	app := "import('./elements/home.js'); import('./elements/room.js');"
-	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}"}
+	app := "import('./elements/home.js'); import('./elements/room/room.js');"
+	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}"}
 	tree := func(name, content string) fstest.MapFS {
 		m := fstest.MapFS{}
 		for file, text := range whole {
@@ -251,7 +251,7 @@ func TestSiteErrors(t *testing.T) {
 		"style sheets apart":          {"index.html", page + "\n  <link rel=\"stylesheet\" href=\"/v/TREEHASH/a.css\">\n"},
 		"no script in another page":   {"code.html", strings.Replace(page, "script", "x", 1)},
 		"a module that is not there":  {"app.js", "import './missing.js'"},
-		"a slip in a module":          {"elements/room.js", "export {"},
+		"a slip in a module":          {"elements/room/room.js", "export {"},
 		"a slip in the SDK":           {"sdk/turnpike.js", "export const"},
 		"a view that nothing imports": {"app.js", "import('./elements/home.js')"},
 	} {

@@ -17,7 +17,10 @@
 // static/sdk is the SDK, whose folders are layers: server/ (the session with the
 // server), peer/ (one peer's WebRTC), room/ (rooms, their peers, calls) and
 // recovery/ (what comes back after an interruption). static/elements has the
-// custom elements of the pages, and the files beside it tie them together.
+// custom elements of the pages: room/ (the room itself, its controls and its
+// host's), stage/ (the people), chat/ and code/ (files that are sent by a code).
+// static/code and static/files are behind that last page. The modules beside
+// these folders tie the pages together.
 package web
 
 import (

@@ -51,7 +51,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	files := body(t, get(t, h, "/c/"))
-	if files == home || files == room || !strings.Contains(files, "codepage.js") {
+	if files == home || files == room || !strings.Contains(files, "code/page.js") {
 		t.Error("the page for files is another one")
 	}
 	for _, target := range []string{"/c", "/C/", "/c/7", "/c/7/", "/C/12", "/c%2F7", "/c/7)", "/c/7%23crossover-clockwork", "/c/7?x=1"} {

@@ -3,7 +3,7 @@ package code
 import "strings"
 
 // The PGP word list of Juola and Zimmermann: 256 words of three syllables and 256 of two, each in the order of the bytes that they
-// stand for. They were picked to sound unlike each other. Here they are in lower case. web/static/codewords.js has the same.
+// stand for. They were picked to sound unlike each other. Here they are in lower case. web/static/code/words.js has the same.
 const (
 	threeSyllables = `
 adroitness adviser aftermath aggregate alkali almighty amulet amusement antenna applicant apollo armistice article asteroid atlantic atmosphere

@@ -49,9 +49,9 @@ func TestWordsAreThePGPList(t *testing.T) {
 	}
 }
 
-// TestPageHasTheSameWords holds web/static/codewords.js to the lists here.
+// TestPageHasTheSameWords holds web/static/code/words.js to the lists here.
 func TestPageHasTheSameWords(t *testing.T) {
-	text, err := os.ReadFile("../../web/static/codewords.js")
+	text, err := os.ReadFile("../../web/static/code/words.js")
 	if err != nil {
 		t.Fatal(err)
 	}

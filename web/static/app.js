@@ -94,7 +94,7 @@ export class App {
       const { HomePage } = await import('./elements/home.js');
       return () => new HomePage(this);
     }
-    const { RoomPage } = await import('./elements/room.js');
+    const { RoomPage } = await import('./elements/room/room.js');
     return () => new RoomPage(this, roomOf(path));
   }
 

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeTimers, settle } from './fakes.js';
-import { BrokenExchangeError, WrongCodeError, receiveCode, sendCode } from '../static/codeexchange.js';
-import { start } from '../static/spake2.js';
+import { BrokenExchangeError, WrongCodeError, receiveCode, sendCode } from '../static/code/exchange.js';
+import { start } from '../static/code/spake2.js';
 
 const WORDS = 'crossover-clockwork';
 const BINDING = new Uint8Array(32).fill(7);

@@ -2,8 +2,8 @@
 // What people type and paste as a code. internal/code reads codes in the same way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { threeSyllables, twoSyllables } from '../static/codewords.js';
-import { codeLink, codeText, completions, newWords, readCode, readCodeAddress } from '../static/codetext.js';
+import { threeSyllables, twoSyllables } from '../static/code/words.js';
+import { codeLink, codeText, completions, newWords, readCode, readCodeAddress } from '../static/code/text.js';
 
 const origin = 'https://turn.example.org';
 const code = { slot: 7, words: 'crossover-clockwork' };

@@ -1,7 +1,7 @@
 // @ts-check
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bestGrid, leastHeight } from '../static/elements/grid.js';
+import { bestGrid, leastHeight } from '../static/elements/stage/grid.js';
 
 test('tiles stand beside each other where the window is wide, and below each other where it is high', () => {
   /** @type {[tiles: number, width: number, height: number, columns: number, rows: number][]} */

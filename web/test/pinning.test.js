@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import './fakes.js';
-import { bindingOf, fingerprintIn, makePinning } from '../static/pinning.js';
+import { bindingOf, fingerprintIn, makePinning } from '../static/code/pinning.js';
 
 /** @param {string} byte two hexadecimal digits */
 const line = (byte) => `a=fingerprint:sha-256 ${Array(32).fill(byte.toUpperCase()).join(':')}`;

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import './fakes.js';
-import { GENERATOR, ORDER, POINT_BYTES, add, bytesOf, decode, encode, isInfinity, multiply, negate, numberOf } from '../static/p256.js';
-import { begin, passwordOf, start } from '../static/spake2.js';
+import { GENERATOR, ORDER, POINT_BYTES, add, bytesOf, decode, encode, isInfinity, multiply, negate, numberOf } from '../static/code/p256.js';
+import { begin, passwordOf, start } from '../static/code/spake2.js';
 
 /** @param {string} name @returns {Record<string, string>[]} */
 function vectorsIn(name) {

@@ -2,7 +2,7 @@
 // Its exit status says how it ended.
 import { webcrypto } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
-import { BrokenExchangeError, WrongCodeError, receiveCode, sendCode } from '../../../web/static/codeexchange.js';
+import { BrokenExchangeError, WrongCodeError, receiveCode, sendCode } from '../../../web/static/code/exchange.js';
 
 globalThis.crypto ??= webcrypto; // Node.js 18 lacks it.
 

@@ -1,13 +1,13 @@
 // @ts-check
-import { copyLink } from '../clipboard.js';
-import { fill, find, findButton, write } from '../dom.js';
-import { drawQrCode } from '../qrcode.js';
-import { wordsFor, wordsOf } from '../words.js';
+import { copyLink } from '../../clipboard.js';
+import { fill, find, findButton, write } from '../../dom.js';
+import { drawQrCode } from '../../qrcode.js';
+import { wordsFor, wordsOf } from '../../words.js';
 
 /**
- * @import { App } from '../app.js'
- * @import { Invite, InviteRole } from '../sdk/server/invites.js'
- * @import { OfferedLink, RoomInvites } from '../roominvites.js'
+ * @import { App } from '../../app.js'
+ * @import { Invite, InviteRole } from '../../sdk/server/invites.js'
+ * @import { OfferedLink, RoomInvites } from '../../roominvites.js'
  */
 
 const DAY_S = 86_400;

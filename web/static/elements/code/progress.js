@@ -1,6 +1,6 @@
 // @ts-check
-import { fill, find, write } from '../dom.js';
-import { Pace, duration, size } from '../quantities.js';
+import { fill, find, write } from '../../dom.js';
+import { Pace, duration, size } from '../../quantities.js';
 
 const SHOW_MS = 200;
 

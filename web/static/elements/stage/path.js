@@ -1,10 +1,10 @@
 // @ts-check
-import { fill, find, isolate, write } from '../dom.js';
-import { attachPopup } from './popup.js';
+import { fill, find, isolate, write } from '../../dom.js';
+import { attachPopup } from '../popup.js';
 
 /**
- * @import { Path } from '../sdk/peer/path.js'
- * @import { Peer } from '../sdk/turnpike.js'
+ * @import { Path } from '../../sdk/peer/path.js'
+ * @import { Peer } from '../../sdk/turnpike.js'
  */
 
 /** The longest round trip of each number of bars, from three bars on. A conversation feels slow from 150 ms each way on. */

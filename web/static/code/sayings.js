@@ -1,8 +1,8 @@
 // @ts-check
-import { CodeError } from './codereceiver.js';
-import { ProtocolError, RefusedError } from './files/lines.js';
-import { codeOf } from './sdk/error.js';
-import { wordsFor } from './words.js';
+import { CodeError } from './receiver.js';
+import { ProtocolError, RefusedError } from '../files/lines.js';
+import { codeOf } from '../sdk/error.js';
+import { wordsFor } from '../words.js';
 
 /** @typedef {{ title: string, text: string }} Saying */
 

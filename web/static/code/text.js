@@ -1,5 +1,5 @@
 // @ts-check
-import { threeSyllables, twoSyllables } from './codewords.js';
+import { threeSyllables, twoSyllables } from './words.js';
 
 /**
  * A code is a slot's number, which the server knows, and two words, which only the two people know. package internal/code reads

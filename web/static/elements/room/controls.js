@@ -1,9 +1,9 @@
 // @ts-check
-import { drawIcon, fill, findButton, press, write } from '../dom.js';
+import { drawIcon, fill, findButton, press, write } from '../../dom.js';
 
 /**
- * @import { Devices } from '../sdk/turnpike.js'
- * @import { Tracks } from '../sdk/peer/sources.js'
+ * @import { Devices } from '../../sdk/turnpike.js'
+ * @import { Tracks } from '../../sdk/peer/sources.js'
  */
 
 /**

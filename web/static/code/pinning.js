@@ -3,7 +3,7 @@
 // no other for that peer any more. A page cannot see DTLS's exporter, so the fingerprints of both stand for the connection.
 
 /**
- * @import { Peer } from './sdk/turnpike.js'
+ * @import { Peer } from '../sdk/turnpike.js'
  *
  * @typedef {{ connections: Set<RTCPeerConnection>, fingerprint?: string }} Known
  */

@@ -1,12 +1,12 @@
 // @ts-check
-import { Stream } from './files/stream.js';
+import { Stream } from '../files/stream.js';
 import { makePinning } from './pinning.js';
-import { Client } from './sdk/client.js';
+import { Client } from '../sdk/client.js';
 
 /**
- * @import { Slot } from './codesapi.js'
- * @import { ClientOptions } from './sdk/options.js'
- * @import { Peer } from './sdk/peer/peer.js'
+ * @import { Slot } from './api.js'
+ * @import { ClientOptions } from '../sdk/options.js'
+ * @import { Peer } from '../sdk/peer/peer.js'
  *
  * @typedef {Awaited<ReturnType<typeof enter>>} CodeSession
  */

@@ -1,9 +1,9 @@
 // @ts-check
-import { drawIcon, fill, find, write } from '../dom.js';
+import { drawIcon, fill, find, write } from '../../dom.js';
 
 /**
- * @import { App } from '../app.js'
- * @import { Room } from '../sdk/turnpike.js'
+ * @import { App } from '../../app.js'
+ * @import { Room } from '../../sdk/turnpike.js'
  */
 
 /** Says that the room is locked, and lets moderators lock and unlock it. */

@@ -3,8 +3,8 @@ import { bestGrid, leastHeight } from './grid.js';
 import { Tile } from './tile.js';
 
 /**
- * @import { Tracks } from '../sdk/peer/sources.js'
- * @import { Peer, Room } from '../sdk/turnpike.js'
+ * @import { Tracks } from '../../sdk/peer/sources.js'
+ * @import { Peer, Room } from '../../sdk/turnpike.js'
  */
 
 /** The people in a room: a tile for each peer, and our own at the end. */

@@ -1,12 +1,12 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, giveFocus, isolate, pageLoaded, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, giveFocus, isolate, pageLoaded, write } from '../../dom.js';
 import { Fit } from './fit.js';
 import { PathBadge } from './path.js';
-import { attachPopup } from './popup.js';
+import { attachPopup } from '../popup.js';
 
 /**
- * @import { Peer } from '../sdk/turnpike.js'
- * @import { Tracks } from '../sdk/peer/sources.js'
+ * @import { Peer } from '../../sdk/turnpike.js'
+ * @import { Tracks } from '../../sdk/peer/sources.js'
  */
 
 /** How often we look whether somebody speaks. */

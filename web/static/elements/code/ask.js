@@ -1,8 +1,8 @@
 // @ts-check
-import { completions, codeText, readCode } from '../codetext.js';
-import { fill, find, findButton, write } from '../dom.js';
+import { completions, codeText, readCode } from '../../code/text.js';
+import { fill, find, findButton, write } from '../../dom.js';
 
-/** @import { Code } from '../codetext.js' */
+/** @import { Code } from '../../code/text.js' */
 
 /** So many words to choose from are no help. */
 const MAX_CHOICES = 8;

@@ -1,19 +1,19 @@
 // @ts-check
-import { CodeReceiver } from '../codereceiver.js';
-import { sayingFor } from '../codesayings.js';
-import { fill, find, findButton, isolate, press, write } from '../dom.js';
-import { readable } from '../files/names.js';
-import { canPickFile, canPickFolder, isOneFile, keepForLater, pickFile, pickFolder } from '../files/places.js';
-import { counted, size } from '../quantities.js';
-import { keepAwake } from '../wakelock.js';
-import { showEnd, showWay } from './codestates.js';
-import { Progress } from './codeprogress.js';
+import { CodeReceiver } from '../../code/receiver.js';
+import { sayingFor } from '../../code/sayings.js';
+import { fill, find, findButton, isolate, press, write } from '../../dom.js';
+import { readable } from '../../files/names.js';
+import { canPickFile, canPickFolder, isOneFile, keepForLater, pickFile, pickFolder } from '../../files/places.js';
+import { counted, size } from '../../quantities.js';
+import { keepAwake } from '../../wakelock.js';
+import { showEnd, showWay } from './states.js';
+import { Progress } from './progress.js';
 
 /**
- * @import { Code } from '../codetext.js'
- * @import { Entry } from '../files/names.js'
- * @import { SavingPlace } from '../files/places.js'
- * @import { Path } from '../sdk/peer/path.js'
+ * @import { Code } from '../../code/text.js'
+ * @import { Entry } from '../../files/names.js'
+ * @import { SavingPlace } from '../../files/places.js'
+ * @import { Path } from '../../sdk/peer/path.js'
  */
 
 /** Longer lists are no help. */

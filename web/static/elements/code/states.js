@@ -1,9 +1,9 @@
 // @ts-check
-import { fill, find, write } from '../dom.js';
+import { fill, find, write } from '../../dom.js';
 
 /**
- * @import { Saying } from '../codesayings.js'
- * @import { Path } from '../sdk/peer/path.js'
+ * @import { Saying } from '../../code/sayings.js'
+ * @import { Path } from '../../sdk/peer/path.js'
  */
 
 const INTERRUPTED = 'The connection was interrupted. It goes on by itself.';

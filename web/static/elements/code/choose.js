@@ -1,7 +1,7 @@
 // @ts-check
-import { fill, find, findButton, press, write } from '../dom.js';
-import { Choice } from '../files/choosing.js';
-import { counted, size } from '../quantities.js';
+import { fill, find, findButton, press, write } from '../../dom.js';
+import { Choice } from '../../files/choosing.js';
+import { counted, size } from '../../quantities.js';
 
 const MAX_RECEIVERS = 15;
 

@@ -1,5 +1,5 @@
 // @ts-check
-import { askApi } from './sdk/server/api.js';
+import { askApi } from '../sdk/server/api.js';
 
 /**
  * A slot of the server, with the ticket that admits us to its room. The words of a code are no part of it.

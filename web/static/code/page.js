@@ -1,21 +1,21 @@
 // @ts-check
-import { CodeSender } from './codesender.js';
-import { sayingFor, sayingOf } from './codesayings.js';
-import { codeText, readCodeAddress } from './codetext.js';
-import { fill, find } from './dom.js';
-import { CodeAsk } from './elements/codeask.js';
-import { CodeChoose } from './elements/codechoose.js';
-import { CodeReceive } from './elements/codereceive.js';
-import { CodeSend } from './elements/codesend.js';
-import { showEnd } from './elements/codestates.js';
-import { madeUpName, nextName } from './names.js';
-import { codeOf } from './sdk/error.js';
-import { ticketFor } from './session.js';
-import { storedName } from './storage.js';
+import { CodeSender } from './sender.js';
+import { sayingFor, sayingOf } from './sayings.js';
+import { codeText, readCodeAddress } from './text.js';
+import { fill, find } from '../dom.js';
+import { CodeAsk } from '../elements/code/ask.js';
+import { CodeChoose } from '../elements/code/choose.js';
+import { CodeReceive } from '../elements/code/receive.js';
+import { CodeSend } from '../elements/code/send.js';
+import { showEnd } from '../elements/code/states.js';
+import { madeUpName, nextName } from '../names.js';
+import { codeOf } from '../sdk/error.js';
+import { ticketFor } from '../session.js';
+import { storedName } from '../storage.js';
 
 /**
- * @import { Code } from './codetext.js'
- * @import { Choice } from './files/choosing.js'
+ * @import { Code } from './text.js'
+ * @import { Choice } from '../files/choosing.js'
  */
 
 /** So many names are tried, should somebody have the ones before. */

@@ -1,5 +1,5 @@
 // @ts-check
-import { find, findButton, isolate, write } from '../dom.js';
+import { find, findButton, isolate, write } from '../../dom.js';
 
 /** Where the chat and the people have room beside each other, the chat is open at the start. */
 const WIDE = '(min-width: 60.01rem) and (min-height: 30.01rem)';

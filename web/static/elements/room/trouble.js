@@ -1,9 +1,9 @@
 // @ts-check
-import { giveFocus } from '../dom.js';
+import { giveFocus } from '../../dom.js';
 
 /**
- * @import { Device, ProblemCode } from '../sdk/devices.js'
- * @import { Devices } from '../sdk/turnpike.js'
+ * @import { Device, ProblemCode } from '../../sdk/devices.js'
+ * @import { Devices } from '../../sdk/turnpike.js'
  *
  * @typedef {ProblemCode | 'lost' | 'muted'} TroubleCode lost: it was unplugged, and there is no other; muted: the system has silenced it
  */

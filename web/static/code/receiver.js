@@ -1,19 +1,19 @@
 // @ts-check
-import { BrokenExchangeError, WrongCodeError, receiveCode } from './codeexchange.js';
-import { connected, enter, frames, openStream, pause } from './codesession.js';
-import { takeSlot } from './codesapi.js';
-import { readStatus, refuse } from './files/lines.js';
-import { Receiving } from './files/receiving.js';
-import { BrokenStreamError, Stream } from './files/stream.js';
-import { Emitter, emit } from './sdk/emitter.js';
+import { BrokenExchangeError, WrongCodeError, receiveCode } from './exchange.js';
+import { connected, enter, frames, openStream, pause } from './session.js';
+import { takeSlot } from './api.js';
+import { readStatus, refuse } from '../files/lines.js';
+import { Receiving } from '../files/receiving.js';
+import { BrokenStreamError, Stream } from '../files/stream.js';
+import { Emitter, emit } from '../sdk/emitter.js';
 
 /**
- * @import { CodeSession } from './codesession.js'
- * @import { Code } from './codetext.js'
- * @import { Entry } from './files/names.js'
- * @import { Place } from './files/receiving.js'
- * @import { Path } from './sdk/peer/path.js'
- * @import { Peer } from './sdk/peer/peer.js'
+ * @import { CodeSession } from './session.js'
+ * @import { Code } from './text.js'
+ * @import { Entry } from '../files/names.js'
+ * @import { Place } from '../files/receiving.js'
+ * @import { Path } from '../sdk/peer/path.js'
+ * @import { Peer } from '../sdk/peer/peer.js'
  *
  * @typedef {object} CodeReceiverEvents
  * @property {{ name: string, entries: readonly Entry[], bytes: number }} offer the sender has proved that it knows the words

@@ -1,18 +1,18 @@
 // @ts-check
-import { copyLink } from '../clipboard.js';
-import { sayingFor } from '../codesayings.js';
-import { codeLink, codeText } from '../codetext.js';
-import { drawAvatar, fill, find, findButton, write } from '../dom.js';
-import { drawQrCode } from '../qrcode.js';
-import { counted, size } from '../quantities.js';
-import { keepAwake } from '../wakelock.js';
-import { Progress } from './codeprogress.js';
-import { showEnd, wayOf } from './codestates.js';
+import { copyLink } from '../../clipboard.js';
+import { sayingFor } from '../../code/sayings.js';
+import { codeLink, codeText } from '../../code/text.js';
+import { drawAvatar, fill, find, findButton, write } from '../../dom.js';
+import { drawQrCode } from '../../qrcode.js';
+import { counted, size } from '../../quantities.js';
+import { keepAwake } from '../../wakelock.js';
+import { Progress } from './progress.js';
+import { showEnd, wayOf } from './states.js';
 
 /**
- * @import { CodeSender, Outcome, Receiver } from '../codesender.js'
- * @import { Code } from '../codetext.js'
- * @import { Choice } from '../files/choosing.js'
+ * @import { CodeSender, Outcome, Receiver } from '../../code/sender.js'
+ * @import { Code } from '../../code/text.js'
+ * @import { Choice } from '../../files/choosing.js'
  */
 
 const UNTIL = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });

@@ -1,21 +1,21 @@
 // @ts-check
-import { BrokenExchangeError, WrongCodeError, sendCode } from './codeexchange.js';
-import { enter, frames, pause } from './codesession.js';
-import { burnSlot, makeSlot, renewSlot } from './codesapi.js';
-import { newWords } from './codetext.js';
-import { refuse, writeOk } from './files/lines.js';
-import { Offer, Serving } from './files/sending.js';
-import { BrokenStreamError, Stream } from './files/stream.js';
-import { Emitter, emit } from './sdk/emitter.js';
-import { codeOf } from './sdk/error.js';
+import { BrokenExchangeError, WrongCodeError, sendCode } from './exchange.js';
+import { enter, frames, pause } from './session.js';
+import { burnSlot, makeSlot, renewSlot } from './api.js';
+import { newWords } from './text.js';
+import { refuse, writeOk } from '../files/lines.js';
+import { Offer, Serving } from '../files/sending.js';
+import { BrokenStreamError, Stream } from '../files/stream.js';
+import { Emitter, emit } from '../sdk/emitter.js';
+import { codeOf } from '../sdk/error.js';
 
 /**
- * @import { CodeSession } from './codesession.js'
- * @import { Slot } from './codesapi.js'
- * @import { Code } from './codetext.js'
- * @import { Sent } from './files/sending.js'
- * @import { Path } from './sdk/peer/path.js'
- * @import { Peer } from './sdk/peer/peer.js'
+ * @import { CodeSession } from './session.js'
+ * @import { Slot } from './api.js'
+ * @import { Code } from './text.js'
+ * @import { Sent } from '../files/sending.js'
+ * @import { Path } from '../sdk/peer/path.js'
+ * @import { Peer } from '../sdk/peer/peer.js'
  *
  * @typedef {'asking' | 'receiving' | 'interrupted' | 'done' | 'declined' | 'failed'} ReceiverState asking: a person has not agreed yet
  *

@@ -1,10 +1,10 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, giveFocus, isolate, press, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, giveFocus, isolate, press, write } from '../../dom.js';
 
 /**
- * @import { App } from '../app.js'
- * @import { PeerInfo } from '../sdk/server/messages.js'
- * @import { Room } from '../sdk/turnpike.js'
+ * @import { App } from '../../app.js'
+ * @import { PeerInfo } from '../../sdk/server/messages.js'
+ * @import { Room } from '../../sdk/turnpike.js'
  */
 
 /** When a row goes, the next one comes into its place. The second press of two is not meant for that. */

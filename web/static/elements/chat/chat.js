@@ -1,6 +1,6 @@
 // @ts-check
-import { fill, find, write } from '../dom.js';
-import { claimChat, storeChat } from '../storage.js';
+import { fill, find, write } from '../../dom.js';
+import { claimChat, storeChat } from '../../storage.js';
 
 /** @typedef {{ sender: string, text: string, at: Date, own: boolean }} ShownMessage */
 

@@ -1,12 +1,12 @@
 // @ts-check
-import { isRoomId } from '../roomlinks.js';
-import { codeOf } from '../sdk/error.js';
-import { wordsFor, wordsOf } from '../words.js';
+import { isRoomId } from '../../roomlinks.js';
+import { codeOf } from '../../sdk/error.js';
+import { wordsFor, wordsOf } from '../../words.js';
 
 /**
- * @import { App } from '../app.js'
- * @import { Room } from '../sdk/turnpike.js'
- * @import { Words } from '../words.js'
+ * @import { App } from '../../app.js'
+ * @import { Room } from '../../sdk/turnpike.js'
+ * @import { Words } from '../../words.js'
  *
  * @typedef {object} EntryPage what an entry needs of its page
  * @property {App} app

@@ -1,27 +1,27 @@
 // @ts-check
-import { copyLink } from '../clipboard.js';
-import { fill, find, findButton, isolate, write } from '../dom.js';
-import { RoomInvites } from '../roominvites.js';
-import { Devices } from '../sdk/devices.js';
-import { ALL_SEEN } from '../sdk/peer/limits.js';
-import { keepAwake } from '../wakelock.js';
-import { wordsFor, wordsOf } from '../words.js';
-import { ChatPanel } from './chat.js';
+import { copyLink } from '../../clipboard.js';
+import { fill, find, findButton, isolate, write } from '../../dom.js';
+import { RoomInvites } from '../../roominvites.js';
+import { Devices } from '../../sdk/devices.js';
+import { ALL_SEEN } from '../../sdk/peer/limits.js';
+import { keepAwake } from '../../wakelock.js';
+import { wordsFor, wordsOf } from '../../words.js';
+import { ChatPanel } from '../chat/chat.js';
 import { Controls } from './controls.js';
 import { Door } from './door.js';
-import { Drawer } from './drawer.js';
+import { Drawer } from '../chat/drawer.js';
 import { Entry } from './entry.js';
 import { InviteDialog } from './invite.js';
 import { Lock } from './lock.js';
-import { NameForm } from './name.js';
+import { NameForm } from '../name.js';
 import { Remove } from './remove.js';
-import { Tiles } from './tiles.js';
+import { Tiles } from '../stage/tiles.js';
 import { TroubleStrip } from './trouble.js';
 
 /**
- * @import { App } from '../app.js'
- * @import { OfferedLink } from '../roominvites.js'
- * @import { Peer, Room } from '../sdk/turnpike.js'
+ * @import { App } from '../../app.js'
+ * @import { OfferedLink } from '../../roominvites.js'
+ * @import { Peer, Room } from '../../sdk/turnpike.js'
  */
 
 const NAMES = new Intl.ListFormat('en');

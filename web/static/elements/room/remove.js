@@ -1,5 +1,5 @@
 // @ts-check
-import { drawAvatar, fill, find, isolate, write } from '../dom.js';
+import { drawAvatar, fill, find, isolate, write } from '../../dom.js';
 
 /** The dialog that asks whether to remove a person from the room. */
 export class Remove extends HTMLElement {
