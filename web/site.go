@@ -16,11 +16,11 @@ import (
 // placeholder stands in the HTML files for the tree's hash.
 const placeholder = "TREEHASH"
 
-// views are what the pages show, each with the page that it is of and the module that it needs besides the page's own.
-var views = map[view]struct{ page, module string }{
-	home: {"index.html", "elements/home.js"},
-	room: {"index.html", "elements/room/room.js"},
-	code: {"code.html", ""},
+// views are what the pages show, each with the page that it is of, and with the module and the part that it needs besides the page's own.
+var views = map[view]struct{ page, module, part string }{
+	home: {"index.html", "elements/home.js", "home"},
+	room: {"index.html", "elements/room/room.js", "room"},
+	code: {"code.html", "", ""},
 }
 
 type view string
@@ -64,7 +64,7 @@ func joinStylesheets(name string, html []byte, files map[string][]byte) (page []
 		}
 		style = append(style, content...)
 	}
-	all := "css/" + strings.TrimSuffix(name, ".html") + "-all.css"
+	all := "css/" + strings.TrimSuffix(path.Base(name), ".html") + "-all.css"
 	files[all] = style
 	one := fmt.Sprintf("  <link rel=\"stylesheet\" href=\"/v/%s/%s\">\n", placeholder, all)
 	return slices.Concat(html[:links[0][0]], []byte(one), html[links[len(links)-1][1]:]), nil
@@ -93,6 +93,10 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 		}
 		pages[name] = p
 	}
+	parts, err := makeParts(sources, served)
+	if err != nil {
+		return nil, err
+	}
 	sdk, err := bundleSDK(tree, "sdk/turnpike.js")
 	if err != nil {
 		return nil, err
@@ -101,8 +105,18 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 	for name, content := range served {
 		s.files[name] = newFile(name, content)
 	}
+	for name, content := range parts {
+		s.files[name] = newFile(name, s.addressed(content))
+	}
 	for view, shown := range views {
-		html, err := s.preload(pages[shown.page], shown.module)
+		shownPage := pages[shown.page]
+		if shown.part != "" {
+			shownPage.html, err = withPart(shownPage.html, shown.part, parts["parts/"+shown.part+".html"])
+			if err != nil {
+				return nil, err
+			}
+		}
+		html, err := s.preload(shownPage, shown.module)
 		if err != nil {
 			return nil, err
 		}
@@ -149,6 +163,33 @@ func newPage(tree fs.FS, name string, html []byte, served map[string][]byte) (pa
 	maps.Copy(served, p.bundle.files)
 	p.html, err = joinStylesheets(name, html, served)
 	return p, err
+}
+
+// makeParts returns the parts of pages: templates that are loaded when they are needed, below their style sheet.
+func makeParts(sources, served map[string][]byte) (map[string][]byte, error) {
+	parts := map[string][]byte{}
+	for name, content := range sources {
+		if path.Dir(name) != "parts" {
+			continue
+		}
+		part, err := joinStylesheets(name, content, served)
+		if err != nil {
+			return nil, err
+		}
+		parts[name] = part
+	}
+	return parts, nil
+}
+
+// withPart puts a part into a page, as static/parts.js would: the view that was asked for is there at once.
+func withPart(html []byte, name string, part []byte) ([]byte, error) {
+	end := stylesheet.FindIndex(part)
+	if end == nil {
+		return nil, fmt.Errorf("there is no part %q with a style sheet", name)
+	}
+	link := bytes.Replace(part[:end[1]], []byte("<link "), fmt.Appendf(nil, "<link data-part=%q ", name), 1)
+	html, templates := bytes.Replace(html, []byte("</head>"), append(link, "</head>"...), 1), part[end[1]:]
+	return bytes.Replace(html, []byte("</body>"), slices.Concat(templates, []byte("</body>")), 1), nil
 }
 
 // addressed puts the hash into the addresses of a page.

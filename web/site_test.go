@@ -230,8 +230,10 @@ func TestSiteErrors(t *testing.T) {
   <link rel="stylesheet" href="/v/TREEHASH/a.css">
   <script type="module" src="/v/TREEHASH/app.js"></script>
 </head>`
+	part := "<link rel=\"stylesheet\" href=\"/v/TREEHASH/a.css\">\n<template></template>\n"
 	app := "import('./elements/home.js'); import('./elements/room/room.js');"
-	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}"}
+	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}",
+		"parts/home.html": part, "parts/room.html": part}
 	tree := func(name, content string) fstest.MapFS {
 		m := fstest.MapFS{}
 		for file, text := range whole {
@@ -249,6 +251,7 @@ func TestSiteErrors(t *testing.T) {
 		"no style sheet elsewhere":    {"code.html", strings.Replace(page, "stylesheet", "x", 1)},
 		"another style sheet":         {"index.html", strings.Replace(page, "a.css", "b.css", 1)},
 		"style sheets apart":          {"index.html", page + "\n  <link rel=\"stylesheet\" href=\"/v/TREEHASH/a.css\">\n"},
+		"a part without style":        {"parts/room.html", "<template></template>"},
 		"no script in another page":   {"code.html", strings.Replace(page, "script", "x", 1)},
 		"a module that is not there":  {"app.js", "import './missing.js'"},
 		"a slip in a module":          {"elements/room/room.js", "export {"},

@@ -5,6 +5,7 @@ import { IncomingCall } from './elements/incomingcall.js';
 import { Notice } from './elements/notice.js';
 import { OutgoingCall } from './elements/outgoingcall.js';
 import { Status } from './elements/status.js';
+import { loadPart } from './parts.js';
 import { inviteOf, readAddress, roomOf, roomPath } from './roomlinks.js';
 import { Session } from './session.js';
 import { storeInvite, storeTicket } from './storage.js';
@@ -91,10 +92,10 @@ export class App {
   /** Each view loads when it is used. web/site.go knows these two, and has them preloaded. @param {string} path */
   async #view(path) {
     if (path === '/') {
-      const { HomePage } = await import('./elements/home.js');
+      const [{ HomePage }] = await Promise.all([import('./elements/home.js'), loadPart('home')]);
       return () => new HomePage(this);
     }
-    const { RoomPage } = await import('./elements/room/room.js');
+    const [{ RoomPage }] = await Promise.all([import('./elements/room/room.js'), loadPart('room')]);
     return () => new RoomPage(this, roomOf(path));
   }
 

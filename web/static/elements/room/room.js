@@ -93,7 +93,7 @@ export class RoomPage extends HTMLElement {
   disconnectedCallback() {
     this.#ended.abort();
     this.#stay.abort();
-    find(document, 'tp-remove', Remove).close();
+    find(this, 'tp-remove', Remove).close();
     this.#devices.stop();
     this.#leave();
   }
@@ -210,7 +210,7 @@ export class RoomPage extends HTMLElement {
    * @param {Peer} peer
    */
   async #removePerson(room, peer) {
-    if (!(await find(document, 'tp-remove', Remove).ask(peer.name))) return;
+    if (!(await find(this, 'tp-remove', Remove).ask(peer.name))) return;
     await this.app.notice.attempt(() => room.kick(peer));
   }
 
@@ -262,7 +262,7 @@ export class RoomPage extends HTMLElement {
    * @param {string} reason
    */
   #left(room, reason) {
-    find(document, 'tp-remove', Remove).close();
+    find(this, 'tp-remove', Remove).close();
     if (room !== this.#room || reason === 'leave' || reason === 'closed') return;
     if (reason !== 'hangup') return this.#entry.block(wordsOf(reason));
     this.app.navigate('/');
