@@ -18,11 +18,12 @@ const (
 	// presenceChunk is how many users one message names. All members get the same text, except in the chunk that has
 	// the member itself or the end of what it knows.
 	presenceChunk = 100
-	// presenceAtOnce members are told, and then others have presencePause: where there is one processor, what comes meanwhile
-	// would wait until all are told, which takes a tenth of a second among 20,000. To yield is not enough, because the
-	// runtime looks for sockets that can be read only when nothing else can run.
+	// presenceAtOnce members are told, and then others have presencePause: what comes meanwhile would wait until all are told,
+	// which takes a tenth of a second among 20,000. To yield is not enough, because the runtime looks for sockets that
+	// can be read only when nothing else can run. The pauses take half as long as presencePerMember of all: the work of
+	// a change is spread over the time in which the next ones are gathered.
 	presenceAtOnce = 32
-	presencePause  = 100 * time.Microsecond
+	presencePause  = presenceAtOnce * presencePerMember / 2
 )
 
 // presence is what has changed since members were last told. Guarded by Server.mu, except for the timer's channel, on
