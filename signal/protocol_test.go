@@ -32,6 +32,8 @@ func TestProtocolPage(t *testing.T) {
 		shown = append(shown, v)
 	}
 	paths, _ := filepath.Glob("wire/testdata/*.json")
+	topics, _ := filepath.Glob("wire/testdata/page/*.json") // what the call page says to itself, which only JavaScript reads
+	paths = append(paths, topics...)
 	used := make([]bool, len(shown))
 	for _, path := range paths {
 		var ex struct{ Message any }
