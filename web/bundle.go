@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,21 @@ type bundle struct {
 	// needs lists the files of the bundle that a module needs before it can run, without those that it imports when it
 	// is used. The module is named as in the tree.
 	needs map[string][]string
+	// later lists what a module, or one that it needs, imports when it is used: the module's name, and its file.
+	later map[string]map[string]string
+}
+
+// wordsOf returns the files with the words of a language that modules will import. English is in the modules' own files.
+func (b bundle) wordsOf(l language, modules ...string) []string {
+	var files []string
+	for _, module := range modules {
+		for _, name := range slices.Sorted(maps.Keys(b.later[module])) {
+			if file := b.later[module][name]; path.Dir(name) == "words/"+string(l) && !slices.Contains(files, file) {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
 }
 
 // outdir is where esbuild believes that it writes.
@@ -43,6 +59,7 @@ func makeBundle(tree fs.FS, module string, split bool) (bundle, error) {
 		Outdir:              outdir,
 		Format:              api.FormatESModule,
 		Target:              api.ES2022,
+		Charset:             api.CharsetUTF8,
 		MinifyWhitespace:    true,
 		MinifyIdentifiers:   true,
 		MinifySyntax:        true,
@@ -55,7 +72,7 @@ func makeBundle(tree fs.FS, module string, split bool) (bundle, error) {
 	if len(result.Errors) > 0 {
 		return bundle{}, fmt.Errorf("bundle %s: %s", module, strings.TrimSpace(strings.Join(api.FormatMessages(result.Errors, api.FormatMessagesOptions{}), "")))
 	}
-	b := bundle{files: map[string][]byte{}, needs: map[string][]string{}}
+	b := bundle{files: map[string][]byte{}, needs: map[string][]string{}, later: map[string]map[string]string{}}
 	for _, f := range result.OutputFiles {
 		b.files[inBundle(f.Path)] = f.Contents
 	}
@@ -108,7 +125,7 @@ func (b bundle) findNeeds(metafile string) error {
 		if output.EntryPoint == "" {
 			continue
 		}
-		needs := []string{}
+		needs, later := []string{}, map[string]string{}
 		for waiting := []string{name}; len(waiting) > 0; {
 			next := waiting[0]
 			waiting = waiting[1:]
@@ -117,15 +134,23 @@ func (b bundle) findNeeds(metafile string) error {
 			}
 			needs = append(needs, inBundle(next))
 			for _, i := range meta.Outputs[next].Imports {
-				if i.Kind == "import-statement" {
+				switch i.Kind {
+				case "import-statement":
 					waiting = append(waiting, i.Path)
+				case "dynamic-import":
+					later[moduleOf(meta.Outputs[i.Path].EntryPoint)] = inBundle(i.Path)
 				}
 			}
 		}
-		_, module, _ := strings.Cut(output.EntryPoint, ":")
-		b.needs[module] = needs
+		b.needs[moduleOf(output.EntryPoint)], b.later[moduleOf(output.EntryPoint)] = needs, later
 	}
 	return nil
+}
+
+// moduleOf returns the module in esbuild's name for an entry point.
+func moduleOf(entryPoint string) string {
+	_, module, _ := strings.Cut(entryPoint, ":")
+	return module
 }
 
 // minifyStyle takes comments and spaces out of a style sheet.

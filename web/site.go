@@ -34,11 +34,11 @@ const (
 // site is what is served. It does not change.
 type site struct {
 	hash       string
-	pages      map[view]file
-	nowhere    file            // 404.html
-	files      map[string]file // by the path below /v/HASH
-	sdkFiles   map[string]file // by name: turnpike.js, its map and its types
-	sdkVersion string          // such as v0123456789abcdef
+	pages      map[view]map[language]file
+	nowhere    map[language]file // 404.html
+	files      map[string]file   // by the path below /v/HASH
+	sdkFiles   map[string]file   // by name: turnpike.js, its map and its types
+	sdkVersion string            // such as v0123456789abcdef
 }
 
 // pageScript is the module of a page.
@@ -101,34 +101,52 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{hash: hashOf(served, sources), pages: map[view]file{}, files: map[string]file{}, sdkFiles: map[string]file{}}
+	s := &site{hash: hashOf(served, sources), pages: map[view]map[language]file{}, nowhere: map[language]file{}, files: map[string]file{}, sdkFiles: map[string]file{}}
 	for name, content := range served {
 		s.files[name] = newFile(name, content)
 	}
 	for name, content := range parts {
 		s.files[name] = newFile(name, s.addressed(content))
 	}
-	for view, shown := range views {
-		shownPage := pages[shown.page]
-		if shown.part != "" {
-			shownPage.html, err = withPart(shownPage.html, shown.part, parts["parts/"+shown.part+".html"])
-			if err != nil {
-				return nil, err
-			}
-		}
-		html, err := s.preload(shownPage, shown.module)
-		if err != nil {
+	for l := range tags {
+		if err := s.speak(l, wordsOf(l, sources), pages, parts, sources["404.html"]); err != nil {
 			return nil, err
 		}
-		s.pages[view] = newFile(shown.page, html)
 	}
-	s.nowhere = newFile("404.html", s.addressed(sources["404.html"]))
 	sdk.files["sdk/turnpike.d.ts"] = types
 	for name, content := range sdk.files {
 		s.sdkFiles[path.Base(name)] = newFile(name, content)
 	}
 	s.sdkVersion = "v" + hashOf(sdk.files)
 	return s, nil
+}
+
+// speak makes the pages in a language.
+func (s *site) speak(l language, words map[string]string, pages map[string]page, parts map[string][]byte, nowhere []byte) (err error) {
+	for view, shown := range views {
+		shownPage := pages[shown.page]
+		if shownPage.html, err = translate(shownPage.html, l, words); err != nil {
+			return err
+		}
+		if shown.part != "" {
+			if shownPage.html, err = withPart(shownPage.html, shown.part, parts["parts/"+shown.part+".html"]); err != nil {
+				return err
+			}
+		}
+		html, err := s.preload(shownPage, shown.module, l)
+		if err != nil {
+			return err
+		}
+		if s.pages[view] == nil {
+			s.pages[view] = map[language]file{}
+		}
+		s.pages[view][l] = newFile(shown.page, html)
+	}
+	if nowhere, err = translate(nowhere, l, words); err != nil {
+		return err
+	}
+	s.nowhere[l] = newFile("404.html", s.addressed(nowhere))
+	return nil
 }
 
 // addFiles has served all that is no page and no module.
@@ -197,16 +215,17 @@ func (s *site) addressed(html []byte) []byte {
 	return bytes.ReplaceAll(html, []byte(placeholder), []byte(s.hash))
 }
 
-// preload has a page ask at once for the files that its script and its view need. Without that it would find one after
-// the other, by what each imports.
-func (s *site) preload(p page, view string) ([]byte, error) {
+// preload has a page ask at once for the files that its script and its view need, and for the words of its language. Without
+// that it would find one after the other, by what each imports.
+func (s *site) preload(p page, view string, l language) ([]byte, error) {
 	own := p.bundle.needs[p.script]
-	var needs []string
+	needs := p.bundle.wordsOf(l, p.script, view)
 	if view != "" {
-		var ok bool
-		if needs, ok = p.bundle.needs[view]; !ok {
+		shown, ok := p.bundle.needs[view]
+		if !ok {
 			return nil, fmt.Errorf("%s is not a view: no module loads it by import()", view)
 		}
+		needs = append(needs, shown...)
 	}
 	var links bytes.Buffer
 	for _, name := range needs {

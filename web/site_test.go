@@ -25,7 +25,7 @@ func TestBudgets(t *testing.T) {
 		t.Errorf("the SDK has %d bytes", got)
 	}
 	for v, budget := range map[view]int{home: 45 << 10, room: 80 << 10, code: 60 << 10} {
-		page := s.pages[v]
+		page := s.pages[v][english]
 		sum := len(page.gzip.content)
 		var files []string
 		for _, m := range linked.FindAllSubmatch(page.plain.content, -1) {
@@ -60,7 +60,7 @@ func TestPreloads(t *testing.T) {
 	s := made()
 	static := regexp.MustCompile(`(?:\bfrom|\bimport)"(\.[^"]+)"`)
 	for v, other := range map[view]view{home: room, room: home} {
-		html := string(s.pages[v].plain.content)
+		html := string(s.pages[v][english].plain.content)
 		var named []string
 		for _, m := range preloaded.FindAllStringSubmatch(html, -1) {
 			named = append(named, m[1])
@@ -256,6 +256,8 @@ func TestSiteErrors(t *testing.T) {
 		"a module that is not there":  {"app.js", "import './missing.js'"},
 		"a slip in a module":          {"elements/room/room.js", "export {"},
 		"a slip in the SDK":           {"sdk/turnpike.js", "export const"},
+		"words that are not there":    {"404.html", `<p data-say="no.such"></p>`},
+		"an attribute without words":  {"index.html", `<meta data-say-content="no.such">` + page},
 		"a view that nothing imports": {"app.js", "import('./elements/home.js')"},
 	} {
 		if _, err := newSite(tree(change[0], change[1]), types); err == nil {

@@ -109,8 +109,8 @@ func readOnly(next http.Handler) http.Handler {
 
 // page serves the page of a view. The client itself chooses the view by the address bar.
 func (h handler) page(w http.ResponseWriter, r *http.Request, v view) {
-	setPageHeaders(w.Header())
-	h.pages[v].serve(w, r, cacheRevalidate)
+	l := setPageHeaders(w.Header(), r)
+	h.pages[v][l].serve(w, r, cacheRevalidate)
 }
 
 // others takes an address for that of a room or of a code if people or chat programs may have made it of one: /R/standup/ or
@@ -140,8 +140,8 @@ func below(path, prefix string) string {
 }
 
 func (h handler) notFound(w http.ResponseWriter, r *http.Request) {
-	setPageHeaders(w.Header())
-	h.nowhere.serveAs(w, r, http.StatusNotFound)
+	l := setPageHeaders(w.Header(), r)
+	h.nowhere[l].serveAs(w, r, http.StatusNotFound)
 }
 
 func (h handler) versioned(w http.ResponseWriter, r *http.Request) {
@@ -196,10 +196,15 @@ func (h handler) favicon(w http.ResponseWriter, r *http.Request) {
 	h.files["favicon.svg"].serve(w, r, cacheRevalidate)
 }
 
-func setPageHeaders(h http.Header) {
+// setPageHeaders returns the language for the answer.
+func setPageHeaders(h http.Header, r *http.Request) language {
+	l := preferredLanguage(r.Header)
+	h.Add("Vary", "Accept-Language")
+	h.Set("Content-Language", tags[l])
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self)")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	return l
 }

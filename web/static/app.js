@@ -1,15 +1,17 @@
 // @ts-check
 import { Attention } from './attention.js';
-import { find } from './dom.js';
+import { find, sayPage } from './dom.js';
 import { IncomingCall } from './elements/incomingcall.js';
 import { Notice } from './elements/notice.js';
 import { OutgoingCall } from './elements/outgoingcall.js';
 import { Status } from './elements/status.js';
+import { wordsLoaded } from './language.js';
 import { loadPart } from './parts.js';
 import { inviteOf, readAddress, roomOf, roomPath } from './roomlinks.js';
 import { Session } from './session.js';
 import { storeInvite, storeTicket } from './storage.js';
 import { wordsFor, wordsOf } from './words.js';
+import { say } from './words/page.js';
 
 /**
  * The whole page: the signed-in session, and the view for the address in the address bar. The session outlives every
@@ -48,7 +50,7 @@ export class App {
     });
     find(document, 'tp-status', Status).watch(session);
     find(document, 'tp-incoming-call', IncomingCall).watch(this);
-    find(document, 'tp-outgoing-call', OutgoingCall).app = this;
+    find(document, 'tp-outgoing-call', OutgoingCall).watch(this);
     addEventListener('popstate', () => location.pathname !== this.#path && this.#showAndFocus()); // Not for another fragment.
     addEventListener('hashchange', () => inviteOf(location.hash) && location.reload());
     document.addEventListener('click', (event) => this.#follow(event));
@@ -79,7 +81,7 @@ export class App {
     const view = await this.#view(location.pathname).catch(() => undefined);
     if (turn !== this.#shown) return false;
     if (!view) {
-      this.#askForReload('not-loaded', 'This part of the page did not load', 'The server was upgraded, or cannot be reached.');
+      this.#askForReload(wordsOf('not-loaded'));
       return false;
     }
     const page = view();
@@ -92,10 +94,10 @@ export class App {
   /** Each view loads when it is used. web/site.go knows these two, and has them preloaded. @param {string} path */
   async #view(path) {
     if (path === '/') {
-      const [{ HomePage }] = await Promise.all([import('./elements/home.js'), loadPart('home')]);
+      const { HomePage } = await loadPart('home', import('./elements/home.js'));
       return () => new HomePage(this);
     }
-    const [{ RoomPage }] = await Promise.all([import('./elements/room/room.js'), loadPart('room')]);
+    const { RoomPage } = await loadPart('room', import('./elements/room/room.js'));
     return () => new RoomPage(this, roomOf(path));
   }
 
@@ -128,9 +130,9 @@ export class App {
       restart();
       this.#show();
     };
-    const actions = [{ label: 'Try again', run: action(() => this.session.restart()) }];
+    const actions = [{ label: say('page.again'), run: action(() => this.session.restart()) }];
     if (['expired', 'unauthorized', 'invite-used', 'invite-revoked'].includes(words.code)) {
-      actions.push({ label: 'Go on without the invite', run: action(() => this.session.restartWithoutInvite()) });
+      actions.push({ label: say('page.without-invite'), run: action(() => this.session.restartWithoutInvite()) });
     }
     this.main.replaceChildren();
     this.notice.show({ ...words, actions, whole: true });
@@ -153,13 +155,13 @@ export class App {
       if (state !== 'online' || !wasOffline) return;
       const answer = await fetch(import.meta.url, { method: 'HEAD', cache: 'no-store' }).catch(() => undefined);
       if (answer?.status !== 404) return;
-      this.#askForReload('upgraded', 'There is a new version', 'The server was upgraded. Reload when it suits you.');
+      this.#askForReload({ code: 'upgraded', title: say('page.upgraded'), text: say('page.upgraded-why') });
     });
   }
 
-  /** @param {string} code @param {string} title @param {string} text */
-  #askForReload(code, title, text) {
-    this.notice.show({ code, title, text, actions: [{ label: 'Reload', run: () => location.reload() }] });
+  /** @param {import('./words.js').Words} words */
+  #askForReload(words) {
+    this.notice.show({ ...words, actions: [{ label: say('page.reload'), run: () => location.reload() }] });
   }
 }
 
@@ -176,4 +178,7 @@ function keepInvite() {
   if (invite || (id && location.pathname !== roomPath(id))) history.replaceState(null, '', id ? roomPath(id) : location.pathname);
 }
 
-new App().start();
+wordsLoaded().then(() => {
+  sayPage();
+  new App().start();
+});

@@ -1,5 +1,6 @@
 // @ts-check
 import { find } from './dom.js';
+import { say } from './words/page.js';
 
 const COPIED_MS = 2000;
 
@@ -13,8 +14,8 @@ const COPIED_MS = 2000;
 export async function copyLink(button, link) {
   await copyText(link);
   const label = find(button, 'span', HTMLElement);
-  label.textContent = 'Copied';
-  setTimeout(() => (label.textContent = 'Copy link'), COPIED_MS);
+  label.textContent = say('page.copied');
+  setTimeout(() => (label.textContent = say('page.copy-link')), COPIED_MS);
 }
 
 /**

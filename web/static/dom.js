@@ -1,17 +1,53 @@
 // @ts-check
+import { languageTag, say } from './language.js';
+
+export { isolate } from './language.js';
 
 /** @type {Promise<unknown>} resolves when the page has loaded. A video that waits for its first picture would delay that, maybe for ever. */
 export const pageLoaded = document.readyState === 'complete' ? Promise.resolve() : new Promise((resolve) => addEventListener('load', resolve));
 
+/** What has words of its language: a text, or an attribute for which `data-say-ATTRIBUTE` names the message. */
+const SAYING = ['', ...['aria-label', 'placeholder', 'title', 'alt'].map((name) => `-${name}`)].map((end) => `[data-say${end}]`).join();
+
 /**
- * Gives an element the content of a `<template>` of index.html.
+ * Gives an element the content of a `<template>`, in the page's language.
  *
  * @param {Element} host
  * @param {string} id of the template
  */
 export function fill(host, id) {
   // Chromium ignores dir="auto" of what cloneNode makes, until this document has had a dir attribute of its own.
-  host.replaceChildren(document.importNode(find(document, `template#${id}`, HTMLTemplateElement).content, true));
+  const content = document.importNode(find(document, `template#${id}`, HTMLTemplateElement).content, true);
+  sayIn(content);
+  host.replaceChildren(content);
+}
+
+/** Says in the page's language what stands in the page itself. The server has done so, but does not know what the user has chosen here. */
+export function sayPage() {
+  document.documentElement.lang = languageTag();
+  sayIn(document);
+}
+
+/** @param {ParentNode} root */
+function sayIn(root) {
+  for (const element of root.querySelectorAll(SAYING)) {
+    for (const { name, value } of [...element.attributes]) {
+      if (name === 'data-say') sayText(element, say(value));
+      else if (name.startsWith('data-say-')) element.setAttribute(name.slice('data-say-'.length), say(value));
+    }
+  }
+}
+
+/**
+ * Writes a message into an element. Children with `data-slot="NAME"` come where the message has `{NAME}`.
+ *
+ * @param {Element} element
+ * @param {string} message
+ */
+function sayText(element, message) {
+  const slots = new Map([...element.children].map((child) => [child.getAttribute('data-slot'), child]));
+  const parts = message.split(/\{(\w+)\}/);
+  element.replaceChildren(...parts.map((part, place) => (place % 2 === 1 && slots.get(part)) || part));
 }
 
 /**
@@ -46,15 +82,6 @@ export function findButton(host, testid) {
  */
 export function write(host, selector, text) {
   find(host, selector, Element).textContent = text;
-}
-
-/**
- * A name for the middle of a sentence, so that a name written from right to left leaves the sentence's order alone.
- *
- * @param {string} name
- */
-export function isolate(name) {
-  return `\u2068${name}\u2069`;
 }
 
 /**

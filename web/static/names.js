@@ -1,15 +1,13 @@
 // @ts-check
+import { asIs, say } from './words/page.js';
 
 export const MAX_NAME = 32;
 
-const FIRST = ['Quiet', 'Early', 'Merry', 'Bold', 'Kind', 'Swift', 'Sunny', 'Calm', 'Clever', 'Gentle', 'Lucky', 'Brisk'];
-const SECOND = ['Heron', 'Otter', 'Finch', 'Badger', 'Swallow', 'Hare', 'Marten', 'Plover', 'Lynx', 'Robin', 'Beaver', 'Wren'];
-
 /** A friendly name for a user who has not chosen one. */
 export function madeUpName(random = Math.random) {
-  /** @param {string[]} words */
-  const one = (words) => words[Math.floor(random() * words.length)];
-  return `${one(FIRST)} ${one(SECOND)}`;
+  /** @param {string} words */
+  const one = (words) => asIs(words.split(' ').find((_, place, all) => place === Math.floor(random() * all.length)) ?? '');
+  return say('name.made-up', { first: one(say('name.first')), second: one(say('name.second')) });
 }
 
 /**
@@ -29,8 +27,8 @@ export function nextName(name) {
  * @param {string} name without spaces around it
  */
 export function nameProblem(name) {
-  if (name === '') return 'Please write a name: others see it beside your messages.';
-  if ([...name].length > MAX_NAME) return `A name may have ${MAX_NAME} characters; this one has ${[...name].length}.`;
-  if (/\p{Cc}/u.test(name)) return 'A name may not have control characters.';
+  if (name === '') return say('name.missing');
+  if ([...name].length > MAX_NAME) return say('name.too-long', { most: MAX_NAME, count: [...name].length });
+  if (/\p{Cc}/u.test(name)) return say('name.control');
   return '';
 }

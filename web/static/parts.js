@@ -1,16 +1,31 @@
 // @ts-check
+import { wordsLoaded } from './language.js';
 
 /** @type {Map<string, Promise<void>>} by name */
 const parts = new Map();
 
 /**
- * Loads the templates and style sheets in parts/NAME.html, once. The server has put those of the view that it was asked for
- * into the page itself. A part that failed to load is loaded again when it is needed again.
+ * Loads a part of the page: its templates and style sheets in parts/NAME.html, the module that uses them, and the words of both.
+ *
+ * @template T
+ * @param {string} name
+ * @param {Promise<T>} module that `import()` loads
+ * @returns {Promise<T>}
+ */
+export async function loadPart(name, module) {
+  const [loaded] = await Promise.all([module, loadTemplates(name)]);
+  await wordsLoaded();
+  return loaded;
+}
+
+/**
+ * Loads the templates once. The server has put those of the view that it was asked for into the page itself. What failed to
+ * load is loaded again when it is needed again.
  *
  * @param {string} name
  * @returns {Promise<void>}
  */
-export function loadPart(name) {
+function loadTemplates(name) {
   const known = parts.get(name);
   if (known) return known;
   const loading = document.querySelector(`link[data-part="${name}"]`) ? Promise.resolve() : load(name);

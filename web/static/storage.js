@@ -12,6 +12,7 @@ const TICKET = 'turnpike.ticket';
 const INVITE = 'turnpike.invite';
 const NAME = 'turnpike.name';
 const CHAT = 'turnpike.chat';
+const LANGUAGE = 'turnpike.language';
 /** Characters of chat that a reload keeps. */
 const MAX_CHAT = 200_000;
 
@@ -50,6 +51,17 @@ export function storedName() {
 export function storeName(name, { typed }) {
   write('session', NAME, name);
   if (typed) write('local', NAME, name);
+}
+
+/** The language that the user has chosen on the home page. @returns {import('./language.js').Language | undefined} */
+export function storedLanguage() {
+  const stored = read('local', LANGUAGE);
+  return stored === 'en' || stored === 'zh' ? stored : undefined;
+}
+
+/** @param {import('./language.js').Language} language */
+export function storeLanguage(language) {
+  write('local', LANGUAGE, language);
 }
 
 /**

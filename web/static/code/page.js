@@ -1,21 +1,23 @@
 // @ts-check
-import { CodeSender } from './sender.js';
 import { sayingFor, sayingOf } from './sayings.js';
 import { codeText, readCodeAddress } from './text.js';
-import { fill, find } from '../dom.js';
+import { fill, find, sayPage } from '../dom.js';
 import { CodeAsk } from '../elements/code/ask.js';
 import { CodeChoose } from '../elements/code/choose.js';
-import { CodeReceive } from '../elements/code/receive.js';
-import { CodeSend } from '../elements/code/send.js';
 import { showEnd } from '../elements/code/states.js';
+import { wordsLoaded } from '../language.js';
 import { madeUpName, nextName } from '../names.js';
-import { codeOf } from '../sdk/error.js';
+import { TurnpikeError, codeOf } from '../sdk/error.js';
 import { ticketFor } from '../session.js';
 import { storedName } from '../storage.js';
+import '../words/code.js';
 
 /**
+ * @import { Saying } from './sayings.js'
  * @import { Code } from './text.js'
  * @import { Choice } from '../files/choosing.js'
+ * @import { CodeReceive } from '../elements/code/receive.js'
+ * @import { CodeSend } from '../elements/code/send.js'
  */
 
 /** So many names are tried, should somebody have the ones before. */
@@ -27,6 +29,8 @@ class CodePage {
   #name = storedName() ?? madeUpName();
   /** @type {CodeReceive | CodeSend | undefined} what is shown, if it can be busy */
   #shown;
+  /** A code serves once. The second press of two must not take another place. */
+  #isReceiving = false;
 
   start() {
     const { slot, reading } = readCodeAddress(location);
@@ -38,7 +42,7 @@ class CodePage {
       event.preventDefault();
       this.#main.focus();
     });
-    if (!isSecureContext) return this.#showInsecure();
+    if (!isSecureContext) return this.#showRefusal(sayingOf('insecure')); // Browsers give such pages neither files nor cryptography.
     if (reading && 'code' in reading && reading.isSure) return this.#receive(reading.code);
     const ask = this.#showStart();
     if (reading && 'code' in reading) ask.begin(codeText(reading.code), false);
@@ -56,18 +60,25 @@ class CodePage {
     return ask;
   }
 
-  /** Browsers give pages without HTTPS neither files nor cryptography. */
-  #showInsecure() {
+  /** @param {Saying} saying why this page can do nothing */
+  #showRefusal(saying) {
     const page = document.createElement('section');
     page.className = 'pass';
     this.#show(page);
-    showEnd(page, sayingOf('insecure'));
+    showEnd(page, saying);
   }
 
   /** @param {Code} code */
-  #receive(code) {
-    this.#shown = new CodeReceive(code, this.#name);
-    this.#show(this.#shown);
+  async #receive(code) {
+    if (this.#isReceiving) return;
+    this.#isReceiving = true;
+    try {
+      const { CodeReceive } = await import('../elements/code/receive.js').catch(notLoaded);
+      this.#shown = new CodeReceive(code, this.#name);
+      this.#show(this.#shown);
+    } catch (error) {
+      this.#showRefusal(sayingFor(error));
+    }
   }
 
   /**
@@ -76,7 +87,8 @@ class CodePage {
    */
   async #send(choice, receivers) {
     try {
-      const view = new CodeSend(new CodeSender(choice.entries, receivers), choice, receivers);
+      const { CodeSend } = await import('../elements/code/send.js').catch(notLoaded);
+      const view = new CodeSend(choice, receivers);
       view.run((fresh) => this.#ticket(fresh));
       await view.ready;
       this.#shown = view;
@@ -111,4 +123,15 @@ class CodePage {
   }
 }
 
-new CodePage().start();
+/**
+ * @param {unknown} error
+ * @returns {never}
+ */
+function notLoaded(error) {
+  throw new TurnpikeError('not-loaded', String(error), { cause: error });
+}
+
+wordsLoaded().then(() => {
+  sayPage();
+  new CodePage().start();
+});

@@ -1,8 +1,10 @@
 // @ts-check
 import { fill, find, findButton, press, write } from '../dom.js';
+import { otherLanguage } from '../language.js';
 import { readRoom, roomPath } from '../roomlinks.js';
-import { storeInvite, storeTicket, storedInvite } from '../storage.js';
+import { storeInvite, storeLanguage, storeTicket, storedInvite } from '../storage.js';
 import { wordsOf } from '../words.js';
+import { say } from '../words/home.js';
 import { NameForm } from './name.js';
 import { OnlineList } from './online.js';
 
@@ -28,8 +30,9 @@ export class HomePage extends HTMLElement {
     find(this, 'tp-online', OnlineList).watch(this.app, () => this.#named());
     this.app.session.on('state', () => this.#showFiles(), { signal: this.#ended.signal });
     this.#showFiles();
+    this.#offerLanguage();
     const size = find(this, 'select', HTMLSelectElement);
-    for (let people = MAX_SIZE; people >= 2; people--) size.add(new Option(people === 2 ? 'two people' : `up to ${people} people`, String(people)));
+    for (let people = MAX_SIZE; people >= 2; people--) size.add(new Option(people === 2 ? say('home.two-people') : say('home.people', { count: people }), String(people)));
     find(this, 'form.create', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       press(findButton(this, 'create-room'), () => this.#create(Number(size.value), find(this, '[name=waiting]', HTMLInputElement).checked));
@@ -37,6 +40,17 @@ export class HomePage extends HTMLElement {
     find(this, 'form.join', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       this.#join(find(this, '[name=room]', HTMLInputElement).value);
+    });
+  }
+
+  /** Offers the other language. The page begins anew in it, and the session goes on. */
+  #offerLanguage() {
+    const button = findButton(this, 'language');
+    const { language, tag } = otherLanguage();
+    button.lang = tag;
+    button.addEventListener('click', () => {
+      storeLanguage(language);
+      location.reload();
     });
   }
 
@@ -74,7 +88,7 @@ export class HomePage extends HTMLElement {
   async #join(text) {
     const room = readRoom(text, location.origin);
     if (!room) {
-      write(this, '.join .field-error', text.trim() === '' ? 'Write the room’s id, or paste its link.' : wordsOf('bad-room').text);
+      write(this, '.join .field-error', text.trim() === '' ? say('home.no-id') : wordsOf('bad-room').text);
       find(this, '[name=room]', HTMLInputElement).focus();
       return;
     }

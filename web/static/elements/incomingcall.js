@@ -1,6 +1,7 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, isolate, write } from '../dom.js';
+import { drawAvatar, fill, find, findButton, write } from '../dom.js';
 import { roomPath } from '../roomlinks.js';
+import { asIs, say } from '../words/page.js';
 
 /**
  * @import { App } from '../app.js'
@@ -41,19 +42,19 @@ export class IncomingCall extends HTMLElement {
     }, { signal });
     findButton(this, 'decline').addEventListener('click', () => call.decline(), { signal });
     dialog.addEventListener('cancel', () => call.decline(), { signal });
-    const title = `${call.user.name} is calling`;
-    write(this, 'h2', `${isolate(call.user.name)} is calling`);
+    const title = say('call.rings', { name: asIs(call.user.name) });
+    write(this, 'h2', say('call.rings', { name: call.user.name }));
     drawAvatar(this, call.user.name);
     this.#warn(app.room);
-    app.attention.call({ title, text: 'Open this page to answer.', sound: 'ring' }, signal);
+    app.attention.call({ title, text: say('call.answer-here'), sound: 'ring' }, signal);
     dialog.showModal();
     find(this, 'h2', HTMLHeadingElement).focus(); // If a button had the focus, a key typed for the chat would answer the call.
   }
 
   /** Says that to answer is to leave. @param {Room | undefined} room that we are in */
   #warn(room) {
-    write(this, '.leaves', room ? `You are in the room ${room.id}. If you answer, you leave it.` : '');
-    write(this, '[data-testid=accept] span', room ? 'Leave this room and answer' : 'Accept');
+    write(this, '.leaves', room ? say('call.leaves', { room: asIs(room.id) }) : '');
+    write(this, '[data-testid=accept] span', say(room ? 'call.leave-and-answer' : 'call.accept'));
   }
 
   /**
@@ -61,7 +62,7 @@ export class IncomingCall extends HTMLElement {
    * @param {Call} call
    */
   #missed(app, call) {
-    app.notice.show({ code: 'missed', title: `You missed a call from ${isolate(call.user.name)}`, text: 'They stopped ringing before you answered.' });
+    app.notice.show({ code: 'missed', title: say('call.missed', { name: call.user.name }), text: say('call.missed-why') });
   }
 }
 

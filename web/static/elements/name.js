@@ -2,6 +2,7 @@
 import { fill, find, write } from '../dom.js';
 import { nameProblem, nextName } from '../names.js';
 import { wordsFor } from '../words.js';
+import { asIs, say } from '../words/page.js';
 
 /** @import { App } from '../app.js' */
 
@@ -97,7 +98,7 @@ export class NameForm extends HTMLElement {
   #refused(name, error) {
     const words = wordsFor(error);
     const other = nextName(name);
-    const actions = [{ label: `Be “${other}”`, run: () => this.#tryName(other) }];
+    const actions = [{ label: say('name.be', { name: asIs(other) }), run: () => this.#tryName(other) }];
     this.#app?.notice.show({ ...words, actions: words.code === 'name-taken' ? actions : [] });
     this.#complain(words.title);
     this.#input.focus();

@@ -1,6 +1,7 @@
 // @ts-check
 import { giveFocus } from '../dom.js';
 import { wordsFor } from '../words.js';
+import { say } from '../words/page.js';
 
 /**
  * @typedef {object} NoticeAction
@@ -41,7 +42,7 @@ export class Notice extends HTMLElement {
     const row = document.createElement('div');
     row.className = 'row';
     row.append(...actions.map((action, place) => this.#button(action, place === 0)));
-    if (!whole) row.append(this.#button({ label: 'Dismiss', run: () => {} }, actions.length === 0));
+    if (!whole) row.append(this.#button({ label: say('page.dismiss'), quiet: true, run: () => {} }, false));
     this.replaceChildren(heading, paragraph, row);
     if (whole || isHere) heading.focus();
   }
@@ -77,7 +78,7 @@ export class Notice extends HTMLElement {
   #button({ label, run, testid, quiet }, first) {
     const button = document.createElement('button');
     button.textContent = label;
-    button.className = first && !quiet && label !== 'Dismiss' ? 'primary' : 'quiet';
+    button.className = first && !quiet ? 'primary' : 'quiet';
     if (testid) button.dataset.testid = testid;
     button.addEventListener('click', () => {
       this.clear();

@@ -1,5 +1,6 @@
 // @ts-check
 import { drawAvatar, fill, find, write } from '../dom.js';
+import { asIs, locale, say } from '../words/home.js';
 
 /**
  * @import { App } from '../app.js'
@@ -49,7 +50,7 @@ export class OnlineList extends HTMLElement {
     const list = find(this, 'ul', HTMLUListElement);
     /** @type {Map<string | undefined, HTMLElement>} */
     const rows = new Map([...list.querySelectorAll('li')].map((row) => [row.dataset.user, row]));
-    const sorted = [...users].sort((a, b) => a.name.localeCompare(b.name));
+    const sorted = [...users].sort((a, b) => a.name.localeCompare(b.name, locale));
     const wanted = sorted.map((user) => rows.get(user.user) ?? this.#row(app, user));
     for (const [place, row] of wanted.entries()) {
       const user = sorted[place];
@@ -81,7 +82,7 @@ function name(row, user) {
   row.title = user.name;
   write(row, '.who', user.name);
   drawAvatar(row, user.name);
-  find(row, 'button', HTMLButtonElement).setAttribute('aria-label', `Call ${user.name}`);
+  find(row, 'button', HTMLButtonElement).setAttribute('aria-label', say('online.call-name', { name: asIs(user.name) }));
 }
 
 /**
@@ -89,9 +90,9 @@ function name(row, user) {
  * @param {string} state
  */
 function emptyText(role, state) {
-  if (state !== 'online') return 'You will see them once you are connected.';
-  if (role === 'guest') return 'Guests see only the people in a room with them. Make a room, and send its link.';
-  return 'Nobody else at the moment. People appear here when they open this page.';
+  if (state !== 'online') return say('online.not-yet');
+  if (role === 'guest') return say('online.guest');
+  return say('online.nobody');
 }
 
 customElements.define('tp-online', OnlineList);

@@ -1,7 +1,8 @@
 // @ts-check
-import { drawAvatar, fill, find, isolate, write } from '../dom.js';
+import { drawAvatar, fill, find, write } from '../dom.js';
 import { roomPath } from '../roomlinks.js';
 import { wordsFor } from '../words.js';
+import { say } from '../words/page.js';
 
 /**
  * @import { App } from '../app.js'
@@ -13,9 +14,11 @@ import { wordsFor } from '../words.js';
 /** The dialog of an outgoing call, until it is answered or cancelled. */
 export class OutgoingCall extends HTMLElement {
   /** @type {App | undefined} */
-  app;
+  #app;
 
-  connectedCallback() {
+  /** @param {App} app */
+  watch(app) {
+    this.#app = app;
     fill(this, 'outgoing-call');
   }
 
@@ -23,7 +26,7 @@ export class OutgoingCall extends HTMLElement {
   async call(user) {
     const dialog = find(this, 'dialog', HTMLDialogElement);
     if (dialog.open) return;
-    write(this, 'h2', `Ringing ${isolate(user.name)}…`);
+    write(this, 'h2', say('call.ringing', { name: user.name }));
     drawAvatar(this, user.name);
     const cancelled = new AbortController();
     const signal = cancelled.signal;
@@ -32,10 +35,10 @@ export class OutgoingCall extends HTMLElement {
     dialog.addEventListener('cancel', cancel, { signal });
     dialog.showModal();
     try {
-      const client = await this.app?.session.settled();
+      const client = await this.#app?.session.settled();
       if (client) await this.#answered(await client.call(user.user, { signal }), signal);
     } catch (error) {
-      if (!signal.aborted) this.app?.notice.show(wordsFor(error));
+      if (!signal.aborted) this.#app?.notice.show(wordsFor(error));
     } finally {
       cancelled.abort();
       dialog.close();
@@ -53,7 +56,7 @@ export class OutgoingCall extends HTMLElement {
     return new Promise((resolve) => {
       signal.addEventListener('abort', () => call.cancel().then(resolve));
       call.on('answered', ({ room }) => {
-        this.app?.navigate(roomPath(room.id));
+        this.#app?.navigate(roomPath(room.id));
         resolve();
       });
       call.on('ended', (end) => {
@@ -70,9 +73,9 @@ export class OutgoingCall extends HTMLElement {
   #unanswered(name, { outcome, reason }) {
     if (outcome === 'hangup') return;
     const declined = outcome === 'declined';
-    const title = declined ? `${isolate(name)} declined` : `${isolate(name)} did not answer`;
-    const text = outcome === 'gone' ? 'The connection was lost while it rang.' : reason || 'Perhaps later.';
-    this.app?.notice.show({ code: declined ? 'declined' : 'unanswered', title, text });
+    const title = say(declined ? 'call.declined' : 'call.unanswered', { name });
+    const text = outcome === 'gone' ? say('call.gone') : reason || say('call.later');
+    this.#app?.notice.show({ code: declined ? 'declined' : 'unanswered', title, text });
   }
 }
 

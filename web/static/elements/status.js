@@ -1,17 +1,9 @@
 // @ts-check
+import { say } from '../words/page.js';
 
 /**
  * @import { Session, SessionState } from '../session.js'
  */
-
-const TEXT = {
-  connecting: 'Connecting…',
-  online: 'Online',
-  offline: 'Offline, trying again…',
-  reconnecting: 'Reconnecting…',
-  back: 'Back online',
-  closed: 'Not signed in',
-};
 
 /** Shorter interruptions are not shown, since nothing is lost. */
 const CALM_MS = 1000;
@@ -46,12 +38,13 @@ export class Status extends HTMLElement {
     }
   }
 
-  /** @param {keyof typeof TEXT} state */
+  /** @param {SessionState | 'back'} state */
   #show(state) {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.dataset.state = state;
-    if (this.textContent !== TEXT[state]) this.textContent = TEXT[state];
+    const text = say(`status.${state}`);
+    if (this.textContent !== text) this.textContent = text;
   }
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 import { copyLink } from '../../clipboard.js';
 import { sayingFor } from '../../code/sayings.js';
+import { CodeSender } from '../../code/sender.js';
 import { codeLink, codeText } from '../../code/text.js';
 import { drawAvatar, fill, find, findButton, write } from '../../dom.js';
 import { drawQrCode } from '../../qrcode.js';
@@ -10,7 +11,7 @@ import { Progress } from './progress.js';
 import { showEnd, wayOf } from './states.js';
 
 /**
- * @import { CodeSender, Outcome, Receiver } from '../../code/sender.js'
+ * @import { Outcome, Receiver } from '../../code/sender.js'
  * @import { Code } from '../../code/text.js'
  * @import { Choice } from '../../files/choosing.js'
  */
@@ -41,13 +42,12 @@ export class CodeSend extends HTMLElement {
   ready;
 
   /**
-   * @param {CodeSender} sender
    * @param {Choice} choice
    * @param {number} count of receivers
    */
-  constructor(sender, choice, count) {
+  constructor(choice, count) {
     super();
-    this.#sender = sender;
+    this.#sender = new CodeSender(choice.entries, count);
     this.#choice = choice;
     this.#count = count;
     this.ready = /** @type {Promise<void>} */ (new Promise((resolve, reject) => (this.#begun = (error) => (error ? reject(error) : resolve()))));

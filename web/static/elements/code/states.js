@@ -1,5 +1,6 @@
 // @ts-check
 import { fill, find, write } from '../../dom.js';
+import { say } from '../../words/page.js';
 
 /**
  * @import { Saying } from '../../code/sayings.js'
@@ -40,7 +41,7 @@ export function showEnd(host, { title, text }) {
   write(host, 'h1', title);
   write(host, '.soft', text);
   const link = document.createElement('a');
-  Object.assign(link, { className: 'button primary', href: '/c/', textContent: 'To the start' });
+  Object.assign(link, { className: 'button primary', href: '/c/', textContent: say('page.to-start') });
   find(host, '.row', HTMLElement).append(link);
   find(host, 'h1', HTMLHeadingElement).focus({ preventScroll: true });
 }

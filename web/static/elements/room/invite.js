@@ -3,6 +3,7 @@ import { copyLink } from '../../clipboard.js';
 import { fill, find, findButton, write } from '../../dom.js';
 import { drawQrCode } from '../../qrcode.js';
 import { wordsFor, wordsOf } from '../../words.js';
+import { asIs, locale, say } from '../../words/room.js';
 
 /**
  * @import { App } from '../../app.js'
@@ -11,9 +12,7 @@ import { wordsFor, wordsOf } from '../../words.js';
  */
 
 const DAY_S = 86_400;
-const UNTIL = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
-/** @type {Record<InviteRole, string>} */
-const ROLES = { guest: 'guests', member: 'members', moderator: 'moderators', admin: 'admins' };
+const UNTIL = new Intl.DateTimeFormat(locale, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 
 /** The dialog with the link to a room: to copy, to scan, to share; and the invites that we have made, which can be taken back. */
 export class InviteDialog extends HTMLElement {
@@ -32,7 +31,7 @@ export class InviteDialog extends HTMLElement {
     findButton(this, 'invite-close').addEventListener('click', () => this.#dialog.close());
     const share = findButton(this, 'invite-share');
     share.hidden = typeof navigator.share !== 'function';
-    share.addEventListener('click', () => navigator.share({ title: `Room ${app.room?.id ?? ''}`, url: this.#link }).catch(() => {})); // The user may think better of it.
+    share.addEventListener('click', () => navigator.share({ title: say('invite.share-title', { room: asIs(app.room?.id ?? '') }), url: this.#link }).catch(() => {})); // The user may think better of it.
     find(this, 'form.make', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       this.#make();
@@ -42,7 +41,7 @@ export class InviteDialog extends HTMLElement {
 
   async open() {
     this.#say('');
-    this.#show({ link: this.#invites?.plain ?? '', kind: 'plain' }, 'Making a link…');
+    this.#show({ link: this.#invites?.plain ?? '', kind: 'plain' }, say('invite.making'));
     this.#dialog.showModal();
     await this.#attempt(async () => {
       const offered = await this.#invites?.offer();
@@ -68,9 +67,7 @@ export class InviteDialog extends HTMLElement {
     this.#link = link;
     find(this, '.link', HTMLInputElement).value = link;
     drawQrCode(find(this, '.qr', SVGSVGElement), link).catch((error) => console.warn('no QR code:', error));
-    const until = invite && UNTIL.format(new Date(invite.expires));
-    const limits = invite && `${invite.uses === 0 ? 'It lets in anybody who has it' : `It lets in ${people(invite.uses - invite.used)} more`}, until ${until}.`;
-    write(this, '.about', words ?? (kind === 'plain' ? 'It has no invite: it lets in only people who may use this server anyway.' : limits ?? ''));
+    write(this, '.about', words ?? (kind === 'plain' ? say('invite.plain') : invite ? limitsOf(invite) : ''));
   }
 
   async #list() {
@@ -88,7 +85,7 @@ export class InviteDialog extends HTMLElement {
     find(this, '.made', HTMLElement).hidden = invites.length === 0;
     find(this, 'form.make', HTMLFormElement).hidden = roles.length === 0;
     const choice = find(this, '[name=role]', HTMLSelectElement);
-    choice.replaceChildren(...roles.map((role) => new Option(`as ${ROLES[role]}`, role)));
+    choice.replaceChildren(...roles.map((role) => new Option(say(`invite.as-${role}`), role)));
     find(this, '.role', HTMLElement).hidden = roles.length < 2;
   }
 
@@ -98,11 +95,11 @@ export class InviteDialog extends HTMLElement {
     row.dataset.invite = invite.id;
     fill(row, 'invite-row');
     const button = findButton(row, 'take-back');
-    button.setAttribute('aria-label', `Take back the link ${describe(invite)}`);
+    button.setAttribute('aria-label', say('invite.take-back-this', { link: asIs(describe(invite)) }));
     button.addEventListener('click', () => this.#attempt(async () => {
       await this.#invites?.takeBack(invite);
       row.remove();
-      this.#say('The link is taken back. People who came by it are signed out.');
+      this.#say(say('invite.taken-back'));
       if (this.#link === invite.link) this.#show({ link: this.#invites?.plain ?? '', kind: 'plain' });
       await this.#list();
       findButton(this, 'invite-copy').focus();
@@ -116,7 +113,7 @@ export class InviteDialog extends HTMLElement {
       const request = { role: /** @type {InviteRole} */ (role || 'guest'), uses: Number(uses), expiresIn: Number(days) * DAY_S };
       const invite = await this.#invites?.make(request);
       if (invite) this.#show({ link: invite.link, kind: 'made', invite });
-      this.#say('This is the new link.');
+      this.#say(say('invite.new'));
       await this.#list();
     });
   }
@@ -126,7 +123,7 @@ export class InviteDialog extends HTMLElement {
       await copyLink(findButton(this, 'invite-copy'), this.#link);
     } catch {
       find(this, '.link', HTMLInputElement).select();
-      this.#say('The browser does not let this page copy. The link is selected: copy it yourself.');
+      this.#say(say('page.no-copy'));
     }
   }
 
@@ -136,7 +133,7 @@ export class InviteDialog extends HTMLElement {
       await act();
     } catch (error) {
       const { title, text } = error instanceof DOMException && error.name === 'TimeoutError' ? wordsOf('timeout') : wordsFor(error);
-      this.#say(`${title}. ${text}`);
+      this.#say(say('page.title-and-text', { title: asIs(title), text: asIs(text) }));
       if (this.#link === this.#invites?.plain) this.#show({ link: this.#link, kind: 'plain' });
     }
   }
@@ -147,15 +144,18 @@ export class InviteDialog extends HTMLElement {
   }
 }
 
-/** @param {number} count */
-function people(count) {
-  return count === 1 ? 'one person' : `${count} people`;
+/** @param {Pick<Invite, 'uses' | 'used' | 'expires'>} invite */
+function limitsOf({ uses, used, expires }) {
+  const until = asIs(UNTIL.format(new Date(expires)));
+  return uses === 0 ? say('invite.lets-in-all', { until }) : say('invite.lets-in', { count: uses - used, until });
 }
 
 /** @param {Pick<Invite, 'role' | 'uses' | 'used' | 'expires'>} invite */
 function describe({ role, uses, used, expires }) {
-  const whom = uses === 0 ? `for anybody, used ${used === 1 ? 'once' : `${used} times`}` : `for ${people(uses)}, ${used} came`;
-  return `${whom}${role === 'guest' ? '' : `, as ${ROLES[role]}`}, until ${UNTIL.format(new Date(expires))}`;
+  const whom = uses === 0 ? say('invite.used', { count: used }) : say('invite.came', { count: uses, used });
+  const as = role === 'guest' ? '' : say(`invite.as-${role}`);
+  const until = asIs(UNTIL.format(new Date(expires)));
+  return as ? say('invite.row-as', { whom: asIs(whom), as: asIs(as), until }) : say('invite.row', { whom: asIs(whom), until });
 }
 
 customElements.define('tp-invite', InviteDialog);

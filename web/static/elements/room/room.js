@@ -1,11 +1,12 @@
 // @ts-check
 import { copyLink } from '../../clipboard.js';
-import { fill, find, findButton, isolate, write } from '../../dom.js';
+import { fill, find, findButton, write } from '../../dom.js';
 import { RoomInvites } from '../../roominvites.js';
 import { Devices } from '../../sdk/devices.js';
 import { ALL_SEEN } from '../../sdk/peer/limits.js';
 import { keepAwake } from '../../wakelock.js';
 import { wordsFor, wordsOf } from '../../words.js';
+import { say, several } from '../../words/room.js';
 import { ChatPanel } from '../chat/chat.js';
 import { Controls } from './controls.js';
 import { Door } from './door.js';
@@ -24,11 +25,10 @@ import { TroubleStrip } from './trouble.js';
  * @import { Peer, Room } from '../../sdk/turnpike.js'
  */
 
-const NAMES = new Intl.ListFormat('en');
 /** Of a room that is made from its link. */
 const DEFAULT_SIZE = 8;
 /** @type {Record<string, string>} by the reason of `peer-left` */
-const HOW_THEY_WENT = { gone: 'lost the connection', kicked: 'was removed' };
+const HOW_THEY_WENT = { gone: 'room.gone', kicked: 'room.kicked' };
 
 /** The page of a room: people, chat and controls, or the reason why we cannot be in it. */
 export class RoomPage extends HTMLElement {
@@ -131,8 +131,8 @@ export class RoomPage extends HTMLElement {
     find(this, 'tp-lock', Lock).watch(this.app, room, signal);
     find(this, 'tp-door', Door).watch(this.app, room, signal);
     room.on('host', ({ host }) => this.#hostChanged(room, host), { signal });
-    room.on('locked', ({ by }) => this.#logAction(by, 'locked the room'), { signal });
-    room.on('unlocked', ({ by }) => this.#logAction(by, 'unlocked the room'), { signal });
+    room.on('locked', ({ by }) => this.#logAction(by, 'room.locked'), { signal });
+    room.on('unlocked', ({ by }) => this.#logAction(by, 'room.unlocked'), { signal });
     room.on('peer-left', ({ peer, reason }) => this.#removePeer(peer, reason), { signal });
     room.on('peer-renamed', ({ peer, former }) => this.#renamed(room, peer, former), { signal });
     room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
@@ -143,10 +143,10 @@ export class RoomPage extends HTMLElement {
       this.#chat.showMessage({ sender: peer.name, text, at: new Date(), own: false });
       this.#drawer?.arrived(peer.name);
     }, { signal });
-    let news = again ? '' : 'is here';
+    let news = again ? '' : 'room.is-here';
     const end = room.eachPeer((peer) => this.#addPeer(peer, news));
     signal.addEventListener('abort', end);
-    news = 'came in';
+    news = 'room.came-in';
     this.#count();
     this.#share();
     const wanted = this.#wanted;
@@ -184,17 +184,16 @@ export class RoomPage extends HTMLElement {
    * @param {Peer | 'me' | undefined} host
    */
   #hostChanged(room, host) {
-    this.#logAction(host, room.isHost ? 'host the room now' : 'hosts the room now');
+    this.#logAction(host, 'room.hosts');
     for (const peer of room.peers.values()) this.#offerRemoval(room, peer);
   }
 
   /**
    * @param {Peer | 'me' | undefined} who did something; undefined if nobody knows
-   * @param {string} what they did
+   * @param {string} what they did: the key of a message, which has another for ourselves
    */
   #logAction(who, what) {
-    const name = who === 'me' ? 'You' : who?.name;
-    if (name) this.#chat.showEvent(`${isolate(name)} ${what}.`);
+    if (who) this.#chat.showEvent(who === 'me' ? say(`${what}-by-me`) : say(what, { name: who.name }));
   }
 
   /**
@@ -226,13 +225,13 @@ export class RoomPage extends HTMLElement {
 
   /**
    * @param {Peer} peer
-   * @param {string} news about them for the log, or ''
+   * @param {string} news about them for the log: the key of a message, or ''
    */
   #addPeer(peer, news) {
     this.#tiles.add(peer);
     if (this.#room) this.#offerRemoval(this.#room, peer);
     peer.on('error', (error) => console.warn(`negotiation with ${peer.name}:`, error));
-    if (news) this.#chat.showEvent(`${isolate(peer.name)} ${news}.`);
+    if (news) this.#chat.showEvent(say(news, { name: peer.name }));
     this.#count();
   }
 
@@ -242,7 +241,7 @@ export class RoomPage extends HTMLElement {
    */
   #removePeer(peer, reason) {
     this.#tiles.remove(peer);
-    if (reason !== 'closed') this.#chat.showEvent(`${isolate(peer.name)} ${HOW_THEY_WENT[reason] ?? 'left'}.`);
+    if (reason !== 'closed') this.#chat.showEvent(say(HOW_THEY_WENT[reason] ?? 'room.left', { name: peer.name }));
     this.#count();
   }
 
@@ -254,7 +253,7 @@ export class RoomPage extends HTMLElement {
   #renamed(room, peer, former) {
     this.#tiles.rename(peer);
     this.#offerRemoval(room, peer);
-    this.#chat.showEvent(`${isolate(former)} is ${isolate(peer.name)} now.`);
+    this.#chat.showEvent(say('room.renamed', { former, name: peer.name }));
   }
 
   /**
@@ -266,7 +265,7 @@ export class RoomPage extends HTMLElement {
     if (room !== this.#room || reason === 'leave' || reason === 'closed') return;
     if (reason !== 'hangup') return this.#entry.block(wordsOf(reason));
     this.app.navigate('/');
-    this.app.notice.show({ code: 'hangup', title: 'The call has ended' });
+    this.app.notice.show({ code: 'hangup', title: say('call.ended') });
   }
 
   #count() {
@@ -275,7 +274,7 @@ export class RoomPage extends HTMLElement {
     const people = room.peers.size + 1;
     this.#tiles.setCount(people);
     this.toggleAttribute('data-alone', people === 1);
-    write(this, '.count', `${people} of ${room.size}`);
+    write(this, '.count', say('room.people', { count: people, size: room.size }));
     write(this, '.waiting', hint(people, [...room.peers.values()].filter(({ isMediaLess }) => !isMediaLess).length + 1));
     this.#chat.setListeners(people - 1);
   }
@@ -286,8 +285,8 @@ export class RoomPage extends HTMLElement {
     if (!room) return false;
     try {
       const { missed, ...message } = room.sendMessage(text);
-      this.#chat.showMessage({ sender: 'You', own: true, ...message });
-      if (missed.length > 0) this.#chat.showEvent(`Not delivered to ${NAMES.format(missed.map(({ name }) => isolate(name)))}.`);
+      this.#chat.showMessage({ sender: say('page.you'), own: true, ...message });
+      if (missed.length > 0) this.#chat.showEvent(say('chat.undelivered', { names: several(missed.map(({ name }) => name)) }));
       return true;
     } catch (error) {
       this.app.notice.show(wordsFor(error));
@@ -324,8 +323,8 @@ export class RoomPage extends HTMLElement {
  * @param {number} withMedia among them
  */
 function hint(people, withMedia) {
-  if (people === 1) return 'Nobody else is here yet. Send them the link to this room.';
-  return withMedia > ALL_SEEN ? 'You hear everybody, and see the one who speaks: there are many people here.' : '';
+  if (people === 1) return say('room.alone');
+  return withMedia > ALL_SEEN ? say('room.crowded') : '';
 }
 
 customElements.define('tp-room', RoomPage);

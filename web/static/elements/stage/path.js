@@ -1,5 +1,6 @@
 // @ts-check
-import { fill, find, isolate, write } from '../../dom.js';
+import { fill, find, write } from '../../dom.js';
+import { asIs, say } from '../../words/room.js';
 import { attachPopup } from '../popup.js';
 
 /**
@@ -36,7 +37,7 @@ export class PathBadge extends HTMLElement {
   #show(path, peer) {
     this.dataset.path = path?.kind ?? 'connecting';
     this.dataset.level = path ? String(3 - BARS_MS.filter((most) => (path.rtt ?? 0) > most).length) : '0';
-    const words = path ? describe(path) : ['disconnected', 'failed'].includes(peer.state) ? 'Looking for another path…' : 'Connecting…';
+    const words = path ? describe(path) : say(['disconnected', 'failed'].includes(peer.state) ? 'path.looking' : 'path.connecting');
     write(this, '.sr-only', words);
     write(this, '.words', words);
     write(this, '.more', path ? explain(path, peer.name) : '');
@@ -45,9 +46,9 @@ export class PathBadge extends HTMLElement {
 
 /** @param {Path} path */
 function describe({ kind, protocol, offloaded, rtt }) {
-  const way = kind === 'direct' ? 'Direct' : 'Relayed';
-  const time = rtt === undefined ? '' : ` · ${Math.max(1, Math.round(rtt))} ms`;
-  return `${way} over ${protocol.toUpperCase()}${offloaded ? ', by the kernel' : ''}${time}`;
+  const values = { protocol: asIs(protocol.toUpperCase()) };
+  const way = kind === 'direct' ? say('path.direct', values) : say(offloaded ? 'path.by-kernel' : 'path.relayed', values);
+  return rtt === undefined ? way : say('path.time', { way: asIs(way), ms: Math.max(1, Math.round(rtt)) });
 }
 
 /**
@@ -55,8 +56,8 @@ function describe({ kind, protocol, offloaded, rtt }) {
  * @param {string} name of the peer
  */
 function explain({ kind, via = '', offloaded }, name) {
-  if (kind === 'direct') return `Packets go straight between you and ${isolate(name)}.`;
-  return `Packets go through the relay ${via}, which cannot read them.${offloaded ? ' Its kernel forwards them.' : ''}`;
+  if (kind === 'direct') return say('path.direct-why', { name });
+  return say(offloaded ? 'path.by-kernel-why' : 'path.relayed-why', { relay: asIs(via) });
 }
 
 customElements.define('tp-path', PathBadge);

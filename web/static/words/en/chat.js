@@ -1,0 +1,4 @@
+// @ts-check
+export default {
+  'chat.undelivered': 'Not delivered to {names}.',
+};

@@ -1,0 +1,4 @@
+// @ts-check
+export default {
+  'code.page': 'Files · turnpike',
+};

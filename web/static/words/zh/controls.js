@@ -1,0 +1,3 @@
+// @ts-check
+/** @type {import('../../language.js').Words} */
+export default {};

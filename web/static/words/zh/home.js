@@ -1,0 +1,30 @@
+// @ts-check
+/** @type {import('../../language.js').Words} */
+export default {
+  'home.title': '直接，面对面。',
+  'home.about': '创建房间，发出链接，开始通话。语音、视频和聊天都在你们之间直接传输；只有无法直连时，才经由本服务器自己的中继。',
+  'home.start': '开始',
+  'home.make': '创建房间',
+  'home.for': '人数 {size}',
+  'home.size': '房间人数上限',
+  'home.two-people': '2 人',
+  'home.people': '最多 {count} 人',
+  'home.create': '创建房间',
+  'home.ask-me': '有人要进入时先征求我同意',
+  'home.or-join': '或加入房间',
+  'home.id-or-link': '房间号或房间链接',
+  'home.join': '加入',
+  'home.no-id': '请输入房间号，或粘贴房间链接。',
+  'home.files': '{link}，或用代码接收文件',
+  'home.send-files': '发送文件',
+  'home.language': 'English',
+
+  'online.title': '谁在线',
+  'online.more': '显示更多',
+  'online.notify': '页面在后台时也显示来电',
+  'online.call': '呼叫',
+  'online.call-name': '呼叫 {name}',
+  'online.not-yet': '连接成功后会显示在这里。',
+  'online.guest': '访客只能看到同一房间里的人。创建房间，把链接发给他们吧。',
+  'online.nobody': '现在没有其他人在线。别人打开此页面后会显示在这里。',
+};
