@@ -6,7 +6,10 @@ export const MAX_NAME = 32;
 /** A friendly name for a user who has not chosen one. */
 export function madeUpName(random = Math.random) {
   /** @param {string} words */
-  const one = (words) => asIs(words.split(' ').find((_, place, all) => place === Math.floor(random() * all.length)) ?? '');
+  const one = (words) => {
+    const all = words.split(' ');
+    return asIs(all[Math.floor(random() * all.length)] ?? '');
+  };
   return say('name.made-up', { first: one(say('name.first')), second: one(say('name.second')) });
 }
 

@@ -15,6 +15,7 @@ test('numbered names count up and stay short enough', () => {
 
 test('names that we make up are valid', () => {
   for (const value of [0, 0.5, 0.999]) assert.equal(nameProblem(madeUpName(() => value)), '');
+  for (let times = 0; times < 100; times++) assert.match(madeUpName(), /^\p{Lu}\p{L}+ \p{Lu}\p{L}+$/u);
 });
 
 test('what is wrong with a name', () => {
