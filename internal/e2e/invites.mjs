@@ -3,7 +3,7 @@
 
 import jsqr from 'jsqr';
 import { until } from './browser.mjs';
-import { Home, Room, online } from './pages.mjs';
+import { Home, Room, enter as throughLobby, online } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {import('playwright-core').Page} Page */
@@ -63,6 +63,7 @@ export async function invites(stage, plan, step) {
   /** @param {string} name @param {string} link */
   const enter = async (name, link) => {
     const page = await open(name, link);
+    await throughLobby(page);
     await online(page);
     return new Room(page);
   };

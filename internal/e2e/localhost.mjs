@@ -2,7 +2,7 @@
 // Several people at one server, each in a context of one browser: rooms, calls and names.
 
 import { until } from './browser.mjs';
-import { Room, homes, online } from './pages.mjs';
+import { Room, homes, visit } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -124,8 +124,7 @@ export async function refused(stage, plan, step) {
   const [ann] = await homes(stage, plan, 'ann');
   const id = await ann.create();
   const page = await stage.page(await stage.browser(plan.place), 'shy', { camera: false });
-  await page.goto(`${plan.url}/r/${id}`);
-  await online(page);
+  await visit(page, `${plan.url}/r/${id}`);
   const [a, shy] = [new Room(ann.page), new Room(page)];
   await Promise.all([a.others(1), shy.others(1)]);
   await shy.say('only text from me');
@@ -232,7 +231,7 @@ export async function kicked(stage, plan, step) {
   await hal.page.getByTestId('create-room').waitFor();
   await Promise.all([a.others(1), c.others(1)]);
   step('hal was removed, and knows it');
-  await hal.page.goto(`${plan.url}/r/${id}`);
+  await visit(hal.page, `${plan.url}/r/${id}`);
   await hal.notice('kicked');
   step('hal cannot come back');
   await c.say('still here');

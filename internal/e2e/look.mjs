@@ -9,7 +9,7 @@ import { cameras, hold } from './faces.mjs';
 import { gate } from './gate.mjs';
 import { faultsOfLayout, settled } from './layout.mjs';
 import { filesByCode } from './lookfiles.mjs';
-import { Home, Room, online } from './pages.mjs';
+import { Home, Room, online, visit } from './pages.mjs';
 
 /**
  * @typedef {import('./browser.mjs').Stage} Stage
@@ -319,8 +319,7 @@ async function moderate(looks, plan, [ann, ben, cid, eve], id) {
   const dan = ben;
   const gates = await Promise.all([dan, cid].map(({ page }) => gate(page)));
   for (const home of [dan, eve, cid]) {
-    await home.page.goto(`${plan.url}/r/${four}`);
-    await online(home.page);
+    await visit(home.page, `${plan.url}/r/${four}`);
   }
   const rooms = [ann, dan, eve, cid].map(({ page }) => new Room(page));
   await pictures(rooms, 3);

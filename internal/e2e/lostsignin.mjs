@@ -2,7 +2,7 @@
 // What goes on when something is lost: a message to one peer, and the way back to the server.
 
 import { gate } from './gate.mjs';
-import { Room, homes, online } from './pages.mjs';
+import { Room, homes, visit } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -59,8 +59,7 @@ export async function barred(stage, plan, step) {
   const [ann, ben] = await homes(stage, plan, 'ann', 'ben');
   const id = await ann.create();
   const { shut } = await gate(ben.page);
-  await ben.page.goto(`${plan.url}/r/${id}`);
-  await online(ben.page);
+  await visit(ben.page, `${plan.url}/r/${id}`);
   const [a, b] = [new Room(ann.page), new Room(ben.page)];
   await Promise.all([a.others(1), b.others(1)]);
   await b.watch();

@@ -1,7 +1,7 @@
 // @ts-check
 // Two people follow a link to one room, each in a browser on a separate host.
 
-import { Home, Room, online } from './pages.mjs';
+import { Home, Room, visit } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 
@@ -14,8 +14,7 @@ import { Home, Room, online } from './pages.mjs';
 export async function meet(stage, plan, step) {
   const rooms = await Promise.all(plan.people.map(async ({ name, url, ...place }) => {
     const page = await stage.page(await stage.browser(place), name);
-    await page.goto(url);
-    await online(page);
+    await visit(page, url);
     return new Room(page);
   }));
   step('both are online');

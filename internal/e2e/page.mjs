@@ -2,7 +2,7 @@
 // What the pages do for people, at a server on the same host.
 
 import { until } from './browser.mjs';
-import { Room, homes, online } from './pages.mjs';
+import { Room, homes, online, visit } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -25,7 +25,7 @@ export async function mangled(stage, plan, step) {
   await ben.join(`See you at <${plan.url}/R/${id.toUpperCase()}>, Ben!`);
   await Promise.all([a.others(1), new Room(ben.page).others(1)]);
   step('ben pasted a whole sentence');
-  await cid.page.goto(`${plan.url}/r/${id}%E2%80%8B).`);
+  await visit(cid.page, `${plan.url}/r/${id}%E2%80%8B).`);
   await Promise.all([a.others(2), new Room(cid.page).others(2)]);
   const address = new URL(cid.page.url());
   if (address.pathname !== `/r/${id}`) throw new Error(`the address was not mended: ${address}`);
@@ -265,8 +265,7 @@ export async function halfblocked(stage, plan, step) {
   const id = await ann.create();
   const page = await stage.page(await stage.browser(plan.place), 'shy', { camera: false });
   await page.context().grantPermissions(['microphone']);
-  await page.goto(`${plan.url}/r/${id}`);
-  await online(page);
+  await visit(page, `${plan.url}/r/${id}`);
   const [a, shy] = [new Room(ann.page), new Room(page)];
   await Promise.all([a.others(1), shy.others(1)]);
   await ann.page.locator('[data-testid=tile]:not([data-local]):not([data-muted])').waitFor();

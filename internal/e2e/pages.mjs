@@ -12,6 +12,18 @@ export async function online(page) {
   await page.waitForFunction(() => document.documentElement.dataset.state === 'online', null, { timeout: patience });
 }
 
+/** Goes through the lobby, as soon as it is there. @param {Page} page */
+export async function enter(page) {
+  await page.getByTestId('lobby-join').click();
+}
+
+/** Opens a link to a room, and goes in. @param {Page} page @param {string} link */
+export async function visit(page, link) {
+  await page.goto(link);
+  await enter(page);
+  await online(page);
+}
+
 /** The home page of a server, under a name. */
 export class Home {
   /** @param {Page} page */
@@ -44,6 +56,7 @@ export class Home {
     if (size) await this.page.locator('[name=size]').selectOption(String(size));
     if (waiting) await this.page.getByTestId('waiting-room').check();
     await this.page.getByTestId('create-room').click();
+    await enter(this.page);
     return new Room(this.page).id();
   }
 
@@ -51,6 +64,7 @@ export class Home {
   async join(room) {
     await this.page.getByTestId('room-id').fill(room);
     await this.page.getByTestId('join-room').click();
+    await enter(this.page);
   }
 
   /** The row of a person who is online. @param {string} name */

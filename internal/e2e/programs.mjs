@@ -2,7 +2,7 @@
 // A page and a program of the Go library in one room: streams both ways, what else the SDK says, and a page that is loaded again.
 
 import { patience } from './browser.mjs';
-import { Room, homes } from './pages.mjs';
+import { Room, homes, visit } from './pages.mjs';
 import { snippet } from './snippets.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
@@ -198,7 +198,7 @@ export async function programAndPage(stage, plan, step, cue) {
 export async function programInPage(stage, plan, step, cue) {
   await cue('program');
   const [ann] = await homes(stage, plan, 'ann');
-  await ann.page.goto(`${plan.url}/r/${plan.room}`);
+  await visit(ann.page, `${plan.url}/r/${plan.room}`);
   const room = new Room(ann.page);
   await room.others(1);
   const path = await room.path('direct', 'UDP');

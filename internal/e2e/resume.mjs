@@ -2,7 +2,7 @@
 // Nothing is lost when pages reload, networks change and servers restart.
 
 import { until } from './browser.mjs';
-import { Home, Room, homes, online } from './pages.mjs';
+import { Home, Room, enter, homes, online, visit } from './pages.mjs';
 
 /**
  * @typedef {import('./browser.mjs').Stage} Stage
@@ -34,8 +34,7 @@ async function pair(stage, plan) {
 async function meeting(stage, people) {
   const rooms = await Promise.all(people.map(async ({ name, url, ...place }) => {
     const page = await stage.page(await stage.browser(place), name);
-    await page.goto(url);
-    await online(page);
+    await visit(page, url);
     return new Room(page);
   }));
   await Promise.all(rooms.map((room) => room.others(1)));
@@ -120,6 +119,7 @@ export async function duplicate(stage, plan, step) {
   const stored = await copy.evaluate(() => Object.keys(sessionStorage));
   if (!stored.includes('turnpike.name')) throw new Error(`the copy has no copy of the storage: ${stored}`);
   await online(copy);
+  await enter(copy);
   step('the copy is online');
   await Promise.all([room.others(1), new Room(copy).others(1)]);
   await new Room(copy).watch();

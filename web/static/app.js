@@ -59,9 +59,12 @@ export class App {
     this.#watchVersion();
   }
 
-  /** @param {string} path */
-  navigate(path) {
-    if (path !== location.pathname) history.pushState(null, '', path);
+  /**
+   * @param {string} path
+   * @param {unknown} [state] that the entry of the history keeps for its view, over reloads too
+   */
+  navigate(path, state = null) {
+    if (path !== location.pathname) history.pushState(state, '', path);
     this.#showAndFocus();
   }
 
@@ -175,7 +178,7 @@ function keepInvite() {
     storeInvite(invite);
     storeTicket(undefined);
   }
-  if (invite || (id && location.pathname !== roomPath(id))) history.replaceState(null, '', id ? roomPath(id) : location.pathname);
+  if (invite || (id && location.pathname !== roomPath(id))) history.replaceState(history.state, '', id ? roomPath(id) : location.pathname);
 }
 
 wordsLoaded().then(() => {

@@ -27,6 +27,17 @@ export function isRoomId(id) {
   return ROOM_ID.test(id);
 }
 
+/** An id for a room that is still to be made, such as k7m-2pq-x9r: as servers make them, of 31 characters that nobody confuses. */
+export function newRoomId() {
+  const characters = 'abcdefghjkmnpqrstuvwxyz23456789';
+  let id = '';
+  while (id.length < 9) {
+    // Of 32 values one is too many. To draw again keeps the others equally likely.
+    for (const value of crypto.getRandomValues(new Uint8Array(9 - id.length))) id += characters[value & 31] ?? '';
+  }
+  return `${id.slice(0, 3)}-${id.slice(3, 6)}-${id.slice(6)}`;
+}
+
 /** @param {string} id */
 export function roomPath(id) {
   return `/r/${id}`;

@@ -36,6 +36,8 @@ const TICKET_MARGIN_MS = 10_000;
 export class Session extends Emitter {
   /** @type {Promise<unknown>} resolves when no sign-in is under way */
   #opened = Promise.resolve();
+  /** Whether the browser makes no connections to other people: a setting, an extension or a policy forbids it. What is written still arrives. */
+  onlyWrites = false;
 
   constructor() {
     super();
@@ -136,7 +138,14 @@ export class Session extends Emitter {
 
   #newClient() {
     const storage = tabStorage();
-    return new Client({ timeout: Infinity, name: this.name, onNameTaken: nextName, getTicket: ticketFor, ...(storage && { storage }) });
+    const options = { timeout: Infinity, name: this.name, onNameTaken: nextName, getTicket: ticketFor, ...(storage && { storage }) };
+    try {
+      return new Client(options);
+    } catch (error) {
+      if (codeOf(error) !== 'unsupported') throw error;
+      this.onlyWrites = true;
+      return new Client({ ...options, media: false });
+    }
   }
 }
 

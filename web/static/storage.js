@@ -13,6 +13,7 @@ const INVITE = 'turnpike.invite';
 const NAME = 'turnpike.name';
 const CHAT = 'turnpike.chat';
 const LANGUAGE = 'turnpike.language';
+const DEVICES = 'turnpike.devices';
 /** Characters of chat that a reload keeps. */
 const MAX_CHAT = 200_000;
 
@@ -62,6 +63,20 @@ export function storedLanguage() {
 /** @param {import('./language.js').Language} language */
 export function storeLanguage(language) {
   write('local', LANGUAGE, language);
+}
+
+/** The user's choices of devices, as this browser has them. @returns {Record<string, unknown>} */
+export function storedDevices() {
+  try {
+    return Object(JSON.parse(read('local', DEVICES) ?? ''));
+  } catch {
+    return {};
+  }
+}
+
+/** @param {Record<string, unknown>} choices */
+export function storeDevices(choices) {
+  write('local', DEVICES, JSON.stringify(choices));
 }
 
 /**

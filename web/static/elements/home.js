@@ -1,7 +1,7 @@
 // @ts-check
 import { fill, find, findButton, press, write } from '../dom.js';
 import { otherLanguage } from '../language.js';
-import { readRoom, roomPath } from '../roomlinks.js';
+import { newRoomId, readRoom, roomPath } from '../roomlinks.js';
 import { storeInvite, storeLanguage, storeTicket, storedInvite } from '../storage.js';
 import { wordsOf } from '../words.js';
 import { say } from '../words/home.js';
@@ -65,18 +65,14 @@ export class HomePage extends HTMLElement {
   }
 
   /**
+   * Leads to the lobby of a new room, which is made when its maker goes in.
+   *
    * @param {number} size
    * @param {boolean} waitingRoom
    */
   async #create(size, waitingRoom) {
     if (waitingRoom) this.app.attention.ask().catch(() => {}); // Somebody who wants to be asked wants to notice it.
-    await this.app.notice.attempt(async () => {
-      if (!(await this.#named())) return;
-      const client = await this.app.session.settled();
-      const room = await client.join(undefined, { create: true, size, waitingRoom });
-      if (this.isConnected) this.app.navigate(roomPath(room.id));
-      else await room.leave();
-    });
+    if (await this.#named() && this.isConnected) this.app.navigate(roomPath(newRoomId()), { newRoom: { create: true, size, waitingRoom } });
   }
 
   /** Whether we have the name that the user has typed. */

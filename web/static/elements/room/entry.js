@@ -12,7 +12,7 @@ import { wordsFor, wordsOf } from '../../words.js';
  * @property {App} app
  * @property {string} roomId
  * @property {AbortSignal} signal aborts when the page ends
- * @property {() => number} size of the room, if we have to create it
+ * @property {() => { size: number, waitingRoom?: boolean }} room if we have to create it
  * @property {(blocked: boolean) => void} setBlocked hides or shows the room, in whose place the notice stands
  * @property {(room: Room) => void} entered
  */
@@ -45,7 +45,7 @@ export class Entry {
     ended.addEventListener('abort', () => attempt.abort());
     try {
       const options = {
-        create: create || session.isInvitedTo(roomId), size: this.#page.size(), signal,
+        create: create || session.isInvitedTo(roomId), ...this.#page.room(), signal,
         onWaiting: () => this.#wait(attempt, 'waiting'),
         onFull: () => this.#wait(attempt, 'full-for-now'),
       };

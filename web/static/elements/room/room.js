@@ -1,7 +1,9 @@
 // @ts-check
+import { DeviceChoices } from '../../choices.js';
 import { copyLink } from '../../clipboard.js';
 import { fill, find, findButton, write } from '../../dom.js';
 import { RoomInvites } from '../../roominvites.js';
+import { isRoomId } from '../../roomlinks.js';
 import { Devices } from '../../sdk/devices.js';
 import { ALL_SEEN } from '../../sdk/peer/limits.js';
 import { keepAwake } from '../../wakelock.js';
@@ -13,6 +15,7 @@ import { Door } from './door.js';
 import { Drawer } from '../chat/drawer.js';
 import { Entry } from './entry.js';
 import { InviteDialog } from './invite.js';
+import { Lobby } from '../lobby/lobby.js';
 import { Lock } from './lock.js';
 import { NameForm } from '../name.js';
 import { Remove } from './remove.js';
@@ -27,6 +30,7 @@ import { TroubleStrip } from './trouble.js';
 
 /** Of a room that is made from its link. */
 const DEFAULT_SIZE = 8;
+const NO_DEVICES = { camera: false, microphone: false };
 /** @type {Record<string, string>} by the reason of `peer-left` */
 const HOW_THEY_WENT = { gone: 'room.gone', kicked: 'room.kicked' };
 
@@ -35,9 +39,13 @@ export class RoomPage extends HTMLElement {
   #ended = new AbortController();
   /** Ends with our stay in the room. The page may go on, to say why we are out. */
   #stay = new AbortController();
-  #devices = new Devices();
+  #choices = new DeviceChoices();
+  #devices = new Devices({ constraints: this.#choices.constraints });
   /** The devices to open when we come into the room: after a stay, those that were on. */
-  #wanted = { camera: true, microphone: true };
+  #wanted = this.#choices.wanted;
+  /** The devices that the browser is opening, or asks about. */
+  #starting = { wanted: NO_DEVICES, given: new AbortController(), done: Promise.resolve() };
+  #isReleasing = false;
   /** @type {Room | undefined} */
   #room;
   #entry;
@@ -62,7 +70,7 @@ export class RoomPage extends HTMLElement {
       app,
       roomId: id,
       signal: this.#ended.signal,
-      size: () => this.#room?.size ?? DEFAULT_SIZE,
+      room: () => (this.#room ? { size: this.#room.size } : { size: DEFAULT_SIZE, ...history.state?.newRoom }),
       setBlocked: (blocked) => this.#setBlocked(blocked),
       entered: (room) => this.#entered(room),
     });
@@ -74,7 +82,6 @@ export class RoomPage extends HTMLElement {
     fill(this, 'room');
     this.toggleAttribute('data-entering', true);
     write(this, '[data-testid=room-name]', this.roomId);
-    find(this, 'tp-name', NameForm).watch(this.app);
     this.#controls.watch(this.#devices, () => this.#hangup());
     this.#chat.watch((text) => this.#send(text));
     this.#tiles.attach(find(this, '.tiles', HTMLElement));
@@ -82,12 +89,13 @@ export class RoomPage extends HTMLElement {
     findButton(this, 'invite-people').addEventListener('click', () => this.#invite.open());
     this.#invite.watch(this.app, this.#invites);
     this.#devices.on('tracks', () => this.#share());
-    find(this, 'tp-trouble', TroubleStrip).watch(this.#devices);
+    this.#choices.follow(this.#devices, () => this.#isReleasing);
+    this.#trouble.watch(this.#devices);
     session.on('name', () => this.#showOwn(), { signal });
     this.#keepChat();
     this.#drawer = new Drawer(this, signal);
     this.#showOwn();
-    this.#entry.enter();
+    this.#arrive();
   }
 
   disconnectedCallback() {
@@ -98,12 +106,78 @@ export class RoomPage extends HTMLElement {
     this.#leave();
   }
 
-  /** The messages outlive a reload of the page, as the session does. */
+  /** The messages outlive a reload of the page, as the session does; also that of a page that was not back in the room yet. */
   #keepChat() {
     this.#isReload = this.#chat.restore(this.roomId);
     addEventListener('pagehide', () => {
-      if (this.#room?.isLeft === false) this.#chat.store(this.roomId);
+      if (this.#room?.isLeft === false || (this.#isReload && !this.#room && !this.#lobby.isOpen)) this.#chat.store(this.roomId);
     }, { signal: this.#ended.signal });
+  }
+
+  /** People who are in the room already, after a reload or by a ring, go straight in. All others come into the lobby first. */
+  async #arrive() {
+    const { session } = this.app;
+    const isIn = () => session.client.rooms.has(this.roomId);
+    if (!isRoomId(this.roomId)) return this.#entry.enter(); // It says what is wrong.
+    if (!isIn() && !this.#isReload) this.#openLobby();
+    else find(this, '.side tp-name', NameForm).watch(this.app);
+    await session.settled();
+    if (this.#ended.signal.aborted) return;
+    if (isIn()) this.#entry.enter();
+    else if (!this.#lobby.isOpen) this.#openLobby(); // Our session has ended meanwhile.
+  }
+
+  #openLobby() {
+    this.toggleAttribute('data-lobby', true);
+    if (!this.app.session.onlyWrites) this.#start(this.#choices.wanted);
+    this.#lobby.open({
+      app: this.app,
+      roomId: this.roomId,
+      devices: this.#devices,
+      choices: this.#choices,
+      starting: () => this.#starting.done,
+      join: ({ silent }) => this.#join(silent),
+    });
+    this.#lobby.takeTrouble(this.#trouble);
+  }
+
+  /** @param {boolean} silent without camera and microphone */
+  #join(silent) {
+    if (silent) {
+      this.#release();
+      this.#wanted = NO_DEVICES;
+    }
+    this.#entry.enter();
+  }
+
+  #closeLobby() {
+    if (!this.#lobby.isOpen) return;
+    find(this, 'tp-controls', Controls).before(this.#trouble);
+    this.#lobby.close();
+    this.toggleAttribute('data-lobby', false);
+    find(this, '.side tp-name', NameForm).watch(this.app);
+    find(this, '.room-head h1', HTMLHeadingElement).focus({ preventScroll: true });
+  }
+
+  /** @param {{ camera: boolean, microphone: boolean }} wanted */
+  #start(wanted) {
+    this.#wanted = NO_DEVICES;
+    const given = new AbortController();
+    const done = this.#devices.start({ ...wanted, signal: given.signal }).then(() => {
+      if (this.#starting.given === given) this.#starting.wanted = NO_DEVICES;
+      return this.#choices.recognize(this.#devices);
+    }).catch((error) => {
+      if (!given.signal.aborted) throw error;
+    });
+    this.#starting = { wanted, given, done };
+  }
+
+  get #lobby() {
+    return find(this, 'tp-lobby', Lobby);
+  }
+
+  get #trouble() {
+    return find(this, 'tp-trouble', TroubleStrip);
   }
 
   get #chat() {
@@ -126,7 +200,9 @@ export class RoomPage extends HTMLElement {
     const { signal } = this.#stay;
     keepAwake(signal);
     this.#room = room;
+    history.replaceState(null, ''); // The room is there: nobody makes it again.
     this.#admitted();
+    this.#closeLobby();
     this.toggleAttribute('data-entering', false);
     find(this, 'tp-lock', Lock).watch(this.app, room, signal);
     find(this, 'tp-door', Door).watch(this.app, room, signal);
@@ -149,9 +225,9 @@ export class RoomPage extends HTMLElement {
     news = 'room.came-in';
     this.#count();
     this.#share();
-    const wanted = this.#wanted;
-    this.#wanted = { camera: false, microphone: false };
-    this.#devices.start(wanted);
+    const { onlyWrites } = this.app.session;
+    this.toggleAttribute('data-only-writes', onlyWrites);
+    if (!onlyWrites && (this.#wanted.camera || this.#wanted.microphone)) this.#start(this.#wanted);
   }
 
   /** @param {boolean} blocked hides the room, which we are not in */
@@ -166,9 +242,17 @@ export class RoomPage extends HTMLElement {
   /** Turns camera and microphone off until we are in the room again: nobody wants to be on outside. */
   #release() {
     const { camera, microphone } = this.#devices.tracks;
-    this.#wanted = { camera: this.#wanted.camera || !!camera, microphone: this.#wanted.microphone || !!microphone?.enabled };
+    const { wanted } = this.#starting;
+    this.#wanted = {
+      camera: this.#wanted.camera || wanted.camera || !!camera,
+      microphone: this.#wanted.microphone || wanted.microphone || !!microphone?.enabled,
+    };
+    this.#starting.wanted = NO_DEVICES;
+    this.#starting.given.abort();
+    this.#isReleasing = true;
     this.#devices.close('camera');
     this.#devices.close('microphone');
+    this.#isReleasing = false;
   }
 
   /** Hides the waiting screen, if there was one. */
@@ -220,6 +304,7 @@ export class RoomPage extends HTMLElement {
   }
 
   #showOwn() {
+    this.toggleAttribute('data-plain', !this.#choices.isMirrored);
     this.#tiles.showOwn(this.app.session.name, this.#devices.tracks);
   }
 
@@ -275,7 +360,7 @@ export class RoomPage extends HTMLElement {
     this.#tiles.setCount(people);
     this.toggleAttribute('data-alone', people === 1);
     write(this, '.count', say('room.people', { count: people, size: room.size }));
-    write(this, '.waiting', hint(people, [...room.peers.values()].filter(({ isMediaLess }) => !isMediaLess).length + 1));
+    write(this, '.waiting', this.app.session.onlyWrites ? say('lobby.only-writes') : hint(people, [...room.peers.values()].filter(({ isMediaLess }) => !isMediaLess).length + 1));
     this.#chat.setListeners(people - 1);
   }
 
