@@ -2,6 +2,7 @@
 import { isRoomId } from '../../roomlinks.js';
 import { codeOf } from '../../sdk/error.js';
 import { wordsFor, wordsOf } from '../../words.js';
+import { say } from '../../words/room.js';
 
 /**
  * @import { App } from '../../app.js'
@@ -61,9 +62,9 @@ export class Entry {
   /** Says why we cannot be in this room, and what to do. @param {Words} words */
   block(words) {
     this.#page.setBlocked(true);
-    const home = { label: 'To the start', run: () => this.#page.app.navigate('/') };
-    const retry = { label: 'Try again', run: () => this.#retry(false) };
-    const create = { label: 'Create it', testid: 'create-missing', run: () => this.#retry(true) };
+    const home = { label: say('page.to-start'), run: () => this.#page.app.navigate('/') };
+    const retry = { label: say('page.again'), run: () => this.#retry(false) };
+    const create = { label: say('entry.create'), testid: 'create-missing', run: () => this.#retry(true) };
     const first = words.code === 'not-existing' ? [create] : ['bad-room', 'kicked'].includes(words.code) ? [] : [retry];
     this.#page.app.notice.show({ ...words, actions: [...first, home], whole: true });
   }
@@ -94,7 +95,7 @@ export class Entry {
       attempt.abort();
       this.#page.app.navigate('/');
     };
-    const actions = [{ label: 'Give up', testid: 'give-up', quiet: true, run: giveUp }];
+    const actions = [{ label: say('entry.give-up'), testid: 'give-up', quiet: true, run: giveUp }];
     this.#page.app.notice.show({ ...wordsOf(code), actions, whole: true });
   }
 

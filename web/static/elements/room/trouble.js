@@ -1,5 +1,6 @@
 // @ts-check
 import { giveFocus } from '../../dom.js';
+import { asIs, say } from '../../words/room.js';
 
 /**
  * @import { Device, ProblemCode } from '../../sdk/devices.js'
@@ -8,21 +9,12 @@ import { giveFocus } from '../../dom.js';
  * @typedef {ProblemCode | 'lost' | 'muted'} TroubleCode lost: it was unplugged, and there is no other; muted: the system has silenced it
  */
 
-/** @type {Record<Device, { name: string, lack: string }>} lack: what the others cannot do */
-const DEVICES = { camera: { name: 'Camera', lack: 'see' }, microphone: { name: 'Microphone', lack: 'hear' } };
+/** @type {readonly Device[]} */
+const DEVICES = ['camera', 'microphone'];
+/** What nobody mends by trying once more. @type {TroubleCode[]} */
+const LASTING = ['insecure', 'muted'];
 
-/** @type {Record<TroubleCode, { state: string, text: string, again: boolean }>} */
-const WORDS = {
-  refused: { state: 'blocked by the browser', text: 'Press the sign beside the address of this page, allow it, and try again.', again: true },
-  missing: { state: 'not found', text: 'Plug one in or turn it on, and try again.', again: true },
-  busy: { state: 'does not start', text: 'Close other programs that use it, and try again.', again: true },
-  insecure: { state: 'not allowed without https', text: 'Browsers open it only for pages whose address begins with https.', again: false },
-  cancelled: { state: 'not chosen', text: '', again: true },
-  lost: { state: 'unplugged', text: 'Plug it in again, or another one, and try again.', again: true },
-  muted: { state: 'silenced by your device', text: 'A telephone call or a switch does that. It goes on by itself.', again: false },
-};
-
-/** Says above the controls what is wrong with our camera and microphone, and what to do. */
+/** Says above the controls, or in the lobby, what is wrong with our camera and microphone, and what to do. */
 export class TroubleStrip extends HTMLElement {
   /** @type {Map<Device, TroubleCode>} */
   #troubles = new Map();
@@ -35,10 +27,10 @@ export class TroubleStrip extends HTMLElement {
     devices.on('muted', ({ source, muted }) => this.#set(devices, source, muted ? 'muted' : undefined));
     devices.on('lost', ({ source, replaced }) => {
       this.#set(devices, source, replaced ? undefined : 'lost');
-      if (replaced && isDevice(source)) this.append(line(`${DEVICES[source].name}: unplugged.`, 'Another one is used now.'));
+      if (replaced && isDevice(source)) this.append(line(say('trouble.replaced', { devices: asIs(say(`trouble.${source}`)) }), say('trouble.replaced-what')));
     });
     devices.on('tracks', (tracks) => {
-      for (const device of /** @type {Device[]} */ (Object.keys(DEVICES))) {
+      for (const device of DEVICES) {
         const track = tracks[device];
         // What the user has turned off, nobody else silences.
         if (track ? !track.muted : this.#troubles.get(device) === 'muted') this.#set(devices, device, undefined);
@@ -85,12 +77,17 @@ export class TroubleStrip extends HTMLElement {
 function without(strip, take) {
   const isHere = strip?.contains(document.activeElement);
   take();
-  if (isHere) giveFocus(strip?.querySelector('button') ?? document.querySelector('tp-controls button'));
+  if (isHere) giveFocus(strip?.querySelector('button') ?? findNext());
+}
+
+/** What comes after the strip: the button that joins, or the controls. */
+function findNext() {
+  return document.querySelector('[data-testid=lobby-join]') ?? document.querySelector('tp-controls button');
 }
 
 /** @param {string} source @returns {source is Device} */
 function isDevice(source) {
-  return source in DEVICES;
+  return DEVICES.some((device) => device === source);
 }
 
 /**
@@ -100,13 +97,13 @@ function isDevice(source) {
  * @param {() => void} dismissed
  */
 function trouble(devices, code, which, dismissed) {
-  const { state, text, again } = WORDS[code];
-  const names = which.map((device, place) => (place === 0 ? DEVICES[device].name : DEVICES[device].name.toLowerCase())).join(' and ');
-  const lack = which.map((device) => DEVICES[device].lack).join(' or ');
+  const names = which.length === 2 ? 'both' : which[0];
   const open = async () => {
     for (const device of which) await devices.open(device);
   };
-  return line(`${names}: ${state}. The others cannot ${lack} you.`, text, { again: again ? open : undefined, dismissed });
+  const devicesSaid = asIs(say(`trouble.${names}`));
+  const title = [say(`trouble.${code}`, { devices: devicesSaid }), say(`trouble.lack-${names}`)].join(' ');
+  return line(title, say(`trouble.${code}-what`), { again: LASTING.includes(code) ? undefined : open, dismissed });
 }
 
 /**
@@ -121,8 +118,8 @@ function line(title, text, { again, dismissed } = {}) {
   const paragraph = document.createElement('p');
   paragraph.append(strong, ` ${text}`);
   line.append(paragraph);
-  if (again) line.append(button('Try again', 'trouble-again', again));
-  line.append(button('Dismiss', 'trouble-dismiss', () => {
+  if (again) line.append(button(say('page.again'), 'trouble-again', again));
+  line.append(button(say('page.dismiss'), 'trouble-dismiss', () => {
     without(line.parentElement, () => line.remove());
     dismissed?.();
   }));
