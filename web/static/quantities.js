@@ -1,26 +1,32 @@
 // @ts-check
+import { asIs, say } from './words/code.js';
 
-const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
+const UNITS = ['', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** @param {number} bytes @returns {string} such as "3.1 MB" */
 export function size(bytes) {
   let unit = 0;
   let number = bytes;
   for (; number >= 999.5 && unit < UNITS.length - 1; unit++) number /= 1000;
-  if (unit === 0) return bytes === 1 ? '1 byte' : `${bytes} bytes`;
+  if (unit === 0) return say('code.bytes', { count: bytes });
   return `${number < 9.95 ? number.toFixed(1) : Math.round(number)} ${UNITS[unit]}`;
 }
 
 /** @param {number} seconds @returns {string} such as "2 min" */
 export function duration(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 3570) return `${Math.round(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600 + 0.02)} h ${Math.round(seconds / 60) % 60} min`;
+  if (seconds < 60) return say('code.seconds', { count: Math.max(1, Math.round(seconds)) });
+  if (seconds < 3570) return say('code.minutes', { count: Math.round(seconds / 60) });
+  return say('code.hours', { hours: Math.floor(seconds / 3600 + 0.02), minutes: Math.round(seconds / 60) % 60 });
 }
 
-/** @param {number} count @param {string} one @param {string} [many] */
-export function counted(count, one, many = `${one}s`) {
-  return count === 1 ? `one ${one}` : `${count} ${many}`;
+/** @param {number} count such as "one file" */
+export function files(count) {
+  return asIs(say('code.files', { count }));
+}
+
+/** A size for the middle of a message. @param {number} bytes */
+export function sized(bytes) {
+  return asIs(size(bytes));
 }
 
 /** How fast something goes, from what there was in the last seconds. */

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Choice } from '../static/files/choosing.js';
 import { EntryList } from '../static/files/names.js';
 import { isOneFile, nameFor } from '../static/files/places.js';
-import { Pace, counted, duration, size } from '../static/quantities.js';
+import { Pace, duration, files, size } from '../static/quantities.js';
 
 /** @param {string} path @param {number} [length] */
 function file(path, length = 1) {
@@ -63,7 +63,7 @@ test('sizes, times and numbers as people say them', () => {
   assert.deepEqual([0, 1, 999, 1000, 9949, 9950, 999_499, 999_500, 3_145_728, 5e9, 2e15].map(size),
     ['0 bytes', '1 byte', '999 bytes', '1.0 kB', '9.9 kB', '10 kB', '999 kB', '1.0 MB', '3.1 MB', '5.0 GB', '2.0 PB']);
   assert.deepEqual([0, 0.4, 59, 60, 119, 3569, 3600, 5400].map(duration), ['1 s', '1 s', '59 s', '1 min', '2 min', '59 min', '1 h 0 min', '1 h 30 min']);
-  assert.deepEqual([counted(1, 'file'), counted(3, 'file'), counted(2, 'more person', 'more people')], ['one file', '3 files', '2 more people']);
+  assert.deepEqual([files(1).text, files(3).text], ['one file', '3 files']);
 });
 
 test('the pace is that of the last seconds', () => {

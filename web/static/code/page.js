@@ -10,7 +10,7 @@ import { madeUpName, nextName } from '../names.js';
 import { TurnpikeError, codeOf } from '../sdk/error.js';
 import { ticketFor } from '../session.js';
 import { storedName } from '../storage.js';
-import '../words/code.js';
+import { asIs, say } from '../words/code.js';
 
 /**
  * @import { Saying } from './sayings.js'
@@ -96,7 +96,7 @@ class CodePage {
       find(view, 'h1', HTMLHeadingElement).focus({ preventScroll: true });
     } catch (error) {
       const { title, text } = sayingFor(error);
-      throw new Error(`${title}. ${text}`, { cause: error });
+      throw new Error(say('page.title-and-text', { title: asIs(title), text: asIs(text) }), { cause: error });
     }
   }
 

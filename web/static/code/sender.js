@@ -8,6 +8,7 @@ import { Offer, Serving } from '../files/sending.js';
 import { BrokenStreamError, Stream } from '../files/stream.js';
 import { Emitter, emit } from '../sdk/emitter.js';
 import { codeOf } from '../sdk/error.js';
+import { say } from '../words/code.js';
 
 /**
  * @import { CodeSession } from './session.js'
@@ -231,7 +232,7 @@ export class CodeSender extends Emitter {
   #left(peer) {
     const receiver = this.#proved.get(peer)?.receiver;
     if (!receiver || !['asking', 'receiving', 'interrupted'].includes(receiver.state)) return;
-    this.#fail(receiver, 'They went away before they had everything.');
+    this.#fail(receiver, say('code.went-away'));
     this.#check('nobody');
   }
 

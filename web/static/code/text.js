@@ -1,5 +1,6 @@
 // @ts-check
 import { threeSyllables, twoSyllables } from './words.js';
+import { asIs, say } from '../words/code.js';
 
 /**
  * A code is a slot's number, which the server knows, and two words, which only the two people know. package internal/code reads
@@ -11,7 +12,7 @@ import { threeSyllables, twoSyllables } from './words.js';
  * @typedef {{ code: Code, isSure: boolean } | { problem: string }} Reading
  */
 
-export const EXAMPLE = '7-crossover-clockwork';
+const EXAMPLE = { example: asIs('7-crossover-clockwork') };
 
 const MAX_TEXT = 200;
 const MAX_SLOT = 999_999;
@@ -48,11 +49,11 @@ export function codeLink({ slot, words }, origin) {
  * @returns {Reading}
  */
 export function readCode(text, origin) {
-  if (text.length > MAX_TEXT) return { problem: 'This is too long for a code.' };
+  if (text.length > MAX_TEXT) return { problem: say('code.too-long') };
   const link = /^\s*(https?:\/\/[^/\s]+)\/c\/(\d+)\/?#(\S+)\s*$/i.exec(text);
   if (!link) return readParts(partsOf(text));
   const [, from = '', slot = '', words = ''] = link;
-  if (hostOf(from) !== hostOf(origin)) return { problem: 'This link is of another server. Open it in a tab of its own.' };
+  if (hostOf(from) !== hostOf(origin)) return { problem: say('code.other-server') };
   return readParts([slot, ...partsOf(decoded(words))]);
 }
 
@@ -117,16 +118,16 @@ function slotOf(digits) {
 
 /** @param {string[]} parts @returns {Reading} */
 function readParts([digits = '', first = '', second = '', ...more]) {
-  if (digits === '') return { problem: `Type the code that you were told. It looks like ${EXAMPLE}.` };
+  if (digits === '') return { problem: say('code.none', EXAMPLE) };
   const slot = slotOf(digits);
-  if (!slot) return { problem: /^\d+$/.test(digits) ? 'No code has this number. Ask for the code again.' : `A code begins with a number. It looks like ${EXAMPLE}.` };
-  if (second === '' || more.length > 0) return { problem: `A code has a number and two words. It looks like ${EXAMPLE}.` };
+  if (!slot) return { problem: say(/^\d+$/.test(digits) ? 'code.no-number' : 'code.number-first', EXAMPLE) };
+  if (second === '' || more.length > 0) return { problem: say('code.two-words', EXAMPLE) };
   if (threeSyllables.includes(first) && twoSyllables.includes(second)) return { code: { slot, words: `${first}-${second}` }, isSure: true };
   if (twoSyllables.includes(first) && threeSyllables.includes(second)) return { code: { slot, words: `${second}-${first}` }, isSure: false };
   const [meantFirst, meantSecond] = [nearest(first, threeSyllables), nearest(second, twoSyllables)];
   if (meantFirst && meantSecond) return { code: { slot, words: `${meantFirst}-${meantSecond}` }, isSure: false };
-  if (meantFirst || meantSecond) return { problem: `No code has this ${meantFirst ? 'second' : 'first'} word. Ask for it again.` };
-  return { problem: 'No code has these words. Ask for them again.' };
+  if (meantFirst || meantSecond) return { problem: say(meantFirst ? 'code.no-second-word' : 'code.no-first-word') };
+  return { problem: say('code.no-words') };
 }
 
 /**

@@ -1,6 +1,7 @@
 // @ts-check
 import { completions, codeText, readCode } from '../../code/text.js';
 import { fill, find, findButton, write } from '../../dom.js';
+import { asIs, say } from '../../words/code.js';
 
 /** @import { Code } from '../../code/text.js' */
 
@@ -96,7 +97,7 @@ export class CodeAsk extends HTMLElement {
   #ask(meant) {
     this.#meant = meant;
     find(this, '.meant', HTMLElement).hidden = !meant;
-    write(this, '.meant span', meant ? `Did you mean ${codeText(meant)}?` : '');
+    write(this, '.meant span', meant ? say('code.meant', { code: asIs(codeText(meant)) }) : '');
   }
 
   /** @param {string} problem */

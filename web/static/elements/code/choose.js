@@ -1,7 +1,8 @@
 // @ts-check
 import { fill, find, findButton, press, write } from '../../dom.js';
 import { Choice } from '../../files/choosing.js';
-import { counted, size } from '../../quantities.js';
+import { files as counted, size, sized } from '../../quantities.js';
+import { asIs, say } from '../../words/code.js';
 
 const MAX_RECEIVERS = 15;
 
@@ -14,7 +15,7 @@ export class CodeChoose extends HTMLElement {
   watch(send) {
     fill(this, 'code-choose');
     const receivers = find(this, 'select', HTMLSelectElement);
-    for (let count = 1; count <= MAX_RECEIVERS; count++) receivers.add(new Option(count === 1 ? 'one person' : `${count} people`, String(count)));
+    for (let count = 1; count <= MAX_RECEIVERS; count++) receivers.add(new Option(say('code.people', { count }), String(count)));
     this.#onChoose('choose-files', 'files');
     this.#onChoose('choose-folder', 'folder');
     this.#onDrop();
@@ -60,7 +61,7 @@ export class CodeChoose extends HTMLElement {
       if (!event.dataTransfer) return;
       this.#choice.addDropped(event.dataTransfer).then(() => this.#show(), () => {
         this.#show();
-        this.#complain('Something of this cannot be read. Choose it by the buttons.');
+        this.#complain(say('code.not-read'));
       });
     }, { signal });
   }
@@ -72,9 +73,9 @@ export class CodeChoose extends HTMLElement {
       const row = document.createElement('li');
       fill(row, 'code-chosen');
       write(row, '.file-name', top.isFolder ? `${top.path}/` : top.path);
-      write(row, '.size', top.isFolder ? `${counted(top.files, 'file')}, ${size(top.bytes)}` : size(top.bytes));
+      write(row, '.size', top.isFolder ? say('code.files-and-size', { files: counted(top.files), size: sized(top.bytes) }) : size(top.bytes));
       const button = findButton(row, 'take-out');
-      button.setAttribute('aria-label', `Do not send ${top.path}`);
+      button.setAttribute('aria-label', say('code.take-out', { name: top.path }));
       button.addEventListener('click', () => {
         this.#choice.remove(top.path);
         this.#show();
@@ -82,10 +83,10 @@ export class CodeChoose extends HTMLElement {
       });
       return row;
     }));
-    write(this, '.sum', files > 0 ? `${counted(files, 'file')}, ${size(bytes)} in all` : tops.length > 0 ? 'No files are in there.' : '');
+    write(this, '.sum', files > 0 ? say('code.files-in-all', { files: counted(files), size: sized(bytes) }) : tops.length > 0 ? say('code.no-files') : '');
     find(this, '.make-code', HTMLFormElement).hidden = tops.length === 0 || isTooLong;
-    if (isTooLong) return this.#complain('These are too many files for one code. Put them into an archive, or send some of them.');
-    this.#complain(refused.length > 0 ? `${counted(refused.length, 'name')} cannot be sent: ${refused.slice(0, 3).join(', ')}` : '');
+    if (isTooLong) return this.#complain(say('code.too-many-files'));
+    this.#complain(refused.length > 0 ? say('code.refused-names', { count: refused.length, names: asIs(refused.slice(0, 3).join(', ')) }) : '');
   }
 
   /** @param {string} problem */

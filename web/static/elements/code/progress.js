@@ -1,6 +1,7 @@
 // @ts-check
 import { fill, find, write } from '../../dom.js';
-import { Pace, duration, size } from '../../quantities.js';
+import { Pace, duration, size, sized } from '../../quantities.js';
+import { asIs, say } from '../../words/code.js';
 
 const SHOW_MS = 200;
 
@@ -47,9 +48,9 @@ export class Progress extends HTMLElement {
     const track = find(this, '.track', HTMLElement);
     track.ariaValueNow = String(Math.floor(100 * part));
     find(track, 'div', HTMLElement).style.setProperty('--part', String(part));
-    write(this, '.part', total > 0 ? `${size(bytes)} of ${size(total)}` : size(bytes));
-    const left = rate > 0 && bytes < total ? ` · ${duration((total - bytes) / rate)} left` : '';
-    write(this, '.pace', rate > 0 ? `${size(rate)}/s${left}` : '');
+    write(this, '.part', total > 0 ? say('code.part', { size: sized(bytes), total: sized(total) }) : size(bytes));
+    const pace = rate > 0 ? say('code.pace', { size: sized(rate) }) : '';
+    write(this, '.pace', pace && bytes < total ? say('code.pace-and-left', { pace: asIs(pace), time: asIs(duration((total - bytes) / rate)) }) : pace);
   }
 }
 

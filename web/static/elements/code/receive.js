@@ -1,11 +1,12 @@
 // @ts-check
 import { CodeReceiver } from '../../code/receiver.js';
 import { sayingFor } from '../../code/sayings.js';
-import { fill, find, findButton, isolate, press, write } from '../../dom.js';
+import { fill, find, findButton, press, write } from '../../dom.js';
 import { readable } from '../../files/names.js';
 import { canPickFile, canPickFolder, isOneFile, keepForLater, pickFile, pickFolder } from '../../files/places.js';
-import { counted, size } from '../../quantities.js';
+import { size, sized } from '../../quantities.js';
 import { keepAwake } from '../../wakelock.js';
+import { asIs, say } from '../../words/code.js';
 import { showEnd, showWay } from './states.js';
 import { Progress } from './progress.js';
 
@@ -96,22 +97,22 @@ export class CodeReceive extends HTMLElement {
     const { name, entries, bytes } = (this.#offer = offer);
     const files = entries.filter(({ folder }) => !folder);
     this.#step('offer');
-    write(this, 'h1', `${isolate(name)} sends you ${files.length === 1 ? 'a file' : counted(files.length, 'file')}`);
+    write(this, 'h1', say('code.sends', { name, count: files.length }));
     const rows = files.slice(0, MAX_SHOWN).map((entry) => {
       const row = document.createElement('li');
       fill(row, 'code-offered');
       write(row, '.file-name', readable(entry.path));
-      write(row, '.size', entry.size === undefined ? 'size not known' : size(entry.size));
+      write(row, '.size', entry.size === undefined ? say('code.no-size') : size(entry.size));
       return row;
     });
     const list = find(this, '.files', HTMLUListElement);
     list.replaceChildren(...rows);
     if (rows.length > 4) list.tabIndex = 0; // It scrolls.
     const more = files.length - rows.length;
-    write(this, '.sum', files.length === 1 ? '' : `${more > 0 ? `and ${more} more, ` : ''}${size(bytes)} in all`);
+    write(this, '.sum', files.length === 1 ? '' : say(more > 0 ? 'code.more-in-all' : 'code.in-all', { count: more, size: sized(bytes) }));
     showWay(this, this.#path);
     const accept = findButton(this, 'accept');
-    accept.textContent = isOneFile(entries) ? 'Receive' : 'Receive as one zip file';
+    accept.textContent = say(isOneFile(entries) ? 'code.receive' : 'code.receive-zip');
     this.#onAccept('accept', () => (canPickFile() ? pickFile(entries) : keepForLater(entries)));
     findButton(this, 'accept-folder').hidden = isOneFile(entries) || !canPickFolder();
     this.#onAccept('accept-folder', pickFolder);
@@ -130,7 +131,7 @@ export class CodeReceive extends HTMLElement {
       } catch (error) {
         if (error instanceof DOMException && error.name === 'AbortError') return; // The user may think better of it.
         const { title, text } = sayingFor(error);
-        write(this, '.field-error', `${title}. ${text}`);
+        write(this, '.field-error', say('page.title-and-text', { title: asIs(title), text: asIs(text) }));
         return;
       }
       this.#begin(this.#place);
@@ -140,9 +141,9 @@ export class CodeReceive extends HTMLElement {
   /** @param {SavingPlace} place */
   #begin(place) {
     this.#step('receiving');
-    write(this, 'h1', `Receiving from ${isolate(this.#offer.name)}`);
+    write(this, 'h1', say('code.receiving', { name: this.#offer.name }));
     showWay(this, this.#path);
-    this.#progress?.begin(this.#offer.bytes, 'What has come');
+    this.#progress?.begin(this.#offer.bytes, say('code.what-has-come'));
     keepAwake(this.#awake.signal);
     findButton(this, 'stop').addEventListener('click', () => this.#stop());
     this.#receiver.accept(place);
@@ -157,13 +158,13 @@ export class CodeReceive extends HTMLElement {
   #decline() {
     this.#isStopped = true;
     this.#receiver.stop('the receiver does not want the files', 'declined');
-    showEnd(this, { title: 'You said no', text: 'Nothing was received.' });
+    showEnd(this, { title: say('code.you-declined'), text: say('code.nothing-received') });
   }
 
   #stop() {
     this.#isStopped = true;
     this.#receiver.stop('the receiver has stopped');
-    showEnd(this, { title: 'Stopped', text: this.#place?.isFolder ? 'Files that were complete stay in the folder.' : 'Nothing was saved.' });
+    showEnd(this, { title: say('code.stopped'), text: say(this.#place?.isFolder ? 'code.complete-stay' : 'code.nothing-saved') });
   }
 
   #received() {
@@ -172,8 +173,8 @@ export class CodeReceive extends HTMLElement {
     this.toggleAttribute('data-done', this.#failed.length === 0);
     const files = entries.filter(({ folder }) => !folder).length;
     const come = files - this.#failed.length;
-    write(this, 'h1', come === 0 ? 'Nothing came' : `${come === 1 ? 'The file is' : `${come} files are`} here`);
-    write(this, '.checked', come === 0 ? '' : `Every byte is as ${isolate(name)} sent it.`);
+    write(this, 'h1', come === 0 ? say('code.nothing-came') : say('code.here', { count: come }));
+    write(this, '.checked', come === 0 ? '' : say('code.checked', { name }));
     const failed = find(this, '.failed', HTMLUListElement);
     failed.hidden = this.#failed.length === 0;
     failed.replaceChildren(...this.#failed.map((text) => Object.assign(document.createElement('li'), { textContent: text })));
@@ -188,14 +189,14 @@ export class CodeReceive extends HTMLElement {
     const unsaved = this.#place?.unsaved();
     const note = find(this, '.save-note', HTMLElement);
     note.hidden = false;
-    note.textContent = `Saved ${this.#place?.isFolder ? 'into the folder' : 'as'} ${isolate(this.#place?.name ?? '')}.`;
+    note.textContent = say(this.#place?.isFolder ? 'code.saved-into' : 'code.saved-as', { name: this.#place?.name ?? '' });
     if (!unsaved) return;
     const url = URL.createObjectURL(unsaved.blob);
     const save = () => {
       Object.assign(document.createElement('a'), { href: url, download: unsaved.name }).click();
       this.setAttribute('data-saved', '');
     };
-    note.textContent = `The browser saves it as ${isolate(unsaved.name)}. If it did not, press Save.`;
+    note.textContent = say('code.browser-saves', { name: unsaved.name });
     const button = findButton(this, 'save');
     button.hidden = false;
     button.addEventListener('click', save);

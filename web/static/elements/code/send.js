@@ -5,8 +5,9 @@ import { CodeSender } from '../../code/sender.js';
 import { codeLink, codeText } from '../../code/text.js';
 import { drawAvatar, fill, find, findButton, write } from '../../dom.js';
 import { drawQrCode } from '../../qrcode.js';
-import { counted, size } from '../../quantities.js';
+import { files as counted, sized } from '../../quantities.js';
 import { keepAwake } from '../../wakelock.js';
+import { asIs, locale, say } from '../../words/code.js';
 import { Progress } from './progress.js';
 import { showEnd, wayOf } from './states.js';
 
@@ -16,15 +17,7 @@ import { showEnd, wayOf } from './states.js';
  * @import { Choice } from '../../files/choosing.js'
  */
 
-const UNTIL = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-
-/** @type {Record<Outcome, [title: string, text: string]>} */
-const ENDS = {
-  done: ['They have it', 'Every byte arrived as it was sent.'],
-  wrong: ['Somebody had other words', 'They mistyped the code, or were guessing. So the code is used up, and nothing was sent. Make another one.'],
-  expired: ['Nobody came', 'The code has run out: it lasts for ten minutes. Make another one.'],
-  nobody: ['Nothing was sent', 'Nobody took the files.'],
-};
+const UNTIL = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
 
 /** Shows a code to tell, and what becomes of those who come by it. */
 export class CodeSend extends HTMLElement {
@@ -32,7 +25,6 @@ export class CodeSend extends HTMLElement {
   #choice;
   #count;
   #awake = new AbortController();
-  #title = '';
   /** @type {Receiver[]} */
   #receivers = [];
   /** @type {(error?: unknown) => void} */
@@ -80,22 +72,26 @@ export class CodeSend extends HTMLElement {
    * @param {Date} expires
    */
   #share(code, expires) {
-    const { files, bytes } = this.#choice;
     fill(this, 'code-share');
     this.dataset.step = 'share';
     const link = codeLink(code, location.origin);
-    this.#title = `The code for ${counted(files, 'file')}, ${size(bytes)}`;
-    write(this, 'h1', this.#title);
-    write(this, '.soft', `Tell it to ${this.#count === 1 ? 'one person' : `${this.#count} people`} alone, by ${UNTIL.format(expires)}. The words never reach the server. Keep this page open.`);
+    write(this, 'h1', this.#titled('code.title'));
+    write(this, '.soft', say('code.tell', { count: this.#count, until: asIs(UNTIL.format(expires)) }));
     write(this, '.code-text', codeText(code));
     write(this, '.command', `turnpike receive --server ${location.host}`);
     find(this, '.link', HTMLInputElement).value = link;
     drawQrCode(find(this, '.qr', SVGSVGElement), link).catch((error) => console.warn('no QR code:', error));
     this.#onShare(link);
-    write(this, '.about', this.#count === 1 ? 'Waiting for them…' : `Waiting for ${this.#count} people…`);
+    write(this, '.about', say('code.waiting', { count: this.#count }));
     findButton(this, 'stop').addEventListener('click', () => this.#stop());
     keepAwake(this.#awake.signal);
     this.#begun();
+  }
+
+  /** @param {string} key */
+  #titled(key) {
+    const { files, bytes } = this.#choice;
+    return say(key, { files: counted(files), size: sized(bytes) });
   }
 
   /** @param {string} link */
@@ -103,11 +99,11 @@ export class CodeSend extends HTMLElement {
     const copy = findButton(this, 'copy');
     copy.addEventListener('click', () => copyLink(copy, link).catch(() => {
       find(this, '.link', HTMLInputElement).select();
-      write(this, '.said', 'The browser does not let this page copy. The link is selected: copy it yourself.');
+      write(this, '.said', say('page.no-copy'));
     }));
     const share = findButton(this, 'share');
     share.hidden = typeof navigator.share !== 'function';
-    share.addEventListener('click', () => navigator.share({ title: 'Files for you', url: link }).catch(() => {})); // The user may think better of it.
+    share.addEventListener('click', () => navigator.share({ title: say('code.share-title'), url: link }).catch(() => {})); // The user may think better of it.
     find(this, '.link', HTMLInputElement).addEventListener('focus', ({ target }) => target instanceof HTMLInputElement && target.select());
   }
 
@@ -127,8 +123,8 @@ export class CodeSend extends HTMLElement {
     else progress.set(receiver.bytes);
     const awaited = this.#count - this.#receivers.filter(({ state }) => state !== 'failed').length;
     this.toggleAttribute('data-moving', this.isBusy && awaited <= 0);
-    if (this.isBusy) write(this, 'h1', awaited > 0 ? this.#title : this.#title.replace('The code for', 'Sending'));
-    if (this.isBusy) write(this, '.about', awaited <= 0 ? '' : awaited === 1 && this.#count === 1 ? 'Waiting for them…' : `Waiting for ${counted(awaited, 'more person', 'more people')}…`);
+    if (this.isBusy) write(this, 'h1', this.#titled(awaited > 0 ? 'code.title' : 'code.sending'));
+    if (this.isBusy) write(this, '.about', awaited <= 0 ? '' : this.#count === 1 ? say('code.waiting', { count: 1 }) : say('code.waiting-for-more', { count: awaited }));
   }
 
   /** @param {Receiver} receiver */
@@ -140,40 +136,39 @@ export class CodeSend extends HTMLElement {
     write(row, '.who', receiver.name);
     const progress = find(row, 'tp-progress', Progress);
     if (progress.childElementCount === 0) fill(progress, 'code-progress');
-    progress.begin(this.#sender.bytes, `What ${receiver.name} has`);
+    progress.begin(this.#sender.bytes, say('code.what-they-have', { name: asIs(receiver.name) }));
     return row;
   }
 
   #wrong() {
-    if (this.isBusy) write(this, '.said', 'Somebody had other words. The code is used up: nobody else can come.');
+    if (this.isBusy) write(this, '.said', say('code.other-words'));
   }
 
   #stop() {
     this.dataset.step = 'over';
     this.#sender.stop();
-    showEnd(this, { title: 'Stopped', text: 'The code is used up.' });
+    showEnd(this, { title: say('code.stopped'), text: say('code.used-up') });
   }
 
   /** @param {Outcome} outcome */
   #end(outcome) {
-    const [title, text] = ENDS[outcome];
-    showEnd(this, { title, text });
+    showEnd(this, { title: say(`code.end-${outcome}`), text: say(`code.end-${outcome}-why`) });
     this.toggleAttribute('data-done', outcome === 'done');
     const list = find(this, '.receivers', HTMLUListElement);
     list.hidden = this.#receivers.length === 0;
     for (const receiver of this.#receivers) this.#show(receiver);
-    find(this, '.row a', HTMLAnchorElement).textContent = outcome === 'done' ? 'Send or receive more' : 'To the start';
+    find(this, '.row a', HTMLAnchorElement).textContent = say(outcome === 'done' ? 'code.more' : 'page.to-start');
   }
 }
 
 /** @param {Receiver} receiver */
 function stateOf({ state, path, missed, error }) {
   switch (state) {
-    case 'asking': return 'looks at what you send';
-    case 'receiving': return wayOf(path) || 'interrupted, goes on by itself';
-    case 'interrupted': return 'interrupted, goes on by itself';
-    case 'done': return missed > 0 ? `has all but ${counted(missed, 'file')}` : 'has everything';
-    case 'declined': return 'said no';
+    case 'asking': return say('code.state-asking');
+    case 'receiving': return wayOf(path) || say('code.state-interrupted');
+    case 'interrupted': return say('code.state-interrupted');
+    case 'done': return missed > 0 ? say('code.state-missed', { files: counted(missed) }) : say('code.state-done');
+    case 'declined': return say('code.state-declined');
     case 'failed': return error;
   }
 }

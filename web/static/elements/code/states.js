@@ -1,13 +1,11 @@
 // @ts-check
 import { fill, find, write } from '../../dom.js';
-import { say } from '../../words/page.js';
+import { say } from '../../words/code.js';
 
 /**
  * @import { Saying } from '../../code/sayings.js'
  * @import { Path } from '../../sdk/peer/path.js'
  */
-
-const INTERRUPTED = 'The connection was interrupted. It goes on by itself.';
 
 /**
  * Shows how the bytes go.
@@ -20,13 +18,13 @@ export function showWay(host, path, isMoving = false) {
   const way = host.querySelector('.way');
   if (!(way instanceof HTMLElement)) return;
   way.dataset.kind = path?.kind ?? 'waiting';
-  way.textContent = wayOf(path) || (isMoving ? INTERRUPTED : '');
+  way.textContent = wayOf(path) || (isMoving ? say('code.interrupted') : '');
 }
 
 /** @param {Path | undefined} path */
 export function wayOf(path) {
   if (!path) return '';
-  return path.kind === 'direct' ? 'Directly from one to the other' : 'Through a relay, encrypted from end to end';
+  return say(path.kind === 'direct' ? 'code.directly' : 'code.relayed');
 }
 
 /**

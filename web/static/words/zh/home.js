@@ -1,7 +1,7 @@
 // @ts-check
 /** @type {import('../../language.js').Words} */
 export default {
-  'home.title': '直接，面对面。',
+  'home.title': '直达彼此。',
   'home.about': '创建房间，发出链接，开始通话。语音、视频和聊天都在你们之间直接传输；只有无法直连时，才经由本服务器自己的中继。',
   'home.start': '开始',
   'home.make': '创建房间',
@@ -11,11 +11,11 @@ export default {
   'home.people': '最多 {count} 人',
   'home.create': '创建房间',
   'home.ask-me': '有人要进入时先征求我同意',
-  'home.or-join': '或加入房间',
+  'home.or-join': '或加入已有房间',
   'home.id-or-link': '房间号或房间链接',
   'home.join': '加入',
   'home.no-id': '请输入房间号，或粘贴房间链接。',
-  'home.files': '{link}，或用代码接收文件',
+  'home.files': '{link}，或用取件码接收文件',
   'home.send-files': '发送文件',
   'home.language': 'English',
 
