@@ -127,6 +127,11 @@ npm: node_modules/.package-lock.json ## build the SDK as a package for npm: bin/
 types: node_modules/.package-lock.json ## make web/npm/turnpike.d.ts, the SDK's type declarations, of its JSDoc again
 	node web/npm/types.mjs
 
+.PHONY: icons
+icons: node_modules/.package-lock.json ## draw web/static/icons of web/static/favicon.svg again, with Chromium
+	CI=true internal/e2e/install.sh chromium
+	node web/icons.mjs
+
 .PHONY: clean
 clean: ## remove what was built and installed here, but not turnpike-state
 	rm -rf bin node_modules

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -60,6 +61,19 @@ var (
 	saying          = regexp.MustCompile(`(<[^<>]*\sdata-say="([^"]+)"[^<>]*>)(</)`)
 	sayingAttribute = regexp.MustCompile(`\sdata-say-([a-z-]+)="([^"]+)"`)
 )
+
+// translateManifest says in a language what browsers show of the page where they install it.
+func translateManifest(manifest []byte, l language, words map[string]string) ([]byte, error) {
+	about, err := json.Marshal(words["shell.about"])
+	if err != nil {
+		return nil, err
+	}
+	if words["shell.about"] == "" {
+		return nil, fmt.Errorf("words/%s has no shell.about for manifest.webmanifest", l)
+	}
+	manifest = bytes.ReplaceAll(manifest, []byte(`"LANGUAGE"`), fmt.Appendf(nil, "%q", tags[l]))
+	return bytes.ReplaceAll(manifest, []byte(`"shell.about"`), about), nil
+}
 
 // translate says in a language what stands in a page itself. The page fills its templates when it uses them.
 func translate(page []byte, l language, words map[string]string) ([]byte, error) {

@@ -36,6 +36,7 @@ type site struct {
 	hash       string
 	pages      map[view]map[language]file
 	nowhere    map[language]file // 404.html
+	manifest   map[language]file // manifest.webmanifest
 	files      map[string]file   // by the path below /v/HASH
 	sdkFiles   map[string]file   // by name: turnpike.js, its map and its types
 	sdkVersion string            // such as v0123456789abcdef
@@ -101,7 +102,7 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{hash: hashOf(served, sources), pages: map[view]map[language]file{}, nowhere: map[language]file{}, files: map[string]file{}, sdkFiles: map[string]file{}}
+	s := &site{hash: hashOf(served, sources), pages: map[view]map[language]file{}, nowhere: map[language]file{}, manifest: map[language]file{}, files: map[string]file{}, sdkFiles: map[string]file{}}
 	for name, content := range served {
 		s.files[name] = newFile(name, content)
 	}
@@ -109,7 +110,7 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 		s.files[name] = newFile(name, s.addressed(content))
 	}
 	for l := range tags {
-		if err := s.speak(l, wordsOf(l, sources), pages, parts, sources["404.html"]); err != nil {
+		if err := s.speak(l, wordsOf(l, sources), pages, parts, sources); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +123,7 @@ func newSite(tree fs.FS, types []byte) (*site, error) {
 }
 
 // speak makes the pages in a language.
-func (s *site) speak(l language, words map[string]string, pages map[string]page, parts map[string][]byte, nowhere []byte) (err error) {
+func (s *site) speak(l language, words map[string]string, pages map[string]page, parts, sources map[string][]byte) (err error) {
 	for view, shown := range views {
 		shownPage := pages[shown.page]
 		if shownPage.html, err = translate(shownPage.html, l, words); err != nil {
@@ -142,10 +143,16 @@ func (s *site) speak(l language, words map[string]string, pages map[string]page,
 		}
 		s.pages[view][l] = newFile(shown.page, html)
 	}
-	if nowhere, err = translate(nowhere, l, words); err != nil {
+	nowhere, err := translate(sources["404.html"], l, words)
+	if err != nil {
 		return err
 	}
 	s.nowhere[l] = newFile("404.html", s.addressed(nowhere))
+	manifest, err := translateManifest(sources["manifest.webmanifest"], l, words)
+	if err != nil {
+		return err
+	}
+	s.manifest[l] = newFile("manifest.webmanifest", s.addressed(manifest))
 	return nil
 }
 
@@ -153,7 +160,7 @@ func (s *site) speak(l language, words map[string]string, pages map[string]page,
 func addFiles(served, sources map[string][]byte) (err error) {
 	for name, content := range sources {
 		switch path.Ext(name) {
-		case ".html", ".js", ".ts": // pages, modules and types have places of their own
+		case ".html", ".js", ".ts", ".webmanifest": // pages, modules and types have places of their own
 		case ".md": // for readers of the source
 		case ".css":
 			if content, err = minifyStyle(content); err != nil {

@@ -231,8 +231,9 @@ func TestSiteErrors(t *testing.T) {
   <script type="module" src="/v/TREEHASH/app.js"></script>
 </head>`
 	part := "<link rel=\"stylesheet\" href=\"/v/TREEHASH/a.css\">\n<template></template>\n"
+	about := "  'shell.about': 'x',\n"
 	app := "import('./elements/home.js'); import('./elements/room/room.js');"
-	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room/room.js": "export {}", "sdk/turnpike.js": "export {}", "a.css": "a{}",
+	whole := map[string]string{"index.html": page, "code.html": page, "404.html": "", "app.js": app, "elements/home.js": "export {}", "elements/room/room.js": "export {}", "sdk/turnpike.js": "export {}", "words/en/shell.js": about, "words/zh/shell.js": about, "a.css": "a{}",
 		"parts/home.html": part, "parts/room.html": part}
 	tree := func(name, content string) fstest.MapFS {
 		m := fstest.MapFS{}
@@ -256,6 +257,7 @@ func TestSiteErrors(t *testing.T) {
 		"a module that is not there":  {"app.js", "import './missing.js'"},
 		"a slip in a module":          {"elements/room/room.js", "export {"},
 		"a slip in the SDK":           {"sdk/turnpike.js", "export const"},
+		"no words for the manifest":   {"words/zh/shell.js", ""},
 		"words that are not there":    {"404.html", `<p data-say="no.such"></p>`},
 		"an attribute without words":  {"index.html", `<meta data-say-content="no.such">` + page},
 		"a view that nothing imports": {"app.js", "import('./elements/home.js')"},

@@ -10,9 +10,9 @@
 //	/sdk/v{hash}/turnpike.js   the same, immutable
 //	/sdk/v1/turnpike.d.ts      its types
 //	/sdk/turnpike.js           the same, asked for each time
-//	/favicon.svg
+//	/favicon.svg  /apple-touch-icon.png  /manifest.webmanifest
 //
-// Any other address gets 404.html, with status 404.
+// Any other address gets 404.html, with status 404. Pages and the manifest are in English or Chinese, as the browser wants (language.go).
 //
 // static/sdk is the SDK, whose folders are layers: server/ (the session with the
 // server), peer/ (one peer's WebRTC), room/ (rooms, their peers, calls) and
@@ -53,7 +53,7 @@ const (
 // contentSecurityPolicy lets a page load, run and contact only this server
 // ('self' covers ws: and wss: too). Trusted types forbid reading any text as HTML.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
-	"media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 // Options configure Handler. The zero value serves this origin only.
@@ -68,7 +68,9 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { h.page(w, r, home) })
 	mux.HandleFunc("/v/{hash}/{path...}", h.versioned)
 	mux.HandleFunc("/sdk/{path...}", h.sdk)
-	mux.HandleFunc("/favicon.svg", h.favicon)
+	mux.HandleFunc("/favicon.svg", h.icon("favicon.svg"))
+	mux.HandleFunc("/apple-touch-icon.png", h.icon("icons/apple-touch-icon.png"))
+	mux.HandleFunc("/manifest.webmanifest", h.appManifest)
 	mux.HandleFunc("/", h.others)
 	return readOnly(mux)
 }
@@ -192,19 +194,29 @@ func cutVersion(name string) (version, rest string) {
 	return version, rest
 }
 
-func (h handler) favicon(w http.ResponseWriter, r *http.Request) {
-	h.files["favicon.svg"].serve(w, r, cacheRevalidate)
+// icon serves a picture under an address that never changes, since systems remember it.
+func (h handler) icon(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { h.files[name].serve(w, r, cacheRevalidate) }
 }
 
-// setPageHeaders returns the language for the answer.
-func setPageHeaders(h http.Header, r *http.Request) language {
+func (h handler) appManifest(w http.ResponseWriter, r *http.Request) {
+	h.manifest[setLanguage(w.Header(), r)].serve(w, r, cacheRevalidate)
+}
+
+// setLanguage returns the language for the answer.
+func setLanguage(h http.Header, r *http.Request) language {
 	l := preferredLanguage(r.Header)
 	h.Add("Vary", "Accept-Language")
 	h.Set("Content-Language", tags[l])
+	return l
+}
+
+// setPageHeaders returns the language for the page.
+func setPageHeaders(h http.Header, r *http.Request) language {
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self)")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	return l
+	return setLanguage(h, r)
 }

@@ -119,7 +119,7 @@ func TestPageHeaders(t *testing.T) {
 	}
 	policy := header.Get("Content-Security-Policy")
 	for _, want := range []string{
-		"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "media-src 'self' blob:",
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "manifest-src 'self'", "media-src 'self' blob:",
 		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'",
 	} {
 		if !strings.Contains(policy, want) {
@@ -205,13 +205,6 @@ func TestSDKIsOne(t *testing.T) {
 	})
 	if tried < 10 {
 		t.Errorf("only %d modules were tried", tried)
-	}
-}
-
-func TestFavicon(t *testing.T) {
-	resp := get(t, Handler(Options{}), "/favicon.svg")
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "image/svg+xml" {
-		t.Errorf("status %d, content type %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
 }
 
