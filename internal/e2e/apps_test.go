@@ -19,10 +19,11 @@ func TestApps(t *testing.T) {
 	host := lab.Public("host")
 	const app = "http://localhost:9000"
 	folder := installPackage(t)
+	d, place := newDriver(t, nil), chromiumAt(t, host, nil)
 	for _, scenario := range []string{"bundled", "react", "people", "vue", "node", "documented"} {
 		t.Run(scenario, func(t *testing.T) {
 			serveLocally(t, host, "--http-allowed-origins", app)
-			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "app": app, "folder": folder})
+			d.play(t, scenario, map[string]any{"place": place, "url": localURL, "app": app, "folder": folder}, nil)
 		})
 	}
 }

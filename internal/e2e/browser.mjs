@@ -45,20 +45,26 @@ const firefoxUserPrefs = {
 
 /** @typedef {{ session: string, resumed?: 'replayed' | 'restored' }} Welcome */
 
-/** Browsers and pages of one scenario. */
+/** Browsers and pages of a scenario. Its browsers, which take seconds to start, serve the next scenario, too. */
 export class Stage {
-  /** @type {import('playwright-core').Browser[]} */
-  #browsers = [];
+  /** @type {{ at: string, browser: import('playwright-core').Browser }[]} */
+  #idle = [];
+  /** @type {{ at: string, browser: import('playwright-core').Browser }[]} */
+  #used = [];
+  /** @type {import('playwright-core').BrowserContext[]} */
+  #contexts = [];
   /** @type {{ name: string, page: import('playwright-core').Page, log: string[] }[]} */
   #pages = [];
   /** @type {WeakMap<import('playwright-core').Page, Welcome[]>} */
   #welcomes = new WeakMap();
 
-  /** @param {Place} place */
+  /** A browser that this scenario does not have yet. @param {Place} place */
   async browser(place) {
-    const browser = await launch(place);
-    this.#browsers.push(browser);
-    return browser;
+    const at = JSON.stringify(place);
+    const i = this.#idle.findIndex((idle) => idle.at === at);
+    const [found] = i < 0 ? [{ at, browser: await launch(place) }] : this.#idle.splice(i, 1);
+    this.#used.push(found);
+    return found.browser;
   }
 
   /**
@@ -70,6 +76,7 @@ export class Stage {
   async page(browser, name, { camera = true } = {}) {
     const asks = browser.browserType().name() === 'chromium';
     const context = await browser.newContext({ permissions: camera && asks ? ['camera', 'microphone'] : [] });
+    this.#contexts.push(context);
     context.setDefaultTimeout(patience);
     const page = await context.newPage();
     this.follow(page, name);
@@ -129,14 +136,24 @@ export class Stage {
     return report;
   }
 
+  /** Closes all pages, after a scenario that went well. */
+  async clear() {
+    await Promise.all(this.#contexts.map((context) => context.close()));
+    this.#idle.push(...this.#used);
+    this.#used = [];
+    this.#contexts = [];
+    this.#pages = [];
+  }
+
   async close() {
-    await Promise.all(this.#browsers.map((browser) => browser.close()));
+    await Promise.all([...this.#used, ...this.#idle].map(({ browser }) => browser.close()));
   }
 }
 
 /** @param {Place} place */
 async function launch({ netns, home, browser, proxy }) {
-  const env = { ...process.env, NETNS: netns, HOME: home };
+  // Without a place of its own, PulseAudio's library makes a directory in /tmp for each browser.
+  const env = { ...process.env, NETNS: netns, HOME: home, PULSE_RUNTIME_PATH: join(home, 'pulse') };
   if (browser === 'chromium') {
     // Chromium's sandbox refuses to run as root, and namespaces need root.
     const args = proxy ? [...chromiumArgs, `--proxy-server=http://${proxy}`] : chromiumArgs;

@@ -10,8 +10,8 @@ import { bundled } from './apppage.mjs';
 
 const INSIDE = `
   import { connect, getTicket } from './sdk/turnpike.js';
-  import { makePinning } from './pinning.js';
-  import { receiveCode } from './codeexchange.js';
+  import { makePinning } from './code/pinning.js';
+  import { receiveCode } from './code/exchange.js';
   Object.assign(globalThis, { connect, getTicket, makePinning, receiveCode });
 `;
 

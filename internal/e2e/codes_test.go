@@ -133,6 +133,7 @@ func TestCodeExchange(t *testing.T) {
 	need(t, "node", "chromium", "firefox-esr", "certutil")
 	host := netlab.New(t).Public("host")
 	for _, browser := range []string{chromium, firefox} {
+		d, place := newDriver(t, host), browserAt(t, browser, host, nil)
 		for _, test := range []struct {
 			name, words string
 			between     bool
@@ -150,8 +151,8 @@ func TestCodeExchange(t *testing.T) {
 					sender.Room = "elsewhere"
 				}
 				var s *running
-				driveOn(t, host, "codeExchange", map[string]any{
-					"place": browserAt(t, browser, host, nil), "url": localURL, "room": "pair", "words": test.words, "want": test.page,
+				d.play(t, "codeExchange", map[string]any{
+					"place": place, "url": localURL, "room": "pair", "words": test.words, "want": test.page,
 				}, map[string]func(){
 					"sender": func() {
 						s = startProgram(t, host, sender)
@@ -168,6 +169,7 @@ func TestCodeExchange(t *testing.T) {
 
 // TestCodeExchangeOfPrograms is the same between two programs, over QUIC: its exporter is the binding.
 func TestCodeExchangeOfPrograms(t *testing.T) {
+	t.Parallel()
 	host := netlab.New(t).Public("host")
 	for _, test := range []struct {
 		name, words string

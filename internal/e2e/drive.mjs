@@ -1,6 +1,6 @@
 // @ts-check
-// Plays one scenario: node drive.mjs SCENARIO, with its plan as a line of JSON on stdin.
-// Prints a line of JSON for each step, and the scenario's report as the last line. A step {"cue": NAME} asks the test to do
+// Plays scenarios, one after the other, until stdin ends. A line {"scenario": NAME, "plan": PLAN} on stdin begins one.
+// Prints a line of JSON for each step, and {"report": …} at the end of a scenario. A step {"cue": NAME} asks the test to do
 // something, and waits for a line on stdin when it is done. After a failure it exits with 1, and stderr has the error and
 // the text and log of every page.
 
@@ -32,31 +32,40 @@ import * as sdk from './sdk.mjs';
  */
 const scenarios = { ...meeting, ...apps, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...resume, ...sdk, ...serving };
 
-const name = process.argv[2] ?? '';
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();
-const plan = JSON.parse((await said.next()).value);
-const scenario = scenarios[name];
-if (!scenario) throw new Error(`no scenario ${name}; there are: ${Object.keys(scenarios).join(', ')}`);
-
-const started = Date.now();
-/** @param {string} what */
-const step = (what) => console.log(JSON.stringify({ ms: Date.now() - started, step: what }));
-
-/** @param {string} name */
-const cue = (name) => {
-  console.log(JSON.stringify({ ms: Date.now() - started, cue: name }));
-  return said.next();
-};
-
 const stage = new Stage();
+
+/** @param {string} name @param {any} plan */
+async function play(name, plan) {
+  const started = Date.now();
+  /** @param {string} what */
+  const step = (what) => console.log(JSON.stringify({ ms: Date.now() - started, step: what }));
+  /** @param {string} name */
+  const cue = (name) => {
+    console.log(JSON.stringify({ ms: Date.now() - started, cue: name }));
+    return said.next();
+  };
+  try {
+    const scenario = scenarios[name];
+    if (!scenario) throw new Error(`no scenario ${name}; there are: ${Object.keys(scenarios).join(', ')}`);
+    const report = await scenario(stage, plan, step, cue);
+    await stage.clear();
+    console.log(JSON.stringify({ ms: Date.now() - started, report }));
+  } catch (error) {
+    console.error(error);
+    console.error(await stage.report(plan.artifacts));
+    throw error;
+  }
+}
+
 try {
-  const report = await scenario(stage, plan, step, cue);
-  console.log(JSON.stringify(report));
-} catch (error) {
-  process.exitCode = 1;
-  console.error(error);
-  console.error(await stage.report(plan.artifacts));
+  for (let line = await said.next(); !line.done; line = await said.next()) {
+    const { scenario, plan } = JSON.parse(line.value);
+    await play(scenario, plan);
+  }
+} catch {
+  process.exitCode = 1; // play has said why
 } finally {
   await stage.close();
   lines.close();

@@ -5,8 +5,10 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,55 +98,129 @@ func drive(t *testing.T, scenario string, plan map[string]any) {
 // prints a cue, driveOn calls the function of that name.
 func driveOn(t *testing.T, host *netlab.Host, scenario string, plan map[string]any, cues map[string]func()) {
 	t.Helper()
-	ctx, cancel := within(t, 5*time.Minute)
-	defer cancel()
-	plan["artifacts"] = t.ArtifactDir()
-	input, err := json.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
+	newDriver(t, host).play(t, scenario, plan, cues)
+}
+
+// A driver is a process of drive.mjs. It plays one scenario after the other, for which its browsers stay open.
+type driver struct {
+	host   *netlab.Host // nil: this machine
+	cmd    *exec.Cmd    // nil: it does not run, as before the first scenario and after one that failed
+	stop   context.CancelFunc
+	stdin  io.WriteCloser
+	lines  *bufio.Scanner
+	stderr *bytes.Buffer // which belongs to cmd until it has ended
+}
+
+// newDriver makes a driver that lasts until t ends.
+func newDriver(t *testing.T, host *netlab.Host) *driver {
+	d := &driver{host: host}
+	t.Cleanup(func() {
+		if err := d.end(); err != nil {
+			t.Errorf("the driver of browsers: %v", err)
+		}
+	})
+	return d
+}
+
+func (d *driver) start() error {
+	var ctx context.Context
+	ctx, d.stop = context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "node", "drive.mjs")
+	if d.host != nil {
+		cmd = d.host.Command(ctx, "node", "drive.mjs")
 	}
-	cmd := exec.CommandContext(ctx, "node", "drive.mjs", scenario)
-	if host != nil {
-		cmd = host.Command(ctx, "node", "drive.mjs", scenario)
-	}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	d.stderr = new(bytes.Buffer)
+	cmd.Stderr = d.stderr
 	// Playwright closes its browsers on SIGTERM, but not on SIGKILL.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return err
+	}
+	d.lines = bufio.NewScanner(stdout)
+	d.lines.Buffer(nil, 1<<20)
+	if d.stdin, err = cmd.StdinPipe(); err != nil {
+		return err
 	}
 	if err := cmd.Start(); err != nil {
+		return err
+	}
+	d.cmd = cmd
+	return nil
+}
+
+// end lets the process close its browsers.
+func (d *driver) end() error {
+	if d.cmd == nil {
+		return nil
+	}
+	_ = d.stdin.Close()
+	for d.lines.Scan() { // a line that nobody reads must not keep it
+	}
+	err := d.cmd.Wait()
+	d.stop()
+	d.cmd = nil
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, d.stderr)
+	}
+	return nil
+}
+
+func (d *driver) say(what any) error {
+	line, err := json.Marshal(what)
+	if err == nil {
+		_, err = d.stdin.Write(append(line, '\n'))
+	}
+	return err
+}
+
+// play plays a scenario, as driveOn says.
+func (d *driver) play(t *testing.T, scenario string, plan map[string]any, cues map[string]func()) {
+	t.Helper()
+	if d.cmd == nil {
+		if err := d.start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := within(t, 5*time.Minute)
+	defer cancel()
+	defer context.AfterFunc(ctx, d.stop)()
+	plan["artifacts"] = t.ArtifactDir()
+	played, ended := false, false
+	defer func() {
+		if played {
+			return
+		}
+		if !ended {
+			d.stop()
+		}
+		t.Errorf("scenario %s: %v\npictures of the pages: %s (kept with go test -artifacts)", scenario, d.end(), t.ArtifactDir())
+	}()
+	if err := d.say(map[string]any{"scenario": scenario, "plan": plan}); err != nil {
 		t.Fatal(err)
 	}
-	say := func(line string) {
-		if _, err := fmt.Fprintln(stdin, line); err != nil {
-			t.Errorf("scenario %s: %v", scenario, err) // The scenario has ended; Wait tells why.
+	for d.lines.Scan() {
+		t.Log(d.lines.Text())
+		var line struct {
+			Cue    string
+			Report json.RawMessage
+		}
+		switch err := json.Unmarshal(d.lines.Bytes(), &line); {
+		case err != nil: // what some program of the scenario prints
+		case line.Report != nil:
+			played = true
+			return
+		case line.Cue != "":
+			act := cues[line.Cue]
+			if act == nil {
+				t.Fatalf("nobody waits for the cue %q", line.Cue)
+			}
+			act()
+			if err := d.say("done"); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	say(string(input))
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		t.Log(lines.Text())
-		var line struct{ Cue string }
-		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Cue == "" {
-			continue
-		}
-		act := cues[line.Cue]
-		if act == nil {
-			t.Errorf("scenario %s: nobody waits for the cue %q", scenario, line.Cue)
-			break
-		}
-		act()
-		say("done")
-	}
-	stdin.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("scenario %s: %v\n%s\npictures of the pages: %s (kept with go test -artifacts)", scenario, err, stderr.Bytes(), t.ArtifactDir())
-	}
+	ended = true // and says why
 }

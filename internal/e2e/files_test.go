@@ -13,6 +13,7 @@ func TestFiles(t *testing.T) {
 	need(t, "node", "chromium", "firefox-esr", "certutil")
 	host := netlab.New(t).Public("host")
 	for _, browser := range []string{chromium, firefox} {
+		d, place := newDriver(t, host), browserAt(t, browser, host, nil)
 		for _, scenario := range []string{"filesToPage", "filesFromPage", "filesRefused", "filesBetweenPages"} {
 			megabytes := 50
 			if matrix() || browser == chromium && scenario == "filesToPage" { // Chromium tells how much of that is in memory
@@ -20,7 +21,7 @@ func TestFiles(t *testing.T) {
 			}
 			t.Run(browser+" "+scenario, func(t *testing.T) {
 				serveLocally(t, host)
-				driveOn(t, host, scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL, "turnpike": turnpike, "folder": t.TempDir(), "megabytes": megabytes}, nil)
+				d.play(t, scenario, map[string]any{"place": place, "url": localURL, "turnpike": turnpike, "folder": t.TempDir(), "megabytes": megabytes}, nil)
 			})
 		}
 	}

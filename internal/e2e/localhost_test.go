@@ -18,16 +18,17 @@ func serveLocally(t *testing.T, host *netlab.Host, args ...string) *server {
 	return serve(t, host, localURL, netip.MustParseAddrPort("127.0.0.1:8080"), nil, args...)
 }
 
-// driveLocally plays each scenario with a Chromium on the host of such a server.
+// driveLocally plays each scenario with one Chromium on the host of such a server.
 func driveLocally(t *testing.T, scenarios ...string) {
 	t.Helper()
 	need(t, "node", "chromium", "certutil")
 	host := netlab.New(t).Public("host")
+	d, place := newDriver(t, nil), chromiumAt(t, host, nil)
 	for _, scenario := range scenarios {
 		t.Run(scenario, func(t *testing.T) {
 			// Its own server: closed tabs hold their names for some seconds.
 			serveLocally(t, host)
-			drive(t, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": localURL})
+			d.play(t, scenario, map[string]any{"place": place, "url": localURL}, nil)
 		})
 	}
 }

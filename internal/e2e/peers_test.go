@@ -14,21 +14,17 @@ func TestPeers(t *testing.T) {
 	lab := netlab.New(t)
 	host := lab.Public("host")
 	for _, test := range []struct {
-		scenario string
-		browsers []string
+		browser   string
+		scenarios []string
 	}{
-		{"glare", []string{chromium, firefox}},
-		{"sources", []string{chromium, firefox}},
-		{"limits", []string{chromium}},
-		{"data", []string{chromium, firefox}},
-		{"quiet", []string{chromium, firefox}},
-		{"foreign", []string{chromium}},
-		{"crowd", []string{chromium, firefox}},
+		{chromium, []string{"glare", "sources", "limits", "data", "quiet", "foreign", "crowd"}},
+		{firefox, []string{"glare", "sources", "data", "quiet", "crowd"}},
 	} {
-		for _, browser := range test.browsers {
-			t.Run(test.scenario+" in "+browser, func(t *testing.T) {
+		d, place := newDriver(t, host), browserAt(t, test.browser, host, nil)
+		for _, scenario := range test.scenarios {
+			t.Run(scenario+" in "+test.browser, func(t *testing.T) {
 				serveLocally(t, host)
-				driveOn(t, host, test.scenario, map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL}, nil)
+				d.play(t, scenario, map[string]any{"place": place, "url": localURL}, nil)
 			})
 		}
 	}

@@ -13,12 +13,13 @@ func TestSDK(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	lab := netlab.New(t)
 	host := lab.Public("host")
+	// On the host, since a bot in a scenario connects to the server, too.
+	d, place := newDriver(t, host), chromiumAt(t, host, nil)
 	const app = "http://localhost:9000"
 	for _, scenario := range []string{"quickstart", "mistakes", "seat", "bot"} {
 		t.Run(scenario, func(t *testing.T) {
 			serveLocally(t, host, "--http-allowed-origins", app)
-			// On the host, since a bot in the scenario connects to the server, too.
-			driveOn(t, host, scenario, map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "app": app}, nil)
+			d.play(t, scenario, map[string]any{"place": place, "url": localURL, "app": app}, nil)
 		})
 	}
 }

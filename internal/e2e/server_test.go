@@ -138,7 +138,7 @@ func (s *server) start(t *testing.T) {
 	}
 	s.proc, s.ended = cmd.Process, make(chan error, 1)
 	go func(ended chan<- error) { ended <- cmd.Wait() }(s.ended)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute) // a machine with other tests on it may take half of that to start a process
 	for {
 		if resp, err := s.client.Get(s.ready + "/readyz"); err == nil {
 			resp.Body.Close()
