@@ -213,10 +213,7 @@ func TestSampleConfiguration(t *testing.T) {
 	if _, err := os.ReadDir("../cmd/turnpike"); err != nil {
 		t.Fatal(err)
 	}
-	turnpike := filepath.Join(t.TempDir(), "turnpike")
-	if out, err := exec.Command("go", "build", "-o", turnpike, "example.org/turnpike/cmd/turnpike").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	turnpike := program(t)
 	text, err := os.ReadFile("turnpike.toml")
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +230,18 @@ func TestSampleConfiguration(t *testing.T) {
 	asInstalled := decode(t, config(t, turnpike, "--config", "turnpike.toml"))
 	delete(asInstalled, "state_dir")
 	compare(t, "as installed: ", asInstalled, defaults)
+}
+
+// program builds turnpike as it is shipped, and as other tests build it.
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "turnpike")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "example.org/turnpike/cmd/turnpike")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
 }
 
 // config returns the output of "turnpike config" in an environment without settings.

@@ -92,10 +92,7 @@ func onIPv6(addr string) string {
 func startBehindProxy(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	turnpike := filepath.Join(dir, "turnpike")
-	if out, err := exec.Command("go", "build", "-o", turnpike, "example.org/turnpike/cmd/turnpike").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	turnpike := program(t)
 	addr := freeAddr(t)
 	run(t, addr, turnpike, "serve", "--state", filepath.Join(dir, "state"), "--public-host", proxiedName, "--http-trusted-proxies", "127.0.0.1/32", "--http-listen", addr,
 		"--turn-listen", "udp://127.0.0.1:0", "--turn-relay-addresses", "127.0.0.1", "--turn-offload", "off", "--metrics-listen", "127.0.0.1:0")

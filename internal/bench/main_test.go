@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -60,15 +61,22 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build compiles turnpike as make build does.
+// build compiles turnpike as make build does, for the first test that needs it.
 func build(t *testing.T) {
 	t.Helper()
+	if err := compile(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var compile = sync.OnceValue(func() error {
 	cmd := exec.Command("go", "build", "-trimpath", "-o", turnpike, "example.org/turnpike/cmd/turnpike")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build turnpike: %v\n%s", err, out)
+		return fmt.Errorf("build turnpike: %w\n%s", err, out)
 	}
-}
+	return nil
+})
 
 // need skips t if one of the programs is missing, or fails t in CI.
 func need(t *testing.T, programs ...string) {

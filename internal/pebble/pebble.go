@@ -1,6 +1,6 @@
 // Package pebble runs Pebble, Let's Encrypt's ACME directory for tests.
 //
-// It is built from the module proxy into a temporary folder, at the version below, so that no program of ours depends on it.
+// It is built from the module proxy into the user's cache, at the version below, so that no program of ours depends on it.
 // A Directory is its front: its URL is known, and refuses, before Pebble runs and after it was stopped.
 package pebble
 
@@ -29,20 +29,37 @@ import (
 	"example.org/turnpike/internal/testcert"
 )
 
-const module = "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.3"
+const (
+	module  = "github.com/letsencrypt/pebble/v2/cmd/pebble"
+	version = "v2.10.3"
+)
 
-// build makes the program.
+// build makes the program, unless a run before has made it.
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "turnpike-pebble")
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "install", module)
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go install %s: %w\n%s", module, err, out)
+	dir := filepath.Join(cache, "turnpike-test")
+	program := filepath.Join(dir, "pebble-"+version)
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
 	}
-	return filepath.Join(dir, "pebble"), nil
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	made, err := os.MkdirTemp(dir, "pebble")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(made)
+	// With the flags of our own program, for which the compiler has made the standard library.
+	cmd := exec.Command("go", "install", "-trimpath", module+"@"+version)
+	cmd.Env = append(os.Environ(), "GOBIN="+made, "GOFLAGS=", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go install %s@%s: %w\n%s", module, version, err, out)
+	}
+	return program, os.Rename(filepath.Join(made, "pebble"), program) // at once, as another test may do the same
 })
 
 // Binary returns the path of the program, built once.

@@ -83,7 +83,8 @@ func start(t *testing.T) *server {
 	t.Helper()
 	s := &server{dir: t.TempDir(), ended: make(chan error, 1)}
 	program := filepath.Join(s.dir, "turnpike")
-	build := exec.Command("go", "build", "-o", program, "example.org/turnpike/cmd/turnpike")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "example.org/turnpike/cmd/turnpike")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped, and as other tests build it
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build turnpike: %v\n%s", err, out)
 	}
