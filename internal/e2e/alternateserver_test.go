@@ -22,6 +22,7 @@ import (
 // other server by itself and relays there. The first server keeps the relay that it has.
 func TestAlternateServer(t *testing.T) {
 	need(t, "turnutils_uclient")
+	t.Parallel()
 	lab := netlab.New(t)
 	old, next := lab.Public("old"), lab.Public("next")
 	loopback := netip.MustParseAddrPort("127.0.0.1:8080")

@@ -23,6 +23,7 @@ import (
 // firewall, the program reports exactly the URLs that it blocks.
 func TestCheck(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "standup")
@@ -86,6 +87,7 @@ func TestCheck(t *testing.T) {
 // the relay ports, open and closed.
 func TestCheckTellsTheTruth(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	lab.AddName6(publicName, host)
@@ -146,6 +148,7 @@ func TestCheckTellsTheTruth(t *testing.T) {
 // TestCheckOfChain: a server whose certificate file lacks the intermediate certificate is told so by `turnpike check`, and by its own log.
 func TestCheckOfChain(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	host, outside := lab.Public("server"), lab.Public("outside")
 	chain, err := testcert.WriteChain(t.TempDir(), publicName)

@@ -118,6 +118,7 @@ func wrongWords(c code.Code, n int) (all []string) {
 // TestCodeGuesses has a stranger try many words at once, on as many streams: one of them is a guess, and ends the code for all. The
 // receiver who comes later with the right words is told.
 func TestCodeGuesses(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	sender, c := d.send(t, 2)
 	s := d.stranger(t, c)
@@ -142,6 +143,7 @@ func TestCodeGuesses(t *testing.T) {
 
 // TestCodeHalfExchange: a stranger who stops once the sender has answered may have learned what a guess tells. So it counts as one.
 func TestCodeHalfExchange(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	sender, c := d.send(t, 2)
 	s := d.stranger(t, c)
@@ -156,6 +158,7 @@ func TestCodeHalfExchange(t *testing.T) {
 
 // TestCodeUnproved: without a proof there are no files, under no name of a stream. It is no guess either: the right receiver gets all.
 func TestCodeUnproved(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	sender, c := d.send(t, 2)
 	s := d.stranger(t, c)
@@ -179,6 +182,7 @@ func TestCodeUnproved(t *testing.T) {
 
 // TestCodeImpostor has a stranger play the sender: it has the slot, and not the words. The receiver writes nothing.
 func TestCodeImpostor(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	s := startProgram(t, d.host, programPlan{URL: localURL, Name: "sender", Makes: true, Words: "crossover-cobra"})
 	slot := s.slot

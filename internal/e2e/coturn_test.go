@@ -23,6 +23,7 @@ import (
 // come from a shared secret, as with coturn's own server.
 func TestCoturnClients(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_stunclient", "turnutils_peer")
+	t.Parallel()
 	lab := netlab.New(t)
 	s, _, ca := startServer(t, lab)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
@@ -78,6 +79,7 @@ func TestCoturnClients(t *testing.T) {
 // TestCoturnFamilies runs the clients with IPv6 on either side of the server, and with relays of both families at once.
 func TestCoturnFamilies(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
+	t.Parallel()
 	lab := netlab.New(t)
 	s, _, _ := startServerOn(t, lab, lab.Public("server"), `listen = [
 	"udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "tls://0.0.0.0:5349", "dtls://0.0.0.0:5349",
@@ -129,6 +131,7 @@ func TestCoturnFamilies(t *testing.T) {
 // then sends.
 func TestCoturnMobility(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
+	t.Parallel()
 	lab := netlab.New(t)
 	s, _, _ := startServerOn(t, lab, lab.Public("server"), "mobility = true\n"+defaultListen)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")
@@ -171,6 +174,7 @@ func TestCoturnMobility(t *testing.T) {
 // other clients. They may fail or hang themselves: a changed request may never get an answer.
 func TestCoturnNegativeProtocol(t *testing.T) {
 	need(t, "turnutils_uclient", "turnutils_peer")
+	t.Parallel()
 	lab := netlab.New(t)
 	s, _, _ := startServer(t, lab)
 	alice, echo := lab.Behind(netlab.Symmetric, "alice"), lab.Public("echo")

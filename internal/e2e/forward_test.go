@@ -191,6 +191,7 @@ func listenUDP(t *testing.T, host *netlab.Host) (port string) {
 // TestForward carries TCP and UDP by -L, -R and -D at once, by the best path that each pair of NATs allows.
 func TestForward(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	for i, test := range []struct {
@@ -258,6 +259,7 @@ func (d hostDialer) Dial(_, address string) (net.Conn, error) {
 // TestForwardMany has 200 connections at once through one forward between symmetric NATs, beside 20 that nobody reads.
 func TestForwardMany(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	near, far := twoMachines(t, lab, s, config, ca, netlab.Symmetric, "")
@@ -296,6 +298,7 @@ func TestForwardMany(t *testing.T) {
 // TestForwardGoesOn has a connection outlive the server's death, and changes of network at both sides.
 func TestForwardGoesOn(t *testing.T) {
 	need(t)
+	t.Parallel()
 	for _, kind := range []netlab.Kind{netlab.PortRestricted, netlab.Symmetric} {
 		t.Run(kind.String(), func(t *testing.T) {
 			lab := netlab.New(t)
@@ -327,6 +330,7 @@ func TestForwardGoesOn(t *testing.T) {
 // TestForwardAway has the other machine go and come back. Meanwhile the listener stays, and refuses after its wait.
 func TestForwardAway(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	near, far := twoMachines(t, lab, s, config, ca, netlab.PortRestricted, "")
@@ -398,6 +402,7 @@ func dialUntil(t *testing.T, host *netlab.Host, to netip.AddrPort) net.Conn {
 // TestForwardRefused: nobody connects but the machines of --from, and a machine that was revoked is out within seconds.
 func TestForwardRefused(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	near, far := twoMachines(t, lab, s, config, ca, netlab.PortRestricted, "")

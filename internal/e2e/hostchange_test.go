@@ -20,6 +20,7 @@ import (
 // are at the new addresses, those on an address that the host keeps go on, and /readyz says whether there is any.
 func TestHostAddressChanges(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	host, alice, bob := lab.Public("server"), lab.Public("alice"), lab.Public("bob")
 	config := filepath.Join(t.TempDir(), "turnpike.toml")

@@ -15,6 +15,7 @@ import (
 // TestLoadBalancer uses curl as the load balancer. Only the trusted host gets the pages, and only with a PROXY header.
 func TestLoadBalancer(t *testing.T) {
 	need(t, "curl")
+	t.Parallel()
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	config, ca := configure(t, lab, host, defaultListen)

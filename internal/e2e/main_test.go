@@ -28,7 +28,8 @@ import (
 // turnpike is the path of the program under test. Only TestMain sets it.
 var turnpike string
 
-// Tests that run in parallel mostly wait: coturn's clients for themselves, and others for packets that NATs keep out.
+// Tests with a browser load every core, so they run one after the other. All others call t.Parallel, and run together once those
+// have ended: they mostly wait, coturn's clients for themselves, and others for packets that NATs keep out or for somebody to come back.
 const inParallel = "6"
 
 func TestMain(m *testing.M) {
@@ -54,8 +55,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	turnpike = filepath.Join(dir, "turnpike")
-	build := exec.Command("go", "build", "-o", turnpike, "example.org/turnpike/cmd/turnpike")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	build := exec.Command("go", "build", "-trimpath", "-o", turnpike, "example.org/turnpike/cmd/turnpike")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped, and as other tests build it
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: build turnpike:", err)

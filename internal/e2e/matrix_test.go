@@ -70,6 +70,7 @@ func hostsBySide(lab *netlab.Lab) func(kind netlab.Kind, side string) *netlab.Ho
 // they use the relay just where nothing else connects them.
 func TestPipeMatrix(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startDualStackServer(t, lab)
 	short := [][2]netlab.Kind{

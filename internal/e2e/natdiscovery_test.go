@@ -18,6 +18,7 @@ import (
 // with our server's help (RFC 5780).
 func TestNATDiscovery(t *testing.T) {
 	need(t, "turnutils_natdiscovery")
+	t.Parallel()
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	second, second6 := lab.AddAddresses(host)

@@ -70,6 +70,7 @@ func show(b *bool) string {
 // two (RFC 5780). With one it takes a relay's help.
 func TestNetcheck(t *testing.T) {
 	need(t)
+	t.Parallel()
 	for _, discovery := range []bool{false, true} {
 		t.Run(map[bool]string{false: "one address", true: "discovery"}[discovery], func(t *testing.T) {
 			lab := netlab.New(t)
@@ -151,6 +152,7 @@ func wantRelays(t *testing.T, n probe.Network, kind netlab.Kind, dtls bool) {
 // TestNetcheckIPv6 holds the same of a host with IPv6 alone, and of a firewall on the way that lets in answers only.
 func TestNetcheckIPv6(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	lab.AddName6(publicName, host)

@@ -64,6 +64,7 @@ func mapPorts(t *testing.T, lab *netlab.Lab, client *netlab.Host, lines ...strin
 // NAT behind the router, and if a router offers, but refuses.
 func TestNetcheckRouter(t *testing.T) {
 	need(t, "/usr/sbin/miniupnpd")
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "standup")
@@ -136,6 +137,7 @@ func letters(r rune) rune {
 // TestNetcheckPortal: where a captive portal answers in the place of the server, netcheck says so and where to sign in.
 func TestNetcheckPortal(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	real, fake := lab.Public("server"), lab.Public("portal")
 	_, ca := configure(t, lab, real, defaultListen) // nothing runs there: the portal has its name
@@ -169,6 +171,7 @@ func TestNetcheckPortal(t *testing.T) {
 // TestNetcheckPath: a way that carries short packets only shows in the path MTU, though no ICMP tells of it.
 func TestNetcheckPath(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "standup")
@@ -190,6 +193,7 @@ func TestNetcheckPath(t *testing.T) {
 // without a server at the other end, a line says so and the status is 1.
 func TestNetcheckAlone(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	host := lab.Public("server")
 	_, _, ca := startServerOn(t, lab, host, defaultListen)
@@ -246,6 +250,7 @@ func TestNetcheckAlone(t *testing.T) {
 // TestNetcheckWatch: with --every, netcheck prints what changes and nothing else, over one session, until Ctrl-C.
 func TestNetcheckWatch(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "standup", "--uses", "1") // a second session would not get in

@@ -116,6 +116,7 @@ func (v *verb) interrupt(t *testing.T) {
 // TestPipe carries bytes from one command line to another, both ways, by the best path that each pair of NATs allows.
 func TestPipe(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	for i, test := range []struct {
@@ -162,6 +163,7 @@ func random(n int) []byte {
 // TestPipeGoesOn carries bytes while the server dies and comes back, and while the sender's network changes.
 func TestPipeGoesOn(t *testing.T) {
 	need(t)
+	t.Parallel()
 	for _, kind := range []netlab.Kind{netlab.PortRestricted, netlab.Symmetric} {
 		for _, test := range []struct {
 			name string
@@ -231,6 +233,7 @@ func (v *verb) receives(t *testing.T, size int) {
 // TestPipeBreaks ends one side in the middle. The other says so, and what has arrived is not taken for all.
 func TestPipeBreaks(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	for i, test := range []struct {
@@ -267,6 +270,7 @@ func TestPipeBreaks(t *testing.T) {
 // TestPing holds that ping tells the truth about the path, also by its exit status.
 func TestPing(t *testing.T) {
 	need(t)
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	for i, test := range []struct {
@@ -303,6 +307,7 @@ func TestPing(t *testing.T) {
 // TestPipeSSH logs in to a real sshd behind a NAT by the ProxyCommand of README.
 func TestPipeSSH(t *testing.T) {
 	need(t, "ssh", "sshd", "ssh-keygen")
+	t.Parallel()
 	lab := netlab.New(t)
 	s, config, ca := startServer(t, lab)
 	link := s.link(t, config, "home")

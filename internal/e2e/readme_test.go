@@ -16,6 +16,7 @@ import (
 // TestREADMECommands runs the commands that README shows for two machines, each on a machine of that name behind a symmetric NAT.
 func TestREADMECommands(t *testing.T) {
 	need(t, "unshare", "script", "ssh", "sshd", "ssh-keygen")
+	t.Parallel()
 	blocks := readmeCommands(t, "## Two machines without a browser")
 	if len(blocks) != 2 || len(blocks[0]) != 2 || len(blocks[1]) != 2 {
 		t.Fatalf("README shows the commands %q, want two blocks of two", blocks)

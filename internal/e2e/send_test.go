@@ -192,6 +192,7 @@ func received(t *testing.T, host *netlab.Host) (n int64) {
 // TestSend sends a folder and a file across each kind of NATs, to somebody without an account.
 func TestSend(t *testing.T) {
 	need(t)
+	t.Parallel()
 	n := newSendLab(t, netlab.Symmetric)
 	for _, test := range []struct {
 		to   netlab.Kind
@@ -225,6 +226,7 @@ func TestSend(t *testing.T) {
 // TestSendGoesOn changes the sender's address, and kills the server, in the middle of a transfer. In its long form it sends 1 GB.
 func TestSendGoesOn(t *testing.T) {
 	need(t)
+	t.Parallel()
 	size, rate := int64(64<<20), int64(160)
 	if matrix() {
 		size, rate = 1<<30, 800
@@ -259,6 +261,7 @@ func TestSendGoesOn(t *testing.T) {
 // TestSendToThree gives one code to three receivers, one of whom goes away in the middle and comes again.
 func TestSendToThree(t *testing.T) {
 	need(t)
+	t.Parallel()
 	n := newSendLab(t, netlab.PortRestricted)
 	n.slow(200)
 	const size = 16 << 20
@@ -304,6 +307,7 @@ func (term *terminal) receiveOnceItMay(t *testing.T, code string, args ...string
 // TestReceiverIsKilled: a receiver that is started again asks for what it lacks alone.
 func TestReceiverIsKilled(t *testing.T) {
 	need(t)
+	t.Parallel()
 	n := newSendLab(t, netlab.PortRestricted)
 	n.slow(160)
 	const size, block = 48 << 20, 1 << 20
@@ -331,6 +335,7 @@ func TestReceiverIsKilled(t *testing.T) {
 // TestSenderEnds: the receiver says so, keeps what it has without showing half a file, and goes on with a new code.
 func TestSenderEnds(t *testing.T) {
 	need(t)
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		end  func(t *testing.T, n *sendLab, v *verb)
@@ -392,6 +397,7 @@ func (n *sendLab) throwOut(t *testing.T, name string) {
 // TestWrongWords: a wrong guess ends the code for everybody, and both sides say so.
 func TestWrongWords(t *testing.T) {
 	need(t)
+	t.Parallel()
 	n := newSendLab(t, netlab.PortRestricted)
 	n.sender.file(t, "letter.pdf", 1000)
 	sending, code := n.sender.send(t, "letter.pdf")
@@ -415,6 +421,7 @@ func TestWrongWords(t *testing.T) {
 // TestReceiveFails: where nothing can be written, both sides say why, and no half of a file has a name.
 func TestReceiveFails(t *testing.T) {
 	need(t)
+	t.Parallel()
 	n := newSendLab(t, netlab.PortRestricted)
 	n.sender.file(t, "big", 6<<20)
 	for _, test := range []struct {
