@@ -135,19 +135,6 @@ type PeerChannelEvents = {
 };
 
 /**
- * @import { SavedLine } from './line.js'
- *
- * @typedef {{ text: string, at: Date }} ChatMessage
- * @typedef {SavedLine} SavedChat for a reload
- */
-/** Greatest length of a chat message, in UTF-16 units. */
-declare const MAX_TEXT: 4000;
-type ChatMessage = {
-    text: string;
-    at: Date;
-};
-
-/**
  * @param {unknown} error
  * @returns {ErrorCode | ''} the code of a TurnpikeError, else ''
  */
@@ -196,6 +183,19 @@ type ErrorDetails = {
     limit?: "sessions" | "rooms" | undefined;
     hint?: string | undefined;
     cause?: unknown;
+};
+
+/**
+ * @import { SavedLine } from './line.js'
+ *
+ * @typedef {{ text: string, at: Date }} ChatMessage
+ * @typedef {SavedLine} SavedChat for a reload
+ */
+/** Greatest length of a chat message, in UTF-16 units. */
+declare const MAX_TEXT: 4000;
+type ChatMessage = {
+    text: string;
+    at: Date;
 };
 
 /**
@@ -342,6 +342,10 @@ type PeerEvents = {
      * chat; `at` by the peer's clock
      */
     message: ChatMessage;
+    /**
+     * the peer has this message of ours, or the server has it for a peer who takes no part in WebRTC
+     */
+    delivered: ChatMessage;
     /**
      * that the peer has sent to us, or to the room
      */
@@ -561,14 +565,19 @@ declare class Room extends Emitter<RoomEvents, Readonly<{
      */
     mute(source: Source, muted?: boolean): void;
     /**
-     * Sends chat text to every peer in the room. It goes directly to the peers, never through the server's signaling.
+     * Sends chat text to every peer in the room. It goes directly to the peers, and by way of the server only to those who take
+     * no part in WebRTC. The event `delivered` tells of each peer who has it. Those who have lost the connection get it if they
+     * come back.
      *
      * @param {string} text
+     * @param {{ to?: Peer | Peer[] }} [options] to: default all
      * @returns {{ text: string, at: Date, missed: Peer[] }} missed: those who cannot take it, since too much waits for them
      * @throws {TypeError} if it is no text
      * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it
      */
-    sendMessage(text: string): {
+    sendMessage(text: string, { to }?: {
+        to?: Peer | Peer[];
+    }): {
         text: string;
         at: Date;
         missed: Peer[];
@@ -643,6 +652,14 @@ type RoomEvents = {
      * chat
      */
     message: {
+        peer: Peer;
+        text: string;
+        at: Date;
+    };
+    /**
+     * the peer has this message of ours
+     */
+    delivered: {
         peer: Peer;
         text: string;
         at: Date;

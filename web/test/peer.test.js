@@ -180,10 +180,12 @@ test('chat arrives once and in order, however channels are lost', () => {
     const said = [];
     /** @type {string[]} */
     const heard = [];
+    /** @type {unknown[]} what the sender knows to be there */
+    const got = [];
     /** @type {{ wire: string[], back: string[] }[]} */
     const channels = [];
     const at = new Date(0);
-    for (let step = 0; step < 60 || said.length > heard.length; step++) {
+    for (let step = 0; step < 60 || said.length > heard.length || said.length > got.length; step++) {
       const channel = channels.at(-1);
       const choice = step < 60 || !channel ? random() : 1;
       if (choice < 0.3) {
@@ -202,14 +204,15 @@ test('chat arrives once and in order, however channels are lost', () => {
         const { wire, back } = (step < 60 && channels[Math.floor(random() * channels.length)]) || channel;
         const data = wire.shift();
         if (data) {
-          const message = to.receive(JSON.parse(data), /** @type {any} */ ({ readyState: 'open', send: (/** @type {string} */ ack) => back.push(ack) }));
+          const message = to.receive(JSON.parse(data), /** @type {any} */ ({ readyState: 'open', bufferedAmount: 0, send: (/** @type {string} */ ack) => back.push(ack) }));
           if (message) heard.push(message.text);
         } else if (back.length > 0) {
-          from.receive(JSON.parse(back.shift() ?? ''), /** @type {any} */ (undefined));
+          got.push(...from.acknowledged(JSON.parse(back.shift() ?? '')).map(({ text }) => text));
         }
       }
     }
     assert.deepEqual(heard, said, `seed ${seed}`);
+    assert.deepEqual(got, said, `seed ${seed}`);
   }
 });
 

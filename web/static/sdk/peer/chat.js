@@ -12,52 +12,36 @@ import { Line } from './line.js';
 /** Greatest length of a chat message, in UTF-16 units. */
 export const MAX_TEXT = 4000;
 
-const MAX_WAITING = 100;
+const MAX_WAITING = { messages: 100, characters: Infinity };
 
 /**
  * The chat with one peer: every message once and in order, over as many data channels as it takes.
  *
  *     {type: 'chat', line, n, text, at}, {type: 'chat-ack', line, n}
  */
-export class PeerChat {
-  #line;
-
+export class PeerChat extends Line {
   /** @param {SavedChat} [saved] by the page before this one */
   constructor(saved) {
-    this.#line = new Line('chat', { messages: MAX_WAITING, characters: MAX_WAITING * MAX_TEXT }, saved);
-  }
-
-  get saved() {
-    return this.#line.saved;
+    super('chat', MAX_WAITING, saved);
   }
 
   /**
    * Sends a message now, or as soon as a channel opens.
    *
    * @param {ChatMessage} message
-   * @throws {TurnpikeError} `slow` if too many messages wait already
+   * @returns {boolean} false if too many messages wait already
    */
   send({ text, at }) {
-    if (this.#line.isFull || !this.#line.send({ text, at: at.toISOString() }, text.length)) {
-      throw new TurnpikeError('slow', 'The peer does not receive.');
-    }
-  }
-
-  /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
-  open(channel) {
-    this.#line.open(channel);
+    return !this.isFull && this.add({ text, at: at.toISOString() }, text.length);
   }
 
   /**
-   * @param {any} message of the types above; its fields may be anything, since they come from the peer
+   * @param {any} message of type chat; its fields may be anything, since they come from the peer
    * @param {RTCDataChannel} channel that it came on
    * @returns {ChatMessage | undefined} undefined if there is nothing to show
    */
   receive(message, channel) {
-    if (message.type === 'chat-ack') return void this.#line.acknowledged(message);
-    const isNew = this.#line.receive(message, channel);
-    if (typeof message.text !== 'string' || !isNew) return undefined;
-    return chatIn(message);
+    return this.isNew(message, channel) && typeof message.text === 'string' ? chatIn(message) : undefined;
   }
 }
 
@@ -74,10 +58,15 @@ export function chatMessage(text) {
 }
 
 /**
- * @param {{ text: string, at?: unknown }} message from a peer
+ * @param {any} message from a peer, or a copy of one to it, whose text is a string
  * @returns {ChatMessage}
  */
 export function chatIn(message) {
-  const at = new Date(String(message.at));
-  return { text: message.text.slice(0, MAX_TEXT), at: Number.isNaN(at.getTime()) ? new Date() : at };
+  const at = new Date(message.at);
+  return { text: message.text.slice(0, MAX_TEXT), at: at.getTime() ? at : new Date() };
+}
+
+/** What waits for the peer is too much already. */
+export function slow() {
+  return new TurnpikeError('slow', 'The peer does not receive.');
 }

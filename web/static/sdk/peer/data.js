@@ -34,19 +34,14 @@ export class PeerData {
   #connecting;
   /** @type {SendQueue<Packed, boolean>} */
   #queue = new SendQueue(
-    () => this.#isOver || (this.#taken === true && !this.#line.isFull),
-    ({ fields, size }) => !this.#isOver && this.#line.send(fields, size),
+    () => this.#taken !== undefined && !(this.#taken && this.#line.isFull),
+    ({ fields, size }) => !!this.#taken && this.#line.add(fields, size),
   );
-
-  /** Nothing reaches the peer any more: it has left, or takes no data. */
-  get #isOver() {
-    return this.#closed || this.#taken === false;
-  }
 
   /** @param {boolean} taken the peer has said whether it takes data */
   announced(taken) {
     clearTimeout(this.#connecting);
-    this.#taken = taken;
+    this.#taken = taken && !this.#closed;
     this.#queue.drain();
   }
 
@@ -59,9 +54,8 @@ export class PeerData {
 
   /** The peer has left: what waits does not reach it. */
   close() {
-    clearTimeout(this.#connecting);
     this.#closed = true;
-    this.#queue.drain();
+    this.announced(false);
   }
 
   /**
@@ -93,12 +87,10 @@ export class PeerData {
    * @returns {Data | undefined} undefined if there is nothing new
    */
   receive(message, channel) {
-    if (message.type === 'data-ack') {
-      this.#line.acknowledged(message);
-      this.#queue.drain();
-      return undefined;
-    }
-    return this.#line.receive(message, channel) ? unpack(message) : undefined;
+    if (message.type === 'data') return this.#line.isNew(message, channel) ? unpack(message) : undefined;
+    this.#line.acknowledged(message);
+    this.#queue.drain();
+    return undefined;
   }
 }
 

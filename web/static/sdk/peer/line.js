@@ -3,7 +3,13 @@ import { MAX_BUFFERED_BYTES } from './queue.js';
 
 /**
  * @typedef {{ n: number } & Record<string, unknown>} Numbered
- * @typedef {{ line: string, sent: number, waiting: Numbered[], from: string, received: number }} SavedLine for a reload
+ *
+ * @typedef {object} SavedLine for a reload
+ * @property {string} line the id of our own line
+ * @property {number} sent the number of our last message
+ * @property {Numbered[]} waiting not yet acknowledged
+ * @property {string} from the id of the peer's line
+ * @property {number} received the number of the peer's last message
  */
 
 const MAX_ID = 64;
@@ -21,44 +27,28 @@ export class Line {
   #limit;
   /** @type {RTCDataChannel | undefined} */
   #channel;
-  /** The id of our own line. */
-  #line;
-  /** The number of our last message. */
-  #sent;
-  /** @type {Numbered[]} not yet acknowledged */
-  #waiting;
   /** Characters that wait. */
   #size = 0;
-  /** @type {WeakMap<Numbered, number>} of those that wait */
-  #sizes = new WeakMap();
-  /** The id of the peer's line. */
-  #from;
-  /** The number of the peer's last message. */
-  #received;
+  /** Characters of each message that waits. */
+  #sizes;
+  /** @type {SavedLine} what a reload keeps */
+  saved;
 
   /**
    * @param {string} type of the messages
    * @param {{ messages: number, characters: number }} limit of what waits for the peer
    * @param {SavedLine} [saved] by the page before this one
    */
-  constructor(type, limit, saved) {
+  constructor(type, limit, saved = { line: crypto.getRandomValues(new Uint32Array(3)).join(), sent: 0, waiting: [], from: '', received: 0 }) {
     this.#type = type;
     this.#limit = limit;
-    this.#line = saved?.line ?? randomId();
-    this.#sent = saved?.sent ?? 0;
-    this.#waiting = saved?.waiting ?? [];
-    this.#from = saved?.from ?? '';
-    this.#received = saved?.received ?? 0;
-  }
-
-  /** @returns {SavedLine} */
-  get saved() {
-    return { line: this.#line, sent: this.#sent, waiting: this.#waiting, from: this.#from, received: this.#received };
+    this.saved = saved;
+    this.#sizes = saved.waiting.map(() => 0);
   }
 
   /** Whether too much waits for the peer already. */
   get isFull() {
-    return this.#waiting.length >= this.#limit.messages || this.#size >= this.#limit.characters
+    return this.saved.waiting.length >= this.#limit.messages || this.#size >= this.#limit.characters
       || (this.#channel?.bufferedAmount ?? 0) > MAX_BUFFERED_BYTES;
   }
 
@@ -69,11 +59,11 @@ export class Line {
    * @param {number} size in characters
    * @returns {boolean} false if the channel refuses it
    */
-  send(fields, size) {
-    const message = { n: ++this.#sent, ...fields };
+  add(fields, size) {
+    const message = { n: ++this.saved.sent, ...fields };
     if (!this.#transmit(message)) return false;
-    this.#waiting.push(message);
-    this.#sizes.set(message, size);
+    this.saved.waiting.push(message);
+    this.#sizes.push(size);
     this.#size += size;
     return true;
   }
@@ -81,16 +71,17 @@ export class Line {
   /** Sends the messages that wait, on a channel that has opened. @param {RTCDataChannel} channel */
   open(channel) {
     this.#channel = channel;
-    this.#waiting.every((message) => this.#transmit(message));
+    this.saved.waiting.every((message) => this.#transmit(message));
   }
 
-  /** @param {any} message of type TYPE-ack, whose fields may be anything */
+  /**
+   * @param {any} message of type TYPE-ack, whose fields may be anything
+   * @returns {Numbered[]} the messages that the peer has now, and of which we did not know it
+   */
   acknowledged({ line, n }) {
-    if (line !== this.#line || !Number.isSafeInteger(n)) return;
-    this.#waiting = this.#waiting.filter((waiting) => {
-      if (waiting.n <= n) this.#size -= this.#sizes.get(waiting) ?? 0;
-      return waiting.n > n;
-    });
+    const arrived = this.saved.waiting.filter((message) => line === this.saved.line && message.n <= n);
+    for (const size of this.#sizes.splice(0, arrived.length)) this.#size -= size;
+    return this.saved.waiting.splice(0, arrived.length);
   }
 
   /**
@@ -101,22 +92,20 @@ export class Line {
    * @param {RTCDataChannel} channel that it came on
    * @returns {boolean} whether it is new
    */
-  receive({ line, n }, channel) {
+  isNew({ line, n }, channel) {
     if (typeof line !== 'string' || line.length > MAX_ID || !Number.isSafeInteger(n)) return true;
-    if (line !== this.#from) {
-      this.#from = line;
-      this.#received = 0;
-    }
-    const isKnown = n <= this.#received;
-    this.#received = Math.max(n, this.#received);
+    const { saved } = this;
+    const former = line === saved.from ? saved.received : 0;
+    saved.from = line;
+    saved.received = Math.max(n, former);
     // A peer who sends and does not read gets no more of them.
-    if (channel.bufferedAmount < 4 * MAX_BUFFERED_BYTES) transmit(channel, { type: `${this.#type}-ack`, line, n: this.#received });
-    return !isKnown;
+    if (channel.bufferedAmount < 4 * MAX_BUFFERED_BYTES) transmit(channel, { type: `${this.#type}-ack`, line, n: saved.received });
+    return n > former;
   }
 
   /** @param {Numbered} message */
   #transmit(message) {
-    return transmit(this.#channel, { type: this.#type, line: this.#line, ...message });
+    return transmit(this.#channel, { type: this.#type, line: this.saved.line, ...message });
   }
 }
 
@@ -135,8 +124,4 @@ export function transmit(channel, message) {
   } catch {
     return false;
   }
-}
-
-function randomId() {
-  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

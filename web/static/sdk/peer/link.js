@@ -2,6 +2,7 @@
 import { emit, report } from '../emitter.js';
 import { controlOf } from './channel.js';
 import { Channels } from './channels.js';
+import { chatIn } from './chat.js';
 import { PeerData } from './data.js';
 import { transmit } from './line.js';
 import { Negotiation } from './negotiation.js';
@@ -75,7 +76,7 @@ export class Link {
   /** @type {SourcesOn} */
   sources = ALL_OFF;
   /** Of the app. */
-  channels = new Channels((label) => this.#say({ type: 'channel-closed', label }));
+  channels = new Channels((label) => transmit(this.#channel, { type: 'channel-closed', label }));
 
   /**
    * @param {Peer} peer
@@ -364,11 +365,6 @@ export class Link {
     if (opened) emit(this.#peer, 'channel', { channel: opened });
   }
 
-  /** @param {Record<string, unknown>} message */
-  #say(message) {
-    transmit(this.#channel, message);
-  }
-
   /**
    * @param {Negotiation} negotiation
    * @param {unknown} data may be anything, since it comes from the peer
@@ -378,11 +374,11 @@ export class Link {
     const message = parse(data);
     switch (message?.type) {
       case 'media': return this.#mediaAnnounced(negotiation, message);
-      case 'chat':
-      case 'chat-ack': {
+      case 'chat': {
         const chat = this.chat.receive(message, channel);
         return chat && emit(this.#peer, 'message', chat);
       }
+      case 'chat-ack': return this.chat.acknowledged(message).forEach((chat) => emit(this.#peer, 'delivered', chatIn(chat)));
       case 'data':
       case 'data-ack': {
         const received = this.#data.receive(message, channel);

@@ -1,7 +1,7 @@
 // @ts-check
 import { Emitter, describe, pick } from '../emitter.js';
 import { controlOf } from './channel.js';
-import { chatMessage } from './chat.js';
+import { chatMessage, slow } from './chat.js';
 import { pack } from './data.js';
 import { Link } from './link.js';
 
@@ -25,6 +25,7 @@ import { Link } from './link.js';
  * @property {MediaStreamTrack} track is new in `stream` or `screen`
  * @property {Path | undefined} path packets take another one, or the time that they take has changed
  * @property {ChatMessage} message chat; `at` by the peer's clock
+ * @property {ChatMessage} delivered the peer has this message of ours, or the server has it for a peer who takes no part in WebRTC
  * @property {{ data: unknown, topic: string }} data that the peer has sent to us, or to the room
  * @property {{ channel: PeerChannel }} channel that the peer has opened
  * @property {unknown} error a step of the negotiation failed, or a message to the room does not reach this peer (`slow`)
@@ -131,7 +132,7 @@ export class Peer extends Emitter {
    */
   sendMessage(text) {
     const message = chatMessage(text);
-    this.#link.chat.send(message);
+    if (!this.#link.chat.send(message)) throw slow();
     return message;
   }
 

@@ -23,7 +23,7 @@ const MAX_CHATS = 32;
 export class Handover {
   #options;
   #reloads;
-  /** @type {Record<string, SavedChat>} of the page before this one, by room and session */
+  /** @type {Record<string, SavedChat>} of the page before this one, by room and session, or user */
   #chats;
 
   /** @param {ClientOptions} options */
@@ -39,10 +39,10 @@ export class Handover {
    * Hands over a chat that the page before this one has saved.
    *
    * @param {string} room
-   * @param {string} session
+   * @param {string} peer a session, or a user who was lost
    */
-  claimChat(room, session) {
-    const key = `${room} ${session}`;
+  claimChat(room, peer) {
+    const key = `${room} ${peer}`;
     const chat = this.#chats[key];
     delete this.#chats[key];
     return chat;
@@ -89,7 +89,7 @@ export class Handover {
     if (!this.#reloads.keeps) return persisted ? undefined : signaling.farewell();
     const link = signaling.saved;
     if (!link) return;
-    const chats = [...rooms.values()].flatMap((room) => insideOf(room).roster.chats.map(([session, chat]) => [`${room.id} ${session}`, chat]));
+    const chats = [...rooms.values()].flatMap((room) => [...insideOf(room).roster.chats].map(([key, chat]) => [`${room.id} ${key}`, chat.saved]));
     const latest = [...Object.entries(this.#chats), ...chats].slice(-MAX_CHATS);
     this.#reloads.save({ link, chats: Object.fromEntries(latest), ...calls.saved });
   }

@@ -1,11 +1,10 @@
 // @ts-check
 import { abortable } from '../abortable.js';
 import { Emitter, changed, describe, emit, hold, pick, report } from '../emitter.js';
-import { TurnpikeError } from '../error.js';
-import { chatMessage } from '../peer/chat.js';
+import { chatMessage, slow } from '../peer/chat.js';
 import { insideOf as linkOf } from '../peer/peer.js';
 import { Roster } from './roster.js';
-import { byConnection, sendTo } from './sending.js';
+import { byConnection, receiversOf, sendTo } from './sending.js';
 import { sayChat } from './saying.js';
 import { Sharing } from './sharing.js';
 
@@ -47,6 +46,7 @@ import { Sharing } from './sharing.js';
  * @property {{ peer: Peer }} peer-changed the peer's state, path, name or sources are others, or whether it is away
  * @property {{ source: Source, reason: SharingReason }} sources what we share has changed, perhaps by itself
  * @property {{ peer: Peer, text: string, at: Date }} message chat
+ * @property {{ peer: Peer, text: string, at: Date }} delivered the peer has this message of ours
  * @property {{ peer: Peer, data: unknown, topic: string }} data that a peer has sent to us, or to the room
  * @property {{ reason: string }} left we are out for good; reason: `leave`, `hangup`, `kicked`, `returned` (its people are back after a restart, and we came before them), or the code of the error that prevented our return
  * @property {{ peer: Peer | undefined }} speaker another peer speaks now
@@ -285,19 +285,24 @@ export class Room extends Emitter {
   }
 
   /**
-   * Sends chat text to every peer in the room. It goes directly to the peers, never through the server's signaling.
+   * Sends chat text to every peer in the room. It goes directly to the peers, and by way of the server only to those who take
+   * no part in WebRTC. The event `delivered` tells of each peer who has it. Those who have lost the connection get it if they
+   * come back.
    *
    * @param {string} text
+   * @param {{ to?: Peer | Peer[] }} [options] to: default all
    * @returns {{ text: string, at: Date, missed: Peer[] }} missed: those who cannot take it, since too much waits for them
    * @throws {TypeError} if it is no text
    * @throws {TurnpikeError} `too-long`, or `slow` if no peer can take it
    */
-  sendMessage(text) {
+  sendMessage(text, { to } = {}) {
     const message = chatMessage(text);
-    const [peers, others] = byConnection([...this.peers.values()]);
+    const [peers, others] = byConnection(receiversOf(this, to));
     if (others.length > 0) sayChat(this.#client, this, others, message);
-    const missed = peers.filter((peer) => !sent(peer, message));
-    if (missed.length > 0 && missed.length === peers.length) throw new TurnpikeError('slow', 'No peer can receive the message.');
+    if (!to) this.#roster.keep(message);
+    const missed = peers.filter((peer) => !linkOf(peer).chat.send(message));
+    missed.forEach((peer) => emit(peer, 'error', slow()));
+    if (missed.length > 0 && missed.length === peers.length) throw slow();
     return { ...message, missed };
   }
 
@@ -441,20 +446,5 @@ export class Room extends Emitter {
     this.#roster.clear(reason);
     this.#client.roomEnded(this.id, reason);
     emit(this, 'left', { reason });
-  }
-}
-
-/**
- * @param {Peer} peer
- * @param {{ text: string, at: Date }} message
- * @returns {boolean} whether the peer takes it
- */
-function sent(peer, message) {
-  try {
-    linkOf(peer).chat.send(message);
-    return true;
-  } catch (error) {
-    emit(peer, 'error', error);
-    return false;
   }
 }

@@ -7,7 +7,7 @@ import { serverUrl } from '../server/address.js';
 import { Speaker } from './speaker.js';
 
 /**
- * @import { SavedChat } from '../peer/chat.js'
+ * @import { ChatMessage } from '../peer/chat.js'
  * @import { Tracks } from '../peer/sources.js'
  * @import { PeerInfo } from '../server/messages.js'
  * @import { Room, RoomClient } from './room.js'
@@ -132,7 +132,7 @@ export class Roster {
    * @param {any} detail
    */
   #heard(peer, name, detail) {
-    if (name === 'message' || name === 'data') return emit(this.#room, name, { peer, ...detail });
+    if (['message', 'delivered', 'data'].includes(name)) return emit(this.#room, name, { peer, ...detail });
     if (!['state', 'sources', 'path'].includes(name)) return;
     if (name === 'state') {
       if (this.#orphans.has(peer) && !insideOf(peer).isConnected) return this.#drop(peer, 'gone');
@@ -208,14 +208,22 @@ export class Roster {
     for (const peer of [...this.peers.values()]) this.#drop(peer, reason);
   }
 
-  /** @returns {[session: string, chat: SavedChat][]} */
+  /** By session, and by user with those who were lost. */
   get chats() {
-    return [...this.peers.values()].map((peer) => [peer.session, insideOf(peer).chat.saved]);
+    const chats = new Map(this.#chats);
+    for (const peer of this.peers.values()) chats.set(peer.session, insideOf(peer).chat);
+    return chats;
+  }
+
+  /** Has those who were lost get a message if they come back. @param {ChatMessage} message */
+  keep(message) {
+    for (const chat of this.#chats.values()) chat.send(message);
   }
 
   /** @param {PeerInfo} info */
   #chatWith({ session, user }) {
-    const chat = this.#chats.get(user) ?? new PeerChat(this.#client.claimChat(this.#room.id, session));
+    const { id } = this.#room;
+    const chat = this.#chats.get(user) ?? new PeerChat(this.#client.claimChat(id, session) ?? this.#client.claimChat(id, user));
     this.#chats.delete(user);
     return chat;
   }

@@ -1,7 +1,7 @@
 // @ts-check
 import { emit } from '../emitter.js';
 import { TurnpikeError } from '../error.js';
-import { chatIn } from '../peer/chat.js';
+import { chatIn, slow } from '../peer/chat.js';
 
 /**
  * @import { ChatMessage } from '../peer/chat.js'
@@ -48,9 +48,10 @@ export async function say(client, room, data, { to, topic, signal }) {
  * @param {ChatMessage} message
  */
 export function sayChat(client, room, to, { text, at }) {
-  say(client, room, { text, at: at.toISOString() }, { to, topic: CHAT_TOPIC }).catch((error) => {
-    for (const peer of to) emit(peer, 'error', error);
-  });
+  say(client, room, { text, at: at.toISOString() }, { to, topic: CHAT_TOPIC }).then(
+    ({ missed }) => to.map((peer) => (missed.includes(peer) ? emit(peer, 'error', slow()) : emit(peer, 'delivered', { text, at }))),
+    (error) => to.map((peer) => emit(peer, 'error', error)),
+  );
 }
 
 /**

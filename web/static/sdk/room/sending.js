@@ -21,10 +21,7 @@ import { say } from './saying.js';
  * @returns {Promise<{ missed: Peer[] }>} missed: those who do not get it
  */
 export async function sendTo(client, room, data, { to, topic, reliable = true, via = 'peer', signal }) {
-  const receivers = to === undefined ? [...room.peers.values()] : [to].flat();
-  for (const peer of receivers) {
-    if (!(peer instanceof Peer)) throw new TypeError(`to is a peer, or a list of peers, not ${String(peer)}.`);
-  }
+  const receivers = receiversOf(room, to);
   if (via === 'server') return say(client, room, data, { to: to && receivers, topic, signal });
   const [direct, others] = byConnection(receivers);
   const packed = pack(data, topic);
@@ -33,6 +30,18 @@ export async function sendTo(client, room, data, { to, topic, reliable = true, v
     Promise.all(direct.map((peer) => insideOf(peer).send(packed, { reliable, signal }))),
   ]);
   return { missed: [...said.missed, ...direct.filter((_, place) => !sent[place])] };
+}
+
+/**
+ * @param {Room} room
+ * @param {Peer | Peer[]} [to] default: all
+ */
+export function receiversOf(room, to = [...room.peers.values()]) {
+  const receivers = [to].flat();
+  for (const peer of receivers) {
+    if (!(peer instanceof Peer)) throw new TypeError(`to is a peer, or a list of peers, not ${String(peer)}.`);
+  }
+  return receivers;
 }
 
 /**
