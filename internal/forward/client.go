@@ -20,6 +20,7 @@ type Client struct {
 
 	remotes remotes
 	windows budget
+	backlog backlog
 }
 
 // MaxOpen is a good bound for Places.
@@ -61,6 +62,6 @@ func (c *Client) to(ctx context.Context, prefix string, d Destination) (Stream, 
 
 // ServeUDP carries every datagram of a socket to s.To, and what comes back to where the first came from, until ctx ends.
 func (c *Client) ServeUDP(ctx context.Context, socket *net.UDPConn, s Spec) {
-	serveFlows(ctx, socket, c.Wait, func(ctx context.Context) (Stream, error) { return c.Ask.to(ctx, UDPPrefix, s.To) },
+	serveFlows(ctx, socket, c.Wait, &c.backlog, func(ctx context.Context) (Stream, error) { return c.Ask.to(ctx, UDPPrefix, s.To) },
 		func(err error) { c.failed(ctx, s, err) })
 }

@@ -29,6 +29,7 @@ const (
 type flows struct {
 	ctx     context.Context
 	wait    time.Duration // for a stream
+	backlog *backlog      // of all sockets together
 	running sync.WaitGroup
 	began   time.Time
 
@@ -52,10 +53,15 @@ type flow struct {
 
 	mu      sync.Mutex
 	waiting []byte // datagrams with their lengths; guarded by mu
+	over    bool   // nothing more is queued; guarded by mu
+
+	// Guarded by the backlog's mutex.
+	held          int   // bytes that wait, or are being written
+	before, after *flow // in the backlog, if there are any
 }
 
-func newFlows(ctx context.Context, wait time.Duration) *flows {
-	return &flows{ctx: ctx, wait: wait, began: time.Now(), flows: map[flowKey]*flow{}}
+func newFlows(ctx context.Context, wait time.Duration, b *backlog) *flows {
+	return &flows{ctx: ctx, wait: wait, backlog: b, began: time.Now(), flows: map[flowKey]*flow{}}
 }
 
 func (f *flows) now() int64 { return int64(time.Since(f.began)) }
@@ -101,21 +107,37 @@ func (f *flows) makeRoom() bool {
 // put queues a datagram.
 func (one *flow) put(datagram []byte) {
 	one.last.Store(one.of.now())
+	size := lengthSize + len(datagram)
+	var victims []*flow
 	one.mu.Lock()
-	if fits := len(one.waiting)+lengthSize+len(datagram) <= maxQueued; fits && len(datagram) <= maxDatagram {
+	if fits := len(one.waiting)+size <= maxQueued; fits && len(datagram) <= maxDatagram && !one.over {
 		one.waiting = append(binary.BigEndian.AppendUint16(one.waiting, uint16(len(datagram))), datagram...)
+		victims = one.of.backlog.add(one, size)
 	}
 	one.mu.Unlock()
+	for _, victim := range victims {
+		victim.giveUp()
+		victim.ends()
+	}
 	select {
 	case one.wake <- struct{}{}:
 	default:
 	}
 }
 
+// giveUp lets go of what waits.
+func (one *flow) giveUp() {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	one.over, one.waiting = true, nil
+	one.of.backlog.forget(one)
+}
+
 // run carries a flow until it was silent for long, or its stream ends.
 func (one *flow) run(ctx context.Context, open func(context.Context) (Stream, error), reply func([]byte)) {
 	defer one.ends()
 	defer one.forget()
+	defer one.giveUp()
 	opening, cancel := waiting(ctx, one.of.wait)
 	stream, err := open(opening)
 	cancel()
@@ -145,9 +167,13 @@ func (one *flow) run(ctx context.Context, open func(context.Context) (Stream, er
 			one.mu.Lock()
 			sending, one.waiting = one.waiting, sending[:0]
 			one.mu.Unlock()
+			if len(sending) == 0 {
+				continue // the wake came with what was written last
+			}
 			if _, err := stream.Write(sending); err != nil {
 				return
 			}
+			one.of.backlog.taken(one, len(sending))
 			if cap(sending) > maxFrame {
 				sending = nil // a burst is over
 			}
@@ -192,8 +218,8 @@ func eachDatagram(stream io.Reader, take func([]byte)) error {
 }
 
 // serveFlows carries every datagram of a socket by a stream for each that it comes from. It closes the socket when ctx ends.
-func serveFlows(ctx context.Context, socket *net.UDPConn, wait time.Duration, open func(context.Context) (Stream, error), failed func(error)) {
-	all := newFlows(ctx, wait)
+func serveFlows(ctx context.Context, socket *net.UDPConn, wait time.Duration, b *backlog, open func(context.Context) (Stream, error), failed func(error)) {
+	all := newFlows(ctx, wait, b)
 	defer all.running.Wait()
 	defer closeWith(ctx, socket)()
 	opens := func(ctx context.Context) (Stream, error) {

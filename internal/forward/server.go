@@ -25,6 +25,7 @@ type Server struct {
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	windows budget
+	backlog backlog
 
 	mu        sync.Mutex
 	open      map[string]int // streams of each peer; guarded by mu, as is all below
@@ -182,7 +183,7 @@ func (s *Server) listen(ctx context.Context, from From, stream Stream) {
 			return
 		}
 		address = socket.LocalAddr().String()
-		serve = func() { serveFlows(ctx, socket, s.Wait, s.counted(from.Name, open), func(error) {}) }
+		serve = func() { serveFlows(ctx, socket, s.Wait, &s.backlog, s.counted(from.Name, open), func(error) {}) }
 	} else {
 		listener, err := spec.ListenTCP(ctx)
 		if err != nil {

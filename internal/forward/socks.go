@@ -176,7 +176,7 @@ func (c *Client) associate(ctx context.Context, local net.Conn, s Spec) error {
 	if err := reply(local, statute.RepSuccess, addrOf(socket.LocalAddr())); err != nil {
 		return nil
 	}
-	all := newFlows(ctx, c.Wait)
+	all := newFlows(ctx, c.Wait, &c.backlog)
 	defer all.running.Wait()
 	all.running.Go(func() { // the end of the connection is the end of all
 		defer cancel()

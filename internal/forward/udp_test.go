@@ -134,7 +134,7 @@ func (m memoryStream) Name() string      { return "udp/localhost:53" }
 func TestFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		all := newFlows(ctx, time.Second)
+		all := newFlows(ctx, time.Second, new(backlog))
 		open := func(context.Context) (Stream, error) {
 			near, far := net.Pipe()
 			go func() { _, _ = io.Copy(io.Discard, far) }()
@@ -184,7 +184,7 @@ func TestFlows(t *testing.T) {
 func TestFlowsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		all := newFlows(ctx, time.Second)
+		all := newFlows(ctx, time.Second, new(backlog))
 		near, far := net.Pipe() // nobody reads
 		send := func() {
 			all.send(flowKey{}, make([]byte, 60000), func() (func(context.Context) (Stream, error), func([]byte)) {
@@ -220,10 +220,103 @@ func TestFlowsSlow(t *testing.T) {
 	})
 }
 
+// TestBacklog: what all flows of all sockets queue together has a bound. The flow that waits the longest gives way, and nothing is counted any
+// more at the end.
+func TestBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var shared backlog
+		sockets := []*flows{newFlows(ctx, time.Hour, &shared), newFlows(ctx, time.Hour, &shared)}
+		never := func(ctx context.Context) (Stream, error) { // the peer is away
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		stuck := func(context.Context) (Stream, error) { // it takes streams, and reads nothing
+			near, _ := net.Pipe()
+			return memoryStream{near}, nil
+		}
+		send := func(socket *flows, from uint16, open func(context.Context) (Stream, error)) {
+			socket.send(flowKey{from: netip.AddrPortFrom(netip.IPv4Unspecified(), from)}, make([]byte, 60000),
+				func() (func(context.Context) (Stream, error), func([]byte)) { return open, func([]byte) {} })
+		}
+		there := func(socket *flows, from uint16) bool {
+			synctest.Wait()
+			socket.mu.Lock()
+			defer socket.mu.Unlock()
+			return socket.flows[flowKey{from: netip.AddrPortFrom(netip.IPv4Unspecified(), from)}] != nil
+		}
+		queued := func() (bytes int) {
+			synctest.Wait()
+			for _, socket := range sockets {
+				socket.mu.Lock()
+				for _, one := range socket.flows {
+					one.mu.Lock()
+					bytes += len(one.waiting)
+					one.mu.Unlock()
+				}
+				socket.mu.Unlock()
+			}
+			return bytes
+		}
+		send(sockets[0], 1, stuck)
+		for port := range uint16(maxFlows - 1) {
+			for i := range 4 {
+				send(sockets[i%2], 2+port, never)
+			}
+			if n := queued(); n > maxBacklog {
+				t.Fatalf("%d bytes wait", n)
+			}
+		}
+		if n := queued(); n < maxBacklog/2 {
+			t.Errorf("only %d bytes wait: flows give way that need not", n)
+		}
+		if there(sockets[0], 1) || there(sockets[1], 2) {
+			t.Error("the flows that wait the longest have not given way")
+		}
+		if !there(sockets[0], maxFlows) || !there(sockets[1], maxFlows) {
+			t.Error("the newest flows have given way")
+		}
+		cancel()
+		for _, socket := range sockets {
+			socket.running.Wait()
+		}
+		if shared.bytes != 0 || shared.first != nil || shared.last != nil {
+			t.Errorf("at the end %d bytes are counted", shared.bytes)
+		}
+	})
+}
+
+// TestBacklogTaken: a flow whose stream takes what comes gives way to none, however much that is.
+func TestBacklogTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var shared backlog
+		all := newFlows(ctx, time.Hour, &shared)
+		opened := 0
+		for range 3 * maxBacklog / 60000 {
+			all.send(flowKey{}, make([]byte, 60000), func() (func(context.Context) (Stream, error), func([]byte)) {
+				opened++
+				near, far := net.Pipe()
+				go func() { _, _ = io.Copy(io.Discard, far) }()
+				return func(context.Context) (Stream, error) { return memoryStream{near}, nil }, func([]byte) {}
+			})
+			synctest.Wait()
+			if shared.bytes != 0 {
+				t.Fatalf("%d bytes are counted that were taken", shared.bytes)
+			}
+		}
+		if opened != 1 {
+			t.Errorf("the flow began %d times", opened)
+		}
+		cancel()
+		all.running.Wait()
+	})
+}
+
 // TestFlowAllocations: a datagram of a flow that is there costs no heap object.
 func TestFlowAllocations(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	all := newFlows(ctx, time.Second)
+	all := newFlows(ctx, time.Second, new(backlog))
 	near, far := net.Pipe()
 	defer far.Close()
 	go func() { _, _ = io.Copy(io.Discard, far) }()
