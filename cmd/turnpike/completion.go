@@ -39,7 +39,17 @@ type commandHelp struct {
 type flagHelp struct {
 	name  string // with its dashes
 	value bool   // it takes one
+	what  string // the value, as the help calls it; empty if that does not say
 	help  string
+}
+
+// isFile and isFolder report whether the value is the name of one.
+func (f flagHelp) isFile() bool {
+	return f.value && (f.what == "FILE" || strings.HasSuffix(f.name, "-file"))
+}
+
+func (f flagHelp) isFolder() bool {
+	return f.value && (f.what == "DIR" || strings.HasSuffix(f.name, "-dir"))
 }
 
 // helpFlag is a line of help that begins a flag: "  --room NAME    the room".
@@ -58,7 +68,7 @@ func allHelp() []commandHelp {
 				h.flags = append(h.flags, flagsIn(b.String())...)
 			}
 		} else if strings.Contains(text, "--config FILE") && !slices.ContainsFunc(h.flags, func(f flagHelp) bool { return f.name == "--config" }) {
-			h.flags = append(h.flags, flagHelp{"--config", true, "the configuration file"}, flagHelp{"--state", true, "the state directory"})
+			h.flags = append(h.flags, flagHelp{"--config", true, "FILE", "the configuration file"}, flagHelp{"--state", true, "DIR", "the state directory"})
 		}
 		out = append(out, h)
 	}
@@ -82,7 +92,7 @@ func flagsIn(text string) (out []flagHelp) {
 		if m == nil {
 			continue
 		}
-		f := flagHelp{name: m[1], value: m[2] != "", help: m[3]}
+		f := flagHelp{name: m[1], value: m[2] != "", what: strings.TrimSpace(m[2]), help: m[3]}
 		if f.help == "" && i+1 < len(lines) { // a key of the configuration: its help is the next line, and it takes a value
 			f.help, f.value = strings.TrimSpace(lines[i+1]), true
 		}
@@ -95,21 +105,34 @@ func flagsIn(text string) (out []flagHelp) {
 
 func writeBash(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# bash completion of turnpike\n_turnpike() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} flags=\n")
+	b.WriteString("# bash completion of turnpike\n_turnpike() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} flags= files= folders= values=\n")
 	var names []string
 	for _, c := range allHelp() {
 		names = append(names, c.name)
 	}
 	fmt.Fprintf(&b, "\tif [ \"$COMP_CWORD\" = 1 ]; then\n\t\tCOMPREPLY=($(compgen -W '%s' -- \"$cur\"))\n\t\treturn\n\tfi\n", strings.Join(names, " "))
-	b.WriteString("\tcase $prev in\n\t--config | --*-file | --from)\n\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n\t\treturn\n\t\t;;\n\t--state | --state-dir)\n\t\tCOMPREPLY=($(compgen -d -- \"$cur\"))\n\t\treturn\n\t\t;;\n\tesac\n\tcase ${COMP_WORDS[1]} in\n")
+	b.WriteString("\tcase ${COMP_WORDS[1]} in\n")
 	for _, c := range allHelp() {
-		var flags []string
+		var flags, files, folders, values []string
 		for _, f := range c.flags {
 			flags = append(flags, f.name)
+			switch {
+			case f.isFile():
+				files = append(files, f.name)
+			case f.isFolder():
+				folders = append(folders, f.name)
+			case f.value:
+				values = append(values, f.name)
+			}
 		}
-		fmt.Fprintf(&b, "\t%s) flags='%s' ;;\n", c.name, strings.Join(flags, " "))
+		fmt.Fprintf(&b, "\t%s) flags='%s' files='%s' folders='%s' values='%s' ;;\n", c.name,
+			strings.Join(flags, " "), strings.Join(files, " "), strings.Join(folders, " "), strings.Join(values, " "))
 	}
-	b.WriteString("\tesac\n\tCOMPREPLY=($(compgen -W \"$flags\" -- \"$cur\"))\n}\ncomplete -o default -F _turnpike turnpike\n")
+	b.WriteString("\tesac\n")
+	for _, values := range [][2]string{{"files", `COMPREPLY=($(compgen -f -- "$cur"))`}, {"folders", `COMPREPLY=($(compgen -d -- "$cur"))`}, {"values", "compopt +o default 2>/dev/null"}} {
+		fmt.Fprintf(&b, "\tcase \" $%s \" in *\" $prev \"*)\n\t\t%s\n\t\treturn\n\t\t;;\n\tesac\n", values[0], values[1])
+	}
+	b.WriteString("\tCOMPREPLY=($(compgen -W \"$flags\" -- \"$cur\"))\n}\ncomplete -o default -F _turnpike turnpike\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -125,8 +148,13 @@ func writeZsh(w io.Writer) error {
 		fmt.Fprintf(&b, "%s)\n\tflags=(", c.name)
 		for _, f := range c.flags {
 			value := ""
-			if f.value {
-				value = ":value:_files"
+			switch {
+			case f.isFile():
+				value = ":file:_files"
+			case f.isFolder():
+				value = ":folder:_files -/"
+			case f.value:
+				value = ":value:"
 			}
 			fmt.Fprintf(&b, "\n\t\t'%s[%s]%s'", f.name, zshHelp(f.help), value)
 		}
@@ -150,8 +178,13 @@ func writeFish(w io.Writer) error {
 		fmt.Fprintf(&b, "complete -c turnpike -n __fish_use_subcommand -f -a %s -d %s\n", c.name, quote(c.summary))
 		for _, f := range c.flags {
 			value := ""
-			if f.value {
+			switch {
+			case f.isFile():
 				value = " -r"
+			case f.isFolder():
+				value = " -x -a '(__fish_complete_directories)'"
+			case f.value:
+				value = " -x"
 			}
 			flag := "-l " + strings.TrimPrefix(f.name, "--")
 			if len(f.name) == len("-c") {

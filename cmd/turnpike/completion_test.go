@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,19 +62,27 @@ func TestBashCompletion(t *testing.T) {
 		}
 		t.Skip("needs bash")
 	}
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "turnserver.conf"), nil, 0o600), os.Mkdir(filepath.Join(dir, "turns"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	var script bytes.Buffer
 	if err := writeBash(&script); err != nil {
 		t.Fatal(err)
 	}
-	for words, want := range map[string]string{"turnpike inv": "invite", "turnpike invite --roo": "--room", "turnpike serve --turn-relay-p": "--turn-relay-ports"} {
+	for words, want := range map[string]string{"turnpike inv": "invite", "turnpike invite --roo": "--room", "turnpike serve --turn-relay-p": "--turn-relay-ports",
+		"turnpike listen --from turn": "", "turnpike setup --from turn": "turns turnserver.conf", "turnpike receive --output turn": "turns", "turnpike serve --tls-cert-file turn": "turns turnserver.conf",
+	} {
 		list := strings.Fields(words)
 		cmd := exec.Command("bash", "-c", script.String()+`
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _turnpike
 echo "${COMPREPLY[*]}"`, "bash")
-		cmd.Args = append(cmd.Args, list...)
+		cmd.Args, cmd.Dir = append(cmd.Args, list...), dir
 		out, err := cmd.CombinedOutput()
-		if err != nil || strings.TrimSpace(string(out)) != want {
+		got := strings.Fields(string(out))
+		slices.Sort(got)
+		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%s: %v %s, want %s", words, err, out, want)
 		}
 	}
