@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"runtime"
@@ -169,7 +170,7 @@ func (r *receiver) seal(f *file) error {
 	if err == nil && e.hasMode {
 		err = r.dir.Chmod(f.name, info.Mode().Perm()&(e.Mode|0o400))
 	}
-	if err == nil && !e.ModTime.IsZero() {
+	if err == nil && canSet(e.ModTime) {
 		err = r.dir.Chtimes(f.name, time.Time{}, e.ModTime)
 	}
 	if err == nil {
@@ -222,6 +223,11 @@ func (r *receiver) place(f *file) error {
 	return nil
 }
 
+// canSet reports whether a file can get a time. Systems are told of nanoseconds since 1970, of which 64 bits have no others.
+func canSet(t time.Time) bool {
+	return t.After(time.Unix(0, math.MinInt64)) && t.Before(time.Unix(0, math.MaxInt64))
+}
+
 // finishFolders gives folders their modes and times, the deepest first, and writes new names through to the disk.
 func (r *receiver) finishFolders() error {
 	for _, dir := range slices.Sorted(maps.Keys(r.dirty)) {
@@ -262,7 +268,7 @@ func (r *receiver) finishFolder(e *Entry) error {
 			return err
 		}
 	}
-	if !e.ModTime.IsZero() {
+	if canSet(e.ModTime) {
 		return r.dir.Chtimes(e.Path, time.Time{}, e.ModTime)
 	}
 	return nil

@@ -324,3 +324,34 @@ func (muteOpener) Open(context.Context, string) (Stream, error) {
 	mine, _ := pair()
 	return mine, nil
 }
+
+// TestFarTimes: a time that no system takes leaves a file its own, and does not become another one. Times that systems take are set.
+func TestFarTimes(t *testing.T) {
+	for mtime, year := range map[string]int{
+		"0001-01-01T00:00:01Z": 0, "1600-05-01T08:00:00Z": 0, "2300-05-01T08:00:00Z": 0, "9999-12-31T23:59:59Z": 0,
+		"1970-01-01T00:00:00Z": 1970, "2026-05-01T08:00:00Z": 2026, "2200-05-01T08:00:00Z": 2200,
+	} {
+		begin, dir := time.Now(), t.TempDir()
+		s := script{answer: honest, sum: fmt.Sprintf("%x", sumOf(make([]byte, 5))), lines: []string{
+			helloFrom,
+			fmt.Sprintf(`{"type":"entry","path":"d","folder":true,"mtime":%q}`, mtime),
+			fmt.Sprintf(`{"type":"entry","path":"d/a","size":5,"mtime":%q}`, mtime),
+			plan(2, 5),
+		}}
+		if _, err := s.run(t, ReceiverOptions{Dir: dir}); err != nil {
+			t.Errorf("%s: %v", mtime, err)
+			continue
+		}
+		for _, name := range []string{"d", "d/a"} {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err != nil {
+				t.Errorf("%s: %v", mtime, err)
+				continue
+			}
+			got := info.ModTime().UTC()
+			if year == 0 && got.Before(begin.Add(-time.Minute)) || year != 0 && got.Year() != year {
+				t.Errorf("%s: %s has %v", mtime, name, got)
+			}
+		}
+	}
+}
