@@ -4,10 +4,15 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"time"
 )
 
+// restAfter is how long EachPeer leaves a peer alone whose do has returned, unless its link changes before.
+const restAfter = time.Second
+
 // EachPeer runs do, in a goroutine of its own, for everybody who is in the room or comes: until ctx ends or the room was left, which the
-// error says. It waits for all of them. When do returns although the peer is still there, do runs again, once the peer can be reached.
+// error says. It waits for all of them. When do returns although the peer is still there, do runs again, once the peer can be reached, and
+// after a second at the earliest if its link is the same.
 func (r *Room) EachPeer(ctx context.Context, do func(*Peer)) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -21,7 +26,9 @@ func (r *Room) EachPeer(ctx context.Context, do func(*Peer)) error {
 		met[peer] = true
 		running.Go(func() {
 			for peer.reachable(ctx) {
+				changed := locked(peer.s, &peer.changed)
 				do(peer)
+				peer.rest(ctx, changed)
 			}
 		})
 	}
@@ -42,5 +49,17 @@ func (p *Peer) reachable(ctx context.Context) bool {
 		if p.wait(ctx, changed) != nil {
 			return false
 		}
+	}
+}
+
+// rest waits a moment, or until the link has changed.
+func (p *Peer) rest(ctx context.Context, changed <-chan struct{}) {
+	timer := time.NewTimer(restAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-p.gone:
+	case <-ctx.Done():
 	}
 }

@@ -62,3 +62,25 @@ func TestEachPeer(t *testing.T) {
 		}
 	})
 }
+
+// TestEachPeerRests: a do that returns at once on a link that works does not run in a loop without a pause.
+func TestEachPeerRests(t *testing.T) {
+	inTheBubble(t, nil, func(t *testing.T, w *world) {
+		p := w.pair()
+		defer p.close()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var began atomic.Int32
+		over := make(chan error)
+		go func() {
+			over <- p.room.EachPeer(ctx, func(*client.Peer) { began.Add(1) })
+		}()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := began.Load(); n < 5 || n > 15 {
+			t.Errorf("do ran %d times within 10 s", n)
+		}
+		cancel()
+		<-over
+	})
+}
