@@ -203,7 +203,7 @@ func writeFile(path string, data []byte) error {
 
 // isLoopback reports whether a host is this machine, to which a ticket may go unencrypted.
 func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if strings.EqualFold(host, "localhost") { // names below it may be asked of a DNS server
 		return true
 	}
 	ip := net.ParseIP(host)

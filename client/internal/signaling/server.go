@@ -66,7 +66,7 @@ func RedactURL(address string) string {
 }
 
 func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if strings.EqualFold(host, "localhost") { // names below it may be asked of a DNS server
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
