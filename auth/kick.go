@@ -56,6 +56,22 @@ type kicks struct {
 	at    map[Kick]time.Time
 	order []kick // Oldest first, with those that a later one of the same user has replaced.
 	news  []Kick // Not returned by PollKicks yet.
+
+	coming map[Kick]int // Are being written: what is issued meanwhile would be of after them.
+}
+
+// begin notes that a kick is about to be written; ends is called afterwards.
+func (k *kicks) begin(who Kick) {
+	if k.coming == nil {
+		k.coming = map[Kick]int{}
+	}
+	k.coming[who]++
+}
+
+func (k *kicks) ends(who Kick) {
+	if k.coming[who]--; k.coming[who] == 0 {
+		delete(k.coming, who)
+	}
 }
 
 type kick struct {
@@ -109,6 +125,14 @@ func (l *Ledger) Kick(who Kick) error {
 	if who.User == "" || len(who.User)+len(who.Room) > maxLedgerLine/8 { // JSON may write a byte as six.
 		return fmt.Errorf("invites: %.40q is no user", who.User)
 	}
+	l.mu.Lock()
+	l.kicks.begin(who)
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.kicks.ends(who)
+	}()
 	return l.withLock(func() error {
 		at := l.now().UTC().Truncate(time.Microsecond)  // As exact as tickets are.
 		if before := l.Kicked(who); !at.After(before) { // A clock may be set back.
@@ -160,9 +184,14 @@ func (l *Ledger) RefusesRoom(t Ticket, room string) bool {
 	return l.isBefore(t, Kick{t.User.String(), room})
 }
 
-// isBefore reports whether a ticket was issued before somebody was thrown out.
+// isBefore reports whether a ticket was issued before somebody was thrown out, or is about to be.
 func (l *Ledger) isBefore(t Ticket, who Kick) bool {
-	at := l.Kicked(who)
+	l.mu.Lock()
+	at, coming := l.kicks.at[who], l.kicks.coming[who] > 0
+	l.mu.Unlock()
+	if coming {
+		return true
+	}
 	if at.IsZero() || t.Issued.IsZero() && l.now().After(at.Add(kickUndated)) {
 		return false
 	}

@@ -177,3 +177,32 @@ func TestKicksAreBounded(t *testing.T) {
 		t.Error("the last kick was lost")
 	}
 }
+
+// TestKickUnderWay: what is issued while a kick is being written to the disk is of before it, as long as its ticket is looked at again.
+func TestKickUnderWay(t *testing.T) {
+	var ledger *Ledger
+	looking := false
+	late := Ticket{User: User{Issuer, "ann"}, Issued: epoch.Add(time.Hour)} // of after the time that the kick has
+	clock := func() time.Time {
+		if looking { // the kick has its time, and is not on the disk yet
+			looking = false
+			want(t, "a ticket that is issued meanwhile", ledger.Refuses(late), ErrKicked)
+			if ledger.RefusesRoom(late, "standup") {
+				t.Error("the kick of everything counts as one from a room, too")
+			}
+		}
+		return epoch
+	}
+	ledger, err := OpenLedger(filepath.Join(t.TempDir(), "invites"), clock, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	want(t, "before", ledger.Refuses(late), nil)
+	looking = true
+	want(t, "kick", ledger.Kick(Kick{User: "turnpike:ann"}), nil)
+	if looking {
+		t.Error("nobody has looked")
+	}
+	want(t, "a ticket of after", ledger.Refuses(late), nil)
+}
