@@ -68,7 +68,9 @@ type Config struct {
 
 	MaxSession map[string]time.Duration // of the users of an issuer: how old their sessions may become
 	Refuses    func(auth.Ticket) error  // says why a ticket that was good admits nobody any more; nil: there never is a reason
-	Rand       io.Reader
+	// RefusesRoom reports whether a ticket does not open a room any more, because its user was thrown out of it. Nil: every ticket does.
+	RefusesRoom func(ticket auth.Ticket, room string) bool
+	Rand        io.Reader
 
 	// NameTaken reports whether somebody online, or a machine, has a name, in its canonical form.
 	NameTaken func(canonical string) bool

@@ -151,10 +151,14 @@ func (a *API) pagesFor(r *http.Request) string {
 	return scheme + "://" + r.Host
 }
 
+// keptOut reports whether somebody was thrown out of a room: by its host, or for good.
+func (a *API) keptOut(who auth.Ticket, room string) bool {
+	return a.cfg.Sessions.KeptOut(who.User.String(), room) || a.cfg.RefusesRoom != nil && a.cfg.RefusesRoom(who, room)
+}
+
 // mayInvite says why a user may not make this invite.
 func (a *API) mayInvite(c *Caller, inv auth.Invite) *apiError {
 	roles := a.rolesToGive(c)
-	user := c.Ticket.User.String()
 	switch {
 	case a.cfg.InviteMaxTTL == 0:
 		return forbidden("", "Users of this server make no invites.")
@@ -162,7 +166,7 @@ func (a *API) mayInvite(c *Caller, inv auth.Invite) *apiError {
 		return forbidden("", "Nobody needs an invite here; the room's own link lets everybody in.")
 	case len(roles) == 0:
 		return forbidden("", "Guests may invite people to rooms that they host, and to no others.")
-	case !c.Ticket.AllowsRoom(inv.Room), a.cfg.Sessions.KeptOut(user, inv.Room):
+	case !c.Ticket.AllowsRoom(inv.Room), a.keptOut(c.Ticket, inv.Room):
 		return forbidden("room", "You may not enter this room yourself.")
 	case c.Ticket.Role == auth.RoleGuest && !a.cfg.GuestInvites && !slices.Contains(c.Hosts, inv.Room):
 		return forbidden("room", "Guests may invite people to rooms that they host, and to no others.")

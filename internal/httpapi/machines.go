@@ -152,7 +152,7 @@ func (a *API) getMachine(r *http.Request) (any, *apiError) {
 		return nil, apiErr
 	}
 	machine, found := a.cfg.Machines.Find(r.PathValue("name"))
-	if !found || !ticket.AllowsRoom(machine.Room) || a.cfg.Sessions.KeptOut(ticket.User.String(), machine.Room) {
+	if !found || !ticket.AllowsRoom(machine.Room) || a.keptOut(ticket, machine.Room) {
 		return nil, &apiError{Status: http.StatusNotFound, Code: "not-found", Message: "You can see no machine of this name."}
 	}
 	return machineKey{machine.Name, auth.EncodeMachineKey(machine.Key)}, nil

@@ -215,17 +215,19 @@ func TestGetMachine(t *testing.T) {
 		}
 	}
 	m.cfg.Sessions = &testSessions{keptOut: map[[2]string]bool{{"turnpike:out", "home"}: true}}
+	m.cfg.RefusesRoom = func(t auth.Ticket, room string) bool { return t.User.Subject == "kicked" && room == "home" }
 	for what, row := range map[string]struct {
 		token, name string
 		status      int
 		code        string
 	}{
-		"nobody":               {"", "nas", 401, "unauthorized"},
-		"a forged ticket":      {own[:len(own)-4] + "AAAA", "nas", 401, "unauthorized"},
-		"a user of elsewhere":  {ticket("u", "garden"), "nas", 404, "not-found"},
-		"a user who was out":   {ticket("out", "home"), "nas", 404, "not-found"},
-		"no such machine":      {own, "pi", 404, "not-found"},
-		"a name of no machine": {own, "..%2Fnas", 404, "not-found"},
+		"nobody":                {"", "nas", 401, "unauthorized"},
+		"a forged ticket":       {own[:len(own)-4] + "AAAA", "nas", 401, "unauthorized"},
+		"a user of elsewhere":   {ticket("u", "garden"), "nas", 404, "not-found"},
+		"a user who was out":    {ticket("out", "home"), "nas", 404, "not-found"},
+		"a user who was kicked": {ticket("kicked", "home"), "nas", 404, "not-found"},
+		"no such machine":       {own, "pi", 404, "not-found"},
+		"a name of no machine":  {own, "..%2Fnas", 404, "not-found"},
 	} {
 		if status, answer := get(row.token, row.name); status != row.status || errorCode(answer) != row.code {
 			t.Errorf("%s: %d %v", what, status, answer)

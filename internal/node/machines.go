@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"example.org/turnpike/auth"
@@ -17,6 +18,9 @@ const (
 	machinesInterval = 500 * time.Millisecond
 
 	machinesPruneInterval = time.Hour
+
+	// machinesAgain is between two tries to revoke machines, where the first could not be written.
+	machinesAgain = 5 * time.Second
 )
 
 // openMachines opens the server's list of machines, and writes it anew without those that were revoked.
@@ -37,9 +41,10 @@ func pruneMachines(machines *auth.Machines, log *slog.Logger) {
 
 // watchMachines reads the revocations that commands and other processes write, until ctx ends.
 func (n *Node) watchMachines(ctx context.Context) {
-	tick, prune := time.NewTicker(machinesInterval), time.NewTicker(machinesPruneInterval)
+	tick, prune, again := time.NewTicker(machinesInterval), time.NewTicker(machinesPruneInterval), time.NewTicker(machinesAgain)
 	defer tick.Stop()
 	defer prune.Stop()
+	defer again.Stop()
 	failing := false
 	var before []auth.Machine // ended in the interval before
 	for {
@@ -48,6 +53,9 @@ func (n *Node) watchMachines(ctx context.Context) {
 			return
 		case <-prune.C:
 			pruneMachines(n.machines, n.log)
+			continue
+		case <-again.C:
+			n.revokeAgain()
 			continue
 		case <-tick.C:
 		}
@@ -68,21 +76,65 @@ func (n *Node) watchMachines(ctx context.Context) {
 
 // revokeInvited revokes the machines that came by invites that were taken back: they would stay when the ledger forgets the invite.
 func (n *Node) revokeInvited(invites ...string) {
-	if _, err := revokeInvited(n.machines, n.ledger, invites...); err != nil {
-		n.log.Error("machines stay, or what they have, although their invite was revoked", "invites", invites, "err", err)
+	_, unkicked, err := revokeInvited(n.machines, n.ledger, invites...)
+	if err != nil {
+		n.log.Error("machines stay, or what they have, although their invite was revoked; this is tried again", "invites", invites, "err", err)
+	}
+	n.unrevoked.mu.Lock()
+	defer n.unrevoked.mu.Unlock()
+	n.unrevoked.invites = n.unrevoked.invites || err != nil
+	n.unrevoked.kicks = append(n.unrevoked.kicks, unkicked...)
+}
+
+// unrevoked is what could not be written when machines were revoked with their invites, such as to a full disk.
+type unrevoked struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	invites bool
+	kicks   []auth.Kick
+}
+
+func (u *unrevoked) take() (invites bool, kicks []auth.Kick) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	invites, kicks = u.invites, u.kicks
+	u.invites, u.kicks = false, nil
+	return invites, kicks
+}
+
+// revokeAgain tries again what could not be written.
+func (n *Node) revokeAgain() {
+	invites, kicks := n.unrevoked.take()
+	for i, who := range kicks {
+		if err := n.ledger.Kick(who); err != nil {
+			n.unrevoked.mu.Lock()
+			n.unrevoked.kicks = append(n.unrevoked.kicks, kicks[i:]...)
+			n.unrevoked.mu.Unlock()
+			break
+		}
+	}
+	if invites {
+		n.revokeMissed()
 	}
 }
 
-func revokeInvited(machines *auth.Machines, ledger *auth.Ledger, invites ...string) (names []string, err error) {
+// revokeInvited returns the names of the machines, and whose kicks could not be written.
+func revokeInvited(machines *auth.Machines, ledger *auth.Ledger, invites ...string) (names []string, unkicked []auth.Kick, err error) {
 	revoked, err := machines.RevokeInvited(invites...)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, machine := range revoked {
 		names = append(names, machine.Name)
-		err = errors.Join(err, ledger.Kick(auth.Kick{User: machine.User().String()}))
+		who := auth.Kick{User: machine.User().String()}
+		if kick := ledger.Kick(who); kick != nil {
+			unkicked, err = append(unkicked, who), errors.Join(err, kick)
+		}
 	}
-	return names, err
+	return names, unkicked, err
 }
 
-// revokeMissed does revokeInvited for invites that were revoked while no server ran.
+// revokeMissed does revokeInvited for invites that were revoked while no server ran, or that could not be written then.
 func (n *Node) revokeMissed() {
 	var revoked []string
 	for _, machine := range n.machines.List() {
@@ -165,5 +217,6 @@ func RevokeInvited(cfg *config.Config, ledger *auth.Ledger, invite string, log *
 		return nil, cfg.Errorf("state_dir", "%w", err)
 	}
 	defer machines.Close()
-	return revokeInvited(machines, ledger, invite)
+	names, _, err = revokeInvited(machines, ledger, invite)
+	return names, err
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -312,4 +313,42 @@ func TestJoinAgain(t *testing.T) {
 		t.Errorf("a refusal has cost the machine its key: %v", err)
 	}
 	signInWith(t, s, ticketOf(t, first))
+}
+
+// TestInviteRevokedOnFullDisk: a revocation of machines that could not be written is tried again until it is.
+func TestInviteRevokedOnFullDisk(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := start(t, "--state", state)
+	cfg := load(t, "--state", state)
+	invite, id := inviteTo(t, s, auth.Invite{Room: "home"})
+	nas, _ := joinAs(t, s, "nas", invite)
+	file, aside := cfg.MachinesFile(), filepath.Join(state, "aside")
+	if err := errors.Join(os.Rename(file, aside), os.Mkdir(file, 0o700)); err != nil { // what stands there takes no line
+		t.Fatal(err)
+	}
+	if err := s.node.ledger.Revoke(id, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "a try that fails", func() bool {
+		s.node.unrevoked.mu.Lock()
+		defer s.node.unrevoked.mu.Unlock()
+		return s.node.unrevoked.invites
+	})
+	if err := errors.Join(os.Remove(file), os.Rename(aside, file)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the machine to be out", func() bool { return len(s.node.machines.List()) == 0 })
+	if !refusedTicket(t, s, ticketOf(t, nas)) {
+		t.Error("the machine gets in")
+	}
+}
+
+// within polls for a condition.
+func within(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }

@@ -65,7 +65,8 @@ type Node struct {
 	verifier    *auth.Verifier // of every ticket, also those of outside apps
 	ledger      *auth.Ledger   // of invites
 	machines    *auth.Machines // that have joined
-	ended       *ended         // what resume tokens must not bring back
+	unrevoked   unrevoked
+	ended       *ended // what resume tokens must not bring back
 
 	originRefused func(origin string) // logs it, now and then
 
@@ -322,6 +323,7 @@ func (n *Node) makeAPI(proxies httpapi.TrustedProxies) {
 		InvitesPerMinute:     n.cfg.Limits.InviteRequestsPerMinute,
 		MaxSession:           maxSessions(n.cfg),
 		Refuses:              n.refuses,
+		RefusesRoom:          n.ledger.RefusesRoom,
 		Rand:                 rand.Reader,
 		Codes:                n.cfg.Limits.Codes,
 		CodesEach:            n.cfg.Limits.CodesPerUser,
