@@ -120,7 +120,7 @@ func (v *visit) forward(ctx context.Context, all forwards, name string, wait tim
 	defer cancel(nil)
 	asker := &forward.Client{Ask: far.ask, Wait: wait, Places: make(forward.Places, forward.MaxOpen)}
 	said := v.status.seldom()
-	asker.Failed = func(s forward.Spec, err error) { said("%s", why(name, s, err)) }
+	asker.Failed = func(s forward.Spec, err error) { said(s, "%s", why(name, s, err)) }
 	running.Go(func() { cancel(v.serveBack(ctx, asker, far)) })
 	if err := far.find(ctx, wait); err != nil {
 		return cmp.Or(context.Cause(ctx), err)

@@ -90,7 +90,7 @@ func (v *visit) serve(ctx context.Context, server *forward.Server, from machineL
 				why = name + " may not connect; it takes turnpike listen --from " + name
 			}
 			if why != "" {
-				refused("refused %s: %s", conn.Peer().Name(), why)
+				refused(conn.Peer(), "refused %s: %s", conn.Peer().Name(), why)
 			}
 			return why
 		})

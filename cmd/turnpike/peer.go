@@ -55,8 +55,8 @@ type visit struct {
 	refusing   sync.WaitGroup // streams that are told why nobody takes them, and those that ask who we are
 
 	trust   *trust
-	refused func(format string, args ...any) // tells now and then whose streams are not taken
-	stay    context.Context                  // ends with the visit
+	refused func(about any, format string, args ...any) // tells now and then whose streams are not taken
+	stay    context.Context                             // ends with the visit
 
 	ended func() error // why the session has ended; nil: it has not
 }
@@ -428,28 +428,46 @@ func (s *statusLines) write(line string) {
 	_ = writeLine(s.w, line)
 }
 
-// seldomAgain is how long the same line is not said again where others may cause it again and again.
+// seldomAgain is how long the same line is not said again where others may cause it again and again. Nobody has all lines of that time, by a
+// new name for each.
 const (
-	seldomAgain = 10 * time.Second
-	maxSeldom   = 64
+	seldomAgain    = 10 * time.Second
+	maxSeldom      = 64
+	maxSeldomOfOne = 8
 )
 
-// seldom returns a print that says the same only now and then.
-func (s *statusLines) seldom() func(format string, args ...any) {
+// seldomLine is a line, and whom or what it is about.
+type seldomLine struct {
+	about any
+	line  string
+}
+
+// seldom returns a print that says the same about one only now and then. about must be comparable.
+func (s *statusLines) seldom() func(about any, format string, args ...any) {
 	var mu sync.Mutex
-	said := map[string]time.Time{}
-	return func(format string, args ...any) {
-		line, now := fmt.Sprintf(format, args...), time.Now()
+	said := map[seldomLine]time.Time{}
+	return func(about any, format string, args ...any) {
+		line, now := seldomLine{about, fmt.Sprintf(format, args...)}, time.Now()
 		mu.Lock()
-		maps.DeleteFunc(said, func(_ string, at time.Time) bool { return now.Sub(at) > seldomAgain })
+		maps.DeleteFunc(said, func(_ seldomLine, at time.Time) bool { return now.Sub(at) > seldomAgain })
 		_, again := said[line]
-		again = again || len(said) >= maxSeldom
+		ofOne := 0
+		for other := range said {
+			if other.about == about {
+				ofOne++
+			}
+		}
+		most := maxSeldom
+		if ofOne == 0 { // a first line is told even where others are many
+			most = 2 * maxSeldom
+		}
+		again = again || ofOne >= maxSeldomOfOne || len(said) >= most
 		if !again {
 			said[line] = now
 		}
 		mu.Unlock()
 		if !again {
-			s.print("%s", line)
+			s.print("%s", line.line)
 		}
 	}
 }

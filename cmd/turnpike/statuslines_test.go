@@ -58,3 +58,37 @@ type quietPeer struct{}
 func (quietPeer) Name() string              { return "nas" }
 func (quietPeer) Path() (client.Path, bool) { return client.Path{}, false }
 func (quietPeer) Gone() <-chan struct{}     { return nil }
+
+// TestSeldom: somebody who has a new name each time has a few lines, and what others cause is told all the same.
+func TestSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		say := (&program{stderr: &out}).statusLines(false).seldom()
+		lines := func() int {
+			defer out.Reset()
+			return bytes.Count(out.Bytes(), []byte("\n"))
+		}
+		for i := range 1000 {
+			say("mallory", "refused %d", i)
+		}
+		if n := lines(); n != maxSeldomOfOne {
+			t.Errorf("one peer has %d lines", n)
+		}
+		say("ann", "refused Ann")
+		say("ann", "refused Ann")
+		if n := lines(); n != 1 {
+			t.Errorf("another peer has %d lines", n)
+		}
+		for i := range 1000 {
+			say(i, "refused %d", i)
+		}
+		if n := lines(); n > 2*maxSeldom {
+			t.Errorf("all together have %d lines", n)
+		}
+		time.Sleep(seldomAgain + time.Second)
+		say("ann", "refused Ann")
+		if n := lines(); n != 1 {
+			t.Errorf("later there are %d lines", n)
+		}
+	})
+}

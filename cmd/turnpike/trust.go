@@ -424,7 +424,7 @@ func (t *trust) machineBehind(peer shownPeer, cert [32]byte) (name string, ok bo
 func (v *visit) distrust(conn *client.Conn) (why string) {
 	why, here := v.trust.against(conn.Peer(), conn.PeerCertificate())
 	if here != nil {
-		v.refused("%v", here)
+		v.refused(conn.Peer(), "%v", here)
 	}
 	return why
 }
