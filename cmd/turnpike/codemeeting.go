@@ -25,6 +25,8 @@ const (
 	comeBack  = 30 * time.Second // for a sender that is gone in the middle: it may have lost its network
 	lookAgain = time.Second      // between two looks for it
 
+	othersWait = 5 * time.Second // for those who were asked less often, where others are there
+
 	codeLife     = 10 * time.Minute // as the server has it: its clock may be another one
 	renewal      = 5 * time.Minute  // before its end, a code of somebody who is served is renewed
 	renewAgain   = 5 * time.Second  // after the server did not answer
@@ -149,8 +151,9 @@ type receiving struct {
 	end     context.CancelCauseFunc
 
 	// Guarded by finding.
-	sender      *client.Peer // nil: it must be found
-	certificate [32]byte     // that it had when it proved that it knows the words
+	sender      *client.Peer         // nil: it must be found
+	certificate [32]byte             // that it had when it proved that it knows the words
+	vain        map[*client.Peer]int // how often somebody was asked for a proof, and gave none
 
 	mu     sync.Mutex
 	proved *client.Peer // the last one that did
@@ -270,86 +273,6 @@ func (r *receiving) try(ctx context.Context, name string) (*client.Conn, error) 
 		return nil, errors.New("the sender has begun anew")
 	}
 	return conn, nil
-}
-
-// offered is a stream for a proof, or why a peer gives none.
-type offered struct {
-	conn *client.Conn
-	err  error
-}
-
-// find asks everybody in the room for the sender, and has it prove that it knows the words.
-func (r *receiving) find(ctx context.Context) error {
-	if _, err := r.v.room.WaitPeer(ctx, nil); err != nil {
-		return err
-	}
-	peers := r.v.room.Peers()
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := make(chan offered, len(peers))
-	for _, peer := range peers {
-		go func() {
-			conn, err := ask(asking, peer)
-			answers <- offered{conn, err}
-		}()
-	}
-	err := errors.New("nobody is there")
-	for n := range peers {
-		a := <-answers
-		if a.err != nil {
-			err = a.err
-			continue
-		}
-		cancel() // each proof gives away one guess, and so nobody else is asked
-		go func() {
-			for range len(peers) - n - 1 {
-				if other := <-answers; other.err == nil {
-					other.conn.Reset()
-				}
-			}
-		}()
-		return r.prove(ctx, a.conn)
-	}
-	return err
-}
-
-// ask opens a stream for a proof. Senders take it, and receivers refuse it.
-func ask(ctx context.Context, peer *client.Peer) (*client.Conn, error) {
-	conn, err := peer.Open(ctx, codeStream)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	err = accepted(conn)
-	if !stop() {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		conn.Reset()
-		return nil, err
-	}
-	return conn, nil
-}
-
-// prove has both sides prove that they know the words.
-func (r *receiving) prove(ctx context.Context, conn *client.Conn) error {
-	peer := conn.Peer()
-	err := code.Receive(ctx, conn, r.words)
-	_ = conn.Close() // no reset, which would overtake what says that the words were wrong
-	switch {
-	case errors.Is(err, code.ErrWrong):
-		return finalError{fmt.Errorf("these are not the words of %s, or somebody is in between; the code is burnt, so ask for a new one", peer.Name())}
-	case errors.Is(err, code.ErrBroken):
-		return finalError{fmt.Errorf("the connection to %s broke in the proof that both know the words; that counts as a wrong guess, so ask for a new code", peer.Name())}
-	case err != nil:
-		return err
-	}
-	r.sender, r.certificate = peer, conn.PeerCertificate()
-	r.mu.Lock()
-	r.proved = peer
-	r.mu.Unlock()
-	r.v.status.watch(peer)
-	return nil
 }
 
 // seats keeps a code alive at the server while somebody is served, and lets another receiver come for each that left before it had

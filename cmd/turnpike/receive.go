@@ -114,7 +114,7 @@ func (p *program) receiveBy(ctx context.Context, c code.Code, base string, f *re
 	}
 	life, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	r := &receiving{words: c.Words(), finding: make(chan struct{}, 1), end: end}
+	r := &receiving{words: c.Words(), finding: make(chan struct{}, 1), end: end, vain: map[*client.Peer]int{}}
 	if r.v, err = p.visitCode(entering, base, place, &f.codeFlags, q.board, r.heard); err != nil {
 		return cutShort(ctx, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"example.org/turnpike/client"
 	"example.org/turnpike/internal/code"
 	"example.org/turnpike/internal/filetransfer"
-	"example.org/turnpike/internal/forward"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 
 	maxSent      = 1 << 16 // names among the arguments
 	maxReceivers = 15      // a room has 16 seats
-	maxProving   = 16      // streams that wait to prove that they know the code
+	maxEarly     = 4       // streams of a peer that wait until its proof is over. There are no more peers than seats
 	maxStreams   = 32      // streams of one receiver that wait to be served
 
 	proofTime = 20 * time.Second // for a proof. One that takes longer is a wrong guess
@@ -66,7 +65,8 @@ func (p *program) send(ctx context.Context, args []string) error {
 		return cutShort(ctx, err)
 	}
 	s := &sending{files: files, code: code.New(slot.Slot), slot: slot, to: *to, board: board,
-		proving: make(chan struct{}, 1), changed: make(chan struct{}, 1), receivers: map[[32]byte]*receiver{}, finished: map[*client.Peer]bool{}}
+		proving: make(chan struct{}, 1), changed: make(chan struct{}, 1), receivers: map[[32]byte]*receiver{}, finished: map[*client.Peer]bool{},
+		proofs: map[*client.Peer]bool{}, early: map[*client.Peer]int{}}
 	defer s.burn()
 	if s.v, err = p.visitCode(making, access.base, slot, &flags, board, s.heard); err != nil {
 		return cutShort(ctx, err)
@@ -126,7 +126,8 @@ type sending struct {
 	mu        sync.Mutex
 	receivers map[[32]byte]*receiver // who has proved to know the code, by certificate
 	finished  map[*client.Peer]bool  // who has come and needs nothing more
-	waiting   int                    // streams that wait for a proof
+	proofs    map[*client.Peer]bool  // whose stream for a proof waits for its turn, or has it: each has one
+	early     map[*client.Peer]int   // streams that wait until a proof is over
 	served    int
 	declined  int
 	failed    int    // files that receivers do not have
@@ -209,167 +210,6 @@ func (s *sending) unserved(seats *seats) error {
 		return fmt.Errorf("%s; %d of %s have everything", why, s.served, counted(s.to, "receiver"))
 	}
 	return fmt.Errorf("%s, and nobody used it; run this again for a new one", why)
-}
-
-// accept takes the streams that are opened, until ctx ends or the room was left.
-func (s *sending) accept(ctx context.Context) {
-	for {
-		conn, err := s.v.room.Accept(ctx)
-		if err != nil {
-			return
-		}
-		if r := s.known(conn); r != nil && conn.Name() != codeStream {
-			r.offer(conn)
-			continue
-		}
-		s.mu.Lock()
-		full := s.waiting >= maxProving
-		if !full {
-			s.waiting++
-		}
-		s.mu.Unlock()
-		if full {
-			conn.Reset()
-			continue
-		}
-		s.running.Go(func() {
-			s.judge(ctx, conn)
-			s.mu.Lock()
-			s.waiting--
-			s.mu.Unlock()
-		})
-	}
-}
-
-// judge serves a stream of somebody who has proved nothing yet.
-func (s *sending) judge(ctx context.Context, conn *client.Conn) {
-	select {
-	case s.proving <- struct{}{}:
-		defer func() { <-s.proving }()
-	case <-ctx.Done():
-		conn.Reset()
-		return
-	}
-	if conn.Name() == codeStream {
-		s.prove(ctx, conn)
-		return
-	}
-	if r := s.known(conn); r != nil { // its proof was being noted when the stream came
-		r.offer(conn)
-		return
-	}
-	forward.Refuse(conn, "first prove that you know the code")
-}
-
-// prove has the other side prove that it knows the code. The caller has the place in proving.
-func (s *sending) prove(ctx context.Context, conn *client.Conn) {
-	if why := s.refusal(conn.Peer()); why != "" {
-		forward.Refuse(conn, why)
-		return
-	}
-	proving, cancel := context.WithTimeout(ctx, proofTime)
-	defer cancel()
-	stop := context.AfterFunc(proving, func() { _ = conn.SetDeadline(time.Now()) })
-	defer stop()
-	if err := forward.Accept(conn); err != nil {
-		conn.Reset()
-		return
-	}
-	err := code.Send(proving, conn, s.code.Words())
-	switch name := harmless(conn.Peer().Name()); {
-	case err == nil:
-		s.admit(ctx, conn)
-	case errors.Is(err, code.ErrWrong):
-		s.fail(fmt.Errorf("%s had other words, or somebody is in between; the code is burnt, and nobody else can use it", name))
-	case errors.Is(err, code.ErrBroken):
-		s.fail(fmt.Errorf("%s began to prove that it knows the code, and did not; that counts as a wrong guess, and the code is burnt", name))
-	}
-	_ = conn.Close() // no reset, which would overtake what says that the words were wrong
-}
-
-// refusal says why a peer may not try the code, empty if it may.
-func (s *sending) refusal(peer *client.Peer) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.burnt != nil {
-		return "the code is burnt: somebody had other words"
-	}
-	there := s.served + s.declined
-	for _, r := range s.receivers {
-		if r.peer == peer {
-			return "" // it comes by another connection
-		}
-		if !r.peer.Away() {
-			there++
-		}
-	}
-	if there >= s.to {
-		return "all receivers have come that the code is for"
-	}
-	return ""
-}
-
-// fail ends the code. Those who have proved to know it go on.
-func (s *sending) fail(why error) {
-	s.mu.Lock()
-	first := s.burnt == nil
-	if first {
-		s.burnt = why
-	}
-	others := len(s.receivers)
-	s.mu.Unlock()
-	s.burn()
-	if first && others > 0 {
-		s.v.status.print("%v; transfers that run go on", why)
-	}
-	s.wake()
-}
-
-// burn ends the code at the server. Where the server is gone, so is the code.
-func (s *sending) burn() {
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
-	defer cancel()
-	_ = s.slot.Burn(ctx)
-}
-
-func (s *sending) known(conn *client.Conn) *receiver {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.receivers[conn.PeerCertificate()]
-}
-
-// admit lets a peer have the files, by all its connections with this certificate.
-func (s *sending) admit(ctx context.Context, conn *client.Conn) {
-	peer, certificate := conn.Peer(), conn.PeerCertificate()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for before, r := range s.receivers {
-		if r.peer == peer { // it has begun anew
-			delete(s.receivers, before)
-			s.receivers[certificate] = r
-			return
-		}
-	}
-	for len(s.receivers) > 0 && s.served+s.declined+len(s.receivers) >= s.to {
-		if !s.dropAway() { // the newcomer may be the one that is away
-			return
-		}
-	}
-	r := &receiver{s: s, peer: peer, streams: make(chan *client.Conn, maxStreams), dropped: make(chan struct{})}
-	s.receivers[certificate] = r
-	s.running.Go(func() { r.run(ctx) })
-}
-
-// dropAway gives up a receiver that has lost the server. The caller holds mu.
-func (s *sending) dropAway() bool {
-	for certificate, r := range s.receivers {
-		if r.peer.Away() {
-			delete(s.receivers, certificate)
-			close(r.dropped)
-			return true
-		}
-	}
-	return false
 }
 
 // receiver is a peer that may have the files.

@@ -14,8 +14,8 @@ import (
 // one connection.
 //
 //	receiver ── pB ──▶ sender
-//	receiver ◀── pA ── sender     from here on, it is a guess
-//	receiver ── cB ──▶ sender
+//	receiver ◀── pA ── sender     from here on, it is a guess for the sender
+//	receiver ── cB ──▶ sender     from here on, for the receiver, too
 //	receiver ◀── cA ── sender
 
 // Kinds of frames. A frame has one byte of kind, one byte of length, and so many bytes.
@@ -29,6 +29,10 @@ const (
 	passwordInfo = "turnpike code 1"
 	// exchangeTime is more than the exchange takes over any line. Nobody types meanwhile.
 	exchangeTime = 30 * time.Second
+	// shareTime is for pB. Others wait meanwhile, and a receiver that means it sends pB at once.
+	shareTime = 5 * time.Second
+	// answerTime is for pA.
+	answerTime = 10 * time.Second
 	// refusalTime is for telling the other side. It may read no more.
 	refusalTime = time.Second
 )
@@ -38,6 +42,9 @@ var (
 	ErrWrong = errors.New("the other side has other words, or somebody is in between")
 	// ErrBroken says that an exchange was begun, and not confirmed by both sides. It may have been a guess: the code is used up.
 	ErrBroken = errors.New("the words were not confirmed by both sides")
+	// ErrUnanswered says that a receiver has begun an exchange with somebody who has not gone on. This side gave away no guess. If it
+	// was the sender, it takes this for one, and says so when it is asked again.
+	ErrUnanswered = errors.New("the other side has not answered")
 
 	errRefused = errors.New("the other side refuses what this one has sent")
 )
@@ -59,7 +66,7 @@ func Send(ctx context.Context, s Stream, words string) error {
 		return err
 	}
 	defer x.end()
-	theirs, err := x.read(shareFrame)
+	theirs, err := x.readShare(shareTime)
 	if err != nil {
 		return fmt.Errorf("no exchange of the code was begun: %w", err)
 	}
@@ -79,8 +86,8 @@ func Send(ctx context.Context, s Stream, words string) error {
 	return nil
 }
 
-// Receive runs the receiver's side. It returns nil once both sides have proved that they know the words. From the moment that its
-// first frame is out, its errors are [ErrWrong] or [ErrBroken]: the sender may have answered. It leaves the stream open.
+// Receive runs the receiver's side. It returns nil once both sides have proved that they know the words. Once its first frame is out, its
+// errors are [ErrUnanswered], and from the moment that it has an answer [ErrWrong] or [ErrBroken]. It leaves the stream open.
 func Receive(ctx context.Context, s Stream, words string) error {
 	x, err := begin(ctx, s, spake2.B, words)
 	if err != nil {
@@ -90,13 +97,13 @@ func Receive(ctx context.Context, s Stream, words string) error {
 	if err := x.write(shareFrame, x.run.Share()); err != nil {
 		return fmt.Errorf("no exchange of the code was begun: %w", err)
 	}
-	theirs, err := x.read(shareFrame)
+	theirs, err := x.readShare(answerTime)
 	if err != nil {
-		return broken(err)
+		return fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
 	confirmer, err := x.run.Finish(theirs)
 	if err != nil {
-		return broken(err)
+		return fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
 	if err := x.write(confirmationFrame, confirmer.Confirmation()); err != nil {
 		return broken(err)
@@ -107,7 +114,8 @@ func Receive(ctx context.Context, s Stream, words string) error {
 // exchange is one side of it.
 type exchange struct {
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
+	late   *time.Timer // for all of it
 	stop   func() bool
 	stream Stream
 	run    *spake2.Exchange
@@ -130,7 +138,8 @@ func begin(ctx context.Context, s Stream, role spake2.Role, words string) (*exch
 		return nil, err
 	}
 	x := &exchange{stream: s, run: run}
-	x.ctx, x.cancel = context.WithTimeoutCause(ctx, exchangeTime, fmt.Errorf("the other side was silent for %v", exchangeTime))
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.late = x.after(exchangeTime)
 	x.stop = context.AfterFunc(x.ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
 	return x, nil
 }
@@ -138,7 +147,24 @@ func begin(ctx context.Context, s Stream, role spake2.Role, words string) (*exch
 // end leaves the stream's deadline alone from now on.
 func (x *exchange) end() {
 	x.stop()
-	x.cancel()
+	x.late.Stop()
+	x.cancel(nil)
+}
+
+// after gives up when the other side was silent for too long.
+func (x *exchange) after(d time.Duration) *time.Timer {
+	return time.AfterFunc(d, func() { x.cancel(fmt.Errorf("the other side was silent for %v", d)) })
+}
+
+// readShare reads the share of the other side.
+func (x *exchange) readShare(within time.Duration) ([]byte, error) {
+	late := x.after(within)
+	share, err := x.read(shareFrame)
+	if !late.Stop() && err == nil {
+		<-x.ctx.Done()
+		err = x.explain(x.ctx.Err())
+	}
+	return share, err
 }
 
 // confirmed reads the other side's confirmation.

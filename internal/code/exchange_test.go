@@ -239,7 +239,8 @@ func TestHostileReceivers(t *testing.T) {
 	}
 }
 
-// TestHostileSenders has the receiver meet senders that follow nothing. Once its share is out, it cannot know what became of the code.
+// TestHostileSenders has the receiver meet senders that follow nothing. Somebody who does not answer has no guess; from the answer on, it is
+// one.
 func TestHostileSenders(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -247,8 +248,8 @@ func TestHostileSenders(t *testing.T) {
 		peer func(t *testing.T, conn net.Conn)
 	}{
 		{"never listens", nil, func(*testing.T, net.Conn) {}},
-		{"stops after pB", ErrBroken, func(t *testing.T, conn net.Conn) { readFrame(t, conn) }},
-		{"refuses the share", ErrWrong, func(t *testing.T, conn net.Conn) {
+		{"stops after pB", ErrUnanswered, func(t *testing.T, conn net.Conn) { readFrame(t, conn) }},
+		{"refuses the share", ErrUnanswered, func(t *testing.T, conn net.Conn) {
 			readFrame(t, conn)
 			conn.Write(frame(refusalFrame, nil))
 		}},
@@ -267,7 +268,7 @@ func TestHostileSenders(t *testing.T) {
 			conn.Write(frame(confirmationFrame, confirmation))
 			wantRefusal(t, conn)
 		}},
-		{"sends no point", ErrBroken, func(t *testing.T, conn net.Conn) {
+		{"sends no point", ErrUnanswered, func(t *testing.T, conn net.Conn) {
 			readFrame(t, conn)
 			conn.Write(frame(shareFrame, bytes.Repeat([]byte{4}, 65)))
 		}},
@@ -313,7 +314,7 @@ func wantError(t *testing.T, err, want error) {
 	if err == nil {
 		t.Fatal("the exchange is confirmed")
 	}
-	for _, kind := range []error{ErrWrong, ErrBroken} {
+	for _, kind := range []error{ErrWrong, ErrBroken, ErrUnanswered} {
 		if errors.Is(err, kind) != (kind == want) {
 			t.Errorf("the exchange ends with %q, want %v", err, want)
 		}
@@ -332,6 +333,7 @@ func TestSilence(t *testing.T) {
 		{"the exchange's time", time.Hour, true, exchangeTime},
 		{"the context's time", time.Second, true, time.Second},
 		{"nothing begun", time.Second, false, time.Second},
+		{"the time for the first frame", time.Hour, false, shareTime},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), c.within, tooLong)
@@ -349,11 +351,24 @@ func TestSilence(t *testing.T) {
 			if took := time.Since(began); took != c.want {
 				t.Errorf("%s: it took %v, want %v", c.name, took, c.want)
 			}
-			if errors.Is(err, ErrBroken) != c.began || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, tooLong) != (c.within < exchangeTime) {
+			if errors.Is(err, ErrBroken) != c.began || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, tooLong) != (c.within < shareTime) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		})
 	}
+}
+
+// TestImpostor: a receiver waits only briefly for somebody who takes its first frame and says nothing, so that it can ask others.
+func TestImpostor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := connected(t, "a")
+		go readFrame(t, theirs)
+		began := time.Now()
+		err := Receive(t.Context(), ours, rightWords)
+		if took := time.Since(began); !errors.Is(err, ErrUnanswered) || took != answerTime {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
 }
 
 // TestDeafPeer: a peer that reads no more hears of no refusal, and holds up nobody.
@@ -424,7 +439,8 @@ func FuzzExchange(f *testing.F) {
 			if s.heard.Len() > frames+2 {
 				t.Errorf("the %s has said %d bytes", name, s.heard.Len())
 			}
-			if begun := s.heard.Len() > 0; begun != (errors.Is(err, ErrWrong) || errors.Is(err, ErrBroken)) {
+			guess := s.heard.Len() > 2+spake2.ShareSize || name == "sender" && s.heard.Len() > 0
+			if guess != (errors.Is(err, ErrWrong) || errors.Is(err, ErrBroken)) {
 				t.Errorf("the %s has said %d bytes and ends with %v", name, s.heard.Len(), err)
 			}
 		}

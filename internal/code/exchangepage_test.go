@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"example.org/turnpike/internal/spake2"
 )
 
 // page is what a page does with the other end of a stream, in Node.js.
@@ -33,7 +35,7 @@ func TestPage(t *testing.T) {
 		}
 		t.Skip("needs Node.js: ", err)
 	}
-	const confirmed, wrong, broken = 0, 10, 11
+	const confirmed, wrong, broken, unanswered = 0, 10, 11, 12
 	for _, c := range []struct {
 		name, words, theirs string
 		want                int
@@ -53,16 +55,22 @@ func TestPage(t *testing.T) {
 			})
 		}
 	}
-	t.Run("a sender that stops", func(t *testing.T) {
-		t.Parallel()
-		status, _ := againstPage(t, node, "receiver", rightWords, "one connection", func(_ context.Context, p *page) error {
-			_, err := io.ReadFull(p, make([]byte, 67))
-			return err
+	for name, want := range map[string]int{"a sender that does not answer": unanswered, "a sender that stops": broken} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, _ := againstPage(t, node, "receiver", rightWords, "one connection", func(_ context.Context, p *page) error {
+				_, err := io.ReadFull(p, make([]byte, 2+spake2.ShareSize))
+				if err == nil && want == broken {
+					_, err = p.Write(frame(shareFrame, run(t, spake2.A, "guess", "one connection").Share()))
+					readFrame(t, p)
+				}
+				return err
+			})
+			if status != want {
+				t.Errorf("the page ends with %d, want %d", status, want)
+			}
 		})
-		if status != broken {
-			t.Errorf("the page ends with %d, want %d", status, broken)
-		}
-	})
+	}
 }
 
 // againstPage runs the page's side, and one of ours, and returns how both ended.

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +17,7 @@ import (
 	library "example.org/turnpike/client"
 	"example.org/turnpike/internal/code"
 	"example.org/turnpike/internal/netlab"
+	"example.org/turnpike/internal/spake2"
 )
 
 // enterSlot has the program come by a code's slot, if its plan says so, and returns the number.
@@ -190,4 +193,43 @@ func TestCodeImpostor(t *testing.T) {
 	if got := s.answers(t, 1)[0]; got != "wrong" {
 		t.Errorf("the impostor ends with %q", got)
 	}
+}
+
+// takeAndLeave plays a sender that takes the proof of a receiver, and then breaks off.
+func takeAndLeave(conn *library.Conn, say func(programLine)) {
+	_, _ = io.WriteString(conn, "ok\n")
+	_, err := io.ReadFull(conn, make([]byte, 2+spake2.ShareSize))
+	say(programLine{Answer: fmt.Sprint("took a share: ", err)})
+	_ = conn.Close()
+}
+
+// TestCodeSlowStranger has a stranger ask for a proof and then say nothing: the receiver who comes next waits for its turn only briefly.
+func TestCodeSlowStranger(t *testing.T) {
+	d := newDesk(t)
+	sender, c := d.send(t, 2)
+	s := d.stranger(t, c)
+	begin := time.Now()
+	s.tell(t, "hold x")
+	d.receive(t, c.Text(), 0, "")
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("the receiver waited %v", took)
+	}
+	if got := s.answers(t, 1)[0]; !strings.HasPrefix(got, "nothing begun: given up") {
+		t.Errorf("the stranger ends with %q", got)
+	}
+	sender.interrupt(t)
+	sender.exits(t, 1)
+}
+
+// TestCodeReceiverAmongStrangers has strangers in the room who take the receiver's proof for the sender, and break off. It finds the sender
+// all the same, and no code is burnt.
+func TestCodeReceiverAmongStrangers(t *testing.T) {
+	d := newDesk(t)
+	sender, c := d.send(t, 3)
+	for _, name := range []string{"one", "two"} {
+		startProgram(t, d.host, programPlan{URL: localURL, Name: name, Slot: c.Slot(), Mute: true})
+	}
+	d.receive(t, c.Text(), 0, "")
+	sender.interrupt(t)
+	sender.exits(t, 1)
 }

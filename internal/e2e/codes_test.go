@@ -34,8 +34,11 @@ func tryCode(ctx context.Context, room *library.Room, verb string, words []strin
 		return err
 	}
 	name, try := "code", code.Receive
-	if verb == "half" {
+	switch verb {
+	case "half":
 		try = halfAnExchange
+	case "hold":
+		try = sayNothing
 	}
 	var all sync.WaitGroup
 	for _, word := range words {
@@ -76,6 +79,12 @@ func firstLine(conn *library.Conn) string {
 		}
 	}
 	return "a long line"
+}
+
+// sayNothing keeps the other side waiting, for as long as it does.
+func sayNothing(_ context.Context, conn code.Stream, _ string) error {
+	_, err := conn.Read(make([]byte, 1))
+	return fmt.Errorf("given up: %w", err)
 }
 
 // halfAnExchange stops once the sender has answered.

@@ -32,6 +32,7 @@ const programVariable = "TURNPIKE_E2E_PROGRAM"
 type programPlan struct {
 	URL, Invite, Name, Room, Roots string
 	RelayOnly                      bool
+	Mute                           bool   // it takes proofs as a sender, and breaks off
 	Words                          string // of a code, whose exchange it answers as the sender
 	Onwards                        string // the room to which it passes exchanges on instead: it is in between
 	Slot                           int    // of somebody's code, whose room it enters
@@ -128,6 +129,8 @@ func runProgram(stdin io.Reader, say func(programLine)) error {
 				go serveStream(conn, say)
 			case plan.Onwards != "":
 				go passExchange(ctx, conn, onwards, say)
+			case plan.Mute:
+				go takeAndLeave(conn, say)
 			case plan.Words == "":
 				conn.Reset() // it is no sender
 			default:

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeTimers, settle } from './fakes.js';
-import { BrokenExchangeError, WrongCodeError, receiveCode, sendCode } from '../static/code/exchange.js';
+import { BrokenExchangeError, UnansweredError, WrongCodeError, receiveCode, sendCode } from '../static/code/exchange.js';
 import { start } from '../static/code/spake2.js';
 
 const WORDS = 'crossover-clockwork';
@@ -130,11 +130,15 @@ test('a sender says of a hostile receiver whether the code is used up: it is onc
   for (const [name, want, peer] of cases) check(name, await against(sendCode, peer), want);
 });
 
-test('a receiver says likewise of a hostile sender, from its first frame on', async () => {
+test('a receiver says likewise of a hostile sender, and somebody who does not answer has no guess', async () => {
   /** @type {[name: string, want: unknown, peer: (peer: Peer) => Promise<void> | void][]} */
   const cases = [
-    ['stops after pB', BrokenExchangeError, async ({ hears }) => void (await hears())],
-    ['no point', BrokenExchangeError, async ({ says, hears }) => {
+    ['stops after pB', UnansweredError, async ({ hears }) => void (await hears())],
+    ['refuses pB', UnansweredError, async ({ says, hears }) => {
+      await hears();
+      says(frame(3, new Uint8Array()));
+    }],
+    ['no point', UnansweredError, async ({ says, hears }) => {
       await hears();
       says(frame(1, new Uint8Array(65)));
     }],
@@ -161,7 +165,7 @@ test('a receiver says likewise of a hostile sender, from its first frame on', as
 /** @param {string} name @param {unknown} error @param {unknown} want */
 function check(name, error, want) {
   assert.ok(error instanceof Error, `${name}: it is confirmed`);
-  for (const type of [WrongCodeError, BrokenExchangeError]) assert.equal(error instanceof type, type === want, `${name}: ${error}`);
+  for (const type of [WrongCodeError, BrokenExchangeError, UnansweredError]) assert.equal(error instanceof type, type === want, `${name}: ${error}`);
 }
 
 test('a peer that says nothing more is not waited for without end', async () => {
@@ -176,6 +180,18 @@ test('a peer that says nothing more is not waited for without end', async () => 
     await settle();
     timers.tick(30_000);
     check('silence', await side, BrokenExchangeError);
+    assert.equal(timers.waiting, 0);
+
+    const mute = ended(sendCode({ words: WORDS, binding: BINDING, read: new Pipe().read, write: down.write }), new Pipe());
+    while (timers.waiting < 2) await new Promise(setImmediate);
+    timers.tick(5000);
+    check('a receiver that does not begin', await mute, undefined);
+    const impostor = new Pipe();
+    const asks = ended(receiveCode({ words: WORDS, binding: BINDING, read: new Pipe().read, write: impostor.write }), new Pipe());
+    await impostor.read(67);
+    while (timers.waiting < 2) await new Promise(setImmediate);
+    timers.tick(10_000);
+    check('a sender that does not answer', await asks, UnansweredError);
     assert.equal(timers.waiting, 0);
   } finally {
     timers.restore();

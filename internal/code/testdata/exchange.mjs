@@ -2,7 +2,7 @@
 // Its exit status says how it ended.
 import { webcrypto } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
-import { BrokenExchangeError, WrongCodeError, receiveCode, sendCode } from '../../../web/static/code/exchange.js';
+import { BrokenExchangeError, UnansweredError, WrongCodeError, receiveCode, sendCode } from '../../../web/static/code/exchange.js';
 
 globalThis.crypto ??= webcrypto; // Node.js 18 lacks it.
 
@@ -25,5 +25,5 @@ const options = {
 try {
   await (side === 'sender' ? sendCode : receiveCode)(options);
 } catch (error) {
-  process.exitCode = error instanceof WrongCodeError ? 10 : error instanceof BrokenExchangeError ? 11 : 12;
+  process.exitCode = error instanceof WrongCodeError ? 10 : error instanceof BrokenExchangeError ? 11 : error instanceof UnansweredError ? 12 : 13;
 }

@@ -18,6 +18,10 @@ const REFUSAL = 3;
 const LENGTHS = { [SHARE]: 65, [CONFIRMATION]: 32 };
 /** More than the exchange takes over any line. Nobody types meanwhile. */
 const EXCHANGE_MS = 30_000;
+/** A receiver that means it begins at once. Others wait meanwhile. */
+const SHARE_MS = 5000;
+/** A sender answers at once. */
+const ANSWER_MS = 10_000;
 
 /** The other side has other words, or somebody is in between. It was a guess: the code is used up. */
 export class WrongCodeError extends Error {
@@ -36,6 +40,15 @@ export class BrokenExchangeError extends Error {
   }
 }
 
+/** The other side has not answered, so this one gave away no guess. If it was the sender, it takes this for one. */
+export class UnansweredError extends Error {
+  /** @param {unknown} cause */
+  constructor(cause) {
+    super('The other side has not answered.', { cause });
+    this.name = 'UnansweredError';
+  }
+}
+
 class Refused extends Error {}
 
 /**
@@ -48,7 +61,7 @@ export async function sendCode({ words, binding, read, write }) {
   const exchange = await start('sender', words, binding);
   const late = timeout();
   try {
-    const confirmer = await exchange.finish(await readFrame(SHARE, read, late));
+    const confirmer = await exchange.finish(await readShare(read, late, SHARE_MS));
     await begun(async () => {
       await writeFrame(SHARE, exchange.share, write);
       await verified(confirmer, read, write, late);
@@ -60,7 +73,7 @@ export async function sendCode({ words, binding, read, write }) {
 }
 
 /**
- * The receiver's side, likewise. Resolves once both sides have proved that they know the words.
+ * The receiver's side, likewise. Resolves once both sides have proved that they know the words. Also rejects with UnansweredError.
  *
  * @param {CodeOptions} options
  */
@@ -69,8 +82,10 @@ export async function receiveCode({ words, binding, read, write }) {
   const late = timeout();
   try {
     await writeFrame(SHARE, exchange.share, write);
+    const confirmer = await readShare(read, late, ANSWER_MS).then((share) => exchange.finish(share)).catch((error) => {
+      throw new UnansweredError(error);
+    });
     await begun(async () => {
-      const confirmer = await exchange.finish(await readFrame(SHARE, read, late));
       await writeFrame(CONFIRMATION, confirmer.confirmation, write);
       await verified(confirmer, read, write, late);
     });
@@ -114,14 +129,24 @@ async function readFrame(kind, read, late) {
   return late.within(read(length));
 }
 
+/** @param {CodeOptions['read']} read @param {Timeout} late @param {number} ms within which it comes */
+async function readShare(read, late, ms) {
+  const sooner = timeout(ms);
+  try {
+    return await sooner.within(readFrame(SHARE, read, late));
+  } finally {
+    sooner.clear();
+  }
+}
+
 /** @typedef {ReturnType<typeof timeout>} Timeout */
 
-/** Bounds the whole exchange. */
-function timeout() {
+/** Bounds the whole exchange, or a part of it. */
+function timeout(ms = EXCHANGE_MS) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const over = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error('The other side was silent for too long.')), EXCHANGE_MS);
+    timer = setTimeout(() => reject(new Error('The other side was silent for too long.')), ms);
   });
   over.catch(() => {}); // Nobody may be waiting.
   return {

@@ -15,6 +15,9 @@ import { Emitter, emit } from '../sdk/emitter.js';
  * @import { Path } from '../sdk/peer/path.js'
  * @import { Peer } from '../sdk/peer/peer.js'
  *
+ * Somebody who has taken the stream for a proof.
+ * @typedef {{ peer: Peer, stream: Stream, binding: Uint8Array<ArrayBuffer> }} Answer
+ *
  * @typedef {object} CodeReceiverEvents
  * @property {{ name: string, entries: readonly Entry[], bytes: number }} offer the sender has proved that it knows the words
  * @property {Path | undefined} path to the sender
@@ -36,6 +39,8 @@ export class CodeError extends Error {
 
 /** A sender who is there answers sooner, over any line. */
 const SENDER_MS = 30_000;
+/** For those who were asked less often, where others are there. */
+const OTHERS_MS = 5000;
 /** One that knows of codes says soon whether it takes ours. */
 const ANSWER_MS = 10_000;
 const AGAIN_MS = 500;
@@ -101,51 +106,103 @@ export class CodeReceiver extends Emitter {
   }
 
   /**
-   * The one of the others who knows the words. The others are receivers, as we are.
+   * The one of the others who knows the words. The others are receivers, as we are, or strangers.
    *
    * @param {CodeSession} session
    */
-  async #findSender({ room }) {
+  async #findSender(session) {
+    const { room } = session;
     const { signal } = this.#ended;
-    const late = AbortSignal.timeout(SENDER_MS);
-    const given = AbortSignal.any([signal, late]);
-    /** @type {Set<Peer>} */
-    const asked = new Set();
+    const given = AbortSignal.any([signal, AbortSignal.timeout(SENDER_MS)]);
+    /** @type {WeakMap<Peer, number>} how often somebody was asked */
+    const asked = new WeakMap();
+    const times = (/** @type {Peer} */ peer) => asked.get(peer) ?? 0;
     while (!given.aborted) {
-      const peer = [...room.peers.values()].find((one) => !asked.has(one) && !one.isMediaLess);
-      if (!peer) {
-        await Promise.race([room.once('peer-joined', { signal: given }).catch(() => {}), pause(AGAIN_MS, given)]);
-        continue;
-      }
-      const gone = new AbortController();
-      room.on('peer-left', (left) => left.peer === peer && gone.abort(), { signal });
-      asked.add(peer);
-      try {
-        await connected(peer, AbortSignal.any([given, gone.signal]));
-        await this.#prove(peer);
-        this.#gone = gone;
-        return peer;
-      } catch (error) {
-        if (error instanceof WrongCodeError || error instanceof BrokenExchangeError) throw new CodeError('wrong-code');
-        signal.throwIfAborted();
-      }
+      const peers = [...room.peers.values()].filter((one) => !one.isMediaLess);
+      const least = Math.min(...peers.map(times));
+      const likeliest = peers.filter((one) => times(one) === least); // A stranger who takes the stream must not keep us from the sender.
+      const answer = await this.#ask(session, likeliest, given, likeliest.length < peers.length ? OTHERS_MS : SENDER_MS);
+      for (const peer of answer ? [answer.peer] : answer === undefined ? likeliest : []) asked.set(peer, times(peer) + 1);
+      if (answer && (await this.#prove(answer))) return answer.peer;
+      if (answer !== null) await Promise.race([room.once('peer-joined', { signal: given }).catch(() => {}), pause(AGAIN_MS, given)]);
     }
     signal.throwIfAborted();
     throw new CodeError('no-sender');
   }
 
-  /** Both prove that they know the words. @param {Peer} peer */
-  async #prove(peer) {
-    if (!this.#session) throw new Error('There is no session.');
-    const binding = await this.#session.pinning.bind(peer);
-    const stream = openStream(peer, 'code');
-    const late = setTimeout(() => stream.abort(), ANSWER_MS);
+  /**
+   * Asks all at once for a proof. Each proof gives away one guess, and so it begins with the first alone who takes it.
+   *
+   * @param {CodeSession} session
+   * @param {Peer[]} peers
+   * @param {AbortSignal} given
+   * @param {number} ms for all of them
+   * @returns {Promise<Answer | undefined | null>} undefined: nobody takes it; null: somebody else has come
+   */
+  async #ask(session, peers, given, ms) {
+    const over = new AbortController();
+    const late = setTimeout(() => over.abort(), ms);
+    const stop = AbortSignal.any([given, over.signal]);
+    const answers = peers.map(async (peer) => {
+      const answer = await this.#askOne(session, peer, stop);
+      over.abort(); // the others
+      return answer;
+    });
+    const news = session.room.once('peer-joined', { signal: stop }).then(() => null, () => /** @type {Promise<null>} */ (new Promise(() => {})));
     try {
-      await readStatus(stream);
-      clearTimeout(late);
-      await receiveCode({ words: this.#code.words, binding, ...frames(stream) });
+      return await Promise.race([Promise.any(answers).catch(() => undefined), news]);
     } finally {
       clearTimeout(late);
+      over.abort();
+    }
+  }
+
+  /**
+   * @param {CodeSession} session
+   * @param {Peer} peer
+   * @param {AbortSignal} stop
+   * @returns {Promise<Answer>}
+   */
+  async #askOne({ pinning }, peer, stop) {
+    await connected(peer, stop);
+    const binding = await pinning.bind(peer);
+    stop.throwIfAborted();
+    const stream = openStream(peer, 'code');
+    const giveUp = () => stream.abort();
+    const slow = setTimeout(giveUp, ANSWER_MS);
+    stop.addEventListener('abort', giveUp);
+    try {
+      await readStatus(stream);
+      stop.throwIfAborted();
+      return { peer, stream, binding };
+    } catch (error) {
+      stream.abort();
+      throw error;
+    } finally {
+      clearTimeout(slow);
+      stop.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /**
+   * Both prove that they know the words.
+   *
+   * @param {Answer} answer
+   * @returns {Promise<boolean>} false: somebody else may be the sender
+   */
+  async #prove({ peer, stream, binding }) {
+    if (!this.#session) throw new Error('There is no session.');
+    const gone = new AbortController();
+    this.#session.room.on('peer-left', (left) => left.peer === peer && gone.abort(), { signal: this.#ended.signal });
+    try {
+      await receiveCode({ words: this.#code.words, binding, ...frames(stream) });
+      this.#gone = gone;
+      return true;
+    } catch (error) {
+      if (error instanceof WrongCodeError || error instanceof BrokenExchangeError) throw new CodeError('wrong-code');
+      this.#ended.signal.throwIfAborted();
+      return false;
+    } finally {
       stream.close(); // In order, since an error that the other side must hear of may be under way.
     }
   }

@@ -39,6 +39,8 @@ const MAX_WAITING = 16;
 /** More than one side of an exchange says. It comes from strangers, and waits in memory. */
 const MAX_EXCHANGE_BYTES = 1024;
 const STOP_MS = 500;
+/** So many may come, prove nothing and leave, before others have no place for it. */
+const MAX_STRANGERS = 8;
 
 /**
  * Sends files to those who know a code that it makes.
@@ -59,6 +61,10 @@ export class CodeSender extends Emitter {
   /** The exchanges go one after the other, so that nobody has two guesses at once. */
   #exchanges = Promise.resolve();
   #waiting = 0;
+  /** Whose exchange is one of these. @type {Set<Peer>} */
+  #proving = new Set();
+  /** Who came, proved nothing, and left. */
+  #strangers = 0;
   /** @type {Map<Peer, { receiver: Receiver, serving: Serving }>} who have proved to know the words */
   #proved = new Map();
   /** @type {(outcome: Outcome) => void} */
@@ -166,9 +172,13 @@ export class CodeSender extends Emitter {
    */
   #came(peer, stream) {
     if (stream.name === 'code') {
-      if (this.#waiting >= MAX_WAITING) return void refuse(stream, 'too many want to prove something at the moment');
+      if (this.#waiting >= MAX_WAITING || this.#proving.has(peer)) return void refuse(stream, 'too many want to prove something at the moment');
       this.#waiting++;
-      this.#exchanges = this.#exchanges.then(() => this.#prove(peer, stream)).catch((error) => console.warn('an exchange:', error)).finally(() => this.#waiting--);
+      this.#proving.add(peer);
+      this.#exchanges = this.#exchanges.then(() => this.#prove(peer, stream)).catch((error) => console.warn('an exchange:', error)).finally(() => {
+        this.#waiting--;
+        this.#proving.delete(peer);
+      });
       return;
     }
     const known = this.#proved.get(peer);
@@ -231,7 +241,11 @@ export class CodeSender extends Emitter {
   /** @param {Peer} peer */
   #left(peer) {
     const receiver = this.#proved.get(peer)?.receiver;
-    if (!receiver || !['asking', 'receiving', 'interrupted'].includes(receiver.state)) return;
+    if (!receiver) {
+      this.#strangers++;
+      return this.#reopen();
+    }
+    if (!['asking', 'receiving', 'interrupted'].includes(receiver.state)) return;
     this.#fail(receiver, say('code.went-away'));
     this.#check('nobody');
   }
@@ -244,8 +258,15 @@ export class CodeSender extends Emitter {
    */
   #fail(receiver, error) {
     this.#change(receiver, { state: 'failed', error });
-    const strangers = [...(this.#session?.room.peers.values() ?? [])].filter((peer) => !this.#proved.has(peer)); // They have taken places already.
-    if (!this.#isBurnt) this.#renew(Math.max(0, this.#awaited - strangers.length)).catch(() => {});
+    this.#reopen();
+  }
+
+  /** Has the server let others come in the place of somebody who left. */
+  #reopen() {
+    if (this.#isBurnt || this.#awaited <= 0) return;
+    const there = [...(this.#session?.room.peers.values() ?? [])].filter((peer) => !this.#proved.has(peer)); // They have taken places already.
+    const lost = Math.max(0, this.#strangers - MAX_STRANGERS);
+    this.#renew(Math.max(0, this.#awaited - there.length - lost)).catch(() => {});
   }
 
   /**
