@@ -17,3 +17,35 @@ test('memory holds what was written last at each place', async () => {
   const blob = await sheet.close(60);
   assert.deepEqual(new Uint8Array((await blob?.arrayBuffer()) ?? []), new Uint8Array([...filled(40, 4), ...filled(20, 5)]));
 });
+
+test('memory is as a file would be, wherever is written', async () => {
+  let seed = 7;
+  const random = (/** @type {number} */ below) => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  for (let round = 0; round < 50; round++) {
+    const sheet = await privateSheet(0);
+    let length = 0;
+    const file = new Uint8Array(20_000);
+    for (let i = 0; i < 60; i++) {
+      const at = random(3) ? length : random(length + 1);
+      const bytes = filled(random(200), 1 + random(255));
+      file.set(bytes, at);
+      length = Math.max(length, at + bytes.length);
+      await sheet.write(bytes, at);
+    }
+    const size = random(length + 1);
+    assert.deepEqual(new Uint8Array((await (await sheet.close(size))?.arrayBuffer()) ?? []), file.slice(0, size));
+  }
+});
+
+test('memory takes many files of a zip file without looking at all of them again', async () => {
+  const sheet = await privateSheet(0);
+  const begin = performance.now();
+  for (let i = 0; i < 30_000; i++) {
+    await sheet.write(filled(40, 1), i * 60);
+    await sheet.write(filled(20, 2), i * 60 + 40);
+    await sheet.write(filled(4, 3), i * 60 + 14);
+  }
+  const blob = await sheet.close(30_000 * 60);
+  assert.equal(blob?.size, 30_000 * 60);
+  assert.ok(performance.now() - begin < 20_000, 'it took longer than 20 s');
+});

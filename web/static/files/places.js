@@ -130,6 +130,8 @@ class OneZip {
   #names = new Map();
   /** @type {Set<string>} in lower case, since some systems do not tell it from upper case */
   #used = new Set();
+  /** @type {Map<string, number>} how many have a name, in lower case: the next one need not try their copies again */
+  #copies = new Map();
   /** @type {Unsaved | undefined} */
   #unsaved;
 
@@ -164,8 +166,11 @@ class OneZip {
     const parent = this.#names.get(path.slice(0, Math.max(0, cut)));
     const folder = parent === undefined ? '' : `${parent}/`;
     const own = portable(path.slice(cut + 1));
-    let name = folder + own;
-    for (let copy = 2; this.#used.has(name.toLowerCase()); copy++) name = folder + copyOf(own, copy);
+    const key = (folder + own).toLowerCase();
+    let copy = (this.#copies.get(key) ?? 0) + 1;
+    let name = folder + copyOf(own, copy);
+    for (; this.#used.has(name.toLowerCase()); copy++) name = folder + copyOf(own, copy + 1);
+    this.#copies.set(key, copy);
     this.#used.add(name.toLowerCase());
     this.#names.set(path, name);
     return name;
@@ -206,6 +211,8 @@ class Folder {
   isFolder = true;
   /** @type {Map<string, FileSystemDirectoryHandle>} by path */
   #folders = new Map();
+  /** @type {Map<string, number>} the copy of a path's name that was free last, as in OneZip */
+  #copies = new Map();
   /** @type {{ sheet: Sheet, folder: FileSystemDirectoryHandle, name: string, at: number } | undefined} the file that is written */
   #current;
 
@@ -220,7 +227,10 @@ class Folder {
     const cut = path.lastIndexOf('/');
     const folder = this.#folders.get(path.slice(0, Math.max(0, cut)));
     if (!folder) throw new Error(`The folder of ${path} is missing.`); // The list of entries was checked for that.
-    const name = await freeName(folder, portable(path.slice(cut + 1)));
+    const own = portable(path.slice(cut + 1));
+    const key = `${path.slice(0, cut + 1)}${own}`.toLowerCase();
+    const { name, copy } = await freeName(folder, own, (this.#copies.get(key) ?? 0) + 1);
+    this.#copies.set(key, copy);
     if (isFolder) {
       this.#folders.set(path, await folder.getDirectoryHandle(name, { create: true }));
       return;
@@ -263,14 +273,15 @@ class Folder {
 /**
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
- * @returns {Promise<string>} the name, or another one if something has it, or the browser allows no such name
+ * @param {number} first copy that may be free
+ * @returns {Promise<{ name: string, copy: number }>} the name, or another one if something has it, or the browser allows no such name
  */
-async function freeName(folder, name) {
-  for (let copy = 1; ; copy++) {
+async function freeName(folder, name, first) {
+  for (let copy = first; ; copy++) {
     const tried = copyOf(name, copy);
     const problem = await folder.getFileHandle(tried).then(() => 'TypeMismatchError', (error) => error.name);
-    if (problem === 'NotFoundError') return tried;
-    if (problem === 'TypeError' && !name.startsWith('_')) return freeName(folder, `_${saveable(name)}_`);
+    if (problem === 'NotFoundError') return { name: tried, copy };
+    if (problem === 'TypeError' && !name.startsWith('_')) return freeName(folder, `_${saveable(name)}_`, first);
     if (problem !== 'TypeMismatchError') throw new DOMException(`The name ${tried} cannot be used.`, problem);
   }
 }

@@ -68,24 +68,39 @@ export async function privateSheet(size) {
 
 /** Bytes in memory, which browsers put on the disk when there are many. @returns {Sheet} */
 function memorySheet() {
-  /** @type {[at: number, part: Blob][]} in the order of their writing */
-  let parts = [];
+  /** @type {Piece[]} in the order of their places, without gaps */
+  let pieces = [];
   return {
-    write: async (bytes, at) => void parts.push([at, new Blob([bytes])]),
-    close: async (size) => joined(parts, size),
-    discard: async () => void (parts = []),
+    write: async (bytes, at) => put(pieces, at, new Blob([bytes])),
+    close: async (size) => new Blob(pieces.map(({ blob }) => blob)).slice(0, size),
+    discard: async () => void (pieces = []),
   };
 }
 
+/** @typedef {{ at: number, blob: Blob }} Piece */
+
 /**
- * @param {[at: number, part: Blob][]} parts of which a later one may lie in earlier ones
- * @param {number} size
+ * Puts a blob in the place of what is there. Nearly all go behind the last one, and a few into a piece near the end: the check sum of a file
+ * in its header.
+ *
+ * @param {Piece[]} pieces
+ * @param {number} at
+ * @param {Blob} blob
  */
-function joined(parts, size) {
-  let whole = new Blob();
-  for (const [at, part] of parts) whole = at === whole.size ? new Blob([whole, part]) : new Blob([whole.slice(0, at), part, whole.slice(at + part.size)]);
-  return whole.slice(0, size);
+function put(pieces, at, blob) {
+  const end = at + blob.size;
+  let first = pieces.length;
+  while (first > 0 && endOf(pieces[first - 1]) > at) first--;
+  let next = first;
+  while (next < pieces.length && (pieces[next]?.at ?? end) < end) next++;
+  const [head, tail] = [pieces[first], pieces[next - 1]];
+  const before = next > first && head && head.at < at ? [{ at: head.at, blob: head.blob.slice(0, at - head.at) }] : [];
+  const after = next > first && tail && endOf(tail) > end ? [{ at: end, blob: tail.blob.slice(end - tail.at) }] : [];
+  pieces.splice(first, next - first, ...before, { at, blob }, ...after);
 }
+
+/** @param {Piece | undefined} piece */
+const endOf = (piece) => (piece ? piece.at + piece.blob.size : 0);
 
 /** @returns {Promise<FileSystemDirectoryHandle | undefined>} undefined where the browser has none that can be written to */
 async function privateFolder() {
