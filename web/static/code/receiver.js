@@ -149,12 +149,11 @@ export class CodeReceiver extends Emitter {
       return answer;
     });
     const news = session.room.once('peer-joined', { signal: stop }).then(() => null, () => /** @type {Promise<null>} */ (new Promise(() => {})));
-    try {
-      return await Promise.race([Promise.any(answers).catch(() => undefined), news]);
-    } finally {
-      clearTimeout(late);
-      over.abort();
-    }
+    const first = await Promise.race([Promise.any(answers).catch(() => undefined), news]);
+    clearTimeout(late);
+    over.abort();
+    for (const answer of answers) answer.then((one) => one !== first && one.stream.abort(), () => {});
+    return first;
   }
 
   /**
