@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.org/turnpike/client"
@@ -24,6 +25,7 @@ const (
 	findTime  = 30 * time.Second // for the sender to be there, and for a path to it
 	comeBack  = 30 * time.Second // for a sender that is gone in the middle: it may have lost its network
 	lookAgain = time.Second      // between two looks for it
+	silence   = 3 * time.Second  // of a sender that the server has lost, after which it counts as gone
 
 	othersWait = 5 * time.Second // for those who were asked less often, where others are there
 
@@ -155,15 +157,24 @@ type receiving struct {
 	certificate [32]byte             // that it had when it proved that it knows the words
 	vain        map[*client.Peer]int // how often somebody was asked for a proof, and gave none
 
+	came atomic.Pointer[filetransfer.Progress] // nil: nothing can have come yet
+
 	mu     sync.Mutex
 	proved *client.Peer // the last one that did
 	row    *transferRow // nil: there is none yet
+	silent *time.Timer  // says that the sender is gone; nil: it was always there
 }
 
 // heard is told of all events. A sender that says farewell does not come back: a new one has a new code.
 func (r *receiving) heard(e client.Event) {
 	if path, ok := e.(client.PathChanged); ok && path.Peer == r.from() {
 		r.waits(path.Path == client.Path{})
+	}
+	if away, ok := e.(client.PeerAway); ok && away.Peer == r.from() {
+		r.missed(away.Peer)
+	}
+	if back, ok := e.(client.PeerBack); ok && back.Peer == r.from() {
+		r.waits(false)
 	}
 	left, ok := e.(client.PeerLeft)
 	if !ok || left.Peer != r.from() {
@@ -175,6 +186,38 @@ func (r *receiving) heard(e client.Event) {
 	case wire.ReasonKicked, wire.ReasonRevoked, wire.ReasonExpired:
 		r.end(fmt.Errorf("the server has thrown %s out before the end", left.Peer.Name()))
 	}
+}
+
+// missed says soon that the sender is gone, unless bytes still come: it may have lost the server alone.
+func (r *receiving) missed(sender *client.Peer) {
+	before := r.bytes()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.silent != nil {
+		r.silent.Stop()
+	}
+	r.silent = time.AfterFunc(silence, func() {
+		if sender.Away() && r.bytes() == before {
+			r.v.status.print("%s is gone; waiting for it to come back", sender.Name())
+			r.waits(true)
+		}
+	})
+}
+
+// stop stops what missed has begun.
+func (r *receiving) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.silent != nil {
+		r.silent.Stop()
+	}
+}
+
+func (r *receiving) bytes() int64 {
+	if came := r.came.Load(); came != nil {
+		return came.Bytes.Load()
+	}
+	return 0
 }
 
 // from is the peer that has proved to be the sender, nil before that.

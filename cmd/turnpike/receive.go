@@ -122,6 +122,7 @@ func (p *program) receiveBy(ctx context.Context, c code.Code, base string, f *re
 	var refusing sync.WaitGroup
 	defer refusing.Wait()
 	defer end(nil)
+	defer r.stop()
 	refusing.Go(func() { r.v.turnAway(life, "this side receives, too") }) // other receivers look for the sender here, too
 	return p.take(life, r, f, q)
 }
@@ -132,6 +133,7 @@ func (p *program) take(ctx context.Context, r *receiving, f *receiveFlags, q *qu
 	if f.output == "-" {
 		o.Dir, o.Output = "", p.stdout
 	}
+	r.came.Store(o.Progress)
 	t := &taking{p: p, r: r, f: f, q: q, progress: o.Progress}
 	o.Accept, o.Overwrite, o.Left = t.agrees, t.overwrites, t.left
 	showing, stop := context.WithCancel(ctx)

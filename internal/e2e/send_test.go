@@ -363,6 +363,11 @@ func TestSenderEnds(t *testing.T) {
 			to.hasPart(t, "big", size/2)
 			test.end(t, n, sending)
 			<-sending.ended
+			if test.name == "killed" && !receiving.stderr.await(25*time.Second, func(said string) bool {
+				return strings.Contains(said, "laptop is gone; waiting for it to come back")
+			}) {
+				t.Errorf("before the server has given the sender up, it says nothing but %q", receiving.stderr.String())
+			}
 			receiving.exitsWithin(t, 2*time.Minute, 1) // the server gives a session half a minute to come back, and the receiver as much again
 			receiving.says(t, test.says)
 			receiving.says(t, "; what has come stays, and the next transfer into the same folder goes on from there")
