@@ -62,6 +62,9 @@ func TestService(t *testing.T) {
 		}
 		trusted := &authority{caFile: directory.rootFile}
 		m.meet(t, lab, trusted, link, i, netlab.Symmetric, "UDP")
+		if i == 0 {
+			m.listens(t, lab, directory.trusted(t), name)
+		}
 		if out := m.run(t, "SSL_CERT_FILE=/usr/local/share/root.pem turnpike check --config /etc/turnpike/turnpike.toml"); !strings.Contains(out, "checks passed") {
 			t.Errorf("check: %s", out)
 		}
