@@ -21,6 +21,7 @@ import * as page from './page.mjs';
 import * as invites from './invites.mjs';
 import * as peers from './peers.mjs';
 import * as programs from './programs.mjs';
+import * as refusals from './refusals.mjs';
 import * as resume from './resume.mjs';
 import * as serving from './serving.mjs';
 import * as sdk from './sdk.mjs';
@@ -30,7 +31,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();

@@ -7,12 +7,12 @@
  * @param {import('playwright-core').Page} page
  */
 export async function gate(page) {
-  /** @type {'away' | 'refuses' | undefined} */
+  /** @type {'away' | 'refuses' | 'restarts' | undefined} */
   let state;
   /** @type {() => Promise<unknown>} */
   let cut = () => Promise.resolve();
   await page.routeWebSocket(/\/signal$/, (socket) => {
-    if (!state) {
+    if (!state || state === 'restarts') {
       const server = socket.connectToServer();
       cut = () => Promise.all([socket.close(), server.close()]);
       return;
@@ -28,7 +28,7 @@ export async function gate(page) {
     return route.fulfill({ status: 403, json: { error: { code: 'invite-used', message: 'This invite has been used.' } } });
   });
   return {
-    /** Ends the connection. @param {'away' | 'refuses'} how away: the server cannot be reached; refuses: it signs the page in no more */
+    /** Ends the connection. @param {'away' | 'refuses' | 'restarts'} how away: the server cannot be reached; refuses: it signs the page in no more; restarts: it can be reached again at once */
     shut: (how) => {
       state = how;
       return cut();

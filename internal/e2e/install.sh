@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# each program, and the Debian package that has it
+# each program, or file, and the Debian package that has it
 needed="
   cc                 build-essential
   chromium           chromium
@@ -32,6 +32,8 @@ needed="
   systemd-nspawn     systemd-container
   ssh                openssh-client
   sshd               openssh-server
+  /usr/share/fonts/truetype/wqy/wqy-microhei.ttc   fonts-wqy-microhei
+  /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf  fonts-noto-color-emoji
 "
 # and what is only installed by its name, for one target alone
 named="
@@ -53,7 +55,7 @@ PATH=$PATH:/usr/sbin:/sbin
 missing=()
 while read -r program package; do
   [ $# = 0 ] || [[ " $* " == *" $program "* ]] || continue
-  [ -z "$program" ] || command -v "$program" >/dev/null || missing+=("$package")
+  [ -z "$program" ] || command -v "$program" >/dev/null || [ -e "$program" ] || missing+=("$package")
 done <<<"$needed$([ $# = 0 ] || echo "$named")"
 
 if [ ${#missing[@]} -gt 0 ]; then

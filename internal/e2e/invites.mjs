@@ -67,6 +67,9 @@ export async function invites(stage, plan, step) {
     await online(page);
     return new Room(page);
   };
+  const bare = await open('bare', plan.url);
+  await new Home(bare).notice('invite-required');
+  await bare.close();
   const ann = await enter('ann', plan.member);
   await ann.page.getByTestId('hangup').waitFor();
   const link = await copied(ann.page);

@@ -101,7 +101,7 @@ function reach({ shown, nameOf }) {
   return faults;
 }
 
-/** The borders of fields can be seen (WCAG 1.4.11), and what is selected can be read. @param {Eye} eye */
+/** The borders of fields can be seen (WCAG 1.4.11), what is selected can be read, and no phone zooms the page for a small field. @param {Eye} eye */
 function fields({ shown, nameOf }) {
   /** @type {string[]} */
   const faults = [];
@@ -130,6 +130,7 @@ function fields({ shown, nameOf }) {
     // With the focus, an outline is in the border's place.
     const ratio = field.matches(':focus-visible') ? Infinity : contrast(style.borderTopColor, ground(field.parentElement));
     if (ratio < 3) faults.push(`the border of ${nameOf(field)} has a contrast of ${ratio.toFixed(2)} to 1`);
+    if (parseFloat(style.fontSize) < 16) faults.push(`iPhones zoom the page when ${nameOf(field)} gets the focus: its font has ${style.fontSize}`);
     if (!(field instanceof HTMLSelectElement) || !pen) continue;
     pen.font = style.font;
     const ARROW = 16;

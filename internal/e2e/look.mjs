@@ -14,8 +14,8 @@ import { Home, Room, online, visit } from './pages.mjs';
 /**
  * @typedef {import('./browser.mjs').Stage} Stage
  * @typedef {import('playwright-core').Page} Page
- * @typedef {{ place: import('./browser.mjs').Place, url: string, invite: string, pictures: string, whole: boolean }} Plan
- *   pictures: the directory for them; whole: all variants of each state, and not a few of them
+ * @typedef {{ place: import('./browser.mjs').Place, url: string, invite: string, pictures: string, whole: boolean, only: string }} Plan
+ *   pictures: the directory for them; whole: all variants of each state, and not a few of them; only: a pattern for the names of states
  *
  * @typedef {object} Variant
  * @property {'light' | 'dark'} theme
@@ -72,6 +72,7 @@ class Looks {
    * @param {Variant[]} [at]
    */
   async at(state, page, at = variants) {
+    if (!new RegExp(this.#plan.only).test(state)) return;
     const before = page.viewportSize();
     const known = this.faults.length;
     for (const { theme, width, height, few = false, axe = false } of at) {
@@ -97,6 +98,7 @@ class Looks {
    * @param {string} button
    */
   async opened(state, page, button) {
+    if (!new RegExp(this.#plan.only).test(state)) return;
     const before = page.viewportSize();
     for (const variant of variants) {
       if (!variant.axe && !this.#plan.whole) continue;

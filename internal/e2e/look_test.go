@@ -11,11 +11,12 @@ import (
 )
 
 // TestLook looks at every page and state as a person does and as axe-core does, at the sizes of phones and desks and at
-// 400 %. `make screenshots` looks at all of them in both themes, and keeps a picture of each.
+// 400 %. `make screenshots` looks at all of them in both themes, and keeps a picture of each. TURNPIKE_STATES, a regular
+// expression, leaves out the states whose names it does not match.
 func TestLook(t *testing.T) {
 	need(t, "node", "chromium", "certutil")
 	pictures := os.Getenv("TURNPIKE_SCREENSHOTS")
-	plan := map[string]any{"whole": pictures != "", "pictures": pictures}
+	plan := map[string]any{"whole": pictures != "", "pictures": pictures, "only": os.Getenv("TURNPIKE_STATES")}
 	if pictures == "" {
 		plan["pictures"] = t.ArtifactDir()
 	}
