@@ -71,11 +71,11 @@ export class Stage {
    * Opens a page in a context of its own, as if in a browser of its own.
    * @param {import('playwright-core').Browser} browser
    * @param {string} name shown in failures only
-   * @param {{ camera?: boolean }} [options] camera false: the person refuses camera and microphone
+   * @param {{ camera?: boolean, locale?: string }} [options] camera false: the person refuses camera and microphone; locale: of the browser, such as zh-CN
    */
-  async page(browser, name, { camera = true } = {}) {
+  async page(browser, name, { camera = true, locale = 'en-US' } = {}) {
     const asks = browser.browserType().name() === 'chromium';
-    const context = await browser.newContext({ permissions: camera && asks ? ['camera', 'microphone'] : [] });
+    const context = await browser.newContext({ locale, permissions: camera && asks ? ['camera', 'microphone'] : [] });
     this.#contexts.push(context);
     context.setDefaultTimeout(patience);
     const page = await context.newPage();

@@ -9,6 +9,7 @@ import { Stage } from './browser.mjs';
 import * as lostsignin from './lostsignin.mjs';
 import * as meeting from './meeting.mjs';
 import * as apps from './apps.mjs';
+import * as chinese from './chinese.mjs';
 import * as codes from './codes.mjs';
 import * as crowds from './crowd.mjs';
 import * as examples from './examples.mjs';
@@ -31,7 +32,7 @@ import * as sdk from './sdk.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...chinese, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();
