@@ -22,6 +22,7 @@ let loading = Promise.resolve();
 
 /** For Intl: dates, numbers and lists are in the page's language, as people write it where the user lives. */
 export const locale = browsers.find((tag) => languageOf(tag) === language) ?? TAGS[language];
+const plurals = { en: new Intl.PluralRules('en'), zh: new Intl.PluralRules('zh') };
 const numbers = new Intl.NumberFormat(locale);
 const lists = new Intl.ListFormat(locale);
 
@@ -117,7 +118,7 @@ export function say(key, values = {}) {
 /** @param {Language} language @param {string} key @param {Values} values */
 function messageOf(language, key, { count }) {
   const words = tables[language];
-  return words[key] ?? (typeof count === 'number' ? words[`${key}.${new Intl.PluralRules(language).select(count)}`] : undefined);
+  return words[key] ?? (typeof count === 'number' ? words[`${key}.${plurals[language].select(count)}`] : undefined);
 }
 
 /**

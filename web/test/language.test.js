@@ -176,3 +176,42 @@ test('a text beside the tables is found, whatever its form', () => {
   for (const form of none) assert.deepEqual(englishIn('elements/x.js', form), [], form);
   for (const form of ['<p>Hello</p>', '<input placeholder="Your name">', '<svg aria-label="muted">']) assert.equal(englishIn('parts/x.html', form).length, 1, form);
 });
+
+/**
+ * language.js as it is in a browser whose user has chosen Chinese.
+ *
+ * @param {string} instance a name for this one alone
+ * @returns {Promise<typeof import('../static/language.js')>}
+ */
+async function inChinese(instance) {
+  const had = Object.getOwnPropertyDescriptor(globalThis, 'localStorage');
+  Object.defineProperty(globalThis, 'localStorage', { configurable: true, value: { getItem: () => 'zh' } });
+  try {
+    return await import(new URL(`language.js?${instance}`, root).href);
+  } finally {
+    if (had) Object.defineProperty(globalThis, 'localStorage', had);
+    else Reflect.deleteProperty(globalThis, 'localStorage');
+  }
+}
+
+const english = { 'a.one': 'one file of {name}', 'a.other': '{count} files of {name}', 'b': 'English' };
+
+test('Chinese words come later, and English ones stand in for them until then', async () => {
+  const { addWords, wordsLoaded, say, languageTag, otherLanguage } = await inChinese('chosen');
+  addWords(english, async () => ({ default: { 'a.other': '{name} 的 {count} 个文件', 'b': '中文' } }));
+  assert.equal(say('b'), 'English');
+  await wordsLoaded();
+  assert.equal(say('b'), '中文');
+  assert.equal(say('a', { count: 1, name: 'Ada' }), '\u2068Ada\u2069 的 1 个文件');
+  assert.deepEqual([languageTag(), otherLanguage()], ['zh-Hans', { language: 'en', tag: 'en' }]);
+});
+
+test('if Chinese words do not load, the whole page is in English', async (t) => {
+  const warned = t.mock.method(console, 'warn', () => {});
+  const { addWords, wordsLoaded, say, languageTag } = await inChinese('lost');
+  addWords({ 'c': 'English, too' }, async () => ({ default: { 'c': '中文' } }));
+  addWords(english, () => Promise.reject(new Error('404')));
+  await wordsLoaded();
+  assert.deepEqual([say('b'), say('c'), say('a', { count: 1, name: 'Ada' }), languageTag()], ['English', 'English, too', 'one file of \u2068Ada\u2069', 'en']);
+  assert.equal(warned.mock.callCount(), 1);
+});
