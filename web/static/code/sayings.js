@@ -22,7 +22,7 @@ function saying(code) {
  * @returns {Saying}
  */
 export function sayingFor(error) {
-  if (error instanceof RefusedError) return { title: say('code.ended'), text: say('code.ended-why', { reason: asIs(sentence(error.message)) }) };
+  if (error instanceof RefusedError) return { title: say('code.ended'), text: reasonOf(error) };
   if (error instanceof ProtocolError) return { title: say('code.broken'), text: say('code.broken-why', { reason: asIs(error.message) }) };
   const code = error instanceof CodeError ? error.code : error instanceof DOMException ? OF_FILES[error.name] ?? '' : codeOf(error);
   return saying(code) ?? wordsFor(error);
@@ -31,6 +31,11 @@ export function sayingFor(error) {
 /** @param {string} code @returns {Saying} */
 export function sayingOf(code) {
   return saying(code) ?? { title: code, text: '' };
+}
+
+/** What another side's program says of the end. Its text is in the language of that program. @param {RefusedError} error */
+export function reasonOf(error) {
+  return canSay(`code.they-${error.code}`) ? say(`code.they-${error.code}`) : say('code.ended-why', { reason: asIs(sentence(error.message)) });
 }
 
 /** @param {string} text of others */

@@ -2,8 +2,9 @@
 import { BrokenExchangeError, WrongCodeError, sendCode } from './exchange.js';
 import { enter, frames, pause } from './session.js';
 import { burnSlot, makeSlot, renewSlot } from './api.js';
+import { reasonOf } from './sayings.js';
 import { newWords } from './text.js';
-import { refuse, writeOk } from '../files/lines.js';
+import { RefusedError, refuse, writeOk } from '../files/lines.js';
 import { Offer, Serving } from '../files/sending.js';
 import { BrokenStreamError, Stream } from '../files/stream.js';
 import { Emitter, emit } from '../sdk/emitter.js';
@@ -233,7 +234,7 @@ export class CodeSender extends Emitter {
     } catch (error) {
       if (serving.isServing || !['asking', 'receiving'].includes(receiver.state)) return; // Another stream has taken this one's place.
       if (error instanceof BrokenStreamError) this.#change(receiver, { state: 'interrupted' });
-      else this.#fail(receiver, error instanceof Error ? error.message : String(error));
+      else this.#fail(receiver, error instanceof RefusedError ? reasonOf(error) : say('code.broken'));
     }
     this.#check('nobody');
   }

@@ -164,7 +164,7 @@ export class Serving extends Emitter {
     this.#stopped = message;
     const control = this.#control;
     if (!control || control.isBroken) return;
-    await writeMessage(control, { type: 'error', error: message }).then(() => control.end()).catch(() => {});
+    await writeMessage(control, { type: 'error', error: message, code: 'stopped' }).then(() => control.end()).catch(() => {});
   }
 
   /** Ends the streams that there are. */

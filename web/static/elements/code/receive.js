@@ -163,7 +163,7 @@ export class CodeReceive extends HTMLElement {
 
   #stop() {
     this.#isStopped = true;
-    this.#receiver.stop('the receiver has stopped');
+    this.#receiver.stop('the receiver has stopped', 'stopped');
     showEnd(this, { title: say('code.stopped'), text: say(this.#place?.isFolder ? 'code.complete-stay' : 'code.nothing-saved') });
   }
 

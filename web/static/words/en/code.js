@@ -121,6 +121,8 @@ export default {
 
   'code.ended': 'The other side has ended it',
   'code.ended-why': '{reason}',
+  'code.they-stopped': 'They have stopped it.',
+  'code.they-disk-full': 'There is no room left on their disk.',
   'code.broken': 'The files did not come',
   'code.broken-why': '{reason}',
   'code.error-no-such-code': 'There is no such code',

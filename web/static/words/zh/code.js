@@ -112,6 +112,8 @@ export default {
 
   'code.ended': '对方已结束传输',
   'code.ended-why': '对方的说明：{reason}',
+  'code.they-stopped': '对方中止了传输。',
+  'code.they-disk-full': '对方的磁盘空间不足。',
   'code.broken': '没有收到文件',
   'code.broken-why': '收到的数据有误，请向发送者要一个新的取件码。详细信息：{reason}',
   'code.error-no-such-code': '没有这个取件码',
