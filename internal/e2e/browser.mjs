@@ -10,7 +10,7 @@ import { chromium, firefox } from 'playwright-core';
  * Where a browser runs: the namespace of its host, and a home directory whose certificate stores trust the test's authority.
  * A scenario with a Firefox itself runs in that namespace, since the socket that controls Firefox is there.
  * proxy is the host and port of an HTTP proxy, if the browser must use one.
- * @typedef {{ netns: string, home: string, browser: 'chromium' | 'firefox', proxy?: string }} Place
+ * @typedef {{ netns: string, home: string, browser: 'chromium' | 'firefox', proxy?: string, args?: string[] }} Place args: more of them, for Chromium
  */
 
 /** Milliseconds that a page may take for anything before the test fails. */
@@ -151,12 +151,12 @@ export class Stage {
 }
 
 /** @param {Place} place */
-async function launch({ netns, home, browser, proxy }) {
+async function launch({ netns, home, browser, proxy, args: more = [] }) {
   // Without a place of its own, PulseAudio's library makes a directory in /tmp for each browser.
   const env = { ...process.env, NETNS: netns, HOME: home, PULSE_RUNTIME_PATH: join(home, 'pulse') };
   if (browser === 'chromium') {
     // Chromium's sandbox refuses to run as root, and namespaces need root.
-    const args = proxy ? [...chromiumArgs, `--proxy-server=http://${proxy}`] : chromiumArgs;
+    const args = [...chromiumArgs, ...more, ...(proxy ? [`--proxy-server=http://${proxy}`] : [])];
     return chromium.launch({ executablePath, chromiumSandbox: false, args, env: { ...env, BROWSER: 'chromium' } });
   }
   // Debian's browser, over WebDriver BiDi. It looks for certificate authorities only in its profile, so it gets one.

@@ -5,44 +5,13 @@ import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
 import { faultsOfLayout, settled } from './layout.mjs';
 import { Home, Room } from './pages.mjs';
-import { place } from './sdkpage.mjs';
+import { appear, place } from './sdkpage.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
 
 const tile = '[data-testid=tile]:not([data-local])';
-
-/**
- * Gives a person of a page a camera and a voice: `loud` says how loud.
- *
- * @param {{ name: string, hums: boolean }} person hums: the browser's microphone gives a steady tone. A browser without a sound card
- * makes none by itself
- */
-async function appear({ name, hums }) {
-  const page = /** @type {any} */ (globalThis);
-  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
-  const pen = canvas.getContext('2d');
-  setInterval(() => pen?.fillRect(Math.random() * 320, 0, 10, 240), 100);
-  const [camera] = canvas.captureStream(10).getVideoTracks();
-  const { room } = page[name];
-  if (hums) {
-    const [microphone] = (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks();
-    page[name].loud = (/** @type {number} */ gain) => room.mute('microphone', gain === 0);
-    await room.share({ camera, microphone });
-    return room.mute('microphone');
-  }
-  page.audio ??= new AudioContext();
-  await page.audio.resume();
-  const tone = page.audio.createOscillator();
-  const volume = page.audio.createGain();
-  volume.gain.value = 0;
-  const voice = page.audio.createMediaStreamDestination();
-  tone.connect(volume).connect(voice);
-  tone.start();
-  page[name].loud = (/** @type {number} */ gain) => { volume.gain.value = gain; };
-  await room.share({ camera, microphone: voice.stream.getAudioTracks()[0] });
-}
 
 /** Looks for what is clipped, covered or too small, on phones and desks, and at 400 %. @param {import('playwright-core').Page} page */
 async function fits(page) {

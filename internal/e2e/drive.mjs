@@ -26,13 +26,14 @@ import * as refusals from './refusals.mjs';
 import * as resume from './resume.mjs';
 import * as serving from './serving.mjs';
 import * as sdk from './sdk.mjs';
+import * as stages from './stage.mjs';
 
 /**
  * @typedef {(what: string) => void} Step
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...chinese, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving };
+const scenarios = { ...meeting, ...apps, ...chinese, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();

@@ -17,8 +17,8 @@ func TestPeers(t *testing.T) {
 		browser   string
 		scenarios []string
 	}{
-		{chromium, []string{"glare", "sources", "limits", "data", "quiet", "foreign", "crowd"}},
-		{firefox, []string{"glare", "sources", "data", "quiet", "crowd"}},
+		{chromium, []string{"glare", "sources", "limits", "data", "quiet", "foreign", "crowd", "sharing"}},
+		{firefox, []string{"glare", "sources", "data", "quiet", "crowd", "sharing"}},
 	} {
 		d, place := newDriver(t, host), browserAt(t, test.browser, host, nil)
 		for _, scenario := range test.scenarios {

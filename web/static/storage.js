@@ -14,6 +14,7 @@ const NAME = 'turnpike.name';
 const CHAT = 'turnpike.chat';
 const LANGUAGE = 'turnpike.language';
 const DEVICES = 'turnpike.devices';
+const CORNER = 'turnpike.corner';
 /** Characters of chat that a reload keeps. */
 const MAX_CHAT = 200_000;
 
@@ -77,6 +78,16 @@ export function storedDevices() {
 /** @param {Record<string, unknown>} choices */
 export function storeDevices(choices) {
   write('local', DEVICES, JSON.stringify(choices));
+}
+
+/** The corner in which our own picture lies, such as `top-left`. */
+export function storedCorner() {
+  return read('local', CORNER);
+}
+
+/** @param {string} corner */
+export function storeCorner(corner) {
+  write('local', CORNER, corner);
 }
 
 /**

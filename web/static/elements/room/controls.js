@@ -1,10 +1,14 @@
 // @ts-check
+import { say } from '../../words/room.js';
 import { drawIcon, fill, findButton, press, write } from '../../dom.js';
 
 /**
  * @import { Devices } from '../../sdk/turnpike.js'
  * @import { Tracks } from '../../sdk/peer/sources.js'
  */
+
+/** A picture of our own tab would be in itself, again and again. The user may choose another screen later, and its sound. */
+const SCREEN = /** @type {DisplayMediaStreamOptions} */ ({ video: true, audio: true, selfBrowserSurface: 'exclude', surfaceSwitching: 'include', systemAudio: 'include' });
 
 /**
  * The buttons for microphone, camera and hanging up. The label of a button is what it does next, so it has no
@@ -19,13 +23,17 @@ export class Controls extends HTMLElement {
     fill(this, 'controls');
     this.#onPress('mute', () => devices.toggle('microphone'));
     this.#onPress('camera', () => devices.toggle('camera'));
+    this.#onPress('share-screen', () => (devices.tracks.screen ? devices.stopScreen() : devices.shareScreen(SCREEN)));
     this.#onPress('hangup', hangup);
+    findButton(this, 'share-screen').hidden = !navigator.mediaDevices?.getDisplayMedia;
     devices.on('tracks', (tracks) => this.#update(tracks));
     this.#update(devices.tracks);
   }
 
   /** @param {Tracks} tracks */
-  #update({ microphone, camera }) {
+  #update({ microphone, camera, screen }) {
+    write(findButton(this, 'share-screen'), 'span', say(screen ? 'stage.stop-sharing' : 'stage.share'));
+    findButton(this, 'share-screen').toggleAttribute('data-on', !!screen);
     this.#show('mute', !!microphone?.enabled, 'Mute', 'Unmute', 'mic');
     this.#show('camera', !!camera, 'Stop camera', 'Start camera', 'camera');
   }

@@ -84,11 +84,12 @@ export class RoomPage extends HTMLElement {
     write(this, '[data-testid=room-name]', this.roomId);
     this.#controls.watch(this.#devices, () => this.#hangup());
     this.#chat.watch((text) => this.#send(text));
-    this.#tiles.attach(find(this, '.tiles', HTMLElement));
+    this.#tiles.attach(find(this, '.tiles', HTMLElement), { stopScreen: () => this.#devices.stopScreen(), signal });
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
     findButton(this, 'invite-people').addEventListener('click', () => this.#invite.open());
     this.#invite.watch(this.app, this.#invites);
     this.#devices.on('tracks', () => this.#share());
+    this.#devices.on('lost', ({ source }) => source === 'screen' && this.#devices.stopScreen()); // Its sound, too.
     this.#choices.follow(this.#devices, () => this.#isReleasing);
     this.#trouble.watch(this.#devices);
     session.on('name', () => this.#showOwn(), { signal });
@@ -252,6 +253,7 @@ export class RoomPage extends HTMLElement {
     this.#isReleasing = true;
     this.#devices.close('camera');
     this.#devices.close('microphone');
+    this.#devices.stopScreen();
     this.#isReleasing = false;
   }
 
@@ -285,7 +287,10 @@ export class RoomPage extends HTMLElement {
    * @param {Peer} peer
    */
   #offerRemoval(room, peer) {
-    this.#tiles.offerRemoval(room, peer, () => this.#removePerson(room, peer));
+    this.#tiles.of(peer)?.offer([
+      this.#tiles.pinAction(peer),
+      ...(room.moderates ? [{ testid: 'remove-person', icon: 'remove', label: say('stage.remove', { name: peer.name }), warn: true, run: () => this.#removePerson(room, peer) }] : []),
+    ]);
   }
 
   /**
@@ -300,7 +305,7 @@ export class RoomPage extends HTMLElement {
   #share() {
     this.#showOwn();
     if (!this.hasAttribute('data-blocked')) this.#room?.share(this.#devices.tracks);
-    else if (this.#devices.tracks.camera || this.#devices.tracks.microphone) this.#release(); // The user has allowed them only now.
+    else if (Object.values(this.#devices.tracks).some((track) => track)) this.#release(); // The user has allowed them only now.
   }
 
   #showOwn() {
@@ -357,7 +362,6 @@ export class RoomPage extends HTMLElement {
     const room = this.#room;
     if (!room) return;
     const people = room.peers.size + 1;
-    this.#tiles.setCount(people);
     this.toggleAttribute('data-alone', people === 1);
     write(this, '.count', say('room.people', { count: people, size: room.size }));
     write(this, '.waiting', this.app.session.onlyWrites ? say('lobby.only-writes') : hint(people, [...room.peers.values()].filter(({ isMediaLess }) => !isMediaLess).length + 1));

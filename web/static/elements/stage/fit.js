@@ -1,8 +1,6 @@
 // @ts-check
+import { fills } from './grid.js';
 
-/** The share of a picture that may be cut off at the sides, or above and below, where faces are. */
-const MAY_LOSE = { sides: 0.25, height: 0.12 };
-const REDRAW_MS = 1000;
 /** Pixels each way of what is left of the picture in the blurred copy. */
 const TINY = 8;
 
@@ -14,9 +12,8 @@ export class Fit {
   #tile;
   #video;
   #backdrop;
-  #observer;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #timer;
+  #width = 0;
+  #height = 0;
 
   /**
    * @param {HTMLElement} tile
@@ -27,32 +24,26 @@ export class Fit {
     this.#tile = tile;
     this.#video = video;
     this.#backdrop = backdrop;
-    this.#observer = new ResizeObserver(() => this.#update());
-    this.#observer.observe(tile);
     for (const change of ['resize', 'emptied']) video.addEventListener(change, () => this.#update());
   }
 
-  stop() {
-    this.#observer.disconnect();
-    clearInterval(this.#timer);
+  /** The tile's size is told, and not measured: many tiles change at once. @param {number} width @param {number} height */
+  resize(width, height) {
+    if (width === this.#width && height === this.#height) return;
+    [this.#width, this.#height] = [width, height];
+    this.#update();
   }
 
   #update() {
     const { videoWidth, videoHeight } = this.#video;
-    const { clientWidth, clientHeight } = this.#tile;
-    clearInterval(this.#timer);
-    if (!videoWidth || !clientWidth) return;
-    const [picture, tile] = [videoWidth / videoHeight, clientWidth / clientHeight];
-    const fills = picture > tile ? 1 - tile / picture <= MAY_LOSE.sides : 1 - picture / tile <= MAY_LOSE.height;
-    this.#tile.dataset.fit = fills ? 'cover' : 'contain';
-    this.#tile.toggleAttribute('data-portrait', picture < 1);
-    if (fills) return;
-    this.#draw();
-    this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
+    if (!videoWidth || !this.#width) return;
+    this.#tile.dataset.fit = fills(videoWidth / videoHeight, this.#width, this.#height) ? 'cover' : 'contain';
+    this.redraw();
   }
 
-  /** Blurs by making the picture tiny and large again, and darkens it. */
-  #draw() {
+  /** Blurs by making the picture tiny and large again, and darkens it. Nothing is drawn where nobody sees it. */
+  redraw() {
+    if (this.#tile.dataset.fit !== 'contain' || !this.#tile.hasAttribute('data-video')) return;
     const { width, height } = this.#backdrop;
     const pen = this.#backdrop.getContext('2d');
     if (!pen) return;

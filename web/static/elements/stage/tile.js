@@ -1,27 +1,34 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, giveFocus, isolate, pageLoaded, write } from '../../dom.js';
+import { drawAvatar, drawIcon, fill, find, findButton, pageLoaded, write } from '../../dom.js';
+import { say } from '../../words/room.js';
+import { attachPopup } from '../popup.js';
 import { Fit } from './fit.js';
 import { PathBadge } from './path.js';
-import { attachPopup } from '../popup.js';
+import { withSound } from './playing.js';
 
 /**
  * @import { Peer } from '../../sdk/turnpike.js'
  * @import { Tracks } from '../../sdk/peer/sources.js'
+ *
+ * What can be done about a person. `label` and `shown` are asked whenever the menu may have changed.
+ * @typedef {{ testid: string, icon: string, label: string | (() => string), warn?: boolean, shown?: () => boolean, run: () => unknown }} Action
  */
 
-/** How often we look whether somebody speaks. */
-const LISTEN_MS = 200;
 /** A voice is louder than this, and a pause between words is shorter than that. */
 const VOICE = 0.01;
 const PAUSE_MS = 800;
+/** Of most cameras. */
+const USUAL_SHAPE = 16 / 9;
 
 /** One person in a room: picture or initials, name, and, for others, the path to them. */
 export class Tile extends HTMLElement {
   /** @type {Fit | undefined} */
   #fit;
   #heardAt = -Infinity;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #listening;
+  /** @type {Action[]} */
+  #actions = [];
+  /** How loud they are at this moment, from 0 to 1. */
+  #level = () => 0;
 
   /** @param {Peer} peer */
   watch(peer) {
@@ -35,9 +42,8 @@ export class Tile extends HTMLElement {
     peer.on('sources', showSources);
     showSources();
     pageLoaded.then(() => (this.#video.srcObject = peer.stream));
-    peer.on('track', () => this.#play());
-    this.#listening = setInterval(() => this.#hear(peer.level), LISTEN_MS);
-    find(this, '.unblock', HTMLButtonElement).addEventListener('click', () => this.#unblock());
+    peer.on('track', withSound(this));
+    this.#level = () => peer.level;
   }
 
   /** @param {string} name */
@@ -45,8 +51,8 @@ export class Tile extends HTMLElement {
     this.setAttribute('aria-label', name);
     write(this, '.who', name);
     this.#drawAvatar(name);
-    findButton(this, 'person-menu').setAttribute('aria-label', `Actions for ${isolate(name)}`);
-    write(this, '[data-testid=remove-person] span', `Remove and ban ${isolate(name)}…`);
+    findButton(this, 'person-menu').setAttribute('aria-label', say('stage.actions', { name }));
+    this.refresh();
   }
 
   /** The whole tile has the colour of the name, which is seen where there is no picture. @param {string} name */
@@ -55,38 +61,53 @@ export class Tile extends HTMLElement {
     this.dataset.colour = find(this, '.avatar', HTMLElement).dataset.colour;
   }
 
-  /** Shows whether they speak. @param {number} level of this moment, from 0 to 1 */
-  #hear(level) {
+  /** Shows whether they speak. Must be called again and again. */
+  hear() {
     const now = performance.now();
-    if (level > VOICE) this.#heardAt = now;
+    if (this.#level() > VOICE) this.#heardAt = now;
     this.toggleAttribute('data-speaking', now - this.#heardAt < PAUSE_MS);
   }
 
   /** A tile that has left the page lets go of the picture. */
   disconnectedCallback() {
-    clearInterval(this.#listening);
-    this.#fit?.stop();
     if (this.firstChild) this.#video.srcObject = null;
   }
 
   /** @param {boolean} away the server cannot reach them */
   showAway(away) {
     this.toggleAttribute('data-away', away);
-    write(this, '.hint', away ? 'reconnecting…' : '');
+    write(this, '.hint', away ? say('stage.away') : '');
   }
 
-  /**
-   * Offers to remove the person from the room, if we may do that.
-   *
-   * @param {boolean} offered
-   * @param {() => void} remove
-   */
-  offerRemoval(offered, remove) {
+  /** What the menu of the person has from now on; without anything there is no menu. @param {Action[]} actions */
+  offer(actions) {
+    this.#actions = actions;
+    const menu = find(this, '.person-menu + .popup', HTMLElement);
+    menu.replaceChildren(...actions.map(({ testid, icon, warn = false, run }) => {
+      const template = find(document, 'template#action', HTMLTemplateElement);
+      const button = find(document.importNode(template.content, true), 'button', HTMLButtonElement);
+      button.dataset.testid = testid;
+      button.classList.toggle('warn', warn);
+      drawIcon(button, icon);
+      button.addEventListener('click', () => {
+        menu.hidePopover();
+        run();
+      });
+      return button;
+    }));
+    this.refresh();
+  }
+
+  /** Shows what the actions are now. */
+  refresh() {
+    let offered = false;
+    for (const { testid, label, shown } of this.#actions) {
+      const button = findButton(this, testid);
+      button.hidden = shown?.() === false;
+      offered ||= !button.hidden;
+      write(button, 'span', typeof label === 'function' ? label() : label);
+    }
     findButton(this, 'person-menu').hidden = !offered;
-    findButton(this, 'remove-person').onclick = () => {
-      find(this, '.person-menu + .popup', HTMLElement).hidePopover();
-      remove();
-    };
   }
 
   /**
@@ -96,16 +117,32 @@ export class Tile extends HTMLElement {
    * @param {Tracks} tracks
    */
   showLocal(name, { microphone: audio, camera: video }) {
-    if (!this.firstChild) this.#draw('You');
+    if (!this.firstChild) this.#draw(say('page.you'));
     this.dataset.local = '';
     this.#drawAvatar(name);
     this.#video.muted = true;
     this.#showMedia({ audio: !!audio?.enabled, video: !!video });
-    write(this, '.aside', audio || video ? '' : 'no camera or microphone');
+    write(this, '.aside', audio || video ? '' : say('stage.nothing-on'));
     const shown = this.#video.srcObject;
     if (shown instanceof MediaStream && shown.getTracks()[0] === video) return;
     const stream = video ? new MediaStream([video]) : null;
     pageLoaded.then(() => (this.#video.srcObject = stream));
+  }
+
+  /** The shape of the picture, by which tiles are laid out. */
+  get shape() {
+    const { videoWidth, videoHeight } = this.#video;
+    return videoWidth && this.hasAttribute('data-video') ? videoWidth / videoHeight : USUAL_SHAPE;
+  }
+
+  /** @param {number} width @param {number} height */
+  resized(width, height) {
+    this.#fit?.resize(width, height);
+  }
+
+  /** Must be called again and again, for the copy of the picture that fills the tile. */
+  redraw() {
+    this.#fit?.redraw();
   }
 
   /** @param {string} name */
@@ -116,6 +153,7 @@ export class Tile extends HTMLElement {
     this.showName(name);
     attachPopup(findButton(this, 'person-menu'), find(this, '.person-menu + .popup', HTMLElement));
     this.#fit = new Fit(this, this.#video, find(this, '.backdrop', HTMLCanvasElement));
+    this.#video.addEventListener('resize', () => this.#reshaped());
   }
 
   get #video() {
@@ -124,28 +162,14 @@ export class Tile extends HTMLElement {
 
   /** @param {{ audio: boolean, video: boolean }} media */
   #showMedia({ audio, video }) {
-    this.toggleAttribute('data-video', video);
     this.toggleAttribute('data-muted', !audio);
+    if (this.toggleAttribute('data-video', video) !== video) return;
+    this.#reshaped();
   }
 
-  /** A browser may refuse to play sound before the user has touched the page. Then the picture plays without sound. */
-  async #play() {
-    const video = this.#video;
-    try {
-      await video.play();
-    } catch (error) {
-      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
-      video.muted = true;
-      find(this, '.unblock', HTMLButtonElement).hidden = false;
-      video.play().catch(() => {});
-    }
-  }
-
-  #unblock() {
-    this.#video.muted = false;
-    find(this, '.unblock', HTMLButtonElement).hidden = true;
-    giveFocus(this.querySelector('tp-path button'));
-    this.#play();
+  #reshaped() {
+    this.dispatchEvent(new Event('reshape', { bubbles: true }));
+    this.redraw();
   }
 }
 
