@@ -19,8 +19,9 @@
 // recovery/ (what comes back after an interruption). static/elements has the
 // custom elements of the pages: room/ (the room itself, its controls and its
 // host's), stage/ (the people), chat/ and code/ (files that are sent by a code).
-// static/code and static/files are behind that last page. The modules beside
-// these folders tie the pages together.
+// static/code and static/files are behind that last page. static/words has what
+// pages say, in each language. The modules beside these folders tie the pages
+// together.
 package web
 
 import (
