@@ -30,7 +30,7 @@ export default {
   'name.control': '名字里不能有控制字符。',
   'name.made-up': '{first}{second}',
   'name.first': '安静的 早起的 快乐的 勇敢的 友善的 敏捷的 阳光的 沉着的 聪明的 温柔的 幸运的 活泼的',
-  'name.second': '苍鹭 水獭 燕雀 小獾 燕子 野兔 紫貂 小鸻 猞猁 知更鸟 河狸 鹪鹩',
+  'name.second': '白鹭 水獭 云雀 小獾 燕子 野兔 紫貂 画眉 山猫 知更鸟 河狸 喜鹊',
 
   'call.rings': '{name} 来电',
   'call.answer-here': '打开此页面即可接听。',
