@@ -25,8 +25,8 @@ const chromiumArgs = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // A moving picture and a beep in place of camera and microphone. Each context has its own permission to use them.
-  '--use-fake-device-for-media-stream',
+  // Moving pictures and beeps in place of cameras and microphones. WebRTC cannot send the second picture, which is one of depths. Each context has its own permission to use them.
+  '--use-fake-device-for-media-stream=device-count=3',
   // The lab has no mDNS responder, so mDNS names would hide the addresses from everybody. And pages of apps come from a test, not
   // from a server, so that the browser would take them for ones of the Internet, which may not reach a server at localhost.
   '--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks',

@@ -16,6 +16,7 @@ import * as examples from './examples.mjs';
 import * as files from './files.mjs';
 import * as firstframe from './firstframe.mjs';
 import * as handling from './handling.mjs';
+import * as lobbies from './lobby.mjs';
 import * as localhost from './localhost.mjs';
 import * as looks from './look.mjs';
 import * as page from './page.mjs';
@@ -33,7 +34,7 @@ import * as stages from './stage.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...chinese, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
+const scenarios = { ...meeting, ...apps, ...chinese, ...codes, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();

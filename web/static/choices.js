@@ -5,45 +5,53 @@ import { storeDevices, storedDevices } from './storage.js';
  * @import { Device } from './sdk/devices.js'
  * @import { Devices } from './sdk/turnpike.js'
  *
- * @typedef {object} Choice of a camera or a microphone
- * @property {boolean} on
- * @property {string} [id] of the device
- * @property {string} [label] of the device, since a browser may give it another id tomorrow
+ * @typedef {{ id?: string, label?: string }} Chosen a device; its label is kept since a browser may give it another id tomorrow
  *
  * @typedef {'user' | 'environment'} Facing
  */
 
-/** What this browser's user has chosen of cameras and microphones. It is kept for the next lobby. */
+/** By the `kind` of a device, as browsers call it. @type {Record<string, Device>} */
+const DEVICES = { videoinput: 'camera', audioinput: 'microphone' };
+
+/**
+ * What this browser's user has chosen of cameras, microphones and speakers. It is kept for the next lobby. A device that was
+ * chosen is opened whenever it is there, and any other one if it is not.
+ */
 export class DeviceChoices {
-  /** @type {Record<Device, Choice>} */
-  #chosen = { camera: { on: true }, microphone: { on: true } };
-  /** @type {{ id?: string, label?: string }} where sound comes out; empty: where the system wants it */
-  #speaker = {};
+  /** @type {Record<Device, Chosen & { on: boolean }>} */
+  #chosen;
+  /** @type {Chosen} where sound comes out; empty: where the system wants it */
+  #speaker;
   /** @type {Facing} which way the camera of a phone looks */
   #facing = 'user';
   /** Whether our own picture is turned as a mirror turns it, wherever only we see it. */
-  #mirror = true;
-  #noiseSuppression = true;
-  /** @type {{ [D in Device]: MediaTrackConstraints }} for `Devices`, which reads it each time that it opens one */
-  constraints = { camera: {}, microphone: {} };
+  #mirror;
+  #noiseSuppression;
 
   constructor() {
     const { camera, microphone, speaker, mirror, noiseSuppression } = storedDevices();
-    this.#speaker = readDevice(speaker);
-    this.#chosen = { camera: readChoice(camera), microphone: readChoice(microphone) };
+    this.#chosen = { camera: { ...readChosen(camera), on: isOn(camera) }, microphone: { ...readChosen(microphone), on: isOn(microphone) } };
+    this.#speaker = readChosen(speaker);
     this.#mirror = mirror !== false;
     this.#noiseSuppression = noiseSuppression !== false;
-    this.#constrain();
+  }
+
+  /** For `Devices`: the browser's own devices, but those that were chosen come first. @returns {MediaDevices | undefined} */
+  get mediaDevices() {
+    const real = globalThis.navigator?.mediaDevices;
+    if (!real) return undefined;
+    const chosen = {
+      getUserMedia: (/** @type {MediaStreamConstraints} */ wanted) => this.#open(real, wanted),
+      getDisplayMedia: real.getDisplayMedia && ((/** @type {DisplayMediaStreamOptions} */ options) => real.getDisplayMedia(options)),
+      enumerateDevices: () => real.enumerateDevices(),
+      addEventListener: real.addEventListener.bind(real),
+    };
+    return /** @type {MediaDevices} */ (/** @type {unknown} */ (chosen));
   }
 
   /** Which devices the user wants to be on. */
   get wanted() {
     return { camera: this.#chosen.camera.on, microphone: this.#chosen.microphone.on };
-  }
-
-  /** @param {Device} device @returns {string | undefined} the id of the one that was chosen */
-  idOf(device) {
-    return this.#chosen[device].id;
   }
 
   get speaker() {
@@ -79,9 +87,13 @@ export class DeviceChoices {
    */
   async suppressNoise(devices, noiseSuppression) {
     this.#noiseSuppression = noiseSuppression;
-    this.#constrain();
     this.#store();
     if (devices.tracks.microphone) await devices.open('microphone');
+  }
+
+  /** @param {Device} device @returns {string | undefined} the id of the one that was chosen */
+  idOf(device) {
+    return this.#chosen[device].id;
   }
 
   /**
@@ -96,38 +108,37 @@ export class DeviceChoices {
       const formerly = { camera, microphone };
       ({ camera, microphone } = tracks);
       if (isOurDoing()) return;
-      if (tracks.camera || formerly.camera?.readyState === 'live') this.#chosen.camera.on = !!tracks.camera;
-      if (tracks.microphone || formerly.microphone?.readyState === 'live') this.#chosen.microphone.on = !!tracks.microphone?.enabled;
+      if (camera || formerly.camera?.readyState === 'live') this.#chosen.camera.on = !!camera;
+      if (microphone || formerly.microphone?.readyState === 'live') this.#chosen.microphone.on = !!microphone?.enabled;
       this.#store();
     });
   }
 
   /**
-   * Takes this device now, if one of its kind is on, and from now on. If it is not there one day, the browser takes another.
+   * Takes this device now, if one of its kind is on, and from now on.
    *
    * @param {Devices} devices
    * @param {Device} device
    * @param {{ id: string, label: string }} which one of `devices.list`
    */
   async choose(devices, device, { id, label }) {
-    this.#chosen[device] = { ...this.#chosen[device], id, label };
+    this.#chosen[device] = { on: this.#chosen[device].on, id, label };
     if (device === 'camera') this.#facing = 'user';
-    this.#constrain();
     this.#store();
     if (devices.tracks[device]) await devices.open(device);
   }
 
   /**
-   * Browsers change the ids of devices when they forget what a page has stored. The label then tells which one was chosen.
+   * Takes what was chosen in place of what the browser has opened before it told which devices there are.
    *
    * @param {Devices} devices
    */
   async recognize(devices) {
     const { cameras, microphones } = await devices.list();
     for (const [device, list] of /** @type {const} */ ([['camera', cameras], ['microphone', microphones]])) {
-      const { id, label } = this.#chosen[device];
-      const renamed = label && !list.some((known) => known.id === id) ? list.find((known) => known.label === label) : undefined;
-      if (renamed) await this.choose(devices, device, renamed);
+      const chosen = which(this.#chosen[device], list);
+      const isAnother = chosen && list.some(({ used }) => used) && !chosen.used;
+      if (isAnother) await devices.open(device);
     }
   }
 
@@ -139,17 +150,50 @@ export class DeviceChoices {
   async flip(devices) {
     this.#facing = this.#facing === 'user' ? 'environment' : 'user';
     this.#chosen.camera = { on: this.#chosen.camera.on };
-    this.#constrain();
+    this.#store();
     // Phones open one camera at a time. The others see the last picture until there is another.
     devices.tracks.camera?.stop();
     if (await devices.open('camera')) devices.close('camera');
   }
 
-  /** A browser that has the device takes it, and any other one if it has not. */
-  #constrain() {
-    const { camera, microphone } = this.#chosen;
-    this.constraints.camera = camera.id ? { deviceId: { ideal: camera.id }, facingMode: undefined } : { facingMode: this.#facing };
-    this.constraints.microphone = { noiseSuppression: this.#noiseSuppression, ...(microphone.id && { deviceId: { ideal: microphone.id } }) };
+  /**
+   * @param {MediaDevices} real
+   * @param {MediaStreamConstraints} wanted
+   */
+  async #open(real, { audio, video }) {
+    const microphone = audio && { ...Object(audio), noiseSuppression: this.#noiseSuppression };
+    const camera = video && { ...Object(video), facingMode: this.#facing };
+    const wanted = { ...(audio && { audio: microphone }), ...(video && { video: camera }) };
+    const ids = await this.#idsOf(real, { camera: !!video, microphone: !!audio });
+    if (!ids.camera && !ids.microphone) return real.getUserMedia(wanted);
+    try {
+      return await real.getUserMedia({
+        ...wanted,
+        ...(ids.microphone && { audio: { ...microphone, deviceId: { exact: ids.microphone } } }),
+        ...(ids.camera && { video: { ...camera, facingMode: undefined, deviceId: { exact: ids.camera } } }),
+      });
+    } catch (error) {
+      if (Object(error).name !== 'OverconstrainedError') throw error;
+      return real.getUserMedia(wanted); // It was unplugged just now.
+    }
+  }
+
+  /**
+   * The ids of the chosen devices that are there. Nothing is asked, and so nothing waits, where nothing was chosen.
+   *
+   * @param {MediaDevices} real
+   * @param {Record<Device, boolean>} opened
+   */
+  async #idsOf(real, opened) {
+    /** @type {{ [D in Device]?: string }} */
+    const ids = {};
+    const devices = /** @type {Device[]} */ (['camera', 'microphone']).filter((device) => opened[device] && this.#chosen[device].id);
+    const all = devices.length > 0 ? await real.enumerateDevices() : [];
+    for (const device of devices) {
+      const list = all.filter(({ kind, deviceId }) => DEVICES[kind] === device && deviceId).map(({ deviceId: id, label }) => ({ id, label }));
+      ids[device] = which(this.#chosen[device], list)?.id;
+    }
+    return ids;
   }
 
   #store() {
@@ -157,13 +201,23 @@ export class DeviceChoices {
   }
 }
 
-/** @param {unknown} stored @returns {Choice} */
-function readChoice(stored) {
-  return { on: Object(stored).on !== false, ...readDevice(stored) };
+/**
+ * @template {{ id: string, label: string }} T
+ * @param {Chosen} chosen
+ * @param {T[]} list
+ * @returns {T | undefined} the one of the list that was chosen
+ */
+export function which({ id, label }, list) {
+  return list.find((device) => device.id === id) ?? (label ? list.find((device) => device.label === label) : undefined);
 }
 
-/** @param {unknown} stored @returns {{ id?: string, label?: string }} */
-function readDevice(stored) {
+/** @param {unknown} stored */
+function isOn(stored) {
+  return Object(stored).on !== false;
+}
+
+/** @param {unknown} stored @returns {Chosen} */
+function readChosen(stored) {
   const { id, label } = Object(stored);
   return { ...(typeof id === 'string' && { id }), ...(typeof label === 'string' && { label }) };
 }

@@ -40,7 +40,7 @@ export class RoomPage extends HTMLElement {
   /** Ends with our stay in the room. The page may go on, to say why we are out. */
   #stay = new AbortController();
   #choices = new DeviceChoices();
-  #devices = new Devices({ constraints: this.#choices.constraints });
+  #devices = new Devices({ mediaDevices: this.#choices.mediaDevices });
   /** The devices to open when we come into the room: after a stay, those that were on. */
   #wanted = this.#choices.wanted;
   /** The devices that the browser is opening, or asks about. */
