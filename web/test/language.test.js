@@ -112,6 +112,18 @@ test('no module or template asks for a message that is not there, and every mess
   assert.deepEqual([...keys].filter((key) => !used.has(key)), []);
 });
 
+test('every element in the middle of a message has its place there', () => {
+  let found = 0;
+  for (const file of files.filter((name) => name.endsWith('.html'))) {
+    for (const [, , key = '', inner = ''] of code(file).matchAll(/<(\w+)[^>]*\sdata-say="([^"]*)"[^>]*>([^]*?)<\/\1>/g)) {
+      const slots = [...inner.matchAll(/\sdata-slot="([^"]*)"/g)].map(([, slot = '']) => slot);
+      assert.deepEqual(slots.sort(), places(messages.en?.[key] ?? messages.en?.[`${key}.other`] ?? ''), `${file}: ${key}`);
+      found += slots.length;
+    }
+  }
+  assert.ok(found > 3);
+});
+
 test('Chinese messages are Chinese, with Chinese signs', () => {
   for (const [key, message] of Object.entries(messages.zh ?? {})) {
     if (key === 'home.language' || /^[^\p{L}]*(\{\w+\}[^\p{L}]*)+$/u.test(message)) continue;
