@@ -17,8 +17,8 @@ func TestPeers(t *testing.T) {
 		browser   string
 		scenarios []string
 	}{
-		{chromium, []string{"glare", "sources", "limits", "data", "quiet", "foreign", "crowd", "sharing"}},
-		{firefox, []string{"glare", "sources", "data", "quiet", "crowd", "sharing"}},
+		{chromium, []string{"glare", "sources", "limits", "data", "foreign", "crowd", "sharing"}},
+		{firefox, []string{"glare", "sources", "data", "crowd", "sharing"}},
 	} {
 		d, place := newDriver(t, host), browserAt(t, test.browser, host, nil)
 		for _, scenario := range test.scenarios {
@@ -27,5 +27,19 @@ func TestPeers(t *testing.T) {
 				d.play(t, scenario, map[string]any{"place": place, "url": localURL}, nil)
 			})
 		}
+	}
+}
+
+// TestQuietPeers has two people of TestPeers say nothing for longer than a broken connection may be silent.
+func TestQuietPeers(t *testing.T) {
+	need(t, "node", "chromium", "firefox-esr", "certutil")
+	t.Parallel() // The browsers show no picture, and wait.
+	for _, browser := range []string{chromium, firefox} {
+		t.Run(browser, func(t *testing.T) {
+			t.Parallel()
+			host := netlab.New(t).Public("host")
+			serveLocally(t, host)
+			driveOn(t, host, "quiet", map[string]any{"place": browserAt(t, browser, host, nil), "url": localURL}, nil)
+		})
 	}
 }
