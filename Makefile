@@ -11,6 +11,10 @@ FUZZTIME    ?= 30s
 BENCH_PAIRS ?= 5
 SOAK        ?= 20m
 SOAK_ALLOCATIONS ?= 100000
+# Nothing that is compiled has a path of this folder in it. So all programs and all checkouts share what the compiler has made.
+export GOFLAGS := $(strip $(filter-out -trimpath,$(GOFLAGS)) -trimpath)
+# A program with the race detector else sleeps for a second at its end, and tests start hundreds of them.
+export GORACE ?= atexit_sleep_ms=20
 # The tests of internal/e2e that relay data.
 RELAYING    := ^Test(Paths|Firefox|CoturnClients|CoturnFamilies|CoturnMobility)$$
 # The race detector needs a C compiler. `test` installs one; without one, `check` runs without the detector.
@@ -32,7 +36,10 @@ build: ## build bin/turnpike, a single static file
 deb: ## build bin/turnpike_VERSION_ARCH.deb, for the processor ARCH
 	mkdir -p bin/package
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/package/turnpike ./cmd/turnpike
-	for shell in bash zsh fish man; do go run -ldflags "-X main.version=$(VERSION)" ./cmd/turnpike completion $$shell > bin/package/$$shell; done
+	@# Not by go run, which keeps a program for each version.
+	CGO_ENABLED=0 go build -ldflags "-X main.version=$(VERSION)" -o bin/package/here ./cmd/turnpike
+	for shell in bash zsh fish man; do bin/package/here completion $$shell > bin/package/$$shell; done
+	rm bin/package/here
 	gzip -9nf bin/package/man
 	ARCH=$(ARCH) VERSION=$(VERSION) go run $(NFPM) package -f deploy/nfpm.yaml -p deb -t bin/
 
@@ -47,11 +54,12 @@ release: ## build all that a version is published as into bin/release: archives,
 check: lint js ## format, vet, staticcheck, unit tests, types and tests of the JavaScript: no root, no browser
 	go test $(RACE) -short ./...
 
+# What compiles and what waits goes on at the same time: apt beside the linters, and internal/e2e beside all other tests.
 .PHONY: test
-test: install lint js ## run all tests, with real browsers behind real NATs: as root, installs what it needs
-	CI=true go test -race -count=1 -timeout 30m ./...
-	# With root's privileges the kernel relays. Test one row for each kind of flow with relaying in the process, too.
-	CI=true TURNPIKE_TURN_OFFLOAD=off go test -count=1 -run '$(RELAYING)' ./internal/e2e
+test: ## run all tests, with real browsers behind real NATs: as root, installs what it needs
+	@$(MAKE) --no-print-directory -j2 --output-sync=target install lint
+	@$(MAKE) --no-print-directory -j2 --output-sync=target js race
+	@$(MAKE) --no-print-directory -j2 test-e2e test-others
 
 .PHONY: matrix
 matrix: install ## run internal/e2e in its long form, with relaying in the kernel and in the process: as root
@@ -138,14 +146,32 @@ clean: ## remove what was built and installed here, but not turnpike-state
 
 # The targets above use those below.
 
+# vet has seen all of it in lint, so that go test need not. The race detector is in internal/e2e for the Go programs that meet browsers
+# there: they are the client library, between real networks.
+.PHONY: test-e2e
+test-e2e:
+	CI=true go test -race -vet=off -count=1 -timeout 30m ./internal/e2e
+	@# With root's privileges the kernel relays. Test one row for each kind of flow with relaying in the process, too.
+	CI=true CGO_ENABLED=0 TURNPIKE_TURN_OFFLOAD=off go test -vet=off -count=1 -run '$(RELAYING)' ./internal/e2e
+
+.PHONY: test-others
+test-others:
+	CI=true go test -race -vet=off -count=1 -timeout 30m $$(go list ./... | grep -v '/internal/e2e$$')
+
+# Both of the former need this, and would compile it twice.
+.PHONY: race
+race:
+	go build -race ./...
+
 .PHONY: lint
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
+	@# Without cgo, as the program is built: vet, staticcheck and the program share what is compiled. There is no C here.
+	CGO_ENABLED=0 go vet ./...
 	GOOS=darwin go vet ./...
 	GOOS=windows go vet ./...
-	go run $(STATICCHECK) ./...
+	CGO_ENABLED=0 go run $(STATICCHECK) ./...
 
 .PHONY: js
 js: node_modules/.package-lock.json
