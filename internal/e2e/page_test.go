@@ -33,3 +33,17 @@ func TestFirstFrame(t *testing.T) {
 	serveLocally(t, host)
 	drive(t, "firstframe", map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "rounds": 5})
 }
+
+// TestInputs measures how long a page takes to answer what people press and type in a call of five, who all are on this machine.
+// The bound is for a machine that does other things, too. The figure of a quiet one is in docs/figures.md.
+func TestInputs(t *testing.T) {
+	need(t, "node", "chromium", "certutil")
+	host := netlab.New(t).Public("host")
+	serveLocally(t, host)
+	drive(t, "inputs", map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "people": 5, "rounds": 6, "most": 400})
+}
+
+// TestKeysAlone leads from the home page into a call and out of it without a mouse.
+func TestKeysAlone(t *testing.T) {
+	driveLocally(t, "keysalone")
+}
