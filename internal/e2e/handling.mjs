@@ -129,7 +129,7 @@ async function menus(page, other) {
   await open.waitFor({ state: 'detached' });
   const menu = page.locator('[data-testid=person-menu]:visible');
   await menu.click();
-  await open.getByRole('button', { name: 'Remove and ban' }).waitFor();
+  await open.getByRole('menuitem', { name: 'Remove and ban' }).waitFor();
   await other.say(arabic);
   await page.locator('.message').filter({ hasText: arabic }).waitFor();
   // The log has scrolled by the next frame.

@@ -34,5 +34,5 @@ func TestLook(t *testing.T) {
 
 // TestHandling uses a room by keyboard and by finger, and reads what screen readers would.
 func TestHandling(t *testing.T) {
-	driveLocally(t, "handling")
+	driveLocally(t, "handling", "controls")
 }

@@ -15,6 +15,7 @@ const CHAT = 'turnpike.chat';
 const LANGUAGE = 'turnpike.language';
 const DEVICES = 'turnpike.devices';
 const CORNER = 'turnpike.corner';
+const KEYS = 'turnpike.keys';
 /** Characters of chat that a reload keeps. */
 const MAX_CHAT = 200_000;
 
@@ -115,6 +116,16 @@ export function storeChat(room, messages) {
   let length = 0;
   const kept = [...messages].reverse().filter(({ text }) => (length += text.length) < MAX_CHAT).reverse();
   write('session', CHAT, JSON.stringify({ room, messages: kept }));
+}
+
+/** Whether single keys are in use. */
+export function keysWanted() {
+  return read('local', KEYS) !== 'off';
+}
+
+/** @param {boolean} wanted */
+export function storeKeysWanted(wanted) {
+  write('local', KEYS, wanted ? undefined : 'off');
 }
 
 /** Where the SDK saves a session; undefined if the browser forbids storage. */

@@ -158,7 +158,7 @@ const LATER = ['parts/room.html', 'elements/room/controls.js', 'elements/room/do
 /** Places where people read no text: errors and warnings for programmers and for the other side's program, words that programs compare, selectors. */
 const UNREAD = /\bconsole\.\w+\([^]*?\);|\b(?:new (?:\w*Error|DOMException|Refused)|super|refuse|stop)\([^;]*|\b(?:find|findButton|write)\((?:[^,()]|\([^()]*\))+, (['"`])[^]*?\1|\.(?:querySelector|querySelectorAll|closest|matches)\((['"`])[^]*?\2|\b(?:@\w+|import|from) .*$|=== '[^']*'|\bcase '[^']*'|\bclassName(?: =|:) (?:[^,;]*\? )?'[^']*'(?: : '[^']*')?|\bmatchMedia\('[^']*'\)/gm;
 /** Single words that are a text, or the name of a key or an error of the browser's. */
-const NAMES = /^(?:Enter|Escape|Tab|Space|Home|End|Delete|Shift|Control|Meta|Alt|Key[A-Z]|Arrow\w+|Page(?:Up|Down)|[A-Z]\w*Error)$/;
+const NAMES = /^(?:Enter|Esc|Escape|Tab|Space|Home|End|Delete|Shift|Control|Meta|Alt|Key[A-Z]|Arrow\w+|Page(?:Up|Down)|[A-Z]\w*Error)$/;
 
 /** @param {string} file @param {string} text @returns {string[]} what people would read in English, whatever their language */
 function englishIn(file, text) {

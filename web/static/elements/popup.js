@@ -21,7 +21,7 @@ export function attachPopup(button, popup) {
     open?.abort();
     if (!isOpen) return;
     open = new AbortController();
-    place(button, popup);
+    placeBeside(button, popup);
     const { signal } = open;
     // Closes when the button moves away, but not when a video has another size, or the chat scrolls.
     addEventListener('resize', () => popup.hidePopover(), { signal });
@@ -37,7 +37,7 @@ export function attachPopup(button, popup) {
  * @param {HTMLElement} button
  * @param {HTMLElement} popup
  */
-function place(button, popup) {
+export function placeBeside(button, popup) {
   popup.style.top = popup.style.left = '0'; // Else the edge of the window would make it narrow.
   const at = button.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = popup;

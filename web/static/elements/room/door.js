@@ -1,5 +1,6 @@
 // @ts-check
-import { drawAvatar, fill, find, findButton, giveFocus, isolate, press, write } from '../../dom.js';
+import { drawAvatar, fill, find, findButton, giveFocus, press, write } from '../../dom.js';
+import { say } from '../../words/room.js';
 
 /**
  * @import { App } from '../../app.js'
@@ -59,11 +60,11 @@ export class Door extends HTMLElement {
    * @param {PeerInfo} peer
    */
   #announce(app, peer) {
-    const title = `${isolate(peer.name)} waits to come in`;
-    write(this, '[role=status]', `${title}.`);
+    const title = say('controls.waits', { name: peer.name });
+    write(this, '[role=status]', title);
     const call = new AbortController();
     this.#calls.set(peer.session, call);
-    app.attention.call({ title, text: 'Open this page to let them in.', sound: 'knock' }, call.signal);
+    app.attention.call({ title, text: say('controls.open-page'), sound: 'knock' }, call.signal);
   }
 
   /** Shows the name of somebody who waits. @param {PeerInfo} peer */
@@ -72,8 +73,8 @@ export class Door extends HTMLElement {
     if (!row) return;
     write(row, '.who', peer.name);
     drawAvatar(row, peer.name);
-    findButton(row, 'admit').setAttribute('aria-label', `Admit ${isolate(peer.name)}`);
-    findButton(row, 'refuse').setAttribute('aria-label', `Refuse ${isolate(peer.name)}`);
+    findButton(row, 'admit').setAttribute('aria-label', say('controls.admit-name', { name: peer.name }));
+    findButton(row, 'refuse').setAttribute('aria-label', say('controls.refuse-name', { name: peer.name }));
   }
 
   /** @param {PeerInfo} peer */

@@ -1,5 +1,6 @@
 // @ts-check
 import { drawIcon, fill, find, write } from '../../dom.js';
+import { say } from '../../words/room.js';
 
 /**
  * @import { App } from '../../app.js'
@@ -28,10 +29,10 @@ export class Lock extends HTMLElement {
   /** @param {Room} room */
   #update(room) {
     const button = this.#button;
-    write(this, '.locked-sign', room.locked && !room.moderates ? 'Locked' : '');
+    write(this, '.locked-sign', room.locked && !room.moderates ? say('controls.locked') : '');
     button.hidden = !room.moderates;
-    button.title = room.locked ? 'Let others in again' : 'Let nobody else in';
-    write(button, 'span', room.locked ? 'Unlock' : 'Lock');
+    button.title = say(room.locked ? 'controls.unlock' : 'controls.lock');
+    write(button, 'span', say(room.locked ? 'controls.unlock-short' : 'controls.lock-short'));
     drawIcon(button, room.locked ? 'lock' : 'lock-off');
     this.toggleAttribute('data-locked', room.locked);
   }

@@ -1,5 +1,6 @@
 // @ts-check
-import { drawAvatar, fill, find, isolate, write } from '../../dom.js';
+import { drawAvatar, fill, find, write } from '../../dom.js';
+import { say } from '../../words/room.js';
 
 /** The dialog that asks whether to remove a person from the room. */
 export class Remove extends HTMLElement {
@@ -14,7 +15,7 @@ export class Remove extends HTMLElement {
   ask(name) {
     const dialog = find(this, 'dialog', HTMLDialogElement);
     if (dialog.open) return Promise.resolve(false);
-    write(this, 'h2', `Remove and ban ${isolate(name)}?`);
+    write(this, 'h2', say('controls.remove-title', { name }));
     drawAvatar(this, name);
     dialog.returnValue = '';
     dialog.showModal();

@@ -18,6 +18,7 @@ import { InviteDialog } from './invite.js';
 import { Lobby } from '../lobby/lobby.js';
 import { Lock } from './lock.js';
 import { NameForm } from '../name.js';
+import { Offers } from './offers.js';
 import { Remove } from './remove.js';
 import { Tiles } from '../stage/tiles.js';
 import { TroubleStrip } from './trouble.js';
@@ -51,6 +52,8 @@ export class RoomPage extends HTMLElement {
   #entry;
   #invites;
   #tiles = new Tiles();
+  /** @type {Offers | undefined} */
+  #offers;
   /** @type {Drawer | undefined} */
   #drawer;
   /** The page was reloaded while we were in the room: the people here are no news. */
@@ -82,7 +85,16 @@ export class RoomPage extends HTMLElement {
     fill(this, 'room');
     this.toggleAttribute('data-entering', true);
     write(this, '[data-testid=room-name]', this.roomId);
-    this.#controls.watch(this.#devices, () => this.#hangup());
+    this.#offers = new Offers({
+      app: this.app,
+      page: this,
+      controls: this.#controls,
+      devices: this.#devices,
+      tiles: this.#tiles,
+      hangup: () => this.#hangup(),
+      invite: () => this.#invite.open(),
+      remove: (peer) => this.#removePerson(peer),
+    });
     this.#chat.watch((text) => this.#send(text));
     this.#tiles.attach(find(this, '.tiles', HTMLElement), { stopScreen: () => this.#devices.stopScreen(), signal });
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
@@ -207,11 +219,12 @@ export class RoomPage extends HTMLElement {
     this.toggleAttribute('data-entering', false);
     find(this, 'tp-lock', Lock).watch(this.app, room, signal);
     find(this, 'tp-door', Door).watch(this.app, room, signal);
+    this.#offers?.enter(room, signal);
     room.on('host', ({ host }) => this.#hostChanged(room, host), { signal });
     room.on('locked', ({ by }) => this.#logAction(by, 'room.locked'), { signal });
     room.on('unlocked', ({ by }) => this.#logAction(by, 'room.unlocked'), { signal });
     room.on('peer-left', ({ peer, reason }) => this.#removePeer(peer, reason), { signal });
-    room.on('peer-renamed', ({ peer, former }) => this.#renamed(room, peer, former), { signal });
+    room.on('peer-renamed', ({ peer, former }) => this.#renamed(peer, former), { signal });
     room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
     room.on('peer-back', ({ peer }) => this.#tiles.showAway(peer, false), { signal });
     room.on('left', ({ reason }) => this.#left(room, reason), { signal });
@@ -271,7 +284,7 @@ export class RoomPage extends HTMLElement {
    */
   #hostChanged(room, host) {
     this.#logAction(host, 'room.hosts');
-    for (const peer of room.peers.values()) this.#offerRemoval(room, peer);
+    for (const peer of room.peers.values()) this.#tiles.of(peer)?.refresh();
   }
 
   /**
@@ -282,24 +295,10 @@ export class RoomPage extends HTMLElement {
     if (who) this.#chat.showEvent(who === 'me' ? say(`${what}-by-me`) : say(what, { name: who.name }));
   }
 
-  /**
-   * @param {Room} room
-   * @param {Peer} peer
-   */
-  #offerRemoval(room, peer) {
-    this.#tiles.of(peer)?.offer([
-      this.#tiles.pinAction(peer),
-      ...(room.moderates ? [{ testid: 'remove-person', icon: 'remove', label: say('stage.remove', { name: peer.name }), warn: true, run: () => this.#removePerson(room, peer) }] : []),
-    ]);
-  }
-
-  /**
-   * @param {Room} room
-   * @param {Peer} peer
-   */
-  async #removePerson(room, peer) {
+  /** @param {Peer} peer */
+  async #removePerson(peer) {
     if (!(await find(this, 'tp-remove', Remove).ask(peer.name))) return;
-    await this.app.notice.attempt(() => room.kick(peer));
+    await this.app.notice.attempt(() => this.#room?.kick(peer));
   }
 
   #share() {
@@ -319,7 +318,8 @@ export class RoomPage extends HTMLElement {
    */
   #addPeer(peer, news) {
     this.#tiles.add(peer);
-    if (this.#room) this.#offerRemoval(this.#room, peer);
+    if (this.#room) this.#tiles.of(peer)?.offer(this.#offers?.personActions(this.#room, peer) ?? []);
+    peer.on('sources', () => this.#tiles.of(peer)?.refresh());
     peer.on('error', (error) => console.warn(`negotiation with ${peer.name}:`, error));
     if (news) this.#chat.showEvent(say(news, { name: peer.name }));
     this.#count();
@@ -336,13 +336,12 @@ export class RoomPage extends HTMLElement {
   }
 
   /**
-   * @param {Room} room
    * @param {Peer} peer
    * @param {string} former
    */
-  #renamed(room, peer, former) {
+  #renamed(peer, former) {
     this.#tiles.rename(peer);
-    this.#offerRemoval(room, peer);
+    this.#tiles.of(peer)?.refresh();
     this.#chat.showEvent(say('room.renamed', { former, name: peer.name }));
   }
 

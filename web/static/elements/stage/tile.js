@@ -1,7 +1,7 @@
 // @ts-check
-import { drawAvatar, drawIcon, fill, find, findButton, pageLoaded, write } from '../../dom.js';
+import { drawAvatar, fill, find, findButton, pageLoaded, write } from '../../dom.js';
 import { say } from '../../words/room.js';
-import { attachPopup } from '../popup.js';
+import { Menu } from '../menu.js';
 import { Fit } from './fit.js';
 import { PathBadge } from './path.js';
 import { withSound } from './playing.js';
@@ -9,9 +9,7 @@ import { withSound } from './playing.js';
 /**
  * @import { Peer } from '../../sdk/turnpike.js'
  * @import { Tracks } from '../../sdk/peer/sources.js'
- *
- * What can be done about a person. `label` and `shown` are asked whenever the menu may have changed.
- * @typedef {{ testid: string, icon: string, label: string | (() => string), warn?: boolean, shown?: () => boolean, run: () => unknown }} Action
+ * @import { Action } from '../menu.js'
  */
 
 /** A voice is louder than this, and a pause between words is shorter than that. */
@@ -27,6 +25,8 @@ export class Tile extends HTMLElement {
   #heardAt = -Infinity;
   /** @type {Action[]} */
   #actions = [];
+  /** @type {Menu | undefined} */
+  #menu;
   /** How loud they are at this moment, from 0 to 1. */
   #level = () => 0;
 
@@ -82,32 +82,13 @@ export class Tile extends HTMLElement {
   /** What the menu of the person has from now on; without anything there is no menu. @param {Action[]} actions */
   offer(actions) {
     this.#actions = actions;
-    const menu = find(this, '.person-menu + .popup', HTMLElement);
-    menu.replaceChildren(...actions.map(({ testid, icon, warn = false, run }) => {
-      const template = find(document, 'template#action', HTMLTemplateElement);
-      const button = find(document.importNode(template.content, true), 'button', HTMLButtonElement);
-      button.dataset.testid = testid;
-      button.classList.toggle('warn', warn);
-      drawIcon(button, icon);
-      button.addEventListener('click', () => {
-        menu.hidePopover();
-        run();
-      });
-      return button;
-    }));
+    this.#menu ??= new Menu(findButton(this, 'person-menu'), find(this, '.person-menu + .popup', HTMLElement), () => this.#actions);
     this.refresh();
   }
 
-  /** Shows what the actions are now. */
+  /** The actions are others now. */
   refresh() {
-    let offered = false;
-    for (const { testid, label, shown } of this.#actions) {
-      const button = findButton(this, testid);
-      button.hidden = shown?.() === false;
-      offered ||= !button.hidden;
-      write(button, 'span', typeof label === 'function' ? label() : label);
-    }
-    findButton(this, 'person-menu').hidden = !offered;
+    this.#menu?.update();
   }
 
   /**
@@ -151,7 +132,6 @@ export class Tile extends HTMLElement {
     this.dataset.testid = 'tile';
     this.setAttribute('role', 'group');
     this.showName(name);
-    attachPopup(findButton(this, 'person-menu'), find(this, '.person-menu + .popup', HTMLElement));
     this.#fit = new Fit(this, this.#video, find(this, '.backdrop', HTMLCanvasElement));
     this.#video.addEventListener('resize', () => this.#reshaped());
   }

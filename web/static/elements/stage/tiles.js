@@ -9,7 +9,7 @@ import { Tile } from './tile.js';
  * @import { Tracks } from '../../sdk/peer/sources.js'
  * @import { Peer } from '../../sdk/turnpike.js'
  * @import { Box } from './grid.js'
- * @import { Action } from './tile.js'
+ * @import { Action } from '../menu.js'
  *
  * @typedef {Tile | ScreenTile | SharingTile} AnyTile
  */
@@ -153,6 +153,11 @@ export class Tiles {
     return /** @type {AnyTile[]} */ ([...(this.#host?.children ?? [])]);
   }
 
+  /** Who is pinned, if it is one of the others. @returns {Peer | undefined} */
+  get pinned() {
+    return [...this.#peers].find(([, tile]) => tile === this.#pinned)?.[0];
+  }
+
   /** What is pinned, or the screens; or the only other person, to whom we show our screen. @returns {AnyTile[]} */
   get #large() {
     if (this.#pinned) return [this.#pinned];
@@ -188,6 +193,7 @@ export class Tiles {
     this.#pinned?.removeAttribute('data-pinned');
     this.#pinned = tile;
     tile?.setAttribute('data-pinned', '');
+    this.#host?.dispatchEvent(new Event('pinned', { bubbles: true }));
     this.#plan();
   }
 
