@@ -10,6 +10,8 @@ const USUAL_SHAPE = 16 / 9;
 
 /** The screen that somebody shares, with its sound: all of it, and never mirrored. */
 export class ScreenTile extends HTMLElement {
+  #ended = new AbortController();
+
   /** @param {Peer} peer */
   watch(peer) {
     fill(this, 'screen');
@@ -18,10 +20,13 @@ export class ScreenTile extends HTMLElement {
     this.showName(peer.name);
     const video = find(this, 'video', HTMLVideoElement);
     video.addEventListener('resize', () => this.dispatchEvent(new Event('reshape', { bubbles: true })));
+    const play = withSound(this);
     pageLoaded.then(() => {
-      if (this.isConnected) video.srcObject = peer.screen;
+      if (this.#ended.signal.aborted) return;
+      video.srcObject = peer.screen;
+      play(); // Its tracks may have come before.
     });
-    peer.on('track', withSound(this));
+    peer.on('track', play, { signal: this.#ended.signal });
   }
 
   /** @param {string} name */
@@ -37,6 +42,7 @@ export class ScreenTile extends HTMLElement {
   }
 
   disconnectedCallback() {
+    this.#ended.abort();
     const video = this.querySelector('video');
     if (video) video.srcObject = null;
   }
