@@ -141,8 +141,9 @@ export function leastHeight(tiles, width, large = 0) {
   const rows = (/** @type {number} */ within) => Math.ceil(tiles / Math.max(1, fit(within, LEAST.column)));
   const high = (/** @type {number} */ count, least = LEAST.row) => count * least + (count - 1) * GAP;
   if (large === 0) return Math.max(LEAST.all, high(rows(width)));
-  const below = high(large, LEAST.large) + GAP + high(rows(width));
-  const beside = Math.max(high(large, LEAST.large), high(rows(width / 2)));
+  const abreast = (/** @type {number} */ within) => Math.ceil(large / Math.max(1, fit(within, LEAST.large)));
+  const below = high(abreast(width), LEAST.large) + GAP + high(rows(width));
+  const beside = Math.max(high(abreast(width / 2), LEAST.large), high(rows(width / 2)));
   return Math.max(LEAST.all, Math.min(below, beside));
 }
 
