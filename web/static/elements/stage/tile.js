@@ -17,12 +17,16 @@ const VOICE = 0.01;
 const PAUSE_MS = 800;
 /** Of most cameras. */
 const USUAL_SHAPE = 16 / 9;
+/** As people come and go, a picture is sent larger or smaller. Its shape differs by less than this then. */
+const ANOTHER = 0.02;
 
 /** One person in a room: picture or initials, name, and, for others, the path to them. */
 export class Tile extends HTMLElement {
   /** @type {Fit | undefined} */
   #fit;
   #heardAt = -Infinity;
+  /** Of the picture, by which tiles are laid out. */
+  shape = USUAL_SHAPE;
   /** @type {Action[]} */
   #actions = [];
   /** @type {Menu | undefined} */
@@ -110,12 +114,6 @@ export class Tile extends HTMLElement {
     pageLoaded.then(() => (this.#video.srcObject = stream));
   }
 
-  /** The shape of the picture, by which tiles are laid out. */
-  get shape() {
-    const { videoWidth, videoHeight } = this.#video;
-    return videoWidth && this.hasAttribute('data-video') ? videoWidth / videoHeight : USUAL_SHAPE;
-  }
-
   /** @param {number} width @param {number} height */
   resized(width, height) {
     this.#fit?.resize(width, height);
@@ -143,13 +141,17 @@ export class Tile extends HTMLElement {
   /** @param {{ audio: boolean, video: boolean }} media */
   #showMedia({ audio, video }) {
     this.toggleAttribute('data-muted', !audio);
-    if (this.toggleAttribute('data-video', video) !== video) return;
+    this.toggleAttribute('data-video', video);
     this.#reshaped();
   }
 
   #reshaped() {
-    this.dispatchEvent(new Event('reshape', { bubbles: true }));
     this.redraw();
+    const { videoWidth, videoHeight } = this.#video;
+    const shape = videoWidth && this.hasAttribute('data-video') ? videoWidth / videoHeight : USUAL_SHAPE;
+    if (Math.abs(shape / this.shape - 1) < ANOTHER) return;
+    this.shape = shape;
+    this.dispatchEvent(new Event('reshape', { bubbles: true }));
   }
 }
 

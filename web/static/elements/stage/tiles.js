@@ -18,7 +18,7 @@ import { Tile } from './tile.js';
 const LISTEN_MS = 200;
 /** At every so many of these looks, the blurred copies are drawn again. */
 const REDRAW_EVERY = 5;
-/** How long tiles may take to their new places, in css/stage.css. With the window, they change at once. */
+/** How long tiles may take to their new places, in css/stage.css. */
 const MOVING_MS = 300;
 
 /**
@@ -215,6 +215,8 @@ export class Tiles {
 
   #resized() {
     const { clientWidth: width, clientHeight: height } = this.#host ?? { clientWidth: 0, clientHeight: 0 };
+    // With the window, tiles change at once: a tile on its way might lie outside.
+    if (width !== this.#size.width) this.#host?.toggleAttribute('data-moving', false);
     this.#size = { width, height };
     this.#arrange();
   }
