@@ -155,6 +155,7 @@ func (d *driver) end() error {
 	if d.cmd == nil {
 		return nil
 	}
+	defer time.AfterFunc(time.Minute, d.stop).Stop() // a scenario may have left something that keeps the process
 	_ = d.stdin.Close()
 	for d.lines.Scan() { // a line that nobody reads must not keep it
 	}
