@@ -52,7 +52,7 @@ release: ## build all that a version is published as into bin/release: archives,
 
 .PHONY: check
 check: lint js ## format, vet, staticcheck, unit tests, types and tests of the JavaScript: no root, no browser
-	go test $(RACE) -short ./...
+	go test $(RACE) -vet=off -short ./...
 
 # What compiles and what waits goes on at the same time: apt beside the linters, and internal/e2e beside all other tests.
 .PHONY: test

@@ -22,6 +22,7 @@ type peerSettings struct {
 	rate  int64         // of the line
 	trip  time.Duration // round trip of the long line
 	file  int64         // bytes of a file that is sent where nothing is in between
+	croc  bool          // files go by croc, too, which must be built for that
 }
 
 // peerBench is one run of everything.
@@ -125,8 +126,11 @@ func (b *peerBench) measureAll(t *testing.T) {
 	b.alternate(t, "first byte", contenders(), b.measureFirstByte)
 	b.alternate(t, "echo", contenders(), b.measureEcho)
 	b.alternate(t, "change", []string{overQUIC}, b.measureChange)
-	croc := buildCroc(t)
-	b.alternate(t, "send", []string{overQUIC, overCroc}, func(t *testing.T, name string, _ int) { b.measureSend(t, name, croc) })
+	senders, croc := []string{overQUIC}, ""
+	if b.croc {
+		senders, croc = append(senders, overCroc), buildCroc(t)
+	}
+	b.alternate(t, "send", senders, func(t *testing.T, name string, _ int) { b.measureSend(t, name, croc) })
 	b.alternate(t, "send, 0.1 % lost", []string{overQUIC}, func(t *testing.T, _ string, pair int) {
 		b.measureSendLine(t, "send, 0.1 % lost", 0.001, b.file/8, pair)
 	})

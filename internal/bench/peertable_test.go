@@ -21,7 +21,7 @@ func TestPeerTable(t *testing.T) {
 	b := &peerBench{
 		peerSettings: peerSettings{
 			pairs: n, run: 5 * time.Second, loss: 20 * time.Second, moves: 60 * time.Second,
-			rate: 300_000_000, trip: 40 * time.Millisecond, file: 400_000_000,
+			rate: 300_000_000, trip: 40 * time.Millisecond, file: 400_000_000, croc: true,
 		},
 		figures:   figures{},
 		otherLoad: otherLoad(),
@@ -31,8 +31,8 @@ func TestPeerTable(t *testing.T) {
 	fmt.Printf("\n%s; %d rounds of %v, with losses of %v.%s\n\n%s", machine(), b.pairs, b.run, b.loss, b.otherLoad, b.table())
 }
 
-// TestPeerQuick holds that `make bench-peer` works: each line of the table has its figures. Their values mean nothing on a
-// machine that runs other tests too.
+// TestPeerQuick holds that `make bench-peer` works: each line of the table has its figures, except those of croc, which takes longer to
+// build than all of this. Their values mean nothing on a machine that runs other tests too.
 func TestPeerQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("bench: starts servers and peers; -short is set")
@@ -55,7 +55,7 @@ func TestPeerQuick(t *testing.T) {
 		}
 		for _, name := range columns() {
 			value, ok := b.figures.median(r.figure, name)
-			if ok != slices.Contains(of, name) {
+			if ok != (slices.Contains(of, name) && (b.croc || name != overCroc)) {
 				t.Errorf("%s, %s: there is a figure: %v", r.title, name, ok)
 			} else if ok && !(value > 0 && value < math.Inf(1)) {
 				t.Errorf("%s, %s: %v", r.title, name, value)
