@@ -205,6 +205,7 @@ func takeAndLeave(conn *library.Conn, say func(programLine)) {
 
 // TestCodeSlowStranger has a stranger ask for a proof and then say nothing: the receiver who comes next waits for its turn only briefly.
 func TestCodeSlowStranger(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	sender, c := d.send(t, 2)
 	s := d.stranger(t, c)
@@ -224,6 +225,7 @@ func TestCodeSlowStranger(t *testing.T) {
 // TestCodeReceiverAmongStrangers has strangers in the room who take the receiver's proof for the sender, and break off. It finds the sender
 // all the same, and no code is burnt.
 func TestCodeReceiverAmongStrangers(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	sender, c := d.send(t, 3)
 	for _, name := range []string{"one", "two"} {
