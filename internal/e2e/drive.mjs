@@ -9,6 +9,7 @@ import { Stage } from './browser.mjs';
 import * as lostsignin from './lostsignin.mjs';
 import * as meeting from './meeting.mjs';
 import * as apps from './apps.mjs';
+import * as chat from './chat.mjs';
 import * as chinese from './chinese.mjs';
 import * as codes from './codes.mjs';
 import * as controlling from './controls.mjs';
@@ -35,7 +36,7 @@ import * as stages from './stage.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...meeting, ...apps, ...chinese, ...codes, ...controlling, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
+const scenarios = { ...chat, ...meeting, ...apps, ...chinese, ...codes, ...controlling, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();

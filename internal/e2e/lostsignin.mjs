@@ -29,7 +29,7 @@ export async function undelivered(stage, plan, step) {
   await Promise.all([a.others(2), b.others(2), c.others(2)]);
   await a.say('hello');
   await Promise.all([b.hear('hello'), c.hear('hello')]);
-  const lost = ann.page.locator('.event').filter({ hasText: 'Not delivered to' });
+  const lost = ann.page.locator('.fate[data-failed]').filter({ hasText: 'Not delivered to' });
   for (let batch = 0; batch < 10; batch++) {
     await ann.page.evaluate((batch) => {
       const form = /** @type {any} */ (document.querySelector('tp-chat form'));

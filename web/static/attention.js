@@ -14,6 +14,8 @@ const ICON = '/favicon.svg';
 /** Calls for the user: by the title of the page, a sound, and a notification of the system if the page is out of sight. */
 export class Attention {
   #heading = '';
+  /** Messages that were not in sight. */
+  #unread = 0;
   /** What is going on, oldest first. @type {Set<Event>} */
   #events = new Set();
 
@@ -34,6 +36,12 @@ export class Attention {
   /** @param {string} heading of the view that is shown */
   setHeading(heading) {
     this.#heading = heading;
+    this.#write();
+  }
+
+  /** @param {number} count of the messages that were not in sight */
+  setUnread(count) {
+    this.#unread = count;
     this.#write();
   }
 
@@ -60,7 +68,8 @@ export class Attention {
 
   #write() {
     const latest = [...this.#events].at(-1);
-    document.title = latest?.title ?? (this.#heading ? `${this.#heading} · ${NAME}` : NAME);
+    const unread = this.#unread > 0 ? `(${this.#unread > 99 ? '99+' : this.#unread}) ` : '';
+    document.title = latest?.title ?? unread + (this.#heading ? `${this.#heading} · ${NAME}` : NAME);
   }
 }
 

@@ -6,7 +6,12 @@
  */
 
 /** @typedef {{ name: string, token: string, expires: string, rooms: string[] }} StoredTicket */
-/** @typedef {{ sender: string, text: string, at: string, own: boolean }} StoredMessage */
+/**
+ * @import { ShownMessage } from './elements/chat/message.js'
+ *
+ * @typedef {Omit<ShownMessage, 'at'> & { at: string, unread?: boolean | undefined }} StoredMessage
+ * @typedef {{ messages: StoredMessage[], draft: string }} StoredChat draft: what was not sent yet
+ */
 
 const TICKET = 'turnpike.ticket';
 const INVITE = 'turnpike.invite';
@@ -16,8 +21,8 @@ const LANGUAGE = 'turnpike.language';
 const DEVICES = 'turnpike.devices';
 const CORNER = 'turnpike.corner';
 const KEYS = 'turnpike.keys';
-/** Characters of chat that a reload keeps. */
-const MAX_CHAT = 200_000;
+/** Characters of chat that a reload keeps, as JSON. */
+const MAX_CHAT = 500_000;
 
 /** @returns {StoredTicket | undefined} */
 export function storedTicket() {
@@ -92,17 +97,17 @@ export function storeCorner(corner) {
 }
 
 /**
- * Takes the messages out of the storage that the page before this one left there.
+ * Takes the chat out of the storage that the page before this one left there.
  *
  * @param {string} room
- * @returns {StoredMessage[] | undefined} undefined if that page was in another room, or in none
+ * @returns {StoredChat | undefined} undefined if that page was in another room, or in none
  */
 export function claimChat(room) {
   const text = read('session', CHAT);
   write('session', CHAT, undefined);
   try {
-    const stored = JSON.parse(text ?? '');
-    return stored.room === room ? stored.messages : undefined;
+    const { room: stored, messages, draft } = JSON.parse(text ?? '');
+    return stored === room ? { messages, draft } : undefined;
   } catch {
     return undefined;
   }
@@ -110,12 +115,12 @@ export function claimChat(room) {
 
 /**
  * @param {string} room
- * @param {StoredMessage[]} messages of which the last are kept
+ * @param {StoredChat} chat of whose messages the last are kept
  */
-export function storeChat(room, messages) {
+export function storeChat(room, { messages, draft }) {
   let length = 0;
-  const kept = [...messages].reverse().filter(({ text }) => (length += text.length) < MAX_CHAT).reverse();
-  write('session', CHAT, JSON.stringify({ room, messages: kept }));
+  const kept = [...messages].reverse().filter((message) => (length += JSON.stringify(message).length) < MAX_CHAT).reverse();
+  write('session', CHAT, JSON.stringify({ room, messages: kept, draft }));
 }
 
 /** Whether single keys are in use. */

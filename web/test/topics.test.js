@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { FakeTimers } from './fakes.js';
 import { handsOf, meeting } from './meeting.js';
 import { isMuteRequest } from '../static/elements/room/requests.js';
+import { seen } from '../static/elements/chat/delivery.js';
+import { SEEN, seenIn } from '../static/elements/chat/receipts.js';
 import { REACTION, Rates } from '../static/elements/room/reactionset.js';
 
 const folder = new URL('../../signal/wire/testdata/page/', import.meta.url);
@@ -37,6 +39,12 @@ const understood = {
     assert.equal(hands.isUp, false);
   },
   'reaction.json': (data) => assert.equal(new Rates().take('me', data)?.drawing, 'like'),
+  'seen.json': (data) => {
+    const at = Date.parse('2026-01-31T12:00:00.000Z');
+    const messages = [{ to: [{ user: 'ben', name: 'Ben', at, fate: /** @type {const} */ ('delivered') }] }];
+    assert.deepEqual(seen(messages, 'ben', seenIn(data) ?? NaN), messages);
+    assert.equal(messages[0]?.to[0]?.fate, 'seen');
+  },
   'mute.json': (data) => assert.equal(isMuteRequest(data), true),
 };
 
@@ -54,4 +62,5 @@ test('the page understands each example of its own topics', async () => {
     }
   }
   assert.equal(REACTION, 'page.reaction');
+  assert.equal(SEEN, 'page.seen');
 });

@@ -1,26 +1,29 @@
 // @ts-check
-import { find, findButton, isolate, write } from '../../dom.js';
+import { find, findButton, write } from '../../dom.js';
 
 /** Where the chat and the people have room beside each other, the chat is open at the start. */
 const WIDE = '(min-width: 60.01rem) and (min-height: 30.01rem)';
 
-/** Opens and closes the chat of a room, and counts the messages that arrive while it is closed. */
+/** Opens and closes the chat of a room, and shows how many messages are unread. */
 export class Drawer {
   #page;
-  #unread = 0;
+  #actions;
   /** The user has opened or closed the chat. Until then, the width of the window decides. */
   #chosen = false;
 
   /**
    * @param {HTMLElement} page of the room, whose attribute data-chat says that the chat is open
+   * @param {{ opened: () => void, closed: () => void }} actions
    * @param {AbortSignal} signal aborts when the page ends
    */
-  constructor(page, signal) {
+  constructor(page, actions, signal) {
     this.#page = page;
-    this.#toggle.addEventListener('click', () => this.#choose(!this.#isOpen));
+    this.#actions = actions;
+    this.#toggle.addEventListener('click', () => this.#choose(!this.isOpen));
     findButton(page, 'chat-close').addEventListener('click', () => this.#choose(false));
     find(page, '.side', HTMLElement).addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && !event.isComposing) this.#choose(false);
+      if (event.key !== 'Escape' || event.isComposing || page.querySelector('.side .popup:popover-open')) return;
+      this.#choose(false);
     });
     const wide = matchMedia(WIDE);
     wide.addEventListener('change', () => this.#chosen || this.#set(wide.matches), { signal });
@@ -31,22 +34,17 @@ export class Drawer {
     return findButton(this.#page, 'chat-toggle');
   }
 
-  get #isOpen() {
+  get isOpen() {
     return this.#page.hasAttribute('data-chat');
-  }
-
-  /** A message of somebody else was added to the log. @param {string} sender */
-  arrived(sender) {
-    if (this.#isOpen) return; // The log says it.
-    this.#count(this.#unread + 1);
-    write(this.#page, '.chat-news', `${isolate(sender)} has written something.`);
   }
 
   /** @param {boolean} open */
   #set(open) {
+    const isNews = open !== this.isOpen;
     this.#page.toggleAttribute('data-chat', open);
     this.#toggle.setAttribute('aria-expanded', String(open));
-    this.#count(open ? 0 : this.#unread);
+    if (open) this.#actions.opened();
+    else if (isNews) this.#actions.closed();
   }
 
   /** @param {boolean} open */
@@ -59,10 +57,8 @@ export class Drawer {
     else find(this.#page, '.side h2', HTMLElement).focus();
   }
 
-  /** @param {number} unread */
-  #count(unread) {
-    this.#unread = unread;
-    write(this.#toggle, '.unread', unread === 0 ? '' : unread > 99 ? '99+' : String(unread));
-    if (unread === 0) write(this.#page, '.chat-news', '');
+  /** @param {number} count */
+  showUnread(count) {
+    write(this.#toggle, '.unread', count === 0 ? '' : count > 99 ? '99+' : String(count));
   }
 }

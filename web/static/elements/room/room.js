@@ -7,12 +7,12 @@ import { isRoomId } from '../../roomlinks.js';
 import { Devices } from '../../sdk/devices.js';
 import { ALL_SEEN } from '../../sdk/peer/limits.js';
 import { keepAwake } from '../../wakelock.js';
-import { wordsFor, wordsOf } from '../../words.js';
-import { say, several } from '../../words/room.js';
+import { wordsOf } from '../../words.js';
+import { say } from '../../words/room.js';
 import { ChatPanel } from '../chat/chat.js';
+import { Conversation } from '../chat/conversation.js';
 import { Controls } from './controls.js';
 import { Door } from './door.js';
-import { Drawer } from '../chat/drawer.js';
 import { Entry } from './entry.js';
 import { InviteDialog } from './invite.js';
 import { Lobby } from '../lobby/lobby.js';
@@ -54,8 +54,8 @@ export class RoomPage extends HTMLElement {
   #tiles = new Tiles();
   /** @type {Offers | undefined} */
   #offers;
-  /** @type {Drawer | undefined} */
-  #drawer;
+  /** @type {Conversation | undefined} */
+  #conversation;
   /** The page was reloaded while we were in the room: the people here are no news. */
   #isReload = false;
 
@@ -95,7 +95,6 @@ export class RoomPage extends HTMLElement {
       invite: () => this.#invite.open(),
       remove: (peer) => this.#removePerson(peer),
     });
-    this.#chat.watch((text) => this.#send(text));
     this.#tiles.attach(find(this, '.tiles', HTMLElement), { stopScreen: () => this.#devices.stopScreen(), signal });
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
     findButton(this, 'invite-people').addEventListener('click', () => this.#invite.open());
@@ -105,8 +104,8 @@ export class RoomPage extends HTMLElement {
     this.#choices.follow(this.#devices, () => this.#isReleasing);
     this.#trouble.watch(this.#devices);
     session.on('name', () => this.#showOwn(), { signal });
-    this.#keepChat();
-    this.#drawer = new Drawer(this, signal);
+    this.#conversation = new Conversation(this.app, this, this.roomId, () => this.#mayComeBack, signal);
+    this.#isReload = this.#conversation.isReload;
     this.#showOwn();
     this.#arrive();
   }
@@ -119,12 +118,9 @@ export class RoomPage extends HTMLElement {
     this.#leave();
   }
 
-  /** The messages outlive a reload of the page, as the session does; also that of a page that was not back in the room yet. */
-  #keepChat() {
-    this.#isReload = this.#chat.restore(this.roomId);
-    addEventListener('pagehide', () => {
-      if (this.#room?.isLeft === false || (this.#isReload && !this.#room && !this.#lobby.isOpen)) this.#chat.store(this.roomId);
-    }, { signal: this.#ended.signal });
+  /** Whether a reload of the page leads back into the room; also that of a page that was not back in it yet. */
+  get #mayComeBack() {
+    return this.#room?.isLeft === false || (this.#isReload && !this.#room && !this.#lobby.isOpen);
   }
 
   /** People who are in the room already, after a reload or by a ring, go straight in. All others come into the lobby first. */
@@ -228,11 +224,7 @@ export class RoomPage extends HTMLElement {
     room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
     room.on('peer-back', ({ peer }) => this.#tiles.showAway(peer, false), { signal });
     room.on('left', ({ reason }) => this.#left(room, reason), { signal });
-    room.on('message', ({ peer, text }) => {
-      // Our own clock keeps the times in the log in order.
-      this.#chat.showMessage({ sender: peer.name, text, at: new Date(), own: false });
-      this.#drawer?.arrived(peer.name);
-    }, { signal });
+    this.#conversation?.enter(room, signal);
     let news = again ? '' : 'room.is-here';
     const end = room.eachPeer((peer) => this.#addPeer(peer, news));
     signal.addEventListener('abort', end);
@@ -364,22 +356,6 @@ export class RoomPage extends HTMLElement {
     this.toggleAttribute('data-alone', people === 1);
     write(this, '.count', say('room.people', { count: people, size: room.size }));
     write(this, '.waiting', this.app.session.onlyWrites ? say('lobby.only-writes') : hint(people, [...room.peers.values()].filter(({ isMediaLess }) => !isMediaLess).length + 1));
-    this.#chat.setListeners(people - 1);
-  }
-
-  /** @param {string} text */
-  #send(text) {
-    const room = this.#room;
-    if (!room) return false;
-    try {
-      const { missed, ...message } = room.sendMessage(text);
-      this.#chat.showMessage({ sender: say('page.you'), own: true, ...message });
-      if (missed.length > 0) this.#chat.showEvent(say('chat.undelivered', { names: several(missed.map(({ name }) => name)) }));
-      return true;
-    } catch (error) {
-      this.app.notice.show(wordsFor(error));
-      return false;
-    }
   }
 
   #hangup() {
