@@ -40,12 +40,16 @@ func (f *forwards) flag(kind byte, parse func(string) (forward.Spec, error)) fun
 	}
 }
 
+// forwardWait is longer than what it takes until both sides have noticed that a router has changed its public address, which the host behind it
+// does not see, and have found another path: 8 to 11 s.
+const forwardWait = 20 * time.Second
+
 // maxForwards bounds the listeners of one command.
 const maxForwards = 64
 
 func (p *program) forward(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("forward", flag.ContinueOnError)
-	flags := peerFlags{asMachine: true}
+	flags := peerFlags{asMachine: true, wait: forwardWait}
 	flags.register(fs)
 	var all forwards
 	fs.Func("L", "", all.flag('L', forward.ParseSpec))

@@ -74,7 +74,7 @@ Exit status: 0 once both sides have ended; 1 if the pipe broke, or was refused.
 
 const helpVisit = `  --room ROOM        the room; an invite's link names one, and so does "turnpike join"
   --name NAME        what others call this side (the machine's name)
-  --wait TIME        how long to wait for the peer, and for a path to it (10s)
+  --wait TIME        how long to wait for the peer, and for a path to it (10s; forward, listen: 20s)
   --relayed          use relays alone: hides this machine's addresses from the other side
   -q, --quiet        no lines about paths
 `

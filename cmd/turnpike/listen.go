@@ -33,7 +33,7 @@ func (l *machineList) Set(value string) error {
 
 func (p *program) listen(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("listen", flag.ContinueOnError)
-	flags := peerFlags{asMachine: true}
+	flags := peerFlags{asMachine: true, wait: forwardWait}
 	flags.register(fs)
 	server := &forward.Server{}
 	var from machineList

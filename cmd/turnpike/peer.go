@@ -27,7 +27,7 @@ type peerFlags struct {
 	server  serverFlags
 	room    string
 	name    string
-	wait    time.Duration
+	wait    time.Duration // before register: its default, if that is no 10 s
 	relayed bool
 	quiet   bool
 
@@ -38,7 +38,7 @@ func (f *peerFlags) register(fs *flag.FlagSet) {
 	f.server.register(fs)
 	fs.StringVar(&f.room, "room", "", "")
 	fs.StringVar(&f.name, "name", "", "")
-	fs.DurationVar(&f.wait, "wait", 10*time.Second, "")
+	fs.DurationVar(&f.wait, "wait", cmp.Or(f.wait, 10*time.Second), "")
 	fs.BoolVar(&f.relayed, "relayed", false, "")
 	fs.BoolVar(&f.quiet, "quiet", false, "")
 	fs.BoolVar(&f.quiet, "q", false, "")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"strings"
 	"testing"
@@ -60,5 +61,15 @@ func TestWaitingRoom(t *testing.T) {
 		side.stderr.await(t, "waits until somebody in the room home lets this side in")
 		test.end(side)
 		side.ends(t, 1, test.text)
+	}
+}
+
+// TestWaits: a forward waits longer than it takes to notice a change that its host does not see.
+func TestWaits(t *testing.T) {
+	for flags, want := range map[*peerFlags]time.Duration{{}: 10 * time.Second, {wait: forwardWait}: 20 * time.Second} {
+		flags.register(flag.NewFlagSet("", flag.ContinueOnError))
+		if flags.wait != want {
+			t.Errorf("--wait is %v, want %v", flags.wait, want)
+		}
 	}
 }
