@@ -10,7 +10,7 @@ import (
 
 // TestPage holds what the pages do for people, at a server without any configuration on the same host.
 func TestPage(t *testing.T) {
-	driveLocally(t, "mangled", "noticed", "impatient", "renamed", "halfblocked", "lostdevice", "unanswered", "twoclicks", "undelivered", "barred", "fullforaway", "languages", "tiling", "corners", "pinning", "unsharing")
+	driveLocally(t, "mangled", "noticed", "impatient", "renamed", "halfblocked", "lostdevice", "unanswered", "twoclicks", "undelivered", "barred", "fullforaway", "languages", "chinese", "tiling", "corners", "pinning", "unsharing")
 }
 
 // TestInvites has people invite others from the page, at a server that lets nobody in without an invite.
