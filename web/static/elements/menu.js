@@ -61,7 +61,8 @@ export class Menu {
       if (action.key) {
         const key = document.createElement('kbd');
         key.textContent = action.key;
-        key.ariaHidden = 'true'; // aria-keyshortcuts says it.
+        key.ariaHidden = 'true';
+        item.setAttribute('aria-keyshortcuts', action.key);
         item.append(key);
       }
       item.addEventListener('click', () => {

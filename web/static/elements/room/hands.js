@@ -78,7 +78,7 @@ export class Hands {
 
   /** Lowers somebody else's hand, which only the host may do: others would not listen. @param {Peer} peer */
   lower(peer) {
-    this.#room.send({ lower: true }, { to: peer, topic: HAND });
+    this.#room.send({ lower: true }, { to: peer, topic: HAND }).catch(() => {}); // The hand stays up, for all to see.
   }
 
   /** @param {number} turn */
@@ -93,8 +93,9 @@ export class Hands {
     const turn = this.#turn;
     if ((this.#told.get(peer) ?? 0) === turn) return;
     this.#told.set(peer, turn);
-    const { missed } = await this.#room.send(turn ? { raised: true, turn } : { raised: false }, { to: peer, topic: HAND });
-    if (missed.length > 0 && this.#told.get(peer) === turn) this.#told.delete(peer);
+    const sending = this.#room.send(turn ? { raised: true, turn } : { raised: false }, { to: peer, topic: HAND });
+    const isMissed = await sending.then(({ missed }) => missed.length > 0, () => true); // The server refuses to say too much at once.
+    if (isMissed && this.#told.get(peer) === turn) this.#told.delete(peer);
   }
 
   /** @param {Peer} peer */

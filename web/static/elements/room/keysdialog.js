@@ -19,7 +19,8 @@ export class KeysDialog extends HTMLElement {
     find(this, 'ul', HTMLElement).replaceChildren(...rows, row(say('keys.talk'), say('keys.space')), row(say('keys.escape'), 'Esc'));
     const wanted = find(this, 'input', HTMLInputElement);
     wanted.checked = keys.wanted;
-    find(this, 'dialog', HTMLDialogElement).showModal();
+    const dialog = find(this, 'dialog', HTMLDialogElement);
+    if (!dialog.open) dialog.showModal();
   }
 
   /** @param {Keys} keys */

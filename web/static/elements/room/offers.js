@@ -148,7 +148,8 @@ export class Offers {
     room.on('peer-left', ({ peer }) => rates.forget(peer), { signal });
     /** @param {string} emoji */
     const send = async (emoji) => {
-      if (await show('me', { emoji })) await room.send({ emoji }, { topic: REACTION });
+      // Whom it does not reach, it does not reach: nobody wants it later.
+      if (await show('me', { emoji })) await room.send({ emoji }, { topic: REACTION }).catch(() => {});
     };
     controls.offer({
       testid: 'react', place: 'bar', key: 'R', icon: 'smile', label: () => say('controls.react'),

@@ -158,9 +158,10 @@ export class PictureInPicture {
       if (who !== shown) {
         gone.abort();
         gone = new AbortController();
-        who.on('sources', draw, { signal: AbortSignal.any ? AbortSignal.any([signal, gone.signal]) : gone.signal });
+        who.on('sources', draw, { signal: gone.signal });
         shown = who;
-        video.srcObject = new MediaStream(who.stream.getVideoTracks());
+        video.muted = true; // The attribute of a template's copy does not see to it.
+        video.srcObject = who.stream;
         video.play().catch(() => {});
       }
       host.toggleAttribute('data-video', who.sources.camera);

@@ -33,7 +33,7 @@ export default {
   'controls.key-camera': 'Camera on or off',
   'controls.key-chat': 'Open or close the chat',
   'controls.key-hand': 'Raise or lower your hand',
-  'controls.key-pin': 'Keep a person large: the first, the second … 0: nobody',
+  'controls.key-pin': 'Make a person large: the first, the second … 0: nobody',
   'controls.key-leave': 'Hang up: press twice',
   'controls.locked': 'Locked',
   'controls.lock-short': 'Lock',
