@@ -31,8 +31,8 @@ func TestPeerTable(t *testing.T) {
 	fmt.Printf("\n%s; %d rounds of %v, with losses of %v.%s\n\n%s", machine(), b.pairs, b.run, b.loss, b.otherLoad, b.table())
 }
 
-// TestPeerQuick holds that `make bench-peer` works: each line of the table has its figures, except those of croc, which takes longer to
-// build than all of this. Their values mean nothing on a machine that runs other tests too.
+// TestPeerQuick holds that `make bench-peer` works: each line of the table has its figures, except those of croc, which would have to be
+// fetched and built. Their values mean nothing on a machine that runs other tests too.
 func TestPeerQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("bench: starts servers and peers; -short is set")
