@@ -22,7 +22,9 @@ import * as lobbies from './lobby.mjs';
 import * as localhost from './localhost.mjs';
 import * as looks from './look.mjs';
 import * as page from './page.mjs';
+import * as inputs from './inputs.mjs';
 import * as invites from './invites.mjs';
+import * as keysalone from './keysalone.mjs';
 import * as peers from './peers.mjs';
 import * as programs from './programs.mjs';
 import * as refusals from './refusals.mjs';
@@ -36,7 +38,7 @@ import * as stages from './stage.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...chat, ...meeting, ...apps, ...chinese, ...codes, ...controlling, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...invites, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
+const scenarios = { ...chat, ...meeting, ...apps, ...chinese, ...codes, ...controlling, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...inputs, ...invites, ...keysalone, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();

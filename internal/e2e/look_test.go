@@ -32,7 +32,8 @@ func TestLook(t *testing.T) {
 	drive(t, "look", plan)
 }
 
-// TestHandling uses a room by keyboard and by finger, and reads what screen readers would.
+// TestHandling uses a room by keyboard and by finger, and reads what screen readers would. It leads from the home page into a
+// call and out of it without a mouse.
 func TestHandling(t *testing.T) {
-	driveLocally(t, "handling", "controls")
+	driveLocally(t, "handling", "controls", "keysalone")
 }

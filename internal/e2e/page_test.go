@@ -42,8 +42,3 @@ func TestInputs(t *testing.T) {
 	serveLocally(t, host)
 	drive(t, "inputs", map[string]any{"place": chromiumAt(t, host, nil), "url": localURL, "people": 5, "rounds": 6, "most": 400})
 }
-
-// TestKeysAlone leads from the home page into a call and out of it without a mouse.
-func TestKeysAlone(t *testing.T) {
-	driveLocally(t, "keysalone")
-}
