@@ -85,7 +85,7 @@ export async function controls(stage, plan, step) {
   await hosting(ann.page, ben.page, cid.page);
   step('the host lowers a hand, asks for silence, and locks the room from the menu');
   await fullScreen(ann.page);
-  step('full screen hides no notice');
+  step('full screen keeps the controls, and ends from the menu');
   const how = await smallWindow(ann.page);
   step(`a small window shows who speaks: ${how}`);
   await leaving(ann.page);
