@@ -63,8 +63,8 @@ test: ## run all tests, with real browsers behind real NATs: as root, installs w
 
 .PHONY: matrix
 matrix: install ## run internal/e2e in its long form, with relaying in the kernel and in the process: as root
-	CI=true TURNPIKE_MATRIX=1 go test -count=1 -timeout 40m ./internal/e2e
-	CI=true TURNPIKE_MATRIX=1 TURNPIKE_TURN_OFFLOAD=off go test -count=1 -timeout 40m -skip 'TestOffload' ./internal/e2e
+	CI=true TURNPIKE_MATRIX=1 go test -count=1 -timeout 60m ./internal/e2e
+	CI=true TURNPIKE_MATRIX=1 TURNPIKE_TURN_OFFLOAD=off go test -count=1 -timeout 60m -skip 'TestOffload' ./internal/e2e
 
 .PHONY: screenshots
 screenshots: install ## look at every page and state in both themes and at all sizes, and leave pictures in bin/screenshots: as root
