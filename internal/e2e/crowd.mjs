@@ -3,7 +3,7 @@
 
 import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
-import { faultsOfLayout, settled } from './layout.mjs';
+import { fits, readingOrder } from './layout.mjs';
 import { Home, Room } from './pages.mjs';
 import { appear, place } from './sdkpage.mjs';
 
@@ -12,18 +12,6 @@ import { appear, place } from './sdkpage.mjs';
 /** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
 
 const tile = '[data-testid=tile]:not([data-local])';
-
-/** Looks for what is clipped, covered or too small, on phones and desks, and at 400 %. @param {import('playwright-core').Page} page */
-async function fits(page) {
-  const before = page.viewportSize();
-  for (const [width, height] of /** @type {const} */ ([[1440, 900], [390, 844], [844, 390], [320, 256]])) {
-    await page.setViewportSize({ width, height });
-    await settled(page);
-    const faults = await faultsOfLayout(page);
-    if (faults.length > 0) throw new Error(`${width} x ${height}: ${faults.join('\n')}`);
-  }
-  if (before) await page.setViewportSize(before);
-}
 
 /**
  * Eight people see each other. With the ninth, each sees only the one who speaks, and nobody else's picture is sent. When they are
@@ -59,7 +47,9 @@ export async function crowd(stage, plan, step) {
   await page.locator('.waiting').filter({ hasText: 'see the one who speaks' }).waitFor();
   await shows('');
   step('nine people are there, and nobody speaks');
-  if (plan.place.browser === 'chromium') await fits(page);
+  if (plan.place.browser === 'chromium') await fits(page, 'nine people');
+  const order = await readingOrder(page);
+  if (order.length !== 9 || order.at(-1) !== 'You') throw new Error(`the tiles are read as ${order}`);
 
   /** How many bytes of picture each of the two sends to all the others, in a second. */
   const sent = () => people.evaluate(async () => {

@@ -35,6 +35,40 @@ export async function settled(page) {
   });
 }
 
+/** Windows of desks and phones, and what is left at 400 %. */
+const SIZES = /** @type {const} */ ([[1440, 900], [390, 844], [844, 390], [320, 256]]);
+/** The low ones. */
+export const LOW = SIZES.slice(2);
+
+/**
+ * Looks at a room at these sizes: it has no fault, and every tile is in the window, unless that is very small.
+ * @param {import('playwright-core').Page} page
+ * @param {string} what
+ */
+export async function fits(page, what, sizes = SIZES.slice()) {
+  const before = page.viewportSize();
+  for (const [width, height] of sizes) {
+    await page.setViewportSize({ width, height });
+    await settled(page);
+    const faults = await faultsOfLayout(page);
+    if (faults.length > 0) throw new Error(`${what}, ${width} x ${height}: ${faults.join('\n')}`);
+    if (width < 360) continue;
+    const outside = await page.evaluate(() => [...document.querySelectorAll('.tiles > *')].filter((tile) => {
+      const { top, bottom, left, right } = tile.getBoundingClientRect();
+      return top < 0 || left < 0 || right > innerWidth || bottom > innerHeight;
+    }).map((tile) => tile.getAttribute('aria-label')));
+    if (outside.length > 0) throw new Error(`${what}, ${width} x ${height}: outside the window are ${outside}`);
+  }
+  if (before) await page.setViewportSize(before);
+  await settled(page);
+}
+
+/** The names of the tiles in the order in which one reads them: row by row. @param {import('playwright-core').Page} page */
+export function readingOrder(page) {
+  return page.evaluate(() => [...document.querySelectorAll('.tiles > *')].map((tile) => ({ tile, at: tile.getBoundingClientRect() }))
+    .sort((a, b) => Math.round(a.at.top - b.at.top) || a.at.left - b.at.left).map(({ tile }) => tile.getAttribute('aria-label') ?? ''));
+}
+
 // All that follows runs in the page.
 
 /** What the checks share. */

@@ -3,7 +3,7 @@
 
 import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
-import { faultsOfLayout, settled } from './layout.mjs';
+import { LOW, faultsOfLayout, fits, readingOrder, settled } from './layout.mjs';
 import { Home, Room, homes } from './pages.mjs';
 import { appear, place } from './sdkpage.mjs';
 
@@ -12,43 +12,17 @@ import { appear, place } from './sdkpage.mjs';
 /** @typedef {(what: string) => void} Step */
 /** @typedef {{ place: import('./browser.mjs').Place, url: string }} Plan */
 
-const SIZES = /** @type {const} */ ([[1440, 900], [390, 844], [844, 390], [320, 256]]);
-const LOW = SIZES.slice(2);
 const DESK = { width: 1440, height: 900 };
 
-/** Looks at a page at the sizes of phones and desks. @param {Page} page @param {string} what */
-async function fits(page, what, sizes = SIZES.slice()) {
-  for (const [width, height] of sizes) {
-    await page.setViewportSize({ width, height });
-    await settled(page);
-    const faults = await faultsOfLayout(page);
-    if (faults.length > 0) throw new Error(`${what}, ${width} x ${height}: ${faults.join('\n')}`);
-    if (width < 360) continue;
-    const outside = await page.evaluate(() => [...document.querySelectorAll('.tiles > *')].filter((tile) => {
-      const { top, bottom, left, right } = tile.getBoundingClientRect();
-      return top < 0 || left < 0 || right > innerWidth || bottom > innerHeight;
-    }).map((tile) => tile.getAttribute('aria-label')));
-    if (outside.length > 0) throw new Error(`${what}, ${width} x ${height}: outside the window are ${outside}`);
-  }
-  await page.setViewportSize(DESK);
-  await settled(page);
-}
-
-/** The tiles in the order in which one reads them: row by row. @param {Page} page */
-function read(page) {
-  return page.evaluate(() => [...document.querySelectorAll('.tiles > *')].map((tile) => ({ tile, at: tile.getBoundingClientRect() }))
-    .sort((a, b) => Math.round(a.at.top - b.at.top) || a.at.left - b.at.left).map(({ tile }) => tile.getAttribute('aria-label') ?? ''));
-}
-
 /**
- * Three, five and nine people: each is seen, our own tile is the last, and the ring is around the one who speaks.
+ * Three and five people: each is seen, our own tile is the last, and the ring is around the one who speaks. `crowd` has nine.
  * @param {Stage} stage
  * @param {Plan} plan
  * @param {Step} step
  */
 export async function tiling(stage, plan, step) {
   const browser = await stage.browser(plan.place);
-  const people = await place(stage, plan, { size: 9, browser });
+  const people = await place(stage, plan, { browser });
   await people.mouse.click(9, 9); // Without a gesture of a user, Chromium plays no sound.
   const come = async (/** @type {readonly string[]} */ names) => {
     for (const name of names) await people.evaluate((name) => /** @type {any} */ (globalThis).join(name), name);
@@ -80,15 +54,15 @@ export async function tiling(stage, plan, step) {
   }, name);
   /** @type {number | undefined} */
   let timers;
-  for (const [count, others, speaker] of /** @type {const} */ ([[3, [], 'cid'], [5, ['dan', 'eve'], 'ben'], [9, ['fay', 'gus', 'hal', 'ian'], 'cid']])) {
+  for (const [count, others, speaker] of /** @type {const} */ ([[3, [], 'cid'], [5, ['dan', 'eve'], 'ben']])) {
     await come(others);
     await new Room(page).others(count - 1);
-    if (count < 9) await until('three pictures', async () => await page.locator('tp-tile[data-video][data-fit]').count() === 3);
+    await until('three pictures', async () => await page.locator('tp-tile[data-video][data-fit]').count() === 3);
     await fits(page, `${count} people`);
     const often = await page.evaluate(() => /** @type {any} */ (globalThis).often);
     timers ??= often;
     if (often !== timers) throw new Error(`${count} people cost ${often} timers, and fewer cost ${timers}`);
-    const order = await read(page);
+    const order = await readingOrder(page);
     if (order.length !== count || order.at(-1) !== 'You') throw new Error(`the tiles are read as ${order}`);
     step(`${count} people are seen, and our own tile is the last`);
     await says(speaker, 0.3);
