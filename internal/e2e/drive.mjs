@@ -18,6 +18,7 @@ import * as examples from './examples.mjs';
 import * as files from './files.mjs';
 import * as firstframe from './firstframe.mjs';
 import * as handling from './handling.mjs';
+import * as devices from './devices.mjs';
 import * as lobbies from './lobby.mjs';
 import * as localhost from './localhost.mjs';
 import * as looks from './look.mjs';
@@ -38,7 +39,7 @@ import * as stages from './stage.mjs';
  * @typedef {(name: string) => Promise<unknown>} Cue
  * @type {Record<string, (stage: Stage, plan: any, step: Step, cue: Cue) => Promise<object>>}
  */
-const scenarios = { ...chat, ...meeting, ...apps, ...chinese, ...codes, ...controlling, ...crowds, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...inputs, ...invites, ...keysalone, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
+const scenarios = { ...chat, ...meeting, ...apps, ...chinese, ...codes, ...controlling, ...crowds, ...devices, ...examples, ...files, ...firstframe, ...handling, ...lobbies, ...localhost, ...looks, ...lostsignin, ...page, ...inputs, ...invites, ...keysalone, ...peers, ...programs, ...refusals, ...resume, ...sdk, ...serving, ...stages };
 
 const lines = createInterface({ input: process.stdin });
 const said = lines[Symbol.asyncIterator]();

@@ -2,7 +2,7 @@
 // What the pages do for people, at a server on the same host.
 
 import { until } from './browser.mjs';
-import { Room, homes, online, visit } from './pages.mjs';
+import { Room, homes, online, openSettings, visit } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -206,11 +206,14 @@ export async function renamed(stage, plan, step) {
   await online(ann.page);
   const id = await ann.create({ size: 4, waiting: true });
   const [a, b] = [new Room(ann.page), new Room(ben.page)];
+  const dialog = await openSettings(ann.page);
   const name = ann.page.getByTestId('name');
   await name.fill('not yet');
-  await a.page.getByTestId('copy-link').focus();
+  await ann.page.getByTestId('settings-close').focus();
   await name.press('Escape');
   if ((await name.inputValue()) !== 'ann') throw new Error(`to leave the field and take it back gave ${await name.inputValue()}`);
+  await name.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
   await ann.rename('anna');
   await ben.row('anna').waitFor();
   step('ann, alone in a room with a waiting room, is anna');

@@ -24,6 +24,13 @@ export async function visit(page, link) {
   await online(page);
 }
 
+/** Opens the settings of a room by their place in the menu. @param {Page} page */
+export async function openSettings(page) {
+  await page.getByTestId('more').click();
+  await page.getByTestId('settings').click();
+  return page.getByTestId('settings-dialog');
+}
+
 /** The home page of a server, under a name. */
 export class Home {
   /** @param {Page} page */
@@ -41,11 +48,14 @@ export class Home {
     await this.rename(name);
   }
 
-  /** @param {string} name */
+  /** Takes another name; in a room that is done in the settings. @param {string} name */
   async rename(name) {
+    const isInRoom = await this.page.getByTestId('more').isVisible();
+    if (isInRoom) await openSettings(this.page);
     const input = this.page.getByTestId('name');
     await input.fill(name);
     await input.press('Enter');
+    if (isInRoom) await this.page.getByTestId('settings-close').click();
   }
 
   /**

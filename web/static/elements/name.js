@@ -29,7 +29,8 @@ export class NameForm extends HTMLElement {
     input.addEventListener('input', () => this.#typed());
     input.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || event.isComposing || input.value === this.#shown) return;
-      event.stopPropagation(); // It takes back the text, and does not close what the field is in as well.
+      event.preventDefault(); // It takes back the text, and does not close what the field is in as well.
+      event.stopPropagation();
       input.value = this.#shown;
       this.#typed();
     });

@@ -16,8 +16,8 @@ import { Door } from './door.js';
 import { Entry } from './entry.js';
 import { InviteDialog } from './invite.js';
 import { Lobby } from '../lobby/lobby.js';
+import { offerDevices } from '../lobby/offers.js';
 import { Lock } from './lock.js';
-import { NameForm } from '../name.js';
 import { Offers } from './offers.js';
 import { Remove } from './remove.js';
 import { Tiles } from '../stage/tiles.js';
@@ -103,6 +103,15 @@ export class RoomPage extends HTMLElement {
     this.#devices.on('lost', ({ source }) => source === 'screen' && this.#devices.stopScreen()); // Its sound, too.
     this.#choices.follow(this.#devices, () => this.#isReleasing);
     this.#trouble.watch(this.#devices);
+    offerDevices({
+      app: this.app,
+      page: this,
+      controls: this.#controls,
+      devices: this.#devices,
+      choices: this.#choices,
+      signal,
+      turned: () => this.#showOwn(),
+    });
     session.on('name', () => this.#showOwn(), { signal });
     this.#conversation = new Conversation(this.app, this, this.roomId, () => this.#mayComeBack, signal);
     this.#isReload = this.#conversation.isReload;
@@ -129,7 +138,6 @@ export class RoomPage extends HTMLElement {
     const isIn = () => session.client.rooms.has(this.roomId);
     if (!isRoomId(this.roomId)) return this.#entry.enter(); // It says what is wrong.
     if (!isIn() && !this.#isReload) this.#openLobby();
-    else find(this, '.side tp-name', NameForm).watch(this.app);
     await session.settled();
     if (this.#ended.signal.aborted) return;
     if (isIn()) this.#entry.enter();
@@ -164,7 +172,6 @@ export class RoomPage extends HTMLElement {
     find(this, 'tp-controls', Controls).before(this.#trouble);
     this.#lobby.close();
     this.toggleAttribute('data-lobby', false);
-    find(this, '.side tp-name', NameForm).watch(this.app);
     find(this, '.room-head h1', HTMLHeadingElement).focus({ preventScroll: true });
   }
 

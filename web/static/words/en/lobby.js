@@ -21,6 +21,8 @@ export default {
   'lobby.microphone': 'Microphone',
   'lobby.microphone-unknown': 'Default',
   'lobby.microphone-number': 'Microphone {number}',
+  'lobby.settings': 'Settings',
+  'lobby.flip': 'Turn the camera around',
   'lobby.only-writes': 'This browser lets no page connect to other people: WebRTC is switched off, by a setting, an extension or your organization.',
   'lobby.only-writes-about': 'You can come in to read and write. To talk, allow WebRTC or use another browser.',
 

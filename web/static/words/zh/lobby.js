@@ -21,6 +21,8 @@ export default {
   'lobby.microphone': '麦克风',
   'lobby.microphone-unknown': '默认麦克风',
   'lobby.microphone-number': '麦克风 {number}',
+  'lobby.settings': '设置',
+  'lobby.flip': '切换前后摄像头',
   'lobby.only-writes': '此浏览器不允许页面与其他人建立连接：WebRTC 已被设置、扩展程序或你所在的组织关闭。',
   'lobby.only-writes-about': '你可以进来收发消息。要通话，请允许 WebRTC，或换一个浏览器。',
 
