@@ -6,11 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-<<<<<<< HEAD
-# each program, or file, and the Debian package that has it
-=======
-# each program or file, and the Debian package that has it; the font is for pages in Chinese
->>>>>>> 3c041f5 (internal/e2e: a browser's language is the page's, unless people choose another)
+# each program or file, and the Debian package that has it; the fonts are for pages in Chinese and for reactions
 needed="
   cc                 build-essential
   chromium           chromium
@@ -36,12 +32,8 @@ needed="
   systemd-nspawn     systemd-container
   ssh                openssh-client
   sshd               openssh-server
-<<<<<<< HEAD
   /usr/share/fonts/truetype/wqy/wqy-microhei.ttc   fonts-wqy-microhei
   /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf  fonts-noto-color-emoji
-=======
-  /usr/share/fonts/truetype/wqy/wqy-microhei.ttc  fonts-wqy-microhei
->>>>>>> 3c041f5 (internal/e2e: a browser's language is the page's, unless people choose another)
 "
 # and what is only installed by its name, for one target alone
 named="
