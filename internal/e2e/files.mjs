@@ -38,7 +38,9 @@ async function sumOf(path) {
 function run(plan, home, args) {
   const child = spawn(plan.turnpike, args, { env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home } });
   const running = { said: '', exit: once(child, 'exit').then(([status]) => /** @type {number} */ (status)), stdin: child.stdin };
-  process.on('exit', () => child.kill()); // Also after a failure, when nothing waits for it.
+  const kill = () => child.kill();
+  process.on('exit', kill); // Also after a failure, when nothing waits for it.
+  child.on('exit', () => process.off('exit', kill)); // The driver plays other scenarios.
   child.unref();
   for (const stream of [child.stdout, child.stderr]) /** @type {import('node:net').Socket} */ (stream).unref();
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (part) => (running.said += part));

@@ -30,6 +30,7 @@ var turnpike string
 
 // Tests with a browser load every core, so they run one after the other. All others call t.Parallel, and run together once those
 // have ended: they mostly wait, coturn's clients for themselves, and others for packets that NATs keep out or for somebody to come back.
+// So do the browsers of TestQuietPeers.
 const inParallel = "6"
 
 func TestMain(m *testing.M) {
