@@ -10,6 +10,8 @@ import { keysWanted, storeKeysWanted } from '../../storage.js';
 /** What takes keys itself: fields, and, for the space bar, whatever it presses or scrolls. */
 const WRITING = ['input', 'textarea', 'select', '[contenteditable]'].join();
 const PRESSED = 'button, a[href], summary, [role=log], [role=menu]';
+/** The keys that end the talking when they are lifted, by name or place. */
+const TALKED = [' ', 'Space', 'Meta'];
 
 /**
  * Single keys for what the controls of a room do, and the space bar to talk while it is held. People can turn all of them off
@@ -19,6 +21,8 @@ export class Keys {
   #controls;
   #devices;
   #talking = false;
+  /** The talking has ended while a lost microphone was being replaced: the next one must be muted. */
+  #isOwed = false;
   /** The button that a pointer has pressed last, and that has the focus only for that. @type {Element | null} */
   #clicked = null;
   #wanted = keysWanted();
@@ -34,11 +38,16 @@ export class Keys {
     controls.setKeys(this.#wanted);
     document.addEventListener('keydown', (event) => this.#pressed(event), { signal });
     document.addEventListener('keyup', (event) => {
-      if (event.key !== ' ' || !this.#talking) return;
+      // A modifier makes another character of the space bar, and macOS tells of no other key while its command key is held.
+      if (!this.#talking || ![event.key, event.code].some((key) => TALKED.includes(key))) return;
       event.preventDefault(); // Else the button that has the focus would be pressed.
       this.#talk(false);
     }, { signal, capture: true });
-    addEventListener('blur', () => this.#talk(false), { signal }); // Who goes elsewhere while talking lifts the key there.
+    const end = () => this.#talk(false);
+    // Who goes elsewhere while talking lifts the key there. The microphone must not stay open, nor be on after a reload.
+    for (const event of ['blur', 'pagehide']) addEventListener(event, end, { signal });
+    for (const event of ['visibilitychange', 'contextmenu', 'dragstart']) document.addEventListener(event, end, { signal });
+    devices.on('tracks', () => this.#isOwed && this.#mute(), { signal });
     signal.addEventListener('abort', () => this.#talk(false));
     document.addEventListener('click', ({ detail, target }) => {
       this.#clicked = detail > 0 && target instanceof Element ? target.closest('button') : null;
@@ -85,9 +94,16 @@ export class Keys {
     if (talk === this.#talking) return talk;
     if (talk && (!microphone || microphone.enabled)) return false;
     this.#talking = talk;
-    if (microphone && microphone.enabled !== talk) this.#devices.toggle('microphone');
+    if (talk) this.#devices.toggle('microphone');
+    else this.#mute();
     this.#controls.toast(talk ? say('controls.talking') : '');
     return talk;
+  }
+
+  #mute() {
+    const { microphone } = this.#devices.tracks;
+    this.#isOwed = !microphone;
+    if (microphone?.enabled) this.#devices.toggle('microphone');
   }
 }
 
