@@ -114,3 +114,17 @@ test('a peer that could not be told is told once it is connected, and one that h
   emit(/** @type {any} */ (a), 'peer-left', { peer: a.peers.get('ben') });
   x.ended.abort();
 }));
+
+test('when we leave, our hand is down, and no timer goes on', () => timed(async (timers) => {
+  const [a] = /** @type {[FakeRoom]} */ (meeting('ann', 'ben'));
+  const { hands, places, said, ended } = handsOf(a);
+  hands.toggle();
+  a.hears({ raised: true, turn: 2 }, 'ben');
+  await timers.pass(200);
+  assert.deepEqual(places, { ann: 1, ben: 2 });
+  a.hears({ raised: false }, 'ben');
+  ended.abort();
+  assert.deepEqual([hands.isUp, places.ann], [false, 0], 'in the room that comes next, nobody knows of it');
+  assert.equal(timers.waiting, 0);
+  assert.deepEqual(said, ['ben']);
+}));

@@ -57,7 +57,8 @@ export class Hands {
     });
     signal.addEventListener('abort', () => {
       end();
-      clearTimeout(this.#drawing);
+      this.#turn = 0;
+      this.#draw(); // Our own tile outlives the stay.
     });
   }
 
