@@ -2,6 +2,7 @@
 import { fill, find, findButton, pageLoaded, write } from '../../dom.js';
 import { say } from '../../words/room.js';
 import { withSound } from './playing.js';
+import { seldom } from './seldom.js';
 
 /** @import { Peer } from '../../sdk/turnpike.js' */
 
@@ -19,7 +20,7 @@ export class ScreenTile extends HTMLElement {
     this.setAttribute('role', 'group');
     this.showName(peer.name);
     const video = find(this, 'video', HTMLVideoElement);
-    video.addEventListener('resize', () => this.dispatchEvent(new Event('reshape', { bubbles: true })));
+    video.addEventListener('resize', seldom(() => this.dispatchEvent(new Event('reshape', { bubbles: true }))));
     const play = withSound(this);
     pageLoaded.then(() => {
       if (this.#ended.signal.aborted) return;

@@ -5,6 +5,7 @@ import { Menu } from '../menu.js';
 import { Fit } from './fit.js';
 import { PathBadge } from './path.js';
 import { withSound } from './playing.js';
+import { seldom } from './seldom.js';
 
 /**
  * @import { Peer } from '../../sdk/turnpike.js'
@@ -31,6 +32,7 @@ export class Tile extends HTMLElement {
   #actions = [];
   /** @type {Menu | undefined} */
   #menu;
+  #tellShape = seldom(() => this.dispatchEvent(new Event('reshape', { bubbles: true })));
   /** How loud they are at this moment, from 0 to 1. */
   #level = () => 0;
 
@@ -45,7 +47,7 @@ export class Tile extends HTMLElement {
     const showSources = () => this.#showMedia({ audio: peer.sources.microphone, video: peer.sources.camera });
     peer.on('sources', showSources);
     showSources();
-    pageLoaded.then(() => (this.#video.srcObject = peer.stream));
+    pageLoaded.then(() => this.isConnected && (this.#video.srcObject = peer.stream));
     peer.on('track', withSound(this));
     this.#level = () => peer.level;
   }
@@ -151,7 +153,7 @@ export class Tile extends HTMLElement {
     const shape = videoWidth && this.hasAttribute('data-video') ? videoWidth / videoHeight : USUAL_SHAPE;
     if (Math.abs(shape / this.shape - 1) < ANOTHER) return;
     this.shape = shape;
-    this.dispatchEvent(new Event('reshape', { bubbles: true }));
+    this.#tellShape();
   }
 }
 

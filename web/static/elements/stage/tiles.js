@@ -1,8 +1,10 @@
 // @ts-check
+import { giveFocus } from '../../dom.js';
 import { say } from '../../words/room.js';
 import { Corner } from './corner.js';
 import { inGrid, leastHeight, withStrip } from './grid.js';
 import { ScreenTile, SharingTile } from './screen.js';
+import { seldom } from './seldom.js';
 import { Tile } from './tile.js';
 
 /**
@@ -94,7 +96,7 @@ export class Tiles {
     this.#peers.set(peer, tile);
     (this.#sharing ?? this.#own).before(tile);
     tile.watch(peer);
-    peer.on('sources', () => this.#showScreen(peer));
+    peer.on('sources', seldom(() => this.#showScreen(peer)));
     this.#showScreen(peer);
     this.#plan();
   }
@@ -184,7 +186,9 @@ export class Tiles {
 
   /** @param {AnyTile} tile */
   #take(tile) {
+    const hadFocus = tile.contains(document.activeElement);
     tile.remove();
+    if (hadFocus) giveFocus(undefined);
     if (this.#pinned === tile) this.#pinned = undefined;
   }
 
