@@ -22,11 +22,14 @@ export function attachPopup(button, popup) {
     if (!isOpen) return;
     open = new AbortController();
     placeBeside(button, popup);
-    const { signal } = open;
+    const opened = open;
+    const { signal } = opened;
+    // One that left the page while it was open had no event.
+    const close = () => (popup.isConnected ? popup.hidePopover() : opened.abort());
     // Closes when the button moves away, but not when a video has another size, or the chat scrolls.
-    addEventListener('resize', () => popup.hidePopover(), { signal });
+    addEventListener('resize', close, { signal });
     document.addEventListener('scroll', ({ target }) => {
-      if (target instanceof Node && target.contains(button)) popup.hidePopover();
+      if (target instanceof Node && target.contains(button)) close();
     }, { signal, capture: true });
   });
 }

@@ -119,6 +119,7 @@ export class PictureInPicture {
       if (document.pictureInPictureElement === video) document.exitPictureInPicture().catch(() => {});
     });
     video.addEventListener('leavepictureinpicture', () => this.close(), { signal });
+    if (!this.#who) this.close(); // All have left, or we have, while the browser opened it.
   }
 
   /** @param {() => void} end @returns {AbortSignal} */
@@ -197,13 +198,16 @@ export function offerToSystem({ controls, devices, hangup }, pip, signal) {
   /** @type {Record<string, () => unknown>} */
   const actions = { togglemicrophone: () => controls.press('mute'), togglecamera: () => controls.press('camera'), hangup, enterpictureinpicture: () => pip.open() };
   for (const [action, run] of Object.entries(actions)) setHandler(action, () => void run());
-  const say = () => {
-    session.setMicrophoneActive?.(!!devices.tracks.microphone?.enabled);
-    session.setCameraActive?.(!!devices.tracks.camera);
+  const tell = () => {
+    session.setMicrophoneActive?.(!signal.aborted && !!devices.tracks.microphone?.enabled);
+    session.setCameraActive?.(!signal.aborted && !!devices.tracks.camera);
   };
-  devices.on('tracks', say, { signal });
-  say();
-  signal.addEventListener('abort', () => Object.keys(actions).forEach((action) => setHandler(action, null)));
+  devices.on('tracks', tell, { signal });
+  tell();
+  signal.addEventListener('abort', () => {
+    tell();
+    Object.keys(actions).forEach((action) => setHandler(action, null));
+  });
 }
 
 /** @param {string} action @param {(() => void) | null} handler */
