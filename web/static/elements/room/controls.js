@@ -103,7 +103,7 @@ export class Controls extends HTMLElement {
   /** @param {Control} control @returns {HTMLButtonElement | null | undefined} */
   #buttonOf({ testid, place }) {
     const host = place === 'bar' ? find(this, '.tray', HTMLElement) : this.closest('tp-room');
-    return host?.querySelector(`[data-testid="${testid}"]`);
+    return host?.querySelector(`button[data-testid="${testid}"]`);
   }
 
   /** Whether single keys are in use, and so named. @param {boolean} withKeys */

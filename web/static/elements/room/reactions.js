@@ -58,6 +58,7 @@ export class Reactions extends HTMLElement {
 
   /** Arrows move in the row; digits choose. @param {KeyboardEvent} event */
   #pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // Those are the browser's, such as for its tabs.
     const buttons = [...this.#popup.querySelectorAll('button')];
     const at = buttons.indexOf(/** @type {any} */ (document.activeElement));
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

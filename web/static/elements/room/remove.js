@@ -24,7 +24,7 @@ export class Remove extends HTMLElement {
     });
   }
 
-  /** Closes the dialog: the person has left, or we have. */
+  /** Closes the dialog: we have left. */
   close() {
     const dialog = find(this, 'dialog', HTMLDialogElement);
     if (dialog.open) dialog.close('');
