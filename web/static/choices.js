@@ -138,7 +138,8 @@ export class DeviceChoices {
     for (const [device, list] of /** @type {const} */ ([['camera', cameras], ['microphone', microphones]])) {
       const chosen = which(this.#chosen[device], list);
       const isAnother = chosen && list.some(({ used }) => used) && !chosen.used;
-      if (isAnother) await devices.open(device);
+      // While the camera opened, the microphone may have been released.
+      if (isAnother && devices.tracks[device]) await devices.open(device);
     }
   }
 

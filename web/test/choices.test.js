@@ -91,6 +91,27 @@ test('a browser that tells its devices only once one is open gets the chosen one
   assert.equal(devices.tracks.camera?.label, 'rear');
 });
 
+test('what was released while the chosen camera opens stays released', async () => {
+  const other = { kind: 'audioinput', deviceId: 'a2', label: 'headset' };
+  const first = page();
+  await first.choices.choose(first.devices, 'camera', { id: 'v2', label: 'rear' });
+  await first.choices.choose(first.devices, 'microphone', { id: 'a2', label: 'headset' });
+  present = [];
+  const { choices, devices } = page();
+  const opening = devices.start();
+  present = [front, rear, mic, other];
+  await opening;
+  assert.deepEqual([devices.tracks.camera?.label, devices.tracks.microphone?.label], ['front', 'mic']);
+  const asking = asked.length;
+  const recognized = choices.recognize(devices);
+  for (let turns = 0; asked.length === asking && turns < 100; turns++) await Promise.resolve();
+  devices.close('camera');
+  devices.close('microphone');
+  await recognized;
+  assert.deepEqual([devices.tracks.camera, devices.tracks.microphone], [null, null]);
+  assert.equal(asked.length, asking + 1, 'the microphone was opened again');
+});
+
 test('what the user turns off is off next time; what was unplugged, refused or turned off by the page is not', async () => {
   const { devices } = page();
   await devices.start();
