@@ -1,5 +1,5 @@
 // @ts-check
-import { storeDevices, storedDevices } from './storage.js';
+import { storeDevices, storeWithout, storedDevices, storedWithout } from './storage.js';
 
 /**
  * @import { Device } from './sdk/devices.js'
@@ -27,6 +27,8 @@ export class DeviceChoices {
   /** Whether our own picture is turned as a mirror turns it, wherever only we see it. */
   #mirror;
   #noiseSuppression;
+  /** What we came into a room without, until it is turned on there. @type {{ room?: string, camera?: boolean, microphone?: boolean }} */
+  #without = {};
 
   constructor() {
     const { camera, microphone, speaker, mirror, noiseSuppression } = storedDevices();
@@ -52,6 +54,26 @@ export class DeviceChoices {
   /** Which devices the user wants to be on. */
   get wanted() {
     return { camera: this.#chosen.camera.on, microphone: this.#chosen.microphone.on };
+  }
+
+  /**
+   * Notes how we go into a room. To go in without camera and microphone is no choice for the next lobby, but a reload must not
+   * turn them on.
+   *
+   * @param {string} room
+   * @param {boolean} silent
+   */
+  enter(room, silent) {
+    this.#without = silent ? { room, camera: true, microphone: true } : {};
+    storeWithout(this.#without);
+  }
+
+  /** Which devices the user wants to be on when a reload has led back into a room. @param {string} room */
+  wantedAgain(room) {
+    const { camera, microphone } = this.wanted;
+    this.#without = storedWithout();
+    if (this.#without.room !== room) return { camera, microphone };
+    return { camera: camera && !this.#without.camera, microphone: microphone && !this.#without.microphone };
   }
 
   get speaker() {
@@ -111,7 +133,17 @@ export class DeviceChoices {
       if (camera || formerly.camera?.readyState === 'live') this.#chosen.camera.on = !!camera;
       if (microphone || formerly.microphone?.readyState === 'live') this.#chosen.microphone.on = !!microphone?.enabled;
       this.#store();
+      this.#turnedOn({ camera: !!camera, microphone: !!microphone?.enabled });
     });
+  }
+
+  /** @param {Record<Device, boolean>} on */
+  #turnedOn(on) {
+    for (const device of /** @type {const} */ (['camera', 'microphone'])) {
+      if (!on[device] || !this.#without[device]) continue;
+      this.#without[device] = false;
+      storeWithout(this.#without);
+    }
   }
 
   /**

@@ -19,6 +19,7 @@ const NAME = 'turnpike.name';
 const CHAT = 'turnpike.chat';
 const LANGUAGE = 'turnpike.language';
 const DEVICES = 'turnpike.devices';
+const WITHOUT = 'turnpike.without';
 const CORNER = 'turnpike.corner';
 const KEYS = 'turnpike.keys';
 /** Characters of chat that a reload keeps, as JSON. */
@@ -84,6 +85,20 @@ export function storedDevices() {
 /** @param {Record<string, unknown>} choices */
 export function storeDevices(choices) {
   write('local', DEVICES, JSON.stringify(choices));
+}
+
+/** The devices that this tab came into a room without. @returns {{ room?: string, camera?: boolean, microphone?: boolean }} */
+export function storedWithout() {
+  try {
+    return Object(JSON.parse(read('session', WITHOUT) ?? ''));
+  } catch {
+    return {};
+  }
+}
+
+/** @param {{ room?: string, camera?: boolean, microphone?: boolean }} without */
+export function storeWithout(without) {
+  write('session', WITHOUT, without.room === undefined ? undefined : JSON.stringify(without));
 }
 
 /** The corner in which our own picture lies, such as `top-left`. */

@@ -8,11 +8,18 @@ import { FakeMediaStream, track } from './fakemedia.js';
 
 /** @type {Map<string, string>} */
 const kept = new Map();
-const storage = {
-  getItem: (/** @type {string} */ key) => kept.get(key) ?? null,
-  setItem: (/** @type {string} */ key, /** @type {string} */ value) => void kept.set(key, value),
-  removeItem: (/** @type {string} */ key) => void kept.delete(key),
-};
+/** @type {Map<string, string>} */
+const keptByTab = new Map();
+
+/** @param {Map<string, string>} kept */
+function storageOf(kept) {
+  return {
+    getItem: (/** @type {string} */ key) => kept.get(key) ?? null,
+    setItem: (/** @type {string} */ key, /** @type {string} */ value) => void kept.set(key, value),
+    removeItem: (/** @type {string} */ key) => void kept.delete(key),
+  };
+}
+
 /** What the browser was asked for, and what it has. */
 let asked = /** @type {any[]} */ ([]);
 let present = /** @type {{ kind: string, deviceId: string, label: string }[]} */ ([]);
@@ -37,9 +44,11 @@ const rear = { kind: 'videoinput', deviceId: 'v2', label: 'rear' };
 const mic = { kind: 'audioinput', deviceId: 'a1', label: 'mic' };
 
 beforeEach(() => {
-  Object.defineProperty(globalThis, 'localStorage', { configurable: true, value: storage });
+  Object.defineProperty(globalThis, 'localStorage', { configurable: true, value: storageOf(kept) });
+  Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, value: storageOf(keptByTab) });
   Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { mediaDevices } });
   kept.clear();
+  keptByTab.clear();
   asked = [];
   present = [front, rear, mic];
 });
@@ -130,6 +139,22 @@ test('what the user turns off is off next time; what was unplugged, refused or t
   await other.start();
   other.close('camera');
   assert.deepEqual(new DeviceChoices().wanted, { camera: true, microphone: true });
+});
+
+test('who came without camera and microphone is without them after a reload too, until they turn one on', async () => {
+  const { choices, devices } = page();
+  choices.enter('standup', true);
+  assert.deepEqual(new DeviceChoices().wantedAgain('standup'), { camera: false, microphone: false });
+  assert.deepEqual(new DeviceChoices().wantedAgain('another'), { camera: true, microphone: true });
+  assert.deepEqual(new DeviceChoices().wanted, { camera: true, microphone: true }, 'in the next lobby');
+  await devices.toggle('microphone');
+  const next = page();
+  assert.deepEqual(next.choices.wantedAgain('standup'), { camera: false, microphone: true });
+  await next.devices.toggle('camera');
+  assert.deepEqual(new DeviceChoices().wantedAgain('standup'), { camera: true, microphone: true });
+  choices.enter('standup', true);
+  choices.enter('standup', false);
+  assert.deepEqual(new DeviceChoices().wantedAgain('standup'), { camera: true, microphone: true });
 });
 
 test('a phone turns to its other camera, whose picture is no mirror, and back', async () => {

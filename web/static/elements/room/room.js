@@ -115,6 +115,7 @@ export class RoomPage extends HTMLElement {
     session.on('name', () => this.#showOwn(), { signal });
     this.#conversation = new Conversation(this.app, this, this.roomId, () => this.#mayComeBack, signal);
     this.#isReload = this.#conversation.isReload;
+    if (this.#isReload) this.#wanted = this.#choices.wantedAgain(this.roomId);
     this.#showOwn();
     this.#arrive();
   }
@@ -160,6 +161,7 @@ export class RoomPage extends HTMLElement {
 
   /** @param {boolean} silent without camera and microphone */
   #join(silent) {
+    this.#choices.enter(this.roomId, silent);
     if (silent) {
       this.#release();
       this.#wanted = NO_DEVICES;
