@@ -81,6 +81,9 @@ export class App {
     }
     this.notice.clear();
     const turn = ++this.#shown;
+    // To hang up ends the call at once, even if what comes next does not load.
+    if (roomOf(this.#path) && location.pathname !== this.#path) this.main.replaceChildren();
+    this.#path = location.pathname;
     const view = await this.#view(location.pathname).catch(() => undefined);
     if (turn !== this.#shown) return false;
     if (!view) {
