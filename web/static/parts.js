@@ -1,5 +1,6 @@
 // @ts-check
 import { wordsLoaded } from './language.js';
+import { TurnpikeError } from './sdk/error.js';
 
 /** @type {Map<string, Promise<void>>} by name */
 const parts = new Map();
@@ -13,9 +14,13 @@ const parts = new Map();
  * @returns {Promise<T>}
  */
 export async function loadPart(name, module) {
-  const [loaded] = await Promise.all([module, loadTemplates(name)]);
-  await wordsLoaded();
-  return loaded;
+  try {
+    const [loaded] = await Promise.all([module, loadTemplates(name)]);
+    await wordsLoaded();
+    return loaded;
+  } catch (error) {
+    throw new TurnpikeError('not-loaded', `the part ${name}: ${error}`, { cause: error });
+  }
 }
 
 /**

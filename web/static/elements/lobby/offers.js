@@ -35,6 +35,7 @@ export function offerDevices({ app, page, controls, devices, choices, signal, tu
     testid: 'settings', icon: 'settings', key: ',', label: () => say('lobby.settings'),
     run: () => app.notice.attempt(async () => {
       const { Settings } = await loadPart('settings', import('./settings.js'));
+      if (!page.checkVisibility()) return; // We are out of the room meanwhile.
       const dialog = page.querySelector('tp-settings') ?? page.appendChild(new Settings());
       if (dialog instanceof Settings) dialog.open({ app, devices, choices, signal, changed });
     }),

@@ -17,13 +17,14 @@ import { canChoose, listSpeakers, playNotes } from './speakers.js';
  * @property {Devices} devices
  * @property {DeviceChoices} choices
  * @property {AbortSignal} signal aborts when the page ends
- * @property {() => void} changed another speaker was chosen, or our picture is to be turned
+ * @property {() => void} changed another speaker was chosen, or our picture must be turned
  */
 
 /** The dialog for name, camera, microphone and speakers, in the middle of a call. */
 export class Settings extends HTMLElement {
   /** @param {SettingsPage} page */
   open(page) {
+    if (this.querySelector('dialog')) return; // Pressed twice while it loaded.
     fill(this, 'settings');
     const dialog = find(this, 'dialog', HTMLDialogElement);
     const closed = new AbortController();
@@ -38,10 +39,6 @@ export class Settings extends HTMLElement {
     this.#speakers(page, closed.signal);
     this.#checks(page);
     dialog.showModal();
-  }
-
-  close() {
-    this.querySelector('dialog')?.close();
   }
 
   /**

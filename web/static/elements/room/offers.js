@@ -155,6 +155,7 @@ export class Offers {
       testid: 'react', place: 'bar', key: 'R', icon: 'smile', label: () => say('controls.react'),
       run: () => app.notice.attempt(async () => {
         const { Reactions } = await this.#loadReactions();
+        if (!page.checkVisibility()) return;
         const choice = page.querySelector('tp-reactions') ?? page.appendChild(new Reactions());
         if (!(choice instanceof Reactions)) return;
         choice.watch(send);
@@ -218,6 +219,7 @@ export class Offers {
     const { app, page, controls } = this.#parts;
     await app.notice.attempt(async () => {
       const { KeysDialog } = await loadPart('keys', import('./keysdialog.js'));
+      if (!page.checkVisibility()) return; // We are out of the room meanwhile.
       const dialog = page.querySelector('tp-keys') ?? page.appendChild(new KeysDialog());
       if (dialog instanceof KeysDialog && this.#keys) dialog.show(this.#keys, controls.offered);
     });
