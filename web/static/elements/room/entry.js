@@ -24,18 +24,18 @@ const AGAIN_MS = 1000;
 /** The way into a room: it joins, waits to be let in, or says why we cannot be in the room. */
 export class Entry {
   #page;
-  /** The server could not be reached. We try again once it can be. */
-  #whenOnline = false;
+  /** The server could not be reached. We try so again once it can be. @type {{ create: boolean } | undefined} */
+  #whenOnline;
 
   /** @param {EntryPage} page */
   constructor(page) {
     this.#page = page;
-    page.app.session.on('state', (state) => state === 'online' && this.#whenOnline && this.enter(), { signal: page.signal });
+    page.app.session.on('state', (state) => state === 'online' && this.#whenOnline && this.enter(this.#whenOnline), { signal: page.signal });
   }
 
   /** @param {{ create?: boolean }} [options] create: make the room if it does not exist */
   async enter({ create = false } = {}) {
-    this.#whenOnline = false;
+    this.#whenOnline = undefined;
     const { app, roomId, signal: ended } = this.#page;
     if (!isRoomId(roomId)) return this.block(wordsOf('bad-room'));
     const { session } = app;
@@ -76,8 +76,9 @@ export class Entry {
   #failed(error, create) {
     if (this.#page.signal.aborted || codeOf(error) === 'closed') return; // The page says why the client is closed.
     if (['offline', 'timeout'].includes(codeOf(error))) {
-      this.#whenOnline = true; // Unless we are online already, so that nobody would tell us.
-      setTimeout(() => this.#whenOnline && this.#page.app.session.state === 'online' && this.enter({ create }), AGAIN_MS);
+      const again = this.#whenOnline = { create };
+      // We may be online already, so that nobody would tell us.
+      setTimeout(() => this.#whenOnline === again && this.#page.app.session.state === 'online' && this.enter(again), AGAIN_MS);
       return;
     }
     this.block(wordsFor(error));
