@@ -97,7 +97,7 @@ export class Lobby extends HTMLElement {
     this.#setJoining(true);
     const isNamed = await find(this, 'tp-name', NameForm).commit();
     if (isNamed) this.#page?.join({ silent });
-    else this.#setJoining(false);
+    else if (this.isOpen) this.#setJoining(false);
   }
 
   /** @param {boolean} joining whether we are on the way in, which takes as long as the server does */

@@ -19,13 +19,13 @@ export class DeviceSelects extends HTMLElement {
    * @param {AbortSignal} signal aborts when the lists are no longer shown
    */
   watch(devices, choices, signal) {
+    const list = () => this.#list(devices, choices);
     for (const device of /** @type {const} */ (['camera', 'microphone'])) {
       this.#select(device).addEventListener('change', () => {
         const chosen = this.#known[device].find(({ id }) => id === this.#select(device).value);
-        if (chosen) choices.choose(devices, device, chosen);
+        if (chosen) choices.choose(devices, device, chosen).then(list); // The former one stays if this one does not open.
       }, { signal });
     }
-    const list = () => this.#list(devices, choices);
     devices.on('devices', list, { signal });
     devices.on('tracks', list, { signal });
     list();
@@ -53,7 +53,7 @@ export class DeviceSelects extends HTMLElement {
    */
   #show(device, list, chosen) {
     const select = this.#select(device);
-    const isNew = JSON.stringify(list.map(({ id }) => id)) !== JSON.stringify(this.#known[device].map(({ id }) => id));
+    const isNew = shownOf(list) !== shownOf(this.#known[device]);
     this.#known[device] = list;
     // A list that is open closes when its options are replaced.
     if (isNew || select.length === 0) select.replaceChildren(...optionsOf(device, list));
@@ -61,6 +61,11 @@ export class DeviceSelects extends HTMLElement {
     const shown = list.find(({ used }) => used) ?? list.find(({ id }) => id === chosen);
     if (shown) select.value = shown.id;
   }
+}
+
+/** What people see of a list. Some browsers tell the ids first, and the labels later. @param {DeviceInfo[]} list */
+function shownOf(list) {
+  return JSON.stringify(list.map(({ id, label }) => [id, label]));
 }
 
 /**
