@@ -50,11 +50,6 @@ export class InviteDialog extends HTMLElement {
     });
   }
 
-  /** Closes the dialog: we have left the room. */
-  close() {
-    if (this.#dialog.open) this.#dialog.close();
-  }
-
   get #dialog() {
     return find(this, 'dialog', HTMLDialogElement);
   }

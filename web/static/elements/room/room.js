@@ -147,16 +147,27 @@ export class RoomPage extends HTMLElement {
 
   #openLobby() {
     this.toggleAttribute('data-lobby', true);
-    if (!this.app.session.onlyWrites) this.#start(this.#choices.wanted);
+    const starting = this.#preview();
     this.#lobby.open({
       app: this.app,
       roomId: this.roomId,
       devices: this.#devices,
       choices: this.#choices,
-      starting: () => this.#starting.done,
+      starting: () => starting,
       join: ({ silent }) => this.#join(silent),
     });
     this.#lobby.takeTrouble(this.#trouble);
+  }
+
+  /** Opens the devices for the lobby. A tab that was opened for later turns no camera on before somebody looks at it. */
+  async #preview() {
+    if (this.app.session.onlyWrites) return;
+    if (document.hidden) {
+      await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true, signal: this.#ended.signal }));
+      if (!this.#lobby.isOpen) return;
+    }
+    this.#start(this.#choices.wanted);
+    await this.#starting.done;
   }
 
   /** @param {boolean} silent without camera and microphone */
@@ -250,7 +261,8 @@ export class RoomPage extends HTMLElement {
     this.toggleAttribute('data-blocked', blocked);
     if (!blocked) return;
     this.#stay.abort();
-    this.#invite.close(); // It would hold back the page behind it, although nobody sees it.
+    // They would hold back the page behind them, although nobody sees them.
+    for (const dialog of this.querySelectorAll('dialog')) dialog.close();
     this.#release();
   }
 
