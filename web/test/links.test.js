@@ -72,6 +72,12 @@ const table = [
   ['https://\u0430\u0440\u0440\u04cf\u0435.com/a', 'https://xn--80ak6aa92e.com/a'],
   ['https://p\u0131nk.example/', 'https://xn--pnk-jua.example/'], // an i without its dot
   ['https://bank.example\u2044login.evil.example/', 'https://bank.xn--examplelogin-xk0g.evil.example/'], // a fraction slash
+  ['https://\u4f8b\ufe0f.example/', 'https://xn--fsq.example/'], // a sign that cannot be seen, which browsers leave out
+  // From right to left: what follows the host would be shown before its end.
+  ['https://a.\u05e7\u05d5\u05dd/', 'https://a.xn--9dbq2a/ as https://a.\u05e7\u05d5\u05dd/'],
+  ['https://a.\u05e7\u05d5\u05dd/b', 'https://a.xn--9dbq2a/b as https://a.\u05e7\u05d5\u05dd/b'],
+  ['https://a.\u05e7\u05d5\u05dd/\u05d9\u05e9', 'https://a.xn--9dbq2a/%D7%99%D7%A9 as https://a.xn--9dbq2a/\u05d9\u05e9'],
+  ['https://a.\u05e7\u05d5\u05dd:8080/', 'https://a.xn--9dbq2a:8080/'],
   ['https://bank.com\u30ceevil.example/', 'https://bank.xn--comevil-v04f.example/'], // a Japanese letter that looks like a slash
 ];
 
@@ -81,7 +87,7 @@ test('web addresses become links, as people write them, and nothing else does', 
 
 test('what is shown is the text, but for hosts that are not what they look like', () => {
   for (const [text] of table) {
-    if (!/xn--|2130706433|0x7f|%61|\uff45|[\u0131\u0430\u2044\u30ce]|\u0441\u043e/.test(text)) assert.equal(shown(text), text);
+    if (!/xn--|2130706433|0x7f|%61|\uff45|[\u0131\u0430\u2044\u30ce\ufe0f\u05d9]|\u05dd:|\u0441\u043e/.test(text)) assert.equal(shown(text), text);
   }
   assert.equal(shown('a https://ex\u0430mple.org:8080/b?c (d)'), 'a https://xn--exmple-4nf.org:8080/b?c (d)');
 });

@@ -31,6 +31,9 @@ const DISTINCT = [
 /** Some of their letters look like Latin ones: all of the host must be of the script. */
 const ALIKE = [/^[\p{Script=Cyrillic}0-9.-]+$/u, /^[\p{Script=Greek}0-9.-]+$/u];
 
+/** The end of a host in letters from right to left, and what would be shown before it although it follows it. */
+const TURNED = [/[\p{Script=Arabic}\p{Script=Hebrew}]\P{L}*$/u, /^\P{L}*[\p{Script=Arabic}\p{Script=Hebrew}\p{Nd}]/u];
+
 /**
  * Finds the web addresses in what somebody has written. Nothing else becomes a link. Takes time in proportion to the text.
  *
@@ -83,7 +86,8 @@ function linkTo(written) {
   const url = parse(written);
   if (!url || authority === '' || authority.includes('@')) return undefined;
   const [, host = '', port = ''] = /^(.*?)(:\d*)?$/u.exec(authority) ?? [];
-  return { href: url.href, text: scheme + (isReadable(host.toLowerCase(), url.hostname) ? host : url.hostname) + port + rest };
+  const isTurned = TURNED[0]?.test(host) && TURNED[1]?.test(port + rest);
+  return { href: url.href, text: scheme + (!isTurned && isReadable(host.toLowerCase(), url.hostname) ? host : url.hostname) + port + rest };
 }
 
 /** @param {string} text */
@@ -103,6 +107,7 @@ function parse(text) {
 function isReadable(host, known) {
   if (host === known) return true;
   if (!known.split('.').some((label) => label.startsWith('xn--'))) return false; // The browser reads another host than people would.
+  if (/\p{Default_Ignorable_Code_Point}/u.test(host)) return false; // Some of these are blank, and the browser leaves them out.
   return ALIKE.some((script) => script.test(host))
     || host.split('.').every((label) => LATIN.test(label.normalize('NFD')) || DISTINCT.some((script) => script.test(label)));
 }
