@@ -107,10 +107,12 @@ test('a reload keeps what waits for somebody who lost the connection', async () 
   const again = await FakeSocket.opened();
   await again.answer('hello', welcome({ resume: 'token 2', resumed: 'replayed', rooms: [/** @type {any} */ ({ ...joined, type: undefined, peers: [] })] }));
   await opened;
-  await again.say({ type: 'peer-joined', room: 'standup', peer: { ...bob, session: 's4' } });
   const now = second.rooms.get('standup');
   if (!now) throw new Error('the room is not there');
-  assert.deepEqual((await offerOf(now, 's4')).sent.filter(({ type }) => type === 'chat').map(({ text }) => text), ['for when he is back']);
+  now.sendMessage('written after the reload');
+  await again.say({ type: 'peer-joined', room: 'standup', peer: { ...bob, session: 's4' } });
+  const chat = (await offerOf(now, 's4')).sent.filter(({ type }) => type === 'chat');
+  assert.deepEqual(chat.map(({ n, text }) => [n, text]), [[1, 'for when he is back'], [2, 'written after the reload']]);
 });
 
 test('a message can go to some peers alone', async () => {
@@ -128,6 +130,18 @@ test('a message can go to some peers alone', async () => {
   room.sendMessage('again to Bob', { to: one });
   await socket.say({ type: 'peer-joined', room: 'standup', peer: { session: 's4', user: 'u3', name: 'Cid' }, seq: 2 });
   assert.deepEqual(waiting()[1], ['to both'], 'what was for Bob alone');
+});
+
+test('a message that nobody took goes to nobody later, and one that somebody took is sent', async () => {
+  const { client, socket } = await resumable();
+  const cid = { session: 's3', user: 'u3', name: 'Cid' };
+  const room = await inRoom(client, socket, { peers: [bob, cid] });
+  await socket.say({ type: 'peer-left', room: 'standup', session: 's3', reason: 'gone', seq: 1 });
+  for (let i = 0; i < 100; i++) room.sendMessage('waits', { to: [...room.peers.values()] });
+  assert.throws(() => room.sendMessage('too much'), { code: 'slow' });
+  await socket.say({ type: 'peer-joined', room: 'standup', peer: { ...cid, session: 's4', media: false }, seq: 2 });
+  assert.deepEqual([...room.peers.values()].map((peer) => insideOf(peer).chat.saved.waiting.length), [100, 0]);
+  assert.deepEqual(room.sendMessage('by way of the server').missed.map(({ name }) => name), ['Bob']);
 });
 
 test('by way of the server, a message is delivered once the server has it', async () => {

@@ -317,7 +317,7 @@ export class Client extends Emitter {
       changed: () => changed(this),
       leftRoom: (room, reason) => this.#rooms.left(room, reason),
       doubt: (peer) => void this.#liveness.doubt(peer),
-      claimChat: (room, session) => this.#handover.claimChat(room, session),
+      claimChats: (room) => this.#handover.claimChats(room),
     };
   }
 

@@ -12,7 +12,8 @@ import { Line } from './line.js';
 /** Greatest length of a chat message, in UTF-16 units. */
 export const MAX_TEXT = 4000;
 
-const MAX_WAITING = { messages: 100, characters: Infinity };
+/** What may wait for a peer. */
+export const MAX_WAITING = { messages: 100, characters: Infinity };
 
 /**
  * The chat with one peer: every message once and in order, over as many data channels as it takes.

@@ -107,7 +107,7 @@ export function pack(data, topic = '') {
   const text = isBytes ? toBase64(new Uint8Array(data)) : JSON.stringify(data);
   if (text === undefined) throw new TypeError(`send takes what JSON can say, or bytes, not ${typeof data}.`);
   if (text.length > MAX_DATA) {
-    throw new TurnpikeError('too-long', `${text.length} characters at once are too many: ${MAX_DATA} may be. Use openChannel for more.`);
+    throw new TurnpikeError('too-long', `${text.length} characters are too many: ${MAX_DATA} may be. Use openChannel.`);
   }
   return { fields: isBytes ? { topic, bytes: text } : { topic, data: JSON.parse(text) }, size: text.length };
 }

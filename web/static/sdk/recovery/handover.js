@@ -1,4 +1,5 @@
 // @ts-check
+import { PeerChat } from '../peer/chat.js';
 import { insideOf } from '../room/room.js';
 import { serverUrl } from '../server/address.js';
 import { followPage } from './pagelife.js';
@@ -36,16 +37,19 @@ export class Handover {
   }
 
   /**
-   * Hands over a chat that the page before this one has saved.
+   * Hands over the chats that the page before this one has saved, by session, and by user with those who were lost.
    *
    * @param {string} room
-   * @param {string} peer a session, or a user who was lost
+   * @returns {Map<string, PeerChat>}
    */
-  claimChat(room, peer) {
-    const key = `${room} ${peer}`;
-    const chat = this.#chats[key];
-    delete this.#chats[key];
-    return chat;
+  claimChats(room) {
+    const chats = new Map();
+    for (const key in this.#chats) {
+      if (!key.startsWith(`${room} `)) continue;
+      chats.set(key.slice(room.length + 1), new PeerChat(this.#chats[key]));
+      delete this.#chats[key];
+    }
+    return chats;
   }
 
   /**
@@ -89,7 +93,7 @@ export class Handover {
     if (!this.#reloads.keeps) return persisted ? undefined : signaling.farewell();
     const link = signaling.saved;
     if (!link) return;
-    const chats = [...rooms.values()].flatMap((room) => [...insideOf(room).roster.chats].map(([key, chat]) => [`${room.id} ${key}`, chat.saved]));
+    const chats = [...rooms.values()].flatMap((room) => insideOf(room).roster.chats.map(([key, chat]) => [`${room.id} ${key}`, chat.saved]));
     const latest = [...Object.entries(this.#chats), ...chats].slice(-MAX_CHATS);
     this.#reloads.save({ link, chats: Object.fromEntries(latest), ...calls.saved });
   }

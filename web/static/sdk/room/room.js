@@ -11,7 +11,7 @@ import { Sharing } from './sharing.js';
 /**
  * @import { Unsubscribe } from '../emitter.js'
  * @import { ClientOptions } from '../options.js'
- * @import { SavedChat } from '../peer/chat.js'
+ * @import { PeerChat } from '../peer/chat.js'
  * @import { Peer, PeerSnapshot } from '../peer/peer.js'
  * @import { Share, Source, Tracks } from '../peer/sources.js'
  * @import { ClientMessage, Limits, PeerInfo, RoomState, ServerMessage, Signal } from '../server/messages.js'
@@ -33,7 +33,7 @@ import { Sharing } from './sharing.js';
  * @property {(room: string, reason: string) => void} leftRoom we are out of it
  * @property {() => void} changed the snapshot of the client is another one
  * @property {(peer: Peer) => void} doubt
- * @property {(room: string, session: string) => SavedChat | undefined} claimChat
+ * @property {(room: string) => Map<string, PeerChat>} claimChats of the page before this one, by session or user
  *
  * @typedef {{ signal?: AbortSignal }} Abortable `signal` gives up waiting for the answer
  *
@@ -299,10 +299,10 @@ export class Room extends Emitter {
     const message = chatMessage(text);
     const [peers, others] = byConnection(receiversOf(this, to));
     if (others.length > 0) sayChat(this.#client, this, others, message);
-    if (!to) this.#roster.keep(message);
     const missed = peers.filter((peer) => !linkOf(peer).chat.send(message));
     missed.forEach((peer) => emit(peer, 'error', slow()));
-    if (missed.length > 0 && missed.length === peers.length) throw slow();
+    if (missed[0] && missed.length === peers.length + others.length) throw slow();
+    if (!to) this.#roster.keep(message);
     return { ...message, missed };
   }
 

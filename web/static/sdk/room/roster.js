@@ -33,8 +33,8 @@ export class Roster {
   #orphans = new Set();
   /** @type {Map<Peer, ReturnType<typeof setTimeout>>} by peers that must come back in time after the server's restart */
   #awaited = new Map();
-  /** @type {Map<string, PeerChat>} by user, with users who were lost; the messages to them arrive if they come back */
-  #chats = new Map();
+  /** @type {Map<string, PeerChat>} by user, or session before a reload, with users who were lost; the messages to them arrive if they come back */
+  #chats;
 
   /**
    * @param {RoomClient} client
@@ -43,6 +43,7 @@ export class Roster {
   constructor(client, room) {
     this.#client = client;
     this.#room = room;
+    this.#chats = client.claimChats(room.id);
   }
 
   /**
@@ -210,21 +211,19 @@ export class Roster {
 
   /** By session, and by user with those who were lost. */
   get chats() {
-    const chats = new Map(this.#chats);
-    for (const peer of this.peers.values()) chats.set(peer.session, insideOf(peer).chat);
-    return chats;
+    return [...this.#chats, ...[...this.peers.values()].map((peer) => /** @type {const} */ ([peer.session, insideOf(peer).chat]))];
   }
 
   /** Has those who were lost get a message if they come back. @param {ChatMessage} message */
   keep(message) {
-    for (const chat of this.#chats.values()) chat.send(message);
+    this.#chats.forEach((chat) => chat.send(message));
   }
 
   /** @param {PeerInfo} info */
   #chatWith({ session, user }) {
-    const { id } = this.#room;
-    const chat = this.#chats.get(user) ?? new PeerChat(this.#client.claimChat(id, session) ?? this.#client.claimChat(id, user));
-    this.#chats.delete(user);
+    const key = this.#chats.has(session) ? session : user;
+    const chat = this.#chats.get(key) ?? new PeerChat();
+    this.#chats.delete(key);
     return chat;
   }
 

@@ -32,7 +32,7 @@ export async function say(client, room, data, { to, topic, signal }) {
   if (json === undefined || ArrayBuffer.isView(data) || data instanceof ArrayBuffer) throw new TypeError('The server takes only what JSON can say.');
   const most = client.limits?.dataBytes;
   if (most !== undefined && new TextEncoder().encode(json).length > most) {
-    throw new TurnpikeError('too-long', `By way of the server, data may have ${most} bytes of JSON.`);
+    throw new TurnpikeError('too-long', `By way of the server, data may have ${most} bytes.`);
   }
   if (to?.length === 0) return { missed: [] };
   const bySession = new Map((to ?? [...room.peers.values()]).map((peer) => [peer.session, peer]));

@@ -39,7 +39,7 @@ export async function sendTo(client, room, data, { to, topic, reliable = true, v
 export function receiversOf(room, to = [...room.peers.values()]) {
   const receivers = [to].flat();
   for (const peer of receivers) {
-    if (!(peer instanceof Peer)) throw new TypeError(`to is a peer, or a list of peers, not ${String(peer)}.`);
+    if (!(peer instanceof Peer)) throw new TypeError(`to is a peer, or several, not ${String(peer)}.`);
   }
   return receivers;
 }
