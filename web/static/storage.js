@@ -135,7 +135,7 @@ export function claimChat(room) {
 export function storeChat(room, { messages, draft }) {
   let length = 0;
   const kept = [...messages].reverse().filter((message) => (length += JSON.stringify(message).length) < MAX_CHAT).reverse();
-  write('session', CHAT, JSON.stringify({ room, messages: kept, draft }));
+  write('session', CHAT, JSON.stringify({ room, messages: kept, draft: draft.slice(0, MAX_CHAT) }));
 }
 
 /** Whether single keys are in use. */

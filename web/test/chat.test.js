@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { dayWords, isSameMinute } from '../static/elements/chat/days.js';
-import { delivered, failed, isSettled, seen, summary } from '../static/elements/chat/delivery.js';
+import { delivered, failed, isSettled, seen, summary, waitingFor } from '../static/elements/chat/delivery.js';
 import { isEmoji } from '../static/elements/chat/emoji.js';
 import { seenData, seenIn } from '../static/elements/chat/receipts.js';
 import { say } from '../static/words/room.js';
@@ -65,6 +65,7 @@ test('what does not arrive has failed, until it is sent again and arrives', () =
   const messages = sent([1, 2], ['ann', 'ben']);
   delivered(messages, 'ann', 1);
   delivered(messages, 'ben', 1);
+  assert.deepEqual(['ann', 'ben', 'cid', 'eve'].map((user) => waitingFor(messages, user)), [1, 1, 0, 0]);
   assert.deepEqual(failed(messages, 'ben'), messages.slice(1), 'what he has is his');
   const [first, second] = messages;
   if (!first || !second) throw new Error('no message');

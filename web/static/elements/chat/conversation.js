@@ -1,9 +1,10 @@
 // @ts-check
 import { find, write } from '../../dom.js';
+import { MAX_WAITING } from '../../sdk/peer/chat.js';
 import { say, several } from '../../words/room.js';
 import { wordsFor } from '../../words.js';
 import { ChatPanel } from './chat.js';
-import { delivered, failed, seen } from './delivery.js';
+import { delivered, failed, seen, waitingFor } from './delivery.js';
 import { Drawer } from './drawer.js';
 import { followKeyboard } from './keyboard.js';
 import { SEEN, seenData, seenIn } from './receipts.js';
@@ -17,6 +18,9 @@ import { SEEN, seenData, seenIn } from './receipts.js';
 
 /** Reasons of `peer-left` after which the peer gets what waits for it, if it comes back. */
 const LOST = new Set(['gone', 'slow', 'shutdown']);
+
+/** For so many who are lost, the SDK keeps messages. */
+const MAX_LOST = 32;
 
 /** The chat of a room's page: it sends, follows what becomes of that, and tells the others what was in sight here. */
 export class Conversation {
@@ -105,7 +109,7 @@ export class Conversation {
    * @param {string} reason
    */
   #parted({ user, name }, reason) {
-    if (LOST.has(reason)) this.#lost.set(user, name);
+    if (LOST.has(reason) && this.#lost.size < MAX_LOST) this.#lost.set(user, name);
     else if (this.#peersOf(user).length === 0) this.#failed(user);
     this.#count();
   }
@@ -163,7 +167,10 @@ export class Conversation {
   #readers(room, at, missed) {
     /** @type {Map<string, Reader>} */
     const readers = new Map();
-    for (const [user, name] of this.#lost) readers.set(user, { user, name, at, fate: 'sent' });
+    for (const [user, name] of this.#lost) {
+      const isMissed = waitingFor(this.#panel.messages, user) >= MAX_WAITING.messages;
+      readers.set(user, { user, name, at, fate: isMissed ? 'failed' : 'sent' });
+    }
     for (const peer of room.peers.values()) {
       const isMissed = missed.includes(peer) && readers.get(peer.user)?.fate !== 'sent';
       readers.set(peer.user, { user: peer.user, name: peer.name, at, fate: isMissed ? 'failed' : 'sent' });

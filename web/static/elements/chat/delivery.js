@@ -59,6 +59,16 @@ export function failed(messages, user) {
 }
 
 /**
+ * How many messages wait for a reader.
+ *
+ * @param {Sent[]} messages
+ * @param {string} user
+ */
+export function waitingFor(messages, user) {
+  return messages.filter(({ to }) => to?.some((reader) => reader.user === user && reader.fate === 'sent')).length;
+}
+
+/**
  * @template {Sent} Message
  * @param {Message[]} messages
  * @param {string} user

@@ -243,8 +243,8 @@ export class RoomPage extends HTMLElement {
     room.on('peer-renamed', ({ peer, former }) => this.#renamed(peer, former), { signal });
     room.on('peer-away', ({ peer }) => this.#tiles.showAway(peer, true), { signal });
     room.on('peer-back', ({ peer }) => this.#tiles.showAway(peer, false), { signal });
-    room.on('left', ({ reason }) => this.#left(room, reason), { signal });
     this.#conversation?.enter(room, signal);
+    room.on('left', ({ reason }) => this.#left(room, reason), { signal }); // After the chat's listener, since it may end our stay.
     let news = again ? '' : 'room.is-here';
     const end = room.eachPeer((peer) => this.#addPeer(peer, news));
     signal.addEventListener('abort', end);
