@@ -10,7 +10,7 @@ import { storeCorner, storedCorner } from '../../storage.js';
 
 /** Pixels from the edges of the stage. */
 const MARGIN = 10;
-/** A pointer that moves less than this has pressed, and not drawn. */
+/** A pointer that moves less than this has pressed, and not dragged. */
 const STILL = 6;
 /** The longer side of our own tile: a share of the stage, and bounds in pixels. */
 const SIDE = { width: 0.22, height: 0.45, least: 88, most: 224 };

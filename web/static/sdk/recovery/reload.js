@@ -6,7 +6,7 @@
  * @import { SavedCalls } from '../room/calls.js'
  * @import { SavedSession } from '../server/signaling.js'
  *
- * A page leaves this to the page that takes its place when it is reloaded. `chats` are by room and session of the peer.
+ * A page leaves this to the page that takes its place when it is reloaded. `chats` are by room, and by session or user of the peer.
  * @typedef {SavedCalls & { link: SavedSession, chats: Record<string, SavedChat> }} SavedPage
  */
 
