@@ -97,13 +97,20 @@ function isDevice(source) {
  * @param {() => void} dismissed
  */
 function trouble(devices, code, which, dismissed) {
-  const names = which.length === 2 ? 'both' : which[0];
+  const names = namesOf(which);
+  // If another one does not open, the former one goes on.
+  const lacking = namesOf(which.filter((device) => code === 'muted' || !devices.tracks[device]));
   const open = async () => {
     for (const device of which) await devices.open(device);
   };
   const devicesSaid = asIs(say(`trouble.${names}`));
-  const title = [say(`trouble.${code}`, { devices: devicesSaid }), say(`trouble.lack-${names}`)].join(' ');
+  const title = [say(`trouble.${code}`, { devices: devicesSaid }), lacking && say(`trouble.lack-${lacking}`)].join(' ').trim();
   return line(title, say(`trouble.${code}-what`), { again: LASTING.includes(code) ? undefined : open, dismissed });
+}
+
+/** @param {Device[]} devices @returns {Device | 'both' | undefined} */
+function namesOf(devices) {
+  return devices.length === 2 ? 'both' : devices[0];
 }
 
 /**
