@@ -119,7 +119,8 @@ export class DeviceChoices {
   }
 
   /**
-   * Notes whether the user turns a device on or off. A device that was unplugged, refused or never there is no choice.
+   * Notes whether the user turns a device on or off, and which way the camera looks. A device that was unplugged, refused or
+   * never there is no choice.
    *
    * @param {Devices} devices
    * @param {() => boolean} isOurDoing whether the page itself turns devices off at the moment
@@ -129,6 +130,8 @@ export class DeviceChoices {
     devices.on('tracks', (tracks) => {
       const formerly = { camera, microphone };
       ({ camera, microphone } = tracks);
+      const facing = camera?.getSettings().facingMode;
+      if (facing === 'user' || facing === 'environment') this.#facing = facing;
       if (isOurDoing()) return;
       if (camera || formerly.camera?.readyState === 'live') this.#chosen.camera.on = !!camera;
       if (microphone || formerly.microphone?.readyState === 'live') this.#chosen.microphone.on = !!microphone?.enabled;

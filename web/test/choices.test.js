@@ -35,7 +35,7 @@ const mediaDevices = Object.assign(new EventTarget(), {
     }
     return new FakeMediaStream(kinds.map((kind) => {
       const of = present.find(({ kind: known, deviceId }) => known === `${kind}input` && (!wanted[kind].deviceId || wanted[kind].deviceId.exact === deviceId));
-      return Object.assign(track(kind), { label: of?.label, getSettings: () => ({ deviceId: of?.deviceId }) });
+      return Object.assign(track(kind), { label: of?.label, getSettings: () => ({ deviceId: of?.deviceId, facingMode: /** @type {any} */ (of)?.facingMode }) });
     }));
   },
 });
@@ -165,6 +165,17 @@ test('a phone turns to its other camera, whose picture is no mirror, and back', 
   assert.deepEqual([before?.readyState, asked.at(-1).video.facingMode, choices.isMirrored], ['ended', 'environment', false]);
   await choices.flip(devices);
   assert.deepEqual([asked.at(-1).video.facingMode, choices.isMirrored], ['user', true]);
+});
+
+test('a camera that looks away is no mirror, and is turned around, also if it was chosen from the list', async () => {
+  present = [{ ...front, facingMode: 'user' }, { ...rear, facingMode: 'environment' }, mic].map((device) => /** @type {any} */ (device));
+  const { choices, devices } = page();
+  await devices.start();
+  await choices.choose(devices, 'camera', { id: 'v2', label: 'rear' });
+  assert.deepEqual([devices.tracks.camera?.label, choices.isMirrored], ['rear', false]);
+  await choices.flip(devices);
+  assert.equal(asked.at(-1).video.facingMode, 'user');
+  assert.deepEqual([devices.tracks.camera?.label, choices.isMirrored], ['front', true]);
 });
 
 test('what stands in the storage may be anything', () => {

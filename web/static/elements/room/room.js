@@ -99,9 +99,9 @@ export class RoomPage extends HTMLElement {
     findButton(this, 'copy-link').addEventListener('click', () => this.#copyLink());
     findButton(this, 'invite-people').addEventListener('click', () => this.#invite.open());
     this.#invite.watch(this.app, this.#invites);
+    this.#choices.follow(this.#devices, () => this.#isReleasing); // Before our own tile shows what it notes.
     this.#devices.on('tracks', () => this.#share());
     this.#devices.on('lost', ({ source }) => source === 'screen' && this.#devices.stopScreen()); // Its sound, too.
-    this.#choices.follow(this.#devices, () => this.#isReleasing);
     this.#trouble.watch(this.#devices);
     offerDevices({
       app: this.app,
