@@ -103,6 +103,15 @@ test('a peer that could not be told is told once it is connected, and one that h
   emit(/** @type {any} */ (a.peers.get('ben')), 'state', 'connected');
   await timers.pass(200);
   assert.deepEqual(y.places, { ann: 1 });
+  a.isReached = false;
+  x.hands.toggle();
+  await timers.pass(200);
+  a.isReached = true;
+  emit(/** @type {any} */ (a.peers.get('ben')), 'state', 'connected');
+  await timers.pass(200);
+  assert.deepEqual(y.places, { ann: 0 }, 'also that the hand is down');
+  x.hands.toggle();
+  await timers.pass(200);
   y.ended.abort();
   const again = handsOf(b);
   emit(/** @type {any} */ (a), 'peer-back', { peer: a.peers.get('ben'), fresh: true });

@@ -11,6 +11,8 @@
 export const HAND = 'page.hand';
 /** Turns count the hands that were raised since none was up. Nobody needs more. */
 const MAX_TURN = 1e9;
+/** A peer that missed something may know any turn, and must be told even that the hand is down. */
+const UNKNOWN = -1;
 /** A peer who raises and lowers the hand all the time is drawn this often, and told of this often. */
 const DRAW_MS = 100;
 const TELL_MS = 5000;
@@ -96,12 +98,12 @@ export class Hands {
     this.#told.set(peer, turn);
     const sending = this.#room.send(turn ? { raised: true, turn } : { raised: false }, { to: peer, topic: HAND });
     const isMissed = await sending.then(({ missed }) => missed.length > 0, () => true); // The server refuses to say too much at once.
-    if (isMissed && this.#told.get(peer) === turn) this.#told.delete(peer);
+    if (isMissed && this.#told.get(peer) === turn) this.#told.set(peer, UNKNOWN);
   }
 
   /** @param {Peer} peer */
   #tellAgain(peer) {
-    this.#told.delete(peer);
+    if (this.#told.get(peer) !== UNKNOWN) this.#told.delete(peer);
     this.#tell(peer);
   }
 
