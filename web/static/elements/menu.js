@@ -86,7 +86,7 @@ export class Menu {
 }
 
 /**
- * A button with a drawing and words, which somebody has to listen to.
+ * A button with a drawing and words. The caller listens to it.
  *
  * @param {Action} action
  */

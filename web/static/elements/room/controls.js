@@ -7,13 +7,12 @@ import { Menu, actionButton, drawAction } from '../menu.js';
  *
  * @typedef {Action & {
  *   place?: 'bar' | 'menu' | 'key', off?: () => boolean, on?: () => boolean, name?: () => string, listed?: string, byKey?: () => unknown,
- * }} Control place: default `menu`; `key` has only a key. off: it is crossed out and tinted; on: it is going on, and tinted. name: for
- * the list of keys; default: the label. listed: how that
- * list writes the key, or '' if it does not. byKey: what its key does, if that is something else. The testid of a control with
- * `place: 'key'` may be that of a button elsewhere in the room
+ * }} Control place: default `menu`; `key` has only a key, and its testid may be that of a button elsewhere in the room. off: it is
+ * crossed out and tinted; on: it is going on, and tinted. name: for the list of keys; default: the label. listed: how that list
+ * writes the key, or '' if it does not. byKey: for its key, if that does something else
  */
 
-/** The buttons of the bar, in their order, and the items of the menu. What is offered and not named here comes last. */
+/** The buttons of the bar, in their order, and the items of the menu. All others come last. */
 const BAR = ['mute', 'camera', 'share-screen', 'hand', 'react', 'chat-toggle', 'more', 'hangup'];
 const MENU = ['share-screen', 'hand', 'react', 'pip', 'fullscreen', 'flip', 'settings', 'invite', 'menu-lock', 'keys'];
 /** In the list of keys. */

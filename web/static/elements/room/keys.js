@@ -44,7 +44,7 @@ export class Keys {
       this.#talk(false);
     }, { signal, capture: true });
     const end = () => this.#talk(false);
-    // Who goes elsewhere while talking lifts the key there. The microphone must not stay open, nor be on after a reload.
+    // The page may not hear of the lifted key then. The microphone must not stay open, nor be on after a reload.
     for (const event of ['blur', 'pagehide']) addEventListener(event, end, { signal });
     for (const event of ['visibilitychange', 'contextmenu', 'dragstart']) document.addEventListener(event, end, { signal });
     devices.on('tracks', () => this.#isOwed && this.#mute(), { signal });

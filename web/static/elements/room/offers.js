@@ -148,7 +148,7 @@ export class Offers {
     room.on('peer-left', ({ peer }) => rates.forget(peer), { signal });
     /** @param {string} emoji */
     const send = async (emoji) => {
-      // Whom it does not reach, it does not reach: nobody wants it later.
+      // A reaction that comes late is none: it is not sent again.
       if (await show('me', { emoji })) await room.send({ emoji }, { topic: REACTION }).catch(() => {});
     };
     controls.offer({
@@ -171,7 +171,7 @@ export class Offers {
   }
 
   /**
-   * What the host asks of us. Anybody else is not heard.
+   * Locks the room, and hears the host's requests. Nobody else's are heard.
    *
    * @param {Room} room
    * @param {AbortSignal} signal

@@ -143,7 +143,7 @@ export class PictureInPicture {
   }
 
   /**
-   * Shows whoever it is now. The sound stays in the page.
+   * Shows the person of each moment. The sound stays in the page.
    *
    * @param {HTMLElement} host
    * @param {HTMLVideoElement} video

@@ -16,7 +16,7 @@ const MAY_LOSE = { sides: 0.25, height: 0.12 };
 const SLACKS = [4 / 3, 1];
 /** How much an empty place in the last row counts. */
 const HOLES = 0.2;
-/** What tiles count whose signs and buttons lie on each other. */
+/** Tiles count so little if their signs and buttons lie on each other. */
 const TOO_SMALL = 0.1;
 /** The least size of a tile with its signs and buttons, the least height of the stage, and that of a large tile, in pixels. */
 export const LEAST = { row: 96, column: 112, all: 132, large: 160 };

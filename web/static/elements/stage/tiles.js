@@ -24,8 +24,8 @@ const REDRAW_EVERY = 5;
 const MOVING_MS = 300;
 
 /**
- * The stage: a tile for each person, our own at the end, and before them a tile for each screen that somebody shares. What is
- * pinned is large, or else the screens; the others stand in a strip then. With two people, the other fills the stage, and our
+ * The stage: a tile for each person, our own at the end, and before them a tile for each screen that somebody shares. The pinned
+ * tile is large, or else the screens are; the others stand in a strip then. With two people, the other fills the stage, and our
  * own tile lies in a corner of it.
  */
 export class Tiles {
