@@ -15,7 +15,7 @@ const QUIET_MS = 400;
 export class Door extends HTMLElement {
   /** Call for the user until somebody who waits is answered. @type {Map<string, AbortController>} by session */
   #calls = new Map();
-  /** Ends data-quiet, during which nothing is answered. @type {number | undefined} */
+  /** Ends data-quiet, during which nothing is answered. @type {ReturnType<typeof setTimeout> | undefined} */
   #quiet;
 
   /**
