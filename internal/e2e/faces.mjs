@@ -1,5 +1,5 @@
 // @ts-check
-// Cameras that show a drawn face, upright or lying, so that a test sees whether a page cuts it off.
+// Cameras that show a drawn face, upright or lying, so that a test sees whether a page cuts it off, and a screen that shows slides.
 
 /** @typedef {{ width: number, height: number, hue: number }} Camera */
 
@@ -12,7 +12,7 @@ export const cameras = {
 };
 
 /**
- * Gives every page of a context this camera. The microphone is still the browser's own.
+ * Gives every page of a context this camera, and a screen to share. The microphone is still the browser's own.
  * @param {import('playwright-core').Page} page
  * @param {Camera} camera
  */
@@ -62,6 +62,35 @@ function install({ width, height, hue }) {
     pen.beginPath();
     pen.arc(x, y + tall * 0.14, wide * 0.17, 0.3, Math.PI - 0.3);
     pen.stroke();
+  };
+
+  /** @param {CanvasRenderingContext2D} pen */
+  const drawSlide = (pen) => {
+    pen.fillStyle = '#fbfaf6';
+    pen.fillRect(0, 0, 1280, 720);
+    pen.fillStyle = '#1c2422';
+    pen.font = '600 64px serif';
+    pen.fillText('Third quarter', 96, 150);
+    const heights = [0.35, 0.5, 0.42, 0.66, 0.58, 0.8, 0.92];
+    for (const [place, share] of heights.entries()) {
+      pen.fillStyle = place === heights.length - 1 ? '#eea423' : '#0f5f52';
+      pen.fillRect(96 + place * 158, 620 - share * 400, 110, share * 400);
+    }
+    pen.fillRect(96, 632, 1058, 3);
+  };
+
+  mediaDevices.getDisplayMedia = async () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [1280, 720];
+    const pen = canvas.getContext('2d');
+    if (!pen) return new MediaStream();
+    drawSlide(pen);
+    const stream = canvas.captureStream(4);
+    const timer = setInterval(() => {
+      drawSlide(pen);
+      if (stream.getTracks().every(({ readyState }) => readyState === 'ended')) clearInterval(timer);
+    }, 250);
+    return stream;
   };
 
   mediaDevices.getUserMedia = async (wanted = {}) => {

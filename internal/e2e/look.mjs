@@ -8,6 +8,7 @@ import { until } from './browser.mjs';
 import { cameras, hold } from './faces.mjs';
 import { gate } from './gate.mjs';
 import { faultsOfLayout, settled } from './layout.mjs';
+import { call } from './lookcall.mjs';
 import { filesByCode } from './lookfiles.mjs';
 import { chinese, lobby } from './looklobby.mjs';
 import { Home, Room, online, visit } from './pages.mjs';
@@ -99,18 +100,18 @@ class Looks {
   }
 
   /**
-   * Looks at what a button opens, which closes when the window changes.
+   * Looks at a popup, which closes when the window changes.
    * @param {string} state
    * @param {Page} page
-   * @param {string} button
+   * @param {() => Promise<void>} open
    */
-  async opened(state, page, button) {
+  async opened(state, page, open) {
     if (!new RegExp(this.#plan.only).test(state)) return;
     const before = page.viewportSize();
     for (const variant of variants) {
       if (!variant.axe && !this.#plan.whole) continue;
       await page.setViewportSize({ width: variant.width, height: variant.height });
-      await page.locator(button).first().click();
+      await open();
       await page.locator('.popup:popover-open').waitFor();
       await this.at(state, page, [variant]);
       await page.keyboard.press('Escape');
@@ -299,8 +300,8 @@ async function talk(looks, a, b) {
   await a.page.getByTestId('camera').click();
   await ownPicture(a);
   await a.page.getByTestId('chat-toggle').click();
-  await looks.opened('path-words', a.page, 'tp-path button');
-  await looks.opened('person-menu', a.page, '[data-testid=person-menu]:not([hidden])');
+  await looks.opened('path-words', a.page, () => a.page.locator('tp-path button').first().click());
+  await looks.opened('person-menu', a.page, () => a.page.locator('[data-testid=person-menu]:not([hidden])').first().click());
 }
 
 /**
@@ -338,6 +339,7 @@ async function moderate(looks, plan, [ann, ben, cid, eve], id) {
   await pictures(rooms, 3);
   await looks.at('room-four', rooms[0].page);
   await looks.at('room-four-guest', rooms[1].page);
+  await call(looks, rooms.map(({ page }) => page));
   await gates[0]?.shut('refuses');
   await dan.notice('barred');
   await looks.at('barred', dan.page);
