@@ -150,13 +150,13 @@ clean: ## remove what was built and installed here, but not turnpike-state
 # there: they are the client library, between real networks.
 .PHONY: test-e2e
 test-e2e:
-	CI=true go test -race -vet=off -count=1 -timeout 30m ./internal/e2e
+	CI=true go test -race -vet=off -count=1 -timeout 45m ./internal/e2e
 	@# With root's privileges the kernel relays. Test one row for each kind of flow with relaying in the process, too.
 	CI=true CGO_ENABLED=0 TURNPIKE_TURN_OFFLOAD=off go test -vet=off -count=1 -run '$(RELAYING)' ./internal/e2e
 
 .PHONY: test-others
 test-others:
-	CI=true go test -race -vet=off -count=1 -timeout 30m $$(go list ./... | grep -v '/internal/e2e$$')
+	CI=true go test -race -vet=off -count=1 -timeout 45m $$(go list ./... | grep -v '/internal/e2e$$')
 
 # Both of the former need this, and would compile it twice.
 .PHONY: race

@@ -84,10 +84,16 @@ export class ChatPanel extends HTMLElement {
   /** Keeps the newest message in sight when the log becomes lower, as with the keyboard of a phone. */
   #followWhenResized() {
     const log = this.#log;
+    const size = () => `${log.clientWidth} x ${log.clientHeight}`;
+    let before = size();
     log.addEventListener('scroll', () => {
-      if (log.clientHeight > 0) this.#setFollows(isNearEnd(log));
+      // Where the log has another size, the browser has moved it, and not the reader.
+      if (log.clientHeight > 0 && size() === before) this.#setFollows(isNearEnd(log));
     });
-    new ResizeObserver(() => this.#follows && toEnd(log)).observe(log);
+    new ResizeObserver(() => {
+      before = size();
+      if (this.#follows) toEnd(log);
+    }).observe(log);
   }
 
   /** @param {boolean} follows */
