@@ -1,5 +1,5 @@
 // @ts-check
-import { knock, prepareSound, ring } from './sound.js';
+import { prepareSound } from './sound.js';
 
 /**
  * @typedef {object} Event that somebody may miss who looks elsewhere
@@ -56,7 +56,11 @@ export class Attention {
     this.#events.add(event);
     this.#write();
     const note = notify(event);
-    const silence = event.sound === 'ring' ? ring() : knock();
+    /** @type {void | (() => void)} */
+    let silence;
+    import('./tones.js').then((tones) => {
+      if (!signal.aborted) silence = tones[event.sound]();
+    }).catch(() => {}); // It is shown all the same.
     if (event.sound === 'ring') navigator.vibrate?.([400, 200, 400, 1600, 400, 200, 400]);
     signal.addEventListener('abort', () => {
       silence?.();

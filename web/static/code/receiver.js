@@ -44,6 +44,8 @@ const OTHERS_MS = 5000;
 /** One that knows of codes says soon whether it takes ours. */
 const ANSWER_MS = 10_000;
 const AGAIN_MS = 500;
+/** For the sender to hear that we stop, before the connection ends. */
+const STOP_MS = 3000;
 
 /**
  * Receives what somebody sends by a code.
@@ -79,7 +81,7 @@ export class CodeReceiver extends Emitter {
 
   /** Ends it, and tells the sender why. @param {string} message @param {string} [code] */
   async stop(message, code) {
-    await Promise.race([this.#receiving.stop(message, code), pause(AGAIN_MS, this.#ended.signal)]);
+    await Promise.race([this.#receiving.leave(message, code), pause(STOP_MS, this.#ended.signal)]);
     this.#ended.abort();
   }
 

@@ -89,6 +89,17 @@ export class Receiving extends Emitter {
   }
 
   /**
+   * Ends it as `stop` does, and resolves once the sender has read that.
+   *
+   * @param {string} message
+   * @param {string} [code]
+   */
+  async leave(message, code) {
+    await this.stop(message, code);
+    await this.#control?.close();
+  }
+
+  /**
    * Goes on until all is there.
    *
    * @param {Open} open

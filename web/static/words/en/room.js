@@ -77,4 +77,17 @@ export default {
   'path.direct-why': 'Packets go straight between you and {name}.',
   'path.relayed-why': 'Packets go through the relay {relay}, which cannot read them.',
   'path.by-kernel-why': 'Packets go through the relay {relay}, which cannot read them. Its kernel forwards them.',
+
+  'error.not-host.title': 'Only the host may do that',
+  'error.not-host.text': 'Somebody else is the host of this room now.',
+  'error.not-in-room.title': 'They are no longer there',
+  'error.not-in-room.text': 'They left, or stopped waiting, before this reached the server.',
+  'error.too-many-invites.title': 'You have made many links',
+  'error.too-many-invites.text': 'Take one back first, or wait until one has expired.',
+  'error.slow.title': 'They do not receive anything',
+  'error.slow.text': 'The connection is too slow or broken. What you wrote was not sent.',
+  'error.too-long.title': 'That message is too long',
+  'error.too-long.text': 'Please send it in parts.',
+  'error.returned.title': 'The people of this room are back',
+  'error.returned.text': 'The server was started anew, and you came before them. You can ask again to come in.',
 };

@@ -75,4 +75,17 @@ export default {
   'path.direct-why': '数据在你和 {name} 之间直接传输。',
   'path.relayed-why': '数据经由中继 {relay} 传输，中继无法读取内容。',
   'path.by-kernel-why': '数据经由中继 {relay} 传输，中继无法读取内容；由其内核转发。',
+
+  'error.not-host.title': '只有主持人可以这样做',
+  'error.not-host.text': '这个房间的主持人已经换人了。',
+  'error.not-in-room.title': '对方已经不在了',
+  'error.not-in-room.text': '操作送达之前，对方已离开或不再等候。',
+  'error.too-many-invites.title': '你创建的链接太多了',
+  'error.too-many-invites.text': '请先撤回一个，或等其中一个过期。',
+  'error.slow.title': '对方收不到消息',
+  'error.slow.text': '连接太慢或已中断，你的消息没有发出。',
+  'error.too-long.title': '消息太长',
+  'error.too-long.text': '请分几条发送。',
+  'error.returned.title': '原来的成员已回到房间',
+  'error.returned.text': '服务器重新启动后，你比他们先到。你可以再次申请进入。',
 };
