@@ -12,12 +12,20 @@ export const cameras = {
 };
 
 /**
- * Gives every page of a context this camera, and a screen to share. The microphone is still the browser's own.
+ * Gives every page of a context this camera. The microphone is still the browser's own.
  * @param {import('playwright-core').Page} page
  * @param {Camera} camera
  */
 export function hold(page, camera) {
   return page.context().addInitScript(install, camera);
+}
+
+/**
+ * Gives every page of a context a screen to share, without sound.
+ * @param {import('playwright-core').Page} page
+ */
+export function holdSlides(page) {
+  return page.context().addInitScript(installSlides);
 }
 
 /** Runs in the page. @param {Camera} camera */
@@ -64,6 +72,34 @@ function install({ width, height, hue }) {
     pen.stroke();
   };
 
+  mediaDevices.getUserMedia = async (wanted = {}) => {
+    const stream = new MediaStream();
+    // Asks even for a picture alone, so that a refusal is one.
+    const { video, ...rest } = wanted;
+    const granted = await real(video && !wanted.audio ? { video } : rest);
+    for (const track of granted.getAudioTracks()) stream.addTrack(track);
+    for (const track of granted.getVideoTracks()) track.stop();
+    if (!video) return stream;
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [width, height];
+    const pen = canvas.getContext('2d');
+    if (!pen) return stream;
+    draw(pen, 0);
+    const timer = setInterval(() => {
+      draw(pen, performance.now());
+      if (track.readyState === 'ended') clearInterval(timer);
+    }, 250);
+    const [track] = canvas.captureStream(4).getVideoTracks();
+    if (track) stream.addTrack(track);
+    return stream;
+  };
+}
+
+/** Runs in the page. */
+function installSlides() {
+  const { mediaDevices } = navigator;
+  if (!mediaDevices) return;
+
   /** @param {CanvasRenderingContext2D} pen */
   const drawSlide = (pen) => {
     pen.fillStyle = '#fbfaf6';
@@ -90,28 +126,6 @@ function install({ width, height, hue }) {
       drawSlide(pen);
       if (stream.getTracks().every(({ readyState }) => readyState === 'ended')) clearInterval(timer);
     }, 250);
-    return stream;
-  };
-
-  mediaDevices.getUserMedia = async (wanted = {}) => {
-    const stream = new MediaStream();
-    // Asks even for a picture alone, so that a refusal is one.
-    const { video, ...rest } = wanted;
-    const granted = await real(video && !wanted.audio ? { video } : rest);
-    for (const track of granted.getAudioTracks()) stream.addTrack(track);
-    for (const track of granted.getVideoTracks()) track.stop();
-    if (!video) return stream;
-    const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [width, height];
-    const pen = canvas.getContext('2d');
-    if (!pen) return stream;
-    draw(pen, 0);
-    const timer = setInterval(() => {
-      draw(pen, performance.now());
-      if (track.readyState === 'ended') clearInterval(timer);
-    }, 250);
-    const [track] = canvas.captureStream(4).getVideoTracks();
-    if (track) stream.addTrack(track);
     return stream;
   };
 }

@@ -13,12 +13,15 @@
 export async function faultsOfLayout(page) {
   const eye = await page.evaluateHandle(makeEye);
   const faults = [];
-  for (const check of [reach, fields, words]) faults.push(...await page.evaluate(check, eye));
-  if (await page.evaluate((eye) => !eye.modal, eye)) {
-    for (const check of [tiles, overlaps, log]) faults.push(...await page.evaluate(check, eye));
-  }
+  const isModal = await page.evaluate((eye) => !!eye.modal, eye);
+  // The log is first: to look for the buttons in it moves it.
+  for (const check of [...(isModal ? [] : [log]), reach, fields, words, ...(isModal ? [] : [tiles, overlaps])]) faults.push(...await page.evaluate(check, eye));
   await eye.dispose();
-  await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate(() => {
+    scrollTo(0, 0);
+    const log = document.querySelector('[data-testid=chat-log]'); // Its links and buttons were looked for.
+    if (log) log.scrollTop = log.scrollHeight;
+  });
   return faults;
 }
 

@@ -5,7 +5,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { until } from './browser.mjs';
-import { cameras, hold } from './faces.mjs';
+import { cameras, hold, holdSlides } from './faces.mjs';
 import { gate } from './gate.mjs';
 import { faultsOfLayout, settled } from './layout.mjs';
 import { call } from './lookcall.mjs';
@@ -153,6 +153,7 @@ export async function look(stage, plan, step) {
   const open = async (name, camera) => {
     const page = await stage.page(browser, name);
     await hold(page, camera);
+    await holdSlides(page);
     const home = new Home(page);
     await home.open(plan.url, name);
     return home;

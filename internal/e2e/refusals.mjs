@@ -150,7 +150,9 @@ async function answered(open, { url }, step) {
       });
     });
     const home = new Home(page);
-    await home.open(url, `Ann ${language}`);
+    await home.open(`${url}/r/attic`, `Ann ${language}`);
+    await page.locator('.brand').click(); // By way of a lobby, with which the words of rooms come.
+    await page.getByTestId('create-room').waitFor();
     /** @type {Map<string, string>} */
     const said = new Map();
     for (code of [...ANSWERED, LATER]) {

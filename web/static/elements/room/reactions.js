@@ -6,14 +6,25 @@ import { REACTIONS } from './reactionset.js';
 
 /** As long as the movement in reactions.css, or as the drawing stands still for those who want no movement. */
 const SHOWN_MS = 3200;
-const SAME_PRESS_MS = 100;
 
 /** Reactions to what is said, which float over a person's tile once. */
 export class Reactions extends HTMLElement {
   /** @type {(emoji: string) => void} */
   #send = () => {};
-  /** When it was closed: the press of the button that opens it closes it first. */
-  #closedAt = -Infinity;
+  /** The press under way began while the choice was open: the browser closes it then, also if the press is on the button that opens it. */
+  #closes = false;
+  #ended = new AbortController();
+
+  connectedCallback() {
+    this.#ended = new AbortController();
+    const { signal } = this.#ended;
+    document.addEventListener('pointerdown', () => (this.#closes = !!this.querySelector('.popup:popover-open')), { capture: true, signal });
+    document.addEventListener('keydown', () => (this.#closes = false), { capture: true, signal });
+  }
+
+  disconnectedCallback() {
+    this.#ended.abort();
+  }
 
   /** @param {(emoji: string) => void} send */
   watch(send) {
@@ -23,16 +34,14 @@ export class Reactions extends HTMLElement {
     const popup = this.#popup;
     for (const [emoji, drawing] of Object.entries(REACTIONS)) popup.append(this.#button(emoji, drawing));
     popup.addEventListener('keydown', (event) => this.#pressed(event));
-    popup.addEventListener('beforetoggle', (event) => {
-      if (/** @type {ToggleEvent} */ (event).newState === 'closed') this.#closedAt = performance.now();
-    });
   }
 
   /** Opens or closes the choice. @param {HTMLElement} anchor */
   toggle(anchor) {
     const popup = this.#popup;
-    if (performance.now() - this.#closedAt < SAME_PRESS_MS) return;
-    popup.togglePopover();
+    if (this.#closes) popup.hidePopover();
+    else popup.togglePopover();
+    this.#closes = false;
     if (!popup.matches(':popover-open')) return;
     placeBeside(anchor, popup);
     popup.querySelector('button')?.focus();
