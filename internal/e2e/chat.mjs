@@ -2,7 +2,7 @@
 // The chat of a room: what is unread, what has become of messages, and what people write.
 
 import { until } from './browser.mjs';
-import { Room, homes, online, visit } from './pages.mjs';
+import { Room, homes, lookAway, online, visit } from './pages.mjs';
 
 /**
  * @typedef {import('./browser.mjs').Stage} Stage
@@ -24,15 +24,6 @@ function fate(page) {
 /** @param {Page} page @param {string | RegExp} words */
 async function fated(page, words) {
   await fate(page).getByTestId('chat-state').filter({ hasText: words }).waitFor();
-}
-
-/** As if the user looked at another tab. @param {Page} page @param {boolean} hidden */
-function lookAway(page, hidden) {
-  return page.evaluate((hidden) => {
-    Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
-    Object.defineProperty(document, 'visibilityState', { configurable: true, value: hidden ? 'hidden' : 'visible' });
-    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
-  }, hidden);
 }
 
 /**

@@ -2,7 +2,7 @@
 // What the pages do for people, at a server on the same host.
 
 import { until } from './browser.mjs';
-import { Room, homes, online, openSettings, visit } from './pages.mjs';
+import { Room, homes, lookAway, online, openSettings, visit } from './pages.mjs';
 
 /** @typedef {import('./browser.mjs').Stage} Stage */
 /** @typedef {(what: string) => void} Step */
@@ -74,15 +74,6 @@ function attention(page) {
     const { seen } = /** @type {any} */ (globalThis);
     return { ...seen, states: [...seen.states] };
   });
-}
-
-/** As if the user looked at another tab. @param {import('playwright-core').Page} page @param {boolean} hidden */
-function lookAway(page, hidden) {
-  return page.evaluate((hidden) => {
-    Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
-    Object.defineProperty(document, 'visibilityState', { configurable: true, value: hidden ? 'hidden' : 'visible' });
-    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
-  }, hidden);
 }
 
 /**

@@ -31,6 +31,15 @@ export async function openSettings(page) {
   return page.getByTestId('settings-dialog');
 }
 
+/** As if the user looked at another tab. @param {Page} page @param {boolean} hidden */
+export function lookAway(page, hidden) {
+  return page.evaluate((hidden) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+    Object.defineProperty(document, 'visibilityState', { configurable: true, value: hidden ? 'hidden' : 'visible' });
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+  }, hidden);
+}
+
 /** The home page of a server, under a name. */
 export class Home {
   /** @param {Page} page */

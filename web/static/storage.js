@@ -27,11 +27,7 @@ const MAX_CHAT = 500_000;
 
 /** @returns {StoredTicket | undefined} */
 export function storedTicket() {
-  try {
-    return JSON.parse(read('session', TICKET) ?? '') ?? undefined;
-  } catch {
-    return undefined;
-  }
+  return /** @type {StoredTicket | undefined} */ (readJSON('session', TICKET) ?? undefined);
 }
 
 /** @param {StoredTicket | undefined} ticket */
@@ -75,11 +71,7 @@ export function storeLanguage(language) {
 
 /** The user's choices of devices, as this browser has them. @returns {Record<string, unknown>} */
 export function storedDevices() {
-  try {
-    return Object(JSON.parse(read('local', DEVICES) ?? ''));
-  } catch {
-    return {};
-  }
+  return Object(readJSON('local', DEVICES));
 }
 
 /** @param {Record<string, unknown>} choices */
@@ -89,11 +81,7 @@ export function storeDevices(choices) {
 
 /** The devices that this tab came into a room without. @returns {{ room?: string, camera?: boolean, microphone?: boolean }} */
 export function storedWithout() {
-  try {
-    return Object(JSON.parse(read('session', WITHOUT) ?? ''));
-  } catch {
-    return {};
-  }
+  return Object(readJSON('session', WITHOUT));
 }
 
 /** @param {{ room?: string, camera?: boolean, microphone?: boolean }} without */
@@ -118,14 +106,9 @@ export function storeCorner(corner) {
  * @returns {StoredChat | undefined} undefined if that page was in another room, or in none
  */
 export function claimChat(room) {
-  const text = read('session', CHAT);
+  const { room: stored, messages, draft } = Object(readJSON('session', CHAT));
   write('session', CHAT, undefined);
-  try {
-    const { room: stored, messages, draft } = JSON.parse(text ?? '');
-    return stored === room ? { messages, draft } : undefined;
-  } catch {
-    return undefined;
-  }
+  return stored === room ? { messages, draft } : undefined;
 }
 
 /**
@@ -164,6 +147,19 @@ export function tabStorage() {
 function read(where, key) {
   try {
     return storage(where).getItem(key) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param {'session' | 'local'} where
+ * @param {string} key
+ * @returns {unknown} undefined: nothing that could be read
+ */
+function readJSON(where, key) {
+  try {
+    return JSON.parse(read(where, key) ?? '');
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 // @ts-check
-// Raised hands: the same order for everybody, whoever comes when, and whatever a peer sends.
+// Raised hands: the same order for everybody, also for people who come later, and no data of a peer breaks it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeTimers } from './fakes.js';

@@ -65,25 +65,23 @@ export class Speakers {
 export async function playNotes(id) {
   const context = new AudioContext();
   const way = context.createMediaStreamDestination();
-  const end = new Promise((resolve) => {
-    for (const [hertz, at] of NOTES) {
-      const note = context.createOscillator();
-      const volume = context.createGain();
-      note.frequency.value = hertz;
-      volume.gain.setValueAtTime(LOUDNESS, context.currentTime + at);
-      volume.gain.exponentialRampToValueAtTime(0.001, context.currentTime + at + NOTE_S);
-      note.connect(volume).connect(way);
-      note.start(context.currentTime + at);
-      note.stop(context.currentTime + at + NOTE_S);
-      note.addEventListener('ended', resolve);
-    }
-  });
+  const ends = NOTES.map(([hertz, at]) => new Promise((resolve) => {
+    const note = context.createOscillator();
+    const volume = context.createGain();
+    note.frequency.value = hertz;
+    volume.gain.setValueAtTime(LOUDNESS, context.currentTime + at);
+    volume.gain.exponentialRampToValueAtTime(0.001, context.currentTime + at + NOTE_S);
+    note.connect(volume).connect(way);
+    note.start(context.currentTime + at);
+    note.stop(context.currentTime + at + NOTE_S);
+    note.addEventListener('ended', resolve);
+  }));
   const sound = new Audio();
   sound.srcObject = way.stream;
   try {
     await sound.setSinkId?.(id);
     await sound.play();
-    await end;
+    await Promise.all(ends);
   } finally {
     sound.srcObject = null;
     context.close().catch(() => {});
