@@ -17,7 +17,8 @@
 // static/sdk is the SDK, whose folders are layers: server/ (the session with the
 // server), peer/ (one peer's WebRTC), room/ (rooms, their peers, calls) and
 // recovery/ (what comes back after an interruption). static/elements has the
-// custom elements of the pages: lobby/ (before a room), room/ (the room itself,
+// custom elements of the pages: lobby/ (before a room), devices/ (cameras,
+// microphones and speakers, there and in a call), room/ (the room itself,
 // its controls and its host's), stage/ (the people), chat/ and code/ (files that
 // are sent by a code).
 // static/code and static/files are behind that last page. static/words has what

@@ -2,8 +2,8 @@
 import { drawAvatar, drawIcon, fill, find, findButton, pageLoaded, press, write } from '../../dom.js';
 import { say } from '../../words/room.js';
 import { NameForm } from '../name.js';
-import { LevelMeter } from './level.js';
-import { DeviceSelects } from './selects.js';
+import { LevelMeter } from '../devices/level.js';
+import { DeviceSelects } from '../devices/selects.js';
 
 /**
  * @import { App } from '../../app.js'

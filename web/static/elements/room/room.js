@@ -16,7 +16,7 @@ import { Door } from './door.js';
 import { Entry } from './entry.js';
 import { InviteDialog } from './invite.js';
 import { Lobby } from '../lobby/lobby.js';
-import { offerDevices } from '../lobby/offers.js';
+import { offerDevices } from '../devices/offers.js';
 import { Lock } from './lock.js';
 import { Offers } from './offers.js';
 import { Remove } from './remove.js';
